@@ -1,0 +1,56 @@
+/*
+ * Addresses: one IPv4 or IPv6 address with a port, as a value.
+ *
+ * A struct addr is always in the form that the kernel takes, so it goes into bind() and connect()
+ * without conversion. Ports are given and returned in host byte order. Nothing here allocates, opens
+ * a socket or asks a resolver.
+ */
+#ifndef TPROXY_ADDR_H
+#define TPROXY_ADDR_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct addr {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+	};
+};
+
+/* Room for the longest text that addr_format() writes, with its final NUL. */
+#define ADDR_TEXT_MAX (INET6_ADDRSTRLEN + sizeof("[]:65535"))
+
+/* The wildcard address of a family (AF_INET or AF_INET6), port 0. */
+struct addr addr_any(int family);
+
+/* Reads a numeric address without a port; IPv6 may stand in brackets. False leaves *addr as it was. */
+bool addr_parse(struct addr *addr, const char *text);
+
+/* Takes over an address from the kernel (accept, getsockname). False for any other family. */
+bool addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa);
+
+/* Writes "192.0.2.1:80" or "[2001:db8::1]:80" into text, and returns text. */
+const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
+
+/* Writes the address alone, "192.0.2.1" or "2001:db8::1", and returns text. */
+const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
+
+int addr_family(const struct addr *addr);
+socklen_t addr_length(const struct addr *addr);
+uint16_t addr_port(const struct addr *addr);
+void addr_set_port(struct addr *addr, uint16_t port);
+bool addr_is_any(const struct addr *addr);
+bool addr_equal(const struct addr *a, const struct addr *b);
+
+/*
+ * Turns an IPv4-mapped IPv6 address (::ffff:192.0.2.1, RFC 4291 section 2.5.5.2) into the IPv4
+ * address it stands for, and leaves every other one alone. A client that reaches a dual-stack
+ * listener over IPv4 arrives in the mapped form, and must be spoofed as the IPv4 host it is.
+ */
+void addr_unmap(struct addr *addr);
+
+#endif

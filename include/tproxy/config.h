@@ -1,0 +1,173 @@
+/*
+ * The configuration: HAProxy's language, a strict subset of it, as an immutable model.
+ *
+ * A file that is accepted here is accepted by HAProxy and means the same there, save for the
+ * extensions that docs/CONFIGURATION.md lists. A word that is not supported is an error; nothing is
+ * ignored in silence. The rules are those of HAProxy's configuration manual, sections 2 to 5.
+ *
+ * A struct config owns everything that it points to, strings included; all of it lives until
+ * config_free() and nothing in it changes after it was loaded, so threads read it without a lock.
+ * Durations are milliseconds, and 0 means that there is no limit.
+ */
+#ifndef TPROXY_CONFIG_H
+#define TPROXY_CONFIG_H
+
+#include "tproxy/addr.h"
+#include "tproxy/diag.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum timeout {
+	TIMEOUT_CONNECT,    /* the server answers the connection request */
+	TIMEOUT_CLIENT,     /* the client is silent */
+	TIMEOUT_SERVER,     /* the server is silent */
+	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
+	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
+	TIMEOUT_COUNT
+};
+
+/* Where a connection to a server comes from. */
+enum source_mode {
+	SOURCE_ROUTED,   /* no `source`: the address that the host's routing picks */
+	SOURCE_ADDRESS,  /* `source ADDR[:PORT]`: an address of this host */
+	SOURCE_CLIENTIP, /* `usesrc clientip`: the client's address, a port of the kernel's choice */
+	SOURCE_CLIENT,   /* `usesrc client`: the client's address and port */
+	SOURCE_FOREIGN,  /* `usesrc ADDR[:PORT]`: an address that need not exist on this host */
+};
+
+struct source {
+	enum source_mode mode;
+	struct addr address; /* of SOURCE_ADDRESS and SOURCE_FOREIGN; port 0 lets the kernel choose */
+};
+
+/* What a listener on an IPv6 address does about IPv4 clients. */
+enum v6_mode {
+	V6_SYSTEM, /* what net.ipv6.bindv6only says */
+	V6_ONLY,   /* `v6only` */
+	V6_AND_V4, /* `v4v6`: IPv4 clients arrive as IPv4-mapped addresses */
+};
+
+/* One listening socket: a `bind` line with several addresses or a port range makes several. */
+struct bind {
+	struct addr address;
+	bool transparent;
+	enum v6_mode v6_mode;
+	const char *interface; /* NULL: any */
+	unsigned backlog;      /* 0: from maxconn */
+	const char *name;      /* NULL: none */
+	unsigned line;
+};
+
+struct server {
+	const char *name;
+	struct addr address; /* port 0: the port that the client connected to */
+	struct source source;
+	unsigned index; /* of all servers of the configuration, from 0 */
+	unsigned line;
+};
+
+enum log_kind {
+	LOG_TO_STDOUT,
+	LOG_TO_STDERR,
+	LOG_TO_FILE,   /* `log file@/path …`: an extension, HAProxy has no such target */
+	LOG_TO_UNIX,   /* a datagram socket such as /dev/log */
+	LOG_TO_SYSLOG, /* UDP, RFC 3164 */
+};
+
+enum log_format {
+	LOG_RFC3164, /* "<134>Feb  6 12:12:09 tproxyd[123]: message"; HAProxy's default */
+	LOG_RAW,     /* the message alone */
+};
+
+struct log_target {
+	enum log_kind kind;
+	const char *path;    /* LOG_TO_FILE, LOG_TO_UNIX */
+	struct addr address; /* LOG_TO_SYSLOG */
+	enum log_format format;
+	int facility;  /* as <syslog.h>: LOG_LOCAL0 … */
+	int max_level; /* least urgent level that is logged: LOG_EMERG … LOG_DEBUG */
+};
+
+struct log_targets {
+	struct log_target *list;
+	size_t count;
+};
+
+enum option {
+	OPTION_TCPLOG = 1 << 0,
+	OPTION_CLITCPKA = 1 << 1,        /* keep-alives to the client */
+	OPTION_SRVTCPKA = 1 << 2,        /* keep-alives to the server; `option tcpka` sets both */
+	OPTION_SPLICE_REQUEST = 1 << 3,  /* client to server: always splice */
+	OPTION_SPLICE_RESPONSE = 1 << 4, /* server to client: always splice */
+};
+
+enum role {
+	ROLE_FRONTEND = 1 << 0,
+	ROLE_BACKEND = 1 << 1,
+	ROLE_LISTEN = ROLE_FRONTEND | ROLE_BACKEND,
+};
+
+/* A `frontend`, `backend` or `listen` section, with what it took from `defaults`. */
+struct proxy {
+	const char *name;
+	enum role role;
+	unsigned index; /* of all sections of the configuration, from 0 */
+	unsigned line;
+	unsigned options; /* of enum option */
+	unsigned timeouts[TIMEOUT_COUNT];
+	struct log_targets logs; /* `log global` is resolved to global's targets */
+
+	/* Of a frontend. */
+	struct bind *binds;
+	size_t bind_count;
+	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
+	unsigned maxconn;                    /* sessions at the same time; 0: global's limit alone */
+	unsigned backlog;                    /* of its listeners that name none; 0: from maxconn */
+
+	/* Of a backend. */
+	struct server *servers; /* balanced by round robin */
+	size_t server_count;
+	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
+};
+
+struct global {
+	unsigned maxconn;  /* sessions at the same time; 0: from the descriptor limit */
+	unsigned nbthread; /* 0: one for each processor */
+	const char *user;  /* NULL: stay */
+	const char *group; /* NULL: the user's */
+	const char *pidfile;
+	bool nosplice; /* always copy */
+	struct log_targets logs;
+};
+
+struct config {
+	struct global global;
+	struct proxy *proxies;
+	size_t proxy_count;
+	unsigned server_count; /* of all proxies together */
+	struct config_memory *memory;
+};
+
+/*
+ * Reads a configuration from text; NAME is what messages call it. Returns NULL where there was an
+ * error; DIAG then holds at least one. Warnings are added to DIAG either way.
+ */
+struct config *config_parse(const char *name, const char *text, size_t length, struct diag *diag);
+
+/* The same from a file; what keeps the file from being read is an error like any other. */
+struct config *config_load(const char *path, struct diag *diag);
+
+void config_free(struct config *config);
+
+/* Prints what listens where, and where it connects to: the answer of `tproxyd -c`. */
+void config_print(const struct config *config, FILE *out);
+
+/* The port of a server for a client that connected to the given port of the listener. */
+struct addr server_address(const struct server *server, uint16_t listener_port);
+
+/* Whether anything in the configuration needs IP_TRANSPARENT, hence CAP_NET_RAW. */
+bool config_needs_transparent(const struct config *config);
+
+#endif
