@@ -2,8 +2,8 @@
  * Addresses: one IPv4 or IPv6 address with a port, as a value.
  *
  * A struct addr is always in the form that the kernel takes, so it goes into bind() and connect()
- * without conversion. Ports are given and returned in host byte order. Nothing here allocates, opens
- * a socket or asks a resolver.
+ * without conversion. Ports are given and returned in host byte order. Nothing here allocates,
+ * opens a socket or asks a resolver.
  */
 #ifndef TPROXY_ADDR_H
 #define TPROXY_ADDR_H
@@ -27,7 +27,8 @@ struct addr {
 /* The wildcard address of a family (AF_INET or AF_INET6), port 0. */
 struct addr addr_any(int family);
 
-/* Reads a numeric address without a port; IPv6 may stand in brackets. False leaves *addr as it was. */
+/* Reads a numeric address without a port; IPv6 may stand in brackets. False leaves *addr as it was.
+ */
 bool addr_parse(struct addr *addr, const char *text);
 
 /* Takes over an address from the kernel (accept, getsockname). False for any other family. */

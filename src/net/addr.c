@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,8 +114,8 @@ socklen_t addr_length(const struct addr *addr)
 uint16_t addr_port(const struct addr *addr)
 {
 	/* sin_port and sin6_port stand at the same place in both structures. */
-	static_assert(offsetof(struct sockaddr_in, sin_port) ==
-			      offsetof(struct sockaddr_in6, sin6_port),
+	static_assert(
+		offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
 		"ports of both families overlap");
 	return ntohs(addr->in4.sin_port);
 }

@@ -1,0 +1,179 @@
+/*
+ * Sockets: options in the order in which the kernel wants them.
+ *
+ * IP_TRANSPARENT comes before bind(), or bind() checks that the address is local. It is never
+ * replaced by IP_FREEBIND: that lets bind() succeed too, but the packets that come back are not
+ * looked up for the socket, and every connection times out.
+ *
+ * The trap in sharing an address: SO_REUSEPORT set on the first socket would let any other process
+ * of the same user join in silence and take part of the connections. So the first socket binds
+ * without it, which fails where the address is taken, and turns it on afterwards for the others.
+ */
+#include "tproxy/socket.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+static int enable(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+/* Closes the descriptor and keeps errno, for the way out of a function that failed. */
+static int fail(int fd)
+{
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static int open_tcp(int family)
+{
+	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+}
+
+static int set_v6only(int fd, const struct socket_listener *listener)
+{
+	int only = listener->v6only == SOCKET_V6ONLY_ON;
+
+	if (addr_family(&listener->address) != AF_INET6 || listener->v6only == SOCKET_V6ONLY_SYSTEM)
+		return 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+}
+
+static int set_interface(int fd, const char *interface)
+{
+	if (interface == NULL)
+		return 0;
+	if (strlen(interface) >= IFNAMSIZ) {
+		errno = ENODEV;
+		return -1;
+	}
+	return setsockopt(
+		fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface) + 1);
+}
+
+int socket_bind_listener(const struct socket_listener *listener, bool first)
+{
+	const struct addr *address = &listener->address;
+	int fd = open_tcp(addr_family(address));
+
+	if (fd == -1)
+		return -1;
+	if (enable(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
+		set_interface(fd, listener->interface) == -1)
+		return fail(fd);
+	if (listener->transparent && socket_set_transparent(fd, addr_family(address)) == -1)
+		return fail(fd);
+	if (!first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return fail(fd);
+	if (bind(fd, &address->sa, addr_length(address)) == -1)
+		return fail(fd);
+	if (first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return fail(fd);
+	return fd;
+}
+
+int socket_accept(int listener, struct addr *peer)
+{
+	struct sockaddr_storage from = {0};
+	socklen_t length = sizeof(from);
+	int fd = accept4(listener, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd == -1)
+		return -1;
+	if (!addr_from_sockaddr(peer, (struct sockaddr *)&from)) {
+		errno = EPROTO;
+		return fail(fd);
+	}
+	addr_unmap(peer);
+	enable(fd, IPPROTO_TCP, TCP_NODELAY);
+	return fd;
+}
+
+bool socket_local_address(int fd, struct addr *local)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t length = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &length) == -1 ||
+		!addr_from_sockaddr(local, (struct sockaddr *)&sa))
+		return false;
+	addr_unmap(local);
+	return true;
+}
+
+int socket_open(int family)
+{
+	int fd = open_tcp(family);
+
+	if (fd != -1)
+		enable(fd, IPPROTO_TCP, TCP_NODELAY);
+	return fd;
+}
+
+int socket_set_transparent(int fd, int family)
+{
+	if (family == AF_INET6)
+		return enable(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+	return enable(fd, IPPROTO_IP, IP_TRANSPARENT);
+}
+
+int socket_bind_source(int fd, const struct addr *source)
+{
+	int ready;
+
+	if (addr_port(source) == 0)
+		ready = enable(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+	else
+		ready = enable(fd, SOL_SOCKET, SO_REUSEADDR);
+	if (ready == -1)
+		return -1;
+	return bind(fd, &source->sa, addr_length(source));
+}
+
+int socket_connect(int fd, const struct addr *server)
+{
+	return connect(fd, &server->sa, addr_length(server));
+}
+
+int socket_take_error(int fd)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
+		return errno;
+	return error;
+}
+
+void socket_keep_alive(int fd)
+{
+	enable(fd, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+void socket_reset_on_close(int fd)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+bool socket_may_be_transparent(void)
+{
+	int fd = open_tcp(AF_INET);
+	bool may;
+
+	if (fd == -1)
+		return false;
+	may = socket_set_transparent(fd, AF_INET) == 0;
+	close(fd);
+	return may;
+}
