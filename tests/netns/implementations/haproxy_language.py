@@ -1,0 +1,126 @@
+"""Writes a scenario as a configuration in HAProxy's language.
+
+haproxy and tproxyd read the same language, so their adapters share this; where one of them spells
+something differently, its adapter passes it as an argument. A field that is not known here is
+refused, so that no scenario is ever served by halves.
+"""
+
+import json
+import os
+import sys
+
+UNSUPPORTED = 78
+
+KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"}
+LISTENER = {"address", "port", "port_last", "transparent", "v6"}
+SERVER = {"address", "port"}
+SOURCE = {"mode", "address", "port"}
+TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
+
+
+class Unsupported(Exception):
+    """The scenario asks for something that is not offered."""
+
+
+def require(condition, what):
+    if not condition:
+        raise Unsupported(what)
+
+
+def configuration(scenario, copy_line="  nosplice"):
+    """The text of the configuration file; `copy_line` is what in `global` forbids splicing."""
+    known(scenario, KNOWN, "scenario")
+    require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
+    require(scenario["destination"] == "servers", f"destination {scenario['destination']}")
+    relay = scenario.get("relay", "auto")
+    require(relay in ("auto", "splice", "copy"), f"relay {relay}")
+    lines = ["global", "  log stderr format raw local0 info"]
+    if relay == "copy":
+        lines.append(copy_line)
+    lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
+    lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
+    if relay == "splice":
+        lines += ["  option splice-request", "  option splice-response"]
+    lines += timeouts(scenario.get("timeouts", {}))
+    lines += ["", "frontend ft_application"]
+    lines += [bind(listener) for listener in scenario["listeners"]]
+    lines += ["  default_backend bk_application", "", "backend bk_application"]
+    lines += source(scenario["source"])
+    for number, server in enumerate(scenario["servers"], 1):
+        known(server, SERVER, "server")
+        lines.append(f"  server s{number} {endpoint(server)}")
+    return "\n".join(lines) + "\n"
+
+
+def known(fields, allowed, where):
+    unknown = set(fields) - allowed
+    require(not unknown, f"{where}: unknown field {', '.join(sorted(unknown))}")
+
+
+def option(word, value):
+    return [] if value is None else [f"{word} {value}"]
+
+
+def endpoint(fields):
+    address = f"[{fields['address']}]" if ":" in fields["address"] else fields["address"]
+    return f"{address}:{fields['port']}"
+
+
+def timeouts(given):
+    known(given, TIMEOUTS, "timeouts")
+    values = {"connect": 10_000, "client": 60_000, "server": 60_000, **given}
+    return [f"  timeout {name.replace('_', '-')} {value}ms" for name, value in values.items()]
+
+
+def bind(listener):
+    known(listener, LISTENER, "listener")
+    where = endpoint(listener)
+    if listener.get("port_last", listener["port"]) != listener["port"]:
+        where += f"-{listener['port_last']}"
+    v6 = listener.get("v6", "default")
+    require(v6 in ("default", "v6only", "v4v6"), f"v6 {v6}")
+    words = ["  bind", where, *(["transparent"] if listener.get("transparent") else [])]
+    return " ".join(words + ([] if v6 == "default" else [v6]))
+
+
+def source(given):
+    known(given, SOURCE, "source")
+    mode = given["mode"]
+    if mode == "none":
+        return []
+    if mode in ("clientip", "client"):
+        return [f"  source 0.0.0.0 usesrc {mode}"]
+    require(mode in ("address", "foreign"), f"source {mode}")
+    where = endpoint(given) if given.get("port") else given["address"]
+    return [f"  source {where}" if mode == "address" else f"  source 0.0.0.0 usesrc {where}"]
+
+
+def main(describe, command, copy_line="  nosplice"):
+    """An adapter: `describe()` is what it says of itself, `command(path)` what it becomes."""
+    usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(usage)
+    elif sys.argv[1:] == ["describe"]:
+        print(json.dumps(describe(), indent=2))
+    elif len(sys.argv) == 4 and sys.argv[1] == "run":
+        run(sys.argv[2], sys.argv[3], command, copy_line)
+    else:
+        sys.exit(usage)
+
+
+def run(scenario_path, folder, command, copy_line):
+    with open(scenario_path, encoding="utf-8") as file:
+        scenario = json.load(file)
+    try:
+        text = configuration(scenario, copy_line)
+    except Unsupported as reason:
+        print(f"unsupported: {reason}", file=sys.stderr)
+        sys.exit(UNSUPPORTED)
+    path = os.path.join(folder, "proxy.cfg")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    words = command(path)
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        sys.exit(f"{words[0]}: {error.strerror}")

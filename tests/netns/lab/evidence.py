@@ -1,0 +1,70 @@
+"""What is kept of a failed test, collected before anything of it is taken down.
+
+One folder below build/evidence: README.txt with the failure and the command that repeats it, the
+packets of every link, and for each namespace its rules with counters, routes, policy rules,
+neighbours, sockets and sysctls; the proxy's configuration, scenario and log.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+from . import recipe, topology
+from .namespace import CommandFailed
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "build" / "evidence"
+
+_COMMANDS = {
+    "links": ["ip", "-s", "addr", "show"],
+    "rules": ["ip", "rule", "show"],
+    "rules6": ["ip", "-6", "rule", "show"],
+    "routes": ["ip", "route", "show", "table", "all"],
+    "routes6": ["ip", "-6", "route", "show", "table", "all"],
+    "neighbours": ["ip", "neighbour", "show"],
+    "sockets": ["ss", "-tanpie"],
+}
+
+
+def repeat_command(nodeid, options):
+    """The command that runs one test again, with the same implementation and seed."""
+    words = ["tests/netns/run", "--impl", options.impl, "--seed", str(options.seed), nodeid]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def collect(lab, nodeid, failure, options):
+    """Write the folder and return its path."""
+    folder = FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "README.txt").write_text(
+        f"{nodeid}\n\nrepeat with:  {repeat_command(nodeid, options)}\n\n{failure}\n", encoding="utf-8"
+    )
+    for tap in lab.taps:
+        tap.write_pcap(folder / f"{tap.name}.pcap")
+    for namespace in lab.topology.namespaces():
+        _namespace(lab, namespace, folder)
+    for number, proxy in enumerate(lab.proxies, 1):
+        shutil.copytree(proxy.folder, folder / f"proxy-{number}")
+    return folder
+
+
+def _namespace(lab, namespace, folder):
+    for name, command in _COMMANDS.items():
+        _write(folder / f"{namespace.role}.{name}.txt", lambda c=command: namespace.run(*c))
+    for family in topology.FAMILIES:
+        _write(
+            folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
+            lambda f=family: recipe.save_rules(namespace, f, lab.backend),
+        )
+    values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in topology.TELLING)
+    _write(folder / f"{namespace.role}.sysctls.txt", lambda: "".join(values))
+
+
+def _write(path, produce):
+    try:
+        text = produce()
+    except (CommandFailed, OSError) as error:
+        text = f"not collected: {error}\n"
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,48 @@
+"""One connection through the proxy: both its ends, and the wire as the witness.
+
+What the server's socket reports and what is on the server's link are found independently: the
+socket by the token that the client sent, the packet by the same token in its payload. They must
+agree; where they do not, something between them rewrites addresses, and no verdict on the proxy
+may be built on that.
+"""
+
+
+class WitnessesDisagree(AssertionError):
+    """The server's socket and the packets on its link tell different addresses."""
+
+
+class Flow:
+    def __init__(self, lab, client, server, token):
+        self.lab = lab
+        self.client = client
+        self.server = server
+        self.token = token
+
+    @property
+    def peer_seen_by_server(self):
+        """Where the server's accepted socket says that the connection comes from."""
+        return self._agreed()[0]
+
+    @property
+    def source_on_the_wire(self):
+        """Where the packet with the client's first bytes said that it came from."""
+        return self._agreed()[1]
+
+    def _agreed(self):
+        seen = self.server.peer
+        wire = self.lab.source_of(self.token)
+        if seen != wire:
+            raise WitnessesDisagree(f"the server's socket says {seen}, its link says {wire}")
+        return seen, wire
+
+    def exchange(self, size=64):
+        """Some bytes to and fro; the connection is in use and well."""
+        there, back = self.token * (size // 16), self.token[::-1] * (size // 16)
+        self.client.send(there)
+        assert self.server.receive(len(there)) == there
+        self.server.send(back)
+        assert self.client.receive(len(back)) == back
+
+    def close(self):
+        self.client.close()
+        self.server.close()

@@ -1,0 +1,57 @@
+"""The system calls that the standard library of Python 3.10 and 3.11 does not have.
+
+Each takes what the man page says and raises OSError with the call's name.
+"""
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
+
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name, *arguments):
+    if getattr(_libc, name)(*arguments) == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{name}: {os.strerror(error)}")
+
+
+def _text(value):
+    return None if value is None else os.fsencode(value)
+
+
+def unshare(flags):
+    """Move the calling thread (all of a process with one thread) into new namespaces."""
+    _call("unshare", ctypes.c_int(flags))
+
+
+def setns(descriptor, kind):
+    """Move the calling thread into the namespace that the descriptor stands for."""
+    _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def mount(source, target, kind=None, flags=0, data=None):
+    _call("mount", _text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
+
+
+def unmount(target, flags=MNT_DETACH):
+    _call("umount2", _text(target), ctypes.c_int(flags))
+
+
+def die_with_parent(signal):
+    """Have the kernel send `signal` to this process when its parent ends."""
+    _call("prctl", ctypes.c_int(PR_SET_PDEATHSIG), ctypes.c_ulong(signal), 0, 0, 0)

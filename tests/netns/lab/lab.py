@@ -1,0 +1,181 @@
+"""The lab as a test sees it: client, proxy host and server, laid out fresh and shown to be sound.
+
+Before any proxy starts, the lab shows what a pass would otherwise not be worth anything without:
+that a VIP is bound nowhere (a plain bind fails, and the proxy's host has no route to it), and that
+client and server reach each other without a proxy, each seeing the other's address.
+"""
+
+import errno
+import socket
+
+from . import patience, recipe, topology
+from .capture import SYN, ACK, Tap
+from .endpoint import Endpoint
+from .hosts import Client, ProxyHost, Server
+from .proxy import Proxy
+
+VIP_PORT = 80
+SERVER_PORT = 8080
+GUARD_PORT = 7
+
+
+class GuardFailed(Exception):
+    """A precondition could not be shown; whatever the proxy does proves nothing."""
+
+
+class Lab:
+    def __init__(self, implementation, family=4, topology_name="inline", backend="iptables", sysctls=None):
+        """Lay out the hosts, show the preconditions, apply the recipe.
+
+        `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
+        stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
+        """
+        self.implementation = implementation
+        self.family = family
+        self.backend = backend
+        self.proxies = []
+        self._kept = []
+        self.taps = []
+        self.topology = topology.build(topology_name)
+        self.client = Client(self, self.topology.client, _addresses(topology.CLIENT_NET, topology.CLIENT_HOSTS))
+        self.server = Server(self, self.topology.server, _addresses(topology.SERVER_NET, topology.SERVER_HOSTS))
+        self.proxy = ProxyHost(self, self.topology.proxy, _addresses(topology.SERVER_NET, (topology.PROXY_HOST,)))
+        self.taps = [Tap(namespace, link) for namespace, link in self.topology.links]
+        self.taps_by_name = {tap.name: tap for tap in self.taps}
+        self._forward()
+        for each in topology.FAMILIES:
+            self._guard_vip_is_bound_nowhere(each)
+            self._guard_path_works_without_the_proxy(each)
+        strict = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
+        recipe.apply_divert(self.topology.proxy, topology.FAMILIES, backend, {**strict, **(sysctls or {})})
+
+    # Addresses
+
+    def vip_address(self, number=80, family=None):
+        return topology.vip(family or self.family, number)
+
+    @property
+    def vip(self):
+        """Where the proxy serves by default: on no interface of any host."""
+        return Endpoint(self.vip_address(), VIP_PORT)
+
+    @property
+    def proxy_address_to_clients(self):
+        return topology.address(topology.CLIENT_NET[self.family], topology.PROXY_HOST)
+
+    @property
+    def backend_server(self):
+        """Where the server serves by default."""
+        return Endpoint(self.server.address, SERVER_PORT)
+
+    # The proxy
+
+    def serve(self, source="clientip", listeners=None, servers=None, **rest):
+        """Start the servers and the proxy, and wait until it is ready."""
+        servers = [self.backend_server] if servers is None else servers
+        for endpoint in servers:
+            self.server.serve(endpoint)
+        return self.start(source, listeners, servers, **rest).await_ready()
+
+    def start(self, source="clientip", listeners=None, servers=None, nofile=None, without=(), **rest):
+        """Start the proxy alone; `rest` are further fields of the scenario."""
+        servers = [self.backend_server] if servers is None else servers
+        scenario = {
+            "listeners": listeners or [self.listener()],
+            "destination": "servers",
+            "servers": [{"address": e.address, "port": e.port} for e in servers],
+            "source": {"mode": source} if isinstance(source, str) else source,
+            "protocol": "tcp",
+            **rest,
+        }
+        proxy = Proxy(self.implementation, self.proxy, scenario, nofile, without)
+        self.proxies.append(proxy)
+        return proxy
+
+    def listener(self, endpoint=None, **rest):
+        """A listener of a scenario: the VIP, transparent, unless told otherwise."""
+        endpoint = endpoint or self.vip
+        return {"address": endpoint.address, "port": endpoint.port, "transparent": True, **rest}
+
+    # What was seen
+
+    @property
+    def server_link(self):
+        return self.taps_by_name["server-eth0"]
+
+    def source_of(self, token):
+        """Source of the packet on the server's link that carried the token."""
+        for segment in self.server_link.segments():
+            if segment.payload.startswith(token):
+                return segment.source
+        raise patience.NeverHappened(f"no packet with the token on the server's link{self._overflow()}")
+
+    def sources_tried(self, endpoint=None):
+        """Addresses from which connections to the server were asked for, as its link shows."""
+        endpoint = endpoint or self.backend_server
+        return {
+            segment.source.address
+            for segment in self.server_link.segments()
+            if segment.destination == endpoint and segment.flags & (SYN | ACK) == SYN
+        }
+
+    def _overflow(self):
+        return " (the capture overflowed)" if self.server_link.overflowed else ""
+
+    # Guards
+
+    def _forward(self):
+        self.topology.proxy.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
+
+    def _guard_vip_is_bound_nowhere(self, family):
+        address = self.vip_address(family=family)
+        for host in (self.client, self.proxy, self.server):
+            probe = host.socket(address)
+            error = _bind_error(probe, address)
+            if error != errno.EADDRNOTAVAIL:
+                raise GuardFailed(f"{address} can be bound on the {host.namespace.role}'s host")
+        probe = self.proxy.socket(address, socket.SOCK_DGRAM)
+        if probe.connect_ex((address, VIP_PORT)) != errno.ENETUNREACH:
+            raise GuardFailed(f"the proxy's host has a route to {address}")
+
+    def _guard_path_works_without_the_proxy(self, family):
+        client, server = self.client.addresses[family][0], self.server.addresses[family][0]
+        listener = self.server.listen(Endpoint(server, GUARD_PORT), 1)
+        listener.settimeout(patience.seconds)
+        there = self.client.open(Endpoint(server, GUARD_PORT))
+        accepted, peer = listener.accept()
+        with accepted:
+            there.send(b"?")
+            if accepted.recv(1) != b"?" or peer[0] != client:
+                raise GuardFailed(f"the server sees {peer[0]} where {client} calls")
+            accepted.sendall(b"!")
+            there.receive(1)
+        there.close()
+        listener.close()
+
+    # Taking down
+
+    def keep(self, made):
+        """Have a socket closed with the lab."""
+        self._kept.append(made)
+
+    def close(self):
+        for proxy in self.proxies:
+            proxy.stop()
+        for made in self._kept + self.taps:
+            made.close()
+        self.topology.close()
+
+
+def _bind_error(probe, address):
+    try:
+        probe.bind((address, VIP_PORT))
+    except OSError as error:
+        return error.errno
+    finally:
+        probe.close()
+    return 0
+
+
+def _addresses(net, hosts):
+    return {f: [topology.address(net[f], host) for host in hosts] for f in topology.FAMILIES}

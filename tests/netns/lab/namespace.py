@@ -1,0 +1,102 @@
+"""A network namespace that this process made, and work done inside it.
+
+`with namespace:` moves the calling thread into it and back again; whatever socket is made or
+program is started meanwhile belongs to it for good. Namespaces are named below the run's private
+/run/netns, so that `ip netns exec NAME …` works for whoever looks around.
+"""
+
+import itertools
+import os
+import subprocess
+import threading
+
+from . import kernel
+
+_numbers = itertools.count(1)
+_came_from = threading.local()
+
+
+class CommandFailed(Exception):
+    """A command of the lab's own set-up failed: an error of the suite, not of the proxy."""
+
+
+def fresh_name(role):
+    """A name that no other test of this run has: worker, number, role."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", f"p{os.getpid()}")
+    return f"{worker}-{next(_numbers)}-{role}"
+
+
+class Namespace:
+    def __init__(self, role):
+        self.role = role
+        self.name = fresh_name(role)
+        self.path = f"/run/netns/{self.name}"
+        origin = _current()
+        try:
+            kernel.unshare(kernel.CLONE_NEWNET)
+            with open(self.path, "xb"):
+                pass
+            kernel.mount("/proc/thread-self/ns/net", self.path, None, kernel.MS_BIND)
+            self.descriptor = _current()
+        finally:
+            kernel.setns(origin, kernel.CLONE_NEWNET)
+            os.close(origin)
+
+    def __enter__(self):
+        stack = _came_from.__dict__.setdefault("stack", [])
+        stack.append(_current())
+        kernel.setns(self.descriptor, kernel.CLONE_NEWNET)
+        return self
+
+    def __exit__(self, *_):
+        origin = _came_from.stack.pop()
+        kernel.setns(origin, kernel.CLONE_NEWNET)
+        os.close(origin)
+
+    def run(self, *command, text=None, environment=None):
+        """Run a program to its end in the namespace and return what it printed."""
+        with self:
+            done = subprocess.run(
+                command,
+                input=text,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, **(environment or {})},
+                check=False,
+            )
+        if done.returncode != 0:
+            shown = " ".join(command) + (f" <<\n{text}" if text else "")
+            raise CommandFailed(f"in {self.name}: {shown}\nstatus {done.returncode}: {done.stdout}")
+        return done.stdout
+
+    def ip(self, *lines):
+        """One call of `ip -batch` for all the lines, each as it would follow `ip `."""
+        return self.run("ip", "-batch", "-", text="\n".join(lines) + "\n")
+
+    def sysctl(self, values):
+        """Write sysctls; a pair of a dotted name and a value each."""
+        with self:
+            for name, value in values.items():
+                with open(_sysctl_path(name), "w", encoding="ascii") as file:
+                    file.write(str(value))
+
+    def read_sysctl(self, name):
+        with self, open(_sysctl_path(name), encoding="ascii") as file:
+            return file.read().split()
+
+    def close(self):
+        """Forget the namespace; it ends when the last process and socket of it have ended."""
+        if self.descriptor != -1:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            kernel.unmount(self.path)
+            os.unlink(self.path)
+
+
+def _current():
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _sysctl_path(name):
+    return "/proc/sys/" + name.replace(".", "/")

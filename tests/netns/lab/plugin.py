@@ -1,0 +1,86 @@
+"""The lab's side of pytest: options, random order, the `lab` fixture, evidence on failure."""
+
+import os
+import random
+
+import pytest
+
+from . import evidence, isolation, patience
+from .lab import Lab
+from .proxy import Implementation, Unsupported
+
+MARKS = (
+    "requirement(id): the row of fixtures/requirements.toml that the test proves",
+    "soak: a long load; deselect with -m 'not soak'",
+    "falsify: runs the suite on proxies that are wrong on purpose",
+)
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("lab")
+    group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
+    group.addoption("--seed", type=int, help="order of the tests; printed when not given")
+    group.addoption("--patience", type=float, default=patience.seconds, help="seconds to wait for an event")
+
+
+def pytest_configure(config):
+    if not isolation.isolated():
+        raise pytest.UsageError("the suite runs in an isolation of its own: use tests/netns/run")
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(1 << 32)
+    patience.seconds = config.option.patience
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+def pytest_report_header(config):
+    return f"implementation: {config.option.impl}    order: --seed {config.option.seed}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Random order, the same for every worker; long tests first, so that none is left to wait for."""
+    random.Random(config.option.seed).shuffle(items)
+    items.sort(key=lambda item: not (item.get_closest_marker("soak") or item.get_closest_marker("falsify")))
+
+
+@pytest.fixture
+def family():
+    return 4
+
+
+@pytest.fixture
+def backend():
+    return "iptables"
+
+
+@pytest.fixture
+def topology_name():
+    return "inline"
+
+
+@pytest.fixture
+def sysctls():
+    return {}
+
+
+@pytest.fixture
+def lab(request, family, topology_name, backend, sysctls):
+    made = Lab(Implementation(request.config.option.impl), family, topology_name, backend, sysctls)
+    yield made
+    made.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    outcome = yield
+    if outcome.excinfo and issubclass(outcome.excinfo[0], Unsupported):
+        outcome.force_exception(pytest.skip.Exception(f"unsupported: {outcome.excinfo[1]}"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call" and report.failed and "lab" in item.funcargs:
+        folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, item.config.option)
+        command = evidence.repeat_command(item.nodeid, item.config.option)
+        report.sections.append(("evidence", f"{os.path.relpath(folder, evidence.ROOT)}\nrepeat with: {command}"))
