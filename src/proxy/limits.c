@@ -1,0 +1,101 @@
+/*
+ * Atomic counts behind maxconn and behind the counts of the log line.
+ *
+ * A place is taken by adding first and looking afterwards; whoever got beyond the limit takes the
+ * step back. So the limit is never passed, though two workers at its edge may both step back and
+ * try again a moment later.
+ */
+#include "tproxy/limits.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct limits {
+	unsigned maxconn;
+	atomic_uint process;
+	atomic_uint *frontends, *backends; /* by proxy->index */
+	atomic_uint *servers;		   /* by server->index */
+	atomic_uint counts[];		   /* what the three point into */
+};
+
+struct limits *limits_new(const struct config *config, unsigned maxconn)
+{
+	size_t sections = config->proxy_count;
+	size_t counts = 2 * sections + config->server_count;
+	struct limits *limits = calloc(1, sizeof(*limits) + counts * sizeof(limits->counts[0]));
+
+	if (limits == NULL)
+		return NULL;
+	limits->maxconn = maxconn;
+	limits->frontends = limits->counts;
+	limits->backends = limits->counts + sections;
+	limits->servers = limits->counts + 2 * sections;
+	return limits;
+}
+
+void limits_free(struct limits *limits)
+{
+	free(limits);
+}
+
+unsigned limits_maxconn(const struct limits *limits)
+{
+	return limits->maxconn;
+}
+
+static bool take(atomic_uint *count, unsigned limit)
+{
+	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit || limit == 0)
+		return true;
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+	return false;
+}
+
+static void give(atomic_uint *count)
+{
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
+static unsigned read_count(const atomic_uint *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+bool limits_enter(struct limits *limits, const struct proxy *frontend)
+{
+	if (!take(&limits->process, limits->maxconn))
+		return false;
+	if (take(&limits->frontends[frontend->index], frontend->maxconn))
+		return true;
+	give(&limits->process);
+	return false;
+}
+
+void limits_leave(struct limits *limits, const struct proxy *frontend)
+{
+	give(&limits->frontends[frontend->index]);
+	give(&limits->process);
+}
+
+void limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	take(&limits->backends[backend->index], 0);
+	take(&limits->servers[server->index], 0);
+}
+
+void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	give(&limits->backends[backend->index]);
+	give(&limits->servers[server->index]);
+}
+
+struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,
+	const struct proxy *backend, const struct server *server)
+{
+	return (struct limits_counts){
+		.process = read_count(&limits->process),
+		.frontend = read_count(&limits->frontends[frontend->index]),
+		.backend = backend == NULL ? 0 : read_count(&limits->backends[backend->index]),
+		.server = server == NULL ? 0 : read_count(&limits->servers[server->index]),
+	};
+}

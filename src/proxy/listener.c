@@ -1,0 +1,251 @@
+/*
+ * Listeners: accept, or pause.
+ *
+ * A client is accepted only when everything that its session needs is at hand: a place within
+ * maxconn, and a descriptor for the server's side. Otherwise it stays in the backlog, and the
+ * listener takes its event off the loop: one that stays on would fire without end, since the client
+ * that could not be accepted keeps the socket readable.
+ *
+ * The trap is accept() failing for the connection itself (it was reset while it waited, say). That
+ * is not a reason to pause, and must not end the daemon.
+ */
+#include "tproxy/listener.h"
+
+#include "tproxy/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	ACCEPTS = 64,	       /* in one turn of the loop, so that sessions get theirs */
+	RESUME_MS = 50,	       /* how long a pause lasts when no session ends */
+	BACKLOG_DEFAULT = 4096 /* the kernel cuts it to net.core.somaxconn */
+};
+
+static int bind_one(const struct bind *bind, bool first)
+{
+	static const enum socket_v6only v6only[] = {
+		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
+		[V6_ONLY] = SOCKET_V6ONLY_ON,
+		[V6_AND_V4] = SOCKET_V6ONLY_OFF,
+	};
+	struct socket_listener listener = {
+		.address = bind->address,
+		.transparent = bind->transparent,
+		.v6only = v6only[bind->v6_mode],
+		.interface = bind->interface,
+	};
+
+	return socket_bind_listener(&listener, first);
+}
+
+static size_t count_binds(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->proxy_count; i++)
+		count += config->proxies[i].bind_count;
+	return count;
+}
+
+static int bind_frontend(struct listeners *set, const struct proxy *frontend, bool first,
+	struct listener_failure *failure)
+{
+	for (size_t i = 0; i < frontend->bind_count; i++) {
+		struct listener *listener = &set->list[set->count];
+
+		*listener = (struct listener){
+			.fd = bind_one(&frontend->binds[i], first),
+			.frontend = frontend,
+			.bind = &frontend->binds[i],
+			.set = set,
+		};
+		if (listener->fd == -1) {
+			*failure = (struct listener_failure){frontend, listener->bind, errno};
+			return -1;
+		}
+		set->count++;
+	}
+	return 0;
+}
+
+int listeners_bind(struct listeners *set, const struct config *config, bool first,
+	struct listener_failure *failure)
+{
+	memset(set, 0, sizeof(*set));
+	set->list = calloc(count_binds(config) + 1, sizeof(*set->list));
+	if (set->list == NULL) {
+		*failure = (struct listener_failure){NULL, NULL, ENOMEM};
+		return -1;
+	}
+	for (size_t i = 0; i < config->proxy_count; i++)
+		if (bind_frontend(set, &config->proxies[i], first, failure) == -1)
+			return -1;
+	return 0;
+}
+
+static void pause_listener(struct listener *listener, int error)
+{
+	static const struct timeval after = {.tv_usec = RESUME_MS * 1000};
+	struct listeners *set = listener->set;
+
+	if (listener->paused)
+		return;
+	listener->paused = true;
+	set->paused_count++;
+	event_del(&listener->event);
+	if (!evtimer_pending(&set->resume, NULL))
+		evtimer_add(&set->resume, &after);
+	set->on_pause(set->arg, listener, error);
+}
+
+/* What an errno of accept() is about. */
+enum trouble {
+	NOBODY_THERE,
+	THIS_CLIENT,
+	THIS_HOST
+};
+
+static enum trouble trouble_with_accept(int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return NOBODY_THERE;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return THIS_HOST;
+	default:
+		return THIS_CLIENT;
+	}
+}
+
+/* Accepts one client, or says why not: 0 or an errno. The place in the limits is taken already. */
+static int accept_session(struct listener *listener)
+{
+	struct sessions *sessions = listener->set->sessions;
+	struct addr client;
+	int fd = socket_accept(listener->fd, &client);
+
+	if (fd == -1)
+		return errno;
+	if (session_begin(sessions, listener->frontend, fd, &client))
+		return 0;
+	socket_reset_on_close(fd);
+	close(fd);
+	return ENOMEM;
+}
+
+/* False when there is nobody left to accept, or accepting is paused. */
+static bool accept_one(struct listener *listener)
+{
+	struct sessions *sessions = listener->set->sessions;
+	int error;
+
+	if (!sessions_have_room(sessions)) {
+		pause_listener(listener, EMFILE);
+		return false;
+	}
+	if (!limits_enter(sessions->limits, listener->frontend)) {
+		pause_listener(listener, 0);
+		return false;
+	}
+	error = accept_session(listener);
+	if (error == 0)
+		return true;
+	limits_leave(sessions->limits, listener->frontend);
+	if (trouble_with_accept(error) == THIS_HOST)
+		pause_listener(listener, error);
+	return trouble_with_accept(error) == THIS_CLIENT;
+}
+
+static void on_client(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < ACCEPTS && accept_one(arg); i++)
+		;
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	listeners_resume(arg);
+}
+
+static int backlog(const struct listener *listener)
+{
+	const struct proxy *frontend = listener->frontend;
+
+	if (listener->bind->backlog != 0)
+		return (int)listener->bind->backlog;
+	if (frontend->backlog != 0)
+		return (int)frontend->backlog;
+	return frontend->maxconn != 0 ? (int)frontend->maxconn : BACKLOG_DEFAULT;
+}
+
+int listeners_start(struct listeners *set, struct event_base *base, struct sessions *sessions,
+	listeners_paused on_pause, void *arg, struct listener_failure *failure)
+{
+	set->sessions = sessions;
+	set->on_pause = on_pause;
+	set->arg = arg;
+	evtimer_assign(&set->resume, base, on_resume, set);
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		event_assign(&listener->event, base, listener->fd, EV_READ | EV_PERSIST, on_client,
+			listener);
+		if (listen(listener->fd, backlog(listener)) == -1 ||
+			event_add(&listener->event, NULL) == -1) {
+			*failure = (struct listener_failure){
+				listener->frontend, listener->bind, errno};
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void listeners_resume(struct listeners *set)
+{
+	for (size_t i = 0; i < set->count && set->paused_count > 0; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (!listener->paused)
+			continue;
+		listener->paused = false;
+		set->paused_count--;
+		event_add(&listener->event, NULL);
+	}
+}
+
+void listeners_close(struct listeners *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->fd == -1)
+			continue;
+		while (accept_one(listener))
+			;
+		event_del(&listener->event);
+		close(listener->fd);
+		listener->fd = -1;
+		listener->paused = false;
+	}
+	set->paused_count = 0;
+	evtimer_del(&set->resume);
+}
+
+void listeners_free(struct listeners *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i].fd != -1)
+			close(set->list[i].fd);
+	free(set->list);
+	memset(set, 0, sizeof(*set));
+}

@@ -1,0 +1,428 @@
+/*
+ * One session, from accept to close.
+ *
+ * Whatever happens, the same three steps follow: the state or a direction changes, interest in
+ * events is computed afresh from it (update_interest), and so is the moment at which waiting ends
+ * (update_timer). No callback adds or deletes an event by itself. set_state() is the only function
+ * that changes the state; session_close() is the only way out.
+ *
+ * A side's timeout runs while the session waits for that side: to send, or to take what is held for
+ * it. A client that is not read because the server is slow does not time out.
+ *
+ * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
+ * for data before it closes. And an event of a closed session may have been queued already, which
+ * is why memory is freed after the turn (sessions_reap), not here.
+ */
+#include "tproxy/session.h"
+
+#include "sessions.h"
+#include "tproxy/socket.h"
+#include "tproxy/upstream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	RETRY_PAUSE = 1000
+}; /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+
+static void connect_to_server(struct session *session);
+
+static enum side_name other(enum side_name side)
+{
+	return side == CLIENT ? SERVER : CLIENT;
+}
+
+static uint64_t now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
+}
+
+static void set_state(struct session *session, enum session_state state)
+{
+	struct session_observer *observer = &session->set->observer;
+	enum session_state from = session->state;
+
+	session->state = state;
+	observer->changed(observer->arg, session, from);
+}
+
+/* --- waiting: which events, and for how long --- */
+
+static bool wants_read(const struct session *session, enum side_name side)
+{
+	return session->state == SESSION_RELAYING &&
+	       direction_wants_read(&session->directions[side]);
+}
+
+static bool wants_write(const struct session *session, enum side_name side)
+{
+	if (session->state == SESSION_CONNECTING)
+		return side == SERVER && session->sides[SERVER].fd != -1;
+	return session->state == SESSION_RELAYING &&
+	       direction_wants_write(&session->directions[other(side)]);
+}
+
+static bool watch(struct event *event, bool wanted)
+{
+	bool pending = event_pending(event, EV_READ | EV_WRITE, NULL);
+
+	if (wanted && !pending)
+		return event_add(event, NULL) == 0;
+	if (!wanted && pending)
+		return event_del(event) == 0;
+	return true;
+}
+
+static unsigned side_timeout(const struct session *session, enum side_name side)
+{
+	const unsigned *timeouts =
+		side == CLIENT ? session->frontend->timeouts : session->backend->timeouts;
+	unsigned fin = timeouts[side == CLIENT ? TIMEOUT_CLIENT_FIN : TIMEOUT_SERVER_FIN];
+	bool ending = session->directions[CLIENT].eof_in || session->directions[SERVER].eof_in;
+
+	if (ending && fin != 0)
+		return fin;
+	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
+}
+
+/* When the session will have waited for this side for too long; 0: never. */
+static uint64_t side_due(const struct session *session, enum side_name side)
+{
+	unsigned timeout = side_timeout(session, side);
+
+	if (!session->sides[side].awaited || timeout == 0)
+		return 0;
+	return session->sides[side].activity + timeout;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return a < b ? a : b;
+}
+
+static uint64_t due(const struct session *session)
+{
+	if (session->state == SESSION_CONNECTING)
+		return session->connect_due;
+	return earlier(side_due(session, CLIENT), side_due(session, SERVER));
+}
+
+/* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
+static bool update_timer(struct session *session)
+{
+	uint64_t at = due(session), from = now();
+	uint64_t wait = at > from ? at - from : 0;
+	struct timeval after = {
+		.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
+
+	if (at == 0 || (session->timer_due != 0 && session->timer_due <= at))
+		return true;
+	session->timer_due = at;
+	return event_add(&session->timer, &after) == 0;
+}
+
+static bool update_side(struct session *session, enum side_name name)
+{
+	struct side *side = &session->sides[name];
+	bool read = wants_read(session, name), write = wants_write(session, name);
+
+	if (side->fd == -1)
+		return true;
+	if ((read || write) && !side->awaited)
+		side->activity = now();
+	side->awaited = read || write;
+	return watch(&side->read, read) && watch(&side->write, write);
+}
+
+static void update_interest(struct session *session)
+{
+	if (session->state == SESSION_CLOSING)
+		return;
+	if (!update_side(session, CLIENT) || !update_side(session, SERVER) ||
+		!update_timer(session))
+		session_close(session, REASON_MEMORY, errno);
+}
+
+/* --- relaying --- */
+
+static void broken(struct session *session, enum side_name side, int error)
+{
+	session_close(session, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+}
+
+static void move(struct session *session, enum side_name source)
+{
+	struct direction *direction = &session->directions[source];
+	struct side *from = &session->sides[source], *to = &session->sides[other(source)];
+	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
+
+	if (direction->moved_in)
+		from->activity = now();
+	if (direction->moved_out)
+		to->activity = now();
+	if (result == RELAY_SOURCE_FAILED)
+		broken(session, source, errno);
+	else if (result == RELAY_DESTINATION_FAILED)
+		broken(session, other(source), errno);
+	else if (result == RELAY_NO_MEMORY)
+		session_close(session, REASON_MEMORY, ENOMEM);
+	else if (direction->shut_out && session->directions[other(source)].shut_out)
+		session_close(session, REASON_DONE, 0);
+}
+
+static void move_both(struct session *session)
+{
+	move(session, CLIENT);
+	if (session->state != SESSION_CLOSING)
+		move(session, SERVER);
+}
+
+/* --- connecting --- */
+
+static void connect_failed(struct session *session, enum reason reason, int error)
+{
+	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
+	unsigned pause = timeout != 0 && timeout < RETRY_PAUSE ? timeout : RETRY_PAUSE;
+
+	session->failures++;
+	if (!reason_is_retried(reason) || session->failures > session->backend->retries) {
+		session_close(session, reason, error);
+		return;
+	}
+	side_close(&session->sides[SERVER], false);
+	if (reason == REASON_CONNECT_TIMEOUT)
+		connect_to_server(session);
+	else
+		session->connect_due = now() + pause;
+}
+
+static void connect_finished(struct session *session)
+{
+	int error = socket_take_error(session->sides[SERVER].fd);
+
+	if (error != 0) {
+		connect_failed(
+			session, upstream_connect_reason(&session->server->source, error), error);
+		return;
+	}
+	session->connected = now();
+	set_state(session, SESSION_RELAYING);
+	move_both(session);
+}
+
+static void on_event(struct session *session, enum side_name source)
+{
+	if (session->state == SESSION_CONNECTING)
+		connect_finished(session);
+	else if (session->state == SESSION_RELAYING)
+		move(session, source);
+	update_interest(session);
+}
+
+/* The client can be read, or the server written. */
+static void on_request(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	on_event(arg, CLIENT);
+}
+
+/* The server can be read, or the client written. */
+static void on_response(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	on_event(arg, SERVER);
+}
+
+static void side_open(struct session *session, enum side_name name, int fd)
+{
+	struct side *side = &session->sides[name];
+	event_callback_fn readable = name == CLIENT ? on_request : on_response;
+	event_callback_fn writable = name == CLIENT ? on_response : on_request;
+	unsigned keep_alive = name == CLIENT ? session->frontend->options & OPTION_CLITCPKA
+					     : session->backend->options & OPTION_SRVTCPKA;
+
+	side->fd = fd;
+	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
+	event_assign(
+		&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST, writable, session);
+	if (keep_alive)
+		socket_keep_alive(fd);
+}
+
+static struct addr server_of(const struct session *session)
+{
+	struct addr vip;
+
+	if (addr_port(&session->server->address) != 0 ||
+		!socket_local_address(session->sides[CLIENT].fd, &vip))
+		return session->server->address;
+	return server_address(session->server, addr_port(&vip));
+}
+
+static void connect_to_server(struct session *session)
+{
+	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
+	struct addr server = server_of(session);
+	struct upstream_failure failure;
+	int fd = sessions_open_upstream(
+		session->set, &session->server->source, &session->client, &server, &failure);
+
+	if (fd == -1) {
+		connect_failed(session, failure.reason, failure.error);
+		return;
+	}
+	session->connect_due = timeout == 0 ? 0 : now() + timeout;
+	side_open(session, SERVER, fd);
+}
+
+static enum relay_path path(const struct session *session, enum option always)
+{
+	if (session->set->config->global.nosplice)
+		return RELAY_COPY;
+	if ((session->frontend->options | session->backend->options) & always)
+		return RELAY_SPLICE;
+	return RELAY_AUTO;
+}
+
+static void choose_server(struct session *session)
+{
+	session->backend = session->frontend->default_backend;
+	if (session->backend != NULL)
+		session->server = sessions_next_server(session->set, session->backend);
+	if (session->server == NULL) {
+		session_close(session, REASON_NO_SERVER, 0);
+		return;
+	}
+	limits_use(session->set->limits, session->backend, session->server);
+	session->directions[CLIENT].path = path(session, OPTION_SPLICE_REQUEST);
+	session->directions[SERVER].path = path(session, OPTION_SPLICE_RESPONSE);
+	set_state(session, SESSION_CONNECTING);
+	connect_to_server(session);
+}
+
+/* --- time --- */
+
+static bool has_answer(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+	return poll(&ready, 1, 0) > 0;
+}
+
+static void connect_expired(struct session *session)
+{
+	if (session->sides[SERVER].fd == -1)
+		connect_to_server(session);
+	else if (has_answer(session->sides[SERVER].fd))
+		connect_finished(session);
+	else
+		connect_failed(session, REASON_CONNECT_TIMEOUT, 0);
+}
+
+static void relay_expired(struct session *session)
+{
+	uint64_t client, server;
+
+	move_both(session);
+	if (session->state == SESSION_CLOSING)
+		return;
+	client = side_due(session, CLIENT);
+	server = side_due(session, SERVER);
+	if (earlier(client, server) > now())
+		return;
+	if (client != 0 && (server == 0 || client <= server))
+		session_close(session, REASON_CLIENT_TIMEOUT, 0);
+	else
+		session_close(session, REASON_SERVER_TIMEOUT, 0);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	uint64_t at = due(session);
+
+	(void)fd;
+	(void)what;
+	session->timer_due = 0;
+	if (at != 0 && at <= now()) {
+		if (session->state == SESSION_CONNECTING)
+			connect_expired(session);
+		else
+			relay_expired(session);
+	}
+	update_interest(session);
+}
+
+/* --- beginning and end --- */
+
+bool session_begin(
+	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL)
+		return false;
+	session->set = set;
+	session->frontend = frontend;
+	session->client = *client;
+	session->accepted = now();
+	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
+	session->sides[SERVER].fd = -1;
+	side_open(session, CLIENT, fd);
+	evtimer_assign(&session->timer, set->base, on_timer, session);
+	sessions_insert(session);
+	set_state(session, SESSION_ACCEPTED);
+	choose_server(session);
+	update_interest(session);
+	return true;
+}
+
+void session_close(struct session *session, enum reason reason, int error)
+{
+	if (session->state == SESSION_CLOSING)
+		return;
+	session->reason = reason;
+	session->error = error;
+	session->closed_in = session->state;
+	session->closed = now();
+	event_del(&session->timer);
+	side_close(&session->sides[CLIENT], reason != REASON_DONE);
+	side_close(&session->sides[SERVER], reason != REASON_DONE);
+	sessions_remove(session);
+	set_state(session, SESSION_CLOSING);
+}
+
+void side_close(struct side *side, bool reset)
+{
+	if (side->fd == -1)
+		return;
+	event_del(&side->read);
+	event_del(&side->write);
+	if (reset)
+		socket_reset_on_close(side->fd);
+	close(side->fd);
+	side->fd = -1;
+	side->awaited = false;
+}
+
+const char *session_state_name(enum session_state state)
+{
+	static const char *const names[SESSION_STATE_COUNT] = {
+		[SESSION_ACCEPTED] = "accepted",
+		[SESSION_CONNECTING] = "connecting",
+		[SESSION_RELAYING] = "relaying",
+		[SESSION_CLOSING] = "closing",
+	};
+
+	return names[state];
+}

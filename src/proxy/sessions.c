@@ -1,0 +1,120 @@
+/*
+ * The sessions of one event loop, and what they share: pipes, round robin, the spare descriptor.
+ *
+ * A session needs two descriptors, the second one after it was accepted. So that an accepted client
+ * is not turned away for want of the second, the set keeps a spare: when a socket can't be had, the
+ * spare's place is used, and no session is begun until a new spare could be had. With several
+ * workers another one may be quicker to take the place; the session then ends with its own reason.
+ */
+#include "sessions.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	PIPES_MIN = 4
+};
+
+static void refill_spare(struct sessions *set)
+{
+	if (set->spare == -1)
+		set->spare = eventfd(0, EFD_CLOEXEC);
+}
+
+int sessions_init(struct sessions *set, struct event_base *base, const struct config *config,
+	struct limits *limits, struct session_observer observer, unsigned seed)
+{
+	unsigned pipes = limits_maxconn(limits) / 4;
+
+	memset(set, 0, sizeof(*set));
+	set->base = base;
+	set->config = config;
+	set->limits = limits;
+	set->observer = observer;
+	set->spare = -1;
+	TAILQ_INIT(&set->live);
+	TAILQ_INIT(&set->dead);
+	refill_spare(set);
+	set->next_server = calloc(config->proxy_count + 1, sizeof(*set->next_server));
+	if (set->spare == -1 || set->next_server == NULL)
+		return -1;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		set->next_server[i] = seed;
+	return relay_pool_init(&set->pool, pipes < PIPES_MIN ? PIPES_MIN : pipes);
+}
+
+void sessions_free(struct sessions *set)
+{
+	sessions_shutdown(set);
+	sessions_reap(set);
+	relay_pool_free(&set->pool);
+	free(set->next_server);
+	if (set->spare != -1)
+		close(set->spare);
+}
+
+bool sessions_have_room(struct sessions *set)
+{
+	refill_spare(set);
+	return set->spare != -1;
+}
+
+void sessions_shutdown(struct sessions *set)
+{
+	while (!TAILQ_EMPTY(&set->live))
+		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
+}
+
+void sessions_reap(struct sessions *set)
+{
+	struct session *session;
+
+	while ((session = TAILQ_FIRST(&set->dead)) != NULL) {
+		TAILQ_REMOVE(&set->dead, session, link);
+		free(session);
+	}
+}
+
+const struct server *sessions_next_server(struct sessions *set, const struct proxy *backend)
+{
+	if (backend->server_count == 0)
+		return NULL;
+	return &backend->servers[set->next_server[backend->index]++ % backend->server_count];
+}
+
+int sessions_open_upstream(struct sessions *set, const struct source *source,
+	const struct addr *client, const struct addr *server, struct upstream_failure *failure)
+{
+	int fd = upstream_open(source, client, server, failure);
+
+	if (fd != -1 || failure->reason != REASON_DESCRIPTORS || set->spare == -1)
+		return fd;
+	close(set->spare);
+	set->spare = -1;
+	return upstream_open(source, client, server, failure);
+}
+
+void sessions_insert(struct session *session)
+{
+	TAILQ_INSERT_TAIL(&session->set->live, session, link);
+	session->set->count++;
+}
+
+void sessions_remove(struct session *session)
+{
+	struct sessions *set = session->set;
+
+	assert(session->sides[CLIENT].fd == -1 && session->sides[SERVER].fd == -1);
+	direction_clear(&session->directions[CLIENT], &set->pool);
+	direction_clear(&session->directions[SERVER], &set->pool);
+	refill_spare(set);
+	if (session->server != NULL)
+		limits_unuse(set->limits, session->backend, session->server);
+	limits_leave(set->limits, session->frontend);
+	TAILQ_REMOVE(&set->live, session, link);
+	TAILQ_INSERT_TAIL(&set->dead, session, link);
+	set->count--;
+}

@@ -1,0 +1,127 @@
+/*
+ * The near end of the connection to a server.
+ *
+ * Steps: a socket, IP_TRANSPARENT if the source may be foreign, bind, connect. A failed step ends
+ * it with that step's reason; there is no branch that goes on with less than was asked for. That is
+ * the invariant of this file: the proxy's own address is used only by SOURCE_ROUTED and
+ * SOURCE_ADDRESS.
+ *
+ * The trap: EADDRNOTAVAIL from connect() has two meanings. Where the kernel chooses the port, it
+ * has none left for this 4-tuple; where the port is given, that one 4-tuple exists already.
+ */
+#include "tproxy/upstream.h"
+
+#include "tproxy/socket.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+bool upstream_source(const struct source *source, const struct addr *client, struct addr *from)
+{
+	switch (source->mode) {
+	case SOURCE_ROUTED:
+		return false;
+	case SOURCE_CLIENTIP:
+		*from = *client;
+		addr_set_port(from, 0);
+		return true;
+	case SOURCE_CLIENT:
+		*from = *client;
+		return true;
+	case SOURCE_ADDRESS:
+	case SOURCE_FOREIGN:
+		*from = source->address;
+		return true;
+	}
+	return false;
+}
+
+static bool is_foreign(const struct source *source)
+{
+	return source->mode != SOURCE_ROUTED && source->mode != SOURCE_ADDRESS;
+}
+
+static bool port_is_given(const struct source *source)
+{
+	return source->mode == SOURCE_CLIENT || addr_port(&source->address) != 0;
+}
+
+static enum reason open_reason(int error)
+{
+	if (error == EMFILE || error == ENFILE)
+		return REASON_DESCRIPTORS;
+	if (error == ENOBUFS || error == ENOMEM)
+		return REASON_MEMORY;
+	return REASON_CONNECT_FAILED;
+}
+
+static enum reason bind_reason(int error)
+{
+	if (error == EADDRINUSE)
+		return REASON_SOURCE_IN_USE;
+	if (error == EPERM || error == EACCES)
+		return REASON_SOURCE_DENIED;
+	return REASON_SOURCE_FAILED;
+}
+
+enum reason upstream_connect_reason(const struct source *source, int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return REASON_SOURCE_IN_USE;
+	case EADDRNOTAVAIL:
+		return port_is_given(source) ? REASON_SOURCE_IN_USE : REASON_SOURCE_EXHAUSTED;
+	case ECONNREFUSED:
+		return REASON_CONNECT_REFUSED;
+	case ETIMEDOUT:
+		return REASON_CONNECT_TIMEOUT;
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case EHOSTDOWN:
+		return REASON_CONNECT_UNREACHABLE;
+	default:
+		return REASON_CONNECT_FAILED;
+	}
+}
+
+/* Binds the socket to its source. REASON_DONE: it is bound, or nothing was to be bound. */
+static enum reason bind_source(
+	int fd, const struct source *source, const struct addr *client, const struct addr *server)
+{
+	struct addr from;
+
+	if (!upstream_source(source, client, &from))
+		return REASON_DONE;
+	if (addr_family(&from) != addr_family(server)) {
+		errno = EAFNOSUPPORT;
+		return REASON_SOURCE_FAMILY;
+	}
+	if (is_foreign(source) && socket_set_transparent(fd, addr_family(server)) == -1)
+		return bind_reason(errno);
+	if (socket_bind_source(fd, &from) == -1)
+		return bind_reason(errno);
+	return REASON_DONE;
+}
+
+int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
+	struct upstream_failure *failure)
+{
+	int fd = socket_open(addr_family(server));
+
+	if (fd == -1) {
+		failure->reason = open_reason(errno);
+		goto fail;
+	}
+	failure->reason = bind_source(fd, source, client, server);
+	if (failure->reason != REASON_DONE)
+		goto fail;
+	if (socket_connect(fd, server) == 0 || errno == EINPROGRESS)
+		return fd;
+	failure->reason = upstream_connect_reason(source, errno);
+fail:
+	failure->error = errno;
+	if (fd != -1)
+		close(fd);
+	return -1;
+}
