@@ -97,7 +97,7 @@ struct log_targets {
 	size_t count;
 };
 
-enum option {
+enum proxy_option {
 	OPTION_TCPLOG = 1 << 0,
 	OPTION_CLITCPKA = 1 << 1,	 /* keep-alives to the client */
 	OPTION_SRVTCPKA = 1 << 2,	 /* keep-alives to the server; `option tcpka` sets both */
@@ -117,7 +117,7 @@ struct proxy {
 	enum role role;
 	unsigned index; /* of all sections of the configuration, from 0 */
 	unsigned line;
-	unsigned options; /* of enum option */
+	unsigned options; /* of enum proxy_option */
 	unsigned timeouts[TIMEOUT_COUNT];
 	struct log_targets logs; /* `log global` is resolved to global's targets */
 

@@ -59,7 +59,10 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 /* Tries again to accept where it was paused; cheap where nothing was. */
 void listeners_resume(struct listeners *set);
 
-/* Accepts what waits in the backlogs, as far as the limits let it, and closes the sockets. */
+/* Accepts what waits in the backlogs now, as far as the limits let it. */
+void listeners_drain(struct listeners *set);
+
+/* Closes the sockets; who still waits in their backlogs is reset by the kernel. */
 void listeners_close(struct listeners *set);
 
 void listeners_free(struct listeners *set);

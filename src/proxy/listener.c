@@ -101,7 +101,8 @@ static void pause_listener(struct listener *listener, int error)
 	set->on_pause(set->arg, listener, error);
 }
 
-/* What an errno of accept() is about. */
+/* What an errno of accept() is about; accept(2) has the list. An unknown one pauses, lest it spin.
+ */
 enum trouble {
 	NOBODY_THERE,
 	THIS_CLIENT,
@@ -113,13 +114,20 @@ static enum trouble trouble_with_accept(int error)
 	switch (error) {
 	case EAGAIN:
 		return NOBODY_THERE;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		return THIS_HOST;
-	default:
+	case EINTR:
+	case ECONNABORTED:
+	case EPERM:
+	case EPROTO:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
 		return THIS_CLIENT;
+	default:
+		return THIS_HOST;
 	}
 }
 
@@ -223,6 +231,13 @@ void listeners_resume(struct listeners *set)
 	}
 }
 
+void listeners_drain(struct listeners *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		while (set->list[i].fd != -1 && accept_one(&set->list[i]))
+			;
+}
+
 void listeners_close(struct listeners *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
@@ -230,8 +245,6 @@ void listeners_close(struct listeners *set)
 
 		if (listener->fd == -1)
 			continue;
-		while (accept_one(listener))
-			;
 		event_del(&listener->event);
 		close(listener->fd);
 		listener->fd = -1;

@@ -285,7 +285,7 @@ static void connect_to_server(struct session *session)
 	side_open(session, SERVER, fd);
 }
 
-static enum relay_path path(const struct session *session, enum option always)
+static enum relay_path path(const struct session *session, enum proxy_option always)
 {
 	if (session->set->config->global.nosplice)
 		return RELAY_COPY;

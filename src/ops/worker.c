@@ -1,0 +1,238 @@
+/*
+ * One worker: a thread that turns its event loop until it has nothing left to do.
+ *
+ * A worker shares with the others only what does not change (configuration), what is atomic
+ * (limits) and what can be called by anybody (log). Orders come from the main thread as an atomic
+ * value and a wake-up by eventfd; the value says what to do, so that a wake-up that comes twice
+ * does no harm.
+ *
+ * The worker is the observer of its sessions: it logs and counts what they do, and lets the
+ * listeners go on when one ends.
+ */
+#include "tproxy/worker.h"
+
+#include "tproxy/tcplog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct worker {
+	const struct worker_shared *shared;
+	unsigned index;
+	pthread_t thread;
+	bool started, draining;
+	struct event_base *base;
+	struct listeners listeners;
+	struct sessions sessions;
+	struct counters counters;
+	atomic_int order;
+	int wake; /* eventfd */
+	struct event on_wake;
+};
+
+/* --- what sessions tell --- */
+
+static void log_accepted(struct worker *worker, const struct session *session)
+{
+	const struct proxy *frontend = session->frontend;
+	char client[ADDR_TEXT_MAX];
+
+	if (frontend->logs.count > 0 && !(frontend->options & OPTION_TCPLOG))
+		log_line(worker->shared->log, frontend, LOG_INFO, "Connect from %s (%s/TCP)",
+			addr_format(&session->client, client), frontend->name);
+}
+
+static void log_refusal(struct worker *worker, const struct session *session)
+{
+	char client[ADDR_TEXT_MAX];
+
+	log_line(worker->shared->log, session->frontend, LOG_WARNING,
+		"refused %s: frontend %s, server %s/%s: %s%s%s (%s)",
+		addr_format(&session->client, client), session->frontend->name,
+		session->backend == NULL ? "<none>" : session->backend->name,
+		session->server == NULL ? "<none>" : session->server->name,
+		reason_text(session->reason), session->error == 0 ? "" : ": ",
+		session->error == 0 ? "" : strerror(session->error), reason_name(session->reason));
+}
+
+static void log_closed(struct worker *worker, const struct session *session)
+{
+	char line[LOG_LINE_MAX];
+
+	if (reason_is_refusal(session->reason))
+		log_refusal(worker, session);
+	if (session->frontend->logs.count == 0 || !(session->frontend->options & OPTION_TCPLOG))
+		return;
+	tcplog_format(session, line, sizeof(line));
+	log_line(worker->shared->log, session->frontend, LOG_INFO, "%s", line);
+}
+
+static void on_session_changed(void *arg, const struct session *session, enum session_state from)
+{
+	struct worker *worker = arg;
+	char client[ADDR_TEXT_MAX];
+
+	if (session->frontend->logs.count > 0)
+		log_line(worker->shared->log, session->frontend, LOG_DEBUG, "session %s: %s -> %s",
+			addr_format(&session->client, client), session_state_name(from),
+			session_state_name(session->state));
+	if (session->state == SESSION_ACCEPTED) {
+		worker->counters.accepted++;
+		log_accepted(worker, session);
+	} else if (session->state == SESSION_CLOSING) {
+		worker->counters.ended[session->reason]++;
+		worker->counters.to_servers += session->directions[CLIENT].bytes;
+		worker->counters.to_clients += session->directions[SERVER].bytes;
+		log_closed(worker, session);
+		listeners_resume(&worker->listeners);
+	}
+}
+
+/* A pause at maxconn is what the limit is for; one for want of resources is trouble. */
+static void on_pause(void *arg, const struct listener *listener, int error)
+{
+	struct worker *worker = arg;
+
+	worker->counters.pauses++;
+	if (error != 0 && worker->counters.pauses == 1)
+		log_line(worker->shared->log, listener->frontend, LOG_WARNING,
+			"frontend %s: accepting pauses until a session ends: %s (said once); raise "
+			"the descriptor limit or lower maxconn",
+			listener->frontend->name, strerror(error));
+}
+
+/* --- what the main thread tells --- */
+
+static void obey(struct worker *worker)
+{
+	int order = atomic_load(&worker->order);
+
+	if (order == WORKER_DRAIN && !worker->draining) {
+		worker->draining = true;
+		listeners_drain(&worker->listeners);
+	}
+	if (order != WORKER_RUN)
+		listeners_close(&worker->listeners);
+	if (order == WORKER_STOP)
+		sessions_shutdown(&worker->sessions);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	eventfd_t count;
+
+	(void)what;
+	eventfd_read(fd, &count);
+	obey(arg);
+}
+
+void worker_order(struct worker *worker, enum worker_order order)
+{
+	if ((int)order > atomic_load(&worker->order))
+		atomic_store(&worker->order, (int)order);
+	eventfd_write(worker->wake, 1);
+}
+
+/* --- the thread --- */
+
+static bool has_work(const struct worker *worker)
+{
+	return atomic_load(&worker->order) == WORKER_RUN || worker->sessions.count > 0;
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+
+	while (has_work(worker)) {
+		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
+			break;
+		sessions_reap(&worker->sessions);
+	}
+	obey(worker);
+	eventfd_write(worker->shared->ended, 1);
+	return NULL;
+}
+
+static struct event_base *new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config == NULL)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+static void worker_free(struct worker *worker)
+{
+	listeners_free(&worker->listeners);
+	if (worker->wake != -1)
+		close(worker->wake);
+	if (worker->base != NULL)
+		event_base_free(worker->base);
+	free(worker);
+}
+
+struct worker *worker_new(
+	const struct worker_shared *shared, unsigned index, struct listener_failure *failure)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	*failure = (struct listener_failure){.error = ENOMEM};
+	if (worker == NULL)
+		return NULL;
+	worker->shared = shared;
+	worker->index = index;
+	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	worker->base = new_base();
+	if (worker->wake == -1 || worker->base == NULL)
+		goto fail;
+	if (listeners_bind(&worker->listeners, shared->config, index == 0, failure) == -1)
+		goto fail;
+	return worker;
+fail:
+	worker_free(worker);
+	return NULL;
+}
+
+int worker_start(struct worker *worker, struct listener_failure *failure)
+{
+	struct session_observer observer = {on_session_changed, worker};
+	const struct worker_shared *shared = worker->shared;
+
+	*failure = (struct listener_failure){.error = ENOMEM};
+	if (sessions_init(&worker->sessions, worker->base, shared->config, shared->limits, observer,
+		    worker->index) == -1)
+		return -1;
+	event_assign(&worker->on_wake, worker->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
+		worker);
+	if (event_add(&worker->on_wake, NULL) == -1)
+		return -1;
+	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_pause, worker,
+		    failure) == -1)
+		return -1;
+	failure->error = pthread_create(&worker->thread, NULL, run, worker);
+	worker->started = failure->error == 0;
+	return worker->started ? 0 : -1;
+}
+
+void worker_join(struct worker *worker, struct counters *counters)
+{
+	if (worker->started) {
+		pthread_join(worker->thread, NULL);
+		worker->counters.copied = worker->sessions.pool.bytes_copied;
+		worker->counters.spliced = worker->sessions.pool.bytes_spliced;
+		sessions_free(&worker->sessions);
+	}
+	counters_add(counters, &worker->counters);
+	worker_free(worker);
+}
