@@ -12,7 +12,7 @@ from . import patience, recipe, topology
 from .capture import SYN, ACK, Tap
 from .endpoint import Endpoint
 from .hosts import Client, ProxyHost, Server
-from .proxy import Proxy
+from .proxy import run_adapter
 
 VIP_PORT = 80
 SERVER_PORT = 8080
@@ -24,8 +24,8 @@ class GuardFailed(Exception):
 
 
 class Lab:
-    def __init__(self, implementation, family=4, topology_name="inline", backend="iptables", sysctls=None):
-        """Lay out the hosts, show the preconditions, apply the recipe.
+    def __init__(self, implementation, family=4, topology_name="inline", backend="iptables", sysctls=None, divert=True):
+        """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
 
         `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
         stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
@@ -46,6 +46,8 @@ class Lab:
         for each in topology.FAMILIES:
             self._guard_vip_is_bound_nowhere(each)
             self._guard_path_works_without_the_proxy(each)
+        if not divert:
+            return
         strict = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
         recipe.apply_divert(self.topology.proxy, topology.FAMILIES, backend, {**strict, **(sysctls or {})})
 
@@ -88,7 +90,7 @@ class Lab:
             "protocol": "tcp",
             **rest,
         }
-        proxy = Proxy(self.implementation, self.proxy, scenario, nofile, without)
+        proxy = run_adapter(self.implementation, self.proxy, scenario, nofile, without)
         self.proxies.append(proxy)
         return proxy
 

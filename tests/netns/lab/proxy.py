@@ -47,18 +47,15 @@ class Implementation:
 class Proxy:
     """A running proxy process."""
 
-    def __init__(self, implementation, host, scenario, nofile=None, without=()):
-        """Start it. `nofile`: its descriptor limit; `without`: capabilities that are taken from it."""
+    def __init__(self, host, command, listens, folder):
+        """Start `command` on the host; it is ready when all of `listens` are listened at."""
         self.host = host
-        self.folder = Path(tempfile.mkdtemp(prefix="proxy-", dir="/run/tproxy-lab"))
-        self.scenario = scenario
-        path = self.folder / "scenario.json"
-        path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
-        self._log = self.folder / "log"
-        command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(self.folder)]
+        self.listens = set(listens)
+        self.folder = folder
+        self._log = folder / "log"
         with host.namespace, open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
             )
         self.pid = self.process.pid
 
@@ -66,14 +63,13 @@ class Proxy:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def await_ready(self):
-        """Wait until every socket of the scenario listens."""
-        wanted = set(endpoints(self.scenario))
+        """Wait until every socket of it listens."""
 
         def ready():
             self.check()
-            return wanted <= {local for _, local, _ in self.host.sockets("LISTEN")}
+            return self.listens <= {local for _, local, _ in self.host.sockets("LISTEN")}
 
-        patience.until(ready, f"the proxy listens at {sorted(map(str, wanted))}\n{self.log()}")
+        patience.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}")
         return self
 
     def check(self):
@@ -116,6 +112,23 @@ class Proxy:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def run_adapter(implementation, host, scenario, nofile=None, without=()):
+    """Start an implementation on a scenario.
+
+    `nofile` is its descriptor limit, `without` names capabilities that are taken from it.
+    """
+    folder = new_folder()
+    path = folder / "scenario.json"
+    path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
+    command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
+    return Proxy(host, command, endpoints(scenario), folder)
+
+
+def new_folder():
+    """A folder for the files of one proxy, gone with the run."""
+    return Path(tempfile.mkdtemp(prefix="proxy-", dir="/run/tproxy-lab"))
 
 
 def endpoints(scenario):
