@@ -1,11 +1,16 @@
 """SRC: where the connection to the server comes from."""
 
-import pytest
+import re
 
+from lab import patience, topology
+from lab.endpoint import Endpoint
+from lab.hosts import bound_transparently
 from lab.requirements import requirement
+from lab.variants import asymmetric, both_families, each_backend
 
-both_families = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
-each_backend = pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
+CLIENT_PORT = 40_000
+SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
+SHORT_TIMEOUTS = {"connect": 700}
 
 
 @requirement("TP-SRC-01")
@@ -16,3 +21,193 @@ def test_server_sees_the_clients_address(lab):
     flow = lab.client.connect(lab.vip)
     assert flow.peer_seen_by_server.address == lab.client.address
     assert flow.source_on_the_wire.address == lab.client.address
+
+
+@requirement("TP-SRC-02")
+@both_families
+def test_server_sees_the_clients_port_too(lab):
+    lab.serve(source="client")
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server == flow.client.local
+    assert flow.source_on_the_wire == flow.client.local
+
+
+@requirement("TP-SRC-03")
+def test_an_ipv4_client_of_an_ipv6_listener_is_spoofed_as_ipv4(lab):
+    lab.serve(source="clientip", listeners=[lab.listener(Endpoint("::", 8000), v6="v4v6")])
+    flow = lab.client.connect(Endpoint(lab.proxy_address_to_clients, 8000))
+    assert flow.peer_seen_by_server.address == lab.client.address
+
+
+@requirement("TP-SRC-04")
+@both_families
+def test_a_taken_client_port_is_refused_and_not_replaced(lab):
+    """One client port, two VIPs, one server: the second connection would be the first one's twin."""
+    vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81)]
+    lab.serve(source="client", listeners=[lab.listener(vip) for vip in vips])
+    source = Endpoint(lab.client.address, CLIENT_PORT)
+    first = lab.client.connect(vips[0], source)
+    how, data = lab.client.knock(vips[1], source)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.nobody_came()
+    assert lab.sources_tried() == {lab.client.address}
+    first.exchange()
+
+
+@requirement("TP-SRC-05")
+def test_a_taken_client_port_has_a_reason_of_its_own_in_the_log(lab):
+    proxy = lab.serve(source="client")
+    taken = Endpoint(lab.client.address, CLIENT_PORT)
+    lab.keep(bound_transparently(lab.proxy, taken))
+    lab.client.knock(lab.vip, taken)
+    conflict = session_line(proxy, taken)
+    for listener in lab.server.listeners.values():
+        listener.close()
+    lab.server.listeners.clear()
+    refused = lab.client.open(lab.vip)
+    refused.ending()
+    assert conflict != session_line(proxy, refused.local)
+
+
+def session_line(proxy, client):
+    """What the log says of a client's session, without what differs from session to session."""
+    def found():
+        return [line for line in proxy.log().splitlines() if str(client.port) in line]
+
+    line = patience.until(found, f"a log line with {client}:\n{proxy.log()}")[-1]
+    return re.sub(r"[\[\(]?[0-9][0-9a-zA-Z:./-]*", "N", line)
+
+
+@requirement("TP-SRC-06")
+@both_families
+def test_a_fixed_foreign_address_is_what_the_server_sees(lab):
+    foreign = lab.vip_address(77)
+    lab.serve(source={"mode": "foreign", "address": foreign})
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == foreign
+    assert flow.source_on_the_wire.address == foreign
+
+
+@requirement("TP-SRC-07")
+@both_families
+def test_without_a_source_the_server_sees_the_proxys_address(lab):
+    lab.serve(source="none")
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.proxy.address
+    assert flow.source_on_the_wire.address == lab.proxy.address
+
+
+@requirement("TP-SRC-08")
+@both_families
+def test_a_fixed_address_of_the_host_is_what_the_server_sees(lab):
+    own = lab.proxy_address_to_clients
+    lab.serve(source={"mode": "address", "address": own})
+    assert lab.client.connect(lab.vip).peer_seen_by_server.address == own
+
+
+@requirement("TP-SRC-09")
+@both_families
+def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
+    other = Endpoint(lab.server.addresses[10 - lab.family][0], 8080)
+    lab.serve(source="clientip", servers=[other], timeouts=SHORT_TIMEOUTS)
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.nobody_came()
+    assert not lab.sources_tried(other)
+
+
+@requirement("TP-SRC-10")
+@both_families
+def test_one_client_has_a_whole_port_range_for_each_server(lab):
+    servers = [Endpoint(lab.server.address, port) for port in (8080, 8081)]
+    lab.topology.proxy.sysctl(SHORT_RANGE)
+    lab.serve(source="clientip", servers=servers)
+    flows = [lab.client.connect(lab.vip) for _ in range(20)]
+    assert {flow.peer_seen_by_server.address for flow in flows} == {lab.client.address}
+    for flow in flows:
+        flow.exchange()
+
+
+@requirement("TP-SRC-11")
+@both_families
+def test_when_its_ports_are_used_up_a_client_is_refused(lab):
+    lab.topology.proxy.sysctl(SHORT_RANGE)
+    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    flows = [lab.client.connect(lab.vip) for _ in range(10)]
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.nobody_came()
+    assert lab.sources_tried() == {lab.client.address}
+    for flow in flows:
+        flow.exchange()
+
+
+@requirement("TP-SRC-12")
+@both_families
+def test_two_clients_at_the_same_time_keep_their_own_addresses(lab):
+    lab.serve(source="clientip")
+    addresses = [lab.client.address, lab.client.other_address] * 4
+    flows = [lab.client.connect(lab.vip, Endpoint(address, 0)) for address in addresses]
+    for flow, address in zip(flows, addresses):
+        assert flow.peer_seen_by_server.address == address
+        flow.exchange()
+
+
+@requirement("TP-SRC-13")
+@both_families
+def test_another_client_is_served_while_one_has_used_its_ports_up(lab):
+    lab.topology.proxy.sysctl(SHORT_RANGE)
+    lab.serve(source="clientip")
+    flows = [lab.client.connect(lab.vip) for _ in range(10)]
+    other = lab.client.connect(lab.vip, Endpoint(lab.client.other_address, 0))
+    assert other.peer_seen_by_server.address == lab.client.other_address
+    assert len(flows) == 10
+
+
+@requirement("TP-SRC-14")
+@both_families
+def test_a_clients_port_may_be_used_again_at_once(lab):
+    """The client closes and calls again from the same port, as NAT devices do."""
+    lab.serve(source="client")
+    source = Endpoint(lab.client.address, CLIENT_PORT)
+    for _ in range(5):
+        flow = lab.client.connect(lab.vip, source)
+        assert flow.peer_seen_by_server == source
+        flow.client.reset()
+        assert flow.server.ending()[0] in ("eof", "reset")
+        flow.server.close()
+
+
+@requirement("TP-HOST-05")
+@asymmetric
+@both_families
+def test_a_server_that_answers_past_the_proxy_gets_no_connection(lab):
+    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.nobody_came()
+    assert lab.sources_tried() == {lab.client.address}
+    went_past = lab.taps_by_name["server-direct0"].segments()
+    client, server = lab.client.address, lab.backend_server
+    assert any(s.source == server and s.destination.address == client for s in went_past)
+
+
+@requirement("TP-HOST-06")
+@asymmetric
+@both_families
+def test_that_server_works_when_the_proxy_uses_its_own_address(lab):
+    lab.serve(source="none")
+    assert lab.client.connect(lab.vip).peer_seen_by_server.address == lab.proxy.address
+
+
+@requirement("TP-HOST-07")
+@both_families
+def test_a_host_route_through_the_proxy_cures_it(lab):
+    """As where the server is in the client's own subnet and knows a way that is more direct."""
+    topology.add_direct_link(lab.topology)
+    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    assert not lab.client.knock(lab.vip)[1]
+    length = 32 if lab.family == 4 else 128
+    gateway = topology.address(topology.SERVER_NET[lab.family], topology.PROXY_HOST)
+    lab.topology.server.ip(f"route add {lab.client.address}/{length} via {gateway}")
+    assert lab.client.connect(lab.vip).peer_seen_by_server.address == lab.client.address

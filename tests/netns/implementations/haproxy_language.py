@@ -91,7 +91,7 @@ def source(given):
     if mode in ("clientip", "client"):
         return [f"  source 0.0.0.0 usesrc {mode}"]
     require(mode in ("address", "foreign"), f"source {mode}")
-    where = endpoint(given) if given.get("port") else given["address"]
+    where = endpoint({"port": 0, **given})
     return [f"  source {where}" if mode == "address" else f"  source 0.0.0.0 usesrc {where}"]
 
 

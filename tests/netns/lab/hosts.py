@@ -152,6 +152,16 @@ class ProxyHost(Host):
         return any(local == endpoint for _, local, _ in self.sockets("LISTEN"))
 
 
+def bound_transparently(host, endpoint):
+    """A socket that listens at an address that the host does not have."""
+    level, option = (socket.IPPROTO_IP, 19) if endpoint.family == 4 else (socket.IPPROTO_IPV6, 75)
+    made = host.socket(endpoint.address)
+    made.setsockopt(level, option, 1)
+    made.bind(tuple(endpoint))
+    made.listen(1)
+    return made
+
+
 _STATES = {"01": "ESTABLISHED", "0A": "LISTEN"}
 
 

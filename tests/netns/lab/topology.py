@@ -103,7 +103,7 @@ def build(name):
 def add_direct_link(made):
     """Give the server a way to the client that does not pass the proxy."""
     made.server.ip(
-        f"link add direct0 type veth peer name direct0 netns {made.client.name}",
+        link_line("direct0", made.client, "direct0", 5),
         *_address_lines("direct0", DIRECT_NET, (DIRECT_SERVER,)),
         "link set direct0 up",
     )
@@ -120,6 +120,16 @@ def add_direct_link(made):
     made.links.append((made.server, "direct0"))
 
 
+def link_line(link, peer_namespace, peer, index):
+    """The line that makes a veth pair.
+
+    Both ends are numbered, and differently: the kernel takes a link whose number is its peer's for
+    one without a peer and lets up to a second pass before it notices that the link is up.
+    """
+    there = f"name {peer} index {index + 100} netns {peer_namespace.name}"
+    return f"link add {link} index {index} type veth peer {there}"
+
+
 def _network(template):
     return template.format(0) if "." in template else template.format("")
 
@@ -127,8 +137,8 @@ def _network(template):
 def _proxy_lines(made):
     lines = [
         "link set lo up",
-        f"link add client0 type veth peer name eth0 netns {made.client.name}",
-        f"link add server0 type veth peer name eth0 netns {made.server.name}",
+        link_line("client0", made.client, "eth0", 3),
+        link_line("server0", made.server, "eth0", 4),
     ]
     for link, net in (("client0", CLIENT_NET), ("server0", SERVER_NET)):
         lines += _address_lines(link, net, (PROXY_HOST,))

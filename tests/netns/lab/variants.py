@@ -1,0 +1,15 @@
+"""The variants that tests are repeated over, as decorators."""
+
+import pytest
+
+both_families = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
+each_backend = pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
+each_relay = pytest.mark.parametrize("relay", ["splice", "copy"])
+asymmetric = pytest.mark.parametrize("topology_name", ["asymmetric"])
+each_end = pytest.mark.parametrize("closer, reader", [("client", "server"), ("server", "client")])
+
+
+def with_sysctls(**values):
+    """Override single sysctls of the recipe; dots of the names are written as double underscores."""
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    return pytest.mark.parametrize("sysctls", [named], ids=["sysctls"])

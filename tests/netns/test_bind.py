@@ -1,0 +1,151 @@
+"""BIND: an address that is on no interface is served all the same."""
+
+import errno
+
+import pytest
+
+from lab import topology
+from lab.endpoint import Endpoint
+from lab.ping import echoes
+from lab.requirements import requirement
+from lab.variants import both_families, each_backend, with_sysctls
+
+
+@requirement("TP-BIND-01")
+@both_families
+@each_backend
+def test_an_address_on_no_interface_is_served(lab):
+    lab.serve()
+    lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-BIND-02")
+@both_families
+def test_a_transparently_bound_address_cannot_be_pinged_yet_serves(lab):
+    lab.serve()
+    own = topology.address(topology.CLIENT_NET[lab.family], topology.PROXY_HOST)
+    assert echoes(lab.client, [lab.vip.address, own]) == [own]
+    lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-BIND-03")
+@both_families
+def test_the_accepted_sockets_own_address_is_the_vip(lab):
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    assert ("ESTABLISHED", lab.vip, flow.client.local) in lab.proxy.sockets()
+
+
+@requirement("TP-BIND-04")
+@both_families
+def test_several_vips_are_served_at_the_same_time(lab):
+    vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81, 82)]
+    lab.serve(listeners=[lab.listener(vip) for vip in vips])
+    flows = [lab.client.connect(vip) for vip in vips]
+    for flow in flows:
+        flow.exchange()
+
+
+@requirement("TP-BIND-05")
+@both_families
+def test_every_port_of_a_range_is_served(lab):
+    ports = range(8000, 8008)
+    lab.serve(listeners=[lab.listener(Endpoint(lab.vip_address(), ports[0]), port_last=ports[-1])])
+    for port in ports:
+        lab.client.connect(Endpoint(lab.vip_address(), port)).exchange()
+
+
+@requirement("TP-BIND-06")
+@both_families
+def test_another_programs_listener_on_the_same_port_goes_on(lab):
+    neighbour = Endpoint(lab.proxy_address_to_clients, lab.vip.port)
+    listener = lab.proxy.listen(neighbour)
+    lab.serve()
+    lab.client.connect(lab.vip).exchange()
+    lab.client.open(neighbour)
+    assert listener.accept()[1][0] == lab.client.address
+
+
+@requirement("TP-BIND-07")
+@both_families
+def test_without_transparent_the_start_fails_and_says_why(lab):
+    proxy = lab.start(listeners=[lab.listener(transparent=False)])
+    assert proxy.await_end() != 0
+    assert lab.vip.address in proxy.log()
+
+
+@requirement("TP-BIND-08")
+@both_families
+def test_nothing_but_the_vip_is_listened_at(lab):
+    lab.serve()
+    listening = {local for _, local, _ in lab.proxy.sockets("LISTEN")}
+    assert listening == {lab.vip}
+    for elsewhere in (lab.proxy_address_to_clients, lab.proxy.address):
+        assert lab.client.knock(Endpoint(elsewhere, lab.vip.port))[0] == "refused"
+
+
+@requirement("TP-BIND-09")
+@both_families
+def test_an_address_of_the_host_is_served_too(lab):
+    own = Endpoint(lab.proxy_address_to_clients, 8000)
+    lab.serve(listeners=[lab.listener(), lab.listener(own)])
+    lab.client.connect(own).exchange()
+    lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-BIND-10")
+def test_v4v6_serves_clients_of_both_families(lab):
+    lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v4v6")])
+    for family in topology.FAMILIES:
+        own = topology.address(topology.CLIENT_NET[family], topology.PROXY_HOST)
+        lab.client.connect(Endpoint(own, 8000)).exchange()
+
+
+@requirement("TP-BIND-11")
+def test_v6only_leaves_ipv4_alone(lab):
+    lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v6only")])
+    own = {f: topology.address(topology.CLIENT_NET[f], topology.PROXY_HOST) for f in topology.FAMILIES}
+    lab.client.connect(Endpoint(own[6], 8000)).exchange()
+    assert lab.client.knock(Endpoint(own[4], 8000))[0] == "refused"
+
+
+@requirement("TP-BIND-12")
+@both_families
+def test_a_plain_and_a_transparent_listener_share_a_port_on_their_own_addresses(lab):
+    own = Endpoint(lab.proxy_address_to_clients, lab.vip.port)
+    lab.serve(listeners=[lab.listener(own, transparent=False), lab.listener()])
+    for served in (own, lab.vip):
+        lab.client.connect(served).exchange()
+
+
+@requirement("TP-HOST-01")
+@pytest.mark.parametrize("family", [4], ids=["ipv4"])
+@with_sysctls(net__ipv4__ip_nonlocal_bind=1)
+def test_nonlocal_bind_lets_a_listener_without_transparent_start(lab):
+    lab.serve(listeners=[lab.listener(transparent=False)])
+    assert lab.proxy.listens(lab.vip)
+
+
+@requirement("TP-HOST-02")
+@with_sysctls(net__ipv4__ip_nonlocal_bind=1)
+def test_the_set_up_exactly_as_printed_works(lab):
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.client.address
+
+
+@requirement("TP-HOST-03")
+@both_families
+def test_neither_forwarding_nor_nonlocal_bind_is_needed_for_proxied_traffic(lab):
+    lab.topology.proxy.sysctl({"net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0})
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.client.address
+
+
+@requirement("TP-HOST-04")
+@both_families
+def test_an_ordinary_program_may_not_bind_to_the_vip(lab):
+    with lab.proxy.socket(lab.vip.address) as probe, pytest.raises(OSError) as refused:
+        probe.bind((lab.vip.address, 0))
+    assert refused.value.errno == errno.EADDRNOTAVAIL
