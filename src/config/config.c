@@ -1,0 +1,178 @@
+/*
+ * Configuration: the file, its lines, and the model's life.
+ *
+ * Everything that parsing makes lies in the configuration's own memory, so that one call frees it,
+ * whether the file was good or not. Reading stops for no error; whether there was one is asked of
+ * the diagnostics at the end, counted from where they stood at the start.
+ */
+#include "parser.h"
+
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MEMORY_MAX ((size_t)256 << 20)
+#define FILE_MAX   ((size_t)16 << 20)
+
+static void parse_text_line(struct parser *parser, const char *line, size_t length)
+{
+	const char *error;
+
+	parser->line++;
+	if (length > 0 && line[length - 1] == '\r')
+		length--;
+	error = words_split(&parser->words, line, length);
+	if (error != NULL)
+		fail(parser, parser->words.culprit[0] == '\0' ? NULL : parser->words.culprit, "%s",
+			error);
+	else if (parser->words.count > 0)
+		parse_line(parser);
+}
+
+static void parse_text(struct parser *parser, const char *text, size_t length)
+{
+	const char *end = text + length, *feed;
+
+	while (text < end) {
+		feed = memchr(text, '\n', (size_t)(end - text));
+		parse_text_line(parser, text, (size_t)((feed != NULL ? feed : end) - text));
+		if (feed == NULL) {
+			fail(parser, NULL,
+				"the last line has no line feed; the file may be cut off");
+			return;
+		}
+		text = feed + 1;
+	}
+}
+
+static struct config *config_new(size_t memory_limit)
+{
+	struct config_memory *memory = memory_new(memory_limit);
+	struct config *config = NULL;
+
+	if (memory != NULL)
+		config = memory_take(memory, sizeof(*config));
+	if (config == NULL) {
+		memory_free(memory);
+		return NULL;
+	}
+	config->memory = memory;
+	return config;
+}
+
+struct config *config_parse_within(
+	const char *name, const char *text, size_t length, struct diag *diag, size_t memory_limit)
+{
+	size_t errors = diag_count(diag, DIAG_ERROR);
+	struct config *config = config_new(memory_limit);
+	struct parser *parser = NULL;
+
+	if (config != NULL)
+		parser = memory_take(config->memory, sizeof(*parser));
+	if (parser == NULL) {
+		diag_add(diag, DIAG_ERROR, name, 0, NULL, "out of memory");
+		config_free(config);
+		return NULL;
+	}
+	parser->file = name;
+	parser->diag = diag;
+	parser->config = config;
+	parser->memory = config->memory;
+	parser->sections_end = &parser->sections;
+	parse_text(parser, text, length);
+	resolve(parser);
+	if (diag_count(diag, DIAG_ERROR) == errors)
+		return config;
+	config_free(config);
+	return NULL;
+}
+
+struct config *config_parse(const char *name, const char *text, size_t length, struct diag *diag)
+{
+	return config_parse_within(name, text, length, diag, MEMORY_MAX);
+}
+
+/* Reads all that is left of FD. Returns NULL with errno set. */
+static char *read_all(int fd, size_t *length)
+{
+	size_t room = 4096;
+	char *text = malloc(room), *larger;
+	ssize_t got;
+
+	for (*length = 0; text != NULL; *length += (size_t)got) {
+		got = read(fd, text + *length, room - *length);
+		if (got == 0)
+			return text;
+		if (got == -1)
+			break;
+		if (*length + (size_t)got < room)
+			continue;
+		errno = EFBIG;
+		larger = room < FILE_MAX ? realloc(text, 2 * room) : NULL;
+		if (larger == NULL)
+			break;
+		text = larger;
+		room *= 2;
+	}
+	free(text);
+	return NULL;
+}
+
+struct config *config_load(const char *path, struct diag *diag)
+{
+	struct config *config = NULL;
+	char *text = NULL;
+	size_t length = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd != -1)
+		text = read_all(fd, &length);
+	if (text == NULL)
+		diag_add(diag, DIAG_ERROR, path, 0, NULL, "cannot be read: %s", strerror(errno));
+	else
+		config = config_parse(path, text, length, diag);
+	free(text);
+	if (fd != -1)
+		close(fd);
+	return config;
+}
+
+void config_free(struct config *config)
+{
+	if (config != NULL)
+		memory_free(config->memory);
+}
+
+struct addr server_address(const struct server *server, uint16_t listener_port)
+{
+	struct addr address = server->address;
+
+	if (addr_port(&address) == 0)
+		addr_set_port(&address, listener_port);
+	return address;
+}
+
+/* An address of this host needs no privilege; a client's or a foreign one does. */
+static bool source_needs_transparent(const struct source *source)
+{
+	return source->mode != SOURCE_ROUTED && source->mode != SOURCE_ADDRESS;
+}
+
+bool config_needs_transparent(const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		const struct proxy *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->bind_count; j++)
+			if (proxy->binds[j].transparent)
+				return true;
+		for (size_t j = 0; j < proxy->server_count; j++)
+			if (source_needs_transparent(&proxy->servers[j].source))
+				return true;
+	}
+	return false;
+}

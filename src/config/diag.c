@@ -1,0 +1,126 @@
+/*
+ * Diagnostics: messages in the order in which they were found.
+ *
+ * A message is one line whatever its words hold: bytes that a terminal would act upon are shown as
+ * escapes. When memory is exhausted a message may be lost, but never its count, so an error cannot
+ * turn into a success.
+ */
+#include "tproxy/diag.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct message {
+	struct message *next;
+	char text[];
+};
+
+struct diag {
+	struct message *first, **end;
+	size_t counts[DIAG_ERROR + 1];
+	size_t lost;
+};
+
+struct diag *diag_new(void)
+{
+	struct diag *diag = calloc(1, sizeof(*diag));
+
+	if (diag != NULL)
+		diag->end = &diag->first;
+	return diag;
+}
+
+void diag_free(struct diag *diag)
+{
+	struct message *message, *next;
+
+	if (diag == NULL)
+		return;
+	for (message = diag->first; message != NULL; message = next) {
+		next = message->next;
+		free(message);
+	}
+	free(diag);
+}
+
+/* Writes WORD in quotes, on one line; UTF-8 passes. */
+static void print_word(FILE *out, const char *word)
+{
+	fputc('\'', out);
+	for (; *word != '\0'; word++) {
+		unsigned char c = (unsigned char)*word;
+
+		if (c < 0x20 || c == 0x7f)
+			fprintf(out, "\\x%02x", c);
+		else
+			fputc(c, out);
+	}
+	fputs("': ", out);
+}
+
+static struct message *message_new(const char *text, size_t length)
+{
+	struct message *message = malloc(sizeof(*message) + length + 1);
+
+	if (message == NULL)
+		return NULL;
+	message->next = NULL;
+	memcpy(message->text, text, length);
+	message->text[length] = '\0';
+	return message;
+}
+
+static void append(struct diag *diag, const char *text, size_t length)
+{
+	struct message *message = message_new(text, length);
+
+	if (message == NULL) {
+		diag->lost++;
+		return;
+	}
+	*diag->end = message;
+	diag->end = &message->next;
+}
+
+void diag_add(struct diag *diag, enum diag_severity severity, const char *file, unsigned line,
+	const char *word, const char *format, ...)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	va_list arguments;
+
+	diag->counts[severity]++;
+	if (out == NULL) {
+		diag->lost++;
+		return;
+	}
+	fprintf(out, "%s:", file);
+	if (line != 0)
+		fprintf(out, "%u:", line);
+	fprintf(out, " %s: ", severity == DIAG_ERROR ? "error" : "warning");
+	if (word != NULL)
+		print_word(out, word);
+	va_start(arguments, format);
+	vfprintf(out, format, arguments);
+	va_end(arguments);
+	if (fclose(out) == 0)
+		append(diag, text, length);
+	else
+		diag->lost++;
+	free(text);
+}
+
+size_t diag_count(const struct diag *diag, enum diag_severity severity)
+{
+	return diag->counts[severity];
+}
+
+void diag_print(const struct diag *diag, FILE *out)
+{
+	for (const struct message *message = diag->first; message != NULL; message = message->next)
+		fprintf(out, "%s\n", message->text);
+	if (diag->lost > 0)
+		fprintf(out, "%zu more messages were lost: out of memory\n", diag->lost);
+}

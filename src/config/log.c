@@ -1,0 +1,177 @@
+/*
+ * `log`: targets, facilities and levels.
+ *
+ * `log global` is noted, not copied: what it stands for is known at the end of the file, so the
+ * order of the sections does not matter. `no log` forgets what the section has so far, hence also
+ * what it took from `defaults`.
+ */
+#include "parser.h"
+
+#include "address.h"
+
+#include <string.h>
+#include <syslog.h>
+
+#define SYSLOG_PORT 514
+
+/* By number, as the protocol has them (RFC 5424 section 6.2.1), under HAProxy's names. */
+static const char *const facilities[] = {"kern", "user", "mail", "daemon", "auth", "syslog", "lpr",
+	"news", "uucp", "cron", "auth2", "ftp", "ntp", "audit", "alert", "cron2", "local0",
+	"local1", "local2", "local3", "local4", "local5", "local6", "local7", NULL};
+static const char *const levels[] = {
+	"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", NULL};
+
+static int index_of(const char *const *names, const char *name)
+{
+	for (int i = 0; names[i] != NULL; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+static void add(struct parser *parser, const struct log_line *line)
+{
+	struct section *section = parser->section;
+	struct log_line **list = section == NULL ? &parser->logs : &section->logs;
+	size_t *count = section == NULL ? &parser->log_count : &section->log_count;
+	struct log_line *grown = memory_grow(parser->memory, *list, *count, sizeof(*grown));
+
+	if (grown == NULL)
+		return;
+	*list = grown;
+	grown[(*count)++] = *line;
+}
+
+static void forget(struct parser *parser)
+{
+	struct section *section = parser->section;
+	struct log_line **list = section == NULL ? &parser->logs : &section->logs;
+
+	*list = NULL;
+	*(section == NULL ? &parser->log_count : &section->log_count) = 0;
+}
+
+static bool parse_path(struct parser *parser, struct log_target *target, const char *path)
+{
+	if (*path != '/') {
+		fail(parser, path, "the path must begin with a slash");
+		return false;
+	}
+	target->path = memory_copy(parser->memory, path);
+	return true;
+}
+
+static bool parse_host(struct parser *parser, struct log_target *target, const char *text)
+{
+	struct address address;
+	const char *error = address_parse(text, 0, &address);
+
+	if (error == NULL && addr_is_any(&address.addr))
+		error = "not an address to send to";
+	if (error != NULL) {
+		fail(parser, text, "%s", error);
+		return false;
+	}
+	target->address = address.addr;
+	if (addr_port(&target->address) == 0)
+		addr_set_port(&target->address, SYSLOG_PORT);
+	return true;
+}
+
+static bool parse_target(struct parser *parser, struct log_target *target, const char *text)
+{
+	target->kind = LOG_TO_SYSLOG;
+	if (strcmp(text, "stdout") == 0)
+		target->kind = LOG_TO_STDOUT;
+	else if (strcmp(text, "stderr") == 0)
+		target->kind = LOG_TO_STDERR;
+	else if (strncmp(text, "file@", strlen("file@")) == 0)
+		target->kind = LOG_TO_FILE;
+	else if (*text == '/')
+		target->kind = LOG_TO_UNIX;
+	if (target->kind == LOG_TO_FILE)
+		return parse_path(parser, target, text + strlen("file@"));
+	if (target->kind == LOG_TO_UNIX)
+		return parse_path(parser, target, text);
+	return target->kind != LOG_TO_SYSLOG || parse_host(parser, target, text);
+}
+
+static bool parse_format(struct parser *parser, struct log_target *target)
+{
+	const char *word;
+
+	target->format = LOG_RFC3164;
+	if (!take_word(parser, "format"))
+		return true;
+	word = want_word(parser, "raw or rfc3164");
+	if (word == NULL)
+		return false;
+	if (strcmp(word, "raw") == 0)
+		target->format = LOG_RAW;
+	else if (strcmp(word, "rfc3164") != 0)
+		fail(parser, word, "not supported: the formats are raw and rfc3164");
+	return true;
+}
+
+/* The words between the target and the facility that HAProxy has and tproxyd has not. */
+static void refuse_parameters(struct parser *parser)
+{
+	static const char *const names[] = {"len", "sample", NULL};
+	const char *word;
+
+	while ((word = peek_word(parser)) != NULL && index_of(names, word) != -1) {
+		fail(parser, word, "not supported: every message is logged, and whole");
+		next_word(parser);
+		next_word(parser);
+	}
+}
+
+static void parse_facility(struct parser *parser, struct log_target *target)
+{
+	const char *facility = want_word(parser, "the facility, such as local0,");
+	const char *level = next_word(parser);
+
+	if (facility == NULL)
+		return;
+	target->facility = index_of(facilities, facility) * 8;
+	if (target->facility < 0)
+		fail(parser, facility, "not a facility; local0 to local7 are free for any use");
+	target->max_level = level == NULL ? LOG_DEBUG : index_of(levels, level);
+	if (target->max_level == -1)
+		fail(parser, level,
+			"not a level; they are emerg, alert, crit, err, warning, notice, info and "
+			"debug");
+	if (peek_word(parser) != NULL && index_of(levels, peek_word(parser)) != -1)
+		fail(parser, next_word(parser),
+			"not supported: a least level; a message keeps its own");
+}
+
+void parse_log(struct parser *parser)
+{
+	struct log_line line = {.global = false};
+	const char *target;
+
+	if (parser->negated) {
+		forget(parser);
+		return;
+	}
+	target = want_word(parser, "a target or 'global'");
+	if (target == NULL)
+		return;
+	line.global = strcmp(target, "global") == 0;
+	if (line.global && parser->section == NULL) {
+		fail(parser, target,
+			"a target is wanted here; 'log global' belongs in the proxies");
+	} else if (!line.global) {
+		if (!parse_target(parser, &line.target, target)) {
+			parser->next = parser->words.count;
+			return;
+		}
+		refuse_parameters(parser);
+		if (parse_format(parser, &line.target)) {
+			refuse_parameters(parser);
+			parse_facility(parser, &line.target);
+		}
+	}
+	add(parser, &line);
+}

@@ -1,0 +1,207 @@
+/*
+ * What the parsers of the keywords share: the file's position, the line's words, the section that
+ * is being filled, and the messages.
+ *
+ * A keyword's parser takes the words after its name with next_word() and reports what is wrong with
+ * fail(); it never returns an error, since reading goes on. Words that it leaves are reported as
+ * unexpected by the caller.
+ */
+#ifndef TPROXY_CONFIG_PARSER_H
+#define TPROXY_CONFIG_PARSER_H
+
+#include "tproxy/config.h"
+
+#include "memory.h"
+#include "words.h"
+
+/* Where a keyword may stand. A `listen` section is a frontend and a backend. */
+enum where {
+	IN_FILE = 1 << 0, /* the keyword begins a section */
+	IN_GLOBAL = 1 << 1,
+	IN_DEFAULTS = 1 << 2,
+	IN_FRONTEND = 1 << 3,
+	IN_BACKEND = 1 << 4,
+	ON_BIND = 1 << 5,   /* after the addresses of a `bind` line */
+	ON_SERVER = 1 << 6, /* after the address of a `server` line */
+};
+
+#define IN_LISTEN    (IN_FRONTEND | IN_BACKEND)
+#define IN_FRONTENDS (IN_DEFAULTS | IN_FRONTEND)
+#define IN_BACKENDS  (IN_DEFAULTS | IN_BACKEND)
+#define IN_PROXIES   (IN_FRONTENDS | IN_BACKENDS)
+
+enum keyword_flags {
+	MANY_TIMES = 1 << 0, /* may stand more than once in its place */
+	NEGATABLE = 1 << 1,  /* may follow `no` */
+};
+
+struct parser;
+
+/* One row of the table of keywords. */
+struct keyword {
+	const char *name; /* one word, or two as in "timeout client" */
+	const char *arguments;
+	unsigned where; /* of enum where */
+	unsigned flags; /* of enum keyword_flags */
+	void (*parse)(struct parser *parser);
+	const char *help;
+};
+
+/* No more rows than this. */
+#define KEYWORDS_MAX 64
+
+/* Where a keyword's once-only rule applies. */
+enum scope {
+	SCOPE_GLOBAL,
+	SCOPE_SECTION,
+	SCOPE_LINE,
+	SCOPE_COUNT
+};
+
+struct log_line {
+	bool global; /* `log global` */
+	struct log_target target;
+};
+
+struct server_line {
+	struct server server;
+	bool has_source; /* else its backend's `source` holds */
+};
+
+/* A section while it is read; what it will be is known after the last line of the file. */
+struct section {
+	struct section *next;
+	struct proxy proxy;
+	const char *default_backend; /* its name, or NULL */
+	unsigned default_backend_line;
+	struct source source;
+	unsigned source_line;
+	struct log_line *logs;
+	size_t log_count;
+	struct server_line *servers;
+	size_t server_count;
+};
+
+struct parser {
+	const char *file;
+	struct diag *diag;
+	struct config *config;
+	struct config_memory *memory;
+
+	unsigned line;
+	struct words words;
+	size_t next;                              /* the next word of the line */
+	bool negated;                             /* the line began with `no` */
+	unsigned seen[SCOPE_COUNT][KEYWORDS_MAX]; /* line of the keyword, or 0 */
+
+	enum where where;        /* the kind of the section, 0 before the first */
+	bool skipping;           /* within a section that is not known */
+	bool skipped;            /* there was such a section */
+	struct section *section; /* NULL in `global` */
+	struct section *sections, **sections_end;
+	struct section *defaults; /* the last one, or NULL */
+	struct log_line *logs;    /* of `global` */
+	size_t log_count;
+
+	struct bind *bind;          /* of the line that is read */
+	struct server_line *server; /* the same */
+};
+
+/* WORD may be NULL; the format follows. */
+#define fail(parser, word, ...) fail_at(parser, (parser)->line, word, __VA_ARGS__)
+#define fail_at(parser, line, word, ...)                                                           \
+	diag_add((parser)->diag, DIAG_ERROR, (parser)->file, line, word, __VA_ARGS__)
+#define warn_at(parser, line, word, ...)                                                           \
+	diag_add((parser)->diag, DIAG_WARNING, (parser)->file, line, word, __VA_ARGS__)
+
+/* The next word of the line, or NULL at its end; next_word() takes it. */
+const char *peek_word(const struct parser *parser);
+const char *next_word(struct parser *parser);
+
+/* Takes the next word where it is WORD. */
+bool take_word(struct parser *parser, const char *word);
+
+/* The next word, which must be there: WHAT is what it would be. NULL after an error. */
+const char *want_word(struct parser *parser, const char *what);
+
+/* The same, copied to the configuration's memory. */
+const char *want_text(struct parser *parser, const char *what);
+
+/* The next word as a number. False after an error. */
+bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
+
+/* One line of the file, whose words are in parser->words. */
+void parse_line(struct parser *parser);
+
+/* All that is left of a line, as keywords that may stand at WHERE (ON_BIND or ON_SERVER). */
+void parse_parameters(struct parser *parser, enum where where);
+
+/* The rows of the table, from 0; NULL after the last. */
+const struct keyword *keyword_at(size_t index);
+size_t keyword_index(const struct keyword *keyword);
+
+/* The name of the one place that WHERE is, such as "listen". */
+const char *place_name(unsigned where);
+
+/* The places of WHERE in words, such as "frontend, listen"; cut off at SIZE. Returns TEXT. */
+const char *where_text(unsigned where, char *text, size_t size);
+
+/*
+ * Why HAProxy's keyword NAME is not supported at any place of WHERE, and what to do instead. NULL
+ * where it is none of the known ones. A NAME of two words is also found by its first one.
+ */
+const char *refusal_text(const char *name, unsigned where);
+
+/* Sections. */
+void parse_global(struct parser *parser);
+void parse_defaults(struct parser *parser);
+void parse_frontend(struct parser *parser);
+void parse_backend(struct parser *parser);
+void parse_listen(struct parser *parser);
+
+/* Keywords of `global`. */
+void parse_daemon(struct parser *parser);
+void parse_group(struct parser *parser);
+void parse_global_maxconn(struct parser *parser);
+void parse_nbthread(struct parser *parser);
+void parse_nosplice(struct parser *parser);
+void parse_pidfile(struct parser *parser);
+void parse_user(struct parser *parser);
+
+/* Keywords of proxies. */
+void parse_backlog(struct parser *parser);
+void parse_balance(struct parser *parser);
+void parse_bind(struct parser *parser);
+void parse_default_backend(struct parser *parser);
+void parse_log(struct parser *parser);
+void parse_maxconn(struct parser *parser);
+void parse_mode(struct parser *parser);
+void parse_option_clitcpka(struct parser *parser);
+void parse_option_splice_auto(struct parser *parser);
+void parse_option_splice_request(struct parser *parser);
+void parse_option_splice_response(struct parser *parser);
+void parse_option_srvtcpka(struct parser *parser);
+void parse_option_tcpka(struct parser *parser);
+void parse_option_tcplog(struct parser *parser);
+void parse_retries(struct parser *parser);
+void parse_server(struct parser *parser);
+void parse_source(struct parser *parser);
+void parse_timeout_client(struct parser *parser);
+void parse_timeout_client_fin(struct parser *parser);
+void parse_timeout_connect(struct parser *parser);
+void parse_timeout_server(struct parser *parser);
+void parse_timeout_server_fin(struct parser *parser);
+
+/* Parameters of `bind` and `server` lines. */
+void parse_bind_backlog(struct parser *parser);
+void parse_bind_interface(struct parser *parser);
+void parse_bind_name(struct parser *parser);
+void parse_bind_transparent(struct parser *parser);
+void parse_bind_v4v6(struct parser *parser);
+void parse_bind_v6only(struct parser *parser);
+void parse_server_source(struct parser *parser);
+
+/* After the last line: checks the whole, and makes the model of it. */
+void resolve(struct parser *parser);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * The sections `defaults`, `frontend`, `backend` and `listen`, and their simple keywords.
+ *
+ * A proxy starts as a copy of the last `defaults` before it, which itself starts from nothing: it
+ * does not add to an earlier one. What a frontend takes from `defaults` that only a backend uses is
+ * dropped at the end (resolve.c), so that the model never says more than what holds.
+ */
+#include "parser.h"
+
+#include "units.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <string.h>
+
+bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value)
+{
+	const char *word = want_word(parser, "a number");
+	const char *error = word == NULL ? NULL : number_parse(word, minimum, maximum, value);
+
+	if (error != NULL)
+		fail(parser, word, "%s; it can be %u to %u", error, minimum, maximum);
+	return word != NULL && error == NULL;
+}
+
+/* Names are letters, digits, and . : _ - as in HAProxy. */
+static bool name_check(struct parser *parser, const char *name)
+{
+	for (const char *at = name; *at != '\0'; at++) {
+		if (isalnum((unsigned char)*at) || strchr(".:_-", *at) != NULL)
+			continue;
+		fail(parser, name, "a name can hold letters, digits and . : _ - only");
+		return false;
+	}
+	return true;
+}
+
+/* A frontend and a backend may share a name; otherwise a name is one section's. */
+static void duplicate_check(struct parser *parser, const struct section *section)
+{
+	const struct section *other;
+
+	for (other = parser->sections; other != section; other = other->next)
+		if (strcmp(other->proxy.name, section->proxy.name) == 0 &&
+			(other->proxy.role & section->proxy.role))
+			fail(parser, section->proxy.name,
+				"line %u has a section of this name already", other->proxy.line);
+}
+
+/* A list of its own, since the section will add to it. */
+static void copy_logs(struct parser *parser, struct section *section, const struct section *from)
+{
+	section->logs = NULL;
+	section->log_count = 0;
+	for (size_t i = 0; i < from->log_count; i++) {
+		struct log_line *grown = memory_grow(
+			parser->memory, section->logs, section->log_count, sizeof(*grown));
+
+		if (grown == NULL)
+			return;
+		section->logs = grown;
+		section->logs[section->log_count++] = from->logs[i];
+	}
+}
+
+static struct section *section_new(struct parser *parser, const struct section *from)
+{
+	struct section *section = memory_take(parser->memory, sizeof(*section));
+
+	if (section == NULL)
+		return NULL;
+	if (from != NULL) {
+		*section = *from;
+		section->next = NULL;
+		copy_logs(parser, section, from);
+	} else {
+		section->proxy.retries = 3;
+	}
+	section->proxy.line = parser->line;
+	return section;
+}
+
+/* Without memory, the section's lines have nowhere to go; the end of the file reports it. */
+static void enter(struct parser *parser, enum where where, struct section *section)
+{
+	parser->where = where;
+	parser->section = section;
+	parser->skipping = section == NULL;
+}
+
+void parse_defaults(struct parser *parser)
+{
+	if (peek_word(parser) != NULL)
+		fail(parser, next_word(parser),
+			"a 'defaults' section has no name here; it holds for the sections after "
+			"it");
+	parser->defaults = section_new(parser, NULL);
+	enter(parser, IN_DEFAULTS, parser->defaults);
+}
+
+static void parse_proxy(struct parser *parser, enum where where, enum role role)
+{
+	const char *name = want_text(parser, "the section's name");
+	struct section *section = section_new(parser, parser->defaults);
+
+	enter(parser, where, section);
+	if (section == NULL || name == NULL) {
+		parser->skipping = parser->skipped = true;
+		return;
+	}
+	section->proxy.name = name;
+	section->proxy.role = role;
+	name_check(parser, name);
+	*parser->sections_end = section;
+	parser->sections_end = &section->next;
+	duplicate_check(parser, section);
+	if (take_word(parser, "from")) {
+		fail(parser, "from",
+			"not supported: the last 'defaults' section before this one holds");
+		next_word(parser);
+	} else if (peek_word(parser) != NULL && role != ROLE_BACKEND) {
+		fail(parser, next_word(parser), "addresses go on a 'bind' line of their own");
+	}
+}
+
+void parse_frontend(struct parser *parser)
+{
+	parse_proxy(parser, IN_FRONTEND, ROLE_FRONTEND);
+}
+
+void parse_backend(struct parser *parser)
+{
+	parse_proxy(parser, IN_BACKEND, ROLE_BACKEND);
+}
+
+void parse_listen(struct parser *parser)
+{
+	parse_proxy(parser, IN_LISTEN, ROLE_LISTEN);
+}
+
+void parse_backlog(struct parser *parser)
+{
+	want_number(parser, 1, INT_MAX, &parser->section->proxy.backlog);
+}
+
+void parse_balance(struct parser *parser)
+{
+	const char *word = want_word(parser, "roundrobin");
+
+	if (word == NULL || strcmp(word, "roundrobin") == 0)
+		return;
+	fail(parser, word, "not supported: the servers take turns; write 'roundrobin'");
+	parser->next = parser->words.count;
+}
+
+void parse_default_backend(struct parser *parser)
+{
+	parser->section->default_backend = want_text(parser, "the backend's name");
+	parser->section->default_backend_line = parser->line;
+}
+
+void parse_maxconn(struct parser *parser)
+{
+	want_number(parser, 0, INT_MAX, &parser->section->proxy.maxconn);
+}
+
+void parse_mode(struct parser *parser)
+{
+	const char *word = want_word(parser, "tcp");
+
+	if (word != NULL && strcmp(word, "tcp") != 0)
+		fail(parser, word,
+			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
+}
+
+void parse_retries(struct parser *parser)
+{
+	want_number(parser, 0, INT_MAX, &parser->section->proxy.retries);
+}
+
+static void option(struct parser *parser, unsigned options)
+{
+	if (parser->negated)
+		parser->section->proxy.options &= ~options;
+	else
+		parser->section->proxy.options |= options;
+}
+
+void parse_option_clitcpka(struct parser *parser)
+{
+	option(parser, OPTION_CLITCPKA);
+}
+
+/* It lets HAProxy choose when to splice, which is what tproxyd always does. */
+void parse_option_splice_auto(struct parser *parser)
+{
+	option(parser, 0);
+}
+
+void parse_option_splice_request(struct parser *parser)
+{
+	option(parser, OPTION_SPLICE_REQUEST);
+}
+
+void parse_option_splice_response(struct parser *parser)
+{
+	option(parser, OPTION_SPLICE_RESPONSE);
+}
+
+void parse_option_srvtcpka(struct parser *parser)
+{
+	option(parser, OPTION_SRVTCPKA);
+}
+
+void parse_option_tcpka(struct parser *parser)
+{
+	option(parser, OPTION_CLITCPKA | OPTION_SRVTCPKA);
+}
+
+void parse_option_tcplog(struct parser *parser)
+{
+	option(parser, OPTION_TCPLOG);
+}
+
+static void timeout(struct parser *parser, enum timeout which)
+{
+	const char *word = want_word(parser, "a duration");
+	const char *error = NULL;
+
+	if (word != NULL)
+		error = duration_parse(word, &parser->section->proxy.timeouts[which]);
+	if (error != NULL)
+		fail(parser, word, "%s", error);
+}
+
+void parse_timeout_client(struct parser *parser)
+{
+	timeout(parser, TIMEOUT_CLIENT);
+}
+
+void parse_timeout_client_fin(struct parser *parser)
+{
+	timeout(parser, TIMEOUT_CLIENT_FIN);
+}
+
+void parse_timeout_connect(struct parser *parser)
+{
+	timeout(parser, TIMEOUT_CONNECT);
+}
+
+void parse_timeout_server(struct parser *parser)
+{
+	timeout(parser, TIMEOUT_SERVER);
+}
+
+void parse_timeout_server_fin(struct parser *parser)
+{
+	timeout(parser, TIMEOUT_SERVER_FIN);
+}

@@ -1,0 +1,130 @@
+/*
+ * `server` and `source`: where connections go to, and where they come from.
+ *
+ * `source ADDRESS usesrc WHOSE` names two addresses. HAProxy uses the first one for its own health
+ * checks alone, and only the second for the connections of clients; since there are no checks here,
+ * a first address that is not the wildcard has no use, which a warning says. A server's own `source`
+ * replaces all of its backend's, also where it says 0.0.0.0.
+ */
+#include "parser.h"
+
+#include "address.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool read_address(struct parser *parser, const char *text, struct addr *addr)
+{
+	struct address address;
+	const char *error = address_parse(text, 0, &address);
+
+	if (error != NULL)
+		fail(parser, text, "%s", error);
+	else
+		*addr = address.addr;
+	return error == NULL;
+}
+
+/* What follows `usesrc`. */
+static void parse_usesrc(struct parser *parser, struct source *source)
+{
+	const char *word = want_word(parser, "clientip, client, or an address");
+
+	if (word == NULL)
+		return;
+	if (strcmp(word, "clientip") == 0) {
+		source->mode = SOURCE_CLIENTIP;
+	} else if (strcmp(word, "client") == 0) {
+		source->mode = SOURCE_CLIENT;
+	} else if (strncmp(word, "hdr_ip", strlen("hdr_ip")) == 0) {
+		fail(parser, word, "not supported: it belongs to HTTP; write 'clientip'");
+	} else {
+		source->mode = SOURCE_FOREIGN;
+		if (read_address(parser, word, &source->address) && addr_is_any(&source->address))
+			fail(parser, word, "not an address to come from; write one, or 'clientip'");
+	}
+}
+
+/* The words after `source`, on a line of their own or on a server's. */
+static void parse_source_words(struct parser *parser, struct source *source)
+{
+	const char *word = want_word(parser, "an address");
+	struct source parsed = {.address = addr_any(AF_INET)};
+	bool good;
+
+	if (word == NULL)
+		return;
+	good = read_address(parser, word, &parsed.address);
+	if (!addr_is_any(&parsed.address) || addr_port(&parsed.address) != 0)
+		parsed.mode = SOURCE_ADDRESS;
+	if (take_word(parser, "usesrc")) {
+		if (good && parsed.mode == SOURCE_ADDRESS)
+			warn_at(parser, parser->line, word,
+				"not used, since 'usesrc' says whose address it is; write 0.0.0.0");
+		parse_usesrc(parser, &parsed);
+	}
+	if (take_word(parser, "interface")) {
+		fail(parser, "interface",
+			"not supported: the route to the server decides; add one for the mark or "
+			"the source address");
+		next_word(parser);
+	}
+	*source = parsed;
+}
+
+void parse_source(struct parser *parser)
+{
+	parser->section->source_line = parser->line;
+	parse_source_words(parser, &parser->section->source);
+}
+
+void parse_server_source(struct parser *parser)
+{
+	parser->server->has_source = true;
+	parse_source_words(parser, &parser->server->server.source);
+}
+
+static void check_name(struct parser *parser, const char *name)
+{
+	const struct section *section = parser->section;
+
+	for (const char *at = name; *at != '\0'; at++)
+		if (!isalnum((unsigned char)*at) && strchr(".:_-", *at) == NULL) {
+			fail(parser, name, "a name can hold letters, digits and . : _ - only");
+			return;
+		}
+	for (size_t i = 0; i < section->server_count; i++)
+		if (strcmp(section->servers[i].server.name, name) == 0)
+			fail(parser, name, "line %u has a server of this name already",
+				section->servers[i].server.line);
+}
+
+static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
+{
+	if (read_address(parser, text, addr) && addr_is_any(addr))
+		fail(parser, text,
+			"connecting to the client's original destination is not supported yet; "
+			"write the server's address");
+}
+
+void parse_server(struct parser *parser)
+{
+	struct section *section = parser->section;
+	const char *name = want_text(parser, "the server's name");
+	const char *address = name == NULL ? NULL : want_word(parser, "the server's address");
+	struct server_line line = {.server = {.name = name, .line = parser->line}}, *grown;
+
+	if (address == NULL)
+		return;
+	check_name(parser, name);
+	parse_server_address(parser, address, &line.server.address);
+	parser->server = &line;
+	parse_parameters(parser, ON_SERVER);
+	parser->server = NULL;
+	grown = memory_grow(
+		parser->memory, section->servers, section->server_count, sizeof(*grown));
+	if (grown == NULL)
+		return;
+	section->servers = grown;
+	section->servers[section->server_count++] = line;
+}

@@ -1,0 +1,255 @@
+/*
+ * Words: quotes, escapes, comments and environment variables, as in HAProxy's manual, sections 2.2
+ * and 2.3.
+ *
+ * One pass over the line, one function for each thing that can begin at a character. A word ends at
+ * white space outside of quotes, so pieces that touch are one word: a"b c"d is <ab cd>.
+ *
+ * Where HAProxy lets something pass that its manual does not give a meaning to, the line is refused
+ * here instead: an escape that the manual does not list (HAProxy keeps the backslash), a backslash
+ * at the end of a line (HAProxy has no line continuation), a variable that is not set (HAProxy puts
+ * nothing in its place), and \$ outside of quotes (the manual says <$>, version 2.6 makes <\$> of
+ * it). The trap is the default of a variable, "${NAME-default}": nothing in it is interpreted, not
+ * even a quote, up to the closing brace.
+ */
+#include "words.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lexer {
+	const char *at, *end;
+	struct words *words;
+	char quote; /* the quote that is open, or 0 */
+	const char *quote_at;
+	bool in_word;
+	const char *error;
+};
+
+/* Variables that HAProxy sets by itself: to take them for unset ones would be a silent change. */
+static const char *const haproxys_own[] = {"HAPROXY_CFGFILES", "HAPROXY_CLI", "HAPROXY_LOCALPEER",
+	"HAPROXY_MASTER_CLI", "HAPROXY_MWORKER", "HAPROXY_STARTUP_VERSION"};
+
+static void fail(struct lexer *lexer, const char *from, const char *to, const char *error)
+{
+	size_t length = (size_t)(to - from);
+
+	if (length >= sizeof(lexer->words->culprit))
+		length = sizeof(lexer->words->culprit) - 1;
+	memcpy(lexer->words->culprit, from, length);
+	lexer->words->culprit[length] = '\0';
+	lexer->error = error;
+}
+
+static void put(struct lexer *lexer, char c)
+{
+	struct words *words = lexer->words;
+
+	if (words->used + 1 >= sizeof(words->text))
+		fail(lexer, "", "", "the line is too long with its variables filled in");
+	else
+		words->text[words->used++] = c;
+}
+
+static void open_word(struct lexer *lexer)
+{
+	struct words *words = lexer->words;
+
+	if (lexer->in_word)
+		return;
+	if (words->count == WORDS_MAX) {
+		fail(lexer, lexer->at, lexer->end, "a line has 64 words at most");
+		return;
+	}
+	words->list[words->count++] = words->text + words->used;
+	lexer->in_word = true;
+}
+
+static void close_word(struct lexer *lexer)
+{
+	if (lexer->in_word)
+		put(lexer, '\0');
+	lexer->in_word = false;
+}
+
+static void take_quote(struct lexer *lexer)
+{
+	char c = *lexer->at;
+
+	if (lexer->quote == 0) {
+		lexer->quote = c;
+		lexer->quote_at = lexer->at;
+	} else {
+		lexer->quote = 0;
+	}
+	lexer->at++;
+}
+
+static void take_hex_escape(struct lexer *lexer)
+{
+	const char *at = lexer->at;
+	char digits[3] = "";
+	long value;
+
+	if (lexer->end - at < 4 || !isxdigit((unsigned char)at[2]) ||
+		!isxdigit((unsigned char)at[3])) {
+		fail(lexer, at, at + 2, "wants two hexadecimal digits, as in \\x20");
+		return;
+	}
+	memcpy(digits, at + 2, 2);
+	value = strtol(digits, NULL, 16);
+	if (value == 0)
+		fail(lexer, at, at + 4, "a NUL byte cannot be part of a word");
+	put(lexer, (char)value);
+	lexer->at += 4;
+}
+
+static void take_escape(struct lexer *lexer)
+{
+	static const char escapes[] = " #\\'\"nrt", meanings[] = " #\\'\"\n\r\t";
+	const char *at = lexer->at, *escape;
+
+	if (lexer->end - at < 2) {
+		fail(lexer, at, at + 1,
+			"a line cannot go on in the next one; write \\\\ for a backslash");
+		return;
+	}
+	if (at[1] == 'x') {
+		take_hex_escape(lexer);
+		return;
+	}
+	if (at[1] == '$' && lexer->quote == '"') {
+		put(lexer, '$');
+		lexer->at += 2;
+		return;
+	}
+	if (at[1] == '$') {
+		fail(lexer, at, at + 2, "outside of quotes write $ alone, or '$'");
+		return;
+	}
+	escape = memchr(escapes, at[1], sizeof(escapes) - 1);
+	if (escape == NULL) {
+		fail(lexer, at, at + 2, "unknown escape; write \\\\ for a backslash");
+		return;
+	}
+	put(lexer, meanings[escape - escapes]);
+	lexer->at += 2;
+}
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+static bool is_haproxys_own(const char *name)
+{
+	for (size_t i = 0; i < sizeof(haproxys_own) / sizeof(haproxys_own[0]); i++)
+		if (strcmp(name, haproxys_own[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Puts the value of the variable NAME, or else the text from FALLBACK to END, into the word. */
+static void put_variable(
+	struct lexer *lexer, const char *name, size_t length, const char *fallback, const char *end)
+{
+	char copy[LINE_LENGTH_MAX + 1];
+	const char *value, *text;
+
+	memcpy(copy, name, length);
+	copy[length] = '\0';
+	if (is_haproxys_own(copy)) {
+		fail(lexer, name, name + length,
+			"HAProxy sets this variable itself, tproxyd does not");
+		return;
+	}
+	value = getenv(copy);
+	if (value == NULL && fallback == NULL) {
+		fail(lexer, name, name + length,
+			"this environment variable is not set; \"${NAME-text}\" gives a default");
+		return;
+	}
+	if (value != NULL)
+		end = value + strlen(value);
+	for (text = value != NULL ? value : fallback; text < end && lexer->error == NULL; text++)
+		put(lexer, *text);
+}
+
+/* $NAME, ${NAME} or ${NAME-default}, within double quotes. */
+static void take_variable(struct lexer *lexer)
+{
+	const char *start = lexer->at, *name, *after, *fallback = NULL;
+	bool braces = lexer->end - start > 1 && start[1] == '{';
+
+	name = after = start + (braces ? 2 : 1);
+	while (after < lexer->end && is_name(*after))
+		after++;
+	lexer->at = after;
+	if (after == name || isdigit((unsigned char)*name)) {
+		fail(lexer, start, after + (after < lexer->end),
+			"not the name of a variable; write \\$ for a dollar sign");
+		return;
+	}
+	if (braces && after < lexer->end && *after == '-') {
+		fallback = after + 1;
+		while (lexer->at < lexer->end && *lexer->at != '}')
+			lexer->at++;
+	}
+	if (braces && (lexer->at == lexer->end || *lexer->at != '}')) {
+		fail(lexer, start, lexer->end, "the closing brace of the variable is missing");
+		if (lexer->at < lexer->end && *lexer->at == '[')
+			lexer->error = "expanding a variable to several words is not supported";
+		return;
+	}
+	put_variable(lexer, name, (size_t)(after - name), fallback, lexer->at);
+	lexer->at += braces;
+}
+
+/* Handles what stands at lexer->at. False at a comment. */
+static bool take(struct lexer *lexer)
+{
+	char c = *lexer->at;
+
+	if (lexer->quote == 0 && isspace((unsigned char)c)) {
+		close_word(lexer);
+		lexer->at++;
+		return true;
+	}
+	if (lexer->quote == 0 && c == '#')
+		return false;
+	open_word(lexer);
+	if ((c == '"' && lexer->quote != '\'') || (c == '\'' && lexer->quote != '"'))
+		take_quote(lexer);
+	else if (c == '\\' && lexer->quote != '\'')
+		take_escape(lexer);
+	else if (c == '$' && lexer->quote == '"')
+		take_variable(lexer);
+	else {
+		put(lexer, c);
+		lexer->at++;
+	}
+	return true;
+}
+
+const char *words_split(struct words *words, const char *line, size_t length)
+{
+	struct lexer lexer = {.at = line, .end = line + length, .words = words};
+
+	words->count = words->used = 0;
+	words->culprit[0] = '\0';
+	if (length > LINE_LENGTH_MAX)
+		return "the line is too long; 2048 bytes are the most";
+	if (memchr(line, '\0', length) != NULL)
+		return "the line holds a NUL byte";
+	if (memchr(line, '\r', length) != NULL)
+		return "a carriage return can only stand at the end of a line";
+	while (lexer.at < lexer.end && lexer.error == NULL && take(&lexer))
+		;
+	close_word(&lexer);
+	if (lexer.error == NULL && lexer.quote != 0)
+		fail(&lexer, lexer.quote_at, lexer.end, "the quote is not closed on this line");
+	return lexer.error;
+}
