@@ -21,8 +21,8 @@
 
 enum timeout {
 	TIMEOUT_CONNECT,    /* the server answers the connection request */
-	TIMEOUT_CLIENT,	    /* the client is silent */
-	TIMEOUT_SERVER,	    /* the server is silent */
+	TIMEOUT_CLIENT,     /* the client is silent */
+	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
 	TIMEOUT_COUNT
@@ -30,12 +30,12 @@ enum timeout {
 
 /* Where a connection to a server comes from. */
 enum source_mode {
-	SOURCE_ROUTED,	 /* no `source`: the address that the host's routing picks */
-	SOURCE_ADDRESS,	 /* `source ADDR[:PORT]`: an address of this host */
+	SOURCE_ROUTED,   /* no `source`: the address that the host's routing picks */
+	SOURCE_ADDRESS,  /* `source ADDR[:PORT]`: an address of this host */
 	SOURCE_CLIENTIP, /* `usesrc clientip`: the client's address, a port of the kernel's choice
 			  */
-	SOURCE_CLIENT,	 /* `usesrc client`: the client's address and port */
-	SOURCE_FOREIGN,	 /* `usesrc ADDR[:PORT]`: an address that need not exist on this host */
+	SOURCE_CLIENT,   /* `usesrc client`: the client's address and port */
+	SOURCE_FOREIGN,  /* `usesrc ADDR[:PORT]`: an address that need not exist on this host */
 };
 
 struct source {
@@ -99,9 +99,9 @@ struct log_targets {
 
 enum proxy_option {
 	OPTION_TCPLOG = 1 << 0,
-	OPTION_CLITCPKA = 1 << 1,	 /* keep-alives to the client */
-	OPTION_SRVTCPKA = 1 << 2,	 /* keep-alives to the server; `option tcpka` sets both */
-	OPTION_SPLICE_REQUEST = 1 << 3,	 /* client to server: always splice */
+	OPTION_CLITCPKA = 1 << 1,        /* keep-alives to the client */
+	OPTION_SRVTCPKA = 1 << 2,        /* keep-alives to the server; `option tcpka` sets both */
+	OPTION_SPLICE_REQUEST = 1 << 3,  /* client to server: always splice */
 	OPTION_SPLICE_RESPONSE = 1 << 4, /* server to client: always splice */
 };
 

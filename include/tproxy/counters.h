@@ -13,8 +13,8 @@ struct counters {
 	uint64_t accepted;
 	uint64_t ended[REASON_COUNT];
 	uint64_t to_servers, to_clients; /* bytes */
-	uint64_t copied, spliced;	 /* the same bytes by the way that they took */
-	uint64_t pauses;		 /* times that accepting paused */
+	uint64_t copied, spliced;        /* the same bytes by the way that they took */
+	uint64_t pauses;                 /* times that accepting paused */
 };
 
 void counters_add(struct counters *sum, const struct counters *more);

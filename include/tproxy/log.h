@@ -33,6 +33,9 @@ void log_free(struct log *log);
 void log_line(struct log *log, const struct proxy *section, int level, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Whether such a line would go anywhere: spares the work of making it. */
+bool log_wants(const struct log *log, const struct proxy *section, int level);
+
 /* Lines that were not taken by their target. */
 uint64_t log_lost(const struct log *log);
 

@@ -10,24 +10,24 @@
 #include <stdbool.h>
 
 enum reason {
-	REASON_DONE,		    /* both sides said that they had finished */
-	REASON_CLIENT_RESET,	    /* the client's side broke */
-	REASON_SERVER_RESET,	    /* the server's side broke */
-	REASON_CLIENT_TIMEOUT,	    /* timeout client or client-fin */
-	REASON_SERVER_TIMEOUT,	    /* timeout server or server-fin */
-	REASON_CONNECT_TIMEOUT,	    /* timeout connect */
-	REASON_CONNECT_REFUSED,	    /* the server's host answered with a reset */
+	REASON_DONE,                /* both sides said that they had finished */
+	REASON_CLIENT_RESET,        /* the client's side broke */
+	REASON_SERVER_RESET,        /* the server's side broke */
+	REASON_CLIENT_TIMEOUT,      /* timeout client or client-fin */
+	REASON_SERVER_TIMEOUT,      /* timeout server or server-fin */
+	REASON_CONNECT_TIMEOUT,     /* timeout connect */
+	REASON_CONNECT_REFUSED,     /* the server's host answered with a reset */
 	REASON_CONNECT_UNREACHABLE, /* no route, or a router said so */
-	REASON_CONNECT_FAILED,	    /* any other failure to connect */
-	REASON_SOURCE_DENIED,	    /* no capability to use the client's address */
-	REASON_SOURCE_FAMILY,	    /* an IPv6 client and an IPv4 server, or the reverse */
-	REASON_SOURCE_IN_USE,	    /* the source address and port have another connection there */
+	REASON_CONNECT_FAILED,      /* any other failure to connect */
+	REASON_SOURCE_DENIED,       /* no capability to use the client's address */
+	REASON_SOURCE_FAMILY,       /* an IPv6 client and an IPv4 server, or the reverse */
+	REASON_SOURCE_IN_USE,       /* the source address and port have another connection there */
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
-	REASON_SOURCE_FAILED,	    /* any other failure to bind the source address */
-	REASON_NO_SERVER,	    /* no backend, or a backend without servers */
-	REASON_DESCRIPTORS,	    /* no descriptor left for the server's side */
-	REASON_MEMORY,		    /* no memory left */
-	REASON_SHUTDOWN,	    /* the daemon was told to stop */
+	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
+	REASON_NO_SERVER,           /* no backend, or a backend without servers */
+	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
+	REASON_MEMORY,              /* no memory left */
+	REASON_SHUTDOWN,            /* the daemon was told to stop */
 	REASON_COUNT
 };
 

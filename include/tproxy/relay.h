@@ -39,11 +39,11 @@ void relay_pool_free(struct relay_pool *pool);
 /* A zeroed direction is a valid one at its start. */
 struct direction {
 	enum relay_path path;
-	bool eof_in;		  /* the source said that it had finished */
-	bool shut_out;		  /* the destination was told so */
-	bool bulk;		  /* RELAY_AUTO: the last turn moved much, so splicing pays */
+	bool eof_in;              /* the source said that it had finished */
+	bool shut_out;            /* the destination was told so */
+	bool bulk;                /* RELAY_AUTO: the last turn moved much, so splicing pays */
 	bool moved_in, moved_out; /* the last relay_move() read something, wrote something */
-	size_t held;		  /* bytes read and not yet written; in exactly one of the two: */
+	size_t held;              /* bytes read and not yet written; in exactly one of the two: */
 	struct relay_pipe pipe;
 	char *buffer;
 	size_t buffer_start;
@@ -52,7 +52,7 @@ struct direction {
 
 enum relay_result {
 	RELAY_OK,
-	RELAY_SOURCE_FAILED,	  /* errno is the source's */
+	RELAY_SOURCE_FAILED,      /* errno is the source's */
 	RELAY_DESTINATION_FAILED, /* errno is the destination's */
 	RELAY_NO_MEMORY,
 };
@@ -60,7 +60,7 @@ enum relay_result {
 /*
  * Moves what can be moved now, within a bound that is fair to other sessions, and passes the end of
  * the stream on once nothing is held any more. Call it whenever the source can be read or the
- * destination written; both must be non-blocking.
+ * destination written; both must be non-blocking, and SIGPIPE ignored: splice() cannot leave it out.
  */
 enum relay_result relay_move(
 	struct direction *direction, int source, int destination, struct relay_pool *pool);

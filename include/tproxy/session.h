@@ -42,7 +42,7 @@ enum side_name {
 struct side {
 	int fd; /* -1: not open */
 	struct event read, write;
-	bool awaited;	   /* the side is to send or to take something: its timeout runs */
+	bool awaited;      /* the side is to send or to take something: its timeout runs */
 	uint64_t activity; /* when it last did, or when the waiting began */
 };
 
@@ -54,15 +54,15 @@ struct session {
 	int error; /* errno behind the reason, or 0 */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
-	struct addr client;	     /* where the client's connection came from */
+	struct addr client;          /* where the client's connection came from */
 	struct side sides[2];
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
-	unsigned failures;		/* attempts to connect to the server that failed */
+	unsigned failures;              /* attempts to connect to the server that failed */
 	uint64_t connect_due; /* CONNECTING: when this attempt, or the pause before it, ends; 0:
 				 never */
 	struct event timer;
-	uint64_t timer_due;		      /* 0: not running */
-	struct timespec accepted_at;	      /* wall clock */
+	uint64_t timer_due;                   /* 0: not running */
+	struct timespec accepted_at;          /* wall clock */
 	uint64_t accepted, connected, closed; /* 0: did not happen */
 };
 
@@ -81,9 +81,9 @@ struct sessions {
 	struct session_observer observer;
 	struct relay_pool pool;
 	struct session_list live, dead;
-	unsigned count;	       /* of the live ones */
+	unsigned count;        /* of the live ones */
 	unsigned *next_server; /* round robin, by proxy->index */
-	int spare;	       /* a descriptor kept for the server's side; -1: it is in use */
+	int spare;             /* a descriptor kept for the server's side; -1: it is in use */
 };
 
 /*

@@ -186,15 +186,30 @@ static void send_line(struct log *log, const struct log_target *target, int leve
 		atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
 }
 
+static const struct log_targets *targets_of(const struct log *log, const struct proxy *section)
+{
+	if (section != NULL && section->logs.count > 0)
+		return &section->logs;
+	return &log->config->global.logs;
+}
+
+bool log_wants(const struct log *log, const struct proxy *section, int level)
+{
+	const struct log_targets *targets = targets_of(log, section);
+
+	for (size_t i = 0; i < targets->count; i++)
+		if (level <= targets->list[i].max_level)
+			return true;
+	return targets->count == 0 && level <= LOG_WARNING;
+}
+
 void log_line(struct log *log, const struct proxy *section, int level, const char *format, ...)
 {
-	const struct log_targets *targets = &log->config->global.logs;
+	const struct log_targets *targets = targets_of(log, section);
 	char text[LOG_LINE_MAX];
 	va_list args;
 
-	if (section != NULL && section->logs.count > 0)
-		targets = &section->logs;
-	if (targets->count == 0 && level > LOG_WARNING)
+	if (!log_wants(log, section, level))
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);

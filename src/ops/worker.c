@@ -25,13 +25,14 @@ struct worker {
 	const struct worker_shared *shared;
 	unsigned index;
 	pthread_t thread;
-	bool started, draining;
+	bool started;
 	struct event_base *base;
 	struct listeners listeners;
 	struct sessions sessions;
 	struct counters counters;
-	atomic_int order;
-	int wake; /* eventfd */
+	atomic_int order; /* enum worker_order, written by the main thread */
+	int obeyed;       /* the order that was last carried out */
+	int wake;         /* eventfd */
 	struct event on_wake;
 };
 
@@ -72,15 +73,22 @@ static void log_closed(struct worker *worker, const struct session *session)
 	log_line(worker->shared->log, session->frontend, LOG_INFO, "%s", line);
 }
 
-static void on_session_changed(void *arg, const struct session *session, enum session_state from)
+static void log_change(
+	struct worker *worker, const struct session *session, enum session_state from)
 {
-	struct worker *worker = arg;
 	char client[ADDR_TEXT_MAX];
 
-	if (session->frontend->logs.count > 0)
+	if (log_wants(worker->shared->log, session->frontend, LOG_DEBUG))
 		log_line(worker->shared->log, session->frontend, LOG_DEBUG, "session %s: %s -> %s",
 			addr_format(&session->client, client), session_state_name(from),
 			session_state_name(session->state));
+}
+
+static void on_session_changed(void *arg, const struct session *session, enum session_state from)
+{
+	struct worker *worker = arg;
+
+	log_change(worker, session, from);
 	if (session->state == SESSION_ACCEPTED) {
 		worker->counters.accepted++;
 		log_accepted(worker, session);
@@ -112,14 +120,13 @@ static void obey(struct worker *worker)
 {
 	int order = atomic_load(&worker->order);
 
-	if (order == WORKER_DRAIN && !worker->draining) {
-		worker->draining = true;
+	if (order == WORKER_DRAIN && worker->obeyed == WORKER_RUN)
 		listeners_drain(&worker->listeners);
-	}
 	if (order != WORKER_RUN)
 		listeners_close(&worker->listeners);
 	if (order == WORKER_STOP)
 		sessions_shutdown(&worker->sessions);
+	worker->obeyed = order;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -142,7 +149,7 @@ void worker_order(struct worker *worker, enum worker_order order)
 
 static bool has_work(const struct worker *worker)
 {
-	return atomic_load(&worker->order) == WORKER_RUN || worker->sessions.count > 0;
+	return worker->obeyed == WORKER_RUN || worker->sessions.count > 0;
 }
 
 static void *run(void *arg)
@@ -154,7 +161,6 @@ static void *run(void *arg)
 			break;
 		sessions_reap(&worker->sessions);
 	}
-	obey(worker);
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;
 }

@@ -14,8 +14,8 @@ struct limits {
 	unsigned maxconn;
 	atomic_uint process;
 	atomic_uint *frontends, *backends; /* by proxy->index */
-	atomic_uint *servers;		   /* by server->index */
-	atomic_uint counts[];		   /* what the three point into */
+	atomic_uint *servers;              /* by server->index */
+	atomic_uint counts[];              /* what the three point into */
 };
 
 struct limits *limits_new(const struct config *config, unsigned maxconn)

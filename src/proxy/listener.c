@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 enum {
-	ACCEPTS = 64,	       /* in one turn of the loop, so that sessions get theirs */
-	RESUME_MS = 50,	       /* how long a pause lasts when no session ends */
+	ACCEPTS = 64,          /* in one turn of the loop, so that sessions get theirs */
+	RESUME_MS = 50,        /* how long a pause lasts when no session ends */
 	BACKLOG_DEFAULT = 4096 /* the kernel cuts it to net.core.somaxconn */
 };
 

@@ -7,7 +7,7 @@
 #include "tproxy/reason.h"
 
 enum kind {
-	ENDED,	 /* the session had reached its server */
+	ENDED,   /* the session had reached its server */
 	REFUSED, /* it had not, and another attempt would fail in the same way */
 	RETRIED, /* it had not, and another attempt might */
 };

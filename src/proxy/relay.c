@@ -20,7 +20,7 @@
 
 enum {
 	CHUNK = 64 * 1024,    /* one read; the size of a pipe, too */
-	TURNS = 4,	      /* reads in one call, so that others get their turn */
+	TURNS = 4,            /* reads in one call, so that others get their turn */
 	BULK_MIN = 16 * 1024, /* a read of this much makes splicing worth its calls */
 };
 

@@ -1,0 +1,152 @@
+/*
+ * Addresses as values.
+ */
+#include "tproxy/addr.h"
+#include "unit.h"
+
+#include <string.h>
+
+static struct addr parsed(const char *text, uint16_t port)
+{
+	struct addr addr;
+
+	assert_true(addr_parse(&addr, text));
+	addr_set_port(&addr, port);
+	return addr;
+}
+
+static void assert_text(const struct addr *addr, const char *expected)
+{
+	char text[ADDR_TEXT_MAX];
+
+	assert_string_equal(addr_format(addr, text), expected);
+}
+
+static void an_ipv4_address_reads_back_as_it_was_written(void **state)
+{
+	struct addr addr = parsed("192.0.2.1", 80);
+
+	(void)state;
+	assert_int_equal(addr_family(&addr), AF_INET);
+	assert_text(&addr, "192.0.2.1:80");
+}
+
+static void an_ipv6_address_stands_in_brackets_before_its_port(void **state)
+{
+	struct addr addr = parsed("2001:db8::1", 443);
+
+	(void)state;
+	assert_int_equal(addr_family(&addr), AF_INET6);
+	assert_text(&addr, "[2001:db8::1]:443");
+}
+
+static void brackets_around_an_ipv6_address_are_read(void **state)
+{
+	struct addr bare = parsed("2001:db8::1", 0), bracketed = parsed("[2001:db8::1]", 0);
+
+	(void)state;
+	assert_true(addr_equal(&bare, &bracketed));
+}
+
+static void what_is_no_address_is_refused_and_changes_nothing(void **state)
+{
+	static const char *const wrong[] = {"", "192.0.2", "192.0.2.256", "[192.0.2.1]", "[", "[]",
+		"[2001:db8::1", "2001:db8::1]", "2001:db8:::1", "localhost", "192.0.2.1 ",
+		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd"};
+	struct addr before = parsed("192.0.2.9", 9), addr = before;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_false(addr_parse(&addr, wrong[i]));
+		assert_true(addr_equal(&addr, &before));
+	}
+}
+
+static void a_mapped_client_becomes_the_ipv4_host_it_is(void **state)
+{
+	struct addr addr = parsed("::ffff:192.0.2.7", 4000);
+
+	(void)state;
+	addr_unmap(&addr);
+	assert_text(&addr, "192.0.2.7:4000");
+}
+
+static void an_address_that_is_not_mapped_stays(void **state)
+{
+	struct addr six = parsed("2001:db8::7", 4000), four = parsed("192.0.2.7", 4000);
+
+	(void)state;
+	addr_unmap(&six);
+	addr_unmap(&four);
+	assert_text(&six, "[2001:db8::7]:4000");
+	assert_text(&four, "192.0.2.7:4000");
+}
+
+static void addresses_are_equal_only_with_family_port_and_host(void **state)
+{
+	struct addr a = parsed("192.0.2.1", 80), same = parsed("192.0.2.1", 80);
+	struct addr port = parsed("192.0.2.1", 81), host = parsed("192.0.2.2", 80);
+	struct addr family = parsed("::ffff:192.0.2.1", 80);
+
+	(void)state;
+	assert_true(addr_equal(&a, &same));
+	assert_false(addr_equal(&a, &port));
+	assert_false(addr_equal(&a, &host));
+	assert_false(addr_equal(&a, &family));
+}
+
+static void the_wildcard_is_recognised_in_both_families(void **state)
+{
+	struct addr four = addr_any(AF_INET), six = addr_any(AF_INET6);
+	struct addr host = parsed("2001:db8::", 0);
+
+	(void)state;
+	assert_true(addr_is_any(&four));
+	assert_true(addr_is_any(&six));
+	assert_false(addr_is_any(&host));
+	assert_text(&four, "0.0.0.0:0");
+	assert_text(&six, "[::]:0");
+}
+
+static void an_address_taken_from_the_kernel_keeps_its_scope_and_drops_its_flow_label(void **state)
+{
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6,
+		.sin6_port = htons(80),
+		.sin6_flowinfo = htonl(7),
+		.sin6_scope_id = 3};
+	struct addr addr;
+
+	(void)state;
+	assert_true(addr_from_sockaddr(&addr, (struct sockaddr *)&sa));
+	assert_int_equal(addr.in6.sin6_scope_id, 3);
+	assert_int_equal(addr.in6.sin6_flowinfo, 0);
+	assert_int_equal(addr_port(&addr), 80);
+}
+
+static void a_foreign_family_is_refused(void **state)
+{
+	struct sockaddr sa = {.sa_family = AF_UNIX};
+	struct addr addr;
+
+	(void)state;
+	assert_false(addr_from_sockaddr(&addr, &sa));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_ipv4_address_reads_back_as_it_was_written),
+		cmocka_unit_test(an_ipv6_address_stands_in_brackets_before_its_port),
+		cmocka_unit_test(brackets_around_an_ipv6_address_are_read),
+		cmocka_unit_test(what_is_no_address_is_refused_and_changes_nothing),
+		cmocka_unit_test(a_mapped_client_becomes_the_ipv4_host_it_is),
+		cmocka_unit_test(an_address_that_is_not_mapped_stays),
+		cmocka_unit_test(addresses_are_equal_only_with_family_port_and_host),
+		cmocka_unit_test(the_wildcard_is_recognised_in_both_families),
+		cmocka_unit_test(
+			an_address_taken_from_the_kernel_keeps_its_scope_and_drops_its_flow_label),
+		cmocka_unit_test(a_foreign_family_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("addr", tests, NULL, NULL);
+}

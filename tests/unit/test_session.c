@@ -1,0 +1,474 @@
+/*
+ * The life of a session: its states, its timeouts, and every way it ends.
+ */
+#include "rig.h"
+#include "tproxy/socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void assert_states(struct rig *rig, const enum session_state *expected, unsigned count)
+{
+	assert_int_equal(rig->state_count, count);
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(rig->states[i], expected[i]);
+}
+
+static void assert_ended_with(struct rig *rig, enum reason reason)
+{
+	rig_until(rig, rig_has_ended);
+	assert_string_equal(reason_name(rig->last.reason), reason_name(reason));
+}
+
+static void assert_reset(struct rig *rig, int fd)
+{
+	char byte;
+
+	assert_int_equal(rig_read(rig, fd, &byte, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+}
+
+static void assert_ends(struct rig *rig, int fd)
+{
+	char byte;
+
+	assert_int_equal(rig_read(rig, fd, &byte, 1), 0);
+}
+
+/* --- the proper way --- */
+
+static void a_session_passes_through_its_states_in_order(void **state)
+{
+	static const enum session_state expected[] = {
+		SESSION_ACCEPTED, SESSION_CONNECTING, SESSION_RELAYING, SESSION_CLOSING};
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_write(client, "question");
+	rig_assert_reads(rig, server, "question");
+	rig_write(server, "answer");
+	rig_assert_reads(rig, client, "answer");
+	close(client);
+	assert_ends(rig, server);
+	close(server);
+	assert_ended_with(rig, REASON_DONE);
+	assert_states(rig, expected, 4);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, 8);
+	assert_int_equal(rig->last.directions[SERVER].bytes, 6);
+}
+
+static void a_server_may_speak_first(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_write(server, "220 ready");
+	rig_assert_reads(rig, client, "220 ready");
+	close(client);
+	close(server);
+}
+
+static void a_client_that_has_finished_still_gets_its_answer(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_write(client, "question");
+	shutdown(client, SHUT_WR);
+	rig_assert_reads(rig, server, "question");
+	assert_ends(rig, server);
+	rig_write(server, "answer");
+	close(server);
+	rig_assert_reads(rig, client, "answer");
+	assert_ends(rig, client);
+	close(client);
+	assert_ended_with(rig, REASON_DONE);
+}
+
+static void a_server_that_has_finished_still_hears_the_client(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	shutdown(server, SHUT_WR);
+	assert_ends(rig, client);
+	rig_write(client, "more");
+	rig_assert_reads(rig, server, "more");
+	close(client);
+	assert_ends(rig, server);
+	close(server);
+	assert_ended_with(rig, REASON_DONE);
+}
+
+static void servers_take_turns(void **state)
+{
+	struct rig *rig = *state;
+	int fds[8];
+
+	for (int i = 0; i < 4; i++) {
+		fds[2 * i] = rig_client(rig);
+		fds[2 * i + 1] = rig_accept(rig, (unsigned)i % RIG_SERVERS);
+	}
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
+/* --- what breaks --- */
+
+static void a_clients_reset_reaches_the_server_as_a_reset(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_until(rig, rig_is_relaying);
+	rig_reset(client);
+	assert_reset(rig, server);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+}
+
+static void a_servers_reset_reaches_the_client_as_a_reset(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_until(rig, rig_is_relaying);
+	rig_reset(server);
+	assert_reset(rig, client);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+}
+
+static void a_refused_connection_resets_the_client(void **state)
+{
+	static const enum session_state expected[] = {
+		SESSION_ACCEPTED, SESSION_CONNECTING, SESSION_CLOSING};
+	struct rig *rig = *state;
+	int client;
+
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_CONNECT_REFUSED);
+	assert_states(rig, expected, 3);
+	assert_reset(rig, client);
+	rig->server_listeners[0] = -1;
+}
+
+static void a_failed_attempt_is_repeated_as_often_as_retries_says(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->section.retries = 2;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 5;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_CONNECT_REFUSED);
+	assert_int_equal(rig->last.failures, 3);
+	assert_int_equal(rig->ended, 1);
+	close(client);
+	rig->server_listeners[0] = -1;
+}
+
+static bool failed_once(struct rig *rig)
+{
+	return rig_session(rig)->failures == 1;
+}
+
+static void a_server_that_comes_up_between_two_attempts_is_reached(void **state)
+{
+	struct rig *rig = *state;
+	const struct addr *address = &rig->servers[0].address;
+	int client, on = 1;
+
+	rig->section.retries = 1;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 200;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	rig_until(rig, failed_once);
+	rig->server_listeners[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	setsockopt(rig->server_listeners[0], SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(rig->server_listeners[0], &address->sa, addr_length(address)), 0);
+	assert_int_equal(listen(rig->server_listeners[0], 1), 0);
+	close(rig_accept(rig, 0));
+	close(client);
+}
+
+static void a_backend_without_servers_is_a_reason_of_its_own(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->section.server_count = 0;
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_NO_SERVER);
+	close(client);
+}
+
+/* --- the source address: closed, never opaque --- */
+
+static void assert_nobody_reached_the_server(struct rig *rig)
+{
+	assert_int_equal(accept(rig->server_listeners[0], NULL, NULL), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void a_source_of_the_other_family_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->servers[0].source.mode = SOURCE_FOREIGN;
+	assert_true(addr_parse(&rig->servers[0].source.address, "2001:db8::1"));
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_SOURCE_FAMILY);
+	assert_nobody_reached_the_server(rig);
+	assert_reset(rig, client);
+}
+
+static void a_source_that_is_not_here_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->servers[0].source.mode = SOURCE_ADDRESS;
+	assert_true(addr_parse(&rig->servers[0].source.address, "192.0.2.1"));
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_SOURCE_FAILED);
+	assert_int_equal(rig->last.error, EADDRNOTAVAIL);
+	assert_nobody_reached_the_server(rig);
+	assert_reset(rig, client);
+}
+
+static void a_source_port_in_use_is_refused_without_another_attempt(void **state)
+{
+	struct rig *rig = *state;
+	struct addr *source = &rig->servers[0].source.address;
+	int first, second, server;
+
+	rig->section.retries = 3;
+	rig->servers[0].source.mode = SOURCE_ADDRESS;
+	rig->section.server_count = 1;
+	assert_true(socket_local_address(rig->vip, source));
+	addr_set_port(source, 0);
+	/* Any free port will do: let the kernel find one. */
+	first = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(first, &source->sa, addr_length(source)), 0);
+	assert_true(socket_local_address(first, source));
+	close(first);
+	first = rig_client(rig);
+	server = rig_accept(rig, 0);
+	second = rig_client(rig);
+	assert_ended_with(rig, REASON_SOURCE_IN_USE);
+	assert_int_equal(rig->last.failures, 1);
+	assert_reset(rig, second);
+	close(first);
+	close(server);
+}
+
+/* --- time --- */
+
+static void a_silent_client_times_out(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CLIENT] = 20;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	assert_ended_with(rig, REASON_CLIENT_TIMEOUT);
+	assert_reset(rig, client);
+	assert_reset(rig, server);
+}
+
+static void a_silent_server_times_out(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 20;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	close(client);
+	close(server);
+}
+
+static void once_one_direction_has_ended_the_fin_timeout_counts(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 3600 * 1000;
+	rig->section.timeouts[TIMEOUT_SERVER_FIN] = 20;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	shutdown(client, SHUT_WR);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	close(client);
+	close(server);
+}
+
+static void a_client_is_not_timed_out_while_it_has_nothing_to_do(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CLIENT] = 10;
+	rig->section.timeouts[TIMEOUT_SERVER] = 40;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	shutdown(client, SHUT_WR);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	close(client);
+	close(server);
+}
+
+static void data_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CLIENT] = 3600 * 1000;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	session = rig_session(rig);
+	session->sides[CLIENT].activity -= 2 * 3600 * 1000;
+	rig_write(client, "in time");
+	event_active(&session->timer, EV_TIMEOUT, 1);
+	rig_assert_reads(rig, server, "in time");
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
+
+static bool has_timed_out(struct rig *rig)
+{
+	return rig->ended > 0 && rig->last.reason == REASON_CONNECT_TIMEOUT;
+}
+
+static void a_server_that_does_not_answer_times_out(void **state)
+{
+	struct rig *rig = *state;
+	const struct addr *address = &rig->servers[0].address;
+	int fillers[8], client;
+
+	/* A backlog of one is soon full; the kernel then drops further requests. */
+	assert_int_equal(listen(rig->server_listeners[0], 1), 0);
+	for (int i = 0; i < 8; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fillers[i], &address->sa, addr_length(address));
+	}
+	rig->section.timeouts[TIMEOUT_CONNECT] = 20;
+	client = rig_client(rig);
+	rig_until(rig, has_timed_out);
+	assert_int_equal(rig->last.closed_in, SESSION_CONNECTING);
+	for (int i = 0; i < 8; i++)
+		close(fillers[i]);
+	close(client);
+}
+
+/* --- ending, and resources --- */
+
+static void a_shutdown_resets_both_sides(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	sessions_shutdown(&rig->sessions);
+	assert_ended_with(rig, REASON_SHUTDOWN);
+	assert_reset(rig, client);
+	assert_reset(rig, server);
+}
+
+static void closing_twice_is_closing_once_and_the_first_reason_counts(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+	struct session *session = rig_session(rig);
+
+	session_close(session, REASON_CLIENT_TIMEOUT, 0);
+	session_close(session, REASON_SHUTDOWN, 0);
+	assert_int_equal(rig->ended, 1);
+	assert_ended_with(rig, REASON_CLIENT_TIMEOUT);
+	close(client);
+	close(server);
+}
+
+static void a_session_that_ended_gives_back_its_places(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+	struct limits_counts counts;
+
+	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
+	assert_int_equal(counts.process, 1);
+	assert_int_equal(counts.frontend, 1);
+	assert_int_equal(counts.backend, 1);
+	assert_int_equal(counts.server, 1);
+	sessions_shutdown(&rig->sessions);
+	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
+	assert_int_equal(counts.process + counts.frontend + counts.backend + counts.server, 0);
+	close(client);
+	close(server);
+}
+
+static void the_last_client_gets_its_server_by_the_spare_descriptor(void **state)
+{
+	struct rig *rig = *state;
+	struct rlimit before, tight;
+	int client, probe;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	probe = eventfd(0, 0);
+	close(probe);
+	/* Room for the client's socket and the accepted one, and for none after them. */
+	tight = before;
+	tight.rlim_cur = (rlim_t)probe + 2;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	client = rig_client(rig);
+	assert_int_equal(rig->ended, 0);
+	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
+	assert_false(sessions_have_room(&rig->sessions));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(sessions_have_room(&rig->sessions));
+	close(client);
+}
+
+#define SESSION_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SESSION_TEST(a_session_passes_through_its_states_in_order),
+		SESSION_TEST(a_server_may_speak_first),
+		SESSION_TEST(a_client_that_has_finished_still_gets_its_answer),
+		SESSION_TEST(a_server_that_has_finished_still_hears_the_client),
+		SESSION_TEST(servers_take_turns),
+		SESSION_TEST(a_clients_reset_reaches_the_server_as_a_reset),
+		SESSION_TEST(a_servers_reset_reaches_the_client_as_a_reset),
+		SESSION_TEST(a_refused_connection_resets_the_client),
+		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
+		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),
+		SESSION_TEST(a_backend_without_servers_is_a_reason_of_its_own),
+		SESSION_TEST(a_source_of_the_other_family_is_refused),
+		SESSION_TEST(a_source_that_is_not_here_is_refused),
+		SESSION_TEST(a_source_port_in_use_is_refused_without_another_attempt),
+		SESSION_TEST(a_silent_client_times_out),
+		SESSION_TEST(a_silent_server_times_out),
+		SESSION_TEST(once_one_direction_has_ended_the_fin_timeout_counts),
+		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
+		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
+		SESSION_TEST(a_server_that_does_not_answer_times_out),
+		SESSION_TEST(a_shutdown_resets_both_sides),
+		SESSION_TEST(closing_twice_is_closing_once_and_the_first_reason_counts),
+		SESSION_TEST(a_session_that_ended_gives_back_its_places),
+		SESSION_TEST(the_last_client_gets_its_server_by_the_spare_descriptor),
+	};
+
+	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}
