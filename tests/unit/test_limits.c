@@ -1,0 +1,112 @@
+/*
+ * Places for sessions, and the counts behind the log line.
+ */
+#include "tproxy/limits.h"
+#include "tproxy/reason.h"
+#include "unit.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static struct server server = {.name = "s1"};
+static struct proxy sections[] = {
+	{.name = "a", .index = 0, .maxconn = 2, .servers = &server, .server_count = 1},
+	{.name = "b", .index = 1},
+};
+static const struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
+
+static void a_frontend_admits_no_more_than_its_maxconn(void **state)
+{
+	struct limits *limits = limits_new(&config, 10);
+
+	(void)state;
+	assert_true(limits_enter(limits, &sections[0]));
+	assert_true(limits_enter(limits, &sections[0]));
+	assert_false(limits_enter(limits, &sections[0]));
+	limits_leave(limits, &sections[0]);
+	assert_true(limits_enter(limits, &sections[0]));
+	limits_free(limits);
+}
+
+static void the_process_admits_no_more_than_its_own(void **state)
+{
+	struct limits *limits = limits_new(&config, 3);
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_true(limits_enter(limits, &sections[1]));
+	assert_false(limits_enter(limits, &sections[1]));
+	assert_int_equal(limits_counts(limits, &sections[1], NULL, NULL).process, 3);
+	limits_free(limits);
+}
+
+static void one_frontends_refusal_takes_nothing_from_another(void **state)
+{
+	struct limits *limits = limits_new(&config, 3);
+
+	(void)state;
+	assert_true(limits_enter(limits, &sections[0]));
+	assert_true(limits_enter(limits, &sections[0]));
+	assert_false(limits_enter(limits, &sections[0]));
+	assert_true(limits_enter(limits, &sections[1]));
+	limits_free(limits);
+}
+
+enum {
+	ROUNDS = 20000
+};
+
+static void *enter_and_leave(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		if (!limits_enter(arg, &sections[0]))
+			continue;
+		if (limits_counts(arg, &sections[1], NULL, NULL).process > 3)
+			return arg;
+		limits_leave(arg, &sections[0]);
+	}
+	return NULL;
+}
+
+static void threads_that_compete_leave_the_count_at_zero(void **state)
+{
+	struct limits *limits = limits_new(&config, 2);
+	pthread_t threads[2];
+	void *result;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, enter_and_leave, limits), 0);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], &result);
+		assert_null(result);
+	}
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).process, 0);
+	limits_free(limits);
+}
+
+static void every_reason_has_a_name_of_its_own_a_text_and_a_cause(void **state)
+{
+	(void)state;
+	for (int a = 0; a < REASON_COUNT; a++) {
+		assert_non_null(reason_name((enum reason)a));
+		assert_non_null(reason_text((enum reason)a));
+		assert_non_null(strchr("-CSPRcsIK", reason_cause((enum reason)a)));
+		for (int b = 0; b < a; b++)
+			assert_string_not_equal(
+				reason_name((enum reason)a), reason_name((enum reason)b));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_frontend_admits_no_more_than_its_maxconn),
+		cmocka_unit_test(the_process_admits_no_more_than_its_own),
+		cmocka_unit_test(one_frontends_refusal_takes_nothing_from_another),
+		cmocka_unit_test(threads_that_compete_leave_the_count_at_zero),
+		cmocka_unit_test(every_reason_has_a_name_of_its_own_a_text_and_a_cause),
+	};
+
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}

@@ -1,0 +1,249 @@
+/*
+ * What reaches the log: the targets, the levels, the tcplog line, the counters' sentence.
+ */
+#include "tproxy/counters.h"
+#include "tproxy/log.h"
+#include "tproxy/tcplog.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/tproxyd-log-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/target", folder);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static struct log_target file_target(enum log_format format, int max_level)
+{
+	return (struct log_target){.kind = LOG_TO_FILE,
+		.path = path,
+		.format = format,
+		.facility = LOG_LOCAL0,
+		.max_level = max_level};
+}
+
+static void assert_file_holds(const char *expected)
+{
+	char text[512] = "";
+	int fd = open(path, O_RDONLY);
+	ssize_t length = read(fd, text, sizeof(text) - 1);
+
+	assert_true(length >= 0);
+	assert_string_equal(text, expected);
+	close(fd);
+	unlink(path);
+}
+
+static void a_file_gets_one_line_for_each_message_of_its_level(void **state)
+{
+	struct log_target target = file_target(LOG_RAW, LOG_NOTICE);
+	struct config config = {.global.logs = {&target, 1}};
+	struct log *log = log_new(&config);
+
+	(void)state;
+	log_line(log, NULL, LOG_ERR, "first %d", 1);
+	log_line(log, NULL, LOG_INFO, "too much detail");
+	log_line(log, NULL, LOG_NOTICE, "second");
+	assert_false(log_wants(log, NULL, LOG_INFO));
+	assert_int_equal(log_lost(log), 0);
+	log_free(log);
+	assert_file_holds("first 1\nsecond\n");
+}
+
+static void a_section_with_targets_of_its_own_leaves_those_of_global_alone(void **state)
+{
+	struct log_target own = file_target(LOG_RAW, LOG_DEBUG);
+	struct proxy section = {.name = "web", .logs = {&own, 1}};
+	struct config config = {.proxies = &section, .proxy_count = 1};
+	struct log *log = log_new(&config);
+
+	(void)state;
+	log_line(log, &section, LOG_INFO, "mine");
+	assert_false(log_wants(log, NULL, LOG_INFO));
+	log_free(log);
+	assert_file_holds("mine\n");
+}
+
+static void two_targets_at_one_place_are_opened_once(void **state)
+{
+	struct log_target two[] = {file_target(LOG_RAW, LOG_INFO), file_target(LOG_RAW, LOG_ERR)};
+	struct config config = {.global.logs = {two, 2}};
+	struct log *log = log_new(&config);
+
+	(void)state;
+	log_line(log, NULL, LOG_INFO, "once");
+	log_line(log, NULL, LOG_ERR, "for each target");
+	log_free(log);
+	assert_file_holds("once\nfor each target\nfor each target\n");
+}
+
+static void an_overlong_line_is_cut_and_still_ends(void **state)
+{
+	struct log_target target = file_target(LOG_RAW, LOG_INFO);
+	struct config config = {.global.logs = {&target, 1}};
+	struct log *log = log_new(&config);
+	char longer[2 * LOG_LINE_MAX];
+	struct stat file;
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	log_line(log, NULL, LOG_INFO, "%s", longer);
+	log_free(log);
+	assert_int_equal(stat(path, &file), 0);
+	assert_int_equal(file.st_size, LOG_LINE_MAX);
+	unlink(path);
+}
+
+static void syslog_gets_a_datagram_with_priority_and_program(void **state)
+{
+	struct log_target target = {
+		.kind = LOG_TO_UNIX, .path = path, .facility = LOG_LOCAL3, .max_level = LOG_DEBUG};
+	struct config config = {.global.logs = {&target, 1}};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct log *log = log_new(&config);
+	char text[256] = "", prefix[32];
+
+	(void)state;
+	strcpy(un.sun_path, path);
+	assert_int_equal(bind(receiver, (struct sockaddr *)&un, sizeof(un)), 0);
+	log_line(log, NULL, LOG_WARNING, "careful");
+	assert_true(recv(receiver, text, sizeof(text) - 1, 0) > 0);
+	snprintf(prefix, sizeof(prefix), "<%d>", LOG_LOCAL3 | LOG_WARNING);
+	assert_memory_equal(text, prefix, strlen(prefix));
+	assert_non_null(strstr(text, " tproxyd["));
+	assert_string_equal(text + strlen(text) - strlen(": careful"), ": careful");
+	close(receiver);
+	unlink(path);
+	log_line(log, NULL, LOG_WARNING, "nobody listens");
+	assert_int_equal(log_lost(log), 1);
+	log_free(log);
+}
+
+static void a_pipe_that_nobody_reads_loses_lines_and_holds_nobody_up(void **state)
+{
+	struct log_target target = {
+		.kind = LOG_TO_STDOUT, .format = LOG_RAW, .max_level = LOG_DEBUG};
+	struct config config = {.global.logs = {&target, 1}};
+	int ends[2], real = dup(STDOUT_FILENO);
+	struct log *log;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	fflush(stdout);
+	dup2(ends[1], STDOUT_FILENO);
+	log = log_new(&config);
+	dup2(real, STDOUT_FILENO);
+	for (int i = 0; i < 2000 && log_lost(log) == 0; i++)
+		log_line(log, NULL, LOG_INFO, "%0512d", i);
+	assert_true(log_lost(log) > 0);
+	log_free(log);
+	close(ends[0]);
+	close(ends[1]);
+	close(real);
+}
+
+static void the_line_of_a_session_has_haproxys_fields(void **state)
+{
+	struct server server = {.name = "srv1"};
+	struct proxy sections[] = {{.name = "fnt", .index = 0},
+		{.name = "bck", .index = 1, .servers = &server, .server_count = 1}};
+	struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
+	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session session = {.set = &set,
+		.frontend = &sections[0],
+		.backend = &sections[1],
+		.server = &server,
+		.reason = REASON_SERVER_TIMEOUT,
+		.closed_in = SESSION_RELAYING,
+		.accepted = 1000,
+		.connected = 1007,
+		.closed = 6014,
+		.accepted_at = {.tv_sec = 1233922331, .tv_nsec = 443000000}};
+	char line[LOG_LINE_MAX];
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	assert_true(addr_parse(&session.client, "192.0.2.2"));
+	addr_set_port(&session.client, 33313);
+	session.directions[SERVER].bytes = 212;
+	tcplog_format(&session, line, sizeof(line));
+	assert_string_equal(line, "192.0.2.2:33313 [06/Feb/2009:12:12:11.443] fnt bck/srv1 "
+				  "0/7/5014 212 sD 0/0/0/0/0 0/0");
+	limits_free(set.limits);
+}
+
+static void a_session_that_reached_no_server_says_so(void **state)
+{
+	struct proxy section = {.name = "fnt"};
+	struct config config = {.proxies = &section, .proxy_count = 1};
+	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session session = {.set = &set,
+		.frontend = &section,
+		.reason = REASON_NO_SERVER,
+		.closed_in = SESSION_ACCEPTED,
+		.accepted = 5,
+		.closed = 5};
+	char line[LOG_LINE_MAX];
+
+	(void)state;
+	assert_true(addr_parse(&session.client, "2001:db8::2"));
+	tcplog_format(&session, line, sizeof(line));
+	assert_non_null(strstr(line, "2001:db8::2:0 ["));
+	assert_non_null(strstr(line, "] fnt fnt/<NOSRV> -1/-1/0 0 SC 0/0/0/0/0 0/0"));
+	limits_free(set.limits);
+}
+
+static void counters_are_summed_and_said_in_a_sentence(void **state)
+{
+	struct counters sum = {.accepted = 1},
+			more = {.accepted = 2, .to_servers = 10, .pauses = 1};
+	char text[LOG_LINE_MAX];
+
+	(void)state;
+	more.ended[REASON_DONE] = 1;
+	more.ended[REASON_SOURCE_IN_USE] = 1;
+	counters_add(&sum, &more);
+	counters_format(&sum, text, sizeof(text));
+	assert_string_equal(text,
+		"3 sessions: done 1, source-in-use 1; 10 bytes to servers, 0 to clients; 0 copied, "
+		"0 spliced; accepting paused 1 times");
+	counters_format(&sum, text, 8);
+	assert_string_equal(text, "3 sessi");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_gets_one_line_for_each_message_of_its_level),
+		cmocka_unit_test(a_section_with_targets_of_its_own_leaves_those_of_global_alone),
+		cmocka_unit_test(two_targets_at_one_place_are_opened_once),
+		cmocka_unit_test(an_overlong_line_is_cut_and_still_ends),
+		cmocka_unit_test(syslog_gets_a_datagram_with_priority_and_program),
+		cmocka_unit_test(a_pipe_that_nobody_reads_loses_lines_and_holds_nobody_up),
+		cmocka_unit_test(the_line_of_a_session_has_haproxys_fields),
+		cmocka_unit_test(a_session_that_reached_no_server_says_so),
+		cmocka_unit_test(counters_are_summed_and_said_in_a_sentence),
+	};
+
+	return cmocka_run_group_tests_name("log", tests, make_folder, remove_folder);
+}
