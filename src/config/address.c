@@ -124,7 +124,7 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	strcpy(copy, text);
 	port = split_port(copy);
 	error = ip_parse(copy, family, &address->addr);
-	if (error != NULL && inet_pton(AF_INET6, text, &unused) == 1)
+	if (error != NULL && family != AF_INET && inet_pton(AF_INET6, text, &unused) == 1)
 		return "the port follows the last colon; write an IPv6 address in [brackets]";
 	if (error == NULL && *port != '\0')
 		error = port_parse(port, options, &first, &last);

@@ -177,20 +177,17 @@ static unsigned places_of(const struct parser *parser)
 	return where;
 }
 
-/*
- * Reports words that are no keyword at WHERE, with what helps best. Returns the keyword that was
- * probably meant, or NULL.
- */
-static const struct keyword *report_unknown(struct parser *parser, unsigned where)
+/* Reports words that are no keyword at WHERE, with what helps best. */
+static void report_unknown(struct parser *parser, unsigned where)
 {
 	char name[128], text[128];
-	const struct keyword *meant = NULL;
+	const struct keyword *meant;
 	const char *hint;
 
 	name_of_line(parser, name, sizeof(name));
 	hint = refusal_text(name, where);
 	if (places_of(parser) != 0)
-		fail(parser, name, "does not belong here; its place is %s",
+		fail(parser, name, "does not belong here; its place is: %s",
 			where_text(places_of(parser), text, sizeof(text)));
 	else if (hint != NULL)
 		fail(parser, name, "not supported: %s", hint);
@@ -204,9 +201,8 @@ static const struct keyword *report_unknown(struct parser *parser, unsigned wher
 			"unknown section; there are global, defaults, frontend, backend and "
 			"listen");
 	else
-		fail(parser, name, "unknown keyword; a %s has none of that name",
+		fail(parser, name, "unknown keyword in this place, which is: %s",
 			place_name(where & ~(unsigned)IN_FILE));
-	return meant;
 }
 
 /* The line of an earlier one of the same kind, where only one may be; and notes this one. */
@@ -282,10 +278,26 @@ static void take_no(struct parser *parser)
 	}
 }
 
+/*
+ * Whether the line was probably meant to begin a section. Such a section swallows its lines, since
+ * each of them would be wrong for its sake alone.
+ */
+static bool names_section(const struct parser *parser)
+{
+	const char *word = parser->words.list[0];
+	const struct keyword *meant = nearest(word, parser->where | IN_FILE);
+
+	if (places_of(parser) != 0 || refusal_text(word, parser->where) != NULL)
+		return false;
+	if (refusal_text(word, IN_FILE) != NULL)
+		return true;
+	return meant != NULL && (meant->where & IN_FILE);
+}
+
 /* A line within a section, or one before the first. */
 static void parse_other(struct parser *parser)
 {
-	const struct keyword *keyword, *meant;
+	const struct keyword *keyword;
 	size_t words;
 
 	take_no(parser);
@@ -299,10 +311,8 @@ static void parse_other(struct parser *parser)
 				keyword->name);
 		return;
 	}
-	meant = report_unknown(parser, parser->where | IN_FILE);
-	/* A section that is not known swallows its lines, since each would be wrong for its sake. */
-	if (parser->where == 0 || (meant != NULL && (meant->where & IN_FILE)) ||
-		refusal_text(parser->words.list[0], IN_FILE) != NULL)
+	report_unknown(parser, parser->where | IN_FILE);
+	if (parser->where == 0 || names_section(parser))
 		parser->skipping = parser->skipped = true;
 }
 
@@ -324,5 +334,7 @@ void parse_line(struct parser *parser)
 				keyword->name);
 	} else if (!parser->skipping) {
 		parse_other(parser);
+	} else if (names_section(parser)) {
+		report_unknown(parser, IN_FILE);
 	}
 }
