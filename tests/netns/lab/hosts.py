@@ -8,8 +8,8 @@ seems to come from. So a client's first bytes are a token that no other connecti
 server keeps what it accepts under the token that it read.
 """
 
+import errno
 import secrets
-import select
 import socket
 import time
 
@@ -74,7 +74,7 @@ class Client(Host):
     def knock(self, destination, source=None):
         """Try to get through where that is not to work; return how and with what it ended.
 
-        "refused": no connection; "eof" or "reset": there was one, and the proxy ended it.
+        "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
         """
         try:
             connection = self.open(destination, source)
@@ -82,6 +82,8 @@ class Client(Host):
         except ConnectionRefusedError:
             return "refused", b""
         except OSError as error:
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+                return "unreachable", b""
             if error.errno not in RESETS:
                 raise
             return "reset", b""
@@ -100,6 +102,12 @@ class Server(Host):
             self.listeners[endpoint] = self.listen(endpoint)
             self.listeners[endpoint].setblocking(False)
 
+    def refuse(self):
+        """Listen no more; what comes now is refused."""
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
     def accept(self, hurry=None):
         """The next connection from the proxy, not one byte of it read.
 
@@ -108,7 +116,7 @@ class Server(Host):
         end = patience.deadline()
         while True:
             watched = [*self.listeners.values()] + ([hurry.socket] if hurry else [])
-            ready, _, _ = select.select(watched, [], [], max(0, end - time.monotonic()))
+            ready = patience.readable(watched, end - time.monotonic())
             for listener in ready:
                 if hurry is None or listener is not hurry.socket:
                     return self._accepted(listener)
@@ -127,7 +135,7 @@ class Server(Host):
 
     def nobody_came(self):
         """Whether no connection waits to be accepted."""
-        return not select.select([*self.listeners.values()], [], [], 0)[0]
+        return not patience.readable(self.listeners.values(), 0)
 
     def _accepted(self, listener):
         accepted, _ = listener.accept()

@@ -5,12 +5,18 @@ program is started meanwhile belongs to it for good. Namespaces are named below 
 /run/netns, so that `ip netns exec NAME …` works for whoever looks around.
 """
 
+import fcntl
 import itertools
 import os
+import socket
+import struct
 import subprocess
 import threading
 
 from . import kernel
+
+SIOCGIFFLAGS = 0x8913
+IFF_RUNNING = 0x40
 
 _numbers = itertools.count(1)
 _came_from = threading.local()
@@ -84,6 +90,12 @@ class Namespace:
     def read_sysctl(self, name):
         with self, open(_sysctl_path(name), encoding="ascii") as file:
             return file.read().split()
+
+    def running(self, link):
+        """Whether a link is up at both its ends and passes packets."""
+        with self, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            request = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sh22x", link.encode(), 0))
+        return bool(struct.unpack("16sh22x", request)[1] & IFF_RUNNING)
 
     def close(self):
         """Forget the namespace; it ends when the last process and socket of it have ended."""

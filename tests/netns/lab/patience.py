@@ -4,6 +4,7 @@ No test asserts a duration. What is to happen is awaited, and `seconds` is only 
 hoping; a loaded machine makes a run slower, not redder.
 """
 
+import select
 import time
 
 seconds = 15.0
@@ -28,3 +29,18 @@ def until(condition, what):
             raise NeverHappened(f"waited {seconds:g} s in vain: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def readable(sockets, timeout):
+    """Those of the sockets that have something to read, or an end; waits `timeout` seconds for one."""
+    poll, by_number = select.poll(), {made.fileno(): made for made in sockets}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(max(0.0, timeout) * 1000)]
+
+
+def writable(made):
+    """Whether a socket takes more bytes now."""
+    poll = select.poll()
+    poll.register(made.fileno(), select.POLLOUT)
+    return bool(poll.poll(0))

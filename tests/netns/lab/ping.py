@@ -5,7 +5,6 @@ answer to the last tells that the earlier ones will not be answered any more.
 """
 
 import os
-import select
 import socket
 import struct
 import time
@@ -31,7 +30,7 @@ def ping(host, addresses):
             raw.sendto(_request(family, number), (address, 0))
         end = patience.deadline()
         while answers[addresses[-1]] is None:
-            if not select.select([raw], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not patience.readable([raw], end - time.monotonic()):
                 raise patience.NeverHappened(f"{addresses[-1]} does not answer an echo request")
             what, number = _answer(family, raw.recv(1024))
             if what and number < len(addresses):

@@ -2,12 +2,15 @@
 
 import os
 import random
+import resource
 
 import pytest
 
 from . import evidence, isolation, patience
 from .lab import Lab
 from .proxy import Implementation, Unsupported
+
+DESCRIPTORS = 20_000
 
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
@@ -29,8 +32,17 @@ def pytest_configure(config):
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1 << 32)
     patience.seconds = config.option.patience
+    raise_descriptor_limit()
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
+
+
+def raise_descriptor_limit():
+    """As many descriptors as may be had, and as the soak tests need: at most 20,000."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def pytest_report_header(config):
@@ -64,8 +76,13 @@ def sysctls():
 
 
 @pytest.fixture
-def lab(request, family, topology_name, backend, sysctls):
-    made = Lab(Implementation(request.config.option.impl), family, topology_name, backend, sysctls)
+def implementation(request):
+    return Implementation(request.config.option.impl)
+
+
+@pytest.fixture
+def lab(implementation, family, topology_name, backend, sysctls):
+    made = Lab(implementation, family, topology_name, backend, sysctls)
     yield made
     made.close()
 

@@ -15,6 +15,7 @@ Sysctls of a fresh namespace are partly copied from the host's. Whatever matters
 
 from dataclasses import dataclass, field
 
+from . import patience
 from .namespace import Namespace
 
 TOPOLOGIES = ("inline", "asymmetric")
@@ -97,7 +98,14 @@ def build(name):
     made.links = [(made.client, "eth0"), (made.proxy, "client0"), (made.proxy, "server0"), (made.server, "eth0")]
     if name == "asymmetric":
         add_direct_link(made)
+    for namespace, link in made.links:
+        await_running(namespace, link)
     return made
+
+
+def await_running(namespace, link):
+    """Wait until the kernel has noticed that a link is up; before, it drops what is sent."""
+    patience.until(lambda: namespace.running(link), f"{link} of {namespace.name} is up")
 
 
 def add_direct_link(made):
@@ -118,6 +126,7 @@ def add_direct_link(made):
         )
     )
     made.links.append((made.server, "direct0"))
+    await_running(made.server, "direct0")
 
 
 def link_line(link, peer_namespace, peer, index):

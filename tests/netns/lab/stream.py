@@ -1,0 +1,82 @@
+"""Byte streams that are checked while they flow, without holding them.
+
+A stream repeats one pseudo-random block; which byte stands where is known from the position alone,
+so both ends check against the same block and nothing has to be stored or hashed. The block's
+length is odd and prime to buffer sizes, so that data that is dropped, repeated or swapped by
+whole buffers shows.
+"""
+
+import random
+import threading
+
+BLOCK = 4 * 1024 * 1024 + 4099
+PIECE = 256 * 1024
+
+_data = random.Random(20).randbytes(BLOCK)
+_view = memoryview(_data + _data[:PIECE])
+
+
+def expected(position, size):
+    """The bytes of the stream at a position; `size` is at most PIECE."""
+    start = position % BLOCK
+    return _view[start : start + size]
+
+
+def feed(connection, total, seed, largest=PIECE):
+    """Send `total` bytes in writes of random sizes, short ones among them."""
+    chance = random.Random(seed)
+    position = 0
+    while position < total:
+        size = chance.choice((chance.randint(1, 1500), chance.randint(1, largest), largest))
+        size = min(size, total - position)
+        connection.socket.sendall(expected(position, size))
+        position += size
+
+
+def check(connection, total, pause=None):
+    """Receive `total` bytes and compare each; `pause(position)` is called now and then."""
+    buffer = bytearray(PIECE)
+    position = 0
+    while position < total:
+        size = min(PIECE, total - position)
+        if size < len(buffer):
+            buffer = bytearray(size)
+        fill(connection, memoryview(buffer), position)
+        if buffer != expected(position, size):
+            raise AssertionError(f"byte {position + first_difference(buffer, position)} is wrong")
+        position += size
+        if pause:
+            pause(position)
+
+
+def fill(connection, view, position):
+    filled = 0
+    while filled < len(view):
+        got = connection.socket.recv_into(view[filled:])
+        if got == 0:
+            raise AssertionError(f"the stream ended after {position + filled} bytes")
+        filled += got
+
+
+def first_difference(buffer, position):
+    wanted = expected(position, len(buffer))
+    return next(i for i, byte in enumerate(buffer) if byte != wanted[i])
+
+
+def together(*jobs):
+    """Run jobs at the same time; the first exception of any is raised when all have ended."""
+    failures = []
+
+    def guarded(job):
+        try:
+            job()
+        except BaseException as problem:
+            failures.append(problem)
+
+    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,135 @@
+"""OPS: starting, stopping, limits, and what the log says."""
+
+import re
+import secrets
+import signal
+
+import pytest
+
+from lab import patience
+from lab.flow import Flow
+from lab.hosts import TOKEN
+from lab.requirements import requirement
+from lab.variants import both_families
+
+GONE = ("refused", "unreachable")
+FEW = 256  # descriptors that the proxy is given
+HELD = 8  # sessions that it can surely hold with them
+
+
+@requirement("TP-OPS-01")
+def test_sigterm_stops_at_once(lab):
+    proxy = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    proxy.signal(signal.SIGTERM)
+    proxy.await_end()
+    assert flow.client.ending()[0] in ("eof", "reset")
+    assert flow.server.ending()[0] in ("eof", "reset")
+    assert lab.client.knock(lab.vip)[0] in GONE
+
+
+@requirement("TP-OPS-02")
+def test_sigusr1_takes_no_new_clients_and_lets_the_others_finish(lab):
+    proxy = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    proxy.signal(signal.SIGUSR1)
+    patience.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
+    assert lab.client.knock(lab.vip)[0] in GONE
+    flow.exchange()
+    flow.client.finish()
+    assert flow.server.receive_to_end() == b""
+    flow.server.finish()
+    assert flow.client.ending() == ("eof", b"")
+    assert proxy.await_end() == 0
+
+
+@requirement("TP-OPS-03")
+def test_without_descriptors_left_sessions_go_on_and_later_clients_are_served(lab):
+    lab.serve(nofile=FEW, threads=1)
+    clients = crowd(lab)
+    held = [next_of(lab, clients) for _ in range(HELD)]
+    for flow in held:
+        flow.exchange()
+        flow.close()
+    while clients:
+        flow = next_of(lab, clients)
+        flow.exchange()
+        flow.close()
+
+
+def crowd(lab):
+    """More clients than the proxy has descriptors for: {token: connection}."""
+    clients = {}
+    for _ in range(FEW // 2 + 2):
+        token = secrets.token_bytes(TOKEN)
+        clients[token] = lab.client.open(lab.vip)
+        clients[token].send(token)
+    return clients
+
+
+def next_of(lab, clients):
+    """The next of them that gets through to the server."""
+    server = lab.server.accept()
+    token = server.receive(TOKEN)
+    return Flow(lab, clients.pop(token), server, token)
+
+
+@requirement("TP-OPS-04")
+def test_a_second_instance_on_the_same_port_is_refused(lab):
+    lab.serve()
+    second = lab.start()
+    assert second.await_end() != 0
+    assert lab.vip.address in second.log()
+    lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-OPS-05")
+@both_families
+def test_a_missing_capability_is_told_at_the_start(lab):
+    proxy = lab.start(without=("net_raw", "net_admin"))
+    assert proxy.await_end() != 0
+    assert lab.vip.address in proxy.log()
+
+
+@requirement("TP-OPS-06")
+@both_families
+def test_each_session_leaves_a_line_in_the_log(lab):
+    proxy = lab.serve()
+    line = line_of(proxy, session_of(lab, 4321))
+    assert re.search(r"\b4321\b", line)
+
+
+def session_of(lab, size):
+    """A whole session, with `size` bytes from the server; the client's end of it."""
+    flow = lab.client.connect(lab.vip)
+    flow.client.finish()
+    flow.server.send(bytes(size))
+    flow.server.finish()
+    flow.client.receive_to_end()
+    return flow.client.local
+
+
+def line_of(proxy, client):
+    """The log's line that starts with a client's address and port."""
+    pattern = re.compile(f"^{re.escape(client.address)}:{client.port} .*", re.M)
+    return patience.until(lambda: pattern.search(proxy.log()), f"a line of the log for {client}")[0]
+
+
+@requirement("TP-OPS-07")
+def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
+    """A proxy that spins takes all the processor that it gets; a second of that is far over a fifth."""
+    proxy = lab.serve(nofile=FEW, threads=1)
+    clients = crowd(lab)
+    held = [next_of(lab, clients) for _ in range(HELD)]
+    before, window = proxy.cpu_seconds(), 1.0
+    patience.readable([flow.client.socket for flow in held], window)
+    assert proxy.cpu_seconds() - before < 0.2 * window
+
+
+@requirement("TP-OPS-08")
+def test_the_sessions_line_is_haproxys_tcplog(lab, implementation):
+    if "tcplog" not in implementation.describe()["capabilities"]:
+        pytest.skip("unsupported: the capability tcplog is not claimed")
+    line = line_of(lab.serve(), session_of(lab, 4321))
+    when = r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d\.\d{3}\]"
+    assert re.search(rf"^\S+ {when} \S+ \S+/\S+ \d+/\d+/\d+ 4321 -- (\d+/){{4}}\d+ \d+/\d+$", line), line

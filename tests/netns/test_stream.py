@@ -1,0 +1,244 @@
+"""STREAM: what goes in at one side comes out at the other, ends included."""
+
+import pytest
+
+from lab import patience, stream, topology
+from lab.capture import FIN, RST
+from lab.endpoint import Endpoint
+from lab.requirements import requirement
+from lab.variants import both_families, each_end, each_relay
+
+MEGABYTE = 1 << 20
+
+
+def ends(flow, *names):
+    return [getattr(flow, name) for name in names]
+
+
+@requirement("TP-STREAM-01")
+@both_families
+@each_relay
+def test_bytes_arrive_exact_in_both_directions_at_the_same_time(lab, relay):
+    lab.serve(relay=relay)
+    flow = lab.client.connect(lab.vip)
+    stream.together(
+        lambda: stream.feed(flow.client, 8 * MEGABYTE, seed=1),
+        lambda: stream.check(flow.server, 8 * MEGABYTE),
+        lambda: stream.feed(flow.server, 8 * MEGABYTE, seed=2),
+        lambda: stream.check(flow.client, 8 * MEGABYTE),
+    )
+
+
+@requirement("TP-STREAM-02")
+@each_relay
+@each_end
+def test_what_is_sent_right_before_the_end_arrives(lab, relay, closer, reader):
+    lab.serve(relay=relay)
+    flow = lab.client.connect(lab.vip)
+    sender, receiver = ends(flow, closer, reader)
+    size = MEGABYTE + 7
+
+    def send():
+        stream.feed(sender, size, seed=3)
+        sender.finish()
+
+    stream.together(send, lambda: stream.check(receiver, size))
+    assert receiver.ending() == ("eof", b"")
+
+
+@requirement("TP-STREAM-03")
+@both_families
+@each_relay
+def test_after_the_clients_end_the_server_can_still_send(lab, relay):
+    lab.serve(relay=relay)
+    half_close(lab.client.connect(lab.vip), "client", "server")
+
+
+@requirement("TP-STREAM-04")
+@both_families
+@each_relay
+def test_after_the_servers_end_the_client_can_still_send(lab, relay):
+    lab.serve(relay=relay)
+    half_close(lab.client.connect(lab.vip), "server", "client")
+
+
+def half_close(flow, first, second):
+    done, going_on = ends(flow, first, second)
+    done.send(b"the last of it")
+    done.finish()
+    assert going_on.receive_to_end() == b"the last of it"
+    for _ in range(3):
+        going_on.send(b"more" * 5000)
+        assert done.receive(20_000) == b"more" * 5000
+    going_on.finish()
+    assert done.ending() == ("eof", b"")
+
+
+@requirement("TP-STREAM-05")
+@each_relay
+@each_end
+def test_a_reset_arrives_as_a_reset(lab, relay, closer, reader):
+    lab.serve(relay=relay)
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    breaker, other = ends(flow, closer, reader)
+    breaker.reset()
+    assert other.ending() == ("reset", b"")
+
+
+@requirement("TP-STREAM-06")
+@each_relay
+@each_end
+def test_an_orderly_end_never_becomes_a_reset(lab, relay, closer, reader):
+    lab.serve(relay=relay)
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    first, last = ends(flow, closer, reader)
+    first.finish()
+    assert last.ending() == ("eof", b"")
+    last.finish()
+    assert first.ending() == ("eof", b"")
+    client_port = flow.client.local.port
+    assert FIN in flags_on(lab.taps_by_name["client-eth0"], client_port)
+    assert RST not in flags_on(lab.taps_by_name["client-eth0"], client_port)
+    assert RST not in flags_on(lab.server_link, flow.server.peer.port)
+
+
+def flags_on(tap, port):
+    """Which of FIN and RST were seen on a link for connections of a port."""
+    found = [s.flags for s in tap.segments() if port in (s.source.port, s.destination.port)]
+    return {flag for flag in (FIN, RST) if any(flags & flag for flags in found)}
+
+
+@requirement("TP-STREAM-07")
+@both_families
+def test_when_the_server_refuses_the_clients_connection_ends(lab):
+    lab.start(source="clientip", timeouts={"connect": 5_000}).await_ready()
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+
+
+@requirement("TP-STREAM-08")
+@both_families
+def test_when_the_server_does_not_answer_the_clients_connection_ends(lab):
+    lab.start(source="clientip", servers=[nobody(lab)], timeouts={"connect": 500}).await_ready()
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+
+
+def nobody(lab):
+    """An address in the server's network whose packets go nowhere."""
+    address = topology.address(topology.SERVER_NET[lab.family], 99)
+    lab.topology.proxy.ip(f"neigh add {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
+    return Endpoint(address, 8080)
+
+
+@requirement("TP-STREAM-09")
+@both_families
+@each_relay
+def test_the_server_may_speak_first(lab, relay):
+    lab.serve(relay=relay)
+    client = lab.client.open(lab.vip)
+    server = lab.server.accept(client)
+    server.send(b"220 ready\r\n")
+    assert client.receive(11) == b"220 ready\r\n"
+    client.send(b"QUIT\r\n")
+    assert server.receive(6) == b"QUIT\r\n"
+
+
+@requirement("TP-STREAM-10")
+@each_relay
+@each_end
+def test_a_reader_that_stops_holds_back_only_its_own_session(lab, relay, closer, reader):
+    lab.serve(relay=relay, threads=1)
+    stuck, other = lab.client.connect(lab.vip), lab.client.connect(lab.vip)
+    sender, receiver = ends(stuck, closer, reader)
+    pushed = push_until_stuck(sender, other)
+    sender.finish()
+    stream.check(receiver, pushed)
+    assert receiver.ending() == ("eof", b"")
+
+
+LIMIT = 64 * MEGABYTE
+
+
+def push_until_stuck(sender, other):
+    """Send until nothing more is taken, with another session in use meanwhile; bytes sent.
+
+    Stuck means: not writable while the other session exchanges a hundred messages.
+    """
+    pushed, exchanges = 0, 0
+    sender.socket.setblocking(False)
+    while exchanges < 100:
+        assert pushed < LIMIT, "the proxy takes in without limit what nobody reads"
+        if patience.writable(sender.socket):
+            pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
+            exchanges = 0
+        else:
+            other.exchange()
+            exchanges += 1
+    sender.socket.settimeout(patience.seconds)
+    return pushed
+
+
+@requirement("TP-STREAM-11")
+@pytest.mark.parametrize("silent, waiting", [("client", "server"), ("server", "client")])
+def test_a_session_whose_one_side_is_silent_for_too_long_is_ended(lab, silent, waiting):
+    """The waiting side is told at once; the silent one at the latest when that one is done, too."""
+    lab.serve(timeouts={silent: 300})
+    flow = lab.client.connect(lab.vip)
+    silent_end, waiting_end = ends(flow, silent, waiting)
+    assert waiting_end.ending()[0] in ("eof", "reset")
+    waiting_end.close()
+    assert silent_end.ending()[0] in ("eof", "reset")
+
+
+@requirement("TP-STREAM-12")
+@each_relay
+def test_a_request_with_its_end_right_behind_it_is_served(lab, relay):
+    """As `printf … | nc` does: the client's end is there before the server has accepted."""
+    lab.serve(relay=relay)
+    client = lab.client.open(lab.vip)
+    client.send(b"request")
+    client.finish()
+    server = lab.server.accept()
+    assert server.receive_to_end() == b"request"
+    server.send(b"answer")
+    server.finish()
+    assert client.receive_to_end() == b"answer"
+
+
+@requirement("TP-STREAM-13")
+@each_relay
+def test_small_messages_are_passed_on_at_once(lab, relay):
+    lab.serve(relay=relay)
+    flow = lab.client.connect(lab.vip)
+    for size in (1, 2, 3, 100, 1447, 1448, 1449, 16_384, 16_385, 65_536, 65_537, 1):
+        flow.client.send(bytes(size))
+        assert flow.server.receive(size) == bytes(size)
+        flow.server.send(bytes(size))
+        assert flow.client.receive(size) == bytes(size)
+
+
+@requirement("TP-STREAM-14")
+def test_sessions_do_not_mix(lab):
+    lab.serve()
+    flows = [lab.client.connect(lab.vip) for _ in range(50)]
+    for number, flow in enumerate(flows):
+        flow.client.send(b"%050d" % number)
+    for number, flow in enumerate(flows):
+        flow.server.send(flow.server.receive(50))
+        assert flow.client.receive(50) == b"%050d" % number
+
+
+@requirement("TP-STREAM-15")
+@each_end
+def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
+    lab.serve(timeouts={"client": 1_200, "server": 1_200})
+    flow = lab.client.connect(lab.vip)
+    sender, receiver = ends(flow, closer, reader)
+    for _ in range(18):
+        sender.send(b"tick")
+        assert receiver.receive(4) == b"tick"
+        patience.readable([sender.socket, receiver.socket], 0.1)
+    flow.exchange()
