@@ -1,61 +1,118 @@
 # tproxyd: reference transparent proxy and conformance suite. `make help` lists what there is.
 
-BUILD    ?= build
-CC       ?= gcc
-# Debian's own interpreter: another python3 may come first on PATH, without the system's pytest.
-PYTHON   ?= /usr/bin/python3
-PROXY    ?= tproxyd
-VERSION  := 0.1.0
+BUILD   ?= build
+CC      := gcc
+# The distribution's own interpreter: another python3 may come first on PATH, without its pytest.
+PYTHON  := /usr/bin/python3
+PROXY   ?= tproxyd
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
 
-PACKAGES := libevent_core libevent_pthreads libcap-ng
+PACKAGES := libevent_core libcap-ng
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DTPROXYD_VERSION='"$(VERSION)"' -Iinclude -g -O2 -pthread \
-             -fstack-protector-strong -MMD -MP $(WARNINGS) $(SANITIZE) $(CFLAGS) \
-             $(shell pkg-config --cflags $(PACKAGES))
+DEFINES  := -D_GNU_SOURCE -DTPROXYD_VERSION='"$(VERSION)"' -Iinclude
+ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -MP $(WARNINGS) \
+             $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(SANITIZE) $(LDFLAGS)
-LIBS     = $(shell pkg-config --libs $(PACKAGES))
+LIBS      = $(shell pkg-config --libs $(PACKAGES))
 
 MAINS    := src/tproxyd.c
 PROGRAMS := $(MAINS:src/%.c=$(BUILD)/%)
 # Everything but the mains goes into one archive, so that what is tested is what ships.
 SOURCES  := $(sort $(wildcard src/*/*.c))
-OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 ARCHIVE  := $(BUILD)/libtproxy.a
 UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
-# Two spellings of one build: the sanitizers' lives in a folder of its own.
-ASAN     := BUILD=$(BUILD)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c)
+H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
-.PHONY: all help deps demo check unit netns asan fixtures lint clean install
+.PHONY: all units help deps demo check unit netns asan lint clang format clean install
+.PHONY: deps-build deps-test deps-lint
+.PRECIOUS: $(BUILD)/%.o
+
 all: $(PROGRAMS)
+units: $(UNIT_PROGRAMS)
 
 help:
-	@echo 'make            build $(PROGRAMS)'
-	@echo 'make demo       run the walk-through step by step (PROXY=haproxy: with HAProxy)'
-	@echo 'make check      build and run every test; ends with a line of counts'
-	@echo 'make unit       the unit tests alone;  make netns  the namespace suite alone'
-	@echo 'make asan       both under AddressSanitizer and UBSan'
-	@echo 'make lint       warnings of two compilers, clang-tidy, cppcheck, formatting, layering'
-	@echo 'make deps       install all that these need (as root; Debian or Ubuntu)'
-	@echo 'make install    install into DESTDIR and PREFIX (default /usr/local)'
+	@echo 'make           build/tproxyd'
+	@echo 'make demo      run the walk-through step by step (PROXY=haproxy: with HAProxy)'
+	@echo 'make check     build and run every test; ends with a line of counts'
+	@echo 'make unit      the unit tests;     make netns  the namespace suite'
+	@echo 'make asan      both with AddressSanitizer and UBSan, the soak tests left out'
+	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck'
+	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
+	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
+
+# --- building ---
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(ARCHIVE): $(OBJECTS)
+$(ARCHIVE): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $(OBJECTS)
+	$(AR) rcs $@ $^
 
 $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/%.o $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(UNIT_PROGRAMS): %: %.o $(ARCHIVE)
+$(UNIT_PROGRAMS): %: %.o $(BUILD)/tests/unit/rig.o $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-.PRECIOUS: $(BUILD)/%.o
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d)
+
+install: all
+	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd
+	install -D -m 644 man/tproxyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/tproxyd.8
 
 clean:
 	rm -rf $(BUILD)
+
+# --- packages ---
+
+deps:
+	.ci/deps build test lint
+deps-build deps-test deps-lint: deps-%:
+	@.ci/deps build $*
+
+# --- trying and testing ---
+
+demo: deps-build
+	@$(if $(filter haproxy,$(PROXY)),.ci/deps test)
+	@$(MAKE) --no-print-directory -s all
+	@$(PYTHON) tests/netns/demo --proxy $(PROXY)
+
+# The same sources with sanitizers, in a folder of their own.
+ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+check: deps-test
+	@$(MAKE) --no-print-directory -s all units
+	@$(MAKE) --no-print-directory -s $(ASAN) all units
+	@$(PYTHON) tests/check --build $(BUILD)
+unit: deps-test
+	@$(MAKE) --no-print-directory -s units
+	@$(PYTHON) tests/check --build $(BUILD) unit
+netns: deps-test
+	@$(MAKE) --no-print-directory -s all
+	@$(PYTHON) tests/check --build $(BUILD) netns
+asan: deps-test
+	@$(MAKE) --no-print-directory -s $(ASAN) all units
+	@$(PYTHON) tests/check --build $(BUILD) unit-asan netns-asan
+
+# --- reading ---
+
+lint: deps-lint clang
+	@$(MAKE) --no-print-directory -s all units
+	.ci/arrows
+	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --library=posix \
+		--enable=warning,portability,performance $(DEFINES) $(SOURCES) $(MAINS)
+	printf '%s\n' $(C_FILES) | xargs -P 2 -n 6 sh -c \
+		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit' clang-tidy
+	shellcheck .ci/deps .ci/run
+	@echo 'lint: clean'
+clang:
+	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
+format:
+	clang-format -i $(C_FILES) $(H_FILES)

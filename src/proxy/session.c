@@ -296,14 +296,16 @@ static enum relay_path path(const struct session *session, enum proxy_option alw
 
 static void choose_server(struct session *session)
 {
-	session->backend = session->frontend->default_backend;
-	if (session->backend != NULL)
-		session->server = sessions_next_server(session->set, session->backend);
-	if (session->server == NULL) {
+	const struct proxy *backend = session->frontend->default_backend;
+
+	session->backend = backend;
+	if (backend != NULL)
+		session->server = sessions_next_server(session->set, backend);
+	if (backend == NULL || session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
 	}
-	limits_use(session->set->limits, session->backend, session->server);
+	limits_use(session->set->limits, backend, session->server);
 	session->directions[CLIENT].path = path(session, OPTION_SPLICE_REQUEST);
 	session->directions[SERVER].path = path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);

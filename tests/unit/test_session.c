@@ -361,7 +361,7 @@ static void a_server_that_does_not_answer_times_out(void **state)
 	assert_int_equal(listen(rig->server_listeners[0], 1), 0);
 	for (int i = 0; i < 8; i++) {
 		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		connect(fillers[i], &address->sa, addr_length(address));
+		(void)connect(fillers[i], &address->sa, addr_length(address));
 	}
 	rig->section.timeouts[TIMEOUT_CONNECT] = 20;
 	client = rig_client(rig);
