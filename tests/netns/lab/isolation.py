@@ -4,7 +4,8 @@
 
 The keeper unshares user (unless it is root), mount, pid and network namespaces and waits. Should
 the caller die, the kernel kills the keeper; should the keeper die, the kernel kills the first
-process; and with that every process of the pid namespace. Mounts, links, rules and namespaces
+process; and with that every process of the pid namespace. A shell may stand between the keeper and
+what really started it (make, say), so the keeper also watches its ancestors in its process group. Mounts, links, rules and namespaces
 belong to what then has no process left, so the kernel takes them down: no clean-up code has to run
 for the host to be as it was.
 
@@ -15,6 +16,7 @@ looks around), and the network has a loopback link and no way out.
 import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import struct
@@ -49,11 +51,11 @@ def run_isolated(work):
     Must be called before any thread is started. work() returns an exit status.
     """
     _die_with(os.getppid())
+    ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
     try:
         _unshare()
     except OSError as error:
         raise NotPossible(_advice(error)) from None
-    keeper = os.getpid()
     sys.stdout.flush()
     alive, life = os.pipe()
     first = os.fork()
@@ -61,9 +63,40 @@ def run_isolated(work):
         os.close(life)
         os._exit(_first_process(alive, work))
     os.close(alive)
-    assert keeper == os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the run, too
+    _await_end(first, ancestors)
     return _status(os.waitpid(first, 0)[1])
+
+
+def _ancestors():
+    """Parent, its parent and so on, as far as they are of this process's group: make, a shell."""
+    pid, group = os.getppid(), os.getpgrp()
+    while pid > 1 and _of_group(pid, group):
+        yield pid
+        pid = int(_stat(pid)[1])
+
+
+def _of_group(pid, group):
+    try:
+        return os.getpgid(pid) == group
+    except ProcessLookupError:
+        return False
+
+
+def _stat(pid):
+    """Fields of /proc/PID/stat from the state on: state, parent, …"""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def _await_end(first, ancestors):
+    """Return when the first process has ended; end it when an ancestor does."""
+    poll = select.poll()
+    own = os.pidfd_open(first)
+    for descriptor in (own, *ancestors):
+        poll.register(descriptor, select.POLLIN)
+    if all(descriptor != own for descriptor, _ in poll.poll()):
+        os.kill(first, signal.SIGKILL)
 
 
 def _die_with(parent):
