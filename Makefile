@@ -110,7 +110,7 @@ lint: deps-lint clang
 		--enable=warning,portability,performance $(DEFINES) $(SOURCES) $(MAINS)
 	printf '%s\n' $(C_FILES) | xargs -P 2 -n 6 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit' clang-tidy
-	shellcheck .ci/deps .ci/run
+	shellcheck .ci/deps .ci/kernel-can .ci/run
 	@echo 'lint: clean'
 clang:
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
