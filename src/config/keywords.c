@@ -186,11 +186,11 @@ static void report_unknown(struct parser *parser, unsigned where)
 
 	name_of_line(parser, name, sizeof(name));
 	hint = refusal_text(name, where);
-	if (places_of(parser) != 0)
+	if (hint != NULL)
+		fail(parser, name, "not supported: %s", hint);
+	else if (places_of(parser) != 0)
 		fail(parser, name, "does not belong here; its place is: %s",
 			where_text(places_of(parser), text, sizeof(text)));
-	else if (hint != NULL)
-		fail(parser, name, "not supported: %s", hint);
 	else if (begins_names(name))
 		fail(parser, name, "a second word is missing after it");
 	else if ((meant = nearest(name, where)) != NULL)

@@ -118,8 +118,8 @@ static const struct refusal {
 	{"timeout tarpit", IN_PROXIES, NO_HTTP},
 	{"timeout tunnel", IN_PROXIES, "write 'timeout client' and 'timeout server'"},
 	{"transparent", IN_BACKENDS,
-		"connecting to the original destination is not supported yet; write 'server' "
-		"lines"},
+		"connecting to the original destination is not supported yet; a listener's "
+		"'transparent' goes on its 'bind' line"},
 	{"unique-id-format", IN_PROXIES, NO_HTTP},
 	{"use-server", IN_PROXIES, NO_RULES},
 	{"use_backend", IN_PROXIES, NO_RULES},
