@@ -27,7 +27,7 @@ UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
-.PHONY: all units help deps demo check unit netns asan lint clang format clean install
+.PHONY: all units help deps demo check unit netns asan lint format clean install
 .PHONY: deps-build deps-test deps-lint
 .PRECIOUS: $(BUILD)/%.o
 
@@ -102,17 +102,22 @@ asan: deps-test
 
 # --- reading ---
 
-lint: deps-lint clang
+lint: deps-lint
+	@echo 'gcc and clang, warnings as errors'
 	@$(MAKE) --no-print-directory -s all units
-	.ci/arrows
-	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
-	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --library=posix \
-		--enable=warning,portability,performance $(DEFINES) $(SOURCES) $(MAINS)
-	printf '%s\n' $(C_FILES) | xargs -P 2 -n 6 sh -c \
-		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit' clang-tidy
-	shellcheck .ci/deps .ci/kernel-can .ci/run
-	@echo 'lint: clean'
-clang:
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
+	@echo 'includes point one way'
+	@.ci/arrows
+	@echo 'clang-format'
+	@clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+	@echo 'cppcheck'
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --library=posix \
+		--enable=warning,portability,performance $(DEFINES) $(SOURCES) $(MAINS)
+	@echo 'clang-tidy'
+	@printf '%s\n' $(C_FILES) | xargs -P 2 -n 6 sh -c \
+		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit' clang-tidy
+	@echo 'shellcheck'
+	@shellcheck .ci/deps .ci/kernel-can .ci/run
+	@echo 'lint: clean'
 format:
 	clang-format -i $(C_FILES) $(H_FILES)

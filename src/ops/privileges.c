@@ -19,6 +19,7 @@ int privileges_resolve(
 {
 	*identity = (struct identity){.uid = geteuid(), .gid = getegid()};
 	if (global->user != NULL) {
+		/* cppcheck-suppress getpwnamCalled ; no thread runs yet */
 		const struct passwd *user = getpwnam(global->user);
 
 		if (user == NULL) {
@@ -29,6 +30,7 @@ int privileges_resolve(
 		*identity = (struct identity){.uid = user->pw_uid, .gid = user->pw_gid};
 	}
 	if (global->group != NULL) {
+		/* cppcheck-suppress getgrnamCalled ; no thread runs yet */
 		const struct group *group = getgrnam(global->group);
 
 		if (group == NULL) {
