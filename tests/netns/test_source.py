@@ -63,9 +63,9 @@ def test_a_taken_client_port_has_a_reason_of_its_own_in_the_log(lab):
     conflict = logged(proxy, taken)
     already = len(proxy.log())
     lab.server.refuse()
-    refused = lab.client.open(lab.vip)
-    refused.ending()
-    assert conflict != logged(proxy, refused.local, already)
+    free = Endpoint(lab.client.address, CLIENT_PORT + 1)
+    lab.client.knock(lab.vip, free)
+    assert conflict != logged(proxy, free, already)
 
 
 def logged(proxy, client, start=0):

@@ -1,5 +1,6 @@
 """The lab's side of pytest: options, random order, the `lab` fixture, evidence on failure."""
 
+import json
 import os
 import random
 import resource
@@ -23,6 +24,8 @@ def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
+    group.addoption("--sample", action="store_true", help="one variant of each test only")
+    group.addoption("--verdicts", help="file to write requirements and outcomes to, as JSON")
     group.addoption("--patience", type=float, default=patience.seconds, help="seconds to wait for an event")
 
 
@@ -33,6 +36,8 @@ def pytest_configure(config):
         config.option.seed = random.SystemRandom().randrange(1 << 32)
     patience.seconds = config.option.patience
     raise_descriptor_limit()
+    if config.option.verdicts and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Verdicts(config.option.verdicts))
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
 
@@ -51,6 +56,10 @@ def pytest_report_header(config):
 
 def pytest_collection_modifyitems(config, items):
     """Random order, the same for every worker; long tests first, so that none is left to wait for."""
+    if config.option.sample:
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
+        items[:] = [item for item in items if item in first.values()]
     random.Random(config.option.seed).shuffle(items)
     items.sort(key=lambda item: not (item.get_closest_marker("soak") or item.get_closest_marker("falsify")))
 
@@ -97,7 +106,25 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    report.requirement = next((mark.args[0] for mark in item.iter_markers("requirement")), None)
     if report.when == "call" and report.failed and "lab" in item.funcargs:
         folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, item.config.option)
         command = evidence.repeat_command(item.nodeid, item.config.option)
         report.sections.append(("evidence", f"{os.path.relpath(folder, evidence.ROOT)}\nrepeat with: {command}"))
+
+
+class Verdicts:
+    """Collects what became of each test, for --verdicts."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or report.failed or report.skipped:
+            row = {"requirement": report.requirement, "test": report.nodeid, "outcome": report.outcome}
+            self.rows.append({**row, "when": report.when})
+
+    def pytest_sessionfinish(self):
+        with open(self.path, "w", encoding="utf-8") as file:
+            json.dump(self.rows, file, indent=1)

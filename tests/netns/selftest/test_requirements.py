@@ -13,7 +13,7 @@ FALSIFIERS = SUITE / "implementations" / "falsifiers"
 ROWS = requirements.load()
 
 
-def tests():
+def suite_tests():
     """(file and name, requirement ids) of every test of the suite."""
     for path in sorted(SUITE.glob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -27,7 +27,7 @@ def _requirement(decorator):
     return []
 
 
-TESTS = list(tests())
+TESTS = list(suite_tests())
 
 
 def test_every_requirement_has_a_test():
