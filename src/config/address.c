@@ -111,6 +111,7 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	unsigned first = 0, last = 0;
 	struct in6_addr unused;
 	const char *error;
+	size_t length;
 	char *port;
 	int family;
 
@@ -119,9 +120,10 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	error = prefix_parse(&text, &family);
 	if (error != NULL)
 		return error;
-	if (strlen(text) >= sizeof(copy))
+	length = strlen(text);
+	if (length >= sizeof(copy))
 		return "not an address";
-	strcpy(copy, text);
+	memcpy(copy, text, length + 1);
 	port = split_port(copy);
 	error = ip_parse(copy, family, &address->addr);
 	if (error != NULL && family != AF_INET && inet_pton(AF_INET6, text, &unused) == 1)

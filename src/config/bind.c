@@ -49,7 +49,8 @@ static void parse_addresses(struct parser *parser, const char *list, const struc
 	bool has_ipv6 = false, has_error = false;
 	int family;
 
-	strcpy(copy, list);
+	/* A word is never longer than the text of all words. */
+	memcpy(copy, list, strlen(list) + 1);
 	while ((text = strsep(&next, ",")) != NULL) {
 		family = parse_one(parser, text, pattern);
 		has_ipv6 |= family == AF_INET6;

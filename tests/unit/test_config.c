@@ -547,40 +547,36 @@ static void the_print_says_what_listens_and_where_it_connects_from(void **state)
 	config_free(config);
 }
 
-/* The rows of the keyword table as the manual has them. */
-static char *manual_rows(void)
+/* The keyword table as the manual has it. */
+static char *manual_table(void)
 {
 	const struct keyword *keyword;
 	char *text = NULL, places[128];
 	size_t length;
 	FILE *out = open_memstream(&text, &length);
 
+	fputs("| keyword | place | meaning |\n|---|---|---|\n", out);
 	for (size_t i = 0; (keyword = keyword_at(i)) != NULL; i++)
 		fprintf(out, "| `%s%s%s` | %s | %s |\n", keyword->name,
 			*keyword->arguments == '\0' ? "" : " ", keyword->arguments,
 			where_text(keyword->where, places, sizeof(places)), keyword->help);
+	fputs("\n", out); /* no further row */
 	fclose(out);
 	return text;
 }
 
 static void the_manual_has_the_keyword_table_as_the_code_has_it(void **state)
 {
-	const char *head = "| keyword | place | meaning |\n|---|---|---|\n";
 	size_t length;
-	char *manual = read_file("docs/CONFIGURATION.md", &length), *rows = manual_rows();
-	char *table = manual == NULL ? NULL : strstr(manual, head);
-	char *end = table == NULL ? NULL : strstr(table, "|\n\n");
+	char *manual = read_file("docs/CONFIGURATION.md", &length), *table = manual_table();
 
 	(void)state;
-	if (end == NULL)
-		fail_msg("docs/CONFIGURATION.md has no keyword table; it should be\n%s%s", head,
-			rows);
-	else
-		end[2] = '\0';
-	if (strcmp(table + strlen(head), rows) != 0)
-		fail_msg("the table of docs/CONFIGURATION.md should be\n%s%s", head, rows);
+	if (manual == NULL || strstr(manual, table) == NULL) {
+		fputs(table, stderr);
+		fail_msg("docs/CONFIGURATION.md should have the table above");
+	}
 	free(manual);
-	free(rows);
+	free(table);
 }
 
 static void no_keyword_stands_twice_in_one_place(void **state)

@@ -124,7 +124,7 @@ static void expect_addresses(const struct row *rows, size_t count, unsigned opti
 				address(rows[i].text, options));
 }
 
-#define EXPECT(rows, options) expect_addresses(rows, sizeof(rows) / sizeof(rows[0]), options)
+#define EXPECT(rows, options) expect_addresses(rows, sizeof(rows) / sizeof((rows)[0]), options)
 
 static void a_listener_has_an_address_and_ports(void **state)
 {
