@@ -279,6 +279,28 @@ static void a_file_is_read_from_its_path(void **state)
 	diag_free(diag);
 }
 
+static void a_long_file_is_read_to_its_end(void **state)
+{
+	char path[] = "/tmp/tproxyd-test-XXXXXX";
+	int fd = mkstemp(path);
+	FILE *out = fdopen(fd, "w");
+	struct diag *diag = diag_new();
+	struct config *config;
+
+	(void)state;
+	assert_non_null(out);
+	for (int i = 0; i < 5000; i++)
+		fprintf(out, "# line %d\n", i);
+	fputs("listen last\n", out);
+	fclose(out);
+	config = config_load(path, diag);
+	remove(path);
+	assert_non_null(config);
+	assert_int_equal(config->proxies[0].line, 5001);
+	config_free(config);
+	diag_free(diag);
+}
+
 static void a_backend_alone_is_read_and_nothing_listens(void **state)
 {
 	const char *text = "backend bk_application\n  source 0.0.0.0 usesrc clientip\n";
@@ -493,6 +515,60 @@ static void a_message_shows_a_word_on_one_line(void **state)
 		"test:2: error: 'a\\x0ab': unknown keyword in this place, which is: global\n");
 }
 
+static char *print_text(const struct config *config)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	config_print(config, out);
+	fclose(out);
+	return text;
+}
+
+static void the_print_names_what_is_left_open(void **state)
+{
+	const char *text = "global\n log stdout local0\n log stderr format raw daemon err\n"
+			   " log /dev/log user\n log [2001:db8::9]:1514 kern\n"
+			   "frontend f\n bind :80\n"
+			   "listen l\n bind :81\n"
+			   "backend b\n server a 192.0.2.1\n"
+			   " server b [2001:db8::1]:80 source 0.0.0.0 usesrc client\n"
+			   " server c 192.0.2.1 source 0.0.0.0 usesrc 203.0.113.1:7\n";
+	char *messages, *printed;
+	struct config *config = parse("test", text, strlen(text), &messages);
+
+	(void)state;
+	assert_non_null(config);
+	printed = print_text(config);
+	assert_string_equal(printed,
+		"global\n"
+		"  connections at the same time: from the descriptor limit\n"
+		"  threads: one for each processor\n"
+		"  logs to stdout, facility 16, up to debug\n"
+		"  logs to stderr as raw text, facility 3, up to err\n"
+		"  logs to socket /dev/log, facility 1, up to debug\n"
+		"  logs to [2001:db8::9]:1514, facility 0, up to debug\n"
+		"frontend f\n"
+		"  listens on 0.0.0.0:80\n"
+		"  refuses every connection: no default_backend\n"
+		"listen l\n"
+		"  listens on 0.0.0.0:81\n"
+		"  refuses every connection: no server\n"
+		"  retries: 3\n"
+		"backend b\n"
+		"  server a at 192.0.2.1, the port that the client connected to, "
+		"from this host's address\n"
+		"  server b at [2001:db8::1]:80, from the client's address and port, transparent\n"
+		"  server c at 192.0.2.1, the port that the client connected to, "
+		"from 203.0.113.1:7, transparent\n"
+		"  retries: 3\n"
+		"needs IP_TRANSPARENT, hence the capability CAP_NET_RAW\n");
+	free(printed);
+	free(messages);
+	config_free(config);
+}
+
 static void the_print_says_what_listens_and_where_it_connects_from(void **state)
 {
 	struct config *config = parse_good(
@@ -505,13 +581,9 @@ static void the_print_says_what_listens_and_where_it_connects_from(void **state)
 		"backend b\n source 0.0.0.0 usesrc clientip\n server a 198.51.100.10:80\n"
 		" server b 198.51.100.11 source 192.0.2.5\n timeout server-fin 1500\n retries 0\n"
 		" option srvtcpka\n option splice-request\n");
-	char *text = NULL;
-	size_t length;
-	FILE *out = open_memstream(&text, &length);
+	char *text = print_text(config);
 
 	(void)state;
-	config_print(config, out);
-	fclose(out);
 	assert_string_equal(text,
 		"global\n"
 		"  connections at the same time: 100\n"
@@ -601,6 +673,7 @@ int main(void)
 		cmocka_unit_test(lines_of_port_ranges_cannot_take_all_memory),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_an_error),
 		cmocka_unit_test(a_file_is_read_from_its_path),
+		cmocka_unit_test(a_long_file_is_read_to_its_end),
 		cmocka_unit_test(a_backend_alone_is_read_and_nothing_listens),
 		cmocka_unit_test(names_become_pointers_whatever_the_order),
 		cmocka_unit_test(a_frontend_takes_its_own_half_of_the_defaults),
@@ -612,6 +685,7 @@ int main(void)
 		cmocka_unit_test(a_server_without_a_port_takes_the_listeners),
 		cmocka_unit_test(transparency_is_needed_on_either_side),
 		cmocka_unit_test(a_message_shows_a_word_on_one_line),
+		cmocka_unit_test(the_print_names_what_is_left_open),
 		cmocka_unit_test(the_print_says_what_listens_and_where_it_connects_from),
 		cmocka_unit_test(the_manual_has_the_keyword_table_as_the_code_has_it),
 		cmocka_unit_test(no_keyword_stands_twice_in_one_place),
