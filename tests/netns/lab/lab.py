@@ -99,6 +99,12 @@ class Lab:
         endpoint = endpoint or self.vip
         return {"address": endpoint.address, "port": endpoint.port, "transparent": True, **rest}
 
+    def limit_socket_buffers(self, most):
+        """Let no TCP socket buffer grow beyond so many bytes; for sockets that are made from now on."""
+        for namespace in self.topology.namespaces():
+            for name in ("tcp_rmem", "tcp_wmem"):
+                namespace.sysctl({f"net.ipv4.{name}": f"4096 65536 {most}"})
+
     # What was seen
 
     @property

@@ -11,11 +11,13 @@ from . import evidence, isolation, patience
 from .lab import Lab
 from .proxy import Implementation, Unsupported
 
+FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000
 
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
     "soak: a long load; deselect with -m 'not soak'",
+    "long: takes many seconds, and so is started first",
     "falsify: runs the suite on proxies that are wrong on purpose",
 )
 
@@ -26,6 +28,8 @@ def pytest_addoption(parser):
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--verdicts", help="file to write requirements and outcomes to, as JSON")
+    group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
+    group.addoption("--no-evidence", action="store_true", help="keep nothing of failed tests")
     group.addoption("--patience", type=float, default=patience.seconds, help="seconds to wait for an event")
 
 
@@ -56,12 +60,29 @@ def pytest_report_header(config):
 
 def pytest_collection_modifyitems(config, items):
     """Random order, the same for every worker; long tests first, so that none is left to wait for."""
+    if config.option.requirements:
+        wanted = set(config.option.requirements.split(","))
+        keep(config, items, lambda item: requirement_of(item) in wanted)
     if config.option.sample:
         first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
-        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
-        items[:] = [item for item in items if item in first.values()]
+        keep(config, items, lambda item: item is first[item.nodeid.partition("[")[0]])
     random.Random(config.option.seed).shuffle(items)
-    items.sort(key=lambda item: not (item.get_closest_marker("soak") or item.get_closest_marker("falsify")))
+    items.sort(key=starting_order)
+
+
+def starting_order(item):
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((place for place, mark in enumerate(FIRST) if mark in marks), len(FIRST))
+
+
+def keep(config, items, wanted):
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
+
+
+def requirement_of(item):
+    """The id that the test names, or None."""
+    return next((mark.args[0] for mark in item.iter_markers("requirement")), None)
 
 
 @pytest.fixture
@@ -106,7 +127,9 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    report.requirement = next((mark.args[0] for mark in item.iter_markers("requirement")), None)
+    report.requirement = requirement_of(item)
+    if item.config.option.no_evidence:
+        return
     if report.when == "call" and report.failed and "lab" in item.funcargs:
         folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, item.config.option)
         command = evidence.repeat_command(item.nodeid, item.config.option)

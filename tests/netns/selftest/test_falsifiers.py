@@ -1,0 +1,64 @@
+"""The suite fails every proxy that is wrong on purpose, and passes the one that is not.
+
+Each falsifier is run on the requirements that name it, one variant of each test, in a pytest of its
+own inside this run's isolation. A requirement that its falsifier passes proves nothing.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import requirements
+
+SUITE = Path(__file__).resolve().parents[1]
+FOLDER = SUITE / "implementations" / "falsifiers"
+PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
+
+NAMED = {}
+for row in requirements.load():
+    for name in row.falsified_by:
+        NAMED.setdefault(name, set()).add(row.id)
+
+pytestmark = pytest.mark.falsify
+
+
+def verdicts(name, wanted, tmp_path, patience=PATIENCE):
+    """{requirement: outcomes} of the wanted requirements' tests for a falsifier."""
+    report = tmp_path / "verdicts.json"
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
+        *("--rootdir", str(SUITE.parents[1]), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
+        *("-m", "not soak", "--patience", patience, "--seed", "1", "--verdicts", str(report), "--no-evidence"),
+        *("--requirements", ",".join(sorted(wanted))),
+        *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert report.exists(), done.stdout
+    found = {}
+    for row in json.loads(report.read_text(encoding="utf-8")):
+        found.setdefault(row["requirement"], []).append((row["when"], row["outcome"], row["test"]))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_the_suite_fails(name, tmp_path):
+    found = verdicts(name, NAMED[name], tmp_path)
+    for identifier in sorted(NAMED[name]):
+        outcomes = {(when, outcome) for when, outcome, _ in found.get(identifier, [])}
+        assert outcomes == {("call", "failed")}, f"{identifier} does not fail {name}: {outcomes}"
+
+
+@pytest.mark.long
+def test_the_suite_passes_the_one_without_a_defect(tmp_path):
+    everything = set().union(*NAMED.values())
+    found = verdicts("correct", everything, tmp_path, patience="10")
+    assert set(found) == everything
+    assert not [row for rows in found.values() for row in rows if row[1] != "passed"]
+
+
+def test_every_falsifier_is_named_by_a_requirement():
+    files = {path.name for path in FOLDER.iterdir() if path.is_file() and path.suffix == ""}
+    assert files - {"correct"} == set(NAMED)
