@@ -44,7 +44,7 @@ static const struct refusal {
 	{"maxpipes", IN_GLOBAL, "pipes are counted within maxconn"},
 	{"nbproc", IN_GLOBAL, "there is one process; write 'nbthread'"},
 	{"noepoll", IN_GLOBAL,
-		"libevent chooses how to wait; its variable EVENT_NOEPOLL does this"},
+		"libevent chooses how to wait"},
 	{"ssl-default-bind-ciphers", IN_GLOBAL, NO_TLS},
 	{"ssl-default-bind-options", IN_GLOBAL, NO_TLS},
 	{"stats", IN_GLOBAL, NO_STATS},
