@@ -2,6 +2,7 @@
  * tproxyd: arguments, then load, then check or run.
  */
 #include "tproxy/daemon.h"
+#include "tproxy/version.h"
 
 #include <event2/event.h>
 #include <getopt.h>

@@ -13,6 +13,7 @@
 
 #include "tproxy/privileges.h"
 #include "tproxy/socket.h"
+#include "tproxy/version.h"
 #include "tproxy/worker.h"
 
 #include <errno.h>
