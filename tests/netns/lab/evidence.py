@@ -33,13 +33,18 @@ def repeat_command(nodeid, options):
     return " ".join(shlex.quote(word) for word in words)
 
 
-def collect(lab, nodeid, failure, options):
-    """Write the folder and return its path."""
+def forget():
+    """Remove what an earlier run kept."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def collect(lab, nodeid, failure, command):
+    """Write the folder and return its path; `command` is what repeats the test."""
     folder = FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "README.txt").write_text(
-        f"{nodeid}\n\nrepeat with:  {repeat_command(nodeid, options)}\n\n{failure}\n", encoding="utf-8"
+        f"{nodeid}\n\nrepeat with:  {command}\n\n{failure}\n", encoding="utf-8"
     )
     for tap in lab.taps:
         tap.write_pcap(folder / f"{tap.name}.pcap")

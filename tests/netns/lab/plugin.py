@@ -40,10 +40,14 @@ def pytest_configure(config):
         config.option.seed = random.SystemRandom().randrange(1 << 32)
     patience.seconds = config.option.patience
     raise_descriptor_limit()
-    if config.option.verdicts and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Verdicts(config.option.verdicts))
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
+    if hasattr(config, "workerinput"):  # one of xdist's; what follows is the first process's
+        return
+    if not config.option.no_evidence:
+        evidence.forget()
+    if config.option.verdicts:
+        config.pluginmanager.register(Verdicts(config.option.verdicts))
 
 
 def raise_descriptor_limit():
@@ -118,22 +122,24 @@ def lab(implementation, family, topology_name, backend, sysctls):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item):
-    outcome = yield
-    if outcome.excinfo and issubclass(outcome.excinfo[0], Unsupported):
-        outcome.force_exception(pytest.skip.Exception(f"unsupported: {outcome.excinfo[1]}"))
-
-
-@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     report.requirement = requirement_of(item)
-    if item.config.option.no_evidence:
-        return
-    if report.when == "call" and report.failed and "lab" in item.funcargs:
-        folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, item.config.option)
-        command = evidence.repeat_command(item.nodeid, item.config.option)
-        report.sections.append(("evidence", f"{os.path.relpath(folder, evidence.ROOT)}\nrepeat with: {command}"))
+    if call.excinfo and call.excinfo.errisinstance(Unsupported):
+        report.outcome = "skipped"
+        report.longrepr = (*item.location[:2], f"unsupported: {call.excinfo.value}")
+    elif report.failed and "lab" in item.funcargs and not item.config.option.no_evidence:
+        report.sections.append(("evidence", keep_evidence(item, report)))
+
+
+def keep_evidence(item, report):
+    """Collect it, and return what the report says of it."""
+    command = evidence.repeat_command(item.nodeid, item.config.option)
+    try:
+        folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, command)
+    except OSError as problem:
+        return f"not kept: {problem}\nrepeat with: {command}"
+    return f"{os.path.relpath(folder, evidence.ROOT)}\nrepeat with: {command}"
 
 
 class Verdicts:
