@@ -15,6 +15,10 @@ KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts"
 LISTENER = {"address", "port", "port_last", "transparent", "v6"}
 SERVER = {"address", "port"}
 SOURCE = {"mode", "address", "port"}
+CAPABILITIES = [
+    *("bind", "port-range", "v6only", "ipv6", "source", "source-port", "source-address", "source-foreign"),
+    *("relay-splice", "relay-copy", "timeouts", "threads", "maxconn", "tcplog"),
+]
 TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 
 

@@ -13,14 +13,11 @@ from .capture import SYN, ACK, Tap
 from .endpoint import Endpoint
 from .hosts import Client, ProxyHost, Server
 from .proxy import run_adapter
+from .verdict import GuardFailed
 
 VIP_PORT = 80
 SERVER_PORT = 8080
 GUARD_PORT = 7
-
-
-class GuardFailed(Exception):
-    """A precondition could not be shown; whatever the proxy does proves nothing."""
 
 
 class Lab:

@@ -14,13 +14,10 @@ from pathlib import Path
 
 from . import patience
 from .endpoint import Endpoint
+from .verdict import Unsupported
 
 UNSUPPORTED = 78
 IMPLEMENTATIONS = Path(__file__).resolve().parents[1] / "implementations"
-
-
-class Unsupported(Exception):
-    """The adapter says that its implementation does not offer this."""
 
 
 class ProxyEnded(AssertionError):

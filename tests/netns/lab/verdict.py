@@ -55,8 +55,8 @@ def of_exception(problem, phase="call"):
         return ABSENT
     if isinstance(problem, GuardFailed):
         return BLOCKED
-    if phase == "call" and (isinstance(problem, AssertionError) or _is_the_connections(problem)):
-        return FAIL
+    if isinstance(problem, AssertionError) or _is_the_connections(problem):
+        return {"setup": BLOCKED, "call": FAIL}.get(phase, ERROR)
     return ERROR
 
 

@@ -23,6 +23,10 @@ IP_BIND_ADDRESS_NO_PORT = 24
 RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"}
+CLAIMS = [
+    *("bind", "port-range", "v6only", "ipv6", "source", "source-port", "source-address", "source-foreign"),
+    *("relay-splice", "relay-copy", "timeouts", "threads", "maxconn", "tcplog"),
+]
 
 
 def family_of(address):
@@ -382,7 +386,7 @@ def adapter(proxy_class):
     """What every falsifier's executable calls."""
     if sys.argv[1:] == ["describe"]:
         name = sys.argv[0].rpartition("/")[2]
-        print(json.dumps({"name": name, "version": "1", "capabilities": ["tcplog"], "notes": proxy_class.__doc__}))
+        print(json.dumps({"name": name, "version": "1", "capabilities": CLAIMS, "notes": proxy_class.__doc__}))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         with open(sys.argv[2], encoding="utf-8") as file:
             scenario = json.load(file)

@@ -1,0 +1,73 @@
+"""What an implementation can claim, and which claims a scenario calls for.
+
+One row a capability: its name in an adapter's `describe`, what claiming it promises, and the test
+that tells whether a scenario needs it. Claims are what UNSUPPORTED is checked against: an adapter that
+refuses a scenario all of whose capabilities it claims fails, and one that serves a scenario without
+claiming what it needs is reported. Where `needs` is None, no field of a scenario shows the need, and a
+test asks for the capability itself.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+
+@dataclass(frozen=True)
+class Capability:
+    name: str
+    promise: str
+    needs: Optional[Callable] = None
+
+
+def _source(*modes):
+    return lambda scenario: scenario.get("source", {}).get("mode", "none") in modes
+
+
+def _listener(condition):
+    return lambda scenario: any(condition(listener) for listener in scenario.get("listeners", ()))
+
+
+def _relay(kind):
+    return lambda scenario: scenario.get("relay") == kind
+
+
+def _has_ipv6(scenario):
+    places = [*scenario.get("listeners", ()), *scenario.get("servers", ()), scenario.get("source", {})]
+    return any(":" in place.get("address", "") for place in places)
+
+
+CAPABILITIES = (
+    Capability(
+        "bind", "listens at addresses that the host does not have", _listener(lambda one: one.get("transparent"))
+    ),
+    Capability(
+        "port-range",
+        "one listener serves a range of ports",
+        _listener(lambda one: one.get("port_last", one["port"]) != one["port"]),
+    ),
+    Capability(
+        "v6only",
+        "a listener on :: serves IPv4 clients, or does not, as is asked for",
+        _listener(lambda one: one.get("v6", "default") != "default"),
+    ),
+    Capability("ipv6", "whatever else is claimed holds for IPv6, too", _has_ipv6),
+    Capability("source", "calls the server from the client's address", _source("clientip")),
+    Capability("source-port", "calls the server from the client's address and port", _source("client")),
+    Capability("source-address", "calls the server from an address of the host that is configured", _source("address")),
+    Capability("source-foreign", "calls the server from a configured address that the host lacks", _source("foreign")),
+    Capability("intercept", "serves whatever address a client called", lambda s: s.get("destination") == "original"),
+    Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
+    Capability("relay-splice", "relays by splice(2)", _relay("splice")),
+    Capability("relay-copy", "relays without splice(2)", _relay("copy")),
+    Capability("timeouts", "ends what is silent for longer than a configured time", lambda s: bool(s.get("timeouts"))),
+    Capability("threads", "runs with the number of threads that is asked for", lambda s: "threads" in s),
+    Capability("maxconn", "holds no more sessions than is asked for", lambda s: "maxconn" in s),
+    Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
+    Capability("reload", "takes a new configuration on without losing a connection"),
+)
+
+NAMES = tuple(row.name for row in CAPABILITIES)
+
+
+def needed(scenario):
+    """Names of the capabilities that a scenario calls for."""
+    return [row.name for row in CAPABILITIES if row.needs and row.needs(scenario)]
