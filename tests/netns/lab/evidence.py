@@ -38,9 +38,14 @@ def forget():
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
+def folder_of(nodeid):
+    """Where what is kept of a test goes."""
+    return FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+
+
 def collect(lab, nodeid, failure, command):
     """Write the folder and return its path; `command` is what repeats the test."""
-    folder = FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+    folder = folder_of(nodeid)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "README.txt").write_text(

@@ -1,0 +1,187 @@
+"""pytest's side of verdicts: every test's, with what led to it, in one place whatever process ran it.
+
+Each report of a phase gets an attribute `finding`, a dictionary of plain values, so that it passes
+through xdist; the first process joins a test's phases to one row, the worst of them, and writes rows
+as they come to the file that --events names, a line of JSON each:
+
+    {"event": "planned", "tests": N}        once
+    {"event": "started", "test": ID}
+    {"event": "ended", "test": ID, "requirement": …, "verdict": …, …}
+"""
+
+import json
+import os
+
+import pytest
+
+from . import capabilities, evidence, verdict
+
+SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
+DETAILS = 6000  # characters of a failure's traceback that are kept
+DEFAULTS = {"family": 4, "recipe": "divert"}
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("lab")
+    group.addoption("--events", help="file to write outcomes to as they come, a line of JSON each")
+    group.addoption("--evidence", help="folder for what is kept of tests (default: build/evidence)")
+    group.addoption("--keep", action="store_true", help="keep what was seen of tests that pass, too")
+    group.addoption("--family", type=int, choices=(4, 6), help="only tests of this family")
+    group.addoption("--recipe", help="only tests of this recipe")
+
+
+@pytest.hookimpl(tryfirst=True)  # before what an earlier run kept is removed
+def pytest_configure(config):
+    if config.option.evidence:
+        evidence.FOLDER = evidence.ROOT / config.option.evidence
+    if config.option.events and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Events(config.option.events))
+
+
+def pytest_collection_modifyitems(config, items):
+    for name in ("family", "recipe"):
+        wanted = getattr(config.option, name)
+        if wanted is not None:
+            kept = [item for item in items if _parameters(item).get(name, DEFAULTS[name]) == wanted]
+            config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+            items[:] = kept
+
+
+def _parameters(item):
+    return getattr(item, "callspec").params if hasattr(item, "callspec") else {}
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)  # outermost: sees what the others made of it
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    word, message, unclaimed = judge(item, call, report)
+    settle(item, report, word, message)
+    report.finding = {
+        "verdict": word,
+        "message": message[:DETAILS],
+        "details": report.longreprtext[-DETAILS:] if report.failed else "",
+        "parameters": shown_parameters(item),
+        "evidence": kept_evidence(item, report),
+        "unclaimed": unclaimed,
+    }
+
+
+def judge(item, call, report):
+    """(verdict, message, capabilities that were served without a claim) of one phase."""
+    if call.excinfo is None:
+        return verdict.PASS, "", _unclaimed(item) if call.when == "call" else []
+    if call.excinfo.errisinstance(pytest.skip.Exception):
+        reason = str(call.excinfo.value)
+        return verdict.of_skip(reason), reason, []
+    word = verdict.of_exception(call.excinfo.value, call.when)
+    message = call.excinfo.exconly()
+    if word == verdict.UNSUPPORTED:
+        word, why = _confirmed(item)
+        message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"
+    return word, message, []
+
+
+def settle(item, report, word, message):
+    """Have pytest count it as what it is."""
+    if word in (verdict.UNSUPPORTED, verdict.ABSENT) and not report.passed:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.location[0]), item.location[1] or 0, f"{word.lower()}: {message}")
+    elif report.skipped:
+        report.outcome, report.longrepr = "failed", f"{word}: {message}"
+
+
+def _scenarios(item):
+    """Scenarios that the test gave to proxies, the last one last."""
+    lab = getattr(item, "funcargs", {}).get("lab")
+    for proxy in lab.proxies if lab else ():
+        path = proxy.folder / "scenario.json"
+        if path.exists():
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+_claims = {}  # by the adapter's path: asked for once a process
+
+
+def _claimed(item):
+    implementation = item.funcargs["implementation"]
+    if implementation.path not in _claims:
+        try:
+            _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
+        except (verdict.Unsupported, ValueError, AttributeError):
+            _claims[implementation.path] = []
+    return _claims[implementation.path]
+
+
+def _confirmed(item):
+    scenarios = list(_scenarios(item))
+    if not scenarios:
+        return verdict.UNSUPPORTED, "no scenario came to it"
+    return verdict.confirmed(_claimed(item), capabilities.needed(scenarios[-1]))
+
+
+def _unclaimed(item):
+    needed = {name for scenario in _scenarios(item) for name in capabilities.needed(scenario)}
+    return verdict.unclaimed(_claimed(item), needed) if needed else []
+
+
+def shown_parameters(item):
+    values = {name: item.funcargs[name] for name in SHOWN if name in getattr(item, "funcargs", {})}
+    values.update(_parameters(item))
+    return {name: value if isinstance(value, (int, str)) else str(value) for name, value in values.items()}
+
+
+def kept_evidence(item, report):
+    """The folder that was kept of the test, or ""."""
+    lab = getattr(item, "funcargs", {}).get("lab")
+    folder = evidence.folder_of(item.nodeid)
+    if lab and report.when == "call" and report.passed and item.config.option.keep:
+        evidence.collect(lab, item.nodeid, "passed", evidence.repeat_command(item.nodeid, item.config.option))
+    return os.path.relpath(folder, evidence.ROOT) if lab and folder.is_dir() else ""
+
+
+class Events:
+    """Joins phases to tests, and writes them as they end."""
+
+    def __init__(self, path):
+        self.file = open(path, "w", encoding="utf-8", buffering=1)
+        self.phases = {}
+
+    def write(self, **event):
+        self.file.write(json.dumps(event) + "\n")
+
+    def pytest_collection_finish(self, session):
+        if session.items:
+            self.write(event="planned", tests=len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node, ids):
+        self.write(event="planned", tests=len(ids))
+
+    def pytest_runtest_logstart(self, nodeid):
+        self.write(event="started", test=nodeid)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.write(event="broken", test=report.nodeid, message=report.longreprtext[-DETAILS:])
+
+    def pytest_runtest_logreport(self, report):
+        phases = self.phases.setdefault(report.nodeid, [])
+        phases.append(report)
+        if not hasattr(report, "finding"):  # a worker that died has none
+            self.write(event="broken", test=report.nodeid, message=report.longreprtext[-DETAILS:])
+        elif report.when == "teardown":
+            self.write(event="ended", **joined(self.phases.pop(report.nodeid)))
+
+
+def joined(phases):
+    """One row of a test's phases: what is said of the worst of them."""
+    findings = [phase.finding for phase in phases if hasattr(phase, "finding")]
+    bad = max(findings, key=lambda each: verdict.VERDICTS.index(each["verdict"]))
+    return {
+        "test": phases[0].nodeid,
+        "requirement": getattr(phases[0], "requirement", None),
+        "seconds": round(sum(phase.duration for phase in phases), 3),
+        **bad,
+        "unclaimed": sorted({name for each in findings for name in each["unclaimed"]}),
+        "evidence": next((each["evidence"] for each in findings if each["evidence"]), ""),
+    }
