@@ -5,9 +5,9 @@
 The keeper unshares user (unless it is root), mount, pid and network namespaces and waits. Should
 the caller die, the kernel kills the keeper; should the keeper die, the kernel kills the first
 process; and with that every process of the pid namespace. A shell may stand between the keeper and
-what really started it (make, say), so the keeper also watches its ancestors in its process group. Mounts, links, rules and namespaces
-belong to what then has no process left, so the kernel takes them down: no clean-up code has to run
-for the host to be as it was.
+what really started it (make, say), so the keeper also watches its ancestors in its process group.
+Mounts, links, rules and namespaces belong to what then has no process left, so the kernel takes
+them down: no clean-up code has to run for the host to be as it was.
 
 Inside, /proc is fresh, /run is private (with /run/netns, so that `ip netns exec` works while one
 looks around), and the network has a loopback link and no way out.

@@ -10,7 +10,6 @@ import struct
 import time
 
 from . import patience
-from .endpoint import socket_family
 
 REQUEST = {4: 8, 6: 128}
 REPLY = {4: 0, 6: 129}
