@@ -76,7 +76,7 @@ def judge(item, call, report):
     word = verdict.of_exception(call.excinfo.value, call.when)
     message = call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
-        word, why = _confirmed(item)
+        word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
         message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"
     return word, message, []
 
@@ -112,11 +112,13 @@ def _claimed(item):
     return _claims[implementation.path]
 
 
-def _confirmed(item):
+def _confirmed(item, needs):
+    """What an UNSUPPORTED is, given what was claimed; `needs` are those that no scenario shows."""
     scenarios = list(_scenarios(item))
-    if not scenarios:
+    if not scenarios and not needs:
         return verdict.UNSUPPORTED, "no scenario came to it"
-    return verdict.confirmed(_claimed(item), capabilities.needed(scenarios[-1]))
+    needed = capabilities.needed(scenarios[-1]) if scenarios else []
+    return verdict.confirmed(_claimed(item), [*needed, *needs])
 
 
 def _unclaimed(item):

@@ -23,6 +23,7 @@ IP_BIND_ADDRESS_NO_PORT = 24
 RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"}
+LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "source", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeouts", "threads", "maxconn", "tcplog"),
@@ -391,6 +392,8 @@ def adapter(proxy_class):
         with open(sys.argv[2], encoding="utf-8") as file:
             scenario = json.load(file)
         if set(scenario) - FIELDS or scenario["protocol"] != "tcp" or scenario["destination"] != "servers":
+            sys.exit(UNSUPPORTED)
+        if any(set(listener) - LISTENER_FIELDS for listener in scenario["listeners"]):
             sys.exit(UNSUPPORTED)
         proxy_class(scenario).run()
     else:
