@@ -117,13 +117,13 @@ def line_of(proxy, client):
 
 @requirement("TP-OPS-07")
 def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
-    """A proxy that spins takes all the processor that it gets; a second of that is far over a fifth."""
+    """A proxy that spins runs, or waits for a processor, all the time; one that waits does neither."""
     proxy = lab.serve(nofile=FEW, threads=1)
     clients = crowd(lab)
     held = [next_of(lab, clients) for _ in range(HELD)]
-    before, window = proxy.cpu_seconds(), 1.0
+    before, window = proxy.busy_seconds(), 1.0
     patience.readable([flow.client.socket for flow in held], window)
-    assert proxy.cpu_seconds() - before < 0.2 * window
+    assert proxy.busy_seconds() - before < 0.5 * window
 
 
 @requirement("TP-OPS-08")

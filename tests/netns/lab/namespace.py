@@ -27,9 +27,8 @@ class CommandFailed(Exception):
 
 
 def fresh_name(role):
-    """A name that no other test of this run has: worker, number, role."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", f"p{os.getpid()}")
-    return f"{worker}-{next(_numbers)}-{role}"
+    """A name that no other test of this run has: process, number, role."""
+    return f"p{os.getpid()}-{next(_numbers)}-{role}"
 
 
 class Namespace:

@@ -5,6 +5,7 @@ means that the listening sockets are there; no proxy has to say so. A proxy that
 fails the test with its log, status 78 means that it does not offer what the scenario asks for.
 """
 
+import functools
 import json
 import os
 import signal
@@ -34,6 +35,23 @@ class Implementation:
             raise FileNotFoundError(f"no adapter: neither {known} nor {self.path} is an executable")
         self.name = name
 
+    @functools.cached_property
+    def capabilities(self):
+        """What it claims."""
+        return frozenset(self.describe()["capabilities"])
+
+    @functools.cached_property
+    def dialect(self):
+        """What it has to be spoken to in; see lab.dialect."""
+        return self.describe().get("dialect")
+
+    def must_claim(self, names):
+        """Raise Unsupported unless all of the capabilities are claimed."""
+        lacking = sorted(set(names) - self.capabilities)
+        if lacking:
+            raise Unsupported(f"not claimed: {', '.join(lacking)}", needs=lacking)
+
+    @functools.lru_cache(maxsize=None)
     def describe(self):
         done = subprocess.run([self.path, "describe"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -42,7 +60,7 @@ class Implementation:
 
 
 class Proxy:
-    """A running proxy process."""
+    """A running proxy: the process that the adapter became, and those that it started in turn."""
 
     def __init__(self, host, command, listens, folder):
         """Start `command` on the host; it is ready when all of `listens` are listened at."""
@@ -52,7 +70,7 @@ class Proxy:
         self._log = folder / "log"
         with host.namespace, open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True
             )
         self.pid = self.process.pid
 
@@ -87,21 +105,40 @@ class Proxy:
             raise Unsupported(self.log().strip())
         return status
 
+    def serves(self, endpoint):
+        """Whether one of its listeners is the one for an endpoint."""
+        return bool({endpoint, Endpoint("::", endpoint.port), Endpoint("0.0.0.0", endpoint.port)} & self.listens)
+
     def signal(self, number):
         self.process.send_signal(number)
 
-    def descriptors(self):
-        """How many descriptors it holds."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+    def processes(self):
+        """Its process and those of its session that it started."""
+        return [pid for pid in _numbers("/proc") if _session_of(pid) == self.pid]
 
-    def cpu_seconds(self):
-        """Processor time that it has used."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def descriptors(self):
+        """How many descriptors they hold."""
+        return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
+
+    def busy_seconds(self):
+        """Time in which they ran or waited for a processor: a loaded machine makes it no smaller."""
+        return max(self._scheduled_seconds(), self._processor_seconds())
+
+    def _scheduled_seconds(self):
+        """As the scheduler accounts it (Documentation/scheduler/sched-stats.rst); 0 where it does not."""
+        nanoseconds = 0
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                ran, waited, _ = Path(f"/proc/{pid}/task/{task}/schedstat").read_text(encoding="ascii").split()
+                nanoseconds += int(ran) + int(waited)
+        return nanoseconds / 1e9
+
+    def _processor_seconds(self):
+        ticks = [int(fields[11]) + int(fields[12]) for pid in self.processes() if (fields := _stat(pid))]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        """End it, by force if need be."""
+        """End it, by force if need be, and whatever it left running."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
             try:
@@ -109,14 +146,37 @@ class Proxy:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
 
 
-def run_adapter(implementation, host, scenario, nofile=None, without=()):
-    """Start an implementation on a scenario.
+def _numbers(folder):
+    """Names in a folder of /proc that are numbers; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdigit()]
+    except FileNotFoundError:
+        return []
+
+
+def _stat(pid):
+    """Fields of /proc/PID/stat from the state on; none when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _session_of(pid):
+    fields = _stat(pid)
+    return int(fields[3]) if fields else None
+
+
+def run_adapter(implementation, host, scenario, folder, nofile=None, without=()):
+    """Start an implementation on a scenario, with `folder` for its files.
 
     `nofile` is its descriptor limit, `without` names capabilities that are taken from it.
     """
-    folder = new_folder()
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
