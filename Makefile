@@ -77,10 +77,13 @@ deps-build deps-test deps-lint: deps-%:
 
 # --- trying and testing ---
 
+# What makes namespaces ends with its caller, however that ends: tell it who that is.
+ISOLATED = TPROXY_LAB_CALLER=$$PPID exec $(PYTHON)
+
 demo: deps-build
 	@$(if $(filter haproxy,$(PROXY)),.ci/deps test)
 	@$(MAKE) --no-print-directory -s all
-	@$(PYTHON) tests/netns/demo --proxy $(PROXY)
+	@$(ISOLATED) tests/netns/demo --proxy $(PROXY)
 
 # The same sources with sanitizers, in a folder of their own.
 ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
@@ -88,16 +91,16 @@ ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize
 check: deps-test
 	@$(MAKE) --no-print-directory -s all units
 	@$(MAKE) --no-print-directory -s $(ASAN) all units
-	@$(PYTHON) tests/check --build $(BUILD)
+	@$(ISOLATED) tests/check --build $(BUILD)
 unit: deps-test
 	@$(MAKE) --no-print-directory -s units
-	@$(PYTHON) tests/check --build $(BUILD) unit
+	@$(ISOLATED) tests/check --build $(BUILD) unit
 netns: deps-test
 	@$(MAKE) --no-print-directory -s all
-	@$(PYTHON) tests/check --build $(BUILD) netns
+	@$(ISOLATED) tests/check --build $(BUILD) netns
 asan: deps-test
 	@$(MAKE) --no-print-directory -s $(ASAN) all units
-	@$(PYTHON) tests/check --build $(BUILD) unit-asan netns-asan
+	@$(ISOLATED) tests/check --build $(BUILD) unit-asan netns-asan
 
 # --- reading ---
 

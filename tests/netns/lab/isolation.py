@@ -25,6 +25,7 @@ import sys
 from . import kernel
 
 MARK = "TPROXY_LAB_ISOLATED"
+CALLER = "TPROXY_LAB_CALLER"
 
 NO_NAMESPACES = """\
 This needs namespaces of its own and may not make any ({reason}).
@@ -50,7 +51,7 @@ def run_isolated(work):
 
     Must be called before any thread is started. work() returns an exit status.
     """
-    _die_with(os.getppid())
+    die_with_caller()
     ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
     try:
         _unshare()
@@ -99,9 +100,15 @@ def _await_end(first, ancestors):
         os.kill(first, signal.SIGKILL)
 
 
-def _die_with(parent):
+def die_with_caller():
+    """End with the process that started this one, and now if it has ended already.
+
+    A caller that may be killed at any moment gives its number in the environment: an orphan cannot
+    tell by itself that it is one, for whoever adopted it looks like a parent, too.
+    """
+    caller = int(os.environ.pop(CALLER, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != caller:
         os._exit(1)
 
 
