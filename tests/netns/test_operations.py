@@ -46,6 +46,18 @@ def test_sigusr1_takes_no_new_clients_and_lets_the_others_finish(lab):
 @requirement("TP-OPS-03")
 def test_without_descriptors_left_sessions_go_on_and_later_clients_are_served(lab):
     lab.serve(nofile=FEW, threads=1)
+    serve_a_crowd(lab)
+
+
+@requirement("TP-OPS-20")
+def test_descriptors_that_run_short_unforeseen_lose_no_client(lab):
+    proxy = lab.serve(threads=1)
+    proxy.allow_descriptors(FEW)
+    serve_a_crowd(lab)
+
+
+def serve_a_crowd(lab):
+    """Some sessions while the descriptors are used up, then every client that had to wait."""
     clients = crowd(lab)
     held = [next_of(lab, clients) for _ in range(HELD)]
     for flow in held:
@@ -127,9 +139,7 @@ def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
 
 
 @requirement("TP-OPS-08")
-def test_the_sessions_line_is_haproxys_tcplog(lab, implementation):
-    if "tcplog" not in implementation.describe()["capabilities"]:
-        pytest.skip("unsupported: the capability tcplog is not claimed")
+def test_the_sessions_line_is_haproxys_tcplog(lab):
     line = line_of(lab.serve(), session_of(lab, 4321))
     when = r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d\.\d{3}\]"
     assert re.search(rf"^\S+ {when} \S+ \S+/\S+ \d+/\d+/\d+ 4321 -- (\d+/){{4}}\d+ \d+/\d+$", line), line

@@ -16,8 +16,9 @@ LISTENER = {"address", "port", "port_last", "transparent", "v6"}
 SERVER = {"address", "port"}
 SOURCE = {"mode", "address", "port"}
 CAPABILITIES = [
-    *("bind", "port-range", "v6only", "ipv6", "source", "source-port", "source-address", "source-foreign"),
-    *("relay-splice", "relay-copy", "timeouts", "threads", "maxconn", "tcplog"),
+    *("bind", "port-range", "v6only", "ipv6", "stream", "balance"),
+    *("source", "source-range", "source-port", "source-address", "source-foreign"),
+    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
 ]
 TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 
@@ -31,8 +32,8 @@ def require(condition, what):
         raise Unsupported(what)
 
 
-def configuration(scenario, copy_line="  nosplice"):
-    """The text of the configuration file; `copy_line` is what in `global` forbids splicing."""
+def configuration(scenario):
+    """The text of the configuration file."""
     known(scenario, KNOWN, "scenario")
     require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     require(scenario["destination"] == "servers", f"destination {scenario['destination']}")
@@ -40,7 +41,7 @@ def configuration(scenario, copy_line="  nosplice"):
     require(relay in ("auto", "splice", "copy"), f"relay {relay}")
     lines = ["global", "  log stderr format raw local0 info"]
     if relay == "copy":
-        lines.append(copy_line)
+        lines.append("  nosplice")
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
     lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
     if relay == "splice":
@@ -99,7 +100,7 @@ def source(given):
     return [f"  source {where}" if mode == "address" else f"  source 0.0.0.0 usesrc {where}"]
 
 
-def main(describe, command, copy_line="  nosplice"):
+def main(describe, command):
     """An adapter: `describe()` is what it says of itself, `command(path)` what it becomes."""
     usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
     if sys.argv[1:] in (["--help"], ["-h"]):
@@ -107,16 +108,16 @@ def main(describe, command, copy_line="  nosplice"):
     elif sys.argv[1:] == ["describe"]:
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command, copy_line)
+        run(sys.argv[2], sys.argv[3], command)
     else:
         sys.exit(usage)
 
 
-def run(scenario_path, folder, command, copy_line):
+def run(scenario_path, folder, command):
     with open(scenario_path, encoding="utf-8") as file:
         scenario = json.load(file)
     try:
-        text = configuration(scenario, copy_line)
+        text = configuration(scenario)
     except Unsupported as reason:
         print(f"unsupported: {reason}", file=sys.stderr)
         sys.exit(UNSUPPORTED)
