@@ -39,6 +39,7 @@ CAPABILITIES = (
     Capability(
         "bind", "listens at addresses that the host does not have", _listener(lambda one: one.get("transparent"))
     ),
+    Capability("stream", "relays bytes of any protocol: either side first, half-close and resets passed on"),
     Capability(
         "port-range",
         "one listener serves a range of ports",
@@ -51,17 +52,29 @@ CAPABILITIES = (
     ),
     Capability("ipv6", "whatever else is claimed holds for IPv6, too", _has_ipv6),
     Capability("source", "calls the server from the client's address", _source("clientip")),
+    Capability("source-range", "with `source`, gives each client all of the host's port range for each server"),
     Capability("source-port", "calls the server from the client's address and port", _source("client")),
     Capability("source-address", "calls the server from an address of the host that is configured", _source("address")),
     Capability("source-foreign", "calls the server from a configured address that the host lacks", _source("foreign")),
+    Capability("balance", "uses several servers in turn", lambda s: len(s.get("servers", ())) > 1),
     Capability("intercept", "serves whatever address a client called", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
     Capability("relay-splice", "relays by splice(2)", _relay("splice")),
     Capability("relay-copy", "relays without splice(2)", _relay("copy")),
-    Capability("timeouts", "ends what is silent for longer than a configured time", lambda s: bool(s.get("timeouts"))),
+    Capability(
+        "timeout-connect",
+        "ends a client whose server does not answer within a configured time",
+        lambda s: "connect" in s.get("timeouts", ()),
+    ),
+    Capability(
+        "timeouts",
+        "ends a session that is silent for longer than a configured time",
+        lambda s: bool(set(s.get("timeouts", ())) - {"connect"}),
+    ),
     Capability("threads", "runs with the number of threads that is asked for", lambda s: "threads" in s),
     Capability("maxconn", "holds no more sessions than is asked for", lambda s: "maxconn" in s),
     Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
+    Capability("drain", "on SIGUSR1 closes its listeners, lets sessions finish and exits with status 0"),
     Capability("reload", "takes a new configuration on without losing a connection"),
 )
 

@@ -35,6 +35,10 @@ class Connection:
         self.local = Endpoint(*connected.getsockname()[:2])
         self.peer = Endpoint(*connected.getpeername()[:2])
 
+    def has_input(self):
+        """Whether a socket that is ready to be read has something for the test, or its end."""
+        return not hasattr(self.socket, "has_input") or self.socket.has_input()
+
     def send(self, data):
         self.socket.sendall(data)
 

@@ -17,6 +17,8 @@ class Flow:
         self.client = client
         self.server = server
         self.token = token
+        if hasattr(client, "partner"):
+            client.partner = server
 
     @property
     def peer_seen_by_server(self):

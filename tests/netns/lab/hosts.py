@@ -16,6 +16,7 @@ import time
 from . import patience
 from .endpoint import RESETS, Connection, Endpoint, socket_family
 from .flow import Flow
+from .http import Hub
 
 TOKEN = 16
 
@@ -53,14 +54,14 @@ class Host:
         return listener
 
     def open(self, destination, source=None):
-        """A plain connection; the kernel's error when there is none."""
+        """A connection, in the proxy's dialect where it leads there; the kernel's error when there is none."""
         made = self.socket(destination.address)
         if source is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(tuple(source))
         made.settimeout(patience.seconds)
         made.connect(tuple(destination))
-        return Connection(made)
+        return self.lab.client_end(made, destination)
 
 
 class Client(Host):
@@ -68,7 +69,10 @@ class Client(Host):
         """A connection through the proxy, up to the point where the server has read its token."""
         connection = self.open(destination, source)
         token = secrets.token_bytes(TOKEN)
-        connection.send(token)
+        if hasattr(connection, "begin"):
+            connection.begin(token)
+        else:
+            connection.send(token)
         return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
 
     def knock(self, destination, source=None):
@@ -95,6 +99,7 @@ class Server(Host):
         super().__init__(lab, namespace, addresses)
         self.listeners = {}
         self._unclaimed = {}
+        self._hub = Hub(self) if lab.dialect.http else None
 
     def serve(self, endpoint):
         """Listen at the endpoint, unless that is done already."""
@@ -113,14 +118,16 @@ class Server(Host):
 
         A client's connection given as `hurry` ends the wait when it ends first.
         """
+        if self._hub:
+            return self._hub.accept(hurry)
         end = patience.deadline()
         while True:
             watched = [*self.listeners.values()] + ([hurry.socket] if hurry else [])
             ready = patience.readable(watched, end - time.monotonic())
             for listener in ready:
                 if hurry is None or listener is not hurry.socket:
-                    return self._accepted(listener)
-            if hurry and hurry.socket in ready:
+                    return Connection(self.accepted(listener))
+            if hurry and hurry.socket in ready and hurry.has_input():
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
             if not ready:
@@ -128,6 +135,8 @@ class Server(Host):
 
     def take(self, token, client):
         """The connection whose first bytes are the token."""
+        if self._hub:
+            return self._hub.take(token, client)
         while token not in self._unclaimed:
             connection = self.accept(client)
             self._unclaimed[connection.receive(TOKEN)] = connection
@@ -135,12 +144,15 @@ class Server(Host):
 
     def nobody_came(self):
         """Whether no connection waits to be accepted."""
+        if self._hub:
+            return self._hub.nobody_came()
         return not patience.readable(self.listeners.values(), 0)
 
-    def _accepted(self, listener):
-        accepted, _ = listener.accept()
-        self.lab.keep(accepted)
-        return Connection(accepted)
+    def accepted(self, listener):
+        made, _ = listener.accept()
+        made.settimeout(patience.seconds)
+        self.lab.keep(made)
+        return made
 
 
 class ProxyHost(Host):

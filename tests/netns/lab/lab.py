@@ -10,9 +10,10 @@ import socket
 
 from . import patience, recipe, topology
 from .capture import SYN, ACK, Tap
-from .endpoint import Endpoint
+from .dialect import Dialect
+from .endpoint import Connection, Endpoint
 from .hosts import Client, ProxyHost, Server
-from .proxy import run_adapter
+from .proxy import new_folder, run_adapter
 from .verdict import GuardFailed
 
 VIP_PORT = 80
@@ -21,13 +22,28 @@ GUARD_PORT = 7
 
 
 class Lab:
-    def __init__(self, implementation, family=4, topology_name="inline", backend="iptables", sysctls=None, divert=True):
+    def __init__(
+        self,
+        implementation,
+        family=4,
+        topology_name="inline",
+        backend="iptables",
+        sysctls=None,
+        divert=True,
+        strict=True,
+    ):
         """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
 
         `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
         stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
+
+        An implementation that can't bind to a VIP is lent one (unless `strict`): the host gets a local
+        route for all VIPs, so that a listener which is not transparent may have one, too. What the
+        test is about, say the client's address at the server, can then be asked of it all the same.
         """
         self.implementation = implementation
+        self.dialect = Dialect(implementation and implementation.dialect)
+        self.lends_vips = not strict and "bind" not in implementation.capabilities
         self.family = family
         self.backend = backend
         self.proxies = []
@@ -45,8 +61,10 @@ class Lab:
             self._guard_path_works_without_the_proxy(each)
         if not divert:
             return
-        strict = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
-        recipe.apply_divert(self.topology.proxy, topology.FAMILIES, backend, {**strict, **(sysctls or {})})
+        off = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
+        recipe.apply_divert(self.topology.proxy, topology.FAMILIES, backend, {**off, **(sysctls or {})})
+        if self.lends_vips:
+            self.topology.proxy.ip(*(f"route add local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
 
     # Addresses
 
@@ -87,14 +105,23 @@ class Lab:
             "protocol": "tcp",
             **rest,
         }
-        proxy = run_adapter(self.implementation, self.proxy, scenario, nofile, without)
+        folder = new_folder()
+        self.dialect.prepare(folder)
+        proxy = run_adapter(self.implementation, self.proxy, scenario, folder, nofile, without)
         self.proxies.append(proxy)
         return proxy
 
     def listener(self, endpoint=None, **rest):
-        """A listener of a scenario: the VIP, transparent, unless told otherwise."""
+        """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
         endpoint = endpoint or self.vip
-        return {"address": endpoint.address, "port": endpoint.port, "transparent": True, **rest}
+        fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.lends_vips}
+        return {**fields, **rest}
+
+    def client_end(self, connected, destination):
+        """The client's end of a new connection, in the proxy's dialect where a proxy serves."""
+        if any(proxy.serves(destination) for proxy in self.proxies):
+            return self.dialect.client_end(connected, destination)
+        return Connection(connected)
 
     def limit_socket_buffers(self, most):
         """Let no TCP socket buffer grow beyond so many bytes; for sockets that are made from now on."""
@@ -110,8 +137,9 @@ class Lab:
 
     def source_of(self, token):
         """Source of the packet on the server's link that carried the token."""
+        carries = self.dialect.find(token)
         for segment in self.server_link.segments():
-            if segment.payload.startswith(token):
+            if carries(segment.payload):
                 return segment.source
         raise patience.NeverHappened(f"no packet with the token on the server's link{self._overflow()}")
 

@@ -1,5 +1,6 @@
 """The lab's side of pytest: options, random order, the `lab` fixture, evidence on failure."""
 
+import functools
 import json
 import os
 import random
@@ -7,7 +8,7 @@ import resource
 
 import pytest
 
-from . import evidence, isolation, patience
+from . import evidence, isolation, patience, requirements
 from .lab import Lab
 from .proxy import Implementation, Unsupported
 
@@ -111,12 +112,30 @@ def sysctls():
 
 @pytest.fixture
 def implementation(request):
-    return Implementation(request.config.option.impl)
+    return _implementation(request.config.option.impl)
+
+
+@functools.lru_cache(maxsize=None)
+def _implementation(name):
+    return Implementation(name)
+
+
+@functools.lru_cache(maxsize=None)
+def _catalogue():
+    return {row.id: row for row in requirements.load()}
 
 
 @pytest.fixture
-def lab(implementation, family, topology_name, backend, sysctls):
-    made = Lab(implementation, family, topology_name, backend, sysctls)
+def row(request):
+    """The requirement that the test is about."""
+    return _catalogue()[requirement_of(request.node)]
+
+
+@pytest.fixture
+def lab(implementation, row, family, topology_name, backend, sysctls):
+    implementation.must_claim(row.needs)
+    strict = row.profile == "binding" or "bind" in row.needs
+    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict)
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ CATALOGUE = Path(__file__).resolve().parents[3] / "fixtures" / "requirements.tom
 LEVELS = ("MUST", "SHOULD", "MAY")
 PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6", "proxy-protocol", "operations")
 GROUPS = ("BIND", "SRC", "DST", "STREAM", "UDP", "PP", "OPS", "HOST")
+_LISTS = ("falsified_by", "needs")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Requirement:
     text: str
     source: str
     falsified_by: tuple = ()
+    needs: tuple = ()  # capabilities that no field of its tests' scenarios shows
     withdrawn: str = ""
 
     @property
@@ -34,7 +36,7 @@ class Requirement:
 def load(path=CATALOGUE):
     """The catalogue's rows in their order."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["requirement"]
-    return [Requirement(**{**row, "falsified_by": tuple(row.get("falsified_by", ()))}) for row in rows]
+    return [Requirement(**{**row, **{name: tuple(row.get(name, ())) for name in _LISTS}}) for row in rows]
 
 
 def requirement(identifier):

@@ -27,7 +27,7 @@ FAIL = "FAIL"
 VERDICTS = (PASS, UNSUPPORTED, NOT_RUN, ABSENT, BLOCKED, ERROR, FAIL)  # from good to bad
 SYMBOLS = {PASS: "✓", UNSUPPORTED: "–", NOT_RUN: "·", ABSENT: "○", BLOCKED: "▲", ERROR: "!", FAIL: "✗"}
 
-_UNREACHED = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
+_ENDED = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENOTCONN)
 
 
 class Absent(Exception):
@@ -39,7 +39,14 @@ class GuardFailed(Exception):
 
 
 class Unsupported(Exception):
-    """The adapter says that its implementation does not offer this."""
+    """The adapter says that its implementation does not offer this.
+
+    `needs` are capabilities that the test asked for by itself, besides those of the scenario.
+    """
+
+    def __init__(self, text, needs=()):
+        super().__init__(text)
+        self.needs = tuple(needs)
 
 
 def worst(verdicts):
@@ -64,7 +71,7 @@ def _is_the_connections(problem):
     """Whether it is how a connection ended: refused, reset, timed out, unreachable."""
     if isinstance(problem, (ConnectionError, TimeoutError)):
         return True
-    return isinstance(problem, OSError) and problem.errno in _UNREACHED
+    return isinstance(problem, OSError) and problem.errno in _ENDED
 
 
 def of_skip(reason):

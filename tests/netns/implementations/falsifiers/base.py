@@ -1,8 +1,8 @@
 """A small transparent proxy that is right, made to be wrong in one point at a time.
 
 A falsifier is a class that overrides one method and so has one defect; the suite must fail it. The
-base has none and must pass. One thread, one selector; a session is two sockets and two directions,
-and a direction reads only when it holds nothing, so that a slow reader holds its sender back.
+base has none and must pass. One thread, one selector; what it waits for is computed from the state of
+each session (session.py, datagrams.py).
 """
 
 import errno
@@ -11,22 +11,30 @@ import resource
 import selectors
 import signal
 import socket
-import struct
 import sys
 import time
 
+import privileges
+from datagrams import LARGEST, Flow
+from session import Refused, Session
+
 UNSUPPORTED = 78
-CHUNK = 1 << 16
 
 IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 IP_BIND_ADDRESS_NO_PORT = 24
 RESERVED = 24  # descriptors that are not sessions'
 
-FIELDS = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"}
-LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6"}
+FIELDS = {
+    *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
+    "user",
+}
+LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
-    *("bind", "port-range", "v6only", "ipv6", "source", "source-port", "source-address", "source-foreign"),
-    *("relay-splice", "relay-copy", "timeouts", "threads", "maxconn", "tcplog"),
+    *("bind", "port-range", "v6only", "ipv6", "stream", "balance"),
+    *("source", "source-range", "source-port", "source-address", "source-foreign"),
+    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
+    *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user"),
 ]
 
 
@@ -34,162 +42,20 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class Refused(Exception):
-    """The session can't be served; the text is the reason that is logged."""
-
-
-class Direction:
-    """From one socket to another."""
-
-    def __init__(self, source, sink):
-        self.source, self.sink = source, sink
-        self.held = b""
-        self.ended = self.shut = False
-        self.total = 0
-
-
-class Session:
-    def __init__(self, proxy, client, address, server_address):
-        self.proxy = proxy
-        self.client, self.address = client, address
-        self.server_address = server_address
-        self.server = None
-        self.connected = False
-        self.directions = []
-        self.started = self.client_active = self.server_active = time.monotonic()
-        self.reason = "--"
-        self.events = {}
-
-    # Connecting
-
-    def connect(self):
-        where = self.proxy.source_for(self)
-        self.server = socket.socket(family_of(self.server_address[0]), socket.SOCK_STREAM)
-        self.server.setblocking(False)
-        if where:
-            self.proxy.bind_source(self.server, where)
-        error = self.server.connect_ex(self.server_address)
-        if error not in (0, errno.EINPROGRESS):
-            raise Refused(f"connect: {errno.errorcode[error]}")
-        self.directions = [Direction(self.client, self.server), Direction(self.server, self.client)]
-
-    def connect_done(self):
-        error = self.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise Refused(f"server: {errno.errorcode[error]}")
-        self.connected = True
-        self.touch(self.server)
-
-    # Relaying
-
-    def touch(self, side):
-        """Traffic keeps the whole session alive, whichever side it comes from."""
-        self.client_active = self.server_active = time.monotonic()
-
-    def read(self, way):
-        try:
-            data = way.source.recv(CHUNK)
-        except BlockingIOError:
-            return
-        self.touch(way.source)
-        if data:
-            way.held += self.passed(way, data)
-            way.total += len(data)
-        else:
-            way.ended = True
-        self.write(way)
-
-    def passed(self, way, data):
-        """What becomes of the bytes."""
-        return data
-
-    def write(self, way):
-        if way.held:
-            try:
-                sent = self.sink_of(way).send(way.held)
-            except BlockingIOError:
-                return
-            way.held = way.held[sent:]
-            self.touch(way.sink)
-        if way.ended and not way.held and not way.shut:
-            way.shut = True
-            self.end(way)
-
-    def sink_of(self, way):
-        return way.sink
-
-    def end(self, way):
-        way.sink.shutdown(socket.SHUT_WR)
-        if all(each.shut for each in self.directions):
-            self.close()
-
-    def wants_read(self, way):
-        return not way.ended and not way.held
-
-    def wants(self):
-        """{socket: events}, computed from the state."""
-        if not self.connected:
-            return {self.server: selectors.EVENT_WRITE} if self.server else {}
-        events = {self.client: 0, self.server: 0}
-        for way in self.directions:
-            if self.wants_read(way):
-                events[way.source] |= selectors.EVENT_READ
-            if way.held:
-                events[way.sink] |= selectors.EVENT_WRITE
-        return events
-
-    def ready(self, made, mask):
-        try:
-            if not self.connected:
-                self.connect_done()
-                return
-            for way in self.directions:
-                if way.source is made and mask & selectors.EVENT_READ and self.wants_read(way):
-                    self.read(way)
-                elif way.sink is made and mask & selectors.EVENT_WRITE:
-                    self.write(way)
-        except Refused as reason:
-            self.proxy.refused(self, str(reason))
-        except OSError:
-            self.broken()
-
-    def broken(self):
-        self.close(reset=True, reason="SD")
-
-    def late(self, now):
-        limits = self.proxy.timeouts
-        if not self.connected:
-            return now - self.started > limits["connect"]
-        client, server = now - self.client_active, now - self.server_active
-        return client > limits["client"] or server > limits["server"]
-
-    def close(self, reset=False, reason="--"):
-        if self in self.proxy.sessions:
-            self.proxy.forget(self)
-            self.reason = reason
-            for made in (self.client, self.server):
-                if made is not None:
-                    close(made, reset)
-            self.proxy.log_session(self)
-
-
-def close(made, reset):
-    if reset:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    made.close()
-
-
 class Proxy:
     session_class = Session
+    flow_class = Flow
 
     def __init__(self, scenario):
         self.scenario = scenario
+        self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
         self.timeouts = {"connect": 10_000, "client": 60_000, "server": 60_000}
         self.timeouts.update(scenario.get("timeouts", {}))
         self.timeouts = {name: value / 1000 for name, value in self.timeouts.items()}
         self.selector = selectors.DefaultSelector()
         self.sessions = set()
         self.listeners = []
+        self.fields = {}  # {listening socket: the scenario's listener}
         self.accepting = False
         self.draining = False
         self.turn = 0
@@ -203,14 +69,15 @@ class Proxy:
                 yield listener, listener["address"], port
 
     def listen(self, listener, address, port):
-        made = socket.socket(family_of(address), socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made = socket.socket(family_of(address), self.kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, self.kind == socket.SOCK_STREAM)
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.v6only(listener))
         if self.transparent(listener):
             self.make_transparent(made)
         made.bind((address, port))
-        made.listen(1024)
+        if self.kind == socket.SOCK_STREAM:
+            made.listen(1024)
         made.setblocking(False)
         return made
 
@@ -241,11 +108,23 @@ class Proxy:
             return chosen[source["mode"]]
         return source["address"], source.get("port", 0)
 
+    def socket_to_server(self, session, kind):
+        """A socket that is bound to what the session's server is to see."""
+        if self.leads_back(session.server_address):
+            raise Refused("the client called the proxy itself")
+        where = self.source_for(session)
+        made = socket.socket(family_of(session.server_address[0]), kind)
+        session.server = made
+        made.setblocking(False)
+        if where:
+            self.bind_source(made, where)
+        return made
+
     def bind_source(self, made, where):
         if family_of(where[0]) != made.family:
             raise Refused("source: the server is of the other family")
         self.make_transparent(made)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, self.kind == socket.SOCK_STREAM)
         if not where[1]:
             self.late_port(made)
         try:
@@ -256,20 +135,68 @@ class Proxy:
     def late_port(self, made):
         made.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
 
+    # The destination
+
+    def destination(self, called):
+        """The server's address for a client that called `called`."""
+        if self.scenario["destination"] == "original":
+            return called[0].removeprefix("::ffff:"), called[1]
+        servers = self.scenario["servers"]
+        server = servers[self.turn % len(servers)]
+        self.turn += 1
+        return server["address"], server["port"]
+
+    def leads_back(self, address):
+        """Whether a server's address is where the proxy itself listens."""
+        if self.scenario["destination"] != "original" or address[1] not in {port for *_, port in self.endpoints()}:
+            return False
+        with socket.socket(family_of(address[0]), self.kind) as probe:
+            try:
+                probe.bind((address[0], 0))
+            except OSError:
+                return False
+        return True
+
+    def header_version(self, address):
+        """The version of the PROXY protocol that a server wants, or None."""
+        wanted = {(s["address"], s["port"]): s.get("proxy_protocol") for s in self.scenario["servers"]}
+        return wanted.get(address)
+
     # Sessions
 
     def accept(self, listener):
+        if self.kind == socket.SOCK_DGRAM:
+            self.datagram(listener)
+            return
         try:
             client, address = listener.accept()
         except OSError:
             return
         client.setblocking(False)
-        servers = self.scenario["servers"]
-        server = servers[self.turn % len(servers)]
-        self.turn += 1
-        session = self.session_class(self, client, address, (server["address"], server["port"]))
+        expected = bool(self.fields[listener].get("proxy_protocol"))
+        server = self.destination(client.getsockname()[:2])
+        session = self.session_class(self, client, address, server, expected)
         self.sessions.add(session)
-        self.begin(session)
+        if not expected:
+            self.begin(session)
+
+    def datagram(self, listener):
+        try:
+            data, address = listener.recvfrom(LARGEST)
+            flow = self.flow_of(listener, address)
+            if flow in self.sessions:
+                flow.forward(data)
+        except OSError as problem:
+            self.log(f"a datagram is lost: {problem}")
+
+    def flow_of(self, listener, address):
+        for each in self.sessions:
+            if (each.listener, each.address) == (listener, address):
+                return each
+        flow = self.flow_class(self, listener, address, self.destination(listener.getsockname()[:2]))
+        self.sessions.add(flow)
+        self.begin(flow)
+        return flow
 
     def begin(self, session):
         try:
@@ -305,10 +232,17 @@ class Proxy:
     def start(self):
         for listener, address, port in self.endpoints():
             try:
-                self.listeners.append(self.listen(listener, address, port))
+                made = self.listen(listener, address, port)
             except OSError as error:
                 sys.exit(f"cannot listen at {address} port {port}: {error}")
+            self.listeners.append(made)
+            self.fields[made] = listener
+        if "user" in self.scenario:
+            self.give_up_privileges()
         self.handle_signals()
+
+    def give_up_privileges(self):
+        privileges.become(self.scenario["user"])
 
     def handle_signals(self):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -383,6 +317,18 @@ class Proxy:
         session.close(reason="cD" if session.connected else "timeout: connect")
 
 
+def understood(scenario):
+    """Whether there is no field in a scenario, and no value, that would be ignored."""
+    return (
+        not set(scenario) - FIELDS
+        and scenario["protocol"] in ("tcp", "udp")
+        and scenario["destination"] in ("servers", "original")
+        and not (scenario["protocol"] == "udp" and scenario["destination"] == "original")
+        and not any(set(each) - LISTENER_FIELDS for each in scenario["listeners"])
+        and not any(set(each) - SERVER_FIELDS for each in scenario["servers"])
+    )
+
+
 def adapter(proxy_class):
     """What every falsifier's executable calls."""
     if sys.argv[1:] == ["describe"]:
@@ -391,9 +337,7 @@ def adapter(proxy_class):
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         with open(sys.argv[2], encoding="utf-8") as file:
             scenario = json.load(file)
-        if set(scenario) - FIELDS or scenario["protocol"] != "tcp" or scenario["destination"] != "servers":
-            sys.exit(UNSUPPORTED)
-        if any(set(listener) - LISTENER_FIELDS for listener in scenario["listeners"]):
+        if not understood(scenario):
             sys.exit(UNSUPPORTED)
         proxy_class(scenario).run()
     else:
