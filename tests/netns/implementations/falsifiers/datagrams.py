@@ -1,0 +1,67 @@
+"""The datagrams of one client: a socket to the server, and the listener's for the way back.
+
+It has what the loop asks of a session, so that a flow is counted, timed out and logged as one.
+Each datagram is passed on as it came. A server's "port unreachable" is an error of the socket that
+it is delivered to, not of the flow: the next datagram may well be heard.
+"""
+
+import selectors
+import socket
+import time
+
+LARGEST = 1 << 16
+
+
+class Flow:
+    connected = True
+    directions = ()
+
+    def __init__(self, proxy, listener, address, server_address):
+        self.proxy, self.listener = proxy, listener
+        self.address, self.server_address = address, server_address
+        self.server = None
+        self.started = self.active = time.monotonic()
+        self.reason = "--"
+        self.events = {}
+
+    def connect(self):
+        self.server = self.proxy.socket_to_server(self, socket.SOCK_DGRAM)
+        self.server.connect(self.server_address)
+
+    def forward(self, data):
+        """One datagram from the client."""
+        self.active = time.monotonic()
+        try:
+            self.server.send(data)
+        except ConnectionError:  # what the one before met; this one has not been sent
+            self.server.send(data)
+
+    def ready(self, _made, _mask):
+        try:
+            data = self.server.recv(LARGEST)
+        except OSError:
+            self.unreachable()
+            return
+        self.back(data)
+
+    def back(self, data):
+        """One datagram from the server."""
+        self.active = time.monotonic()
+        self.listener.sendto(data, self.address)
+
+    def unreachable(self):
+        """The server's host said that nobody listens."""
+
+    def wants(self):
+        return {self.server: selectors.EVENT_READ} if self.server else {}
+
+    def late(self, now):
+        return now - self.active > min(self.proxy.timeouts["client"], self.proxy.timeouts["server"])
+
+    def close(self, reset=False, reason="--"):
+        if self in self.proxy.sessions:
+            self.proxy.forget(self)
+            self.reason = reason
+            if self.server is not None:
+                self.server.close()
+            self.proxy.log_session(self)
