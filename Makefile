@@ -27,7 +27,7 @@ C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
 .PHONY: all units help deps demo check unit netns asan lint format clean install
-.PHONY: deps-build deps-test deps-lint
+.PHONY: conformance deps-build deps-test deps-lint deps-reports
 .PRECIOUS: $(BUILD)/%.o
 
 all: $(PROGRAMS)
@@ -39,6 +39,7 @@ help:
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
 	@echo 'make asan      both with AddressSanitizer and UBSan, the soak tests left out'
+	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
@@ -72,7 +73,7 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint: deps-%:
+deps-build deps-test deps-lint deps-reports: deps-%:
 	@.ci/deps build $*
 
 # --- trying and testing ---
@@ -102,9 +103,15 @@ asan: deps-test
 	@$(MAKE) --no-print-directory -s $(ASAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD) unit-asan netns-asan
 
+# IMPL="tproxyd haproxy": the implementations; CONFORMANCE="--profile full": further arguments.
+IMPL ?= tproxyd
+conformance: deps-test
+	@$(if $(filter tproxyd,$(IMPL)),$(MAKE) --no-print-directory -s all)
+	@$(ISOLATED) tests/netns/conformance --impl $(IMPL) $(CONFORMANCE)
+
 # --- reading ---
 
-lint: deps-lint
+lint: deps-lint deps-test
 	@echo 'gcc and clang, warnings as errors'
 	@$(MAKE) --no-print-directory -s all units
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
@@ -118,6 +125,8 @@ lint: deps-lint
 	@echo 'clang-tidy'
 	@printf '%s\n' $(C_FILES) | xargs -P 2 -n 6 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit 2>/dev/null' clang-tidy
+	@echo 'docs/SPEC.md is what the catalogue says'
+	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
 	@shellcheck .ci/deps .ci/kernel-can .ci/run
 	@echo 'lint: clean'

@@ -30,6 +30,14 @@ def _relay(kind):
     return lambda scenario: scenario.get("relay") == kind
 
 
+def _header_in(version):
+    return _listener(lambda one: one.get("proxy_protocol") == version)
+
+
+def _header_out(version):
+    return lambda scenario: any(one.get("proxy_protocol") == version for one in scenario.get("servers", ()))
+
+
 def _has_ipv6(scenario):
     places = [*scenario.get("listeners", ()), *scenario.get("servers", ()), scenario.get("source", {})]
     return any(":" in place.get("address", "") for place in places)
@@ -59,6 +67,10 @@ CAPABILITIES = (
     Capability("balance", "uses several servers in turn", lambda s: len(s.get("servers", ())) > 1),
     Capability("intercept", "serves whatever address a client called", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
+    Capability("proxy-v1-in", "reads a PROXY protocol header of version 1 from clients", _header_in("v1")),
+    Capability("proxy-v2-in", "reads a PROXY protocol header of version 2 from clients", _header_in("v2")),
+    Capability("proxy-v1-out", "writes a PROXY protocol header of version 1 to servers", _header_out("v1")),
+    Capability("proxy-v2-out", "writes a PROXY protocol header of version 2 to servers", _header_out("v2")),
     Capability("relay-splice", "relays by splice(2)", _relay("splice")),
     Capability("relay-copy", "relays without splice(2)", _relay("copy")),
     Capability(
@@ -73,6 +85,7 @@ CAPABILITIES = (
     ),
     Capability("threads", "runs with the number of threads that is asked for", lambda s: "threads" in s),
     Capability("maxconn", "holds no more sessions than is asked for", lambda s: "maxconn" in s),
+    Capability("user", "becomes the user that is asked for", lambda s: "user" in s),
     Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
     Capability("drain", "on SIGUSR1 closes its listeners, lets sessions finish and exits with status 0"),
     Capability("reload", "takes a new configuration on without losing a connection"),

@@ -154,6 +154,8 @@ def _listen(column, lines, options, progress):
         elif event["event"] == "ended":
             waiting.discard(event["test"])
             command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options.seed))
+            if event["evidence"]:
+                event["evidence"] = os.path.relpath(evidence.ROOT / event["evidence"], options.out)
             column.rows.setdefault(event["requirement"], []).append(matrix.row(event, command))
         progress.event(column, event, waiting)
     column.problems += [f"{test} did not end" for test in sorted(waiting)]

@@ -74,7 +74,8 @@ def judge(item, call, report):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    message = call.excinfo.exconly()
+    asserted = isinstance(call.excinfo.value, AssertionError) and str(call.excinfo.value)
+    message = asserted or call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
         word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
         message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"

@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import matrix, surroundings, verdict
+from . import matrix, spec, surroundings, verdict
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
 FILES = ("report.json", "junit.xml", "report.md", "report.html")
@@ -40,6 +40,7 @@ def build(columns, chosen, selection, command, seconds):
             }
             for each in chosen
         ],
+        "groups": {group: spec.TITLES[group] for group in dict.fromkeys(each.group for each in chosen)},
         "implementations": columns,
     }
     report["reasons"] = matrix.reasons(report)

@@ -1,0 +1,153 @@
+"""The conformance command as its user meets it: arguments, exit status, reports."""
+
+import json
+import os
+import shlex
+import subprocess
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+import pytest
+
+from lab import report, schema, spec
+
+SUITE = Path(__file__).resolve().parents[1]
+ROOT = SUITE.parents[1]
+SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
+FALSIFIERS = SUITE / "implementations" / "falsifiers"
+
+REFUSES_ALL = """#!/bin/sh
+[ "$1" = describe ] && echo '{"name": "refuser", "version": "1", "capabilities": [%s]}' && exit
+exit 78
+"""
+
+
+def conformance(*words, without=""):
+    environment = {n: value for n, value in os.environ.items() if n != without and not n.startswith("PYTEST_")}
+    command = [SUITE / "conformance", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+
+
+def run(out, *words):
+    done = conformance("--out", out, "-n", "0", *words)
+    assert (out / "report.json").exists(), done.stdout + done.stderr
+    return done, json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+def adapter(folder, text):
+    path = folder / "adapter"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (["--impl", "nosuchproxy"], "no adapter"),
+        (["--only", "TP-SRC-99"], "no requirement TP-SRC-99"),
+        (["--only", "TP-SRC-01", "--profile", "udp"], "is of profile udp"),
+        (["--profile", "fast"], "invalid choice"),
+        (["--family", "5"], "invalid choice"),
+        (["-n", "many"], "invalid int"),
+        (["--nonsense"], "unrecognized"),
+    ],
+)
+def test_wrong_arguments_are_said_at_once(words, text):
+    done = conformance(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr and done.stderr.startswith("conformance: ")
+
+
+def test_reports_are_not_written_where_a_run_takes_them_along():
+    done = conformance("--out", "/run/reports", without="TPROXY_LAB_ISOLATED")
+    assert done.returncode == 2 and "/run is private" in done.stderr
+
+
+def test_the_list_names_every_chosen_requirement():
+    lines = conformance("--list", "--profile", "full").stdout.splitlines()
+    assert {line.split()[2] for line in lines} == {"binding", "source", "full"}
+    assert conformance("--list", "--only", "TP-SRC-01").stdout.split()[:3] == ["TP-SRC-01", "MUST", "source"]
+
+
+def test_the_specification_is_what_the_catalogue_says():
+    page = (ROOT / "docs" / "SPEC.md").read_text(encoding="utf-8")
+    assert page == spec.render(), "stale: tests/netns/conformance --spec >docs/SPEC.md"
+
+
+def test_a_pass_is_reported_in_four_forms(tmp_path):
+    done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-SRC-01", "--keep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not schema.problems(made, SCHEMA)
+    assert made["passed"] and made["implementations"][0]["cells"][0]["verdict"] == "PASS"
+    for test in made["implementations"][0]["cells"][0]["tests"]:
+        assert (tmp_path / test["evidence"] / "README.txt").is_file()
+    assert len(list(xml.parse(tmp_path / "junit.xml").iter("testcase"))) == len(list(every_test(made)))
+    assert "Every MUST passed." in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "every MUST passed" in done.stdout
+
+
+def every_test(made):
+    return [test for column in made["implementations"] for cell in column["cells"] for test in cell["tests"]]
+
+
+def test_a_failure_names_the_command_that_repeats_it(tmp_path):
+    wrong = "falsifiers/no-spoofing"
+    done, made = run(tmp_path, "--impl", wrong, "--only", "TP-SRC-01", "TP-BIND-01", "--family", "4")
+    assert done.returncode == 1 and made["reasons"] == ["no-spoofing: TP-SRC-01: FAIL"]
+    assert not schema.problems(made, SCHEMA)
+    assert {test["parameters"]["family"] for test in every_test(made)} == {4}
+    cell = next(cell for cell in made["implementations"][0]["cells"] if cell["verdict"] == "FAIL")
+    assert shlex.split(cell["command"])[1:] == ["--impl", wrong, "--only", "TP-SRC-01", "--family", "4"]
+    assert (tmp_path / cell["tests"][0]["evidence"]).is_dir()
+    assert list(xml.parse(tmp_path / "junit.xml").iter("failure"))
+
+
+def test_refusing_what_is_claimed_fails_and_refusing_the_rest_does_not(tmp_path):
+    path = adapter(tmp_path, REFUSES_ALL % "")
+    done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01")
+    assert done.returncode == 0
+    assert {test["verdict"] for test in every_test(made)} == {"UNSUPPORTED"}
+    adapter(tmp_path, REFUSES_ALL % '"bind", "source"')
+    done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
+    assert done.returncode == 1
+    assert {test["verdict"] for test in every_test(made)} == {"FAIL"}
+
+
+def test_what_is_served_without_a_claim_is_reported(tmp_path):
+    correct = shlex.quote(str(FALSIFIERS / "correct"))
+    silent = """[ "$1" = describe ] && echo '{"name": "modest", "version": "1", "capabilities": []}' && exit"""
+    path = adapter(tmp_path, f'#!/bin/sh\n{silent}\nexec {correct} "$@"\n')
+    done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
+    assert done.returncode == 0
+    assert made["implementations"][0]["cells"][0]["remarks"] == ["served without being claimed: source"]
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("#!/bin/sh\necho no such program >&2\nexit 1\n", "cannot be run"),
+        ("#!/bin/sh\necho '[]'\n", "not of the form"),
+        (REFUSES_ALL % '"telepathy"', "no capability: telepathy"),
+        ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
+    ],
+    ids=["absent", "no form", "no capability", "no refusal"],
+)
+def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path):
+    done, made = run(tmp_path, "--impl", adapter(tmp_path, text), "--only", "TP-SRC-01", "--family", "4")
+    assert done.returncode == 1
+    assert any(problem in each for each in made["implementations"][0]["problems"])
+    assert not schema.problems(made, SCHEMA)
+
+
+def test_the_validator_sees_what_is_wrong(tmp_path):
+    assert schema.problems({"format": 2}, SCHEMA)
+    assert schema.problems([1, "a", True], {"items": {"type": "integer"}}) == [
+        "$[1]: is not integer",
+        "$[2]: is not integer",
+    ]
+
+
+def test_no_text_of_a_report_gets_out_of_its_script_element():
+    page = report.page({"implementations": [{"name": "</script><b>&"}]})
+    assert page.count("</script>") == 2 and "<b>&" not in page

@@ -1,0 +1,159 @@
+"""The page of a report in a browser: what is seen, the keyboard, filters, nothing loaded from outside."""
+
+import json
+
+import pytest
+
+from lab import browser, report, requirements, verdict
+
+FOCUSED = "document.activeElement.dataset.cell"
+OPEN = "document.getElementById('panel').open"
+EVIL = "</script><img src=x onerror=alert(1)><!-- & \u2028 `"
+
+pytestmark = [
+    pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
+    pytest.mark.xdist_group("browser"),  # one browser for all
+]
+
+
+def cell(requirement, word, message=""):
+    test = {"test": f"tests/netns/test_x.py::test_{word}", "verdict": word, "message": message, "details": message}
+    test |= {"parameters": {"family": 4}, "seconds": 0.1, "evidence": "", "unclaimed": [], "command": "run it"}
+    made = {"requirement": requirement, "verdict": word, "passed": int(word == "PASS"), "message": message}
+    return made | {"known": "", "deviates": False, "remarks": [], "command": f"repeat {requirement}", "tests": [test]}
+
+
+def column(name, chosen, shift):
+    words = [verdict.VERDICTS[(number + shift) % len(verdict.VERDICTS)] for number in range(len(chosen))]
+    cells = [cell(each.id, word, "" if word == "PASS" else EVIL) for each, word in zip(chosen, words)]
+    made = {"name": name, "adapter": name, "version": "1.0", "capabilities": [], "notes": EVIL, "problems": []}
+    return made | {"seconds": 1.0, "command": "repeat", "cells": cells}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    chosen = [row for row in requirements.load() if not row.withdrawn]
+    selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+    columns = [column("one", chosen, 0), column("two", chosen, 3)]
+    made = tmp_path_factory.mktemp("page") / "report.html"
+    made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0)), encoding="utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with browser.Browser() as made:
+        made.size(1200, 800)
+        yield made
+
+
+@pytest.fixture
+def page(shared, path):
+    """The page, drawn afresh in the module's one browser."""
+    shared.events.clear()
+    shared.call("Page.navigate", url="about:blank")
+    shared.open(path)
+    yield shared
+    assert not shared.complaints()
+    assert {url.partition("#")[0] for url in shared.loaded()} <= {"about:blank", f"file://{path}"}
+
+
+def texts(page, selector):
+    return page.value(f"[...document.querySelectorAll({json.dumps(selector)})].map(each => each.innerText.trim())")
+
+
+def test_every_cell_has_a_symbol_and_a_name(page):
+    shown = texts(page, "td.cell .symbol")
+    rows = page.value("document.querySelectorAll('tr[data-id]').length")
+    assert len(shown) == 2 * rows and set(shown) == set(verdict.SYMBOLS.values())
+    labels = page.value("[...document.querySelectorAll('td.cell')].map(each => each.getAttribute('aria-label'))")
+    assert all(label.startswith("TP-") and ": " in label for label in labels)
+
+
+def test_totals_add_up(page):
+    rows = page.value("document.querySelectorAll('tr[data-id]').length")
+    for number in (2, 3):
+        assert sum(int(text) for text in texts(page, f"tfoot td:nth-child({number})")) == rows
+
+
+def test_the_keyboard_alone_opens_and_closes_a_cell(page):
+    page.value("document.querySelector('td.cell[tabindex=\"0\"]').focus()")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        page.press(key)
+    assert page.value(FOCUSED) == "TP-BIND-02/0"
+    assert page.value("document.querySelectorAll('td.cell[tabindex=\"0\"]').length") == 1
+    page.press("Enter")
+    assert page.value(OPEN)
+    text = texts(page, "#panel")[0]
+    assert "TP-BIND-02 on one 1.0" in text and "repeat TP-BIND-02" in text and "UNSUPPORTED" in text
+    page.press("Escape")
+    assert not page.value(OPEN) and page.value(FOCUSED) == "TP-BIND-02/0"
+
+
+def test_focus_is_never_hidden_under_the_head(page):
+    page.value("document.querySelector('td.cell[tabindex=\"0\"]').focus()")
+    for key in ["ArrowDown"] * 30 + ["ArrowUp"] * 25:
+        page.press(key)
+    top = "document.activeElement.getBoundingClientRect().top"
+    assert page.value(f"{top} >= document.querySelector('thead th').getBoundingClientRect().bottom - 1")
+
+
+def test_a_link_opens_a_cell(page, path):
+    page.value("location.hash = '#TP-SRC-01/1'")
+    page.value("new Promise(done => setTimeout(done))")
+    assert page.value(OPEN) and "TP-SRC-01 on two" in texts(page, "#panel")[0]
+
+
+def test_text_stays_text(page):
+    assert page.value("document.querySelectorAll('img').length") == 0
+    assert EVIL.split("\u2028")[0].strip() in page.value("document.getElementById('ground').textContent")
+
+
+@pytest.mark.parametrize("kind, value, selector", [("level", "MUST", ".level"), ("group", "BIND", ".id")])
+def test_a_filter_takes_rows_away_and_gives_them_back(page, kind, value, selector):
+    chip = f"""[...document.querySelectorAll('[data-filter={kind}]')].find(each => each.innerText === '{value}')"""
+    before = len(visible(page, selector))
+    page.value(f"{chip}.click()")
+    left = visible(page, selector)
+    assert 0 < len(left) < before and not [text for text in left if value in text]
+    page.value(f"{chip}.click()")
+    assert len(visible(page, selector)) == before
+
+
+def visible(page, selector):
+    return page.value(
+        f"""[...document.querySelectorAll('tr[data-id] {selector}')].filter(each => each.offsetParent)
+        .map(each => each.innerText)"""
+    )
+
+
+def test_words_find_a_requirement(page):
+    page.value("document.getElementById('words').value = 'usesrc clientip'")
+    page.value("document.getElementById('words').dispatchEvent(new Event('input'))")
+    assert visible(page, ".id") == ["TP-SRC-01"]
+
+
+def test_light_and_dark_differ_and_both_can_be_read(page):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        grounds[scheme] = page.value(f"({LUMINANCE})(getComputedStyle(document.body).backgroundColor)")
+        poor = page.value(f"({CONTRASTS})({LUMINANCE}).filter(each => each < 4.5)")
+        assert not poor, (scheme, poor)
+    page.prefer("light")
+    assert grounds["light"] > 0.8 > 0.1 > grounds["dark"]
+
+
+LUMINANCE = """colour => {
+  const parts = colour.match(/[0-9.]+/g).slice(0, 3).map(each => each / 255)
+    .map(each => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+}"""
+
+# WCAG's contrast of every cell's colour to what is behind it
+CONTRASTS = """luminance => [...document.querySelectorAll('td.cell, .matrix .text, .matrix .level')].map(each => {
+  let behind = each;
+  while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+  const [a, b] = [getComputedStyle(each).color, getComputedStyle(behind).backgroundColor].map(luminance).sort();
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+})"""

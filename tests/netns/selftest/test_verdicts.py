@@ -1,0 +1,150 @@
+"""The rules by which tests' outcomes become verdicts, cells and an exit status."""
+
+import errno
+
+import pytest
+
+from lab import capabilities, deviations, matrix, requirements, verdict
+from lab.patience import NeverHappened
+from lab.proxy import ProxyEnded
+
+ROW = requirements.Requirement("TP-SRC-01", "MUST", "source", "Text.", "source")
+SELECTION = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+
+
+def outcome(word=verdict.FAIL, message="it went wrong", unclaimed=()):
+    told = {"test": f"t[{word}]", "verdict": word, "message": message, "details": "", "parameters": {}, "seconds": 0}
+    return matrix.row({**told, "evidence": "", "unclaimed": list(unclaimed)}, "repeat")
+
+
+def reasons(rows, recorded=(), level="MUST", **selection):
+    made = matrix.cell(ROW, rows, list(recorded), "command")
+    column = {"name": "one", "problems": [], "cells": [made]}
+    needed = {"requirements": [{"id": ROW.id, "level": level}], "selection": {**SELECTION, **selection}}
+    return matrix.reasons({**needed, "implementations": [column]})
+
+
+@pytest.mark.parametrize(
+    "problem, phase, word",
+    [
+        (AssertionError("no"), "call", verdict.FAIL),
+        (NeverHappened("no"), "call", verdict.FAIL),
+        (ProxyEnded("no"), "call", verdict.FAIL),
+        (ConnectionResetError(), "call", verdict.FAIL),
+        (TimeoutError(), "call", verdict.FAIL),
+        (OSError(errno.EHOSTUNREACH, "no"), "call", verdict.FAIL),
+        (OSError(errno.ENOENT, "no"), "call", verdict.ERROR),
+        (KeyError("no"), "call", verdict.ERROR),
+        (verdict.GuardFailed("no"), "setup", verdict.BLOCKED),
+        (NeverHappened("no"), "setup", verdict.BLOCKED),
+        (TimeoutError(), "setup", verdict.BLOCKED),
+        (KeyError("no"), "setup", verdict.ERROR),
+        (AssertionError("no"), "teardown", verdict.ERROR),
+        (verdict.Absent("no"), "setup", verdict.ABSENT),
+        (verdict.Unsupported("no"), "call", verdict.UNSUPPORTED),
+    ],
+)
+def test_an_exception_is_held_against_whom_it_belongs_to(problem, phase, word):
+    assert verdict.of_exception(problem, phase) == word
+
+
+@pytest.mark.parametrize(
+    "reason, word",
+    [("unsupported: x", "UNSUPPORTED"), ("absent: x", "ABSENT"), ("blocked: x", "BLOCKED"), ("later", "ERROR")],
+)
+def test_a_skip_has_to_say_why(reason, word):
+    assert verdict.of_skip(reason) == word
+
+
+def test_the_worst_verdict_counts():
+    assert verdict.worst([]) == verdict.NOT_RUN
+    assert verdict.worst([verdict.PASS, verdict.PASS]) == verdict.PASS
+    assert verdict.worst([verdict.PASS, verdict.UNSUPPORTED]) == verdict.UNSUPPORTED
+    assert verdict.worst([verdict.ERROR, verdict.FAIL, verdict.PASS]) == verdict.FAIL
+
+
+def test_unsupported_has_to_be_confirmed():
+    assert verdict.confirmed(["bind"], ["bind", "source"])[0] == verdict.UNSUPPORTED
+    word, why = verdict.confirmed(["bind", "source"], ["bind", "source"])
+    assert word == verdict.FAIL and "bind, source" in why
+
+
+def test_what_a_scenario_needs():
+    listener = {"address": "2001:db8:f::80", "port": 80, "transparent": True}
+    scenario = {"listeners": [listener], "servers": [], "source": {"mode": "client"}, "relay": "splice"}
+    assert capabilities.needed(scenario) == ["bind", "ipv6", "source-port", "relay-splice"]
+    assert capabilities.needed({"listeners": [{"address": "192.0.2.1", "port": 80}]}) == []
+
+
+def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_said():
+    rows = [outcome(verdict.PASS, "", ["udp"]), outcome(verdict.FAIL, "lost")]
+    made = matrix.cell(ROW, rows, [], "command")
+    assert (made["verdict"], made["message"], made["passed"], len(made["tests"])) == ("FAIL", "lost", 1, 2)
+    assert made["remarks"] == ["served without being claimed: udp"] and not made["deviates"]
+
+
+@pytest.mark.parametrize(
+    "word, passes",
+    [("PASS", True), ("UNSUPPORTED", True), ("ABSENT", True), ("BLOCKED", False), ("ERROR", False), ("FAIL", False)],
+)
+def test_which_verdicts_of_a_must_end_a_run_well(word, passes):
+    assert (not reasons([outcome(word)])) == passes
+    assert not reasons([outcome(word)], level="SHOULD")
+
+
+def test_what_is_absent_fails_where_everything_is_expected():
+    assert reasons([outcome(verdict.ABSENT)], expect_env=True)
+
+
+def test_what_was_not_run_is_no_pass_unless_it_was_not_asked_for():
+    assert reasons([])
+    assert not reasons([], family=6)
+
+
+KNOWN = deviations.Deviation("TP-SRC-01", "went (very )?wrong", "https://example.org/1")
+
+
+def test_a_known_failure_stays_a_failure_and_is_told_from_a_new_one():
+    made = matrix.cell(ROW, [outcome()], [KNOWN], "command")
+    assert matrix.shown(made) == "FAIL (known)" and made["known"] == KNOWN.reference
+    assert reasons([outcome()], [KNOWN]) == ["one: TP-SRC-01: FAIL (known)"]
+    assert not reasons([outcome()], [KNOWN], known_ok=True)
+
+
+def test_another_failure_than_the_recorded_one_is_reported():
+    assert "otherwise than recorded" in reasons([outcome(message="new")], [KNOWN], known_ok=True)[0]
+    assert reasons([outcome(), outcome(message="new")], [KNOWN], known_ok=True)
+
+
+def test_a_deviation_that_passes_is_reported():
+    assert "passes, though" in reasons([outcome(verdict.PASS)], [KNOWN], level="MAY")[0]
+
+
+def test_deviations_are_read_for_the_version_that_runs(tmp_path):
+    row = '[[deviation]]\nrequirement = "TP-SRC-01"\npattern = "x"\nreference = "r"\nversions = ["2.6.*"]\n'
+    (tmp_path / "proxy.toml").write_text(row, encoding="utf-8")
+    assert len(deviations.load("proxy", "2.6.12", tmp_path)) == 1
+    assert not deviations.load("proxy", "2.8.1", tmp_path)
+    assert not deviations.load("another", "2.6.12", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[deviation]",
+        '[[deviation]]\nrequirement = "TP-SRC-01"\npattern = "x"\n',
+        '[[deviation]]\nrequirement = "TP-SRC-01"\npattern = "("\nreference = "r"\n',
+        '[[deviation]]\nrequirement = "TP-SRC-01"\npattern = "x"\nreference = "r"\nreason = "more"\n',
+    ],
+)
+def test_a_malformed_deviation_is_refused(text, tmp_path):
+    (tmp_path / "proxy.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(deviations.Malformed, match="proxy.toml"):
+        deviations.load("proxy", "1", tmp_path)
+
+
+def test_recorded_deviations_name_requirements_that_there_are():
+    known = {row.id for row in requirements.load()}
+    for path in deviations.FOLDER.glob("*.toml"):
+        rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+        assert {row["requirement"] for row in rows} <= known, path.name
