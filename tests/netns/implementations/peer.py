@@ -1,0 +1,137 @@
+"""What adapters for other proxies share: reading a scenario, refusing, becoming the proxy.
+
+An adapter says which fields it knows, and everything else is refused with status 78, so that no
+scenario is ever served by halves. Nothing of this is part of the contract: an adapter can be written
+in any language and needs nothing but the scenario's file.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+UNSUPPORTED = 78
+
+SCENARIO = {"listeners", "servers", "destination", "source", "protocol", "timeouts", "relay"}
+LISTENER = {"address", "port", "port_last", "transparent", "v6"}
+SERVER = {"address", "port"}
+SOURCE = {"mode", "address", "port"}
+
+
+class Unsupported(Exception):
+    """The scenario asks for something that is not offered."""
+
+
+def require(condition, what):
+    if not condition:
+        raise Unsupported(what)
+
+
+class Scenario:
+    """A scenario of which every field is known and every value is one of those that are served."""
+
+    def __init__(self, fields, sources=("none",), timeouts=(), known=SCENARIO, servers=1, listeners=1000, relay="copy"):
+        _known(fields, known, "scenario")
+        for listener in fields["listeners"]:
+            _known(listener, LISTENER, "listener")
+        for server in fields["servers"]:
+            _known(server, SERVER, "server")
+        _known(fields["source"], SOURCE, "source")
+        self.fields = fields
+        self.listeners = [Listener(listener) for listener in fields["listeners"]]
+        self.servers = [(server["address"], server["port"]) for server in fields["servers"]]
+        self.source = fields["source"]["mode"]
+        self.source_address = fields["source"].get("address")
+        self.timeouts = fields.get("timeouts", {})
+        require(fields["protocol"] == "tcp", f"protocol {fields['protocol']}")
+        require(fields["destination"] == "servers", f"destination {fields['destination']}")
+        require(fields.get("relay", "auto") in ("auto", relay), f"relay {fields.get('relay')}")
+        require(self.source in sources, f"source {self.source}")
+        require(not fields["source"].get("port"), "a fixed source port")
+        require(not set(self.timeouts) - set(timeouts), f"timeouts {', '.join(sorted(self.timeouts))}")
+        require(len(self.servers) <= servers, f"{len(self.servers)} servers")
+        require(len(self.listeners) <= listeners, f"{len(self.listeners)} listeners")
+
+    def only(self, condition, what):
+        """Refuse unless a condition holds for every listener."""
+        require(all(condition(listener) for listener in self.listeners), what)
+
+    def seconds(self, *names, default):
+        """The shortest of the named timeouts in seconds, rounded up."""
+        given = [self.timeouts[name] for name in names if name in self.timeouts]
+        return -(-min(given) // 1000) if given else default
+
+
+class Listener:
+    def __init__(self, fields):
+        self.address = fields["address"]
+        self.first = fields["port"]
+        self.last = fields.get("port_last", self.first)
+        self.transparent = fields.get("transparent", False)
+        self.v6 = fields.get("v6", "default")
+        require(self.v6 in ("default", "v6only", "v4v6"), f"v6 {self.v6}")
+
+    @property
+    def ipv6(self):
+        return ":" in self.address
+
+    @property
+    def ports(self):
+        return range(self.first, self.last + 1)
+
+    @property
+    def endpoints(self):
+        """ADDRESS:PORT for each port."""
+        return [endpoint((self.address, port)) for port in self.ports]
+
+
+def _known(fields, allowed, where):
+    unknown = set(fields) - allowed
+    require(not unknown, f"{where}: unknown field {', '.join(sorted(unknown))}")
+
+
+def endpoint(place):
+    address, port = place
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def output(*command, hint=None):
+    """What a program prints, which it may do with any status."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    except OSError as error:
+        sys.exit(f"{command[0]}: {error.strerror}; on Debian and Ubuntu: apt-get install {hint or command[0]}")
+    return done.stdout
+
+
+def write(folder, name, text):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def become(*command, **environment):
+    try:
+        os.execvpe(command[0], command, {**os.environ, **environment})
+    except OSError as error:
+        sys.exit(f"{command[0]}: {error.strerror}")
+
+
+def main(describe, run):
+    """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy."""
+    usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(usage)
+    elif sys.argv[1:] == ["describe"]:
+        print(json.dumps(describe(), indent=2))
+    elif len(sys.argv) == 4 and sys.argv[1] == "run":
+        with open(sys.argv[2], encoding="utf-8") as file:
+            fields = json.load(file)
+        try:
+            run(fields, os.path.abspath(sys.argv[3]))
+        except Unsupported as reason:
+            print(f"unsupported: {reason}", file=sys.stderr)
+            sys.exit(UNSUPPORTED)
+    else:
+        sys.exit(usage)
