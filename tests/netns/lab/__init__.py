@@ -14,5 +14,20 @@
     requirements the catalogue in fixtures/requirements.toml
     lab          all of these put together for one test
 
+and what makes verdicts and reports of it:
+
+    capabilities what an implementation can claim, and which scenario needs what
+    verdict      the rules by which an outcome becomes a verdict
+    outcomes     pytest's side of them: every test's, as it comes
+    deviations   failures that are known
+    matrix       cells of requirement and implementation, and the exit status
+    conductor    the suite on one implementation after another
+    progress     what is seen of it; the summary
+    surroundings kernel and tools of a run
+    report       JSON, JUnit, Markdown, and the page made from report.html.template
+    spec         docs/SPEC.md
+    schema       as much of JSON Schema as fixtures/schema uses
+    browser      Chromium, for the test of the page
+
 Nothing here knows any implementation by name: an implementation is an executable adapter.
 """
