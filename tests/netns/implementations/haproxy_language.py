@@ -11,15 +11,17 @@ import sys
 
 UNSUPPORTED = 78
 
-KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"}
-LISTENER = {"address", "port", "port_last", "transparent", "v6"}
-SERVER = {"address", "port"}
+KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn", "user"}
+LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
 CAPABILITIES = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "balance"),
     *("source", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
 ]
+PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
+SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
 TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 
 
@@ -32,17 +34,25 @@ def require(condition, what):
         raise Unsupported(what)
 
 
-def configuration(scenario):
-    """The text of the configuration file."""
+def configuration(scenario, capabilities):
+    """The text of the configuration file, in the words that an implementation of the capabilities knows."""
     known(scenario, KNOWN, "scenario")
     require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
-    require(scenario["destination"] == "servers", f"destination {scenario['destination']}")
+    intercepts = scenario["destination"] == "original"
+    require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
+    require(not intercepts or "intercept" in capabilities, "destination original")
+    require("user" not in scenario or "user" in capabilities, "user")
+    asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]
+    for way, fields in asked:
+        word = f"proxy-{fields.get('proxy_protocol')}-{way}"
+        require("proxy_protocol" not in fields or word in capabilities, f"proxy_protocol: {word}")
     relay = scenario.get("relay", "auto")
     require(relay in ("auto", "splice", "copy"), f"relay {relay}")
     lines = ["global", "  log stderr format raw local0 info"]
     if relay == "copy":
         lines.append("  nosplice")
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
+    lines += option("  user", scenario.get("user"))
     lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
@@ -53,7 +63,9 @@ def configuration(scenario):
     lines += source(scenario["source"])
     for number, server in enumerate(scenario["servers"], 1):
         known(server, SERVER, "server")
-        lines.append(f"  server s{number} {endpoint(server)}")
+        lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
+    if intercepts:
+        lines.append("  server original 0.0.0.0")
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +97,7 @@ def bind(listener):
     v6 = listener.get("v6", "default")
     require(v6 in ("default", "v6only", "v4v6"), f"v6 {v6}")
     words = ["  bind", where, *(["transparent"] if listener.get("transparent") else [])]
+    words += ["accept-proxy"] if "proxy_protocol" in listener else []
     return " ".join(words + ([] if v6 == "default" else [v6]))
 
 
@@ -108,16 +121,16 @@ def main(describe, command):
     elif sys.argv[1:] == ["describe"]:
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command)
+        run(sys.argv[2], sys.argv[3], command, describe()["capabilities"])
     else:
         sys.exit(usage)
 
 
-def run(scenario_path, folder, command):
+def run(scenario_path, folder, command, capabilities):
     with open(scenario_path, encoding="utf-8") as file:
         scenario = json.load(file)
     try:
-        text = configuration(scenario)
+        text = configuration(scenario, capabilities)
     except Unsupported as reason:
         print(f"unsupported: {reason}", file=sys.stderr)
         sys.exit(UNSUPPORTED)
