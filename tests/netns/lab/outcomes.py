@@ -15,6 +15,7 @@ import os
 import pytest
 
 from . import capabilities, evidence, verdict
+from .proxy import Implementation
 
 SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
@@ -104,7 +105,7 @@ _claims = {}  # by the adapter's path: asked for once a process
 
 
 def _claimed(item):
-    implementation = item.funcargs["implementation"]
+    implementation = Implementation(item.config.option.impl)
     if implementation.path not in _claims:
         try:
             _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
