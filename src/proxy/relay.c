@@ -222,9 +222,10 @@ static enum step step(
 	return copy(direction, source, destination, pool);
 }
 
+/* The end is read only when nothing is held, so it never overtakes what came before it. */
 static enum relay_result finish(struct direction *direction, int destination)
 {
-	if (!direction->eof_in || direction->held > 0 || direction->shut_out)
+	if (!direction->eof_in || direction->shut_out)
 		return RELAY_OK;
 	direction->shut_out = true;
 	if (shutdown(destination, SHUT_WR) == -1)

@@ -296,6 +296,23 @@ static void a_silent_server_times_out(void **state)
 	close(server);
 }
 
+static void the_time_of_a_side_begins_when_it_is_first_waited_for(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CLIENT] = rig->section.timeouts[TIMEOUT_SERVER] = 5000;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_write(client, "still here");
+	rig_assert_reads(rig, server, "still here");
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
+
 static void once_one_direction_has_ended_the_fin_timeout_counts(void **state)
 {
 	struct rig *rig = *state;
@@ -460,6 +477,7 @@ int main(void)
 		SESSION_TEST(a_source_port_in_use_is_refused_without_another_attempt),
 		SESSION_TEST(a_silent_client_times_out),
 		SESSION_TEST(a_silent_server_times_out),
+		SESSION_TEST(the_time_of_a_side_begins_when_it_is_first_waited_for),
 		SESSION_TEST(once_one_direction_has_ended_the_fin_timeout_counts),
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
