@@ -31,6 +31,7 @@ class Lab:
         sysctls=None,
         divert=True,
         strict=True,
+        recipe_name="divert",
     ):
         """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
 
@@ -46,25 +47,32 @@ class Lab:
         self.lends_vips = not strict and "bind" not in implementation.capabilities
         self.family = family
         self.backend = backend
+        self.recipe = recipe_name
         self.proxies = []
         self._kept = []
         self.taps = []
         self.topology = topology.build(topology_name)
-        self.client = Client(self, self.topology.client, _addresses(topology.CLIENT_NET, topology.CLIENT_HOSTS))
-        self.server = Server(self, self.topology.server, _addresses(topology.SERVER_NET, topology.SERVER_HOSTS))
-        self.proxy = ProxyHost(self, self.topology.proxy, _addresses(topology.SERVER_NET, (topology.PROXY_HOST,)))
+        self.client = Client(self, self.topology.client, self.topology.addresses("client"))
+        self.server = Server(self, self.topology.server, self.topology.addresses("server"))
+        self.proxy_hosts = [ProxyHost(self, each, self.topology.addresses(each.role)) for each in self.topology.proxies()]
+        self.proxy = self.proxy_hosts[0]
         self.taps = [Tap(namespace, link) for namespace, link in self.topology.links]
         self.taps_by_name = {tap.name: tap for tap in self.taps}
         self._forward()
         for each in topology.FAMILIES:
             self._guard_vip_is_bound_nowhere(each)
             self._guard_path_works_without_the_proxy(each)
-        if not divert:
-            return
-        off = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
-        recipe.apply_divert(self.topology.proxy, topology.FAMILIES, backend, {**off, **(sysctls or {})})
+        if divert:
+            self.set_up({"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0, **(sysctls or {})})
+
+    def set_up(self, sysctls):
+        """Apply the recipe to every proxy's host, and whatever lets clients find the VIPs there."""
+        self.topology.announce()
+        for host in self.proxy_hosts:
+            recipe.apply(host.namespace, self.recipe, topology.FAMILIES, self.backend, sysctls)
         if self.lends_vips:
-            self.topology.proxy.ip(*(f"route add local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
+            self.topology.proxy.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
+            self.topology.proxy.sysctl({"net.ipv6.ip_nonlocal_bind": 1})  # there a local route is not enough
 
     # Addresses
 
@@ -78,7 +86,7 @@ class Lab:
 
     @property
     def proxy_address_to_clients(self):
-        return topology.address(topology.CLIENT_NET[self.family], topology.PROXY_HOST)
+        return self.topology.front(self.family)
 
     @property
     def backend_server(self):
@@ -94,8 +102,8 @@ class Lab:
             self.server.serve(endpoint)
         return self.start(source, listeners, servers, **rest).await_ready()
 
-    def start(self, source="clientip", listeners=None, servers=None, nofile=None, without=(), **rest):
-        """Start the proxy alone; `rest` are further fields of the scenario."""
+    def start(self, source="clientip", listeners=None, servers=None, nofile=None, without=(), host=None, **rest):
+        """Start the proxy alone, on `host` if there are several; `rest` are further fields of the scenario."""
         servers = [self.backend_server] if servers is None else servers
         scenario = {
             "listeners": listeners or [self.listener()],
@@ -107,7 +115,7 @@ class Lab:
         }
         folder = new_folder()
         self.dialect.prepare(folder)
-        proxy = run_adapter(self.implementation, self.proxy, scenario, folder, nofile, without)
+        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without)
         self.proxies.append(proxy)
         return proxy
 
@@ -158,7 +166,8 @@ class Lab:
     # Guards
 
     def _forward(self):
-        self.topology.proxy.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
+        for host in self.proxy_hosts:
+            host.namespace.sysctl(topology.FORWARDING)
 
     def _guard_vip_is_bound_nowhere(self, family):
         address = self.vip_address(family=family)
@@ -208,7 +217,3 @@ def _bind_error(probe, address):
     finally:
         probe.close()
     return 0
-
-
-def _addresses(net, hosts):
-    return {f: [topology.address(net[f], host) for host in hosts] for f in topology.FAMILIES}

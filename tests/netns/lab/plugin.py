@@ -101,6 +101,11 @@ def backend():
 
 
 @pytest.fixture
+def recipe():
+    return "divert"
+
+
+@pytest.fixture
 def topology_name():
     return "inline"
 
@@ -132,10 +137,10 @@ def row(request):
 
 
 @pytest.fixture
-def lab(implementation, row, family, topology_name, backend, sysctls):
+def lab(implementation, row, family, topology_name, recipe, backend, sysctls):
     implementation.must_claim(row.needs)
     strict = row.profile == "binding" or "bind" in row.needs
-    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict)
+    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict, recipe_name=recipe)
     yield made
     made.close()
 

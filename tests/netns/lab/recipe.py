@@ -1,70 +1,176 @@
 """What makes a host hand packets to a transparent proxy.
 
-The recipe `divert` is the walk-through's: packets for which a socket exists on the host get mark 1
-in mangle PREROUTING, a policy rule sends mark 1 to table 100, and that table's only route delivers
-locally. The commands are those of fixtures/walkthrough, turned into one call of iptables-restore
-and one of ip -batch; for IPv6 the same with ip6tables and ip -6.
+A recipe is a list of items, each with the name that the necessity table knows it by, the tool that
+applies it, and one line of that tool's input. Whoever wants to know what an item is good for leaves
+it out (`edited`), and everything else stays as it is.
+
+    divert       the walk-through's: packets for which a socket exists on the host get mark 1 in mangle
+                 PREROUTING, a policy rule sends mark 1 to table 100, and that table's only route
+                 delivers locally. Its commands are those of fixtures/walkthrough
+    tproxy       the same for what belongs to a connection already, and the target TPROXY for what
+                 begins one: it names the listener, so that listener may be bound to any address
+    nft          `tproxy` in nftables' own language
+    local-route  a local route for the VIPs and no marks: good for binding. The leg to the server, where
+                 the client's address is used, still needs its answers diverted
+
+Two recipes joined by a plus are one after the other: local-route+divert. Rules are loaded in one call
+of iptables-restore or nft, routes in one of ip -batch.
 """
 
 import shutil
+from dataclasses import dataclass
+from typing import Callable, NamedTuple
 
 from . import walkthrough
 
-BACKENDS = ("iptables", "iptables-legacy")
+BACKENDS = ("iptables", "iptables-legacy", "nft")
+IPTABLES = ("iptables", "iptables-legacy")
+VIP = {4: "192.0.2.80", 6: "2001:db8:f::80"}
+VIPS = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
+PORT = 80
 
 _SYSCTLS_6 = {
     "net.ipv4.ip_forward": "net.ipv6.conf.all.forwarding",
     "net.ipv4.ip_nonlocal_bind": "net.ipv6.ip_nonlocal_bind",
 }
+_RULES = {"-N": "chain", "DIVERT": "divert rule", "MARK": "mark", "ACCEPT": "accept"}
+
+
+class Item(NamedTuple):
+    name: str
+    tool: str  # sysctl (NAME=VALUE), ip, mangle (iptables), nft
+    text: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    backends: tuple
+    items: Callable  # family -> list of Item
+    profile: str = "full"
+
+
+def _walkthrough(family):
+    return [*_sysctls(family), *_chain(), *_routing(family)]
+
+
+def _sysctls(family):
+    """The walk-through's sysctls, or what does the same for IPv6."""
+    for name in walkthrough.sysctls():
+        yield Item(name.rpartition(".")[2], "sysctl", f"{name if family == 4 else _SYSCTLS_6[name]}=1")
+
+
+def _chain():
+    """The walk-through's iptables commands, without the program and the table."""
+    for command in walkthrough.iptables_commands():
+        _, option, table, *words = command.split()
+        assert (option, table) == ("-t", "mangle"), command
+        target = words[words.index("-j") + 1] if "-j" in words else "-N"
+        yield Item(_RULES[target], "mangle", f":{words[1]} - [0:0]" if target == "-N" else " ".join(words))
+
+
+def _routing(family):
+    """The walk-through's `ip rule` and `ip route`."""
+    for command in walkthrough.ip_commands():
+        text = command if family == 4 else command.replace("0.0.0.0/0", "::/0")
+        yield Item(" ".join(command.split()[:2]), "ip", text.removeprefix("ip "))
+
+
+def _tproxy(family):
+    vip = VIP[family]
+    target = f"-p tcp -d {vip} --dport {PORT} -j TPROXY --on-ip {vip} --on-port {PORT} --tproxy-mark 1"
+    return [*_chain(), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
+
+
+def _nft(family):
+    ip, vip = ("ip", VIP[4]) if family == 4 else ("ip6", VIP[6])
+    to = f"{vip}:{PORT}" if family == 4 else f"[{vip}]:{PORT}"
+    rule = f"add rule {ip} transparent"
+    lines = [
+        ("table", f"add table {ip} transparent"),
+        ("chain", f"add chain {ip} transparent DIVERT"),
+        ("hook", f"add chain {ip} transparent PREROUTING {{ type filter hook prerouting priority mangle; }}"),
+        ("divert rule", f"{rule} PREROUTING meta l4proto tcp socket transparent 1 jump DIVERT"),
+        ("mark", f"{rule} DIVERT meta mark set 1"),
+        ("accept", f"{rule} DIVERT accept"),
+        ("tproxy rule", f"{rule} PREROUTING {ip} daddr {vip} tcp dport {PORT} tproxy to {to} meta mark set 1 accept"),
+    ]
+    return [*(Item(name, "nft", text) for name, text in lines), *_routing(family)]
+
+
+def _local_route(family):
+    return [Item("local route", "ip", f"route add local {VIPS[family]} dev lo")]
+
+
+RECIPES = {
+    each.name: each
+    for each in (
+        Recipe("divert", IPTABLES, _walkthrough),
+        Recipe("tproxy", IPTABLES, _tproxy),
+        Recipe("nft", ("nft",), _nft),
+        Recipe("local-route", IPTABLES, _local_route, "binding"),
+    )
+}
+
+
+def items(name, family):
+    """The items of a recipe, or of several joined by a plus."""
+    return [item for each in name.split("+") for item in RECIPES[each].items(family)]
+
+
+def edited(whole, without=(), instead=None):
+    """The items with some left out and the text of some replaced; all of those names must be there."""
+    instead = instead or {}
+    unknown = {*without, *instead} - {item.name for item in whole}
+    assert not unknown, f"no item {', '.join(sorted(unknown))}"
+    kept = [item for item in whole if item.name not in without]
+    return [item._replace(text=instead.get(item.name, item.text)) for item in kept]
+
+
+def sysctls_of(chosen):
+    return dict(item.text.split("=") for item in chosen if item.tool == "sysctl")
+
+
+def apply_items(namespace, chosen, family, backend, sysctls=None):
+    """Apply items; `sysctls` overrides or adds to what they set."""
+    namespace.sysctl({**sysctls_of(chosen), **(sysctls or {})})
+    routing = [item.text for item in chosen if item.tool == "ip"]
+    if routing:
+        namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(routing) + "\n")
+    mangle = [item.text for item in chosen if item.tool == "mangle"]
+    if mangle:
+        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, backend)
+    nft = [item.text for item in chosen if item.tool == "nft"]
+    if nft:
+        namespace.run("nft", "-f", "-", text="\n".join(nft) + "\n")
+
+
+def apply(namespace, name, families, backend, sysctls=None):
+    """Apply a recipe for each family."""
+    for family in families:
+        apply_items(namespace, items(name, family), family, backend, sysctls)
 
 
 def available(backend):
     """Whether the programs of the backend are installed."""
-    return shutil.which(_restore(backend, 4)) is not None
+    return shutil.which("nft" if backend == "nft" else _restore(backend, 4)) is not None
 
 
-def divert_sysctls(family):
-    """The walk-through's sysctls, or what does the same for IPv6."""
-    names = walkthrough.sysctls()
-    return {name if family == 4 else _SYSCTLS_6[name]: 1 for name in names}
-
-
-def divert_rules():
-    """The walk-through's iptables commands as input of iptables-restore."""
-    tables = {}
-    for command in walkthrough.iptables_commands():
-        _, option, table, action, *rest = command.split()
-        assert option == "-t", command
-        line = f":{rest[0]} - [0:0]" if action == "-N" else " ".join([action, *rest])
-        tables.setdefault(table, []).append(line)
-    return "".join(f"*{table}\n" + "\n".join(lines) + "\nCOMMIT\n" for table, lines in tables.items())
-
-
-def divert_routing(family):
-    """The walk-through's `ip rule` and `ip route` commands as lines for ip -batch."""
-    lines = [line.removeprefix("ip ") for line in walkthrough.ip_commands()]
-    return lines if family == 4 else [line.replace("0.0.0.0/0", "::/0") for line in lines]
-
-
-def load_rules(namespace, rules, family, backend):
+def load_rules(namespace, rules, family, backend, *options):
     """Load a whole rule set in one call."""
-    lock = f"/run/tproxy-lab/{namespace.name}.xtables.lock"
-    namespace.run(_restore(backend, family), text=rules, environment={"XTABLES_LOCKFILE": lock})
+    namespace.run(_restore(backend, family), *options, text=rules, environment=_lock(namespace))
 
 
 def save_rules(namespace, family, backend):
     """The rule set with its counters, as text."""
+    if backend == "nft":
+        return namespace.run("nft", "list", "ruleset", "ip" if family == 4 else "ip6")
     save = _restore(backend, family).replace("-restore", "-save")
-    lock = f"/run/tproxy-lab/{namespace.name}.xtables.lock"
-    return namespace.run(save, "-c", environment={"XTABLES_LOCKFILE": lock})
+    return namespace.run(save, "-c", environment=_lock(namespace))
 
 
-def apply_divert(namespace, families, backend, sysctls=None):
-    """Apply the recipe for each family; `sysctls` overrides single values of it."""
-    for family in families:
-        namespace.sysctl({**divert_sysctls(family), **(sysctls or {})})
-        namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(divert_routing(family)) + "\n")
-        load_rules(namespace, divert_rules(), family, backend)
+def _lock(namespace):
+    return {"XTABLES_LOCKFILE": f"/run/tproxy-lab/{namespace.name}.xtables.lock"}
 
 
 def _restore(backend, family):

@@ -1,9 +1,6 @@
-"""Hosts and links.
+"""Hosts and links, made as a layout says (see layouts).
 
-    inline       client ------- proxy ------- server      the proxy forwards; both ends route by it
-
-    asymmetric   client ------- proxy ------- server      the same, but the server's route to the
-                    \\________________________/            client is a link of its own
+    client ------- proxy ------- server      inline: the proxy forwards; both ends route by it
 
 Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.113.0/24 and
 2001:db8:5::/64. VIPs are taken from 192.0.2.0/25 and 2001:db8:f::/64, which are on no link: the
@@ -15,21 +12,30 @@ Sysctls of a fresh namespace are partly copied from the host's. Whatever matters
 
 from dataclasses import dataclass, field
 
-from . import patience
+from . import patience, recipe
+from .layouts import (
+    ARM,
+    ARM2,
+    ARM2_GATE,
+    ARM_GATE,
+    ARM_NET,
+    ARM2_NET,
+    CLIENT_HOSTS,
+    CLIENT_NET,
+    DIRECT_CLIENT,
+    DIRECT_NET,
+    DIRECT_SERVER,
+    LAYOUTS,
+    PROXY_HOST,
+    SERVER_HOSTS,
+    SERVER_NET,
+)
 from .namespace import Namespace
 
-TOPOLOGIES = ("inline", "asymmetric")
+TOPOLOGIES = tuple(LAYOUTS)
 
-CLIENT_NET = {4: "198.51.100.{}/24", 6: "2001:db8:c::{}/64"}
-SERVER_NET = {4: "203.0.113.{}/24", 6: "2001:db8:5::{}/64"}
-DIRECT_NET = {4: "192.0.2.{}/25", 6: "2001:db8:d::{}/64"}
 VIPS = {4: "192.0.2.{}", 6: "2001:db8:f::{}"}
-VIP_NET = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
-
-PROXY_HOST = 1
-CLIENT_HOSTS = (10, 11)
-SERVER_HOSTS = (20, 21)
-DIRECT_CLIENT, DIRECT_SERVER = 129, 130
+VIP_NET = recipe.VIPS
 FAMILIES = (4, 6)
 
 _PER_LINK_4 = {"rp_filter": 0, "src_valid_mark": 0, "accept_local": 0, "send_redirects": 0}
@@ -56,6 +62,15 @@ DEFAULTS = {
     **{f"net.ipv6.conf.default.{key}": value for key, value in _PER_LINK_6.items()},
 }  # fmt: skip
 
+FORWARDING = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}
+
+# Of a link that answers for other hosts' addresses: at once, where the kernel would wait a while.
+_ANSWERING = {
+    "net.ipv4.neigh.{}.proxy_delay": 0,
+    "net.ipv6.neigh.{}.proxy_delay": 0,
+    "net.ipv6.conf.{}.proxy_ndp": 1,
+}
+
 # What a failure's evidence lists.
 TELLING = tuple(DEFAULTS)
 
@@ -69,18 +84,76 @@ def vip(family, number=80):
     return VIPS[family].format(number)
 
 
+def words(family):
+    """What is put for the braces in a layout's lines, or the necessity table's."""
+    here = {
+        "family": family,
+        "all": {4: 32, 6: 128}[family],
+        "client": address(CLIENT_NET[family], CLIENT_HOSTS[0]),
+        "server": address(SERVER_NET[family], SERVER_HOSTS[0]),
+        "client_net": _network(CLIENT_NET[family]),
+        "server_net": _network(SERVER_NET[family]),
+        "vip_net": VIP_NET[family],
+        "vip": vip(family),
+        "vip2": vip(family, 81),
+    }
+    gates = {"client_gate": (CLIENT_NET, PROXY_HOST), "server_gate": (SERVER_NET, PROXY_HOST)}
+    arms = {"arm": (ARM_NET, ARM), "arm_gate": (ARM_NET, ARM_GATE)}
+    arms2 = {"arm2": (ARM2_NET, ARM2), "arm2_gate": (ARM2_NET, ARM2_GATE)}
+    for name, (net, number) in {**gates, **arms, **arms2}.items():
+        here[name] = address(net[family], number)
+    return here
+
+
 @dataclass
 class Topology:
     """Namespaces by role, and the names of their links."""
 
     name: str
-    client: Namespace
-    proxy: Namespace
-    server: Namespace
+    hosts: dict  # by role
     links: list = field(default_factory=list)  # (namespace, link)
 
+    @property
+    def layout(self):
+        return LAYOUTS[self.name]
+
+    @property
+    def client(self):
+        return self.hosts[self.layout.client]
+
+    @property
+    def proxy(self):
+        return self.hosts["proxy"]
+
+    @property
+    def server(self):
+        return self.hosts["server"]
+
+    def proxies(self):
+        """The hosts of proxies."""
+        return [host for role, host in self.hosts.items() if role.startswith("proxy")]
+
     def namespaces(self):
-        return (self.client, self.proxy, self.server)
+        return tuple(self.hosts.values())
+
+    def addresses(self, role):
+        """{family: addresses} of a host; the proxy's are those that the server sees."""
+        role = self.layout.client if role == "client" else role
+        entries = self.layout.addresses[role]
+        _, net, numbers = entries[-1 if role.startswith("proxy") and role != self.layout.client else 0]
+        return {f: [address(net[f], number) for number in numbers] for f in FAMILIES}
+
+    def front(self, family):
+        """The proxy's own address that clients reach it by."""
+        net, number = self.layout.front
+        return address(net[family], number)
+
+    def announce(self):
+        """Have the proxy's host answer for the VIPs where they are on the client's own link."""
+        lines = self.layout.announce
+        if lines:
+            self.proxy.sysctl({name.format("client0"): value for name, value in _ANSWERING.items()})
+            self.proxy.ip(*(line.format(**words(f)) for f in FAMILIES for line in lines))
 
     def close(self):
         for namespace in self.namespaces():
@@ -89,14 +162,13 @@ class Topology:
 
 def build(name):
     """Make the namespaces and links of a topology; the proxy does not forward yet."""
-    assert name in TOPOLOGIES, name
-    made = Topology(name, Namespace("client"), Namespace("proxy"), Namespace("server"))
-    for namespace in made.namespaces():
-        namespace.sysctl(DEFAULTS)
-    made.proxy.ip(*_proxy_lines(made))
-    made.client.ip(*_end_lines(CLIENT_NET, CLIENT_HOSTS))
-    made.server.ip(*_end_lines(SERVER_NET, SERVER_HOSTS))
-    made.links = [(made.client, "eth0"), (made.proxy, "client0"), (made.proxy, "server0"), (made.server, "eth0")]
+    layout = LAYOUTS[name]
+    made = Topology(name, {role: Namespace(role) for role in layout.addresses})
+    for role, namespace in made.hosts.items():
+        namespace.sysctl(DEFAULTS if role in ("proxy", "proxy2", "client", "server") else {**DEFAULTS, **FORWARDING})
+    for role, namespace in made.hosts.items():
+        namespace.ip(*_wire_lines(made, role), *_host_lines(layout, role))
+        _policy(layout, role, namespace)
     if name == "asymmetric":
         add_direct_link(made)
     for namespace, link in made.links:
@@ -144,25 +216,32 @@ def _network(template):
     return template.format(0) if "." in template else template.format("")
 
 
-def _proxy_lines(made):
-    lines = [
-        "link set lo up",
-        link_line("client0", made.client, "eth0", 3),
-        link_line("server0", made.server, "eth0", 4),
-    ]
-    for link, net in (("client0", CLIENT_NET), ("server0", SERVER_NET)):
-        lines += _address_lines(link, net, (PROXY_HOST,))
-        lines.append(f"link set {link} up")
+def _wire_lines(made, role):
+    """The lines that make the links which start at a host."""
+    lines = ["link set lo up"]
+    for index, (here, link, there, peer) in enumerate(made.layout.wires, 3):
+        if here == role:
+            lines.append(link_line(link, made.hosts[there], peer, index))
+            made.links += [(made.hosts[here], link), (made.hosts[there], peer)]
     return lines
 
 
-def _end_lines(net, hosts):
-    return [
-        "link set lo up",
-        *_address_lines("eth0", net, hosts),
-        "link set eth0 up",
-        *(f"route add default via {address(net[f], PROXY_HOST)}" for f in FAMILIES),
-    ]
+def _host_lines(layout, role):
+    lines = list(layout.links.get(role, ()))
+    for link, net, numbers in layout.addresses[role]:
+        lines += [*_address_lines(link, net, numbers), f"link set {link} up"]
+    for family in FAMILIES:
+        lines += [line.format(**words(family)) for line in layout.lines.get(role, ())]
+    return lines
+
+
+def _policy(layout, role, namespace):
+    """Policy rules, which need a call a family, and packet rules."""
+    rules = layout.rules.get(role)
+    for family in FAMILIES if role in layout.policy else ():
+        namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(layout.policy[role]) + "\n")
+    for family in FAMILIES if rules else ():
+        recipe.load_rules(namespace, "\n".join(["*mangle", *rules, "COMMIT", ""]), family, "iptables")
 
 
 def _address_lines(link, net, hosts):
