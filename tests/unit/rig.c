@@ -100,7 +100,7 @@ struct session *rig_session(struct rig *rig)
 	return session;
 }
 
-static void turn(struct rig *rig)
+void rig_turn(struct rig *rig)
 {
 	static const struct timeval tick = {.tv_usec = 1000};
 
@@ -116,7 +116,7 @@ int rig_accept(struct rig *rig, unsigned server)
 	for (int i = 0; i < TURNS_MAX && fd == -1; i++) {
 		fd = accept4(
 			rig->server_listeners[server], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		turn(rig);
+		rig_turn(rig);
 	}
 	assert_int_not_equal(fd, -1);
 	return fd;
@@ -125,7 +125,7 @@ int rig_accept(struct rig *rig, unsigned server)
 void rig_until(struct rig *rig, bool (*condition)(struct rig *))
 {
 	for (int i = 0; i < TURNS_MAX && !condition(rig); i++)
-		turn(rig);
+		rig_turn(rig);
 	assert_true(condition(rig));
 }
 
@@ -147,7 +147,7 @@ ssize_t rig_read(struct rig *rig, int fd, char *out, size_t room)
 		got = recv(fd, out, room, 0);
 		if (got != -1 || errno != EAGAIN)
 			return got;
-		turn(rig);
+		rig_turn(rig);
 	}
 	fail_msg("nothing arrived");
 	return -1;

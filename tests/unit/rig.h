@@ -44,6 +44,9 @@ struct session *rig_session(struct rig *rig);
 /* The connection that a server was given; turns the loop until it comes. */
 int rig_accept(struct rig *rig, unsigned server);
 
+/* Turns the loop once, for a millisecond at most. */
+void rig_turn(struct rig *rig);
+
 /* Turns the loop until CONDITION(RIG) holds. */
 void rig_until(struct rig *rig, bool (*condition)(struct rig *));
 bool rig_has_ended(struct rig *rig);

@@ -306,6 +306,7 @@ static void the_time_of_a_side_begins_when_it_is_first_waited_for(void **state)
 	server = rig_accept(rig, 0);
 	rig_until(rig, rig_is_relaying);
 	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_turn(rig);
 	rig_write(client, "still here");
 	rig_assert_reads(rig, server, "still here");
 	assert_int_equal(rig->ended, 0);
