@@ -1,0 +1,91 @@
+"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setups)."""
+
+from lab import topology
+from lab.endpoint import Endpoint
+from lab.requirements import requirement
+from lab.setups import (
+    bridge_calls_rules,
+    each_recipe,
+    each_topology,
+    local_client,
+    local_route,
+    on_a_bridge,
+    same_subnet,
+    two_proxies,
+)
+
+SHORT_TIMEOUTS = {"connect": 700}
+
+
+def is_transparent(lab):
+    """A new connection to the VIP works, and the server sees who called."""
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.client.address
+    assert flow.source_on_the_wire.address == lab.client.address
+    flow.exchange()
+
+
+@requirement("TP-HOST-10")
+@each_recipe
+def test_every_recipe_and_backend_makes_it_work(lab):
+    lab.serve(source="clientip")
+    is_transparent(lab)
+
+
+@requirement("TP-HOST-11")
+@each_topology
+def test_it_works_wherever_answers_pass_the_proxy(lab):
+    lab.serve(source="clientip")
+    is_transparent(lab)
+
+
+@requirement("TP-HOST-12")
+@local_route
+def test_a_local_route_alone_is_enough_for_binding(lab):
+    lab.serve(source="none")
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.proxy.address
+    flow.exchange()
+
+
+@requirement("TP-HOST-13")
+@same_subnet
+def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
+    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.nobody_came()
+    words = topology.words(lab.family)
+    lab.topology.server.ip(f"route add {lab.client.address}/{words['all']} via {words['server_gate']}")
+    is_transparent(lab)
+
+
+@requirement("TP-HOST-14")
+@two_proxies
+def test_two_proxies_serve_the_same_clients_side_by_side(lab):
+    vips = [lab.vip, Endpoint(lab.vip_address(81), lab.vip.port)]
+    for host, vip in zip(lab.proxy_hosts, vips):
+        lab.server.serve(lab.backend_server)
+        lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()
+    flows = [lab.client.connect(vip) for vip in vips * 4]
+    for flow in flows:
+        assert flow.peer_seen_by_server.address == lab.client.address
+        flow.exchange()
+
+
+@requirement("TP-HOST-15")
+@local_client
+def test_a_client_on_the_proxys_host_is_served(lab):
+    lab.serve(source="clientip")
+    flow = lab.client.connect(lab.vip, Endpoint(lab.client.other_address, 0))
+    assert flow.peer_seen_by_server.address == lab.client.other_address
+    assert flow.source_on_the_wire.address == lab.client.other_address
+    flow.exchange()
+
+
+@requirement("TP-HOST-16")
+@on_a_bridge
+def test_a_bridge_that_calls_iptables_does_not_stand_in_the_way(lab):
+    bridge_calls_rules(lab.topology.proxy)
+    lab.serve(source="clientip")
+    is_transparent(lab)
