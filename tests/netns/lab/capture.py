@@ -74,6 +74,10 @@ class Tap:
         """The TCP segments so far."""
         return [segment for _, head in self.packets() if (segment := parse(head)) is not None]
 
+    def datagrams(self):
+        """The UDP datagrams so far as (source, destination, payload); of fragments the first."""
+        return [found for _, head in self.packets() if (found := parse_datagram(head)) is not None]
+
     def write_pcap(self, path):
         with open(path, "wb") as file:
             file.write(_PCAP_HEADER)
@@ -88,26 +92,39 @@ class Tap:
 
 def parse(frame):
     """The TCP segment in an Ethernet frame, or None when it holds something else."""
+    found = _transport(frame, socket.IPPROTO_TCP)
+    if found is None or len(found[2]) < 20:
+        return None
+    source, destination, data = found
+    return Segment(source, destination, data[13], data[(data[12] >> 4) * 4 :])
+
+
+def parse_datagram(frame):
+    """The UDP datagram in an Ethernet frame as (source, destination, payload), or None."""
+    found = _transport(frame, socket.IPPROTO_UDP)
+    return None if found is None else (found[0], found[1], found[2][8:])
+
+
+def _transport(frame, protocol):
+    """(source, destination, header and payload) of a packet of a protocol, or None."""
     kind = frame[12:14]
-    if kind == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
+    if kind == b"\x08\x00" and frame[23] == protocol:
         start = 14 + (frame[14] & 15) * 4
         end = 14 + int.from_bytes(frame[16:18], "big")
         source, destination = frame[26:30], frame[30:34]
-    elif kind == b"\x86\xdd" and frame[20] == socket.IPPROTO_TCP:
+    elif kind == b"\x86\xdd" and frame[20] == protocol:
         start = 54
         end = 54 + int.from_bytes(frame[18:20], "big")
         source, destination = frame[22:38], frame[38:54]
     else:
         return None
-    if len(frame) < start + 20:
+    if len(frame) < start + 8:
         return None
     from_port, to_port = struct.unpack_from("!HH", frame, start)
-    payload = frame[start + (frame[start + 12] >> 4) * 4 : end]
-    return Segment(
+    return (
         Endpoint(str(ipaddress.ip_address(source)), from_port),
         Endpoint(str(ipaddress.ip_address(destination)), to_port),
-        frame[start + 13],
-        payload,
+        frame[start:end],
     )
 
 

@@ -160,13 +160,20 @@ class ProxyHost(Host):
 
     def sockets(self, state=None):
         """TCP sockets as (state, local, remote), from /proc; state "LISTEN" or "ESTABLISHED"."""
+        return [entry for entry in self._proc_sockets("tcp") if state in (None, entry[0])]
+
+    def datagram_sockets(self):
+        """UDP sockets in the same form."""
+        return self._proc_sockets("udp")
+
+    def _proc_sockets(self, protocol):
         found = []
         with self.namespace:
-            for family, name in ((4, "tcp"), (6, "tcp6")):
+            for family, name in ((4, protocol), (6, f"{protocol}6")):
                 with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
                     lines = file.readlines()[1:]
                 found += [_proc_socket(family, line.split()) for line in lines]
-        return [entry for entry in found if state in (None, entry[0])]
+        return found
 
     def listens(self, endpoint):
         return any(local == endpoint for _, local, _ in self.sockets("LISTEN"))

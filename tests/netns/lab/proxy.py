@@ -5,6 +5,7 @@ means that the listening sockets are there; no proxy has to say so. A proxy that
 fails the test with its log, status 78 means that it does not offer what the scenario asks for.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -63,10 +64,12 @@ class Implementation:
 class Proxy:
     """A running proxy: the process that the adapter became, and those that it started in turn."""
 
-    def __init__(self, host, command, listens, folder):
-        """Start `command` on the host; it is ready when all of `listens` are listened at."""
+    def __init__(self, host, command, scenario, folder):
+        """Start `command` on the host; it is ready when all of the scenario's listeners are there."""
         self.host = host
-        self.listens = set(listens)
+        self.listens = set(endpoints(scenario))
+        self.datagrams = scenario["protocol"] == "udp"
+        self.intercepts = scenario["destination"] == "original"
         self.folder = folder
         self._log = folder / "log"
         with host.namespace, open(self._log, "wb") as log:
@@ -83,7 +86,8 @@ class Proxy:
 
         def ready():
             self.check()
-            return self.listens <= {local for _, local, _ in self.host.sockets("LISTEN")}
+            found = self.host.datagram_sockets() if self.datagrams else self.host.sockets("LISTEN")
+            return self.listens <= {local for _, local, _ in found}
 
         patience.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}")
         return self
@@ -108,7 +112,7 @@ class Proxy:
 
     def serves(self, endpoint):
         """Whether one of its listeners is the one for an endpoint."""
-        return bool({endpoint, Endpoint("::", endpoint.port), Endpoint("0.0.0.0", endpoint.port)} & self.listens)
+        return self.intercepts or bool({endpoint, Endpoint("::", endpoint.port), Endpoint("0.0.0.0", endpoint.port)} & self.listens)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -153,7 +157,8 @@ class Proxy:
                 self.process.kill()
                 self.process.wait()
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _numbers(folder):
@@ -186,7 +191,7 @@ def run_adapter(implementation, host, scenario, folder, nofile=None, without=())
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
-    return Proxy(host, command, endpoints(scenario), folder)
+    return Proxy(host, command, scenario, folder)
 
 
 def new_folder():

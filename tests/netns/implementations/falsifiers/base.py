@@ -16,7 +16,7 @@ import time
 
 import privileges
 from datagrams import LARGEST, Flow
-from session import Refused, Session
+from session import Refused, Session  # noqa: F401
 
 UNSUPPORTED = 78
 
@@ -31,8 +31,8 @@ FIELDS = {
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
-    *("bind", "port-range", "v6only", "ipv6", "stream", "balance"),
-    *("source", "source-range", "source-port", "source-address", "source-foreign"),
+    *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
+    *("source-none", "source", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
     *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user"),
 ]
@@ -59,7 +59,6 @@ class Proxy:
         self.accepting = False
         self.draining = False
         self.turn = 0
-        self.capacity = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED) // 2
 
     # Listening
 
@@ -259,7 +258,7 @@ class Proxy:
 
     def full(self):
         """Called in every turn of the loop: whether there are descriptors for no further session."""
-        return len(self.sessions) >= self.capacity
+        return len(self.sessions) >= (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED) // 2
 
     def arrange_accepting(self):
         wanted = not self.full() and not self.draining

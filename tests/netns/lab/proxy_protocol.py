@@ -1,0 +1,59 @@
+"""PROXY protocol headers as files, and clients that send them.
+
+fixtures/proxy-protocol holds one header a file: bytes in hexadecimal, comments behind #. In good/ are
+headers that have to be taken, with `source:` the address and port that they name (`real`: those of
+the connection count); in bad/ what has to end the connection.
+"""
+
+import fcntl
+import struct
+import termios
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from . import patience
+from .endpoint import Connection, Endpoint
+
+FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "proxy-protocol"
+
+
+class Header(NamedTuple):
+    name: str
+    data: bytes
+    source: Optional[Endpoint]  # None: the connection's own
+
+
+def read(path):
+    lines = path.read_text(encoding="ascii").splitlines()
+    data = bytes.fromhex("".join(line.partition("#")[0] for line in lines))
+    named = [line.partition("# source:")[2].split() for line in lines if "# source:" in line]
+    real = not named or named[0] == ["real"]
+    return Header(path.stem, data, None if real else Endpoint(named[0][0], int(named[0][1])))
+
+
+def good(prefix="", family=None):
+    """Headers to be taken whose name begins with a prefix, and whose addresses are of a family."""
+    found = [read(path) for path in sorted((FOLDER / "good").glob(f"{prefix}*.hex"))]
+    return [each for each in found if family is None or (each.source and each.source.family == family)]
+
+
+def bad(prefix=""):
+    return [read(path) for path in sorted((FOLDER / "bad").glob(f"{prefix}*.hex"))]
+
+
+def call(lab, *parts):
+    """A client's connection with its first bytes in segments of their own."""
+    made = lab.client.socket(lab.vip.address)
+    made.settimeout(patience.seconds)
+    made.connect(tuple(lab.vip))
+    connection = Connection(made)
+    for part in parts:
+        connection.send(part)
+        if part is not parts[-1]:
+            patience.until(lambda: _acknowledged(made), "the segment is acknowledged")
+    return connection
+
+
+def _acknowledged(made):
+    """Whether the other host has all that was sent."""
+    return struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0] == 0

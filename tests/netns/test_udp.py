@@ -1,0 +1,139 @@
+"""UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
+
+from lab import datagrams, patience
+from lab.datagrams import Peer
+from lab.endpoint import Endpoint
+from lab.requirements import requirement
+from lab.variants import both_families
+
+
+@requirement("TP-UDP-01")
+@both_families
+def test_a_datagram_reaches_the_server_from_the_clients_address(lab):
+    server = datagrams.serve(lab, source="clientip")
+    seen = datagrams.exchange(lab, server, Peer(lab.client), b"a question")
+    assert seen.address == lab.client.address
+    assert (seen, lab.backend_server, b"a question") in lab.server_link.datagrams()
+
+
+@requirement("TP-UDP-02")
+@both_families
+def test_the_clients_port_is_kept_with_it(lab):
+    server = datagrams.serve(lab, source="client")
+    client = Peer(lab.client)
+    assert datagrams.exchange(lab, server, client, b"a question") == client.local
+    assert (client.local, lab.backend_server, b"a question") in lab.server_link.datagrams()
+
+
+@requirement("TP-UDP-03")
+@both_families
+def test_answers_come_from_the_address_and_port_that_the_client_called(lab):
+    server, client = datagrams.serve(lab), Peer(lab.client)
+    client.send(b"a question", lab.vip)
+    _, seen = server.receive()
+    for answer in (b"one", b"two", b"three"):
+        server.send(answer, seen)
+        assert client.receive() == (answer, lab.vip)
+    assert (lab.vip, client.local, b"one") in lab.taps_by_name["client-eth0"].datagrams()
+
+
+@requirement("TP-UDP-04")
+@both_families
+def test_clients_at_the_same_time_get_their_own_answers_and_no_others(lab):
+    server = datagrams.serve(lab)
+    clients = [Peer(lab.client, Endpoint(address, 0)) for address in lab.client.addresses[lab.family] * 2]
+    seen = []
+    for number, client in enumerate(clients):
+        client.send(b"question %d" % number, lab.vip)
+        data, source = server.receive()
+        assert (data, source.address) == (b"question %d" % number, client.local.address)
+        seen.append(source)
+    for number in (2, 0, 3, 1):
+        server.send(b"answer %d" % number, seen[number])
+    for number, client in enumerate(clients):
+        assert client.receive() == (b"answer %d" % number, lab.vip)
+
+
+@requirement("TP-UDP-05")
+@both_families
+def test_every_datagram_stays_one_datagram(lab):
+    server, client = datagrams.serve(lab), Peer(lab.client)
+    sent = [bytes([number]) * size for number, size in enumerate((1, 3, 500, 1, 1400, 2))]
+    for data in sent:
+        client.send(data, lab.vip)
+    received = [server.receive() for _ in sent]
+    assert [data for data, _ in received] == sent
+    for data in sent:
+        server.send(data, received[0][1])
+    assert [client.receive()[0] for _ in sent] == sent
+
+
+@requirement("TP-UDP-06")
+@both_families
+def test_an_empty_datagram_is_passed_on_in_both_directions(lab):
+    server, client = datagrams.serve(lab), Peer(lab.client)
+    client.send(b"", lab.vip)
+    client.send(b"behind it", lab.vip)
+    (first, seen), (second, _) = server.receive(), server.receive()
+    assert (first, second) == (b"", b"behind it")
+    server.send(b"", seen)
+    server.send(b"behind it", seen)
+    assert [client.receive()[0] for _ in range(2)] == [b"", b"behind it"]
+
+
+@requirement("TP-UDP-07")
+@both_families
+def test_a_datagram_larger_than_the_links_packets_arrives_whole(lab):
+    server, client = datagrams.serve(lab), Peer(lab.client)
+    large = bytes(range(256)) * 200
+    assert datagrams.exchange(lab, server, client, large).address == lab.client.address
+
+
+@requirement("TP-UDP-08")
+@both_families
+def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
+    """Each flow holds a socket; the proxy has only those of its listeners when all have been silent."""
+    server = datagrams.serve(lab, timeouts={"client": 300, "server": 300})
+    idle = len(lab.proxy.datagram_sockets())
+    client = Peer(lab.client)
+    datagrams.exchange(lab, server, client, b"a question")
+    patience.until(lambda: len(lab.proxy.datagram_sockets()) == idle, "the flow's socket is closed")
+    datagrams.exchange(lab, server, client, b"another")
+
+
+@requirement("TP-UDP-09")
+@both_families
+def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
+    proxy = datagrams.start(lab)
+    client = Peer(lab.client)
+    for _ in range(3):
+        client.send(b"nobody hears it", lab.vip)
+    patience.until(lambda: icmp_errors(lab), "the server's host says that nobody listens")
+    proxy.check()
+    server = Peer(lab.server, lab.backend_server)
+    datagrams.exchange(lab, server, client, b"a question")
+    proxy.check()
+
+
+def icmp_errors(lab):
+    """How often the server's host has said that something can't be reached."""
+    with lab.server.namespace, open("/proc/thread-self/net/snmp6", encoding="ascii") as file:
+        six = sum(int(line.split()[1]) for line in file if line.startswith("Icmp6OutDestUnreachs"))
+    with lab.server.namespace, open("/proc/thread-self/net/snmp", encoding="ascii") as file:
+        names, values = [line.split() for line in file if line.startswith("Icmp:")]
+    return six + int(dict(zip(names, values))["OutDestUnreachs"])
+
+
+@requirement("TP-UDP-10")
+@both_families
+def test_without_a_source_the_server_sees_the_proxys_address(lab):
+    server = datagrams.serve(lab, source="none")
+    assert datagrams.exchange(lab, server, Peer(lab.client), b"a question").address == lab.proxy.address
+
+
+@requirement("TP-UDP-11")
+@both_families
+def test_a_client_keeps_its_flow_as_long_as_it_is_used(lab):
+    server, client = datagrams.serve(lab), Peer(lab.client)
+    seen = {datagrams.exchange(lab, server, client, b"question %d" % number) for number in range(5)}
+    assert len(seen) == 1
