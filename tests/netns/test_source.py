@@ -70,7 +70,7 @@ def test_a_taken_client_port_has_a_reason_of_its_own_in_the_log(lab):
 
 def logged(proxy, client, start=0):
     """What is logged from `start` on up to the end of a client's session, without its numbers."""
-    patience.until(lambda: f":{client.port} " in proxy.log()[start:], f"a log line with {client}")
+    patience.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
     return {re.sub(r"[\[(]?[0-9][0-9a-zA-Z:./-]*", "N", line) for line in proxy.log()[start:].splitlines()}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import patience
 
-RESETS = (errno.ECONNRESET, errno.EPIPE)
+RESETS = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)  # the last where it came before one looked
 
 
 class Endpoint(NamedTuple):
