@@ -102,13 +102,26 @@ class Lab:
             self.server.serve(endpoint)
         return self.start(source, listeners, servers, **rest).await_ready()
 
-    def start(self, source="clientip", listeners=None, servers=None, nofile=None, without=(), host=None, **rest):
-        """Start the proxy alone, on `host` if there are several; `rest` are further fields of the scenario."""
+    def start(
+        self,
+        source="clientip",
+        listeners=None,
+        servers=None,
+        nofile=None,
+        without=(),
+        host=None,
+        server_fields=None,
+        **rest,
+    ):
+        """Start the proxy alone, on `host` if there are several.
+
+        `server_fields` are further fields of each server, `rest` further fields of the scenario.
+        """
         servers = [self.backend_server] if servers is None else servers
         scenario = {
             "listeners": listeners or [self.listener()],
             "destination": "servers",
-            "servers": [{"address": e.address, "port": e.port} for e in servers],
+            "servers": [{"address": e.address, "port": e.port, **(server_fields or {})} for e in servers],
             "source": {"mode": source} if isinstance(source, str) else source,
             "protocol": "tcp",
             **rest,

@@ -6,6 +6,7 @@ the connection count); in bad/ what has to end the connection.
 """
 
 import fcntl
+import socket
 import struct
 import termios
 from pathlib import Path
@@ -15,6 +16,7 @@ from . import patience
 from .endpoint import Connection, Endpoint
 
 FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "proxy-protocol"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
 class Header(NamedTuple):
@@ -33,12 +35,27 @@ def read(path):
 
 def good(prefix="", family=None):
     """Headers to be taken whose name begins with a prefix, and whose addresses are of a family."""
-    found = [read(path) for path in sorted((FOLDER / "good").glob(f"{prefix}*.hex"))]
+    found = _folder("good", prefix)
     return [each for each in found if family is None or (each.source and each.source.family == family)]
 
 
 def bad(prefix=""):
-    return [read(path) for path in sorted((FOLDER / "bad").glob(f"{prefix}*.hex"))]
+    return _folder("bad", prefix)
+
+
+def _folder(name, prefix):
+    return sorted(read(path) for path in (FOLDER / name).glob(f"{prefix}*.hex"))
+
+
+def write(version, source, destination):
+    """A header as the specification has it."""
+    if version == "v1":
+        kind = 6 if source.family == 6 else 4
+        return f"PROXY TCP{kind} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()
+    kind = socket.AF_INET6 if source.family == 6 else socket.AF_INET
+    body = b"".join(socket.inet_pton(kind, each.address) for each in (source, destination))
+    body += struct.pack("!HH", source.port, destination.port)
+    return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if source.family == 6 else 0x11, len(body)) + body
 
 
 def call(lab, *parts):

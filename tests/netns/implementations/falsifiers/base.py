@@ -32,7 +32,7 @@ LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_p
 SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
-    *("source-none", "source", "source-range", "source-port", "source-address", "source-foreign"),
+    *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
     *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user"),
 ]

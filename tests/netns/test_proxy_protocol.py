@@ -1,0 +1,223 @@
+"""PP: the PROXY protocol, on the client's side and on the server's."""
+
+import secrets
+
+import pytest
+
+from lab import proxy_protocol, topology
+from lab.endpoint import Endpoint
+from lab.flow import Flow
+from lab.hosts import TOKEN
+from lab.proxy_protocol import bad, good, write
+from lab.requirements import requirement
+from lab.variants import both_families
+
+WITHIN = {"client": 3_000}  # a header that does not come ends the connection
+versions = pytest.mark.parametrize("version", ["v1", "v2"])
+
+
+def accepting(lab, version, source="clientip", **rest):
+    """A proxy whose clients send headers of a version."""
+    listener = lab.listener(proxy_protocol=version)
+    return lab.serve(source, [listener], timeouts=WITHIN, **rest)
+
+
+def connect(lab, *parts):
+    """A client's connection that begins with a header, in parts, up to the server's having read its token."""
+    token = secrets.token_bytes(TOKEN)
+    client = proxy_protocol.call(lab, *parts[:-1], parts[-1] + token)
+    return Flow(lab, client, lab.server.take(token, client), token)
+
+
+def taken(lab, headers):
+    """Names of those headers that do not end the connection, or that the server hears of."""
+    return [header.name for header in headers if is_taken(lab, header)]
+
+
+def is_taken(lab, header):
+    client = proxy_protocol.call(lab, header.data + secrets.token_bytes(TOKEN))
+    try:
+        lab.server.accept(client).close()
+    except ConnectionError:
+        return not lab.server.nobody_came()
+    return True
+
+
+@requirement("TP-PP-01")
+@both_families
+@versions
+def test_the_address_in_the_header_is_the_clients(lab, version):
+    accepting(lab, version, source="clientip")
+    for header in good(f"{version}-tcp", lab.family):
+        flow = connect(lab, header.data)
+        assert flow.peer_seen_by_server.address == header.source.address, header.name
+        assert flow.source_on_the_wire.address == header.source.address, header.name
+        flow.exchange()
+
+
+@requirement("TP-PP-02")
+@both_families
+@versions
+def test_the_port_in_the_header_is_the_clients_too(lab, version):
+    accepting(lab, version, source="client")
+    header = good(f"{version}-tcp{4 if lab.family == 4 else 6}", lab.family)[0]
+    assert connect(lab, header.data).peer_seen_by_server == header.source
+
+
+@requirement("TP-PP-03")
+@both_families
+@pytest.mark.parametrize("version, names", [("v1", "v1-unknown"), ("v2", "v2-local")])
+def test_a_header_that_names_nobody_leaves_the_connections_own_addresses(lab, version, names):
+    accepting(lab, version)
+    header = good(names)[0]
+    flow = connect(lab, header.data)
+    assert flow.peer_seen_by_server.address == lab.client.address
+    flow.exchange()
+
+
+@requirement("TP-PP-04")
+@versions
+def test_no_byte_of_a_header_reaches_the_server(lab, version):
+    """Nor is any byte behind it lost; the token in the same segment was the first that was read."""
+    accepting(lab, version)
+    for header in good(f"{version}-tcp4"):
+        flow = connect(lab, header.data)
+        flow.client.send(b"the rest")
+        flow.client.finish()
+        assert flow.server.receive_to_end() == b"the rest", header.name
+
+
+@requirement("TP-PP-05")
+@versions
+def test_a_header_in_several_segments_is_taken_whole_or_refused(lab, version):
+    accepting(lab, version)
+    header = good(f"{version}-tcp4")[0]
+    for cut in (1, 5, 11, 14, len(header.data) - 1):
+        parts = header.data[:cut], header.data[cut:]
+        try:
+            flow = connect(lab, *parts)
+        except ConnectionError:
+            assert lab.server.nobody_came(), f"cut behind byte {cut}"
+        else:
+            assert flow.peer_seen_by_server.address == header.source.address, f"cut behind byte {cut}"
+
+
+@requirement("TP-PP-06")
+def test_a_malformed_line_ends_the_connection(lab):
+    accepting(lab, "v1")
+    assert taken(lab, bad("v1")) == []
+
+
+@requirement("TP-PP-07")
+def test_a_malformed_binary_header_ends_the_connection(lab):
+    accepting(lab, "v2")
+    assert taken(lab, bad("v2")) == []
+
+
+@requirement("TP-PP-17")
+def test_a_line_with_a_value_that_cannot_be_ends_the_connection(lab):
+    accepting(lab, "v1")
+    assert taken(lab, bad("value-v1")) == []
+
+
+@requirement("TP-PP-08")
+@versions
+def test_a_client_without_a_header_is_not_served(lab, version):
+    accepting(lab, version)
+    assert taken(lab, bad("none")) == []
+
+
+@requirement("TP-PP-09")
+@versions
+def test_a_client_that_sends_no_header_or_half_of_one_is_ended(lab, version):
+    accepting(lab, version)
+    half = good(f"{version}-tcp4")[0].data[:20]
+    for client in [proxy_protocol.call(lab, b""), proxy_protocol.call(lab, half)]:
+        assert client.ending()[1] == b""
+    assert lab.server.nobody_came() and not lab.sources_tried()
+
+
+@requirement("TP-PP-10")
+def test_what_is_behind_the_addresses_is_skipped(lab):
+    accepting(lab, "v2")
+    for header in good("v2-tcp4-"):
+        flow = connect(lab, header.data)
+        assert flow.peer_seen_by_server.address == header.source.address, header.name
+        flow.exchange()
+
+
+def telling(lab, version, source="clientip", **rest):
+    """A proxy that tells the server of its clients in a header of a version."""
+    return lab.serve(source, server_fields={"proxy_protocol": version}, **rest)
+
+
+@requirement("TP-PP-16")
+@pytest.mark.parametrize("version, names", [("v1", "v1-unknown-"), ("v2", "v2-local-")])
+def test_what_a_header_that_names_nobody_says_all_the_same_is_ignored(lab, version, names):
+    accepting(lab, version)
+    for header in good(names):
+        flow = connect(lab, header.data)
+        assert flow.peer_seen_by_server.address == lab.client.address, header.name
+        flow.exchange()
+
+
+@requirement("TP-PP-11")
+@both_families
+def test_the_server_is_told_in_a_line_who_called_whom(lab):
+    telling(lab, "v1")
+    assert_told(lab, "v1")
+
+
+@requirement("TP-PP-12")
+@both_families
+def test_the_server_is_told_in_a_binary_header_who_called_whom(lab):
+    telling(lab, "v2")
+    assert_told(lab, "v2")
+
+
+def assert_told(lab, version):
+    """The very bytes of the header come first, and the client's right behind them."""
+    for _ in range(3):
+        client = lab.client.open(lab.vip)
+        client.send(b"and then the client")
+        client.finish()
+        server = lab.server.accept(client)
+        assert server.receive_to_end() == write(version, client.local, lab.vip) + b"and then the client"
+        server.send(b"an answer")
+        server.finish()
+        assert client.receive_to_end() == b"an answer"
+
+
+@requirement("TP-PP-13")
+@versions
+def test_the_server_is_told_before_the_client_says_anything(lab, version):
+    telling(lab, version)
+    client = lab.client.open(lab.vip)
+    server = lab.server.accept(client)
+    header = write(version, client.local, lab.vip)
+    assert server.receive(len(header)) == header
+    server.send(b"220 ready\r\n")
+    assert client.receive(11) == b"220 ready\r\n"
+
+
+@requirement("TP-PP-14")
+@pytest.mark.parametrize("told, telling_version", [("v1", "v2"), ("v2", "v1")])
+def test_the_server_is_told_what_the_proxy_was_told(lab, told, telling_version):
+    """As in a chain of proxies, each of which speaks a version of its own."""
+    telling(lab, telling_version, listeners=[lab.listener(proxy_protocol=told)])
+    header = good(f"{told}-tcp4")[0]
+    client = proxy_protocol.call(lab, header.data)
+    server = lab.server.accept(client)
+    wanted = write(telling_version, header.source, Endpoint(topology.vip(4), 80))
+    assert server.receive(len(wanted)) == wanted
+
+
+@requirement("TP-PP-15")
+@versions
+def test_the_server_is_told_whatever_address_the_proxy_calls_it_from(lab, version):
+    telling(lab, version, source="none")
+    client = lab.client.open(lab.vip)
+    server = lab.server.accept(client)
+    header = write(version, client.local, lab.vip)
+    assert server.receive(len(header)) == header
+    assert server.peer.address == lab.proxy.address
