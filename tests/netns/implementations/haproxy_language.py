@@ -17,7 +17,7 @@ SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
 CAPABILITIES = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
-    *("source-none", "source", "source-range", "source-port", "source-address", "source-foreign"),
+    *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]

@@ -65,7 +65,12 @@ CAPABILITIES = (
     Capability("ipv6", "whatever else is claimed holds for IPv6, too", _has_ipv6),
     Capability("source-none", "calls the server from the address that its host chooses", _source("none")),
     Capability("source", "calls the server from the client's address", _source("clientip")),
-    Capability("source-range", "with `source`, gives each client all of the host's port range for each server"),
+    Capability(
+        "plain-listener",
+        "uses the client's address also where the listener is not transparent",
+        lambda s: _source("clientip", "client")(s) and _listener(lambda one: not one.get("transparent"))(s),
+    ),
+    Capability("source-range", "with `source`, takes its ports from the host's range and not from the client"),
     Capability("source-port", "calls the server from the client's address and port", _source("client")),
     Capability("source-address", "calls the server from an address of the host that is configured", _source("address")),
     Capability("source-foreign", "calls the server from a configured address that the host lacks", _source("foreign")),

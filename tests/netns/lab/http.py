@@ -113,6 +113,7 @@ class HttpClient(_End):
         self._path = secrets.token_hex(TOKEN)
         self._outstanding = 0
         self._received = b""
+        self.asked = False
 
     def begin(self, token):
         self._path = token.hex()
@@ -126,6 +127,7 @@ class HttpClient(_End):
         head = f"POST /{self._path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(data)}\r\n\r\n"
         self._connected.sendall(head.encode() + data)
         self._outstanding += 1
+        self.asked = True
 
     def _receive_more(self):
         if not self._outstanding:
@@ -217,6 +219,8 @@ class Hub:
 
     def accept(self, hurry=None):
         """The next flow that nobody has taken yet."""
+        if hurry and not hurry.asked:
+            raise unsupported("server that hears of a client before that has asked")
         return self.until(lambda: self._unclaimed and self._unclaimed.pop(0), hurry)
 
     def take(self, token, client):
