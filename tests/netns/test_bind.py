@@ -4,11 +4,12 @@ import errno
 
 import pytest
 
-from lab import topology
+from lab import counters, patience, topology
 from lab.endpoint import Endpoint
 from lab.ping import echoes
 from lab.requirements import requirement
 from lab.variants import both_families, each_backend, with_sysctls
+from lab.verdict import GuardFailed
 
 
 @requirement("TP-BIND-01")
@@ -116,6 +117,32 @@ def test_a_plain_and_a_transparent_listener_share_a_port_on_their_own_addresses(
     lab.serve(listeners=[lab.listener(own, transparent=False), lab.listener()])
     for served in (own, lab.vip):
         lab.client.connect(served).exchange()
+
+
+@requirement("TP-BIND-14")
+@both_families
+def test_a_listener_that_answers_with_syn_cookies_serves(lab):
+    """The proxy's host keeps nothing of a connection that is begun, until the client's answer comes."""
+    lab.proxy.namespace.sysctl({"net.ipv4.tcp_syncookies": 2})
+    lab.serve()
+    lab.client.connect(lab.vip).exchange()
+    if not counters.total(lab.proxy.namespace, "TcpExtSyncookiesRecv"):
+        raise GuardFailed("no SYN cookie came back")
+
+
+@requirement("TP-BIND-15")
+@both_families
+def test_a_client_that_comes_again_while_its_old_connection_is_in_time_wait_is_served(lab):
+    lab.serve()
+    source = Endpoint(lab.client.address, 40_000)
+    for _ in range(2):
+        flow = lab.client.connect(lab.vip, source)
+        flow.exchange()
+        flow.server.close()
+        assert flow.client.ending() == ("eof", b"")
+        flow.client.close()
+        waiting = ("TIME_WAIT", lab.vip, source)
+        patience.until(lambda: waiting in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
 
 
 @requirement("TP-HOST-01")

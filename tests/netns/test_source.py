@@ -174,6 +174,28 @@ def test_a_clients_port_may_be_used_again_at_once(lab):
         flow.server.close()
 
 
+@requirement("TP-SRC-15")
+@both_families
+def test_both_legs_can_have_the_same_addresses_and_ports(lab):
+    """The proxy listens at the server's very address: what tells the legs apart is their direction."""
+    lab.serve(source="client", listeners=[lab.listener(lab.backend_server)])
+    flow = lab.client.connect(lab.backend_server)
+    assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)
+    assert ("ESTABLISHED", lab.backend_server, flow.client.local) in lab.proxy.sockets()
+    flow.exchange(1 << 20)
+
+
+@requirement("TP-SRC-16")
+@both_families
+def test_a_connection_to_the_server_is_never_used_for_another_client(lab):
+    lab.serve(source="clientip")
+    for address in (lab.client.address, lab.client.other_address, lab.client.address):
+        flow = lab.client.connect(lab.vip, Endpoint(address, 0))
+        assert flow.peer_seen_by_server.address == address
+        flow.exchange()
+        flow.client.close()
+
+
 @requirement("TP-HOST-05")
 @asymmetric
 @both_families

@@ -2,11 +2,12 @@
 
 import pytest
 
-from lab import patience, stream, topology
+from lab import counters, patience, steering, stream, topology
 from lab.capture import FIN, RST
 from lab.endpoint import Endpoint
 from lab.requirements import requirement
 from lab.variants import both_families, each_end, each_relay
+from lab.verdict import GuardFailed
 
 MEGABYTE = 1 << 20
 
@@ -243,3 +244,48 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
         assert receiver.receive(4) == b"tick"
         patience.readable([sender.socket, receiver.socket], 0.1)
     flow.exchange()
+
+
+@requirement("TP-STREAM-17")
+@both_families
+def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
+    lab.start(source="clientip", servers=[Endpoint(lab.vip_address(99), 8080)]).await_ready()
+    how, data = lab.client.knock(lab.vip)
+    assert how in ("eof", "reset", "unreachable") and not data
+
+
+@requirement("TP-STREAM-18")
+@both_families
+@pytest.mark.parametrize("topology_name", ["hop"])
+def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_server(lab):
+    """A router tells whoever sends too large a packet: here the client's address, which the proxy uses."""
+    narrow(lab, "server0")
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    large_transfer(lab, flow.client, flow.server)
+
+
+@requirement("TP-STREAM-19")
+@both_families
+@pytest.mark.parametrize("topology_name", ["one-arm"])
+def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_client(lab):
+    """Here it is the VIP that the router tells, an address that the proxy's host does not have."""
+    narrow(lab, "client0")
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    large_transfer(lab, flow.server, flow.client)
+
+
+def narrow(lab, link):
+    """Have the router pass on smaller packets than others, and its errors be the proxy's."""
+    lab.topology.hosts["router"].ip(f"link set {link} mtu 1300")
+    steering.divert_icmp(lab)
+
+
+def large_transfer(lab, sender, receiver):
+    stream.together(
+        lambda: stream.feed(sender, 2 * MEGABYTE, seed=1),
+        lambda: stream.check(receiver, 2 * MEGABYTE),
+    )
+    if not counters.total(lab.topology.hosts["router"], "IcmpOutDestUnreachs", "Icmp6OutPktTooBigs"):
+        raise GuardFailed("no packet was too large for the narrow link")

@@ -1,6 +1,6 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
-from lab import datagrams, patience
+from lab import counters, datagrams, patience
 from lab.datagrams import Peer
 from lab.endpoint import Endpoint
 from lab.requirements import requirement
@@ -108,20 +108,15 @@ def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
     client = Peer(lab.client)
     for _ in range(3):
         client.send(b"nobody hears it", lab.vip)
-    patience.until(lambda: icmp_errors(lab), "the server's host says that nobody listens")
+    host = lab.server.namespace
+    patience.until(
+        lambda: counters.total(host, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
+        "the server's host says that nobody listens",
+    )
     proxy.check()
     server = Peer(lab.server, lab.backend_server)
     datagrams.exchange(lab, server, client, b"a question")
     proxy.check()
-
-
-def icmp_errors(lab):
-    """How often the server's host has said that something can't be reached."""
-    with lab.server.namespace, open("/proc/thread-self/net/snmp6", encoding="ascii") as file:
-        six = sum(int(line.split()[1]) for line in file if line.startswith("Icmp6OutDestUnreachs"))
-    with lab.server.namespace, open("/proc/thread-self/net/snmp", encoding="ascii") as file:
-        names, values = [line.split() for line in file if line.startswith("Icmp:")]
-    return six + int(dict(zip(names, values))["OutDestUnreachs"])
 
 
 @requirement("TP-UDP-10")

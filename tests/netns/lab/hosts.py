@@ -189,7 +189,7 @@ def bound_transparently(host, endpoint):
     return made
 
 
-_STATES = {"01": "ESTABLISHED", "0A": "LISTEN"}
+_STATES = {"01": "ESTABLISHED", "06": "TIME_WAIT", "0A": "LISTEN"}
 
 
 def _proc_socket(family, fields):
