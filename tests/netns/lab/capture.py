@@ -35,6 +35,7 @@ class Segment(NamedTuple):
     destination: Endpoint
     flags: int
     payload: bytes
+    sequence: int = 0
 
 
 class Tap:
@@ -78,6 +79,10 @@ class Tap:
         """The UDP datagrams so far as (source, destination, payload); of fragments the first."""
         return [found for _, head in self.packets() if (found := parse_datagram(head)) is not None]
 
+    def queries(self):
+        """The addresses whose link-layer address was asked for, one for each request so far."""
+        return [found for _, head in self.packets() if (found := parse_query(head)) is not None]
+
     def write_pcap(self, path):
         with open(path, "wb") as file:
             file.write(_PCAP_HEADER)
@@ -96,13 +101,23 @@ def parse(frame):
     if found is None or len(found[2]) < 20:
         return None
     source, destination, data = found
-    return Segment(source, destination, data[13], data[(data[12] >> 4) * 4 :])
+    return Segment(source, destination, data[13], data[(data[12] >> 4) * 4 :], int.from_bytes(data[4:8], "big"))
 
 
 def parse_datagram(frame):
     """The UDP datagram in an Ethernet frame as (source, destination, payload), or None."""
     found = _transport(frame, socket.IPPROTO_UDP)
     return None if found is None else (found[0], found[1], found[2][8:])
+
+
+def parse_query(frame):
+    """The address that an ARP request or a neighbour solicitation asks for, or None."""
+    kind = frame[12:14]
+    if kind == b"\x08\x06" and frame[20:22] == b"\0\1":
+        return str(ipaddress.ip_address(frame[38:42]))
+    if kind == b"\x86\xdd" and frame[20] == socket.IPPROTO_ICMPV6 and frame[54] == 135:
+        return str(ipaddress.ip_address(frame[62:78]))
+    return None
 
 
 def _transport(frame, protocol):

@@ -20,6 +20,7 @@ MARKS = (
     "soak: a long load; deselect with -m 'not soak'",
     "long: takes many seconds, and so is started first",
     "falsify: runs the suite on proxies that are wrong on purpose",
+    "necessity: what the host's set-up is good for, whatever the proxy",
 )
 
 

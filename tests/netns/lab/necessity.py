@@ -1,0 +1,264 @@
+"""What each part of a set-up is good for: leave it out, make a new connection, and look.
+
+fixtures/necessity.toml has one row a change, with the symptom that it is to have and one sentence why;
+a row stands for as many cases as it names recipes and families. A case lays out its own hosts, applies
+the recipe with the change, starts the proxy and looks at what becomes of connections (see symptom).
+docs/NECESSITY.md is the table for people, made from the same rows.
+"""
+
+import fcntl
+import json
+from dataclasses import dataclass, field, fields
+
+from . import recipe, symptom, topology
+from .endpoint import Endpoint
+from .evidence import ROOT
+from .proxy import ProxyEnded
+from .requirements import tomllib
+from .setups import bridge_calls_rules
+
+TABLE = ROOT / "fixtures" / "necessity.toml"
+OBSERVED = ROOT / "build" / "necessity.json"
+
+BACKEND = {"nft": "nft"}
+DEFAULT_RECIPES = ("divert", "tproxy", "nft")
+NO_TIMEOUT = {"connect": 60_000}
+OWN_PORT = 8000
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row. What is not said is as the recipe and the topology have it."""
+
+    change: str
+    predicted: str
+    why: str
+    group: str
+    recipes: tuple = DEFAULT_RECIPES
+    families: tuple = topology.FAMILIES
+    topology: str = "inline"
+    without: tuple = ()  # items of the recipe that are left out
+    instead: dict = field(default_factory=dict)  # items of it that have another text
+    mangle: tuple = ()  # further lines of the proxy host's table mangle
+    nat: tuple = ()  # of its table nat
+    nft: tuple = ()  # of its nftables rules
+    sysctls: tuple = ()  # NAME=VALUE, on the proxies' hosts
+    on: dict = field(default_factory=dict)  # host: lines for ip -batch
+    sysctls_on: dict = field(default_factory=dict)  # host: NAME=VALUE
+    announce: bool = True  # whether the host answers for the VIP, where it has to
+    bridge_calls_rules: int = -1
+    listener: str = "{vip}:80"
+    transparent: bool = True
+    source: str = ""  # clientip, but none for the recipe that is good for binding only
+    servers: int = 1
+    proxies: int = 1  # that listen at the same addresses
+    vip: str = "{vip}"  # that clients call
+    held: int = 0  # connections that are there already
+    connections: int = 1
+    upload: int = 0  # bytes that follow
+    client_number: int = 0  # which of the client's addresses calls
+    answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
+    implementation: str = "tproxyd"
+    drop: tuple = ()  # capabilities that are taken from the proxy
+
+
+@dataclass(frozen=True)
+class Case:
+    row: Change
+    recipe: str
+    family: int
+
+    @property
+    def id(self):
+        return f"{self.row.change} / {self.recipe} / IPv{self.family}"
+
+
+_WORDS = {
+    4: {"ip": "ip", "icmp": "icmp", "vip_literal": "192.0.2.80"},
+    6: {"ip": "ip6", "icmp": "ipv6-icmp", "vip_literal": "[2001:db8:f::80]"},
+}
+
+
+def _fill(line, words):
+    for name, value in words.items():
+        line = line.replace("{" + name + "}", str(value))
+    return line
+
+
+def load(path=TABLE):
+    """The rows in their order."""
+    made = []
+    for group in tomllib.loads(path.read_text(encoding="utf-8"))["group"]:
+        for row in group["change"]:
+            known = {each.name for each in fields(Change)}
+            assert set(row) <= known, f"{row['change']}: {sorted(set(row) - known)}"
+            lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+            made.append(Change(**{**row, **lists, "group": group["title"]}))
+    return made
+
+
+def backend(case):
+    return BACKEND.get(case.recipe, "iptables")
+
+
+def cases(rows=None):
+    return [
+        Case(row, each, family)
+        for row in (load() if rows is None else rows)
+        for each in row.recipes
+        for family in row.families
+    ]
+
+
+class Trial:
+    """One case on a laid out lab to which no recipe was applied yet."""
+
+    def __init__(self, lab, case):
+        self.lab, self.case, self.row = lab, case, case.row
+        self.backend = backend(case)
+        self.source = self.row.source or ("none" if case.recipe == "local-route" else "clientip")
+        client = {"client": lab.client.addresses[case.family][0]}
+        self.words = {**topology.words(case.family), **_WORDS[case.family], **client}
+
+    def filled(self, lines):
+        """Lines with the family's words in their braces."""
+        return [_fill(line, self.words) for line in lines]
+
+    def run(self):
+        """(symptom, what else was seen)."""
+        self._set_up_hosts()
+        try:
+            self._serve()
+        except ProxyEnded:
+            return "refused", "the proxy does not start"
+        for _ in range(self.row.held):
+            self.lab.client.connect(self._vip())
+        source = Endpoint(self._client(), 0) if self.row.client_number else None
+        expected = self.lab.proxy.address if self.source == "none" else self._client()
+        found = symptom.observe(self.lab, [self._vip()] * self.row.connections, expected, source, self.row.upload)
+        return found, self._answers()
+
+    def _set_up_hosts(self):
+        row = self.row
+        if row.bridge_calls_rules != -1:
+            bridge_calls_rules(self.lab.topology.proxy, row.bridge_calls_rules)
+        if row.announce:
+            self.lab.topology.announce()
+        for host in self.lab.topology.proxies():
+            self._set_up_proxy(host)
+        for name, values in row.sysctls_on.items():
+            self.lab.topology.hosts[name].sysctl(dict(each.split("=", 1) for each in values))
+        for name, lines in row.on.items():
+            text = "\n".join(self.filled(lines)) + "\n"
+            self.lab.topology.hosts[name].run("ip", f"-{self.case.family}", "-batch", "-", text=text)
+
+    def _set_up_proxy(self, host):
+        row, family = self.row, self.case.family
+        instead = {name: self.filled([text])[0] for name, text in row.instead.items()}
+        items = recipe.edited(recipe.items(self.case.recipe, family), row.without, instead)
+        recipe.apply_items(host, items, family, self.backend, dict(each.split("=", 1) for each in row.sysctls))
+        for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
+            if lines:
+                text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
+                recipe.load_rules(host, text, family, "iptables", "--noflush")
+        if row.nft:
+            host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
+
+    def _serve(self):
+        lab, row = self.lab, self.row
+        address, _, port = self.filled([row.listener])[0].rpartition(":")
+        listener = {"address": self._own(address), "port": int(port), "transparent": row.transparent}
+        servers = [Endpoint(lab.server.address, 8080 + number) for number in range(row.servers)]
+        for endpoint in servers:
+            lab.server.serve(endpoint)
+        for host in lab.proxy_hosts[: row.proxies]:
+            started = lab.start(self.source, [listener], servers, without=row.drop, host=host, timeouts=NO_TIMEOUT)
+            started.await_ready()
+
+    def _own(self, address):
+        named = {"any": {4: "0.0.0.0", 6: "::"}[self.case.family], "own": self.lab.proxy_address_to_clients}
+        return named.get(address, address)
+
+    def _vip(self):
+        address, _, port = self.filled([self.row.vip])[0].partition(" ")
+        return Endpoint(self._own(address), int(port or 80))
+
+    def _client(self):
+        return self.lab.client.addresses[self.case.family][self.row.client_number]
+
+    def _answers(self):
+        if not self.row.answers:
+            return ""
+        if not symptom.answers_past_the_proxy(self.lab):
+            return "vanish"
+        return "reset" if symptom.client_reset_them(self.lab) else "reach the client"
+
+
+def keep(case, observed, also):
+    """Write what was observed into build/necessity.json, whatever other process does so, too."""
+    OBSERVED.parent.mkdir(exist_ok=True)
+    with open(OBSERVED, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read()
+        known = {row["case"]: row for row in (json.loads(text)["cases"] if text else ())}
+        known[case.id] = _as_dictionary(case, observed, also)
+        wanted = [known[each.id] for each in cases() if each.id in known]
+        file.truncate(0)
+        json.dump({"format": 1, "cases": wanted}, file, indent=1)
+
+
+def _as_dictionary(case, observed, also):
+    row = case.row
+    return {
+        "case": case.id,
+        "group": row.group,
+        "change": row.change,
+        "recipe": case.recipe,
+        "family": case.family,
+        "topology": row.topology,
+        "predicted": row.predicted,
+        "observed": observed,
+        "also": also,
+        "why": row.why,
+    }
+
+
+HEAD = """\
+# What each part of the set-up is good for
+
+Each row leaves one part of a set-up out, or sets one value that does harm, and says what then becomes
+of a *new* connection (those that are established live on in ways of their own). This page is
+written by `tests/netns/necessity --docs` from `fixtures/necessity.toml`, and every row of it is
+tried by `make check`: {cases} cases, {rows} changes.
+
+| symptom | what is seen |
+|---|---|
+| works | bytes pass in both directions, and the server sees the client's address |
+| wrong source | bytes pass, and the server sees another address |
+| refused | the connection fails at once, or the proxy ends it before a byte has come back |
+| times out | nothing comes back: what was sent is sent again, and nobody ever answers |
+| stalls | it begins to work, then bytes do not get through any more |
+| intermittent | of several connections some work and some do not |
+
+The recipe `divert` is the walk-through's; `tproxy` adds the target TPROXY for what begins a
+connection; `nft` is the same in nftables' language; `local-route` is a local route for the address, and no
+rules. They are in `tests/netns/lab/recipe.py`, topologies in `tests/netns/lab/layouts.py`. The
+proxy calls the server from the client's address (`usesrc clientip`), with `local-route` from its own.
+"""
+
+
+def render(rows=None):
+    """docs/NECESSITY.md."""
+    rows = load() if rows is None else rows
+    text = HEAD.format(rows=len(rows), cases=len(cases(rows)))
+    for group in dict.fromkeys(row.group for row in rows):
+        text += f"\n## {group}\n\n| change | recipe | topology | IP | symptom | why |\n|---|---|---|---|---|---|\n"
+        text += "".join(_line(row) for row in rows if row.group == group)
+    return text
+
+
+def _line(row):
+    families = " ".join(map(str, row.families))
+    cells = (row.change, ", ".join(row.recipes), row.topology, families, f"**{row.predicted}**", row.why)
+    return "| " + " | ".join(cells) + " |\n"
