@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import patience
 from .endpoint import Endpoint
-from .verdict import Unsupported
+from .verdict import Absent, Unsupported
 
 UNSUPPORTED = 78
 IMPLEMENTATIONS = Path(__file__).resolve().parents[1] / "implementations"
@@ -128,7 +128,10 @@ class Proxy:
     def allow_descriptors(self, count):
         """Lower the limit while they run, as a host that runs short of descriptors does."""
         for pid in self.processes():
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
+            try:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
+            except PermissionError:  # it runs as another user, and root here lacks CAP_SYS_RESOURCE
+                raise Absent("another user's limits may not be changed here") from None
 
     def busy_seconds(self):
         """Time in which they ran or waited for a processor: a loaded machine makes it no smaller."""

@@ -120,7 +120,7 @@ def test_what_is_served_without_a_claim_is_reported(tmp_path):
     path = adapter(tmp_path, f'#!/bin/sh\n{silent}\nexec {correct} "$@"\n')
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
     assert done.returncode == 0
-    assert made["implementations"][0]["cells"][0]["remarks"] == ["served without being claimed: source"]
+    assert made["implementations"][0]["cells"][0]["remarks"] == ["served without being claimed: plain-listener, source"]
 
 
 @pytest.mark.parametrize(

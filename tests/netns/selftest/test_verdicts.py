@@ -73,7 +73,7 @@ def test_what_a_scenario_needs():
     listener = {"address": "2001:db8:f::80", "port": 80, "transparent": True}
     scenario = {"listeners": [listener], "servers": [], "source": {"mode": "client"}, "relay": "splice"}
     assert capabilities.needed(scenario) == ["bind", "ipv6", "source-port", "relay-splice"]
-    assert capabilities.needed({"listeners": [{"address": "192.0.2.1", "port": 80}]}) == []
+    assert capabilities.needed({"listeners": [{"address": "192.0.2.1", "port": 80}]}) == ["source-none"]
 
 
 def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_said():
