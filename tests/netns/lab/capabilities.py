@@ -26,10 +26,6 @@ def _listener(condition):
     return lambda scenario: any(condition(listener) for listener in scenario.get("listeners", ()))
 
 
-def _header(places, version):
-    return lambda scenario: any(place.get("proxy_protocol") == version for place in scenario.get(places, ()))
-
-
 def _relay(kind):
     return lambda scenario: scenario.get("relay") == kind
 
@@ -82,10 +78,6 @@ CAPABILITIES = (
     Capability("proxy-v2-in", "reads a PROXY protocol header of version 2 from clients", _header_in("v2")),
     Capability("proxy-v1-out", "writes a PROXY protocol header of version 1 to servers", _header_out("v1")),
     Capability("proxy-v2-out", "writes a PROXY protocol header of version 2 to servers", _header_out("v2")),
-    Capability("proxy-v1-in", "takes the client from a PROXY header of version 1", _header("listeners", "v1")),
-    Capability("proxy-v2-in", "takes the client from a PROXY header of version 2", _header("listeners", "v2")),
-    Capability("proxy-v1-out", "tells the server the client in a PROXY header of version 1", _header("servers", "v1")),
-    Capability("proxy-v2-out", "tells the server the client in a PROXY header of version 2", _header("servers", "v2")),
     Capability("relay-splice", "relays by splice(2)", _relay("splice")),
     Capability("relay-copy", "relays without splice(2)", _relay("copy")),
     Capability(
@@ -103,8 +95,7 @@ CAPABILITIES = (
     Capability("user", "becomes the user that is asked for", lambda s: "user" in s),
     Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
     Capability("drain", "on SIGUSR1 closes its listeners, lets sessions finish and exits with status 0"),
-    Capability("user", "runs as a given user, with no more capabilities than it needs", lambda s: "user" in s),
-    Capability("reload", "takes a new configuration on without losing a connection"),
+    Capability("reload", "takes a new configuration on without losing a connection", lambda s: bool(s.get("reload"))),
 )
 
 NAMES = tuple(row.name for row in CAPABILITIES)
