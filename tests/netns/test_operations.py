@@ -3,17 +3,22 @@
 import re
 import secrets
 import signal
+import subprocess
 
 import pytest
 
-from lab import patience
+from lab import patience, stream
+from lab.endpoint import Endpoint
 from lab.flow import Flow
 from lab.hosts import TOKEN
 from lab.requirements import requirement
 from lab.variants import both_families
+from lab.verdict import Absent
 
 GONE = ("refused", "unreachable")
 FEW = 256  # descriptors that the proxy is given
+NOBODY = "nobody"
+NEEDED = 1 << 10 | 1 << 12 | 1 << 13  # net_bind_service, net_admin, net_raw
 HELD = 8  # sessions that it can surely hold with them
 
 
@@ -136,6 +141,70 @@ def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
     before, window = proxy.busy_seconds(), 1.0
     patience.readable([flow.client.socket for flow in held], window)
     assert proxy.busy_seconds() - before < 0.5 * window
+
+
+@requirement("TP-OPS-11")
+def test_a_graceful_stop_in_the_middle_of_transfers_loses_no_byte(lab):
+    proxy = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    size, middle = 8 << 20, 4 << 20
+
+    def stop(position):
+        if position == middle:
+            proxy.signal(signal.SIGUSR1)
+
+    stream.together(
+        lambda: stream.feed(flow.client, size, seed=1),
+        lambda: stream.check(flow.server, size, stop),
+        lambda: stream.feed(flow.server, size, seed=2),
+        lambda: stream.check(flow.client, size),
+    )
+    flow.client.finish()
+    assert flow.server.ending() == ("eof", b"")
+    flow.server.finish()
+    assert flow.client.ending() == ("eof", b"")
+    assert proxy.await_end() == 0
+
+
+@requirement("TP-OPS-12")
+def test_a_reload_takes_on_one_more_listener_and_loses_no_connection(lab):
+    more = Endpoint(lab.vip_address(81), lab.vip.port)
+    proxy = lab.serve(reload=True)
+    flow = lab.client.connect(lab.vip)
+
+    def still_served():
+        lab.client.connect(lab.vip).exchange()
+        return lab.proxy.listens(more)
+
+    lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
+    patience.until(still_served, "the proxy listens at the new address, too")
+    lab.client.connect(more).exchange()
+    flow.exchange(1 << 20)
+
+
+@requirement("TP-OPS-13")
+def test_a_listener_that_a_reload_takes_away_keeps_its_sessions(lab):
+    gone = Endpoint(lab.vip_address(81), lab.vip.port)
+    proxy = lab.serve(listeners=[lab.listener(), lab.listener(gone)], reload=True)
+    flow = lab.client.connect(gone)
+    lab.reload(proxy, reload=True)
+    patience.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
+    assert lab.client.knock(gone)[0] in GONE
+    flow.exchange(1 << 20)
+    lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-OPS-14")
+@both_families
+def test_as_an_ordinary_user_it_keeps_no_capability_that_it_does_not_need(lab):
+    if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", "true"], check=False).returncode:
+        raise Absent("this run's root may not become another user")
+    proxy = lab.serve(source="clientip", user=NOBODY)
+    patience.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
+    for _, held in proxy.privileges():
+        assert not held & ~NEEDED, f"capabilities {held:#x}"
+    flow = lab.client.connect(lab.vip)
+    assert flow.peer_seen_by_server.address == lab.client.address
 
 
 @requirement("TP-OPS-08")

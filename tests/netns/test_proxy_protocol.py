@@ -92,7 +92,7 @@ def test_no_byte_of_a_header_reaches_the_server(lab, version):
 def test_a_header_in_several_segments_is_taken_whole_or_refused(lab, version):
     accepting(lab, version)
     header = good(f"{version}-tcp4")[0]
-    for cut in (1, 5, 11, 14, len(header.data) - 1):
+    for cut in (1, 14, len(header.data) - 1):
         parts = header.data[:cut], header.data[cut:]
         try:
             flow = connect(lab, *parts)

@@ -7,11 +7,12 @@ refused, so that no scenario is ever served by halves.
 
 import json
 import os
+import signal
 import sys
 
 UNSUPPORTED = 78
 
-KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn", "user"}
+KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn", "user", "reload"}
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
 SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
@@ -41,7 +42,8 @@ def configuration(scenario, capabilities):
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
     require(not intercepts or "intercept" in capabilities, "destination original")
-    require("user" not in scenario or "user" in capabilities, "user")
+    for field in ("user", "reload"):
+        require(field not in scenario or field in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]
     for way, fields in asked:
         word = f"proxy-{fields.get('proxy_protocol')}-{way}"
@@ -53,6 +55,8 @@ def configuration(scenario, capabilities):
         lines.append("  nosplice")
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
     lines += option("  user", scenario.get("user"))
+    if scenario.get("reload"):
+        lines.append("  stats socket unix@admin.sock mode 600 level admin expose-fd listeners")
     lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
@@ -114,19 +118,23 @@ def source(given):
 
 
 def main(describe, command):
-    """An adapter: `describe()` is what it says of itself, `command(path)` what it becomes."""
-    usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
+    """An adapter: `describe()` is what it says of itself, `command(path, scenario)` what it becomes."""
+    usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID"
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         run(sys.argv[2], sys.argv[3], command, describe()["capabilities"])
+    elif len(sys.argv) == 5 and sys.argv[1] == "reload":
+        write(sys.argv[2], sys.argv[3], describe()["capabilities"])
+        os.kill(int(sys.argv[4]), signal.SIGUSR2)
     else:
         sys.exit(usage)
 
 
-def run(scenario_path, folder, command, capabilities):
+def write(scenario_path, folder, capabilities):
+    """Write the configuration; its path and the scenario."""
     with open(scenario_path, encoding="utf-8") as file:
         scenario = json.load(file)
     try:
@@ -137,7 +145,11 @@ def run(scenario_path, folder, command, capabilities):
     path = os.path.join(folder, "proxy.cfg")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    words = command(path)
+    return path, scenario
+
+
+def run(scenario_path, folder, command, capabilities):
+    words = command(*write(scenario_path, folder, capabilities))
     try:
         os.execvp(words[0], words)
     except OSError as error:

@@ -13,7 +13,7 @@ from .capture import SYN, ACK, Tap
 from .dialect import Dialect
 from .endpoint import Connection, Endpoint
 from .hosts import Client, ProxyHost, Server
-from .proxy import new_folder, run_adapter
+from .proxy import new_folder, reload_adapter, run_adapter
 from .verdict import GuardFailed
 
 VIP_PORT = 80
@@ -70,9 +70,8 @@ class Lab:
         self.topology.announce()
         for host in self.proxy_hosts:
             recipe.apply(host.namespace, self.recipe, topology.FAMILIES, self.backend, sysctls)
-        if self.lends_vips:
-            self.topology.proxy.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
-            self.topology.proxy.sysctl({"net.ipv6.ip_nonlocal_bind": 1})  # there a local route is not enough
+            if self.lends_vips:
+                lend_vips(host.namespace)
 
     # Addresses
 
@@ -110,15 +109,24 @@ class Lab:
         nofile=None,
         without=(),
         host=None,
-        server_fields=None,
         **rest,
     ):
-        """Start the proxy alone, on `host` if there are several.
+        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario."""
+        scenario = self.scenario(source, listeners, servers, **rest)
+        folder = new_folder()
+        self.dialect.prepare(folder)
+        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without)
+        self.proxies.append(proxy)
+        return proxy
 
-        `server_fields` are further fields of each server, `rest` further fields of the scenario.
-        """
+    def reload(self, proxy, source="clientip", listeners=None, servers=None, **rest):
+        """Have a running proxy take on another scenario."""
+        reload_adapter(self.implementation, proxy, self.scenario(source, listeners, servers, **rest))
+
+    def scenario(self, source, listeners, servers, server_fields=None, **rest):
+        """What is to be served; `server_fields` are further fields of each server, `rest` of the whole."""
         servers = [self.backend_server] if servers is None else servers
-        scenario = {
+        return {
             "listeners": listeners or [self.listener()],
             "destination": "servers",
             "servers": [{"address": e.address, "port": e.port, **(server_fields or {})} for e in servers],
@@ -126,11 +134,6 @@ class Lab:
             "protocol": "tcp",
             **rest,
         }
-        folder = new_folder()
-        self.dialect.prepare(folder)
-        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without)
-        self.proxies.append(proxy)
-        return proxy
 
     def listener(self, endpoint=None, **rest):
         """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
@@ -220,6 +223,12 @@ class Lab:
         for made in self._kept + self.taps:
             made.close()
         self.topology.close()
+
+
+def lend_vips(namespace):
+    """Make VIPs local, so that a listener which is not transparent may have one."""
+    namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
+    namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1})  # a local route alone lets no IPv6 socket bind
 
 
 def _bind_error(probe, address):

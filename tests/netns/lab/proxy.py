@@ -133,6 +133,14 @@ class Proxy:
             except PermissionError:  # it runs as another user, and root here lacks CAP_SYS_RESOURCE
                 raise Absent("another user's limits may not be changed here") from None
 
+    def privileges(self):
+        """(user ids, capabilities) of each of its processes, as /proc tells them."""
+        for pid in self.processes():
+            text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+            fields = dict(line.split(":", 1) for line in text.splitlines())
+            sets = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
+            yield {int(number) for number in fields["Uid"].split()}, sets[0] | sets[1] | sets[2] | sets[3]
+
     def busy_seconds(self):
         """Time in which they ran or waited for a processor: a loaded machine makes it no smaller."""
         return max(self._scheduled_seconds(), self._processor_seconds())
@@ -195,6 +203,18 @@ def run_adapter(implementation, host, scenario, folder, nofile=None, without=())
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
     return Proxy(host, command, scenario, folder)
+
+
+def reload_adapter(implementation, proxy, scenario):
+    """Have the adapter tell its running proxy to take on another scenario."""
+    path = proxy.folder / "scenario.json"
+    path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
+    command = [implementation.path, "reload", str(path), str(proxy.folder), str(proxy.pid)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == UNSUPPORTED:
+        raise Unsupported(done.stderr.strip())
+    assert done.returncode == 0, f"the adapter's reload ended with status {done.returncode}: {done.stderr}"
+    proxy.listens = set(endpoints(scenario))
 
 
 def new_folder():

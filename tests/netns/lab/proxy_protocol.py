@@ -16,6 +16,7 @@ from . import patience
 from .endpoint import Connection, Endpoint
 
 FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "proxy-protocol"
+MOMENT = 0.15  # seconds in which a proxy is likely to look at a part, unless it ends the connection
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -68,6 +69,7 @@ def call(lab, *parts):
         connection.send(part)
         if part is not parts[-1]:
             patience.until(lambda: _acknowledged(made), "the segment is acknowledged")
+            patience.readable([made], MOMENT)
     return connection
 
 

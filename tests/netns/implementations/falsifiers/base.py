@@ -7,8 +7,10 @@ each session (session.py, datagrams.py).
 
 import errno
 import json
+import os
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -26,7 +28,7 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    "user",
+    *("user", "reload"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol"}
@@ -34,7 +36,7 @@ CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
-    *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user"),
+    *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
 ]
 
 
@@ -46,8 +48,8 @@ class Proxy:
     session_class = Session
     flow_class = Flow
 
-    def __init__(self, scenario):
-        self.scenario = scenario
+    def __init__(self, scenario, folder):
+        self.scenario, self.folder = scenario, folder
         self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
         self.timeouts = {"connect": 10_000, "client": 60_000, "server": 60_000}
         self.timeouts.update(scenario.get("timeouts", {}))
@@ -58,6 +60,7 @@ class Proxy:
         self.fields = {}  # {listening socket: the scenario's listener}
         self.accepting = False
         self.draining = False
+        self.reloading = False
         self.turn = 0
 
     # Listening
@@ -231,14 +234,17 @@ class Proxy:
     def start(self):
         for listener, address, port in self.endpoints():
             try:
-                made = self.listen(listener, address, port)
+                self.add_listener(listener, address, port)
             except OSError as error:
                 sys.exit(f"cannot listen at {address} port {port}: {error}")
-            self.listeners.append(made)
-            self.fields[made] = listener
         if "user" in self.scenario:
             self.give_up_privileges()
         self.handle_signals()
+
+    def add_listener(self, listener, address, port):
+        made = self.listen(listener, address, port)
+        self.listeners.append(made)
+        self.fields[made] = listener
 
     def give_up_privileges(self):
         privileges.become(self.scenario["user"])
@@ -246,6 +252,7 @@ class Proxy:
     def handle_signals(self):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         signal.signal(signal.SIGUSR1, lambda *_: self.drain())
+        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "reloading", True))
         wake, awake = socket.socketpair()
         for end in (wake, awake):
             end.setblocking(False)
@@ -256,19 +263,37 @@ class Proxy:
     def drain(self):
         self.draining = True
 
+    def reload(self):
+        """Take on the next scenario: what was listened at already stays as it is, and so do sessions."""
+        with open(f"{self.folder}/next.json", encoding="utf-8") as file:
+            self.scenario = json.load(file)
+        self.stop_accepting()
+        wanted = {(address, port): listener for listener, address, port in self.endpoints()}
+        for made in list(self.listeners):
+            if not wanted.pop(made.getsockname()[:2], None):
+                self.listeners.remove(made)
+                made.close()
+        for (address, port), listener in wanted.items():
+            self.add_listener(listener, address, port)
+
+    def stop_accepting(self):
+        if self.accepting:
+            self.accepting = False
+            for listener in self.listeners:
+                self.selector.unregister(listener)
+
     def full(self):
         """Called in every turn of the loop: whether there are descriptors for no further session."""
         return len(self.sessions) >= (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED) // 2
 
     def arrange_accepting(self):
         wanted = not self.full() and not self.draining
-        if wanted != self.accepting:
-            self.accepting = wanted
+        if wanted and not self.accepting:
+            self.accepting = True
             for listener in self.listeners:
-                if wanted:
-                    self.selector.register(listener, selectors.EVENT_READ)
-                else:
-                    self.selector.unregister(listener)
+                self.selector.register(listener, selectors.EVENT_READ)
+        elif not wanted:
+            self.stop_accepting()
         if self.draining:
             while self.listeners:
                 self.listeners.pop().close()
@@ -292,6 +317,9 @@ class Proxy:
     def run(self):
         self.start()
         while not (self.draining and not self.sessions):
+            if self.reloading:
+                self.reloading = False
+                self.reload()
             self.arrange_accepting()
             for key, mask in self.selector.select(self.wait()):
                 if key.fileobj in self.listeners:
@@ -338,6 +366,9 @@ def adapter(proxy_class):
             scenario = json.load(file)
         if not understood(scenario):
             sys.exit(UNSUPPORTED)
-        proxy_class(scenario).run()
+        proxy_class(scenario, sys.argv[3]).run()
+    elif len(sys.argv) == 5 and sys.argv[1] == "reload":
+        shutil.copy(sys.argv[2], f"{sys.argv[3]}/next.json")
+        os.kill(int(sys.argv[4]), signal.SIGHUP)
     else:
-        sys.exit(f"usage: {sys.argv[0]} describe | run SCENARIO.json RUNDIR")
+        sys.exit(f"usage: {sys.argv[0]} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID")
