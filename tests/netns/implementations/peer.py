@@ -13,8 +13,8 @@ import sys
 UNSUPPORTED = 78
 
 SCENARIO = {"listeners", "servers", "destination", "source", "protocol", "timeouts", "relay"}
-LISTENER = {"address", "port", "port_last", "transparent", "v6"}
-SERVER = {"address", "port"}
+LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
 
 
@@ -30,12 +30,27 @@ def require(condition, what):
 class Scenario:
     """A scenario of which every field is known and every value is one of those that are served."""
 
-    def __init__(self, fields, sources=("none",), timeouts=(), known=SCENARIO, servers=1, listeners=1000, relay="copy"):
-        _known(fields, known, "scenario")
+    def __init__(
+        self,
+        fields,
+        sources=("none",),
+        timeouts=(),
+        more=(),
+        servers=1,
+        listeners=1000,
+        protocols=("tcp",),
+        destinations=("servers",),
+        headers_in=(),
+        headers_out=(),
+    ):
+        """`more` are fields of a scenario beyond those that every adapter here knows; the others are
+        values, or numbers, that are served."""
+        _known(fields, SCENARIO | set(more), "scenario")
         for listener in fields["listeners"]:
             _known(listener, LISTENER, "listener")
         for server in fields["servers"]:
             _known(server, SERVER, "server")
+            require(server.get("proxy_protocol") in (None, *headers_out), "PROXY header to the server")
         _known(fields["source"], SOURCE, "source")
         self.fields = fields
         self.listeners = [Listener(listener) for listener in fields["listeners"]]
@@ -43,9 +58,13 @@ class Scenario:
         self.source = fields["source"]["mode"]
         self.source_address = fields["source"].get("address")
         self.timeouts = fields.get("timeouts", {})
-        require(fields["protocol"] == "tcp", f"protocol {fields['protocol']}")
-        require(fields["destination"] == "servers", f"destination {fields['destination']}")
-        require(fields.get("relay", "auto") in ("auto", relay), f"relay {fields.get('relay')}")
+        self.udp = fields["protocol"] == "udp"
+        self.intercepts = fields["destination"] == "original"
+        self.header_out = fields["servers"][0].get("proxy_protocol") if fields["servers"] else None
+        require(fields["protocol"] in protocols, f"protocol {fields['protocol']}")
+        require(fields["destination"] in destinations, f"destination {fields['destination']}")
+        require(fields.get("relay", "auto") in ("auto", "copy"), f"relay {fields.get('relay')}")
+        self.only(lambda listener: listener.header in (None, *headers_in), "PROXY header from the client")
         require(self.source in sources, f"source {self.source}")
         require(not fields["source"].get("port"), "a fixed source port")
         require(not set(self.timeouts) - set(timeouts), f"timeouts {', '.join(sorted(self.timeouts))}")
@@ -69,6 +88,7 @@ class Listener:
         self.last = fields.get("port_last", self.first)
         self.transparent = fields.get("transparent", False)
         self.v6 = fields.get("v6", "default")
+        self.header = fields.get("proxy_protocol")
         require(self.v6 in ("default", "v6only", "v4v6"), f"v6 {self.v6}")
 
     @property
