@@ -14,6 +14,7 @@ from .proxy import Implementation, Unsupported
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000
+FALSIFIER = "test_falsifiers.py::test_the_suite_fails["
 
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
@@ -74,6 +75,16 @@ def pytest_collection_modifyitems(config, items):
         keep(config, items, lambda item: item is first[item.nodeid.partition("[")[0]])
     random.Random(config.option.seed).shuffle(items)
     items.sort(key=starting_order)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many proxies that are wrong on purpose were run, and how many of them failed as they should."""
+    tried, caught = (
+        [report for word in words for report in terminalreporter.stats.get(word, ()) if FALSIFIER in report.nodeid]
+        for words in (("passed", "failed", "error", "skipped"), ("passed",))
+    )
+    if tried:
+        terminalreporter.write_line(f"falsifiers: {len(caught)} of {len({each.nodeid for each in tried})} caught")
 
 
 def starting_order(item):
