@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field, fields
 
 from . import recipe, symptom, topology
+from .datagrams import Peer
 from .endpoint import Endpoint
 from .evidence import ROOT
 from .proxy import ProxyEnded
@@ -23,7 +24,6 @@ OBSERVED = ROOT / "build" / "necessity.json"
 BACKEND = {"nft": "nft"}
 DEFAULT_RECIPES = ("divert", "tproxy", "nft")
 NO_TIMEOUT = {"connect": 60_000}
-OWN_PORT = 8000
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Change:
     held: int = 0  # connections that are there already
     connections: int = 1
     upload: int = 0  # bytes that follow
+    protocol: str = "tcp"
     client_number: int = 0  # which of the client's addresses calls
     answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
     implementation: str = "tproxyd"
@@ -133,10 +134,16 @@ class Trial:
             return "refused", "the proxy does not start"
         for _ in range(self.row.held):
             self.lab.client.connect(self._vip())
-        source = Endpoint(self._client(), 0) if self.row.client_number else None
-        expected = self.lab.proxy.address if self.source == "none" else self._client()
-        found = symptom.observe(self.lab, [self._vip()] * self.row.connections, expected, source, self.row.upload)
-        return found, self._answers()
+        return self._observe(), self._answers()
+
+    def _observe(self):
+        lab, row = self.lab, self.row
+        expected = lab.proxy.address if self.source == "none" else self._client()
+        if row.protocol == "udp":
+            server, client = Peer(lab.server, lab.backend_server), Peer(lab.client)
+            return symptom.observe_datagrams(server, client, self._vip(), expected)
+        source = Endpoint(self._client(), 0) if row.client_number else None
+        return symptom.observe(lab, [self._vip()] * row.connections, expected, source, row.upload)
 
     def _set_up_hosts(self):
         row = self.row
@@ -169,11 +176,11 @@ class Trial:
         address, _, port = self.filled([row.listener])[0].rpartition(":")
         listener = {"address": self._own(address), "port": int(port), "transparent": row.transparent}
         servers = [Endpoint(lab.server.address, 8080 + number) for number in range(row.servers)]
-        for endpoint in servers:
+        for endpoint in servers if row.protocol == "tcp" else ():
             lab.server.serve(endpoint)
+        rest = {"without": row.drop, "timeouts": NO_TIMEOUT, "protocol": row.protocol}
         for host in lab.proxy_hosts[: row.proxies]:
-            started = lab.start(self.source, [listener], servers, without=row.drop, host=host, timeouts=NO_TIMEOUT)
-            started.await_ready()
+            lab.start(self.source, [listener], servers, host=host, **rest).await_ready()
 
     def _own(self, address):
         named = {"any": {4: "0.0.0.0", 6: "::"}[self.case.family], "own": self.lab.proxy_address_to_clients}

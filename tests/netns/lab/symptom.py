@@ -11,6 +11,7 @@ Nothing is timed. That a connection will time out is read from its packets: whoe
 again. What was sent twice counts only as long as no end of the connection gets on.
 
 All connections are attempted at the same time, so that many that time out cost no more than one.
+Datagrams nobody sends again; so the lab does it, a few times.
 """
 
 import errno
@@ -29,6 +30,8 @@ SYMPTOMS = ("works", "wrong source", "refused", "times out", "stalls", "intermit
 TOKEN = 16
 TURN = 0.05  # seconds after which the links are looked at, when no socket has anything
 SYNS_ALIKE = 2
+DATAGRAMS = 4
+GRACE = 0.3  # seconds in which a datagram is there, if it is not lost
 BYTES_ALIKE = 4  # one may be lost, and a size that is too large is sent again in smaller parts
 
 
@@ -195,6 +198,21 @@ def _bytes_sent_again(lab):
         if segment.payload and segment.destination in lab.server.listeners
     )
     return any(times >= BYTES_ALIKE for times in seen.values())
+
+
+def observe_datagrams(server, client, destination, expected):
+    """The symptom of a question to the proxy that the server answers; both are sockets for datagrams."""
+    for _ in range(DATAGRAMS):
+        question = secrets.token_bytes(TOKEN)
+        client.send(question, destination)
+        if not patience.readable([server.socket], GRACE):
+            continue
+        data, seen = server.receive()
+        server.send(data[::-1], seen)
+        if patience.readable([client.socket], GRACE):
+            client.receive()
+            return "works" if seen.address == expected else "wrong source"
+    return "times out"
 
 
 def answers_past_the_proxy(lab):
