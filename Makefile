@@ -27,7 +27,7 @@ C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
 .PHONY: all units help deps demo check unit netns asan lint format clean install
-.PHONY: conformance deps-build deps-test deps-lint deps-reports
+.PHONY: conformance deps-build deps-test deps-lint deps-reports deps-peers
 .PRECIOUS: $(BUILD)/%.o
 
 all: $(PROGRAMS)
@@ -42,6 +42,7 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
+	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
 	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
 
 # --- building ---
@@ -73,7 +74,7 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint deps-reports: deps-%:
+deps-build deps-test deps-lint deps-reports deps-peers: deps-%:
 	@.ci/deps build $*
 
 # --- trying and testing ---
@@ -128,7 +129,7 @@ lint: deps-lint deps-test
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run
+	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template
 	@echo 'lint: clean'
 format:
 	clang-format -i $(C_FILES) $(H_FILES)
