@@ -129,7 +129,7 @@ lint: deps-lint deps-test
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template
+	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen
 	@echo 'lint: clean'
 format:
 	clang-format -i $(C_FILES) $(H_FILES)
