@@ -55,8 +55,8 @@ def exchange(lab, server, client, message):
     """A datagram and its answer; where the server saw it come from."""
     client.send(message, lab.vip)
     data, seen = server.receive()
-    assert data == message
+    assert data == message, f"the server got {data[:80]!r}"
     server.send(message[::-1], seen)
     data, source = client.receive()
-    assert (data, source) == (message[::-1], lab.vip)
+    assert (data, source) == (message[::-1], lab.vip), f"the client got {data[:80]!r} from {source}"
     return seen
