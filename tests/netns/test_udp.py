@@ -104,18 +104,36 @@ def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
 @requirement("TP-UDP-09")
 @both_families
 def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
+    proxy, client = unheard(lab)
+    server = Peer(lab.server, lab.backend_server)
+    client.send(b"a question", lab.vip)
+    data, seen = server.receive()
+    assert data == b"a question"
+    server.send(b"an answer", seen)
+    while client.receive() != (b"an answer", lab.vip):
+        pass
+    proxy.check()
+
+
+@requirement("TP-UDP-12")
+@both_families
+def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
+    _, client = unheard(lab)
+    server = Peer(lab.server, lab.backend_server)
+    datagrams.exchange(lab, server, client, b"a question")
+
+
+def unheard(lab):
+    """A proxy, and a client one of whose datagrams has arrived where nobody listens."""
     proxy = datagrams.start(lab)
     client = Peer(lab.client)
     client.send(b"nobody hears it", lab.vip)
-    host = lab.server.namespace
     patience.until(
-        lambda: counters.total(host, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
+        lambda: counters.total(lab.server.namespace, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
         "the server's host says that nobody listens",
     )
     proxy.check()
-    server = Peer(lab.server, lab.backend_server)
-    datagrams.exchange(lab, server, client, b"a question")
-    proxy.check()
+    return proxy, client
 
 
 @requirement("TP-UDP-10")
