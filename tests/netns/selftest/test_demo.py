@@ -1,0 +1,17 @@
+"""The demo uses the lab as a program of its own; every claim that it shows holds."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).resolve().parents[1]
+TPROXYD = os.environ.get("TPROXYD", str(SUITE.parents[1] / "build" / "tproxyd"))
+
+
+def test_the_demo_shows_what_it_claims():
+    if not os.access(TPROXYD, os.X_OK):
+        pytest.skip("absent: build/tproxyd; `make` builds it")
+    done = subprocess.run([SUITE / "demo"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
