@@ -10,6 +10,7 @@ import ssl
 import subprocess
 
 RECORD = 1 << 14
+SOME = 1 << 17  # bytes that are taken at once: several records cost little more than one
 
 
 def make_certificate(path):
@@ -50,7 +51,7 @@ class TlsSocket:
     # Receiving
 
     def _feed(self):
-        data = self._raw.recv(1 << 16)
+        data = self._raw.recv(SOME)
         if data:
             self._in.write(data)
         else:
@@ -97,9 +98,9 @@ class TlsSocket:
             self._unsent = self._unsent[sent:]
 
     def send(self, data):
-        """Take one record; BlockingIOError when the one before it is not out yet."""
+        """Take some records; BlockingIOError when those before are not out yet."""
         self._flush()
-        taken = self._tls.write(data[:RECORD])
+        taken = self._tls.write(data[:SOME])
         try:
             self._flush()
         except BlockingIOError:
