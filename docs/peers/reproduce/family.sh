@@ -4,8 +4,7 @@
 LEND=1
 . "$(dirname "$0")/lab.sh"
 case $1 in
-# shellcheck disable=SC2102 # an IPv6 address
-pen) set -- pen -f -r -p /run/work/pid -O transparent 192.0.2.80:80 [2001:db8:5::20]:8080 ;;
+pen) set -- pen -f -r -p /run/work/pid -O transparent 192.0.2.80:80 '[2001:db8:5::20]:8080' ;;
 squid)
 	chown proxy /run/work
 	printf '%s\n' 'http_port 192.0.2.80:80 tproxy' 'http_port 127.0.0.1:3128' 'http_access allow all' \

@@ -146,6 +146,8 @@ class HttpClient(_End):
 
     def ending(self):
         """As a plain connection's; an error response of the proxy's own is an end, too."""
+        if self.partner and self.partner.closed:
+            raise unsupported("end of one leg that ends the other")
         data, self._received = self._received, b""
         try:
             while message := self._messages.next():
@@ -171,7 +173,7 @@ class HttpServer(_End):
         self.hub, self.path = hub, path
         self.messages = None
         self._received = b""
-        self._unanswered = False
+        self._unanswered = self.closed = False
 
     @property
     def socket(self):
@@ -180,6 +182,10 @@ class HttpServer(_End):
     @property
     def peer(self):
         return self.messages.peer
+
+    @property
+    def local(self):
+        return Endpoint(*self.messages.socket.getsockname()[:2])
 
     def take(self, messages, body):
         self.messages = messages
@@ -205,6 +211,7 @@ class HttpServer(_End):
         return Connection(self.messages.socket).ending()
 
     def close(self):
+        self.closed = True
         self.hub.drop(self.messages)
 
 
