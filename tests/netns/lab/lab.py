@@ -49,6 +49,7 @@ class Lab:
         self.backend = backend
         self.recipe = recipe_name
         self.proxies = []
+        self.steered = False  # whether every connection from clients is handed to a proxy
         self._kept = []
         self.taps = []
         self.topology = topology.build(topology_name)
@@ -143,7 +144,7 @@ class Lab:
 
     def client_end(self, connected, destination):
         """The client's end of a new connection, in the proxy's dialect where a proxy serves."""
-        if any(proxy.serves(destination) for proxy in self.proxies):
+        if self.steered or any(proxy.serves(destination) for proxy in self.proxies):
             return self.dialect.client_end(connected, destination)
         return Connection(connected)
 

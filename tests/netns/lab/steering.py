@@ -9,6 +9,7 @@ from . import recipe, topology
 
 def intercept(lab, port):
     """Every connection from the clients' link, whatever it calls, goes to the listener on a port."""
+    lab.steered = True
     _add(lab, f"-A PREROUTING -i client0 -p tcp -j TPROXY --on-port {port} --tproxy-mark 1")
 
 
