@@ -2,12 +2,16 @@
 
 Python's own SSLSocket can't send its close_notify and read on. Here the records go through two
 memory buffers, so that the end of one direction is the close_notify alone and nothing is read
-meanwhile. Methods are those of a socket that the suite uses.
+meanwhile. Methods are those of a socket that the suite uses. One thread may send while another
+receives: OpenSSL's state is used by one at a time (`_state`), and what it wrote leaves in its order
+(`_sending`).
 """
 
+import contextlib
 import socket
 import ssl
 import subprocess
+import threading
 
 RECORD = 1 << 14
 SOME = 1 << 17  # bytes that are taken at once: several records cost little more than one
@@ -35,6 +39,7 @@ class TlsSocket:
         self._raw = raw
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = _context().wrap_bio(self._in, self._out)
+        self._state, self._sending = threading.Lock(), threading.Lock()
         self._unsent = b""
         self._plain = b""
         while True:
@@ -52,10 +57,11 @@ class TlsSocket:
 
     def _feed(self):
         data = self._raw.recv(SOME)
-        if data:
-            self._in.write(data)
-        else:
-            self._in.write_eof()
+        with self._state:
+            if data:
+                self._in.write(data)
+            else:
+                self._in.write_eof()
 
     def _read(self, limit):
         """What has been received, b"" at the end; None when more has to be fed first."""
@@ -63,7 +69,8 @@ class TlsSocket:
             data, self._plain = self._plain[:limit], self._plain[limit:]
             return data
         try:
-            return self._tls.read(limit)
+            with self._state:
+                return self._tls.read(limit)
         except ssl.SSLWantReadError:
             return None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -92,19 +99,20 @@ class TlsSocket:
     # Sending
 
     def _flush(self):
-        self._unsent += self._out.read()
+        with self._state:
+            self._unsent += self._out.read()
         while self._unsent:
             sent = self._raw.send(self._unsent)
             self._unsent = self._unsent[sent:]
 
     def send(self, data):
         """Take some records; BlockingIOError when those before are not out yet."""
-        self._flush()
-        taken = self._tls.write(data[:SOME])
-        try:
+        with self._sending:
             self._flush()
-        except BlockingIOError:
-            pass
+            with self._state:
+                taken = self._tls.write(data[:SOME])
+            with contextlib.suppress(BlockingIOError):
+                self._flush()
         return taken
 
     def sendall(self, data):
@@ -116,11 +124,10 @@ class TlsSocket:
 
     def shutdown(self, how):
         assert how == socket.SHUT_WR
-        try:
-            self._tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass  # the other side's close_notify, which may come much later
-        self._flush()
+        with self._sending:
+            with self._state, contextlib.suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()  # the other side's close_notify, which it wants, may come much later
+            self._flush()
 
     def close(self):
         self._raw.close()
