@@ -249,7 +249,7 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
 @requirement("TP-STREAM-17")
 @both_families
 def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
-    lab.start(source="clientip", servers=[Endpoint(lab.vip_address(99), 8080)]).await_ready()
+    lab.start(source="clientip", servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
     how, data = lab.client.knock(lab.vip)
     assert how in ("eof", "reset", "unreachable") and not data
 

@@ -35,6 +35,7 @@ from .namespace import Namespace
 TOPOLOGIES = tuple(LAYOUTS)
 
 VIPS = {4: "192.0.2.{}", 6: "2001:db8:f::{}"}
+NOWHERE = {4: "192.0.2.250", 6: "2001:db8:e::99"}  # on no link, and neither a VIP
 VIP_NET = recipe.VIPS
 FAMILIES = (4, 6)
 
