@@ -119,7 +119,8 @@ def source(given):
 
 def main(describe, command):
     """An adapter: `describe()` is what it says of itself, `command(path, scenario)` what it becomes."""
-    usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID"
+    name = os.path.basename(sys.argv[0])
+    usage = f"usage: {name} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID"
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
