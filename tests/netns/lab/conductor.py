@@ -130,6 +130,7 @@ def _run_suite(column, chosen, out, options, progress):
 
 def suite_command(adapter, chosen, evidence_folder, events, options):
     words = [sys.executable, SUITE / "run", "--impl", adapter, "-q", "--seed", options.seed, "-n", options.n]
+    words += ["--patience", options.patience]
     words += ["--requirements", ",".join(each.id for each in chosen)]
     words += ["--events", events, "--evidence", evidence_folder, *repeated(options)]
     words += ["--keep"] if options.keep else []
