@@ -130,6 +130,7 @@ lint: deps-lint deps-test
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
 	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen
+	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'
 format:
 	clang-format -i $(C_FILES) $(H_FILES)

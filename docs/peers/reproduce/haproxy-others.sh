@@ -52,4 +52,4 @@ tail -n +3 server.log | grep from || true
 echo '== a client of the very listener whose server is 0.0.0.0'
 ends client client 198.51.100.10 198.51.100.1 3129 await 2>&1 | tail -1 &
 sleep 1
-echo "connections of the proxy with itself: $(in_ proxy ss -Htn state established 'sport = :3129' | wc -l)"
+echo "established connections of that listener: $(in_ proxy ss -Htn state established 'sport = :3129' | wc -l); the client waits for the connect timeout"

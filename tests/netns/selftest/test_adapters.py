@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import capabilities, schema
+from lab import capabilities, requirements, schema
 from lab.conductor import PLAIN
 from lab.proxy import IMPLEMENTATIONS, UNSUPPORTED, Implementation
 from lab.verdict import Unsupported
@@ -79,3 +79,23 @@ def test_the_scenarios_of_the_suite_have_the_published_form():
 def test_every_capability_is_explained():
     guide = (SCHEMAS.parents[1] / "docs" / "ADAPTERS.md").read_text(encoding="utf-8")
     assert not [name for name in capabilities.NAMES if f"`{name}`" not in guide]
+
+
+DEVIATIONS = sorted((SCHEMAS.parent / "deviations").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
+def test_a_known_failure_is_explained_where_it_says(path):
+    rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+    known = {row.id for row in requirements.load()}
+    assert not [row["requirement"] for row in rows if row["requirement"] not in known]
+    for reference in {row["reference"] for row in rows}:
+        page, _, anchor = reference.partition("#")
+        lines = (SCHEMAS.parents[1] / page).read_text(encoding="utf-8").splitlines()
+        assert anchor in [anchor_of(line) for line in lines if line.startswith("#")], reference
+
+
+def anchor_of(heading):
+    """As GitHub makes them."""
+    words = heading.lstrip("#").strip().lower().replace(" ", "-")
+    return "".join(letter for letter in words if letter.isalnum() or letter in "-_")
