@@ -7,23 +7,23 @@
 peer=$1
 case $peer in
 go-mmproxy) set -- go-mmproxy -l 192.0.2.80:80 -4 203.0.113.20:8080 ;;
-sslh) set -- sslh -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/work/pid ;;
+sslh) set -- sslh -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/scratch/pid ;;
 trafficserver)
 	for name in cache run logs etc; do install -d -o trafficserver $name; done
-	for key in data cache; do echo "${key}dir: /run/work/cache"; done >root
+	for key in data cache; do echo "${key}dir: /run/scratch/cache"; done >root
 	for name in storage.config plugin.config remap.config; do touch etc/$name; done
-	printf '%s\n' 'prefix: /run/work' 'exec_prefix: /usr' 'bindir: /usr/bin' 'sbindir: /usr/bin' \
-		'sysconfdir: /run/work/etc' 'includedir: /usr/include' 'libdir: /usr/lib/trafficserver' \
-		'libexecdir: /usr/lib/trafficserver/modules' 'localstatedir: /run/work/run' \
-		'runtimedir: /run/work/run' 'logdir: /run/work/logs' >>root
+	printf '%s\n' 'prefix: /run/scratch' 'exec_prefix: /usr' 'bindir: /usr/bin' 'sbindir: /usr/bin' \
+		'sysconfdir: /run/scratch/etc' 'includedir: /usr/include' 'libdir: /usr/lib/trafficserver' \
+		'libexecdir: /usr/lib/trafficserver/modules' 'localstatedir: /run/scratch/run' \
+		'runtimedir: /run/scratch/run' 'logdir: /run/scratch/logs' >>root
 	printf 'CONFIG proxy.config.%s\n' 'http.server_ports STRING 80:ip-in=192.0.2.80' \
 		'admin.user_id STRING trafficserver' 'diags.output.error STRING E' >etc/records.config
-	set -- traffic_server --run-root=/run/work/root
+	set -- traffic_server --run-root=/run/scratch/root
 	;;
 squid)
-	chown proxy /run/work
+	chown proxy /run/scratch
 	printf '%s\n' "http_port 192.0.2.80:80 tproxy" ${FORWARD:+"http_port 127.0.0.1:3128"} "pid_filename none" \
-		'pinger_enable off' "cache_log /run/work/cache.log" "access_log none" >squid.conf
+		'pinger_enable off' "cache_log /run/scratch/cache.log" "access_log none" >squid.conf
 	set -- squid -N -d 1 -f squid.conf
 	;;
 esac

@@ -13,9 +13,9 @@ if [ "${INSIDE-}" != 1 ]; then
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/lock /run/work
-chmod 777 /run/work
-cd /run/work
+mkdir -p /run/netns /run/lock /run/scratch
+chmod 777 /run/scratch
+cd /run/scratch
 in_() { local name=$1 && shift && ip netns exec "$name" "$@"; }
 for name in client proxy server; do
 	ip netns add $name

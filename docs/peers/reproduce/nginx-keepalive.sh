@@ -6,7 +6,7 @@ LEND=1
 . "$(dirname "$0")/lab.sh"
 keep=$([ "${KEEPALIVE-1}" = 0 ] || echo 'keepalive 4;')
 cat >nginx.conf <<EOF
-daemon off; user root; pid /run/work/pid; error_log stderr;
+daemon off; user root; pid /run/scratch/pid; error_log stderr;
 events {}
 http {
   access_log off;
@@ -23,7 +23,7 @@ http {
 EOF
 ends server server 203.0.113.20 8080 http &
 until_listening server 8080
-in_ proxy nginx -c /run/work/nginx.conf -p /run/work &
+in_ proxy nginx -c /run/scratch/nginx.conf -p /run/scratch &
 until_listening proxy 80
 for client in 198.51.100.10 198.51.100.11 198.51.100.10; do
 	ends client client $client 192.0.2.80 80 get

@@ -4,14 +4,14 @@ LEND=1
 . "$(dirname "$0")/lab.sh"
 cat >nginx.conf <<EOF
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off; user root; pid /run/work/pid; error_log stderr error;
+daemon off; user root; pid /run/scratch/pid; error_log stderr error;
 events {}
 stream { server { listen 192.0.2.80:80 proxy_protocol; proxy_pass 203.0.113.20:8080;
   proxy_bind \$proxy_protocol_addr transparent; } }
 EOF
 ends server server 203.0.113.20 8080 mute >server.log &
 until_listening server 8080
-in_ proxy nginx -c /run/work/nginx.conf -p /run/work &
+in_ proxy nginx -c /run/scratch/nginx.conf -p /run/scratch &
 until_listening proxy 80
 in_ client /usr/bin/python3 - <<'EOF'
 import socket, struct

@@ -3,7 +3,7 @@
 LEND=1
 . "$(dirname "$0")/lab.sh"
 case $1 in
-sslh*) set -- "$1" -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/work/pid ;;
+sslh*) set -- "$1" -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/scratch/pid ;;
 socat) set -- socat TCP4-LISTEN:80,bind=192.0.2.80,ip-transparent,fork,reuseaddr TCP4:203.0.113.20:8080 ;;
 esac
 ends server server 203.0.113.20 8080 mute &

@@ -2,7 +2,7 @@
 # Squid as a `tproxy` front of one server, ports 50000 to 50009 for outgoing connections: how many requests of one
 # client can be under way to two servers?
 . "$(dirname "$0")/lab.sh"
-chown proxy /run/work
+chown proxy /run/scratch
 cat >squid.conf <<EOF
 http_port 192.0.2.80:80 tproxy
 http_port 127.0.0.1:3128
@@ -16,7 +16,7 @@ connect_retries 0
 dns_nameservers 127.0.0.1
 pid_filename none
 pinger_enable off
-cache_log /run/work/cache.log
+cache_log /run/scratch/cache.log
 access_log none
 EOF
 in_ proxy sysctl -qw net.ipv4.ip_local_port_range='50000 50009'

@@ -10,21 +10,21 @@ case $peer in
 nginx)
 	cat >nginx.conf <<EOF
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off; user root; pid /run/work/pid; error_log stderr crit;
+daemon off; user root; pid /run/scratch/pid; error_log stderr crit;
 events {}
 stream { server { listen 192.0.2.80:80; proxy_pass 203.0.113.20:8080; proxy_half_close on;
   proxy_bind \$remote_addr:\$remote_port transparent; } }
 EOF
-	set -- nginx -c /run/work/nginx.conf -p /run/work
+	set -- nginx -c /run/scratch/nginx.conf -p /run/scratch
 	;;
 go-mmproxy) set -- go-mmproxy -l 192.0.2.80:80 -4 203.0.113.20:8080 ;;
-sslh | sslh-select) set -- "$peer" -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/work/pid ;;
+sslh | sslh-select) set -- "$peer" -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/scratch/pid ;;
 socat)
 	# shellcheck disable=SC2016 # for the shell that socat starts
 	inner='exec socat -t 2 STDIO TCP4\:203.0.113.20\:8080\,bind=$SOCAT_PEERADDR\:$SOCAT_PEERPORT\,reuseaddr\,ip-transparent,pipes'
 	set -- socat -t 2 TCP4-LISTEN:80,bind=192.0.2.80,ip-transparent,fork,reuseaddr "SYSTEM:$inner"
 	;;
-pen) set -- pen -f -r -p /run/work/pid -O transparent 192.0.2.80:80 203.0.113.20:8080 ;;
+pen) set -- pen -f -r -p /run/scratch/pid -O transparent 192.0.2.80:80 203.0.113.20:8080 ;;
 esac
 in_ proxy "$@" 2>peer.log &
 until_listening proxy 80
