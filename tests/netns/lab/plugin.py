@@ -79,27 +79,14 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     """How many proxies that are wrong on purpose were run, and how many of them failed as they should."""
-    tried, caught = (
-        [report for word in words for report in terminalreporter.stats.get(word, ()) if FALSIFIER in report.nodeid]
-        for words in (("passed", "failed", "error", "skipped"), ("passed",))
-    )
+    def count(*words):
+        reports = (report for word in words for report in terminalreporter.stats.get(word, ()))
+        return len({report.nodeid for report in reports if FALSIFIER in report.nodeid})
+
+    tried, absent = count("passed", "failed", "error", "skipped"), count("skipped")
     if tried:
-        terminalreporter.write_line(f"falsifiers: {len(caught)} of {len({each.nodeid for each in tried})} caught")
-
-
-def starting_order(item):
-    marks = {mark.name for mark in item.iter_markers()}
-    return next((place for place, mark in enumerate(FIRST) if mark in marks), len(FIRST))
-
-
-def keep(config, items, wanted):
-    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
-    items[:] = [item for item in items if wanted(item)]
-
-
-def requirement_of(item):
-    """The id that the test names, or None."""
-    return next((mark.args[0] for mark in item.iter_markers("requirement")), None)
+        besides = f", {absent} not to be tried here" if absent else ""
+        terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} caught{besides}")
 
 
 @pytest.fixture
@@ -188,7 +175,7 @@ class Verdicts:
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or report.failed or report.skipped:
             row = {"requirement": report.requirement, "test": report.nodeid, "outcome": report.outcome}
-            self.rows.append({**row, "when": report.when})
+            self.rows.append({**row, "when": report.when, "verdict": report.finding["verdict"]})
 
     def pytest_sessionfinish(self):
         with open(self.path, "w", encoding="utf-8") as file:
