@@ -79,6 +79,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     """How many proxies that are wrong on purpose were run, and how many of them failed as they should."""
+
     def count(*words):
         reports = (report for word in words for report in terminalreporter.stats.get(word, ()))
         return len({report.nodeid for report in reports if FALSIFIER in report.nodeid})
@@ -87,6 +88,21 @@ def pytest_terminal_summary(terminalreporter):
     if tried:
         besides = f", {absent} not to be tried here" if absent else ""
         terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} caught{besides}")
+
+
+def starting_order(item):
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((place for place, mark in enumerate(FIRST) if mark in marks), len(FIRST))
+
+
+def keep(config, items, wanted):
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
+
+
+def requirement_of(item):
+    """The id that the test names, or None."""
+    return next((mark.args[0] for mark in item.iter_markers("requirement")), None)
 
 
 @pytest.fixture
