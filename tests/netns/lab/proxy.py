@@ -162,11 +162,14 @@ class Proxy:
         """End it, by force if need be, and whatever it left running."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience.seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.kill()
+
+    def kill(self):
+        """End it and whatever it started, without asking."""
+        self.process.kill()
+        self.process.wait()
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -37,6 +37,9 @@ class TlsSocket:
     def __init__(self, raw):
         """Take over a connected socket and shake hands; ConnectionError when that comes to nothing."""
         self._raw = raw
+        # Nagle would hold the first bytes back until the other side has acknowledged the handshake's end,
+        # for which that side's kernel may take 40 ms.
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = _context().wrap_bio(self._in, self._out)
         self._state, self._sending = threading.Lock(), threading.Lock()
