@@ -8,6 +8,7 @@ docs/NECESSITY.md is the table for people, made from the same rows.
 
 import fcntl
 import json
+import time
 from dataclasses import dataclass, field, fields
 
 from . import recipe, symptom, topology
@@ -20,6 +21,7 @@ from .setups import bridge_calls_rules
 
 TABLE = ROOT / "fixtures" / "necessity.toml"
 OBSERVED = ROOT / "build" / "necessity.json"
+FORMAT = 2
 
 BACKEND = {"nft": "nft"}
 DEFAULT_RECIPES = ("divert", "tproxy", "nft")
@@ -206,18 +208,39 @@ def keep(case, observed, also):
     OBSERVED.parent.mkdir(exist_ok=True)
     with open(OBSERVED, "a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
-        known = {row["case"]: row for row in (json.loads(text)["cases"] if text else ())}
-        known[case.id] = _as_dictionary(case, observed, also)
+        known = {**_read(file), case.id: _as_dictionary(case, observed, also)}
         wanted = [known[each.id] for each in cases() if each.id in known]
         file.truncate(0)
-        json.dump({"format": 1, "cases": wanted}, file, indent=1)
+        json.dump({"format": FORMAT, "cases": wanted}, file, indent=1)
+
+
+def kept():
+    """What build/necessity.json has, as reports show it; None where there is nothing."""
+    try:
+        with open(OBSERVED, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            known = _read(file)
+    except FileNotFoundError:
+        return None
+    every = [each.id for each in cases()]
+    rows = [known[each] for each in every if each in known]
+    return {"total": len(every), "cases": rows} if rows else None
+
+
+def _read(file):
+    """{case: what was kept of it}; none of a file that is cut off, or of another format."""
+    file.seek(0)
+    try:
+        made = json.load(file)
+    except ValueError:
+        return {}
+    return {row["case"]: row for row in made["cases"]} if made["format"] == FORMAT else {}
 
 
 def _as_dictionary(case, observed, also):
     row = case.row
     return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "case": case.id,
         "group": row.group,
         "change": row.change,

@@ -19,8 +19,12 @@ FILES = ("report.json", "junit.xml", "report.md", "report.html")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def build(columns, chosen, selection, command, seconds):
-    """The dictionary that every report is made of; `columns` as the conductor gives them."""
+def build(columns, chosen, selection, command, seconds, necessity=None):
+    """The dictionary that every report is made of; `columns` as the conductor gives them.
+
+    `necessity` is what lab.necessity has kept of the table on the host's set-up. It is shown beside the
+    matrix and decides nothing: it is about the host, not about an implementation.
+    """
     report = {
         "format": matrix.FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -42,6 +46,7 @@ def build(columns, chosen, selection, command, seconds):
         ],
         "groups": {group: spec.TITLES[group] for group in dict.fromkeys(each.group for each in chosen)},
         "implementations": columns,
+        "necessity": necessity,
     }
     report["reasons"] = matrix.reasons(report)
     report["passed"] = not report["reasons"]
@@ -111,6 +116,7 @@ def markdown(report):
     if failed:
         lines += ["", "| implementation | requirement | verdict | what happened |", "|---|---|---|---|"]
         lines += [_failed(column, cell) for column, cell in failed]
+    lines += _necessity(report["necessity"])
     where = report["environment"]
     lines += ["", f"Linux {where['kernel']}, {_plain(where['system'])}; repeat with `{report['command']}`"]
     return "\n".join(lines) + "\n"
@@ -129,6 +135,23 @@ def _tally(column, group, group_of):
 def _failed(column, cell):
     message = _plain(cell["message"].strip().partition("\n")[0][:160])
     return f"| {_plain(column['name'])} | {cell['requirement']} | {matrix.shown(cell)} | {message} |"
+
+
+def _necessity(kept):
+    """The table on the host's set-up: when it was taken, and where it is not as predicted."""
+    lines = ["", "### What each part of the host's set-up is good for", ""]
+    if not kept:
+        return [*lines, "Not tried; `tests/netns/necessity` does that."]
+    rows, times = kept["cases"], sorted(each["when"] for each in kept["cases"])
+    other = [each for each in rows if each["observed"] != each["predicted"]]
+    when = times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
+    lines.append(f"{len(rows)} of {kept['total']} cases tried, {len(rows) - len(other)} as predicted ({when}).")
+    if other:
+        lines += ["", "| change | recipe | family | topology | predicted | observed |", "|---" * 6 + "|"]
+    for each in other:
+        words = (each["recipe"], f"IPv{each['family']}", each["topology"], each["predicted"], each["observed"])
+        lines.append(f"| {each['change']} | {' | '.join(map(_plain, words))} |")
+    return lines
 
 
 def _plain(text):

@@ -4,17 +4,20 @@ This is about the host and not about the implementation under test: the proxy is
 proxy that a row names.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 
-from lab import necessity
+from lab import necessity, report, schema
 from lab.lab import Lab
 from lab.proxy import Implementation
 
 ROWS = necessity.load()
 CASES = necessity.cases(ROWS)
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "NECESSITY.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "NECESSITY.md"
+SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -46,3 +49,22 @@ def test_no_change_is_there_twice():
 
 def test_the_page_is_what_the_table_says():
     assert PAGE.read_text(encoding="utf-8") == necessity.render(ROWS), "tests/netns/necessity --docs >docs/NECESSITY.md"
+
+
+def test_what_is_kept_is_what_reports_show(tmp_path, monkeypatch):
+    monkeypatch.setattr(necessity, "OBSERVED", tmp_path / "necessity.json")
+    assert necessity.kept() is None
+    for case, observed in ((CASES[1], CASES[1].row.predicted), (CASES[0], "stalls")):
+        necessity.keep(case, observed, "")
+    made = necessity.kept()
+    assert not schema.problems(made, SCHEMA["properties"]["necessity"], SCHEMA)
+    assert [row["case"] for row in made["cases"]] == [CASES[0].id, CASES[1].id]
+    text = report.markdown(report.build([], [], {}, "repeat", 1.0, made))
+    assert f"2 of {len(CASES)} cases tried, 1 as predicted" in text and "| stalls |" in text
+
+
+def test_a_file_that_is_cut_off_counts_as_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(necessity, "OBSERVED", tmp_path / "necessity.json")
+    necessity.OBSERVED.write_text('{"format": 2, "cases": [', encoding="utf-8")
+    assert necessity.kept() is None
+    assert "Not tried" in report.markdown(report.build([], [], {}, "repeat", 1.0))

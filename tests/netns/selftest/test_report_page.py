@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lab import browser, report, requirements, verdict
+from lab import browser, necessity, report, requirements, verdict
 
 FOCUSED = "document.activeElement.dataset.cell"
 OPEN = "document.getElementById('panel').open"
@@ -30,14 +30,32 @@ def column(name, chosen, shift):
     return made | {"seconds": 1.0, "command": "repeat", "cells": cells}
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
+CASES = necessity.cases()
+DIFFERENT = CASES[len(CASES) // 2]
+
+
+def host_table():
+    """The necessity table, all of it tried: one case is not as predicted."""
+    names = ("group", "change", "topology", "predicted", "why")
+    rows = [{name: getattr(case.row, name) for name in names} for case in CASES]
+    for row, case in zip(rows, CASES):
+        row |= {"case": case.id, "recipe": case.recipe, "family": case.family, "when": "2026-01-02T03:04:05Z"}
+        row |= {"observed": EVIL, "also": EVIL} if case is DIFFERENT else {"observed": row["predicted"], "also": ""}
+    return {"total": len(rows), "cases": rows}
+
+
+def write_page(folder, table):
     chosen = [row for row in requirements.load() if not row.withdrawn]
     selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
     columns = [column("one", chosen, 0), column("two", chosen, 3)]
-    made = tmp_path_factory.mktemp("page") / "report.html"
-    made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0)), encoding="utf-8")
+    made = folder / "report.html"
+    made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0, table)), encoding="utf-8")
     return made
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_page(tmp_path_factory.mktemp("page"), host_table())
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +153,45 @@ def test_words_find_a_requirement(page):
     assert visible(page, ".id") == wanted
 
 
+def test_the_hosts_table_shows_every_case_below_the_matrix(page):
+    assert page.value("document.querySelector('.host').offsetTop > document.getElementById('frame').offsetTop")
+    families = page.value("[...document.querySelectorAll('.host td:nth-last-child(4)')].map(each => each.textContent)")
+    assert len(", ".join(families).split(", ")) == len(CASES)
+    assert "all" in texts(page, "#necessity > p")[0] and "2026-01-02 03:04 UTC" in texts(page, "#necessity > p")[0]
+
+
+def test_a_case_that_is_not_as_predicted_is_marked_and_its_group_is_open(page):
+    assert texts(page, "details[open] > summary") == [f"✗ {DIFFERENT.row.group} {counted(1)}"]
+    assert texts(page, ".host td.FAIL") == [f"✗ {EVIL} (not as predicted; {EVIL})"]
+    assert len(texts(page, ".host details")) == len({case.row.group for case in CASES})
+
+
+def counted(different):
+    return f"· {sum(case.row.group == DIFFERENT.row.group for case in CASES)} cases, {different} not as predicted"
+
+
+def test_a_group_of_the_hosts_table_is_opened_and_closed_by_keyboard(page):
+    page.value("document.querySelector('.host details:not([open]) > summary').focus()")
+    state = "document.activeElement.parentElement.open"
+    page.press("Enter")
+    assert page.value(state)
+    page.press("Enter")
+    assert not page.value(state)
+
+
+def test_words_that_are_looked_for_leave_the_hosts_table_alone(page):
+    page.value("document.getElementById('words').value = 'no such words'")
+    page.value("document.getElementById('words').dispatchEvent(new Event('input'))")
+    assert not visible(page, ".id") and texts(page, ".host td.FAIL")
+
+
+def test_a_table_that_was_not_tried_is_said_to_be_so(shared, tmp_path):
+    shared.open(write_page(tmp_path, None))
+    assert texts(shared, "#necessity > p") == ["Not tried; tests/netns/necessity does that."]
+
+
 def test_light_and_dark_differ_and_both_can_be_read(page):
+    page.value("for (const each of document.querySelectorAll('details')) each.open = true")
     grounds = {}
     for scheme in ("light", "dark"):
         page.prefer(scheme)
@@ -153,7 +209,8 @@ LUMINANCE = """colour => {
 }"""
 
 # WCAG's contrast of every cell's colour to what is behind it
-CONTRASTS = """luminance => [...document.querySelectorAll('td.cell, .matrix .text, .matrix .level')].map(each => {
+CONTRASTS = """luminance => [...document.querySelectorAll(
+    'td.cell, .matrix .text, .matrix .level, .host td, .host th, .host small, .host code, .host .symbol, .host .quiet')].map(each => {
   let behind = each;
   while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
   const [a, b] = [getComputedStyle(each).color, getComputedStyle(behind).backgroundColor].map(luminance).sort();
