@@ -1,4 +1,8 @@
-"""Long loads: much data, many connections one after another, many at the same time."""
+"""Long loads: much data, many connections one after another, many at the same time.
+
+With --share N a load is an N-th of what its requirement says, which proves no requirement: it is for
+proxies that are wrong on purpose.
+"""
 
 import resource
 
@@ -9,41 +13,43 @@ from lab.requirements import requirement
 from lab.variants import each_relay
 
 GIGABYTE = 1 << 30
-STALL_EVERY = GIGABYTE // 8 // stream.PIECE * stream.PIECE
+STALLS = 8
 
 pytestmark = pytest.mark.soak
 
 
 @requirement("TP-STREAM-16")
 @each_relay
-def test_a_gigabyte_each_way_arrives_exact_past_readers_that_stall(lab, relay):
+def test_a_gigabyte_each_way_arrives_exact_past_readers_that_stall(lab, relay, share):
+    total = GIGABYTE // share
     lab.serve(relay=relay)
     flow = lab.client.connect(lab.vip)
     stream.together(
-        lambda: stream.feed(flow.client, GIGABYTE, seed=1),
-        lambda: stream.check(flow.server, GIGABYTE, stall_for(flow.client)),
-        lambda: stream.feed(flow.server, GIGABYTE, seed=2),
-        lambda: stream.check(flow.client, GIGABYTE, stall_for(flow.server)),
+        lambda: stream.feed(flow.client, total, seed=1),
+        lambda: stream.check(flow.server, total, stall_for(flow.client, total)),
+        lambda: stream.feed(flow.server, total, seed=2),
+        lambda: stream.check(flow.client, total, stall_for(flow.server, total)),
     )
     flow.exchange()
 
 
-def stall_for(sender):
+def stall_for(sender, total):
     """A reader's pause: every now and then it reads nothing until its sender is stuck."""
+    every = total // STALLS // stream.PIECE * stream.PIECE
 
     def pause(position):
-        if position % STALL_EVERY == 0 and position < GIGABYTE - STALL_EVERY:
+        if position % every == 0 and position < total - every:
             patience.until(lambda: not patience.writable(sender.socket), "the sender gets stuck")
 
     return pause
 
 
 @requirement("TP-OPS-09")
-def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab):
+def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab, share):
     proxy = lab.serve()
     lab.client.connect(lab.vip).close()
     before = settled(proxy)
-    for _ in range(10_000):
+    for _ in range(10_000 // share):
         flow = lab.client.connect(lab.vip)
         flow.exchange(16)
         flow.close()
@@ -51,8 +57,8 @@ def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab):
 
 
 @requirement("TP-OPS-10")
-def test_four_thousand_connections_at_the_same_time_all_work(lab):
-    count, batch = 4_000, 500
+def test_four_thousand_connections_at_the_same_time_all_work(lab, share):
+    count, batch = 4_000 // share, 500 // share
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2 * count + 500:
         pytest.skip(f"absent: {2 * count + 500} descriptors for a process (ulimit -Hn)")
     proxy = lab.serve(maxconn=count + 500)

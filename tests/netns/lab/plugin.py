@@ -30,6 +30,7 @@ def pytest_addoption(parser):
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
+    group.addoption("--share", type=int, default=1, metavar="N", help="soak tests with an N-th of their load")
     group.addoption("--verdicts", help="file to write requirements and outcomes to, as JSON")
     group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
     group.addoption("--no-evidence", action="store_true", help="keep nothing of failed tests")
@@ -128,6 +129,12 @@ def topology_name():
 @pytest.fixture
 def sysctls():
     return {}
+
+
+@pytest.fixture
+def share(request):
+    """A soak test's load is divided by this; 1 but where a wrong proxy needs no more to be seen."""
+    return request.config.option.share
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def build(columns, chosen, selection, command, seconds, necessity=None):
                 "text": each.text,
                 "source": each.source,
                 "falsified_by": list(each.falsified_by),
+                "no_falsifier": each.no_falsifier,
             }
             for each in chosen
         ],

@@ -25,6 +25,7 @@ class Requirement:
     text: str
     source: str
     falsified_by: tuple = ()
+    no_falsifier: str = ""  # why no proxy can break it
     needs: tuple = ()  # capabilities that no field of its tests' scenarios shows
     withdrawn: str = ""
 

@@ -21,10 +21,11 @@ HEAD = """\
 `tests/netns/conformance --spec >docs/SPEC.md`.
 
 An id is permanent: it is never given to another requirement. *Falsified by* names the proxies of
-`tests/netns/implementations/falsifiers` that are wrong in just this point; the suite's own test shows
-that each of them fails. *Needs* names capabilities (see [ADAPTERS.md](ADAPTERS.md)) without which a row
-is not asked of an implementation, and which no field of its scenarios shows. Profiles are parts of the
-catalogue that can be asked for by themselves; `full` contains `binding` and `source`.
+`tests/netns/implementations/falsifiers` that are wrong in just this point, or says why no proxy can be;
+the suite's own test shows that each of them fails. *Needs* names capabilities (see
+[ADAPTERS.md](ADAPTERS.md)) without which a row is not asked of an implementation, and which no field of
+its scenarios shows. Profiles are parts of the catalogue that can be asked for by themselves; `full`
+contains `binding` and `source`.
 
 | group | what it is about | MUST | SHOULD | MAY |
 |---|---|---|---|---|
@@ -56,7 +57,7 @@ def _group(group, rows):
 def _row(row):
     if row.withdrawn:
         return f"\n### {row.id}\n\nWithdrawn: {row.withdrawn}\n"
-    falsifiers = ", ".join(f"`{name}`" for name in row.falsified_by) or "no proxy of the suite's yet"
+    falsifiers = ", ".join(f"`{name}`" for name in row.falsified_by) or f"no proxy: {row.no_falsifier}"
     needs = ", ".join(f"`{name}`" for name in row.needs)
     return (
         f"\n### {row.id}\n\n**{row.level}** · profile `{row.profile}`\n\n{row.text}\n\n"

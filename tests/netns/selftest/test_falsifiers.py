@@ -16,6 +16,7 @@ from lab import requirements, verdict
 
 SUITE = Path(__file__).resolve().parents[1]
 FOLDER = SUITE / "implementations" / "falsifiers"
+SHARE = "8"  # of a soak test's load, enough for what it is to show
 PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
 
 NAMED = {}
@@ -32,7 +33,7 @@ def verdicts(name, wanted, tmp_path, patience=PATIENCE):
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
         *("--rootdir", str(SUITE.parents[1]), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
-        *("-m", "not soak", "--patience", patience, "--seed", "1", "--verdicts", str(report), "--no-evidence"),
+        *("--share", SHARE, "--patience", patience, "--seed", "1", "--verdicts", str(report), "--no-evidence"),
         *("--requirements", ",".join(sorted(wanted))),
         *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
     ]

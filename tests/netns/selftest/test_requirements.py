@@ -55,5 +55,10 @@ def test_a_row_is_well_formed(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
+def test_a_row_has_a_falsifier_or_says_why_not(row):
+    assert row.withdrawn or bool(row.falsified_by) != bool(row.no_falsifier)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_a_rows_falsifiers_exist(row):
     assert not [name for name in row.falsified_by if not (FALSIFIERS / name).is_file()]
