@@ -1,0 +1,36 @@
+/*
+ * Running the host's own tools: iptables-save, nft, ip and the like.
+ *
+ * The host tool reads the firewall through what its tools give to programs, and changes the host by
+ * the same commands that a person would type. A program is looked for in PATH, then in /usr/sbin and
+ * /sbin, which an ordinary user's PATH often lacks. Nothing passes through a shell.
+ */
+#ifndef TPROXY_COMMAND_H
+#define TPROXY_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct command_result {
+	int status; /* exit status; 128 + the signal that ended it; -1: it could not be started */
+	char *out;  /* what it wrote, with a final NUL that length does not count */
+	size_t length;
+	char *errors; /* what it wrote to stderr, or why it could not be started; never NULL */
+};
+
+/* Whether a program of that name can be found. */
+bool command_exists(const char *name);
+
+/*
+ * Runs ARGV (its last entry NULL) with INPUT on its stdin (NULL: nothing), in the C locale, and waits
+ * for its end. Returns true when it was started and ended with status 0; RESULT is filled in either
+ * way and has to be given to command_free().
+ */
+bool command_run(const char *const argv[], const char *input, struct command_result *result);
+
+/* The same for words in one line, divided by blanks; 'quoted' words may hold blanks. */
+bool command_line(const char *line, const char *input, struct command_result *result);
+
+void command_free(struct command_result *result);
+
+#endif
