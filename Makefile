@@ -7,17 +7,16 @@ PYTHON  := /usr/bin/python3
 PROXY   ?= tproxyd
 PREFIX  ?= /usr/local
 
-PACKAGES := libevent_core libcap-ng libmnl jansson zlib
+PACKAGES := libevent_core libcap-ng
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
 DEFINES  := -D_GNU_SOURCE -Iinclude
 ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -MP $(WARNINGS) \
              $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
-# Each program loads only the libraries that it uses.
-ALL_LDFLAGS = -pthread -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
+ALL_LDFLAGS = -pthread $(SANITIZE) $(LDFLAGS)
 LIBS      = $(shell pkg-config --libs $(PACKAGES))
 
-MAINS    := src/tproxyd.c src/tproxyctl.c
+MAINS    := src/tproxyd.c
 PROGRAMS := $(MAINS:src/%.c=$(BUILD)/%)
 # Everything but the mains goes into one archive, so that what is tested is what ships.
 SOURCES  := $(sort $(wildcard src/*/*.c))
@@ -35,7 +34,7 @@ all: $(PROGRAMS)
 units: $(UNIT_PROGRAMS)
 
 help:
-	@echo 'make           build/tproxyd and build/tproxyctl'
+	@echo 'make           build/tproxyd'
 	@echo 'make demo      run the walk-through step by step (PROXY=haproxy: with HAProxy)'
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
@@ -66,7 +65,6 @@ $(UNIT_PROGRAMS): %: %.o $(BUILD)/tests/unit/rig.o $(ARCHIVE)
 
 install: all
 	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd
-	install -D -m 755 $(BUILD)/tproxyctl $(DESTDIR)$(PREFIX)/sbin/tproxyctl
 	install -D -m 644 man/tproxyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/tproxyd.8
 
 clean:

@@ -78,7 +78,7 @@ static int read_address(const char *text, bool port_needed, struct addr *address
 	if (!port_needed && addr_parse(address, copy))
 		return 0;
 	colon = strrchr(copy, ':');
-	if (colon == NULL || (strchr(copy, ':') != colon && colon[-1] != ']'))
+	if (colon == NULL || colon == copy || (strchr(copy, ':') != colon && colon[-1] != ']'))
 		return -1;
 	*colon = '\0';
 	port = strtol(colon + 1, &end, 10);

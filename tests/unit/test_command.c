@@ -1,0 +1,91 @@
+/*
+ * Running programs: what they write, how they end, and that neither side waits for the other.
+ */
+#include "tproxy/command.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void output_and_status_are_told(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	assert_false(command_line("sh -c 'echo out; echo wrong >&2; exit 3'", NULL, &result));
+	assert_int_equal(result.status, 3);
+	assert_string_equal(result.out, "out\n");
+	assert_string_equal(result.errors, "wrong\n");
+	command_free(&result);
+}
+
+static void input_larger_than_a_pipe_comes_back(void **state)
+{
+	const char *const argv[] = {"cat", NULL};
+	struct command_result result;
+	size_t length = 1 << 20;
+	char *input = malloc(length + 1);
+
+	(void)state;
+	assert_non_null(input);
+	memset(input, 'x', length);
+	input[length] = '\0';
+	assert_true(command_run(argv, input, &result));
+	assert_int_equal(result.length, length);
+	assert_string_equal(result.out, input);
+	command_free(&result);
+	free(input);
+}
+
+static void a_program_that_reads_nothing_does_not_end_us(void **state)
+{
+	char input[1 << 17];
+	struct command_result result;
+
+	(void)state;
+	memset(input, 'x', sizeof(input) - 1);
+	input[sizeof(input) - 1] = '\0';
+	assert_true(command_line("true", input, &result));
+	command_free(&result);
+}
+
+static void a_signal_is_a_status(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	assert_false(command_line("sh -c 'kill -9 $$'", NULL, &result));
+	assert_int_equal(result.status, 128 + 9);
+	command_free(&result);
+}
+
+static void a_program_that_is_missing_is_named(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	assert_false(command_exists("no-such-program"));
+	assert_true(command_exists("sh"));
+	assert_false(command_line("no-such-program", NULL, &result));
+	assert_int_equal(result.status, -1);
+	assert_non_null(strstr(result.errors, "no-such-program"));
+	command_free(&result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(output_and_status_are_told),
+		cmocka_unit_test(input_larger_than_a_pipe_comes_back),
+		cmocka_unit_test(a_program_that_reads_nothing_does_not_end_us),
+		cmocka_unit_test(a_signal_is_a_status),
+		cmocka_unit_test(a_program_that_is_missing_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
