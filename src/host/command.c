@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -63,7 +64,8 @@ static void collect(int *fd, FILE *out)
 /* Writes some of the input to *FD; closes it when all of it is written, or nobody reads any more. */
 static void feed(int *fd, const char **input)
 {
-	ssize_t length = write(*fd, *input, strlen(*input));
+	/* No more than what a pipe that is ready takes without waiting. */
+	ssize_t length = write(*fd, *input, strnlen(*input, PIPE_BUF));
 
 	if (length > 0)
 		*input += length;
