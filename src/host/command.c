@@ -153,8 +153,8 @@ bool command_run(const char *const argv[], const char *input, struct command_res
 	size_t errors_length = 0;
 	FILE *text, *complaints;
 	char path[256];
-	int ours[3], error = ENOENT;
-	pid_t pid;
+	int ours[3] = {-1, -1, -1}, error = ENOENT;
+	pid_t pid = -1;
 
 	*result = (struct command_result){.status = -1};
 	text = open_memstream(&result->out, &result->length);
