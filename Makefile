@@ -7,13 +7,14 @@ PYTHON  := /usr/bin/python3
 PROXY   ?= tproxyd
 PREFIX  ?= /usr/local
 
-PACKAGES := libevent_core libcap-ng
+PACKAGES := libevent_core libcap-ng jansson
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
 DEFINES  := -D_GNU_SOURCE -Iinclude
 ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -MP $(WARNINGS) \
              $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
-ALL_LDFLAGS = -pthread $(SANITIZE) $(LDFLAGS)
+# Each program loads only the libraries that it uses.
+ALL_LDFLAGS = -pthread -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 LIBS      = $(shell pkg-config --libs $(PACKAGES))
 
 MAINS    := src/tproxyd.c

@@ -1,0 +1,209 @@
+/*
+ * iptables-save and ip6tables-save, line by line: tables, chains, and where a rule begins.
+ *
+ * Both backends write the same text. A table stands between its "*name" and its COMMIT, chains before
+ * rules, so a text that was cut off shows by the COMMIT that is missing. What cannot show is a text
+ * that ends between two tables. Comments are passed over, and with them the lines that say that a
+ * table is nft's by now: ruleset_join() lets nft speak for that one.
+ */
+#include "xtables.h"
+#include "ruleset_build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reader {
+	struct ruleset parsed;
+	bool in_table;
+	enum backend backend;
+	int family;
+	unsigned line;
+	char *problem;
+};
+
+static const struct {
+	const char *name;
+	int priority;
+} tables[] = {{"raw", -300}, {"mangle", -150}, {"nat", -100}, {"filter", 0}, {"security", 50}};
+
+static const char *const hooks[] = {[HOOK_PREROUTING] = "PREROUTING",
+	[HOOK_INPUT] = "INPUT",
+	[HOOK_FORWARD] = "FORWARD",
+	[HOOK_OUTPUT] = "OUTPUT",
+	[HOOK_POSTROUTING] = "POSTROUTING"};
+
+enum {
+	SOURCE_NAT_PRIORITY = 100
+};
+
+static int wrong(struct reader *reader, const char *what, const char *text)
+{
+	reader->problem = text_printed("line %u: %s: '%s'", reader->line, what, text);
+	return -1;
+}
+
+static struct table *current(struct reader *reader)
+{
+	return &reader->parsed.tables[reader->parsed.table_count - 1];
+}
+
+static int priority_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (strcmp(tables[i].name, name) == 0)
+			return tables[i].priority;
+	return 0;
+}
+
+static int begin_table(struct reader *reader, const char *name)
+{
+	if (reader->in_table)
+		return wrong(reader, "the table before has no COMMIT", name);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (strcmp(tables[i].name, name) == 0) {
+			add_table(&reader->parsed, reader->backend, reader->family, name);
+			reader->in_table = true;
+			return 0;
+		}
+	return wrong(reader, "no such table", name);
+}
+
+static enum hook hook_of(const char *name)
+{
+	for (int hook = HOOK_PREROUTING; hook <= HOOK_POSTROUTING; hook++)
+		if (strcmp(hooks[hook], name) == 0)
+			return (enum hook)hook;
+	return HOOK_NONE;
+}
+
+/* A built-in chain; nat's sources are changed after all else, its destinations early. */
+static int base_chain(struct reader *reader, struct chain *chain, const char *policy)
+{
+	const struct table *table = current(reader);
+
+	chain->hook = hook_of(chain->name);
+	if (chain->hook == HOOK_NONE)
+		return wrong(reader, "no built-in chain has that name", chain->name);
+	if (strcmp(policy, "ACCEPT") != 0 && strcmp(policy, "DROP") != 0)
+		return wrong(reader, "no such policy", policy);
+	chain->drops = strcmp(policy, "DROP") == 0;
+	chain->nat = strcmp(table->name, "nat") == 0;
+	chain->priority = priority_of(table->name);
+	if (chain->nat && (chain->hook == HOOK_INPUT || chain->hook == HOOK_POSTROUTING))
+		chain->priority = SOURCE_NAT_PRIORITY;
+	return 0;
+}
+
+/* "NAME POLICY [packets:bytes]", the policy of a user's chain being "-". */
+static int declare_chain(struct reader *reader, char *line)
+{
+	char *rest = NULL, *name = strtok_r(line, " ", &rest);
+	const char *policy = strtok_r(NULL, " ", &rest);
+	struct chain *chain;
+
+	if (!reader->in_table)
+		return wrong(reader, "a chain outside of a table", line);
+	if (name == NULL || policy == NULL)
+		return wrong(reader, "a chain without its policy", line);
+	if (table_chain(current(reader), name) != NULL)
+		return wrong(reader, "the chain is there already", name);
+	chain = add_chain(current(reader), name);
+	return strcmp(policy, "-") == 0 ? 0 : base_chain(reader, chain, policy);
+}
+
+static struct chain *chain_named(struct table *table, const char *name, size_t length)
+{
+	for (size_t i = 0; i < table->chain_count; i++) {
+		struct chain *chain = &table->chains[i];
+
+		if (strlen(chain->name) == length && strncmp(chain->name, name, length) == 0)
+			return chain;
+	}
+	return NULL;
+}
+
+/* "-A CHAIN ...", after its counters. */
+static int append_rule(struct reader *reader, const char *line)
+{
+	size_t length = strcspn(line + 3, " ");
+	const char *what;
+	struct chain *chain;
+	struct rule *rule;
+	char *words;
+
+	if (!reader->in_table)
+		return wrong(reader, "a rule outside of a table", line);
+	chain = chain_named(current(reader), line + 3, length);
+	if (chain == NULL)
+		return wrong(reader, "a rule of no chain", line);
+	rule = add_rule(chain);
+	rule->text = text_copy(line);
+	words = text_copy(line + 3 + length);
+	what = xtables_rule(current(reader), chain->hook, rule, words);
+	free(words);
+	return what == NULL ? 0 : wrong(reader, what, line);
+}
+
+/* What follows "[packets:bytes] ", or the line itself. NULL: the brackets hold something else. */
+static char *after_counters(char *line)
+{
+	size_t length;
+
+	if (*line != '[')
+		return line;
+	length = 1 + strspn(line + 1, "0123456789:");
+	return strncmp(line + length, "] ", 2) == 0 ? line + length + 2 : NULL;
+}
+
+static int read_line(struct reader *reader, char *line)
+{
+	char *rule = after_counters(line);
+
+	if (*line == '\0' || *line == '#')
+		return 0;
+	if (*line == '*')
+		return begin_table(reader, line + 1);
+	if (*line == ':')
+		return declare_chain(reader, line + 1);
+	if (rule != NULL && strncmp(rule, "-A ", 3) == 0)
+		return append_rule(reader, rule);
+	if (strcmp(line, "COMMIT") != 0 || !reader->in_table)
+		return wrong(reader, "not a line of iptables-save", line);
+	reader->in_table = false;
+	return 0;
+}
+
+static int read_lines(struct reader *reader, const char *text)
+{
+	while (*text != '\0') {
+		size_t length = strcspn(text, "\n");
+		char *line = text_printed("%.*s", (int)length, text);
+		int result;
+
+		reader->line++;
+		result = read_line(reader, line);
+		free(line);
+		if (result == -1)
+			return -1;
+		text += length;
+		text += *text == '\n';
+	}
+	if (!reader->in_table)
+		return 0;
+	return wrong(reader, "the text ends before the table's COMMIT", current(reader)->name);
+}
+
+int ruleset_parse_iptables(
+	struct ruleset *ruleset, enum backend backend, int family, const char *text, char **problem)
+{
+	struct reader reader = {.backend = backend, .family = family};
+
+	if (read_lines(&reader, text) == -1) {
+		ruleset_free(&reader.parsed);
+		*problem = reader.problem;
+		return -1;
+	}
+	ruleset_join(ruleset, &reader.parsed);
+	return 0;
+}

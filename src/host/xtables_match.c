@@ -1,0 +1,334 @@
+/*
+ * The matches of iptables that are known: each option with how its value is read.
+ *
+ * An option belongs to the match that was named last ("-m tcp --dport 80"), so it is looked up with
+ * that name: --dport of another protocol is another option. A value that cannot be read is no mistake
+ * of the text, it makes the match an unknown one. The trap is iptables' socket match: it passes over
+ * listeners bound to no address unless told not to, while nft's does not.
+ */
+#include "ruleset_build.h"
+#include "xtables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	FIN = 1,
+	SYN = 2,
+	RST = 4,
+	PSH = 8,
+	ACK = 16,
+	URG = 32,
+	ALL = FIN | SYN | RST | PSH | ACK | URG
+};
+
+bool xtables_number(const char *text, uint32_t *number, const char **end)
+{
+	char *after = NULL;
+	unsigned long long value = strtoull(text, &after, 0);
+
+	*end = after;
+	*number = (uint32_t)value;
+	return after != text && value <= UINT32_MAX && text[0] != '-';
+}
+
+bool xtables_masked(const char *text, uint32_t *number, uint32_t *mask)
+{
+	const char *end;
+
+	*mask = UINT32_MAX;
+	if (!xtables_number(text, number, &end))
+		return false;
+	if (*end == '/' && !xtables_number(end + 1, mask, &end))
+		return false;
+	return *end == '\0';
+}
+
+/* How many bits a mask like 255.255.255.0 has; -1 where it has holes. */
+static int mask_length(const char *text)
+{
+	struct addr mask;
+	uint8_t bytes[16];
+	unsigned length = 0, bits;
+
+	if (!addr_parse(&mask, text))
+		return -1;
+	bits = address_bits(addr_family(&mask));
+	memcpy(bytes, bits == 32 ? (void *)&mask.in4.sin_addr : (void *)&mask.in6.sin6_addr,
+		bits / 8);
+	while (length < bits && (bytes[length / 8] & 0x80 >> length % 8) != 0)
+		length++;
+	for (unsigned bit = length; bit < bits; bit++)
+		if ((bytes[bit / 8] & 0x80 >> bit % 8) != 0)
+			return -1;
+	return (int)length;
+}
+
+static bool read_length(const char *text, unsigned *length)
+{
+	const char *end;
+	int bits;
+
+	if (xtables_number(text, length, &end) && *end == '\0')
+		return true;
+	bits = mask_length(text);
+	*length = (unsigned)bits;
+	return bits != -1;
+}
+
+/* Keeps the match that was added last only where its value was read WELL. */
+static bool drop_last_unless(struct parse *parse, bool well)
+{
+	if (!well)
+		drop_match(parse->rule);
+	return well;
+}
+
+static bool read_prefix(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	struct match *match = add_match(parse->rule, kind, parse->negated);
+	char *text = text_copy(values->text), *slash = strchr(text, '/');
+	unsigned length = 0;
+	struct addr address;
+	bool well;
+
+	if (slash != NULL)
+		*slash = '\0';
+	well = addr_parse(&address, text);
+	if (well && slash == NULL)
+		length = address_bits(addr_family(&address));
+	else if (well)
+		well = read_length(slash + 1, &length);
+	well = well && add_prefix(match, address, length);
+	free(text);
+	return drop_last_unless(parse, well);
+}
+
+static bool read_address_range(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	struct match *match = add_match(parse->rule, kind, parse->negated);
+	char *text = text_copy(values->text), *dash = strchr(text, '-');
+	struct addr first, last;
+	bool well;
+
+	if (dash != NULL)
+		*dash = '\0';
+	well = addr_parse(&first, text) && addr_parse(&last, dash == NULL ? text : dash + 1);
+	if (well)
+		add_range(match, first, last);
+	free(text);
+	return drop_last_unless(parse, well);
+}
+
+/* "80", "80:90", ":90" or "80:", up to a comma or the end. */
+static bool add_ports(struct match *match, const char *text)
+{
+	uint32_t first = 0, last = UINT16_MAX;
+	const char *end = text;
+
+	if (*text != ':' && !xtables_number(text, &first, &end))
+		return false;
+	if (*end != ':')
+		last = first;
+	else if (*++end != '\0' && *end != ',' && !xtables_number(end, &last, &end))
+		return false;
+	if ((*end != '\0' && *end != ',') || first > UINT16_MAX || last > UINT16_MAX)
+		return false;
+	add_numbers(match, (uint16_t)first, (uint16_t)last);
+	return true;
+}
+
+static bool read_ports(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	struct match *match = add_match(parse->rule, kind, parse->negated);
+	const char *text = values->text;
+	bool well = add_ports(match, text);
+
+	while (well && (text = strchr(text, ',')) != NULL)
+		well = add_ports(match, ++text);
+	return drop_last_unless(parse, well);
+}
+
+static bool read_interface(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	add_match(parse->rule, kind, parse->negated)->text = text_copy(values->text);
+	return true;
+}
+
+static bool read_protocol(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	int number = protocol_number(values->text);
+
+	parse->module = values->text; /* its own options need no -m */
+	if (strcmp(values->text, "all") == 0)
+		return true;
+	if (number == -1)
+		return false;
+	add_match(parse->rule, kind, parse->negated)->number = (uint32_t)number;
+	return true;
+}
+
+/* -f: no packet that is followed is a later fragment of another. */
+static bool read_fragment(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	(void)values;
+	add_match(parse->rule, kind, !parse->negated);
+	return true;
+}
+
+static bool read_always(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	(void)values;
+	add_match(parse->rule, kind, false);
+	return !parse->negated;
+}
+
+static bool read_mark(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	struct match *match = add_match(parse->rule, kind, parse->negated);
+
+	return drop_last_unless(parse, xtables_masked(values->text, &match->number, &match->mask));
+}
+
+static bool add_flags(struct parse *parse, uint32_t mask, uint32_t flags)
+{
+	struct match *match = add_match(parse->rule, MATCH_TCP_FLAGS, parse->negated);
+
+	match->mask = mask;
+	match->number = flags;
+	return true;
+}
+
+static bool read_syn(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	(void)kind;
+	(void)values;
+	return add_flags(parse, SYN | RST | ACK | FIN, SYN);
+}
+
+struct name {
+	const char *name;
+	uint32_t bits;
+};
+
+/* The bits of names divided by commas; false where one is not known. */
+static bool read_names(const char *text, const struct name *names, size_t count, uint32_t *bits)
+{
+	*bits = 0;
+	for (;;) {
+		size_t length = strcspn(text, ","), i = 0;
+
+		while (i < count && (strlen(names[i].name) != length ||
+					    strncmp(names[i].name, text, length) != 0))
+			i++;
+		if (i == count)
+			return false;
+		*bits |= names[i].bits;
+		if (text[length] == '\0')
+			return true;
+		text += length + 1;
+	}
+}
+
+static bool read_flags(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	static const struct name names[] = {{"FIN", FIN}, {"SYN", SYN}, {"RST", RST}, {"PSH", PSH},
+		{"ACK", ACK}, {"URG", URG}, {"ALL", ALL}, {"NONE", 0}};
+	const size_t count = sizeof(names) / sizeof(names[0]);
+	uint32_t mask, flags;
+
+	(void)kind;
+	return read_names(values[0].text, names, count, &mask) &&
+	       read_names(values[1].text, names, count, &flags) && add_flags(parse, mask, flags);
+}
+
+static bool read_states(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	static const struct name names[] = {{"NEW", CT_NEW}, {"ESTABLISHED", CT_ESTABLISHED},
+		{"RELATED", CT_RELATED}, {"INVALID", CT_INVALID}, {"UNTRACKED", CT_OTHER}};
+	uint32_t bits;
+
+	if (!read_names(values->text, names, sizeof(names) / sizeof(names[0]), &bits))
+		return false;
+	add_match(parse->rule, kind, parse->negated)->number = bits;
+	return true;
+}
+
+static bool read_local(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	if (strcmp(values->text, "LOCAL") != 0)
+		return false;
+	add_match(parse->rule, kind, parse->negated);
+	return true;
+}
+
+/* Options of the socket match change the match that "-m socket" made. */
+static bool read_socket_option(struct parse *parse, enum match_kind kind, const struct word *values)
+{
+	const char *name = values[-1].text;
+	struct match *match = &parse->rule->matches[parse->rule->match_count - 1];
+
+	if (match->kind != kind || parse->negated)
+		return false;
+	if (strcmp(name, "--transparent") == 0)
+		match->transparent = true;
+	else if (strcmp(name, "--nowildcard") == 0)
+		match->no_wildcard_sockets = false;
+	else
+		parse->restores_mark = true;
+	return true;
+}
+
+static const struct option options[] = {
+	{NULL, "-s", 1, read_prefix, MATCH_SOURCE},
+	{NULL, "-d", 1, read_prefix, MATCH_DESTINATION},
+	{NULL, "-i", 1, read_interface, MATCH_IN},
+	{NULL, "-o", 1, read_interface, MATCH_OUT},
+	{NULL, "-p", 1, read_protocol, MATCH_PROTOCOL},
+	{NULL, "-f", 0, read_fragment, MATCH_ALWAYS},
+	{"tcp", "--sport", 1, read_ports, MATCH_SOURCE_PORT},
+	{"tcp", "--dport", 1, read_ports, MATCH_DESTINATION_PORT},
+	{"tcp", "--tcp-flags", 2, read_flags, MATCH_TCP_FLAGS},
+	{"tcp", "--syn", 0, read_syn, MATCH_TCP_FLAGS},
+	{"udp", "--sport", 1, read_ports, MATCH_SOURCE_PORT},
+	{"udp", "--dport", 1, read_ports, MATCH_DESTINATION_PORT},
+	{"multiport", "--sports", 1, read_ports, MATCH_SOURCE_PORT},
+	{"multiport", "--dports", 1, read_ports, MATCH_DESTINATION_PORT},
+	{"mark", "--mark", 1, read_mark, MATCH_MARK},
+	{"socket", "--transparent", 0, read_socket_option, MATCH_SOCKET},
+	{"socket", "--nowildcard", 0, read_socket_option, MATCH_SOCKET},
+	{"socket", "--restore-skmark", 0, read_socket_option, MATCH_SOCKET},
+	{"comment", "--comment", 1, read_always, MATCH_ALWAYS},
+	{"limit", "--limit", 1, read_always, MATCH_ALWAYS},
+	{"limit", "--limit-burst", 1, read_always, MATCH_ALWAYS},
+	{"conntrack", "--ctstate", 1, read_states, MATCH_CT_STATE},
+	{"state", "--state", 1, read_states, MATCH_CT_STATE},
+	{"addrtype", "--dst-type", 1, read_local, MATCH_LOCAL},
+	{"iprange", "--src-range", 1, read_address_range, MATCH_SOURCE},
+	{"iprange", "--dst-range", 1, read_address_range, MATCH_DESTINATION},
+};
+
+enum {
+	OPTIONS = sizeof(options) / sizeof(options[0])
+};
+
+const struct option *xtables_option(const struct parse *parse)
+{
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const char *module = options[i].module;
+
+		if (!xtables_is(&parse->words[parse->at], options[i].name))
+			continue;
+		if (module == NULL || (parse->module != NULL && strcmp(module, parse->module) == 0))
+			return &options[i];
+	}
+	return NULL;
+}
+
+bool xtables_knows_match(const char *name)
+{
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (options[i].module != NULL && strcmp(options[i].module, name) == 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,146 @@
+/*
+ * One rule of iptables-save: its words, and which of them belong together.
+ *
+ * Of a match that is not known, all words up to the next one are kept as its text; of a known match, an
+ * option or value that is not known becomes a match of its own that is not known. The trap is negation:
+ * "! -m" does not exist, each option carries its own "!".
+ */
+#include "ruleset_build.h"
+#include "xtables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote. */
+static bool take_word(char **text, struct word *word)
+{
+	char *from = *text, *to = *text;
+
+	*word = (struct word){from, *from == '"'};
+	if (word->quoted)
+		from++;
+	while (*from != '\0' && *from != (word->quoted ? '"' : ' ')) {
+		if (word->quoted && *from == '\\' && from[1] != '\0')
+			from++;
+		*to++ = *from++;
+	}
+	if (word->quoted && *from++ != '"')
+		return false;
+	*text = *from == '\0' ? from : from + 1;
+	*to = '\0';
+	return true;
+}
+
+static bool split(struct parse *parse, char *text)
+{
+	parse->words = calloc(strlen(text) / 2 + 2, sizeof(*parse->words));
+	if (parse->words == NULL)
+		abort(); /* out of memory */
+	for (;;) {
+		text += strspn(text, " ");
+		if (*text == '\0')
+			return true;
+		if (!take_word(&text, &parse->words[parse->count++]))
+			return false;
+	}
+}
+
+bool xtables_is(const struct word *word, const char *text)
+{
+	return !word->quoted && strcmp(word->text, text) == 0;
+}
+
+static bool begins_option(const struct word *word)
+{
+	return !word->quoted && (word->text[0] == '-' || strcmp(word->text, "!") == 0);
+}
+
+char *xtables_words(const struct parse *parse, size_t first)
+{
+	char *text = text_copy(parse->negated ? "!" : "");
+
+	for (size_t i = first; i < parse->at; i++) {
+		char *longer = text_printed(
+			"%s%s%s", text, *text == '\0' ? "" : " ", parse->words[i].text);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static void keep_unknown_match(struct parse *parse, size_t first)
+{
+	char *text = xtables_words(parse, first);
+
+	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
+}
+
+/* "-m NAME"; of one that is not known, its options too. */
+static void read_module(struct parse *parse)
+{
+	size_t first = parse->at++;
+
+	if (parse->at == parse->count || parse->negated) {
+		parse->wrong = "no match is named";
+		return;
+	}
+	parse->module = parse->words[parse->at++].text;
+	if (strcmp(parse->module, "socket") == 0)
+		add_match(parse->rule, MATCH_SOCKET, false)->no_wildcard_sockets = true;
+	if (xtables_knows_match(parse->module))
+		return;
+	while (parse->at < parse->count && !xtables_is(&parse->words[parse->at], "-m") &&
+		!xtables_is(&parse->words[parse->at], "-j") &&
+		!xtables_is(&parse->words[parse->at], "-g"))
+		parse->at++;
+	keep_unknown_match(parse, first);
+}
+
+static void read_option(struct parse *parse)
+{
+	const struct option *option = xtables_option(parse);
+	size_t first = parse->at++;
+
+	if (!begins_option(&parse->words[first]))
+		parse->wrong = "an option was expected";
+	else if (option == NULL) {
+		while (parse->at < parse->count && !begins_option(&parse->words[parse->at]))
+			parse->at++;
+		keep_unknown_match(parse, first);
+	} else if (parse->count - parse->at < option->values)
+		parse->wrong = "an option without its value";
+	else {
+		parse->at += option->values;
+		if (!option->read(parse, option->kind, &parse->words[first + 1]))
+			keep_unknown_match(parse, first);
+	}
+}
+
+static void read_words(struct parse *parse)
+{
+	parse->negated = xtables_is(&parse->words[parse->at], "!");
+	if (parse->negated && ++parse->at == parse->count)
+		parse->wrong = "nothing is negated";
+	else if (xtables_is(&parse->words[parse->at], "-m"))
+		read_module(parse);
+	else if (xtables_is(&parse->words[parse->at], "-j") ||
+		 xtables_is(&parse->words[parse->at], "-g"))
+		xtables_target(parse);
+	else
+		read_option(parse);
+}
+
+const char *xtables_rule(const struct table *table, enum hook hook, struct rule *rule, char *text)
+{
+	struct parse parse = {.table = table, .hook = hook, .rule = rule};
+
+	if (!split(&parse, text))
+		parse.wrong = "a quote is not closed";
+	while (parse.wrong == NULL && parse.at < parse.count)
+		read_words(&parse);
+	if (parse.restores_mark && rule->target_count == 0)
+		add_target(rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+	free(parse.words);
+	return parse.wrong;
+}

@@ -1,0 +1,440 @@
+/*
+ * `nft -j list ruleset` as a model, and which tool speaks for a table that two of them show.
+ */
+#include "tproxy/ruleset.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RULESETS "fixtures/rulesets/"
+
+static char *contents(const char *name)
+{
+	char path[256], *text = NULL;
+	size_t room = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), RULESETS "%s", name);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_true(getdelim(&text, &room, '\0', file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void add_text(struct ruleset *ruleset, const char *text)
+{
+	char *problem = NULL;
+
+	if (ruleset_parse_nft(ruleset, text, &problem) == -1)
+		fail_msg("%s", problem);
+}
+
+static void add_nft(struct ruleset *ruleset, const char *name)
+{
+	char *text = contents(name);
+
+	add_text(ruleset, text);
+	free(text);
+}
+
+static void add_iptables(struct ruleset *ruleset, enum backend backend, const char *name)
+{
+	char *text = contents(name), *problem = NULL;
+
+	assert_int_equal(ruleset_parse_iptables(ruleset, backend, AF_INET, text, &problem), 0);
+	free(text);
+}
+
+/* A rule of an inet table with a set, and with these expressions. */
+static struct ruleset one_rule(const char *expressions)
+{
+	char text[2048];
+	struct ruleset ruleset = {0};
+
+	snprintf(text, sizeof(text),
+		"{\"nftables\": [{\"table\": {\"family\": \"inet\", \"name\": \"t\"}},"
+		"{\"set\": {\"family\": \"inet\", \"table\": \"t\", \"name\": \"s\", "
+		"\"elem\": [80, {\"elem\": {\"val\": 443, \"comment\": \"c\"}}]}},"
+		"{\"chain\": {\"family\": \"inet\", \"table\": \"t\", \"name\": \"c\"}},"
+		"{\"rule\": {\"family\": \"inet\", \"table\": \"t\", \"chain\": \"c\", "
+		"\"handle\": 7, \"expr\": [%s]}}]}",
+		expressions);
+	add_text(&ruleset, text);
+	return ruleset;
+}
+
+static struct ruleset one_match(const char *op, const char *left, const char *right)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "{\"match\": {\"op\": \"%s\", \"left\": {%s}, \"right\": %s}}",
+		op, left, right);
+	return one_rule(text);
+}
+
+static const struct rule *first(const struct ruleset *ruleset)
+{
+	return &ruleset->tables[0].chains[0].rules[0];
+}
+
+static void the_recipes_rules_are_read(void **state)
+{
+	struct ruleset ruleset = {0};
+	const struct chain *chain;
+	const struct rule *rule;
+
+	(void)state;
+	add_nft(&ruleset, "transparent.nft.json");
+	chain = table_chain(&ruleset.tables[0], "PREROUTING");
+	assert_int_equal(chain->hook, HOOK_PREROUTING);
+	assert_int_equal(chain->priority, -150);
+	assert_int_equal(chain->rule_count, 2);
+	rule = &chain->rules[0];
+	assert_int_equal(rule->matches[1].kind, MATCH_SOCKET);
+	assert_true(rule->matches[1].transparent);
+	assert_false(rule->matches[1].no_wildcard_sockets);
+	rule = &chain->rules[1];
+	assert_int_equal(rule->number, 2);
+	assert_int_equal(rule->targets[0].kind, TARGET_TPROXY);
+	assert_int_equal(addr_port(&rule->targets[0].to), 8080);
+	assert_int_equal(rule->targets[1].kind, TARGET_MARK);
+	assert_int_equal(rule->targets[2].kind, TARGET_ACCEPT);
+	ruleset_free(&ruleset);
+}
+
+static void a_rule_is_called_by_its_place(void **state)
+{
+	struct ruleset ruleset = one_rule("{\"accept\": null}");
+
+	(void)state;
+	assert_string_equal(first(&ruleset)->text, "inet t c handle 7");
+	assert_int_equal(first(&ruleset)->handle, 7);
+	ruleset_free(&ruleset);
+}
+
+static void each_question_becomes_its_match(void **state)
+{
+	static const struct {
+		const char *op, *left, *right;
+		enum match_kind kind; /* of the last */
+		bool negated;
+		uint32_t number, mask;
+	} cases[] = {
+		{"==", "\"meta\": {\"key\": \"mark\"}", "1", MATCH_MARK, false, 1, UINT32_MAX},
+		{"!=", "\"&\": [{\"meta\": {\"key\": \"mark\"}}, 255]", "1", MATCH_MARK, true, 1,
+			255},
+		{"==", "\"meta\": {\"key\": \"mark\"}", "{\"set\": [1, 2]}", MATCH_UNKNOWN, false,
+			0, 0},
+		{"==", "\"meta\": {\"key\": \"nfproto\"}", "\"ipv6\"", MATCH_FAMILY, false,
+			AF_INET6, 0},
+		{"in", "\"ct\": {\"key\": \"state\"}", "[\"established\", \"related\"]",
+			MATCH_CT_STATE, false, CT_ESTABLISHED | CT_RELATED, 0},
+		{"==", "\"ct\": {\"key\": \"state\"}", "{\"set\": [\"new\", \"invalid\"]}",
+			MATCH_CT_STATE, false, CT_NEW | CT_INVALID, 0},
+		{"in", "\"ct\": {\"key\": \"status\"}", "\"dnat\"", MATCH_UNKNOWN, false, 0, 0},
+		{"!=", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\"]}", "\"local\"",
+			MATCH_LOCAL, true, 0, 0},
+		{"==", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\", \"iif\"]}",
+			"\"local\"", MATCH_UNKNOWN, false, 0, 0},
+		{"==",
+			"\"&\": [{\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}}, "
+			"[\"fin\", \"syn\", \"rst\", \"ack\"]]",
+			"\"syn\"", MATCH_TCP_FLAGS, false, 2, 0x17},
+		{"in", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}", "\"syn\"",
+			MATCH_TCP_FLAGS, true, 0, 2},
+		{"!=", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}", "\"syn\"",
+			MATCH_TCP_FLAGS, true, 2, 0xff},
+		{"<", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}", "\"syn\"",
+			MATCH_UNKNOWN, false, 0, 0},
+		{">", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"dport\"}", "80",
+			MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"payload\": {\"protocol\": \"ip\", \"field\": \"ttl\"}", "1",
+			MATCH_UNKNOWN, false, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ruleset ruleset = one_match(cases[i].op, cases[i].left, cases[i].right);
+		const struct rule *rule = first(&ruleset);
+		const struct match *match = &rule->matches[rule->match_count - 1];
+
+		assert_int_equal(match->kind, cases[i].kind);
+		assert_int_equal(match->negated, cases[i].negated);
+		assert_int_equal(match->number, cases[i].number);
+		assert_int_equal(match->mask, cases[i].mask);
+		ruleset_free(&ruleset);
+	}
+}
+
+static void a_port_asks_for_its_protocol_and_an_address_for_its_family(void **state)
+{
+	struct ruleset port =
+		one_match("!=", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"dport\"}", "80");
+	struct ruleset address =
+		one_match("==", "\"payload\": {\"protocol\": \"ip6\", \"field\": \"daddr\"}",
+			"\"2001:db8::1\"");
+
+	(void)state;
+	assert_int_equal(first(&port)->matches[0].kind, MATCH_PROTOCOL);
+	assert_int_equal(first(&port)->matches[0].number, IPPROTO_TCP);
+	assert_false(first(&port)->matches[0].negated);
+	assert_true(first(&port)->matches[1].negated);
+	assert_int_equal(first(&address)->matches[0].kind, MATCH_FAMILY);
+	assert_int_equal(first(&address)->matches[0].number, AF_INET6);
+	ruleset_free(&port);
+	ruleset_free(&address);
+}
+
+static void a_named_sets_elements_are_looked_up(void **state)
+{
+	struct ruleset ruleset = one_match(
+		"==", "\"payload\": {\"protocol\": \"th\", \"field\": \"dport\"}", "\"@s\"");
+	struct ruleset missing = one_match(
+		"==", "\"payload\": {\"protocol\": \"th\", \"field\": \"dport\"}", "\"@none\"");
+	const struct match *match = &first(&ruleset)->matches[0];
+
+	(void)state;
+	assert_int_equal(match->range_count, 2);
+	assert_int_equal(addr_port(&match->ranges[0].first), 80);
+	assert_int_equal(addr_port(&match->ranges[1].last), 443);
+	assert_int_equal(first(&missing)->matches[0].kind, MATCH_UNKNOWN);
+	ruleset_free(&ruleset);
+	ruleset_free(&missing);
+}
+
+static void a_socket_that_is_not_transparent_is_still_a_socket(void **state)
+{
+	struct ruleset ruleset = one_match("==", "\"socket\": {\"key\": \"transparent\"}", "0");
+	const struct rule *rule = first(&ruleset);
+
+	(void)state;
+	assert_int_equal(rule->match_count, 2);
+	assert_false(rule->matches[0].negated);
+	assert_false(rule->matches[0].transparent);
+	assert_true(rule->matches[1].negated);
+	assert_true(rule->matches[1].transparent);
+	ruleset_free(&ruleset);
+}
+
+static void a_mark_is_calculated_from_the_old_one(void **state)
+{
+	static const struct {
+		const char *value;
+		enum target_kind kind;
+		uint32_t number, mask;
+	} cases[] = {
+		{"1", TARGET_MARK, 1, UINT32_MAX},
+		{"{\"|\": [{\"meta\": {\"key\": \"mark\"}}, 16]}", TARGET_MARK, 16, 16},
+		{"{\"&\": [{\"meta\": {\"key\": \"mark\"}}, 240]}", TARGET_MARK, 0, ~240U},
+		{"{\"^\": [{\"meta\": {\"key\": \"mark\"}}, 16]}", TARGET_MARK, 16, 0},
+		{"{\"|\": [{\"&\": [{\"meta\": {\"key\": \"mark\"}}, 4294967040]}, 1]}",
+			TARGET_MARK, 1, 0xff},
+		{"{\"ct\": {\"key\": \"mark\"}}", TARGET_UNKNOWN, 0, 0},
+		{"{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}", TARGET_UNKNOWN, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512];
+		struct ruleset ruleset;
+
+		snprintf(text, sizeof(text),
+			"{\"mangle\": {\"key\": {\"meta\": {\"key\": \"mark\"}}, \"value\": %s}}",
+			cases[i].value);
+		ruleset = one_rule(text);
+		assert_int_equal(first(&ruleset)->targets[0].kind, cases[i].kind);
+		assert_int_equal(first(&ruleset)->targets[0].number, cases[i].number);
+		assert_int_equal(first(&ruleset)->targets[0].mask, cases[i].mask);
+		ruleset_free(&ruleset);
+	}
+}
+
+static void a_match_that_follows_a_statement_is_not_known(void **state)
+{
+	struct ruleset ruleset =
+		one_rule("{\"mangle\": {\"key\": {\"meta\": {\"key\": \"mark\"}}, \"value\": 1}}, "
+			 "{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"mark\"}}, "
+			 "\"right\": 1}}");
+
+	(void)state;
+	assert_int_equal(first(&ruleset)->matches[0].kind, MATCH_UNKNOWN);
+	ruleset_free(&ruleset);
+}
+
+static void a_verdict_map_becomes_a_rule_for_each_element(void **state)
+{
+	struct ruleset ruleset = {0};
+	const struct chain *chain;
+
+	(void)state;
+	add_nft(&ruleset, "firewalld.nft.json");
+	chain = table_chain(&ruleset.tables[0], "filter_INPUT");
+	assert_int_equal(chain->rules[0].number, 1);
+	assert_int_equal(chain->rules[2].number, 1);
+	assert_int_equal(chain->rules[2].handle, chain->rules[0].handle);
+	assert_int_equal(chain->rules[0].matches[0].kind, MATCH_CT_STATE);
+	assert_int_equal(chain->rules[3].number, 2);
+	ruleset_free(&ruleset);
+}
+
+static void what_is_unknown_is_kept(void **state)
+{
+	struct ruleset ruleset = one_rule("{\"xt\": {\"type\": \"match\", \"name\": \"u32\"}}, "
+					  "{\"queue\": {\"num\": 1}}, 5");
+	const struct rule *rule = first(&ruleset);
+
+	(void)state;
+	assert_string_equal(rule->matches[0].text, "xt {\"type\":\"match\",\"name\":\"u32\"}");
+	assert_int_equal(rule->target_count, 2);
+	assert_int_equal(rule->targets[0].kind, TARGET_UNKNOWN);
+	assert_string_equal(rule->targets[0].text, "queue {\"num\":1}");
+	ruleset_free(&ruleset);
+}
+
+static void dormant_tables_and_other_families_are_passed_over(void **state)
+{
+	struct ruleset ruleset = {0};
+
+	(void)state;
+	add_text(&ruleset,
+		"{\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"bridge\", "
+		"\"name\": \"b\"}}, {\"chain\": {\"family\": \"bridge\", \"table\": \"b\", "
+		"\"name\": \"c\"}}, {\"table\": {\"family\": \"ip\", \"name\": \"d\", "
+		"\"flags\": [\"dormant\"]}}, {\"flowtable\": {}}]}");
+	assert_int_equal(ruleset.table_count, 0);
+	ruleset_free(&ruleset);
+}
+
+static void what_iptables_save_printed_is_not_taken_twice(void **state)
+{
+	struct ruleset ruleset = {0}, other = {0};
+
+	(void)state;
+	add_iptables(&ruleset, BACKEND_IPTABLES, "ufw.iptables");
+	add_nft(&ruleset, "ufw.nft.json");
+	add_nft(&other, "ufw.nft.json");
+	add_iptables(&other, BACKEND_IPTABLES, "ufw.iptables");
+	assert_int_equal(ruleset.table_count, 1);
+	assert_int_equal(ruleset.tables[0].backend, BACKEND_IPTABLES);
+	assert_int_equal(other.table_count, 1);
+	assert_int_equal(other.tables[0].backend, BACKEND_IPTABLES);
+	ruleset_free(&ruleset);
+	ruleset_free(&other);
+}
+
+static void the_legacy_backends_tables_are_others(void **state)
+{
+	struct ruleset ruleset = {0};
+
+	(void)state;
+	add_iptables(&ruleset, BACKEND_LEGACY, "ufw.iptables");
+	add_nft(&ruleset, "ufw.nft.json");
+	assert_int_equal(ruleset.table_count, 2);
+	ruleset_free(&ruleset);
+}
+
+static void what_iptables_save_leaves_out_is_taken_from_nft(void **state)
+{
+	struct ruleset whole = {0}, chain = {0};
+	const struct table *table;
+
+	(void)state;
+	add_iptables(&whole, BACKEND_IPTABLES, "incompatible.iptables");
+	add_nft(&whole, "incompatible.nft.json");
+	assert_int_equal(whole.table_count, 1);
+	assert_int_equal(whole.tables[0].backend, BACKEND_NFT);
+	add_iptables(&chain, BACKEND_IPTABLES, "tainted.iptables");
+	add_nft(&chain, "tainted.nft.json");
+	assert_int_equal(chain.table_count, 2);
+	table = &chain.tables[1];
+	assert_int_equal(table->backend, BACKEND_NFT);
+	assert_null(table_chain(table, "PREROUTING"));
+	assert_true(table_chain(table, "early")->drops);
+	ruleset_free(&whole);
+	ruleset_free(&chain);
+}
+
+static void what_is_not_nfts_json_is_refused(void **state)
+{
+	static const char *const wrong[] = {"", "[]", "{}", "{\"nftables\": 1}",
+		"{\"nftables\": []} x", "{\"nftables\": [{\"table\": {\"family\": \"ip\"}}]}"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct ruleset ruleset = {0};
+		char *problem = NULL;
+
+		assert_int_equal(ruleset_parse_nft(&ruleset, wrong[i], &problem), -1);
+		assert_non_null(problem);
+		assert_int_equal(ruleset.table_count, 0);
+		free(problem);
+	}
+}
+
+static void a_rule_of_a_chain_that_is_not_there_is_refused(void **state)
+{
+	static const char text[] = "{\"nftables\": ["
+				   "{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
+				   "{\"rule\": {\"family\": \"ip\", \"table\": \"t\", "
+				   "\"chain\": \"c\"}}]}";
+	struct ruleset ruleset = {0};
+	char *problem = NULL;
+
+	(void)state;
+	assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), -1);
+	assert_string_equal(problem, "nft: a rule of no chain: 'c'");
+	free(problem);
+}
+
+static void a_text_that_is_cut_anywhere_is_refused(void **state)
+{
+	static const char *const names[] = {"transparent.nft.json", "dropping.nft.json",
+		"wg-quick.nft.json", "firewalld.nft.json", "ufw.nft.json", "incompatible.nft.json",
+		"tainted.nft.json"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *text = contents(names[i]);
+		size_t length = strlen(text);
+
+		/* Without its last byte, a newline, the text is whole still. */
+		for (length--; length > 1; length--) {
+			struct ruleset ruleset = {0};
+			char *problem = NULL;
+
+			text[length - 1] = '\0';
+			assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), -1);
+			assert_int_equal(ruleset.table_count, 0);
+			free(problem);
+		}
+		free(text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_recipes_rules_are_read),
+		cmocka_unit_test(a_rule_is_called_by_its_place),
+		cmocka_unit_test(each_question_becomes_its_match),
+		cmocka_unit_test(a_port_asks_for_its_protocol_and_an_address_for_its_family),
+		cmocka_unit_test(a_named_sets_elements_are_looked_up),
+		cmocka_unit_test(a_socket_that_is_not_transparent_is_still_a_socket),
+		cmocka_unit_test(a_mark_is_calculated_from_the_old_one),
+		cmocka_unit_test(a_match_that_follows_a_statement_is_not_known),
+		cmocka_unit_test(a_verdict_map_becomes_a_rule_for_each_element),
+		cmocka_unit_test(what_is_unknown_is_kept),
+		cmocka_unit_test(dormant_tables_and_other_families_are_passed_over),
+		cmocka_unit_test(what_iptables_save_printed_is_not_taken_twice),
+		cmocka_unit_test(the_legacy_backends_tables_are_others),
+		cmocka_unit_test(what_iptables_save_leaves_out_is_taken_from_nft),
+		cmocka_unit_test(what_is_not_nfts_json_is_refused),
+		cmocka_unit_test(a_rule_of_a_chain_that_is_not_there_is_refused),
+		cmocka_unit_test(a_text_that_is_cut_anywhere_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("nftables", tests, NULL, NULL);
+}

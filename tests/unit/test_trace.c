@@ -1,0 +1,496 @@
+/*
+ * Packets through rule sets: the recipes' own, and those that they meet on a host.
+ */
+#include "tproxy/trace.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RULESETS "fixtures/rulesets/"
+
+enum {
+	SYN = 0x02,
+	SYN_ACK = 0x12,
+	ACK = 0x10
+};
+
+static void add_text(struct ruleset *ruleset, const char *name, const char *text)
+{
+	char *problem = NULL;
+	int result;
+
+	if (strstr(name, ".nft.json") != NULL)
+		result = ruleset_parse_nft(ruleset, text, &problem);
+	else
+		result = ruleset_parse_iptables(ruleset, BACKEND_IPTABLES,
+			strstr(name, ".ip6tables") != NULL ? AF_INET6 : AF_INET, text, &problem);
+	if (result == -1)
+		fail_msg("%s: %s", name, problem);
+}
+
+static void add(struct ruleset *ruleset, const char *name)
+{
+	char path[256], *text = NULL;
+	size_t room = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), RULESETS "%s", name);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_true(getdelim(&text, &room, '\0', file) > 0);
+	fclose(file);
+	add_text(ruleset, name, text);
+	free(text);
+}
+
+static struct ruleset fixture(const char *name)
+{
+	struct ruleset ruleset = {0};
+
+	add(&ruleset, name);
+	return ruleset;
+}
+
+/* Rules of one table's chain PREROUTING, which has a policy. */
+static struct ruleset rules(const char *table, const char *policy, const char *lines)
+{
+	struct ruleset ruleset = {0};
+	char text[2048];
+
+	snprintf(text, sizeof(text),
+		"*%s\n:PREROUTING %s [0:0]\n:A - [0:0]\n:B - [0:0]\n%sCOMMIT\n", table, policy,
+		lines);
+	add_text(&ruleset, "text", text);
+	return ruleset;
+}
+
+static struct addr at(const char *ip, uint16_t port)
+{
+	struct addr addr;
+
+	assert_true(addr_parse(&addr, ip));
+	addr_set_port(&addr, port);
+	return addr;
+}
+
+/* The client's SYN to the VIP; nobody listens yet. */
+static struct packet syn(void)
+{
+	return (struct packet){.source = at("198.51.100.7", 40000),
+		.destination = at("192.0.2.80", 80),
+		.protocol = IPPROTO_TCP,
+		.in = "client0",
+		.tcp_flags = SYN,
+		.ct = CT_NEW};
+}
+
+/* The server's answer to a connection from the client's address. */
+static struct packet syn_ack(void)
+{
+	return (struct packet){.source = at("203.0.113.9", 80),
+		.destination = at("198.51.100.7", 41000),
+		.protocol = IPPROTO_TCP,
+		.in = "server0",
+		.tcp_flags = SYN_ACK,
+		.ct = CT_ESTABLISHED,
+		.socket = SOCKET_CONNECTED,
+		.socket_transparent = true};
+}
+
+static struct trace traced(const struct ruleset *ruleset, struct packet packet)
+{
+	return trace_packet(ruleset, HOOK_PREROUTING, &packet);
+}
+
+static void assert_text(const struct rule *rule, const char *text)
+{
+	assert_non_null(rule);
+	assert_string_equal(rule->text, text);
+}
+
+static void the_walkthrough_marks_what_has_a_socket(void **state)
+{
+	struct ruleset ruleset = fixture("walkthrough.iptables");
+	struct packet packet = syn();
+	struct trace trace;
+
+	(void)state;
+	assert_int_equal(traced(&ruleset, packet).mark, 0);
+	packet.socket = SOCKET_LISTENER;
+	trace = traced(&ruleset, packet);
+	assert_int_equal(trace.mark, 1);
+	assert_text(trace.marked, "-A DIVERT -j MARK --set-xmark 0x1/0xffffffff");
+	assert_text(trace.ended, "-A DIVERT -j ACCEPT");
+	assert_null(trace.unsure);
+	assert_int_equal(traced(&ruleset, syn_ack()).mark, 1);
+	ruleset_free(&ruleset);
+}
+
+static void iptables_passes_over_wildcard_listeners(void **state)
+{
+	struct ruleset ruleset = fixture("walkthrough.iptables");
+	struct ruleset all = rules("mangle", "ACCEPT",
+		"-A PREROUTING -m socket --nowildcard -j MARK --set-xmark 0x1/0xffffffff\n");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.socket = SOCKET_WILDCARD;
+	assert_int_equal(traced(&ruleset, packet).mark, 0);
+	assert_int_equal(traced(&all, packet).mark, 1);
+	ruleset_free(&ruleset);
+	ruleset_free(&all);
+}
+
+static void nft_takes_wildcard_listeners_unless_told_not_to(void **state)
+{
+	struct ruleset ruleset = fixture("transparent.nft.json");
+	struct ruleset careful = fixture("dropping.nft.json");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.destination = at("198.51.100.9", 9);
+	packet.socket = SOCKET_WILDCARD;
+	assert_null(traced(&ruleset, packet).marked);
+	packet.socket_transparent = true;
+	assert_int_equal(traced(&ruleset, packet).mark, 1);
+	assert_int_equal(traced(&careful, packet).mark, 0);
+	packet.socket = SOCKET_CONNECTED;
+	assert_int_equal(traced(&careful, packet).mark, 0x10);
+	ruleset_free(&ruleset);
+	ruleset_free(&careful);
+}
+
+static void tproxy_names_the_listener(void **state)
+{
+	struct ruleset ruleset = fixture("tproxy.iptables");
+	struct trace trace = traced(&ruleset, syn());
+	struct addr listener = at("192.0.2.80", 8080);
+
+	(void)state;
+	assert_int_equal(trace.mark, 1);
+	assert_true(trace.tproxy != NULL && trace.tproxy == trace.marked);
+	assert_true(trace.ended == trace.tproxy);
+	assert_true(addr_equal(&trace.listener, &listener));
+	trace = traced(&ruleset, syn_ack());
+	assert_null(trace.tproxy);
+	assert_int_equal(trace.mark, 1);
+	ruleset_free(&ruleset);
+}
+
+static void an_acknowledgement_without_a_socket_goes_to_tproxy(void **state)
+{
+	struct ruleset ruleset = fixture("tproxy.iptables");
+	struct ruleset divert = fixture("walkthrough.iptables");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.tcp_flags = ACK; /* of a SYN cookie: the host keeps nothing of the SYN */
+	packet.ct = CT_ESTABLISHED;
+	assert_non_null(traced(&ruleset, packet).tproxy);
+	assert_int_equal(traced(&divert, packet).mark, 0);
+	ruleset_free(&ruleset);
+	ruleset_free(&divert);
+}
+
+static void tproxy_is_completed_from_the_packet(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT",
+		"-A PREROUTING -p tcp -j TPROXY --on-port 0 --on-ip 0.0.0.0 --tproxy-mark "
+		"0x0/0x0\n");
+	struct packet packet = syn();
+	struct trace trace = traced(&ruleset, packet);
+
+	(void)state;
+	assert_true(addr_equal(&trace.listener, &packet.destination));
+	assert_null(trace.marked);
+	ruleset_free(&ruleset);
+}
+
+static void rules_of_ipv6_are_for_ipv6(void **state)
+{
+	struct ruleset ruleset = fixture("tproxy.ip6tables");
+	struct packet packet = syn();
+
+	(void)state;
+	assert_null(traced(&ruleset, packet).tproxy);
+	packet.source = at("2001:db8:c::7", 40000);
+	packet.destination = at("2001:db8:f::80", 80);
+	assert_non_null(traced(&ruleset, packet).tproxy);
+	ruleset_free(&ruleset);
+}
+
+static void nfts_tproxy_does_not_end_the_chain(void **state)
+{
+	struct ruleset ruleset = fixture("dropping.nft.json");
+	struct packet packet = syn();
+	struct trace trace = traced(&ruleset, packet);
+
+	(void)state;
+	assert_non_null(trace.tproxy);
+	assert_int_equal(trace.mark, 0x10);
+	assert_true(trace.dropped);
+	assert_null(trace.ended);
+	assert_string_equal(trace.table->name, "transparent");
+	packet.protocol = IPPROTO_ICMP;
+	assert_false(traced(&ruleset, packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void a_drop_ends_it_and_an_accept_only_its_chain(void **state)
+{
+	struct ruleset ruleset = rules("raw", "ACCEPT", "-A PREROUTING -j ACCEPT\n");
+	struct trace trace;
+
+	(void)state;
+	add_text(&ruleset, "text",
+		"*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 198.51.100.0/24 -j DROP\n"
+		"COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j REDIRECT\nCOMMIT\n");
+	trace = traced(&ruleset, syn());
+	assert_true(trace.dropped);
+	assert_text(trace.ended, "-A PREROUTING -s 198.51.100.0/24 -j DROP");
+	assert_string_equal(trace.table->name, "mangle");
+	assert_null(trace.nat);
+	ruleset_free(&ruleset);
+}
+
+static void tables_are_asked_by_priority_not_by_place(void **state)
+{
+	struct ruleset ruleset = fixture("tproxy.iptables");
+	struct trace trace;
+
+	(void)state;
+	add_text(&ruleset, "text",
+		"*raw\n:PREROUTING DROP [0:0]\n-A PREROUTING -i server0 -j ACCEPT\nCOMMIT\n");
+	trace = traced(&ruleset, syn());
+	assert_true(trace.dropped);
+	assert_null(trace.tproxy);
+	assert_int_equal(traced(&ruleset, syn_ack()).mark, 1);
+	ruleset_free(&ruleset);
+}
+
+static void docker_changes_the_destination_of_what_begins(void **state)
+{
+	struct ruleset ruleset = fixture("docker.iptables");
+	struct packet packet = syn();
+	struct trace trace;
+
+	(void)state;
+	packet.destination = at("192.0.2.1", 8080);
+	packet.destination_local = true;
+	trace = traced(&ruleset, packet);
+	assert_text(trace.nat, "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 "
+			       "-j DNAT --to-destination 172.17.0.2:80");
+	packet.ct = CT_ESTABLISHED;
+	assert_null(traced(&ruleset, packet).nat);
+	packet.ct = CT_NEW;
+	packet.in = "docker0";
+	assert_null(traced(&ruleset, packet).nat);
+	packet.in = NULL;
+	assert_non_null(traced(&ruleset, packet).unsure);
+	ruleset_free(&ruleset);
+}
+
+static void docker_masquerades_its_own_network_only(void **state)
+{
+	struct ruleset ruleset = fixture("docker.iptables");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.in = NULL;
+	packet.out = "server0";
+	assert_null(trace_packet(&ruleset, HOOK_POSTROUTING, &packet).nat);
+	packet.source = at("172.17.0.2", 40000);
+	assert_non_null(trace_packet(&ruleset, HOOK_POSTROUTING, &packet).nat);
+	ruleset_free(&ruleset);
+}
+
+static void what_docker_does_not_know_is_not_forwarded(void **state)
+{
+	struct ruleset ruleset = fixture("docker.iptables");
+	struct packet packet = syn();
+	struct trace trace;
+
+	(void)state;
+	packet.out = "server0";
+	trace = trace_packet(&ruleset, HOOK_FORWARD, &packet);
+	assert_true(trace.dropped);
+	assert_null(trace.ended);
+	ruleset_free(&ruleset);
+}
+
+static void firewalld_lets_in_what_its_zone_allows(void **state)
+{
+	struct ruleset ruleset = fixture("firewalld.nft.json");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.destination_local = true;
+	assert_false(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	packet.destination = at("192.0.2.80", 25);
+	assert_true(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	packet.ct = CT_ESTABLISHED;
+	assert_false(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	packet.ct = CT_INVALID;
+	assert_true(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void firewalld_masquerades_towards_the_server(void **state)
+{
+	struct ruleset ruleset = fixture("firewalld.nft.json");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.out = "eth1";
+	assert_non_null(trace_packet(&ruleset, HOOK_POSTROUTING, &packet).nat);
+	packet.out = "eth0";
+	assert_null(trace_packet(&ruleset, HOOK_POSTROUTING, &packet).nat);
+	ruleset_free(&ruleset);
+}
+
+static void ufw_drops_what_is_for_nobody_on_the_host(void **state)
+{
+	struct ruleset ruleset = fixture("ufw.iptables");
+	struct packet packet = syn();
+
+	(void)state;
+	assert_non_null(trace_packet(&ruleset, HOOK_INPUT, &packet).unsure);
+	packet.destination_local = true;
+	assert_false(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	packet.destination = at("192.0.2.80", 25);
+	assert_true(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void wireguards_drop_is_for_its_own_address(void **state)
+{
+	static const char *const names[] = {"wg-quick.iptables", "wg-quick.nft.json"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct ruleset ruleset = fixture(names[i]);
+		struct packet packet = syn();
+
+		assert_null(traced(&ruleset, packet).unsure);
+		packet.destination = at("198.51.100.2", 80);
+		assert_non_null(traced(&ruleset, packet).unsure);
+		packet.in = "wg0";
+		assert_null(traced(&ruleset, packet).unsure);
+		packet.protocol = IPPROTO_UDP;
+		assert_non_null(traced(&ruleset, packet).unsure); /* the connection's mark */
+		ruleset_free(&ruleset);
+	}
+}
+
+static void what_is_unknown_makes_unsure_only_where_it_matters(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT",
+		"-A PREROUTING -p udp -m u32 --u32 \"0x0=0x1\" -j DROP\n"
+		"-A PREROUTING -m u32 --u32 \"0x0=0x1\" -j LOG\n"
+		"-A PREROUTING -p tcp -m tcp --dport 81 -j NFQUEUE --queue-num 0\n");
+	struct packet packet = syn();
+
+	(void)state;
+	assert_null(traced(&ruleset, packet).unsure);
+	packet.destination = at("192.0.2.80", 81);
+	assert_int_equal(traced(&ruleset, packet).unsure->number, 3);
+	packet.protocol = IPPROTO_UDP;
+	assert_int_equal(traced(&ruleset, packet).unsure->number, 1);
+	assert_false(traced(&ruleset, packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void a_chain_returns_to_where_it_was_jumped_from(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "DROP",
+		"-A PREROUTING -j A\n-A PREROUTING -j MARK --set-xmark 0x2/0x2\n"
+		"-A PREROUTING -g B\n-A PREROUTING -j ACCEPT\n"
+		"-A A -j RETURN\n-A A -j DROP\n-A B -j MARK --set-xmark 0x4/0x4\n");
+	struct trace trace = traced(&ruleset, syn());
+
+	(void)state;
+	assert_int_equal(trace.mark, 6);
+	assert_true(trace.dropped);
+	assert_null(trace.ended); /* what was gone to ends with the policy */
+	ruleset_free(&ruleset);
+}
+
+static void loops_end(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT",
+		"-A PREROUTING -j A\n-A A -j B\n-A A -j B\n-A B -j A\n-A B -j A\n");
+
+	(void)state;
+	assert_non_null(traced(&ruleset, syn()).unsure);
+	ruleset_free(&ruleset);
+}
+
+static void connections_are_not_known_before_conntrack(void **state)
+{
+	struct ruleset raw = rules(
+		"raw", "ACCEPT", "-A PREROUTING -m conntrack --ctstate ESTABLISHED -j DROP\n");
+	struct ruleset mangle = rules(
+		"mangle", "ACCEPT", "-A PREROUTING -m conntrack --ctstate ESTABLISHED -j DROP\n");
+
+	(void)state;
+	assert_false(traced(&raw, syn_ack()).dropped);
+	assert_true(traced(&mangle, syn_ack()).dropped);
+	ruleset_free(&raw);
+	ruleset_free(&mangle);
+}
+
+static void a_packet_without_ports_has_no_other_port_either(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT",
+		"-A PREROUTING -m multiport ! --dports 80 -j DROP\n"
+		"-A PREROUTING -m tcp ! --syn -j DROP\n");
+	struct packet packet = syn();
+
+	(void)state;
+	packet.protocol = IPPROTO_ICMP;
+	assert_false(traced(&ruleset, packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void an_interface_may_be_named_by_its_beginning(void **state)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT", "-A PREROUTING -i cli+ -j DROP\n");
+
+	(void)state;
+	assert_true(traced(&ruleset, syn()).dropped);
+	assert_false(traced(&ruleset, syn_ack()).dropped);
+	ruleset_free(&ruleset);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_walkthrough_marks_what_has_a_socket),
+		cmocka_unit_test(iptables_passes_over_wildcard_listeners),
+		cmocka_unit_test(nft_takes_wildcard_listeners_unless_told_not_to),
+		cmocka_unit_test(tproxy_names_the_listener),
+		cmocka_unit_test(an_acknowledgement_without_a_socket_goes_to_tproxy),
+		cmocka_unit_test(tproxy_is_completed_from_the_packet),
+		cmocka_unit_test(rules_of_ipv6_are_for_ipv6),
+		cmocka_unit_test(nfts_tproxy_does_not_end_the_chain),
+		cmocka_unit_test(a_drop_ends_it_and_an_accept_only_its_chain),
+		cmocka_unit_test(tables_are_asked_by_priority_not_by_place),
+		cmocka_unit_test(docker_changes_the_destination_of_what_begins),
+		cmocka_unit_test(docker_masquerades_its_own_network_only),
+		cmocka_unit_test(what_docker_does_not_know_is_not_forwarded),
+		cmocka_unit_test(firewalld_lets_in_what_its_zone_allows),
+		cmocka_unit_test(firewalld_masquerades_towards_the_server),
+		cmocka_unit_test(ufw_drops_what_is_for_nobody_on_the_host),
+		cmocka_unit_test(wireguards_drop_is_for_its_own_address),
+		cmocka_unit_test(what_is_unknown_makes_unsure_only_where_it_matters),
+		cmocka_unit_test(a_chain_returns_to_where_it_was_jumped_from),
+		cmocka_unit_test(loops_end),
+		cmocka_unit_test(connections_are_not_known_before_conntrack),
+		cmocka_unit_test(a_packet_without_ports_has_no_other_port_either),
+		cmocka_unit_test(an_interface_may_be_named_by_its_beginning),
+	};
+
+	return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
+}
