@@ -17,7 +17,7 @@ ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 LIBS      = $(shell pkg-config --libs $(PACKAGES))
 
-MAINS    := src/tproxyd.c
+MAINS    := src/tproxyd.c src/tproxyctl.c
 PROGRAMS := $(MAINS:src/%.c=$(BUILD)/%)
 # Everything but the mains goes into one archive, so that what is tested is what ships.
 SOURCES  := $(sort $(wildcard src/*/*.c))
@@ -35,7 +35,7 @@ all: $(PROGRAMS)
 units: $(UNIT_PROGRAMS)
 
 help:
-	@echo 'make           build/tproxyd'
+	@echo 'make           build/tproxyd and build/tproxyctl'
 	@echo 'make demo      run the walk-through step by step (PROXY=haproxy: with HAProxy)'
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
@@ -66,6 +66,7 @@ $(UNIT_PROGRAMS): %: %.o $(BUILD)/tests/unit/rig.o $(ARCHIVE)
 
 install: all
 	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd
+	install -D -m 755 $(BUILD)/tproxyctl $(DESTDIR)$(PREFIX)/sbin/tproxyctl
 	install -D -m 644 man/tproxyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/tproxyd.8
 
 clean:

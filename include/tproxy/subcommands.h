@@ -1,0 +1,18 @@
+/*
+ * The subcommands of tproxyctl. Each gets its own arguments, argv[0] being its name, prints to stdout
+ * what was asked for and to stderr what went wrong, and returns the exit status:
+ *
+ *   0  all is well      1  something is missing, harmful or failed      2  wrong arguments or input
+ */
+#ifndef TPROXY_SUBCOMMANDS_H
+#define TPROXY_SUBCOMMANDS_H
+
+enum {
+	STATUS_WELL = 0,
+	STATUS_NOT_WELL = 1,
+	STATUS_USAGE = 2
+};
+
+int prove_command(int argc, char **argv);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Datagram sockets; see the header.
+ *
+ * The target TPROXY changes no packet: the datagram still says where it was sent, but the socket that
+ * gets it is bound elsewhere. So the kernel reads the address from the packet and hands it over beside
+ * the data. SO_REUSEADDR is set so that an answer can be sent from an address that is being listened on.
+ */
+#include "tproxy/datagram.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+int datagram_open(int family)
+{
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+	int on = 1;
+
+	if (fd != -1)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return fd;
+}
+
+int datagram_tell_destination(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
+}
+
+static bool tells_destination(const struct cmsghdr *part)
+{
+	return (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_ORIGDSTADDR) ||
+	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_ORIGDSTADDR);
+}
+
+static void read_destination(struct msghdr *message, struct addr *destination)
+{
+	struct sockaddr_storage told;
+
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+		part = CMSG_NXTHDR(message, part)) {
+		size_t length = part->cmsg_len - CMSG_LEN(0);
+
+		if (!tells_destination(part) || length > sizeof(told))
+			continue;
+		memset(&told, 0, sizeof(told));
+		memcpy(&told, CMSG_DATA(part), length);
+		addr_from_sockaddr(destination, (struct sockaddr *)&told);
+	}
+}
+
+ssize_t datagram_receive(
+	int fd, void *data, size_t size, struct addr *from, struct addr *destination)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(struct sockaddr_in6)) * 2];
+		struct cmsghdr aligned;
+	} control;
+	struct sockaddr_storage source = {0};
+	struct iovec part = {data, size};
+	struct msghdr message = {.msg_name = &source,
+		.msg_namelen = sizeof(source),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t length = recvmsg(fd, &message, 0);
+
+	*destination = addr_any(AF_UNSPEC);
+	if (length == -1)
+		return -1;
+	if (!addr_from_sockaddr(from, (struct sockaddr *)&source)) {
+		errno = EPROTO;
+		return -1;
+	}
+	read_destination(&message, destination);
+	return length;
+}

@@ -1,0 +1,56 @@
+/*
+ * tproxyctl: the name of a subcommand, and its arguments handed on.
+ */
+#include "tproxy/subcommands.h"
+#include "tproxy/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *help;
+	int (*run)(int argc, char **argv);
+} subcommands[] = {
+	{"prove", "try in scratch namespaces what the running kernel can do", prove_command},
+};
+
+enum {
+	SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0])
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: tproxyctl SUBCOMMAND [OPTION ...]\n"
+	      "       tproxyctl -v | -h\n"
+	      "\n"
+	      "The checklist of a host that runs a transparent proxy.\n"
+	      "\n",
+		out);
+	for (size_t i = 0; i < SUBCOMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
+	fputs("\n"
+	      "`tproxyctl SUBCOMMAND --help` lists the options of one.\n"
+	      "Exit status: 0 all is well, 1 something is not, 2 wrong arguments or input.\n",
+		out);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	for (size_t i = 0; i < SUBCOMMANDS; i++)
+		if (strcmp(name, subcommands[i].name) == 0)
+			return subcommands[i].run(argc - 1, argv + 1);
+	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
+		usage(stdout);
+		return STATUS_WELL;
+	}
+	if (strcmp(name, "-v") == 0 || strcmp(name, "--version") == 0) {
+		printf("tproxyctl %s\n", TPROXYD_VERSION);
+		return STATUS_WELL;
+	}
+	if (*name != '\0')
+		fprintf(stderr, "tproxyctl: there is no subcommand '%s'\n\n", name);
+	usage(stderr);
+	return STATUS_USAGE;
+}
