@@ -11,6 +11,10 @@ static const struct {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
+	{"plan", "print what apply would do", plan_command},
+	{"apply", "set the host up; all or nothing", apply_command},
+	{"revert", "take back what apply did", revert_command},
+	{"status", "say what is applied", status_command},
 	{"prove", "try in scratch namespaces what the running kernel can do", prove_command},
 };
 

@@ -13,6 +13,10 @@ enum {
 	STATUS_USAGE = 2
 };
 
+int plan_command(int argc, char **argv);
+int apply_command(int argc, char **argv);
+int revert_command(int argc, char **argv);
+int status_command(int argc, char **argv);
 int prove_command(int argc, char **argv);
 
 #endif

@@ -1,0 +1,66 @@
+/*
+ * What of the host a plan has to know: which marks and routing tables are somebody's already, where a
+ * policy rule comes before all others, and the sysctls of its links. Reading changes nothing.
+ */
+#ifndef TPROXY_FACTS_H
+#define TPROXY_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OUR_NAME     "tproxyctl"
+#define OUR_CHAIN    "TPROXYCTL"
+#define OUR_PROTOCOL "197" /* of our policy rules and routes: who made them; no daemon has it */
+
+struct fact_mark {
+	uint32_t value, mask; /* packets with (mark & mask) == value are somebody's */
+	char *where;
+};
+
+struct fact_table {
+	unsigned table;
+	char *where;
+};
+
+struct fact_link {
+	char *name; /* "all" included, "default" and "lo" not */
+	int src_valid_mark, accept_local, rp_filter;
+};
+
+struct facts {
+	struct fact_mark *marks;
+	size_t mark_count;
+	struct fact_table *tables;
+	size_t table_count;
+	struct fact_link *links;
+	size_t link_count;
+	char **local_addresses; /* that table local has already, as `ip route` writes them */
+	size_t local_count;
+	unsigned preference[2]; /* of a policy rule before all others: IPv4, IPv6 */
+	bool preferred[2];      /* whether there is any to come before */
+	int nonlocal_bind_6;
+	char *leftover;  /* something of ours that is on the host, or NULL */
+	bool pass_ours;  /* a state file knows what is ours: it is nobody else's */
+	bool incomplete; /* rules could not be read (root alone may) */
+};
+
+/* Reads the host; false with a message on stderr where `ip` cannot be asked. */
+bool facts_read(struct facts *facts);
+void facts_free(struct facts *facts);
+
+/* What facts_read() takes from a tool's answer; false where that is not what the tool writes. */
+bool facts_of_rules(struct facts *facts, int family, const char *json);
+bool facts_of_routes(struct facts *facts, const char *json);
+void facts_of_iptables(struct facts *facts, const char *program, const char *save);
+bool facts_of_nft(struct facts *facts, const char *json);
+
+/* Who uses a mark or a table, or NULL. */
+const char *facts_mark_user(const struct facts *facts, uint32_t mark);
+const char *facts_table_user(const struct facts *facts, unsigned table);
+
+/* The first that nobody uses. */
+uint32_t facts_free_mark(const struct facts *facts);
+unsigned facts_free_table(const struct facts *facts);
+
+#endif

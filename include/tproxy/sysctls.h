@@ -1,0 +1,21 @@
+/*
+ * Sysctls, by their path below /proc/sys: "net/ipv4/conf/eth0.5/rp_filter". A link's name may have dots
+ * in it, so the form with dots is for people only.
+ */
+#ifndef TPROXY_SYSCTLS_H
+#define TPROXY_SYSCTLS_H
+
+#include <stdbool.h>
+
+bool sysctl_exists(const char *path);
+
+/* The value without its final newline, to be freed; NULL where it cannot be read. */
+char *sysctl_read(const char *path);
+
+/* 0, or errno. */
+int sysctl_write(const char *path, const char *value);
+
+/* As sysctl(8) takes it: slashes for dots, and the other way round; to be freed. */
+char *sysctl_name(const char *path);
+
+#endif

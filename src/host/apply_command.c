@@ -1,0 +1,142 @@
+/*
+ * tproxyctl apply: sets the host up, all or nothing.
+ */
+#include "tproxy/apply.h"
+#include "tproxy/journal.h"
+#include "tproxy/plan_json.h"
+#include "tproxy/plan_options.h"
+#include "tproxy/subcommands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: tproxyctl apply [OPTION ...]\n"
+	"\n"
+	"Sets the host up as `tproxyctl plan` with the same options prints, all or nothing.\n"
+	"What a killed apply or revert left is taken back first. Needs root.\n"
+	"\n" PLAN_OPTIONS_HELP "  --json                   tell the result as JSON\n"
+	"  -h, --help               print this help\n"
+	"\n"
+	"iptables-legacy registers its table mangle with the kernel for good: an empty table is\n"
+	"what `tproxyctl revert` cannot take back.\n"
+	"\n"
+	"Exit status: 0 applied, or it was already; 1 refused or failed, and the host is as\n"
+	"before; 2 wrong arguments or input.\n";
+
+static void report(const struct plan_options *options, const struct journal *journal,
+	const char *result, const json_t *told)
+{
+	json_t *root;
+
+	print_told(told);
+	if (!options->json) {
+		printf("%s\n", result);
+		return;
+	}
+	root = json_object();
+	json_object_set_new(root, "result", json_string(result));
+	json_object_set(root, "told", (json_t *)told);
+	if (journal->root != NULL)
+		json_object_set(root, "applied", journal->root);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+/* What is missing of that which the state file says was done. */
+static bool all_there(const struct journal *journal, json_t *told)
+{
+	const json_t *step;
+	bool whole = true;
+	size_t i;
+
+	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++) {
+		char *detail = NULL;
+		enum piece found = piece_look(step, &detail);
+
+		if (found != PIECE_THERE) {
+			whole = false;
+			tell(told, "%s is %s%s%s", json_string_value(json_object_get(step, "name")),
+				piece_names[found], detail != NULL ? ": " : "",
+				detail != NULL ? detail : "");
+		}
+		free(detail);
+	}
+	return whole;
+}
+
+/* The host has a plan applied: this one, or another. */
+static int again(const struct plan_options *options, const struct journal *journal, json_t *plan,
+	json_t *told)
+{
+	bool same = plan_json_same(json_object_get(journal->root, "plan"), plan);
+
+	json_decref(plan);
+	if (!same) {
+		tell(told, "another plan is applied, or the host needs more than it did then: "
+			   "`tproxyctl revert` first");
+		report(options, journal, "refused", told);
+		return STATUS_NOT_WELL;
+	}
+	if (!all_there(journal, told)) {
+		tell(told, "this plan was applied, and somebody else took part of it away: "
+			   "`tproxyctl revert`, then apply again");
+		report(options, journal, "incomplete", told);
+		return STATUS_NOT_WELL;
+	}
+	report(options, journal, "already applied", told);
+	return STATUS_WELL;
+}
+
+static int recover(struct journal *journal, json_t *told)
+{
+	if (journal->root == NULL || journal_complete(journal))
+		return STATUS_WELL;
+	tell(told, "an earlier apply or revert was interrupted: taking back what it left");
+	return take_back(journal, told);
+}
+
+static int apply(struct plan_options *options, struct journal *journal, json_t *told)
+{
+	int status = recover(journal, told);
+
+	if (status == STATUS_WELL)
+		status = plan_options_make(options, journal->root != NULL);
+	if (status == STATUS_WELL && journal->root != NULL)
+		return again(options, journal, plan_json(&options->plan), told);
+	if (status == STATUS_WELL)
+		status = plan_options_conflicts(options);
+	if (status != STATUS_WELL) {
+		print_told(told);
+		return status;
+	}
+	journal_start(journal, plan_json(&options->plan));
+	status = apply_steps(journal, told);
+	report(options, journal, status == STATUS_WELL ? "applied" : "failed", told);
+	return status;
+}
+
+int apply_command(int argc, char **argv)
+{
+	struct plan_options options;
+	struct journal journal = {.lock = -1};
+	json_t *told = json_array();
+	int status = plan_options_read(&options, argc, argv, usage, false);
+
+	if (status != -1)
+		goto out;
+	status = STATUS_USAGE;
+	if (geteuid() != 0)
+		fputs("tproxyctl: apply needs root\n", stderr);
+	else
+		status = journal_open(&journal, options.state, true);
+	if (status == STATUS_WELL)
+		status = apply(&options, &journal, told);
+out:
+	journal_close(&journal);
+	json_decref(told);
+	plan_options_free(&options);
+	return status;
+}

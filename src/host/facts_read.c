@@ -1,0 +1,107 @@
+/*
+ * Asks the host's tools and /proc/sys for what facts.c makes sense of.
+ */
+#include "tproxy/command.h"
+#include "tproxy/facts.h"
+#include "tproxy/sysctls.h"
+#include "tproxy/text.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int number_of(const char *link, const char *key)
+{
+	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
+	char *value = sysctl_read(path);
+	int number = value != NULL ? atoi(value) : 0;
+
+	free(value);
+	free(path);
+	return number;
+}
+
+static void read_links(struct facts *facts)
+{
+	DIR *folder = opendir("/proc/sys/net/ipv4/conf");
+	struct dirent *entry;
+
+	/* cppcheck-suppress readdirCalled */
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		const char *name = entry->d_name;
+
+		if (*name == '.' || strcmp(name, "default") == 0 || strcmp(name, "lo") == 0)
+			continue;
+		facts->links =
+			reallocarray(facts->links, facts->link_count + 1, sizeof(*facts->links));
+		if (facts->links == NULL)
+			abort(); /* out of memory */
+		facts->links[facts->link_count++] = (struct fact_link){text_format("%s", name),
+			number_of(name, "src_valid_mark"), number_of(name, "accept_local"),
+			number_of(name, "rp_filter")};
+	}
+	if (folder != NULL)
+		closedir(folder);
+}
+
+static bool read_ip(struct facts *facts, int family)
+{
+	const char *option = family == AF_INET6 ? "-6" : "-4";
+	struct command_result rules, routes;
+	char *line = text_format("ip -N -j %s rule show", option);
+	bool well = command_line(line, NULL, &rules) && facts_of_rules(facts, family, rules.out);
+
+	free(line);
+	line = text_format("ip -N -j %s route show table all", option);
+	if (command_line(line, NULL, &routes))
+		well = well && facts_of_routes(facts, routes.out);
+	else
+		well = false;
+	free(line);
+	if (!well)
+		fprintf(stderr,
+			"tproxyctl: `ip %s` does not say what rules and routes there are: %s%s\n",
+			option, rules.errors, routes.errors);
+	command_free(&rules);
+	command_free(&routes);
+	return well;
+}
+
+static void read_firewall(struct facts *facts)
+{
+	static const char *const programs[] = {
+		"iptables-save", "ip6tables-save", "iptables-legacy-save", "ip6tables-legacy-save"};
+	struct command_result result;
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		if (!command_exists(programs[i]))
+			continue;
+		if (command_line(programs[i], NULL, &result))
+			facts_of_iptables(facts, programs[i], result.out);
+		else
+			facts->incomplete = true;
+		command_free(&result);
+	}
+	if (!command_exists("nft"))
+		return;
+	if (!command_line("nft -j list ruleset", NULL, &result) || !facts_of_nft(facts, result.out))
+		facts->incomplete = true;
+	command_free(&result);
+}
+
+bool facts_read(struct facts *facts)
+{
+	char *value = sysctl_read("net/ipv6/ip_nonlocal_bind");
+
+	facts->nonlocal_bind_6 = value != NULL ? atoi(value) : 0;
+	free(value);
+	if (!read_ip(facts, AF_INET))
+		return false;
+	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))
+		return false;
+	read_links(facts);
+	read_firewall(facts);
+	return true;
+}

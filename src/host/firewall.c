@@ -1,0 +1,328 @@
+/*
+ * Our rules on the host; see the header.
+ *
+ * Traps: iptables' nft backend makes a table and base chains as a side effect, which are taken away again
+ * when they were not there before and hold nothing. iptables-legacy registers its table with the kernel
+ * for good; nothing takes that back but unloading the module, which other namespaces may be using.
+ */
+#include "tproxy/firewall.h"
+#include "tproxy/command.h"
+#include "tproxy/facts.h"
+#include "tproxy/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *word(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value != NULL ? value : "";
+}
+
+static bool is_six(const json_t *step)
+{
+	return strcmp(word(step, "family"), "ipv6") == 0;
+}
+
+static const char *nft_family(const json_t *step)
+{
+	return is_six(step) ? "ip6" : "ip";
+}
+
+static bool is_nft(const json_t *step)
+{
+	return strcmp(word(step, "backend"), "nft") == 0;
+}
+
+/* "ip6tables-legacy" and the like, with what follows it. */
+static char *program(const json_t *step, const char *rest)
+{
+	bool legacy = strcmp(word(step, "backend"), "iptables-legacy") == 0;
+
+	return text_format(
+		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
+}
+
+/* Runs a line (freed); its output to *OUT where that is not NULL. */
+static bool run(char *line, const char *input, char **out, char **problem)
+{
+	struct command_result result;
+	bool well = command_line(line, input, &result);
+
+	if (!well)
+		*problem = text_format(
+			"`%s` failed (status %d): %s", line, result.status, result.errors);
+	else if (out != NULL)
+		*out = text_format("%s", result.out);
+	command_free(&result);
+	free(line);
+	return well;
+}
+
+static json_t *nft_part(const json_t *entry, const char *kind)
+{
+	return json_object_get(entry, kind);
+}
+
+/* The names of a table's chains, or null where there is no such table. */
+static json_t *chains_now(const json_t *step)
+{
+	json_t *made = json_null(), *root, *entry;
+	char *listing = NULL, *problem = NULL;
+	size_t i;
+
+	if (run(text_format("nft -j list table %s mangle", nft_family(step)), NULL, &listing,
+		    &problem)) {
+		root = json_loads(listing, 0, NULL);
+		made = json_array();
+		for (i = 0; (entry = json_array_get(json_object_get(root, "nftables"), i)) != NULL;
+			i++)
+			if (nft_part(entry, "chain") != NULL)
+				json_array_append_new(
+					made, json_string(word(nft_part(entry, "chain"), "name")));
+		json_decref(root);
+	}
+	free(listing);
+	free(problem);
+	return made;
+}
+
+static bool is_registered(const json_t *step)
+{
+	FILE *file = fopen(
+		is_six(step) ? "/proc/net/ip6_tables_names" : "/proc/net/ip_tables_names", "re");
+	char line[64];
+	bool found = false;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		found |= strcmp(line, "mangle\n") == 0;
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
+bool firewall_prepare(json_t *step, char **problem)
+{
+	char *version = NULL;
+
+	if (is_nft(step))
+		return true;
+	if (!run(program(step, " -V"), NULL, &version, problem))
+		return false;
+	if (strstr(version, "nf_tables") == NULL)
+		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
+	else if (command_exists("nft"))
+		json_object_set_new(step, "chains_before", chains_now(step));
+	free(version);
+	return true;
+}
+
+bool firewall_load(json_t *step, char **problem)
+{
+	char *ours;
+
+	if (!run(text_format("%s", word(step, "run")), word(step, "input"), NULL, problem))
+		return false;
+	ours = firewall_ours(step, problem);
+	if (ours == NULL)
+		return false;
+	json_object_set_new(step, "seen", json_string(ours));
+	free(ours);
+	return true;
+}
+
+static bool has_our_comment(const char *line)
+{
+	const char *at = strstr(line, "--comment " OUR_NAME);
+
+	return at != NULL && strchr(" ", at[strlen("--comment " OUR_NAME)]) != NULL;
+}
+
+static bool names_our_chain(const char *line)
+{
+	for (const char *at = line; (at = strstr(at, OUR_CHAIN)) != NULL; at++)
+		if (at > line && strchr(" :", at[-1]) != NULL &&
+			strchr(" ", at[strlen(OUR_CHAIN)]) != NULL)
+			return true;
+	return false;
+}
+
+char *firewall_of_save(const char *save)
+{
+	char *ours = text_format("%s", "");
+	bool mangle = false;
+
+	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
+		if (*line == '*')
+			mangle = strcmp(line, "*mangle") == 0;
+		else if (mangle && *line != '#' && (has_our_comment(line) || names_our_chain(line)))
+			text_add(&ours, "%s\n", line);
+	}
+	return ours;
+}
+
+static bool is_absent(const char *problem)
+{
+	return strstr(problem, "No such file or directory") != NULL;
+}
+
+char *firewall_ours(const json_t *step, char **problem)
+{
+	char *text = NULL, *ours;
+
+	if (!is_nft(step)) {
+		if (!run(program(step, "-save"), NULL, &text, problem))
+			return NULL;
+		ours = firewall_of_save(text);
+		free(text);
+		return ours;
+	}
+	if (run(text_format("nft -a list table %s " OUR_NAME, nft_family(step)), NULL, &text,
+		    problem))
+		return text;
+	if (!is_absent(*problem))
+		return NULL;
+	free(*problem);
+	*problem = NULL;
+	return text_format("%s", "");
+}
+
+static char *iptables_removal(const char *ours, char **left)
+{
+	char *text = text_format("*mangle\n");
+	bool chain = false;
+
+	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
+		if (*line == ':')
+			chain = true;
+		else if (has_our_comment(line))
+			text_add(&text, "-D%s\n", line + 2);
+		else
+			text_add(left, "%s\n", line);
+	}
+	if (chain && *left == NULL)
+		text_add(&text, "-X " OUR_CHAIN "\n");
+	text_add(&text, "COMMIT\n");
+	return text;
+}
+
+/* What belongs to the frame of our table: its braces, its chain and the chain's hook. */
+static bool is_frame(const char *words)
+{
+	return *words == '\0' || *words == '}' || strncmp(words, "type filter hook ", 17) == 0 ||
+	       strncmp(words, "table ", 6) == 0 || strncmp(words, "chain divert {", 14) == 0;
+}
+
+static char *nft_removal(const char *ours, const char *family, char **left)
+{
+	char *text = text_format("%s", "");
+
+	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
+		const char *words = line + strspn(line, "\t ");
+		const char *handle = strstr(line, "# handle ");
+
+		if (is_frame(words))
+			continue;
+		if (strstr(line, "comment \"" OUR_NAME "\"") != NULL && handle != NULL)
+			text_add(&text, "delete rule %s " OUR_NAME " divert handle %s\n", family,
+				handle + strlen("# handle "));
+		else
+			text_add(left, "%s\n", words);
+	}
+	if (*left == NULL) {
+		free(text);
+		text = text_format("delete table %s " OUR_NAME "\n", family);
+	}
+	return text;
+}
+
+char *firewall_removal(const char *ours, bool nft, const char *family, char **left)
+{
+	*left = NULL;
+	return nft ? nft_removal(ours, family, left) : iptables_removal(ours, left);
+}
+
+bool firewall_unload(const json_t *step, const char *ours, char **left, char **problem)
+{
+	char *input = firewall_removal(ours, is_nft(step), nft_family(step), left);
+	char *line =
+		is_nft(step) ? text_format("nft -f -") : program(step, "-restore -w 10 --noflush");
+	bool well = run(line, input, NULL, problem);
+
+	free(input);
+	return well;
+}
+
+static bool was_there(const json_t *before, const char *chain)
+{
+	const json_t *name;
+	size_t i;
+
+	for (i = 0; (name = json_array_get(before, i)) != NULL; i++)
+		if (strcmp(json_string_value(name), chain) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a rule, a policy or anything else than being there makes a chain worth keeping. */
+static bool is_in_use(const json_t *list, const json_t *chain)
+{
+	const json_t *entry;
+	size_t i;
+
+	if (strcmp(word(chain, "policy"), "accept") != 0)
+		return true;
+	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++)
+		if (strcmp(word(nft_part(entry, "rule"), "chain"), word(chain, "name")) == 0)
+			return true;
+	return false;
+}
+
+char *firewall_cleaning(const json_t *before, const char *listing, const char *family)
+{
+	json_t *root = json_loads(listing, 0, NULL), *entry;
+	const json_t *list = json_object_get(root, "nftables");
+	char *text = text_format("%s", "");
+	size_t i, kept = 0;
+
+	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++) {
+		const json_t *chain = nft_part(entry, "chain");
+
+		if (chain != NULL && !was_there(before, word(chain, "name")) &&
+			!is_in_use(list, chain))
+			text_add(&text, "delete chain %s mangle %s\n", family, word(chain, "name"));
+		else if (nft_part(entry, "metainfo") == NULL && nft_part(entry, "table") == NULL)
+			kept++;
+	}
+	if (json_is_null(before) && json_is_array(list) && kept == 0)
+		text_add(&text, "delete table %s mangle\n", family);
+	json_decref(root);
+	return text;
+}
+
+bool firewall_clean(const json_t *step, char **problem)
+{
+	const json_t *before = json_object_get(step, "chains_before");
+	char *listing = NULL, *input;
+	bool well = true;
+
+	if (before == NULL)
+		return true;
+	if (!run(text_format("nft -j list table %s mangle", nft_family(step)), NULL, &listing,
+		    problem)) {
+		well = is_absent(*problem);
+		if (well) {
+			free(*problem);
+			*problem = NULL;
+		}
+		return well;
+	}
+	input = firewall_cleaning(before, listing, nft_family(step));
+	if (*input != '\0')
+		well = run(text_format("nft -f -"), input, NULL, problem);
+	free(input);
+	free(listing);
+	return well;
+}

@@ -1,0 +1,220 @@
+/*
+ * Plans: from needs and facts to steps and rules, without a host.
+ */
+#include "tproxy/plan.h"
+#include "tproxy/plan_json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct needs needs;
+static struct facts facts;
+static struct plan plan;
+
+static int fresh(void **state)
+{
+	(void)state;
+	needs = (struct needs){0};
+	facts = (struct facts){.preference = {32765, 32765}};
+	plan = (struct plan){.mark = 1, .table = 100};
+	return 0;
+}
+
+static int done(void **state)
+{
+	(void)state;
+	plan_free(&plan);
+	facts.links = NULL;
+	facts.link_count = 0;
+	facts_free(&facts);
+	return 0;
+}
+
+static const struct step *find(enum step_kind kind, int family)
+{
+	for (size_t i = 0; i < plan.step_count; i++)
+		if (plan.steps[i].kind == kind && plan.steps[i].family == family)
+			return &plan.steps[i];
+	return NULL;
+}
+
+static void the_example_is_the_walkthroughs(void **state)
+{
+	static const char rules[] =
+		"*mangle\n:TPROXYCTL - [0:0]\n"
+		"-A PREROUTING -p tcp -m socket --transparent -m comment --comment tproxyctl"
+		" -j TPROXYCTL\n"
+		"-A PREROUTING -p icmp -m socket --transparent -m comment --comment tproxyctl"
+		" -j TPROXYCTL\n"
+		"-A TPROXYCTL -m comment --comment tproxyctl -j MARK --set-mark 0x1\n"
+		"-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\nCOMMIT\n";
+
+	(void)state;
+	needs_of_example(&needs);
+	plan_build(&plan, &needs, &facts);
+	assert_int_equal(plan.step_count, 3);
+	assert_string_equal(
+		plan.steps[0].run, "ip -4 route add local 0.0.0.0/0 dev lo table 100 proto 197");
+	assert_string_equal(
+		plan.steps[1].run, "ip -4 rule add pref 32765 fwmark 0x1 table 100 protocol 197");
+	assert_string_equal(plan.steps[2].input, rules);
+	assert_null(find(STEP_SYSCTL, AF_INET));
+	assert_null(plan.notes);
+}
+
+static void only_what_is_served_is_caught(void **state)
+{
+	const struct step *step;
+
+	(void)state;
+	needs_add_listener(&needs, "[2001:db8::80]:53/udp");
+	plan_build(&plan, &needs, &facts);
+	assert_null(find(STEP_FIREWALL, AF_INET));
+	step = find(STEP_FIREWALL, AF_INET6);
+	assert_non_null(step);
+	assert_non_null(strstr(step->input, "-p udp -m socket --transparent "));
+	assert_null(strstr(step->input, "-p tcp"));
+	assert_non_null(strstr(step->input, "-p ipv6-icmp"));
+}
+
+static void answers_of_servers_are_caught_too(void **state)
+{
+	(void)state;
+	needs_add_listener(&needs, "[::]:80");
+	needs_add_server(&needs, "203.0.113.20");
+	needs.spoofs = true;
+	plan_build(&plan, &needs, &facts);
+	assert_non_null(find(STEP_FIREWALL, AF_INET6));
+	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
+}
+
+static void listeners_are_named_once(void **state)
+{
+	const char *text, *again;
+
+	(void)state;
+	plan.recipe = RECIPE_TPROXY;
+	plan.backend = BACKEND_NFT;
+	needs_add_listener(&needs, "192.0.2.80:80");
+	needs_add_listener(&needs, "192.0.2.80:80");
+	needs_add_listener(&needs, "0.0.0.0:8000");
+	plan_build(&plan, &needs, &facts);
+	text = find(STEP_FIREWALL, AF_INET)->input;
+	again = strstr(text, "ip daddr 192.0.2.80 tcp dport 80 tproxy to 192.0.2.80:80 meta mark");
+	assert_non_null(again);
+	assert_null(strstr(again + 4, "ip daddr 192.0.2.80 tcp dport 80"));
+	assert_non_null(strstr(text, "tcp dport 8000 tproxy to :8000 meta mark set 0x1 accept"));
+}
+
+static void local_routes_alone_need_no_mark(void **state)
+{
+	char *own[] = {(char *)"192.0.2.81"};
+
+	(void)state;
+	plan.recipe = RECIPE_LOCAL_ROUTE;
+	facts.local_addresses = own;
+	facts.local_count = 1;
+	needs_add_listener(&needs, "192.0.2.80:80");
+	needs_add_listener(&needs, "192.0.2.80:81");
+	needs_add_listener(&needs, "192.0.2.81:80");
+	needs_add_listener(&needs, "[2001:db8::80]:80");
+	needs.listeners[3].transparent = false;
+	plan_build(&plan, &needs, &facts);
+	facts.local_addresses = NULL;
+	facts.local_count = 0;
+	assert_false(plan.marks);
+	assert_int_equal(plan.step_count, 3);
+	assert_string_equal(plan.steps[0].run,
+		"ip -4 route add local 192.0.2.80/32 dev lo table local proto 197");
+	assert_string_equal(find(STEP_SYSCTL, AF_INET6)->name, "net/ipv6/ip_nonlocal_bind");
+}
+
+static void sources_of_clients_need_marks_with_local_routes_too(void **state)
+{
+	(void)state;
+	plan.recipe = RECIPE_LOCAL_ROUTE;
+	needs_of_example(&needs);
+	plan_build(&plan, &needs, &facts);
+	assert_true(plan.marks);
+	assert_non_null(find(STEP_FIREWALL, AF_INET));
+}
+
+/* The sysctls that are set, in one text. */
+static void assert_sysctls(const char *expected)
+{
+	char text[512] = "";
+
+	for (size_t i = 0; i < plan.step_count; i++)
+		if (plan.steps[i].kind == STEP_SYSCTL)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s=%s ",
+				plan.steps[i].name, plan.steps[i].value);
+	assert_string_equal(text, expected);
+	plan_free(&plan);
+}
+
+static void harmful_sysctls_are_mended_where_they_are(void **state)
+{
+	struct fact_link links[] = {{(char *)"eth0.5", 0, 0, 0}, {(char *)"all", 0, 0, 0}};
+
+	(void)state;
+	needs_of_example(&needs);
+	facts.links = links;
+	facts.link_count = 2;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+	links[0].src_valid_mark = 1;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/conf/eth0.5/accept_local=1 ");
+	links[1].rp_filter = 1;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/conf/eth0.5/accept_local=1 net/ipv4/conf/eth0.5/rp_filter=2 ");
+	links[1] = (struct fact_link){(char *)"all", 1, 0, 0};
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/conf/all/accept_local=1 ");
+	links[1].accept_local = 1;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+}
+
+static void the_same_is_the_same_whatever_the_preference(void **state)
+{
+	json_t *first, *second;
+
+	(void)state;
+	needs_of_example(&needs);
+	plan_build(&plan, &needs, &facts);
+	first = plan_json(&plan);
+	plan_free(&plan);
+	facts.preference[0] = 7;
+	plan_build(&plan, &needs, &facts);
+	second = plan_json(&plan);
+	assert_true(plan_json_same(first, second));
+	json_object_set_new(second, "mark", json_integer(2));
+	assert_false(plan_json_same(first, second));
+	json_decref(first);
+	json_decref(second);
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(the_example_is_the_walkthroughs),
+		WITH(only_what_is_served_is_caught),
+		WITH(answers_of_servers_are_caught_too),
+		WITH(listeners_are_named_once),
+		WITH(local_routes_alone_need_no_mark),
+		WITH(sources_of_clients_need_marks_with_local_routes_too),
+		WITH(harmful_sysctls_are_mended_where_they_are),
+		WITH(the_same_is_the_same_whatever_the_preference),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
