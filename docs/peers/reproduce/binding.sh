@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # usage: binding.sh PEER     go-mmproxy, sslh, trafficserver or squid on an address that the host does not have
 #
 # Whether it listens there, whether a client is served there, and with what status it ends. go-mmproxy and

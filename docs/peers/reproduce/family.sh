@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # usage: family.sh PEER      pen or squid, told to use the client's address, with a client of one family and a
 #                            server of the other: is there a connection from the proxy's own address instead?
 LEND=1

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # What does HAProxy do when it may not bind transparently (no CAP_NET_ADMIN, no CAP_NET_RAW), and what when another
 # instance serves the address already?
 . "$(dirname "$0")/lab.sh"

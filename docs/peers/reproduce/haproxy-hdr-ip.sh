@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # What does HAProxy's `usesrc hdr_ip(x-forwarded-for)` do with an IPv6 address in the header? The server has an
 # IPv4 and an IPv6 address; the header names an address of either family, or none.
 . "$(dirname "$0")/lab.sh"

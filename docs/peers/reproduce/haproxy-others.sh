@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # HAProxy: an IPv4 client of an IPv6 listener; PROXY headers of version 1 that cannot be; a client that calls the
 # proxy's own listener where it takes clients to what they called.
 . "$(dirname "$0")/lab.sh"

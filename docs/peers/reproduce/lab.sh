@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=sh
 # Three namespaces, client - proxy - server, and the walk-through's set-up on the proxy. To be sourced first
 # by a script: the script then goes on inside namespaces of its own, and nothing outlives it.
 #
@@ -9,21 +9,21 @@ set -eu
 if [ "${INSIDE-}" != 1 ]; then
 	user=$([ "$(id -u)" = 0 ] || echo --map-root-user)
 	# shellcheck disable=SC2086
-	exec env INSIDE=1 unshare $user -mnpf --kill-child --mount-proc bash "$0" "$@"
+	exec env INSIDE=1 unshare $user -mnpf --kill-child --mount-proc sh "$0" "$@"
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/lock /run/scratch
 chmod 777 /run/scratch
 cd /run/scratch
-in_() { local name=$1 && shift && ip netns exec "$name" "$@"; }
+in_() (name=$1 && shift && exec ip netns exec "$name" "$@")
 for name in client proxy server; do
 	ip netns add $name
 	ip -n $name link set lo up
 	in_ $name sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.default.accept_dad=0
 done
-link() { # NAMESPACE PROXY'S-LINK NET HOST...
-	local name=$1 proxys=$2 net4=$3 net6=$4 host && shift 4
+link() { # NAMESPACE PROXY'S-LINK NET4 NET6 HOST...
+	name=$1 proxys=$2 net4=$3 net6=$4 && shift 4
 	ip -n proxy link add "$proxys" type veth peer name eth0 netns "$name"
 	ip -n proxy addr add "$net4.1/24" dev "$proxys"
 	ip -n proxy addr add "$net6::1/64" dev "$proxys" nodad
@@ -53,12 +53,18 @@ if [ "${LEND-}" = 1 ]; then
 	ip -n proxy route add local 2001:db8:f::/64 dev lo
 	in_ proxy sysctl -qw net.ipv6.ip_nonlocal_bind=1
 fi
-until_listening() { # NAMESPACE PORT
+until_() { # COMMAND...   wait until it succeeds; 1 when it does not within 10 s
 	for _ in $(seq 200); do
-		[ -z "$(in_ "$1" ss -Hltn "sport = :$2")" ] || return 0
+		! "$@" >/dev/null 2>&1 || return 0
 		sleep 0.05
 	done
+	return 1
+}
+listens() { [ -n "$(in_ "$1" ss -Hltn "sport = :$2")" ]; } # NAMESPACE PORT
+ended() { ! kill -0 "$1"; }                                # PID
+until_listening() { # NAMESPACE PORT
+	until_ listens "$1" "$2" && return 0
 	echo "nothing listens at port $2 in $1" >&2
 	exit 1
 }
-ends() { local name=$1 && shift && in_ "$name" /usr/bin/python3 "$here/ends.py" "$@"; }
+ends() (name=$1 && shift && exec ip netns exec "$name" /usr/bin/python3 "$here/ends.py" "$@")

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # Does nginx (http, keepalive to the upstream) send a client's request on a connection that was made with
 # another client's address? Two clients ask in turn; the server says where each request came from.
 # KEEPALIVE=0: the same without keepalive.

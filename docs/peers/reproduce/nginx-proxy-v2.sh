@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # How long may a PROXY header of version 2 be for nginx (stream), and does it mind a wrong command, family or address?
 LEND=1
 . "$(dirname "$0")/lab.sh"

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # usage: sigterm.sh PEER     sslh, sslh-select or socat is sent SIGTERM while a session goes on: what is left of it?
 LEND=1
 . "$(dirname "$0")/lab.sh"

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # Squid as a `tproxy` front of one server, ports 50000 to 50009 for outgoing connections: how many requests of one
 # client can be under way to two servers?
 . "$(dirname "$0")/lab.sh"
