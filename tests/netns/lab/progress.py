@@ -98,7 +98,8 @@ def summary(report, screen, files):
         lines.append(f"  … and {len(bad) - room} more in the reports")
     lines += ["", f"reports: {files}"]
     why = matrix.reasons(report)
-    end = "every MUST passed" if not why else f"{len(why)} reason{'s' if len(why) > 1 else ''} for not passing"
+    well = matrix.success(report)
+    end = well if not why else f"{len(why)} reason{'s' if len(why) > 1 else ''} for not passing"
     lines.append(paint(screen, verdict.FAIL if why else verdict.PASS, end))
     return lines
 

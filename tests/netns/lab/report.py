@@ -112,7 +112,7 @@ def markdown(report):
         tallies = (_tally(column, group, group_of) for column in columns)
         lines.append(f"| {group} | {' | '.join(tallies)} |")
     lines += ["", " · ".join(f"{verdict.SYMBOLS[word]} {word}" for word in verdict.VERDICTS), ""]
-    lines += [f"- {_plain(reason)}" for reason in report["reasons"]] or ["Every MUST passed."]
+    lines += [f"- {_plain(reason)}" for reason in report["reasons"]] or [f"{matrix.success(report)}."]
     failed = [(column, cell) for column in columns for cell in column["cells"] if cell["message"] and _is_bad(cell)]
     if failed:
         lines += ["", "| implementation | requirement | verdict | what happened |", "|---|---|---|---|"]

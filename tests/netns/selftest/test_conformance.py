@@ -84,7 +84,7 @@ def test_a_pass_is_reported_in_four_forms(tmp_path):
         assert (tmp_path / test["evidence"] / "README.txt").is_file()
     assert len(list(xml.parse(tmp_path / "junit.xml").iter("testcase"))) == len(list(every_test(made)))
     assert "Every MUST passed." in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "every MUST passed" in done.stdout
+    assert "Every MUST passed\n" in done.stdout
 
 
 def every_test(made):

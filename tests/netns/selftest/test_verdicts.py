@@ -25,6 +25,16 @@ def reasons(rows, recorded=(), level="MUST", **selection):
 
 
 @pytest.mark.parametrize(
+    "level, known, end",
+    [("MUST", "", ""), ("MUST", "a page", ", but for 1 whose failure is known"), ("SHOULD", "a page", "")],
+)
+def test_a_known_failure_is_no_pass(level, known, end):
+    column = {"cells": [{"requirement": ROW.id, "known": known}]}
+    report = {"requirements": [{"id": ROW.id, "level": level}], "implementations": [column]}
+    assert matrix.success(report) == f"Every MUST passed{end}"
+
+
+@pytest.mark.parametrize(
     "problem, phase, word",
     [
         (AssertionError("no"), "call", verdict.FAIL),
