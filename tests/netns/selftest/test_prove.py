@@ -44,8 +44,6 @@ echo 0 >/proc/sys/user/max_user_namespaces || exit 77
 exec setpriv --bounding-set=-all --inh-caps=-all "$@"
 """
 
-pytestmark = pytest.mark.skipif(not os.access(TPROXYCTL, os.X_OK), reason="absent: build/tproxyctl; `make` builds it")
-
 
 def prove(*words, before=(), path=None, **environment):
     """A run of it; `path` is a folder whose programs come first."""
