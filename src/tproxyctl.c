@@ -27,13 +27,13 @@ static void usage(FILE *out)
 	fputs("usage: tproxyctl SUBCOMMAND [OPTION ...]\n"
 	      "       tproxyctl -v | -h\n"
 	      "\n"
-	      "The checklist of a host that runs a transparent proxy.\n"
+	      "Sets a host up for a transparent proxy, and tries what its kernel can do.\n"
 	      "\n",
 		out);
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
 	fputs("\n"
-	      "`tproxyctl SUBCOMMAND --help` lists the options of one.\n"
+	      "`tproxyctl SUBCOMMAND --help` lists the options of one. Manual: tproxyctl(8).\n"
 	      "Exit status: 0 all is well, 1 something is not, 2 wrong arguments or input.\n",
 		out);
 }

@@ -121,16 +121,11 @@ int plan_options_read(
 			fputs(usage, stdout);
 			return STATUS_WELL;
 		}
-		if (c == '?' || !take(options, c, optarg, formats)) {
-			fprintf(stderr, "`tproxyctl %s --help` lists what there is.\n", argv[0]);
-			return STATUS_USAGE;
-		}
+		if (c == '?' || !take(options, c, optarg, formats))
+			return subcommand_refused(argv[0]);
 	}
-	if (optind < argc) {
-		fprintf(stderr, "tproxyctl: %s takes options only, not '%s'\n", argv[0],
-			argv[optind]);
+	if (subcommand_options_only(argc, argv) != -1)
 		return STATUS_USAGE;
-	}
 	if (options->json)
 		options->format = FORMAT_JSON;
 	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;

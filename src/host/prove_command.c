@@ -87,14 +87,9 @@ static int read_arguments(int argc, char **argv, struct request *request)
 			usage(stdout);
 			return STATUS_WELL;
 		default:
-			usage(stderr);
-			return STATUS_USAGE;
+			return subcommand_refused(argv[0]);
 		}
-	if (optind < argc) {
-		fprintf(stderr, "tproxyctl: prove: '%s' is too much\n", argv[optind]);
-		return STATUS_USAGE;
-	}
-	return -1;
+	return subcommand_options_only(argc, argv);
 }
 
 int prove_command(int argc, char **argv)

@@ -31,14 +31,8 @@ int state_options_read(struct state_options *options, int argc, char **argv, con
 			fputs(usage, stdout);
 			return STATUS_WELL;
 		default:
-			fprintf(stderr, "`tproxyctl %s --help` lists what there is.\n", argv[0]);
-			return STATUS_USAGE;
+			return subcommand_refused(argv[0]);
 		}
 	}
-	if (optind < argc) {
-		fprintf(stderr, "tproxyctl: %s takes options only, not '%s'\n", argv[0],
-			argv[optind]);
-		return STATUS_USAGE;
-	}
-	return -1;
+	return subcommand_options_only(argc, argv);
 }

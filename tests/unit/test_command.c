@@ -2,15 +2,10 @@
  * Running programs: what they write, how they end, and that neither side waits for the other.
  */
 #include "tproxy/command.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static void output_and_status_are_told(void **state)
 {

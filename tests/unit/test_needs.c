@@ -2,14 +2,9 @@
  * What a proxy asks of its host, from a configuration and from words.
  */
 #include "tproxy/needs.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static struct needs needs;
 

@@ -1,28 +1,12 @@
 /*
  * `nft -j list ruleset` as a model, and which tool speaks for a table that two of them show.
  */
+#include "rulesets.h"
 #include "tproxy/ruleset.h"
-#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RULESETS "fixtures/rulesets/"
-
-static char *contents(const char *name)
-{
-	char path[256], *text = NULL;
-	size_t room = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), RULESETS "%s", name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_true(getdelim(&text, &room, '\0', file) > 0);
-	fclose(file);
-	return text;
-}
 
 static void add_text(struct ruleset *ruleset, const char *text)
 {
@@ -34,7 +18,7 @@ static void add_text(struct ruleset *ruleset, const char *text)
 
 static void add_nft(struct ruleset *ruleset, const char *name)
 {
-	char *text = contents(name);
+	char *text = ruleset_text(name);
 
 	add_text(ruleset, text);
 	free(text);
@@ -42,7 +26,7 @@ static void add_nft(struct ruleset *ruleset, const char *name)
 
 static void add_iptables(struct ruleset *ruleset, enum backend backend, const char *name)
 {
-	char *text = contents(name), *problem = NULL;
+	char *text = ruleset_text(name), *problem = NULL;
 
 	assert_int_equal(ruleset_parse_iptables(ruleset, backend, AF_INET, text, &problem), 0);
 	free(text);
@@ -397,7 +381,7 @@ static void a_text_that_is_cut_anywhere_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		char *text = contents(names[i]);
+		char *text = ruleset_text(names[i]);
 		size_t length = strlen(text);
 
 		/* Without its last byte, a newline, the text is whole still. */

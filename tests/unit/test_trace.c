@@ -1,14 +1,12 @@
 /*
  * Packets through rule sets: the recipes' own, and those that they meet on a host.
  */
+#include "rulesets.h"
 #include "tproxy/trace.h"
-#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RULESETS "fixtures/rulesets/"
 
 enum {
 	SYN = 0x02,
@@ -32,15 +30,8 @@ static void add_text(struct ruleset *ruleset, const char *name, const char *text
 
 static void add(struct ruleset *ruleset, const char *name)
 {
-	char path[256], *text = NULL;
-	size_t room = 0;
-	FILE *file;
+	char *text = ruleset_text(name);
 
-	snprintf(path, sizeof(path), RULESETS "%s", name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_true(getdelim(&text, &room, '\0', file) > 0);
-	fclose(file);
 	add_text(ruleset, name, text);
 	free(text);
 }

@@ -1,28 +1,12 @@
 /*
  * iptables-save as a model: the fixtures, each option that is known, and text that is cut off.
  */
+#include "rulesets.h"
 #include "tproxy/ruleset.h"
-#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RULESETS "fixtures/rulesets/"
-
-static char *contents(const char *name)
-{
-	char path[256], *text = NULL;
-	size_t room = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), RULESETS "%s", name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_true(getdelim(&text, &room, '\0', file) > 0);
-	fclose(file);
-	return text;
-}
 
 static struct ruleset parsed(const char *text)
 {
@@ -36,7 +20,7 @@ static struct ruleset parsed(const char *text)
 
 static struct ruleset fixture(const char *name)
 {
-	char *text = contents(name);
+	char *text = ruleset_text(name);
 	struct ruleset ruleset = parsed(text);
 
 	free(text);
@@ -389,7 +373,7 @@ static void a_text_that_is_cut_anywhere_is_refused_or_gives_whole_tables(void **
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		char *text = contents(names[i]);
+		char *text = ruleset_text(names[i]);
 		struct ruleset whole = parsed(text);
 
 		for (size_t length = strlen(text); length > 0; length--) {
