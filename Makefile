@@ -68,6 +68,7 @@ install: all
 	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd
 	install -D -m 755 $(BUILD)/tproxyctl $(DESTDIR)$(PREFIX)/sbin/tproxyctl
 	install -D -m 644 man/tproxyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/tproxyd.8
+	install -D -m 644 man/tproxyctl.8 $(DESTDIR)$(PREFIX)/share/man/man8/tproxyctl.8
 
 clean:
 	rm -rf $(BUILD)
