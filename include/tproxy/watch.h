@@ -1,0 +1,43 @@
+/*
+ * What comes in for some addresses, seen by a packet socket: whether clients' requests reach the host at
+ * all, by which link, and whether anybody answers when a link is asked who has the address.
+ *
+ * Watching sends nothing and changes nothing; links do not become promiscuous. It takes CAP_NET_RAW.
+ */
+#ifndef TPROXY_WATCH_H
+#define TPROXY_WATCH_H
+
+#include "tproxy/addr.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One address to look out for, and what was seen of it. Zero but for `address` before it begins. */
+struct watched {
+	struct addr address; /* with its port */
+	int protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
+	unsigned
+		asked; /* how often a link was asked who has the address (ARP, neighbour discovery) */
+	unsigned answered; /* how often this host told that it has it */
+	char asked_on[IF_NAMESIZE];
+	unsigned came;    /* packets that begin something: TCP with SYN alone, any datagram */
+	struct addr from; /* the last one's sender */
+	char came_by[IF_NAMESIZE];
+};
+
+/*
+ * Watches until every address has had a packet that began something, or until one was asked for three
+ * times without an answer by this host and nothing came for it, or for MILLISECONDS, whichever is first. False with *PROBLEM (to be freed)
+ * where packets cannot be seen.
+ */
+bool watch(struct watched *list, size_t count, unsigned milliseconds, char **problem);
+
+/*
+ * The pure part, for tests: takes one packet, FRAME beginning with its network header (IPv4, IPv6 or ARP,
+ * as PROTOCOL says: ETH_P_… in host order), that was seen on LINK; OUTGOING: this host sent it.
+ */
+void watch_take(struct watched *list, size_t count, unsigned protocol, const unsigned char *frame,
+	size_t length, const char *link, bool outgoing);
+
+#endif
