@@ -28,13 +28,13 @@ struct host_socket {
 	enum host_socket_state state;
 	struct addr local,
 		remote;     /* IPv4-mapped ones are unmapped; a listener's remote is the wildcard */
-	bool options_known; /* the kernel told the next four */
+	bool options_known; /* the kernel told the next three: from Linux 5.10 on */
 	bool transparent;
 	bool freebind;
-	bool late_port; /* IP_BIND_ADDRESS_NO_PORT */
-	bool v6only;
+	bool late_port;       /* IP_BIND_ADDRESS_NO_PORT */
+	bool v6only;          /* told of what listens, and by every kernel */
 	unsigned retransmits; /* in a row that nothing answered: of SYNs, or of data */
-	unsigned unacked;     /* TCP: segments on their way */
+	unsigned unacked;     /* TCP: segments on their way, a SYN included; of a listener 0 */
 	unsigned mss;         /* TCP: of what is sent, in bytes; 0 where it is not told */
 	uid_t uid;
 	ino_t inode; /* 0 where it has none (TIME-WAIT) */
@@ -44,6 +44,7 @@ struct host_socket {
 struct host_sockets {
 	struct host_socket *list;
 	size_t count;
+	bool udp_told; /* false: the kernel lacks udp_diag, so that UDP's are not in the list */
 };
 
 /* A process that holds a socket. */
@@ -56,7 +57,7 @@ struct socket_owner {
 
 /*
  * Reads all of them, IPv4 and IPv6, but closed ones. False with *PROBLEM (to be freed) where the kernel
- * does not tell; a family or protocol that the kernel lacks has none.
+ * does not tell those of TCP, or fails; *SOCKETS is empty then. A kernel without IPv6 has none of it.
  */
 bool sockets_read(struct host_sockets *sockets, char **problem);
 void sockets_free(struct host_sockets *sockets);
