@@ -2,7 +2,9 @@
  * What comes in for some addresses, seen by a packet socket: whether clients' requests reach the host at
  * all, by which link, and whether anybody answers when a link is asked who has the address.
  *
- * Watching sends nothing and changes nothing; links do not become promiscuous. It takes CAP_NET_RAW.
+ * Watching sends nothing and changes nothing; links do not become promiscuous. So what a link's hardware
+ * leaves out is not seen: questions of neighbour discovery go to a multicast address, and may be among
+ * it while no socket has joined that. It takes CAP_NET_RAW.
  */
 #ifndef TPROXY_WATCH_H
 #define TPROXY_WATCH_H
@@ -13,23 +15,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* One address to look out for, and what was seen of it. Zero but for `address` before it begins. */
+/*
+ * One address to look out for, and what was seen of it. Zero but for `address` and `protocol` before it
+ * begins.
+ *
+ * A packet that passes links on top of each other (a bridge's port, then the bridge) is seen on each. So
+ * it is counted on the link alone where such a one was seen first; the name told is that of the last.
+ */
 struct watched {
-	struct addr address; /* with its port */
+	struct addr address; /* with its port; the wildcard: every address of its family */
 	int protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
-	unsigned
-		asked; /* how often a link was asked who has the address (ARP, neighbour discovery) */
-	unsigned answered; /* how often this host told that it has it */
+	unsigned asked;      /* how often a link was asked who has it (ARP, neighbour discovery) */
+	unsigned answered;   /* how often this host told that it has it, on each link */
 	char asked_on[IF_NAMESIZE];
 	unsigned came;    /* packets that begin something: TCP with SYN alone, any datagram */
 	struct addr from; /* the last one's sender */
 	char came_by[IF_NAMESIZE];
+	char asked_first_on[IF_NAMESIZE];
+	char came_first_by[IF_NAMESIZE];
 };
 
 /*
- * Watches until every address has had a packet that began something, or until one was asked for three
- * times without an answer by this host and nothing came for it, or for MILLISECONDS, whichever is first. False with *PROBLEM (to be freed)
- * where packets cannot be seen.
+ * Watches until every address has had a packet that began something; or until one was asked for three
+ * times (as often as Linux asks: once a second) and this host has not answered for a second more, nor
+ * did anything come for it; or for MILLISECONDS. False with *PROBLEM (to be freed) where packets cannot be
+ * seen.
  */
 bool watch(struct watched *list, size_t count, unsigned milliseconds, char **problem);
 

@@ -1,0 +1,707 @@
+/*
+ * What comes in for an address: packets made by hand, whole and cut off everywhere, and real ones on the
+ * loopback link.
+ */
+#include "tproxy/watch.h"
+#include "unit.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	LIMIT_MS = 20000,
+	STEP_MS = 10,
+	SYN = 0x02,
+	RST = 0x04,
+	ACK = 0x10,
+	REQUEST = 1,
+	REPLY = 2,
+	SOLICIT = 135,
+	ADVERTISE = 136
+};
+
+static const char client4[] = "198.51.100.7", vip4[] = "192.0.2.80", other4[] = "192.0.2.81";
+static const char client6[] = "2001:db8:c::7", vip6[] = "2001:db8:f::80", other6[] = "2001:db8::1";
+
+/* A frame from its network header on. */
+struct frame {
+	unsigned protocol;
+	size_t length;
+	unsigned char bytes[256];
+};
+
+static struct addr at(const char *ip, uint16_t port)
+{
+	struct addr addr;
+
+	assert_true(addr_parse(&addr, ip));
+	addr_set_port(&addr, port);
+	return addr;
+}
+
+static struct watched watched(const char *ip, int protocol)
+{
+	return (struct watched){.address = at(ip, 80), .protocol = protocol};
+}
+
+static void put(struct frame *frame, const void *bytes, size_t length)
+{
+	assert_in_range(frame->length + length, 0, sizeof(frame->bytes));
+	memcpy(frame->bytes + frame->length, bytes, length);
+	frame->length += length;
+}
+
+static void put_ip(struct frame *frame, const char *ip)
+{
+	struct addr addr = at(ip, 0);
+
+	if (addr_family(&addr) == AF_INET6)
+		put(frame, &addr.in6.sin6_addr, 16);
+	else
+		put(frame, &addr.in4.sin_addr, 4);
+}
+
+static void put_number(struct frame *frame, unsigned number)
+{
+	put(frame, (unsigned char[]){(unsigned char)(number >> 8), (unsigned char)number}, 2);
+}
+
+static struct frame arp(unsigned operation, const char *sender, const char *target)
+{
+	struct frame frame = {.protocol = ETH_P_ARP};
+
+	put(&frame, (unsigned char[]){0, 1, 8, 0, 6, 4}, 6);
+	put_number(&frame, operation);
+	put(&frame, "\2\0\0\0\0\1", 6);
+	put_ip(&frame, sender);
+	put(&frame, "\0\0\0\0\0\0", 6);
+	put_ip(&frame, target);
+	return frame;
+}
+
+/* The IP header of either family, and ports; EXTENSIONS are of IPv6, the first one's number in NEXT. */
+static struct frame begun(const char *to, int protocol, size_t payload)
+{
+	struct frame frame = {.protocol = strchr(to, ':') != NULL ? ETH_P_IPV6 : ETH_P_IP};
+
+	if (frame.protocol == ETH_P_IP) {
+		put(&frame, (unsigned char[]){0x45, 0}, 2);
+		put_number(&frame, 20 + (unsigned)payload);
+		put(&frame, (unsigned char[]){0, 0, 0, 0, 64, (unsigned char)protocol, 0, 0}, 8);
+		put_ip(&frame, client4);
+	} else {
+		put(&frame, (unsigned char[]){0x60, 0, 0, 0}, 4);
+		put_number(&frame, (unsigned)payload);
+		put(&frame, (unsigned char[]){(unsigned char)protocol, 255}, 2);
+		put_ip(&frame, client6);
+	}
+	put_ip(&frame, to);
+	return frame;
+}
+
+static void put_tcp(struct frame *frame, unsigned port, unsigned char flags)
+{
+	put_number(frame, 40000);
+	put_number(frame, port);
+	put(frame, (unsigned char[]){0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 255, 255, 0, 0, 0, 0},
+		16);
+}
+
+static struct frame tcp(const char *to, unsigned port, unsigned char flags)
+{
+	struct frame frame = begun(to, IPPROTO_TCP, 20);
+
+	put_tcp(&frame, port, flags);
+	return frame;
+}
+
+static struct frame udp(const char *to, unsigned port)
+{
+	struct frame frame = begun(to, IPPROTO_UDP, 8);
+
+	put_number(&frame, 40000);
+	put_number(&frame, port);
+	put(&frame, "\0\10\0\0", 4);
+	return frame;
+}
+
+static struct frame neighbour(unsigned char type, const char *target)
+{
+	struct frame frame = begun("ff02::1:ff00:80", IPPROTO_ICMPV6, 24);
+
+	put(&frame, (unsigned char[]){type, 0, 0, 0, 0, 0, 0, 0}, 8);
+	put_ip(&frame, target);
+	return frame;
+}
+
+/* IPv6 with extension headers: their bytes, the first one's number before them. */
+static struct frame extended(unsigned char first, const void *extensions, size_t length)
+{
+	struct frame frame = begun(vip6, first, length + 20);
+
+	put(&frame, extensions, length);
+	put_tcp(&frame, 80, SYN);
+	return frame;
+}
+
+/* LENGTH bytes of it, and not one more that could be read. */
+static void take_part(struct watched *list, size_t count, const struct frame *frame, size_t length,
+	const char *link, bool outgoing)
+{
+	unsigned char *part = malloc(length != 0 ? length : 1);
+
+	assert_non_null(part);
+	memcpy(part, frame->bytes, length);
+	watch_take(list, count, frame->protocol, part, length, link, outgoing);
+	free(part);
+}
+
+static void take(struct watched *watched, struct frame frame)
+{
+	take_part(watched, 1, &frame, frame.length, "client0", false);
+}
+
+static void send_out(struct watched *watched, struct frame frame)
+{
+	take_part(watched, 1, &frame, frame.length, "client0", true);
+}
+
+static void assert_seen(
+	const struct watched *watched, unsigned asked, unsigned answered, unsigned came)
+{
+	assert_int_equal(watched->asked, asked);
+	assert_int_equal(watched->answered, answered);
+	assert_int_equal(watched->came, came);
+}
+
+static void requests_are_seen_with_sender_and_link(void **state)
+{
+	static const char *const ips[] = {vip4, vip6}, *const clients[] = {client4, client6};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct watched vip = watched(ips[i], IPPROTO_TCP);
+		struct addr from = at(clients[i], 40000);
+
+		take(&vip, tcp(ips[i], 80, SYN));
+		assert_seen(&vip, 0, 0, 1);
+		assert_true(addr_equal(&vip.from, &from));
+		assert_string_equal(vip.came_by, "client0");
+	}
+}
+
+static void only_what_begins_a_connection_counts(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+
+	(void)state;
+	take(&vip, tcp(vip4, 80, SYN | ACK));
+	take(&vip, tcp(vip4, 80, ACK));
+	take(&vip, tcp(vip4, 80, SYN | RST));
+	take(&vip, tcp(vip4, 81, SYN));
+	take(&vip, tcp(other4, 80, SYN));
+	take(&vip, udp(vip4, 80));
+	send_out(&vip, tcp(vip4, 80, SYN));
+	assert_seen(&vip, 0, 0, 0);
+	take(&vip, tcp(vip4, 80, SYN | 0xc0)); /* with ECN asked for */
+	assert_seen(&vip, 0, 0, 1);
+}
+
+static void any_datagram_begins_something(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_UDP), six = watched(vip6, IPPROTO_UDP);
+
+	(void)state;
+	take(&vip, udp(vip4, 80));
+	take(&vip, udp(vip4, 80));
+	take(&vip, udp(vip4, 81));
+	take(&vip, tcp(vip4, 80, SYN));
+	send_out(&vip, udp(vip4, 80));
+	assert_seen(&vip, 0, 0, 2);
+	take(&six, udp(vip6, 80));
+	assert_seen(&six, 0, 0, 1);
+}
+
+static void the_wildcard_is_every_address_of_its_family(void **state)
+{
+	struct watched any = watched("0.0.0.0", IPPROTO_TCP), six = watched("::", IPPROTO_TCP);
+
+	(void)state;
+	take(&any, tcp(other4, 80, SYN));
+	take(&any, tcp(vip4, 80, SYN));
+	take(&any, tcp(vip4, 81, SYN));
+	take(&any, tcp(vip6, 80, SYN));
+	take(&any, arp(REQUEST, client4, vip4));
+	take(&any, arp(REQUEST, client4, "0.0.0.0"));
+	assert_seen(&any, 0, 0, 2);
+	take(&six, tcp(vip4, 80, SYN));
+	assert_seen(&six, 0, 0, 0);
+	take(&six, tcp(other6, 80, SYN));
+	assert_seen(&six, 0, 0, 1);
+}
+
+static void each_of_several_has_its_own(void **state)
+{
+	struct watched list[3] = {watched(vip4, IPPROTO_TCP), watched(vip4, IPPROTO_UDP),
+		watched(other4, IPPROTO_TCP)};
+	struct frame frame = tcp(vip4, 80, SYN), question = arp(REQUEST, client4, vip4);
+
+	(void)state;
+	take_part(list, 3, &frame, frame.length, "client0", false);
+	take_part(list, 3, &question, question.length, "client0", false);
+	assert_seen(&list[0], 1, 0, 1);
+	assert_seen(&list[1], 1, 0, 0);
+	assert_seen(&list[2], 0, 0, 0);
+}
+
+static void questions_and_this_hosts_answers_are_seen(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+
+	(void)state;
+	take(&vip, arp(REQUEST, client4, vip4));
+	assert_seen(&vip, 1, 0, 0);
+	assert_string_equal(vip.asked_on, "client0");
+	take(&vip, arp(REQUEST, client4, other4));
+	take(&vip, arp(REPLY, vip4, client4)); /* somebody else has it */
+	send_out(&vip, arp(REQUEST, client4, vip4));
+	send_out(&vip, arp(REPLY, other4, client4));
+	assert_seen(&vip, 1, 0, 0);
+	send_out(&vip, arp(REPLY, vip4, client4));
+	assert_seen(&vip, 1, 1, 0);
+}
+
+static void an_announcement_is_no_question(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+
+	(void)state;
+	take(&vip, arp(REQUEST, vip4, vip4));
+	assert_seen(&vip, 0, 0, 0);
+	send_out(&vip, arp(REQUEST, vip4, vip4));
+	assert_seen(&vip, 0, 1, 0);
+	take(&vip, arp(REQUEST, "0.0.0.0", vip4)); /* is it taken? (RFC 5227) */
+	assert_seen(&vip, 1, 1, 0);
+}
+
+static void neighbours_ask_and_are_answered(void **state)
+{
+	struct watched vip = watched(vip6, IPPROTO_TCP);
+	struct frame far = neighbour(SOLICIT, vip6);
+
+	(void)state;
+	take(&vip, neighbour(SOLICIT, other6));
+	take(&vip, neighbour(ADVERTISE, vip6));
+	send_out(&vip, neighbour(SOLICIT, vip6));
+	far.bytes[7] = 254; /* a router let it through: RFC 4861, section 7.1.1 */
+	take(&vip, far);
+	assert_seen(&vip, 0, 0, 0);
+	take(&vip, neighbour(SOLICIT, vip6));
+	assert_seen(&vip, 1, 0, 0);
+	send_out(&vip, neighbour(ADVERTISE, vip6));
+	assert_seen(&vip, 1, 1, 0);
+}
+
+/* A bond's link, the bond and a bridge: one question and one request, thrice seen. */
+static void links_on_top_of_each_other_do_not_count_twice(void **state)
+{
+	static const char *const links[] = {"eth0", "bond0", "br0"};
+	struct frame question = arp(REQUEST, client4, vip4), request = tcp(vip4, 80, SYN);
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		take_part(&vip, 1, &question, question.length, links[i % 3], false);
+		take_part(&vip, 1, &request, request.length, links[i % 3], false);
+	}
+	assert_seen(&vip, 2, 0, 2);
+	assert_string_equal(vip.asked_on, "br0");
+	assert_string_equal(vip.came_by, "br0");
+}
+
+static void options_of_ipv4_are_passed_over(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct frame frame = begun(vip4, IPPROTO_TCP, 24);
+
+	(void)state;
+	frame.bytes[0] = 0x46;
+	put(&frame, "\1\1\1\0", 4);
+	put_tcp(&frame, 80, SYN);
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 1);
+	frame.bytes[0] = 0x44; /* shorter than itself */
+	take(&vip, frame);
+	frame.bytes[0] = 0x66;
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 1);
+}
+
+static void extension_headers_are_passed_over(void **state)
+{
+	static const unsigned char options[24] = {
+		[0] = IPPROTO_DSTOPTS, [8] = IPPROTO_TCP, [9] = 1};
+	static const unsigned char routing[8] = {IPPROTO_TCP}, fragment[8] = {IPPROTO_TCP, 0, 0, 1};
+	static const unsigned char authentic[24] = {IPPROTO_TCP, 4};
+	struct watched vip = watched(vip6, IPPROTO_TCP);
+
+	(void)state;
+	take(&vip, extended(IPPROTO_HOPOPTS, options, sizeof(options)));
+	take(&vip, extended(IPPROTO_ROUTING, routing, sizeof(routing)));
+	take(&vip, extended(IPPROTO_FRAGMENT, fragment, sizeof(fragment)));
+	take(&vip, extended(IPPROTO_AH, authentic, sizeof(authentic)));
+	assert_seen(&vip, 0, 0, 4);
+}
+
+static void extension_headers_without_end_end(void **state)
+{
+	static const unsigned char endless[160]; /* hop-by-hop options, again and again */
+	struct watched vip = watched(vip6, IPPROTO_TCP);
+
+	(void)state;
+	take(&vip, extended(IPPROTO_HOPOPTS, endless, sizeof(endless)));
+	assert_seen(&vip, 0, 0, 0);
+}
+
+static void later_fragments_have_no_ports(void **state)
+{
+	static const unsigned char fragment[8] = {IPPROTO_TCP, 0, 0, 8};
+	struct watched vip = watched(vip4, IPPROTO_TCP), six = watched(vip6, IPPROTO_TCP);
+	struct frame frame = tcp(vip4, 80, SYN);
+
+	(void)state;
+	take(&six, extended(IPPROTO_FRAGMENT, fragment, sizeof(fragment)));
+	assert_seen(&six, 0, 0, 0);
+	frame.bytes[7] = 1;
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 0);
+	frame.bytes[7] = 0;
+	frame.bytes[6] = 0x20; /* the first of some */
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 1);
+}
+
+static void what_is_behind_the_packet_is_not_of_it(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP), six = watched(vip6, IPPROTO_TCP);
+	struct frame frame = tcp(vip4, 80, SYN);
+
+	(void)state;
+	frame.bytes[3] = 20; /* its header alone: padding follows */
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 0);
+	frame = tcp(vip6, 80, SYN);
+	frame.bytes[5] = 8;
+	take(&six, frame);
+	assert_seen(&six, 0, 0, 0);
+}
+
+static void tags_of_vlans_are_passed_over(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct frame inner = tcp(vip4, 80, SYN), frame = {.protocol = ETH_P_8021AD};
+
+	(void)state;
+	put(&frame, "\0\1\x81\0\0\2\10\0", 8);
+	put(&frame, inner.bytes, inner.length);
+	take(&vip, frame);
+	assert_seen(&vip, 0, 0, 1);
+}
+
+/* Every beginning of a frame is taken without a byte behind it being read; ENOUGH of them count. */
+static void assert_cut_anywhere(struct frame frame, const char *ip, bool outgoing, size_t enough)
+{
+	int protocol = frame.bytes[9] == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+
+	for (size_t length = 0; length <= frame.length; length++) {
+		struct watched vip = watched(ip, protocol);
+
+		take_part(&vip, 1, &frame, length, "client0", outgoing);
+		assert_int_equal(vip.asked + vip.answered + vip.came, length >= enough);
+	}
+}
+
+static void a_frame_may_be_cut_off_anywhere(void **state)
+{
+	static const unsigned char options[16] = {[0] = IPPROTO_TCP, [1] = 1};
+	static const unsigned char authentic[24] = {IPPROTO_TCP, 4};
+	struct frame inner = tcp(vip4, 80, SYN), tagged = {.protocol = ETH_P_8021Q};
+
+	(void)state;
+	put(&tagged, "\0\1\10\0", 4);
+	put(&tagged, inner.bytes, inner.length);
+	assert_cut_anywhere(tcp(vip4, 80, SYN), vip4, false, 34);
+	assert_cut_anywhere(udp(vip4, 80), vip4, false, 28);
+	assert_cut_anywhere(tcp(vip6, 80, SYN), vip6, false, 54);
+	assert_cut_anywhere(arp(REQUEST, client4, vip4), vip4, false, 28);
+	assert_cut_anywhere(arp(REPLY, vip4, client4), vip4, true, 28);
+	assert_cut_anywhere(neighbour(SOLICIT, vip6), vip6, false, 64);
+	assert_cut_anywhere(neighbour(ADVERTISE, vip6), vip6, true, 64);
+	assert_cut_anywhere(
+		extended(IPPROTO_HOPOPTS, options, sizeof(options)), vip6, false, 40 + 16 + 14);
+	assert_cut_anywhere(
+		extended(IPPROTO_AH, authentic, sizeof(authentic)), vip6, false, 40 + 24 + 14);
+	assert_cut_anywhere(tagged, vip4, false, 38);
+}
+
+/* Frames with some bytes wrong, cut off somewhere; the same ones in each run. */
+static void nonsense_is_harmless(void **state)
+{
+	static const unsigned char options[16] = {[0] = IPPROTO_TCP, [1] = 1};
+	struct frame frames[] = {tcp(vip4, 80, SYN), udp(vip6, 80), arp(REQUEST, client4, vip4),
+		neighbour(SOLICIT, vip6), extended(IPPROTO_HOPOPTS, options, sizeof(options))};
+	struct watched list[] = {watched(vip4, IPPROTO_TCP), watched("::", IPPROTO_UDP)};
+	unsigned short seed[3] = {1, 2, 3};
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		struct frame frame = frames[i % 5];
+
+		for (long wrong = nrand48(seed) % 4; wrong >= 0; wrong--)
+			frame.bytes[(size_t)nrand48(seed) % frame.length] =
+				(unsigned char)nrand48(seed);
+		take_part(list, 2, &frame, (size_t)nrand48(seed) % (frame.length + 1), "client0",
+			i % 2 == 0);
+	}
+}
+
+/* --- on the loopback link --- */
+
+/* Somebody who does the same again and again until the watch is over. */
+struct other_side {
+	pthread_t thread;
+	atomic_bool over;
+	void (*act)(const struct watched *watched);
+	const struct watched *watched; /* a copy: its address and protocol */
+	size_t count;
+};
+
+static void *keep_acting(void *context)
+{
+	struct other_side *side = context;
+
+	while (!side->over) {
+		for (size_t i = 0; i < side->count; i++)
+			side->act(&side->watched[i]);
+		poll(NULL, 0, STEP_MS);
+	}
+	return NULL;
+}
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Watches while the other side acts; how long it took. */
+static long long watch_beside(
+	struct watched *list, size_t count, void (*act)(const struct watched *watched))
+{
+	struct watched copy[4];
+	struct other_side side = {.act = act, .watched = copy, .count = count};
+	long long begin = now_ms();
+	char *problem = NULL;
+	bool well;
+
+	assert_in_range(count, 1, 4);
+	memcpy(copy, list, count * sizeof(*list));
+	assert_int_equal(pthread_create(&side.thread, NULL, keep_acting, &side), 0);
+	well = watch(list, count, LIMIT_MS, &problem);
+	side.over = true;
+	pthread_join(side.thread, NULL);
+	if (!well)
+		fail_msg("%s", problem);
+	return now_ms() - begin;
+}
+
+/* Without CAP_NET_RAW the watch has to say so; then the rest of a test cannot be done. */
+static void skip_without_packets(void)
+{
+	struct watched vip = watched("127.0.0.1", IPPROTO_TCP);
+	char *problem = NULL;
+	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd != -1) {
+		close(fd);
+		return;
+	}
+	assert_int_equal(errno, EPERM);
+	assert_false(watch(&vip, 1, LIMIT_MS, &problem));
+	assert_non_null(problem);
+	free(problem);
+	skip();
+}
+
+/* A request to a port that nobody listens at, or a datagram. */
+static void send_request(const struct watched *watched)
+{
+	const struct addr *to = &watched->address;
+	int type = watched->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int fd = socket(addr_family(to), type | SOCK_CLOEXEC, 0);
+
+	if (fd != -1 && connect(fd, &to->sa, addr_length(to)) == 0)
+		(void)!write(fd, "x", 1);
+	if (fd != -1)
+		close(fd);
+}
+
+/* A port that stays free of listeners meanwhile: it is bound. */
+static int reserve(struct watched *watched)
+{
+	int type = watched->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int fd = socket(addr_family(&watched->address), type | SOCK_CLOEXEC, 0);
+	socklen_t length = addr_length(&watched->address);
+
+	addr_set_port(&watched->address, 0);
+	assert_return_code(bind(fd, &watched->address.sa, length), errno);
+	assert_return_code(getsockname(fd, &watched->address.sa, &length), errno);
+	return fd;
+}
+
+static void assert_came_by_lo(const struct watched *watched, const char *from)
+{
+	char text[ADDR_TEXT_MAX];
+
+	assert_in_range(watched->came, 1, LIMIT_MS / STEP_MS);
+	assert_string_equal(addr_format_ip(&watched->from, text), from);
+	assert_string_equal(watched->came_by, "lo");
+	assert_int_equal(watched->asked, 0);
+}
+
+static void requests_on_loopback_end_the_watch(void **state)
+{
+	struct watched list[] = {
+		watched("127.0.0.1", IPPROTO_TCP), watched("127.0.0.1", IPPROTO_UDP)};
+	int fds[2];
+
+	(void)state;
+	skip_without_packets();
+	for (int i = 0; i < 2; i++)
+		fds[i] = reserve(&list[i]);
+	assert_in_range(watch_beside(list, 2, send_request), 0, LIMIT_MS / 2);
+	for (int i = 0; i < 2; i++) {
+		assert_came_by_lo(&list[i], "127.0.0.1");
+		close(fds[i]);
+	}
+}
+
+static void requests_of_ipv6_end_the_watch(void **state)
+{
+	struct watched six = watched("::1", IPPROTO_TCP);
+	struct addr own = at("::1", 0);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool can = fd != -1 && bind(fd, &own.sa, addr_length(&own)) == 0;
+
+	(void)state;
+	if (fd != -1)
+		close(fd);
+	if (!can)
+		skip();
+	skip_without_packets();
+	fd = reserve(&six);
+	assert_in_range(watch_beside(&six, 1, send_request), 0, LIMIT_MS / 2);
+	assert_came_by_lo(&six, "::1");
+	close(fd);
+}
+
+/* The loopback link brings back what is sent on it, questions too, and has nobody who answers. */
+static void ask_on_lo(const struct watched *watched)
+{
+	struct frame frame =
+		arp(REQUEST, client4, addr_family(&watched->address) == AF_INET ? vip4 : other4);
+	struct sockaddr_ll lo = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ARP),
+		.sll_ifindex = (int)if_nametoindex("lo"),
+		.sll_halen = ETH_ALEN};
+	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)!sendto(fd, frame.bytes, frame.length, 0, (struct sockaddr *)&lo, sizeof(lo));
+	close(fd);
+}
+
+static void questions_in_vain_end_the_watch_after_a_second(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+
+	(void)state;
+	skip_without_packets();
+	assert_in_range(watch_beside(&vip, 1, ask_on_lo), 1000, LIMIT_MS / 2);
+	assert_in_range(vip.asked, 3, LIMIT_MS / STEP_MS);
+	assert_string_equal(vip.asked_on, "lo");
+	assert_int_equal(vip.answered + vip.came, 0);
+}
+
+static void a_watch_of_nothing_ends_in_time(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+	long long begin = now_ms();
+	char *problem = NULL;
+
+	(void)state;
+	skip_without_packets();
+	assert_true(watch(&vip, 1, 50, &problem));
+	assert_in_range(now_ms() - begin, 50, LIMIT_MS / 2);
+	assert_seen(&vip, 0, 0, 0);
+	assert_true(watch(NULL, 0, LIMIT_MS, &problem));
+	assert_in_range(now_ms() - begin, 50, LIMIT_MS / 2);
+	assert_null(problem);
+}
+
+static void without_the_capability_the_watch_says_so(void **state)
+{
+	struct watched vip = watched(vip4, IPPROTO_TCP);
+	char *problem = NULL;
+
+	(void)state;
+	skip_without_packets();
+	capng_get_caps_process();
+	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_NET_RAW);
+	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
+	assert_false(watch(&vip, 1, LIMIT_MS, &problem));
+	assert_non_null(strstr(problem, "CAP_NET_RAW"));
+	free(problem);
+	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_NET_RAW);
+	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_are_seen_with_sender_and_link),
+		cmocka_unit_test(only_what_begins_a_connection_counts),
+		cmocka_unit_test(any_datagram_begins_something),
+		cmocka_unit_test(the_wildcard_is_every_address_of_its_family),
+		cmocka_unit_test(each_of_several_has_its_own),
+		cmocka_unit_test(questions_and_this_hosts_answers_are_seen),
+		cmocka_unit_test(an_announcement_is_no_question),
+		cmocka_unit_test(neighbours_ask_and_are_answered),
+		cmocka_unit_test(links_on_top_of_each_other_do_not_count_twice),
+		cmocka_unit_test(options_of_ipv4_are_passed_over),
+		cmocka_unit_test(extension_headers_are_passed_over),
+		cmocka_unit_test(extension_headers_without_end_end),
+		cmocka_unit_test(later_fragments_have_no_ports),
+		cmocka_unit_test(what_is_behind_the_packet_is_not_of_it),
+		cmocka_unit_test(tags_of_vlans_are_passed_over),
+		cmocka_unit_test(a_frame_may_be_cut_off_anywhere),
+		cmocka_unit_test(nonsense_is_harmless),
+		cmocka_unit_test(requests_on_loopback_end_the_watch),
+		cmocka_unit_test(requests_of_ipv6_end_the_watch),
+		cmocka_unit_test(questions_in_vain_end_the_watch_after_a_second),
+		cmocka_unit_test(a_watch_of_nothing_ends_in_time),
+		cmocka_unit_test(without_the_capability_the_watch_says_so),
+	};
+
+	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
+}
