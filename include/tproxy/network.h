@@ -1,0 +1,114 @@
+/*
+ * The host's links, addresses, policy rules and routes, as `ip -j` tells them, and what the kernel itself
+ * answers when it is asked where a packet would go.
+ *
+ * The lists say what there is; which of it decides is never worked out here: network_route() asks the
+ * kernel, with its own rules, marks and checks of sources. Reading needs no root.
+ */
+#ifndef TPROXY_NETWORK_H
+#define TPROXY_NETWORK_H
+
+#include "tproxy/addr.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	TABLE_LOCAL = 255,
+	TABLE_MAIN = 254
+};
+
+struct network_link {
+	char name[IF_NAMESIZE];
+	bool up, bridge;
+	char mac[24]; /* "" where it has none */
+};
+
+struct network_address {
+	char link[IF_NAMESIZE];
+	struct addr address;
+	unsigned length; /* of its prefix */
+};
+
+/* An address that the host answers for on a link without having it (`ip neigh add proxy`). */
+struct network_proxied {
+	char link[IF_NAMESIZE];
+	struct addr address;
+};
+
+struct network_rule {
+	int family;
+	unsigned priority, table;
+	bool marks; /* it asks for (mark & mask) == mark */
+	uint32_t mark, mask;
+	char *text; /* as JSON, for people */
+};
+
+struct network_route {
+	struct addr to;
+	unsigned length, table;
+	bool local; /* delivers to the host itself */
+	char link[IF_NAMESIZE];
+};
+
+struct network {
+	struct network_link *links;
+	size_t link_count;
+	struct network_address *addresses;
+	size_t address_count;
+	struct network_proxied *proxied;
+	size_t proxied_count;
+	struct network_rule *rules; /* in the order in which they are asked, IPv4's first */
+	size_t rule_count;
+	struct network_route *routes;
+	size_t route_count;
+};
+
+/* Reads all of it. False with *PROBLEM (to be freed) where `ip` does not tell. */
+bool network_read(struct network *network, char **problem);
+void network_free(struct network *network);
+
+/* What network_read() takes from the answers of `ip`; false where that is not what it writes. */
+bool network_of_links(struct network *network, const char *json);
+bool network_of_proxied(struct network *network, const char *json);
+bool network_of_rules(struct network *network, int family, const char *json);
+bool network_of_routes(struct network *network, int family, const char *json);
+
+/* A question to the kernel. */
+struct route_question {
+	struct addr to;
+	const struct addr *from; /* with `in`: the packet's source, else NULL */
+	const char *in;          /* the link that it comes by; NULL: the host sends it */
+	uint32_t mark;
+};
+
+struct route_answer {
+	bool there; /* there is a route, and the source may come that way */
+	bool local; /* it is delivered to the host itself */
+	char link[IF_NAMESIZE];
+	struct addr gateway; /* the wildcard where there is none */
+	struct addr source; /* of what the host sends that way; the wildcard where it is not told */
+	char words[128];    /* of a refusal */
+};
+
+void network_route(const struct route_question *question, struct route_answer *answer);
+
+/* network_route()'s answer as `ip -j route get` writes it; false where that is not what it writes. */
+bool network_of_answer(struct route_answer *answer, int family, const char *json);
+
+const struct network_link *network_link_named(const struct network *network, const char *name);
+
+/* The entry with this very address on one of the host's links, or NULL. */
+const struct network_address *network_own(
+	const struct network *network, const struct addr *address);
+
+/* The first route of a table that covers an address and delivers locally, or NULL. TABLE 0: any but local. */
+const struct network_route *network_local_route(
+	const struct network *network, unsigned table, const struct addr *address);
+
+/* Whether ADDRESS is in the network of NET with a prefix of so many bits; families may differ. */
+bool network_covers(const struct addr *net, unsigned length, const struct addr *address);
+
+#endif
