@@ -36,6 +36,7 @@ struct packet {
 struct trace {
 	bool dropped;
 	uint32_t mark;             /* that it leaves with */
+	const struct rule *socket; /* the first that asked for a socket and found it, or NULL */
 	const struct rule *marked; /* that set the mark, or NULL */
 	const struct rule *tproxy; /* that gave it to a listener, or NULL */
 	/*

@@ -302,6 +302,14 @@ static bool is_idle(const struct rule *rule)
 	return true;
 }
 
+static bool asks_for_a_socket(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->match_count; i++)
+		if (rule->matches[i].kind == MATCH_SOCKET && !rule->matches[i].negated)
+			return true;
+	return false;
+}
+
 static enum verdict run_rule(
 	struct walk *walk, const struct rule *rule, unsigned depth, bool *leaves)
 {
@@ -312,6 +320,8 @@ static enum verdict run_rule(
 		doubt(walk, rule);
 	if (holds != YES)
 		return GOES_ON;
+	if (walk->trace.socket == NULL && asks_for_a_socket(rule))
+		walk->trace.socket = rule;
 	for (size_t i = 0; verdict == GOES_ON && !*leaves && i < rule->target_count; i++)
 		verdict = act(walk, rule, &rule->targets[i], depth, leaves);
 	return verdict;

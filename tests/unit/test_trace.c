@@ -114,6 +114,7 @@ static void the_walkthrough_marks_what_has_a_socket(void **state)
 	assert_int_equal(trace.mark, 1);
 	assert_text(trace.marked, "-A DIVERT -j MARK --set-xmark 0x1/0xffffffff");
 	assert_text(trace.ended, "-A DIVERT -j ACCEPT");
+	assert_text(trace.socket, "-A PREROUTING -p tcp -m socket -j DIVERT");
 	assert_null(trace.unsure);
 	assert_int_equal(traced(&ruleset, syn_ack()).mark, 1);
 	ruleset_free(&ruleset);
