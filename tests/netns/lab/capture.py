@@ -71,6 +71,11 @@ class Tap:
         self.overflowed = self.overflowed or struct.unpack("II", statistics)[1] > 0
         return self._packets
 
+    def forget(self):
+        """As if nothing had been seen yet."""
+        self.packets()
+        self._packets = []
+
     def segments(self):
         """The TCP segments so far."""
         return [segment for _, head in self.packets() if (segment := parse(head)) is not None]
@@ -80,7 +85,7 @@ class Tap:
         return [found for _, head in self.packets() if (found := parse_datagram(head)) is not None]
 
     def queries(self):
-        """The addresses whose link-layer address was asked for, one for each request so far."""
+        """Who asked for the link-layer address of whom, a pair for each request so far."""
         return [found for _, head in self.packets() if (found := parse_query(head)) is not None]
 
     def write_pcap(self, path):
@@ -111,12 +116,17 @@ def parse_datagram(frame):
 
 
 def parse_query(frame):
-    """The address that an ARP request or a neighbour solicitation asks for, or None."""
-    kind = frame[12:14]
+    """(link-layer address that asks, address asked for) of an ARP request or a neighbour solicitation, or None.
+
+    Those to one host alone do not count: they ask a neighbour that is known whether it is still there.
+    """
+    kind, asker = frame[12:14], frame[6:12].hex(":")
+    if not frame[0] & 1:
+        return None
     if kind == b"\x08\x06" and frame[20:22] == b"\0\1":
-        return str(ipaddress.ip_address(frame[38:42]))
+        return asker, str(ipaddress.ip_address(frame[38:42]))
     if kind == b"\x86\xdd" and frame[20] == socket.IPPROTO_ICMPV6 and frame[54] == 135:
-        return str(ipaddress.ip_address(frame[62:78]))
+        return asker, str(ipaddress.ip_address(frame[62:78]))
     return None
 
 

@@ -53,6 +53,11 @@ class Attempt:
         if self.client.connect_ex(tuple(destination)) not in (0, errno.EINPROGRESS):
             self.symptom = "refused"
 
+    def end(self):
+        self.client.close()
+        if self.server:
+            self.server.close()
+
     def events(self):
         return select.POLLIN if self.connected else select.POLLOUT
 
@@ -88,11 +93,10 @@ class Attempt:
         return "works" if seen.address == self.expected else "wrong source"
 
 
-def observe(lab, destinations, expected, source=None, upload=0):
-    """The symptom of new connections, one to each destination; the server is to see the address `expected`."""
-    attempts = [Attempt(lab, destination, expected, source) for destination in destinations]
+def observe(lab, attempts, upload=0):
+    """The symptom of new connections; the first of them uploads so many bytes, if it works."""
     unread = {}  # accepted sockets: what came of their tokens
-    end, last_look = patience.deadline(), False
+    deadline, last_look = patience.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
         moved = _turn(lab, pending, unread)
         waits_in_vain = not moved and _stuck(lab) >= len(pending)
@@ -100,11 +104,19 @@ def observe(lab, destinations, expected, source=None, upload=0):
             for each in pending:
                 each.symptom = "times out"
         last_look = waits_in_vain
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise patience.NeverHappened("a connection neither works nor fails, and nothing is sent again")
     found = {each.symptom for each in attempts}
     symptom = found.pop() if len(found) == 1 else "intermittent"
     return _stalls(lab, attempts[0], upload) if upload and symptom == "works" else symptom
+
+
+def end(lab, attempts):
+    """End connections, and forget what the links have shown: others are to be looked at."""
+    for each in attempts:
+        each.end()
+    for tap in lab.taps:
+        tap.forget()
 
 
 def _turn(lab, pending, unread):
@@ -153,7 +165,7 @@ def _witnesses(lab):
 
 
 def _sent_again(lab, tap):
-    """What was sent again on a link: pairs of ends, or an address that was asked for."""
+    """What was sent again on a link: pairs of ends, or who asked for which address."""
     at_end = tap.name in ("client-eth0", "server-eth0")
     seen = Counter()
     for segment in tap.segments():
@@ -163,7 +175,7 @@ def _sent_again(lab, tap):
         elif segment.payload and at_end:
             seen[ends, segment.source, segment.sequence, BYTES_ALIKE] += 1
     if at_end:
-        seen.update((address, "asked for", 0, SYNS_ALIKE) for address in tap.queries())
+        seen.update((query, "asked for", 0, SYNS_ALIKE) for query in tap.queries())
     return {key[0] for key, times in seen.items() if times >= key[3]}
 
 
