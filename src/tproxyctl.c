@@ -11,6 +11,7 @@ static const struct {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
+	{"check", "say what is missing or harmful on this host, and what mends it", check_command},
 	{"plan", "print what apply would do", plan_command},
 	{"apply", "set the host up; all or nothing", apply_command},
 	{"revert", "take back what apply did", revert_command},
@@ -27,7 +28,7 @@ static void usage(FILE *out)
 	fputs("usage: tproxyctl SUBCOMMAND [OPTION ...]\n"
 	      "       tproxyctl -v | -h\n"
 	      "\n"
-	      "Sets a host up for a transparent proxy, and tries what its kernel can do.\n"
+	      "Says what a transparent proxy lacks on a host, sets it up, and tries what its kernel can do.\n"
 	      "\n",
 		out);
 	for (size_t i = 0; i < SUBCOMMANDS; i++)

@@ -13,6 +13,7 @@ enum {
 	STATUS_USAGE = 2
 };
 
+int check_command(int argc, char **argv);
 int plan_command(int argc, char **argv);
 int apply_command(int argc, char **argv);
 int revert_command(int argc, char **argv);

@@ -1,0 +1,359 @@
+/*
+ * The packets of a connection, followed in thought: the client's to the proxy, the proxy's to the server,
+ * the server's to the client's address, and the errors about those.
+ *
+ * What the host does with each that comes in is check_packet.c's; here is which packets there are, by
+ * which links they come, and what sockets they find. A socket that is there tells that itself; of a proxy
+ * that does not run yet its configuration is believed.
+ */
+#include "check_packet.h"
+#include "tproxy/plan.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SYN = 0x02,
+	ACK = 0x10,
+	SOME_PORT = 40000,
+	DISCARD = 9 /* a port that nobody proxies (RFC 863) */
+};
+
+static int family_of(const struct leg *leg)
+{
+	return addr_family(&leg->packet.destination);
+}
+
+/* --- the client's packets --- */
+
+/* What a socket that is there says of itself, or what the proxy says that it will be. */
+static void put_socket(const struct check *check, struct leg *leg)
+{
+	const struct need_listener *listener = leg->listener;
+	const struct addr *called = &leg->packet.destination;
+	const struct situation *at = check->at;
+	const struct host_socket *socket = situation_listener(at, leg->packet.protocol, called);
+	bool hears = addr_equal(&listener->address, called) ||
+		     (addr_is_any(&listener->address) &&
+			     addr_port(&listener->address) == addr_port(called));
+
+	if (socket != NULL) {
+		leg->packet.socket =
+			addr_is_any(&socket->local) ? SOCKET_WILDCARD : SOCKET_LISTENER;
+		leg->packet.socket_transparent =
+			socket->options_known ? socket->transparent : listener->transparent;
+	} else if (hears &&
+		   situation_listener(at, leg->packet.protocol, &listener->address) == NULL) {
+		leg->packet.socket =
+			addr_is_any(&listener->address) ? SOCKET_WILDCARD : SOCKET_LISTENER;
+		leg->packet.socket_transparent = listener->transparent;
+	}
+}
+
+/* The client's second packet, for which a SYN cookie leaves no socket of its own. */
+static void acknowledges(struct check *check, const struct leg *leg)
+{
+	int cookies = situation_number(check->at, "net/ipv4/tcp_syncookies");
+	struct packet packet = leg->packet;
+	struct check_finding *finding;
+	struct trace trace;
+
+	packet.tcp_flags = ACK;
+	packet.ct = CT_ESTABLISHED;
+	trace = packet_traced(check, HOOK_PREROUTING, &packet);
+	if (packet.destination_local || (packet_is_caught(&trace) && trace.mark != 0))
+		return;
+	if (cookies == 2) {
+		finding = check_add(check, CHECK_SYNCOOKIES, CHECK_HARMFUL, leg->subject,
+			"net.ipv4.tcp_syncookies is 2, and only SYNs are handed to the listener");
+		check_sysctl(check, finding, "net/ipv4/tcp_syncookies", "1");
+	} else if (cookies == 1)
+		check_add(check, CHECK_SYNCOOKIES, CHECK_OK, leg->subject,
+			"net.ipv4.tcp_syncookies is 1; during a flood of SYNs connections will "
+			"fail, "
+			"for only SYNs are handed to the listener");
+}
+
+/* A listener that TPROXY names has to be there, once the proxy runs. */
+static void hands_over(struct check *check, const struct leg *leg)
+{
+	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	const struct situation *at = check->at;
+	char text[ADDR_TEXT_MAX], *rule;
+
+	if (trace.tproxy == NULL || !at->sockets_known ||
+		situation_listener(at, leg->packet.protocol, &trace.listener) != NULL ||
+		situation_listener(at, leg->packet.protocol, &leg->listener->address) == NULL)
+		return;
+	rule = check_rule_text(check, trace.tproxy);
+	check_add(check, CHECK_LISTENER, CHECK_MISSING, leg->subject,
+		"%s hands them to %s, where nothing listens", rule,
+		addr_format(&trace.listener, text));
+	free(rule);
+}
+
+/* On a bridge TPROXY's choice of a socket is forgotten; the mark stays, and the address that was called. */
+static void crosses_a_bridge(struct check *check, const struct leg *leg)
+{
+	const char *key = family_of(leg) == AF_INET6 ? "net/bridge/bridge-nf-call-ip6tables"
+						     : "net/bridge/bridge-nf-call-iptables";
+	const struct network_link *link = network_link_named(&check->at->network, leg->packet.in);
+	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	char text[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	if (link == NULL || !link->bridge || situation_number(check->at, key) != 1)
+		return;
+	if (trace.tproxy == NULL || addr_equal(&trace.listener, &leg->packet.destination)) {
+		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name,
+			"rules run on the bridge, and the listener is where clients call");
+		return;
+	}
+	finding = check_add(check, CHECK_BRIDGE, CHECK_HARMFUL, link->name,
+		"%s is 1, and TPROXY chooses %s", strrchr(key, '/') + 1,
+		addr_format(&trace.listener, text));
+	check_sysctl(check, finding, key, "0");
+}
+
+/* Packets of the host itself pass OUTPUT, and PREROUTING only if they are led to lo. */
+static void calls_from_here(struct check *check, const struct leg *leg)
+{
+	struct packet packet = leg->packet;
+	struct route_question question = {.to = packet.destination};
+	struct route_answer answer;
+	struct check_finding *finding;
+	char ip[ADDR_TEXT_MAX], own[ADDR_TEXT_MAX];
+	int version = check_version(family_of(leg)), bits = version == 6 ? 128 : 32;
+
+	check->at->route(&question, &answer);
+	packet.in = NULL;
+	packet.out = answer.link;
+	question.mark = packet_traced(check, HOOK_OUTPUT, &packet).mark;
+	if (answer.there && !answer.local && question.mark != 0)
+		check->at->route(&question, &answer);
+	if (answer.local)
+		return;
+	addr_format_ip(&packet.destination, ip);
+	addr_format_ip(&packet.source, own);
+	finding = check_add(check, CHECK_LOCAL_CLIENT, CHECK_MISSING, leg->subject,
+		"the client is this host, and the address is not local to what it sends");
+	/* Without `src` what the host sends to a local address comes from that address. */
+	check_mend(finding, ON_HOST,
+		text_format("ip -%d route add local %s/%d dev lo src %s", version, ip, bits, own),
+		text_format("ip -%d route del local %s/%d dev lo", version, ip, bits));
+}
+
+static void client_calls(struct check *check, const struct need_listener *listener,
+	const struct addr *client, const struct addr *called)
+{
+	struct leg leg = {.packet = {.source = *client,
+				  .destination = *called,
+				  .protocol = listener->protocol,
+				  .tcp_flags = SYN,
+				  .ct = CT_NEW,
+				  .destination_local = situation_is_local(check->at, called)},
+		.listener = listener};
+	char text[ADDR_TEXT_MAX];
+
+	addr_set_port(&leg.packet.source, SOME_PORT);
+	snprintf(leg.subject, sizeof(leg.subject), "clients' %s to %s",
+		listener->protocol == IPPROTO_UDP ? "datagrams" : "packets",
+		addr_format(called, text));
+	put_socket(check, &leg);
+	if (network_own(&check->at->network, client) != NULL) {
+		calls_from_here(check, &leg);
+		return;
+	}
+	check->at->route(&(struct route_question){.to = *client}, &leg.back);
+	leg.packet.in = leg.back.link;
+	if (!leg.back.there)
+		return;
+	if (packet_comes_in(check, &leg) && listener->protocol == IPPROTO_TCP)
+		acknowledges(check, &leg);
+	hands_over(check, &leg);
+	crosses_a_bridge(check, &leg);
+}
+
+/* --- the server's packets --- */
+
+/* The request to the server, on its way out with the client's address. */
+static void server_is_called(struct check *check, const struct leg *answer)
+{
+	struct packet packet = answer->packet;
+	struct trace trace;
+	struct leg leg = *answer;
+	struct check_finding *finding;
+	char *rule;
+
+	packet.source = answer->packet.destination;
+	packet.destination = answer->packet.source;
+	packet.in = NULL;
+	packet.out = answer->back.link;
+	packet.tcp_flags = SYN;
+	packet.ct = CT_NEW;
+	packet.destination_local = false;
+	snprintf(leg.subject, sizeof(leg.subject), "requests to the servers (IPv%d)",
+		check_version(family_of(answer)));
+	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
+		trace = packet_traced(check, hook, &packet);
+		if (trace.dropped) {
+			packet_is_dropped(check, &leg, hook, &packet, &trace);
+			return;
+		}
+	}
+	if (trace.nat == NULL)
+		return;
+	rule = check_rule_text(check, trace.nat);
+	finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, leg.subject,
+		"%s replaces the client's address", rule);
+	check_mend_nat(check, finding, &packet, &trace);
+	free(rule);
+}
+
+/* An error about the client's address, such as "packet too big". */
+static void error_comes(struct check *check, const struct leg *answer)
+{
+	struct leg leg = *answer;
+	struct check_finding *finding;
+	struct trace trace;
+
+	leg.packet.protocol = family_of(answer) == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	leg.packet.ct = CT_RELATED;
+	trace = packet_traced(check, HOOK_PREROUTING, &leg.packet);
+	if (packet_is_caught(&trace) &&
+		packet_rule_for_mark(check, family_of(&leg), trace.mark) != NULL) {
+		check_add(check, CHECK_ICMP, CHECK_OK, leg.subject, "ICMP errors are caught, too");
+		return;
+	}
+	finding = check_add(check, CHECK_ICMP, CHECK_UNKNOWN, leg.subject,
+		"ICMP errors are not caught; whether a hop towards the servers takes smaller "
+		"packets "
+		"only cannot be seen from here, and none is known to");
+	packet_mend_catching(check, finding, &leg);
+}
+
+static void server_answers(
+	struct check *check, const struct addr *server, const struct addr *client, int protocol)
+{
+	struct leg leg = {
+		.packet = {.source = *server,
+			.destination = *client,
+			.protocol = protocol,
+			.tcp_flags = SYN | ACK,
+			.ct = CT_ESTABLISHED,
+			.socket = SOCKET_CONNECTED,
+			.socket_transparent = true,
+			.destination_local = network_own(&check->at->network, client) != NULL}};
+
+	addr_set_port(&leg.packet.destination, SOME_PORT);
+	if (addr_port(server) == 0)
+		addr_set_port(&leg.packet.source, 80);
+	check->at->route(&(struct route_question){.to = *server}, &leg.back);
+	leg.packet.in = leg.back.link;
+	if (!leg.back.there || leg.back.local)
+		return; /* check_links.c tells it */
+	snprintf(leg.subject, sizeof(leg.subject), "servers' %s to the client's address (IPv%d)",
+		protocol == IPPROTO_UDP ? "datagrams" : "answers",
+		check_version(addr_family(client)));
+	server_is_called(check, &leg);
+	if (packet_comes_in(check, &leg) && protocol == IPPROTO_TCP &&
+		!leg.packet.destination_local)
+		error_comes(check, &leg);
+}
+
+/* --- a packet that is none of the proxy's --- */
+
+static void stranger_passes(
+	struct check *check, const struct addr *client, const struct addr *server)
+{
+	struct packet packet = {.source = *client,
+		.destination = *server,
+		.protocol = IPPROTO_TCP,
+		.tcp_flags = SYN,
+		.ct = CT_NEW};
+	struct route_answer back;
+	struct trace trace;
+	char *rule;
+
+	check->at->route(&(struct route_question){.to = *client}, &back);
+	packet.in = back.link;
+	addr_set_port(&packet.source, SOME_PORT);
+	addr_set_port(&packet.destination, DISCARD);
+	trace = packet_traced(check, HOOK_PREROUTING, &packet);
+	if (!back.there || back.local || trace.mark == 0 || trace.marked == NULL ||
+		packet_rule_for_mark(check, addr_family(client), trace.mark) == NULL ||
+		network_local_route(&check->at->network,
+			packet_rule_for_mark(check, addr_family(client), trace.mark)->table,
+			server) == NULL)
+		return;
+	rule = check_rule_text(check, trace.marked);
+	check_add(check, CHECK_MARK_SHARED, CHECK_HARMFUL,
+		addr_family(client) == AF_INET6 ? "IPv6" : "IPv4",
+		"%s gives mark 0x%x to packets that have no socket here: they will not be "
+		"forwarded. "
+		"One of the two needs another mark (`tproxyctl plan --mark N`)",
+		rule, trace.mark);
+	free(rule);
+}
+
+/* --- all of them --- */
+
+static void to_listener(struct check *check, const struct need_listener *listener, int family)
+{
+	struct addr clients[CLIENTS_MAX], called[CLIENTS_MAX];
+	size_t client_count = check_clients(check, family, clients);
+	size_t called_count = check_called(check, listener, family, called);
+
+	if (client_count == 0)
+		check_add(check, CHECK_DIVERT, CHECK_UNKNOWN, "",
+			"no link is up behind which IPv%d clients could be; name one by --client",
+			check_version(family));
+	for (size_t i = 0; i < client_count; i++)
+		for (size_t j = 0; j < called_count; j++)
+			client_calls(check, listener, &clients[i], &called[j]);
+}
+
+static void to_servers(struct check *check, int family)
+{
+	const struct needs *needs = check->at->needs;
+	struct addr clients[CLIENTS_MAX];
+	size_t count = needs->server_count > 0 ? check_clients(check, family, clients) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < needs->server_count; j++) {
+			if (addr_family(&needs->servers[j]) != family)
+				continue;
+			stranger_passes(check, &clients[i], &needs->servers[j]);
+			if (plan_serves(needs, family, IPPROTO_TCP))
+				server_answers(check, &needs->servers[j], &clients[i], IPPROTO_TCP);
+			if (plan_serves(needs, family, IPPROTO_UDP))
+				server_answers(check, &needs->servers[j], &clients[i], IPPROTO_UDP);
+		}
+}
+
+void check_flows(struct check *check)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	const struct needs *needs = check->at->needs;
+
+	if (!check->at->network_known || !check->at->rules_known) {
+		check_add(check, CHECK_DIVERT, CHECK_UNKNOWN, "", "%s",
+			check->at->network_known ? check->at->rules_problem
+						 : check->at->network_problem);
+		return;
+	}
+	for (size_t f = 0; f < 2; f++) {
+		for (size_t i = 0; i < needs->listener_count; i++) {
+			const struct need_listener *listener = &needs->listeners[i];
+			bool both = addr_is_any(&listener->address) &&
+				    addr_family(&listener->address) == AF_INET6;
+
+			if (addr_family(&listener->address) == families[f] ||
+				(both && plan_serves(needs, AF_INET, listener->protocol)))
+				to_listener(check, listener, families[f]);
+		}
+		if (needs->spoofs)
+			to_servers(check, families[f]);
+	}
+}

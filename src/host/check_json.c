@@ -1,0 +1,70 @@
+/*
+ * The checklist as JSON: every item in the order of the table, with its findings.
+ */
+#include "tproxy/check.h"
+
+#include <jansson.h>
+
+enum {
+	FORMAT = 1
+};
+
+static json_t *commands_json(const struct check_finding *finding)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < finding->command_count; i++) {
+		const struct check_command *command = &finding->commands[i];
+		json_t *made = json_object();
+
+		json_object_set_new(made, "on", json_string(check_place_names[command->place]));
+		json_object_set_new(made, "run", json_string(command->run));
+		json_object_set_new(made, "undo",
+			command->undo != NULL ? json_string(command->undo) : json_null());
+		json_array_append_new(list, made);
+	}
+	return list;
+}
+
+static json_t *finding_json(const struct check_finding *finding)
+{
+	json_t *made = json_object();
+
+	json_object_set_new(made, "state", json_string(check_state_names[finding->state]));
+	json_object_set_new(made, "subject", json_string(finding->subject));
+	json_object_set_new(made, "read", json_string(finding->read));
+	json_object_set_new(made, "commands", commands_json(finding));
+	return made;
+}
+
+static json_t *item_json(const struct check_report *report, enum check_item item)
+{
+	const struct check_row *row = &check_rows[item];
+	json_t *made = json_object(), *findings = json_array();
+
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].item == item)
+			json_array_append_new(findings, finding_json(&report->findings[i]));
+	json_object_set_new(made, "id", json_string(row->id));
+	json_object_set_new(
+		made, "state", json_string(check_state_names[check_worst(report, item)]));
+	json_object_set_new(made, "what", json_string(row->what));
+	json_object_set_new(made, "why", json_string(row->why));
+	json_object_set_new(made, "findings", findings);
+	return made;
+}
+
+bool check_print_json(const struct check_report *report, FILE *out)
+{
+	json_t *root = json_object(), *items = json_array();
+	bool well;
+
+	for (int item = 0; item < CHECK_ITEMS; item++)
+		json_array_append_new(items, item_json(report, (enum check_item)item));
+	json_object_set_new(root, "format", json_integer(FORMAT));
+	json_object_set_new(root, "well", json_boolean(check_is_well(report)));
+	json_object_set_new(root, "items", items);
+	well = json_dumpf(root, out, JSON_INDENT(1)) == 0 && fputc('\n', out) != EOF;
+	json_decref(root);
+	return well;
+}

@@ -1,0 +1,311 @@
+/*
+ * Commands that mend packet rules, in the language of the tool that is in use.
+ *
+ * What is added goes to the front of its chain and says everything by itself, so that it mends whatever
+ * was wrong behind it: a rule left out, in the wrong place, without its mark, or too narrow. Nothing that is there is
+ * taken away, for who knows what else it is good for.
+ */
+#include "check_report.h"
+#include "tproxy/text.h"
+#include "tproxy/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *program(enum backend backend, int family)
+{
+	static const char *const names[][2] = {
+		{"iptables", "ip6tables"}, {"iptables-legacy", "ip6tables-legacy"}, {"nft", "nft"}};
+
+	return names[backend][family == AF_INET6];
+}
+
+static const char *protocol_name(int family, int protocol)
+{
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		return family == AF_INET6 ? "ipv6-icmp" : "icmp";
+	return protocol == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+static const char *family_word(const struct table *table)
+{
+	if (table->family == AF_UNSPEC)
+		return "inet";
+	return table->family == AF_INET6 ? "ip6" : "ip";
+}
+
+/* --- what is in use --- */
+
+static bool catches(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->match_count; i++)
+		if (rule->matches[i].kind == MATCH_SOCKET)
+			return true;
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind == TARGET_TPROXY)
+			return true;
+	return false;
+}
+
+bool check_table_catches(const struct table *table)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		for (size_t j = 0; j < table->chains[i].rule_count; j++)
+			if (catches(&table->chains[i].rules[j]))
+				return true;
+	return false;
+}
+
+static bool has_rules(const struct table *table)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		if (table->chains[i].rule_count > 0)
+			return true;
+	return false;
+}
+
+enum backend check_backend(const struct check *check)
+{
+	const struct ruleset *rules = &check->at->rules;
+
+	for (size_t i = 0; i < rules->table_count; i++)
+		if (check_table_catches(&rules->tables[i]))
+			return rules->tables[i].backend;
+	for (size_t i = 0; i < rules->table_count; i++)
+		if (has_rules(&rules->tables[i]))
+			return rules->tables[i].backend;
+	return BACKEND_IPTABLES;
+}
+
+static bool is_local_table(const struct check *check, int family, unsigned table)
+{
+	const struct network *network = &check->at->network;
+
+	for (size_t i = 0; i < network->route_count; i++)
+		if (network->routes[i].table == table && network->routes[i].local &&
+			addr_family(&network->routes[i].to) == family)
+			return true;
+	return false;
+}
+
+/* The rule by which a mark chooses a table that delivers locally; else any that goes by a mark. */
+static const struct network_rule *rule_in_use(const struct check *check, int family)
+{
+	const struct network *network = &check->at->network;
+	const struct network_rule *any = NULL;
+
+	for (size_t i = 0; i < network->rule_count; i++) {
+		const struct network_rule *rule = &network->rules[i];
+
+		if (rule->family != family || !rule->marks || rule->mark == 0)
+			continue;
+		if (is_local_table(check, family, rule->table))
+			return rule;
+		if (any == NULL)
+			any = rule;
+	}
+	return any;
+}
+
+/* The mark that a rule which catches packets sets itself, or the first rule behind it in a chain. */
+static uint32_t mark_of_table(const struct table *table)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		for (size_t j = 0; j < table->chains[i].rule_count; j++) {
+			const struct rule *rule = &table->chains[i].rules[j];
+
+			for (size_t k = 0; k < rule->target_count; k++)
+				if ((rule->targets[k].kind == TARGET_MARK ||
+					    rule->targets[k].kind == TARGET_TPROXY) &&
+					rule->targets[k].number != 0)
+					return rule->targets[k].number;
+		}
+	return 0;
+}
+
+uint32_t check_mark_in_use(const struct check *check, int family)
+{
+	const struct network_rule *rule = rule_in_use(check, family);
+	const struct ruleset *rules = &check->at->rules;
+
+	if (rule != NULL)
+		return rule->mark;
+	for (size_t i = 0; i < rules->table_count; i++) {
+		const struct table *table = &rules->tables[i];
+		uint32_t mark = check_table_catches(table) ? mark_of_table(table) : 0;
+
+		if (mark != 0 && (table->family == family || table->family == AF_UNSPEC))
+			return mark;
+	}
+	return 1;
+}
+
+unsigned check_table_in_use(const struct check *check, int family)
+{
+	const struct network_rule *rule = rule_in_use(check, family);
+	const struct network *network = &check->at->network;
+
+	if (rule != NULL)
+		return rule->table;
+	for (size_t i = 0; i < network->route_count; i++)
+		if (network->routes[i].local && network->routes[i].table != TABLE_LOCAL &&
+			addr_family(&network->routes[i].to) == family)
+			return network->routes[i].table;
+	return 100;
+}
+
+char *check_rule_text(const struct check *check, const struct rule *rule)
+{
+	const struct table *table;
+	const struct chain *chain;
+
+	if (!ruleset_place(&check->at->rules, rule, &table, &chain))
+		return text_format("a rule");
+	if (table->backend == BACKEND_NFT)
+		return text_format("`%s`", rule->text);
+	return text_format(
+		"`%s -t %s %s`", program(table->backend, table->family), table->name, rule->text);
+}
+
+/* --- catching --- */
+
+static void divert_iptables(struct check *check, struct check_finding *finding,
+	const struct catching *what, enum backend backend)
+{
+	char *rule = text_format("PREROUTING -p %s -m socket%s%s -j MARK --set-mark 0x%x",
+		protocol_name(what->family, what->protocol),
+		what->any_socket ? "" : " --transparent", what->wildcard ? " --nowildcard" : "",
+		check_mark_in_use(check, what->family));
+	const char *name = program(backend, what->family);
+
+	check_mend(finding, ON_HOST, text_format("%s -w -t mangle -I %s", name, rule),
+		text_format("%s -w -t mangle -D %s", name, rule));
+	free(rule);
+}
+
+/* A chain of nft's own in which a packet's mark can be set before it is routed. */
+static const struct chain *nft_chain(
+	const struct check *check, int family, const struct table **table)
+{
+	const struct ruleset *rules = &check->at->rules;
+
+	for (size_t i = 0; i < rules->table_count; i++) {
+		*table = &rules->tables[i];
+		if ((*table)->backend != BACKEND_NFT ||
+			((*table)->family != family && (*table)->family != AF_UNSPEC) ||
+			!check_table_catches(*table))
+			continue;
+		for (size_t j = 0; j < (*table)->chain_count; j++)
+			if ((*table)->chains[j].hook == HOOK_PREROUTING && !(*table)->chains[j].nat)
+				return &(*table)->chains[j];
+	}
+	return NULL;
+}
+
+static void divert_nft(
+	struct check *check, struct check_finding *finding, const struct catching *what)
+{
+	const char *ip = what->family == AF_INET6 ? "ip6" : "ip";
+	const struct table *table;
+	const struct chain *chain = nft_chain(check, what->family, &table);
+	char *rule = text_format("meta l4proto %s socket %s meta mark set 0x%x accept",
+		protocol_name(what->family, what->protocol),
+		what->any_socket ? "wildcard 0" : "transparent 1",
+		check_mark_in_use(check, what->family));
+
+	if (chain != NULL)
+		check_mend(finding, ON_HOST,
+			text_format("nft insert rule %s %s %s %s", family_word(table), table->name,
+				chain->name, rule),
+			NULL);
+	else
+		check_mend(finding, ON_HOST,
+			text_format("nft 'table %s transparent { chain divert { type filter hook "
+				    "prerouting priority mangle; %s; }; }'",
+				ip, rule),
+			text_format("nft delete table %s transparent", ip));
+	free(rule);
+}
+
+void check_mend_divert(
+	struct check *check, struct check_finding *finding, const struct catching *what)
+{
+	enum backend backend = check_backend(check);
+
+	if (backend == BACKEND_NFT)
+		divert_nft(check, finding, what);
+	else
+		divert_iptables(check, finding, what, backend);
+}
+
+/* --- letting through --- */
+
+/* What tells the packet, in the words of a tool: its mark where it has one, else where it is for. */
+static char *selection(
+	const struct packet *packet, const struct trace *trace, enum backend backend, int family)
+{
+	bool nft = backend == BACKEND_NFT;
+	const char *protocol = protocol_name(family, packet->protocol);
+	char ip[ADDR_TEXT_MAX];
+
+	if (trace->mark != 0)
+		return text_format(nft ? "meta mark 0x%x" : "-m mark --mark 0x%x", trace->mark);
+	addr_format_ip(&packet->destination, ip);
+	if (nft)
+		return text_format("%s daddr %s %s dport %u", family == AF_INET6 ? "ip6" : "ip", ip,
+			protocol, addr_port(&packet->destination));
+	return text_format("-p %s -d %s --dport %u", protocol, ip, addr_port(&packet->destination));
+}
+
+/* The base chain whose policy dropped the packet: the last of its hook in that table. */
+static const struct chain *policy_of(const struct table *table, enum hook hook)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		if (table->chains[i].hook == hook && table->chains[i].drops)
+			return &table->chains[i];
+	return NULL;
+}
+
+/* Behind what else decides where a policy dropped the packet, before it where a rule did. */
+static void accept_in(struct check_finding *finding, const struct table *table,
+	const struct chain *chain, const char *what, bool behind)
+{
+	const char *name = program(table->backend, table->family);
+
+	if (table->backend == BACKEND_NFT)
+		check_mend(finding, ON_HOST,
+			text_format("nft %s rule %s %s %s %s accept", behind ? "add" : "insert",
+				family_word(table), table->name, chain->name, what),
+			NULL);
+	else
+		check_mend(finding, ON_HOST,
+			text_format("%s -w -t %s -I %s %s -j ACCEPT", name, table->name,
+				chain->name, what),
+			text_format("%s -w -t %s -D %s %s -j ACCEPT", name, table->name,
+				chain->name, what));
+}
+
+void check_mend_drop(struct check *check, struct check_finding *finding, enum hook hook,
+	const struct packet *packet, const struct trace *trace)
+{
+	const struct table *table = trace->table;
+	const struct chain *chain = NULL;
+	char *what;
+
+	if (trace->ended != NULL)
+		ruleset_place(&check->at->rules, trace->ended, &table, &chain);
+	else if (table != NULL)
+		chain = policy_of(table, hook);
+	if (chain == NULL)
+		return;
+	what = selection(packet, trace, table->backend, addr_family(&packet->destination));
+	accept_in(finding, table, chain, what, trace->ended == NULL);
+	free(what);
+}
+
+void check_mend_nat(struct check *check, struct check_finding *finding, const struct packet *packet,
+	const struct trace *trace)
+{
+	check_mend_drop(check, finding, HOOK_NONE, packet,
+		&(struct trace){.mark = trace->mark, .ended = trace->nat});
+}
