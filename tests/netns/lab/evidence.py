@@ -2,7 +2,8 @@
 
 One folder below build/evidence: README.txt with the failure and the command that repeats it, the
 packets of every link, and for each namespace its rules with counters, routes, policy rules,
-neighbours, sockets and sysctls; the proxy's configuration, scenario and log.
+neighbours, sockets and sysctls; the proxy's configuration, scenario and log, and what `tproxyctl check`
+finds on its host.
 """
 
 import re
@@ -10,7 +11,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from . import recipe, topology
+from . import checklist, recipe, topology
 from .namespace import CommandFailed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,6 +58,7 @@ def collect(lab, nodeid, failure, command):
         _namespace(lab, namespace, folder)
     for number, proxy in enumerate(lab.proxies, 1):
         shutil.copytree(proxy.folder, folder / f"proxy-{number}")
+        _write(folder / f"proxy-{number}.check.txt", lambda p=proxy: checklist.told(p, lab.client.address))
     return folder
 
 

@@ -8,14 +8,15 @@ docs/NECESSITY.md is the table for people, made from the same rows.
 
 import fcntl
 import json
+import os
 import time
 from dataclasses import dataclass, field, fields
 
-from . import recipe, symptom, topology
+from . import checklist, recipe, symptom, topology
 from .datagrams import Peer
 from .endpoint import Endpoint
 from .evidence import ROOT
-from .proxy import ProxyEnded
+from .proxy import Proxy, ProxyEnded
 from .requirements import tomllib
 from .setups import bridge_calls_rules
 
@@ -23,9 +24,9 @@ TABLE = ROOT / "fixtures" / "necessity.toml"
 OBSERVED = ROOT / "build" / "necessity.json"
 FORMAT = 2
 
-BACKEND = {"nft": "nft"}
 DEFAULT_RECIPES = ("divert", "tproxy", "nft")
 NO_TIMEOUT = {"connect": 60_000}
+TPROXYD = os.environ.get("TPROXYD", str(ROOT / "build" / "tproxyd"))
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Change:
     answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
     implementation: str = "tproxyd"
     drop: tuple = ()  # capabilities that are taken from the proxy
+    finding: tuple = ()  # what `tproxyctl check` has to name, and nothing else
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,12 @@ class Case:
     row: Change
     recipe: str
     family: int
+    backend: str
 
     @property
     def id(self):
-        return f"{self.row.change} / {self.recipe} / IPv{self.family}"
+        by = f" / {self.backend}" if self.backend == "iptables-legacy" else ""
+        return f"{self.row.change} / {self.recipe} / IPv{self.family}{by}"
 
 
 _WORDS = {
@@ -100,16 +104,20 @@ def load(path=TABLE):
     return made
 
 
-def backend(case):
-    return BACKEND.get(case.recipe, "iptables")
+def backends(row, name):
+    """The tools that load the rules of a row's recipe: iptables comes in two kinds."""
+    if name == "nft":
+        return ("nft",)
+    return recipe.IPTABLES if name != "local-route" or row.mangle or row.nat else ("iptables",)
 
 
 def cases(rows=None):
     return [
-        Case(row, each, family)
+        Case(row, each, family, backend)
         for row in (load() if rows is None else rows)
         for each in row.recipes
         for family in row.families
+        for backend in backends(row, each)
     ]
 
 
@@ -118,7 +126,8 @@ class Trial:
 
     def __init__(self, lab, case):
         self.lab, self.case, self.row = lab, case, case.row
-        self.backend = backend(case)
+        self.attempts = []
+        self.server = None  # the one for datagrams
         self.source = self.row.source or ("none" if case.recipe == "local-route" else "clientip")
         client = {"client": lab.client.addresses[case.family][0]}
         self.words = {**topology.words(case.family), **_WORDS[case.family], **client}
@@ -136,16 +145,17 @@ class Trial:
             return "refused", "the proxy does not start"
         for _ in range(self.row.held):
             self.lab.client.connect(self._vip())
-        return self._observe(), self._answers()
+        return self.observe(), self._answers()
 
-    def _observe(self):
+    def observe(self):
         lab, row = self.lab, self.row
         expected = lab.proxy.address if self.source == "none" else self._client()
         if row.protocol == "udp":
-            server, client = Peer(lab.server, lab.backend_server), Peer(lab.client)
-            return symptom.observe_datagrams(server, client, self._vip(), expected)
+            self.server = self.server or Peer(lab.server, lab.backend_server)
+            return symptom.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected)
         source = Endpoint(self._client(), 0) if row.client_number else None
-        return symptom.observe(lab, [self._vip()] * row.connections, expected, source, row.upload)
+        self.attempts = [symptom.Attempt(lab, self._vip(), expected, source) for _ in range(row.connections)]
+        return symptom.observe(lab, self.attempts, row.upload)
 
     def _set_up_hosts(self):
         row = self.row
@@ -165,13 +175,62 @@ class Trial:
         row, family = self.row, self.case.family
         instead = {name: self.filled([text])[0] for name, text in row.instead.items()}
         items = recipe.edited(recipe.items(self.case.recipe, family), row.without, instead)
-        recipe.apply_items(host, items, family, self.backend, dict(each.split("=", 1) for each in row.sysctls))
+        recipe.apply_items(host, items, family, self.case.backend, dict(each.split("=", 1) for each in row.sysctls))
         for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
             if lines:
                 text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
-                recipe.load_rules(host, text, family, "iptables", "--noflush")
+                backend = "iptables" if self.case.backend == "nft" else self.case.backend
+                recipe.load_rules(host, text, family, backend, "--noflush")
         if row.nft:
             host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
+
+    def check(self):
+        """What is missing or harmful, as `tproxyctl check` names it on the proxies' hosts: {item: findings}."""
+        named = {}
+        for proxy in self.lab.proxies:
+            needs = checklist.needs_of(proxy.scenario, proxy.folder, self._client())
+            found = checklist.wrong(checklist.check(proxy.host, needs, self._calling()))
+            for item, findings in found.items():
+                named.setdefault(item, []).extend(findings)
+        return named
+
+    def _calling(self):
+        """How a client tries while check looks; for datagrams nobody does."""
+        return self._begin if self.row.protocol == "tcp" else None
+
+    def _begin(self):
+        made = self.lab.client.socket(self._vip().address)
+        made.setblocking(False)
+        made.connect_ex(tuple(self._vip()))
+        return made
+
+    def mend(self, commands):
+        """Run what check printed, each where it says; whoever it is about starts anew where it has to."""
+        symptom.end(self.lab, self.attempts)
+        for place, command in commands:
+            for host in self._hosts(place):
+                # A program's file is the machine's, and is left alone: the proxy gets its capabilities back below.
+                if not command.startswith("setcap"):
+                    host.run("sh", "-c", command, environment=recipe.lock(host))
+        if "the proxy" in dict(commands) or self.lab.proxies[0].process.poll() is not None:
+            self._start_anew()
+
+    def _hosts(self, place):
+        if place in ("this host", "the proxy"):
+            return self.lab.topology.proxies()[: self.row.proxies]
+        return [self.lab.topology.hosts[place.removeprefix("the ")]]
+
+    def _start_anew(self):
+        """The proxies, with what was edited in their configurations and nothing taken from them."""
+        old, self.lab.proxies = self.lab.proxies, []
+        for proxy in old:
+            proxy.kill()
+            config = proxy.folder / "proxy.cfg"
+            adapter = [self.lab.implementation.path, "run", proxy.folder / "scenario.json", proxy.folder]
+            command = [TPROXYD, "-f", config] if config.exists() else adapter
+            made = Proxy(proxy.host, command, proxy.scenario, proxy.folder)
+            self.lab.proxies.append(made)
+            made.await_ready()
 
     def _serve(self):
         lab, row = self.lab, self.row

@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from . import evidence, isolation, patience, requirements
+from . import evidence, isolation, patience, requirements, score
 from .lab import Lab
 from .proxy import Implementation, Unsupported
 
@@ -89,6 +89,9 @@ def pytest_terminal_summary(terminalreporter):
     if tried:
         besides = f", {absent} not to be tried here" if absent else ""
         terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} caught{besides}")
+    line = score.summary(report for word in ("passed", "failed") for report in terminalreporter.stats.get(word, ()))
+    if line:
+        terminalreporter.write_line(line)
 
 
 def starting_order(item):

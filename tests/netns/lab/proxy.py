@@ -67,6 +67,7 @@ class Proxy:
     def __init__(self, host, command, scenario, folder):
         """Start `command` on the host; it is ready when all of the scenario's listeners are there."""
         self.host = host
+        self.scenario = scenario
         self.listens = set(endpoints(scenario))
         self.datagrams = scenario["protocol"] == "udp"
         self.intercepts = scenario["destination"] == "original"

@@ -158,7 +158,7 @@ def available(backend):
 
 def load_rules(namespace, rules, family, backend, *options):
     """Load a whole rule set in one call."""
-    namespace.run(_restore(backend, family), *options, text=rules, environment=_lock(namespace))
+    namespace.run(_restore(backend, family), *options, text=rules, environment=lock(namespace))
 
 
 def save_rules(namespace, family, backend):
@@ -166,10 +166,11 @@ def save_rules(namespace, family, backend):
     if backend == "nft":
         return namespace.run("nft", "list", "ruleset", "ip" if family == 4 else "ip6")
     save = _restore(backend, family).replace("-restore", "-save")
-    return namespace.run(save, "-c", environment=_lock(namespace))
+    return namespace.run(save, "-c", environment=lock(namespace))
 
 
-def _lock(namespace):
+def lock(namespace):
+    """Each host has a lock of its own for iptables."""
     return {"XTABLES_LOCKFILE": f"/run/tproxy-lab/{namespace.name}.xtables.lock"}
 
 

@@ -1,0 +1,31 @@
+"""How well `tproxyctl check` does on the necessity table: what it found, false alarms, what it mended.
+
+A case's score goes with its test report as a property, so that it is counted wherever the test ran.
+"""
+
+PROPERTY = "check"
+
+
+def of(expected, named):
+    """The score of a case in which `expected` has to be named and `named` was; it may still be mended."""
+    return {
+        "broken": bool(expected),
+        "found": set(expected) <= set(named),
+        "false": len(set(named) - set(expected)),
+        "mended": False,
+    }
+
+
+def summary(reports):
+    """One line about all of them; "" where there is none."""
+    scores = [value for report in reports for name, value in report.user_properties if name == PROPERTY]
+    if not scores:
+        return ""
+    broken = [each for each in scores if each["broken"]]
+    found = sum(each["found"] for each in broken)
+    false = sum(each["false"] for each in scores)
+    mended = sum(each["mended"] for each in broken)
+    return (
+        f"check: {found}/{len(broken)} broken set-ups named, {false}/{len(scores)} false alarms, "
+        f"{mended}/{len(broken)} mended by the commands printed"
+    )
