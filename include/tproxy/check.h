@@ -98,13 +98,15 @@ struct check_finding {
 struct check_report {
 	struct check_finding *findings;
 	size_t count;
+	int items; /* that were judged, from the first on: all, or the kernel's alone */
+	const struct kernel_config *kernel; /* the situation's, or NULL */
 };
 
 extern const struct check_row check_rows[CHECK_ITEMS];
 extern const char *const check_state_names[];
 extern const char *const check_place_names[];
 
-/* Judges the situation. The report's strings are its own; the situation may go. */
+/* Judges the situation, which has to live as long as the report. */
 void check_run(struct check_report *report, const struct situation *situation);
 void check_free(struct check_report *report);
 

@@ -8,6 +8,7 @@
 #ifndef TPROXY_SITUATION_H
 #define TPROXY_SITUATION_H
 
+#include "tproxy/kernel_config.h"
 #include "tproxy/needs.h"
 #include "tproxy/network.h"
 #include "tproxy/ruleset.h"
@@ -18,6 +19,10 @@
 
 struct situation {
 	const struct needs *needs;
+
+	struct kernel_config *kernel; /* NULL: not known */
+	char kernel_problem[KERNEL_CONFIG_ERROR_MAX];
+	bool kernel_alone; /* of a file: nothing else is judged */
 
 	bool network_known;
 	struct network network;
@@ -44,6 +49,10 @@ struct situation {
 
 /* Reads the host; WATCH: for at most so many milliseconds what comes in is looked at, too; 0: it is not. */
 void situation_read(struct situation *situation, const struct needs *needs, unsigned watch);
+
+/* A kernel's configuration from a file, and nothing of this host. False with kernel_problem. */
+bool situation_of_kernel(struct situation *situation, const struct needs *needs, const char *path);
+
 void situation_free(struct situation *situation);
 
 /* The value of a sysctl that is a number; -1 where the host has no such. */

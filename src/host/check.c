@@ -196,7 +196,7 @@ bool check_failed(const struct check *check, enum check_item item)
 
 bool check_is_well(const struct check_report *report)
 {
-	for (int item = 0; item < CHECK_ITEMS; item++)
+	for (int item = 0; item < report->items; item++)
 		if (check_worst(report, (enum check_item)item) >= CHECK_MISSING)
 			return false;
 	return true;
@@ -234,7 +234,11 @@ void check_run(struct check_report *report, const struct situation *situation)
 {
 	struct check check = {situation, report};
 
-	*report = (struct check_report){0};
+	*report = (struct check_report){
+		.items = situation->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
+	check_kernel(&check);
+	if (situation->kernel_alone)
+		return;
 	check_proxy(&check);
 	check_flows(&check);
 	check_links(&check);

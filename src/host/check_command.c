@@ -10,6 +10,7 @@
 
 enum {
 	OPTION_JSON = 0x2000,
+	OPTION_KERNEL,
 	OPTION_WATCH,
 	WATCH_MAX = 3600
 };
@@ -32,6 +33,7 @@ static const char usage[] =
 
 static const struct option known[] = {
 	HOST_OPTIONS,
+	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
 	{"watch", required_argument, NULL, OPTION_WATCH},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
@@ -41,7 +43,8 @@ static const struct option known[] = {
 
 struct check_options {
 	struct host_options host;
-	unsigned watch; /* seconds */
+	const char *kernel; /* a configuration's path, or NULL: this host */
+	unsigned watch;     /* seconds */
 	bool json, verbose;
 };
 
@@ -60,6 +63,9 @@ static bool take(struct check_options *options, int c, const char *word)
 	switch (c) {
 	case OPTION_WATCH:
 		return take_seconds(options, word);
+	case OPTION_KERNEL:
+		options->kernel = word;
+		return true;
 	case OPTION_JSON:
 		return options->json = true;
 	case 'v':
@@ -97,24 +103,44 @@ static void tell_problems(const struct situation *situation)
 			fprintf(stderr, "tproxyctl: %s\n", problems[i]);
 }
 
+/* Prints the report; its exit status. */
+static int tell(const struct check_options *options, const struct situation *situation)
+{
+	struct check_report report;
+	bool written = true;
+	int status;
+
+	check_run(&report, situation);
+	status = check_is_well(&report) ? STATUS_WELL : STATUS_NOT_WELL;
+	if (options->json)
+		written = check_print_json(&report, stdout);
+	else
+		check_print(&report, options->verbose, stdout);
+	if (fflush(stdout) != 0 || !written) {
+		fputs("tproxyctl: the report cannot be written\n", stderr);
+		status = STATUS_USAGE;
+	}
+	check_free(&report);
+	return status;
+}
+
 int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
 	struct situation situation;
-	struct check_report report;
 	int status = options_read(&options, argc, argv);
 
 	if (status != -1)
 		goto out;
-	situation_read(&situation, &options.host.needs, options.watch * 1000);
+	if (options.kernel == NULL)
+		situation_read(&situation, &options.host.needs, options.watch * 1000);
+	else if (!situation_of_kernel(&situation, &options.host.needs, options.kernel)) {
+		fprintf(stderr, "tproxyctl: %s\n", situation.kernel_problem);
+		status = STATUS_USAGE;
+		goto out;
+	}
 	tell_problems(&situation);
-	check_run(&report, &situation);
-	status = check_is_well(&report) ? STATUS_WELL : STATUS_NOT_WELL;
-	if (options.json)
-		check_print_json(&report, stdout);
-	else
-		check_print(&report, options.verbose, stdout);
-	check_free(&report);
+	status = tell(&options, &situation);
 	situation_free(&situation);
 out:
 	host_options_free(&options.host);

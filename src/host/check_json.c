@@ -54,16 +54,47 @@ static json_t *item_json(const struct check_report *report, enum check_item item
 	return made;
 }
 
+/* What the configuration allows, capability by capability, under the names that `prove` has for them. */
+static json_t *kernel_json(const struct kernel_config *kernel)
+{
+	json_t *made = json_object(), *list = json_array();
+	struct capability_key at = {0};
+
+	while (capability_next(&at)) {
+		const char *options[CAPABILITY_OPTIONS_MAX];
+		char id[CAPABILITY_ID_MAX];
+		size_t count = 0;
+		enum kernel_allows allows =
+			kernel_config_allows(kernel, at.name, at.family, options, &count);
+		json_t *one = json_object(), *names = json_array();
+
+		for (size_t i = 0; i < count; i++)
+			json_array_append_new(names, json_string(options[i]));
+		json_object_set_new(one, "id", json_string(capability_id(at.name, at.family, id)));
+		json_object_set_new(one, "state", json_string(kernel_allows_name(allows)));
+		json_object_set_new(one, "options", names);
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(made, "source", json_string(kernel_config_source(kernel)));
+	json_object_set_new(made, "version",
+		kernel_config_version(kernel) != NULL ? json_string(kernel_config_version(kernel))
+						      : json_null());
+	json_object_set_new(made, "capabilities", list);
+	return made;
+}
+
 bool check_print_json(const struct check_report *report, FILE *out)
 {
 	json_t *root = json_object(), *items = json_array();
 	bool well;
 
-	for (int item = 0; item < CHECK_ITEMS; item++)
+	for (int item = 0; item < report->items; item++)
 		json_array_append_new(items, item_json(report, (enum check_item)item));
 	json_object_set_new(root, "format", json_integer(FORMAT));
 	json_object_set_new(root, "well", json_boolean(check_is_well(report)));
 	json_object_set_new(root, "items", items);
+	json_object_set_new(
+		root, "kernel", report->kernel != NULL ? kernel_json(report->kernel) : json_null());
 	well = json_dumpf(root, out, JSON_INDENT(1)) == 0 && fputc('\n', out) != EOF;
 	json_decref(root);
 	return well;

@@ -94,7 +94,7 @@ static void put_alike(const struct check_report *report, int first, FILE *out)
 	const char *reason = only_reason(report, (enum check_item)first);
 	char text[1024] = "";
 
-	for (int item = first; item < CHECK_ITEMS; item++) {
+	for (int item = first; item < report->items; item++) {
 		const char *other = only_reason(report, (enum check_item)item);
 		size_t used = strlen(text);
 
@@ -126,7 +126,7 @@ static unsigned put_state(const struct check_report *report, enum check_state st
 {
 	unsigned count = 0;
 
-	for (int item = 0; item < CHECK_ITEMS; item++) {
+	for (int item = 0; item < report->items; item++) {
 		if (check_worst(report, (enum check_item)item) != state)
 			continue;
 		count++;
@@ -142,13 +142,15 @@ static void put_names_of_ok(const struct check_report *report, FILE *out)
 {
 	char text[1024] = "";
 
-	for (int item = 0; item < CHECK_ITEMS; item++)
+	for (int item = 0; item < report->items; item++)
 		if (check_worst(report, (enum check_item)item) == CHECK_OK) {
 			size_t used = strlen(text);
 
 			snprintf(text + used, sizeof(text) - used, "%s%s", used > 0 ? ", " : "",
 				check_rows[item].id);
 		}
+	if (*text == '\0')
+		return;
 	fprintf(out, "%s\n", check_state_names[CHECK_OK]);
 	put_text(out, text);
 	fputc('\n', out);
@@ -161,6 +163,32 @@ static bool nothing_is_set_up(const struct check_report *report)
 	       check_worst(report, CHECK_IP_ROUTE) == CHECK_MISSING;
 }
 
+static bool has_commands(const struct check_report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].state >= CHECK_MISSING &&
+			report->findings[i].command_count > 0)
+			return true;
+	return false;
+}
+
+static void put_verdict(
+	const struct check_report *report, unsigned wrong, unsigned unknown, FILE *out)
+{
+	if (wrong == 0)
+		fprintf(out, "Nothing is missing or harmful%s.\n",
+			unknown > 0 ? "; what is unknown is told above" : "");
+	else if (nothing_is_set_up(report))
+		fprintf(out,
+			"%u items want mending. `tproxyctl apply` with the same options sets all "
+			"of a "
+			"host up.\n",
+			wrong);
+	else
+		fprintf(out, "%u item%s mending%s.\n", wrong, wrong == 1 ? " wants" : "s want",
+			has_commands(report) ? ": run what stands behind #, then check again" : "");
+}
+
 void check_print(const struct check_report *report, bool verbose, FILE *out)
 {
 	unsigned wrong =
@@ -171,15 +199,5 @@ void check_print(const struct check_report *report, bool verbose, FILE *out)
 		put_state(report, CHECK_OK, out);
 	else
 		put_names_of_ok(report, out);
-	if (wrong == 0)
-		fprintf(out, "Nothing is missing or harmful%s.\n",
-			unknown > 0 ? "; what is unknown is told above" : "");
-	else if (nothing_is_set_up(report))
-		fprintf(out,
-			"%u items want mending. `tproxyctl apply` with the same options sets all "
-			"of a host up.\n",
-			wrong);
-	else
-		fprintf(out, "%u item%s mending: run what stands behind #, then check again.\n",
-			wrong, wrong == 1 ? " wants" : "s want");
+	put_verdict(report, wrong, unknown, out);
 }

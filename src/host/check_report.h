@@ -84,6 +84,7 @@ char *check_rule_text(const struct check *check, const struct rule *rule);
 
 /* --- the judges, each a file --- */
 
+void check_kernel(struct check *check);  /* check_kernel.c */
 void check_flows(struct check *check);   /* check_flow.c */
 void check_links(struct check *check);   /* check_links.c */
 void check_proxy(struct check *check);   /* check_proxy.c: listeners, and whose they are */

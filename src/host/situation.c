@@ -132,6 +132,7 @@ void situation_read(struct situation *situation, const struct needs *needs, unsi
 		.sysctl = sysctl_read,
 		.route = network_route,
 		.owners = socket_owners};
+	situation->kernel = kernel_config_running("", situation->kernel_problem);
 	if (milliseconds > 0)
 		read_packets(situation, milliseconds);
 	situation->network_known = network_read(&situation->network, &situation->network_problem);
@@ -139,8 +140,16 @@ void situation_read(struct situation *situation, const struct needs *needs, unsi
 	situation->sockets_known = read_sockets(&situation->sockets, &situation->sockets_problem);
 }
 
+bool situation_of_kernel(struct situation *situation, const struct needs *needs, const char *path)
+{
+	*situation = (struct situation){.needs = needs, .kernel_alone = true};
+	situation->kernel = kernel_config_load(path, situation->kernel_problem);
+	return situation->kernel != NULL;
+}
+
 void situation_free(struct situation *situation)
 {
+	kernel_config_free(situation->kernel);
 	network_free(&situation->network);
 	ruleset_free(&situation->rules);
 	sockets_free(&situation->sockets);
