@@ -42,6 +42,7 @@ class Tap:
     def __init__(self, namespace, link):
         self.name = f"{namespace.role}-{link}"
         self._packets = []
+        self._first = 0  # of those that are looked at
         self.overflowed = False
         with namespace:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -72,13 +73,13 @@ class Tap:
         return self._packets
 
     def forget(self):
-        """As if nothing had been seen yet."""
-        self.packets()
-        self._packets = []
+        """Look at what comes from now on alone; what was there is kept for the evidence."""
+        self._first = len(self.packets())
 
-    def segments(self):
-        """The TCP segments so far."""
-        return [segment for _, head in self.packets() if (segment := parse(head)) is not None]
+    def segments(self, first=0):
+        """The TCP segments so far, but for those among the first packets."""
+        seen = self.packets()[max(first, self._first) :]
+        return [segment for _, head in seen if (segment := parse(head)) is not None]
 
     def datagrams(self):
         """The UDP datagrams so far as (source, destination, payload); of fragments the first."""
@@ -86,7 +87,8 @@ class Tap:
 
     def queries(self):
         """Who asked for the link-layer address of whom, a pair for each request so far."""
-        return [found for _, head in self.packets() if (found := parse_query(head)) is not None]
+        seen = self.packets()[self._first :]
+        return [found for _, head in seen if (found := parse_query(head)) is not None]
 
     def write_pcap(self, path):
         with open(path, "wb") as file:

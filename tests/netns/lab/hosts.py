@@ -142,6 +142,11 @@ class Server(Host):
             self._unclaimed[connection.receive(TOKEN)] = connection
         return self._unclaimed.pop(token)
 
+    def take_in(self):
+        """Accept what is there already; only a hub can tell by what comes on it whether a client is behind it."""
+        if self._hub:
+            self._hub.take_in()
+
     def nobody_came(self):
         """Whether no connection waits to be accepted."""
         if self._hub:

@@ -235,7 +235,16 @@ class Hub:
         self._unclaimed.remove(found)
         return found
 
+    def take_in(self):
+        while ready := patience.readable(self.server.listeners.values(), 0):
+            for listener in ready:
+                self._connections.append(_Messages(self.server.accepted(listener)))
+
     def nobody_came(self):
+        """Nobody waits, and nobody asked on a connection that was there before."""
+        by_socket = {messages.socket: messages for messages in self._connections}
+        for made in patience.readable(by_socket, 0):
+            self._request(by_socket[made])
         return not self._unclaimed and not patience.readable(self.server.listeners.values(), 0)
 
     def until(self, condition, hurry):

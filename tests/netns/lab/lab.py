@@ -59,6 +59,7 @@ class Lab:
         self.proxy = self.proxy_hosts[0]
         self.taps = [Tap(namespace, link) for namespace, link in self.topology.links]
         self.taps_by_name = {tap.name: tap for tap in self.taps}
+        self._before_it_served = 0  # packets on the server's link
         self._forward()
         for each in topology.FAMILIES:
             self._guard_vip_is_bound_nowhere(each)
@@ -100,7 +101,14 @@ class Lab:
         servers = [self.backend_server] if servers is None else servers
         for endpoint in servers:
             self.server.serve(endpoint)
-        return self.start(source, listeners, servers, **rest).await_ready()
+        proxy = self.start(source, listeners, servers, **rest).await_ready()
+        self._set_aside_what_is_for_no_client()
+        return proxy
+
+    def _set_aside_what_is_for_no_client(self):
+        """What a proxy asks of its servers before it listens, a health check say, is no fall back."""
+        self.server.take_in()
+        self._before_it_served = len(self.server_link.packets())
 
     def start(
         self,
@@ -169,11 +177,11 @@ class Lab:
         raise patience.NeverHappened(f"no packet with the token on the server's link{self._overflow()}")
 
     def sources_tried(self, endpoint=None):
-        """Addresses from which connections to the server were asked for, as its link shows."""
+        """Addresses from which connections to the server were asked for since the proxy serves, as its link shows."""
         endpoint = endpoint or self.backend_server
         return {
             segment.source.address
-            for segment in self.server_link.segments()
+            for segment in self.server_link.segments(self._before_it_served)
             if segment.destination == endpoint and segment.flags & (SYN | ACK) == SYN
         }
 
