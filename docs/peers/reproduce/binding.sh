@@ -1,42 +1,47 @@
 #!/bin/sh
-# usage: binding.sh PEER     go-mmproxy, sslh, trafficserver or squid on an address that the host does not have
+# usage: binding.sh PEER     how does a proxy take it that it cannot bind: an address that the host does not have, one
+#                            that another instance serves, a transparent listener without the capabilities for it?
 #
-# Whether it listens there, whether a client is served there, and with what status it ends. go-mmproxy and
-# trafficserver are not asked to be transparent; sslh and squid are.
+# Expected: it ends with a status that is not 0, and its last words name 192.0.2.80. squid is also tried without a port
+# that is an ordinary proxy's.
 . "$(dirname "$0")/lab.sh"
-peer=$1
-case $peer in
-go-mmproxy) set -- go-mmproxy -l 192.0.2.80:80 -4 203.0.113.20:8080 ;;
-sslh) set -- sslh -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/scratch/pid ;;
-trafficserver)
-	for name in cache run logs etc; do install -d -o trafficserver $name; done
-	for key in data cache; do echo "${key}dir: /run/scratch/cache"; done >root
-	for name in storage.config plugin.config remap.config; do touch etc/$name; done
-	printf '%s\n' 'prefix: /run/scratch' 'exec_prefix: /usr' 'bindir: /usr/bin' 'sbindir: /usr/bin' \
-		'sysconfdir: /run/scratch/etc' 'includedir: /usr/include' 'libdir: /usr/lib/trafficserver' \
-		'libexecdir: /usr/lib/trafficserver/modules' 'localstatedir: /run/scratch/run' \
-		'runtimedir: /run/scratch/run' 'logdir: /run/scratch/logs' >>root
-	printf 'CONFIG proxy.config.%s\n' 'http.server_ports STRING 80:ip-in=192.0.2.80' \
-		'admin.user_id STRING trafficserver' 'diags.output.error STRING E' >etc/records.config
-	set -- traffic_server --run-root=/run/scratch/root
-	;;
-squid)
-	chown proxy /run/scratch
-	printf '%s\n' "http_port 192.0.2.80:80 tproxy" ${FORWARD:+"http_port 127.0.0.1:3128"} "pid_filename none" \
-		'pinger_enable off' "cache_log /run/scratch/cache.log" "access_log none" >squid.conf
-	set -- squid -N -d 1 -f squid.conf
-	;;
-esac
-ends server server 203.0.113.20 8080 late &
-in_ proxy "$@" >peer.log 2>&1 &
-pid=$!
-sleep 3
-in_ proxy ss -Hltn
-ends client client 198.51.100.10 192.0.2.80 80 half-close 2>&1 | tail -1
-if kill -0 $pid 2>/dev/null; then
-	echo "$peer still runs; its last line about it:"
-else
-	status=0 && wait $pid || status=$?
-	echo "$peer has ended with status $status; its last line about it:"
-fi
-grep -iE 'bind|listen|fatal' peer.log | tail -1
+. "$here/peers.sh"
+ends server server 203.0.113.20 8080 http &
+until_listening server 8080
+try() { # WHAT PEER
+	echo "== $1"
+	mkdir $run
+	become "$2" >$run/log 2>&1 &
+	tried=$!
+	for _ in $(seq 40); do kill -0 $tried 2>/dev/null && sleep 0.05; done
+	echo "listeners on the proxy's host: $(in_ proxy ss -Hltn | awk '{ print $4 }' | xargs)"
+	ends client client 198.51.100.10 192.0.2.80 80 get 2>&1 || true
+	if kill -0 $tried 2>/dev/null; then
+		echo "$2 still runs"
+	else
+		status=0 && wait $tried || status=$?
+		echo "$2 has ended with status $status"
+	fi
+	# what names the address last, so that it is seen where there is such a line
+	{
+		grep -iE 'bind|listen|fatal|emerg|alert|permitted|forward-proxy' $run/log | grep -v 192.0.2.80 | tail -2
+		grep -iE 'bind|listen|fatal|emerg|alert|permitted' $run/log | grep 192.0.2.80 | tail -1
+	} | cut -c1-250 | sed 's/^/  its log: /'
+	kill $tried 2>/dev/null || true
+	wait $tried 2>/dev/null || true
+}
+run=/run/scratch/foreign transparent=''
+[ "$1" = squid ] || try "an address that the host does not have, and no wish to be transparent" "$1"
+run=/run/scratch/alone transparent=1 under='setpriv --bounding-set=-net_raw,-net_admin --inh-caps=-net_raw,-net_admin'
+case $1 in haproxy | tproxyd | socat | squid | trafficserver) try 'a transparent listener without the capabilities' "$1" ;; esac
+run=/run/scratch/private under=
+# shellcheck disable=SC2034 # for peers.sh
+FORWARD=0
+[ "$1" != squid ] || try "without a port that is an ordinary proxy's" squid
+# shellcheck disable=SC2034
+FORWARD=1
+lend
+run=/run/scratch
+start "$1"
+run=/run/scratch/second
+try 'a second instance' "$1"

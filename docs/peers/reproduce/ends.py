@@ -3,10 +3,14 @@
 server ADDRESS PORT KIND... what to do with each connection in turn, the last for all further ones. late: send only
                             after the client's end; early: send, end that direction, read on; mute: read to the
                             end and print how it came; reset: reset after the first bytes; http: answer requests,
-                            print the address that each came from; echo: send back what comes, print nothing
-client FROM TO PORT KIND    hello | half-close | reset | late-send | get [FIELD]; a FROM of ADDRESS,PORT fixes the
-                            port. Any other word: read to the end. PROXY_HEADER=1: a header first; TLS=1: in TLS
+                            print the address that each came from; slow: the same a second later; hold: without an
+                            answer; echo: send back what comes, print nothing; a number: after the first bytes
+                            send so many, then end
+client FROM TO PORT KIND    half-close | reset | late-send | get [FIELD]; a FROM of ADDRESS,PORT fixes the port. Any
+                            other word: read to the end. PROXY_HEADER=1: a header first; TLS=1: in TLS
 turns FROM TO PORT N        N clients, one after the other: each says hello, ends its direction at once, reads to the end
+gets FROM TO PORT N [METHOD]  N clients at the same time, each with a request that is answered or not within 4 s;
+                            with a METHOD each stays, and asks once more with that
 """
 
 import itertools
@@ -44,14 +48,31 @@ def reset(made):
     made.close()
 
 
-def requests(made, peer):
-    data = b""
-    while part := made.recv(65536):
-        data += part
-        while b"\r\n\r\n" in data:
-            head, data = data.split(b"\r\n\r\n", 1)
-            print(f"server: {head.split()[1].decode()} came from {peer}")
-            made.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+def say(line):
+    """In one piece: connections say it at the same time."""
+    print(f"{line}\n", end="")
+
+
+def requests(made, peer, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", delay=0):
+    data = asked = b""
+    with made:
+        while part := made.recv(65536):
+            data += part
+            while b"\r\n\r\n" in data:
+                asked, data = data.split(b"\r\n\r\n", 1)
+                say(f"server: {asked.split()[1].decode()} came from {peer}")
+                time.sleep(delay)
+                made.sendall(answer)
+    if not asked:
+        say(f"server: a connection without a request came from {peer}")
+
+
+def hold(made, peer):
+    requests(made, peer, b"")
+
+
+def slow(made, peer):
+    requests(made, peer, delay=1)
 
 
 def echo(made, _):
@@ -60,12 +81,14 @@ def echo(made, _):
             made.sendall(part)
 
 
+BESIDE = {"http": requests, "hold": hold, "slow": slow, "echo": echo}  # any number of connections at the same time
+
+
 def serve(made, peer, kind):
-    made.settimeout(5)
-    if kind in ("http", "echo"):
-        made.settimeout(None)
-        threading.Thread(target=requests if kind == "http" else echo, args=(made, peer), daemon=True).start()
+    if kind in BESIDE:
+        threading.Thread(target=BESIDE[kind], args=(made, peer), daemon=True).start()
         return
+    made.settimeout(5)
     print(f"server: a connection from {peer}")
     if kind == "late":
         print("server: the client's side:", ending(made))
@@ -84,6 +107,10 @@ def serve(made, peer, kind):
         made.recv(100)
         reset(made)
         print("server: resets")
+    elif kind.isdigit():
+        made.recv(100)
+        made.sendall(bytes(int(kind)))
+    made.close()  # or the connection lives on, and with it the addresses of a client that comes again
 
 
 def server(address, port, *kinds):
@@ -109,16 +136,31 @@ def call(source, address, port):
     return made
 
 
+def ask(made, host, *fields, method="GET"):
+    there, port = made.getpeername()[:2]
+    lines = (f"{method} /from-{host} HTTP/1.1", f"Host: {there}:{port}", *fields, "", "")
+    made.sendall("\r\n".join(lines).encode())
+
+
+def answer(made):
+    try:
+        return made.recv(65536).split(b"\r\n")[0].decode() or "ended without a byte"
+    except ConnectionResetError:
+        return "reset"
+    except TimeoutError:
+        return "nothing"
+
+
 def client(source, address, port, kind, *more):
-    made = call(source, address, port)
+    host = source.partition(",")[0]
+    try:
+        made = call(source, address, port)
+        if kind == "get":
+            ask(made, host, *more)
+    except OSError as error:
+        sys.exit(f"client {host}: {error.strerror or error}")
     if kind == "get":
-        host = source.partition(",")[0]
-        field = f"{more[0]}\r\n" if more else ""
-        made.sendall(f"GET /from-{host} HTTP/1.1\r\nHost: proxy.example\r\n{field}\r\n".encode())
-        try:
-            print(f"client {host}:", made.recv(100).split(b"\r\n")[0].decode() or "ended without a byte")
-        except ConnectionResetError:
-            print(f"client {host}: reset")
+        print(f"client {host}: {answer(made)}")
         return
     made.sendall(b"hello")
     if kind == "half-close":
@@ -136,7 +178,37 @@ def client(source, address, port, kind, *more):
         reset(made)
         print("client: resets")
     else:
-        print("client: the server's side:", ending(made))
+        how, data = ending(made)
+        print("client: the server's side:", (how, data if len(data) < 100 else f"{len(data)} bytes"))
+
+
+def gets(source, address, port, count, method=""):
+    made = []
+    for number in range(int(count)):
+        try:
+            made.append(call(source, address, port))
+            ask(made[-1], source.partition(",")[0])
+        except OSError as error:
+            print(f"client {number + 1}: {error.strerror}")
+            break
+    tell(made, bool(method))
+    if method:
+        for each in made:
+            ask(each, source.partition(",")[0], "Content-Length: 0", method=method)
+        tell(made, False, f" the {method} of")
+
+
+def tell(made, stay, what=""):
+    """What becomes of requests; each client that need not stay makes room for those that wait."""
+    found, end = {}, time.monotonic() + 4
+    for each in made:
+        each.settimeout(max(0.01, end - time.monotonic()))
+        how = answer(each)
+        found[how] = found.get(how, 0) + 1
+        if not stay:
+            each.close()
+    for how, number in found.items():
+        print(f"{what} {number} of {len(made)} clients: {how}".strip())
 
 
 def turns(source, address, port, count):
@@ -152,4 +224,4 @@ def turns(source, address, port, count):
 
 
 if __name__ == "__main__":
-    {"server": server, "client": client, "turns": turns}[sys.argv[1]](*sys.argv[2:])
+    {"server": server, "client": client, "gets": gets, "turns": turns}[sys.argv[1]](*sys.argv[2:])

@@ -48,11 +48,12 @@ for family in 4 6; do
 	ip -n proxy -$family rule add fwmark 1 lookup 100
 	ip -n proxy -$family route add local default dev lo table 100
 done
-if [ "${LEND-}" = 1 ]; then
+lend() {
 	ip -n proxy route add local 192.0.2.0/25 dev lo
 	ip -n proxy route add local 2001:db8:f::/64 dev lo
 	in_ proxy sysctl -qw net.ipv6.ip_nonlocal_bind=1
-fi
+}
+[ "${LEND-}" != 1 ] || lend
 until_() { # COMMAND...   wait until it succeeds; 1 when it does not within 10 s
 	for _ in $(seq 200); do
 		! "$@" >/dev/null 2>&1 || return 0

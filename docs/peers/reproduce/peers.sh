@@ -1,61 +1,132 @@
 # shellcheck shell=sh
-# How the scripts start a proxy: clients of $vip are taken to $server, from their own address. To be sourced
-# behind lab.sh.
+# How the scripts start a proxy: clients of $vip are taken to the first of $servers (in turn to all of them, where it
+# can), from their own address. To be sourced behind lab.sh. tproxyd is $TPROXYD, or the one on PATH.
 #
 #   become PEER   be this proxy, in namespace proxy
-#   start PEER    run it beside the script; what it logs is in peer.log
-vip=192.0.2.80:80 server=203.0.113.20:8080
+#   start PEER    run it beside the script, as $pid; what it logs is in $log
+#   stop          end it
+#
+# What a script may set after that: $servers, empty for wherever a client called (trafficserver and haproxy); $under, a
+# command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
+# not; $source, client for its port, too, none for the proxy's own address (where it can choose).
+vip=192.0.2.80:80 servers=203.0.113.20:8080
+run=/run/scratch transparent=1 source=clientip under=
+
+yes_() { test "$@" && echo 1 || echo 0; }
 
 become() {
-	case $1 in
-	go-mmproxy) set -- go-mmproxy -v 2 -l $vip -4 $server ;;
-	sslh | sslh-select) set -- "$1" -f -n -v --transparent -p $vip --anyprot $server -P /run/scratch/pid ;;
-	pen) set -- pen -f -d -r -t 2 -p /run/scratch/pid -O transparent $vip $server ;;
+	server=${servers%% *} peer=$1
+	case $peer in
+	go-mmproxy) set -- go-mmproxy -v 2 -l $vip -4 "$server" ;;
+	sslh | sslh-select) set -- "$peer" -f -n -v --transparent -p $vip --anyprot "$server" -P $run/pid ;;
+	pen)
+		# shellcheck disable=SC2086 # one word a server
+		set -- pen -f -d -r -t 2 -p $run/pid -O transparent $vip $servers
+		;;
 	socat)
-		set -- socat -d -d -t 2 "TCP4-LISTEN:${vip#*:},bind=${vip%:*},ip-transparent,fork,reuseaddr" \
-			"SYSTEM:exec socat -t 2 STDIO TCP4\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,pipes"
+		set -- socat -d -d -t 2 "TCP4-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
+			"$([ $source = none ] && echo "TCP4:$server" || echo "SYSTEM:exec socat -t 2 STDIO TCP4\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,pipes")"
 		;;
 	nginx)
-		cat >nginx.conf <<-END
+		cat >$run/nginx.conf <<-END
 			load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-			daemon off; user root; pid /run/scratch/pid; error_log stderr info;
+			daemon off; user root; pid $run/pid; error_log stderr info;
 			events {}
-			stream { server { listen $vip; proxy_pass $server; proxy_half_close on;
-			  proxy_bind \$remote_addr:\$remote_port transparent; } }
+			stream {
+			  log_format session '\$remote_addr:\$remote_port \$upstream_addr \$bytes_sent \$status';
+			  access_log /dev/stderr session;
+			  upstream servers { $(for each in $servers; do echo "server $each max_fails=0;"; done) }
+			  server { listen $vip; proxy_pass servers; proxy_half_close on; proxy_connect_timeout 2s;
+			    proxy_bind \$remote_addr$([ $source = clientip ] || echo :\$remote_port) transparent; }
+			}
 		END
-		set -- nginx -c /run/scratch/nginx.conf -p /run/scratch
+		set -- nginx -c $run/nginx.conf -p $run
 		;;
-	haproxy)
-		cat >haproxy.cfg <<-END
+	haproxy | tproxyd) # of one language
+		cat >"$run/$peer.cfg" <<-END
+			global
+			  log stderr format raw local0 info
 			defaults
+			  log global
+			  option tcplog
 			  timeout connect 2s
 			  timeout client 5s
 			  timeout server 5s
 			listen l
-			  bind $vip transparent
-			  source 0.0.0.0 usesrc clientip
-			  server s $server
+			  bind $vip ${transparent:+transparent}
+			$([ $source = none ] || echo "  source 0.0.0.0 usesrc $source")
+			$(for each in ${servers:-0.0.0.0}; do echo "  server s${each##*:} $each"; done)
 		END
-		set -- haproxy -db -f haproxy.cfg
+		if [ "$peer" = haproxy ]; then
+			set -- haproxy -db -f $run/haproxy.cfg
+		else
+			set -- "${TPROXYD:-tproxyd}" -f $run/tproxyd.cfg
+		fi
 		;;
 	stunnel4)
 		[ -e proxy.pem ] || openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=proxy.example -days 2 -keyout proxy.pem -out cert.pem 2>/dev/null
 		[ ! -e cert.pem ] || { cat cert.pem >>proxy.pem && rm cert.pem; }
 		printf '%s\n' 'foreground = yes' 'pid =' 'debug = info' 'syslog = no' '[service]' "accept = $vip" "connect = $server" \
-			'cert = /run/scratch/proxy.pem' 'transparent = source' >stunnel.conf
-		set -- stunnel4 stunnel.conf
+			'cert = /run/scratch/proxy.pem' 'transparent = source' >$run/stunnel.conf
+		set -- stunnel4 $run/stunnel.conf
+		;;
+	squid) # it does not start without a port that is an ordinary proxy's; FORWARD=0 leaves it out
+		chown proxy $run
+		{
+			printf '%s\n' "http_port $vip ${transparent:+tproxy}" 'http_access allow all' 'never_direct allow all' \
+				'client_dst_passthru off' 'cache deny all' 'connect_retries 0' 'forward_timeout 2 seconds' \
+				'dns_nameservers 127.0.0.1' 'pid_filename none' 'pinger_enable off' 'shutdown_lifetime 0 seconds' \
+				'visible_hostname proxy.example' "cache_log $run/cache.log" 'access_log none'
+			[ "${FORWARD-1}" = 0 ] || echo 'http_port 127.0.0.1:3128'
+			for each in $servers; do
+				address=${each%:*} address=${address#[} address=${address%]}
+				echo "cache_peer $address parent ${each##*:} 0 no-query no-digest no-netdb-exchange originserver round-robin name=s${each##*:} connect-timeout=1"
+			done
+		} >$run/squid.conf
+		set -- squid -N -d 1 -f $run/squid.conf
+		;;
+	trafficserver) # in a tree of its own
+		for each in cache run logs etc; do install -d -o trafficserver $run/$each; done
+		case $source$transparent in
+		none1) legs=:tr-in ;;
+		none) legs= ;;
+		*1) legs=:tr-full ;;
+		*) legs=:tr-out ;;
+		esac
+		printf 'CONFIG proxy.config.%s\n' "http.server_ports STRING ${vip#*:}$legs:ip-in=${vip%:*}" \
+			'admin.user_id STRING trafficserver' "url_remap.remap_required INT $(yes_ -n "$server")" \
+			"http.use_client_target_addr INT $(yes_ -z "$server")" \
+			"http.use_client_source_port INT $(yes_ $source = client)" 'http.cache.http INT 0' \
+			'http.connect_attempts_max_retries INT 0' 'log.logging_enabled INT 0' >$run/etc/records.config
+		for each in note warning error fatal alert; do echo "CONFIG proxy.config.diags.output.$each STRING E"; done >>$run/etc/records.config
+		printf '%s\n' 'ip_allow:' ' - {apply: in, ip_addrs: 0/0, action: allow, methods: ALL}' >$run/etc/ip_allow.yaml
+		echo "${server:+map / http://$server/}" >$run/etc/remap.config
+		for each in storage plugin; do : >$run/etc/$each.config; done
+		printf '%s\n' "prefix: $run" 'exec_prefix: /usr' 'bindir: /usr/bin' 'sbindir: /usr/bin' "sysconfdir: $run/etc" \
+			"datadir: $run/cache" "cachedir: $run/cache" 'includedir: /usr/include' 'libdir: /usr/lib/trafficserver' \
+			'libexecdir: /usr/lib/trafficserver/modules' "localstatedir: $run/run" "runtimedir: $run/run" \
+			"logdir: $run/logs" >$run/root
+		set -- traffic_server --run-root=$run/root
 		;;
 	*)
-		echo "no peer of this script: $1" >&2
+		echo "no peer of this script: $peer" >&2
 		exit 2
 		;;
 	esac
-	exec ip netns exec proxy "$@"
+	# shellcheck disable=SC2086 # a command and its options
+	exec ip netns exec proxy $under "$@"
 }
 
 start() {
-	become "$1" >peer.log 2>&1 &
+	log=$run/peer.log
+	become "$1" >$log 2>&1 &
+	pid=$!
 	[ "$1" != go-mmproxy ] || export PROXY_HEADER=1
 	[ "$1" != stunnel4 ] || export TLS=1
 	until_listening proxy "${vip#*:}"
+}
+
+stop() {
+	kill "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
 }

@@ -1,16 +1,12 @@
 #!/bin/sh
-# usage: sigterm.sh PEER     sslh, sslh-select or socat is sent SIGTERM while a session goes on: what is left of it?
+# usage: sigterm.sh PEER     SIGTERM while a session goes on: what is left of it? sslh, sslh-select or socat; haproxy,
+#                            nginx or tproxyd for comparison
 LEND=1
 . "$(dirname "$0")/lab.sh"
-case $1 in
-sslh*) set -- "$1" -f -n --transparent -p 192.0.2.80:80 --anyprot 203.0.113.20:8080 -P /run/scratch/pid ;;
-socat) set -- socat TCP4-LISTEN:80,bind=192.0.2.80,ip-transparent,fork,reuseaddr TCP4:203.0.113.20:8080 ;;
-esac
+. "$here/peers.sh"
 ends server server 203.0.113.20 8080 mute &
 until_listening server 8080
-(exec ip netns exec proxy "$@") 2>peer.log &
-pid=$!
-until_listening proxy 80
+start "$1"
 ends client client 198.51.100.10 192.0.2.80 80 await &
 sleep 1
 kill $pid

@@ -1,13 +1,14 @@
 #!/bin/sh
-# usage: streams.sh PEER     nginx, haproxy, go-mmproxy, sslh, sslh-select, socat, pen or stunnel4 between a client
-#                            and a server
+# usage: streams.sh PEER     nginx, haproxy, tproxyd, go-mmproxy, sslh, sslh-select, socat, pen or stunnel4 between a
+#                            client and a server
 #
 # Half-close (one side ends its direction, the other sends after that), a reset from either side, and a client that
 # comes again from the same port right after a reset. Expected: what one side does is what the other sees, and every
-# answer arrives. stunnel4 is asked for the resets alone.
+# answer arrives. stunnel4 is asked for the resets alone. With SOURCE=none one socat stands where two are joined.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
+source=${SOURCE-client}
 start "$1"
 how() { grep -c "client's side\|resets\|answer:" server.log; }
 came() { [ "$(how)" -gt "$before" ]; }
@@ -34,4 +35,4 @@ if [ -n "$half" ]; then
 	try 'a client from port 40000 resets' reset 40000
 	try 'and again, from the same port' reset 40000
 fi
-grep -h 'bind()\|bind_peer' peer.log || true
+grep -h 'bind(\|bind_peer' peer.log || true
