@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -93,6 +94,24 @@ def test_a_known_failure_is_explained_where_it_says(path):
         page, _, anchor = reference.partition("#")
         lines = (SCHEMAS.parents[1] / page).read_text(encoding="utf-8").splitlines()
         assert anchor in [anchor_of(line) for line in lines if line.startswith("#")], reference
+
+
+@pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
+def test_a_known_failure_has_a_script_that_shows_it(path):
+    """The section of the page that it refers to names it, and names a script that is there."""
+    for row in requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]:
+        page, _, anchor = row["reference"].partition("#")
+        page = SCHEMAS.parents[1] / page
+        section = sections(page.read_text(encoding="utf-8"))[anchor]
+        assert row["requirement"] in section, row
+        scripts = re.findall(r"`(reproduce/[\w-]+\.sh)", section)
+        assert scripts and all((page.parent / script).is_file() for script in scripts), row
+
+
+def sections(text):
+    """A page's sections by their anchors."""
+    parts = re.split(r"^(#+ .*)\n", text, flags=re.M)
+    return {anchor_of(heading): body for heading, body in zip(parts[1::2], parts[2::2])}
 
 
 def anchor_of(heading):
