@@ -1,0 +1,224 @@
+"""tproxyctl check on hosts that are wrong in ways of their own: each is named, and mended by what is printed.
+
+What a recipe lacks is the necessity table's (test_necessity.py). Here the recipe is whole, and something
+else on the host is in its way: other rules, other programs, other software's firewalls.
+"""
+
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import checklist, recipe
+from lab.namespace import Namespace
+
+HOSTS = Path(__file__).resolve().parents[3] / "fixtures" / "hosts"
+VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
+NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    lines: tuple  # commands on the host; {iptables} is the tool that the recipe was loaded by
+    named: tuple
+    mended: bool = True  # by what is printed, as far as check can tell
+
+
+FAULTS = (
+    Fault("nothing", (), ()),
+    Fault(
+        "an ACCEPT before the rule for sockets",
+        ("{iptables} -t mangle -I PREROUTING -p tcp -j ACCEPT",),
+        ("rule-order",),
+    ),
+    Fault(
+        "a DNAT of the VIP",
+        (f"{{iptables}} -t nat -A PREROUTING -p tcp -d {VIP} --dport 80 -j DNAT --to-destination 198.51.100.99",),
+        ("nat-destination",),
+    ),
+    Fault("a firewall that lets nothing in", ("{iptables} -P INPUT DROP",), ("filter",)),
+    Fault(
+        "a firewall that knows nothing of the VIP",
+        ("{iptables} -A INPUT -p tcp --dport 22 -j ACCEPT", "{iptables} -A INPUT -j REJECT"),
+        ("filter",),
+    ),
+    Fault("a firewall that lets nothing out", ("{iptables} -A OUTPUT -p tcp --dport 8080 -j DROP",), ("filter",)),
+    Fault(
+        "SNAT towards the server",
+        ("{iptables} -t nat -A POSTROUTING -o server0 -j SNAT --to-source 203.0.113.1",),
+        ("nat-source",),
+    ),
+    Fault("a policy rule that comes first", (f"ip rule add pref 10 to {VIP} blackhole",), ("ip-rule",)),
+    Fault(
+        "the mark is everybody's",
+        ("{iptables} -t mangle -I PREROUTING -i client0 -j MARK --set-mark 1",),
+        ("mark-shared",),
+        mended=False,
+    ),
+    Fault("no way to the server", ("ip route del 203.0.113.0/24",), ("server-route",), mended=False),
+    Fault(
+        "the host answers for the VIP and does not forward",
+        (f"ip neigh add proxy {VIP} dev client0", "sysctl -qw net.ipv4.ip_forward=0"),
+        ("ip_forward",),
+    ),
+    Fault(
+        "rp_filter is strict where the mark counts",
+        ("sysctl -qw net.ipv4.conf.all.src_valid_mark=1 net.ipv4.conf.all.accept_local=1 net.ipv4.conf.all.rp_filter=1",),
+        ("rp_filter",),
+    ),
+    Fault("the VIP is in the network of a link", ("ip addr add 192.0.2.1/24 dev client0",), ("announce",)),
+)
+
+
+class Box:
+    """A proxy's host with a link to clients and one to the server, and the walk-through's recipe."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+
+    def run(self, line):
+        return self.namespace.run("sh", "-c", line, environment=recipe.lock(self.namespace))
+
+    def set_up(self, backend):
+        recipe.apply_items(self.namespace, recipe.items("nft" if backend == "nft" else "divert", 4), 4, backend)
+
+    def wrong(self, *needs):
+        return checklist.wrong(checklist.check(self, needs or NEEDS))
+
+
+@pytest.fixture
+def box():
+    namespace = Namespace("host")
+    namespace.ip(
+        "link set lo up",
+        *(f"link add {name} type veth peer name {name}-far" for name in ("client0", "server0")),
+        *(f"link set {end} up" for name in ("client0", "server0") for end in (name, f"{name}-far")),
+        "addr add 198.51.100.1/24 dev client0",
+        "addr add 203.0.113.1/24 dev server0",
+    )
+    scopes, keys = ("all", "client0", "server0"), ("rp_filter", "src_valid_mark", "accept_local")
+    namespace.sysctl({f"net.ipv4.conf.{scope}.{key}": 0 for scope in scopes for key in keys})
+    yield Box(namespace)
+    namespace.close()
+
+
+@pytest.mark.parametrize("backend", recipe.IPTABLES)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_named_and_mended(box, fault, backend):
+    box.set_up(backend)
+    for line in fault.lines:
+        box.run(line.format(iptables=backend))
+    named = box.wrong()
+    assert set(named) == set(fault.named), named
+    for command in checklist.commands(named):
+        assert command.place == "this host"
+        box.run(command.run)
+    assert bool(box.wrong()) == (bool(fault.named) and not fault.mended), box.wrong()
+
+
+def test_two_firewalls_at_once(box):
+    box.set_up("iptables")
+    box.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
+    assert set(box.wrong()) == {"backends"}
+
+
+@pytest.mark.parametrize("backend", recipe.BACKENDS)
+@pytest.mark.parametrize("host", ["docker", "wg-quick", "mangle"])
+def test_other_softwares_rules_are_not_blamed(box, host, backend):
+    furnish(box, host, "iptables-legacy" if backend == "iptables-legacy" else "iptables")
+    applied(box, backend)
+    assert not box.wrong()
+
+
+@pytest.mark.parametrize("host", ["ufw", "firewalld"])
+def test_a_firewall_that_would_drop_clients_is_named_and_mended(box, host):
+    furnish(box, host, "iptables")
+    applied(box, "nft" if host == "firewalld" else "iptables")
+    for _ in range(3):
+        named = box.wrong()
+        assert set(named) <= {"filter"}, named
+        for command in checklist.commands(named):
+            box.run(command.run)
+    assert not box.wrong()
+
+
+def furnish(box, name, program):
+    """Give the host the rules of fixtures/hosts."""
+    for kind, command in (("ip", "ip -batch"), ("iptables", f"{program}-restore --noflush"), ("nft", "nft -f")):
+        file = HOSTS / f"{name}.{kind}"
+        if file.exists():
+            box.run(f"{command} {file}")
+    file = HOSTS / f"{name}.sysctl"
+    if file.exists():
+        box.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
+
+
+def applied(box, backend):
+    free = "--mark 0x1000 --table 140"
+    state = f"/run/tproxy-lab/{box.namespace.name}.state"
+    box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --backend {backend} {free} --state {state}")
+
+
+LISTENS = """\
+import socket, sys
+made = socket.socket()
+made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+made.setsockopt(socket.IPPROTO_IP, 19, 1)
+made.bind((sys.argv[2], 80))
+made.listen()
+open("/proc/self/comm", "w").write(sys.argv[1])
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def program(box, name):
+    """One that listens at the VIP, transparently, under a name of its own."""
+    with box.namespace:
+        made = subprocess.Popen(
+            [sys.executable, "-c", LISTENS, name, VIP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    assert made.stdout.readline() == "there\n"
+    yield made
+    made.communicate("")
+
+
+def test_another_program_at_the_same_address(box):
+    box.set_up("iptables")
+    with program(box, "proxy"):
+        assert not box.wrong()
+        with program(box, "web"):
+            named = box.wrong()
+    assert set(named) == {"other-listener"}
+    assert "proxy" in named["other-listener"][0]["read"] and "web" in named["other-listener"][0]["read"]
+
+
+def test_packets_that_come_by_another_link_than_the_way_back(box):
+    """A strict reverse path filter drops them before any rule is asked; the packet socket sees them still."""
+    box.set_up("iptables")
+    box.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
+    made = checklist.check(box, NEEDS, client=lambda: knock(box))
+    assert set(checklist.wrong(made)) == {"rp_filter"}
+
+
+def knock(box):
+    """A SYN for the VIP, from a client whose way back is by client0, that comes by server0."""
+    with box.namespace:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    made.bind(("server0-far", 0))
+    made.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn())
+    return made
+
+
+def syn():
+    """The IPv4 packet: header with its checksum, then TCP without one, which nobody here looks at."""
+    ip = bytes.fromhex("45000028000040004006") + b"\0\0" + socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
+    total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
+    total = ~(total + (total >> 16)) & 0xFFFF
+    return ip[:10] + total.to_bytes(2, "big") + ip[12:] + bytes.fromhex("9c400050000000010000000050027210") + b"\0" * 4
