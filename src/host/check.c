@@ -72,6 +72,9 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_EARLY_DEMUX] = {"ip_early_demux", "early demultiplexing",
 		"It decides how an answer that is not caught gets lost, in silence or by the "
 		"client's reset; nothing else."},
+	[CHECK_FWMARK_ACCEPT] = {"tcp_fwmark_accept", "answers to clients are not marked",
+		"With it a connection takes over the mark of its first packet, and what the proxy "
+		"sends to the client is delivered to this host."},
 	[CHECK_SYNCOOKIES] = {"tcp_syncookies", "SYN cookies",
 		"A SYN cookie leaves no socket behind that the client's next packet could belong "
 		"to."},

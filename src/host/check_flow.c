@@ -75,6 +75,24 @@ static void acknowledges(struct check *check, const struct leg *leg)
 			"for only SYNs are handed to the listener");
 }
 
+/* The socket of a marked request sends with that mark, too, where the host says so. */
+static void takes_over_the_mark(struct check *check, const struct leg *leg)
+{
+	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	struct check_finding *finding;
+
+	if (trace.mark == 0 || packet_rule_for_mark(check, family_of(leg), trace.mark) == NULL)
+		return;
+	if (situation_number(check->at, "net/ipv4/tcp_fwmark_accept") != 1) {
+		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
+			"net.ipv4.tcp_fwmark_accept is 0");
+		return;
+	}
+	finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, leg->subject,
+		"net.ipv4.tcp_fwmark_accept is 1, and requests bear mark 0x%x", trace.mark);
+	check_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
+}
+
 /* A listener that TPROXY names has to be there, once the proxy runs. */
 static void hands_over(struct check *check, const struct leg *leg)
 {
@@ -169,8 +187,10 @@ static void client_calls(struct check *check, const struct need_listener *listen
 	leg.packet.in = leg.back.link;
 	if (!leg.back.there)
 		return;
-	if (packet_comes_in(check, &leg) && listener->protocol == IPPROTO_TCP)
+	if (packet_comes_in(check, &leg) && listener->protocol == IPPROTO_TCP) {
 		acknowledges(check, &leg);
+		takes_over_the_mark(check, &leg);
+	}
 	hands_over(check, &leg);
 	crosses_a_bridge(check, &leg);
 }

@@ -71,6 +71,7 @@ FAULTS = (
         ("sysctl -qw net.ipv4.conf.all.src_valid_mark=1 net.ipv4.conf.all.accept_local=1 net.ipv4.conf.all.rp_filter=1",),
         ("rp_filter",),
     ),
+    Fault("answers bear the mark", ("sysctl -qw net.ipv4.tcp_fwmark_accept=1",), ("tcp_fwmark_accept",)),
     Fault("the VIP is in the network of a link", ("ip addr add 192.0.2.1/24 dev client0",), ("announce",)),
 )
 
