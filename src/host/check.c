@@ -29,6 +29,7 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 		"Connections are shared out between all that listen at one address and port."},
 	[CHECK_LIMITS] = {"limits", "descriptors and pipes",
 		"A session takes two descriptors; without a spare one clients are turned away."},
+	[CHECK_LIBEVENT] = {"libevent", "the event library", "tproxyd is built on libevent 2.1."},
 	[CHECK_DIVERT] = {"divert", "packets of the proxy's sockets are caught",
 		"Packets to addresses that the host does not have are forwarded or dropped unless "
 		"a rule catches them."},

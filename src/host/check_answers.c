@@ -19,6 +19,11 @@ enum {
 	MAC_BYTES_SHOWN = 17
 };
 
+static bool same_ip(const struct addr *a, const struct addr *b)
+{
+	return network_covers(a, addr_family(a) == AF_INET6 ? 128 : 32, b);
+}
+
 /* A connection that the proxy made from an address that is not this host's, to one of its servers. */
 static bool is_spoofed(const struct check *check, const struct host_socket *socket)
 {
@@ -131,6 +136,42 @@ static bool is_explained(const struct check *check)
 	return false;
 }
 
+static unsigned answered(const struct check *check, const struct addr *server)
+{
+	const struct host_sockets *sockets = &check->at->sockets;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < sockets->count; i++)
+		if (sockets->list[i].state == SOCKET_STATE_CONNECTED &&
+			same_ip(&sockets->list[i].remote, server) &&
+			is_spoofed(check, &sockets->list[i]))
+			count++;
+	return count;
+}
+
+/* A connection that is there shows that the server's answers come; else only the server can tell. */
+static void nobody_waits(struct check *check, const struct addr *server)
+{
+	struct addr clients[CLIENTS_MAX];
+	char text[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
+	unsigned count = answered(check, server);
+	struct route_answer way;
+
+	addr_format_ip(server, text);
+	check->at->route(&(struct route_question){.to = *server}, &way);
+	if (count > 0)
+		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
+			"%u connections from clients' addresses are there", count);
+	else if (way.there && !way.local && !addr_is_any(&way.source) &&
+		 check_clients(check, addr_family(server), clients) > 0)
+		check_add(check, CHECK_RETURN_PATH, CHECK_UNKNOWN, text,
+			"no connection from a client's address is there now. On the server `ip "
+			"route "
+			"get %s` has to lead to %s%s",
+			addr_format_ip(&clients[0], client), addr_format_ip(&way.source, here),
+			addr_is_any(&way.gateway) ? "" : ", by way of the router in between");
+}
+
 static void return_path(struct check *check)
 {
 	const struct host_sockets *sockets = &check->at->sockets;
@@ -149,9 +190,8 @@ static void return_path(struct check *check)
 	if (waiting > 0 && is_explained(check))
 		check_add(check, CHECK_RETURN_PATH, CHECK_UNKNOWN, "",
 			"requests to servers wait for an answer; mend the rest first");
-	else if (waiting == 0)
-		check_add(check, CHECK_RETURN_PATH, CHECK_OK, "",
-			"no request to a server waits for its answer now");
+	for (size_t i = 0; waiting == 0 && i < check->at->needs->server_count; i++)
+		nobody_waits(check, &check->at->needs->servers[i]);
 }
 
 /* --- large packets do not get through --- */
@@ -192,11 +232,6 @@ static bool ports(const struct check *check, unsigned *first, unsigned *last)
 
 	free(text);
 	return well;
-}
-
-static bool same_ip(const struct addr *a, const struct addr *b)
-{
-	return network_covers(a, addr_family(a) == AF_INET6 ? 128 : 32, b);
 }
 
 /* How many ports the client's address has in use that a further connection like SOCKET cannot have. */

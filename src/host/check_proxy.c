@@ -8,6 +8,7 @@
 #include "check_report.h"
 #include "tproxy/text.h"
 
+#include <event2/event.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,10 @@
 enum {
 	OWNERS_MAX = 64,
 	SESSION_DESCRIPTORS = 2,
-	DESCRIPTORS_FEW = 1024
+	DESCRIPTORS_FEW = 1024,
+	PIPE_PAGES = 16,
+	PIPE_PAGES_FEW = 4096,
+	LIBEVENT_2_1 = 0x02010000
 };
 
 static const char *subject_of(const struct need_listener *listener, char text[ADDR_TEXT_MAX + 8])
@@ -192,9 +196,35 @@ static void judge(struct check *check, const struct need_listener *listener)
 			judge_plain(check, listener, &called[i], socket);
 }
 
+/* Pipes of an unprivileged user shrink past this many pages in all (pipe(7)), and splice with them. */
+static void pipes(struct check *check)
+{
+	int pages = situation_number(check->at, "fs/pipe-user-pages-soft");
+
+	if (pages > 0)
+		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_UNKNOWN : CHECK_OK,
+			"",
+			"fs.pipe-user-pages-soft is %d: %d pipes of full size at the same time%s",
+			pages, pages / PIPE_PAGES,
+			pages < PIPE_PAGES_FEW ? "; with more the proxy copies, which costs more"
+					       : "");
+}
+
+static void libevent(struct check *check)
+{
+	bool old = event_get_version_number() < LIBEVENT_2_1;
+
+	if (check->at->needs->file != NULL)
+		check_add(check, CHECK_LIBEVENT, old ? CHECK_MISSING : CHECK_OK, "", "version %s%s",
+			event_get_version(), old ? "; tproxyd needs 2.1" : "");
+}
+
 void check_proxy(struct check *check)
 {
 	const struct needs *needs = check->at->needs;
+
+	pipes(check);
+	libevent(check);
 
 	if (!check->at->sockets_known)
 		check_add(

@@ -303,7 +303,7 @@ def _as_dictionary(case, observed, also):
         "case": case.id,
         "group": row.group,
         "change": row.change,
-        "recipe": case.recipe,
+        "recipe": case.recipe + (f" by {case.backend}" if case.backend == "iptables-legacy" else ""),
         "family": case.family,
         "topology": row.topology,
         "predicted": row.predicted,
@@ -317,9 +317,10 @@ HEAD = """\
 # What each part of the set-up is good for
 
 Each row leaves one part of a set-up out, or sets one value that does harm, and says what then becomes
-of a *new* connection (those that are established live on in ways of their own). This page is
-written by `tests/netns/necessity --docs` from `fixtures/necessity.toml`, and every row of it is
-tried by `make check`: {cases} cases, {rows} changes.
+of a *new* connection (those that are established live on in ways of their own), and which item
+`tproxyctl check` then names. This page is written by `tests/netns/necessity --docs` from
+`fixtures/necessity.toml`, and every row of it is tried by `make check`: {cases} cases, {rows} changes. In
+each of them check has to name just what stands here, and what it prints has to mend it.
 
 | symptom | what is seen |
 |---|---|
@@ -342,12 +343,13 @@ def render(rows=None):
     rows = load() if rows is None else rows
     text = HEAD.format(rows=len(rows), cases=len(cases(rows)))
     for group in dict.fromkeys(row.group for row in rows):
-        text += f"\n## {group}\n\n| change | recipe | topology | IP | symptom | why |\n|---|---|---|---|---|---|\n"
+        text += f"\n## {group}\n\n| change | recipe | topology | IP | symptom | check names | why |\n{'|---' * 7}|\n"
         text += "".join(_line(row) for row in rows if row.group == group)
     return text
 
 
 def _line(row):
     families = " ".join(map(str, row.families))
-    cells = (row.change, ", ".join(row.recipes), row.topology, families, f"**{row.predicted}**", row.why)
+    named = ", ".join(f"`{each}`" for each in row.finding)
+    cells = (row.change, ", ".join(row.recipes), row.topology, families, f"**{row.predicted}**", named, row.why)
     return "| " + " | ".join(cells) + " |\n"

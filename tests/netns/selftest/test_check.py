@@ -16,7 +16,9 @@ import pytest
 from lab import checklist, recipe
 from lab.namespace import Namespace
 
-HOSTS = Path(__file__).resolve().parents[3] / "fixtures" / "hosts"
+ROOT = Path(__file__).resolve().parents[3]
+HOSTS = ROOT / "fixtures" / "hosts"
+MANUAL = ROOT / "man" / "tproxyctl.8"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
 NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 
@@ -120,6 +122,12 @@ def test_a_fault_is_named_and_mended(box, fault, backend):
         assert command.place == "this host"
         box.run(command.run)
     assert bool(box.wrong()) == (bool(fault.named) and not fault.mended), box.wrong()
+
+
+def test_the_manual_has_the_checklist(box):
+    text = MANUAL.read_text(encoding="utf-8")
+    for item in checklist.check(box, NEEDS)["items"]:
+        assert f".It Li {item['id']}\n" in text and item["why"] in text, item["id"]
 
 
 def test_two_firewalls_at_once(box):
