@@ -100,7 +100,8 @@ struct check_finding {
 struct check_report {
 	struct check_finding *findings;
 	size_t count;
-	int items; /* that were judged, from the first on: all, or the kernel's alone */
+	int items;   /* that were judged, from the first on: all, or the kernel's alone */
+	char *about; /* which listeners, servers and clients were thought of, a line each */
 	const struct kernel_config *kernel; /* the situation's, or NULL */
 };
 

@@ -224,14 +224,59 @@ static void unjudged(struct check *check)
 		CHECK_ANNOUNCE, CHECK_LOCAL_CLIENT, CHECK_SERVER_ROUTE};
 	static const enum check_item by_sockets[] = {CHECK_OTHER_LISTENER, CHECK_LIMITS,
 		CHECK_CAPABILITY, CHECK_PATH_MTU, CHECK_SOURCE_PORTS};
+	static const enum check_item by_servers[] = {CHECK_NAT_SOURCE, CHECK_ICMP,
+		CHECK_SERVER_ROUTE, CHECK_RETURN_PATH, CHECK_PATH_MTU, CHECK_SOURCE_PORTS};
 	const struct situation *at = check->at;
 	const char *network = at->network_known ? NULL : at->network_problem;
 
 	unknown(check, by_network, sizeof(by_network) / sizeof(by_network[0]), network);
 	unknown(check, by_rules, sizeof(by_rules) / sizeof(by_rules[0]),
 		at->rules_known ? network : at->rules_problem);
+	if (at->needs->spoofs && at->needs->server_count == 0)
+		unknown(check, by_servers, sizeof(by_servers) / sizeof(by_servers[0]),
+			"no server is known; --server names one");
 	unknown(check, by_sockets, sizeof(by_sockets) / sizeof(by_sockets[0]),
 		at->sockets_known ? NULL : at->sockets_problem);
+}
+
+static void tell_addresses(
+	char **text, const char *what, const struct addr *list, size_t count, bool ports)
+{
+	char each[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < count; i++)
+		text_add(text, "%s%s", i == 0 ? what : ", ",
+			ports && addr_port(&list[i]) != 0 ? addr_format(&list[i], each)
+							  : addr_format_ip(&list[i], each));
+	if (count > 0)
+		text_add(text, "\n");
+}
+
+/* What was thought of: a guess among it should be seen as one. */
+static char *about(const struct check *check)
+{
+	const struct needs *needs = check->at->needs;
+	struct addr listeners[NEEDS_MAX], clients[2 * CLIENTS_MAX];
+	char *text = text_format("%s", "");
+	size_t count;
+
+	for (size_t i = 0; i < needs->listener_count; i++)
+		listeners[i] = needs->listeners[i].address;
+	count = needs_family(needs, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
+	if (needs_family(needs, AF_INET6))
+		count += check_clients(check, AF_INET6, clients + count);
+	tell_addresses(&text,
+		needs->example ? "listeners (the walk-through's example): " : "listeners: ",
+		listeners, needs->listener_count, true);
+	tell_addresses(&text,
+		needs->spoofs ? "servers, called from the client's address: " : "servers: ",
+		needs->servers, needs->server_count, true);
+	tell_addresses(&text,
+		needs->client_count > 0
+			? "clients: "
+			: "clients (one for each link that may have some; --client names others): ",
+		clients, count, false);
+	return text;
 }
 
 void check_run(struct check_report *report, const struct situation *situation)
@@ -240,6 +285,7 @@ void check_run(struct check_report *report, const struct situation *situation)
 
 	*report = (struct check_report){
 		.items = situation->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
+	report->about = situation->kernel_alone ? text_format("%s", "") : about(&check);
 	check_kernel(&check);
 	if (situation->kernel_alone)
 		return;
@@ -263,5 +309,6 @@ void check_free(struct check_report *report)
 		free(finding->read);
 	}
 	free(report->findings);
+	free(report->about);
 	*report = (struct check_report){0};
 }

@@ -92,6 +92,7 @@ bool check_print_json(const struct check_report *report, FILE *out)
 		json_array_append_new(items, item_json(report, (enum check_item)item));
 	json_object_set_new(root, "format", json_integer(FORMAT));
 	json_object_set_new(root, "well", json_boolean(check_is_well(report)));
+	json_object_set_new(root, "about", json_string(report->about));
 	json_object_set_new(root, "items", items);
 	json_object_set_new(
 		root, "kernel", report->kernel != NULL ? kernel_json(report->kernel) : json_null());
