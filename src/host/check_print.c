@@ -191,9 +191,12 @@ static void put_verdict(
 
 void check_print(const struct check_report *report, bool verbose, FILE *out)
 {
-	unsigned wrong =
-		put_state(report, CHECK_HARMFUL, out) + put_state(report, CHECK_MISSING, out);
-	unsigned unknown = put_state(report, CHECK_UNKNOWN, out);
+	unsigned wrong, unknown;
+
+	fprintf(out, "%s%s", report->about, *report->about != '\0' ? "\n" : "");
+	wrong = put_state(report, CHECK_HARMFUL, out);
+	wrong += put_state(report, CHECK_MISSING, out);
+	unknown = put_state(report, CHECK_UNKNOWN, out);
 
 	if (verbose)
 		put_state(report, CHECK_OK, out);
