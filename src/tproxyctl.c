@@ -28,7 +28,8 @@ static void usage(FILE *out)
 	fputs("usage: tproxyctl SUBCOMMAND [OPTION ...]\n"
 	      "       tproxyctl -v | -h\n"
 	      "\n"
-	      "Says what a transparent proxy lacks on a host, sets it up, and tries what its kernel can do.\n"
+	      "Checks a host for a transparent proxy, sets it up, and tries what its kernel can "
+	      "do.\n"
 	      "\n",
 		out);
 	for (size_t i = 0; i < SUBCOMMANDS; i++)

@@ -100,15 +100,6 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 		"fewer where the port is chosen at bind()."},
 };
 
-static char *formatted(const char *format, va_list arguments)
-{
-	char *text = NULL;
-
-	if (vasprintf(&text, format, arguments) == -1)
-		abort(); /* out of memory */
-	return text;
-}
-
 static struct check_finding *find(const struct check_report *report, enum check_item item,
 	enum check_state state, const char *subject, const char *read)
 {
@@ -131,7 +122,8 @@ struct check_finding *check_add(struct check *check, enum check_item item, enum 
 	char *read;
 
 	va_start(arguments, format);
-	read = formatted(format, arguments);
+	if (vasprintf(&read, format, arguments) == -1)
+		abort(); /* out of memory */
 	va_end(arguments);
 	finding = find(report, item, state, subject, read);
 	if (finding != NULL) {

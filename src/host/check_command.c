@@ -106,7 +106,7 @@ static void tell_problems(const struct situation *situation)
 /* Prints the report; its exit status. */
 static int tell(const struct check_options *options, const struct situation *situation)
 {
-	struct check_report report;
+	struct check_report report = {0};
 	bool written = true;
 	int status;
 
