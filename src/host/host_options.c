@@ -90,8 +90,15 @@ int host_options_finish(struct host_options *options)
 			stderr);
 		return STATUS_USAGE;
 	}
+	if (options->file != NULL && load(options) == -1) {
+		fputs("tproxyctl: --config reads tproxyd's language; for any other proxy say "
+		      "--listen "
+		      "and --server\n",
+			stderr);
+		return STATUS_USAGE;
+	}
 	if (options->file != NULL)
-		return load(options) == -1 ? STATUS_USAGE : STATUS_WELL;
+		return STATUS_WELL;
 	if (needs->listener_count == 0)
 		example(needs);
 	else

@@ -130,6 +130,14 @@ def test_the_manual_has_the_checklist(box):
         assert f".It Li {item['id']}\n" in text and item["why"] in text, item["id"]
 
 
+def test_another_proxys_configuration_is_told_what_to_do_instead(box, tmp_path):
+    (tmp_path / "haproxy.cfg").write_text("frontend f\n  mode http\n  http-request deny\n", encoding="ascii")
+    done = subprocess.run(
+        [checklist.PROGRAM, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "haproxy.cfg:3" in done.stderr and "--listen and --server" in done.stderr
+
+
 def test_two_firewalls_at_once(box):
     box.set_up("iptables")
     box.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
