@@ -11,7 +11,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from . import checklist, recipe, topology
+from . import checklist, kernel, recipe, topology
 from .namespace import CommandFailed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,12 +65,13 @@ def collect(lab, nodeid, failure, command):
 def _namespace(lab, namespace, folder):
     for name, command in _COMMANDS.items():
         _write(folder / f"{namespace.role}.{name}.txt", lambda c=command: namespace.run(*c))
-    for family in topology.FAMILIES:
+    for family in kernel.families():
         _write(
             folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
             lambda f=family: recipe.save_rules(namespace, f, lab.backend),
         )
-    values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in topology.TELLING)
+    known = namespace.known_sysctls(topology.DEFAULTS)
+    values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in known)
     _write(folder / f"{namespace.role}.sysctls.txt", lambda: "".join(values))
 
 

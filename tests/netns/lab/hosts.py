@@ -38,8 +38,10 @@ class Host:
         return self.addresses[self.lab.family][1]
 
     def socket(self, address, kind=socket.SOCK_STREAM, protocol=0):
+        family = socket_family(address)
+        self.lab.must_have(6 if family == socket.AF_INET6 else 4)
         with self.namespace:
-            made = socket.socket(socket_family(address), kind, protocol)
+            made = socket.socket(family, kind, protocol)
         self.lab.keep(made)
         return made
 

@@ -1,10 +1,13 @@
 """The system calls that the standard library of Python 3.10 and 3.11 does not have.
 
-Each takes what the man page says and raises OSError with the call's name.
+Each takes what the man page says and raises OSError with the call's name. Beside them is which
+families of addresses there are: a kernel may be without IPv6.
 """
 
 import ctypes
+import functools
 import os
+import socket
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -55,3 +58,13 @@ def unmount(target, flags=MNT_DETACH):
 def die_with_parent(signal):
     """Have the kernel send `signal` to this process when its parent ends."""
     _call("prctl", ctypes.c_int(PR_SET_PDEATHSIG), ctypes.c_ulong(signal), 0, 0, 0)
+
+
+@functools.lru_cache(maxsize=None)
+def families():
+    """4, and 6 where this kernel makes sockets of IPv6."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return (4,)
+    return (4, 6)

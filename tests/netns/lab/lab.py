@@ -8,14 +8,15 @@ client and server reach each other without a proxy, each seeing the other's addr
 import errno
 import socket
 
-from . import patience, recipe, topology
+from . import kernel, patience, recipe, topology
 from .capture import SYN, ACK, Tap
 from .dialect import Dialect
 from .endpoint import Connection, Endpoint
 from .hosts import Client, ProxyHost, Server
 from .proxy import new_folder, reload_adapter, run_adapter
-from .verdict import GuardFailed
+from .verdict import Absent, GuardFailed
 
+_NO_NONLOCAL_BIND = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
 VIP_PORT = 80
 SERVER_PORT = 8080
 GUARD_PORT = 7
@@ -41,6 +42,9 @@ class Lab:
         An implementation that can't bind to a VIP is lent one (unless `strict`): the host gets a local
         route for all VIPs, so that a listener which is not transparent may have one, too. What the
         test is about, say the client's address at the server, can then be asked of it all the same.
+
+        A kernel may lack a family, or what the recipe needs of the one that the test is not about: that
+        is ABSENT once the test asks for an address of it.
         """
         self.implementation = implementation
         self.dialect = Dialect(implementation and implementation.dialect)
@@ -52,7 +56,16 @@ class Lab:
         self.steered = False  # whether every connection from clients is handed to a proxy
         self._kept = []
         self.taps = []
+        self._lacking = {}  # {family: why the recipe was not applied}
+        self.must_have(family)
         self.topology = topology.build(topology_name)
+        try:
+            self._lay_out(divert, sysctls)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lay_out(self, divert, sysctls):
         self.client = Client(self, self.topology.client, self.topology.addresses("client"))
         self.server = Server(self, self.topology.server, self.topology.addresses("server"))
         self.proxy_hosts = [ProxyHost(self, each, self.topology.addresses(each.role)) for each in self.topology.proxies()]
@@ -61,24 +74,48 @@ class Lab:
         self.taps_by_name = {tap.name: tap for tap in self.taps}
         self._before_it_served = 0  # packets on the server's link
         self._forward()
-        for each in topology.FAMILIES:
+        for each in kernel.families():
             self._guard_vip_is_bound_nowhere(each)
             self._guard_path_works_without_the_proxy(each)
         if divert:
-            self.set_up({"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0, **(sysctls or {})})
+            strictly = self.proxy.namespace.known_sysctls(_NO_NONLOCAL_BIND)
+            self.set_up({**strictly, **(sysctls or {})})
 
     def set_up(self, sysctls):
         """Apply the recipe to every proxy's host, and whatever lets clients find the VIPs there."""
         self.topology.announce()
         for host in self.proxy_hosts:
-            recipe.apply(host.namespace, self.recipe, topology.FAMILIES, self.backend, sysctls)
+            for family in kernel.families():
+                self._apply(host.namespace, family, sysctls)
             if self.lends_vips:
                 lend_vips(host.namespace)
+
+    def _apply(self, namespace, family, sysctls):
+        try:
+            recipe.apply(namespace, self.recipe, (family,), self.backend, sysctls)
+        except Absent as problem:
+            if family == self.family:
+                raise
+            self._lacking[family] = problem
+
+    @property
+    def families(self):
+        """Those that the recipe was applied for."""
+        return tuple(family for family in kernel.families() if family not in self._lacking)
+
+    def must_have(self, family):
+        """End the test as ABSENT where the kernel has no such family."""
+        if family not in kernel.families():
+            raise Absent(f"the kernel makes no sockets of IPv{family}")
 
     # Addresses
 
     def vip_address(self, number=80, family=None):
-        return topology.vip(family or self.family, number)
+        family = family or self.family
+        self.must_have(family)
+        if family in self._lacking:
+            raise self._lacking[family]
+        return topology.vip(family, number)
 
     @property
     def vip(self):
@@ -147,6 +184,7 @@ class Lab:
     def listener(self, endpoint=None, **rest):
         """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
         endpoint = endpoint or self.vip
+        self.must_have(endpoint.family)
         fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.lends_vips}
         return {**fields, **rest}
 
@@ -192,7 +230,7 @@ class Lab:
 
     def _forward(self):
         for host in self.proxy_hosts:
-            host.namespace.sysctl(topology.FORWARDING)
+            host.namespace.sysctl(host.namespace.known_sysctls(topology.FORWARDING))
 
     def _guard_vip_is_bound_nowhere(self, family):
         address = self.vip_address(family=family)
@@ -237,8 +275,8 @@ class Lab:
 
 def lend_vips(namespace):
     """Make VIPs local, so that a listener which is not transparent may have one."""
-    namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in topology.FAMILIES))
-    namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1})  # a local route alone lets no IPv6 socket bind
+    namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in kernel.families()))
+    namespace.sysctl(namespace.known_sysctls({"net.ipv6.ip_nonlocal_bind": 1}))  # a local route alone lets no IPv6 socket bind
 
 
 def _bind_error(probe, address):

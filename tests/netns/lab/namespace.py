@@ -14,6 +14,7 @@ import subprocess
 import threading
 
 from . import kernel
+from .verdict import Absent
 
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
@@ -24,6 +25,32 @@ _came_from = threading.local()
 
 class CommandFailed(Exception):
     """A command of the lab's own set-up failed: an error of the suite, not of the proxy."""
+
+
+class Refused(CommandFailed, Absent):
+    """A command failed because the kernel lacks what it asked for, as its own words say."""
+
+
+# What the tools say when the kernel refuses something that it has no support for. `No such file` alone
+# is said of many things; nft says it in this way when the kernel has no such expression.
+_REFUSALS = (
+    "missing kernel module?",  # iptables, of a match or a target
+    "No chain/target/match by that name",  # iptables-legacy, of the same
+    "do you need to insmod?",  # iptables-legacy, of a table
+    "Could not fetch rule set generation id",  # iptables by nft, without nf_tables
+    "Failed to initialize nft",
+    "cache initialization failed",  # nft, without nf_tables
+    "Could not process rule: No such file or directory",  # nft, of a family or an expression
+    "Could not process rule: Operation not supported",
+    "Rule family not supported",  # ip rule
+    "RTNETLINK answers: Operation not supported",
+    "RTNETLINK answers: Address family not supported by protocol",
+)
+
+
+def is_refusal(words):
+    """Whether a tool's words say that the kernel lacks something."""
+    return any(sign in words for sign in _REFUSALS)
 
 
 def fresh_name(role):
@@ -72,7 +99,8 @@ class Namespace:
             )
         if done.returncode != 0:
             shown = " ".join(command) + (f" <<\n{text}" if text else "")
-            raise CommandFailed(f"in {self.name}: {shown}\nstatus {done.returncode}: {done.stdout}")
+            kind = Refused if is_refusal(done.stdout) else CommandFailed
+            raise kind(f"in {self.name}: {shown}\nstatus {done.returncode}: {done.stdout}")
         return done.stdout
 
     def ip(self, *lines):
@@ -83,8 +111,16 @@ class Namespace:
         """Write sysctls; a pair of a dotted name and a value each."""
         with self:
             for name, value in values.items():
-                with open(_sysctl_path(name), "w", encoding="ascii") as file:
-                    file.write(str(value))
+                try:
+                    with open(_sysctl_path(name), "w", encoding="ascii") as file:
+                        file.write(str(value))
+                except FileNotFoundError:
+                    raise Absent(f"the kernel has no sysctl {name}") from None
+
+    def known_sysctls(self, values):
+        """Those of the values that the kernel has."""
+        with self:
+            return {name: value for name, value in values.items() if os.path.exists(_sysctl_path(name))}
 
     def read_sysctl(self, name):
         with self, open(_sysctl_path(name), encoding="ascii") as file:

@@ -24,6 +24,6 @@ def divert_icmp(lab):
 
 
 def _add(lab, rule):
-    for family in topology.FAMILIES:
+    for family in lab.families:
         text = rule.format(icmp="icmp" if family == 4 else "ipv6-icmp")
         recipe.load_rules(lab.topology.proxy, f"*mangle\n{text}\nCOMMIT\n", family, lab.backend, "--noflush")

@@ -7,12 +7,13 @@ Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.1
 client reaches them because its default route leads to the proxy. The proxy has no default route, so
 what it neither serves nor forwards ends there.
 
-Sysctls of a fresh namespace are partly copied from the host's. Whatever matters is set here.
+Sysctls of a fresh namespace are partly copied from the host's. Whatever matters is set here, as far as
+the kernel has it; on a kernel without IPv6 everything is laid out for IPv4 alone.
 """
 
 from dataclasses import dataclass, field
 
-from . import patience, recipe
+from . import kernel, patience, recipe
 from .layouts import (
     ARM,
     ARM2,
@@ -71,9 +72,6 @@ _ANSWERING = {
     "net.ipv6.neigh.{}.proxy_delay": 0,
     "net.ipv6.conf.{}.proxy_ndp": 1,
 }
-
-# What a failure's evidence lists.
-TELLING = tuple(DEFAULTS)
 
 
 def address(template, host):
@@ -153,8 +151,9 @@ class Topology:
         """Have the proxy's host answer for the VIPs where they are on the client's own link."""
         lines = self.layout.announce
         if lines:
-            self.proxy.sysctl({name.format("client0"): value for name, value in _ANSWERING.items()})
-            self.proxy.ip(*(line.format(**words(f)) for f in FAMILIES for line in lines))
+            named = {name.format("client0"): value for name, value in _ANSWERING.items()}
+            self.proxy.sysctl(self.proxy.known_sysctls(named))
+            self.proxy.ip(*(line.format(**words(f)) for f in kernel.families() for line in lines))
 
     def close(self):
         for namespace in self.namespaces():
@@ -166,7 +165,8 @@ def build(name):
     layout = LAYOUTS[name]
     made = Topology(name, {role: Namespace(role) for role in layout.addresses})
     for role, namespace in made.hosts.items():
-        namespace.sysctl(DEFAULTS if role in ("proxy", "proxy2", "client", "server") else {**DEFAULTS, **FORWARDING})
+        passes_on = role not in ("proxy", "proxy2", "client", "server")
+        namespace.sysctl(namespace.known_sysctls({**DEFAULTS, **FORWARDING} if passes_on else DEFAULTS))
     for role, namespace in made.hosts.items():
         namespace.ip(*_wire_lines(made, role), *_host_lines(layout, role))
         _policy(layout, role, namespace)
@@ -196,7 +196,7 @@ def add_direct_link(made):
     made.server.ip(
         *(
             f"route add {_network(CLIENT_NET[f])} via {address(DIRECT_NET[f], DIRECT_CLIENT)}"
-            for f in FAMILIES
+            for f in kernel.families()
         )
     )
     made.links.append((made.server, "direct0"))
@@ -231,7 +231,7 @@ def _host_lines(layout, role):
     lines = list(layout.links.get(role, ()))
     for link, net, numbers in layout.addresses[role]:
         lines += [*_address_lines(link, net, numbers), f"link set {link} up"]
-    for family in FAMILIES:
+    for family in kernel.families():
         lines += [line.format(**words(family)) for line in layout.lines.get(role, ())]
     return lines
 
@@ -239,9 +239,9 @@ def _host_lines(layout, role):
 def _policy(layout, role, namespace):
     """Policy rules, which need a call a family, and packet rules."""
     rules = layout.rules.get(role)
-    for family in FAMILIES if role in layout.policy else ():
+    for family in kernel.families() if role in layout.policy else ():
         namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(layout.policy[role]) + "\n")
-    for family in FAMILIES if rules else ():
+    for family in kernel.families() if rules else ():
         recipe.load_rules(namespace, "\n".join(["*mangle", *rules, "COMMIT", ""]), family, "iptables")
 
 
@@ -249,7 +249,7 @@ def _address_lines(link, net, hosts):
     """The first host's address is the one that connections are made from, in both families."""
     return [
         f"addr add {net[f].format(host)} dev {link}{_SECONDARY[f] if host != hosts[0] else _PRIMARY[f]}"
-        for f in FAMILIES
+        for f in kernel.families()
         for host in hosts
     ]
 
