@@ -140,6 +140,7 @@ def suite_command(adapter, chosen, evidence_folder, events, options):
 def repeated(options):
     """Options that a repeating command needs, too."""
     words = ["--family", str(options.family)] if options.family else []
+    words += ["--sample-per", options.sample_per] if options.sample_per else []
     return words + (["--recipe", options.recipe] if options.recipe else [])
 
 

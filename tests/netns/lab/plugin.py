@@ -30,6 +30,7 @@ def pytest_addoption(parser):
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
+    group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
     group.addoption("--share", type=int, default=1, metavar="N", help="soak tests with an N-th of their load")
     group.addoption("--verdicts", help="file to write requirements and outcomes to, as JSON")
     group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
@@ -72,8 +73,9 @@ def pytest_collection_modifyitems(config, items):
         wanted = set(config.option.requirements.split(","))
         keep(config, items, lambda item: requirement_of(item) in wanted)
     if config.option.sample:
-        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
-        keep(config, items, lambda item: item is first[item.nodeid.partition("[")[0]])
+        keep_sample(config, items)
+    elif config.option.sample_per:
+        keep_sample(config, items, config.option.sample_per.split(","))
     random.Random(config.option.seed).shuffle(items)
     items.sort(key=starting_order)
 
@@ -102,6 +104,17 @@ def starting_order(item):
 def keep(config, items, wanted):
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     items[:] = [item for item in items if wanted(item)]
+
+
+def keep_sample(config, items, names=()):
+    """Of each test the first variant with each combination of the named parameters."""
+
+    def kind(item):
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return item.nodeid.partition("[")[0], *(str(parameters.get(name)) for name in names)
+
+    first = {kind(item): item for item in reversed(items)}
+    keep(config, items, lambda item: item is first[kind(item)])
 
 
 def requirement_of(item):

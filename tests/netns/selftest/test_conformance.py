@@ -91,6 +91,13 @@ def every_test(made):
     return [test for column in made["implementations"] for cell in column["cells"] for test in cell["tests"]]
 
 
+def test_a_sample_has_each_combination_of_its_parameters_once(tmp_path):
+    done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-STREAM-03", "--sample-per", "family")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(test["parameters"]["family"] for test in every_test(made)) == [4, 6]
+    assert "--sample-per family" in made["implementations"][0]["cells"][0]["command"]
+
+
 def test_a_failure_names_the_command_that_repeats_it(tmp_path):
     wrong = "falsifiers/no-spoofing"
     done, made = run(tmp_path, "--impl", wrong, "--only", "TP-SRC-01", "TP-BIND-01", "--family", "4")
