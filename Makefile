@@ -29,6 +29,7 @@ H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
 .PHONY: all units help deps demo check unit netns asan lint format clean install
 .PHONY: conformance deps-build deps-test deps-lint deps-reports deps-peers
+.PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
 
 all: $(PROGRAMS)
@@ -41,6 +42,8 @@ help:
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
 	@echo 'make asan      both with AddressSanitizer and UBSan, the soak tests left out'
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
+	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
+	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, LAB=--help'
 	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
@@ -77,7 +80,7 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint deps-reports deps-peers: deps-%:
+deps-build deps-test deps-lint deps-reports deps-peers deps-kernels deps-kernels-qemu: deps-%:
 	@.ci/deps build $*
 
 # --- trying and testing ---
@@ -113,6 +116,16 @@ conformance: deps-test
 	@$(if $(filter tproxyd,$(IMPL)),$(MAKE) --no-print-directory -s all)
 	@$(ISOLATED) tests/netns/conformance --impl $(IMPL) $(CONFORMANCE)
 
+# KERNELS="base no-ipv6" or all, or KERNEL=PATH, or CONFIG=FILE; LAB="--within 10": further arguments.
+ENGINE ?= uml
+KERNEL_LAB = $(if $(CONFIG),--config $(CONFIG),$(if $(KERNEL),--kernel $(KERNEL),$(if $(MINIMIZE),--minimize,\
+	$(if $(KERNELS),--kernels $(KERNELS))))) --engine $(ENGINE) $(if $(PROFILE),--profile $(PROFILE)) $(LAB)
+kernel-lab: deps-test
+	@$(if $(CONFIG)$(KERNEL),,.ci/deps kernels)
+	@$(if $(filter qemu,$(ENGINE)),.ci/deps kernels-qemu)
+	@$(MAKE) --no-print-directory -s all
+	@$(ISOLATED) tests/kernels/lab $(KERNEL_LAB)
+
 # --- reading ---
 
 lint: deps-lint deps-test
@@ -132,7 +145,8 @@ lint: deps-lint deps-test
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen
+	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen \
+		tests/kernels/guest
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'
 format:

@@ -1,0 +1,145 @@
+"""Four accounts of one kernel, and where they do not agree.
+
+    configuration   what `tproxyctl check` reads from it: on, off, unknown
+    prove           what `tproxyctl prove` found by doing: works, missing, untried
+    suite           what became of the requirements
+    fixture         what was predicted
+
+An account that was not asked for, or that a kernel of one's own does not have, is left out; no account is
+taken from another. Each disagreement is a sentence.
+"""
+
+OK = "PASS"
+_UNSURPRISING = ("ABSENT", "UNSUPPORTED")
+_MEANS = {True: "works", False: "does not work"}
+
+
+def disagreements(observed, configured=None, variant=None, base=None):
+    """Sentences; none when all that was asked agrees."""
+    if observed["verdict"] != "ended":
+        return [f"it {_ENDS.get(observed['verdict'], observed['verdict'])}"]
+    found = [f"in the guest: {each}" for each in observed["troubles"]]
+    if observed["prove"] is None:
+        return [*found, f"prove gave no result: {first_line(observed['prove_words']) or 'it said nothing'}"]
+    if configured is not None:
+        found += configuration_and_prove(configured, observed["prove"])
+    if variant is not None:
+        found += prove_and_fixture(observed["prove"], variant)
+    if observed["suite_asked"] and observed["suite"] is None:
+        return [*found, f"the suite left no report: {last_line(observed['log']) or 'it said nothing'}"]
+    if observed["suite"] is not None:
+        found += [f"the suite: {each}" for each in observed["suite"]["problems"]]
+        found += suite_and_prove(observed["suite"], observed["prove"])
+        found += suite_and_fixture(observed["suite"], variant, base)
+    return found
+
+
+_ENDS = {"panicked": "panicked", "hung": "hung", "died": "died without a word"}
+
+
+def configuration_and_prove(configured, prove):
+    """A capability whose options are on works, unless one that it builds on is off; else it does not."""
+    capabilities = prove["capabilities"]
+    for name in sorted({*configured, *capabilities}):
+        if name not in configured or name not in capabilities:
+            who = "check" if name not in configured else "prove"
+            yield f"{name}: {who} does not know it"
+            continue
+        state, words = configured[name]["state"], capabilities[name]
+        works = words["state"] == "works"
+        if state == "on" and not works and not rests_on_what_is_off(name, configured, capabilities):
+            yield f"{name}: its options are on, and it {_why(words)}"
+        elif state == "off" and works:
+            yield f"{name}: it works, although {', '.join(configured[name]['options'])} is off"
+
+
+def rests_on_what_is_off(name, configured, capabilities):
+    """Whether it was not tried because of another one whose options are off, or that rests on such."""
+    seen = set()
+    while name not in seen and capabilities[name]["state"] == "untried":
+        seen.add(name)
+        word, _, name = capabilities[name]["detail"].partition(" ")
+        if word != "needs" or name not in capabilities:
+            return False
+    return name in configured and configured[name]["state"] == "off"
+
+
+def prove_and_fixture(prove, variant):
+    for name, words in prove["capabilities"].items():
+        works = words["state"] == "works"
+        if works == variant.lacks(name):
+            yield f"{name}: predicted was that it {_MEANS[not works]}, and it {_why(words)}"
+    for name, provable in prove["profiles"].items():
+        if provable == (name in variant.lost):
+            can = ("can be had", "can't be had")
+            yield f"profile {name}: predicted was that it {can[provable]}, and it {can[not provable]}"
+
+
+def suite_and_prove(suite, prove):
+    """No test passes with a recipe that prove could not connect by."""
+    failed = {
+        (each["recipe"], each["backend"], each["family"])
+        for each in prove["connections"]
+        if each["state"] != "works" and each["protocol"] == "tcp"
+    }
+    for row, cell in suite["cells"].items():
+        for test in cell["tests"]:
+            for recipe in (test["recipe"] or "").split("+"):
+                backend = "none" if recipe == "local-route" else test["backend"]
+                if test["verdict"] == OK and (recipe, backend, test["family"]) in failed:
+                    way = f"{recipe} by {backend} for IPv{test['family']}"
+                    yield f"{row}: {test['test']} passes, and prove could not connect with {way}"
+
+
+def suite_and_fixture(suite, variant, base=None):
+    """Without a fixture (a kernel of one's own) what the kernel lacks is no surprise; the rest is."""
+    for row, cell in suite["cells"].items():
+        expected = predicted(row, variant, base)
+        if variant is None and cell["verdict"] in _UNSURPRISING:
+            continue
+        if cell["verdict"] != expected:
+            yield f"{row}: predicted was {expected}, and it is {cell['verdict']}: {cell['message'] or 'no words'}"
+
+
+def predicted(row, variant, base=None):
+    for each in (variant, base):
+        word = each and each.verdict(row)
+        if word:
+            return word
+    return OK
+
+
+def _why(words):
+    if words["state"] == "works":
+        return "works"
+    return f"is {words['state']} ({first_line(words['detail'])})"
+
+
+def first_line(text):
+    return text.strip().partition("\n")[0]
+
+
+def last_line(text):
+    return text.strip().rpartition("\n")[2]
+
+
+def compare(one, other):
+    """What two observations differ in; sentences."""
+    if one["verdict"] != other["verdict"]:
+        yield f"the one {one['verdict']}, the other {other['verdict']}"
+        return
+    for title, here, there in _accounts(one, other):
+        for name in sorted({*here, *there}):
+            if here.get(name) != there.get(name):
+                yield f"{title} {name}: {here.get(name, 'not there')} -> {there.get(name, 'not there')}"
+
+
+def _accounts(one, other):
+    def states(each):
+        return {name: words["state"] for name, words in (each["prove"] or {"capabilities": {}})["capabilities"].items()}
+
+    def cells(each):
+        return {name: cell["verdict"] for name, cell in (each["suite"] or {"cells": {}})["cells"].items()}
+
+    yield "capability", states(one), states(other)
+    yield "requirement", cells(one), cells(other)

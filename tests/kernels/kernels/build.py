@@ -1,0 +1,120 @@
+"""Kernels from source and configuration, and the cache of finished ones.
+
+    CACHE/work/SOURCE/linux         the unpacked source
+    CACHE/work/SOURCE/ENGINE        the build folder, one for all configurations: only what an option
+                                    touches is compiled again
+    CACHE/kernels/KEY.xz            a finished kernel, stripped; KEY is of source, engine, fragment
+    CACHE/kernels/KEY.config        the configuration that came of the fragment
+    CACHE/kernels/KEY.json          how long it took, and what did not stick
+
+A finished kernel is put in place by a rename, so what is there is whole.
+"""
+
+import hashlib
+import json
+import lzma
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import configuration
+
+FIRST_BUILD = 420  # seconds on two CPUs, as long as nothing is known
+CORE = 170  # of a further one, where headers that everything includes depend on its option
+ARCHITECTURES = {"uml": ("um", "linux"), "qemu": ("x86_64", "arch/x86/boot/bzImage")}
+
+
+class BuildFailed(Exception):
+    """make failed; says with which words, and where the log is."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel to be had: what it is built from, and where it is or will be."""
+
+    source: object
+    engine: str
+    fragment: dict
+    cache: Path
+
+    @property
+    def key(self):
+        text = "\n".join([self.source.identity, self.engine, configuration.render(self.fragment)])
+        return f"{self.engine}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+    def path(self, suffix):
+        return self.cache / "kernels" / f"{self.key}.{suffix}"
+
+    @property
+    def is_cached(self):
+        return all(self.path(suffix).exists() for suffix in ("xz", "config", "json"))
+
+    def about(self):
+        """{"seconds": of the build, "not_stuck": lines}"""
+        return json.loads(self.path("json").read_text(encoding="utf-8"))
+
+    def configuration(self):
+        return self.path("config").read_text(encoding="ascii")
+
+    def unpack(self, target):
+        """The kernel as a file that can be started."""
+        with lzma.open(self.path("xz")) as packed, open(target, "wb") as file:
+            while piece := packed.read(1 << 20):
+                file.write(piece)
+        os.chmod(target, 0o755)
+
+
+class Builder:
+    """Builds one kernel after another."""
+
+    def __init__(self, cache, jobs, tell=print):
+        self.cache, self.jobs, self.tell = cache, jobs, tell
+
+    def build(self, kernel):
+        """Have it in the cache; returns the seconds that it took."""
+        if kernel.is_cached:
+            return 0.0
+        begin = time.monotonic()
+        arch, product = ARCHITECTURES[kernel.engine]
+        work = self.cache / "work"
+        tree = kernel.source.tree(work, self.tell)
+        out = work / kernel.source.folder_name / kernel.engine
+        out.mkdir(parents=True, exist_ok=True)
+        wanted = out / "fragment"
+        wanted.write_text(configuration.render(kernel.fragment), encoding="ascii")
+        self._make(tree, out, arch, "allnoconfig", KCONFIG_ALLCONFIG=str(wanted))
+        made = (out / ".config").read_text(encoding="ascii")
+        stuck = configuration.not_stuck(kernel.fragment, configuration.parse(made))
+        self._make(tree, out, arch, f"-j{self.jobs}", Path(product).name)
+        seconds = time.monotonic() - begin
+        self._keep(kernel, out / product, made, {"seconds": round(seconds, 1), "not_stuck": stuck})
+        return seconds
+
+    def _make(self, tree, out, arch, *words, **environment):
+        command = ["make", "-s", "-C", tree, f"O={out}", f"ARCH={arch}", *words]
+        log = out / "make.log"
+        with open(log, "wb") as file:
+            environment = {**os.environ, **environment}
+            for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KERNELRELEASE"):
+                environment.pop(name, None)  # of a make that called the lab
+            done = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
+        if done.returncode:
+            said = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+            raise BuildFailed(f"make {words[-1]} failed: {(said or ['no error was printed'])[0]} (see {log})")
+
+    def _keep(self, kernel, product, made, about):
+        folder = self.cache / "kernels"
+        folder.mkdir(parents=True, exist_ok=True)
+        stripped = product.with_name(product.name + ".stripped")
+        if kernel.engine == "uml":
+            subprocess.run(["strip", "-o", stripped, product], check=True)
+        else:
+            stripped = product
+        fresh = folder / f"{kernel.key}.new"
+        with lzma.open(fresh, "wb", preset=2) as packed:
+            packed.write(stripped.read_bytes())
+        kernel.path("config").write_text(made, encoding="ascii")
+        kernel.path("json").write_text(json.dumps(about), encoding="utf-8")
+        fresh.rename(kernel.path("xz"))

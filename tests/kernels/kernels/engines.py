@@ -1,0 +1,145 @@
+"""What boots a kernel: user-mode Linux, or qemu.
+
+    uml     the kernel is a program. Its root is the host's, through hostfs; results come by a second one
+    qemu    a virtual machine, with KVM where that really runs guests; root and results by 9p. A kernel
+            that has 9p as modules, as distributions' have, gets an initramfs that loads them
+
+An engine says whether a file is a kernel of its own and which command boots it. The command's stdout is
+the guest's console. PACE is how much slower than the host's a guest's programs are: patience is
+stretched by it.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import initramfs
+
+GUEST = Path(__file__).resolve().parents[1] / "guest"
+MEMORY = 512  # MB
+ELF_TYPES = {2: "EXEC", 3: "DYN"}
+_ELF_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 21: "ppc64", 22: "s390x"}
+KVM_ANSWER = 10  # seconds in which a virtual machine that does nothing has to end
+
+
+class Unfit(Exception):
+    """A file that this engine cannot boot here; says why."""
+
+
+class Uml:
+    name = "uml"
+    pace = 5
+    limit = 420  # seconds for a whole guest
+
+    def check(self, kernel):
+        if kind_of(kernel) != "uml":
+            raise Unfit(f"{kernel} is no user-mode kernel, but {describe(kernel)}; --engine qemu boots those")
+
+    def command(self, kernel, run, name):
+        return [
+            kernel,
+            f"mem={MEMORY}M",
+            f"uml_dir={run}",
+            f"umid={name}",
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            f"init={run}/tree/tests/kernels/guest",
+            f"TPROXY_GUEST_RUN={run}",
+            "con=null",
+            "con0=null,fd:1",
+            "quiet",
+            "panic=-1",
+        ]
+
+
+class Qemu:
+    name = "qemu"
+    limit = 1500
+
+    def __init__(self):
+        self.kvm = kvm_works()
+        self.pace = 3 if self.kvm else 15
+
+    def check(self, kernel):
+        if not shutil.which("qemu-system-x86_64"):
+            raise Unfit("there is no qemu-system-x86_64; `make deps-kernels-qemu` installs it")
+        if kind_of(kernel) != "x86":
+            raise Unfit(f"{kernel} is no kernel that qemu boots here, but {describe(kernel)}")
+
+    def command(self, kernel, run, name):
+        words = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-m", str(MEMORY)]
+        words += ["-accel", "kvm", "-cpu", "host"] if self.kvm else ["-accel", "tcg", "-cpu", "max"]
+        words += ["-serial", "stdio", "-device", "virtio-rng-pci", "-kernel", kernel]
+        words += _share("/", "hostroot", readonly=True) + _share(run, "run")
+        line = f"root=hostroot rootfstype=9p rootflags=trans=virtio,version=9p2000.L,cache=loose ro quiet panic=-1"
+        line += f" console=ttyS0 init={run}/tree/tests/kernels/guest TPROXY_GUEST_TAG=run"
+        image = initramfs.for_kernel(kernel, run)
+        return [*words, *(["-initrd", image] if image else []), "-append", line]
+
+
+ENGINES = {"uml": Uml, "qemu": Qemu}
+
+
+def _share(path, tag, readonly=False):
+    mode = ",readonly=on" if readonly else ""
+    return ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{mode}"]
+
+
+def kind_of(path):
+    """uml, x86 (a bzImage, or a vmlinux for PVH), other; what its first bytes and its machine say."""
+    with open(path, "rb") as file:
+        head = file.read(0x206)
+    if head[:4] == b"\x7fELF":
+        if _machine(head) != platform.machine():
+            return "other"
+        return "uml" if _has_interpreter_or_uml(path) else "x86"
+    return "x86" if head[0x202:0x206] == b"HdrS" and platform.machine() == "x86_64" else "other"
+
+
+def _machine(head):
+    number = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
+    return _ELF_MACHINES.get(number, f"machine {number}")
+
+
+def _has_interpreter_or_uml(path):
+    """A user-mode kernel is a program of Linux: it names its interpreter, or (static) a vmlinux has none."""
+    data = Path(path).read_bytes()
+    return b"User Mode Linux" in data or b"uml_dir=" in data
+
+
+def describe(path):
+    """What a file is, for people."""
+    with open(path, "rb") as file:
+        head = file.read(0x206)
+    if head[:4] == b"\x7fELF":
+        return f"a program or kernel for {_machine(head)}, where this is {platform.machine()}"
+    if head[0x202:0x206] == b"HdrS":
+        return "an x86 kernel (bzImage)"
+    if head[0x38:0x3C] == b"ARMd":
+        return "a kernel for aarch64"
+    return "no kernel at all"
+
+
+def kvm_works():
+    """Whether a virtual machine runs with KVM; the device may be there and run none."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK) or not shutil.which("qemu-system-x86_64"):
+        return False
+    words = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", "kvm", "-cpu", "host", "-m", "16"]
+    words += ["-no-reboot", "-device", "isa-debug-exit", "-bios", _ending_firmware()]
+    try:
+        done = subprocess.run(words, capture_output=True, timeout=KVM_ANSWER, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 1  # isa-debug-exit: 2 * 0 + 1
+
+
+def _ending_firmware():
+    """64 KB of firmware that writes 0 to port 0x501, which ends the machine."""
+    path = Path("/run/tproxy-lab/ending.bin")
+    code = b"\xba\x01\x05\x30\xc0\xee\xf4"  # mov $0x501,%dx; xor %al,%al; out %al,(%dx); hlt
+    path.write_bytes(code.ljust(0xFFF0, b"\x90") + b"\xea\x00\x00\x00\xf0".ljust(16, b"\x90"))
+    return str(path)

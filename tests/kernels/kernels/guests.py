@@ -1,0 +1,188 @@
+"""Boots guests, watches their consoles and ends those that do not end.
+
+A guest is a process (see engines) with a folder of its own on the run's private /run: a copy of the tree
+that it tests, and out/ for what it finds. It is an ordinary user's process; for it, all of the host but
+that folder is mounted read-only, so whatever a guest's root does, the host's files stay as they are.
+Each guest is pinned to one CPU: that makes it three to five times faster than letting it wander.
+
+The console decides what became of it:
+
+    ended     it said so itself
+    panicked  the kernel did; it ends within half a second
+    hung      nothing of that within the limit
+    died      the process ended and said neither
+"""
+
+import ctypes
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import tree
+
+NOBODY = 65534
+TAIL = 30  # lines of a console that a verdict keeps
+ENDED, PANICKED, HUNG, DIED = "ended", "panicked", "hung", "died"
+_PANIC = re.compile(r"Kernel panic|not syncing")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\x00-\x08\x0b-\x1f]")
+
+
+class Guest:
+    """One kernel with its work: `suite` are the words of a Python command, relative to the tree."""
+
+    def __init__(self, name, kernel, engine, suite=(), sysctls=None, limit=None):
+        self.name, self.kernel, self.engine = name, kernel, engine
+        self.suite, self.sysctls = [str(word) for word in suite], dict(sysctls or {})
+        self.limit = limit or engine.limit
+        self.console, self.pending = [], b""
+        self.verdict, self.release, self.seconds = None, "", 0.0
+        self.process = self.folder = None
+
+    # Starting
+
+    def start(self, staged, cpu):
+        self.folder = Path(tempfile.mkdtemp(prefix="guest-", dir=tree.PRIVATE))
+        self.folder.chmod(0o755)
+        shutil.copytree(staged, self.folder / "tree", copy_function=shutil.copy2)
+        (self.folder / "out").mkdir()
+        self._write("suite", "".join(f"{word}\n" for word in self.suite))
+        self._write("sysctls", "".join(f"{name} {value}\n" for name, value in self.sysctls.items()))
+        if is_root():
+            for path in (self.folder, self.folder / "out"):
+                os.chown(path, NOBODY, NOBODY)
+        self.begin = time.monotonic()
+        self.process = subprocess.Popen(
+            [str(word) for word in self.engine.command(self.kernel, self.folder, "guest")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"TMPDIR": str(self.folder), "PATH": os.environ["PATH"], "HOME": str(self.folder)},
+            start_new_session=True,
+            preexec_fn=lambda: _confine(self.folder, cpu),
+        )
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def _write(self, name, text):
+        (self.folder / name).write_text(text, encoding="ascii")
+
+    # Watching
+
+    def read(self):
+        """Take what the console says; False at its end."""
+        data = self.process.stdout.read()
+        if data == b"":
+            return False
+        *lines, self.pending = (self.pending + (data or b"")).split(b"\n")
+        for line in lines:
+            self._line(_ESCAPES.sub("", line.decode(errors="replace")).rstrip())
+        return True
+
+    def _line(self, text):
+        self.console.append(text)
+        if text.startswith("@up "):
+            self.release = text[4:]
+        elif text == "@end":
+            self.verdict = ENDED
+        elif _PANIC.search(text) and self.verdict is None:
+            self.verdict = PANICKED
+
+    @property
+    def came_up(self):
+        return bool(self.release)
+
+    def is_over_time(self):
+        return time.monotonic() - self.begin > self.limit
+
+    def end(self):
+        """Make sure that nothing of it runs; what it left stays until `forget`."""
+        self.seconds = time.monotonic() - self.begin
+        if self.verdict is None:
+            self.verdict = HUNG if self.process.poll() is None and self.is_over_time() else DIED
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        if self.pending:
+            self._line(_ESCAPES.sub("", self.pending.decode(errors="replace")))
+            self.pending = b""
+        self.process.stdout.close()
+
+    @property
+    def tail(self):
+        return self.console[-TAIL:]
+
+    def forget(self):
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def is_root():
+    """Root of the host itself, not of a user namespace only."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return os.geteuid() == 0 and file.read().split()[1] == "0"
+
+
+# Between fork and exec: a mount namespace where only `folder` can be written to, one CPU, no root.
+
+_CLONE_NEWNS, _MS_BIND, _MS_REC = 0x20000, 0x1000, 0x4000
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY = 442, -100, 0x8000, 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+
+
+def _confine(folder, cpu):
+    os.sched_setaffinity(0, {cpu})
+    path = os.fsencode(folder)
+    _call(_libc.unshare, _CLONE_NEWNS)
+    _call(_libc.mount, path, path, None, ctypes.c_ulong(_MS_BIND), None)
+    _set_attributes(b"/", _AT_RECURSIVE, _MountAttributes(set=_RDONLY))
+    _set_attributes(path, 0, _MountAttributes(clear=_RDONLY))
+    if is_root():
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def _set_attributes(path, flags, attributes):
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    _call(_libc.syscall, ctypes.c_long(_MOUNT_SETATTR), _AT_FDCWD, path, flags, ctypes.byref(attributes), size)
+
+
+def _call(function, *arguments):
+    if function(*arguments) == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def run(guests, staged, cpus, on_end=lambda guest: None, on_start=lambda guest, cpu: None):
+    """Run all of them, one a CPU at a time."""
+    waiting, free, going = list(guests), list(cpus), {}
+    selector = selectors.DefaultSelector()
+    try:
+        while waiting or going:
+            while waiting and free:
+                guest, cpu = waiting.pop(0), free.pop(0)
+                guest.start(staged, cpu)
+                going[guest] = cpu
+                selector.register(guest.process.stdout, selectors.EVENT_READ, guest)
+                on_start(guest, cpu)
+            at_end = {key.data for key, _ in selector.select(timeout=1) if not key.data.read()}
+            for guest in [each for each in going if each in at_end or each.is_over_time()]:
+                selector.unregister(guest.process.stdout)
+                guest.end()
+                free.append(going.pop(guest))
+                on_end(guest)
+    finally:
+        for guest in going:
+            guest.end()
+        selector.close()

@@ -1,0 +1,2 @@
+def for_kernel(kernel, run):
+    return None

@@ -1,0 +1,130 @@
+"""What a guest brought back, and what tproxyctl reads from a configuration.
+
+Everything is kept as plain values, so that an observation can be written to a file and compared with
+another one later.
+"""
+
+import gzip
+import json
+import subprocess
+from pathlib import Path
+
+from lab import verdict
+
+
+def of_guest(guest):
+    """The observation of a guest that has ended."""
+    out = guest.folder / "out"
+    report = _json(out / "conformance" / "report.json")
+    return {
+        "kernel": guest.name,
+        "release": guest.release,
+        "verdict": guest.verdict,
+        "seconds": round(guest.seconds, 1),
+        "console": guest.tail,
+        "troubles": [line[9:] for line in guest.console if line.startswith("@trouble ")],
+        "configuration": _text(out / "config.gz"),
+        "prove": _prove(out),
+        "prove_words": _plain(out / "prove.txt"),
+        "suite": _suite(report) if report else None,
+        "suite_asked": bool(guest.suite),
+        "log": "" if report else _plain(out / "conformance" / "tproxyd" / "suite.log")[-4000:],
+    }
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _text(path):
+    try:
+        return gzip.decompress(path.read_bytes()).decode("ascii", "replace")
+    except (OSError, EOFError):
+        return ""
+
+
+def _plain(path):
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _prove(out):
+    said = _json(out / "prove.json")
+    if not said:
+        return None
+    return {
+        "capabilities": {e["id"]: {"state": e["state"], "detail": e["detail"]} for e in said["capabilities"]},
+        "profiles": {name: each["provable"] for name, each in said["profiles"].items()},
+        "connections": [
+            {key: each[key] for key in ("recipe", "backend", "protocol", "family", "state", "detail")}
+            for each in said["connections"]
+        ],
+    }
+
+
+def _suite(report):
+    """{requirement/family: {"verdict", "message", "tests": […]}}, and what is wrong with the whole run.
+
+    A row is a requirement in one family: what a kernel lacks it often lacks for one of them.
+    """
+    column = report["implementations"][0]
+    tests = {}
+    for cell in column["cells"]:
+        tests.setdefault(f"{cell['requirement']}/-", [])
+        for test in cell["tests"]:
+            tests.setdefault(f"{cell['requirement']}/{test['parameters'].get('family', '-')}", []).append(test)
+    judged = {each.partition("/")[0] for each, those in tests.items() if those}
+    kept = {row: those for row, those in tests.items() if those or row.partition("/")[0] not in judged}
+    cells = {row: _cell(those) for row, those in kept.items()}
+    return {"cells": cells, "problems": column["problems"], "seconds": column["seconds"]}
+
+
+def _cell(tests):
+    word = verdict.worst(each["verdict"] for each in tests)
+    told = next((each["message"] for each in tests if each["verdict"] == word), "")
+    names = [
+        {"test": each["test"].rpartition("/")[2], "verdict": each["verdict"], **_where(each["parameters"])}
+        for each in tests
+    ]
+    return {"verdict": word, "message": told.strip().partition("\n")[0][:200], "tests": names}
+
+
+def _where(parameters):
+    return {"recipe": parameters.get("recipe"), "backend": parameters.get("backend"), "family": parameters.get("family")}
+
+
+def ask_configuration(program, path):
+    """What `tproxyctl check` reads from a configuration: {capability: {"state", "options"}}.
+
+    None where this tproxyctl has no such command; the column is then not asked, and said to be so.
+    """
+    command = [program, "check", "--kernel-config", path, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        said = json.loads(done.stdout)["kernel"]["capabilities"]
+    except (ValueError, KeyError, TypeError):
+        if knows_check(program):
+            raise CannotAsk(done.stderr.strip() or f"tproxyctl check ended with status {done.returncode}") from None
+        return None
+    return {each["id"]: {"state": each["state"], "options": each["options"]} for each in said}
+
+
+class CannotAsk(Exception):
+    """tproxyctl refuses a configuration; its words."""
+
+
+def knows_check(program):
+    done = subprocess.run([program, "check", "--help"], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and "--kernel-config" in done.stdout
+
+
+def ask_text(program, text, folder):
+    """The same of a configuration's text."""
+    path = Path(folder) / "asked.config"
+    path.write_text(text, encoding="ascii", errors="replace")
+    return ask_configuration(program, path)

@@ -1,0 +1,47 @@
+"""How long things take: what was measured is kept in the cache, so that the next run can say when it ends."""
+
+import json
+import time
+
+BUILD_FIRST, BUILD_NEXT = 420, 120  # seconds, as long as nothing is known
+GUEST = {"uml": 90, "qemu": 600}
+
+
+class Pace:
+    def __init__(self, cache, cpus):
+        self.path, self.cpus = cache / "pace.json", cpus
+        self.begin = time.monotonic()
+        try:
+            self.known = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.known = {}
+
+    def keep(self, what, seconds):
+        self.known[what] = round(seconds, 1)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps(self.known, indent=1, sort_keys=True), encoding="utf-8")
+        fresh.rename(self.path)
+
+    def of_build(self, kernel, is_first):
+        return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else BUILD_NEXT)
+
+    def of_guest(self, name, engine, profile):
+        return self.known.get(f"guest {engine} {profile} {name}", GUEST[engine])
+
+    def of_guests(self, names, engine, profile):
+        """Of several, as many at a time as there are CPUs."""
+        return sum(self.of_guest(name, engine, profile) for name in names) / self.cpus
+
+    @property
+    def elapsed(self):
+        return time.monotonic() - self.begin
+
+
+def clock(seconds):
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def about(seconds):
+    """For people: 40 s, 12 min."""
+    return f"{round(seconds / 60)} min" if seconds >= 90 else f"{max(1, round(seconds))} s"

@@ -1,0 +1,34 @@
+"""What of the suite runs in a guest.
+
+Starting a program costs fifty times what it costs on the host, and every test starts a dozen, so a test
+takes about a second. A kernel's options change families, recipes and firewall programs: of each test
+one variant for each combination of those is run; other topologies and ways to relay add nothing. Left
+out altogether is volume.
+"""
+
+CORE = ("binding", "source", "full")
+PROFILES = ("core", *CORE, "intercept", "udp", "ipv6", "proxy-protocol", "operations", "all")
+VOLUME = ("TP-STREAM-16", "TP-OPS-09", "TP-OPS-10")
+PATIENCE = 8  # seconds, on the host
+OUT = "/mnt/out/conformance"
+
+
+def chosen(profile, rows):
+    """The requirements of a profile: rows of the catalogue that a guest is to judge."""
+    wanted = {"core": CORE, "full": CORE, "all": None}.get(profile, (profile,))
+    return [
+        row
+        for row in rows
+        if not row.withdrawn and row.id not in VOLUME and (wanted is None or row.profile in wanted)
+    ]
+
+
+def words(rows, implementation="tproxyd", pace=1):
+    """The command that judges them, to be run by Python in the staged tree; nothing for no rows."""
+    if not rows:
+        return []
+    return [
+        *("tests/netns/conformance", "--impl", implementation, "--only", *(row.id for row in rows)),
+        *("--sample-per", "family,recipe,backend", "-n", "0", "--seed", "1"),
+        *("--patience", str(PATIENCE * pace), "--out", OUT),
+    ]

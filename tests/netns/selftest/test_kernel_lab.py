@@ -1,0 +1,566 @@
+"""The kernel lab, as far as it goes without a kernel: fixtures, agreement, arguments, guests that are scripts."""
+
+import json
+import lzma
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "kernels"))
+
+from kernels import agreement, build, configuration, engines, guests, matrix, observe, pace, source, suite, variants  # noqa: E402
+from lab import requirements  # noqa: E402
+
+TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
+
+
+# --- configurations ---
+
+
+def test_a_configuration_is_read_and_the_later_line_counts():
+    text = '# CONFIG_A is not set\nCONFIG_A=y\nCONFIG_B="x"\nCONFIG_C=0x1\n\n# a comment\n# CONFIG_B is not set\n'
+    assert configuration.parse(text) == {"A": "y", "B": "n", "C": "0x1"}
+    assert configuration.render({"A": "y", "B": "n"}) == "CONFIG_A=y\n# CONFIG_B is not set\n"
+
+
+@pytest.mark.parametrize("text", ["CONFIG_A=maybe\n", "A=y\n", "CONFIG_A\n", "\x7fELF\n"])
+def test_what_is_no_configuration_is_refused_with_its_line(text):
+    with pytest.raises(configuration.Malformed, match="it:2: "):
+        configuration.parse("CONFIG_B=y\n" + text, "it")
+
+
+def test_a_compressed_one_that_is_cut_off_is_refused(tmp_path):
+    import gzip
+
+    path = tmp_path / "config.gz"
+    path.write_bytes(gzip.compress(b"CONFIG_A=y\n" * 100)[:-9])
+    with pytest.raises(configuration.Malformed):
+        configuration.load(path)
+
+
+def test_what_was_asked_for_and_is_not_there_is_named():
+    got = {"A": "y", "B": "n"}
+    assert configuration.not_stuck({"A": "y", "B": "n", "C": "n"}, got) == []
+    named = configuration.not_stuck({"A": "n", "B": "y", "C": "y"}, got)
+    assert [each.partition(" (")[0] for each in named] == ["# CONFIG_A is not set", "CONFIG_B=y", "CONFIG_C=y"]
+    assert "not a word" in named[2]
+
+
+# --- fixtures ---
+
+
+def capabilities():
+    done = subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, text=True, check=False)
+    return [each["id"] for each in json.loads(done.stdout)["capabilities"]]
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Names that predictions may use: of capabilities, and of rows."""
+    rows = [f"{row.id}/{family}" for row in requirements.load() for family in (4, 6)]
+    return capabilities(), rows
+
+
+@pytest.mark.parametrize("name", variants.names())
+def test_a_fixture_takes_away_what_is_there_and_predicts_what_exists(name, names):
+    variant = variants.load(name)
+    common = configuration.parse(variants.part("common"))
+    for option, value in configuration.parse(variant.fragment).items():
+        assert value == "n" and common.get(option) == "y", f"CONFIG_{option}"
+    assert variant.idle_patterns(*names) == []
+    assert variant.name and len(variant.about) > 20
+
+
+def test_every_variant_is_a_kernel_of_its_own():
+    made = {}
+    for name in variants.names():
+        variant = variants.load(name)
+        key = (tuple(variants.fragment_of(variant, "uml").items()), tuple(variant.sysctls.items()))
+        assert key not in made, f"{name} is {made[key]}"
+        made[key] = name
+    assert variants.names()[0] == "base" and len(made) >= 16
+
+
+FIXTURE = 'name = "n"\nabout = "a"\n'
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('about = "a"\n', "'name' is missing"),
+        (FIXTURE + 'mising = ["x"]\n', "no key 'mising'"),
+        (FIXTURE + 'lost = ["fast"]\n', "no profile 'fast'"),
+        (FIXTURE + 'missing = "nat"\n', "no list"),
+        (FIXTURE + '[suite]\nMAYBE = ["TP-*"]\n', "no verdict 'MAYBE'"),
+        ("name =\n", "one.toml"),
+    ],
+)
+def test_a_fixture_that_is_not_of_the_form_is_refused(tmp_path, text, words):
+    (tmp_path / "one.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "one.config").write_text("", encoding="ascii")
+    with pytest.raises(variants.Wrong, match=words):
+        variants.load("one", tmp_path)
+
+
+def test_the_first_verdict_that_matches_is_the_predicted_one():
+    variant = variants.Variant("x", "x", "x", suite={"PASS": ["TP-A-01/*"], "ABSENT": ["TP-*/6"]})
+    words = [agreement.predicted(row, variant) for row in ("TP-A-01/6", "TP-A-02/6", "TP-A-02/4")]
+    assert words == ["PASS", "ABSENT", "PASS"]
+    assert variant.idle_patterns([], ["TP-A-01/6"]) == []
+    assert variant.idle_patterns([], ["TP-B-01/6"]) == ["TP-A-01/*"]
+
+
+# --- agreement ---
+
+ON, OFF = {"state": "on", "options": []}, {"state": "off", "options": ["CONFIG_X"]}
+WORKS, MISSING = {"state": "works", "detail": ""}, {"state": "missing", "detail": "No such thing"}
+
+
+def untried(needed):
+    return {"state": "untried", "detail": f"needs {needed}"}
+
+
+def proved(connections=(), profiles=None, **found):
+    return {"capabilities": found, "profiles": profiles or {}, "connections": list(connections)}
+
+
+@pytest.mark.parametrize(
+    "configured, found, words",
+    [
+        ({"a": ON}, {"a": WORKS}, []),
+        ({"a": OFF}, {"a": MISSING}, []),
+        ({"a": ON}, {"a": MISSING}, ["a: its options are on, and it is missing (No such thing)"]),
+        ({"a": OFF}, {"a": WORKS}, ["a: it works, although CONFIG_X is off"]),
+        ({"a": ON, "b": OFF}, {"a": untried("b"), "b": MISSING}, []),
+        ({"a": ON, "b": ON, "c": OFF}, {"a": untried("b"), "b": untried("c"), "c": MISSING}, []),
+        ({"a": ON, "b": ON}, {"a": untried("b"), "b": WORKS}, ["a: its options are on, and it is untried (needs b)"]),
+        ({"a": ON, "b": ON}, {"a": untried("b"), "b": untried("a")}, None),
+        ({"a": ON}, {"a": {"state": "untried", "detail": "there is no program 'nft'"}}, None),
+        ({"a": ON}, {"a": WORKS, "b": WORKS}, ["b: check does not know it"]),
+    ],
+)
+def test_a_configuration_is_held_against_what_was_proved(configured, found, words):
+    said = list(agreement.configuration_and_prove(configured, proved(**found)))
+    assert said == words if words is not None else said
+
+
+def test_a_prediction_is_held_against_what_was_proved():
+    variant = variants.Variant("x", "x", "x", missing=["a-*"], lost=["full"])
+    right = proved(**{"a-4": MISSING, "b": WORKS}, profiles={"full": False, "udp": True})
+    assert list(agreement.prove_and_fixture(right, variant)) == []
+    wrong = proved(**{"a-4": WORKS, "b": MISSING}, profiles={"full": True, "udp": False})
+    said = list(agreement.prove_and_fixture(wrong, variant))
+    assert len(said) == 4 and said[0].startswith("a-4: predicted was that it does not work, and it works")
+
+
+def cell(word, recipe="divert", backend="iptables", family=4):
+    return {
+        "verdict": word,
+        "message": "words",
+        "tests": [{"test": "t", "verdict": word, "recipe": recipe, "backend": backend, "family": family}],
+    }
+
+
+def ran(proof, cells=None, **rest):
+    made = {"kernel": "k", "release": "6.1", "verdict": "ended", "troubles": [], "prove": proof, "prove_words": "", "log": ""}
+    made["suite"] = {"cells": cells, "problems": [], "seconds": 1} if cells is not None else None
+    return {**made, "suite_asked": cells is not None, "console": [], **rest}
+
+
+def test_nothing_passes_with_a_recipe_that_could_not_connect():
+    failed = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
+    cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", backend="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
+    said = list(agreement.suite_and_prove({"cells": cells}, proved([failed])))
+    assert len(said) == 1 and said[0].startswith("TP-A-01/4: t passes")
+    both = {"TP-A-01/4": cell("PASS", recipe="local-route+divert")}
+    assert list(agreement.suite_and_prove({"cells": both}, proved([failed])))
+
+
+def test_the_suite_is_held_against_the_prediction():
+    variant = variants.Variant("x", "x", "x", suite={"ABSENT": ["TP-A-01/*"]})
+    base = variants.Variant("base", "x", "x", suite={"UNSUPPORTED": ["TP-B-*"]})
+    right = {"TP-A-01/4": cell("ABSENT"), "TP-A-02/4": cell("PASS"), "TP-B-01/4": cell("UNSUPPORTED")}
+    assert agreement.disagreements(ran(proved(a=WORKS), right), None, variant, base) == []
+    wrong = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("ABSENT"), "TP-B-01/4": cell("PASS"), "TP-C-01/-": cell("NOT RUN")}
+    assert len(agreement.disagreements(ran(proved(a=WORKS), wrong), None, variant, base)) == 4
+
+
+def test_of_ones_own_kernel_what_it_lacks_is_no_surprise():
+    cells = {"TP-A-01/4": cell("ABSENT"), "TP-A-02/4": cell("FAIL")}
+    said = agreement.disagreements(ran(proved(a=WORKS), cells))
+    assert said == ["TP-A-02/4: predicted was PASS, and it is FAIL: words"]
+
+
+@pytest.mark.parametrize(
+    "rest, words",
+    [
+        ({"verdict": "panicked"}, "it panicked"),
+        ({"verdict": "hung"}, "it hung"),
+        ({"verdict": "died"}, "it died without a word"),
+        ({"prove": None, "prove_words": "cannot open\n"}, "prove gave no result: cannot open"),
+        ({"suite": None, "suite_asked": True, "log": "a\nthe end\n"}, "the suite left no report: the end"),
+        ({"troubles": ["no sysctl"]}, "in the guest: no sysctl"),
+        ({"suite": {"cells": {}, "problems": ["t did not end"], "seconds": 1}}, "the suite: t did not end"),
+    ],
+)
+def test_a_guest_without_an_answer_disagrees(rest, words):
+    assert agreement.disagreements(ran(proved(a=WORKS), {}, **rest)) == [words]
+
+
+def test_two_kernels_are_compared_by_capability_and_requirement():
+    one = ran(proved(a=WORKS, b=WORKS), {"TP-A-01/4": cell("PASS")})
+    other = ran(proved(a=WORKS, b=MISSING), {"TP-A-01/4": cell("ABSENT")})
+    assert list(agreement.compare(one, one)) == []
+    assert list(agreement.compare(one, other)) == [
+        "capability b: works -> missing",
+        "requirement TP-A-01/4: PASS -> ABSENT",
+    ]
+    assert list(agreement.compare(one, {**other, "verdict": "hung"})) == ["the one ended, the other hung"]
+
+
+def test_the_matrix_shows_each_row_once_and_marks_where_accounts_disagree():
+    cells = {f"TP-A-0{number}/4": cell("PASS") for number in range(1, 6)}
+    one = matrix.Column(ran(proved(**{"nft-chain-4": WORKS}), {**cells, "TP-B-01/4": cell("FAIL")}), "plain")
+    two = matrix.Column(
+        ran(proved(**{"nft-chain-4": MISSING}), {**cells, "TP-B-01/4": cell("ABSENT")}), "poor", ["TP-B-01/4: wrong"]
+    )
+    text = matrix.text([one, two])
+    assert "TP-A-01/4 02/4 03/4 04/4 05/4" in text.replace("nft-chain-4 ", "")
+    line = next(line for line in text.splitlines() if line.startswith("TP-B-01/4"))
+    assert line.split()[1:] == ["✗", "○?"]
+    assert "| TP-B-01/4 | ✗ | ○? |" in matrix.markdown([one, two])
+    assert "- **k**: TP-B-01/4: wrong" in matrix.markdown([one, two])
+
+
+# --- the guest's suite ---
+
+
+def test_a_guest_runs_the_core_without_what_is_only_volume():
+    rows = suite.chosen("core", requirements.load())
+    assert {row.profile for row in rows} == set(suite.CORE)
+    ids = {row.id for row in rows}
+    assert not ids & set(suite.VOLUME) and {"TP-BIND-01", "TP-SRC-01", "TP-HOST-10"} <= ids
+    words = suite.words(rows, pace=5)
+    assert words[words.index("--patience") + 1] == "40"
+    assert suite.words([]) == []
+
+
+def test_rows_are_told_apart_by_family():
+    def test(name, word, family):
+        return {"test": name, "verdict": word, "message": f"{word}\nmore", "parameters": {"family": family}}
+
+    tests = [test("a", "PASS", 4), test("b", "ABSENT", 6), test("c", "PASS", 6)]
+    column = {"problems": [], "seconds": 1, "cells": [{"requirement": "TP-A-01", "tests": tests}, {"requirement": "TP-A-02", "tests": []}]}
+    cells = observe._suite({"implementations": [column]})["cells"]
+    assert {row: each["verdict"] for row, each in cells.items()} == {
+        "TP-A-01/4": "PASS",
+        "TP-A-01/6": "ABSENT",
+        "TP-A-02/-": "NOT RUN",
+    }
+    assert cells["TP-A-01/6"]["message"] == "ABSENT"
+
+
+# --- what tproxyctl reads ---
+
+CHECKS = """#!/bin/sh
+[ "$2" = --help ] && { echo '--kernel-config FILE'; exit 0; }
+[ "$1 $2 $4" = 'check --kernel-config --json' ] || exit 2
+grep -q garbage "$3" && { echo "$3: garbage" >&2; exit 2; }
+echo '{"kernel": {"capabilities": [{"id": "nat", "state": "off", "options": ["CONFIG_NFT_NAT"]}]}}'
+exit 1
+"""
+KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
+
+
+def program(folder, text, name="program"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_configuration_is_asked_of_tproxyctl(tmp_path):
+    path = program(tmp_path, CHECKS)
+    assert observe.ask_text(path, "CONFIG_A=y\n", tmp_path) == {"nat": {"state": "off", "options": ["CONFIG_NFT_NAT"]}}
+    with pytest.raises(observe.CannotAsk, match="garbage"):
+        observe.ask_text(path, "garbage", tmp_path)
+    assert observe.ask_text(program(tmp_path, KNOWS_NO_CHECK), "CONFIG_A=y\n", tmp_path) is None
+
+
+# --- guests: scripts stand in for kernels ---
+
+
+class Script:
+    name, pace, limit = "script", 1, 20
+
+    def command(self, kernel, run, name):
+        return [kernel, run]
+
+
+@pytest.fixture
+def boot(tmp_path):
+    """Runs scripts as guests; returns them, ended."""
+    made = []
+
+    def run(*texts, limit=None, sysctls=None):
+        staged = tmp_path / "staged"
+        staged.mkdir(exist_ok=True)
+        (staged / "file").write_text("of the tree\n", encoding="ascii")
+        folder = Path("/run/tproxy-lab/kernels")  # where any user may read
+        folder.mkdir(exist_ok=True)
+        for number, text in enumerate(texts):
+            path = program(folder, "#!/bin/sh\n" + text, f"kernel-{number}")
+            made.append(guests.Guest(f"k{number}", path, Script(), ["a", "b"], sysctls, limit))
+        guests.run(made, staged, sorted(os.sched_getaffinity(0))[:2])
+        return made
+
+    yield run
+    for guest in made:
+        guest.forget()
+
+
+@pytest.mark.parametrize(
+    "text, verdict, came_up",
+    [
+        ("echo '@up 6.1'; echo @end; sleep 0", guests.ENDED, True),
+        ("echo '@up 6.1'; echo 'Kernel panic - not syncing: x'; exit 1", guests.PANICKED, True),
+        ("echo 'Kernel panic - not syncing: No working init'; exit 1", guests.PANICKED, False),
+        ("echo '@up 6.1'; exit 0", guests.DIED, True),
+        ("exit 3", guests.DIED, False),
+    ],
+)
+def test_the_console_decides_what_became_of_a_guest(boot, text, verdict, came_up):
+    (guest,) = boot(text)
+    assert (guest.verdict, guest.came_up) == (verdict, came_up)
+
+
+def test_a_guest_that_hangs_is_ended_with_its_console_and_everything_it_started(boot):
+    (guest,) = boot("echo '@up 6.1'; printf 'half a line'; sleep 1000 & echo $! >$1/out/pid; wait", limit=2)
+    assert guest.verdict == guests.HUNG and guest.tail == ["@up 6.1", "half a line"]
+    pid = int((guest.folder / "out" / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_guests_run_side_by_side_each_on_one_cpu(boot):
+    text = "grep Cpus_allowed_list /proc/self/status >$1/out/cpus; echo @end"
+    made = boot(text, text, text)
+    assert [guest.verdict for guest in made] == [guests.ENDED] * 3
+    for guest in made:
+        assert (guest.folder / "out" / "cpus").read_text().split()[1].isdigit()
+
+
+def test_a_guest_can_write_into_its_folder_and_nowhere_else(boot, tmp_path):
+    tmp_path.chmod(0o777)
+    text = f"""
+echo found >$1/out/found
+for place in {tmp_path} /run /run/tproxy-lab /tmp {ROOT} $1/../staged; do
+	if (echo x >$place/written-by-a-guest) 2>/dev/null; then echo $place >>$1/out/places; fi
+done
+id -u >$1/out/user
+echo @end
+"""
+    (guest,) = boot(text)
+    out = guest.folder / "out"
+    assert (out / "found").read_text() == "found\n" and not (out / "places").exists()
+    assert (out / "user").read_text() == f"{guests.NOBODY if guests.is_root() else 0}\n"
+
+
+def test_a_guest_finds_its_tree_its_work_and_its_sysctls(boot):
+    (guest,) = boot("cat $1/tree/file $1/suite $1/sysctls >$1/out/all; echo @end", sysctls={"net/a": "1"})
+    assert (guest.folder / "out" / "all").read_text() == "of the tree\na\nb\nnet/a 1\n"
+
+
+# --- building: a tree that stands in for Linux's ---
+
+MAKEFILE = """
+O ?= .
+allnoconfig:
+	cp $(KCONFIG_ALLCONFIG) $(O)/.config
+linux:
+	grep -v BROKEN $(CURDIR)/text >/dev/null || { echo 'error: broken'; exit 1; }
+	cp $(CURDIR)/text $(O)/linux; chmod 755 $(O)/linux; echo x >>$(O)/built
+"""
+
+
+@pytest.fixture
+def linux(tmp_path, monkeypatch):
+    """A tree under git whose kernel is the script `text`."""
+    tree = tmp_path / "linux"
+    tree.mkdir()
+    (tree / "Makefile").write_text(MAKEFILE, encoding="ascii")
+    (tree / "Kconfig").write_text("", encoding="ascii")
+    (tree / "text").write_text("#!/bin/sh\necho '@up 6.1'; echo @end\n", encoding="ascii")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program(folder, '#!/bin/sh\nfor last; do :; done\nexec cp "$last" "$2"\n', "strip")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tree, *words], check=True)
+    return tree
+
+
+def kernel_of(linux, cache, **fragment):
+    return build.Kernel(source.find(linux), "uml", fragment or {"A": "y"}, cache)
+
+
+def test_a_kernel_is_built_once_and_kept(linux, tmp_path):
+    cache, told = tmp_path / "cache", []
+    builder = build.Builder(cache, 1, told.append)
+    kernel = kernel_of(linux, cache)
+    assert not kernel.is_cached and builder.build(kernel) > 0
+    assert kernel.is_cached and builder.build(kernel_of(linux, cache)) == 0
+    assert kernel.configuration() == "CONFIG_A=y\n"
+    kernel.unpack(tmp_path / "kernel")
+    assert "@end" in subprocess.run([tmp_path / "kernel"], capture_output=True, text=True, check=True).stdout
+    assert lzma.open(kernel.path("xz")).read() == (linux / "text").read_bytes()
+
+
+def test_another_configuration_or_source_is_another_kernel(linux, tmp_path):
+    keys = {kernel_of(linux, tmp_path).key, kernel_of(linux, tmp_path, A="n").key}
+    (linux / "text").write_text("#!/bin/sh\necho otherwise\n", encoding="ascii")
+    keys.add(kernel_of(linux, tmp_path).key)
+    patch = tmp_path / "a.patch"
+    patch.write_text("--- a/text\n+++ b/text\n@@ -1,2 +1,2 @@\n #!/bin/sh\n-echo otherwise\n+echo patched\n", encoding="ascii")
+    patched = build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path)
+    keys.add(patched.key)
+    assert len(keys) == 4
+    build.Builder(tmp_path, 1).build(patched)
+    patched.unpack(tmp_path / "kernel")
+    assert "patched" in (tmp_path / "kernel").read_text()
+    assert "otherwise" in (linux / "text").read_text()
+
+
+def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
+    patch = tmp_path / "a.patch"
+    patch.write_text("--- a/text\n+++ b/text\n@@ -1,1 +1,1 @@\n-nothing like it\n+x\n", encoding="ascii")
+    with pytest.raises(source.NoSource, match="does not fit"):
+        build.Builder(tmp_path, 1).build(build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path))
+
+
+def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
+    (linux / "text").write_text("BROKEN\n", encoding="ascii")
+    with pytest.raises(build.BuildFailed, match="error: broken"):
+        build.Builder(tmp_path, 1).build(kernel_of(linux, tmp_path))
+    assert not kernel_of(linux, tmp_path).is_cached
+
+
+def test_what_is_no_source_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x", encoding="ascii")
+    for path in (tmp_path, tmp_path / "file", tmp_path / "none"):
+        with pytest.raises(source.NoSource, match=path.name):
+            source.find(path)
+    with pytest.raises(source.NoSource, match="make deps-kernels"):
+        source.find(None, (), f"{tmp_path}/linux-source-*.tar.xz")
+
+
+# --- engines ---
+
+
+def elf(machine, text=b""):
+    return (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + machine.to_bytes(2, "little")).ljust(0x300, b"\0") + text
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="absent: x86")
+@pytest.mark.parametrize(
+    "data, kind, words",
+    [
+        (elf(62, b"uml_dir="), "uml", ""),
+        (elf(62), "x86", ""),
+        (elf(183, b"uml_dir="), "other", "for aarch64, where this is x86_64"),
+        (bytes(0x202) + b"HdrS" + bytes(100), "x86", "bzImage"),
+        (bytes(0x38) + b"ARMd" + bytes(0x300), "other", "aarch64"),
+        (b"text", "other", "no kernel at all"),
+    ],
+)
+def test_a_kernel_is_known_by_what_is_in_it(tmp_path, data, kind, words):
+    path = tmp_path / "kernel"
+    path.write_bytes(data)
+    assert engines.kind_of(path) == kind
+    assert words in engines.describe(path)
+    if kind != "uml":
+        with pytest.raises(engines.Unfit, match="kernel"):
+            engines.Uml().check(path)
+
+
+# --- the command ---
+
+
+def lab(*words, without=""):
+    environment = {name: value for name, value in os.environ.items() if name != without}
+    command = [ROOT / "tests/kernels/lab", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (["--kernels", "no-such"], "no kernel 'no-such'; there are: base"),
+        (["--kernel", "/no/such/kernel"], "there is no kernel /no/such/kernel"),
+        (["--config", "/no/such/config"], "there is no configuration"),
+        (["--engine", "xen"], "invalid choice"),
+        (["--profile", "fast"], "invalid choice"),
+        (["--jobs", "0"], "a number above 0"),
+        (["--kernels", "base", "--kernel", "x"], "not allowed"),
+        (["--source", "/no/such/source"], "there is no /no/such/source"),
+        (["--kernel", "/etc/hostname"], "no kernel at all"),
+        (["--config", "/etc/hostname"], "no line of a kernel configuration"),
+    ],
+)
+def test_wrong_arguments_are_said_with_status_2(words, text):
+    done = lab(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr and done.stderr.startswith("kernel lab: ")
+
+
+def test_nothing_is_kept_where_a_run_takes_it_along():
+    for option in ("--cache", "--out"):
+        done = lab(option, "/run/folder", without="TPROXY_LAB_ISOLATED")
+        assert done.returncode == 2 and "/run is private" in done.stderr
+
+
+def test_the_list_names_every_kernel_and_the_help_every_option():
+    assert [line.split()[0] for line in lab("--list").stdout.splitlines()] == variants.names()
+    text = lab("--help").stdout
+    for option in ("--kernels", "--kernel", "--config", "--compare", "--engine", "--cache", "--within", "--bisect"):
+        assert option in text
+
+
+PANICS = "#!/bin/sh\necho 'Kernel panic - not syncing: No working init found'\nexit 1\n"
+
+
+@pytest.mark.parametrize("words, status", [([], 1), (["--bisect"], 125)])
+def test_a_kernel_that_panics_is_a_verdict_with_its_console(linux, tmp_path, words, status):
+    (linux / "text").write_text(PANICS, encoding="ascii")
+    done = lab("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none", *words)
+    assert done.returncode == status
+    assert "Kernel panic - not syncing: No working init found" in done.stdout + done.stderr
+
+
+def test_what_does_not_fit_into_the_time_is_left_out_and_said(linux, tmp_path):
+    words = ("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--kernels", "base", "no-ipv6")
+    done = lab(*words, "--within", "1.5")
+    assert done.returncode == 0 and "left out: base no-ipv6 (no time for them within 1.5 min)" in done.stdout
+    assert "no kernel was judged" in done.stdout
+    assert "left out: base no-ipv6 (not in the cache)" in lab(*words, "--cached").stdout
+
+
+def test_two_kernels_that_do_not_boot_are_not_compared(linux, tmp_path):
+    (linux / "text").write_text(PANICS, encoding="ascii")
+    done = lab("--compare", linux, linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none")
+    assert done.returncode == 2 and "does not boot: it panicked" in done.stderr
+
+
+def test_times_are_remembered(tmp_path):
+    made = pace.Pace(tmp_path, 2)
+    assert made.of_guests(["a", "b"], "uml", "core") == pace.GUEST["uml"]
+    made.keep("guest uml core a", 10.04)
+    assert pace.Pace(tmp_path, 2).of_guest("a", "uml", "core") == 10.0
+    assert (pace.about(40), pace.about(119), pace.clock(125)) == ("40 s", "2 min", "2:05")
