@@ -14,6 +14,7 @@ import hashlib
 import json
 import lzma
 import os
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -21,13 +22,15 @@ from pathlib import Path
 
 from . import configuration
 
-FIRST_BUILD = 420  # seconds on two CPUs, as long as nothing is known
-CORE = 170  # of a further one, where headers that everything includes depend on its option
 ARCHITECTURES = {"uml": ("um", "linux"), "qemu": ("x86_64", "arch/x86/boot/bzImage")}
 
 
 class BuildFailed(Exception):
     """make failed; says with which words, and where the log is."""
+
+
+class NoTime(Exception):
+    """The time that there was is over; what was compiled so far is kept."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,14 @@ class Builder:
 
     def __init__(self, cache, jobs, tell=print):
         self.cache, self.jobs, self.tell = cache, jobs, tell
+        self.deadline = None
 
-    def build(self, kernel):
-        """Have it in the cache; returns the seconds that it took."""
+    def build(self, kernel, within=None):
+        """Have it in the cache, in so many seconds; returns the seconds that it took."""
         if kernel.is_cached:
             return 0.0
         begin = time.monotonic()
+        self.deadline = begin + within if within is not None else None
         arch, product = ARCHITECTURES[kernel.engine]
         work = self.cache / "work"
         tree = kernel.source.tree(work, self.tell)
@@ -99,10 +104,23 @@ class Builder:
             environment = {**os.environ, **environment}
             for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KERNELRELEASE"):
                 environment.pop(name, None)  # of a make that called the lab
-            done = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
-        if done.returncode:
+            status = self._run(command, file, environment)
+        if status:
             said = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
             raise BuildFailed(f"make {words[-1]} failed: {(said or ['no error was printed'])[0]} (see {log})")
+
+    def _run(self, command, log, environment):
+        """The status of a command; all that it started is ended when there is no time left."""
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        made = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        try:
+            return made.wait(left)
+        except subprocess.TimeoutExpired:
+            raise NoTime from None
+        finally:
+            if made.poll() is None:
+                os.killpg(made.pid, signal.SIGKILL)
+                made.wait()
 
     def _keep(self, kernel, product, made, about):
         folder = self.cache / "kernels"

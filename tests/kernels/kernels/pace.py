@@ -3,7 +3,10 @@
 import json
 import time
 
-BUILD_FIRST, BUILD_NEXT = 420, 120  # seconds, as long as nothing is known
+# Seconds on two CPUs, as long as nothing is known: all of a kernel, another one whose options much of
+# it depends on, and one that differs in options which only their own files know.
+BUILD_FIRST, BUILD_CORE, BUILD_LEAF = 420, 170, 20
+LEAVES = ("NFT_", "NETFILTER_XT_", "IP_NF_", "IP6_NF_", "SYN_COOKIES")
 GUEST = {"uml": 90, "qemu": 600}
 
 
@@ -23,8 +26,10 @@ class Pace:
         fresh.write_text(json.dumps(self.known, indent=1, sort_keys=True), encoding="utf-8")
         fresh.rename(self.path)
 
-    def of_build(self, kernel, is_first):
-        return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else BUILD_NEXT)
+    def of_build(self, kernel, is_first, changed=()):
+        """Of a kernel, whose options `changed` differ from the one that was built before."""
+        guess = BUILD_LEAF if all(name.startswith(LEAVES) for name in changed) else BUILD_CORE
+        return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else guess)
 
     def of_guest(self, name, engine, profile):
         return self.known.get(f"guest {engine} {profile} {name}", GUEST[engine])

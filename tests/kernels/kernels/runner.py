@@ -25,6 +25,11 @@ class Job:
         self.notes = []
 
     @property
+    def changed(self):
+        """Options in which it differs from the base."""
+        return tuple(configuration.parse(self.variant.fragment)) if self.variant else ()
+
+    @property
     def is_ready(self):
         return self.kernel is None or self.kernel.is_cached
 
@@ -35,7 +40,7 @@ class Run:
         self.engine = engines.ENGINES[options.engine]()
         self.cpus = sorted(os.sched_getaffinity(0))[: options.parallel]
         self.pace = pace.Pace(options.cache, len(self.cpus))
-        self.program = str(tree.ROOT / "build" / "tproxyctl")
+        self.program = os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
         self.columns = []
         self.private = Path(tempfile.mkdtemp(prefix="run-", dir=tree.PRIVATE))
         self.private.chmod(0o755)
@@ -55,13 +60,10 @@ class Run:
 
     def plan(self, jobs):
         """Those that fit into the time that there is; says what is to be done and what is left out."""
-        limit = self.options.within * 60 - RESERVE if self.options.within else float("inf")
         planned, left_out, seconds, first = [], [], 0.0, not any(job.is_ready for job in jobs)
         for job in sorted(jobs, key=lambda job: not job.is_ready):
-            cost = self.pace.of_guest(job.name, self.options.engine, self.options.profile) / len(self.cpus)
-            if not job.is_ready:
-                cost += self.pace.of_build(job.kernel, first)
-            if seconds + cost > limit or (self.options.cached and not job.is_ready):
+            cost = self.cost(job, first)
+            if seconds + cost > self.time_left() or (self.options.cached and not job.is_ready):
                 left_out.append(job)
                 continue
             first = first and job.is_ready
@@ -69,28 +71,54 @@ class Run:
             planned.append(job)
         new = sum(not job.is_ready for job in planned)
         self.tell(f"{len(planned)} kernels, {new} of them to be built; about {pace.about(seconds)}")
-        if left_out:
-            names = " ".join(job.name for job in left_out)
-            why = "not in the cache" if self.options.cached else f"no time for them within {self.options.within:g} min"
-            self.tell(f"left out: {names} ({why})")
+        self.tell_left_out(left_out)
         return [job for job in jobs if job in planned]
+
+    def cost(self, job, is_first):
+        """Seconds until its verdict is there, as far as is known."""
+        guest = self.pace.of_guest(job.name, self.options.engine, self.options.profile) / len(self.cpus)
+        return guest if job.is_ready else guest + self.pace.of_build(job.kernel, is_first, job.changed)
+
+    def time_left(self):
+        limit = self.options.within * 60 - RESERVE if self.options.within else float("inf")
+        return limit - self.pace.elapsed
+
+    def tell_left_out(self, jobs):
+        names = " ".join(job.name for job in jobs)
+        why = "not in the cache" if self.options.cached else f"no time for them within {self.options.within or 0:g} min"
+        if jobs:
+            self.tell(f"left out: {names} ({why})")
 
     # Building
 
     def build(self, jobs):
+        """Have them all in the cache; returns those that are, when the time is limited."""
         builder = build.Builder(self.options.cache, self.options.jobs, self.tell)
         waiting = [job for job in jobs if not job.is_ready]
+        first = len(waiting) == len(jobs)
         for number, job in enumerate(waiting, 1):
-            expected = pace.about(self.pace.of_build(job.kernel, number == 1))
-            self.tell(f"building {job.name} ({number} of {len(waiting)}, about {expected})")
-            try:
-                seconds = builder.build(job.kernel)
-            except build.BuildFailed as problem:
-                raise Trouble(f"{job.name}: {problem}") from None
-            self.pace.keep(f"build {job.kernel.key}", seconds)
-            self.tell(f"built {job.name} in {pace.about(seconds)}")
-        for job in jobs:
+            expected = self.pace.of_build(job.kernel, first and number == 1, job.changed)
+            self.tell(f"building {job.name} ({number} of {len(waiting)}, about {pace.about(expected)})")
+            if not self._build_one(builder, job, sum(self.cost(each, False) for each in jobs if each.is_ready)):
+                break
+        self.tell_left_out([job for job in jobs if not job.is_ready])
+        ready = [job for job in jobs if job.is_ready]
+        for job in ready:
             self._note_what_did_not_stick(job)
+        return ready
+
+    def _build_one(self, builder, job, reserved):
+        """False where the time is over, but for what booting those that are ready takes."""
+        within = self.time_left() - reserved if self.options.within else None
+        try:
+            seconds = builder.build(job.kernel, within)
+        except build.BuildFailed as problem:
+            raise Trouble(f"{job.name}: {problem}") from None
+        except build.NoTime:
+            return False
+        self.pace.keep(f"build {job.kernel.key}", seconds)
+        self.tell(f"built {job.name} in {pace.about(seconds)}")
+        return True
 
     def _note_what_did_not_stick(self, job):
         """The variant's own options have to be as it says; the rest follows from them."""
@@ -204,7 +232,10 @@ def of_variants(run, names, source):
     if not jobs:
         print("nothing to do in this time: no kernel was judged")
         return 0
-    run.build(jobs)
+    jobs = run.build(jobs)
+    if not jobs:
+        print("no kernel was finished in this time, so none was judged")
+        return 0
     observed = run.boot(jobs)
     for job in jobs:
         run.judge(job, observed[job], base)

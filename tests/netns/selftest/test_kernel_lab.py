@@ -452,6 +452,14 @@ def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
     assert not kernel_of(linux, tmp_path).is_cached
 
 
+def test_a_build_ends_when_its_time_is_over_with_all_that_it_started(linux, tmp_path):
+    (linux / "Makefile").write_text(MAKEFILE.replace("\tgrep", "\tsleep 1000\n\tgrep"), encoding="ascii")
+    begin = time.monotonic()
+    with pytest.raises(build.NoTime):
+        build.Builder(tmp_path, 1).build(kernel_of(linux, tmp_path), within=1)
+    assert time.monotonic() - begin < 60 and not kernel_of(linux, tmp_path).is_cached
+
+
 def test_what_is_no_source_is_refused(tmp_path):
     (tmp_path / "file").write_text("x", encoding="ascii")
     for path in (tmp_path, tmp_path / "file", tmp_path / "none"):
@@ -558,9 +566,11 @@ def test_two_kernels_that_do_not_boot_are_not_compared(linux, tmp_path):
     assert done.returncode == 2 and "does not boot: it panicked" in done.stderr
 
 
-def test_times_are_remembered(tmp_path):
+def test_times_are_remembered(linux, tmp_path):
     made = pace.Pace(tmp_path, 2)
     assert made.of_guests(["a", "b"], "uml", "core") == pace.GUEST["uml"]
     made.keep("guest uml core a", 10.04)
     assert pace.Pace(tmp_path, 2).of_guest("a", "uml", "core") == 10.0
+    kernel = kernel_of(linux, tmp_path)
+    assert made.of_build(kernel, True) > made.of_build(kernel, False, ["IPV6"]) > made.of_build(kernel, False, ["NFT_SOCKET"])
     assert (pace.about(40), pace.about(119), pace.clock(125)) == ("40 s", "2 min", "2:05")
