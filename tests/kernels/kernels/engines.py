@@ -75,10 +75,16 @@ class Qemu:
         words += ["-accel", "kvm", "-cpu", "host"] if self.kvm else ["-accel", "tcg", "-cpu", "max"]
         words += ["-serial", "stdio", "-device", "virtio-rng-pci", "-kernel", kernel]
         words += _share("/", "hostroot", readonly=True) + _share(run, "run")
-        line = f"root=hostroot rootfstype=9p rootflags=trans=virtio,version=9p2000.L,cache=loose ro quiet panic=-1"
-        line += f" console=ttyS0 init={run}/tree/tests/kernels/guest TPROXY_GUEST_TAG=run"
-        image = initramfs.for_kernel(kernel, run)
-        return [*words, *(["-initrd", image] if image else []), "-append", line]
+        guest = f"{run}/tree/tests/kernels/guest"
+        line = "ro quiet panic=-1 console=ttyS0 TPROXY_GUEST_TAG=run"
+        modules = initramfs.modules_of(kernel)
+        if modules is None:
+            line += f" root=hostroot rootfstype=9p rootflags=trans=virtio,version=9p2000.L,cache=loose init={guest}"
+            return [*words, "-append", line]
+        image = Path(run) / "initramfs"
+        initramfs.write(kernel, modules, image)
+        words += _share(modules / "lib", "modules", readonly=True) + ["-initrd", image]
+        return [*words, "-append", f"{line} TPROXY_GUEST_INIT={guest} TPROXY_GUEST_MODULES=modules"]
 
 
 ENGINES = {"uml": Uml, "qemu": Qemu}

@@ -53,6 +53,8 @@ class Guest:
         (self.folder / "out").mkdir()
         self._write("suite", "".join(f"{word}\n" for word in self.suite))
         self._write("sysctls", "".join(f"{name} {value}\n" for name, value in self.sysctls.items()))
+        self._write("modprobe", '#!/bin/sh\nexec /sbin/modprobe -d /mnt/modules "$@"\n')
+        (self.folder / "modprobe").chmod(0o755)
         if is_root():
             for path in (self.folder, self.folder / "out"):
                 os.chown(path, NOBODY, NOBODY)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
-from kernels import agreement, build, configuration, engines, guests, matrix, observe, pace, source, suite, variants  # noqa: E402
+from kernels import agreement, build, configuration, engines, guests, initramfs, matrix, observe, pace, source, suite, variants  # noqa: E402
 from lab import requirements  # noqa: E402
 
 TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
@@ -574,3 +574,35 @@ def test_times_are_remembered(linux, tmp_path):
     kernel = kernel_of(linux, tmp_path)
     assert made.of_build(kernel, True) > made.of_build(kernel, False, ["IPV6"]) > made.of_build(kernel, False, ["NFT_SOCKET"])
     assert (pace.about(40), pace.about(119), pace.clock(125)) == ("40 s", "2 min", "2:05")
+
+
+# --- the initramfs ---
+
+
+def test_an_archive_is_what_the_kernel_reads():
+    made = initramfs.archive({"init": (0o100755, b"12345"), "root": (0o040755, b"")})
+    names, at = [], 0
+    while not names or names[-1] != "TRAILER!!!":
+        assert made[at : at + 6] == b"070701" and at % 4 == 0
+        fields = [int(made[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, length = fields[1], fields[6], fields[11]
+        names.append(made[at + 110 : at + 110 + length - 1].decode())
+        data = (at + 110 + length + 3) // 4 * 4
+        if names[-1] == "init":
+            assert (mode, made[data : data + size]) == (0o100755, b"12345")
+        at = (data + size + 3) // 4 * 4
+    assert names == ["init", "root", "TRAILER!!!"] and at == len(made)
+
+
+def test_a_kernels_release_and_its_modules_are_found(tmp_path):
+    head = bytearray(0x400)
+    head[0x202:0x206], head[0x20E:0x210] = b"HdrS", (0x100).to_bytes(2, "little")
+    head[0x300:0x311] = b"6.1.0-9-x (them)\0"
+    (tmp_path / "boot").mkdir()
+    path = tmp_path / "boot" / "vmlinuz"
+    path.write_bytes(head)
+    assert initramfs.release_of(path) == "6.1.0-9-x" and initramfs.modules_of(path) is None
+    (tmp_path / "lib/modules/6.1.0-9-x/kernel").mkdir(parents=True)
+    assert initramfs.modules_of(path) == tmp_path
+    with pytest.raises(initramfs.CannotMake, match=f"depmod -b {tmp_path} 6.1.0-9-x"):
+        initramfs.write(path, tmp_path, tmp_path / "image")
