@@ -82,20 +82,29 @@ class Builder:
             return 0.0
         begin = time.monotonic()
         self.deadline = begin + within if within is not None else None
+        tree, out, made = self._configure(kernel, kernel.engine)
         arch, product = ARCHITECTURES[kernel.engine]
-        work = self.cache / "work"
-        tree = kernel.source.tree(work, self.tell)
-        out = work / kernel.source.folder_name / kernel.engine
-        out.mkdir(parents=True, exist_ok=True)
-        wanted = out / "fragment"
-        wanted.write_text(configuration.render(kernel.fragment), encoding="ascii")
-        self._make(tree, out, arch, "allnoconfig", KCONFIG_ALLCONFIG=str(wanted))
-        made = (out / ".config").read_text(encoding="ascii")
         stuck = configuration.not_stuck(kernel.fragment, configuration.parse(made))
         self._make(tree, out, arch, f"-j{self.jobs}", Path(product).name)
         seconds = time.monotonic() - begin
         self._keep(kernel, out / product, made, {"seconds": round(seconds, 1), "not_stuck": stuck})
         return seconds
+
+    def configure(self, kernel):
+        """The configuration that comes of a fragment, without building anything."""
+        self.deadline = None
+        return configuration.parse(self._configure(kernel, f"{kernel.engine}-configurations")[2])
+
+    def _configure(self, kernel, folder):
+        """(tree, folder, text of the configuration)."""
+        work = self.cache / "work"
+        tree = kernel.source.tree(work, self.tell)
+        out = work / kernel.source.folder_name / folder
+        out.mkdir(parents=True, exist_ok=True)
+        wanted = out / "fragment"
+        wanted.write_text(configuration.render(kernel.fragment), encoding="ascii")
+        self._make(tree, out, ARCHITECTURES[kernel.engine][0], "allnoconfig", KCONFIG_ALLCONFIG=str(wanted))
+        return tree, out, (out / ".config").read_text(encoding="ascii")
 
     def _make(self, tree, out, arch, *words, **environment):
         command = ["make", "-s", "-C", tree, f"O={out}", f"ARCH={arch}", *words]

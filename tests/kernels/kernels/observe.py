@@ -58,8 +58,11 @@ def _prove(out):
     if not said:
         return None
     return {
-        "capabilities": {e["id"]: {"state": e["state"], "detail": e["detail"]} for e in said["capabilities"]},
+        "capabilities": {
+            each["id"]: {key: each[key] for key in ("state", "detail", "options")} for each in said["capabilities"]
+        },
         "profiles": {name: each["provable"] for name, each in said["profiles"].items()},
+        "ways": {n: [(way["recipe"], way["backend"]) for way in each["by"]] for n, each in said["profiles"].items()},
         "connections": [
             {key: each[key] for key in ("recipe", "backend", "protocol", "family", "state", "detail")}
             for each in said["connections"]

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-PACKAGED = "/usr/src/linux-source-*.tar.xz"
+PACKAGED = "/usr/src/linux-source-*.tar.*z*"
 
 
 class NoSource(Exception):

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
-from kernels import agreement, build, configuration, engines, guests, initramfs, matrix, observe, pace, source, suite, variants  # noqa: E402
+from kernels import agreement, build, configuration, engines, guests, initramfs, matrix, minimize, observe, pace, source, suite, variants  # noqa: E402
 from lab import requirements  # noqa: E402
 
 TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
@@ -606,3 +606,43 @@ def test_a_kernels_release_and_its_modules_are_found(tmp_path):
     assert initramfs.modules_of(path) == tmp_path
     with pytest.raises(initramfs.CannotMake, match=f"depmod -b {tmp_path} 6.1.0-9-x"):
         initramfs.write(path, tmp_path, tmp_path / "image")
+
+
+# --- the search for what is needed ---
+
+NEEDS = {("full", "nft"): {"A", "C"}, ("full", "iptables"): {"A", "D"}, ("binding", "none"): set()}
+
+
+def model(left_out):
+    """A kernel in which each way needs some options."""
+    return {way for way, needs in NEEDS.items() if not needs & set(left_out)}
+
+
+def test_what_is_needed_is_found_by_leaving_it_out():
+    names = list("ABCDEFGHIJ")
+    dropped = minimize.irrelevant(names, set(NEEDS), model)
+    assert set(names) - set(dropped) == {"A", "C", "D"}
+    found = minimize.needed([name for name in names if name not in dropped], dropped, set(NEEDS), model)
+    assert {way: set(options) for way, options in found.items()} == NEEDS
+
+
+def test_what_is_irrelevant_at_once_is_asked_once():
+    asked = []
+
+    def test(left_out):
+        asked.append(left_out)
+        return model(left_out)
+
+    assert minimize.irrelevant(list("EFGHIJ"), set(NEEDS), test) == list("EFGHIJ")
+    assert len(asked) == 1
+    assert minimize.irrelevant([], set(NEEDS), test) == []
+
+
+def test_the_surroundings_are_no_candidates_and_the_published_list_is_readable():
+    names = minimize.candidates()
+    assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
+    assert minimize.suspected({"nat": ["CONFIG_NFT_NAT", "CONFIG_NET"]}) == ["NFT_NAT"]
+    found = {("full", "nft"): ["A", "C"], ("binding", "none"): []}
+    assert "| full | nft | `A` `C` |" in minimize.markdown(found, "6.1")
+    read = variants.tomllib.loads(minimize.toml(found, "6.1"))
+    assert read["needed"][0] == {"profile": "full", "program": "nft", "options": ["A", "C"]}

@@ -1,0 +1,83 @@
+"""Which options each profile really needs: found by leaving them out, and confirmed by leaving out the rest.
+
+    1  Everything that is not suspected of being needed is left out at once. What still works then owes
+       it nothing; what does not sends the search back to that half, and to its halves.
+    2  Of what remains each option is left out by itself. What is lost then needs it.
+    3  A kernel with just those options, for one profile and one firewall program, has to have it.
+
+What is lost is told by program: a profile that nft can still show is lost all the same for iptables. So
+one kernel answers for all of them, and `needed` is by (profile, program).
+"""
+
+from . import configuration, variants
+
+# What is not asked about: a system, a network between namespaces, and what the suite looks through.
+SURROUNDINGS = (
+    "NET", "PACKET", "UNIX", "UNIX_DIAG", "INET", "INET_DIAG", "INET_TCP_DIAG", "INET_UDP_DIAG",
+    "NETDEVICES", "NET_CORE", "VETH",
+)  # fmt: skip
+NETWORK = "# The network"  # the line of parts/common.config behind which options are asked about
+
+
+def candidates():
+    """{option: y} that a profile may need, from the fragment that all kernels have in common."""
+    text = variants.part("common").partition(NETWORK)[2]
+    return {name: value for name, value in configuration.parse(text).items() if name not in SURROUNDINGS}
+
+
+def suspected(options_of):
+    """Names of options that capabilities depend on, from {capability: [CONFIG_…]}."""
+    known = candidates()
+    named = {option.removeprefix("CONFIG_") for options in options_of.values() for option in options}
+    return [name for name in known if name in named]
+
+
+def without(names):
+    """A fragment that leaves options out."""
+    return "".join(configuration.line(name, configuration.OFF) + "\n" for name in names)
+
+
+def ways_of(prove):
+    """{(profile, program)} that could be had."""
+    return {(profile, backend) for profile, those in prove["ways"].items() for _, backend in those}
+
+
+def irrelevant(names, goal, test):
+    """Those of the names that may all be left out without losing any of the goal: by halves.
+
+    `test(left out)` returns what can be had then.
+    """
+    names = list(names)
+    if not names or goal <= test(names):
+        return names
+    if len(names) == 1:
+        return []
+    half = len(names) // 2
+    kept = irrelevant(names[:half], goal, test)
+    return kept + irrelevant(names[half:], goal, lambda more: test(kept + list(more)))
+
+
+def needed(names, dropped, goal, test):
+    """{(profile, program): options} whose absence, by itself, loses it."""
+    found = {way: [] for way in sorted(goal)}
+    for name in names:
+        for way in goal - test([*dropped, name]):
+            found[way].append(name)
+    return found
+
+
+def markdown(found, version):
+    """The list that is published."""
+    lines = ["| profile | rules by | options |", "|---|---|---|"]
+    for (profile, program), names in found.items():
+        options = " ".join(f"`{name}`" for name in names) or "none of those that were tried"
+        lines.append(f"| {profile} | {program} | {options} |")
+    return "\n".join([*lines, "", f"Found on Linux {version}.", ""])
+
+
+def toml(found, version):
+    lines = [f'version = "{version}"', ""]
+    for (profile, program), names in found.items():
+        lines += ["[[needed]]", f'profile = "{profile}"', f'program = "{program}"']
+        lines += [f"options = [{', '.join(chr(34) + name + chr(34) for name in names)}]", ""]
+    return "\n".join(lines)
