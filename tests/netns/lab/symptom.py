@@ -111,10 +111,8 @@ def observe(lab, attempts, upload=0):
     return _stalls(lab, attempts[0], upload) if upload and symptom == "works" else symptom
 
 
-def end(lab, attempts):
-    """End connections, and forget what the links have shown: others are to be looked at."""
-    for each in attempts:
-        each.end()
+def forget(lab):
+    """What links have shown so far is not about the connections that follow."""
     for tap in lab.taps:
         tap.forget()
 
