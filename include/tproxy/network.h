@@ -41,7 +41,7 @@ struct network_proxied {
 struct network_rule {
 	int family;
 	unsigned priority, table;
-	bool marks; /* it asks for (mark & mask) == mark */
+	bool marks; /* it is for packets with (mark & mask) == mark */
 	uint32_t mark, mask;
 	char *text; /* as JSON, for people */
 };

@@ -32,11 +32,16 @@ static const char *word(const json_t *object, const char *key)
 	return value != NULL ? value : "";
 }
 
+/* A list of objects; NULL where it is anything else. */
 static json_t *list_of(const char *json)
 {
 	json_t *list = json_loads(*json != '\0' ? json : "[]", 0, NULL);
+	const json_t *each;
+	size_t i;
 
-	if (json_is_array(list))
+	for (i = 0; (each = json_array_get(list, i)) != NULL && json_is_object(each); i++)
+		;
+	if (json_is_array(list) && i == json_array_size(list))
 		return list;
 	json_decref(list);
 	return NULL;
@@ -58,6 +63,11 @@ static bool has_flag(const json_t *link, const char *flag)
 	return false;
 }
 
+static unsigned bits_of(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
+
 /* --- links and addresses --- */
 
 static bool add_address(struct network *network, const char *link, const json_t *info)
@@ -73,7 +83,7 @@ static bool add_address(struct network *network, const char *link, const json_t 
 	copy(made->link, sizeof(made->link), link);
 	made->address = address;
 	made->length = (unsigned)json_integer_value(length);
-	return json_is_integer(length);
+	return json_is_integer(length) && made->length <= bits_of(addr_family(&address));
 }
 
 static bool add_link(struct network *network, const json_t *link)
@@ -98,7 +108,7 @@ static bool add_link(struct network *network, const json_t *link)
 bool network_of_links(struct network *network, const char *json)
 {
 	json_t *list = list_of(json), *each;
-	bool well = list != NULL;
+	bool well = json_array_size(list) > 0; /* no host is without lo */
 	size_t i;
 
 	/* `ip` leaves an empty object for what a filter passed over. */
@@ -132,6 +142,16 @@ bool network_of_proxied(struct network *network, const char *json)
 
 /* --- rules and routes --- */
 
+/* A number that ip writes as text; absent it stays as it was. False for anything else. */
+static bool take_number(const json_t *object, const char *key, uint32_t *number)
+{
+	unsigned value = *number;
+	bool well = json_object_get(object, key) == NULL || text_number(word(object, key), &value);
+
+	*number = value;
+	return well;
+}
+
 static bool add_rule(struct network *network, int family, const json_t *rule)
 {
 	const json_t *priority = json_object_get(rule, "priority");
@@ -146,13 +166,11 @@ static bool add_rule(struct network *network, int family, const json_t *rule)
 	made->text = json_dumps(rule, JSON_COMPACT);
 	if (text_number(word(rule, "table"), &number))
 		made->table = number;
-	if (text_number(word(rule, "fwmark"), &number)) {
-		made->marks = true;
-		made->mark = number;
-	}
-	if (text_number(word(rule, "fwmask"), &number))
-		made->mask = number;
-	return json_is_integer(priority);
+	/* `not`: it is for all but that mark. */
+	made->marks =
+		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
+	return json_is_integer(priority) && take_number(rule, "fwmark", &made->mark) &&
+	       take_number(rule, "fwmask", &made->mask);
 }
 
 bool network_of_rules(struct network *network, int family, const char *json)
@@ -183,8 +201,8 @@ static bool read_prefix(const char *text, int family, struct addr *address, unsi
 		*slash = '\0';
 	if (!addr_parse(address, copied) || addr_family(address) != family)
 		return false;
-	*length = family == AF_INET6 ? 128 : 32;
-	return slash == NULL || (text_number(slash + 1, length) && *length <= 128);
+	*length = bits_of(family);
+	return slash == NULL || (text_number(slash + 1, length) && *length <= bits_of(family));
 }
 
 static bool is_type(const char *type, const char *number, const char *name)
@@ -228,7 +246,8 @@ static bool ask(const char *line, struct command_result *result, char **problem)
 {
 	if (command_line(line, NULL, result))
 		return true;
-	*problem = text_format("`%s`: %s", line, result->errors);
+	*problem =
+		text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
 	return false;
 }
 
@@ -361,7 +380,7 @@ bool network_covers(const struct addr *net, unsigned length, const struct addr *
 
 const struct network_address *network_own(const struct network *network, const struct addr *address)
 {
-	unsigned length = addr_family(address) == AF_INET6 ? 128 : 32;
+	unsigned length = bits_of(addr_family(address));
 
 	for (size_t i = 0; i < network->address_count; i++)
 		if (network_covers(&network->addresses[i].address, length, address))
