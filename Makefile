@@ -24,6 +24,8 @@ SOURCES  := $(sort $(wildcard src/*/*.c))
 ARCHIVE  := $(BUILD)/libtproxy.a
 UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
+# What unit tests share.
+RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/situations.o
 C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
@@ -62,7 +64,7 @@ $(ARCHIVE): $(SOURCES:%.c=$(BUILD)/%.o)
 $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/%.o $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(UNIT_PROGRAMS): %: %.o $(BUILD)/tests/unit/rig.o $(ARCHIVE)
+$(UNIT_PROGRAMS): %: %.o $(RIGS) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d)

@@ -197,6 +197,14 @@ static void client_calls(struct check *check, const struct need_listener *listen
 
 /* --- the server's packets --- */
 
+static bool changes_source(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind == TARGET_NAT_SOURCE)
+			return true;
+	return false;
+}
+
 /* The request to the server, on its way out with the client's address. */
 static void server_is_called(struct check *check, const struct leg *answer)
 {
@@ -221,12 +229,20 @@ static void server_is_called(struct check *check, const struct leg *answer)
 			packet_is_dropped(check, &leg, hook, &packet, &trace);
 			return;
 		}
+		packet_in_doubt(check, &leg, &trace);
+		packet.mark = trace.mark;
+		if (trace.nat != NULL)
+			break;
 	}
 	if (trace.nat == NULL)
 		return;
 	rule = check_rule_text(check, trace.nat);
-	finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, leg.subject,
-		"%s replaces the client's address", rule);
+	finding = check_add(check,
+		changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION, CHECK_HARMFUL,
+		leg.subject,
+		changes_source(trace.nat) ? "%s replaces the client's address"
+					  : "%s sends them elsewhere",
+		rule);
 	check_mend_nat(check, finding, &packet, &trace);
 	free(rule);
 }

@@ -125,6 +125,40 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 	free(rule);
 }
 
+/* The item that a rule would be told by, if it applied. */
+static enum check_item item_of(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->target_count; i++)
+		switch (rule->targets[i].kind) {
+		case TARGET_DROP:
+		case TARGET_JUMP:
+		case TARGET_GOTO:
+			return CHECK_FILTER;
+		case TARGET_MARK:
+		case TARGET_UNKNOWN:
+			return CHECK_MARK;
+		case TARGET_NAT_SOURCE:
+			return CHECK_NAT_SOURCE;
+		case TARGET_NAT_DESTINATION:
+			return CHECK_NAT_DESTINATION;
+		default:
+			break;
+		}
+	return CHECK_RULE_ORDER;
+}
+
+void packet_in_doubt(struct check *check, const struct leg *leg, const struct trace *trace)
+{
+	char *rule;
+
+	if (trace->unsure == NULL)
+		return;
+	rule = check_rule_text(check, trace->unsure);
+	check_add(check, item_of(trace->unsure), CHECK_UNKNOWN, leg->subject,
+		"%s may apply to them, in words not known here", rule);
+	free(rule);
+}
+
 static void redirected(struct check *check, const struct leg *leg, const struct trace *trace)
 {
 	char *rule = check_rule_text(check, trace->nat);
@@ -256,6 +290,8 @@ static void enters(struct check *check, const struct leg *leg, uint32_t mark)
 	trace = packet_traced(check, HOOK_INPUT, &packet);
 	if (trace.dropped)
 		packet_is_dropped(check, leg, HOOK_INPUT, &packet, &trace);
+	else
+		packet_in_doubt(check, leg, &trace);
 }
 
 /* Whether a packet that needs catching is caught, marked and delivered. */
@@ -309,7 +345,9 @@ bool packet_comes_in(struct check *check, const struct leg *leg)
 		if (taken)
 			well(check, leg, &trace);
 	}
-	if (taken)
+	if (taken) {
+		packet_in_doubt(check, leg, &trace);
 		enters(check, leg, trace.mark);
+	}
 	return taken;
 }

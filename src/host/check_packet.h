@@ -18,6 +18,9 @@ struct trace packet_traced(const struct check *check, enum hook hook, const stru
 /* Whether a rule asked for its socket and found it, or handed it to a listener. */
 bool packet_is_caught(const struct trace *trace);
 
+/* It was not dropped; but a rule whose words are not known may apply to it, and adds what is unknown then. */
+void packet_in_doubt(struct check *check, const struct leg *leg, const struct trace *trace);
+
 /* Follows it, and adds what is wrong; whether it gets to its socket, as far as routing goes. */
 bool packet_comes_in(struct check *check, const struct leg *leg);
 

@@ -88,7 +88,22 @@ static bool is_local_table(const struct check *check, int family, unsigned table
 	return false;
 }
 
-/* The rule by which a mark chooses a table that delivers locally; else any that goes by a mark. */
+/* A table with ways out is somebody else's, such as a VPN's. */
+static bool leads_away(const struct check *check, int family, unsigned table)
+{
+	const struct network *network = &check->at->network;
+
+	for (size_t i = 0; i < network->route_count; i++) {
+		const struct network_route *route = &network->routes[i];
+
+		if (route->table == table && addr_family(&route->to) == family &&
+			*route->link != '\0' && strcmp(route->link, "lo") != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The rule by which a mark chooses a table that delivers locally; else one whose table may be meant to. */
 static const struct network_rule *rule_in_use(const struct check *check, int family)
 {
 	const struct network *network = &check->at->network;
@@ -101,7 +116,7 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
-		if (any == NULL)
+		if (any == NULL && !leads_away(check, family, rule->table))
 			any = rule;
 	}
 	return any;

@@ -1,0 +1,498 @@
+/*
+ * The checklist on packet rules that catch and mark: what is missing, in the way, or not understood.
+ */
+#include "situations.h"
+
+#include <string.h>
+
+#define INSERT(program, rule) program " -w -t mangle -I PREROUTING " rule
+#define DELETE(program, rule) program " -w -t mangle -D PREROUTING " rule
+#define CATCH_TCP             "-p tcp -m socket --transparent -j MARK --set-mark 0x1"
+#define NFT_PREROUTING                                                                             \
+	NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150", "accept")
+#define NFT_CAUGHT(verdict) NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," verdict)
+
+/* --- caught --- */
+
+static void what_the_walkthrough_sets_up_is_well(void **state)
+{
+	(void)state;
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_DIVERT, CHECK_OK, PACKETS4),
+		"caught by `iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
+		"MARK "
+		"--set-xmark 0x1/0xffffffff`");
+	assert_reads(found_about(CHECK_MARK, CHECK_OK, ANSWERS4), "mark 0x1");
+	assert_reads(found_about(CHECK_IP_RULE, CHECK_OK, PACKETS4), "mark 0x1: table 100");
+	assert_reads(
+		found_about(CHECK_IP_ROUTE, CHECK_OK, PACKETS4), "table 100 delivers to this host");
+	assert_reads(found(CHECK_ICMP, CHECK_OK), "ICMP errors are caught, too");
+}
+
+static void what_the_walkthrough_sets_up_for_ipv6_is_well(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_judged();
+	assert_well();
+	found_about(CHECK_DIVERT, CHECK_OK, PACKETS6);
+	found_about(CHECK_DIVERT, CHECK_OK, ANSWERS6);
+}
+
+static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
+	assert_reads(finding, "no rule of PREROUTING catches them");
+	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+	found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4);
+}
+
+static void ipv6_is_caught_by_its_own_tool(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
+		INSERT("ip6tables", CATCH_TCP), DELETE("ip6tables", CATCH_TCP));
+}
+
+static void legacy_rules_are_mended_by_the_legacy_tool(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_LEGACY, AF_INET, MANGLE("-A PREROUTING -p udp -m socket " MARKED));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
+		INSERT("iptables-legacy", CATCH_TCP), DELETE("iptables-legacy", CATCH_TCP));
+}
+
+static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_PREROUTING NFT_RULE("ip", "t", "pre",
+			NFT_IS("{\"meta\":{\"key\":\"l4proto\"}}", "\"udp\"") "," NFT_SOCKET
+									      "," NFT_MARK)));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
+		"nft insert rule ip t pre meta l4proto tcp socket transparent 1 meta mark set 0x1 "
+		"accept",
+		NULL);
+}
+
+static void nft_gets_a_table_where_none_catches(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "in", "input", "0", "accept")
+				NFT_RULE("inet", "f", "in", NFT_TCP "," NFT_ACCEPT)));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
+		"nft 'table ip6 transparent { chain divert { type filter hook prerouting priority "
+		"mangle; meta l4proto tcp socket transparent 1 meta mark set 0x1 accept; }; }'",
+		"nft delete table ip6 transparent");
+}
+
+static void datagrams_are_caught_as_such(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":53/udp", SERVER4 ":53");
+	host.socket_count = 0;
+	host_listens(VIP4, 53, IPPROTO_UDP);
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(
+		found_about(CHECK_DIVERT, CHECK_MISSING, "clients' datagrams to 192.0.2.80:53"),
+		INSERT("iptables", "-p udp -m socket --transparent -j MARK --set-mark 0x1"),
+		DELETE("iptables", "-p udp -m socket --transparent -j MARK --set-mark 0x1"));
+	found_about(
+		CHECK_DIVERT, CHECK_MISSING, "servers' datagrams to the client's address (IPv4)");
+}
+
+static void the_mark_that_the_ip_rule_asks_for_is_set(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x8\",\"table\":\"100\"},"
+			    "{\"priority\":10,\"table\":\"254\"}]";
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_mended_by(found(CHECK_DIVERT, CHECK_MISSING),
+		INSERT("iptables", "-p tcp -m socket --transparent -j MARK --set-mark 0x8"),
+		DELETE("iptables", "-p tcp -m socket --transparent -j MARK --set-mark 0x8"));
+}
+
+static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x8\",\"table\":\"51820\"},"
+			    "{\"priority\":10,\"table\":\"254\"}]";
+	host.routes[FOUR] = "[{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"},"
+			    "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"51820\"}]";
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_mended_by(found(CHECK_DIVERT, CHECK_MISSING), INSERT("iptables", CATCH_TCP),
+		DELETE("iptables", CATCH_TCP));
+	assert_mended_by(found(CHECK_IP_RULE, CHECK_MISSING),
+		"ip -4 rule add fwmark 0x1 lookup 100", "ip -4 rule del fwmark 0x1 lookup 100");
+	assert_mended_by(found(CHECK_IP_ROUTE, CHECK_MISSING),
+		"ip -4 route add local 0.0.0.0/0 dev lo table 100",
+		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
+}
+
+static void several_clients_give_one_finding(void **state)
+{
+	(void)state;
+	host.needs.client_count = 0;
+	needs_add_client(&host.needs, "198.51.100.10");
+	needs_add_client(&host.needs, "198.51.100.11");
+	needs_add_client(&host.needs, "198.51.100.12");
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_int_equal(found_count(CHECK_DIVERT, CHECK_MISSING), 2); /* packets, answers */
+}
+
+static void of_one_client_alone_packets_are_followed(void **state)
+{
+	(void)state;
+	needs_add_client(&host.needs, "198.51.100.77");
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -s 198.51.100.77/32 -j ACCEPT\n" DIVERT));
+	host_judged();
+	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
+}
+
+static void without_a_link_clients_are_not_known(void **state)
+{
+	(void)state;
+	host.needs.server_count = 0;
+	host.needs.spoofs = false;
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
+	host_judged();
+	assert_reads(found(CHECK_DIVERT, CHECK_UNKNOWN),
+		"no link is up behind which IPv4 clients could be; name one by --client");
+}
+
+/* --- the order of rules --- */
+
+static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(
+		BACKEND_IPTABLES, AF_INET, MANGLE("-A PREROUTING -i client0 -j ACCEPT\n" DIVERT));
+	host_judged();
+	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
+	assert_reads(finding,
+		"`iptables -t mangle -A PREROUTING -i client0 -j ACCEPT` accepts them "
+		"before a rule for sockets is asked");
+	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+	assert_int_equal(found_count(CHECK_RULE_ORDER, CHECK_HARMFUL), 1);
+}
+
+static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_PREROUTING NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_ACCEPT)
+				NFT_CAUGHT(NFT_MARK "," NFT_ACCEPT)));
+	host_judged();
+	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
+	assert_reads(
+		finding, "`ip t pre handle 7` accepts them before a rule for sockets is asked");
+	assert_mended_by(finding,
+		"nft insert rule ip t pre meta l4proto tcp socket transparent 1 meta mark set 0x1 "
+		"accept",
+		NULL);
+}
+
+static void an_accept_of_another_table_is_in_nobodys_way(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		"*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A PREROUTING -j ACCEPT\nCOMMIT\n" MANGLE(DIVERT));
+	host_judged();
+	assert_well();
+}
+
+/* --- listeners bound to no address --- */
+
+static void wildcard(const char *ip, const char *listener)
+{
+	host_serves(listener, NULL);
+	host.socket_count = 0;
+	host_listens(ip, 80, IPPROTO_TCP);
+}
+
+static void iptables_passes_over_a_wildcard_listener(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	wildcard("0.0.0.0", "0.0.0.0:80");
+	host_judged();
+	assert_alone(CHECK_WILDCARD, CHECK_MISSING);
+	finding = found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS4);
+	assert_reads(finding,
+		"the rule for sockets passes over them: the listener is bound to no address");
+	assert_mended_by(finding,
+		INSERT("iptables",
+			"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1"),
+		DELETE("iptables",
+			"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1"));
+}
+
+static void with_nowildcard_it_is_caught(void **state)
+{
+	(void)state;
+	wildcard("0.0.0.0", "0.0.0.0:80");
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent --nowildcard " MARKED));
+	host_judged();
+	assert_well();
+	found_about(CHECK_DIVERT, CHECK_OK, PACKETS4);
+}
+
+static void a_listener_of_both_families_is_followed_in_both(void **state)
+{
+	(void)state;
+	wildcard("::", "[::]:80");
+	needs_add_server(&host.needs, SERVER4 ":80");
+	needs_add_server(&host.needs, "[" SERVER6 "]:80");
+	host.needs.spoofs = true;
+	host_judged();
+	assert_alone(CHECK_WILDCARD, CHECK_MISSING);
+	found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS4);
+	found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS6);
+}
+
+static void an_ipv6_listener_with_v6only_has_no_ipv4_clients(void **state)
+{
+	(void)state;
+	wildcard("::", "[::]:80");
+	host.sockets[0].v6only = true;
+	host_judged();
+	found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS6);
+	assert_int_equal(found_count(CHECK_WILDCARD, CHECK_MISSING), 1);
+}
+
+static void an_address_of_its_own_hides_the_wildcard(void **state)
+{
+	(void)state;
+	host_listens("0.0.0.0", 80, IPPROTO_TCP);
+	host_judged();
+	assert_well();
+}
+
+/* --- marks --- */
+
+static void what_is_caught_and_not_marked_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent -j ACCEPT\n"));
+	host_judged();
+	assert_alone(CHECK_MARK, CHECK_MISSING);
+	finding = found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);
+	assert_reads(finding, "`iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
+			      "ACCEPT` catches them, and nothing sets a mark");
+	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+}
+
+static void a_mark_that_is_not_known_is_not_called_missing(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent -j CONNMARK --restore-mark "
+		       "--nfmask 0xffffffff --ctmask 0xffffffff\n"));
+	host_judged();
+	assert_state(CHECK_MARK, CHECK_UNKNOWN);
+	assert_well();
+}
+
+static void tproxy_sets_its_mark_itself(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
+		       "--on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n" DIVERT));
+	host.socket_count = 0;
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_MARK, CHECK_OK, PACKETS4), "mark 0x1");
+}
+
+static void tproxy_without_a_mark_is_not_delivered(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
+		       "--on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0\n" DIVERT));
+	host_judged();
+	assert_alone(CHECK_MARK, CHECK_MISSING);
+	found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);
+}
+
+static void a_mask_leaves_other_bits_alone(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x4100/0xffffffff\n"
+		       "-A PREROUTING -p tcp -m socket --transparent -j MARK --set-xmark "
+		       "0x1/0x1\n"));
+	host.policy[FOUR] =
+		"[{\"priority\":9,\"fwmark\":\"0x1\",\"fwmask\":\"0xff\",\"table\":\"100\"},"
+		"{\"priority\":10,\"table\":\"254\"}]";
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_MARK, CHECK_OK, PACKETS4), "mark 0x4101");
+}
+
+static void a_mark_with_more_bits_is_no_match_without_a_mask(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x4100/0xffffffff\n"
+		       "-A PREROUTING -p tcp -m socket --transparent -j MARK --set-xmark "
+		       "0x1/0x1\n"));
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
+	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
+	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x4101");
+	assert_mended_by(finding, "ip -4 rule add fwmark 0x4101 lookup 100",
+		"ip -4 rule del fwmark 0x4101 lookup 100");
+}
+
+static void a_mark_for_everybody_is_shared(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING -i client0 " MARKED));
+	host_judged();
+	assert_alone(CHECK_MARK_SHARED, CHECK_HARMFUL);
+	finding = found_about(CHECK_MARK_SHARED, CHECK_HARMFUL, "IPv4");
+	assert_reads(finding,
+		"`iptables -t mangle -A PREROUTING -i client0 -j MARK --set-xmark 0x1/0xffffffff` "
+		"gives mark 0x1 to packets that have no socket here: they will not be forwarded. "
+		"One of the two needs another mark (`tproxyctl plan --mark N`)");
+	assert_int_equal(finding->command_count, 0);
+}
+
+static void a_mark_of_another_table_is_not_shared(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"},"
+			    "{\"priority\":10,\"fwmark\":\"0x2\",\"table\":\"254\"},"
+			    "{\"priority\":11,\"table\":\"254\"}]";
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x2/0xffffffff\n" DIVERT));
+	host_judged();
+	assert_well();
+}
+
+/* --- what is not understood --- */
+
+static void a_match_that_is_not_known_leaves_it_open(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent -m strange --words " MARKED));
+	host_judged();
+	assert_well();
+	finding = found_about(CHECK_DIVERT, CHECK_UNKNOWN, PACKETS4);
+	assert_non_null(strstr(finding->read, "no rule certainly catches them; `iptables -t mangle "
+					      "-A PREROUTING -p tcp"));
+	assert_non_null(strstr(finding->read, "` may, in words not known here"));
+	assert_int_equal(finding->command_count, 0);
+}
+
+static void a_rule_that_may_take_packets_away_before_is_told(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -m strange --words -j DROP\n" DIVERT));
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
+		"`iptables -t mangle -A PREROUTING -i client0 -m strange --words -j DROP` may "
+		"apply "
+		"to them, in words not known here");
+}
+
+static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_judged();
+	assert_well();
+	assert_int_equal(found_count(CHECK_DIVERT, CHECK_UNKNOWN), 0);
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(what_the_walkthrough_sets_up_is_well),
+		WITH(what_the_walkthrough_sets_up_for_ipv6_is_well),
+		WITH(packets_that_no_rule_catches_are_caught_by_what_is_printed),
+		WITH(ipv6_is_caught_by_its_own_tool),
+		WITH(legacy_rules_are_mended_by_the_legacy_tool),
+		WITH(nft_gets_a_rule_in_front_of_the_chain_that_is_there),
+		WITH(nft_gets_a_table_where_none_catches),
+		WITH(datagrams_are_caught_as_such),
+		WITH(the_mark_that_the_ip_rule_asks_for_is_set),
+		WITH(somebody_elses_table_is_not_taken_for_the_proxys),
+		WITH(several_clients_give_one_finding),
+		WITH(of_one_client_alone_packets_are_followed),
+		WITH(without_a_link_clients_are_not_known),
+		WITH(a_rule_that_accepts_before_ours_is_in_the_way),
+		WITH(a_verdict_of_nft_before_ours_is_in_the_way),
+		WITH(an_accept_of_another_table_is_in_nobodys_way),
+		WITH(iptables_passes_over_a_wildcard_listener),
+		WITH(with_nowildcard_it_is_caught),
+		WITH(a_listener_of_both_families_is_followed_in_both),
+		WITH(an_ipv6_listener_with_v6only_has_no_ipv4_clients),
+		WITH(an_address_of_its_own_hides_the_wildcard),
+		WITH(what_is_caught_and_not_marked_is_told),
+		WITH(a_mark_that_is_not_known_is_not_called_missing),
+		WITH(tproxy_sets_its_mark_itself),
+		WITH(tproxy_without_a_mark_is_not_delivered),
+		WITH(a_mask_leaves_other_bits_alone),
+		WITH(a_mark_with_more_bits_is_no_match_without_a_mask),
+		WITH(a_mark_for_everybody_is_shared),
+		WITH(a_mark_of_another_table_is_not_shared),
+		WITH(a_match_that_is_not_known_leaves_it_open),
+		WITH(a_rule_that_may_take_packets_away_before_is_told),
+		WITH(a_listener_of_the_other_family_hangs_on_nothing_here),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
