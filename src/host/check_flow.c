@@ -162,6 +162,33 @@ static void calls_from_here(struct check *check, const struct leg *leg)
 		text_format("ip -%d route del local %s/%d dev lo", version, ip, bits));
 }
 
+/* The proxy's answer to the client, from the address that was called. */
+static void client_is_answered(struct check *check, const struct leg *call)
+{
+	struct packet packet = call->packet;
+	struct leg leg = *call;
+	struct trace trace;
+
+	packet.source = call->packet.destination;
+	packet.destination = call->packet.source;
+	packet.in = NULL;
+	packet.out = call->back.link;
+	packet.tcp_flags = SYN | ACK;
+	packet.ct = CT_ESTABLISHED;
+	packet.destination_local = false;
+	snprintf(leg.subject, sizeof(leg.subject), "answers to clients (IPv%d)",
+		check_version(family_of(call)));
+	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
+		trace = packet_traced(check, hook, &packet);
+		if (trace.dropped) {
+			packet_is_dropped(check, &leg, hook, &packet, &trace);
+			return;
+		}
+		packet_in_doubt(check, &leg, &trace);
+		packet.mark = trace.mark;
+	}
+}
+
 static void client_calls(struct check *check, const struct need_listener *listener,
 	const struct addr *client, const struct addr *called)
 {
@@ -187,9 +214,12 @@ static void client_calls(struct check *check, const struct need_listener *listen
 	leg.packet.in = leg.back.link;
 	if (!leg.back.there)
 		return;
-	if (packet_comes_in(check, &leg) && listener->protocol == IPPROTO_TCP) {
-		acknowledges(check, &leg);
-		takes_over_the_mark(check, &leg);
+	if (packet_comes_in(check, &leg)) {
+		client_is_answered(check, &leg);
+		if (listener->protocol == IPPROTO_TCP) {
+			acknowledges(check, &leg);
+			takes_over_the_mark(check, &leg);
+		}
 	}
 	hands_over(check, &leg);
 	crosses_a_bridge(check, &leg);

@@ -255,21 +255,26 @@ void check_mend_divert(
 
 /* --- letting through --- */
 
-/* What tells the packet, in the words of a tool: its mark where it has one, else where it is for. */
+/*
+ * What tells the packet, in the words of a tool: its mark where it has one, else the service's end of it:
+ * where it is for, or of an answer where it is from.
+ */
 static char *selection(
 	const struct packet *packet, const struct trace *trace, enum backend backend, int family)
 {
-	bool nft = backend == BACKEND_NFT;
+	bool nft = backend == BACKEND_NFT, answers = packet->ct == CT_ESTABLISHED;
+	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const char *protocol = protocol_name(family, packet->protocol);
 	char ip[ADDR_TEXT_MAX];
 
 	if (trace->mark != 0)
 		return text_format(nft ? "meta mark 0x%x" : "-m mark --mark 0x%x", trace->mark);
-	addr_format_ip(&packet->destination, ip);
+	addr_format_ip(service, ip);
 	if (nft)
-		return text_format("%s daddr %s %s dport %u", family == AF_INET6 ? "ip6" : "ip", ip,
-			protocol, addr_port(&packet->destination));
-	return text_format("-p %s -d %s --dport %u", protocol, ip, addr_port(&packet->destination));
+		return text_format("%s %caddr %s %s %cport %u", family == AF_INET6 ? "ip6" : "ip",
+			answers ? 's' : 'd', ip, protocol, answers ? 's' : 'd', addr_port(service));
+	return text_format("-p %s -%c %s --%cport %u", protocol, answers ? 's' : 'd', ip,
+		answers ? 's' : 'd', addr_port(service));
 }
 
 /* The base chain whose policy dropped the packet: the last of its hook in that table. */

@@ -1,0 +1,562 @@
+/*
+ * The checklist on everything that may befall packets beside the proxy's own rules: filters, address
+ * translation, two tools at once, bridges, SYN cookies, and clients on the host itself.
+ */
+#include "situations.h"
+
+#include <string.h>
+
+#define REQUESTS4 "requests to the servers (IPv4)"
+#define TPROXIED                                                                                   \
+	"-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY --on-port 8080 "        \
+	"--on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n"
+
+static void with(const char *text)
+{
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(BACKEND_IPTABLES, AF_INET, text);
+	host_judged();
+}
+
+/* --- filters --- */
+
+#define NFT_PORT      NFT_IS("{\"payload\":{\"protocol\":\"tcp\",\"field\":\"dport\"}}", "80")
+#define NFT_BY_SERVER NFT_IS("{\"meta\":{\"key\":\"iifname\"}}", "\"server0\"")
+#define NFT_TPROXY    "{\"tproxy\":{\"addr\":\"192.0.2.80\",\"port\":80}}"
+
+static void a_rule_of_input_that_drops_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(FILTER("ACCEPT", "ACCEPT", "-A INPUT -i client0 -j DROP\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4);
+	assert_reads(finding, "`iptables -t filter -A INPUT -i client0 -j DROP` drops them");
+	assert_mended_by(finding, "iptables -w -t filter -I INPUT -m mark --mark 0x1 -j ACCEPT",
+		"iptables -w -t filter -D INPUT -m mark --mark 0x1 -j ACCEPT");
+	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 1);
+}
+
+static void a_policy_of_input_that_drops_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(FILTER("DROP", "ACCEPT", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4);
+	assert_reads(finding, "the policy of table filter drops them");
+	assert_mended_by(finding, "iptables -w -t filter -I INPUT -m mark --mark 0x1 -j ACCEPT",
+		"iptables -w -t filter -D INPUT -m mark --mark 0x1 -j ACCEPT");
+	found_about(CHECK_FILTER, CHECK_HARMFUL, ANSWERS4);
+}
+
+static void a_filter_that_lets_answers_in_drops_the_requests_alone(void **state)
+{
+	(void)state;
+	with(FILTER("DROP", "ACCEPT",
+		"-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4);
+	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 1);
+}
+
+static void a_chain_of_their_own_gets_the_command_where_it_drops(void **state)
+{
+	(void)state;
+	with("*filter\n:INPUT ACCEPT [0:0]\n:OWN - [0:0]\n-A INPUT -j OWN\n-A OWN -j REJECT "
+	     "--reject-with icmp-port-unreachable\nCOMMIT\n");
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"iptables -w -t filter -I OWN -m mark --mark 0x1 -j ACCEPT",
+		"iptables -w -t filter -D OWN -m mark --mark 0x1 -j ACCEPT");
+}
+
+static void a_rule_of_output_drops_requests_which_bear_no_mark(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(FILTER("ACCEPT", "ACCEPT", "-A OUTPUT ! -s 203.0.113.1/32 -j DROP\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL, REQUESTS4);
+	assert_reads(
+		finding, "`iptables -t filter -A OUTPUT ! -s 203.0.113.1/32 -j DROP` drops them");
+	assert_mended_by(finding,
+		"iptables -w -t filter -I OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT",
+		"iptables -w -t filter -D OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
+}
+
+static void a_policy_of_output_drops_requests_too(void **state)
+{
+	(void)state;
+	with(FILTER("ACCEPT", "DROP",
+		"-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, REQUESTS4),
+		"iptables -w -t filter -I OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT",
+		"iptables -w -t filter -D OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
+}
+
+static void a_policy_of_output_drops_what_answers_clients(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	with(FILTER("ACCEPT", "DROP", "-A OUTPUT -o server0 -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, "answers to clients (IPv4)"),
+		"iptables -w -t filter -I OUTPUT -p tcp -s 192.0.2.80 --sport 80 -j ACCEPT",
+		"iptables -w -t filter -D OUTPUT -p tcp -s 192.0.2.80 --sport 80 -j ACCEPT");
+}
+
+static void a_drop_before_routing_is_told_and_mended_there(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	     "-A PREROUTING -d 192.0.2.0/24 -j DROP\nCOMMIT\n");
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4);
+	assert_mended_by(finding,
+		"iptables -w -t raw -I PREROUTING -p tcp -d 192.0.2.80 --dport 80 -j ACCEPT",
+		"iptables -w -t raw -D PREROUTING -p tcp -d 192.0.2.80 --dport 80 -j ACCEPT");
+}
+
+static void ipv6_is_let_in_by_its_own_tool(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_rules(BACKEND_LEGACY, AF_INET6, MANGLE(DIVERT6));
+	host_more_rules(BACKEND_LEGACY, AF_INET6, FILTER("DROP", "ACCEPT", ""));
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS6),
+		"ip6tables-legacy -w -t filter -I INPUT -m mark --mark 0x1 -j ACCEPT",
+		"ip6tables-legacy -w -t filter -D INPUT -m mark --mark 0x1 -j ACCEPT");
+}
+
+#define NFT_FILTER(hook, policy)                                                                   \
+	NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "c", hook, "0", policy)
+
+static void nft_is_asked_to_accept_before_a_rule_that_drops(void **state)
+{
+	(void)state;
+	host_more_rules(BACKEND_NFT, 0,
+		NFT(NFT_FILTER("input", "accept")
+				NFT_RULE("inet", "f", "c", NFT_TCP "," NFT_DROP)));
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_reads(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"`inet f c handle 7` drops them");
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"nft insert rule inet f c meta mark 0x1 accept", NULL);
+}
+
+static void nft_is_asked_to_accept_behind_all_else_where_the_policy_drops(void **state)
+{
+	(void)state;
+	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("input", "drop")));
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_reads(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"the policy of table f drops them");
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"nft add rule inet f c meta mark 0x1 accept", NULL);
+}
+
+static void nft_names_requests_by_their_server(void **state)
+{
+	(void)state;
+	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("output", "drop")));
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, REQUESTS4),
+		"nft add rule inet f c ip daddr 203.0.113.20 tcp dport 80 accept", NULL);
+}
+
+static void tproxy_of_nft_needs_a_verdict_where_the_policy_drops(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150",
+			"drop") NFT_RULE("ip", "t", "pre", NFT_PORT "," NFT_TPROXY "," NFT_MARK)
+				NFT_RULE("ip", "t", "pre",
+					NFT_BY_SERVER "," NFT_SOCKET "," NFT_MARK "," NFT_ACCEPT)));
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_reads(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"the policy of table t drops them: the rule with `tproxy` needs a verdict, too");
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"nft add rule ip t pre meta mark 0x1 accept", NULL);
+}
+
+static void answers_of_servers_are_named_by_where_they_are_from(void **state)
+{
+	(void)state;
+	with("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	     "-A PREROUTING -s 203.0.113.0/24 -j DROP\nCOMMIT\n");
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, ANSWERS4),
+		"iptables -w -t raw -I PREROUTING -p tcp -s 203.0.113.20 --sport 80 -j ACCEPT",
+		"iptables -w -t raw -D PREROUTING -p tcp -s 203.0.113.20 --sport 80 -j ACCEPT");
+}
+
+static void a_drop_that_hangs_on_unknown_words_is_unknown(void **state)
+{
+	(void)state;
+	with(FILTER("DROP", "ACCEPT", "-A INPUT -m strange --words -j ACCEPT\n"));
+	assert_well();
+	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
+		"the policy of table filter drops them");
+}
+
+static void a_drop_that_may_apply_is_unknown(void **state)
+{
+	(void)state;
+	with(FILTER("ACCEPT", "ACCEPT", "-A OUTPUT -m strange --words -j DROP\n"));
+	assert_well();
+	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, REQUESTS4),
+		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` may apply to them, in "
+		"words not known here");
+}
+
+/* --- address translation --- */
+
+static void a_redirect_of_clients_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(NAT("-A PREROUTING -i client0 -p tcp -j REDIRECT --to-ports 8080\n"));
+	assert_alone(CHECK_NAT_DESTINATION, CHECK_HARMFUL);
+	finding = found_about(CHECK_NAT_DESTINATION, CHECK_HARMFUL, PACKETS4);
+	assert_reads(finding, "`iptables -t nat -A PREROUTING -i client0 -p tcp -j REDIRECT "
+			      "--to-ports 8080` sends them elsewhere");
+	assert_mended_by(finding, "iptables -w -t nat -I PREROUTING -m mark --mark 0x1 -j ACCEPT",
+		"iptables -w -t nat -D PREROUTING -m mark --mark 0x1 -j ACCEPT");
+}
+
+static void a_dnat_before_anything_is_marked_is_mended_by_the_address(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		NAT("-A PREROUTING -d 192.0.2.80/32 -p tcp -j DNAT --to-destination "
+		    "198.51.100.1:81\n"));
+	host_judged();
+	assert_state(CHECK_NAT_DESTINATION, CHECK_HARMFUL);
+	assert_mended_by(found(CHECK_NAT_DESTINATION, CHECK_HARMFUL),
+		"iptables -w -t nat -I PREROUTING -p tcp -d 192.0.2.80 --dport 80 -j ACCEPT",
+		"iptables -w -t nat -D PREROUTING -p tcp -d 192.0.2.80 --dport 80 -j ACCEPT");
+}
+
+static void a_redirect_of_the_proxys_requests_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(NAT("-A OUTPUT -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128\n"));
+	assert_alone(CHECK_NAT_DESTINATION, CHECK_HARMFUL);
+	finding = found_about(CHECK_NAT_DESTINATION, CHECK_HARMFUL, REQUESTS4);
+	assert_mended_by(finding,
+		"iptables -w -t nat -I OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT",
+		"iptables -w -t nat -D OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
+}
+
+static void a_masquerade_towards_the_servers_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with(NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
+	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
+	finding = found_about(CHECK_NAT_SOURCE, CHECK_HARMFUL, REQUESTS4);
+	assert_reads(finding,
+		"`iptables -t nat -A POSTROUTING -o server0 -j MASQUERADE` replaces the "
+		"client's address");
+	assert_mended_by(finding,
+		"iptables -w -t nat -I POSTROUTING -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT",
+		"iptables -w -t nat -D POSTROUTING -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
+}
+
+static void a_masquerade_by_mark_is_mended_by_the_mark(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		TABLE("mangle", "ACCEPT", "ACCEPT",
+			DIVERT "-A OUTPUT -j MARK --set-xmark 0x40/0xffffffff\n"));
+	host_more_rules(BACKEND_IPTABLES, AF_INET,
+		NAT("-A POSTROUTING -m mark --mark 0x40 -j SNAT --to-source 203.0.113.1\n"));
+	host_judged();
+	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
+	assert_mended_by(found(CHECK_NAT_SOURCE, CHECK_HARMFUL),
+		"iptables -w -t nat -I POSTROUTING -m mark --mark 0x40 -j ACCEPT",
+		"iptables -w -t nat -D POSTROUTING -m mark --mark 0x40 -j ACCEPT");
+}
+
+static void a_masquerade_towards_others_is_none_of_ours(void **state)
+{
+	(void)state;
+	with(NAT("-A POSTROUTING -o client0 -j MASQUERADE\n"
+		 "-A POSTROUTING -d 203.0.113.21/32 -j MASQUERADE\n"));
+	assert_well();
+}
+
+static void who_calls_servers_from_his_own_address_may_be_masqueraded(void **state)
+{
+	(void)state;
+	host.needs.spoofs = false;
+	with(NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
+	assert_well();
+}
+
+/* --- ICMP errors --- */
+
+static void errors_that_are_not_caught_are_unknown_with_their_command(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
+	host_judged();
+	assert_well();
+	finding = found_about(CHECK_ICMP, CHECK_UNKNOWN, ANSWERS4);
+	assert_mended_by(finding,
+		"iptables -w -t mangle -I PREROUTING -p icmp -m socket --transparent -j MARK "
+		"--set-mark 0x1",
+		"iptables -w -t mangle -D PREROUTING -p icmp -m socket --transparent -j MARK "
+		"--set-mark 0x1");
+}
+
+static void errors_of_ipv6_have_another_name(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_rules(BACKEND_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
+	host_judged();
+	assert_well();
+	assert_non_null(strstr(found_about(CHECK_ICMP, CHECK_UNKNOWN, ANSWERS6)->commands[0].run,
+		"ip6tables -w -t mangle -I PREROUTING -p ipv6-icmp -m socket "));
+}
+
+/* --- two tools --- */
+
+static void rules_of_both_kinds_are_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_more_rules(
+		BACKEND_LEGACY, AF_INET, FILTER("ACCEPT", "ACCEPT", "-A INPUT -j ACCEPT\n"));
+	host_judged();
+	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
+	finding = found_about(CHECK_BACKENDS, CHECK_HARMFUL, "");
+	assert_reads(finding, "both iptables-legacy and nftables (iptables, nft) hold rules");
+	assert_mended_by(finding, "iptables-legacy-save; nft list ruleset", NULL);
+}
+
+static void nft_and_legacy_are_both_kinds_too(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_LEGACY, AF_INET, MANGLE(DIVERT));
+	host_more_rules(BACKEND_NFT, 0,
+		NFT(NFT_FILTER("input", "accept")
+				NFT_RULE("inet", "f", "c", NFT_TCP "," NFT_ACCEPT)));
+	host_judged();
+	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
+}
+
+static void empty_tables_of_the_other_kind_are_none(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_LEGACY, AF_INET, MANGLE(DIVERT));
+	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("input", "accept")));
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "iptables-legacy");
+}
+
+/* --- SYN cookies --- */
+
+static void tproxied(const char *cookies)
+{
+	host_sysctl("net/ipv4/tcp_syncookies", cookies);
+	host_serves(VIP4 ":80", NULL);
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 --tcp-flags "
+		       "FIN,SYN,RST,ACK SYN -j TPROXY --on-port 80 --on-ip 192.0.2.80 "
+		       "--tproxy-mark 0x1/0xffffffff\n"));
+	host_judged();
+}
+
+static void cookies_always_lose_what_only_syns_are_handed_for(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	tproxied("2");
+	assert_alone(CHECK_SYNCOOKIES, CHECK_HARMFUL);
+	finding = found_about(CHECK_SYNCOOKIES, CHECK_HARMFUL, PACKETS4);
+	assert_reads(
+		finding, "net.ipv4.tcp_syncookies is 2, and only SYNs are handed to the listener");
+	assert_mended_by(finding, "sysctl -w net.ipv4.tcp_syncookies=1",
+		"sysctl -w net.ipv4.tcp_syncookies=2");
+}
+
+static void cookies_during_a_flood_are_told_and_no_fault(void **state)
+{
+	(void)state;
+	tproxied("1");
+	assert_well();
+	assert_non_null(strstr(found_about(CHECK_SYNCOOKIES, CHECK_OK, PACKETS4)->read,
+		"during a flood of SYNs connections will fail"));
+	tproxied("0");
+	assert_int_equal(found_count(CHECK_SYNCOOKIES, CHECK_OK), 0);
+}
+
+static void cookies_do_no_harm_where_every_packet_is_caught(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/tcp_syncookies", "2");
+	host_judged();
+	assert_well();
+}
+
+/* --- bridges --- */
+
+static void on_a_bridge(const char *key, const char *value, const char *rules)
+{
+	host.links = "[{\"ifname\":\"lo\",\"flags\":[\"UP\"]},"
+		     "{\"ifname\":\"client0\",\"flags\":[\"UP\"],\"linkinfo\":{\"info_kind\":"
+		     "\"bridge\"},\"addr_info\":[{\"local\":\"198.51.100.1\",\"prefixlen\":24}]},"
+		     "{\"ifname\":\"server0\",\"flags\":[\"UP\"],\"addr_info\":[{\"local\":"
+		     "\"203.0.113.1\",\"prefixlen\":24}]}]";
+	host_listens(VIP4, 8080, IPPROTO_TCP);
+	host_sysctl(key, value);
+	host_rules(BACKEND_IPTABLES, AF_INET, rules);
+	host_judged();
+}
+
+static void on_a_bridge_the_choice_of_tproxy_is_forgotten(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1", MANGLE(TPROXIED DIVERT));
+	assert_alone(CHECK_BRIDGE, CHECK_HARMFUL);
+	finding = found_about(CHECK_BRIDGE, CHECK_HARMFUL, "client0");
+	assert_reads(finding, "bridge-nf-call-iptables is 1, and TPROXY chooses 192.0.2.80:8080");
+	assert_mended_by(finding, "sysctl -w net.bridge.bridge-nf-call-iptables=0",
+		"sysctl -w net.bridge.bridge-nf-call-iptables=1");
+}
+
+static void a_bridge_whose_packets_pass_no_rules_does_no_harm(void **state)
+{
+	(void)state;
+	on_a_bridge("net/bridge/bridge-nf-call-iptables", "0", MANGLE(TPROXIED DIVERT));
+	assert_well();
+	on_a_bridge("net/bridge/bridge-nf-call-iptables", NULL, MANGLE(TPROXIED DIVERT));
+	assert_well();
+	on_a_bridge("net/bridge/bridge-nf-call-ip6tables", "1", MANGLE(TPROXIED DIVERT));
+	assert_well();
+}
+
+static void on_a_bridge_a_listener_that_is_called_is_found_all_the_same(void **state)
+{
+	(void)state;
+	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1", MANGLE(DIVERT));
+	assert_well();
+	assert_reads(found_about(CHECK_BRIDGE, CHECK_OK, "client0"),
+		"rules run on the bridge, and the listener is where clients call");
+}
+
+/* --- clients on this host --- */
+
+static void a_client_on_this_host_needs_a_local_address(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	needs_add_client(&host.needs, "198.51.100.1");
+	host.needs.spoofs = false;
+	host_judged();
+	assert_alone(CHECK_LOCAL_CLIENT, CHECK_MISSING);
+	finding = found_about(CHECK_LOCAL_CLIENT, CHECK_MISSING, PACKETS4);
+	assert_mended_by(finding, "ip -4 route add local 192.0.2.80/32 dev lo src 198.51.100.1",
+		"ip -4 route del local 192.0.2.80/32 dev lo");
+}
+
+static void a_client_on_this_host_is_served_by_ipv6_alike(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	needs_add_client(&host.needs, "2001:db8:c::1");
+	host.needs.spoofs = false;
+	host_judged();
+	assert_alone(CHECK_LOCAL_CLIENT, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_LOCAL_CLIENT, CHECK_MISSING, PACKETS6),
+		"ip -6 route add local 2001:db8:f::80/128 dev lo src 2001:db8:c::1",
+		"ip -6 route del local 2001:db8:f::80/128 dev lo");
+}
+
+static void what_output_marks_comes_back_to_this_host(void **state)
+{
+	(void)state;
+	needs_add_client(&host.needs, "198.51.100.1");
+	host.needs.spoofs = false;
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"default\",\"dev\":\"server0\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"}]";
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A OUTPUT -d 192.0.2.80/32 " MARKED));
+	host_judged();
+	assert_well();
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(a_rule_of_input_that_drops_is_told),
+		WITH(a_policy_of_input_that_drops_is_told),
+		WITH(a_filter_that_lets_answers_in_drops_the_requests_alone),
+		WITH(a_chain_of_their_own_gets_the_command_where_it_drops),
+		WITH(a_rule_of_output_drops_requests_which_bear_no_mark),
+		WITH(a_policy_of_output_drops_requests_too),
+		WITH(a_policy_of_output_drops_what_answers_clients),
+		WITH(a_drop_before_routing_is_told_and_mended_there),
+		WITH(ipv6_is_let_in_by_its_own_tool),
+		WITH(nft_is_asked_to_accept_before_a_rule_that_drops),
+		WITH(nft_is_asked_to_accept_behind_all_else_where_the_policy_drops),
+		WITH(nft_names_requests_by_their_server),
+		WITH(tproxy_of_nft_needs_a_verdict_where_the_policy_drops),
+		WITH(answers_of_servers_are_named_by_where_they_are_from),
+		WITH(a_drop_that_hangs_on_unknown_words_is_unknown),
+		WITH(a_drop_that_may_apply_is_unknown),
+		WITH(a_redirect_of_clients_is_told),
+		WITH(a_dnat_before_anything_is_marked_is_mended_by_the_address),
+		WITH(a_redirect_of_the_proxys_requests_is_told),
+		WITH(a_masquerade_towards_the_servers_is_told),
+		WITH(a_masquerade_by_mark_is_mended_by_the_mark),
+		WITH(a_masquerade_towards_others_is_none_of_ours),
+		WITH(who_calls_servers_from_his_own_address_may_be_masqueraded),
+		WITH(errors_that_are_not_caught_are_unknown_with_their_command),
+		WITH(errors_of_ipv6_have_another_name),
+		WITH(rules_of_both_kinds_are_told),
+		WITH(nft_and_legacy_are_both_kinds_too),
+		WITH(empty_tables_of_the_other_kind_are_none),
+		WITH(cookies_always_lose_what_only_syns_are_handed_for),
+		WITH(cookies_during_a_flood_are_told_and_no_fault),
+		WITH(cookies_do_no_harm_where_every_packet_is_caught),
+		WITH(on_a_bridge_the_choice_of_tproxy_is_forgotten),
+		WITH(a_bridge_whose_packets_pass_no_rules_does_no_harm),
+		WITH(on_a_bridge_a_listener_that_is_called_is_found_all_the_same),
+		WITH(a_client_on_this_host_needs_a_local_address),
+		WITH(a_client_on_this_host_is_served_by_ipv6_alike),
+		WITH(what_output_marks_comes_back_to_this_host),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
