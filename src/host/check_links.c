@@ -52,13 +52,29 @@ static void loosen(struct check *check, const char *link)
 	free(path);
 }
 
+/* The larger of the link's and of `all`'s. */
+static int filter_of(const struct check *check, const char *link)
+{
+	int all, own = situation_link_number(check->at, AF_INET, link, "rp_filter", &all);
+
+	return own > all ? own : all;
+}
+
+static bool accepts_local(const struct check *check, const char *link)
+{
+	int all, own = situation_link_number(check->at, AF_INET, link, "accept_local", &all);
+
+	return own > 0 || all > 0;
+}
+
+bool check_lets_local_sources_in(const struct check *check, const char *link)
+{
+	return accepts_local(check, link) && filter_of(check, link) != 1;
+}
+
 static void sources_by_mark(struct check *check, const char *link, const struct addr *source)
 {
-	const struct situation *at = check->at;
-	int all, local_all, filter_all;
-	int marks = situation_link_number(at, AF_INET, link, "src_valid_mark", &all);
-	int local = situation_link_number(at, AF_INET, link, "accept_local", &local_all);
-	int filter = situation_link_number(at, AF_INET, link, "rp_filter", &filter_all);
+	int all, marks = situation_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
 
 	if (marks <= 0 && all <= 0) {
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link, "0");
@@ -66,9 +82,9 @@ static void sources_by_mark(struct check *check, const char *link, const struct 
 	}
 	if (!marked_sources_are_local(check, source))
 		return;
-	if (local <= 0 && local_all <= 0)
+	if (!accepts_local(check, link))
 		accept_local_sources(check, link, all > 0);
-	else if ((filter > filter_all ? filter : filter_all) == 1)
+	else if (filter_of(check, link) == 1)
 		loosen(check, link);
 	else
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,

@@ -251,13 +251,14 @@ static const struct network_rule *routing_is_there(
 	return NULL;
 }
 
-/* A source that counts as local is turned away: check_links.c tells that by its own name. */
+/* A source that counts as local may be turned away: check_links.c tells that by its own name. */
 static bool is_turned_away(const struct check *check, const struct leg *leg)
 {
-	const char *link = leg->packet.in;
-	int all, value = situation_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
+	int all, value = situation_link_number(
+			 check->at, AF_INET, leg->packet.in, "src_valid_mark", &all);
 
-	return family_of(leg) == AF_INET && (value > 0 || all > 0);
+	return family_of(leg) == AF_INET && (value > 0 || all > 0) &&
+	       !check_lets_local_sources_in(check, leg->packet.in);
 }
 
 /* Whether a marked packet is delivered here; where not, the reason was told. */

@@ -82,6 +82,11 @@ bool check_table_catches(const struct table *table);
 /* A rule as its tool shows it, in memory of the caller's. */
 char *check_rule_text(const struct check *check, const struct rule *rule);
 
+/* --- check_links.c --- */
+
+/* Whether what comes by a link may bear a source that counts as this host's own. */
+bool check_lets_local_sources_in(const struct check *check, const char *link);
+
 /* --- the judges, each a file --- */
 
 void check_kernel(struct check *check);  /* check_kernel.c */

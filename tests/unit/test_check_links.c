@@ -1,0 +1,576 @@
+/*
+ * The checklist on routing: policy rules and routes for the mark, checks of sources, whether clients find
+ * the address, and the way to the servers.
+ */
+#include "situations.h"
+
+#include <string.h>
+
+#define LOCAL_RULE "{\"priority\":0,\"src\":\"all\",\"table\":\"255\"},"
+#define MAIN_RULE  "{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}"
+#define WAYS                                                                                       \
+	"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"                                       \
+	"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"},"                                        \
+	"{\"type\":\"2\",\"dst\":\"198.51.100.1\",\"dev\":\"client0\",\"table\":\"255\"},"         \
+	"{\"type\":\"2\",\"dst\":\"203.0.113.1\",\"dev\":\"server0\",\"table\":\"255\"}"
+#define CATCHES "{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+
+/* --- the rule and the route of the mark --- */
+
+static void a_mark_without_a_rule_is_told_once(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.policy[FOUR] = "[" LOCAL_RULE MAIN_RULE "]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
+	assert_int_equal(found_count(CHECK_IP_RULE, CHECK_MISSING), 1);
+	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
+	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x1");
+	assert_mended_by(finding, "ip -4 rule add fwmark 0x1 lookup 100",
+		"ip -4 rule del fwmark 0x1 lookup 100");
+}
+
+static void the_rule_leads_to_the_table_that_delivers_locally(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host.policy[SIX] = "[" LOCAL_RULE MAIN_RULE "]";
+	host.routes[SIX] = "[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"7\"},"
+			   "{\"dst\":\"2001:db8:c::/64\",\"dev\":\"client0\"},"
+			   "{\"dst\":\"2001:db8:5::/64\",\"dev\":\"server0\"}]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv6"),
+		"ip -6 rule add fwmark 0x1 lookup 7", "ip -6 rule del fwmark 0x1 lookup 7");
+}
+
+static void a_rule_of_the_other_family_does_not_count(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host.policy[SIX] = "[" LOCAL_RULE MAIN_RULE "]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
+	found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv6");
+}
+
+static void a_rule_for_all_but_the_mark_does_not_count(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = "[" LOCAL_RULE "{\"priority\":9,\"not\":null,\"fwmark\":\"0x1\","
+			    "\"table\":\"254\"}," MAIN_RULE "]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
+}
+
+static void a_table_without_a_local_route_is_told(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.routes[FOUR] = "[" WAYS "]";
+	host_judged();
+	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
+	assert_int_equal(found_count(CHECK_IP_ROUTE, CHECK_MISSING), 1);
+	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
+	assert_reads(finding, "`ip -4 route show table 100` has no local route that would do");
+	assert_mended_by(finding, "ip -4 route add local 0.0.0.0/0 dev lo table 100",
+		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
+}
+
+static void a_table_of_ipv6_is_filled_by_its_own_words(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host.routes[SIX] = "[{\"dst\":\"2001:db8:c::/64\",\"dev\":\"client0\"},"
+			   "{\"dst\":\"2001:db8:5::/64\",\"dev\":\"server0\"}]";
+	host_judged();
+	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv6"),
+		"ip -6 route add local ::/0 dev lo table 100",
+		"ip -6 route del local ::/0 dev lo table 100");
+}
+
+static void a_route_that_is_not_local_does_not_do(void **state)
+{
+	(void)state;
+	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}," WAYS "]";
+	host_judged();
+	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
+}
+
+static void a_local_route_has_to_cover_the_clients_address_too(void **state)
+{
+	(void)state;
+	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"192.0.2.0/24\",\"dev\":\"lo\",\"table\":"
+			    "\"100\"}," WAYS "]";
+	host_judged();
+	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
+	found_about(CHECK_DIVERT, CHECK_OK, PACKETS4);
+}
+
+static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.policy[FOUR] =
+		"[" LOCAL_RULE "{\"priority\":50,\"table\":\"7\"},"
+		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
+	host.routes[FOUR] =
+		"[" CATCHES "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"}," WAYS "]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
+	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
+	assert_reads(finding, "the rule of mark 0x1 has priority 100, and is not the one that "
+			      "decides: {\"priority\":50,\"table\":\"7\"} comes first");
+	assert_mended_by(finding, "ip -4 rule add pref 1 fwmark 0x1 lookup 100",
+		"ip -4 rule del pref 1 fwmark 0x1 lookup 100");
+}
+
+static void a_rule_that_decides_nothing_for_it_may_come_first(void **state)
+{
+	(void)state;
+	host.policy[FOUR] =
+		"[" LOCAL_RULE "{\"priority\":50,\"table\":\"7\"},"
+		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
+	host_judged();
+	assert_well();
+}
+
+static void an_outvoted_rule_is_told_where_sources_are_looked_up_with_the_mark_as_well(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_sysctl("net/ipv4/conf/all/accept_local", "1");
+	a_rule_of_a_lower_priority_may_decide_instead(state);
+}
+
+static void where_nothing_is_set_up_all_of_it_is_missing(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = "[" LOCAL_RULE MAIN_RULE "]";
+	host.routes[FOUR] = "[" WAYS "]";
+	host.saved_count = 0;
+	host_judged();
+	assert_state(CHECK_DIVERT, CHECK_MISSING);
+	assert_state(CHECK_IP_RULE, CHECK_MISSING);
+	assert_state(CHECK_IP_ROUTE, CHECK_MISSING);
+	assert_mended_by(found(CHECK_IP_RULE, CHECK_MISSING),
+		"ip -4 rule add fwmark 0x1 lookup 100", "ip -4 rule del fwmark 0x1 lookup 100");
+}
+
+/* --- the checks of sources --- */
+
+static void sources_that_count_as_local_are_not_let_in(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host.turned_away = true;
+	host_judged();
+	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
+	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "client0");
+	assert_reads(finding,
+		"net.ipv4.conf.all.src_valid_mark is 1, and accept_local is 0 there and in `all`");
+	assert_mended_by(finding, "sysctl -w net.ipv4.conf.all.accept_local=1",
+		"sysctl -w net.ipv4.conf.all.accept_local=0");
+	found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
+}
+
+static void on_one_link_they_are_let_in_on_that_link(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/server0/src_valid_mark", "1");
+	host_judged();
+	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
+	assert_int_equal(found_count(CHECK_SRC_VALID_MARK, CHECK_HARMFUL), 1);
+	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
+	assert_mended_by(finding, "sysctl -w net.ipv4.conf.server0.accept_local=1",
+		"sysctl -w net.ipv4.conf.server0.accept_local=0");
+	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "client0"), "0");
+}
+
+static void accept_local_of_the_link_or_of_all_lets_them_in(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_sysctl("net/ipv4/conf/client0/accept_local", "1");
+	host_judged();
+	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
+	assert_int_equal(found_count(CHECK_SRC_VALID_MARK, CHECK_HARMFUL), 1);
+	host_sysctl("net/ipv4/conf/all/accept_local", "1");
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "server0"),
+		"1, and accept_local lets such sources in");
+}
+
+static void a_strict_filter_turns_away_what_accept_local_lets_in(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_sysctl("net/ipv4/conf/all/accept_local", "1");
+	host_sysctl("net/ipv4/conf/server0/rp_filter", "1");
+	host_judged();
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	assert_int_equal(found_count(CHECK_RP_FILTER, CHECK_HARMFUL), 1);
+	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "server0");
+	assert_reads(finding,
+		"rp_filter is 1 (strict) where src_valid_mark looks sources up with the mark");
+	assert_mended_by(finding, "sysctl -w net.ipv4.conf.server0.rp_filter=2",
+		"sysctl -w net.ipv4.conf.server0.rp_filter=1");
+}
+
+static void the_larger_filter_counts(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_sysctl("net/ipv4/conf/all/accept_local", "1");
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_sysctl("net/ipv4/conf/server0/rp_filter", "2");
+	host_judged();
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0"),
+		"sysctl -w net.ipv4.conf.client0.rp_filter=2",
+		"sysctl -w net.ipv4.conf.client0.rp_filter=0");
+	assert_int_equal(found_count(CHECK_RP_FILTER, CHECK_HARMFUL), 1);
+}
+
+static void a_mark_whose_table_calls_no_source_local_does_no_harm(void **state)
+{
+	(void)state;
+	host.needs.spoofs = false;
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"192.0.2.80\",\"dev\":\"lo\",\"table\":\"100\"}," WAYS
+		"]";
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_judged();
+	assert_well();
+}
+
+static void a_strict_filter_alone_does_no_harm(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_judged();
+	assert_well();
+}
+
+static void ipv6_has_no_such_checks(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_judged();
+	assert_well();
+}
+
+/* A client of the servers' network whose packets were seen on CAME_BY. */
+static struct watched seen_from(const char *ip, const char *came_by)
+{
+	struct watched seen = {.address = host_address(VIP4, 80),
+		.protocol = IPPROTO_TCP,
+		.came = 1,
+		.from = host_address(ip, 4711)};
+
+	snprintf(seen.came_by, sizeof(seen.came_by), "%s", came_by);
+	return seen;
+}
+
+static void judge_watched(struct watched *seen)
+{
+	host.at.watched = seen;
+	host.at.watched_count = 1;
+	host.at.watched_known = true;
+	host_judged();
+}
+
+static void packets_by_another_link_than_the_way_back_are_turned_away(void **state)
+{
+	struct watched seen = seen_from("203.0.113.7", "client0");
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
+	judge_watched(&seen);
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
+	assert_reads(finding,
+		"rp_filter is 1 (strict), and the way back to clients that come by it "
+		"leads out by server0");
+	assert_mended_by(finding, "sysctl -w net.ipv4.conf.client0.rp_filter=2",
+		"sysctl -w net.ipv4.conf.client0.rp_filter=1");
+}
+
+static void where_all_is_the_strict_one_that_is_loosened(void **state)
+{
+	struct watched seen = seen_from("192.0.2.200", "client0");
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	judge_watched(&seen);
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
+	assert_non_null(strstr(finding->read, "leads out by no link"));
+	assert_mended_by(finding, "sysctl -w net.ipv4.conf.all.rp_filter=2",
+		"sysctl -w net.ipv4.conf.all.rp_filter=1");
+}
+
+static void packets_by_another_link_pass_a_filter_that_is_loose_or_off(void **state)
+{
+	struct watched seen = seen_from("203.0.113.7", "client0");
+
+	(void)state;
+	judge_watched(&seen);
+	assert_well();
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_sysctl("net/ipv4/conf/client0/rp_filter", "2");
+	judge_watched(&seen);
+	assert_well();
+}
+
+static void packets_by_the_way_back_pass_a_strict_filter(void **state)
+{
+	struct watched seen = seen_from("198.51.100.7", "client0");
+
+	(void)state;
+	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
+	judge_watched(&seen);
+	assert_well();
+	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4), "packets for it come by client0");
+}
+
+/* --- whether clients find the address --- */
+
+static void who_has_the_address_is_asked_on_its_own_network(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_serves("198.51.100.80:80", NULL);
+	host_judged();
+	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
+	finding = found_about(CHECK_ANNOUNCE, CHECK_MISSING, "198.51.100.80");
+	assert_reads(finding, "the address is in the network of client0, and this host does not "
+			      "answer for it there");
+	assert_mended_by(finding, "ip -4 route add local 198.51.100.80/32 dev lo",
+		"ip -4 route del local 198.51.100.80/32 dev lo");
+}
+
+static void ipv6_answers_for_an_address_by_a_proxied_neighbour(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_serves("[2001:db8:c::80]:80", NULL);
+	host_judged();
+	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
+	finding = found_about(CHECK_ANNOUNCE, CHECK_MISSING, "2001:db8:c::80");
+	assert_int_equal(finding->command_count, 3);
+	assert_mends(finding, 0, ON_HOST, "sysctl -w net.ipv6.conf.all.forwarding=1",
+		"sysctl -w net.ipv6.conf.all.forwarding=0");
+	assert_mends(finding, 1, ON_HOST, "sysctl -w net.ipv6.conf.client0.proxy_ndp=1",
+		"sysctl -w net.ipv6.conf.client0.proxy_ndp=0");
+	assert_mends(finding, 2, ON_HOST, "ip -6 neigh add proxy 2001:db8:c::80 dev client0",
+		"ip -6 neigh del proxy 2001:db8:c::80 dev client0");
+}
+
+static void an_address_that_the_host_has_is_found(void **state)
+{
+	(void)state;
+	host_serves("198.51.100.1:80", NULL);
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, "198.51.100.1"), "client0 has it");
+}
+
+static void a_local_route_answers_for_ipv4_alone(void **state)
+{
+	(void)state;
+	host_serves("198.51.100.80:80", NULL);
+	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"198.51.100.80\",\"dev\":\"lo\",\"table\":"
+			    "\"255\"}," CATCHES WAYS "]";
+	host_judged();
+	assert_well();
+	assert_reads(
+		found_about(CHECK_ANNOUNCE, CHECK_OK, "198.51.100.80"), "it has a local route");
+	host_serves("[2001:db8:c::80]:80", NULL);
+	host.routes[SIX] = "[{\"type\":\"2\",\"dst\":\"2001:db8:c::80\",\"dev\":\"lo\",\"table\":"
+			   "\"255\"},{\"dst\":\"2001:db8:c::/64\",\"dev\":\"client0\"}]";
+	host_judged();
+	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
+}
+
+static void a_proxied_neighbour_is_answered_for_where_the_host_forwards(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.proxied = "[{\"dst\":\"192.0.2.80\",\"dev\":\"client0\",\"proxy\":null}]";
+	host_judged();
+	assert_alone(CHECK_IP_FORWARD, CHECK_MISSING);
+	finding = found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP4);
+	assert_reads(finding, "net.ipv4.ip_forward is 0, and client0 has `neigh proxy` for the "
+			      "address: links that do not forward do not answer");
+	assert_mended_by(
+		finding, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv4.ip_forward=0");
+	host_sysctl("net/ipv4/ip_forward", "1");
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4),
+		"client0 answers for it (`ip neigh show proxy`)");
+}
+
+static void ipv6_forwards_by_another_sysctl(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_sysctl("net/ipv4/ip_forward", "1");
+	host.proxied = "[{\"dst\":\"2001:db8:f::80\",\"dev\":\"client0\",\"proxy\":null}]";
+	host_judged();
+	assert_alone(CHECK_IP_FORWARD, CHECK_MISSING);
+	assert_mended_by(found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP6),
+		"sysctl -w net.ipv6.conf.all.forwarding=1",
+		"sysctl -w net.ipv6.conf.all.forwarding=0");
+}
+
+static void without_a_watch_an_address_behind_a_router_is_unknown(void **state)
+{
+	(void)state;
+	host_judged();
+	assert_non_null(strstr(found_about(CHECK_ANNOUNCE, CHECK_UNKNOWN, VIP4)->read,
+		"no link of this host is in its network: a router has to send it here"));
+}
+
+static void a_question_that_nobody_answered_was_seen(void **state)
+{
+	struct watched seen = {
+		.address = host_address(VIP4, 80), .asked = 3, .asked_on = "client0"};
+
+	(void)state;
+	judge_watched(&seen);
+	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
+	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_MISSING, VIP4),
+		"client0 was asked who has the address, and this host did not answer");
+	seen.answered = 1;
+	judge_watched(&seen);
+	assert_well();
+	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
+}
+
+static void what_is_seen_for_a_wildcard_counts_for_what_it_is_called(void **state)
+{
+	struct watched seen = seen_from("198.51.100.7", "client0");
+
+	(void)state;
+	host_serves("0.0.0.0:80", NULL);
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --nowildcard " MARKED));
+	seen.address = addr_any(AF_INET);
+	judge_watched(&seen);
+	assert_well();
+	found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4);
+	seen.address = addr_any(AF_INET6);
+	judge_watched(&seen);
+	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
+}
+
+/* --- sysctls that are told, and never wrong --- */
+
+static void what_the_proxy_does_not_need_is_told_with_its_value(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_nonlocal_bind", "1");
+	host_sysctl("net/ipv4/ip_early_demux", "1");
+	host_judged();
+	assert_reads(found(CHECK_IP_FORWARD, CHECK_OK),
+		"net.ipv4.ip_forward is 0: what is proxied needs no forwarding");
+	assert_reads(found(CHECK_NONLOCAL_BIND, CHECK_OK),
+		"net.ipv4.ip_nonlocal_bind is 1: transparent listeners do not need it");
+	assert_reads(found(CHECK_EARLY_DEMUX, CHECK_OK), "net.ipv4.ip_early_demux is 1");
+}
+
+/* --- servers --- */
+
+static void a_server_without_a_route_is_told_in_the_kernels_words(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	needs_add_server(&host.needs, "192.0.2.9");
+	host_judged();
+	assert_alone(CHECK_SERVER_ROUTE, CHECK_MISSING);
+	finding = found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "192.0.2.9");
+	assert_reads(finding, "Network is unreachable");
+	assert_int_equal(finding->command_count, 0);
+	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "by server0");
+}
+
+static void a_server_on_this_host_is_not_known_to_answer(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":80", "203.0.113.1:80");
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, "203.0.113.1"),
+		"the server is on this host: its answers do not pass PREROUTING");
+	host.needs.spoofs = false;
+	host_judged();
+	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(a_mark_without_a_rule_is_told_once),
+		WITH(the_rule_leads_to_the_table_that_delivers_locally),
+		WITH(a_rule_of_the_other_family_does_not_count),
+		WITH(a_rule_for_all_but_the_mark_does_not_count),
+		WITH(a_table_without_a_local_route_is_told),
+		WITH(a_table_of_ipv6_is_filled_by_its_own_words),
+		WITH(a_route_that_is_not_local_does_not_do),
+		WITH(a_local_route_has_to_cover_the_clients_address_too),
+		WITH(a_rule_of_a_lower_priority_may_decide_instead),
+		WITH(a_rule_that_decides_nothing_for_it_may_come_first),
+		WITH(an_outvoted_rule_is_told_where_sources_are_looked_up_with_the_mark_as_well),
+		WITH(where_nothing_is_set_up_all_of_it_is_missing),
+		WITH(sources_that_count_as_local_are_not_let_in),
+		WITH(on_one_link_they_are_let_in_on_that_link),
+		WITH(accept_local_of_the_link_or_of_all_lets_them_in),
+		WITH(a_strict_filter_turns_away_what_accept_local_lets_in),
+		WITH(the_larger_filter_counts),
+		WITH(a_mark_whose_table_calls_no_source_local_does_no_harm),
+		WITH(a_strict_filter_alone_does_no_harm),
+		WITH(ipv6_has_no_such_checks),
+		WITH(packets_by_another_link_than_the_way_back_are_turned_away),
+		WITH(where_all_is_the_strict_one_that_is_loosened),
+		WITH(packets_by_another_link_pass_a_filter_that_is_loose_or_off),
+		WITH(packets_by_the_way_back_pass_a_strict_filter),
+		WITH(who_has_the_address_is_asked_on_its_own_network),
+		WITH(ipv6_answers_for_an_address_by_a_proxied_neighbour),
+		WITH(an_address_that_the_host_has_is_found),
+		WITH(a_local_route_answers_for_ipv4_alone),
+		WITH(a_proxied_neighbour_is_answered_for_where_the_host_forwards),
+		WITH(ipv6_forwards_by_another_sysctl),
+		WITH(without_a_watch_an_address_behind_a_router_is_unknown),
+		WITH(a_question_that_nobody_answered_was_seen),
+		WITH(what_is_seen_for_a_wildcard_counts_for_what_it_is_called),
+		WITH(what_the_proxy_does_not_need_is_told_with_its_value),
+		WITH(a_server_without_a_route_is_told_in_the_kernels_words),
+		WITH(a_server_on_this_host_is_not_known_to_answer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
