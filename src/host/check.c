@@ -273,7 +273,7 @@ static char *about(const struct check *check)
 
 void check_run(struct check_report *report, const struct situation *situation)
 {
-	struct check check = {situation, report};
+	struct check check = {.at = situation, .report = report};
 
 	*report = (struct check_report){
 		.items = situation->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};

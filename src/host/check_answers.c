@@ -104,6 +104,18 @@ static void by_the_router(struct check *check, struct check_finding *finding,
 		NULL);
 }
 
+/* The finding about a server, however many clients wait for it. */
+static struct check_finding *unanswered(const struct check *check, const char *server)
+{
+	for (size_t i = 0; i < check->report->count; i++) {
+		struct check_finding *each = &check->report->findings[i];
+
+		if (each->item == CHECK_RETURN_PATH && strcmp(each->subject, server) == 0)
+			return each;
+	}
+	return NULL;
+}
+
 static void nobody_answers(struct check *check, const struct host_socket *socket)
 {
 	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
@@ -113,8 +125,10 @@ static void nobody_answers(struct check *check, const struct host_socket *socket
 	check->at->route(&(struct route_question){.to = socket->remote}, &way);
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&socket->remote, server);
-	finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-		"requests from %s are sent again, for no answer comes here", client);
+	finding = unanswered(check, server);
+	if (finding == NULL)
+		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
+			"requests from %s are sent again, for no answer comes here", client);
 	if (!way.there || addr_is_any(&way.source))
 		return;
 	if (addr_is_any(&way.gateway))
@@ -161,13 +175,12 @@ static void nobody_waits(struct check *check, const struct addr *server)
 	check->at->route(&(struct route_question){.to = *server}, &way);
 	if (count > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
-			"%u connections from clients' addresses are there", count);
+			"connections from clients' addresses are there: %u", count);
 	else if (way.there && !way.local && !addr_is_any(&way.source) &&
 		 check_clients(check, addr_family(server), clients) > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_UNKNOWN, text,
-			"no connection from a client's address is there now. On the server `ip "
-			"route "
-			"get %s` has to lead to %s%s",
+			"no connection from a client's address is there now. On the server "
+			"`ip route get %s` has to lead to %s%s",
 			addr_format_ip(&clients[0], client), addr_format_ip(&way.source, here),
 			addr_is_any(&way.gateway) ? "" : ", by way of the router in between");
 }
@@ -175,7 +188,7 @@ static void nobody_waits(struct check *check, const struct addr *server)
 static void return_path(struct check *check)
 {
 	const struct host_sockets *sockets = &check->at->sockets;
-	size_t waiting = 0;
+	bool explained = is_explained(check), waits = false;
 
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct host_socket *socket = &sockets->list[i];
@@ -183,14 +196,18 @@ static void return_path(struct check *check)
 		if (socket->state != SOCKET_STATE_CONNECTING || socket->retransmits == 0 ||
 			!is_spoofed(check, socket))
 			continue;
-		waiting++;
-		if (!is_explained(check))
+		waits = true;
+		if (!explained && !check->in_doubt)
 			nobody_answers(check, socket);
 	}
-	if (waiting > 0 && is_explained(check))
+	if (waits && explained)
 		check_add(check, CHECK_RETURN_PATH, CHECK_UNKNOWN, "",
 			"requests to servers wait for an answer; mend the rest first");
-	for (size_t i = 0; waiting == 0 && i < check->at->needs->server_count; i++)
+	else if (waits && check->in_doubt)
+		check_add(check, CHECK_RETURN_PATH, CHECK_UNKNOWN, "",
+			"requests to servers wait for an answer; whether this host would take it "
+			"is not known");
+	for (size_t i = 0; !waits && i < check->at->needs->server_count; i++)
 		nobody_waits(check, &check->at->needs->servers[i]);
 }
 
@@ -205,13 +222,18 @@ static bool is_stalled(const struct host_socket *socket)
 static void stalls(struct check *check, const struct host_socket *socket)
 {
 	int family = addr_family(&socket->local);
-	enum check_item item = check_worst(check->report, CHECK_ICMP) == CHECK_UNKNOWN
-				       ? CHECK_ICMP
-				       : CHECK_PATH_MTU;
+	enum check_item item = check->errors_lost[family == AF_INET6] ? CHECK_ICMP : CHECK_PATH_MTU;
 	char server[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
 	addr_format_ip(&socket->remote, server);
+	if (item == CHECK_PATH_MTU && check->in_doubt) {
+		check_add(check, item, CHECK_UNKNOWN, server,
+			"packets of %u bytes are sent again and again; whether ICMP errors are "
+			"caught is not known",
+			socket->mss);
+		return;
+	}
 	finding = check_add(check, item, item == CHECK_ICMP ? CHECK_MISSING : CHECK_HARMFUL, server,
 		"packets of %u bytes are sent again and again%s", socket->mss,
 		item == CHECK_ICMP ? ", and ICMP errors about the client's address are not caught"
@@ -259,8 +281,11 @@ static void source_ports(struct check *check)
 	const struct host_sockets *sockets = &check->at->sockets;
 	unsigned first, last;
 
-	if (!ports(check, &first, &last))
+	if (!ports(check, &first, &last)) {
+		check_add(check, CHECK_SOURCE_PORTS, CHECK_UNKNOWN, "",
+			"net.ipv4.ip_local_port_range cannot be read");
 		return;
+	}
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct host_socket *socket = &sockets->list[i];
 		struct check_finding *finding;

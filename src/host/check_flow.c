@@ -292,6 +292,7 @@ static void error_comes(struct check *check, const struct leg *answer)
 		check_add(check, CHECK_ICMP, CHECK_OK, leg.subject, "ICMP errors are caught, too");
 		return;
 	}
+	check->errors_lost[family_of(&leg) == AF_INET6] = true;
 	finding = check_add(check, CHECK_ICMP, CHECK_UNKNOWN, leg.subject,
 		"ICMP errors are not caught; whether a hop towards the servers takes smaller "
 		"packets "
@@ -407,6 +408,7 @@ void check_flows(struct check *check)
 		check_add(check, CHECK_DIVERT, CHECK_UNKNOWN, "", "%s",
 			check->at->network_known ? check->at->rules_problem
 						 : check->at->network_problem);
+		check->in_doubt = true;
 		return;
 	}
 	for (size_t f = 0; f < 2; f++) {

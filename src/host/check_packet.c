@@ -30,6 +30,16 @@ struct trace packet_traced(const struct check *check, enum hook hook, const stru
 	return trace_packet(&check->at->rules, hook, packet);
 }
 
+/* What is not known of a server's packets leaves open why it is waited for in vain. */
+static enum check_state unless_unsure(struct check *check, const struct leg *leg,
+	const struct trace *trace, enum check_state state)
+{
+	if (trace->unsure == NULL)
+		return state;
+	check->in_doubt |= leg->packet.socket == SOCKET_CONNECTED;
+	return CHECK_UNKNOWN;
+}
+
 static struct catching catching_of(const struct leg *leg)
 {
 	return (struct catching){.family = family_of(leg),
@@ -74,11 +84,15 @@ static void not_caught(struct check *check, const struct leg *leg, const struct 
 	struct check_finding *finding;
 	char *rule = NULL;
 
-	if (item == CHECK_TRANSPARENT)
+	if (item == CHECK_TRANSPARENT &&
+		(check_failed(check, CHECK_TRANSPARENT) || check_failed(check, CHECK_CAPABILITY)))
 		return; /* check_proxy.c has told it */
+	if (item == CHECK_TRANSPARENT)
+		item = CHECK_DIVERT; /* it works without, where rules do */
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
-		check_add(check, item, CHECK_UNKNOWN, leg->subject,
+		check_add(check, item, unless_unsure(check, leg, trace, CHECK_UNKNOWN),
+			leg->subject,
 			"no rule certainly catches them; %s may, in words not known here", rule);
 	} else if (item == CHECK_RULE_ORDER) {
 		rule = check_rule_text(check, trace->ended);
@@ -100,7 +114,7 @@ static void not_marked(struct check *check, const struct leg *leg, const struct 
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
 	char *rule = check_rule_text(check, by);
 	struct check_finding *finding =
-		check_add(check, CHECK_MARK, trace->unsure != NULL ? CHECK_UNKNOWN : CHECK_MISSING,
+		check_add(check, CHECK_MARK, unless_unsure(check, leg, trace, CHECK_MISSING),
 			leg->subject, "%s catches them, and nothing sets a mark", rule);
 
 	packet_mend_catching(check, finding, leg);
@@ -114,12 +128,12 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 			     ? check_rule_text(check, trace->ended)
 			     : text_format("the policy of table %s",
 				       trace->table != NULL ? trace->table->name : "?");
-	struct check_finding *finding = check_add(check, CHECK_FILTER,
-		trace->unsure != NULL ? CHECK_UNKNOWN : CHECK_HARMFUL, leg->subject,
-		"%s drops them%s", rule,
-		trace->tproxy != NULL && trace->ended == NULL
-			? ": the rule with `tproxy` needs a verdict, too"
-			: "");
+	struct check_finding *finding =
+		check_add(check, CHECK_FILTER, unless_unsure(check, leg, trace, CHECK_HARMFUL),
+			leg->subject, "%s drops them%s", rule,
+			trace->tproxy != NULL && trace->ended == NULL
+				? ": the rule with `tproxy` needs a verdict, too"
+				: "");
 
 	check_mend_drop(check, finding, hook, packet, trace);
 	free(rule);
@@ -154,8 +168,8 @@ void packet_in_doubt(struct check *check, const struct leg *leg, const struct tr
 	if (trace->unsure == NULL)
 		return;
 	rule = check_rule_text(check, trace->unsure);
-	check_add(check, item_of(trace->unsure), CHECK_UNKNOWN, leg->subject,
-		"%s may apply to them, in words not known here", rule);
+	check_add(check, item_of(trace->unsure), unless_unsure(check, leg, trace, CHECK_UNKNOWN),
+		leg->subject, "%s may apply to them, in words not known here", rule);
 	free(rule);
 }
 

@@ -9,6 +9,7 @@
 #include "tproxy/text.h"
 
 #include <event2/event.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,54 +53,75 @@ static void no_capability(
 		NULL);
 }
 
-static void one_at_a_time(
-	struct check *check, const char *subject, const struct socket_owner *owners, size_t count)
+/* Whether a program of the same name is in both lists. */
+static bool share_a_name(
+	const struct socket_owner *a, size_t a_count, const struct socket_owner *b, size_t b_count)
 {
-	for (size_t i = 1; i < count; i++)
-		if (strcmp(owners[i].name, owners[0].name) != 0)
-			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
-				"%s (process %d) and %s (process %d) both listen there",
-				owners[0].name, (int)owners[0].pid, owners[i].name,
-				(int)owners[i].pid);
+	for (size_t i = 0; i < a_count; i++)
+		for (size_t j = 0; j < b_count; j++)
+			if (strcmp(a[i].name, b[j].name) == 0)
+				return true;
+	return false;
 }
 
-/* Owners of all sockets at the very address of SOCKET. */
-static size_t owners_at(const struct situation *at, const struct host_socket *socket,
-	struct socket_owner owners[OWNERS_MAX])
+/* One socket may be in several hands, a service manager's say; another program has one of its own. */
+static void one_at_a_time(struct check *check, const char *subject,
+	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
 {
-	size_t count = 0;
+	const struct situation *at = check->at;
 
-	for (size_t i = 0; i < at->sockets.count && count < OWNERS_MAX; i++) {
+	for (size_t i = 0; i < at->sockets.count; i++) {
 		const struct host_socket *each = &at->sockets.list[i];
+		struct socket_owner others[OWNERS_MAX];
+		size_t other_count;
 
-		if (each->protocol == socket->protocol && each->state == socket->state &&
-			addr_equal(&each->local, &socket->local))
-			count += at->owners(each, owners + count, OWNERS_MAX - count);
+		if (each == socket || each->protocol != socket->protocol ||
+			each->state != socket->state || !addr_equal(&each->local, &socket->local))
+			continue;
+		other_count = at->owners(each, others, OWNERS_MAX);
+		if (other_count > 0 && !share_a_name(owners, count, others, other_count))
+			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
+				"%s (process %d) and %s (process %d) both listen there",
+				owners[0].name, (int)owners[0].pid, others[0].name,
+				(int)others[0].pid);
 	}
-	return count;
 }
 
 static void descriptors(struct check *check, const char *subject, const struct socket_owner *owner)
 {
+	if (owner->descriptors == ULONG_MAX) {
+		check_add(check, CHECK_LIMITS, CHECK_OK, subject,
+			"%s may have any number of descriptors", owner->name);
+		return;
+	}
 	check_add(check, CHECK_LIMITS,
 		owner->descriptors < DESCRIPTORS_FEW ? CHECK_UNKNOWN : CHECK_OK, subject,
 		"%s may have %lu descriptors: about %lu sessions", owner->name, owner->descriptors,
 		owner->descriptors / SESSION_DESCRIPTORS);
 }
 
+/* What hangs on who the listener's owner is. */
+static void nobody_known(
+	struct check *check, const char *subject, const enum check_item *items, const char *why)
+{
+	for (; *items != CHECK_ITEMS; items++)
+		check_add(check, *items, CHECK_UNKNOWN, subject, "%s", why);
+}
+
 /* Whether the owner may make transparent sockets, as far as it is known. */
 static bool is_able(
 	struct check *check, const char *subject, const struct host_socket *socket, bool needed)
 {
+	static const enum check_item items[] = {
+		CHECK_CAPABILITY, CHECK_OTHER_LISTENER, CHECK_LIMITS, CHECK_ITEMS};
 	struct socket_owner owners[OWNERS_MAX];
-	size_t count = owners_at(check->at, socket, owners);
+	size_t count = check->at->owners(socket, owners, OWNERS_MAX);
 
 	if (count == 0) {
-		check_add(check, CHECK_CAPABILITY, CHECK_UNKNOWN, subject,
-			"whose the listener is, root alone may see");
+		nobody_known(check, subject, items, "whose the listener is, root alone may see");
 		return true;
 	}
-	one_at_a_time(check, subject, owners, count);
+	one_at_a_time(check, subject, socket, owners, count);
 	descriptors(check, subject, &owners[0]);
 	if (!needed || may_be_transparent(&owners[0])) {
 		check_add(check, CHECK_CAPABILITY, CHECK_OK, subject, "%s (process %d)",
@@ -155,6 +177,11 @@ static void judge_plain(struct check *check, const struct need_listener *listene
 	struct check_finding *finding;
 
 	subject_of(listener, subject);
+	if (!check->at->network_known) {
+		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject, "%s",
+			check->at->network_problem);
+		return;
+	}
 	if (works_without(check->at, called, socket != NULL)) {
 		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject,
 			"it is not, and the address is one that it can answer from");
@@ -168,29 +195,53 @@ static void judge_plain(struct check *check, const struct need_listener *listene
 	mend_transparent(check, finding, listener);
 }
 
-static void judge(struct check *check, const struct need_listener *listener)
+static void is_transparent(
+	struct check *check, const char *subject, const struct host_socket *socket)
 {
 	const struct situation *at = check->at;
+
+	if (!at->sockets_known)
+		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject, "%s",
+			at->sockets_problem);
+	else if (socket != NULL && !socket->options_known)
+		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject,
+			"it was to be; whether the socket is, kernels tell from Linux 5.10 on");
+	else
+		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "%s",
+			socket != NULL ? "the socket is" : "it will be");
+}
+
+/* Whether the listener is there, and its program may make it transparent as far as that is known. */
+static bool is_there(struct check *check, const char *subject, const struct need_listener *listener,
+	const struct host_socket *socket)
+{
+	static const enum check_item items[] = {
+		CHECK_LISTENER, CHECK_CAPABILITY, CHECK_LIMITS, CHECK_ITEMS};
+
+	if (socket == NULL) {
+		if (check->at->sockets_known)
+			nobody_known(check, subject, items,
+				"nothing listens there yet: start the proxy, and look again");
+		return true;
+	}
+	check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
+	return is_able(check, subject, socket, check->at->needs->spoofs || listener->transparent);
+}
+
+static void judge(struct check *check, const struct need_listener *listener)
+{
 	const struct host_socket *socket =
-		situation_listener(at, listener->protocol, &listener->address);
+		situation_listener(check->at, listener->protocol, &listener->address);
 	bool known = socket != NULL && socket->options_known;
-	bool transparent = known ? socket->transparent : listener->transparent;
 	char subject[ADDR_TEXT_MAX + 8];
 	struct addr called[CLIENTS_MAX];
 	size_t count = check_called(check, listener, addr_family(&listener->address), called);
-	bool able = true;
+	bool able;
 
 	subject_of(listener, subject);
-	if (socket == NULL)
-		check_add(check, CHECK_LISTENER, CHECK_UNKNOWN, subject,
-			"nothing listens there yet: start the proxy, and look again");
-	else {
-		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
-		able = is_able(check, subject, socket, at->needs->spoofs || listener->transparent);
-	}
-	if (transparent)
-		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "%s",
-			known ? "the socket is" : "it will be");
+	able = is_there(check, subject, listener, socket);
+	if (known ? socket->transparent : listener->transparent)
+		is_transparent(check, subject, socket);
 	else if (able)
 		for (size_t i = 0; i < count; i++)
 			judge_plain(check, listener, &called[i], socket);

@@ -6,10 +6,13 @@
 
 #include "tproxy/check.h"
 
-/* A check under way. */
+/* A check under way, and what its judges leave to those behind them. */
 struct check {
 	const struct situation *at;
 	struct check_report *report;
+	bool in_doubt; /* whether servers' answers are taken in hangs on what is not known */
+	bool errors_lost
+		[2]; /* ICMP errors about clients' addresses are not caught: IPv4's, IPv6's */
 };
 
 /*
