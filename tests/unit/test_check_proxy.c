@@ -630,6 +630,7 @@ int main(void)
 		WITH(a_kernel_that_does_not_tell_leaves_it_open),
 		WITH(two_listeners_share_what_is_missing_for_both),
 		WITH(a_request_that_was_just_sent_is_no_sign),
+		WITH(a_connection_that_is_there_shows_the_way_back),
 		WITH(a_server_on_the_link_needs_a_route_back),
 		WITH(an_ipv6_server_on_the_link_needs_one_too),
 		WITH(a_server_behind_a_router_is_the_routers_affair),
