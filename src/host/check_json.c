@@ -4,10 +4,27 @@
 #include "tproxy/check.h"
 
 #include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum {
 	FORMAT = 1
 };
+
+/* TEXT as a string; what is not UTF-8, in a program's name say, has a ? for each such byte. */
+static json_t *words(const char *text)
+{
+	json_t *made = json_string(text);
+	char *copy = made == NULL ? strdup(text) : NULL;
+
+	for (char *at = copy; at != NULL && *at != '\0'; at++)
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	if (copy != NULL)
+		made = json_string(copy);
+	free(copy);
+	return made;
+}
 
 static json_t *commands_json(const struct check_finding *finding)
 {
@@ -18,9 +35,9 @@ static json_t *commands_json(const struct check_finding *finding)
 		json_t *made = json_object();
 
 		json_object_set_new(made, "on", json_string(check_place_names[command->place]));
-		json_object_set_new(made, "run", json_string(command->run));
-		json_object_set_new(made, "undo",
-			command->undo != NULL ? json_string(command->undo) : json_null());
+		json_object_set_new(made, "run", words(command->run));
+		json_object_set_new(
+			made, "undo", command->undo != NULL ? words(command->undo) : json_null());
 		json_array_append_new(list, made);
 	}
 	return list;
@@ -31,8 +48,8 @@ static json_t *finding_json(const struct check_finding *finding)
 	json_t *made = json_object();
 
 	json_object_set_new(made, "state", json_string(check_state_names[finding->state]));
-	json_object_set_new(made, "subject", json_string(finding->subject));
-	json_object_set_new(made, "read", json_string(finding->read));
+	json_object_set_new(made, "subject", words(finding->subject));
+	json_object_set_new(made, "read", words(finding->read));
 	json_object_set_new(made, "commands", commands_json(finding));
 	return made;
 }
@@ -75,7 +92,7 @@ static json_t *kernel_json(const struct kernel_config *kernel)
 		json_object_set_new(one, "options", names);
 		json_array_append_new(list, one);
 	}
-	json_object_set_new(made, "source", json_string(kernel_config_source(kernel)));
+	json_object_set_new(made, "source", words(kernel_config_source(kernel)));
 	json_object_set_new(made, "version",
 		kernel_config_version(kernel) != NULL ? json_string(kernel_config_version(kernel))
 						      : json_null());

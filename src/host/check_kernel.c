@@ -46,18 +46,21 @@ static struct wanted of_rules(const struct check *check, enum rules_backend back
 	return wanted;
 }
 
-/* The best of the tools; where none will do, the one in use or iptables. */
+/* The best of the tools: one that will do, else one that may, else the one in use or iptables. */
 static struct wanted of_any_rules(const struct check *check, int family)
 {
 	static const enum rules_backend of[] = {RULES_IPTABLES, RULES_LEGACY, RULES_NFT};
+	struct wanted best = of_rules(check, of[check_backend(check)], family);
 
 	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
 		struct wanted wanted = of_rules(check, of[i], family);
 
 		if (wanted.worst == KERNEL_ALLOWS_YES)
 			return wanted;
+		if (wanted.worst == KERNEL_ALLOWS_UNKNOWN && best.worst == KERNEL_ALLOWS_NO)
+			best = wanted;
 	}
-	return of_rules(check, of[check_backend(check)], family);
+	return best;
 }
 
 static char *list(const struct wanted *wanted)

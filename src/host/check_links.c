@@ -267,11 +267,14 @@ static void announced(struct check *check, const struct addr *address)
 
 static void forwarding(struct check *check)
 {
-	int on = situation_number(check->at, "net/ipv4/ip_forward");
-
 	if (!check_failed(check, CHECK_IP_FORWARD))
 		check_add(check, CHECK_IP_FORWARD, CHECK_OK, "",
-			"net.ipv4.ip_forward is %d: what is proxied needs no forwarding", on);
+			"net.ipv4.ip_forward is %d: what is proxied needs no forwarding",
+			situation_number(check->at, "net/ipv4/ip_forward"));
+}
+
+static void not_needed(struct check *check)
+{
 	check_add(check, CHECK_NONLOCAL_BIND, CHECK_OK, "",
 		"net.ipv4.ip_nonlocal_bind is %d: transparent listeners do not need it",
 		situation_number(check->at, "net/ipv4/ip_nonlocal_bind"));
@@ -332,6 +335,7 @@ void check_links(struct check *check)
 	struct addr called[CLIENTS_MAX];
 
 	backends(check);
+	not_needed(check);
 	if (!check->at->network_known)
 		return;
 	sources(check);

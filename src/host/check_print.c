@@ -3,13 +3,17 @@
  * the command; then what is not known; then the names of what is well.
  */
 #include "tproxy/check.h"
+#include "tproxy/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
 	MARGIN = 10,
 	WIDTH = 100
 };
+
+#define BLANKS " \t\n"
 
 /* TEXT from column MARGIN on, broken at blanks. */
 static void put_text(FILE *out, const char *text)
@@ -18,7 +22,7 @@ static void put_text(FILE *out, const char *text)
 
 	fprintf(out, "%*s", MARGIN, "");
 	while (*text != '\0') {
-		size_t length = strcspn(text, " ");
+		size_t length = strcspn(text, BLANKS);
 
 		if (column > MARGIN && column + 1 + length > WIDTH) {
 			fprintf(out, "\n%*s", MARGIN, "");
@@ -27,7 +31,7 @@ static void put_text(FILE *out, const char *text)
 			column += (size_t)fprintf(out, " ");
 		column += (size_t)fprintf(out, "%.*s", (int)length, text);
 		text += length;
-		text += strspn(text, " ");
+		text += strspn(text, BLANKS);
 	}
 	fputc('\n', out);
 }
@@ -48,12 +52,19 @@ static void put_commands(FILE *out, const struct check_finding *finding)
 
 static void put_finding(FILE *out, const struct check_finding *finding)
 {
-	char text[1024];
+	char *text = text_format(
+		"%s%s%s", finding->subject, *finding->subject != '\0' ? ": " : "", finding->read);
 
-	snprintf(text, sizeof(text), "%s%s%s", finding->subject,
-		*finding->subject != '\0' ? ": " : "", finding->read);
 	put_text(out, text);
+	free(text);
 	put_commands(out, finding);
+}
+
+/* An item that is wrong is told with all that is wrong about it. */
+static bool belongs(const struct check_finding *finding, enum check_state state)
+{
+	return finding->state == state ||
+	       (state >= CHECK_MISSING && finding->state >= CHECK_MISSING);
 }
 
 static void put_item(
@@ -63,7 +74,7 @@ static void put_item(
 
 	fprintf(out, "%-*s%s: %s\n", MARGIN, check_state_names[state], row->id, row->what);
 	for (size_t i = 0; i < report->count; i++)
-		if (report->findings[i].item == item && report->findings[i].state == state)
+		if (report->findings[i].item == item && belongs(&report->findings[i], state))
 			put_finding(out, &report->findings[i]);
 	if (state != CHECK_OK)
 		put_text(out, row->why);
@@ -71,55 +82,53 @@ static void put_item(
 }
 
 /* Why an item is not known, where that is all that there is to say of it, as where nothing could be read. */
-static const char *only_reason(const struct check_report *report, enum check_item item)
+static const struct check_finding *only_reason(const struct check_report *report, int item)
 {
-	const char *reason = NULL;
+	const struct check_finding *reason = NULL;
 
 	for (size_t i = 0; i < report->count; i++) {
 		const struct check_finding *finding = &report->findings[i];
 
-		if (finding->item != item)
+		if ((int)finding->item != item)
 			continue;
-		if (reason != NULL || finding->state != CHECK_UNKNOWN ||
-			*finding->subject != '\0' || finding->command_count > 0)
+		if (reason != NULL || finding->state != CHECK_UNKNOWN || finding->command_count > 0)
 			return NULL;
-		reason = finding->read;
+		reason = finding;
 	}
 	return reason;
+}
+
+static bool is_alike(const struct check_report *report, int item, int other)
+{
+	const struct check_finding *a = only_reason(report, item), *b = only_reason(report, other);
+
+	return a != NULL && b != NULL && strcmp(a->subject, b->subject) == 0 &&
+	       strcmp(a->read, b->read) == 0;
+}
+
+/* How many of the items from FIRST up to END are unknown for the reason of ITEM. */
+static unsigned alike(const struct check_report *report, int item, int first, int end)
+{
+	unsigned count = 0;
+
+	for (int other = first; other < end; other++)
+		count += is_alike(report, item, other);
+	return count;
 }
 
 /* Items from FIRST on that are unknown for one reason: their names, and the reason once. */
 static void put_alike(const struct check_report *report, int first, FILE *out)
 {
-	const char *reason = only_reason(report, (enum check_item)first);
-	char text[1024] = "";
+	char *text = NULL;
 
-	for (int item = first; item < report->items; item++) {
-		const char *other = only_reason(report, (enum check_item)item);
-		size_t used = strlen(text);
-
-		if (other != NULL && strcmp(other, reason) == 0)
-			snprintf(text + used, sizeof(text) - used, "%s%s", used > 0 ? ", " : "",
-				check_rows[item].id);
-	}
+	for (int item = first; item < report->items; item++)
+		if (is_alike(report, first, item))
+			text_add(&text, "%s%s", item > first ? ", " : "", check_rows[item].id);
 	fprintf(out, "%s\n", check_state_names[CHECK_UNKNOWN]);
 	put_text(out, text);
-	put_text(out, reason);
+	put_finding(out, only_reason(report, first));
 	fputc('\n', out);
-}
-
-/* Whether an item before it is unknown for the same only reason. */
-static bool is_told(const struct check_report *report, int item)
-{
-	const char *reason = only_reason(report, (enum check_item)item);
-
-	for (int before = 0; reason != NULL && before < item; before++) {
-		const char *other = only_reason(report, (enum check_item)before);
-
-		if (other != NULL && strcmp(other, reason) == 0)
-			return true;
-	}
-	return false;
+	free(text);
 }
 
 static unsigned put_state(const struct check_report *report, enum check_state state, FILE *out)
@@ -130,9 +139,9 @@ static unsigned put_state(const struct check_report *report, enum check_state st
 		if (check_worst(report, (enum check_item)item) != state)
 			continue;
 		count++;
-		if (only_reason(report, (enum check_item)item) == NULL)
+		if (alike(report, item, 0, report->items) < 2)
 			put_item(report, (enum check_item)item, state, out);
-		else if (!is_told(report, item))
+		else if (alike(report, item, 0, item) == 0)
 			put_alike(report, item, out);
 	}
 	return count;

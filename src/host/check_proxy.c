@@ -178,7 +178,7 @@ static void judge_plain(struct check *check, const struct need_listener *listene
 
 	subject_of(listener, subject);
 	if (!check->at->network_known) {
-		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject, "%s",
+		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, "", "%s",
 			check->at->network_problem);
 		return;
 	}
@@ -201,8 +201,7 @@ static void is_transparent(
 	const struct situation *at = check->at;
 
 	if (!at->sockets_known)
-		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject, "%s",
-			at->sockets_problem);
+		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, "", "%s", at->sockets_problem);
 	else if (socket != NULL && !socket->options_known)
 		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject,
 			"it was to be; whether the socket is, kernels tell from Linux 5.10 on");
@@ -218,14 +217,18 @@ static bool is_there(struct check *check, const char *subject, const struct need
 	static const enum check_item items[] = {
 		CHECK_LISTENER, CHECK_CAPABILITY, CHECK_LIMITS, CHECK_ITEMS};
 
+	const struct situation *at = check->at;
+	bool told = at->sockets.udp_told || listener->protocol != IPPROTO_UDP;
+
 	if (socket == NULL) {
-		if (check->at->sockets_known)
+		if (at->sockets_known)
 			nobody_known(check, subject, items,
-				"nothing listens there yet: start the proxy, and look again");
+				told ? "nothing listens there yet: start the proxy, and look again"
+				     : "the kernel does not tell of UDP sockets (udp_diag)");
 		return true;
 	}
 	check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
-	return is_able(check, subject, socket, check->at->needs->spoofs || listener->transparent);
+	return is_able(check, subject, socket, at->needs->spoofs || listener->transparent);
 }
 
 static void judge(struct check *check, const struct need_listener *listener)

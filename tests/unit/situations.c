@@ -274,7 +274,8 @@ void host_judged(void)
 	read_rules();
 	host.at.sockets = (struct host_sockets){0};
 	if (host.at.sockets_known)
-		host.at.sockets = (struct host_sockets){host.sockets, host.socket_count, true};
+		host.at.sockets =
+			(struct host_sockets){host.sockets, host.socket_count, !host.udp_untold};
 	check_run(&host.report, &host.at);
 }
 

@@ -68,6 +68,7 @@ struct host {
 	struct check_report report;
 	const char *links, *policy[2], *routes[2], *proxied; /* as `ip -j` prints them */
 	struct addr gateway;                                 /* of default routes */
+	bool udp_untold;                                     /* the kernel lacks udp_diag */
 	bool turned_away; /* the kernel refuses whatever comes in */
 	struct {
 		enum backend backend;
