@@ -1,29 +1,52 @@
 """Rules beyond the walk-through's, added to the recipe that is in force on the proxy's host.
 
 The walk-through diverts TCP only, and only what has a socket already: a connection, or a listener at
-the very address. What else a test needs to reach the proxy is added here, for both families.
+the very address. What else a test needs to reach the proxy is added here, for both families, in the
+language of the recipe's tool.
 """
 
-from . import recipe, topology
+from . import recipe
 
 
 def intercept(lab, port):
     """Every connection from the clients' link, whatever it calls, goes to the listener on a port."""
     lab.steered = True
-    _add(lab, f"-A PREROUTING -i client0 -p tcp -j TPROXY --on-port {port} --tproxy-mark 1")
+    _add(
+        lab,
+        f"-A PREROUTING -i client0 -p tcp -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"iifname client0 meta l4proto tcp tproxy to :{port} meta mark set 1 accept",
+    )
+
+
+def intercept_datagrams(lab, called, port):
+    """Every datagram to a port, whatever its address, goes to the socket at another."""
+    _add(
+        lab,
+        f"-A PREROUTING -p udp --dport {called} -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"udp dport {called} tproxy to :{port} meta mark set 1 accept",
+    )
 
 
 def divert_datagrams(lab):
     """Datagrams for which there is a transparent socket are the host's own."""
-    _add(lab, "-A PREROUTING -p udp -m socket --transparent -j DIVERT")
+    _add(lab, "-A PREROUTING -p udp -m socket --transparent -j DIVERT", "meta l4proto udp socket transparent 1 jump DIVERT")
 
 
 def divert_icmp(lab):
     """So are errors of ICMP about packets of such a socket."""
-    _add(lab, "-A PREROUTING -p {icmp} -m socket --transparent -j DIVERT")
+    _add(
+        lab,
+        "-A PREROUTING -p {icmp} -m socket --transparent -j DIVERT",
+        "meta l4proto {icmp} socket transparent 1 jump DIVERT",
+    )
 
 
-def _add(lab, rule):
+def _add(lab, mangle, nft):
     for family in lab.families:
-        text = rule.format(icmp="icmp" if family == 4 else "ipv6-icmp")
-        recipe.load_rules(lab.topology.proxy, f"*mangle\n{text}\nCOMMIT\n", family, lab.backend, "--noflush")
+        icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
+        if lab.backend == "nft":
+            text = f"add rule {ip} transparent PREROUTING {nft.format(icmp=icmp)}\n"
+            lab.topology.proxy.run("nft", "-f", "-", text=text)
+        else:
+            text = f"*mangle\n{mangle.format(icmp=icmp)}\nCOMMIT\n"
+            recipe.load_rules(lab.topology.proxy, text, family, lab.backend, "--noflush")

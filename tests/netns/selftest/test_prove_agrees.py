@@ -1,0 +1,159 @@
+"""`tproxyctl prove` and the lab are of one opinion about the running kernel, capability by capability.
+
+What prove says works is what the lab shows by doing it, and what it says does not is what the lab does
+not: in both directions, for every capability and every connection that prove reports. The lab's
+connections are made by whole proxies, each as the suite's own tests make it.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from lab import datagrams, recipe, shown, steering, topology
+from lab.box import TPROXYCTL
+from lab.endpoint import Endpoint
+from lab.lab import Lab
+from lab.namespace import CommandFailed
+from lab.patience import NeverHappened
+from lab.proxy import Implementation
+from lab.verdict import Unsupported
+
+PORT = 3129
+NOT_CONNECTED = (AssertionError, CommandFailed, OSError, NeverHappened, Unsupported)
+REFUSES = """#!/bin/sh
+rules=$(cat)
+case $rules in
+*{word}*) echo 'missing kernel module?' >&2; exit 2 ;;
+esac
+printf '%s\\n' "$rules" | exec {real}
+"""
+
+CAPABILITIES = [
+    pytest.param(name, family, id=name if family is None else f"{name}-{family}")
+    for name in shown.NAMES
+    for family in ([None] if name in shown.WITHOUT_FAMILY else topology.FAMILIES)
+]
+CONNECTIONS = [("local-route", "none")]
+CONNECTIONS += [(name, backend) for backend in recipe.IPTABLES for name in ("divert", "tproxy")]
+CONNECTIONS += [("nft", "nft")]
+CONNECTIONS += [(name, backend) for backend in recipe.BACKENDS for name in ("intercept", "udp", "udp-intercept")]
+
+
+def prove():
+    done = subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def proof():
+    return prove()
+
+
+def says(proof, name, family):
+    row = next(e for e in proof["capabilities"] if e["id"] == (name if family is None else f"{name}-{family}"))
+    return row["state"] == "works"
+
+
+@pytest.fixture
+def hosts():
+    """Makes labs that nothing was set up on; whoever is to speak on the proxy's host is named."""
+    made = []
+
+    def make(implementation=None, family=4, backend="iptables", **rest):
+        made.append(Lab(implementation and Implementation(implementation), family, "inline", backend, **rest))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_everything_that_prove_reports_is_compared(proof):
+    assert {each["id"] for each in proof["capabilities"]} == {each.id for each in CAPABILITIES}
+    reported = {(each["recipe"], each["backend"] or "none", each["family"]) for each in proof["connections"]}
+    assert reported == {(*each, family) for each in CONNECTIONS for family in topology.FAMILIES}
+
+
+@pytest.mark.parametrize("name, family", CAPABILITIES)
+def test_a_capability_works_in_the_lab_where_prove_says_so(proof, hosts, name, family):
+    problem = shown.why_not(hosts(divert=False), name, family)
+    assert (problem is None) == says(proof, name, family), problem
+
+
+@pytest.mark.parametrize("family", topology.FAMILIES)
+@pytest.mark.parametrize("name, backend", CONNECTIONS)
+def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, backend, family):
+    of_it = next(
+        each
+        for each in proof["connections"]
+        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, backend, family)
+    )
+    problem = why_not_connected(hosts, name, backend, family)
+    assert (problem is None) == (of_it["state"] == "works"), problem
+
+
+def why_not_connected(hosts, name, backend, family):
+    """None where the lab makes the same connection, or else what went wrong."""
+    way = {"udp": _datagrams, "udp-intercept": _any_datagram, "intercept": _intercepted}.get(name, _plain)
+    try:
+        return None if way(hosts, name, backend, family) else "it is not transparent"
+    except NOT_CONNECTED as problem:
+        return f"{type(problem).__name__}: {problem}"
+
+
+def _plain(hosts, name, backend, family):
+    alone = name == "local-route"
+    lab = hosts("tproxyd", family, "iptables" if alone else backend, recipe_name=name)
+    lab.serve(source="none" if alone else "clientip")
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    return flow.peer_seen_by_server.address == (lab.proxy if alone else lab.client).address
+
+
+def _recipe_of(backend):
+    return "nft" if backend == "nft" else "divert"
+
+
+def _intercepted(hosts, _, backend, family):
+    lab = hosts("falsifiers/correct", family, backend, recipe_name=_recipe_of(backend))
+    steering.intercept(lab, PORT)
+    wildcard = lab.listener(Endpoint(shown.ANY[family], PORT))
+    lab.server.serve(lab.backend_server)
+    lab.start("clientip", [wildcard], [], destination="original").await_ready()
+    flow = lab.client.connect(lab.backend_server)
+    flow.exchange()
+    went_through = ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
+    return went_through and flow.peer_seen_by_server.address == lab.client.address
+
+
+def _datagrams(hosts, _, backend, family):
+    lab = hosts("falsifiers/correct", family, backend, recipe_name=_recipe_of(backend))
+    server = datagrams.serve(lab, source="client")
+    client = datagrams.Peer(lab.client)
+    return datagrams.exchange(lab, server, client, b"a question") == client.local
+
+
+def _any_datagram(hosts, _, backend, family):
+    lab = hosts(None, family, backend, recipe_name=_recipe_of(backend))
+    steering.divert_datagrams(lab)
+    steering.intercept_datagrams(lab, shown.CALLED, shown.PORT)
+    return shown.intercepted_datagram(lab, family)
+
+
+@pytest.mark.parametrize("word, lost", [("TPROXY", "tproxy"), ("socket", "socket"), ("MARK", "mark")])
+def test_what_a_tool_refuses_is_shown_by_neither(tmp_path, monkeypatch, hosts, word, lost):
+    """The comparison has two outcomes: here both say no, and both say yes to all else of the tool."""
+    real = recipe.shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
+    before = prove()
+    (tmp_path / "iptables-restore").write_text(REFUSES.format(word=word, real=real), encoding="utf-8")
+    (tmp_path / "iptables-restore").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    made = prove()
+    for feature in shown.FEATURES["iptables"]:
+        name = f"iptables-{feature}"
+        expected = feature != lost and says(before, name, 4)
+        problem = shown.why_not(hosts(divert=False), name, 4)
+        assert (says(made, name, 4), problem is None) == (expected, expected), f"{name}: {problem}"
