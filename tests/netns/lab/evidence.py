@@ -31,6 +31,8 @@ _COMMANDS = {
 def repeat_command(nodeid, options):
     """The command that runs one test again, with the same implementation and seed."""
     words = ["tests/netns/run", "--impl", options.impl, "--seed", str(options.seed), nodeid]
+    if options.set_up != "recipe":
+        words[1:1] = ["--set-up", options.set_up]
     return " ".join(shlex.quote(word) for word in words)
 
 

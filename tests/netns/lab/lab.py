@@ -8,7 +8,7 @@ client and server reach each other without a proxy, each seeing the other's addr
 import errno
 import socket
 
-from . import kernel, patience, recipe, topology
+from . import applied, kernel, patience, recipe, topology
 from .capture import SYN, ACK, Tap
 from .dialect import Dialect
 from .endpoint import Connection, Endpoint
@@ -33,8 +33,11 @@ class Lab:
         divert=True,
         strict=True,
         recipe_name="divert",
+        set_up_by="recipe",
     ):
         """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
+
+        `set_up_by` says who sets the proxies' hosts up: the recipe, or `tproxyctl apply` in its stead.
 
         `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
         stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
@@ -52,6 +55,7 @@ class Lab:
         self.family = family
         self.backend = backend
         self.recipe = recipe_name
+        self.set_up_by = set_up_by
         self.proxies = []
         self.steered = False  # whether every connection from clients is handed to a proxy
         self._kept = []
@@ -82,11 +86,14 @@ class Lab:
             self.set_up({**strictly, **(sysctls or {})})
 
     def set_up(self, sysctls):
-        """Apply the recipe to every proxy's host, and whatever lets clients find the VIPs there."""
+        """Set every proxy's host up, and whatever lets clients find the VIPs there."""
         self.topology.announce()
         for host in self.proxy_hosts:
-            for family in kernel.families():
-                self._apply(host.namespace, family, sysctls)
+            if self.set_up_by == "apply":
+                applied.apply(host.namespace, self.recipe, self.backend, sysctls)
+            else:
+                for family in kernel.families():
+                    self._apply(host.namespace, family, sysctls)
             if self.lends_vips:
                 lend_vips(host.namespace)
 

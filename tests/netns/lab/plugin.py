@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from . import evidence, isolation, patience, requirements, score
+from . import applied, evidence, isolation, patience, requirements, score
 from .lab import Lab
 from .proxy import Implementation, Unsupported
 
@@ -28,6 +28,7 @@ MARKS = (
 def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
+    group.addoption("--set-up", default="recipe", choices=applied.WAYS, help="who sets the proxy's host up")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
@@ -175,10 +176,11 @@ def row(request):
 
 
 @pytest.fixture
-def lab(implementation, row, family, topology_name, recipe, backend, sysctls):
+def lab(request, implementation, row, family, topology_name, recipe, backend, sysctls):
     implementation.must_claim(row.needs)
     strict = row.profile == "binding" or "bind" in row.needs
-    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict, recipe_name=recipe)
+    way = request.config.option.set_up
+    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
     yield made
     made.close()
 

@@ -29,24 +29,29 @@ def intercept_datagrams(lab, called, port):
 
 def divert_datagrams(lab):
     """Datagrams for which there is a transparent socket are the host's own."""
-    _add(lab, "-A PREROUTING -p udp -m socket --transparent -j DIVERT", "meta l4proto udp socket transparent 1 jump DIVERT")
+    _add(lab, "-A PREROUTING -p udp -m socket --transparent -j {divert}", "meta l4proto udp socket transparent 1 meta mark set 1 accept")
 
 
 def divert_icmp(lab):
     """So are errors of ICMP about packets of such a socket."""
     _add(
         lab,
-        "-A PREROUTING -p {icmp} -m socket --transparent -j DIVERT",
-        "meta l4proto {icmp} socket transparent 1 jump DIVERT",
+        "-A PREROUTING -p {icmp} -m socket --transparent -j {divert}",
+        "meta l4proto {icmp} socket transparent 1 meta mark set 1 accept",
     )
+
+
+# Where rules for sockets jump to, and nft's chain, by who has set the host up.
+_DIVERT = {"recipe": "DIVERT", "apply": "TPROXYCTL"}
+_CHAIN = {"recipe": "transparent PREROUTING", "apply": "tproxyctl divert"}
 
 
 def _add(lab, mangle, nft):
     for family in lab.families:
         icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
         if lab.backend == "nft":
-            text = f"add rule {ip} transparent PREROUTING {nft.format(icmp=icmp)}\n"
+            text = f"add rule {ip} {_CHAIN[lab.set_up_by]} {nft.format(icmp=icmp)}\n"
             lab.topology.proxy.run("nft", "-f", "-", text=text)
         else:
-            text = f"*mangle\n{mangle.format(icmp=icmp)}\nCOMMIT\n"
+            text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"
             recipe.load_rules(lab.topology.proxy, text, family, lab.backend, "--noflush")
