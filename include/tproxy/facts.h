@@ -40,6 +40,7 @@ struct facts {
 	unsigned preference[2]; /* of a policy rule before all others: IPv4, IPv6 */
 	bool preferred[2];      /* whether there is any to come before */
 	int nonlocal_bind_6;
+	int fwmark_accept; /* net.ipv4.tcp_fwmark_accept, of both families */
 	char *leftover;  /* something of ours that is on the host, or NULL */
 	bool pass_ours;  /* a state file knows what is ours: it is nobody else's */
 	bool incomplete; /* rules could not be read (root alone may) */

@@ -12,13 +12,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static int number_of(const char *link, const char *key)
+/* What is not there is 0. */
+static int number_at(const char *path)
 {
-	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
 	char *value = sysctl_read(path);
 	int number = value != NULL ? atoi(value) : 0;
 
 	free(value);
+	return number;
+}
+
+static int number_of(const char *link, const char *key)
+{
+	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
+	int number = number_at(path);
+
 	free(path);
 	return number;
 }
@@ -93,10 +101,8 @@ static void read_firewall(struct facts *facts)
 
 bool facts_read(struct facts *facts)
 {
-	char *value = sysctl_read("net/ipv6/ip_nonlocal_bind");
-
-	facts->nonlocal_bind_6 = value != NULL ? atoi(value) : 0;
-	free(value);
+	facts->nonlocal_bind_6 = number_at("net/ipv6/ip_nonlocal_bind");
+	facts->fwmark_accept = number_at("net/ipv4/tcp_fwmark_accept");
 	if (!read_ip(facts, AF_INET))
 		return false;
 	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))

@@ -4,7 +4,8 @@
  * A transparent listener needs neither ip_forward nor ip_nonlocal_bind, so neither is touched. What is
  * mended is src_valid_mark=1 of IPv4: sources are then looked up with the mark, table N calls all of them
  * local, and local ones from outside are dropped. accept_local=1 lets them in, as long as rp_filter is
- * not strict; where it is, it becomes loose (2) on the links in question.
+ * not strict; where it is, it becomes loose (2) on the links in question. The other is
+ * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0.
  */
 #include "tproxy/plan.h"
 #include "tproxy/text.h"
@@ -104,7 +105,7 @@ static void mend_link(struct plan *plan, const struct fact_link *link, bool acce
 	free(filter);
 }
 
-static void mend_sysctls(struct plan *plan, const struct facts *facts)
+static void mend_links(struct plan *plan, const struct facts *facts)
 {
 	struct fact_link none = {0};
 	const struct fact_link *all = &none;
@@ -123,6 +124,19 @@ static void mend_sysctls(struct plan *plan, const struct facts *facts)
 	}
 	if (all->src_valid_mark != 0)
 		mend_link(plan, all, all->accept_local, strict);
+}
+
+static void mend_sysctls(struct plan *plan, const struct needs *needs, const struct facts *facts)
+{
+	bool tcp = plan_serves(needs, AF_INET, IPPROTO_TCP) ||
+		   plan_serves(needs, AF_INET6, IPPROTO_TCP);
+
+	if (tcp && facts->fwmark_accept != 0)
+		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", facts->fwmark_accept, 0,
+			"accepted sockets would inherit the mark, and the proxy's answers to the "
+			"client would be delivered to this host");
+	if (family_is_served(needs, AF_INET))
+		mend_links(plan, facts);
 }
 
 /* An address of the host needs no route; a wildcard listener none that could be named. */
@@ -265,8 +279,8 @@ void plan_build(struct plan *plan, const struct needs *needs, const struct facts
 
 	note_listeners(plan, needs);
 	plan->marks = plan->recipe != RECIPE_LOCAL_ROUTE || needs->spoofs;
-	if (plan->marks && family_is_served(needs, AF_INET))
-		mend_sysctls(plan, facts);
+	if (plan->marks)
+		mend_sysctls(plan, needs, facts);
 	if (plan->recipe == RECIPE_LOCAL_ROUTE)
 		local_routes(plan, needs, facts);
 	for (size_t i = 0; plan->marks && i < 2; i++)

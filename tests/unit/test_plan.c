@@ -182,6 +182,23 @@ static void harmful_sysctls_are_mended_where_they_are(void **state)
 	assert_sysctls("");
 }
 
+static void accepted_sockets_inherit_no_mark(void **state)
+{
+	(void)state;
+	facts.fwmark_accept = 1;
+	needs_add_listener(&needs, "[2001:db8::80]:80");
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/tcp_fwmark_accept=0 ");
+	plan.recipe = RECIPE_LOCAL_ROUTE;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+	needs = (struct needs){0};
+	plan.recipe = RECIPE_DIVERT;
+	needs_add_listener(&needs, "192.0.2.80:53/udp");
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+}
+
 static void the_same_is_the_same_whatever_the_preference(void **state)
 {
 	json_t *first, *second;
@@ -213,6 +230,7 @@ int main(void)
 		WITH(local_routes_alone_need_no_mark),
 		WITH(sources_of_clients_need_marks_with_local_routes_too),
 		WITH(harmful_sysctls_are_mended_where_they_are),
+		WITH(accepted_sockets_inherit_no_mark),
 		WITH(the_same_is_the_same_whatever_the_preference),
 	};
 

@@ -292,6 +292,7 @@ HARMFUL = {
     "as it is": {},
     "src_valid_mark": {"net.ipv4.conf.all.src_valid_mark": 1},
     "src_valid_mark of a link": {"net.ipv4.conf.server0.src_valid_mark": 1},
+    "tcp_fwmark_accept": {"net.ipv4.tcp_fwmark_accept": 1},
     "src_valid_mark and rp_filter": {"net.ipv4.conf.all.src_valid_mark": 1, "net.ipv4.conf.all.rp_filter": 1},
 }
 
@@ -354,7 +355,7 @@ def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
-@pytest.mark.parametrize("family, backend", [(4, "iptables"), (4, "nft")])
-def test_harmful_sysctls_are_mended(inline, tmp_path, backend, harm):
+@pytest.mark.parametrize("family, backend", [(4, "iptables"), (6, "iptables"), (4, "nft")])
+def test_harmful_sysctls_are_mended(inline, tmp_path, family, backend, harm):
     inline.proxy.namespace.sysctl(HARMFUL[harm])
-    serve_with_two_commands(inline, tmp_path, LISTEN[4], backend)
+    serve_with_two_commands(inline, tmp_path, LISTEN[family], backend)
