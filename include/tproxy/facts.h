@@ -39,11 +39,11 @@ struct facts {
 	size_t local_count;
 	unsigned preference[2]; /* of a policy rule before all others: IPv4, IPv6 */
 	bool preferred[2];      /* whether there is any to come before */
-	int nonlocal_bind_6;
+	int nonlocal_bind_6, bindv6only;
 	int fwmark_accept; /* net.ipv4.tcp_fwmark_accept, of both families */
-	char *leftover;  /* something of ours that is on the host, or NULL */
-	bool pass_ours;  /* a state file knows what is ours: it is nobody else's */
-	bool incomplete; /* rules could not be read (root alone may) */
+	char *leftover;    /* something of ours that is on the host, or NULL */
+	bool pass_ours;    /* a state file knows what is ours: it is nobody else's */
+	bool incomplete;   /* rules could not be read (root alone may) */
 };
 
 /* Reads the host; false with a message on stderr where `ip` cannot be asked. */

@@ -21,6 +21,7 @@ struct need_listener {
 	int protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	bool transparent; /* the proxy says that it sets IP_TRANSPARENT */
 	unsigned line;    /* of the configuration, or 0 */
+	enum v6_mode v6_mode;
 };
 
 struct needs {
@@ -47,7 +48,16 @@ int needs_add_listener(struct needs *needs, const char *text);
 int needs_add_server(struct needs *needs, const char *text);
 int needs_add_client(struct needs *needs, const char *text);
 
-/* Whether anything of an address family (AF_INET, AF_INET6) or of a protocol is served. */
+/* What V6_SYSTEM means on this host: net.ipv6.bindv6only. Without it, the kernel's default: IPv4, too. */
+void needs_bindv6only(struct needs *needs, bool only);
+
+/* Whether a listener hears clients of a family: of its own, and on [::] of IPv4 where its mode allows it. */
+bool needs_hears(const struct need_listener *listener, int family);
+
+/*
+ * Whether anything of an address family (AF_INET, AF_INET6) or of a protocol is served: by a listener of
+ * the family, or by a transparent one that hears it.
+ */
 bool needs_family(const struct needs *needs, int family);
 bool needs_protocol(const struct needs *needs, int family, int protocol);
 

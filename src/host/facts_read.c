@@ -102,6 +102,7 @@ static void read_firewall(struct facts *facts)
 bool facts_read(struct facts *facts)
 {
 	facts->nonlocal_bind_6 = number_at("net/ipv6/ip_nonlocal_bind");
+	facts->bindv6only = number_at("net/ipv6/bindv6only");
 	facts->fwmark_accept = number_at("net/ipv4/tcp_fwmark_accept");
 	if (!read_ip(facts, AF_INET))
 		return false;

@@ -43,8 +43,9 @@ static int of_proxy(struct needs *needs, const struct proxy *proxy)
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
 
-		result |= add_listener(needs, (struct need_listener){bind->address, IPPROTO_TCP,
-						      bind->transparent, bind->line});
+		result |=
+			add_listener(needs, (struct need_listener){bind->address, IPPROTO_TCP,
+						    bind->transparent, bind->line, bind->v6_mode});
 	}
 	for (size_t i = 0; i < proxy->server_count; i++) {
 		needs->spoofs |= is_spoofed(&proxy->servers[i].source);
@@ -129,12 +130,29 @@ int needs_add_client(struct needs *needs, const char *text)
 	return add_address(needs->clients, &needs->client_count, &address);
 }
 
+void needs_bindv6only(struct needs *needs, bool only)
+{
+	for (size_t i = 0; i < needs->listener_count; i++)
+		if (needs->listeners[i].v6_mode == V6_SYSTEM)
+			needs->listeners[i].v6_mode = only ? V6_ONLY : V6_AND_V4;
+}
+
+bool needs_hears(const struct need_listener *listener, int family)
+{
+	if (addr_family(&listener->address) == family)
+		return true;
+	return family == AF_INET && addr_is_any(&listener->address) && listener->v6_mode != V6_ONLY;
+}
+
 bool needs_protocol(const struct needs *needs, int family, int protocol)
 {
 	for (size_t i = 0; i < needs->listener_count; i++) {
 		const struct need_listener *listener = &needs->listeners[i];
 
-		if (addr_family(&listener->address) == family && listener->protocol == protocol)
+		if (listener->protocol != protocol)
+			continue;
+		if (addr_family(&listener->address) == family ||
+			(listener->transparent && needs_hears(listener, family)))
 			return true;
 	}
 	return false;

@@ -45,10 +45,9 @@ bool plan_wildcard(const struct needs *needs, int family, int protocol)
 {
 	for (size_t i = 0; i < needs->listener_count; i++) {
 		const struct need_listener *listener = &needs->listeners[i];
-		int of = addr_family(&listener->address);
 
 		if (listener->protocol == protocol && addr_is_any(&listener->address) &&
-			(of == family || of == AF_INET6))
+			needs_hears(listener, family))
 			return true;
 	}
 	return false;

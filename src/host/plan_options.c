@@ -179,6 +179,7 @@ int plan_options_make(struct plan_options *options, bool ours)
 		fputs("tproxyctl: not all packet rules can be read (root may): marks that are only "
 		      "used there are not known\n",
 			stderr);
+	needs_bindv6only(&options->host.needs, options->facts.bindv6only != 0);
 	plan_build(&options->plan, &options->host.needs, &options->facts);
 	return STATUS_WELL;
 }

@@ -43,13 +43,13 @@ static bool any_wildcard(const struct needs *needs, int family, int protocol)
 	       plan_wildcard(needs, family, IPPROTO_UDP);
 }
 
-/* Whether a listener hears packets of a family: one on [::] hears IPv4, too. */
-static bool hears(const struct needs *needs, const struct need_listener *listener, int family)
+/*
+ * Whether a listener is to be named by a rule. Not where it could not be found: iptables' TPROXY drops what
+ * no transparent socket is there for.
+ */
+static bool is_named(const struct need_listener *listener, int family)
 {
-	if (addr_family(&listener->address) == family)
-		return true;
-	return family == AF_INET && addr_is_any(&listener->address) &&
-	       plan_serves(needs, AF_INET, listener->protocol);
+	return listener->transparent && needs_hears(listener, family);
 }
 
 /* Whether an earlier listener has the same port in the family, so that one rule is enough. */
@@ -60,7 +60,7 @@ static bool is_again(const struct needs *needs, size_t index, int family)
 	for (size_t i = 0; i < index; i++) {
 		const struct need_listener *other = &needs->listeners[i];
 
-		if (other->protocol != this->protocol || !hears(needs, other, family) ||
+		if (other->protocol != this->protocol || !is_named(other, family) ||
 			addr_port(&other->address) != addr_port(&this->address))
 			continue;
 		if (addr_is_any(&other->address) && addr_is_any(&this->address))
@@ -101,7 +101,7 @@ static char *iptables_rules(const struct plan *plan, const struct needs *needs, 
 			protocol_name(family, protocols[i]),
 			any_wildcard(needs, family, protocols[i]) ? " --nowildcard" : "");
 	for (size_t i = 0; plan->recipe == RECIPE_TPROXY && i < needs->listener_count; i++)
-		if (hears(needs, &needs->listeners[i], family) && !is_again(needs, i, family))
+		if (is_named(&needs->listeners[i], family) && !is_again(needs, i, family))
 			tproxy_iptables(&text, plan, &needs->listeners[i]);
 	text_add(&text,
 		"-A " OUR_CHAIN " " COMMENT " -j MARK --set-mark 0x%x\n"
@@ -147,7 +147,7 @@ static char *nft_rules(const struct plan *plan, const struct needs *needs, int f
 			" accept comment \"" OUR_NAME "\"\n",
 			protocol_name(family, protocols[i]), plan->mark);
 	for (size_t i = 0; plan->recipe == RECIPE_TPROXY && i < needs->listener_count; i++)
-		if (hears(needs, &needs->listeners[i], family) && !is_again(needs, i, family))
+		if (is_named(&needs->listeners[i], family) && !is_again(needs, i, family))
 			tproxy_nft(&text, plan, &needs->listeners[i], family);
 	text_add(&text, "\t}\n}\n");
 	return text;

@@ -4,6 +4,7 @@
 #include "tproxy/needs.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct needs needs;
@@ -70,6 +71,37 @@ static void a_configuration_says_what_it_needs(void **state)
 	diag_free(diag);
 }
 
+static void assert_hears_ipv4(const char *bind, bool system, bool expected)
+{
+	char text[256];
+	struct diag *diag = diag_new();
+	struct config *config;
+
+	snprintf(text, sizeof(text),
+		"defaults\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n"
+		"listen l\n bind %s\n server s 203.0.113.20:8080\n",
+		bind);
+	config = config_parse("test", text, strlen(text), diag);
+	assert_non_null(config);
+	needs = (struct needs){0};
+	assert_int_equal(needs_of_config(&needs, config, "test"), 0);
+	needs_bindv6only(&needs, system);
+	assert_int_equal(needs_hears(&needs.listeners[0], AF_INET), expected);
+	assert_true(needs_hears(&needs.listeners[0], AF_INET6));
+	config_free(config);
+	diag_free(diag);
+}
+
+static void a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise(void **state)
+{
+	(void)state;
+	assert_hears_ipv4("[::]:80 transparent", false, true);
+	assert_hears_ipv4("[::]:80 transparent", true, false);
+	assert_hears_ipv4("[::]:80 transparent v4v6", true, true);
+	assert_hears_ipv4("[::]:80 transparent v6only", false, false);
+	assert_hears_ipv4("[2001:db8::80]:80 transparent", false, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -77,6 +109,7 @@ int main(void)
 		cmocka_unit_test(words_are_read),
 		cmocka_unit_test(other_words_are_refused),
 		cmocka_unit_test(a_configuration_says_what_it_needs),
+		cmocka_unit_test(a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

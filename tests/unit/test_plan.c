@@ -94,6 +94,39 @@ static void answers_of_servers_are_caught_too(void **state)
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
 }
 
+static void ipv4_clients_of_a_dual_stack_listener_are_caught(void **state)
+{
+	(void)state;
+	plan.recipe = RECIPE_TPROXY;
+	needs_add_listener(&needs, "[::]:80");
+	plan_build(&plan, &needs, &facts);
+	assert_non_null(strstr(
+		find(STEP_FIREWALL, AF_INET)->input, "-m socket --transparent --nowildcard"));
+	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "-p tcp --dport 80 "));
+	assert_true(plan_wildcard(&needs, AF_INET, IPPROTO_TCP));
+	plan_free(&plan);
+	needs.listeners[0].transparent = false;
+	plan_build(&plan, &needs, &facts);
+	assert_null(find(STEP_FIREWALL, AF_INET));
+}
+
+/* TPROXY drops what it finds no transparent socket for: a rule too many cuts others off. */
+static void only_transparent_listeners_that_hear_it_are_named(void **state)
+{
+	(void)state;
+	plan.recipe = RECIPE_TPROXY;
+	needs_add_listener(&needs, "[::]:80");
+	needs_add_listener(&needs, "192.0.2.80:81");
+	needs_add_server(&needs, "203.0.113.20");
+	needs.spoofs = true;
+	needs.listeners[1].transparent = false;
+	needs_bindv6only(&needs, true);
+	plan_build(&plan, &needs, &facts);
+	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "TPROXY "));
+	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
+	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET6)->input, "TPROXY "));
+}
+
 static void listeners_are_named_once(void **state)
 {
 	const char *text, *again;
@@ -226,6 +259,8 @@ int main(void)
 		WITH(the_example_is_the_walkthroughs),
 		WITH(only_what_is_served_is_caught),
 		WITH(answers_of_servers_are_caught_too),
+		WITH(ipv4_clients_of_a_dual_stack_listener_are_caught),
+		WITH(only_transparent_listeners_that_hear_it_are_named),
 		WITH(listeners_are_named_once),
 		WITH(local_routes_alone_need_no_mark),
 		WITH(sources_of_clients_need_marks_with_local_routes_too),

@@ -238,6 +238,8 @@ class Trial:
         lab, row = self.lab, self.row
         address, _, port = self.filled([row.listener])[0].rpartition(":")
         listener = {"address": self._own(address), "port": int(port), "transparent": row.transparent}
+        if listener["address"] == "::":  # the host is set up for this family alone
+            listener["v6"] = "v6only"
         servers = [Endpoint(lab.server.address, 8080 + number) for number in range(row.servers)]
         for endpoint in servers if row.protocol == "tcp" else ():
             lab.server.serve(endpoint)

@@ -1,5 +1,6 @@
 """tproxyctl apply does what plan says, and after revert the host is as it was (see lab.box)."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from lab import patience, recipe
 from lab.box import EVERYTHING, LISTEN, ROOT, SERVER, TPROXYCTL, Box, arguments_for, differences
+from lab.endpoint import Endpoint
 from lab.lab import Lab
 from lab.namespace import Namespace
 from lab.variants import both_families
@@ -284,9 +286,10 @@ frontend ft_application
     bind {bind} {words}
     default_backend bk_application
 backend bk_application
-    source 0.0.0.0 usesrc clientip
+    {source}
     server s1 {server}
 """
+SPOOFED = "source 0.0.0.0 usesrc clientip"
 
 HARMFUL = {
     "as it is": {},
@@ -312,22 +315,23 @@ def inline(family, backend, tmp_path):
     made.close()
 
 
-def serve_with_two_commands(inline, tmp_path, bind, backend, which="divert", words="transparent"):
-    """tproxyctl apply --config F, then tproxyd -f F; what the server sees, and the box."""
+@contextlib.contextmanager
+def two_commands(inline, tmp_path, bind, backend, which="divert", words="transparent", source=SPOOFED, server=None):
+    """tproxyctl apply --config F, then tproxyd -f F; afterwards the host is as before."""
     box = Box(inline.proxy.namespace, tmp_path)
     file = tmp_path / "tproxyd.cfg"
-    server = f"[{inline.server.address}]:8080" if inline.family == 6 else f"{inline.server.address}:8080"
-    file.write_text(CONFIGURATION.format(bind=bind, words=words, server=server), encoding="ascii")
+    address, port = server or inline.backend_server
+    server = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    file.write_text(CONFIGURATION.format(bind=bind, words=words, source=source, server=server), encoding="ascii")
     before = box.snapshot()
     box.well("apply", "--config", str(file), "--backend", backend, "--recipe", which)
-    inline.server.serve(inline.backend_server)
+    inline.server.serve(Endpoint(address, port))
     daemon = Daemon(box, file)
     try:
-        patience.until(lambda: daemon.process.poll() is not None or _listens(inline), "tproxyd listens")
+        port = int(bind.rpartition(":")[2])
+        patience.until(lambda: daemon.process.poll() is not None or _listens(inline, port), "tproxyd listens")
         assert daemon.process.poll() is None, daemon.process.stderr.read()
-        flow = inline.client.connect(inline.vip)
-        flow.exchange()
-        assert flow.peer_seen_by_server.address == inline.client.address
+        yield
     finally:
         daemon.process.kill()
         daemon.process.wait()
@@ -335,8 +339,16 @@ def serve_with_two_commands(inline, tmp_path, bind, backend, which="divert", wor
     assert not differences(before, box.snapshot())
 
 
-def _listens(inline):
-    return any(local.port == inline.vip.port for _, local, _ in inline.proxy.sockets("LISTEN"))
+def serve_with_two_commands(inline, *rest):
+    """A connection works after the two commands, and the server sees the client's address."""
+    with two_commands(inline, *rest):
+        flow = inline.client.connect(inline.vip)
+        flow.exchange()
+        assert flow.peer_seen_by_server.address == inline.client.address
+
+
+def _listens(inline, port):
+    return any(local.port == port for _, local, _ in inline.proxy.sockets("LISTEN"))
 
 
 @each_backend
@@ -352,6 +364,38 @@ def test_two_commands_make_the_walkthrough_work(inline, tmp_path, family, backen
 def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
     words = "transparent v4v6" if bind.startswith("[") else "transparent"
     serve_with_two_commands(inline, tmp_path, bind, backend, which, words)
+
+
+@pytest.mark.parametrize("family", [4])
+@pytest.mark.parametrize("words", ["transparent", "transparent v4v6"])
+@pytest.mark.parametrize("which", ["divert", "tproxy"])
+@each_backend
+def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_path, backend, which, words):
+    server = Endpoint(inline.server.addresses[6][0], 8080)
+    with two_commands(inline, tmp_path, "[::]:80", backend, which, words, "", server):
+        inline.client.connect(inline.vip).exchange()
+
+
+@pytest.mark.parametrize("family", [4])
+@pytest.mark.parametrize("words, only", [("transparent v6only", 0), ("transparent", 1)])
+@each_backend
+def test_what_an_ipv6_listener_does_not_hear_passes_the_host(inline, tmp_path, backend, words, only):
+    """TPROXY drops what no transparent socket is there for."""
+    inline.proxy.namespace.sysctl({"net.ipv6.bindv6only": only})
+    passing = Endpoint(inline.server.address, 80)
+    inline.server.serve(passing)
+    with two_commands(inline, tmp_path, "[::]:80", backend, "tproxy", words):
+        inline.client.connect(passing).exchange()
+
+
+@pytest.mark.parametrize("family", [4])
+@each_backend
+def test_a_listener_that_is_not_transparent_is_reached_as_before(inline, tmp_path, backend):
+    own = Endpoint(inline.proxy_address_to_clients, 8000)
+    with two_commands(inline, tmp_path, f"{own.address}:{own.port}", backend, "tproxy", ""):
+        flow = inline.client.connect(own)
+        flow.exchange()
+        assert flow.peer_seen_by_server.address == inline.client.address
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
