@@ -3,7 +3,8 @@
  *
  * The host tool reads the firewall through what its tools give to programs, and changes the host by
  * the same commands that a person would type. A program is looked for in PATH, then in /usr/sbin and
- * /sbin, which an ordinary user's PATH often lacks. Nothing passes through a shell.
+ * /sbin, which an ordinary user's PATH often lacks. Nothing passes through a shell. What does not end
+ * within a limit is killed, with whatever it has started: it would keep the host locked for ever.
  */
 #ifndef TPROXY_COMMAND_H
 #define TPROXY_COMMAND_H
@@ -16,7 +17,11 @@ struct command_result {
 	char *out;  /* what it wrote, with a final NUL that length does not count */
 	size_t length;
 	char *errors; /* what it wrote to stderr, or why it could not be started; never NULL */
+	bool late;    /* it did not end within the limit, and was killed; errors says so, too */
 };
+
+/* The environment's word for the limit in seconds; without it, it is a minute. */
+#define COMMAND_LIMIT "TPROXYCTL_TOOL_SECONDS"
 
 /* Whether a program of that name can be found. */
 bool command_exists(const char *name);

@@ -303,7 +303,7 @@ bool tool_is_to_blame(const char *words)
 {
 	static const char *const signs[] = {"Couldn't load", "nknown option", "Bad argument",
 		"syntax error", "No symbol type information", "lock file", "cannot be started",
-		"is unknown, try", "failed without a word"};
+		"is unknown, try", "failed without a word", "did not end within"};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
 		if (strstr(words, signs[i]) != NULL)

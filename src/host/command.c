@@ -3,9 +3,11 @@
  *
  * One poll loop feeds stdin and collects stdout and stderr, so neither side can wait for the other.
  * The trap: a program that ends without reading its input must not end us, hence SIGPIPE is ignored
- * around the loop.
+ * around the loop. A program leads a process group of its own, so that killing it is killing what it has
+ * started, too, and nobody else.
  */
 #include "tproxy/command.h"
+#include "tproxy/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +19,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-	WORDS_MAX = 128
+	WORDS_MAX = 128,
+	LIMIT_S = 60
 };
+
+static unsigned limit_seconds(void)
+{
+	const char *text = getenv(COMMAND_LIMIT);
+	unsigned seconds;
+
+	if (text != NULL && text_number(text, &seconds) && seconds > 0 && seconds < 100000)
+		return seconds;
+	return LIMIT_S;
+}
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+static long now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return at.tv_sec * 1000 + at.tv_nsec / 1000000;
+}
 
 static bool find(const char *name, char path[256])
 {
@@ -75,17 +98,22 @@ static void feed(int *fd, const char **input)
 	}
 }
 
-static void exchange(int in, int out, int errors, const char *input, FILE *text, FILE *complaints)
+/* Until all pipes have come to their end, or the deadline; then those that are left are closed. */
+static void exchange(
+	const int ours[3], const char *input, FILE *text, FILE *complaints, long deadline)
 {
-	struct pollfd polled[3] = {{in, POLLOUT, 0}, {out, POLLIN, 0}, {errors, POLLIN, 0}};
+	struct pollfd polled[3] = {
+		{ours[0], POLLOUT, 0}, {ours[1], POLLIN, 0}, {ours[2], POLLIN, 0}};
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN);
+	long left;
 
 	if (*input == '\0') {
 		close(polled[0].fd);
 		polled[0].fd = -1;
 	}
-	while (polled[0].fd != -1 || polled[1].fd != -1 || polled[2].fd != -1) {
-		if (poll(polled, 3, -1) == -1)
+	while ((polled[0].fd != -1 || polled[1].fd != -1 || polled[2].fd != -1) &&
+		(left = deadline - now()) > 0) {
+		if (poll(polled, 3, (int)left) <= 0)
 			continue;
 		if (polled[0].fd != -1 && polled[0].revents != 0)
 			feed(&polled[0].fd, &input);
@@ -94,6 +122,9 @@ static void exchange(int in, int out, int errors, const char *input, FILE *text,
 		if (polled[2].fd != -1 && polled[2].revents != 0)
 			collect(&polled[2].fd, complaints);
 	}
+	for (int i = 0; i < 3; i++)
+		if (polled[i].fd != -1)
+			close(polled[i].fd);
 	signal(SIGPIPE, old);
 }
 
@@ -116,9 +147,12 @@ static int start(const char *path, const char *const argv[], int ours[3], pid_t 
 {
 	int pipes[3][2];
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	int error = 0, made = 0;
 
 	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
 	for (; made < 3 && error == 0; made++) {
 		if (pipe2(pipes[made], O_CLOEXEC) == -1) {
 			error = errno;
@@ -127,8 +161,10 @@ static int start(const char *path, const char *const argv[], int ours[3], pid_t 
 		posix_spawn_file_actions_adddup2(&actions, pipes[made][made == 0 ? 0 : 1], made);
 	}
 	if (error == 0)
-		error = posix_spawn(pid, path, &actions, NULL, (char *const *)argv, c_locale());
+		error = posix_spawn(
+			pid, path, &actions, &attributes, (char *const *)argv, c_locale());
 	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
 	for (int i = 0; i < made; i++) {
 		close(pipes[i][i == 0 ? 0 : 1]);
 		ours[i] = pipes[i][i == 0 ? 1 : 0];
@@ -138,14 +174,35 @@ static int start(const char *path, const char *const argv[], int ours[3], pid_t 
 	return error;
 }
 
-static int wait_for(pid_t pid)
+/* Waits for its end, and at the deadline brings it about. */
+static int wait_for(pid_t pid, long deadline, bool *late)
 {
+	pid_t ended;
 	int status = 0;
 
-	while (waitpid(pid, &status, 0) == -1)
-		if (errno != EINTR)
+	while ((ended = waitpid(pid, &status, *late ? 0 : WNOHANG)) != pid) {
+		if (ended == -1 && errno != EINTR)
 			return -1;
+		if (!*late && now() >= deadline) {
+			kill(-pid, SIGKILL);
+			*late = true;
+		} else if (!*late)
+			poll(NULL, 0, 1);
+	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* From its start to its end. */
+static void attend(pid_t pid, const int ours[3], const char *input, struct command_result *result,
+	FILE *text, FILE *complaints)
+{
+	unsigned limit = limit_seconds();
+	long deadline = now() + limit * 1000L;
+
+	exchange(ours, input != NULL ? input : "", text, complaints, deadline);
+	result->status = wait_for(pid, deadline, &result->late);
+	if (result->late)
+		fprintf(complaints, "it did not end within %u s, and was killed", limit);
 }
 
 bool command_run(const char *const argv[], const char *input, struct command_result *result)
@@ -163,10 +220,9 @@ bool command_run(const char *const argv[], const char *input, struct command_res
 		abort(); /* out of memory */
 	if (find(argv[0], path))
 		error = start(path, argv, ours, &pid);
-	if (error == 0) {
-		exchange(ours[0], ours[1], ours[2], input != NULL ? input : "", text, complaints);
-		result->status = wait_for(pid);
-	} else if (error == ENOENT)
+	if (error == 0)
+		attend(pid, ours, input, result, text, complaints);
+	else if (error == ENOENT)
 		fprintf(complaints, "there is no program '%s' on this host", argv[0]);
 	else
 		fprintf(complaints, "%s cannot be started: %s", argv[0], strerror(error));

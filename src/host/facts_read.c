@@ -77,26 +77,37 @@ static bool read_ip(struct facts *facts, int family)
 	return well;
 }
 
-static void read_firewall(struct facts *facts)
+/* What a tool lists; false with a message where it does not end. */
+static bool read_rules(struct facts *facts, const char *program, const char *line)
+{
+	bool is_nft = strcmp(program, "nft") == 0, well = true;
+	struct command_result result;
+
+	if (!command_exists(program))
+		return true;
+	if (!command_line(line, NULL, &result))
+		facts->incomplete = true;
+	else if (!is_nft)
+		facts_of_iptables(facts, program, result.out);
+	else if (!facts_of_nft(facts, result.out))
+		facts->incomplete = true;
+	if (result.late) {
+		fprintf(stderr, "tproxyctl: `%s`: %s\n", line, result.errors);
+		well = false;
+	}
+	command_free(&result);
+	return well;
+}
+
+static bool read_firewall(struct facts *facts)
 {
 	static const char *const programs[] = {
 		"iptables-save", "ip6tables-save", "iptables-legacy-save", "ip6tables-legacy-save"};
-	struct command_result result;
 
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		if (!command_exists(programs[i]))
-			continue;
-		if (command_line(programs[i], NULL, &result))
-			facts_of_iptables(facts, programs[i], result.out);
-		else
-			facts->incomplete = true;
-		command_free(&result);
-	}
-	if (!command_exists("nft"))
-		return;
-	if (!command_line("nft -j list ruleset", NULL, &result) || !facts_of_nft(facts, result.out))
-		facts->incomplete = true;
-	command_free(&result);
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (!read_rules(facts, programs[i], programs[i]))
+			return false;
+	return read_rules(facts, "nft", "nft -j list ruleset");
 }
 
 bool facts_read(struct facts *facts)
@@ -109,6 +120,5 @@ bool facts_read(struct facts *facts)
 	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))
 		return false;
 	read_links(facts);
-	read_firewall(facts);
-	return true;
+	return read_firewall(facts);
 }

@@ -4,8 +4,10 @@
 #include "tproxy/command.h"
 #include "unit.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void output_and_status_are_told(void **state)
 {
@@ -72,6 +74,40 @@ static void a_program_that_is_missing_is_named(void **state)
 	command_free(&result);
 }
 
+/* Whoever was started has INHERITED; it comes to its end with the last of them. */
+static void assert_ended(const char *line)
+{
+	struct command_result result;
+	struct pollfd end = {.events = POLLIN};
+	int inherited[2];
+
+	assert_int_equal(pipe(inherited), 0);
+	assert_false(command_line(line, NULL, &result));
+	assert_true(result.late);
+	assert_string_equal(result.errors, "it did not end within 1 s, and was killed");
+	command_free(&result);
+	close(inherited[1]);
+	end.fd = inherited[0];
+	assert_int_equal(poll(&end, 1, 5000), 1);
+	assert_int_equal(end.revents, POLLHUP);
+	close(inherited[0]);
+}
+
+static void a_program_that_does_not_end_is_ended_with_its_children(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	setenv(COMMAND_LIMIT, "1", 1);
+	assert_ended("sleep 1000");
+	assert_ended("sh -c 'sleep 1000 & wait'");
+	assert_ended("sh -c 'exec >&- 2>&-; sleep 1000'");
+	assert_true(command_line("true", NULL, &result));
+	assert_false(result.late);
+	command_free(&result);
+	unsetenv(COMMAND_LIMIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +116,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_reads_nothing_does_not_end_us),
 		cmocka_unit_test(a_signal_is_a_status),
 		cmocka_unit_test(a_program_that_is_missing_is_named),
+		cmocka_unit_test(a_program_that_does_not_end_is_ended_with_its_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,53 @@ def test_a_failure_halfway_takes_everything_back(box, backend):
     assert not differences(before, box.snapshot()) and not box.state.exists()
 
 
+class TestToolsThatDoNotEnd:
+    """A limit ends them, with whatever they have started; without one nothing would ever go on."""
+
+    LIMIT = {"TPROXYCTL_TOOL_SECONDS": "4"}
+    SAYS = "it did not end within 4 s, and was killed"
+
+    def hang(self, box, name, when):
+        """A folder with a tool that hangs when the shell says so; $in has its input."""
+        folder = box.folder / "hanging"
+        folder.mkdir(exist_ok=True)
+        real = shutil.which(name) or pytest.skip(f"absent: {name}")
+        script = f'#!/bin/sh\nin=$(mktemp)\n[ -p /dev/stdin ] && cat >$in\nif {when}; then sleep 1000; fi\nexec {real} "$@" <$in\n'
+        (folder / name).write_text(script, encoding="ascii")
+        (folder / name).chmod(0o755)
+        return str(folder)
+
+    def loader(self, backend, family):
+        return "nft" if backend == "nft" else f"{'ip6' if family == 6 else 'ip'}{backend[2:]}-restore"
+
+    @each_backend
+    def test_what_was_done_before_is_taken_back(self, box, backend):
+        box.furnish("wg-quick", backend)
+        before = box.snapshot()
+        path = self.hang(box, self.loader(backend, 6), "grep -q -e -A -e 'table ip6.*{' $in")
+        done = box.ctl("apply", *arguments_for(backend), path=path, environment=self.LIMIT)
+        assert done.returncode == 1 and self.SAYS in done.stderr and "everything was taken back" in done.stderr
+        assert not differences(before, box.snapshot()) and not box.state.exists()
+
+    @pytest.mark.parametrize("name", ["ip", "iptables-save", "nft"])
+    def test_a_host_that_cannot_be_read_is_left_alone(self, box, name):
+        before = box.snapshot()
+        path = self.hang(box, name, "true")
+        done = box.ctl("apply", *arguments_for("iptables"), path=path, environment=self.LIMIT)
+        assert done.returncode == 2 and self.SAYS in done.stderr and name in done.stderr
+        assert before == box.snapshot() and not box.state.exists()
+
+    @each_backend
+    def test_revert_can_be_called_again(self, box, backend):
+        before = box.snapshot()
+        box.well("apply", *arguments_for(backend))
+        path = self.hang(box, self.loader(backend, 4), "grep -q -e -D -e 'delete table' $in")
+        done = box.ctl("revert", path=path, environment=self.LIMIT)
+        assert done.returncode == 1 and self.SAYS in done.stderr
+        box.well("revert")
+        assert not differences(before, box.snapshot())
+
+
 class TestOthersChanges:
     """What somebody else did to our things in between is left, and said."""
 

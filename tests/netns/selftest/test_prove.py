@@ -29,6 +29,7 @@ case $rules in
 esac
 printf '%s\\n' "$rules" | exec {{real}}
 """
+HANGS = "#!/bin/sh\nexec sleep 1000\n"
 LOADS_NOTHING = "#!/bin/sh\ncat >/dev/null\n"
 NEVER_ENDS = "#!/bin/sh\necho >/proc/self/fd/{descriptor}\nexec sleep 1000\n"
 
@@ -153,6 +154,13 @@ def test_rules_that_are_not_there_connect_nothing(tmp_path):
     for each in connections(made, "iptables").values():
         assert each["state"] == "failed" and each["detail"]
         assert not each["listener_reached"] and not each["client_seen"]
+
+
+def test_a_program_that_does_not_end_is_ended_and_no_fault_of_the_kernels(tmp_path, plain):
+    made = found(path=stand_in(tmp_path, "iptables-restore", HANGS), TPROXYCTL_TOOL_SECONDS="2")
+    hanging = capability(made, "iptables-mangle-4")
+    assert hanging["state"] == "untried" and "did not end within 2 s" in hanging["detail"]
+    assert states(made)["nft-tproxy-4"] == states(plain)["nft-tproxy-4"]
 
 
 def test_people_get_a_table_and_reasons(tmp_path, plain):
