@@ -10,6 +10,8 @@
 A finished kernel is put in place by a rename, so what is there is whole.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import lzma
@@ -82,6 +84,12 @@ class Builder:
             return 0.0
         begin = time.monotonic()
         self.deadline = begin + within if within is not None else None
+        with self._alone(kernel.engine):
+            return self._build(kernel, begin)
+
+    def _build(self, kernel, begin):
+        if kernel.is_cached:  # another run did it meanwhile
+            return 0.0
         tree, out, made = self._configure(kernel, kernel.engine)
         arch, product = ARCHITECTURES[kernel.engine]
         stuck = configuration.not_stuck(kernel.fragment, configuration.parse(made))
@@ -93,7 +101,22 @@ class Builder:
     def configure(self, kernel):
         """The configuration that comes of a fragment, without building anything."""
         self.deadline = None
-        return configuration.parse(self._configure(kernel, f"{kernel.engine}-configurations")[2])
+        name = f"{kernel.engine}-configurations"
+        with self._alone(name):
+            return configuration.parse(self._configure(kernel, name)[2])
+
+    @contextlib.contextmanager
+    def _alone(self, name):
+        """Two runs do not work in one folder at the same time; the lock ends with its process."""
+        work = self.cache / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        with open(work / f"{name}.lock", "w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.tell("waiting for another run that builds kernels in the same cache")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _configure(self, kernel, folder):
         """(tree, folder, text of the configuration)."""

@@ -6,7 +6,7 @@ import time
 # Seconds on two CPUs, as long as nothing is known: all of a kernel, another one whose options much of
 # it depends on, and one that differs in options which only their own files know.
 BUILD_FIRST, BUILD_CORE, BUILD_LEAF = 420, 170, 20
-LEAVES = ("NFT_", "NETFILTER_XT_", "IP_NF_", "IP6_NF_", "SYN_COOKIES")
+LEAVES = ("NFT_", "NETFILTER_XT_", "IP_NF_", "IP6_NF_")
 GUEST = {"uml": 90, "qemu": 600}
 
 
@@ -28,7 +28,7 @@ class Pace:
 
     def of_build(self, kernel, is_first, changed=()):
         """Of a kernel, whose options `changed` differ from the one that was built before."""
-        guess = BUILD_LEAF if all(name.startswith(LEAVES) for name in changed) else BUILD_CORE
+        guess = BUILD_LEAF if is_leaf(changed) else BUILD_CORE
         return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else guess)
 
     def of_guest(self, name, engine, profile):
@@ -41,6 +41,11 @@ class Pace:
     @property
     def elapsed(self):
         return time.monotonic() - self.begin
+
+
+def is_leaf(changed):
+    """Whether options are such as only their own files know."""
+    return all(name.startswith(LEAVES) for name in changed)
 
 
 def clock(seconds):

@@ -61,7 +61,7 @@ class Run:
     def plan(self, jobs):
         """Those that fit into the time that there is; says what is to be done and what is left out."""
         planned, left_out, seconds, first = [], [], 0.0, not any(job.is_ready for job in jobs)
-        for job in sorted(jobs, key=lambda job: not job.is_ready):
+        for job in _cheapest_first(jobs):
             cost = self.cost(job, first)
             if seconds + cost > self.time_left() or (self.options.cached and not job.is_ready):
                 left_out.append(job)
@@ -94,7 +94,7 @@ class Run:
     def build(self, jobs):
         """Have them all in the cache; returns those that are, when the time is limited."""
         builder = build.Builder(self.options.cache, self.options.jobs, self.tell)
-        waiting = [job for job in jobs if not job.is_ready]
+        waiting = [job for job in _cheapest_first(jobs) if not job.is_ready]
         first = len(waiting) == len(jobs)
         for number, job in enumerate(waiting, 1):
             expected = self.pace.of_build(job.kernel, first and number == 1, job.changed)
@@ -223,6 +223,11 @@ class Run:
         ]
         (self.options.out / "matrix.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         (self.options.out / "matrix.md").write_text(matrix.markdown(self.columns), encoding="utf-8")
+
+
+def _cheapest_first(jobs):
+    """Those that are there, then those for which little is compiled again."""
+    return sorted(jobs, key=lambda job: (not job.is_ready, not pace.is_leaf(job.changed)))
 
 
 def of_variants(run, names, source):

@@ -460,6 +460,15 @@ def test_a_build_ends_when_its_time_is_over_with_all_that_it_started(linux, tmp_
     assert time.monotonic() - begin < 60 and not kernel_of(linux, tmp_path).is_cached
 
 
+def test_two_runs_build_one_after_the_other(linux, tmp_path):
+    (linux / "Makefile").write_text(MAKEFILE.replace("\tgrep", "\tmkdir $(O)/alone\n\tsleep 1\n\trmdir $(O)/alone\n\tgrep"), encoding="ascii")
+    code = "import sys; sys.path[:0] = sys.argv[1:3]; from kernels import build, source; from pathlib import Path\n"
+    code += "build.Builder(Path(sys.argv[4]), 1).build(build.Kernel(source.find(sys.argv[3]), 'uml', {'A': sys.argv[5]}, Path(sys.argv[4])))"
+    folders = [ROOT / "tests/kernels", ROOT / "tests/netns"]
+    made = [subprocess.Popen([sys.executable, "-c", code, *folders, linux, tmp_path / "cache", value]) for value in "yn"]
+    assert [each.wait() for each in made] == [0, 0]
+
+
 def test_what_is_no_source_is_refused(tmp_path):
     (tmp_path / "file").write_text("x", encoding="ascii")
     for path in (tmp_path, tmp_path / "file", tmp_path / "none"):
