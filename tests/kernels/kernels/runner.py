@@ -138,7 +138,8 @@ class Run:
     def boot(self, jobs):
         """Run them all; returns {job: observation}."""
         staged = self.private / "staged"
-        tree.stage(staged)
+        if not staged.exists():
+            tree.stage(staged)
         words = suite.words(self.rows, self.options.impl, self.engine.pace)
         made = {self._guest(job, words): job for job in jobs}
         observed = {}
@@ -160,6 +161,8 @@ class Run:
             rest = pace.about(self.pace.of_guests(left, self.options.engine, self.options.profile))
             self.tell(f"{guest.name}: {guest.verdict} after {guest.seconds:.0f} s" + (f"; {len(left)} left, about {rest}" * bool(left)))
             guest.forget()
+            if job.path is None:
+                Path(guest.kernel).unlink()
 
         guests.run(list(made), staged, self.cpus, ended, started)
         return observed

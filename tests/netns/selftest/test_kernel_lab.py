@@ -585,6 +585,85 @@ def test_times_are_remembered(linux, tmp_path):
     assert (pace.about(40), pace.about(119), pace.clock(125)) == ("40 s", "2 min", "2:05")
 
 
+# --- whole runs, on a kernel that a script stands in for ---
+
+PATCHED = "# --- configuration\n# broken\n"
+
+
+@pytest.fixture
+def stand_in(linux):
+    """The tree of a kernel whose abilities follow from its configuration."""
+    text = (ROOT / "tests/netns/selftest/stand_in_kernel.py").read_text(encoding="utf-8")
+    makefile = MAKEFILE.replace("chmod 755", "cat $(CURDIR)/end $(O)/.config >>$(O)/linux; chmod 755")
+    (linux / "Makefile").write_text(makefile, encoding="ascii")
+    (linux / "text").write_text("#!/usr/bin/python3\n" + text, encoding="utf-8")
+    (linux / "end").write_text("# --- configuration\n", encoding="ascii")
+    commit(linux)
+    return linux
+
+
+def commit(linux):
+    for words in (["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", linux, *words], check=True)
+
+
+@pytest.fixture
+def work(stand_in, tmp_path):
+    """Runs the lab on it."""
+
+    def run(*words, source=("--source", stand_in)):
+        done = lab(*words, *source, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none")
+        assert not done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def test_accounts_that_do_not_agree_are_named_and_fail_the_run(work, tmp_path):
+    """The stand-in has few capabilities and no legacy iptables, so predictions about those are not met."""
+    done = work("--kernels", "base", "no-ipv6")
+    table = {each["kernel"]: each for each in json.loads((tmp_path / "out" / "matrix.json").read_text())}
+    assert done.returncode == 0 and "2 kernels, and all accounts agree" in done.stdout
+    assert table["base"]["cells"]["ipv6"] == "works" and table["no-ipv6"]["cells"]["ipv6"] == "missing"
+    done = work("--kernels", "no-nft-socket")
+    assert done.returncode == 1
+    assert "profile ipv6: predicted was that it can be had, and it can't be had" in done.stdout
+    assert (tmp_path / "out" / "no-nft-socket" / "console.txt").read_text().startswith("@up 6.1-stand-in")
+
+
+def test_a_regression_is_one_commits(work, stand_in):
+    assert work("--kernels", "base", "--bisect").returncode == 0
+    (stand_in / "end").write_text(PATCHED, encoding="ascii")
+    commit(stand_in)
+    done = work("--kernels", "base", "--bisect")
+    assert done.returncode == 1
+    assert "iptables-socket-4: predicted was that it works, and it is missing" in done.stdout
+
+
+def test_two_sources_are_compared(work, stand_in, tmp_path):
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", stand_in, other], check=True)
+    assert work("--compare", stand_in, other).returncode == 0
+    (other / "end").write_text(PATCHED, encoding="ascii")
+    done = work("--compare", stand_in, other)
+    assert done.returncode == 1 and "capability iptables-socket-4: works -> missing" in done.stdout
+    assert "capability ipv6: works -> missing" in work("--compare", "base", "no-ipv6").stdout
+
+
+def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path):
+    done = work("--minimize")
+    assert done.returncode == 0, done.stdout
+    assert "4 of 4 lists are confirmed" in done.stdout
+    needed = variants.tomllib.loads((tmp_path / "out" / "needed.toml").read_text(encoding="utf-8"))["needed"]
+    lists = {(each["profile"], each["program"]): set(each["options"]) for each in needed}
+    assert lists == {
+        ("binding", "none"): set(),
+        ("full", "iptables"): {"IP_MULTIPLE_TABLES", "NETFILTER_XT_MATCH_SOCKET", "NFT_COMPAT", "NF_TABLES", "NETFILTER"},
+        ("full", "nft"): {"IP_MULTIPLE_TABLES", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
+        ("ipv6", "nft"): {"IPV6", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
+    }
+
+
 # --- the initramfs ---
 
 
