@@ -9,6 +9,7 @@
     guests         boots them, watches their consoles, ends them
     suite          what of the namespace suite runs in one
     observe        what a guest brought back; what tproxyctl reads from a configuration
+    ways           which profiles a configuration promises
     agreement      four accounts of a kernel, and where they disagree
     matrix         what is shown of it
     pace           how long things take

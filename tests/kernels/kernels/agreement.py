@@ -9,8 +9,11 @@ An account that was not asked for, or that a kernel of one's own does not have, 
 taken from another. Each disagreement is a sentence.
 """
 
+from . import ways
+
 OK = "PASS"
 _UNSURPRISING = ("ABSENT", "UNSUPPORTED")
+_HAD = {True: "can be had", False: "can't be had"}
 _MEANS = {True: "works", False: "does not work"}
 
 
@@ -51,6 +54,10 @@ def configuration_and_prove(configured, prove):
             yield f"{name}: its options are on, and it {_why(words)}"
         elif state == "off" and works:
             yield f"{name}: it works, although {', '.join(configured[name]['options'])} is off"
+    states = {name: each["state"] for name, each in configured.items()}
+    for name, provable in prove["profiles"].items():
+        if (ways.promised(states, name), provable) in ((ways.ON, False), (ways.OFF, True)):
+            yield f"profile {name}: the configuration says that it {_HAD[not provable]}, and it {_HAD[provable]}"
 
 
 def rests_on_what_is_off(name, configured, capabilities):
@@ -71,8 +78,7 @@ def prove_and_fixture(prove, variant):
             yield f"{name}: predicted was that it {_MEANS[not works]}, and it {_why(words)}"
     for name, provable in prove["profiles"].items():
         if provable == (name in variant.lost):
-            can = ("can be had", "can't be had")
-            yield f"profile {name}: predicted was that it {can[provable]}, and it {can[not provable]}"
+            yield f"profile {name}: predicted was that it {_HAD[not provable]}, and it {_HAD[provable]}"
 
 
 def suite_and_prove(suite, prove):

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import agreement, build, configuration, engines, guests, matrix, observe, pace, suite, tree, variants
+from . import agreement, build, configuration, engines, guests, matrix, observe, pace, suite, tree, variants, ways
 
 RESERVE = 60  # seconds of a time limit that are kept for putting things together
 
@@ -40,7 +40,7 @@ class Run:
         self.engine = engines.ENGINES[options.engine]()
         self.cpus = sorted(os.sched_getaffinity(0))[: options.parallel]
         self.pace = pace.Pace(options.cache, len(self.cpus))
-        self.program = os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
+        self.program = tproxyctl()
         self.columns = []
         self.private = Path(tempfile.mkdtemp(prefix="run-", dir=tree.PRIVATE))
         self.private.chmod(0o755)
@@ -228,6 +228,11 @@ class Run:
         (self.options.out / "matrix.md").write_text(matrix.markdown(self.columns), encoding="utf-8")
 
 
+def tproxyctl():
+    """The program that reads configurations."""
+    return os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
+
+
 def _cheapest_first(jobs):
     """Those that are there, then those for which little is compiled again."""
     return sorted(jobs, key=lambda job: (not job.is_ready, not pace.is_leaf(job.changed)))
@@ -304,8 +309,8 @@ def _any_job(run, name, source_of):
     return file_job(run, name)
 
 
-def of_configuration(program, path):
-    """What a configuration allows, without booting anything."""
+def of_configuration(program, path, profile):
+    """What a configuration allows, without booting anything; status 1 where it promises no such profile."""
     try:
         configuration.parse(configuration.load(Path(path)), path)
     except (configuration.Malformed, OSError) as problem:
@@ -315,4 +320,8 @@ def of_configuration(program, path):
         raise Trouble("this tproxyctl has no `check --kernel-config`, so a configuration cannot be asked")
     for name, each in found.items():
         print(f"{name:30} {each['state']:8} {' '.join(each['options']) if each['state'] != 'on' else ''}".rstrip())
-    return int(any(each["state"] != "on" for each in found.values()))
+    states = {name: each["state"] for name, each in found.items()}
+    print()
+    for each in ways.PROFILES:
+        print(f"profile {each:22} {ways.promised(states, each)}")
+    return int(ways.promised(states, profile if profile in ways.PROFILES else "full") != ways.ON)

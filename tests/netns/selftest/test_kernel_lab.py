@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
-from kernels import agreement, build, configuration, engines, guests, initramfs, matrix, minimize, observe, pace, source, suite, variants  # noqa: E402
+from kernels import agreement, build, configuration, engines, guests, initramfs, matrix, minimize, observe, pace, source, suite, variants, ways  # noqa: E402
 from lab import requirements  # noqa: E402
 
 TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
@@ -149,6 +149,45 @@ def test_a_configuration_is_held_against_what_was_proved(configured, found, word
     assert said == words if words is not None else said
 
 
+def all_on(**rest):
+    names = [each["id"] for each in json.loads(subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, check=False).stdout)["capabilities"]]
+    return {**dict.fromkeys(names, "on"), **rest}
+
+
+@pytest.mark.parametrize(
+    "off, lost",
+    [
+        ((), ()),
+        (("transparent-4",), ("binding", "source", "full", "intercept", "udp")),
+        (("ipv6",), ("ipv6",)),
+        (("policy-rule-4",), ("source", "full", "intercept", "udp")),
+        (("iptables-socket-4", "nft-socket-4"), ()),
+        (("iptables-socket-4", "iptables-legacy-socket-4"), ()),
+        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-tproxy-4"), ("source", "full", "intercept")),
+        (("iptables-tproxy-4", "iptables-legacy-tproxy-4", "nft-socket-4"), ("intercept",)),
+    ],
+)
+def test_profiles_follow_from_capabilities(off, lost):
+    states = all_on(**dict.fromkeys(off, "off"))
+    assert {each for each in ways.PROFILES if ways.promised(states, each) == ways.OFF} == set(lost)
+
+
+def test_what_is_open_leaves_a_profile_open_unless_another_way_has_it():
+    states = all_on(**{"iptables-socket-4": "unknown"})
+    assert ways.promised(states, "full") == ways.ON
+    states.update({"nft-socket-4": "off", "iptables-legacy-socket-4": "off"})
+    assert ways.promised(states, "full") == ways.UNKNOWN
+    states["veth"] = "off"
+    assert ways.promised(states, "full") == ways.OFF
+
+
+def test_a_promise_that_is_not_kept_is_named():
+    configured = {name: {"state": "on", "options": []} for name in all_on()}
+    proof = proved(**dict.fromkeys(all_on(), WORKS), profiles={"full": False, "udp": True})
+    words = "profile full: the configuration says that it can be had, and it can't be had"
+    assert list(agreement.configuration_and_prove(configured, proof)) == [words]
+
+
 def test_a_prediction_is_held_against_what_was_proved():
     variant = variants.Variant("x", "x", "x", missing=["a-*"], lost=["full"])
     right = proved(**{"a-4": MISSING, "b": WORKS}, profiles={"full": False, "udp": True})
@@ -273,6 +312,17 @@ CHECKS = """#!/bin/sh
 grep -q garbage "$3" && { echo "$3: garbage" >&2; exit 2; }
 echo '{"kernel": {"capabilities": [{"id": "nat", "state": "off", "options": ["CONFIG_NFT_NAT"]}]}}'
 exit 1
+"""
+ALL_ON = """#!/bin/sh
+comma=
+printf '{{"kernel": {{"capabilities": ['
+for name in {names}; do
+	state=on options=
+	[ $name != policy-rule-4 ] || state=off options='"CONFIG_OFF"'
+	printf '%s{{"id": "%s", "state": "%s", "options": [%s]}}' "$comma" $name $state "$options"
+	comma=,
+done
+echo ']}}}}'
 """
 KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
 
@@ -541,6 +591,23 @@ def test_nothing_is_kept_where_a_run_takes_it_along():
     for option in ("--cache", "--out"):
         done = lab(option, "/run/folder", without="TPROXY_LAB_ISOLATED")
         assert done.returncode == 2 and "/run is private" in done.stderr
+
+
+@pytest.mark.parametrize("words, status", [([], 1), (["--profile", "binding"], 0)])
+def test_a_configuration_is_asked_without_booting_it(tmp_path, monkeypatch, words, status):
+    path = program(tmp_path, ALL_ON.format(names=" ".join(all_on())))
+    monkeypatch.setenv("TPROXYCTL", str(path))
+    (tmp_path / "config").write_text("# CONFIG_IP_MULTIPLE_TABLES is not set\n", encoding="ascii")
+    done = lab("--config", tmp_path / "config", *words)
+    assert done.returncode == status and "CONFIG_OFF" in done.stdout
+    assert "profile full                   off" in done.stdout and "profile binding                on" in done.stdout
+
+
+def test_a_tproxyctl_that_cannot_be_asked_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
+    (tmp_path / "config").write_text("CONFIG_NET=y\n", encoding="ascii")
+    done = lab("--config", tmp_path / "config")
+    assert done.returncode == 2 and "no `check --kernel-config`" in done.stderr
 
 
 def test_the_list_names_every_kernel_and_the_help_every_option():
