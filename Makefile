@@ -26,7 +26,7 @@ UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 # What unit tests share.
 RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/situations.o
-C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c tests/netns/selftest/*.c)
+C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
 
 .PHONY: all units help deps demo check unit netns asan lint format clean install

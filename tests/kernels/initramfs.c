@@ -45,12 +45,13 @@ int main(void)
 	if (next == NULL)
 		fail("TPROXY_GUEST_INIT is not set");
 	load_modules();
-	if (mount("hostroot", "/root", "9p", MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose") == -1)
+	if (mount("hostroot", "/root", "9p", MS_RDONLY,
+		    "trans=virtio,version=9p2000.L,cache=loose") == -1)
 		fail("the host's root");
 	if (mount("devtmpfs", "/root/dev", "devtmpfs", 0, NULL) == -1)
 		fail("devtmpfs");
-	if (chdir("/root") == -1 || mount(".", "/", NULL, MS_MOVE, NULL) == -1 || chroot(".") == -1 ||
-		chdir("/") == -1)
+	if (chdir("/root") == -1 || mount(".", "/", NULL, MS_MOVE, NULL) == -1 ||
+		chroot(".") == -1 || chdir("/") == -1)
 		fail("the new root");
 	execv(next, arguments);
 	fail(next);

@@ -63,6 +63,11 @@ class Kernel:
     def configuration(self):
         return self.path("config").read_text(encoding="ascii")
 
+    @property
+    def is_begun(self):
+        """Whether something like it was built before, in the same folder."""
+        return (self.cache / "work" / self.source.folder_name / self.engine / ".config").exists()
+
     def unpack(self, target):
         """The kernel as a file that can be started."""
         with lzma.open(self.path("xz")) as packed, open(target, "wb") as file:

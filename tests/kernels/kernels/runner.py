@@ -60,13 +60,13 @@ class Run:
 
     def plan(self, jobs):
         """Those that fit into the time that there is; says what is to be done and what is left out."""
-        planned, left_out, seconds, first = [], [], 0.0, not any(job.is_ready for job in jobs)
+        planned, left_out, seconds, begun = [], [], 0.0, False
         for job in _cheapest_first(jobs):
-            cost = self.cost(job, first)
+            cost = self.cost(job, begun)
             if seconds + cost > self.time_left() or (self.options.cached and not job.is_ready):
                 left_out.append(job)
                 continue
-            first = first and job.is_ready
+            begun = begun or not job.is_ready
             seconds += cost
             planned.append(job)
         new = sum(not job.is_ready for job in planned)
@@ -74,10 +74,12 @@ class Run:
         self.tell_left_out(left_out)
         return [job for job in jobs if job in planned]
 
-    def cost(self, job, is_first):
-        """Seconds until its verdict is there, as far as is known."""
+    def cost(self, job, begun):
+        """Seconds until its verdict is there, as far as is known; `begun`: another one is built before."""
         guest = self.pace.of_guest(job.name, self.options.engine, self.options.profile) / len(self.cpus)
-        return guest if job.is_ready else guest + self.pace.of_build(job.kernel, is_first, job.changed)
+        if job.is_ready:
+            return guest
+        return guest + self.pace.of_build(job.kernel, not begun and not job.kernel.is_begun, job.changed)
 
     def time_left(self):
         limit = self.options.within * 60 - RESERVE if self.options.within else float("inf")
@@ -95,11 +97,10 @@ class Run:
         """Have them all in the cache; returns those that are, when the time is limited."""
         builder = build.Builder(self.options.cache, self.options.jobs, self.tell)
         waiting = [job for job in _cheapest_first(jobs) if not job.is_ready]
-        first = len(waiting) == len(jobs)
         for number, job in enumerate(waiting, 1):
-            expected = self.pace.of_build(job.kernel, first and number == 1, job.changed)
+            expected = self.pace.of_build(job.kernel, not job.kernel.is_begun, job.changed)
             self.tell(f"building {job.name} ({number} of {len(waiting)}, about {pace.about(expected)})")
-            if not self._build_one(builder, job, sum(self.cost(each, False) for each in jobs if each.is_ready)):
+            if not self._build_one(builder, job, sum(self.cost(each, True) for each in jobs if each.is_ready)):
                 break
         self.tell_left_out([job for job in jobs if not job.is_ready])
         ready = [job for job in jobs if job.is_ready]
