@@ -16,8 +16,10 @@ SYMBOLS = {
     "untried": "◌",
 }
 MARK = "?"
+WIDTH = 52  # of names
 LEGEND = (
-    "✓ passes, works   ○ ABSENT, missing   ◌ untried, since it builds on something missing   ✗ FAIL   ▲ BLOCKED   ! ERROR"
+    "✓ passes, works   ○ ABSENT, missing   ◌ untried: it builds on something missing   ✗ FAIL   ▲ BLOCKED   ! ERROR\n"
+    "? accounts disagree. Without a family: both are alike"
 )
 
 
@@ -65,18 +67,40 @@ def alike(columns, names):
 def text(columns):
     """For a terminal: kernels by number, one line for all rows that are alike."""
     lines = [f"{number:4}  {column.id:20} {column.name}" for number, column in enumerate(columns, 1)]
-    names = rows(columns)
-    width = 44
-    lines += ["", " " * width + " ".join(f"{number:<2}" for number in range(1, len(columns) + 1))]
-    for cells, members in alike(columns, names).items():
-        first, *rest = _folded(members, width - 2)
-        lines.append(f"{first:{width}}" + " ".join(f"{each:<2}" for each in cells).rstrip())
-        lines += [f"  {line}" for line in rest]
+    numbers = " " * WIDTH + " ".join(f"{number:<2}" for number in range(1, len(columns) + 1))
+    every = rows(columns)
+    asked = [row for row in every if row.startswith("TP-")]
+    for title, names in (("capabilities", [row for row in every if row not in asked]), ("requirements", asked)):
+        if names:
+            lines += ["", title.ljust(WIDTH) + numbers.strip(), *_section(columns, names)]
     return "\n".join([*lines, "", LEGEND])
 
 
+def _section(columns, names):
+    for cells, members in alike(columns, names).items():
+        first, *rest = _folded(_families_joined(members, names), WIDTH - 2)
+        yield (f"{first:{WIDTH}}" + " ".join(f"{each:<2}" for each in cells)).rstrip()
+        yield from (f"  {line}" for line in rest)
+
+
+def _families_joined(members, names):
+    """Names without their family, where both of them are alike or there is only one."""
+    there = set(members)
+    known = set(names)
+    for name in members:
+        stem, family = name[:-1], name[-1:]
+        if family not in "46" or stem[-1:] not in "-/":
+            yield name
+            continue
+        other = stem + ("6" if family == "4" else "4")
+        if other not in there and other in known:
+            yield name
+        elif family == "4" or other not in there:
+            yield stem[:-1]
+
+
 def _folded(names, width):
-    """Names in lines of that width; ids of a group are told once: TP-BIND-01 02 03."""
+    """Names in lines of that width; what requirements have in common is told once: TP-BIND-01 02 03."""
     words, last = [], ""
     for name in names:
         head, _, tail = name.rpartition("-")

@@ -12,6 +12,9 @@ from pathlib import Path
 from lab import verdict
 
 
+_DEFAULTS = {"recipe": "divert", "backend": "iptables", "family": 4}
+
+
 def of_guest(guest):
     """The observation of a guest that has ended."""
     out = guest.folder / "out"
@@ -73,17 +76,17 @@ def _prove(out):
 def _suite(report):
     """{requirement/family: {"verdict", "message", "tests": […]}}, and what is wrong with the whole run.
 
-    A row is a requirement in one family: what a kernel lacks it often lacks for one of them.
+    A row is a requirement in one family: what a kernel lacks it often lacks for one of them. One that
+    was not run at all has a row without.
     """
     column = report["implementations"][0]
     tests = {}
     for cell in column["cells"]:
-        tests.setdefault(f"{cell['requirement']}/-", [])
+        if not cell["tests"]:
+            tests[f"{cell['requirement']}/-"] = []
         for test in cell["tests"]:
-            tests.setdefault(f"{cell['requirement']}/{test['parameters'].get('family', '-')}", []).append(test)
-    judged = {each.partition("/")[0] for each, those in tests.items() if those}
-    kept = {row: those for row, those in tests.items() if those or row.partition("/")[0] not in judged}
-    cells = {row: _cell(those) for row, those in kept.items()}
+            tests.setdefault(f"{cell['requirement']}/{_where(test)['family']}", []).append(test)
+    cells = {row: _cell(those) for row, those in tests.items()}
     return {"cells": cells, "problems": column["problems"], "seconds": column["seconds"]}
 
 
@@ -91,14 +94,15 @@ def _cell(tests):
     word = verdict.worst(each["verdict"] for each in tests)
     told = next((each["message"] for each in tests if each["verdict"] == word), "")
     names = [
-        {"test": each["test"].rpartition("/")[2], "verdict": each["verdict"], **_where(each["parameters"])}
+        {"test": each["test"].rpartition("/")[2], "verdict": each["verdict"], **_where(each)}
         for each in tests
     ]
     return {"verdict": word, "message": told.strip().partition("\n")[0][:200], "tests": names}
 
 
-def _where(parameters):
-    return {"recipe": parameters.get("recipe"), "backend": parameters.get("backend"), "family": parameters.get("family")}
+def _where(test):
+    """What it was set up by; a test that names none of it, and got no further, has the suite's defaults."""
+    return {name: test["parameters"].get(name, default) for name, default in _DEFAULTS.items()}
 
 
 def ask_configuration(program, path):

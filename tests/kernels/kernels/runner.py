@@ -70,7 +70,7 @@ class Run:
             seconds += cost
             planned.append(job)
         new = sum(not job.is_ready for job in planned)
-        self.tell(f"{len(planned)} kernels, {new} of them to be built; about {pace.about(seconds)}")
+        self.tell(f"{_kernels(len(planned))}, {new} of them to be built; about {pace.about(seconds)}")
         self.tell_left_out(left_out)
         return [job for job in jobs if job in planned]
 
@@ -208,7 +208,7 @@ class Run:
             print("\nconfiguration not asked: this tproxyctl has no `check --kernel-config`, or there is no configuration")
         wrong = [column for column in self.columns if column.disagreements]
         for column in wrong:
-            print(f"\n{column.id} ({column.name}): {len(column.disagreements)} disagreements")
+            print(f"\n{column.id} ({column.name}): {len(column.disagreements)} of them")
             print("\n".join(f"  {each}" for each in column.disagreements[: self.options.lines]))
             if len(column.disagreements) > self.options.lines:
                 print(f"  … and {len(column.disagreements) - self.options.lines} more in the report")
@@ -217,7 +217,8 @@ class Run:
         self._write()
         print(f"\nreports: {os.path.relpath(self.options.out)}/matrix.md, matrix.json and a folder for each kernel")
         amount = sum(len(column.disagreements) for column in wrong)
-        print(f"{amount} disagreements" if amount else f"{len(self.columns)} kernels, and all accounts agree")
+        all_agree = f"{_kernels(len(self.columns))}, and all accounts agree"
+        print(f"{amount} disagreement{'s' * (amount > 1)}" if amount else all_agree)
         return int(bool(wrong))
 
     def _write(self):
@@ -232,6 +233,10 @@ class Run:
 def tproxyctl():
     """The program that reads configurations."""
     return os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
+
+
+def _kernels(count):
+    return f"{count} kernel{'s' * (count != 1)}"
 
 
 def _cheapest_first(jobs):
