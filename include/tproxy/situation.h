@@ -31,6 +31,7 @@ struct situation {
 	bool rules_known; /* every tool that is there told its rules */
 	struct ruleset rules;
 	char *rules_problem;
+	char *rules_unseen; /* that there may be some which no tool here shows, or NULL */
 
 	bool sockets_known;
 	struct host_sockets sockets;

@@ -96,7 +96,7 @@ static int options_read(struct check_options *options, int argc, char **argv)
 static void tell_problems(const struct situation *situation)
 {
 	const char *const problems[] = {situation->network_problem, situation->rules_problem,
-		situation->sockets_problem, situation->watched_problem};
+		situation->rules_unseen, situation->sockets_problem, situation->watched_problem};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (problems[i] != NULL)

@@ -323,7 +323,9 @@ static void backends(struct check *check)
 			"both iptables-legacy and nftables (iptables, nft) hold rules");
 		check_mend(finding, ON_HOST, text_format("iptables-legacy-save; nft list ruleset"),
 			NULL);
-	} else
+	} else if (check->at->rules_unseen != NULL)
+		check_add(check, CHECK_BACKENDS, CHECK_UNKNOWN, "", "%s", check->at->rules_unseen);
+	else
 		check_add(check, CHECK_BACKENDS, CHECK_OK, "", "%s",
 			has_rules(rules, true) ? "iptables-legacy" : "nftables (iptables, nft)");
 }

@@ -1,9 +1,10 @@
 /*
  * Reading the situation; see the header.
  *
- * A firewall's tool that is not there has no rules. One that is there and fails leaves the rules unknown
- * as a whole, for half of a rule set proves nothing. The trap is a request to a server that has just been
- * sent: whether it will be answered shows when it is answered, or sent again after a second. So where
+ * A firewall's tool that is not there has no rules; but for nft, since other programs load such rules, too:
+ * that there may be some is said. A tool that is there and fails leaves the rules unknown as a whole, for
+ * half of a rule set proves nothing. The trap is a request to a server that has just been sent: whether it
+ * will be answered shows when it is answered, or sent again after a second. So where
  * there is one, sockets are read again until it shows.
  */
 #include "tproxy/situation.h"
@@ -137,6 +138,9 @@ void situation_read(struct situation *situation, const struct needs *needs, unsi
 		read_packets(situation, milliseconds);
 	situation->network_known = network_read(&situation->network, &situation->network_problem);
 	situation->rules_known = read_rules(&situation->rules, &situation->rules_problem);
+	if (!command_exists("nft"))
+		situation->rules_unseen = text_format("there is no program 'nft' on this host: "
+						      "rules that it alone shows are not seen");
 	situation->sockets_known = read_sockets(&situation->sockets, &situation->sockets_problem);
 }
 
@@ -156,6 +160,7 @@ void situation_free(struct situation *situation)
 	free(situation->watched);
 	free(situation->network_problem);
 	free(situation->rules_problem);
+	free(situation->rules_unseen);
 	free(situation->sockets_problem);
 	free(situation->watched_problem);
 }

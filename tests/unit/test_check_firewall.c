@@ -377,6 +377,15 @@ static void empty_tables_of_the_other_kind_are_none(void **state)
 	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "iptables-legacy");
 }
 
+static void rules_that_no_tool_shows_leave_it_open(void **state)
+{
+	(void)state;
+	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_BACKENDS, CHECK_UNKNOWN), "there is no program 'nft'");
+}
+
 /* --- SYN cookies --- */
 
 static void tproxied(const char *cookies)
@@ -547,6 +556,7 @@ int main(void)
 		WITH(rules_of_both_kinds_are_told),
 		WITH(nft_and_legacy_are_both_kinds_too),
 		WITH(empty_tables_of_the_other_kind_are_none),
+		WITH(rules_that_no_tool_shows_leave_it_open),
 		WITH(cookies_always_lose_what_only_syns_are_handed_for),
 		WITH(cookies_during_a_flood_are_told_and_no_fault),
 		WITH(cookies_do_no_harm_where_every_packet_is_caught),

@@ -1,0 +1,284 @@
+"""tproxyctl check prints its published form whatever the host is like, and says clearly what it cannot read.
+
+Tools are hidden by /dev/null over them in a mount namespace, since tproxyctl finds them without PATH,
+too; those that print half of what they should come first on PATH.
+"""
+
+import gzip
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lab import schema
+from lab.namespace import Namespace
+
+from test_host_apply import EVERYTHING, TPROXYCTL, Box
+
+ROOT = Path(__file__).resolve().parents[3]
+FORM = "fixtures/schema/check.schema.json"
+SCHEMA = json.loads((ROOT / FORM).read_text(encoding="utf-8"))
+IDS = SCHEMA["$defs"]["item"]["properties"]["id"]["enum"]
+
+HALF = """\
+#!/bin/sh
+{real} "$@" >{folder}/whole || exit
+head -c $(($(wc -c <{folder}/whole) / 2)) {folder}/whole
+"""
+SILENT = "#!/bin/sh\n"
+FAILS = "#!/bin/sh\necho 'it is broken' >&2\necho 'for a second line of reasons' >&2\nexit 3\n"
+
+HEADING = "# Linux/x86 6.1.0 Kernel Configuration\n"
+OPTIONS = "CONFIG_NET=y\nCONFIG_INET=y\n# CONFIG_NETFILTER is not set\n"
+
+
+class Checked(Box):
+    """A host in a namespace that check looks at."""
+
+    def check(self, *arguments, path=None, before=(), program=TPROXYCTL):
+        words = [*before, program, "check", *arguments]
+        environment = {**self._environment(path), "XTABLES_LOCKFILE": "/dev/null"}
+        with self.namespace:
+            done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        if done.returncode == 77:
+            pytest.skip("absent: mounts within this namespace")
+        return done
+
+    def told(self, *arguments, errors="", **rest):
+        """What it prints as JSON, which is what the published form says; and what it says on stderr."""
+        done = self.check("--json", *arguments, **rest)
+        assert done.returncode in (0, 1), done.stderr
+        assert errors in done.stderr if errors else done.stderr == "", done.stderr
+        made = json.loads(done.stdout)
+        assert not schema.problems(made, SCHEMA)
+        assert made["well"] == (done.returncode == 0)
+        assert made["well"] != bool([item for item in made["items"] if item["state"] in ("missing", "harmful")])
+        return made
+
+    def refused(self, *arguments, errors, **rest):
+        """It gives status 2, says so on stderr alone, and has changed nothing."""
+        before = self.snapshot()
+        done = self.check(*arguments, **rest)
+        assert (done.returncode, done.stdout) == (2, "") and errors in done.stderr, done.stderr
+        assert before == self.snapshot()
+
+    def tool(self, name, script):
+        """A folder with a program in place of one of the host's."""
+        folder = self.folder / "tools"
+        folder.mkdir()
+        real = shutil.which(name) or pytest.skip(f"absent: {name}")
+        (folder / name).write_text(script.format(real=real, folder=folder), encoding="ascii")
+        (folder / name).chmod(0o755)
+        return str(folder)
+
+
+def states(made):
+    return {item["id"]: item["state"] for item in made["items"]}
+
+
+def reads(made, name):
+    return [each["read"] for item in made["items"] if item["id"] == name for each in item["findings"]]
+
+
+def hidden(*tools):
+    lines = [f"mount --bind /dev/null $(readlink -f {shutil.which(tool)}) || exit 77" for tool in tools]
+    return ("unshare", "-m", "sh", "-c", "\n".join([*lines, 'exec "$@"']), "sh")
+
+
+@pytest.fixture
+def box(tmp_path):
+    namespace = Namespace("host")
+    lines = ("link set lo up", "link add eth0 type veth peer eth1", "link set eth0 up")
+    namespace.ip(*lines, "addr add 198.51.100.1/24 dev eth0", "route add 203.0.113.0/24 via 198.51.100.2")
+    yield Checked(namespace, tmp_path)
+    namespace.close()
+
+
+def well_set_up(box, backend="nft"):
+    box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--backend", backend)
+
+
+ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
+
+
+# --- the published form ---
+
+
+def test_a_bare_host(box):
+    before = box.snapshot()
+    made = box.told(*EVERYTHING)
+    assert not made["well"] and states(made)["divert"] == "missing"
+    assert [item["id"] for item in made["items"]] == IDS
+    assert before == box.snapshot()
+
+
+def test_a_host_that_was_set_up(box):
+    well_set_up(box)
+    before = box.snapshot()
+    made = box.told(*ASKED)
+    assert made["well"] and states(made)["divert"] == "ok"
+    assert before == box.snapshot()
+
+
+def test_people_are_told_the_same(box):
+    assert box.check(*ASKED).stdout.startswith("missing   divert")
+    well_set_up(box)
+    done = box.check(*ASKED)
+    assert done.returncode == 0 and "Nothing is missing or harmful" in done.stdout
+
+
+@pytest.mark.parametrize("pack", [lambda text: text, gzip.compress])
+def test_a_kernels_configuration_alone(box, tmp_path, pack):
+    file = tmp_path / "config"
+    file.write_bytes(pack((HEADING + OPTIONS).encode("ascii")))
+    made = box.told("--kernel-config", str(file))
+    assert list(states(made)) == ["kernel"] and states(made)["kernel"] == "missing"
+    assert (made["kernel"]["source"], made["kernel"]["version"]) == (str(file), "6.1.0")
+
+
+def test_a_fragment_of_a_configuration(box, tmp_path):
+    file = tmp_path / "fragment"
+    file.write_text("CONFIG_INET=y\n", encoding="ascii")
+    made = box.told("--kernel-config", str(file))
+    assert states(made)["kernel"] == "unknown" and made["kernel"]["version"] is None
+
+
+@pytest.fixture
+def for_everybody():
+    """The program where any user may start it."""
+    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
+    folder.chmod(0o755)
+    yield shutil.copy(TPROXYCTL, folder)
+    shutil.rmtree(folder)
+
+
+def test_an_ordinary_user_is_told_what_he_may_not_see(box, for_everybody):
+    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("absent: another user")
+    well_set_up(box)
+    made = box.told(*ASKED, before=user, program=for_everybody, errors="save`: ")
+    assert made["well"] and states(made)["divert"] == "unknown"
+    assert states(made)["server-route"] == "ok"
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    "words, errors",
+    [
+        (["--nonsense"], "nonsense"),
+        (["more"], "more"),
+        (["--watch", "0"], "--watch '0': not a number of seconds from 1 to 3600"),
+        (["--watch", "3601"], "--watch '3601'"),
+        (["--watch", "-1"], "--watch '-1'"),
+        (["--watch", "5s"], "--watch '5s'"),
+        (["--watch", "soon"], "--watch 'soon'"),
+        (["--watch", ""], "--watch ''"),
+        (["--watch"], "watch"),
+        (["--listen", "192.0.2.80"], "--listen '192.0.2.80'"),
+        (["--client", "somebody"], "--client 'somebody'"),
+        (["--config", "/nonexistent/tproxyd.cfg"], "/nonexistent/tproxyd.cfg"),
+        (["--config", "/dev"], "/dev"),
+        (["--kernel-config", "/nonexistent/config"], "/nonexistent/config"),
+        (["--kernel-config", "/dev"], "/dev"),
+    ],
+)
+def test_wrong_arguments_are_said(box, words, errors):
+    box.refused(*words, errors=errors)
+
+
+def test_a_configuration_with_errors(box, tmp_path):
+    file = tmp_path / "cfg"
+    file.write_text("listen l\n bind nonsense\n", encoding="ascii")
+    box.refused("--config", str(file), errors=f"{file}:2: error")
+
+
+def test_a_configuration_and_options_are_one_too_many(box, tmp_path):
+    file = tmp_path / "cfg"
+    file.write_text("listen l\n bind 192.0.2.80:80\n", encoding="ascii")
+    box.refused("--config", str(file), "--listen=192.0.2.80:80", errors="either --config")
+
+
+def test_a_kernel_configuration_that_is_none(box):
+    box.refused("--kernel-config", TPROXYCTL, errors=TPROXYCTL)
+
+
+@pytest.mark.parametrize("pack", [lambda text: text, gzip.compress])
+def test_a_kernel_configuration_that_is_cut_off(box, tmp_path, pack):
+    whole = pack((HEADING + OPTIONS).encode("ascii"))
+    file = tmp_path / "config"
+    for length in (0, len(whole) // 3, len(whole) // 2, len(whole) - 3):
+        file.write_bytes(whole[:length])
+        done = box.check("--kernel-config", str(file))
+        assert (done.returncode, done.stdout) == (2, "") and str(file) in done.stderr, f"{length}: {done.stderr}"
+
+
+# --- tools ---
+
+
+def test_without_ip_nothing_is_said_of_the_network(box):
+    well_set_up(box)
+    before = box.snapshot()
+    made = box.told(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
+    assert {states(made)[name] for name in ("divert", "ip-rule", "ip-route", "announce", "ip_forward")} == {"unknown"}
+    assert before == box.snapshot()
+
+
+def test_without_nft_its_rules_are_not_seen(box):
+    well_set_up(box, "iptables")
+    before = box.snapshot()
+    made = box.told(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
+    assert states(made)["divert"] == "ok" and states(made)["backends"] == "unknown"
+    assert before == box.snapshot()
+
+
+def test_without_iptables_nft_tells_enough(box):
+    well_set_up(box)
+    tools = [name for name in ("iptables-save", "iptables-legacy-save") if shutil.which(name)]
+    assert states(box.told(*ASKED, before=hidden(*tools)))["divert"] == "ok"
+
+
+RULES = {
+    "iptables-save": "iptables-restore --noflush",
+    "ip6tables-save": "ip6tables-restore --noflush",
+    "iptables-legacy-save": "iptables-legacy-restore --noflush",
+    "ip6tables-legacy-save": "ip6tables-legacy-restore --noflush",
+}
+SOME_RULES = "*filter\n-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp -j ACCEPT\nCOMMIT\n"
+
+
+@pytest.mark.parametrize("script, words", [(HALF, ""), (FAILS, "it is broken")], ids=["cut", "fails"])
+@pytest.mark.parametrize("tool", [*RULES, "nft", "ip"])
+def test_a_tool_that_does_not_tell_all(box, tool, script, words):
+    """Its part is unknown, whatever half of it would mean; only its first line of reasons is repeated."""
+    well_set_up(box)
+    if tool in RULES:
+        if not shutil.which(tool):
+            pytest.skip(f"absent: {tool}")
+        box.run(RULES[tool], text=SOME_RULES)
+    before = box.snapshot()
+    made = box.told(*ASKED, path=box.tool(tool, script), errors=f"tproxyctl: `{tool}")
+    assert states(made)["divert"] == "unknown" and made["well"]
+    assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
+    assert before == box.snapshot()
+
+
+def test_an_ip_that_says_nothing_is_not_believed(box):
+    made = box.told(*ASKED, path=box.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
+    assert states(made)["divert"] == "unknown"
+
+
+def test_what_cannot_be_written_is_no_success(box):
+    with box.namespace, open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([TPROXYCTL, "check"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and "cannot be written" in done.stderr
+
+
+def test_help():
+    done = subprocess.run([TPROXYCTL, "check", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("usage: tproxyctl check") and FORM in done.stdout
