@@ -119,11 +119,11 @@ static unsigned alike(const struct check_report *report, int item, int first, in
 /* Items from FIRST on that are unknown for one reason: their names, and the reason once. */
 static void put_alike(const struct check_report *report, int first, FILE *out)
 {
-	char *text = NULL;
+	char *text = text_format("%s", check_rows[first].id);
 
-	for (int item = first; item < report->items; item++)
+	for (int item = first + 1; item < report->items; item++)
 		if (is_alike(report, first, item))
-			text_add(&text, "%s%s", item > first ? ", " : "", check_rows[item].id);
+			text_add(&text, ", %s", check_rows[item].id);
 	fprintf(out, "%s\n", check_state_names[CHECK_UNKNOWN]);
 	put_text(out, text);
 	put_finding(out, only_reason(report, first));

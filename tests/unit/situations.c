@@ -230,6 +230,7 @@ int host_gone(void **state)
 {
 	(void)state;
 	forget();
+	kernel_config_free(host.at.kernel);
 	return 0;
 }
 
@@ -277,6 +278,44 @@ void host_judged(void)
 		host.at.sockets =
 			(struct host_sockets){host.sockets, host.socket_count, !host.udp_untold};
 	check_run(&host.report, &host.at);
+}
+
+/* --- its kernel --- */
+
+static bool is_in(const char *const *list, const char *option)
+{
+	for (; list != NULL && *list != NULL; list++)
+		if (strcmp(*list, option) == 0)
+			return true;
+	return false;
+}
+
+static void add_option(char **made, const char *option, const char *const *off)
+{
+	text_add(made, is_in(off, option) ? "# %s is not set\n" : "%s=y\n", option);
+}
+
+void host_built_with(const char *heading, const char *const *off, const char *const *open)
+{
+	const char *options[512];
+	char error[KERNEL_CONFIG_ERROR_MAX], *made = text_format("%s", heading);
+	size_t count = 0;
+
+	for (int i = 0; i < CAPABILITIES; i++)
+		for (int f = 0; f < 2; f++)
+			for (size_t o = 0; o < CAPABILITY_OPTIONS_MAX; o++)
+				if (capabilities[i].options[f][o] != NULL)
+					count = options_add(
+						options, count, 512, capabilities[i].options[f][o]);
+	for (size_t i = 0; i < count; i++)
+		if (!is_in(open, options[i]))
+			add_option(&made, options[i], off);
+	kernel_config_free(host.at.kernel);
+	host.at.kernel = kernel_config_parse(made, strlen(made), "its configuration", error);
+	if (host.at.kernel == NULL)
+		fail_msg("%s", error);
+	free(made);
+	host_judged();
 }
 
 /* --- what was found --- */

@@ -114,6 +114,12 @@ struct host_socket *host_listens(const char *ip, uint16_t port, int protocol);
 struct host_socket *host_connects(const char *client, uint16_t port, const char *server);
 void host_owned(struct host_socket *socket, pid_t pid, const char *name, uint64_t may);
 
+/*
+ * Gives it a kernel's configuration with every option that any capability asks for, but OFF, which are
+ * off, and OPEN, which are not mentioned (lists that end with NULL, or NULL); and judges it.
+ */
+void host_built_with(const char *heading, const char *const *off, const char *const *open);
+
 /* --- what was found --- */
 
 size_t found_count(enum check_item item, enum check_state state);

@@ -480,6 +480,16 @@ static void on_a_bridge_a_listener_that_is_called_is_found_all_the_same(void **s
 		"rules run on the bridge, and the listener is where clients call");
 }
 
+static void on_a_bridge_tproxy_may_choose_what_is_called(void **state)
+{
+	(void)state;
+	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1",
+		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
+		       "--on-port "
+		       "80 --on-ip 192.0.2.80 --tproxy-mark 0x1/0xffffffff\n" DIVERT));
+	assert_well();
+}
+
 /* --- clients on this host --- */
 
 static void a_client_on_this_host_needs_a_local_address(void **state)
@@ -563,6 +573,7 @@ int main(void)
 		WITH(on_a_bridge_the_choice_of_tproxy_is_forgotten),
 		WITH(a_bridge_whose_packets_pass_no_rules_does_no_harm),
 		WITH(on_a_bridge_a_listener_that_is_called_is_found_all_the_same),
+		WITH(on_a_bridge_tproxy_may_choose_what_is_called),
 		WITH(a_client_on_this_host_needs_a_local_address),
 		WITH(a_client_on_this_host_is_served_by_ipv6_alike),
 		WITH(what_output_marks_comes_back_to_this_host),

@@ -235,6 +235,16 @@ static void an_accept_of_another_table_is_in_nobodys_way(void **state)
 	assert_well();
 }
 
+static void an_accept_of_a_table_that_catches_nothing_is_not_the_reason(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		"*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+		"-A PREROUTING -j ACCEPT\nCOMMIT\n");
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+}
+
 /* --- listeners bound to no address --- */
 
 static void wildcard(const char *ip, const char *listener)
@@ -476,6 +486,7 @@ int main(void)
 		WITH(a_rule_that_accepts_before_ours_is_in_the_way),
 		WITH(a_verdict_of_nft_before_ours_is_in_the_way),
 		WITH(an_accept_of_another_table_is_in_nobodys_way),
+		WITH(an_accept_of_a_table_that_catches_nothing_is_not_the_reason),
 		WITH(iptables_passes_over_a_wildcard_listener),
 		WITH(with_nowildcard_it_is_caught),
 		WITH(a_listener_of_both_families_is_followed_in_both),

@@ -1,0 +1,353 @@
+/*
+ * The checklist on the proxy's connections to servers: those that wait, that stall, or find no port.
+ */
+#include "situations.h"
+
+#include <string.h>
+
+#define LISTENER VIP4 ":80"
+
+/* --- requests that nobody answers --- */
+
+static struct host_socket *waits(const char *client, const char *server)
+{
+	struct host_socket *socket = host_connects(client, 40001, server);
+
+	socket->retransmits = 1;
+	socket->unacked = 1;
+	return socket;
+}
+
+static void a_request_that_was_just_sent_is_no_sign(void **state)
+{
+	(void)state;
+	waits(CLIENT4, SERVER4)->retransmits = 0;
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
+		"no connection from a client's address is there now. On the server `ip route get "
+		"198.51.100.10` has to lead to 203.0.113.1");
+}
+
+static void a_connection_that_is_there_shows_the_way_back(void **state)
+{
+	(void)state;
+	host_connects(CLIENT4, 40000, SERVER4)->state = SOCKET_STATE_CONNECTED;
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_RETURN_PATH, CHECK_OK),
+		"connections from clients' addresses are there: 1");
+}
+
+static void a_server_on_the_link_needs_a_route_back(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	waits(CLIENT4, SERVER4);
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
+	assert_reads(
+		finding, "requests from 198.51.100.10 are sent again, for no answer comes here");
+	assert_int_equal(finding->command_count, 1);
+	assert_mends(finding, 0, ON_SERVER, "ip -4 route add 198.51.100.10/32 via 203.0.113.1",
+		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");
+}
+
+static void an_ipv6_server_on_the_link_needs_one_too(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	waits(CLIENT6, SERVER6);
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+	assert_mends(found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER6), 0, ON_SERVER,
+		"ip -6 route add 2001:db8:c::10/128 via 2001:db8:5::1",
+		"ip -6 route del 2001:db8:c::10/128 via 2001:db8:5::1");
+}
+
+static void a_server_behind_a_router_is_the_routers_affair(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_serves(LISTENER, "192.0.2.200:80");
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"default\",\"dev\":\"server0\"}]";
+	host.gateway = host_address("203.0.113.254", 0);
+	waits(CLIENT4, "192.0.2.200");
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, "192.0.2.200");
+	assert_int_equal(finding->command_count, 4);
+	assert_mends(finding, 0, ON_ROUTER,
+		"iptables -w -t mangle -A PREROUTING -m mac --mac-source 02:00:00:00:00:02 -j "
+		"CONNMARK --set-mark 0x17101",
+		NULL);
+	assert_mends(finding, 1, ON_ROUTER,
+		"iptables -w -t mangle -A PREROUTING -s 192.0.2.200 -j CONNMARK --restore-mark",
+		NULL);
+	assert_mends(finding, 2, ON_ROUTER, "ip -4 rule add fwmark 0x17101 lookup 94465", NULL);
+	assert_mends(
+		finding, 3, ON_ROUTER, "ip -4 route add default via 203.0.113.1 table 94465", NULL);
+}
+
+static void many_clients_of_a_server_give_one_finding(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		char client[32];
+
+		snprintf(client, sizeof(client), "198.51.100.%d", 10 + i);
+		waits(client, SERVER4);
+	}
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+	assert_int_equal(found_count(CHECK_RETURN_PATH, CHECK_HARMFUL), 1);
+	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
+	assert_int_equal(finding->command_count, CHECK_COMMANDS_MAX);
+	assert_mends(finding, 1, ON_SERVER, "ip -4 route add 198.51.100.11/32 via 203.0.113.1",
+		"ip -4 route del 198.51.100.11/32 via 203.0.113.1");
+}
+
+static void what_something_here_explains_is_not_put_down_to_the_server(void **state)
+{
+	(void)state;
+	waits(CLIENT4, SERVER4);
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
+		"requests to servers wait for an answer; mend the rest first");
+}
+
+static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void **state)
+{
+	(void)state;
+	waits(CLIENT4, SERVER4);
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i server0 -m strange --words -j DROP\n" DIVERT));
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
+		"requests to servers wait for an answer; whether this host would take it is not "
+		"known");
+}
+
+static void requests_from_the_hosts_own_address_are_none_of_ours(void **state)
+{
+	(void)state;
+	waits("203.0.113.1", SERVER4)->transparent = false;
+	waits(CLIENT4, "203.0.113.99");
+	waits(CLIENT4, SERVER4)->remote = host_address(SERVER4, 81);
+	host_judged();
+	assert_well();
+	assert_state(CHECK_RETURN_PATH, CHECK_UNKNOWN);
+}
+
+static void where_the_kernel_does_not_tell_the_address_does(void **state)
+{
+	(void)state;
+	waits("203.0.113.1", SERVER4)->options_known = false;
+	host_judged();
+	assert_state(CHECK_RETURN_PATH, CHECK_UNKNOWN);
+	waits(CLIENT4, SERVER4)->options_known = false;
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+}
+
+static void who_does_not_spoof_has_no_such_way_back(void **state)
+{
+	(void)state;
+	host_serves(LISTENER, NULL);
+	waits(CLIENT4, SERVER4);
+	host_judged();
+	assert_well();
+	assert_int_equal(found_count(CHECK_RETURN_PATH, CHECK_OK), 0);
+}
+
+/* --- uploads that stall --- */
+
+static struct host_socket *stalls(const char *client, const char *server)
+{
+	struct host_socket *socket = host_connects(client, 40002, server);
+
+	socket->state = SOCKET_STATE_CONNECTED;
+	socket->retransmits = 2;
+	socket->unacked = 2;
+	socket->mss = 1448;
+	return socket;
+}
+
+static void large_packets_that_are_sent_again_have_a_narrow_hop(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	stalls(CLIENT4, SERVER4);
+	host_judged();
+	assert_alone(CHECK_PATH_MTU, CHECK_HARMFUL);
+	finding = found_about(CHECK_PATH_MTU, CHECK_HARMFUL, SERVER4);
+	assert_reads(finding,
+		"packets of 1448 bytes are sent again and again; no ICMP error reaches "
+		"this host");
+	assert_mended_by(finding, "sysctl -w net.ipv4.tcp_mtu_probing=2",
+		"sysctl -w net.ipv4.tcp_mtu_probing=0");
+}
+
+static void where_errors_are_not_caught_that_is_the_reason(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	stalls(CLIENT4, SERVER4);
+	stalls("198.51.100.11", SERVER4)->mss = 1400;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
+	host_judged();
+	assert_alone(CHECK_ICMP, CHECK_MISSING);
+	finding = found_about(CHECK_ICMP, CHECK_MISSING, SERVER4);
+	assert_mended_by(finding,
+		"iptables -w -t mangle -I PREROUTING -p icmp -m socket --transparent -j MARK "
+		"--set-mark 0x1",
+		"iptables -w -t mangle -D PREROUTING -p icmp -m socket --transparent -j MARK "
+		"--set-mark 0x1");
+}
+
+static void errors_of_one_family_do_not_explain_the_other(void **state)
+{
+	(void)state;
+	needs_add_server(&host.needs, "[" SERVER6 "]:80");
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(BACKEND_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
+	stalls(CLIENT4, SERVER4);
+	host_judged();
+	assert_alone(CHECK_PATH_MTU, CHECK_HARMFUL);
+	host.socket_count = 1;
+	stalls(CLIENT6, SERVER6);
+	host_judged();
+	assert_alone(CHECK_ICMP, CHECK_MISSING);
+}
+
+static void a_loss_or_a_small_packet_is_no_stall(void **state)
+{
+	(void)state;
+	stalls(CLIENT4, SERVER4)->retransmits = 1;
+	stalls(CLIENT4, SERVER4)->unacked = 1;
+	stalls(CLIENT4, SERVER4)->mss = 1100;
+	stalls(CLIENT4, SERVER4)->state = SOCKET_STATE_OTHER;
+	stalls("203.0.113.1", SERVER4)->transparent = false;
+	host_judged();
+	assert_well();
+}
+
+/* --- ports --- */
+
+/* Connections from a client's ports 5001 to 5000 + COUNT. */
+static void connects(const char *client, const char *server, unsigned count, bool late)
+{
+	for (unsigned i = 1; i <= count; i++) {
+		struct host_socket *socket = host_connects(client, (uint16_t)(5000 + i), server);
+
+		socket->state = SOCKET_STATE_CONNECTED;
+		socket->late_port = late;
+	}
+}
+
+static void a_client_may_have_used_up_its_ports_to_a_server(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
+	connects(CLIENT4, SERVER4, 3, true);
+	host_judged();
+	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
+	assert_int_equal(found_count(CHECK_SOURCE_PORTS, CHECK_HARMFUL), 1);
+	finding = found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4);
+	assert_reads(finding, "all of 3 ports are in use for one server");
+	assert_mended_by(finding, "sysctl -w 'net.ipv4.ip_local_port_range=1024 65535'",
+		"sysctl -w 'net.ipv4.ip_local_port_range=5001\t5003'");
+}
+
+static void a_port_that_is_left_is_enough(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
+	connects(CLIENT4, SERVER4, 3, true);
+	host_judged();
+	assert_well();
+	assert_reads(found(CHECK_SOURCE_PORTS, CHECK_OK),
+		"net.ipv4.ip_local_port_range has 4 ports, for each client and server");
+}
+
+static void ports_to_another_server_and_of_another_client_do_not_count(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
+	needs_add_server(&host.needs, "203.0.113.21");
+	connects(CLIENT4, SERVER4, 2, true);
+	connects(CLIENT4, "203.0.113.21", 2, true);
+	connects("198.51.100.11", SERVER4, 2, true);
+	host_judged();
+	assert_well();
+}
+
+static void ports_that_are_chosen_at_bind_count_for_every_server(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
+	needs_add_server(&host.needs, "203.0.113.21");
+	connects(CLIENT4, SERVER4, 2, false);
+	connects(CLIENT4, "203.0.113.21", 2, false);
+	host_judged();
+	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
+	assert_reads(found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4),
+		"all of 4 ports are in use, for the proxy chooses them before it knows the server "
+		"(it lacks IP_BIND_ADDRESS_NO_PORT)");
+}
+
+static void a_range_that_cannot_be_read_is_unknown(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", NULL);
+	host_judged();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_UNKNOWN);
+	host_sysctl("net/ipv4/ip_local_port_range", "7");
+	host_judged();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_UNKNOWN);
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(a_request_that_was_just_sent_is_no_sign),
+		WITH(a_connection_that_is_there_shows_the_way_back),
+		WITH(a_server_on_the_link_needs_a_route_back),
+		WITH(an_ipv6_server_on_the_link_needs_one_too),
+		WITH(a_server_behind_a_router_is_the_routers_affair),
+		WITH(many_clients_of_a_server_give_one_finding),
+		WITH(what_something_here_explains_is_not_put_down_to_the_server),
+		WITH(what_may_be_explained_here_is_not_put_down_to_the_server_either),
+		WITH(requests_from_the_hosts_own_address_are_none_of_ours),
+		WITH(where_the_kernel_does_not_tell_the_address_does),
+		WITH(who_does_not_spoof_has_no_such_way_back),
+		WITH(large_packets_that_are_sent_again_have_a_narrow_hop),
+		WITH(where_errors_are_not_caught_that_is_the_reason),
+		WITH(errors_of_one_family_do_not_explain_the_other),
+		WITH(a_loss_or_a_small_packet_is_no_stall),
+		WITH(a_client_may_have_used_up_its_ports_to_a_server),
+		WITH(a_port_that_is_left_is_enough),
+		WITH(ports_to_another_server_and_of_another_client_do_not_count),
+		WITH(ports_that_are_chosen_at_bind_count_for_every_server),
+		WITH(a_range_that_cannot_be_read_is_unknown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

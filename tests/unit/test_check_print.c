@@ -1,0 +1,375 @@
+/*
+ * How the checklist's report is written, for programs and for people.
+ */
+#include "situations.h"
+#include "tproxy/text.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADING "# Linux/x86 6.1.0 Kernel Configuration\n"
+
+static char *text;
+
+static int done(void **state)
+{
+	free(text);
+	text = NULL;
+	return host_gone(state);
+}
+
+static void waits_in_vain(void)
+{
+	struct host_socket *socket = host_connects(CLIENT4, 40001, SERVER4);
+
+	socket->retransmits = 2;
+	host_judged();
+}
+
+static void judge_without_sockets(const char *problem)
+{
+	host.at.sockets_known = false;
+	host.at.sockets_problem = (char *)problem;
+	host_judged();
+}
+
+/* --- for programs --- */
+
+static json_t *printed_json(void)
+{
+	json_error_t error;
+	json_t *made;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	host_judged();
+	assert_true(check_print_json(&host.report, out));
+	fclose(out);
+	made = json_loads(text, 0, &error);
+	if (made == NULL)
+		fail_msg("%s: %s", error.text, text);
+	assert_int_equal(text[size - 1], '\n');
+	return made;
+}
+
+static const char *string(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	if (value == NULL)
+		fail_msg("there is no %s", key);
+	return value;
+}
+
+static void json_has_every_item_in_the_tables_order(void **state)
+{
+	json_t *made = printed_json(), *items = json_object_get(made, "items");
+
+	(void)state;
+	assert_int_equal(json_integer_value(json_object_get(made, "format")), 1);
+	assert_true(json_is_true(json_object_get(made, "well")));
+	assert_true(json_is_null(json_object_get(made, "kernel")));
+	assert_int_equal(json_array_size(items), CHECK_ITEMS);
+	for (size_t i = 0; i < CHECK_ITEMS; i++) {
+		const json_t *item = json_array_get(items, i);
+
+		assert_string_equal(string(item, "id"), check_rows[i].id);
+		assert_string_equal(string(item, "what"), check_rows[i].what);
+		assert_string_equal(string(item, "why"), check_rows[i].why);
+		assert_true(json_is_array(json_object_get(item, "findings")));
+	}
+	json_decref(made);
+}
+
+static void json_has_findings_with_their_commands(void **state)
+{
+	const json_t *item, *finding, *command;
+	json_t *made;
+
+	(void)state;
+	host.policy[FOUR] = "[{\"priority\":9,\"table\":\"254\"}]";
+	made = printed_json();
+	assert_true(json_is_false(json_object_get(made, "well")));
+	item = json_array_get(json_object_get(made, "items"), CHECK_IP_RULE);
+	assert_string_equal(string(item, "state"), "missing");
+	finding = json_array_get(json_object_get(item, "findings"), 0);
+	assert_string_equal(string(finding, "state"), "missing");
+	assert_string_equal(string(finding, "subject"), "IPv4");
+	assert_string_equal(string(finding, "read"), "no entry of `ip -4 rule` is for mark 0x1");
+	command = json_array_get(json_object_get(finding, "commands"), 0);
+	assert_string_equal(string(command, "on"), "this host");
+	assert_string_equal(string(command, "run"), "ip -4 rule add fwmark 0x1 lookup 100");
+	assert_string_equal(string(command, "undo"), "ip -4 rule del fwmark 0x1 lookup 100");
+	json_decref(made);
+}
+
+static void json_says_null_where_nothing_takes_a_command_back(void **state)
+{
+	const json_t *finding, *command;
+	json_t *made;
+
+	(void)state;
+	host.owner_count = 0;
+	host_owned(&host.sockets[0], 7, "proxy", 0);
+	made = printed_json();
+	finding = json_array_get(
+		json_object_get(json_array_get(json_object_get(made, "items"), CHECK_CAPABILITY),
+			"findings"),
+		0);
+	command = json_array_get(json_object_get(finding, "commands"), 0);
+	assert_string_equal(string(command, "on"), "the proxy");
+	assert_true(json_is_null(json_object_get(command, "undo")));
+	json_decref(made);
+}
+
+static void json_takes_names_that_are_not_utf_8(void **state)
+{
+	const json_t *finding;
+	json_t *made;
+
+	(void)state;
+	host.owner_count = 0;
+	host_owned(&host.sockets[0], 7, "p\xff", UINT64_MAX);
+	made = printed_json();
+	finding = json_array_get(
+		json_object_get(json_array_get(json_object_get(made, "items"), CHECK_CAPABILITY),
+			"findings"),
+		0);
+	assert_string_equal(string(finding, "read"), "p? (process 7)");
+	json_decref(made);
+}
+
+static void json_has_the_kernels_capabilities(void **state)
+{
+	static const char *const off[] = {"CONFIG_IP_MULTIPLE_TABLES", NULL};
+	const json_t *told, *list;
+	json_t *made;
+
+	(void)state;
+	host.at.kernel_alone = true;
+	host_built_with(HEADING, off, NULL);
+	made = printed_json();
+	told = json_object_get(made, "kernel");
+	list = json_object_get(told, "capabilities");
+	assert_string_equal(string(told, "source"), "its configuration");
+	assert_string_equal(string(told, "version"), "6.1.0");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *one = json_array_get(list, i);
+		bool is_off = strcmp(string(one, "id"), "policy-rule-4") == 0 ||
+			      strcmp(string(one, "id"), "local-route-4") == 0;
+
+		assert_string_equal(string(one, "state"), is_off ? "off" : "on");
+		assert_int_equal(json_array_size(json_object_get(one, "options")), is_off);
+	}
+	assert_int_equal(json_array_size(json_object_get(made, "items")), 1);
+	json_decref(made);
+}
+
+/* --- for people --- */
+
+static const char *printed(bool verbose)
+{
+	size_t size;
+	FILE *out;
+
+	free(text);
+	out = open_memstream(&text, &size);
+	check_print(&host.report, verbose, out);
+	fclose(out);
+	return text;
+}
+
+/* No line ends with a blank, and no line but a command's is wider than a page. */
+static void assert_tidy(void)
+{
+	const char *at = text;
+	char *line;
+
+	while ((line = text_line(&at)) != NULL) {
+		size_t length = strlen(line);
+
+		if (length > 0 && strchr(" \t", line[length - 1]) != NULL)
+			fail_msg("'%s' ends with a blank", line);
+		if (length > 100 && strstr(line, "  # ") == NULL && strstr(line, ":  ") == NULL)
+			fail_msg("'%s' is too wide", line);
+		free(line);
+	}
+}
+
+static void assert_order(const char *first, const char *second)
+{
+	const char *a = strstr(text, first), *b = strstr(text, second);
+
+	if (a == NULL || b == NULL || a > b)
+		fail_msg("'%s' does not stand before '%s' in\n%s", first, second, text);
+}
+
+/* Something of each state, and a reason that is long. */
+static void break_things(void)
+{
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+}
+
+static void text_begins_with_what_is_wrong(void **state)
+{
+	(void)state;
+	break_things();
+	printed(false);
+	assert_order("harmful   src_valid_mark: ", "missing   divert: ");
+	assert_order("missing   divert: ", "unknown   announce: ");
+	assert_order("unknown   announce: ", "\nok\n");
+	assert_order("\nok\n", "2 items want mending: run what stands behind #, then check again.");
+	assert_tidy();
+	printed(true);
+	assert_order("unknown   announce: ", "ok        listener: the proxy listens");
+	assert_tidy();
+}
+
+static void text_has_each_command_in_a_line_of_its_own(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "in", "input", "0", "accept")
+				NFT_RULE("inet", "f", "in", NFT_TCP "," NFT_ACCEPT)));
+	host_judged();
+	printed(false);
+	assert_non_null(strstr(text,
+		"\n          # nft 'table ip6 transparent { chain divert { type filter hook "
+		"prerouting priority mangle; meta l4proto tcp socket transparent 1 meta mark set "
+		"0x1 accept; }; }'\n"));
+	assert_tidy();
+}
+
+static void text_says_where_else_a_command_is_run(void **state)
+{
+	(void)state;
+	waits_in_vain();
+	printed(false);
+	assert_non_null(strstr(text, "\n          on the server:  ip -4 route add "
+				     "198.51.100.10/32 via 203.0.113.1\n"));
+	assert_non_null(strstr(text, "\n1 item wants mending: run what"));
+	assert_tidy();
+}
+
+static void text_tells_all_that_is_wrong_about_an_item(void **state)
+{
+	(void)state;
+	needs_add_listener(&host.needs, "[" VIP6 "]:80");
+	host.policy[FOUR] = "[{\"priority\":5,\"table\":\"254\"},"
+			    "{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"}]";
+	host.policy[SIX] = "[{\"priority\":9,\"table\":\"254\"}]";
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"default\",\"dev\":\"server0\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"}]";
+	host_judged();
+	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
+	printed(false);
+	assert_non_null(strstr(text, "# ip -4 rule add pref 1 fwmark 0x1 lookup 100\n"));
+	assert_non_null(strstr(text, "# ip -6 rule add fwmark 0x1 lookup 100\n"));
+}
+
+static void text_tells_a_common_reason_once(void **state)
+{
+	(void)state;
+	judge_without_sockets("the kernel does not tell");
+	printed(false);
+	assert_non_null(strstr(text,
+		"unknown\n          listener, capability, transparent, other-listener, "
+		"limits, return-path, path-mtu,\n          source-ports\n          the kernel does "
+		"not tell\n\n"));
+	assert_tidy();
+}
+
+static void text_says_when_nothing_is_wrong(void **state)
+{
+	(void)state;
+	host_judged();
+	printed(false);
+	assert_non_null(
+		strstr(text, "\nNothing is missing or harmful; what is unknown is told above.\n"));
+	host.at.kernel_alone = true;
+	host_built_with(HEADING, NULL, NULL);
+	assert_string_equal(
+		printed(false), "ok\n          kernel\n\nNothing is missing or harmful.\n");
+}
+
+static void text_names_apply_where_nothing_is_set_up(void **state)
+{
+	(void)state;
+	host.saved_count = 0;
+	host.policy[FOUR] = "[{\"priority\":9,\"table\":\"254\"}]";
+	host.routes[FOUR] = "[{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	assert_non_null(strstr(printed(false), "\n3 items want mending. `tproxyctl apply` with the "
+					       "same options sets all of a host "
+					       "up.\n"));
+}
+
+static void text_promises_no_command_where_there_is_none(void **state)
+{
+	(void)state;
+	needs_add_server(&host.needs, "192.0.2.9");
+	host_judged();
+	assert_non_null(strstr(printed(false), "\n1 item wants mending.\n"));
+}
+
+static void text_has_long_rules_as_a_whole(void **state)
+{
+	char comment[1500], *rules;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(comment) - 1; i++)
+		comment[i] = i % 10 == 9 ? ' ' : 'x';
+	comment[sizeof(comment) - 2] = '!';
+	comment[sizeof(comment) - 1] = '\0';
+	rules = text_format("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment \"%s\" -j "
+			    "DROP\nCOMMIT\n",
+		comment);
+	host_more_rules(BACKEND_IPTABLES, AF_INET, rules);
+	host_judged();
+	assert_non_null(strstr(printed(false), "!\" -j DROP`"));
+	assert_non_null(strstr(text, "drops"));
+	assert_tidy();
+	free(rules);
+}
+
+static void text_has_no_lines_of_others_in_it(void **state)
+{
+	(void)state;
+	judge_without_sockets("one line\nand another \n");
+	printed(true);
+	assert_non_null(strstr(text, "          one line and another\n"));
+	assert_tidy();
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, done)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(json_has_every_item_in_the_tables_order),
+		WITH(json_has_findings_with_their_commands),
+		WITH(json_says_null_where_nothing_takes_a_command_back),
+		WITH(json_takes_names_that_are_not_utf_8),
+		WITH(json_has_the_kernels_capabilities),
+		WITH(text_begins_with_what_is_wrong),
+		WITH(text_has_each_command_in_a_line_of_its_own),
+		WITH(text_says_where_else_a_command_is_run),
+		WITH(text_tells_all_that_is_wrong_about_an_item),
+		WITH(text_tells_a_common_reason_once),
+		WITH(text_says_when_nothing_is_wrong),
+		WITH(text_names_apply_where_nothing_is_set_up),
+		WITH(text_promises_no_command_where_there_is_none),
+		WITH(text_has_long_rules_as_a_whole),
+		WITH(text_has_no_lines_of_others_in_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
