@@ -22,11 +22,15 @@ char *firewall_ours(const json_t *step, char **problem);
 /* Takes our rules away, OURS being what firewall_ours() said. *LEFT: what is somebody else's, or NULL. */
 bool firewall_unload(const json_t *step, const char *ours, char **left, char **problem);
 
-/* Takes away what came by itself and is empty. */
-bool firewall_clean(const json_t *step, char **problem);
+/*
+ * Takes away what came by itself and is empty. *KEPT: what stays, and what takes it away, where that can
+ * only be done by a program that is missing; or NULL.
+ */
+bool firewall_clean(const json_t *step, char **kept, char **problem);
 
 /* The pure parts, for tests: what is ours of a listing, and what takes that away. */
 char *firewall_of_save(const char *save);
+char *firewall_mangle_of_save(const char *save);
 char *firewall_removal(const char *ours, bool nft, const char *family, char **left);
 char *firewall_cleaning(const json_t *before, const char *listing, const char *family);
 

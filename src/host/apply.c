@@ -216,14 +216,17 @@ back:
 /* Takes our rules away, and the tables and chains that came with them. */
 static bool unload(const json_t *step, json_t *told, const char *name, char **problem)
 {
-	char *ours = firewall_ours(step, problem), *left = NULL;
+	char *ours = firewall_ours(step, problem), *left = NULL, *kept = NULL;
 	bool well = ours != NULL;
 
 	if (well && *ours != '\0')
 		well = firewall_unload(step, ours, &left, problem);
 	if (left != NULL)
 		tell(told, "%s: somebody else's, left as it is: %s", name, left);
-	well = well && firewall_clean(step, problem);
+	well = well && firewall_clean(step, &kept, problem);
+	if (kept != NULL)
+		tell(told, "%s: %s", name, kept);
+	free(kept);
 	free(left);
 	free(ours);
 	return well;

@@ -20,7 +20,8 @@ static const char usage[] =
 	"  -h, --help               print this help\n"
 	"\n"
 	"iptables-legacy registers its table mangle with the kernel for good: an empty table is\n"
-	"what `tproxyctl revert` cannot take back.\n"
+	"what `tproxyctl revert` cannot take back. Without nft it cannot take back the table that\n"
+	"iptables makes, either, and says what can.\n"
 	"\n"
 	"Exit status: 0 applied, or it was already; 1 refused or failed, and the host is as\n"
 	"before; 2 wrong arguments or input.\n";

@@ -2,7 +2,8 @@
  * Our rules on the host; see the header.
  *
  * Traps: iptables' nft backend makes a table and base chains as a side effect, which are taken away again
- * when they were not there before and hold nothing. iptables-legacy registers its table with the kernel
+ * when they were not there before and hold nothing. Only nft can do that: iptables itself deletes no table,
+ * so without nft it is told. iptables-legacy registers its table with the kernel
  * for good; nothing takes that back but unloading the module, which other namespaces may be using.
  */
 #include "tproxy/firewall.h"
@@ -89,6 +90,21 @@ static json_t *chains_now(const json_t *step)
 	return made;
 }
 
+/* Without nft: null where the table is not there. Which chains a table has, iptables does not tell. */
+static bool look_by_iptables(json_t *step, char **problem)
+{
+	char *save = NULL, *mangle;
+
+	if (!run(program(step, "-save"), NULL, &save, problem))
+		return false;
+	mangle = firewall_mangle_of_save(save);
+	if (mangle == NULL)
+		json_object_set_new(step, "chains_before", json_null());
+	free(mangle);
+	free(save);
+	return true;
+}
+
 static bool is_registered(const json_t *step)
 {
 	FILE *file = fopen(
@@ -106,6 +122,7 @@ static bool is_registered(const json_t *step)
 bool firewall_prepare(json_t *step, char **problem)
 {
 	char *version = NULL;
+	bool well = true;
 
 	if (is_nft(step))
 		return true;
@@ -115,8 +132,10 @@ bool firewall_prepare(json_t *step, char **problem)
 		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
 	else if (command_exists("nft"))
 		json_object_set_new(step, "chains_before", chains_now(step));
+	else
+		well = look_by_iptables(step, problem);
 	free(version);
-	return true;
+	return well;
 }
 
 bool firewall_load(json_t *step, char **problem)
@@ -149,17 +168,32 @@ static bool names_our_chain(const char *line)
 	return false;
 }
 
-char *firewall_of_save(const char *save)
+/* The lines of the table mangle, or NULL where it is not there. */
+char *firewall_mangle_of_save(const char *save)
 {
-	char *ours = text_format("%s", "");
+	char *lines = NULL;
 	bool mangle = false;
 
 	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
-		if (*line == '*')
+		if (*line == '*') {
 			mangle = strcmp(line, "*mangle") == 0;
-		else if (mangle && *line != '#' && (has_our_comment(line) || names_our_chain(line)))
-			text_add(&ours, "%s\n", line);
+			if (mangle)
+				text_add(&lines, "%s", "");
+		} else if (mangle && *line != '#')
+			text_add(&lines, "%s\n", line);
 	}
+	return lines;
+}
+
+char *firewall_of_save(const char *save)
+{
+	char *ours = text_format("%s", ""), *mangle = firewall_mangle_of_save(save);
+	const char *at = mangle != NULL ? mangle : "";
+
+	for (char *line; (line = text_line(&at)) != NULL; free(line))
+		if (has_our_comment(line) || names_our_chain(line))
+			text_add(&ours, "%s\n", line);
+	free(mangle);
 	return ours;
 }
 
@@ -302,7 +336,46 @@ char *firewall_cleaning(const json_t *before, const char *listing, const char *f
 	return text;
 }
 
-bool firewall_clean(const json_t *step, char **problem)
+/* Whether a chain of iptables' own in the table mangle has a rule; with NULL also any other chain counts. */
+static bool is_used(const char *mangle, const char *chain)
+{
+	bool found = false;
+
+	for (char *line; (line = text_line(&mangle)) != NULL; free(line)) {
+		char name[32] = "";
+
+		if (sscanf(line, "-A %31s", name) == 1)
+			found |= chain == NULL || strcmp(name, chain) == 0;
+		else
+			found |= chain == NULL && *line == ':' && strstr(line, " - [") != NULL;
+	}
+	return found;
+}
+
+/* Says what has to be taken away by nft, once there is one. */
+static bool keep(const json_t *step, const json_t *before, char **kept, char **problem)
+{
+	static const char form[] =
+		"without the program nft %s of iptables stays, empty; with it, `nft delete %s %s "
+		"mangle%s` takes it away";
+	bool table = json_is_null(before);
+	char *save = NULL, *mangle;
+
+	if (!run(program(step, "-save"), NULL, &save, problem))
+		return false;
+	mangle = firewall_mangle_of_save(save);
+	if (mangle != NULL && table && !is_used(mangle, NULL))
+		*kept = text_format(form, "the table mangle", "table", nft_family(step), "");
+	else if (mangle != NULL && !was_there(before, "PREROUTING") &&
+		 !is_used(mangle, "PREROUTING"))
+		*kept = text_format(form, "the chain PREROUTING in the table mangle", "chain",
+			nft_family(step), " PREROUTING");
+	free(mangle);
+	free(save);
+	return true;
+}
+
+bool firewall_clean(const json_t *step, char **kept, char **problem)
 {
 	const json_t *before = json_object_get(step, "chains_before");
 	char *listing = NULL, *input;
@@ -310,6 +383,8 @@ bool firewall_clean(const json_t *step, char **problem)
 
 	if (before == NULL)
 		return true;
+	if (!command_exists("nft"))
+		return keep(step, before, kept, problem);
 	if (!run(text_format("nft -j list table %s mangle", nft_family(step)), NULL, &listing,
 		    problem)) {
 		well = is_absent(*problem);

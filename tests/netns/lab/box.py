@@ -47,6 +47,20 @@ exec {real} "$@"
 """
 
 
+HIDE = """
+for program in $HIDDEN; do
+	path=$(command -v $program) || continue  # or hidden already: many names, one program
+	mount --bind /dev/null "$path" || exit 77
+done
+exec "$@"
+"""
+
+
+def without(*programs):
+    """What a command begins with, and its environment, that is not to find some programs, on PATH or off it."""
+    return ("unshare", "-m", "sh", "-c", HIDE, "sh"), {"HIDDEN": " ".join(programs)}
+
+
 class Box:
     """A host in a namespace, and tproxyctl on it."""
 
@@ -55,9 +69,9 @@ class Box:
         self.folder = folder
         self.state = folder / "state.json"
 
-    def ctl(self, *arguments, path=None, state=None, environment=None):
+    def ctl(self, *arguments, path=None, state=None, environment=None, before=()):
         """Run it and return what it did; `path` is a folder that comes first on PATH."""
-        words = [TPROXYCTL, *arguments, "--state", str(state or self.state)]
+        words = [*before, TPROXYCTL, *arguments, "--state", str(state or self.state)]
         environment = {**self._environment(path), **(environment or {})}
         with self.namespace:
             return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import patience, recipe
-from lab.box import EVERYTHING, LISTEN, ROOT, SERVER, TPROXYCTL, Box, arguments_for, differences
+from lab.box import EVERYTHING, LISTEN, ROOT, SERVER, TPROXYCTL, Box, arguments_for, differences, without
 from lab.endpoint import Endpoint
 from lab.lab import Lab
 from lab.namespace import Namespace
@@ -106,6 +106,53 @@ def test_a_failure_halfway_takes_everything_back(box, backend):
     done = box.ctl("apply", *arguments_for(backend), path=str(tools))
     assert done.returncode == 1 and "no such match" in done.stderr and "taken back" in done.stderr
     assert not differences(before, box.snapshot()) and not box.state.exists()
+
+
+class TestWithoutNft:
+    """iptables' nft backend makes a table, and only nft takes one away."""
+
+    def ctl(self, box, *arguments):
+        before, environment = without("nft")
+        done = box.ctl(*arguments, before=before, environment=environment)
+        if done.returncode == 77:
+            pytest.skip("absent: mount namespaces within this one")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    def mend(self, box, told):
+        """Run what revert says is to be run with nft."""
+        commands = re.findall("`(nft delete [^`]+)`", told)
+        for command in commands:
+            box.run(command)
+        return commands
+
+    @pytest.mark.parametrize("hidden", [("apply", "revert"), ("revert",)])
+    def test_what_stays_is_told_with_what_takes_it_away(self, box, hidden):
+        before = box.snapshot()
+        for command, words in (("apply", arguments_for("iptables")), ("revert", ())):
+            told = self.ctl(box, command, *words) if command in hidden else box.well(command, *words).stderr
+        assert differences(before, box.snapshot()) and "stays" in told
+        assert self.mend(box, told) == ["nft delete table ip6 mangle", "nft delete table ip mangle"]
+        assert not differences(before, box.snapshot())
+
+    def test_what_stayed_out_of_sight_at_apply_goes_with_nft_at_revert(self, box):
+        before = box.snapshot()
+        self.ctl(box, "apply", *arguments_for("iptables"))
+        box.well("revert")
+        assert not differences(before, box.snapshot())
+
+    def test_a_table_that_others_use_is_left_to_them(self, box):
+        box.furnish("mangle")
+        before = box.snapshot()
+        self.ctl(box, "apply", *arguments_for("iptables"))
+        assert not self.mend(box, self.ctl(box, "revert"))
+        assert not differences(before, box.snapshot())
+
+    def test_a_table_that_somebody_began_to_use_is_left_to_them(self, box):
+        self.ctl(box, "apply", *arguments_for("iptables", family=4))
+        box.run("iptables -t mangle -A OUTPUT -j ACCEPT")
+        assert self.mend(box, self.ctl(box, "revert")) == ["nft delete chain ip mangle PREROUTING"]
+        assert "-A OUTPUT -j ACCEPT" in box.run("iptables-save")
 
 
 class TestToolsThatDoNotEnd:

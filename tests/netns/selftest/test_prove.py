@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import patience, schema
+from lab import box, patience, schema
+from lab.box import ROOT, TPROXYCTL
 
-ROOT = Path(__file__).resolve().parents[3]
-TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "prove.schema.json").read_text(encoding="utf-8"))
 PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6")
 REFUSED = "Extension TPROXY revision 0 not supported, missing kernel module?"
@@ -33,13 +32,6 @@ HANGS = "#!/bin/sh\nexec sleep 1000\n"
 LOADS_NOTHING = "#!/bin/sh\ncat >/dev/null\n"
 NEVER_ENDS = "#!/bin/sh\necho >/proc/self/fd/{descriptor}\nexec sleep 1000\n"
 
-HIDE = """
-for program in $HIDDEN; do
-	path=$(command -v $program) || continue  # or hidden already: many names, one program
-	mount --bind /dev/null "$path" || exit 77
-done
-exec "$@"
-"""
 FORBID = """
 echo 0 >/proc/sys/user/max_user_namespaces || exit 77
 exec setpriv --bounding-set=-all --inh-caps=-all "$@"
@@ -69,7 +61,8 @@ def found(*words, **rest):
 
 
 def without(*programs):
-    return {"before": ("unshare", "-m", "sh", "-c", HIDE, "sh"), "HIDDEN": " ".join(programs)}
+    before, environment = box.without(*programs)
+    return {"before": before, **environment}
 
 
 def states(made):
