@@ -36,4 +36,7 @@ void tell(json_t *told, const char *format, ...) __attribute__((format(printf, 2
 /* Prints the lines to stderr. */
 void print_told(const json_t *told);
 
+/* The same and what came of it on stdout: a line, or JSON with what is APPLIED where that is not NULL. */
+void report_told(bool json, const char *result, const json_t *told, const json_t *applied);
+
 #endif

@@ -8,6 +8,7 @@
 #include "tproxy/apply.h"
 #include "tproxy/command.h"
 #include "tproxy/firewall.h"
+#include "tproxy/json_word.h"
 #include "tproxy/subcommands.h"
 #include "tproxy/sysctls.h"
 #include "tproxy/text.h"
@@ -41,23 +42,35 @@ void print_told(const json_t *told)
 		fprintf(stderr, "tproxyctl: %s\n", json_string_value(line));
 }
 
-static const char *word(const json_t *step, const char *key)
+void report_told(bool json, const char *result, const json_t *told, const json_t *applied)
 {
-	const char *value = json_string_value(json_object_get(step, key));
+	json_t *root;
 
-	return value != NULL ? value : "";
+	print_told(told);
+	if (!json) {
+		printf("%s\n", result);
+		return;
+	}
+	root = json_object();
+	json_object_set_new(root, "result", json_string(result));
+	json_object_set(root, "told", (json_t *)told);
+	if (applied != NULL)
+		json_object_set(root, "applied", (json_t *)applied);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
 }
 
 static bool is(const json_t *step, const char *key, const char *value)
 {
-	return strcmp(word(step, key), value) == 0;
+	return strcmp(json_word(step, key), value) == 0;
 }
 
 /* "IPv6 policy rule fwmark 0x1 table 100". */
 static char *title(const json_t *step)
 {
-	char *name = is(step, "kind", "sysctl") ? sysctl_name(word(step, "name"))
-						: text_format("%s", word(step, "name"));
+	char *name = is(step, "kind", "sysctl") ? sysctl_name(json_word(step, "name"))
+						: text_format("%s", json_word(step, "name"));
 	char *made = text_format("%s %s", is(step, "family", "ipv6") ? "IPv6" : "IPv4", name);
 
 	free(name);
@@ -78,7 +91,7 @@ static bool run(const char *line, char **problem)
 
 static bool set(const json_t *step, const char *value, char **problem)
 {
-	int error = sysctl_write(word(step, "name"), value);
+	int error = sysctl_write(json_word(step, "name"), value);
 
 	if (error != 0)
 		*problem = text_format("writing %s failed: %s", value, strerror(error));
@@ -87,7 +100,7 @@ static bool set(const json_t *step, const char *value, char **problem)
 
 static enum piece look_at_sysctl(const json_t *step, char **detail)
 {
-	char *now = sysctl_read(word(step, "name"));
+	char *now = sysctl_read(json_word(step, "name"));
 	enum piece found = PIECE_CHANGED;
 
 	if (now == NULL || is(step, "previous", now))
@@ -95,7 +108,7 @@ static enum piece look_at_sysctl(const json_t *step, char **detail)
 	else if (is(step, "value", now))
 		found = PIECE_THERE;
 	else
-		*detail = text_format("it is %s, where %s was set", now, word(step, "value"));
+		*detail = text_format("it is %s, where %s was set", now, json_word(step, "value"));
 	free(now);
 	return found;
 }
@@ -121,7 +134,7 @@ static enum piece look_at_rules(const json_t *step, char **detail)
 static enum piece look_at_route(const json_t *step, char **detail)
 {
 	struct command_result result;
-	bool well = command_line(word(step, "probe"), NULL, &result);
+	bool well = command_line(json_word(step, "probe"), NULL, &result);
 	enum piece found = PIECE_UNKNOWN;
 
 	if (well)
@@ -129,7 +142,7 @@ static enum piece look_at_route(const json_t *step, char **detail)
 	else if (strstr(result.errors, "does not exist") != NULL)
 		found = PIECE_GONE;
 	else
-		*detail = text_format("`%s` failed: %s", word(step, "probe"), result.errors);
+		*detail = text_format("`%s` failed: %s", json_word(step, "probe"), result.errors);
 	command_free(&result);
 	return found;
 }
@@ -152,7 +165,7 @@ static bool prepare(json_t *step, char **problem)
 		return firewall_prepare(step, problem);
 	if (!is(step, "kind", "sysctl"))
 		return true;
-	now = sysctl_read(word(step, "name"));
+	now = sysctl_read(json_word(step, "name"));
 	if (now == NULL) {
 		*problem = text_format("it cannot be read");
 		return false;
@@ -165,10 +178,10 @@ static bool prepare(json_t *step, char **problem)
 static bool make(json_t *step, char **problem)
 {
 	if (is(step, "kind", "sysctl"))
-		return set(step, word(step, "value"), problem);
+		return set(step, json_word(step, "value"), problem);
 	if (is(step, "kind", "firewall"))
 		return firewall_load(step, problem);
-	return run(word(step, "run"), problem);
+	return run(json_word(step, "run"), problem);
 }
 
 static bool do_step(struct journal *journal, json_t *step, json_t *told)
@@ -235,10 +248,10 @@ static bool unload(const json_t *step, json_t *told, const char *name, char **pr
 static bool unmake(const json_t *step, json_t *told, const char *name, char **problem)
 {
 	if (is(step, "kind", "sysctl"))
-		return set(step, word(step, "previous"), problem);
+		return set(step, json_word(step, "previous"), problem);
 	if (is(step, "kind", "firewall"))
 		return unload(step, told, name, problem);
-	return run(word(step, "undo"), problem);
+	return run(json_word(step, "undo"), problem);
 }
 
 /* Whether there is something of the step to be taken back. Rules bring tables, which may be all that is left. */

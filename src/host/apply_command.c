@@ -26,26 +26,6 @@ static const char usage[] =
 	"Exit status: 0 applied, or it was already; 1 refused or failed, and the host is as\n"
 	"before; 2 wrong arguments or input.\n";
 
-static void report(const struct plan_options *options, const struct journal *journal,
-	const char *result, const json_t *told)
-{
-	json_t *root;
-
-	print_told(told);
-	if (!options->json) {
-		printf("%s\n", result);
-		return;
-	}
-	root = json_object();
-	json_object_set_new(root, "result", json_string(result));
-	json_object_set(root, "told", (json_t *)told);
-	if (journal->root != NULL)
-		json_object_set(root, "applied", journal->root);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(root);
-}
-
 /* What is missing of that which the state file says was done. */
 static bool all_there(const struct journal *journal, json_t *told)
 {
@@ -78,16 +58,16 @@ static int again(const struct plan_options *options, const struct journal *journ
 	if (!same) {
 		tell(told, "another plan is applied, or the host needs more than it did then: "
 			   "`tproxyctl revert` first");
-		report(options, journal, "refused", told);
+		report_told(options->json, "refused", told, journal->root);
 		return STATUS_NOT_WELL;
 	}
 	if (!all_there(journal, told)) {
 		tell(told, "this plan was applied, and somebody else took part of it away: "
 			   "`tproxyctl revert`, then apply again");
-		report(options, journal, "incomplete", told);
+		report_told(options->json, "incomplete", told, journal->root);
 		return STATUS_NOT_WELL;
 	}
-	report(options, journal, "already applied", told);
+	report_told(options->json, "already applied", told, journal->root);
 	return STATUS_WELL;
 }
 
@@ -115,7 +95,8 @@ static int apply(struct plan_options *options, struct journal *journal, json_t *
 	}
 	journal_start(journal, plan_json(&options->plan));
 	status = apply_steps(journal, told);
-	report(options, journal, status == STATUS_WELL ? "applied" : "failed", told);
+	report_told(
+		options->json, status == STATUS_WELL ? "applied" : "failed", told, journal->root);
 	return status;
 }
 

@@ -7,6 +7,7 @@
  * started, too, and nobody else.
  */
 #include "tproxy/command.h"
+#include "tproxy/clock.h"
 #include "tproxy/text.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -35,15 +35,6 @@ static unsigned limit_seconds(void)
 	if (text != NULL && text_number(text, &seconds) && seconds > 0 && seconds < 100000)
 		return seconds;
 	return LIMIT_S;
-}
-
-/* Milliseconds of CLOCK_MONOTONIC. */
-static long now(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return at.tv_sec * 1000 + at.tv_nsec / 1000000;
 }
 
 static bool find(const char *name, char path[256])
@@ -100,19 +91,19 @@ static void feed(int *fd, const char **input)
 
 /* Until all pipes have come to their end, or the deadline; then those that are left are closed. */
 static void exchange(
-	const int ours[3], const char *input, FILE *text, FILE *complaints, long deadline)
+	const int ours[3], const char *input, FILE *text, FILE *complaints, long long deadline)
 {
 	struct pollfd polled[3] = {
 		{ours[0], POLLOUT, 0}, {ours[1], POLLIN, 0}, {ours[2], POLLIN, 0}};
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN);
-	long left;
+	long long left;
 
 	if (*input == '\0') {
 		close(polled[0].fd);
 		polled[0].fd = -1;
 	}
 	while ((polled[0].fd != -1 || polled[1].fd != -1 || polled[2].fd != -1) &&
-		(left = deadline - now()) > 0) {
+		(left = deadline - clock_ms()) > 0) {
 		if (poll(polled, 3, (int)left) <= 0)
 			continue;
 		if (polled[0].fd != -1 && polled[0].revents != 0)
@@ -175,7 +166,7 @@ static int start(const char *path, const char *const argv[], int ours[3], pid_t 
 }
 
 /* Waits for its end, and at the deadline brings it about. */
-static int wait_for(pid_t pid, long deadline, bool *late)
+static int wait_for(pid_t pid, long long deadline, bool *late)
 {
 	pid_t ended;
 	int status = 0;
@@ -183,7 +174,7 @@ static int wait_for(pid_t pid, long deadline, bool *late)
 	while ((ended = waitpid(pid, &status, *late ? 0 : WNOHANG)) != pid) {
 		if (ended == -1 && errno != EINTR)
 			return -1;
-		if (!*late && now() >= deadline) {
+		if (!*late && clock_ms() >= deadline) {
 			kill(-pid, SIGKILL);
 			*late = true;
 		} else if (!*late)
@@ -197,7 +188,7 @@ static void attend(pid_t pid, const int ours[3], const char *input, struct comma
 	FILE *text, FILE *complaints)
 {
 	unsigned limit = limit_seconds();
-	long deadline = now() + limit * 1000L;
+	long long deadline = clock_ms() + limit * 1000LL;
 
 	exchange(ours, input != NULL ? input : "", text, complaints, deadline);
 	result->status = wait_for(pid, deadline, &result->late);

@@ -5,6 +5,7 @@
  * Both legs are tried even where the first fails, since each is a profile of its own.
  */
 #include "connection_legs.h"
+#include "tproxy/clock.h"
 #include "tproxy/scratch_rules.h"
 #include "tproxy/socket.h"
 
@@ -133,9 +134,9 @@ static void try_legs(struct call *call, int milliseconds)
 	struct connection *connection = call->connection;
 	bool to_server, whole = false;
 
-	call->deadline = call_clock() + milliseconds;
+	call->deadline = clock_ms() + milliseconds;
 	connection->listener_reached = tcp ? tcp_to_listener(call) : udp_to_listener(call);
-	call->deadline = call_clock() + milliseconds;
+	call->deadline = clock_ms() + milliseconds;
 	to_server = tcp ? tcp_to_server(call) : udp_to_server(call);
 	if (connection->listener_reached && to_server)
 		whole = tcp ? tcp_both_ways(call) : udp_both_ways(call);

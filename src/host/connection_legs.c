@@ -6,6 +6,7 @@
  * latter: packets that are dropped on their way.
  */
 #include "connection_legs.h"
+#include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 #include "tproxy/scratch.h"
 #include "tproxy/socket.h"
@@ -14,16 +15,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-long call_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Says what failed and why; the first failure is kept. */
 static bool fail(struct call *call, const char *what, const struct addr *where)
@@ -51,7 +43,7 @@ static bool differs(
 static bool await(const struct call *call, int fd, int watched)
 {
 	struct pollfd polled[2] = {{fd, POLLIN, 0}, {watched, 0, 0}};
-	long left = call->deadline - call_clock();
+	long long left = call->deadline - clock_ms();
 	int ready = poll(polled, 2, left > 0 ? (int)left : 0);
 
 	if (ready == 0)

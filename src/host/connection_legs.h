@@ -22,15 +22,12 @@ struct call {
 	struct connection *connection; /* what is found out goes here */
 	const struct scratch_network *network;
 	int family;
-	long deadline;         /* of the leg, in milliseconds of CLOCK_MONOTONIC */
+	long long deadline;    /* of the leg, by clock_ms() */
 	struct addr called;    /* by the client */
 	struct addr listening; /* where the proxy waits for it */
 	struct addr client, server;
 	int ends[ENDS]; /* -1: not open */
 };
-
-/* Milliseconds of CLOCK_MONOTONIC. */
-long call_clock(void);
 
 /* Each true, or false with the connection's detail filled in, unless something failed before. */
 bool tcp_to_listener(struct call *call);

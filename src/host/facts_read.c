@@ -80,21 +80,20 @@ static bool read_ip(struct facts *facts, int family)
 /* What a tool lists; false with a message where it does not end. */
 static bool read_rules(struct facts *facts, const char *program, const char *line)
 {
-	bool is_nft = strcmp(program, "nft") == 0, well = true;
+	bool is_nft = strcmp(program, "nft") == 0, well;
 	struct command_result result;
 
 	if (!command_exists(program))
 		return true;
-	if (!command_line(line, NULL, &result))
-		facts->incomplete = true;
-	else if (!is_nft)
+	well = command_line(line, NULL, &result);
+	if (well && is_nft)
+		well = facts_of_nft(facts, result.out);
+	else if (well)
 		facts_of_iptables(facts, program, result.out);
-	else if (!facts_of_nft(facts, result.out))
-		facts->incomplete = true;
-	if (result.late) {
+	facts->incomplete |= !well;
+	well = !result.late;
+	if (!well)
 		fprintf(stderr, "tproxyctl: `%s`: %s\n", line, result.errors);
-		well = false;
-	}
 	command_free(&result);
 	return well;
 }

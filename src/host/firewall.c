@@ -9,22 +9,16 @@
 #include "tproxy/firewall.h"
 #include "tproxy/command.h"
 #include "tproxy/facts.h"
+#include "tproxy/json_word.h"
 #include "tproxy/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *word(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
 static bool is_six(const json_t *step)
 {
-	return strcmp(word(step, "family"), "ipv6") == 0;
+	return strcmp(json_word(step, "family"), "ipv6") == 0;
 }
 
 static const char *nft_family(const json_t *step)
@@ -34,13 +28,13 @@ static const char *nft_family(const json_t *step)
 
 static bool is_nft(const json_t *step)
 {
-	return strcmp(word(step, "backend"), "nft") == 0;
+	return strcmp(json_word(step, "backend"), "nft") == 0;
 }
 
 /* "ip6tables-legacy" and the like, with what follows it. */
 static char *program(const json_t *step, const char *rest)
 {
-	bool legacy = strcmp(word(step, "backend"), "iptables-legacy") == 0;
+	bool legacy = strcmp(json_word(step, "backend"), "iptables-legacy") == 0;
 
 	return text_format(
 		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
@@ -81,8 +75,8 @@ static json_t *chains_now(const json_t *step)
 		for (i = 0; (entry = json_array_get(json_object_get(root, "nftables"), i)) != NULL;
 			i++)
 			if (nft_part(entry, "chain") != NULL)
-				json_array_append_new(
-					made, json_string(word(nft_part(entry, "chain"), "name")));
+				json_array_append_new(made,
+					json_string(json_word(nft_part(entry, "chain"), "name")));
 		json_decref(root);
 	}
 	free(listing);
@@ -142,7 +136,8 @@ bool firewall_load(json_t *step, char **problem)
 {
 	char *ours;
 
-	if (!run(text_format("%s", word(step, "run")), word(step, "input"), NULL, problem))
+	if (!run(text_format("%s", json_word(step, "run")), json_word(step, "input"), NULL,
+		    problem))
 		return false;
 	ours = firewall_ours(step, problem);
 	if (ours == NULL)
@@ -306,10 +301,11 @@ static bool is_in_use(const json_t *list, const json_t *chain)
 	const json_t *entry;
 	size_t i;
 
-	if (strcmp(word(chain, "policy"), "accept") != 0)
+	if (strcmp(json_word(chain, "policy"), "accept") != 0)
 		return true;
 	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++)
-		if (strcmp(word(nft_part(entry, "rule"), "chain"), word(chain, "name")) == 0)
+		if (strcmp(json_word(nft_part(entry, "rule"), "chain"), json_word(chain, "name")) ==
+			0)
 			return true;
 	return false;
 }
@@ -324,9 +320,10 @@ char *firewall_cleaning(const json_t *before, const char *listing, const char *f
 	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++) {
 		const json_t *chain = nft_part(entry, "chain");
 
-		if (chain != NULL && !was_there(before, word(chain, "name")) &&
+		if (chain != NULL && !was_there(before, json_word(chain, "name")) &&
 			!is_in_use(list, chain))
-			text_add(&text, "delete chain %s mangle %s\n", family, word(chain, "name"));
+			text_add(&text, "delete chain %s mangle %s\n", family,
+				json_word(chain, "name"));
 		else if (nft_part(entry, "metainfo") == NULL && nft_part(entry, "table") == NULL)
 			kept++;
 	}

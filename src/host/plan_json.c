@@ -5,6 +5,7 @@
  * that are there, our own included, and a sysctl that is set already needs no step any more.
  */
 #include "tproxy/plan_json.h"
+#include "tproxy/json_word.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,16 +54,9 @@ json_t *plan_json(const struct plan *plan)
 	return root;
 }
 
-static const char *word(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
 static bool is_kind(const json_t *step, enum step_kind kind)
 {
-	return strcmp(word(step, "kind"), kinds[kind]) == 0;
+	return strcmp(json_word(step, "kind"), kinds[kind]) == 0;
 }
 
 /* The next step from *AT on that two plans have to agree on. */
@@ -104,8 +98,9 @@ bool plan_json_same(const json_t *applied, const json_t *wanted)
 		other = next_step(json_object_get(wanted, "steps"), &j);
 		if ((mine == NULL) != (other == NULL))
 			return false;
-		if (mine != NULL && (strcmp(word(mine, "run"), word(other, "run")) != 0 ||
-					    strcmp(word(mine, "input"), word(other, "input")) != 0))
+		if (mine != NULL &&
+			(strcmp(json_word(mine, "run"), json_word(other, "run")) != 0 ||
+				strcmp(json_word(mine, "input"), json_word(other, "input")) != 0))
 			return false;
 	} while (mine != NULL);
 	return !sets_sysctls(wanted);

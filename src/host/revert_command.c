@@ -23,23 +23,6 @@ static const char usage[] =
 	"Exit status: 0 taken back, or nothing was applied; 1 something is left or was changed\n"
 	"by somebody else; 2 wrong arguments or input.\n";
 
-static void report(bool json, const char *result, const json_t *told)
-{
-	json_t *root;
-
-	print_told(told);
-	if (!json) {
-		printf("%s\n", result);
-		return;
-	}
-	root = json_object();
-	json_object_set_new(root, "result", json_string(result));
-	json_object_set(root, "told", (json_t *)told);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(root);
-}
-
 /* Without a state file nothing is known to be ours; what bears our name is told, and left. */
 static int nothing(const struct state_options *options, struct journal *journal, json_t *told)
 {
@@ -55,7 +38,7 @@ static int nothing(const struct state_options *options, struct journal *journal,
 			facts.leftover, options->state);
 		status = STATUS_NOT_WELL;
 	}
-	report(options->json, "nothing was applied", told);
+	report_told(options->json, "nothing was applied", told, NULL);
 	facts_free(&facts);
 	return status;
 }
@@ -69,11 +52,11 @@ static int revert(const struct state_options *options, struct journal *journal)
 		status = nothing(options, journal, told);
 	else {
 		status = take_back(journal, told);
-		report(options->json,
+		report_told(options->json,
 			status == STATUS_WELL   ? "reverted"
 			: journal->root == NULL ? "reverted, but for what others changed"
 						: "not reverted",
-			told);
+			told, NULL);
 	}
 	json_decref(told);
 	return status;

@@ -11,6 +11,8 @@
  * pid namespaces; there the far end of a pipe does.
  */
 #include "tproxy/scratch.h"
+#include "tproxy/clock.h"
+#include "tproxy/sysctls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,24 +216,14 @@ static bool is_running(const char *link)
 	return running;
 }
 
-static int milliseconds_since(const struct timespec *begin)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int)((now.tv_sec - begin->tv_sec) * 1000 +
-		     (now.tv_nsec - begin->tv_nsec) / 1000000);
-}
-
 bool scratch_await_link(const char *link, int milliseconds)
 {
 	struct sockaddr_nl changes = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
 	struct pollfd polled = {-1, POLLIN, 0};
-	struct timespec begin;
+	long long deadline = clock_ms() + milliseconds;
 	char news[8192];
 	bool running = false;
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	/* Subscribed before the first look, so that no change is missed between look and wait. */
 	polled.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (polled.fd == -1)
@@ -239,7 +231,7 @@ bool scratch_await_link(const char *link, int milliseconds)
 	if (bind(polled.fd, (struct sockaddr *)&changes, sizeof(changes)) == -1)
 		goto out;
 	for (;;) {
-		int left = milliseconds - milliseconds_since(&begin);
+		int left = (int)(deadline - clock_ms());
 
 		running = is_running(link);
 		if (running || left <= 0 || poll(&polled, 1, left) == 0)
@@ -252,24 +244,11 @@ out:
 	return running;
 }
 
-static bool has_value(const char *path, const char *value)
-{
-	char text[64] = "";
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL)
-		return false;
-	if (fgets(text, sizeof(text), file) == NULL)
-		text[0] = '\0';
-	fclose(file);
-	text[strcspn(text, "\n")] = '\0';
-	return strcmp(text, value) == 0;
-}
-
 bool scratch_sysctl(const char *path, const char *value)
 {
-	char whole[128];
+	char *now = sysctl_read(path);
+	bool same = now != NULL && strcmp(now, value) == 0;
 
-	snprintf(whole, sizeof(whole), "/proc/sys/%s", path);
-	return has_value(whole, value) || write_file(whole, value);
+	free(now);
+	return same || sysctl_write(path, value) == 0;
 }

@@ -3,6 +3,7 @@
  */
 #include "tproxy/apply.h"
 #include "tproxy/journal.h"
+#include "tproxy/json_word.h"
 #include "tproxy/state_options.h"
 #include "tproxy/subcommands.h"
 #include "tproxy/sysctls.h"
@@ -24,13 +25,6 @@ static const char usage[] =
 	"Exit status: 0 all of it is there, or nothing is applied; 1 something is not, or an\n"
 	"apply or revert was interrupted; 2 wrong arguments or input.\n";
 
-static const char *word(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
 /* The pieces with what was found of each; *WHOLE: all are there. */
 static json_t *pieces(const struct journal *journal, bool *whole)
 {
@@ -43,9 +37,9 @@ static json_t *pieces(const struct journal *journal, bool *whole)
 		enum piece found = piece_look(step, &detail);
 		json_t *piece = json_object();
 
-		json_object_set_new(piece, "kind", json_string(word(step, "kind")));
-		json_object_set_new(piece, "family", json_string(word(step, "family")));
-		json_object_set_new(piece, "name", json_string(word(step, "name")));
+		json_object_set_new(piece, "kind", json_string(json_word(step, "kind")));
+		json_object_set_new(piece, "family", json_string(json_word(step, "family")));
+		json_object_set_new(piece, "name", json_string(json_word(step, "name")));
 		json_object_set_new(piece, "found", json_string(piece_names[found]));
 		if (detail != NULL)
 			json_object_set_new(piece, "detail", json_string(detail));
@@ -62,8 +56,9 @@ static void print_plan(const struct journal *journal)
 	const json_t *mark = json_object_get(plan, "mark");
 
 	printf("%s since %s: recipe %s, backend %s",
-		journal_complete(journal) ? "applied" : "interrupted", word(journal->root, "since"),
-		word(plan, "recipe"), word(plan, "backend"));
+		journal_complete(journal) ? "applied" : "interrupted",
+		json_word(journal->root, "since"), json_word(plan, "recipe"),
+		json_word(plan, "backend"));
 	if (mark != NULL)
 		printf(", mark 0x%llx, table %lld", (unsigned long long)json_integer_value(mark),
 			(long long)json_integer_value(json_object_get(plan, "table")));
@@ -77,13 +72,13 @@ static void print_text(const struct journal *journal, const json_t *list)
 
 	print_plan(journal);
 	for (i = 0; (piece = json_array_get(list, i)) != NULL; i++) {
-		bool sysctl = strcmp(word(piece, "kind"), "sysctl") == 0;
-		char *name = sysctl ? sysctl_name(word(piece, "name"))
-				    : text_format("%s", word(piece, "name"));
+		bool sysctl = strcmp(json_word(piece, "kind"), "sysctl") == 0;
+		char *name = sysctl ? sysctl_name(json_word(piece, "name"))
+				    : text_format("%s", json_word(piece, "name"));
 
-		printf("  %-8s %s %s", word(piece, "found"), word(piece, "family"), name);
-		if (*word(piece, "detail") != '\0')
-			printf(": %s", word(piece, "detail"));
+		printf("  %-8s %s %s", json_word(piece, "found"), json_word(piece, "family"), name);
+		if (*json_word(piece, "detail") != '\0')
+			printf(": %s", json_word(piece, "detail"));
 		putchar('\n');
 		free(name);
 	}
