@@ -5,6 +5,7 @@ import lzma
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -368,8 +369,8 @@ def boot(tmp_path):
         staged = tmp_path / "staged"
         staged.mkdir(exist_ok=True)
         (staged / "file").write_text("of the tree\n", encoding="ascii")
-        folder = Path("/run/tproxy-lab/kernels")  # where any user may read
-        folder.mkdir(exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))  # where any user may read
+        folder.chmod(0o755)
         for number, text in enumerate(texts):
             path = program(folder, "#!/bin/sh\n" + text, f"kernel-{number}")
             made.append(guests.Guest(f"k{number}", path, Script(), ["a", "b"], sysctls, limit))
