@@ -15,4 +15,7 @@ void probe_sockets(struct findings *findings, bool own_users);
  */
 int probe_marked_route(int family);
 
+/* The same for a socket without a mark, which the set-up gives no route. */
+int probe_unmarked_route(int family);
+
 #endif

@@ -62,11 +62,13 @@ size_t connection_needs(
 		needs[count++] = CAPABILITY_IPV6;
 	needs[count++] = CAPABILITY_VETH;
 	needs[count++] = CAPABILITY_TRANSPARENT;
-	needs[count++] = CAPABILITY_LOCAL_ROUTE;
 	if (recipe->spoofs && recipe->protocol == IPPROTO_TCP)
 		needs[count++] = CAPABILITY_BIND_NO_PORT;
-	if (recipe->features != 0)
+	/* Without packet rules it is a route of the table that every kernel has. */
+	if (recipe->features != 0) {
+		needs[count++] = CAPABILITY_LOCAL_ROUTE;
 		needs[count++] = CAPABILITY_POLICY_RULE;
+	}
 	for (int feature = 0; feature < RULES_FEATURES; feature++)
 		if (recipe->features & BIT(feature))
 			needs[count++] =

@@ -164,6 +164,16 @@ static void note_rule(struct findings *findings, int family, bool routes)
 			strerror(errno));
 }
 
+/* A kernel with one table takes a route for another, too, and puts it where no mark is needed. */
+static void note_routes(struct findings *findings, int family, bool rule)
+{
+	if (rule || probe_unmarked_route(family) == -1)
+		findings_take(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
+	else
+		findings_set(findings, CAPABILITY_LOCAL_ROUTE, family, CAPABILITY_MISSING,
+			"the route for table 100 is in the main table: there is but one");
+}
+
 static void set_routing(struct findings *findings, int family)
 {
 	int place = family == AF_INET6;
@@ -176,7 +186,7 @@ static void set_routing(struct findings *findings, int family)
 		routes = try_part(findings, CAPABILITY_LOCAL_ROUTE, family, route_lines[place]);
 	}
 	if (routes)
-		findings_take(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
+		note_routes(findings, family, rule);
 	if (rule)
 		note_rule(findings, family, routes);
 }

@@ -81,6 +81,30 @@ static void a_local_route_is_good_for_binding_alone(void **state)
 	assert_string_equal(provable(), "b");
 }
 
+static bool is_needed(const struct connection *connection, enum capability_name name)
+{
+	enum capability_name needs[CONNECTION_NEEDS_MAX];
+	size_t count = connection_needs(connection, needs);
+
+	for (size_t i = 0; i < count; i++)
+		if (needs[i] == name)
+			return true;
+	return false;
+}
+
+static void only_packet_rules_need_a_table_of_their_own(void **state)
+{
+	const struct connection *plain = add("local-route", -1, AF_INET);
+	const struct connection *marked = add("udp", RULES_NFT, AF_INET);
+
+	(void)state;
+	assert_false(is_needed(plain, CAPABILITY_LOCAL_ROUTE));
+	assert_false(is_needed(plain, CAPABILITY_POLICY_RULE));
+	assert_true(is_needed(plain, CAPABILITY_TRANSPARENT));
+	assert_true(is_needed(marked, CAPABILITY_LOCAL_ROUTE));
+	assert_true(is_needed(marked, CAPABILITY_POLICY_RULE));
+}
+
 static void a_leg_alone_proves_its_own_profile(void **state)
 {
 	struct connection *connection = add("nft", RULES_NFT, AF_INET);
@@ -202,6 +226,7 @@ int main(void)
 		TEST(nothing_found_proves_nothing),
 		TEST(one_backend_is_enough),
 		TEST(a_local_route_is_good_for_binding_alone),
+		TEST(only_packet_rules_need_a_table_of_their_own),
 		TEST(a_leg_alone_proves_its_own_profile),
 		TEST(each_kind_proves_its_own),
 		TEST(a_profiles_options_are_those_of_what_it_lacks),

@@ -11,13 +11,13 @@ PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6")
 
 def _rules(program, family, *features):
     names = [PROGRAMS[program], *(f"{program}-{each}" for each in features)]
-    return [f"{name}-{family}" for name in [*names, "policy-rule"]]
+    return [f"{name}-{family}" for name in [*names, "policy-rule", "local-route"]]
 
 
 def _ways(profile):
     """The capabilities of each way that shows a profile."""
     family = 6 if profile == "ipv6" else 4
-    common = ["veth", f"transparent-{family}", f"local-route-{family}"] + ["ipv6"] * (family == 6)
+    common = ["veth", f"transparent-{family}"] + ["ipv6"] * (family == 6)
     if profile == "binding":
         return [common]
     tcp = [] if profile == "udp" else ["bind-address-no-port"]
