@@ -1,7 +1,7 @@
 /*
  * The checklist: what a transparent proxy needs of its host, item by item, and what was found.
  *
- * An item is a row of a table (check.c): its name, what it is, why it matters. Judging is done by
+ * An item is a row of a table (check_items.c): its name, what it is, why it matters. Judging is done by
  * following packets in thought (check_flow.c) and by looking at links and sockets; each of those adds
  * findings to a report. A finding says what was read and where, and how it is mended.
  *
@@ -68,6 +68,16 @@ struct check_row {
 	const char *id;
 	const char *what; /* for people */
 	const char *why;  /* it matters, in one sentence */
+	unsigned by;      /* what it is judged by, of enum check_basis */
+};
+
+/* Without it an item cannot be judged. */
+enum check_basis {
+	BY_NETWORK = 1 << 0, /* links, addresses, routes */
+	BY_RULES = 1 << 1,   /* the firewall's, and the network with them */
+	BY_SOCKETS = 1 << 2,
+	BY_SERVERS =
+		1 << 3 /* that somebody named, where they are called from the client's address */
 };
 
 /* Where a command is to be run. */
