@@ -162,31 +162,43 @@ static void calls_from_here(struct check *check, const struct leg *leg)
 		text_format("ip -%d route del local %s/%d dev lo", version, ip, bits));
 }
 
+/*
+ * LEG gets the packet that goes against OTHER, and is followed through the hooks on its way out: until
+ * one drops it, or changes an address of it.
+ */
+static struct trace goes_out(struct check *check, const struct leg *other, struct leg *leg)
+{
+	struct packet *packet = &leg->packet;
+	struct trace trace = {0};
+
+	packet->source = other->packet.destination;
+	packet->destination = other->packet.source;
+	packet->in = NULL;
+	packet->out = other->back.link;
+	packet->destination_local = false;
+	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
+		trace = packet_traced(check, hook, packet);
+		if (trace.dropped)
+			packet_is_dropped(check, leg, hook, packet, &trace);
+		else
+			packet_in_doubt(check, leg, &trace);
+		if (trace.dropped || trace.nat != NULL)
+			break;
+		packet->mark = trace.mark;
+	}
+	return trace;
+}
+
 /* The proxy's answer to the client, from the address that was called. */
 static void client_is_answered(struct check *check, const struct leg *call)
 {
-	struct packet packet = call->packet;
 	struct leg leg = *call;
-	struct trace trace;
 
-	packet.source = call->packet.destination;
-	packet.destination = call->packet.source;
-	packet.in = NULL;
-	packet.out = call->back.link;
-	packet.tcp_flags = SYN | ACK;
-	packet.ct = CT_ESTABLISHED;
-	packet.destination_local = false;
+	leg.packet.tcp_flags = SYN | ACK;
+	leg.packet.ct = CT_ESTABLISHED;
 	snprintf(leg.subject, sizeof(leg.subject), "answers to clients (IPv%d)",
 		check_version(family_of(call)));
-	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
-		trace = packet_traced(check, hook, &packet);
-		if (trace.dropped) {
-			packet_is_dropped(check, &leg, hook, &packet, &trace);
-			return;
-		}
-		packet_in_doubt(check, &leg, &trace);
-		packet.mark = trace.mark;
-	}
+	goes_out(check, call, &leg);
 }
 
 static void client_calls(struct check *check, const struct need_listener *listener,
@@ -238,42 +250,26 @@ static bool changes_source(const struct rule *rule)
 /* The request to the server, on its way out with the client's address. */
 static void server_is_called(struct check *check, const struct leg *answer)
 {
-	struct packet packet = answer->packet;
-	struct trace trace;
 	struct leg leg = *answer;
 	struct check_finding *finding;
+	struct trace trace;
 	char *rule;
 
-	packet.source = answer->packet.destination;
-	packet.destination = answer->packet.source;
-	packet.in = NULL;
-	packet.out = answer->back.link;
-	packet.tcp_flags = SYN;
-	packet.ct = CT_NEW;
-	packet.destination_local = false;
+	leg.packet.tcp_flags = SYN;
+	leg.packet.ct = CT_NEW;
 	snprintf(leg.subject, sizeof(leg.subject), "requests to the servers (IPv%d)",
 		check_version(family_of(answer)));
-	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
-		trace = packet_traced(check, hook, &packet);
-		if (trace.dropped) {
-			packet_is_dropped(check, &leg, hook, &packet, &trace);
-			return;
-		}
-		packet_in_doubt(check, &leg, &trace);
-		packet.mark = trace.mark;
-		if (trace.nat != NULL)
-			break;
-	}
+	trace = goes_out(check, answer, &leg);
 	if (trace.nat == NULL)
 		return;
 	rule = check_rule_text(check, trace.nat);
-	finding = check_add(check,
-		changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION, CHECK_HARMFUL,
-		leg.subject,
-		changes_source(trace.nat) ? "%s replaces the client's address"
-					  : "%s sends them elsewhere",
-		rule);
-	check_mend_nat(check, finding, &packet, &trace);
+	if (changes_source(trace.nat))
+		finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, leg.subject,
+			"%s replaces the client's address", rule);
+	else
+		finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL, leg.subject,
+			"%s sends them elsewhere", rule);
+	check_mend_nat(check, finding, &leg.packet, &trace);
 	free(rule);
 }
 
