@@ -46,7 +46,7 @@ struct facts {
 	bool incomplete;   /* rules could not be read (root alone may) */
 };
 
-/* Reads the host; false with a message on stderr where `ip` cannot be asked, or a tool does not end. */
+/* Reads the host; false with a message on stderr where a tool does not end or its answer is cut off. */
 bool facts_read(struct facts *facts);
 void facts_free(struct facts *facts);
 

@@ -28,6 +28,10 @@ bool firewall_unload(const json_t *step, const char *ours, char **left, char **p
  */
 bool firewall_clean(const json_t *step, char **kept, char **problem);
 
+/* Whether what iptables-save wrote, or nft of one table, has its end: a tool may be cut off and end well. */
+bool firewall_save_is_whole(const char *save);
+bool firewall_table_is_whole(const char *text);
+
 /* The pure parts, for tests: what is ours of a listing, and what takes that away. */
 char *firewall_of_save(const char *save);
 char *firewall_mangle_of_save(const char *save);

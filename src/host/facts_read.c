@@ -3,6 +3,7 @@
  */
 #include "tproxy/command.h"
 #include "tproxy/facts.h"
+#include "tproxy/firewall.h"
 #include "tproxy/sysctls.h"
 #include "tproxy/text.h"
 
@@ -77,23 +78,35 @@ static bool read_ip(struct facts *facts, int family)
 	return well;
 }
 
-/* What a tool lists; false with a message where it does not end. */
+/* Takes what a tool has listed; false where that is cut off. */
+static bool take_rules(struct facts *facts, const char *program, const char *listing)
+{
+	if (strcmp(program, "nft") == 0)
+		return facts_of_nft(facts, listing);
+	facts_of_iptables(facts, program, listing);
+	return firewall_save_is_whole(listing);
+}
+
+/*
+ * Asks a tool what there is. Only root may, so a refusal leaves gaps in what is known; false with a message
+ * where it does not end, or is not to be believed.
+ */
 static bool read_rules(struct facts *facts, const char *program, const char *line)
 {
-	bool is_nft = strcmp(program, "nft") == 0, well;
+	bool well = true;
 	struct command_result result;
 
 	if (!command_exists(program))
 		return true;
-	well = command_line(line, NULL, &result);
-	if (well && is_nft)
-		well = facts_of_nft(facts, result.out);
-	else if (well)
-		facts_of_iptables(facts, program, result.out);
-	facts->incomplete |= !well;
-	well = !result.late;
+	if (command_line(line, NULL, &result))
+		well = take_rules(facts, program, result.out);
+	else if (result.late)
+		well = false;
+	else
+		facts->incomplete = true;
 	if (!well)
-		fprintf(stderr, "tproxyctl: `%s`: %s\n", line, result.errors);
+		fprintf(stderr, "tproxyctl: `%s`: %s\n", line,
+			result.late ? result.errors : "what it writes is cut off");
 	command_free(&result);
 	return well;
 }

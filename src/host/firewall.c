@@ -56,32 +56,99 @@ static bool run(char *line, const char *input, char **out, char **problem)
 	return well;
 }
 
+/* The same for a line whose output is a listing, which has to be WHOLE. */
+static bool list(char *line, bool (*whole)(const char *), char **out, char **problem)
+{
+	char *name = text_format("%s", line);
+	bool well = run(line, NULL, out, problem);
+
+	if (well && !whole(*out)) {
+		*problem = text_format("what `%s` writes is cut off", name);
+		free(*out);
+		*out = NULL;
+		well = false;
+	}
+	free(name);
+	return well;
+}
+
+bool firewall_save_is_whole(const char *save)
+{
+	bool open = false;
+
+	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
+		if (*line == '*')
+			open = true;
+		else if (strcmp(line, "COMMIT") == 0)
+			open = false;
+	}
+	return !open;
+}
+
+bool firewall_table_is_whole(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 3 && strcmp(text + length - 3, "\n}\n") == 0;
+}
+
+static bool is_json(const char *text)
+{
+	json_t *root = json_loads(text, 0, NULL);
+	bool well = json_is_array(json_object_get(root, "nftables"));
+
+	json_decref(root);
+	return well;
+}
+
+static bool is_absent(const char *problem)
+{
+	return strstr(problem, "No such file or directory") != NULL;
+}
+
+/* The table mangle as JSON; true and NULL where it is not there. */
+static bool list_mangle(const json_t *step, char **listing, char **problem)
+{
+	if (list(text_format("nft -j list table %s mangle", nft_family(step)), is_json, listing,
+		    problem))
+		return true;
+	if (!is_absent(*problem))
+		return false;
+	free(*problem);
+	*problem = NULL;
+	return true;
+}
+
 static json_t *nft_part(const json_t *entry, const char *kind)
 {
 	return json_object_get(entry, kind);
 }
 
-/* The names of a table's chains, or null where there is no such table. */
-static json_t *chains_now(const json_t *step)
+/* The names of the chains in a listing. */
+static json_t *chains_of(const char *listing)
 {
-	json_t *made = json_null(), *root, *entry;
-	char *listing = NULL, *problem = NULL;
+	json_t *made = json_array(), *root = json_loads(listing, 0, NULL), *entry;
 	size_t i;
 
-	if (run(text_format("nft -j list table %s mangle", nft_family(step)), NULL, &listing,
-		    &problem)) {
-		root = json_loads(listing, 0, NULL);
-		made = json_array();
-		for (i = 0; (entry = json_array_get(json_object_get(root, "nftables"), i)) != NULL;
-			i++)
-			if (nft_part(entry, "chain") != NULL)
-				json_array_append_new(made,
-					json_string(json_word(nft_part(entry, "chain"), "name")));
-		json_decref(root);
-	}
-	free(listing);
-	free(problem);
+	for (i = 0; (entry = json_array_get(json_object_get(root, "nftables"), i)) != NULL; i++)
+		if (nft_part(entry, "chain") != NULL)
+			json_array_append_new(
+				made, json_string(json_word(nft_part(entry, "chain"), "name")));
+	json_decref(root);
 	return made;
+}
+
+/* Notes the chains of the table mangle, or null where there is no such table. */
+static bool look_by_nft(json_t *step, char **problem)
+{
+	char *listing = NULL;
+
+	if (!list_mangle(step, &listing, problem))
+		return false;
+	json_object_set_new(
+		step, "chains_before", listing != NULL ? chains_of(listing) : json_null());
+	free(listing);
+	return true;
 }
 
 /* Without nft: null where the table is not there. Which chains a table has, iptables does not tell. */
@@ -89,7 +156,7 @@ static bool look_by_iptables(json_t *step, char **problem)
 {
 	char *save = NULL, *mangle;
 
-	if (!run(program(step, "-save"), NULL, &save, problem))
+	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
 		return false;
 	mangle = firewall_mangle_of_save(save);
 	if (mangle == NULL)
@@ -124,10 +191,9 @@ bool firewall_prepare(json_t *step, char **problem)
 		return false;
 	if (strstr(version, "nf_tables") == NULL)
 		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
-	else if (command_exists("nft"))
-		json_object_set_new(step, "chains_before", chains_now(step));
 	else
-		well = look_by_iptables(step, problem);
+		well = command_exists("nft") ? look_by_nft(step, problem)
+					     : look_by_iptables(step, problem);
 	free(version);
 	return well;
 }
@@ -192,24 +258,19 @@ char *firewall_of_save(const char *save)
 	return ours;
 }
 
-static bool is_absent(const char *problem)
-{
-	return strstr(problem, "No such file or directory") != NULL;
-}
-
 char *firewall_ours(const json_t *step, char **problem)
 {
 	char *text = NULL, *ours;
 
 	if (!is_nft(step)) {
-		if (!run(program(step, "-save"), NULL, &text, problem))
+		if (!list(program(step, "-save"), firewall_save_is_whole, &text, problem))
 			return NULL;
 		ours = firewall_of_save(text);
 		free(text);
 		return ours;
 	}
-	if (run(text_format("nft -a list table %s " OUR_NAME, nft_family(step)), NULL, &text,
-		    problem))
+	if (list(text_format("nft -a list table %s " OUR_NAME, nft_family(step)),
+		    firewall_table_is_whole, &text, problem))
 		return text;
 	if (!is_absent(*problem))
 		return NULL;
@@ -358,7 +419,7 @@ static bool keep(const json_t *step, const json_t *before, char **kept, char **p
 	bool table = json_is_null(before);
 	char *save = NULL, *mangle;
 
-	if (!run(program(step, "-save"), NULL, &save, problem))
+	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
 		return false;
 	mangle = firewall_mangle_of_save(save);
 	if (mangle != NULL && table && !is_used(mangle, NULL))
@@ -382,15 +443,10 @@ bool firewall_clean(const json_t *step, char **kept, char **problem)
 		return true;
 	if (!command_exists("nft"))
 		return keep(step, before, kept, problem);
-	if (!run(text_format("nft -j list table %s mangle", nft_family(step)), NULL, &listing,
-		    problem)) {
-		well = is_absent(*problem);
-		if (well) {
-			free(*problem);
-			*problem = NULL;
-		}
-		return well;
-	}
+	if (!list_mangle(step, &listing, problem))
+		return false;
+	if (listing == NULL)
+		return true;
 	input = firewall_cleaning(before, listing, nft_family(step));
 	if (*input != '\0')
 		well = run(text_format("nft -f -"), input, NULL, problem);

@@ -39,6 +39,39 @@ static void ours_is_told_by_comment_and_chain(void **state)
 	free(ours);
 }
 
+static void a_listing_without_its_end_is_told(void **state)
+{
+	static const char table[] = "table ip tproxyctl {\n\tchain divert {\n\t}\n}\n";
+	char cut[sizeof(save)];
+
+	(void)state;
+	assert_true(firewall_save_is_whole(save));
+	assert_true(firewall_save_is_whole(""));
+	assert_true(firewall_table_is_whole(table));
+	for (size_t length = strlen("*filter\n:TPROXYCTL - [0:0]\nCOMMIT\n*");
+		length < sizeof(save) - 2; length++) {
+		memcpy(cut, save, length);
+		cut[length] = '\0';
+		assert_false(firewall_save_is_whole(cut));
+	}
+	for (size_t length = 0; length < sizeof(table) - 1; length++) {
+		memcpy(cut, table, length);
+		cut[length] = '\0';
+		assert_false(firewall_table_is_whole(cut));
+	}
+}
+
+static void the_table_mangle_is_found_where_it_is(void **state)
+{
+	char *mangle =
+		firewall_mangle_of_save("*mangle\n:X - [0:0]\nCOMMIT\n*nat\n:Y - [0:0]\nCOMMIT\n");
+
+	(void)state;
+	assert_string_equal(mangle, ":X - [0:0]\nCOMMIT\n");
+	assert_null(firewall_mangle_of_save("*nat\n:Y - [0:0]\nCOMMIT\n"));
+	free(mangle);
+}
+
 static void a_rule_of_others_keeps_the_chain(void **state)
 {
 	char *left, *removal = firewall_removal(
@@ -101,6 +134,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ours_is_told_by_comment_and_chain),
+		cmocka_unit_test(a_listing_without_its_end_is_told),
+		cmocka_unit_test(the_table_mangle_is_found_where_it_is),
 		cmocka_unit_test(a_rule_of_others_keeps_the_chain),
 		cmocka_unit_test(a_rule_of_others_keeps_the_table),
 		cmocka_unit_test(what_came_by_itself_goes_when_it_is_empty),

@@ -108,6 +108,46 @@ def test_a_failure_halfway_takes_everything_back(box, backend):
     assert not differences(before, box.snapshot()) and not box.state.exists()
 
 
+class TestOutputThatIsCut:
+    """A tool that ends well and says half of it is not believed."""
+
+    def cut(self, box, name):
+        folder = box.folder / "cutting"
+        folder.mkdir(exist_ok=True)
+        real = shutil.which(name) or pytest.skip(f"absent: {name}")
+        script = f'#!/bin/sh\nout=$({real} "$@") || exit\nprintf %s "$out" | head -c $((${{#out}} / 2))\n'
+        (folder / name).write_text(script, encoding="ascii")
+        (folder / name).chmod(0o755)
+        return str(folder)
+
+    @pytest.mark.parametrize("name", ["iptables-save", "iptables-legacy-save", "nft", "ip"])
+    def test_apply_changes_nothing(self, box, name):
+        box.furnish("mangle", "iptables-legacy" if "legacy" in name else "iptables")
+        before = box.snapshot()
+        done = box.ctl("apply", *arguments_for("iptables"), path=self.cut(box, name))
+        assert done.returncode == 2 and f"`{name}" in done.stderr, done.stderr
+        assert before == box.snapshot() and not box.state.exists()
+
+    @pytest.mark.parametrize(
+        "backend, name",
+        [("iptables", "iptables-save"), ("iptables", "nft"), ("iptables-legacy", "iptables-legacy-save"), ("nft", "nft")],
+    )
+    def test_revert_goes_on_another_time(self, box, backend, name):
+        before = box.snapshot()
+        box.well("apply", *arguments_for(backend))
+        done = box.ctl("revert", path=self.cut(box, name))
+        assert done.returncode == 1 and f"`{name}" in done.stderr and "cut" in done.stderr, done.stderr
+        box.well("revert")
+        assert not differences(before, box.snapshot())
+
+    @pytest.mark.parametrize("backend, name", [("iptables", "iptables-save"), ("nft", "nft")])
+    def test_status_does_not_take_it_for_gone(self, box, backend, name):
+        box.well("apply", *arguments_for(backend))
+        done = box.ctl("status", "--json", path=self.cut(box, name))
+        found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+        assert done.returncode == 1 and "unknown" in found and "gone" not in found
+
+
 class TestWithoutNft:
     """iptables' nft backend makes a table, and only nft takes one away."""
 
