@@ -170,5 +170,7 @@ def _last(text):
 class _Repeat:
     """What evidence.repeat_command reads of pytest's options."""
 
+    set_up = "recipe"
+
     def __init__(self, impl, seed):
         self.impl, self.seed = impl, seed
