@@ -125,6 +125,17 @@ size_t check_clients(const struct check *check, int family, struct addr clients[
 
 /* --- what they call --- */
 
+bool check_hears(const struct check *check, const struct need_listener *listener, int family)
+{
+	const struct host_socket *socket =
+		situation_listener(check->at, listener->protocol, &listener->address);
+
+	if (addr_family(&listener->address) == family)
+		return true;
+	return listener->transparent && needs_hears(listener, family) &&
+	       (socket == NULL || !socket->v6only);
+}
+
 /* Whether a TPROXY target hands packets to the listener. */
 static bool names(const struct target *target, const struct need_listener *listener)
 {

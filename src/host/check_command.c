@@ -4,9 +4,11 @@
 #include "tproxy/check.h"
 #include "tproxy/host_options.h"
 #include "tproxy/subcommands.h"
+#include "tproxy/sysctls.h"
 #include "tproxy/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum {
 	OPTION_JSON = 0x2000,
@@ -124,6 +126,15 @@ static int tell(const struct check_options *options, const struct situation *sit
 	return status;
 }
 
+/* What `bind :::PORT` means on this host. */
+static void read_bindv6only(struct needs *needs)
+{
+	char *text = sysctl_read("net/ipv6/bindv6only");
+
+	needs_bindv6only(needs, text != NULL && atoi(text) != 0);
+	free(text);
+}
+
 int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
@@ -132,6 +143,7 @@ int check_command(int argc, char **argv)
 
 	if (status != -1)
 		goto out;
+	read_bindv6only(&options.host.needs);
 	if (options.kernel == NULL)
 		situation_read(&situation, &options.host.needs, options.watch * 1000);
 	else if (!situation_of_kernel(&situation, &options.host.needs, options.kernel)) {

@@ -408,15 +408,9 @@ void check_flows(struct check *check)
 		return;
 	}
 	for (size_t f = 0; f < 2; f++) {
-		for (size_t i = 0; i < needs->listener_count; i++) {
-			const struct need_listener *listener = &needs->listeners[i];
-			bool both = addr_is_any(&listener->address) &&
-				    addr_family(&listener->address) == AF_INET6;
-
-			if (addr_family(&listener->address) == families[f] ||
-				(both && plan_serves(needs, AF_INET, listener->protocol)))
-				to_listener(check, listener, families[f]);
-		}
+		for (size_t i = 0; i < needs->listener_count; i++)
+			if (check_hears(check, &needs->listeners[i], families[f]))
+				to_listener(check, &needs->listeners[i], families[f]);
 		if (needs->spoofs)
 			to_servers(check, families[f]);
 	}

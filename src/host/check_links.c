@@ -346,7 +346,7 @@ void check_links(struct check *check)
 			int family = families[f];
 			size_t count = 0;
 
-			if (addr_family(&needs->listeners[i].address) == family)
+			if (check_hears(check, &needs->listeners[i], family))
 				count = check_called(check, &needs->listeners[i], family, called);
 			for (size_t j = 0; j < count; j++)
 				announced(check, &called[j]);

@@ -49,6 +49,9 @@ enum {
  */
 size_t check_clients(const struct check *check, int family, struct addr clients[CLIENTS_MAX]);
 
+/* Whether clients of a family reach a listener: IPv4's reach one on [::], unless its socket is IPv6's alone. */
+bool check_hears(const struct check *check, const struct need_listener *listener, int family);
+
 /* The addresses that clients call to reach a listener, at most CLIENTS_MAX; rules may name others than its own. */
 size_t check_called(const struct check *check, const struct need_listener *listener, int family,
 	struct addr called[CLIENTS_MAX]);
