@@ -126,6 +126,14 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 		"requests to servers wait for an answer; mend the rest first");
 }
 
+static void what_is_wrong_here_makes_nobody_wait(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read, "wait for an answer"));
+}
+
 static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void **state)
 {
 	(void)state;
@@ -334,6 +342,7 @@ int main(void)
 		WITH(a_server_behind_a_router_is_the_routers_affair),
 		WITH(many_clients_of_a_server_give_one_finding),
 		WITH(what_something_here_explains_is_not_put_down_to_the_server),
+		WITH(what_is_wrong_here_makes_nobody_wait),
 		WITH(what_may_be_explained_here_is_not_put_down_to_the_server_either),
 		WITH(requests_from_the_hosts_own_address_are_none_of_ours),
 		WITH(where_the_kernel_does_not_tell_the_address_does),

@@ -52,6 +52,19 @@ static void a_policy_of_input_that_drops_is_told(void **state)
 	found_about(CHECK_FILTER, CHECK_HARMFUL, ANSWERS4);
 }
 
+static void of_two_policies_each_is_mended_in_its_own_chain(void **state)
+{
+	(void)state;
+	with(FILTER("DROP", "DROP", ""));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, REQUESTS4),
+		"iptables -w -t filter -I OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT",
+		"iptables -w -t filter -D OUTPUT -p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
+	assert_mended_by(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"iptables -w -t filter -I INPUT -m mark --mark 0x1 -j ACCEPT",
+		"iptables -w -t filter -D INPUT -m mark --mark 0x1 -j ACCEPT");
+}
+
 static void a_filter_that_lets_answers_in_drops_the_requests_alone(void **state)
 {
 	(void)state;
@@ -540,6 +553,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(a_rule_of_input_that_drops_is_told),
 		WITH(a_policy_of_input_that_drops_is_told),
+		WITH(of_two_policies_each_is_mended_in_its_own_chain),
 		WITH(a_filter_that_lets_answers_in_drops_the_requests_alone),
 		WITH(a_chain_of_their_own_gets_the_command_where_it_drops),
 		WITH(a_rule_of_output_drops_requests_which_bear_no_mark),

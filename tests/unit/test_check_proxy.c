@@ -32,6 +32,21 @@ static void a_listener_of_the_other_protocol_is_not_it(void **state)
 	found_about(CHECK_LISTENER, CHECK_UNKNOWN, LISTENER "/udp");
 }
 
+static void a_wildcard_listener_of_ipv6_hears_ipv4_unless_told_not_to(void **state)
+{
+	struct addr called = host_address(VIP4, 80), other = host_address(VIP4, 81);
+
+	(void)state;
+	host.socket_count = 0;
+	host_listens("::", 80, IPPROTO_TCP);
+	host_judged();
+	assert_ptr_equal(situation_listener(&host.at, IPPROTO_TCP, &called), host.sockets);
+	assert_null(situation_listener(&host.at, IPPROTO_UDP, &called));
+	assert_null(situation_listener(&host.at, IPPROTO_TCP, &other));
+	host.sockets[0].v6only = true;
+	assert_null(situation_listener(&host.at, IPPROTO_TCP, &called));
+}
+
 static void what_tproxy_names_has_to_listen(void **state)
 {
 	const struct check_finding *finding;
@@ -144,6 +159,17 @@ static void who_needs_no_transparent_socket_needs_no_capability(void **state)
 	host.sockets[0].transparent = false;
 	owned_with(0);
 	assert_well();
+}
+
+static void who_calls_from_clients_addresses_needs_it_for_that_alone(void **state)
+{
+	(void)state;
+	host_serves("198.51.100.1:80", SERVER4);
+	host.needs.listeners[0].transparent = false;
+	host.sockets[0].local = host_address("198.51.100.1", 80);
+	host.sockets[0].transparent = false;
+	owned_with(0);
+	assert_alone(CHECK_CAPABILITY, CHECK_MISSING);
 }
 
 static void an_owner_that_cannot_be_seen_is_unknown(void **state)
@@ -294,6 +320,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(a_listener_that_is_not_there_yet_is_unknown),
 		WITH(a_listener_of_the_other_protocol_is_not_it),
+		WITH(a_wildcard_listener_of_ipv6_hears_ipv4_unless_told_not_to),
 		WITH(what_tproxy_names_has_to_listen),
 		WITH(tproxy_may_name_a_wildcard_listener),
 		WITH(two_programs_at_one_address_share_its_connections),
@@ -303,6 +330,7 @@ int main(void)
 		WITH(without_a_capability_nothing_is_transparent),
 		WITH(either_capability_will_do),
 		WITH(who_needs_no_transparent_socket_needs_no_capability),
+		WITH(who_calls_from_clients_addresses_needs_it_for_that_alone),
 		WITH(an_owner_that_cannot_be_seen_is_unknown),
 		WITH(few_descriptors_are_told_with_the_sessions_that_they_allow),
 		WITH(no_limit_is_not_told_as_a_number),

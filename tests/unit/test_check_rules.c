@@ -175,6 +175,28 @@ static void of_one_client_alone_packets_are_followed(void **state)
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
 }
 
+static void clients_may_be_behind_the_servers_link_where_there_is_no_other(void **state)
+{
+	(void)state;
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
+}
+
+static void where_there_is_another_link_nobody_calls_from_beside_the_servers(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -p tcp -m socket --transparent " MARKED
+		       "-A PREROUTING -p tcp --sport 80 -m socket --transparent " MARKED));
+	host_judged();
+	assert_well();
+}
+
 static void without_a_link_clients_are_not_known(void **state)
 {
 	(void)state;
@@ -306,9 +328,26 @@ static void an_ipv6_listener_with_v6only_has_no_ipv4_clients(void **state)
 	assert_int_equal(found_count(CHECK_WILDCARD, CHECK_MISSING), 1);
 }
 
+static void what_rules_hand_to_a_wildcard_listener_is_what_is_called(void **state)
+{
+	(void)state;
+	wildcard("0.0.0.0", "0.0.0.0:80");
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -d 192.0.2.77/32 -p tcp -m tcp --dport 443 -j TPROXY "
+		       "--on-port "
+		       "80 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n"));
+	host_judged();
+	assert_well();
+	assert_int_equal(found_count(CHECK_DIVERT, CHECK_OK), 1);
+	found_about(CHECK_DIVERT, CHECK_OK, "clients' packets to 192.0.2.77:443");
+}
+
 static void an_address_of_its_own_hides_the_wildcard(void **state)
 {
 	(void)state;
+	host.socket_count = 0;
+	host_listens("0.0.0.0", 80, IPPROTO_TCP);
+	host_listens(VIP4, 80, IPPROTO_TCP);
 	host_listens("0.0.0.0", 80, IPPROTO_TCP);
 	host_judged();
 	assert_well();
@@ -413,6 +452,15 @@ static void a_mark_for_everybody_is_shared(void **state)
 	assert_int_equal(finding->command_count, 0);
 }
 
+static void what_this_host_sends_itself_is_no_strangers(void **state)
+{
+	(void)state;
+	needs_add_client(&host.needs, "198.51.100.1");
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING " MARKED));
+	host_judged();
+	assert_state(CHECK_MARK_SHARED, CHECK_OK);
+}
+
 static void a_mark_of_another_table_is_not_shared(void **state)
 {
 	(void)state;
@@ -482,6 +530,8 @@ int main(void)
 		WITH(somebody_elses_table_is_not_taken_for_the_proxys),
 		WITH(several_clients_give_one_finding),
 		WITH(of_one_client_alone_packets_are_followed),
+		WITH(clients_may_be_behind_the_servers_link_where_there_is_no_other),
+		WITH(where_there_is_another_link_nobody_calls_from_beside_the_servers),
 		WITH(without_a_link_clients_are_not_known),
 		WITH(a_rule_that_accepts_before_ours_is_in_the_way),
 		WITH(a_verdict_of_nft_before_ours_is_in_the_way),
@@ -491,6 +541,7 @@ int main(void)
 		WITH(with_nowildcard_it_is_caught),
 		WITH(a_listener_of_both_families_is_followed_in_both),
 		WITH(an_ipv6_listener_with_v6only_has_no_ipv4_clients),
+		WITH(what_rules_hand_to_a_wildcard_listener_is_what_is_called),
 		WITH(an_address_of_its_own_hides_the_wildcard),
 		WITH(what_is_caught_and_not_marked_is_told),
 		WITH(a_mark_that_is_not_known_is_not_called_missing),
@@ -499,6 +550,7 @@ int main(void)
 		WITH(a_mask_leaves_other_bits_alone),
 		WITH(a_mark_with_more_bits_is_no_match_without_a_mask),
 		WITH(a_mark_for_everybody_is_shared),
+		WITH(what_this_host_sends_itself_is_no_strangers),
 		WITH(a_mark_of_another_table_is_not_shared),
 		WITH(a_match_that_is_not_known_leaves_it_open),
 		WITH(a_rule_that_may_take_packets_away_before_is_told),
