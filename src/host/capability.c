@@ -2,7 +2,7 @@
  * The table of capabilities, and the book of what was found; see the header.
  *
  * Options are those of the kernel's Kconfig files. The packet rules of IPv6 need CONFIG_IP6_NF_IPTABLES
- * with either iptables: xt_socket and xt_TPROXY leave IPv6 out without it.
+ * with either iptables: xt_socket, xt_TPROXY and, in newer kernels, xt_mark leave IPv6 out.
  */
 #include "tproxy/capability.h"
 
@@ -54,7 +54,7 @@ const struct capability capabilities[CAPABILITIES] = {
 	RULES(RULES_IPTABLES, RULES_SOCKET) = {"iptables-socket", "iptables: match `socket`", true,
 		false, {{COMPAT_4, SOCKET}, {COMPAT_6, SOCKET, XT_6}}},
 	RULES(RULES_IPTABLES, RULES_MARK) = {"iptables-mark", "iptables: target MARK", true, false,
-		{{COMPAT_4, MARK}, {COMPAT_6, MARK}}},
+		{{COMPAT_4, MARK}, {COMPAT_6, MARK, XT_6}}},
 	RULES(RULES_IPTABLES, RULES_TPROXY) = {"iptables-tproxy", "iptables: target TPROXY", true,
 		false, {{COMPAT_4, TPROXY}, {COMPAT_6, TPROXY, XT_6}}},
 	RULES(RULES_LEGACY, RULES_TABLE) = {"iptables-legacy-mangle",

@@ -9,10 +9,13 @@ An account that was not asked for, or that a kernel of one's own does not have, 
 taken from another. Each disagreement is a sentence.
 """
 
+import re
+
 from . import ways
 
 OK = "PASS"
 _UNSURPRISING = ("ABSENT", "UNSUPPORTED")
+_BY_ANY = re.compile(r"needs the recipe (\S+) by any program")
 _HAD = {True: "can be had", False: "can't be had"}
 _MEANS = {True: "works", False: "does not work"}
 
@@ -50,7 +53,7 @@ def configuration_and_prove(configured, prove):
             continue
         state, words = configured[name]["state"], capabilities[name]
         works = words["state"] == "works"
-        if state == "on" and not works and not rests_on_what_is_off(name, configured, capabilities):
+        if state == "on" and not works and not rests_on_what_is_off(name, configured, prove):
             yield f"{name}: its options are on, and it {_why(words)}"
         elif state == "off" and works:
             yield f"{name}: it works, although {', '.join(configured[name]['options'])} is off"
@@ -60,15 +63,31 @@ def configuration_and_prove(configured, prove):
             yield f"profile {name}: the configuration says that it {_HAD[not provable]}, and it {_HAD[provable]}"
 
 
-def rests_on_what_is_off(name, configured, capabilities):
-    """Whether it was not tried because of another one whose options are off, or that rests on such."""
-    seen = set()
-    while name not in seen and capabilities[name]["state"] == "untried":
-        seen.add(name)
-        word, _, name = capabilities[name]["detail"].partition(" ")
-        if word != "needs" or name not in capabilities:
-            return False
-    return name in configured and configured[name]["state"] == "off"
+def rests_on_what_is_off(name, configured, prove, seen=()):
+    """Whether it was not tried because of another one whose options are off, or that rests on such.
+
+    What needs a recipe "by any program" rests on what each of that recipe's connections was not tried for.
+    """
+    words = prove["capabilities"].get(name)
+    if words is None or name in seen:
+        return False
+    if configured.get(name, {}).get("state") == "off":
+        return True
+    if words["state"] != "untried":
+        return False
+    needed = list(_needed(words["detail"], name[-1:], prove["connections"]))
+    return bool(needed) and all(rests_on_what_is_off(each, configured, prove, (*seen, name)) for each in needed)
+
+
+def _needed(detail, family, connections):
+    """Names of what `needs NAME`, or `needs the recipe NAME by any program`, rests on."""
+    recipe = _BY_ANY.fullmatch(detail)
+    if not recipe:
+        yield detail.removeprefix("needs ") if detail.startswith("needs ") else ""
+        return
+    for each in connections:
+        if each["recipe"] == recipe[1] and str(each["family"]) == family:
+            yield from _needed(each["detail"], family, ()) if each["state"] == "untried" else ("",)
 
 
 def prove_and_fixture(prove, variant):

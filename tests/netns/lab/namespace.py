@@ -37,6 +37,7 @@ _REFUSALS = (
     "missing kernel module?",  # iptables, of a match or a target
     "No chain/target/match by that name",  # iptables-legacy, of the same
     "do you need to insmod?",  # iptables-legacy, of a table
+    "unable to initialize table",  # iptables-legacy-restore, of the same
     "Could not fetch rule set generation id",  # iptables by nft, without nf_tables
     "Failed to initialize nft",
     "cache initialization failed",  # nft, without nf_tables

@@ -58,6 +58,7 @@ def refusing(tmp_path, monkeypatch):
         REFUSAL,
         "iptables-restore: line 3 failed: No chain/target/match by that name.",
         "can't initialize iptables table `mangle': Table does not exist (do you need to insmod?)",
+        "iptables-legacy-restore v1.8.9 (legacy): iptables-legacy-restore: unable to initialize table 'mangle'",
         "Error: Could not process rule: No such file or directory",
         "Error: Rule family not supported.",
         "RTNETLINK answers: Operation not supported",

@@ -150,6 +150,20 @@ def test_a_configuration_is_held_against_what_was_proved(configured, found, word
     assert said == words if words is not None else said
 
 
+@pytest.mark.parametrize("state, agrees", [("off", True), ("on", False)])
+def test_what_needs_a_recipe_rests_on_what_its_connections_need(state, agrees):
+    """As `udp-original-destination-4` is told, which is tried by whole connections."""
+    configured = {"told-4": ON, "rule-4": {"state": state, "options": []}}
+    found = {"told-4": untried("the recipe udp by any program"), "rule-4": MISSING if state == "off" else WORKS}
+    connections = [
+        {"recipe": "udp", "backend": each, "protocol": "udp", "family": 4, "state": "untried", "detail": "needs rule-4"}
+        for each in ("iptables", "nft")
+    ]
+    assert (not list(agreement.configuration_and_prove(configured, proved(connections, **found)))) == agrees
+    connections[0].update(state="failed", detail="timed out")
+    assert list(agreement.configuration_and_prove(configured, proved(connections, **found)))
+
+
 def all_on(**rest):
     names = [each["id"] for each in json.loads(subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, check=False).stdout)["capabilities"]]
     return {**dict.fromkeys(names, "on"), **rest}
