@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from lab import schema
+from lab.box import EVERYTHING, TPROXYCTL, Box
 from lab.namespace import Namespace
-
-from test_host_apply import EVERYTHING, TPROXYCTL, Box
 
 ROOT = Path(__file__).resolve().parents[3]
 FORM = "fixtures/schema/check.schema.json"
