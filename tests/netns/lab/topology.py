@@ -168,8 +168,9 @@ def build(name):
         passes_on = role not in ("proxy", "proxy2", "client", "server")
         namespace.sysctl(namespace.known_sysctls({**DEFAULTS, **FORWARDING} if passes_on else DEFAULTS))
     for role, namespace in made.hosts.items():
-        namespace.ip(*_wire_lines(made, role), *_host_lines(layout, role))
+        # First the policy: a kernel that has none says so there, and would mix up the tables of routes.
         _policy(layout, role, namespace)
+        namespace.ip(*_wire_lines(made, role), *_host_lines(layout, role))
     if name == "asymmetric":
         add_direct_link(made)
     for namespace, link in made.links:
