@@ -1,5 +1,7 @@
 """What a host's kernel has counted: how a test knows that the case it is about has come about."""
 
+from . import kernel
+
 
 def total(namespace, *names):
     """The sum of counters of /proc/net/snmp, netstat and snmp6, by their names there."""
@@ -10,7 +12,8 @@ def total(namespace, *names):
             for titles, values in zip(lines[::2], lines[1::2]):
                 group = titles[0].rstrip(":")
                 found.update({f"{group}{name}": int(value) for name, value in zip(titles[1:], values[1:])})
-        found.update({name: int(value) for name, value in _lines("snmp6")})
+        if 6 in kernel.families():
+            found.update({name: int(value) for name, value in _lines("snmp6")})
     return sum(found[name] for name in names)
 
 

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 
-from . import patience
+from . import kernel, patience
 from .endpoint import RESETS, Connection, Endpoint, socket_family
 from .flow import Flow
 from .http import Hub
@@ -176,7 +176,8 @@ class ProxyHost(Host):
     def _proc_sockets(self, protocol):
         found = []
         with self.namespace:
-            for family, name in ((4, protocol), (6, f"{protocol}6")):
+            for family in kernel.families():
+                name = protocol if family == 4 else f"{protocol}6"
                 with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
                     lines = file.readlines()[1:]
                 found += [_proc_socket(family, line.split()) for line in lines]

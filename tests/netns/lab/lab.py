@@ -82,8 +82,8 @@ class Lab:
             self._guard_vip_is_bound_nowhere(each)
             self._guard_path_works_without_the_proxy(each)
         if divert:
-            strictly = self.proxy.namespace.known_sysctls(_NO_NONLOCAL_BIND)
-            self.set_up({**strictly, **(sysctls or {})})
+            wanted = {**_NO_NONLOCAL_BIND, **(sysctls or {})}
+            self.set_up({name: wanted[name] for name in wanted if 6 in kernel.families() or not name.startswith("net.ipv6.")})
 
     def set_up(self, sysctls):
         """Set every proxy's host up, and whatever lets clients find the VIPs there."""

@@ -41,6 +41,7 @@ _REFUSALS = (
     "Could not fetch rule set generation id",  # iptables by nft, without nf_tables
     "Failed to initialize nft",
     "cache initialization failed",  # nft, without nf_tables
+    "Unable to initialize Netlink socket: Protocol not supported",  # nft, without netfilter
     "Could not process rule: No such file or directory",  # nft, of a family or an expression
     "Could not process rule: Operation not supported",
     "Rule family not supported",  # ip rule

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lab import kernel, topology
+from lab import counters, kernel, topology
 from lab.lab import Lab
 from lab.namespace import CommandFailed, Namespace, Refused, is_refusal
 from lab.proxy import Implementation
@@ -24,8 +24,8 @@ def make(request):
     """Makes labs, and takes them down."""
     made = []
 
-    def lab(family=4):
-        made.append(Lab(Implementation("tproxyd"), family))
+    def lab(family=4, **rest):
+        made.append(Lab(Implementation("tproxyd"), family, **rest))
         return made[-1]
 
     yield lab
@@ -60,6 +60,7 @@ def refusing(tmp_path, monkeypatch):
         "can't initialize iptables table `mangle': Table does not exist (do you need to insmod?)",
         "iptables-legacy-restore v1.8.9 (legacy): iptables-legacy-restore: unable to initialize table 'mangle'",
         "Error: Could not process rule: No such file or directory",
+        "mnl.c:60: Unable to initialize Netlink socket: Protocol not supported",
         "Error: Rule family not supported.",
         "RTNETLINK answers: Operation not supported",
     ],
@@ -97,8 +98,10 @@ def test_a_sysctl_that_the_kernel_lacks_is_absent():
 
 
 def test_without_ipv6_the_rest_goes_on(make, ipv4_only):
-    lab = make()
+    lab = make(sysctls={"net.ipv6.conf.all.forwarding": 0})
     lab.serve()
+    assert lab.proxy.listens(lab.vip)
+    assert counters.total(lab.proxy.namespace, "TcpActiveOpens") >= 0
     lab.client.connect(lab.vip).exchange()
     assert lab.families == (4,)
     for ask in (lambda: lab.vip_address(family=6), lambda: lab.client.socket("::1"), lambda: make(6)):
