@@ -164,7 +164,7 @@ def test_the_set_up_exactly_as_printed_works(lab):
 @requirement("TP-HOST-03")
 @both_families
 def test_neither_forwarding_nor_nonlocal_bind_is_needed_for_proxied_traffic(lab):
-    lab.topology.proxy.sysctl({"net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0})
+    lab.forward(False)
     lab.serve()
     flow = lab.client.connect(lab.vip)
     assert flow.peer_seen_by_server.address == lab.client.address

@@ -4,7 +4,11 @@ from . import kernel
 
 
 def total(namespace, *names):
-    """The sum of counters of /proc/net/snmp, netstat and snmp6, by their names there."""
+    """The sum of counters of /proc/net/snmp, netstat and snmp6, by their names there.
+
+    Those of IPv6 count nothing where there is none.
+    """
+    names = [name for name in names if 6 in kernel.families() or not name.startswith(("Ip6", "Icmp6", "Udp6"))]
     found = {}
     with namespace:
         for file in ("snmp", "netstat"):

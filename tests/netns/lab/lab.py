@@ -77,7 +77,7 @@ class Lab:
         self.taps = [Tap(namespace, link) for namespace, link in self.topology.links]
         self.taps_by_name = {tap.name: tap for tap in self.taps}
         self._before_it_served = 0  # packets on the server's link
-        self._forward()
+        self.forward(True)
         for each in kernel.families():
             self._guard_vip_is_bound_nowhere(each)
             self._guard_path_works_without_the_proxy(each)
@@ -235,9 +235,10 @@ class Lab:
 
     # Guards
 
-    def _forward(self):
+    def forward(self, on):
+        """Have the proxies' hosts forward, or not."""
         for host in self.proxy_hosts:
-            host.namespace.sysctl(host.namespace.known_sysctls(topology.FORWARDING))
+            host.namespace.sysctl({name: int(on) for name in host.namespace.known_sysctls(topology.FORWARDING)})
 
     def _guard_vip_is_bound_nowhere(self, family):
         address = self.vip_address(family=family)

@@ -101,7 +101,7 @@ def test_without_ipv6_the_rest_goes_on(make, ipv4_only):
     lab = make(sysctls={"net.ipv6.conf.all.forwarding": 0})
     lab.serve()
     assert lab.proxy.listens(lab.vip)
-    assert counters.total(lab.proxy.namespace, "TcpActiveOpens") >= 0
+    assert counters.total(lab.proxy.namespace, "TcpActiveOpens", "Icmp6InMsgs") >= 0
     lab.client.connect(lab.vip).exchange()
     assert lab.families == (4,)
     for ask in (lambda: lab.vip_address(family=6), lambda: lab.client.socket("::1"), lambda: make(6)):
