@@ -45,22 +45,32 @@ static void tell_addresses(
 		text_add(text, "\n");
 }
 
+static void tell_listener(char **text, const struct needs *needs, size_t index)
+{
+	const char *what =
+		needs->example ? "listeners (the walk-through's example): " : "listeners: ";
+	const struct need_listener *listener = &needs->listeners[index];
+	char address[ADDR_TEXT_MAX];
+
+	text_add(text, "%s%s%s%s", index == 0 ? what : ", ",
+		addr_format(&listener->address, address),
+		listener->protocol == IPPROTO_UDP ? "/udp" : "",
+		index + 1 == needs->listener_count ? "\n" : "");
+}
+
 /* What was thought of: a guess among it should be seen as one. */
 static char *about(const struct check *check)
 {
 	const struct needs *needs = check->at->needs;
-	struct addr listeners[NEEDS_MAX], clients[2 * CLIENTS_MAX];
+	struct addr clients[2 * CLIENTS_MAX];
 	char *text = text_format("%s", "");
 	size_t count;
 
 	for (size_t i = 0; i < needs->listener_count; i++)
-		listeners[i] = needs->listeners[i].address;
+		tell_listener(&text, needs, i);
 	count = needs_family(needs, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
 	if (needs_family(needs, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
-	tell_addresses(&text,
-		needs->example ? "listeners (the walk-through's example): " : "listeners: ",
-		listeners, needs->listener_count, true);
 	tell_addresses(&text,
 		needs->spoofs ? "servers, called from the client's address: " : "servers: ",
 		needs->servers, needs->server_count, true);

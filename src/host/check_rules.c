@@ -138,6 +138,26 @@ static uint32_t mark_of_table(const struct table *table)
 	return 0;
 }
 
+static bool goes_by(const struct network *network, int family, uint32_t mark)
+{
+	for (size_t i = 0; i < network->rule_count; i++) {
+		const struct network_rule *rule = &network->rules[i];
+
+		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
+			return true;
+	}
+	return false;
+}
+
+/* The first bit that no policy rule goes by, from the walk-through's on. */
+static uint32_t free_mark(const struct check *check, int family)
+{
+	for (uint32_t mark = 1; mark != 0; mark <<= 1)
+		if (!goes_by(&check->at->network, family, mark))
+			return mark;
+	return 1;
+}
+
 uint32_t check_mark_in_use(const struct check *check, int family)
 {
 	const struct network_rule *rule = rule_in_use(check, family);
@@ -152,13 +172,14 @@ uint32_t check_mark_in_use(const struct check *check, int family)
 		if (mark != 0 && (table->family == family || table->family == AF_UNSPEC))
 			return mark;
 	}
-	return 1;
+	return free_mark(check, family);
 }
 
 unsigned check_table_in_use(const struct check *check, int family)
 {
 	const struct network_rule *rule = rule_in_use(check, family);
 	const struct network *network = &check->at->network;
+	unsigned table = 100; /* the walk-through's */
 
 	if (rule != NULL)
 		return rule->table;
@@ -166,7 +187,9 @@ unsigned check_table_in_use(const struct check *check, int family)
 		if (network->routes[i].local && network->routes[i].table != TABLE_LOCAL &&
 			addr_family(&network->routes[i].to) == family)
 			return network->routes[i].table;
-	return 100;
+	while (leads_away(check, family, table))
+		table++;
+	return table;
 }
 
 char *check_rule_text(const struct check *check, const struct rule *rule)

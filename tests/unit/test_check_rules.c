@@ -515,6 +515,21 @@ static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
 
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
+static void a_mark_and_a_table_of_somebody_else_are_not_proposed(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, "*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
+	host.policy[FOUR] =
+		"[{\"priority\":100,\"src\":\"all\",\"fwmark\":\"0x1\",\"table\":\"100\"},"
+		"{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";
+	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"100\"},"
+			    "{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	assert_mends(found(CHECK_IP_RULE, CHECK_MISSING), 0, ON_HOST,
+		"ip -4 rule add fwmark 0x2 lookup 101", "ip -4 rule del fwmark 0x2 lookup 101");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -554,6 +569,7 @@ int main(void)
 		WITH(a_mark_of_another_table_is_not_shared),
 		WITH(a_match_that_is_not_known_leaves_it_open),
 		WITH(a_rule_that_may_take_packets_away_before_is_told),
+		WITH(a_mark_and_a_table_of_somebody_else_are_not_proposed),
 		WITH(a_listener_of_the_other_family_hangs_on_nothing_here),
 	};
 
