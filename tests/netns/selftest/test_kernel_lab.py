@@ -697,8 +697,9 @@ def commit(linux):
 
 
 @pytest.fixture
-def work(stand_in, tmp_path):
-    """Runs the lab on it."""
+def work(stand_in, tmp_path, monkeypatch):
+    """Runs the lab on it; its configuration, which is no whole kernel's, is not asked."""
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
 
     def run(*words, source=("--source", stand_in)):
         done = lab(*words, *source, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none")
