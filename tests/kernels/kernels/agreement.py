@@ -27,6 +27,7 @@ def disagreements(observed, configured=None, variant=None, base=None):
     found = [f"in the guest: {each}" for each in observed["troubles"]]
     if observed["prove"] is None:
         return [*found, f"prove gave no result: {first_line(observed['prove_words']) or 'it said nothing'}"]
+    found += connections_that_fail(observed["prove"])
     if configured is not None:
         found += configuration_and_prove(configured, observed["prove"])
     if variant is not None:
@@ -41,6 +42,17 @@ def disagreements(observed, configured=None, variant=None, base=None):
 
 
 _ENDS = {"panicked": "panicked", "hung": "hung", "died": "died without a word"}
+
+
+def connections_that_fail(prove):
+    """All that a connection is built on works, and it does not come about: no option explains that."""
+    for each in prove["connections"]:
+        if each["state"] == "failed":
+            yield f"{way_of(each)}: rules and route are there, and no connection comes about ({first_line(each['detail'])})"
+
+
+def way_of(connection):
+    return "{recipe} by {backend} for IPv{family}".format(**connection)
 
 
 def configuration_and_prove(configured, prove):
@@ -166,5 +178,9 @@ def _accounts(one, other):
     def cells(each):
         return {name: cell["verdict"] for name, cell in (each["suite"] or {"cells": {}})["cells"].items()}
 
+    def connections(each):
+        return {way_of(way): way["state"] for way in (each["prove"] or {"connections": ()})["connections"]}
+
     yield "capability", states(one), states(other)
+    yield "connection", connections(one), connections(other)
     yield "requirement", cells(one), cells(other)

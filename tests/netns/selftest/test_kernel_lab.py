@@ -266,6 +266,17 @@ def test_a_guest_without_an_answer_disagrees(rest, words):
     assert agreement.disagreements(ran(proved(a=WORKS), {}, **rest)) == [words]
 
 
+def test_a_connection_that_fails_with_all_it_needs_is_named():
+    """A regression that no option explains, and that another program's connections do not make up for."""
+    way = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "detail": "timed out"}
+    fine = ran(proved([{**way, "state": "works"}, {**way, "backend": "nft", "state": "untried"}], a=WORKS))
+    failed = ran(proved([{**way, "state": "failed"}], a=WORKS, profiles={"full": True}))
+    assert agreement.disagreements(fine) == []
+    said = ["divert by iptables for IPv4: rules and route are there, and no connection comes about (timed out)"]
+    assert agreement.disagreements(failed) == said
+    assert "connection divert by iptables for IPv4: works -> failed" in list(agreement.compare(fine, failed))
+
+
 def test_two_kernels_are_compared_by_capability_and_requirement():
     one = ran(proved(a=WORKS, b=WORKS), {"TP-A-01/4": cell("PASS")})
     other = ran(proved(a=WORKS, b=MISSING), {"TP-A-01/4": cell("ABSENT")})
