@@ -14,13 +14,17 @@ class Pace:
     def __init__(self, cache, cpus):
         self.path, self.cpus = cache / "pace.json", cpus
         self.begin = time.monotonic()
+        self.known = self._kept()
+
+    def _kept(self):
         try:
-            self.known = json.loads(self.path.read_text(encoding="utf-8"))
+            return json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self.known = {}
+            return {}
 
     def keep(self, what, seconds):
-        self.known[what] = round(seconds, 1)
+        """Beside what other runs have kept meanwhile."""
+        self.known = {**self._kept(), what: round(seconds, 1)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps(self.known, indent=1, sort_keys=True), encoding="utf-8")

@@ -678,7 +678,10 @@ def test_two_kernels_that_do_not_boot_are_not_compared(linux, tmp_path):
 def test_times_are_remembered(linux, tmp_path):
     made = pace.Pace(tmp_path, 2)
     assert made.of_guests(["a", "b"], "uml", "core") == pace.GUEST["uml"]
+    other = pace.Pace(tmp_path, 2)
     made.keep("guest uml core a", 10.04)
+    other.keep("guest uml core b", 3)
+    assert pace.Pace(tmp_path, 2).of_guest("b", "uml", "core") == 3
     assert pace.Pace(tmp_path, 2).of_guest("a", "uml", "core") == 10.0
     kernel = kernel_of(linux, tmp_path)
     assert made.of_build(kernel, True) > made.of_build(kernel, False, ["IPV6"]) > made.of_build(kernel, False, ["NFT_SOCKET"])
