@@ -53,6 +53,7 @@ struct socket_owner {
 	char name[32];             /* of the process: /proc/PID/comm */
 	uint64_t capabilities;     /* effective, a bit a capability as in <linux/capability.h> */
 	unsigned long descriptors; /* its limit; ULONG_MAX: none */
+	char command[512]; /* its command line, as a shell takes it; "": too long, or not told */
 };
 
 /*

@@ -44,12 +44,13 @@ static void no_capability(
 	struct check *check, const char *subject, const struct socket_owner *owner)
 {
 	struct check_finding *finding = check_add(check, CHECK_CAPABILITY, CHECK_MISSING, subject,
-		"%s (process %d) has neither CAP_NET_RAW nor CAP_NET_ADMIN", owner->name,
-		(int)owner->pid);
+		"%s (process %d) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
+		"AmbientCapabilities=CAP_NET_RAW",
+		owner->name, (int)owner->pid);
 
 	check_mend(finding, ON_PROXY,
-		text_format(
-			"setcap cap_net_raw+ep \"$(readlink -f /proc/%d/exe)\"", (int)owner->pid),
+		text_format("setpriv --inh-caps +net_raw --ambient-caps +net_raw %s",
+			*owner->command != '\0' ? owner->command : owner->name),
 		NULL);
 }
 

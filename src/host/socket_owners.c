@@ -83,6 +83,43 @@ static void take_name(struct socket_owner *owner, const char *comm)
 			*at = '?';
 }
 
+/* One word as a shell takes it; false where it does not fit, or has what nobody types. */
+static bool add_word(char *text, size_t size, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_-+=./:,@%";
+	bool quoted = *word == '\0' || word[strspn(word, plain)] != '\0';
+	size_t used = strlen(text);
+
+	used += (size_t)snprintf(
+		text + used, size - used, "%s%s", used > 0 ? " " : "", quoted ? "'" : "");
+	for (; *word != '\0' && used + 6 < size; word++) {
+		if (*word < ' ' || *word > '~')
+			return false;
+		used += (size_t)(*word == '\'' ? snprintf(text + used, size - used, "'\\''")
+					       : snprintf(text + used, size - used, "%c", *word));
+	}
+	snprintf(text + used, size - used, "%s", quoted ? "'" : "");
+	return *word == '\0';
+}
+
+/* Words end with a NUL each. */
+static void take_command(struct socket_owner *owner, const char *pid)
+{
+	char *path = text_format("/proc/%s/cmdline", pid), words[sizeof(owner->command)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd != -1 ? read(fd, words, sizeof(words)) : -1;
+	bool whole = length > 0 && (size_t)length < sizeof(words) && words[length - 1] == '\0';
+
+	for (ssize_t at = 0; whole && at < length; at += (ssize_t)strlen(words + at) + 1)
+		whole = add_word(owner->command, sizeof(owner->command), words + at);
+	if (!whole)
+		owner->command[0] = '\0';
+	if (fd != -1)
+		close(fd);
+	free(path);
+}
+
 static void take_capabilities(struct socket_owner *owner, const char *status)
 {
 	static const char field[] = "\nCapEff:";
@@ -117,6 +154,7 @@ static bool describe(struct socket_owner *owner, const char *pid)
 		take_name(owner, comm);
 		take_capabilities(owner, status);
 		take_descriptors(owner, limits);
+		take_command(owner, pid);
 	}
 	free(comm);
 	free(status);

@@ -134,10 +134,12 @@ static void without_a_capability_nothing_is_transparent(void **state)
 	owned_with(UINT64_C(1) << CAP_NET_BIND_SERVICE);
 	assert_alone(CHECK_CAPABILITY, CHECK_MISSING);
 	finding = found_about(CHECK_CAPABILITY, CHECK_MISSING, LISTENER);
-	assert_reads(finding, "proxy (process 7) has neither CAP_NET_RAW nor CAP_NET_ADMIN");
+	assert_reads(finding,
+		"proxy (process 7) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
+		"AmbientCapabilities=CAP_NET_RAW");
 	assert_int_equal(finding->command_count, 1);
-	assert_mends(
-		finding, 0, ON_PROXY, "setcap cap_net_raw+ep \"$(readlink -f /proc/7/exe)\"", NULL);
+	assert_mends(finding, 0, ON_PROXY,
+		"setpriv --inh-caps +net_raw --ambient-caps +net_raw proxy", NULL);
 }
 
 static void either_capability_will_do(void **state)

@@ -441,6 +441,7 @@ static void assert_is_this_process(const struct socket_owner *owner)
 
 	assert_int_equal(owner->pid, getpid());
 	assert_string_equal(owner->name, "test_sockets");
+	assert_non_null(strstr(owner->command, "test_sockets"));
 	assert_return_code(getrlimit(RLIMIT_NOFILE, &limit), errno);
 	assert_true(owner->descriptors == limit.rlim_cur);
 	assert_int_equal(capng_get_caps_process(), 0);

@@ -209,27 +209,27 @@ class Trial:
         """Run what check printed, each where it says; whoever it is about starts anew where it has to."""
         for each in self.attempts:
             each.end()
+        starts = [command for _, command in commands if command.startswith("setpriv")]
         for place, command in commands:
-            for host in self._hosts(place):
-                # A program's file is the machine's, and is left alone: the proxy gets its capabilities back below.
-                if not command.startswith("setcap"):
-                    host.run("sh", "-c", command, environment=recipe.lock(host))
+            for host in self._hosts(place) if command not in starts else ():
+                host.run("sh", "-c", command, environment=recipe.lock(host))
         if "the proxy" in dict(commands) or self.lab.proxies[0].process.poll() is not None:
-            self._start_anew()
+            self._start_anew(*starts)
 
     def _hosts(self, place):
         if place in ("this host", "the proxy"):
             return self.lab.topology.proxies()[: self.row.proxies]
         return [self.lab.topology.hosts[place.removeprefix("the ")]]
 
-    def _start_anew(self):
-        """The proxies, with what was edited in their configurations and nothing taken from them."""
+    def _start_anew(self, line=""):
+        """The proxies, by the command that was printed, or with what was edited in their configurations."""
         old, self.lab.proxies = self.lab.proxies, []
         for proxy in old:
             proxy.kill()
             config = proxy.folder / "proxy.cfg"
             adapter = [self.lab.implementation.path, "run", proxy.folder / "scenario.json", proxy.folder]
             command = [TPROXYD, "-f", config] if config.exists() else adapter
+            command = ["sh", "-c", line] if line else command
             made = Proxy(proxy.host, command, proxy.scenario, proxy.folder)
             self.lab.proxies.append(made)
             made.await_ready()
