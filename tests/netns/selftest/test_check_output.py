@@ -8,7 +8,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -144,15 +143,6 @@ def test_a_fragment_of_a_configuration(box, tmp_path):
     file.write_text("CONFIG_INET=y\n", encoding="ascii")
     made = box.told("--kernel-config", str(file))
     assert states(made)["kernel"] == "unknown" and made["kernel"]["version"] is None
-
-
-@pytest.fixture
-def for_everybody():
-    """The program where any user may start it."""
-    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
-    folder.chmod(0o755)
-    yield shutil.copy(TPROXYCTL, folder)
-    shutil.rmtree(folder)
 
 
 def test_an_ordinary_user_is_told_what_he_may_not_see(box, for_everybody):

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -176,15 +175,6 @@ def test_the_help_names_every_profile():
 def test_what_cannot_be_written_is_no_success():
     with open("/dev/full", "w", encoding="ascii") as full:
         assert subprocess.run([TPROXYCTL, "prove"], stdout=full, stderr=subprocess.PIPE, check=False).returncode == 2
-
-
-@pytest.fixture
-def for_everybody():
-    """The program where any user may start it."""
-    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
-    folder.chmod(0o755)
-    yield shutil.copy(TPROXYCTL, folder)
-    shutil.rmtree(folder)
 
 
 def test_an_ordinary_user_gets_the_same_answer(for_everybody, plain):
