@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass, field, fields
 
-from . import checklist, recipe, symptom, topology
+from . import checklist, patience, recipe, symptom, topology
 from .datagrams import Peer
 from .endpoint import Endpoint
 from .evidence import ROOT
@@ -215,6 +215,11 @@ class Trial:
                 host.run("sh", "-c", command, environment=recipe.lock(host))
         if "the proxy" in dict(commands) or self.lab.proxies[0].process.poll() is not None:
             self._start_anew(*starts)
+        patience.until(self._nobody_is_asked_for, "what the client's link was asked before has ended")
+
+    def _nobody_is_asked_for(self):
+        """A connection that begins meanwhile would share the end of a question from before the mending."""
+        return "INCOMPLETE" not in self.lab.client.namespace.run("ip", "neigh", "show")
 
     def _hosts(self, place):
         if place in ("this host", "the proxy"):
