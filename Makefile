@@ -42,7 +42,7 @@ help:
 	@echo 'make demo      run the walk-through step by step (PROXY=haproxy: with HAProxy)'
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
-	@echo 'make asan      both with AddressSanitizer and UBSan, the soak tests left out'
+	@echo 'make asan      both with AddressSanitizer and UBSan, the longest tests left out'
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, LAB=--help'

@@ -129,7 +129,8 @@ def _run_suite(column, chosen, out, options, progress):
 
 
 def suite_command(adapter, chosen, evidence_folder, events, options):
-    words = [sys.executable, SUITE / "run", "--impl", adapter, "-q", "--seed", options.seed, "-n", options.n]
+    words = [sys.executable, SUITE / "run", "--impl", adapter, "-q", "--seed", options.seed]
+    words += ["-n", options.n] if options.n is not None else []
     words += ["--patience", options.patience]
     words += ["--requirements", ",".join(each.id for each in chosen)]
     words += ["--events", events, "--evidence", evidence_folder, *repeated(options)]

@@ -21,6 +21,7 @@ MARKS = (
     "soak: a long load; deselect with -m 'not soak'",
     "long: takes many seconds, and so is started first",
     "falsify: runs the suite on proxies that are wrong on purpose",
+    "kills: ends a program at each of its steps in turn",
     "necessity: what the host's set-up is good for, whatever the proxy",
 )
 

@@ -16,7 +16,6 @@ from lab import recipe
 from lab.box import arguments_for, differences
 
 SOURCE = Path(__file__).with_name("kill_at.c")
-WAYS = ("KILL_AT", "CUT_WRITE")
 MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's: three in a row
 
 each_backend = pytest.mark.parametrize("backend", recipe.BACKENDS)
@@ -66,6 +65,7 @@ def try_kills(box, library, backend, victim, way):
 
 
 @pytest.mark.long
+@pytest.mark.kills
 @each_victim
 @each_backend
 @pytest.mark.parametrize("way, least", [("KILL_AT", 30), ("CUT_WRITE", 8)])
@@ -73,6 +73,7 @@ def test_killed_at_any_system_call_it_is_taken_back(box, library, backend, victi
     assert try_kills(box, library, backend, victim, way) >= least
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("when", ["before", "meanwhile", "after"])
 @pytest.mark.parametrize("victim", ["apply", "revert"])
 @each_backend
