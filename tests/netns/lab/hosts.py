@@ -165,18 +165,18 @@ class Server(Host):
 class ProxyHost(Host):
     """The host that the proxy runs on."""
 
-    def sockets(self, state=None):
+    def sockets(self, state=None, families=None):
         """TCP sockets as (state, local, remote), from /proc; state "LISTEN" or "ESTABLISHED"."""
-        return [entry for entry in self._proc_sockets("tcp") if state in (None, entry[0])]
+        return [entry for entry in self._proc_sockets("tcp", families) if state in (None, entry[0])]
 
     def datagram_sockets(self):
         """UDP sockets in the same form."""
         return self._proc_sockets("udp")
 
-    def _proc_sockets(self, protocol):
+    def _proc_sockets(self, protocol, families=None):
         found = []
         with self.namespace:
-            for family in kernel.families():
+            for family in set(kernel.families()) & (families or {4, 6}):
                 name = protocol if family == 4 else f"{protocol}6"
                 with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
                     lines = file.readlines()[1:]
@@ -184,7 +184,7 @@ class ProxyHost(Host):
         return found
 
     def listens(self, endpoint):
-        return any(local == endpoint for _, local, _ in self.sockets("LISTEN"))
+        return any(local == endpoint for _, local, _ in self.sockets("LISTEN", {endpoint.family}))
 
 
 def bound_transparently(host, endpoint):

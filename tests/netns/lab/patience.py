@@ -18,9 +18,9 @@ def deadline():
     return time.monotonic() + seconds
 
 
-def until(condition, what):
-    """Poll condition() until it gives something true, and return that."""
-    end, pause = deadline(), 0.001
+def until(condition, what, pause=0.001):
+    """Poll condition() until it gives something true, and return that; `pause` follows a first look in vain."""
+    end = deadline()
     while True:
         found = condition()
         if found:

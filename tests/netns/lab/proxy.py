@@ -83,14 +83,15 @@ class Proxy:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def await_ready(self):
-        """Wait until every socket of it listens."""
+        """Wait until every socket of it listens. To look is dear: it walks all connections of the machine."""
+        families = {each.family for each in self.listens}
 
         def ready():
             self.check()
-            found = self.host.datagram_sockets() if self.datagrams else self.host.sockets("LISTEN")
+            found = self.host.datagram_sockets() if self.datagrams else self.host.sockets("LISTEN", families)
             return self.listens <= {local for _, local, _ in found}
 
-        patience.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}")
+        patience.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}", pause=0.02)
         return self
 
     def check(self):
