@@ -9,7 +9,9 @@ Half-close, resets and a server that speaks first have no counterpart here; a te
 ends as unsupported, for want of the capability `stream`.
 """
 
+import contextlib
 import secrets
+import socket
 import time
 
 from . import patience
@@ -114,6 +116,7 @@ class HttpClient(_End):
         self._outstanding = 0
         self._received = b""
         self.asked = False
+        self.refusal = ""  # the proxy's own error response, that it ended with
 
     def begin(self, token):
         self._path = token.hex()
@@ -152,6 +155,7 @@ class HttpClient(_End):
         try:
             while message := self._messages.next():
                 if message[0].split()[1] != "200":
+                    self.refusal = message[0]
                     break
                 data += message[1]
         except TimeoutError:
@@ -211,8 +215,12 @@ class HttpServer(_End):
         return Connection(self.messages.socket).ending()
 
     def close(self):
+        """End it, and wait for the proxy's end: the next client's request must not race with this one's.
+
+        A proxy may send that on a connection that it kept until it has seen its end (RFC 9112, 9.5).
+        """
         self.closed = True
-        self.hub.drop(self.messages)
+        self.hub.end(self.messages)
 
 
 class Hub:
@@ -258,7 +266,7 @@ class Hub:
                 raise patience.NeverHappened(f"no request came to {[str(e) for e in self.server.listeners]}")
             if ready == [hurry.socket if hurry else None]:
                 how, data = hurry.ending()
-                raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
+                raise ConnectionError(f"the proxy ended the client's connection ({hurry.refusal or how}, {data!r})")
             for made in ready:
                 if made in by_socket:
                     self._request(by_socket[made])
@@ -279,6 +287,15 @@ class Hub:
             self._flows[path] = HttpServer(self, path)
             self._unclaimed.append(self._flows[path])
         self._flows[path].take(messages, message[1])
+
+    def end(self, messages):
+        made = messages.socket
+        if messages in self._connections:
+            with contextlib.suppress(OSError):  # the proxy has reset it
+                made.shutdown(socket.SHUT_WR)
+                while patience.readable([made], patience.seconds) and made.recv(1 << 16):
+                    pass
+        self.drop(messages)
 
     def drop(self, messages):
         if messages in self._connections:
