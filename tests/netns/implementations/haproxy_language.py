@@ -117,21 +117,33 @@ def source(given):
     return [f"  source {where}" if mode == "address" else f"  source 0.0.0.0 usesrc {where}"]
 
 
-def main(describe, command):
-    """An adapter: `describe()` is what it says of itself, `command(path, scenario)` what it becomes."""
+def main(program, command, capabilities, hint):
+    """An adapter: `command(path, scenario)` is what it becomes; `hint` says how to get a program that is not there."""
     name = os.path.basename(sys.argv[0])
     usage = f"usage: {name} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID"
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
-        print(json.dumps(describe(), indent=2))
+        said = {"name": name, "version": version(program, hint), "capabilities": capabilities, "notes": ""}
+        print(json.dumps(said, indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command, describe()["capabilities"])
+        run(sys.argv[2], sys.argv[3], command, capabilities)
     elif len(sys.argv) == 5 and sys.argv[1] == "reload":
-        write(sys.argv[2], sys.argv[3], describe()["capabilities"])
+        write(sys.argv[2], sys.argv[3], capabilities)
         os.kill(int(sys.argv[4]), signal.SIGUSR2)
     else:
         sys.exit(usage)
+
+
+def version(program, hint):
+    """The first number that the program says of itself."""
+    import subprocess  # a run, of which there are hundreds, has no use for it
+
+    try:
+        text = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stdout
+    except OSError as error:
+        sys.exit(f"{program}: {error.strerror}; {hint}")
+    return next(word for word in text.split() if word[0].isdigit())
 
 
 def write(scenario_path, folder, capabilities):
