@@ -25,10 +25,10 @@ def candidates():
     return {name: value for name, value in configuration.parse(text).items() if name not in SURROUNDINGS}
 
 
-def suspected(options_of):
-    """Names of options that capabilities depend on, from {capability: [CONFIG_…]}."""
+def suspected(off):
+    """Names of options that capabilities depend on: those that each lacks in a configuration with none."""
     known = candidates()
-    named = {option.removeprefix("CONFIG_") for options in options_of.values() for option in options}
+    named = {option.removeprefix("CONFIG_") for each in off.values() for option in each["options"]}
     return [name for name in known if name in named]
 
 

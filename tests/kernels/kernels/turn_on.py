@@ -3,8 +3,10 @@
 Whatever was built is in the cache, so a run that was ended goes on where it was.
 """
 
-from . import build, configuration, minimize, runner, suite, variants
+from . import build, configuration, minimize, observe, runner, suite, variants
 from lab import requirements
+
+NOTHING = "# CONFIG_NET is not set\n"
 
 
 class Search:
@@ -51,8 +53,10 @@ def find(run, source):
     if not observed["prove"]:
         raise runner.Trouble("base does not boot, so there is nothing to take away from")
     goal = minimize.ways_of(observed["prove"])
-    options_of = {name: each["options"] for name, each in observed["prove"]["capabilities"].items()}
-    remaining, dropped = narrow(search, goal, minimize.suspected(options_of))
+    off = observe.ask_text(run.program, NOTHING, run.private)
+    if off is None:
+        raise runner.Trouble("this tproxyctl has no `check --kernel-config`, so nobody says which options to suspect")
+    remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
     found = minimize.needed(remaining, dropped, goal, search.ways)
     version = observed["release"]

@@ -40,7 +40,7 @@ def proved():
             "id": name,
             "state": "works" if works(name) else "missing",
             "detail": "",
-            "options": [f"CONFIG_{each}" for each in options],
+            "options": [] if works(name) else [f"CONFIG_{each}" for each in options],
         }
         for name, options in CAPABILITIES.items()
     ]

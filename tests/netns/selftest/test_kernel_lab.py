@@ -357,6 +357,15 @@ for name in {names}; do
 done
 echo ']}}}}'
 """
+ALL_OFF = """#!/bin/sh
+one() {
+	printf '{"id": "%s", "state": "off", "options": ["CONFIG_%s"]}' $1 $2
+}
+! grep -q =y "$3" || exit 2
+echo '{"kernel": {"capabilities": ['
+echo "$(one iptables-socket-4 NETFILTER_XT_MATCH_SOCKET), $(one iptables-mangle-4 NFT_COMPAT),"
+echo "$(one nft-socket-4 NFT_SOCKET), $(one policy-rule-4 IP_MULTIPLE_TABLES), $(one ipv6 IPV6)]}}"
+"""
 KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
 
 
@@ -754,9 +763,11 @@ def test_two_sources_are_compared(work, stand_in, tmp_path):
     assert "capability ipv6: works -> missing" in work("--compare", "base", "no-ipv6").stdout
 
 
-def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path):
+def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, ALL_OFF)))
     done = work("--minimize")
     assert done.returncode == 0, done.stdout
+    assert "5 options are suspected" in done.stdout
     assert "4 of 4 lists are confirmed" in done.stdout
     needed = variants.tomllib.loads((tmp_path / "out" / "needed.toml").read_text(encoding="utf-8"))["needed"]
     lists = {(each["profile"], each["program"]): set(each["options"]) for each in needed}
@@ -766,6 +777,12 @@ def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path):
         ("full", "nft"): {"IP_MULTIPLE_TABLES", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
         ("ipv6", "nft"): {"IPV6", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
     }
+
+
+def test_without_a_tool_that_knows_what_needs_which_option_nothing_is_searched(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
+    done = lab("--minimize", "--source", stand_in, "--cache", tmp_path / "cache", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "nobody says which options to suspect" in done.stderr
 
 
 # --- the initramfs ---
@@ -833,7 +850,8 @@ def test_what_is_irrelevant_at_once_is_asked_once():
 def test_the_surroundings_are_no_candidates_and_the_published_list_is_readable():
     names = minimize.candidates()
     assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
-    assert minimize.suspected({"nat": ["CONFIG_NFT_NAT", "CONFIG_NET"]}) == ["NFT_NAT"]
+    off = {"nat": {"state": "off", "options": ["CONFIG_NFT_NAT", "CONFIG_NET"]}}
+    assert minimize.suspected(off) == ["NFT_NAT"]
     found = {("full", "nft"): ["A", "C"], ("binding", "none"): []}
     assert "| full | nft | `A` `C` |" in minimize.markdown(found, "6.1")
     read = variants.tomllib.loads(minimize.toml(found, "6.1"))
