@@ -21,22 +21,21 @@ class Search:
         fragment.update({name: configuration.OFF for name in left_out})
         return build.Kernel(self.source, self.run.options.engine, fragment, self.run.options.cache)
 
-    def job(self, name, left_out):
-        return runner.Job(name, name, kernel=self.kernel(left_out))
-
-    def observe(self, name, left_out):
-        job = self.job(name, left_out)
-        if not job.is_ready:
-            self.run.build([job])
-        return self.run.boot([job])[job]
+    def observe(self, left_out):
+        """{name: observation} of kernels without those options: {name: options}."""
+        jobs = [runner.Job(name, name, kernel=self.kernel(those)) for name, those in left_out.items()]
+        if missing := [job for job in jobs if not job.is_ready]:
+            self.run.build(missing)
+        return {job.name: seen for job, seen in self.run.boot(jobs).items()}
 
     def ways(self, left_out):
         """What can be had without those options; nothing where the kernel does not even answer."""
         key = frozenset(left_out)
         if key not in self.known:
-            told = left_out[-1] if left_out else "nothing"
-            observed = self.observe(f"without-{told}" if len(left_out) < 2 else f"without-{told}-and-{len(key) - 1}", left_out)
-            self.known[key] = minimize.ways_of(observed["prove"]) if observed["prove"] else set()
+            more = f"-and-{len(key) - 1}" if len(key) > 1 else ""
+            name = f"without-{left_out[-1] if left_out else 'nothing'}{more}"
+            prove = self.observe({name: left_out})[name]["prove"]
+            self.known[key] = minimize.ways_of(prove) if prove else set()
         return self.known[key]
 
     def still_on(self, left_out, names):
@@ -47,9 +46,9 @@ class Search:
 
 def find(run, source):
     """Find and confirm; status 1 where what was found is not enough."""
-    run.options.profile, rows, run.rows = "none", run.rows, []
+    run.options.profile, run.rows = "none", []
     search = Search(run, source)
-    observed = search.observe(variants.BASE, [])
+    observed = search.observe({variants.BASE: []})[variants.BASE]
     if not observed["prove"]:
         raise runner.Trouble("base does not boot, so there is nothing to take away from")
     goal = minimize.ways_of(observed["prove"])
@@ -81,20 +80,29 @@ def narrow(search, goal, suspected):
 
 def confirm(search, found):
     """A kernel with just what a way needs has to have it, and the suite has to find nothing wrong in it."""
-    wrong, every = [], list(minimize.candidates())
-    for (profile, program), names in found.items():
+    wrong = 0
+    for profile in dict.fromkeys(profile for profile, _ in found):
         search.run.options.profile = profile
         search.run.rows = suite.chosen(profile, requirements.load())
-        left_out = [name for name in every if name not in names]
-        seen = search.observe(f"just-{profile}-{program}", left_out)
-        problem = _problem(seen, profile, program)
-        tests = [test for cell in (seen["suite"] or {"cells": {}})["cells"].values() for test in cell["tests"]]
-        count = sum(test["verdict"] == "PASS" for test in tests)
-        search.run.tell(f"{profile} by {program}, {len(names)} options: {problem or 'confirmed'} ({count} of {len(tests)} tests pass)")
-        if problem:
-            wrong.append((profile, program))
-    print(f"{len(found) - len(wrong)} of {len(found)} lists are confirmed by a kernel with just those options")
+        wrong += _confirm_profile(search, profile, {program: names for (of, program), names in found.items() if of == profile})
+    print(f"{len(found) - wrong} of {len(found)} lists are confirmed by a kernel with just those options")
     return int(bool(wrong))
+
+
+def _confirm_profile(search, profile, needed):
+    """By how many programs it cannot be had with what it needs by {program: options}."""
+    left_out = {program: [name for name in minimize.candidates() if name not in names] for program, names in needed.items()}
+    seen = search.observe({f"just-{profile}-{program}": those for program, those in left_out.items()})
+    wrong = 0
+    for program, names in needed.items():
+        observed = seen[f"just-{profile}-{program}"]
+        problem = _problem(observed, profile, program)
+        tests = [test for cell in (observed["suite"] or {"cells": {}})["cells"].values() for test in cell["tests"]]
+        count = sum(test["verdict"] == "PASS" for test in tests)
+        verdict = problem or "confirmed"
+        search.run.tell(f"{profile} by {program}, {len(names)} options: {verdict} ({count} of {len(tests)} tests pass)")
+        wrong += bool(problem)
+    return wrong
 
 
 def _problem(seen, profile, program):
