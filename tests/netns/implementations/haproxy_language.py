@@ -2,7 +2,8 @@
 
 haproxy and tproxyd read the same language, so their adapters share this; where one of them spells
 something differently, its adapter passes it as an argument. A field that is not known here is
-refused, so that no scenario is ever served by halves.
+refused, so that no scenario is ever served by halves. They start without `site` (-S): one is started for
+each test, and in a kernel under test that is dear.
 """
 
 import json

@@ -72,7 +72,7 @@ def _namespace(lab, namespace, folder):
             folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
             lambda f=family: recipe.save_rules(namespace, f, lab.backend),
         )
-    known = namespace.known_sysctls(topology.DEFAULTS)
+    known = filter(namespace.has_sysctl, topology.DEFAULTS)
     values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in known)
     _write(folder / f"{namespace.role}.sysctls.txt", lambda: "".join(values))
 

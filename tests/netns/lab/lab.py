@@ -238,7 +238,7 @@ class Lab:
     def forward(self, on):
         """Have the proxies' hosts forward, or not."""
         for host in self.proxy_hosts:
-            host.namespace.sysctl({name: int(on) for name in host.namespace.known_sysctls(topology.FORWARDING)})
+            host.namespace.sysctl(dict.fromkeys(topology.FORWARDING, int(on)), where_known=True)
 
     def _guard_vip_is_bound_nowhere(self, family):
         address = self.vip_address(family=family)
@@ -284,7 +284,7 @@ class Lab:
 def lend_vips(namespace):
     """Make VIPs local, so that a listener which is not transparent may have one."""
     namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in kernel.families()))
-    namespace.sysctl(namespace.known_sysctls({"net.ipv6.ip_nonlocal_bind": 1}))  # a local route alone lets no IPv6 socket bind
+    namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1}, where_known=True)  # a local route alone lets no IPv6 socket bind
 
 
 def _bind_error(probe, address):

@@ -152,7 +152,7 @@ class Topology:
         lines = self.layout.announce
         if lines:
             named = {name.format("client0"): value for name, value in _ANSWERING.items()}
-            self.proxy.sysctl(self.proxy.known_sysctls(named))
+            self.proxy.sysctl(named, where_known=True)
             self.proxy.ip(*(line.format(**words(f)) for f in kernel.families() for line in lines))
 
     def close(self):
@@ -166,7 +166,7 @@ def build(name):
     made = Topology(name, {role: Namespace(role) for role in layout.addresses})
     for role, namespace in made.hosts.items():
         passes_on = role not in ("proxy", "proxy2", "client", "server")
-        namespace.sysctl(namespace.known_sysctls({**DEFAULTS, **FORWARDING} if passes_on else DEFAULTS))
+        namespace.sysctl({**DEFAULTS, **FORWARDING} if passes_on else DEFAULTS, where_known=True)
     for role, namespace in made.hosts.items():
         # First the policy: a kernel that has none says so there, and would mix up the tables of routes.
         _policy(layout, role, namespace)

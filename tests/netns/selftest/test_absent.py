@@ -90,7 +90,10 @@ def test_a_refusal_is_absent_and_any_other_failure_an_error():
 def test_a_sysctl_that_the_kernel_lacks_is_absent():
     namespace = Namespace("proxy")
     try:
-        assert namespace.known_sysctls({"net.ipv4.no_such": 1, "net.ipv4.ip_forward": 1}) == {"net.ipv4.ip_forward": 1}
+        both = {"net.ipv4.no_such": 1, "net.ipv4.ip_forward": 1}
+        namespace.sysctl(both, where_known=True)
+        assert namespace.read_sysctl("net.ipv4.ip_forward") == ["1"]
+        assert [name for name in both if namespace.has_sysctl(name)] == ["net.ipv4.ip_forward"]
         with pytest.raises(Absent, match="net.ipv4.no_such"):
             namespace.sysctl({"net.ipv4.no_such": 1})
     finally:
