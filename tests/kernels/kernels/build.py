@@ -1,7 +1,7 @@
 """Kernels from source and configuration, and the cache of finished ones.
 
-    CACHE/work/SOURCE/linux         the unpacked source
-    CACHE/work/SOURCE/ENGINE        the build folder, one for all configurations: only what an option
+    CACHE/trees/SOURCE/linux        the unpacked source
+    CACHE/trees/SOURCE/ENGINE       the build folder, one for all configurations: only what an option
                                     touches is compiled again
     CACHE/kernels/KEY.xz            a finished kernel, stripped; KEY is of source, engine, fragment
     CACHE/kernels/KEY.config        the configuration that came of the fragment
@@ -35,6 +35,11 @@ class NoTime(Exception):
     """The time that there was is over; what was compiled so far is kept."""
 
 
+def trees(cache):
+    """Where sources are unpacked and built in."""
+    return cache / "trees"
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel to be had: what it is built from, and where it is or will be."""
@@ -66,7 +71,7 @@ class Kernel:
     @property
     def is_begun(self):
         """Whether something like it was built before, in the same folder."""
-        return (self.cache / "work" / self.source.folder_name / self.engine / ".config").exists()
+        return (trees(self.cache) / self.source.folder_name / self.engine / ".config").exists()
 
     def unpack(self, target):
         """The kernel as a file that can be started."""
@@ -113,9 +118,9 @@ class Builder:
     @contextlib.contextmanager
     def _alone(self, name):
         """Two runs do not work in one folder at the same time; the lock ends with its process."""
-        work = self.cache / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        with open(work / f"{name}.lock", "w", encoding="ascii") as file:
+        folder = trees(self.cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f"{name}.lock", "w", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -125,9 +130,8 @@ class Builder:
 
     def _configure(self, kernel, folder):
         """(tree, folder, text of the configuration)."""
-        work = self.cache / "work"
-        tree = kernel.source.tree(work, self.tell)
-        out = work / kernel.source.folder_name / folder
+        tree = kernel.source.tree(trees(self.cache), self.tell)
+        out = trees(self.cache) / kernel.source.folder_name / folder
         out.mkdir(parents=True, exist_ok=True)
         wanted = out / "fragment"
         wanted.write_text(configuration.render(kernel.fragment), encoding="ascii")

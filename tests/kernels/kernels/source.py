@@ -36,11 +36,11 @@ class Source:
     def _is_used_in_place(self):
         return self.path.is_dir() and not self.patches
 
-    def tree(self, work, tell=print):
+    def tree(self, trees, tell=print):
         """The unpacked tree; a tree of one's own is used where it is, and never written to."""
         if self._is_used_in_place():
             return self.path
-        tree = work / self.folder_name / "linux"
+        tree = trees / self.folder_name / "linux"
         if not tree.exists():
             tell(f"unpacking {self.path.name}")
             self._unpack(tree)

@@ -289,6 +289,7 @@ class Hub:
         self._flows[path].take(messages, message[1])
 
     def end(self, messages):
+        """End a connection and wait, no longer than patience, until the proxy has ended it, too."""
         made = messages.socket
         if messages in self._connections:
             with contextlib.suppress(OSError):  # the proxy has reset it

@@ -20,7 +20,7 @@ SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
 
 _numbers = itertools.count(1)
-_way = threading.local()  # .stack: descriptors of the namespaces that the thread is in, its own first
+_entered = threading.local()  # .stack: descriptors of the namespaces that the thread is in, its own first
 
 
 class CommandFailed(Exception):
@@ -77,15 +77,15 @@ class Namespace:
             os.close(origin)
 
     def __enter__(self):
-        if not hasattr(_way, "stack"):
-            _way.stack = [_current()]
+        if not hasattr(_entered, "stack"):
+            _entered.stack = [_current()]
         kernel.setns(self.descriptor, kernel.CLONE_NEWNET)
-        _way.stack.append(self.descriptor)
+        _entered.stack.append(self.descriptor)
         return self
 
     def __exit__(self, *_):
-        _way.stack.pop()
-        kernel.setns(_way.stack[-1], kernel.CLONE_NEWNET)
+        _entered.stack.pop()
+        kernel.setns(_entered.stack[-1], kernel.CLONE_NEWNET)
 
     def run(self, *command, text=None, environment=None):
         """Run a program to its end in the namespace and return what it printed."""
