@@ -2,7 +2,8 @@
 
     1  Everything that is not suspected of being needed is left out at once. What still works then owes
        it nothing; what does not sends the search back to that half, and to its halves.
-    2  Of what remains each option is left out by itself. What is lost then needs it.
+    2  Of what remains each option is left out by itself. What is lost then needs it. What nobody misses
+       so is left out together; what stands in for another shows then.
     3  A kernel with just those options, for one profile and one firewall program, has to have it.
 
 What is lost is told by program: a profile that nft can still show is lost all the same for iptables. So
@@ -58,12 +59,22 @@ def irrelevant(names, goal, test):
 
 
 def needed(names, dropped, goal, test):
-    """{(profile, program): options} whose absence, by itself, loses it."""
-    found = {way: [] for way in sorted(goal)}
-    for name in names:
-        for way in goal - test([*dropped, name]):
-            found[way].append(name)
-    return found
+    """{(profile, program): options} that it is lost without.
+
+    Two options that stand in for each other are not missed by themselves. So what nobody missed is left
+    out together, as far as that goes, and the rest is then tried again.
+    """
+    found = {way: set() for way in sorted(goal)}
+    dropped, untold = list(dropped), list(names)
+    while untold:
+        for name in untold:
+            for way in goal - test([*dropped, name]):
+                found[way].add(name)
+        untold = [name for name in untold if not any(name in those for those in found.values())]
+        idle = irrelevant(untold, goal, lambda more: test([*dropped, *more]))
+        dropped += idle
+        untold = [name for name in untold if name not in idle]
+    return {way: [name for name in names if name in those] for way, those in found.items()}
 
 
 def markdown(found, version):

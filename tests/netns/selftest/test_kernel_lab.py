@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.suite
+
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
@@ -537,6 +539,17 @@ def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
         build.Builder(tmp_path, 1).build(build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path))
 
 
+@pytest.mark.parametrize("there", (True, False))
+def test_what_was_compiled_is_kept_by_ccache_where_that_is_installed(linux, tmp_path, monkeypatch, there):
+    (linux / "Makefile").write_text(MAKEFILE + "\techo '$(CC)' $$CCACHE_DIR >$(O)/compiler\n", encoding="ascii")
+    monkeypatch.setattr(build.shutil, "which", lambda name: "/usr/bin/ccache" if there and name == "ccache" else None)
+    monkeypatch.delenv("CCACHE_DIR", raising=False)
+    build.Builder(tmp_path / "cache", 1).build(kernel_of(linux, tmp_path / "cache"))
+    (told,) = build.trees(tmp_path / "cache").glob("*/uml/compiler")
+    compiler = "ccache gcc" if there else "cc"
+    assert told.read_text(encoding="ascii") == f"{compiler} {tmp_path}/cache/compiled\n"
+
+
 def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
     (linux / "text").write_text("BROKEN\n", encoding="ascii")
     with pytest.raises(build.BuildFailed, match="error: broken"):
@@ -833,6 +846,19 @@ def test_what_is_needed_is_found_by_leaving_it_out():
     assert set(names) - set(dropped) == {"A", "C", "D"}
     found = minimize.needed([name for name in names if name not in dropped], dropped, set(NEEDS), model)
     assert {way: set(options) for way, options in found.items()} == NEEDS
+
+
+def test_of_options_that_stand_in_for_each_other_one_is_needed():
+    """Without E there is still F, and the other way round; so neither is missed by itself."""
+
+    def test(left_out):
+        return {way for way in model(left_out) if way != ("full", "nft") or not {"E", "F"} <= set(left_out)}
+
+    found = minimize.needed(list("ABCDEFGH"), [], set(NEEDS), test)
+    assert len({"E", "F"} & set(found["full", "nft"])) == 1
+    assert {way: set(options) - {"E", "F"} for way, options in found.items()} == NEEDS
+    for way, options in found.items():
+        assert way in test([name for name in "ABCDEFGH" if name not in options])
 
 
 def test_what_is_irrelevant_at_once_is_asked_once():
