@@ -22,6 +22,7 @@ MARKS = (
     "long: takes many seconds, and so is started first",
     "falsify: runs the suite on proxies that are wrong on purpose",
     "kills: ends a program at each of its steps in turn",
+    "suite: about the suite's own Python, where sanitizers have nothing to see",
     "necessity: what the host's set-up is good for, whatever the proxy",
 )
 

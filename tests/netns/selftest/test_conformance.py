@@ -11,6 +11,8 @@ import pytest
 
 from lab import report, schema, spec
 
+pytestmark = pytest.mark.suite
+
 SUITE = Path(__file__).resolve().parents[1]
 ROOT = SUITE.parents[1]
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))

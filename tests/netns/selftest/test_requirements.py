@@ -8,6 +8,8 @@ import pytest
 
 from lab import requirements
 
+pytestmark = pytest.mark.suite
+
 SUITE = Path(__file__).resolve().parents[1]
 FALSIFIERS = SUITE / "implementations" / "falsifiers"
 ROWS = requirements.load()

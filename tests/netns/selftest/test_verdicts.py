@@ -8,6 +8,8 @@ from lab import capabilities, deviations, matrix, requirements, verdict
 from lab.patience import NeverHappened
 from lab.proxy import ProxyEnded
 
+pytestmark = pytest.mark.suite
+
 ROW = requirements.Requirement("TP-SRC-01", "MUST", "source", "Text.", "source")
 SELECTION = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
 
