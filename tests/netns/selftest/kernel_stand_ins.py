@@ -1,0 +1,58 @@
+"""What the kernel lab's tests share: the command, what tproxyctl knows, and what stands in for programs and for Linux."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "kernels"))
+
+from kernels import build, source  # noqa: E402
+
+TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
+KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
+
+# A tree of Linux whose kernel is the file `text`.
+MAKEFILE = """
+O ?= .
+allnoconfig:
+	cp $(KCONFIG_ALLCONFIG) $(O)/.config
+linux:
+	grep -v BROKEN $(CURDIR)/text >/dev/null || { echo 'error: broken'; exit 1; }
+	cp $(CURDIR)/text $(O)/linux; chmod 755 $(O)/linux; echo x >>$(O)/built
+"""
+
+
+def capabilities():
+    """Names of all capabilities that tproxyctl tells of."""
+    done = subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, text=True, check=False)
+    return [each["id"] for each in json.loads(done.stdout)["capabilities"]]
+
+
+def all_on(**rest):
+    """{capability: state} of a configuration with everything, but for the rest."""
+    return {**dict.fromkeys(capabilities(), "on"), **rest}
+
+
+def program(folder, text, name="program"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def commit(tree):
+    for words in (["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tree, *words], check=True)
+
+
+def kernel_of(linux, cache, **fragment):
+    return build.Kernel(source.find(linux), "uml", fragment or {"A": "y"}, cache)
+
+
+def kernel_lab(*words, without=""):
+    environment = {name: value for name, value in os.environ.items() if name != without}
+    command = [ROOT / "tests/kernels/lab", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

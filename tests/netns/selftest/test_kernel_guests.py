@@ -1,0 +1,96 @@
+"""Guests are watched, confined and ended; scripts stand in for their kernels."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from kernel_stand_ins import ROOT, program
+from kernels import guests
+
+pytestmark = pytest.mark.suite
+
+
+class Script:
+    name, pace, limit = "script", 1, 20
+
+    def command(self, kernel, run, name):
+        return [kernel, run]
+
+
+@pytest.fixture
+def boot(tmp_path):
+    """Runs scripts as guests; returns them, ended."""
+    made = []
+
+    def run(*texts, limit=None, sysctls=None):
+        staged = tmp_path / "staged"
+        staged.mkdir(exist_ok=True)
+        (staged / "file").write_text("of the tree\n", encoding="ascii")
+        folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))  # where any user may read
+        folder.chmod(0o755)
+        for number, text in enumerate(texts):
+            path = program(folder, "#!/bin/sh\n" + text, f"kernel-{number}")
+            made.append(guests.Guest(f"k{number}", path, Script(), ["a", "b"], sysctls, limit))
+        guests.run(made, staged, sorted(os.sched_getaffinity(0))[:2])
+        return made
+
+    yield run
+    for guest in made:
+        guest.forget()
+
+
+@pytest.mark.parametrize(
+    "text, verdict, came_up",
+    [
+        ("echo '@up 6.1'; echo @end; sleep 0", guests.ENDED, True),
+        ("echo '@up 6.1'; echo 'Kernel panic - not syncing: x'; exit 1", guests.PANICKED, True),
+        ("echo 'Kernel panic - not syncing: No working init'; exit 1", guests.PANICKED, False),
+        ("echo '@up 6.1'; exit 0", guests.DIED, True),
+        ("exit 3", guests.DIED, False),
+    ],
+)
+def test_the_console_decides_what_became_of_a_guest(boot, text, verdict, came_up):
+    (guest,) = boot(text)
+    assert (guest.verdict, guest.came_up) == (verdict, came_up)
+
+
+def test_a_guest_that_hangs_is_ended_with_its_console_and_everything_it_started(boot):
+    (guest,) = boot("echo '@up 6.1'; printf 'half a line'; sleep 1000 & echo $! >$1/out/pid; wait", limit=2)
+    assert guest.verdict == guests.HUNG and guest.tail == ["@up 6.1", "half a line"]
+    pid = int((guest.folder / "out" / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_guests_run_side_by_side_each_on_one_cpu(boot):
+    text = "grep Cpus_allowed_list /proc/self/status >$1/out/cpus; echo @end"
+    made = boot(text, text, text)
+    assert [guest.verdict for guest in made] == [guests.ENDED] * 3
+    for guest in made:
+        assert (guest.folder / "out" / "cpus").read_text().split()[1].isdigit()
+
+
+def test_a_guest_can_write_into_its_folder_and_nowhere_else(boot, tmp_path):
+    tmp_path.chmod(0o777)
+    text = f"""
+echo found >$1/out/found
+for place in {tmp_path} /run /run/tproxy-lab /tmp {ROOT} $1/../staged; do
+	if (echo x >$place/written-by-a-guest) 2>/dev/null; then echo $place >>$1/out/places; fi
+done
+id -u >$1/out/user
+echo @end
+"""
+    (guest,) = boot(text)
+    out = guest.folder / "out"
+    assert (out / "found").read_text() == "found\n" and not (out / "places").exists()
+    assert (out / "user").read_text() == f"{guests.NOBODY if guests.is_root() else 0}\n"
+
+
+def test_a_guest_finds_its_tree_its_work_and_its_sysctls(boot):
+    (guest,) = boot("cat $1/tree/file $1/suite $1/sysctls >$1/out/all; echo @end", sysctls={"net/a": "1"})
+    assert (guest.folder / "out" / "all").read_text() == "of the tree\na\nb\nnet/a 1\n"

@@ -1,0 +1,93 @@
+"""Which options are needed is found by leaving them out, and confirmed."""
+
+import pytest
+
+from kernel_stand_ins import KNOWS_NO_CHECK, kernel_lab, program
+from kernels import minimize, variants
+
+pytestmark = pytest.mark.suite
+
+ALL_OFF = """#!/bin/sh
+one() {
+	printf '{"id": "%s", "state": "off", "options": ["CONFIG_%s"]}' $1 $2
+}
+! grep -q =y "$3" || exit 2
+echo '{"kernel": {"capabilities": ['
+echo "$(one iptables-socket-4 NETFILTER_XT_MATCH_SOCKET), $(one iptables-mangle-4 NFT_COMPAT),"
+echo "$(one nft-socket-4 NFT_SOCKET), $(one policy-rule-4 IP_MULTIPLE_TABLES), $(one ipv6 IPV6)]}}"
+"""
+NEEDS = {("full", "nft"): {"A", "C"}, ("full", "iptables"): {"A", "D"}, ("binding", "none"): set()}
+
+
+def model(left_out):
+    """A kernel in which each way needs some options."""
+    return {way for way, needs in NEEDS.items() if not needs & set(left_out)}
+
+
+def test_what_is_needed_is_found_by_leaving_it_out():
+    names = list("ABCDEFGHIJ")
+    dropped = minimize.irrelevant(names, set(NEEDS), model)
+    assert set(names) - set(dropped) == {"A", "C", "D"}
+    found = minimize.needed([name for name in names if name not in dropped], dropped, set(NEEDS), model)
+    assert {way: set(options) for way, options in found.items()} == NEEDS
+
+
+def test_of_options_that_stand_in_for_each_other_one_is_needed():
+    """Without E there is still F, and the other way round; so neither is missed by itself."""
+
+    def test(left_out):
+        return {way for way in model(left_out) if way != ("full", "nft") or not {"E", "F"} <= set(left_out)}
+
+    found = minimize.needed(list("ABCDEFGH"), [], set(NEEDS), test)
+    assert len({"E", "F"} & set(found["full", "nft"])) == 1
+    assert {way: set(options) - {"E", "F"} for way, options in found.items()} == NEEDS
+    for way, options in found.items():
+        assert way in test([name for name in "ABCDEFGH" if name not in options])
+
+
+def test_what_is_irrelevant_at_once_is_asked_once():
+    asked = []
+
+    def test(left_out):
+        asked.append(left_out)
+        return model(left_out)
+
+    assert minimize.irrelevant(list("EFGHIJ"), set(NEEDS), test) == list("EFGHIJ")
+    assert len(asked) == 1
+    assert minimize.irrelevant([], set(NEEDS), test) == []
+
+
+def test_the_surroundings_are_no_candidates_and_the_published_list_is_readable():
+    names = minimize.candidates()
+    assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
+    off = {"nat": {"state": "off", "options": ["CONFIG_NFT_NAT", "CONFIG_NET"]}}
+    assert minimize.suspected(off) == ["NFT_NAT"]
+    found = {("full", "nft"): ["A", "C"], ("binding", "none"): []}
+    assert "| full | nft | `A` `C` |" in minimize.markdown(found, "6.1")
+    read = variants.tomllib.loads(minimize.toml(found, "6.1"))
+    assert read["needed"][0] == {"profile": "full", "program": "nft", "options": ["A", "C"]}
+
+
+# --- whole runs, on a kernel that a script stands in for ---
+
+
+def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, ALL_OFF)))
+    done = work("--minimize")
+    assert done.returncode == 0, done.stdout
+    assert "5 options are suspected" in done.stdout
+    assert "4 of 4 lists are confirmed" in done.stdout
+    needed = variants.tomllib.loads((tmp_path / "out" / "needed.toml").read_text(encoding="utf-8"))["needed"]
+    lists = {(each["profile"], each["program"]): set(each["options"]) for each in needed}
+    assert lists == {
+        ("binding", "none"): set(),
+        ("full", "iptables"): {"IP_MULTIPLE_TABLES", "NETFILTER_XT_MATCH_SOCKET", "NFT_COMPAT", "NF_TABLES", "NETFILTER"},
+        ("full", "nft"): {"IP_MULTIPLE_TABLES", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
+        ("ipv6", "nft"): {"IPV6", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
+    }
+
+
+def test_without_a_tool_that_knows_what_needs_which_option_nothing_is_searched(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
+    done = kernel_lab("--minimize", "--source", stand_in, "--cache", tmp_path / "cache", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "nobody says which options to suspect" in done.stderr
