@@ -46,7 +46,7 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, LAB=--help'
-	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck'
+	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
 	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
@@ -145,6 +145,8 @@ lint: deps-lint deps-test
 	@# One file a process: version 14 mistakes functions of a later file for va_start() and others.
 	@printf '%s\n' $(C_FILES) | xargs -P 2 -n 1 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=c11 $(DEFINES) -Itests/unit 2>/dev/null' clang-tidy
+	@echo 'pyflakes'
+	@pyflakes3 .ci tests docs
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'

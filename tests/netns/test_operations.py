@@ -5,8 +5,6 @@ import secrets
 import signal
 import subprocess
 
-import pytest
-
 from lab import patience, stream
 from lab.endpoint import Endpoint
 from lab.flow import Flow

@@ -6,12 +6,11 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lab import patience, recipe
-from lab.box import EVERYTHING, LISTEN, ROOT, SERVER, TPROXYCTL, Box, arguments_for, differences, without
+from lab.box import LISTEN, ROOT, TPROXYCTL, Box, arguments_for, differences, without
 from lab.endpoint import Endpoint
 from lab.lab import Lab
 from lab.namespace import Namespace
