@@ -3,8 +3,6 @@
     CACHE/trees/SOURCE/linux        the unpacked source
     CACHE/trees/SOURCE/ENGINE       the build folder, one for all configurations: only what an option
                                     touches is compiled again
-    CACHE/compiled                  ccache's, where that is installed: an option that is on again costs no
-                                    compiling
     CACHE/kernels/KEY.xz            a finished kernel, stripped; KEY is of source, engine, fragment
     CACHE/kernels/KEY.config        the configuration that came of the fragment
     CACHE/kernels/KEY.json          how long it took, and what did not stick
@@ -18,7 +16,6 @@ import hashlib
 import json
 import lzma
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -143,11 +140,9 @@ class Builder:
 
     def _make(self, tree, out, arch, *words, **environment):
         command = ["make", "-s", "-C", tree, f"O={out}", f"ARCH={arch}", *words]
-        if shutil.which("ccache"):
-            command.append("CC=ccache gcc")
         log = out / "make.log"
         with open(log, "wb") as file:
-            environment = {"CCACHE_DIR": str(self.cache / "compiled"), "CCACHE_MAXSIZE": "2G", **os.environ, **environment}
+            environment = {**os.environ, **environment}
             for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KERNELRELEASE"):
                 environment.pop(name, None)  # of a make that called the lab
             status = self._run(command, file, environment)

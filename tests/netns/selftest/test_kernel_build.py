@@ -51,17 +51,6 @@ def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
         build.Builder(tmp_path, 1).build(build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path))
 
 
-@pytest.mark.parametrize("there", (True, False))
-def test_what_was_compiled_is_kept_by_ccache_where_that_is_installed(linux, tmp_path, monkeypatch, there):
-    (linux / "Makefile").write_text(MAKEFILE + "\techo '$(CC)' $$CCACHE_DIR >$(O)/compiler\n", encoding="ascii")
-    monkeypatch.setattr(build.shutil, "which", lambda name: "/usr/bin/ccache" if there and name == "ccache" else None)
-    monkeypatch.delenv("CCACHE_DIR", raising=False)
-    build.Builder(tmp_path / "cache", 1).build(kernel_of(linux, tmp_path / "cache"))
-    (told,) = build.trees(tmp_path / "cache").glob("*/uml/compiler")
-    compiler = "ccache gcc" if there else "cc"
-    assert told.read_text(encoding="ascii") == f"{compiler} {tmp_path}/cache/compiled\n"
-
-
 def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
     (linux / "text").write_text("BROKEN\n", encoding="ascii")
     with pytest.raises(build.BuildFailed, match="error: broken"):
