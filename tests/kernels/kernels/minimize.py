@@ -10,7 +10,7 @@ What is lost is told by program: a profile that nft can still show is lost all t
 one kernel answers for all of them, and `needed` is by (profile, program).
 """
 
-from . import configuration, variants
+from . import configuration, variants, ways
 
 # What is not asked about: a system, a network between namespaces, and what the suite looks through.
 SURROUNDINGS = (
@@ -27,10 +27,10 @@ def candidates():
 
 
 def suspected(off):
-    """Names of options that capabilities depend on: those that each lacks in a configuration with none."""
-    known = candidates()
-    named = {option.removeprefix("CONFIG_") for each in off.values() for option in each["options"]}
-    return [name for name in known if name in named]
+    """Names of options that ways to connect depend on: those that their capabilities lack where there are none."""
+    lacking = [off[name]["options"] for name in ways.capabilities() if name in off]
+    named = {option.removeprefix("CONFIG_") for options in lacking for option in options}
+    return [name for name in candidates() if name in named]
 
 
 def without(names):

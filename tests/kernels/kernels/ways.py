@@ -30,6 +30,11 @@ def _ways(profile):
     return ways
 
 
+def capabilities():
+    """Names of all that any way to have any profile is built on."""
+    return {name for profile in PROFILES for way in _ways(profile) for name in way}
+
+
 def promised(states, profile):
     """on when a way has all it needs, off when none can, unknown otherwise; from {capability: state}."""
     found = {_joined(states.get(name, UNKNOWN) for name in way) for way in _ways(profile)}

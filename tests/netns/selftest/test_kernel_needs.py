@@ -60,8 +60,8 @@ def test_what_is_irrelevant_at_once_is_asked_once():
 def test_the_surroundings_are_no_candidates_and_the_published_list_is_readable():
     names = minimize.candidates()
     assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
-    off = {"nat": {"state": "off", "options": ["CONFIG_NFT_NAT", "CONFIG_NET"]}}
-    assert minimize.suspected(off) == ["NFT_NAT"]
+    off = {"nat": {"options": ["CONFIG_NFT_NAT"]}, "nft-socket-4": {"options": ["CONFIG_NFT_SOCKET", "CONFIG_NET"]}}
+    assert minimize.suspected(off) == ["NFT_SOCKET"]  # no way to connect is built on NAT
     found = {("full", "nft"): ["A", "C"], ("binding", "none"): []}
     assert "| full | nft | `A` `C` |" in minimize.markdown(found, "6.1")
     read = variants.tomllib.loads(minimize.toml(found, "6.1"))
