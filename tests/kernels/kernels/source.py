@@ -3,6 +3,9 @@
 An archive is unpacked once into the cache. `identity` says which source it is, as far as a kernel that
 was built from it can be told from another: the package's version, or the commit and what was changed
 since. Patches are part of it.
+
+An engine may need a change of the source (fixtures/kernels/parts/ENGINE.patch). An archive gets it where it
+fits; a tree of one's own is taken as it is.
 """
 
 import hashlib
@@ -20,10 +23,10 @@ class NoSource(Exception):
 
 
 class Source:
-    def __init__(self, path, identity, patches=()):
-        self.path = Path(path)
+    def __init__(self, path, identity, patches=(), own=None):
+        self.path, self.own = Path(path), own
         self.patches = tuple(Path(each) for each in patches)
-        texts = [each.read_bytes() for each in self.patches]
+        texts = [each.read_bytes() for each in (*([own] if own else []), *self.patches)]
         self.identity = "+".join([identity, *(hashlib.sha256(text).hexdigest()[:12] for text in texts)])
 
     @property
@@ -43,10 +46,10 @@ class Source:
         tree = trees / self.folder_name / "linux"
         if not tree.exists():
             tell(f"unpacking {self.path.name}")
-            self._unpack(tree)
+            self._unpack(tree, tell)
         return tree
 
-    def _unpack(self, tree):
+    def _unpack(self, tree, tell):
         fresh = tree.with_name("unpacking")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -54,20 +57,28 @@ class Source:
             subprocess.run(["cp", "-a", f"{self.path}/.", fresh], check=True)
         else:
             subprocess.run(["tar", "-x", "-C", fresh, "--strip-components=1", "-f", self.path], check=True)
+        if self.own and _patch(self.own, fresh, "--dry-run").returncode:
+            tell(f"{self.own.name} does not fit this source, and is left out")
+        elif self.own:
+            apply_patch(self.own, fresh)
         for each in self.patches:
             apply_patch(each, fresh)
         fresh.rename(tree)
 
 
+def _patch(path, tree, *options):
+    command = ["patch", "-p1", "--batch", "--quiet", *options, "-d", tree, "-i", path.absolute()]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def apply_patch(path, tree):
-    command = ["patch", "-p1", "--batch", "--quiet", "-d", tree, "-i", path.absolute()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _patch(path, tree)
     if done.returncode:
         raise NoSource(f"{path} does not fit {tree.name}: {done.stdout.strip()} {done.stderr.strip()}")
 
 
-def find(path=None, patches=(), pattern=PACKAGED):
-    """The source at a path; without one, the distribution's."""
+def find(path=None, patches=(), own=None, pattern=PACKAGED):
+    """The source at a path; without one, the distribution's. `own` is the engine's patch, for archives."""
     for each in patches:
         if not Path(each).is_file():
             raise NoSource(f"there is no patch {each}")
@@ -83,7 +94,7 @@ def find(path=None, patches=(), pattern=PACKAGED):
         raise NoSource(f"there is no {path}")
     if not tarfile.is_tarfile(path):
         raise NoSource(f"{path} is neither a tree of Linux nor an archive of one")
-    return Source(path, _of_archive(path), patches)
+    return Source(path, _of_archive(path), patches, own)
 
 
 def _of_archive(path):

@@ -112,6 +112,12 @@ def part(name, folder=FOLDER):
     return (folder / "parts" / f"{name}.config").read_text(encoding="ascii")
 
 
+def patch_of(engine, folder=FOLDER):
+    """What an engine needs changed in the source, or None."""
+    path = folder / "parts" / f"{engine}.patch"
+    return path if path.exists() else None
+
+
 def fragment_of(variant, engine, folder=FOLDER):
     """All that a kernel is configured by: common options, the engine's, the variant's."""
     texts = (part("common", folder), part(engine, folder), variant.fragment)

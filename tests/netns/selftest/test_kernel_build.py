@@ -51,6 +51,19 @@ def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
         build.Builder(tmp_path, 1).build(build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path))
 
 
+def test_an_archive_gets_the_engines_own_change_where_it_fits_and_a_tree_is_taken_as_it_is(linux, tmp_path):
+    archive, own = tmp_path / "linux.tar", tmp_path / "own.patch"
+    subprocess.run(["tar", "-C", tmp_path, "-cf", archive, "linux"], check=True)
+    own.write_text("--- a/text\n+++ b/text\n@@ -1,2 +1,2 @@\n #!/bin/sh\n-echo '@up 6.1'; echo @end\n+echo wide\n", encoding="ascii")
+    made, told = source.find(archive, own=own), []
+    assert "wide" in (made.tree(tmp_path / "trees", told.append) / "text").read_text() and told == ["unpacking linux.tar"]
+    assert made.identity != source.find(archive).identity
+    assert source.find(linux, own=own).tree(tmp_path / "trees") == linux and "wide" not in (linux / "text").read_text()
+    own.write_text("--- a/text\n+++ b/text\n@@ -1,1 +1,1 @@\n-nothing like it\n+x\n", encoding="ascii")
+    source.find(archive, own=own).tree(tmp_path / "trees", told.append)
+    assert told[-1] == "own.patch does not fit this source, and is left out"
+
+
 def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
     (linux / "text").write_text("BROKEN\n", encoding="ascii")
     with pytest.raises(build.BuildFailed, match="error: broken"):
@@ -81,7 +94,7 @@ def test_what_is_no_source_is_refused(tmp_path):
         with pytest.raises(source.NoSource, match=path.name):
             source.find(path)
     with pytest.raises(source.NoSource, match="make deps-kernels"):
-        source.find(None, (), f"{tmp_path}/linux-source-*.tar.xz")
+        source.find(pattern=f"{tmp_path}/linux-source-*.tar.xz")
 
 
 def test_times_are_remembered(linux, tmp_path):
