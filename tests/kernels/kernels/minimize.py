@@ -10,6 +10,8 @@ What is lost is told by program: a profile that nft can still show is lost all t
 one kernel answers for all of them, and `needed` is by (profile, program).
 """
 
+from dataclasses import dataclass
+
 from . import configuration, variants, ways
 
 # What is not asked about: a system, a network between namespaces, and what the suite looks through.
@@ -77,18 +79,44 @@ def needed(names, dropped, goal, test):
     return {way: [name for name in names if name in those] for way, those in found.items()}
 
 
-def markdown(found, version):
-    """The list that is published."""
+# The list as it is kept and told
+
+
+class NoList(Exception):
+    """A file that is no list of needed options; says why."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found on a version of Linux: {(profile, program): options}."""
+
+    version: str
+    needed: dict
+
+
+def load(path):
+    try:
+        said = variants.tomllib.loads(path.read_text(encoding="utf-8"))
+        needed = {(each["profile"], each["program"]): each["options"] for each in said["needed"]}
+        return Found(said["version"], needed)
+    except (OSError, variants.tomllib.TOMLDecodeError) as problem:
+        raise NoList(f"{path}: {problem}") from None
+    except (KeyError, TypeError) as problem:
+        raise NoList(f"{path}: no list as needed.toml is: {problem}") from None
+
+
+def markdown(found):
+    """As it is published."""
     lines = ["| profile | rules by | options |", "|---|---|---|"]
-    for (profile, program), names in found.items():
+    for (profile, program), names in found.needed.items():
         options = " ".join(f"`{name}`" for name in names) or "none of those that were tried"
         lines.append(f"| {profile} | {program} | {options} |")
-    return "\n".join([*lines, "", f"Found on Linux {version}.", ""])
+    return "\n".join([*lines, "", f"Found on Linux {found.version}.", ""])
 
 
-def toml(found, version):
-    lines = [f'version = "{version}"', ""]
-    for (profile, program), names in found.items():
+def toml(found):
+    lines = [f'version = "{found.version}"', ""]
+    for (profile, program), names in found.needed.items():
         lines += ["[[needed]]", f'profile = "{profile}"', f'program = "{program}"']
         lines += [f"options = [{', '.join(chr(34) + name + chr(34) for name in names)}]", ""]
     return "\n".join(lines)

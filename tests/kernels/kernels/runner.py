@@ -22,6 +22,7 @@ class Job:
         self.name, self.title = name, title
         self.kernel, self.path, self.variant = kernel, path, variant
         self.configured = None  # what check read
+        self.rules_by = "iptables"  # in the guest's suite, where a test does not say
         self.notes = []
 
     @property
@@ -141,8 +142,7 @@ class Run:
         staged = self.private / "staged"
         if not staged.exists():
             tree.stage(staged)
-        words = suite.words(self.rows, self.options.impl, self.engine.pace)
-        made = {self._guest(job, words): job for job in jobs}
+        made = {self._guest(job): job for job in jobs}
         observed = {}
         expected = self.pace.of_guests([job.name for job in jobs], self.options.engine, self.options.profile)
         self.tell(f"booting {len(jobs)}, {len(self.cpus)} at a time: about {pace.about(expected)}")
@@ -168,11 +168,13 @@ class Run:
         guests.run(list(made), staged, self.cpus, ended, started)
         return observed
 
-    def _guest(self, job, words):
+    def _guest(self, job):
         path = job.path
         if path is None:
             path = self.private / f"kernel-{job.name}"
             job.kernel.unpack(path)
+        proxy = self.options.impl or suite.proxy_for(self.options.profile)
+        words = suite.words(self.rows, proxy, self.engine.pace, job.rules_by)
         sysctls = {name.replace(".", "/"): value for name, value in (job.variant.sysctls if job.variant else {}).items()}
         return guests.Guest(job.name, path, self.engine, words, sysctls, self.options.limit)
 

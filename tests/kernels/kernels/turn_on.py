@@ -4,9 +4,10 @@ Whatever was built is in the cache, so a run that was ended goes on where it was
 """
 
 from . import build, configuration, minimize, observe, runner, suite, variants
-from lab import requirements
+from lab import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
+NO_PROGRAM = "none"  # as prove calls who loads the rules of a way that has none
 
 
 class Search:
@@ -21,9 +22,14 @@ class Search:
         fragment.update({name: configuration.OFF for name in left_out})
         return build.Kernel(self.source, self.run.options.engine, fragment, self.run.options.cache)
 
-    def observe(self, left_out):
-        """{name: observation} of kernels without those options: {name: options}."""
+    def observe(self, left_out, rules_by=None):
+        """{name: observation} of kernels without those options: {name: options}.
+
+        `rules_by` says which firewall program the suite is to use in them: {name: program}.
+        """
         jobs = [runner.Job(name, name, kernel=self.kernel(those)) for name, those in left_out.items()]
+        for job in jobs:
+            job.rules_by = (rules_by or {}).get(job.name, job.rules_by)
         if missing := [job for job in jobs if not job.is_ready]:
             self.run.build(missing)
         return {job.name: seen for job, seen in self.run.boot(jobs).items()}
@@ -57,13 +63,12 @@ def find(run, source):
         raise runner.Trouble("this tproxyctl has no `check --kernel-config`, so nobody says which options to suspect")
     remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
-    found = minimize.needed(remaining, dropped, goal, search.ways)
-    version = observed["release"]
+    found = minimize.Found(observed["release"], minimize.needed(remaining, dropped, goal, search.ways))
     run.options.out.mkdir(parents=True, exist_ok=True)
-    (run.options.out / "needed.md").write_text(minimize.markdown(found, version), encoding="utf-8")
-    (run.options.out / "needed.toml").write_text(minimize.toml(found, version), encoding="utf-8")
-    print("\n" + minimize.markdown(found, version))
-    return confirm(search, found)
+    (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
+    (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
+    print("\n" + minimize.markdown(found))
+    return confirm(search, found.needed)
 
 
 def narrow(search, goal, suspected):
@@ -78,37 +83,58 @@ def narrow(search, goal, suspected):
     return [name for name in minimize.candidates() if name not in dropped], dropped
 
 
-def confirm(search, found):
+def confirm(search, needed):
     """A kernel with just what a way needs has to have it, and the suite has to find nothing wrong in it."""
     wrong = 0
-    for profile in dict.fromkeys(profile for profile, _ in found):
+    for profile in dict.fromkeys(profile for profile, _ in needed):
         search.run.options.profile = profile
         search.run.rows = suite.chosen(profile, requirements.load())
-        wrong += _confirm_profile(search, profile, {program: names for (of, program), names in found.items() if of == profile})
-    print(f"{len(found) - wrong} of {len(found)} lists are confirmed by a kernel with just those options")
+        wrong += _confirm_profile(search, profile, {program: names for (of, program), names in needed.items() if of == profile})
+    print(f"{len(needed) - wrong} of {len(needed)} lists are confirmed by a kernel with just those options")
     return int(bool(wrong))
 
 
 def _confirm_profile(search, profile, needed):
     """By how many programs it cannot be had with what it needs by {program: options}."""
-    left_out = {program: [name for name in minimize.candidates() if name not in names] for program, names in needed.items()}
-    seen = search.observe({f"just-{profile}-{program}": those for program, those in left_out.items()})
+    names = {program: f"just-{profile}-{program}" for program in needed}
+    left_out = {
+        names[program]: [name for name in minimize.candidates() if name not in options] for program, options in needed.items()
+    }
+    seen = search.observe(left_out, {names[program]: program for program in needed if program != NO_PROGRAM})
     wrong = 0
-    for program, names in needed.items():
-        observed = seen[f"just-{profile}-{program}"]
-        problem = _problem(observed, profile, program)
-        tests = [test for cell in (observed["suite"] or {"cells": {}})["cells"].values() for test in cell["tests"]]
-        count = sum(test["verdict"] == "PASS" for test in tests)
-        verdict = problem or "confirmed"
-        search.run.tell(f"{profile} by {program}, {len(names)} options: {verdict} ({count} of {len(tests)} tests pass)")
+    for program, options in needed.items():
+        observed = seen[names[program]]
+        problem = problem_of(observed, profile, program)
+        absent = [row for row, cell in _cells(observed).items() if cell["verdict"] == verdict.ABSENT]
+        told = f"; absent: {' '.join(absent)}" if absent else ""
+        count = len(passed_by(observed, profile, program))
+        search.run.tell(f"{profile} by {program}, {len(options)} options: {problem or 'confirmed'} ({count} tests pass so{told})")
         wrong += bool(problem)
     return wrong
 
 
-def _problem(seen, profile, program):
+def problem_of(seen, profile, program):
+    """Why a kernel does not confirm that a profile can be had by a program, or nothing."""
     if not seen["prove"] or (profile, program) not in minimize.ways_of(seen["prove"]):
         return "prove cannot connect so"
     if seen["suite"] is None:
         return "the suite left no report"
-    bad = [row for row, cell in seen["suite"]["cells"].items() if cell["verdict"] not in ("PASS", "ABSENT", "UNSUPPORTED")]
-    return f"the suite: {' '.join(bad[:5])}" if bad else ""
+    bad = [row for row, cell in _cells(seen).items() if cell["verdict"] not in (verdict.PASS, verdict.ABSENT, verdict.UNSUPPORTED)]
+    if bad:
+        return f"the suite: {' '.join(bad[:5])}"
+    return "" if passed_by(seen, profile, program) else "no test of the suite passes so"
+
+
+def passed_by(seen, profile, program):
+    """Tests that pass in the profile's family with rules that this program loaded."""
+    family = 6 if profile == "ipv6" else 4
+
+    def is_one(test):
+        by = NO_PROGRAM if test["recipe"] == "local-route" else test["backend"]
+        return (by, test["family"], test["verdict"]) == (program, family, verdict.PASS)
+
+    return [test for cell in _cells(seen).values() for test in cell["tests"] if is_one(test)]
+
+
+def _cells(seen):
+    return (seen["suite"] or {"cells": {}})["cells"]

@@ -142,6 +142,7 @@ def repeated(options):
     """Options that a repeating command needs, too."""
     words = ["--family", str(options.family)] if options.family else []
     words += ["--sample-per", options.sample_per] if options.sample_per else []
+    words += ["--rules-by", options.rules_by] if options.rules_by != "iptables" else []
     return words + (["--recipe", options.recipe] if options.recipe else [])
 
 
@@ -156,7 +157,7 @@ def _listen(column, lines, options, progress):
             column.problems.append(f"{event['test']} could not be run: {_last(event['message'])}")
         elif event["event"] == "ended":
             waiting.discard(event["test"])
-            command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options.seed))
+            command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options))
             if event["evidence"]:
                 event["evidence"] = os.path.relpath(evidence.ROOT / event["evidence"], options.out)
             column.rows.setdefault(event["requirement"], []).append(matrix.row(event, command))
@@ -173,5 +174,5 @@ class _Repeat:
 
     set_up = "recipe"
 
-    def __init__(self, impl, seed):
-        self.impl, self.seed = impl, seed
+    def __init__(self, impl, options):
+        self.impl, self.seed, self.rules_by = impl, options.seed, options.rules_by

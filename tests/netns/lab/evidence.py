@@ -33,6 +33,8 @@ def repeat_command(nodeid, options):
     words = ["tests/netns/run", "--impl", options.impl, "--seed", str(options.seed), nodeid]
     if options.set_up != "recipe":
         words[1:1] = ["--set-up", options.set_up]
+    if options.rules_by != "iptables":
+        words[1:1] = ["--rules-by", options.rules_by]
     return " ".join(shlex.quote(word) for word in words)
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from . import capabilities, evidence, verdict
 from .proxy import Implementation
+from .recipe import default_for
 
 SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
-DEFAULTS = {"family": 4, "recipe": "divert"}
 
 
 def pytest_addoption(parser):
@@ -40,10 +40,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    for name in ("family", "recipe"):
+    defaults = {"family": 4, "recipe": default_for(config.option.rules_by)}
+    for name, default in defaults.items():
         wanted = getattr(config.option, name)
         if wanted is not None:
-            kept = [item for item in items if _parameters(item).get(name, DEFAULTS[name]) == wanted]
+            kept = [item for item in items if _parameters(item).get(name, default) == wanted]
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
 

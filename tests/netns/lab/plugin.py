@@ -11,6 +11,7 @@ import pytest
 from . import applied, evidence, isolation, patience, requirements, score
 from .lab import Lab
 from .proxy import Implementation, Unsupported
+from .recipe import BACKENDS, default_for
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000
@@ -31,6 +32,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--set-up", default="recipe", choices=applied.WAYS, help="who sets the proxy's host up")
+    group.addoption("--rules-by", default="iptables", choices=BACKENDS, help="what a test uses that does not say")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
@@ -131,13 +133,13 @@ def family():
 
 
 @pytest.fixture
-def backend():
-    return "iptables"
+def backend(request):
+    return request.config.option.rules_by
 
 
 @pytest.fixture
-def recipe():
-    return "divert"
+def recipe(backend):
+    return default_for(backend)
 
 
 @pytest.fixture

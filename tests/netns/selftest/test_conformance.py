@@ -51,6 +51,7 @@ def adapter(folder, text):
         (["--only", "TP-SRC-01", "--profile", "udp"], "is of profile udp"),
         (["--profile", "fast"], "invalid choice"),
         (["--family", "5"], "invalid choice"),
+        (["--rules-by", "ipchains"], "invalid choice"),
         (["-n", "many"], "invalid int"),
         (["--nonsense"], "unrecognized"),
     ],
@@ -98,6 +99,18 @@ def test_a_sample_has_each_combination_of_its_parameters_once(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(test["parameters"]["family"] for test in every_test(made)) == [4, 6]
     assert "--sample-per family" in made["implementations"][0]["cells"][0]["command"]
+
+
+@pytest.mark.parametrize("program, recipe", [("nft", "nft"), ("iptables-legacy", "divert")])
+def test_rules_of_a_test_that_asks_for_none_are_loaded_by_what_is_chosen(tmp_path, program, recipe):
+    done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-SRC-03", "--rules-by", program, "--keep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not schema.problems(made, SCHEMA) and made["selection"]["rules_by"] == program
+    (test,) = every_test(made)
+    assert (test["parameters"]["recipe"], test["parameters"]["backend"]) == (recipe, program)
+    assert f"--rules-by {program}" in test["command"]
+    kept = (tmp_path / test["evidence"] / "proxy.iptables.txt").read_text(encoding="utf-8")
+    assert ("table ip transparent" in kept) == (program == "nft")
 
 
 def test_a_failure_names_the_command_that_repeats_it(tmp_path):

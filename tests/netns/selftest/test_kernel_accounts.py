@@ -296,7 +296,8 @@ def test_a_guest_runs_the_core_without_what_is_only_volume():
     ids = {row.id for row in rows}
     assert not ids & set(suite.VOLUME) and {"TP-BIND-01", "TP-SRC-01", "TP-HOST-10"} <= ids
     words = suite.words(rows, pace=5)
-    assert words[words.index("--patience") + 1] == "40"
+    assert words[words.index("--patience") + 1] == "40" and words[words.index("--rules-by") + 1] == "iptables"
+    assert (suite.proxy_for("core"), suite.proxy_for("udp")) == ("tproxyd", "falsifiers/correct")
     assert suite.words([]) == []
 
 

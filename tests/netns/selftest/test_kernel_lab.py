@@ -33,6 +33,8 @@ PATCHED = "# --- configuration\n# broken\n"
     [
         (["--kernels", "no-such"], "no kernel 'no-such'; there are: base"),
         (["--kernel", "/no/such/kernel"], "there is no kernel /no/such/kernel"),
+        (["--confirm", "/no/such/list"], "/no/such/list: "),
+        (["--confirm", "/etc/hostname"], "/etc/hostname: "),
         (["--config", "/no/such/config"], "there is no configuration"),
         (["--engine", "xen"], "invalid choice"),
         (["--profile", "fast"], "invalid choice"),

@@ -3,7 +3,7 @@
 import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, kernel_lab, program
-from kernels import minimize, variants
+from kernels import minimize, turn_on, variants
 
 pytestmark = pytest.mark.suite
 
@@ -57,15 +57,51 @@ def test_what_is_irrelevant_at_once_is_asked_once():
     assert minimize.irrelevant([], set(NEEDS), test) == []
 
 
-def test_the_surroundings_are_no_candidates_and_the_published_list_is_readable():
+def test_the_surroundings_are_no_candidates():
     names = minimize.candidates()
     assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
     off = {"nat": {"options": ["CONFIG_NFT_NAT"]}, "nft-socket-4": {"options": ["CONFIG_NFT_SOCKET", "CONFIG_NET"]}}
     assert minimize.suspected(off) == ["NFT_SOCKET"]  # no way to connect is built on NAT
-    found = {("full", "nft"): ["A", "C"], ("binding", "none"): []}
-    assert "| full | nft | `A` `C` |" in minimize.markdown(found, "6.1")
-    read = variants.tomllib.loads(minimize.toml(found, "6.1"))
-    assert read["needed"][0] == {"profile": "full", "program": "nft", "options": ["A", "C"]}
+FOUND = minimize.Found("6.1", {("full", "nft"): ["A", "C"], ("binding", "none"): []})
+
+
+def test_what_was_found_is_written_for_people_and_for_programs(tmp_path):
+    assert "| full | nft | `A` `C` |" in minimize.markdown(FOUND) and "Linux 6.1" in minimize.markdown(FOUND)
+    (tmp_path / "list.toml").write_text(minimize.toml(FOUND), encoding="utf-8")
+    assert minimize.load(tmp_path / "list.toml") == FOUND
+
+
+@pytest.mark.parametrize("text", ["", "version = 6", 'version = "6.1"\n[[needed]]\nprofile = "full"\n', "needed ="])
+def test_a_list_that_is_not_of_the_form_is_refused(tmp_path, text):
+    (tmp_path / "list.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(minimize.NoList, match="list.toml"):
+        minimize.load(tmp_path / "list.toml")
+
+
+def seen(verdict, recipe="divert", backend="nft", family=4, ways=(("divert", "nft"),)):
+    """What a kernel brought back that has one way to have the profile `full`, and ran one test."""
+    test = {"test": "t", "verdict": verdict, "recipe": recipe, "backend": backend, "family": family}
+    cells = {f"TP-A-01/{family}": {"verdict": verdict, "message": "", "tests": [test]}}
+    return {"prove": {"ways": {"full": list(ways), "ipv6": list(ways)}}, "suite": {"cells": cells}}
+
+
+@pytest.mark.parametrize(
+    "observed, profile, program, problem",
+    [
+        (seen("PASS"), "full", "nft", ""),
+        (seen("PASS", family=6), "ipv6", "nft", ""),
+        (seen("PASS", recipe="local-route", ways=[("local-route", "none")]), "full", "none", ""),
+        (seen("ABSENT"), "full", "nft", "no test of the suite passes so"),
+        (seen("PASS", backend="iptables"), "full", "nft", "no test of the suite passes so"),
+        (seen("PASS", family=6), "full", "nft", "no test of the suite passes so"),
+        (seen("FAIL"), "full", "nft", "the suite: TP-A-01/4"),
+        (seen("PASS", ways=[("divert", "iptables")]), "full", "nft", "prove cannot connect so"),
+        ({**seen("PASS"), "prove": None}, "full", "nft", "prove cannot connect so"),
+        ({**seen("PASS"), "suite": None}, "full", "nft", "the suite left no report"),
+    ],
+)
+def test_a_list_is_confirmed_by_tests_that_pass_with_rules_by_its_program(observed, profile, program, problem):
+    assert turn_on.problem_of(observed, profile, program) == problem
 
 
 # --- whole runs, on a kernel that a script stands in for ---
@@ -85,6 +121,17 @@ def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path, monkeypat
         ("full", "nft"): {"IP_MULTIPLE_TABLES", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
         ("ipv6", "nft"): {"IPV6", "NFT_SOCKET", "NF_TABLES", "NETFILTER"},
     }
+
+
+@pytest.mark.parametrize("without, status", [((), 0), (("NFT_SOCKET",), 1)])
+def test_a_list_is_confirmed_without_searching(work, tmp_path, without, status):
+    """The stand-in needs nft's socket expression for it; a list without that is told to be wrong."""
+    options = [name for name in ("IP_MULTIPLE_TABLES", "NETFILTER", "NF_TABLES", "NFT_SOCKET") if name not in without]
+    found = minimize.Found("6.1-stand-in", {("full", "nft"): options})
+    (tmp_path / "list.toml").write_text(minimize.toml(found), encoding="utf-8")
+    done = work("--confirm", tmp_path / "list.toml")
+    assert done.returncode == status, done.stdout
+    assert f"{1 - status} of 1 lists are confirmed" in done.stdout
 
 
 def test_without_a_tool_that_knows_what_needs_which_option_nothing_is_searched(stand_in, tmp_path, monkeypatch):
