@@ -18,15 +18,15 @@ class Trouble(Exception):
 class Job:
     """A kernel that is to be judged: one to be built, or a file."""
 
-    def __init__(self, name, title, kernel=None, path=None, variant=None):
+    def __init__(self, name, title, kernel=None, path=None, variant=None, changed=None):
         self.name, self.title = name, title
         self.kernel, self.path, self.variant = kernel, path, variant
+        self.changed = self._of_variant() if changed is None else changed
         self.configured = None  # what check read
         self.rules_by = "iptables"  # in the guest's suite, where a test does not say
         self.notes = []
 
-    @property
-    def changed(self):
+    def _of_variant(self):
         """Options in which it differs from the base."""
         return tuple(configuration.parse(self.variant.fragment)) if self.variant else ()
 

@@ -3,7 +3,7 @@
 Whatever was built is in the cache, so a run that was ended goes on where it was.
 """
 
-from . import build, configuration, minimize, observe, runner, suite, variants
+from . import agreement, build, configuration, minimize, observe, pace, runner, suite, variants
 from lab import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
@@ -15,7 +15,10 @@ class Search:
         self.run, self.source = run, source
         self.base = variants.load(variants.BASE)
         self.builder = build.Builder(run.options.cache, run.options.jobs, run.tell)
+        self.goal = set()  # ways that base has
         self.known = {}  # {left out: ways}
+        self.to_try = 0  # kernels that are still to come, as far as is known
+        self.built_last = frozenset()  # what the kernel left out from which the next one is built
 
     def kernel(self, left_out):
         fragment = variants.fragment_of(self.base, self.run.options.engine)
@@ -27,12 +30,17 @@ class Search:
 
         `rules_by` says which firewall program the suite is to use in them: {name: program}.
         """
-        jobs = [runner.Job(name, name, kernel=self.kernel(those)) for name, those in left_out.items()]
+        jobs = [self._job(name, those) for name, those in left_out.items()]
         for job in jobs:
             job.rules_by = (rules_by or {}).get(job.name, job.rules_by)
         if missing := [job for job in jobs if not job.is_ready]:
             self.run.build(missing)
         return {job.name: seen for job, seen in self.run.boot(jobs).items()}
+
+    def _job(self, name, left_out):
+        changed = self.built_last ^ frozenset(left_out)
+        self.built_last = frozenset(left_out)
+        return runner.Job(name, name, kernel=self.kernel(left_out), changed=tuple(changed))
 
     def ways(self, left_out):
         """What can be had without those options; nothing where the kernel does not even answer."""
@@ -40,9 +48,21 @@ class Search:
         if key not in self.known:
             more = f"-and-{len(key) - 1}" if len(key) > 1 else ""
             name = f"without-{left_out[-1] if left_out else 'nothing'}{more}"
+            begin = self.run.pace.elapsed
             prove = self.observe({name: left_out})[name]["prove"]
             self.known[key] = minimize.ways_of(prove) if prove else set()
+            self._tell_what_is_lost(name, self.known[key], self.run.pace.elapsed - begin)
         return self.known[key]
+
+    def _tell_what_is_lost(self, name, ways, seconds):
+        lost = ", ".join(f"{profile} by {program}" for profile, program in sorted(self.goal - ways))
+        self.to_try = max(0, self.to_try - 1)
+        left = f"; {self.to_try} more to try, about {pace.about(seconds * self.to_try)}" if self.to_try else ""
+        self.run.tell(f"{name}: {f'loses {lost}' if lost else 'loses nothing'}{left}")
+
+    def configured(self, left_out):
+        """What check reads from the configuration of a kernel without those options."""
+        return observe.ask_text(self.run.program, self.kernel(left_out).configuration(), self.run.private)
 
     def still_on(self, left_out, names):
         """Which of the names a configuration without those options still has."""
@@ -57,12 +77,13 @@ def find(run, source):
     observed = search.observe({variants.BASE: []})[variants.BASE]
     if not observed["prove"]:
         raise runner.Trouble("base does not boot, so there is nothing to take away from")
-    goal = minimize.ways_of(observed["prove"])
+    goal = search.goal = minimize.ways_of(observed["prove"])
     off = observe.ask_text(run.program, NOTHING, run.private)
     if off is None:
         raise runner.Trouble("this tproxyctl has no `check --kernel-config`, so nobody says which options to suspect")
     remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
+    search.to_try = len(remaining) + 1  # what nobody misses so is then left out together
     found = minimize.Found(observed["release"], minimize.needed(remaining, dropped, goal, search.ways))
     run.options.out.mkdir(parents=True, exist_ok=True)
     (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
@@ -104,7 +125,8 @@ def _confirm_profile(search, profile, needed):
     wrong = 0
     for program, options in needed.items():
         observed = seen[names[program]]
-        problem = problem_of(observed, profile, program)
+        configured = search.configured(left_out[names[program]])
+        problem = problem_of(observed, profile, program, configured)
         absent = [row for row, cell in _cells(observed).items() if cell["verdict"] == verdict.ABSENT]
         told = f"; absent: {' '.join(absent)}" if absent else ""
         count = len(passed_by(observed, profile, program))
@@ -113,10 +135,15 @@ def _confirm_profile(search, profile, needed):
     return wrong
 
 
-def problem_of(seen, profile, program):
-    """Why a kernel does not confirm that a profile can be had by a program, or nothing."""
+def problem_of(seen, profile, program, configured=None):
+    """Why a kernel does not confirm that a profile can be had by a program, or nothing.
+
+    `configured` is what check reads from its configuration, where it was asked.
+    """
     if not seen["prove"] or (profile, program) not in minimize.ways_of(seen["prove"]):
         return "prove cannot connect so"
+    if configured and (disagreement := next(agreement.configuration_and_prove(configured, seen["prove"]), "")):
+        return disagreement
     if seen["suite"] is None:
         return "the suite left no report"
     bad = [row for row, cell in _cells(seen).items() if cell["verdict"] not in (verdict.PASS, verdict.ABSENT, verdict.UNSUPPORTED)]

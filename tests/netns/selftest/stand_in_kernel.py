@@ -18,7 +18,7 @@ NEEDS = {
     ("ipv6", "nft", "nft"): ["IPV6", "NFT_SOCKET"],
 }
 CAPABILITIES = {"iptables-socket-4": ["NETFILTER_XT_MATCH_SOCKET", "NFT_COMPAT"], "nft-socket-4": ["NFT_SOCKET"]}
-CAPABILITIES |= {"policy-rule-4": ["IP_MULTIPLE_TABLES"], "ipv6": ["IPV6"]}
+CAPABILITIES |= {"iptables-mangle-4": ["NFT_COMPAT"], "policy-rule-4": ["IP_MULTIPLE_TABLES"], "ipv6": ["IPV6"]}
 DEPENDS = {"NFT_SOCKET": "NF_TABLES", "NFT_COMPAT": "NF_TABLES", "NF_TABLES": "NETFILTER"}
 
 

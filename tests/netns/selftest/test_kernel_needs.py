@@ -7,13 +7,20 @@ from kernels import minimize, turn_on, variants
 
 pytestmark = pytest.mark.suite
 
-ALL_OFF = """#!/bin/sh
+READS = """#!/bin/sh
+# What check reads from the configuration $3: a capability, and the options that it is built on.
 one() {
-	printf '{"id": "%s", "state": "off", "options": ["CONFIG_%s"]}' $1 $2
+	name=$1 state=on options=
+	shift
+	for option; do
+		grep -q "^CONFIG_$option=y" "$file" && continue
+		state=off options="$options${options:+, }\\"CONFIG_$option\\""
+	done
+	printf '{"id": "%s", "state": "%s", "options": [%s]}' "$name" "$state" "$options"
 }
-! grep -q =y "$3" || exit 2
+file=$3
 echo '{"kernel": {"capabilities": ['
-echo "$(one iptables-socket-4 NETFILTER_XT_MATCH_SOCKET), $(one iptables-mangle-4 NFT_COMPAT),"
+echo "$(one iptables-socket-4 NETFILTER_XT_MATCH_SOCKET NFT_COMPAT), $(one iptables-mangle-4 NFT_COMPAT),"
 echo "$(one nft-socket-4 NFT_SOCKET), $(one policy-rule-4 IP_MULTIPLE_TABLES), $(one ipv6 IPV6)]}}"
 """
 NEEDS = {("full", "nft"): {"A", "C"}, ("full", "iptables"): {"A", "D"}, ("binding", "none"): set()}
@@ -78,11 +85,20 @@ def test_a_list_that_is_not_of_the_form_is_refused(tmp_path, text):
         minimize.load(tmp_path / "list.toml")
 
 
+WORKS = {"state": "works", "detail": "", "options": []}
+
+
 def seen(verdict, recipe="divert", backend="nft", family=4, ways=(("divert", "nft"),)):
     """What a kernel brought back that has one way to have the profile `full`, and ran one test."""
     test = {"test": "t", "verdict": verdict, "recipe": recipe, "backend": backend, "family": family}
     cells = {f"TP-A-01/{family}": {"verdict": verdict, "message": "", "tests": [test]}}
-    return {"prove": {"ways": {"full": list(ways), "ipv6": list(ways)}}, "suite": {"cells": cells}}
+    prove = {"ways": {"full": list(ways), "ipv6": list(ways)}, "capabilities": {"nft-socket-4": WORKS}, "profiles": {}}
+    return {"prove": prove, "suite": {"cells": cells}}
+
+
+def configured(state):
+    """What check reads from its configuration."""
+    return {"nft-socket-4": {"state": state, "options": ["CONFIG_NFT_SOCKET"] * (state == "off")}}
 
 
 @pytest.mark.parametrize(
@@ -104,14 +120,22 @@ def test_a_list_is_confirmed_by_tests_that_pass_with_rules_by_its_program(observ
     assert turn_on.problem_of(observed, profile, program) == problem
 
 
+@pytest.mark.parametrize(
+    "state, problem", [("on", ""), ("off", "nft-socket-4: it works, although CONFIG_NFT_SOCKET is off")]
+)
+def test_a_list_is_not_confirmed_where_check_reads_something_else_from_it(state, problem):
+    assert turn_on.problem_of(seen("PASS"), "full", "nft", configured(state)) == problem
+
+
 # --- whole runs, on a kernel that a script stands in for ---
 
 
 def test_what_is_needed_is_found_confirmed_and_written(work, tmp_path, monkeypatch):
-    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, ALL_OFF)))
+    monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, READS)))
     done = work("--minimize")
     assert done.returncode == 0, done.stdout
     assert "5 options are suspected" in done.stdout
+    assert "loses full by nft, ipv6 by nft" in done.stdout and "more to try, about " in done.stdout
     assert "4 of 4 lists are confirmed" in done.stdout
     needed = variants.tomllib.loads((tmp_path / "out" / "needed.toml").read_text(encoding="utf-8"))["needed"]
     lists = {(each["profile"], each["program"]): set(each["options"]) for each in needed}
