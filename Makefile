@@ -118,10 +118,10 @@ conformance: deps-test
 	@$(if $(filter tproxyd,$(IMPL)),$(MAKE) --no-print-directory -s all)
 	@$(ISOLATED) tests/netns/conformance --impl $(IMPL) $(CONFORMANCE)
 
-# KERNELS="base no-ipv6" or all, or KERNEL=PATH, or CONFIG=FILE; LAB="--within 10": further arguments.
+# KERNELS="base no-ipv6" or all, or KERNEL=PATH, CONFIG=FILE, MINIMIZE=1 or CONFIRM=1; LAB="--within 10": further arguments.
 ENGINE ?= uml
 KERNEL_LAB = $(if $(CONFIG),--config $(CONFIG),$(if $(KERNEL),--kernel $(KERNEL),$(if $(MINIMIZE),--minimize,\
-	$(if $(KERNELS),--kernels $(KERNELS))))) --engine $(ENGINE) $(if $(PROFILE),--profile $(PROFILE)) $(LAB)
+	$(if $(CONFIRM),--confirm,$(if $(KERNELS),--kernels $(KERNELS)))))) --engine $(ENGINE) $(if $(PROFILE),--profile $(PROFILE)) $(LAB)
 kernel-lab: deps-test
 	@$(if $(CONFIG)$(KERNEL),,.ci/deps kernels)
 	@$(if $(filter qemu,$(ENGINE)),.ci/deps kernels-qemu)

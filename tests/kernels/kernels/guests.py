@@ -19,6 +19,7 @@ import re
 import selectors
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -134,7 +135,7 @@ def is_root():
 # Between fork and exec: a mount namespace where only `folder` can be written to, one CPU, no root.
 
 _CLONE_NEWNS, _MS_BIND, _MS_REC = 0x20000, 0x1000, 0x4000
-_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY = 442, -100, 0x8000, 1
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY, _NODEV = 442, -100, 0x8000, 1, 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -150,9 +151,19 @@ def _confine(folder, cpu):
     _set_attributes(b"/", _AT_RECURSIVE, _MountAttributes(set=_RDONLY))
     _set_attributes(path, 0, _MountAttributes(clear=_RDONLY))
     if is_root():
+        _own_kvm(os.path.join(path, b"kvm"))
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
+
+
+def _own_kvm(path):
+    """/dev/kvm as a device that the guest's user may open: which group may is different everywhere."""
+    if os.path.exists("/dev/kvm"):
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.stat("/dev/kvm").st_rdev)
+        os.chown(path, NOBODY, NOBODY)
+        _call(_libc.mount, path, b"/dev/kvm", None, ctypes.c_ulong(_MS_BIND), None)
+        _set_attributes(b"/dev/kvm", 0, _MountAttributes(clear=_NODEV))
 
 
 def _set_attributes(path, flags, attributes):

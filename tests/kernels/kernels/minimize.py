@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from . import configuration, variants, ways
 
+PUBLISHED = variants.FOLDER.parent / "kernel-options.toml"  # the list that docs/KERNELS.md shows
+
 # What is not asked about: a system, a network between namespaces, and what the suite looks through.
 SURROUNDINGS = (
     "NET", "PACKET", "UNIX", "UNIX_DIAG", "INET", "INET_DIAG", "INET_TCP_DIAG", "INET_UDP_DIAG",
@@ -106,11 +108,15 @@ def load(path):
 
 
 def markdown(found):
-    """As it is published."""
-    lines = ["| profile | rules by | options |", "|---|---|---|"]
-    for (profile, program), names in found.needed.items():
+    """As it is published: profiles that need the same are one row."""
+    rows = {}
+    for profile in ways.PROFILES:
+        for program in (program for of, program in found.needed if of == profile):
+            rows.setdefault((program, tuple(found.needed[profile, program])), []).append(profile)
+    lines = ["| profiles | rules by | options |", "|---|---|---|"]
+    for (program, names), profiles in rows.items():
         options = " ".join(f"`{name}`" for name in names) or "none of those that were tried"
-        lines.append(f"| {profile} | {program} | {options} |")
+        lines.append(f"| {', '.join(profiles)} | {program} | {options} |")
     return "\n".join([*lines, "", f"Found on Linux {found.version}.", ""])
 
 

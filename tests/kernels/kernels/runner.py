@@ -173,6 +173,7 @@ class Run:
         if path is None:
             path = self.private / f"kernel-{job.name}"
             job.kernel.unpack(path)
+        self.engine.prepare(path, self.tell)
         proxy = self.options.impl or suite.proxy_for(self.options.profile)
         words = suite.words(self.rows, proxy, self.engine.pace, job.rules_by)
         sysctls = {name.replace(".", "/"): value for name, value in (job.variant.sysctls if job.variant else {}).items()}

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kernel_stand_ins import MAKEFILE, ROOT, kernel_of
+from kernel_stand_ins import MAKEFILE, ROOT, kernel_of, program
 from kernels import build, engines, initramfs, pace, source
 
 pytestmark = pytest.mark.suite
@@ -137,6 +137,26 @@ def test_a_kernel_is_known_by_what_is_in_it(tmp_path, data, kind, words):
     if kind != "uml":
         with pytest.raises(engines.Unfit, match="kernel"):
             engines.Uml().check(path)
+
+
+@pytest.mark.parametrize(
+    "qemu, works",
+    [
+        ("exit 0", True),  # the kernel panicked, since it has no root, and the machine ended
+        ("exit 1", False),  # qemu could not have KVM
+        ("exec sleep 60", False),  # KVM is there, and guests take hours
+    ],
+)
+def test_kvm_is_what_runs_a_kernel_and_not_what_can_be_opened(tmp_path, monkeypatch, qemu, works):
+    program(tmp_path, f"#!/bin/sh\necho \"$*\" >>{tmp_path}/asked\n{qemu}\n", "qemu-system-x86_64")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(engines, "KVM_ANSWER", 0.5)
+    engine, told = engines.Qemu(), []
+    for kernel in ("first", "second"):
+        engine.prepare(kernel, told.append)
+    assert engine.kvm is works and len(told) == 1
+    assert (tmp_path / "asked").read_text(encoding="ascii").count("-accel kvm") == 1
+    assert ("kvm" in engine.command(__file__, tmp_path, "guest")) is works
 
 
 # --- the initramfs ---

@@ -57,6 +57,13 @@ def test_the_console_decides_what_became_of_a_guest(boot, text, verdict, came_up
     assert (guest.verdict, guest.came_up) == (verdict, came_up)
 
 
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK) or not guests.is_root(), reason="absent: /dev/kvm, root")
+def test_a_guest_has_kvm_whichever_group_that_is_for(boot):
+    (guest,) = boot("if : <>/dev/kvm; then echo '@up 6.1'; fi; echo @end")
+    assert guest.came_up, guest.tail
+    assert os.stat("/dev/kvm").st_uid != guests.NOBODY
+
+
 def test_a_guest_that_hangs_is_ended_with_its_console_and_everything_it_started(boot):
     (guest,) = boot("echo '@up 6.1'; printf 'half a line'; sleep 1000 & echo $! >$1/out/pid; wait", limit=2)
     assert guest.verdict == guests.HUNG and guest.tail == ["@up 6.1", "half a line"]

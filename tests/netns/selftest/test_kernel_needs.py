@@ -69,11 +69,13 @@ def test_the_surroundings_are_no_candidates():
     assert "NETFILTER_XT_MATCH_SOCKET" in names and "IPV6" in names and not set(names) & set(minimize.SURROUNDINGS)
     off = {"nat": {"options": ["CONFIG_NFT_NAT"]}, "nft-socket-4": {"options": ["CONFIG_NFT_SOCKET", "CONFIG_NET"]}}
     assert minimize.suspected(off) == ["NFT_SOCKET"]  # no way to connect is built on NAT
-FOUND = minimize.Found("6.1", {("full", "nft"): ["A", "C"], ("binding", "none"): []})
+
+
+FOUND = minimize.Found("6.1", {("binding", "none"): [], ("full", "nft"): ["A", "C"], ("source", "nft"): ["A", "C"]})
 
 
 def test_what_was_found_is_written_for_people_and_for_programs(tmp_path):
-    assert "| full | nft | `A` `C` |" in minimize.markdown(FOUND) and "Linux 6.1" in minimize.markdown(FOUND)
+    assert "| source, full | nft | `A` `C` |" in minimize.markdown(FOUND) and "Linux 6.1" in minimize.markdown(FOUND)
     (tmp_path / "list.toml").write_text(minimize.toml(FOUND), encoding="utf-8")
     assert minimize.load(tmp_path / "list.toml") == FOUND
 
