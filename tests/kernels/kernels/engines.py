@@ -128,6 +128,14 @@ def _has_interpreter_or_uml(path):
     return b"User Mode Linux" in data or b"uml_dir=" in data
 
 
+def configuration_beside(path):
+    """The file that a kernel's configuration is in, as packages install it or a build leaves it; or None."""
+    places = [path.with_name(f"config-{initramfs.release_of(path) or 'unknown'}"), path.parent / ".config"]
+    if path.match("arch/*/boot/*"):
+        places.append(path.parents[3] / ".config")
+    return next((place for place in places if place.is_file()), None)
+
+
 def describe(path):
     """What a file is, for people."""
     with open(path, "rb") as file:

@@ -191,15 +191,24 @@ class Run:
 
     def judge(self, job, observed, base=None):
         """The column of a kernel: where its accounts disagree."""
-        text = job.kernel.configuration() if job.kernel else observed["configuration"]
-        if self.options.kernel_config:
-            text = configuration.load(self.options.kernel_config)
-        if text:
+        if text := self._configuration(job, observed):
             job.configured = observe.ask_text(self.program, text, self.private)
         wrong = job.notes + agreement.disagreements(observed, job.configured, job.variant, base)
         column = matrix.Column(observed, job.title, wrong, job.configured is not None, job.variant is not None)
         self.columns.append(column)
         return column
+
+    def _configuration(self, job, observed):
+        """A kernel's: as the lab built it, as one was told, as it says itself, as the file beside it says; or nothing."""
+        if job.kernel:
+            return job.kernel.configuration()
+        if self.options.kernel_config:
+            return configuration.load(self.options.kernel_config)
+        beside = engines.configuration_beside(job.path)
+        if observed["configuration"] or beside is None:
+            return observed["configuration"]
+        self.tell(f"{job.name}: its configuration is {beside}")
+        return configuration.load(beside)
 
     def conclude(self):
         """Print the matrix and every disagreement; returns the exit status."""
@@ -208,7 +217,8 @@ class Run:
         for column in self.columns:
             print(f"{column.id}: {matrix.accounts(column)}")
         if not all(column.asked for column in self.columns):
-            print("\nconfiguration not asked: this tproxyctl has no `check --kernel-config`, or there is no configuration")
+            why = "there is none (--kernel-config FILE gives one), or this tproxyctl has no `check --kernel-config`"
+            print(f"\nconfiguration not asked: {why}")
         wrong = [column for column in self.columns if column.disagreements]
         for column in wrong:
             print(f"\n{column.id} ({column.name}): {len(column.disagreements)} of them")

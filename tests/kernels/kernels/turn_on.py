@@ -7,6 +7,7 @@ from . import agreement, build, configuration, minimize, observe, pace, runner, 
 from lab import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
+OWN = "-lab"  # what the lab's own kernels add to their release
 NO_PROGRAM = "none"  # as prove calls who loads the rules of a way that has none
 
 
@@ -84,7 +85,7 @@ def find(run, source):
     remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
     search.to_try = len(remaining) + 1  # what nobody misses so is then left out together
-    found = minimize.Found(observed["release"], minimize.needed(remaining, dropped, goal, search.ways))
+    found = minimize.Found(observed["release"].removesuffix(OWN), minimize.needed(remaining, dropped, goal, search.ways))
     run.options.out.mkdir(parents=True, exist_ok=True)
     (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
     (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")

@@ -162,6 +162,15 @@ def test_kvm_is_what_runs_a_kernel_and_not_what_can_be_opened(tmp_path, monkeypa
 # --- the initramfs ---
 
 
+@pytest.mark.parametrize("kernel", ["linux", "vmlinux", "arch/x86/boot/bzImage"])
+def test_a_kernel_that_was_built_has_its_configuration_at_the_top_of_the_tree(tmp_path, kernel):
+    path = tmp_path / kernel
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(0x400))
+    (tmp_path / ".config").touch()
+    assert engines.configuration_beside(path) == tmp_path / ".config"
+
+
 def test_an_archive_is_what_the_kernel_reads():
     made = initramfs.archive({"init": (0o100755, b"12345"), "root": (0o040755, b"")})
     names, at = [], 0
@@ -185,6 +194,9 @@ def test_a_kernels_release_and_its_modules_are_found(tmp_path):
     path = tmp_path / "boot" / "vmlinuz"
     path.write_bytes(head)
     assert initramfs.release_of(path) == "6.1.0-9-x" and initramfs.modules_of(path) is None
+    assert engines.configuration_beside(path) is None
+    (tmp_path / "boot" / "config-6.1.0-9-x").touch()
+    assert engines.configuration_beside(path) == tmp_path / "boot" / "config-6.1.0-9-x"
     (tmp_path / "lib/modules/6.1.0-9-x/kernel").mkdir(parents=True)
     assert initramfs.modules_of(path) == tmp_path
     with pytest.raises(initramfs.CannotMake, match=f"depmod -b {tmp_path} 6.1.0-9-x"):

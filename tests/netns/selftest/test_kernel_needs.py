@@ -2,8 +2,8 @@
 
 import pytest
 
-from kernel_stand_ins import KNOWS_NO_CHECK, kernel_lab, program
-from kernels import minimize, turn_on, variants
+from kernel_stand_ins import KNOWS_NO_CHECK, ROOT, kernel_lab, program
+from kernels import minimize, turn_on, variants, ways
 
 pytestmark = pytest.mark.suite
 
@@ -85,6 +85,14 @@ def test_a_list_that_is_not_of_the_form_is_refused(tmp_path, text):
     (tmp_path / "list.toml").write_text(text, encoding="utf-8")
     with pytest.raises(minimize.NoList, match="list.toml"):
         minimize.load(tmp_path / "list.toml")
+
+
+def test_the_list_that_is_published_is_whole_and_what_the_documentation_shows():
+    found = minimize.load(minimize.PUBLISHED)
+    assert minimize.markdown(found) in (ROOT / "docs" / "KERNELS.md").read_text(encoding="utf-8")
+    assert {profile for profile, _ in found.needed} == set(ways.PROFILES)
+    assert {program for _, program in found.needed} == {turn_on.NO_PROGRAM, *ways.PROGRAMS}
+    assert {name for names in found.needed.values() for name in names} <= set(minimize.candidates())
 
 
 WORKS = {"state": "works", "detail": "", "options": []}
