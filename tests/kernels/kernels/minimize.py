@@ -4,7 +4,8 @@
        it nothing; what does not sends the search back to that half, and to its halves.
     2  Of what remains each option is left out by itself. What is lost then needs it. What nobody misses
        so is left out together; what stands in for another shows then.
-    3  A kernel with just those options, for one profile and one firewall program, has to have it.
+    3  A kernel with just those options, for one profile and one firewall program, has to have it. Where it
+       has not, one option stood in for another that only other profiles need; of those the first is taken.
 
 What is lost is told by program: a profile that nft can still show is lost all the same for iptables. So
 one kernel answers for all of them, and `needed` is by (profile, program).
@@ -79,6 +80,17 @@ def needed(names, dropped, goal, test):
         dropped += idle
         untold = [name for name in untold if name not in idle]
     return {way: [name for name in names if name in those] for way, those in found.items()}
+
+
+def completed(needed, names, test):
+    """The lists, each with what it lacks to be enough when all other names are left out."""
+    return {way: _completed(way, options, names, test) for way, options in needed.items()}
+
+
+def _completed(way, options, names, test):
+    others = [name for name in reversed(names) if name not in options]
+    idle = irrelevant(others, {way}, test)
+    return [name for name in names if name not in idle]
 
 
 # The list as it is kept and told

@@ -31,6 +31,11 @@ def chosen(profile, rows):
     ]
 
 
+def confirming(profile, rows):
+    """Those that a kernel with a profile has to pass: for IPv6 they are the core's in that family, and more."""
+    return [row for each in (("core", profile) if profile == "ipv6" else (profile,)) for row in chosen(each, rows)]
+
+
 def words(rows, implementation=PROXY, pace=1, rules_by="iptables"):
     """The command that judges them, to be run by Python in the staged tree; nothing for no rows."""
     if not rows:

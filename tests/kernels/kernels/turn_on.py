@@ -85,7 +85,10 @@ def find(run, source):
     remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
     search.to_try = len(remaining) + 1  # what nobody misses so is then left out together
-    found = minimize.Found(observed["release"].removesuffix(OWN), minimize.needed(remaining, dropped, goal, search.ways))
+    needed = minimize.needed(remaining, dropped, goal, search.ways)
+    run.tell("each profile by each program is tried with just what it needs")
+    needed = minimize.completed(needed, minimize.candidates(), search.ways)
+    found = minimize.Found(observed["release"].removesuffix(OWN), needed)
     run.options.out.mkdir(parents=True, exist_ok=True)
     (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
     (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
@@ -110,7 +113,7 @@ def confirm(search, needed):
     wrong = 0
     for profile in dict.fromkeys(profile for profile, _ in needed):
         search.run.options.profile = profile
-        search.run.rows = suite.chosen(profile, requirements.load())
+        search.run.rows = suite.confirming(profile, requirements.load())
         wrong += _confirm_profile(search, profile, {program: names for (of, program), names in needed.items() if of == profile})
     print(f"{len(needed) - wrong} of {len(needed)} lists are confirmed by a kernel with just those options")
     return int(bool(wrong))
@@ -128,10 +131,9 @@ def _confirm_profile(search, profile, needed):
         observed = seen[names[program]]
         configured = search.configured(left_out[names[program]])
         problem = problem_of(observed, profile, program, configured)
-        absent = [row for row, cell in _cells(observed).items() if cell["verdict"] == verdict.ABSENT]
-        told = f"; absent: {' '.join(absent)}" if absent else ""
-        count = len(passed_by(observed, profile, program))
-        search.run.tell(f"{profile} by {program}, {len(options)} options: {problem or 'confirmed'} ({count} tests pass so{told})")
+        passed, absent = (tests_by(observed, profile, program, word) for word in (verdict.PASS, verdict.ABSENT))
+        told = f"{len(passed)} tests pass so" + f", absent: {' '.join(absent)}" * bool(absent)
+        search.run.tell(f"{profile} by {program}, {len(options)} options: {problem or 'confirmed'} ({told})")
         wrong += bool(problem)
     return wrong
 
@@ -150,18 +152,18 @@ def problem_of(seen, profile, program, configured=None):
     bad = [row for row, cell in _cells(seen).items() if cell["verdict"] not in (verdict.PASS, verdict.ABSENT, verdict.UNSUPPORTED)]
     if bad:
         return f"the suite: {' '.join(bad[:5])}"
-    return "" if passed_by(seen, profile, program) else "no test of the suite passes so"
+    return "" if tests_by(seen, profile, program, verdict.PASS) else "no test of the suite passes so"
 
 
-def passed_by(seen, profile, program):
-    """Tests that pass in the profile's family with rules that this program loaded."""
+def tests_by(seen, profile, program, word):
+    """Requirements of the tests in the profile's family, by this program's rules, that have a verdict; one for each."""
     family = 6 if profile == "ipv6" else 4
 
     def is_one(test):
         by = NO_PROGRAM if test["recipe"] == "local-route" else test["backend"]
-        return (by, test["family"], test["verdict"]) == (program, family, verdict.PASS)
+        return (by, test["family"], test["verdict"]) == (program, family, word)
 
-    return [test for cell in _cells(seen).values() for test in cell["tests"] if is_one(test)]
+    return [row for row, cell in _cells(seen).items() for test in cell["tests"] if is_one(test)]
 
 
 def _cells(seen):

@@ -45,6 +45,7 @@ _REFUSALS = (
     "Could not process rule: No such file or directory",  # nft, of a family or an expression
     "Could not process rule: Operation not supported",
     "Rule family not supported",  # ip rule
+    "Unknown device type",  # ip link add
     "RTNETLINK answers: Operation not supported",
     "RTNETLINK answers: Address family not supported by protocol",
 )

@@ -62,6 +62,7 @@ def refusing(tmp_path, monkeypatch):
         "Error: Could not process rule: No such file or directory",
         "mnl.c:60: Unable to initialize Netlink socket: Protocol not supported",
         "Error: Rule family not supported.",
+        "Error: Unknown device type.",
         "RTNETLINK answers: Operation not supported",
     ],
 )

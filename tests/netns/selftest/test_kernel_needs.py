@@ -52,6 +52,19 @@ def test_of_options_that_stand_in_for_each_other_one_is_needed():
         assert way in test([name for name in "ABCDEFGH" if name not in options])
 
 
+def test_what_stands_in_for_an_option_of_another_way_is_noticed():
+    """nft needs E, which for iptables stands in for D; so neither of those two is missed for iptables."""
+    needs = {("full", "nft"): "AE", ("full", "iptables"): "A"}
+
+    def test(left_out):
+        had = {way for way, those in needs.items() if not set(those) & set(left_out)}
+        return had - {("full", "iptables")} if {"D", "E"} <= set(left_out) else had
+
+    found = minimize.needed(list("ABCDEF"), [], set(needs), test)
+    assert found == {("full", "nft"): ["A", "E"], ("full", "iptables"): ["A"]}
+    assert minimize.completed(found, list("ABCDEF"), test)["full", "iptables"] == ["A", "D"]
+
+
 def test_what_is_irrelevant_at_once_is_asked_once():
     asked = []
 
