@@ -5,9 +5,10 @@
                                     touches is compiled again
     CACHE/kernels/KEY.xz            a finished kernel, stripped; KEY is of source, engine, fragment
     CACHE/kernels/KEY.config        the configuration that came of the fragment
-    CACHE/kernels/KEY.json          how long it took, and what did not stick
+    CACHE/kernels/KEY.json          how long it took, what did not stick, and which source it is of
 
-A finished kernel is put in place by a rename, so what is there is whole.
+A finished kernel is put in place by a rename, so what is there is whole. Of two fragments that come to the same
+configuration the second one's kernel is the first one's, linked.
 """
 
 import contextlib
@@ -102,11 +103,25 @@ class Builder:
             return 0.0
         tree, out, made = self._configure(kernel, kernel.engine)
         arch, product = ARCHITECTURES[kernel.engine]
+        kernel.path("new").unlink(missing_ok=True)
+        if twin := self._twin(kernel, made):
+            os.link(twin, kernel.path("new"))
+        else:
+            self._make(tree, out, arch, f"-j{self.jobs}", Path(product).name)
+            self._pack(kernel, out / product)
         stuck = configuration.not_stuck(kernel.fragment, configuration.parse(made))
-        self._make(tree, out, arch, f"-j{self.jobs}", Path(product).name)
         seconds = time.monotonic() - begin
-        self._keep(kernel, out / product, made, {"seconds": round(seconds, 1), "not_stuck": stuck})
+        self._keep(kernel, made, {"seconds": round(seconds, 1), "not_stuck": stuck, "source": kernel.source.identity})
         return seconds
+
+    def _twin(self, kernel, made):
+        """A finished kernel of the same source and configuration, or None."""
+        for path in (self.cache / "kernels").glob(f"{kernel.engine}-*.config"):
+            finished, about = path.with_suffix(".xz"), path.with_suffix(".json")
+            if path.read_text(encoding="ascii") == made and finished.exists():
+                if json.loads(about.read_text(encoding="utf-8")).get("source") == kernel.source.identity:
+                    return finished
+        return None
 
     def configure(self, kernel):
         """The configuration that comes of a fragment, without building anything."""
@@ -163,17 +178,17 @@ class Builder:
                 os.killpg(made.pid, signal.SIGKILL)
                 made.wait()
 
-    def _keep(self, kernel, product, made, about):
-        folder = self.cache / "kernels"
-        folder.mkdir(parents=True, exist_ok=True)
-        stripped = product.with_name(product.name + ".stripped")
+    def _pack(self, kernel, product):
+        """What was built, without what only a debugger reads."""
         if kernel.engine == "uml":
+            stripped = product.with_name(product.name + ".stripped")
             subprocess.run(["strip", "-o", stripped, product], check=True)
-        else:
-            stripped = product
-        fresh = folder / f"{kernel.key}.new"
-        with lzma.open(fresh, "wb", preset=2) as packed:
-            packed.write(stripped.read_bytes())
+            product = stripped
+        kernel.path("new").parent.mkdir(parents=True, exist_ok=True)
+        with lzma.open(kernel.path("new"), "wb", preset=2) as file:
+            file.write(product.read_bytes())
+
+    def _keep(self, kernel, made, about):
         kernel.path("config").write_text(made, encoding="ascii")
         kernel.path("json").write_text(json.dumps(about), encoding="utf-8")
-        fresh.rename(kernel.path("xz"))
+        kernel.path("new").rename(kernel.path("xz"))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kernel_stand_ins import MAKEFILE, ROOT, kernel_of, program
+from kernel_stand_ins import MAKEFILE, ROOT, commit, kernel_of, program
 from kernels import build, engines, initramfs, pace, source
 
 pytestmark = pytest.mark.suite
@@ -42,6 +42,24 @@ def test_another_configuration_or_source_is_another_kernel(linux, tmp_path):
     patched.unpack(tmp_path / "kernel")
     assert "patched" in (tmp_path / "kernel").read_text()
     assert "otherwise" in (linux / "text").read_text()
+
+
+def test_two_fragments_that_come_to_the_same_configuration_are_built_once(linux, tmp_path):
+    rule = (linux / "Makefile").read_text(encoding="ascii").replace("cp $(KCONFIG_ALLCONFIG)", "sort $(KCONFIG_ALLCONFIG) >")
+    (linux / "Makefile").write_text(rule, encoding="ascii")
+    commit(linux)
+    builder = build.Builder(tmp_path / "cache", 1)
+    first, second = (kernel_of(linux, tmp_path / "cache", **dict.fromkeys(names, "y")) for names in ("AB", "BA"))
+    third = kernel_of(linux, tmp_path / "cache", B="y")
+    for kernel in (first, second, third):
+        builder.build(kernel)
+    assert first.key != second.key and second.is_cached
+    assert second.path("xz").samefile(first.path("xz")) and not third.path("xz").samefile(first.path("xz"))
+    (linux / "text").write_text("another source\n", encoding="ascii")
+    commit(linux)
+    other = kernel_of(linux, tmp_path / "cache", A="y", B="y")
+    builder.build(other)
+    assert not other.path("xz").samefile(first.path("xz"))
 
 
 def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
