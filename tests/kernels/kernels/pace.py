@@ -32,8 +32,7 @@ class Pace:
 
     def of_build(self, kernel, is_first, changed=()):
         """Of a kernel, whose options `changed` differ from the one that was built before."""
-        guess = BUILD_LEAF if is_leaf(changed) else BUILD_CORE
-        return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else guess)
+        return self.known.get(f"build {kernel.key}", BUILD_FIRST if is_first else guess(changed))
 
     def of_guest(self, name, engine, profile):
         return self.known.get(f"guest {engine} {profile} {name}", GUEST[engine])
@@ -45,6 +44,11 @@ class Pace:
     @property
     def elapsed(self):
         return time.monotonic() - self.begin
+
+
+def guess(changed):
+    """Seconds of a build in which options differ from the one before."""
+    return BUILD_LEAF if is_leaf(changed) else BUILD_CORE
 
 
 def is_leaf(changed):

@@ -18,7 +18,7 @@ class Search:
         self.builder = build.Builder(run.options.cache, run.options.jobs, run.tell)
         self.goal = set()  # ways that base has
         self.known = {}  # {left out: ways}
-        self.to_try = 0  # kernels that are still to come, as far as is known
+        self.to_try = []  # options that are still to be left out by themselves
         self.built_last = frozenset()  # what the kernel left out from which the next one is built
 
     def kernel(self, left_out):
@@ -46,20 +46,20 @@ class Search:
     def ways(self, left_out):
         """What can be had without those options; nothing where the kernel does not even answer."""
         key = frozenset(left_out)
+        self.to_try = [name for name in self.to_try if name not in left_out[-1:]]
         if key not in self.known:
             more = f"-and-{len(key) - 1}" if len(key) > 1 else ""
             name = f"without-{left_out[-1] if left_out else 'nothing'}{more}"
-            begin = self.run.pace.elapsed
             prove = self.observe({name: left_out})[name]["prove"]
             self.known[key] = minimize.ways_of(prove) if prove else set()
-            self._tell_what_is_lost(name, self.known[key], self.run.pace.elapsed - begin)
+            self._tell_what_is_lost(name, self.known[key])
         return self.known[key]
 
-    def _tell_what_is_lost(self, name, ways, seconds):
+    def _tell_what_is_lost(self, name, ways):
         lost = ", ".join(f"{profile} by {program}" for profile, program in sorted(self.goal - ways))
-        self.to_try = max(0, self.to_try - 1)
-        left = f"; {self.to_try} more to try, about {pace.about(seconds * self.to_try)}" if self.to_try else ""
-        self.run.tell(f"{name}: {f'loses {lost}' if lost else 'loses nothing'}{left}")
+        about = pace.about(sum(pace.guess((each,)) for each in self.to_try))
+        to_come = f"; {len(self.to_try)} more to try, about {about}" if self.to_try else ""
+        self.run.tell(f"{name}: loses {lost or 'nothing'}{to_come}")
 
     def configured(self, left_out):
         """What check reads from the configuration of a kernel without those options."""
@@ -84,7 +84,7 @@ def find(run, source):
         raise runner.Trouble("this tproxyctl has no `check --kernel-config`, so nobody says which options to suspect")
     remaining, dropped = narrow(search, goal, minimize.suspected(off))
     run.tell(f"{len(dropped)} options are needed by nothing; {len(remaining)} are tried one by one: {' '.join(remaining)}")
-    search.to_try = len(remaining) + 1  # what nobody misses so is then left out together
+    search.to_try = remaining
     needed = minimize.needed(remaining, dropped, goal, search.ways)
     run.tell("each profile by each program is tried with just what it needs")
     needed = minimize.completed(needed, minimize.candidates(), search.ways)
