@@ -10,7 +10,6 @@ the guest's console. PACE is how much slower than the host's a guest's programs 
 stretched by it.
 """
 
-import os
 import platform
 import shutil
 import subprocess
