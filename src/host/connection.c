@@ -25,7 +25,8 @@ enum {
 
 const struct recipe recipes[] = {
 	{"local-route", network_local, IPPROTO_TCP, 0, 0, RULES_PORT_DIVERT, 0, false, false},
-	{"divert", network_vip, IPPROTO_TCP, IPTABLES, DIVERTS, RULES_PORT_DIVERT, 0, false, true},
+	{"divert", network_vip, IPPROTO_TCP, IPTABLES | NFT, DIVERTS, RULES_PORT_DIVERT, 0, false,
+		true},
 	{"tproxy", network_vip, IPPROTO_TCP, IPTABLES, TPROXIES, RULES_PORT_TPROXY,
 		RULES_PORT_BEHIND, false, true},
 	{"nft", network_vip, IPPROTO_TCP, NFT, TPROXIES, RULES_PORT_TPROXY, RULES_PORT_BEHIND,

@@ -12,9 +12,6 @@ from pathlib import Path
 from lab import verdict
 
 
-_DEFAULTS = {"recipe": "divert", "backend": "iptables", "family": 4}
-
-
 def of_guest(guest):
     """The observation of a guest that has ended."""
     out = guest.folder / "out"
@@ -80,12 +77,14 @@ def _suite(report):
     was not run at all has a row without.
     """
     column = report["implementations"][0]
+    rules_by = report.get("selection", {}).get("rules_by", "iptables")
     tests = {}
     for cell in column["cells"]:
         if not cell["tests"]:
             tests[f"{cell['requirement']}/-"] = []
-        for test in cell["tests"]:
-            tests.setdefault(f"{cell['requirement']}/{_where(test)['family']}", []).append(test)
+        for each in cell["tests"]:
+            test = _test(each, rules_by)
+            tests.setdefault(f"{cell['requirement']}/{test['family']}", []).append(test)
     cells = {row: _cell(those) for row, those in tests.items()}
     return {"cells": cells, "problems": column["problems"], "seconds": column["seconds"]}
 
@@ -93,16 +92,15 @@ def _suite(report):
 def _cell(tests):
     word = verdict.worst(each["verdict"] for each in tests)
     told = next((each["message"] for each in tests if each["verdict"] == word), "")
-    names = [
-        {"test": each["test"].rpartition("/")[2], "verdict": each["verdict"], **_where(each)}
-        for each in tests
-    ]
-    return {"verdict": word, "message": told.strip().partition("\n")[0][:200], "tests": names}
+    return {"verdict": word, "message": told, "tests": tests}
 
 
-def _where(test):
-    """What it was set up by; a test that names none of it, and got no further, has the suite's defaults."""
-    return {name: test["parameters"].get(name, default) for name, default in _DEFAULTS.items()}
+def _test(test, rules_by):
+    """A test and what it was set up by; one that names none of it, and got no further, has the suite's defaults."""
+    defaults = {"recipe": "divert", "backend": rules_by, "family": 4}
+    where = {name: test["parameters"].get(name, default) for name, default in defaults.items()}
+    told = test["message"].strip().partition("\n")[0][:200]
+    return {"test": test["test"].rpartition("/")[2], "verdict": test["verdict"], "message": told, **where}
 
 
 def ask_configuration(program, path):

@@ -23,9 +23,7 @@ def _ways(profile):
     tcp = [] if profile == "udp" else ["bind-address-no-port"]
     ways = []
     for program in PROGRAMS:
-        # nft's own recipe names its listener; so does interception with any of them.
-        names_it = profile == "intercept" or (program == "nft" and profile != "udp")
-        features = ("socket", "mark", "tproxy") if names_it else ("socket", "mark")
+        features = ("socket", "mark", "tproxy") if profile == "intercept" else ("socket", "mark")
         ways.append([*common, *tcp, *_rules(program, family, *features)])
     return ways
 

@@ -175,7 +175,7 @@ class Trial:
     def _set_up_proxy(self, host):
         row, family = self.row, self.case.family
         instead = {name: self.filled([text])[0] for name, text in row.instead.items()}
-        items = recipe.edited(recipe.items(self.case.recipe, family), row.without, instead)
+        items = recipe.edited(recipe.items(self.case.recipe, family, self.case.backend), row.without, instead)
         recipe.apply_items(host, items, family, self.case.backend, dict(each.split("=", 1) for each in row.sysctls))
         for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
             if lines:

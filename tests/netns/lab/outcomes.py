@@ -16,7 +16,6 @@ import pytest
 
 from . import capabilities, evidence, verdict
 from .proxy import Implementation
-from .recipe import default_for
 
 SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
@@ -40,7 +39,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    defaults = {"family": 4, "recipe": default_for(config.option.rules_by)}
+    defaults = {"family": 4, "recipe": "divert"}
     for name, default in defaults.items():
         wanted = getattr(config.option, name)
         if wanted is not None:

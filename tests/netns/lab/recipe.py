@@ -6,7 +6,8 @@ it out (`edited`), and everything else stays as it is.
 
     divert       the walk-through's: packets for which a socket exists on the host get mark 1 in mangle
                  PREROUTING, a policy rule sends mark 1 to table 100, and that table's only route
-                 delivers locally. Its commands are those of fixtures/walkthrough
+                 delivers locally. Its commands are those of fixtures/walkthrough, and by nft the same
+                 in nftables' own language
     tproxy       the same for what belongs to a connection already, and the target TPROXY for what
                  begins one: it names the listener, so that listener may be bound to any address
     nft          `tproxy` in nftables' own language
@@ -46,12 +47,13 @@ class Item(NamedTuple):
 class Recipe:
     name: str
     backends: tuple
-    items: Callable  # family -> list of Item
+    items: Callable  # family, backend -> list of Item
     profile: str = "full"
 
 
-def _walkthrough(family):
-    return [*_sysctls(family), *_chain(), *_routing(family)]
+def _walkthrough(family, backend):
+    rules = _nft_chain(family) if backend == "nft" else _chain()
+    return [*_sysctls(family), *rules, *_routing(family)]
 
 
 def _sysctls(family):
@@ -76,15 +78,15 @@ def _routing(family):
         yield Item(" ".join(command.split()[:2]), "ip", text.removeprefix("ip "))
 
 
-def _tproxy(family):
+def _tproxy(family, _):
     vip = VIP[family]
     target = f"-p tcp -d {vip} --dport {PORT} -j TPROXY --on-ip {vip} --on-port {PORT} --tproxy-mark 1"
     return [*_chain(), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
 
 
-def _nft(family):
-    ip, vip = ("ip", VIP[4]) if family == 4 else ("ip6", VIP[6])
-    to = f"{vip}:{PORT}" if family == 4 else f"[{vip}]:{PORT}"
+def _nft_chain(family):
+    """`_chain` in nftables' language."""
+    ip = "ip" if family == 4 else "ip6"
     rule = f"add rule {ip} transparent"
     lines = [
         ("table", f"add table {ip} transparent"),
@@ -93,19 +95,25 @@ def _nft(family):
         ("divert rule", f"{rule} PREROUTING meta l4proto tcp socket transparent 1 jump DIVERT"),
         ("mark", f"{rule} DIVERT meta mark set 1"),
         ("accept", f"{rule} DIVERT accept"),
-        ("tproxy rule", f"{rule} PREROUTING {ip} daddr {vip} tcp dport {PORT} tproxy to {to} meta mark set 1 accept"),
     ]
-    return [*(Item(name, "nft", text) for name, text in lines), *_routing(family)]
+    return [Item(name, "nft", text) for name, text in lines]
 
 
-def _local_route(family):
+def _nft(family, _):
+    ip, to = ("ip", f"{VIP[4]}:{PORT}") if family == 4 else ("ip6", f"[{VIP[6]}]:{PORT}")
+    match = f"{ip} daddr {VIP[family]} tcp dport {PORT}"
+    rule = f"add rule {ip} transparent PREROUTING {match} tproxy to {to} meta mark set 1 accept"
+    return [*_nft_chain(family), Item("tproxy rule", "nft", rule), *_routing(family)]
+
+
+def _local_route(family, _):
     return [Item("local route", "ip", f"route add local {VIPS[family]} dev lo")]
 
 
 RECIPES = {
     each.name: each
     for each in (
-        Recipe("divert", IPTABLES, _walkthrough),
+        Recipe("divert", BACKENDS, _walkthrough),
         Recipe("tproxy", IPTABLES, _tproxy),
         Recipe("nft", ("nft",), _nft),
         Recipe("local-route", IPTABLES, _local_route, "binding"),
@@ -113,14 +121,9 @@ RECIPES = {
 }
 
 
-def default_for(backend):
-    """The recipe of a test that asks for none: the walk-through's, or what comes nearest to it."""
-    return "nft" if backend == "nft" else "divert"
-
-
-def items(name, family):
+def items(name, family, backend):
     """The items of a recipe, or of several joined by a plus."""
-    return [item for each in name.split("+") for item in RECIPES[each].items(family)]
+    return [item for each in name.split("+") for item in RECIPES[each].items(family, backend)]
 
 
 def edited(whole, without=(), instead=None):
@@ -153,7 +156,7 @@ def apply_items(namespace, chosen, family, backend, sysctls=None):
 def apply(namespace, name, families, backend, sysctls=None):
     """Apply a recipe for each family."""
     for family in families:
-        apply_items(namespace, items(name, family), family, backend, sysctls)
+        apply_items(namespace, items(name, family, backend), family, backend, sysctls)
 
 
 def available(backend):

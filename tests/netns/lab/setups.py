@@ -17,6 +17,7 @@ from . import topology
 RECIPES = (
     ("divert", "iptables"),
     ("divert", "iptables-legacy"),
+    ("divert", "nft"),
     ("tproxy", "iptables"),
     ("tproxy", "iptables-legacy"),
     ("nft", "nft"),

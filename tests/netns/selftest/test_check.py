@@ -88,7 +88,7 @@ class Box:
         return self.namespace.run("sh", "-c", line, environment=recipe.lock(self.namespace))
 
     def set_up(self, backend):
-        recipe.apply_items(self.namespace, recipe.items("nft" if backend == "nft" else "divert", 4), 4, backend)
+        recipe.apply_items(self.namespace, recipe.items("divert", 4, backend), 4, backend)
 
     def wrong(self, *needs):
         return checklist.wrong(checklist.check(self, needs or NEEDS))

@@ -157,7 +157,8 @@ def test_what_needs_a_recipe_rests_on_what_its_connections_need(state, agrees):
         (("policy-rule-4",), ("source", "full", "intercept", "udp")),
         (("iptables-socket-4", "nft-socket-4"), ()),
         (("iptables-socket-4", "iptables-legacy-socket-4"), ()),
-        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-tproxy-4"), ("source", "full", "intercept")),
+        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-tproxy-4"), ("intercept",)),
+        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-socket-4"), ("source", "full", "intercept", "udp")),
         (("iptables-tproxy-4", "iptables-legacy-tproxy-4", "nft-socket-4"), ("intercept",)),
     ],
 )
@@ -315,6 +316,8 @@ def test_rows_are_told_apart_by_family():
     }
     assert cells["TP-A-01/6"]["message"] == "ABSENT"
     assert cells["TP-A-01/4"]["tests"][0]["recipe"] == "divert"
+    by_nft = observe._suite({"implementations": [column], "selection": {"rules_by": "nft"}})["cells"]
+    assert [each["TP-A-01/4"]["tests"][0]["backend"] for each in (cells, by_nft)] == ["iptables", "nft"]
 
 
 # --- what tproxyctl reads ---

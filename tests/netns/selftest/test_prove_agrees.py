@@ -36,9 +36,8 @@ CAPABILITIES = [
     for family in ([None] if name in shown.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [(name, backend) for backend in recipe.IPTABLES for name in ("divert", "tproxy")]
-CONNECTIONS += [("nft", "nft")]
-CONNECTIONS += [(name, backend) for backend in recipe.BACKENDS for name in ("intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", backend) for backend in recipe.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in recipe.BACKENDS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -113,12 +112,8 @@ def _plain(hosts, name, backend, family):
     return flow.peer_seen_by_server.address == (lab.proxy if alone else lab.client).address
 
 
-def _recipe_of(backend):
-    return "nft" if backend == "nft" else "divert"
-
-
 def _intercepted(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend, recipe_name=_recipe_of(backend))
+    lab = hosts("falsifiers/correct", family, backend)
     steering.intercept(lab, PORT)
     wildcard = lab.listener(Endpoint(shown.ANY[family], PORT))
     lab.server.serve(lab.backend_server)
@@ -130,14 +125,14 @@ def _intercepted(hosts, _, backend, family):
 
 
 def _datagrams(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend, recipe_name=_recipe_of(backend))
+    lab = hosts("falsifiers/correct", family, backend)
     server = datagrams.serve(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local
 
 
 def _any_datagram(hosts, _, backend, family):
-    lab = hosts(None, family, backend, recipe_name=_recipe_of(backend))
+    lab = hosts(None, family, backend)
     steering.divert_datagrams(lab)
     steering.intercept_datagrams(lab, shown.CALLED, shown.PORT)
     return shown.intercepted_datagram(lab, family)
