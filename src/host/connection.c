@@ -2,7 +2,8 @@
  * Whole connections through the scratch network; see the header.
  *
  * A recipe is a row: who is called, where the proxy listens, which rules lead from one to the other.
- * Both legs are tried even where the first fails, since each is a profile of its own.
+ * Both legs are tried even where the first fails, since each is a profile of its own. By nft, datagrams
+ * need `tproxy` too: its `socket` leaves fragments as they are, while iptables' has them put together.
  */
 #include "connection_legs.h"
 #include "tproxy/clock.h"
@@ -33,7 +34,8 @@ const struct recipe recipes[] = {
 		false, true},
 	{"intercept", network_elsewhere, IPPROTO_TCP, IPTABLES | NFT, TPROXIES,
 		RULES_PORT_INTERCEPT, RULES_PORT_BEHIND, true, true},
-	{"udp", network_vip, IPPROTO_UDP, IPTABLES | NFT, DIVERTS, RULES_PORT_UDP, 0, false, true},
+	{"udp", network_vip, IPPROTO_UDP, IPTABLES, DIVERTS, RULES_PORT_UDP, 0, false, true},
+	{"udp", network_vip, IPPROTO_UDP, NFT, TPROXIES, RULES_PORT_UDP, 0, false, true},
 	{"udp-intercept", network_elsewhere, IPPROTO_UDP, IPTABLES | NFT, TPROXIES,
 		RULES_PORT_UDP_ANY, RULES_PORT_BEHIND, true, true},
 };

@@ -25,6 +25,11 @@ static int end(void **state)
 	return 0;
 }
 
+static bool is_for(const struct recipe *recipe, int backend)
+{
+	return backend == -1 ? recipe->backends == 0 : (recipe->backends >> backend & 1) != 0;
+}
+
 static struct connection *add(const char *recipe, int backend, int family)
 {
 	struct connection *made = &proof->connections[proof->connection_count++];
@@ -32,7 +37,7 @@ static struct connection *add(const char *recipe, int backend, int family)
 	made->backend = backend;
 	made->family = family;
 	for (size_t i = 0; i < recipe_count; i++)
-		if (strcmp(recipes[i].name, recipe) == 0)
+		if (strcmp(recipes[i].name, recipe) == 0 && is_for(&recipes[i], backend))
 			made->recipe = &recipes[i];
 	assert_non_null(made->recipe);
 	return made;
@@ -103,6 +108,17 @@ static void only_packet_rules_need_a_table_of_their_own(void **state)
 	assert_true(is_needed(plain, CAPABILITY_TRANSPARENT));
 	assert_true(is_needed(marked, CAPABILITY_LOCAL_ROUTE));
 	assert_true(is_needed(marked, CAPABILITY_POLICY_RULE));
+}
+
+static void nft_needs_tproxy_for_datagrams_in_fragments(void **state)
+{
+	enum capability_name tproxy = capability_of_rules(RULES_NFT, RULES_TPROXY);
+
+	(void)state;
+	assert_true(is_needed(add("udp", RULES_NFT, AF_INET), tproxy));
+	assert_false(is_needed(add("divert", RULES_NFT, AF_INET), tproxy));
+	assert_false(is_needed(add("udp", RULES_IPTABLES, AF_INET),
+		capability_of_rules(RULES_IPTABLES, RULES_TPROXY)));
 }
 
 static void a_leg_alone_proves_its_own_profile(void **state)
@@ -227,6 +243,7 @@ int main(void)
 		TEST(one_backend_is_enough),
 		TEST(a_local_route_is_good_for_binding_alone),
 		TEST(only_packet_rules_need_a_table_of_their_own),
+		TEST(nft_needs_tproxy_for_datagrams_in_fragments),
 		TEST(a_leg_alone_proves_its_own_profile),
 		TEST(each_kind_proves_its_own),
 		TEST(a_profiles_options_are_those_of_what_it_lacks),

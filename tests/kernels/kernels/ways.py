@@ -23,7 +23,9 @@ def _ways(profile):
     tcp = [] if profile == "udp" else ["bind-address-no-port"]
     ways = []
     for program in PROGRAMS:
-        features = ("socket", "mark", "tproxy") if profile == "intercept" else ("socket", "mark")
+        # nft's `socket` leaves datagrams in fragments alone, unless there is a `tproxy`.
+        names_it = profile == "intercept" or (profile, program) == ("udp", "nft")
+        features = ("socket", "mark", "tproxy") if names_it else ("socket", "mark")
         ways.append([*common, *tcp, *_rules(program, family, *features)])
     return ways
 

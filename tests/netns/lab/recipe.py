@@ -100,10 +100,14 @@ def _nft_chain(family):
 
 
 def _nft(family, _):
-    ip, to = ("ip", f"{VIP[4]}:{PORT}") if family == 4 else ("ip6", f"[{VIP[6]}]:{PORT}")
-    match = f"{ip} daddr {VIP[family]} tcp dport {PORT}"
-    rule = f"add rule {ip} transparent PREROUTING {match} tproxy to {to} meta mark set 1 accept"
+    rule = f"add rule {'ip' if family == 4 else 'ip6'} transparent PREROUTING {nft_tproxy(family, 'tcp')}"
     return [*_nft_chain(family), Item("tproxy rule", "nft", rule), *_routing(family)]
+
+
+def nft_tproxy(family, protocol):
+    """nft's rule that hands what is sent to the VIP to the listener there."""
+    ip, to = ("ip", f"{VIP[4]}:{PORT}") if family == 4 else ("ip6", f"[{VIP[6]}]:{PORT}")
+    return f"{ip} daddr {VIP[family]} {protocol} dport {PORT} tproxy to {to} meta mark set 1 accept"
 
 
 def _local_route(family, _):

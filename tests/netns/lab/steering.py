@@ -28,7 +28,18 @@ def intercept_datagrams(lab, called, port):
 
 
 def divert_datagrams(lab):
-    """Datagrams for which there is a transparent socket are the host's own."""
+    """Datagrams for which there is a transparent socket are the host's own.
+
+    iptables' match `socket` has fragments put together first. nft's has not, and would leave them alone; its
+    `tproxy` has, for all rules of the host.
+    """
+    divert_whole_datagrams(lab)
+    if lab.backend == "nft":
+        _add(lab, None, "{tproxy}")
+
+
+def divert_whole_datagrams(lab):
+    """The same, by nft only of those that are not in fragments."""
     _add(lab, "-A PREROUTING -p udp -m socket --transparent -j {divert}", "meta l4proto udp socket transparent 1 meta mark set 1 accept")
 
 
@@ -50,7 +61,8 @@ def _add(lab, mangle, nft):
     for family in lab.families:
         icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
         if lab.backend == "nft":
-            text = f"add rule {ip} {_CHAIN[lab.set_up_by]} {nft.format(icmp=icmp)}\n"
+            rule = nft.format(icmp=icmp, tproxy=recipe.nft_tproxy(family, "udp"))
+            text = f"add rule {ip} {_CHAIN[lab.set_up_by]} {rule}\n"
             lab.topology.proxy.run("nft", "-f", "-", text=text)
         else:
             text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"

@@ -157,7 +157,7 @@ def test_what_needs_a_recipe_rests_on_what_its_connections_need(state, agrees):
         (("policy-rule-4",), ("source", "full", "intercept", "udp")),
         (("iptables-socket-4", "nft-socket-4"), ()),
         (("iptables-socket-4", "iptables-legacy-socket-4"), ()),
-        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-tproxy-4"), ("intercept",)),
+        (("iptables-socket-4", "iptables-legacy-socket-4", "nft-tproxy-4"), ("intercept", "udp")),
         (("iptables-socket-4", "iptables-legacy-socket-4", "nft-socket-4"), ("source", "full", "intercept", "udp")),
         (("iptables-tproxy-4", "iptables-legacy-tproxy-4", "nft-socket-4"), ("intercept",)),
     ],
