@@ -4,7 +4,8 @@
  * What belongs to a transparent socket gets the mark and is accepted: the walk-through's DIVERT, in a
  * chain or table of our own. --transparent leaves the host's other sockets alone. ICMP errors are caught
  * by what they quote, or "packet too big" goes past the proxy to the client. The recipe `tproxy` adds a
- * rule for each listener, which names it.
+ * rule for each listener, which names it. For datagrams nft does so in any recipe: its `socket` would pass
+ * over fragments, and what has them put together, for all rules of the host, is its `tproxy`.
  */
 #include "tproxy/plan.h"
 #include "tproxy/text.h"
@@ -132,6 +133,13 @@ static void tproxy_nft(
 	text_add(text, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
 }
 
+static bool nft_names(
+	const struct plan *plan, const struct need_listener *listener, int family)
+{
+	return is_named(listener, family) &&
+	       (plan->recipe == RECIPE_TPROXY || listener->protocol == IPPROTO_UDP);
+}
+
 static char *nft_rules(const struct plan *plan, const struct needs *needs, int family)
 {
 	int protocols[3];
@@ -146,8 +154,8 @@ static char *nft_rules(const struct plan *plan, const struct needs *needs, int f
 			"\t\tmeta l4proto %s socket transparent 1 meta mark set 0x%x"
 			" accept comment \"" OUR_NAME "\"\n",
 			protocol_name(family, protocols[i]), plan->mark);
-	for (size_t i = 0; plan->recipe == RECIPE_TPROXY && i < needs->listener_count; i++)
-		if (is_named(&needs->listeners[i], family) && !is_again(needs, i, family))
+	for (size_t i = 0; i < needs->listener_count; i++)
+		if (nft_names(plan, &needs->listeners[i], family) && !is_again(needs, i, family))
 			tproxy_nft(&text, plan, &needs->listeners[i], family);
 	text_add(&text, "\t}\n}\n");
 	return text;

@@ -83,6 +83,20 @@ static void only_what_is_served_is_caught(void **state)
 	assert_non_null(strstr(step->input, "-p ipv6-icmp"));
 }
 
+static void by_nft_listeners_for_datagrams_are_named(void **state)
+{
+	const char *rules;
+
+	(void)state;
+	plan.backend = BACKEND_NFT;
+	needs_add_listener(&needs, "192.0.2.80:53");
+	needs_add_listener(&needs, "192.0.2.80:53/udp");
+	plan_build(&plan, &needs, &facts);
+	rules = find(STEP_FIREWALL, AF_INET)->input;
+	assert_non_null(strstr(rules, "udp dport 53 tproxy to 192.0.2.80:53 "));
+	assert_null(strstr(rules, "tcp dport 53 tproxy"));
+}
+
 static void answers_of_servers_are_caught_too(void **state)
 {
 	(void)state;
@@ -258,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(the_example_is_the_walkthroughs),
 		WITH(only_what_is_served_is_caught),
+		WITH(by_nft_listeners_for_datagrams_are_named),
 		WITH(answers_of_servers_are_caught_too),
 		WITH(ipv4_clients_of_a_dual_stack_listener_are_caught),
 		WITH(only_transparent_listeners_that_hear_it_are_named),

@@ -1,31 +1,34 @@
-"""What rules for sockets leave alone."""
+"""What rules for sockets leave alone: datagrams in fragments, by nft."""
 
 import pytest
 
-from lab import datagrams, steering, topology
+from lab import applied, datagrams, recipe, steering, topology
 from lab.lab import Lab
 from lab.proxy import Implementation
-from lab.recipe import BACKENDS
 
 pytestmark = pytest.mark.suite
 
 LARGE = bytes(range(256)) * 20  # more than a packet holds
 SMALL = b"behind it"
 
+by_each = pytest.mark.parametrize("backend, family", [(each, family) for each in recipe.BACKENDS for family in topology.FAMILIES])
 
-@pytest.fixture(params=[(backend, family) for backend in BACKENDS for family in topology.FAMILIES], ids=str)
-def lab(request):
-    """A proxy whose rules for datagrams are those for sockets alone."""
-    backend, family = request.param
-    made = Lab(Implementation("falsifiers/correct"), family, "inline", backend)
-    steering.divert_whole_datagrams(made)
+
+@pytest.fixture
+def lab(backend, family):
+    """A proxy for datagrams on a host that is not set up."""
+    made = Lab(Implementation("falsifiers/correct"), family, "inline", backend, divert=False)
+    made.topology.announce()
     made.start("clientip", protocol="udp").await_ready()
     yield made
     made.close()
 
 
+@by_each
 def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab):
     """Nothing gets lost on these links: what does not come before the next datagram does not come."""
+    recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.backend)
+    steering.divert_whole_datagrams(lab)
     server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
     for data in (LARGE, SMALL):
         client.send(data, lab.vip)
@@ -34,3 +37,10 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
     steering.divert_datagrams(lab)  # adds nft's tproxy
     client.send(LARGE, lab.vip)
     assert server.receive()[0] == LARGE
+
+
+@by_each
+def test_fragments_pass_in_both_directions_where_apply_has_set_the_host_up(lab):
+    applied.apply(lab.proxy.namespace, "divert", lab.backend, datagrams=True)
+    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    assert datagrams.exchange(lab, server, client, LARGE).address == lab.client.address
