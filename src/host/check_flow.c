@@ -231,7 +231,8 @@ static void client_calls(struct check *check, const struct need_listener *listen
 		if (listener->protocol == IPPROTO_TCP) {
 			acknowledges(check, &leg);
 			takes_over_the_mark(check, &leg);
-		}
+		} else
+			packet_in_fragments(check, &leg);
 	}
 	hands_over(check, &leg);
 	crosses_a_bridge(check, &leg);
@@ -320,9 +321,12 @@ static void server_answers(
 		protocol == IPPROTO_UDP ? "datagrams" : "answers",
 		check_version(addr_family(client)));
 	server_is_called(check, &leg);
-	if (packet_comes_in(check, &leg) && protocol == IPPROTO_TCP &&
-		!leg.packet.destination_local)
+	if (!packet_comes_in(check, &leg) || leg.packet.destination_local)
+		return;
+	if (protocol == IPPROTO_TCP)
 		error_comes(check, &leg);
+	else
+		packet_in_fragments(check, &leg);
 }
 
 /* --- a packet that is none of the proxy's --- */

@@ -62,6 +62,11 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 		"\"Packet too big\" for a connection from the client's address would go to the "
 		"client, and uploads would stall.",
 		BY_RULES | BY_SERVERS},
+	[CHECK_FRAGMENTS] = {"fragments", "datagrams in fragments are put together",
+		"nft's `socket` needs the ports, which only the first fragment has; large "
+		"datagrams "
+		"are lost.",
+		BY_RULES},
 	[CHECK_BACKENDS] = {"backends", "one firewall at a time",
 		"Rules of iptables-legacy and of nftables work side by side, and each tool shows "
 		"only its own.",

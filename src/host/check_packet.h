@@ -32,6 +32,9 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 void packet_mend_catching(
 	struct check *check, struct check_finding *finding, const struct leg *leg);
 
+/* A datagram that comes in: adds whether it would do so in fragments, too (check_fragments.c). */
+void packet_in_fragments(struct check *check, const struct leg *leg);
+
 /* The policy rule for a mark, or NULL. */
 const struct network_rule *packet_rule_for_mark(
 	const struct check *check, int family, uint32_t mark);

@@ -133,8 +133,7 @@ static void tproxy_nft(
 	text_add(text, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
 }
 
-static bool nft_names(
-	const struct plan *plan, const struct need_listener *listener, int family)
+static bool nft_names(const struct plan *plan, const struct need_listener *listener, int family)
 {
 	return is_named(listener, family) &&
 	       (plan->recipe == RECIPE_TPROXY || listener->protocol == IPPROTO_UDP);

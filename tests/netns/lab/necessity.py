@@ -60,6 +60,7 @@ class Change:
     connections: int = 1
     upload: int = 0  # bytes that follow
     protocol: str = "tcp"
+    datagram: int = 16  # bytes of each
     client_number: int = 0  # which of the client's addresses calls
     answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
     implementation: str = "tproxyd"
@@ -106,7 +107,7 @@ def load(path=TABLE):
 
 def backends(row, name):
     """The tools that load the rules of a row's recipe: iptables comes in two kinds."""
-    if name == "nft":
+    if name == "nft" or row.nft:
         return ("nft",)
     return recipe.IPTABLES if name != "local-route" or row.mangle or row.nat else ("iptables",)
 
@@ -152,7 +153,7 @@ class Trial:
         expected = lab.proxy.address if self.source == "none" else self._client()
         if row.protocol == "udp":
             self.server = self.server or Peer(lab.server, lab.backend_server)
-            return symptom.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected)
+            return symptom.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected, row.datagram)
         source = Endpoint(self._client(), 0) if row.client_number else None
         symptom.forget(lab)  # on a busy machine the lab's own packets may have been sent again, too
         self.attempts = [symptom.Attempt(lab, self._vip(), expected, source) for _ in range(row.connections)]

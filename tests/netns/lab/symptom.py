@@ -210,10 +210,10 @@ def _bytes_sent_again(lab):
     return any(times >= BYTES_ALIKE for times in seen.values())
 
 
-def observe_datagrams(server, client, destination, expected):
+def observe_datagrams(server, client, destination, expected, size):
     """The symptom of a question to the proxy that the server answers; both are sockets for datagrams."""
     for _ in range(DATAGRAMS):
-        question = secrets.token_bytes(TOKEN)
+        question = secrets.token_bytes(size)
         client.send(question, destination)
         if not patience.readable([server.socket], GRACE):
             continue

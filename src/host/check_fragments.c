@@ -1,0 +1,97 @@
+/*
+ * Datagrams in fragments, of which only the first one has ports.
+ *
+ * Who looks for a socket needs the whole datagram. iptables' `-m socket`, the TPROXY of any tool and
+ * connection tracking have the kernel put fragments together before it asks the first rule. nft's `socket`
+ * does not, and passes over them: small questions are answered, large ones are lost. One `tproxy` mends
+ * that for all rules of the host (Linux: net/netfilter/nft_tproxy.c, xt_socket.c; nft_socket.c lacks it).
+ */
+#include "check_packet.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+
+static bool rule_reassembles(const struct rule *rule, enum backend backend)
+{
+	for (size_t i = 0; i < rule->match_count; i++)
+		if (rule->matches[i].kind == MATCH_CT_STATE ||
+			(rule->matches[i].kind == MATCH_SOCKET && backend != BACKEND_NFT))
+			return true;
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind == TARGET_TPROXY ||
+			rule->targets[i].kind == TARGET_NAT_SOURCE ||
+			rule->targets[i].kind == TARGET_NAT_DESTINATION)
+			return true;
+	return false;
+}
+
+static bool table_reassembles(const struct table *table)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		for (size_t j = 0; j < table->chains[i].rule_count; j++)
+			if (rule_reassembles(&table->chains[i].rules[j], table->backend))
+				return true;
+	return false;
+}
+
+static bool host_reassembles(const struct ruleset *rules, int family)
+{
+	for (size_t i = 0; i < rules->table_count; i++)
+		if ((rules->tables[i].family == family || rules->tables[i].family == AF_UNSPEC) &&
+			table_reassembles(&rules->tables[i]))
+			return true;
+	return false;
+}
+
+/* What names a listener, in front of the chain that looks for its socket. */
+static char *naming(const struct check *check, const struct table *table, const struct chain *chain,
+	const struct need_listener *listener, int family)
+{
+	const char *ip = family == AF_INET6 ? "ip6" : "ip";
+	bool inet = table->family == AF_UNSPEC, any = addr_is_any(&listener->address);
+	unsigned port = addr_port(&listener->address);
+	char address[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX];
+	char *text = text_format(
+		"nft insert rule %s %s %s ", inet ? "inet" : ip, table->name, chain->name);
+
+	if (!any)
+		text_add(&text, "%s daddr %s ", ip, addr_format_ip(&listener->address, address));
+	text_add(&text, "udp dport %u tproxy%s%s to ", port, inet ? " " : "", inet ? ip : "");
+	if (any)
+		text_add(&text, ":%u", port);
+	else
+		text_add(&text, "%s", addr_format(&listener->address, both));
+	text_add(&text, " meta mark set 0x%x accept", check_mark_in_use(check, family));
+	return text;
+}
+
+void packet_in_fragments(struct check *check, const struct leg *leg)
+{
+	int family = addr_family(&leg->packet.destination);
+	const char *subject = family == AF_INET6 ? "IPv6" : "IPv4";
+	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	const struct needs *needs = check->at->needs;
+	struct check_finding *finding;
+	const struct table *table;
+	const struct chain *chain;
+	char *rule;
+
+	if (trace.socket == NULL ||
+		!ruleset_place(&check->at->rules, trace.socket, &table, &chain) ||
+		table->backend != BACKEND_NFT)
+		return;
+	if (host_reassembles(&check->at->rules, family)) {
+		check_add(
+			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule has them put together");
+		return;
+	}
+	rule = check_rule_text(check, trace.socket);
+	finding = check_add(check, CHECK_FRAGMENTS, CHECK_MISSING, subject,
+		"%s looks for sockets, and no rule has fragments put together first", rule);
+	free(rule);
+	for (size_t i = 0; i < needs->listener_count; i++)
+		if (needs->listeners[i].protocol == IPPROTO_UDP &&
+			check_hears(check, &needs->listeners[i], family))
+			check_mend(finding, ON_HOST,
+				naming(check, table, chain, &needs->listeners[i], family), NULL);
+}

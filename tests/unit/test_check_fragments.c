@@ -1,0 +1,141 @@
+/*
+ * The checklist on datagrams in fragments: who has them put together, and what mends it where nobody does.
+ */
+#include "situations.h"
+
+#define NFT_UDP NFT_IS("{\"meta\":{\"key\":\"l4proto\"}}", "\"udp\"")
+#define NFT_ESTABLISHED                                                                            \
+	"{\"match\":{\"op\":\"in\",\"left\":{\"ct\":{\"key\":\"state\"}},\"right\":"               \
+	"\"established\"}}"
+#define NFT_TPROXY "{\"tproxy\":{\"port\":53}}"
+#define SOCKET_ALONE(family)                                                                       \
+	NFT_TABLE(family, "t")                                                                     \
+	NFT_CHAIN(family, "t", "pre", "prerouting", "-150", "accept")                              \
+	NFT_RULE(family, "t", "pre", NFT_UDP "," NFT_SOCKET "," NFT_MARK)
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+static void host_serves_datagrams(const char *listener, const char *address)
+{
+	host_serves(listener, SERVER4 ":53");
+	host.socket_count = 0;
+	host_listens(address, 53, IPPROTO_UDP);
+}
+
+/* A proxy for datagrams, on a host with these rules of nft's. */
+static void datagrams_by(const char *listener, const char *address, const char *rules)
+{
+	host_serves_datagrams(listener, address);
+	host_rules(BACKEND_NFT, 0, rules);
+	host_judged();
+}
+
+static void assert_not_asked(void)
+{
+	assert_int_equal(found_count(CHECK_FRAGMENTS, CHECK_OK), 0);
+	assert_int_equal(found_count(CHECK_FRAGMENTS, CHECK_MISSING), 0);
+}
+
+static void nfts_socket_alone_leaves_them_as_they_are(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip")));
+	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
+	finding = found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4");
+	assert_reads(finding, "`ip t pre handle 7` looks for sockets, and no rule has fragments "
+			      "put together first");
+	assert_mended_by(finding,
+		"nft insert rule ip t pre ip daddr 192.0.2.80 udp dport 53 tproxy to 192.0.2.80:53 "
+		"meta mark set 0x1 accept",
+		NULL);
+}
+
+static void a_table_of_both_families_is_told_which(void **state)
+{
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("inet")));
+	assert_mended_by(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"),
+		"nft insert rule inet t pre ip daddr 192.0.2.80 udp dport 53 tproxy ip to "
+		"192.0.2.80:53 meta mark set 0x1 accept",
+		NULL);
+}
+
+static void a_listener_at_every_address_is_named_by_its_port(void **state)
+{
+	(void)state;
+	datagrams_by("0.0.0.0:53/udp", "0.0.0.0", NFT(SOCKET_ALONE("ip")));
+	assert_mended_by(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"),
+		"nft insert rule ip t pre udp dport 53 tproxy to :53 meta mark set 0x1 accept",
+		NULL);
+}
+
+static void a_tproxy_anywhere_has_them_put_together(void **state)
+{
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4,
+		NFT(SOCKET_ALONE("ip")
+				NFT_RULE("ip", "t", "pre", NFT_UDP "," NFT_TPROXY "," NFT_MARK)));
+	assert_well();
+	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
+}
+
+static void so_has_connection_tracking(void **state)
+{
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4,
+		NFT(SOCKET_ALONE("ip") "," NFT_TABLE("inet", "f")
+				NFT_CHAIN("inet", "f", "in", "input", "0", "accept") NFT_RULE(
+					"inet", "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)));
+	assert_well();
+	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
+}
+
+static void what_tracks_the_other_family_does_not(void **state)
+{
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4,
+		NFT(SOCKET_ALONE("ip") "," NFT_TABLE("ip6", "f")
+				NFT_CHAIN("ip6", "f", "in", "input", "0", "accept") NFT_RULE(
+					"ip6", "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)));
+	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
+}
+
+static void iptables_socket_match_puts_them_together_itself(void **state)
+{
+	(void)state;
+	host_serves_datagrams(VIP4 ":53/udp", VIP4);
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p udp -m socket --transparent " MARKED));
+	host_judged();
+	assert_well();
+	assert_not_asked();
+}
+
+static void connections_are_not_asked_for_it(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_NFT, 0,
+		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150", "accept")
+				NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," NFT_MARK)));
+	host_judged();
+	assert_well();
+	assert_not_asked();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(nfts_socket_alone_leaves_them_as_they_are),
+		WITH(a_table_of_both_families_is_told_which),
+		WITH(a_listener_at_every_address_is_named_by_its_port),
+		WITH(a_tproxy_anywhere_has_them_put_together),
+		WITH(so_has_connection_tracking),
+		WITH(what_tracks_the_other_family_does_not),
+		WITH(iptables_socket_match_puts_them_together_itself),
+		WITH(connections_are_not_asked_for_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
