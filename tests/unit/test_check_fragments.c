@@ -13,6 +13,10 @@
 	NFT_CHAIN(family, "t", "pre", "prerouting", "-150", "accept")                              \
 	NFT_RULE(family, "t", "pre", NFT_UDP "," NFT_SOCKET "," NFT_MARK)
 
+#define TRACKING(family)                                                                           \
+	NFT_TABLE(family, "f")                                                                     \
+	NFT_CHAIN(family, "f", "in", "input", "0", "accept")                                       \
+	NFT_RULE(family, "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 static void host_serves_datagrams(const char *listener, const char *address)
@@ -81,24 +85,14 @@ static void a_tproxy_anywhere_has_them_put_together(void **state)
 	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
 }
 
-static void so_has_connection_tracking(void **state)
+static void so_has_connection_tracking_in_its_own_family(void **state)
 {
 	(void)state;
-	datagrams_by(VIP4 ":53/udp", VIP4,
-		NFT(SOCKET_ALONE("ip") "," NFT_TABLE("inet", "f")
-				NFT_CHAIN("inet", "f", "in", "input", "0", "accept") NFT_RULE(
-					"inet", "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)));
+	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," TRACKING("inet")));
 	assert_well();
 	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
-}
-
-static void what_tracks_the_other_family_does_not(void **state)
-{
-	(void)state;
-	datagrams_by(VIP4 ":53/udp", VIP4,
-		NFT(SOCKET_ALONE("ip") "," NFT_TABLE("ip6", "f")
-				NFT_CHAIN("ip6", "f", "in", "input", "0", "accept") NFT_RULE(
-					"ip6", "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)));
+	host_rules(BACKEND_NFT, 0, NFT(SOCKET_ALONE("ip") "," TRACKING("ip6")));
+	host_judged();
 	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
 }
 
@@ -131,8 +125,7 @@ int main(void)
 		WITH(a_table_of_both_families_is_told_which),
 		WITH(a_listener_at_every_address_is_named_by_its_port),
 		WITH(a_tproxy_anywhere_has_them_put_together),
-		WITH(so_has_connection_tracking),
-		WITH(what_tracks_the_other_family_does_not),
+		WITH(so_has_connection_tracking_in_its_own_family),
 		WITH(iptables_socket_match_puts_them_together_itself),
 		WITH(connections_are_not_asked_for_it),
 	};
