@@ -25,21 +25,32 @@ static bool rule_reassembles(const struct rule *rule, enum backend backend)
 	return false;
 }
 
-static bool table_reassembles(const struct table *table)
+/* Its words are not known, such as a tracked connection's mark or label: who knows what they ask for. */
+static bool rule_may_reassemble(const struct rule *rule, enum backend backend)
 {
-	for (size_t i = 0; i < table->chain_count; i++)
-		for (size_t j = 0; j < table->chains[i].rule_count; j++)
-			if (rule_reassembles(&table->chains[i].rules[j], table->backend))
-				return true;
+	(void)backend;
+	for (size_t i = 0; i < rule->match_count; i++)
+		if (rule->matches[i].kind == MATCH_UNKNOWN)
+			return true;
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind == TARGET_UNKNOWN)
+			return true;
 	return false;
 }
 
-static bool host_reassembles(const struct ruleset *rules, int family)
+static bool any_rule(const struct ruleset *rules, int family,
+	bool (*is_one)(const struct rule *rule, enum backend backend))
 {
-	for (size_t i = 0; i < rules->table_count; i++)
-		if ((rules->tables[i].family == family || rules->tables[i].family == AF_UNSPEC) &&
-			table_reassembles(&rules->tables[i]))
-			return true;
+	for (size_t i = 0; i < rules->table_count; i++) {
+		const struct table *table = &rules->tables[i];
+
+		if (table->family != family && table->family != AF_UNSPEC)
+			continue;
+		for (size_t j = 0; j < table->chain_count; j++)
+			for (size_t k = 0; k < table->chains[j].rule_count; k++)
+				if (is_one(&table->chains[j].rules[k], table->backend))
+					return true;
+	}
 	return false;
 }
 
@@ -65,33 +76,43 @@ static char *naming(const struct check *check, const struct table *table, const 
 	return text;
 }
 
-void packet_in_fragments(struct check *check, const struct leg *leg)
+static void name_listeners(struct check *check, struct check_finding *finding,
+	const struct table *table, const struct chain *chain, int family)
 {
-	int family = addr_family(&leg->packet.destination);
-	const char *subject = family == AF_INET6 ? "IPv6" : "IPv4";
-	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
 	const struct needs *needs = check->at->needs;
-	struct check_finding *finding;
-	const struct table *table;
-	const struct chain *chain;
-	char *rule;
 
-	if (trace.socket == NULL ||
-		!ruleset_place(&check->at->rules, trace.socket, &table, &chain) ||
-		table->backend != BACKEND_NFT)
-		return;
-	if (host_reassembles(&check->at->rules, family)) {
-		check_add(
-			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule has them put together");
-		return;
-	}
-	rule = check_rule_text(check, trace.socket);
-	finding = check_add(check, CHECK_FRAGMENTS, CHECK_MISSING, subject,
-		"%s looks for sockets, and no rule has fragments put together first", rule);
-	free(rule);
 	for (size_t i = 0; i < needs->listener_count; i++)
 		if (needs->listeners[i].protocol == IPPROTO_UDP &&
 			check_hears(check, &needs->listeners[i], family))
 			check_mend(finding, ON_HOST,
 				naming(check, table, chain, &needs->listeners[i], family), NULL);
+}
+
+void packet_in_fragments(struct check *check, const struct leg *leg)
+{
+	int family = addr_family(&leg->packet.destination);
+	const char *subject = family == AF_INET6 ? "IPv6" : "IPv4";
+	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	const struct ruleset *rules = &check->at->rules;
+	struct check_finding *finding;
+	const struct table *table;
+	const struct chain *chain;
+	bool unsure;
+	char *rule;
+
+	if (trace.socket == NULL || !ruleset_place(rules, trace.socket, &table, &chain) ||
+		table->backend != BACKEND_NFT)
+		return;
+	if (any_rule(rules, family, rule_reassembles)) {
+		check_add(
+			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule has them put together");
+		return;
+	}
+	unsure = any_rule(rules, family, rule_may_reassemble);
+	rule = check_rule_text(check, trace.socket);
+	finding = check_add(check, CHECK_FRAGMENTS, unsure ? CHECK_UNKNOWN : CHECK_MISSING, subject,
+		"%s looks for sockets, and no rule %shas fragments put together first", rule,
+		unsure ? "whose words are known " : "");
+	free(rule);
+	name_listeners(check, finding, table, chain, family);
 }

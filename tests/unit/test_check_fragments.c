@@ -13,10 +13,12 @@
 	NFT_CHAIN(family, "t", "pre", "prerouting", "-150", "accept")                              \
 	NFT_RULE(family, "t", "pre", NFT_UDP "," NFT_SOCKET "," NFT_MARK)
 
-#define TRACKING(family)                                                                           \
+#define UNKNOWN(family)  OTHER(family, NFT_IS("{\"ct\":{\"key\":\"status\"}}", "\"dnat\""))
+#define TRACKING(family) OTHER(family, NFT_ESTABLISHED)
+#define OTHER(family, match)                                                                       \
 	NFT_TABLE(family, "f")                                                                     \
 	NFT_CHAIN(family, "f", "in", "input", "0", "accept")                                       \
-	NFT_RULE(family, "f", "in", NFT_ESTABLISHED "," NFT_ACCEPT)
+	NFT_RULE(family, "f", "in", match "," NFT_ACCEPT)
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 static void host_serves_datagrams(const char *listener, const char *address)
@@ -96,6 +98,16 @@ static void so_has_connection_tracking_in_its_own_family(void **state)
 	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
 }
 
+static void words_that_are_not_known_leave_it_open(void **state)
+{
+	(void)state;
+	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," UNKNOWN("inet")));
+	assert_well();
+	assert_reads(found_about(CHECK_FRAGMENTS, CHECK_UNKNOWN, "IPv4"),
+		"`ip t pre handle 7` looks for sockets, and no rule whose words are known has "
+		"fragments put together first");
+}
+
 static void iptables_socket_match_puts_them_together_itself(void **state)
 {
 	(void)state;
@@ -126,6 +138,7 @@ int main(void)
 		WITH(a_listener_at_every_address_is_named_by_its_port),
 		WITH(a_tproxy_anywhere_has_them_put_together),
 		WITH(so_has_connection_tracking_in_its_own_family),
+		WITH(words_that_are_not_known_leave_it_open),
 		WITH(iptables_socket_match_puts_them_together_itself),
 		WITH(connections_are_not_asked_for_it),
 	};
