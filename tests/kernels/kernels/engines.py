@@ -25,7 +25,7 @@ KVM_ANSWER = 20  # seconds in which a kernel has to find that it has no root
 
 
 class Unfit(Exception):
-    """A file that this engine cannot boot here; says why."""
+    """An engine that is not there, or a file that it cannot boot here; says why."""
 
 
 class Uml:
@@ -64,6 +64,10 @@ class Qemu:
     limit = 1500
     kvm = None  # not known until a kernel has been tried
 
+    def __init__(self):
+        if not shutil.which("qemu-system-x86_64"):
+            raise Unfit("there is no qemu-system-x86_64; `make deps-kernels-qemu` installs it")
+
     @property
     def pace(self):
         return 3 if self.kvm else 15
@@ -75,8 +79,6 @@ class Qemu:
             tell("guests run by KVM" if self.kvm else "there is no KVM that runs guests; without it they take many times as long")
 
     def check(self, kernel):
-        if not shutil.which("qemu-system-x86_64"):
-            raise Unfit("there is no qemu-system-x86_64; `make deps-kernels-qemu` installs it")
         if kind_of(kernel) != "x86":
             raise Unfit(f"{kernel} is no kernel that qemu boots here, but {describe(kernel)}")
 

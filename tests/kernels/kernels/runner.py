@@ -289,10 +289,7 @@ def file_job(run, path):
     path = Path(path).absolute()
     if not path.is_file():
         raise Trouble(f"there is no kernel {path}")
-    try:
-        run.engine.check(path)
-    except engines.Unfit as problem:
-        raise Trouble(str(problem)) from None
+    run.engine.check(path)
     return Job(path.name, str(path), path=path)
 
 

@@ -51,6 +51,13 @@ def test_wrong_arguments_are_said_with_status_2(words, text):
     assert text in done.stderr and done.stderr.startswith("kernel lab: ")
 
 
+def test_without_qemu_nothing_is_built_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = kernel_lab("--engine", "qemu", "--cache", tmp_path / "cache")
+    assert done.returncode == 2 and "`make deps-kernels-qemu` installs it" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
 def test_nothing_is_kept_where_a_run_takes_it_along():
     for option in ("--cache", "--out"):
         done = kernel_lab(option, "/run/folder", without="TPROXY_LAB_ISOLATED")
