@@ -99,9 +99,10 @@ def test_an_orderly_end_never_becomes_a_reset(lab, relay, closer, reader):
     assert last.ending() == ("eof", b"")
     last.finish()
     assert first.ending() == ("eof", b"")
-    client_port = flow.client.local.port
-    assert FIN in flags_on(lab.taps_by_name["client-eth0"], client_port)
-    assert RST not in flags_on(lab.taps_by_name["client-eth0"], client_port)
+    client_link, client_port = lab.taps_by_name["client-eth0"], flow.client.local.port
+    # TLS ends a stream before its connection ends.
+    patience.until(lambda: FIN in flags_on(client_link, client_port), "the client's connection ends")
+    assert RST not in flags_on(client_link, client_port)
     assert RST not in flags_on(lab.server_link, flow.server.peer.port)
 
 

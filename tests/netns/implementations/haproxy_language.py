@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 UNSUPPORTED = 78
 
@@ -131,9 +132,42 @@ def main(program, command, capabilities, hint):
         run(sys.argv[2], sys.argv[3], command, capabilities)
     elif len(sys.argv) == 5 and sys.argv[1] == "reload":
         write(sys.argv[2], sys.argv[3], capabilities)
-        os.kill(int(sys.argv[4]), signal.SIGUSR2)
+        have_reloaded(int(sys.argv[4]))
     else:
         sys.exit(usage)
+
+
+def have_reloaded(pid, tries=4, seconds=2):
+    """Tell the master until it has another worker.
+
+    When its first one listens, the master starts anew, to wait. Told in that moment, it ends, or forgets it.
+    """
+    before = workers(pid)
+    until(lambda: waits(pid), seconds)
+    for _ in range(tries):
+        os.kill(pid, signal.SIGUSR2)
+        if until(lambda: workers(pid) != before, seconds):
+            return
+
+
+def until(holds, seconds):
+    """Whether something comes to hold within that time."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return holds()
+
+
+def waits(pid):
+    """Whether the master has started anew, and takes the signal."""
+    with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(caught, 16) >> (signal.SIGUSR2 - 1) & 1
+
+
+def workers(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return file.read().split()
 
 
 def version(program, hint):
