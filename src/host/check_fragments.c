@@ -11,36 +11,55 @@
 
 #include <stdlib.h>
 
-static bool rule_reassembles(const struct rule *rule, enum backend backend)
+/* Whether fragments are put together; what is read later may only add to it. */
+enum answer {
+	NO,
+	UNSURE, /* words that are not known, such as a tracked connection's label */
+	YES
+};
+
+static enum answer larger(enum answer one, enum answer other)
 {
-	for (size_t i = 0; i < rule->match_count; i++)
-		if (rule->matches[i].kind == MATCH_CT_STATE ||
-			(rule->matches[i].kind == MATCH_SOCKET && backend != BACKEND_NFT))
-			return true;
-	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind == TARGET_TPROXY ||
-			rule->targets[i].kind == TARGET_NAT_SOURCE ||
-			rule->targets[i].kind == TARGET_NAT_DESTINATION)
-			return true;
-	return false;
+	return one > other ? one : other;
 }
 
-/* Its words are not known, such as a tracked connection's mark or label: who knows what they ask for. */
-static bool rule_may_reassemble(const struct rule *rule, enum backend backend)
+static enum answer by_match(const struct match *match, enum backend backend)
 {
-	(void)backend;
-	for (size_t i = 0; i < rule->match_count; i++)
-		if (rule->matches[i].kind == MATCH_UNKNOWN)
-			return true;
-	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind == TARGET_UNKNOWN)
-			return true;
-	return false;
+	if (match->kind == MATCH_CT_STATE ||
+		(match->kind == MATCH_SOCKET && backend != BACKEND_NFT))
+		return YES;
+	return match->kind == MATCH_UNKNOWN ? UNSURE : NO;
 }
 
-static bool any_rule(const struct ruleset *rules, int family,
-	bool (*is_one)(const struct rule *rule, enum backend backend))
+static enum answer by_target(const struct target *target)
 {
+	switch (target->kind) {
+	case TARGET_TPROXY:
+	case TARGET_NAT_SOURCE:
+	case TARGET_NAT_DESTINATION:
+		return YES;
+	case TARGET_UNKNOWN:
+		return UNSURE;
+	default:
+		return NO;
+	}
+}
+
+static enum answer by_rule(const struct rule *rule, enum backend backend)
+{
+	enum answer answer = NO;
+
+	for (size_t i = 0; i < rule->match_count; i++)
+		answer = larger(answer, by_match(&rule->matches[i], backend));
+	for (size_t i = 0; i < rule->target_count; i++)
+		answer = larger(answer, by_target(&rule->targets[i]));
+	return answer;
+}
+
+static enum answer by_host(const struct ruleset *rules, int family)
+{
+	enum answer answer = NO;
+
 	for (size_t i = 0; i < rules->table_count; i++) {
 		const struct table *table = &rules->tables[i];
 
@@ -48,10 +67,10 @@ static bool any_rule(const struct ruleset *rules, int family,
 			continue;
 		for (size_t j = 0; j < table->chain_count; j++)
 			for (size_t k = 0; k < table->chains[j].rule_count; k++)
-				if (is_one(&table->chains[j].rules[k], table->backend))
-					return true;
+				answer = larger(answer,
+					by_rule(&table->chains[j].rules[k], table->backend));
 	}
-	return false;
+	return answer;
 }
 
 /* What names a listener, in front of the chain that looks for its socket. */
@@ -97,22 +116,23 @@ void packet_in_fragments(struct check *check, const struct leg *leg)
 	struct check_finding *finding;
 	const struct table *table;
 	const struct chain *chain;
-	bool unsure;
+	enum answer together;
 	char *rule;
 
 	if (trace.socket == NULL || !ruleset_place(rules, trace.socket, &table, &chain) ||
 		table->backend != BACKEND_NFT)
 		return;
-	if (any_rule(rules, family, rule_reassembles)) {
+	together = by_host(rules, family);
+	if (together == YES) {
 		check_add(
 			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule has them put together");
 		return;
 	}
-	unsure = any_rule(rules, family, rule_may_reassemble);
 	rule = check_rule_text(check, trace.socket);
-	finding = check_add(check, CHECK_FRAGMENTS, unsure ? CHECK_UNKNOWN : CHECK_MISSING, subject,
+	finding = check_add(check, CHECK_FRAGMENTS,
+		together == UNSURE ? CHECK_UNKNOWN : CHECK_MISSING, subject,
 		"%s looks for sockets, and no rule %shas fragments put together first", rule,
-		unsure ? "whose words are known " : "");
+		together == UNSURE ? "whose words are known " : "");
 	free(rule);
 	name_listeners(check, finding, table, chain, family);
 }

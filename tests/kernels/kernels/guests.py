@@ -28,6 +28,7 @@ from pathlib import Path
 from . import tree
 
 NOBODY = 65534
+KVM = "/dev/kvm"
 TAIL = 30  # lines of a console that a verdict keeps
 ENDED, PANICKED, HUNG, DIED = "ended", "panicked", "hung", "died"
 _PANIC = re.compile(r"Kernel panic|not syncing")
@@ -151,19 +152,19 @@ def _confine(folder, cpu):
     _set_attributes(b"/", _AT_RECURSIVE, _MountAttributes(set=_RDONLY))
     _set_attributes(path, 0, _MountAttributes(clear=_RDONLY))
     if is_root():
-        _own_kvm(os.path.join(path, b"kvm"))
+        _own_kvm(os.path.join(path, b"kvm"), os.fsencode(KVM))
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
 
 
-def _own_kvm(path):
-    """/dev/kvm as a device that the guest's user may open: which group may is different everywhere."""
-    if os.path.exists("/dev/kvm"):
-        os.mknod(path, 0o600 | stat.S_IFCHR, os.stat("/dev/kvm").st_rdev)
+def _own_kvm(path, device):
+    """KVM's device as one that the guest's user may open: which group may is different everywhere."""
+    if os.path.exists(device):
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.stat(device).st_rdev)
         os.chown(path, NOBODY, NOBODY)
-        _call(_libc.mount, path, b"/dev/kvm", None, ctypes.c_ulong(_MS_BIND), None)
-        _set_attributes(b"/dev/kvm", 0, _MountAttributes(clear=_NODEV))
+        _call(_libc.mount, path, device, None, ctypes.c_ulong(_MS_BIND), None)
+        _set_attributes(device, 0, _MountAttributes(clear=_NODEV))
 
 
 def _set_attributes(path, flags, attributes):
