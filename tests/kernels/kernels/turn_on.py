@@ -89,11 +89,15 @@ def find(run, source):
     run.tell("each profile by each program is tried with just what it needs")
     needed = minimize.completed(needed, minimize.candidates(), search.ways)
     found = minimize.Found(observed["release"].removesuffix(OWN), needed)
-    run.options.out.mkdir(parents=True, exist_ok=True)
-    (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
-    (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
-    print("\n" + minimize.markdown(found))
+    publish(run.options.out, found)
     return confirm(search, found.needed)
+
+
+def publish(folder, found):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
+    (folder / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
+    print("\n" + minimize.markdown(found))
 
 
 def narrow(search, goal, suspected):
@@ -156,7 +160,7 @@ def problem_of(seen, profile, program, configured=None):
 
 
 def tests_by(seen, profile, program, word):
-    """Requirements of the tests in the profile's family, by this program's rules, that have a verdict; one for each."""
+    """The requirement of each test in the profile's family that has this verdict with the program's rules."""
     family = 6 if profile == "ipv6" else 4
 
     def is_one(test):

@@ -148,6 +148,7 @@ def have_reloaded(pid, tries=4, seconds=2):
         os.kill(pid, signal.SIGUSR2)
         if until(lambda: workers(pid) != before, seconds):
             return
+    sys.exit(f"process {pid} was told to reload {tries} times, and has no other worker")
 
 
 def until(holds, seconds):

@@ -19,6 +19,7 @@ from .proxy import Implementation
 
 SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
+DEFAULTS = {"family": 4, "recipe": "divert"}
 
 
 def pytest_addoption(parser):
@@ -39,11 +40,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    defaults = {"family": 4, "recipe": "divert"}
-    for name, default in defaults.items():
+    for name in ("family", "recipe"):
         wanted = getattr(config.option, name)
         if wanted is not None:
-            kept = [item for item in items if _parameters(item).get(name, default) == wanted]
+            kept = [item for item in items if _parameters(item).get(name, DEFAULTS[name]) == wanted]
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
 
