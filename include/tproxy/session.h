@@ -2,7 +2,8 @@
  * Sessions: a client's connection, the server's connection made for it, and what passes between.
  *
  *   ACCEPTED -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
- *   any phase: error | that phase's timeout | shutdown -> CLOSING(reason)
+ *   RELAYING: one side breaks or times out -> DRAINING -> CLOSING(reason)
+ *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
  * A session belongs to one set of sessions, a set to one event loop and its thread; nothing here is
  * locked. The set's observer is told of every change of state and learns from the session what it
@@ -29,7 +30,8 @@ enum session_state {
 	SESSION_CONNECTING, /* a connection to the server is under way, or waits for its next
 			       attempt */
 	SESSION_RELAYING,
-	SESSION_CLOSING, /* final; `reason` says why, the descriptors are closed */
+	SESSION_DRAINING, /* one side is gone; what it sent before is delivered to the other */
+	SESSION_CLOSING,  /* final; `reason` says why, the descriptors are closed */
 	SESSION_STATE_COUNT
 };
 
@@ -43,7 +45,7 @@ struct side {
 	int fd; /* -1: not open */
 	struct event read, write;
 	bool awaited;      /* the side is to send or to take something: its timeout runs */
-	uint64_t activity; /* when it last did, or when the waiting began */
+	uint64_t activity; /* when it last did, or when waiting for it began or ended */
 };
 
 struct session {
@@ -51,7 +53,8 @@ struct session {
 	struct sessions *set;
 	enum session_state state, closed_in; /* closed_in: the state before CLOSING */
 	enum reason reason;
-	int error; /* errno behind the reason, or 0 */
+	int error;           /* errno behind the reason, or 0 */
+	enum side_name gone; /* DRAINING: the side that broke or timed out */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
 	struct addr client;          /* where the client's connection came from */
@@ -60,8 +63,11 @@ struct session {
 	unsigned failures;              /* attempts to connect to the server that failed */
 	uint64_t connect_due; /* CONNECTING: when this attempt, or the pause before it, ends; 0:
 				 never */
+	uint64_t drain_due;   /* DRAINING: when to ask again what was delivered; 0: not waiting */
+	size_t undelivered;   /* DRAINING: bytes that the kernel held when it was last asked */
 	struct event timer;
 	uint64_t timer_due;                   /* 0: not running */
+	struct event hangup;                  /* see session.c */
 	struct timespec accepted_at;          /* wall clock */
 	uint64_t accepted, connected, closed; /* 0: did not happen */
 };

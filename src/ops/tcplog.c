@@ -23,11 +23,13 @@ static void format_date(const struct timespec *at, char *out, size_t room)
 
 static char phase(const struct session *session)
 {
+	const struct direction *server = &session->directions[SERVER];
+
 	if (session->reason == REASON_DONE)
 		return '-';
-	if (session->closed_in != SESSION_RELAYING)
+	if (session->connected == 0)
 		return 'C';
-	return session->directions[SERVER].eof_in ? 'L' : 'D';
+	return server->eof_in && !server->cut_short ? 'L' : 'D';
 }
 
 static long since_accept(const struct session *session, uint64_t at)

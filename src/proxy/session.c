@@ -3,15 +3,26 @@
  *
  * Whatever happens, the same three steps follow: the state or a direction changes, interest in
  * events is computed afresh from it (update_interest), and so is the moment at which waiting ends
- * (update_timer). No callback adds or deletes an event by itself. set_state() is the only function
- * that changes the state; session_close() is the only way out.
+ * (update_timer). set_state() is the only function that changes the state; session_close() is the
+ * only way out.
  *
  * A side's timeout runs while the session waits for that side: to send, or to take what is held for
  * it. A client that is not read because the server is slow does not time out.
  *
+ * A side that breaks or times out does not take with it what it sent before: DRAINING delivers that
+ * to the other side, and only then resets it. The kernel has no event for "everything was
+ * acknowledged", so a timer asks.
+ *
+ * A side that is neither read nor written (a client while its server is silent, a client that has
+ * finished) has no event that would show its reset. After a moment the hangup event watches it. It
+ * is edge-triggered, so that data which is not to be read yet wakes nothing twice; libevent cannot
+ * have both kinds on one descriptor, so it is there only while the others are not.
+ *
  * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
- * for data before it closes. And an event of a closed session may have been queued already, which
- * is why memory is freed after the turn (sessions_reap), not here.
+ * for data before it closes. A write that fails with ECONNRESET uses the error up: the next read of
+ * that socket is 0, as after an orderly end, so the side that is gone is remembered. And an event of
+ * a closed session may have been queued already, which is why memory is freed after the turn
+ * (sessions_reap), not here.
  */
 #include "tproxy/session.h"
 
@@ -24,11 +35,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Milliseconds. */
 enum {
-	RETRY_PAUSE = 1000
-}; /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+	RETRY_PAUSE = 1000, /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+	HANGUP_AFTER = 100, /* how long a side is quiet before it is watched: most never need it */
+	DRAIN_PAUSE = 20,   /* between two questions whether everything was delivered */
+};
 
 static void connect_to_server(struct session *session);
+static void on_hangup(evutil_socket_t fd, short what, void *arg);
 
 static enum side_name other(enum side_name side)
 {
@@ -54,18 +69,21 @@ static void set_state(struct session *session, enum session_state state)
 
 /* --- waiting: which events, and for how long --- */
 
+static bool is_relaying(const struct session *session)
+{
+	return session->state == SESSION_RELAYING || session->state == SESSION_DRAINING;
+}
+
 static bool wants_read(const struct session *session, enum side_name side)
 {
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_read(&session->directions[side]);
+	return is_relaying(session) && direction_wants_read(&session->directions[side]);
 }
 
 static bool wants_write(const struct session *session, enum side_name side)
 {
 	if (session->state == SESSION_CONNECTING)
 		return side == SERVER && session->sides[SERVER].fd != -1;
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_write(&session->directions[other(side)]);
+	return is_relaying(session) && direction_wants_write(&session->directions[other(side)]);
 }
 
 static bool watch(struct event *event, bool wanted)
@@ -108,11 +126,35 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t due(const struct session *session)
+/* The side that is open and waited for in no way, or NULL. There is one at most. */
+static struct side *quiet_side(struct session *session)
 {
+	if (session->state == SESSION_DRAINING)
+		return NULL;
+	for (int i = 0; i < 2; i++)
+		if (session->sides[i].fd != -1 && !session->sides[i].awaited)
+			return &session->sides[i];
+	return NULL;
+}
+
+static uint64_t hangup_due(struct session *session)
+{
+	const struct side *quiet = quiet_side(session);
+
+	if (quiet == NULL || event_pending(&session->hangup, EV_READ, NULL))
+		return 0;
+	return quiet->activity + HANGUP_AFTER;
+}
+
+static uint64_t due(struct session *session)
+{
+	uint64_t sides = earlier(side_due(session, CLIENT), side_due(session, SERVER));
+
 	if (session->state == SESSION_CONNECTING)
-		return session->connect_due;
-	return earlier(side_due(session, CLIENT), side_due(session, SERVER));
+		return earlier(session->connect_due, hangup_due(session));
+	if (session->state == SESSION_DRAINING)
+		return earlier(sides, session->drain_due);
+	return earlier(sides, hangup_due(session));
 }
 
 /* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
@@ -129,33 +171,156 @@ static bool update_timer(struct session *session)
 	return event_add(&session->timer, &after) == 0;
 }
 
+static void update_awaited(struct session *session, enum side_name name)
+{
+	struct side *side = &session->sides[name];
+	bool receives = session->state == SESSION_DRAINING && name != session->gone;
+	bool awaited = receives || wants_read(session, name) || wants_write(session, name);
+
+	if (awaited != side->awaited)
+		side->activity = now();
+	side->awaited = awaited;
+}
+
 static bool update_side(struct session *session, enum side_name name)
 {
 	struct side *side = &session->sides[name];
-	bool read = wants_read(session, name), write = wants_write(session, name);
 
-	if (side->fd == -1)
-		return true;
-	if ((read || write) && !side->awaited)
-		side->activity = now();
-	side->awaited = read || write;
-	return watch(&side->read, read) && watch(&side->write, write);
+	return side->fd == -1 || (watch(&side->read, wants_read(session, name)) &&
+					 watch(&side->write, wants_write(session, name)));
+}
+
+static bool update_hangup(struct session *session)
+{
+	struct side *quiet = quiet_side(session);
+	struct event *hangup = &session->hangup;
+	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= now();
+
+	if (wanted && !event_pending(hangup, EV_READ, NULL))
+		event_assign(hangup, session->set->base, quiet->fd, EV_READ | EV_ET | EV_PERSIST,
+			on_hangup, session);
+	return watch(hangup, wanted);
 }
 
 static void update_interest(struct session *session)
 {
 	if (session->state == SESSION_CLOSING)
 		return;
-	if (!update_side(session, CLIENT) || !update_side(session, SERVER) ||
-		!update_timer(session))
+	update_awaited(session, CLIENT);
+	update_awaited(session, SERVER);
+	if (!update_hangup(session) || !update_side(session, CLIENT) ||
+		!update_side(session, SERVER) || !update_timer(session))
 		session_close(session, REASON_MEMORY, errno);
+}
+
+/* --- the end of a side --- */
+
+/* Bytes that the kernel still holds for a side were written, but not delivered: a reset drops them. */
+static void close_side(struct session *session, enum side_name name, bool reset)
+{
+	struct side *side = &session->sides[name];
+	struct direction *towards = &session->directions[other(name)];
+
+	if (side->fd == -1)
+		return;
+	event_del(&session->hangup);
+	event_del(&side->read);
+	event_del(&side->write);
+	if (reset) {
+		size_t undelivered = socket_undelivered(side->fd);
+
+		towards->bytes -= undelivered < towards->bytes ? undelivered : towards->bytes;
+		socket_reset_on_close(side->fd);
+	}
+	close(side->fd);
+	side->fd = -1;
+	side->awaited = false;
+}
+
+/* Delivers what the side that is gone sent before. Its end is shown when all of that arrived. */
+static void drain(struct session *session)
+{
+	enum side_name gone = session->gone;
+	struct side *to = &session->sides[other(gone)];
+	struct direction *direction = &session->directions[gone];
+	enum relay_result result =
+		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->pool);
+	size_t undelivered;
+
+	if (direction->eof_in)
+		close_side(session, gone, true);
+	if (direction->moved_out)
+		to->activity = now();
+	if (result == RELAY_OK || result == RELAY_SOURCE_FAILED) {
+		if (!direction_has_ended(direction))
+			return;
+		undelivered = socket_is_gone(to->fd) ? 0 : socket_undelivered(to->fd);
+		if (undelivered > 0) {
+			if (undelivered != session->undelivered)
+				to->activity = now();
+			session->undelivered = undelivered;
+			session->drain_due = now() + DRAIN_PAUSE;
+			return;
+		}
+	}
+	session_close(session, session->reason, session->error);
+}
+
+/* A side broke or timed out. Nothing can be delivered to it, and nothing more is expected of it. */
+static void side_failed(struct session *session, enum side_name side, enum reason reason, int error)
+{
+	struct direction *from = &session->directions[side];
+	struct direction *towards = &session->directions[other(side)];
+	bool broke = reason == REASON_CLIENT_RESET || reason == REASON_SERVER_RESET;
+
+	session->reason = reason;
+	session->error = error;
+	session->gone = side;
+	direction_cut(towards);
+	direction_clear(towards, &session->set->pool);
+	if (broke)
+		from->cut_short |= !from->eof_in; /* what arrived before the reset is still read */
+	else
+		direction_cut(from);
+	set_state(session, SESSION_DRAINING);
+	drain(session);
+}
+
+static void side_broke(struct session *session, enum side_name side, int error)
+{
+	side_failed(
+		session, side, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
+
+	(void)what;
+	if (!socket_is_gone(fd))
+		return;
+	if (session->state == SESSION_RELAYING)
+		side_broke(session, side, socket_take_error(fd));
+	else if (session->state == SESSION_CONNECTING)
+		session_close(session, REASON_CLIENT_RESET, socket_take_error(fd));
+	update_interest(session);
 }
 
 /* --- relaying --- */
 
-static void broken(struct session *session, enum side_name side, int error)
+/* The last end needs no shutdown(): close() sends it, since both sides were read to their ends. */
+static void pass_end(struct session *session, enum side_name source)
 {
-	session_close(session, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+	struct direction *direction = &session->directions[source];
+
+	if (!direction_has_ended(direction) || direction->shut_out)
+		return;
+	direction->shut_out = true;
+	if (session->directions[other(source)].shut_out)
+		session_close(session, REASON_DONE, 0);
+	else if (shutdown(session->sides[other(source)].fd, SHUT_WR) == -1)
+		side_broke(session, other(source), errno);
 }
 
 static void move(struct session *session, enum side_name source)
@@ -169,19 +334,19 @@ static void move(struct session *session, enum side_name source)
 	if (direction->moved_out)
 		to->activity = now();
 	if (result == RELAY_SOURCE_FAILED)
-		broken(session, source, errno);
+		side_broke(session, source, errno);
 	else if (result == RELAY_DESTINATION_FAILED)
-		broken(session, other(source), errno);
+		side_broke(session, other(source), errno);
 	else if (result == RELAY_NO_MEMORY)
 		session_close(session, REASON_MEMORY, ENOMEM);
-	else if (direction->shut_out && session->directions[other(source)].shut_out)
-		session_close(session, REASON_DONE, 0);
+	else
+		pass_end(session, source);
 }
 
 static void move_both(struct session *session)
 {
 	move(session, CLIENT);
-	if (session->state != SESSION_CLOSING)
+	if (session->state == SESSION_RELAYING)
 		move(session, SERVER);
 }
 
@@ -197,11 +362,23 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 		session_close(session, reason, error);
 		return;
 	}
-	side_close(&session->sides[SERVER], false);
+	close_side(session, SERVER, false);
 	if (reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
 		session->connect_due = now() + pause;
+}
+
+/*
+ * While connecting, the server's write event asks for reading, too: so the change to reading alone
+ * costs one epoll_ctl(), not two.
+ */
+static bool watch_connected(struct side *server)
+{
+	return watch(&server->read, true) && watch(&server->write, false) &&
+	       event_assign(&server->write, event_get_base(&server->write), server->fd,
+		       EV_WRITE | EV_PERSIST, event_get_callback(&server->write),
+		       event_get_callback_arg(&server->write)) == 0;
 }
 
 static void connect_finished(struct session *session)
@@ -215,7 +392,10 @@ static void connect_finished(struct session *session)
 	}
 	session->connected = now();
 	set_state(session, SESSION_RELAYING);
-	move_both(session);
+	if (watch_connected(&session->sides[SERVER]))
+		move(session, CLIENT);
+	else
+		session_close(session, REASON_MEMORY, errno);
 }
 
 static void on_event(struct session *session, enum side_name source)
@@ -224,6 +404,8 @@ static void on_event(struct session *session, enum side_name source)
 		connect_finished(session);
 	else if (session->state == SESSION_RELAYING)
 		move(session, source);
+	else if (session->state == SESSION_DRAINING)
+		drain(session);
 	update_interest(session);
 }
 
@@ -251,10 +433,13 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	unsigned keep_alive = name == CLIENT ? session->frontend->options & OPTION_CLITCPKA
 					     : session->backend->options & OPTION_SRVTCPKA;
 
+	short connecting = name == SERVER ? EV_READ : 0;
+
 	side->fd = fd;
+	side->activity = now();
 	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
-	event_assign(
-		&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST, writable, session);
+	event_assign(&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST | connecting,
+		writable, session);
 	if (keep_alive)
 		socket_keep_alive(fd);
 }
@@ -323,6 +508,8 @@ static bool has_answer(int fd)
 
 static void connect_expired(struct session *session)
 {
+	if (session->connect_due == 0 || session->connect_due > now())
+		return;
 	if (session->sides[SERVER].fd == -1)
 		connect_to_server(session);
 	else if (has_answer(session->sides[SERVER].fd))
@@ -331,21 +518,35 @@ static void connect_expired(struct session *session)
 		connect_failed(session, REASON_CONNECT_TIMEOUT, 0);
 }
 
+static bool has_expired(const struct session *session, enum side_name *side)
+{
+	uint64_t client = side_due(session, CLIENT), server = side_due(session, SERVER);
+	uint64_t at = earlier(client, server);
+
+	*side = at == client && client != 0 ? CLIENT : SERVER;
+	return at != 0 && at <= now();
+}
+
 static void relay_expired(struct session *session)
 {
-	uint64_t client, server;
+	enum side_name side;
 
+	if (!has_expired(session, &side))
+		return;
 	move_both(session);
-	if (session->state == SESSION_CLOSING)
-		return;
-	client = side_due(session, CLIENT);
-	server = side_due(session, SERVER);
-	if (earlier(client, server) > now())
-		return;
-	if (client != 0 && (server == 0 || client <= server))
-		session_close(session, REASON_CLIENT_TIMEOUT, 0);
+	if (session->state == SESSION_RELAYING && has_expired(session, &side))
+		side_failed(session, side,
+			side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT, 0);
+}
+
+static void drain_expired(struct session *session)
+{
+	uint64_t at = side_due(session, other(session->gone));
+
+	if (at != 0 && at <= now())
+		session_close(session, session->reason, session->error);
 	else
-		session_close(session, REASON_SERVER_TIMEOUT, 0);
+		drain(session);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -359,6 +560,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (at != 0 && at <= now()) {
 		if (session->state == SESSION_CONNECTING)
 			connect_expired(session);
+		else if (session->state == SESSION_DRAINING)
+			drain_expired(session);
 		else
 			relay_expired(session);
 	}
@@ -381,6 +584,7 @@ bool session_begin(
 	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
 	session->sides[SERVER].fd = -1;
 	side_open(session, CLIENT, fd);
+	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
 	evtimer_assign(&session->timer, set->base, on_timer, session);
 	sessions_insert(session);
 	set_state(session, SESSION_ACCEPTED);
@@ -393,28 +597,17 @@ void session_close(struct session *session, enum reason reason, int error)
 {
 	if (session->state == SESSION_CLOSING)
 		return;
-	session->reason = reason;
-	session->error = error;
+	if (session->state != SESSION_DRAINING) { /* there the reason stands already */
+		session->reason = reason;
+		session->error = error;
+	}
 	session->closed_in = session->state;
 	session->closed = now();
 	event_del(&session->timer);
-	side_close(&session->sides[CLIENT], reason != REASON_DONE);
-	side_close(&session->sides[SERVER], reason != REASON_DONE);
+	close_side(session, CLIENT, session->reason != REASON_DONE);
+	close_side(session, SERVER, session->reason != REASON_DONE);
 	sessions_remove(session);
 	set_state(session, SESSION_CLOSING);
-}
-
-void side_close(struct side *side, bool reset)
-{
-	if (side->fd == -1)
-		return;
-	event_del(&side->read);
-	event_del(&side->write);
-	if (reset)
-		socket_reset_on_close(side->fd);
-	close(side->fd);
-	side->fd = -1;
-	side->awaited = false;
 }
 
 const char *session_state_name(enum session_state state)
@@ -423,6 +616,7 @@ const char *session_state_name(enum session_state state)
 		[SESSION_ACCEPTED] = "accepted",
 		[SESSION_CONNECTING] = "connecting",
 		[SESSION_RELAYING] = "relaying",
+		[SESSION_DRAINING] = "draining",
 		[SESSION_CLOSING] = "closing",
 	};
 

@@ -14,10 +14,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum {
-	PIPES_MIN = 4
-};
-
 static void refill_spare(struct sessions *set)
 {
 	if (set->spare == -1)
@@ -27,8 +23,6 @@ static void refill_spare(struct sessions *set)
 int sessions_init(struct sessions *set, struct event_base *base, const struct config *config,
 	struct limits *limits, struct session_observer observer, unsigned seed)
 {
-	unsigned pipes = limits_maxconn(limits) / 4;
-
 	memset(set, 0, sizeof(*set));
 	set->base = base;
 	set->config = config;
@@ -43,7 +37,7 @@ int sessions_init(struct sessions *set, struct event_base *base, const struct co
 		return -1;
 	for (size_t i = 0; i < config->proxy_count; i++)
 		set->next_server[i] = seed;
-	return relay_pool_init(&set->pool, pipes < PIPES_MIN ? PIPES_MIN : pipes);
+	return relay_pool_init(&set->pool, limits);
 }
 
 void sessions_free(struct sessions *set)

@@ -19,7 +19,4 @@ void sessions_insert(struct session *session);
 /* Moves a session whose descriptors are closed to the dead ones, and gives back what it held. */
 void sessions_remove(struct session *session);
 
-/* Closes one connection of a session, as a reset where asked for; does nothing a second time. */
-void side_close(struct side *side, bool reset);
-
 #endif

@@ -77,10 +77,10 @@ int rig_tear_down(void **state)
 	return 0;
 }
 
-int rig_client(struct rig *rig)
+static int connect_client(struct rig *rig, int client)
 {
 	struct addr vip, peer;
-	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+	int accepted;
 
 	assert_true(socket_local_address(rig->vip, &vip));
 	assert_int_equal(connect(client, &vip.sa, addr_length(&vip)), 0);
@@ -90,6 +90,19 @@ int rig_client(struct rig *rig)
 	assert_true(limits_enter(rig->limits, &rig->section));
 	assert_true(session_begin(&rig->sessions, &rig->section, accepted, &peer));
 	return client;
+}
+
+int rig_client(struct rig *rig)
+{
+	return connect_client(rig, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+int rig_slow_client(struct rig *rig)
+{
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), least = 1;
+
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)), 0);
+	return connect_client(rig, client);
 }
 
 struct session *rig_session(struct rig *rig)

@@ -38,6 +38,9 @@ int rig_tear_down(void **state);
 /* A client's connection, and the session begun for it. */
 int rig_client(struct rig *rig);
 
+/* The same with the smallest receive buffer that the kernel allows: it soon takes no more. */
+int rig_slow_client(struct rig *rig);
+
 /* The session that began last. */
 struct session *rig_session(struct rig *rig);
 
