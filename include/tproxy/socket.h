@@ -40,6 +40,9 @@ int socket_bind_listener(const struct socket_listener *listener, bool first);
  */
 int socket_accept(int listener, struct addr *peer);
 
+/* Connections that wait in a listener's queue to be accepted. */
+unsigned socket_accept_queue(int listener);
+
 /* The address that a socket is bound to; for an accepted one, where its client connected to. */
 bool socket_local_address(int fd, struct addr *local);
 

@@ -107,6 +107,17 @@ int socket_accept(int listener, struct addr *peer)
 	return fd;
 }
 
+unsigned socket_accept_queue(int listener)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	/* For a listener, tcpi_unacked is the length of its queue (tcp_get_info() in the kernel). */
+	if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) == -1)
+		return 0;
+	return info.tcpi_unacked;
+}
+
 bool socket_local_address(int fd, struct addr *local)
 {
 	struct sockaddr_storage sa = {0};

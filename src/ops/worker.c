@@ -122,10 +122,10 @@ static void obey(struct worker *worker)
 
 	if (order == WORKER_DRAIN && worker->obeyed == WORKER_RUN)
 		listeners_drain(&worker->listeners);
-	if (order != WORKER_RUN)
+	if (order == WORKER_STOP) {
 		listeners_close(&worker->listeners);
-	if (order == WORKER_STOP)
 		sessions_shutdown(&worker->sessions);
+	}
 	worker->obeyed = order;
 }
 
@@ -149,7 +149,8 @@ void worker_order(struct worker *worker, enum worker_order order)
 
 static bool has_work(const struct worker *worker)
 {
-	return worker->obeyed == WORKER_RUN || worker->sessions.count > 0;
+	return worker->obeyed == WORKER_RUN || listeners_are_open(&worker->listeners) ||
+	       worker->sessions.count > 0;
 }
 
 static void *run(void *arg)

@@ -1,22 +1,13 @@
 /*
  * One session, from accept to close.
  *
- * Whatever happens, the same three steps follow: the state or a direction changes, interest in
- * events is computed afresh from it (update_interest), and so is the moment at which waiting ends
- * (update_timer). set_state() is the only function that changes the state; session_close() is the
- * only way out.
- *
- * A side's timeout runs while the session waits for that side: to send, or to take what is held for
- * it. A client that is not read because the server is slow does not time out.
+ * Whatever happens, the same two steps follow: the state or a direction changes, and interest in
+ * events and the moment at which waiting ends are computed afresh from it (interest.c). set_state()
+ * is the only function that changes the state; session_close() is the only way out.
  *
  * A side that breaks or times out does not take with it what it sent before: DRAINING delivers that
  * to the other side, and only then resets it. The kernel has no event for "everything was
  * acknowledged", so a timer asks.
- *
- * A side that is neither read nor written (a client while its server is silent, a client that has
- * finished) has no event that would show its reset. After a moment the hangup event watches it. It
- * is edge-triggered, so that data which is not to be read yet wakes nothing twice; libevent cannot
- * have both kinds on one descriptor, so it is there only while the others are not.
  *
  * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
  * for data before it closes. A write that fails with ECONNRESET uses the error up: the next read of
@@ -26,6 +17,7 @@
  */
 #include "tproxy/session.h"
 
+#include "interest.h"
 #include "sessions.h"
 #include "tproxy/socket.h"
 #include "tproxy/upstream.h"
@@ -38,25 +30,10 @@
 /* Milliseconds. */
 enum {
 	RETRY_PAUSE = 1000, /* HAProxy's turn-around time, unless `timeout connect` is shorter */
-	HANGUP_AFTER = 100, /* how long a side is quiet before it is watched: most never need it */
 	DRAIN_PAUSE = 20,   /* between two questions whether everything was delivered */
 };
 
 static void connect_to_server(struct session *session);
-static void on_hangup(evutil_socket_t fd, short what, void *arg);
-
-static enum side_name other(enum side_name side)
-{
-	return side == CLIENT ? SERVER : CLIENT;
-}
-
-static uint64_t now(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
-}
 
 static void set_state(struct session *session, enum session_state state)
 {
@@ -67,149 +44,9 @@ static void set_state(struct session *session, enum session_state state)
 	observer->changed(observer->arg, session, from);
 }
 
-/* --- waiting: which events, and for how long --- */
-
-static bool is_relaying(const struct session *session)
-{
-	return session->state == SESSION_RELAYING || session->state == SESSION_DRAINING;
-}
-
-static bool wants_read(const struct session *session, enum side_name side)
-{
-	return is_relaying(session) && direction_wants_read(&session->directions[side]);
-}
-
-static bool wants_write(const struct session *session, enum side_name side)
-{
-	if (session->state == SESSION_CONNECTING)
-		return side == SERVER && session->sides[SERVER].fd != -1;
-	return is_relaying(session) && direction_wants_write(&session->directions[other(side)]);
-}
-
-static bool watch(struct event *event, bool wanted)
-{
-	bool pending = event_pending(event, EV_READ | EV_WRITE, NULL);
-
-	if (wanted && !pending)
-		return event_add(event, NULL) == 0;
-	if (!wanted && pending)
-		return event_del(event) == 0;
-	return true;
-}
-
-static unsigned side_timeout(const struct session *session, enum side_name side)
-{
-	const unsigned *timeouts =
-		side == CLIENT ? session->frontend->timeouts : session->backend->timeouts;
-	unsigned fin = timeouts[side == CLIENT ? TIMEOUT_CLIENT_FIN : TIMEOUT_SERVER_FIN];
-	bool ending = session->directions[CLIENT].eof_in || session->directions[SERVER].eof_in;
-
-	if (ending && fin != 0)
-		return fin;
-	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
-}
-
-/* When the session will have waited for this side for too long; 0: never. */
-static uint64_t side_due(const struct session *session, enum side_name side)
-{
-	unsigned timeout = side_timeout(session, side);
-
-	if (!session->sides[side].awaited || timeout == 0)
-		return 0;
-	return session->sides[side].activity + timeout;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	if (a == 0 || b == 0)
-		return a + b;
-	return a < b ? a : b;
-}
-
-/* The side that is open and waited for in no way, or NULL. There is one at most. */
-static struct side *quiet_side(struct session *session)
-{
-	if (session->state == SESSION_DRAINING)
-		return NULL;
-	for (int i = 0; i < 2; i++)
-		if (session->sides[i].fd != -1 && !session->sides[i].awaited)
-			return &session->sides[i];
-	return NULL;
-}
-
-static uint64_t hangup_due(struct session *session)
-{
-	const struct side *quiet = quiet_side(session);
-
-	if (quiet == NULL || event_pending(&session->hangup, EV_READ, NULL))
-		return 0;
-	return quiet->activity + HANGUP_AFTER;
-}
-
-static uint64_t due(struct session *session)
-{
-	uint64_t sides = earlier(side_due(session, CLIENT), side_due(session, SERVER));
-
-	if (session->state == SESSION_CONNECTING)
-		return earlier(session->connect_due, hangup_due(session));
-	if (session->state == SESSION_DRAINING)
-		return earlier(sides, session->drain_due);
-	return earlier(sides, hangup_due(session));
-}
-
-/* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
-static bool update_timer(struct session *session)
-{
-	uint64_t at = due(session), from = now();
-	uint64_t wait = at > from ? at - from : 0;
-	struct timeval after = {
-		.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
-
-	if (at == 0 || (session->timer_due != 0 && session->timer_due <= at))
-		return true;
-	session->timer_due = at;
-	return event_add(&session->timer, &after) == 0;
-}
-
-static void update_awaited(struct session *session, enum side_name name)
-{
-	struct side *side = &session->sides[name];
-	bool receives = session->state == SESSION_DRAINING && name != session->gone;
-	bool awaited = receives || wants_read(session, name) || wants_write(session, name);
-
-	if (awaited != side->awaited)
-		side->activity = now();
-	side->awaited = awaited;
-}
-
-static bool update_side(struct session *session, enum side_name name)
-{
-	struct side *side = &session->sides[name];
-
-	return side->fd == -1 || (watch(&side->read, wants_read(session, name)) &&
-					 watch(&side->write, wants_write(session, name)));
-}
-
-static bool update_hangup(struct session *session)
-{
-	struct side *quiet = quiet_side(session);
-	struct event *hangup = &session->hangup;
-	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= now();
-
-	if (wanted && !event_pending(hangup, EV_READ, NULL))
-		event_assign(hangup, session->set->base, quiet->fd, EV_READ | EV_ET | EV_PERSIST,
-			on_hangup, session);
-	return watch(hangup, wanted);
-}
-
 static void update_interest(struct session *session)
 {
-	if (session->state == SESSION_CLOSING)
-		return;
-	update_awaited(session, CLIENT);
-	update_awaited(session, SERVER);
-	if (!update_hangup(session) || !update_side(session, CLIENT) ||
-		!update_side(session, SERVER) || !update_timer(session))
+	if (session->state != SESSION_CLOSING && !interest_update(session))
 		session_close(session, REASON_MEMORY, errno);
 }
 
@@ -219,7 +56,7 @@ static void update_interest(struct session *session)
 static void close_side(struct session *session, enum side_name name, bool reset)
 {
 	struct side *side = &session->sides[name];
-	struct direction *towards = &session->directions[other(name)];
+	struct direction *towards = &session->directions[side_other(name)];
 
 	if (side->fd == -1)
 		return;
@@ -241,7 +78,7 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 static void drain(struct session *session)
 {
 	enum side_name gone = session->gone;
-	struct side *to = &session->sides[other(gone)];
+	struct side *to = &session->sides[side_other(gone)];
 	struct direction *direction = &session->directions[gone];
 	enum relay_result result =
 		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->pool);
@@ -270,7 +107,7 @@ static void drain(struct session *session)
 static void side_failed(struct session *session, enum side_name side, enum reason reason, int error)
 {
 	struct direction *from = &session->directions[side];
-	struct direction *towards = &session->directions[other(side)];
+	struct direction *towards = &session->directions[side_other(side)];
 	bool broke = reason == REASON_CLIENT_RESET || reason == REASON_SERVER_RESET;
 
 	session->reason = reason;
@@ -317,16 +154,16 @@ static void pass_end(struct session *session, enum side_name source)
 	if (!direction_has_ended(direction) || direction->shut_out)
 		return;
 	direction->shut_out = true;
-	if (session->directions[other(source)].shut_out)
+	if (session->directions[side_other(source)].shut_out)
 		session_close(session, REASON_DONE, 0);
-	else if (shutdown(session->sides[other(source)].fd, SHUT_WR) == -1)
-		side_broke(session, other(source), errno);
+	else if (shutdown(session->sides[side_other(source)].fd, SHUT_WR) == -1)
+		side_broke(session, side_other(source), errno);
 }
 
 static void move(struct session *session, enum side_name source)
 {
 	struct direction *direction = &session->directions[source];
-	struct side *from = &session->sides[source], *to = &session->sides[other(source)];
+	struct side *from = &session->sides[source], *to = &session->sides[side_other(source)];
 	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
 
 	if (direction->moved_in)
@@ -336,7 +173,7 @@ static void move(struct session *session, enum side_name source)
 	if (result == RELAY_SOURCE_FAILED)
 		side_broke(session, source, errno);
 	else if (result == RELAY_DESTINATION_FAILED)
-		side_broke(session, other(source), errno);
+		side_broke(session, side_other(source), errno);
 	else if (result == RELAY_NO_MEMORY)
 		session_close(session, REASON_MEMORY, ENOMEM);
 	else
@@ -375,7 +212,7 @@ static void connect_failed(struct session *session, enum reason reason, int erro
  */
 static bool watch_connected(struct side *server)
 {
-	return watch(&server->read, true) && watch(&server->write, false) &&
+	return interest_watch(&server->read, true) && interest_watch(&server->write, false) &&
 	       event_assign(&server->write, event_get_base(&server->write), server->fd,
 		       EV_WRITE | EV_PERSIST, event_get_callback(&server->write),
 		       event_get_callback_arg(&server->write)) == 0;
@@ -518,32 +355,23 @@ static void connect_expired(struct session *session)
 		connect_failed(session, REASON_CONNECT_TIMEOUT, 0);
 }
 
-static bool has_expired(const struct session *session, enum side_name *side)
-{
-	uint64_t client = side_due(session, CLIENT), server = side_due(session, SERVER);
-	uint64_t at = earlier(client, server);
-
-	*side = at == client && client != 0 ? CLIENT : SERVER;
-	return at != 0 && at <= now();
-}
-
 static void relay_expired(struct session *session)
 {
 	enum side_name side;
 
-	if (!has_expired(session, &side))
+	if (!interest_expired(session, &side))
 		return;
 	move_both(session);
-	if (session->state == SESSION_RELAYING && has_expired(session, &side))
+	if (session->state == SESSION_RELAYING && interest_expired(session, &side))
 		side_failed(session, side,
 			side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT, 0);
 }
 
 static void drain_expired(struct session *session)
 {
-	uint64_t at = side_due(session, other(session->gone));
+	enum side_name side;
 
-	if (at != 0 && at <= now())
+	if (interest_expired(session, &side))
 		session_close(session, session->reason, session->error);
 	else
 		drain(session);
@@ -552,19 +380,16 @@ static void drain_expired(struct session *session)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
-	uint64_t at = due(session);
 
 	(void)fd;
 	(void)what;
 	session->timer_due = 0;
-	if (at != 0 && at <= now()) {
-		if (session->state == SESSION_CONNECTING)
-			connect_expired(session);
-		else if (session->state == SESSION_DRAINING)
-			drain_expired(session);
-		else
-			relay_expired(session);
-	}
+	if (session->state == SESSION_CONNECTING)
+		connect_expired(session);
+	else if (session->state == SESSION_RELAYING)
+		relay_expired(session);
+	else if (session->state == SESSION_DRAINING)
+		drain_expired(session);
 	update_interest(session);
 }
 

@@ -13,7 +13,7 @@
 
 enum {
 	RIG_SERVERS = 2,
-	RIG_STATES = 32
+	RIG_STATES = 1024
 };
 
 struct rig {
