@@ -7,8 +7,8 @@
  * its newline; syslog gets a datagram in the form of RFC 3164, without a host name, as HAProxy sends
  * it.
  *
- * A place that refuses a line loses it. The first line that it takes afterwards is one that says how
- * many were lost, and at most one such line a second, so that a slow reader gets more than those.
+ * A place that refuses a line loses it. Before the first line that it takes afterwards stands one
+ * that says how many were lost; at most one such line a second, so that a slow reader gets others.
  */
 #include "tproxy/log.h"
 
@@ -80,36 +80,54 @@ static size_t write_header(
 		out, room, "<%d>%s tproxyd[%d]: ", target->facility | level, stamp, log->pid);
 }
 
+/* Writes a line into OUT, of LOG_LINE_MAX bytes, and returns its length. */
+static size_t make_line(const struct log *log, const struct place *place,
+	const struct log_target *target, int level, const char *text, char *out)
+{
+	size_t header = write_header(log, target, level, out, LOG_LINE_MAX);
+	size_t length = strnlen(text, LOG_LINE_MAX - header - 1);
+
+	memcpy(out + header, text, length);
+	length += header;
+	if (!sink_takes_datagrams(&place->sink))
+		out[length++] = '\n';
+	return length;
+}
+
+static size_t make_report(const struct log *log, const struct place *place,
+	const struct log_target *target, char *out)
+{
+	char text[LOG_LINE_MAX];
+
+	snprintf(text, sizeof(text), "%lu log lines were lost here: %s", place->unreported,
+		strerror(place->error));
+	return make_line(log, place, target, LOG_WARNING, text, out);
+}
+
+/* A stream takes the report and the line at once, so that it never takes the report alone. */
 static int write_text(const struct log *log, struct place *place, const struct log_target *target,
 	int level, const char *text)
 {
-	char line[LOG_LINE_MAX];
-	size_t header = write_header(log, target, level, line, sizeof(line));
-	size_t length = strnlen(text, sizeof(line) - header - 1);
-
-	memcpy(line + header, text, length);
-	length += header;
-	if (!sink_takes_datagrams(&place->sink))
-		line[length++] = '\n';
-	return sink_write(&place->sink, line, length);
-}
-
-/* Says what was lost, if that is due. An error: the place takes nothing yet. */
-static int report_loss(const struct log *log, struct place *place, const struct log_target *target)
-{
+	char lines[SINK_WRITE_MAX];
 	struct timespec now;
-	char text[LOG_LINE_MAX];
-	int error;
+	size_t length = 0;
+	bool report = false;
+	int error = 0;
 
-	if (place->unreported == 0)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec < place->report_due)
-		return 0;
-	snprintf(text, sizeof(text), "%lu log lines were lost here: %s", place->unreported,
-		strerror(place->error));
-	error = write_text(log, place, target, LOG_WARNING, text);
-	if (error == 0) {
+	if (place->unreported > 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		report = now.tv_sec >= place->report_due;
+	}
+	if (report)
+		length = make_report(log, place, target, lines);
+	if (report && sink_takes_datagrams(&place->sink)) {
+		error = sink_write(&place->sink, lines, length);
+		length = 0;
+	}
+	length += make_line(log, place, target, level, text, lines + length);
+	if (error == 0)
+		error = sink_write(&place->sink, lines, length);
+	if (error == 0 && report) {
 		place->unreported = 0;
 		place->report_due = now.tv_sec + 1;
 	}
@@ -122,9 +140,7 @@ static void send_text(struct log *log, const struct log_target *target, int leve
 	int error;
 
 	pthread_mutex_lock(&place->lock);
-	error = report_loss(log, place, target);
-	if (error == 0)
-		error = write_text(log, place, target, level, text);
+	error = write_text(log, place, target, level, text);
 	if (error != 0) {
 		place->unreported++;
 		place->error = error;

@@ -13,8 +13,6 @@
  */
 #include "sink.h"
 
-#include "tproxy/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-_Static_assert(LOG_LINE_MAX < PIPE_BUF, "a pipe takes a line whole, or not at all");
+_Static_assert(SINK_WRITE_MAX < PIPE_BUF, "a pipe takes lines whole, or not at all");
 
 enum {
 	/* A FIFO must not be waited for. The last part of the path must be no symbolic link: root opens
@@ -180,7 +178,7 @@ static ssize_t write_once(const struct sink *sink, const char *line, size_t leng
 
 int sink_write(struct sink *sink, const char *line, size_t length)
 {
-	char anew[LOG_LINE_MAX + 1];
+	char anew[SINK_WRITE_MAX + 1];
 	ssize_t taken;
 
 	if (sink->torn) {

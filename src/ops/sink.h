@@ -8,7 +8,12 @@
 #define TPROXY_OPS_SINK_H
 
 #include "tproxy/config.h"
+#include "tproxy/log.h"
 #include "tproxy/privileges.h"
+
+enum {
+	SINK_WRITE_MAX = 2 * LOG_LINE_MAX /* bytes that are written at once */
+};
 
 /* How a line gets to its place without waiting for it. */
 enum sink_way {
@@ -41,7 +46,7 @@ int sink_reach(const struct sink *sink);
  */
 int sink_reopen(struct sink *sink);
 
-/* Writes a line, which ends with a newline unless the sink takes datagrams; all of it or an error. */
+/* Writes lines, which end with a newline unless the sink takes datagrams; all of it or an error. */
 int sink_write(struct sink *sink, const char *line, size_t length);
 bool sink_takes_datagrams(const struct sink *sink);
 
