@@ -101,12 +101,13 @@ static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "f
  * What the sanitizers' own code does, in a build with one of them: it reads /proc, makes memory
  * executable, and looks for leaks from another process.
  */
-static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork", "getdents64",
-	"getrusage", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit", "kill",
-	"lseek", "mmap", "mmap2", "mprotect", "msync", "nanosleep", "clock_nanosleep", "open",
-	"openat", "personality", "pipe", "pread64", "prctl", "prlimit64", "process_vm_readv",
-	"ptrace", "readlink", "readlinkat", "rt_sigtimedwait", "sched_setaffinity", "setrlimit",
-	"sigaltstack", "stat", "sysinfo", "tgkill", "uname", "vfork", "wait4", "waitid", "waitpid"};
+static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork", "getdents",
+	"getdents64", "getrusage", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit",
+	"kill", "lseek", "mmap", "mmap2", "mprotect", "msync", "nanosleep", "clock_nanosleep",
+	"open", "openat", "personality", "pipe", "pread64", "prctl", "prlimit64",
+	"process_vm_readv", "ptrace", "readlink", "readlinkat", "rt_sigtimedwait",
+	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "uname",
+	"vfork", "wait4", "waitid", "waitpid"};
 
 static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 {
