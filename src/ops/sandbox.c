@@ -50,6 +50,7 @@ static const char *const always[] = {
 	"readv",
 	"write",
 	"writev",
+	"pwritev2",
 	"close",
 	"fcntl",
 	"fcntl64",

@@ -7,9 +7,12 @@
  * own, which may be non-blocking. A socket needs no second one, since MSG_DONTWAIT belongs to the
  * call. A regular file never blocks for want of a reader; to open it again would lose its offset.
  *
- * Where a pipe may not be opened again, because it belongs to another user, poll() is asked before
- * each line: a pipe that says yes has room for PIPE_BUF bytes. Our own threads hold a lock; only
- * another process that fills the same pipe in between could make us wait.
+ * A pipe or terminal of another user may not be opened again. The terminal that controls the process
+ * always may be, under its other name, /dev/tty. A pipe is written with RWF_NOWAIT. What is left are
+ * pipes on kernels before 6.5, and terminals that control another session: poll() is asked before
+ * each line. A pipe that says yes then has room for PIPE_BUF bytes, and our own threads hold a lock;
+ * so only another process that fills the same pipe in between could make us wait, or a terminal
+ * whose reader stops in the middle of a line.
  */
 #include "sink.h"
 
@@ -19,35 +22,55 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 _Static_assert(SINK_WRITE_MAX < PIPE_BUF, "a pipe takes lines whole, or not at all");
 
+/*
+ * A FIFO must not be waited for. And the last part of the path must be no symbolic link: root opens
+ * the file, and another user may own its folder.
+ */
 enum {
-	/* A FIFO must not be waited for. The last part of the path must be no symbolic link: root opens
-	 * the file, and the folder may belong to somebody else. */
 	FILE_FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW,
 };
+
+/* The controlling terminal, if NUMBER leads to it. */
+static int open_controlling_terminal(int number)
+{
+	int fd = open("/dev/tty", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	unsigned wanted, found;
+
+	if (fd == -1)
+		return -1;
+	if (ioctl(number, TIOCGDEV, &wanted) == 0 && ioctl(fd, TIOCGDEV, &found) == 0 &&
+		wanted == found)
+		return fd;
+	close(fd);
+	return -1;
+}
 
 static int open_shared(struct sink *sink, int number)
 {
 	char path[32];
 	struct stat file;
+	int own;
 
 	if (fstat(number, &file) == -1)
 		return -1;
 	sink->way = S_ISSOCK(file.st_mode) ? SINK_SEND : SINK_WRITE;
-	if (!S_ISSOCK(file.st_mode) && !S_ISREG(file.st_mode)) {
-		int own;
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
-		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		if (own != -1)
-			return own;
-		sink->way = SINK_ASK;
-	}
+	if (S_ISSOCK(file.st_mode) || S_ISREG(file.st_mode))
+		return fcntl(number, F_DUPFD_CLOEXEC, 3);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own == -1)
+		own = open_controlling_terminal(number);
+	if (own != -1)
+		return own;
+	sink->way = SINK_ASK;
 	return fcntl(number, F_DUPFD_CLOEXEC, 3);
 }
 
@@ -151,9 +174,22 @@ int sink_reopen(struct sink *sink)
 	return 0;
 }
 
+static ssize_t ask_and_write(int fd, const char *line, size_t length)
+{
+	struct iovec part = {.iov_base = (char *)line, .iov_len = length};
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+	ssize_t taken = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+
+	if (taken != -1 || errno != EOPNOTSUPP)
+		return taken;
+	if (poll(&ready, 1, 0) == 1 && ready.revents & (POLLOUT | POLLERR))
+		return write(fd, line, length);
+	errno = EAGAIN;
+	return -1;
+}
+
 static ssize_t write_once(const struct sink *sink, const char *line, size_t length)
 {
-	struct pollfd ready = {.fd = sink->fd, .events = POLLOUT};
 	struct sockaddr_storage to;
 	socklen_t to_length;
 
@@ -165,11 +201,7 @@ static ssize_t write_once(const struct sink *sink, const char *line, size_t leng
 		return sendto(
 			sink->fd, line, length, MSG_NOSIGNAL, (struct sockaddr *)&to, to_length);
 	case SINK_ASK:
-		if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT)) {
-			errno = ready.revents & POLLERR ? EPIPE : EAGAIN;
-			return -1;
-		}
-		break;
+		return ask_and_write(sink->fd, line, length);
 	case SINK_WRITE:
 		break;
 	}

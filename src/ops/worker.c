@@ -2,7 +2,7 @@
  * One worker: a thread that turns its event loop until it has nothing left to do.
  *
  * A worker shares with the others only what does not change (configuration), what is atomic
- * (limits) and what can be called by anybody (log). Orders come from the main thread as an atomic
+ * (limits) and what any thread may use (log). Orders come from the main thread as an atomic
  * value and a wake-up by eventfd; the value says what to do, so that a wake-up that comes twice
  * does no harm.
  *

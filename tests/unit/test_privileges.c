@@ -98,7 +98,7 @@ static int drop(const struct identity *identity, unsigned privileges, bool may_d
 	return may_drop_groups && has_groups() ? 7 : 0;
 }
 
-/* In a child that has groups where it may; uid 0 stands for whoever runs the tests. */
+/* In a child that has groups where it may; uid 0 stands for the user who runs the tests. */
 static void assert_dropped(uid_t uid, unsigned privileges)
 {
 	static const gid_t groups[] = {0, 4};

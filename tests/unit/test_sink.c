@@ -143,7 +143,7 @@ static void the_open_file_of_a_pipe_stays_as_its_owner_had_it(void **state)
 	close(ends[0]);
 }
 
-/* What runs in a child tells by its exit status what went wrong there. */
+/* The exit status of a child says what went wrong in it. */
 static void in_a_child(int (*what)(void))
 {
 	int status;
@@ -178,6 +178,32 @@ static void a_pipe_that_may_not_be_opened_again_holds_up_no_writer_either(void *
 {
 	(void)state;
 	in_a_child(write_to_a_pipe_of_another_user);
+}
+
+static int write_to_a_terminal_of_another_user(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), terminal;
+	struct log *log;
+
+	if (setsid() == -1 || grantpt(master) == -1 || unlockpt(master) == -1)
+		return 1;
+	terminal = open(ptsname(master), O_RDWR);
+	if (terminal == -1 || fchmod(terminal, 0) == -1)
+		return 2;
+	if (geteuid() == 0 && setresuid(AS_NOBODY, AS_NOBODY, AS_NOBODY) == -1)
+		return 3;
+	dup2(terminal, STDOUT_FILENO);
+	if (open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK) != -1)
+		return 4;
+	log = log_to(LOG_TO_STDOUT);
+	write_many(log);
+	return log_lost(log) > 0 ? 0 : 5;
+}
+
+static void a_terminal_that_may_not_be_opened_again_holds_up_no_writer_either(void **state)
+{
+	(void)state;
+	in_a_child(write_to_a_terminal_of_another_user);
 }
 
 static void a_socket_without_a_reader_loses_lines(void **state)
@@ -457,6 +483,7 @@ int main(void)
 		cmocka_unit_test(a_full_pipe_loses_lines_of_all_threads_and_waits_for_no_reader),
 		cmocka_unit_test(the_open_file_of_a_pipe_stays_as_its_owner_had_it),
 		cmocka_unit_test(a_pipe_that_may_not_be_opened_again_holds_up_no_writer_either),
+		cmocka_unit_test(a_terminal_that_may_not_be_opened_again_holds_up_no_writer_either),
 		cmocka_unit_test(a_socket_without_a_reader_loses_lines),
 		cmocka_unit_test(a_stopped_terminal_loses_lines),
 		cmocka_unit_test(a_terminal_without_a_reader_loses_lines),

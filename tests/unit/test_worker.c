@@ -76,7 +76,7 @@ static struct worker *start_worker(void)
 }
 
 /* A connection to the worker's listener: 0, or the errno. */
-static int knock(void)
+static int try_to_connect(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), error = 0;
 
@@ -109,16 +109,16 @@ static int find_epoll(void)
 	return -1;
 }
 
-static void told_to_stop_it_ends_well(void **state)
+static void ordered_to_stop_it_ends_well(void **state)
 {
 	struct worker *worker = start_worker();
 	struct counters counters = {0};
 
 	(void)state;
-	assert_int_equal(knock(), 0);
+	assert_int_equal(try_to_connect(), 0);
 	worker_order(worker, WORKER_STOP);
 	assert_ends();
-	assert_int_equal(knock(), ECONNREFUSED);
+	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_true(worker_join(worker, &counters));
 }
 
@@ -131,11 +131,11 @@ static void with_a_broken_loop_it_says_so_and_listens_no_more(void **state)
 	int file;
 
 	(void)state;
-	assert_int_equal(knock(), 0);
+	assert_int_equal(try_to_connect(), 0);
 	assert_int_not_equal(dup2(nothing, find_epoll()), -1);
 	worker_order(worker, WORKER_RUN); /* wakes it */
 	assert_ends();
-	assert_int_equal(knock(), ECONNREFUSED);
+	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_false(worker_join(worker, &counters));
 	file = open(path, O_RDONLY);
 	assert_true(read(file, text, sizeof(text) - 1) > 0);
@@ -166,7 +166,7 @@ static void one_that_could_not_be_started_is_taken_apart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(told_to_stop_it_ends_well),
+		cmocka_unit_test(ordered_to_stop_it_ends_well),
 		cmocka_unit_test(with_a_broken_loop_it_says_so_and_listens_no_more),
 		cmocka_unit_test(one_that_could_not_be_started_is_taken_apart),
 	};

@@ -173,7 +173,7 @@ def test_a_log_that_no_process_reads_holds_up_neither_sessions_nor_the_end(names
         assert daemon.stop() == 0
 
 
-def test_a_reader_that_is_stopped_and_goes_on_is_told_what_it_missed(namespace, start, server):
+def test_a_reader_that_was_stopped_gets_a_line_about_what_it_missed(namespace, start, server):
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     fill(writer)
