@@ -87,8 +87,7 @@ static const char *bind_advice(const struct listener_failure *failure)
 	switch (failure->error) {
 	case EADDRNOTAVAIL:
 		return "; this host has no such address: write `transparent` on the bind line to "
-		       "serve "
-		       "it all the same";
+		       "serve it all the same";
 	case EADDRINUSE:
 		return "; another process serves it: `ss -ltnp` shows which";
 	case EPERM:
@@ -161,35 +160,32 @@ static int check_privileges(const struct daemon *daemon)
 	char address[ADDR_TEXT_MAX];
 
 	if (needed & PRIVILEGE_TRANSPARENT && !socket_may_be_transparent()) {
-		log_complain(log, "CAP_NET_RAW is missing: `transparent` and `usesrc` cannot work "
-				  "without it. "
-				  "Start tproxyd as root, or give it the capability "
-				  "(AmbientCapabilities=CAP_NET_RAW in its systemd unit, or "
-				  "`setcap cap_net_raw+ep` on the program)");
+		log_complain(log,
+			"CAP_NET_RAW is missing: `transparent` and `usesrc` cannot work without "
+			"it. Start tproxyd as root, or give it the capability "
+			"(AmbientCapabilities=CAP_NET_RAW in its systemd unit, or "
+			"`setcap cap_net_raw+ep` on the program)");
 		return -1;
 	}
 	if (!(missing & PRIVILEGE_LOW_PORTS))
 		return 0;
-	if (server != NULL) {
+	if (server == NULL) {
 		log_complain(log,
-			"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s cannot be connected to "
-			"from "
-			"%s without it, since the port is below %u. Start tproxyd as root, give it "
-			"the "
-			"capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd "
-			"unit), or "
-			"write a higher port",
-			daemon->path, server->line, server->name,
-			addr_format(&server->source.address, address), privileges_first_port());
-		return -1;
+			"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients "
+			"whose port is below %u are refused. Start tproxyd as root, or give it "
+			"the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd "
+			"unit)",
+			privileges_first_port());
+		return 0;
 	}
 	log_complain(log,
-		"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients whose "
-		"port is "
-		"below %u are refused. Start tproxyd as root, or give it the capability "
-		"(AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit)",
-		privileges_first_port());
-	return 0;
+		"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s cannot be connected to from %s "
+		"without it, since the port is below %u. Start tproxyd as root, give it the "
+		"capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), or "
+		"write a higher port",
+		daemon->path, server->line, server->name,
+		addr_format(&server->source.address, address), privileges_first_port());
+	return -1;
 }
 
 static int drop_privileges(const struct daemon *daemon)
@@ -199,8 +195,7 @@ static int drop_privileges(const struct daemon *daemon)
 	if (privileges_drop(identity, privileges_needed(daemon->config)) == -1) {
 		log_complain(daemon->shared.log,
 			"cannot become user %u, group %u: %s; start tproxyd as root, or leave "
-			"`user` "
-			"and `group` out",
+			"`user` and `group` out",
 			(unsigned)identity->uid, (unsigned)identity->gid, strerror(errno));
 		return -1;
 	}
@@ -297,11 +292,10 @@ static void block_signals(sigset_t *before)
 		sigaddset(&set, signals[i]);
 	pthread_sigmask(SIG_BLOCK, &set, before);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ,
-		SIG_IGN); /* a log file at its limit (ulimit -f) loses lines, not sessions */
+	signal(SIGXFSZ, SIG_IGN); /* at ulimit -f a log file loses lines, and no session */
 }
 
-/* What is open to everybody, or needs no privilege. */
+/* The main loop, and what only a privileged process may do: the listeners. */
 static int prepare(struct daemon *daemon, unsigned workers, unsigned maxconn)
 {
 	daemon->shared.ended = eventfd(0, EFD_CLOEXEC);
@@ -383,16 +377,15 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 		.pidfile = {.fd = -1}};
 	struct counters counters = {0};
 	char summary[LOG_LINE_MAX];
+	int failed = -1;
 	sigset_t before;
-	int status = EXIT_FAILURE;
 
 	block_signals(&before);
 	if (start(&daemon) == 0) {
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		event_base_dispatch(daemon.base);
+		failed = event_base_dispatch(daemon.base);
 	}
-	if (join_workers(&daemon, &counters) == 0 && daemon.started)
-		status = EXIT_SUCCESS;
+	failed |= join_workers(&daemon, &counters);
 	if (daemon.started) {
 		counters_format(&counters, summary, sizeof(summary));
 		log_line(daemon.shared.log, NULL, LOG_NOTICE,
@@ -400,5 +393,5 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 			(unsigned long)log_lost(daemon.shared.log));
 	}
 	release(&daemon);
-	return status;
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -65,8 +65,7 @@ int descriptors_reckon(
 		log_complain(log,
 			"the descriptor limit of %lu is too low: %u threads with their listeners "
 			"take %lu, and a session %lu more. Raise the limit (ulimit -n, "
-			"LimitNOFILE=), "
-			"or lower nbthread",
+			"LimitNOFILE=), or lower nbthread",
 			limit, workers, fixed, descriptors_of_sessions(1));
 		return -1;
 	}
@@ -78,15 +77,13 @@ int descriptors_reckon(
 		if (*maxconn < FEW_SESSIONS)
 			log_complain(log,
 				"warning: the descriptor limit of %lu has room for %u connections "
-				"only; "
-				"raise it (ulimit -n, LimitNOFILE=)",
+				"only; raise it (ulimit -n, LimitNOFILE=)",
 				limit, *maxconn);
 	} else if (descriptors_of_sessions(*maxconn) > room) {
 		log_complain(log,
 			"warning: maxconn %u may need %lu descriptors, the limit is %lu; when they "
-			"run "
-			"out, accepting pauses. Raise the limit (ulimit -n, LimitNOFILE=) or lower "
-			"maxconn",
+			"run out, accepting pauses. Raise the limit (ulimit -n, LimitNOFILE=) or "
+			"lower maxconn",
 			*maxconn, descriptors_of_sessions(*maxconn) + fixed, limit);
 	}
 	return 0;

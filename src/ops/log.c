@@ -99,7 +99,7 @@ static size_t make_report(const struct log *log, const struct place *place,
 {
 	char text[LOG_LINE_MAX];
 
-	snprintf(text, sizeof(text), "%lu log lines were lost here: %s", place->unreported,
+	snprintf(text, sizeof(text), "log lines lost here: %lu (%s)", place->unreported,
 		strerror(place->error));
 	return make_line(log, place, target, LOG_WARNING, text, out);
 }
@@ -236,7 +236,10 @@ static int add_place(struct log *log, const struct log_target *target, const str
 	error = sink_open(&place->sink, target, owner);
 	if (error != 0) {
 		free(place);
-		if (target != &log->stderr_target)
+		if (target == &log->stderr_target)
+			fprintf(stderr, "tproxyd: cannot start: %s%s\n", strerror(error),
+				open_advice(error));
+		else
 			log_complain(log, "cannot open the log %s: %s%s", target_name(target, name),
 				strerror(error), open_advice(error));
 		return -1;
@@ -306,8 +309,7 @@ void log_check(struct log *log)
 		if (error != 0)
 			log_complain(log,
 				"warning: the log %s cannot be reached: %s; its lines are lost "
-				"until a "
-				"syslog daemon takes them",
+				"until a syslog daemon takes them",
 				target_name(place->sink.target, name), strerror(error));
 	}
 }
@@ -331,8 +333,7 @@ void log_reopen(struct log *log)
 		else
 			log_line(log, NULL, LOG_WARNING,
 				"SIGHUP: cannot open the log file %s again: %s%s; lines go on to "
-				"the "
-				"file that was open before",
+				"the file that was open before",
 				path, strerror(error), open_advice(error));
 	}
 }

@@ -102,7 +102,7 @@ static unsigned long read_lines(int fd)
 		length += (size_t)got;
 	text[length] = '\0';
 	for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-		assert_true(strncmp(line, "line ", 5) == 0 || strstr(line, "lost here") != NULL);
+		assert_true(strncmp(line, "line ", 5) == 0 || strstr(line, "lost here: ") != NULL);
 		lines++;
 	}
 	return lines;
@@ -317,7 +317,7 @@ static void what_was_lost_is_said_as_soon_as_lines_are_taken_again(void **state)
 	read_lines(ends[0]);
 	log_line(log, NULL, LOG_INFO, "line again");
 	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
-	snprintf(expected, sizeof(expected), "%lu log lines were lost here: %s\nline again\n",
+	snprintf(expected, sizeof(expected), "log lines lost here: %lu (%s)\nline again\n",
 		(unsigned long)log_lost(log), strerror(EAGAIN));
 	assert_string_equal(text, expected);
 	log_free(log);
@@ -438,7 +438,7 @@ static void a_full_disk_loses_lines_and_the_next_one_begins_anew(void **state)
 	log_line(log, NULL, LOG_INFO, "fourth");
 	assert_int_equal(log_lost(log), 2);
 	log_free(log);
-	snprintf(text, sizeof(text), "first\nseco\n2 log lines were lost here: %s\nfourth\n",
+	snprintf(text, sizeof(text), "first\nseco\nlog lines lost here: 2 (%s)\nfourth\n",
 		strerror(EFBIG));
 	assert_file_holds(path, text);
 }
