@@ -36,11 +36,11 @@ static unsigned long raise_limit(void)
 static unsigned long count_open(unsigned long limit)
 {
 	int first_free = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	unsigned long count = first_free == -1 ? limit : (unsigned long)first_free;
 
-	if (first_free == -1)
-		return limit;
-	close(first_free);
-	return (unsigned long)first_free;
+	if (first_free != -1)
+		close(first_free);
+	return count;
 }
 
 static unsigned long count_listeners(const struct config *config)

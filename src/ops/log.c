@@ -21,12 +21,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
 struct place {
-	STAILQ_ENTRY(place) link;
+	struct place *next;
 	pthread_mutex_t lock; /* of all that follows; it is never held while waiting */
 	struct sink sink;
 	unsigned long unreported; /* lines lost that no line has mentioned yet */
@@ -39,7 +38,7 @@ struct log {
 	struct log_target stderr_target;
 	struct log_targets stderr_targets; /* the one above, for lack of others */
 	int pid;
-	STAILQ_HEAD(, place) places; /* the first one is stderr */
+	struct place *places; /* newest first */
 	atomic_uint_least64_t lost;
 };
 
@@ -54,9 +53,7 @@ static bool same_place(const struct log_target *a, const struct log_target *b)
 
 static struct place *find_place(const struct log *log, const struct log_target *target)
 {
-	struct place *place;
-
-	STAILQ_FOREACH (place, &log->places, link)
+	for (struct place *place = log->places; place != NULL; place = place->next)
 		if (same_place(place->sink.target, target))
 			return place;
 	return NULL;
@@ -245,7 +242,8 @@ static int add_place(struct log *log, const struct log_target *target, const str
 		return -1;
 	}
 	pthread_mutex_init(&place->lock, NULL);
-	STAILQ_INSERT_TAIL(&log->places, place, link);
+	place->next = log->places;
+	log->places = place;
 	return 0;
 }
 
@@ -265,7 +263,6 @@ struct log *log_new(const struct config *config, const struct identity *owner)
 
 	if (log == NULL)
 		return NULL;
-	STAILQ_INIT(&log->places);
 	log->config = config;
 	log->pid = (int)getpid();
 	log->stderr_target = (struct log_target){
@@ -289,8 +286,8 @@ void log_free(struct log *log)
 
 	if (log == NULL)
 		return;
-	while ((place = STAILQ_FIRST(&log->places)) != NULL) {
-		STAILQ_REMOVE_HEAD(&log->places, link);
+	while ((place = log->places) != NULL) {
+		log->places = place->next;
 		pthread_mutex_destroy(&place->lock);
 		sink_close(&place->sink);
 		free(place);
@@ -300,10 +297,9 @@ void log_free(struct log *log)
 
 void log_check(struct log *log)
 {
-	struct place *place;
 	char name[ADDR_TEXT_MAX];
 
-	STAILQ_FOREACH (place, &log->places, link) {
+	for (struct place *place = log->places; place != NULL; place = place->next) {
 		int error = sink_reach(&place->sink);
 
 		if (error != 0)
@@ -316,9 +312,7 @@ void log_check(struct log *log)
 
 void log_reopen(struct log *log)
 {
-	struct place *place;
-
-	STAILQ_FOREACH (place, &log->places, link) {
+	for (struct place *place = log->places; place != NULL; place = place->next) {
 		const char *path = place->sink.target->path;
 		int error;
 

@@ -22,7 +22,7 @@ struct refusal_log {
 	const struct config *config;
 	struct log *log;
 	struct event timer;
-	SLIST_HEAD(, refusals) unsaid;
+	SLIST_HEAD(refusals_list, refusals) unsaid;
 	struct refusals refusals[]; /* by frontend->index, then by reason */
 };
 

@@ -31,6 +31,8 @@
 #define SANITIZED 0
 #endif
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 static const char *const always[] = {
 	/* sessions; socket() has conditions */
 	"accept4",
@@ -125,6 +127,21 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 	return 0;
 }
 
+static struct scmp_arg_cmp equals(unsigned argument, int value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = argument, .op = SCMP_CMP_EQ, .datum_a = (unsigned)value};
+}
+
+/* Of the bits in LOOKED_AT, the argument has those in VALUE. */
+static struct scmp_arg_cmp has_bits(unsigned argument, int looked_at, int value)
+{
+	return (struct scmp_arg_cmp){.arg = argument,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = (unsigned)looked_at,
+		.datum_b = (unsigned)value};
+}
+
 /* Allows a call where conditions hold on its arguments; unknown names are passed over, too. */
 static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
 	const struct scmp_arg_cmp *conditions)
@@ -136,26 +153,21 @@ static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* Sockets of TCP; memory that is no code; signals to this process alone, which abort() sends. */
 static int allow_with_conditions(scmp_filter_ctx filter)
 {
 	static const char *const maps[] = {"mmap", "mmap2", "mprotect"};
 	static const int families[] = {AF_INET, AF_INET6};
-	const struct scmp_arg_cmp no_code[] = {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)};
-	const struct scmp_arg_cmp own[] = {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())};
-	int failed = allow_if(filter, "tgkill", COUNT(own), own);
+	const struct scmp_arg_cmp no_code = has_bits(2, PROT_EXEC, 0), own = equals(0, getpid());
+	int failed = allow_if(filter, "tgkill", 1, &own);
 
 	for (size_t i = 0; i < COUNT(maps) && failed == 0; i++)
-		failed = allow_if(filter, maps[i], COUNT(no_code), no_code);
+		failed = allow_if(filter, maps[i], 1, &no_code);
 	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
 		const struct scmp_arg_cmp tcp[] = {
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
-			SCMP_A1(SCMP_CMP_MASKED_EQ,
-				(scmp_datum_t) ~(SOCK_NONBLOCK | SOCK_CLOEXEC) & 0xffffffff,
-				SOCK_STREAM),
-			SCMP_A2(SCMP_CMP_EQ, IPPROTO_TCP),
+			equals(0, families[i]),
+			has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
+			equals(2, IPPROTO_TCP),
 		};
 
 		failed = allow_if(filter, "socket", COUNT(tcp), tcp);
@@ -170,13 +182,11 @@ static int allow_logs(scmp_filter_ctx filter)
 		LOOKED_AT = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
 		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
 	};
-	const struct scmp_arg_cmp open_flags[] = {SCMP_A1(SCMP_CMP_MASKED_EQ, LOOKED_AT, WANTED)};
-	const struct scmp_arg_cmp openat_flags[] = {SCMP_A2(SCMP_CMP_MASKED_EQ, LOOKED_AT, WANTED)};
-	int failed = allow_if(filter, "open", COUNT(open_flags), open_flags);
+	const struct scmp_arg_cmp of_open = has_bits(1, LOOKED_AT, WANTED);
+	const struct scmp_arg_cmp of_openat = has_bits(2, LOOKED_AT, WANTED);
+	int failed = allow_if(filter, "open", 1, &of_open);
 
-	if (failed != 0)
-		return failed;
-	return allow_if(filter, "openat", COUNT(openat_flags), openat_flags);
+	return failed != 0 ? failed : allow_if(filter, "openat", 1, &of_openat);
 }
 
 static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
