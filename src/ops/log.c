@@ -310,6 +310,22 @@ void log_check(struct log *log)
 	}
 }
 
+/* Only the exchange is locked: a slow disk must not hold up those who write meanwhile. */
+static int reopen(struct place *place)
+{
+	struct sink made, before;
+	int error = sink_open(&made, place->sink.target, NULL);
+
+	if (error != 0)
+		return error;
+	pthread_mutex_lock(&place->lock);
+	before = place->sink;
+	place->sink = made;
+	pthread_mutex_unlock(&place->lock);
+	sink_close(&before);
+	return 0;
+}
+
 void log_reopen(struct log *log)
 {
 	for (struct place *place = log->places; place != NULL; place = place->next) {
@@ -318,9 +334,7 @@ void log_reopen(struct log *log)
 
 		if (place->sink.target->kind != LOG_TO_FILE)
 			continue;
-		pthread_mutex_lock(&place->lock);
-		error = sink_reopen(&place->sink);
-		pthread_mutex_unlock(&place->lock);
+		error = reopen(place);
 		if (error == 0)
 			log_line(log, NULL, LOG_NOTICE, "SIGHUP: opened the log file %s again",
 				path);

@@ -162,18 +162,6 @@ int sink_reach(const struct sink *sink)
 	return error;
 }
 
-int sink_reopen(struct sink *sink)
-{
-	int fd = open_file(sink->target->path, NULL);
-
-	if (fd == -1)
-		return errno;
-	close(sink->fd);
-	sink->fd = fd;
-	sink->torn = false;
-	return 0;
-}
-
 static ssize_t ask_and_write(int fd, const char *line, size_t length)
 {
 	struct iovec part = {.iov_base = (char *)line, .iov_len = length};

@@ -40,12 +40,6 @@ void sink_close(struct sink *sink);
 /* Whether syslog could take a line now: for a target of its kinds only, others always can. */
 int sink_reach(const struct sink *sink);
 
-/*
- * Opens a file by its path again, after it was renamed. On failure lines go on to the file that was
- * open before.
- */
-int sink_reopen(struct sink *sink);
-
 /* Writes lines, which end with a newline unless the sink takes datagrams; all of it or an error. */
 int sink_write(struct sink *sink, const char *line, size_t length);
 bool sink_takes_datagrams(const struct sink *sink);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -163,12 +164,48 @@ static void one_that_could_not_be_started_is_taken_apart(void **state)
 	close(nothing);
 }
 
+/* Leaves room for no more descriptors; returns the limit to go back to. */
+static struct rlimit use_descriptors_up(void)
+{
+	int free_one = dup(shared.ended);
+	struct rlimit before, limit;
+
+	close(free_one);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){(rlim_t)free_one, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+static void a_want_of_descriptors_is_named(void **state)
+{
+	struct listener_failure failure;
+	struct counters counters = {0};
+	struct rlimit before = use_descriptors_up();
+	struct worker *worker;
+
+	(void)state;
+	worker = worker_new(&shared, 0, &failure);
+	assert_null(worker);
+	assert_int_equal(failure.error, EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	choose_address();
+	worker = worker_new(&shared, 0, &failure);
+	assert_non_null(worker);
+	before = use_descriptors_up();
+	assert_int_equal(worker_start(worker, &failure), -1);
+	assert_int_equal(failure.error, EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(worker_join(worker, &counters));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ordered_to_stop_it_ends_well),
 		cmocka_unit_test(with_a_broken_loop_it_says_so_and_listens_no_more),
 		cmocka_unit_test(one_that_could_not_be_started_is_taken_apart),
+		cmocka_unit_test(a_want_of_descriptors_is_named),
 	};
 
 	return cmocka_run_group_tests_name("worker", tests, set_up, tear_down);
