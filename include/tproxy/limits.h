@@ -17,9 +17,9 @@ struct limits *limits_new(const struct config *config, unsigned maxconn);
 void limits_free(struct limits *limits);
 
 /*
- * Takes one of the process's pipes for splicing: a quarter of maxconn, as HAProxy reckons (its
- * `maxpipes`), and 4 at least. False, and nothing is taken, where none is left. A pipe counts from
- * pipe2() to close(), whether it is in use or kept for later.
+ * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy reckons
+ * (`maxpipes`). False, and nothing is taken, where none is left. A pipe counts from pipe2() to
+ * close(), whether it is in use or kept for later.
  */
 bool limits_take_pipe(struct limits *limits);
 void limits_give_pipe(struct limits *limits);

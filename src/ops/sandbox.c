@@ -15,12 +15,14 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 
 #ifdef __has_feature
@@ -153,14 +155,20 @@ static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
-/* Sockets of TCP; memory that is no code; signals to this process alone, which abort() sends. */
+/*
+ * Sockets of TCP, and how much of theirs is not delivered; memory that is no code; signals to this
+ * process alone, which abort() sends.
+ */
 static int allow_with_conditions(scmp_filter_ctx filter)
 {
 	static const char *const maps[] = {"mmap", "mmap2", "mprotect"};
 	static const int families[] = {AF_INET, AF_INET6};
 	const struct scmp_arg_cmp no_code = has_bits(2, PROT_EXEC, 0), own = equals(0, getpid());
+	const struct scmp_arg_cmp undelivered = equals(1, SIOCOUTQ);
 	int failed = allow_if(filter, "tgkill", 1, &own);
 
+	if (failed == 0)
+		failed = allow_if(filter, "ioctl", 1, &undelivered);
 	for (size_t i = 0; i < COUNT(maps) && failed == 0; i++)
 		failed = allow_if(filter, maps[i], 1, &no_code);
 	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {

@@ -10,10 +10,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum {
-	PIPES_MIN = 4
-};
-
 struct limits {
 	unsigned maxconn, pipes_max;
 	atomic_uint process, pipes;
@@ -31,7 +27,7 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	if (limits == NULL)
 		return NULL;
 	limits->maxconn = maxconn;
-	limits->pipes_max = maxconn / 4 < PIPES_MIN ? PIPES_MIN : maxconn / 4;
+	limits->pipes_max = maxconn / 4;
 	limits->frontends = limits->counts;
 	limits->backends = limits->counts + sections;
 	limits->servers = limits->counts + 2 * sections;
@@ -63,7 +59,7 @@ static unsigned read_count(const atomic_uint *count)
 
 bool limits_take_pipe(struct limits *limits)
 {
-	return take(&limits->pipes, limits->pipes_max);
+	return limits->pipes_max > 0 && take(&limits->pipes, limits->pipes_max);
 }
 
 void limits_give_pipe(struct limits *limits)

@@ -3,6 +3,7 @@
  */
 #include "../../src/ops/sandbox.h"
 
+#include "tproxy/socket.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -89,6 +91,8 @@ static int try_what_no_proxy_does(void)
 	enter((struct sandbox){0});
 	if (!is_forbidden(execve("/bin/true", words, words)))
 		return 1;
+	if (!is_forbidden(ioctl(STDOUT_FILENO, TIOCSTI, "x")))
+		return 15;
 	if (!is_forbidden(syscall(SYS_execveat, AT_FDCWD, "/bin/true", words, words, 0)))
 		return 2;
 	if (!is_forbidden(socket(AF_PACKET, SOCK_RAW, 0)))
@@ -178,7 +182,11 @@ static int do_what_a_proxy_does(void)
 	if (memory == NULL)
 		return 7;
 	free(memory);
-	return close(server) == -1 || close(client) == -1 ? 8 : 0;
+	errno = 0;
+	socket_undelivered(client);
+	if (errno == ENOSYS)
+		return 8;
+	return close(server) == -1 || close(client) == -1 ? 9 : 0;
 }
 
 static void what_a_proxy_does_works(void **state)

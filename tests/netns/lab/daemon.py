@@ -3,7 +3,9 @@
 What any proxy could be asked is asked through adapters (lab.proxy); this is for what tproxyd does beyond.
 """
 
+import itertools
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -76,6 +78,12 @@ class Daemon:
     def stop(self):
         self.signal(signal.SIGTERM)
         return self.await_end()
+
+    def allow_no_descriptor_more(self):
+        """Lower its limit to the lowest number that is free: the limit is on numbers, not on how many there are."""
+        taken = {int(number) for number in os.listdir(f"/proc/{self.pid}/fd")}
+        lowest = next(number for number in itertools.count() if number not in taken)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest, lowest))
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -272,7 +271,7 @@ def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start
         assert each.ending()[0] == "eof"
         each.close()
     there = [accept(server) for _ in range(2)]
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (daemon.descriptors(), daemon.descriptors()))
+    daemon.allow_no_descriptor_more()
     held.append(connect(namespace))
     line = daemon.await_line("accepting pauses until a session ends: Too many open files")
     assert "ulimit -n" in line
