@@ -219,14 +219,14 @@ COUNTS = re.compile(r" (\d+/\d+/\d+/\d+/\d+) 0/0$", re.M)
 
 def counts_of_three_sessions(namespace, daemon, server):
     """The counts of three sessions that are there at the same time and end in turn, and of one that is refused."""
-    clients = [connect(namespace) for _ in range(3)]
-    there = [accept(server) for _ in clients]
-    for number, client in enumerate(clients, 1):
+    clients, there = [], []
+    for _ in range(3):  # one after another, so that the two ends are of one session
+        clients.append(connect(namespace))
+        there.append(accept(server))
+    for number, (client, end) in enumerate(zip(clients, there), 1):
         client.close()
-        for each in there:
-            if each.peer == there[number - 1].peer:
-                assert each.ending()[0] == "eof"
-                each.finish()
+        assert end.ending()[0] == "eof"
+        end.close()
         patience.until(lambda n=number: len(COUNTS.findall(daemon.log())) == n, f"line {number}")
     server.close()
     refuse(namespace, 1)
