@@ -33,7 +33,7 @@ struct listeners {
 	struct listener *list;
 	size_t count;
 	size_t open_count, paused_count;
-	struct sessions *sessions;
+	struct session_set *sessions;
 	struct event resume;
 	listeners_paused on_pause;
 	void *arg;
@@ -55,7 +55,7 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	struct listener_failure *failure);
 
 /* Starts to accept. Returns -1 and fills FAILURE where an address can't be listened on. */
-int listeners_start(struct listeners *set, struct event_base *base, struct sessions *sessions,
+int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
 	listeners_paused on_pause, void *arg, struct listener_failure *failure);
 
 /* Tries again to accept where it was paused; cheap where nothing was. */

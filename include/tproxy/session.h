@@ -50,7 +50,7 @@ struct side {
 
 struct session {
 	TAILQ_ENTRY(session) link;
-	struct sessions *set;
+	struct session_set *set;
 	enum session_state state, closed_in; /* closed_in: the state before CLOSING */
 	enum reason reason;
 	int error;           /* errno behind the reason, or 0 */
@@ -80,7 +80,7 @@ struct session_observer {
 };
 
 /* All sessions of one event loop, and what they share. */
-struct sessions {
+struct session_set {
 	struct event_base *base;
 	const struct config *config;
 	struct limits *limits;
@@ -96,19 +96,17 @@ struct sessions {
  * SEED makes the workers' round robins start at different servers. Returns -1 where memory or a
  * descriptor is missing. The base, configuration and limits must outlive the set.
  */
-int sessions_init(struct sessions *set, struct event_base *base, const struct config *config,
+int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
 	struct limits *limits, struct session_observer observer, unsigned seed);
 
-/* Closes what still lives, with REASON_SHUTDOWN, and frees everything. */
-void sessions_free(struct sessions *set);
+/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
+void session_set_free(struct session_set *set);
 
 /* Whether a session begun now is sure to get a descriptor for its server's side. */
-bool sessions_have_room(struct sessions *set);
+bool session_set_have_room(struct session_set *set);
 
 /* Frees what was closed; call it after each turn of the event loop, never from within. */
-void sessions_reap(struct sessions *set);
-
-void sessions_shutdown(struct sessions *set);
+void session_set_reap(struct session_set *set);
 
 /*
  * Begins a session on an accepted connection. The place in the limits must have been taken with
@@ -116,10 +114,13 @@ void sessions_shutdown(struct sessions *set);
  * false is returned.
  */
 bool session_begin(
-	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client);
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client);
 
 /* Ends a session. Any number of calls is as good as one; the first reason counts. */
 void session_close(struct session *session, enum reason reason, int error);
+
+/* Ends all sessions of a set, with REASON_SHUTDOWN. */
+void session_close_all(struct session_set *set);
 
 const char *session_state_name(enum session_state state);
 

@@ -36,7 +36,7 @@ struct worker {
 	bool has_sessions; /* the set of sessions has been initialised, as far as that went */
 	struct event_base *base;
 	struct listeners listeners;
-	struct sessions sessions;
+	struct session_set sessions;
 	struct counters counters;
 	struct refusal_log *refusals;
 	time_t pause_line_due; /* monotonic: no line about a want of resources before */
@@ -136,7 +136,7 @@ static void obey(struct worker *worker)
 		listeners_drain(&worker->listeners);
 	if (order == WORKER_STOP) {
 		listeners_close(&worker->listeners);
-		sessions_shutdown(&worker->sessions);
+		session_close_all(&worker->sessions);
 	}
 	worker->obeyed = order;
 }
@@ -173,7 +173,7 @@ static void give_up(struct worker *worker, int error)
 		"thread %u ends, and resets its %u sessions: its event loop failed: %s",
 		worker->index, worker->sessions.count, strerror(error));
 	listeners_close(&worker->listeners);
-	sessions_shutdown(&worker->sessions);
+	session_close_all(&worker->sessions);
 }
 
 static void *run(void *arg)
@@ -183,7 +183,7 @@ static void *run(void *arg)
 	while (has_work(worker) && !worker->failed) {
 		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
 			give_up(worker, errno);
-		sessions_reap(&worker->sessions);
+		session_set_reap(&worker->sessions);
 	}
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;
@@ -249,8 +249,8 @@ int worker_start(struct worker *worker, struct listener_failure *failure)
 
 	*failure = (struct listener_failure){.error = ENOMEM};
 	worker->has_sessions = true;
-	if (sessions_init(&worker->sessions, worker->base, shared->config, shared->limits, observer,
-		    worker->index) == -1)
+	if (session_set_init(&worker->sessions, worker->base, shared->config, shared->limits,
+		    observer, worker->index) == -1)
 		goto fail;
 	event_assign(&worker->on_wake, worker->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);
@@ -276,8 +276,10 @@ bool worker_join(struct worker *worker, struct counters *counters)
 		worker->counters.copied = worker->sessions.pool.bytes_copied;
 		worker->counters.spliced = worker->sessions.pool.bytes_spliced;
 	}
-	if (worker->has_sessions)
-		sessions_free(&worker->sessions);
+	if (worker->has_sessions) {
+		session_close_all(&worker->sessions);
+		session_set_free(&worker->sessions);
+	}
 	well = !worker->failed;
 	counters_add(counters, &worker->counters);
 	worker_free(worker);

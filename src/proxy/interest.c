@@ -13,7 +13,7 @@
  */
 #include "interest.h"
 
-#include "sessions.h"
+#include "session_set.h"
 
 enum {
 	HANGUP_AFTER = 100 /* ms that a side is quiet before it is watched; most never need it */

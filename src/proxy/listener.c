@@ -140,7 +140,7 @@ static enum trouble trouble_with_accept(int error)
 /* Accepts one client, or says why not: 0 or an errno. The place in the limits is taken already. */
 static int accept_session(struct listener *listener)
 {
-	struct sessions *sessions = listener->set->sessions;
+	struct session_set *sessions = listener->set->sessions;
 	struct addr client;
 	int fd = socket_accept(listener->fd, &client);
 
@@ -156,10 +156,10 @@ static int accept_session(struct listener *listener)
 /* False when no client is left to accept, or accepting is paused. */
 static bool accept_one(struct listener *listener)
 {
-	struct sessions *sessions = listener->set->sessions;
+	struct session_set *sessions = listener->set->sessions;
 	int error;
 
-	if (!sessions_have_room(sessions)) {
+	if (!session_set_have_room(sessions)) {
 		pause_listener(listener, EMFILE);
 		return false;
 	}
@@ -225,7 +225,7 @@ static int backlog(const struct listener *listener)
 	return frontend->maxconn != 0 ? (int)frontend->maxconn : BACKLOG_DEFAULT;
 }
 
-int listeners_start(struct listeners *set, struct event_base *base, struct sessions *sessions,
+int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
 	listeners_paused on_pause, void *arg, struct listener_failure *failure)
 {
 	set->sessions = sessions;

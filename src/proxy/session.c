@@ -13,12 +13,12 @@
  * for data before it closes. A write that fails with ECONNRESET uses the error up: the next read of
  * that socket is 0, as after an orderly end, so the side that is gone is remembered. And an event of
  * a closed session may have been queued already, which is why memory is freed after the turn
- * (sessions_reap), not here.
+ * (session_set_reap), not here.
  */
 #include "tproxy/session.h"
 
 #include "interest.h"
-#include "sessions.h"
+#include "session_set.h"
 #include "tproxy/socket.h"
 #include "tproxy/upstream.h"
 
@@ -296,7 +296,7 @@ static void connect_to_server(struct session *session)
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
 	struct addr server = server_of(session);
 	struct upstream_failure failure;
-	int fd = sessions_open_upstream(
+	int fd = session_set_open_upstream(
 		session->set, &session->server->source, &session->client, &server, &failure);
 
 	if (fd == -1) {
@@ -322,7 +322,7 @@ static void choose_server(struct session *session)
 
 	session->backend = backend;
 	if (backend != NULL)
-		session->server = sessions_next_server(session->set, backend);
+		session->server = session_set_next_server(session->set, backend);
 	if (backend == NULL || session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
@@ -396,7 +396,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 /* --- beginning and end --- */
 
 bool session_begin(
-	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client)
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
@@ -411,7 +411,7 @@ bool session_begin(
 	side_open(session, CLIENT, fd);
 	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
 	evtimer_assign(&session->timer, set->base, on_timer, session);
-	sessions_insert(session);
+	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	choose_server(session);
 	update_interest(session);
@@ -431,8 +431,14 @@ void session_close(struct session *session, enum reason reason, int error)
 	event_del(&session->timer);
 	close_side(session, CLIENT, session->reason != REASON_DONE);
 	close_side(session, SERVER, session->reason != REASON_DONE);
-	sessions_remove(session);
+	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
+}
+
+void session_close_all(struct session_set *set)
+{
+	while (!TAILQ_EMPTY(&set->live))
+		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
 }
 
 const char *session_state_name(enum session_state state)

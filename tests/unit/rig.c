@@ -56,7 +56,7 @@ int rig_set_up(void **state)
 	}
 	rig->vip = listen_on_loopback(&vip);
 	rig->limits = limits_new(&rig->config, 100);
-	assert_int_equal(sessions_init(&rig->sessions, rig->base, &rig->config, rig->limits,
+	assert_int_equal(session_set_init(&rig->sessions, rig->base, &rig->config, rig->limits,
 				 (struct session_observer){on_changed, rig}, 0),
 		0);
 	*state = rig;
@@ -67,7 +67,8 @@ int rig_tear_down(void **state)
 {
 	struct rig *rig = *state;
 
-	sessions_free(&rig->sessions);
+	session_close_all(&rig->sessions);
+	session_set_free(&rig->sessions);
 	event_base_free(rig->base);
 	limits_free(rig->limits);
 	for (unsigned i = 0; i < RIG_SERVERS; i++)
@@ -119,7 +120,7 @@ void rig_turn(struct rig *rig)
 
 	event_base_loopexit(rig->base, &tick);
 	event_base_loop(rig->base, EVLOOP_ONCE);
-	sessions_reap(&rig->sessions);
+	session_set_reap(&rig->sessions);
 }
 
 int rig_accept(struct rig *rig, unsigned server)

@@ -24,7 +24,7 @@ struct rig {
 	int server_listeners[RIG_SERVERS];
 	int vip; /* where clients connect to */
 	struct limits *limits;
-	struct sessions sessions;
+	struct session_set sessions;
 	enum session_state states[RIG_STATES];
 	unsigned state_count;
 	unsigned ended;

@@ -145,7 +145,7 @@ static void the_line_of_a_session_has_haproxys_fields(void **state)
 	struct proxy sections[] = {{.name = "fnt", .index = 0},
 		{.name = "bck", .index = 1, .servers = &server, .server_count = 1}};
 	struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {.set = &set,
 		.frontend = &sections[0],
 		.backend = &sections[1],
@@ -187,7 +187,7 @@ static void counts_are_those_of_haproxy_when_a_session_ends(void **state)
 	struct proxy sections[] = {{.name = "f", .index = 0},
 		{.name = "b", .index = 1, .servers = &server, .server_count = 1}};
 	struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {
 		.set = &set, .frontend = &sections[0], .backend = &sections[1], .server = &server};
 	static const char *const expected[] = {
@@ -211,7 +211,7 @@ static void retries_are_attempts_after_the_first_one(void **state)
 {
 	struct proxy section = {.name = "f"};
 	struct config config = {.proxies = &section, .proxy_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {.set = &set, .frontend = &section, .failures = 2};
 
 	(void)state;
@@ -230,7 +230,7 @@ static void a_session_that_reached_no_server_says_so(void **state)
 {
 	struct proxy section = {.name = "fnt"};
 	struct config config = {.proxies = &section, .proxy_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {.set = &set,
 		.frontend = &section,
 		.reason = REASON_NO_SERVER,

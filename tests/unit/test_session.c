@@ -579,7 +579,7 @@ static void a_shutdown_resets_both_sides(void **state)
 	struct rig *rig = *state;
 	int client = rig_client(rig), server = rig_accept(rig, 0);
 
-	sessions_shutdown(&rig->sessions);
+	session_close_all(&rig->sessions);
 	assert_ended_with(rig, REASON_SHUTDOWN);
 	assert_reset(rig, client);
 	assert_reset(rig, server);
@@ -610,7 +610,7 @@ static void a_session_that_ended_gives_back_its_places(void **state)
 	assert_int_equal(counts.frontend, 1);
 	assert_int_equal(counts.backend, 1);
 	assert_int_equal(counts.server, 1);
-	sessions_shutdown(&rig->sessions);
+	session_close_all(&rig->sessions);
 	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
 	assert_int_equal(counts.process + counts.frontend + counts.backend + counts.server, 0);
 	close(client);
@@ -633,9 +633,9 @@ static void the_last_client_gets_its_server_by_the_spare_descriptor(void **state
 	client = rig_client(rig);
 	assert_int_equal(rig->ended, 0);
 	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
-	assert_false(sessions_have_room(&rig->sessions));
+	assert_false(session_set_have_room(&rig->sessions));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_true(sessions_have_room(&rig->sessions));
+	assert_true(session_set_have_room(&rig->sessions));
 	close(client);
 }
 
