@@ -48,7 +48,7 @@ struct listener_failure {
 
 /*
  * Binds every address of the configuration without listening yet; with FIRST, for the first worker,
- * an address that somebody else serves is refused. Returns -1 and fills FAILURE where one fails.
+ * an address that another process serves is refused. Returns -1 and fills FAILURE where one fails.
  * Needs no event loop, so that it can happen before privileges are dropped and threads started.
  */
 int listeners_bind(struct listeners *set, const struct config *config, bool first,

@@ -6,7 +6,7 @@
  *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
  * A session belongs to one set of sessions, a set to one event loop and its thread; nothing here is
- * locked. The set's observer is told of every change of state and learns from the session what it
+ * locked. The set's observer is notified of every change of state and reads from the session what it
  * wants to log or count; that is how this folder does without knowing about logs.
  *
  * Times are milliseconds of the monotonic clock, save where a member says otherwise.

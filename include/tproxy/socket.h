@@ -28,7 +28,7 @@ struct socket_listener {
 
 /*
  * A bound socket that does not listen yet. FIRST is for the first socket of an address: it refuses
- * an address that somebody else serves; the further ones, of this process's other workers, join it.
+ * an address that another process serves; the further ones, of this process's other workers, join it.
  * Ends with EPERM where `transparent` is asked for without CAP_NET_RAW or CAP_NET_ADMIN.
  */
 int socket_bind_listener(const struct socket_listener *listener, bool first);

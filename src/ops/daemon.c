@@ -4,7 +4,7 @@
  * then the system calls that no running daemon makes are forbidden to all of them.
  *
  * The main thread carries no traffic. It waits for signals and for the workers' ends, and passes
- * orders on. Whatever fails before the workers run ends the process with a message that says what
+ * commands on. Whatever fails before the workers run ends the process with a message that says what
  * to do; afterwards nothing does but a signal, or the end of the last worker.
  *
  * The traps: signals must be blocked before the first thread is made, so that only the main thread,
@@ -231,10 +231,10 @@ static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 
 /* --- running --- */
 
-static void order_workers(struct daemon *daemon, enum worker_order order)
+static void command_workers(struct daemon *daemon, enum worker_command command)
 {
 	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_order(daemon->workers[i], order);
+		worker_command(daemon->workers[i], command);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -252,7 +252,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	log_line(daemon->shared.log, NULL, LOG_NOTICE, "%s",
 		number == SIGUSR1 ? "SIGUSR1: accepting no more, ending with the last session"
 				  : "stopping at once");
-	order_workers(daemon, number == SIGUSR1 ? WORKER_DRAIN : WORKER_STOP);
+	command_workers(daemon, number == SIGUSR1 ? WORKER_DRAIN : WORKER_STOP);
 }
 
 static void on_ended(evutil_socket_t fd, short what, void *arg)
@@ -344,7 +344,7 @@ static int join_workers(struct daemon *daemon, struct counters *counters)
 {
 	int status = 0;
 
-	order_workers(daemon, WORKER_STOP);
+	command_workers(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		if (!worker_join(daemon->workers[i], counters))
 			status = -1;

@@ -2,7 +2,7 @@
  * One worker: a thread that turns its event loop until it has nothing left to do.
  *
  * A worker shares with the others only what does not change (configuration), what is atomic
- * (limits) and what any thread may use (log). Orders come from the main thread as an atomic
+ * (limits) and what any thread may use (log). Commands come from the main thread as an atomic
  * value and a wake-up by eventfd; the value says what to do, so that a wake-up that comes twice
  * does no harm.
  *
@@ -40,13 +40,13 @@ struct worker {
 	struct counters counters;
 	struct refusal_log *refusals;
 	time_t pause_line_due; /* monotonic: no line about a want of resources before */
-	atomic_int order;      /* enum worker_order, written by the main thread */
-	int obeyed;            /* the order that was last carried out */
+	atomic_int command;    /* enum worker_command, written by the main thread */
+	int handled;           /* the command that was last carried out */
 	int wake;              /* eventfd */
 	struct event on_wake;
 };
 
-/* --- what sessions tell --- */
+/* --- what sessions report --- */
 
 static void log_accepted(struct worker *worker, const struct session *session)
 {
@@ -126,19 +126,19 @@ static void on_pause(void *arg, const struct listener *listener, int error)
 		listener->frontend->name, strerror(error), pause_advice(error));
 }
 
-/* --- what the main thread tells --- */
+/* --- what the main thread commands --- */
 
-static void obey(struct worker *worker)
+static void handle_command(struct worker *worker)
 {
-	int order = atomic_load(&worker->order);
+	int command = atomic_load(&worker->command);
 
-	if (order == WORKER_DRAIN && worker->obeyed == WORKER_RUN)
+	if (command == WORKER_DRAIN && worker->handled == WORKER_RUN)
 		listeners_drain(&worker->listeners);
-	if (order == WORKER_STOP) {
+	if (command == WORKER_STOP) {
 		listeners_close(&worker->listeners);
 		session_close_all(&worker->sessions);
 	}
-	worker->obeyed = order;
+	worker->handled = command;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -147,13 +147,13 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	eventfd_read(fd, &count);
-	obey(arg);
+	handle_command(arg);
 }
 
-void worker_order(struct worker *worker, enum worker_order order)
+void worker_command(struct worker *worker, enum worker_command command)
 {
-	if ((int)order > atomic_load(&worker->order))
-		atomic_store(&worker->order, (int)order);
+	if ((int)command > atomic_load(&worker->command))
+		atomic_store(&worker->command, (int)command);
 	eventfd_write(worker->wake, 1);
 }
 
@@ -161,7 +161,7 @@ void worker_order(struct worker *worker, enum worker_order order)
 
 static bool has_work(const struct worker *worker)
 {
-	return worker->obeyed == WORKER_RUN || listeners_are_open(&worker->listeners) ||
+	return worker->handled == WORKER_RUN || listeners_are_open(&worker->listeners) ||
 	       worker->sessions.count > 0;
 }
 

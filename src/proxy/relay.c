@@ -211,7 +211,7 @@ static enum step copy(
 }
 
 /*
- * What splice() calls empty or ended may be urgent data that comes next. recv() tells; it is asked
+ * What splice() calls empty or ended may be urgent data that comes next. recv() decides. It is asked
  * unless bytes were moved in this call already: then the loop comes back, if there is more.
  */
 static enum step splice_stopped(struct direction *direction, int source, int destination,

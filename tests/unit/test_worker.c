@@ -117,7 +117,7 @@ static void ordered_to_stop_it_ends_well(void **state)
 
 	(void)state;
 	assert_int_equal(try_to_connect(), 0);
-	worker_order(worker, WORKER_STOP);
+	worker_command(worker, WORKER_STOP);
 	assert_ends();
 	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_true(worker_join(worker, &counters));
@@ -134,7 +134,7 @@ static void with_a_broken_loop_it_says_so_and_listens_no_more(void **state)
 	(void)state;
 	assert_int_equal(try_to_connect(), 0);
 	assert_int_not_equal(dup2(nothing, find_epoll()), -1);
-	worker_order(worker, WORKER_RUN); /* wakes it */
+	worker_command(worker, WORKER_RUN); /* wakes it */
 	assert_ends();
 	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_false(worker_join(worker, &counters));
