@@ -16,7 +16,7 @@
 #include "session_set.h"
 
 enum {
-	HANGUP_AFTER = 100 /* ms that a side is quiet before it is watched; most never need it */
+	HANGUP_AFTER = 20 /* ms that a side is quiet before it is watched; most never need it */
 };
 
 static bool is_relaying(const struct session *session)
