@@ -1,15 +1,18 @@
 """STREAM: what goes in at one side comes out at the other, ends included."""
 
+import contextlib
+
 import pytest
 
 from lab import counters, patience, steering, stream, topology
 from lab.capture import FIN, RST
 from lab.endpoint import Endpoint
 from lab.requirements import requirement
-from lab.variants import both_families, each_end, each_relay
+from lab.variants import both_families, each_end, each_relay, every_relay
 from lab.verdict import GuardFailed
 
 MEGABYTE = 1 << 20
+BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
 
 
 def ends(flow, *names):
@@ -123,16 +126,9 @@ def test_when_the_server_refuses_the_clients_connection_ends(lab):
 @requirement("TP-STREAM-08")
 @both_families
 def test_when_the_server_does_not_answer_the_clients_connection_ends(lab):
-    lab.start(source="clientip", servers=[nobody(lab)], timeouts={"connect": 500}).await_ready()
+    lab.start(source="clientip", servers=[lab.silent_server()], timeouts={"connect": 500}).await_ready()
     how, data = lab.client.knock(lab.vip)
     assert how in ("eof", "reset") and not data
-
-
-def nobody(lab):
-    """An address in the server's network whose packets go nowhere."""
-    address = topology.address(topology.SERVER_NET[lab.family], 99)
-    lab.topology.proxy.ip(f"neigh add {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
-    return Endpoint(address, 8080)
 
 
 @requirement("TP-STREAM-09")
@@ -294,3 +290,114 @@ def large_transfer(lab, sender, receiver):
     )
     if not counters.total(lab.topology.hosts["router"], "IcmpOutDestUnreachs", "Icmp6OutPktTooBigs"):
         raise GuardFailed("no packet was too large for the narrow link")
+
+
+@requirement("TP-STREAM-20")
+@every_relay
+@each_end
+@pytest.mark.parametrize("rest", [b"", bytes(BULK // 2)], ids=["end", "more"])
+def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, rest):
+    """The urgent byte itself may arrive in its place, or not at all.
+
+    What comes behind it comes alone, when everything before has been passed on; then all at once.
+    """
+    proxy = lab.serve(relay=relay)
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    sender.send(bytes(BULK))
+    assert receiver.receive(BULK) == bytes(BULK)
+    send_urgent(sender, rest)
+    assert receiver.receive_to_end() in (rest, b"!" + rest)
+
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    with proxy.paused():
+        sender.send(bytes(BULK))
+        send_urgent(sender, rest)
+        patience.until(lambda: not sender.unacknowledged(), "all of it waits at the proxy's host")
+    assert receiver.receive_to_end() in (bytes(BULK) + rest, bytes(BULK) + b"!" + rest)
+
+
+def send_urgent(sender, rest):
+    sender.send_urgent(b"!")
+    sender.send(rest)
+    sender.finish()
+
+
+@requirement("TP-STREAM-21")
+@every_relay
+@each_end
+def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
+    proxy = lab.serve(relay=relay)
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    sender.send(bytes(BULK))
+    assert receiver.receive(BULK) == bytes(BULK)
+    sender.send_urgent(b"!")
+    sender.send(b"more")
+    assert proxy.busy_share([sender]) < 0.5
+    receiver.send(b"answer")
+    assert sender.receive(6) == b"answer"
+
+
+@requirement("TP-STREAM-22")
+@both_families
+@pytest.mark.parametrize("sent", [b"", b"request"], ids=["silent", "asked"])
+def test_a_client_that_resets_while_its_server_is_silent_is_given_up(lab, sent):
+    """Another client that came before it, and stays, shows that no timeout ended the attempt."""
+    lab.start(source="clientip", servers=[lab.silent_server()]).await_ready()
+    clients = [lab.client.open(lab.vip, Endpoint(address, 0)) for address in (lab.client.other_address, lab.client.address)]
+    stays, leaves = clients
+    for client in clients:
+        client.send(sent)
+    patience.until(lambda: callers(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
+    leaves.reset()
+    patience.until(lambda: callers(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
+
+
+def callers(lab):
+    """The addresses from which the proxy tries to connect to its servers."""
+    return {local.address for local in lab.proxy.attempts()}
+
+
+@requirement("TP-STREAM-23")
+@each_relay
+@each_end
+@pytest.mark.parametrize("busy", [False, True], ids=["listening", "sending"])
+def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, busy):
+    """Its kernel takes in little at a time, so the rest is with the proxy when the reset comes.
+
+    A reader that sends when the reset is there already makes the proxy learn of it by writing.
+    """
+    hosts = {"client": lab.client, "server": lab.server}
+    hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})
+    lab.serve(relay=relay)
+    breaker, slow = ends(lab.client.connect(lab.vip), closer, reader)
+    data = bytes(stream.expected(0, BULK))
+    breaker.send(data)
+    patience.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
+    breaker.reset()
+    if busy:
+        with contextlib.suppress(ConnectionError):  # what it has received then shows what was lost
+            slow.send(b"more from the reader")
+    patience.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
+    how, received = slow.ending()
+    assert len(received) == len(data) and received == data, f"{how} after {len(received)} of {len(data)} bytes"
+
+
+@requirement("TP-STREAM-24")
+@both_families
+def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
+    """The server answers only when it is asked for the second time."""
+    lab.start(source="clientip").await_ready()
+    lab.server.serve(lab.backend_server)
+    neighbour = f"{lab.server.address} dev server0"
+    lab.topology.proxy.ip(f"neigh replace {neighbour} lladdr 02:00:00:00:00:99 nud permanent")
+    client = lab.client.open(lab.vip)
+    client.send(b"request")
+    client.finish()
+    patience.until(lambda: not client.unacknowledged(), "the client's end has reached the proxy's host")
+    patience.until(lambda: callers(lab), "the proxy tries to connect")
+    lab.topology.proxy.ip(f"neigh del {neighbour}")
+    server = lab.server.accept(client)
+    assert server.receive_to_end() == b"request"
+    server.send(b"answer")
+    server.finish()
+    assert client.receive_to_end() == b"answer"
