@@ -320,7 +320,9 @@ class Proxy:
         session.events = wanted
 
     def wait(self):
-        """How long to sleep for events."""
+        """How long to sleep for events. That a client leaves while its server is silent is found by looking."""
+        if not all(session.connected for session in self.sessions):
+            return 0.005
         return 0.05 if self.sessions else None
 
     def run(self):
