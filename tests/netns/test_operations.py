@@ -25,7 +25,7 @@ NOBODY = "nobody"
 NEEDED = 1 << 10 | 1 << 12 | 1 << 13  # net_bind_service, net_admin, net_raw
 HELD = 8  # sessions that it can surely hold with them
 REFUSALS = 600  # each of which leaves a line in a log
-FLOOD = 30_000  # clients
+FLOOD = 120_000  # clients: many, so that a proxy has seconds to stop in
 QUEUE = 1024  # clients that can wait at a listener
 LEAVING = 100  # clients: more than the few places that an adapter may add to those that are asked for
 PLACES = 20  # sessions at the same time
@@ -249,7 +249,8 @@ def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(l
     """With `default` the configuration says nothing of logs; the rest is as the adapter writes it for every test."""
     fields = {} if log == "sessions" else {"log": log}
     with unread_pipe() as (pipe, fill):
-        proxy = lab.start(output=pipe, timeouts={"connect": 5_000}, **fields).await_ready()
+        proxy = lab.serve(output=pipe, **fields)
+        lab.server.refuse()
         fill()
         for _ in range(REFUSALS):
             how, data = lab.client.knock(lab.vip)
@@ -280,45 +281,44 @@ def unread_pipe():
 
 
 @requirement("TP-OPS-23")
-def test_sigterm_stops_while_clients_keep_coming(lab):
-    stop_in_a_flood(lab, signal.SIGTERM)
+def test_sigterm_stops_while_clients_keep_coming(lab, share):
+    stop_in_a_flood(lab, signal.SIGTERM, FLOOD // share)
 
 
 @requirement("TP-OPS-24")
-def test_a_graceful_stop_is_carried_out_while_clients_keep_coming(lab):
-    assert stop_in_a_flood(lab, signal.SIGUSR1) == 0
+def test_a_graceful_stop_is_carried_out_while_clients_keep_coming(lab, share):
+    assert stop_in_a_flood(lab, signal.SIGUSR1, FLOOD // share) == 0
 
 
-def stop_in_a_flood(lab, number):
+def stop_in_a_flood(lab, number, clients):
     """The flood has a last client, and one before it has to be refused; the proxy's exit status.
 
-    The proxy runs for moments only, and before each of them the queue of clients that wait is full again.
-    No route leads to the server, so that no session lasts.
+    The queue of clients that wait never runs empty: a proxy that is faster than the flood stands still until it is full
+    again. No route leads to the server, so that no session lasts.
     """
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
     proxy = lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
     processes = proxy.processes()
-    with Flood(lab.client, lab.vip, FLOOD) as flood:
-        with waiting_clients(lab, proxy, processes, flood):
-            proxy.signal(number)
-        while flood.goes_on():
-            with waiting_clients(lab, proxy, processes, flood):
-                pass
-        assert flood.was_refused(), "the proxy went on accepting until the last client had come"
-    return proxy.await_end()
-
-
-@contextlib.contextmanager
-def waiting_clients(lab, proxy, processes, flood):
-    """The proxy stands still, and more clients come than can wait."""
 
     def overflows():
         return counters.total(lab.topology.proxy, "TcpExtListenOverflows")
 
-    full = overflows() + QUEUE // 64
-    with proxy.paused(processes):
-        patience.until(lambda: overflows() > full or not flood.goes_on(), "more clients come than can wait")
-        yield
+    @contextlib.contextmanager
+    def queue_full(before):
+        with proxy.paused(processes):
+            patience.until(lambda: overflows() > before or not flood.goes_on(), "more clients come than can wait")
+            yield
+
+    with Flood(lab.client, lab.vip, clients) as flood:
+        with queue_full(overflows()):
+            proxy.signal(number)
+        while flood.goes_on():
+            before = overflows()
+            if overflows() == before:
+                with queue_full(before):
+                    pass
+        assert flood.was_refused(), "the proxy went on accepting until the last client had come"
+    return proxy.await_end()
 
 
 @requirement("TP-OPS-25")

@@ -12,6 +12,7 @@ from lab.variants import both_families, each_end, each_relay, every_relay
 from lab.verdict import GuardFailed
 
 MEGABYTE = 1 << 20
+URGENT = b"!"
 BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
 
 
@@ -295,31 +296,40 @@ def large_transfer(lab, sender, receiver):
 @requirement("TP-STREAM-20")
 @every_relay
 @each_end
-@pytest.mark.parametrize("rest", [bytes(BULK // 2), b""], ids=["more", "end"])
-def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, rest):
+@pytest.mark.parametrize("behind", [BULK // 2, 0], ids=["more", "end"])
+def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, behind):
     """The urgent byte itself may arrive in its place, or not at all.
 
-    What comes behind it comes alone, when everything before has been passed on; then all at once.
+    What comes from it on comes alone, when everything before has been passed on; then all comes at once.
     """
     proxy = lab.serve(relay=relay)
+    before, rest = bytes(stream.expected(0, BULK)), bytes(stream.expected(BULK, behind))
     sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
-    sender.send(bytes(BULK))
-    assert receiver.receive(BULK) == bytes(BULK)
+    sender.send(before)
+    assert receiver.receive(BULK) == before
     send_urgent(sender, rest)
-    assert receiver.receive_to_end() in (rest, b"!" + rest)
+    check_urgent(receiver, b"", rest)
 
     sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
     with proxy.paused():
-        sender.send(bytes(BULK))
+        sender.send(before)
         send_urgent(sender, rest)
         patience.until(lambda: not sender.unacknowledged(), "all of it waits at the proxy's host")
-    assert receiver.receive_to_end() in (bytes(BULK) + rest, bytes(BULK) + b"!" + rest)
+    check_urgent(receiver, before, rest)
 
 
 def send_urgent(sender, rest):
-    sender.send_urgent(b"!")
+    sender.send_urgent(URGENT)
     sender.send(rest)
     sender.finish()
+
+
+def check_urgent(receiver, before, rest):
+    how, received = receiver.ending()
+    assert how == "eof", f"a reset after {len(received)} of {len(before + rest)} bytes"
+    seen = f"{len(received)} bytes arrived of {len(before)} before the urgent one and {len(rest)} behind it"
+    assert len(received) - len(before + rest) in (0, len(URGENT)), seen
+    assert received in (before + rest, before + URGENT + rest), f"{seen}, not in their order"
 
 
 @requirement("TP-STREAM-21")
@@ -330,7 +340,7 @@ def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
     sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
     sender.send(bytes(BULK))
     assert receiver.receive(BULK) == bytes(BULK)
-    sender.send_urgent(b"!")
+    sender.send_urgent(URGENT)
     sender.send(b"more")
     assert proxy.busy_share([sender]) < 0.5
     receiver.send(b"answer")
@@ -384,7 +394,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
             slow.send(b"more from the reader")
     patience.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
     how, received = slow.ending()
-    assert len(received) == len(data) and received == data, f"{how} after {len(received)} of {len(data)} bytes"
+    assert received == data, f"{how} after {len(received)} of {len(data)} bytes"
 
 
 @requirement("TP-STREAM-24")

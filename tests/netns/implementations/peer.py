@@ -64,6 +64,8 @@ class Scenario:
         self.header_out = fields["servers"][0].get("proxy_protocol") if fields["servers"] else None
         require(fields["protocol"] in protocols, f"protocol {fields['protocol']}")
         require(fields["destination"] in destinations, f"destination {fields['destination']}")
+        self.logs = fields.get("log", "sessions") == "sessions"
+        require(fields.get("log", "sessions") in ("sessions", "default"), f"log {fields.get('log')}")
         require(fields.get("relay", "auto") in ("auto", "copy"), f"relay {fields.get('relay')}")
         self.only(lambda listener: listener.header in (None, *headers_in), "PROXY header from the client")
         require(self.source in sources, f"source {self.source}")

@@ -60,6 +60,10 @@ def flood(address, port, clients):
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         waiting.append(made)
         refused = made.connect_ex((address, port)) in REFUSED
+        try:
+            made.send(b"?")  # a listener with TCP_DEFER_ACCEPT has no client before
+        except OSError as error:  # which may only be that it is not connected yet
+            refused = refused or error.errno in REFUSED
         while len(waiting) > AT_ONCE and not refused:
             with waiting.popleft() as oldest:
                 refused = oldest.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in REFUSED

@@ -91,9 +91,6 @@ class _End:
     def reset(self):
         raise unsupported("reset that means something")
 
-    def send_urgent(self, byte):
-        raise unsupported("urgent data")
-
     def receive_to_end(self):
         raise unsupported("end of a stream")
 
