@@ -12,8 +12,9 @@ from lab.variants import both_families, each_end, each_relay, every_relay
 from lab.verdict import GuardFailed
 
 MEGABYTE = 1 << 20
-URGENT = b"!"
 BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
+LATEST = bytes(stream.expected(0, BULK))
+URGENT = b"!"
 
 
 def ends(flow, *names):
@@ -375,26 +376,28 @@ def callers(lab):
 @requirement("TP-STREAM-23")
 @each_relay
 @each_end
-@pytest.mark.parametrize("busy", [False, True], ids=["listening", "sending"])
-def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, busy):
+@pytest.mark.parametrize("reset", ["alone", "with the bytes", "with an answer"])
+def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, reset):
     """Its kernel takes in little at a time, so the rest is with the proxy when the reset comes.
 
-    A reader that sends when the reset is there already makes the proxy learn of it by writing.
+    That may come alone, when the bytes are on their way, together with them, or together with them and with something
+    that the reader has sent: the proxy may then learn of the reset by writing.
     """
     hosts = {"client": lab.client, "server": lab.server}
     hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})
-    lab.serve(relay=relay)
+    proxy = lab.serve(relay=relay)
     breaker, slow = ends(lab.client.connect(lab.vip), closer, reader)
-    data = bytes(stream.expected(0, BULK))
-    breaker.send(data)
-    patience.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
-    breaker.reset()
-    if busy:
-        with contextlib.suppress(ConnectionError):  # what it has received then shows what was lost
-            slow.send(b"more from the reader")
+    with contextlib.nullcontext() if reset == "alone" else proxy.paused():
+        breaker.send(LATEST)
+        patience.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
+        if reset == "alone":
+            assert patience.readable([slow.socket], patience.seconds), "no byte comes"
+        if reset == "with an answer":
+            slow.send(b"an answer")
+        breaker.reset()
     patience.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
     how, received = slow.ending()
-    assert received == data, f"{how} after {len(received)} of {len(data)} bytes"
+    assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
 
 
 @requirement("TP-STREAM-24")
