@@ -6,6 +6,7 @@
  * "! -m" does not exist, each option carries its own "!".
  */
 #include "ruleset_build.h"
+#include "tproxy/text.h"
 #include "xtables.h"
 
 #include <stdlib.h>
@@ -57,16 +58,14 @@ static bool begins_option(const struct word *word)
 
 char *xtables_words(const struct parse *parse, size_t first)
 {
-	char *text = text_copy(parse->negated ? "!" : "");
+	struct text_stream words;
 
-	for (size_t i = first; i < parse->at; i++) {
-		char *longer = text_printed(
-			"%s%s%s", text, *text == '\0' ? "" : " ", parse->words[i].text);
-
-		free(text);
-		text = longer;
-	}
-	return text;
+	text_begin(&words);
+	fputs(parse->negated ? "!" : "", words.out);
+	for (size_t i = first; i < parse->at; i++)
+		fprintf(words.out, "%s%s", i > first || parse->negated ? " " : "",
+			parse->words[i].text);
+	return text_end(&words);
 }
 
 static void keep_unknown_match(struct parse *parse, size_t first)
@@ -141,6 +140,7 @@ const char *xtables_rule(const struct table *table, enum hook hook, struct rule 
 		read_words(&parse);
 	if (parse.restores_mark && rule->target_count == 0)
 		add_target(rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+	settle_rule(rule);
 	free(parse.words);
 	return parse.wrong;
 }
