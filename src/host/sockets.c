@@ -9,6 +9,7 @@
  * what they are. The second trap: an error may come as the end of an answer, which libmnl does not read.
  */
 #include "tproxy/sockets.h"
+#include "tproxy/array.h"
 #include "tproxy/text.h"
 
 #include <errno.h>
@@ -35,22 +36,6 @@ struct dump {
 	struct host_sockets *sockets;
 	int protocol;
 };
-
-static struct host_socket *one_more(struct host_sockets *sockets)
-{
-	size_t count = sockets->count;
-
-	/* There is room up to the next power of two. */
-	if ((count & (count - 1)) == 0) {
-		sockets->list = reallocarray(
-			sockets->list, count == 0 ? 1 : count * 2, sizeof(*sockets->list));
-		if (sockets->list == NULL)
-			abort(); /* out of memory */
-	}
-	sockets->list[count] = (struct host_socket){0};
-	sockets->count++;
-	return &sockets->list[count];
-}
 
 static struct addr address_of(int family, const __be32 *ip, __be16 port, unsigned link)
 {
@@ -148,11 +133,13 @@ static int take_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct dump *dump = context;
 	const struct inet_diag_msg *told = mnl_nlmsg_get_payload(message);
+	struct host_sockets *sockets = dump->sockets;
 	struct host_socket *made;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*told))
 		return MNL_CB_OK;
-	made = one_more(dump->sockets);
+	sockets->list = array_room(sockets->list, sockets->count, sizeof(*sockets->list));
+	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
 	take_identity(made, told);
 	return mnl_attr_parse(message, sizeof(*told), take_attribute, made);

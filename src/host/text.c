@@ -69,12 +69,15 @@ char *text_end(struct text_stream *stream)
 char *text_line(const char **at)
 {
 	size_t length = strcspn(*at, "\n");
-	const char *line = *at;
+	char *line;
 
-	if (*line == '\0')
+	if (**at == '\0')
 		return NULL;
-	*at += length + (line[length] == '\n' ? 1 : 0);
-	return text_format("%.*s", (int)length, line);
+	line = strndup(*at, length);
+	if (line == NULL)
+		abort(); /* out of memory */
+	*at += length + ((*at)[length] == '\n' ? 1 : 0);
+	return line;
 }
 
 bool text_number(const char *text, unsigned *number)

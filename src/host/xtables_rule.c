@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote. */
+/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote, or not at its end. */
 static bool take_word(char **text, struct word *word)
 {
 	char *from = *text, *to = *text;
@@ -25,23 +25,24 @@ static bool take_word(char **text, struct word *word)
 			from++;
 		*to++ = *from++;
 	}
-	if (word->quoted && *from++ != '"')
+	if (word->quoted && (*from++ != '"' || (*from != ' ' && *from != '\0')))
 		return false;
 	*text = *from == '\0' ? from : from + 1;
 	*to = '\0';
 	return true;
 }
 
-static bool split(struct parse *parse, char *text)
+bool xtables_split(char *text, struct word **words, size_t *count)
 {
-	parse->words = calloc(strlen(text) / 2 + 2, sizeof(*parse->words));
-	if (parse->words == NULL)
+	*count = 0;
+	*words = calloc(strlen(text) / 2 + 2, sizeof(**words));
+	if (*words == NULL)
 		abort(); /* out of memory */
 	for (;;) {
 		text += strspn(text, " ");
 		if (*text == '\0')
 			return true;
-		if (!take_word(&text, &parse->words[parse->count++]))
+		if (!take_word(&text, &(*words)[(*count)++]))
 			return false;
 	}
 }
@@ -134,7 +135,7 @@ const char *xtables_rule(const struct table *table, enum hook hook, struct rule 
 {
 	struct parse parse = {.table = table, .hook = hook, .rule = rule};
 
-	if (!split(&parse, text))
+	if (!xtables_split(text, &parse.words, &parse.count))
 		parse.wrong = "a quote is not closed";
 	while (parse.wrong == NULL && parse.at < parse.count)
 		read_words(&parse);
