@@ -143,11 +143,12 @@ static const struct keyword *nearest(const char *name, unsigned where)
 	char other[64];
 
 	for (size_t i = 0; keyword_at(i) != NULL; i++) {
+		if (!(keyword_at(i)->where & where))
+			continue;
 		snprintf(other, sizeof(other), "%.*s", compared_length(name, keyword_at(i)),
 			keyword_at(i)->name);
 		mistakes = distance(name, other);
-		if (!(keyword_at(i)->where & where) || mistakes >= least ||
-			2 * mistakes >= strlen(name))
+		if (mistakes >= least || 2 * mistakes >= strlen(name))
 			continue;
 		best = keyword_at(i);
 		least = mistakes;

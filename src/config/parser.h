@@ -13,6 +13,7 @@
 
 #include "keyword.h"
 #include "memory.h"
+#include "names.h"
 #include "words.h"
 
 /* No more rows than this. */
@@ -48,6 +49,7 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
+	struct names server_names;
 };
 
 struct parser {
@@ -67,6 +69,8 @@ struct parser {
 	bool skipped;            /* there was such a section */
 	struct section *section; /* NULL in `global` */
 	struct section *sections, **sections_end;
+	unsigned section_count;
+	struct names frontends, backends; /* by index; a `listen` section is in both */
 	struct section *defaults; /* the last one, or NULL */
 	struct log_line *logs;    /* of `global` */
 	size_t log_count;
@@ -97,6 +101,9 @@ const char *want_text(struct parser *parser, const char *what);
 
 /* The next word as a number. False after an error. */
 bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
+
+/* Names are letters, digits, and . : _ - as in HAProxy. False after an error. */
+bool name_check(struct parser *parser, const char *name);
 
 /* One line of the file, whose words are in parser->words. */
 void parse_line(struct parser *parser);
@@ -161,5 +168,8 @@ void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */
 void resolve(struct parser *parser);
+
+/* Then, where there was no error: warnings of what can hardly be meant. */
+void warn_of_proxies(struct parser *parser);
 
 #endif

@@ -10,7 +10,6 @@
 
 #include "address.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static bool read_address(struct parser *parser, const char *text, struct addr *addr)
@@ -84,19 +83,16 @@ void parse_server_source(struct parser *parser)
 	parse_source_words(parser, &parser->server->server.source);
 }
 
-static void check_name(struct parser *parser, const char *name)
+/* Notes the server's name, which no other of its section may have. */
+static void claim_name(struct parser *parser, const char *name)
 {
-	const struct section *section = parser->section;
+	struct names *names = &parser->section->server_names;
+	const struct name *other = names_find(names, name);
 
-	for (const char *at = name; *at != '\0'; at++)
-		if (!isalnum((unsigned char)*at) && strchr(".:_-", *at) == NULL) {
-			fail(parser, name, "a name can hold letters, digits and . : _ - only");
-			return;
-		}
-	for (size_t i = 0; i < section->server_count; i++)
-		if (strcmp(section->servers[i].server.name, name) == 0)
-			fail(parser, name, "line %u has a server of this name already",
-				section->servers[i].server.line);
+	if (other != NULL)
+		fail(parser, name, "line %u has a server of this name already", other->line);
+	else
+		names_add(names, parser->memory, (struct name){.text = name, .line = parser->line});
 }
 
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
@@ -116,7 +112,8 @@ void parse_server(struct parser *parser)
 
 	if (address == NULL)
 		return;
-	check_name(parser, name);
+	if (name_check(parser, name))
+		claim_name(parser, name);
 	parse_server_address(parser, address, &line.server.address);
 	parser->server = &line;
 	parse_parameters(parser, ON_SERVER);
