@@ -4,7 +4,7 @@
  *
  * A keyword's parser takes the words after its name with next_word() and reports what is wrong with
  * fail(); it never returns an error, since reading goes on. Words that it leaves are reported as
- * unexpected by the caller.
+ * unexpected by the caller. A parameter that is misspelt is read on as what was probably meant.
  */
 #ifndef TPROXY_CONFIG_PARSER_H
 #define TPROXY_CONFIG_PARSER_H
@@ -62,6 +62,7 @@ struct parser {
 	struct words words;
 	size_t next;                              /* the next word of the line */
 	bool negated;                             /* the line began with `no` */
+	char corrected[64];                       /* the keyword that a word was meant to be */
 	unsigned seen[SCOPE_COUNT][KEYWORDS_MAX]; /* line of the keyword, or 0 */
 
 	enum where where;        /* the kind of the section, 0 before the first */
@@ -71,8 +72,8 @@ struct parser {
 	struct section *sections, **sections_end;
 	unsigned section_count;
 	struct names frontends, backends; /* by index; a `listen` section is in both */
-	struct section *defaults; /* the last one, or NULL */
-	struct log_line *logs;    /* of `global` */
+	struct section *defaults;         /* the last one, or NULL */
+	struct log_line *logs;            /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */
@@ -110,12 +111,6 @@ void parse_line(struct parser *parser);
 
 /* All that is left of a line, as keywords that may stand at WHERE (ON_BIND or ON_SERVER). */
 void parse_parameters(struct parser *parser, enum where where);
-
-/*
- * Why HAProxy's keyword NAME is not supported at any place of WHERE, and what to do instead. NULL
- * where it is none of the known ones. A NAME of two words is also found by its first one.
- */
-const char *refusal_text(const char *name, unsigned where);
 
 /* Sections. */
 void parse_global(struct parser *parser);

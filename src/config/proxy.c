@@ -111,7 +111,8 @@ static void parse_proxy(struct parser *parser, enum where where, enum role role)
 
 	enter(parser, where, section);
 	if (section == NULL || name == NULL) {
-		parser->skipping = parser->skipped = true;
+		/* Its lines are read all the same, for their mistakes. */
+		parser->skipped = true;
 		return;
 	}
 	section->proxy.name = name;

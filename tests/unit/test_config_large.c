@@ -148,7 +148,7 @@ static void every_one_of_100000_errors_is_reported(void **state)
 	(void)state;
 	text_begin(DEFAULTS "listen l\n");
 	for (unsigned i = 0; i < 100000; i++)
-		fputs(" servr s 192.0.2.1:80\n", source.out);
+		fprintf(source.out, " servr s%u 192.0.2.1\n", i);
 	assert_null(text_end());
 	expect_first_message("large:6: error: 'servr': unknown keyword; did you mean 'server'?");
 	expect_messages(0, 100000);
