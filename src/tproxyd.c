@@ -5,9 +5,11 @@
 #include "tproxy/version.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	EXIT_USAGE = 2
@@ -25,7 +27,8 @@ static void usage(FILE *out)
 	      "  -v, --version     print the version\n"
 	      "  -h, --help        print this help\n"
 	      "\n"
-	      "Signals: SIGTERM and SIGINT end it at once, SIGUSR1 with the last session.\n"
+	      "Signals: SIGTERM and SIGINT end it at once, SIGUSR1 with the last session;\n"
+	      "         SIGHUP opens the log files again.\n"
 	      "Exit status: 0 all was well, 1 it could not be started, 2 wrong arguments.\n"
 	      "Manual: tproxyd(8), and docs/CONFIGURATION.md for the configuration.\n",
 		out);
@@ -91,12 +94,29 @@ static struct config *load(const char *file, struct identity *identity)
 	return config;
 }
 
+/* Or the first sockets would get the numbers of stdout and stderr, and clients what is said there. */
+static bool open_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+static void print_check(const struct config *config)
+{
+	config_print(config, stdout);
+	if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
+		printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
+			privileges_first_port());
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
 	struct identity identity;
 	struct config *config;
-	int status = parse(argc, argv, &arguments);
+	int status = open_standard_files() ? parse(argc, argv, &arguments) : EXIT_FAILURE;
 
 	if (status != -1)
 		return status;
@@ -105,7 +125,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	status = EXIT_SUCCESS;
 	if (arguments.check)
-		config_print(config, stdout);
+		print_check(config);
 	else
 		status = daemon_run(config, arguments.file, &identity);
 	config_free(config);

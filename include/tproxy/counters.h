@@ -1,5 +1,5 @@
 /*
- * Counters: what a worker did. Each worker has its own; they are summed when somebody reads them.
+ * Counters: what a worker did. Each worker has its own; they are summed when they are read.
  */
 #ifndef TPROXY_COUNTERS_H
 #define TPROXY_COUNTERS_H

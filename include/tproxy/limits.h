@@ -1,5 +1,6 @@
 /*
- * Limits: how many sessions there are, of the process, of each section and of each server.
+ * Limits: how many sessions there are, of the process, of each section and of each server, and how
+ * many pipes.
  *
  * A limit holds for all workers together, so this is the one piece of state that they share; it is
  * made of atomic counts that are never locked. Everything else that workers count is their own.
@@ -15,8 +16,13 @@ struct limits;
 struct limits *limits_new(const struct config *config, unsigned maxconn);
 void limits_free(struct limits *limits);
 
-/* Sessions of the process at the same time. */
-unsigned limits_maxconn(const struct limits *limits);
+/*
+ * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy reckons
+ * (`maxpipes`). False, and nothing is taken, where none is left. A pipe counts from pipe2() to
+ * close(), whether it is in use or kept for later.
+ */
+bool limits_take_pipe(struct limits *limits);
+void limits_give_pipe(struct limits *limits);
 
 /* Takes a place for a session of this frontend. False, and nothing is taken, where none is free. */
 bool limits_enter(struct limits *limits, const struct proxy *frontend);

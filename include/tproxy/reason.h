@@ -27,7 +27,7 @@ enum reason {
 	REASON_NO_SERVER,           /* no backend, or a backend without servers */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
-	REASON_SHUTDOWN,            /* the daemon was told to stop */
+	REASON_SHUTDOWN,            /* the daemon is stopping */
 	REASON_COUNT
 };
 

@@ -2,10 +2,11 @@
  * Sessions: a client's connection, the server's connection made for it, and what passes between.
  *
  *   ACCEPTED -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
- *   any phase: error | that phase's timeout | shutdown -> CLOSING(reason)
+ *   RELAYING: one side breaks or times out -> DRAINING -> CLOSING(reason)
+ *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
  * A session belongs to one set of sessions, a set to one event loop and its thread; nothing here is
- * locked. The set's observer is told of every change of state and learns from the session what it
+ * locked. The set's observer is notified of every change of state and reads from the session what it
  * wants to log or count; that is how this folder does without knowing about logs.
  *
  * Times are milliseconds of the monotonic clock, save where a member says otherwise.
@@ -29,7 +30,8 @@ enum session_state {
 	SESSION_CONNECTING, /* a connection to the server is under way, or waits for its next
 			       attempt */
 	SESSION_RELAYING,
-	SESSION_CLOSING, /* final; `reason` says why, the descriptors are closed */
+	SESSION_DRAINING, /* one side is gone; what it sent before is delivered to the other */
+	SESSION_CLOSING,  /* final; `reason` says why, the descriptors are closed */
 	SESSION_STATE_COUNT
 };
 
@@ -43,15 +45,16 @@ struct side {
 	int fd; /* -1: not open */
 	struct event read, write;
 	bool awaited;      /* the side is to send or to take something: its timeout runs */
-	uint64_t activity; /* when it last did, or when the waiting began */
+	uint64_t activity; /* when it last did, or when waiting for it began or ended */
 };
 
 struct session {
 	TAILQ_ENTRY(session) link;
-	struct sessions *set;
+	struct session_set *set;
 	enum session_state state, closed_in; /* closed_in: the state before CLOSING */
 	enum reason reason;
-	int error; /* errno behind the reason, or 0 */
+	int error;           /* errno behind the reason, or 0 */
+	enum side_name gone; /* DRAINING: the side that broke or timed out */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
 	struct addr client;          /* where the client's connection came from */
@@ -60,8 +63,11 @@ struct session {
 	unsigned failures;              /* attempts to connect to the server that failed */
 	uint64_t connect_due; /* CONNECTING: when this attempt, or the pause before it, ends; 0:
 				 never */
+	uint64_t drain_due;   /* DRAINING: when to ask again what was delivered; 0: not waiting */
+	size_t undelivered;   /* DRAINING: bytes that the kernel held when it was last asked */
 	struct event timer;
 	uint64_t timer_due;                   /* 0: not running */
+	struct event hangup;                  /* see session.c */
 	struct timespec accepted_at;          /* wall clock */
 	uint64_t accepted, connected, closed; /* 0: did not happen */
 };
@@ -74,7 +80,7 @@ struct session_observer {
 };
 
 /* All sessions of one event loop, and what they share. */
-struct sessions {
+struct session_set {
 	struct event_base *base;
 	const struct config *config;
 	struct limits *limits;
@@ -90,19 +96,17 @@ struct sessions {
  * SEED makes the workers' round robins start at different servers. Returns -1 where memory or a
  * descriptor is missing. The base, configuration and limits must outlive the set.
  */
-int sessions_init(struct sessions *set, struct event_base *base, const struct config *config,
+int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
 	struct limits *limits, struct session_observer observer, unsigned seed);
 
-/* Closes what still lives, with REASON_SHUTDOWN, and frees everything. */
-void sessions_free(struct sessions *set);
+/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
+void session_set_free(struct session_set *set);
 
 /* Whether a session begun now is sure to get a descriptor for its server's side. */
-bool sessions_have_room(struct sessions *set);
+bool session_set_have_room(struct session_set *set);
 
 /* Frees what was closed; call it after each turn of the event loop, never from within. */
-void sessions_reap(struct sessions *set);
-
-void sessions_shutdown(struct sessions *set);
+void session_set_reap(struct session_set *set);
 
 /*
  * Begins a session on an accepted connection. The place in the limits must have been taken with
@@ -110,10 +114,13 @@ void sessions_shutdown(struct sessions *set);
  * false is returned.
  */
 bool session_begin(
-	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client);
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client);
 
 /* Ends a session. Any number of calls is as good as one; the first reason counts. */
 void session_close(struct session *session, enum reason reason, int error);
+
+/* Ends all sessions of a set, with REASON_SHUTDOWN. */
+void session_close_all(struct session_set *set);
 
 const char *session_state_name(enum session_state state);
 

@@ -28,18 +28,25 @@ struct socket_listener {
 
 /*
  * A bound socket that does not listen yet. FIRST is for the first socket of an address: it refuses
- * an address that somebody else serves; the further ones, of this process's other workers, join it.
+ * an address that another process serves; the further ones, of this process's other workers, join it.
  * Ends with EPERM where `transparent` is asked for without CAP_NET_RAW or CAP_NET_ADMIN.
  */
 int socket_bind_listener(const struct socket_listener *listener, bool first);
 
-/* Accepts one connection. PEER is where it came from, with IPv4-mapped addresses unmapped. */
+/*
+ * Accepts one connection. PEER is where it came from, with IPv4-mapped addresses unmapped. Options
+ * for the connection are set on the listener, from which the kernel copies them: TCP_NODELAY, and
+ * SO_OOBINLINE, so that an urgent byte is a byte like the others (RFC 6093, section 3.3).
+ */
 int socket_accept(int listener, struct addr *peer);
+
+/* Connections that wait in a listener's queue to be accepted. */
+unsigned socket_accept_queue(int listener);
 
 /* The address that a socket is bound to; for an accepted one, where its client connected to. */
 bool socket_local_address(int fd, struct addr *local);
 
-/* A TCP socket for a connection to a server. */
+/* A TCP socket for a connection to a server, with the same two options. */
 int socket_open(int family);
 
 /* Lets the socket use addresses that this host does not own. -1 and EPERM without the capability.
@@ -59,6 +66,12 @@ int socket_connect(int fd, const struct addr *server);
 
 /* What became of a connection under way: 0, or an errno. */
 int socket_take_error(int fd);
+
+/* Whether the connection is over in both directions: it was reset, or the kernel gave it up. */
+bool socket_is_gone(int fd);
+
+/* Bytes that were written and that the peer has not acknowledged; a FIN counts as one. */
+size_t socket_undelivered(int fd);
 
 void socket_keep_alive(int fd);
 

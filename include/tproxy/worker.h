@@ -20,7 +20,7 @@ struct worker_shared {
 	int ended; /* an eventfd that counts the workers that have ended */
 };
 
-enum worker_order {
+enum worker_command {
 	WORKER_RUN,
 	WORKER_DRAIN, /* accept no more, end with the last session */
 	WORKER_STOP,  /* end now; sessions are reset */
@@ -33,13 +33,19 @@ enum worker_order {
 struct worker *worker_new(
 	const struct worker_shared *shared, unsigned index, struct listener_failure *failure);
 
-/* Starts to listen, and the thread. Returns -1 and fills FAILURE (BIND is NULL: not an address). */
+/*
+ * Starts to listen, and the thread. Returns -1 and fills FAILURE (BIND is NULL: not an address); the
+ * worker then has to be joined like one that runs.
+ */
 int worker_start(struct worker *worker, struct listener_failure *failure);
 
-/* Tells a worker what to do; orders only ever become more urgent. May be called by any thread. */
-void worker_order(struct worker *worker, enum worker_order order);
+/* Gives a worker a command; commands only become more urgent. Any thread may call it. */
+void worker_command(struct worker *worker, enum worker_command command);
 
-/* Waits for the worker's end, frees it, and adds what it did to COUNTERS. */
-void worker_join(struct worker *worker, struct counters *counters);
+/*
+ * Waits for the worker's end, frees it, and adds what it did to COUNTERS. False: it did not end by an
+ * command, but because its event loop failed; the log has the reason.
+ */
+bool worker_join(struct worker *worker, struct counters *counters);
 
 #endif

@@ -30,7 +30,7 @@ int datagram_tell_destination(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
-static bool tells_destination(const struct cmsghdr *part)
+static bool has_destination(const struct cmsghdr *part)
 {
 	return (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_ORIGDSTADDR) ||
 	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_ORIGDSTADDR);
@@ -38,17 +38,17 @@ static bool tells_destination(const struct cmsghdr *part)
 
 static void read_destination(struct msghdr *message, struct addr *destination)
 {
-	struct sockaddr_storage told;
+	struct sockaddr_storage original;
 
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
 		part = CMSG_NXTHDR(message, part)) {
 		size_t length = part->cmsg_len - CMSG_LEN(0);
 
-		if (!tells_destination(part) || length > sizeof(told))
+		if (!has_destination(part) || length > sizeof(original))
 			continue;
-		memset(&told, 0, sizeof(told));
-		memcpy(&told, CMSG_DATA(part), length);
-		addr_from_sockaddr(destination, (struct sockaddr *)&told);
+		memset(&original, 0, sizeof(original));
+		memcpy(&original, CMSG_DATA(part), length);
+		addr_from_sockaddr(destination, (struct sockaddr *)&original);
 	}
 }
 

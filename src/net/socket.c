@@ -12,9 +12,12 @@
 #include "tproxy/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int enable(int fd, int level, int option)
@@ -37,6 +40,12 @@ static int fail(int fd)
 static int open_tcp(int family)
 {
 	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+}
+
+static void set_relayed(int fd)
+{
+	enable(fd, IPPROTO_TCP, TCP_NODELAY);
+	enable(fd, SOL_SOCKET, SO_OOBINLINE);
 }
 
 static int set_v6only(int fd, const struct socket_listener *listener)
@@ -74,6 +83,7 @@ int socket_bind_listener(const struct socket_listener *listener, bool first)
 		return fail(fd);
 	if (!first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
 		return fail(fd);
+	set_relayed(fd);
 	if (bind(fd, &address->sa, addr_length(address)) == -1)
 		return fail(fd);
 	if (first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
@@ -94,8 +104,18 @@ int socket_accept(int listener, struct addr *peer)
 		return fail(fd);
 	}
 	addr_unmap(peer);
-	enable(fd, IPPROTO_TCP, TCP_NODELAY);
 	return fd;
+}
+
+unsigned socket_accept_queue(int listener)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	/* For a listener, tcpi_unacked is the length of its queue (tcp_get_info() in the kernel). */
+	if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) == -1)
+		return 0;
+	return info.tcpi_unacked;
 }
 
 bool socket_local_address(int fd, struct addr *local)
@@ -115,7 +135,7 @@ int socket_open(int family)
 	int fd = open_tcp(family);
 
 	if (fd != -1)
-		enable(fd, IPPROTO_TCP, TCP_NODELAY);
+		set_relayed(fd);
 	return fd;
 }
 
@@ -152,6 +172,20 @@ int socket_take_error(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
 		return errno;
 	return error;
+}
+
+bool socket_is_gone(int fd)
+{
+	struct pollfd connection = {.fd = fd};
+
+	return poll(&connection, 1, 0) == 1 && (connection.revents & (POLLERR | POLLHUP));
+}
+
+size_t socket_undelivered(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCOUTQ, &bytes) == -1 || bytes < 0 ? 0 : (size_t)bytes;
 }
 
 void socket_keep_alive(int fd)

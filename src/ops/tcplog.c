@@ -5,6 +5,11 @@
  *
  * Tw is always 0 and both queues are empty, since tproxyd has no queues; a phase that was never
  * reached has -1. The second letter of the state says in which phase the session ended.
+ *
+ * The counts are those of the moment at which HAProxy writes the line: the session has given up its
+ * server and its backend, and still has its place in the process and in the frontend. Here all four
+ * are given up by then, so the session's own place is added to the first two. Retries are attempts
+ * after the first one.
  */
 #include "tproxy/tcplog.h"
 
@@ -23,16 +28,26 @@ static void format_date(const struct timespec *at, char *out, size_t room)
 
 static char phase(const struct session *session)
 {
+	const struct direction *server = &session->directions[SERVER];
+
 	if (session->reason == REASON_DONE)
 		return '-';
-	if (session->closed_in != SESSION_RELAYING)
+	if (session->connected == 0)
 		return 'C';
-	return session->directions[SERVER].eof_in ? 'L' : 'D';
+	return server->eof_in && !server->cut_short ? 'L' : 'D';
 }
 
 static long since_accept(const struct session *session, uint64_t at)
 {
 	return at == 0 ? -1 : (long)(at - session->accepted);
+}
+
+/* Each failed attempt was followed by a retry, but for the one that ended the session. */
+static unsigned retries(const struct session *session)
+{
+	bool gave_up = session->failures > 0 && reason_is_refusal(session->reason);
+
+	return gave_up ? session->failures - 1 : session->failures;
 }
 
 void tcplog_format(const struct session *session, char *out, size_t room)
@@ -50,6 +65,6 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,
 		since_accept(session, session->connected), since_accept(session, session->closed),
 		(unsigned long long)session->directions[SERVER].bytes,
-		reason_cause(session->reason), phase(session), counts.process, counts.frontend,
-		counts.backend, counts.server, session->failures);
+		reason_cause(session->reason), phase(session), counts.process + 1,
+		counts.frontend + 1, counts.backend, counts.server, retries(session));
 }

@@ -1,8 +1,8 @@
 /*
- * Atomic counts behind maxconn and behind the counts of the log line.
+ * Atomic counts behind maxconn, behind the budget of pipes, and behind the counts of the log line.
  *
- * A place is taken by adding first and looking afterwards; whoever got beyond the limit takes the
- * step back. So the limit is never passed, though two workers at its edge may both step back and
+ * A place is taken by adding first and looking afterwards; a worker that got beyond the limit takes
+ * the step back. So the limit is never passed, though two workers at its edge may both step back and
  * try again a moment later.
  */
 #include "tproxy/limits.h"
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 struct limits {
-	unsigned maxconn;
-	atomic_uint process;
+	unsigned maxconn, pipes_max;
+	atomic_uint process, pipes;
 	atomic_uint *frontends, *backends; /* by proxy->index */
 	atomic_uint *servers;              /* by server->index */
 	atomic_uint counts[];              /* what the three point into */
@@ -27,6 +27,7 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	if (limits == NULL)
 		return NULL;
 	limits->maxconn = maxconn;
+	limits->pipes_max = maxconn / 4;
 	limits->frontends = limits->counts;
 	limits->backends = limits->counts + sections;
 	limits->servers = limits->counts + 2 * sections;
@@ -36,11 +37,6 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 void limits_free(struct limits *limits)
 {
 	free(limits);
-}
-
-unsigned limits_maxconn(const struct limits *limits)
-{
-	return limits->maxconn;
 }
 
 static bool take(atomic_uint *count, unsigned limit)
@@ -59,6 +55,16 @@ static void give(atomic_uint *count)
 static unsigned read_count(const atomic_uint *count)
 {
 	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+bool limits_take_pipe(struct limits *limits)
+{
+	return limits->pipes_max > 0 && take(&limits->pipes, limits->pipes_max);
+}
+
+void limits_give_pipe(struct limits *limits)
+{
+	give(&limits->pipes);
 }
 
 bool limits_enter(struct limits *limits, const struct proxy *frontend)

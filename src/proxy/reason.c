@@ -2,7 +2,7 @@
  * The reasons for which sessions end, as one table; everything about a reason is its row.
  *
  * The causes are HAProxy's: C client, S server, P proxy, R resources of this host, c and s
- * timeouts, I internal, K told to stop, - a proper end.
+ * timeouts, I internal, K the proxy stops, - a proper end.
  */
 #include "tproxy/reason.h"
 
@@ -19,8 +19,8 @@ static const struct {
 	const char *text;
 } reasons[REASON_COUNT] = {
 	[REASON_DONE] = {"done", '-', ENDED, "both sides finished"},
-	[REASON_CLIENT_RESET] = {"client-reset", 'C', ENDED, "the client broke the connection"},
-	[REASON_SERVER_RESET] = {"server-reset", 'S', ENDED, "the server broke the connection"},
+	[REASON_CLIENT_RESET] = {"client-reset", 'C', ENDED, "the client reset the connection"},
+	[REASON_SERVER_RESET] = {"server-reset", 'S', ENDED, "the server reset the connection"},
 	[REASON_CLIENT_TIMEOUT] = {"client-timeout", 'c', ENDED,
 		"the client was silent for too long"},
 	[REASON_SERVER_TIMEOUT] = {"server-timeout", 's', ENDED,
@@ -51,7 +51,7 @@ static const struct {
 	[REASON_DESCRIPTORS] = {"descriptors", 'R', REFUSED,
 		"no descriptor was left; raise the limit or lower maxconn"},
 	[REASON_MEMORY] = {"memory", 'R', REFUSED, "no memory was left"},
-	[REASON_SHUTDOWN] = {"shutdown", 'K', ENDED, "tproxyd was told to stop"},
+	[REASON_SHUTDOWN] = {"shutdown", 'K', ENDED, "tproxyd is stopping"},
 };
 
 const char *reason_name(enum reason reason)

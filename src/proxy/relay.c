@@ -1,13 +1,14 @@
 /*
  * One direction of a session: read, write, and remember what did not fit.
  *
- * Two ways lead through: recv() and send() by way of the pool's scratch buffer, and splice() by way
- * of a pipe, which spares the copies but costs two calls more. Small messages are copied, bulk is
- * spliced. Either way the invariant is the same: `held` bytes, and only they, lie in the pipe or in
- * the buffer, and while there are any, nothing is read.
+ * Bytes take one of two paths: recv() and send() through the pool's scratch buffer, or splice()
+ * through a pipe, which spares the copies but costs two calls more. Small messages are copied, bulk
+ * is spliced. On both paths the invariant is the same: `held` bytes, and only they, lie in the pipe
+ * or in the buffer, and while there are any, nothing is read.
  *
- * The trap: splice() says EAGAIN both for an empty socket and for a full pipe. Reading starts only
- * with an empty pipe, so there EAGAIN always means the socket.
+ * The trap: splice() says EAGAIN for an empty socket, for a full pipe, and where urgent data comes
+ * next; behind that, it says 0 as if the stream had ended. Reading starts only with an empty pipe,
+ * and recv(), which reads across urgent data, has the last word on "empty" and "ended".
  */
 #include "tproxy/relay.h"
 
@@ -35,24 +36,40 @@ enum step {
 	NO_MEMORY
 };
 
-int relay_pool_init(struct relay_pool *pool, unsigned pipes)
+int relay_pool_init(struct relay_pool *pool, struct limits *limits)
 {
 	memset(pool, 0, sizeof(*pool));
-	pool->leased_max = pipes;
+	pool->limits = limits;
 	pool->scratch = malloc(CHUNK);
 	return pool->scratch == NULL ? -1 : 0;
 }
 
-static void pipe_close(struct relay_pipe pipe)
+/* Two descriptors of a pipe within the limit, or false. */
+static bool pipe_open(struct relay_pool *pool, struct relay_pipe *pipe)
+{
+	int ends[2];
+
+	if (!limits_take_pipe(pool->limits))
+		return false;
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) == -1) {
+		limits_give_pipe(pool->limits);
+		return false;
+	}
+	*pipe = (struct relay_pipe){.read = ends[0], .write = ends[1]};
+	return true;
+}
+
+static void pipe_close(struct relay_pool *pool, struct relay_pipe pipe)
 {
 	close(pipe.read);
 	close(pipe.write);
+	limits_give_pipe(pool->limits);
 }
 
 void relay_pool_free(struct relay_pool *pool)
 {
 	while (pool->idle_count > 0)
-		pipe_close(pool->idle[--pool->idle_count]);
+		pipe_close(pool, pool->idle[--pool->idle_count]);
 	free(pool->scratch);
 	pool->scratch = NULL;
 }
@@ -63,18 +80,13 @@ void relay_pool_free(struct relay_pool *pool)
  */
 static bool pipe_lease(struct relay_pool *pool, struct relay_pipe *pipe)
 {
-	int ends[2];
-
-	if (pool->leased_count >= pool->leased_max)
-		return false;
 	if (pool->idle_count > 0) {
 		*pipe = pool->idle[--pool->idle_count];
 	} else {
-		if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) == -1)
+		if (!pipe_open(pool, pipe))
 			return false;
-		*pipe = (struct relay_pipe){.read = ends[0], .write = ends[1]};
 		if (fcntl(pipe->write, F_GETPIPE_SZ) < CHUNK) {
-			pipe_close(*pipe);
+			pipe_close(pool, *pipe);
 			return false;
 		}
 	}
@@ -89,7 +101,7 @@ static void pipe_return(struct relay_pool *pool, struct relay_pipe pipe, bool em
 	if (empty && pool->idle_count < sizeof(pool->idle) / sizeof(pool->idle[0]))
 		pool->idle[pool->idle_count++] = pipe;
 	else
-		pipe_close(pipe);
+		pipe_close(pool, pipe);
 }
 
 static enum step read_failure(ssize_t got)
@@ -153,6 +165,10 @@ static enum step flush_pipe(struct direction *direction, int destination, struct
 
 		if (sent == -1)
 			return write_failure();
+		if (sent == 0) { /* an empty pipe: `held` would be wrong, and bytes lost */
+			errno = EIO;
+			return DESTINATION_BROKE;
+		}
 		direction->held -= (size_t)sent;
 		wrote(direction, (size_t)sent);
 	}
@@ -194,15 +210,32 @@ static enum step copy(
 	return got < CHUNK ? SOURCE_EMPTY : MORE;
 }
 
+/*
+ * What splice() calls empty or ended may be urgent data that comes next. recv() decides. It is asked
+ * unless bytes were moved in this call already: then the loop comes back, if there is more.
+ */
+static enum step splice_stopped(struct direction *direction, int source, int destination,
+	struct relay_pool *pool, int error)
+{
+	if (error != 0 && error != EAGAIN && error != EINTR) {
+		errno = error;
+		return SOURCE_BROKE;
+	}
+	if (error != 0 && direction->moved_in)
+		return SOURCE_EMPTY;
+	return copy(direction, source, destination, pool);
+}
+
 static enum step splice_through(
 	struct direction *direction, int source, int destination, struct relay_pool *pool)
 {
 	ssize_t got = splice(source, NULL, direction->pipe.write, NULL, CHUNK,
 		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	int error = got == -1 ? errno : 0;
 
 	if (got <= 0) {
 		pipe_return(pool, direction->pipe, true);
-		return read_failure(got);
+		return splice_stopped(direction, source, destination, pool, error);
 	}
 	direction->moved_in = true;
 	direction->bulk = got >= BULK_MIN;
@@ -222,17 +255,6 @@ static enum step step(
 	return copy(direction, source, destination, pool);
 }
 
-/* The end is read only when nothing is held, so it never overtakes what came before it. */
-static enum relay_result finish(struct direction *direction, int destination)
-{
-	if (!direction->eof_in || direction->shut_out)
-		return RELAY_OK;
-	direction->shut_out = true;
-	if (shutdown(destination, SHUT_WR) == -1)
-		return RELAY_DESTINATION_FAILED;
-	return RELAY_OK;
-}
-
 enum relay_result relay_move(
 	struct direction *direction, int source, int destination, struct relay_pool *pool)
 {
@@ -245,17 +267,22 @@ enum relay_result relay_move(
 	switch (found) {
 	case SOURCE_ENDED:
 		direction->eof_in = true;
-		break;
+		return RELAY_OK;
 	case SOURCE_BROKE:
+		direction_cut(direction);
 		return RELAY_SOURCE_FAILED;
 	case DESTINATION_BROKE:
 		return RELAY_DESTINATION_FAILED;
 	case NO_MEMORY:
 		return RELAY_NO_MEMORY;
 	default:
-		break;
+		return RELAY_OK;
 	}
-	return finish(direction, destination);
+}
+
+bool direction_has_ended(const struct direction *direction)
+{
+	return direction->eof_in && direction->held == 0;
 }
 
 bool direction_wants_read(const struct direction *direction)
@@ -266,6 +293,12 @@ bool direction_wants_read(const struct direction *direction)
 bool direction_wants_write(const struct direction *direction)
 {
 	return direction->held > 0;
+}
+
+void direction_cut(struct direction *direction)
+{
+	direction->cut_short |= !direction->eof_in;
+	direction->eof_in = true;
 }
 
 void direction_clear(struct direction *direction, struct relay_pool *pool)

@@ -1,21 +1,24 @@
 /*
  * One session, from accept to close.
  *
- * Whatever happens, the same three steps follow: the state or a direction changes, interest in
- * events is computed afresh from it (update_interest), and so is the moment at which waiting ends
- * (update_timer). No callback adds or deletes an event by itself. set_state() is the only function
- * that changes the state; session_close() is the only way out.
+ * Whatever happens, the same two steps follow: the state or a direction changes, and interest in
+ * events and the moment at which waiting ends are computed afresh from it (interest.c). set_state()
+ * is the only function that changes the state; session_close() is the only way out.
  *
- * A side's timeout runs while the session waits for that side: to send, or to take what is held for
- * it. A client that is not read because the server is slow does not time out.
+ * A side that breaks or times out does not take with it what it sent before: DRAINING delivers that
+ * to the other side, and only then resets it. The kernel has no event for "everything was
+ * acknowledged", so a timer asks.
  *
  * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
- * for data before it closes. And an event of a closed session may have been queued already, which
- * is why memory is freed after the turn (sessions_reap), not here.
+ * for data before it closes. A write that fails with ECONNRESET uses the error up: the next read of
+ * that socket is 0, as after an orderly end, so the side that is gone is remembered. And an event of
+ * a closed session may have been queued already, which is why memory is freed after the turn
+ * (session_set_reap), not here.
  */
 #include "tproxy/session.h"
 
-#include "sessions.h"
+#include "interest.h"
+#include "session_set.h"
 #include "tproxy/socket.h"
 #include "tproxy/upstream.h"
 
@@ -24,24 +27,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Milliseconds. */
 enum {
-	RETRY_PAUSE = 1000
-}; /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+	RETRY_PAUSE = 1000, /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+	DRAIN_PAUSE = 20,   /* between two questions whether everything was delivered */
+};
 
 static void connect_to_server(struct session *session);
-
-static enum side_name other(enum side_name side)
-{
-	return side == CLIENT ? SERVER : CLIENT;
-}
-
-static uint64_t now(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
-}
 
 static void set_state(struct session *session, enum session_state state)
 {
@@ -52,116 +44,126 @@ static void set_state(struct session *session, enum session_state state)
 	observer->changed(observer->arg, session, from);
 }
 
-/* --- waiting: which events, and for how long --- */
-
-static bool wants_read(const struct session *session, enum side_name side)
-{
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_read(&session->directions[side]);
-}
-
-static bool wants_write(const struct session *session, enum side_name side)
-{
-	if (session->state == SESSION_CONNECTING)
-		return side == SERVER && session->sides[SERVER].fd != -1;
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_write(&session->directions[other(side)]);
-}
-
-static bool watch(struct event *event, bool wanted)
-{
-	bool pending = event_pending(event, EV_READ | EV_WRITE, NULL);
-
-	if (wanted && !pending)
-		return event_add(event, NULL) == 0;
-	if (!wanted && pending)
-		return event_del(event) == 0;
-	return true;
-}
-
-static unsigned side_timeout(const struct session *session, enum side_name side)
-{
-	const unsigned *timeouts =
-		side == CLIENT ? session->frontend->timeouts : session->backend->timeouts;
-	unsigned fin = timeouts[side == CLIENT ? TIMEOUT_CLIENT_FIN : TIMEOUT_SERVER_FIN];
-	bool ending = session->directions[CLIENT].eof_in || session->directions[SERVER].eof_in;
-
-	if (ending && fin != 0)
-		return fin;
-	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
-}
-
-/* When the session will have waited for this side for too long; 0: never. */
-static uint64_t side_due(const struct session *session, enum side_name side)
-{
-	unsigned timeout = side_timeout(session, side);
-
-	if (!session->sides[side].awaited || timeout == 0)
-		return 0;
-	return session->sides[side].activity + timeout;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	if (a == 0 || b == 0)
-		return a + b;
-	return a < b ? a : b;
-}
-
-static uint64_t due(const struct session *session)
-{
-	if (session->state == SESSION_CONNECTING)
-		return session->connect_due;
-	return earlier(side_due(session, CLIENT), side_due(session, SERVER));
-}
-
-/* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
-static bool update_timer(struct session *session)
-{
-	uint64_t at = due(session), from = now();
-	uint64_t wait = at > from ? at - from : 0;
-	struct timeval after = {
-		.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
-
-	if (at == 0 || (session->timer_due != 0 && session->timer_due <= at))
-		return true;
-	session->timer_due = at;
-	return event_add(&session->timer, &after) == 0;
-}
-
-static bool update_side(struct session *session, enum side_name name)
-{
-	struct side *side = &session->sides[name];
-	bool read = wants_read(session, name), write = wants_write(session, name);
-
-	if (side->fd == -1)
-		return true;
-	if ((read || write) && !side->awaited)
-		side->activity = now();
-	side->awaited = read || write;
-	return watch(&side->read, read) && watch(&side->write, write);
-}
-
 static void update_interest(struct session *session)
 {
-	if (session->state == SESSION_CLOSING)
-		return;
-	if (!update_side(session, CLIENT) || !update_side(session, SERVER) ||
-		!update_timer(session))
+	if (session->state != SESSION_CLOSING && !interest_update(session))
 		session_close(session, REASON_MEMORY, errno);
+}
+
+/* --- the end of a side --- */
+
+/* Bytes that the kernel still holds for a side were written, but not delivered: a reset drops them. */
+static void close_side(struct session *session, enum side_name name, bool reset)
+{
+	struct side *side = &session->sides[name];
+	struct direction *towards = &session->directions[side_other(name)];
+
+	if (side->fd == -1)
+		return;
+	event_del(&session->hangup);
+	event_del(&side->read);
+	event_del(&side->write);
+	if (reset) {
+		size_t undelivered = socket_undelivered(side->fd);
+
+		towards->bytes -= undelivered < towards->bytes ? undelivered : towards->bytes;
+		socket_reset_on_close(side->fd);
+	}
+	close(side->fd);
+	side->fd = -1;
+	side->awaited = false;
+}
+
+/* Delivers what the side that is gone sent before. Its end is shown when all of that arrived. */
+static void drain(struct session *session)
+{
+	enum side_name gone = session->gone;
+	struct side *to = &session->sides[side_other(gone)];
+	struct direction *direction = &session->directions[gone];
+	enum relay_result result =
+		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->pool);
+	size_t undelivered;
+
+	if (direction->eof_in)
+		close_side(session, gone, true);
+	if (direction->moved_out)
+		to->activity = now();
+	if (result == RELAY_OK || result == RELAY_SOURCE_FAILED) {
+		if (!direction_has_ended(direction))
+			return;
+		undelivered = socket_is_gone(to->fd) ? 0 : socket_undelivered(to->fd);
+		if (undelivered > 0) {
+			if (undelivered != session->undelivered)
+				to->activity = now();
+			session->undelivered = undelivered;
+			session->drain_due = now() + DRAIN_PAUSE;
+			return;
+		}
+	}
+	session_close(session, session->reason, session->error);
+}
+
+/* A side broke or timed out. Nothing can be delivered to it, and nothing more is expected of it. */
+static void side_failed(struct session *session, enum side_name side, enum reason reason, int error)
+{
+	struct direction *from = &session->directions[side];
+	struct direction *towards = &session->directions[side_other(side)];
+	bool broke = reason == REASON_CLIENT_RESET || reason == REASON_SERVER_RESET;
+
+	session->reason = reason;
+	session->error = error;
+	session->gone = side;
+	direction_cut(towards);
+	direction_clear(towards, &session->set->pool);
+	if (broke)
+		from->cut_short |= !from->eof_in; /* what arrived before the reset is still read */
+	else
+		direction_cut(from);
+	set_state(session, SESSION_DRAINING);
+	drain(session);
+}
+
+static void side_broke(struct session *session, enum side_name side, int error)
+{
+	side_failed(
+		session, side, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
+
+	(void)what;
+	if (!socket_is_gone(fd))
+		return;
+	if (session->state == SESSION_RELAYING)
+		side_broke(session, side, socket_take_error(fd));
+	else if (session->state == SESSION_CONNECTING)
+		session_close(session, REASON_CLIENT_RESET, socket_take_error(fd));
+	update_interest(session);
 }
 
 /* --- relaying --- */
 
-static void broken(struct session *session, enum side_name side, int error)
+/* The last end needs no shutdown(): close() sends it, since both sides were read to their ends. */
+static void pass_end(struct session *session, enum side_name source)
 {
-	session_close(session, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+	struct direction *direction = &session->directions[source];
+
+	if (!direction_has_ended(direction) || direction->shut_out)
+		return;
+	direction->shut_out = true;
+	if (session->directions[side_other(source)].shut_out)
+		session_close(session, REASON_DONE, 0);
+	else if (shutdown(session->sides[side_other(source)].fd, SHUT_WR) == -1)
+		side_broke(session, side_other(source), errno);
 }
 
 static void move(struct session *session, enum side_name source)
 {
 	struct direction *direction = &session->directions[source];
-	struct side *from = &session->sides[source], *to = &session->sides[other(source)];
+	struct side *from = &session->sides[source], *to = &session->sides[side_other(source)];
 	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
 
 	if (direction->moved_in)
@@ -169,19 +171,19 @@ static void move(struct session *session, enum side_name source)
 	if (direction->moved_out)
 		to->activity = now();
 	if (result == RELAY_SOURCE_FAILED)
-		broken(session, source, errno);
+		side_broke(session, source, errno);
 	else if (result == RELAY_DESTINATION_FAILED)
-		broken(session, other(source), errno);
+		side_broke(session, side_other(source), errno);
 	else if (result == RELAY_NO_MEMORY)
 		session_close(session, REASON_MEMORY, ENOMEM);
-	else if (direction->shut_out && session->directions[other(source)].shut_out)
-		session_close(session, REASON_DONE, 0);
+	else
+		pass_end(session, source);
 }
 
 static void move_both(struct session *session)
 {
 	move(session, CLIENT);
-	if (session->state != SESSION_CLOSING)
+	if (session->state == SESSION_RELAYING)
 		move(session, SERVER);
 }
 
@@ -197,11 +199,23 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 		session_close(session, reason, error);
 		return;
 	}
-	side_close(&session->sides[SERVER], false);
+	close_side(session, SERVER, false);
 	if (reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
 		session->connect_due = now() + pause;
+}
+
+/*
+ * While connecting, the server's write event asks for reading, too: so the change to reading alone
+ * costs one epoll_ctl(), not two.
+ */
+static bool watch_connected(struct side *server)
+{
+	return interest_watch(&server->read, true) && interest_watch(&server->write, false) &&
+	       event_assign(&server->write, event_get_base(&server->write), server->fd,
+		       EV_WRITE | EV_PERSIST, event_get_callback(&server->write),
+		       event_get_callback_arg(&server->write)) == 0;
 }
 
 static void connect_finished(struct session *session)
@@ -215,7 +229,10 @@ static void connect_finished(struct session *session)
 	}
 	session->connected = now();
 	set_state(session, SESSION_RELAYING);
-	move_both(session);
+	if (watch_connected(&session->sides[SERVER]))
+		move(session, CLIENT);
+	else
+		session_close(session, REASON_MEMORY, errno);
 }
 
 static void on_event(struct session *session, enum side_name source)
@@ -224,6 +241,8 @@ static void on_event(struct session *session, enum side_name source)
 		connect_finished(session);
 	else if (session->state == SESSION_RELAYING)
 		move(session, source);
+	else if (session->state == SESSION_DRAINING)
+		drain(session);
 	update_interest(session);
 }
 
@@ -251,10 +270,13 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	unsigned keep_alive = name == CLIENT ? session->frontend->options & OPTION_CLITCPKA
 					     : session->backend->options & OPTION_SRVTCPKA;
 
+	short connecting = name == SERVER ? EV_READ : 0;
+
 	side->fd = fd;
+	side->activity = now();
 	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
-	event_assign(
-		&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST, writable, session);
+	event_assign(&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST | connecting,
+		writable, session);
 	if (keep_alive)
 		socket_keep_alive(fd);
 }
@@ -274,7 +296,7 @@ static void connect_to_server(struct session *session)
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
 	struct addr server = server_of(session);
 	struct upstream_failure failure;
-	int fd = sessions_open_upstream(
+	int fd = session_set_open_upstream(
 		session->set, &session->server->source, &session->client, &server, &failure);
 
 	if (fd == -1) {
@@ -300,7 +322,7 @@ static void choose_server(struct session *session)
 
 	session->backend = backend;
 	if (backend != NULL)
-		session->server = sessions_next_server(session->set, backend);
+		session->server = session_set_next_server(session->set, backend);
 	if (backend == NULL || session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
@@ -323,6 +345,8 @@ static bool has_answer(int fd)
 
 static void connect_expired(struct session *session)
 {
+	if (session->connect_due == 0 || session->connect_due > now())
+		return;
 	if (session->sides[SERVER].fd == -1)
 		connect_to_server(session);
 	else if (has_answer(session->sides[SERVER].fd))
@@ -333,42 +357,46 @@ static void connect_expired(struct session *session)
 
 static void relay_expired(struct session *session)
 {
-	uint64_t client, server;
+	enum side_name side;
 
+	if (!interest_expired(session, &side))
+		return;
 	move_both(session);
-	if (session->state == SESSION_CLOSING)
-		return;
-	client = side_due(session, CLIENT);
-	server = side_due(session, SERVER);
-	if (earlier(client, server) > now())
-		return;
-	if (client != 0 && (server == 0 || client <= server))
-		session_close(session, REASON_CLIENT_TIMEOUT, 0);
+	if (session->state == SESSION_RELAYING && interest_expired(session, &side))
+		side_failed(session, side,
+			side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT, 0);
+}
+
+static void drain_expired(struct session *session)
+{
+	enum side_name side;
+
+	if (interest_expired(session, &side))
+		session_close(session, session->reason, session->error);
 	else
-		session_close(session, REASON_SERVER_TIMEOUT, 0);
+		drain(session);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
-	uint64_t at = due(session);
 
 	(void)fd;
 	(void)what;
 	session->timer_due = 0;
-	if (at != 0 && at <= now()) {
-		if (session->state == SESSION_CONNECTING)
-			connect_expired(session);
-		else
-			relay_expired(session);
-	}
+	if (session->state == SESSION_CONNECTING)
+		connect_expired(session);
+	else if (session->state == SESSION_RELAYING)
+		relay_expired(session);
+	else if (session->state == SESSION_DRAINING)
+		drain_expired(session);
 	update_interest(session);
 }
 
 /* --- beginning and end --- */
 
 bool session_begin(
-	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client)
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
@@ -381,8 +409,9 @@ bool session_begin(
 	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
 	session->sides[SERVER].fd = -1;
 	side_open(session, CLIENT, fd);
+	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
 	evtimer_assign(&session->timer, set->base, on_timer, session);
-	sessions_insert(session);
+	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	choose_server(session);
 	update_interest(session);
@@ -393,28 +422,23 @@ void session_close(struct session *session, enum reason reason, int error)
 {
 	if (session->state == SESSION_CLOSING)
 		return;
-	session->reason = reason;
-	session->error = error;
+	if (session->state != SESSION_DRAINING) { /* there the reason stands already */
+		session->reason = reason;
+		session->error = error;
+	}
 	session->closed_in = session->state;
 	session->closed = now();
 	event_del(&session->timer);
-	side_close(&session->sides[CLIENT], reason != REASON_DONE);
-	side_close(&session->sides[SERVER], reason != REASON_DONE);
-	sessions_remove(session);
+	close_side(session, CLIENT, session->reason != REASON_DONE);
+	close_side(session, SERVER, session->reason != REASON_DONE);
+	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
 }
 
-void side_close(struct side *side, bool reset)
+void session_close_all(struct session_set *set)
 {
-	if (side->fd == -1)
-		return;
-	event_del(&side->read);
-	event_del(&side->write);
-	if (reset)
-		socket_reset_on_close(side->fd);
-	close(side->fd);
-	side->fd = -1;
-	side->awaited = false;
+	while (!TAILQ_EMPTY(&set->live))
+		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
 }
 
 const char *session_state_name(enum session_state state)
@@ -423,6 +447,7 @@ const char *session_state_name(enum session_state state)
 		[SESSION_ACCEPTED] = "accepted",
 		[SESSION_CONNECTING] = "connecting",
 		[SESSION_RELAYING] = "relaying",
+		[SESSION_DRAINING] = "draining",
 		[SESSION_CLOSING] = "closing",
 	};
 

@@ -412,7 +412,7 @@ static void log_global_counts_though_global_comes_later(void **state)
 	assert_int_equal(logs->list[0].format, LOG_RFC3164);
 	assert_int_equal(logs->list[1].kind, LOG_TO_UNIX);
 	assert_string_equal(logs->list[1].path, "/dev/log");
-	assert_int_equal(logs->list[1].max_level, LOG_DEBUG);
+	assert_int_equal(logs->list[1].max_level, LOG_INFO);
 	assert_int_equal(config->proxies[1].logs.count, 0);
 	config_free(config);
 }
@@ -571,10 +571,10 @@ static void the_print_names_what_is_left_open(void **state)
 		"global\n"
 		"  connections at the same time: from the descriptor limit\n"
 		"  threads: one for each processor\n"
-		"  logs to stdout, facility 16, up to debug\n"
+		"  logs to stdout, facility 16, up to info\n"
 		"  logs to stderr as raw text, facility 3, up to err\n"
-		"  logs to socket /dev/log, facility 1, up to debug\n"
-		"  logs to [2001:db8::9]:1514, facility 0, up to debug\n"
+		"  logs to socket /dev/log, facility 1, up to info\n"
+		"  logs to [2001:db8::9]:1514, facility 0, up to info\n"
 		"frontend f\n"
 		"  listens on 0.0.0.0:80\n"
 		"  refuses every connection: no default_backend\n"

@@ -1,0 +1,241 @@
+/*
+ * The sandbox: a list of system calls, by name, and conditions on the arguments of some.
+ *
+ * What is not listed fails with ENOSYS. That is what an older kernel says, so a newer C library that
+ * tries a new call takes its older way; a process that is killed instead would take every session
+ * with it. The kernel logs each refusal with the number of the call (audit type 1326, in dmesg where
+ * no audit daemon runs; `ausyscall NUMBER` has the name), so no proper use may meet one.
+ *
+ * The trap: the list is of what libevent and the C library do, too, and theirs differ by version and
+ * machine. A name that this machine or this libseccomp does not know is passed over.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+
+#ifdef __has_feature
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const always[] = {
+	/* sessions; socket() has conditions */
+	"accept4",
+	"bind",
+	"connect",
+	"getsockname",
+	"getsockopt",
+	"setsockopt",
+	"shutdown",
+	"recvfrom",
+	"recvmsg",
+	"sendto",
+	"sendmsg",
+	"pipe2",
+	"splice",
+	"read",
+	"readv",
+	"write",
+	"writev",
+	"pwritev2",
+	"close",
+	"fcntl",
+	"fcntl64",
+	"eventfd2",
+	"poll",
+	"ppoll",
+	"ppoll_time64",
+	/* the event loop */
+	"epoll_ctl",
+	"epoll_wait",
+	"epoll_pwait",
+	"epoll_pwait2",
+	"clock_gettime",
+	"clock_gettime64",
+	"gettimeofday",
+	"time",
+	/* memory; mmap() and mprotect() have conditions */
+	"brk",
+	"munmap",
+	"mremap",
+	"madvise",
+	"getrandom",
+	/* threads that run and end, and signals */
+	"futex",
+	"futex_time64",
+	"set_robust_list",
+	"rseq",
+	"sched_yield",
+	"sched_getaffinity",
+	"gettid",
+	"getpid",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sigreturn",
+	"restart_syscall",
+	"exit",
+	"exit_group",
+	/* what stdio asks before it writes */
+	"fstat",
+	"fstat64",
+	"newfstatat",
+	"statx",
+};
+
+static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
+
+/*
+ * What the sanitizers' own code does, in a build with one of them: it reads /proc, makes memory
+ * executable, and looks for leaks from another process.
+ */
+static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork", "getdents",
+	"getdents64", "getrusage", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit",
+	"kill", "lseek", "mmap", "mmap2", "mprotect", "msync", "nanosleep", "clock_nanosleep",
+	"open", "openat", "personality", "pipe", "pread64", "prctl", "prlimit64",
+	"process_vm_readv", "ptrace", "readlink", "readlinkat", "rt_sigtimedwait",
+	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "uname",
+	"vfork", "wait4", "waitid", "waitpid"};
+
+static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int number = seccomp_syscall_resolve_name(names[i]);
+		int failed;
+
+		if (number == __NR_SCMP_ERROR)
+			continue;
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+		if (failed != 0)
+			return failed;
+	}
+	return 0;
+}
+
+static struct scmp_arg_cmp equals(unsigned argument, int value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = argument, .op = SCMP_CMP_EQ, .datum_a = (unsigned)value};
+}
+
+/* Of the bits in LOOKED_AT, the argument has those in VALUE. */
+static struct scmp_arg_cmp has_bits(unsigned argument, int looked_at, int value)
+{
+	return (struct scmp_arg_cmp){.arg = argument,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = (unsigned)looked_at,
+		.datum_b = (unsigned)value};
+}
+
+/* Allows a call where conditions hold on its arguments; unknown names are passed over, too. */
+static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
+	const struct scmp_arg_cmp *conditions)
+{
+	int number = seccomp_syscall_resolve_name(name);
+
+	if (number == __NR_SCMP_ERROR)
+		return 0;
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
+}
+
+/*
+ * Sockets of TCP, and how much of theirs is not delivered; memory that is no code; signals to this
+ * process alone, which abort() sends.
+ */
+static int allow_with_conditions(scmp_filter_ctx filter)
+{
+	static const char *const maps[] = {"mmap", "mmap2", "mprotect"};
+	static const int families[] = {AF_INET, AF_INET6};
+	const struct scmp_arg_cmp no_code = has_bits(2, PROT_EXEC, 0), own = equals(0, getpid());
+	const struct scmp_arg_cmp undelivered = equals(1, SIOCOUTQ);
+	int failed = allow_if(filter, "tgkill", 1, &own);
+
+	if (failed == 0)
+		failed = allow_if(filter, "ioctl", 1, &undelivered);
+	for (size_t i = 0; i < COUNT(maps) && failed == 0; i++)
+		failed = allow_if(filter, maps[i], 1, &no_code);
+	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
+		const struct scmp_arg_cmp tcp[] = {
+			equals(0, families[i]),
+			has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
+			equals(2, IPPROTO_TCP),
+		};
+
+		failed = allow_if(filter, "socket", COUNT(tcp), tcp);
+	}
+	return failed;
+}
+
+/* Files are opened to write at their ends, never to read or to empty them. */
+static int allow_logs(scmp_filter_ctx filter)
+{
+	enum {
+		LOOKED_AT = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
+		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
+	};
+	const struct scmp_arg_cmp of_open = has_bits(1, LOOKED_AT, WANTED);
+	const struct scmp_arg_cmp of_openat = has_bits(2, LOOKED_AT, WANTED);
+	int failed = allow_if(filter, "open", 1, &of_open);
+
+	return failed != 0 ? failed : allow_if(filter, "openat", 1, &of_openat);
+}
+
+static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
+{
+	int failed = allow(filter, always, COUNT(always));
+
+	if (failed == 0)
+		failed = allow_with_conditions(filter);
+	if (failed == 0 && sandbox->removes_pidfile)
+		failed = allow(filter, with_pidfile, COUNT(with_pidfile));
+	if (failed == 0 && sandbox->opens_logs)
+		failed = allow_logs(filter);
+	if (failed == 0 && SANITIZED)
+		failed = allow(filter, sanitizers, COUNT(sanitizers));
+	return failed;
+}
+
+/* An empty filter is a bad address where the kernel has filters, and a bad argument elsewhere. */
+static bool kernel_has_filters(void)
+{
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) == -1 && errno == EFAULT;
+}
+
+int sandbox_enter(const struct sandbox *sandbox)
+{
+	scmp_filter_ctx filter;
+	int failed;
+
+	if (!kernel_has_filters())
+		return ENOTSUP;
+	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	if (filter == NULL)
+		return ENOMEM;
+	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (failed == 0)
+		failed = fill(filter, sandbox);
+	/* These two make it better, and older kernels and libraries do without. */
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (failed == 0)
+		failed = seccomp_load(filter);
+	seccomp_release(filter);
+	return -failed;
+}
