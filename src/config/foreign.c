@@ -11,7 +11,6 @@
 
 #include "keyword.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
@@ -316,23 +315,33 @@ static bool stands_for(const char *row_name, size_t length, const char *name)
 	return name[length] == '\0' || name[length] == ' ' || row_name[length - 1] == '.';
 }
 
+/* Looks for NAME in a row's names. */
+static bool find_in(const char *names, const char *name, size_t *argument_count)
+{
+	for (const char *at = names, *end; *at != '\0'; at = *end == '|' ? end + 1 : end) {
+		size_t length;
+
+		end = strchrnul(at, '|');
+		if (*at != *name)
+			continue;
+		length = strcspn(at, "+|");
+		if (!stands_for(at, length, name))
+			continue;
+		*argument_count = at[length] == '+' ? (size_t)(at[length + 1] - '0') : 0;
+		return true;
+	}
+	return false;
+}
+
 bool foreign_find(const char *name, unsigned where, struct foreign *found)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const char *at = rows[i].names;
-
-		while ((rows[i].where & where) && *at != '\0') {
-			size_t length = strcspn(at, "+|"), whole = strcspn(at, "|");
-
-			if (stands_for(at, length, name)) {
-				found->class = rows[i].class;
-				found->text = rows[i].text;
-				found->argument_count =
-					length < whole ? (size_t)(at[length + 1] - '0') : 0;
-				return true;
-			}
-			at += whole + (at[whole] == '|');
-		}
+		if (!(rows[i].where & where) ||
+			!find_in(rows[i].names, name, &found->argument_count))
+			continue;
+		found->class = rows[i].class;
+		found->text = rows[i].text;
+		return true;
 	}
 	return false;
 }

@@ -14,6 +14,7 @@
 #include "keyword.h"
 #include "memory.h"
 #include "names.h"
+#include "places.h"
 #include "words.h"
 
 /* No more rows than this. */
@@ -166,5 +167,8 @@ void resolve(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */
 void warn_of_proxies(struct parser *parser);
+
+/* And of servers that are listeners of the same file; sets server->loop. */
+void warn_of_loops(struct parser *parser, const struct places *places);
 
 #endif

@@ -7,7 +7,6 @@
  */
 #include "parser.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Drops what a section took from `defaults` that its role does not use. */
@@ -135,86 +134,53 @@ static void resolve_default_backends(struct parser *parser)
 		resolve_default_backend(parser, section, &config->proxies[i]);
 }
 
-static int compare_addresses(const struct addr *a, const struct addr *b)
+static bool same_interface(const struct bind *a, const struct bind *b)
 {
-	if (addr_family(a) != addr_family(b))
-		return addr_family(a) < addr_family(b) ? -1 : 1;
-	if (addr_port(a) != addr_port(b))
-		return addr_port(a) < addr_port(b) ? -1 : 1;
-	if (addr_family(a) == AF_INET6)
-		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
+	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
 }
 
-/* What two sockets may not have in common: the address with its port, and the interface. */
-static int compare_places(const struct bind *a, const struct bind *b)
+/* Two sockets may not have the address with its port and the interface in common; one message a line. */
+static void check_collisions(struct parser *parser, const struct places *places)
 {
-	int order = compare_addresses(&a->address, &b->address);
-
-	if (order != 0)
-		return order;
-	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "");
-}
-
-static int compare_binds(const void *left, const void *right)
-{
-	const struct bind *a = *(const struct bind *const *)left;
-	const struct bind *b = *(const struct bind *const *)right;
-	int order = compare_places(a, b);
-
-	if (order != 0 || a->line == b->line)
-		return order;
-	return a->line < b->line ? -1 : 1;
-}
-
-/* Sorted, so that even full port ranges are compared at once; one message for two lines. */
-static void report_collisions(struct parser *parser, const struct bind **binds, size_t count)
-{
-	const struct bind *reported = NULL;
+	unsigned reported = 0;
 	char text[ADDR_TEXT_MAX];
 
-	qsort(binds, count, sizeof(*binds), compare_binds);
-	for (size_t i = 1; i < count; i++) {
-		if (compare_places(binds[i - 1], binds[i]) != 0)
+	for (size_t i = 1; i < places->count; i++) {
+		const struct bind *a = places->list[i - 1].bind, *b = places->list[i].bind;
+
+		if (places_compare(&a->address, &b->address) != 0 || !same_interface(a, b))
 			continue;
-		if (reported == NULL || reported->line != binds[i]->line)
-			fail_at(parser, binds[i]->line, addr_format(&binds[i]->address, text),
-				"line %u listens on this address already", binds[i - 1]->line);
-		reported = binds[i];
+		if (reported != b->line)
+			fail_at(parser, b->line, addr_format(&b->address, text),
+				"line %u listens on this address already", a->line);
+		reported = b->line;
 	}
 }
 
-static void check_collisions(struct parser *parser)
+/* What is only worth saying of a file without errors. */
+static void judge_whole(struct parser *parser, const struct places *places)
 {
-	const struct config *config = parser->config;
-	const struct bind **binds;
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
-	binds = memory_take(parser->memory, count * sizeof(*binds));
-	if (binds == NULL || count == 0)
+	if (parser->config->proxy_count == 0) {
+		fail_at(parser, 0, NULL,
+			"there is nothing to do; write a 'frontend' and a 'backend', or a 'listen' "
+			"section");
 		return;
-	count = 0;
-	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].bind_count; j++)
-			binds[count++] = &config->proxies[i].binds[j];
-	report_collisions(parser, binds, count);
+	}
+	warn_of_proxies(parser);
+	warn_of_loops(parser, places);
 }
 
 void resolve(struct parser *parser)
 {
+	struct places places;
+
 	resolve_sections(parser);
 	resolve_default_backends(parser);
-	check_collisions(parser);
+	if (places_sort(&places, parser->config, parser->memory)) {
+		check_collisions(parser, &places);
+		if (diag_count(parser->diag, DIAG_ERROR) == 0)
+			judge_whole(parser, &places);
+	}
 	if (memory_exhausted(parser->memory))
 		fail_at(parser, 0, NULL, "out of memory");
-	if (diag_count(parser->diag, DIAG_ERROR) > 0)
-		return;
-	if (parser->config->proxy_count == 0)
-		fail_at(parser, 0, NULL,
-			"there is nothing to do; write a 'frontend' and a 'backend', or a 'listen' "
-			"section");
-	else
-		warn_of_proxies(parser);
 }

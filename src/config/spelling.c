@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+enum {
+	LONGEST = 40,
+	NEAR = 2
+};
+
 static size_t smaller(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -14,12 +19,11 @@ static size_t smaller(size_t a, size_t b)
 
 size_t spelling_mistakes(const char *a, const char *b)
 {
-	enum {
-		LONGEST = 40
-	};
 	size_t table[LONGEST + 1][LONGEST + 1], a_length = strlen(a), b_length = strlen(b);
 
 	if (a_length > LONGEST || b_length > LONGEST)
+		return LONGEST;
+	if (a_length > b_length + NEAR || b_length > a_length + NEAR)
 		return LONGEST;
 	for (size_t i = 0; i <= a_length; i++) {
 		for (size_t j = 0; j <= b_length; j++) {
@@ -42,5 +46,5 @@ bool spelling_is_near(const char *word, const char *name)
 {
 	size_t mistakes = spelling_mistakes(word, name);
 
-	return mistakes <= 2 && 2 * mistakes < strlen(word);
+	return mistakes <= NEAR && 2 * mistakes < strlen(word);
 }

@@ -7,7 +7,7 @@
 
 /*
  * In how many letters two words differ: one may be inserted, left out, replaced, or swapped with its
- * neighbour. A large number where they are too long to be compared.
+ * neighbour. A large number where they are too long, or their lengths too far apart, to be alike.
  */
 size_t spelling_mistakes(const char *a, const char *b);
 

@@ -124,10 +124,8 @@ void warn_of_proxies(struct parser *parser)
 		memory_take(parser->memory, config->proxy_count * sizeof(*spoofed));
 	size_t binds = 0;
 
-	if (spoofed == NULL) {
-		fail_at(parser, 0, NULL, "out of memory");
+	if (spoofed == NULL)
 		return;
-	}
 	for (size_t i = 0; i < config->proxy_count; i++)
 		note_spoofed(&config->proxies[i], spoofed[i]);
 	for (size_t i = 0; i < config->proxy_count; i++, section = section->next) {

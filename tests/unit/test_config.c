@@ -475,7 +475,7 @@ static void an_address_before_usesrc_has_no_part_in_it_nor_its_port(void **state
 static void a_bind_line_makes_a_listener_for_each_address_and_port(void **state)
 {
 	struct config *config =
-		parse_good(DEFAULTS "listen l\n server a 192.0.2.1\n"
+		parse_good(DEFAULTS "listen l\n server a 198.51.100.1\n"
 				    " bind 192.0.2.1:80-81,:::80 transparent v4v6 backlog 5 name n "
 				    "interface lo\n");
 	const struct proxy *proxy = &config->proxies[0];
