@@ -30,8 +30,8 @@
 /* HAProxy's prefixes, without the @, each with what it asks for or why it is not supported. */
 static const struct prefix {
 	const char *name;
-	int family;        /* 0: any */
 	const char *error; /* NULL: supported for TCP and UDP */
+	int family;        /* 0: any */
 	bool only_tcp, only_udp;
 } prefixes[] = {
 	{.name = "ipv4", .family = AF_INET},
