@@ -8,6 +8,7 @@
  * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0.
  */
 #include "tproxy/plan.h"
+#include "tproxy/array.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -62,9 +63,7 @@ static struct step *add(struct plan *plan, enum step_kind kind, int family, cons
 {
 	struct step *step;
 
-	plan->steps = reallocarray(plan->steps, plan->step_count + 1, sizeof(*plan->steps));
-	if (plan->steps == NULL)
-		abort(); /* out of memory */
+	plan->steps = array_room(plan->steps, plan->step_count, sizeof(*plan->steps));
 	step = &plan->steps[plan->step_count++];
 	*step = (struct step){.kind = kind, .family = family, .why = why};
 	return step;

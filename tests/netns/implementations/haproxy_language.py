@@ -14,14 +14,18 @@ import time
 
 UNSUPPORTED = 78
 
-KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn", "user", "reload"}
-LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+KNOWN = {
+    *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
+    *("user", "reload", "log"),
+}
+LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
 CAPABILITIES = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
+    *("log-default", "listener-server"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -52,27 +56,38 @@ def configuration(scenario, capabilities):
         require("proxy_protocol" not in fields or word in capabilities, f"proxy_protocol: {word}")
     relay = scenario.get("relay", "auto")
     require(relay in ("auto", "splice", "copy"), f"relay {relay}")
-    lines = ["global", "  log stderr format raw local0 info"]
+    logs = scenario.get("log", "sessions")
+    require(logs in ("sessions", "default"), f"log {logs}")
+    lines = ["global", *(["  log stderr format raw local0 info"] if logs == "sessions" else [])]
     if relay == "copy":
         lines.append("  nosplice")
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
         lines.append("  stats socket unix@admin.sock mode 600 level admin expose-fd listeners")
-    lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
+    lines += ["", "defaults", "  mode tcp", "  retries 0"]
+    lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
     lines += timeouts(scenario.get("timeouts", {}))
-    lines += ["", "frontend ft_application"]
-    lines += [bind(listener) for listener in scenario["listeners"]]
-    lines += ["  default_backend bk_application", "", "backend bk_application"]
-    lines += source(scenario["source"])
-    for number, server in enumerate(scenario["servers"], 1):
+    for chosen in dict.fromkeys(listener.get("server") for listener in scenario["listeners"]):
+        lines += application(scenario, chosen)
+    return "\n".join(lines) + "\n"
+
+
+def application(scenario, chosen):
+    """The listeners whose clients go to the server of that number, or in turn to all (None), and where that is."""
+    name = "application" if chosen is None else f"server{chosen}"
+    listeners = [listener for listener in scenario["listeners"] if listener.get("server") == chosen]
+    servers = scenario["servers"] if chosen is None else scenario["servers"][chosen : chosen + 1]
+    lines = ["", f"frontend ft_{name}", *map(bind, listeners), f"  default_backend bk_{name}"]
+    lines += ["", f"backend bk_{name}", *source(scenario["source"])]
+    for number, server in enumerate(servers, 1):
         known(server, SERVER, "server")
         lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
-    if intercepts:
+    if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def known(fields, allowed, where):

@@ -42,12 +42,13 @@ class Scenario:
         destinations=("servers",),
         headers_in=(),
         headers_out=(),
+        listener_more=(),
     ):
-        """`more` are fields of a scenario beyond those that every adapter here knows; the others are
-        values, or numbers, that are served."""
+        """`more` and `listener_more` are fields of a scenario and of its listeners beyond those that every
+        adapter here knows; the others are values, or numbers, that are served."""
         _known(fields, SCENARIO | set(more), "scenario")
         for listener in fields["listeners"]:
-            _known(listener, LISTENER, "listener")
+            _known(listener, LISTENER | set(listener_more), "listener")
         for server in fields["servers"]:
             _known(server, SERVER, "server")
             require(server.get("proxy_protocol") in (None, *headers_out), "PROXY header to the server")
@@ -63,6 +64,8 @@ class Scenario:
         self.header_out = fields["servers"][0].get("proxy_protocol") if fields["servers"] else None
         require(fields["protocol"] in protocols, f"protocol {fields['protocol']}")
         require(fields["destination"] in destinations, f"destination {fields['destination']}")
+        self.logs = fields.get("log", "sessions") == "sessions"
+        require(fields.get("log", "sessions") in ("sessions", "default"), f"log {fields.get('log')}")
         require(fields.get("relay", "auto") in ("auto", "copy"), f"relay {fields.get('relay')}")
         self.only(lambda listener: listener.header in (None, *headers_in), "PROXY header from the client")
         require(self.source in sources, f"source {self.source}")
@@ -89,6 +92,7 @@ class Listener:
         self.transparent = fields.get("transparent", False)
         self.v6 = fields.get("v6", "default")
         self.header = fields.get("proxy_protocol")
+        self.server = fields.get("server")
         require(self.v6 in ("default", "v6only", "v4v6"), f"v6 {self.v6}")
 
     @property

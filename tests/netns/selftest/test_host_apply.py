@@ -321,6 +321,47 @@ class TestBadInput:
         box.state.write_text(text, encoding="ascii")
         assert box.ctl("revert").returncode == 2
 
+    @pytest.mark.parametrize(
+        "kind, key, value",
+        [
+            ("rule", "probe", ""),
+            ("rule", "undo", "ip -4 route del 198.51.100.0/24"),
+            ("route", "undo", ["ip"]),
+            ("route", "probe", None),
+            ("firewall", "chains_before", [1]),
+            ("firewall", "seen", 7),
+            ("firewall", "state", "half done"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["plan", "apply", "revert", "status"])
+    def test_a_state_file_that_is_damaged_inside(self, box, command, kind, key, value):
+        box.well("apply", *arguments_for("iptables"))
+        before, state = box.snapshot(), json.loads(box.state.read_text(encoding="utf-8"))
+        step = next(step for step in state["plan"]["steps"] if step["kind"] == kind)
+        step[key] = value
+        text = json.dumps(state)
+        box.state.write_text(text, encoding="utf-8")
+        done = box.ctl(command, *(arguments_for("iptables") if command in ("plan", "apply") else ()))
+        assert done.returncode == 2 and f"`{key}` of step" in done.stderr, done.stderr
+        assert "Nothing was changed" in done.stderr and "ip rule show protocol 197" in done.stderr
+        assert before == box.snapshot() and box.state.read_text(encoding="utf-8") == text
+
+    def test_a_state_file_that_others_may_write_is_not_believed(self, box):
+        box.well("apply", *arguments_for("nft"))
+        before = box.snapshot()
+        box.state.chmod(0o666)
+        done = box.ctl("revert")
+        assert done.returncode == 2 and "may be written by others" in done.stderr
+        assert before == box.snapshot()
+
+    def test_what_shows_the_leftovers_of_a_lost_state_file(self, box):
+        """The commands that the message names, run as they are printed."""
+        box.well("apply", *arguments_for("nft"))
+        box.state.write_text("[]", encoding="ascii")
+        lines = box.ctl("revert").stderr.splitlines()[1:]
+        shown = [box.namespace.run("sh", "-c", f"{command} || true") for line in lines for command in line.split(";")]
+        assert len(lines) == 4 and any("fwmark" in text for text in shown) and any("divert" in text for text in shown)
+
     def test_a_state_file_of_another_namespace(self, box):
         box.well("apply", *arguments_for("nft"))
         other = Namespace("other")
