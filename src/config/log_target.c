@@ -74,24 +74,23 @@ static bool parse_path(struct parser *parser, struct log_target *target, const c
 	return true;
 }
 
-static bool parse_host(struct parser *parser, struct log_target *target, const char *text)
+static void parse_host(struct parser *parser, struct log_target *target, const char *text)
 {
 	struct address address;
-	const char *error = address_parse(text, 0, &address);
+	const char *error = address_parse(text, DATAGRAMS, &address);
 
 	if (error == NULL && addr_is_any(&address.addr))
 		error = "not an address to send to";
 	if (error != NULL) {
 		fail(parser, text, "%s", error);
-		return false;
+		return;
 	}
 	target->address = address.addr;
 	if (addr_port(&target->address) == 0)
 		addr_set_port(&target->address, SYSLOG_PORT);
-	return true;
 }
 
-static bool parse_target(struct parser *parser, struct log_target *target, const char *text)
+static void parse_target(struct parser *parser, struct log_target *target, const char *text)
 {
 	target->kind = LOG_TO_SYSLOG;
 	if (strcmp(text, "stdout") == 0)
@@ -103,10 +102,11 @@ static bool parse_target(struct parser *parser, struct log_target *target, const
 	else if (*text == '/')
 		target->kind = LOG_TO_UNIX;
 	if (target->kind == LOG_TO_FILE)
-		return parse_path(parser, target, text + strlen("file@"));
-	if (target->kind == LOG_TO_UNIX)
-		return parse_path(parser, target, text);
-	return target->kind != LOG_TO_SYSLOG || parse_host(parser, target, text);
+		parse_path(parser, target, text + strlen("file@"));
+	else if (target->kind == LOG_TO_UNIX)
+		parse_path(parser, target, text);
+	else if (target->kind == LOG_TO_SYSLOG)
+		parse_host(parser, target, text);
 }
 
 static bool parse_format(struct parser *parser, struct log_target *target)
@@ -175,11 +175,13 @@ void parse_log(struct parser *parser)
 	if (line.global && parser->section == NULL) {
 		fail(parser, target,
 			"a target is wanted here; 'log global' belongs in the proxies");
+	} else if (!line.global && index_of(facilities, target) != -1) {
+		fail(parser, target,
+			"a facility; where to log to goes before it, as in 'log /dev/log %s'",
+			target);
+		parser->next = parser->words.count;
 	} else if (!line.global) {
-		if (!parse_target(parser, &line.target, target)) {
-			parser->next = parser->words.count;
-			return;
-		}
+		parse_target(parser, &line.target, target);
 		refuse_parameters(parser);
 		if (parse_format(parser, &line.target)) {
 			refuse_parameters(parser);
