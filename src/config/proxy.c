@@ -41,16 +41,16 @@ static void claim_name(struct parser *parser, const struct proxy *proxy)
 	struct name name = {proxy->name, proxy->line, proxy->index};
 
 	if (proxy->role & ROLE_FRONTEND)
-		frontend = names_find(&parser->frontends, proxy->name);
+		frontend = name_table_find(&parser->frontends, proxy->name);
 	if (proxy->role & ROLE_BACKEND)
-		backend = names_find(&parser->backends, proxy->name);
+		backend = name_table_find(&parser->backends, proxy->name);
 	if (frontend != NULL || backend != NULL)
 		fail(parser, proxy->name, "line %u has a section of this name already",
 			(frontend != NULL ? frontend : backend)->line);
 	if ((proxy->role & ROLE_FRONTEND) && frontend == NULL)
-		names_add(&parser->frontends, parser->memory, name);
+		name_table_add(&parser->frontends, parser->memory, name);
 	if ((proxy->role & ROLE_BACKEND) && backend == NULL)
-		names_add(&parser->backends, parser->memory, name);
+		name_table_add(&parser->backends, parser->memory, name);
 }
 
 /* A list of its own, since the section will add to it. */

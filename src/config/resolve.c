@@ -114,7 +114,7 @@ static void resolve_default_backend(
 		proxy->default_backend = proxy->role == ROLE_LISTEN ? proxy : NULL;
 		return;
 	}
-	backend = names_find(&parser->backends, name);
+	backend = name_table_find(&parser->backends, name);
 	proxy->default_backend = backend != NULL ? &parser->config->proxies[backend->index] : NULL;
 	if (backend == NULL && !parser->skipped)
 		fail_at(parser, section->default_backend_line, name,

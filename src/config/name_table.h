@@ -1,6 +1,6 @@
 /* Names that a file has given so far, each with its place: found by hash, however many there are. */
-#ifndef TPROXY_CONFIG_NAMES_H
-#define TPROXY_CONFIG_NAMES_H
+#ifndef TPROXY_CONFIG_NAME_TABLE_H
+#define TPROXY_CONFIG_NAME_TABLE_H
 
 #include "memory.h"
 
@@ -11,15 +11,15 @@ struct name {
 };
 
 /* All zero is an empty one. The memory is the configuration's. */
-struct names {
+struct name_table {
 	struct name *slots;
 	size_t room, count;
 };
 
 /* The entry of TEXT, or NULL where the name is new. */
-const struct name *names_find(const struct names *names, const char *text);
+const struct name *name_table_find(const struct name_table *names, const char *text);
 
 /* Adds a name that is new. Without memory it is left out, and memory_exhausted() says so. */
-void names_add(struct names *names, struct config_memory *memory, struct name name);
+void name_table_add(struct name_table *names, struct config_memory *memory, struct name name);
 
 #endif

@@ -4,7 +4,7 @@
  * A table that grows leaves its former self behind in the configuration's memory, as lists do. The
  * hash is FNV-1a: who writes the file is trusted, so nobody aims at its collisions.
  */
-#include "names.h"
+#include "name_table.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static size_t hash(const char *text)
 }
 
 /* The slot that TEXT has, or the free one that it would get. */
-static struct name *slot_of(const struct names *names, const char *text)
+static struct name *slot_of(const struct name_table *names, const char *text)
 {
 	size_t at = hash(text) & (names->room - 1);
 
@@ -32,9 +32,9 @@ static struct name *slot_of(const struct names *names, const char *text)
 	return &names->slots[at];
 }
 
-static bool grow(struct names *names, struct config_memory *memory)
+static bool grow(struct name_table *names, struct config_memory *memory)
 {
-	struct names larger = {.room = names->room == 0 ? ROOM_LEAST : 2 * names->room};
+	struct name_table larger = {.room = names->room == 0 ? ROOM_LEAST : 2 * names->room};
 
 	larger.count = names->count;
 	larger.slots = memory_take(memory, larger.room * sizeof(*larger.slots));
@@ -47,14 +47,14 @@ static bool grow(struct names *names, struct config_memory *memory)
 	return true;
 }
 
-const struct name *names_find(const struct names *names, const char *text)
+const struct name *name_table_find(const struct name_table *names, const char *text)
 {
 	const struct name *slot = names->room == 0 ? NULL : slot_of(names, text);
 
 	return slot != NULL && slot->text != NULL ? slot : NULL;
 }
 
-void names_add(struct names *names, struct config_memory *memory, struct name name)
+void name_table_add(struct name_table *names, struct config_memory *memory, struct name name)
 {
 	if (2 * (names->count + 1) > names->room && !grow(names, memory))
 		return;
