@@ -25,6 +25,7 @@ enum reason {
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without servers */
+	REASON_LOOP,                /* the server is a listener of the proxy itself */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
 	REASON_SHUTDOWN,            /* the daemon is stopping */

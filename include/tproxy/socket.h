@@ -46,6 +46,12 @@ unsigned socket_accept_queue(int listener);
 /* The address that a socket is bound to; for an accepted one, where its client connected to. */
 bool socket_local_address(int fd, struct addr *local);
 
+/*
+ * Whether ADDRESS is one of this host's own: then the kernel connects to it from that address itself.
+ * Of IPv6, addresses that only a `local` route makes the host's own are not found.
+ */
+bool socket_address_is_own(const struct addr *address);
+
 /* A TCP socket for a connection to a server, with the same two options. */
 int socket_open(int family);
 

@@ -210,6 +210,14 @@ static bool logs_to_files(const struct log_targets *targets)
 	return false;
 }
 
+static bool may_loop(const struct proxy *backend)
+{
+	for (size_t i = 0; i < backend->server_count; i++)
+		if (backend->servers[i].loop != NULL)
+			return true;
+	return false;
+}
+
 /* Sets *RESTRICTED; a kernel without filters leaves it false, and the first log line says so. */
 static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 {
@@ -218,8 +226,10 @@ static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 		.removes_pidfile = config->global.pidfile != NULL};
 	int failed;
 
-	for (size_t i = 0; i < config->proxy_count; i++)
+	for (size_t i = 0; i < config->proxy_count; i++) {
 		sandbox.opens_logs |= logs_to_files(&config->proxies[i].logs);
+		sandbox.finds_loops |= may_loop(&config->proxies[i]);
+	}
 	failed = sandbox_enter(&sandbox);
 	*restricted = failed == 0;
 	if (failed == 0 || failed == ENOTSUP)

@@ -183,6 +183,16 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 	return failed;
 }
 
+static int allow_udp(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp udp[] = {
+		has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		equals(2, IPPROTO_UDP),
+	};
+
+	return allow_if(filter, "socket", COUNT(udp), udp);
+}
+
 /* Files are opened to write at their ends, never to read or to empty them. */
 static int allow_logs(scmp_filter_ctx filter)
 {
@@ -207,6 +217,8 @@ static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
 		failed = allow(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->opens_logs)
 		failed = allow_logs(filter);
+	if (failed == 0 && sandbox->finds_loops)
+		failed = allow_udp(filter);
 	if (failed == 0 && SANITIZED)
 		failed = allow(filter, sanitizers, COUNT(sanitizers));
 	return failed;

@@ -10,6 +10,7 @@
 struct sandbox {
 	bool opens_logs;      /* files, for writing at their ends */
 	bool removes_pidfile; /* files */
+	bool finds_loops;     /* asks by a socket of UDP whether an address is the host's own */
 };
 
 /*

@@ -48,6 +48,9 @@ static const struct {
 	[REASON_SOURCE_FAILED] = {"source-failed", 'P', REFUSED,
 		"the source address could not be bound"},
 	[REASON_NO_SERVER] = {"no-server", 'S', REFUSED, "the backend has no server"},
+	[REASON_LOOP] = {"loop", 'P', REFUSED,
+		"the server's address is this host's own, and the proxy listens there: the "
+		"connection would come back to it"},
 	[REASON_DESCRIPTORS] = {"descriptors", 'R', REFUSED,
 		"no descriptor was left; raise the limit or lower maxconn"},
 	[REASON_MEMORY] = {"memory", 'R', REFUSED, "no memory was left"},

@@ -296,9 +296,14 @@ static void connect_to_server(struct session *session)
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
 	struct addr server = server_of(session);
 	struct upstream_failure failure;
-	int fd = session_set_open_upstream(
-		session->set, &session->server->source, &session->client, &server, &failure);
+	int fd;
 
+	if (session->server->loop != NULL && socket_address_is_own(&server)) {
+		session_close(session, REASON_LOOP, 0);
+		return;
+	}
+	fd = session_set_open_upstream(
+		session->set, &session->server->source, &session->client, &server, &failure);
 	if (fd == -1) {
 		connect_failed(session, failure.reason, failure.error);
 		return;

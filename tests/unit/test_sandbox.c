@@ -227,6 +227,22 @@ static int remove_pidfile(void)
 	return ftruncate(fd, 0) == -1 || unlink(path) == -1;
 }
 
+static int ask_for_an_own_address(void)
+{
+	struct addr address;
+
+	if (!addr_parse(&address, "127.0.0.1"))
+		return 1;
+	enter((struct sandbox){.finds_loops = true});
+	return socket_address_is_own(&address) ? 0 : 2;
+}
+
+static void whether_an_address_is_the_hosts_own_may_be_asked(void **state)
+{
+	(void)state;
+	assert_in_a_child(ask_for_an_own_address);
+}
+
 static void a_pidfile_may_be_removed(void **state)
 {
 	(void)state;
@@ -273,6 +289,7 @@ int main(void)
 		cmocka_unit_test(what_only_sanitizers_do_fails_in_a_build_without_them),
 		cmocka_unit_test(what_a_proxy_does_works),
 		cmocka_unit_test(logs_are_opened_to_be_added_to_and_for_nothing_else),
+		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
 		cmocka_unit_test(a_pidfile_may_be_removed),
 		cmocka_unit_test(threads_that_run_already_are_restricted_too),
 	};

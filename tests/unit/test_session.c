@@ -396,6 +396,32 @@ static void a_backend_without_servers_is_a_reason_of_its_own(void **state)
 	close(client);
 }
 
+/* The listener that the server is, as the configuration found; clients connect to it here, too. */
+static void a_server_that_is_the_proxys_own_listener_is_refused(void **state)
+{
+	static const struct bind listener;
+	struct rig *rig = *state;
+	int client;
+
+	rig->servers[0].loop = &listener;
+	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_LOOP);
+	assert_int_equal(rig->state_count, 3);
+	assert_reset(rig, client);
+}
+
+static void an_address_on_another_host_is_not_the_hosts_own(void **state)
+{
+	struct addr address;
+
+	(void)state;
+	assert_true(addr_parse(&address, "127.0.0.1"));
+	assert_true(socket_address_is_own(&address));
+	assert_true(addr_parse(&address, "192.0.2.80"));
+	assert_false(socket_address_is_own(&address));
+}
+
 /* --- the source address: closed, never opaque --- */
 
 static void assert_nobody_reached_the_server(struct rig *rig)
@@ -663,6 +689,8 @@ int main(void)
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
 		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),
 		SESSION_TEST(a_backend_without_servers_is_a_reason_of_its_own),
+		SESSION_TEST(a_server_that_is_the_proxys_own_listener_is_refused),
+		SESSION_TEST(an_address_on_another_host_is_not_the_hosts_own),
 		SESSION_TEST(a_source_of_the_other_family_is_refused),
 		SESSION_TEST(a_source_that_is_not_here_is_refused),
 		SESSION_TEST(a_source_port_in_use_is_refused_without_another_attempt),
