@@ -37,7 +37,7 @@ class AdapterFailed(Exception):
 def refusal(status, text):
     """What an adapter says by its status before it is a proxy: the exception for that, or None."""
     if status == UNSUPPORTED:
-        return Unsupported(text.strip())
+        return Unsupported(text.strip().removeprefix("unsupported: "))
     if status == UNAVAILABLE:
         return Absent(text.strip())
     return None
