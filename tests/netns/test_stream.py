@@ -352,23 +352,23 @@ def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
 @both_families
 @pytest.mark.parametrize("last_words", [b"", b"request"], ids=["silent", "asking"])
 def test_a_client_that_resets_while_its_server_is_silent_is_given_up(lab, last_words):
-    """Another client that came before it, and stays, shows that no timeout ended the attempt.
+    """Another client that came before it, and stays, shows that the attempt did not end by itself.
 
     What the client sent last and its reset come together, so the one is not read before the other is there.
     """
-    proxy = lab.start(source="clientip", servers=[lab.silent_server()]).await_ready()
+    proxy = lab.start(source="clientip", servers=[lab.silent_server()], **lab.long_connect).await_ready()
     clients = [lab.client.open(lab.vip, Endpoint(address, 0)) for address in (lab.client.other_address, lab.client.address)]
     stays, leaves = clients
     for client in clients:
         client.send(b"hello")
-    patience.until(lambda: callers(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
+    patience.until(lambda: connecting_from(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
     with proxy.paused():
         leaves.send(last_words)
         leaves.reset()
-    patience.until(lambda: callers(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
+    patience.until(lambda: connecting_from(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
 
 
-def callers(lab):
+def connecting_from(lab):
     """The addresses from which the proxy tries to connect to its servers."""
     return {local.address for local in lab.proxy.attempts()}
 
@@ -404,7 +404,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
 @both_families
 def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
     """The server answers only when it is asked for the second time."""
-    lab.start(source="clientip").await_ready()
+    lab.start(source="clientip", **lab.long_connect).await_ready()
     lab.server.serve(lab.backend_server)
     neighbour = f"{lab.server.address} dev server0"
     lab.topology.proxy.ip(f"neigh replace {neighbour} lladdr 02:00:00:00:00:99 nud permanent")
@@ -412,7 +412,7 @@ def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_ans
     client.send(b"request")
     client.finish()
     patience.until(lambda: not client.unacknowledged(), "the client's end has reached the proxy's host")
-    patience.until(lambda: callers(lab), "the proxy tries to connect")
+    patience.until(lambda: connecting_from(lab), "the proxy tries to connect")
     lab.topology.proxy.ip(f"neigh del {neighbour}")
     server = lab.server.accept(client)
     assert server.receive_to_end() == b"request"

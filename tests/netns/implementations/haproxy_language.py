@@ -13,6 +13,7 @@ import sys
 import time
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # the program is not installed
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
@@ -144,7 +145,7 @@ def main(program, command, capabilities, hint):
         said = {"name": name, "version": version(program, hint), "capabilities": capabilities, "notes": ""}
         print(json.dumps(said, indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command, capabilities)
+        run(sys.argv[2], sys.argv[3], command, capabilities, hint)
     elif len(sys.argv) == 5 and sys.argv[1] == "reload":
         write(sys.argv[2], sys.argv[3], capabilities)
         have_reloaded(int(sys.argv[4]))
@@ -191,10 +192,18 @@ def version(program, hint):
     import subprocess  # a run, of which there are hundreds, has no use for it
 
     try:
-        text = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
     except OSError as error:
-        sys.exit(f"{program}: {error.strerror}; {hint}")
-    return next(word for word in text.split() if word[0].isdigit())
+        unavailable(program, error, hint)
+    number = next((word for word in text.split() if word[0].isdigit()), None)
+    return number or sys.exit(f"no version is in what `{program} -v` prints")
+
+
+def unavailable(program, error, hint):
+    """End because a program cannot be run."""
+    missing = isinstance(error, FileNotFoundError)
+    print(f"{program} {'is not installed' if missing else f'cannot be run ({error.strerror})'}. {hint}", file=sys.stderr)
+    sys.exit(UNAVAILABLE)
 
 
 def write(scenario_path, folder, capabilities):
@@ -212,9 +221,9 @@ def write(scenario_path, folder, capabilities):
     return path, scenario
 
 
-def run(scenario_path, folder, command, capabilities):
+def run(scenario_path, folder, command, capabilities, hint):
     words = command(*write(scenario_path, folder, capabilities))
     try:
         os.execvp(words[0], words)
     except OSError as error:
-        sys.exit(f"{words[0]}: {error.strerror}")
+        unavailable(words[0], error, hint)

@@ -7,10 +7,13 @@ in any language and needs nothing but the scenario's file.
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # a program that the adapter needs is not installed
 
 SCENARIO = {"listeners", "servers", "destination", "source", "protocol", "timeouts", "relay"}
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
@@ -119,13 +122,29 @@ def endpoint(place):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def output(*command, hint=None):
+def unavailable(what, package):
+    """End because something is not installed."""
+    print(f"{what} is not installed. On Debian and Ubuntu: apt-get install {package}", file=sys.stderr)
+    sys.exit(UNAVAILABLE)
+
+
+def output(*command):
     """What a program prints, which it may do with any status."""
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    except OSError as error:
-        sys.exit(f"{command[0]}: {error.strerror}; on Debian and Ubuntu: apt-get install {hint or command[0]}")
-    return done.stdout
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+
+
+def version(pattern, *command):
+    """The version in what a program prints: the first group of the pattern."""
+    found = re.search(pattern, output(*command))
+    if not found:
+        sys.exit(f"no version is in what `{' '.join(command)}` prints")
+    return found[1]
+
+
+def package_version(package):
+    """Of a program that does not say its version itself: what the package manager says of it, or "unknown"."""
+    found = output("dpkg-query", "-W", "-f", "${Version}", package) if shutil.which("dpkg-query") else ""
+    return found.partition("-")[0] if found[:1].isdigit() else "unknown"
 
 
 def write(folder, name, text):
@@ -136,22 +155,29 @@ def write(folder, name, text):
 
 
 def become(*command, **environment):
-    try:
-        os.execvpe(command[0], command, {**os.environ, **environment})
-    except OSError as error:
-        sys.exit(f"{command[0]}: {error.strerror}")
+    os.execvpe(command[0], command, {**os.environ, **environment})
 
 
-def main(describe, run):
-    """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy."""
+def require_program(program, package):
+    if not shutil.which(program):
+        unavailable(program, package)
+
+
+def main(describe, run, program, package):
+    """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy.
+
+    `program` is what both need, and `package` has it.
+    """
     usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
+        require_program(program, package)
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         with open(sys.argv[2], encoding="utf-8") as file:
             fields = json.load(file)
+        require_program(program, package)
         try:
             run(fields, os.path.abspath(sys.argv[3]))
         except Unsupported as reason:

@@ -144,6 +144,12 @@ class Lab:
         self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
         return Endpoint(address, SERVER_PORT)
 
+    @property
+    def long_connect(self):
+        """Fields of a scenario by which an attempt to connect does not end by itself, where the implementation offers that."""
+        offered = "timeout-connect" in self.implementation.capabilities
+        return {"timeouts": {"connect": 600_000}} if offered else {}
+
     # The proxy
 
     def serve(self, source="clientip", listeners=None, servers=None, **rest):

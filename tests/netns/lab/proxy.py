@@ -2,7 +2,8 @@
 
 The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
 means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
-fails the test with its log, status 78 means that it does not offer what the scenario asks for.
+fails the test with its log. Status 78 means that it does not offer what the scenario asks for, status 69
+that a program which it needs is not installed.
 """
 
 import contextlib
@@ -21,11 +22,25 @@ from .endpoint import Endpoint
 from .verdict import Absent, Unsupported
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 IMPLEMENTATIONS = Path(__file__).resolve().parents[1] / "implementations"
 
 
 class ProxyEnded(AssertionError):
     """The proxy ended by itself; the text has its status and its log."""
+
+
+class AdapterFailed(Exception):
+    """The adapter itself does not do what docs/ADAPTERS.md asks of it."""
+
+
+def refusal(status, text):
+    """What an adapter says by its status before it is a proxy: the exception for that, or None."""
+    if status == UNSUPPORTED:
+        return Unsupported(text.strip().removeprefix("unsupported: "))
+    if status == UNAVAILABLE:
+        return Absent(text.strip())
+    return None
 
 
 class Implementation:
@@ -57,8 +72,11 @@ class Implementation:
     @functools.lru_cache(maxsize=None)
     def describe(self):
         done = subprocess.run([self.path, "describe"], capture_output=True, text=True, check=False)
+        if done.returncode == UNAVAILABLE:
+            raise Absent(done.stderr.strip())
         if done.returncode != 0:
-            raise Unsupported(f"{self.name}: {done.stderr.strip() or done.stdout.strip()}")
+            said = done.stderr.strip() or done.stdout.strip() or "no reason was given"
+            raise AdapterFailed(f"`{self.name} describe` ended with status {done.returncode}: {said}")
         return json.loads(done.stdout)
 
 
@@ -102,10 +120,8 @@ class Proxy:
     def check(self):
         """Raise when the proxy has ended."""
         status = self.process.poll()
-        if status == UNSUPPORTED:
-            raise Unsupported(self.log().strip())
         if status is not None:
-            raise ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
+            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
 
     def await_end(self):
         """Its exit status, once it has ended by itself."""
@@ -113,8 +129,8 @@ class Proxy:
             status = self.process.wait(patience.seconds)
         except subprocess.TimeoutExpired:
             raise patience.NeverHappened(f"the proxy does not end; its log:\n{self.log()}") from None
-        if status == UNSUPPORTED:
-            raise Unsupported(self.log().strip())
+        if refused := refusal(status, self.log()):
+            raise refused
         return status
 
     def serves(self, endpoint):
@@ -245,8 +261,8 @@ def reload_adapter(implementation, proxy, scenario):
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [implementation.path, "reload", str(path), str(proxy.folder), str(proxy.pid)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == UNSUPPORTED:
-        raise Unsupported(done.stderr.strip())
+    if refused := refusal(done.returncode, done.stderr):
+        raise refused
     assert done.returncode == 0, f"the adapter's reload ended with status {done.returncode}: {done.stderr}"
     proxy.listens = set(endpoints(scenario))
 
