@@ -94,7 +94,7 @@ static void a_network_without_room_has_no_client(void **state)
 	(void)state;
 	one_link(FOUR, "198.51.100.7", "198.51.100.7/32");
 	assert_state(CHECK_DIVERT, CHECK_UNKNOWN);
-	assert_non_null(strstr(found(CHECK_DIVERT, CHECK_UNKNOWN)->read, "--client"));
+	assert_int_equal(found(CHECK_DIVERT, CHECK_UNKNOWN)->remedy, REMEDY_CLIENT);
 }
 
 static void behind_a_default_route_is_a_client_that_no_other_link_leads_to(void **state)
