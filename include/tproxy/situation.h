@@ -19,6 +19,7 @@
 
 struct situation {
 	const struct needs *needs;
+	bool root; /* it was read with root's rights */
 
 	struct kernel_config *kernel; /* NULL: not known */
 	char kernel_problem[KERNEL_CONFIG_ERROR_MAX];

@@ -3,6 +3,7 @@
  * what was asked for and to stderr what went wrong, and returns the exit status:
  *
  *   0  all is well      1  something is missing, harmful or failed      2  wrong arguments or input
+ *   3  nothing is missing or harmful, but not all of it was judged (check)
  */
 #ifndef TPROXY_SUBCOMMANDS_H
 #define TPROXY_SUBCOMMANDS_H
@@ -10,7 +11,8 @@
 enum {
 	STATUS_WELL = 0,
 	STATUS_NOT_WELL = 1,
-	STATUS_USAGE = 2
+	STATUS_USAGE = 2,
+	STATUS_UNJUDGED = 3
 };
 
 int check_command(int argc, char **argv);

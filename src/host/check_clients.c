@@ -14,7 +14,8 @@
 #include <string.h>
 
 static const char *const examples[] = {"192.0.2.80", "2001:db8:f::80"};
-static const char *const strangers[] = {"198.51.100.10", "2001:db8:c::10"};
+static const char *const strangers[][3] = {{"198.51.100.10", "192.0.2.10", "203.0.113.10"},
+	{"2001:db8:c::10", "2001:db8:fffe::10", "2001:db8:ffff::10"}};
 
 static struct addr literal(const char *text)
 {
@@ -49,22 +50,74 @@ static bool has_server(const struct needs *needs, const struct network_route *ro
 	return false;
 }
 
-/* An address of the route's network that is not the host's own. */
-static bool somebody_behind(
-	const struct network *network, const struct network_route *route, struct addr *address)
+/* Addresses that some host has already, or that a proxy serves: no client is there. */
+static bool is_in_use(const struct check *check, const struct addr *address)
+{
+	const struct needs *needs = check->at->needs;
+	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
+
+	for (size_t i = 0; i < needs->listener_count; i++)
+		if (network_covers(&needs->listeners[i].address, bits, address))
+			return true;
+	for (size_t i = 0; i < needs->server_count; i++)
+		if (network_covers(&needs->servers[i], bits, address))
+			return true;
+	return network_own(&check->at->network, address) != NULL;
+}
+
+/* Whether a route to a smaller network sends the address by another link. */
+static bool leaves_elsewhere(const struct network *network, const struct network_route *route,
+	const struct addr *address)
+{
+	for (size_t i = 0; i < network->route_count; i++) {
+		const struct network_route *other = &network->routes[i];
+
+		if (other->length > route->length && other->table == route->table &&
+			network_covers(&other->to, other->length, address) &&
+			strcmp(other->link, route->link) != 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_client(
+	const struct check *check, const struct network_route *route, const struct addr *address)
+{
+	return !is_in_use(check, address) && !leaves_elsewhere(&check->at->network, route, address);
+}
+
+/*
+ * A client's address in the route's network. Networks of one and two addresses use all of them; of larger
+ * ones the first and, in IPv4, the last one are no host's. In networks with room the tenth is tried first.
+ */
+static bool client_behind(
+	const struct check *check, const struct network_route *route, struct addr *address)
 {
 	bool ipv6 = addr_family(&route->to) == AF_INET6;
-	unsigned bits = ipv6 ? 128 : 32;
+	unsigned bits = (ipv6 ? 128 : 32) - route->length, size = 1U << (bits < 8 ? bits : 8);
+	unsigned first = size > 2, count = size > 2 ? size - 2 : size, start = bits > 4 ? 9 : 0;
 	unsigned char *last;
 
-	*address = route->length == 0 ? literal(strangers[ipv6]) : route->to;
-	if (route->length == 0 || route->length == bits)
-		return network_own(network, address) == NULL;
+	*address = route->to;
 	last = ipv6 ? &address->in6.sin6_addr.s6_addr[15]
 		    : (unsigned char *)&address->in4.sin_addr + 3;
-	for (unsigned i = bits - route->length > 4 ? 10 : 1; i < 16; i++) {
-		*last = (unsigned char)((*last & ~0xf) | i);
-		if (network_own(network, address) == NULL)
+	for (unsigned i = 0; i < count; i++) {
+		*last = (unsigned char)((*last & ~(size - 1)) | (first + (start + i) % count));
+		if (is_client(check, route, address))
+			return true;
+	}
+	return false;
+}
+
+/* Behind a default route there is all the world: one of the networks for examples that leads that way. */
+static bool client_of_the_world(
+	const struct check *check, const struct network_route *route, struct addr *address)
+{
+	bool ipv6 = addr_family(&route->to) == AF_INET6;
+
+	for (size_t i = 0; i < sizeof(strangers[0]) / sizeof(strangers[0][0]); i++) {
+		*address = literal(strangers[ipv6][i]);
+		if (is_client(check, route, address))
 			return true;
 	}
 	return false;
@@ -96,6 +149,7 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 	for (size_t i = 0; i < network->route_count && count < CLIENTS_MAX; i++) {
 		const struct network_route *route = &network->routes[i];
 		bool known = false;
+		struct addr *client = &clients[count];
 
 		if (addr_family(&route->to) != family || !leads_out(network, route) ||
 			!is_for_hosts(&route->to))
@@ -103,7 +157,8 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 		for (size_t j = 0; j < count; j++)
 			known |= strcmp(links[j], route->link) == 0;
 		if (known || has_server(check->at->needs, route) != behind_servers ||
-			!somebody_behind(network, route, &clients[count]))
+			!(route->length == 0 ? client_of_the_world(check, route, client)
+					     : client_behind(check, route, client)))
 			continue;
 		links[count++] = route->link;
 	}

@@ -3,6 +3,7 @@
  */
 #include "tproxy/check.h"
 #include "tproxy/host_options.h"
+#include "tproxy/shell.h"
 #include "tproxy/subcommands.h"
 #include "tproxy/sysctls.h"
 #include "tproxy/text.h"
@@ -21,8 +22,8 @@ static const char usage[] =
 	"usage: tproxyctl check [OPTION ...]\n"
 	"\n"
 	"Looks at this host with the eyes of a transparent proxy's packets, and says what is\n"
-	"missing or does harm, why, and the command that mends it. Reads only; what root alone\n"
-	"may read is unknown to others.\n"
+	"missing or does harm, why, and the command that fixes it. Reads only; what root alone\n"
+	"may read is unknown to others. A command may be run twice without harm.\n"
 	"\n" HOST_OPTIONS_HELP "  --watch SECONDS          look at what comes in, too, at most so "
 	"long: start it, then have\n"
 	"                           a client try\n"
@@ -31,7 +32,8 @@ static const char usage[] =
 	"  -h, --help               print this help\n"
 	"\n"
 	"Exit status: 0 nothing is missing or harmful, 1 something is, 2 wrong arguments or\n"
-	"input.\n";
+	"input, 3 nothing is missing or harmful in what was judged, but an item was not judged\n"
+	"that this host decides. Items that other hosts decide do not count.\n";
 
 static const struct option known[] = {
 	HOST_OPTIONS,
@@ -94,26 +96,33 @@ static int options_read(struct check_options *options, int argc, char **argv)
 	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
 }
 
-/* What could not be read is told in the report, and by name here, where a person looks first. */
-static void tell_problems(const struct situation *situation)
+/* What could not be read stands in the report, and by name here, where a person looks first. */
+static void print_problems(const struct situation *situation)
 {
 	const char *const problems[] = {situation->network_problem, situation->rules_problem,
 		situation->rules_unseen, situation->sockets_problem, situation->watched_problem};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
-		if (problems[i] != NULL)
-			fprintf(stderr, "tproxyctl: %s\n", problems[i]);
+		if (problems[i] != NULL) {
+			char *shown = shell_printable(problems[i]);
+
+			fprintf(stderr, "tproxyctl: %s\n", shown);
+			free(shown);
+		}
 }
 
 /* Prints the report; its exit status. */
-static int tell(const struct check_options *options, const struct situation *situation)
+static int print_report(const struct check_options *options, const struct situation *situation)
 {
+	static const int statuses[] = {[CHECK_WELL] = STATUS_WELL,
+		[CHECK_WRONG] = STATUS_NOT_WELL,
+		[CHECK_UNJUDGED] = STATUS_UNJUDGED};
 	struct check_report report = {0};
 	bool written = true;
 	int status;
 
 	check_run(&report, situation);
-	status = check_is_well(&report) ? STATUS_WELL : STATUS_NOT_WELL;
+	status = statuses[check_verdict(&report)];
 	if (options->json)
 		written = check_print_json(&report, stdout);
 	else
@@ -151,8 +160,8 @@ int check_command(int argc, char **argv)
 		status = STATUS_USAGE;
 		goto out;
 	}
-	tell_problems(&situation);
-	status = tell(&options, &situation);
+	print_problems(&situation);
+	status = print_report(&options, &situation);
 	situation_free(&situation);
 out:
 	host_options_free(&options.host);

@@ -20,6 +20,8 @@ enum {
 	DISCARD = 9 /* a port that nobody proxies (RFC 863) */
 };
 
+static const char *const far_away[] = {"203.0.113.250", "2001:db8:ffff::250"};
+
 static int family_of(const struct leg *leg)
 {
 	return addr_family(&leg->packet.destination);
@@ -63,34 +65,44 @@ static void acknowledges(struct check *check, const struct leg *leg)
 	packet.ct = CT_ESTABLISHED;
 	trace = packet_traced(check, HOOK_PREROUTING, &packet);
 	if (packet.destination_local || (packet_is_caught(&trace) && trace.mark != 0))
-		return;
-	if (cookies == 2) {
+		check_add(check, CHECK_SYNCOOKIES, CHECK_OK, leg->subject,
+			"those that follow the SYN are taken in, too");
+	else if (cookies == 2) {
 		finding = check_add(check, CHECK_SYNCOOKIES, CHECK_HARMFUL, leg->subject,
 			"net.ipv4.tcp_syncookies is 2, and only SYNs are handed to the listener");
-		check_sysctl(check, finding, "net/ipv4/tcp_syncookies", "1");
+		check_fix_sysctl(check, finding, "net/ipv4/tcp_syncookies", "1");
 	} else if (cookies == 1)
+		check_add(check, CHECK_SYNCOOKIES, CHECK_ADVICE, leg->subject,
+			"net.ipv4.tcp_syncookies is 1: during a flood of SYNs connections will "
+			"fail, for only SYNs are handed to the listener");
+	else
 		check_add(check, CHECK_SYNCOOKIES, CHECK_OK, leg->subject,
-			"net.ipv4.tcp_syncookies is 1; during a flood of SYNs connections will "
-			"fail, "
-			"for only SYNs are handed to the listener");
+			cookies == 0 ? "net.ipv4.tcp_syncookies is 0"
+				     : "this kernel has no SYN cookies");
 }
 
 /* The socket of a marked request sends with that mark, too, where the host says so. */
 static void takes_over_the_mark(struct check *check, const struct leg *leg)
 {
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
+	int accepts = situation_number(check->at, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
 	if (trace.mark == 0 || packet_rule_for_mark(check, family_of(leg), trace.mark) == NULL)
-		return;
-	if (situation_number(check->at, "net/ipv4/tcp_fwmark_accept") != 1) {
+		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, leg->subject,
+			"they have no mark that an ip rule goes by");
+	else if (accepts == 0)
 		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
 			"net.ipv4.tcp_fwmark_accept is 0");
-		return;
+	else if (accepts == -1)
+		check_unknown(check, CHECK_FWMARK_ACCEPT, check_remedy_of_reading(check), "",
+			"net.ipv4.tcp_fwmark_accept cannot be read");
+	else {
+		finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, leg->subject,
+			"net.ipv4.tcp_fwmark_accept is %d, and requests bear mark 0x%x", accepts,
+			trace.mark);
+		check_fix_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
 	}
-	finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, leg->subject,
-		"net.ipv4.tcp_fwmark_accept is 1, and requests bear mark 0x%x", trace.mark);
-	check_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
 }
 
 /* A listener that TPROXY names has to be there, once the proxy runs. */
@@ -121,8 +133,17 @@ static void crosses_a_bridge(struct check *check, const struct leg *leg)
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
-	if (link == NULL || !link->bridge || situation_number(check->at, key) != 1)
+	if (link == NULL)
 		return;
+	if (!link->bridge) {
+		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "it is no bridge");
+		return;
+	}
+	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
+	if (situation_number(check->at, key) <= 0) {
+		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "rules do not run on it");
+		return;
+	}
 	if (trace.tproxy == NULL || addr_equal(&trace.listener, &leg->packet.destination)) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name,
 			"rules run on the bridge, and the listener is where clients call");
@@ -131,7 +152,7 @@ static void crosses_a_bridge(struct check *check, const struct leg *leg)
 	finding = check_add(check, CHECK_BRIDGE, CHECK_HARMFUL, link->name,
 		"%s is 1, and TPROXY chooses %s", strrchr(key, '/') + 1,
 		addr_format(&trace.listener, text));
-	check_sysctl(check, finding, key, "0");
+	check_fix_sysctl(check, finding, key, "0");
 }
 
 /* Packets of the host itself pass OUTPUT, and PREROUTING only if they are led to lo. */
@@ -150,16 +171,20 @@ static void calls_from_here(struct check *check, const struct leg *leg)
 	question.mark = packet_traced(check, HOOK_OUTPUT, &packet).mark;
 	if (answer.there && !answer.local && question.mark != 0)
 		check->at->route(&question, &answer);
-	if (answer.local)
+	if (answer.local) {
+		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, leg->subject,
+			"the address is local to what this host sends");
 		return;
+	}
 	addr_format_ip(&packet.destination, ip);
 	addr_format_ip(&packet.source, own);
 	finding = check_add(check, CHECK_LOCAL_CLIENT, CHECK_MISSING, leg->subject,
 		"the client is this host, and the address is not local to what it sends");
 	/* Without `src` what the host sends to a local address comes from that address. */
-	check_mend(finding, ON_HOST,
-		text_format("ip -%d route add local %s/%d dev lo src %s", version, ip, bits, own),
-		text_format("ip -%d route del local %s/%d dev lo", version, ip, bits));
+	check_fix(finding, ON_HOST,
+		shell_format(
+			"ip -%d route replace local %s/%d dev lo src %s", version, ip, bits, own),
+		shell_format("ip -%d route del local %s/%d dev lo", version, ip, bits));
 }
 
 /*
@@ -183,9 +208,10 @@ static struct trace goes_out(struct check *check, const struct leg *other, struc
 		else
 			packet_in_doubt(check, leg, &trace);
 		if (trace.dropped || trace.nat != NULL)
-			break;
+			return trace;
 		packet->mark = trace.mark;
 	}
+	check_add(check, CHECK_FILTER, CHECK_OK, leg->subject, "no rule drops them");
 	return trace;
 }
 
@@ -222,10 +248,15 @@ static void client_calls(struct check *check, const struct need_listener *listen
 		calls_from_here(check, &leg);
 		return;
 	}
+	addr_format_ip(client, text);
+	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->at->route(&(struct route_question){.to = *client}, &leg.back);
 	leg.packet.in = leg.back.link;
-	if (!leg.back.there)
+	if (!leg.back.there) {
+		check_obstacle(check, BY_CLIENTS, REMEDY_CLIENT, text,
+			"this host has no route to the client: %s", leg.back.words);
 		return;
+	}
 	if (packet_comes_in(check, &leg)) {
 		client_is_answered(check, &leg);
 		if (listener->protocol == IPPROTO_TCP) {
@@ -261,8 +292,15 @@ static void server_is_called(struct check *check, const struct leg *answer)
 	snprintf(leg.subject, sizeof(leg.subject), "requests to the servers (IPv%d)",
 		check_version(family_of(answer)));
 	trace = goes_out(check, answer, &leg);
-	if (trace.nat == NULL)
+	if (trace.dropped)
 		return;
+	if (trace.nat == NULL) {
+		check_add(check, CHECK_NAT_SOURCE, CHECK_OK, leg.subject,
+			"no rule replaces the client's address");
+		check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, leg.subject,
+			"no rule sends them elsewhere");
+		return;
+	}
 	rule = check_rule_text(check, trace.nat);
 	if (changes_source(trace.nat))
 		finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, leg.subject,
@@ -270,7 +308,7 @@ static void server_is_called(struct check *check, const struct leg *answer)
 	else
 		finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL, leg.subject,
 			"%s sends them elsewhere", rule);
-	check_mend_nat(check, finding, &leg.packet, &trace);
+	check_fix_nat(check, finding, &leg.packet, &trace);
 	free(rule);
 }
 
@@ -290,11 +328,10 @@ static void error_comes(struct check *check, const struct leg *answer)
 		return;
 	}
 	check->errors_lost[family_of(&leg) == AF_INET6] = true;
-	finding = check_add(check, CHECK_ICMP, CHECK_UNKNOWN, leg.subject,
-		"ICMP errors are not caught; whether a hop towards the servers takes smaller "
-		"packets "
-		"only cannot be seen from here, and none is known to");
-	packet_mend_catching(check, finding, &leg);
+	finding = check_add(check, CHECK_ICMP, CHECK_ADVICE, leg.subject,
+		"ICMP errors are not caught: uploads stall where a hop towards the servers takes "
+		"smaller packets only, and none is known to");
+	packet_fix_divert(check, finding, &leg);
 }
 
 static void server_answers(
@@ -315,15 +352,25 @@ static void server_answers(
 		addr_set_port(&leg.packet.source, 80);
 	check->at->route(&(struct route_question){.to = *server}, &leg.back);
 	leg.packet.in = leg.back.link;
-	if (!leg.back.there || leg.back.local)
-		return; /* check_links.c tells it */
+	if (!leg.back.there || leg.back.local) {
+		addr_format_ip(server, leg.subject);
+		check_obstacle(check, BY_ANSWERS, leg.back.local ? REMEDY_TRY : REMEDY_FIRST,
+			leg.subject,
+			leg.back.local ? "the server is on this host: its answers do not pass "
+					 "PREROUTING"
+				       : "this host has no route to the server");
+		return;
+	}
 	snprintf(leg.subject, sizeof(leg.subject), "servers' %s to the client's address (IPv%d)",
 		protocol == IPPROTO_UDP ? "datagrams" : "answers",
 		check_version(addr_family(client)));
 	server_is_called(check, &leg);
-	if (!packet_comes_in(check, &leg) || leg.packet.destination_local)
+	if (!packet_comes_in(check, &leg))
 		return;
-	if (protocol == IPPROTO_TCP)
+	if (leg.packet.destination_local)
+		check_add(check, CHECK_ICMP, CHECK_OK, leg.subject,
+			"not needed: the address is local to this host");
+	else if (protocol == IPPROTO_TCP)
 		error_comes(check, &leg);
 	else
 		packet_in_fragments(check, &leg);
@@ -331,32 +378,35 @@ static void server_answers(
 
 /* --- a packet that is none of the proxy's --- */
 
-static void stranger_passes(
-	struct check *check, const struct addr *client, const struct addr *server)
+static void stranger_passes(struct check *check, const struct addr *client, const struct addr *to)
 {
 	struct packet packet = {.source = *client,
-		.destination = *server,
+		.destination = *to,
 		.protocol = IPPROTO_TCP,
 		.tcp_flags = SYN,
 		.ct = CT_NEW};
+	const char *family = check_family_name(addr_family(client));
+	const struct network_rule *chosen;
 	struct route_answer back;
 	struct trace trace;
 	char *rule;
 
 	check->at->route(&(struct route_question){.to = *client}, &back);
+	if (!back.there || back.local) /* client_calls() has said so */
+		return;
 	packet.in = back.link;
 	addr_set_port(&packet.source, SOME_PORT);
 	addr_set_port(&packet.destination, DISCARD);
 	trace = packet_traced(check, HOOK_PREROUTING, &packet);
-	if (!back.there || back.local || trace.mark == 0 || trace.marked == NULL ||
-		packet_rule_for_mark(check, addr_family(client), trace.mark) == NULL ||
-		network_local_route(&check->at->network,
-			packet_rule_for_mark(check, addr_family(client), trace.mark)->table,
-			server) == NULL)
+	chosen = packet_rule_for_mark(check, addr_family(client), trace.mark);
+	if (trace.mark == 0 || trace.marked == NULL || trace.tproxy != NULL || chosen == NULL ||
+		network_local_route(&check->at->network, chosen->table, to) == NULL) {
+		check_add(check, CHECK_MARK_SHARED, CHECK_OK, family,
+			"packets that have no socket here are forwarded as ever");
 		return;
+	}
 	rule = check_rule_text(check, trace.marked);
-	check_add(check, CHECK_MARK_SHARED, CHECK_HARMFUL,
-		addr_family(client) == AF_INET6 ? "IPv6" : "IPv4",
+	check_add(check, CHECK_MARK_SHARED, CHECK_HARMFUL, family,
 		"%s gives mark 0x%x to packets that have no socket here: they will not be "
 		"forwarded. "
 		"One of the two needs another mark (`tproxyctl plan --mark N`)",
@@ -373,30 +423,43 @@ static void to_listener(struct check *check, const struct need_listener *listene
 	size_t called_count = check_called(check, listener, family, called);
 
 	if (client_count == 0)
-		check_add(check, CHECK_DIVERT, CHECK_UNKNOWN, "",
-			"no link is up behind which IPv%d clients could be; name one by --client",
-			check_version(family));
+		check_obstacle(check, BY_CLIENTS, REMEDY_CLIENT, "",
+			"no link is up behind which %s clients could be",
+			check_family_name(family));
 	for (size_t i = 0; i < client_count; i++)
 		for (size_t j = 0; j < called_count; j++)
 			client_calls(check, listener, &clients[i], &called[j]);
 }
 
+static void to_server(struct check *check, const struct addr *server, const struct addr *client)
+{
+	int family = addr_family(server);
+
+	stranger_passes(check, client, server);
+	if (plan_serves(check->at->needs, family, IPPROTO_TCP))
+		server_answers(check, server, client, IPPROTO_TCP);
+	if (plan_serves(check->at->needs, family, IPPROTO_UDP))
+		server_answers(check, server, client, IPPROTO_UDP);
+}
+
+/* Where no server is known, packets to any address far away are none of the proxy's. */
 static void to_servers(struct check *check, int family)
 {
 	const struct needs *needs = check->at->needs;
 	struct addr clients[CLIENTS_MAX];
-	size_t count = needs->server_count > 0 ? check_clients(check, family, clients) : 0;
+	size_t count = check_clients(check, family, clients), known = 0;
+	struct addr far = addr_any(family);
 
-	for (size_t i = 0; i < count; i++)
-		for (size_t j = 0; j < needs->server_count; j++) {
-			if (addr_family(&needs->servers[j]) != family)
-				continue;
-			stranger_passes(check, &clients[i], &needs->servers[j]);
-			if (plan_serves(needs, family, IPPROTO_TCP))
-				server_answers(check, &needs->servers[j], &clients[i], IPPROTO_TCP);
-			if (plan_serves(needs, family, IPPROTO_UDP))
-				server_answers(check, &needs->servers[j], &clients[i], IPPROTO_UDP);
-		}
+	addr_parse(&far, far_away[family == AF_INET6]);
+	for (size_t j = 0; j < needs->server_count; j++) {
+		if (addr_family(&needs->servers[j]) != family || !needs->spoofs)
+			continue;
+		known++;
+		for (size_t i = 0; i < count; i++)
+			to_server(check, &needs->servers[j], &clients[i]);
+	}
+	for (size_t i = 0; known == 0 && needs_family(needs, family) && i < count; i++)
+		stranger_passes(check, &clients[i], &far);
 }
 
 void check_flows(struct check *check)
@@ -405,9 +468,6 @@ void check_flows(struct check *check)
 	const struct needs *needs = check->at->needs;
 
 	if (!check->at->network_known || !check->at->rules_known) {
-		check_add(check, CHECK_DIVERT, CHECK_UNKNOWN, "", "%s",
-			check->at->network_known ? check->at->rules_problem
-						 : check->at->network_problem);
 		check->in_doubt = true;
 		return;
 	}
@@ -415,7 +475,6 @@ void check_flows(struct check *check)
 		for (size_t i = 0; i < needs->listener_count; i++)
 			if (check_hears(check, &needs->listeners[i], families[f]))
 				to_listener(check, &needs->listeners[i], families[f]);
-		if (needs->spoofs)
-			to_servers(check, families[f]);
+		to_servers(check, families[f]);
 	}
 }

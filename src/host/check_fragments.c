@@ -3,7 +3,7 @@
  *
  * Who looks for a socket needs the whole datagram. iptables' `-m socket`, the TPROXY of any tool and
  * connection tracking have the kernel put fragments together before it asks the first rule. nft's `socket`
- * does not, and passes over them: small questions are answered, large ones are lost. One `tproxy` mends
+ * does not, and passes over them: small questions are answered, large ones are lost. One `tproxy` fixes
  * that for all rules of the host (Linux: net/netfilter/nft_tproxy.c, xt_socket.c; nft_socket.c lacks it).
  */
 #include "check_packet.h"
@@ -74,25 +74,26 @@ static enum answer by_host(const struct ruleset *rules, int family)
 }
 
 /* What names a listener, in front of the chain that looks for its socket. */
-static char *naming(const struct check *check, const struct table *table, const struct chain *chain,
-	const struct need_listener *listener, int family)
+static void name_listener(struct check *check, struct check_finding *finding,
+	const struct table *table, const struct chain *chain, const struct need_listener *listener,
+	int family)
 {
 	const char *ip = family == AF_INET6 ? "ip6" : "ip";
-	bool inet = table->family == AF_UNSPEC, any = addr_is_any(&listener->address);
+	bool any = addr_is_any(&listener->address), inet = table->family == AF_UNSPEC;
 	unsigned port = addr_port(&listener->address);
-	char address[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX];
-	char *text = text_format(
-		"nft insert rule %s %s %s ", inet ? "inet" : ip, table->name, chain->name);
+	char address[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *name, *rule = NULL, *to;
 
+	addr_format_ip(&listener->address, address);
+	addr_format(&listener->address, both);
+	to = any ? shell_format(":%u", port) : shell_format("%s", both);
 	if (!any)
-		text_add(&text, "%s daddr %s ", ip, addr_format_ip(&listener->address, address));
-	text_add(&text, "udp dport %u tproxy%s%s to ", port, inet ? " " : "", inet ? ip : "");
-	if (any)
-		text_add(&text, ":%u", port);
-	else
-		text_add(&text, "%s", addr_format(&listener->address, both));
-	text_add(&text, " meta mark set 0x%x accept", check_mark_in_use(check, family));
-	return text;
+		text_add(&rule, "%s daddr %s ", ip, address);
+	text_add(&rule, "udp dport %u tproxy %s%sto %s meta mark set 0x%x accept", port,
+		inet ? ip : "", inet ? " " : "", to, check_mark_in_use(check, family));
+	free(to);
+	name = text_format("tproxy-%s", both);
+	check_fix_nft(finding, table, chain, CHECK_FRONT, name, rule);
+	free(name);
 }
 
 static void name_listeners(struct check *check, struct check_finding *finding,
@@ -103,14 +104,13 @@ static void name_listeners(struct check *check, struct check_finding *finding,
 	for (size_t i = 0; i < needs->listener_count; i++)
 		if (needs->listeners[i].protocol == IPPROTO_UDP &&
 			check_hears(check, &needs->listeners[i], family))
-			check_mend(finding, ON_HOST,
-				naming(check, table, chain, &needs->listeners[i], family), NULL);
+			name_listener(check, finding, table, chain, &needs->listeners[i], family);
 }
 
 void packet_in_fragments(struct check *check, const struct leg *leg)
 {
 	int family = addr_family(&leg->packet.destination);
-	const char *subject = family == AF_INET6 ? "IPv6" : "IPv4";
+	const char *subject = check_family_name(family);
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
 	const struct ruleset *rules = &check->at->rules;
 	struct check_finding *finding;
@@ -120,8 +120,13 @@ void packet_in_fragments(struct check *check, const struct leg *leg)
 	char *rule;
 
 	if (trace.socket == NULL || !ruleset_place(rules, trace.socket, &table, &chain) ||
-		table->backend != BACKEND_NFT)
+		table->backend != BACKEND_NFT) {
+		check_add(check, CHECK_FRAGMENTS, CHECK_OK, subject,
+			trace.socket == NULL && trace.tproxy == NULL
+				? "they are delivered without a rule that looks for sockets"
+				: "the rule that takes datagrams in has them put together");
 		return;
+	}
 	together = by_host(rules, family);
 	if (together == YES) {
 		check_add(

@@ -2,27 +2,33 @@
  * The checklist as JSON: every item in the order of the table, with its findings.
  */
 #include "tproxy/check.h"
+#include "tproxy/shell.h"
 
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
-	FORMAT = 1
+	FORMAT = 2
 };
 
-/* TEXT as a string; what is not UTF-8, in a program's name say, has a ? for each such byte. */
+/* TEXT as a string, safe to show. */
 static json_t *words(const char *text)
 {
-	json_t *made = json_string(text);
-	char *copy = made == NULL ? strdup(text) : NULL;
+	char *shown = shell_printable(text);
+	json_t *made = json_string(shown);
 
-	for (char *at = copy; at != NULL && *at != '\0'; at++)
-		if ((unsigned char)*at >= 0x80)
-			*at = '?';
-	if (copy != NULL)
-		made = json_string(copy);
-	free(copy);
+	free(shown);
+	return made;
+}
+
+static json_t *command_json(const struct check_command *command)
+{
+	json_t *made = json_object();
+
+	json_object_set_new(made, "on", json_string(check_place_names[command->place]));
+	json_object_set_new(made, "run", words(command->run));
+	json_object_set_new(
+		made, "undo", command->undo != NULL ? words(command->undo) : json_null());
 	return made;
 }
 
@@ -30,16 +36,41 @@ static json_t *commands_json(const struct check_finding *finding)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < finding->command_count; i++) {
-		const struct check_command *command = &finding->commands[i];
-		json_t *made = json_object();
+	for (size_t i = 0; i < finding->command_count; i++)
+		json_array_append_new(list, command_json(&finding->commands[i]));
+	return list;
+}
 
-		json_object_set_new(made, "on", json_string(check_place_names[command->place]));
-		json_object_set_new(made, "run", words(command->run));
-		json_object_set_new(
-			made, "undo", command->undo != NULL ? words(command->undo) : json_null());
-		json_array_append_new(list, made);
-	}
+static json_t *all_commands_json(const struct check_report *report)
+{
+	const struct check_command **list;
+	size_t count = check_commands(report, &list);
+	json_t *made = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(made, command_json(list[i]));
+	free(list);
+	return made;
+}
+
+/* What would have items judged that were not. */
+static json_t *remedies_json(const struct check_report *report)
+{
+	json_t *list = json_array();
+
+	for (int remedy = 0; remedy < REMEDY_COUNT; remedy++)
+		if (check_has_remedy(report, (enum check_remedy)remedy))
+			json_array_append_new(list, json_string(check_remedies[remedy]));
+	return list;
+}
+
+static json_t *unjudged_json(const struct check_report *report)
+{
+	json_t *list = json_array();
+
+	for (int item = 0; item < report->items; item++)
+		if (check_is_unjudged(report, (enum check_item)item))
+			json_array_append_new(list, json_string(check_rows[item].id));
 	return list;
 }
 
@@ -108,12 +139,16 @@ bool check_print_json(const struct check_report *report, FILE *out)
 	for (int item = 0; item < report->items; item++)
 		json_array_append_new(items, item_json(report, (enum check_item)item));
 	json_object_set_new(root, "format", json_integer(FORMAT));
-	json_object_set_new(root, "well", json_boolean(check_is_well(report)));
+	json_object_set_new(root, "well", json_boolean(check_verdict(report) == CHECK_WELL));
+	json_object_set_new(root, "not_judged", unjudged_json(report));
+	json_object_set_new(root, "to_judge", remedies_json(report));
 	json_object_set_new(root, "about", json_string(report->about));
 	json_object_set_new(root, "items", items);
+	json_object_set_new(root, "commands", all_commands_json(report));
 	json_object_set_new(
 		root, "kernel", report->kernel != NULL ? kernel_json(report->kernel) : json_null());
-	well = json_dumpf(root, out, JSON_INDENT(1)) == 0 && fputc('\n', out) != EOF;
+	well = json_dumpf(root, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 &&
+	       fputc('\n', out) != EOF;
 	json_decref(root);
 	return well;
 }

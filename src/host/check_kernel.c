@@ -75,7 +75,7 @@ static char *list(const struct wanted *wanted)
 static void judge(struct check *check, int family)
 {
 	struct wanted wanted = of_any_rules(check, family);
-	const char *subject = family == AF_INET6 ? "IPv6" : "IPv4";
+	const char *subject = check_family_name(family);
 	const char *source = kernel_config_source(check->at->kernel);
 	char *options;
 
@@ -89,9 +89,21 @@ static void judge(struct check *check, int family)
 		check_add(check, CHECK_KERNEL, CHECK_MISSING, subject,
 			"%s: turned off are %s. A kernel with them is needed", source, options);
 	else
-		check_add(check, CHECK_KERNEL, CHECK_UNKNOWN, subject, "%s says nothing of %s",
+		check_unknown(check, CHECK_KERNEL, REMEDY_KERNEL, subject, "%s says nothing of %s",
 			source, options);
 	free(options);
+}
+
+/* What the kernel let be made shows that it has the options for it. */
+static bool is_in_place(const struct check *check)
+{
+	static const enum check_item items[] = {CHECK_LISTENER, CHECK_TRANSPARENT, CHECK_DIVERT,
+		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
+
+	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+		if (check_worst(check->report, items[i]) != CHECK_OK)
+			return false;
+	return true;
 }
 
 void check_kernel(struct check *check)
@@ -99,9 +111,15 @@ void check_kernel(struct check *check)
 	const struct needs *needs = check->at->needs;
 
 	check->report->kernel = check->at->kernel;
+	if (check->at->kernel == NULL && is_in_place(check)) {
+		check_add(check, CHECK_KERNEL, CHECK_OK, "",
+			"%s, but all that needs its options is in place",
+			check->at->kernel_problem);
+		return;
+	}
 	if (check->at->kernel == NULL) {
-		check_add(check, CHECK_KERNEL, CHECK_UNKNOWN, "",
-			"%s; `tproxyctl prove` finds out by trying", check->at->kernel_problem);
+		check_unknown(
+			check, CHECK_KERNEL, REMEDY_KERNEL, "", "%s", check->at->kernel_problem);
 		return;
 	}
 	for (int i = 0; i < 2; i++) {

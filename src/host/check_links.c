@@ -10,6 +10,7 @@
  */
 #include "check_report.h"
 #include "tproxy/plan.h"
+#include "tproxy/sysctls.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static void accept_local_sources(struct check *check, const char *link, bool eve
 		"net.ipv4.conf.%s.src_valid_mark is 1, and accept_local is 0 there and in `all`",
 		where);
 
-	check_sysctl(check, finding, path, "1");
+	check_fix_sysctl(check, finding, path, "1");
 	free(path);
 }
 
@@ -48,7 +49,7 @@ static void loosen(struct check *check, const char *link)
 	struct check_finding *finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link,
 		"rp_filter is 1 (strict) where src_valid_mark looks sources up with the mark");
 
-	check_sysctl(check, finding, path, "2");
+	check_fix_sysctl(check, finding, path, "2");
 	free(path);
 }
 
@@ -76,19 +77,49 @@ static void sources_by_mark(struct check *check, const char *link, const struct 
 {
 	int all, marks = situation_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
 
-	if (marks <= 0 && all <= 0) {
+	if (marks == -1 && all == -1)
+		check_unknown(check, CHECK_SRC_VALID_MARK, check_remedy_of_reading(check), link,
+			"src_valid_mark cannot be read");
+	else if (marks <= 0 && all <= 0)
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link, "0");
-		return;
-	}
-	if (!marked_sources_are_local(check, source))
-		return;
-	if (!accepts_local(check, link))
+	else if (!marked_sources_are_local(check, source))
+		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
+			"1, and sources do not count as local with the mark either");
+	else if (!accepts_local(check, link))
 		accept_local_sources(check, link, all > 0);
 	else if (filter_of(check, link) == 1)
 		loosen(check, link);
 	else
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
 			"1, and accept_local lets such sources in");
+}
+
+/* A packet of a peer is taken to come by the link that leads back; --watch sees where it does not. */
+static void sources_by_link(struct check *check, const char *link)
+{
+	int filter = filter_of(check, link);
+
+	if (filter == -1)
+		check_unknown(check, CHECK_RP_FILTER, check_remedy_of_reading(check), link,
+			"rp_filter cannot be read");
+	else
+		check_add(check, CHECK_RP_FILTER, CHECK_OK, link, "%d%s", filter,
+			filter == 1 ? " (strict): what comes by the link that leads back passes"
+				    : ": it turns nothing away that has a way back");
+}
+
+/* The host's checks of what comes from a client or a server. */
+static void sources_of(struct check *check, const struct addr *peer)
+{
+	struct route_answer back;
+
+	if (addr_family(peer) != AF_INET)
+		return;
+	check->at->route(&(struct route_question){.to = *peer}, &back);
+	if (!back.there || back.local)
+		return;
+	sources_by_mark(check, back.link, peer);
+	sources_by_link(check, back.link);
 }
 
 /* Packets that were seen to come by another link than the one that leads back to their sender. */
@@ -110,7 +141,7 @@ static void came_by_another_link(struct check *check, const struct watched *seen
 		"%s",
 		back.there ? back.link : "no link");
 	path = text_format("net/ipv4/conf/%s/rp_filter", all > filter ? "all" : seen->came_by);
-	check_sysctl(check, finding, path, "2");
+	check_fix_sysctl(check, finding, path, "2");
 	free(path);
 }
 
@@ -119,20 +150,13 @@ static void sources(struct check *check)
 	const struct needs *needs = check->at->needs;
 	struct addr clients[CLIENTS_MAX];
 	size_t count = check_clients(check, AF_INET, clients);
-	struct route_answer back;
 
-	for (size_t i = 0; needs_family(needs, AF_INET) && i < count; i++) {
-		check->at->route(&(struct route_question){.to = clients[i]}, &back);
-		if (back.there && !back.local)
-			sources_by_mark(check, back.link, &clients[i]);
-	}
-	for (size_t i = 0; needs->spoofs && i < needs->server_count; i++) {
-		if (addr_family(&needs->servers[i]) != AF_INET)
-			continue;
-		check->at->route(&(struct route_question){.to = needs->servers[i]}, &back);
-		if (back.there && !back.local)
-			sources_by_mark(check, back.link, &needs->servers[i]);
-	}
+	if (check->unconcerned[CHECK_RP_FILTER])
+		return;
+	for (size_t i = 0; i < count; i++)
+		sources_of(check, &clients[i]);
+	for (size_t i = 0; needs->spoofs && i < needs->server_count; i++)
+		sources_of(check, &needs->servers[i]);
 	for (size_t i = 0; i < check->at->watched_count; i++)
 		if (check->at->watched[i].came > 0)
 			came_by_another_link(check, &check->at->watched[i]);
@@ -165,22 +189,23 @@ static const char *on_link(const struct network *network, const struct addr *add
 	return NULL;
 }
 
-static void mend_announce(struct check *check, struct check_finding *finding,
+static void fix_announce(struct check *check, struct check_finding *finding,
 	const struct addr *address, const char *link)
 {
 	char ip[ADDR_TEXT_MAX], *path;
 
 	addr_format_ip(address, ip);
 	if (addr_family(address) == AF_INET) {
-		check_mend(finding, ON_HOST, text_format("ip -4 route add local %s/32 dev lo", ip),
-			text_format("ip -4 route del local %s/32 dev lo", ip));
+		check_fix(finding, ON_HOST,
+			shell_format("ip -4 route replace local %s/32 dev lo", ip),
+			shell_format("ip -4 route del local %s/32 dev lo", ip));
 		return;
 	}
 	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
-	check_sysctl(check, finding, "net/ipv6/conf/all/forwarding", "1");
-	check_sysctl(check, finding, path, "1");
-	check_mend(finding, ON_HOST, text_format("ip -6 neigh add proxy %s dev %s", ip, link),
-		text_format("ip -6 neigh del proxy %s dev %s", ip, link));
+	check_fix_sysctl(check, finding, "net/ipv6/conf/all/forwarding", "1");
+	check_fix_sysctl(check, finding, path, "1");
+	check_fix(finding, ON_HOST, shell_format("ip -6 neigh replace proxy %s dev %s", ip, link),
+		shell_format("ip -6 neigh del proxy %s dev %s", ip, link));
 	free(path);
 }
 
@@ -195,7 +220,7 @@ static void not_announced(
 			       "for it there",
 			link);
 
-	mend_announce(check, finding, address, link);
+	fix_announce(check, finding, address, link);
 }
 
 /* The host answers for an address that it does not have, where it forwards. */
@@ -204,20 +229,27 @@ static void answers_for(
 {
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
+	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
+	int forwards = situation_number(check->at, path);
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
 	addr_format_ip(address, text);
-	if (situation_number(check->at, path) == 0) {
-		finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, text,
-			"%s is 0, and %s has `neigh proxy` for the address: links that do not "
-			"forward do not answer",
-			ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward", entry->link);
-		check_sysctl(check, finding, path, "1");
+	if (forwards > 0) {
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
+			"%s answers for it (`ip neigh show proxy`)", entry->link);
 		return;
 	}
-	check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
-		"%s answers for it (`ip neigh show proxy`)", entry->link);
+	if (forwards == -1) {
+		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), text,
+			"%s cannot be read", name);
+		return;
+	}
+	finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, text,
+		"%s is 0, and %s has `neigh proxy` for the address: links that do not forward do "
+		"not answer",
+		name, entry->link);
+	check_fix_sysctl(check, finding, path, "1");
 }
 
 static const struct watched *seen_for(const struct check *check, const struct addr *address)
@@ -258,28 +290,37 @@ static void announced(struct check *check, const struct addr *address)
 	else if (link != NULL)
 		not_announced(check, address, link, false);
 	else
-		check_add(check, CHECK_ANNOUNCE, CHECK_UNKNOWN, text,
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
 			"no link of this host is in its network: a router has to send it here, or "
 			"clients' links ask for it. `check --watch 5` looks while a client tries");
 }
 
 /* --- the rest --- */
 
+/* A sysctl that makes no difference to the proxy, with the value that it has. */
+static void makes_no_difference(
+	struct check *check, enum check_item item, const char *path, const char *why)
+{
+	char *value = check->at->sysctl(path), *name = sysctl_name(path);
+
+	check_add(check, item, CHECK_OK, "", "%s %s%s%s", name,
+		value != NULL ? "is " : "cannot be read", value != NULL ? value : "", why);
+	free(name);
+	free(value);
+}
+
 static void forwarding(struct check *check)
 {
-	if (!check_failed(check, CHECK_IP_FORWARD))
-		check_add(check, CHECK_IP_FORWARD, CHECK_OK, "",
-			"net.ipv4.ip_forward is %d: what is proxied needs no forwarding",
-			situation_number(check->at, "net/ipv4/ip_forward"));
+	if (!check_has_findings(check->report, CHECK_IP_FORWARD))
+		makes_no_difference(check, CHECK_IP_FORWARD, "net/ipv4/ip_forward",
+			": what is proxied needs no forwarding");
 }
 
 static void not_needed(struct check *check)
 {
-	check_add(check, CHECK_NONLOCAL_BIND, CHECK_OK, "",
-		"net.ipv4.ip_nonlocal_bind is %d: transparent listeners do not need it",
-		situation_number(check->at, "net/ipv4/ip_nonlocal_bind"));
-	check_add(check, CHECK_EARLY_DEMUX, CHECK_OK, "", "net.ipv4.ip_early_demux is %d",
-		situation_number(check->at, "net/ipv4/ip_early_demux"));
+	makes_no_difference(check, CHECK_NONLOCAL_BIND, "net/ipv4/ip_nonlocal_bind",
+		": transparent listeners do not need it");
+	makes_no_difference(check, CHECK_EARLY_DEMUX, "net/ipv4/ip_early_demux", "");
 }
 
 static void server_routes(struct check *check)
@@ -294,7 +335,7 @@ static void server_routes(struct check *check)
 		if (!way.there)
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.words);
 		else if (way.local && needs->spoofs)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_UNKNOWN, text,
+			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
 				"the server is on this host: its answers do not pass PREROUTING");
 		else
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "by %s", way.link);
@@ -317,14 +358,16 @@ static void backends(struct check *check)
 	struct check_finding *finding;
 
 	if (!check->at->rules_known)
-		check_add(check, CHECK_BACKENDS, CHECK_UNKNOWN, "", "%s", check->at->rules_problem);
+		check_unknown(check, CHECK_BACKENDS, check_remedy_of_reading(check), "", "%s",
+			check->at->rules_problem);
 	else if (has_rules(rules, true) && has_rules(rules, false)) {
 		finding = check_add(check, CHECK_BACKENDS, CHECK_HARMFUL, "",
 			"both iptables-legacy and nftables (iptables, nft) hold rules");
-		check_mend(finding, ON_HOST, text_format("iptables-legacy-save; nft list ruleset"),
+		check_fix(finding, ON_HOST, shell_format("iptables-legacy-save; nft list ruleset"),
 			NULL);
 	} else if (check->at->rules_unseen != NULL)
-		check_add(check, CHECK_BACKENDS, CHECK_UNKNOWN, "", "%s", check->at->rules_unseen);
+		check_unknown(
+			check, CHECK_BACKENDS, REMEDY_TOOL, "", "%s", check->at->rules_unseen);
 	else
 		check_add(check, CHECK_BACKENDS, CHECK_OK, "", "%s",
 			has_rules(rules, true) ? "iptables-legacy" : "nftables (iptables, nft)");

@@ -50,11 +50,11 @@ static struct catching catching_of(const struct leg *leg)
 
 /* --- by rules --- */
 
-void packet_mend_catching(struct check *check, struct check_finding *finding, const struct leg *leg)
+void packet_fix_divert(struct check *check, struct check_finding *finding, const struct leg *leg)
 {
 	struct catching what = catching_of(leg);
 
-	check_mend_divert(check, finding, &what);
+	check_fix_divert(check, finding, &what);
 }
 
 /* What it is that keeps the rules from catching a packet. */
@@ -98,13 +98,13 @@ static void not_caught(struct check *check, const struct leg *leg, const struct 
 		rule = check_rule_text(check, trace->ended);
 		finding = check_add(check, item, CHECK_HARMFUL, leg->subject,
 			"%s accepts them before a rule for sockets is asked", rule);
-		packet_mend_catching(check, finding, leg);
+		packet_fix_divert(check, finding, leg);
 	} else {
 		finding = check_add(check, item, CHECK_MISSING, leg->subject,
 			item == CHECK_WILDCARD ? "the rule for sockets passes over them: the "
 						 "listener is bound to no address"
 					       : "no rule of PREROUTING catches them");
-		packet_mend_catching(check, finding, leg);
+		packet_fix_divert(check, finding, leg);
 	}
 	free(rule);
 }
@@ -117,7 +117,7 @@ static void not_marked(struct check *check, const struct leg *leg, const struct 
 		check_add(check, CHECK_MARK, unless_unsure(check, leg, trace, CHECK_MISSING),
 			leg->subject, "%s catches them, and nothing sets a mark", rule);
 
-	packet_mend_catching(check, finding, leg);
+	packet_fix_divert(check, finding, leg);
 	free(rule);
 }
 
@@ -135,7 +135,7 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 				? ": the rule with `tproxy` needs a verdict, too"
 				: "");
 
-	check_mend_drop(check, finding, hook, packet, trace);
+	check_fix_drop(check, finding, hook, packet, trace);
 	free(rule);
 }
 
@@ -179,7 +179,7 @@ static void redirected(struct check *check, const struct leg *leg, const struct 
 	struct check_finding *finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL,
 		leg->subject, "%s sends them elsewhere", rule);
 
-	check_mend_nat(check, finding, &leg->packet, trace);
+	check_fix_nat(check, finding, &leg->packet, trace);
 	free(rule);
 }
 
@@ -201,35 +201,37 @@ const struct network_rule *packet_rule_for_mark(
 
 static void no_rule(struct check *check, int family, uint32_t mark)
 {
-	unsigned table = check_table_in_use(check, family);
-	int version = check_version(family);
 	struct check_finding *finding =
-		check_add(check, CHECK_IP_RULE, CHECK_MISSING, family == AF_INET6 ? "IPv6" : "IPv4",
-			"no entry of `ip -%d rule` is for mark 0x%x", version, mark);
+		check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
+			"no entry of `ip -%d rule` is for mark 0x%x", check_version(family), mark);
 
-	check_mend(finding, ON_HOST,
-		text_format("ip -%d rule add fwmark 0x%x lookup %u", version, mark, table),
-		text_format("ip -%d rule del fwmark 0x%x lookup %u", version, mark, table));
+	check_fix_ip_rule(finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
 }
 
+/* A table with ways out gets no route from us: ours would replace one that others need. */
 static void no_route(struct check *check, int family, unsigned table)
 {
 	const char *everything = family == AF_INET6 ? "::/0" : "0.0.0.0/0";
+	bool taken = check_leads_away(check, family, table);
 	int version = check_version(family);
 	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
-		family == AF_INET6 ? "IPv6" : "IPv4",
-		"`ip -%d route show table %u` has no local route that would do", version, table);
+		check_family_name(family),
+		"`ip -%d route show table %u` has no local route that would do%s", version, table,
+		taken ? ", and its routes lead to other hosts: the proxy needs another mark and "
+			"table (`tproxyctl plan --mark N --table N`)"
+		      : "");
 
-	check_mend(finding, ON_HOST,
-		text_format(
-			"ip -%d route add local %s dev lo table %u", version, everything, table),
-		text_format(
-			"ip -%d route del local %s dev lo table %u", version, everything, table));
+	if (!taken)
+		check_fix(finding, ON_HOST,
+			shell_format("ip -%d route replace local %s dev lo table %u", version,
+				everything, table),
+			shell_format("ip -%d route del local %s dev lo table %u", version,
+				everything, table));
 }
 
 static void outvoted(struct check *check, const struct leg *leg, const struct network_rule *rule)
 {
-	int family = family_of(leg), version = check_version(family);
+	int family = family_of(leg);
 	const struct network *network = &check->at->network;
 	const char *first = "another rule";
 	struct check_finding *finding;
@@ -241,11 +243,7 @@ static void outvoted(struct check *check, const struct leg *leg, const struct ne
 		"the rule of mark 0x%x has priority %u, and is not the one that decides: %s comes "
 		"first",
 		rule->mark, rule->priority, first);
-	check_mend(finding, ON_HOST,
-		text_format("ip -%d rule add pref 1 fwmark 0x%x lookup %u", version, rule->mark,
-			rule->table),
-		text_format("ip -%d rule del pref 1 fwmark 0x%x lookup %u", version, rule->mark,
-			rule->table));
+	check_fix_ip_rule(finding, ON_HOST, family, 1, rule->mark, rule->table);
 }
 
 /* Rule and route as they stand in their lists; NULL when one of them is missing and was told. */
@@ -303,10 +301,12 @@ static void enters(struct check *check, const struct leg *leg, uint32_t mark)
 	packet.mark = mark;
 	packet.destination_local = true;
 	trace = packet_traced(check, HOOK_INPUT, &packet);
-	if (trace.dropped)
+	if (trace.dropped) {
 		packet_is_dropped(check, leg, HOOK_INPUT, &packet, &trace);
-	else
-		packet_in_doubt(check, leg, &trace);
+		return;
+	}
+	packet_in_doubt(check, leg, &trace);
+	check_add(check, CHECK_FILTER, CHECK_OK, leg->subject, "no rule drops them");
 }
 
 /* Whether a packet that needs catching is caught, marked and delivered. */
@@ -331,6 +331,12 @@ static void well(struct check *check, const struct leg *leg, const struct trace 
 		packet_rule_for_mark(check, family_of(leg), trace->mark);
 
 	check_add(check, CHECK_DIVERT, CHECK_OK, leg->subject, "caught by %s", rule);
+	check_add(check, CHECK_RULE_ORDER, CHECK_OK, leg->subject,
+		"no rule takes them away before that");
+	check_add(check, CHECK_WILDCARD, CHECK_OK, leg->subject,
+		leg->packet.socket == SOCKET_WILDCARD
+			? "caught, although the listener is bound to no address"
+			: "their socket is bound to their address");
 	check_add(check, CHECK_MARK, CHECK_OK, leg->subject, "mark 0x%x", trace->mark);
 	if (chosen != NULL) {
 		check_add(check, CHECK_IP_RULE, CHECK_OK, leg->subject, "mark 0x%x: table %u",
@@ -339,6 +345,17 @@ static void well(struct check *check, const struct leg *leg, const struct trace 
 			"table %u delivers to this host", chosen->table);
 	}
 	free(rule);
+}
+
+/* What the host takes in anyway needs no rule, no mark and no table. */
+static void is_local_anyway(struct check *check, const struct leg *leg)
+{
+	static const enum check_item items[] = {CHECK_DIVERT, CHECK_RULE_ORDER, CHECK_WILDCARD,
+		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
+
+	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+		check_add(check, items[i], CHECK_OK, leg->subject,
+			"not needed: the address is local to this host");
 }
 
 /* Follows a packet; returns whether it gets to its socket, as far as routing goes. */
@@ -355,7 +372,11 @@ bool packet_comes_in(struct check *check, const struct leg *leg)
 		redirected(check, leg, &trace);
 		return false;
 	}
-	if (!taken) {
+	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, leg->subject,
+		"no rule sends them elsewhere");
+	if (taken)
+		is_local_anyway(check, leg);
+	else {
 		taken = is_taken(check, leg, &trace);
 		if (taken)
 			well(check, leg, &trace);

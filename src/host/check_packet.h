@@ -29,8 +29,7 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 	const struct packet *packet, const struct trace *trace);
 
 /* Adds the commands that would have a packet like this caught. */
-void packet_mend_catching(
-	struct check *check, struct check_finding *finding, const struct leg *leg);
+void packet_fix_divert(struct check *check, struct check_finding *finding, const struct leg *leg);
 
 /* A datagram that comes in: adds whether it would do so in fragments, too (check_fragments.c). */
 void packet_in_fragments(struct check *check, const struct leg *leg);

@@ -8,7 +8,6 @@
 #include "check_report.h"
 #include "tproxy/text.h"
 
-#include <event2/event.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <stdlib.h>
@@ -19,9 +18,10 @@ enum {
 	SESSION_DESCRIPTORS = 2,
 	DESCRIPTORS_FEW = 1024,
 	PIPE_PAGES = 16,
-	PIPE_PAGES_FEW = 4096,
-	LIBEVENT_2_1 = 0x02010000
+	PIPE_PAGES_FEW = 4096
 };
+
+#define UNSEEN_OWNER "whose the listener is, root alone may see"
 
 static const char *subject_of(const struct need_listener *listener, char text[ADDR_TEXT_MAX + 8])
 {
@@ -40,18 +40,28 @@ static bool may_be_transparent(const struct socket_owner *owner)
 	return (owner->capabilities & enough) != 0;
 }
 
-static void no_capability(
-	struct check *check, const char *subject, const struct socket_owner *owner)
+/*
+ * The command starts the program with the capability, and as the user that it runs as now: any user may
+ * have a program at that address, and root's shell is where this is pasted.
+ */
+static void no_capability(struct check *check, const char *subject,
+	const struct host_socket *socket, const struct socket_owner *owner)
 {
 	struct check_finding *finding = check_add(check, CHECK_CAPABILITY, CHECK_MISSING, subject,
 		"%s (process %d) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
 		"AmbientCapabilities=CAP_NET_RAW",
 		owner->name, (int)owner->pid);
+	char *run = shell_format("setpriv ");
 
-	check_mend(finding, ON_PROXY,
-		text_format("setpriv --inh-caps +net_raw --ambient-caps +net_raw %s",
-			*owner->command != '\0' ? owner->command : owner->name),
-		NULL);
+	if (socket->uid != 0)
+		text_add(&run, "--reuid %u --regid \"$(id -g %u)\" --init-groups ", socket->uid,
+			socket->uid);
+	text_add(&run, "--inh-caps +net_raw --ambient-caps +net_raw %s", owner->command);
+	if (*owner->command == '\0') {
+		free(run);
+		run = NULL;
+	}
+	check_fix(finding, ON_PROXY, run, NULL);
 }
 
 /* Whether a program of the same name is in both lists. */
@@ -65,12 +75,23 @@ static bool share_a_name(
 	return false;
 }
 
+/* The owners of a socket, as many as there is room for. */
+static size_t owners_of(const struct check *check, const struct host_socket *socket,
+	struct socket_owner owners[OWNERS_MAX])
+{
+	size_t count = check->at->owners(socket, owners, OWNERS_MAX);
+
+	return count < OWNERS_MAX ? count : OWNERS_MAX;
+}
+
 /* One socket may be in several hands, a service manager's say; another program has one of its own. */
 static void one_at_a_time(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
 {
 	const struct situation *at = check->at;
 
+	check_add(check, CHECK_OTHER_LISTENER, CHECK_OK, subject, "%s (process %d) listens there",
+		owners[0].name, (int)owners[0].pid);
 	for (size_t i = 0; i < at->sockets.count; i++) {
 		const struct host_socket *each = &at->sockets.list[i];
 		struct socket_owner others[OWNERS_MAX];
@@ -79,8 +100,11 @@ static void one_at_a_time(struct check *check, const char *subject,
 		if (each == socket || each->protocol != socket->protocol ||
 			each->state != socket->state || !addr_equal(&each->local, &socket->local))
 			continue;
-		other_count = at->owners(each, others, OWNERS_MAX);
-		if (other_count > 0 && !share_a_name(owners, count, others, other_count))
+		other_count = owners_of(check, each, others);
+		if (other_count == 0)
+			check_unknown(check, CHECK_OTHER_LISTENER, check_remedy_of_reading(check),
+				subject, UNSEEN_OWNER);
+		else if (!share_a_name(owners, count, others, other_count))
 			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
 				"%s (process %d) and %s (process %d) both listen there",
 				owners[0].name, (int)owners[0].pid, others[0].name,
@@ -96,17 +120,9 @@ static void descriptors(struct check *check, const char *subject, const struct s
 		return;
 	}
 	check_add(check, CHECK_LIMITS,
-		owner->descriptors < DESCRIPTORS_FEW ? CHECK_UNKNOWN : CHECK_OK, subject,
+		owner->descriptors < DESCRIPTORS_FEW ? CHECK_ADVICE : CHECK_OK, subject,
 		"%s may have %lu descriptors: about %lu sessions", owner->name, owner->descriptors,
 		owner->descriptors / SESSION_DESCRIPTORS);
-}
-
-/* What hangs on who the listener's owner is. */
-static void nobody_known(
-	struct check *check, const char *subject, const enum check_item *items, const char *why)
-{
-	for (; *items != CHECK_ITEMS; items++)
-		check_add(check, *items, CHECK_UNKNOWN, subject, "%s", why);
 }
 
 /* Whether the owner may make transparent sockets, as far as it is known. */
@@ -114,12 +130,14 @@ static bool is_able(
 	struct check *check, const char *subject, const struct host_socket *socket, bool needed)
 {
 	static const enum check_item items[] = {
-		CHECK_CAPABILITY, CHECK_OTHER_LISTENER, CHECK_LIMITS, CHECK_ITEMS};
+		CHECK_CAPABILITY, CHECK_OTHER_LISTENER, CHECK_LIMITS};
 	struct socket_owner owners[OWNERS_MAX];
-	size_t count = check->at->owners(socket, owners, OWNERS_MAX);
+	size_t count = owners_of(check, socket, owners);
 
 	if (count == 0) {
-		nobody_known(check, subject, items, "whose the listener is, root alone may see");
+		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+			check_unknown(check, items[i], check_remedy_of_reading(check), subject,
+				UNSEEN_OWNER);
 		return true;
 	}
 	one_at_a_time(check, subject, socket, owners, count);
@@ -129,13 +147,13 @@ static bool is_able(
 			owners[0].name, (int)owners[0].pid);
 		return true;
 	}
-	no_capability(check, subject, &owners[0]);
+	no_capability(check, subject, socket, &owners[0]);
 	return false;
 }
 
 /* --- whether it is transparent, where it has to be --- */
 
-static void mend_transparent(
+static void fix_transparent(
 	struct check *check, struct check_finding *finding, const struct need_listener *listener)
 {
 	const char *file = check->at->needs->file;
@@ -143,20 +161,21 @@ static void mend_transparent(
 	char ip[ADDR_TEXT_MAX];
 
 	if (file != NULL && listener->line != 0) {
-		check_mend(finding, ON_PROXY,
-			text_format("sed -i '%us/bind  *[^ ]*/& transparent/' '%s'", listener->line,
-				file),
-			text_format("sed -i '%us/ transparent//' '%s'", listener->line, file));
+		check_fix(finding, ON_PROXY,
+			shell_format("sed -i '%us/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 "
+				     "transparent/' %s",
+				listener->line, file),
+			shell_format("sed -i '%us/ transparent//' %s", listener->line, file));
 		return;
 	}
 	addr_format_ip(&listener->address, ip);
-	check_mend(finding, ON_HOST,
-		text_format("ip -%d route add local %s/%d dev lo", version, ip,
+	check_fix(finding, ON_HOST,
+		shell_format("ip -%d route replace local %s/%d dev lo", version, ip,
 			version == 6 ? 128 : 32),
-		text_format("ip -%d route del local %s/%d dev lo", version, ip,
+		shell_format("ip -%d route del local %s/%d dev lo", version, ip,
 			version == 6 ? 128 : 32));
 	if (version == 6)
-		check_sysctl(check, finding, "net/ipv6/ip_nonlocal_bind", "1");
+		check_fix_sysctl(check, finding, "net/ipv6/ip_nonlocal_bind", "1");
 }
 
 /*
@@ -179,7 +198,7 @@ static void judge_plain(struct check *check, const struct need_listener *listene
 
 	subject_of(listener, subject);
 	if (!check->at->network_known) {
-		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, "", "%s",
+		check_unknown(check, CHECK_TRANSPARENT, check_remedy_of_reading(check), "", "%s",
 			check->at->network_problem);
 		return;
 	}
@@ -193,18 +212,14 @@ static void judge_plain(struct check *check, const struct need_listener *listene
 			? "the socket is there, and is not transparent"
 			: "the configuration does not ask for it, and the host does not have the "
 			  "address");
-	mend_transparent(check, finding, listener);
+	fix_transparent(check, finding, listener);
 }
 
 static void is_transparent(
 	struct check *check, const char *subject, const struct host_socket *socket)
 {
-	const struct situation *at = check->at;
-
-	if (!at->sockets_known)
-		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, "", "%s", at->sockets_problem);
-	else if (socket != NULL && !socket->options_known)
-		check_add(check, CHECK_TRANSPARENT, CHECK_UNKNOWN, subject,
+	if (socket != NULL && !socket->options_known)
+		check_unknown(check, CHECK_TRANSPARENT, REMEDY_DIAG, subject,
 			"it was to be; whether the socket is, kernels tell from Linux 5.10 on");
 	else
 		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "%s",
@@ -215,21 +230,17 @@ static void is_transparent(
 static bool is_there(struct check *check, const char *subject, const struct need_listener *listener,
 	const struct host_socket *socket)
 {
-	static const enum check_item items[] = {
-		CHECK_LISTENER, CHECK_CAPABILITY, CHECK_LIMITS, CHECK_ITEMS};
-
 	const struct situation *at = check->at;
 	bool told = at->sockets.udp_told || listener->protocol != IPPROTO_UDP;
 
-	if (socket == NULL) {
-		if (at->sockets_known)
-			nobody_known(check, subject, items,
-				told ? "nothing listens there yet: start the proxy, and look again"
-				     : "the kernel does not tell of UDP sockets (udp_diag)");
-		return true;
+	if (socket != NULL) {
+		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
+		return is_able(check, subject, socket, at->needs->spoofs || listener->transparent);
 	}
-	check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
-	return is_able(check, subject, socket, at->needs->spoofs || listener->transparent);
+	check_obstacle(check, BY_LISTENER, told ? REMEDY_PROXY : REMEDY_DIAG, subject,
+		told ? "nothing listens there yet: start the proxy, and look again"
+		     : "the kernel does not tell of UDP sockets (udp_diag)");
+	return true;
 }
 
 static void judge(struct check *check, const struct need_listener *listener)
@@ -257,21 +268,11 @@ static void pipes(struct check *check)
 	int pages = situation_number(check->at, "fs/pipe-user-pages-soft");
 
 	if (pages > 0)
-		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_UNKNOWN : CHECK_OK,
-			"",
+		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_ADVICE : CHECK_OK, "",
 			"fs.pipe-user-pages-soft is %d: %d pipes of full size at the same time%s",
 			pages, pages / PIPE_PAGES,
 			pages < PIPE_PAGES_FEW ? "; with more the proxy copies, which costs more"
 					       : "");
-}
-
-static void libevent(struct check *check)
-{
-	bool old = event_get_version_number() < LIBEVENT_2_1;
-
-	if (check->at->needs->file != NULL)
-		check_add(check, CHECK_LIBEVENT, old ? CHECK_MISSING : CHECK_OK, "", "version %s%s",
-			event_get_version(), old ? "; tproxyd needs 2.1" : "");
 }
 
 void check_proxy(struct check *check)
@@ -279,11 +280,6 @@ void check_proxy(struct check *check)
 	const struct needs *needs = check->at->needs;
 
 	pipes(check);
-	libevent(check);
-
-	if (!check->at->sockets_known)
-		check_add(
-			check, CHECK_LISTENER, CHECK_UNKNOWN, "", "%s", check->at->sockets_problem);
-	for (size_t i = 0; i < needs->listener_count; i++)
+	for (size_t i = 0; check->at->sockets_known && i < needs->listener_count; i++)
 		judge(check, &needs->listeners[i]);
 }

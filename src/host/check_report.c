@@ -1,8 +1,7 @@
 /*
- * Building the report: findings, each once, and the commands that mend them.
+ * Building the report: judgements, each once, and what they come to.
  */
 #include "check_report.h"
-#include "tproxy/sysctls.h"
 #include "tproxy/text.h"
 
 #include <stdarg.h>
@@ -22,21 +21,18 @@ static struct check_finding *find(const struct check_report *report, enum check_
 	return NULL;
 }
 
-struct check_finding *check_add(struct check *check, enum check_item item, enum check_state state,
-	const char *subject, const char *format, ...)
+/* Takes READ, and makes all text printable. */
+static struct check_finding *add(struct check *check, enum check_item item, enum check_state state,
+	const char *subject, char *read)
 {
 	struct check_report *report = check->report;
-	struct check_finding *finding;
-	va_list arguments;
-	char *read;
+	char *about = shell_printable(subject), *shown = shell_printable(read);
+	struct check_finding *finding = find(report, item, state, about, shown);
 
-	va_start(arguments, format);
-	if (vasprintf(&read, format, arguments) == -1)
-		abort(); /* out of memory */
-	va_end(arguments);
-	finding = find(report, item, state, subject, read);
+	free(read);
 	if (finding != NULL) {
-		free(read);
+		free(shown);
+		free(about);
 		return finding;
 	}
 	report->findings =
@@ -45,49 +41,77 @@ struct check_finding *check_add(struct check *check, enum check_item item, enum 
 		abort(); /* out of memory */
 	finding = &report->findings[report->count++];
 	*finding = (struct check_finding){
-		.item = item, .state = state, .subject = text_format("%s", subject), .read = read};
+		.item = item, .state = state, .subject = about, .read = shown};
 	return finding;
 }
 
-void check_mend(struct check_finding *finding, enum check_place place, char *run, char *undo)
+static char *formatted(const char *format, va_list arguments)
 {
-	for (size_t i = 0; i < finding->command_count; i++)
-		if (strcmp(finding->commands[i].run, run) == 0)
-			goto unused;
-	if (finding->command_count == CHECK_COMMANDS_MAX)
-		goto unused;
-	finding->commands[finding->command_count++] = (struct check_command){place, run, undo};
-	return;
-unused:
-	free(run);
-	free(undo);
+	char *made;
+
+	if (vasprintf(&made, format, arguments) == -1)
+		abort(); /* out of memory */
+	return made;
 }
 
-static char *sysctl_line(const char *path, const char *value)
+struct check_finding *check_add(struct check *check, enum check_item item, enum check_state state,
+	const char *subject, const char *read, ...)
 {
-	char *name = sysctl_name(path);
-	char *line =
-		text_format(strpbrk(value, " \t") != NULL ? "sysctl -w '%s=%s'" : "sysctl -w %s=%s",
-			name, value);
+	va_list arguments;
+	char *text;
 
-	free(name);
-	return line;
+	va_start(arguments, read);
+	text = formatted(read, arguments);
+	va_end(arguments);
+	return add(check, item, state, subject, text);
 }
 
-void check_sysctl(
-	struct check *check, struct check_finding *finding, const char *path, const char *value)
+void check_unknown(struct check *check, enum check_item item, enum check_remedy remedy,
+	const char *subject, const char *why, ...)
 {
-	char *was = check->at->sysctl(path);
+	va_list arguments;
+	char *text;
 
-	check_mend(finding, ON_HOST, sysctl_line(path, value),
-		was != NULL ? sysctl_line(path, was) : NULL);
-	free(was);
+	va_start(arguments, why);
+	text = formatted(why, arguments);
+	va_end(arguments);
+	add(check, item, CHECK_UNKNOWN, subject, text)->remedy = remedy;
+}
+
+void check_obstacle(struct check *check, unsigned by, enum check_remedy remedy, const char *subject,
+	const char *why, ...)
+{
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, why);
+	text = formatted(why, arguments);
+	va_end(arguments);
+	for (int item = 0; item < CHECK_ITEMS; item++)
+		if ((check_rows[item].by & by) && !check->unconcerned[item])
+			check_unknown(check, (enum check_item)item, remedy, subject, "%s", text);
+	free(text);
+}
+
+enum check_remedy check_remedy_of_reading(const struct check *check)
+{
+	return check->at->root ? REMEDY_TOOL : REMEDY_ROOT;
+}
+
+bool check_has_findings(const struct check_report *report, enum check_item item)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].item == item)
+			return true;
+	return false;
 }
 
 enum check_state check_worst(const struct check_report *report, enum check_item item)
 {
 	enum check_state worst = CHECK_OK;
 
+	if (!check_has_findings(report, item))
+		return CHECK_UNKNOWN;
 	for (size_t i = 0; i < report->count; i++)
 		if (report->findings[i].item == item && report->findings[i].state > worst)
 			worst = report->findings[i].state;
@@ -99,12 +123,72 @@ bool check_failed(const struct check *check, enum check_item item)
 	return check_worst(check->report, item) >= CHECK_MISSING;
 }
 
-bool check_is_well(const struct check_report *report)
+bool check_is_unjudged(const struct check_report *report, enum check_item item)
 {
-	for (int item = 0; item < report->items; item++)
-		if (check_worst(report, (enum check_item)item) >= CHECK_MISSING)
+	if (check_worst(report, item) != CHECK_UNKNOWN)
+		return false;
+	for (size_t i = 0; i < report->count; i++) {
+		const struct check_finding *finding = &report->findings[i];
+
+		if (finding->item == item && finding->state == CHECK_UNKNOWN &&
+			finding->remedy != REMEDY_TRAFFIC)
+			return true;
+	}
+	return !check_has_findings(report, item);
+}
+
+bool check_has_remedy(const struct check_report *report, enum check_remedy remedy)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].state == CHECK_UNKNOWN &&
+			report->findings[i].remedy == remedy &&
+			check_is_unjudged(report, report->findings[i].item))
+			return true;
+	return false;
+}
+
+bool check_command_add(
+	const struct check_command **list, size_t *count, const struct check_command *command)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (list[i]->place == command->place && strcmp(list[i]->run, command->run) == 0)
 			return false;
+	list[(*count)++] = command;
 	return true;
+}
+
+size_t check_commands(const struct check_report *report, const struct check_command ***list)
+{
+	size_t count = 0;
+
+	*list = calloc(report->count * CHECK_COMMANDS_MAX + 1, sizeof(**list));
+	if (*list == NULL)
+		abort(); /* out of memory */
+	for (enum check_state state = CHECK_HARMFUL; state >= CHECK_MISSING; state--)
+		for (int item = 0; item < report->items; item++)
+			for (size_t i = 0; i < report->count; i++) {
+				const struct check_finding *each = &report->findings[i];
+
+				if ((int)each->item != item || each->state < CHECK_MISSING ||
+					check_worst(report, each->item) != state)
+					continue;
+				for (size_t j = 0; j < each->command_count; j++)
+					check_command_add(*list, &count, &each->commands[j]);
+			}
+	return count;
+}
+
+enum check_verdict check_verdict(const struct check_report *report)
+{
+	enum check_verdict verdict = CHECK_WELL;
+
+	for (int item = 0; item < report->items; item++) {
+		if (check_worst(report, (enum check_item)item) >= CHECK_MISSING)
+			return CHECK_WRONG;
+		if (check_is_unjudged(report, (enum check_item)item))
+			verdict = CHECK_UNJUDGED;
+	}
+	return verdict;
 }
 
 void check_free(struct check_report *report)

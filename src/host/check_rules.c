@@ -1,7 +1,7 @@
 /*
- * Commands that mend packet rules, in the language of the tool that is in use.
+ * Which packet rules a fix needs, in the language of the tool that is in use.
  *
- * What is added goes to the front of its chain and says everything by itself, so that it mends whatever
+ * What is added goes to the front of its chain and says everything by itself, so that it fixes whatever
  * was wrong behind it: a rule left out, in the wrong place, without its mark, or too narrow. Nothing that is there is
  * taken away, for who knows what else it is good for.
  */
@@ -25,13 +25,6 @@ static const char *protocol_name(int family, int protocol)
 	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
 		return family == AF_INET6 ? "ipv6-icmp" : "icmp";
 	return protocol == IPPROTO_UDP ? "udp" : "tcp";
-}
-
-static const char *family_word(const struct table *table)
-{
-	if (table->family == AF_UNSPEC)
-		return "inet";
-	return table->family == AF_INET6 ? "ip6" : "ip";
 }
 
 /* --- what is in use --- */
@@ -89,7 +82,7 @@ static bool is_local_table(const struct check *check, int family, unsigned table
 }
 
 /* A table with ways out is somebody else's, such as a VPN's. */
-static bool leads_away(const struct check *check, int family, unsigned table)
+bool check_leads_away(const struct check *check, int family, unsigned table)
 {
 	const struct network *network = &check->at->network;
 
@@ -116,7 +109,7 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
-		if (any == NULL && !leads_away(check, family, rule->table))
+		if (any == NULL && !check_leads_away(check, family, rule->table))
 			any = rule;
 	}
 	return any;
@@ -187,7 +180,7 @@ unsigned check_table_in_use(const struct check *check, int family)
 		if (network->routes[i].local && network->routes[i].table != TABLE_LOCAL &&
 			addr_family(&network->routes[i].to) == family)
 			return network->routes[i].table;
-	while (leads_away(check, family, table))
+	while (check_leads_away(check, family, table))
 		table++;
 	return table;
 }
@@ -210,15 +203,13 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 static void divert_iptables(struct check *check, struct check_finding *finding,
 	const struct catching *what, enum backend backend)
 {
-	char *rule = text_format("PREROUTING -p %s -m socket%s%s -j MARK --set-mark 0x%x",
+	char *rule = text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
 		protocol_name(what->family, what->protocol),
 		what->any_socket ? "" : " --transparent", what->wildcard ? " --nowildcard" : "",
 		check_mark_in_use(check, what->family));
-	const char *name = program(backend, what->family);
 
-	check_mend(finding, ON_HOST, text_format("%s -w -t mangle -I %s", name, rule),
-		text_format("%s -w -t mangle -D %s", name, rule));
-	free(rule);
+	check_fix_iptables(finding, ON_HOST, program(backend, what->family), "mangle", "PREROUTING",
+		CHECK_FRONT, rule);
 }
 
 /* A chain of nft's own in which a packet's mark can be set before it is routed. */
@@ -243,29 +234,26 @@ static const struct chain *nft_chain(
 static void divert_nft(
 	struct check *check, struct check_finding *finding, const struct catching *what)
 {
-	const char *ip = what->family == AF_INET6 ? "ip6" : "ip";
+	const char *protocol = protocol_name(what->family, what->protocol);
 	const struct table *table;
 	const struct chain *chain = nft_chain(check, what->family, &table);
-	char *rule = text_format("meta l4proto %s socket %s meta mark set 0x%x accept",
-		protocol_name(what->family, what->protocol),
+	char *rule = text_format("meta l4proto %s socket %s meta mark set 0x%x accept", protocol,
 		what->any_socket ? "wildcard 0" : "transparent 1",
 		check_mark_in_use(check, what->family));
+	char *name = text_format("divert_%s%s", protocol, what->any_socket ? "_any" : "");
+	char *own = text_format("tproxyctl_%s", name);
 
+	for (char *at = own; *at != '\0'; at++)
+		*at = *at == '-' ? '_' : *at;
 	if (chain != NULL)
-		check_mend(finding, ON_HOST,
-			text_format("nft insert rule %s %s %s %s", family_word(table), table->name,
-				chain->name, rule),
-			NULL);
+		check_fix_nft(finding, table, chain, CHECK_FRONT, name, rule);
 	else
-		check_mend(finding, ON_HOST,
-			text_format("nft 'table %s transparent { chain divert { type filter hook "
-				    "prerouting priority mangle; %s; }; }'",
-				ip, rule),
-			text_format("nft delete table %s transparent", ip));
-	free(rule);
+		check_fix_nft_table(finding, what->family, own, rule);
+	free(own);
+	free(name);
 }
 
-void check_mend_divert(
+void check_fix_divert(
 	struct check *check, struct check_finding *finding, const struct catching *what)
 {
 	enum backend backend = check_backend(check);
@@ -309,26 +297,26 @@ static const struct chain *policy_of(const struct table *table, enum hook hook)
 	return NULL;
 }
 
-/* Behind what else decides where a policy dropped the packet, before it where a rule did. */
+/*
+ * Has a chain accept WHAT: behind what else decides where nft's policy dropped the packet, before it where a
+ * rule did.
+ */
 static void accept_in(struct check_finding *finding, const struct table *table,
 	const struct chain *chain, const char *what, bool behind)
 {
-	const char *name = program(table->backend, table->family);
+	char *name;
 
-	if (table->backend == BACKEND_NFT)
-		check_mend(finding, ON_HOST,
-			text_format("nft %s rule %s %s %s %s accept", behind ? "add" : "insert",
-				family_word(table), table->name, chain->name, what),
-			NULL);
-	else
-		check_mend(finding, ON_HOST,
-			text_format("%s -w -t %s -I %s %s -j ACCEPT", name, table->name,
-				chain->name, what),
-			text_format("%s -w -t %s -D %s %s -j ACCEPT", name, table->name,
-				chain->name, what));
+	if (table->backend == BACKEND_NFT) {
+		name = text_format("accept-%s", what);
+		check_fix_nft(finding, table, chain, behind ? CHECK_BACK : CHECK_FRONT, name,
+			text_format("%s accept", what));
+		free(name);
+	} else
+		check_fix_iptables(finding, ON_HOST, program(table->backend, table->family),
+			table->name, chain->name, CHECK_FRONT, text_format("%s -j ACCEPT", what));
 }
 
-void check_mend_drop(struct check *check, struct check_finding *finding, enum hook hook,
+void check_fix_drop(struct check *check, struct check_finding *finding, enum hook hook,
 	const struct packet *packet, const struct trace *trace)
 {
 	const struct table *table = trace->table;
@@ -346,9 +334,9 @@ void check_mend_drop(struct check *check, struct check_finding *finding, enum ho
 	free(what);
 }
 
-void check_mend_nat(struct check *check, struct check_finding *finding, const struct packet *packet,
+void check_fix_nat(struct check *check, struct check_finding *finding, const struct packet *packet,
 	const struct trace *trace)
 {
-	check_mend_drop(check, finding, HOOK_NONE, packet,
+	check_fix_drop(check, finding, HOOK_NONE, packet,
 		&(struct trace){.mark = trace->mark, .ended = trace->nat});
 }

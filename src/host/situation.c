@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	TURNS_MAX = 13 /* of a tenth of a second each: a request is sent again after one second */
@@ -130,6 +131,7 @@ static bool read_sockets(struct host_sockets *sockets, char **problem)
 void situation_read(struct situation *situation, const struct needs *needs, unsigned milliseconds)
 {
 	*situation = (struct situation){.needs = needs,
+		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
 		.route = network_route,
 		.owners = socket_owners};

@@ -53,9 +53,12 @@ static size_t owners(const struct host_socket *socket, struct socket_owner *list
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < host.owner_count && count < room; i++)
-		if (host.owners[i].inode == socket->inode)
-			list[count++] = host.owners[i].owner;
+	for (size_t i = 0; i < host.owner_count; i++)
+		if (host.owners[i].inode == socket->inode) {
+			if (count < room)
+				list[count] = host.owners[i].owner;
+			count++;
+		}
 	return count;
 }
 
@@ -193,6 +196,7 @@ void host_owned(struct host_socket *socket, pid_t pid, const char *name, uint64_
 	host.owners[host.owner_count++].inode = socket->inode;
 	*owner = (struct socket_owner){.pid = pid, .capabilities = may, .descriptors = 4096};
 	snprintf(owner->name, sizeof(owner->name), "%s", name);
+	snprintf(owner->command, sizeof(owner->command), "/usr/sbin/%s", name);
 }
 
 int host_fresh(void **state)
@@ -378,7 +382,7 @@ void assert_alone(enum check_item item, enum check_state state)
 			print_findings();
 			fail_msg("%s is wrong, too", check_rows[each].id);
 		}
-	assert_false(check_is_well(&host.report));
+	assert_int_equal(check_verdict(&host.report), CHECK_WRONG);
 }
 
 void assert_well(void)
@@ -388,7 +392,7 @@ void assert_well(void)
 			print_findings();
 			fail_msg("%s is wrong", check_rows[each].id);
 		}
-	assert_true(check_is_well(&host.report));
+	assert_int_not_equal(check_verdict(&host.report), CHECK_WRONG);
 }
 
 void assert_reads(const struct check_finding *finding, const char *read)
@@ -396,7 +400,7 @@ void assert_reads(const struct check_finding *finding, const char *read)
 	assert_string_equal(finding->read, read);
 }
 
-void assert_mends(const struct check_finding *finding, size_t number, enum check_place place,
+void assert_fix(const struct check_finding *finding, size_t number, enum check_place place,
 	const char *run, const char *undo)
 {
 	const struct check_command *command = &finding->commands[number];
@@ -412,8 +416,52 @@ void assert_mends(const struct check_finding *finding, size_t number, enum check
 	}
 }
 
-void assert_mended_by(const struct check_finding *finding, const char *run, const char *undo)
+void assert_fixed_by(const struct check_finding *finding, const char *run, const char *undo)
 {
 	assert_int_equal(finding->command_count, 1);
-	assert_mends(finding, 0, ON_HOST, run, undo);
+	assert_fix(finding, 0, ON_HOST, run, undo);
+}
+
+void assert_fixed_by_iptables(const struct check_finding *finding, enum check_place place,
+	size_t number, const char *program, const char *chain, char verb, const char *rule)
+{
+	char *run = text_format("%s -D %s %s 2>/dev/null; %s -%c %s %s", program, chain, rule,
+		program, verb, chain, rule);
+	char *undo = text_format("%s -D %s %s", program, chain, rule);
+
+	assert_fix(finding, number, place, run, undo);
+	free(undo);
+	free(run);
+}
+
+void assert_fixed_by_rule(const struct check_finding *finding, const char *program,
+	const char *chain, const char *rule)
+{
+	assert_int_equal(finding->command_count, 1);
+	assert_fixed_by_iptables(finding, ON_HOST, 0, program, chain, 'I', rule);
+}
+
+void assert_fixed_by_nft(const struct check_finding *finding, const char *verb, const char *chain,
+	const char *rule, const char *comment)
+{
+	char *undo = text_format("nft -a list chain %s | grep -F '\"%s\"' | "
+				 "sed 's/.*#/delete rule %s/' | nft -f -",
+		chain, comment, chain);
+	char *run =
+		text_format("%s; nft %s rule %s %s comment %s", undo, verb, chain, rule, comment);
+
+	assert_fixed_by(finding, run, undo);
+	free(run);
+	free(undo);
+}
+
+void assert_fixed_by_ip_rule(const struct check_finding *finding, int version, const char *rule)
+{
+	char *run = text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s", version,
+		rule, version, rule);
+	char *undo = text_format("ip -%d rule del %s", version, rule);
+
+	assert_fixed_by(finding, run, undo);
+	free(undo);
+	free(run);
 }

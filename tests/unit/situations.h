@@ -58,6 +58,7 @@
 
 enum {
 	HOST_LIST_MAX = 32,
+	HOST_OWNERS_MAX = 160,
 	FOUR = 0, /* of what there is for each family */
 	SIX = 1
 };
@@ -85,7 +86,7 @@ struct host {
 	struct {
 		ino_t inode;
 		struct socket_owner owner;
-	} owners[HOST_LIST_MAX];
+	} owners[HOST_OWNERS_MAX];
 	size_t owner_count;
 };
 
@@ -138,10 +139,24 @@ void assert_well(void);
 void assert_reads(const struct check_finding *finding, const char *read);
 
 /* The command of that number, from 0. */
-void assert_mends(const struct check_finding *finding, size_t number, enum check_place place,
+void assert_fix(const struct check_finding *finding, size_t number, enum check_place place,
 	const char *run, const char *undo);
 
 /* One command, to be run on the host. */
-void assert_mended_by(const struct check_finding *finding, const char *run, const char *undo);
+void assert_fixed_by(const struct check_finding *finding, const char *run, const char *undo);
+
+/*
+ * The same by a rule of iptables, of nft or of `ip rule`, each in the form that may be run twice. PROGRAM has
+ * its table, as "iptables -w -t mangle"; CHAIN is nft's with family and table.
+ */
+void assert_fixed_by_rule(const struct check_finding *finding, const char *program,
+	const char *chain, const char *rule);
+void assert_fixed_by_nft(const struct check_finding *finding, const char *verb, const char *chain,
+	const char *rule, const char *comment);
+void assert_fixed_by_ip_rule(const struct check_finding *finding, int version, const char *rule);
+
+/* The command of that number: VERB is I for a rule in front, A for one behind. */
+void assert_fixed_by_iptables(const struct check_finding *finding, enum check_place place,
+	size_t number, const char *program, const char *chain, char verb, const char *rule);
 
 #endif

@@ -51,7 +51,7 @@ static void a_server_on_the_link_needs_a_route_back(void **state)
 	assert_reads(
 		finding, "requests from 198.51.100.10 are sent again, for no answer comes here");
 	assert_int_equal(finding->command_count, 1);
-	assert_mends(finding, 0, ON_SERVER, "ip -4 route add 198.51.100.10/32 via 203.0.113.1",
+	assert_fix(finding, 0, ON_SERVER, "ip -4 route replace 198.51.100.10/32 via 203.0.113.1",
 		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");
 }
 
@@ -62,8 +62,8 @@ static void an_ipv6_server_on_the_link_needs_one_too(void **state)
 	waits(CLIENT6, SERVER6);
 	host_judged();
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
-	assert_mends(found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER6), 0, ON_SERVER,
-		"ip -6 route add 2001:db8:c::10/128 via 2001:db8:5::1",
+	assert_fix(found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER6), 0, ON_SERVER,
+		"ip -6 route replace 2001:db8:c::10/128 via 2001:db8:5::1",
 		"ip -6 route del 2001:db8:c::10/128 via 2001:db8:5::1");
 }
 
@@ -83,16 +83,28 @@ static void a_server_behind_a_router_is_the_routers_affair(void **state)
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
 	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, "192.0.2.200");
 	assert_int_equal(finding->command_count, 4);
-	assert_mends(finding, 0, ON_ROUTER,
-		"iptables -w -t mangle -A PREROUTING -m mac --mac-source 02:00:00:00:00:02 -j "
-		"CONNMARK --set-mark 0x17101",
-		NULL);
-	assert_mends(finding, 1, ON_ROUTER,
-		"iptables -w -t mangle -A PREROUTING -s 192.0.2.200 -j CONNMARK --restore-mark",
-		NULL);
-	assert_mends(finding, 2, ON_ROUTER, "ip -4 rule add fwmark 0x17101 lookup 94465", NULL);
-	assert_mends(
-		finding, 3, ON_ROUTER, "ip -4 route add default via 203.0.113.1 table 94465", NULL);
+	assert_fixed_by_iptables(finding, ON_ROUTER, 0, "iptables -w -t mangle", "PREROUTING", 'A',
+		"-m mac --mac-source 02:00:00:00:00:02 -j CONNMARK --set-mark 0x17101");
+	assert_fixed_by_iptables(finding, ON_ROUTER, 1, "iptables -w -t mangle", "PREROUTING", 'A',
+		"-s 192.0.2.200 -j CONNMARK --restore-mark");
+	assert_fix(finding, 2, ON_ROUTER,
+		"[ -n \"$(ip -4 rule show fwmark 0x17101 lookup 94465)\" ] || "
+		"ip -4 rule add fwmark 0x17101 lookup 94465",
+		"ip -4 rule del fwmark 0x17101 lookup 94465");
+	assert_fix(finding, 3, ON_ROUTER, "ip -4 route replace default via 203.0.113.1 table 94465",
+		"ip -4 route del default via 203.0.113.1 table 94465");
+}
+
+static void a_connection_that_gets_on_shows_that_large_packets_do(void **state)
+{
+	(void)state;
+	host_judged();
+	assert_reads(found(CHECK_PATH_MTU, CHECK_UNKNOWN),
+		"no connection from a client's address is there now");
+	host_connects(CLIENT4, 40000, SERVER4)->state = SOCKET_STATE_CONNECTED;
+	host_judged();
+	assert_reads(found(CHECK_PATH_MTU, CHECK_OK),
+		"large packets are not sent again and again in any of 1 connections");
 }
 
 static void many_clients_of_a_server_give_one_finding(void **state)
@@ -111,7 +123,7 @@ static void many_clients_of_a_server_give_one_finding(void **state)
 	assert_int_equal(found_count(CHECK_RETURN_PATH, CHECK_HARMFUL), 1);
 	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
 	assert_int_equal(finding->command_count, CHECK_COMMANDS_MAX);
-	assert_mends(finding, 1, ON_SERVER, "ip -4 route add 198.51.100.11/32 via 203.0.113.1",
+	assert_fix(finding, 1, ON_SERVER, "ip -4 route replace 198.51.100.11/32 via 203.0.113.1",
 		"ip -4 route del 198.51.100.11/32 via 203.0.113.1");
 }
 
@@ -123,7 +135,7 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
-		"requests to servers wait for an answer; mend the rest first");
+		"requests to servers wait for an answer; fix the rest first");
 }
 
 static void what_is_wrong_here_makes_nobody_wait(void **state)
@@ -176,7 +188,7 @@ static void who_does_not_spoof_has_no_such_way_back(void **state)
 	waits(CLIENT4, SERVER4);
 	host_judged();
 	assert_well();
-	assert_int_equal(found_count(CHECK_RETURN_PATH, CHECK_OK), 0);
+	assert_state(CHECK_RETURN_PATH, CHECK_OK);
 }
 
 /* --- uploads that stall --- */
@@ -204,7 +216,7 @@ static void large_packets_that_are_sent_again_have_a_narrow_hop(void **state)
 	assert_reads(finding,
 		"packets of 1448 bytes are sent again and again; no ICMP error reaches "
 		"this host");
-	assert_mended_by(finding, "sysctl -w net.ipv4.tcp_mtu_probing=2",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.tcp_mtu_probing=2",
 		"sysctl -w net.ipv4.tcp_mtu_probing=0");
 }
 
@@ -219,11 +231,8 @@ static void where_errors_are_not_caught_that_is_the_reason(void **state)
 	host_judged();
 	assert_alone(CHECK_ICMP, CHECK_MISSING);
 	finding = found_about(CHECK_ICMP, CHECK_MISSING, SERVER4);
-	assert_mended_by(finding,
-		"iptables -w -t mangle -I PREROUTING -p icmp -m socket --transparent -j MARK "
-		"--set-mark 0x1",
-		"iptables -w -t mangle -D PREROUTING -p icmp -m socket --transparent -j MARK "
-		"--set-mark 0x1");
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING",
+		"-p icmp -m socket --transparent -j MARK --set-mark 0x1");
 }
 
 static void errors_of_one_family_do_not_explain_the_other(void **state)
@@ -255,14 +264,28 @@ static void a_loss_or_a_small_packet_is_no_stall(void **state)
 
 /* --- ports --- */
 
-/* Connections from a client's ports 5001 to 5000 + COUNT. */
-static void connects(const char *client, const char *server, unsigned count, bool late)
+/* Connections from COUNT of a client's ports, from FIRST on. */
+static void connects(
+	const char *client, unsigned first, unsigned count, const char *server, bool late)
 {
-	for (unsigned i = 1; i <= count; i++) {
-		struct host_socket *socket = host_connects(client, (uint16_t)(5000 + i), server);
+	for (unsigned i = 0; i < count; i++) {
+		struct host_socket *socket = host_connects(client, (uint16_t)(first + i), server);
 
 		socket->state = SOCKET_STATE_CONNECTED;
 		socket->late_port = late;
+	}
+}
+
+/* The same, closed by the proxy: the kernel tells nothing of their options. */
+static void have_ended(const char *client, unsigned first, unsigned count, const char *server)
+{
+	size_t from = host.socket_count;
+
+	connects(client, first, count, server, false);
+	for (size_t i = from; i < host.socket_count; i++) {
+		host.sockets[i].state = SOCKET_STATE_OTHER;
+		host.sockets[i].options_known = host.sockets[i].transparent = false;
+		host.sockets[i].inode = 0;
 	}
 }
 
@@ -272,21 +295,21 @@ static void a_client_may_have_used_up_its_ports_to_a_server(void **state)
 
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
-	connects(CLIENT4, SERVER4, 3, true);
+	connects(CLIENT4, 5001, 3, SERVER4, true);
 	host_judged();
 	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
 	assert_int_equal(found_count(CHECK_SOURCE_PORTS, CHECK_HARMFUL), 1);
 	finding = found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4);
 	assert_reads(finding, "all of 3 ports are in use for one server");
-	assert_mended_by(finding, "sysctl -w 'net.ipv4.ip_local_port_range=1024 65535'",
-		"sysctl -w 'net.ipv4.ip_local_port_range=5001\t5003'");
+	assert_fixed_by(finding, "sysctl -w 'net.ipv4.ip_local_port_range=1024 65535'",
+		"sysctl -w 'net.ipv4.ip_local_port_range=5001 5003'");
 }
 
 static void a_port_that_is_left_is_enough(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
-	connects(CLIENT4, SERVER4, 3, true);
+	connects(CLIENT4, 5001, 3, SERVER4, true);
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_SOURCE_PORTS, CHECK_OK),
@@ -298,9 +321,9 @@ static void ports_to_another_server_and_of_another_client_do_not_count(void **st
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
 	needs_add_server(&host.needs, "203.0.113.21");
-	connects(CLIENT4, SERVER4, 2, true);
-	connects(CLIENT4, "203.0.113.21", 2, true);
-	connects("198.51.100.11", SERVER4, 2, true);
+	connects(CLIENT4, 5001, 2, SERVER4, true);
+	connects(CLIENT4, 5001, 2, "203.0.113.21", true);
+	connects("198.51.100.11", 5001, 2, SERVER4, true);
 	host_judged();
 	assert_well();
 }
@@ -310,13 +333,96 @@ static void ports_that_are_chosen_at_bind_count_for_every_server(void **state)
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
 	needs_add_server(&host.needs, "203.0.113.21");
-	connects(CLIENT4, SERVER4, 2, false);
-	connects(CLIENT4, "203.0.113.21", 2, false);
+	connects(CLIENT4, 5001, 2, SERVER4, false);
+	connects(CLIENT4, 5003, 2, "203.0.113.21", false);
 	host_judged();
 	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
 	assert_reads(found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4),
 		"all of 4 ports are in use, for the proxy chooses them before it knows the server "
 		"(it lacks IP_BIND_ADDRESS_NO_PORT)");
+}
+
+static void connections_that_have_ended_do_not_tell_when_their_ports_were_chosen(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
+	needs_add_server(&host.needs, "203.0.113.21");
+	connects(CLIENT4, 5001, 2, SERVER4, true);
+	connects(CLIENT4, 5003, 1, "203.0.113.21", true);
+	have_ended(CLIENT4, 5004, 1, "203.0.113.21");
+	host_judged();
+	assert_well();
+	assert_int_equal(found_count(CHECK_SOURCE_PORTS, CHECK_OK), 1);
+}
+
+static void ports_of_connections_that_have_ended_are_in_use_for_a_minute(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
+	connects(CLIENT4, 5001, 1, SERVER4, true);
+	have_ended(CLIENT4, 5002, 2, SERVER4);
+	host_judged();
+	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
+	finding = found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4);
+	assert_reads(
+		finding, "all of 3 ports are in use for one server, some of them in TIME-WAIT");
+	assert_int_equal(finding->command_count, 2);
+	assert_fix(finding, 0, ON_HOST, "sysctl -w net.ipv4.tcp_tw_reuse=1",
+		"sysctl -w net.ipv4.tcp_tw_reuse=0");
+	assert_fix(finding, 1, ON_HOST, "sysctl -w 'net.ipv4.ip_local_port_range=1024 65535'",
+		"sysctl -w 'net.ipv4.ip_local_port_range=5001 5003'");
+}
+
+static void unless_they_are_used_again(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
+	host_sysctl("net/ipv4/tcp_tw_reuse", "1");
+	connects(CLIENT4, 5001, 1, SERVER4, true);
+	have_ended(CLIENT4, 5002, 2, SERVER4);
+	host_judged();
+	assert_well();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_OK);
+}
+
+static void a_port_that_is_in_use_twice_is_one(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
+	needs_add_server(&host.needs, "203.0.113.21");
+	connects(CLIENT4, 5001, 2, SERVER4, true);
+	connects(CLIENT4, 5001, 2, "203.0.113.21", true);
+	connects(CLIENT4, 5003, 1, "203.0.113.21", false);
+	host_judged();
+	assert_well();
+}
+
+static void to_use_ports_again_is_advised_where_sources_are_spoofed(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/ipv4/tcp_tw_reuse", "2");
+	host_judged();
+	assert_well();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_ADVICE);
+	finding = found(CHECK_SOURCE_PORTS, CHECK_ADVICE);
+	assert_reads(finding,
+		"net.ipv4.tcp_tw_reuse is 2 (loopback only): a client with thousands of "
+		"connections "
+		"to one server in TIME-WAIT makes each new one take milliseconds to begin, and "
+		"leaves it fewer ports");
+	assert_fixed_by(
+		finding, "sysctl -w net.ipv4.tcp_tw_reuse=1", "sysctl -w net.ipv4.tcp_tw_reuse=2");
+	host_sysctl("net/ipv4/tcp_tw_reuse", "1");
+	host_judged();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_OK);
+	host_sysctl("net/ipv4/tcp_tw_reuse", "2");
+	host_serves(VIP4 ":80", NULL);
+	host_judged();
+	assert_state(CHECK_SOURCE_PORTS, CHECK_OK);
 }
 
 static void a_range_that_cannot_be_read_is_unknown(void **state)
@@ -340,6 +446,7 @@ int main(void)
 		WITH(a_server_on_the_link_needs_a_route_back),
 		WITH(an_ipv6_server_on_the_link_needs_one_too),
 		WITH(a_server_behind_a_router_is_the_routers_affair),
+		WITH(a_connection_that_gets_on_shows_that_large_packets_do),
 		WITH(many_clients_of_a_server_give_one_finding),
 		WITH(what_something_here_explains_is_not_put_down_to_the_server),
 		WITH(what_is_wrong_here_makes_nobody_wait),
@@ -355,6 +462,11 @@ int main(void)
 		WITH(a_port_that_is_left_is_enough),
 		WITH(ports_to_another_server_and_of_another_client_do_not_count),
 		WITH(ports_that_are_chosen_at_bind_count_for_every_server),
+		WITH(connections_that_have_ended_do_not_tell_when_their_ports_were_chosen),
+		WITH(ports_of_connections_that_have_ended_are_in_use_for_a_minute),
+		WITH(unless_they_are_used_again),
+		WITH(a_port_that_is_in_use_twice_is_one),
+		WITH(to_use_ports_again_is_advised_where_sources_are_spoofed),
 		WITH(a_range_that_cannot_be_read_is_unknown),
 	};
 

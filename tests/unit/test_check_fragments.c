@@ -36,12 +36,6 @@ static void datagrams_by(const char *listener, const char *address, const char *
 	host_judged();
 }
 
-static void assert_not_asked(void)
-{
-	assert_int_equal(found_count(CHECK_FRAGMENTS, CHECK_OK), 0);
-	assert_int_equal(found_count(CHECK_FRAGMENTS, CHECK_MISSING), 0);
-}
-
 static void nfts_socket_alone_leaves_them_as_they_are(void **state)
 {
 	const struct check_finding *finding;
@@ -52,29 +46,29 @@ static void nfts_socket_alone_leaves_them_as_they_are(void **state)
 	finding = found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4");
 	assert_reads(finding, "`ip t pre handle 7` looks for sockets, and no rule has fragments "
 			      "put together first");
-	assert_mended_by(finding,
-		"nft insert rule ip t pre ip daddr 192.0.2.80 udp dport 53 tproxy to 192.0.2.80:53 "
-		"meta mark set 0x1 accept",
-		NULL);
+	assert_fixed_by_nft(finding, "insert", "ip t pre",
+		"ip daddr 192.0.2.80 udp dport 53 tproxy to 192.0.2.80:53 meta mark set 0x1 accept",
+		"tproxyctl-tproxy-192-0-2-80-53");
 }
 
 static void a_table_of_both_families_is_told_which(void **state)
 {
 	(void)state;
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("inet")));
-	assert_mended_by(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"),
-		"nft insert rule inet t pre ip daddr 192.0.2.80 udp dport 53 tproxy ip to "
-		"192.0.2.80:53 meta mark set 0x1 accept",
-		NULL);
+	assert_fixed_by_nft(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"), "insert",
+		"inet t pre",
+		"ip daddr 192.0.2.80 udp dport 53 tproxy ip to 192.0.2.80:53 meta mark set 0x1 "
+		"accept",
+		"tproxyctl-tproxy-192-0-2-80-53");
 }
 
 static void a_listener_at_every_address_is_named_by_its_port(void **state)
 {
 	(void)state;
 	datagrams_by("0.0.0.0:53/udp", "0.0.0.0", NFT(SOCKET_ALONE("ip")));
-	assert_mended_by(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"),
-		"nft insert rule ip t pre udp dport 53 tproxy to :53 meta mark set 0x1 accept",
-		NULL);
+	assert_fixed_by_nft(found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4"), "insert",
+		"ip t pre", "udp dport 53 tproxy to :53 meta mark set 0x1 accept",
+		"tproxyctl-tproxy-0-0-0-0-53");
 }
 
 static void a_tproxy_anywhere_has_them_put_together(void **state)
@@ -116,7 +110,8 @@ static void iptables_socket_match_puts_them_together_itself(void **state)
 		MANGLE("-A PREROUTING -p udp -m socket --transparent " MARKED));
 	host_judged();
 	assert_well();
-	assert_not_asked();
+	assert_reads(found(CHECK_FRAGMENTS, CHECK_OK),
+		"the rule that takes datagrams in has them put together");
 }
 
 static void connections_are_not_asked_for_it(void **state)
@@ -127,7 +122,7 @@ static void connections_are_not_asked_for_it(void **state)
 				NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," NFT_MARK)));
 	host_judged();
 	assert_well();
-	assert_not_asked();
+	assert_reads(found(CHECK_FRAGMENTS, CHECK_OK), "no datagrams are served");
 }
 
 int main(void)

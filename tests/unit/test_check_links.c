@@ -28,8 +28,7 @@ static void a_mark_without_a_rule_is_told_once(void **state)
 	assert_int_equal(found_count(CHECK_IP_RULE, CHECK_MISSING), 1);
 	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
 	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x1");
-	assert_mended_by(finding, "ip -4 rule add fwmark 0x1 lookup 100",
-		"ip -4 rule del fwmark 0x1 lookup 100");
+	assert_fixed_by_ip_rule(finding, 4, "fwmark 0x1 lookup 100");
 }
 
 static void the_rule_leads_to_the_table_that_delivers_locally(void **state)
@@ -42,8 +41,8 @@ static void the_rule_leads_to_the_table_that_delivers_locally(void **state)
 			   "{\"dst\":\"2001:db8:5::/64\",\"dev\":\"server0\"}]";
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv6"),
-		"ip -6 rule add fwmark 0x1 lookup 7", "ip -6 rule del fwmark 0x1 lookup 7");
+	assert_fixed_by_ip_rule(
+		found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv6"), 6, "fwmark 0x1 lookup 7");
 }
 
 static void a_rule_of_the_other_family_does_not_count(void **state)
@@ -76,7 +75,7 @@ static void a_table_without_a_local_route_is_told(void **state)
 	assert_int_equal(found_count(CHECK_IP_ROUTE, CHECK_MISSING), 1);
 	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
 	assert_reads(finding, "`ip -4 route show table 100` has no local route that would do");
-	assert_mended_by(finding, "ip -4 route add local 0.0.0.0/0 dev lo table 100",
+	assert_fixed_by(finding, "ip -4 route replace local 0.0.0.0/0 dev lo table 100",
 		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
 }
 
@@ -88,8 +87,8 @@ static void a_table_of_ipv6_is_filled_by_its_own_words(void **state)
 			   "{\"dst\":\"2001:db8:5::/64\",\"dev\":\"server0\"}]";
 	host_judged();
 	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv6"),
-		"ip -6 route add local ::/0 dev lo table 100",
+	assert_fixed_by(found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv6"),
+		"ip -6 route replace local ::/0 dev lo table 100",
 		"ip -6 route del local ::/0 dev lo table 100");
 }
 
@@ -126,8 +125,7 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding, "the rule of mark 0x1 has priority 100, and is not the one that "
 			      "decides: {\"priority\":50,\"table\":\"7\"} comes first");
-	assert_mended_by(finding, "ip -4 rule add pref 1 fwmark 0x1 lookup 100",
-		"ip -4 rule del pref 1 fwmark 0x1 lookup 100");
+	assert_fixed_by_ip_rule(finding, 4, "pref 1 fwmark 0x1 lookup 100");
 }
 
 static void a_rule_that_decides_nothing_for_it_may_come_first(void **state)
@@ -158,8 +156,7 @@ static void where_nothing_is_set_up_all_of_it_is_missing(void **state)
 	assert_state(CHECK_DIVERT, CHECK_MISSING);
 	assert_state(CHECK_IP_RULE, CHECK_MISSING);
 	assert_state(CHECK_IP_ROUTE, CHECK_MISSING);
-	assert_mended_by(found(CHECK_IP_RULE, CHECK_MISSING),
-		"ip -4 rule add fwmark 0x1 lookup 100", "ip -4 rule del fwmark 0x1 lookup 100");
+	assert_fixed_by_ip_rule(found(CHECK_IP_RULE, CHECK_MISSING), 4, "fwmark 0x1 lookup 100");
 }
 
 /* --- the checks of sources --- */
@@ -176,7 +173,7 @@ static void sources_that_count_as_local_are_not_let_in(void **state)
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "client0");
 	assert_reads(finding,
 		"net.ipv4.conf.all.src_valid_mark is 1, and accept_local is 0 there and in `all`");
-	assert_mended_by(finding, "sysctl -w net.ipv4.conf.all.accept_local=1",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.all.accept_local=1",
 		"sysctl -w net.ipv4.conf.all.accept_local=0");
 	found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
 }
@@ -191,7 +188,7 @@ static void on_one_link_they_are_let_in_on_that_link(void **state)
 	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
 	assert_int_equal(found_count(CHECK_SRC_VALID_MARK, CHECK_HARMFUL), 1);
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
-	assert_mended_by(finding, "sysctl -w net.ipv4.conf.server0.accept_local=1",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.server0.accept_local=1",
 		"sysctl -w net.ipv4.conf.server0.accept_local=0");
 	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "client0"), "0");
 }
@@ -225,7 +222,7 @@ static void a_strict_filter_turns_away_what_accept_local_lets_in(void **state)
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "server0");
 	assert_reads(finding,
 		"rp_filter is 1 (strict) where src_valid_mark looks sources up with the mark");
-	assert_mended_by(finding, "sysctl -w net.ipv4.conf.server0.rp_filter=2",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.server0.rp_filter=2",
 		"sysctl -w net.ipv4.conf.server0.rp_filter=1");
 }
 
@@ -238,7 +235,7 @@ static void the_larger_filter_counts(void **state)
 	host_sysctl("net/ipv4/conf/server0/rp_filter", "2");
 	host_judged();
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
-	assert_mended_by(found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0"),
+	assert_fixed_by(found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0"),
 		"sysctl -w net.ipv4.conf.client0.rp_filter=2",
 		"sysctl -w net.ipv4.conf.client0.rp_filter=0");
 	assert_int_equal(found_count(CHECK_RP_FILTER, CHECK_HARMFUL), 1);
@@ -307,7 +304,7 @@ static void packets_by_another_link_than_the_way_back_are_turned_away(void **sta
 	assert_reads(finding,
 		"rp_filter is 1 (strict), and the way back to clients that come by it "
 		"leads out by server0");
-	assert_mended_by(finding, "sysctl -w net.ipv4.conf.client0.rp_filter=2",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.client0.rp_filter=2",
 		"sysctl -w net.ipv4.conf.client0.rp_filter=1");
 }
 
@@ -322,7 +319,7 @@ static void where_all_is_the_strict_one_that_is_loosened(void **state)
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
 	assert_non_null(strstr(finding->read, "leads out by no link"));
-	assert_mended_by(finding, "sysctl -w net.ipv4.conf.all.rp_filter=2",
+	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.all.rp_filter=2",
 		"sysctl -w net.ipv4.conf.all.rp_filter=1");
 }
 
@@ -363,7 +360,7 @@ static void who_has_the_address_is_asked_on_its_own_network(void **state)
 	finding = found_about(CHECK_ANNOUNCE, CHECK_MISSING, "198.51.100.80");
 	assert_reads(finding, "the address is in the network of client0, and this host does not "
 			      "answer for it there");
-	assert_mended_by(finding, "ip -4 route add local 198.51.100.80/32 dev lo",
+	assert_fixed_by(finding, "ip -4 route replace local 198.51.100.80/32 dev lo",
 		"ip -4 route del local 198.51.100.80/32 dev lo");
 }
 
@@ -377,11 +374,11 @@ static void ipv6_answers_for_an_address_by_a_proxied_neighbour(void **state)
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	finding = found_about(CHECK_ANNOUNCE, CHECK_MISSING, "2001:db8:c::80");
 	assert_int_equal(finding->command_count, 3);
-	assert_mends(finding, 0, ON_HOST, "sysctl -w net.ipv6.conf.all.forwarding=1",
+	assert_fix(finding, 0, ON_HOST, "sysctl -w net.ipv6.conf.all.forwarding=1",
 		"sysctl -w net.ipv6.conf.all.forwarding=0");
-	assert_mends(finding, 1, ON_HOST, "sysctl -w net.ipv6.conf.client0.proxy_ndp=1",
+	assert_fix(finding, 1, ON_HOST, "sysctl -w net.ipv6.conf.client0.proxy_ndp=1",
 		"sysctl -w net.ipv6.conf.client0.proxy_ndp=0");
-	assert_mends(finding, 2, ON_HOST, "ip -6 neigh add proxy 2001:db8:c::80 dev client0",
+	assert_fix(finding, 2, ON_HOST, "ip -6 neigh replace proxy 2001:db8:c::80 dev client0",
 		"ip -6 neigh del proxy 2001:db8:c::80 dev client0");
 }
 
@@ -422,7 +419,7 @@ static void a_proxied_neighbour_is_answered_for_where_the_host_forwards(void **s
 	finding = found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP4);
 	assert_reads(finding, "net.ipv4.ip_forward is 0, and client0 has `neigh proxy` for the "
 			      "address: links that do not forward do not answer");
-	assert_mended_by(
+	assert_fixed_by(
 		finding, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv4.ip_forward=0");
 	host_sysctl("net/ipv4/ip_forward", "1");
 	host_judged();
@@ -439,7 +436,7 @@ static void ipv6_forwards_by_another_sysctl(void **state)
 	host.proxied = "[{\"dst\":\"2001:db8:f::80\",\"dev\":\"client0\",\"proxy\":null}]";
 	host_judged();
 	assert_alone(CHECK_IP_FORWARD, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP6),
+	assert_fixed_by(found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP6),
 		"sysctl -w net.ipv6.conf.all.forwarding=1",
 		"sysctl -w net.ipv6.conf.all.forwarding=0");
 }

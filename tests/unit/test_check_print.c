@@ -68,8 +68,11 @@ static void json_has_every_item_in_the_tables_order(void **state)
 	json_t *made = printed_json(), *items = json_object_get(made, "items");
 
 	(void)state;
-	assert_int_equal(json_integer_value(json_object_get(made, "format")), 1);
+	assert_int_equal(json_integer_value(json_object_get(made, "format")), 2);
 	assert_true(json_is_true(json_object_get(made, "well")));
+	assert_int_equal(json_array_size(json_object_get(made, "not_judged")), 0);
+	assert_int_equal(json_array_size(json_object_get(made, "to_judge")), 0);
+	assert_int_equal(json_array_size(json_object_get(made, "commands")), 0);
 	assert_true(json_is_null(json_object_get(made, "kernel")));
 	assert_int_equal(json_array_size(items), CHECK_ITEMS);
 	for (size_t i = 0; i < CHECK_ITEMS; i++) {
@@ -100,7 +103,9 @@ static void json_has_findings_with_their_commands(void **state)
 	assert_string_equal(string(finding, "read"), "no entry of `ip -4 rule` is for mark 0x1");
 	command = json_array_get(json_object_get(finding, "commands"), 0);
 	assert_string_equal(string(command, "on"), "this host");
-	assert_string_equal(string(command, "run"), "ip -4 rule add fwmark 0x1 lookup 100");
+	assert_string_equal(string(command, "run"),
+		"[ -n \"$(ip -4 rule show fwmark 0x1 lookup 100)\" ] || "
+		"ip -4 rule add fwmark 0x1 lookup 100");
 	assert_string_equal(string(command, "undo"), "ip -4 rule del fwmark 0x1 lookup 100");
 	json_decref(made);
 }
@@ -137,7 +142,7 @@ static void json_takes_names_that_are_not_utf_8(void **state)
 		json_object_get(json_array_get(json_object_get(made, "items"), CHECK_CAPABILITY),
 			"findings"),
 		0);
-	assert_string_equal(string(finding, "read"), "p? (process 7)");
+	assert_string_equal(string(finding, "read"), "p\\xff (process 7)");
 	json_decref(made);
 }
 
@@ -222,7 +227,7 @@ static void text_begins_with_what_is_wrong(void **state)
 	assert_order("harmful   src_valid_mark: ", "missing   divert: ");
 	assert_order("missing   divert: ", "unknown   announce: ");
 	assert_order("unknown   announce: ", "\nok\n");
-	assert_order("\nok\n", "2 items want mending: run what stands behind #, then check again.");
+	assert_order("\nok\n", "2 items need fixing: run the commands marked #, then check again.");
 	assert_tidy();
 	printed(true);
 	assert_order("unknown   announce: ", "ok        listener: the proxy listens");
@@ -239,7 +244,9 @@ static void text_has_each_command_in_a_line_of_its_own(void **state)
 	host_judged();
 	printed(false);
 	assert_non_null(strstr(text,
-		"\n          # nft 'table ip6 transparent { chain divert { type filter hook "
+		"\n          # nft 'add table ip6 tproxyctl_divert_tcp; delete table ip6 "
+		"tproxyctl_divert_tcp; table ip6 tproxyctl_divert_tcp { chain divert { type filter "
+		"hook "
 		"prerouting priority mangle; meta l4proto tcp socket transparent 1 meta mark set "
 		"0x1 accept; }; }'\n"));
 	assert_tidy();
@@ -250,9 +257,9 @@ static void text_says_where_else_a_command_is_run(void **state)
 	(void)state;
 	waits_in_vain();
 	printed(false);
-	assert_non_null(strstr(text, "\n          on the server:  ip -4 route add "
+	assert_non_null(strstr(text, "\n          on the server:  ip -4 route replace "
 				     "198.51.100.10/32 via 203.0.113.1\n"));
-	assert_non_null(strstr(text, "\n1 item wants mending: run what"));
+	assert_non_null(strstr(text, "\n1 item needs fixing: run the commands marked #"));
 	assert_tidy();
 }
 
@@ -270,8 +277,8 @@ static void text_tells_all_that_is_wrong_about_an_item(void **state)
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	printed(false);
-	assert_non_null(strstr(text, "# ip -4 rule add pref 1 fwmark 0x1 lookup 100\n"));
-	assert_non_null(strstr(text, "# ip -6 rule add fwmark 0x1 lookup 100\n"));
+	assert_non_null(strstr(text, "|| ip -4 rule add pref 1 fwmark 0x1 lookup 100\n"));
+	assert_non_null(strstr(text, "|| ip -6 rule add fwmark 0x1 lookup 100\n"));
 }
 
 static void text_tells_a_common_reason_once(void **state)
@@ -280,23 +287,94 @@ static void text_tells_a_common_reason_once(void **state)
 	judge_without_sockets("the kernel does not tell");
 	printed(false);
 	assert_non_null(strstr(text,
-		"unknown\n          listener, capability, transparent, other-listener, "
-		"limits, return-path, path-mtu,\n          source-ports\n          the kernel does "
-		"not tell\n\n"));
+		"unknown\n          listener, capability, transparent, other-listener, limits, "
+		"return-path, path-mtu,\n          source-ports\n          the kernel does not "
+		"tell\n\n"));
 	assert_tidy();
+}
+
+static const char *last_lines(void)
+{
+	const char *end = strstr(printed(false), "\nok\n");
+
+	assert_non_null(end);
+	assert_tidy();
+	return strstr(end, "\n\n") + 2;
 }
 
 static void text_says_when_nothing_is_wrong(void **state)
 {
 	(void)state;
+	host_connects(CLIENT4, 40001, SERVER4)->state = SOCKET_STATE_CONNECTED;
+	host_serves("198.51.100.1:80", SERVER4 ":80");
+	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host_judged();
-	printed(false);
-	assert_non_null(
-		strstr(text, "\nNothing is missing or harmful; what is unknown is told above.\n"));
+	assert_string_equal(last_lines(), "Nothing is missing or harmful.\n");
 	host.at.kernel_alone = true;
 	host_built_with(HEADING, NULL, NULL);
 	assert_string_equal(
 		printed(false), "ok\n          kernel\n\nNothing is missing or harmful.\n");
+}
+
+static void text_says_what_other_hosts_decide(void **state)
+{
+	(void)state;
+	host_judged();
+	assert_string_equal(last_lines(),
+		"Nothing is missing or harmful.\n"
+		"Not known, for other hosts decide it: announce, return-path, path-mtu. To know "
+		"it, have a client\nconnect while `tproxyctl check --watch 10` looks.\n");
+}
+
+/* What was not judged reads like no all-clear, and what would let it be is said. */
+static void text_says_what_was_not_judged_and_what_would_let_it_be(void **state)
+{
+	(void)state;
+	host.socket_count = 0;
+	host.needs.server_count = 0;
+	host.routes[FOUR] = "[]";
+	host_judged();
+	assert_string_equal(last_lines(),
+		"26 of 33 items were not judged: this is no all-clear, although nothing is missing "
+		"or harmful among\nthe rest. To have them judged: bring a link up, or name a "
+		"client "
+		"(--client ADDR); name a server\n(--server ADDR); start the proxy; give the "
+		"kernel's "
+		"whole configuration (--kernel-config FILE), or\nrun `tproxyctl prove`; then check "
+		"again.\n"
+		"Not known, for other hosts decide it: announce. To know it, have a client connect "
+		"while `tproxyctl\ncheck --watch 10` looks.\n");
+}
+
+static void text_says_it_of_one_item(void **state)
+{
+	(void)state;
+	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host_judged();
+	assert_non_null(strstr(last_lines(), "1 of 33 items was not judged: this is no all-clear"));
+}
+
+static void text_says_it_beside_what_is_wrong_too(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_non_null(strstr(last_lines(),
+		"1 item needs fixing: run the commands marked #, then check again.\n"));
+	assert_non_null(strstr(text, " items were not judged. To have them judged: first fix what "
+				     "is missing or harmful;"));
+}
+
+static void text_has_advice_apart_from_what_is_wrong(void **state)
+{
+	(void)state;
+	host.owners[0].owner.descriptors = 100;
+	host_judged();
+	printed(false);
+	assert_order("unknown   ", "advice    limits: ");
+	assert_order("advice    limits: ", "\nok\n");
+	assert_order("\nok\n", "Nothing is missing or harmful.");
+	assert_tidy();
 }
 
 static void text_names_apply_where_nothing_is_set_up(void **state)
@@ -307,9 +385,8 @@ static void text_names_apply_where_nothing_is_set_up(void **state)
 	host.routes[FOUR] = "[{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
 			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
 	host_judged();
-	assert_non_null(strstr(printed(false), "\n3 items want mending. `tproxyctl apply` with the "
-					       "same options sets all of a host "
-					       "up.\n"));
+	assert_non_null(strstr(printed(false), "\n3 items need fixing. `tproxyctl apply` with the "
+					       "same options sets all of a host up.\n"));
 }
 
 static void text_promises_no_command_where_there_is_none(void **state)
@@ -317,7 +394,7 @@ static void text_promises_no_command_where_there_is_none(void **state)
 	(void)state;
 	needs_add_server(&host.needs, "192.0.2.9");
 	host_judged();
-	assert_non_null(strstr(printed(false), "\n1 item wants mending.\n"));
+	assert_non_null(strstr(printed(false), "\n1 item needs fixing.\n"));
 }
 
 static void text_has_long_rules_as_a_whole(void **state)
@@ -349,6 +426,93 @@ static void text_has_no_lines_of_others_in_it(void **state)
 	assert_tidy();
 }
 
+/* --- commands --- */
+
+static unsigned times(const char *part)
+{
+	unsigned count = 0;
+
+	for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* Two packets that no rule catches, in two findings, need one command. */
+static void a_command_that_two_findings_need_is_printed_once(void **state)
+{
+	json_t *made, *list;
+
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_int_equal(found_count(CHECK_DIVERT, CHECK_MISSING), 2);
+	assert_int_equal(found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4)->command_count, 1);
+	printed(false);
+	assert_int_equal(times("# iptables "), 1);
+	free(text);
+	made = printed_json();
+	list = json_object_get(made, "commands");
+	assert_int_equal(json_array_size(list), 1);
+	assert_non_null(strstr(string(json_array_get(list, 0), "run"), "iptables -w -t mangle -I"));
+	json_decref(made);
+}
+
+static void all_commands_stand_in_the_order_of_the_text(void **state)
+{
+	const struct check_command **list;
+	size_t count;
+
+	(void)state;
+	host.policy[FOUR] = "[{\"priority\":9,\"table\":\"254\"}]";
+	host_sysctl("net/ipv4/conf/server0/rp_filter", "1");
+	host.owners[0].owner.capabilities = 0;
+	host_more_rules(BACKEND_IPTABLES, AF_INET, NAT("-A POSTROUTING -j MASQUERADE\n"));
+	host_judged();
+	count = check_commands(&host.report, &list);
+	assert_true(count >= 3);
+	printed(false);
+	for (size_t i = 1; i < count; i++)
+		assert_order(list[i - 1]->run, list[i]->run);
+	free(list);
+}
+
+/* --- what others have named --- */
+
+static void assert_no_control_characters(void)
+{
+	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
+		if ((*at < ' ' && *at != '\n') || *at >= 0x7f)
+			fail_msg("byte %02x stands in\n%s", *at, text);
+}
+
+#define ODD_LINK "c\\u001b[2J"
+
+/* A program, a link and a rule that try to write to the terminal of whoever reads about them. */
+static void names_do_not_reach_a_terminal_as_they_are(void **state)
+{
+	(void)state;
+	host.owner_count = 0;
+	host_owned(&host.sockets[0], 7, "\x1b[2J", 0);
+	host.links = "[{\"ifname\":\"lo\",\"flags\":[\"UP\"]},{\"ifname\":\"" ODD_LINK
+		     "\",\"flags\":[\"UP\"],\"addr_info\":[{\"local\":\"198.51.100.1\","
+		     "\"prefixlen\":24}]}]";
+	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":"
+			    "\"100\"},{\"dst\":\"198.51.100.0/24\",\"dev\":\"" ODD_LINK
+			    "\"},{\"dst\":\"203.0.113.0/24\",\"dev\":\"" ODD_LINK "\"}]";
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
+	host_more_rules(BACKEND_IPTABLES, AF_INET,
+		"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment \"\x1b[2J\xc2\x9b\" "
+		"-j DROP\nCOMMIT\n");
+	host_judged();
+	printed(true);
+	assert_no_control_characters();
+	assert_non_null(strstr(text, "\\x1b[2J (process 7) has neither"));
+	assert_non_null(strstr(text, "\\x1b[2J\\xc2\\x9b"));
+	free(text);
+	json_decref(printed_json());
+	assert_no_control_characters();
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, done)
 
 int main(void)
@@ -365,6 +529,14 @@ int main(void)
 		WITH(text_tells_all_that_is_wrong_about_an_item),
 		WITH(text_tells_a_common_reason_once),
 		WITH(text_says_when_nothing_is_wrong),
+		WITH(text_says_what_other_hosts_decide),
+		WITH(text_says_what_was_not_judged_and_what_would_let_it_be),
+		WITH(text_says_it_of_one_item),
+		WITH(text_says_it_beside_what_is_wrong_too),
+		WITH(text_has_advice_apart_from_what_is_wrong),
+		WITH(a_command_that_two_findings_need_is_printed_once),
+		WITH(all_commands_stand_in_the_order_of_the_text),
+		WITH(names_do_not_reach_a_terminal_as_they_are),
 		WITH(text_names_apply_where_nothing_is_set_up),
 		WITH(text_promises_no_command_where_there_is_none),
 		WITH(text_has_long_rules_as_a_whole),

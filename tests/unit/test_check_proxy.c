@@ -138,8 +138,8 @@ static void without_a_capability_nothing_is_transparent(void **state)
 		"proxy (process 7) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
 		"AmbientCapabilities=CAP_NET_RAW");
 	assert_int_equal(finding->command_count, 1);
-	assert_mends(finding, 0, ON_PROXY,
-		"setpriv --inh-caps +net_raw --ambient-caps +net_raw proxy", NULL);
+	assert_fix(finding, 0, ON_PROXY,
+		"setpriv --inh-caps +net_raw --ambient-caps +net_raw /usr/sbin/proxy", NULL);
 }
 
 static void either_capability_will_do(void **state)
@@ -192,7 +192,7 @@ static void few_descriptors_are_told_with_the_sessions_that_they_allow(void **st
 	host.owners[0].owner.descriptors = 1023;
 	host_judged();
 	assert_well();
-	assert_reads(found_about(CHECK_LIMITS, CHECK_UNKNOWN, LISTENER),
+	assert_reads(found_about(CHECK_LIMITS, CHECK_ADVICE, LISTENER),
 		"proxy may have 1023 descriptors: about 511 sessions");
 	host.owners[0].owner.descriptors = 1024;
 	host_judged();
@@ -220,11 +220,11 @@ static void a_socket_that_is_not_transparent_is_told(void **state)
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
 	finding = found_about(CHECK_TRANSPARENT, CHECK_MISSING, LISTENER);
 	assert_reads(finding, "the socket is there, and is not transparent");
-	assert_mended_by(finding, "ip -4 route add local 192.0.2.80/32 dev lo",
+	assert_fixed_by(finding, "ip -4 route replace local 192.0.2.80/32 dev lo",
 		"ip -4 route del local 192.0.2.80/32 dev lo");
 }
 
-static void its_line_of_the_configuration_is_mended_where_there_is_one(void **state)
+static void its_line_of_the_configuration_is_fixed_where_there_is_one(void **state)
 {
 	const struct check_finding *finding;
 
@@ -240,8 +240,9 @@ static void its_line_of_the_configuration_is_mended_where_there_is_one(void **st
 		"the configuration does not ask for it, and the host does not have the "
 		"address");
 	assert_int_equal(finding->command_count, 1);
-	assert_mends(finding, 0, ON_PROXY, "sed -i '7s/bind  *[^ ]*/& transparent/' 'tproxyd.cfg'",
-		"sed -i '7s/ transparent//' 'tproxyd.cfg'");
+	assert_fix(finding, 0, ON_PROXY,
+		"sed -i '7s/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 transparent/' tproxyd.cfg",
+		"sed -i '7s/ transparent//' tproxyd.cfg");
 }
 
 static void ipv6_binds_by_nonlocal_bind_without(void **state)
@@ -256,9 +257,9 @@ static void ipv6_binds_by_nonlocal_bind_without(void **state)
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
 	finding = found_about(CHECK_TRANSPARENT, CHECK_MISSING, "[2001:db8:f::80]:80");
 	assert_int_equal(finding->command_count, 2);
-	assert_mends(finding, 0, ON_HOST, "ip -6 route add local 2001:db8:f::80/128 dev lo",
+	assert_fix(finding, 0, ON_HOST, "ip -6 route replace local 2001:db8:f::80/128 dev lo",
 		"ip -6 route del local 2001:db8:f::80/128 dev lo");
-	assert_mends(finding, 1, ON_HOST, "sysctl -w net.ipv6.ip_nonlocal_bind=1",
+	assert_fix(finding, 1, ON_HOST, "sysctl -w net.ipv6.ip_nonlocal_bind=1",
 		"sysctl -w net.ipv6.ip_nonlocal_bind=0");
 }
 
@@ -272,9 +273,8 @@ static void a_bound_ipv6_listener_answers_without_where_rules_catch_it(void **st
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6);
-	assert_mended_by(finding,
-		"ip6tables -w -t mangle -I PREROUTING -p tcp -m socket -j MARK --set-mark 0x1",
-		"ip6tables -w -t mangle -D PREROUTING -p tcp -m socket -j MARK --set-mark 0x1");
+	assert_fixed_by_rule(finding, "ip6tables -w -t mangle", "PREROUTING",
+		"-p tcp -m socket -j MARK --set-mark 0x1");
 	host_more_rules(BACKEND_IPTABLES, AF_INET6,
 		MANGLE("-A PREROUTING -p tcp -m socket " MARKED DIVERT6));
 	host.saved[0] = host.saved[host.saved_count - 1];
@@ -337,7 +337,7 @@ int main(void)
 		WITH(few_descriptors_are_told_with_the_sessions_that_they_allow),
 		WITH(no_limit_is_not_told_as_a_number),
 		WITH(a_socket_that_is_not_transparent_is_told),
-		WITH(its_line_of_the_configuration_is_mended_where_there_is_one),
+		WITH(its_line_of_the_configuration_is_fixed_where_there_is_one),
 		WITH(ipv6_binds_by_nonlocal_bind_without),
 		WITH(a_bound_ipv6_listener_answers_without_where_rules_catch_it),
 		WITH(an_address_of_the_host_needs_no_transparent_listener),

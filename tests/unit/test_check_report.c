@@ -105,16 +105,22 @@ static void a_configuration_alone_is_judged_alone(void **state)
 	host_built_with(HEADING, NULL, NULL);
 	assert_int_equal(host.report.items, 1);
 	assert_int_equal(host.report.count, 1);
-	assert_true(check_is_well(&host.report));
+	assert_int_equal(check_verdict(&host.report), CHECK_WELL);
 }
 
-static void no_configuration_is_unknown(void **state)
+static void without_a_configuration_what_is_in_place_shows_the_options(void **state)
 {
 	(void)state;
 	host_judged();
 	assert_well();
-	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""),
-		"no configuration; `tproxyctl prove` finds out by trying");
+	assert_reads(found_about(CHECK_KERNEL, CHECK_OK, ""),
+		"no configuration, but all that needs its options is in place");
+	host.socket_count = 0;
+	host_judged();
+	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""), "no configuration");
+	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_judged();
+	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""), "no configuration");
 }
 
 /* --- what could not be read --- */
@@ -210,7 +216,7 @@ static void without_anything_nothing_is_well_but_what_needs_nothing(void **state
 	assert_well();
 	for (int item = 0; item < CHECK_ITEMS; item++)
 		if (item != CHECK_NONLOCAL_BIND && item != CHECK_EARLY_DEMUX &&
-			item != CHECK_LIBEVENT)
+			item != CHECK_FRAGMENTS)
 			assert_state((enum check_item)item, CHECK_UNKNOWN);
 }
 
@@ -255,6 +261,195 @@ static void udp_sockets_that_are_not_told_are_not_missed(void **state)
 		"the kernel does not tell of UDP sockets (udp_diag)");
 }
 
+/* --- what was not judged --- */
+
+/* Items that are ok on a host where nothing could be followed: they hang on nothing there. */
+static bool hangs_on_nothing(int item)
+{
+	return item == CHECK_KERNEL || item == CHECK_TRANSPARENT || item == CHECK_FRAGMENTS ||
+	       item == CHECK_BACKENDS || item == CHECK_IP_FORWARD || item == CHECK_NONLOCAL_BIND ||
+	       item == CHECK_EARLY_DEMUX;
+}
+
+/* A host that has nothing but its loopback link, which is down. */
+static void without_a_link(void)
+{
+	host.links = "[{\"ifname\":\"lo\",\"flags\":[]}]";
+	host.policy[FOUR] = "[{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";
+	host.routes[FOUR] = "[]";
+	host.saved_count = host.socket_count = 0;
+	host.needs.server_count = 0;
+	host_built_with(HEADING, NULL, NULL);
+}
+
+static void without_a_link_nothing_was_judged_and_nothing_is_ok(void **state)
+{
+	(void)state;
+	without_a_link();
+	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
+	for (int item = 0; item < CHECK_ITEMS; item++) {
+		assert_state(
+			(enum check_item)item, hangs_on_nothing(item) ? CHECK_OK : CHECK_UNKNOWN);
+		assert_true(check_has_findings(&host.report, (enum check_item)item));
+	}
+	assert_true(check_has_remedy(&host.report, REMEDY_CLIENT));
+	assert_true(check_has_remedy(&host.report, REMEDY_SERVER));
+	assert_true(check_has_remedy(&host.report, REMEDY_PROXY));
+	assert_false(check_has_remedy(&host.report, REMEDY_ROOT));
+	assert_false(check_has_remedy(&host.report, REMEDY_RULES));
+}
+
+static void a_client_without_a_route_is_not_judged_either(void **state)
+{
+	(void)state;
+	needs_add_client(&host.needs, CLIENT4);
+	without_a_link();
+	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
+	assert_reads(found_about(CHECK_DIVERT, CHECK_UNKNOWN, CLIENT4),
+		"this host has no route to the client: Network is unreachable");
+	assert_state(CHECK_MARK, CHECK_UNKNOWN);
+	assert_state(CHECK_FILTER, CHECK_UNKNOWN);
+}
+
+/* The walk-through's host, and a client that is connected. */
+static void in_use(void)
+{
+	host_connects(CLIENT4, 40000, SERVER4)->state = SOCKET_STATE_CONNECTED;
+	host_sysctl("net/ipv4/tcp_tw_reuse", "1");
+	host_built_with(HEADING, NULL, NULL);
+}
+
+static void a_host_in_use_has_nothing_left_to_judge(void **state)
+{
+	(void)state;
+	in_use();
+	for (int item = 0; item < CHECK_ITEMS; item++)
+		assert_state(
+			(enum check_item)item, item == CHECK_ANNOUNCE ? CHECK_UNKNOWN : CHECK_OK);
+	assert_int_equal(check_verdict(&host.report), CHECK_WELL);
+}
+
+static void what_other_hosts_decide_does_not_make_a_host_unjudged(void **state)
+{
+	(void)state;
+	in_use();
+	host.socket_count = 1;
+	host_judged();
+	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
+	assert_state(CHECK_RETURN_PATH, CHECK_UNKNOWN);
+	assert_state(CHECK_PATH_MTU, CHECK_UNKNOWN);
+	assert_false(check_is_unjudged(&host.report, CHECK_ANNOUNCE));
+	assert_int_equal(check_verdict(&host.report), CHECK_WELL);
+}
+
+static void what_this_host_decides_does(void **state)
+{
+	(void)state;
+	in_use();
+	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host_judged();
+	assert_true(check_is_unjudged(&host.report, CHECK_BACKENDS));
+	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
+}
+
+/* The client's packets are dropped before any rule of the proxy's, and nothing else is followed. */
+static void what_a_packet_did_not_reach_is_not_ok(void **state)
+{
+	static const enum check_item behind[] = {CHECK_DIVERT, CHECK_RULE_ORDER, CHECK_WILDCARD,
+		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FWMARK_ACCEPT, CHECK_SYNCOOKIES};
+
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	host_more_rules(BACKEND_IPTABLES, AF_INET,
+		"*raw\n:PREROUTING DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n");
+	host_judged();
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+		assert_state(behind[i], CHECK_UNKNOWN);
+		assert_true(check_is_unjudged(&host.report, behind[i]));
+	}
+	assert_true(check_has_remedy(&host.report, REMEDY_FIRST));
+}
+
+static void what_hangs_on_rules_that_are_not_understood_is_not_ok(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent -m strange --words " MARKED));
+	host_judged();
+	assert_well();
+	assert_state(CHECK_MARK, CHECK_UNKNOWN);
+	assert_true(check_has_remedy(&host.report, REMEDY_RULES));
+	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
+}
+
+static void a_family_without_clients_leaves_open_what_the_other_shows(void **state)
+{
+	(void)state;
+	needs_add_listener(&host.needs, "[" VIP6 "]:80");
+	host.routes[SIX] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
+	host_judged();
+	found_about(CHECK_DIVERT, CHECK_OK, PACKETS4);
+	assert_state(CHECK_DIVERT, CHECK_UNKNOWN);
+	assert_state(CHECK_MARK, CHECK_UNKNOWN);
+	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
+}
+
+static void a_proxy_that_does_not_spoof_has_no_use_for_the_servers_side(void **state)
+{
+	static const enum check_item items[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_SERVER_ROUTE,
+		CHECK_RETURN_PATH, CHECK_PATH_MTU, CHECK_SOURCE_PORTS};
+
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	host_judged();
+	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+		assert_state(items[i], CHECK_OK);
+		assert_reads(found(items[i], CHECK_OK),
+			"the proxy connects to servers from its own address");
+	}
+}
+
+static void sysctls_that_cannot_be_read_are_not_well(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/tcp_fwmark_accept", NULL);
+	host_sysctl("net/ipv4/conf/all/src_valid_mark", NULL);
+	host_sysctl("net/ipv4/conf/client0/src_valid_mark", NULL);
+	host_sysctl("net/ipv4/conf/all/rp_filter", NULL);
+	host_sysctl("net/ipv4/conf/client0/rp_filter", NULL);
+	host_judged();
+	assert_well();
+	assert_state(CHECK_FWMARK_ACCEPT, CHECK_UNKNOWN);
+	assert_state(CHECK_SRC_VALID_MARK, CHECK_UNKNOWN);
+	assert_state(CHECK_RP_FILTER, CHECK_UNKNOWN);
+}
+
+static void a_neighbour_entry_hangs_on_forwarding_that_can_be_read(void **state)
+{
+	(void)state;
+	host.proxied = "[{\"dst\":\"192.0.2.80\",\"dev\":\"client0\",\"proxy\":null}]";
+	host_sysctl("net/ipv4/ip_forward", NULL);
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_IP_FORWARD, CHECK_UNKNOWN, VIP4),
+		"net.ipv4.ip_forward cannot be read");
+}
+
+static void only_root_is_not_told_to_be_root(void **state)
+{
+	(void)state;
+	without_rules();
+	host_judged();
+	assert_true(check_has_remedy(&host.report, REMEDY_ROOT));
+	host.at.root = true;
+	host_judged();
+	assert_false(check_has_remedy(&host.report, REMEDY_ROOT));
+	assert_true(check_has_remedy(&host.report, REMEDY_TOOL));
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 int main(void)
@@ -268,7 +463,7 @@ int main(void)
 		WITH(what_a_fragment_leaves_open_is_unknown),
 		WITH(a_tool_that_may_do_is_better_than_one_that_will_not),
 		WITH(a_configuration_alone_is_judged_alone),
-		WITH(no_configuration_is_unknown),
+		WITH(without_a_configuration_what_is_in_place_shows_the_options),
 		WITH(without_rules_nothing_is_said_of_packets),
 		WITH(without_the_network_nothing_is_said_of_ways),
 		WITH(without_the_network_no_listener_lacks_an_address),
@@ -277,6 +472,18 @@ int main(void)
 		WITH(without_rules_a_request_in_vain_is_nobodys_fault),
 		WITH(without_rules_a_stall_is_nobodys_fault),
 		WITH(udp_sockets_that_are_not_told_are_not_missed),
+		WITH(without_a_link_nothing_was_judged_and_nothing_is_ok),
+		WITH(a_client_without_a_route_is_not_judged_either),
+		WITH(a_host_in_use_has_nothing_left_to_judge),
+		WITH(what_other_hosts_decide_does_not_make_a_host_unjudged),
+		WITH(what_this_host_decides_does),
+		WITH(what_a_packet_did_not_reach_is_not_ok),
+		WITH(what_hangs_on_rules_that_are_not_understood_is_not_ok),
+		WITH(a_family_without_clients_leaves_open_what_the_other_shows),
+		WITH(a_proxy_that_does_not_spoof_has_no_use_for_the_servers_side),
+		WITH(sysctls_that_cannot_be_read_are_not_well),
+		WITH(a_neighbour_entry_hangs_on_forwarding_that_can_be_read),
+		WITH(only_root_is_not_told_to_be_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-#define INSERT(program, rule) program " -w -t mangle -I PREROUTING " rule
-#define DELETE(program, rule) program " -w -t mangle -D PREROUTING " rule
-#define CATCH_TCP             "-p tcp -m socket --transparent -j MARK --set-mark 0x1"
+#define CATCH_TCP "-p tcp -m socket --transparent -j MARK --set-mark 0x1"
 #define NFT_PREROUTING                                                                             \
 	NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150", "accept")
 #define NFT_CAUGHT(verdict) NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," verdict)
@@ -50,7 +48,7 @@ static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **st
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
 	assert_reads(finding, "no rule of PREROUTING catches them");
-	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 	found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4);
 }
 
@@ -61,18 +59,18 @@ static void ipv6_is_caught_by_its_own_tool(void **state)
 	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
-		INSERT("ip6tables", CATCH_TCP), DELETE("ip6tables", CATCH_TCP));
+	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
+		"ip6tables -w -t mangle", "PREROUTING", CATCH_TCP);
 }
 
-static void legacy_rules_are_mended_by_the_legacy_tool(void **state)
+static void legacy_rules_are_fixed_by_the_legacy_tool(void **state)
 {
 	(void)state;
 	host_rules(BACKEND_LEGACY, AF_INET, MANGLE("-A PREROUTING -p udp -m socket " MARKED));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
-		INSERT("iptables-legacy", CATCH_TCP), DELETE("iptables-legacy", CATCH_TCP));
+	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
+		"iptables-legacy -w -t mangle", "PREROUTING", CATCH_TCP);
 }
 
 static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
@@ -84,10 +82,9 @@ static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
 									      "," NFT_MARK)));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
-		"nft insert rule ip t pre meta l4proto tcp socket transparent 1 meta mark set 0x1 "
-		"accept",
-		NULL);
+	assert_fixed_by_nft(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4), "insert",
+		"ip t pre", "meta l4proto tcp socket transparent 1 meta mark set 0x1 accept",
+		"tproxyctl-divert-tcp");
 }
 
 static void nft_gets_a_table_where_none_catches(void **state)
@@ -99,10 +96,12 @@ static void nft_gets_a_table_where_none_catches(void **state)
 				NFT_RULE("inet", "f", "in", NFT_TCP "," NFT_ACCEPT)));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
-		"nft 'table ip6 transparent { chain divert { type filter hook prerouting priority "
-		"mangle; meta l4proto tcp socket transparent 1 meta mark set 0x1 accept; }; }'",
-		"nft delete table ip6 transparent");
+	assert_fixed_by(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
+		"nft 'add table ip6 tproxyctl_divert_tcp; delete table ip6 tproxyctl_divert_tcp; "
+		"table ip6 tproxyctl_divert_tcp { chain divert { type filter hook prerouting "
+		"priority mangle; meta l4proto tcp socket transparent 1 meta mark set 0x1 accept; "
+		"}; }'",
+		"nft delete table ip6 tproxyctl_divert_tcp");
 }
 
 static void datagrams_are_caught_as_such(void **state)
@@ -113,10 +112,10 @@ static void datagrams_are_caught_as_such(void **state)
 	host_listens(VIP4, 53, IPPROTO_UDP);
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(
+	assert_fixed_by_rule(
 		found_about(CHECK_DIVERT, CHECK_MISSING, "clients' datagrams to 192.0.2.80:53"),
-		INSERT("iptables", "-p udp -m socket --transparent -j MARK --set-mark 0x1"),
-		DELETE("iptables", "-p udp -m socket --transparent -j MARK --set-mark 0x1"));
+		"iptables -w -t mangle", "PREROUTING",
+		"-p udp -m socket --transparent -j MARK --set-mark 0x1");
 	found_about(
 		CHECK_DIVERT, CHECK_MISSING, "servers' datagrams to the client's address (IPv4)");
 }
@@ -129,9 +128,8 @@ static void the_mark_that_the_ip_rule_asks_for_is_set(void **state)
 	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
-	assert_mended_by(found(CHECK_DIVERT, CHECK_MISSING),
-		INSERT("iptables", "-p tcp -m socket --transparent -j MARK --set-mark 0x8"),
-		DELETE("iptables", "-p tcp -m socket --transparent -j MARK --set-mark 0x8"));
+	assert_fixed_by_rule(found(CHECK_DIVERT, CHECK_MISSING), "iptables -w -t mangle",
+		"PREROUTING", "-p tcp -m socket --transparent -j MARK --set-mark 0x8");
 }
 
 static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
@@ -144,12 +142,11 @@ static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
 			    "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"51820\"}]";
 	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
-	assert_mended_by(found(CHECK_DIVERT, CHECK_MISSING), INSERT("iptables", CATCH_TCP),
-		DELETE("iptables", CATCH_TCP));
-	assert_mended_by(found(CHECK_IP_RULE, CHECK_MISSING),
-		"ip -4 rule add fwmark 0x1 lookup 100", "ip -4 rule del fwmark 0x1 lookup 100");
-	assert_mended_by(found(CHECK_IP_ROUTE, CHECK_MISSING),
-		"ip -4 route add local 0.0.0.0/0 dev lo table 100",
+	assert_fixed_by_rule(found(CHECK_DIVERT, CHECK_MISSING), "iptables -w -t mangle",
+		"PREROUTING", CATCH_TCP);
+	assert_fixed_by_ip_rule(found(CHECK_IP_RULE, CHECK_MISSING), 4, "fwmark 0x1 lookup 100");
+	assert_fixed_by(found(CHECK_IP_ROUTE, CHECK_MISSING),
+		"ip -4 route replace local 0.0.0.0/0 dev lo table 100",
 		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
 }
 
@@ -206,7 +203,8 @@ static void without_a_link_clients_are_not_known(void **state)
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
 	host_judged();
 	assert_reads(found(CHECK_DIVERT, CHECK_UNKNOWN),
-		"no link is up behind which IPv4 clients could be; name one by --client");
+		"no link is up behind which IPv4 clients could be");
+	assert_int_equal(found(CHECK_DIVERT, CHECK_UNKNOWN)->remedy, REMEDY_CLIENT);
 }
 
 /* --- the order of rules --- */
@@ -224,7 +222,7 @@ static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
 	assert_reads(finding,
 		"`iptables -t mangle -A PREROUTING -i client0 -j ACCEPT` accepts them "
 		"before a rule for sockets is asked");
-	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 	assert_int_equal(found_count(CHECK_RULE_ORDER, CHECK_HARMFUL), 1);
 }
 
@@ -241,10 +239,9 @@ static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
 	assert_reads(
 		finding, "`ip t pre handle 7` accepts them before a rule for sockets is asked");
-	assert_mended_by(finding,
-		"nft insert rule ip t pre meta l4proto tcp socket transparent 1 meta mark set 0x1 "
-		"accept",
-		NULL);
+	assert_fixed_by_nft(finding, "insert", "ip t pre",
+		"meta l4proto tcp socket transparent 1 meta mark set 0x1 accept",
+		"tproxyctl-divert-tcp");
 }
 
 static void an_accept_of_another_table_is_in_nobodys_way(void **state)
@@ -287,11 +284,8 @@ static void iptables_passes_over_a_wildcard_listener(void **state)
 	finding = found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS4);
 	assert_reads(finding,
 		"the rule for sockets passes over them: the listener is bound to no address");
-	assert_mended_by(finding,
-		INSERT("iptables",
-			"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1"),
-		DELETE("iptables",
-			"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1"));
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING",
+		"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1");
 }
 
 static void with_nowildcard_it_is_caught(void **state)
@@ -367,7 +361,7 @@ static void what_is_caught_and_not_marked_is_told(void **state)
 	finding = found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);
 	assert_reads(finding, "`iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
 			      "ACCEPT` catches them, and nothing sets a mark");
-	assert_mended_by(finding, INSERT("iptables", CATCH_TCP), DELETE("iptables", CATCH_TCP));
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 }
 
 static void a_mark_that_is_not_known_is_not_called_missing(void **state)
@@ -432,8 +426,7 @@ static void a_mark_with_more_bits_is_no_match_without_a_mask(void **state)
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
 	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
 	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x4101");
-	assert_mended_by(finding, "ip -4 rule add fwmark 0x4101 lookup 100",
-		"ip -4 rule del fwmark 0x4101 lookup 100");
+	assert_fixed_by_ip_rule(finding, 4, "fwmark 0x4101 lookup 100");
 }
 
 static void a_mark_for_everybody_is_shared(void **state)
@@ -458,7 +451,7 @@ static void what_this_host_sends_itself_is_no_strangers(void **state)
 	needs_add_client(&host.needs, "198.51.100.1");
 	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING " MARKED));
 	host_judged();
-	assert_state(CHECK_MARK_SHARED, CHECK_OK);
+	assert_int_equal(found_count(CHECK_MARK_SHARED, CHECK_HARMFUL), 0);
 }
 
 static void a_mark_of_another_table_is_not_shared(void **state)
@@ -526,8 +519,7 @@ static void a_mark_and_a_table_of_somebody_else_are_not_proposed(void **state)
 			    "{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
 			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
 	host_judged();
-	assert_mends(found(CHECK_IP_RULE, CHECK_MISSING), 0, ON_HOST,
-		"ip -4 rule add fwmark 0x2 lookup 101", "ip -4 rule del fwmark 0x2 lookup 101");
+	assert_fixed_by_ip_rule(found(CHECK_IP_RULE, CHECK_MISSING), 4, "fwmark 0x2 lookup 101");
 }
 
 int main(void)
@@ -537,7 +529,7 @@ int main(void)
 		WITH(what_the_walkthrough_sets_up_for_ipv6_is_well),
 		WITH(packets_that_no_rule_catches_are_caught_by_what_is_printed),
 		WITH(ipv6_is_caught_by_its_own_tool),
-		WITH(legacy_rules_are_mended_by_the_legacy_tool),
+		WITH(legacy_rules_are_fixed_by_the_legacy_tool),
 		WITH(nft_gets_a_rule_in_front_of_the_chain_that_is_there),
 		WITH(nft_gets_a_table_where_none_catches),
 		WITH(datagrams_are_caught_as_such),

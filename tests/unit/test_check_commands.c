@@ -1,0 +1,183 @@
+/*
+ * The commands that the checklist prints, where others chose the names in them; and that none takes away
+ * what others need. That each may be run twice is tried by tests/netns, on whole hosts.
+ */
+#include "situations.h"
+#include "tproxy/text.h"
+
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG "/etc/my proxy's $(id).cfg"
+
+static void owned_by(uid_t uid, const char *command)
+{
+	host.owner_count = 0;
+	host_owned(&host.sockets[0], 7, "$(reboot)", 0);
+	host.sockets[0].uid = uid;
+	snprintf(host.owners[0].owner.command, sizeof(host.owners[0].owner.command), "%s", command);
+	host_judged();
+}
+
+/* Any user may listen at a port and choose a name of 15 bytes. */
+static void a_process_name_is_in_no_command(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	owned_by(0, "");
+	finding = found_about(CHECK_CAPABILITY, CHECK_MISSING, VIP4 ":80");
+	assert_non_null(strstr(finding->read, "$(reboot) (process 7) has neither"));
+	assert_int_equal(finding->command_count, 0);
+}
+
+static void a_users_program_is_started_as_that_user(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	owned_by(1000, "/home/u/proxy 'two words'");
+	finding = found_about(CHECK_CAPABILITY, CHECK_MISSING, VIP4 ":80");
+	assert_int_equal(finding->command_count, 1);
+	assert_fix(finding, 0, ON_PROXY,
+		"setpriv --reuid 1000 --regid \"$(id -g 1000)\" --init-groups --inh-caps +net_raw "
+		"--ambient-caps +net_raw /home/u/proxy 'two words'",
+		NULL);
+}
+
+static void a_command_line_with_control_characters_is_in_none(void **state)
+{
+	(void)state;
+	owned_by(0, "'/home/u/\x1b[2J'");
+	assert_int_equal(
+		found_about(CHECK_CAPABILITY, CHECK_MISSING, VIP4 ":80")->command_count, 0);
+}
+
+static void more_owners_than_there_is_room_for_are_no_more_than_that(void **state)
+{
+	struct host_socket *other = host_listens(VIP4, 80, IPPROTO_TCP);
+
+	(void)state;
+	for (int i = 0; i < 70; i++) {
+		host_owned(&host.sockets[0], 100 + i, "one", UINT64_C(1) << CAP_NET_RAW);
+		host_owned(other, 200 + i, "other", UINT64_C(1) << CAP_NET_RAW);
+	}
+	host_judged();
+	assert_alone(CHECK_OTHER_LISTENER, CHECK_HARMFUL);
+}
+
+static void an_owner_of_another_socket_that_cannot_be_seen_is_unknown(void **state)
+{
+	(void)state;
+	host_listens(VIP4, 80, IPPROTO_TCP);
+	host_judged();
+	assert_well();
+	assert_state(CHECK_OTHER_LISTENER, CHECK_UNKNOWN);
+}
+
+static void a_file_is_one_word(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.needs.file = CONFIG;
+	host.needs.listeners[0].line = 7;
+	host.needs.listeners[0].transparent = false;
+	host.socket_count = 0;
+	host_judged();
+	finding = found(CHECK_TRANSPARENT, CHECK_MISSING);
+	assert_fix(finding, 0, ON_PROXY,
+		"sed -i '7s/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 transparent/' "
+		"'/etc/my proxy'\\''s $(id).cfg'",
+		"sed -i '7s/ transparent//' '/etc/my proxy'\\''s $(id).cfg'");
+}
+
+#define LINK_NAMED(name)                                                                           \
+	"[{\"ifname\":\"lo\",\"flags\":[\"UP\"]},{\"ifname\":\"" name                              \
+	"\",\"flags\":[\"UP\"],\"addr_info\":[{\"local\":\"198.51.100.1\",\"prefixlen\":24}]}]"
+#define ROUTES_BY(name)                                                                            \
+	"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},{\"dst\":"         \
+	"\"198.51.100.0/24\",\"dev\":\"" name "\"}]"
+
+static void a_link_is_one_word(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	host.links = LINK_NAMED("a;reboot");
+	host.routes[FOUR] = ROUTES_BY("a;reboot");
+	host_sysctl("net/ipv4/conf/a;reboot/src_valid_mark", "1");
+	host_judged();
+	assert_fixed_by(found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "a;reboot"),
+		"sysctl -w 'net.ipv4.conf.a;reboot.accept_local=1'",
+		"sysctl -w 'net.ipv4.conf.a;reboot.accept_local=0'");
+}
+
+static void a_link_that_cannot_be_typed_is_in_no_command(void **state)
+{
+	(void)state;
+	host_serves(VIP4 ":80", NULL);
+	host.links = LINK_NAMED("a\\u001b");
+	host.routes[FOUR] = ROUTES_BY("a\\u001b");
+	host_sysctl("net/ipv4/conf/a\x1b/src_valid_mark", "1");
+	host_judged();
+	assert_int_equal(
+		found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "a\\x1b")->command_count, 0);
+}
+
+static void a_chain_is_one_word(void **state)
+{
+	(void)state;
+	host_more_rules(BACKEND_IPTABLES, AF_INET,
+		"*filter\n:INPUT ACCEPT [0:0]\n:a;reboot - [0:0]\n-A INPUT -j a;reboot\n"
+		"-A a;reboot -j DROP\nCOMMIT\n");
+	host_judged();
+	assert_fixed_by_rule(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"iptables -w -t filter", "'a;reboot'", "-m mark --mark 0x1 -j ACCEPT");
+}
+
+/* nft reads its words again: quoting for the shell does not help there. */
+static void a_table_that_nft_would_take_for_a_command_is_in_none(void **state)
+{
+	(void)state;
+	host_more_rules(BACKEND_NFT, 0,
+		NFT(NFT_TABLE("inet", "f; flush ruleset")
+				NFT_CHAIN("inet", "f; flush ruleset", "in", "input", "0", "drop")));
+	host_judged();
+	assert_int_equal(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4)->command_count, 0);
+}
+
+static void a_table_that_leads_to_others_gets_no_route(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"100\"},"
+			    "{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
+	assert_int_equal(finding->command_count, 0);
+	assert_non_null(strstr(finding->read, "the proxy needs another mark and table"));
+}
+
+#define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(a_process_name_is_in_no_command),
+		WITH(a_users_program_is_started_as_that_user),
+		WITH(a_command_line_with_control_characters_is_in_none),
+		WITH(more_owners_than_there_is_room_for_are_no_more_than_that),
+		WITH(an_owner_of_another_socket_that_cannot_be_seen_is_unknown),
+		WITH(a_file_is_one_word),
+		WITH(a_link_is_one_word),
+		WITH(a_link_that_cannot_be_typed_is_in_no_command),
+		WITH(a_chain_is_one_word),
+		WITH(a_table_that_nft_would_take_for_a_command_is_in_none),
+		WITH(a_table_that_leads_to_others_gets_no_route),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
