@@ -464,6 +464,7 @@ backend bk_application
     server s1 {server}
 """
 SPOOFED = "source 0.0.0.0 usesrc clientip"
+ANY = {4: "0.0.0.0", 6: "[::]"}
 
 HARMFUL = {
     "as it is": {},
@@ -502,7 +503,7 @@ def two_commands(inline, tmp_path, bind, backend, which="divert", words="transpa
     inline.server.serve(Endpoint(address, port))
     daemon = Daemon(box, file)
     try:
-        port = int(bind.rpartition(":")[2])
+        port = int(bind.rpartition(":")[2].partition("-")[0])
         patience.until(lambda: daemon.process.poll() is not None or _listens(inline, port), "tproxyd listens")
         assert daemon.process.poll() is None, daemon.process.stderr.read()
         yield
@@ -538,6 +539,34 @@ def test_two_commands_make_the_walkthrough_work(inline, tmp_path, family, backen
 def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
     words = "transparent v4v6" if bind.startswith("[") else "transparent"
     serve_with_two_commands(inline, tmp_path, bind, backend, which, words)
+
+
+@pytest.mark.parametrize("wildcard", [False, True])
+@pytest.mark.parametrize("which", ["divert", "tproxy"])
+@each_backend
+@both_families
+def test_a_range_of_ports_is_one_rule(inline, tmp_path, family, backend, which, wildcard):
+    address = ANY[family] if wildcard else LISTEN[family].rpartition(":")[0]
+    with two_commands(inline, tmp_path, f"{address}:79-1079", backend, which):
+        for port in (79, 80, 1079):
+            flow = inline.client.connect(inline.vip._replace(port=port))
+            flow.exchange()
+            assert flow.peer_seen_by_server.address == inline.client.address
+        plan = json.loads(Box(inline.proxy.namespace, tmp_path).state.read_text(encoding="utf-8"))["plan"]
+        inputs = [step["input"] for step in plan["steps"] if step["kind"] == "firewall"]
+        assert all(len(re.findall("TPROXY |tproxy to", text)) == (which == "tproxy") for text in inputs)
+
+
+@each_backend
+@each_recipe
+@both_families
+def test_a_fixed_source_that_is_not_this_hosts_needs_its_answers_diverted(inline, tmp_path, family, backend, which):
+    source = re.sub("[0-9]+$", "77", inline.client.address)
+    line = f"source {ANY[family]} usesrc " + {4: source, 6: f"[{source}]"}[family]
+    with two_commands(inline, tmp_path, LISTEN[family], backend, which, source=line):
+        flow = inline.client.connect(inline.vip)
+        flow.exchange()
+        assert flow.peer_seen_by_server.address == source
 
 
 @pytest.mark.parametrize("family", [4])
