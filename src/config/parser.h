@@ -13,7 +13,7 @@
 
 #include "keyword.h"
 #include "memory.h"
-#include "names.h"
+#include "claims.h"
 #include "places.h"
 #include "words.h"
 
@@ -50,7 +50,7 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
-	struct names server_names;
+	struct claims server_names;
 };
 
 struct parser {
@@ -72,7 +72,7 @@ struct parser {
 	struct section *section; /* NULL in `global` */
 	struct section *sections, **sections_end;
 	unsigned section_count;
-	struct names frontends, backends; /* by index; a `listen` section is in both */
+	struct claims frontends, backends; /* by index; a `listen` section is in both */
 	struct section *defaults;         /* the last one, or NULL */
 	struct log_line *logs;            /* of `global` */
 	size_t log_count;
