@@ -13,7 +13,7 @@
 
 #include "keyword.h"
 #include "memory.h"
-#include "name_table.h"
+#include "claims.h"
 #include "places.h"
 #include "words.h"
 
@@ -50,7 +50,7 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
-	struct name_table server_names;
+	struct claims server_names;
 };
 
 struct parser {
@@ -72,9 +72,9 @@ struct parser {
 	struct section *section; /* NULL in `global` */
 	struct section *sections, **sections_end;
 	unsigned section_count;
-	struct name_table frontends, backends; /* by index; a `listen` section is in both */
-	struct section *defaults;              /* the last one, or NULL */
-	struct log_line *logs;                 /* of `global` */
+	struct claims frontends, backends; /* by index; a `listen` section is in both */
+	struct section *defaults;         /* the last one, or NULL */
+	struct log_line *logs;            /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */

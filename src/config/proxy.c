@@ -37,20 +37,20 @@ bool name_check(struct parser *parser, const char *name)
 /* Notes the section's name. A frontend and a backend may share one, no others may. */
 static void claim_name(struct parser *parser, const struct proxy *proxy)
 {
-	const struct name *frontend = NULL, *backend = NULL;
-	struct name name = {proxy->name, proxy->line, proxy->index};
+	const struct claim *frontend = NULL, *backend = NULL;
+	struct claim claim = {proxy->name, proxy->line, proxy->index};
 
 	if (proxy->role & ROLE_FRONTEND)
-		frontend = name_table_find(&parser->frontends, proxy->name);
+		frontend = claims_find(&parser->frontends, proxy->name);
 	if (proxy->role & ROLE_BACKEND)
-		backend = name_table_find(&parser->backends, proxy->name);
+		backend = claims_find(&parser->backends, proxy->name);
 	if (frontend != NULL || backend != NULL)
 		fail(parser, proxy->name, "line %u has a section of this name already",
 			(frontend != NULL ? frontend : backend)->line);
 	if ((proxy->role & ROLE_FRONTEND) && frontend == NULL)
-		name_table_add(&parser->frontends, parser->memory, name);
+		claims_add(&parser->frontends, parser->memory, claim);
 	if ((proxy->role & ROLE_BACKEND) && backend == NULL)
-		name_table_add(&parser->backends, parser->memory, name);
+		claims_add(&parser->backends, parser->memory, claim);
 }
 
 /* A list of its own, since the section will add to it. */

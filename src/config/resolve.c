@@ -106,7 +106,7 @@ static void resolve_default_backend(
 	struct parser *parser, const struct section *section, struct proxy *proxy)
 {
 	const char *name = section->default_backend;
-	const struct name *backend;
+	const struct claim *backend;
 
 	if (!(proxy->role & ROLE_FRONTEND))
 		return;
@@ -114,7 +114,7 @@ static void resolve_default_backend(
 		proxy->default_backend = proxy->role == ROLE_LISTEN ? proxy : NULL;
 		return;
 	}
-	backend = name_table_find(&parser->backends, name);
+	backend = claims_find(&parser->backends, name);
 	proxy->default_backend = backend != NULL ? &parser->config->proxies[backend->index] : NULL;
 	if (backend == NULL && !parser->skipped)
 		fail_at(parser, section->default_backend_line, name,

@@ -108,14 +108,14 @@ void parse_server_source(struct parser *parser)
 /* Notes the server's name, which no other of its section may have. */
 static void claim_name(struct parser *parser, const char *name)
 {
-	struct name_table *names = &parser->section->server_names;
-	const struct name *other = name_table_find(names, name);
+	struct claims *claims = &parser->section->server_names;
+	const struct claim *other = claims_find(claims, name);
 
 	if (other != NULL)
 		fail(parser, name, "line %u has a server of this name already", other->line);
 	else
-		name_table_add(
-			names, parser->memory, (struct name){.text = name, .line = parser->line});
+		claims_add(
+			claims, parser->memory, (struct claim){.text = name, .line = parser->line});
 }
 
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
