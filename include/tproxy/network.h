@@ -97,6 +97,10 @@ struct route_answer {
 	char words[128];    /* of a refusal */
 };
 
+/*
+ * Asks the kernel, by `ip route get`. Each question is asked once: a thousand listeners on one address ask
+ * the same, and a report is of one moment, so an answer stays for as long as the program runs.
+ */
 void network_route(const struct route_question *question, struct route_answer *answer);
 
 /* network_route()'s answer as `ip -j route get` writes it; false where that is not what it writes. */

@@ -9,6 +9,7 @@
 #include "tproxy/array.h"
 #include "tproxy/command.h"
 #include "tproxy/json_list.h"
+#include "tproxy/names.h"
 #include "tproxy/sysctls.h"
 #include "tproxy/text.h"
 
@@ -369,26 +370,50 @@ bool network_of_answer(struct route_answer *answer, int family, const char *json
 	return answer->there;
 }
 
-void network_route(const struct route_question *question, struct route_answer *answer)
+static char *question_line(const struct route_question *question)
 {
-	int family = addr_family(&question->to);
+	int version = addr_family(&question->to) == AF_INET6 ? 6 : 4;
 	char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX];
-	struct command_result told;
-	char *line = text_format("ip -j -%d route get %s", family == AF_INET6 ? 6 : 4,
-		addr_format_ip(&question->to, to));
+	char *line =
+		text_format("ip -j -%d route get %s", version, addr_format_ip(&question->to, to));
 
-	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
 	if (question->in != NULL)
 		text_add(&line, " from %s iif %s", addr_format_ip(question->from, from),
 			question->in);
 	if (question->mark != 0)
 		text_add(&line, " mark 0x%x", question->mark);
+	return line;
+}
+
+static void ask_for_route(const char *line, int family, struct route_answer *answer)
+{
+	struct command_result told;
+
+	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
 	if (!command_line(line, NULL, &told))
 		snprintf(answer->words, sizeof(answer->words), "%.*s",
 			(int)strcspn(told.errors, "\n"), told.errors);
 	else if (!network_of_answer(answer, family, told.out))
 		snprintf(answer->words, sizeof(answer->words), "ip prints what cannot be read");
 	command_free(&told);
+}
+
+void network_route(const struct route_question *question, struct route_answer *answer)
+{
+	static struct {
+		struct names lines;
+		struct route_answer *list;
+		size_t count;
+	} known;
+	char *line = question_line(question);
+	size_t place = known.count;
+
+	if (names_add(&known.lines, line, place)) {
+		known.list = array_room(known.list, known.count++, sizeof(*known.list));
+		ask_for_route(line, addr_family(&question->to), &known.list[place]);
+	} else
+		names_find(&known.lines, line, &place);
+	*answer = known.list[place];
 	free(line);
 }
 

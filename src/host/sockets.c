@@ -281,6 +281,7 @@ bool sockets_read(struct host_sockets *sockets, char **problem)
 	static const int families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 
 	*sockets = (struct host_sockets){.udp_told = true};
+	socket_owners_forget();
 	for (size_t i = 0; i < 4; i++)
 		if (!is_answered(sockets, families[i / 2], protocols[i % 2], problem)) {
 			sockets_free(sockets);
