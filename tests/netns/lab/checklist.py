@@ -1,12 +1,16 @@
 """`tproxyctl check` on a proxy's host: what it names, and the commands that it prints.
 
-While it looks, a client tries: that is how an administrator is told to use it (`--watch`).
+A client tries while it looks, as an administrator has one do (`--watch`), and only then: what a client leaves
+behind that tries all the time, on a busy machine for seconds, would be found on the host.
 """
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -15,8 +19,17 @@ from . import patience, recipe
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
 WATCH = 5  # seconds, unless something is seen before
-TURN = 0.1  # seconds after which a client that was turned away tries again
+TURN = 0.02  # seconds after which the lab sees whether check looks
+TRY = 1.0  # seconds after which a client that was turned away tries again
 WRONG = ("missing", "harmful")
+STATUSES = (0, 1, 3)  # well, wrong, not judged
+
+LISTINGS = (
+    "nft -s list ruleset",
+    "iptables-legacy-save",
+    "ip6tables-legacy-save",
+    *(f"ip -{version} {each}" for version in (4, 6) for each in ("rule", "route show table all", "neigh show proxy")),
+)
 
 Command = namedtuple("Command", "place run")
 
@@ -29,24 +42,54 @@ def check(host, needs, client=None):
             words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **recipe.lock(host.namespace)}
         )
     try:
-        told, errors = _meanwhile(process, client)
+        out, errors = _meanwhile(process, client)
     finally:
         process.kill()
-    assert process.returncode in (0, 1), f"{shlex.join(words)}: status {process.returncode}\n{errors}"
-    made = json.loads(told)
-    assert made["well"] == (process.returncode == 0)
+    assert process.returncode in STATUSES, f"{shlex.join(words)}: status {process.returncode}\n{errors}"
+    made = json.loads(out)
+    agrees(made, process.returncode)
     return made
 
 
+def agrees(made, status):
+    """The status, and each list, says what the findings say."""
+    assert made["well"] == (status == 0)
+    assert bool(wrong(made)) == (status == 1)
+    assert bool(made["not_judged"]) if status == 3 else not (made["well"] and made["not_judged"])
+    assert bool(made["to_judge"]) == bool(made["not_judged"])
+    unknown = [item["id"] for item in made["items"] if item["state"] == "unknown"]
+    assert set(made["not_judged"]) <= set(unknown)
+    listed = [Command(each["on"], each["run"]) for each in made["commands"]]
+    assert set(listed) == set(commands(wrong(made))) and len(listed) == len(set(listed))
+
+
 def _meanwhile(process, client):
-    """What it prints; a client tries meanwhile, again and again, for it cannot know when somebody looks."""
-    while client and process.poll() is None:
-        trying = client()
-        try:
-            return process.communicate(timeout=TURN)
-        except subprocess.TimeoutExpired:
-            trying.close()
-    return process.communicate(timeout=patience.seconds)
+    """What it prints; a client tries once it looks, and again where nothing came of that."""
+    tries, last, end = [], 0.0, patience.deadline()
+    try:
+        while True:
+            now = time.monotonic()
+            if client and now - last >= TRY and _looks(process.pid):
+                tries.append(client())
+                last = now
+            try:
+                return process.communicate(timeout=TURN if client else patience.seconds)
+            except subprocess.TimeoutExpired:
+                if now > end:
+                    raise
+    finally:
+        for each in tries:
+            each.close()
+
+
+def _looks(pid):
+    """Whether a process has a packet socket that takes all protocols (0003): check binds it when it is ready."""
+    try:
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/packet").read_text(encoding="ascii").splitlines()[1:]]
+        links = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it has ended, or a descriptor was closed meanwhile
+        return False
+    return any(row[3] == "0003" and f"socket:[{row[8]}]" in links for row in rows)
 
 
 def told(proxy, client):
@@ -68,9 +111,15 @@ def wrong(made):
 
 
 def commands(named):
-    """What mends it, each command once, in the order in which they are printed."""
+    """What fixes it, each command once, in the order in which they are printed."""
     printed = [Command(c["on"], c["run"]) for found in named.values() for each in found for c in each["commands"]]
     return list(dict.fromkeys(printed))
+
+
+def made_on(host):
+    """Rules and routes of a host, as its tools list them, without what packets count up."""
+    listing = host.run("sh", "-c", "; ".join(each for each in LISTINGS if shutil.which(each.split()[0])))
+    return re.sub(r"(?m)^#.*|\[\d+:\d+\]", "", listing)
 
 
 def needs_of(scenario, folder, client):

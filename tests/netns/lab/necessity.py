@@ -206,20 +206,35 @@ class Trial:
         made.connect_ex(tuple(self._vip()))
         return made
 
-    def mend(self, commands):
-        """Run what check printed, each where it says; whoever it is about starts anew where it has to."""
+    def fix(self, commands):
+        """Run what check printed, twice: the second time nothing fails and nothing changes."""
         for each in self.attempts:
             each.end()
+        self._run_all(commands)
+        made = self._made_by(commands)
+        self._run_all(commands)
+        again = self._made_by(commands)
+        assert again == made, "a second run of the commands changes something"
+        patience.until(self._nobody_is_asked_for, "what the client's link was asked before has ended")
+
+    def _run_all(self, commands):
+        """Each where it says; whoever it is about starts anew where it has to."""
         starts = [command for _, command in commands if command.startswith("setpriv")]
         for place, command in commands:
             for host in self._hosts(place) if command not in starts else ():
                 host.run("sh", "-c", command, environment=recipe.lock(host))
         if "the proxy" in dict(commands) or self.lab.proxies[0].process.poll() is not None:
             self._start_anew(*starts)
-        patience.until(self._nobody_is_asked_for, "what the client's link was asked before has ended")
+
+    def _made_by(self, commands):
+        """Rules, routes and configurations, wherever a command was run."""
+        hosts = {host.name: host for place, _ in commands for host in self._hosts(place)}
+        configs = [proxy.folder / "proxy.cfg" for proxy in self.lab.proxies]
+        texts = [each.read_text(encoding="utf-8") for each in configs if each.exists()]
+        return {name: checklist.made_on(host) for name, host in hosts.items()}, texts
 
     def _nobody_is_asked_for(self):
-        """A connection that begins meanwhile would share the end of a question from before the mending."""
+        """A connection that begins meanwhile would share the end of a question from before the fix."""
         return "INCOMPLETE" not in self.lab.client.namespace.run("ip", "neigh", "show")
 
     def _hosts(self, place):
@@ -235,7 +250,8 @@ class Trial:
             config = proxy.folder / "proxy.cfg"
             adapter = [self.lab.implementation.path, "run", proxy.folder / "scenario.json", proxy.folder]
             command = [TPROXYD, "-f", config] if config.exists() else adapter
-            command = ["sh", "-c", line] if line else command
+            # Without a shell in between, which would be killed before the proxy that it started.
+            command = ["sh", "-c", f"exec {line}"] if line else command
             made = Proxy(proxy.host, command, proxy.scenario, proxy.folder)
             self.lab.proxies.append(made)
             made.await_ready()
@@ -330,7 +346,7 @@ Each row leaves one part of a set-up out, or sets one value that does harm, and 
 of a *new* connection (those that are established live on in ways of their own), and which item
 `tproxyctl check` then names. This page is written by `tests/netns/necessity --docs` from
 `fixtures/necessity.toml`, and every row of it is tried by `make check`: {cases} cases, {rows} changes. In
-each of them check has to name just what stands here, and what it prints has to mend it.
+each of them check has to name just what stands here, and what it prints has to fix it, also when it is run twice.
 
 | symptom | what is seen |
 |---|---|

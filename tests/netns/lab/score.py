@@ -1,4 +1,4 @@
-"""How well `tproxyctl check` does on the necessity table: what it found, false alarms, what it mended.
+"""How well `tproxyctl check` does on the necessity table: what it found, false alarms, what it fixed.
 
 A case's score goes with its test report as a property, so that it is counted wherever the test ran.
 """
@@ -7,12 +7,12 @@ PROPERTY = "check"
 
 
 def of(expected, named):
-    """The score of a case in which `expected` has to be named and `named` was; it may still be mended."""
+    """The score of a case in which `expected` has to be named and `named` was; it may still be fixed."""
     return {
         "broken": bool(expected),
         "found": set(expected) <= set(named),
         "false": len(set(named) - set(expected)),
-        "mended": False,
+        "fixed": False,
     }
 
 
@@ -24,8 +24,8 @@ def summary(reports):
     broken = [each for each in scores if each["broken"]]
     found = sum(each["found"] for each in broken)
     false = sum(each["false"] for each in scores)
-    mended = sum(each["mended"] for each in broken)
+    fixed = sum(each["fixed"] for each in broken)
     return (
         f"check: {found}/{len(broken)} broken set-ups named, {false}/{len(scores)} false alarms, "
-        f"{mended}/{len(broken)} mended by the commands printed"
+        f"{fixed}/{len(broken)} fixed by the commands printed"
     )

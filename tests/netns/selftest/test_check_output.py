@@ -7,19 +7,21 @@ too; those that print half of what they should come first on PATH.
 import gzip
 import json
 import shutil
+import socket
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from lab import schema
+from lab import checklist, schema
 from lab.box import EVERYTHING, TPROXYCTL, Box
 from lab.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parents[3]
 FORM = "fixtures/schema/check.schema.json"
 SCHEMA = json.loads((ROOT / FORM).read_text(encoding="utf-8"))
-IDS = SCHEMA["$defs"]["item"]["properties"]["id"]["enum"]
+IDS = SCHEMA["$defs"]["id"]["enum"]
 
 HALF = """\
 #!/bin/sh
@@ -48,12 +50,11 @@ class Checked(Box):
     def told(self, *arguments, errors="", **rest):
         """What it prints as JSON, which is what the published form says; and what it says on stderr."""
         done = self.check("--json", *arguments, **rest)
-        assert done.returncode in (0, 1), done.stderr
+        assert done.returncode in checklist.STATUSES, done.stderr
         assert errors in done.stderr if errors else done.stderr == "", done.stderr
         made = json.loads(done.stdout)
         assert not schema.problems(made, SCHEMA)
-        assert made["well"] == (done.returncode == 0)
-        assert made["well"] != bool([item for item in made["items"] if item["state"] in ("missing", "harmful")])
+        checklist.agrees(made, done.returncode)
         return made
 
     def refused(self, *arguments, errors, **rest):
@@ -81,6 +82,20 @@ def reads(made, name):
     return [each["read"] for item in made["items"] if item["id"] == name for each in item["findings"]]
 
 
+def wrong(made):
+    return [name for name, state in states(made).items() if state in ("missing", "harmful")]
+
+
+@contextmanager
+def listener(box):
+    """What a proxy has: a transparent listener at the VIP."""
+    with box.namespace, socket.socket() as made:
+        made.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+        made.bind(("192.0.2.80", 80))
+        made.listen()
+        yield
+
+
 def hidden(*tools):
     lines = [f"mount --bind /dev/null $(readlink -f {shutil.which(tool)}) || exit 77" for tool in tools]
     return ("unshare", "-m", "sh", "-c", "\n".join([*lines, 'exec "$@"']), "sh")
@@ -99,6 +114,8 @@ def well_set_up(box, backend="nft"):
     box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--backend", backend)
 
 
+IP_TRANSPARENT = 19  # <linux/in.h>
+PROXY_ITEMS = ["listener", "capability", "other-listener", "limits"]
 ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
 
 
@@ -117,8 +134,30 @@ def test_a_host_that_was_set_up(box):
     well_set_up(box)
     before = box.snapshot()
     made = box.told(*ASKED)
-    assert made["well"] and states(made)["divert"] == "ok"
+    assert states(made)["divert"] == "ok" and made["not_judged"] == PROXY_ITEMS
+    assert made["to_judge"] == ["start the proxy"]
     assert before == box.snapshot()
+
+
+def test_a_host_without_a_link(box):
+    """There is no rule at all, and nothing was judged: that is no all-clear."""
+    bare = Namespace("bare")
+    try:
+        made = Checked(bare, box.folder).told(*ASKED)
+    finally:
+        bare.close()
+    assert not made["well"] and {"divert", "mark", "ip-rule", "ip-route", "filter"} <= set(made["not_judged"])
+    judged = {name for name, state in states(made).items() if state == "ok"}
+    assert judged <= {"kernel", "transparent", "fragments", "backends", "ip_forward", "ip_nonlocal_bind", "ip_early_demux"}
+    assert any("bring a link up, or name a client (--client ADDR)" in each for each in made["to_judge"])
+
+
+def test_a_host_with_its_proxy(box):
+    """All that this host decides was judged: that is the status 0, and what other hosts decide does not change it."""
+    well_set_up(box)
+    with listener(box):
+        made = box.told(*ASKED)
+    assert made["well"] and states(made)["announce"] == "unknown"
 
 
 def test_people_are_told_the_same(box):
@@ -126,7 +165,11 @@ def test_people_are_told_the_same(box):
     assert told[0].startswith("listeners: 192.0.2.80:80\n") and told[1].startswith("missing   divert: ")
     well_set_up(box)
     done = box.check(*ASKED)
-    assert done.returncode == 0 and "Nothing is missing or harmful" in done.stdout
+    assert done.returncode == 3 and "items were not judged: this is no all-clear" in done.stdout
+    assert "To have them judged: start the proxy; then check again." in done.stdout
+    with listener(box):
+        done = box.check(*ASKED)
+    assert done.returncode == 0 and "\nNothing is missing or harmful.\n" in done.stdout
 
 
 @pytest.mark.parametrize("pack", [lambda text: text, gzip.compress])
@@ -151,7 +194,7 @@ def test_an_ordinary_user_is_told_what_he_may_not_see(box, for_everybody):
         pytest.skip("absent: another user")
     well_set_up(box)
     made = box.told(*ASKED, before=user, program=for_everybody, errors="save`: ")
-    assert made["well"] and states(made)["divert"] == "unknown"
+    assert not made["well"] and states(made)["divert"] == "unknown" and "run as root" in made["to_judge"]
     assert states(made)["server-route"] == "ok"
 
 
@@ -253,7 +296,7 @@ def test_a_tool_that_does_not_tell_all(box, tool, script, words):
         box.run(RULES[tool], text=SOME_RULES)
     before = box.snapshot()
     made = box.told(*ASKED, path=box.tool(tool, script), errors=f"tproxyctl: `{tool}")
-    assert states(made)["divert"] == "unknown" and made["well"]
+    assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
     assert before == box.snapshot()
 
