@@ -67,10 +67,14 @@ int socket_connect(int fd, const struct addr *server);
 /* What became of a connection under way: 0, or an errno. */
 int socket_take_error(int fd);
 
-/* Whether the connection is over in both directions: it was reset, or the kernel gave it up. */
-bool socket_is_gone(int fd);
+/*
+ * Whether the connection broke: it was reset, or the kernel gave it up. The error stays for
+ * socket_take_error(). POLLERR alone says so. POLLHUP does not: it also means that both directions
+ * have ended in order, while data may still wait to be read (tcp_poll() in the kernel).
+ */
+bool socket_has_failed(int fd);
 
-/* Bytes that were written and that the peer has not acknowledged; a FIN counts as one. */
+/* Bytes that were written and that the peer has not acknowledged; a FIN counts as one (SIOCOUTQ). */
 size_t socket_undelivered(int fd);
 
 void socket_keep_alive(int fd);

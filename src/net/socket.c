@@ -174,11 +174,11 @@ int socket_take_error(int fd)
 	return error;
 }
 
-bool socket_is_gone(int fd)
+bool socket_has_failed(int fd)
 {
 	struct pollfd connection = {.fd = fd};
 
-	return poll(&connection, 1, 0) == 1 && (connection.revents & (POLLERR | POLLHUP));
+	return poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR);
 }
 
 size_t socket_undelivered(int fd)

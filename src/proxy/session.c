@@ -66,6 +66,8 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 	if (reset) {
 		size_t undelivered = socket_undelivered(side->fd);
 
+		if (undelivered > 0 && towards->shut_out) /* the end itself */
+			undelivered--;
 		towards->bytes -= undelivered < towards->bytes ? undelivered : towards->bytes;
 		socket_reset_on_close(side->fd);
 	}
@@ -91,7 +93,7 @@ static void drain(struct session *session)
 	if (result == RELAY_OK || result == RELAY_SOURCE_FAILED) {
 		if (!direction_has_ended(direction))
 			return;
-		undelivered = socket_is_gone(to->fd) ? 0 : socket_undelivered(to->fd);
+		undelivered = socket_has_failed(to->fd) ? 0 : socket_undelivered(to->fd);
 		if (undelivered > 0) {
 			if (undelivered != session->undelivered)
 				to->activity = now();
@@ -135,7 +137,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
 
 	(void)what;
-	if (!socket_is_gone(fd))
+	if (!socket_has_failed(fd))
 		return;
 	if (session->state == SESSION_RELAYING)
 		side_broke(session, side, socket_take_error(fd));
