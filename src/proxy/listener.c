@@ -165,7 +165,7 @@ static bool accept_one(struct listener *listener)
 	struct session_set *sessions = listener->set->sessions;
 	int error;
 
-	if (!session_set_have_room(sessions)) {
+	if (!session_set_keep_spare(sessions)) {
 		pause_listener(listener, EMFILE);
 		return false;
 	}
