@@ -42,7 +42,7 @@ static void reckon(const struct reckoning *asked, int answer)
 	if (log == NULL || setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		_exit(2);
 	config.global.maxconn = asked->maxconn;
-	made.result = descriptors_reckon(&config, asked->workers, log, &made.sessions);
+	made.result = descriptors_plan(&config, asked->workers, log, &made.sessions);
 	if (read(ends[0], made.text, sizeof(made.text) - 1) == -1)
 		made.text[0] = '\0';
 	_exit(write(answer, &made, sizeof(made)) == sizeof(made) ? 0 : 3);

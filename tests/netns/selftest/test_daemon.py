@@ -297,7 +297,7 @@ def test_sighup_opens_a_renamed_log_file_again(namespace, start, server, folder)
     assert daemon.stop() == 0
     assert old.read_text().count("Connect from") == 1
     new = file.read_text()
-    assert new.startswith(f"SIGHUP: opened the log file {file} again\nSIGHUP: the configuration is not read again")
+    assert new.startswith(f"SIGHUP: reopened the log file {file}\nSIGHUP: the configuration is not read again")
     assert new.count("Connect from") == 1
 
 
@@ -308,7 +308,7 @@ def test_another_user_goes_on_with_the_old_file_until_it_may_have_a_new_one(name
     assert file.owner() == NOBODY
     file.rename(old)
     daemon.signal(signal.SIGHUP)
-    patience.until(lambda: f"cannot open the log file {file} again: Permission denied" in old.read_text(), "the reason")
+    patience.until(lambda: f"cannot reopen the log file {file}: Permission denied" in old.read_text(), "the reason")
     exchange(namespace, server)
     assert old.read_text().count("Connect from") == 1
     file.touch()  # as logrotate's `create` does
@@ -393,7 +393,7 @@ def test_groups_and_bounding_set_are_dropped_and_system_calls_restricted(start, 
 
 
 @pytest.mark.parametrize("listeners", [1, 3])
-def test_each_thread_takes_the_descriptors_that_are_reckoned_for_it(start, listeners):
+def test_each_thread_takes_the_descriptors_that_are_planned_for_it(start, listeners):
     more = "".join(f"  bind {ADDRESS}:{PORT + each}\n" for each in range(1, listeners))
     taken = []
     for threads in (1, 3):
@@ -417,12 +417,17 @@ def test_a_low_descriptor_limit_is_warned_of_and_used_to_the_full(namespace, sta
     assert not daemon.lines("accepting pauses")
 
 
-def test_a_descriptor_limit_without_room_for_a_session_is_an_error_with_advice(start):
-    few = ("prlimit", "--nofile=64:64", "setpriv", "--bounding-set=-sys_resource")
-    daemon = start(configured(threads=20), before=few)
+def test_a_descriptor_limit_without_room_for_a_session_is_an_error_that_names_one_with(start):
+    def limited(number):
+        few = ("prlimit", f"--nofile={number}:{number}", "setpriv", "--bounding-set=-sys_resource")
+        return start(configured(threads=20), before=few)
+
+    daemon = limited(64)
     assert daemon.await_end() == 1
     line = daemon.await_line("the descriptor limit of 64 is too low: 20 threads")
-    assert "ulimit -n" in line and "LimitNOFILE=" in line
+    named = int(re.search(r"ulimit -n (\d+), LimitNOFILE=\1\)", line)[1])
+    assert limited(named - 1).await_end() == 1
+    limited(named).await_started()
 
 
 # The pidfile
@@ -441,7 +446,7 @@ def test_a_second_instance_does_not_touch_the_pidfile_of_the_first(start, folder
     daemon = start(configured(f"pidfile {pidfile}")).await_started()
     second = start(configured(f"pidfile {pidfile}").replace(f":{PORT}", f":{PORT + 1}"))
     assert second.await_end() == 1
-    assert f"cannot write the pidfile {pidfile}" in second.log() and "another tproxyd has it" in second.log()
+    assert f"cannot write the pidfile {pidfile}" in second.log() and "another tproxyd runs with it" in second.log()
     assert "ended: " not in second.log()
     assert pidfile.read_text() == f"{daemon.pid}\n"
 
