@@ -17,7 +17,7 @@ enum reason {
 	REASON_SERVER_TIMEOUT,      /* timeout server or server-fin */
 	REASON_CONNECT_TIMEOUT,     /* timeout connect */
 	REASON_CONNECT_REFUSED,     /* the server's host answered with a reset */
-	REASON_CONNECT_UNREACHABLE, /* no route, or a router said so */
+	REASON_CONNECT_UNREACHABLE, /* no route, here or at a router */
 	REASON_CONNECT_FAILED,      /* any other failure to connect */
 	REASON_SOURCE_DENIED,       /* no capability to use the client's address */
 	REASON_SOURCE_FAMILY,       /* an IPv6 client and an IPv4 server, or the reverse */

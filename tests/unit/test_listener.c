@@ -137,7 +137,7 @@ static void draining_ends_where_the_limit_is_reached(void **state)
 	finish(&flood);
 }
 
-/* The event loop refuses to watch a file, as it refuses a socket for want of memory. */
+/* The event loop refuses to watch a file, as it refuses a socket where memory is missing. */
 static void a_listener_that_cannot_be_watched_now_is_watched_later(void **state)
 {
 	struct flood flood;

@@ -1,4 +1,4 @@
-"""What tproxyd does beyond what any proxy is asked: its logs, its privileges, its pidfile, its limits."""
+"""What only tproxyd does: its arguments, logs, privileges, pidfile and limits."""
 
 import contextlib
 import fcntl
@@ -42,6 +42,29 @@ def configured(words="", threads=1, log=LOG, proxy=WITH_SERVER):
     """A configuration; `words` are further lines of `global`, `proxy` ends in the section whose log it is."""
     more = "".join(f"  {line}\n" for line in words.splitlines())
     return GLOBAL.format(threads=threads) + log + more + proxy + ("  log global\n" if log else "")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "tproxyd: no configuration; type `tproxyd -f FILE`\nusage: "),
+        (["-c", "-f", "a.cfg", "b.cfg"], "tproxyd: unexpected argument 'b.cfg'\nusage: "),
+        (["-z"], "type `tproxyd --help` for the options\n"),
+    ],
+    ids=["none", "another", "unknown"],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    done = subprocess.run([TPROXYD, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr and not done.stdout
+
+
+def test_a_user_that_does_not_exist_is_named(tmp_path):
+    path = tmp_path / "user.cfg"
+    path.write_text(configured("user nosuchuser"), encoding="ascii")
+    done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: 'nosuchuser': no such user on this host; create it, or write another one\n" in done.stderr
 
 
 @pytest.fixture
@@ -280,7 +303,7 @@ def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start
 # Log files and syslog
 
 
-def test_a_syslog_socket_that_is_not_there_is_said_at_the_start(start, folder):
+def test_a_missing_syslog_socket_is_reported_at_the_start(start, folder):
     daemon = start(configured(log=f"  log {folder}/socket local0\n")).await_ready()
     line = daemon.await_line("cannot be reached")
     assert f"warning: the log {folder}/socket cannot be reached: No such file or directory" in line
@@ -366,12 +389,12 @@ def test_a_clients_port_without_its_capability_is_warned_of(namespace, start, se
     exchange(namespace, server)
 
 
-@pytest.mark.parametrize("source, said", [("source 127.0.0.1:25", True), ("source 127.0.0.1:2500", False)])
-def test_the_check_says_which_capability_a_source_port_needs(tmp_path, source, said):
+@pytest.mark.parametrize("source, printed", [("source 127.0.0.1:25", True), ("source 127.0.0.1:2500", False)])
+def test_the_check_prints_which_capability_a_source_port_needs(tmp_path, source, printed):
     path = tmp_path / "low.cfg"
     path.write_text(f"{WITH_SERVER}  {source}\n", encoding="ascii")
     done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=True)
-    assert ("needs the capability CAP_NET_BIND_SERVICE for source ports below 1024" in done.stdout) == said
+    assert ("needs the capability CAP_NET_BIND_SERVICE for source ports below 1024" in done.stdout) == printed
 
 
 @pytest.mark.parametrize("user", ["", f"user {NOBODY}"], ids=["root", NOBODY])
