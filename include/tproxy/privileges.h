@@ -1,5 +1,5 @@
 /*
- * Privileges: who the daemon runs as, and which capabilities it keeps (capabilities(7)).
+ * Privileges: which user the daemon runs as, and which capabilities it keeps (capabilities(7)).
  */
 #ifndef TPROXY_PRIVILEGES_H
 #define TPROXY_PRIVILEGES_H
@@ -20,35 +20,41 @@ enum privilege {
 };
 
 /*
- * Looks up `user` and `group`. Returns -1 with an error in DIAG where one does not exist; PATH is
- * what the error calls the configuration.
+ * Sets IDENTITY to `user` and `group` of GLOBAL, or where they are not set, to the process's own.
+ * PATH names the configuration in messages. Returns 0, or -1 with an error in DIAG where one does not
+ * exist. Call it before the first thread starts.
  */
 int privileges_resolve(const struct global *global, const char *path, struct identity *identity,
 	struct diag *diag);
 
 /*
- * What the running daemon needs of enum privilege. Listeners on low ports are bound before anything
- * is dropped; connections to servers are bound later, and `usesrc client` may bind any port.
+ * The set of enum privilege that the running daemon needs. Low ports of listeners are not among them,
+ * since they are bound before anything is dropped. Those of connections to servers are; `usesrc
+ * client` may bind any port.
  */
 unsigned privileges_needed(const struct config *config);
 
-/* A server whose `source` has a fixed port that takes PRIVILEGE_LOW_PORTS; NULL: there is none. */
+/* The first server whose `source` has a fixed port that needs PRIVILEGE_LOW_PORTS; NULL: none has. */
 const struct server *privileges_low_source(const struct config *config);
 
-/* The first port that takes no privilege: net.ipv4.ip_unprivileged_port_start; 1024 if unreadable. */
+/*
+ * The first port that needs no privilege: net.ipv4.ip_unprivileged_port_start (ip(7)), or 1024 where
+ * that cannot be read.
+ */
 unsigned privileges_first_port(void);
 
 /*
- * Becomes that user for good, without supplementary groups and with an empty bounding set, and keeps
- * of NEEDED what the process has. Must be called before the first thread is started: the kernel
- * keeps credentials by thread. Returns -1 with errno.
+ * Changes to that user and group for good, without supplementary groups and with an empty bounding
+ * set, and sets no_new_privs. Of the capabilities it keeps those in NEEDED that the process has. Call
+ * it before the first thread starts: the kernel keeps credentials by thread. Returns 0, or -1 with
+ * errno.
  */
 int privileges_drop(const struct identity *identity, unsigned needed);
 
-/* What the calling thread has of enum privilege. */
+/* The set of enum privilege that the calling thread has. */
 unsigned privileges_held(void);
 
-/* "CAP_NET_RAW and CAP_NET_BIND_SERVICE", or "no capability". */
+/* "CAP_NET_RAW and CAP_NET_BIND_SERVICE", or "no capability": a set as text. Static. */
 const char *privileges_text(unsigned privileges);
 
 #endif

@@ -25,36 +25,39 @@ struct relay_pipe {
 	int read, write;
 };
 
-/* Zeroed pools are not valid: relay_pool_init(). */
+/* What the directions of one event loop share. relay_pool_init() makes it valid. */
 struct relay_pool {
-	char *scratch;
-	struct relay_pipe idle[16];
+	char *scratch;              /* what is copied passes through here */
+	struct relay_pipe idle[16]; /* empty pipes, kept for later */
 	unsigned idle_count;
-	unsigned leased_count;
+	unsigned leased_count; /* pipes that hold bytes of a direction */
 	struct limits *limits;
-	uint64_t bytes_copied, bytes_spliced;
+	uint64_t bytes_copied, bytes_spliced; /* read from sources, by the path that they took */
 };
 
 /*
  * Pipes are taken from LIMITS, which all pools of the process share and which must outlive this
- * one; where none is left, bytes are copied. Returns -1 where memory is missing.
+ * one; where none is left, bytes are copied. Returns 0, or -1 with errno where memory is missing;
+ * POOL may be freed then, too.
  */
 int relay_pool_init(struct relay_pool *pool, struct limits *limits);
+
+/* Closes the idle pipes. Every direction that used POOL must have been cleared before. */
 void relay_pool_free(struct relay_pool *pool);
 
 /* A zeroed direction is a valid one at its start. */
 struct direction {
 	enum relay_path path;
-	bool eof_in;    /* nothing more is read: the source has ended, or see cut_short */
-	bool cut_short; /* without an orderly end: it broke, or the direction was given up */
-	bool shut_out;  /* the end was passed on to the destination */
+	bool eof_in;    /* nothing more is read: the source has ended, or cut_short */
+	bool cut_short; /* it ended without an orderly end: the source broke, or was given up */
+	bool shut_out;  /* the end was passed on to the destination; set by the caller */
 	bool bulk;      /* RELAY_AUTO: the last turn moved much, so splicing pays */
 	bool moved_in, moved_out; /* the last relay_move() read something, wrote something */
-	size_t held;              /* bytes read and not yet written; in exactly one of the two: */
-	struct relay_pipe pipe;
+	size_t held;            /* bytes read and not yet written: in BUFFER, if it is not NULL, */
+	struct relay_pipe pipe; /* else in this pipe; without held bytes, the direction has none */
 	char *buffer;
-	size_t buffer_start;
-	uint64_t bytes; /* written to the destination's socket */
+	size_t buffer_start; /* where the held bytes begin */
+	uint64_t bytes;      /* written to the destination's socket */
 };
 
 enum relay_result {
@@ -65,27 +68,27 @@ enum relay_result {
 };
 
 /*
- * Moves what can be moved now, within a bound that is fair to other sessions. Call it whenever the
- * source can be read or the destination written. Both must be non-blocking, SIGPIPE must be ignored
- * (splice() cannot suppress it), and a source that is a TCP socket needs SO_OOBINLINE, or its urgent
- * bytes are lost (RFC 6093, section 3.3).
+ * Moves what can be moved now from SOURCE to DESTINATION. It reads at most 256 KiB, so that other
+ * sessions get their turn. Call it whenever the source can be read or the destination can be written. Both must
+ * be non-blocking, SIGPIPE must be ignored (splice() cannot suppress it), and a source that is a TCP
+ * socket needs SO_OOBINLINE, or its urgent bytes are lost (RFC 6093, section 3.3).
  *
- * The caller passes the end of the stream on, once direction_has_ended().
+ * The end of the stream is not passed on: the caller does so once direction_has_ended().
  */
 enum relay_result relay_move(
 	struct direction *direction, int source, int destination, struct relay_pool *pool);
 
-/* What the direction waits for. Both are false once it has ended. */
+/* Whether it waits for its source to be readable, for its destination to be writable. Never for both. */
 bool direction_wants_read(const struct direction *direction);
 bool direction_wants_write(const struct direction *direction);
 
-/* The source has ended, and everything that it sent was written to the destination's socket. */
+/* Whether the source has ended, and everything read from it was written to the destination. */
 bool direction_has_ended(const struct direction *direction);
 
-/* Stops reading, as after an end that is not an orderly one. What is held can still be written. */
+/* Stops reading, as after an end that is not orderly. What is held can still be written. */
 void direction_cut(struct direction *direction);
 
-/* Drops what is held. */
+/* Drops what is held; POOL is the one that relay_move() used. */
 void direction_clear(struct direction *direction, struct relay_pool *pool);
 
 #endif

@@ -1,13 +1,13 @@
 /*
  * Sockets: options in the order in which the kernel wants them.
  *
- * IP_TRANSPARENT comes before bind(), or bind() checks that the address is local. It is never
- * replaced by IP_FREEBIND: that lets bind() succeed too, but the packets that come back are not
- * looked up for the socket, and every connection times out.
+ * IP_TRANSPARENT comes before bind(), or bind() fails where the address is not local. IP_FREEBIND is
+ * no replacement: bind() succeeds with it, too, but the packets that come back are not looked up for
+ * the socket, and every connection times out.
  *
- * The trap in sharing an address: SO_REUSEPORT set on the first socket would let any other process
- * of the same user join in silence and take part of the connections. So the first socket binds
- * without it, which fails where the address is taken, and turns it on afterwards for the others.
+ * The trap in sharing an address: with SO_REUSEPORT on the first socket, any other process of the
+ * same user could bind the address as well, and would get part of the connections. So the first
+ * socket binds without it, which fails where the address is taken, and then sets it for the others.
  */
 #include "tproxy/socket.h"
 
@@ -20,15 +20,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static int enable(int fd, int level, int option)
+static int enable_option(int fd, int level, int option)
 {
 	int on = 1;
 
 	return setsockopt(fd, level, option, &on, sizeof(on));
 }
 
-/* Closes the descriptor and keeps errno, for the way out of a function that failed. */
-static int fail(int fd)
+/* Closes the descriptor of a function that failed, keeps errno, and returns -1. */
+static int close_failed(int fd)
 {
 	int error = errno;
 
@@ -42,10 +42,10 @@ static int open_tcp(int family)
 	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 }
 
-static void set_relayed(int fd)
+static void set_relay_options(int fd)
 {
-	enable(fd, IPPROTO_TCP, TCP_NODELAY);
-	enable(fd, SOL_SOCKET, SO_OOBINLINE);
+	enable_option(fd, IPPROTO_TCP, TCP_NODELAY);
+	enable_option(fd, SOL_SOCKET, SO_OOBINLINE);
 }
 
 static int set_v6only(int fd, const struct socket_listener *listener)
@@ -76,18 +76,18 @@ int socket_bind_listener(const struct socket_listener *listener, bool first)
 
 	if (fd == -1)
 		return -1;
-	if (enable(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
+	if (enable_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
 		set_interface(fd, listener->interface) == -1)
-		return fail(fd);
+		return close_failed(fd);
 	if (listener->transparent && socket_set_transparent(fd, addr_family(address)) == -1)
-		return fail(fd);
-	if (!first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
-		return fail(fd);
-	set_relayed(fd);
+		return close_failed(fd);
+	if (!first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return close_failed(fd);
+	set_relay_options(fd);
 	if (bind(fd, &address->sa, addr_length(address)) == -1)
-		return fail(fd);
-	if (first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
-		return fail(fd);
+		return close_failed(fd);
+	if (first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return close_failed(fd);
 	return fd;
 }
 
@@ -101,7 +101,7 @@ int socket_accept(int listener, struct addr *peer)
 		return -1;
 	if (!addr_from_sockaddr(peer, (struct sockaddr *)&from)) {
 		errno = EPROTO;
-		return fail(fd);
+		return close_failed(fd);
 	}
 	addr_unmap(peer);
 	return fd;
@@ -151,15 +151,15 @@ int socket_open(int family)
 	int fd = open_tcp(family);
 
 	if (fd != -1)
-		set_relayed(fd);
+		set_relay_options(fd);
 	return fd;
 }
 
 int socket_set_transparent(int fd, int family)
 {
 	if (family == AF_INET6)
-		return enable(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
-	return enable(fd, IPPROTO_IP, IP_TRANSPARENT);
+		return enable_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+	return enable_option(fd, IPPROTO_IP, IP_TRANSPARENT);
 }
 
 int socket_bind_source(int fd, const struct addr *source)
@@ -167,9 +167,9 @@ int socket_bind_source(int fd, const struct addr *source)
 	int ready;
 
 	if (addr_port(source) == 0)
-		ready = enable(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+		ready = enable_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
 	else
-		ready = enable(fd, SOL_SOCKET, SO_REUSEADDR);
+		ready = enable_option(fd, SOL_SOCKET, SO_REUSEADDR);
 	if (ready == -1)
 		return -1;
 	return bind(fd, &source->sa, addr_length(source));
@@ -190,11 +190,11 @@ int socket_take_error(int fd)
 	return error;
 }
 
-bool socket_is_gone(int fd)
+bool socket_has_failed(int fd)
 {
 	struct pollfd connection = {.fd = fd};
 
-	return poll(&connection, 1, 0) == 1 && (connection.revents & (POLLERR | POLLHUP));
+	return poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR);
 }
 
 size_t socket_undelivered(int fd)
@@ -206,7 +206,7 @@ size_t socket_undelivered(int fd)
 
 void socket_keep_alive(int fd)
 {
-	enable(fd, SOL_SOCKET, SO_KEEPALIVE);
+	enable_option(fd, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 void socket_reset_on_close(int fd)

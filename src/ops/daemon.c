@@ -1,18 +1,19 @@
 /*
- * From a configuration to running workers, in the one order that works: everything that needs
- * privileges (log files, ports, the pidfile) first, then they are dropped, then threads start, and
- * then the system calls that no running daemon makes are forbidden to all of them.
+ * From a configuration to running workers, in the one order that works: what needs privileges comes
+ * first (log files, ports, the pidfile), then privileges are dropped, then threads start, and then
+ * the system calls that a running daemon does not make are forbidden to all of them.
  *
  * The main thread carries no traffic. It waits for signals and for the workers' ends, and passes
- * commands on. Whatever fails before the workers run ends the process with a message that says what
- * to do; afterwards nothing does but a signal, or the end of the last worker.
+ * commands on. A failure before the workers run ends the process with a message that says what to
+ * do; later only a signal ends it, or the end of the last worker.
  *
- * The traps: signals must be blocked before the first thread is made, so that only the main thread,
- * whose loop knows what to do with them, gets them. And stderr may be a pipe that no process reads:
- * everything that is said goes through the log, which never waits, libevent's messages included.
+ * The traps: signals must be blocked before the first thread starts, so that only the main thread
+ * gets them. And stderr may be a pipe that no process reads: every message, those of libevent too,
+ * goes through the log, which never waits.
  */
 #include "tproxy/daemon.h"
 
+#include "advice.h"
 #include "descriptors.h"
 #include "pidfile.h"
 #include "sandbox.h"
@@ -86,27 +87,21 @@ static const char *bind_advice(const struct listener_failure *failure)
 {
 	switch (failure->error) {
 	case EADDRNOTAVAIL:
-		return "; this host has no such address: write `transparent` on the bind line to "
-		       "serve it all the same";
+		return "; this host does not have this address: add it to an interface, or write `transparent` on the bind line";
 	case EADDRINUSE:
-		return "; another process serves it: `ss -ltnp` shows which";
+		return "; another process listens on it (`ss -ltnp` shows which): stop that one, or write another port";
 	case EPERM:
-		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the "
-		       "capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
+		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
 	case EACCES:
-		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
-	case EMFILE:
-		return "; raise the descriptor limit (ulimit -n, LimitNOFILE=) or lower nbthread";
-	case ENFILE:
-		return "; raise the host's limit (sysctl fs.file-max)";
+		return "; this port needs CAP_NET_BIND_SERVICE: start tproxyd as root, or write a higher port";
 	case ENODEV:
-		return "; there is no such interface";
+		return "; write an interface that exists (`ip link` lists them)";
 	default:
-		return "";
+		return advice_on_errno(failure->error);
 	}
 }
 
-static void complain_bind(const struct daemon *daemon, const struct listener_failure *failure)
+static void complain_of_worker(const struct daemon *daemon, const struct listener_failure *failure)
 {
 	char address[ADDR_TEXT_MAX];
 
@@ -129,7 +124,7 @@ static int bind_workers(struct daemon *daemon, unsigned count)
 		struct worker *worker = worker_new(&daemon->shared, daemon->worker_count, &failure);
 
 		if (worker == NULL) {
-			complain_bind(daemon, &failure);
+			complain_of_worker(daemon, &failure);
 			return -1;
 		}
 		daemon->workers[daemon->worker_count++] = worker;
@@ -143,7 +138,7 @@ static int start_workers(struct daemon *daemon)
 
 	for (unsigned i = 0; i < daemon->worker_count; i++) {
 		if (worker_start(daemon->workers[i], &failure) == -1) {
-			complain_bind(daemon, &failure);
+			complain_of_worker(daemon, &failure);
 			return -1;
 		}
 		daemon->running++;
@@ -151,7 +146,7 @@ static int start_workers(struct daemon *daemon)
 	return 0;
 }
 
-/* A privilege that is surely needed keeps the daemon from starting, one that may be is warned of. */
+/* A privilege that is needed in any case is an error where it is missing, another one a warning. */
 static int check_privileges(const struct daemon *daemon)
 {
 	unsigned needed = privileges_needed(daemon->config), missing = needed & ~privileges_held();
@@ -161,28 +156,19 @@ static int check_privileges(const struct daemon *daemon)
 
 	if (needed & PRIVILEGE_TRANSPARENT && !socket_may_be_transparent()) {
 		log_complain(log,
-			"CAP_NET_RAW is missing: `transparent` and `usesrc` cannot work without "
-			"it. Start tproxyd as root, or give it the capability "
-			"(AmbientCapabilities=CAP_NET_RAW in its systemd unit, or "
-			"`setcap cap_net_raw+ep` on the program)");
+			"CAP_NET_RAW is missing: `transparent` and `usesrc` need it. Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit, or `setcap cap_net_raw+ep` on the program)");
 		return -1;
 	}
 	if (!(missing & PRIVILEGE_LOW_PORTS))
 		return 0;
 	if (server == NULL) {
 		log_complain(log,
-			"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients "
-			"whose port is below %u are refused. Start tproxyd as root, or give it "
-			"the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd "
-			"unit)",
+			"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients whose port is below %u are refused. Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit)",
 			privileges_first_port());
 		return 0;
 	}
 	log_complain(log,
-		"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s cannot be connected to from %s "
-		"without it, since the port is below %u. Start tproxyd as root, give it the "
-		"capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), or "
-		"write a higher port",
+		"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s has the source %s, and ports below %u need it. Start tproxyd as root, give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), or write a higher port",
 		daemon->path, server->line, server->name,
 		addr_format(&server->source.address, address), privileges_first_port());
 	return -1;
@@ -194,47 +180,36 @@ static int drop_privileges(const struct daemon *daemon)
 
 	if (privileges_drop(identity, privileges_needed(daemon->config)) == -1) {
 		log_complain(daemon->shared.log,
-			"cannot become user %u, group %u: %s; start tproxyd as root, or leave "
-			"`user` and `group` out",
-			(unsigned)identity->uid, (unsigned)identity->gid, strerror(errno));
+			"cannot change to user %u and group %u: %s; start tproxyd as root, or remove `user` and `group` from %s",
+			(unsigned)identity->uid, (unsigned)identity->gid, strerror(errno),
+			daemon->path);
 		return -1;
 	}
 	return check_privileges(daemon);
 }
 
-static bool logs_to_files(const struct log_targets *targets)
+static bool may_loop(const struct config *config)
 {
-	for (size_t i = 0; i < targets->count; i++)
-		if (targets->list[i].kind == LOG_TO_FILE)
-			return true;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			if (config->proxies[i].servers[j].loop != NULL)
+				return true;
 	return false;
 }
 
-static bool may_loop(const struct proxy *backend)
-{
-	for (size_t i = 0; i < backend->server_count; i++)
-		if (backend->servers[i].loop != NULL)
-			return true;
-	return false;
-}
-
-/* Sets *RESTRICTED; a kernel without filters leaves it false, and the first log line says so. */
+/* Sets *RESTRICTED; a kernel without filters leaves it false, which the first log line reports. */
 static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 {
-	const struct config *config = daemon->config;
-	struct sandbox sandbox = {.opens_logs = logs_to_files(&config->global.logs),
-		.removes_pidfile = config->global.pidfile != NULL};
-	int failed;
+	struct sandbox sandbox = {.opens_logs = log_has_files(daemon->shared.log),
+		.removes_pidfile = daemon->config->global.pidfile != NULL,
+		.finds_loops = may_loop(daemon->config)};
+	int failed = sandbox_enter(&sandbox);
 
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		sandbox.opens_logs |= logs_to_files(&config->proxies[i].logs);
-		sandbox.finds_loops |= may_loop(&config->proxies[i]);
-	}
-	failed = sandbox_enter(&sandbox);
 	*restricted = failed == 0;
 	if (failed == 0 || failed == ENOTSUP)
 		return 0;
-	log_complain(daemon->shared.log, "cannot restrict its system calls (seccomp): %s",
+	log_complain(daemon->shared.log,
+		"cannot restrict system calls: %s; allow seccomp(2) in the container or systemd unit that tproxyd runs in",
 		strerror(failed));
 	return -1;
 }
@@ -260,12 +235,14 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 		return;
 	}
 	log_line(daemon->shared.log, NULL, LOG_NOTICE, "%s",
-		number == SIGUSR1 ? "SIGUSR1: accepting no more, ending with the last session"
-				  : "stopping at once");
+		number == SIGUSR1
+			? "SIGUSR1: accepts no more clients, and ends with the last session"
+		: number == SIGINT ? "SIGINT: ends now; sessions are reset"
+				   : "SIGTERM: ends now; sessions are reset");
 	command_workers(daemon, number == SIGUSR1 ? WORKER_DRAIN : WORKER_STOP);
 }
 
-static void on_ended(evutil_socket_t fd, short what, void *arg)
+static void on_workers_ended(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 	eventfd_t count = 0;
@@ -288,11 +265,11 @@ static int watch_events(struct daemon *daemon)
 			return -1;
 	}
 	daemon->on_ended = event_new(
-		daemon->base, daemon->shared.ended, EV_READ | EV_PERSIST, on_ended, daemon);
+		daemon->base, daemon->shared.ended, EV_READ | EV_PERSIST, on_workers_ended, daemon);
 	return daemon->on_ended == NULL ? -1 : event_add(daemon->on_ended, NULL);
 }
 
-/* Signals stay blocked in every thread but for the moments in which this one waits for them. */
+/* Workers never get signals: the main thread unblocks them again when the workers run. */
 static void block_signals(sigset_t *before)
 {
 	sigset_t set;
@@ -305,19 +282,20 @@ static void block_signals(sigset_t *before)
 	signal(SIGXFSZ, SIG_IGN); /* at ulimit -f a log file loses lines, and no session */
 }
 
-/* The main loop, and what only a privileged process may do: the listeners. */
-static int prepare(struct daemon *daemon, unsigned workers, unsigned maxconn)
+/* Makes the main loop, and binds the listeners, which may need privileges. */
+static int daemon_prepare(struct daemon *daemon, unsigned workers, unsigned maxconn)
 {
 	daemon->shared.ended = eventfd(0, EFD_CLOEXEC);
 	daemon->shared.limits = limits_new(daemon->config, maxconn);
 	if (daemon->shared.ended != -1 && daemon->shared.limits != NULL &&
 		watch_events(daemon) == 0)
 		return bind_workers(daemon, workers);
-	log_complain(daemon->shared.log, "cannot start: %s", strerror(errno));
+	log_complain(
+		daemon->shared.log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
 	return -1;
 }
 
-static int start(struct daemon *daemon)
+static int daemon_start(struct daemon *daemon)
 {
 	unsigned workers = count_workers(daemon->config), maxconn;
 	const char *pidfile = daemon->config->global.pidfile;
@@ -328,8 +306,8 @@ static int start(struct daemon *daemon)
 	if (library_log == NULL)
 		return -1;
 	event_set_log_callback(on_library_message);
-	if (descriptors_reckon(daemon->config, workers, library_log, &maxconn) == -1 ||
-		prepare(daemon, workers, maxconn) == -1)
+	if (descriptors_plan(daemon->config, workers, library_log, &maxconn) == -1 ||
+		daemon_prepare(daemon, workers, maxconn) == -1)
 		return -1;
 	if (pidfile != NULL && pidfile_take(&daemon->pidfile, pidfile, library_log) == -1)
 		return -1;
@@ -344,12 +322,13 @@ static int start(struct daemon *daemon)
 	log_line(library_log, NULL, LOG_NOTICE,
 		"tproxyd %s started: %u threads, maxconn %u; keeps %s; %s", TPROXYD_VERSION,
 		workers, maxconn, privileges_text(privileges),
-		restricted ? "system calls are restricted"
-			   : "this kernel cannot restrict system calls (CONFIG_SECCOMP_FILTER)");
+		restricted
+			? "system calls are restricted"
+			: "system calls are not restricted: the kernel lacks CONFIG_SECCOMP_FILTER");
 	return 0;
 }
 
-/* The counters of all workers; -1 where one has failed. */
+/* Stops all workers, waits for them, and adds up their counters. -1 where one of them had failed. */
 static int join_workers(struct daemon *daemon, struct counters *counters)
 {
 	int status = 0;
@@ -361,7 +340,7 @@ static int join_workers(struct daemon *daemon, struct counters *counters)
 	return status;
 }
 
-static void release(struct daemon *daemon)
+static void daemon_release(struct daemon *daemon)
 {
 	pidfile_drop(&daemon->pidfile);
 	for (int i = 0; i < SIGNALS; i++)
@@ -391,7 +370,7 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 	sigset_t before;
 
 	block_signals(&before);
-	if (start(&daemon) == 0) {
+	if (daemon_start(&daemon) == 0) {
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		failed = event_base_dispatch(daemon.base);
 	}
@@ -402,6 +381,6 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 			"tproxyd ended: %s; %lu log lines lost", summary,
 			(unsigned long)log_lost(daemon.shared.log));
 	}
-	release(&daemon);
+	daemon_release(&daemon);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,11 +1,13 @@
 /*
- * The descriptor limit, reckoned: what is open already, what each worker and each listener will
+ * How the descriptor limit is divided: what is open already, what each worker and each listener will
  * take, and what is left for sessions.
  *
- * Descriptors are numbered from the bottom, so the first free number says how many are open. What a
- * parent left open further up is not counted; there is room for a few of those.
+ * New descriptors get the lowest free number, so the first free number says how many are open. The
+ * trap: what a parent left open with higher numbers is not counted.
  */
 #include "descriptors.h"
+
+#include "tproxy/listener.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -14,7 +16,7 @@
 
 enum {
 	LIMIT_DEFAULT = 1024,
-	FEW_SESSIONS = 100, /* so few are hardly meant */
+	FEW_SESSIONS = 100, /* fewer are worth a warning */
 };
 
 unsigned long descriptors_of_sessions(unsigned long sessions)
@@ -43,30 +45,20 @@ static unsigned long count_open(unsigned long limit)
 	return count;
 }
 
-static unsigned long count_listeners(const struct config *config)
-{
-	unsigned long count = 0;
-
-	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
-	return count;
-}
-
-int descriptors_reckon(
+int descriptors_plan(
 	const struct config *config, unsigned workers, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = raise_limit();
-	unsigned long of_worker = DESCRIPTORS_OF_WORKER + count_listeners(config);
+	unsigned long of_worker = DESCRIPTORS_OF_WORKER + listeners_count(config);
 	unsigned long fixed = count_open(limit) + DESCRIPTORS_OF_DAEMON + workers * of_worker +
 			      DESCRIPTORS_IN_PASSING;
 	unsigned long room = limit > fixed ? limit - fixed : 0;
+	unsigned long least = fixed + descriptors_of_sessions(1);
 
-	if (room < descriptors_of_sessions(1)) {
+	if (limit < least) {
 		log_complain(log,
-			"the descriptor limit of %lu is too low: %u threads with their listeners "
-			"take %lu, and a session %lu more. Raise the limit (ulimit -n, "
-			"LimitNOFILE=), or lower nbthread",
-			limit, workers, fixed, descriptors_of_sessions(1));
+			"the descriptor limit of %lu is too low: %u threads with their listeners need at least %lu. Raise the limit (ulimit -n %lu, LimitNOFILE=%lu), or lower nbthread",
+			limit, workers, least, least, least);
 		return -1;
 	}
 	*maxconn = config->global.maxconn;
@@ -76,14 +68,11 @@ int descriptors_reckon(
 		*maxconn = sessions == 0 ? 1 : sessions > INT_MAX ? INT_MAX : (unsigned)sessions;
 		if (*maxconn < FEW_SESSIONS)
 			log_complain(log,
-				"warning: the descriptor limit of %lu has room for %u connections "
-				"only; raise it (ulimit -n, LimitNOFILE=)",
+				"warning: the descriptor limit of %lu has room for %u connections only; raise it (ulimit -n, LimitNOFILE=)",
 				limit, *maxconn);
 	} else if (descriptors_of_sessions(*maxconn) > room) {
 		log_complain(log,
-			"warning: maxconn %u may need %lu descriptors, the limit is %lu; when they "
-			"run out, accepting pauses. Raise the limit (ulimit -n, LimitNOFILE=) or "
-			"lower maxconn",
+			"warning: maxconn %u may need %lu descriptors, but the limit is %lu; while none is left, accepting pauses. Raise the limit (ulimit -n, LimitNOFILE=) or lower maxconn",
 			*maxconn, descriptors_of_sessions(*maxconn) + fixed, limit);
 	}
 	return 0;

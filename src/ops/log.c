@@ -1,17 +1,20 @@
 /*
- * Logs: what is written where.
+ * Logs: which line is written to which place, and in which form.
  *
- * Targets of several sections often are the same; each place is opened once, as a sink, and is found
- * again by what it leads to. stderr is always one of them: it takes what is said at the start, and
- * the warnings of a configuration without a `log` line. Terminals, files and pipes get a line with
- * its newline; syslog gets a datagram in the form of RFC 3164, without a host name, as HAProxy sends
- * it.
+ * Several sections often have the same target; each place is opened once, as a sink, and is found
+ * again by its path or address. stderr is always a place: it takes the messages of the start, and the
+ * warnings of a configuration without a `log` line. Terminals, files and pipes get a line with its
+ * newline; syslog gets a datagram in the form of RFC 3164, without a host name, as HAProxy sends it.
  *
- * A place that refuses a line loses it. Before the first line that it takes afterwards stands one
- * that says how many were lost; at most one such line a second, so that a slow reader gets others.
+ * A line that a place does not take is lost. The next line that it takes follows one that reports how
+ * many were lost; there is at most one such report a second, so that a slow reader gets other lines.
+ *
+ * The trap: any thread writes, and a slow disk must not stop all of them. A place's lock is held for
+ * one non-blocking write, never while a file is opened.
  */
 #include "tproxy/log.h"
 
+#include "advice.h"
 #include "sink.h"
 
 #include <errno.h>
@@ -26,23 +29,23 @@
 
 struct place {
 	struct place *next;
-	pthread_mutex_t lock; /* of all that follows; it is never held while waiting */
+	pthread_mutex_t lock; /* of all that follows */
 	struct sink sink;
-	unsigned long unreported; /* lines lost that no line has mentioned yet */
-	int error;                /* why the last of them was */
-	time_t report_due;        /* monotonic: not before then */
+	unsigned long unreported; /* lines lost since the last report */
+	int error;                /* errno of the last one */
+	time_t report_due;        /* monotonic seconds: no report before */
 };
 
 struct log {
 	const struct config *config;
 	struct log_target stderr_target;
-	struct log_targets stderr_targets; /* the one above, for lack of others */
+	struct log_targets stderr_targets; /* the one above, as a list */
 	int pid;
 	struct place *places; /* newest first */
 	atomic_uint_least64_t lost;
 };
 
-static bool same_place(const struct log_target *a, const struct log_target *b)
+static bool is_same_place(const struct log_target *a, const struct log_target *b)
 {
 	if (a->kind != b->kind)
 		return false;
@@ -54,12 +57,12 @@ static bool same_place(const struct log_target *a, const struct log_target *b)
 static struct place *find_place(const struct log *log, const struct log_target *target)
 {
 	for (struct place *place = log->places; place != NULL; place = place->next)
-		if (same_place(place->sink.target, target))
+		if (is_same_place(place->sink.target, target))
 			return place;
 	return NULL;
 }
 
-/* The part before the message; the length is that of the text. */
+/* Writes what stands before the message, and returns its length. */
 static size_t write_header(
 	const struct log *log, const struct log_target *target, int level, char *out, size_t room)
 {
@@ -101,8 +104,11 @@ static size_t make_report(const struct log *log, const struct place *place,
 	return make_line(log, place, target, LOG_WARNING, text, out);
 }
 
-/* A stream takes the report and the line at once, so that it never takes the report alone. */
-static int write_text(const struct log *log, struct place *place, const struct log_target *target,
+/*
+ * Writes one line to a place, after a report if one is due. Returns 0 or an errno. A stream gets both
+ * in one write, so that it never takes the report alone.
+ */
+static int place_write(const struct log *log, struct place *place, const struct log_target *target,
 	int level, const char *text)
 {
 	char lines[SINK_WRITE_MAX];
@@ -137,7 +143,7 @@ static void send_text(struct log *log, const struct log_target *target, int leve
 	int error;
 
 	pthread_mutex_lock(&place->lock);
-	error = write_text(log, place, target, level, text);
+	error = place_write(log, place, target, level, text);
 	if (error != 0) {
 		place->unreported++;
 		place->error = error;
@@ -208,18 +214,11 @@ static const char *target_name(const struct log_target *target, char text[ADDR_T
 	return target->kind == LOG_TO_STDOUT ? "stdout" : "stderr";
 }
 
-static const char *open_advice(int error)
+/* There may be no log to write it to. */
+static int complain_of_memory(void)
 {
-	switch (error) {
-	case ELOOP:
-		return "; it is a symbolic link: write the path that it leads to";
-	case ENXIO:
-		return "; no process reads this FIFO: start the one that does first";
-	case EMFILE:
-		return "; raise the descriptor limit (ulimit -n, LimitNOFILE=)";
-	default:
-		return "";
-	}
+	fputs("tproxyd: cannot start: out of memory\n", stderr);
+	return -1;
 }
 
 static int add_place(struct log *log, const struct log_target *target, const struct identity *owner)
@@ -229,16 +228,17 @@ static int add_place(struct log *log, const struct log_target *target, const str
 	int error;
 
 	if (place == NULL)
-		return -1;
+		return complain_of_memory();
 	error = sink_open(&place->sink, target, owner);
 	if (error != 0) {
 		free(place);
 		if (target == &log->stderr_target)
-			fprintf(stderr, "tproxyd: cannot start: %s%s\n", strerror(error),
-				open_advice(error));
+			fprintf(stderr,
+				"tproxyd: cannot start: stderr cannot be opened for the log: %s%s\n",
+				strerror(error), advice_on_errno(error));
 		else
 			log_complain(log, "cannot open the log %s: %s%s", target_name(target, name),
-				strerror(error), open_advice(error));
+				strerror(error), advice_on_errno(error));
 		return -1;
 	}
 	pthread_mutex_init(&place->lock, NULL);
@@ -261,8 +261,10 @@ struct log *log_new(const struct config *config, const struct identity *owner)
 {
 	struct log *log = calloc(1, sizeof(*log));
 
-	if (log == NULL)
+	if (log == NULL) {
+		complain_of_memory();
 		return NULL;
+	}
 	log->config = config;
 	log->pid = (int)getpid();
 	log->stderr_target = (struct log_target){
@@ -295,6 +297,14 @@ void log_free(struct log *log)
 	free(log);
 }
 
+bool log_has_files(const struct log *log)
+{
+	for (const struct place *place = log->places; place != NULL; place = place->next)
+		if (place->sink.target->kind == LOG_TO_FILE)
+			return true;
+	return false;
+}
+
 void log_check(struct log *log)
 {
 	char name[ADDR_TEXT_MAX];
@@ -304,14 +314,13 @@ void log_check(struct log *log)
 
 		if (error != 0)
 			log_complain(log,
-				"warning: the log %s cannot be reached: %s; its lines are lost "
-				"until a syslog daemon takes them",
+				"warning: the log %s cannot be reached: %s; its lines are lost until a syslog daemon listens there",
 				target_name(place->sink.target, name), strerror(error));
 	}
 }
 
-/* Only the exchange is locked: a slow disk must not hold up those who write meanwhile. */
-static int reopen(struct place *place)
+/* Only the exchange is locked: the threads that write must not wait for a slow disk. */
+static int place_reopen(struct place *place)
 {
 	struct sink made, before;
 	int error = sink_open(&made, place->sink.target, NULL);
@@ -334,14 +343,12 @@ void log_reopen(struct log *log)
 
 		if (place->sink.target->kind != LOG_TO_FILE)
 			continue;
-		error = reopen(place);
+		error = place_reopen(place);
 		if (error == 0)
-			log_line(log, NULL, LOG_NOTICE, "SIGHUP: opened the log file %s again",
-				path);
+			log_line(log, NULL, LOG_NOTICE, "SIGHUP: reopened the log file %s", path);
 		else
 			log_line(log, NULL, LOG_WARNING,
-				"SIGHUP: cannot open the log file %s again: %s%s; lines go on to "
-				"the file that was open before",
-				path, strerror(error), open_advice(error));
+				"SIGHUP: cannot reopen the log file %s: %s%s; lines still go to the file that was open before",
+				path, strerror(error), advice_on_errno(error));
 	}
 }

@@ -1,15 +1,16 @@
 /*
- * The pidfile, as pidfile_open() of the BSDs has it: the lock says whether an instance runs, not the
- * file's existence.
+ * The pidfile, as pidfile_open() of the BSDs: its lock says that an instance runs, not its existence.
  *
- * The lock is held until the process ends, however it ends. So a file that a killed instance left
- * behind is taken over, one of a running instance is not, and only its owner ever removes it.
+ * The process holds the lock until it ends, in whatever way. So the file of a killed instance is used
+ * again, that of a running instance is not, and only the process that holds the lock removes it.
  *
  * The traps: root writes here, so the last part of the path must be no symbolic link, and the file
- * a regular one with no other name. And between open() and flock() the owner may have removed the
- * file: then the lock is on a file without a name, and the path is opened afresh.
+ * must be a regular one without other names. And between open() and flock() another instance may
+ * remove the file: then the lock is on a file without a name, and the path is opened again.
  */
 #include "pidfile.h"
+
+#include "advice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +20,10 @@
 #include <unistd.h>
 
 enum {
-	TRIES = 8
+	TRIES = 8 /* to lock a file that another instance removes meanwhile */
 };
 
-static bool still_there(int fd, const char *path)
+static bool is_at_path(int fd, const char *path)
 {
 	struct stat open_file, named;
 
@@ -30,7 +31,7 @@ static bool still_there(int fd, const char *path)
 	       open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
 }
 
-static bool is_plain(int fd)
+static bool is_plain_file(int fd)
 {
 	struct stat file;
 
@@ -53,7 +54,7 @@ static int open_locked(const char *path)
 			errno = error;
 			return -1;
 		}
-		if (still_there(fd, path))
+		if (is_at_path(fd, path))
 			return fd;
 		close(fd);
 	}
@@ -61,21 +62,15 @@ static int open_locked(const char *path)
 	return -1;
 }
 
-static void complain(struct log *log, const char *path, int error)
+static void complain_of_pidfile(struct log *log, const char *path, int error)
 {
-	static const struct {
-		int error;
-		const char *advice;
-	} advice[] = {
-		{EWOULDBLOCK, "; another tproxyd has it: stop that one, or write another path"},
-		{ELOOP, "; it is a symbolic link: write the path that it leads to"},
-	};
-	const char *add = "";
-
-	for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++)
-		if (advice[i].error == error)
-			add = advice[i].advice;
-	log_complain(log, "cannot write the pidfile %s: %s%s", path, strerror(error), add);
+	if (error == EWOULDBLOCK)
+		log_complain(log,
+			"cannot write the pidfile %s: another tproxyd runs with it; stop that one, or write another path",
+			path);
+	else
+		log_complain(log, "cannot write the pidfile %s: %s%s", path, strerror(error),
+			advice_on_errno(error));
 }
 
 int pidfile_take(struct pidfile *pidfile, const char *path, struct log *log)
@@ -86,18 +81,20 @@ int pidfile_take(struct pidfile *pidfile, const char *path, struct log *log)
 	pidfile->path = path;
 	pidfile->fd = open_locked(path);
 	if (pidfile->fd == -1) {
-		complain(log, path, errno);
+		complain_of_pidfile(log, path, errno);
 		return -1;
 	}
-	if (!is_plain(pidfile->fd)) {
-		log_complain(log, "cannot write the pidfile %s: it is not a file of its own", path);
+	if (!is_plain_file(pidfile->fd)) {
+		log_complain(log,
+			"cannot write the pidfile %s: it is not a regular file, or it has other names (hard links); write another path",
+			path);
 		close(pidfile->fd);
 		pidfile->fd = -1;
 		return -1;
 	}
 	errno = ENOSPC; /* what a short write means */
 	if (ftruncate(pidfile->fd, 0) == -1 || write(pidfile->fd, text, (size_t)length) != length) {
-		complain(log, path, errno);
+		complain_of_pidfile(log, path, errno);
 		pidfile_drop(pidfile);
 		return -1;
 	}

@@ -1,24 +1,25 @@
 /*
- * The pidfile: the number of the running process, in a file that no other instance can take over.
+ * The pidfile: the number of the running process, in a file that it keeps locked.
  */
 #ifndef TPROXY_OPS_PIDFILE_H
 #define TPROXY_OPS_PIDFILE_H
 
 #include "tproxy/log.h"
 
-/* A zeroed one with an fd of -1 is valid: it is not taken. */
 struct pidfile {
 	const char *path;
-	int fd;
+	int fd; /* -1: not taken */
 };
 
 /*
- * Makes the file, locks it for as long as the process lives, and writes the process's number. PATH
- * must outlive it. Returns -1 after a complaint; a file that was made is then gone again.
+ * Makes the file at PATH, which must outlive PIDFILE, locks it until pidfile_drop() or the end of the
+ * process, and writes the process's number. Returns 0, or -1 with a message on stderr: another
+ * instance has it, it is a symbolic link or no regular file, or the disk is full. A file that was
+ * made and cannot be written is removed.
  */
 int pidfile_take(struct pidfile *pidfile, const char *path, struct log *log);
 
-/* Removes the file; where the folder does not let this user do so, leaves it behind empty. */
+/* Removes the file, or empties it where this user may not remove it. Does nothing if it is not taken. */
 void pidfile_drop(struct pidfile *pidfile);
 
 #endif

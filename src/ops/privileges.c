@@ -1,11 +1,11 @@
 /*
- * Dropping privileges: everything goes but CAP_NET_RAW, the least that IP_TRANSPARENT asks for, and
- * CAP_NET_BIND_SERVICE, where a connection to a server may have to begin at a low port.
+ * Dropping privileges: all but CAP_NET_RAW, the least that IP_TRANSPARENT needs (ip(7)), and
+ * CAP_NET_BIND_SERVICE, where the source of a connection to a server may have a low port.
  *
- * The order matters: the bounding set, groups and user change while the right to change them is still
- * there, the capabilities are kept across it, and no_new_privs comes last. Without root there is
- * nothing to change but the capability set; the bounding set has no meaning then, since
- * no_new_privs keeps every program that might be started from gaining anything.
+ * The trap is the order: the bounding set, groups and user change while the process may still change
+ * them, the capabilities are kept across that, and no_new_privs comes last. Without root only the
+ * capability set changes. The bounding set stays then, which does no harm: with no_new_privs no
+ * program that is started could gain a capability from it.
  */
 #include "tproxy/privileges.h"
 
@@ -42,7 +42,7 @@ int privileges_resolve(
 
 		if (user == NULL) {
 			diag_add(diag, DIAG_ERROR, path, 0, global->user,
-				"there is no such user on this host");
+				"no such user on this host; create it, or write another one");
 			return -1;
 		}
 		*identity = (struct identity){.uid = user->pw_uid, .gid = user->pw_gid};
@@ -53,7 +53,7 @@ int privileges_resolve(
 
 		if (group == NULL) {
 			diag_add(diag, DIAG_ERROR, path, 0, global->group,
-				"there is no such group on this host");
+				"no such group on this host; create it, or write another one");
 			return -1;
 		}
 		identity->gid = group->gr_gid;
@@ -76,6 +76,7 @@ unsigned privileges_first_port(void)
 	return port;
 }
 
+/* The first server whose source matches; NULL: none does. */
 static const struct server *find_server(const struct config *config,
 	bool (*matches)(const struct source *source, unsigned first_port))
 {
@@ -143,8 +144,8 @@ const char *privileges_text(unsigned privileges)
 }
 
 /*
- * Only where it may: an ordinary user's groups are that user's own. A user namespace that denies
- * setgroups(2) denies it for good; its groups then have to stay.
+ * Drops them only where the process may: an ordinary user keeps the user's groups. In a user
+ * namespace that denies setgroups(2), which cannot be allowed again, the groups stay, too.
  */
 static int drop_groups(void)
 {

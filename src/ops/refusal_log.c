@@ -1,10 +1,11 @@
 /*
- * The rate of refusals' lines, for each frontend and reason.
+ * The rate of lines about refusals, for each frontend and reason.
  *
- * A rate is one number: the time until which lines are paid for. Each line moves it on by the
- * interval; as long as it is less than REFUSALS_AT_ONCE intervals ahead of now, a line is free. What
- * finds no free line is counted, and a timer says the count a second later. That line is paid for
- * like the others, so in a steady flood there are only such lines, one a second.
+ * A rate is one number, a time: each line moves it forward by the interval. While it is less than
+ * REFUSALS_AT_ONCE intervals ahead of now, a refusal has its own line. Beyond that refusals are
+ * counted, and a timer logs the count a second later. That line moves the time like the others, so
+ * in a steady flood there are only such lines, one a second. The invariant: each refusal has its own
+ * line or is in a count.
  */
 #include "refusal_log.h"
 
@@ -13,20 +14,20 @@
 #include <string.h>
 
 struct refusals {
-	SLIST_ENTRY(refusals) unsaid; /* in the list while COUNT is not 0 */
-	uint64_t paid_until;          /* as session->closed */
-	uint64_t count;               /* refusals without a line */
+	SLIST_ENTRY(refusals) link; /* in the list while COUNT is not 0 */
+	uint64_t used_until;        /* a time as session->closed */
+	uint64_t count;             /* refusals that no line has reported */
 };
 
 struct refusal_log {
 	const struct config *config;
 	struct log *log;
 	struct event timer;
-	SLIST_HEAD(refusals_list, refusals) unsaid;
+	SLIST_HEAD(refusals_list, refusals) counted;
 	struct refusals refusals[]; /* by frontend->index, then by reason */
 };
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_refusal_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
@@ -43,7 +44,7 @@ struct refusal_log *refusal_log_new(
 		return NULL;
 	made->config = config;
 	made->log = log;
-	evtimer_assign(&made->timer, base, on_timer, made);
+	evtimer_assign(&made->timer, base, on_refusal_timer, made);
 	return made;
 }
 
@@ -56,11 +57,12 @@ void refusal_log_free(struct refusal_log *refusals)
 	free(refusals);
 }
 
-static void pay(struct refusals *refusals, uint64_t now)
+/* Counts one line at the time NOW. */
+static void use_line(struct refusals *rate, uint64_t now)
 {
-	if (refusals->paid_until < now)
-		refusals->paid_until = now;
-	refusals->paid_until += REFUSALS_INTERVAL;
+	if (rate->used_until < now)
+		rate->used_until = now;
+	rate->used_until += REFUSALS_INTERVAL;
 }
 
 static void log_refusal(struct log *log, const struct session *session)
@@ -83,15 +85,15 @@ void refusal_log_add(struct refusal_log *refusals, const struct session *session
 	struct refusals *rate = &refusals->refusals[place];
 
 	if (rate->count == 0 &&
-		rate->paid_until < session->closed + REFUSALS_AT_ONCE * REFUSALS_INTERVAL) {
-		pay(rate, session->closed);
+		rate->used_until < session->closed + REFUSALS_AT_ONCE * REFUSALS_INTERVAL) {
+		use_line(rate, session->closed);
 		log_refusal(refusals->log, session);
 		return;
 	}
 	if (rate->count++ > 0)
 		return;
-	pay(rate, session->closed);
-	SLIST_INSERT_HEAD(&refusals->unsaid, rate, unsaid);
+	use_line(rate, session->closed);
+	SLIST_INSERT_HEAD(&refusals->counted, rate, link);
 	if (!evtimer_pending(&refusals->timer, NULL))
 		evtimer_add(&refusals->timer, &interval);
 }
@@ -100,12 +102,12 @@ void refusal_log_flush(struct refusal_log *refusals)
 {
 	struct refusals *rate;
 
-	while ((rate = SLIST_FIRST(&refusals->unsaid)) != NULL) {
+	while ((rate = SLIST_FIRST(&refusals->counted)) != NULL) {
 		size_t place = (size_t)(rate - refusals->refusals);
 		const struct proxy *frontend = &refusals->config->proxies[place / REASON_COUNT];
 		enum reason reason = (enum reason)(place % REASON_COUNT);
 
-		SLIST_REMOVE_HEAD(&refusals->unsaid, unsaid);
+		SLIST_REMOVE_HEAD(&refusals->counted, link);
 		log_line(refusals->log, frontend, LOG_WARNING,
 			"refused %" PRIu64 " more: frontend %s: %s (%s)", rate->count,
 			frontend->name, reason_text(reason), reason_name(reason));

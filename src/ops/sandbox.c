@@ -1,13 +1,13 @@
 /*
  * The sandbox: a list of system calls, by name, and conditions on the arguments of some.
  *
- * What is not listed fails with ENOSYS. That is what an older kernel says, so a newer C library that
- * tries a new call takes its older way; a process that is killed instead would take every session
- * with it. The kernel logs each refusal with the number of the call (audit type 1326, in dmesg where
- * no audit daemon runs; `ausyscall NUMBER` has the name), so no proper use may meet one.
+ * What is not listed fails with ENOSYS. An older kernel answers so, too, and a newer C library that
+ * tries a new call then uses the older one. Killing the process instead would end every session. The
+ * kernel logs each refusal with the number of the call (audit type 1326, in dmesg where no audit
+ * daemon runs; `ausyscall NUMBER` prints the name), so a running proxy must not make such calls.
  *
- * The trap: the list is of what libevent and the C library do, too, and theirs differ by version and
- * machine. A name that this machine or this libseccomp does not know is passed over.
+ * The trap: libevent and the C library make calls, too, which differ by version and machine. A name
+ * that this machine or this libseccomp does not know is skipped.
  */
 #include "sandbox.h"
 
@@ -93,7 +93,7 @@ static const char *const always[] = {
 	"restart_syscall",
 	"exit",
 	"exit_group",
-	/* what stdio asks before it writes */
+	/* stdio, before it writes */
 	"fstat",
 	"fstat64",
 	"newfstatat",
@@ -103,8 +103,8 @@ static const char *const always[] = {
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
 /*
- * What the sanitizers' own code does, in a build with one of them: it reads /proc, makes memory
- * executable, and looks for leaks from another process.
+ * Calls of the sanitizers, in a build with one of them: they read /proc, make memory executable, and
+ * look for leaks from another process.
  */
 static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork", "getdents",
 	"getdents64", "getrusage", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit",
@@ -114,7 +114,7 @@ static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork"
 	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "uname",
 	"vfork", "wait4", "waitid", "waitpid"};
 
-static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
+static int allow_calls(scmp_filter_ctx filter, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		int number = seccomp_syscall_resolve_name(names[i]);
@@ -129,23 +129,23 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 	return 0;
 }
 
-static struct scmp_arg_cmp equals(unsigned argument, int value)
+static struct scmp_arg_cmp argument_equals(unsigned argument, int value)
 {
 	return (struct scmp_arg_cmp){
 		.arg = argument, .op = SCMP_CMP_EQ, .datum_a = (unsigned)value};
 }
 
-/* Of the bits in LOOKED_AT, the argument has those in VALUE. */
-static struct scmp_arg_cmp has_bits(unsigned argument, int looked_at, int value)
+/* Of the bits in MASK, the argument has those in VALUE and no others. */
+static struct scmp_arg_cmp argument_has_bits(unsigned argument, int mask, int value)
 {
 	return (struct scmp_arg_cmp){.arg = argument,
 		.op = SCMP_CMP_MASKED_EQ,
-		.datum_a = (unsigned)looked_at,
+		.datum_a = (unsigned)mask,
 		.datum_b = (unsigned)value};
 }
 
-/* Allows a call where conditions hold on its arguments; unknown names are passed over, too. */
-static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
+/* Allows a call whose arguments meet all conditions; unknown names are skipped, too. */
+static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned count,
 	const struct scmp_arg_cmp *conditions)
 {
 	int number = seccomp_syscall_resolve_name(name);
@@ -156,29 +156,30 @@ static int allow_if(scmp_filter_ctx filter, const char *name, unsigned count,
 }
 
 /*
- * Sockets of TCP, and how much of theirs is not delivered; memory that is no code; signals to this
- * process alone, which abort() sends.
+ * TCP sockets, and the question how many of their bytes are not delivered; memory that is not
+ * executable; signals to this process alone, which abort() sends.
  */
 static int allow_with_conditions(scmp_filter_ctx filter)
 {
 	static const char *const maps[] = {"mmap", "mmap2", "mprotect"};
 	static const int families[] = {AF_INET, AF_INET6};
-	const struct scmp_arg_cmp no_code = has_bits(2, PROT_EXEC, 0), own = equals(0, getpid());
-	const struct scmp_arg_cmp undelivered = equals(1, SIOCOUTQ);
-	int failed = allow_if(filter, "tgkill", 1, &own);
+	const struct scmp_arg_cmp no_code = argument_has_bits(2, PROT_EXEC, 0);
+	const struct scmp_arg_cmp own = argument_equals(0, getpid());
+	const struct scmp_arg_cmp undelivered = argument_equals(1, SIOCOUTQ);
+	int failed = allow_call_if(filter, "tgkill", 1, &own);
 
 	if (failed == 0)
-		failed = allow_if(filter, "ioctl", 1, &undelivered);
+		failed = allow_call_if(filter, "ioctl", 1, &undelivered);
 	for (size_t i = 0; i < COUNT(maps) && failed == 0; i++)
-		failed = allow_if(filter, maps[i], 1, &no_code);
+		failed = allow_call_if(filter, maps[i], 1, &no_code);
 	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
 		const struct scmp_arg_cmp tcp[] = {
-			equals(0, families[i]),
-			has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
-			equals(2, IPPROTO_TCP),
+			argument_equals(0, families[i]),
+			argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
+			argument_equals(2, IPPROTO_TCP),
 		};
 
-		failed = allow_if(filter, "socket", COUNT(tcp), tcp);
+		failed = allow_call_if(filter, "socket", COUNT(tcp), tcp);
 	}
 	return failed;
 }
@@ -186,45 +187,45 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 static int allow_udp(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp udp[] = {
-		has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
-		equals(2, IPPROTO_UDP),
+		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_equals(2, IPPROTO_UDP),
 	};
 
-	return allow_if(filter, "socket", COUNT(udp), udp);
+	return allow_call_if(filter, "socket", COUNT(udp), udp);
 }
 
-/* Files are opened to write at their ends, never to read or to empty them. */
+/* Log files are opened to append to them, never to read or to truncate them. */
 static int allow_logs(scmp_filter_ctx filter)
 {
 	enum {
-		LOOKED_AT = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
+		MASK = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
 		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
 	};
-	const struct scmp_arg_cmp of_open = has_bits(1, LOOKED_AT, WANTED);
-	const struct scmp_arg_cmp of_openat = has_bits(2, LOOKED_AT, WANTED);
-	int failed = allow_if(filter, "open", 1, &of_open);
+	const struct scmp_arg_cmp of_open = argument_has_bits(1, MASK, WANTED);
+	const struct scmp_arg_cmp of_openat = argument_has_bits(2, MASK, WANTED);
+	int failed = allow_call_if(filter, "open", 1, &of_open);
 
-	return failed != 0 ? failed : allow_if(filter, "openat", 1, &of_openat);
+	return failed != 0 ? failed : allow_call_if(filter, "openat", 1, &of_openat);
 }
 
-static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
+static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
-	int failed = allow(filter, always, COUNT(always));
+	int failed = allow_calls(filter, always, COUNT(always));
 
 	if (failed == 0)
 		failed = allow_with_conditions(filter);
 	if (failed == 0 && sandbox->removes_pidfile)
-		failed = allow(filter, with_pidfile, COUNT(with_pidfile));
+		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->opens_logs)
 		failed = allow_logs(filter);
 	if (failed == 0 && sandbox->finds_loops)
 		failed = allow_udp(filter);
 	if (failed == 0 && SANITIZED)
-		failed = allow(filter, sanitizers, COUNT(sanitizers));
+		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
 	return failed;
 }
 
-/* An empty filter is a bad address where the kernel has filters, and a bad argument elsewhere. */
+/* With a NULL filter the call fails with EFAULT where the kernel has filters, else with EINVAL. */
 static bool kernel_has_filters(void)
 {
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) == -1 && errno == EFAULT;
@@ -242,8 +243,8 @@ int sandbox_enter(const struct sandbox *sandbox)
 		return ENOMEM;
 	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (failed == 0)
-		failed = fill(filter, sandbox);
-	/* These two make it better, and older kernels and libraries do without. */
+		failed = allow_all_needed(filter, sandbox);
+	/* Older kernels and libraries lack these two, and the filter works without them. */
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (failed == 0)

@@ -1,5 +1,5 @@
 /*
- * The sandbox: what a running daemon may still ask of the kernel (seccomp(2)).
+ * The sandbox: which system calls a running daemon may make (seccomp(2)).
  */
 #ifndef TPROXY_OPS_SANDBOX_H
 #define TPROXY_OPS_SANDBOX_H
@@ -8,16 +8,16 @@
 
 /* What only some configurations need. */
 struct sandbox {
-	bool opens_logs;      /* files, for writing at their ends */
-	bool removes_pidfile; /* files */
-	bool finds_loops;     /* asks by a socket of UDP whether an address is the host's own */
+	bool opens_logs;      /* opens files, to append to them */
+	bool removes_pidfile; /* removes and truncates files */
+	bool finds_loops; /* opens sockets of UDP, to ask whether an address is the host's own */
 };
 
 /*
  * Restricts every thread of the process, for good, to the system calls of a running proxy; any other
- * fails with ENOSYS, and the kernel logs it. Call it when the threads run: it leaves no way to start
- * one. Needs no_new_privs. Returns 0 or an errno; ENOTSUP where the kernel has no such filters, and
- * nothing is restricted.
+ * call fails with ENOSYS, and the kernel logs it. Call it when all threads run, since no thread can
+ * be started later, and with no_new_privs set. Returns 0 or an errno, with which nothing is
+ * restricted: ENOTSUP where the kernel has no such filters (CONFIG_SECCOMP_FILTER).
  */
 int sandbox_enter(const struct sandbox *sandbox);
 

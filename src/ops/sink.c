@@ -1,18 +1,18 @@
 /*
  * Sinks: how each kind of place is opened so that writing to it cannot block.
  *
- * The trap: stdout and stderr are open files that others share, the shell and other daemons among
- * them, and O_NONBLOCK belongs to the open file. Set there, it would surprise all of them. So a
- * pipe or a terminal is opened again, through /proc/self/fd: the same pipe, but an open file of our
- * own, which may be non-blocking. A socket needs no second one, since MSG_DONTWAIT belongs to the
- * call. A regular file never blocks for want of a reader; to open it again would lose its offset.
+ * The trap: other processes share stdout and stderr, the shell among them, and O_NONBLOCK belongs to
+ * the open file, so it would change for all of them. So a pipe or a terminal is opened again, through
+ * /proc/self/fd: the same pipe, but an open file of our own, which may be non-blocking. A socket
+ * needs none, since MSG_DONTWAIT belongs to the call. A regular file does not wait for a reader; to
+ * open it again would lose its offset.
  *
- * A pipe or terminal of another user may not be opened again. The terminal that controls the process
- * always may be, under its other name, /dev/tty. A pipe is written with RWF_NOWAIT. What is left are
- * pipes on kernels before 6.5, and terminals that control another session: poll() is asked before
- * each line. A pipe that says yes then has room for PIPE_BUF bytes, and our own threads hold a lock;
- * so only another process that fills the same pipe in between could make us wait, or a terminal
- * whose reader stops in the middle of a line.
+ * A pipe or terminal of another user cannot be opened again. The terminal that controls the process
+ * can, by its other name, /dev/tty. Such a pipe is written with RWF_NOWAIT. What is left are pipes on
+ * kernels before 6.5, and terminals of another session: there poll() is asked before each line. A
+ * pipe that is ready then has room for PIPE_BUF bytes, and our own threads hold a lock. So we wait
+ * only if another process fills the same pipe in between, or if a terminal's reader stops in the
+ * middle of a line.
  */
 #include "sink.h"
 
@@ -38,7 +38,7 @@ enum {
 	FILE_FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW,
 };
 
-/* The controlling terminal, if NUMBER leads to it. */
+/* Opens the controlling terminal, if the descriptor NUMBER is that one; else returns -1. */
 static int open_controlling_terminal(int number)
 {
 	int fd = open("/dev/tty", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -75,8 +75,8 @@ static int open_shared(struct sink *sink, int number)
 }
 
 /*
- * A new file is given to the user that the daemon is to become, so that it can be opened again. Where
- * that fails the file serves all the same, and what comes of opening it again is logged then.
+ * A new file is given to the user that the daemon changes to, so that it can be reopened. A failure
+ * does no harm now, and reopening will report it.
  */
 static int open_file(const char *path, const struct identity *owner)
 {
@@ -144,7 +144,7 @@ static socklen_t syslog_address(const struct log_target *target, struct sockaddr
 	return sizeof(un);
 }
 
-/* A socket for the question alone: one that stays connected would end with the first syslog daemon. */
+/* It needs its own socket: one that stays connected would fail when the syslog daemon restarts. */
 int sink_reach(const struct sink *sink)
 {
 	struct sockaddr_storage to;
@@ -198,13 +198,13 @@ static ssize_t write_once(const struct sink *sink, const char *line, size_t leng
 
 int sink_write(struct sink *sink, const char *line, size_t length)
 {
-	char anew[SINK_WRITE_MAX + 1];
+	char with_newline[SINK_WRITE_MAX + 1];
 	ssize_t taken;
 
 	if (sink->torn) {
-		anew[0] = '\n';
-		memcpy(anew + 1, line, length);
-		line = anew;
+		with_newline[0] = '\n';
+		memcpy(with_newline + 1, line, length);
+		line = with_newline;
 		length++;
 	}
 	taken = write_once(sink, line, length);

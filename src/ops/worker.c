@@ -1,16 +1,19 @@
 /*
- * One worker: a thread that turns its event loop until it has nothing left to do.
+ * One worker: a thread that runs its event loop until no listener and no session is left.
  *
- * A worker shares with the others only what does not change (configuration), what is atomic
- * (limits) and what any thread may use (log). Commands come from the main thread as an atomic
- * value and a wake-up by eventfd; the value says what to do, so that a wake-up that comes twice
- * does no harm.
+ * A worker shares with the others only what does not change (configuration), what is atomic (limits)
+ * and what any thread may use (log). The main thread writes a command as an atomic value, and wakes
+ * the worker by its eventfd. The value says what to do, so a second wake-up does no harm.
  *
- * The worker is the observer of its sessions: it logs and counts what they do, and lets the
- * listeners go on when one ends.
+ * The worker is the observer of its sessions: it logs and counts what they do, and resumes its
+ * listeners when one ends.
+ *
+ * The trap: an event loop that fails would leave listeners open that no thread serves, and the kernel
+ * would go on giving them clients. So the worker closes them before its thread ends.
  */
 #include "tproxy/worker.h"
 
+#include "advice.h"
 #include "refusal_log.h"
 #include "tproxy/tcplog.h"
 
@@ -24,24 +27,24 @@
 #include <unistd.h>
 
 enum {
-	PAUSES_INTERVAL = 60 /* seconds between two lines about a want of resources */
+	PAUSES_INTERVAL = 60 /* seconds between two lines about a lack of resources */
 };
 
 struct worker {
 	const struct worker_shared *shared;
 	unsigned index;
 	pthread_t thread;
-	bool started;      /* the thread runs, or has ended */
-	bool failed;       /* it ended because its event loop does not work any more */
-	bool has_sessions; /* the set of sessions has been initialised, as far as that went */
+	bool started;      /* the thread was started, and must be joined */
+	bool failed;       /* its event loop failed */
+	bool has_sessions; /* session_set_init() was called, so the set must be freed */
 	struct event_base *base;
 	struct listeners listeners;
 	struct session_set sessions;
 	struct counters counters;
 	struct refusal_log *refusals;
-	time_t pause_line_due; /* monotonic: no line about a want of resources before */
+	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
 	atomic_int command;    /* enum worker_command, written by the main thread */
-	int handled;           /* the command that was last carried out */
+	int handled;           /* the command that was handled last */
 	int wake;              /* eventfd */
 	struct event on_wake;
 };
@@ -70,8 +73,7 @@ static void log_closed(struct worker *worker, const struct session *session)
 	log_line(worker->shared->log, session->frontend, LOG_INFO, "%s", line);
 }
 
-static void log_change(
-	struct worker *worker, const struct session *session, enum session_state from)
+static void log_state(struct worker *worker, const struct session *session, enum session_state from)
 {
 	char client[ADDR_TEXT_MAX];
 
@@ -85,7 +87,7 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 {
 	struct worker *worker = arg;
 
-	log_change(worker, session, from);
+	log_state(worker, session, from);
 	if (session->state == SESSION_ACCEPTED) {
 		worker->counters.accepted++;
 		log_accepted(worker, session);
@@ -98,20 +100,8 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	}
 }
 
-static const char *pause_advice(int error)
-{
-	switch (error) {
-	case EMFILE:
-		return "; raise the descriptor limit (ulimit -n, LimitNOFILE=) or lower maxconn";
-	case ENFILE:
-		return "; raise the host's limit (sysctl fs.file-max) or lower maxconn";
-	default:
-		return "";
-	}
-}
-
-/* A pause at maxconn is what the limit is for; one for want of resources is trouble. */
-static void on_pause(void *arg, const struct listener *listener, int error)
+/* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
+static void on_accept_paused(void *arg, const struct listener *listener, int error)
 {
 	struct worker *worker = arg;
 	struct timespec now;
@@ -122,11 +112,11 @@ static void on_pause(void *arg, const struct listener *listener, int error)
 		return;
 	worker->pause_line_due = now.tv_sec + PAUSES_INTERVAL;
 	log_line(worker->shared->log, listener->frontend, LOG_WARNING,
-		"frontend %s: accepting pauses until a session ends: %s (said once a minute)%s",
-		listener->frontend->name, strerror(error), pause_advice(error));
+		"frontend %s: accepting pauses until a session ends: %s%s (logged once a minute)",
+		listener->frontend->name, strerror(error), advice_on_errno(error));
 }
 
-/* --- what the main thread commands --- */
+/* --- commands of the main thread --- */
 
 static void handle_command(struct worker *worker)
 {
@@ -159,37 +149,36 @@ void worker_command(struct worker *worker, enum worker_command command)
 
 /* --- the thread --- */
 
-static bool has_work(const struct worker *worker)
+static bool worker_has_work(const struct worker *worker)
 {
 	return worker->handled == WORKER_RUN || listeners_are_open(&worker->listeners) ||
 	       worker->sessions.count > 0;
 }
 
-/* Clients that connect must not wait for a thread that is gone: the other workers take them. */
-static void give_up(struct worker *worker, int error)
+static void worker_give_up(struct worker *worker, int error)
 {
 	worker->failed = true;
 	log_line(worker->shared->log, NULL, LOG_CRIT,
-		"thread %u ends, and resets its %u sessions: its event loop failed: %s",
-		worker->index, worker->sessions.count, strerror(error));
+		"thread %u: its event loop failed: %s; it ends and resets its %u sessions, the other threads go on; restart tproxyd",
+		worker->index, strerror(error), worker->sessions.count);
 	listeners_close(&worker->listeners);
 	session_close_all(&worker->sessions);
 }
 
-static void *run(void *arg)
+static void *worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
-	while (has_work(worker) && !worker->failed) {
+	while (worker_has_work(worker) && !worker->failed) {
 		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
-			give_up(worker, errno);
+			worker_give_up(worker, errno);
 		session_set_reap(&worker->sessions);
 	}
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;
 }
 
-static struct event_base *new_base(void)
+static struct event_base *new_event_base(void)
 {
 	struct event_config *config = event_config_new();
 	struct event_base *base = NULL;
@@ -226,7 +215,7 @@ struct worker *worker_new(
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->wake == -1)
 		goto fail;
-	worker->base = new_base();
+	worker->base = new_event_base();
 	if (worker->base == NULL)
 		goto fail;
 	worker->refusals = refusal_log_new(worker->base, shared->config, shared->log);
@@ -256,10 +245,10 @@ int worker_start(struct worker *worker, struct listener_failure *failure)
 		worker);
 	if (event_add(&worker->on_wake, NULL) == -1)
 		goto fail;
-	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_pause, worker,
-		    failure) == -1)
+	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_accept_paused,
+		    worker, failure) == -1)
 		return -1;
-	failure->error = pthread_create(&worker->thread, NULL, run, worker);
+	failure->error = pthread_create(&worker->thread, NULL, worker_run, worker);
 	worker->started = failure->error == 0;
 	return worker->started ? 0 : -1;
 fail:

@@ -4,12 +4,12 @@
  * A side's timeout runs while the session waits for that side: to send, or to take what is held for
  * it. A client that is not read because the server is slow does not time out.
  *
- * A side that is neither read nor written (a client while its server is silent, a client that has
- * finished) has no event that would show its reset. After a moment the hangup event watches it. It
- * is edge-triggered, so that data which is not to be read yet wakes the loop once, not for ever.
+ * A side that is neither read nor written (a client that has finished, or whose server is slow) has
+ * no event that would show its reset. After HANGUP_AFTER the hangup event watches it. That event is
+ * edge-triggered, so that data which is not read yet wakes the loop only once.
  *
- * The trap: libevent cannot have edge-triggered and ordinary events on one descriptor, so the hangup
- * event goes before the others come, and comes when they are gone.
+ * The trap: libevent cannot have edge-triggered and ordinary events on one descriptor. So the hangup
+ * event is removed before the others are added, and added after they are removed.
  */
 #include "interest.h"
 
@@ -24,12 +24,12 @@ static bool is_relaying(const struct session *session)
 	return session->state == SESSION_RELAYING || session->state == SESSION_DRAINING;
 }
 
-static bool wants_read(const struct session *session, enum side_name side)
+static bool side_wants_read(const struct session *session, enum side_name side)
 {
 	return is_relaying(session) && direction_wants_read(&session->directions[side]);
 }
 
-static bool wants_write(const struct session *session, enum side_name side)
+static bool side_wants_write(const struct session *session, enum side_name side)
 {
 	if (session->state == SESSION_CONNECTING)
 		return side == SERVER && session->sides[SERVER].fd != -1;
@@ -60,7 +60,7 @@ static unsigned side_timeout(const struct session *session, enum side_name side)
 	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
 }
 
-/* When the session will have waited for this side for too long; 0: never. */
+/* When this side times out; 0: never. */
 static uint64_t side_due(const struct session *session, enum side_name side)
 {
 	unsigned timeout = side_timeout(session, side);
@@ -70,14 +70,15 @@ static uint64_t side_due(const struct session *session, enum side_name side)
 	return session->sides[side].activity + timeout;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* The earlier of two times, where 0 is never. */
+static uint64_t earlier_due(uint64_t a, uint64_t b)
 {
 	if (a == 0 || b == 0)
 		return a + b;
 	return a < b ? a : b;
 }
 
-/* The side that is open and waited for in no way, or NULL. There is one at most. */
+/* The side that is open and neither read nor written, or NULL. There is one at most. */
 static struct side *quiet_side(struct session *session)
 {
 	if (session->state == SESSION_DRAINING)
@@ -97,21 +98,21 @@ static uint64_t hangup_due(struct session *session)
 	return quiet->activity + HANGUP_AFTER;
 }
 
-static uint64_t due(struct session *session)
+static uint64_t session_due(struct session *session)
 {
-	uint64_t sides = earlier(side_due(session, CLIENT), side_due(session, SERVER));
+	uint64_t sides = earlier_due(side_due(session, CLIENT), side_due(session, SERVER));
 
 	if (session->state == SESSION_CONNECTING)
-		return earlier(session->connect_due, hangup_due(session));
+		return earlier_due(session->connect_due, hangup_due(session));
 	if (session->state == SESSION_DRAINING)
-		return earlier(sides, session->drain_due);
-	return earlier(sides, hangup_due(session));
+		return earlier_due(sides, session->drain_due);
+	return earlier_due(sides, hangup_due(session));
 }
 
 /* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
 static bool update_timer(struct session *session)
 {
-	uint64_t at = due(session), from = now();
+	uint64_t at = session_due(session), from = session_now();
 	uint64_t wait = at > from ? at - from : 0;
 	struct timeval after = {
 		.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
@@ -126,10 +127,11 @@ static void update_awaited(struct session *session, enum side_name name)
 {
 	struct side *side = &session->sides[name];
 	bool receives = session->state == SESSION_DRAINING && name != session->gone;
-	bool awaited = receives || wants_read(session, name) || wants_write(session, name);
+	bool awaited =
+		receives || side_wants_read(session, name) || side_wants_write(session, name);
 
 	if (awaited != side->awaited)
-		side->activity = now();
+		side->activity = session_now();
 	side->awaited = awaited;
 }
 
@@ -137,15 +139,16 @@ static bool update_side(struct session *session, enum side_name name)
 {
 	struct side *side = &session->sides[name];
 
-	return side->fd == -1 || (interest_watch(&side->read, wants_read(session, name)) &&
-					 interest_watch(&side->write, wants_write(session, name)));
+	return side->fd == -1 ||
+	       (interest_watch(&side->read, side_wants_read(session, name)) &&
+		       interest_watch(&side->write, side_wants_write(session, name)));
 }
 
 static bool update_hangup(struct session *session)
 {
 	struct side *quiet = quiet_side(session);
 	struct event *hangup = &session->hangup;
-	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= now();
+	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= session_now();
 
 	if (wanted && !event_pending(hangup, EV_READ, NULL))
 		event_assign(hangup, session->set->base, quiet->fd, EV_READ | EV_ET | EV_PERSIST,
@@ -164,8 +167,8 @@ bool interest_update(struct session *session)
 bool interest_expired(const struct session *session, enum side_name *side)
 {
 	uint64_t client = side_due(session, CLIENT), server = side_due(session, SERVER);
-	uint64_t at = earlier(client, server);
+	uint64_t at = earlier_due(client, server);
 
 	*side = at == client && client != 0 ? CLIENT : SERVER;
-	return at != 0 && at <= now();
+	return at != 0 && at <= session_now();
 }

@@ -7,8 +7,8 @@
 #include "tproxy/clock.h"
 #include "tproxy/session.h"
 
-/* Milliseconds of the monotonic clock, as all times of a session are. */
-static inline uint64_t now(void)
+/* Milliseconds of the monotonic clock, as all times of a session. */
+static inline uint64_t session_now(void)
 {
 	return (uint64_t)clock_ms();
 }
@@ -19,15 +19,16 @@ static inline enum side_name side_other(enum side_name side)
 }
 
 /*
- * Brings events and the timer in line with what the session waits for. Call it after every change.
- * False, with errno, where an event could not be added: the session cannot go on then.
+ * Adds and removes events, and sets the timer, to match what the session waits for. Call it after
+ * every change of an open session. False, with errno, where an event could not be added: the session
+ * must be closed then.
  */
 bool interest_update(struct session *session);
 
-/* Adds the event or takes it away, where it is not so already. False, with errno, where it fails. */
+/* Adds EVENT, or removes it, unless that is done already. False, with errno, where it fails. */
 bool interest_watch(struct event *event, bool wanted);
 
-/* Whether a side was waited for longer than its timeout allows, and which one: the first to expire. */
+/* Whether a side has timed out. SIDE is set to the one that times out first. */
 bool interest_expired(const struct session *session, enum side_name *side);
 
 #endif

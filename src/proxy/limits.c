@@ -1,9 +1,9 @@
 /*
  * Atomic counts behind maxconn, behind the budget of pipes, and behind the counts of the log line.
  *
- * A place is taken by adding first and looking afterwards; a worker that got beyond the limit takes
- * the step back. So the limit is never passed, though two workers at its edge may both step back and
- * try again a moment later.
+ * A place is taken by adding first and comparing afterwards; a worker that got beyond the limit
+ * subtracts again. So no more places than the limit are ever used. The trap: two workers at its edge
+ * may both subtract, and find a place a moment later; a refusal is no proof that all are taken.
  */
 #include "tproxy/limits.h"
 
@@ -39,17 +39,23 @@ void limits_free(struct limits *limits)
 	free(limits);
 }
 
-static bool take(atomic_uint *count, unsigned limit)
+static unsigned count_up(atomic_uint *count)
 {
-	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit || limit == 0)
-		return true;
-	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-	return false;
+	return atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
-static void give(atomic_uint *count)
+static void count_down(atomic_uint *count)
 {
 	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
+/* A LIMIT of 0 is none. */
+static bool take_place(atomic_uint *count, unsigned limit)
+{
+	if (count_up(count) < limit || limit == 0)
+		return true;
+	count_down(count);
+	return false;
 }
 
 static unsigned read_count(const atomic_uint *count)
@@ -59,40 +65,40 @@ static unsigned read_count(const atomic_uint *count)
 
 bool limits_take_pipe(struct limits *limits)
 {
-	return limits->pipes_max > 0 && take(&limits->pipes, limits->pipes_max);
+	return limits->pipes_max > 0 && take_place(&limits->pipes, limits->pipes_max);
 }
 
 void limits_give_pipe(struct limits *limits)
 {
-	give(&limits->pipes);
+	count_down(&limits->pipes);
 }
 
 bool limits_enter(struct limits *limits, const struct proxy *frontend)
 {
-	if (!take(&limits->process, limits->maxconn))
+	if (!take_place(&limits->process, limits->maxconn))
 		return false;
-	if (take(&limits->frontends[frontend->index], frontend->maxconn))
+	if (take_place(&limits->frontends[frontend->index], frontend->maxconn))
 		return true;
-	give(&limits->process);
+	count_down(&limits->process);
 	return false;
 }
 
 void limits_leave(struct limits *limits, const struct proxy *frontend)
 {
-	give(&limits->frontends[frontend->index]);
-	give(&limits->process);
+	count_down(&limits->frontends[frontend->index]);
+	count_down(&limits->process);
 }
 
 void limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
-	take(&limits->backends[backend->index], 0);
-	take(&limits->servers[server->index], 0);
+	count_up(&limits->backends[backend->index]);
+	count_up(&limits->servers[server->index]);
 }
 
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
-	give(&limits->backends[backend->index]);
-	give(&limits->servers[server->index]);
+	count_down(&limits->backends[backend->index]);
+	count_down(&limits->servers[server->index]);
 }
 
 struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,

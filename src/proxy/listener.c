@@ -30,7 +30,7 @@ enum {
 	BACKLOG_DEFAULT = 4096 /* the kernel cuts it to net.core.somaxconn */
 };
 
-static int bind_one(const struct bind *bind, bool first)
+static int bind_address(const struct bind *bind, bool first)
 {
 	static const enum socket_v6only v6only[] = {
 		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
@@ -47,7 +47,7 @@ static int bind_one(const struct bind *bind, bool first)
 	return socket_bind_listener(&listener, first);
 }
 
-static size_t count_binds(const struct config *config)
+size_t listeners_count(const struct config *config)
 {
 	size_t count = 0;
 
@@ -63,7 +63,7 @@ static int bind_frontend(struct listeners *set, const struct proxy *frontend, bo
 		struct listener *listener = &set->list[set->count];
 
 		*listener = (struct listener){
-			.fd = bind_one(&frontend->binds[i], first),
+			.fd = bind_address(&frontend->binds[i], first),
 			.accepts = 1,
 			.frontend = frontend,
 			.bind = &frontend->binds[i],
@@ -82,7 +82,7 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	struct listener_failure *failure)
 {
 	memset(set, 0, sizeof(*set));
-	set->list = calloc(count_binds(config) + 1, sizeof(*set->list));
+	set->list = calloc(listeners_count(config) + 1, sizeof(*set->list));
 	if (set->list == NULL) {
 		*failure = (struct listener_failure){NULL, NULL, ENOMEM};
 		return -1;
@@ -93,9 +93,16 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	return 0;
 }
 
-static void pause_listener(struct listener *listener, int error)
+static void resume_later(struct listeners *set)
 {
 	static const struct timeval after = {.tv_usec = RESUME_MS * 1000};
+
+	if (!evtimer_pending(&set->resume, NULL))
+		evtimer_add(&set->resume, &after);
+}
+
+static void pause_listener(struct listener *listener, int error)
+{
 	struct listeners *set = listener->set;
 
 	if (listener->paused)
@@ -103,12 +110,11 @@ static void pause_listener(struct listener *listener, int error)
 	listener->paused = true;
 	set->paused_count++;
 	event_del(&listener->event);
-	if (!evtimer_pending(&set->resume, NULL))
-		evtimer_add(&set->resume, &after);
+	resume_later(set);
 	set->on_pause(set->arg, listener, error);
 }
 
-/* What an errno of accept() is about; accept(2) has the list. Unknown ones pause: no spinning. */
+/* What an errno of accept() is about (accept(2)). Unknown errors pause, so that the loop does not spin. */
 enum trouble {
 	QUEUE_EMPTY,
 	THIS_CLIENT,
@@ -159,7 +165,7 @@ static bool accept_one(struct listener *listener)
 	struct session_set *sessions = listener->set->sessions;
 	int error;
 
-	if (!session_set_have_room(sessions)) {
+	if (!session_set_keep_spare(sessions)) {
 		pause_listener(listener, EMFILE);
 		return false;
 	}
@@ -214,7 +220,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	listeners_resume(arg);
 }
 
-static int backlog(const struct listener *listener)
+static int listener_backlog(const struct listener *listener)
 {
 	const struct proxy *frontend = listener->frontend;
 
@@ -237,7 +243,7 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 
 		event_assign(&listener->event, base, listener->fd, EV_READ | EV_PERSIST, on_client,
 			listener);
-		if (listen(listener->fd, backlog(listener)) == -1 ||
+		if (listen(listener->fd, listener_backlog(listener)) == -1 ||
 			event_add(&listener->event, NULL) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
@@ -255,9 +261,12 @@ void listeners_resume(struct listeners *set)
 
 		if (!listener->paused)
 			continue;
+		if (event_add(&listener->event, NULL) == -1) {
+			resume_later(set);
+			return;
+		}
 		listener->paused = false;
 		set->paused_count--;
-		event_add(&listener->event, NULL);
 	}
 }
 

@@ -2,13 +2,13 @@
  * One direction of a session: read, write, and remember what did not fit.
  *
  * Bytes take one of two paths: recv() and send() through the pool's scratch buffer, or splice()
- * through a pipe, which spares the copies but costs two calls more. Small messages are copied, bulk
- * is spliced. On both paths the invariant is the same: `held` bytes, and only they, lie in the pipe
- * or in the buffer, and while there are any, nothing is read.
+ * through a pipe, which saves the copies but costs two more calls. Small messages are copied, bulk is
+ * spliced. On both paths the invariant is the same: `held` bytes, and only they, are in the pipe or
+ * in the buffer, and while there are any, nothing is read.
  *
- * The trap: splice() says EAGAIN for an empty socket, for a full pipe, and where urgent data comes
- * next; behind that, it says 0 as if the stream had ended. Reading starts only with an empty pipe,
- * and recv(), which reads across urgent data, has the last word on "empty" and "ended".
+ * The trap: splice() returns EAGAIN for an empty socket, for a full pipe, and where urgent data comes
+ * next; behind urgent data it returns 0, as if the stream had ended. So reading starts with an empty
+ * pipe only, and recv(), which reads across urgent data, decides what is empty and what has ended.
  */
 #include "tproxy/relay.h"
 
@@ -21,7 +21,7 @@
 
 enum {
 	CHUNK = 64 * 1024,    /* one read; the size of a pipe, too */
-	TURNS = 4,            /* reads in one call, so that others get their turn */
+	TURNS = 4,            /* reads in one relay_move(), so that other sessions get their turn */
 	BULK_MIN = 16 * 1024, /* a read of this much makes splicing worth its calls */
 };
 
@@ -118,18 +118,14 @@ static enum step write_failure(void)
 	return errno == EAGAIN || errno == EINTR ? DESTINATION_FULL : DESTINATION_BROKE;
 }
 
-static bool in_buffer(const struct direction *direction)
-{
-	return direction->buffer != NULL;
-}
-
-static void wrote(struct direction *direction, size_t bytes)
+static void count_written(struct direction *direction, size_t bytes)
 {
 	direction->bytes += bytes;
 	direction->moved_out = true;
 }
 
-static bool hold(struct direction *direction, const char *bytes, size_t length)
+/* Keeps a copy of what the destination did not take. False: no memory. */
+static bool hold_in_buffer(struct direction *direction, const char *bytes, size_t length)
 {
 	direction->buffer = malloc(length);
 	if (direction->buffer == NULL)
@@ -150,7 +146,7 @@ static enum step flush_buffer(struct direction *direction, int destination)
 			return write_failure();
 		direction->buffer_start += (size_t)sent;
 		direction->held -= (size_t)sent;
-		wrote(direction, (size_t)sent);
+		count_written(direction, (size_t)sent);
 	}
 	free(direction->buffer);
 	direction->buffer = NULL;
@@ -170,22 +166,23 @@ static enum step flush_pipe(struct direction *direction, int destination, struct
 			return DESTINATION_BROKE;
 		}
 		direction->held -= (size_t)sent;
-		wrote(direction, (size_t)sent);
+		count_written(direction, (size_t)sent);
 	}
 	pipe_return(pool, direction->pipe, true);
 	return MORE;
 }
 
-static enum step flush(struct direction *direction, int destination, struct relay_pool *pool)
+static enum step flush_held(struct direction *direction, int destination, struct relay_pool *pool)
 {
 	if (direction->held == 0)
 		return MORE;
-	if (in_buffer(direction))
+	if (direction->buffer != NULL)
 		return flush_buffer(direction, destination);
 	return flush_pipe(direction, destination, pool);
 }
 
-static enum step copy(
+/* Reads once and writes once, through the scratch buffer. */
+static enum step copy_once(
 	struct direction *direction, int source, int destination, struct relay_pool *pool)
 {
 	ssize_t got = recv(source, pool->scratch, CHUNK, 0);
@@ -200,10 +197,10 @@ static enum step copy(
 	if (sent == -1 && write_failure() == DESTINATION_BROKE)
 		return DESTINATION_BROKE;
 	if (sent > 0)
-		wrote(direction, (size_t)sent);
+		count_written(direction, (size_t)sent);
 	else
 		sent = 0;
-	if (sent < got && !hold(direction, pool->scratch + sent, (size_t)(got - sent)))
+	if (sent < got && !hold_in_buffer(direction, pool->scratch + sent, (size_t)(got - sent)))
 		return NO_MEMORY;
 	if (sent < got)
 		return DESTINATION_FULL;
@@ -211,22 +208,10 @@ static enum step copy(
 }
 
 /*
- * What splice() calls empty or ended may be urgent data that comes next. recv() decides. It is asked
- * unless bytes were moved in this call already: then the loop comes back, if there is more.
+ * Where splice() reports an empty or an ended source, urgent data may come next, and recv() decides.
+ * It need not where bytes were moved in this call: the event loop comes back if there is more.
  */
-static enum step splice_stopped(struct direction *direction, int source, int destination,
-	struct relay_pool *pool, int error)
-{
-	if (error != 0 && error != EAGAIN && error != EINTR) {
-		errno = error;
-		return SOURCE_BROKE;
-	}
-	if (error != 0 && direction->moved_in)
-		return SOURCE_EMPTY;
-	return copy(direction, source, destination, pool);
-}
-
-static enum step splice_through(
+static enum step splice_once(
 	struct direction *direction, int source, int destination, struct relay_pool *pool)
 {
 	ssize_t got = splice(source, NULL, direction->pipe.write, NULL, CHUNK,
@@ -235,7 +220,12 @@ static enum step splice_through(
 
 	if (got <= 0) {
 		pipe_return(pool, direction->pipe, true);
-		return splice_stopped(direction, source, destination, pool, error);
+		errno = error; /* which closing the pipe may have changed */
+		if (got == -1 && read_failure(got) == SOURCE_BROKE)
+			return SOURCE_BROKE;
+		if (got == -1 && direction->moved_in)
+			return SOURCE_EMPTY;
+		return copy_once(direction, source, destination, pool);
 	}
 	direction->moved_in = true;
 	direction->bulk = got >= BULK_MIN;
@@ -244,15 +234,15 @@ static enum step splice_through(
 	return flush_pipe(direction, destination, pool);
 }
 
-static enum step step(
+static enum step move_once(
 	struct direction *direction, int source, int destination, struct relay_pool *pool)
 {
 	bool wants_pipe = direction->path == RELAY_SPLICE ||
 			  (direction->path == RELAY_AUTO && direction->bulk);
 
 	if (wants_pipe && pipe_lease(pool, &direction->pipe))
-		return splice_through(direction, source, destination, pool);
-	return copy(direction, source, destination, pool);
+		return splice_once(direction, source, destination, pool);
+	return copy_once(direction, source, destination, pool);
 }
 
 enum relay_result relay_move(
@@ -261,9 +251,9 @@ enum relay_result relay_move(
 	enum step found;
 
 	direction->moved_in = direction->moved_out = false;
-	found = flush(direction, destination, pool);
+	found = flush_held(direction, destination, pool);
 	for (int turn = 0; found == MORE && !direction->eof_in && turn < TURNS; turn++)
-		found = step(direction, source, destination, pool);
+		found = move_once(direction, source, destination, pool);
 	switch (found) {
 	case SOURCE_ENDED:
 		direction->eof_in = true;
@@ -303,7 +293,7 @@ void direction_cut(struct direction *direction)
 
 void direction_clear(struct direction *direction, struct relay_pool *pool)
 {
-	if (direction->held > 0 && !in_buffer(direction))
+	if (direction->held > 0 && direction->buffer == NULL)
 		pipe_return(pool, direction->pipe, false);
 	free(direction->buffer);
 	direction->buffer = NULL;

@@ -1,19 +1,18 @@
 /*
  * One session, from accept to close.
  *
- * Whatever happens, the same two steps follow: the state or a direction changes, and interest in
- * events and the moment at which waiting ends are computed afresh from it (interest.c). set_state()
- * is the only function that changes the state; session_close() is the only way out.
+ * Every event has the same two steps: the state or a direction changes, and then interest in events
+ * and the time at which waiting ends are computed from it (interest.c). set_state() is the only
+ * function that changes the state; session_close() is the only way out.
  *
- * A side that breaks or times out does not take with it what it sent before: DRAINING delivers that
- * to the other side, and only then resets it. The kernel has no event for "everything was
- * acknowledged", so a timer asks.
+ * What a side sent before it broke or timed out is not lost: DRAINING delivers it to the other side,
+ * and only then resets that one. The kernel has no event for "everything was acknowledged", so a
+ * timer asks.
  *
- * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
- * for data before it closes. A write that fails with ECONNRESET uses the error up: the next read of
- * that socket is 0, as after an orderly end, so the side that is gone is remembered. And an event of
- * a closed session may have been queued already, which is why memory is freed after the turn
- * (session_set_reap), not here.
+ * The traps: a timer and data can be due in the same turn of the loop, so an expired timer looks for
+ * data before it closes. A write that fails with ECONNRESET clears the socket's error: the next read
+ * returns 0, as after an orderly end, so the side that is gone is remembered. And an event of a
+ * closed session may be queued already, so memory is freed after the turn (session_set_reap()).
  */
 #include "tproxy/session.h"
 
@@ -27,10 +26,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Milliseconds. */
 enum {
-	RETRY_PAUSE = 1000, /* HAProxy's turn-around time, unless `timeout connect` is shorter */
-	DRAIN_PAUSE = 20,   /* between two questions whether everything was delivered */
+	RETRY_PAUSE = 1000, /* ms; as HAProxy, unless `timeout connect` is shorter */
+	DRAIN_PAUSE = 20,   /* ms between two questions whether everything was delivered */
 };
 
 static void connect_to_server(struct session *session);
@@ -66,6 +64,8 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 	if (reset) {
 		size_t undelivered = socket_undelivered(side->fd);
 
+		if (undelivered > 0 && towards->shut_out) /* the end itself */
+			undelivered--;
 		towards->bytes -= undelivered < towards->bytes ? undelivered : towards->bytes;
 		socket_reset_on_close(side->fd);
 	}
@@ -74,8 +74,8 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 	side->awaited = false;
 }
 
-/* Delivers what the side that is gone sent before. Its end is shown when all of that arrived. */
-static void drain(struct session *session)
+/* Delivers what the side that is gone sent before. The other side is reset when it has all of that. */
+static void drain_gone_side(struct session *session)
 {
 	enum side_name gone = session->gone;
 	struct side *to = &session->sides[side_other(gone)];
@@ -87,23 +87,23 @@ static void drain(struct session *session)
 	if (direction->eof_in)
 		close_side(session, gone, true);
 	if (direction->moved_out)
-		to->activity = now();
+		to->activity = session_now();
 	if (result == RELAY_OK || result == RELAY_SOURCE_FAILED) {
 		if (!direction_has_ended(direction))
 			return;
-		undelivered = socket_is_gone(to->fd) ? 0 : socket_undelivered(to->fd);
+		undelivered = socket_has_failed(to->fd) ? 0 : socket_undelivered(to->fd);
 		if (undelivered > 0) {
 			if (undelivered != session->undelivered)
-				to->activity = now();
+				to->activity = session_now();
 			session->undelivered = undelivered;
-			session->drain_due = now() + DRAIN_PAUSE;
+			session->drain_due = session_now() + DRAIN_PAUSE;
 			return;
 		}
 	}
 	session_close(session, session->reason, session->error);
 }
 
-/* A side broke or timed out. Nothing can be delivered to it, and nothing more is expected of it. */
+/* A side broke or timed out: nothing is delivered to it any more. */
 static void side_failed(struct session *session, enum side_name side, enum reason reason, int error)
 {
 	struct direction *from = &session->directions[side];
@@ -120,7 +120,7 @@ static void side_failed(struct session *session, enum side_name side, enum reaso
 	else
 		direction_cut(from);
 	set_state(session, SESSION_DRAINING);
-	drain(session);
+	drain_gone_side(session);
 }
 
 static void side_broke(struct session *session, enum side_name side, int error)
@@ -135,7 +135,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
 
 	(void)what;
-	if (!socket_is_gone(fd))
+	if (!socket_has_failed(fd))
 		return;
 	if (session->state == SESSION_RELAYING)
 		side_broke(session, side, socket_take_error(fd));
@@ -160,16 +160,16 @@ static void pass_end(struct session *session, enum side_name source)
 		side_broke(session, side_other(source), errno);
 }
 
-static void move(struct session *session, enum side_name source)
+static void relay_from(struct session *session, enum side_name source)
 {
 	struct direction *direction = &session->directions[source];
 	struct side *from = &session->sides[source], *to = &session->sides[side_other(source)];
 	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
 
 	if (direction->moved_in)
-		from->activity = now();
+		from->activity = session_now();
 	if (direction->moved_out)
-		to->activity = now();
+		to->activity = session_now();
 	if (result == RELAY_SOURCE_FAILED)
 		side_broke(session, source, errno);
 	else if (result == RELAY_DESTINATION_FAILED)
@@ -178,13 +178,6 @@ static void move(struct session *session, enum side_name source)
 		session_close(session, REASON_MEMORY, ENOMEM);
 	else
 		pass_end(session, source);
-}
-
-static void move_both(struct session *session)
-{
-	move(session, CLIENT);
-	if (session->state == SESSION_RELAYING)
-		move(session, SERVER);
 }
 
 /* --- connecting --- */
@@ -203,7 +196,7 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 	if (reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
-		session->connect_due = now() + pause;
+		session->connect_due = session_now() + pause;
 }
 
 /*
@@ -227,39 +220,38 @@ static void connect_finished(struct session *session)
 			session, upstream_connect_reason(&session->server->source, error), error);
 		return;
 	}
-	session->connected = now();
+	session->connected = session_now();
 	set_state(session, SESSION_RELAYING);
 	if (watch_connected(&session->sides[SERVER]))
-		move(session, CLIENT);
+		relay_from(session, CLIENT);
 	else
 		session_close(session, REASON_MEMORY, errno);
 }
 
-static void on_event(struct session *session, enum side_name source)
+/* The source can be read, or the other side can be written. */
+static void on_side_ready(struct session *session, enum side_name source)
 {
 	if (session->state == SESSION_CONNECTING)
 		connect_finished(session);
 	else if (session->state == SESSION_RELAYING)
-		move(session, source);
+		relay_from(session, source);
 	else if (session->state == SESSION_DRAINING)
-		drain(session);
+		drain_gone_side(session);
 	update_interest(session);
 }
 
-/* The client can be read, or the server written. */
 static void on_request(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	on_event(arg, CLIENT);
+	on_side_ready(arg, CLIENT);
 }
 
-/* The server can be read, or the client written. */
 static void on_response(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	on_event(arg, SERVER);
+	on_side_ready(arg, SERVER);
 }
 
 static void side_open(struct session *session, enum side_name name, int fd)
@@ -269,11 +261,10 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	event_callback_fn writable = name == CLIENT ? on_response : on_request;
 	unsigned keep_alive = name == CLIENT ? session->frontend->options & OPTION_CLITCPKA
 					     : session->backend->options & OPTION_SRVTCPKA;
-
 	short connecting = name == SERVER ? EV_READ : 0;
 
 	side->fd = fd;
-	side->activity = now();
+	side->activity = session_now();
 	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
 	event_assign(&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST | connecting,
 		writable, session);
@@ -281,7 +272,7 @@ static void side_open(struct session *session, enum side_name name, int fd)
 		socket_keep_alive(fd);
 }
 
-static struct addr server_of(const struct session *session)
+static struct addr address_of_server(const struct session *session)
 {
 	struct addr vip;
 
@@ -294,7 +285,7 @@ static struct addr server_of(const struct session *session)
 static void connect_to_server(struct session *session)
 {
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
-	struct addr server = server_of(session);
+	struct addr server = address_of_server(session);
 	struct upstream_failure failure;
 	int fd;
 
@@ -308,11 +299,11 @@ static void connect_to_server(struct session *session)
 		connect_failed(session, failure.reason, failure.error);
 		return;
 	}
-	session->connect_due = timeout == 0 ? 0 : now() + timeout;
+	session->connect_due = timeout == 0 ? 0 : session_now() + timeout;
 	side_open(session, SERVER, fd);
 }
 
-static enum relay_path path(const struct session *session, enum proxy_option always)
+static enum relay_path choose_path(const struct session *session, enum proxy_option always)
 {
 	if (session->set->config->global.nosplice)
 		return RELAY_COPY;
@@ -333,28 +324,23 @@ static void choose_server(struct session *session)
 		return;
 	}
 	limits_use(session->set->limits, backend, session->server);
-	session->directions[CLIENT].path = path(session, OPTION_SPLICE_REQUEST);
-	session->directions[SERVER].path = path(session, OPTION_SPLICE_RESPONSE);
+	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
+	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);
 	connect_to_server(session);
 }
 
 /* --- time --- */
 
-static bool has_answer(int fd)
-{
-	struct pollfd ready = {.fd = fd, .events = POLLOUT};
-
-	return poll(&ready, 1, 0) > 0;
-}
-
 static void connect_expired(struct session *session)
 {
-	if (session->connect_due == 0 || session->connect_due > now())
+	struct pollfd answer = {.fd = session->sides[SERVER].fd, .events = POLLOUT};
+
+	if (session->connect_due == 0 || session->connect_due > session_now())
 		return;
 	if (session->sides[SERVER].fd == -1)
 		connect_to_server(session);
-	else if (has_answer(session->sides[SERVER].fd))
+	else if (poll(&answer, 1, 0) == 1)
 		connect_finished(session);
 	else
 		connect_failed(session, REASON_CONNECT_TIMEOUT, 0);
@@ -366,7 +352,9 @@ static void relay_expired(struct session *session)
 
 	if (!interest_expired(session, &side))
 		return;
-	move_both(session);
+	relay_from(session, CLIENT);
+	if (session->state == SESSION_RELAYING)
+		relay_from(session, SERVER);
 	if (session->state == SESSION_RELAYING && interest_expired(session, &side))
 		side_failed(session, side,
 			side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT, 0);
@@ -379,10 +367,10 @@ static void drain_expired(struct session *session)
 	if (interest_expired(session, &side))
 		session_close(session, session->reason, session->error);
 	else
-		drain(session);
+		drain_gone_side(session);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
 
@@ -410,12 +398,12 @@ bool session_begin(
 	session->set = set;
 	session->frontend = frontend;
 	session->client = *client;
-	session->accepted = now();
+	session->accepted = session_now();
 	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
 	session->sides[SERVER].fd = -1;
 	side_open(session, CLIENT, fd);
 	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
-	evtimer_assign(&session->timer, set->base, on_timer, session);
+	evtimer_assign(&session->timer, set->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	choose_server(session);
@@ -427,12 +415,11 @@ void session_close(struct session *session, enum reason reason, int error)
 {
 	if (session->state == SESSION_CLOSING)
 		return;
-	if (session->state != SESSION_DRAINING) { /* there the reason stands already */
+	if (session->state != SESSION_DRAINING) { /* which began with its reason */
 		session->reason = reason;
 		session->error = error;
 	}
-	session->closed_in = session->state;
-	session->closed = now();
+	session->closed = session_now();
 	event_del(&session->timer);
 	close_side(session, CLIENT, session->reason != REASON_DONE);
 	close_side(session, SERVER, session->reason != REASON_DONE);

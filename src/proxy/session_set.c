@@ -2,9 +2,9 @@
  * The sessions of one event loop, and what they share: pipes, round robin, the spare descriptor.
  *
  * A session needs two descriptors, the second one after it was accepted. So that an accepted client
- * is not turned away for want of the second, the set keeps a spare: when a socket can't be had, the
- * spare's place is used, and no session is begun until a new spare could be had. With several
- * workers another one may be quicker to take the place; the session then ends with its own reason.
+ * is not refused for lack of the second, the set keeps a spare: when no socket can be opened, the
+ * spare is closed for it, and no session begins until the set has a spare again. The trap: another
+ * worker may take the number in between. The session then ends with REASON_DESCRIPTORS.
  */
 #include "session_set.h"
 
@@ -50,7 +50,7 @@ void session_set_free(struct session_set *set)
 		close(set->spare);
 }
 
-bool session_set_have_room(struct session_set *set)
+bool session_set_keep_spare(struct session_set *set)
 {
 	refill_spare(set);
 	return set->spare != -1;

@@ -1,9 +1,9 @@
 /*
  * A set of sessions on a real event loop, between a client and servers on the loopback address.
  *
- * The rig is the observer of its sessions and keeps what it was told, so that tests can say in which
+ * The rig is the observer of its sessions and keeps their states, so that tests can check in which
  * order the states came and why a session ended. Nothing waits for a fixed time: rig_until() turns
- * the loop until what is awaited has happened, and fails the test when it never does.
+ * the loop until a condition holds, and fails the test when it never does.
  */
 #ifndef TESTS_RIG_H
 #define TESTS_RIG_H

@@ -20,18 +20,18 @@ static struct bind binds[LISTENERS];
 static struct proxy section = {.name = "web", .binds = binds, .bind_count = LISTENERS};
 static struct config config = {.proxies = &section, .proxy_count = 1};
 
-/* What was asked, and what came of it: the result and the complaints. */
-struct reckoning {
+/* What is planned for, and the outcome: the result and what stderr got. */
+struct planned {
 	unsigned limit, workers, maxconn;
 	int result;
 	unsigned sessions;
 	char text[1024];
 };
 
-static void reckon(const struct reckoning *asked, int answer)
+static void plan_and_answer(const struct planned *asked, int answer)
 {
 	struct rlimit limit = {.rlim_cur = asked->limit, .rlim_max = asked->limit};
-	struct reckoning made = {0};
+	struct planned made = {0};
 	int ends[2];
 	struct log *log;
 
@@ -42,22 +42,22 @@ static void reckon(const struct reckoning *asked, int answer)
 	if (log == NULL || setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		_exit(2);
 	config.global.maxconn = asked->maxconn;
-	made.result = descriptors_reckon(&config, asked->workers, log, &made.sessions);
+	made.result = descriptors_plan(&config, asked->workers, log, &made.sessions);
 	if (read(ends[0], made.text, sizeof(made.text) - 1) == -1)
 		made.text[0] = '\0';
 	_exit(write(answer, &made, sizeof(made)) == sizeof(made) ? 0 : 3);
 }
 
-static struct reckoning reckoned(struct reckoning asked)
+static struct planned plan_in_child(struct planned asked)
 {
-	struct reckoning made;
+	struct planned made;
 	int ends[2], status;
 	pid_t child;
 
 	assert_int_equal(pipe(ends), 0);
 	child = fork();
 	if (child == 0)
-		reckon(&asked, ends[1]);
+		plan_and_answer(&asked, ends[1]);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	assert_int_equal(read(ends[0], &made, sizeof(made)), sizeof(made));
@@ -68,8 +68,8 @@ static struct reckoning reckoned(struct reckoning asked)
 
 static void each_worker_takes_what_it_takes(void **state)
 {
-	struct reckoning one = reckoned((struct reckoning){.limit = 4096, .workers = 1});
-	struct reckoning more = reckoned((struct reckoning){.limit = 4096, .workers = 41});
+	struct planned one = plan_in_child((struct planned){.limit = 4096, .workers = 1});
+	struct planned more = plan_in_child((struct planned){.limit = 4096, .workers = 41});
 	unsigned long taken = 40 * (DESCRIPTORS_OF_WORKER + LISTENERS);
 
 	(void)state;
@@ -82,7 +82,7 @@ static void each_worker_takes_what_it_takes(void **state)
 
 static void a_small_limit_is_used_as_far_as_it_goes_and_warned_of(void **state)
 {
-	struct reckoning made = reckoned((struct reckoning){.limit = 64, .workers = 1});
+	struct planned made = plan_in_child((struct planned){.limit = 64, .workers = 1});
 
 	(void)state;
 	assert_int_equal(made.result, 0);
@@ -94,7 +94,7 @@ static void a_small_limit_is_used_as_far_as_it_goes_and_warned_of(void **state)
 
 static void without_room_for_a_session_it_says_what_to_raise(void **state)
 {
-	struct reckoning made = reckoned((struct reckoning){.limit = 64, .workers = 20});
+	struct planned made = plan_in_child((struct planned){.limit = 64, .workers = 20});
 
 	(void)state;
 	assert_int_equal(made.result, -1);
@@ -105,14 +105,14 @@ static void without_room_for_a_session_it_says_what_to_raise(void **state)
 
 static void a_maxconn_that_may_not_fit_is_kept_and_warned_of(void **state)
 {
-	struct reckoning made =
-		reckoned((struct reckoning){.limit = 1024, .workers = 1, .maxconn = 5000});
+	struct planned made =
+		plan_in_child((struct planned){.limit = 1024, .workers = 1, .maxconn = 5000});
 
 	(void)state;
 	assert_int_equal(made.result, 0);
 	assert_int_equal(made.sessions, 5000);
 	assert_non_null(strstr(made.text, "maxconn 5000 may need"));
-	made = reckoned((struct reckoning){.limit = 1024, .workers = 1, .maxconn = 300});
+	made = plan_in_child((struct planned){.limit = 1024, .workers = 1, .maxconn = 300});
 	assert_int_equal(made.sessions, 300);
 	assert_string_equal(made.text, "");
 }

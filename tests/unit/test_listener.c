@@ -5,6 +5,7 @@
 #include "tproxy/listener.h"
 #include "tproxy/socket.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 enum {
@@ -136,6 +137,31 @@ static void draining_ends_where_the_limit_is_reached(void **state)
 	finish(&flood);
 }
 
+/* The event loop refuses to watch a file, as it refuses a socket where memory is missing. */
+static void a_listener_that_cannot_be_watched_now_is_watched_later(void **state)
+{
+	struct flood flood;
+	int listener, kept, file;
+
+	start(&flood, state);
+	connect_clients(&flood, FLOOD);
+	while (flood.pauses == 0)
+		rig_turn(flood.rig);
+	listener = flood.listeners.list[0].fd;
+	kept = dup(listener);
+	file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(dup2(file, listener), listener);
+	session_close_all(&flood.rig->sessions);
+	listeners_resume(&flood.listeners);
+	assert_int_equal(dup2(kept, listener), listener);
+	for (int turn = 0; turn < 100 * FLOOD && accepted(&flood) == 100; turn++)
+		rig_turn(flood.rig);
+	assert_in_range(accepted(&flood), 101, 2 * FLOOD);
+	close(kept);
+	close(file);
+	finish(&flood);
+}
+
 #define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -145,6 +171,7 @@ int main(void)
 		LISTENER_TEST(draining_accepts_the_queue_and_ends_in_a_flood),
 		LISTENER_TEST(draining_an_empty_queue_closes_at_once),
 		LISTENER_TEST(draining_ends_where_the_limit_is_reached),
+		LISTENER_TEST(a_listener_that_cannot_be_watched_now_is_watched_later),
 	};
 
 	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);

@@ -151,7 +151,6 @@ static void the_line_of_a_session_has_haproxys_fields(void **state)
 		.backend = &sections[1],
 		.server = &server,
 		.reason = REASON_SERVER_TIMEOUT,
-		.closed_in = SESSION_RELAYING,
 		.accepted = 1000,
 		.connected = 1007,
 		.closed = 6014,
@@ -234,7 +233,6 @@ static void a_session_that_reached_no_server_says_so(void **state)
 	struct session session = {.set = &set,
 		.frontend = &section,
 		.reason = REASON_NO_SERVER,
-		.closed_in = SESSION_ACCEPTED,
 		.accepted = 5,
 		.closed = 5};
 	char line[LOG_LINE_MAX];

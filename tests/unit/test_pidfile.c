@@ -111,7 +111,7 @@ static void that_of_a_running_instance_is_left_alone(void **state)
 	(void)state;
 	assert_int_equal(pidfile_take(&first, path, complaints), 0);
 	assert_int_equal(pidfile_take(&second, path, complaints), -1);
-	assert_complaint("another tproxyd has it");
+	assert_complaint("another tproxyd runs with it");
 	pidfile_drop(&second);
 	assert_own_number();
 	pidfile_drop(&first);
@@ -139,7 +139,7 @@ static void a_file_with_another_name_is_not_written(void **state)
 	put_file(other, "not for us\n");
 	assert_int_equal(link(other, path), 0);
 	assert_int_equal(pidfile_take(&pidfile, path, complaints), -1);
-	assert_complaint("not a file of its own");
+	assert_complaint("not a regular file");
 	assert_file_holds(other, "not for us\n");
 	unlink(path);
 	unlink(other);

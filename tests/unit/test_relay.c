@@ -290,8 +290,8 @@ static size_t write_with_an_urgent_byte(const char *tail)
 }
 
 /*
- * Moves until the direction has ended. A source with something to read from which nothing is moved
- * would turn the event loop for ever.
+ * Moves until the direction has ended. If the source were readable and nothing were moved, the event
+ * loop would spin.
  */
 static void move_to_the_end(char *received, size_t expected)
 {

@@ -17,6 +17,13 @@ static void assert_states(struct rig *rig, const enum session_state *expected, u
 		assert_int_equal(rig->states[i], expected[i]);
 }
 
+/* The state before the last one, which is CLOSING. */
+static void assert_closed_in(struct rig *rig, enum session_state expected)
+{
+	assert_true(rig->state_count > 1);
+	assert_int_equal(rig->states[rig->state_count - 2], expected);
+}
+
 static void assert_ended_with(struct rig *rig, enum reason reason)
 {
 	rig_until(rig, rig_has_ended);
@@ -274,7 +281,7 @@ static void a_client_that_resets_while_connecting_ends_its_session(void **state)
 	rig_write(client, "a question that stays unread");
 	rig_reset(client);
 	assert_ended_with(rig, REASON_CLIENT_RESET);
-	assert_int_equal(rig->last.closed_in, SESSION_CONNECTING);
+	assert_closed_in(rig, SESSION_CONNECTING);
 	assert_int_equal(rig->last.error, ECONNRESET);
 	close_all(fillers, 8);
 }
@@ -311,7 +318,7 @@ static void a_client_that_has_finished_and_then_resets_ends_its_session(void **s
 	rig_until(rig, is_watched);
 	rig_reset(client);
 	assert_ended_with(rig, REASON_CLIENT_RESET);
-	assert_true(socket_is_gone(server));
+	assert_true(socket_has_failed(server));
 	close(server);
 }
 
@@ -328,6 +335,112 @@ static void a_watched_client_can_still_be_answered(void **state)
 	assert_int_equal(errno, 0);
 	assert_ended_with(rig, REASON_DONE);
 	close(client);
+}
+
+/* --- a connection whose both directions have ended in order looks like a broken one --- */
+
+/* A session whose server's kernel soon takes no more. */
+static void begin_with_slow_server(struct rig *rig, int *client, int *server)
+{
+	int least = 1;
+
+	assert_int_equal(
+		setsockopt(rig->server_listeners[0], SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)),
+		0);
+	*client = rig_client(rig);
+	*server = rig_accept(rig, 0);
+}
+
+/* Writes until the session holds bytes that the server's side does not take; returns how many. */
+static size_t write_until_held(struct rig *rig, int client)
+{
+	static const char part[16 * 1024];
+	size_t written = 0;
+
+	while (rig_session(rig)->directions[CLIENT].held == 0) {
+		ssize_t sent = send(client, part, sizeof(part), MSG_NOSIGNAL);
+
+		written += sent > 0 ? (size_t)sent : 0;
+		rig_turn(rig);
+	}
+	return written;
+}
+
+static void a_client_that_ends_after_its_server_did_is_no_reset(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t written;
+
+	begin_with_slow_server(rig, &client, &server);
+	shutdown(server, SHUT_WR);
+	assert_ends(rig, client);
+	written = write_until_held(rig, client);
+	rig_until(rig, is_watched);
+	close(client);
+	assert_int_equal(read_to_the_end(rig, server), written);
+	assert_int_equal(errno, 0);
+	assert_ended_with(rig, REASON_DONE);
+	close(server);
+}
+
+enum {
+	SOME = 8 *
+	       1024 /* more than a slow server's kernel takes, less than the session's own does */
+};
+
+static bool end_was_passed_on(struct rig *rig)
+{
+	return rig_session(rig)->directions[CLIENT].shut_out;
+}
+
+/* The client sends SOME bytes and its end; the session passes both on to its own kernel. */
+static void send_some_and_end(struct rig *rig, int client)
+{
+	static const char some[SOME];
+
+	assert_int_equal(send(client, some, SOME, MSG_NOSIGNAL), SOME);
+	shutdown(client, SHUT_WR);
+	rig_until(rig, end_was_passed_on);
+}
+
+static void a_server_that_ends_while_draining_gets_all_that_was_sent(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	uint64_t asked;
+
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	asked = rig_session(rig)->drain_due;
+	shutdown(server, SHUT_WR);
+	while (rig->ended == 0 && rig_session(rig)->drain_due == asked)
+		rig_turn(rig);
+	assert_int_equal(read_to_the_end(rig, server), SOME);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, SOME);
+	close(server);
+}
+
+/* The kernel counts an end that is not acknowledged as a byte. */
+static void an_end_that_is_not_delivered_is_no_byte(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t got;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 200;
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	got = read_to_the_end(rig, server);
+	assert_in_range(got, 1, SOME - 1);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, got);
+	close(client);
+	close(server);
 }
 
 static void a_refused_connection_resets_the_client(void **state)
@@ -593,7 +706,7 @@ static void a_server_that_does_not_answer_times_out(void **state)
 	rig->section.timeouts[TIMEOUT_CONNECT] = 20;
 	client = rig_client(rig);
 	rig_until(rig, has_timed_out);
-	assert_int_equal(rig->last.closed_in, SESSION_CONNECTING);
+	assert_closed_in(rig, SESSION_CONNECTING);
 	close_all(fillers, 8);
 	close(client);
 }
@@ -659,9 +772,9 @@ static void the_last_client_gets_its_server_by_the_spare_descriptor(void **state
 	client = rig_client(rig);
 	assert_int_equal(rig->ended, 0);
 	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
-	assert_false(session_set_have_room(&rig->sessions));
+	assert_false(session_set_keep_spare(&rig->sessions));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_true(session_set_have_room(&rig->sessions));
+	assert_true(session_set_keep_spare(&rig->sessions));
 	close(client);
 }
 
@@ -685,6 +798,9 @@ int main(void)
 		SESSION_TEST(a_client_that_finishes_while_connecting_keeps_its_session),
 		SESSION_TEST(a_client_that_has_finished_and_then_resets_ends_its_session),
 		SESSION_TEST(a_watched_client_can_still_be_answered),
+		SESSION_TEST(a_client_that_ends_after_its_server_did_is_no_reset),
+		SESSION_TEST(a_server_that_ends_while_draining_gets_all_that_was_sent),
+		SESSION_TEST(an_end_that_is_not_delivered_is_no_byte),
 		SESSION_TEST(a_refused_connection_resets_the_client),
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
 		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),

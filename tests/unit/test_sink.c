@@ -358,11 +358,11 @@ static void a_file_is_opened_again_by_its_path(void **state)
 	log_line(log, NULL, LOG_INFO, "after");
 	log_free(log);
 	assert_file_holds(other, "before\nmeanwhile\n");
-	snprintf(text, sizeof(text), "SIGHUP: opened the log file %s again\nafter\n", path);
+	snprintf(text, sizeof(text), "SIGHUP: reopened the log file %s\nafter\n", path);
 	assert_file_holds(path, text);
 }
 
-static void a_file_that_cannot_be_opened_again_is_kept_and_the_reason_said(void **state)
+static void a_file_that_cannot_be_reopened_is_kept_and_the_reason_logged(void **state)
 {
 	struct log *log = log_to(LOG_TO_FILE);
 	char text[512];
@@ -375,9 +375,7 @@ static void a_file_that_cannot_be_opened_again_is_kept_and_the_reason_said(void 
 	log_line(log, NULL, LOG_INFO, "after");
 	log_free(log);
 	snprintf(text, sizeof(text),
-		"before\nSIGHUP: cannot open the log file %s again: %s; lines go on to the file "
-		"that "
-		"was open before\nafter\n",
+		"before\nSIGHUP: cannot reopen the log file %s: %s; lines still go to the file that was open before\nafter\n",
 		path, strerror(EISDIR));
 	assert_file_holds(other, text);
 	rmdir(path);
@@ -417,7 +415,7 @@ static void a_fifo_without_a_reader_is_not_waited_for(void **state)
 {
 	(void)state;
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_refused("start the one that does first");
+	assert_refused("start its reader first");
 	unlink(path);
 }
 
@@ -502,7 +500,7 @@ int main(void)
 		cmocka_unit_test(without_a_log_line_a_full_stderr_loses_warnings),
 		cmocka_unit_test(what_was_lost_is_said_as_soon_as_lines_are_taken_again),
 		cmocka_unit_test(a_file_is_opened_again_by_its_path),
-		cmocka_unit_test(a_file_that_cannot_be_opened_again_is_kept_and_the_reason_said),
+		cmocka_unit_test(a_file_that_cannot_be_reopened_is_kept_and_the_reason_logged),
 		cmocka_unit_test(a_symbolic_link_is_not_followed),
 		cmocka_unit_test(a_fifo_without_a_reader_is_not_waited_for),
 		cmocka_unit_test(a_full_disk_loses_lines_and_the_next_one_begins_anew),

@@ -1,6 +1,6 @@
-"""tproxyd by itself in a namespace: any configuration, any stderr, and what the kernel says of its process.
+"""tproxyd by itself in a namespace: any configuration, any stderr, and what the kernel reports of its process.
 
-What any proxy could be asked is asked through adapters (lab.proxy); this is for what tproxyd does beyond.
+What every proxy does is tested through adapters (lab.proxy); this is for what only tproxyd does.
 """
 
 import itertools
@@ -51,7 +51,7 @@ class Daemon:
         return patience.until(lambda: self.lines(words), f"{words!r} in the log:\n{self.log()}")[0]
 
     def await_ready(self, port=PORT):
-        """Wait until it listens; that shows in /proc without a connection to it."""
+        """Wait until it listens, which /proc shows without a connection to it."""
         wanted = f":{port:04X} 00000000:0000 0A"
 
         def listens():

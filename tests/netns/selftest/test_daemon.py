@@ -1,4 +1,4 @@
-"""What tproxyd does beyond what any proxy is asked: its logs, its privileges, its pidfile, its limits."""
+"""What only tproxyd does: its arguments, logs, privileges, pidfile and limits."""
 
 import contextlib
 import fcntl
@@ -42,6 +42,29 @@ def configured(words="", threads=1, log=LOG, proxy=WITH_SERVER):
     """A configuration; `words` are further lines of `global`, `proxy` ends in the section whose log it is."""
     more = "".join(f"  {line}\n" for line in words.splitlines())
     return GLOBAL.format(threads=threads) + log + more + proxy + ("  log global\n" if log else "")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "tproxyd: no configuration; type `tproxyd -f FILE`\nusage: "),
+        (["-c", "-f", "a.cfg", "b.cfg"], "tproxyd: unexpected argument 'b.cfg'\nusage: "),
+        (["-z"], "type `tproxyd --help` for the options\n"),
+    ],
+    ids=["none", "another", "unknown"],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    done = subprocess.run([TPROXYD, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr and not done.stdout
+
+
+def test_a_user_that_does_not_exist_is_named(tmp_path):
+    path = tmp_path / "user.cfg"
+    path.write_text(configured("user nosuchuser"), encoding="ascii")
+    done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: 'nosuchuser': no such user on this host; create it, or write another one\n" in done.stderr
 
 
 @pytest.fixture
@@ -280,7 +303,7 @@ def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start
 # Log files and syslog
 
 
-def test_a_syslog_socket_that_is_not_there_is_said_at_the_start(start, folder):
+def test_a_missing_syslog_socket_is_reported_at_the_start(start, folder):
     daemon = start(configured(log=f"  log {folder}/socket local0\n")).await_ready()
     line = daemon.await_line("cannot be reached")
     assert f"warning: the log {folder}/socket cannot be reached: No such file or directory" in line
@@ -297,7 +320,7 @@ def test_sighup_opens_a_renamed_log_file_again(namespace, start, server, folder)
     assert daemon.stop() == 0
     assert old.read_text().count("Connect from") == 1
     new = file.read_text()
-    assert new.startswith(f"SIGHUP: opened the log file {file} again\nSIGHUP: the configuration is not read again")
+    assert new.startswith(f"SIGHUP: reopened the log file {file}\nSIGHUP: the configuration is not read again")
     assert new.count("Connect from") == 1
 
 
@@ -308,7 +331,7 @@ def test_another_user_goes_on_with_the_old_file_until_it_may_have_a_new_one(name
     assert file.owner() == NOBODY
     file.rename(old)
     daemon.signal(signal.SIGHUP)
-    patience.until(lambda: f"cannot open the log file {file} again: Permission denied" in old.read_text(), "the reason")
+    patience.until(lambda: f"cannot reopen the log file {file}: Permission denied" in old.read_text(), "the reason")
     exchange(namespace, server)
     assert old.read_text().count("Connect from") == 1
     file.touch()  # as logrotate's `create` does
@@ -366,12 +389,12 @@ def test_a_clients_port_without_its_capability_is_warned_of(namespace, start, se
     exchange(namespace, server)
 
 
-@pytest.mark.parametrize("source, said", [("source 127.0.0.1:25", True), ("source 127.0.0.1:2500", False)])
-def test_the_check_says_which_capability_a_source_port_needs(tmp_path, source, said):
+@pytest.mark.parametrize("source, printed", [("source 127.0.0.1:25", True), ("source 127.0.0.1:2500", False)])
+def test_the_check_prints_which_capability_a_source_port_needs(tmp_path, source, printed):
     path = tmp_path / "low.cfg"
     path.write_text(f"{WITH_SERVER}  {source}\n", encoding="ascii")
     done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=True)
-    assert ("needs the capability CAP_NET_BIND_SERVICE for source ports below 1024" in done.stdout) == said
+    assert ("needs the capability CAP_NET_BIND_SERVICE for source ports below 1024" in done.stdout) == printed
 
 
 @pytest.mark.parametrize("user", ["", f"user {NOBODY}"], ids=["root", NOBODY])
@@ -393,7 +416,7 @@ def test_groups_and_bounding_set_are_dropped_and_system_calls_restricted(start, 
 
 
 @pytest.mark.parametrize("listeners", [1, 3])
-def test_each_thread_takes_the_descriptors_that_are_reckoned_for_it(start, listeners):
+def test_each_thread_takes_the_descriptors_that_are_planned_for_it(start, listeners):
     more = "".join(f"  bind {ADDRESS}:{PORT + each}\n" for each in range(1, listeners))
     taken = []
     for threads in (1, 3):
@@ -417,12 +440,17 @@ def test_a_low_descriptor_limit_is_warned_of_and_used_to_the_full(namespace, sta
     assert not daemon.lines("accepting pauses")
 
 
-def test_a_descriptor_limit_without_room_for_a_session_is_an_error_with_advice(start):
-    few = ("prlimit", "--nofile=64:64", "setpriv", "--bounding-set=-sys_resource")
-    daemon = start(configured(threads=20), before=few)
+def test_a_descriptor_limit_without_room_for_a_session_is_an_error_that_names_one_with(start):
+    def limited(number):
+        few = ("prlimit", f"--nofile={number}:{number}", "setpriv", "--bounding-set=-sys_resource")
+        return start(configured(threads=20), before=few)
+
+    daemon = limited(64)
     assert daemon.await_end() == 1
     line = daemon.await_line("the descriptor limit of 64 is too low: 20 threads")
-    assert "ulimit -n" in line and "LimitNOFILE=" in line
+    named = int(re.search(r"ulimit -n (\d+), LimitNOFILE=\1\)", line)[1])
+    assert limited(named - 1).await_end() == 1
+    limited(named).await_started()
 
 
 # The pidfile
@@ -441,7 +469,7 @@ def test_a_second_instance_does_not_touch_the_pidfile_of_the_first(start, folder
     daemon = start(configured(f"pidfile {pidfile}")).await_started()
     second = start(configured(f"pidfile {pidfile}").replace(f":{PORT}", f":{PORT + 1}"))
     assert second.await_end() == 1
-    assert f"cannot write the pidfile {pidfile}" in second.log() and "another tproxyd has it" in second.log()
+    assert f"cannot write the pidfile {pidfile}" in second.log() and "another tproxyd runs with it" in second.log()
     assert "ended: " not in second.log()
     assert pidfile.read_text() == f"{daemon.pid}\n"
 
