@@ -111,14 +111,6 @@ static bool open_standard_files(void)
 	return true;
 }
 
-static void print_check(const struct config *config)
-{
-	config_print(config, stdout);
-	if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
-		printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
-			privileges_first_port());
-}
-
 int main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
@@ -132,10 +124,14 @@ int main(int argc, char **argv)
 	if (config == NULL)
 		return EXIT_FAILURE;
 	status = EXIT_SUCCESS;
-	if (arguments.check)
-		print_check(config);
-	else
+	if (!arguments.check) {
 		status = daemon_run(config, arguments.file, &identity);
+	} else {
+		config_print(config, stdout);
+		if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
+			printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
+				privileges_first_port());
+	}
 	config_free(config);
 	return status;
 }

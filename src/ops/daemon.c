@@ -107,7 +107,10 @@ static void complain_of_worker(const struct daemon *daemon, const struct listene
 
 	if (failure->bind == NULL) {
 		log_complain(daemon->shared.log, "cannot start a thread: %s%s",
-			strerror(failure->error), bind_advice(failure));
+			strerror(failure->error),
+			failure->error == EAGAIN
+				? "; raise the limit on threads (ulimit -u, TasksMax=), or lower nbthread"
+				: advice_on_errno(failure->error));
 		return;
 	}
 	log_complain(daemon->shared.log, "%s:%u: frontend %s cannot listen on %s: %s%s",

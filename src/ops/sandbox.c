@@ -225,18 +225,13 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 	return failed;
 }
 
-/* With a NULL filter the call fails with EFAULT where the kernel has filters, else with EINVAL. */
-static bool kernel_has_filters(void)
-{
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) == -1 && errno == EFAULT;
-}
-
 int sandbox_enter(const struct sandbox *sandbox)
 {
 	scmp_filter_ctx filter;
 	int failed;
 
-	if (!kernel_has_filters())
+	/* With a NULL filter this fails with EFAULT where the kernel has filters, else with EINVAL. */
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 || errno != EFAULT)
 		return ENOTSUP;
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (filter == NULL)

@@ -35,16 +35,6 @@ bool upstream_source(const struct source *source, const struct addr *client, str
 	return false;
 }
 
-static bool is_foreign(const struct source *source)
-{
-	return source->mode != SOURCE_ROUTED && source->mode != SOURCE_ADDRESS;
-}
-
-static bool port_is_given(const struct source *source)
-{
-	return source->mode == SOURCE_CLIENT || addr_port(&source->address) != 0;
-}
-
 static enum reason open_reason(int error)
 {
 	if (error == EMFILE || error == ENFILE)
@@ -65,11 +55,15 @@ static enum reason bind_reason(int error)
 
 enum reason upstream_connect_reason(const struct source *source, int error)
 {
+	bool has_address = source->mode == SOURCE_ADDRESS || source->mode == SOURCE_FOREIGN;
+	bool port_is_given =
+		source->mode == SOURCE_CLIENT || (has_address && addr_port(&source->address) != 0);
+
 	switch (error) {
 	case EADDRINUSE:
 		return REASON_SOURCE_IN_USE;
 	case EADDRNOTAVAIL:
-		return port_is_given(source) ? REASON_SOURCE_IN_USE : REASON_SOURCE_EXHAUSTED;
+		return port_is_given ? REASON_SOURCE_IN_USE : REASON_SOURCE_EXHAUSTED;
 	case ECONNREFUSED:
 		return REASON_CONNECT_REFUSED;
 	case ETIMEDOUT:
@@ -96,7 +90,7 @@ static enum reason bind_source(
 		errno = EAFNOSUPPORT;
 		return REASON_SOURCE_FAMILY;
 	}
-	if (is_foreign(source) && socket_set_transparent(fd, addr_family(server)) == -1)
+	if (source->mode != SOURCE_ADDRESS && socket_set_transparent(fd, addr_family(server)) == -1)
 		return bind_reason(errno);
 	if (socket_bind_source(fd, &from) == -1)
 		return bind_reason(errno);

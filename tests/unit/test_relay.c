@@ -312,7 +312,7 @@ static void move_to_the_end(char *received, size_t expected)
 
 static void urgent_data_is_data(const char *tail)
 {
-	char received[64 * 1024];
+	char received[64 * 1024] = {0};
 	size_t expected;
 
 	connect_by_tcp();

@@ -3,6 +3,7 @@
  */
 #include "rig.h"
 #include "tproxy/socket.h"
+#include "tproxy/upstream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -596,6 +597,33 @@ static void a_source_port_in_use_is_refused_without_another_attempt(void **state
 	close(server);
 }
 
+/* The port of the first address in `source 0.0.0.0:5000 usesrc clientip` is not used. */
+static void only_a_port_that_is_bound_can_be_in_use(void **state)
+{
+	static const struct {
+		enum source_mode mode;
+		uint16_t port;
+		enum reason expected;
+	} rows[] = {
+		{SOURCE_ROUTED, 0, REASON_SOURCE_EXHAUSTED},
+		{SOURCE_ADDRESS, 0, REASON_SOURCE_EXHAUSTED},
+		{SOURCE_ADDRESS, 5000, REASON_SOURCE_IN_USE},
+		{SOURCE_FOREIGN, 0, REASON_SOURCE_EXHAUSTED},
+		{SOURCE_FOREIGN, 5000, REASON_SOURCE_IN_USE},
+		{SOURCE_CLIENTIP, 5000, REASON_SOURCE_EXHAUSTED},
+		{SOURCE_CLIENT, 0, REASON_SOURCE_IN_USE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct source source = {.mode = rows[i].mode, .address = addr_any(AF_INET)};
+
+		addr_set_port(&source.address, rows[i].port);
+		assert_string_equal(reason_name(upstream_connect_reason(&source, EADDRNOTAVAIL)),
+			reason_name(rows[i].expected));
+	}
+}
+
 /* --- time --- */
 
 static void a_silent_client_times_out(void **state)
@@ -810,6 +838,7 @@ int main(void)
 		SESSION_TEST(a_source_of_the_other_family_is_refused),
 		SESSION_TEST(a_source_that_is_not_here_is_refused),
 		SESSION_TEST(a_source_port_in_use_is_refused_without_another_attempt),
+		SESSION_TEST(only_a_port_that_is_bound_can_be_in_use),
 		SESSION_TEST(a_silent_client_times_out),
 		SESSION_TEST(a_silent_server_times_out),
 		SESSION_TEST(the_time_of_a_side_begins_when_it_is_first_waited_for),
