@@ -329,8 +329,8 @@ static void error_comes(struct check *check, const struct leg *answer)
 	}
 	check->errors_lost[family_of(&leg) == AF_INET6] = true;
 	finding = check_add(check, CHECK_ICMP, CHECK_ADVICE, leg.subject,
-		"ICMP errors are not caught: uploads stall where a hop towards the servers takes "
-		"smaller packets only, and none is known to");
+		"ICMP errors are not caught: large packets are lost where a hop towards the "
+		"servers takes smaller ones only, and none is known to");
 	packet_fix_divert(check, finding, &leg);
 }
 
@@ -370,9 +370,9 @@ static void server_answers(
 	if (leg.packet.destination_local)
 		check_add(check, CHECK_ICMP, CHECK_OK, leg.subject,
 			"not needed: the address is local to this host");
-	else if (protocol == IPPROTO_TCP)
-		error_comes(check, &leg);
 	else
+		error_comes(check, &leg);
+	if (protocol == IPPROTO_UDP)
 		packet_in_fragments(check, &leg);
 }
 

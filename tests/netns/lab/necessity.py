@@ -128,6 +128,7 @@ class Trial:
     def __init__(self, lab, case):
         self.lab, self.case, self.row = lab, case, case.row
         self.attempts = []
+        self.not_judged = []  # items, when check last looked
         self.server = None  # the one for datagrams
         self.source = self.row.source or ("none" if case.recipe == "local-route" else "clientip")
         client = {"client": lab.client.addresses[case.family][0]}
@@ -188,11 +189,12 @@ class Trial:
 
     def check(self):
         """What is missing or harmful, as `tproxyctl check` names it on the proxies' hosts: {item: findings}."""
-        named = {}
+        named, self.not_judged = {}, []
         for proxy in self.lab.proxies:
             needs = checklist.needs_of(proxy.scenario, proxy.folder, self._client())
-            found = checklist.wrong(checklist.check(proxy.host, needs, self._calling()))
-            for item, findings in found.items():
+            made = checklist.check(proxy.host, needs, self._calling())
+            self.not_judged += made["not_judged"]
+            for item, findings in checklist.wrong(made).items():
                 named.setdefault(item, []).extend(findings)
         return named
 

@@ -45,6 +45,8 @@ def test_the_table_is_right(lab, case, record_property):
     assert observed == case.row.predicted, also
     assert case.row.answers in ("", also)
     assert set(named) == set(case.row.finding), named
+    # What this host sends to its own proxy is not followed through all hooks.
+    assert named or not trial.not_judged or case.row.topology == "local-client", trial.not_judged
     if named:
         assert fixed(trial, named, case.row) == "works", "what check prints does not fix it"
         patience.until(lambda: not trial.check(), "check finds nothing any more")
