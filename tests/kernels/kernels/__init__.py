@@ -12,10 +12,10 @@
     ways           which profiles a configuration promises
     agreement      four accounts of a kernel, and where they disagree
     matrix         what is shown of it
-    pace           how long things take
+    durations      how long things take
     runner         all of these put together
     minimize       which options are needed: the search
-    turn_on        the same with kernels, and the list that is published
+    search         the same with kernels, and the list that is published
 
 A kernel is judged by what it does. Predictions are data, written by hand, and a kernel that behaves
 otherwise fails the run: nothing here makes one agree with the other.

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import agreement, build, configuration, engines, guests, matrix, observe, pace, suite, tree, variants, ways
+from . import agreement, build, configuration, engines, guests, matrix, observe, durations as pace, suite, tree, variants, ways
 
 RESERVE = 60  # seconds of a time limit that are kept for putting things together
 

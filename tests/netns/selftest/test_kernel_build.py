@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kernel_stand_ins import MAKEFILE, ROOT, commit, kernel_of, program
-from kernels import build, engines, initramfs, pace, source
+from kernels import build, engines, initramfs, durations as pace, source
 
 pytestmark = pytest.mark.suite
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, ROOT, kernel_lab, program
-from kernels import minimize, turn_on, variants, ways
+from kernels import minimize, search, variants, ways
 
 pytestmark = pytest.mark.suite
 
@@ -104,7 +104,7 @@ def test_the_list_that_is_published_is_whole_and_what_the_documentation_shows():
     found = minimize.load(minimize.PUBLISHED)
     assert minimize.markdown(found) in (ROOT / "docs" / "KERNELS.md").read_text(encoding="utf-8")
     assert {profile for profile, _ in found.needed} == set(ways.PROFILES)
-    assert {program for _, program in found.needed} == {turn_on.NO_PROGRAM, *ways.PROGRAMS}
+    assert {program for _, program in found.needed} == {search.NO_PROGRAM, *ways.PROGRAMS}
     assert {name for names in found.needed.values() for name in names} <= set(minimize.candidates())
 
 
@@ -140,14 +140,14 @@ def configured(state):
     ],
 )
 def test_a_list_is_confirmed_by_tests_that_pass_with_rules_by_its_program(observed, profile, program, problem):
-    assert turn_on.problem_of(observed, profile, program) == problem
+    assert search.problem_of(observed, profile, program) == problem
 
 
 @pytest.mark.parametrize(
     "state, problem", [("on", ""), ("off", "nft-socket-4: it works, although CONFIG_NFT_SOCKET is off")]
 )
 def test_a_list_is_not_confirmed_where_check_reads_something_else_from_it(state, problem):
-    assert turn_on.problem_of(seen("PASS"), "full", "nft", configured(state)) == problem
+    assert search.problem_of(seen("PASS"), "full", "nft", configured(state)) == problem
 
 
 # --- whole runs, on a kernel that a script stands in for ---

@@ -3,7 +3,7 @@
 Whatever was built is in the cache, so a run that was ended goes on where it was.
 """
 
-from . import agreement, build, configuration, minimize, observe, pace, runner, suite, variants
+from . import agreement, build, configuration, minimize, observe, durations as pace, runner, suite, variants
 from lab import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
