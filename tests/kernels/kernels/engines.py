@@ -141,7 +141,10 @@ def describe(path):
     with open(path, "rb") as file:
         head = file.read(0x206)
     if head[:4] == b"\x7fELF":
-        return f"a program or kernel for {_machine(head)} (this machine is {platform.machine()})"
+        machine = _machine(head)
+        if machine == platform.machine():
+            return "a user-mode kernel" if kind_of(path) == "uml" else f"a program or vmlinux for {machine}"
+        return f"a program or kernel for {machine} (this machine is {platform.machine()})"
     if head[0x202:0x206] == b"HdrS":
         return "an x86 kernel (bzImage)"
     if head[0x38:0x3C] == b"ARMd":

@@ -107,8 +107,7 @@ def check_configuration(program, path):
 
     None if this tproxyctl has no `check` command.
     """
-    command = [program, "check", "--kernel-config", path, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _check(program, "--kernel-config", path, "--json")
     try:
         capabilities = json.loads(done.stdout)["kernel"]["capabilities"]
     except (ValueError, KeyError, TypeError):
@@ -123,12 +122,18 @@ NO_CHECK = "this tproxyctl has no `check --kernel-config`; run `make`, or set TP
 
 
 class CheckFailed(Exception):
-    """tproxyctl refused a configuration. The message is its own."""
+    """tproxyctl refused a configuration (the message is its own), or cannot run."""
 
 
 def has_check(program):
-    done = subprocess.run([program, "check", "--help"], capture_output=True, text=True, check=False)
-    return done.returncode == 0
+    return _check(program, "--help").returncode == 0
+
+
+def _check(program, *arguments):
+    try:
+        return subprocess.run([program, "check", *arguments], capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise CheckFailed(f"cannot run {program}: {problem.strerror}; run `make`, or set TPROXYCTL") from None
 
 
 def check_text(program, text, folder):

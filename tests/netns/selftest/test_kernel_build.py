@@ -138,8 +138,8 @@ def elf(machine, text=b""):
 @pytest.mark.parametrize(
     "data, kind, description",
     [
-        (elf(62, b"uml_dir="), "uml", ""),
-        (elf(62), "x86", ""),
+        (elf(62, b"uml_dir="), "uml", "a user-mode kernel"),
+        (elf(62), "x86", "a program or vmlinux for x86_64"),
         (elf(183, b"uml_dir="), "other", "for aarch64 (this machine is x86_64)"),
         (bytes(0x202) + b"HdrS" + bytes(100), "x86", "bzImage"),
         (bytes(0x38) + b"ARMd" + bytes(0x300), "other", "aarch64"),

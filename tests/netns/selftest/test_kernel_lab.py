@@ -84,6 +84,14 @@ def test_a_tproxyctl_without_check_is_an_error(tmp_path, monkeypatch):
     assert done.returncode == 2 and "no `check --kernel-config`" in done.stderr
 
 
+def test_a_tproxyctl_that_cannot_run_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", "/no/such/tproxyctl")
+    (tmp_path / "config").write_text("CONFIG_NET=y\n", encoding="ascii")
+    done = kernel_lab("--config", tmp_path / "config")
+    assert done.returncode == 2
+    assert done.stderr == "kernel lab: cannot run /no/such/tproxyctl: No such file or directory; run `make`, or set TPROXYCTL\n"
+
+
 def test_the_list_names_every_kernel_and_the_help_every_option():
     assert [line.split()[0] for line in kernel_lab("--list").stdout.splitlines()] == variants.names()
     text = kernel_lab("--help").stdout
