@@ -1,9 +1,9 @@
 /*
- * The first process of a kernel whose 9p is a module: loads modules, mounts the host's root, becomes the
- * guest's script. Static, since there is nothing else in its file system.
+ * The first process of a kernel that has 9p as a module. It loads the modules, mounts the host's root, and
+ * executes the guest's script. It is static, because its file system has no libraries.
  *
- * usage: /init, with /modules (numbered in the order in which they are to be loaded) beside it; the rest is
- * on the kernel's command line: TPROXY_GUEST_INIT=PATH
+ * usage: /init. It loads /modules/000.ko, /modules/001.ko and so on, in this order. The kernel's command
+ * line names the script: TPROXY_GUEST_INIT=PATH
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +14,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void fail(const char *what)
+static void fail(const char *action, const char *object)
 {
-	printf("initramfs: %s: %s\n", what, strerror(errno));
-	exit(1); /* and the kernel panics, which ends the guest */
+	printf("initramfs: cannot %s %s: %s\n", action, object, strerror(errno));
+	exit(1); /* the kernel then panics, which ends the guest */
 }
 
 static void load_modules(void)
@@ -32,7 +32,7 @@ static void load_modules(void)
 		if (fd == -1)
 			return;
 		if (syscall(SYS_finit_module, fd, "", 0) == -1 && errno != EEXIST)
-			fail(path);
+			fail("load", path);
 		close(fd);
 	}
 }
@@ -42,18 +42,20 @@ int main(void)
 	const char *next = getenv("TPROXY_GUEST_INIT");
 	char *arguments[] = {(char *)next, NULL};
 
-	if (next == NULL)
-		fail("TPROXY_GUEST_INIT is not set");
+	if (next == NULL) {
+		puts("initramfs: the kernel's command line has no TPROXY_GUEST_INIT=PATH");
+		return 1;
+	}
 	load_modules();
 	if (mount("hostroot", "/root", "9p", MS_RDONLY,
 		    "trans=virtio,version=9p2000.L,cache=loose") == -1)
-		fail("the host's root");
+		fail("mount", "the host's root by 9p");
 	if (mount("devtmpfs", "/root/dev", "devtmpfs", 0, NULL) == -1)
-		fail("devtmpfs");
+		fail("mount", "devtmpfs");
 	if (chdir("/root") == -1 || mount(".", "/", NULL, MS_MOVE, NULL) == -1 ||
 		chroot(".") == -1 || chdir("/") == -1)
-		fail("the new root");
+		fail("change to", "the new root");
 	execv(next, arguments);
-	fail(next);
+	fail("execute", next);
 	return 1;
 }

@@ -1,12 +1,12 @@
-"""Four accounts of one kernel, and where they do not agree.
+"""Compares four results of one kernel, and lists where they disagree.
 
-    configuration   what `tproxyctl check` reads from it: on, off, unknown
-    prove           what `tproxyctl prove` found by doing: works, missing, untried
-    suite           what became of the requirements
-    fixture         what was predicted
+    configuration   what `tproxyctl check` says about it: on, off, unknown
+    prove           what `tproxyctl prove` found by trying: works, missing, untried
+    suite           the verdicts of the requirements
+    prediction      what the variant in fixtures/kernels predicts
 
-An account that was not asked for, or that a kernel of one's own does not have, is left out; no account is
-taken from another. Each disagreement is a sentence.
+The user's own kernel has no prediction, and may have no configuration. A result that does not exist is left out.
+No result is computed from another. Each disagreement is a sentence that begins with the name of its row.
 """
 
 import re
@@ -14,41 +14,42 @@ import re
 from . import ways
 
 OK = "PASS"
-_UNSURPRISING = ("ABSENT", "UNSUPPORTED")
+_LACKING = ("ABSENT", "UNSUPPORTED")
 _BY_ANY = re.compile(r"needs the recipe (\S+) by any program")
-_HAD = {True: "can be had", False: "can't be had"}
-_MEANS = {True: "works", False: "does not work"}
+_ENDS = {
+    "panicked": "the kernel panicked",
+    "hung": "the guest hung, so it was killed at the time limit",
+    "died": "the guest exited without a message",
+}
 
 
 def disagreements(observed, configured=None, variant=None, base=None):
-    """Sentences; none when all that was asked agrees."""
+    """A list of sentences; empty if all results agree. A requested result that is missing is a disagreement."""
     if observed["verdict"] != "ended":
-        return [f"it {_ENDS.get(observed['verdict'], observed['verdict'])}"]
-    found = [f"in the guest: {each}" for each in observed["troubles"]]
+        return [_ENDS[observed["verdict"]]]
+    found = [f"error in the guest: {each}" for each in observed["troubles"]]
     if observed["prove"] is None:
-        return [*found, f"prove gave no result: {first_line(observed['prove_words']) or 'it said nothing'}"]
-    found += connections_that_fail(observed["prove"])
+        reason = first_line(observed["prove_words"]) or "it printed nothing"
+        return [*found, f"`tproxyctl prove` gave no result: {reason}"]
+    found += failed_connections(observed["prove"])
     if configured is not None:
         found += configuration_and_prove(configured, observed["prove"])
     if variant is not None:
-        found += prove_and_fixture(observed["prove"], variant)
+        found += prove_and_prediction(observed["prove"], variant)
     if observed["suite_asked"] and observed["suite"] is None:
-        return [*found, f"the suite left no report: {last_line(observed['log']) or 'it said nothing'}"]
+        return [*found, f"the suite wrote no report: {last_line(observed['log']) or 'it printed nothing'}"]
     if observed["suite"] is not None:
         found += [f"the suite: {each}" for each in observed["suite"]["problems"]]
         found += suite_and_prove(observed["suite"], observed["prove"])
-        found += suite_and_fixture(observed["suite"], variant, base)
+        found += suite_and_prediction(observed["suite"], variant, base)
     return found
 
 
-_ENDS = {"panicked": "panicked", "hung": "hung", "died": "died without a word"}
-
-
-def connections_that_fail(prove):
-    """All that a connection is built on works, and it does not come about: no option explains that."""
+def failed_connections(prove):
+    """Connections that fail although each capability they need works. No option explains such a failure."""
     for each in prove["connections"]:
         if each["state"] == "failed":
-            yield f"{way_of(each)}: rules and route are there, and no connection comes about ({first_line(each['detail'])})"
+            yield f"{way_of(each)}: rules and route work, but no connection succeeds ({first_line(each['detail'])})"
 
 
 def way_of(connection):
@@ -56,43 +57,44 @@ def way_of(connection):
 
 
 def configuration_and_prove(configured, prove):
-    """A capability whose options are on works, unless one that it builds on is off; else it does not."""
+    """A capability must work exactly if its options and those of all capabilities that it needs are on."""
     capabilities = prove["capabilities"]
     for name in sorted({*configured, *capabilities}):
         if name not in configured or name not in capabilities:
-            who = "check" if name not in configured else "prove"
-            yield f"{name}: {who} does not know it"
+            yield f"{name}: unknown to `tproxyctl {'check' if name not in configured else 'prove'}`"
             continue
-        state, words = configured[name]["state"], capabilities[name]
-        works = words["state"] == "works"
-        if state == "on" and not works and not rests_on_what_is_off(name, configured, prove):
-            yield f"{name}: its options are on, and it {_why(words)}"
+        state, proof = configured[name]["state"], capabilities[name]
+        works = proof["state"] == "works"
+        if state == "on" and not works and not depends_on_missing(name, configured, prove):
+            yield f"{name}: its options are on, but it {_found(proof)}"
         elif state == "off" and works:
-            yield f"{name}: it works, although {', '.join(configured[name]['options'])} is off"
+            yield f"{name}: its options are off ({', '.join(configured[name]['options'])}), but it works"
     states = {name: each["state"] for name, each in configured.items()}
     for name, provable in prove["profiles"].items():
-        if (ways.promised(states, name), provable) in ((ways.ON, False), (ways.OFF, True)):
-            yield f"profile {name}: the configuration says that it {_HAD[not provable]}, and it {_HAD[provable]}"
+        if not provable and ways.allowed(states, name) == ways.ON:
+            yield f"profile {name}: the configuration allows it, but it does not work"
+        elif provable and ways.allowed(states, name) == ways.OFF:
+            yield f"profile {name}: the configuration does not allow it, but it works"
 
 
-def rests_on_what_is_off(name, configured, prove, seen=()):
-    """Whether it was not tried because of another one whose options are off, or that rests on such.
+def depends_on_missing(name, configured, prove, seen=()):
+    """Whether a capability is untried because one that it needs has its options off, directly or through others.
 
-    What needs a recipe "by any program" rests on what each of that recipe's connections was not tried for.
+    A capability that "needs the recipe R by any program" needs what the untried connections of R need.
     """
-    words = prove["capabilities"].get(name)
-    if words is None or name in seen:
+    proof = prove["capabilities"].get(name)
+    if proof is None or name in seen:
         return False
     if configured.get(name, {}).get("state") == "off":
         return True
-    if words["state"] != "untried":
+    if proof["state"] != "untried":
         return False
-    needed = list(_needed(words["detail"], name[-1:], prove["connections"]))
-    return bool(needed) and all(rests_on_what_is_off(each, configured, prove, (*seen, name)) for each in needed)
+    needed = list(_needed(proof["detail"], name[-1:], prove["connections"]))
+    return bool(needed) and all(depends_on_missing(each, configured, prove, (*seen, name)) for each in needed)
 
 
 def _needed(detail, family, connections):
-    """Names of what `needs NAME`, or `needs the recipe NAME by any program`, rests on."""
+    """The names in a detail: `needs NAME`, or `needs the recipe NAME by any program`. "" stands for an unknown one."""
     recipe = _BY_ANY.fullmatch(detail)
     if not recipe:
         yield detail.removeprefix("needs ") if detail.startswith("needs ") else ""
@@ -102,18 +104,19 @@ def _needed(detail, family, connections):
             yield from _needed(each["detail"], family, ()) if each["state"] == "untried" else ("",)
 
 
-def prove_and_fixture(prove, variant):
-    for name, words in prove["capabilities"].items():
-        works = words["state"] == "works"
-        if works == variant.lacks(name):
-            yield f"{name}: predicted was that it {_MEANS[not works]}, and it {_why(words)}"
+def prove_and_prediction(prove, variant):
+    predicted_to = {True: "predicted not to work, but it", False: "predicted to work, but it"}
+    for name, proof in prove["capabilities"].items():
+        if (proof["state"] == "works") == variant.lacks(name):
+            yield f"{name}: {predicted_to[variant.lacks(name)]} {_found(proof)}"
     for name, provable in prove["profiles"].items():
-        if provable == (name in variant.lost):
-            yield f"profile {name}: predicted was that it {_HAD[not provable]}, and it {_HAD[provable]}"
+        lost = name in variant.lost
+        if provable == lost:
+            yield f"profile {name}: {predicted_to[lost]} {'works' if provable else 'does not work'}"
 
 
 def suite_and_prove(suite, prove):
-    """No test passes with a recipe that prove could not connect by."""
+    """No test may pass with a recipe and firewall tool by which prove could not connect."""
     failed = {
         (each["recipe"], each["backend"], each["family"])
         for each in prove["connections"]
@@ -122,34 +125,31 @@ def suite_and_prove(suite, prove):
     for row, cell in suite["cells"].items():
         for test in cell["tests"]:
             for recipe in (test["recipe"] or "").split("+"):
-                backend = "none" if recipe == "local-route" else test["backend"]
-                if test["verdict"] == OK and (recipe, backend, test["family"]) in failed:
-                    way = f"{recipe} by {backend} for IPv{test['family']}"
-                    yield f"{row}: {test['test']} passes, and prove could not connect with {way}"
+                tool = "none" if recipe == "local-route" else test["backend"]
+                if test["verdict"] == OK and (recipe, tool, test["family"]) in failed:
+                    way = f"{recipe} by {tool} for IPv{test['family']}"
+                    yield f"{row}: test {test['test']} passes, but `tproxyctl prove` could not connect with {way}"
 
 
-def suite_and_fixture(suite, variant, base=None):
-    """Without a fixture (a kernel of one's own) what the kernel lacks is no surprise; the rest is."""
+def suite_and_prediction(suite, variant, base=None):
+    """Without a variant (the user's own kernel) a kernel may lack features, but no requirement may fail."""
     for row, cell in suite["cells"].items():
         expected = predicted(row, variant, base)
-        if variant is None and cell["verdict"] in _UNSURPRISING:
+        if variant is None and cell["verdict"] in _LACKING:
             continue
         if cell["verdict"] != expected:
-            yield f"{row}: predicted was {expected}, and it is {cell['verdict']}: {cell['message'] or 'no words'}"
+            source = "predicted" if variant else "expected"
+            yield f"{row}: {source} {expected}, found {cell['verdict']}: {cell['message'] or 'no message'}"
 
 
 def predicted(row, variant, base=None):
-    for each in (variant, base):
-        word = each and each.verdict(row)
-        if word:
-            return word
-    return OK
+    """The verdict that the variant predicts, else the one that base predicts, else PASS."""
+    verdicts = (each.verdict(row) for each in (variant, base) if each)
+    return next(filter(None, verdicts), OK)
 
 
-def _why(words):
-    if words["state"] == "works":
-        return "works"
-    return f"is {words['state']} ({first_line(words['detail'])})"
+def _found(proof):
+    return "works" if proof["state"] == "works" else f"is {proof['state']} ({first_line(proof['detail'])})"
 
 
 def first_line(text):
@@ -161,19 +161,19 @@ def last_line(text):
 
 
 def compare(one, other):
-    """What two observations differ in; sentences."""
+    """The differences between two observations, as sentences."""
     if one["verdict"] != other["verdict"]:
-        yield f"the one {one['verdict']}, the other {other['verdict']}"
+        yield f"the first guest {one['verdict']}, the second {other['verdict']}"
         return
-    for title, here, there in _accounts(one, other):
+    for title, here, there in _compared(one, other):
         for name in sorted({*here, *there}):
             if here.get(name) != there.get(name):
-                yield f"{title} {name}: {here.get(name, 'not there')} -> {there.get(name, 'not there')}"
+                yield f"{title} {name}: {here.get(name, '(none)')} -> {there.get(name, '(none)')}"
 
 
-def _accounts(one, other):
+def _compared(one, other):
     def states(each):
-        return {name: words["state"] for name, words in (each["prove"] or {"capabilities": {}})["capabilities"].items()}
+        return {name: proof["state"] for name, proof in (each["prove"] or {"capabilities": {}})["capabilities"].items()}
 
     def cells(each):
         return {name: cell["verdict"] for name, cell in (each["suite"] or {"cells": {}})["cells"].items()}

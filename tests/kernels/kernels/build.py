@@ -1,14 +1,14 @@
-"""Kernels from source and configuration, and the cache of finished ones.
+"""Builds kernels, and keeps built kernels in a cache.
 
     CACHE/trees/SOURCE/linux        the unpacked source
-    CACHE/trees/SOURCE/ENGINE       the build folder, one for all configurations: only what an option
-                                    touches is compiled again
-    CACHE/kernels/KEY.xz            a finished kernel, stripped; KEY is of source, engine, fragment
-    CACHE/kernels/KEY.config        the configuration that came of the fragment
-    CACHE/kernels/KEY.json          how long it took, what did not stick, and which source it is of
+    CACHE/trees/SOURCE/ENGINE       the build folder, one for all configurations: make compiles only files that
+                                    depend on a changed option
+    CACHE/kernels/KEY.xz            a built kernel, stripped; KEY is a hash of source, engine and fragment
+    CACHE/kernels/KEY.config        the configuration that Kconfig made from the fragment
+    CACHE/kernels/KEY.json          seconds of the build, options that Kconfig did not apply, the source
 
-A finished kernel is put in place by a rename, so what is there is whole. Of two fragments that come to the same
-configuration the second one's kernel is the first one's, linked.
+A kernel is moved into the cache by a rename, so each file there is complete. If two fragments give the same
+configuration, the second kernel is a hard link to the first.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ ARCHITECTURES = {"uml": ("um", "linux"), "qemu": ("x86_64", "arch/x86/boot/bzIma
 
 
 class BuildFailed(Exception):
-    """make failed; says with which words, and where the log is."""
+    """make failed. The message has its first error, and names the log."""
 
 
-class NoTime(Exception):
-    """The time that there was is over; what was compiled so far is kept."""
+class OutOfTime(Exception):
+    """The time limit is over. Files that are compiled so far are kept."""
 
 
 def trees(cache):
-    """Where sources are unpacked and built in."""
+    """The folder in which sources are unpacked and built."""
     return cache / "trees"
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel to be had: what it is built from, and where it is or will be."""
+    """A kernel: what it is built from, and its files in the cache."""
 
     source: object
     engine: str
@@ -62,20 +62,16 @@ class Kernel:
     def is_cached(self):
         return all(self.path(suffix).exists() for suffix in ("xz", "config", "json"))
 
-    def about(self):
-        """{"seconds": of the build, "not_stuck": lines}"""
-        return json.loads(self.path("json").read_text(encoding="utf-8"))
-
     def configuration(self):
         return self.path("config").read_text(encoding="ascii")
 
     @property
     def is_begun(self):
-        """Whether something like it was built before, in the same folder."""
+        """Whether its build folder exists: then only a part is compiled again."""
         return (trees(self.cache) / self.source.folder_name / self.engine / ".config").exists()
 
     def unpack(self, target):
-        """The kernel as a file that can be started."""
+        """Writes the kernel to `target`, as an executable file."""
         with lzma.open(self.path("xz")) as packed, open(target, "wb") as file:
             while piece := packed.read(1 << 20):
                 file.write(piece)
@@ -85,21 +81,21 @@ class Kernel:
 class Builder:
     """Builds one kernel after another."""
 
-    def __init__(self, cache, jobs, tell=print):
-        self.cache, self.jobs, self.tell = cache, jobs, tell
+    def __init__(self, cache, jobs, progress=print):
+        self.cache, self.jobs, self.progress = cache, jobs, progress
         self.deadline = None
 
     def build(self, kernel, within=None):
-        """Have it in the cache, in so many seconds; returns the seconds that it took."""
+        """Builds a kernel into the cache. Returns the seconds that it took; raises OutOfTime after `within` seconds."""
         if kernel.is_cached:
             return 0.0
         begin = time.monotonic()
         self.deadline = begin + within if within is not None else None
-        with self._alone(kernel.engine):
+        with self._lock(kernel.engine):
             return self._build(kernel, begin)
 
     def _build(self, kernel, begin):
-        if kernel.is_cached:  # another run did it meanwhile
+        if kernel.is_cached:  # another run built it while this one waited
             return 0.0
         tree, out, made = self._configure(kernel, kernel.engine)
         arch, product = ARCHITECTURES[kernel.engine]
@@ -109,13 +105,13 @@ class Builder:
         else:
             self._make(tree, out, arch, f"-j{self.jobs}", Path(product).name)
             self._pack(kernel, out / product)
-        stuck = configuration.not_stuck(kernel.fragment, configuration.parse(made))
+        dropped = configuration.not_applied(kernel.fragment, configuration.parse(made))
         seconds = time.monotonic() - begin
-        self._keep(kernel, made, {"seconds": round(seconds, 1), "not_stuck": stuck, "source": kernel.source.identity})
+        self._keep(kernel, made, {"seconds": round(seconds, 1), "not_stuck": dropped, "source": kernel.source.identity})
         return seconds
 
     def _twin(self, kernel, made):
-        """A finished kernel of the same source and configuration, or None."""
+        """A built kernel of the same source and configuration, or None."""
         for path in (self.cache / "kernels").glob(f"{kernel.engine}-*.config"):
             finished, about = path.with_suffix(".xz"), path.with_suffix(".json")
             if path.read_text(encoding="ascii") == made and finished.exists():
@@ -124,28 +120,28 @@ class Builder:
         return None
 
     def configure(self, kernel):
-        """The configuration that comes of a fragment, without building anything."""
+        """The configuration that Kconfig makes from the fragment. Nothing is built."""
         self.deadline = None
         name = f"{kernel.engine}-configurations"
-        with self._alone(name):
+        with self._lock(name):
             return configuration.parse(self._configure(kernel, name)[2])
 
     @contextlib.contextmanager
-    def _alone(self, name):
-        """Two runs do not work in one folder at the same time; the lock ends with its process."""
+    def _lock(self, name):
+        """Only one run at a time works in a build folder. The kernel drops the lock when the process ends."""
         folder = trees(self.cache)
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / f"{name}.lock", "w", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.tell("waiting for another run that builds kernels in the same cache")
+                self.progress("another run builds kernels in this cache; waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _configure(self, kernel, folder):
         """(tree, folder, text of the configuration)."""
-        tree = kernel.source.tree(trees(self.cache), self.tell)
+        tree = kernel.source.tree(trees(self.cache), self.progress)
         out = trees(self.cache) / kernel.source.folder_name / folder
         out.mkdir(parents=True, exist_ok=True)
         wanted = out / "fragment"
@@ -153,33 +149,33 @@ class Builder:
         self._make(tree, out, ARCHITECTURES[kernel.engine][0], "allnoconfig", KCONFIG_ALLCONFIG=str(wanted))
         return tree, out, (out / ".config").read_text(encoding="ascii")
 
-    def _make(self, tree, out, arch, *words, **environment):
-        command = ["make", "-s", "-C", tree, f"O={out}", f"ARCH={arch}", *words]
+    def _make(self, tree, out, arch, *arguments, **environment):
+        command = ["make", "-s", "-C", tree, f"O={out}", f"ARCH={arch}", *arguments]
         log = out / "make.log"
         with open(log, "wb") as file:
             environment = {**os.environ, **environment}
             for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KERNELRELEASE"):
-                environment.pop(name, None)  # of a make that called the lab
+                environment.pop(name, None)  # set if make started the lab
             status = self._run(command, file, environment)
         if status:
-            said = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
-            raise BuildFailed(f"make {words[-1]} failed: {(said or ['no error was printed'])[0]} (see {log})")
+            errors = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
+            raise BuildFailed(f"`make {arguments[-1]}` failed: {(errors or ['no error was printed'])[0]} (log: {log})")
 
     def _run(self, command, log, environment):
-        """The status of a command; all that it started is ended when there is no time left."""
+        """The exit status of a command. At the deadline it is killed with all its children."""
         left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
         made = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         try:
             return made.wait(left)
         except subprocess.TimeoutExpired:
-            raise NoTime from None
+            raise OutOfTime from None
         finally:
             if made.poll() is None:
                 os.killpg(made.pid, signal.SIGKILL)
                 made.wait()
 
     def _pack(self, kernel, product):
-        """What was built, without what only a debugger reads."""
+        """Compresses the kernel, for user-mode Linux without debug symbols."""
         if kernel.engine == "uml":
             stripped = product.with_name(product.name + ".stripped")
             subprocess.run(["strip", "-o", stripped, product], check=True)

@@ -1,7 +1,7 @@
-"""Kernel configurations as text: read, put together, compared.
+"""Kernel configurations as text: parse, merge, compare.
 
-A fragment names some options, a whole .config all of them; both have the kernel's own form. Of two lines
-about one option the later one counts, so putting fragments together is writing one after the other.
+A fragment names some options, a .config names all. Both have the format of Linux. If two lines name the same
+option, the later line counts. So fragments are merged by joining their texts.
 """
 
 import gzip
@@ -14,11 +14,11 @@ OFF = "n"
 
 
 class Malformed(Exception):
-    """Text that is no kernel configuration; says where."""
+    """A text is not a kernel configuration. The message names the file and line."""
 
 
 def parse(text, source="configuration"):
-    """{name without CONFIG_: value}; what is not set has the value n."""
+    """{name without CONFIG_: value}. An option that is not set has the value n."""
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -26,26 +26,26 @@ def parse(text, source="configuration"):
         if made or unset:
             found[(made or unset)[1]] = made[2] if made else OFF
         elif line and not line.startswith("#"):
-            raise Malformed(f"{source}:{number}: {line[:60]!r} is no line of a kernel configuration")
+            raise Malformed(f"{source}:{number}: {line[:60]!r} is not a line of a kernel configuration")
     return found
 
 
 def load(path):
-    """The text of a configuration's file, plain or compressed."""
+    """The text of a configuration file, plain or compressed by gzip."""
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as problem:
-            raise Malformed(f"{path}: {problem}") from None
+            raise Malformed(f"{path}: cannot be decompressed: {problem}") from None
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
-        raise Malformed(f"{path}: it is no text") from None
+        raise Malformed(f"{path}: not a kernel configuration: it is not ASCII text") from None
 
 
 def render(options):
-    """Text of options, a line each."""
+    """The text of options, one line each."""
     return "".join(line(name, value) + "\n" for name, value in options.items())
 
 
@@ -53,20 +53,20 @@ def line(name, value):
     return f"# CONFIG_{name} is not set" if value == OFF else f"CONFIG_{name}={value}"
 
 
-def not_stuck(wanted, got):
-    """Lines that were asked for and are not so in what came of it, each with what is there instead.
+def not_applied(wanted, got):
+    """The lines of `wanted` that differ in `got`, each with the line that `got` has.
 
-    Kconfig drops an option in silence when something that it depends on is off.
+    Kconfig drops an option without a message when an option that it depends on is off.
     """
     return [
-        f"{line(name, value)} (there: {line(name, got[name]) if name in got else 'not a word of it'})"
+        f"{line(name, value)} (it has: {line(name, got[name]) if name in got else 'no line for this option'})"
         for name, value in wanted.items()
         if got.get(name, OFF) != value
     ]
 
 
 def differences(one, other):
-    """[(name, value here, value there)] of two configurations; what is not mentioned is off."""
+    """[(name, value in one, value in other)]. An option without a line is off."""
     names = sorted({*one, *other})
-    pairs = ((name, one.get(name, OFF), other.get(name, OFF)) for name in names)
-    return [(name, here, there) for name, here, there in pairs if here != there]
+    values = ((name, one.get(name, OFF), other.get(name, OFF)) for name in names)
+    return [(name, here, there) for name, here, there in values if here != there]

@@ -1,16 +1,16 @@
-"""Boots guests, watches their consoles and ends those that do not end.
+"""Boots guests, reads their consoles, and kills guests that hang.
 
-A guest is a process (see engines) with a folder of its own on the run's private /run: a copy of the tree
-that it tests, and out/ for what it finds. It is an ordinary user's process; for it, all of the host but
-that folder is mounted read-only, so whatever a guest's root does, the host's files stay as they are.
-Each guest is pinned to one CPU: that makes it three to five times faster than letting it wander.
+A guest is a process (see engines). It has its own folder on the run's private /run, with a copy of the tree that
+it tests, and out/ for its results. It runs as an ordinary user. In its mount namespace everything except that
+folder is read-only, so a guest cannot change the host's files. Each guest is pinned to one CPU; this makes it
+three to five times faster.
 
-The console decides what became of it:
+The verdict comes from the console:
 
-    ended     it said so itself
-    panicked  the kernel did; it ends within half a second
-    hung      nothing of that within the limit
-    died      the process ended and said neither
+    ended     the guest printed that it is done
+    panicked  the kernel panicked
+    hung      neither, within the time limit
+    died      the process exited, and printed neither
 """
 
 import ctypes
@@ -29,18 +29,18 @@ from . import tree
 
 NOBODY = 65534
 KVM = "/dev/kvm"
-TAIL = 30  # lines of a console that a verdict keeps
+TAIL = 30  # last lines of a console that the observation keeps
 ENDED, PANICKED, HUNG, DIED = "ended", "panicked", "hung", "died"
 _PANIC = re.compile(r"Kernel panic|not syncing")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\r\x00-\x08\x0b-\x1f]")
 
 
 class Guest:
-    """One kernel with its work: `suite` are the words of a Python command, relative to the tree."""
+    """One boot of a kernel. `suite` holds the arguments of python3, with paths relative to the tree."""
 
     def __init__(self, name, kernel, engine, suite=(), sysctls=None, limit=None):
         self.name, self.kernel, self.engine = name, kernel, engine
-        self.suite, self.sysctls = [str(word) for word in suite], dict(sysctls or {})
+        self.suite, self.sysctls = [str(each) for each in suite], dict(sysctls or {})
         self.limit = limit or engine.limit
         self.console, self.pending = [], b""
         self.verdict, self.release, self.seconds = None, "", 0.0
@@ -53,16 +53,16 @@ class Guest:
         self.folder.chmod(0o755)
         shutil.copytree(staged, self.folder / "tree", copy_function=shutil.copy2)
         (self.folder / "out").mkdir()
-        self._write("suite", "".join(f"{word}\n" for word in self.suite))
+        self._write("suite", "".join(f"{each}\n" for each in self.suite))
         self._write("sysctls", "".join(f"{name} {value}\n" for name, value in self.sysctls.items()))
         self._write("modprobe", '#!/bin/sh\nexec /sbin/modprobe -d /mnt/modules "$@"\n')
         (self.folder / "modprobe").chmod(0o755)
         if is_root():
             for path in (self.folder, self.folder / "out"):
                 os.chown(path, NOBODY, NOBODY)
-        self.begin = time.monotonic()
+        self.started_at = time.monotonic()
         self.process = subprocess.Popen(
-            [str(word) for word in self.engine.command(self.kernel, self.folder, "guest")],
+            [str(each) for each in self.engine.command(self.kernel, self.folder, "guest")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -78,7 +78,7 @@ class Guest:
     # Watching
 
     def read(self):
-        """Take what the console says; False at its end."""
+        """Reads what the console has; returns False at end of file."""
         data = self.process.stdout.read()
         if data == b"":
             return False
@@ -96,18 +96,14 @@ class Guest:
         elif _PANIC.search(text) and self.verdict is None:
             self.verdict = PANICKED
 
-    @property
-    def came_up(self):
-        return bool(self.release)
+    def is_timed_out(self):
+        return time.monotonic() - self.started_at > self.limit
 
-    def is_over_time(self):
-        return time.monotonic() - self.begin > self.limit
-
-    def end(self):
-        """Make sure that nothing of it runs; what it left stays until `forget`."""
-        self.seconds = time.monotonic() - self.begin
+    def stop(self):
+        """Kills the guest and its children. Its folder stays until remove()."""
+        self.seconds = time.monotonic() - self.started_at
         if self.verdict is None:
-            self.verdict = HUNG if self.process.poll() is None and self.is_over_time() else DIED
+            self.verdict = HUNG if self.process.poll() is None and self.is_timed_out() else DIED
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -122,18 +118,18 @@ class Guest:
     def tail(self):
         return self.console[-TAIL:]
 
-    def forget(self):
+    def remove(self):
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def is_root():
-    """Root of the host itself, not of a user namespace only."""
+    """Whether this process is root of the host, not only of a user namespace."""
     with open("/proc/self/uid_map", encoding="ascii") as file:
         return os.geteuid() == 0 and file.read().split()[1] == "0"
 
 
-# Between fork and exec: a mount namespace where only `folder` can be written to, one CPU, no root.
+# Between fork and exec: one CPU, a mount namespace in which only `folder` is writable, no root.
 
 _CLONE_NEWNS, _MS_BIND, _MS_REC = 0x20000, 0x1000, 0x4000
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY, _NODEV = 442, -100, 0x8000, 1, 4
@@ -152,14 +148,14 @@ def _confine(folder, cpu):
     _set_attributes(b"/", _AT_RECURSIVE, _MountAttributes(set=_RDONLY))
     _set_attributes(path, 0, _MountAttributes(clear=_RDONLY))
     if is_root():
-        _own_kvm(os.path.join(path, b"kvm"), os.fsencode(KVM))
+        _grant_kvm(os.path.join(path, b"kvm"), os.fsencode(KVM))
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
 
 
-def _own_kvm(path, device):
-    """KVM's device as one that the guest's user may open: which group may is different everywhere."""
+def _grant_kvm(path, device):
+    """Makes a KVM device that the guest's user may open. The group of /dev/kvm differs between distributions."""
     if os.path.exists(device):
         os.mknod(path, 0o600 | stat.S_IFCHR, os.stat(device).st_rdev)
         os.chown(path, NOBODY, NOBODY)
@@ -179,24 +175,24 @@ def _call(function, *arguments):
 
 
 def run(guests, staged, cpus, on_end=lambda guest: None, on_start=lambda guest, cpu: None):
-    """Run all of them, one a CPU at a time."""
-    waiting, free, going = list(guests), list(cpus), {}
+    """Runs all guests, at most one per CPU at a time."""
+    waiting, free, running = list(guests), list(cpus), {}
     selector = selectors.DefaultSelector()
     try:
-        while waiting or going:
+        while waiting or running:
             while waiting and free:
                 guest, cpu = waiting.pop(0), free.pop(0)
                 guest.start(staged, cpu)
-                going[guest] = cpu
+                running[guest] = cpu
                 selector.register(guest.process.stdout, selectors.EVENT_READ, guest)
                 on_start(guest, cpu)
             at_end = {key.data for key, _ in selector.select(timeout=1) if not key.data.read()}
-            for guest in [each for each in going if each in at_end or each.is_over_time()]:
+            for guest in [each for each in running if each in at_end or each.is_timed_out()]:
                 selector.unregister(guest.process.stdout)
-                guest.end()
-                free.append(going.pop(guest))
+                guest.stop()
+                free.append(running.pop(guest))
                 on_end(guest)
     finally:
-        for guest in going:
-            guest.end()
+        for guest in running:
+            guest.stop()
         selector.close()

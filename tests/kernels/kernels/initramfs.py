@@ -1,7 +1,7 @@
-"""An initramfs for kernels that have 9p as modules: one static program, and the modules that it loads.
+"""Makes an initramfs for kernels that have 9p as a module: one static program, and the modules that it loads.
 
-It is written here as what the kernel reads (cpio, "newc"), so no other program is needed but a compiler and
-kmod's modprobe, which knows what depends on what.
+This module writes the format that Linux reads (cpio, "newc"). It needs a compiler, and kmod's modprobe, which
+knows the dependencies of modules.
 """
 
 import subprocess
@@ -12,21 +12,21 @@ WANTED = ("virtio_pci", "9pnet_virtio", "9p")
 
 
 class CannotMake(Exception):
-    """It cannot be made; says why."""
+    """The initramfs cannot be made. The message says why, and what to do."""
 
 
 def release_of(kernel):
-    """The release that a bzImage tells, or ""."""
+    """The release in the header of a bzImage, or ""."""
     with open(kernel, "rb") as file:
         head = file.read(0x10000)
-    place = int.from_bytes(head[0x20E:0x210], "little") + 0x200
-    if head[0x202:0x206] != b"HdrS" or place == 0x200:
+    offset = int.from_bytes(head[0x20E:0x210], "little") + 0x200
+    if head[0x202:0x206] != b"HdrS" or offset == 0x200:
         return ""
-    return head[place:].partition(b"\0")[0].decode("ascii", "replace").partition(" ")[0]
+    return head[offset:].partition(b"\0")[0].decode("ascii", "replace").partition(" ")[0]
 
 
 def modules_of(kernel):
-    """The folder with a lib/modules/RELEASE for the kernel: where it was installed or unpacked; or None."""
+    """The folder with the kernel's lib/modules/RELEASE, or None. The kernel is in FOLDER/boot, or FOLDER is /."""
     release = release_of(kernel)
     for root in (Path(kernel).absolute().parent.parent, Path("/")):
         if release and (root / "lib/modules" / release / "kernel").is_dir():
@@ -35,13 +35,13 @@ def modules_of(kernel):
 
 
 def write(kernel, root, target):
-    """Write it to a file."""
+    """Writes the initramfs of a kernel to `target`; `root` is the folder of modules_of()."""
     release = release_of(kernel)
     if not (root / "lib/modules" / release / "modules.dep").exists():
-        raise CannotMake(f"run this once, so that its modules can be found: depmod -b {root} {release}")
+        raise CannotMake(f"modules of {release} have no index; run: depmod -b {root} {release}")
     program = Path(target).with_suffix(".init")
-    words = ["gcc", "-static", "-Os", "-s", "-Wall", "-D_GNU_SOURCE", "-o", program, SOURCE]
-    subprocess.run(words, check=True)
+    command = ["gcc", "-static", "-Os", "-s", "-Wall", "-D_GNU_SOURCE", "-o", program, SOURCE]
+    subprocess.run(command, check=True)
     files = {"init": (0o100755, program.read_bytes())}
     files.update({name: (0o040755, b"") for name in ("modules", "root", "dev")})
     for number, path in enumerate(_in_order(root, release)):
@@ -50,17 +50,18 @@ def write(kernel, root, target):
 
 
 def _in_order(root, release):
-    """Files of the wanted modules and what they depend on, each behind what it needs."""
+    """The files of the wanted modules and of their dependencies, dependencies first."""
     found = []
     for name in WANTED:
-        words = ["modprobe", "--show-depends", "-d", root, "-S", release, name]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        command = ["modprobe", "--show-depends", "-d", root, "-S", release, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CannotMake(f"{release}: {done.stderr.strip()}")
+            raise CannotMake(f"cannot find module {name} of {release}: {done.stderr.strip()}")
         found += [Path(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("insmod ")]
     packed = [path for path in found if path.suffix != ".ko"]
     if packed:
-        raise CannotMake(f"{packed[0].name} is compressed; modules have to be plain")
+        again = f"depmod -b {root} {release}"
+        raise CannotMake(f"{packed[0]} is compressed; decompress the modules of {release}, then run: {again}")
     return list(dict.fromkeys(found))
 
 

@@ -1,6 +1,6 @@
-"""The matrix: requirements and capabilities against kernels, for a terminal and as Markdown.
+"""The matrix: a row for each capability and requirement, a column for each kernel. As text and as Markdown.
 
-A cell shows what was seen. Where accounts of a kernel disagree about a row, the cell is marked.
+A cell shows the result. A mark shows that results of the kernel disagree about this row.
 """
 
 SYMBOLS = {
@@ -16,91 +16,83 @@ SYMBOLS = {
     "untried": "◌",
 }
 MARK = "?"
-WIDTH = 52  # of names
+WIDTH = 52  # characters of the column with names
 LEGEND = (
-    "✓ passes, works   ○ ABSENT, missing   ◌ untried: it builds on something missing   ✗ FAIL   ▲ BLOCKED   ! ERROR\n"
-    "? accounts disagree. Without a family: both are alike"
+    "✓ PASS or works   ○ ABSENT or missing   ◌ untried: needs something that is missing   ✗ FAIL   ▲ BLOCKED   ! ERROR\n"
+    "– UNSUPPORTED   · NOT RUN   ? results disagree. A row without a family has the same result in each family."
 )
 
 
 class Column:
-    """One kernel: its observation, and where its accounts disagree."""
+    """One kernel: its observation and its disagreements. `checked`: its configuration was read."""
 
-    def __init__(self, observed, name="", disagreements=(), asked=False, predicted=False):
+    def __init__(self, observed, name="", disagreements=(), checked=False, predicted=False):
         self.observed, self.name = observed, name or observed["kernel"]
         self.disagreements = list(disagreements)
-        self.asked, self.predicted = asked, predicted
+        self.checked, self.predicted = checked, predicted
 
     @property
     def id(self):
         return self.observed["kernel"]
 
     def cells(self):
-        """{row: word}: capabilities first, then requirements."""
+        """{row: state or verdict}: capabilities first, then requirements."""
         prove, suite = self.observed["prove"], self.observed["suite"]
         found = {name: each["state"] for name, each in prove["capabilities"].items()} if prove else {}
         found.update({name: each["verdict"] for name, each in suite["cells"].items()} if suite else {})
         return found
 
-    def is_marked(self, row):
-        return any(each.startswith(f"{row}:") for each in self.disagreements)
-
 
 def rows(columns):
-    """Every row that a column has, in order."""
+    """The rows of all columns, in order, each once."""
     return list(dict.fromkeys(row for column in columns for row in column.cells()))
 
 
 def cell(column, row):
-    word = column.cells().get(row)
-    return SYMBOLS.get(word, " ") + (MARK if column.is_marked(row) else "")
-
-
-def alike(columns, names):
-    """Rows in groups of those that look the same in every column."""
-    groups = {}
-    for name in names:
-        groups.setdefault(tuple(cell(column, name) for column in columns), []).append(name)
-    return groups
+    is_marked = any(each.startswith(f"{row}:") for each in column.disagreements)
+    return SYMBOLS.get(column.cells().get(row), " ") + (MARK if is_marked else "")
 
 
 def text(columns):
-    """For a terminal: kernels by number, one line for all rows that are alike."""
+    """The matrix for a terminal. Kernels have numbers. Rows with the same cells share a line."""
     lines = [f"{number:4}  {column.id:20} {column.name}" for number, column in enumerate(columns, 1)]
     numbers = " " * WIDTH + " ".join(f"{number:<2}" for number in range(1, len(columns) + 1))
     every = rows(columns)
-    asked = [row for row in every if row.startswith("TP-")]
-    for title, names in (("capabilities", [row for row in every if row not in asked]), ("requirements", asked)):
+    requirements = [row for row in every if row.startswith("TP-")]
+    capabilities = [row for row in every if row not in requirements]
+    for title, names in (("capabilities", capabilities), ("requirements", requirements)):
         if names:
             lines += ["", title.ljust(WIDTH) + numbers.strip(), *_section(columns, names)]
     return "\n".join([*lines, "", LEGEND])
 
 
 def _section(columns, names):
-    for cells, members in alike(columns, names).items():
+    groups = {}
+    for name in names:
+        groups.setdefault(tuple(cell(column, name) for column in columns), []).append(name)
+    for cells, members in groups.items():
         first, *rest = _folded(_families_joined(members, names), WIDTH - 2)
         yield (f"{first:{WIDTH}}" + " ".join(f"{each:<2}" for each in cells)).rstrip()
         yield from (f"  {line}" for line in rest)
 
 
 def _families_joined(members, names):
-    """Names without their family, where both of them are alike or there is only one."""
-    there = set(members)
-    known = set(names)
+    """The members of a group, without their family if the group has every family of the name."""
+    members_set, known = set(members), set(names)
     for name in members:
         stem, family = name[:-1], name[-1:]
         if family not in "46" or stem[-1:] not in "-/":
             yield name
             continue
         other = stem + ("6" if family == "4" else "4")
-        if other not in there and other in known:
+        if other not in members_set and other in known:
             yield name
-        elif family == "4" or other not in there:
+        elif family == "4" or other not in members_set:
             yield stem[:-1]
 
 
 def _folded(names, width):
-    """Names in lines of that width; what requirements have in common is told once: TP-BIND-01 02 03."""
+    """Names in lines of that width. The common part of requirements is written once: TP-BIND-01 02 03."""
     words, last = [], ""
     for name in names:
         head, _, tail = name.rpartition("-")
@@ -114,12 +106,12 @@ def _folded(names, width):
     return lines
 
 
-def accounts(column):
-    """One line on what each account says of a kernel."""
+def summary(column):
+    """One line with the results of a kernel."""
     cells = column.cells()
     prove = column.observed["prove"]
     suite = column.observed["suite"]
-    parts = [f"configuration {'asked' if column.asked else 'not asked'}"]
+    parts = [f"configuration {'checked' if column.checked else 'not checked'}"]
     if prove:
         works = sum(each["state"] == "works" for each in prove["capabilities"].values())
         can = [name for name, provable in prove["profiles"].items() if provable]
@@ -134,12 +126,12 @@ def accounts(column):
 
 
 def markdown(columns):
-    """The whole matrix, a row each."""
+    """The whole matrix as Markdown."""
     head = "| | " + " | ".join(column.name for column in columns) + " |"
     lines = ["## Kernels", "", LEGEND, "", head, "|---" * (len(columns) + 1) + "|"]
     for row in rows(columns):
         lines.append(f"| {row} | " + " | ".join(cell(column, row) or " " for column in columns) + " |")
-    lines += ["", "| kernel | release | what was found |", "|---|---|---|"]
-    lines += [f"| {c.id} | {c.observed['release']} | {accounts(c)} |" for c in columns]
+    lines += ["", "| kernel | release | results |", "|---|---|---|"]
+    lines += [f"| {c.id} | {c.observed['release']} | {summary(c)} |" for c in columns]
     wrong = [f"- **{c.id}**: {each}" for c in columns for each in c.disagreements]
-    return "\n".join([*lines, "", *(wrong or ["All accounts agree."]), ""])
+    return "\n".join([*lines, "", *(wrong or ["All results agree."]), ""])

@@ -1,14 +1,14 @@
-"""Which options each profile really needs: found by leaving them out, and confirmed by leaving out the rest.
+"""Finds the options that each profile needs, by leaving options out.
 
-    1  Everything that is not suspected of being needed is left out at once. What still works then owes
-       it nothing; what does not sends the search back to that half, and to its halves.
-    2  Of what remains each option is left out by itself. What is lost then needs it. What nobody misses
-       so is left out together; what stands in for another shows then.
-    3  A kernel with just those options, for one profile and one firewall program, has to have it. Where it
-       has not, one option stood in for another that only other profiles need; of those the first is taken.
+    1  Leave out at once all options that are probably not needed. If everything still works, none of them is
+       needed. If not, try each half, then halves of halves.
+    2  Leave out each remaining option alone. A way that is lost needs this option. Then leave out together all
+       options that no way needed alone. If a way is lost now, two options can replace each other: keep one.
+    3  Leave out all options that are not on the list of one way. The way must still work. If it does not, an
+       option that only another way needs had replaced a missing one. Add the first option that helps.
 
-What is lost is told by program: a profile that nft can still show is lost all the same for iptables. So
-one kernel answers for all of them, and `needed` is by (profile, program).
+A way is a pair (profile, firewall tool). If a profile works with nft but no more with iptables, then the way
+with iptables is lost. So one kernel tests all ways.
 """
 
 from dataclasses import dataclass
@@ -17,41 +17,36 @@ from . import configuration, variants, ways
 
 PUBLISHED = variants.FOLDER.parent / "kernel-options.toml"  # the list that docs/KERNELS.md shows
 
-# What is not asked about: a system, a network between namespaces, and what the suite looks through.
-SURROUNDINGS = (
+# Never left out: a network between namespaces needs them, or the suite reads through them.
+ALWAYS_ON = (
     "NET", "PACKET", "UNIX", "UNIX_DIAG", "INET", "INET_DIAG", "INET_TCP_DIAG", "INET_UDP_DIAG",
     "NETDEVICES", "NET_CORE", "VETH",
 )  # fmt: skip
-NETWORK = "# The network"  # the line of parts/common.config behind which options are asked about
+NETWORK = "# The network"  # options above this line of parts/common.config are never left out
 
 
 def candidates():
-    """{option: y} that a profile may need, from the fragment that all kernels have in common."""
+    """{option: y}: the options that a profile may need, from parts/common.config."""
     text = variants.part("common").partition(NETWORK)[2]
-    return {name: value for name, value in configuration.parse(text).items() if name not in SURROUNDINGS}
+    return {name: value for name, value in configuration.parse(text).items() if name not in ALWAYS_ON}
 
 
 def suspected(off):
-    """Names of options that ways to connect depend on: those that their capabilities lack where there are none."""
-    lacking = [off[name]["options"] for name in ways.capabilities() if name in off]
-    named = {option.removeprefix("CONFIG_") for options in lacking for option in options}
+    """Options that the capabilities of some way need. `off` is the result of check for a configuration without any."""
+    missing = [off[name]["options"] for name in ways.capabilities() if name in off]
+    named = {option.removeprefix("CONFIG_") for options in missing for option in options}
     return [name for name in candidates() if name in named]
 
 
-def without(names):
-    """A fragment that leaves options out."""
-    return "".join(configuration.line(name, configuration.OFF) + "\n" for name in names)
-
-
 def ways_of(prove):
-    """{(profile, program)} that could be had."""
-    return {(profile, backend) for profile, those in prove["ways"].items() for _, backend in those}
+    """{(profile, firewall tool)}: the ways that work, by the result of prove."""
+    return {(profile, tool) for profile, pairs in prove["ways"].items() for _, tool in pairs}
 
 
 def irrelevant(names, goal, test):
-    """Those of the names that may all be left out without losing any of the goal: by halves.
+    """The names that can all be left out while each way of `goal` still works. Searches by halves.
 
-    `test(left out)` returns what can be had then.
+    `test(left_out)` returns the ways that work without these options.
     """
     names = list(names)
     if not names or goal <= test(names):
@@ -64,70 +59,72 @@ def irrelevant(names, goal, test):
 
 
 def needed(names, dropped, goal, test):
-    """{(profile, program): options} that it is lost without.
+    """{way: the options without which it is lost}.
 
-    Two options that stand in for each other are not missed by themselves. So what nobody missed is left
-    out together, as far as that goes, and the rest is then tried again.
+    If two options can replace each other, no way is lost when only one of them is left out. So all options
+    without a visible effect are left out together, as far as possible. The rest are then tried again.
     """
     found = {way: set() for way in sorted(goal)}
-    dropped, untold = list(dropped), list(names)
-    while untold:
-        for name in untold:
+    dropped, unclear = list(dropped), list(names)
+    while unclear:
+        for name in unclear:
             for way in goal - test([*dropped, name]):
                 found[way].add(name)
-        untold = [name for name in untold if not any(name in those for those in found.values())]
-        idle = irrelevant(untold, goal, lambda more: test([*dropped, *more]))
-        dropped += idle
-        untold = [name for name in untold if name not in idle]
-    return {way: [name for name in names if name in those] for way, those in found.items()}
+        unclear = [name for name in unclear if not any(name in options for options in found.values())]
+        unneeded = irrelevant(unclear, goal, lambda more: test([*dropped, *more]))
+        dropped += unneeded
+        unclear = [name for name in unclear if name not in unneeded]
+    return {way: [name for name in names if name in options] for way, options in found.items()}
 
 
 def completed(needed, names, test):
-    """The lists, each with what it lacks to be enough when all other names are left out."""
-    return {way: _completed(way, options, names, test) for way, options in needed.items()}
+    """The lists; an option is added to a list if its way does not work without it when all others are left out."""
+    complete = {}
+    for way, options in needed.items():
+        others = [name for name in reversed(names) if name not in options]
+        unneeded = irrelevant(others, {way}, test)
+        complete[way] = [name for name in names if name not in unneeded]
+    return complete
 
 
-def _completed(way, options, names, test):
-    others = [name for name in reversed(names) if name not in options]
-    idle = irrelevant(others, {way}, test)
-    return [name for name in names if name not in idle]
+# The list as a file
 
 
-# The list as it is kept and told
-
-
-class NoList(Exception):
-    """A file that is no list of needed options; says why."""
+class BadList(Exception):
+    """A file is not a list of needed options. The message says why."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found on a version of Linux: {(profile, program): options}."""
+    """The lists for a version of Linux: {way: options}."""
 
     version: str
     needed: dict
 
 
 def load(path):
+    """The lists in a needed.toml; raises BadList."""
     try:
-        said = variants.tomllib.loads(path.read_text(encoding="utf-8"))
-        needed = {(each["profile"], each["program"]): each["options"] for each in said["needed"]}
-        return Found(said["version"], needed)
-    except (OSError, variants.tomllib.TOMLDecodeError) as problem:
-        raise NoList(f"{path}: {problem}") from None
+        data = variants.tomllib.loads(path.read_text(encoding="utf-8"))
+        needed = {(each["profile"], each["program"]): each["options"] for each in data["needed"]}
+        return Found(data["version"], needed)
+    except OSError as problem:
+        raise BadList(f"cannot read {path}: {problem.strerror}") from None
+    except ValueError as problem:
+        raise BadList(f"{path} is not a TOML file: {problem}") from None
     except (KeyError, TypeError) as problem:
-        raise NoList(f"{path}: no list as needed.toml is: {problem}") from None
+        raise BadList(f"{path} is not a list of needed options ({problem}); use the format of {PUBLISHED}") from None
 
 
 def markdown(found):
-    """As it is published: profiles that need the same are one row."""
+    """The table for docs/KERNELS.md. Profiles with the same options share a row."""
     rows = {}
     for profile in ways.PROFILES:
         for program in (program for of, program in found.needed if of == profile):
             rows.setdefault((program, tuple(found.needed[profile, program])), []).append(profile)
-    lines = ["| profiles | rules by | options |", "|---|---|---|"]
+    lines = ["| profiles | firewall tool | options |", "|---|---|---|"]
     for (program, names), profiles in rows.items():
-        options = " ".join(f"`{name}`" for name in names) or "none of those that were tried"
+        options = " ".join(f"`{name}`" for name in names) or "none of the options that were tried"
         lines.append(f"| {', '.join(profiles)} | {program} | {options} |")
     return "\n".join([*lines, "", f"Found on Linux {found.version}.", ""])
 

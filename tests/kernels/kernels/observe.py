@@ -1,7 +1,6 @@
-"""What a guest brought back, and what tproxyctl reads from a configuration.
+"""Reads the results of a guest, and asks `tproxyctl check` about a configuration.
 
-Everything is kept as plain values, so that an observation can be written to a file and compared with
-another one later.
+An observation has only plain values, so it can be written to a file as JSON.
 """
 
 import gzip
@@ -13,7 +12,7 @@ from lab import verdict
 
 
 def of_guest(guest):
-    """The observation of a guest that has ended."""
+    """The observation of a guest that has stopped."""
     out = guest.folder / "out"
     report = _json(out / "conformance" / "report.json")
     return {
@@ -54,27 +53,27 @@ def _plain(path):
 
 
 def _prove(out):
-    said = _json(out / "prove.json")
-    if not said:
+    proof = _json(out / "prove.json")
+    if not proof:
         return None
     return {
         "capabilities": {
-            each["id"]: {key: each[key] for key in ("state", "detail", "options")} for each in said["capabilities"]
+            each["id"]: {key: each[key] for key in ("state", "detail", "options")} for each in proof["capabilities"]
         },
-        "profiles": {name: each["provable"] for name, each in said["profiles"].items()},
-        "ways": {n: [(way["recipe"], way["backend"]) for way in each["by"]] for n, each in said["profiles"].items()},
+        "profiles": {name: each["provable"] for name, each in proof["profiles"].items()},
+        "ways": {n: [(way["recipe"], way["backend"]) for way in each["by"]] for n, each in proof["profiles"].items()},
         "connections": [
             {key: each[key] for key in ("recipe", "backend", "protocol", "family", "state", "detail")}
-            for each in said["connections"]
+            for each in proof["connections"]
         ],
     }
 
 
 def _suite(report):
-    """{requirement/family: {"verdict", "message", "tests": […]}}, and what is wrong with the whole run.
+    """{"cells": {REQUIREMENT/FAMILY: {"verdict", "message", "tests": […]}}, "problems", "seconds"} of a report.
 
-    A row is a requirement in one family: what a kernel lacks it often lacks for one of them. One that
-    was not run at all has a row without.
+    Results are kept for each family, because a kernel often lacks a feature in one family only. A requirement
+    without a test has the row REQUIREMENT/-.
     """
     column = report["implementations"][0]
     rules_by = report.get("selection", {}).get("rules_by", "iptables")
@@ -91,45 +90,54 @@ def _suite(report):
 
 def _cell(tests):
     word = verdict.worst(each["verdict"] for each in tests)
-    told = next((each["message"] for each in tests if each["verdict"] == word), "")
-    return {"verdict": word, "message": told, "tests": tests}
+    message = next((each["message"] for each in tests if each["verdict"] == word), "")
+    return {"verdict": word, "message": message, "tests": tests}
 
 
 def _test(test, rules_by):
-    """A test and what it was set up by; one that names none of it, and got no further, has the suite's defaults."""
+    """A test with its recipe, firewall tool and family. If it ended before it chose them: the suite's defaults."""
     defaults = {"recipe": "divert", "backend": rules_by, "family": 4}
-    where = {name: test["parameters"].get(name, default) for name, default in defaults.items()}
-    told = test["message"].strip().partition("\n")[0][:200]
-    return {"test": test["test"].rpartition("/")[2], "verdict": test["verdict"], "message": told, **where}
+    setup = {name: test["parameters"].get(name, default) for name, default in defaults.items()}
+    message = test["message"].strip().partition("\n")[0][:200]
+    return {"test": test["test"].rpartition("/")[2], "verdict": test["verdict"], "message": message, **setup}
 
 
-def ask_configuration(program, path):
-    """What `tproxyctl check` reads from a configuration: {capability: {"state", "options"}}.
+def check_configuration(program, path):
+    """What `tproxyctl check` says about a configuration: {capability: {"state", "options"}}.
 
-    None where this tproxyctl has no such command; the column is then not asked, and said to be so.
+    None if this tproxyctl has no `check` command.
     """
-    command = [program, "check", "--kernel-config", path, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _check(program, "--kernel-config", path, "--json")
     try:
-        said = json.loads(done.stdout)["kernel"]["capabilities"]
+        capabilities = json.loads(done.stdout)["kernel"]["capabilities"]
     except (ValueError, KeyError, TypeError):
-        if knows_check(program):
-            raise CannotAsk(done.stderr.strip() or f"tproxyctl check ended with status {done.returncode}") from None
+        if has_check(program):
+            status = f"`tproxyctl check --kernel-config {path}` failed with exit status {done.returncode}"
+            raise CheckFailed(done.stderr.strip() or status) from None
         return None
-    return {each["id"]: {"state": each["state"], "options": each["options"]} for each in said}
+    return {each["id"]: {"state": each["state"], "options": each["options"]} for each in capabilities}
 
 
-class CannotAsk(Exception):
-    """tproxyctl refuses a configuration; its words."""
+NO_CHECK = "this tproxyctl has no `check --kernel-config`; run `make`, or set TPROXYCTL to a newer one"
 
 
-def knows_check(program):
-    done = subprocess.run([program, "check", "--help"], capture_output=True, text=True, check=False)
-    return done.returncode == 0
+class CheckFailed(Exception):
+    """tproxyctl refused a configuration (the message is its own), or cannot run."""
 
 
-def ask_text(program, text, folder):
-    """The same of a configuration's text."""
-    path = Path(folder) / "asked.config"
+def has_check(program):
+    return _check(program, "--help").returncode == 0
+
+
+def _check(program, *arguments):
+    try:
+        return subprocess.run([program, "check", *arguments], capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise CheckFailed(f"cannot run {program}: {problem.strerror}; run `make`, or set TPROXYCTL") from None
+
+
+def check_text(program, text, folder):
+    """The same for the text of a configuration. `folder` holds a temporary file."""
+    path = Path(folder) / "checked.config"
     path.write_text(text, encoding="ascii", errors="replace")
-    return ask_configuration(program, path)
+    return check_configuration(program, path)

@@ -1,4 +1,4 @@
-"""The work of a run: kernels are built or taken from the cache, booted, and what they say is put together."""
+"""A run: builds kernels or takes them from the cache, boots them, and compares their results."""
 
 import json
 import os
@@ -6,29 +6,30 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import agreement, build, configuration, engines, guests, matrix, observe, pace, suite, tree, variants, ways
+from . import agreement, build, configuration, durations, engines, guests, matrix, observe, suite, tree, variants, ways
 
-RESERVE = 60  # seconds of a time limit that are kept for putting things together
+RESERVE = 60  # seconds of --within that are kept for writing reports
 
 
-class Trouble(Exception):
-    """The run cannot give an answer; says why. Exit status 2, or 125 for `git bisect run`."""
+class RunFailed(Exception):
+    """The run has no result. The message says why. Exit status 2, or 125 with --bisect."""
 
 
 class Job:
-    """A kernel that is to be judged: one to be built, or a file."""
+    """A kernel to judge: a kernel to build (`kernel`), or a file (`path`).
+
+    `changed`: the options that differ from the kernel that is built before; by default the variant's.
+    """
 
     def __init__(self, name, title, kernel=None, path=None, variant=None, changed=None):
         self.name, self.title = name, title
         self.kernel, self.path, self.variant = kernel, path, variant
-        self.changed = self._of_variant() if changed is None else changed
-        self.configured = None  # what check read
-        self.rules_by = "iptables"  # in the guest's suite, where a test does not say
-        self.notes = []
-
-    def _of_variant(self):
-        """Options in which it differs from the base."""
-        return tuple(configuration.parse(self.variant.fragment)) if self.variant else ()
+        if changed is None:
+            changed = tuple(configuration.parse(variant.fragment)) if variant else ()
+        self.changed = changed
+        self.configured = None  # the result of check
+        self.rules_by = "iptables"  # firewall tool of tests that do not choose one
+        self.notes = []  # disagreements that the build found
 
     @property
     def is_ready(self):
@@ -40,7 +41,7 @@ class Run:
         self.options, self.rows = options, rows
         self.engine = engines.ENGINES[options.engine]()
         self.cpus = sorted(os.sched_getaffinity(0))[: options.parallel]
-        self.pace = pace.Pace(options.cache, len(self.cpus))
+        self.durations = durations.Durations(options.cache, len(self.cpus))
         self.program = tproxyctl()
         self.columns = []
         self.private = Path(tempfile.mkdtemp(prefix="run-", dir=tree.PRIVATE))
@@ -49,18 +50,18 @@ class Run:
     def close(self):
         shutil.rmtree(self.private, ignore_errors=True)
 
-    def tell(self, text):
-        print(f"[{pace.clock(self.pace.elapsed)}] {text}", flush=True)
+    def progress(self, text):
+        print(f"[{durations.clock(self.durations.elapsed)}] {text}", flush=True)
 
-    # What is to be done
+    # Planning
 
-    def job_of(self, variant, source):
+    def job_for(self, variant, source):
         fragment = variants.fragment_of(variant, self.options.engine)
         kernel = build.Kernel(source, self.options.engine, fragment, self.options.cache)
         return Job(variant.id, variant.name, kernel=kernel, variant=variant)
 
     def plan(self, jobs):
-        """Those that fit into the time that there is; says what is to be done and what is left out."""
+        """The jobs that fit into the time limit. Prints how many there are, and which are left out."""
         planned, left_out, seconds, begun = [], [], 0.0, False
         for job in _cheapest_first(jobs):
             cost = self.cost(job, begun)
@@ -71,101 +72,104 @@ class Run:
             seconds += cost
             planned.append(job)
         new = sum(not job.is_ready for job in planned)
-        self.tell(f"{_kernels(len(planned))}, {new} of them to be built; about {pace.about(seconds)}")
-        self.tell_left_out(left_out)
+        self.progress(f"{_kernels(len(planned))}, {new} to build; about {durations.about(seconds)}")
+        self.report_left_out(left_out)
         return [job for job in jobs if job in planned]
 
     def cost(self, job, begun):
-        """Seconds until its verdict is there, as far as is known; `begun`: another one is built before."""
-        guest = self.pace.of_guest(job.name, self.options.engine, self.options.profile) / len(self.cpus)
+        """Estimated seconds until a job is judged. `begun`: another kernel is built before this one."""
+        guest = self.durations.of_guest(job.name, self.options.engine, self.options.profile) / len(self.cpus)
         if job.is_ready:
             return guest
-        return guest + self.pace.of_build(job.kernel, not begun and not job.kernel.is_begun, job.changed)
+        return guest + self.durations.of_build(job.kernel, not begun and not job.kernel.is_begun, job.changed)
 
     def time_left(self):
         limit = self.options.within * 60 - RESERVE if self.options.within else float("inf")
-        return limit - self.pace.elapsed
+        return limit - self.durations.elapsed
 
-    def tell_left_out(self, jobs):
-        names = " ".join(job.name for job in jobs)
-        why = "not in the cache" if self.options.cached else f"no time for them within {self.options.within or 0:g} min"
+    def report_left_out(self, jobs):
         if jobs:
-            self.tell(f"left out: {names} ({why})")
+            names = " ".join(job.name for job in jobs)
+            too_long = f"they do not fit into --within {self.options.within or 0:g}"
+            why = "not in the cache, and --cached is set" if self.options.cached else too_long
+            self.progress(f"left out: {names} ({why})")
 
     # Building
 
     def build(self, jobs):
-        """Have them all in the cache; returns those that are, when the time is limited."""
-        builder = build.Builder(self.options.cache, self.options.jobs, self.tell)
+        """Builds all jobs that are not in the cache. Returns those that are there at the end of the time limit."""
+        builder = build.Builder(self.options.cache, self.options.jobs, self.progress)
         waiting = [job for job in _cheapest_first(jobs) if not job.is_ready]
         for number, job in enumerate(waiting, 1):
-            expected = self.pace.of_build(job.kernel, not job.kernel.is_begun, job.changed)
-            self.tell(f"building {job.name} ({number} of {len(waiting)}, about {pace.about(expected)})")
+            expected = self.durations.of_build(job.kernel, not job.kernel.is_begun, job.changed)
+            self.progress(f"building {job.name} ({number} of {len(waiting)}; about {durations.about(expected)})")
             if not self._build_one(builder, job, sum(self.cost(each, True) for each in jobs if each.is_ready)):
                 break
-        self.tell_left_out([job for job in jobs if not job.is_ready])
+        self.report_left_out([job for job in jobs if not job.is_ready])
         ready = [job for job in jobs if job.is_ready]
         for job in ready:
-            self._note_what_did_not_stick(job)
+            self._note_unapplied(job)
         return ready
 
     def _build_one(self, builder, job, reserved):
-        """False where the time is over, but for what booting those that are ready takes."""
+        """Builds one; returns False if the time is over. `reserved`: seconds for booting kernels that are ready."""
         within = self.time_left() - reserved if self.options.within else None
         try:
             seconds = builder.build(job.kernel, within)
         except build.BuildFailed as problem:
-            raise Trouble(f"{job.name}: {problem}") from None
-        except build.NoTime:
+            raise RunFailed(f"{job.name}: {problem}") from None
+        except build.OutOfTime:
             return False
-        self.pace.keep(f"build {job.kernel.key}", seconds)
-        self.tell(f"built {job.name} in {pace.about(seconds)}")
+        self.durations.store(f"build {job.kernel.key}", seconds)
+        self.progress(f"built {job.name} in {durations.about(seconds)}")
         return True
 
-    def _note_what_did_not_stick(self, job):
-        """The variant's own options have to be as it says; the rest follows from them."""
+    def _note_unapplied(self, job):
+        """An option of the variant that Kconfig did not apply is a disagreement. More options turned off are printed."""
         if job.kernel is None or job.variant is None:
             return
         got = configuration.parse(job.kernel.configuration())
         own = configuration.parse(job.variant.fragment)
         wanted = job.kernel.fragment if job.name == variants.BASE else own
-        job.notes += [f"the configuration has not what was asked for: {each}" for each in configuration.not_stuck(wanted, got)]
-        taken = [name for name, _, value in configuration.differences(job.kernel.fragment, got) if value == "n"]
-        along = sorted(set(taken) - set(own))
-        if along and job.name != variants.BASE:
-            self.tell(f"{job.name}: takes {len(along)} more options along: {' '.join(along[:6])}{' …' * (len(along) > 6)}")
+        job.notes += [f"Kconfig did not apply {each}" for each in configuration.not_applied(wanted, got)]
+        off = [name for name, _, value in configuration.differences(job.kernel.fragment, got) if value == "n"]
+        more = sorted(set(off) - set(own))
+        if more and job.name != variants.BASE:
+            names = " ".join(more[:6]) + " …" * (len(more) > 6)
+            self.progress(f"{job.name}: Kconfig turned off {_counted(len(more), 'dependent option')}: {names}")
 
     # Booting
 
     def boot(self, jobs):
-        """Run them all; returns {job: observation}."""
+        """Boots all jobs; returns {job: observation}."""
         staged = self.private / "staged"
         if not staged.exists():
             tree.stage(staged)
-        made = {self._guest(job): job for job in jobs}
+        job_of = {self._guest(job): job for job in jobs}
         observed = {}
-        expected = self.pace.of_guests([job.name for job in jobs], self.options.engine, self.options.profile)
-        self.tell(f"booting {len(jobs)}, {len(self.cpus)} at a time: about {pace.about(expected)}")
+        expected = self.durations.of_guests([job.name for job in jobs], self.options.engine, self.options.profile)
+        self.progress(f"booting {_kernels(len(jobs))}, {len(self.cpus)} at a time; about {durations.about(expected)}")
 
         def started(guest, cpu):
-            about = self.pace.of_guest(guest.name, self.options.engine, self.options.profile)
-            self.tell(f"{guest.name}: booting on CPU {cpu}, about {pace.about(about)}")
+            about = self.durations.of_guest(guest.name, self.options.engine, self.options.profile)
+            self.progress(f"{guest.name}: booting on CPU {cpu}; about {durations.about(about)}")
 
         def ended(guest):
-            job = made[guest]
+            job = job_of[guest]
             observed[job] = observe.of_guest(guest)
-            self._keep(guest, observed[job])
-            what = f"guest {self.options.engine} {self.options.profile} {guest.name}"
+            self._save(guest, observed[job])
+            name = f"guest {self.options.engine} {self.options.profile} {guest.name}"
             if guest.verdict == guests.ENDED:
-                self.pace.keep(what, guest.seconds)
-            left = [j.name for j in jobs if j not in observed]
-            rest = pace.about(self.pace.of_guests(left, self.options.engine, self.options.profile))
-            self.tell(f"{guest.name}: {guest.verdict} after {guest.seconds:.0f} s" + (f"; {len(left)} left, about {rest}" * bool(left)))
-            guest.forget()
+                self.durations.store(name, guest.seconds)
+            left = [each.name for each in jobs if each not in observed]
+            about = durations.about(self.durations.of_guests(left, self.options.engine, self.options.profile))
+            remaining = f"; {len(left)} left, about {about}" if left else ""
+            self.progress(f"{guest.name}: {guest.verdict} after {guest.seconds:.0f} s{remaining}")
+            guest.remove()
             if job.path is None:
                 Path(guest.kernel).unlink()
 
-        guests.run(list(made), staged, self.cpus, ended, started)
+        guests.run(list(job_of), staged, self.cpus, ended, started)
         return observed
 
     def _guest(self, job):
@@ -173,14 +177,14 @@ class Run:
         if path is None:
             path = self.private / f"kernel-{job.name}"
             job.kernel.unpack(path)
-        self.engine.prepare(path, self.tell)
+        self.engine.prepare(path, self.progress)
         proxy = self.options.impl or suite.proxy_for(self.options.profile)
-        words = suite.words(self.rows, proxy, self.engine.pace, job.rules_by)
+        command = suite.command(self.rows, proxy, self.engine.slowdown, job.rules_by)
         sysctls = {name.replace(".", "/"): value for name, value in (job.variant.sysctls if job.variant else {}).items()}
-        return guests.Guest(job.name, path, self.engine, words, sysctls, self.options.limit)
+        return guests.Guest(job.name, path, self.engine, command, sysctls, self.options.limit)
 
-    def _keep(self, guest, observed):
-        """Bring back what the guest left, and its console."""
+    def _save(self, guest, observed):
+        """Saves the results and the console of a guest."""
         folder = self.options.out / guest.name
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(guest.folder / "out", folder)
@@ -190,16 +194,19 @@ class Run:
     # Judging
 
     def judge(self, job, observed, base=None):
-        """The column of a kernel: where its accounts disagree."""
+        """The column of a kernel, with its disagreements."""
         if text := self._configuration(job, observed):
-            job.configured = observe.ask_text(self.program, text, self.private)
+            job.configured = observe.check_text(self.program, text, self.private)
         wrong = job.notes + agreement.disagreements(observed, job.configured, job.variant, base)
         column = matrix.Column(observed, job.title, wrong, job.configured is not None, job.variant is not None)
         self.columns.append(column)
         return column
 
     def _configuration(self, job, observed):
-        """A kernel's: as the lab built it, as one was told, as it says itself, as the file beside it says; or nothing."""
+        """The text of a kernel's configuration, "" if it has none.
+
+        The first of: the build's, --kernel-config, /proc/config.gz, a file beside the kernel.
+        """
         if job.kernel:
             return job.kernel.configuration()
         if self.options.kernel_config:
@@ -207,36 +214,37 @@ class Run:
         beside = engines.configuration_beside(job.path)
         if observed["configuration"] or beside is None:
             return observed["configuration"]
-        self.tell(f"{job.name}: its configuration is {beside}")
+        self.progress(f"{job.name}: reading its configuration from {beside}")
         return configuration.load(beside)
 
-    def conclude(self):
-        """Print the matrix and every disagreement; returns the exit status."""
+    def report(self):
+        """Prints the matrix and all disagreements, and writes the reports. Returns the exit status."""
         self.options.out.mkdir(parents=True, exist_ok=True)
         print("\n" + matrix.text(self.columns) + "\n")
         for column in self.columns:
-            print(f"{column.id}: {matrix.accounts(column)}")
-        if not all(column.asked for column in self.columns):
-            why = "there is none (--kernel-config FILE gives one), or this tproxyctl has no `check --kernel-config`"
-            print(f"\nconfiguration not asked: {why}")
+            print(f"{column.id}: {matrix.summary(column)}")
+        if not all(column.checked for column in self.columns):
+            if observe.has_check(self.program):
+                print("\nconfiguration not checked: the kernel has none; give it by --kernel-config FILE")
+            else:
+                print(f"\nconfiguration not checked: {observe.NO_CHECK}")
         wrong = [column for column in self.columns if column.disagreements]
         for column in wrong:
-            print(f"\n{column.id} ({column.name}): {len(column.disagreements)} of them")
+            print(f"\n{column.id} ({column.name}): {_counted(len(column.disagreements), 'disagreement')}")
             print("\n".join(f"  {each}" for each in column.disagreements[: self.options.lines]))
             if len(column.disagreements) > self.options.lines:
-                print(f"  … and {len(column.disagreements) - self.options.lines} more in the report")
+                print(f"  … and {len(column.disagreements) - self.options.lines} more; see matrix.md")
             if column.observed["verdict"] != guests.ENDED:
-                print("  the end of its console:\n" + "\n".join(f"  | {line}" for line in column.observed["console"]))
-        self._write()
-        print(f"\nreports: {os.path.relpath(self.options.out)}/matrix.md, matrix.json and a folder for each kernel")
+                print("  last lines of its console:\n" + "\n".join(f"  | {line}" for line in column.observed["console"]))
+        self._write_reports()
+        print(f"\nreports in {os.path.relpath(self.options.out)}: matrix.md, matrix.json and a folder for each kernel")
         amount = sum(len(column.disagreements) for column in wrong)
-        all_agree = f"{_kernels(len(self.columns))}, and all accounts agree"
-        print(f"{amount} disagreement{'s' * (amount > 1)}" if amount else all_agree)
+        print(_counted(amount, "disagreement") if amount else f"{_kernels(len(self.columns))}: all results agree")
         return int(bool(wrong))
 
-    def _write(self):
+    def _write_reports(self):
         table = [
-            {"kernel": c.id, "name": c.name, "disagreements": c.disagreements, "asked": c.asked, "cells": c.cells()}
+            {"kernel": c.id, "name": c.name, "disagreements": c.disagreements, "asked": c.checked, "cells": c.cells()}
             for c in self.columns
         ]
         (self.options.out / "matrix.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
@@ -244,100 +252,105 @@ class Run:
 
 
 def tproxyctl():
-    """The program that reads configurations."""
+    """The path of tproxyctl."""
     return os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
 
 
+def _counted(count, noun):
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def _kernels(count):
-    return f"{count} kernel{'s' * (count != 1)}"
+    return _counted(count, "kernel")
 
 
 def _cheapest_first(jobs):
-    """Those that are there, then those for which little is compiled again."""
-    return sorted(jobs, key=lambda job: (not job.is_ready, not pace.is_leaf(job.changed)))
+    """Jobs in the order: in the cache, little to compile, much to compile."""
+    return sorted(jobs, key=lambda job: (not job.is_ready, not durations.is_leaf(job.changed)))
 
 
-def of_variants(run, names, source):
-    """The lab's own kernels."""
+def judge_variants(run, names, source):
+    """Judges kernels of fixtures/kernels. Returns the exit status."""
     base = variants.load(variants.BASE)
-    jobs = run.plan([run.job_of(variants.load(name), source) for name in names])
+    jobs = run.plan([run.job_for(variants.load(name), source) for name in names])
     if not jobs:
-        print("nothing to do in this time: no kernel was judged")
+        print("no kernel was judged: all were left out")
         return 0
     jobs = run.build(jobs)
     if not jobs:
-        print("no kernel was finished in this time, so none was judged")
+        print("no kernel was judged: no build was finished within the time limit")
         return 0
     observed = run.boot(jobs)
     for job in jobs:
         run.judge(job, observed[job], base)
     if run.options.bisect:
-        _must_have_come_up(jobs, observed)
-    return run.conclude()
+        _require_boot(jobs, observed)
+    return run.report()
 
 
-def of_file(run, path):
-    """A kernel of one's own."""
-    job = file_job(run, path)
+def judge_file(run, path):
+    """Judges the user's own kernel. Returns the exit status."""
+    job = job_for_file(run, path)
     observed = run.boot([job])
-    _must_have_come_up([job], observed)
+    _require_boot([job], observed)
     run.judge(job, observed[job])
-    return run.conclude()
+    return run.report()
 
 
-def file_job(run, path):
+def job_for_file(run, path):
     path = Path(path).absolute()
-    if not path.is_file():
-        raise Trouble(f"there is no kernel {path}")
     run.engine.check(path)
     return Job(path.name, str(path), path=path)
 
 
-def _must_have_come_up(jobs, observed):
+def _require_boot(jobs, observed):
     for job in jobs:
         if observed[job]["release"]:
             continue
         console = "\n".join(f"  | {line}" for line in observed[job]["console"]) or "  | (nothing)"
-        raise Trouble(f"{job.name} does not boot: it {observed[job]['verdict']}. The end of its console:\n{console}")
+        verdict = observed[job]["verdict"]
+        raise RunFailed(f"{job.name} does not boot (verdict: {verdict}). Last lines of its console:\n{console}")
 
 
-def of_pair(run, names, source_of):
-    """Two kernels: what the one does otherwise than the other. Status 1 when there is anything."""
-    jobs = [_any_job(run, name, source_of) for name in names]
+def compare_two(run, names, source_of):
+    """Prints the differences between two kernels. Exit status 1 if there are any."""
+    jobs = [_job_for(run, name, source_of) for name in names]
     if jobs[0].name == jobs[1].name:
         jobs[1].name += "-2"
     run.build(jobs)
     observed = run.boot(jobs)
-    _must_have_come_up(jobs, observed)
+    _require_boot(jobs, observed)
     found = list(agreement.compare(*(observed[job] for job in jobs)))
     print(f"\n{jobs[0].title} -> {jobs[1].title}")
     print("\n".join(f"  {each}" for each in found) or "  no difference")
     return int(bool(found))
 
 
-def _any_job(run, name, source_of):
+def _job_for(run, name, source_of):
     if os.path.isdir(name):
-        job = run.job_of(variants.load(variants.BASE), source_of(name))
+        job = run.job_for(variants.load(variants.BASE), source_of(name))
         job.name, job.title = Path(name).absolute().name, name
         return job
     if name in variants.names():
-        return run.job_of(variants.load(name), source_of(None))
-    return file_job(run, name)
+        return run.job_for(variants.load(name), source_of(None))
+    if not os.path.isfile(name):
+        raise RunFailed(f"--compare: '{name}' is neither a kernel of --list, nor a kernel's file, nor a source tree")
+    return job_for_file(run, name)
 
 
-def of_configuration(program, path, profile):
-    """What a configuration allows, without booting anything; status 1 where it promises no such profile."""
+def judge_configuration(program, path, profile):
+    """Prints what a configuration allows; boots nothing. Exit status 1 if it does not allow the profile."""
     try:
         configuration.parse(configuration.load(Path(path)), path)
     except (configuration.Malformed, OSError) as problem:
-        raise Trouble(str(problem)) from None
-    found = observe.ask_configuration(program, path)
+        raise RunFailed(str(problem)) from None
+    found = observe.check_configuration(program, path)
     if found is None:
-        raise Trouble("this tproxyctl has no `check --kernel-config`, so a configuration cannot be asked")
+        raise RunFailed(observe.NO_CHECK)
     for name, each in found.items():
         print(f"{name:30} {each['state']:8} {' '.join(each['options']) if each['state'] != 'on' else ''}".rstrip())
     states = {name: each["state"] for name, each in found.items()}
     print()
     for each in ways.PROFILES:
-        print(f"profile {each:22} {ways.promised(states, each)}")
-    return int(ways.promised(states, profile if profile in ways.PROFILES else "full") != ways.ON)
+        print(f"profile {each:22} {ways.allowed(states, each)}")
+    return int(ways.allowed(states, profile if profile in ways.PROFILES else "full") != ways.ON)

@@ -1,17 +1,17 @@
-"""What of the suite runs in a guest.
+"""Chooses the part of the suite that runs in a guest.
 
-Starting a program costs fifty times what it costs on the host, and every test starts a dozen, so a test
-takes about a second. A kernel's options change families, recipes and firewall programs: of each test
-one variant for each combination of those is run; other topologies and ways to relay add nothing. Left
-out altogether is volume.
+In a guest, starting a program takes fifty times as long as on the host. Each test starts about a dozen, so a test
+takes about a second. Kernel options affect address families, recipes and firewall tools. So each test runs once
+for each combination of these three; more topologies or relay modes show nothing new. Tests that transfer large
+volumes are left out.
 """
 
 CORE = ("binding", "source", "full")
 PROFILES = ("core", *CORE, "intercept", "udp", "ipv6", "proxy-protocol", "operations", "all")
 VOLUME = ("TP-STREAM-16", "TP-OPS-09", "TP-OPS-10", "TP-OPS-23", "TP-OPS-24")
-PATIENCE = 8  # seconds, on the host
+WAIT = 8  # seconds that a test waits for an event, on the host
 OUT = "/mnt/out/conformance"
-# A kernel is judged by tproxyd, and where that offers nothing by the suite's own proxy without a defect.
+# tproxyd is the proxy. For profiles that it lacks, the suite's own proxy without a defect takes its place.
 PROXY = "tproxyd"
 STAND_IN = "falsifiers/correct"
 NOT_OFFERED = ("intercept", "udp", "proxy-protocol", "all")
@@ -22,7 +22,7 @@ def proxy_for(profile):
 
 
 def chosen(profile, rows):
-    """The requirements of a profile: rows of the catalogue that a guest is to judge."""
+    """The requirements of a profile that are tested in a guest."""
     wanted = {"core": CORE, "full": CORE, "all": None}.get(profile, (profile,))
     return [
         row
@@ -32,16 +32,16 @@ def chosen(profile, rows):
 
 
 def confirming(profile, rows):
-    """Those that a kernel with a profile has to pass: for IPv6 they are the core's in that family, and more."""
+    """The requirements that confirm a profile. IPv6 needs those of the core, too."""
     return [row for each in (("core", profile) if profile == "ipv6" else (profile,)) for row in chosen(each, rows)]
 
 
-def words(rows, implementation=PROXY, pace=1, rules_by="iptables"):
-    """The command that judges them, to be run by Python in the staged tree; nothing for no rows."""
+def command(rows, implementation=PROXY, slowdown=1, rules_by="iptables"):
+    """The arguments of python3 that test these rows, in a copy of the tree; an empty list for no rows."""
     if not rows:
         return []
     return [
         *("tests/netns/conformance", "--impl", implementation, "--only", *(row.id for row in rows)),
         *("--rules-by", rules_by, "--sample-per", "family,recipe,backend", "-n", "0", "--seed", "1"),
-        *("--patience", str(PATIENCE * pace), "--out", OUT),
+        *("--patience", str(WAIT * slowdown), "--out", OUT),
     ]

@@ -1,20 +1,20 @@
-"""The kernels that the lab knows: fixtures/kernels, a fragment and its prediction each.
+"""The kernel variants in fixtures/kernels. Each has a configuration fragment and a prediction.
 
-    NAME.config    what differs from the base, as a fragment
-    NAME.toml      what is then to be expected:
+    NAME.config    options that differ from base
+    NAME.toml      the predicted result:
 
-        name = "no socket match"          what a user would say
-        about = "…"                       a sentence
-        missing = ["iptables-socket-*"]   capabilities of `tproxyctl prove` that do not work
-        lost = ["full"]                   profiles that can't be had
-        [suite]                           verdicts of requirements that are not what base has, the
-        PASS = ["TP-HOST-12/*"]           first that matches; a requirement and a family
+        name = "no socket match"          a short name
+        about = "…"                       one sentence
+        missing = ["iptables-socket-*"]   capabilities of `tproxyctl prove` that do not work (optional)
+        lost = ["full"]                   profiles that do not work (optional)
+        [suite]                           verdicts that differ from base, by REQUIREMENT/FAMILY; the first
+        PASS = ["TP-HOST-12/*"]           match counts (optional)
         ABSENT = ["TP-*/6"]
-        [sysctls]                         set in the guest before anything else (optional)
+        [sysctls]                         set in the guest before anything runs (optional)
         "net.ipv4.conf.all.rp_filter" = "1"
 
-Names of capabilities and requirements may be patterns, and each has to match something. The fragments in
-parts/ are what all kernels have in common, and what each engine needs.
+Capabilities and requirements may be patterns. Each pattern must match a name. parts/common.config holds the
+options of all kernels, parts/ENGINE.config those of an engine.
 """
 
 import fnmatch
@@ -35,8 +35,8 @@ _KEYS = {"name", "about", "missing", "lost", "suite", "sysctls"}
 BASE = "base"
 
 
-class Wrong(Exception):
-    """A fixture that is not of the form, or is not there; says which and how."""
+class BadVariant(Exception):
+    """A variant does not exist, or one of its files is wrong. The message names the file and the fault."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Variant:
         return _matches(capability, self.missing)
 
     def verdict(self, row):
-        """The verdict that is predicted of a requirement and family, or None: as on base."""
+        """The predicted verdict of REQUIREMENT/FAMILY, or None if it is the same as on base."""
         return next((word for word, patterns in self.suite.items() if _matches(row, patterns)), None)
 
-    def idle_patterns(self, capabilities, rows):
-        """Patterns that match nothing: a mistyped name would predict nothing and never be noticed."""
-        asked = [(each, capabilities) for each in self.missing]
-        asked += [(each, rows) for patterns in self.suite.values() for each in patterns]
-        return [each for each, names in asked if not fnmatch.filter(names, each)]
+    def unused_patterns(self, capabilities, rows):
+        """Patterns that match no name. A mistyped name predicts nothing, and nothing else would show it."""
+        pairs = [(each, capabilities) for each in self.missing]
+        pairs += [(each, rows) for patterns in self.suite.values() for each in patterns]
+        return [each for each, names in pairs if not fnmatch.filter(names, each)]
 
 
 def _matches(name, patterns):
@@ -77,30 +77,37 @@ def names(folder=FOLDER):
 def load(identifier, folder=FOLDER):
     path = folder / f"{identifier}.toml"
     if not path.exists():
-        raise Wrong(f"there is no kernel '{identifier}'; there are: {' '.join(names(folder))}")
+        raise BadVariant(f"unknown kernel '{identifier}'; give one of: {' '.join(names(folder))}")
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-        fragment = (folder / f"{identifier}.config").read_text(encoding="ascii")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        fragment = configuration.load(folder / f"{identifier}.config")
         configuration.parse(fragment, f"{identifier}.config")
-    except (tomllib.TOMLDecodeError, configuration.Malformed, OSError) as problem:
-        raise Wrong(f"{path.name}: {problem}") from None
-    for problem in _problems(said):
-        raise Wrong(f"{path.name}: {problem}")
-    lists = {key: tuple(said.get(key, ())) for key in ("missing", "lost")}
-    tables = {key: said.get(key, {}) for key in ("suite", "sysctls")}
-    return Variant(identifier, said["name"], said["about"], fragment, **lists, **tables)
+    except configuration.Malformed as problem:
+        raise BadVariant(str(problem)) from None
+    except OSError as problem:
+        raise BadVariant(f"cannot read {problem.filename}: {problem.strerror}") from None
+    except ValueError as problem:
+        raise BadVariant(f"{path.name} is not a TOML file: {problem}") from None
+    for problem in _problems(data):
+        raise BadVariant(f"{path.name}: {problem}")
+    lists = {key: tuple(data.get(key, ())) for key in ("missing", "lost")}
+    tables = {key: data.get(key, {}) for key in ("suite", "sysctls")}
+    return Variant(identifier, data["name"], data["about"], fragment, **lists, **tables)
 
 
-def _problems(said):
-    yield from (f"there is no key '{key}'" for key in sorted(set(said) - _KEYS))
-    yield from (f"'{key}' is missing" for key in ("name", "about") if not isinstance(said.get(key), str))
-    yield from (f"'{key}' is no list of names" for key in ("missing", "lost") if not _is_names(said.get(key, [])))
-    yield from (f"no profile '{each}'" for each in said.get("lost", ()) if each not in PROFILES)
-    for word, patterns in said.get("suite", {}).items():
+def _problems(data):
+    yield from (f"unknown key '{key}'; use {', '.join(sorted(_KEYS))}" for key in sorted(set(data) - _KEYS))
+    yield from (f"add {key} = \"TEXT\"" for key in ("name", "about") if not isinstance(data.get(key), str))
+    yield from (f"'{key}' must be a list of names in quotes" for key in ("missing", "lost") if not _is_names(data.get(key, [])))
+    for key in ("suite", "sysctls"):
+        if not isinstance(data.get(key, {}), dict):
+            yield f"'{key}' must be a table; write [{key}]"
+    yield from (f"unknown profile '{each}' in 'lost'; use {', '.join(PROFILES)}" for each in data.get("lost", ()) if each not in PROFILES)
+    for word, patterns in data.get("suite", {}).items():
         if word not in VERDICTS:
-            yield f"no verdict '{word}' can be predicted"
+            yield f"unknown verdict '{word}' in [suite]; use {', '.join(VERDICTS)}"
         if not _is_names(patterns):
-            yield f"'{word}' is no list of names"
+            yield f"'{word}' must be a list of names in quotes"
 
 
 def _is_names(value):
@@ -113,12 +120,12 @@ def part(name, folder=FOLDER):
 
 
 def patch_of(engine, folder=FOLDER):
-    """What an engine needs changed in the source, or None."""
+    """The patch that an engine needs, or None."""
     path = folder / "parts" / f"{engine}.patch"
     return path if path.exists() else None
 
 
 def fragment_of(variant, engine, folder=FOLDER):
-    """All that a kernel is configured by: common options, the engine's, the variant's."""
+    """The options of a kernel: the common ones, then the engine's, then the variant's."""
     texts = (part("common", folder), part(engine, folder), variant.fragment)
     return configuration.parse("\n".join(texts))

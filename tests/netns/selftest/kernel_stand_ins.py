@@ -1,4 +1,4 @@
-"""What the kernel lab's tests share: the command, what tproxyctl knows, and what stands in for programs and for Linux."""
+"""Helpers for the tests of the kernel lab: its command, tproxyctl's capabilities, stand-ins for programs and Linux."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from kernels import build, source  # noqa: E402
 TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
 KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
 
-# A tree of Linux whose kernel is the file `text`.
+# The Makefile of a stand-in for Linux. Its kernel is a copy of the file `text`.
 MAKEFILE = """
 O ?= .
 allnoconfig:
@@ -26,13 +26,13 @@ linux:
 
 
 def capabilities():
-    """Names of all capabilities that tproxyctl tells of."""
+    """The names of all capabilities of `tproxyctl prove`."""
     done = subprocess.run([TPROXYCTL, "prove", "--json"], capture_output=True, text=True, check=False)
     return [each["id"] for each in json.loads(done.stdout)["capabilities"]]
 
 
 def all_on(**rest):
-    """{capability: state} of a configuration with everything, but for the rest."""
+    """{capability: state}: all on, except those given."""
     return {**dict.fromkeys(capabilities(), "on"), **rest}
 
 
@@ -44,15 +44,16 @@ def program(folder, text, name="program"):
 
 
 def commit(tree):
-    for words in (["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
-        subprocess.run(["git", "-C", tree, *words], check=True)
+    for arguments in (["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tree, *arguments], check=True)
 
 
 def kernel_of(linux, cache, **fragment):
     return build.Kernel(source.find(linux), "uml", fragment or {"A": "y"}, cache)
 
 
-def kernel_lab(*words, without=""):
+def kernel_lab(*arguments, without=""):
+    """Runs tests/kernels/lab. `without`: an environment variable to leave out."""
     environment = {name: value for name, value in os.environ.items() if name != without}
-    command = [ROOT / "tests/kernels/lab", *words]
+    command = [ROOT / "tests/kernels/lab", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -1,8 +1,7 @@
-"""A program that behaves as a user-mode kernel with the guest's script does, as far as the lab can see.
+"""Stands in for a user-mode kernel that runs the guest's script.
 
-What it "can" follows from the configuration that its build appended to it: a way to have a profile is
-there when all the options that it needs are on. A line `# broken` among those makes the socket match
-fail although its option is on.
+Its build appends a configuration to this file. A way works if all options that it needs are on. A line `# broken`
+in the configuration makes the socket match fail although its option is on.
 """
 
 import json
@@ -32,9 +31,10 @@ def works(name):
 
 
 def proved():
-    can = [way for way, needs in NEEDS.items() if all(map(is_on, needs))]
-    can = [way for way in can if way[2] != "iptables" or works("iptables-socket-4")]
-    ways = {name: [{"recipe": r, "backend": b} for p, r, b in can if p == name] for name in ("binding", "full", "ipv6")}
+    working = [way for way, options in NEEDS.items() if all(map(is_on, options))]
+    working = [way for way in working if way[2] != "iptables" or works("iptables-socket-4")]
+    profiles = ("binding", "full", "ipv6")
+    ways = {name: [{"recipe": r, "backend": b} for p, r, b in working if p == name] for name in profiles}
     capabilities = [
         {
             "id": name,
@@ -48,9 +48,9 @@ def proved():
     return {"capabilities": capabilities, "profiles": profiles, "connections": []}
 
 
-def judged(words):
-    rows = [word for word in words if word.startswith("TP-")]
-    program = words[words.index("--rules-by") + 1]
+def judged(arguments):
+    rows = [each for each in arguments if each.startswith("TP-")]
+    program = arguments[arguments.index("--rules-by") + 1]
     ways = [(recipe, program, family) for recipe in ("divert", "local-route") for family in (4, 6)]
     tests = [
         {"test": "t", "verdict": "PASS", "message": "", "parameters": {"recipe": recipe, "backend": by, "family": family}}
@@ -64,10 +64,10 @@ def main():
     folder = Path(next(word for word in sys.argv if word.startswith("TPROXY_GUEST_RUN=")).partition("=")[2])
     print("@up 6.1-stand-in", flush=True)
     (folder / "out" / "prove.json").write_text(json.dumps(proved()), encoding="utf-8")
-    words = (folder / "suite").read_text(encoding="ascii").split()
-    if words:
+    arguments = (folder / "suite").read_text(encoding="ascii").split()
+    if arguments:
         os.mkdir(folder / "out" / "conformance")
-        text = json.dumps(judged(words))
+        text = json.dumps(judged(arguments))
         (folder / "out" / "conformance" / "report.json").write_text(text, encoding="utf-8")
     print("@end", flush=True)
 

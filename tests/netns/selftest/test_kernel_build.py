@@ -1,4 +1,4 @@
-"""Kernels are built from source and configuration, kept, known by what is in them, and given what they boot with."""
+"""Building kernels, the cache, recognizing kernels, engines and the initramfs."""
 
 import lzma
 import os
@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kernel_stand_ins import MAKEFILE, ROOT, commit, kernel_of, program
-from kernels import build, engines, initramfs, pace, source
+from kernels import build, durations, engines, initramfs, source
 
 pytestmark = pytest.mark.suite
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.suite
 # --- building ---
 
 
-def test_a_kernel_is_built_once_and_kept(linux, tmp_path):
-    cache, told = tmp_path / "cache", []
-    builder = build.Builder(cache, 1, told.append)
+def test_a_kernel_is_built_once_and_cached(linux, tmp_path):
+    cache, messages = tmp_path / "cache", []
+    builder = build.Builder(cache, 1, messages.append)
     kernel = kernel_of(linux, cache)
     assert not kernel.is_cached and builder.build(kernel) > 0
     assert kernel.is_cached and builder.build(kernel_of(linux, cache)) == 0
@@ -44,7 +44,7 @@ def test_another_configuration_or_source_is_another_kernel(linux, tmp_path):
     assert "otherwise" in (linux / "text").read_text()
 
 
-def test_two_fragments_that_come_to_the_same_configuration_are_built_once(linux, tmp_path):
+def test_two_fragments_with_the_same_configuration_are_built_once(linux, tmp_path):
     rule = (linux / "Makefile").read_text(encoding="ascii").replace("cp $(KCONFIG_ALLCONFIG)", "sort $(KCONFIG_ALLCONFIG) >")
     (linux / "Makefile").write_text(rule, encoding="ascii")
     commit(linux)
@@ -62,42 +62,42 @@ def test_two_fragments_that_come_to_the_same_configuration_are_built_once(linux,
     assert not other.path("xz").samefile(first.path("xz"))
 
 
-def test_a_patch_that_does_not_fit_is_said(linux, tmp_path):
+def test_a_patch_that_does_not_apply_is_an_error(linux, tmp_path):
     patch = tmp_path / "a.patch"
     patch.write_text("--- a/text\n+++ b/text\n@@ -1,1 +1,1 @@\n-nothing like it\n+x\n", encoding="ascii")
-    with pytest.raises(source.NoSource, match="does not fit"):
+    with pytest.raises(source.NoSource, match="a.patch does not apply to this source: .*text"):
         build.Builder(tmp_path, 1).build(build.Kernel(source.find(linux, [patch]), "uml", {"A": "y"}, tmp_path))
 
 
-def test_an_archive_gets_the_engines_own_change_where_it_fits_and_a_tree_is_taken_as_it_is(linux, tmp_path):
+def test_an_archive_gets_the_engines_patch_if_it_applies_and_a_tree_is_not_changed(linux, tmp_path):
     archive, own = tmp_path / "linux.tar", tmp_path / "own.patch"
     subprocess.run(["tar", "-C", tmp_path, "-cf", archive, "linux"], check=True)
     own.write_text("--- a/text\n+++ b/text\n@@ -1,2 +1,2 @@\n #!/bin/sh\n-echo '@up 6.1'; echo @end\n+echo wide\n", encoding="ascii")
-    made, told = source.find(archive, own=own), []
-    assert "wide" in (made.tree(tmp_path / "trees", told.append) / "text").read_text() and told == ["unpacking linux.tar"]
+    made, messages = source.find(archive, own=own), []
+    assert "wide" in (made.tree(tmp_path / "trees", messages.append) / "text").read_text() and messages == ["unpacking linux.tar"]
     assert made.identity != source.find(archive).identity
     assert source.find(linux, own=own).tree(tmp_path / "trees") == linux and "wide" not in (linux / "text").read_text()
     own.write_text("--- a/text\n+++ b/text\n@@ -1,1 +1,1 @@\n-nothing like it\n+x\n", encoding="ascii")
-    source.find(archive, own=own).tree(tmp_path / "trees", told.append)
-    assert told[-1] == "own.patch does not fit this source, and is left out"
+    source.find(archive, own=own).tree(tmp_path / "trees", messages.append)
+    assert messages[-1] == "own.patch does not apply to this source, so it is left out"
 
 
-def test_a_build_that_fails_says_with_which_words(linux, tmp_path):
+def test_a_failed_build_reports_the_first_error(linux, tmp_path):
     (linux / "text").write_text("BROKEN\n", encoding="ascii")
     with pytest.raises(build.BuildFailed, match="error: broken"):
         build.Builder(tmp_path, 1).build(kernel_of(linux, tmp_path))
     assert not kernel_of(linux, tmp_path).is_cached
 
 
-def test_a_build_ends_when_its_time_is_over_with_all_that_it_started(linux, tmp_path):
+def test_a_build_is_killed_with_its_children_at_the_time_limit(linux, tmp_path):
     (linux / "Makefile").write_text(MAKEFILE.replace("\tgrep", "\tsleep 1000\n\tgrep"), encoding="ascii")
     begin = time.monotonic()
-    with pytest.raises(build.NoTime):
+    with pytest.raises(build.OutOfTime):
         build.Builder(tmp_path, 1).build(kernel_of(linux, tmp_path), within=1)
     assert time.monotonic() - begin < 60 and not kernel_of(linux, tmp_path).is_cached
 
 
-def test_two_runs_build_one_after_the_other(linux, tmp_path):
+def test_only_one_run_builds_at_a_time(linux, tmp_path):
     (linux / "Makefile").write_text(MAKEFILE.replace("\tgrep", "\tmkdir $(O)/alone\n\tsleep 1\n\trmdir $(O)/alone\n\tgrep"), encoding="ascii")
     code = "import sys; sys.path[:0] = sys.argv[1:3]; from kernels import build, source; from pathlib import Path\n"
     code += "build.Builder(Path(sys.argv[4]), 1).build(build.Kernel(source.find(sys.argv[3]), 'uml', {'A': sys.argv[5]}, Path(sys.argv[4])))"
@@ -106,7 +106,7 @@ def test_two_runs_build_one_after_the_other(linux, tmp_path):
     assert [each.wait() for each in made] == [0, 0]
 
 
-def test_what_is_no_source_is_refused(tmp_path):
+def test_a_path_without_a_source_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x", encoding="ascii")
     for path in (tmp_path, tmp_path / "file", tmp_path / "none"):
         with pytest.raises(source.NoSource, match=path.name):
@@ -115,17 +115,17 @@ def test_what_is_no_source_is_refused(tmp_path):
         source.find(pattern=f"{tmp_path}/linux-source-*.tar.xz")
 
 
-def test_times_are_remembered(linux, tmp_path):
-    made = pace.Pace(tmp_path, 2)
-    assert made.of_guests(["a", "b"], "uml", "core") == pace.GUEST["uml"]
-    other = pace.Pace(tmp_path, 2)
-    made.keep("guest uml core a", 10.04)
-    other.keep("guest uml core b", 3)
-    assert pace.Pace(tmp_path, 2).of_guest("b", "uml", "core") == 3
-    assert pace.Pace(tmp_path, 2).of_guest("a", "uml", "core") == 10.0
+def test_durations_are_stored(linux, tmp_path):
+    made = durations.Durations(tmp_path, 2)
+    assert made.of_guests(["a", "b"], "uml", "core") == durations.GUEST["uml"]
+    other = durations.Durations(tmp_path, 2)
+    made.store("guest uml core a", 10.04)
+    other.store("guest uml core b", 3)
+    assert durations.Durations(tmp_path, 2).of_guest("b", "uml", "core") == 3
+    assert durations.Durations(tmp_path, 2).of_guest("a", "uml", "core") == 10.0
     kernel = kernel_of(linux, tmp_path)
     assert made.of_build(kernel, True) > made.of_build(kernel, False, ["IPV6"]) > made.of_build(kernel, False, ["NFT_SOCKET"])
-    assert (pace.about(40), pace.about(119), pace.clock(125)) == ("40 s", "2 min", "2:05")
+    assert (durations.about(40), durations.about(119), durations.clock(125)) == ("40 s", "2 min", "2:05")
 
 
 # --- engines ---
@@ -136,43 +136,44 @@ def elf(machine, text=b""):
 
 
 @pytest.mark.parametrize(
-    "data, kind, words",
+    "data, kind, description",
     [
-        (elf(62, b"uml_dir="), "uml", ""),
-        (elf(62), "x86", ""),
-        (elf(183, b"uml_dir="), "other", "for aarch64, where this is x86_64"),
+        (elf(62, b"uml_dir="), "uml", "a user-mode kernel"),
+        (elf(62), "x86", "a program or vmlinux for x86_64"),
+        (elf(183, b"uml_dir="), "other", "for aarch64 (this machine is x86_64)"),
         (bytes(0x202) + b"HdrS" + bytes(100), "x86", "bzImage"),
         (bytes(0x38) + b"ARMd" + bytes(0x300), "other", "aarch64"),
-        (b"text", "other", "no kernel at all"),
+        (b"text", "other", "not a kernel"),
     ],
 )
-def test_a_kernel_is_known_by_what_is_in_it(tmp_path, monkeypatch, data, kind, words):
+def test_a_kernel_is_recognized_by_its_content(tmp_path, monkeypatch, data, kind, description):
     monkeypatch.setattr(engines.platform, "machine", lambda: "x86_64")
     path = tmp_path / "kernel"
     path.write_bytes(data)
     assert engines.kind_of(path) == kind
-    assert words in engines.describe(path)
+    assert description in engines.describe(path)
     if kind != "uml":
-        with pytest.raises(engines.Unfit, match="kernel"):
+        with pytest.raises(engines.CannotBoot, match="not a user-mode kernel") as raised:
             engines.Uml().check(path)
+        assert str(raised.value).endswith("; add --engine qemu") == (kind == "x86")
 
 
 @pytest.mark.parametrize(
     "qemu, works",
     [
-        ("exit 0", True),  # the kernel panicked, since it has no root, and the machine ended
-        ("exit 1", False),  # qemu could not have KVM
-        ("exec sleep 60", False),  # KVM is there, and guests take hours
+        ("exit 0", True),  # the kernel panicked for lack of a root, and qemu exited
+        ("exit 1", False),  # qemu cannot open KVM
+        ("exec sleep 60", False),  # KVM opens, but guests take hours
     ],
 )
-def test_kvm_is_what_runs_a_kernel_and_not_what_can_be_opened(tmp_path, monkeypatch, qemu, works):
+def test_kvm_counts_as_working_only_if_it_runs_a_kernel(tmp_path, monkeypatch, qemu, works):
     program(tmp_path, f"#!/bin/sh\necho \"$*\" >>{tmp_path}/asked\n{qemu}\n", "qemu-system-x86_64")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(engines, "KVM_ANSWER", 0.5)
-    engine, told = engines.Qemu(), []
+    monkeypatch.setattr(engines, "KVM_LIMIT", 0.5)
+    engine, messages = engines.Qemu(), []
     for kernel in ("first", "second"):
-        engine.prepare(kernel, told.append)
-    assert engine.kvm is works and len(told) == 1
+        engine.prepare(kernel, messages.append)
+    assert engine.kvm is works and len(messages) == 1
     assert (tmp_path / "asked").read_text(encoding="ascii").count("-accel kvm") == 1
     assert ("kvm" in engine.command(__file__, tmp_path, "guest")) is works
 
@@ -181,7 +182,7 @@ def test_kvm_is_what_runs_a_kernel_and_not_what_can_be_opened(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("kernel", ["linux", "vmlinux", "arch/x86/boot/bzImage"])
-def test_a_kernel_that_was_built_has_its_configuration_at_the_top_of_the_tree(tmp_path, kernel):
+def test_the_configuration_of_a_built_kernel_is_at_the_top_of_the_tree(tmp_path, kernel):
     path = tmp_path / kernel
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(0x400))
@@ -189,7 +190,7 @@ def test_a_kernel_that_was_built_has_its_configuration_at_the_top_of_the_tree(tm
     assert engines.configuration_beside(path) == tmp_path / ".config"
 
 
-def test_an_archive_is_what_the_kernel_reads():
+def test_the_archive_has_the_format_of_the_kernel():
     made = initramfs.archive({"init": (0o100755, b"12345"), "root": (0o040755, b"")})
     names, at = [], 0
     while not names or names[-1] != "TRAILER!!!":

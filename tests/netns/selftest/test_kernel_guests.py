@@ -1,4 +1,4 @@
-"""Guests are watched, confined and ended; scripts stand in for their kernels."""
+"""The lab reads the consoles of guests, confines them and kills them. Scripts stand in for kernels."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.suite
 
 
 class Script:
-    name, pace, limit = "script", 1, 20
+    slowdown, limit = 1, 20
 
     def command(self, kernel, run, name):
         return [kernel, run]
@@ -23,14 +23,14 @@ class Script:
 
 @pytest.fixture
 def boot(tmp_path):
-    """Runs scripts as guests; returns them, ended."""
+    """Runs scripts as guests, and returns the stopped guests."""
     made = []
 
     def run(*texts, limit=None, sysctls=None):
         staged = tmp_path / "staged"
         staged.mkdir(exist_ok=True)
         (staged / "file").write_text("of the tree\n", encoding="ascii")
-        folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))  # where any user may read
+        folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))  # any user can read it
         folder.chmod(0o755)
         for number, text in enumerate(texts):
             path = program(folder, "#!/bin/sh\n" + text, f"kernel-{number}")
@@ -40,11 +40,11 @@ def boot(tmp_path):
 
     yield run
     for guest in made:
-        guest.forget()
+        guest.remove()
 
 
 @pytest.mark.parametrize(
-    "text, verdict, came_up",
+    "text, verdict, booted",
     [
         ("echo '@up 6.1'; echo @end; sleep 0", guests.ENDED, True),
         ("echo '@up 6.1'; echo 'Kernel panic - not syncing: x'; exit 1", guests.PANICKED, True),
@@ -53,13 +53,13 @@ def boot(tmp_path):
         ("exit 3", guests.DIED, False),
     ],
 )
-def test_the_console_decides_what_became_of_a_guest(boot, text, verdict, came_up):
+def test_the_console_decides_the_verdict(boot, text, verdict, booted):
     (guest,) = boot(text)
-    assert (guest.verdict, guest.came_up) == (verdict, came_up)
+    assert (guest.verdict, guest.release) == (verdict, "6.1" if booted else "")
 
 
-def test_a_guest_has_kvm_whoever_may_open_that(boot, monkeypatch):
-    """Another device stands in for it; without root guests are the user's own processes, and see the user's file."""
+def test_a_guest_can_open_kvm_whatever_its_permissions(boot, monkeypatch):
+    """Another device stands in for KVM. Without root a guest runs as the user, so a file of the user will do."""
     folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
     folder.chmod(0o755)
     device = folder / "kvm"
@@ -69,11 +69,11 @@ def test_a_guest_has_kvm_whoever_may_open_that(boot, monkeypatch):
         device.touch(0o600)
     monkeypatch.setattr(guests, "KVM", str(device))
     (guest,) = boot(f"if : <{device}; then echo '@up 6.1'; fi; echo @end")
-    assert guest.came_up, guest.tail
+    assert guest.release, guest.tail
     assert device.stat().st_uid == os.geteuid()
 
 
-def test_a_guest_that_hangs_is_ended_with_its_console_and_everything_it_started(boot):
+def test_a_guest_that_hangs_is_killed_with_its_children_and_its_console_is_kept(boot):
     (guest,) = boot("echo '@up 6.1'; printf 'half a line'; sleep 1000 & echo $! >$1/out/pid; wait", limit=2)
     assert guest.verdict == guests.HUNG and guest.tail == ["@up 6.1", "half a line"]
     pid = int((guest.folder / "out" / "pid").read_text())
@@ -83,7 +83,7 @@ def test_a_guest_that_hangs_is_ended_with_its_console_and_everything_it_started(
         time.sleep(0.05)
 
 
-def test_guests_run_side_by_side_each_on_one_cpu(boot):
+def test_each_guest_runs_on_one_cpu(boot):
     text = "grep Cpus_allowed_list /proc/self/status >$1/out/cpus; echo @end"
     made = boot(text, text, text)
     assert [guest.verdict for guest in made] == [guests.ENDED] * 3
@@ -91,7 +91,7 @@ def test_guests_run_side_by_side_each_on_one_cpu(boot):
         assert (guest.folder / "out" / "cpus").read_text().split()[1].isdigit()
 
 
-def test_a_guest_can_write_into_its_folder_and_nowhere_else(boot, tmp_path):
+def test_a_guest_can_write_only_to_its_folder(boot, tmp_path):
     tmp_path.chmod(0o777)
     text = f"""
 echo found >$1/out/found
@@ -107,6 +107,6 @@ echo @end
     assert (out / "user").read_text() == f"{guests.NOBODY if guests.is_root() else 0}\n"
 
 
-def test_a_guest_finds_its_tree_its_work_and_its_sysctls(boot):
+def test_a_guest_gets_the_tree_the_suites_arguments_and_the_sysctls(boot):
     (guest,) = boot("cat $1/tree/file $1/suite $1/sysctls >$1/out/all; echo @end", sysctls={"net/a": "1"})
     assert (guest.folder / "out" / "all").read_text() == "of the tree\na\nb\nnet/a 1\n"

@@ -1,4 +1,4 @@
-"""The kernel lab's command, and whole runs of it on a kernel that a script stands in for."""
+"""The command of the kernel lab, and whole runs of it. A script stands in for the kernel."""
 
 import json
 import subprocess
@@ -29,24 +29,27 @@ PATCHED = "# --- configuration\n# broken\n"
 
 
 @pytest.mark.parametrize(
-    "words, text",
+    "arguments, text",
     [
-        (["--kernels", "no-such"], "no kernel 'no-such'; there are: base"),
-        (["--kernel", "/no/such/kernel"], "there is no kernel /no/such/kernel"),
-        (["--confirm", "/no/such/list"], "/no/such/list: "),
-        (["--confirm", "/etc/hostname"], "/etc/hostname: "),
-        (["--config", "/no/such/config"], "there is no configuration"),
+        (["--kernels", "no-such"], "unknown kernel 'no-such'; give one of: base"),
+        (["--kernel", "/no/such/kernel"], "--kernel: no such file: /no/such/kernel"),
+        (["--confirm", "/no/such/list"], "cannot read /no/such/list: No such file"),
+        (["--confirm", "/etc/hostname"], "/etc/hostname is not a TOML file: "),
+        (["--config", "/no/such/config"], "--config: no such file: /no/such/config"),
+        (["--kernel", "/etc/hostname", "--kernel-config", "/no/such"], "--kernel-config: no such file: /no/such"),
+        (["--compare", "no-such", "base"], "--compare: 'no-such' is neither a kernel of --list, nor a kernel's file"),
+        (["--patch", "/no/such/patch"], "--patch: no such file: /no/such/patch"),
         (["--engine", "xen"], "invalid choice"),
         (["--profile", "fast"], "invalid choice"),
-        (["--jobs", "0"], "a number above 0"),
+        (["--jobs", "0"], "--jobs must be a number above 0"),
         (["--kernels", "base", "--kernel", "x"], "not allowed"),
-        (["--source", "/no/such/source"], "there is no /no/such/source"),
-        (["--kernel", "/etc/hostname"], "no kernel at all"),
-        (["--config", "/etc/hostname"], "no line of a kernel configuration"),
+        (["--source", "/no/such/source"], "source of Linux: no such file or folder: /no/such/source"),
+        (["--kernel", "/etc/hostname"], "is not a user-mode kernel: it is not a kernel"),
+        (["--config", "/etc/hostname"], "is not a line of a kernel configuration"),
     ],
 )
-def test_wrong_arguments_are_said_with_status_2(words, text):
-    done = kernel_lab(*words)
+def test_wrong_arguments_are_an_error_with_status_2(arguments, text):
+    done = kernel_lab(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr and done.stderr.startswith("kernel lab: ")
 
@@ -54,31 +57,39 @@ def test_wrong_arguments_are_said_with_status_2(words, text):
 def test_without_qemu_nothing_is_built_for_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = kernel_lab("--engine", "qemu", "--cache", tmp_path / "cache")
-    assert done.returncode == 2 and "`make deps-kernels-qemu` installs it" in done.stderr
+    assert done.returncode == 2 and "run `sudo make deps-kernels-qemu`" in done.stderr
     assert not (tmp_path / "cache").exists()
 
 
-def test_nothing_is_kept_where_a_run_takes_it_along():
+def test_run_is_refused_for_reports_and_cache():
     for option in ("--cache", "--out"):
         done = kernel_lab(option, "/run/folder", without="TPROXY_LAB_ISOLATED")
         assert done.returncode == 2 and "/run is private" in done.stderr
 
 
-@pytest.mark.parametrize("words, status", [([], 1), (["--profile", "binding"], 0)])
-def test_a_configuration_is_asked_without_booting_it(tmp_path, monkeypatch, words, status):
+@pytest.mark.parametrize("arguments, status", [([], 1), (["--profile", "binding"], 0)])
+def test_a_configuration_is_checked_without_booting(tmp_path, monkeypatch, arguments, status):
     path = program(tmp_path, ALL_ON.format(names=" ".join(all_on())))
     monkeypatch.setenv("TPROXYCTL", str(path))
     (tmp_path / "config").write_text("# CONFIG_IP_MULTIPLE_TABLES is not set\n", encoding="ascii")
-    done = kernel_lab("--config", tmp_path / "config", *words)
+    done = kernel_lab("--config", tmp_path / "config", *arguments)
     assert done.returncode == status and "CONFIG_OFF" in done.stdout
     assert "profile full                   off" in done.stdout and "profile binding                on" in done.stdout
 
 
-def test_a_tproxyctl_that_cannot_be_asked_is_said(tmp_path, monkeypatch):
+def test_a_tproxyctl_without_check_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
     (tmp_path / "config").write_text("CONFIG_NET=y\n", encoding="ascii")
     done = kernel_lab("--config", tmp_path / "config")
     assert done.returncode == 2 and "no `check --kernel-config`" in done.stderr
+
+
+def test_a_tproxyctl_that_cannot_run_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("TPROXYCTL", "/no/such/tproxyctl")
+    (tmp_path / "config").write_text("CONFIG_NET=y\n", encoding="ascii")
+    done = kernel_lab("--config", tmp_path / "config")
+    assert done.returncode == 2
+    assert done.stderr == "kernel lab: cannot run /no/such/tproxyctl: No such file or directory; run `make`, or set TPROXYCTL\n"
 
 
 def test_the_list_names_every_kernel_and_the_help_every_option():
@@ -88,53 +99,53 @@ def test_the_list_names_every_kernel_and_the_help_every_option():
         assert option in text
 
 
-@pytest.mark.parametrize("words, status", [([], 1), (["--bisect"], 125)])
-def test_a_kernel_that_panics_is_a_verdict_with_its_console(linux, tmp_path, words, status):
+@pytest.mark.parametrize("arguments, status", [([], 1), (["--bisect"], 125)])
+def test_a_panic_is_reported_with_the_console(linux, tmp_path, arguments, status):
     (linux / "text").write_text(PANICS, encoding="ascii")
-    done = kernel_lab("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none", *words)
+    done = kernel_lab("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none", *arguments)
     assert done.returncode == status
     assert "Kernel panic - not syncing: No working init found" in done.stdout + done.stderr
 
 
-def test_what_does_not_fit_into_the_time_is_left_out_and_said(linux, tmp_path):
-    words = ("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--kernels", "base", "no-ipv6")
-    done = kernel_lab(*words, "--within", "1.5")
-    assert done.returncode == 0 and "left out: base no-ipv6 (no time for them within 1.5 min)" in done.stdout
+def test_kernels_that_do_not_fit_into_the_time_limit_are_left_out_and_listed(linux, tmp_path):
+    arguments = ("--source", linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--kernels", "base", "no-ipv6")
+    done = kernel_lab(*arguments, "--within", "1.5")
+    assert done.returncode == 0 and "left out: base no-ipv6 (they do not fit into --within 1.5)" in done.stdout
     assert "no kernel was judged" in done.stdout
-    assert "left out: base no-ipv6 (not in the cache)" in kernel_lab(*words, "--cached").stdout
+    assert "left out: base no-ipv6 (not in the cache, and --cached is set)" in kernel_lab(*arguments, "--cached").stdout
 
 
-def test_two_kernels_that_do_not_boot_are_not_compared(linux, tmp_path):
+def test_kernels_that_do_not_boot_are_not_compared(linux, tmp_path):
     (linux / "text").write_text(PANICS, encoding="ascii")
     done = kernel_lab("--compare", linux, linux, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--profile", "none")
-    assert done.returncode == 2 and "does not boot: it panicked" in done.stderr
+    assert done.returncode == 2 and "does not boot (verdict: panicked)" in done.stderr
 
 
 # --- whole runs ---
 
 
-def test_accounts_that_do_not_agree_are_named_and_fail_the_run(work, tmp_path):
-    """The stand-in has few capabilities and no legacy iptables, so predictions about those are not met."""
+def test_results_that_disagree_are_listed_and_fail_the_run(work, tmp_path):
+    """The stand-in has few capabilities and no legacy iptables, so some predictions are wrong for it."""
     done = work("--kernels", "base", "no-ipv6")
     table = {each["kernel"]: each for each in json.loads((tmp_path / "out" / "matrix.json").read_text())}
-    assert done.returncode == 0 and "2 kernels, and all accounts agree" in done.stdout
+    assert done.returncode == 0 and "2 kernels: all results agree" in done.stdout
     assert table["base"]["cells"]["ipv6"] == "works" and table["no-ipv6"]["cells"]["ipv6"] == "missing"
     done = work("--kernels", "no-nft-socket")
     assert done.returncode == 1
-    assert "profile ipv6: predicted was that it can be had, and it can't be had" in done.stdout
+    assert "profile ipv6: predicted to work, but it does not work" in done.stdout
     assert (tmp_path / "out" / "no-nft-socket" / "console.txt").read_text().startswith("@up 6.1-stand-in")
 
 
-def test_a_regression_is_one_commits(work, stand_in):
+def test_bisect_finds_the_commit_of_a_regression(work, stand_in):
     assert work("--kernels", "base", "--bisect").returncode == 0
     (stand_in / "end").write_text(PATCHED, encoding="ascii")
     commit(stand_in)
     done = work("--kernels", "base", "--bisect")
     assert done.returncode == 1
-    assert "iptables-socket-4: predicted was that it works, and it is missing" in done.stdout
+    assert "iptables-socket-4: predicted to work, but it is missing" in done.stdout
 
 
-def test_two_sources_are_compared(work, stand_in, tmp_path):
+def test_two_sources_and_two_kernels_are_compared(work, stand_in, tmp_path):
     other = tmp_path / "other"
     subprocess.run(["git", "clone", "-q", stand_in, other], check=True)
     assert work("--compare", stand_in, other).returncode == 0
