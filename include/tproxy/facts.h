@@ -40,10 +40,13 @@ struct facts {
 	unsigned preference[2]; /* of a policy rule before all others: IPv4, IPv6 */
 	bool preferred[2];      /* whether there is any to come before */
 	int nonlocal_bind_6, bindv6only;
-	int fwmark_accept; /* net.ipv4.tcp_fwmark_accept, of both families */
-	char *leftover;    /* something of ours that is on the host, or NULL */
-	bool pass_ours;    /* a state file knows what is ours: it is nobody else's */
-	bool incomplete;   /* rules could not be read (root alone may) */
+	int fwmark_accept;   /* net.ipv4.tcp_fwmark_accept, of both families */
+	bool tw_reuse_there; /* whether the kernel has net.ipv4.tcp_tw_reuse for this namespace */
+	int tw_reuse;        /* its value, of both families */
+	bool no_timestamps;  /* net.ipv4.tcp_timestamps is 0 */
+	char *leftover;      /* something of ours that is on the host, or NULL */
+	bool pass_ours;      /* a state file knows what is ours: it is nobody else's */
+	bool incomplete;     /* rules could not be read (root alone may) */
 };
 
 /* Reads the host; false with a message on stderr where a tool does not end or its answer is cut off. */

@@ -121,9 +121,14 @@ static bool read_firewall(struct facts *facts)
 
 bool facts_read(struct facts *facts)
 {
+	int timestamps;
+
 	facts->nonlocal_bind_6 = number_at("net/ipv6/ip_nonlocal_bind");
 	facts->bindv6only = number_at("net/ipv6/bindv6only");
 	facts->fwmark_accept = number_at("net/ipv4/tcp_fwmark_accept");
+	facts->tw_reuse_there = sysctl_number("net/ipv4/tcp_tw_reuse", &facts->tw_reuse);
+	facts->no_timestamps =
+		sysctl_number("net/ipv4/tcp_timestamps", &timestamps) && timestamps == 0;
 	if (!read_ip(facts, AF_INET))
 		return false;
 	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))

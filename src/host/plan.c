@@ -5,7 +5,9 @@
  * mended is src_valid_mark=1 of IPv4: sources are then looked up with the mark, table N calls all of them
  * local, and local ones from outside are dropped. accept_local=1 lets them in, as long as rp_filter is
  * not strict; where it is, it becomes loose (2) on the links in question. The other is
- * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0.
+ * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0. And tcp_tw_reuse becomes 1 where
+ * sources are spoofed: it is of the whole host, but safe by what timestamps tell, and without it one client
+ * slows all others.
  */
 #include "tproxy/plan.h"
 #include "tproxy/array.h"
@@ -125,6 +127,26 @@ static void mend_links(struct plan *plan, const struct facts *facts)
 		mend_link(plan, all, all->accept_local, strict);
 }
 
+/*
+ * Each client's address has its own ports, and each port rests for a minute after its connection. Where all
+ * of them rest, connect() looks through all of them in vain: with 32,000 it takes 12 ms, in which the proxy
+ * serves nobody, and then it fails. With 1 the kernel takes a port that rests where timestamps keep the two
+ * connections apart; its default, 2, does so on the loopback link alone.
+ */
+static void reuse_ports(struct plan *plan, const struct facts *facts)
+{
+	if (facts->no_timestamps)
+		text_add(&plan->notes,
+			"net.ipv4.tcp_timestamps is 0: ports in TIME-WAIT are not used again, and "
+			"a "
+			"client with very many short connections is refused; 1 allows it\n");
+	else if (facts->tw_reuse_there && facts->tw_reuse != 1)
+		add_sysctl(plan, "net/ipv4/tcp_tw_reuse", facts->tw_reuse, 1,
+			"ports of a client that are in TIME-WAIT are used again: or one client "
+			"with "
+			"very many short connections slows all others, and is then refused");
+}
+
 static void mend_sysctls(struct plan *plan, const struct needs *needs, const struct facts *facts)
 {
 	bool tcp = plan_serves(needs, AF_INET, IPPROTO_TCP) ||
@@ -134,6 +156,8 @@ static void mend_sysctls(struct plan *plan, const struct needs *needs, const str
 		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", facts->fwmark_accept, 0,
 			"accepted sockets would inherit the mark, and the proxy's answers to the "
 			"client would be delivered to this host");
+	if (tcp && needs->spoofs)
+		reuse_ports(plan, facts);
 	if (family_is_served(needs, AF_INET))
 		mend_links(plan, facts);
 }
@@ -252,6 +276,7 @@ static void note_listeners(struct plan *plan, const struct needs *needs)
 {
 	bool diverts = plan->recipe != RECIPE_LOCAL_ROUTE;
 	struct text_stream notes;
+	char *text;
 	size_t count;
 	struct need_ports *list =
 		needs_ports(needs, AF_UNSPEC, diverts ? is_opaque : is_wildcard, &count);
@@ -270,7 +295,9 @@ static void note_listeners(struct plan *plan, const struct needs *needs)
 			ports);
 		free(ports);
 	}
-	plan->notes = text_end(&notes);
+	text = text_end(&notes);
+	text_add(&plan->notes, "%s", text);
+	free(text);
 	free(list);
 }
 

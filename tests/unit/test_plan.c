@@ -298,6 +298,39 @@ static void accepted_sockets_inherit_no_mark(void **state)
 	assert_sysctls("");
 }
 
+static void ports_that_rest_are_used_again_where_sources_are_spoofed(void **state)
+{
+	(void)state;
+	needs_of_example(&needs);
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls(""); /* the kernel has no such sysctl */
+	facts.tw_reuse_there = true;
+	facts.tw_reuse = 2;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/tcp_tw_reuse=1 ");
+	plan.recipe = RECIPE_LOCAL_ROUTE;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("net/ipv4/tcp_tw_reuse=1 ");
+	facts.no_timestamps = true;
+	plan_build(&plan, &needs, &facts);
+	assert_non_null(strstr(plan.notes, "net.ipv4.tcp_timestamps is 0"));
+	assert_sysctls("");
+	facts.no_timestamps = false;
+	needs.spoofs = false;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+	needs.spoofs = true;
+	facts.tw_reuse = 1;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+	facts.tw_reuse = 0;
+	needs_free(&needs);
+	needs_add_listener(&needs, "192.0.2.80:53/udp");
+	needs.spoofs = true;
+	plan_build(&plan, &needs, &facts);
+	assert_sysctls("");
+}
+
 static void the_same_is_the_same_whatever_the_preference(void **state)
 {
 	json_t *first, *second;
@@ -334,6 +367,7 @@ int main(void)
 		WITH(sources_of_clients_need_marks_with_local_routes_too),
 		WITH(harmful_sysctls_are_mended_where_they_are),
 		WITH(accepted_sockets_inherit_no_mark),
+		WITH(ports_that_rest_are_used_again_where_sources_are_spoofed),
 		WITH(the_same_is_the_same_whatever_the_preference),
 	};
 

@@ -541,6 +541,29 @@ def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
     serve_with_two_commands(inline, tmp_path, bind, backend, which, words)
 
 
+@pytest.mark.parametrize("backend", ["nft"])
+@both_families
+def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, backend):
+    """Twenty connections by ten ports: each port rests for a minute, unless the kernel uses it again."""
+
+    def comes_through():
+        try:
+            flow = inline.client.connect(inline.vip)
+        except OSError:  # refused, for the ports have rested for less than a second
+            return False
+        flow.client.finish()
+        flow.server.receive_to_end()
+        flow.server.close()
+        flow.client.receive_to_end()
+        flow.client.close()
+        return True
+
+    inline.proxy.namespace.sysctl({"net.ipv4.ip_local_port_range": "50000 50009", "net.ipv4.tcp_tw_reuse": 2})
+    with two_commands(inline, tmp_path, LISTEN[family], backend):
+        for number in range(20):
+            patience.until(comes_through, f"connection {number + 1} comes through")
+
+
 @pytest.mark.parametrize("wildcard", [False, True])
 @pytest.mark.parametrize("which", ["divert", "tproxy"])
 @each_backend
