@@ -7,7 +7,7 @@ PYTHON  := /usr/bin/python3
 PROXY   ?= tproxyd
 PREFIX  ?= /usr/local
 
-PACKAGES := libevent_core libcap-ng jansson libmnl zlib
+PACKAGES := libevent_core libcap-ng libseccomp jansson libmnl zlib
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
 DEFINES  := -D_GNU_SOURCE -Iinclude
@@ -26,16 +26,20 @@ UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 # What unit tests share.
 RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/situations.o
-C_FILES   = $(SOURCES) $(MAINS) $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
-H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h)
+FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
+C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
+            $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
+H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
-.PHONY: all units help deps demo check unit netns asan lint format clean install
-.PHONY: conformance deps-build deps-test deps-lint deps-reports deps-peers
+.PHONY: all units fuzzers help deps demo check unit netns asan fuzz lint format clean install
+.PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
 .PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
 
 all: $(PROGRAMS)
 units: $(UNIT_PROGRAMS)
+fuzzers: $(FUZZ_PROGRAMS)
 
 help:
 	@echo 'make           build/tproxyd and build/tproxyctl'
@@ -43,6 +47,7 @@ help:
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
 	@echo 'make asan      both with AddressSanitizer and UBSan, the longest tests left out'
+	@echo 'make fuzz T=60   made-up bytes for every reader, so many seconds each; what breaks one is kept'
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, CONFIRM=1, LAB=--help'
@@ -67,7 +72,13 @@ $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/%.o $(ARCHIVE)
 $(UNIT_PROGRAMS): %: %.o $(RIGS) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
--include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d)
+# The netlink reader asks a socket of libmnl; its fuzzer answers in the kernel's place.
+WRAPPED := open2 bind sendto recvfrom get_portid close
+$(BUILD)/tests/fuzz/fuzz_netlink: ALL_LDFLAGS += $(WRAPPED:%=-Wl,--wrap=mnl_socket_%)
+$(FUZZ_PROGRAMS): %: %.o $(ARCHIVE)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+-include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/fuzz/*.d)
 
 install: all
 	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd
@@ -82,7 +93,7 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint deps-reports deps-peers deps-kernels deps-kernels-qemu: deps-%:
+deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-kernels deps-kernels-qemu: deps-%:
 	@.ci/deps build $*
 
 # --- trying and testing ---
@@ -111,6 +122,13 @@ netns: deps-test
 asan: deps-test
 	@$(MAKE) --no-print-directory -s $(ASAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD) unit-asan netns-asan
+
+# T: seconds for each target. The sources are built anew, with what libFuzzer and the sanitizers need.
+T ?= 60
+FUZZ := BUILD=$(BUILD)/fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+fuzz: deps-fuzz
+	@$(MAKE) --no-print-directory -s $(FUZZ) fuzzers
+	@$(PYTHON) tests/fuzz/run --build $(BUILD)/fuzz --seconds $(T)
 
 # IMPL="tproxyd haproxy": the implementations; CONFORMANCE="--profile full": further arguments.
 IMPL ?= tproxyd

@@ -1,19 +1,24 @@
 /*
- * tproxyd: arguments, then load, then check or run.
+ * tproxyd: reads the arguments, loads the configuration, and then prints or serves it.
+ *
+ * The trap: a parent may have closed stdin, stdout or stderr. The first sockets would then get their
+ * numbers, and messages would go to clients. So these three are opened before anything else.
  */
 #include "tproxy/daemon.h"
 #include "tproxy/version.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	EXIT_USAGE = 2
 };
 
-static void usage(FILE *out)
+static void print_usage(FILE *out)
 {
 	fputs("usage: tproxyd -f FILE [-c]\n"
 	      "       tproxyd -v | -h\n"
@@ -21,13 +26,15 @@ static void usage(FILE *out)
 	      "A transparent TCP proxy; FILE is in HAProxy's configuration language.\n"
 	      "\n"
 	      "  -f, --file FILE   the configuration to serve\n"
-	      "  -c, --check       check it, print what would listen where, and end\n"
+	      "  -c, --check       check it, print its listeners and servers, and exit\n"
 	      "  -v, --version     print the version\n"
 	      "  -h, --help        print this help\n"
 	      "\n"
-	      "Signals: SIGTERM and SIGINT end it at once, SIGUSR1 with the last session.\n"
-	      "Exit status: 0 all was well, 1 it could not be started, 2 wrong arguments.\n"
-	      "Manual: tproxyd(8), and docs/CONFIGURATION.md for the configuration.\n",
+	      "Signals: SIGTERM, SIGINT  stop now; sessions are reset\n"
+	      "         SIGUSR1          accept no more clients, stop after the last session\n"
+	      "         SIGHUP           reopen the log files\n"
+	      "Exit status: 0 success, 1 error (stderr or the log has the reason), 2 wrong arguments\n"
+	      "Manual: tproxyd(8), and docs/CONFIGURATION.md for the configuration\n",
 		out);
 }
 
@@ -37,7 +44,7 @@ struct arguments {
 };
 
 /* Returns -1 to go on, or the exit status. */
-static int parse(int argc, char **argv, struct arguments *arguments)
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {
 		{"file", required_argument, NULL, 'f'},
@@ -60,27 +67,32 @@ static int parse(int argc, char **argv, struct arguments *arguments)
 			printf("tproxyd %s (libevent %s)\n", TPROXYD_VERSION, event_get_version());
 			return EXIT_SUCCESS;
 		case 'h':
-			usage(stdout);
+			print_usage(stdout);
 			return EXIT_SUCCESS;
 		default:
-			fputs("`tproxyd --help` lists what there is.\n", stderr);
+			fputs("type `tproxyd --help` for the options\n", stderr);
 			return EXIT_USAGE;
 		}
 	}
-	if (optind < argc || arguments->file == NULL) {
-		usage(stderr);
-		return EXIT_USAGE;
-	}
-	return -1;
+	if (optind < argc)
+		fprintf(stderr, "tproxyd: unexpected argument '%s'\n", argv[optind]);
+	else if (arguments->file == NULL)
+		fputs("tproxyd: no configuration; type `tproxyd -f FILE`\n", stderr);
+	else
+		return -1;
+	print_usage(stderr);
+	return EXIT_USAGE;
 }
 
-static struct config *load(const char *file, struct identity *identity)
+static struct config *load_config(const char *file, struct identity *identity)
 {
 	struct diag *diag = diag_new();
 	struct config *config;
 
-	if (diag == NULL)
+	if (diag == NULL) {
+		fputs("tproxyd: out of memory\n", stderr);
 		return NULL;
+	}
 	config = config_load(file, diag);
 	if (config != NULL && privileges_resolve(&config->global, file, identity, diag) == -1) {
 		config_free(config);
@@ -91,21 +103,37 @@ static struct config *load(const char *file, struct identity *identity)
 	return config;
 }
 
+static bool open_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+static void print_check(const struct config *config)
+{
+	config_print(config, stdout);
+	if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
+		printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
+			privileges_first_port());
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
 	struct identity identity;
 	struct config *config;
-	int status = parse(argc, argv, &arguments);
+	int status = open_standard_files() ? parse_arguments(argc, argv, &arguments) : EXIT_FAILURE;
 
 	if (status != -1)
 		return status;
-	config = load(arguments.file, &identity);
+	config = load_config(arguments.file, &identity);
 	if (config == NULL)
 		return EXIT_FAILURE;
 	status = EXIT_SUCCESS;
 	if (arguments.check)
-		config_print(config, stdout);
+		print_check(config);
 	else
 		status = daemon_run(config, arguments.file, &identity);
 	config_free(config);

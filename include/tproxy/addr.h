@@ -27,24 +27,32 @@ struct addr {
 /* The wildcard address of a family (AF_INET or AF_INET6), port 0. */
 struct addr addr_any(int family);
 
-/* Reads a numeric address without a port; IPv6 may stand in brackets. False leaves *addr as it was.
- */
+/* Reads a numeric address without a port; IPv6 may be in brackets. False: it is none; ADDR is kept. */
 bool addr_parse(struct addr *addr, const char *text);
 
-/* Takes over an address from the kernel (accept, getsockname). False for any other family. */
+/* Copies an address from the kernel (accept, getsockname). False: another family; ADDR is kept. */
 bool addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa);
 
 /* Writes "192.0.2.1:80" or "[2001:db8::1]:80" into text, and returns text. */
 const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 
-/* Writes the address alone, "192.0.2.1" or "2001:db8::1", and returns text. */
+/* Writes the address without its port, "192.0.2.1" or "2001:db8::1", and returns text. */
 const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 
+/* AF_INET or AF_INET6; AF_UNSPEC for a zeroed address. */
 int addr_family(const struct addr *addr);
+
+/* Bytes of the address as the kernel takes it, for bind() and connect(). */
 socklen_t addr_length(const struct addr *addr);
+
+/* The port, in host byte order; 0: none. */
 uint16_t addr_port(const struct addr *addr);
 void addr_set_port(struct addr *addr, uint16_t port);
+
+/* Whether it is the wildcard address of its family, with any port. */
 bool addr_is_any(const struct addr *addr);
+
+/* Whether family, address, port, and the scope of IPv6 are the same. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 /*

@@ -68,6 +68,12 @@ struct server {
 	struct source source;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
+	/*
+	 * The listener of this configuration through which connections to the server come back to the
+	 * proxy, for ever, if the server's address is this host's own; NULL: there is none. What the
+	 * address is cannot be told from the file: a wildcard listener covers real servers, too.
+	 */
+	const struct bind *loop;
 };
 
 enum log_kind {

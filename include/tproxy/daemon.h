@@ -1,5 +1,5 @@
 /*
- * The daemon: a loaded configuration becomes listeners, workers, and an end.
+ * The daemon: serves a loaded configuration until it is stopped.
  */
 #ifndef TPROXY_DAEMON_H
 #define TPROXY_DAEMON_H
@@ -8,9 +8,10 @@
 #include "tproxy/privileges.h"
 
 /*
- * Serves the configuration until a signal ends it: SIGTERM and SIGINT at once, SIGUSR1 with the last
- * session. What keeps it from starting is said on stderr. Returns the exit status of the process.
- * PATH is what messages call the configuration, IDENTITY what to become once all is bound.
+ * Serves CONFIG until a signal ends it: SIGTERM and SIGINT at once, SIGUSR1 with the last session.
+ * PATH names the configuration in messages. IDENTITY is the user that the process changes to once all
+ * addresses are bound. All three must stay until it returns. Returns the exit status of the process:
+ * EXIT_FAILURE where it did not start, which stderr then explains, or where a worker ended by itself.
  */
 int daemon_run(const struct config *config, const char *path, const struct identity *identity);
 

@@ -53,15 +53,17 @@ void facts_free(struct facts *facts);
 /* What facts_read() takes from a tool's answer; false where that is not what the tool writes. */
 bool facts_of_rules(struct facts *facts, int family, const char *json);
 bool facts_of_routes(struct facts *facts, const char *json);
-void facts_of_iptables(struct facts *facts, const char *program, const char *save);
+bool facts_of_iptables(struct facts *facts, const char *program, const char *save);
 bool facts_of_nft(struct facts *facts, const char *json);
 
 /* Who uses a mark or a table, or NULL. */
 const char *facts_mark_user(const struct facts *facts, uint32_t mark);
 const char *facts_table_user(const struct facts *facts, unsigned table);
 
-/* The first that nobody uses. */
+/* The least mark that is in no use; 0: none was found. */
 uint32_t facts_free_mark(const struct facts *facts);
+
+/* The first routing table from 100 on that is in no use; 0: there is none. */
 unsigned facts_free_table(const struct facts *facts);
 
 #endif

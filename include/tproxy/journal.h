@@ -17,6 +17,10 @@
 
 #define JOURNAL_DEFAULT "/run/tproxyctl/state.json"
 
+enum {
+	JOURNAL_FORMAT = 1 /* of the file; another one is another language */
+};
+
 struct journal {
 	const char *path;
 	int lock;     /* the folder, or -1 */
@@ -25,9 +29,13 @@ struct journal {
 
 /*
  * Opens it, locked where CHANGES are to be made. Returns STATUS_WELL, or another with a message on stderr:
- * the file is damaged or of another network namespace, somebody else is at work.
+ * the file is damaged or of another network namespace, somebody else is at work. A file is believed as a
+ * whole or not at all: its commands are run by root, and what it says was there before is put back.
  */
 int journal_open(struct journal *journal, const char *path, bool changes);
+
+/* Of journal_check.c: why ROOT is no state file of ours, to be freed; NULL where it is one. */
+char *journal_problem(const json_t *root);
 
 /* A fresh one for a plan (taken over) in which nothing is begun. */
 void journal_start(struct journal *journal, json_t *plan);

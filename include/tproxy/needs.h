@@ -14,8 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define NEEDS_MAX 256
-
 struct need_listener {
 	struct addr address;
 	int protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
@@ -27,26 +25,54 @@ struct need_listener {
 struct needs {
 	const char *file; /* the configuration, or NULL */
 	bool example;     /* nobody said anything: the walk-through's example */
-	bool spoofs;      /* servers are called from the client's address */
-	struct need_listener listeners[NEEDS_MAX];
+	bool spoofs;      /* servers are connected to from addresses that are not this host's */
+	struct need_listener *listeners; /* one for each port of a range */
 	size_t listener_count;
-	struct addr servers[NEEDS_MAX];
+	struct addr *servers;
+	struct addr *sources; /* of each server, in the same order; see needs_source() */
 	size_t server_count;
-	struct addr clients[NEEDS_MAX]; /* clients to be thought of (--client) */
+	struct addr *clients; /* clients to be thought of (--client) */
 	size_t client_count;
 	const char *user; /* the proxy's, or NULL */
 };
 
-/* The walk-through's: a transparent listener on port 80, and servers called from the client's address. */
+/* Listeners that differ by their ports alone, which follow each other. */
+struct need_ports {
+	struct addr address; /* with the first port */
+	uint16_t last;
+	int protocol;
+};
+
+/* Adds the walk-through's: a transparent listener on port 80, and servers called from the client's address. */
 void needs_of_example(struct needs *needs);
 
-/* Adds what a configuration needs; returns -1 where there is more than NEEDS_MAX of anything. */
-int needs_of_config(struct needs *needs, const struct config *config, const char *file);
+/* Adds what a configuration needs; CONFIG and FILE have to outlive it. */
+void needs_of_config(struct needs *needs, const struct config *config, const char *file);
+
+void needs_free(struct needs *needs);
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", with "/udp" behind it for datagrams; -1 where it is neither. */
 int needs_add_listener(struct needs *needs, const char *text);
 int needs_add_server(struct needs *needs, const char *text);
 int needs_add_client(struct needs *needs, const char *text);
+
+/*
+ * The source of connections to a server, by its place in the list, for a client: the client's address; with
+ * `usesrc ADDR` that one, whoever the client is. The servers' answers are to that address, and have to be
+ * diverted like those to a client. The wildcard of the server's family: an address of this host.
+ */
+struct addr needs_source(const struct needs *needs, size_t server, const struct addr *client);
+
+/*
+ * The listeners for which IS_ONE of FAMILY says true, as runs of ports: named addresses first, wildcards
+ * last, by protocol, address and port, none of them twice. The wildcard of either family is that of FAMILY,
+ * unless that is AF_UNSPEC. A list to be freed, its length in *COUNT.
+ */
+struct need_ports *needs_ports(const struct needs *needs, int family,
+	bool (*is_one)(const struct need_listener *listener, int family), size_t *count);
+
+/* "192.0.2.80:80", "192.0.2.80:80-90", "[::]:80", to be freed. */
+char *needs_ports_text(const struct need_ports *ports);
 
 /* What V6_SYSTEM means on this host: net.ipv6.bindv6only. Without it, the kernel's default: IPv4, too. */
 void needs_bindv6only(struct needs *needs, bool only);

@@ -17,7 +17,8 @@
 
 enum {
 	TABLE_LOCAL = 255,
-	TABLE_MAIN = 254
+	TABLE_MAIN = 254,
+	TABLE_DEFAULT = 253 /* the first of the three that are the kernel's own */
 };
 
 struct network_link {
@@ -66,11 +67,14 @@ struct network {
 	size_t route_count;
 };
 
-/* Reads all of it. False with *PROBLEM (to be freed) where `ip` does not tell. */
+/* Reads all of it. False with *PROBLEM (to be freed) where `ip` does not tell; *NETWORK is empty then. */
 bool network_read(struct network *network, char **problem);
 void network_free(struct network *network);
 
-/* What network_read() takes from the answers of `ip`; false where that is not what it writes. */
+/*
+ * What network_read() takes from the answers of `ip`; false where that is not what it writes. An entry that
+ * is not whole is never in the lists; those before it are.
+ */
 bool network_of_links(struct network *network, const char *json);
 bool network_of_proxied(struct network *network, const char *json);
 bool network_of_rules(struct network *network, int family, const char *json);
@@ -93,6 +97,10 @@ struct route_answer {
 	char words[128];    /* of a refusal */
 };
 
+/*
+ * Asks the kernel, by `ip route get`. Each question is asked once: a thousand listeners on one address ask
+ * the same, and a report is of one moment, so an answer stays for as long as the program runs.
+ */
 void network_route(const struct route_question *question, struct route_answer *answer);
 
 /* network_route()'s answer as `ip -j route get` writes it; false where that is not what it writes. */
@@ -108,7 +116,7 @@ const struct network_address *network_own(
 const struct network_route *network_local_route(
 	const struct network *network, unsigned table, const struct addr *address);
 
-/* Whether ADDRESS is in the network of NET with a prefix of so many bits; families may differ. */
+/* Whether ADDRESS is in the network of NET with a prefix of so many bits; families may differ, and are then no. */
 bool network_covers(const struct addr *net, unsigned length, const struct addr *address);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Privileges: who the daemon runs as, and which one capability it keeps (capabilities(7)).
+ * Privileges: which user the daemon runs as, and which capabilities it keeps (capabilities(7)).
  */
 #ifndef TPROXY_PRIVILEGES_H
 #define TPROXY_PRIVILEGES_H
@@ -13,18 +13,48 @@ struct identity {
 	gid_t gid;
 };
 
+/* Capabilities, as a set of these. */
+enum privilege {
+	PRIVILEGE_TRANSPARENT = 1 << 0, /* CAP_NET_RAW: `transparent`, `usesrc` */
+	PRIVILEGE_LOW_PORTS = 1 << 1,   /* CAP_NET_BIND_SERVICE: sources with a low port */
+};
+
 /*
- * Looks up `user` and `group`. Returns -1 with an error in DIAG where one does not exist; PATH is
- * what the error calls the configuration.
+ * Sets IDENTITY to `user` and `group` of GLOBAL, or where they are not set, to the process's own.
+ * PATH names the configuration in messages. Returns 0, or -1 with an error in DIAG where one does not
+ * exist. Call it before the first thread starts.
  */
 int privileges_resolve(const struct global *global, const char *path, struct identity *identity,
 	struct diag *diag);
 
 /*
- * Becomes that user for good, keeping CAP_NET_RAW where TRANSPARENT says that it is needed and
- * where the process has it. Must be called before the first thread is started: the kernel keeps
- * credentials by thread. Returns -1 with errno.
+ * The set of enum privilege that the running daemon needs. Low ports of listeners are not among them,
+ * since they are bound before anything is dropped. Those of connections to servers are; `usesrc
+ * client` may bind any port.
  */
-int privileges_drop(const struct identity *identity, bool transparent);
+unsigned privileges_needed(const struct config *config);
+
+/* The first server whose `source` has a fixed port that needs PRIVILEGE_LOW_PORTS; NULL: none has. */
+const struct server *privileges_low_source(const struct config *config);
+
+/*
+ * The first port that needs no privilege: net.ipv4.ip_unprivileged_port_start (ip(7)), or 1024 where
+ * that cannot be read.
+ */
+unsigned privileges_first_port(void);
+
+/*
+ * Changes to that user and group for good, without supplementary groups and with an empty bounding
+ * set, and sets no_new_privs. Of the capabilities it keeps those in NEEDED that the process has. Call
+ * it before the first thread starts: the kernel keeps credentials by thread. Returns 0, or -1 with
+ * errno.
+ */
+int privileges_drop(const struct identity *identity, unsigned needed);
+
+/* The set of enum privilege that the calling thread has. */
+unsigned privileges_held(void);
+
+/* "CAP_NET_RAW and CAP_NET_BIND_SERVICE", or "no capability": a set as text. Static. */
+const char *privileges_text(unsigned privileges);
 
 #endif

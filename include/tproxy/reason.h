@@ -1,8 +1,8 @@
 /*
  * Why a session ended: every way it can, each with its own name in logs and counters.
  *
- * "The proxy closed it" is never an answer. Whatever goes wrong on the way to the server has a
- * reason of its own, and none of them leads to a connection from the proxy's own address.
+ * Whatever goes wrong on the way to the server has its own reason, and none of them leads to a
+ * connection from the proxy's own address.
  */
 #ifndef TPROXY_REASON_H
 #define TPROXY_REASON_H
@@ -10,40 +10,41 @@
 #include <stdbool.h>
 
 enum reason {
-	REASON_DONE,                /* both sides said that they had finished */
+	REASON_DONE,                /* both sides ended in order */
 	REASON_CLIENT_RESET,        /* the client's side broke */
 	REASON_SERVER_RESET,        /* the server's side broke */
 	REASON_CLIENT_TIMEOUT,      /* timeout client or client-fin */
 	REASON_SERVER_TIMEOUT,      /* timeout server or server-fin */
 	REASON_CONNECT_TIMEOUT,     /* timeout connect */
 	REASON_CONNECT_REFUSED,     /* the server's host answered with a reset */
-	REASON_CONNECT_UNREACHABLE, /* no route, or a router said so */
+	REASON_CONNECT_UNREACHABLE, /* no route, here or at a router */
 	REASON_CONNECT_FAILED,      /* any other failure to connect */
 	REASON_SOURCE_DENIED,       /* no capability to use the client's address */
 	REASON_SOURCE_FAMILY,       /* an IPv6 client and an IPv4 server, or the reverse */
-	REASON_SOURCE_IN_USE,       /* the source address and port have another connection there */
+	REASON_SOURCE_IN_USE,       /* source and server have a connection with this port already */
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without servers */
+	REASON_LOOP,                /* the server is a listener of the proxy itself */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
-	REASON_SHUTDOWN,            /* the daemon was told to stop */
+	REASON_SHUTDOWN,            /* the daemon is stopping */
 	REASON_COUNT
 };
 
-/* "source-in-use": what logs and counters call it. */
+/* The name in logs and counters, as "source-in-use". Static, as all texts here. */
 const char *reason_name(enum reason reason);
 
-/* A sentence for the person who reads the log, ending without a full stop. */
+/* What happened and what to do about it, for the person who reads the log; without a full stop. */
 const char *reason_text(enum reason reason);
 
 /* First letter of HAProxy's termination state (configuration manual, section 8.5). */
 char reason_cause(enum reason reason);
 
-/* A connection to the server that failed so may be tried again (`retries`). */
+/* Whether a connection to the server that failed for this reason is tried again (`retries`). */
 bool reason_is_retried(enum reason reason);
 
-/* The session never reached its server: worth a line of its own in the log. */
+/* Whether it means that the session never reached its server. Such a session is logged as refused. */
 bool reason_is_refusal(enum reason reason);
 
 #endif

@@ -9,6 +9,8 @@
 #ifndef TPROXY_RELAY_H
 #define TPROXY_RELAY_H
 
+#include "tproxy/limits.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,53 +25,70 @@ struct relay_pipe {
 	int read, write;
 };
 
-/* Zeroed pools are not valid: relay_pool_init(). */
+/* What the directions of one event loop share. relay_pool_init() makes it valid. */
 struct relay_pool {
-	char *scratch;
-	struct relay_pipe idle[16];
+	char *scratch;              /* what is copied passes through here */
+	struct relay_pipe idle[16]; /* empty pipes, kept for later */
 	unsigned idle_count;
-	unsigned leased_count, leased_max;
-	uint64_t bytes_copied, bytes_spliced;
+	unsigned leased_count; /* pipes that hold bytes of a direction */
+	struct limits *limits;
+	uint64_t bytes_copied, bytes_spliced; /* read from sources, by the path that they took */
 };
 
-/* At most PIPES pipes are held at the same time; beyond that, bytes are copied. -1: no memory. */
-int relay_pool_init(struct relay_pool *pool, unsigned pipes);
+/*
+ * Pipes are taken from LIMITS, which all pools of the process share and which must outlive this
+ * one; where none is left, bytes are copied. Returns 0, or -1 with errno where memory is missing;
+ * POOL may be freed then, too.
+ */
+int relay_pool_init(struct relay_pool *pool, struct limits *limits);
+
+/* Closes the idle pipes. Every direction that used POOL must have been cleared before. */
 void relay_pool_free(struct relay_pool *pool);
 
 /* A zeroed direction is a valid one at its start. */
 struct direction {
 	enum relay_path path;
-	bool eof_in;              /* the source said that it had finished */
-	bool shut_out;            /* the destination was told so */
-	bool bulk;                /* RELAY_AUTO: the last turn moved much, so splicing pays */
+	bool eof_in;    /* nothing more is read: the source has ended, or cut_short */
+	bool cut_short; /* it ended without an orderly end: the source broke, or was given up */
+	bool shut_out;  /* the end was passed on to the destination; set by the caller */
+	bool bulk;      /* RELAY_AUTO: the last turn moved much, so splicing pays */
 	bool moved_in, moved_out; /* the last relay_move() read something, wrote something */
-	size_t held;              /* bytes read and not yet written; in exactly one of the two: */
-	struct relay_pipe pipe;
+	size_t held;            /* bytes read and not yet written: in BUFFER, if it is not NULL, */
+	struct relay_pipe pipe; /* else in this pipe; without held bytes, the direction has none */
 	char *buffer;
-	size_t buffer_start;
-	uint64_t bytes; /* written to the destination */
+	size_t buffer_start; /* where the held bytes begin */
+	uint64_t bytes;      /* written to the destination's socket */
 };
 
 enum relay_result {
 	RELAY_OK,
-	RELAY_SOURCE_FAILED,      /* errno is the source's */
+	RELAY_SOURCE_FAILED,      /* errno is the source's; what it sent before is moved or held */
 	RELAY_DESTINATION_FAILED, /* errno is the destination's */
 	RELAY_NO_MEMORY,
 };
 
 /*
- * Moves what can be moved now, within a bound that is fair to other sessions, and passes the end of
- * the stream on once nothing is held any more. Call it whenever the source can be read or the
- * destination written; both must be non-blocking, and SIGPIPE ignored: splice() cannot leave it out.
+ * Moves what can be moved now from SOURCE to DESTINATION. It reads at most 256 KiB, so that other
+ * sessions get their turn. Call it whenever the source can be read or the destination can be written. Both must
+ * be non-blocking, SIGPIPE must be ignored (splice() cannot suppress it), and a source that is a TCP
+ * socket needs SO_OOBINLINE, or its urgent bytes are lost (RFC 6093, section 3.3).
+ *
+ * The end of the stream is not passed on: the caller does so once direction_has_ended().
  */
 enum relay_result relay_move(
 	struct direction *direction, int source, int destination, struct relay_pool *pool);
 
-/* What the direction waits for. Both may be false: it has ended. */
+/* Whether it waits for its source to be readable, for its destination to be writable. Never for both. */
 bool direction_wants_read(const struct direction *direction);
 bool direction_wants_write(const struct direction *direction);
 
-/* Gives up what is held. */
+/* Whether the source has ended, and everything read from it was written to the destination. */
+bool direction_has_ended(const struct direction *direction);
+
+/* Stops reading, as after an end that is not orderly. What is held can still be written. */
+void direction_cut(struct direction *direction);
+
+/* Drops what is held; POOL is the one that relay_move() used. */
 void direction_clear(struct direction *direction, struct relay_pool *pool);
 
 #endif

@@ -10,6 +10,7 @@
 #define TPROXY_RULESET_H
 
 #include "tproxy/addr.h"
+#include "tproxy/names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,9 +66,10 @@ struct match {
 	enum match_kind kind;
 	bool negated;
 	uint32_t number, mask;
-	struct range *ranges;
+	struct range *ranges; /* in their order, none of them over another */
 	size_t range_count;
 	char *text;               /* a name, or the words of what is unknown */
+	bool borrowed;            /* ranges and text are those of a set, which the rule set owns */
 	bool transparent;         /* of MATCH_SOCKET: only transparent sockets */
 	bool no_wildcard_sockets; /* of MATCH_SOCKET: passes over listeners bound to no address */
 };
@@ -120,11 +122,23 @@ struct table {
 	char *name;
 	struct chain *chains;
 	size_t chain_count;
+	struct names names; /* of its chains: their places in `chains` */
+};
+
+/* A chain that packets come to by themselves. */
+struct base_chain {
+	const struct table *table;
+	const struct chain *chain;
+	size_t place; /* among all base chains, as they were listed */
 };
 
 struct ruleset {
 	struct table *tables;
 	size_t table_count;
+	struct base_chain *bases; /* by hook, by priority, then as they were listed */
+	size_t base_count;
+	struct match *sets; /* what named sets hold, for the matches that borrow it */
+	size_t set_count;
 };
 
 /*
@@ -147,7 +161,11 @@ int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem)
 
 void ruleset_free(struct ruleset *ruleset);
 
-const struct chain *table_chain(const struct table *table, const char *name);
+/* The chain of that name, or NULL. */
+struct chain *table_chain(const struct table *table, const char *name);
+
+/* Whether an address, or a number as the port of an address without a family, is in a match's ranges. */
+bool match_has(const struct match *match, const struct addr *value);
 
 /* Where RULE of RULESET stands; false where it is not of this rule set. */
 bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,

@@ -64,9 +64,20 @@ bool sockets_read(struct host_sockets *sockets, char **problem);
 void sockets_free(struct host_sockets *sockets);
 
 /*
+ * The pure part: takes one answer of the kernel, LENGTH bytes of netlink messages about sockets of PROTOCOL,
+ * aligned as struct nlmsghdr is, for netlink port PORT (0: any). 1: more has to come, 0: that was the end; -1 with errno: an error that the
+ * kernel reports, or (EPROTO) what it never writes. Then nothing of the whole list counts.
+ */
+int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
+	size_t length);
+
+/*
  * The owners of a socket, at most ROOM of them in the order of their numbers; how many there are. 0 where
  * /proc does not tell.
  */
 size_t socket_owners(const struct host_socket *socket, struct socket_owner *owners, size_t room);
+
+/* Which process holds which socket is read once, after sockets_read(), which calls this. */
+void socket_owners_forget(void);
 
 #endif

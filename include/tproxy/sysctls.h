@@ -12,6 +12,9 @@ bool sysctl_exists(const char *path);
 /* The value without its final newline, to be freed; NULL where it cannot be read. */
 char *sysctl_read(const char *path);
 
+/* A value that is a whole number, in *NUMBER; false, with *NUMBER as it was, where it is none. */
+bool sysctl_number(const char *path, int *number);
+
 /* 0, or errno. */
 int sysctl_write(const char *path, const char *value);
 

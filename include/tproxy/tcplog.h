@@ -7,7 +7,10 @@
 
 #include "tproxy/session.h"
 
-/* Writes the line of a closed session, without a newline; it is cut where it exceeds ROOM. */
+/*
+ * Writes the line of a closed session into OUT, without a newline; it is cut where it is longer than
+ * ROOM, the bytes of OUT.
+ */
 void tcplog_format(const struct session *session, char *out, size_t room);
 
 #endif

@@ -13,23 +13,25 @@
 
 struct upstream_failure {
 	enum reason reason;
-	int error; /* errno behind it, or 0 */
+	int error; /* errno behind it */
 };
 
 /*
- * The address to connect from. False where it is left to the host's routing: `source` is then not
- * set for the server. CLIENT is the address that the session's client came from.
+ * Sets FROM to the address to connect from, as HAProxy's `source` and `usesrc` have it; port 0 lets
+ * the kernel choose. CLIENT is where the session's client came from. False, and FROM is not set, where
+ * the host's routing chooses.
  */
 bool upstream_source(const struct source *source, const struct addr *client, struct addr *from);
 
 /*
- * Starts a connection to SERVER and returns its socket; the connection is usually still under way.
- * Returns -1 and fills FAILURE otherwise.
+ * Starts a connection to SERVER. Returns its socket, which the caller owns and whose connection is
+ * usually still under way: once it can be written, SO_ERROR says what became of it (connect(2),
+ * EINPROGRESS). Returns -1 and fills FAILURE otherwise.
  */
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
 	struct upstream_failure *failure);
 
-/* What an errno of connect(), or of a connection under way, means for this source. */
+/* What ERROR, an errno of connect() or of a connection under way, means for this source. */
 enum reason upstream_connect_reason(const struct source *source, int error);
 
 #endif

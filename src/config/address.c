@@ -1,5 +1,5 @@
 /*
- * Addresses as HAProxy writes them: [ipv4@|ipv6@]ADDRESS[:PORT[-PORT]].
+ * Addresses as HAProxy writes them: [FAMILY@]ADDRESS[:PORT[-PORT]].
  *
  * The port is what follows the last colon, for IPv6 too: 2001:db8::1:80 is port 80 of 2001:db8::1,
  * and :::80 port 80 of any address. That is the trap: an IPv6 address without brackets and without
@@ -15,33 +15,91 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Prefixes that HAProxy has for transports that are not supported here. */
-static const char *const foreign_prefixes[] = {"abns@", "fd@", "quic4@", "quic6@", "ring@",
-	"sockpair@", "tcp@", "tcp4@", "tcp6@", "udp@", "udp4@", "udp6@", "unix@", "uxdg@", "uxst@"};
+#define NO_UNIX "a UNIX socket is not supported here; write ADDRESS:PORT"
+#define NO_UDP  "UDP is not supported here; write the address alone, for TCP"
+#define NO_QUIC "QUIC is not supported; write the address alone, for TCP"
+#define NO_MPTCP                                                                                   \
+	"Multipath TCP is not supported; write the address alone, and clients fall back to TCP"
+#define NO_SOCKET "a socket from outside is not supported here; write ADDRESS:PORT"
+#define NO_HTTP   "it belongs to HTTP; write ADDRESS:PORT"
+#define NO_LOG    "it belongs to logs; write ADDRESS:PORT"
+#define NO_TARGET                                                                                  \
+	"not supported: logs go to stdout, stderr, file@/PATH, a socket's path, or by UDP to an "  \
+	"address, as in '127.0.0.1'"
 
-static bool starts_with(const char *text, const char *prefix)
+/* HAProxy's prefixes, without the @, each with what it asks for or why it is not supported. */
+static const struct prefix {
+	const char *name;
+	const char *error; /* NULL: supported for TCP and UDP */
+	int family;        /* 0: any */
+	bool only_tcp, only_udp;
+} prefixes[] = {
+	{.name = "ipv4", .family = AF_INET},
+	{.name = "ipv6", .family = AF_INET6},
+	{.name = "tcp", .only_tcp = true},
+	{.name = "tcp4", .family = AF_INET, .only_tcp = true},
+	{.name = "tcp6", .family = AF_INET6, .only_tcp = true},
+	{.name = "udp", .only_udp = true},
+	{.name = "udp4", .family = AF_INET, .only_udp = true},
+	{.name = "udp6", .family = AF_INET6, .only_udp = true},
+	{.name = "abns", .error = NO_UNIX},
+	{.name = "abnsz", .error = NO_UNIX},
+	{.name = "backend", .error = NO_LOG},
+	{.name = "fd", .error = NO_SOCKET},
+	{.name = "mptcp", .error = NO_MPTCP},
+	{.name = "mptcp4", .error = NO_MPTCP},
+	{.name = "mptcp6", .error = NO_MPTCP},
+	{.name = "quic", .error = NO_QUIC},
+	{.name = "quic4", .error = NO_QUIC},
+	{.name = "quic6", .error = NO_QUIC},
+	{.name = "rev", .error = NO_HTTP},
+	{.name = "rhttp", .error = NO_HTTP},
+	{.name = "ring", .error = NO_LOG},
+	{.name = "sockpair", .error = NO_SOCKET},
+	{.name = "unix", .error = NO_UNIX},
+	{.name = "uxdg", .error = NO_UNIX},
+	{.name = "uxst", .error = NO_UNIX},
+};
+
+static bool takes(const char **text, size_t length, const char *name)
 {
-	return strncmp(text, prefix, strlen(prefix)) == 0;
+	if (strlen(name) != length || memcmp(*text, name, length) != 0)
+		return false;
+	*text += length + 1;
+	return true;
 }
 
-/* Takes off ipv4@ or ipv6@, and says which family it asks for. */
-static const char *prefix_parse(const char **text, int *family)
+/* Takes off what goes before an @, and says which family it asks for, or AF_UNSPEC. */
+static const char *prefix_parse(const char **text, unsigned options, int *family)
 {
+	const char *at = strchr(*text, '@');
+	bool udp = options & DATAGRAMS;
+
 	*family = AF_UNSPEC;
-	if (starts_with(*text, "ipv4@"))
-		*family = AF_INET;
-	else if (starts_with(*text, "ipv6@"))
-		*family = AF_INET6;
-	if (*family != AF_UNSPEC) {
-		*text += strlen("ipv4@");
-		return NULL;
-	}
 	if (**text == '/')
-		return "a UNIX socket is not supported here; write ADDRESS:PORT";
-	for (size_t i = 0; i < sizeof(foreign_prefixes) / sizeof(foreign_prefixes[0]); i++)
-		if (starts_with(*text, foreign_prefixes[i]))
-			return "of the address prefixes only ipv4@ and ipv6@ are supported";
-	return NULL;
+		return NO_UNIX;
+	if (at == NULL)
+		return NULL;
+	/* HAProxy also has "stream+ipv4@" and "dgram+udp4@", which say the same twice. */
+	if (strncmp(*text, "stream+", strlen("stream+")) == 0) {
+		if (udp)
+			return NO_TARGET;
+		*text += strlen("stream+");
+	} else if (strncmp(*text, "dgram+", strlen("dgram+")) == 0) {
+		if (!udp)
+			return NO_UDP;
+		*text += strlen("dgram+");
+	}
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		if (!takes(text, (size_t)(at - *text), prefixes[i].name))
+			continue;
+		*family = prefixes[i].family;
+		if (!udp)
+			return prefixes[i].only_udp ? NO_UDP : prefixes[i].error;
+		return prefixes[i].only_tcp || prefixes[i].error != NULL ? NO_TARGET : NULL;
+	}
+	return udp ? "unknown address prefix; there are ipv4@, ipv6@, udp@, udp4@ and udp6@"
+		   : "unknown address prefix; there are ipv4@, ipv6@, tcp@, tcp4@ and tcp6@";
 }
 
 /* The address alone; empty and * are any address of the family, which is IPv4 unless said. */
@@ -56,9 +114,9 @@ static const char *ip_parse(const char *text, int family, struct addr *addr)
 	if (!addr_parse(&parsed, text))
 		return "not an IP address; names are not looked up, write the number";
 	if (family == AF_INET && addr_family(&parsed) != AF_INET)
-		return "not an IPv4 address, as ipv4@ asks for";
+		return "not an IPv4 address, as the prefix asks for";
 	if (family == AF_INET6 && addr_family(&parsed) != AF_INET6)
-		return "not an IPv6 address, as ipv6@ asks for";
+		return "not an IPv6 address, as the prefix asks for";
 	*addr = parsed;
 	return NULL;
 }
@@ -117,7 +175,7 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 
 	if (*text == '\0')
 		return "an address is missing here";
-	error = prefix_parse(&text, &family);
+	error = prefix_parse(&text, options, &family);
 	if (error != NULL)
 		return error;
 	length = strlen(text);

@@ -7,6 +7,7 @@
 enum address_options {
 	PORT_REQUIRED = 1 << 0, /* there must be a port, and it is not 0 */
 	PORT_RANGE = 1 << 1,    /* FIRST-LAST is possible */
+	DATAGRAMS = 1 << 2,     /* for UDP, else for TCP: which prefixes fit */
 };
 
 struct address {

@@ -18,25 +18,44 @@
 #define MEMORY_MAX ((size_t)256 << 20)
 #define FILE_MAX   ((size_t)16 << 20)
 
+static void report_words(void *context, const char *culprit, const char *error)
+{
+	struct parser *parser = context;
+
+	fail(parser, culprit, "%s", error);
+}
+
 static void parse_text_line(struct parser *parser, const char *line, size_t length)
 {
-	const char *error;
-
 	parser->line++;
 	if (length > 0 && line[length - 1] == '\r')
 		length--;
-	error = words_split(&parser->words, line, length);
-	if (error != NULL)
-		fail(parser, parser->words.culprit[0] == '\0' ? NULL : parser->words.culprit, "%s",
-			error);
-	else if (parser->words.count > 0)
+	if (!words_split(&parser->words, line, length, report_words, parser))
+		return;
+	if (parser->words.count > 0)
 		parse_line(parser);
+}
+
+/* A byte order mark, which HAProxy takes for a part of the first word. Returns where to read on. */
+static const char *skip_byte_order_mark(struct parser *parser, const char *text, size_t length)
+{
+	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		fail_at(parser, 1, NULL,
+			"the file begins with a byte order mark; save it as UTF-8 without one");
+		return text + 3;
+	}
+	if (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
+		fail_at(parser, 0, NULL, "the file is in UTF-16; save it as UTF-8");
+		return text + length;
+	}
+	return text;
 }
 
 static void parse_text(struct parser *parser, const char *text, size_t length)
 {
 	const char *end = text + length, *feed;
 
+	text = skip_byte_order_mark(parser, text, length);
 	while (text < end) {
 		feed = memchr(text, '\n', (size_t)(end - text));
 		parse_text_line(parser, text, (size_t)((feed != NULL ? feed : end) - text));

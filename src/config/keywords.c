@@ -1,12 +1,16 @@
 /*
  * Keywords: how a line finds its row of the table, and what is said where there is none.
  *
- * What is not in the table is reported with the best help that there is: where the keyword would
- * belong, what to use in place of a keyword of HAProxy that is not supported (refusals.c), or the
- * nearest name. The trap is the echo: the lines of a section whose own name is wrong, and the
- * arguments of a parameter that is not known, are passed over in silence, since the error is said.
+ * What is not in the table is reported with the best help that there is: what becomes of a keyword of
+ * HAProxy that has no row (foreign.c), where the keyword would belong, or the nearest name. Then
+ * reading goes on behind it, so that all mistakes of a line are said: a misspelt word is read as what
+ * was probably meant, and a parameter takes as many words with it as belong to it. The lines of
+ * HAProxy's other sections are passed over, since they are no mistakes but for the section's sake.
  */
 #include "parser.h"
+
+#include "foreign.h"
+#include "spelling.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,41 +97,6 @@ static bool begins_names(const char *word)
 	return false;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/*
- * The edit distance of two names, in which a letter may be inserted, left out, replaced, or swapped
- * with its neighbour; a large number where they are too long to be compared.
- */
-static size_t distance(const char *a, const char *b)
-{
-	enum {
-		LONGEST = 40
-	};
-	size_t table[LONGEST + 1][LONGEST + 1], a_length = strlen(a), b_length = strlen(b);
-
-	if (a_length > LONGEST || b_length > LONGEST)
-		return LONGEST;
-	for (size_t i = 0; i <= a_length; i++) {
-		for (size_t j = 0; j <= b_length; j++) {
-			size_t *here = &table[i][j];
-
-			*here = i + j;
-			if (i == 0 || j == 0)
-				continue;
-			*here = table[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-			*here = smaller(*here, table[i - 1][j] + 1);
-			*here = smaller(*here, table[i][j - 1] + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				*here = smaller(*here, table[i - 2][j - 2] + 1);
-		}
-	}
-	return table[a_length][b_length];
-}
-
 /* How much of a keyword's name NAME is compared with: its first word where NAME is one word. */
 static int compared_length(const char *name, const struct keyword *keyword)
 {
@@ -143,11 +112,12 @@ static const struct keyword *nearest(const char *name, unsigned where)
 	char other[64];
 
 	for (size_t i = 0; keyword_at(i) != NULL; i++) {
+		if (!(keyword_at(i)->where & where))
+			continue;
 		snprintf(other, sizeof(other), "%.*s", compared_length(name, keyword_at(i)),
 			keyword_at(i)->name);
-		mistakes = distance(name, other);
-		if (!(keyword_at(i)->where & where) || mistakes >= least ||
-			2 * mistakes >= strlen(name))
+		mistakes = spelling_mistakes(name, other);
+		if (mistakes >= least || !spelling_is_near(name, other))
 			continue;
 		best = keyword_at(i);
 		least = mistakes;
@@ -155,54 +125,115 @@ static const struct keyword *nearest(const char *name, unsigned where)
 	return best;
 }
 
-/* The name that the next words give: both of them where the first one begins two-word names. */
-static const char *name_of_line(const struct parser *parser, char *text, size_t size)
+/*
+ * The name that the next words give: both of them where the first one begins two-word names.
+ * Returns how many words it is.
+ */
+static size_t name_of_line(const struct parser *parser, char *text, size_t size)
 {
-	const char *word = parser->words.list[parser->next], *second = "";
+	const char *word = parser->words.list[parser->next];
+	bool two = begins_names(word) && parser->next + 1 < parser->words.count;
 
-	if (begins_names(word) && parser->next + 1 < parser->words.count)
-		second = parser->words.list[parser->next + 1];
-	snprintf(text, size, "%s%s%s", word, *second == '\0' ? "" : " ", second);
-	return text;
+	snprintf(text, size, "%s%s%s", word, two ? " " : "",
+		two ? parser->words.list[parser->next + 1] : "");
+	return two ? 2 : 1;
 }
 
-/* All places at which the keyword that the next words name may stand. */
-static unsigned places_of(const struct parser *parser)
+/* All places at which the keyword that the next words name may stand; *ROW is one of its rows. */
+static unsigned places_of(const struct parser *parser, const struct keyword **row)
 {
 	unsigned where = 0;
 
-	for (size_t i = 0; keyword_at(i) != NULL; i++)
-		if (name_words(parser, parser->next, keyword_at(i)->name) != 0)
-			where |= keyword_at(i)->where;
+	for (size_t i = 0; keyword_at(i) != NULL; i++) {
+		if (name_words(parser, parser->next, keyword_at(i)->name) == 0)
+			continue;
+		where |= keyword_at(i)->where;
+		*row = keyword_at(i);
+	}
 	return where;
 }
 
-/* Reports words that are no keyword at WHERE, with what helps best. */
-static void report_unknown(struct parser *parser, unsigned where)
+/* How many words a keyword must have after it; what may follow begins with a bracket. */
+static size_t argument_count(const struct keyword *keyword)
+{
+	const char *at = keyword->arguments;
+	size_t count = 0;
+
+	while (*at != '\0' && *at != '[') {
+		count++;
+		at += strcspn(at, " ");
+		at += strspn(at, " ");
+	}
+	return count;
+}
+
+/*
+ * Passes over COUNT words and ARGUMENTS more. The arguments of a parameter are counted, so that what
+ * follows is read; those of a line of its own are all that is left of it.
+ */
+static void pass_over(struct parser *parser, unsigned where, size_t count, size_t arguments)
+{
+	size_t left = parser->words.count - parser->next;
+
+	if (where & (ON_BIND | ON_SERVER))
+		left = count + arguments < left ? count + arguments : left;
+	parser->next += left;
+}
+
+/* Puts what was probably meant in place of the next COUNT words. */
+static void correct(struct parser *parser, size_t count, const struct keyword *meant)
+{
+	char *space;
+
+	snprintf(parser->corrected, sizeof(parser->corrected), "%s", meant->name);
+	parser->words.list[parser->next] = parser->corrected;
+	space = strchr(parser->corrected, ' ');
+	if (space == NULL)
+		return;
+	*space = '\0';
+	if (count == 2)
+		parser->words.list[parser->next + 1] = space + 1;
+}
+
+/*
+ * Reports words that are no keyword at WHERE, with what helps best, and passes over them. True where
+ * they were corrected instead: then the line is to be read on from there, for its further mistakes.
+ */
+static bool report_unknown(struct parser *parser, unsigned where)
 {
 	char name[128], text[128];
-	const struct keyword *meant;
-	const char *hint;
+	size_t count = name_of_line(parser, name, sizeof(name)), arguments = 0;
+	const struct keyword *row = NULL;
+	unsigned places = places_of(parser, &row);
+	struct foreign foreign;
 
-	name_of_line(parser, name, sizeof(name));
-	hint = refusal_text(name, where);
-	if (hint != NULL)
-		fail(parser, name, "not supported: %s", hint);
-	else if (places_of(parser) != 0)
+	if (foreign_find(name, where, &foreign)) {
+		arguments = foreign.argument_count;
+		if (foreign.class == FOREIGN_REFUSED)
+			fail(parser, name, "not supported: %s", foreign.text);
+		else
+			warn_at(parser, parser->line, name, "no effect: %s", foreign.text);
+	} else if (places != 0) {
+		arguments = argument_count(row);
 		fail(parser, name, "does not belong here; its place is: %s",
-			where_text(places_of(parser), text, sizeof(text)));
-	else if (begins_names(name))
+			where_text(places, text, sizeof(text)));
+	} else if (begins_names(name)) {
 		fail(parser, name, "a second word is missing after it");
-	else if ((meant = nearest(name, where)) != NULL)
+	} else if ((row = nearest(name, where)) != NULL) {
 		fail(parser, name, "unknown keyword; did you mean '%.*s'?",
-			compared_length(name, meant), meant->name);
-	else if (where == IN_FILE)
+			compared_length(name, row), row->name);
+		correct(parser, count, row);
+		return true;
+	} else if (where == IN_FILE) {
 		fail(parser, name,
 			"unknown section; there are global, defaults, frontend, backend and "
 			"listen");
-	else
+	} else {
 		fail(parser, name, "unknown keyword in this place, which is: %s",
 			place_name(where & ~(unsigned)IN_FILE));
+	}
+	pass_over(parser, where, count, arguments);
+	return false;
 }
 
 /* The line of an earlier one of the same kind, where only one may be; and notes this one. */
@@ -223,27 +254,20 @@ static unsigned seen_before(struct parser *parser, const struct keyword *keyword
 
 static void run(struct parser *parser, const struct keyword *keyword, size_t words)
 {
-	unsigned before = seen_before(parser, keyword);
+	unsigned before;
 
 	parser->next += words;
+	if (parser->negated && !(keyword->flags & NEGATABLE)) {
+		fail(parser, keyword->name, "cannot follow 'no'; leave the line out");
+		parser->next = parser->words.count;
+		return;
+	}
+	before = seen_before(parser, keyword);
 	if (before == parser->line)
 		fail(parser, keyword->name, "stands on this line already; keep one of them");
 	else if (before != 0)
 		fail(parser, keyword->name, "stands in line %u already; keep one of them", before);
-	if (parser->negated && !(keyword->flags & NEGATABLE))
-		fail(parser, keyword->name, "cannot follow 'no'");
 	keyword->parse(parser);
-}
-
-/* Goes on to the next word that is a keyword of HAProxy at WHERE, supported or not. */
-static void skip_arguments(struct parser *parser, unsigned where)
-{
-	size_t words;
-
-	for (parser->next++; peek_word(parser) != NULL; parser->next++)
-		if (find(parser, where, &words) != NULL ||
-			refusal_text(peek_word(parser), where) != NULL)
-			return;
 }
 
 void parse_parameters(struct parser *parser, enum where where)
@@ -254,87 +278,98 @@ void parse_parameters(struct parser *parser, enum where where)
 	memset(parser->seen[SCOPE_LINE], 0, sizeof(parser->seen[SCOPE_LINE]));
 	while (peek_word(parser) != NULL) {
 		keyword = find(parser, where, &words);
-		if (keyword != NULL) {
+		if (keyword != NULL)
 			run(parser, keyword, words);
-		} else {
+		else
 			report_unknown(parser, where);
-			skip_arguments(parser, where);
-		}
 	}
 }
 
-/* `no` goes before `option` and `log` only, as in HAProxy. */
-static void take_no(struct parser *parser)
+/* Reports what a line has after all that its keyword takes. */
+static void report_rest(struct parser *parser, const char *name)
 {
-	const char *word;
+	char rest[128];
+	size_t count = parser->words.count - parser->next, used = 0;
 
-	parser->negated = take_word(parser, "no");
-	word = peek_word(parser);
-	if (!parser->negated)
-		return;
-	if (word == NULL || (strcmp(word, "option") != 0 && strcmp(word, "log") != 0)) {
-		fail(parser, "no", "only 'option' and 'log' can follow it");
-		parser->next = parser->words.count;
-	}
+	for (; peek_word(parser) != NULL; parser->next++)
+		if (used < sizeof(rest))
+			used += (size_t)snprintf(rest + used, sizeof(rest) - used, "%s%s",
+				used == 0 ? "" : " ", peek_word(parser));
+	if (count == 1)
+		fail(parser, rest, "unexpected word; '%s' ends before it", name);
+	else if (count > 1)
+		fail(parser, rest, "unexpected words; '%s' ends before them", name);
 }
 
-/*
- * Whether the line was probably meant to begin a section. Such a section swallows its lines, since
- * each of them would be wrong for its sake alone.
- */
+/* Whether the line was meant to begin a section: one of HAProxy's, or one that is misspelt. */
 static bool names_section(const struct parser *parser)
 {
-	const char *word = parser->words.list[0];
-	const struct keyword *meant = nearest(word, parser->where | IN_FILE);
+	const char *word = peek_word(parser);
+	const struct keyword *meant = nearest(word, parser->where | IN_FILE), *row;
+	struct foreign foreign;
 
-	if (places_of(parser) != 0 || refusal_text(word, parser->where) != NULL)
+	if (places_of(parser, &row) != 0 || foreign_find(word, parser->where, &foreign))
 		return false;
-	if (refusal_text(word, IN_FILE) != NULL)
-		return true;
-	return meant != NULL && (meant->where & IN_FILE);
+	return foreign_find(word, IN_FILE, &foreign) || (meant != NULL && (meant->where & IN_FILE));
 }
 
-/* A line within a section, or one before the first. */
-static void parse_other(struct parser *parser)
+static void begin_section(struct parser *parser, const struct keyword *keyword, size_t words)
+{
+	parser->skipping = false;
+	memset(parser->seen[SCOPE_SECTION], 0, sizeof(parser->seen[SCOPE_SECTION]));
+	parser->next += words;
+	keyword->parse(parser);
+	report_rest(parser, keyword->name);
+}
+
+/* A line within a section, or one before the first. True where it is to be read again. */
+static bool parse_other(struct parser *parser)
 {
 	const struct keyword *keyword;
+	bool begins_section;
 	size_t words;
 
-	take_no(parser);
-	if (peek_word(parser) == NULL)
-		return;
+	if (take_word(parser, "no")) {
+		parser->negated = true;
+		if (peek_word(parser) == NULL) {
+			fail(parser, "no", "an option or 'log' is missing after it");
+			return false;
+		}
+	}
 	keyword = find(parser, parser->where, &words);
 	if (keyword != NULL) {
 		run(parser, keyword, words);
-		if (peek_word(parser) != NULL)
-			fail(parser, peek_word(parser), "unexpected word; '%s' ends before it",
-				keyword->name);
-		return;
+		report_rest(parser, keyword->name);
+		return false;
 	}
-	report_unknown(parser, parser->where | IN_FILE);
-	if (parser->where == 0 || names_section(parser))
-		parser->skipping = parser->skipped = true;
+	begins_section = names_section(parser);
+	if (report_unknown(parser, parser->where | IN_FILE))
+		return true;
+	if (begins_section || parser->where == 0)
+		parser->skipping = true;
+	/* It may have been meant for a backend that another section names. */
+	if (parser->where == 0 && !begins_section)
+		parser->skipped = true;
+	return false;
 }
 
 void parse_line(struct parser *parser)
 {
 	const struct keyword *keyword;
+	bool again;
 	size_t words;
 
 	parser->next = 0;
 	parser->negated = false;
-	keyword = find(parser, IN_FILE, &words);
-	if (keyword != NULL) {
-		parser->skipping = false;
-		memset(parser->seen[SCOPE_SECTION], 0, sizeof(parser->seen[SCOPE_SECTION]));
-		parser->next = words;
-		keyword->parse(parser);
-		if (peek_word(parser) != NULL)
-			fail(parser, peek_word(parser), "unexpected word; '%s' ends before it",
-				keyword->name);
-	} else if (!parser->skipping) {
-		parse_other(parser);
-	} else if (names_section(parser)) {
-		report_unknown(parser, IN_FILE);
-	}
+	do {
+		keyword = find(parser, IN_FILE, &words);
+		if (keyword != NULL) {
+			begin_section(parser, keyword, words);
+			return;
+		}
+		if (!parser->skipping)
+			again = parse_other(parser);
+		else
+			again = names_section(parser) && report_unknown(parser, IN_FILE);
+	} while (again);
 }

@@ -4,15 +4,23 @@
  * `log global` is noted, not copied: what it stands for is known at the end of the file, so the
  * order of the sections does not matter. `no log` forgets what the section has so far, hence also
  * what it took from `defaults`.
+ *
+ * Without a level it is `info`. HAProxy's is `debug`, but HAProxy says nothing of a connection at that
+ * level, and tproxyd says each change of its state: who writes no level is to get the same lines.
  */
 #include "parser.h"
 
 #include "address.h"
 
 #include <string.h>
+#include <sys/un.h>
 #include <syslog.h>
 
-#define SYSLOG_PORT 514
+enum {
+	SYSLOG_PORT = 514,
+	/* unix(7): a socket's path has so many bytes at most, its end left out. */
+	SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1,
+};
 
 /* By number, as the protocol has them (RFC 5424 section 6.2.1), under HAProxy's names. */
 static const char *const facilities[] = {"kern", "user", "mail", "daemon", "auth", "syslog", "lpr",
@@ -57,28 +65,32 @@ static bool parse_path(struct parser *parser, struct log_target *target, const c
 		fail(parser, path, "the path must begin with a slash");
 		return false;
 	}
+	if (target->kind == LOG_TO_UNIX && strlen(path) > SOCKET_PATH_MAX) {
+		fail(parser, path, "too long: the path of a socket has at most %d bytes",
+			(int)SOCKET_PATH_MAX);
+		return false;
+	}
 	target->path = memory_copy(parser->memory, path);
 	return true;
 }
 
-static bool parse_host(struct parser *parser, struct log_target *target, const char *text)
+static void parse_host(struct parser *parser, struct log_target *target, const char *text)
 {
 	struct address address;
-	const char *error = address_parse(text, 0, &address);
+	const char *error = address_parse(text, DATAGRAMS, &address);
 
 	if (error == NULL && addr_is_any(&address.addr))
 		error = "not an address to send to";
 	if (error != NULL) {
 		fail(parser, text, "%s", error);
-		return false;
+		return;
 	}
 	target->address = address.addr;
 	if (addr_port(&target->address) == 0)
 		addr_set_port(&target->address, SYSLOG_PORT);
-	return true;
 }
 
-static bool parse_target(struct parser *parser, struct log_target *target, const char *text)
+static void parse_target(struct parser *parser, struct log_target *target, const char *text)
 {
 	target->kind = LOG_TO_SYSLOG;
 	if (strcmp(text, "stdout") == 0)
@@ -90,10 +102,11 @@ static bool parse_target(struct parser *parser, struct log_target *target, const
 	else if (*text == '/')
 		target->kind = LOG_TO_UNIX;
 	if (target->kind == LOG_TO_FILE)
-		return parse_path(parser, target, text + strlen("file@"));
-	if (target->kind == LOG_TO_UNIX)
-		return parse_path(parser, target, text);
-	return target->kind != LOG_TO_SYSLOG || parse_host(parser, target, text);
+		parse_path(parser, target, text + strlen("file@"));
+	else if (target->kind == LOG_TO_UNIX)
+		parse_path(parser, target, text);
+	else if (target->kind == LOG_TO_SYSLOG)
+		parse_host(parser, target, text);
 }
 
 static bool parse_format(struct parser *parser, struct log_target *target)
@@ -136,7 +149,7 @@ static void parse_facility(struct parser *parser, struct log_target *target)
 	target->facility = index_of(facilities, facility) * 8;
 	if (target->facility < 0)
 		fail(parser, facility, "not a facility; local0 to local7 are free for any use");
-	target->max_level = level == NULL ? LOG_DEBUG : index_of(levels, level);
+	target->max_level = level == NULL ? LOG_INFO : index_of(levels, level);
 	if (target->max_level == -1)
 		fail(parser, level,
 			"not a level; they are emerg, alert, crit, err, warning, notice, info and "
@@ -162,11 +175,13 @@ void parse_log(struct parser *parser)
 	if (line.global && parser->section == NULL) {
 		fail(parser, target,
 			"a target is wanted here; 'log global' belongs in the proxies");
+	} else if (!line.global && index_of(facilities, target) != -1) {
+		fail(parser, target,
+			"a facility; where to log to goes before it, as in 'log /dev/log %s'",
+			target);
+		parser->next = parser->words.count;
 	} else if (!line.global) {
-		if (!parse_target(parser, &line.target, target)) {
-			parser->next = parser->words.count;
-			return;
-		}
+		parse_target(parser, &line.target, target);
 		refuse_parameters(parser);
 		if (parse_format(parser, &line.target)) {
 			refuse_parameters(parser);

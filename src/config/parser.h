@@ -4,7 +4,7 @@
  *
  * A keyword's parser takes the words after its name with next_word() and reports what is wrong with
  * fail(); it never returns an error, since reading goes on. Words that it leaves are reported as
- * unexpected by the caller.
+ * unexpected by the caller. A parameter that is misspelt is read on as what was probably meant.
  */
 #ifndef TPROXY_CONFIG_PARSER_H
 #define TPROXY_CONFIG_PARSER_H
@@ -13,6 +13,8 @@
 
 #include "keyword.h"
 #include "memory.h"
+#include "claims.h"
+#include "places.h"
 #include "words.h"
 
 /* No more rows than this. */
@@ -48,6 +50,7 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
+	struct claims server_names;
 };
 
 struct parser {
@@ -60,6 +63,7 @@ struct parser {
 	struct words words;
 	size_t next;                              /* the next word of the line */
 	bool negated;                             /* the line began with `no` */
+	char corrected[64];                       /* the keyword that a word was meant to be */
 	unsigned seen[SCOPE_COUNT][KEYWORDS_MAX]; /* line of the keyword, or 0 */
 
 	enum where where;        /* the kind of the section, 0 before the first */
@@ -67,8 +71,10 @@ struct parser {
 	bool skipped;            /* there was such a section */
 	struct section *section; /* NULL in `global` */
 	struct section *sections, **sections_end;
-	struct section *defaults; /* the last one, or NULL */
-	struct log_line *logs;    /* of `global` */
+	unsigned section_count;
+	struct claims frontends, backends; /* by index; a `listen` section is in both */
+	struct section *defaults;         /* the last one, or NULL */
+	struct log_line *logs;            /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */
@@ -98,17 +104,14 @@ const char *want_text(struct parser *parser, const char *what);
 /* The next word as a number. False after an error. */
 bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
 
+/* Names are letters, digits, and . : _ - as in HAProxy. False after an error. */
+bool name_check(struct parser *parser, const char *name);
+
 /* One line of the file, whose words are in parser->words. */
 void parse_line(struct parser *parser);
 
 /* All that is left of a line, as keywords that may stand at WHERE (ON_BIND or ON_SERVER). */
 void parse_parameters(struct parser *parser, enum where where);
-
-/*
- * Why HAProxy's keyword NAME is not supported at any place of WHERE, and what to do instead. NULL
- * where it is none of the known ones. A NAME of two words is also found by its first one.
- */
-const char *refusal_text(const char *name, unsigned where);
 
 /* Sections. */
 void parse_global(struct parser *parser);
@@ -161,5 +164,11 @@ void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */
 void resolve(struct parser *parser);
+
+/* Then, where there was no error: warnings of what can hardly be meant. */
+void warn_of_proxies(struct parser *parser);
+
+/* And of servers that are listeners of the same file; sets server->loop. */
+void warn_of_loops(struct parser *parser, const struct places *places);
 
 #endif

@@ -23,8 +23,7 @@ bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsi
 	return word != NULL && error == NULL;
 }
 
-/* Names are letters, digits, and . : _ - as in HAProxy. */
-static bool name_check(struct parser *parser, const char *name)
+bool name_check(struct parser *parser, const char *name)
 {
 	for (const char *at = name; *at != '\0'; at++) {
 		if (isalnum((unsigned char)*at) || strchr(".:_-", *at) != NULL)
@@ -35,16 +34,23 @@ static bool name_check(struct parser *parser, const char *name)
 	return true;
 }
 
-/* A frontend and a backend may share a name; otherwise a name is one section's. */
-static void duplicate_check(struct parser *parser, const struct section *section)
+/* Notes the section's name. A frontend and a backend may share one, no others may. */
+static void claim_name(struct parser *parser, const struct proxy *proxy)
 {
-	const struct section *other;
+	const struct claim *frontend = NULL, *backend = NULL;
+	struct claim claim = {proxy->name, proxy->line, proxy->index};
 
-	for (other = parser->sections; other != section; other = other->next)
-		if (strcmp(other->proxy.name, section->proxy.name) == 0 &&
-			(other->proxy.role & section->proxy.role))
-			fail(parser, section->proxy.name,
-				"line %u has a section of this name already", other->proxy.line);
+	if (proxy->role & ROLE_FRONTEND)
+		frontend = claims_find(&parser->frontends, proxy->name);
+	if (proxy->role & ROLE_BACKEND)
+		backend = claims_find(&parser->backends, proxy->name);
+	if (frontend != NULL || backend != NULL)
+		fail(parser, proxy->name, "line %u has a section of this name already",
+			(frontend != NULL ? frontend : backend)->line);
+	if ((proxy->role & ROLE_FRONTEND) && frontend == NULL)
+		claims_add(&parser->frontends, parser->memory, claim);
+	if ((proxy->role & ROLE_BACKEND) && backend == NULL)
+		claims_add(&parser->backends, parser->memory, claim);
 }
 
 /* A list of its own, since the section will add to it. */
@@ -105,15 +111,17 @@ static void parse_proxy(struct parser *parser, enum where where, enum role role)
 
 	enter(parser, where, section);
 	if (section == NULL || name == NULL) {
-		parser->skipping = parser->skipped = true;
+		/* Its lines are read all the same, for their mistakes. */
+		parser->skipped = true;
 		return;
 	}
 	section->proxy.name = name;
 	section->proxy.role = role;
-	name_check(parser, name);
+	section->proxy.index = parser->section_count++;
 	*parser->sections_end = section;
 	parser->sections_end = &section->next;
-	duplicate_check(parser, section);
+	name_check(parser, name);
+	claim_name(parser, &section->proxy);
 	if (take_word(parser, "from")) {
 		fail(parser, "from",
 			"not supported: the last 'defaults' section before this one holds");

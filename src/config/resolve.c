@@ -3,12 +3,10 @@
  *
  * Names become pointers here, once all sections are known, so the order of the sections does not
  * matter. Errors that may only be the echo of an earlier one are left out: after a section that was
- * not understood, a name that is missing proves nothing. Warnings are HAProxy's own, plus those for
- * what can never work; they are given only for a file without errors.
+ * not understood, a name that is missing proves nothing.
  */
 #include "parser.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Drops what a section took from `defaults` that its role does not use. */
@@ -31,17 +29,22 @@ static void keep_own_role(struct proxy *proxy)
 static struct log_targets resolve_logs(
 	struct parser *parser, const struct log_line *lines, size_t line_count)
 {
+	const struct log_targets *global = &parser->config->global.logs;
 	struct log_targets targets = {NULL, 0};
-	size_t most = line_count * (parser->log_count + 1);
+	size_t room = 0;
 
-	targets.list = memory_take(parser->memory, most * sizeof(*targets.list));
+	if (line_count == 1 && lines[0].global)
+		return *global; /* most sections say no more; nothing changes a list of the model */
+	for (size_t i = 0; i < line_count; i++)
+		room += lines[i].global ? global->count : 1;
+	targets.list = memory_take(parser->memory, room * sizeof(*targets.list));
 	for (size_t i = 0; i < line_count && targets.list != NULL; i++) {
 		if (!lines[i].global) {
 			targets.list[targets.count++] = lines[i].target;
 			continue;
 		}
-		for (size_t j = 0; j < parser->log_count; j++)
-			targets.list[targets.count++] = parser->logs[j].target;
+		for (size_t j = 0; j < global->count; j++)
+			targets.list[targets.count++] = global->list[j];
 	}
 	return targets;
 }
@@ -83,39 +86,27 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 static void resolve_sections(struct parser *parser)
 {
 	struct config *config = parser->config;
-	struct section *section;
-	size_t count = 0;
+	size_t size = parser->section_count * sizeof(*config->proxies);
 
-	for (section = parser->sections; section != NULL; section = section->next)
-		count++;
 	config->global.logs = resolve_logs(parser, parser->logs, parser->log_count);
-	config->proxies = memory_take(parser->memory, count * sizeof(*config->proxies));
+	config->proxies = memory_take(parser->memory, size);
 	if (config->proxies == NULL)
 		return;
-	for (section = parser->sections; section != NULL; section = section->next) {
-		struct proxy *proxy = &config->proxies[config->proxy_count];
+	for (struct section *section = parser->sections; section != NULL; section = section->next) {
+		struct proxy *proxy = &config->proxies[config->proxy_count++];
 
 		*proxy = section->proxy;
-		proxy->index = (unsigned)config->proxy_count++;
 		keep_own_role(proxy);
 		proxy->logs = resolve_logs(parser, section->logs, section->log_count);
 		resolve_servers(parser, section, proxy);
 	}
 }
 
-static const struct proxy *find_backend(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->proxy_count; i++)
-		if ((config->proxies[i].role & ROLE_BACKEND) &&
-			strcmp(config->proxies[i].name, name) == 0)
-			return &config->proxies[i];
-	return NULL;
-}
-
 static void resolve_default_backend(
 	struct parser *parser, const struct section *section, struct proxy *proxy)
 {
 	const char *name = section->default_backend;
+	const struct claim *backend;
 
 	if (!(proxy->role & ROLE_FRONTEND))
 		return;
@@ -123,8 +114,9 @@ static void resolve_default_backend(
 		proxy->default_backend = proxy->role == ROLE_LISTEN ? proxy : NULL;
 		return;
 	}
-	proxy->default_backend = find_backend(parser->config, name);
-	if (proxy->default_backend == NULL && !parser->skipped)
+	backend = claims_find(&parser->backends, name);
+	proxy->default_backend = backend != NULL ? &parser->config->proxies[backend->index] : NULL;
+	if (backend == NULL && !parser->skipped)
 		fail_at(parser, section->default_backend_line, name,
 			"the default_backend of '%s' is no backend or listen section of this file",
 			proxy->name);
@@ -142,171 +134,53 @@ static void resolve_default_backends(struct parser *parser)
 		resolve_default_backend(parser, section, &config->proxies[i]);
 }
 
-static int compare_addresses(const struct addr *a, const struct addr *b)
+static bool same_interface(const struct bind *a, const struct bind *b)
 {
-	if (addr_family(a) != addr_family(b))
-		return addr_family(a) < addr_family(b) ? -1 : 1;
-	if (addr_port(a) != addr_port(b))
-		return addr_port(a) < addr_port(b) ? -1 : 1;
-	if (addr_family(a) == AF_INET6)
-		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
+	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
 }
 
-/* What two sockets may not have in common: the address with its port, and the interface. */
-static int compare_places(const struct bind *a, const struct bind *b)
+/* Two sockets may not have the address with its port and the interface in common; one message a line. */
+static void check_collisions(struct parser *parser, const struct places *places)
 {
-	int order = compare_addresses(&a->address, &b->address);
-
-	if (order != 0)
-		return order;
-	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "");
-}
-
-static int compare_binds(const void *left, const void *right)
-{
-	const struct bind *a = *(const struct bind *const *)left;
-	const struct bind *b = *(const struct bind *const *)right;
-	int order = compare_places(a, b);
-
-	if (order != 0 || a->line == b->line)
-		return order;
-	return a->line < b->line ? -1 : 1;
-}
-
-/* Sorted, so that even full port ranges are compared at once; one message for two lines. */
-static void report_collisions(struct parser *parser, const struct bind **binds, size_t count)
-{
-	const struct bind *reported = NULL;
+	unsigned reported = 0;
 	char text[ADDR_TEXT_MAX];
 
-	qsort(binds, count, sizeof(*binds), compare_binds);
-	for (size_t i = 1; i < count; i++) {
-		if (compare_places(binds[i - 1], binds[i]) != 0)
+	for (size_t i = 1; i < places->count; i++) {
+		const struct bind *a = places->list[i - 1].bind, *b = places->list[i].bind;
+
+		if (places_compare(&a->address, &b->address) != 0 || !same_interface(a, b))
 			continue;
-		if (reported == NULL || reported->line != binds[i]->line)
-			fail_at(parser, binds[i]->line, addr_format(&binds[i]->address, text),
-				"line %u listens on this address already", binds[i - 1]->line);
-		reported = binds[i];
+		if (reported != b->line)
+			fail_at(parser, b->line, addr_format(&b->address, text),
+				"line %u listens on this address already", a->line);
+		reported = b->line;
 	}
 }
 
-static void check_collisions(struct parser *parser)
+/* What is only worth saying of a file without errors. */
+static void judge_whole(struct parser *parser, const struct places *places)
 {
-	const struct config *config = parser->config;
-	const struct bind **binds;
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
-	binds = memory_take(parser->memory, count * sizeof(*binds));
-	if (binds == NULL || count == 0)
+	if (parser->config->proxy_count == 0) {
+		fail_at(parser, 0, NULL,
+			"there is nothing to do; write a 'frontend' and a 'backend', or a 'listen' "
+			"section");
 		return;
-	count = 0;
-	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].bind_count; j++)
-			binds[count++] = &config->proxies[i].binds[j];
-	report_collisions(parser, binds, count);
-}
-
-/* HAProxy asks for them where they are used: a backend without servers needs none. */
-static void warn_of_timeouts(struct parser *parser, const struct proxy *proxy)
-{
-	const unsigned *timeouts = proxy->timeouts;
-	bool has_servers = proxy->server_count > 0;
-	bool client = (proxy->role & ROLE_FRONTEND) && timeouts[TIMEOUT_CLIENT] == 0;
-	bool connect = has_servers && timeouts[TIMEOUT_CONNECT] == 0;
-	bool server = has_servers && timeouts[TIMEOUT_SERVER] == 0;
-
-	if (client || connect || server)
-		warn_at(parser, proxy->line, proxy->name,
-			"without a limit, lost connections stay for ever; missing:%s%s%s",
-			client ? " 'timeout client'" : "", connect ? " 'timeout connect'" : "",
-			server ? " 'timeout server'" : "");
-}
-
-/* Whether a listener can have clients of the family of a server. */
-static bool has_clients_of(const struct proxy *frontend, int family)
-{
-	for (size_t i = 0; i < frontend->bind_count; i++) {
-		const struct bind *bind = &frontend->binds[i];
-
-		if (addr_family(&bind->address) == family)
-			return true;
-		if (family == AF_INET && bind->v6_mode != V6_ONLY && addr_is_any(&bind->address))
-			return true;
 	}
-	return false;
-}
-
-/* A client's address cannot be the source of a connection to a server of the other family. */
-static void warn_of_families(struct parser *parser, const struct proxy *frontend)
-{
-	const struct proxy *backend = frontend->default_backend;
-
-	for (size_t i = 0; backend != NULL && i < backend->server_count; i++) {
-		const struct server *server = &backend->servers[i];
-		int family = addr_family(&server->address);
-
-		if (server->source.mode != SOURCE_CLIENT && server->source.mode != SOURCE_CLIENTIP)
-			continue;
-		if (frontend->bind_count > 0 && !has_clients_of(frontend, family))
-			warn_at(parser, server->line, server->name,
-				"no client of '%s' has an %s address to come from; every "
-				"connection will be refused",
-				frontend->name, family == AF_INET ? "IPv4" : "IPv6");
-	}
-}
-
-static void warn_of_frontend(struct parser *parser, const struct proxy *proxy)
-{
-	if (proxy->bind_count == 0)
-		warn_at(parser, proxy->line, proxy->name,
-			"no 'bind' line, so no connection arrives; make it a backend if that is "
-			"what it is");
-	if (proxy->default_backend == NULL)
-		warn_at(parser, proxy->line, proxy->name,
-			"no 'default_backend', so every connection will be refused");
-	if ((proxy->options & OPTION_TCPLOG) && proxy->logs.count == 0)
-		warn_at(parser, proxy->line, proxy->name,
-			"'option tcplog' has no effect without a 'log' line");
-	warn_of_families(parser, proxy);
-}
-
-static void warn(struct parser *parser)
-{
-	const struct config *config = parser->config;
-	size_t binds = 0;
-
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		const struct proxy *proxy = &config->proxies[i];
-
-		binds += proxy->bind_count;
-		if (proxy->role & ROLE_FRONTEND)
-			warn_of_frontend(parser, proxy);
-		if ((proxy->role == ROLE_BACKEND || proxy->default_backend == proxy) &&
-			proxy->server_count == 0)
-			warn_at(parser, proxy->line, proxy->name,
-				"no 'server' line, so every connection will be refused");
-		warn_of_timeouts(parser, proxy);
-	}
-	if (binds == 0)
-		warn_at(parser, 0, NULL, "nothing listens, since no section has a 'bind' line");
+	warn_of_proxies(parser);
+	warn_of_loops(parser, places);
 }
 
 void resolve(struct parser *parser)
 {
+	struct places places;
+
 	resolve_sections(parser);
 	resolve_default_backends(parser);
-	check_collisions(parser);
+	if (places_sort(&places, parser->config, parser->memory)) {
+		check_collisions(parser, &places);
+		if (diag_count(parser->diag, DIAG_ERROR) == 0)
+			judge_whole(parser, &places);
+	}
 	if (memory_exhausted(parser->memory))
 		fail_at(parser, 0, NULL, "out of memory");
-	if (diag_count(parser->diag, DIAG_ERROR) > 0)
-		return;
-	if (parser->config->proxy_count == 0)
-		fail_at(parser, 0, NULL,
-			"there is nothing to do; write a 'frontend' and a 'backend', or a 'listen' "
-			"section");
-	else
-		warn(parser);
 }

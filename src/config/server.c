@@ -9,8 +9,8 @@
 #include "parser.h"
 
 #include "address.h"
+#include "spelling.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static bool read_address(struct parser *parser, const char *text, struct addr *addr)
@@ -25,24 +25,37 @@ static bool read_address(struct parser *parser, const char *text, struct addr *a
 	return error == NULL;
 }
 
-/* What follows `usesrc`. */
+/* An address after `usesrc`, or a word that is none. */
+static void parse_foreign(struct parser *parser, struct source *source, const char *word)
+{
+	static const char *const words[] = {"clientip", "client"};
+
+	source->mode = SOURCE_FOREIGN;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (spelling_is_near(word, words[i])) {
+			fail(parser, word, "unknown word; did you mean '%s'?", words[i]);
+			return;
+		}
+	if (read_address(parser, word, &source->address) && addr_is_any(&source->address))
+		fail(parser, word, "not an address to come from; write one, or 'clientip'");
+}
+
+/* What follows `usesrc`. The address before it has no part in the connections of clients. */
 static void parse_usesrc(struct parser *parser, struct source *source)
 {
 	const char *word = want_word(parser, "clientip, client, or an address");
 
+	source->address = addr_any(AF_INET);
 	if (word == NULL)
 		return;
-	if (strcmp(word, "clientip") == 0) {
+	if (strcmp(word, "clientip") == 0)
 		source->mode = SOURCE_CLIENTIP;
-	} else if (strcmp(word, "client") == 0) {
+	else if (strcmp(word, "client") == 0)
 		source->mode = SOURCE_CLIENT;
-	} else if (strncmp(word, "hdr_ip", strlen("hdr_ip")) == 0) {
+	else if (strncmp(word, "hdr_ip", strlen("hdr_ip")) == 0)
 		fail(parser, word, "not supported: it belongs to HTTP; write 'clientip'");
-	} else {
-		source->mode = SOURCE_FOREIGN;
-		if (read_address(parser, word, &source->address) && addr_is_any(&source->address))
-			fail(parser, word, "not an address to come from; write one, or 'clientip'");
-	}
+	else
+		parse_foreign(parser, source, word);
 }
 
 /* The words after `source`, on a line of their own or on a server's. */
@@ -50,24 +63,32 @@ static void parse_source_words(struct parser *parser, struct source *source)
 {
 	const char *word = want_word(parser, "an address");
 	struct source parsed = {.address = addr_any(AF_INET)};
-	bool good;
+	bool good, has_usesrc = false;
 
 	if (word == NULL)
 		return;
 	good = read_address(parser, word, &parsed.address);
 	if (!addr_is_any(&parsed.address) || addr_port(&parsed.address) != 0)
 		parsed.mode = SOURCE_ADDRESS;
-	if (take_word(parser, "usesrc")) {
-		if (good && parsed.mode == SOURCE_ADDRESS)
-			warn_at(parser, parser->line, word,
-				"not used, since 'usesrc' says whose address it is; write 0.0.0.0");
-		parse_usesrc(parser, &parsed);
-	}
-	if (take_word(parser, "interface")) {
-		fail(parser, "interface",
-			"not supported: the route to the server decides; add one for the mark or "
-			"the source address");
-		next_word(parser);
+	for (;;) {
+		if (take_word(parser, "interface")) {
+			fail(parser, "interface",
+				"not supported: the route to the server decides; add one for the "
+				"mark or the source address");
+			next_word(parser);
+		} else if (!take_word(parser, "usesrc")) {
+			break;
+		} else if (has_usesrc) {
+			fail(parser, "usesrc", "stands on this line already; keep one of them");
+			next_word(parser);
+		} else {
+			has_usesrc = true;
+			if (good && parsed.mode == SOURCE_ADDRESS)
+				warn_at(parser, parser->line, word,
+					"not used, since 'usesrc' says whose address it is; write "
+					"0.0.0.0");
+			parse_usesrc(parser, &parsed);
+		}
 	}
 	*source = parsed;
 }
@@ -84,19 +105,17 @@ void parse_server_source(struct parser *parser)
 	parse_source_words(parser, &parser->server->server.source);
 }
 
-static void check_name(struct parser *parser, const char *name)
+/* Notes the server's name, which no other of its section may have. */
+static void claim_name(struct parser *parser, const char *name)
 {
-	const struct section *section = parser->section;
+	struct claims *claims = &parser->section->server_names;
+	const struct claim *other = claims_find(claims, name);
 
-	for (const char *at = name; *at != '\0'; at++)
-		if (!isalnum((unsigned char)*at) && strchr(".:_-", *at) == NULL) {
-			fail(parser, name, "a name can hold letters, digits and . : _ - only");
-			return;
-		}
-	for (size_t i = 0; i < section->server_count; i++)
-		if (strcmp(section->servers[i].server.name, name) == 0)
-			fail(parser, name, "line %u has a server of this name already",
-				section->servers[i].server.line);
+	if (other != NULL)
+		fail(parser, name, "line %u has a server of this name already", other->line);
+	else
+		claims_add(
+			claims, parser->memory, (struct claim){.text = name, .line = parser->line});
 }
 
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
@@ -116,7 +135,8 @@ void parse_server(struct parser *parser)
 
 	if (address == NULL)
 		return;
-	check_name(parser, name);
+	if (name_check(parser, name))
+		claim_name(parser, name);
 	parse_server_address(parser, address, &line.server.address);
 	parser->server = &line;
 	parse_parameters(parser, ON_SERVER);

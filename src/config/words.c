@@ -26,22 +26,35 @@ struct lexer {
 	char quote; /* the quote that is open, or 0 */
 	const char *quote_at;
 	bool in_word;
-	const char *error;
+	bool failed;
+	bool stopped; /* by an error after which nothing of the line can be told */
+	words_report *report;
+	void *context;
 };
 
 /* Variables that HAProxy sets by itself: to take them for unset ones would be a silent change. */
 static const char *const haproxys_own[] = {"HAPROXY_CFGFILES", "HAPROXY_CLI", "HAPROXY_LOCALPEER",
 	"HAPROXY_MASTER_CLI", "HAPROXY_MWORKER", "HAPROXY_STARTUP_VERSION"};
 
+/* FROM is NULL where the error is about the line as a whole. */
 static void fail(struct lexer *lexer, const char *from, const char *to, const char *error)
 {
-	size_t length = (size_t)(to - from);
+	char culprit[64];
+	size_t length = from == NULL ? 0 : (size_t)(to - from);
 
-	if (length >= sizeof(lexer->words->culprit))
-		length = sizeof(lexer->words->culprit) - 1;
-	memcpy(lexer->words->culprit, from, length);
-	lexer->words->culprit[length] = '\0';
-	lexer->error = error;
+	if (length >= sizeof(culprit))
+		length = sizeof(culprit) - 1;
+	if (length > 0)
+		memcpy(culprit, from, length);
+	culprit[length] = '\0';
+	lexer->report(lexer->context, from == NULL ? NULL : culprit, error);
+	lexer->failed = true;
+}
+
+static void stop(struct lexer *lexer, const char *from, const char *error)
+{
+	fail(lexer, from, lexer->end, error);
+	lexer->stopped = true;
 }
 
 static void put(struct lexer *lexer, char c)
@@ -49,7 +62,7 @@ static void put(struct lexer *lexer, char c)
 	struct words *words = lexer->words;
 
 	if (words->used + 1 >= sizeof(words->text))
-		fail(lexer, "", "", "the line is too long with its variables filled in");
+		stop(lexer, NULL, "the line is too long with its variables filled in");
 	else
 		words->text[words->used++] = c;
 }
@@ -61,7 +74,7 @@ static void open_word(struct lexer *lexer)
 	if (lexer->in_word)
 		return;
 	if (words->count == WORDS_MAX) {
-		fail(lexer, lexer->at, lexer->end, "a line has 64 words at most");
+		stop(lexer, lexer->at, "a line has 64 words at most");
 		return;
 	}
 	words->list[words->count++] = words->text + words->used;
@@ -97,6 +110,7 @@ static void take_hex_escape(struct lexer *lexer)
 	if (lexer->end - at < 4 || !isxdigit((unsigned char)at[2]) ||
 		!isxdigit((unsigned char)at[3])) {
 		fail(lexer, at, at + 2, "wants two hexadecimal digits, as in \\x20");
+		lexer->at += 2;
 		return;
 	}
 	memcpy(digits, at + 2, 2);
@@ -115,28 +129,23 @@ static void take_escape(struct lexer *lexer)
 	if (lexer->end - at < 2) {
 		fail(lexer, at, at + 1,
 			"a line cannot go on in the next one; write \\\\ for a backslash");
+		lexer->at++;
 		return;
 	}
 	if (at[1] == 'x') {
 		take_hex_escape(lexer);
 		return;
 	}
-	if (at[1] == '$' && lexer->quote == '"') {
-		put(lexer, '$');
-		lexer->at += 2;
-		return;
-	}
-	if (at[1] == '$') {
-		fail(lexer, at, at + 2, "outside of quotes write $ alone, or '$'");
-		return;
-	}
-	escape = memchr(escapes, at[1], sizeof(escapes) - 1);
-	if (escape == NULL) {
-		fail(lexer, at, at + 2, "unknown escape; write \\\\ for a backslash");
-		return;
-	}
-	put(lexer, meanings[escape - escapes]);
 	lexer->at += 2;
+	escape = memchr(escapes, at[1], sizeof(escapes) - 1);
+	if (at[1] == '$' && lexer->quote == '"')
+		put(lexer, '$');
+	else if (at[1] == '$')
+		fail(lexer, at, at + 2, "outside of quotes write $ alone, or '$'");
+	else if (escape == NULL)
+		fail(lexer, at, at + 2, "unknown escape; write \\\\ for a backslash");
+	else
+		put(lexer, meanings[escape - escapes]);
 }
 
 static bool is_name(char c)
@@ -174,7 +183,7 @@ static void put_variable(
 	}
 	if (value != NULL)
 		end = value + strlen(value);
-	for (text = value != NULL ? value : fallback; text < end && lexer->error == NULL; text++)
+	for (text = value != NULL ? value : fallback; text < end && !lexer->stopped; text++)
 		put(lexer, *text);
 }
 
@@ -199,9 +208,10 @@ static void take_variable(struct lexer *lexer)
 			lexer->at++;
 	}
 	if (braces && (lexer->at == lexer->end || *lexer->at != '}')) {
-		fail(lexer, start, lexer->end, "the closing brace of the variable is missing");
-		if (lexer->at < lexer->end && *lexer->at == '[')
-			lexer->error = "expanding a variable to several words is not supported";
+		stop(lexer, start,
+			lexer->at < lexer->end && *lexer->at == '['
+				? "expanding a variable to several words is not supported"
+				: "the closing brace of the variable is missing");
 		return;
 	}
 	put_variable(lexer, name, (size_t)(after - name), fallback, lexer->at);
@@ -234,22 +244,27 @@ static bool take(struct lexer *lexer)
 	return true;
 }
 
-const char *words_split(struct words *words, const char *line, size_t length)
+bool words_split(
+	struct words *words, const char *line, size_t length, words_report *report, void *context)
 {
-	struct lexer lexer = {.at = line, .end = line + length, .words = words};
+	struct lexer lexer = {.at = line,
+		.end = line + length,
+		.words = words,
+		.report = report,
+		.context = context};
 
 	words->count = words->used = 0;
-	words->culprit[0] = '\0';
 	if (length > LINE_LENGTH_MAX)
-		return "the line is too long; 2048 bytes are the most";
-	if (memchr(line, '\0', length) != NULL)
-		return "the line holds a NUL byte";
-	if (memchr(line, '\r', length) != NULL)
-		return "a carriage return can only stand at the end of a line";
-	while (lexer.at < lexer.end && lexer.error == NULL && take(&lexer))
+		stop(&lexer, NULL, "the line is too long; 2048 bytes are the most");
+	else if (memchr(line, '\0', length) != NULL)
+		stop(&lexer, NULL, "the line holds a NUL byte");
+	else if (memchr(line, '\r', length) != NULL)
+		stop(&lexer, NULL, "a carriage return can only stand at the end of a line");
+	while (lexer.at < lexer.end && !lexer.stopped && take(&lexer))
 		;
-	close_word(&lexer);
-	if (lexer.error == NULL && lexer.quote != 0)
+	if (!lexer.stopped)
+		close_word(&lexer);
+	if (!lexer.stopped && lexer.quote != 0)
 		fail(&lexer, lexer.quote_at, lexer.end, "the quote is not closed on this line");
-	return lexer.error;
+	return !lexer.failed;
 }

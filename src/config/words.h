@@ -2,6 +2,7 @@
 #ifndef TPROXY_CONFIG_WORDS_H
 #define TPROXY_CONFIG_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LINE_LENGTH_MAX 2048
@@ -12,13 +13,16 @@ struct words {
 	const char *list[WORDS_MAX]; /* into text */
 	size_t used;
 	char text[2 * LINE_LENGTH_MAX];
-	char culprit[64]; /* the piece of the line that an error is about */
 };
 
+/* Receives what is wrong with a line. CULPRIT is the piece that it is about, NULL the whole line. */
+typedef void words_report(void *context, const char *culprit, const char *error);
+
 /*
- * Cuts a line, given without its line feed, into words. Returns NULL, or what is wrong with the
- * line; words->culprit then holds the piece that it is about.
+ * Cuts a line, given without its line feed, into words. False where anything is wrong with the line;
+ * each such thing is reported, and the words are then not to be used.
  */
-const char *words_split(struct words *words, const char *line, size_t length);
+bool words_split(
+	struct words *words, const char *line, size_t length, words_report *report, void *context);
 
 #endif

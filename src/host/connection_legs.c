@@ -72,8 +72,14 @@ static int listen_at(int host, const struct addr *address, bool transparent)
 {
 	struct socket_listener wanted = {.address = *address, .transparent = transparent};
 	int fd = scratch_enter(host) == -1 ? -1 : socket_bind_listener(&wanted, true);
+	int error;
 
-	return fd == -1 || listen(fd, 1) == 0 ? fd : -1;
+	if (fd == -1 || listen(fd, 1) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
 }
 
 /* A socket of a host that is on its way to an address. */
@@ -104,11 +110,14 @@ bool tcp_to_listener(struct call *call)
 	if (ends[END_CALLER] == -1 || !begin(call, END_CALLER, &call->called) ||
 		!accept_from(call, END_LISTENER, END_CALLER, END_ACCEPTED, &peer))
 		return fail(call, "the client does not reach", &call->called);
-	if (!socket_local_address(ends[END_ACCEPTED], &local) || !addr_equal(&local, &call->called))
+	if (!socket_local_address(ends[END_ACCEPTED], &local))
+		return fail(call, "no local address of a connection to", &call->called);
+	if (!addr_equal(&local, &call->called))
 		return differs(call, "what the proxy takes for called", &local, &call->called);
-	if (!socket_local_address(ends[END_CALLER], &local) || !addr_equal(&local, &peer))
-		return differs(call, "the client that the proxy sees", &peer, &local);
-	return true;
+	if (!socket_local_address(ends[END_CALLER], &local))
+		return fail(call, "no local address of a connection to", &call->called);
+	return addr_equal(&local, &peer) ||
+	       differs(call, "the client that the proxy sees", &peer, &local);
 }
 
 /* The address alone, as the source of the second leg: connect() chooses the port. */

@@ -1,6 +1,7 @@
 /*
  * Asks the host's tools and /proc/sys for what facts.c makes sense of.
  */
+#include "tproxy/array.h"
 #include "tproxy/command.h"
 #include "tproxy/facts.h"
 #include "tproxy/firewall.h"
@@ -13,13 +14,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What is not there is 0. */
+/* What is not there, or is no number, is 0. */
 static int number_at(const char *path)
 {
-	char *value = sysctl_read(path);
-	int number = value != NULL ? atoi(value) : 0;
+	int number = 0;
 
-	free(value);
+	sysctl_number(path, &number);
 	return number;
 }
 
@@ -43,13 +43,10 @@ static void read_links(struct facts *facts)
 
 		if (*name == '.' || strcmp(name, "default") == 0 || strcmp(name, "lo") == 0)
 			continue;
-		facts->links =
-			reallocarray(facts->links, facts->link_count + 1, sizeof(*facts->links));
-		if (facts->links == NULL)
-			abort(); /* out of memory */
-		facts->links[facts->link_count++] = (struct fact_link){text_format("%s", name),
-			number_of(name, "src_valid_mark"), number_of(name, "accept_local"),
-			number_of(name, "rp_filter")};
+		facts->links = array_room(facts->links, facts->link_count, sizeof(*facts->links));
+		facts->links[facts->link_count++] =
+			(struct fact_link){text_copy(name), number_of(name, "src_valid_mark"),
+				number_of(name, "accept_local"), number_of(name, "rp_filter")};
 	}
 	if (folder != NULL)
 		closedir(folder);
@@ -78,13 +75,12 @@ static bool read_ip(struct facts *facts, int family)
 	return well;
 }
 
-/* Takes what a tool has listed; false where that is cut off. */
+/* Takes what a tool has listed; false where that is cut off, or not what the tool writes. */
 static bool take_rules(struct facts *facts, const char *program, const char *listing)
 {
 	if (strcmp(program, "nft") == 0)
 		return facts_of_nft(facts, listing);
-	facts_of_iptables(facts, program, listing);
-	return firewall_save_is_whole(listing);
+	return facts_of_iptables(facts, program, listing) && firewall_save_is_whole(listing);
 }
 
 /*
@@ -106,7 +102,8 @@ static bool read_rules(struct facts *facts, const char *program, const char *lin
 		facts->incomplete = true;
 	if (!well)
 		fprintf(stderr, "tproxyctl: `%s`: %s\n", line,
-			result.late ? result.errors : "what it writes is cut off");
+			result.late ? result.errors
+				    : "what it writes is cut off, or cannot be read");
 	command_free(&result);
 	return well;
 }

@@ -9,7 +9,9 @@
 #include "tproxy/firewall.h"
 #include "tproxy/command.h"
 #include "tproxy/facts.h"
+#include "tproxy/json_list.h"
 #include "tproxy/json_word.h"
+#include "tproxy/names.h"
 #include "tproxy/text.h"
 
 #include <stdio.h>
@@ -92,12 +94,20 @@ bool firewall_table_is_whole(const char *text)
 	return length > 3 && strcmp(text + length - 3, "\n}\n") == 0;
 }
 
+static bool take_any(void *context, json_t *object)
+{
+	(void)context;
+	(void)object;
+	return true;
+}
+
+/* Whether TEXT is a whole listing of `nft -j`. */
 static bool is_json(const char *text)
 {
-	json_t *root = json_loads(text, 0, NULL);
-	bool well = json_is_array(json_object_get(root, "nftables"));
+	char *problem = NULL;
+	bool well = json_list_read(text, "nftables", take_any, NULL, &problem);
 
-	json_decref(root);
+	free(problem);
 	return well;
 }
 
@@ -119,22 +129,23 @@ static bool list_mangle(const json_t *step, char **listing, char **problem)
 	return true;
 }
 
-static json_t *nft_part(const json_t *entry, const char *kind)
+static bool take_chain(void *names, json_t *object)
 {
-	return json_object_get(entry, kind);
+	const json_t *chain = json_object_get(object, "chain");
+
+	if (chain != NULL)
+		json_array_append_new(names, json_string(json_word(chain, "name")));
+	return true;
 }
 
-/* The names of the chains in a listing. */
+/* The names of the chains in a listing, which is whole. */
 static json_t *chains_of(const char *listing)
 {
-	json_t *made = json_array(), *root = json_loads(listing, 0, NULL), *entry;
-	size_t i;
+	json_t *made = json_array();
+	char *problem = NULL;
 
-	for (i = 0; (entry = json_array_get(json_object_get(root, "nftables"), i)) != NULL; i++)
-		if (nft_part(entry, "chain") != NULL)
-			json_array_append_new(
-				made, json_string(json_word(nft_part(entry, "chain"), "name")));
-	json_decref(root);
+	json_list_read(listing, "nftables", take_chain, made, &problem);
+	free(problem);
 	return made;
 }
 
@@ -232,30 +243,37 @@ static bool names_our_chain(const char *line)
 /* The lines of the table mangle, or NULL where it is not there. */
 char *firewall_mangle_of_save(const char *save)
 {
-	char *lines = NULL;
-	bool mangle = false;
+	struct text_stream lines;
+	bool mangle = false, seen = false;
+	char *text;
 
+	text_begin(&lines);
 	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
 		if (*line == '*') {
 			mangle = strcmp(line, "*mangle") == 0;
-			if (mangle)
-				text_add(&lines, "%s", "");
+			seen |= mangle;
 		} else if (mangle && *line != '#')
-			text_add(&lines, "%s\n", line);
+			fprintf(lines.out, "%s\n", line);
 	}
-	return lines;
+	text = text_end(&lines);
+	if (seen)
+		return text;
+	free(text);
+	return NULL;
 }
 
 char *firewall_of_save(const char *save)
 {
-	char *ours = text_format("%s", ""), *mangle = firewall_mangle_of_save(save);
+	char *mangle = firewall_mangle_of_save(save);
 	const char *at = mangle != NULL ? mangle : "";
+	struct text_stream ours;
 
+	text_begin(&ours);
 	for (char *line; (line = text_line(&at)) != NULL; free(line))
 		if (has_our_comment(line) || names_our_chain(line))
-			text_add(&ours, "%s\n", line);
+			fprintf(ours.out, "%s\n", line);
 	free(mangle);
-	return ours;
+	return text_end(&ours);
 }
 
 char *firewall_ours(const json_t *step, char **problem)
@@ -279,23 +297,38 @@ char *firewall_ours(const json_t *step, char **problem)
 	return text_format("%s", "");
 }
 
+/* The lines of a stream, or NULL where there are none. */
+static char *lines_of(struct text_stream *stream)
+{
+	char *text = text_end(stream);
+
+	if (*text != '\0')
+		return text;
+	free(text);
+	return NULL;
+}
+
 static char *iptables_removal(const char *ours, char **left)
 {
-	char *text = text_format("*mangle\n");
+	struct text_stream text, others;
 	bool chain = false;
 
+	text_begin(&text);
+	text_begin(&others);
+	fputs("*mangle\n", text.out);
 	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
 		if (*line == ':')
 			chain = true;
 		else if (has_our_comment(line))
-			text_add(&text, "-D%s\n", line + 2);
+			fprintf(text.out, "-D%s\n", line + 2);
 		else
-			text_add(left, "%s\n", line);
+			fprintf(others.out, "%s\n", line);
 	}
+	*left = lines_of(&others);
 	if (chain && *left == NULL)
-		text_add(&text, "-X " OUR_CHAIN "\n");
-	text_add(&text, "COMMIT\n");
-	return text;
+		fputs("-X " OUR_CHAIN "\n", text.out);
+	fputs("COMMIT\n", text.out);
+	return text_end(&text);
 }
 
 /* What belongs to the frame of our table: its braces, its chain and the chain's hook. */
@@ -307,8 +340,11 @@ static bool is_frame(const char *words)
 
 static char *nft_removal(const char *ours, const char *family, char **left)
 {
-	char *text = text_format("%s", "");
+	struct text_stream text, others;
+	char *rules;
 
+	text_begin(&text);
+	text_begin(&others);
 	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
 		const char *words = line + strspn(line, "\t ");
 		const char *handle = strstr(line, "# handle ");
@@ -316,21 +352,21 @@ static char *nft_removal(const char *ours, const char *family, char **left)
 		if (is_frame(words))
 			continue;
 		if (strstr(line, "comment \"" OUR_NAME "\"") != NULL && handle != NULL)
-			text_add(&text, "delete rule %s " OUR_NAME " divert handle %s\n", family,
+			fprintf(text.out, "delete rule %s " OUR_NAME " divert handle %s\n", family,
 				handle + strlen("# handle "));
 		else
-			text_add(left, "%s\n", words);
+			fprintf(others.out, "%s\n", words);
 	}
-	if (*left == NULL) {
-		free(text);
-		text = text_format("delete table %s " OUR_NAME "\n", family);
-	}
-	return text;
+	rules = text_end(&text);
+	*left = lines_of(&others);
+	if (*left != NULL)
+		return rules;
+	free(rules);
+	return text_format("delete table %s " OUR_NAME "\n", family);
 }
 
 char *firewall_removal(const char *ours, bool nft, const char *family, char **left)
 {
-	*left = NULL;
 	return nft ? nft_removal(ours, family, left) : iptables_removal(ours, left);
 }
 
@@ -345,53 +381,77 @@ bool firewall_unload(const json_t *step, const char *ours, char **left, char **p
 	return well;
 }
 
+/* The table mangle, as nft lists it. */
+struct mangle {
+	struct names before; /* the chains that were there before */
+	struct names used;   /* the chains that have rules */
+	json_t *chains;
+	size_t others; /* what is neither the table nor a chain */
+};
+
+static bool take_mangle(void *context, json_t *object)
+{
+	struct mangle *mangle = context;
+	json_t *chain = json_object_get(object, "chain"), *rule = json_object_get(object, "rule");
+
+	if (chain != NULL)
+		json_array_append(mangle->chains, chain);
+	else if (json_object_get(object, "metainfo") == NULL &&
+		 json_object_get(object, "table") == NULL)
+		mangle->others++;
+	if (rule != NULL)
+		names_add(&mangle->used, json_word(rule, "chain"), 0);
+	return true;
+}
+
+/* Whether it came with our rules, and no rule, policy or anything else makes it worth keeping. */
+static bool is_left_over(const struct mangle *mangle, const json_t *chain)
+{
+	const char *name = json_word(chain, "name");
+	size_t ignored;
+
+	return strcmp(json_word(chain, "policy"), "accept") == 0 &&
+	       !names_find(&mangle->before, name, &ignored) &&
+	       !names_find(&mangle->used, name, &ignored);
+}
+
+char *firewall_cleaning(const json_t *before, const char *listing, const char *family)
+{
+	struct mangle mangle = {.chains = json_array()};
+	char *problem = NULL;
+	struct text_stream text;
+	const json_t *each;
+	size_t i, kept = 0;
+	bool whole;
+
+	text_begin(&text);
+	json_array_foreach(before, i, each) names_add(&mangle.before, json_string_value(each), 0);
+	whole = json_list_read(listing, "nftables", take_mangle, &mangle, &problem);
+	json_array_foreach(mangle.chains, i, each)
+	{
+		if (whole && is_left_over(&mangle, each))
+			fprintf(text.out, "delete chain %s mangle %s\n", family,
+				json_word(each, "name"));
+		else
+			kept++;
+	}
+	if (json_is_null(before) && whole && kept + mangle.others == 0)
+		fprintf(text.out, "delete table %s mangle\n", family);
+	names_free(&mangle.before);
+	names_free(&mangle.used);
+	json_decref(mangle.chains);
+	free(problem);
+	return text_end(&text);
+}
+
 static bool was_there(const json_t *before, const char *chain)
 {
 	const json_t *name;
 	size_t i;
 
-	for (i = 0; (name = json_array_get(before, i)) != NULL; i++)
-		if (strcmp(json_string_value(name), chain) == 0)
-			return true;
+	json_array_foreach(
+		before, i, name) if (strcmp(json_string_value(name), chain) == 0) return true;
 	return false;
-}
-
-/* Whether a rule, a policy or anything else than being there makes a chain worth keeping. */
-static bool is_in_use(const json_t *list, const json_t *chain)
-{
-	const json_t *entry;
-	size_t i;
-
-	if (strcmp(json_word(chain, "policy"), "accept") != 0)
-		return true;
-	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++)
-		if (strcmp(json_word(nft_part(entry, "rule"), "chain"), json_word(chain, "name")) ==
-			0)
-			return true;
-	return false;
-}
-
-char *firewall_cleaning(const json_t *before, const char *listing, const char *family)
-{
-	json_t *root = json_loads(listing, 0, NULL), *entry;
-	const json_t *list = json_object_get(root, "nftables");
-	char *text = text_format("%s", "");
-	size_t i, kept = 0;
-
-	for (i = 0; (entry = json_array_get(list, i)) != NULL; i++) {
-		const json_t *chain = nft_part(entry, "chain");
-
-		if (chain != NULL && !was_there(before, json_word(chain, "name")) &&
-			!is_in_use(list, chain))
-			text_add(&text, "delete chain %s mangle %s\n", family,
-				json_word(chain, "name"));
-		else if (nft_part(entry, "metainfo") == NULL && nft_part(entry, "table") == NULL)
-			kept++;
-	}
-	if (json_is_null(before) && json_is_array(list) && kept == 0)
-		text_add(&text, "delete table %s mangle\n", family);
-	json_decref(root);
-	return text;
 }
 
 /* Whether a chain of iptables' own in the table mangle has a rule; with NULL also any other chain counts. */

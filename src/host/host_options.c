@@ -28,8 +28,7 @@ static void refuse(struct host_options *options, int c, const char *argument)
 		"ADDRESS or ADDRESS:PORT, IPv6 with a port in brackets", "ADDRESS"};
 	int which = c - HOST_OPTION_LISTEN;
 
-	fprintf(stderr, "tproxyctl: --%s '%s': not %s (or more than %d of them)\n", names[which],
-		argument, forms[which], NEEDS_MAX);
+	fprintf(stderr, "tproxyctl: --%s '%s': not %s\n", names[which], argument, forms[which]);
 	options->wrong = true;
 }
 
@@ -51,31 +50,15 @@ bool host_option(struct host_options *options, int c, const char *argument)
 static int load(struct host_options *options)
 {
 	struct diag *diag = diag_new();
-	int result = -1;
 
 	if (diag == NULL)
 		return -1;
 	options->config = config_load(options->file, diag);
-	if (options->config != NULL) {
-		result = needs_of_config(&options->needs, options->config, options->file);
-		if (result == -1)
-			diag_add(diag, DIAG_ERROR, options->file, 0, NULL,
-				"more than %d listeners or servers", NEEDS_MAX);
-	}
+	if (options->config != NULL)
+		needs_of_config(&options->needs, options->config, options->file);
 	diag_print(diag, stderr);
 	diag_free(diag);
-	return result;
-}
-
-/* The walk-through's listener; servers and clients that were named stay. */
-static void example(struct needs *needs)
-{
-	static struct needs wanted;
-
-	needs_of_example(&wanted);
-	needs->example = true;
-	needs->spoofs = true;
-	needs->listeners[needs->listener_count++] = wanted.listeners[0];
+	return options->config != NULL ? 0 : -1;
 }
 
 int host_options_finish(struct host_options *options)
@@ -100,7 +83,7 @@ int host_options_finish(struct host_options *options)
 	if (options->file != NULL)
 		return STATUS_WELL;
 	if (needs->listener_count == 0)
-		example(needs);
+		needs_of_example(needs);
 	else
 		needs->spoofs = needs->server_count > 0;
 	return STATUS_WELL;
@@ -110,5 +93,6 @@ void host_options_free(struct host_options *options)
 {
 	if (options->config != NULL)
 		config_free(options->config);
+	needs_free(&options->needs);
 	*options = (struct host_options){0};
 }

@@ -3,8 +3,12 @@
  *
  * After a reboot nothing of what was applied is left, so a file of an earlier boot counts as none. One
  * of another network namespace is somebody's, and refused.
+ *
+ * The trap is a folder that others may write to: neither the file nor the fresh one beside it may be a
+ * link to something else, and what others could have written is not believed.
  */
 #include "tproxy/journal.h"
+#include "tproxy/facts.h"
 #include "tproxy/subcommands.h"
 #include "tproxy/text.h"
 
@@ -19,30 +23,33 @@
 #include <unistd.h>
 
 enum {
-	FORMAT = 1,
-	TRIES = 200, /* of 50 ms each */
+	TRIES = 200,          /* of 50 ms each */
+	SIZE_LIMIT = 64 << 20 /* bytes; a plan with all ports has less */
 };
 
+/* Of this boot, to be freed; "" where /proc does not tell. */
 static char *boot(void)
 {
 	char id[64] = "";
 	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
 
 	if (file != NULL) {
-		if (fgets(id, sizeof(id), file) != NULL)
-			id[strcspn(id, "\n")] = '\0';
+		if (fgets(id, sizeof(id), file) == NULL)
+			id[0] = '\0';
+		id[strcspn(id, "\n")] = '\0';
 		fclose(file);
 	}
-	return text_format("%s", id);
+	return text_copy(id);
 }
 
+/* Of this network namespace, to be freed; "" where /proc does not tell. */
 static char *namespace(void)
 {
 	char name[64];
 	ssize_t length = readlink("/proc/self/ns/net", name, sizeof(name) - 1);
 
 	name[length > 0 ? length : 0] = '\0';
-	return text_format("%s", name);
+	return text_copy(name);
 }
 
 static bool is(const json_t *root, const char *key, char *value)
@@ -83,11 +90,18 @@ static int lock_folder(struct journal *journal)
 			nanosleep(&pause, NULL);
 			continue;
 		}
-		fprintf(stderr,
-			"tproxyctl: another tproxyctl, or a program that it started, is still at "
-			"work (%s is locked)\n",
-			folder);
 		status = STATUS_NOT_WELL;
+		if (errno == EWOULDBLOCK || errno == EINTR)
+			fprintf(stderr,
+				"tproxyctl: another tproxyctl, or a program that it started, is "
+				"still at work (%s is locked)\n",
+				folder);
+		else
+			fprintf(stderr,
+				"tproxyctl: %s cannot be locked: %s. Nothing was changed; --state "
+				"names a file in a folder that can be, such as " JOURNAL_DEFAULT
+				"\n",
+				folder, strerror(errno));
 		break;
 	}
 out:
@@ -95,68 +109,122 @@ out:
 	return status;
 }
 
-static bool is_step(const json_t *step)
+/* Why a state file is not believed; nothing but looking at the host says then what is ours. */
+static int refuse(const struct journal *journal, const char *why)
 {
-	static const char *const keys[] = {"kind", "family", "name", "state"};
-	const char *kind = json_string_value(json_object_get(step, "kind"));
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!json_is_string(json_object_get(step, keys[i])))
-			return false;
-	if (strcmp(kind, "sysctl") == 0)
-		return json_is_string(json_object_get(step, "value"));
-	if (strcmp(kind, "firewall") == 0)
-		return json_is_string(json_object_get(step, "backend"));
-	return json_is_string(json_object_get(step, "undo")) &&
-	       json_is_string(json_object_get(step, "probe"));
+	fprintf(stderr,
+		"tproxyctl: the state file %s is damaged: %s. Nothing was changed. Put a copy in "
+		"its "
+		"place, or take back by hand what these show, and then move the file away:\n"
+		"  ip rule show protocol " OUR_PROTOCOL "; ip -6 rule show protocol " OUR_PROTOCOL
+		"\n"
+		"  ip route show table all proto " OUR_PROTOCOL
+		"; ip -6 route show table all proto " OUR_PROTOCOL "\n"
+		"  nft list table ip " OUR_NAME "; nft list table ip6 " OUR_NAME "\n"
+		"  iptables-save | grep -i " OUR_NAME "; ip6tables-save | grep -i " OUR_NAME "\n",
+		journal->path, why);
+	return STATUS_USAGE;
 }
 
-static bool is_whole(const json_t *root)
+/* The whole file, to be freed; NULL with errno, EFBIG where it is longer than any of ours. */
+static char *read_whole(int fd, size_t *length)
 {
-	const json_t *steps = json_object_get(json_object_get(root, "plan"), "steps"), *step;
-	size_t i;
+	char part[65536], *whole;
+	struct text_stream text;
+	ssize_t more = 1;
+	int error = 0;
 
-	if (json_integer_value(json_object_get(root, "format")) != FORMAT ||
-		!json_is_array(steps) || !json_is_string(json_object_get(root, "boot")) ||
-		!json_is_string(json_object_get(root, "namespace")))
-		return false;
-	for (i = 0; (step = json_array_get(steps, i)) != NULL; i++)
-		if (!is_step(step))
-			return false;
-	return true;
+	text_begin(&text);
+	for (*length = 0; more != 0 && error == 0; *length += more > 0 ? (size_t)more : 0) {
+		more = read(fd, part, sizeof(part));
+		if (more > 0)
+			fwrite(part, 1, (size_t)more, text.out);
+		if (more == -1 && errno != EINTR)
+			error = errno;
+		else if (*length > SIZE_LIMIT)
+			error = EFBIG;
+	}
+	whole = text_end(&text);
+	if (error == 0)
+		return whole;
+	free(whole);
+	errno = error;
+	return NULL;
+}
+
+static int parse(struct journal *journal, const char *text, size_t length)
+{
+	json_error_t error = {0};
+	char *problem;
+	int status;
+
+	journal->root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (journal->root == NULL)
+		return refuse(journal, error.text);
+	problem = journal_problem(journal->root);
+	status = problem == NULL ? STATUS_WELL : refuse(journal, problem);
+	free(problem);
+	return status;
+}
+
+/* Whether others than root and us may have written it. */
+static bool is_safe(const struct stat *about)
+{
+	return S_ISREG(about->st_mode) && (about->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+	       (about->st_uid == 0 || about->st_uid == geteuid());
 }
 
 static int load(struct journal *journal)
 {
-	FILE *file = fopen(journal->path, "re");
-	json_error_t error = {0};
+	int fd = open(journal->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int status = STATUS_USAGE;
+	struct stat about;
+	char *text = NULL;
+	size_t length;
 
-	if (file == NULL) {
-		if (errno == ENOENT)
-			return STATUS_WELL;
-		fprintf(stderr, "tproxyctl: %s: %s\n", journal->path, strerror(errno));
-		return STATUS_USAGE;
-	}
-	journal->root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
-	fclose(file);
-	if (journal->root == NULL || !is_whole(journal->root)) {
+	if (fd == -1 && errno == ENOENT)
+		return STATUS_WELL;
+	if (fd == -1 || fstat(fd, &about) == -1)
+		fprintf(stderr, "tproxyctl: %s: %s\n", journal->path,
+			errno == ELOOP ? "the state file must not be a link" : strerror(errno));
+	else if (!is_safe(&about))
 		fprintf(stderr,
-			"tproxyctl: the state file %s is damaged (%s). Nothing was changed. What "
-			"tproxyctl makes is named tproxyctl (rules, tables) or has protocol 197 "
-			"(policy rules, routes); move the file away once none of it is left.\n",
-			journal->path,
-			journal->root == NULL ? error.text : "something is missing in it");
-		return STATUS_USAGE;
-	}
-	return STATUS_WELL;
+			"tproxyctl: the state file %s may be written by others than root: what is "
+			"in "
+			"it is not believed. Look at it, then `chown root` and `chmod 644` it\n",
+			journal->path);
+	else if ((text = read_whole(fd, &length)) == NULL)
+		fprintf(stderr, "tproxyctl: %s: %s\n", journal->path, strerror(errno));
+	else
+		status = parse(journal, text, length);
+	free(text);
+	if (fd != -1)
+		close(fd);
+	return status;
+}
+
+/* Whether the host itself can be told from others, which the file is compared with. */
+static int know_host(void)
+{
+	char *here = boot(), *there = namespace();
+	bool well = *here != '\0' && *there != '\0';
+
+	free(here);
+	free(there);
+	if (!well)
+		fputs("tproxyctl: /proc does not tell this boot and network namespace "
+		      "(/proc/sys/kernel/random/boot_id, /proc/self/ns/net): mount /proc\n",
+			stderr);
+	return well ? STATUS_WELL : STATUS_USAGE;
 }
 
 int journal_open(struct journal *journal, const char *path, bool changes)
 {
-	int status = STATUS_WELL;
+	int status;
 
 	*journal = (struct journal){.path = path, .lock = -1};
-	if (changes)
+	status = know_host();
+	if (status == STATUS_WELL && changes)
 		status = lock_folder(journal);
 	if (status == STATUS_WELL)
 		status = load(journal);
@@ -198,7 +266,7 @@ void journal_start(struct journal *journal, json_t *plan)
 		json_object_set_new(step, "state", json_string("planned"));
 	json_decref(journal->root);
 	journal->root = json_object();
-	json_object_set_new(journal->root, "format", json_integer(FORMAT));
+	json_object_set_new(journal->root, "format", json_integer(JOURNAL_FORMAT));
 	json_object_set_new(journal->root, "since", json_string(since));
 	json_object_set_new(journal->root, "boot", own(boot()));
 	json_object_set_new(journal->root, "namespace", own(namespace()));
@@ -217,25 +285,43 @@ static bool sync_folder(const struct journal *journal)
 	return well;
 }
 
+/* Writes all of TEXT, and has it on the disk. */
+static bool write_whole(int fd, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t written = 0; written < length;) {
+		ssize_t more = write(fd, text + written, length - written);
+
+		if (more > 0)
+			written += (size_t)more;
+		else if (more == 0 || errno != EINTR)
+			return false;
+	}
+	return fsync(fd) == 0;
+}
+
 /* Writes TEXT to a file of its own and puts that in the place of the other. */
 static bool replace(const struct journal *journal, const char *text)
 {
 	char *fresh = text_format("%s.new", journal->path);
-	int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	size_t length = strlen(text), written = 0;
-	bool well = fd != -1;
+	int fd, error;
+	bool well;
 
-	while (well && written < length) {
-		ssize_t more = write(fd, text + written, length - written);
-
-		well = more > 0;
-		written += well ? (size_t)more : 0;
-	}
-	well = well && fsync(fd) == 0;
+	unlink(fresh); /* one that a killed run left */
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	well = fd != -1 && write_whole(fd, text);
+	error = errno;
 	if (fd != -1)
 		close(fd);
-	well = well && rename(fresh, journal->path) == 0 && sync_folder(journal);
+	if (well) {
+		well = rename(fresh, journal->path) == 0 && sync_folder(journal);
+		error = errno;
+	}
+	if (!well && fd != -1)
+		unlink(fresh);
 	free(fresh);
+	errno = error;
 	return well;
 }
 

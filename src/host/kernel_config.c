@@ -9,6 +9,7 @@
  * without it. versioned[] has those.
  */
 #include "tproxy/kernel_config.h"
+#include "tproxy/array.h"
 #include "tproxy/text.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ struct line {
 struct kernel_config {
 	char *source, *text, *version;
 	struct line *lines;
-	size_t count, room;
+	size_t count;
 };
 
 /*
@@ -111,12 +112,7 @@ static size_t name_length(const char *text)
 static void add(
 	struct kernel_config *config, const char *name, size_t length, enum kernel_option value)
 {
-	if (config->count == config->room) {
-		config->room = config->room * 2 + 64;
-		config->lines = reallocarray(config->lines, config->room, sizeof(*config->lines));
-		if (config->lines == NULL)
-			abort(); /* out of memory */
-	}
+	config->lines = array_room(config->lines, config->count, sizeof(*config->lines));
 	config->lines[config->count++] = (struct line){name, length, value};
 }
 

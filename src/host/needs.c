@@ -2,68 +2,99 @@
  * What a proxy asks of its host; see the header.
  *
  * A listener on a family's wildcard address stays one: every address may be called then, and the
- * checklist thinks of the walk-through's example as one of them.
+ * checklist thinks of the walk-through's example as one of them. Each port is a listener of its own, since
+ * each has its own socket and may meet other rules; a plan puts runs of ports together again.
  */
 #include "tproxy/needs.h"
+#include "tproxy/array.h"
+#include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 void needs_of_example(struct needs *needs)
 {
-	*needs = (struct needs){.example = true, .spoofs = true};
+	needs->example = true;
+	needs->spoofs = true;
 	needs_add_listener(needs, "192.0.2.80:80");
 }
 
-static int add_listener(struct needs *needs, struct need_listener listener)
+void needs_free(struct needs *needs)
 {
-	if (needs->listener_count == NEEDS_MAX)
-		return -1;
+	free(needs->listeners);
+	free(needs->servers);
+	free(needs->sources);
+	free(needs->clients);
+	*needs = (struct needs){0};
+}
+
+static void add_listener(struct needs *needs, struct need_listener listener)
+{
+	needs->listeners = array_room(needs->listeners, needs->listener_count, sizeof(listener));
 	needs->listeners[needs->listener_count++] = listener;
-	return 0;
 }
 
-static int add_address(struct addr *list, size_t *count, const struct addr *address)
+static void add_server(struct needs *needs, struct addr address, struct addr source)
 {
-	if (*count == NEEDS_MAX)
-		return -1;
-	list[(*count)++] = *address;
-	return 0;
+	needs->servers = array_room(needs->servers, needs->server_count, sizeof(address));
+	needs->sources = array_room(needs->sources, needs->server_count, sizeof(source));
+	needs->servers[needs->server_count] = address;
+	needs->sources[needs->server_count++] = source;
 }
 
-static bool is_spoofed(const struct source *source)
+/* In the list of sources the address without a family is the client's. */
+static struct addr of_client(void)
 {
-	return source->mode == SOURCE_CLIENTIP || source->mode == SOURCE_CLIENT;
+	return addr_any(AF_UNSPEC);
 }
 
-static int of_proxy(struct needs *needs, const struct proxy *proxy)
+/* Where connections to a server come from; *SPOOFED: not from this host's addresses. */
+static struct addr source_of(const struct server *server, bool *spoofed)
 {
-	int result = 0;
+	switch (server->source.mode) {
+	case SOURCE_CLIENTIP:
+	case SOURCE_CLIENT:
+		*spoofed = true;
+		return of_client();
+	case SOURCE_FOREIGN:
+		*spoofed = true;
+		return server->source.address;
+	default:
+		*spoofed = false;
+		return addr_any(addr_family(&server->address));
+	}
+}
 
+static void of_proxy(struct needs *needs, const struct proxy *proxy)
+{
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
 
-		result |=
-			add_listener(needs, (struct need_listener){bind->address, IPPROTO_TCP,
-						    bind->transparent, bind->line, bind->v6_mode});
+		add_listener(needs, (struct need_listener){bind->address, IPPROTO_TCP,
+					    bind->transparent, bind->line, bind->v6_mode});
 	}
 	for (size_t i = 0; i < proxy->server_count; i++) {
-		needs->spoofs |= is_spoofed(&proxy->servers[i].source);
-		result |= add_address(
-			needs->servers, &needs->server_count, &proxy->servers[i].address);
+		bool spoofed;
+		struct addr source = source_of(&proxy->servers[i], &spoofed);
+
+		add_server(needs, proxy->servers[i].address, source);
+		needs->spoofs |= spoofed;
 	}
-	return result;
 }
 
-int needs_of_config(struct needs *needs, const struct config *config, const char *file)
+void needs_of_config(struct needs *needs, const struct config *config, const char *file)
 {
-	int result = 0;
-
 	needs->file = file;
 	needs->user = config->global.user;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		result |= of_proxy(needs, &config->proxies[i]);
-	return result;
+		of_proxy(needs, &config->proxies[i]);
+}
+
+struct addr needs_source(const struct needs *needs, size_t server, const struct addr *client)
+{
+	struct addr source = needs->sources[server];
+
+	return addr_family(&source) == AF_UNSPEC ? *client : source;
 }
 
 /* Reads "ADDRESS:PORT" or, without a port where that is allowed, "ADDRESS". */
@@ -109,7 +140,8 @@ int needs_add_listener(struct needs *needs, const char *text)
 	}
 	if (read_address(copy, true, &listener.address) == -1)
 		return -1;
-	return add_listener(needs, listener);
+	add_listener(needs, listener);
+	return 0;
 }
 
 int needs_add_server(struct needs *needs, const char *text)
@@ -118,7 +150,8 @@ int needs_add_server(struct needs *needs, const char *text)
 
 	if (read_address(text, false, &address) == -1)
 		return -1;
-	return add_address(needs->servers, &needs->server_count, &address);
+	add_server(needs, address, of_client());
+	return 0;
 }
 
 int needs_add_client(struct needs *needs, const char *text)
@@ -127,7 +160,9 @@ int needs_add_client(struct needs *needs, const char *text)
 
 	if (!addr_parse(&address, text))
 		return -1;
-	return add_address(needs->clients, &needs->client_count, &address);
+	needs->clients = array_room(needs->clients, needs->client_count, sizeof(address));
+	needs->clients[needs->client_count++] = address;
+	return 0;
 }
 
 void needs_bindv6only(struct needs *needs, bool only)
@@ -162,4 +197,81 @@ bool needs_family(const struct needs *needs, int family)
 {
 	return needs_protocol(needs, family, IPPROTO_TCP) ||
 	       needs_protocol(needs, family, IPPROTO_UDP);
+}
+
+/* --- runs of ports --- */
+
+/* By what has to be the same in a run: wildcards last, then by protocol and address. */
+static int compare_kinds(const struct need_ports *a, const struct need_ports *b)
+{
+	const struct addr *one = &a->address, *other = &b->address;
+	bool any = addr_is_any(one);
+
+	if (any != addr_is_any(other))
+		return any ? 1 : -1;
+	if (a->protocol != b->protocol)
+		return a->protocol - b->protocol;
+	if (addr_family(one) != addr_family(other))
+		return addr_family(one) - addr_family(other);
+	if (addr_family(one) == AF_INET6)
+		return memcmp(
+			&one->in6.sin6_addr, &other->in6.sin6_addr, sizeof(one->in6.sin6_addr));
+	return memcmp(&one->in4.sin_addr, &other->in4.sin_addr, sizeof(one->in4.sin_addr));
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+	const struct need_ports *one = a, *other = b;
+	int kinds = compare_kinds(one, other);
+
+	return kinds != 0 ? kinds : (int)one->last - (int)other->last;
+}
+
+static struct need_ports ports_of(const struct need_listener *listener, int family)
+{
+	struct need_ports made = {
+		listener->address, addr_port(&listener->address), listener->protocol};
+
+	if (family != AF_UNSPEC && addr_is_any(&made.address)) {
+		made.address = addr_any(family);
+		addr_set_port(&made.address, made.last);
+	}
+	return made;
+}
+
+struct need_ports *needs_ports(const struct needs *needs, int family,
+	bool (*is_one)(const struct need_listener *listener, int family), size_t *count)
+{
+	struct need_ports *list = NULL;
+	size_t found = 0;
+
+	for (size_t i = 0; i < needs->listener_count; i++) {
+		if (!is_one(&needs->listeners[i], family))
+			continue;
+		list = array_room(list, found, sizeof(*list));
+		list[found++] = ports_of(&needs->listeners[i], family);
+	}
+	if (found > 1)
+		qsort(list, found, sizeof(*list), compare_ports);
+	*count = 0;
+	for (size_t i = 0; i < found; i++) {
+		struct need_ports *before = *count > 0 ? &list[*count - 1] : NULL;
+
+		if (before != NULL && compare_kinds(before, &list[i]) == 0 &&
+			list[i].last <= before->last + 1)
+			before->last = list[i].last;
+		else
+			list[(*count)++] = list[i];
+	}
+	return list;
+}
+
+char *needs_ports_text(const struct need_ports *ports)
+{
+	char text[ADDR_TEXT_MAX];
+
+	addr_format(&ports->address, text);
+	if (ports->last == addr_port(&ports->address))
+		return text_copy(text);
+	return text_format("%s-%u", text, ports->last);
 }

@@ -6,23 +6,30 @@
  * exclude each other, so the result is the same. The trap is iptables' nft backend, whose tables are
  * listed here as well, with {"xt": ...} where nft has no words: they are read like any other, and
  * ruleset_join() takes them out again where iptables-save has told of them.
+ *
+ * The objects are read one by one. nft lists a table before what is in it, and its sets and chains before
+ * its rules; a listing in another order has a rule of no chain, and is refused.
  */
 #include "nftables.h"
 #include "ruleset_build.h"
+#include "tproxy/array.h"
+#include "tproxy/json_list.h"
+#include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct reader {
-	const json_t *objects;
 	struct ruleset parsed;
+	struct names tables;   /* "FAMILY NAME": their places among the parsed tables */
+	struct nft_sets *sets; /* of each table, in the same order */
 	char *problem;
 };
 
-static int wrong(struct reader *reader, const char *what, const char *name)
+static bool wrong(struct reader *reader, const char *what, const char *name)
 {
-	reader->problem = text_printed("nft: %s: '%s'", what, name);
-	return -1;
+	reader->problem = text_format("%s: '%s'", what, name);
+	return false;
 }
 
 int nft_family(const char *name)
@@ -45,7 +52,7 @@ char *nft_words(const char *name, const json_t *value)
 {
 	char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 	char *text = dump == NULL || json_is_null(value) ? text_copy(name)
-							 : text_printed("%s %s", name, dump);
+							 : text_format("%s %s", name, dump);
 
 	free(dump);
 	return text;
@@ -65,30 +72,54 @@ static bool is_dormant(const json_t *table)
 	return false;
 }
 
-static int read_table(struct reader *reader, const json_t *object)
+static bool read_table(struct reader *reader, const json_t *object)
 {
 	int family = nft_family(nft_text(object, "family"));
 	const char *name = nft_text(object, "name");
+	size_t count = reader->parsed.table_count;
+	char *key;
+	bool fresh;
 
 	if (family == -1 || is_dormant(object))
-		return 0;
+		return true;
 	if (*name == '\0')
 		return wrong(reader, "a table without a name", nft_text(object, "family"));
+	key = text_format("%s %s", nft_text(object, "family"), name);
+	fresh = names_add(&reader->tables, key, count);
+	free(key);
+	if (!fresh)
+		return wrong(reader, "a table without a name of its own", name);
+	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
 	add_table(&reader->parsed, BACKEND_NFT, family, name);
-	return 0;
+	return true;
 }
 
-static struct table *table_of(struct reader *reader, const json_t *object)
+/* Of what OBJECT is in; false where that table was passed over. */
+static bool find_table(const struct reader *reader, const json_t *object, size_t *place)
 {
-	int family = nft_family(nft_text(object, "family"));
+	char *key = text_format("%s %s", nft_text(object, "family"), nft_text(object, "table"));
+	bool found = names_find(&reader->tables, key, place);
 
-	for (size_t i = 0; i < reader->parsed.table_count; i++) {
-		struct table *table = &reader->parsed.tables[i];
+	free(key);
+	return found;
+}
 
-		if (table->family == family && strcmp(table->name, nft_text(object, "table")) == 0)
-			return table;
-	}
-	return NULL;
+static bool read_set(struct reader *reader, const json_t *object)
+{
+	json_t *elements = json_object_get(object, "elem");
+	struct nft_sets *sets;
+	size_t place;
+
+	if (!find_table(reader, object, &place))
+		return true;
+	sets = &reader->sets[place];
+	if (elements != NULL && !json_is_array(elements))
+		return wrong(reader, "a set without a list of elements", nft_text(object, "name"));
+	if (!names_add(&sets->names, nft_text(object, "name"), sets->count))
+		return wrong(reader, "a set without a name of its own", nft_text(object, "name"));
+	sets->list = array_room(sets->list, sets->count, sizeof(*sets->list));
+	sets->list[sets->count++].elements = json_incref(elements);
+	return true;
 }
 
 static enum hook hook_of(const char *name)
@@ -105,36 +136,41 @@ static enum hook hook_of(const char *name)
 	return HOOK_NONE;
 }
 
-static int priority_of(const json_t *value)
+static bool read_priority(const json_t *value, int *priority)
 {
 	static const struct {
 		const char *name;
 		int priority;
 	} names[] = {{"raw", -300}, {"mangle", -150}, {"dstnat", -100}, {"filter", 0},
 		{"security", 50}, {"srcnat", 100}};
+	json_int_t number = json_integer_value(value);
 
 	for (size_t i = 0; json_is_string(value) && i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(names[i].name, json_string_value(value)) == 0)
-			return names[i].priority;
-	return (int)json_integer_value(value);
+		if (strcmp(names[i].name, json_string_value(value)) == 0) {
+			*priority = names[i].priority;
+			return true;
+		}
+	*priority = (int)number;
+	return json_is_integer(value) && number >= INT32_MIN && number <= INT32_MAX;
 }
 
-static int read_chain(struct reader *reader, const json_t *object)
+static bool read_chain(struct reader *reader, const json_t *object)
 {
-	struct table *table = table_of(reader, object);
 	const char *name = nft_text(object, "name");
 	struct chain *chain;
+	size_t place;
 
-	if (table == NULL)
-		return 0;
-	if (*name == '\0' || table_chain(table, name) != NULL)
+	if (!find_table(reader, object, &place))
+		return true;
+	chain = *name != '\0' ? add_chain(&reader->parsed.tables[place], name) : NULL;
+	if (chain == NULL)
 		return wrong(reader, "a chain without a name of its own", name);
-	chain = add_chain(table, name);
 	chain->hook = hook_of(nft_text(object, "hook"));
-	chain->priority = priority_of(json_object_get(object, "prio"));
 	chain->nat = strcmp(nft_text(object, "type"), "nat") == 0;
 	chain->drops = strcmp(nft_text(object, "policy"), "drop") == 0;
-	return 0;
+	return chain->hook == HOOK_NONE ||
+	       read_priority(json_object_get(object, "prio"), &chain->priority) ||
+	       wrong(reader, "a chain without a priority", name);
 }
 
 /* --- rules --- */
@@ -210,79 +246,94 @@ static size_t copies(const json_t *expressions)
 }
 
 static void add_copies(
-	struct reader *reader, struct chain *chain, const json_t *object, const json_t *expressions)
+	struct nft_parse parse, struct chain *chain, uint64_t handle, const json_t *expressions)
 {
 	unsigned number =
 		chain->rule_count > 0 ? chain->rules[chain->rule_count - 1].number + 1 : 1;
 	size_t count = copies(expressions);
 
 	for (size_t i = 0; i < count; i++) {
-		struct nft_parse parse = {.objects = reader->objects,
-			.family = nft_text(object, "family"),
-			.table_name = nft_text(object, "table"),
-			.rule = add_rule(chain)};
-
-		parse.family_number = nft_family(parse.family);
+		parse.rule = add_rule(chain);
 		parse.rule->number = number;
-		parse.rule->handle =
-			(uint64_t)json_integer_value(json_object_get(object, "handle"));
-		parse.rule->text = text_printed("%s %s %s handle %llu", parse.family,
-			parse.table_name, chain->name, (unsigned long long)parse.rule->handle);
+		parse.rule->handle = handle;
+		parse.rule->text = text_format("%s %s %s handle %llu", parse.family,
+			parse.table_name, chain->name, (unsigned long long)handle);
 		fill_rule(&parse, expressions, i);
+		settle_rule(parse.rule);
 	}
 }
 
-static int read_rule(struct reader *reader, const json_t *object)
+static bool read_rule(struct reader *reader, const json_t *object)
 {
-	struct table *table = table_of(reader, object);
+	struct nft_parse parse = {
+		.family = nft_text(object, "family"), .table_name = nft_text(object, "table")};
 	const char *name = nft_text(object, "chain");
+	json_int_t handle = json_integer_value(json_object_get(object, "handle"));
+	struct chain *chain;
+	size_t place;
 
-	if (table == NULL)
-		return 0;
-	for (size_t i = 0; i < table->chain_count; i++)
-		if (strcmp(table->chains[i].name, name) == 0) {
-			add_copies(
-				reader, &table->chains[i], object, json_object_get(object, "expr"));
-			return 0;
-		}
-	return wrong(reader, "a rule of no chain", name);
+	if (!find_table(reader, object, &place))
+		return true;
+	chain = table_chain(&reader->parsed.tables[place], name);
+	if (chain == NULL)
+		return wrong(reader, "a rule of no chain", name);
+	if (handle < 1)
+		return wrong(reader, "a rule without a handle", name);
+	parse.sets = &reader->sets[place];
+	parse.family_number = nft_family(parse.family);
+	add_copies(parse, chain, (uint64_t)handle, json_object_get(object, "expr"));
+	return true;
 }
 
-static int each(struct reader *reader, const char *kind,
-	int (*read)(struct reader *reader, const json_t *object))
+static bool read_object(void *context, json_t *object)
 {
-	const json_t *object;
-	size_t i;
+	static const struct {
+		const char *kind;
+		bool (*read)(struct reader *reader, const json_t *object);
+	} kinds[] = {{"rule", read_rule}, {"chain", read_chain}, {"set", read_set},
+		{"table", read_table}};
 
-	json_array_foreach(reader->objects, i, object)
-	{
-		const json_t *one = json_object_get(object, kind);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const json_t *one = json_object_get(object, kinds[i].kind);
 
-		if (one != NULL && read(reader, one) == -1)
-			return -1;
+		if (one != NULL)
+			return kinds[i].read(context, one);
 	}
-	return 0;
+	return true;
+}
+
+/* Frees the sets, but for what matches have borrowed, which goes over to the rule set. */
+static void release_sets(struct nft_sets *sets, struct ruleset *parsed)
+{
+	for (size_t i = 0; i < sets->count; i++) {
+		struct nft_set *set = &sets->list[i];
+
+		for (size_t j = 0; j < set->value_count; j++) {
+			parsed->sets =
+				array_room(parsed->sets, parsed->set_count, sizeof(*parsed->sets));
+			parsed->sets[parsed->set_count++] = set->values[j].match;
+		}
+		json_decref(set->elements);
+		free(set->values);
+	}
+	free(sets->list);
+	names_free(&sets->names);
 }
 
 int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem)
 {
-	json_error_t error;
-	json_t *root = json_loads(text, 0, &error);
-	struct reader reader = {.objects = json_object_get(root, "nftables")};
-	int result = -1;
+	struct reader reader = {0};
+	bool well = json_list_read(text, "nftables", read_object, &reader, &reader.problem);
 
-	if (root == NULL)
-		reader.problem = text_printed(
-			"nft: line %d, column %d: %s", error.line, error.column, error.text);
-	else if (!json_is_array(reader.objects))
-		wrong(&reader, "the text has no list", "nftables");
-	else if (each(&reader, "table", read_table) == 0 &&
-		 each(&reader, "chain", read_chain) == 0 && each(&reader, "rule", read_rule) == 0)
-		result = 0;
-	if (result == 0)
+	for (size_t i = 0; i < reader.parsed.table_count; i++)
+		release_sets(&reader.sets[i], &reader.parsed);
+	free(reader.sets);
+	names_free(&reader.tables);
+	if (well)
 		ruleset_join(ruleset, &reader.parsed);
+	else
+		*problem = text_format("nft: %s", reader.problem);
 	ruleset_free(&reader.parsed);
-	json_decref(root);
-	*problem = result == 0 ? *problem : reader.problem;
-	return result;
+	free(reader.problem);
+	return well ? 0 : -1;
 }

@@ -2,12 +2,37 @@
 #ifndef TPROXY_HOST_NFTABLES_H
 #define TPROXY_HOST_NFTABLES_H
 
+#include "tproxy/names.h"
 #include "tproxy/ruleset.h"
 
 #include <jansson.h>
 
+/* Reads one value of nft's and adds it to the match; false where it is not known. */
+typedef bool nft_adder(struct match *match, const json_t *value);
+
+/* What a named set holds, as a match has it: read once, however many rules name the set. */
+struct nft_values {
+	enum match_kind kind;
+	nft_adder *add;
+	bool known;
+	struct match match;
+};
+
+struct nft_set {
+	json_t *elements; /* NULL: none */
+	struct nft_values *values;
+	size_t value_count;
+};
+
+/* The named sets of a table; `names` has their places in the list. */
+struct nft_sets {
+	struct names names;
+	struct nft_set *list;
+	size_t count;
+};
+
 struct nft_parse {
-	const json_t *objects;           /* all that was listed: named sets are among them */
+	struct nft_sets *sets;           /* of the rule's table */
 	const char *family, *table_name; /* of the rule, as nft calls them */
 	int family_number;               /* AF_UNSPEC for inet */
 	struct rule *rule;

@@ -10,6 +10,8 @@
  */
 #include "nftables.h"
 #include "ruleset_build.h"
+#include "tproxy/array.h"
+#include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,36 +28,6 @@ static const struct name state_names[] = {{"new", CT_NEW}, {"established", CT_ES
 	{"related", CT_RELATED}, {"invalid", CT_INVALID}, {"untracked", CT_OTHER}, {NULL, 0}};
 
 /* --- values --- */
-
-static bool is_set(const struct nft_parse *parse, const json_t *set, const char *name)
-{
-	return strcmp(nft_text(set, "name"), name) == 0 &&
-	       strcmp(nft_text(set, "family"), parse->family) == 0 &&
-	       strcmp(nft_text(set, "table"), parse->table_name) == 0;
-}
-
-/* A new list of the values of RIGHT; NULL: a set that is not listed. */
-static json_t *values_of(const struct nft_parse *parse, const json_t *right)
-{
-	const json_t *inner = json_object_get(right, "set"), *object;
-	const char *name = json_string_value(right);
-	size_t i;
-
-	if (json_is_array(inner))
-		return json_copy((json_t *)inner);
-	if (name == NULL || name[0] != '@')
-		return json_pack("[O]", right);
-	json_array_foreach(parse->objects, i, object)
-	{
-		const json_t *set = json_object_get(object, "set");
-
-		if (set != NULL && is_set(parse, set, name + 1)) {
-			inner = json_object_get(set, "elem");
-			return inner == NULL ? json_array() : json_copy((json_t *)inner);
-		}
-	}
-	return NULL;
-}
 
 static bool read_uint(const json_t *value, json_int_t most, uint32_t *number)
 {
@@ -81,7 +53,7 @@ static bool add_address(struct match *match, const json_t *value)
 		const char *high = json_string_value(json_array_get(range, 1));
 
 		if (low == NULL || high == NULL || !addr_parse(&first, low) ||
-			!addr_parse(&last, high))
+			!addr_parse(&last, high) || addr_family(&first) != addr_family(&last))
 			return false;
 		add_range(match, first, last);
 		return true;
@@ -106,29 +78,18 @@ static bool add_port(struct match *match, const json_t *value)
 /* The first is the match's number as well, so that a single protocol is found there. */
 static bool add_protocol(struct match *match, const json_t *value)
 {
+	uint32_t given;
 	int number = -1;
 
 	if (json_is_string(value))
 		number = protocol_number(json_string_value(value));
-	else if (json_is_integer(value) && json_integer_value(value) <= 255)
-		number = (int)json_integer_value(value);
-	if (number < 0)
+	else if (read_uint(value, UINT8_MAX, &given))
+		number = (int)given;
+	if (number == -1)
 		return false;
 	if (match->range_count == 0)
 		match->number = (uint32_t)number;
 	add_numbers(match, (uint16_t)number, (uint16_t)number);
-	return true;
-}
-
-static bool add_interface(struct match *match, const json_t *value)
-{
-	char *before = match->text;
-
-	if (!json_is_string(value) || strcmp(json_string_value(value), "*") == 0)
-		return false;
-	match->text = text_printed("%s%s%s", before == NULL ? "" : before,
-		before == NULL ? "" : " ", json_string_value(value));
-	free(before);
 	return true;
 }
 
@@ -168,24 +129,102 @@ static bool add_bits(const json_t *value, const struct name *names, uint32_t *bi
 
 /* --- matches --- */
 
-/* Adds a match with all the values of RIGHT. One per match means: a set of several is not known. */
-static bool add_values(struct nft_parse *parse, enum match_kind kind, bool negated,
-	const json_t *right, bool (*add)(struct match *match, const json_t *value), bool one)
+/* Names of interfaces, divided by blanks. */
+static bool read_names(struct match *match, const json_t *list)
 {
-	struct match *match = add_match(parse->rule, kind, negated);
-	json_t *values = values_of(parse, right), *value;
-	bool well = values != NULL && (!one || json_array_size(values) == 1);
+	struct text_stream names;
+	const json_t *value;
+	bool well = true;
 	size_t i;
 
-	json_array_foreach(values, i, value)
+	text_begin(&names);
+	json_array_foreach(list, i, value)
+	{
+		const json_t *element = json_object_get(json_object_get(value, "elem"), "val");
+		const char *name = json_string_value(element != NULL ? element : value);
+
+		well = well && name != NULL && strcmp(name, "*") != 0;
+		if (well)
+			fprintf(names.out, "%s%s", i > 0 ? " " : "", name);
+	}
+	match->text = text_end(&names);
+	return well;
+}
+
+/* Reads all values of a list into the match; false where one of them is not known. */
+static bool read_values(struct match *match, const json_t *list, nft_adder *add)
+{
+	const json_t *value;
+	size_t i;
+
+	if (match->kind == MATCH_IN || match->kind == MATCH_OUT)
+		return read_names(match, list);
+	json_array_foreach(list, i, value)
 	{
 		const json_t *element = json_object_get(json_object_get(value, "elem"), "val");
 
-		well = well && add(match, element != NULL ? element : value);
+		if (!add(match, element != NULL ? element : value))
+			return false;
 	}
-	json_decref(values);
-	if (kind == MATCH_IN || kind == MATCH_OUT)
-		match->text = match->text != NULL ? match->text : text_copy("");
+	settle_ranges(match);
+	return true;
+}
+
+/* What a named set holds for matches of this kind. */
+static const struct nft_values *values_of(struct nft_set *set, enum match_kind kind, nft_adder *add)
+{
+	struct nft_values *made;
+
+	for (size_t i = 0; i < set->value_count; i++)
+		if (set->values[i].kind == kind && set->values[i].add == add)
+			return &set->values[i];
+	set->values = array_room(set->values, set->value_count, sizeof(*set->values));
+	made = &set->values[set->value_count++];
+	made->kind = made->match.kind = kind;
+	made->add = add;
+	made->known = read_values(&made->match, set->elements, add);
+	return made;
+}
+
+/* Makes a match of the values of a named set; false: one is not known, or the set is not listed. */
+static bool borrow_values(
+	struct nft_parse *parse, struct match *match, const char *name, nft_adder *add, bool one)
+{
+	const struct nft_values *values;
+	struct nft_set *set;
+	size_t place;
+
+	if (!names_find(&parse->sets->names, name, &place))
+		return false;
+	set = &parse->sets->list[place];
+	if (one && json_array_size(set->elements) != 1)
+		return false;
+	values = values_of(set, match->kind, add);
+	match->number = values->match.number;
+	match->mask = values->match.mask;
+	match->ranges = values->match.ranges;
+	match->range_count = values->match.range_count;
+	match->text = values->match.text;
+	match->borrowed = true;
+	return values->known;
+}
+
+/* Adds a match with all the values of RIGHT. One per match means: a set of several is not known. */
+static bool add_values(struct nft_parse *parse, enum match_kind kind, bool negated,
+	const json_t *right, nft_adder *add, bool one)
+{
+	struct match *match = add_match(parse->rule, kind, negated);
+	const char *name = json_string_value(right);
+	json_t *inner = json_object_get(right, "set"), *list;
+	bool well;
+
+	if (name != NULL && name[0] == '@')
+		well = borrow_values(parse, match, name + 1, add, one);
+	else {
+		list = json_is_array(inner) ? json_incref(inner) : json_pack("[O]", right);
+		well = (!one || json_array_size(list) == 1) && read_values(match, list, add);
+		json_decref(list);
+	}
 	if (!well)
 		drop_match(parse->rule);
 	return well;
@@ -207,15 +246,13 @@ static bool match_meta(
 {
 	static const struct {
 		const char *key;
-		bool (*add)(struct match *match, const json_t *value);
+		nft_adder *add; /* NULL: names, which are read together */
 		enum match_kind kind;
 		bool one;
 	} keys[] = {{"l4proto", add_protocol, MATCH_PROTOCOL, false},
-		{"iifname", add_interface, MATCH_IN, false},
-		{"iif", add_interface, MATCH_IN, false},
-		{"oifname", add_interface, MATCH_OUT, false},
-		{"oif", add_interface, MATCH_OUT, false}, {"mark", add_mark, MATCH_MARK, true},
-		{"nfproto", add_family, MATCH_FAMILY, true},
+		{"iifname", NULL, MATCH_IN, false}, {"iif", NULL, MATCH_IN, false},
+		{"oifname", NULL, MATCH_OUT, false}, {"oif", NULL, MATCH_OUT, false},
+		{"mark", add_mark, MATCH_MARK, true}, {"nfproto", add_family, MATCH_FAMILY, true},
 		{"protocol", add_family, MATCH_FAMILY, true}};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -257,7 +294,7 @@ static bool match_payload(
 	static const struct {
 		const char *field;
 		enum match_kind kind;
-		bool (*add)(struct match *match, const json_t *value);
+		nft_adder *add;
 	} fields[] = {{"saddr", MATCH_SOURCE, add_address},
 		{"daddr", MATCH_DESTINATION, add_address}, {"sport", MATCH_SOURCE_PORT, add_port},
 		{"dport", MATCH_DESTINATION_PORT, add_port},
@@ -386,7 +423,7 @@ static void add_unknown(
 {
 	char *asked = nft_words("match", left), *value = nft_words(op, right);
 
-	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text_printed("%s %s", asked, value);
+	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text_format("%s %s", asked, value);
 	free(asked);
 	free(value);
 }

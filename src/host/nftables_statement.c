@@ -7,6 +7,7 @@
  */
 #include "nftables.h"
 #include "ruleset_build.h"
+#include "tproxy/text.h"
 
 #include <string.h>
 

@@ -8,6 +8,8 @@
  * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0.
  */
 #include "tproxy/plan.h"
+#include "tproxy/array.h"
+#include "tproxy/names.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -62,9 +64,7 @@ static struct step *add(struct plan *plan, enum step_kind kind, int family, cons
 {
 	struct step *step;
 
-	plan->steps = reallocarray(plan->steps, plan->step_count + 1, sizeof(*plan->steps));
-	if (plan->steps == NULL)
-		abort(); /* out of memory */
+	plan->steps = array_room(plan->steps, plan->step_count, sizeof(*plan->steps));
 	step = &plan->steps[plan->step_count++];
 	*step = (struct step){.kind = kind, .family = family, .why = why};
 	return step;
@@ -138,20 +138,6 @@ static void mend_sysctls(struct plan *plan, const struct needs *needs, const str
 		mend_links(plan, facts);
 }
 
-/* An address of the host needs no route; a wildcard listener none that could be named. */
-static bool needs_route(const struct facts *facts, const struct addr *address)
-{
-	char ip[ADDR_TEXT_MAX];
-
-	if (addr_is_any(address))
-		return false;
-	addr_format_ip(address, ip);
-	for (size_t i = 0; i < facts->local_count; i++)
-		if (strcmp(facts->local_addresses[i], ip) == 0)
-			return false;
-	return true;
-}
-
 static void add_route(
 	struct plan *plan, int family, const char *to, const char *table, const char *why)
 {
@@ -168,40 +154,39 @@ static void add_route(
 		ip, table, to);
 }
 
-static bool is_planned(const struct plan *plan, const char *name)
-{
-	for (size_t i = 0; i < plan->step_count; i++)
-		if (strcmp(plan->steps[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 static void add_local_route(struct plan *plan, const struct addr *address)
 {
-	char ip[ADDR_TEXT_MAX], *to, *name;
+	char ip[ADDR_TEXT_MAX], *to;
 
 	addr_format_ip(address, ip);
 	to = text_format("%s/%d", ip, addr_family(address) == AF_INET6 ? 128 : 32);
-	name = text_format("route local %s table local", to);
-	if (!is_planned(plan, name))
-		add_route(plan, addr_family(address), to, "local",
-			"the listener's address counts as the host's own");
-	free(name);
+	add_route(plan, addr_family(address), to, "local",
+		"the listener's address counts as the host's own");
 	free(to);
 }
 
+/* An address of the host needs no route, nor one that has got one; a wildcard listener none that could be named. */
 static void local_routes(struct plan *plan, const struct needs *needs, const struct facts *facts)
 {
+	struct names own = {0}, routed = {0};
 	bool bind_6 = false;
 
+	for (size_t i = 0; i < facts->local_count; i++)
+		names_add(&own, facts->local_addresses[i], i);
 	for (size_t i = 0; i < needs->listener_count; i++) {
 		const struct need_listener *listener = &needs->listeners[i];
+		char ip[ADDR_TEXT_MAX];
+		size_t place;
 
-		if (!needs_route(facts, &listener->address))
+		addr_format_ip(&listener->address, ip);
+		if (addr_is_any(&listener->address) || names_find(&own, ip, &place))
 			continue;
-		add_local_route(plan, &listener->address);
+		if (names_add(&routed, ip, i))
+			add_local_route(plan, &listener->address);
 		bind_6 |= addr_family(&listener->address) == AF_INET6 && !listener->transparent;
 	}
+	names_free(&own);
+	names_free(&routed);
 	if (bind_6 && facts->nonlocal_bind_6 == 0)
 		add_sysctl(plan, "net/ipv6/ip_nonlocal_bind", 0, 1,
 			"an IPv6 listener that is not transparent binds to addresses of "
@@ -251,25 +236,42 @@ static void divert(
 	step->input = plan_rules(plan, needs, family);
 }
 
+static bool is_opaque(const struct need_listener *listener, int family)
+{
+	(void)family;
+	return !listener->transparent;
+}
+
+static bool is_wildcard(const struct need_listener *listener, int family)
+{
+	(void)family;
+	return addr_is_any(&listener->address);
+}
+
 static void note_listeners(struct plan *plan, const struct needs *needs)
 {
-	char text[ADDR_TEXT_MAX];
+	bool diverts = plan->recipe != RECIPE_LOCAL_ROUTE;
+	struct text_stream notes;
+	size_t count;
+	struct need_ports *list =
+		needs_ports(needs, AF_UNSPEC, diverts ? is_opaque : is_wildcard, &count);
 
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		const struct need_listener *listener = &needs->listeners[i];
+	if (count == 0)
+		return;
+	text_begin(&notes);
+	for (size_t i = 0; i < count; i++) {
+		char *ports = needs_ports_text(&list[i]);
 
-		addr_format(&listener->address, text);
-		if (plan->recipe != RECIPE_LOCAL_ROUTE && !listener->transparent)
-			text_add(&plan->notes,
-				"the listener on %s is not transparent: its address has to be "
-				"the host's own, and its packets are not diverted\n",
-				text);
-		else if (plan->recipe == RECIPE_LOCAL_ROUTE && addr_is_any(&listener->address))
-			text_add(&plan->notes,
-				"the listener on %s names no address that a local route could be "
-				"for\n",
-				text);
+		fprintf(notes.out,
+			diverts ? "the listener on %s is not transparent: its address has to be "
+				  "the host's own, and its packets are not diverted\n"
+				: "the listener on %s names no address that a local route could be "
+				  "for\n",
+			ports);
+		free(ports);
 	}
+	plan->notes = text_end(&notes);
+	free(list);
 }
 
 void plan_build(struct plan *plan, const struct needs *needs, const struct facts *facts)

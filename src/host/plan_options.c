@@ -195,8 +195,16 @@ static void propose(const struct plan_options *options)
 		mark = facts_free_mark(facts);
 	if (facts_table_user(facts, table) != NULL)
 		table = facts_free_table(facts);
-	fprintf(stderr, "tproxyctl: nothing was changed. Free are: --mark 0x%x --table %u\n", mark,
-		table);
+	if (mark != 0 && table != 0)
+		fprintf(stderr,
+			"tproxyctl: nothing was changed. Free are: --mark 0x%x --table %u\n", mark,
+			table);
+	else
+		fprintf(stderr,
+			"tproxyctl: nothing was changed. No free %s was found; take a rule away "
+			"that "
+			"uses one, or plan with --recipe local-route\n",
+			mark == 0 ? "mark" : "table");
 }
 
 int plan_options_conflicts(const struct plan_options *options)

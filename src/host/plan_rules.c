@@ -5,7 +5,8 @@
  * chain or table of our own. --transparent leaves the host's other sockets alone. ICMP errors are caught
  * by what they quote, or "packet too big" goes past the proxy to the client. The recipe `tproxy` adds a
  * rule for each listener, which names it. For datagrams nft does so in any recipe: its `socket` would pass
- * over fragments, and what has them put together, for all rules of the host, is its `tproxy`.
+ * over fragments, and what has them put together, for all rules of the host, is its `tproxy`. Listeners on a
+ * run of ports are named by one rule, which leaves the port as it is.
  */
 #include "tproxy/plan.h"
 #include "tproxy/text.h"
@@ -53,111 +54,120 @@ static bool is_named(const struct need_listener *listener, int family)
 	return listener->transparent && needs_hears(listener, family);
 }
 
-/* Whether an earlier listener has the same port in the family, so that one rule is enough. */
-static bool is_again(const struct needs *needs, size_t index, int family)
+/* "80", or of several "80:90" with the divider of the tool. To be freed. */
+static char *ports_words(const struct need_ports *ports, char divider)
 {
-	const struct need_listener *this = &needs->listeners[index];
+	unsigned first = addr_port(&ports->address);
 
-	for (size_t i = 0; i < index; i++) {
-		const struct need_listener *other = &needs->listeners[i];
-
-		if (other->protocol != this->protocol || !is_named(other, family) ||
-			addr_port(&other->address) != addr_port(&this->address))
-			continue;
-		if (addr_is_any(&other->address) && addr_is_any(&this->address))
-			return true;
-		if (addr_equal(&other->address, &this->address))
-			return true;
-	}
-	return false;
+	return first == ports->last ? text_format("%u", first)
+				    : text_format("%u%c%u", first, divider, ports->last);
 }
 
-static void tproxy_iptables(
-	char **text, const struct plan *plan, const struct need_listener *listener)
+/* The port that a rule names its listener by: of several it is the packet's own, which both tools call 0. */
+static unsigned port_named(const struct need_ports *ports)
 {
-	const char *protocol = protocol_name(AF_INET, listener->protocol);
-	unsigned port = addr_port(&listener->address);
-	char ip[ADDR_TEXT_MAX];
+	unsigned first = addr_port(&ports->address);
 
-	addr_format_ip(&listener->address, ip);
-	text_add(text, "-A PREROUTING -p %s", protocol);
-	if (!addr_is_any(&listener->address))
-		text_add(text, " -d %s", ip);
-	text_add(text, " --dport %u " COMMENT " -j TPROXY", port);
-	if (!addr_is_any(&listener->address))
-		text_add(text, " --on-ip %s", ip);
-	text_add(text, " --on-port %u --tproxy-mark 0x%x\n", port, plan->mark);
+	return first == ports->last ? first : 0;
+}
+
+static void tproxy_iptables(FILE *out, const struct plan *plan, const struct need_ports *ports)
+{
+	char ip[ADDR_TEXT_MAX], *words = ports_words(ports, ':');
+
+	addr_format_ip(&ports->address, ip);
+	fprintf(out, "-A PREROUTING -p %s", protocol_name(AF_INET, ports->protocol));
+	if (!addr_is_any(&ports->address))
+		fprintf(out, " -d %s", ip);
+	fprintf(out, " --dport %s " COMMENT " -j TPROXY", words);
+	if (!addr_is_any(&ports->address))
+		fprintf(out, " --on-ip %s", ip);
+	fprintf(out, " --on-port %u --tproxy-mark 0x%x\n", port_named(ports), plan->mark);
+	free(words);
 }
 
 static char *iptables_rules(const struct plan *plan, const struct needs *needs, int family)
 {
+	struct need_ports *named = NULL;
+	struct text_stream text;
+	size_t count, named_count = 0;
 	int protocols[3];
-	size_t count = protocols_of(needs, family, protocols);
-	char *text = text_format("*mangle\n:" OUR_CHAIN " - [0:0]\n");
 
+	text_begin(&text);
+	fputs("*mangle\n:" OUR_CHAIN " - [0:0]\n", text.out);
+	count = protocols_of(needs, family, protocols);
 	for (size_t i = 0; i < count; i++)
-		text_add(&text,
+		fprintf(text.out,
 			"-A PREROUTING -p %s -m socket --transparent%s " COMMENT " -j " OUR_CHAIN
 			"\n",
 			protocol_name(family, protocols[i]),
 			any_wildcard(needs, family, protocols[i]) ? " --nowildcard" : "");
-	for (size_t i = 0; plan->recipe == RECIPE_TPROXY && i < needs->listener_count; i++)
-		if (is_named(&needs->listeners[i], family) && !is_again(needs, i, family))
-			tproxy_iptables(&text, plan, &needs->listeners[i]);
-	text_add(&text,
+	if (plan->recipe == RECIPE_TPROXY)
+		named = needs_ports(needs, family, is_named, &named_count);
+	for (size_t i = 0; i < named_count; i++)
+		tproxy_iptables(text.out, plan, &named[i]);
+	free(named);
+	fprintf(text.out,
 		"-A " OUR_CHAIN " " COMMENT " -j MARK --set-mark 0x%x\n"
 		"-A " OUR_CHAIN " " COMMENT " -j ACCEPT\n"
 		"COMMIT\n",
 		plan->mark);
-	return text;
+	return text_end(&text);
 }
 
 static void tproxy_nft(
-	char **text, const struct plan *plan, const struct need_listener *listener, int family)
+	FILE *out, const struct plan *plan, const struct need_ports *ports, int family)
 {
-	const char *protocol = protocol_name(family, listener->protocol);
-	const char *ip = family == AF_INET6 ? "ip6" : "ip";
-	unsigned port = addr_port(&listener->address);
-	char address[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX];
+	const char *protocol = protocol_name(family, ports->protocol);
+	char ip[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *words = ports_words(ports, '-');
+	bool any = addr_is_any(&ports->address);
+	unsigned port = port_named(ports);
 
-	addr_format_ip(&listener->address, address);
-	addr_format(&listener->address, both);
-	text_add(text, "\t\t");
-	if (!addr_is_any(&listener->address))
-		text_add(text, "%s daddr %s ", ip, address);
-	text_add(text, "%s dport %u tproxy to ", protocol, port);
-	if (addr_is_any(&listener->address))
-		text_add(text, ":%u", port);
+	addr_format_ip(&ports->address, ip);
+	addr_format(&ports->address, both);
+	fputs("\t\t", out);
+	if (!any)
+		fprintf(out, "%s daddr %s ", family == AF_INET6 ? "ip6" : "ip", ip);
+	fprintf(out, "%s dport %s tproxy to ", protocol, words);
+	if (any)
+		fprintf(out, ":%u", port);
 	else
-		text_add(text, "%s", both);
-	text_add(text, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
+		fputs(port != 0 ? both : ip, out);
+	fprintf(out, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
+	free(words);
 }
 
-static bool nft_names(const struct plan *plan, const struct need_listener *listener, int family)
+/* By nft those for datagrams are named in any recipe. */
+static bool nft_names(const struct need_listener *listener, int family)
 {
-	return is_named(listener, family) &&
-	       (plan->recipe == RECIPE_TPROXY || listener->protocol == IPPROTO_UDP);
+	return is_named(listener, family) && listener->protocol == IPPROTO_UDP;
 }
 
 static char *nft_rules(const struct plan *plan, const struct needs *needs, int family)
 {
+	struct need_ports *named;
+	struct text_stream text;
+	size_t count, named_count;
 	int protocols[3];
-	size_t count = protocols_of(needs, family, protocols);
-	char *text =
-		text_format("table %s " OUR_NAME " {\n\tchain divert {\n"
-			    "\t\ttype filter hook prerouting priority mangle; policy accept;\n",
-			family == AF_INET6 ? "ip6" : "ip");
 
+	text_begin(&text);
+	fprintf(text.out,
+		"table %s " OUR_NAME " {\n\tchain divert {\n"
+		"\t\ttype filter hook prerouting priority mangle; policy accept;\n",
+		family == AF_INET6 ? "ip6" : "ip");
+	count = protocols_of(needs, family, protocols);
 	for (size_t i = 0; i < count; i++)
-		text_add(&text,
+		fprintf(text.out,
 			"\t\tmeta l4proto %s socket transparent 1 meta mark set 0x%x"
 			" accept comment \"" OUR_NAME "\"\n",
 			protocol_name(family, protocols[i]), plan->mark);
-	for (size_t i = 0; i < needs->listener_count; i++)
-		if (nft_names(plan, &needs->listeners[i], family) && !is_again(needs, i, family))
-			tproxy_nft(&text, plan, &needs->listeners[i], family);
-	text_add(&text, "\t}\n}\n");
-	return text;
+	named = needs_ports(
+		needs, family, plan->recipe == RECIPE_TPROXY ? is_named : nft_names, &named_count);
+	for (size_t i = 0; i < named_count; i++)
+		tproxy_nft(text.out, plan, &named[i], family);
+	free(named);
+	fputs("\t}\n}\n", text.out);
+	return text_end(&text);
 }
 
 char *plan_rules(const struct plan *plan, const struct needs *needs, int family)

@@ -8,50 +8,17 @@
  * both are in the kernel all the same, and stay as nft's.
  */
 #include "ruleset_build.h"
+#include "tproxy/array.h"
+#include "tproxy/text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* LIST with room for one more after COUNT: it is full exactly when the count is a power of two. */
-static void *room(void *list, size_t count, size_t size)
-{
-	char *larger = list;
-
-	if ((count & (count - 1)) == 0) {
-		larger = reallocarray(list, count == 0 ? 1 : 2 * count, size);
-		if (larger == NULL)
-			abort(); /* out of memory */
-	}
-	memset(larger + count * size, 0, size);
-	return larger;
-}
-
-char *text_printed(const char *format, ...)
-{
-	char *text = NULL;
-	va_list arguments;
-	int length;
-
-	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	if (length == -1)
-		abort(); /* out of memory */
-	return text;
-}
-
-char *text_copy(const char *text)
-{
-	return text_printed("%s", text);
-}
 
 struct table *add_table(struct ruleset *ruleset, enum backend backend, int family, const char *name)
 {
 	struct table *table;
 
-	ruleset->tables = room(ruleset->tables, ruleset->table_count, sizeof(*table));
+	ruleset->tables = array_room(ruleset->tables, ruleset->table_count, sizeof(*table));
 	table = &ruleset->tables[ruleset->table_count++];
 	table->backend = backend;
 	table->family = family;
@@ -63,7 +30,9 @@ struct chain *add_chain(struct table *table, const char *name)
 {
 	struct chain *chain;
 
-	table->chains = room(table->chains, table->chain_count, sizeof(*chain));
+	if (!names_add(&table->names, name, table->chain_count))
+		return NULL;
+	table->chains = array_room(table->chains, table->chain_count, sizeof(*chain));
 	chain = &table->chains[table->chain_count++];
 	chain->name = text_copy(name);
 	return chain;
@@ -73,7 +42,7 @@ struct rule *add_rule(struct chain *chain)
 {
 	struct rule *rule;
 
-	chain->rules = room(chain->rules, chain->rule_count, sizeof(*rule));
+	chain->rules = array_room(chain->rules, chain->rule_count, sizeof(*rule));
 	rule = &chain->rules[chain->rule_count++];
 	rule->number = (unsigned)chain->rule_count;
 	return rule;
@@ -83,7 +52,7 @@ struct match *add_match(struct rule *rule, enum match_kind kind, bool negated)
 {
 	struct match *match;
 
-	rule->matches = room(rule->matches, rule->match_count, sizeof(*match));
+	rule->matches = array_room(rule->matches, rule->match_count, sizeof(*match));
 	match = &rule->matches[rule->match_count++];
 	match->kind = kind;
 	match->negated = negated;
@@ -92,6 +61,8 @@ struct match *add_match(struct rule *rule, enum match_kind kind, bool negated)
 
 static void free_match(struct match *match)
 {
+	if (match->borrowed)
+		return;
 	free(match->ranges);
 	free(match->text);
 }
@@ -105,50 +76,10 @@ struct target *add_target(struct rule *rule, enum target_kind kind)
 {
 	struct target *target;
 
-	rule->targets = room(rule->targets, rule->target_count, sizeof(*target));
+	rule->targets = array_room(rule->targets, rule->target_count, sizeof(*target));
 	target = &rule->targets[rule->target_count++];
 	target->kind = kind;
 	return target;
-}
-
-void add_range(struct match *match, struct addr first, struct addr last)
-{
-	match->ranges = room(match->ranges, match->range_count, sizeof(*match->ranges));
-	match->ranges[match->range_count++] = (struct range){first, last};
-}
-
-void add_numbers(struct match *match, uint16_t first, uint16_t last)
-{
-	struct addr from = addr_any(AF_UNSPEC), to = from;
-
-	addr_set_port(&from, first);
-	addr_set_port(&to, last);
-	add_range(match, from, to);
-}
-
-unsigned address_bits(int family)
-{
-	return family == AF_INET6 ? 128 : 32;
-}
-
-bool add_prefix(struct match *match, struct addr address, unsigned length)
-{
-	unsigned bits = address_bits(addr_family(&address));
-	struct addr first = address, last = address;
-	uint8_t *low = first.in6.sin6_addr.s6_addr, *high = last.in6.sin6_addr.s6_addr;
-
-	if (length > bits)
-		return false;
-	if (bits == 32) {
-		low = (uint8_t *)&first.in4.sin_addr;
-		high = (uint8_t *)&last.in4.sin_addr;
-	}
-	for (unsigned bit = length; bit < bits; bit++) {
-		low[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-		high[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
-	}
-	add_range(match, first, last);
-	return true;
 }
 
 int protocol_number(const char *name)
@@ -199,31 +130,34 @@ static void free_table(struct table *table)
 		free_chain(&table->chains[i]);
 	free(table->chains);
 	free(table->name);
+	names_free(&table->names);
 }
 
 void ruleset_free(struct ruleset *ruleset)
 {
 	for (size_t i = 0; i < ruleset->table_count; i++)
 		free_table(&ruleset->tables[i]);
+	for (size_t i = 0; i < ruleset->set_count; i++)
+		free_match(&ruleset->sets[i]);
 	free(ruleset->tables);
+	free(ruleset->bases);
+	free(ruleset->sets);
 	*ruleset = (struct ruleset){0};
 }
 
-const struct chain *table_chain(const struct table *table, const char *name)
+struct chain *table_chain(const struct table *table, const char *name)
 {
-	for (size_t i = 0; i < table->chain_count; i++)
-		if (strcmp(table->chains[i].name, name) == 0)
-			return &table->chains[i];
-	return NULL;
+	size_t place;
+
+	return names_find(&table->names, name, &place) ? &table->chains[place] : NULL;
 }
 
-/* Whether the addresses of both are in one list: comparing them with < is not C. */
+/* As numbers, since < of addresses in different lists is not C. */
 static bool holds(const struct chain *chain, const struct rule *rule)
 {
-	for (size_t i = 0; i < chain->rule_count; i++)
-		if (&chain->rules[i] == rule)
-			return true;
-	return false;
+	uintptr_t begin = (uintptr_t)chain->rules, at = (uintptr_t)rule;
+
+	return at >= begin && at < begin + chain->rule_count * sizeof(*rule);
 }
 
 bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,
@@ -244,14 +178,17 @@ static void take_out(struct table *seen, const struct table *printed)
 {
 	size_t kept = 0;
 
+	names_free(&seen->names);
 	for (size_t i = 0; i < seen->chain_count; i++) {
 		struct chain *chain = &seen->chains[i];
 		const struct chain *same = table_chain(printed, chain->name);
 
 		if (chain->hook != HOOK_NONE && same != NULL && same->hook == chain->hook)
 			free_chain(chain);
-		else
+		else {
+			names_add(&seen->names, chain->name, kept);
 			seen->chains[kept++] = *chain;
+		}
 	}
 	seen->chain_count = kept;
 }
@@ -264,48 +201,98 @@ static bool has_base_chain(const struct table *table)
 	return false;
 }
 
-/* Whether nothing is left of nft's table SEEN but what iptables-save printed, too. */
-static bool told_by_iptables(const struct ruleset *ruleset, struct table *seen)
+/* What iptables-save printed of nft's table SEEN, or NULL. PRINTED has all the tables that it prints. */
+static const struct table *printed_of(const struct ruleset *printed, const struct table *seen)
 {
-	bool told = false;
+	for (size_t i = 0; i < printed->table_count; i++)
+		if (printed->tables[i].family == seen->family &&
+			strcmp(printed->tables[i].name, seen->name) == 0)
+			return &printed->tables[i];
+	return NULL;
+}
 
+/*
+ * Removes what nft shows of tables that iptables-save printed. Of those there are a few for each family,
+ * however many nft has.
+ */
+static void settle(struct ruleset *ruleset)
+{
+	struct ruleset printed = {0};
+	size_t kept = 0;
+
+	for (size_t i = 0; i < ruleset->table_count; i++)
+		if (ruleset->tables[i].backend == BACKEND_IPTABLES) {
+			printed.tables = array_room(
+				printed.tables, printed.table_count, sizeof(struct table));
+			printed.tables[printed.table_count++] = ruleset->tables[i];
+		}
+	for (size_t i = 0; i < ruleset->table_count; i++) {
+		struct table *table = &ruleset->tables[i];
+		const struct table *same =
+			table->backend == BACKEND_NFT ? printed_of(&printed, table) : NULL;
+
+		if (same != NULL)
+			take_out(table, same);
+		if (same != NULL && !has_base_chain(table))
+			free_table(table);
+		else
+			ruleset->tables[kept++] = *table;
+	}
+	ruleset->table_count = kept;
+	free(printed.tables);
+}
+
+static int by_passage(const void *a, const void *b)
+{
+	const struct base_chain *one = a, *other = b;
+	const struct chain *first = one->chain, *second = other->chain;
+
+	if (first->hook != second->hook)
+		return first->hook < second->hook ? -1 : 1;
+	if (first->priority != second->priority)
+		return first->priority < second->priority ? -1 : 1;
+	return (one->place > other->place) - (one->place < other->place);
+}
+
+/* Lists the base chains, once all tables are where they stay. */
+static void list_bases(struct ruleset *ruleset)
+{
+	ruleset->base_count = 0;
+	free(ruleset->bases);
+	ruleset->bases = NULL;
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		const struct table *table = &ruleset->tables[i];
 
-		if (table->backend == BACKEND_IPTABLES && table->family == seen->family &&
-			strcmp(table->name, seen->name) == 0) {
-			take_out(seen, table);
-			told = true;
+		for (size_t j = 0; j < table->chain_count; j++) {
+			size_t count = ruleset->base_count;
+
+			if (table->chains[j].hook == HOOK_NONE)
+				continue;
+			ruleset->bases =
+				array_room(ruleset->bases, count, sizeof(struct base_chain));
+			ruleset->bases[count] =
+				(struct base_chain){table, &table->chains[j], count};
+			ruleset->base_count++;
 		}
 	}
-	return told && !has_base_chain(seen);
-}
-
-/* Removes what nft shows of tables that iptables-save printed. */
-static void settle(struct ruleset *ruleset)
-{
-	size_t i = 0;
-
-	while (i < ruleset->table_count) {
-		struct table *table = &ruleset->tables[i];
-
-		if (table->backend != BACKEND_NFT || !told_by_iptables(ruleset, table)) {
-			i++;
-			continue;
-		}
-		free_table(table);
-		ruleset->table_count--;
-		memmove(table, table + 1, (ruleset->table_count - i) * sizeof(*table));
-	}
+	if (ruleset->base_count > 1)
+		qsort(ruleset->bases, ruleset->base_count, sizeof(struct base_chain), by_passage);
 }
 
 void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 {
 	for (size_t i = 0; i < added->table_count; i++) {
-		ruleset->tables = room(ruleset->tables, ruleset->table_count, sizeof(struct table));
+		ruleset->tables =
+			array_room(ruleset->tables, ruleset->table_count, sizeof(struct table));
 		ruleset->tables[ruleset->table_count++] = added->tables[i];
 	}
+	for (size_t i = 0; i < added->set_count; i++) {
+		ruleset->sets = array_room(ruleset->sets, ruleset->set_count, sizeof(struct match));
+		ruleset->sets[ruleset->set_count++] = added->sets[i];
+	}
 	free(added->tables);
+	free(added->sets);
 	*added = (struct ruleset){0};
 	settle(ruleset);
+	list_bases(ruleset);
 }

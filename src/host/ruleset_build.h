@@ -10,7 +10,10 @@
 
 struct table *add_table(
 	struct ruleset *ruleset, enum backend backend, int family, const char *name);
+
+/* NULL where the table has a chain of that name already. */
 struct chain *add_chain(struct table *table, const char *name);
+
 struct rule *add_rule(struct chain *chain);
 struct match *add_match(struct rule *rule, enum match_kind kind, bool negated);
 
@@ -27,17 +30,19 @@ void add_numbers(struct match *match, uint16_t first, uint16_t last);
 /* The range of all addresses that share their first LENGTH bits with ADDRESS; false: too long. */
 bool add_prefix(struct match *match, struct addr address, unsigned length);
 
+/* Brings the ranges of a match into their order, once all of them are added. */
+void settle_ranges(struct match *match);
+
+/* The same for all matches of a rule. */
+void settle_rule(struct rule *rule);
+
 /* The number of a protocol that the tools print by name or number, or -1. */
 int protocol_number(const char *name);
 
 /* IPv4 or IPv6 alone: 32 or 128. */
 unsigned address_bits(int family);
 
-/* To be freed. */
-char *text_printed(const char *format, ...) __attribute__((format(printf, 1, 2)));
-char *text_copy(const char *text);
-
-/* Moves all tables of ADDED to RULESET, and settles which tool speaks for a table that two show. */
+/* Moves all that ADDED has to RULESET, and settles which tool speaks for a table that two show. */
 void ruleset_join(struct ruleset *ruleset, struct ruleset *added);
 
 #endif

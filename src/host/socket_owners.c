@@ -4,7 +4,11 @@
  * A descriptor's link says "socket:[INODE]". Another user's descriptors can be read with
  * CAP_SYS_PTRACE alone, so that no owner may mean one that cannot be seen. Processes come and go
  * meanwhile: one that is gone before it was looked at owns nothing.
+ *
+ * All descriptors of the host are gone through once, when the first owner is asked for, and are sorted by
+ * their inodes: a proxy may have a thousand listeners, and a host a thousand processes.
  */
+#include "tproxy/array.h"
 #include "tproxy/sockets.h"
 #include "tproxy/text.h"
 
@@ -17,44 +21,101 @@
 #include <string.h>
 #include <unistd.h>
 
-static int is_number(const struct dirent *entry)
+/* That a process has a descriptor of a socket. */
+struct holding {
+	unsigned long long inode;
+	pid_t pid;
+};
+
+static struct {
+	bool known;
+	struct holding *list; /* by inode, then by pid, each once */
+	size_t count;
+} holdings;
+
+void socket_owners_forget(void)
 {
-	return isdigit((unsigned char)entry->d_name[0]);
+	free(holdings.list);
+	holdings.list = NULL;
+	holdings.count = 0;
+	holdings.known = false;
 }
 
-static int by_number(const struct dirent **a, const struct dirent **b)
+static int by_inode(const void *a, const void *b)
 {
-	long one = strtol((*a)->d_name, NULL, 10), other = strtol((*b)->d_name, NULL, 10);
+	const struct holding *one = a, *other = b;
 
-	return (one > other) - (one < other);
+	if (one->inode != other->inode)
+		return one->inode < other->inode ? -1 : 1;
+	return (one->pid > other->pid) - (one->pid < other->pid);
 }
 
-static bool is_link_to(int folder, const char *name, const char *target)
+/* Takes a descriptor of a process, where it is of a socket. */
+static void take_descriptor(int folder, const char *name, pid_t pid)
 {
-	char found[64];
-	ssize_t length = readlinkat(folder, name, found, sizeof(found) - 1);
+	char target[64];
+	ssize_t length = readlinkat(folder, name, target, sizeof(target) - 1);
+	struct holding held = {.pid = pid};
 
 	if (length == -1)
-		return false;
-	found[length] = '\0';
-	return strcmp(found, target) == 0;
+		return;
+	target[length] = '\0';
+	if (sscanf(target, "socket:[%llu]", &held.inode) != 1)
+		return;
+	holdings.list = array_room(holdings.list, holdings.count, sizeof(held));
+	holdings.list[holdings.count++] = held;
 }
 
-static bool holds(const char *pid, const char *target)
+static void take_process(const char *name)
 {
-	char *path = text_format("/proc/%s/fd", pid);
+	char *path = text_format("/proc/%s/fd", name);
 	DIR *folder = opendir(path);
 	const struct dirent *entry;
-	bool found = false;
 
 	free(path);
 	if (folder == NULL)
-		return false;
+		return;
 	/* cppcheck-suppress readdirCalled ; the folder is ours alone */
-	while (!found && (entry = readdir(folder)) != NULL)
-		found = is_link_to(dirfd(folder), entry->d_name, target);
+	while ((entry = readdir(folder)) != NULL)
+		take_descriptor(dirfd(folder), entry->d_name, (pid_t)strtol(name, NULL, 10));
 	closedir(folder);
-	return found;
+}
+
+static void take_holdings(void)
+{
+	DIR *folder = opendir("/proc");
+	const struct dirent *entry;
+	size_t kept = 0;
+
+	holdings.known = true;
+	/* cppcheck-suppress readdirCalled */
+	while (folder != NULL && (entry = readdir(folder)) != NULL)
+		if (isdigit((unsigned char)entry->d_name[0]))
+			take_process(entry->d_name);
+	if (folder != NULL)
+		closedir(folder);
+	if (holdings.count > 1)
+		qsort(holdings.list, holdings.count, sizeof(*holdings.list), by_inode);
+	for (size_t i = 0; i < holdings.count; i++)
+		if (kept == 0 || by_inode(&holdings.list[kept - 1], &holdings.list[i]) != 0)
+			holdings.list[kept++] = holdings.list[i];
+	holdings.count = kept;
+}
+
+/* Where those of an inode begin. */
+static size_t first_of(unsigned long long inode)
+{
+	size_t low = 0, high = holdings.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (holdings.list[middle].inode < inode)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 /* What /proc/PID/NAME says, to be freed; NULL where the process is gone. One read holds all of it. */
@@ -143,19 +204,20 @@ static void take_descriptors(struct socket_owner *owner, const char *limits)
 		isdigit((unsigned char)*at) ? strtoul(at, NULL, 10) : ULONG_MAX; /* "unlimited" */
 }
 
-static bool describe(struct socket_owner *owner, const char *pid)
+static bool describe(struct socket_owner *owner, pid_t pid)
 {
-	char *comm = read_of(pid, "comm"), *status = read_of(pid, "status"),
-	     *limits = read_of(pid, "limits");
+	char *name = text_format("%d", (int)pid), *comm = read_of(name, "comm"),
+	     *status = read_of(name, "status"), *limits = read_of(name, "limits");
 	bool whole = comm != NULL && status != NULL && limits != NULL;
 
-	*owner = (struct socket_owner){.pid = (pid_t)strtol(pid, NULL, 10)};
+	*owner = (struct socket_owner){.pid = pid};
 	if (whole) {
 		take_name(owner, comm);
 		take_capabilities(owner, status);
 		take_descriptors(owner, limits);
-		take_command(owner, pid);
+		take_command(owner, name);
 	}
+	free(name);
 	free(comm);
 	free(status);
 	free(limits);
@@ -164,21 +226,20 @@ static bool describe(struct socket_owner *owner, const char *pid)
 
 size_t socket_owners(const struct host_socket *socket, struct socket_owner *owners, size_t room)
 {
-	struct dirent **list = NULL;
-	char *target = text_format("socket:[%llu]", (unsigned long long)socket->inode);
-	int length = socket->inode == 0 ? 0 : scandir("/proc", &list, is_number, by_number);
 	struct socket_owner owner;
 	size_t count = 0;
 
-	for (int i = 0; i < length; i++) {
-		if (holds(list[i]->d_name, target) && describe(&owner, list[i]->d_name)) {
-			if (count < room)
-				owners[count] = owner;
-			count++;
-		}
-		free(list[i]);
+	if (socket->inode == 0)
+		return 0;
+	if (!holdings.known)
+		take_holdings();
+	for (size_t i = first_of(socket->inode);
+		i < holdings.count && holdings.list[i].inode == socket->inode; i++) {
+		if (!describe(&owner, holdings.list[i].pid))
+			continue;
+		if (count < room)
+			owners[count] = owner;
+		count++;
 	}
-	free(list);
-	free(target);
 	return count;
 }

@@ -9,6 +9,7 @@
  * what they are. The second trap: an error may come as the end of an answer, which libmnl does not read.
  */
 #include "tproxy/sockets.h"
+#include "tproxy/array.h"
 #include "tproxy/text.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 enum {
 	ATTEMPTS = 10,
 	ANSWER_MAX = 32768,   /* the kernel fills no more into one */
+	ERRNO_MAX = 4096,     /* MAX_ERRNO of the kernel is one less */
 	RETRANSMISSION = 1,   /* what idiag_timer says is running */
 	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV, which no header of user space has */
 };
@@ -35,22 +37,6 @@ struct dump {
 	struct host_sockets *sockets;
 	int protocol;
 };
-
-static struct host_socket *one_more(struct host_sockets *sockets)
-{
-	size_t count = sockets->count;
-
-	/* There is room up to the next power of two. */
-	if ((count & (count - 1)) == 0) {
-		sockets->list = reallocarray(
-			sockets->list, count == 0 ? 1 : count * 2, sizeof(*sockets->list));
-		if (sockets->list == NULL)
-			abort(); /* out of memory */
-	}
-	sockets->list[count] = (struct host_socket){0};
-	sockets->count++;
-	return &sockets->list[count];
-}
 
 static struct addr address_of(int family, const __be32 *ip, __be16 port, unsigned link)
 {
@@ -144,32 +130,62 @@ static int take_attribute(const struct nlattr *attribute, void *context)
 	return MNL_CB_OK;
 }
 
+/* For what the kernel never writes: nothing of such an answer counts. */
+static int refuse(int error)
+{
+	errno = error;
+	return MNL_CB_ERROR;
+}
+
 static int take_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct dump *dump = context;
 	const struct inet_diag_msg *told = mnl_nlmsg_get_payload(message);
+	struct host_sockets *sockets = dump->sockets;
 	struct host_socket *made;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*told))
-		return MNL_CB_OK;
-	made = one_more(dump->sockets);
+		return refuse(EPROTO);
+	sockets->list = array_room(sockets->list, sockets->count, sizeof(*sockets->list));
+	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
 	take_identity(made, told);
 	return mnl_attr_parse(message, sizeof(*told), take_attribute, made);
 }
 
-/* NLMSG_DONE and NLMSG_ERROR both begin with a number: 0, or an errno with a minus before it. */
+/*
+ * NLMSG_DONE and NLMSG_ERROR both begin with a number: 0, or an errno with a minus before it. An error of 0
+ * is an acknowledgement, which nothing here asks for; the end of a list is NLMSG_DONE alone.
+ */
 static int take_end(const struct nlmsghdr *message, void *context)
 {
-	int error = 0;
+	int error;
 
 	(void)context;
-	if (mnl_nlmsg_get_payload_len(message) >= sizeof(error))
-		memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
-	if (error >= 0)
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(error))
+		return refuse(EPROTO);
+	memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
+	if (error == 0 && message->nlmsg_type == NLMSG_DONE)
 		return MNL_CB_STOP;
-	errno = -error;
-	return MNL_CB_ERROR;
+	return refuse(error < 0 && error > -ERRNO_MAX ? -error : EPROTO);
+}
+
+static int take_loss(const struct nlmsghdr *message, void *context)
+{
+	(void)message;
+	(void)context;
+	return refuse(ENOBUFS);
+}
+
+int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
+	size_t length)
+{
+	mnl_cb_t controls[NLMSG_MIN_TYPE] = {
+		[NLMSG_ERROR] = take_end, [NLMSG_DONE] = take_end, [NLMSG_OVERRUN] = take_loss};
+	struct dump dump = {sockets, protocol};
+
+	return mnl_cb_run2(
+		answer, length, 0, port, take_socket, &dump, controls, MNL_ARRAY_SIZE(controls));
 }
 
 static int send_question(struct mnl_socket *netlink, int family, int protocol)
@@ -188,9 +204,8 @@ static int send_question(struct mnl_socket *netlink, int family, int protocol)
 	return mnl_socket_sendto(netlink, message, message->nlmsg_len) == -1 ? -1 : 0;
 }
 
-static int read_answer(struct mnl_socket *netlink, struct dump *dump)
+static int read_answer(struct mnl_socket *netlink, struct host_sockets *sockets, int protocol)
 {
-	mnl_cb_t ends[NLMSG_DONE + 1] = {[NLMSG_ERROR] = take_end, [NLMSG_DONE] = take_end};
 	char *answer = malloc(ANSWER_MAX);
 	int more = MNL_CB_OK;
 
@@ -199,19 +214,18 @@ static int read_answer(struct mnl_socket *netlink, struct dump *dump)
 	while (more > MNL_CB_STOP) {
 		ssize_t length = mnl_socket_recvfrom(netlink, answer, ANSWER_MAX);
 
-		if (length == -1)
-			more = MNL_CB_ERROR;
+		if (length > 0)
+			more = sockets_of_answer(sockets, protocol, mnl_socket_get_portid(netlink),
+				answer, (size_t)length);
 		else
-			more = mnl_cb_run2(answer, (size_t)length, 0,
-				mnl_socket_get_portid(netlink), take_socket, dump, ends,
-				MNL_ARRAY_SIZE(ends));
+			more = length == 0 ? refuse(EPROTO) : MNL_CB_ERROR;
 	}
 	free(answer);
 	return more;
 }
 
 /* Asks once. -1 with errno, EINTR where the sockets changed meanwhile too much for one answer. */
-static int ask(int family, struct dump *dump)
+static int ask(struct host_sockets *sockets, int family, int protocol)
 {
 	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	int result = -1, error;
@@ -220,9 +234,9 @@ static int ask(int family, struct dump *dump)
 		return -1;
 	if (mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) == -1)
 		goto out;
-	if (send_question(netlink, family, dump->protocol) == -1)
+	if (send_question(netlink, family, protocol) == -1)
 		goto out;
-	result = read_answer(netlink, dump);
+	result = read_answer(netlink, sockets, protocol);
 out:
 	error = errno;
 	mnl_socket_close(netlink);
@@ -232,17 +246,16 @@ out:
 
 static int ask_until_whole(struct host_sockets *sockets, int family, int protocol)
 {
-	struct dump dump = {sockets, protocol};
 	size_t before = sockets->count;
-	int result = -1;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
+		if (ask(sockets, family, protocol) == 0)
+			return 0;
 		sockets->count = before;
-		result = ask(family, &dump);
-		if (result == 0 || errno != EINTR)
+		if (errno != EINTR)
 			break;
 	}
-	return result;
+	return -1;
 }
 
 /* Whether the answer will do. ENOENT is a kernel that has no words for such sockets. */
@@ -268,6 +281,7 @@ bool sockets_read(struct host_sockets *sockets, char **problem)
 	static const int families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 
 	*sockets = (struct host_sockets){.udp_told = true};
+	socket_owners_forget();
 	for (size_t i = 0; i < 4; i++)
 		if (!is_answered(sockets, families[i / 2], protocols[i % 2], problem)) {
 			sockets_free(sockets);

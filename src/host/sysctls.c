@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,29 +31,57 @@ bool sysctl_exists(const char *path)
 
 char *sysctl_read(const char *path)
 {
-	char value[4096];
+	char part[4096];
+	struct text_stream value;
 	int fd = open_it(path, O_RDONLY);
 	ssize_t length;
+	char *text;
 
 	if (fd == -1)
 		return NULL;
-	length = read(fd, value, sizeof(value) - 1);
+	text_begin(&value);
+	/* Some values are longer than the kernel hands over at once. */
+	while ((length = read(fd, part, sizeof(part))) > 0)
+		fwrite(part, 1, (size_t)length, value.out);
 	close(fd);
-	if (length == -1)
+	text = text_end(&value);
+	if (length == -1) {
+		free(text);
 		return NULL;
-	value[length] = '\0';
-	value[strcspn(value, "\n")] = '\0';
-	return text_format("%s", value);
+	}
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+bool sysctl_number(const char *path, int *number)
+{
+	char *text = sysctl_read(path), *end = NULL;
+	long value = 0;
+	bool well = text != NULL && *text != '\0';
+
+	errno = 0;
+	if (well)
+		value = strtol(text, &end, 10);
+	well = well && *end == '\0' && errno == 0 && value >= INT_MIN && value <= INT_MAX;
+	if (well)
+		*number = (int)value;
+	free(text);
+	return well;
 }
 
 int sysctl_write(const char *path, const char *value)
 {
 	int fd = open_it(path, O_WRONLY), error = 0;
+	size_t length = strlen(value);
+	ssize_t written;
 
 	if (fd == -1)
 		return errno;
-	if (write(fd, value, strlen(value)) == -1)
+	written = write(fd, value, length);
+	if (written == -1)
 		error = errno;
+	else if ((size_t)written != length)
+		error = EIO; /* the kernel took a part of it as the value */
 	close(fd);
 	return error;
 }

@@ -7,9 +7,17 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+char *text_copy(const char *text)
+{
+	char *made = strdup(text);
+
+	if (made == NULL)
+		abort(); /* out of memory */
+	return made;
+}
 
 char *text_format(const char *format, ...)
 {
@@ -25,27 +33,51 @@ char *text_format(const char *format, ...)
 
 void text_add(char **text, const char *format, ...)
 {
+	size_t length = *text != NULL ? strlen(*text) : 0, size;
 	va_list list;
-	char *more, *old = *text;
+	char *more;
 
 	va_start(list, format);
 	if (vasprintf(&more, format, list) == -1)
 		abort(); /* out of memory */
 	va_end(list);
-	*text = text_format("%s%s", old != NULL ? old : "", more);
+	size = strlen(more) + 1;
+	*text = realloc(*text, length + size);
+	if (*text == NULL)
+		abort(); /* out of memory */
+	memcpy(*text + length, more, size);
 	free(more);
-	free(old);
+}
+
+void text_begin(struct text_stream *stream)
+{
+	*stream = (struct text_stream){0};
+	stream->out = open_memstream(&stream->text, &stream->length);
+	if (stream->out == NULL)
+		abort(); /* out of memory */
+}
+
+char *text_end(struct text_stream *stream)
+{
+	/* A stream in memory fails where there is no more of it. */
+	if (ferror(stream->out) || fclose(stream->out) != 0)
+		abort(); /* out of memory */
+	stream->out = NULL;
+	return stream->text;
 }
 
 char *text_line(const char **at)
 {
 	size_t length = strcspn(*at, "\n");
-	const char *line = *at;
+	char *line;
 
-	if (*line == '\0')
+	if (**at == '\0')
 		return NULL;
-	*at += length + (line[length] == '\n' ? 1 : 0);
-	return text_format("%.*s", (int)length, line);
+	line = strndup(*at, length);
+	if (line == NULL)
+		abort(); /* out of memory */
+	*at += length + ((*at)[length] == '\n' ? 1 : 0);
+	return line;
 }
 
 bool text_number(const char *text, unsigned *number)

@@ -13,7 +13,7 @@
 
 enum {
 	DEPTH_MAX = 64,
-	STEPS_MAX = 100000,
+	STEPS_MAX = 1000000,      /* rules; a packet passes so many in 20 ms */
 	CONNTRACK_PRIORITY = -200 /* NF_IP_PRI_CONNTRACK */
 };
 
@@ -45,32 +45,12 @@ static enum answer answer(bool holds)
 	return holds ? YES : NO;
 }
 
-static int compare(const struct addr *a, const struct addr *b)
-{
-	if (addr_family(a) == AF_INET6)
-		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
-}
-
-static bool has_address(const struct match *match, const struct addr *address)
-{
-	for (size_t i = 0; i < match->range_count; i++) {
-		const struct range *range = &match->ranges[i];
-
-		if (addr_family(&range->first) == addr_family(address) &&
-			compare(&range->first, address) <= 0 && compare(address, &range->last) <= 0)
-			return true;
-	}
-	return false;
-}
-
 static bool has_number(const struct match *match, unsigned number)
 {
-	for (size_t i = 0; i < match->range_count; i++)
-		if (addr_port(&match->ranges[i].first) <= number &&
-			number <= addr_port(&match->ranges[i].last))
-			return true;
-	return false;
+	struct addr value = addr_any(AF_UNSPEC);
+
+	addr_set_port(&value, (uint16_t)number);
+	return match_has(match, &value);
 }
 
 static bool has_ports(const struct packet *packet)
@@ -138,9 +118,9 @@ static enum answer plain_answer(const struct walk *walk, const struct match *mat
 	case MATCH_PROTOCOL:
 		return answer(protocol_holds(match, packet));
 	case MATCH_SOURCE:
-		return answer(has_address(match, &packet->source));
+		return answer(match_has(match, &packet->source));
 	case MATCH_DESTINATION:
-		return answer(has_address(match, &packet->destination));
+		return answer(match_has(match, &packet->destination));
 	case MATCH_SOURCE_PORT:
 		return answer(has_number(match, addr_port(&packet->source)));
 	case MATCH_DESTINATION_PORT:
@@ -346,60 +326,49 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 
 static bool is_asked(const struct walk *walk, const struct table *table, const struct chain *chain)
 {
-	if (chain->hook != walk->hook)
-		return false;
 	if (chain->nat && (walk->packet->ct != CT_NEW || walk->trace.nat != NULL))
 		return false;
 	return table->family == AF_UNSPEC ||
 	       table->family == addr_family(&walk->packet->destination);
 }
 
-/* Goes through the base chains of the hook that have this priority, in the order of the rule set. */
-static enum verdict run_priority(struct walk *walk, const struct ruleset *ruleset, int priority)
+/* Where the base chains of a hook begin among those of the rule set. */
+static size_t first_of(const struct ruleset *ruleset, enum hook hook)
 {
-	for (size_t i = 0; i < ruleset->table_count; i++) {
-		walk->table = &ruleset->tables[i];
-		for (size_t j = 0; j < walk->table->chain_count; j++) {
-			const struct chain *chain = &walk->table->chains[j];
-			enum verdict verdict;
+	size_t low = 0, high = ruleset->base_count;
 
-			if (chain->priority != priority || !is_asked(walk, walk->table, chain))
-				continue;
-			walk->base = chain;
-			verdict = run_chain(walk, chain, 0);
-			if (verdict == GOES_ON && chain->drops)
-				verdict = end(walk, NULL, DROPPED);
-			if (verdict == DROPPED)
-				return DROPPED;
-		}
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ruleset->bases[middle].chain->hook < hook)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return GOES_ON;
-}
-
-/* Finds the least priority of the hook's chains after *PRIORITY. */
-static bool next_priority(const struct ruleset *ruleset, enum hook hook, int64_t *priority)
-{
-	int64_t next = INT64_MAX;
-
-	for (size_t i = 0; i < ruleset->table_count; i++)
-		for (size_t j = 0; j < ruleset->tables[i].chain_count; j++) {
-			const struct chain *chain = &ruleset->tables[i].chains[j];
-
-			if (chain->hook == hook && chain->priority > *priority &&
-				chain->priority < next)
-				next = chain->priority;
-		}
-	*priority = next;
-	return next != INT64_MAX;
+	return low;
 }
 
 struct trace trace_packet(
 	const struct ruleset *ruleset, enum hook hook, const struct packet *packet)
 {
 	struct walk walk = {.packet = packet, .hook = hook, .trace = {.mark = packet->mark}};
-	int64_t priority = INT64_MIN;
 
-	while (!walk.trace.dropped && next_priority(ruleset, hook, &priority))
-		walk.trace.dropped = run_priority(&walk, ruleset, (int)priority) == DROPPED;
+	for (size_t i = first_of(ruleset, hook); i < ruleset->base_count; i++) {
+		const struct base_chain *base = &ruleset->bases[i];
+		enum verdict verdict;
+
+		if (base->chain->hook != hook)
+			break;
+		if (!is_asked(&walk, base->table, base->chain))
+			continue;
+		walk.table = base->table;
+		walk.base = base->chain;
+		verdict = run_chain(&walk, base->chain, 0);
+		if (verdict == GOES_ON && base->chain->drops)
+			verdict = end(&walk, NULL, DROPPED);
+		walk.trace.dropped = verdict == DROPPED;
+		if (walk.trace.dropped)
+			break;
+	}
 	return walk.trace;
 }

@@ -242,7 +242,8 @@ static void take_ipv6(struct sight *sight, struct bytes bytes)
 	sight->from = address(AF_INET6, header + 8);
 	sight->to = address(AF_INET6, header + 24);
 	skip(&bytes, IPV6_HEADER);
-	if (payload < bytes.left)
+	/* A jumbogram (RFC 2675) says 0, and its length in a hop-by-hop option: it takes all of the frame. */
+	if (payload < bytes.left && (payload != 0 || type != IPPROTO_HOPOPTS))
 		bytes.left = payload;
 	if (!skip_extensions(&bytes, &type))
 		return;

@@ -8,6 +8,7 @@
  */
 #include "xtables.h"
 #include "ruleset_build.h"
+#include "tproxy/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ enum {
 
 static int wrong(struct reader *reader, const char *what, const char *text)
 {
-	reader->problem = text_printed("line %u: %s: '%s'", reader->line, what, text);
+	reader->problem = text_format("line %u: %s: '%s'", reader->line, what, text);
 	return -1;
 }
 
@@ -56,12 +57,22 @@ static int priority_of(const char *name)
 	return 0;
 }
 
+static bool has_table(const struct reader *reader, const char *name)
+{
+	for (size_t i = 0; i < reader->parsed.table_count; i++)
+		if (strcmp(reader->parsed.tables[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static int begin_table(struct reader *reader, const char *name)
 {
 	if (reader->in_table)
 		return wrong(reader, "the table before has no COMMIT", name);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		if (strcmp(tables[i].name, name) == 0) {
+			if (has_table(reader, name))
+				return wrong(reader, "the table is there already", name);
 			add_table(&reader->parsed, reader->backend, reader->family, name);
 			reader->in_table = true;
 			return 0;
@@ -106,42 +117,32 @@ static int declare_chain(struct reader *reader, char *line)
 		return wrong(reader, "a chain outside of a table", line);
 	if (name == NULL || policy == NULL)
 		return wrong(reader, "a chain without its policy", line);
-	if (table_chain(current(reader), name) != NULL)
-		return wrong(reader, "the chain is there already", name);
 	chain = add_chain(current(reader), name);
+	if (chain == NULL)
+		return wrong(reader, "the chain is there already", name);
 	return strcmp(policy, "-") == 0 ? 0 : base_chain(reader, chain, policy);
-}
-
-static struct chain *chain_named(struct table *table, const char *name, size_t length)
-{
-	for (size_t i = 0; i < table->chain_count; i++) {
-		struct chain *chain = &table->chains[i];
-
-		if (strlen(chain->name) == length && strncmp(chain->name, name, length) == 0)
-			return chain;
-	}
-	return NULL;
 }
 
 /* "-A CHAIN ...", after its counters. */
 static int append_rule(struct reader *reader, const char *line)
 {
-	size_t length = strcspn(line + 3, " ");
-	const char *what;
-	struct chain *chain;
+	char *copy = text_copy(line), *name = copy + 3, *words = name + strcspn(name, " ");
+	const char *what = NULL;
+	struct chain *chain = NULL;
 	struct rule *rule;
-	char *words;
 
+	if (*words != '\0')
+		*words++ = '\0';
 	if (!reader->in_table)
-		return wrong(reader, "a rule outside of a table", line);
-	chain = chain_named(current(reader), line + 3, length);
-	if (chain == NULL)
-		return wrong(reader, "a rule of no chain", line);
-	rule = add_rule(chain);
-	rule->text = text_copy(line);
-	words = text_copy(line + 3 + length);
-	what = xtables_rule(current(reader), chain->hook, rule, words);
-	free(words);
+		what = "a rule outside of a table";
+	else if ((chain = table_chain(current(reader), name)) == NULL)
+		what = "a rule of no chain";
+	else {
+		rule = add_rule(chain);
+		rule->text = text_copy(line);
+		what = xtables_rule(current(reader), chain->hook, rule, words);
+	}
+	free(copy);
 	return what == NULL ? 0 : wrong(reader, what, line);
 }
 
@@ -178,7 +179,7 @@ static int read_lines(struct reader *reader, const char *text)
 {
 	while (*text != '\0') {
 		size_t length = strcspn(text, "\n");
-		char *line = text_printed("%.*s", (int)length, text);
+		char *line = text_format("%.*s", (int)length, text);
 		int result;
 
 		reader->line++;

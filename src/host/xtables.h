@@ -36,6 +36,9 @@ struct option {
  */
 const char *xtables_rule(const struct table *table, enum hook hook, struct rule *rule, char *text);
 
+/* The words of TEXT, which is taken apart, in a list to be freed. False: a quote is not closed. */
+bool xtables_split(char *text, struct word **words, size_t *count);
+
 /* The option at parse->at, of every rule or of parse->module, or NULL. */
 const struct option *xtables_option(const struct parse *parse);
 

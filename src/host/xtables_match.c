@@ -7,6 +7,7 @@
  * listeners bound to no address unless told not to, while nft's does not.
  */
 #include "ruleset_build.h"
+#include "tproxy/text.h"
 #include "xtables.h"
 
 #include <stdlib.h>
@@ -113,7 +114,8 @@ static bool read_address_range(struct parse *parse, enum match_kind kind, const 
 
 	if (dash != NULL)
 		*dash = '\0';
-	well = addr_parse(&first, text) && addr_parse(&last, dash == NULL ? text : dash + 1);
+	well = addr_parse(&first, text) && addr_parse(&last, dash == NULL ? text : dash + 1) &&
+	       addr_family(&first) == addr_family(&last);
 	if (well)
 		add_range(match, first, last);
 	free(text);

@@ -6,12 +6,13 @@
  * "! -m" does not exist, each option carries its own "!".
  */
 #include "ruleset_build.h"
+#include "tproxy/text.h"
 #include "xtables.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote. */
+/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote, or not at its end. */
 static bool take_word(char **text, struct word *word)
 {
 	char *from = *text, *to = *text;
@@ -24,23 +25,24 @@ static bool take_word(char **text, struct word *word)
 			from++;
 		*to++ = *from++;
 	}
-	if (word->quoted && *from++ != '"')
+	if (word->quoted && (*from++ != '"' || (*from != ' ' && *from != '\0')))
 		return false;
 	*text = *from == '\0' ? from : from + 1;
 	*to = '\0';
 	return true;
 }
 
-static bool split(struct parse *parse, char *text)
+bool xtables_split(char *text, struct word **words, size_t *count)
 {
-	parse->words = calloc(strlen(text) / 2 + 2, sizeof(*parse->words));
-	if (parse->words == NULL)
+	*count = 0;
+	*words = calloc(strlen(text) / 2 + 2, sizeof(**words));
+	if (*words == NULL)
 		abort(); /* out of memory */
 	for (;;) {
 		text += strspn(text, " ");
 		if (*text == '\0')
 			return true;
-		if (!take_word(&text, &parse->words[parse->count++]))
+		if (!take_word(&text, &(*words)[(*count)++]))
 			return false;
 	}
 }
@@ -57,16 +59,14 @@ static bool begins_option(const struct word *word)
 
 char *xtables_words(const struct parse *parse, size_t first)
 {
-	char *text = text_copy(parse->negated ? "!" : "");
+	struct text_stream words;
 
-	for (size_t i = first; i < parse->at; i++) {
-		char *longer = text_printed(
-			"%s%s%s", text, *text == '\0' ? "" : " ", parse->words[i].text);
-
-		free(text);
-		text = longer;
-	}
-	return text;
+	text_begin(&words);
+	fputs(parse->negated ? "!" : "", words.out);
+	for (size_t i = first; i < parse->at; i++)
+		fprintf(words.out, "%s%s", i > first || parse->negated ? " " : "",
+			parse->words[i].text);
+	return text_end(&words);
 }
 
 static void keep_unknown_match(struct parse *parse, size_t first)
@@ -135,12 +135,13 @@ const char *xtables_rule(const struct table *table, enum hook hook, struct rule 
 {
 	struct parse parse = {.table = table, .hook = hook, .rule = rule};
 
-	if (!split(&parse, text))
+	if (!xtables_split(text, &parse.words, &parse.count))
 		parse.wrong = "a quote is not closed";
 	while (parse.wrong == NULL && parse.at < parse.count)
 		read_words(&parse);
 	if (parse.restores_mark && rule->target_count == 0)
 		add_target(rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+	settle_rule(rule);
 	free(parse.words);
 	return parse.wrong;
 }

@@ -8,6 +8,7 @@
  */
 #include "ruleset_build.h"
 #include "xtables.h"
+#include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>

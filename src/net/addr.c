@@ -1,9 +1,9 @@
 /*
  * Addresses as values: text to address and back, and nothing else.
  *
- * Every field of a struct addr that is not set explicitly is zero, so two equal addresses are
- * equal field by field. The trap is sockaddr_in6's flow label and scope: flow labels are dropped
- * on the way in, the scope is kept, since a link-local client cannot be answered without it.
+ * Every field of a struct addr that is not set explicitly is zero, so two equal addresses are equal
+ * field by field. The trap is what sockaddr_in6 holds beside the address: flow labels are dropped,
+ * the scope is kept, since a link-local client cannot be answered without it.
  */
 #include "tproxy/addr.h"
 
@@ -22,7 +22,7 @@ struct addr addr_any(int family)
 	return addr;
 }
 
-/* Copies "[text]" without its brackets. False where the brackets do not pair or the room ends. */
+/* Copies "[text]" without its brackets. False where one bracket is missing or the text is too long. */
 static bool strip_brackets(const char *text, char *out, size_t room)
 {
 	size_t length = strlen(text);

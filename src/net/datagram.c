@@ -1,9 +1,12 @@
 /*
- * Datagram sockets; see the header.
+ * Datagram sockets, and the control message with a datagram's original destination.
  *
- * The target TPROXY changes no packet: the datagram still says where it was sent, but the socket that
- * gets it is bound elsewhere. So the kernel reads the address from the packet and hands it over beside
- * the data. SO_REUSEADDR is set so that an answer can be sent from an address that is being listened on.
+ * The TPROXY target does not change the packet, but the socket that receives it is bound to another
+ * address. So the kernel reads the destination from the packet, and passes it beside the data.
+ * SO_REUSEADDR is set so that an answer can be sent from an address that another socket listens on.
+ *
+ * The trap: a control message's address has its family's own length, which is not that of a struct
+ * addr; it is copied by that length into a zeroed sockaddr_storage first.
  */
 #include "tproxy/datagram.h"
 
@@ -30,7 +33,7 @@ int datagram_tell_destination(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
-static bool tells_destination(const struct cmsghdr *part)
+static bool is_destination(const struct cmsghdr *part)
 {
 	return (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_ORIGDSTADDR) ||
 	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_ORIGDSTADDR);
@@ -38,17 +41,17 @@ static bool tells_destination(const struct cmsghdr *part)
 
 static void read_destination(struct msghdr *message, struct addr *destination)
 {
-	struct sockaddr_storage told;
+	struct sockaddr_storage original;
 
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
 		part = CMSG_NXTHDR(message, part)) {
 		size_t length = part->cmsg_len - CMSG_LEN(0);
 
-		if (!tells_destination(part) || length > sizeof(told))
+		if (!is_destination(part) || length > sizeof(original))
 			continue;
-		memset(&told, 0, sizeof(told));
-		memcpy(&told, CMSG_DATA(part), length);
-		addr_from_sockaddr(destination, (struct sockaddr *)&told);
+		memset(&original, 0, sizeof(original));
+		memcpy(&original, CMSG_DATA(part), length);
+		addr_from_sockaddr(destination, (struct sockaddr *)&original);
 	}
 }
 

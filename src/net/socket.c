@@ -1,31 +1,34 @@
 /*
  * Sockets: options in the order in which the kernel wants them.
  *
- * IP_TRANSPARENT comes before bind(), or bind() checks that the address is local. It is never
- * replaced by IP_FREEBIND: that lets bind() succeed too, but the packets that come back are not
- * looked up for the socket, and every connection times out.
+ * IP_TRANSPARENT comes before bind(), or bind() fails where the address is not local. IP_FREEBIND is
+ * no replacement: bind() succeeds with it, too, but the packets that come back are not looked up for
+ * the socket, and every connection times out.
  *
- * The trap in sharing an address: SO_REUSEPORT set on the first socket would let any other process
- * of the same user join in silence and take part of the connections. So the first socket binds
- * without it, which fails where the address is taken, and turns it on afterwards for the others.
+ * The trap in sharing an address: with SO_REUSEPORT on the first socket, any other process of the
+ * same user could bind the address as well, and would get part of the connections. So the first
+ * socket binds without it, which fails where the address is taken, and then sets it for the others.
  */
 #include "tproxy/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-static int enable(int fd, int level, int option)
+static int enable_option(int fd, int level, int option)
 {
 	int on = 1;
 
 	return setsockopt(fd, level, option, &on, sizeof(on));
 }
 
-/* Closes the descriptor and keeps errno, for the way out of a function that failed. */
-static int fail(int fd)
+/* Closes the descriptor of a function that failed, keeps errno, and returns -1. */
+static int close_failed(int fd)
 {
 	int error = errno;
 
@@ -37,6 +40,12 @@ static int fail(int fd)
 static int open_tcp(int family)
 {
 	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+}
+
+static void set_relay_options(int fd)
+{
+	enable_option(fd, IPPROTO_TCP, TCP_NODELAY);
+	enable_option(fd, SOL_SOCKET, SO_OOBINLINE);
 }
 
 static int set_v6only(int fd, const struct socket_listener *listener)
@@ -67,17 +76,18 @@ int socket_bind_listener(const struct socket_listener *listener, bool first)
 
 	if (fd == -1)
 		return -1;
-	if (enable(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
+	if (enable_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
 		set_interface(fd, listener->interface) == -1)
-		return fail(fd);
+		return close_failed(fd);
 	if (listener->transparent && socket_set_transparent(fd, addr_family(address)) == -1)
-		return fail(fd);
-	if (!first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
-		return fail(fd);
+		return close_failed(fd);
+	if (!first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return close_failed(fd);
+	set_relay_options(fd);
 	if (bind(fd, &address->sa, addr_length(address)) == -1)
-		return fail(fd);
-	if (first && enable(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
-		return fail(fd);
+		return close_failed(fd);
+	if (first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
+		return close_failed(fd);
 	return fd;
 }
 
@@ -91,11 +101,21 @@ int socket_accept(int listener, struct addr *peer)
 		return -1;
 	if (!addr_from_sockaddr(peer, (struct sockaddr *)&from)) {
 		errno = EPROTO;
-		return fail(fd);
+		return close_failed(fd);
 	}
 	addr_unmap(peer);
-	enable(fd, IPPROTO_TCP, TCP_NODELAY);
 	return fd;
+}
+
+unsigned socket_accept_queue(int listener)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	/* For a listener, tcpi_unacked is the length of its queue (tcp_get_info() in the kernel). */
+	if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) == -1)
+		return 0;
+	return info.tcpi_unacked;
 }
 
 bool socket_local_address(int fd, struct addr *local)
@@ -110,20 +130,36 @@ bool socket_local_address(int fd, struct addr *local)
 	return true;
 }
 
+bool socket_address_is_own(const struct addr *address)
+{
+	int fd = socket(addr_family(address), SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	struct addr peer = *address, local;
+	bool own;
+
+	if (fd == -1)
+		return false;
+	addr_set_port(&peer, 9); /* nothing is sent; port 0 cannot be connected to */
+	own = connect(fd, &peer.sa, addr_length(&peer)) == 0 && socket_local_address(fd, &local);
+	addr_set_port(&local, 9);
+	own = own && addr_equal(&local, &peer);
+	close(fd);
+	return own;
+}
+
 int socket_open(int family)
 {
 	int fd = open_tcp(family);
 
 	if (fd != -1)
-		enable(fd, IPPROTO_TCP, TCP_NODELAY);
+		set_relay_options(fd);
 	return fd;
 }
 
 int socket_set_transparent(int fd, int family)
 {
 	if (family == AF_INET6)
-		return enable(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
-	return enable(fd, IPPROTO_IP, IP_TRANSPARENT);
+		return enable_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+	return enable_option(fd, IPPROTO_IP, IP_TRANSPARENT);
 }
 
 int socket_bind_source(int fd, const struct addr *source)
@@ -131,9 +167,9 @@ int socket_bind_source(int fd, const struct addr *source)
 	int ready;
 
 	if (addr_port(source) == 0)
-		ready = enable(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+		ready = enable_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
 	else
-		ready = enable(fd, SOL_SOCKET, SO_REUSEADDR);
+		ready = enable_option(fd, SOL_SOCKET, SO_REUSEADDR);
 	if (ready == -1)
 		return -1;
 	return bind(fd, &source->sa, addr_length(source));
@@ -154,9 +190,23 @@ int socket_take_error(int fd)
 	return error;
 }
 
+bool socket_has_failed(int fd)
+{
+	struct pollfd connection = {.fd = fd};
+
+	return poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR);
+}
+
+size_t socket_undelivered(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCOUTQ, &bytes) == -1 || bytes < 0 ? 0 : (size_t)bytes;
+}
+
 void socket_keep_alive(int fd)
 {
-	enable(fd, SOL_SOCKET, SO_KEEPALIVE);
+	enable_option(fd, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 void socket_reset_on_close(int fd)

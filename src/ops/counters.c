@@ -1,5 +1,7 @@
 /*
- * Counters as a sum and as a sentence.
+ * Counters as a sum, and as the text of the last line of the log.
+ *
+ * The trap: the text may be longer than its room. It is then cut, and stays terminated.
  */
 #include "tproxy/counters.h"
 
@@ -24,7 +26,8 @@ struct text {
 	size_t room;
 };
 
-__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void append_text(
+	struct text *text, const char *format, ...)
 {
 	va_list args;
 	int length;
@@ -43,17 +46,17 @@ void counters_format(const struct counters *counters, char *out, size_t room)
 	struct text text = {out, room};
 	const char *before = ": ";
 
-	append(&text, "%" PRIu64 " sessions", counters->accepted);
+	append_text(&text, "%" PRIu64 " sessions", counters->accepted);
 	for (int reason = 0; reason < REASON_COUNT; reason++) {
 		if (counters->ended[reason] == 0)
 			continue;
-		append(&text, "%s%s %" PRIu64, before, reason_name((enum reason)reason),
+		append_text(&text, "%s%s %" PRIu64, before, reason_name((enum reason)reason),
 			counters->ended[reason]);
 		before = ", ";
 	}
-	append(&text, "; %" PRIu64 " bytes to servers, %" PRIu64 " to clients",
+	append_text(&text, "; %" PRIu64 " bytes to servers, %" PRIu64 " to clients",
 		counters->to_servers, counters->to_clients);
-	append(&text,
+	append_text(&text,
 		"; %" PRIu64 " copied, %" PRIu64 " spliced; accepting paused %" PRIu64 " times",
 		counters->copied, counters->spliced, counters->pauses);
 }

@@ -1,45 +1,51 @@
 /*
- * Logs: one write() or sendto() a line, and no waiting.
+ * Logs: which line is written to which place, and in which form.
  *
- * Targets of several sections often are the same; each is opened once, and a sink is found again by
- * what it leads to. Terminals, files and pipes get a line with its newline; syslog gets a datagram
- * in the form of RFC 3164, without a host name, as HAProxy sends it.
+ * Several sections often have the same target; each place is opened once, as a sink, and is found
+ * again by its path or address. stderr is always a place: it takes the messages of the start, and the
+ * warnings of a configuration without a `log` line. Terminals, files and pipes get a line with its
+ * newline; syslog gets a datagram in the form of RFC 3164, without a host name, as HAProxy sends it.
  *
- * The trap: stdout and stderr are shared with whoever started the daemon, so they must not be made
- * non-blocking. Instead poll() says whether a pipe still has room for PIPE_BUF bytes, and a line is
- * shorter than that.
+ * A line that a place does not take is lost. The next line that it takes follows one that reports how
+ * many were lost; there is at most one such report a second, so that a slow reader gets other lines.
+ *
+ * The trap: any thread writes, and a slow disk must not stop all of them. A place's lock is held for
+ * one non-blocking write, never while a file is opened.
  */
 #include "tproxy/log.h"
 
+#include "advice.h"
+#include "sink.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(LOG_LINE_MAX < PIPE_BUF, "a line is written in one piece");
-
-struct sink {
-	const struct log_target *target;
-	int fd;
-	bool stream; /* lines, not datagrams */
+struct place {
+	struct place *next;
+	pthread_mutex_t lock; /* of all that follows */
+	struct sink sink;
+	unsigned long unreported; /* lines lost since the last report */
+	int error;                /* errno of the last one */
+	time_t report_due;        /* monotonic seconds: no report before */
 };
 
 struct log {
 	const struct config *config;
-	struct sink *sinks;
-	size_t count;
+	struct log_target stderr_target;
+	struct log_targets stderr_targets; /* the one above, as a list */
+	int pid;
+	struct place *places; /* newest first */
 	atomic_uint_least64_t lost;
 };
 
-static bool same_place(const struct log_target *a, const struct log_target *b)
+static bool is_same_place(const struct log_target *a, const struct log_target *b)
 {
 	if (a->kind != b->kind)
 		return false;
@@ -48,149 +54,111 @@ static bool same_place(const struct log_target *a, const struct log_target *b)
 	return a->kind != LOG_TO_SYSLOG || addr_equal(&a->address, &b->address);
 }
 
-static struct sink *find_sink(const struct log *log, const struct log_target *target)
+static struct place *find_place(const struct log *log, const struct log_target *target)
 {
-	for (size_t i = 0; i < log->count; i++)
-		if (same_place(log->sinks[i].target, target))
-			return &log->sinks[i];
+	for (struct place *place = log->places; place != NULL; place = place->next)
+		if (is_same_place(place->sink.target, target))
+			return place;
 	return NULL;
 }
 
-/* A connected datagram socket would end with the first syslog daemon; this one outlives a restart.
- */
-static int open_sink(const struct log_target *target)
-{
-	int datagram = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-
-	switch (target->kind) {
-	case LOG_TO_STDOUT:
-		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	case LOG_TO_STDERR:
-		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	case LOG_TO_FILE:
-		return open(
-			target->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	case LOG_TO_UNIX:
-		return socket(AF_UNIX, datagram, 0);
-	case LOG_TO_SYSLOG:
-		return socket(addr_family(&target->address), datagram, 0);
-	}
-	return -1;
-}
-
-static int add_targets(struct log *log, const struct log_targets *targets)
-{
-	for (size_t i = 0; i < targets->count; i++) {
-		const struct log_target *target = &targets->list[i];
-		struct sink *sinks;
-		int fd;
-
-		if (find_sink(log, target) != NULL)
-			continue;
-		sinks = realloc(log->sinks, (log->count + 1) * sizeof(*sinks));
-		if (sinks == NULL)
-			return -1;
-		log->sinks = sinks;
-		fd = open_sink(target);
-		if (fd == -1) {
-			fprintf(stderr, "tproxyd: cannot open the log %s: %s\n",
-				target->path == NULL ? "target" : target->path, strerror(errno));
-			return -1;
-		}
-		sinks[log->count++] = (struct sink){
-			.target = target, .fd = fd, .stream = target->kind <= LOG_TO_FILE};
-	}
-	return 0;
-}
-
-struct log *log_new(const struct config *config)
-{
-	struct log *log = calloc(1, sizeof(*log));
-
-	if (log == NULL)
-		return NULL;
-	log->config = config;
-	if (add_targets(log, &config->global.logs) == -1)
-		goto fail;
-	for (size_t i = 0; i < config->proxy_count; i++)
-		if (add_targets(log, &config->proxies[i].logs) == -1)
-			goto fail;
-	return log;
-fail:
-	log_free(log);
-	return NULL;
-}
-
-void log_free(struct log *log)
-{
-	if (log == NULL)
-		return;
-	for (size_t i = 0; i < log->count; i++)
-		close(log->sinks[i].fd);
-	free(log->sinks);
-	free(log);
-}
-
-static bool write_stream(int fd, const char *line, size_t length)
-{
-	struct pollfd ready = {.fd = fd, .events = POLLOUT};
-
-	if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-		return false;
-	return write(fd, line, length) == (ssize_t)length;
-}
-
-static bool write_datagram(const struct sink *sink, const char *line, size_t length)
-{
-	const struct log_target *target = sink->target;
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-
-	if (target->kind == LOG_TO_SYSLOG)
-		return sendto(sink->fd, line, length, MSG_NOSIGNAL, &target->address.sa,
-			       addr_length(&target->address)) == (ssize_t)length;
-	memcpy(un.sun_path, target->path, strnlen(target->path, sizeof(un.sun_path) - 1));
-	return sendto(sink->fd, line, length, MSG_NOSIGNAL, (struct sockaddr *)&un, sizeof(un)) ==
-	       (ssize_t)length;
-}
-
-/* Writes the part before the message; the length is that of the text. */
-static size_t write_header(const struct log_target *target, int level, char *out, size_t room)
+/* Writes what stands before the message, and returns its length. */
+static size_t write_header(
+	const struct log *log, const struct log_target *target, int level, char *out, size_t room)
 {
 	time_t seconds = time(NULL);
 	struct tm tm;
 	char stamp[32];
 
+	if (target == &log->stderr_target)
+		return (size_t)snprintf(out, room, "tproxyd: ");
 	if (target->format == LOG_RAW)
 		return 0;
 	localtime_r(&seconds, &tm);
 	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
 	return (size_t)snprintf(
-		out, room, "<%d>%s tproxyd[%d]: ", target->facility | level, stamp, (int)getpid());
+		out, room, "<%d>%s tproxyd[%d]: ", target->facility | level, stamp, log->pid);
 }
 
-static void send_line(struct log *log, const struct log_target *target, int level, const char *text)
+/* Writes a line into OUT, of LOG_LINE_MAX bytes, and returns its length. */
+static size_t make_line(const struct log *log, const struct place *place,
+	const struct log_target *target, int level, const char *text, char *out)
 {
-	const struct sink *sink = find_sink(log, target);
-	char line[LOG_LINE_MAX];
-	size_t header = write_header(target, level, line, sizeof(line));
-	size_t length = strnlen(text, sizeof(line) - header - 1);
-	bool taken;
+	size_t header = write_header(log, target, level, out, LOG_LINE_MAX);
+	size_t length = strnlen(text, LOG_LINE_MAX - header - 1);
 
-	memcpy(line + header, text, length);
+	memcpy(out + header, text, length);
 	length += header;
-	if (sink->stream)
-		line[length++] = '\n';
-	taken = sink->stream ? write_stream(sink->fd, line, length)
-			     : write_datagram(sink, line, length);
-	if (!taken)
+	if (!sink_takes_datagrams(&place->sink))
+		out[length++] = '\n';
+	return length;
+}
+
+static size_t make_report(const struct log *log, const struct place *place,
+	const struct log_target *target, char *out)
+{
+	char text[LOG_LINE_MAX];
+
+	snprintf(text, sizeof(text), "log lines lost here: %lu (%s)", place->unreported,
+		strerror(place->error));
+	return make_line(log, place, target, LOG_WARNING, text, out);
+}
+
+/*
+ * Writes one line to a place, after a report if one is due. Returns 0 or an errno. A stream gets both
+ * in one write, so that it never takes the report alone.
+ */
+static int place_write(const struct log *log, struct place *place, const struct log_target *target,
+	int level, const char *text)
+{
+	char lines[SINK_WRITE_MAX];
+	struct timespec now;
+	size_t length = 0;
+	bool report = false;
+	int error = 0;
+
+	if (place->unreported > 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		report = now.tv_sec >= place->report_due;
+	}
+	if (report)
+		length = make_report(log, place, target, lines);
+	if (report && sink_takes_datagrams(&place->sink)) {
+		error = sink_write(&place->sink, lines, length);
+		length = 0;
+	}
+	length += make_line(log, place, target, level, text, lines + length);
+	if (error == 0)
+		error = sink_write(&place->sink, lines, length);
+	if (error == 0 && report) {
+		place->unreported = 0;
+		place->report_due = now.tv_sec + 1;
+	}
+	return error;
+}
+
+static void send_text(struct log *log, const struct log_target *target, int level, const char *text)
+{
+	struct place *place = find_place(log, target);
+	int error;
+
+	pthread_mutex_lock(&place->lock);
+	error = place_write(log, place, target, level, text);
+	if (error != 0) {
+		place->unreported++;
+		place->error = error;
 		atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&place->lock);
 }
 
 static const struct log_targets *targets_of(const struct log *log, const struct proxy *section)
 {
 	if (section != NULL && section->logs.count > 0)
 		return &section->logs;
-	return &log->config->global.logs;
+	if (log->config->global.logs.count > 0)
+		return &log->config->global.logs;
+	return &log->stderr_targets;
 }
 
 bool log_wants(const struct log *log, const struct proxy *section, int level)
@@ -200,7 +168,7 @@ bool log_wants(const struct log *log, const struct proxy *section, int level)
 	for (size_t i = 0; i < targets->count; i++)
 		if (level <= targets->list[i].max_level)
 			return true;
-	return targets->count == 0 && level <= LOG_WARNING;
+	return false;
 }
 
 void log_line(struct log *log, const struct proxy *section, int level, const char *format, ...)
@@ -216,12 +184,171 @@ void log_line(struct log *log, const struct proxy *section, int level, const cha
 	va_end(args);
 	for (size_t i = 0; i < targets->count; i++)
 		if (level <= targets->list[i].max_level)
-			send_line(log, &targets->list[i], level, text);
-	if (targets->count == 0)
-		fprintf(stderr, "tproxyd: %s\n", text);
+			send_text(log, &targets->list[i], level, text);
+}
+
+void log_complain(struct log *log, const char *format, ...)
+{
+	char text[LOG_LINE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	send_text(log, &log->stderr_target, LOG_ERR, text);
 }
 
 uint64_t log_lost(const struct log *log)
 {
 	return atomic_load_explicit(&log->lost, memory_order_relaxed);
+}
+
+/* --- opening --- */
+
+static const char *target_name(const struct log_target *target, char text[ADDR_TEXT_MAX])
+{
+	if (target->path != NULL)
+		return target->path;
+	if (target->kind == LOG_TO_SYSLOG)
+		return addr_format(&target->address, text);
+	return target->kind == LOG_TO_STDOUT ? "stdout" : "stderr";
+}
+
+/* There may be no log to write it to. */
+static int complain_of_memory(void)
+{
+	fputs("tproxyd: cannot start: out of memory\n", stderr);
+	return -1;
+}
+
+static int add_place(struct log *log, const struct log_target *target, const struct identity *owner)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	char name[ADDR_TEXT_MAX];
+	int error;
+
+	if (place == NULL)
+		return complain_of_memory();
+	error = sink_open(&place->sink, target, owner);
+	if (error != 0) {
+		free(place);
+		if (target == &log->stderr_target)
+			fprintf(stderr,
+				"tproxyd: cannot start: stderr cannot be opened for the log: %s%s\n",
+				strerror(error), advice_on_errno(error));
+		else
+			log_complain(log, "cannot open the log %s: %s%s", target_name(target, name),
+				strerror(error), advice_on_errno(error));
+		return -1;
+	}
+	pthread_mutex_init(&place->lock, NULL);
+	place->next = log->places;
+	log->places = place;
+	return 0;
+}
+
+static int add_targets(
+	struct log *log, const struct log_targets *targets, const struct identity *owner)
+{
+	for (size_t i = 0; i < targets->count; i++)
+		if (find_place(log, &targets->list[i]) == NULL &&
+			add_place(log, &targets->list[i], owner) == -1)
+			return -1;
+	return 0;
+}
+
+struct log *log_new(const struct config *config, const struct identity *owner)
+{
+	struct log *log = calloc(1, sizeof(*log));
+
+	if (log == NULL) {
+		complain_of_memory();
+		return NULL;
+	}
+	log->config = config;
+	log->pid = (int)getpid();
+	log->stderr_target = (struct log_target){
+		.kind = LOG_TO_STDERR, .format = LOG_RAW, .max_level = LOG_WARNING};
+	log->stderr_targets = (struct log_targets){&log->stderr_target, 1};
+	if (add_targets(log, &log->stderr_targets, owner) == -1 ||
+		add_targets(log, &config->global.logs, owner) == -1)
+		goto fail;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		if (add_targets(log, &config->proxies[i].logs, owner) == -1)
+			goto fail;
+	return log;
+fail:
+	log_free(log);
+	return NULL;
+}
+
+void log_free(struct log *log)
+{
+	struct place *place;
+
+	if (log == NULL)
+		return;
+	while ((place = log->places) != NULL) {
+		log->places = place->next;
+		pthread_mutex_destroy(&place->lock);
+		sink_close(&place->sink);
+		free(place);
+	}
+	free(log);
+}
+
+bool log_has_files(const struct log *log)
+{
+	for (const struct place *place = log->places; place != NULL; place = place->next)
+		if (place->sink.target->kind == LOG_TO_FILE)
+			return true;
+	return false;
+}
+
+void log_check(struct log *log)
+{
+	char name[ADDR_TEXT_MAX];
+
+	for (struct place *place = log->places; place != NULL; place = place->next) {
+		int error = sink_reach(&place->sink);
+
+		if (error != 0)
+			log_complain(log,
+				"warning: the log %s cannot be reached: %s; its lines are lost until a syslog daemon listens there",
+				target_name(place->sink.target, name), strerror(error));
+	}
+}
+
+/* Only the exchange is locked: the threads that write must not wait for a slow disk. */
+static int place_reopen(struct place *place)
+{
+	struct sink made, before;
+	int error = sink_open(&made, place->sink.target, NULL);
+
+	if (error != 0)
+		return error;
+	pthread_mutex_lock(&place->lock);
+	before = place->sink;
+	place->sink = made;
+	pthread_mutex_unlock(&place->lock);
+	sink_close(&before);
+	return 0;
+}
+
+void log_reopen(struct log *log)
+{
+	for (struct place *place = log->places; place != NULL; place = place->next) {
+		const char *path = place->sink.target->path;
+		int error;
+
+		if (place->sink.target->kind != LOG_TO_FILE)
+			continue;
+		error = place_reopen(place);
+		if (error == 0)
+			log_line(log, NULL, LOG_NOTICE, "SIGHUP: reopened the log file %s", path);
+		else
+			log_line(log, NULL, LOG_WARNING,
+				"SIGHUP: cannot reopen the log file %s: %s%s; lines still go to the file that was open before",
+				path, strerror(error), advice_on_errno(error));
+	}
 }

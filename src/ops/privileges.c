@@ -1,9 +1,11 @@
 /*
- * Dropping privileges: everything goes but CAP_NET_RAW, the least that IP_TRANSPARENT asks for.
+ * Dropping privileges: all but CAP_NET_RAW, the least that IP_TRANSPARENT needs (ip(7)), and
+ * CAP_NET_BIND_SERVICE, where the source of a connection to a server may have a low port.
  *
- * The order matters: groups and user change while the right to change them is still there, the
- * capability is kept across it, and no_new_privs comes last. Without root there is nothing to
- * change but the capability set.
+ * The trap is the order: the bounding set, groups and user change while the process may still change
+ * them, the capabilities are kept across that, and no_new_privs comes last. Without root only the
+ * capability set changes. The bounding set stays then, which does no harm: with no_new_privs no
+ * program that is started could gain a capability from it.
  */
 #include "tproxy/privileges.h"
 
@@ -11,8 +13,24 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+enum {
+	FIRST_PORT_DEFAULT = 1024
+};
+
+static const struct {
+	enum privilege privilege;
+	unsigned capability;
+} capabilities[] = {
+	{PRIVILEGE_TRANSPARENT, CAP_NET_RAW},
+	{PRIVILEGE_LOW_PORTS, CAP_NET_BIND_SERVICE},
+};
+enum {
+	CAPABILITIES = sizeof(capabilities) / sizeof(capabilities[0])
+};
 
 int privileges_resolve(
 	const struct global *global, const char *path, struct identity *identity, struct diag *diag)
@@ -24,7 +42,7 @@ int privileges_resolve(
 
 		if (user == NULL) {
 			diag_add(diag, DIAG_ERROR, path, 0, global->user,
-				"there is no such user on this host");
+				"no such user on this host; create it, or write another one");
 			return -1;
 		}
 		*identity = (struct identity){.uid = user->pw_uid, .gid = user->pw_gid};
@@ -35,7 +53,7 @@ int privileges_resolve(
 
 		if (group == NULL) {
 			diag_add(diag, DIAG_ERROR, path, 0, global->group,
-				"there is no such group on this host");
+				"no such group on this host; create it, or write another one");
 			return -1;
 		}
 		identity->gid = group->gr_gid;
@@ -43,33 +61,133 @@ int privileges_resolve(
 	return 0;
 }
 
-static int change_identity(const struct identity *identity)
+/* --- what is needed --- */
+
+unsigned privileges_first_port(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	unsigned port = FIRST_PORT_DEFAULT;
+
+	if (file == NULL)
+		return port;
+	if (fscanf(file, "%u", &port) != 1)
+		port = FIRST_PORT_DEFAULT;
+	fclose(file);
+	return port;
+}
+
+/* The first server whose source matches; NULL: none does. */
+static const struct server *find_server(const struct config *config,
+	bool (*matches)(const struct source *source, unsigned first_port))
+{
+	unsigned first_port = privileges_first_port();
+
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			if (matches(&config->proxies[i].servers[j].source, first_port))
+				return &config->proxies[i].servers[j];
+	return NULL;
+}
+
+static bool has_low_port(const struct source *source, unsigned first_port)
+{
+	if (source->mode != SOURCE_ADDRESS && source->mode != SOURCE_FOREIGN)
+		return false;
+	return addr_port(&source->address) != 0 && addr_port(&source->address) < first_port;
+}
+
+static bool takes_port_of_client(const struct source *source, unsigned first_port)
+{
+	return source->mode == SOURCE_CLIENT && first_port > 1;
+}
+
+const struct server *privileges_low_source(const struct config *config)
+{
+	return find_server(config, has_low_port);
+}
+
+unsigned privileges_needed(const struct config *config)
+{
+	unsigned needed = config_needs_transparent(config) ? PRIVILEGE_TRANSPARENT : 0;
+
+	if (privileges_low_source(config) != NULL ||
+		find_server(config, takes_port_of_client) != NULL)
+		needed |= PRIVILEGE_LOW_PORTS;
+	return needed;
+}
+
+/* --- what is kept --- */
+
+unsigned privileges_held(void)
+{
+	unsigned held = 0;
+
+	if (capng_get_caps_process() == -1)
+		return 0;
+	for (int i = 0; i < CAPABILITIES; i++)
+		if (capng_have_capability(CAPNG_EFFECTIVE, capabilities[i].capability))
+			held |= capabilities[i].privilege;
+	return held;
+}
+
+const char *privileges_text(unsigned privileges)
+{
+	static const char *const texts[] = {
+		[0] = "no capability",
+		[PRIVILEGE_TRANSPARENT] = "CAP_NET_RAW",
+		[PRIVILEGE_LOW_PORTS] = "CAP_NET_BIND_SERVICE",
+		[PRIVILEGE_TRANSPARENT | PRIVILEGE_LOW_PORTS] =
+			"CAP_NET_RAW and CAP_NET_BIND_SERVICE",
+	};
+
+	return texts[privileges];
+}
+
+/*
+ * Drops them only where the process may: an ordinary user keeps the user's groups. In a user
+ * namespace that denies setgroups(2), which cannot be allowed again, the groups stay, too.
+ */
+static int drop_groups(void)
+{
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) || getgroups(0, NULL) == 0)
+		return 0;
+	return setgroups(0, NULL) == 0 || errno == EPERM ? 0 : -1;
+}
+
+static int change_identity(const struct identity *identity, bool may_cut_bounds)
 {
 	bool other = identity->uid != geteuid() || identity->gid != getegid();
 	int failed;
 
 	if (!other)
-		return capng_apply(CAPNG_SELECT_CAPS) == 0 ? 0 : -1;
-	failed = capng_change_id((int)identity->uid, (int)identity->gid, CAPNG_DROP_SUPP_GRP);
-	if (failed == 0)
-		return 0;
-	if (errno == 0)
-		errno = EPERM;
-	return -1;
+		return capng_apply(may_cut_bounds ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
+	failed = capng_change_id((int)identity->uid, (int)identity->gid,
+		CAPNG_DROP_SUPP_GRP | (may_cut_bounds ? CAPNG_CLEAR_BOUNDING : 0));
+	return failed == 0 ? 0 : -1;
 }
 
-int privileges_drop(const struct identity *identity, bool transparent)
+int privileges_drop(const struct identity *identity, unsigned needed)
 {
-	bool keep;
+	bool may_cut_bounds;
+	unsigned kept = 0;
 
 	if (capng_get_caps_process() == -1)
 		return -1;
-	keep = transparent && capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW);
-	capng_clear(CAPNG_SELECT_CAPS);
-	if (keep)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW);
-	errno = 0;
-	if (change_identity(identity) == -1)
+	may_cut_bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	for (int i = 0; i < CAPABILITIES; i++)
+		if (capng_have_capability(CAPNG_PERMITTED, capabilities[i].capability))
+			kept |= needed & capabilities[i].privilege;
+	if (drop_groups() == -1)
 		return -1;
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (int i = 0; i < CAPABILITIES; i++)
+		if (kept & capabilities[i].privilege)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				capabilities[i].capability);
+	errno = 0;
+	if (change_identity(identity, may_cut_bounds) != 0) {
+		errno = errno == 0 ? EPERM : errno;
+		return -1;
+	}
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }

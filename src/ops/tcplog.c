@@ -3,8 +3,13 @@
  *
  *   client:port [date] frontend backend/server Tw/Tc/Tt bytes state counts/retries queues
  *
- * Tw is always 0 and both queues are empty, since tproxyd has no queues; a phase that was never
- * reached has -1. The second letter of the state says in which phase the session ended.
+ * Tw is always 0 and both queues are empty, since tproxyd has no queues; -1 is a phase that was not
+ * reached. The second letter of the state says in which phase the session ended. Retries are the
+ * attempts after the first one.
+ *
+ * The trap is what the counts include. When HAProxy writes the line, the session has given up its
+ * server and its backend, but not its place in the process and in the frontend. Here it has given up
+ * all four, so one is added to the first two.
  */
 #include "tproxy/tcplog.h"
 
@@ -21,18 +26,29 @@ static void format_date(const struct timespec *at, char *out, size_t room)
 	snprintf(out, room, "%s.%03ld", date, at->tv_nsec / 1000000);
 }
 
-static char phase(const struct session *session)
+static char end_phase(const struct session *session)
 {
+	const struct direction *server = &session->directions[SERVER];
+
 	if (session->reason == REASON_DONE)
 		return '-';
-	if (session->closed_in != SESSION_RELAYING)
+	if (session->connected == 0)
 		return 'C';
-	return session->directions[SERVER].eof_in ? 'L' : 'D';
+	return server->eof_in && !server->cut_short ? 'L' : 'D';
 }
 
+/* Milliseconds, or -1 where AT did not happen. */
 static long since_accept(const struct session *session, uint64_t at)
 {
 	return at == 0 ? -1 : (long)(at - session->accepted);
+}
+
+/* Each failed attempt was followed by a retry, but for the one that ended the session. */
+static unsigned count_retries(const struct session *session)
+{
+	bool gave_up = session->failures > 0 && reason_is_refusal(session->reason);
+
+	return gave_up ? session->failures - 1 : session->failures;
 }
 
 void tcplog_format(const struct session *session, char *out, size_t room)
@@ -50,6 +66,6 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,
 		since_accept(session, session->connected), since_accept(session, session->closed),
 		(unsigned long long)session->directions[SERVER].bytes,
-		reason_cause(session->reason), phase(session), counts.process, counts.frontend,
-		counts.backend, counts.server, session->failures);
+		reason_cause(session->reason), end_phase(session), counts.process + 1,
+		counts.frontend + 1, counts.backend, counts.server, count_retries(session));
 }

@@ -1,16 +1,20 @@
 /*
- * One worker: a thread that turns its event loop until it has nothing left to do.
+ * One worker: a thread that runs its event loop until no listener and no session is left.
  *
- * A worker shares with the others only what does not change (configuration), what is atomic
- * (limits) and what can be called by anybody (log). Orders come from the main thread as an atomic
- * value and a wake-up by eventfd; the value says what to do, so that a wake-up that comes twice
- * does no harm.
+ * A worker shares with the others only what does not change (configuration), what is atomic (limits)
+ * and what any thread may use (log). The main thread writes a command as an atomic value, and wakes
+ * the worker by its eventfd. The value says what to do, so a second wake-up does no harm.
  *
- * The worker is the observer of its sessions: it logs and counts what they do, and lets the
- * listeners go on when one ends.
+ * The worker is the observer of its sessions: it logs and counts what they do, and resumes its
+ * listeners when one ends.
+ *
+ * The trap: an event loop that fails would leave listeners open that no thread serves, and the kernel
+ * would go on giving them clients. So the worker closes them before its thread ends.
  */
 #include "tproxy/worker.h"
 
+#include "advice.h"
+#include "refusal_log.h"
 #include "tproxy/tcplog.h"
 
 #include <errno.h>
@@ -19,24 +23,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	PAUSES_INTERVAL = 60 /* seconds between two lines about a lack of resources */
+};
 
 struct worker {
 	const struct worker_shared *shared;
 	unsigned index;
 	pthread_t thread;
-	bool started;
+	bool started;      /* the thread was started, and must be joined */
+	bool failed;       /* its event loop failed */
+	bool has_sessions; /* session_set_init() was called, so the set must be freed */
 	struct event_base *base;
 	struct listeners listeners;
-	struct sessions sessions;
+	struct session_set sessions;
 	struct counters counters;
-	atomic_int order; /* enum worker_order, written by the main thread */
-	int obeyed;       /* the order that was last carried out */
-	int wake;         /* eventfd */
+	struct refusal_log *refusals;
+	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
+	atomic_int command;    /* enum worker_command, written by the main thread */
+	int handled;           /* the command that was handled last */
+	int wake;              /* eventfd */
 	struct event on_wake;
 };
 
-/* --- what sessions tell --- */
+/* --- what sessions report --- */
 
 static void log_accepted(struct worker *worker, const struct session *session)
 {
@@ -48,33 +61,19 @@ static void log_accepted(struct worker *worker, const struct session *session)
 			addr_format(&session->client, client), frontend->name);
 }
 
-static void log_refusal(struct worker *worker, const struct session *session)
-{
-	char client[ADDR_TEXT_MAX];
-
-	log_line(worker->shared->log, session->frontend, LOG_WARNING,
-		"refused %s: frontend %s, server %s/%s: %s%s%s (%s)",
-		addr_format(&session->client, client), session->frontend->name,
-		session->backend == NULL ? "<none>" : session->backend->name,
-		session->server == NULL ? "<none>" : session->server->name,
-		reason_text(session->reason), session->error == 0 ? "" : ": ",
-		session->error == 0 ? "" : strerror(session->error), reason_name(session->reason));
-}
-
 static void log_closed(struct worker *worker, const struct session *session)
 {
 	char line[LOG_LINE_MAX];
 
 	if (reason_is_refusal(session->reason))
-		log_refusal(worker, session);
+		refusal_log_add(worker->refusals, session);
 	if (session->frontend->logs.count == 0 || !(session->frontend->options & OPTION_TCPLOG))
 		return;
 	tcplog_format(session, line, sizeof(line));
 	log_line(worker->shared->log, session->frontend, LOG_INFO, "%s", line);
 }
 
-static void log_change(
-	struct worker *worker, const struct session *session, enum session_state from)
+static void log_state(struct worker *worker, const struct session *session, enum session_state from)
 {
 	char client[ADDR_TEXT_MAX];
 
@@ -88,7 +87,7 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 {
 	struct worker *worker = arg;
 
-	log_change(worker, session, from);
+	log_state(worker, session, from);
 	if (session->state == SESSION_ACCEPTED) {
 		worker->counters.accepted++;
 		log_accepted(worker, session);
@@ -101,32 +100,35 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	}
 }
 
-/* A pause at maxconn is what the limit is for; one for want of resources is trouble. */
-static void on_pause(void *arg, const struct listener *listener, int error)
+/* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
+static void on_accept_paused(void *arg, const struct listener *listener, int error)
 {
 	struct worker *worker = arg;
+	struct timespec now;
 
 	worker->counters.pauses++;
-	if (error != 0 && worker->counters.pauses == 1)
-		log_line(worker->shared->log, listener->frontend, LOG_WARNING,
-			"frontend %s: accepting pauses until a session ends: %s (said once); raise "
-			"the descriptor limit or lower maxconn",
-			listener->frontend->name, strerror(error));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (error == 0 || now.tv_sec < worker->pause_line_due)
+		return;
+	worker->pause_line_due = now.tv_sec + PAUSES_INTERVAL;
+	log_line(worker->shared->log, listener->frontend, LOG_WARNING,
+		"frontend %s: accepting pauses until a session ends: %s%s (logged once a minute)",
+		listener->frontend->name, strerror(error), advice_on_errno(error));
 }
 
-/* --- what the main thread tells --- */
+/* --- commands of the main thread --- */
 
-static void obey(struct worker *worker)
+static void handle_command(struct worker *worker)
 {
-	int order = atomic_load(&worker->order);
+	int command = atomic_load(&worker->command);
 
-	if (order == WORKER_DRAIN && worker->obeyed == WORKER_RUN)
+	if (command == WORKER_DRAIN && worker->handled == WORKER_RUN)
 		listeners_drain(&worker->listeners);
-	if (order != WORKER_RUN)
+	if (command == WORKER_STOP) {
 		listeners_close(&worker->listeners);
-	if (order == WORKER_STOP)
-		sessions_shutdown(&worker->sessions);
-	worker->obeyed = order;
+		session_close_all(&worker->sessions);
+	}
+	worker->handled = command;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -135,37 +137,48 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	eventfd_read(fd, &count);
-	obey(arg);
+	handle_command(arg);
 }
 
-void worker_order(struct worker *worker, enum worker_order order)
+void worker_command(struct worker *worker, enum worker_command command)
 {
-	if ((int)order > atomic_load(&worker->order))
-		atomic_store(&worker->order, (int)order);
+	if ((int)command > atomic_load(&worker->command))
+		atomic_store(&worker->command, (int)command);
 	eventfd_write(worker->wake, 1);
 }
 
 /* --- the thread --- */
 
-static bool has_work(const struct worker *worker)
+static bool worker_has_work(const struct worker *worker)
 {
-	return worker->obeyed == WORKER_RUN || worker->sessions.count > 0;
+	return worker->handled == WORKER_RUN || listeners_are_open(&worker->listeners) ||
+	       worker->sessions.count > 0;
 }
 
-static void *run(void *arg)
+static void worker_give_up(struct worker *worker, int error)
+{
+	worker->failed = true;
+	log_line(worker->shared->log, NULL, LOG_CRIT,
+		"thread %u: its event loop failed: %s; it ends and resets its %u sessions, the other threads go on; restart tproxyd",
+		worker->index, strerror(error), worker->sessions.count);
+	listeners_close(&worker->listeners);
+	session_close_all(&worker->sessions);
+}
+
+static void *worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
-	while (has_work(worker)) {
+	while (worker_has_work(worker) && !worker->failed) {
 		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
-			break;
-		sessions_reap(&worker->sessions);
+			worker_give_up(worker, errno);
+		session_set_reap(&worker->sessions);
 	}
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;
 }
 
-static struct event_base *new_base(void)
+static struct event_base *new_event_base(void)
 {
 	struct event_config *config = event_config_new();
 	struct event_base *base = NULL;
@@ -180,6 +193,7 @@ static struct event_base *new_base(void)
 
 static void worker_free(struct worker *worker)
 {
+	refusal_log_free(worker->refusals);
 	listeners_free(&worker->listeners);
 	if (worker->wake != -1)
 		close(worker->wake);
@@ -199,13 +213,20 @@ struct worker *worker_new(
 	worker->shared = shared;
 	worker->index = index;
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	worker->base = new_base();
-	if (worker->wake == -1 || worker->base == NULL)
+	if (worker->wake == -1)
+		goto fail;
+	worker->base = new_event_base();
+	if (worker->base == NULL)
+		goto fail;
+	worker->refusals = refusal_log_new(worker->base, shared->config, shared->log);
+	if (worker->refusals == NULL)
 		goto fail;
 	if (listeners_bind(&worker->listeners, shared->config, index == 0, failure) == -1)
-		goto fail;
+		goto fail_listeners;
 	return worker;
 fail:
+	failure->error = errno;
+fail_listeners:
 	worker_free(worker);
 	return NULL;
 }
@@ -216,29 +237,40 @@ int worker_start(struct worker *worker, struct listener_failure *failure)
 	const struct worker_shared *shared = worker->shared;
 
 	*failure = (struct listener_failure){.error = ENOMEM};
-	if (sessions_init(&worker->sessions, worker->base, shared->config, shared->limits, observer,
-		    worker->index) == -1)
-		return -1;
+	worker->has_sessions = true;
+	if (session_set_init(&worker->sessions, worker->base, shared->config, shared->limits,
+		    observer, worker->index) == -1)
+		goto fail;
 	event_assign(&worker->on_wake, worker->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);
 	if (event_add(&worker->on_wake, NULL) == -1)
+		goto fail;
+	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_accept_paused,
+		    worker, failure) == -1)
 		return -1;
-	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_pause, worker,
-		    failure) == -1)
-		return -1;
-	failure->error = pthread_create(&worker->thread, NULL, run, worker);
+	failure->error = pthread_create(&worker->thread, NULL, worker_run, worker);
 	worker->started = failure->error == 0;
 	return worker->started ? 0 : -1;
+fail:
+	failure->error = errno;
+	return -1;
 }
 
-void worker_join(struct worker *worker, struct counters *counters)
+bool worker_join(struct worker *worker, struct counters *counters)
 {
+	bool well;
+
 	if (worker->started) {
 		pthread_join(worker->thread, NULL);
 		worker->counters.copied = worker->sessions.pool.bytes_copied;
 		worker->counters.spliced = worker->sessions.pool.bytes_spliced;
-		sessions_free(&worker->sessions);
 	}
+	if (worker->has_sessions) {
+		session_close_all(&worker->sessions);
+		session_set_free(&worker->sessions);
+	}
+	well = !worker->failed;
 	counters_add(counters, &worker->counters);
 	worker_free(worker);
+	return well;
 }

@@ -1,9 +1,9 @@
 /*
- * Atomic counts behind maxconn and behind the counts of the log line.
+ * Atomic counts behind maxconn, behind the budget of pipes, and behind the counts of the log line.
  *
- * A place is taken by adding first and looking afterwards; whoever got beyond the limit takes the
- * step back. So the limit is never passed, though two workers at its edge may both step back and
- * try again a moment later.
+ * A place is taken by adding first and comparing afterwards; a worker that got beyond the limit
+ * subtracts again. So no more places than the limit are ever used. The trap: two workers at its edge
+ * may both subtract, and find a place a moment later; a refusal is no proof that all are taken.
  */
 #include "tproxy/limits.h"
 
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 struct limits {
-	unsigned maxconn;
-	atomic_uint process;
+	unsigned maxconn, pipes_max;
+	atomic_uint process, pipes;
 	atomic_uint *frontends, *backends; /* by proxy->index */
 	atomic_uint *servers;              /* by server->index */
 	atomic_uint counts[];              /* what the three point into */
@@ -27,6 +27,7 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	if (limits == NULL)
 		return NULL;
 	limits->maxconn = maxconn;
+	limits->pipes_max = maxconn / 4;
 	limits->frontends = limits->counts;
 	limits->backends = limits->counts + sections;
 	limits->servers = limits->counts + 2 * sections;
@@ -38,22 +39,23 @@ void limits_free(struct limits *limits)
 	free(limits);
 }
 
-unsigned limits_maxconn(const struct limits *limits)
+static unsigned count_up(atomic_uint *count)
 {
-	return limits->maxconn;
+	return atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
-static bool take(atomic_uint *count, unsigned limit)
+static void count_down(atomic_uint *count)
 {
-	if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit || limit == 0)
+	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
+/* A LIMIT of 0 is none. */
+static bool take_place(atomic_uint *count, unsigned limit)
+{
+	if (count_up(count) < limit || limit == 0)
 		return true;
-	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+	count_down(count);
 	return false;
-}
-
-static void give(atomic_uint *count)
-{
-	atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
 }
 
 static unsigned read_count(const atomic_uint *count)
@@ -61,32 +63,42 @@ static unsigned read_count(const atomic_uint *count)
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
 
+bool limits_take_pipe(struct limits *limits)
+{
+	return limits->pipes_max > 0 && take_place(&limits->pipes, limits->pipes_max);
+}
+
+void limits_give_pipe(struct limits *limits)
+{
+	count_down(&limits->pipes);
+}
+
 bool limits_enter(struct limits *limits, const struct proxy *frontend)
 {
-	if (!take(&limits->process, limits->maxconn))
+	if (!take_place(&limits->process, limits->maxconn))
 		return false;
-	if (take(&limits->frontends[frontend->index], frontend->maxconn))
+	if (take_place(&limits->frontends[frontend->index], frontend->maxconn))
 		return true;
-	give(&limits->process);
+	count_down(&limits->process);
 	return false;
 }
 
 void limits_leave(struct limits *limits, const struct proxy *frontend)
 {
-	give(&limits->frontends[frontend->index]);
-	give(&limits->process);
+	count_down(&limits->frontends[frontend->index]);
+	count_down(&limits->process);
 }
 
 void limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
-	take(&limits->backends[backend->index], 0);
-	take(&limits->servers[server->index], 0);
+	count_up(&limits->backends[backend->index]);
+	count_up(&limits->servers[server->index]);
 }
 
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
-	give(&limits->backends[backend->index]);
-	give(&limits->servers[server->index]);
+	count_down(&limits->backends[backend->index]);
+	count_down(&limits->servers[server->index]);
 }
 
 struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,

@@ -6,6 +6,12 @@
  * listener takes its event off the loop: one that stays on would fire without end, since the client
  * that could not be accepted keeps the socket readable.
  *
+ * A turn of the loop accepts a bounded number, so that sessions get theirs. It begins with one, as
+ * most turns have just one client; a turn that took all it could doubles what the next one may.
+ *
+ * Draining accepts what is in the queue at that moment, turn by turn, and then closes the socket. In
+ * a flood the queue never is empty, so its length is asked once and counted down.
+ *
  * The trap is accept() failing for the connection itself (it was reset while it waited, say). That
  * is not a reason to pause, and must not end the daemon.
  */
@@ -19,12 +25,12 @@
 #include <unistd.h>
 
 enum {
-	ACCEPTS = 64,          /* in one turn of the loop, so that sessions get theirs */
+	ACCEPTS_MAX = 64,      /* in one turn of the loop */
 	RESUME_MS = 50,        /* how long a pause lasts when no session ends */
 	BACKLOG_DEFAULT = 4096 /* the kernel cuts it to net.core.somaxconn */
 };
 
-static int bind_one(const struct bind *bind, bool first)
+static int bind_address(const struct bind *bind, bool first)
 {
 	static const enum socket_v6only v6only[] = {
 		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
@@ -41,7 +47,7 @@ static int bind_one(const struct bind *bind, bool first)
 	return socket_bind_listener(&listener, first);
 }
 
-static size_t count_binds(const struct config *config)
+size_t listeners_count(const struct config *config)
 {
 	size_t count = 0;
 
@@ -57,7 +63,8 @@ static int bind_frontend(struct listeners *set, const struct proxy *frontend, bo
 		struct listener *listener = &set->list[set->count];
 
 		*listener = (struct listener){
-			.fd = bind_one(&frontend->binds[i], first),
+			.fd = bind_address(&frontend->binds[i], first),
+			.accepts = 1,
 			.frontend = frontend,
 			.bind = &frontend->binds[i],
 			.set = set,
@@ -75,7 +82,7 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	struct listener_failure *failure)
 {
 	memset(set, 0, sizeof(*set));
-	set->list = calloc(count_binds(config) + 1, sizeof(*set->list));
+	set->list = calloc(listeners_count(config) + 1, sizeof(*set->list));
 	if (set->list == NULL) {
 		*failure = (struct listener_failure){NULL, NULL, ENOMEM};
 		return -1;
@@ -86,9 +93,16 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	return 0;
 }
 
-static void pause_listener(struct listener *listener, int error)
+static void resume_later(struct listeners *set)
 {
 	static const struct timeval after = {.tv_usec = RESUME_MS * 1000};
+
+	if (!evtimer_pending(&set->resume, NULL))
+		evtimer_add(&set->resume, &after);
+}
+
+static void pause_listener(struct listener *listener, int error)
+{
 	struct listeners *set = listener->set;
 
 	if (listener->paused)
@@ -96,15 +110,13 @@ static void pause_listener(struct listener *listener, int error)
 	listener->paused = true;
 	set->paused_count++;
 	event_del(&listener->event);
-	if (!evtimer_pending(&set->resume, NULL))
-		evtimer_add(&set->resume, &after);
+	resume_later(set);
 	set->on_pause(set->arg, listener, error);
 }
 
-/* What an errno of accept() is about; accept(2) has the list. An unknown one pauses, lest it spin.
- */
+/* What an errno of accept() is about (accept(2)). Unknown errors pause, so that the loop does not spin. */
 enum trouble {
-	NOBODY_THERE,
+	QUEUE_EMPTY,
 	THIS_CLIENT,
 	THIS_HOST
 };
@@ -113,7 +125,7 @@ static enum trouble trouble_with_accept(int error)
 {
 	switch (error) {
 	case EAGAIN:
-		return NOBODY_THERE;
+		return QUEUE_EMPTY;
 	case EINTR:
 	case ECONNABORTED:
 	case EPERM:
@@ -134,7 +146,7 @@ static enum trouble trouble_with_accept(int error)
 /* Accepts one client, or says why not: 0 or an errno. The place in the limits is taken already. */
 static int accept_session(struct listener *listener)
 {
-	struct sessions *sessions = listener->set->sessions;
+	struct session_set *sessions = listener->set->sessions;
 	struct addr client;
 	int fd = socket_accept(listener->fd, &client);
 
@@ -147,13 +159,13 @@ static int accept_session(struct listener *listener)
 	return ENOMEM;
 }
 
-/* False when there is nobody left to accept, or accepting is paused. */
+/* False when no client is left to accept, or accepting is paused. */
 static bool accept_one(struct listener *listener)
 {
-	struct sessions *sessions = listener->set->sessions;
+	struct session_set *sessions = listener->set->sessions;
 	int error;
 
-	if (!sessions_have_room(sessions)) {
+	if (!session_set_keep_spare(sessions)) {
 		pause_listener(listener, EMFILE);
 		return false;
 	}
@@ -170,12 +182,35 @@ static bool accept_one(struct listener *listener)
 	return trouble_with_accept(error) == THIS_CLIENT;
 }
 
+static void listener_close(struct listener *listener)
+{
+	if (listener->fd == -1)
+		return;
+	event_del(&listener->event);
+	close(listener->fd);
+	listener->fd = -1;
+	listener->set->open_count--;
+	listener->set->paused_count -= listener->paused;
+	listener->paused = false;
+}
+
 static void on_client(evutil_socket_t fd, short what, void *arg)
 {
+	struct listener *listener = arg;
+	unsigned wanted = listener->accepts, taken = 0;
+
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < ACCEPTS && accept_one(arg); i++)
-		;
+	if (listener->drain && wanted > listener->drain)
+		wanted = listener->drain;
+	while (taken < wanted && accept_one(listener))
+		taken++;
+	if (taken < wanted)
+		listener->accepts = 1;
+	else if (listener->accepts < ACCEPTS_MAX)
+		listener->accepts *= 2;
+	if (listener->drain && (taken < wanted || (listener->drain -= taken) == 0))
+		listener_close(listener);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
@@ -185,7 +220,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	listeners_resume(arg);
 }
 
-static int backlog(const struct listener *listener)
+static int listener_backlog(const struct listener *listener)
 {
 	const struct proxy *frontend = listener->frontend;
 
@@ -196,7 +231,7 @@ static int backlog(const struct listener *listener)
 	return frontend->maxconn != 0 ? (int)frontend->maxconn : BACKLOG_DEFAULT;
 }
 
-int listeners_start(struct listeners *set, struct event_base *base, struct sessions *sessions,
+int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
 	listeners_paused on_pause, void *arg, struct listener_failure *failure)
 {
 	set->sessions = sessions;
@@ -208,12 +243,13 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 
 		event_assign(&listener->event, base, listener->fd, EV_READ | EV_PERSIST, on_client,
 			listener);
-		if (listen(listener->fd, backlog(listener)) == -1 ||
+		if (listen(listener->fd, listener_backlog(listener)) == -1 ||
 			event_add(&listener->event, NULL) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;
 		}
+		set->open_count++;
 	}
 	return 0;
 }
@@ -225,33 +261,38 @@ void listeners_resume(struct listeners *set)
 
 		if (!listener->paused)
 			continue;
+		if (event_add(&listener->event, NULL) == -1) {
+			resume_later(set);
+			return;
+		}
 		listener->paused = false;
 		set->paused_count--;
-		event_add(&listener->event, NULL);
 	}
 }
 
 void listeners_drain(struct listeners *set)
 {
-	for (size_t i = 0; i < set->count; i++)
-		while (set->list[i].fd != -1 && accept_one(&set->list[i]))
-			;
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->fd != -1)
+			listener->drain = socket_accept_queue(listener->fd);
+		if (listener->drain == 0)
+			listener_close(listener);
+	}
+	listeners_resume(set);
 }
 
 void listeners_close(struct listeners *set)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		struct listener *listener = &set->list[i];
-
-		if (listener->fd == -1)
-			continue;
-		event_del(&listener->event);
-		close(listener->fd);
-		listener->fd = -1;
-		listener->paused = false;
-	}
-	set->paused_count = 0;
+	for (size_t i = 0; i < set->count; i++)
+		listener_close(&set->list[i]);
 	evtimer_del(&set->resume);
+}
+
+bool listeners_are_open(const struct listeners *set)
+{
+	return set->open_count > 0;
 }
 
 void listeners_free(struct listeners *set)

@@ -1,12 +1,13 @@
 /*
- * The reasons for which sessions end, as one table; everything about a reason is its row.
+ * The reasons for which sessions end, as one table; everything about a reason is its row. A reason
+ * without a row has no name, and logging it would end the process: a new reason needs its row.
  *
- * The causes are HAProxy's: C client, S server, P proxy, R resources of this host, c and s
- * timeouts, I internal, K told to stop, - a proper end.
+ * The causes are HAProxy's: C client, S server, P proxy, R resources of this host, c and s timeouts,
+ * K the proxy stops, - an orderly end.
  */
 #include "tproxy/reason.h"
 
-enum kind {
+enum reason_kind {
 	ENDED,   /* the session had reached its server */
 	REFUSED, /* it had not, and another attempt would fail in the same way */
 	RETRIED, /* it had not, and another attempt might */
@@ -15,43 +16,41 @@ enum kind {
 static const struct {
 	const char *name;
 	char cause;
-	enum kind kind;
+	enum reason_kind kind;
 	const char *text;
 } reasons[REASON_COUNT] = {
-	[REASON_DONE] = {"done", '-', ENDED, "both sides finished"},
-	[REASON_CLIENT_RESET] = {"client-reset", 'C', ENDED, "the client broke the connection"},
-	[REASON_SERVER_RESET] = {"server-reset", 'S', ENDED, "the server broke the connection"},
+	[REASON_DONE] = {"done", '-', ENDED, "client and server ended the connection"},
+	[REASON_CLIENT_RESET] = {"client-reset", 'C', ENDED, "the client reset the connection"},
+	[REASON_SERVER_RESET] = {"server-reset", 'S', ENDED, "the server reset the connection"},
 	[REASON_CLIENT_TIMEOUT] = {"client-timeout", 'c', ENDED,
-		"the client was silent for too long"},
+		"`timeout client` passed: the client neither sent nor took data"},
 	[REASON_SERVER_TIMEOUT] = {"server-timeout", 's', ENDED,
-		"the server was silent for too long"},
+		"`timeout server` passed: the server neither sent nor took data"},
 	[REASON_CONNECT_TIMEOUT] = {"connect-timeout", 's', RETRIED,
-		"the server did not answer in time; does its return route lead through this host, "
-		"and "
-		"are the answers diverted to the proxy?"},
+		"the server did not answer within `timeout connect`: run `tproxyctl check`; the server's route to the client must lead through this host, and this host must divert the answers to tproxyd"},
 	[REASON_CONNECT_REFUSED] = {"connect-refused", 'S', RETRIED,
-		"nothing listens on the server's port"},
+		"the server refused the connection: no program listens on its port"},
 	[REASON_CONNECT_UNREACHABLE] = {"connect-unreachable", 'S', RETRIED,
-		"this host has no route to the server, or a router on the way has none"},
+		"no route to the server, from this host or from a router on the way"},
 	[REASON_CONNECT_FAILED] = {"connect-failed", 'S', RETRIED,
 		"the connection to the server failed"},
 	[REASON_SOURCE_DENIED] = {"source-denied", 'P', REFUSED,
-		"the source address may not be used: CAP_NET_RAW is missing, or the port is below "
-		"net.ipv4.ip_unprivileged_port_start"},
+		"no permission to use the source address: CAP_NET_RAW is missing, or CAP_NET_BIND_SERVICE for a port below net.ipv4.ip_unprivileged_port_start; start tproxyd as root"},
 	[REASON_SOURCE_FAMILY] = {"source-family", 'P', REFUSED,
-		"the source and the server are not of the same address family"},
+		"source and server must both be IPv4, or both IPv6"},
 	[REASON_SOURCE_IN_USE] = {"source-in-use", 'R', REFUSED,
-		"another connection has the source address and port already"},
+		"another connection to this server already uses the source address and port"},
 	[REASON_SOURCE_EXHAUSTED] = {"source-exhausted", 'R', REFUSED,
-		"the source address has no port left for this server; see "
-		"net.ipv4.ip_local_port_range"},
-	[REASON_SOURCE_FAILED] = {"source-failed", 'P', REFUSED,
-		"the source address could not be bound"},
-	[REASON_NO_SERVER] = {"no-server", 'S', REFUSED, "the backend has no server"},
+		"the source address has no free port for this server: widen net.ipv4.ip_local_port_range"},
+	[REASON_SOURCE_FAILED] = {"source-failed", 'P', REFUSED, "cannot bind the source address"},
+	[REASON_NO_SERVER] = {"no-server", 'S', REFUSED,
+		"no server: the frontend has no backend, or its backend no `server` line"},
+	[REASON_LOOP] = {"loop", 'P', REFUSED,
+		"the server's address is this host's own, and the proxy listens there: write the address of a server"},
 	[REASON_DESCRIPTORS] = {"descriptors", 'R', REFUSED,
-		"no descriptor was left; raise the limit or lower maxconn"},
-	[REASON_MEMORY] = {"memory", 'R', REFUSED, "no memory was left"},
-	[REASON_SHUTDOWN] = {"shutdown", 'K', ENDED, "tproxyd was told to stop"},
+		"no file descriptor left: raise the limit (ulimit -n, LimitNOFILE=) or lower maxconn"},
+	[REASON_MEMORY] = {"memory", 'R', REFUSED, "out of memory"},
+	[REASON_SHUTDOWN] = {"shutdown", 'K', ENDED, "tproxyd was stopped"},
 };
 
 const char *reason_name(enum reason reason)

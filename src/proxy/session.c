@@ -1,21 +1,23 @@
 /*
  * One session, from accept to close.
  *
- * Whatever happens, the same three steps follow: the state or a direction changes, interest in
- * events is computed afresh from it (update_interest), and so is the moment at which waiting ends
- * (update_timer). No callback adds or deletes an event by itself. set_state() is the only function
- * that changes the state; session_close() is the only way out.
+ * Every event has the same two steps: the state or a direction changes, and then interest in events
+ * and the time at which waiting ends are computed from it (interest.c). set_state() is the only
+ * function that changes the state; session_close() is the only way out.
  *
- * A side's timeout runs while the session waits for that side: to send, or to take what is held for
- * it. A client that is not read because the server is slow does not time out.
+ * What a side sent before it broke or timed out is not lost: DRAINING delivers it to the other side,
+ * and only then resets that one. The kernel has no event for "everything was acknowledged", so a
+ * timer asks.
  *
- * The traps: a timer and data can fall due in the same turn of the loop, so an expired timer looks
- * for data before it closes. And an event of a closed session may have been queued already, which
- * is why memory is freed after the turn (sessions_reap), not here.
+ * The traps: a timer and data can be due in the same turn of the loop, so an expired timer looks for
+ * data before it closes. A write that fails with ECONNRESET clears the socket's error: the next read
+ * returns 0, as after an orderly end, so the side that is gone is remembered. And an event of a
+ * closed session may be queued already, so memory is freed after the turn (session_set_reap()).
  */
 #include "tproxy/session.h"
 
-#include "sessions.h"
+#include "interest.h"
+#include "session_set.h"
 #include "tproxy/socket.h"
 #include "tproxy/upstream.h"
 
@@ -25,23 +27,11 @@
 #include <unistd.h>
 
 enum {
-	RETRY_PAUSE = 1000
-}; /* HAProxy's turn-around time, unless `timeout connect` is shorter */
+	RETRY_PAUSE = 1000, /* ms; as HAProxy, unless `timeout connect` is shorter */
+	DRAIN_PAUSE = 20,   /* ms between two questions whether everything was delivered */
+};
 
 static void connect_to_server(struct session *session);
-
-static enum side_name other(enum side_name side)
-{
-	return side == CLIENT ? SERVER : CLIENT;
-}
-
-static uint64_t now(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
-}
 
 static void set_state(struct session *session, enum session_state state)
 {
@@ -52,137 +42,142 @@ static void set_state(struct session *session, enum session_state state)
 	observer->changed(observer->arg, session, from);
 }
 
-/* --- waiting: which events, and for how long --- */
-
-static bool wants_read(const struct session *session, enum side_name side)
-{
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_read(&session->directions[side]);
-}
-
-static bool wants_write(const struct session *session, enum side_name side)
-{
-	if (session->state == SESSION_CONNECTING)
-		return side == SERVER && session->sides[SERVER].fd != -1;
-	return session->state == SESSION_RELAYING &&
-	       direction_wants_write(&session->directions[other(side)]);
-}
-
-static bool watch(struct event *event, bool wanted)
-{
-	bool pending = event_pending(event, EV_READ | EV_WRITE, NULL);
-
-	if (wanted && !pending)
-		return event_add(event, NULL) == 0;
-	if (!wanted && pending)
-		return event_del(event) == 0;
-	return true;
-}
-
-static unsigned side_timeout(const struct session *session, enum side_name side)
-{
-	const unsigned *timeouts =
-		side == CLIENT ? session->frontend->timeouts : session->backend->timeouts;
-	unsigned fin = timeouts[side == CLIENT ? TIMEOUT_CLIENT_FIN : TIMEOUT_SERVER_FIN];
-	bool ending = session->directions[CLIENT].eof_in || session->directions[SERVER].eof_in;
-
-	if (ending && fin != 0)
-		return fin;
-	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
-}
-
-/* When the session will have waited for this side for too long; 0: never. */
-static uint64_t side_due(const struct session *session, enum side_name side)
-{
-	unsigned timeout = side_timeout(session, side);
-
-	if (!session->sides[side].awaited || timeout == 0)
-		return 0;
-	return session->sides[side].activity + timeout;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	if (a == 0 || b == 0)
-		return a + b;
-	return a < b ? a : b;
-}
-
-static uint64_t due(const struct session *session)
-{
-	if (session->state == SESSION_CONNECTING)
-		return session->connect_due;
-	return earlier(side_due(session, CLIENT), side_due(session, SERVER));
-}
-
-/* The timer may fire early, and then starts again; it is moved only when it would fire too late. */
-static bool update_timer(struct session *session)
-{
-	uint64_t at = due(session), from = now();
-	uint64_t wait = at > from ? at - from : 0;
-	struct timeval after = {
-		.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
-
-	if (at == 0 || (session->timer_due != 0 && session->timer_due <= at))
-		return true;
-	session->timer_due = at;
-	return event_add(&session->timer, &after) == 0;
-}
-
-static bool update_side(struct session *session, enum side_name name)
-{
-	struct side *side = &session->sides[name];
-	bool read = wants_read(session, name), write = wants_write(session, name);
-
-	if (side->fd == -1)
-		return true;
-	if ((read || write) && !side->awaited)
-		side->activity = now();
-	side->awaited = read || write;
-	return watch(&side->read, read) && watch(&side->write, write);
-}
-
 static void update_interest(struct session *session)
 {
-	if (session->state == SESSION_CLOSING)
-		return;
-	if (!update_side(session, CLIENT) || !update_side(session, SERVER) ||
-		!update_timer(session))
+	if (session->state != SESSION_CLOSING && !interest_update(session))
 		session_close(session, REASON_MEMORY, errno);
+}
+
+/* --- the end of a side --- */
+
+/* Bytes that the kernel still holds for a side were written, but not delivered: a reset drops them. */
+static void close_side(struct session *session, enum side_name name, bool reset)
+{
+	struct side *side = &session->sides[name];
+	struct direction *towards = &session->directions[side_other(name)];
+
+	if (side->fd == -1)
+		return;
+	event_del(&session->hangup);
+	event_del(&side->read);
+	event_del(&side->write);
+	if (reset) {
+		size_t undelivered = socket_undelivered(side->fd);
+
+		if (undelivered > 0 && towards->shut_out) /* the end itself */
+			undelivered--;
+		towards->bytes -= undelivered < towards->bytes ? undelivered : towards->bytes;
+		socket_reset_on_close(side->fd);
+	}
+	close(side->fd);
+	side->fd = -1;
+	side->awaited = false;
+}
+
+/* Delivers what the side that is gone sent before. The other side is reset when it has all of that. */
+static void drain_gone_side(struct session *session)
+{
+	enum side_name gone = session->gone;
+	struct side *to = &session->sides[side_other(gone)];
+	struct direction *direction = &session->directions[gone];
+	enum relay_result result =
+		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->pool);
+	size_t undelivered;
+
+	if (direction->eof_in)
+		close_side(session, gone, true);
+	if (direction->moved_out)
+		to->activity = session_now();
+	if (result == RELAY_OK || result == RELAY_SOURCE_FAILED) {
+		if (!direction_has_ended(direction))
+			return;
+		undelivered = socket_has_failed(to->fd) ? 0 : socket_undelivered(to->fd);
+		if (undelivered > 0) {
+			if (undelivered != session->undelivered)
+				to->activity = session_now();
+			session->undelivered = undelivered;
+			session->drain_due = session_now() + DRAIN_PAUSE;
+			return;
+		}
+	}
+	session_close(session, session->reason, session->error);
+}
+
+/* A side broke or timed out: nothing is delivered to it any more. */
+static void side_failed(struct session *session, enum side_name side, enum reason reason, int error)
+{
+	struct direction *from = &session->directions[side];
+	struct direction *towards = &session->directions[side_other(side)];
+	bool broke = reason == REASON_CLIENT_RESET || reason == REASON_SERVER_RESET;
+
+	session->reason = reason;
+	session->error = error;
+	session->gone = side;
+	direction_cut(towards);
+	direction_clear(towards, &session->set->pool);
+	if (broke)
+		from->cut_short |= !from->eof_in; /* what arrived before the reset is still read */
+	else
+		direction_cut(from);
+	set_state(session, SESSION_DRAINING);
+	drain_gone_side(session);
+}
+
+static void side_broke(struct session *session, enum side_name side, int error)
+{
+	side_failed(
+		session, side, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
+
+	(void)what;
+	if (!socket_has_failed(fd))
+		return;
+	if (session->state == SESSION_RELAYING)
+		side_broke(session, side, socket_take_error(fd));
+	else if (session->state == SESSION_CONNECTING)
+		session_close(session, REASON_CLIENT_RESET, socket_take_error(fd));
+	update_interest(session);
 }
 
 /* --- relaying --- */
 
-static void broken(struct session *session, enum side_name side, int error)
-{
-	session_close(session, side == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET, error);
-}
-
-static void move(struct session *session, enum side_name source)
+/* The last end needs no shutdown(): close() sends it, since both sides were read to their ends. */
+static void pass_end(struct session *session, enum side_name source)
 {
 	struct direction *direction = &session->directions[source];
-	struct side *from = &session->sides[source], *to = &session->sides[other(source)];
+
+	if (!direction_has_ended(direction) || direction->shut_out)
+		return;
+	direction->shut_out = true;
+	if (session->directions[side_other(source)].shut_out)
+		session_close(session, REASON_DONE, 0);
+	else if (shutdown(session->sides[side_other(source)].fd, SHUT_WR) == -1)
+		side_broke(session, side_other(source), errno);
+}
+
+static void relay_from(struct session *session, enum side_name source)
+{
+	struct direction *direction = &session->directions[source];
+	struct side *from = &session->sides[source], *to = &session->sides[side_other(source)];
 	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
 
 	if (direction->moved_in)
-		from->activity = now();
+		from->activity = session_now();
 	if (direction->moved_out)
-		to->activity = now();
+		to->activity = session_now();
 	if (result == RELAY_SOURCE_FAILED)
-		broken(session, source, errno);
+		side_broke(session, source, errno);
 	else if (result == RELAY_DESTINATION_FAILED)
-		broken(session, other(source), errno);
+		side_broke(session, side_other(source), errno);
 	else if (result == RELAY_NO_MEMORY)
 		session_close(session, REASON_MEMORY, ENOMEM);
-	else if (direction->shut_out && session->directions[other(source)].shut_out)
-		session_close(session, REASON_DONE, 0);
-}
-
-static void move_both(struct session *session)
-{
-	move(session, CLIENT);
-	if (session->state != SESSION_CLOSING)
-		move(session, SERVER);
+	else
+		pass_end(session, source);
 }
 
 /* --- connecting --- */
@@ -197,11 +192,23 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 		session_close(session, reason, error);
 		return;
 	}
-	side_close(&session->sides[SERVER], false);
+	close_side(session, SERVER, false);
 	if (reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
-		session->connect_due = now() + pause;
+		session->connect_due = session_now() + pause;
+}
+
+/*
+ * While connecting, the server's write event asks for reading, too: so the change to reading alone
+ * costs one epoll_ctl(), not two.
+ */
+static bool watch_connected(struct side *server)
+{
+	return interest_watch(&server->read, true) && interest_watch(&server->write, false) &&
+	       event_assign(&server->write, event_get_base(&server->write), server->fd,
+		       EV_WRITE | EV_PERSIST, event_get_callback(&server->write),
+		       event_get_callback_arg(&server->write)) == 0;
 }
 
 static void connect_finished(struct session *session)
@@ -213,34 +220,38 @@ static void connect_finished(struct session *session)
 			session, upstream_connect_reason(&session->server->source, error), error);
 		return;
 	}
-	session->connected = now();
+	session->connected = session_now();
 	set_state(session, SESSION_RELAYING);
-	move_both(session);
+	if (watch_connected(&session->sides[SERVER]))
+		relay_from(session, CLIENT);
+	else
+		session_close(session, REASON_MEMORY, errno);
 }
 
-static void on_event(struct session *session, enum side_name source)
+/* The source can be read, or the other side can be written. */
+static void on_side_ready(struct session *session, enum side_name source)
 {
 	if (session->state == SESSION_CONNECTING)
 		connect_finished(session);
 	else if (session->state == SESSION_RELAYING)
-		move(session, source);
+		relay_from(session, source);
+	else if (session->state == SESSION_DRAINING)
+		drain_gone_side(session);
 	update_interest(session);
 }
 
-/* The client can be read, or the server written. */
 static void on_request(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	on_event(arg, CLIENT);
+	on_side_ready(arg, CLIENT);
 }
 
-/* The server can be read, or the client written. */
 static void on_response(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	on_event(arg, SERVER);
+	on_side_ready(arg, SERVER);
 }
 
 static void side_open(struct session *session, enum side_name name, int fd)
@@ -250,16 +261,18 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	event_callback_fn writable = name == CLIENT ? on_response : on_request;
 	unsigned keep_alive = name == CLIENT ? session->frontend->options & OPTION_CLITCPKA
 					     : session->backend->options & OPTION_SRVTCPKA;
+	short connecting = name == SERVER ? EV_READ : 0;
 
 	side->fd = fd;
+	side->activity = session_now();
 	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
-	event_assign(
-		&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST, writable, session);
+	event_assign(&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST | connecting,
+		writable, session);
 	if (keep_alive)
 		socket_keep_alive(fd);
 }
 
-static struct addr server_of(const struct session *session)
+static struct addr address_of_server(const struct session *session)
 {
 	struct addr vip;
 
@@ -272,20 +285,25 @@ static struct addr server_of(const struct session *session)
 static void connect_to_server(struct session *session)
 {
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
-	struct addr server = server_of(session);
+	struct addr server = address_of_server(session);
 	struct upstream_failure failure;
-	int fd = sessions_open_upstream(
-		session->set, &session->server->source, &session->client, &server, &failure);
+	int fd;
 
+	if (session->server->loop != NULL && socket_address_is_own(&server)) {
+		session_close(session, REASON_LOOP, 0);
+		return;
+	}
+	fd = session_set_open_upstream(
+		session->set, &session->server->source, &session->client, &server, &failure);
 	if (fd == -1) {
 		connect_failed(session, failure.reason, failure.error);
 		return;
 	}
-	session->connect_due = timeout == 0 ? 0 : now() + timeout;
+	session->connect_due = timeout == 0 ? 0 : session_now() + timeout;
 	side_open(session, SERVER, fd);
 }
 
-static enum relay_path path(const struct session *session, enum proxy_option always)
+static enum relay_path choose_path(const struct session *session, enum proxy_option always)
 {
 	if (session->set->config->global.nosplice)
 		return RELAY_COPY;
@@ -300,32 +318,29 @@ static void choose_server(struct session *session)
 
 	session->backend = backend;
 	if (backend != NULL)
-		session->server = sessions_next_server(session->set, backend);
+		session->server = session_set_next_server(session->set, backend);
 	if (backend == NULL || session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
 	}
 	limits_use(session->set->limits, backend, session->server);
-	session->directions[CLIENT].path = path(session, OPTION_SPLICE_REQUEST);
-	session->directions[SERVER].path = path(session, OPTION_SPLICE_RESPONSE);
+	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
+	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);
 	connect_to_server(session);
 }
 
 /* --- time --- */
 
-static bool has_answer(int fd)
-{
-	struct pollfd ready = {.fd = fd, .events = POLLOUT};
-
-	return poll(&ready, 1, 0) > 0;
-}
-
 static void connect_expired(struct session *session)
 {
+	struct pollfd answer = {.fd = session->sides[SERVER].fd, .events = POLLOUT};
+
+	if (session->connect_due == 0 || session->connect_due > session_now())
+		return;
 	if (session->sides[SERVER].fd == -1)
 		connect_to_server(session);
-	else if (has_answer(session->sides[SERVER].fd))
+	else if (poll(&answer, 1, 0) == 1)
 		connect_finished(session);
 	else
 		connect_failed(session, REASON_CONNECT_TIMEOUT, 0);
@@ -333,42 +348,48 @@ static void connect_expired(struct session *session)
 
 static void relay_expired(struct session *session)
 {
-	uint64_t client, server;
+	enum side_name side;
 
-	move_both(session);
-	if (session->state == SESSION_CLOSING)
+	if (!interest_expired(session, &side))
 		return;
-	client = side_due(session, CLIENT);
-	server = side_due(session, SERVER);
-	if (earlier(client, server) > now())
-		return;
-	if (client != 0 && (server == 0 || client <= server))
-		session_close(session, REASON_CLIENT_TIMEOUT, 0);
-	else
-		session_close(session, REASON_SERVER_TIMEOUT, 0);
+	relay_from(session, CLIENT);
+	if (session->state == SESSION_RELAYING)
+		relay_from(session, SERVER);
+	if (session->state == SESSION_RELAYING && interest_expired(session, &side))
+		side_failed(session, side,
+			side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT, 0);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void drain_expired(struct session *session)
+{
+	enum side_name side;
+
+	if (interest_expired(session, &side))
+		session_close(session, session->reason, session->error);
+	else
+		drain_gone_side(session);
+}
+
+static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
-	uint64_t at = due(session);
 
 	(void)fd;
 	(void)what;
 	session->timer_due = 0;
-	if (at != 0 && at <= now()) {
-		if (session->state == SESSION_CONNECTING)
-			connect_expired(session);
-		else
-			relay_expired(session);
-	}
+	if (session->state == SESSION_CONNECTING)
+		connect_expired(session);
+	else if (session->state == SESSION_RELAYING)
+		relay_expired(session);
+	else if (session->state == SESSION_DRAINING)
+		drain_expired(session);
 	update_interest(session);
 }
 
 /* --- beginning and end --- */
 
 bool session_begin(
-	struct sessions *set, const struct proxy *frontend, int fd, const struct addr *client)
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
@@ -377,12 +398,13 @@ bool session_begin(
 	session->set = set;
 	session->frontend = frontend;
 	session->client = *client;
-	session->accepted = now();
+	session->accepted = session_now();
 	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
 	session->sides[SERVER].fd = -1;
 	side_open(session, CLIENT, fd);
-	evtimer_assign(&session->timer, set->base, on_timer, session);
-	sessions_insert(session);
+	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
+	evtimer_assign(&session->timer, set->base, on_session_timer, session);
+	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	choose_server(session);
 	update_interest(session);
@@ -393,28 +415,22 @@ void session_close(struct session *session, enum reason reason, int error)
 {
 	if (session->state == SESSION_CLOSING)
 		return;
-	session->reason = reason;
-	session->error = error;
-	session->closed_in = session->state;
-	session->closed = now();
+	if (session->state != SESSION_DRAINING) { /* which began with its reason */
+		session->reason = reason;
+		session->error = error;
+	}
+	session->closed = session_now();
 	event_del(&session->timer);
-	side_close(&session->sides[CLIENT], reason != REASON_DONE);
-	side_close(&session->sides[SERVER], reason != REASON_DONE);
-	sessions_remove(session);
+	close_side(session, CLIENT, session->reason != REASON_DONE);
+	close_side(session, SERVER, session->reason != REASON_DONE);
+	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
 }
 
-void side_close(struct side *side, bool reset)
+void session_close_all(struct session_set *set)
 {
-	if (side->fd == -1)
-		return;
-	event_del(&side->read);
-	event_del(&side->write);
-	if (reset)
-		socket_reset_on_close(side->fd);
-	close(side->fd);
-	side->fd = -1;
-	side->awaited = false;
+	while (!TAILQ_EMPTY(&set->live))
+		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
 }
 
 const char *session_state_name(enum session_state state)
@@ -423,6 +439,7 @@ const char *session_state_name(enum session_state state)
 		[SESSION_ACCEPTED] = "accepted",
 		[SESSION_CONNECTING] = "connecting",
 		[SESSION_RELAYING] = "relaying",
+		[SESSION_DRAINING] = "draining",
 		[SESSION_CLOSING] = "closing",
 	};
 

@@ -1,13 +1,12 @@
 /*
- * The near end of the connection to a server.
+ * The connection to a server, from the source address that the configuration says.
  *
  * Steps: a socket, IP_TRANSPARENT if the source may be foreign, bind, connect. A failed step ends
- * it with that step's reason; there is no branch that goes on with less than was asked for. That is
- * the invariant of this file: the proxy's own address is used only by SOURCE_ROUTED and
- * SOURCE_ADDRESS.
+ * the attempt with that step's reason; no branch goes on with less than the configuration says. That
+ * is the invariant: the proxy's own address is used only by SOURCE_ROUTED and SOURCE_ADDRESS.
  *
- * The trap: EADDRNOTAVAIL from connect() has two meanings. Where the kernel chooses the port, it
- * has none left for this 4-tuple; where the port is given, that one 4-tuple exists already.
+ * The trap: EADDRNOTAVAIL from connect() has two meanings. Where the kernel chooses the port, it has
+ * none left for this 4-tuple; where the port is given, this 4-tuple exists already.
  */
 #include "tproxy/upstream.h"
 

@@ -1,15 +1,20 @@
 """STREAM: what goes in at one side comes out at the other, ends included."""
 
+import contextlib
+
 import pytest
 
 from lab import counters, patience, steering, stream, topology
 from lab.capture import FIN, RST
 from lab.endpoint import Endpoint
 from lab.requirements import requirement
-from lab.variants import both_families, each_end, each_relay
+from lab.variants import both_families, each_end, each_relay, every_relay
 from lab.verdict import GuardFailed
 
 MEGABYTE = 1 << 20
+BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
+LATEST = bytes(stream.expected(0, BULK))
+URGENT = b"!"
 
 
 def ends(flow, *names):
@@ -123,16 +128,9 @@ def test_when_the_server_refuses_the_clients_connection_ends(lab):
 @requirement("TP-STREAM-08")
 @both_families
 def test_when_the_server_does_not_answer_the_clients_connection_ends(lab):
-    lab.start(source="clientip", servers=[nobody(lab)], timeouts={"connect": 500}).await_ready()
+    lab.start(source="clientip", servers=[lab.silent_server()], timeouts={"connect": 500}).await_ready()
     how, data = lab.client.knock(lab.vip)
     assert how in ("eof", "reset") and not data
-
-
-def nobody(lab):
-    """An address in the server's network whose packets go nowhere."""
-    address = topology.address(topology.SERVER_NET[lab.family], 99)
-    lab.topology.proxy.ip(f"neigh add {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
-    return Endpoint(address, 8080)
 
 
 @requirement("TP-STREAM-09")
@@ -294,3 +292,130 @@ def large_transfer(lab, sender, receiver):
     )
     if not counters.total(lab.topology.hosts["router"], "IcmpOutDestUnreachs", "Icmp6OutPktTooBigs"):
         raise GuardFailed("no packet was too large for the narrow link")
+
+
+@requirement("TP-STREAM-20")
+@every_relay
+@each_end
+@pytest.mark.parametrize("behind", [BULK // 2, 0], ids=["more", "end"])
+def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, behind):
+    """The urgent byte itself may arrive in its place, or not at all.
+
+    What comes from it on comes alone, when everything before has been passed on; then all comes at once.
+    """
+    proxy = lab.serve(relay=relay)
+    before, rest = bytes(stream.expected(0, BULK)), bytes(stream.expected(BULK, behind))
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    sender.send(before)
+    assert receiver.receive(BULK) == before
+    send_urgent(sender, rest)
+    check_urgent(receiver, b"", rest)
+
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    with proxy.paused():
+        sender.send(before)
+        send_urgent(sender, rest)
+        patience.until(lambda: not sender.unacknowledged(), "all of it waits at the proxy's host")
+    check_urgent(receiver, before, rest)
+
+
+def send_urgent(sender, rest):
+    sender.send_urgent(URGENT)
+    sender.send(rest)
+    sender.finish()
+
+
+def check_urgent(receiver, before, rest):
+    how, received = receiver.ending()
+    assert how == "eof", f"a reset after {len(received)} of {len(before + rest)} bytes"
+    seen = f"{len(received)} bytes arrived of {len(before)} before the urgent one and {len(rest)} behind it"
+    assert len(received) - len(before + rest) in (0, len(URGENT)), seen
+    assert received in (before + rest, before + URGENT + rest), f"{seen}, not in their order"
+
+
+@requirement("TP-STREAM-21")
+@every_relay
+@each_end
+def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
+    proxy = lab.serve(relay=relay)
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+    sender.send(bytes(BULK))
+    assert receiver.receive(BULK) == bytes(BULK)
+    sender.send_urgent(URGENT)
+    sender.send(b"more")
+    assert proxy.busy_share([sender]) < 0.5
+    receiver.send(b"answer")
+    assert sender.receive(6) == b"answer"
+
+
+@requirement("TP-STREAM-22")
+@both_families
+@pytest.mark.parametrize("last_words", [b"", b"request"], ids=["silent", "asking"])
+def test_a_client_that_resets_while_its_server_is_silent_is_given_up(lab, last_words):
+    """Another client that came before it, and stays, shows that the attempt did not end by itself.
+
+    What the client sent last and its reset come together, so the one is not read before the other is there.
+    """
+    proxy = lab.start(source="clientip", servers=[lab.silent_server()], **lab.long_connect).await_ready()
+    clients = [lab.client.open(lab.vip, Endpoint(address, 0)) for address in (lab.client.other_address, lab.client.address)]
+    stays, leaves = clients
+    for client in clients:
+        client.send(b"hello")
+    patience.until(lambda: connecting_from(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
+    with proxy.paused():
+        leaves.send(last_words)
+        leaves.reset()
+    patience.until(lambda: connecting_from(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
+
+
+def connecting_from(lab):
+    """The addresses from which the proxy tries to connect to its servers."""
+    return {local.address for local in lab.proxy.attempts()}
+
+
+@requirement("TP-STREAM-23")
+@each_relay
+@each_end
+@pytest.mark.parametrize("reset", ["alone", "with the bytes", "with an answer"])
+def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, reset):
+    """Its kernel takes in little at a time, so the rest is with the proxy when the reset comes.
+
+    That may come alone, when the bytes are on their way, together with them, or together with them and with something
+    that the reader has sent: the proxy may then learn of the reset by writing.
+    """
+    hosts = {"client": lab.client, "server": lab.server}
+    hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})
+    proxy = lab.serve(relay=relay)
+    breaker, slow = ends(lab.client.connect(lab.vip), closer, reader)
+    with contextlib.nullcontext() if reset == "alone" else proxy.paused():
+        breaker.send(LATEST)
+        patience.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
+        if reset == "alone":
+            assert patience.readable([slow.socket], patience.seconds), "no byte comes"
+        if reset == "with an answer":
+            slow.send(b"an answer")
+        breaker.reset()
+    patience.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
+    how, received = slow.ending()
+    assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
+
+
+@requirement("TP-STREAM-24")
+@both_families
+def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
+    """The server answers only when it is asked for the second time."""
+    lab.start(source="clientip", **lab.long_connect).await_ready()
+    lab.server.serve(lab.backend_server)
+    neighbour = f"{lab.server.address} dev server0"
+    lab.topology.proxy.ip(f"neigh replace {neighbour} lladdr 02:00:00:00:00:99 nud permanent")
+    client = lab.client.open(lab.vip)
+    client.send(b"request")
+    client.finish()
+    patience.until(lambda: not client.unacknowledged(), "the client's end has reached the proxy's host")
+    patience.until(lambda: connecting_from(lab), "the proxy tries to connect")
+    lab.topology.proxy.ip(f"neigh del {neighbour}")
+    server = lab.server.accept(client)
+    assert server.receive_to_end() == b"request"
+    server.send(b"answer")
+    server.finish()
+    assert client.receive_to_end() == b"answer"

@@ -56,7 +56,7 @@ int rig_set_up(void **state)
 	}
 	rig->vip = listen_on_loopback(&vip);
 	rig->limits = limits_new(&rig->config, 100);
-	assert_int_equal(sessions_init(&rig->sessions, rig->base, &rig->config, rig->limits,
+	assert_int_equal(session_set_init(&rig->sessions, rig->base, &rig->config, rig->limits,
 				 (struct session_observer){on_changed, rig}, 0),
 		0);
 	*state = rig;
@@ -67,7 +67,8 @@ int rig_tear_down(void **state)
 {
 	struct rig *rig = *state;
 
-	sessions_free(&rig->sessions);
+	session_close_all(&rig->sessions);
+	session_set_free(&rig->sessions);
 	event_base_free(rig->base);
 	limits_free(rig->limits);
 	for (unsigned i = 0; i < RIG_SERVERS; i++)
@@ -77,10 +78,10 @@ int rig_tear_down(void **state)
 	return 0;
 }
 
-int rig_client(struct rig *rig)
+static int connect_client(struct rig *rig, int client)
 {
 	struct addr vip, peer;
-	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+	int accepted;
 
 	assert_true(socket_local_address(rig->vip, &vip));
 	assert_int_equal(connect(client, &vip.sa, addr_length(&vip)), 0);
@@ -90,6 +91,19 @@ int rig_client(struct rig *rig)
 	assert_true(limits_enter(rig->limits, &rig->section));
 	assert_true(session_begin(&rig->sessions, &rig->section, accepted, &peer));
 	return client;
+}
+
+int rig_client(struct rig *rig)
+{
+	return connect_client(rig, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+int rig_slow_client(struct rig *rig)
+{
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), least = 1;
+
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)), 0);
+	return connect_client(rig, client);
 }
 
 struct session *rig_session(struct rig *rig)
@@ -106,7 +120,7 @@ void rig_turn(struct rig *rig)
 
 	event_base_loopexit(rig->base, &tick);
 	event_base_loop(rig->base, EVLOOP_ONCE);
-	sessions_reap(&rig->sessions);
+	session_set_reap(&rig->sessions);
 }
 
 int rig_accept(struct rig *rig, unsigned server)

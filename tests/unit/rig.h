@@ -1,9 +1,9 @@
 /*
  * A set of sessions on a real event loop, between a client and servers on the loopback address.
  *
- * The rig is the observer of its sessions and keeps what it was told, so that tests can say in which
+ * The rig is the observer of its sessions and keeps their states, so that tests can check in which
  * order the states came and why a session ended. Nothing waits for a fixed time: rig_until() turns
- * the loop until what is awaited has happened, and fails the test when it never does.
+ * the loop until a condition holds, and fails the test when it never does.
  */
 #ifndef TESTS_RIG_H
 #define TESTS_RIG_H
@@ -13,7 +13,7 @@
 
 enum {
 	RIG_SERVERS = 2,
-	RIG_STATES = 32
+	RIG_STATES = 1024
 };
 
 struct rig {
@@ -24,7 +24,7 @@ struct rig {
 	int server_listeners[RIG_SERVERS];
 	int vip; /* where clients connect to */
 	struct limits *limits;
-	struct sessions sessions;
+	struct session_set sessions;
 	enum session_state states[RIG_STATES];
 	unsigned state_count;
 	unsigned ended;
@@ -37,6 +37,9 @@ int rig_tear_down(void **state);
 
 /* A client's connection, and the session begun for it. */
 int rig_client(struct rig *rig);
+
+/* The same with the smallest receive buffer that the kernel allows: it soon takes no more. */
+int rig_slow_client(struct rig *rig);
 
 /* The session that began last. */
 struct session *rig_session(struct rig *rig);

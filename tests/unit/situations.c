@@ -235,6 +235,7 @@ int host_gone(void **state)
 	(void)state;
 	forget();
 	kernel_config_free(host.at.kernel);
+	needs_free(&host.needs);
 	return 0;
 }
 

@@ -5,6 +5,8 @@
 #include "unit.h"
 
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +110,118 @@ static void a_program_that_does_not_end_is_ended_with_its_children(void **state)
 	unsetenv(COMMAND_LIMIT);
 }
 
+static void a_child_that_keeps_the_output_open_is_waited_for_and_its_answer_does_not_count(
+	void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	setenv(COMMAND_LIMIT, "1", 1);
+	assert_false(command_line("sh -c 'echo half; sleep 1000 & exit 0'", NULL, &result));
+	assert_true(result.late);
+	assert_string_equal(result.out, "half\n");
+	command_free(&result);
+	unsetenv(COMMAND_LIMIT);
+}
+
+static void a_line_that_is_none_runs_nothing_and_says_so(void **state)
+{
+	static const char *const lines[] = {"", " ", "'", "sh 'a", "ip 'a' 'b"};
+	struct command_result result;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		memset(&result, 0x5a, sizeof(result));
+		assert_false(command_line(lines[i], NULL, &result));
+		assert_int_equal(result.status, -1);
+		assert_false(result.late);
+		assert_string_equal(result.out, "");
+		assert_int_equal(result.length, 0);
+		assert_non_null(strstr(result.errors, "is no command line"));
+		command_free(&result);
+	}
+}
+
+static void a_line_has_as_many_words_as_it_has(void **state)
+{
+	struct command_result result;
+	size_t words = 5000;
+	char *line = malloc(8 + 2 * words);
+
+	(void)state;
+	assert_non_null(line);
+	strcpy(line, "echo ''");
+	for (size_t i = 0; i < words; i++)
+		strcat(line + i, " x");
+	assert_true(command_line(line, NULL, &result));
+	assert_int_equal(result.length, 2 * words + 1);
+	command_free(&result);
+	free(line);
+}
+
+static void a_program_that_writes_without_an_end_is_ended(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	assert_false(command_line("yes", NULL, &result));
+	assert_false(result.late);
+	assert_string_equal(result.errors, "it wrote more than 256 MiB, and was killed");
+	command_free(&result);
+}
+
+static void an_answer_with_a_nul_does_not_count(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	assert_false(command_line("printf '[]\\0[]'", NULL, &result));
+	assert_int_equal(result.status, 0);
+	assert_string_equal(result.errors, "it wrote a NUL, which is in no text");
+	command_free(&result);
+}
+
+static void the_status_is_known_although_our_caller_ignores_ended_children(void **state)
+{
+	struct command_result result;
+
+	(void)state;
+	signal(SIGCHLD, SIG_IGN);
+	assert_true(command_line("true", NULL, &result));
+	command_free(&result);
+	assert_false(command_line("false", NULL, &result));
+	assert_int_equal(result.status, 1);
+	command_free(&result);
+	assert_ptr_equal(signal(SIGCHLD, SIG_DFL), SIG_IGN);
+}
+
+static void the_environment_and_the_path_have_no_limit(void **state)
+{
+	char *old = strdup(getenv("PATH")), *path = malloc(strlen(old) + 20000), name[32];
+	struct command_result result;
+
+	(void)state;
+	assert_non_null(path);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "TEST_VARIABLE_%d", i);
+		setenv(name, "x", 1);
+		sprintf(path + 16 * i, "/no/such/folder%s", ":");
+	}
+	strcat(path, old);
+	setenv("PATH", path, 1);
+	assert_true(command_line(
+		"sh -c 'echo $TEST_VARIABLE_0 $TEST_VARIABLE_999 $LC_ALL'", NULL, &result));
+	assert_string_equal(result.out, "x x C\n");
+	command_free(&result);
+	setenv("PATH", old, 1);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "TEST_VARIABLE_%d", i);
+		unsetenv(name);
+	}
+	free(path);
+	free(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +231,14 @@ int main(void)
 		cmocka_unit_test(a_signal_is_a_status),
 		cmocka_unit_test(a_program_that_is_missing_is_named),
 		cmocka_unit_test(a_program_that_does_not_end_is_ended_with_its_children),
+		cmocka_unit_test(
+			a_child_that_keeps_the_output_open_is_waited_for_and_its_answer_does_not_count),
+		cmocka_unit_test(a_line_that_is_none_runs_nothing_and_says_so),
+		cmocka_unit_test(a_line_has_as_many_words_as_it_has),
+		cmocka_unit_test(a_program_that_writes_without_an_end_is_ended),
+		cmocka_unit_test(an_answer_with_a_nul_does_not_count),
+		cmocka_unit_test(the_status_is_known_although_our_caller_ignores_ended_children),
+		cmocka_unit_test(the_environment_and_the_path_have_no_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

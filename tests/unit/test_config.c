@@ -412,7 +412,7 @@ static void log_global_counts_though_global_comes_later(void **state)
 	assert_int_equal(logs->list[0].format, LOG_RFC3164);
 	assert_int_equal(logs->list[1].kind, LOG_TO_UNIX);
 	assert_string_equal(logs->list[1].path, "/dev/log");
-	assert_int_equal(logs->list[1].max_level, LOG_DEBUG);
+	assert_int_equal(logs->list[1].max_level, LOG_INFO);
 	assert_int_equal(config->proxies[1].logs.count, 0);
 	config_free(config);
 }
@@ -446,10 +446,36 @@ static void a_servers_source_replaces_its_backends(void **state)
 	config_free(config);
 }
 
+/* HAProxy binds to the client's address with a port that the kernel chooses; tcp_bind_socket(). */
+static void an_address_before_usesrc_has_no_part_in_it_nor_its_port(void **state)
+{
+	const char *text = DEFAULTS "listen l\n bind :80\n"
+				    " server a 192.0.2.1 source 0.0.0.0:5000 usesrc clientip\n"
+				    " server b 192.0.2.1 source 192.0.2.5:5000 usesrc client\n";
+	char *messages;
+	struct config *config = parse("test", text, strlen(text), &messages);
+
+	(void)state;
+	assert_non_null(config);
+	for (size_t i = 0; i < 2; i++) {
+		const struct source *source = &config->proxies[0].servers[i].source;
+
+		assert_true(addr_is_any(&source->address));
+		assert_int_equal(addr_port(&source->address), 0);
+	}
+	assert_string_equal(messages,
+		"test:7: warning: '0.0.0.0:5000': not used, since 'usesrc' says whose address it "
+		"is; write 0.0.0.0\n"
+		"test:8: warning: '192.0.2.5:5000': not used, since 'usesrc' says whose address it "
+		"is; write 0.0.0.0\n");
+	free(messages);
+	config_free(config);
+}
+
 static void a_bind_line_makes_a_listener_for_each_address_and_port(void **state)
 {
 	struct config *config =
-		parse_good(DEFAULTS "listen l\n server a 192.0.2.1\n"
+		parse_good(DEFAULTS "listen l\n server a 198.51.100.1\n"
 				    " bind 192.0.2.1:80-81,:::80 transparent v4v6 backlog 5 name n "
 				    "interface lo\n");
 	const struct proxy *proxy = &config->proxies[0];
@@ -545,10 +571,10 @@ static void the_print_names_what_is_left_open(void **state)
 		"global\n"
 		"  connections at the same time: from the descriptor limit\n"
 		"  threads: one for each processor\n"
-		"  logs to stdout, facility 16, up to debug\n"
+		"  logs to stdout, facility 16, up to info\n"
 		"  logs to stderr as raw text, facility 3, up to err\n"
-		"  logs to socket /dev/log, facility 1, up to debug\n"
-		"  logs to [2001:db8::9]:1514, facility 0, up to debug\n"
+		"  logs to socket /dev/log, facility 1, up to info\n"
+		"  logs to [2001:db8::9]:1514, facility 0, up to info\n"
 		"frontend f\n"
 		"  listens on 0.0.0.0:80\n"
 		"  refuses every connection: no default_backend\n"
@@ -681,6 +707,7 @@ int main(void)
 		cmocka_unit_test(sections_that_share_defaults_do_not_share_their_logs),
 		cmocka_unit_test(log_global_counts_though_global_comes_later),
 		cmocka_unit_test(a_servers_source_replaces_its_backends),
+		cmocka_unit_test(an_address_before_usesrc_has_no_part_in_it_nor_its_port),
 		cmocka_unit_test(a_bind_line_makes_a_listener_for_each_address_and_port),
 		cmocka_unit_test(a_server_without_a_port_takes_the_listeners),
 		cmocka_unit_test(transparency_is_needed_on_either_side),

@@ -10,16 +10,33 @@
 #include <string.h>
 
 static struct words words;
+static char culprits[4 * LINE_LENGTH_MAX];
 
-/* The words of LINE, each in angle brackets, or the error's text. */
+/* Notes what an error is about, one after the other with a | between them. */
+static void note(void *context, const char *culprit, const char *error)
+{
+	size_t used = strlen(culprits);
+
+	assert_ptr_equal(context, &words);
+	assert_non_null(error);
+	snprintf(culprits + used, sizeof(culprits) - used, "%s%s", used == 0 ? "" : "|",
+		culprit == NULL ? "(line)" : culprit);
+}
+
+static bool split_bytes(const char *line, size_t length)
+{
+	culprits[0] = '\0';
+	return words_split(&words, line, length, note, &words);
+}
+
+/* The words of LINE, each in angle brackets, or what is wrong. */
 static const char *split(const char *line)
 {
 	static char text[3 * LINE_LENGTH_MAX];
-	const char *error = words_split(&words, line, strlen(line));
 	size_t used = 0;
 
-	if (error != NULL)
-		return error;
+	if (!split_bytes(line, strlen(line)))
+		return culprits;
 	text[0] = '\0';
 	for (size_t i = 0; i < words.count; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "<%s>", words.list[i]);
@@ -31,10 +48,11 @@ static void expect_words(const char *line, const char *expected)
 	assert_string_equal(split(line), expected);
 }
 
-static void expect_error(const char *line, const char *piece)
+/* PIECES are those that are wrong, with a | between them. */
+static void expect_error(const char *line, const char *pieces)
 {
-	assert_non_null(words_split(&words, line, strlen(line)));
-	assert_string_equal(words.culprit, piece);
+	assert_false(split_bytes(line, strlen(line)));
+	assert_string_equal(culprits, pieces);
 }
 
 static void white_space_separates_words(void **state)
@@ -125,13 +143,24 @@ static void errors_name_the_piece_that_is_wrong(void **state)
 	expect_error("\"${TPROXY_TEST_UNSET-x\"", "${TPROXY_TEST_UNSET-x\"");
 	expect_error("\"$HAPROXY_LOCALPEER\"", "HAPROXY_LOCALPEER");
 	expect_error("\"$\"", "$\"");
-	expect_error("a\rb", "");
+	expect_error("a\rb", "(line)");
+}
+
+static void every_error_of_a_line_is_reported(void **state)
+{
+	(void)state;
+	unsetenv("TPROXY_TEST_A");
+	unsetenv("TPROXY_TEST_UNSET");
+	expect_error("\"$TPROXY_TEST_A:$TPROXY_TEST_UNSET\" a\\q 'b",
+		"TPROXY_TEST_A|TPROXY_TEST_UNSET|\\q|'b");
+	expect_error("\\x4 \\x00 \\$ \"$1\" \"$ \" \"${HAPROXY_CLI}\" \\",
+		"\\x|\\x00|\\$|$1\"|$ |HAPROXY_CLI|\\");
 }
 
 static void a_nul_byte_is_an_error(void **state)
 {
 	(void)state;
-	assert_non_null(words_split(&words, "a\0b", 3));
+	assert_false(split_bytes("a\0b", 3));
 }
 
 static void a_line_has_2048_bytes_at_most(void **state)
@@ -140,10 +169,10 @@ static void a_line_has_2048_bytes_at_most(void **state)
 
 	(void)state;
 	memset(line, 'x', sizeof(line));
-	assert_null(words_split(&words, line, LINE_LENGTH_MAX));
+	assert_true(split_bytes(line, LINE_LENGTH_MAX));
 	assert_int_equal(words.count, 1);
 	assert_int_equal(strlen(words.list[0]), LINE_LENGTH_MAX);
-	assert_non_null(words_split(&words, line, LINE_LENGTH_MAX + 1));
+	assert_false(split_bytes(line, LINE_LENGTH_MAX + 1));
 }
 
 static void a_line_has_64_words_at_most(void **state)
@@ -153,7 +182,7 @@ static void a_line_has_64_words_at_most(void **state)
 	(void)state;
 	for (size_t i = 0; i <= WORDS_MAX; i++)
 		memcpy(line + 2 * i, "w ", 3);
-	assert_null(words_split(&words, line, 2 * (size_t)WORDS_MAX));
+	assert_true(split_bytes(line, 2 * (size_t)WORDS_MAX));
 	assert_int_equal(words.count, WORDS_MAX);
 	expect_error(line, "w ");
 }
@@ -166,7 +195,7 @@ static void values_that_are_too_long_are_an_error(void **state)
 	memset(value, 'x', sizeof(value));
 	value[sizeof(value) - 1] = '\0';
 	setenv("TPROXY_TEST_A", value, 1);
-	expect_error("\"$TPROXY_TEST_A\"", "");
+	expect_error("\"$TPROXY_TEST_A\"", "(line)");
 }
 
 int main(void)
@@ -182,6 +211,7 @@ int main(void)
 		cmocka_unit_test(nothing_in_a_default_is_interpreted),
 		cmocka_unit_test(a_value_is_not_read_again),
 		cmocka_unit_test(errors_name_the_piece_that_is_wrong),
+		cmocka_unit_test(every_error_of_a_line_is_reported),
 		cmocka_unit_test(a_nul_byte_is_an_error),
 		cmocka_unit_test(a_line_has_2048_bytes_at_most),
 		cmocka_unit_test(a_line_has_64_words_at_most),

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -86,6 +87,104 @@ static void nft_is_understood_and_cut_text_is_not(void **state)
 	}
 }
 
+static void a_mark_is_counted_once_and_read_whole(void **state)
+{
+	(void)state;
+	assert_true(facts_of_iptables(&facts, "iptables-save",
+		"*mangle\n-A X -j CONNMARK --restore-mark --mark 0x6/0x7\n"
+		"-A X -m comment --comment \"use --mark 9 or --mark none\" -j ACCEPT\n"));
+	assert_int_equal(facts.mark_count, 1);
+	assert_null(facts_mark_user(&facts, 9));
+	assert_non_null(facts_mark_user(&facts, 6));
+}
+
+static void a_mark_that_is_none_is_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"0x100000000", "-1", "1/0x100000000", "1/", "1x", "one", "1/1/1"};
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(line, sizeof(line), "-A X -m mark --mark %s -j DROP\n", wrong[i]);
+		if (facts_of_iptables(&facts, "iptables-save", line))
+			fail_msg("%s is read", line);
+	}
+	assert_false(facts_of_iptables(&facts, "iptables-save", "-A X --comment \"open\n"));
+	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":1,\"fwmark\":\"-1\"}]"));
+	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":4294967296}]"));
+	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":1,\"table\":\"x\"}]"));
+	assert_false(facts_of_routes(&facts, "[{\"dst\":\"default\",\"table\":254}]"));
+	assert_false(facts_of_nft(&facts,
+		"{\"nftables\":[{\"rule\":{\"family\":\"ip\",\"table\":\"t\",\"chain\":\"c\","
+		"\"expr\":[{\"mangle\":{\"key\":{\"meta\":{\"key\":\"mark\"}},"
+		"\"value\":4294967296}}]}}]}"));
+	assert_int_equal(facts.mark_count + facts.table_count, 0);
+}
+
+static void add_bit(unsigned bit)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "-A X -m mark --mark 0x%x/0x%x -j DROP\n", 1U << bit,
+		1U << bit);
+	assert_true(facts_of_iptables(&facts, "iptables-save", line));
+}
+
+static void no_mark_is_free_where_every_bit_is_taken(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 31; bit++)
+		add_bit(bit);
+	assert_true(facts_free_mark(&facts) == 1U << 31);
+	add_bit(31);
+	assert_int_equal(facts_free_mark(&facts), 0);
+}
+
+/* The least of the marks up to 8 bits, by trying each. */
+static uint32_t least_by_trying(void)
+{
+	for (uint32_t mark = 1; mark < 256; mark++)
+		if (facts_mark_user(&facts, mark) == NULL)
+			return mark;
+	return 256;
+}
+
+static void the_least_mark_that_is_free_is_found(void **state)
+{
+	unsigned seed = 1;
+	char line[64];
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		for (int i = 0; i < round; i++) {
+			unsigned value, mask;
+
+			value = (seed = seed * 1103515245 + 12345) >> 16 & 0xff;
+			mask = (seed = seed * 1103515245 + 12345) >> 16 & 0xff;
+			snprintf(line, sizeof(line), "-A X --mark 0x%x/0x%x\n", value,
+				(value & mask) | 0xffffff00 | mask);
+			assert_true(facts_of_iptables(&facts, "iptables-save", line));
+		}
+		assert_int_equal(facts_free_mark(&facts), least_by_trying());
+		facts_free(&facts);
+	}
+}
+
+static void the_kernels_own_tables_are_never_free(void **state)
+{
+	char route[64];
+
+	(void)state;
+	for (int table = 100; table < 253; table++) {
+		snprintf(route, sizeof(route), "[{\"dst\":\"default\",\"table\":\"%d\"}]", table);
+		assert_true(facts_of_routes(&facts, route));
+	}
+	assert_int_equal(facts_free_table(&facts), 256);
+	assert_true(facts_of_routes(&facts, "[{\"dst\":\"default\",\"table\":\"256\"}]"));
+	assert_int_equal(facts_free_table(&facts), 257);
+}
+
 #define WITH(name) cmocka_unit_test_teardown(name, done)
 
 int main(void)
@@ -96,6 +195,11 @@ int main(void)
 		WITH(a_rule_right_behind_the_first_leaves_room_at_none),
 		WITH(what_is_ours_is_nobody_elses_but_told),
 		WITH(nft_is_understood_and_cut_text_is_not),
+		WITH(a_mark_is_counted_once_and_read_whole),
+		WITH(a_mark_that_is_none_is_refused),
+		WITH(no_mark_is_free_where_every_bit_is_taken),
+		WITH(the_least_mark_that_is_free_is_found),
+		WITH(the_kernels_own_tables_are_never_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

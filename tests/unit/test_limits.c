@@ -52,6 +52,28 @@ static void one_frontends_refusal_takes_nothing_from_another(void **state)
 	limits_free(limits);
 }
 
+static void a_quarter_of_maxconn_may_be_pipes(void **state)
+{
+	struct limits *limits = limits_new(&config, 11);
+
+	(void)state;
+	assert_true(limits_take_pipe(limits));
+	assert_true(limits_take_pipe(limits));
+	assert_false(limits_take_pipe(limits));
+	limits_give_pipe(limits);
+	assert_true(limits_take_pipe(limits));
+	limits_free(limits);
+}
+
+static void where_a_quarter_is_none_there_is_no_pipe(void **state)
+{
+	struct limits *limits = limits_new(&config, 3);
+
+	(void)state;
+	assert_false(limits_take_pipe(limits));
+	limits_free(limits);
+}
+
 enum {
 	ROUNDS = 20000
 };
@@ -104,6 +126,8 @@ int main(void)
 		cmocka_unit_test(a_frontend_admits_no_more_than_its_maxconn),
 		cmocka_unit_test(the_process_admits_no_more_than_its_own),
 		cmocka_unit_test(one_frontends_refusal_takes_nothing_from_another),
+		cmocka_unit_test(a_quarter_of_maxconn_may_be_pipes),
+		cmocka_unit_test(where_a_quarter_is_none_there_is_no_pipe),
 		cmocka_unit_test(threads_that_compete_leave_the_count_at_zero),
 		cmocka_unit_test(every_reason_has_a_name_of_its_own_a_text_and_a_cause),
 	};

@@ -56,7 +56,7 @@ static void a_file_gets_one_line_for_each_message_of_its_level(void **state)
 {
 	struct log_target target = file_target(LOG_RAW, LOG_NOTICE);
 	struct config config = {.global.logs = {&target, 1}};
-	struct log *log = log_new(&config);
+	struct log *log = log_new(&config, NULL);
 
 	(void)state;
 	log_line(log, NULL, LOG_ERR, "first %d", 1);
@@ -73,7 +73,7 @@ static void a_section_with_targets_of_its_own_leaves_those_of_global_alone(void 
 	struct log_target own = file_target(LOG_RAW, LOG_DEBUG);
 	struct proxy section = {.name = "web", .logs = {&own, 1}};
 	struct config config = {.proxies = &section, .proxy_count = 1};
-	struct log *log = log_new(&config);
+	struct log *log = log_new(&config, NULL);
 
 	(void)state;
 	log_line(log, &section, LOG_INFO, "mine");
@@ -86,7 +86,7 @@ static void two_targets_at_one_place_are_opened_once(void **state)
 {
 	struct log_target two[] = {file_target(LOG_RAW, LOG_INFO), file_target(LOG_RAW, LOG_ERR)};
 	struct config config = {.global.logs = {two, 2}};
-	struct log *log = log_new(&config);
+	struct log *log = log_new(&config, NULL);
 
 	(void)state;
 	log_line(log, NULL, LOG_INFO, "once");
@@ -99,7 +99,7 @@ static void an_overlong_line_is_cut_and_still_ends(void **state)
 {
 	struct log_target target = file_target(LOG_RAW, LOG_INFO);
 	struct config config = {.global.logs = {&target, 1}};
-	struct log *log = log_new(&config);
+	struct log *log = log_new(&config, NULL);
 	char longer[2 * LOG_LINE_MAX];
 	struct stat file;
 
@@ -120,7 +120,7 @@ static void syslog_gets_a_datagram_with_priority_and_program(void **state)
 	struct config config = {.global.logs = {&target, 1}};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
-	struct log *log = log_new(&config);
+	struct log *log = log_new(&config, NULL);
 	char text[256] = "", prefix[32];
 
 	(void)state;
@@ -134,32 +134,9 @@ static void syslog_gets_a_datagram_with_priority_and_program(void **state)
 	assert_string_equal(text + strlen(text) - strlen(": careful"), ": careful");
 	close(receiver);
 	unlink(path);
-	log_line(log, NULL, LOG_WARNING, "nobody listens");
+	log_line(log, NULL, LOG_WARNING, "no socket is there");
 	assert_int_equal(log_lost(log), 1);
 	log_free(log);
-}
-
-static void a_pipe_that_nobody_reads_loses_lines_and_holds_nobody_up(void **state)
-{
-	struct log_target target = {
-		.kind = LOG_TO_STDOUT, .format = LOG_RAW, .max_level = LOG_DEBUG};
-	struct config config = {.global.logs = {&target, 1}};
-	int ends[2], real = dup(STDOUT_FILENO);
-	struct log *log;
-
-	(void)state;
-	assert_int_equal(pipe(ends), 0);
-	fflush(stdout);
-	dup2(ends[1], STDOUT_FILENO);
-	log = log_new(&config);
-	dup2(real, STDOUT_FILENO);
-	for (int i = 0; i < 2000 && log_lost(log) == 0; i++)
-		log_line(log, NULL, LOG_INFO, "%0512d", i);
-	assert_true(log_lost(log) > 0);
-	log_free(log);
-	close(ends[0]);
-	close(ends[1]);
-	close(real);
 }
 
 static void the_line_of_a_session_has_haproxys_fields(void **state)
@@ -168,13 +145,12 @@ static void the_line_of_a_session_has_haproxys_fields(void **state)
 	struct proxy sections[] = {{.name = "fnt", .index = 0},
 		{.name = "bck", .index = 1, .servers = &server, .server_count = 1}};
 	struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {.set = &set,
 		.frontend = &sections[0],
 		.backend = &sections[1],
 		.server = &server,
 		.reason = REASON_SERVER_TIMEOUT,
-		.closed_in = SESSION_RELAYING,
 		.accepted = 1000,
 		.connected = 1007,
 		.closed = 6014,
@@ -188,7 +164,64 @@ static void the_line_of_a_session_has_haproxys_fields(void **state)
 	session.directions[SERVER].bytes = 212;
 	tcplog_format(&session, line, sizeof(line));
 	assert_string_equal(line, "192.0.2.2:33313 [06/Feb/2009:12:12:11.443] fnt bck/srv1 "
-				  "0/7/5014 212 sD 0/0/0/0/0 0/0");
+				  "0/7/5014 212 sD 1/1/0/0/0 0/0");
+	limits_free(set.limits);
+}
+
+/* The fields from the state on: the counts, retries, queues. */
+static void assert_counts(const struct session *session, const char *expected)
+{
+	char line[LOG_LINE_MAX];
+	const char *end;
+
+	tcplog_format(session, line, sizeof(line));
+	end = line + strlen(line) - strlen(expected);
+	assert_string_equal(end, expected);
+}
+
+/* HAProxy 2.6 wrote these: three sessions end one after the other, each with its server. */
+static void counts_are_those_of_haproxy_when_a_session_ends(void **state)
+{
+	struct server server = {.name = "s"};
+	struct proxy sections[] = {{.name = "f", .index = 0},
+		{.name = "b", .index = 1, .servers = &server, .server_count = 1}};
+	struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session session = {
+		.set = &set, .frontend = &sections[0], .backend = &sections[1], .server = &server};
+	static const char *const expected[] = {
+		" 3/3/2/2/0 0/0", " 2/2/1/1/0 0/0", " 1/1/0/0/0 0/0"};
+
+	(void)state;
+	assert_true(addr_parse(&session.client, "192.0.2.2"));
+	for (int i = 0; i < 3; i++) {
+		assert_true(limits_enter(set.limits, &sections[0]));
+		limits_use(set.limits, &sections[1], &server);
+	}
+	for (int i = 0; i < 3; i++) {
+		limits_unuse(set.limits, &sections[1], &server);
+		limits_leave(set.limits, &sections[0]);
+		assert_counts(&session, expected[i]);
+	}
+	limits_free(set.limits);
+}
+
+static void retries_are_attempts_after_the_first_one(void **state)
+{
+	struct proxy section = {.name = "f"};
+	struct config config = {.proxies = &section, .proxy_count = 1};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session session = {.set = &set, .frontend = &section, .failures = 2};
+
+	(void)state;
+	assert_true(addr_parse(&session.client, "192.0.2.2"));
+	session.reason = REASON_CONNECT_REFUSED;
+	assert_counts(&session, "/1 0/0");
+	session.reason = REASON_DONE;
+	assert_counts(&session, "/2 0/0");
+	session.reason = REASON_NO_SERVER;
+	session.failures = 0;
+	assert_counts(&session, "/0 0/0");
 	limits_free(set.limits);
 }
 
@@ -196,11 +229,10 @@ static void a_session_that_reached_no_server_says_so(void **state)
 {
 	struct proxy section = {.name = "fnt"};
 	struct config config = {.proxies = &section, .proxy_count = 1};
-	struct sessions set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
 	struct session session = {.set = &set,
 		.frontend = &section,
 		.reason = REASON_NO_SERVER,
-		.closed_in = SESSION_ACCEPTED,
 		.accepted = 5,
 		.closed = 5};
 	char line[LOG_LINE_MAX];
@@ -209,7 +241,7 @@ static void a_session_that_reached_no_server_says_so(void **state)
 	assert_true(addr_parse(&session.client, "2001:db8::2"));
 	tcplog_format(&session, line, sizeof(line));
 	assert_non_null(strstr(line, "2001:db8::2:0 ["));
-	assert_non_null(strstr(line, "] fnt fnt/<NOSRV> -1/-1/0 0 SC 0/0/0/0/0 0/0"));
+	assert_non_null(strstr(line, "] fnt fnt/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0"));
 	limits_free(set.limits);
 }
 
@@ -239,8 +271,9 @@ int main(void)
 		cmocka_unit_test(two_targets_at_one_place_are_opened_once),
 		cmocka_unit_test(an_overlong_line_is_cut_and_still_ends),
 		cmocka_unit_test(syslog_gets_a_datagram_with_priority_and_program),
-		cmocka_unit_test(a_pipe_that_nobody_reads_loses_lines_and_holds_nobody_up),
 		cmocka_unit_test(the_line_of_a_session_has_haproxys_fields),
+		cmocka_unit_test(counts_are_those_of_haproxy_when_a_session_ends),
+		cmocka_unit_test(retries_are_attempts_after_the_first_one),
 		cmocka_unit_test(a_session_that_reached_no_server_says_so),
 		cmocka_unit_test(counters_are_summed_and_said_in_a_sentence),
 	};

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct needs needs;
@@ -12,6 +13,7 @@ static struct needs needs;
 static void the_example_is_transparent_on_both_sides(void **state)
 {
 	(void)state;
+	needs_free(&needs);
 	needs_of_example(&needs);
 	assert_true(needs.spoofs);
 	assert_true(needs.listeners[0].transparent);
@@ -22,7 +24,7 @@ static void the_example_is_transparent_on_both_sides(void **state)
 static void words_are_read(void **state)
 {
 	(void)state;
-	needs = (struct needs){0};
+	needs_free(&needs);
 	assert_int_equal(needs_add_listener(&needs, "[2001:db8::80]:53/udp"), 0);
 	assert_int_equal(needs_add_server(&needs, "203.0.113.20:8080"), 0);
 	assert_int_equal(needs_add_server(&needs, "2001:db8:5::20"), 0);
@@ -40,7 +42,7 @@ static void other_words_are_refused(void **state)
 		"2001:db8::80:80", "[2001:db8::80]", "name:80", "192.0.2.80:80/sctp"};
 
 	(void)state;
-	needs = (struct needs){0};
+	needs_free(&needs);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(needs_add_listener(&needs, wrong[i]), -1);
 	assert_int_equal(needs.listener_count, 0);
@@ -60,8 +62,8 @@ static void a_configuration_says_what_it_needs(void **state)
 	assert_non_null(diag);
 	config = config_parse("test", text, sizeof(text) - 1, diag);
 	assert_non_null(config);
-	needs = (struct needs){0};
-	assert_int_equal(needs_of_config(&needs, config, "test"), 0);
+	needs_free(&needs);
+	needs_of_config(&needs, config, "test");
 	assert_true(needs.spoofs);
 	assert_int_equal(needs.listener_count, 2);
 	assert_true(needs.listeners[0].transparent);
@@ -83,8 +85,8 @@ static void assert_hears_ipv4(const char *bind, bool system, bool expected)
 		bind);
 	config = config_parse("test", text, strlen(text), diag);
 	assert_non_null(config);
-	needs = (struct needs){0};
-	assert_int_equal(needs_of_config(&needs, config, "test"), 0);
+	needs_free(&needs);
+	needs_of_config(&needs, config, "test");
 	needs_bindv6only(&needs, system);
 	assert_int_equal(needs_hears(&needs.listeners[0], AF_INET), expected);
 	assert_true(needs_hears(&needs.listeners[0], AF_INET6));
@@ -102,6 +104,100 @@ static void a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise(voi
 	assert_hears_ipv4("[2001:db8::80]:80 transparent", false, false);
 }
 
+/* Parses a configuration with this bind line and source line, and takes what it needs. */
+static struct config *needed(const char *bind, const char *source)
+{
+	struct diag *diag = diag_new();
+	struct config *config;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		"defaults\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n"
+		"listen l\n bind %s\n %s\n server s 203.0.113.20:8080\n",
+		bind, source);
+	config = config_parse("test", text, strlen(text), diag);
+	assert_non_null(config);
+	diag_free(diag);
+	needs_free(&needs);
+	needs_of_config(&needs, config, "test");
+	return config;
+}
+
+static void a_range_of_all_ports_is_taken(void **state)
+{
+	struct config *config = needed("192.0.2.80:1-65535 transparent", "");
+
+	(void)state;
+	assert_int_equal(needs.listener_count, 65535);
+	assert_int_equal(addr_port(&needs.listeners[65534].address), 65535);
+	config_free(config);
+}
+
+static void assert_source(const char *source, bool spoofed, const char *expected)
+{
+	struct config *config = needed("192.0.2.80:80", source);
+	char text[ADDR_TEXT_MAX];
+	struct addr client, found;
+
+	assert_true(addr_parse(&client, "198.51.100.10"));
+	assert_int_equal(needs.spoofs, spoofed);
+	found = needs_source(&needs, 0, &client);
+	assert_string_equal(addr_format_ip(&found, text), expected);
+	config_free(config);
+}
+
+static void a_source_that_is_not_this_hosts_is_spoofed(void **state)
+{
+	(void)state;
+	assert_source("source 0.0.0.0 usesrc clientip", true, "198.51.100.10");
+	assert_source("source 0.0.0.0 usesrc client", true, "198.51.100.10");
+	assert_source("source 0.0.0.0 usesrc 198.51.100.77", true, "198.51.100.77");
+	assert_source("source 203.0.113.1", false, "0.0.0.0");
+	assert_source("", false, "0.0.0.0");
+}
+
+static bool every(const struct need_listener *listener, int family)
+{
+	(void)listener;
+	(void)family;
+	return true;
+}
+
+static void assert_runs(int family, const char *expected)
+{
+	size_t count;
+	struct need_ports *list = needs_ports(&needs, family, every, &count);
+	char text[512] = "";
+
+	for (size_t i = 0; i < count; i++) {
+		char *one = needs_ports_text(&list[i]);
+
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s ", one,
+			list[i].protocol == IPPROTO_UDP ? "/udp" : "");
+		free(one);
+	}
+	assert_string_equal(text, expected);
+	free(list);
+}
+
+static void ports_that_follow_each_other_are_one_run(void **state)
+{
+	static const char *const words[] = {"0.0.0.0:65535", "192.0.2.81:80", "192.0.2.80:81",
+		"[::]:65535", "192.0.2.80:443", "192.0.2.80:80", "192.0.2.80:82/udp",
+		"192.0.2.80:80", "[2001:db8::80]:82", "[::]:65534", "192.0.2.80:82"};
+
+	(void)state;
+	needs_free(&needs);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		assert_int_equal(needs_add_listener(&needs, words[i]), 0);
+	assert_runs(AF_UNSPEC, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
+			       "192.0.2.80:82/udp 0.0.0.0:65535 [::]:65534-65535 ");
+	assert_runs(AF_INET, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
+			     "192.0.2.80:82/udp 0.0.0.0:65534-65535 ");
+	needs_free(&needs);
+	assert_runs(AF_INET, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +206,9 @@ int main(void)
 		cmocka_unit_test(other_words_are_refused),
 		cmocka_unit_test(a_configuration_says_what_it_needs),
 		cmocka_unit_test(a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise),
+		cmocka_unit_test(a_range_of_all_ports_is_taken),
+		cmocka_unit_test(a_source_that_is_not_this_hosts_is_spoofed),
+		cmocka_unit_test(ports_that_follow_each_other_are_one_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  */
 #include "rulesets.h"
 #include "tproxy/network.h"
+#include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -409,13 +410,68 @@ static void a_family_has_no_routes_of_the_other(void **state)
 	assert_false(of_routes6("[{\"dst\":\"192.0.2.0/24\"}]"));
 }
 
-static void names_that_are_too_long_are_cut(void **state)
+static void names_that_are_too_long_are_none(void **state)
 {
 	(void)state;
-	assert_true(of_links("[{\"ifname\":\"a-name-that-no-link-can-have\",\"address\":"
+	assert_false(of_links("[{\"ifname\":\"a-name-that-no-link-can-have\"}]"));
+	assert_int_equal(network.link_count, 0);
+	assert_true(of_links("[{\"ifname\":\"ib0\",\"address\":"
 			     "\"00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\"}]"));
-	assert_int_equal(strlen(network.links[0].name), IFNAMSIZ - 1);
-	assert_int_equal(strlen(network.links[0].mac), sizeof(network.links[0].mac) - 1);
+	assert_string_equal(network.links[0].mac, "");
+}
+
+static void numbers_out_of_their_range_are_refused_and_not_kept(void **state)
+{
+	static const char *const lengths[] = {
+		"-1", "33", "4294967320", "9223372036854775807", "24.0", "\"24\"", "null"};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		snprintf(text, sizeof(text),
+			"[{\"ifname\":\"lo\",\"addr_info\":[{\"family\":\"inet\","
+			"\"local\":\"192.0.2.1\",\"prefixlen\":%s}]}]",
+			lengths[i]);
+		assert_false(of_links(text));
+		assert_int_equal(network.address_count, 0);
+		network_free(&network);
+	}
+	assert_false(of_routes4("[{\"dst\":\"192.0.2.0/850\",\"dev\":\"a\"}]"));
+	assert_false(of_routes4("[{\"dst\":\"192.0.2.0/4294967320\",\"dev\":\"a\"}]"));
+	assert_false(of_routes6("[{\"dst\":\"2001:db8::/129\",\"dev\":\"a\"}]"));
+	assert_false(of_routes4("[{\"dst\":\"192.0.2.0/24\",\"table\":\"4294967296\"}]"));
+	assert_int_equal(network.route_count, 0);
+	assert_false(of_rules4("[{\"priority\":-1,\"table\":\"254\"}]"));
+	assert_false(of_rules4("[{\"priority\":4294967296,\"table\":\"254\"}]"));
+	assert_false(of_rules4("[{\"priority\":1,\"table\":\"main\"}]"));
+	assert_false(of_rules4("[{\"priority\":1,\"table\":254}]"));
+	assert_int_equal(network.rule_count, 0);
+}
+
+static void an_address_that_cannot_be_read_is_refused(void **state)
+{
+	(void)state;
+	assert_false(of_links("[{\"ifname\":\"a\",\"addr_info\":[{\"family\":\"inet6\","
+			      "\"local\":\"192.0.2.1.1\",\"prefixlen\":24}]}]"));
+	assert_false(network_of_answer(
+		&answer, AF_INET, "[{\"dst\":\"192.0.2.1\",\"gateway\":\"2001:db8::1\"}]"));
+	assert_false(answer.there);
+}
+
+static void what_is_read_of_an_answer_that_is_refused_is_not_kept(void **state)
+{
+	char *problem = NULL, path[512], *old = text_copy(getenv("PATH"));
+
+	(void)state;
+	snprintf(path, sizeof(path), "tests/unit/tools/half-a-network:%s", old);
+	setenv("PATH", path, 1);
+	assert_false(network_read(&network, &problem));
+	setenv("PATH", old, 1);
+	assert_string_equal(
+		problem, "`ip -N -j -4 route show table all` prints what cannot be read");
+	assert_int_equal(network.link_count + network.rule_count + network.route_count, 0);
+	free(problem);
+	free(old);
 }
 
 /* --- networks --- */
@@ -430,6 +486,8 @@ static bool covers(const char *net, unsigned length, const char *address)
 static void a_network_covers_what_has_its_first_bits(void **state)
 {
 	(void)state;
+	assert_false(covers("192.0.2.0", 850, "192.0.2.0"));
+	assert_false(covers("2001:db8::", 129, "2001:db8::"));
 	assert_true(covers("192.0.2.0", 24, "192.0.2.255"));
 	assert_false(covers("192.0.2.0", 24, "192.0.3.0"));
 	assert_true(covers("192.0.2.128", 25, "192.0.2.255"));
@@ -480,7 +538,10 @@ int main(void)
 		WITH(what_an_entry_always_has_is_asked_for),
 		WITH(prefixes_are_no_longer_than_addresses),
 		WITH(a_family_has_no_routes_of_the_other),
-		WITH(names_that_are_too_long_are_cut),
+		WITH(names_that_are_too_long_are_none),
+		WITH(numbers_out_of_their_range_are_refused_and_not_kept),
+		WITH(an_address_that_cannot_be_read_is_refused),
+		WITH(what_is_read_of_an_answer_that_is_refused_is_not_kept),
 		WITH(a_network_covers_what_has_its_first_bits),
 		WITH(everything_of_a_family_is_in_its_default_and_nothing_else),
 	};

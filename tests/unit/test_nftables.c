@@ -3,6 +3,7 @@
  */
 #include "rulesets.h"
 #include "tproxy/ruleset.h"
+#include "tproxy/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,18 @@ static void each_question_becomes_its_match(void **state)
 			MATCH_UNKNOWN, false, 0, 0},
 		{"==", "\"payload\": {\"protocol\": \"ip\", \"field\": \"ttl\"}", "1",
 			MATCH_UNKNOWN, false, 0, 0},
+		/* Numbers that the kernel has not, and a range from one family to the other. */
+		{"==", "\"meta\": {\"key\": \"mark\"}", "4294967296", MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"meta\": {\"key\": \"mark\"}", "-1", MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"meta\": {\"key\": \"l4proto\"}", "-4294967290", MATCH_UNKNOWN, false, 0,
+			0},
+		{"==", "\"meta\": {\"key\": \"l4proto\"}", "256", MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"payload\": {\"protocol\": \"ip\", \"field\": \"saddr\"}",
+			"{\"range\": [\"192.0.2.1\", \"2001:db8::1\"]}", MATCH_UNKNOWN, false, 0,
+			0},
+		{"==", "\"payload\": {\"protocol\": \"ip\", \"field\": \"saddr\"}",
+			"{\"prefix\": {\"addr\": \"192.0.2.0\", \"len\": 33}}", MATCH_UNKNOWN,
+			false, 0, 0},
 	};
 
 	(void)state;
@@ -187,6 +200,70 @@ static void a_named_sets_elements_are_looked_up(void **state)
 	assert_int_equal(first(&missing)->matches[0].kind, MATCH_UNKNOWN);
 	ruleset_free(&ruleset);
 	ruleset_free(&missing);
+}
+
+static void one_set_is_read_as_each_match_asks_for_it(void **state)
+{
+	static const char text[] =
+		"{\"nftables\": [{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
+		"{\"set\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"s\", "
+		"\"elem\": [\"tcp\", \"udp\"]}},"
+		"{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}},"
+		"{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", "
+		"\"handle\": 1, \"expr\": [%s, %s, %s]}}]}";
+	static const char protocol[] =
+		"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": "
+		"\"l4proto\"}}, \"right\": \"@s\"}}";
+	static const char link[] = "{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": "
+				   "\"iifname\"}}, \"right\": \"@s\"}}";
+	char *whole = text_format(text, protocol, link, protocol);
+	struct ruleset ruleset = {0};
+	const struct match *matches;
+
+	(void)state;
+	add_text(&ruleset, whole);
+	matches = first(&ruleset)->matches;
+	assert_int_equal(matches[0].range_count, 2);
+	assert_string_equal(matches[1].text, "tcp udp");
+	assert_ptr_equal(matches[0].ranges, matches[2].ranges);
+	ruleset_free(&ruleset);
+	free(whole);
+}
+
+static void assert_refused(const char *object, const char *expected)
+{
+	char *problem = NULL, *text;
+	struct ruleset ruleset = {0};
+
+	text = text_format(
+		"{\"nftables\": [{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
+		"{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}, %s]}",
+		object);
+	assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), -1);
+	assert_string_equal(problem, expected);
+	assert_int_equal(ruleset.table_count, 0);
+	free(problem);
+	free(text);
+}
+
+static void what_every_object_has_is_asked_for(void **state)
+{
+	(void)state;
+	assert_refused("{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}",
+		"nft: a table without a name of its own: 't'");
+	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}",
+		"nft: a chain without a name of its own: 'c'");
+	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
+		       "\"hook\": \"input\", \"prio\": 4294967296}}",
+		"nft: a chain without a priority: 'd'");
+	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
+		       "\"hook\": \"input\", \"prio\": \"soon\"}}",
+		"nft: a chain without a priority: 'd'");
+	assert_refused("{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\"}}",
+		"nft: a rule without a handle: 'c'");
+	assert_refused("{\"set\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"s\", "
+		       "\"elem\": 1}}",
+		"nft: a set without a list of elements: 's'");
 }
 
 static void a_socket_that_is_not_transparent_is_still_a_socket(void **state)
@@ -406,6 +483,8 @@ int main(void)
 		cmocka_unit_test(each_question_becomes_its_match),
 		cmocka_unit_test(a_port_asks_for_its_protocol_and_an_address_for_its_family),
 		cmocka_unit_test(a_named_sets_elements_are_looked_up),
+		cmocka_unit_test(one_set_is_read_as_each_match_asks_for_it),
+		cmocka_unit_test(what_every_object_has_is_asked_for),
 		cmocka_unit_test(a_socket_that_is_not_transparent_is_still_a_socket),
 		cmocka_unit_test(a_mark_is_calculated_from_the_old_one),
 		cmocka_unit_test(a_match_that_follows_a_statement_is_not_known),

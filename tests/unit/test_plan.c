@@ -20,7 +20,7 @@ static struct plan plan;
 static int fresh(void **state)
 {
 	(void)state;
-	needs = (struct needs){0};
+	needs_free(&needs);
 	facts = (struct facts){.preference = {32765, 32765}};
 	plan = (struct plan){.mark = 1, .table = 100};
 	return 0;
@@ -159,6 +159,58 @@ static void listeners_are_named_once(void **state)
 	assert_non_null(strstr(text, "tcp dport 8000 tproxy to :8000 meta mark set 0x1 accept"));
 }
 
+static void assert_reads(enum backend backend, int family, const char *expected)
+{
+	const char *text;
+
+	plan.recipe = RECIPE_TPROXY;
+	plan.backend = backend;
+	plan_build(&plan, &needs, &facts);
+	text = find(STEP_FIREWALL, family)->input;
+	if (strstr(text, expected) == NULL)
+		fail_msg("'%s' is not in\n%s", expected, text);
+	plan_free(&plan);
+}
+
+static void a_run_of_ports_is_one_rule(void **state)
+{
+	char word[64];
+
+	(void)state;
+	for (unsigned port = 30000; port <= 65535; port++) {
+		snprintf(word, sizeof(word), "0.0.0.0:%u", port);
+		needs_add_listener(&needs, word);
+		snprintf(word, sizeof(word), "192.0.2.80:%u", port);
+		needs_add_listener(&needs, word);
+		snprintf(word, sizeof(word), "[2001:db8::80]:%u", port);
+		needs_add_listener(&needs, word);
+	}
+	/* What names its address comes first, or the wildcard's rule would take its packets. */
+	assert_reads(BACKEND_IPTABLES, AF_INET,
+		"-A PREROUTING -p tcp -d 192.0.2.80 --dport 30000:65535 -m comment --comment "
+		"tproxyctl -j TPROXY --on-ip 192.0.2.80 --on-port 0 --tproxy-mark 0x1\n"
+		"-A PREROUTING -p tcp --dport 30000:65535 -m comment --comment tproxyctl"
+		" -j TPROXY --on-port 0 --tproxy-mark 0x1\n"
+		"-A TPROXYCTL ");
+	assert_reads(BACKEND_NFT, AF_INET,
+		"\t\tip daddr 192.0.2.80 tcp dport 30000-65535 tproxy to 192.0.2.80 meta mark set "
+		"0x1 accept comment \"tproxyctl\"\n"
+		"\t\ttcp dport 30000-65535 tproxy to :0 meta mark set 0x1 accept comment "
+		"\"tproxyctl\"\n\t}\n");
+	assert_reads(BACKEND_NFT, AF_INET6,
+		"ip6 daddr 2001:db8::80 tcp dport 30000-65535 tproxy to 2001:db8::80 meta mark");
+	needs_free(&needs);
+	for (unsigned port = 79; port <= 80; port++) {
+		snprintf(word, sizeof(word), "192.0.2.80:%u", port);
+		needs_add_listener(&needs, word);
+		needs.listeners[port - 79].transparent = false;
+	}
+	plan_build(&plan, &needs, &facts);
+	assert_string_equal(plan.notes,
+		"the listener on 192.0.2.80:79-80 is not transparent: its address has to be the "
+		"host's own, and its packets are not diverted\n");
+}
+
 static void local_routes_alone_need_no_mark(void **state)
 {
 	char *own[] = {(char *)"192.0.2.81"};
@@ -239,7 +291,7 @@ static void accepted_sockets_inherit_no_mark(void **state)
 	plan.recipe = RECIPE_LOCAL_ROUTE;
 	plan_build(&plan, &needs, &facts);
 	assert_sysctls("");
-	needs = (struct needs){0};
+	needs_free(&needs);
 	plan.recipe = RECIPE_DIVERT;
 	needs_add_listener(&needs, "192.0.2.80:53/udp");
 	plan_build(&plan, &needs, &facts);
@@ -277,6 +329,7 @@ int main(void)
 		WITH(ipv4_clients_of_a_dual_stack_listener_are_caught),
 		WITH(only_transparent_listeners_that_hear_it_are_named),
 		WITH(listeners_are_named_once),
+		WITH(a_run_of_ports_is_one_rule),
 		WITH(local_routes_alone_need_no_mark),
 		WITH(sources_of_clients_need_marks_with_local_routes_too),
 		WITH(harmful_sysctls_are_mended_where_they_are),

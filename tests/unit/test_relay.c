@@ -4,10 +4,12 @@
  * Every test runs along both paths. Whatever the path, the same bytes must arrive.
  */
 #include "tproxy/relay.h"
+#include "tproxy/socket.h"
 #include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +19,15 @@
 struct rig {
 	int writer, source, destination, reader;
 	struct direction direction;
+	struct limits *limits;
 	struct relay_pool pool;
 };
 
+enum {
+	PIPES = 8
+};
+
+static const struct config no_sections;
 static struct rig rig;
 
 static void pair(int *a, int *b)
@@ -37,7 +45,8 @@ static int set_up(enum relay_path path)
 	pair(&rig.writer, &rig.source);
 	pair(&rig.destination, &rig.reader);
 	rig.direction.path = path;
-	return relay_pool_init(&rig.pool, 8);
+	rig.limits = limits_new(&no_sections, 4 * PIPES);
+	return relay_pool_init(&rig.pool, rig.limits);
 }
 
 static int set_up_copy(void **state)
@@ -58,12 +67,23 @@ static int set_up_auto(void **state)
 	return set_up(RELAY_AUTO);
 }
 
+static unsigned take_all_pipes(void)
+{
+	unsigned count = 0;
+
+	while (limits_take_pipe(rig.limits))
+		count++;
+	return count;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
 	direction_clear(&rig.direction, &rig.pool);
 	assert_int_equal(rig.pool.leased_count, 0);
 	relay_pool_free(&rig.pool);
+	assert_int_equal(take_all_pipes(), PIPES);
+	limits_free(rig.limits);
 	close(rig.writer);
 	close(rig.source);
 	close(rig.destination);
@@ -109,15 +129,15 @@ static void nothing_moves_when_there_is_nothing(void **state)
 	assert_false(direction_wants_write(&rig.direction));
 }
 
-static void the_end_of_the_stream_is_passed_on_once(void **state)
+static void the_end_of_the_stream_ends_the_direction(void **state)
 {
 	(void)state;
 	write_text("last words");
 	shutdown(rig.writer, SHUT_WR);
-	while (!rig.direction.shut_out)
+	while (!direction_has_ended(&rig.direction))
 		assert_int_equal(moved(), RELAY_OK);
 	assert_reads("last words");
-	assert_int_equal(recv(rig.reader, &(char){0}, 1, 0), 0);
+	assert_false(rig.direction.cut_short);
 	assert_false(direction_wants_read(&rig.direction));
 	assert_false(direction_wants_write(&rig.direction));
 	assert_int_equal(moved(), RELAY_OK);
@@ -199,8 +219,8 @@ static void the_end_waits_for_what_is_held(void **state)
 	expected = fill(bytes, length);
 	shutdown(rig.writer, SHUT_WR);
 	assert_int_equal(moved(), RELAY_OK);
-	assert_false(rig.direction.shut_out);
-	while (!rig.direction.shut_out || got < expected) {
+	assert_false(direction_has_ended(&rig.direction));
+	while (!direction_has_ended(&rig.direction) || got < expected) {
 		ssize_t part = recv(rig.reader, sink, sizeof(sink), 0);
 
 		if (part > 0)
@@ -208,7 +228,6 @@ static void the_end_waits_for_what_is_held(void **state)
 		assert_int_equal(moved(), RELAY_OK);
 	}
 	assert_int_equal(got, expected);
-	assert_int_equal(recv(rig.reader, sink, 1, 0), 0);
 	free(bytes);
 }
 
@@ -231,6 +250,91 @@ static void a_source_that_broke_is_the_sources_failure(void **state)
 	rig.writer = -1;
 	assert_int_equal(moved(), RELAY_SOURCE_FAILED);
 	assert_int_equal(errno, ECONNRESET);
+	assert_true(direction_has_ended(&rig.direction));
+	assert_true(rig.direction.cut_short);
+}
+
+/* --- urgent data, which only TCP has --- */
+
+/* The writer and the source become two ends of a TCP connection. */
+static void connect_by_tcp(void)
+{
+	struct socket_listener at = {.v6only = SOCKET_V6ONLY_SYSTEM};
+	struct addr peer;
+	int listener;
+
+	assert_true(addr_parse(&at.address, "127.0.0.1"));
+	listener = socket_bind_listener(&at, true);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_true(socket_local_address(listener, &at.address));
+	close(rig.writer);
+	close(rig.source);
+	rig.writer = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(rig.writer, &at.address.sa, addr_length(&at.address)), 0);
+	rig.source = socket_accept(listener, &peer);
+	assert_int_not_equal(rig.source, -1);
+	close(listener);
+}
+
+/* Enough for splicing to begin, then an urgent byte, then TAIL. */
+static size_t write_with_an_urgent_byte(const char *tail)
+{
+	static char bulk[32 * 1024];
+
+	memset(bulk, 'b', sizeof(bulk));
+	assert_int_equal(send(rig.writer, bulk, sizeof(bulk), 0), sizeof(bulk));
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(send(rig.writer, "!", 1, MSG_OOB), 1);
+	write_text(tail);
+	return sizeof(bulk) + 1 + strlen(tail);
+}
+
+/*
+ * Moves until the direction has ended. If the source were readable and nothing were moved, the event
+ * loop would spin.
+ */
+static void move_to_the_end(char *received, size_t expected)
+{
+	struct pollfd ready = {.fd = rig.source, .events = POLLIN};
+	size_t got = 0;
+
+	while (!direction_has_ended(&rig.direction)) {
+		ssize_t part;
+
+		assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
+		assert_int_equal(moved(), RELAY_OK);
+		assert_true(rig.direction.moved_in || rig.direction.eof_in);
+		part = recv(rig.reader, received + got, expected - got, 0);
+		got += part > 0 ? (size_t)part : 0;
+	}
+	assert_int_equal(got, expected);
+}
+
+static void urgent_data_is_data(const char *tail)
+{
+	char received[64 * 1024];
+	size_t expected;
+
+	connect_by_tcp();
+	expected = write_with_an_urgent_byte(tail);
+	close(rig.writer);
+	rig.writer = -1;
+	move_to_the_end(received, expected);
+	assert_int_equal(received[expected - strlen(tail) - 1], '!');
+	assert_memory_equal(received + expected - strlen(tail), tail, strlen(tail));
+	assert_int_equal(rig.direction.bytes, expected);
+}
+
+static void an_urgent_byte_and_what_follows_it_arrive(void **state)
+{
+	(void)state;
+	urgent_data_is_data("what follows");
+}
+
+static void an_urgent_byte_right_before_the_end_arrives(void **state)
+{
+	(void)state;
+	urgent_data_is_data("");
 }
 
 static void an_idle_direction_holds_no_pipe_and_no_buffer(void **state)
@@ -286,11 +390,24 @@ static void small_messages_are_copied_and_bulk_is_spliced(void **state)
 static void without_a_pipe_to_be_had_bytes_are_copied(void **state)
 {
 	(void)state;
-	rig.pool.leased_max = 0;
+	take_all_pipes();
 	write_text("hello");
 	assert_int_equal(moved(), RELAY_OK);
 	assert_reads("hello");
 	assert_int_equal(rig.pool.bytes_copied, 5);
+	for (unsigned i = 0; i < PIPES; i++)
+		limits_give_pipe(rig.limits);
+}
+
+static void pipes_kept_for_later_count_as_taken(void **state)
+{
+	(void)state;
+	write_text("hello");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(rig.pool.idle_count, 1);
+	assert_int_equal(take_all_pipes(), PIPES - 1);
+	for (unsigned i = 0; i < PIPES - 1; i++)
+		limits_give_pipe(rig.limits);
 }
 
 static void a_pipe_given_up_with_bytes_in_it_is_not_used_again(void **state)
@@ -318,12 +435,18 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH_PATHS(bytes_pass),
 		BOTH_PATHS(nothing_moves_when_there_is_nothing),
-		BOTH_PATHS(the_end_of_the_stream_is_passed_on_once),
+		BOTH_PATHS(the_end_of_the_stream_ends_the_direction),
 		BOTH_PATHS(a_full_destination_stops_the_reading),
 		BOTH_PATHS(what_was_held_arrives_in_order_when_the_destination_takes_again),
 		BOTH_PATHS(the_end_waits_for_what_is_held),
 		BOTH_PATHS(a_destination_that_is_gone_is_the_destinations_failure),
 		BOTH_PATHS(a_source_that_broke_is_the_sources_failure),
+		BOTH_PATHS(an_urgent_byte_and_what_follows_it_arrive),
+		BOTH_PATHS(an_urgent_byte_right_before_the_end_arrives),
+		cmocka_unit_test_setup_teardown(
+			an_urgent_byte_and_what_follows_it_arrive, set_up_auto, tear_down),
+		cmocka_unit_test_setup_teardown(
+			pipes_kept_for_later_count_as_taken, set_up_splice, tear_down),
 		BOTH_PATHS(an_idle_direction_holds_no_pipe_and_no_buffer),
 		cmocka_unit_test_setup_teardown(
 			a_forced_splice_never_copies, set_up_splice, tear_down),

@@ -17,6 +17,13 @@ static void assert_states(struct rig *rig, const enum session_state *expected, u
 		assert_int_equal(rig->states[i], expected[i]);
 }
 
+/* The state before the last one, which is CLOSING. */
+static void assert_closed_in(struct rig *rig, enum session_state expected)
+{
+	assert_true(rig->state_count > 1);
+	assert_int_equal(rig->states[rig->state_count - 2], expected);
+}
+
 static void assert_ended_with(struct rig *rig, enum reason reason)
 {
 	rig_until(rig, rig_has_ended);
@@ -141,6 +148,301 @@ static void a_servers_reset_reaches_the_client_as_a_reset(void **state)
 	assert_ended_with(rig, REASON_SERVER_RESET);
 }
 
+/* --- what was sent before an end that is not an orderly one --- */
+
+enum {
+	BULK = 150 * 1000
+};
+
+/* Writes BULK bytes and turns the loop until the other end's kernel has all of them. */
+static void write_bulk(struct rig *rig, int fd)
+{
+	static const char bulk[BULK];
+	size_t written = 0;
+
+	while (written < BULK || socket_undelivered(fd) > 0) {
+		ssize_t sent = send(fd, bulk, BULK - written, MSG_NOSIGNAL);
+
+		written += sent > 0 ? (size_t)sent : 0;
+		rig_turn(rig);
+	}
+}
+
+/* Reads until the connection ends, and returns how much came; errno says how it ended. */
+static size_t read_to_the_end(struct rig *rig, int fd)
+{
+	char part[4096];
+	size_t all = 0;
+	ssize_t got;
+
+	while ((got = rig_read(rig, fd, part, sizeof(part))) > 0)
+		all += (size_t)got;
+	if (got == 0)
+		errno = 0;
+	return all;
+}
+
+static bool is_draining(struct rig *rig)
+{
+	return rig_session(rig)->state == SESSION_DRAINING;
+}
+
+static void a_slow_client_gets_what_the_server_sent_before_its_reset(void **state)
+{
+	static const enum session_state expected[] = {SESSION_ACCEPTED, SESSION_CONNECTING,
+		SESSION_RELAYING, SESSION_DRAINING, SESSION_CLOSING};
+	struct rig *rig = *state;
+	int client = rig_slow_client(rig), server = rig_accept(rig, 0);
+
+	write_bulk(rig, server);
+	rig_reset(server);
+	rig_until(rig, is_draining);
+	assert_int_equal(read_to_the_end(rig, client), BULK);
+	assert_int_equal(errno, ECONNRESET);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+	assert_int_equal(rig->last.directions[SERVER].bytes, BULK);
+	assert_states(rig, expected, 5);
+	close(client);
+}
+
+static void a_server_gets_what_the_client_sent_before_its_reset(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	write_bulk(rig, client);
+	rig_reset(client);
+	assert_int_equal(read_to_the_end(rig, server), BULK);
+	assert_int_equal(errno, ECONNRESET);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, BULK);
+	close(server);
+}
+
+/* A write to the server that fails uses its error up; the next read of it looks like an end. */
+static void a_reset_seen_by_writing_does_not_become_an_orderly_end(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	rig_until(rig, rig_is_relaying);
+	rig_write(server, "last words");
+	rig_write(client, "question");
+	rig_reset(server);
+	rig_assert_reads(rig, client, "last words");
+	assert_reset(rig, client);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+}
+
+static void what_a_client_does_not_take_is_neither_waited_for_nor_counted(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_slow_client(rig), server = rig_accept(rig, 0);
+	size_t got;
+
+	rig->section.timeouts[TIMEOUT_CLIENT] = 50;
+	write_bulk(rig, server);
+	rig_reset(server);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+	got = read_to_the_end(rig, client);
+	assert_in_range(got, 1, BULK - 1);
+	assert_int_equal(rig->last.directions[SERVER].bytes, got);
+	close(client);
+}
+
+/* --- a side that leaves while nothing is expected of it --- */
+
+/* Makes a server's kernel drop further requests to connect: its backlog is full. */
+static void silence_server(struct rig *rig, int *fillers, unsigned count)
+{
+	const struct addr *address = &rig->servers[0].address;
+
+	assert_int_equal(listen(rig->server_listeners[0], 1), 0);
+	for (unsigned i = 0; i < count; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fillers[i], &address->sa, addr_length(address));
+	}
+}
+
+static void close_all(const int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+static void a_client_that_resets_while_connecting_ends_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int fillers[8], client;
+
+	silence_server(rig, fillers, 8);
+	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	client = rig_client(rig);
+	rig_write(client, "a question that stays unread");
+	rig_reset(client);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_closed_in(rig, SESSION_CONNECTING);
+	assert_int_equal(rig->last.error, ECONNRESET);
+	close_all(fillers, 8);
+}
+
+static bool is_watched(struct rig *rig)
+{
+	return event_pending(&rig_session(rig)->hangup, EV_READ, NULL);
+}
+
+/* It may be all that the client has to say: `nc -N` does so. The answer is still to come. */
+static void a_client_that_finishes_while_connecting_keeps_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int fillers[8], client;
+
+	silence_server(rig, fillers, 8);
+	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	client = rig_client(rig);
+	shutdown(client, SHUT_WR);
+	rig_until(rig, is_watched);
+	rig_turn(rig);
+	assert_int_equal(rig->ended, 0);
+	close_all(fillers, 8);
+	close(client);
+}
+
+static void a_client_that_has_finished_and_then_resets_ends_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	shutdown(client, SHUT_WR);
+	assert_ends(rig, server);
+	rig_until(rig, is_watched);
+	rig_reset(client);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_true(socket_has_failed(server));
+	close(server);
+}
+
+static void a_watched_client_can_still_be_answered(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	shutdown(client, SHUT_WR);
+	rig_until(rig, is_watched);
+	write_bulk(rig, server);
+	close(server);
+	assert_int_equal(read_to_the_end(rig, client), BULK);
+	assert_int_equal(errno, 0);
+	assert_ended_with(rig, REASON_DONE);
+	close(client);
+}
+
+/* --- a connection whose both directions have ended in order looks like a broken one --- */
+
+/* A session whose server's kernel soon takes no more. */
+static void begin_with_slow_server(struct rig *rig, int *client, int *server)
+{
+	int least = 1;
+
+	assert_int_equal(
+		setsockopt(rig->server_listeners[0], SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)),
+		0);
+	*client = rig_client(rig);
+	*server = rig_accept(rig, 0);
+}
+
+/* Writes until the session holds bytes that the server's side does not take; returns how many. */
+static size_t write_until_held(struct rig *rig, int client)
+{
+	static const char part[16 * 1024];
+	size_t written = 0;
+
+	while (rig_session(rig)->directions[CLIENT].held == 0) {
+		ssize_t sent = send(client, part, sizeof(part), MSG_NOSIGNAL);
+
+		written += sent > 0 ? (size_t)sent : 0;
+		rig_turn(rig);
+	}
+	return written;
+}
+
+static void a_client_that_ends_after_its_server_did_is_no_reset(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t written;
+
+	begin_with_slow_server(rig, &client, &server);
+	shutdown(server, SHUT_WR);
+	assert_ends(rig, client);
+	written = write_until_held(rig, client);
+	rig_until(rig, is_watched);
+	close(client);
+	assert_int_equal(read_to_the_end(rig, server), written);
+	assert_int_equal(errno, 0);
+	assert_ended_with(rig, REASON_DONE);
+	close(server);
+}
+
+enum {
+	SOME = 8 *
+	       1024 /* more than a slow server's kernel takes, less than the session's own does */
+};
+
+static bool end_was_passed_on(struct rig *rig)
+{
+	return rig_session(rig)->directions[CLIENT].shut_out;
+}
+
+/* The client sends SOME bytes and its end; the session passes both on to its own kernel. */
+static void send_some_and_end(struct rig *rig, int client)
+{
+	static const char some[SOME];
+
+	assert_int_equal(send(client, some, SOME, MSG_NOSIGNAL), SOME);
+	shutdown(client, SHUT_WR);
+	rig_until(rig, end_was_passed_on);
+}
+
+static void a_server_that_ends_while_draining_gets_all_that_was_sent(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	uint64_t asked;
+
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	asked = rig_session(rig)->drain_due;
+	shutdown(server, SHUT_WR);
+	while (rig->ended == 0 && rig_session(rig)->drain_due == asked)
+		rig_turn(rig);
+	assert_int_equal(read_to_the_end(rig, server), SOME);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, SOME);
+	close(server);
+}
+
+/* The kernel counts an end that is not acknowledged as a byte. */
+static void an_end_that_is_not_delivered_is_no_byte(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t got;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 200;
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	got = read_to_the_end(rig, server);
+	assert_in_range(got, 1, SOME - 1);
+	assert_int_equal(rig->last.directions[CLIENT].bytes, got);
+	close(client);
+	close(server);
+}
+
 static void a_refused_connection_resets_the_client(void **state)
 {
 	static const enum session_state expected[] = {
@@ -205,6 +507,32 @@ static void a_backend_without_servers_is_a_reason_of_its_own(void **state)
 	client = rig_client(rig);
 	assert_ended_with(rig, REASON_NO_SERVER);
 	close(client);
+}
+
+/* The listener that the server is, as the configuration found; clients connect to it here, too. */
+static void a_server_that_is_the_proxys_own_listener_is_refused(void **state)
+{
+	static const struct bind listener;
+	struct rig *rig = *state;
+	int client;
+
+	rig->servers[0].loop = &listener;
+	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_LOOP);
+	assert_int_equal(rig->state_count, 3);
+	assert_reset(rig, client);
+}
+
+static void an_address_on_another_host_is_not_the_hosts_own(void **state)
+{
+	struct addr address;
+
+	(void)state;
+	assert_true(addr_parse(&address, "127.0.0.1"));
+	assert_true(socket_address_is_own(&address));
+	assert_true(addr_parse(&address, "192.0.2.80"));
+	assert_false(socket_address_is_own(&address));
 }
 
 /* --- the source address: closed, never opaque --- */
@@ -372,21 +700,14 @@ static bool has_timed_out(struct rig *rig)
 static void a_server_that_does_not_answer_times_out(void **state)
 {
 	struct rig *rig = *state;
-	const struct addr *address = &rig->servers[0].address;
 	int fillers[8], client;
 
-	/* A backlog of one is soon full; the kernel then drops further requests. */
-	assert_int_equal(listen(rig->server_listeners[0], 1), 0);
-	for (int i = 0; i < 8; i++) {
-		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		(void)connect(fillers[i], &address->sa, addr_length(address));
-	}
+	silence_server(rig, fillers, 8);
 	rig->section.timeouts[TIMEOUT_CONNECT] = 20;
 	client = rig_client(rig);
 	rig_until(rig, has_timed_out);
-	assert_int_equal(rig->last.closed_in, SESSION_CONNECTING);
-	for (int i = 0; i < 8; i++)
-		close(fillers[i]);
+	assert_closed_in(rig, SESSION_CONNECTING);
+	close_all(fillers, 8);
 	close(client);
 }
 
@@ -397,7 +718,7 @@ static void a_shutdown_resets_both_sides(void **state)
 	struct rig *rig = *state;
 	int client = rig_client(rig), server = rig_accept(rig, 0);
 
-	sessions_shutdown(&rig->sessions);
+	session_close_all(&rig->sessions);
 	assert_ended_with(rig, REASON_SHUTDOWN);
 	assert_reset(rig, client);
 	assert_reset(rig, server);
@@ -428,7 +749,7 @@ static void a_session_that_ended_gives_back_its_places(void **state)
 	assert_int_equal(counts.frontend, 1);
 	assert_int_equal(counts.backend, 1);
 	assert_int_equal(counts.server, 1);
-	sessions_shutdown(&rig->sessions);
+	session_close_all(&rig->sessions);
 	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
 	assert_int_equal(counts.process + counts.frontend + counts.backend + counts.server, 0);
 	close(client);
@@ -451,9 +772,9 @@ static void the_last_client_gets_its_server_by_the_spare_descriptor(void **state
 	client = rig_client(rig);
 	assert_int_equal(rig->ended, 0);
 	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
-	assert_false(sessions_have_room(&rig->sessions));
+	assert_false(session_set_keep_spare(&rig->sessions));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_true(sessions_have_room(&rig->sessions));
+	assert_true(session_set_keep_spare(&rig->sessions));
 	close(client);
 }
 
@@ -469,10 +790,23 @@ int main(void)
 		SESSION_TEST(servers_take_turns),
 		SESSION_TEST(a_clients_reset_reaches_the_server_as_a_reset),
 		SESSION_TEST(a_servers_reset_reaches_the_client_as_a_reset),
+		SESSION_TEST(a_slow_client_gets_what_the_server_sent_before_its_reset),
+		SESSION_TEST(a_server_gets_what_the_client_sent_before_its_reset),
+		SESSION_TEST(a_reset_seen_by_writing_does_not_become_an_orderly_end),
+		SESSION_TEST(what_a_client_does_not_take_is_neither_waited_for_nor_counted),
+		SESSION_TEST(a_client_that_resets_while_connecting_ends_its_session),
+		SESSION_TEST(a_client_that_finishes_while_connecting_keeps_its_session),
+		SESSION_TEST(a_client_that_has_finished_and_then_resets_ends_its_session),
+		SESSION_TEST(a_watched_client_can_still_be_answered),
+		SESSION_TEST(a_client_that_ends_after_its_server_did_is_no_reset),
+		SESSION_TEST(a_server_that_ends_while_draining_gets_all_that_was_sent),
+		SESSION_TEST(an_end_that_is_not_delivered_is_no_byte),
 		SESSION_TEST(a_refused_connection_resets_the_client),
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
 		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),
 		SESSION_TEST(a_backend_without_servers_is_a_reason_of_its_own),
+		SESSION_TEST(a_server_that_is_the_proxys_own_listener_is_refused),
+		SESSION_TEST(an_address_on_another_host_is_not_the_hosts_own),
 		SESSION_TEST(a_source_of_the_other_family_is_refused),
 		SESSION_TEST(a_source_that_is_not_here_is_refused),
 		SESSION_TEST(a_source_port_in_use_is_refused_without_another_attempt),

@@ -373,6 +373,26 @@ static void extension_headers_are_passed_over(void **state)
 	assert_seen(&vip, 0, 0, 4);
 }
 
+static void a_jumbograms_length_is_in_its_option(void **state)
+{
+	static const unsigned char jumbo[] = {IPPROTO_UDP, 0, 0xc2, 4, 0, 1, 0, 8};
+	struct watched vip = watched(vip6, IPPROTO_UDP);
+	struct frame frame = begun(vip6, IPPROTO_HOPOPTS, 0);
+
+	(void)state;
+	put(&frame, jumbo, sizeof(jumbo));
+	put_number(&frame, 40000);
+	put_number(&frame, 80);
+	put(&frame, "\0\0\0\0", 4);
+	take(&vip, frame);
+	assert_int_equal(vip.came, 1);
+	/* Without that header, 0 is the length. */
+	frame = udp(vip6, 80);
+	frame.bytes[4] = frame.bytes[5] = 0;
+	take(&vip, frame);
+	assert_int_equal(vip.came, 1);
+}
+
 static void no_packet_has_twenty_extension_headers(void **state)
 {
 	static const unsigned char twenty[160] = {[152] = IPPROTO_TCP};
@@ -703,6 +723,7 @@ int main(void)
 		cmocka_unit_test(options_of_ipv4_are_passed_over),
 		cmocka_unit_test(a_header_is_not_shorter_than_itself),
 		cmocka_unit_test(extension_headers_are_passed_over),
+		cmocka_unit_test(a_jumbograms_length_is_in_its_option),
 		cmocka_unit_test(no_packet_has_twenty_extension_headers),
 		cmocka_unit_test(later_fragments_have_no_ports),
 		cmocka_unit_test(what_is_behind_the_packet_is_not_of_it),

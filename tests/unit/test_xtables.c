@@ -200,6 +200,9 @@ static void addresses_and_ports_are_ranges(void **state)
 	assert_ranges("-p udp -m multiport --dports 80,443,8000:8010", MATCH_DESTINATION_PORT,
 		" 80-80 443-443 8000-8010");
 	assert_ranges("-p udp -m multiport --dports 80,443,80000", MATCH_UNKNOWN, "");
+	assert_ranges("-p udp -m multiport --dports 85:100,10,80:90,95", MATCH_DESTINATION_PORT,
+		" 10-10 80-100");
+	assert_ranges("-m iprange --src-range 192.0.2.1-2001:db8::1", MATCH_UNKNOWN, "");
 }
 
 static void the_socket_matchs_options_say_which_sockets(void **state)
@@ -309,6 +312,9 @@ static void a_wrong_line_is_named(void **state)
 		"line 3: a quote is not closed: '-A X -m comment --comment \"a'");
 	assert_problem(
 		"*raw\n:X - [0:0]\n-A X !\nCOMMIT\n", "line 3: nothing is negated: '-A X !'");
+	assert_problem("*raw\n:X - [0:0]\n-A X -m comment --comment \"a\"b\nCOMMIT\n",
+		"line 3: a quote is not closed: '-A X -m comment --comment \"a\"b'");
+	assert_problem("*raw\nCOMMIT\n*raw\nCOMMIT\n", "line 3: the table is there already: 'raw'");
 	assert_problem("iptables: no such thing\n",
 		"line 1: not a line of iptables-save: 'iptables: no such thing'");
 }

@@ -5,20 +5,31 @@ server ADDRESS PORT KIND... what to do with each connection in turn, the last fo
                             end and print how it came; reset: reset after the first bytes; http: answer requests,
                             print the address that each came from; slow: the same a second later; hold: without an
                             answer; echo: send back what comes, print nothing; a number: after the first bytes
-                            send so many, then end
-client FROM TO PORT KIND    half-close | reset | late-send | get [FIELD]; a FROM of ADDRESS,PORT fixes the port. Any
-                            other word: read to the end. PROXY_HEADER=1: a header first; TLS=1: in TLS
+                            send so many, then end; or one of those of both ends
+client FROM TO PORT KIND    half-close | reset | late-send | get [FIELD], or one of those of both ends; a FROM of
+                            ADDRESS,PORT fixes the port. Any other word: read to the end. PROXY_HEADER=1: a header
+                            first; TLS=1: in TLS
+both ends                   urgent: half a second after the first bytes 32 KiB, 0.3 s later an urgent byte and 16 KiB,
+                            then end; urgent-open: end 2 s later; abort: half a second after the first bytes 32 KiB,
+                            which the other host acknowledges, and a second later a reset; last-words: a second after
+                            the first bytes some more and a reset; count: read to the end, say how many bytes came;
+                            answer: the same, and half a second before send some bytes. SLOW=1: these two take in
+                            little, and read 2 s after the first bytes
+fill PATH                   write to a pipe until it is full
 turns FROM TO PORT N        N clients, one after the other: each says hello, ends its direction at once, reads to the end
 gets FROM TO PORT N [METHOD]  N clients at the same time, each with a request that is answered or not within 4 s;
                             with a METHOD each stays, and asks once more with that
 """
 
+import contextlib
+import fcntl
 import itertools
 import os
 import socket
 import ssl
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -81,6 +92,59 @@ def echo(made, _):
             made.sendall(part)
 
 
+def urgent(made, _, wait=0):
+    time.sleep(0.5)
+    made.sendall(bytes(32768))
+    time.sleep(0.3)
+    made.send(b"!", socket.MSG_OOB)
+    made.sendall(bytes(16384))
+    time.sleep(wait)
+    made.shutdown(socket.SHUT_WR)
+    ending(made)
+
+
+def urgent_open(made, who):
+    urgent(made, who, 2)
+
+
+def abort(made, who):
+    time.sleep(0.5)
+    made.sendall(bytes(32768))
+    while fcntl.ioctl(made.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4):
+        time.sleep(0.01)
+    time.sleep(1)
+    reset(made)
+    print(f"{who}: the other host has 32768 bytes; resets")
+
+
+def last_words(made, _):
+    time.sleep(1)
+    made.sendall(b"more")
+    reset(made)
+
+
+def answer_slowly(made, who):
+    count(made, who, b"some bytes")
+
+
+def count(made, who, answer=b""):
+    if os.environ.get("SLOW"):
+        time.sleep(1.5)
+        with contextlib.suppress(ConnectionError):
+            made.sendall(answer)
+        time.sleep(0.5)
+    how, data = ending(made)
+    print(f"{who}: {len(data)} bytes came, then: {how}")
+
+
+BOTH = {
+    "urgent": urgent,
+    "urgent-open": urgent_open,
+    "abort": abort,
+    "last-words": last_words,
+    "count": count,
+    "answer": answer_slowly,
+}
 BESIDE = {"http": requests, "hold": hold, "slow": slow, "echo": echo}  # any number of connections at the same time
 
 
@@ -89,6 +153,11 @@ def serve(made, peer, kind):
         threading.Thread(target=BESIDE[kind], args=(made, peer), daemon=True).start()
         return
     made.settimeout(5)
+    if kind in BOTH:
+        made.recv(5)
+        BOTH[kind](made, "server")
+        made.close()
+        return
     print(f"server: a connection from {peer}")
     if kind == "late":
         print("server: the client's side:", ending(made))
@@ -115,13 +184,20 @@ def serve(made, peer, kind):
 
 def server(address, port, *kinds):
     listener = socket.create_server((address, int(port)), family=family(address))
+    take_in_little(listener)
     for number in itertools.count():
         made, peer = listener.accept()
         serve(made, f"{peer[0]} port {peer[1]}", kinds[min(number, len(kinds) - 1)])
 
 
+def take_in_little(made):
+    if os.environ.get("SLOW"):
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+
+
 def call(source, address, port):
     made = socket.socket(family(address))
+    take_in_little(made)
     made.settimeout(5)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     host, _, number = source.partition(",")
@@ -163,7 +239,9 @@ def client(source, address, port, kind, *more):
         print(f"client {host}: {answer(made)}")
         return
     made.sendall(b"hello")
-    if kind == "half-close":
+    if kind in BOTH:
+        BOTH[kind](made, "client")
+    elif kind == "half-close":
         made.shutdown(socket.SHUT_WR)
         print("client: the answer:", ending(made))
     elif kind == "late-send":
@@ -223,5 +301,12 @@ def turns(source, address, port, count):
         print(f"{number} of {count} clients: {how}, {data}")
 
 
+def fill(path):
+    pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"\n")
+
+
 if __name__ == "__main__":
-    {"server": server, "client": client, "gets": gets, "turns": turns}[sys.argv[1]](*sys.argv[2:])
+    {"server": server, "client": client, "gets": gets, "turns": turns, "fill": fill}[sys.argv[1]](*sys.argv[2:])

@@ -8,9 +8,10 @@
 #
 # What a script may set after that: $servers, empty for wherever a client called (trafficserver and haproxy); $under, a
 # command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
-# not; $source, client for its port, too, none for the proxy's own address (where it can choose).
+# not; $source, client for its port, too, none for the proxy's own address (where it can choose); $options, a line of
+# haproxy's or tproxyd's defaults.
 vip=192.0.2.80:80 servers=203.0.113.20:8080
-run=/run/scratch transparent=1 source=clientip under=
+run=/run/scratch transparent=1 source=clientip under='' options=''
 
 yes_() { test "$@" && echo 1 || echo 0; }
 
@@ -52,6 +53,7 @@ become() {
 			  timeout connect 2s
 			  timeout client 5s
 			  timeout server 5s
+			  $options
 			listen l
 			  bind $vip ${transparent:+transparent}
 			$([ $source = none ] || echo "  source 0.0.0.0 usesrc $source")
@@ -124,6 +126,18 @@ start() {
 	[ "$1" != go-mmproxy ] || export PROXY_HEADER=1
 	[ "$1" != stunnel4 ] || export TLS=1
 	until_listening proxy "${vip#*:}"
+}
+
+# Its processes: those that it is, or has started.
+processes() { echo "$pid $(cat /proc/"$pid"/task/*/children)"; }
+
+# Stand still for so many seconds: what comes meanwhile is there all at once.
+pause() {
+	# shellcheck disable=SC2046
+	kill -STOP $(processes)
+	sleep "$1"
+	# shellcheck disable=SC2046
+	kill -CONT $(processes)
 }
 
 stop() {

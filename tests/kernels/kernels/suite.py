@@ -8,7 +8,7 @@ out altogether is volume.
 
 CORE = ("binding", "source", "full")
 PROFILES = ("core", *CORE, "intercept", "udp", "ipv6", "proxy-protocol", "operations", "all")
-VOLUME = ("TP-STREAM-16", "TP-OPS-09", "TP-OPS-10")
+VOLUME = ("TP-STREAM-16", "TP-OPS-09", "TP-OPS-10", "TP-OPS-23", "TP-OPS-24")
 PATIENCE = 8  # seconds, on the host
 OUT = "/mnt/out/conformance"
 # A kernel is judged by tproxyd, and where that offers nothing by the suite's own proxy without a defect.

@@ -13,15 +13,20 @@ import sys
 import time
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # the program is not installed
 
-KNOWN = {"listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn", "user", "reload"}
-LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+KNOWN = {
+    *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
+    *("user", "reload", "log"),
+}
+LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
 CAPABILITIES = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
+    *("log-default", "listener-server"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -52,27 +57,38 @@ def configuration(scenario, capabilities):
         require("proxy_protocol" not in fields or word in capabilities, f"proxy_protocol: {word}")
     relay = scenario.get("relay", "auto")
     require(relay in ("auto", "splice", "copy"), f"relay {relay}")
-    lines = ["global", "  log stderr format raw local0 info"]
+    logs = scenario.get("log", "sessions")
+    require(logs in ("sessions", "default"), f"log {logs}")
+    lines = ["global", *(["  log stderr format raw local0 info"] if logs == "sessions" else [])]
     if relay == "copy":
         lines.append("  nosplice")
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
         lines.append("  stats socket unix@admin.sock mode 600 level admin expose-fd listeners")
-    lines += ["", "defaults", "  mode tcp", "  log global", "  option tcplog", "  retries 0"]
+    lines += ["", "defaults", "  mode tcp", "  retries 0"]
+    lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
     lines += timeouts(scenario.get("timeouts", {}))
-    lines += ["", "frontend ft_application"]
-    lines += [bind(listener) for listener in scenario["listeners"]]
-    lines += ["  default_backend bk_application", "", "backend bk_application"]
-    lines += source(scenario["source"])
-    for number, server in enumerate(scenario["servers"], 1):
+    for chosen in dict.fromkeys(listener.get("server") for listener in scenario["listeners"]):
+        lines += application(scenario, chosen)
+    return "\n".join(lines) + "\n"
+
+
+def application(scenario, chosen):
+    """The listeners whose clients go to the server of that number, or in turn to all (None), and where that is."""
+    name = "application" if chosen is None else f"server{chosen}"
+    listeners = [listener for listener in scenario["listeners"] if listener.get("server") == chosen]
+    servers = scenario["servers"] if chosen is None else scenario["servers"][chosen : chosen + 1]
+    lines = ["", f"frontend ft_{name}", *map(bind, listeners), f"  default_backend bk_{name}"]
+    lines += ["", f"backend bk_{name}", *source(scenario["source"])]
+    for number, server in enumerate(servers, 1):
         known(server, SERVER, "server")
         lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
-    if intercepts:
+    if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def known(fields, allowed, where):
@@ -129,7 +145,7 @@ def main(program, command, capabilities, hint):
         said = {"name": name, "version": version(program, hint), "capabilities": capabilities, "notes": ""}
         print(json.dumps(said, indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command, capabilities)
+        run(sys.argv[2], sys.argv[3], command, capabilities, hint)
     elif len(sys.argv) == 5 and sys.argv[1] == "reload":
         write(sys.argv[2], sys.argv[3], capabilities)
         have_reloaded(int(sys.argv[4]))
@@ -176,10 +192,18 @@ def version(program, hint):
     import subprocess  # a run, of which there are hundreds, has no use for it
 
     try:
-        text = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
     except OSError as error:
-        sys.exit(f"{program}: {error.strerror}; {hint}")
-    return next(word for word in text.split() if word[0].isdigit())
+        unavailable(program, error, hint)
+    number = next((word for word in text.split() if word[0].isdigit()), None)
+    return number or sys.exit(f"no version is in what `{program} -v` prints")
+
+
+def unavailable(program, error, hint):
+    """End because a program cannot be run."""
+    missing = isinstance(error, FileNotFoundError)
+    print(f"{program} {'is not installed' if missing else f'cannot be run ({error.strerror})'}. {hint}", file=sys.stderr)
+    sys.exit(UNAVAILABLE)
 
 
 def write(scenario_path, folder, capabilities):
@@ -197,9 +221,9 @@ def write(scenario_path, folder, capabilities):
     return path, scenario
 
 
-def run(scenario_path, folder, command, capabilities):
+def run(scenario_path, folder, command, capabilities, hint):
     words = command(*write(scenario_path, folder, capabilities))
     try:
         os.execvp(words[0], words)
     except OSError as error:
-        sys.exit(f"{words[0]}: {error.strerror}")
+        unavailable(words[0], error, hint)

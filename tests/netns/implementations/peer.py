@@ -7,10 +7,13 @@ in any language and needs nothing but the scenario's file.
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # a program that the adapter needs is not installed
 
 SCENARIO = {"listeners", "servers", "destination", "source", "protocol", "timeouts", "relay"}
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
@@ -42,12 +45,13 @@ class Scenario:
         destinations=("servers",),
         headers_in=(),
         headers_out=(),
+        listener_more=(),
     ):
-        """`more` are fields of a scenario beyond those that every adapter here knows; the others are
-        values, or numbers, that are served."""
+        """`more` and `listener_more` are fields of a scenario and of its listeners beyond those that every
+        adapter here knows; the others are values, or numbers, that are served."""
         _known(fields, SCENARIO | set(more), "scenario")
         for listener in fields["listeners"]:
-            _known(listener, LISTENER, "listener")
+            _known(listener, LISTENER | set(listener_more), "listener")
         for server in fields["servers"]:
             _known(server, SERVER, "server")
             require(server.get("proxy_protocol") in (None, *headers_out), "PROXY header to the server")
@@ -63,6 +67,8 @@ class Scenario:
         self.header_out = fields["servers"][0].get("proxy_protocol") if fields["servers"] else None
         require(fields["protocol"] in protocols, f"protocol {fields['protocol']}")
         require(fields["destination"] in destinations, f"destination {fields['destination']}")
+        self.logs = fields.get("log", "sessions") == "sessions"
+        require(fields.get("log", "sessions") in ("sessions", "default"), f"log {fields.get('log')}")
         require(fields.get("relay", "auto") in ("auto", "copy"), f"relay {fields.get('relay')}")
         self.only(lambda listener: listener.header in (None, *headers_in), "PROXY header from the client")
         require(self.source in sources, f"source {self.source}")
@@ -89,6 +95,7 @@ class Listener:
         self.transparent = fields.get("transparent", False)
         self.v6 = fields.get("v6", "default")
         self.header = fields.get("proxy_protocol")
+        self.server = fields.get("server")
         require(self.v6 in ("default", "v6only", "v4v6"), f"v6 {self.v6}")
 
     @property
@@ -115,13 +122,29 @@ def endpoint(place):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def output(*command, hint=None):
+def unavailable(what, package):
+    """End because something is not installed."""
+    print(f"{what} is not installed. On Debian and Ubuntu: apt-get install {package}", file=sys.stderr)
+    sys.exit(UNAVAILABLE)
+
+
+def output(*command):
     """What a program prints, which it may do with any status."""
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    except OSError as error:
-        sys.exit(f"{command[0]}: {error.strerror}; on Debian and Ubuntu: apt-get install {hint or command[0]}")
-    return done.stdout
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+
+
+def version(pattern, *command):
+    """The version in what a program prints: the first group of the pattern."""
+    found = re.search(pattern, output(*command))
+    if not found:
+        sys.exit(f"no version is in what `{' '.join(command)}` prints")
+    return found[1]
+
+
+def package_version(package):
+    """Of a program that does not say its version itself: what the package manager says of it, or "unknown"."""
+    found = output("dpkg-query", "-W", "-f", "${Version}", package) if shutil.which("dpkg-query") else ""
+    return found.partition("-")[0] if found[:1].isdigit() else "unknown"
 
 
 def write(folder, name, text):
@@ -132,22 +155,29 @@ def write(folder, name, text):
 
 
 def become(*command, **environment):
-    try:
-        os.execvpe(command[0], command, {**os.environ, **environment})
-    except OSError as error:
-        sys.exit(f"{command[0]}: {error.strerror}")
+    os.execvpe(command[0], command, {**os.environ, **environment})
 
 
-def main(describe, run):
-    """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy."""
+def require_program(program, package):
+    if not shutil.which(program):
+        unavailable(program, package)
+
+
+def main(describe, run, program, package):
+    """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy.
+
+    `program` is what both need, and `package` has it.
+    """
     usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
+        require_program(program, package)
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         with open(sys.argv[2], encoding="utf-8") as file:
             fields = json.load(file)
+        require_program(program, package)
         try:
             run(fields, os.path.abspath(sys.argv[3]))
         except Unsupported as reason:

@@ -9,6 +9,7 @@
     capture      packets on a link: the second witness
     hosts        the client and the server, as a test sees them
     flow         one connection through the proxy, seen from both ends and on the wire
+    flood        clients that come faster than a proxy takes them
     proxy        the implementation under test, started through its adapter
     evidence     what is kept of a failed test
     requirements the catalogue in fixtures/requirements.toml

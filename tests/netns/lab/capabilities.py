@@ -38,6 +38,11 @@ def _header_out(version):
     return lambda scenario: any(one.get("proxy_protocol") == version for one in scenario.get("servers", ()))
 
 
+def _in_turn(scenario):
+    chosen = all("server" in listener for listener in scenario.get("listeners", ()))
+    return len(scenario.get("servers", ())) > 1 and not chosen
+
+
 def _has_ipv6(scenario):
     places = [*scenario.get("listeners", ()), *scenario.get("servers", ()), scenario.get("source", {})]
     return any(":" in place.get("address", "") for place in places)
@@ -71,7 +76,10 @@ CAPABILITIES = (
     Capability("source-address", "calls the server from an address of the host that is configured", _source("address")),
     Capability("source-foreign", "calls the server from a configured address that the host lacks", _source("foreign")),
     Capability("listeners", "has several listeners", lambda s: len(s.get("listeners", ())) > 1),
-    Capability("balance", "uses several servers in turn", lambda s: len(s.get("servers", ())) > 1),
+    Capability("balance", "uses several servers in turn", _in_turn),
+    Capability(
+        "listener-server", "takes the clients of a listener to one server", _listener(lambda one: "server" in one)
+    ),
     Capability("intercept", "serves whatever address a client called", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
     Capability("proxy-v1-in", "reads a PROXY protocol header of version 1 from clients", _header_in("v1")),
@@ -93,6 +101,7 @@ CAPABILITIES = (
     Capability("threads", "runs with the number of threads that is asked for", lambda s: "threads" in s),
     Capability("maxconn", "holds no more sessions than is asked for", lambda s: "maxconn" in s),
     Capability("user", "becomes the user that is asked for", lambda s: "user" in s),
+    Capability("log-default", "runs with a configuration that says nothing of logs", lambda s: s.get("log") == "default"),
     Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
     Capability("drain", "on SIGUSR1 closes its listeners, lets sessions finish and exits with status 0"),
     Capability("reload", "takes a new configuration on without losing a connection", lambda s: bool(s.get("reload"))),

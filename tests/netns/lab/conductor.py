@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from . import capabilities, deviations, evidence, matrix, patience
-from .proxy import UNSUPPORTED, Implementation
-from .verdict import Unsupported
+from .proxy import UNSUPPORTED, AdapterFailed, Implementation
+from .verdict import Absent
 
 SUITE = Path(__file__).resolve().parents[1]
 PLAIN = {
@@ -46,7 +46,7 @@ class Column:
             said = self.implementation.describe()
             self.name, self.version = str(said["name"]), str(said["version"])
             self.capabilities, self.notes = list(said["capabilities"]), str(said.get("notes", ""))
-        except (Unsupported, OSError) as problem:
+        except (Absent, AdapterFailed, OSError) as problem:
             self.problems.append(f"cannot be run: {problem}")
         except (ValueError, KeyError, TypeError) as problem:
             self.problems.append(f"`describe` is not of the form that adapters have: {problem!r}")

@@ -1,8 +1,10 @@
 """An address with a port, and one end of a TCP connection."""
 
 import errno
+import fcntl
 import socket
 import struct
+import termios
 from typing import NamedTuple
 
 from . import patience
@@ -41,6 +43,14 @@ class Connection:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def send_urgent(self, byte):
+        """One byte of urgent data (tcp(7)), at its place in the stream."""
+        self.socket.send(byte, socket.MSG_OOB)
+
+    def unacknowledged(self):
+        """How much of what was sent, an end included, the other host's kernel has not acknowledged."""
+        return struct.unpack("i", fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
 
     def receive(self, size):
         """Exactly `size` bytes; ConnectionError when the stream ends before."""

@@ -166,7 +166,7 @@ class ProxyHost(Host):
     """The host that the proxy runs on."""
 
     def sockets(self, state=None, families=None):
-        """TCP sockets as (state, local, remote), from /proc; state "LISTEN" or "ESTABLISHED"."""
+        """TCP sockets as (state, local, remote), from /proc; all, or those in one of the states of _STATES."""
         return [entry for entry in self._proc_sockets("tcp", families) if state in (None, entry[0])]
 
     def datagram_sockets(self):
@@ -183,6 +183,10 @@ class ProxyHost(Host):
                 found += [_proc_socket(family, line.split()) for line in lines]
         return found
 
+    def attempts(self):
+        """Where connections to servers that have not answered yet come from."""
+        return {local for _, local, _ in self.sockets("SYN_SENT", {self.lab.family})}
+
     def listens(self, endpoint):
         return any(local == endpoint for _, local, _ in self.sockets("LISTEN", {endpoint.family}))
 
@@ -197,7 +201,7 @@ def bound_transparently(host, endpoint):
     return made
 
 
-_STATES = {"01": "ESTABLISHED", "06": "TIME_WAIT", "0A": "LISTEN"}
+_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "0A": "LISTEN"}
 
 
 def _proc_socket(family, fields):

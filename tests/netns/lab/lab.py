@@ -138,6 +138,18 @@ class Lab:
         """Where the server serves by default."""
         return Endpoint(self.server.address, SERVER_PORT)
 
+    def silent_server(self):
+        """An endpoint in the server's network: what is sent to it goes nowhere, and no answer comes."""
+        address = topology.address(topology.SERVER_NET[self.family], 99)
+        self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
+        return Endpoint(address, SERVER_PORT)
+
+    @property
+    def long_connect(self):
+        """Fields of a scenario by which an attempt to connect does not end by itself, where the implementation offers that."""
+        offered = "timeout-connect" in self.implementation.capabilities
+        return {"timeouts": {"connect": 600_000}} if offered else {}
+
     # The proxy
 
     def serve(self, source="clientip", listeners=None, servers=None, **rest):
@@ -162,13 +174,17 @@ class Lab:
         nofile=None,
         without=(),
         host=None,
+        output=None,
         **rest,
     ):
-        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario."""
+        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario.
+
+        `output` is a descriptor that its standard output and error become.
+        """
         scenario = self.scenario(source, listeners, servers, **rest)
         folder = new_folder()
         self.dialect.prepare(folder)
-        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without)
+        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without, output)
         self.proxies.append(proxy)
         return proxy
 

@@ -1,8 +1,8 @@
 """pytest's side of verdicts: every test's, with what led to it, in one place whatever process ran it.
 
 Each report of a phase gets an attribute `finding`, a dictionary of plain values, so that it passes
-through xdist; the first process joins a test's phases to one row, the worst of them, and writes rows
-as they come to the file that --events names, a line of JSON each:
+through xdist, and evidence is kept of what failed. The first process joins a test's phases to one row,
+the worst of them, and writes rows as they come to the file that --events names, a line of JSON each:
 
     {"event": "planned", "tests": N}        once
     {"event": "started", "test": ID}
@@ -15,7 +15,8 @@ import os
 import pytest
 
 from . import capabilities, evidence, verdict
-from .proxy import Implementation
+from .proxy import AdapterFailed, Implementation
+from .requirements import requirement_of
 
 SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
@@ -57,12 +58,14 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     word, message, unclaimed = judge(item, call, report)
     settle(item, report, word, message)
+    keep_evidence(item, report)
     report.finding = {
+        "requirement": requirement_of(item),
         "verdict": word,
         "message": message[:DETAILS],
         "details": report.longreprtext[-DETAILS:] if report.failed else "",
         "parameters": shown_parameters(item),
-        "evidence": kept_evidence(item, report),
+        "evidence": kept_evidence(item),
         "unclaimed": unclaimed,
     }
 
@@ -75,8 +78,8 @@ def judge(item, call, report):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    asserted = isinstance(call.excinfo.value, AssertionError) and str(call.excinfo.value)
-    message = asserted or call.excinfo.exconly()
+    says_it_all = isinstance(call.excinfo.value, (AssertionError, verdict.Absent, verdict.GuardFailed))
+    message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
         word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
         message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"
@@ -109,7 +112,7 @@ def _claimed(item):
     if implementation.path not in _claims:
         try:
             _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
-        except (verdict.Unsupported, ValueError, AttributeError):
+        except (verdict.Absent, AdapterFailed, ValueError, AttributeError):
             _claims[implementation.path] = []
     return _claims[implementation.path]
 
@@ -134,13 +137,25 @@ def shown_parameters(item):
     return {name: value if isinstance(value, (int, str)) else str(value) for name, value in values.items()}
 
 
-def kept_evidence(item, report):
+def keep_evidence(item, report):
+    """Collect it of what failed, or with --keep of everything, and have pytest's report say where it is."""
+    lab, options = getattr(item, "funcargs", {}).get("lab"), item.config.option
+    kept = report.failed and not options.no_evidence or report.when == "call" and report.passed and options.keep
+    if not lab or not kept:
+        return
+    command = evidence.repeat_command(item.nodeid, options)
+    try:
+        folder = evidence.collect(lab, item.nodeid, report.longreprtext or "passed", command)
+        where = os.path.relpath(folder, evidence.ROOT)
+    except OSError as problem:
+        where = f"not kept: {problem}"
+    report.sections.append(("evidence", f"{where}\nrepeat with: {command}"))
+
+
+def kept_evidence(item):
     """The folder that was kept of the test, or ""."""
-    lab = getattr(item, "funcargs", {}).get("lab")
     folder = evidence.folder_of(item.nodeid)
-    if lab and report.when == "call" and report.passed and item.config.option.keep:
-        evidence.collect(lab, item.nodeid, "passed", evidence.repeat_command(item.nodeid, item.config.option))
-    return os.path.relpath(folder, evidence.ROOT) if lab and folder.is_dir() else ""
+    return os.path.relpath(folder, evidence.ROOT) if folder.is_dir() else ""
 
 
 class Events:
@@ -183,7 +198,6 @@ def joined(phases):
     bad = max(findings, key=lambda each: verdict.VERDICTS.index(each["verdict"]))
     return {
         "test": phases[0].nodeid,
-        "requirement": getattr(phases[0], "requirement", None),
         "seconds": round(sum(phase.duration for phase in phases), 3),
         **bad,
         "unclaimed": sorted({name for each in findings for name in each["unclaimed"]}),

@@ -39,6 +39,13 @@ def readable(sockets, timeout):
     return [by_number[number] for number, _ in poll.poll(max(0.0, timeout) * 1000)]
 
 
+def ended(made, timeout):
+    """Whether both directions of a connection end, by a reset say, within `timeout` seconds; nothing is read."""
+    poll = select.poll()
+    poll.register(made.fileno(), 0)
+    return bool(poll.poll(timeout * 1000))
+
+
 def writable(made):
     """Whether a socket takes more bytes now."""
     poll = select.poll()

@@ -1,8 +1,6 @@
-"""The lab's side of pytest: options, random order, the `lab` fixture, evidence on failure."""
+"""The lab's side of pytest: options, random order, the `lab` fixture. What becomes of a test: outcomes."""
 
 import functools
-import json
-import os
 import random
 import resource
 
@@ -10,8 +8,9 @@ import pytest
 
 from . import applied, evidence, isolation, patience, requirements, score
 from .lab import Lab
-from .proxy import Implementation, Unsupported
+from .proxy import Implementation
 from .recipe import BACKENDS
+from .requirements import requirement_of
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000
@@ -37,7 +36,6 @@ def pytest_addoption(parser):
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
     group.addoption("--share", type=int, default=1, metavar="N", help="soak tests with an N-th of their load")
-    group.addoption("--verdicts", help="file to write requirements and outcomes to, as JSON")
     group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
     group.addoption("--no-evidence", action="store_true", help="keep nothing of failed tests")
     group.addoption("--patience", type=float, default=patience.seconds, help="seconds to wait for an event")
@@ -56,8 +54,6 @@ def pytest_configure(config):
         return
     if not config.option.no_evidence:
         evidence.forget()
-    if config.option.verdicts:
-        config.pluginmanager.register(Verdicts(config.option.verdicts))
 
 
 def raise_descriptor_limit():
@@ -122,11 +118,6 @@ def keep_sample(config, items, names=()):
     keep(config, items, lambda item: item is first[kind(item)])
 
 
-def requirement_of(item):
-    """The id that the test names, or None."""
-    return next((mark.args[0] for mark in item.iter_markers("requirement")), None)
-
-
 @pytest.fixture
 def family():
     return 4
@@ -187,41 +178,3 @@ def lab(request, implementation, row, family, topology_name, recipe, backend, sy
     made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
     yield made
     made.close()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    report.requirement = requirement_of(item)
-    if call.excinfo and call.excinfo.errisinstance(Unsupported):
-        report.outcome = "skipped"
-        report.longrepr = (*item.location[:2], f"unsupported: {call.excinfo.value}")
-    elif report.failed and "lab" in item.funcargs and not item.config.option.no_evidence:
-        report.sections.append(("evidence", keep_evidence(item, report)))
-
-
-def keep_evidence(item, report):
-    """Collect it, and return what the report says of it."""
-    command = evidence.repeat_command(item.nodeid, item.config.option)
-    try:
-        folder = evidence.collect(item.funcargs["lab"], item.nodeid, report.longreprtext, command)
-    except OSError as problem:
-        return f"not kept: {problem}\nrepeat with: {command}"
-    return f"{os.path.relpath(folder, evidence.ROOT)}\nrepeat with: {command}"
-
-
-class Verdicts:
-    """Collects what became of each test, for --verdicts."""
-
-    def __init__(self, path):
-        self.path = path
-        self.rows = []
-
-    def pytest_runtest_logreport(self, report):
-        if report.when == "call" or report.failed or report.skipped:
-            row = {"requirement": report.requirement, "test": report.nodeid, "outcome": report.outcome}
-            self.rows.append({**row, "when": report.when, "verdict": report.finding["verdict"]})
-
-    def pytest_sessionfinish(self):
-        with open(self.path, "w", encoding="utf-8") as file:
-            json.dump(self.rows, file, indent=1)

@@ -2,7 +2,8 @@
 
 The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
 means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
-fails the test with its log, status 78 means that it does not offer what the scenario asks for.
+fails the test with its log. Status 78 means that it does not offer what the scenario asks for, status 69
+that a program which it needs is not installed.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import resource
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from . import patience
@@ -20,11 +22,25 @@ from .endpoint import Endpoint
 from .verdict import Absent, Unsupported
 
 UNSUPPORTED = 78
+UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 IMPLEMENTATIONS = Path(__file__).resolve().parents[1] / "implementations"
 
 
 class ProxyEnded(AssertionError):
     """The proxy ended by itself; the text has its status and its log."""
+
+
+class AdapterFailed(Exception):
+    """The adapter itself does not do what docs/ADAPTERS.md asks of it."""
+
+
+def refusal(status, text):
+    """What an adapter says by its status before it is a proxy: the exception for that, or None."""
+    if status == UNSUPPORTED:
+        return Unsupported(text.strip().removeprefix("unsupported: "))
+    if status == UNAVAILABLE:
+        return Absent(text.strip())
+    return None
 
 
 class Implementation:
@@ -56,16 +72,22 @@ class Implementation:
     @functools.lru_cache(maxsize=None)
     def describe(self):
         done = subprocess.run([self.path, "describe"], capture_output=True, text=True, check=False)
+        if done.returncode == UNAVAILABLE:
+            raise Absent(done.stderr.strip())
         if done.returncode != 0:
-            raise Unsupported(f"{self.name}: {done.stderr.strip() or done.stdout.strip()}")
+            said = done.stderr.strip() or done.stdout.strip() or "no reason was given"
+            raise AdapterFailed(f"`{self.name} describe` ended with status {done.returncode}: {said}")
         return json.loads(done.stdout)
 
 
 class Proxy:
     """A running proxy: the process that the adapter became, and those that it started in turn."""
 
-    def __init__(self, host, command, scenario, folder):
-        """Start `command` on the host; it is ready when all of the scenario's listeners are there."""
+    def __init__(self, host, command, scenario, folder, output=None):
+        """Start `command` on the host; it is ready when all of the scenario's listeners are there.
+
+        `output` is a descriptor for what it writes, in place of the file that log() reads.
+        """
         self.host = host
         self.scenario = scenario
         self.listens = set(endpoints(scenario))
@@ -74,8 +96,9 @@ class Proxy:
         self.folder = folder
         self._log = folder / "log"
         with host.namespace, open(self._log, "wb") as log:
+            output = log if output is None else output
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True
             )
         self.pid = self.process.pid
 
@@ -97,10 +120,8 @@ class Proxy:
     def check(self):
         """Raise when the proxy has ended."""
         status = self.process.poll()
-        if status == UNSUPPORTED:
-            raise Unsupported(self.log().strip())
         if status is not None:
-            raise ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
+            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
 
     def await_end(self):
         """Its exit status, once it has ended by itself."""
@@ -108,8 +129,8 @@ class Proxy:
             status = self.process.wait(patience.seconds)
         except subprocess.TimeoutExpired:
             raise patience.NeverHappened(f"the proxy does not end; its log:\n{self.log()}") from None
-        if status == UNSUPPORTED:
-            raise Unsupported(self.log().strip())
+        if refused := refusal(status, self.log()):
+            raise refused
         return status
 
     def serves(self, endpoint):
@@ -118,6 +139,17 @@ class Proxy:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def paused(self, processes=None):
+        """Its processes stand still meanwhile; the kernel goes on taking in what is for them."""
+        stopped = self.processes() if processes is None else processes
+        _kill(stopped, signal.SIGSTOP)
+        try:
+            patience.until(lambda: all(_stat(pid)[:1] not in (["R"], ["S"], ["D"]) for pid in stopped), "it stands still")
+            yield
+        finally:
+            _kill(stopped, signal.SIGCONT)
 
     def processes(self):
         """Its process and those of its session that it started."""
@@ -143,8 +175,16 @@ class Proxy:
             sets = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
             yield {int(number) for number in fields["Uid"].split()}, sets[0] | sets[1] | sets[2] | sets[3]
 
-    def busy_seconds(self):
-        """Time in which they ran or waited for a processor: a loaded machine makes it no smaller."""
+    def busy_share(self, ends, seconds=1.0):
+        """The part of a time that they ran, or waited for a processor, while nothing comes to ends of connections.
+
+        A proxy that spins does so all the time, and one that waits does neither, however loaded the machine is.
+        """
+        begun, before = time.monotonic(), self._busy_seconds()
+        patience.readable([end.socket for end in ends], seconds)
+        return (self._busy_seconds() - before) / (time.monotonic() - begun)
+
+    def _busy_seconds(self):
         return max(self._scheduled_seconds(), self._processor_seconds())
 
     def _scheduled_seconds(self):
@@ -152,8 +192,9 @@ class Proxy:
         nanoseconds = 0
         for pid in self.processes():
             for task in _numbers(f"/proc/{pid}/task"):
-                ran, waited, _ = Path(f"/proc/{pid}/task/{task}/schedstat").read_text(encoding="ascii").split()
-                nanoseconds += int(ran) + int(waited)
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                    ran, waited, _ = Path(f"/proc/{pid}/task/{task}/schedstat").read_text(encoding="ascii").split()
+                    nanoseconds += int(ran) + int(waited)
         return nanoseconds / 1e9
 
     def _processor_seconds(self):
@@ -172,9 +213,13 @@ class Proxy:
         """End it and whatever it started, without asking."""
         self.process.kill()
         self.process.wait()
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(self.processes(), signal.SIGKILL)
+
+
+def _kill(processes, number):
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _numbers(folder):
@@ -199,15 +244,15 @@ def _session_of(pid):
     return int(fields[3]) if fields else None
 
 
-def run_adapter(implementation, host, scenario, folder, nofile=None, without=()):
+def run_adapter(implementation, host, scenario, folder, nofile=None, without=(), output=None):
     """Start an implementation on a scenario, with `folder` for its files.
 
-    `nofile` is its descriptor limit, `without` names capabilities that are taken from it.
+    `nofile` is its descriptor limit, `without` names capabilities that are taken from it; `output` is as for Proxy.
     """
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
-    return Proxy(host, command, scenario, folder)
+    return Proxy(host, command, scenario, folder, output)
 
 
 def reload_adapter(implementation, proxy, scenario):
@@ -216,8 +261,8 @@ def reload_adapter(implementation, proxy, scenario):
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [implementation.path, "reload", str(path), str(proxy.folder), str(proxy.pid)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == UNSUPPORTED:
-        raise Unsupported(done.stderr.strip())
+    if refused := refusal(done.returncode, done.stderr):
+        raise refused
     assert done.returncode == 0, f"the adapter's reload ended with status {done.returncode}: {done.stderr}"
     proxy.listens = set(endpoints(scenario))
 

@@ -40,6 +40,11 @@ def load(path=CATALOGUE):
     return [Requirement(**{**row, **{name: tuple(row.get(name, ())) for name in _LISTS}}) for row in rows]
 
 
+def requirement_of(item):
+    """The id that a test of pytest's names, or None."""
+    return next((mark.args[0] for mark in item.iter_markers("requirement")), None)
+
+
 def requirement(identifier):
     """Decorate a test with the requirement that it proves."""
     return pytest.mark.requirement(identifier)

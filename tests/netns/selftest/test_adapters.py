@@ -3,16 +3,19 @@
 import copy
 import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lab import capabilities, requirements, schema
 from lab.conductor import PLAIN
-from lab.proxy import IMPLEMENTATIONS, UNSUPPORTED, Implementation
-from lab.verdict import Unsupported
+from lab.proxy import IMPLEMENTATIONS, UNAVAILABLE, UNSUPPORTED, AdapterFailed, Implementation
+from lab.verdict import ABSENT, Absent
 
+SUITE = Path(__file__).resolve().parents[1]
 SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "schema"
 TEMPLATE = Path(__file__).resolve().parents[3] / "contrib" / "adapter-template"
 ADAPTERS = sorted(path for path in (*IMPLEMENTATIONS.iterdir(), TEMPLATE) if path.is_file() and not path.suffix)
@@ -23,11 +26,15 @@ def published(name):
     return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
 
 
-def described(adapter):
-    try:
-        return Implementation(adapter).describe()
-    except Unsupported as problem:
-        pytest.skip(f"absent: {problem}")
+# What each adapter needs, and the package that has it.
+TOOLS = {
+    "adapter-template": {"jq": "jq", "socat": "socat"},
+    "pen": {"jq": "jq", "pen": "pen"},
+    "stunnel4": {"stunnel4": "stunnel4"},
+    "trafficserver": {"traffic_server": "trafficserver"},
+    **{name: {name: name} for name in ("go-mmproxy", "haproxy", "nginx", "socat", "squid", "sslh")},
+}
+MISSING = [(adapter, tool) for adapter in ADAPTERS for tool in TOOLS.get(adapter.name, ())]
 
 
 def with_unknown_field(place):
@@ -46,7 +53,7 @@ def with_unknown_field(place):
 
 @each_adapter
 def test_what_an_adapter_says_of_itself_has_the_published_form(adapter):
-    said = described(adapter)
+    said = Implementation(adapter).describe()
     assert not schema.problems(said, published("describe"))
     assert not set(said["capabilities"]) - set(capabilities.NAMES)
     assert len(set(said["capabilities"])) == len(said["capabilities"])
@@ -55,11 +62,89 @@ def test_what_an_adapter_says_of_itself_has_the_published_form(adapter):
 @each_adapter
 @pytest.mark.parametrize("place", ["scenario", "listener", "server", "source", "timeouts"])
 def test_a_field_that_is_unknown_is_refused(adapter, place, tmp_path):
-    described(adapter)
+    Implementation(adapter).describe()
     path = tmp_path / "scenario.json"
     path.write_text(json.dumps(with_unknown_field(place)), encoding="utf-8")
     done = subprocess.run([adapter, "run", path, tmp_path], capture_output=True, text=True, check=False, timeout=10)
     assert done.returncode == UNSUPPORTED, done.stdout + done.stderr
+
+
+@pytest.fixture
+def without(tmp_path, monkeypatch):
+    """Hides a program, as if it were not installed; what else an adapter needs is there, if only by its name."""
+
+    def hide(adapter, tool):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in ("cat", "dpkg-query", "sed"):
+            if found := shutil.which(name):
+                (folder / name).symlink_to(found)
+        for name in TOOLS[adapter.name].keys() - {tool}:
+            (folder / name).write_text("#!/bin/sh\n", encoding="ascii")
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+        for name in TOOLS[adapter.name]:
+            monkeypatch.delenv(name.upper().replace("-", "_"), raising=False)
+
+    return hide
+
+
+@pytest.mark.parametrize("adapter, tool", MISSING, ids=[f"{adapter.name}-{tool}" for adapter, tool in MISSING])
+def test_an_adapter_whose_program_is_missing_says_so_and_what_to_install(adapter, tool, without, tmp_path):
+    without(adapter, tool)
+    path = tmp_path / "scenario.json"
+    path.write_text(json.dumps(PLAIN), encoding="utf-8")
+    for words in (["describe"], ["run", path, tmp_path]):
+        done = subprocess.run([adapter, *words], capture_output=True, text=True, check=False, timeout=10)
+        assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
+        assert done.stderr == f"{tool} is not installed. On Debian and Ubuntu: apt-get install {TOOLS[adapter.name][tool]}\n"
+    with pytest.raises(Absent, match=f"apt-get install {TOOLS[adapter.name][tool]}"):
+        Implementation(adapter).describe()
+
+
+def test_every_adapter_has_its_program_hidden_once():
+    assert {adapter.name for adapter in ADAPTERS} - {"tproxyd"} <= set(TOOLS)
+
+
+def test_a_tproxyd_that_is_not_built_is_missing_too(monkeypatch):
+    monkeypatch.setenv("TPROXYD", "/nonexistent/tproxyd")
+    with pytest.raises(Absent, match="/nonexistent/tproxyd is not installed. `make` builds it."):
+        Implementation("tproxyd").describe()
+
+
+def test_an_nginx_without_its_stream_module_is_not_enough(tmp_path, monkeypatch):
+    stand_in = tmp_path / "nginx"
+    stand_in.write_text("#!/bin/sh\necho nginx/1.22.1 --modules-path=/nonexistent --with-stream=dynamic\n", encoding="ascii")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("NGINX", str(stand_in))
+    with pytest.raises(Absent, match="apt-get install libnginx-mod-stream"):
+        Implementation("nginx").describe()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("exit 127", "ended with status 127: no reason was given"), ("echo oops >&2; exit 1", "ended with status 1: oops")],
+)
+def test_an_adapter_that_fails_otherwise_is_broken_and_not_missing(tmp_path, text, message):
+    adapter = tmp_path / "adapter"
+    adapter.write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+    adapter.chmod(0o755)
+    with pytest.raises(AdapterFailed, match=message):
+        Implementation(adapter).describe()
+
+
+def test_a_run_whose_program_is_missing_says_absent(tmp_path):
+    adapter, events = tmp_path / "adapter", tmp_path / "events"
+    adapter.write_text("#!/bin/sh\necho 'no such program. Install it.' >&2\nexit 69\n", encoding="ascii")
+    adapter.chmod(0o755)
+    command = [sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", SUITE.parents[1]]
+    command += ["-p", "no:xdist", "--impl", adapter, "--requirements", "TP-SRC-01,TP-SRC-10", "--no-evidence"]
+    command += ["--events", events, SUITE / "test_source.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    rows = [row for row in map(json.loads, events.read_text(encoding="utf-8").splitlines()) if row["event"] == "ended"]
+    assert {row["requirement"] for row in rows} == {"TP-SRC-01", "TP-SRC-10"}, done.stdout
+    assert {(row["verdict"], row["message"]) for row in rows} == {(ABSENT, "no such program. Install it.")}
+    assert done.returncode == 0 and f"{len(rows)} skipped" in done.stdout
 
 
 @each_adapter

@@ -148,12 +148,13 @@ def test_what_is_served_without_a_claim_is_reported(tmp_path):
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("#!/bin/sh\necho no such program >&2\nexit 1\n", "cannot be run"),
+        ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot be run: no such program"),
+        ("#!/bin/sh\necho oops >&2\nexit 1\n", "describe` ended with status 1: oops"),
         ("#!/bin/sh\necho '[]'\n", "not of the form"),
         (REFUSES_ALL % '"telepathy"', "no capability: telepathy"),
         ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
     ],
-    ids=["absent", "no form", "no capability", "no refusal"],
+    ids=["absent", "broken", "no form", "no capability", "no refusal"],
 )
 def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path):
     done, made = run(tmp_path, "--impl", adapter(tmp_path, text), "--only", "TP-SRC-01", "--family", "4")

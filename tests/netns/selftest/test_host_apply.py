@@ -321,6 +321,47 @@ class TestBadInput:
         box.state.write_text(text, encoding="ascii")
         assert box.ctl("revert").returncode == 2
 
+    @pytest.mark.parametrize(
+        "kind, key, value",
+        [
+            ("rule", "probe", ""),
+            ("rule", "undo", "ip -4 route del 198.51.100.0/24"),
+            ("route", "undo", ["ip"]),
+            ("route", "probe", None),
+            ("firewall", "chains_before", [1]),
+            ("firewall", "seen", 7),
+            ("firewall", "state", "half done"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["plan", "apply", "revert", "status"])
+    def test_a_state_file_that_is_damaged_inside(self, box, command, kind, key, value):
+        box.well("apply", *arguments_for("iptables"))
+        before, state = box.snapshot(), json.loads(box.state.read_text(encoding="utf-8"))
+        step = next(step for step in state["plan"]["steps"] if step["kind"] == kind)
+        step[key] = value
+        text = json.dumps(state)
+        box.state.write_text(text, encoding="utf-8")
+        done = box.ctl(command, *(arguments_for("iptables") if command in ("plan", "apply") else ()))
+        assert done.returncode == 2 and f"`{key}` of step" in done.stderr, done.stderr
+        assert "Nothing was changed" in done.stderr and "ip rule show protocol 197" in done.stderr
+        assert before == box.snapshot() and box.state.read_text(encoding="utf-8") == text
+
+    def test_a_state_file_that_others_may_write_is_not_believed(self, box):
+        box.well("apply", *arguments_for("nft"))
+        before = box.snapshot()
+        box.state.chmod(0o666)
+        done = box.ctl("revert")
+        assert done.returncode == 2 and "may be written by others" in done.stderr
+        assert before == box.snapshot()
+
+    def test_what_shows_the_leftovers_of_a_lost_state_file(self, box):
+        """The commands that the message names, run as they are printed."""
+        box.well("apply", *arguments_for("nft"))
+        box.state.write_text("[]", encoding="ascii")
+        lines = box.ctl("revert").stderr.splitlines()[1:]
+        shown = [box.namespace.run("sh", "-c", f"{command} || true") for line in lines for command in line.split(";")]
+        assert len(lines) == 4 and any("fwmark" in text for text in shown) and any("divert" in text for text in shown)
+
     def test_a_state_file_of_another_namespace(self, box):
         box.well("apply", *arguments_for("nft"))
         other = Namespace("other")
@@ -423,6 +464,7 @@ backend bk_application
     server s1 {server}
 """
 SPOOFED = "source 0.0.0.0 usesrc clientip"
+ANY = {4: "0.0.0.0", 6: "[::]"}
 
 HARMFUL = {
     "as it is": {},
@@ -461,7 +503,7 @@ def two_commands(inline, tmp_path, bind, backend, which="divert", words="transpa
     inline.server.serve(Endpoint(address, port))
     daemon = Daemon(box, file)
     try:
-        port = int(bind.rpartition(":")[2])
+        port = int(bind.rpartition(":")[2].partition("-")[0])
         patience.until(lambda: daemon.process.poll() is not None or _listens(inline, port), "tproxyd listens")
         assert daemon.process.poll() is None, daemon.process.stderr.read()
         yield
@@ -497,6 +539,34 @@ def test_two_commands_make_the_walkthrough_work(inline, tmp_path, family, backen
 def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
     words = "transparent v4v6" if bind.startswith("[") else "transparent"
     serve_with_two_commands(inline, tmp_path, bind, backend, which, words)
+
+
+@pytest.mark.parametrize("wildcard", [False, True])
+@pytest.mark.parametrize("which", ["divert", "tproxy"])
+@each_backend
+@both_families
+def test_a_range_of_ports_is_one_rule(inline, tmp_path, family, backend, which, wildcard):
+    address = ANY[family] if wildcard else LISTEN[family].rpartition(":")[0]
+    with two_commands(inline, tmp_path, f"{address}:79-1079", backend, which):
+        for port in (79, 80, 1079):
+            flow = inline.client.connect(inline.vip._replace(port=port))
+            flow.exchange()
+            assert flow.peer_seen_by_server.address == inline.client.address
+        plan = json.loads(Box(inline.proxy.namespace, tmp_path).state.read_text(encoding="utf-8"))["plan"]
+        inputs = [step["input"] for step in plan["steps"] if step["kind"] == "firewall"]
+        assert all(len(re.findall("TPROXY |tproxy to", text)) == (which == "tproxy") for text in inputs)
+
+
+@each_backend
+@each_recipe
+@both_families
+def test_a_fixed_source_that_is_not_this_hosts_needs_its_answers_diverted(inline, tmp_path, family, backend, which):
+    source = re.sub("[0-9]+$", "77", inline.client.address)
+    line = f"source {ANY[family]} usesrc " + {4: source, 6: f"[{source}]"}[family]
+    with two_commands(inline, tmp_path, LISTEN[family], backend, which, source=line):
+        flow = inline.client.connect(inline.vip)
+        flow.exchange()
+        assert flow.peer_seen_by_server.address == source
 
 
 @pytest.mark.parametrize("family", [4])

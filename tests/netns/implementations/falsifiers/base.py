@@ -5,6 +5,7 @@ base has none and must pass. One thread, one selector; what it waits for is comp
 each session (session.py, datagrams.py).
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -28,15 +29,16 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload"),
+    *("user", "reload", "log"),
 }
-LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
+LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
     *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
+    *("log-default", "listener-server"),
 ]
 
 
@@ -139,18 +141,21 @@ class Proxy:
 
     # The destination
 
-    def destination(self, called):
-        """The server's address for a client that called `called`."""
+    def destination(self, listener, called):
+        """The server's address for a client that a listener accepted and that called `called`."""
         if self.scenario["destination"] == "original":
             return called[0].removeprefix("::ffff:"), called[1]
         servers = self.scenario["servers"]
-        server = servers[self.turn % len(servers)]
+        server = servers[self.fields[listener].get("server", self.turn % len(servers))]
         self.turn += 1
         return server["address"], server["port"]
 
     def leads_back(self, address):
-        """Whether a server's address is where the proxy itself listens."""
-        if self.scenario["destination"] != "original" or address[1] not in {port for *_, port in self.endpoints()}:
+        """Whether a server's address is where the proxy itself listens: one of its listeners', on an address of its host."""
+        own = {own_address for _, own_address, port in self.endpoints() if port == address[1]}
+        if self.scenario["destination"] == "servers":
+            own &= {address[0], "0.0.0.0", "::"}
+        if not own:
             return False
         with socket.socket(family_of(address[0]), self.kind) as probe:
             try:
@@ -176,7 +181,7 @@ class Proxy:
             return
         client.setblocking(False)
         expected = bool(self.fields[listener].get("proxy_protocol"))
-        server = self.destination(client.getsockname()[:2])
+        server = self.destination(listener, client.getsockname()[:2])
         session = self.session_class(self, client, address, server, expected)
         self.sessions.add(session)
         if not expected:
@@ -195,7 +200,7 @@ class Proxy:
         for each in self.sessions:
             if (each.listener, each.address) == (listener, address):
                 return each
-        flow = self.flow_class(self, listener, address, self.destination(listener.getsockname()[:2]))
+        flow = self.flow_class(self, listener, address, self.destination(listener, listener.getsockname()[:2]))
         self.sessions.add(flow)
         self.begin(flow)
         return flow
@@ -218,7 +223,9 @@ class Proxy:
     # The log
 
     def log(self, text):
-        print(text, file=sys.stderr, flush=True)
+        """A line, or nothing where the log takes no more: no client waits for it."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(2, f"{text}\n".encode())
 
     def log_session(self, session):
         now = time.time()
@@ -240,6 +247,7 @@ class Proxy:
         if "user" in self.scenario:
             self.give_up_privileges()
         self.handle_signals()
+        os.set_blocking(2, False)
 
     def add_listener(self, listener, address, port):
         made = self.listen(listener, address, port)
@@ -284,7 +292,8 @@ class Proxy:
 
     def full(self):
         """Called in every turn of the loop: whether there are descriptors for no further session."""
-        return len(self.sessions) >= (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED) // 2
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
+        return len(self.sessions) >= min(self.scenario.get("maxconn", descriptors), descriptors // 2)
 
     def arrange_accepting(self):
         wanted = not self.full() and not self.draining
@@ -311,7 +320,9 @@ class Proxy:
         session.events = wanted
 
     def wait(self):
-        """How long to sleep for events."""
+        """How long to sleep for events. That a client leaves while its server is silent is found by looking."""
+        if not all(session.connected for session in self.sessions):
+            return 0.005
         return 0.05 if self.sessions else None
 
     def run(self):
@@ -335,7 +346,8 @@ class Proxy:
     def tend(self):
         now = time.monotonic()
         for session in list(self.sessions):
-            if session.late(now):
+            session.tick()
+            if session in self.sessions and session.late(now):
                 self.timed_out(session)
             if session in self.sessions and not session.events:
                 self.arrange(session)

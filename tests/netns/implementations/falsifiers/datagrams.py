@@ -55,6 +55,9 @@ class Flow:
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}
 
+    def tick(self):
+        """Nothing but events matters to a flow."""
+
     def late(self, now):
         return now - self.active > min(self.proxy.timeouts["client"], self.proxy.timeouts["server"])
 

@@ -1,12 +1,16 @@
 """One connection through the base: two sockets and two directions.
 
-A direction reads only when it holds nothing, so that a slow reader holds its sender back.
+A direction reads only when it holds nothing, so that a slow reader holds its sender back. When a side
+fails, what it sent before is passed on to its end, and then the other side is reset: a reset makes the
+kernel drop what the other side has not acknowledged, so that is awaited.
 """
 
 import errno
+import fcntl
 import selectors
 import socket
 import struct
+import termios
 import time
 
 import header
@@ -37,6 +41,7 @@ class Session:
         self.header = b"" if header_expected else None  # what has come of it
         self.server = None
         self.connected = False
+        self.failed = None  # the socket of the side that has reset
         self.directions = []
         self.started = self.client_active = self.server_active = time.monotonic()
         self.reason = "--"
@@ -108,6 +113,10 @@ class Session:
             data = way.source.recv(CHUNK)
         except BlockingIOError:
             return
+        except OSError:
+            way.ended = True
+            self.fail(way.source)
+            return
         self.touch(way.source)
         if data:
             way.held += self.passed(way, data)
@@ -126,9 +135,14 @@ class Session:
                 sent = self.sink_of(way).send(way.held)
             except BlockingIOError:
                 return
+            except OSError:
+                self.fail(way.sink)
+                return
             way.held = way.held[sent:]
             self.touch(way.sink)
-        if way.ended and not way.held and not way.shut:
+        if self.failed:
+            self.finish_failed()
+        elif way.ended and not way.held and not way.shut:
             way.shut = True
             self.end(way)
 
@@ -175,6 +189,34 @@ class Session:
         except OSError:
             self.broken()
 
+    # Failing
+
+    def tick(self):
+        """What no event reports."""
+        if self.server and not self.connected:
+            if self.client_has_gone():
+                self.close(reason="CC")
+        elif self.failed:
+            self.finish_failed()
+
+    def client_has_gone(self):
+        """Whether the client has reset; its bytes may still wait to be read. An end alone is no reason to give it up."""
+        return has_reset(self.client)
+
+    def fail(self, side):
+        """A side has reset: nothing more can be sent to it, but what came from it is passed on."""
+        self.failed = side
+        for way in self.directions:
+            if way.sink is side:
+                way.ended = way.shut = True
+                way.held = b""
+        self.finish_failed()
+
+    def finish_failed(self):
+        for way in self.directions:
+            if way.source is self.failed and way.ended and not way.held and settled(way.sink):
+                self.broken()
+
     def broken(self):
         self.close(reset=True, reason="SD")
 
@@ -195,6 +237,15 @@ class Session:
                 if made is not None:
                     close(made, reset)
             self.proxy.log_session(self)
+
+
+def has_reset(made):
+    return made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+def settled(made):
+    """Whether a socket has delivered all its bytes, or never will."""
+    return fcntl.ioctl(made, termios.TIOCOUTQ, bytes(4)) == bytes(4) or has_reset(made)
 
 
 def close(made, reset):

@@ -1,5 +1,5 @@
 /*
- * Time for deadlines: CLOCK_MONOTONIC, which nobody sets.
+ * Time for deadlines: CLOCK_MONOTONIC, which is never set back.
  */
 #include "tproxy/clock.h"
 

@@ -2,11 +2,11 @@
  * The sessions of one event loop, and what they share: pipes, round robin, the spare descriptor.
  *
  * A session needs two descriptors, the second one after it was accepted. So that an accepted client
- * is not turned away for want of the second, the set keeps a spare: when a socket can't be had, the
- * spare's place is used, and no session is begun until a new spare could be had. With several
- * workers another one may be quicker to take the place; the session then ends with its own reason.
+ * is not refused for lack of the second, the set keeps a spare: when no socket can be opened, the
+ * spare is closed for it, and no session begins until the set has a spare again. The trap: another
+ * worker may take the number in between. The session then ends with REASON_DESCRIPTORS.
  */
-#include "sessions.h"
+#include "session_set.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,21 +14,15 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum {
-	PIPES_MIN = 4
-};
-
-static void refill_spare(struct sessions *set)
+static void refill_spare(struct session_set *set)
 {
 	if (set->spare == -1)
 		set->spare = eventfd(0, EFD_CLOEXEC);
 }
 
-int sessions_init(struct sessions *set, struct event_base *base, const struct config *config,
+int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
 	struct limits *limits, struct session_observer observer, unsigned seed)
 {
-	unsigned pipes = limits_maxconn(limits) / 4;
-
 	memset(set, 0, sizeof(*set));
 	set->base = base;
 	set->config = config;
@@ -43,32 +37,26 @@ int sessions_init(struct sessions *set, struct event_base *base, const struct co
 		return -1;
 	for (size_t i = 0; i < config->proxy_count; i++)
 		set->next_server[i] = seed;
-	return relay_pool_init(&set->pool, pipes < PIPES_MIN ? PIPES_MIN : pipes);
+	return relay_pool_init(&set->pool, limits);
 }
 
-void sessions_free(struct sessions *set)
+void session_set_free(struct session_set *set)
 {
-	sessions_shutdown(set);
-	sessions_reap(set);
+	assert(TAILQ_EMPTY(&set->live));
+	session_set_reap(set);
 	relay_pool_free(&set->pool);
 	free(set->next_server);
 	if (set->spare != -1)
 		close(set->spare);
 }
 
-bool sessions_have_room(struct sessions *set)
+bool session_set_keep_spare(struct session_set *set)
 {
 	refill_spare(set);
 	return set->spare != -1;
 }
 
-void sessions_shutdown(struct sessions *set)
-{
-	while (!TAILQ_EMPTY(&set->live))
-		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
-}
-
-void sessions_reap(struct sessions *set)
+void session_set_reap(struct session_set *set)
 {
 	struct session *session;
 
@@ -78,14 +66,14 @@ void sessions_reap(struct sessions *set)
 	}
 }
 
-const struct server *sessions_next_server(struct sessions *set, const struct proxy *backend)
+const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend)
 {
 	if (backend->server_count == 0)
 		return NULL;
 	return &backend->servers[set->next_server[backend->index]++ % backend->server_count];
 }
 
-int sessions_open_upstream(struct sessions *set, const struct source *source,
+int session_set_open_upstream(struct session_set *set, const struct source *source,
 	const struct addr *client, const struct addr *server, struct upstream_failure *failure)
 {
 	int fd = upstream_open(source, client, server, failure);
@@ -97,15 +85,15 @@ int sessions_open_upstream(struct sessions *set, const struct source *source,
 	return upstream_open(source, client, server, failure);
 }
 
-void sessions_insert(struct session *session)
+void session_set_insert(struct session *session)
 {
 	TAILQ_INSERT_TAIL(&session->set->live, session, link);
 	session->set->count++;
 }
 
-void sessions_remove(struct session *session)
+void session_set_remove(struct session *session)
 {
-	struct sessions *set = session->set;
+	struct session_set *set = session->set;
 
 	assert(session->sides[CLIENT].fd == -1 && session->sides[SERVER].fd == -1);
 	direction_clear(&session->directions[CLIENT], &set->pool);

@@ -1,0 +1,25 @@
+/* Names that a file has given so far, each with its place: found by hash, however many there are. */
+#ifndef TPROXY_CONFIG_CLAIMS_H
+#define TPROXY_CONFIG_CLAIMS_H
+
+#include "memory.h"
+
+struct claim {
+	const char *text; /* not copied */
+	unsigned line;
+	unsigned index; /* of what has the name, in a list of the caller's */
+};
+
+/* All zero is an empty one. The memory is the configuration's. */
+struct claims {
+	struct claim *slots;
+	size_t room, count;
+};
+
+/* The entry of TEXT, or NULL where the name is new. */
+const struct claim *claims_find(const struct claims *claims, const char *text);
+
+/* Adds a name that is new. Without memory it is left out, and memory_exhausted() says so. */
+void claims_add(struct claims *claims, struct config_memory *memory, struct claim claim);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * The values that a match asks for: ranges of addresses, ports or protocols.
+ *
+ * A set may have a hundred thousand of them, and every packet that is followed asks. So they are brought
+ * into their order once, with those that lie over each other joined, and are then searched by halves.
+ */
+#include "ruleset_build.h"
+#include "tproxy/array.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void add_range(struct match *match, struct addr first, struct addr last)
+{
+	match->ranges = array_room(match->ranges, match->range_count, sizeof(*match->ranges));
+	match->ranges[match->range_count++] = (struct range){first, last};
+}
+
+void add_numbers(struct match *match, uint16_t first, uint16_t last)
+{
+	struct addr from = addr_any(AF_UNSPEC), to = from;
+
+	addr_set_port(&from, first);
+	addr_set_port(&to, last);
+	add_range(match, from, to);
+}
+
+unsigned address_bits(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
+
+bool add_prefix(struct match *match, struct addr address, unsigned length)
+{
+	unsigned bits = address_bits(addr_family(&address));
+	struct addr first = address, last = address;
+	uint8_t *low = first.in6.sin6_addr.s6_addr, *high = last.in6.sin6_addr.s6_addr;
+
+	if (length > bits)
+		return false;
+	if (bits == 32) {
+		low = (uint8_t *)&first.in4.sin_addr;
+		high = (uint8_t *)&last.in4.sin_addr;
+	}
+	for (unsigned bit = length; bit < bits; bit++) {
+		low[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+		high[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	}
+	add_range(match, first, last);
+	return true;
+}
+
+/* Families apart; addresses without their ports, numbers by them. */
+static int compare(const struct addr *a, const struct addr *b)
+{
+	if (addr_family(a) != addr_family(b))
+		return addr_family(a) < addr_family(b) ? -1 : 1;
+	if (addr_family(a) == AF_INET6)
+		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
+	if (addr_family(a) == AF_INET)
+		return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
+	return (int)addr_port(a) - (int)addr_port(b);
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct range *one = a, *other = b;
+
+	return compare(&one->first, &other->first);
+}
+
+void settle_ranges(struct match *match)
+{
+	struct range *ranges = match->ranges;
+	size_t kept = 0;
+
+	if (match->range_count > 1)
+		qsort(ranges, match->range_count, sizeof(*ranges), by_first);
+	for (size_t i = 0; i < match->range_count; i++) {
+		if (compare(&ranges[i].first, &ranges[i].last) > 0)
+			continue; /* no value is in it */
+		if (kept == 0 || compare(&ranges[i].first, &ranges[kept - 1].last) > 0)
+			ranges[kept++] = ranges[i];
+		else if (compare(&ranges[i].last, &ranges[kept - 1].last) > 0)
+			ranges[kept - 1].last = ranges[i].last;
+	}
+	match->range_count = kept;
+}
+
+void settle_rule(struct rule *rule)
+{
+	for (size_t i = 0; i < rule->match_count; i++)
+		if (!rule->matches[i].borrowed)
+			settle_ranges(&rule->matches[i]);
+}
+
+bool match_has(const struct match *match, const struct addr *value)
+{
+	size_t low = 0, high = match->range_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct range *range = &match->ranges[middle];
+
+		if (compare(value, &range->first) < 0)
+			high = middle;
+		else if (compare(value, &range->last) > 0)
+			low = middle + 1;
+		else
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,13 @@
+/*
+ * Advice: what a person can do about an error, as the end of a message.
+ */
+#ifndef TPROXY_OPS_ADVICE_H
+#define TPROXY_OPS_ADVICE_H
+
+/*
+ * What to do about ERROR, an errno of opening something: "; " and a sentence, or "" where the errno
+ * says enough. Static.
+ */
+const char *advice_on_errno(int error);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Lines for clients that were refused, at a bounded rate: a flood of them must not fill a disk.
+ *
+ * Each frontend has one rate for each reason. The first few refusals have a line each; beyond that,
+ * one line a second says how many more there were. So the lines account for every refusal. A
+ * refusal_log belongs to one worker and its thread.
+ */
+#ifndef TPROXY_OPS_REFUSAL_LOG_H
+#define TPROXY_OPS_REFUSAL_LOG_H
+
+#include "tproxy/log.h"
+#include "tproxy/session.h"
+
+struct refusal_log;
+
+enum {
+	REFUSALS_AT_ONCE = 10,   /* so many lines may come at once */
+	REFUSALS_INTERVAL = 1000 /* milliseconds between two lines after them */
+};
+
+/* BASE, CONFIG and LOG must outlive it. Returns NULL with errno where memory is missing. */
+struct refusal_log *refusal_log_new(
+	struct event_base *base, const struct config *config, struct log *log);
+
+/* Flushes and frees it. NULL is allowed. */
+void refusal_log_free(struct refusal_log *refusals);
+
+/* Logs or counts a closed session whose reason is a refusal; session->closed is the time. */
+void refusal_log_add(struct refusal_log *refusals, const struct session *session);
+
+/* Logs the counts of refusals that had no line; without any it logs nothing. */
+void refusal_log_flush(struct refusal_log *refusals);
+
+#endif

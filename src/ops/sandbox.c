@@ -1,0 +1,254 @@
+/*
+ * The sandbox: a list of system calls, by name, and conditions on the arguments of some.
+ *
+ * What is not listed fails with ENOSYS. An older kernel answers so, too, and a newer C library that
+ * tries a new call then uses the older one. Killing the process instead would end every session. The
+ * kernel logs each refusal with the number of the call (audit type 1326, in dmesg where no audit
+ * daemon runs; `ausyscall NUMBER` prints the name), so a running proxy must not make such calls.
+ *
+ * The trap: libevent and the C library make calls, too, which differ by version and machine. A name
+ * that this machine or this libseccomp does not know is skipped.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+
+#ifdef __has_feature
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const always[] = {
+	/* sessions; socket() has conditions */
+	"accept4",
+	"bind",
+	"connect",
+	"getsockname",
+	"getsockopt",
+	"setsockopt",
+	"shutdown",
+	"recvfrom",
+	"recvmsg",
+	"sendto",
+	"sendmsg",
+	"pipe2",
+	"splice",
+	"read",
+	"readv",
+	"write",
+	"writev",
+	"pwritev2",
+	"close",
+	"fcntl",
+	"fcntl64",
+	"eventfd2",
+	"poll",
+	"ppoll",
+	"ppoll_time64",
+	/* the event loop */
+	"epoll_ctl",
+	"epoll_wait",
+	"epoll_pwait",
+	"epoll_pwait2",
+	"clock_gettime",
+	"clock_gettime64",
+	"gettimeofday",
+	"time",
+	/* memory; mmap() and mprotect() have conditions */
+	"brk",
+	"munmap",
+	"mremap",
+	"madvise",
+	"getrandom",
+	/* threads that run and end, and signals */
+	"futex",
+	"futex_time64",
+	"set_robust_list",
+	"rseq",
+	"sched_yield",
+	"sched_getaffinity",
+	"gettid",
+	"getpid",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sigreturn",
+	"restart_syscall",
+	"exit",
+	"exit_group",
+	/* stdio, before it writes */
+	"fstat",
+	"fstat64",
+	"newfstatat",
+	"statx",
+};
+
+static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
+
+/*
+ * Calls of the sanitizers, in a build with one of them: they read /proc, make memory executable, and
+ * look for leaks from another process.
+ */
+static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork", "getdents",
+	"getdents64", "getrusage", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit",
+	"kill", "lseek", "mmap", "mmap2", "mprotect", "msync", "nanosleep", "clock_nanosleep",
+	"open", "openat", "personality", "pipe", "pread64", "prctl", "prlimit64",
+	"process_vm_readv", "ptrace", "readlink", "readlinkat", "rt_sigtimedwait",
+	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "uname",
+	"vfork", "wait4", "waitid", "waitpid"};
+
+static int allow_calls(scmp_filter_ctx filter, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int number = seccomp_syscall_resolve_name(names[i]);
+		int failed;
+
+		if (number == __NR_SCMP_ERROR)
+			continue;
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+		if (failed != 0)
+			return failed;
+	}
+	return 0;
+}
+
+static struct scmp_arg_cmp argument_equals(unsigned argument, int value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = argument, .op = SCMP_CMP_EQ, .datum_a = (unsigned)value};
+}
+
+/* Of the bits in MASK, the argument has those in VALUE and no others. */
+static struct scmp_arg_cmp argument_has_bits(unsigned argument, int mask, int value)
+{
+	return (struct scmp_arg_cmp){.arg = argument,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = (unsigned)mask,
+		.datum_b = (unsigned)value};
+}
+
+/* Allows a call whose arguments meet all conditions; unknown names are skipped, too. */
+static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned count,
+	const struct scmp_arg_cmp *conditions)
+{
+	int number = seccomp_syscall_resolve_name(name);
+
+	if (number == __NR_SCMP_ERROR)
+		return 0;
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
+}
+
+/*
+ * TCP sockets, and the question how many of their bytes are not delivered; memory that is not
+ * executable; signals to this process alone, which abort() sends.
+ */
+static int allow_with_conditions(scmp_filter_ctx filter)
+{
+	static const char *const maps[] = {"mmap", "mmap2", "mprotect"};
+	static const int families[] = {AF_INET, AF_INET6};
+	const struct scmp_arg_cmp no_code = argument_has_bits(2, PROT_EXEC, 0);
+	const struct scmp_arg_cmp own = argument_equals(0, getpid());
+	const struct scmp_arg_cmp undelivered = argument_equals(1, SIOCOUTQ);
+	int failed = allow_call_if(filter, "tgkill", 1, &own);
+
+	if (failed == 0)
+		failed = allow_call_if(filter, "ioctl", 1, &undelivered);
+	for (size_t i = 0; i < COUNT(maps) && failed == 0; i++)
+		failed = allow_call_if(filter, maps[i], 1, &no_code);
+	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
+		const struct scmp_arg_cmp tcp[] = {
+			argument_equals(0, families[i]),
+			argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
+			argument_equals(2, IPPROTO_TCP),
+		};
+
+		failed = allow_call_if(filter, "socket", COUNT(tcp), tcp);
+	}
+	return failed;
+}
+
+static int allow_udp(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp udp[] = {
+		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_equals(2, IPPROTO_UDP),
+	};
+
+	return allow_call_if(filter, "socket", COUNT(udp), udp);
+}
+
+/* Log files are opened to append to them, never to read or to truncate them. */
+static int allow_logs(scmp_filter_ctx filter)
+{
+	enum {
+		MASK = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
+		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
+	};
+	const struct scmp_arg_cmp of_open = argument_has_bits(1, MASK, WANTED);
+	const struct scmp_arg_cmp of_openat = argument_has_bits(2, MASK, WANTED);
+	int failed = allow_call_if(filter, "open", 1, &of_open);
+
+	return failed != 0 ? failed : allow_call_if(filter, "openat", 1, &of_openat);
+}
+
+static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbox)
+{
+	int failed = allow_calls(filter, always, COUNT(always));
+
+	if (failed == 0)
+		failed = allow_with_conditions(filter);
+	if (failed == 0 && sandbox->removes_pidfile)
+		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
+	if (failed == 0 && sandbox->opens_logs)
+		failed = allow_logs(filter);
+	if (failed == 0 && sandbox->finds_loops)
+		failed = allow_udp(filter);
+	if (failed == 0 && SANITIZED)
+		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
+	return failed;
+}
+
+/* With a NULL filter the call fails with EFAULT where the kernel has filters, else with EINVAL. */
+static bool kernel_has_filters(void)
+{
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) == -1 && errno == EFAULT;
+}
+
+int sandbox_enter(const struct sandbox *sandbox)
+{
+	scmp_filter_ctx filter;
+	int failed;
+
+	if (!kernel_has_filters())
+		return ENOTSUP;
+	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	if (filter == NULL)
+		return ENOMEM;
+	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (failed == 0)
+		failed = allow_all_needed(filter, sandbox);
+	/* Older kernels and libraries lack these two, and the filter works without them. */
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (failed == 0)
+		failed = seccomp_load(filter);
+	seccomp_release(filter);
+	return -failed;
+}

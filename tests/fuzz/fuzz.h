@@ -1,0 +1,28 @@
+/*
+ * What the fuzz targets share. Each is one function that libFuzzer calls with made-up bytes; it must
+ * neither crash nor hang nor leak, whatever they are. What the reader accepts is used, too: a value
+ * that was let in and breaks what works on it later is the reader's fault.
+ */
+#ifndef TESTS_FUZZ_H
+#define TESTS_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The bytes as a string, to be freed. */
+static inline char *fuzz_text(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+
+	if (text == NULL)
+		abort();
+	memcpy(text, data, size);
+	text[size] = '\0';
+	return text;
+}
+
+#endif

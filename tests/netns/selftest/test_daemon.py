@@ -1,0 +1,503 @@
+"""What only tproxyd does: its arguments, logs, privileges, pidfile and limits."""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+from pathlib import Path
+
+import pytest
+
+from lab import patience
+from lab.daemon import ADDRESS, PORT, SERVER, TPROXYD, Daemon, accept, connect, listen
+from lab.endpoint import RESETS
+from lab.namespace import Namespace
+
+NET_BIND_SERVICE, NET_RAW = 1 << 10, 1 << 13
+NOBODY = "nobody"
+THREADS = 4
+REFUSED = "(connect-refused)"
+
+GLOBAL = "global\n  nbthread {threads}\n"
+LOG = "  log stderr format raw local0 info\n"
+PROXY = f"""
+listen web
+  mode tcp
+  bind {ADDRESS}:{PORT}
+  retries 0
+  timeout connect 5s
+  timeout client 1m
+  timeout server 1m
+"""
+WITH_SERVER = f"{PROXY}  server s {ADDRESS}:{SERVER}\n"
+
+
+def configured(words="", threads=1, log=LOG, proxy=WITH_SERVER):
+    """A configuration; `words` are further lines of `global`, `proxy` ends in the section whose log it is."""
+    more = "".join(f"  {line}\n" for line in words.splitlines())
+    return GLOBAL.format(threads=threads) + log + more + proxy + ("  log global\n" if log else "")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "tproxyd: no configuration; type `tproxyd -f FILE`\nusage: "),
+        (["-c", "-f", "a.cfg", "b.cfg"], "tproxyd: unexpected argument 'b.cfg'\nusage: "),
+        (["-z"], "type `tproxyd --help` for the options\n"),
+    ],
+    ids=["none", "another", "unknown"],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    done = subprocess.run([TPROXYD, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr and not done.stdout
+
+
+def test_a_user_that_does_not_exist_is_named(tmp_path):
+    path = tmp_path / "user.cfg"
+    path.write_text(configured("user nosuchuser"), encoding="ascii")
+    done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: 'nosuchuser': no such user on this host; create it, or write another one\n" in done.stderr
+
+
+@pytest.fixture
+def namespace():
+    made = Namespace("daemon")
+    made.ip("link set lo up")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder():
+    """One that every user may look into, as pytest's own are not."""
+    made = Path(tempfile.mkdtemp(prefix="daemon-", dir="/run/tproxy-lab"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def start(namespace, tmp_path):
+    """Starts tproxyd on a configuration; whatever is left of it ends with the test."""
+    if not os.access(TPROXYD, os.X_OK):
+        pytest.skip("absent: build/tproxyd; `make` builds it")
+    with contextlib.ExitStack() as started:
+
+        def run(text, **rest):
+            place = tmp_path / f"daemon-{len(list(tmp_path.glob('daemon-*')))}"
+            place.mkdir()
+            return started.enter_context(contextlib.closing(Daemon(namespace, place, text, **rest)))
+
+        yield run
+
+
+@pytest.fixture
+def server(namespace):
+    with contextlib.closing(listen(namespace)) as made:
+        yield made
+
+
+def exchange(namespace, server, source=None):
+    """A whole session; the server's end of it."""
+    client = connect(namespace, source=source)
+    client.send(b"question")
+    there = accept(server)
+    assert there.receive(8) == b"question"
+    there.send(b"answer")
+    assert client.receive(6) == b"answer"
+    client.close()
+    assert there.ending()[0] == "eof"
+    there.finish()
+    return there
+
+
+def refuse(namespace, times, source=None):
+    """Clients that come while no server listens; each is ended, maybe at once, and gets no byte."""
+    for _ in range(times):
+        try:
+            with contextlib.closing(connect(namespace, source=source)) as client:
+                assert client.ending()[1] == b""
+        except OSError as error:
+            assert error.errno in RESETS
+
+
+def may_become_another_user():
+    if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", "true"], check=False).returncode:
+        pytest.skip("absent: this run's root may not become another user")
+
+
+# A log that no process reads
+
+
+def fill(descriptor):
+    os.set_blocking(descriptor, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x")
+    os.set_blocking(descriptor, True)
+
+
+@contextlib.contextmanager
+def full_pipe():
+    reader, writer = os.pipe()
+    fill(writer)
+    yield writer
+    os.close(reader)
+    os.close(writer)
+
+
+@contextlib.contextmanager
+def full_socket():
+    """As a service manager gives it: a stream to its journal."""
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with reader, writer:
+        fill(writer.fileno())
+        yield writer
+
+
+@contextlib.contextmanager
+def stopped_terminal():
+    master, terminal = os.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)
+    yield terminal
+    os.close(terminal)
+    os.close(master)
+
+
+@contextlib.contextmanager
+def closed_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize("log", ["", LOG], ids=["no-log-line", "log-stderr"])
+@pytest.mark.parametrize("place", [full_pipe, full_socket, stopped_terminal, closed_pipe])
+def test_a_log_that_no_process_reads_holds_up_neither_sessions_nor_the_end(namespace, start, place, log):
+    with place() as stderr:
+        daemon = start(configured(threads=THREADS, log=log), stderr=stderr).await_ready()
+        refuse(namespace, 50)
+        with contextlib.closing(listen(namespace)) as server:
+            for _ in range(10):
+                exchange(namespace, server)
+        assert daemon.stop() == 0
+
+
+def test_a_reader_that_was_stopped_gets_a_line_about_what_it_missed(namespace, start, server):
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    fill(writer)
+    daemon = start(configured(), stderr=writer).await_ready()
+    exchange(namespace, server)
+    os.set_blocking(reader, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.read(reader, 1 << 16):
+            pass
+    exchange(namespace, server)
+    text = patience.until(lambda: read_some(reader), "a line")
+    assert re.match(r"log lines lost here: \d+ \(Resource temporarily unavailable\)\nConnect from ", text), text
+    os.close(reader)
+    os.close(writer)
+    assert daemon.stop() == 0
+
+
+def read_some(descriptor):
+    with contextlib.suppress(BlockingIOError):
+        return os.read(descriptor, 1 << 16).decode()
+    return ""
+
+
+def test_a_stderr_that_is_closed_is_no_clients_connection(namespace, start):
+    daemon = start(configured(log=""), before=("sh", "-c", 'exec "$@" 2>&-', "sh")).await_ready()
+    assert os.readlink(f"/proc/{daemon.pid}/fd/2") == "/dev/null"
+    refuse(namespace, 1)
+
+
+# What is logged
+
+
+@pytest.mark.parametrize("level, lines", [("", 1), (" info", 1), (" debug", 5)])
+def test_without_a_level_a_connection_leaves_one_line(namespace, start, server, level, lines):
+    daemon = start(configured(log=f"  log stderr format raw local0{level}\n", proxy=f"{WITH_SERVER}  option tcplog\n"))
+    daemon.await_ready()
+    exchange(namespace, server)
+    assert daemon.stop() == 0
+    assert len(daemon.lines(ADDRESS)) == lines, daemon.log()
+
+
+COUNTS = re.compile(r" (\d+/\d+/\d+/\d+/\d+) 0/0$", re.M)
+
+
+def counts_of_three_sessions(namespace, daemon, server):
+    """The counts of three sessions that are there at the same time and end in turn, and of one that is refused."""
+    clients, there = [], []
+    for _ in range(3):  # one after another, so that the two ends are of one session
+        clients.append(connect(namespace))
+        there.append(accept(server))
+    for number, (client, end) in enumerate(zip(clients, there), 1):
+        client.close()
+        assert end.ending()[0] == "eof"
+        end.close()
+        patience.until(lambda n=number: len(COUNTS.findall(daemon.log())) == n, f"line {number}")
+    server.close()
+    refuse(namespace, 1)
+    patience.until(lambda: len(COUNTS.findall(daemon.log())) == 4, "the last line")
+    return COUNTS.findall(daemon.log())
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_the_counts_of_a_line_are_haproxys(namespace, start, retries):
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    proxy = WITH_SERVER.replace("retries 0", f"retries {retries}") + "  option tcplog\n"
+    found = []
+    for program in (TPROXYD, shutil.which("haproxy")):
+        daemon = start(configured(proxy=proxy), program=program).await_ready()
+        with contextlib.closing(listen(namespace)) as server:
+            found.append(counts_of_three_sessions(namespace, daemon, server))
+        daemon.close()
+    assert found[0] == found[1]
+    assert found[0] == ["3/3/2/2/0", "2/2/1/1/0", "1/1/0/0/0", f"1/1/0/0/{retries}"]
+
+
+def test_a_flood_of_refusals_is_counted_by_few_lines(namespace, start):
+    daemon = start(configured()).await_ready()
+    refuse(namespace, 500)
+    assert daemon.stop() == 0
+    lines = daemon.lines(REFUSED)
+    single = [line for line in lines if line.startswith(f"refused {ADDRESS}:")]
+    counting = [int(line.split()[1]) for line in lines if " more: frontend web: " in line]
+    assert len(single) + sum(counting) == 500
+    assert len(single) + len(counting) == len(lines) < 250, daemon.log()
+    assert "connect-refused 500" in daemon.log()
+
+
+def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start, server):
+    daemon = start(configured("maxconn 4")).await_ready()
+    held = [connect(namespace) for _ in range(6)]
+    there = [accept(server) for _ in range(4)]
+    for each in held[:4]:
+        each.close()
+    for each in there:
+        assert each.ending()[0] == "eof"
+        each.close()
+    there = [accept(server) for _ in range(2)]
+    daemon.allow_no_descriptor_more()
+    held.append(connect(namespace))
+    line = daemon.await_line("accepting pauses until a session ends: Too many open files")
+    assert "ulimit -n" in line
+
+
+# Log files and syslog
+
+
+def test_a_missing_syslog_socket_is_reported_at_the_start(start, folder):
+    daemon = start(configured(log=f"  log {folder}/socket local0\n")).await_ready()
+    line = daemon.await_line("cannot be reached")
+    assert f"warning: the log {folder}/socket cannot be reached: No such file or directory" in line
+
+
+def test_sighup_opens_a_renamed_log_file_again(namespace, start, server, folder):
+    file, old = folder / "log", folder / "log.1"
+    daemon = start(configured(threads=THREADS, log=f"  log file@{file} format raw local0 info\n")).await_ready()
+    exchange(namespace, server)
+    file.rename(old)
+    daemon.signal(signal.SIGHUP)
+    patience.until(lambda: file.exists() and "is not read again" in file.read_text(), "a new log file with lines")
+    exchange(namespace, server)
+    assert daemon.stop() == 0
+    assert old.read_text().count("Connect from") == 1
+    new = file.read_text()
+    assert new.startswith(f"SIGHUP: reopened the log file {file}\nSIGHUP: the configuration is not read again")
+    assert new.count("Connect from") == 1
+
+
+def test_another_user_goes_on_with_the_old_file_until_it_may_have_a_new_one(namespace, start, server, folder):
+    may_become_another_user()
+    file, old = folder / "log", folder / "log.1"
+    daemon = start(configured(f"user {NOBODY}", log=f"  log file@{file} format raw local0 info\n")).await_ready()
+    assert file.owner() == NOBODY
+    file.rename(old)
+    daemon.signal(signal.SIGHUP)
+    patience.until(lambda: f"cannot reopen the log file {file}: Permission denied" in old.read_text(), "the reason")
+    exchange(namespace, server)
+    assert old.read_text().count("Connect from") == 1
+    file.touch()  # as logrotate's `create` does
+    shutil.chown(file, NOBODY)
+    daemon.signal(signal.SIGHUP)
+    patience.until(lambda: "opened the log file" in file.read_text(), "lines in the new file")
+    assert daemon.stop() == 0
+
+
+# Privileges
+
+
+def held(daemon):
+    """The capabilities of all of its threads, each set."""
+    return {int(status[name], 16) for status in daemon.statuses() for name in ("CapPrm", "CapEff")}
+
+
+@pytest.mark.parametrize("user", ["", f"user {NOBODY}"], ids=["root", NOBODY])
+def test_a_low_source_port_is_used_and_its_capability_kept(namespace, start, server, user):
+    if user:
+        may_become_another_user()
+    daemon = start(configured(user, proxy=f"{WITH_SERVER}  source {ADDRESS}:25\n")).await_started()
+    assert "keeps CAP_NET_BIND_SERVICE;" in daemon.log()
+    assert held(daemon) == {NET_BIND_SERVICE}
+    assert exchange(namespace, server).peer.port == 25
+
+
+def test_a_low_port_of_a_client_is_used(namespace, start, server):
+    daemon = start(configured(proxy=f"{WITH_SERVER}  source 0.0.0.0 usesrc client\n")).await_started()
+    assert held(daemon) == {NET_BIND_SERVICE | NET_RAW}
+    assert exchange(namespace, server, source=99).peer.port == 99
+
+
+@pytest.mark.parametrize("source", ["", f"  source {ADDRESS}\n", f"  source {ADDRESS}:2500\n"])
+def test_no_capability_is_kept_without_need(start, source):
+    assert held(start(configured(proxy=WITH_SERVER + source)).await_started()) == {0}
+
+
+WITHOUT = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+
+
+def test_a_low_source_port_without_its_capability_is_an_error_at_the_start(start):
+    daemon = start(configured(proxy=f"{WITH_SERVER}  source {ADDRESS}:25\n"), before=WITHOUT)
+    assert daemon.await_end() == 1
+    number = next(n for n, line in enumerate(daemon.config.read_text().splitlines(), 1) if "server s" in line)
+    line = daemon.await_line("CAP_NET_BIND_SERVICE is missing")
+    assert f"daemon.cfg:{number}: " in line and f"{ADDRESS}:25" in line and "AmbientCapabilities=" in line
+
+
+def test_a_clients_port_without_its_capability_is_warned_of(namespace, start, server):
+    daemon = start(configured(proxy=f"{WITH_SERVER}  source 0.0.0.0 usesrc client\n"), before=WITHOUT).await_started()
+    assert "warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`" in daemon.log()
+    refuse(namespace, 1, source=99)
+    daemon.await_line("(source-denied)")
+    exchange(namespace, server)
+
+
+@pytest.mark.parametrize("source, printed", [("source 127.0.0.1:25", True), ("source 127.0.0.1:2500", False)])
+def test_the_check_prints_which_capability_a_source_port_needs(tmp_path, source, printed):
+    path = tmp_path / "low.cfg"
+    path.write_text(f"{WITH_SERVER}  {source}\n", encoding="ascii")
+    done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=True)
+    assert ("needs the capability CAP_NET_BIND_SERVICE for source ports below 1024" in done.stdout) == printed
+
+
+@pytest.mark.parametrize("user", ["", f"user {NOBODY}"], ids=["root", NOBODY])
+def test_groups_and_bounding_set_are_dropped_and_system_calls_restricted(start, user):
+    may_become_another_user()
+    before = ("setpriv", "--groups=0,1,2")
+    daemon = start(configured(user, threads=THREADS), before=before).await_started()
+    statuses = list(daemon.statuses())
+    assert len(statuses) >= THREADS + 1
+    for status in statuses:
+        assert status["Groups"] == ""
+        assert int(status["CapBnd"], 16) == int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+    assert "system calls are restricted" in daemon.log()
+
+
+# Descriptors
+
+
+@pytest.mark.parametrize("listeners", [1, 3])
+def test_each_thread_takes_the_descriptors_that_are_planned_for_it(start, listeners):
+    more = "".join(f"  bind {ADDRESS}:{PORT + each}\n" for each in range(1, listeners))
+    taken = []
+    for threads in (1, 3):
+        daemon = start(configured(threads=threads, proxy=WITH_SERVER + more)).await_started()
+        taken.append(daemon.descriptors())
+        daemon.stop()
+    assert taken[1] - taken[0] == 2 * (5 + listeners)
+
+
+def test_a_low_descriptor_limit_is_warned_of_and_used_to_the_full(namespace, start, server):
+    few = ("prlimit", "--nofile=64:64", "setpriv", "--bounding-set=-sys_resource")
+    daemon = start(configured(), before=few).await_started()
+    assert "warning: the descriptor limit of 64 has room for" in daemon.log()
+    maxconn = int(re.search(r"maxconn (\d+)", daemon.log())[1])
+    assert maxconn > 10
+    clients = [connect(namespace) for _ in range(maxconn)]
+    there = [accept(server) for _ in clients]
+    for number, client in enumerate(clients):
+        client.send(bytes([number]))
+    assert sorted(each.receive(1)[0] for each in there) == list(range(maxconn))
+    assert not daemon.lines("accepting pauses")
+
+
+def test_a_descriptor_limit_without_room_for_a_session_is_an_error_that_names_one_with(start):
+    def limited(number):
+        few = ("prlimit", f"--nofile={number}:{number}", "setpriv", "--bounding-set=-sys_resource")
+        return start(configured(threads=20), before=few)
+
+    daemon = limited(64)
+    assert daemon.await_end() == 1
+    line = daemon.await_line("the descriptor limit of 64 is too low: 20 threads")
+    named = int(re.search(r"ulimit -n (\d+), LimitNOFILE=\1\)", line)[1])
+    assert limited(named - 1).await_end() == 1
+    limited(named).await_started()
+
+
+# The pidfile
+
+
+def test_the_pidfile_has_its_number_and_is_gone_at_the_end(start, folder):
+    pidfile = folder / "pid"
+    daemon = start(configured(f"pidfile {pidfile}")).await_started()
+    assert pidfile.read_text() == f"{daemon.pid}\n"
+    assert daemon.stop() == 0
+    assert not pidfile.exists()
+
+
+def test_a_second_instance_does_not_touch_the_pidfile_of_the_first(start, folder):
+    pidfile = folder / "pid"
+    daemon = start(configured(f"pidfile {pidfile}")).await_started()
+    second = start(configured(f"pidfile {pidfile}").replace(f":{PORT}", f":{PORT + 1}"))
+    assert second.await_end() == 1
+    assert f"cannot write the pidfile {pidfile}" in second.log() and "another tproxyd runs with it" in second.log()
+    assert "ended: " not in second.log()
+    assert pidfile.read_text() == f"{daemon.pid}\n"
+
+
+def test_another_user_leaves_the_pidfile_empty_where_it_may_not_remove_it(start, folder):
+    may_become_another_user()
+    pidfile = folder / "pid"
+    daemon = start(configured(f"pidfile {pidfile}\nuser {NOBODY}")).await_started()
+    assert pidfile.read_text() == f"{daemon.pid}\n"
+    assert daemon.stop() == 0
+    assert pidfile.read_text() == ""
+    again = start(configured(f"pidfile {pidfile}\nuser {NOBODY}")).await_started()
+    assert pidfile.read_text() == f"{again.pid}\n"
+
+
+def test_a_symbolic_link_is_no_pidfile(start, folder):
+    pidfile, other = folder / "pid", folder / "other"
+    other.write_text("not for us\n")
+    pidfile.symlink_to(other)
+    daemon = start(configured(f"pidfile {pidfile}"))
+    assert daemon.await_end() == 1
+    assert "symbolic link" in daemon.log()
+    assert other.read_text() == "not for us\n"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_start_that_fails_late_ends_no_sessions(start, threads):
+    daemon = start(configured("pidfile /proc/none/pid", threads=threads))
+    assert daemon.await_end() == 1
+    assert "cannot write the pidfile /proc/none/pid: No such file or directory" in daemon.log()
+    assert "ended: " not in daemon.log()

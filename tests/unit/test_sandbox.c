@@ -1,0 +1,298 @@
+/*
+ * The sandbox, tried from within: each test enters it in a child, since there is no way out.
+ */
+#include "../../src/ops/sandbox.h"
+
+#include "tproxy/socket.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/if_packet.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
+static char folder[] = "/tmp/tproxyd-sandbox-XXXXXX";
+static char path[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/file", folder);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(folder);
+}
+
+static void enter(struct sandbox sandbox)
+{
+	int failed;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	failed = sandbox_enter(&sandbox);
+	if (failed != 0) {
+		fprintf(stderr, "the sandbox cannot be entered: %s\n", strerror(failed));
+		_exit(100);
+	}
+}
+
+/* What the child returns is 0 where all was well, or the number of the first thing that was not. */
+static void assert_in_a_child(int (*what)(void))
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(what());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static bool is_forbidden(long result)
+{
+	return result == -1 && errno == ENOSYS;
+}
+
+static int try_what_no_proxy_does(void)
+{
+	static char name[] = "true", *const words[] = {name, NULL};
+
+	enter((struct sandbox){0});
+	if (!is_forbidden(execve("/bin/true", words, words)))
+		return 1;
+	if (!is_forbidden(ioctl(STDOUT_FILENO, TIOCSTI, "x")))
+		return 15;
+	if (!is_forbidden(syscall(SYS_execveat, AT_FDCWD, "/bin/true", words, words, 0)))
+		return 2;
+	if (!is_forbidden(socket(AF_PACKET, SOCK_RAW, 0)))
+		return 3;
+	if (!is_forbidden(socket(AF_INET, SOCK_RAW, IPPROTO_TCP)))
+		return 4;
+	if (!is_forbidden(socket(AF_INET, SOCK_DGRAM, 0)))
+		return 5;
+	if (!is_forbidden(socket(AF_UNIX, SOCK_STREAM, 0)))
+		return 6;
+	if (!is_forbidden(socket(AF_NETLINK, SOCK_RAW, 0)))
+		return 7;
+	if (!is_forbidden(syscall(SYS_unshare, 0)) || !is_forbidden(syscall(SYS_setns, 0, 0)))
+		return 8;
+	if (!is_forbidden(syscall(SYS_mount, NULL, "/", NULL, 0, NULL)))
+		return 9;
+	if (!is_forbidden(syscall(SYS_bpf, 0, NULL, 0)))
+		return 10;
+	if (!is_forbidden(syscall(SYS_io_uring_setup, 1, NULL)))
+		return 11;
+	if (!is_forbidden(syscall(SYS_setresuid, 0, 0, 0)))
+		return 12;
+	if (!is_forbidden(unlink(path)) || !is_forbidden(truncate(path, 0)))
+		return 13;
+	return !is_forbidden(rename(path, path)) || !is_forbidden(mkdir(path, 0700)) ? 14 : 0;
+}
+
+static void what_no_proxy_does_fails(void **state)
+{
+	(void)state;
+	assert_in_a_child(try_what_no_proxy_does);
+}
+
+/* The sanitizers' own code does these. */
+static int try_what_only_sanitizers_do(void)
+{
+	enter((struct sandbox){0});
+	if (!is_forbidden(ptrace(PTRACE_TRACEME, 0, NULL, NULL)))
+		return 1;
+	if (!is_forbidden(open("/dev/null", O_RDONLY)) || !is_forbidden(open(path, O_WRONLY)))
+		return 2;
+	if (!is_forbidden(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0)))
+		return 3;
+	if (!is_forbidden(kill(getpid(), 0)) || !is_forbidden(kill(1, 0)))
+		return 4;
+	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		MAP_FAILED)
+		return 5;
+	return !is_forbidden(syscall(SYS_tgkill, getppid(), getppid(), 0)) ? 6 : 0;
+}
+
+static void what_only_sanitizers_do_fails_in_a_build_without_them(void **state)
+{
+	(void)state;
+	if (!SANITIZED)
+		assert_in_a_child(try_what_only_sanitizers_do);
+}
+
+static int do_what_a_proxy_does(void)
+{
+	int loop = epoll_create1(0), pipes[2], server, client;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct epoll_event event = {.events = EPOLLIN};
+	socklen_t length = sizeof(address);
+	int wake = eventfd(0, 0);
+	void *memory;
+
+	enter((struct sandbox){0});
+	server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	client = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+	if (server == -1 || client == -1 || socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP) == -1)
+		return 1;
+	if (bind(server, (struct sockaddr *)&address, length) == -1 ||
+		getsockname(server, (struct sockaddr *)&address, &length) == -1)
+		return 2;
+	if (connect(client, (struct sockaddr *)&address, length) != -1 || errno != ECONNREFUSED)
+		return 3;
+	if (pipe2(pipes, O_NONBLOCK) == -1 || write(pipes[1], "x", 1) != 1)
+		return 4;
+	if (splice(pipes[0], NULL, client, NULL, 1, SPLICE_F_NONBLOCK) != -1 || errno == ENOSYS)
+		return 5;
+	if (epoll_ctl(loop, EPOLL_CTL_ADD, wake, &event) == -1 ||
+		epoll_wait(loop, &event, 1, 0) != 0)
+		return 6;
+	memory = malloc(1 << 20);
+	if (memory == NULL)
+		return 7;
+	free(memory);
+	errno = 0;
+	socket_undelivered(client);
+	if (errno == ENOSYS)
+		return 8;
+	return close(server) == -1 || close(client) == -1 ? 9 : 0;
+}
+
+static void what_a_proxy_does_works(void **state)
+{
+	(void)state;
+	assert_in_a_child(do_what_a_proxy_does);
+}
+
+static int open_log(void)
+{
+	enum {
+		LOG = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC
+	};
+
+	enter((struct sandbox){.opens_logs = true});
+	if (open(path, LOG, 0600) == -1)
+		return 1;
+	if (SANITIZED)
+		return 0;
+	if (!is_forbidden(open(path, LOG | O_TRUNC, 0600)) || !is_forbidden(open(path, O_WRONLY)))
+		return 2;
+	return !is_forbidden(open(path, O_RDONLY)) || !is_forbidden(open(path, O_RDWR | O_APPEND))
+		       ? 3
+		       : 0;
+}
+
+static void logs_are_opened_to_be_added_to_and_for_nothing_else(void **state)
+{
+	(void)state;
+	assert_in_a_child(open_log);
+}
+
+static int remove_pidfile(void)
+{
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+
+	enter((struct sandbox){.removes_pidfile = true});
+	return ftruncate(fd, 0) == -1 || unlink(path) == -1;
+}
+
+static int ask_for_an_own_address(void)
+{
+	struct addr address;
+
+	if (!addr_parse(&address, "127.0.0.1"))
+		return 1;
+	enter((struct sandbox){.finds_loops = true});
+	return socket_address_is_own(&address) ? 0 : 2;
+}
+
+static void whether_an_address_is_the_hosts_own_may_be_asked(void **state)
+{
+	(void)state;
+	assert_in_a_child(ask_for_an_own_address);
+}
+
+static void a_pidfile_may_be_removed(void **state)
+{
+	(void)state;
+	assert_in_a_child(remove_pidfile);
+}
+
+static void *try_to_execute(void *barrier)
+{
+	static char name[] = "true", *const words[] = {name, NULL};
+	static int outcome;
+
+	pthread_barrier_wait(barrier);
+	pthread_barrier_wait(barrier);
+	outcome = is_forbidden(execve("/bin/true", words, words)) ? 0 : 1;
+	return &outcome;
+}
+
+static int enter_with_a_thread(void)
+{
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	void *outcome;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	if (pthread_create(&thread, NULL, try_to_execute, &barrier) != 0)
+		return 1;
+	pthread_barrier_wait(&barrier);
+	enter((struct sandbox){0});
+	pthread_barrier_wait(&barrier);
+	pthread_join(thread, &outcome);
+	return *(int *)outcome == 0 ? 0 : 2;
+}
+
+static void threads_that_run_already_are_restricted_too(void **state)
+{
+	(void)state;
+	assert_in_a_child(enter_with_a_thread);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_no_proxy_does_fails),
+		cmocka_unit_test(what_only_sanitizers_do_fails_in_a_build_without_them),
+		cmocka_unit_test(what_a_proxy_does_works),
+		cmocka_unit_test(logs_are_opened_to_be_added_to_and_for_nothing_else),
+		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
+		cmocka_unit_test(a_pidfile_may_be_removed),
+		cmocka_unit_test(threads_that_run_already_are_restricted_too),
+	};
+
+	return cmocka_run_group_tests_name("sandbox", tests, set_up, tear_down);
+}
