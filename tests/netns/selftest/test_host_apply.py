@@ -438,6 +438,8 @@ def test_nft_reads_the_format_nft(box):
 
 
 def test_formats_without_anything_to_do_say_so(box):
+    assert "net.ipv4.tcp_tw_reuse = 1" in box.well("plan", "--format", "sysctl.d").stdout
+    box.namespace.sysctl({"net.ipv4.tcp_tw_reuse": 1})
     assert "no sysctl has to be set" in box.well("plan", "--format", "sysctl.d").stdout
     text = box.well("plan", "--format", "networkd").stdout
     assert "[RoutingPolicyRule]" in text and "Type=local" in text
