@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+/* Whether the kernel has it for this namespace, be it readable or not. */
 bool sysctl_exists(const char *path);
 
 /* The value without its final newline, to be freed; NULL where it cannot be read. */

@@ -103,7 +103,10 @@ static enum piece look_at_sysctl(const json_t *step, char **detail)
 	char *now = sysctl_read(json_word(step, "name"));
 	enum piece found = PIECE_CHANGED;
 
-	if (now == NULL || is(step, "previous", now))
+	if (now == NULL && sysctl_exists(json_word(step, "name"))) {
+		*detail = text_format("it cannot be read");
+		found = PIECE_UNKNOWN;
+	} else if (now == NULL || is(step, "previous", now))
 		found = PIECE_GONE;
 	else if (is(step, "value", now))
 		found = PIECE_THERE;

@@ -9,47 +9,83 @@
 #include "tproxy/text.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/* What is not there, or is no number, is 0. */
-static int number_at(const char *path)
+/* A sysctl; one that the kernel has not is 0. False with a message where it is there and cannot be read. */
+static bool read_number(const char *path, int *number)
 {
-	int number = 0;
-
-	sysctl_number(path, &number);
-	return number;
+	*number = 0;
+	if (sysctl_number(path, number) || !sysctl_exists(path))
+		return true;
+	fprintf(stderr, "tproxyctl: /proc/sys/%s cannot be read, or is no number\n", path);
+	return false;
 }
 
-static int number_of(const char *link, const char *key)
+static bool read_link_number(const char *link, const char *key, int *number)
 {
 	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
-	int number = number_at(path);
+	bool well = read_number(path, number);
 
 	free(path);
-	return number;
+	return well;
 }
 
-static void read_links(struct facts *facts)
+static bool add_link(struct facts *facts, const char *name)
 {
-	DIR *folder = opendir("/proc/sys/net/ipv4/conf");
-	struct dirent *entry;
+	struct fact_link link = {0};
 
+	if (!read_link_number(name, "src_valid_mark", &link.src_valid_mark) ||
+		!read_link_number(name, "accept_local", &link.accept_local) ||
+		!read_link_number(name, "rp_filter", &link.rp_filter))
+		return false;
+	link.name = text_copy(name);
+	facts->links = array_room(facts->links, facts->link_count, sizeof(link));
+	facts->links[facts->link_count++] = link;
+	return true;
+}
+
+static bool read_links(struct facts *facts)
+{
+	static const char path[] = "/proc/sys/net/ipv4/conf";
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	bool well = folder != NULL;
+
+	/* The end of a folder and an error look alike, but for errno. */
 	/* cppcheck-suppress readdirCalled */
-	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+	while (well && (errno = 0, entry = readdir(folder)) != NULL) {
 		const char *name = entry->d_name;
 
-		if (*name == '.' || strcmp(name, "default") == 0 || strcmp(name, "lo") == 0)
-			continue;
-		facts->links = array_room(facts->links, facts->link_count, sizeof(*facts->links));
-		facts->links[facts->link_count++] =
-			(struct fact_link){text_copy(name), number_of(name, "src_valid_mark"),
-				number_of(name, "accept_local"), number_of(name, "rp_filter")};
+		if (*name != '.' && strcmp(name, "default") != 0 && strcmp(name, "lo") != 0)
+			well = add_link(facts, name);
+	}
+	if (folder == NULL || (well && errno != 0)) {
+		fprintf(stderr, "tproxyctl: %s: %s\n", path, strerror(errno));
+		well = false;
 	}
 	if (folder != NULL)
 		closedir(folder);
+	return well;
+}
+
+static bool read_sysctls(struct facts *facts)
+{
+	static const char tw_reuse[] = "net/ipv4/tcp_tw_reuse",
+			  timestamps[] = "net/ipv4/tcp_timestamps";
+	int on = 0;
+
+	if (!read_number("net/ipv6/ip_nonlocal_bind", &facts->nonlocal_bind_6) ||
+		!read_number("net/ipv6/bindv6only", &facts->bindv6only) ||
+		!read_number("net/ipv4/tcp_fwmark_accept", &facts->fwmark_accept) ||
+		!read_number(tw_reuse, &facts->tw_reuse) || !read_number(timestamps, &on))
+		return false;
+	facts->tw_reuse_there = sysctl_exists(tw_reuse);
+	facts->no_timestamps = on == 0 && sysctl_exists(timestamps);
+	return true;
 }
 
 static bool read_ip(struct facts *facts, int family)
@@ -121,18 +157,9 @@ static bool read_firewall(struct facts *facts)
 
 bool facts_read(struct facts *facts)
 {
-	int timestamps;
-
-	facts->nonlocal_bind_6 = number_at("net/ipv6/ip_nonlocal_bind");
-	facts->bindv6only = number_at("net/ipv6/bindv6only");
-	facts->fwmark_accept = number_at("net/ipv4/tcp_fwmark_accept");
-	facts->tw_reuse_there = sysctl_number("net/ipv4/tcp_tw_reuse", &facts->tw_reuse);
-	facts->no_timestamps =
-		sysctl_number("net/ipv4/tcp_timestamps", &timestamps) && timestamps == 0;
-	if (!read_ip(facts, AF_INET))
+	if (!read_sysctls(facts) || !read_ip(facts, AF_INET))
 		return false;
 	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))
 		return false;
-	read_links(facts);
-	return read_firewall(facts);
+	return read_links(facts) && read_firewall(facts);
 }

@@ -111,9 +111,11 @@ static bool is_json(const char *text)
 	return well;
 }
 
+/* Whether nft says that a table is not there; the loader of programs has the same words for a library. */
 static bool is_absent(const char *problem)
 {
-	return strstr(problem, "No such file or directory") != NULL;
+	return strstr(problem, "(status 1): ") != NULL && strstr(problem, "Error: ") != NULL &&
+	       strstr(problem, "No such file or directory") != NULL;
 }
 
 /* The table mangle as JSON; true and NULL where it is not there. */

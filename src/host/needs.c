@@ -101,8 +101,8 @@ struct addr needs_source(const struct needs *needs, size_t server, const struct 
 static int read_address(const char *text, bool port_needed, struct addr *address)
 {
 	char copy[ADDR_TEXT_MAX];
-	char *colon, *end = NULL;
-	long port;
+	unsigned port;
+	char *colon;
 
 	if (strlen(text) >= sizeof(copy))
 		return -1;
@@ -113,9 +113,8 @@ static int read_address(const char *text, bool port_needed, struct addr *address
 	if (colon == NULL || colon == copy || (strchr(copy, ':') != colon && colon[-1] != ']'))
 		return -1;
 	*colon = '\0';
-	port = strtol(colon + 1, &end, 10);
-	if (end == colon + 1 || *end != '\0' || port < 1 || port > 65535 ||
-		!addr_parse(address, copy))
+	if (colon[1 + strspn(colon + 1, "0123456789")] != '\0' || !text_number(colon + 1, &port) ||
+		port < 1 || port > UINT16_MAX || !addr_parse(address, copy))
 		return -1;
 	addr_set_port(address, (uint16_t)port);
 	return 0;

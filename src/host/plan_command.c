@@ -32,8 +32,13 @@ int plan_command(int argc, char **argv)
 		status = plan_options_make(&options, journal.root != NULL);
 	if (status == STATUS_WELL)
 		status = plan_options_conflicts(&options);
-	if (status == STATUS_WELL)
+	if (status == STATUS_WELL) {
 		plan_print(&options.plan, options.format, stdout);
+		if (fflush(stdout) != 0 || ferror(stdout)) {
+			fputs("tproxyctl: the plan cannot be written\n", stderr);
+			status = STATUS_USAGE;
+		}
+	}
 out:
 	journal_close(&journal);
 	plan_options_free(&options);

@@ -26,84 +26,88 @@ static char *program_of(const struct step *step)
 	return text_format("%.*s", (int)(strstr(step->run, "-restore") - step->run), step->run);
 }
 
-static void iptables_commands(const struct step *step, char **commands)
+static void iptables_commands(const struct step *step, FILE *out)
 {
 	char *program = program_of(step);
 	const char *at = step->input;
 
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
 		if (*line == ':')
-			text_add(commands, "%s -w -t mangle -N " OUR_CHAIN "\n", program);
+			fprintf(out, "%s -w -t mangle -N " OUR_CHAIN "\n", program);
 		else if (*line == '-')
-			text_add(commands, "%s -w -t mangle %s\n", program, line);
+			fprintf(out, "%s -w -t mangle %s\n", program, line);
 	}
 	free(program);
 }
 
-static void iptables_undo(const struct step *step, char **commands)
+static void iptables_undo(const struct step *step, FILE *out)
 {
 	char *program = program_of(step);
 	const char *at = step->input;
 
 	for (char *line; (line = text_line(&at)) != NULL; free(line))
 		if (strncmp(line, "-A PREROUTING", 13) == 0)
-			text_add(commands, "%s -w -t mangle -D%s\n", program, line + 2);
-	text_add(commands, "%s -w -t mangle -F " OUR_CHAIN "\n", program);
-	text_add(commands, "%s -w -t mangle -X " OUR_CHAIN "\n", program);
+			fprintf(out, "%s -w -t mangle -D%s\n", program, line + 2);
+	fprintf(out, "%s -w -t mangle -F " OUR_CHAIN "\n", program);
+	fprintf(out, "%s -w -t mangle -X " OUR_CHAIN "\n", program);
 	free(program);
 }
 
 /* The whole of an nft file as one argument. */
-static void nft_command(const struct step *step, char **commands)
+static void nft_command(const struct step *step, FILE *out)
 {
 	const char *at = step->input;
 
-	text_add(commands, "nft '");
+	fputs("nft '", out);
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
 		const char *words = line + strspn(line, "\t");
 		size_t length = strlen(words);
 
-		text_add(commands, "%s%s", words,
+		fprintf(out, "%s%s", words,
 			length > 0 && strchr("{;", words[length - 1]) != NULL ? " "
 			: *at != '\0'                                         ? "; "
 									      : "");
 	}
-	text_add(commands, "'\n");
+	fputs("'\n", out);
 }
 
 static char *commands_of(const struct plan *plan, const struct step *step)
 {
-	char *commands = NULL, *name;
+	struct text_stream commands;
+	char *name;
 
+	text_begin(&commands);
 	if (step->kind == STEP_SYSCTL) {
 		name = sysctl_name(step->name);
-		text_add(&commands, "sysctl -w %s=%s\n", name, step->value);
+		fprintf(commands.out, "sysctl -w %s=%s\n", name, step->value);
 		free(name);
 	} else if (step->kind != STEP_FIREWALL)
-		text_add(&commands, "%s\n", step->run);
+		fprintf(commands.out, "%s\n", step->run);
 	else if (plan->backend == BACKEND_NFT)
-		nft_command(step, &commands);
+		nft_command(step, commands.out);
 	else
-		iptables_commands(step, &commands);
-	return commands;
+		iptables_commands(step, commands.out);
+	return text_end(&commands);
 }
 
 static char *undo_of(const struct plan *plan, const struct step *step)
 {
-	char *commands = NULL, *name;
+	struct text_stream commands;
+	char *name;
 
+	text_begin(&commands);
 	if (step->kind == STEP_SYSCTL) {
 		name = sysctl_name(step->name);
-		text_add(&commands, "sysctl -w %s=%s\n", name, step->was);
+		fprintf(commands.out, "sysctl -w %s=%s\n", name, step->was);
 		free(name);
 	} else if (step->kind != STEP_FIREWALL)
-		text_add(&commands, "%s\n", step->undo);
+		fprintf(commands.out, "%s\n", step->undo);
 	else if (plan->backend == BACKEND_NFT)
-		text_add(&commands, "nft delete table %s " OUR_NAME "\n",
+		fprintf(commands.out, "nft delete table %s " OUR_NAME "\n",
 			step->family == AF_INET6 ? "ip6" : "ip");
 	else
-		iptables_undo(step, &commands);
-	return commands;
+		iptables_undo(step, commands.out);
+	return text_end(&commands);
 }
 
 static void print_lines(const char *lines, const char *before, FILE *out)

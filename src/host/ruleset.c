@@ -95,14 +95,12 @@ int protocol_number(const char *name)
 		{"comp", IPPROTO_COMP}, {"ipcomp", IPPROTO_COMP}, {"pim", IPPROTO_PIM},
 		{"ospf", 89}, {"vrrp", 112}, {"mobility-header", IPPROTO_MH},
 		{"ipv6-mh", IPPROTO_MH}, {"mh", IPPROTO_MH}};
-	char *end = NULL;
-	long number;
+	unsigned number;
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i].name, name) == 0)
 			return known[i].number;
-	number = strtol(name, &end, 10);
-	return end != name && *end == '\0' && number >= 0 && number <= 255 ? (int)number : -1;
+	return text_number(name, &number) && number <= UINT8_MAX ? (int)number : -1;
 }
 
 static void free_rule(struct rule *rule)

@@ -118,21 +118,27 @@ static size_t first_of(unsigned long long inode)
 	return low;
 }
 
-/* What /proc/PID/NAME says, to be freed; NULL where the process is gone. One read holds all of it. */
+/* What /proc/PID/NAME says, to be freed; NULL where the process is gone, or it cannot be read to its end. */
 static char *read_of(const char *pid, const char *name)
 {
-	char *path = text_format("/proc/%s/%s", pid, name), text[8192];
+	char *path = text_format("/proc/%s/%s", pid, name), part[4096], *whole;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct text_stream text;
 	ssize_t length;
 
 	free(path);
 	if (fd == -1)
 		return NULL;
-	length = read(fd, text, sizeof(text) - 1);
+	text_begin(&text);
+	/* A process with very many groups has a status that is longer than one read. */
+	while ((length = read(fd, part, sizeof(part))) > 0)
+		fwrite(part, 1, (size_t)length, text.out);
 	close(fd);
-	if (length <= 0)
-		return NULL;
-	return text_format("%.*s", (int)length, text);
+	whole = text_end(&text);
+	if (length == 0 && *whole != '\0')
+		return whole;
+	free(whole);
+	return NULL;
 }
 
 /* A process names itself, and may put anything there; what is shown is plain text. */
@@ -181,27 +187,29 @@ static void take_command(struct socket_owner *owner, const char *pid)
 	free(path);
 }
 
-static void take_capabilities(struct socket_owner *owner, const char *status)
+static bool take_capabilities(struct socket_owner *owner, const char *status)
 {
 	static const char field[] = "\nCapEff:";
 	const char *at = strstr(status, field);
 
 	if (at != NULL)
 		owner->capabilities = strtoull(at + strlen(field), NULL, 16);
+	return at != NULL;
 }
 
 /* The first of the two numbers is the limit that is in force. */
-static void take_descriptors(struct socket_owner *owner, const char *limits)
+static bool take_descriptors(struct socket_owner *owner, const char *limits)
 {
 	static const char field[] = "\nMax open files ";
 	const char *at = strstr(limits, field);
 
 	if (at == NULL)
-		return;
+		return false;
 	at += strlen(field);
 	at += strspn(at, " ");
 	owner->descriptors =
 		isdigit((unsigned char)*at) ? strtoul(at, NULL, 10) : ULONG_MAX; /* "unlimited" */
+	return true;
 }
 
 static bool describe(struct socket_owner *owner, pid_t pid)
@@ -211,10 +219,9 @@ static bool describe(struct socket_owner *owner, pid_t pid)
 	bool whole = comm != NULL && status != NULL && limits != NULL;
 
 	*owner = (struct socket_owner){.pid = pid};
+	whole = whole && take_capabilities(owner, status) && take_descriptors(owner, limits);
 	if (whole) {
 		take_name(owner, comm);
-		take_capabilities(owner, status);
-		take_descriptors(owner, limits);
 		take_command(owner, name);
 	}
 	free(name);

@@ -8,6 +8,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <grp.h>
 #include <libmnl/libmnl.h>
 #include <limits.h>
 #include <linux/inet_diag.h>
@@ -493,6 +494,40 @@ static void all_owners_are_counted(void **state)
 	close(fd);
 }
 
+/* Its status is longer than one read of it, and the capabilities stand behind the groups. */
+static void an_owner_with_very_many_groups_is_described(void **state)
+{
+	int fd = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5), ready[2];
+	struct host_socket found = told_of(fd);
+	struct socket_owner owners[2] = {{0}};
+	gid_t groups[4000];
+	pid_t child;
+	char byte;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_return_code(pipe(ready), errno);
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (gid_t i = 0; i < 4000; i++)
+			groups[i] = 60000 - i;
+		if (setgroups(4000, groups) == 0 && write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) == 1) {
+		assert_int_equal(socket_owners(&found, owners, 2), 2);
+		assert_true(owners[0].capabilities == owners[1].capabilities);
+	}
+	close(ready[0]);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(fd);
+}
+
 static void what_has_no_inode_has_no_owner(void **state)
 {
 	struct host_socket none = {.protocol = IPPROTO_TCP};
@@ -584,6 +619,7 @@ int main(void)
 		cmocka_unit_test(many_sockets_are_all_found),
 		cmocka_unit_test(the_owner_is_this_process),
 		cmocka_unit_test(all_owners_are_counted),
+		cmocka_unit_test(an_owner_with_very_many_groups_is_described),
 		cmocka_unit_test(what_has_no_inode_has_no_owner),
 		cmocka_unit_test(errors_of_the_kernel_are_taken_in_their_range),
 		cmocka_unit_test(the_end_is_believed_only_where_it_is_one),

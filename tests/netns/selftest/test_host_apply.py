@@ -147,6 +147,28 @@ class TestOutputThatIsCut:
         assert done.returncode == 1 and "unknown" in found and "gone" not in found
 
 
+def test_a_tool_that_does_not_start_is_not_taken_for_a_table_that_is_gone(box):
+    """The loader of programs says "No such file or directory", too, as nft does of a table."""
+    box.well("apply", *arguments_for("nft"))
+    folder, before = box.folder / "unloadable", box.snapshot()
+    folder.mkdir()
+    message = "nft: error while loading shared libraries: libnftables.so.1: cannot open shared object file: No such file or directory"
+    (folder / "nft").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 127\n", encoding="ascii")
+    (folder / "nft").chmod(0o755)
+    done = box.ctl("status", "--json", path=str(folder))
+    found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+    assert done.returncode == 1 and found == {"unknown"}
+    done = box.ctl("revert", path=str(folder))
+    assert done.returncode == 1 and "libnftables" in done.stderr and box.state.exists()
+    box.well("revert")
+    assert before != box.snapshot() and not box.state.exists()
+
+
+def test_a_plan_that_cannot_be_written_is_an_error(box):
+    done = box.ctl("plan", *arguments_for("nft"), before=("sh", "-c", 'exec "$@" >/dev/full', "sh"))
+    assert done.returncode == 2 and "the plan cannot be written" in done.stderr
+
+
 class TestWithoutNft:
     """iptables' nft backend makes a table, and only nft takes one away."""
 
@@ -438,6 +460,8 @@ def test_nft_reads_the_format_nft(box):
 
 
 def test_formats_without_anything_to_do_say_so(box):
+    assert "net.ipv4.tcp_tw_reuse = 1" in box.well("plan", "--format", "sysctl.d").stdout
+    box.namespace.sysctl({"net.ipv4.tcp_tw_reuse": 1})
     assert "no sysctl has to be set" in box.well("plan", "--format", "sysctl.d").stdout
     text = box.well("plan", "--format", "networkd").stdout
     assert "[RoutingPolicyRule]" in text and "Type=local" in text

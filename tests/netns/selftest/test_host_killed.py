@@ -16,7 +16,7 @@ from lab import recipe
 from lab.box import arguments_for, differences
 
 SOURCE = Path(__file__).with_name("kill_at.c")
-MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's: three in a row
+MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
 
 each_backend = pytest.mark.parametrize("backend", recipe.BACKENDS)
 each_victim = pytest.mark.parametrize("victim", ["apply", "revert"])
@@ -46,7 +46,7 @@ def try_kills(box, library, backend, victim, way):
     box.furnish("wg-quick", backend)
     box.namespace.sysctl(MENDED)
     box.well("apply", *arguments)  # registers what iptables-legacy registers
-    assert box.state.read_text(encoding="utf-8").count('"kind": "sysctl"') == 3
+    assert box.state.read_text(encoding="utf-8").count('"kind": "sysctl"') == 4
     box.well("revert")
     before, at = box.snapshot(), 1
     while True:
