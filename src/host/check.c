@@ -143,7 +143,8 @@ static char *about(const struct check *check)
 	if (needs_family(needs, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
 	tell_addresses(&text,
-		needs->spoofs ? "servers, connected to from the client's address: " : "servers: ",
+		needs->spoofs ? "servers, connected to from addresses that are not this host's: "
+			      : "servers: ",
 		needs->servers, needs->server_count, true);
 	tell_addresses(&text,
 		needs->client_count > 0

@@ -160,9 +160,10 @@ static unsigned answered(const struct check *check, const struct addr *server)
 }
 
 /* A connection that is there shows that the server's answers come; else only the server can tell. */
-static void nobody_waits(struct check *check, const struct addr *server)
+static void nobody_waits(struct check *check, size_t number)
 {
-	struct addr clients[CLIENTS_MAX];
+	const struct addr *server = &check->at->needs->servers[number];
+	struct addr sources[CLIENTS_MAX];
 	char text[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 	unsigned count = answered(check, server);
 	struct route_answer way;
@@ -173,11 +174,11 @@ static void nobody_waits(struct check *check, const struct addr *server)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
 			"connections from clients' addresses are there: %u", count);
 	else if (way.there && !way.local && !addr_is_any(&way.source) &&
-		 check_clients(check, addr_family(server), clients) > 0)
+		 check_sources(check, number, sources) > 0)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_TRAFFIC, text,
 			"no connection from a client's address is there now. On the server "
 			"`ip route get %s` has to lead to %s%s",
-			addr_format_ip(&clients[0], client), addr_format_ip(&way.source, here),
+			addr_format_ip(&sources[0], client), addr_format_ip(&way.source, here),
 			addr_is_any(&way.gateway) ? "" : ", by way of the router in between");
 }
 
@@ -204,7 +205,7 @@ static void return_path(struct check *check)
 			"requests to servers wait for an answer; whether this host would take it "
 			"is not known");
 	for (size_t i = 0; !waits && i < check->at->needs->server_count; i++)
-		nobody_waits(check, &check->at->needs->servers[i]);
+		nobody_waits(check, i);
 }
 
 /* --- large packets do not get through --- */

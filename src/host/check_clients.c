@@ -178,6 +178,23 @@ size_t check_clients(const struct check *check, int family, struct addr clients[
 	return count > 0 ? count : of_routes(check, family, true, clients);
 }
 
+size_t check_sources(const struct check *check, size_t server, struct addr sources[CLIENTS_MAX])
+{
+	const struct needs *needs = check->at->needs;
+	const struct addr the_clients = {0};
+	struct addr fixed = needs_source(needs, server, &the_clients);
+	int family = addr_family(&needs->servers[server]);
+
+	if (!needs->spoofs)
+		return 0;
+	if (addr_family(&fixed) == AF_UNSPEC)
+		return check_clients(check, family, sources);
+	if (addr_family(&fixed) != family || addr_is_any(&fixed))
+		return 0;
+	sources[0] = fixed;
+	return 1;
+}
+
 /* --- what they call --- */
 
 bool check_hears(const struct check *check, const struct need_listener *listener, int family)

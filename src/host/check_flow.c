@@ -431,15 +431,19 @@ static void to_listener(struct check *check, const struct need_listener *listene
 			client_calls(check, listener, &clients[i], &called[j]);
 }
 
-static void to_server(struct check *check, const struct addr *server, const struct addr *client)
+static void to_server(struct check *check, size_t number)
 {
-	int family = addr_family(server);
+	const struct needs *needs = check->at->needs;
+	const struct addr *server = &needs->servers[number];
+	struct addr sources[CLIENTS_MAX];
+	size_t count = check_sources(check, number, sources);
 
-	stranger_passes(check, client, server);
-	if (plan_serves(check->at->needs, family, IPPROTO_TCP))
-		server_answers(check, server, client, IPPROTO_TCP);
-	if (plan_serves(check->at->needs, family, IPPROTO_UDP))
-		server_answers(check, server, client, IPPROTO_UDP);
+	for (size_t i = 0; i < count; i++) {
+		if (plan_serves(needs, addr_family(server), IPPROTO_TCP))
+			server_answers(check, server, &sources[i], IPPROTO_TCP);
+		if (plan_serves(needs, addr_family(server), IPPROTO_UDP))
+			server_answers(check, server, &sources[i], IPPROTO_UDP);
+	}
 }
 
 /* Where no server is known, packets to any address far away are none of the proxy's. */
@@ -455,8 +459,9 @@ static void to_servers(struct check *check, int family)
 		if (addr_family(&needs->servers[j]) != family || !needs->spoofs)
 			continue;
 		known++;
+		to_server(check, j);
 		for (size_t i = 0; i < count; i++)
-			to_server(check, &needs->servers[j], &clients[i]);
+			stranger_passes(check, &clients[i], &needs->servers[j]);
 	}
 	for (size_t i = 0; known == 0 && needs_family(needs, family) && i < count; i++)
 		stranger_passes(check, &clients[i], &far);

@@ -95,6 +95,13 @@ enum {
  */
 size_t check_clients(const struct check *check, int family, struct addr clients[CLIENTS_MAX]);
 
+/*
+ * The addresses that connections to a server, by its place in the list, come from and that need not be this
+ * host's: those of the clients of its family, or the fixed one of `usesrc ADDR`. None where the proxy
+ * connects from an address of its own.
+ */
+size_t check_sources(const struct check *check, size_t server, struct addr sources[CLIENTS_MAX]);
+
 /* Whether clients of a family reach a listener: IPv4's reach one on [::], unless its socket is IPv6's alone. */
 bool check_hears(const struct check *check, const struct need_listener *listener, int family);
 

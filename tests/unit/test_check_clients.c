@@ -1,5 +1,6 @@
 /*
- * Which clients the checklist thinks of where the user names none: one behind each link, in its network.
+ * Which clients the checklist thinks of where the user names none: one behind each link, in its network; and
+ * from which addresses the proxy connects to its servers.
  */
 #include "situations.h"
 #include "tproxy/text.h"
@@ -108,6 +109,83 @@ static void behind_a_default_route_is_a_client_that_no_other_link_leads_to(void 
 	assert_clients("198.51.100.10, 192.0.2.10");
 }
 
+/* --- where connections to servers come from --- */
+
+/* The walk-through's proxy with another `source`, on the host as the test has it. */
+static void judge_with(const char *source)
+{
+	char *text = text_format(
+		"listen l\n bind " VIP4 ":80 transparent\n %s\n server s " SERVER4 ":80\n", source);
+	struct diag *diag = diag_new();
+	struct config *config = config_parse("test", text, strlen(text), diag);
+
+	assert_non_null(config);
+	needs_free(&host.needs);
+	needs_of_config(&host.needs, config, "test");
+	host_judged();
+	config_free(config);
+	diag_free(diag);
+	free(text);
+}
+
+#define FOREIGN "source 0.0.0.0 usesrc 192.0.2.77"
+
+static void a_fixed_source_is_followed_as_a_clients_is(void **state)
+{
+	(void)state;
+	judge_with(FOREIGN);
+	assert_well();
+	found_about(CHECK_DIVERT, CHECK_OK, ANSWERS4);
+	found(CHECK_NAT_SOURCE, CHECK_OK);
+	assert_non_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read,
+		"On the server `ip route get 192.0.2.77` has to lead to 203.0.113.1"));
+}
+
+static void answers_to_a_fixed_source_have_to_be_diverted(void **state)
+{
+	(void)state;
+	host_rules(BACKEND_IPTABLES, AF_INET,
+		MANGLE("-A PREROUTING -i client0 -p tcp -m socket --transparent " MARKED));
+	judge_with(FOREIGN);
+	assert_alone(CHECK_DIVERT, CHECK_MISSING);
+	found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4);
+}
+
+/* The table delivers what is for the listener and for clients, and not what is for the source. */
+static void it_is_that_address_that_they_are_for(void **state)
+{
+	(void)state;
+	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"192.0.2.80\",\"dev\":\"lo\",\"table\":"
+			    "\"100\"},{\"type\":\"2\",\"dst\":\"198.51.100.0/24\",\"dev\":\"lo\","
+			    "\"table\":\"100\"},{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	judge_with("source 0.0.0.0 usesrc clientip");
+	assert_well();
+	judge_with(FOREIGN);
+	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
+}
+
+static void a_masquerade_replaces_a_fixed_source_too(void **state)
+{
+	(void)state;
+	host_more_rules(
+		BACKEND_IPTABLES, AF_INET, NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
+	judge_with(FOREIGN);
+	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
+	judge_with("");
+	assert_well();
+}
+
+static void a_fixed_source_is_known_without_a_client(void **state)
+{
+	(void)state;
+	host.routes[FOUR] = "[" LOCAL "{\"dst\":\"203.0.113.20\",\"dev\":\"server0\"}]";
+	host_sysctl("net/ipv4/ip_forward", "1");
+	judge_with(FOREIGN);
+	found_about(CHECK_DIVERT, CHECK_OK, ANSWERS4);
+	assert_well();
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 int main(void)
@@ -119,6 +197,11 @@ int main(void)
 		WITH(no_client_has_an_address_that_is_served),
 		WITH(a_network_without_room_has_no_client),
 		WITH(behind_a_default_route_is_a_client_that_no_other_link_leads_to),
+		WITH(a_fixed_source_is_followed_as_a_clients_is),
+		WITH(answers_to_a_fixed_source_have_to_be_diverted),
+		WITH(it_is_that_address_that_they_are_for),
+		WITH(a_masquerade_replaces_a_fixed_source_too),
+		WITH(a_fixed_source_is_known_without_a_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
