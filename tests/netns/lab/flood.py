@@ -2,13 +2,14 @@
 
     flood.py ADDRESS PORT CLIENTS     run by a Flood, in the clients' namespace; needs nothing of the lab
 
-A socket is made, connects, and is given up soon after, whatever has become of it: so connections that
-wait to be accepted do not run out while the flood goes on. It prints "begun" when it has, and ends with status 3 when a
-client was refused, or with 0 after its last client.
+A socket is made, connects, and is given up soon after, whatever has become of it: so clients that wait to
+be accepted do not run out. It prints "begun" when it has, and ends with status 3 when a client was
+refused, or with 0 after its last client.
 """
 
 import collections
 import errno
+import os
 import socket
 import struct
 import subprocess
@@ -22,26 +23,24 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Flood:
-    """Floods an endpoint from a host by several processes; to be used with `with`."""
+    """Floods an endpoint from a host by several processes on one processor; to be used with `with`."""
 
     def __init__(self, host, endpoint, clients, processes=3):
-        self.host = host
+        self.processor = max(os.sched_getaffinity(0))
         words = [sys.executable, "-S", __file__, endpoint.address, str(endpoint.port), str(clients // processes)]
         with host.namespace:
             self.processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
 
     def __enter__(self):
         for each in self.processes:
+            os.sched_setaffinity(each.pid, {self.processor})
+        for each in self.processes:
             assert each.stdout.readline() == "begun\n"
         return self
 
-    def goes_on(self):
-        """Whether no client has been refused, and the last one has not come."""
-        return not self.was_refused() and any(each.poll() is None for each in self.processes)
-
     def was_refused(self):
-        """Whether a client was refused; the process that it belongs to ends with that."""
-        return any(each.poll() == WAS_REFUSED for each in self.processes)
+        """Await its end: whether clients were refused before the last of them had come."""
+        return any(each.wait() == WAS_REFUSED for each in self.processes)
 
     def __exit__(self, *_):
         for each in self.processes:

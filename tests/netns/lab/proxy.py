@@ -22,6 +22,7 @@ from .endpoint import Endpoint
 from .verdict import Absent, Unsupported
 
 UNSUPPORTED = 78
+LOW_PRIORITY = 10  # a tenth of what an ordinary process gets
 UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 IMPLEMENTATIONS = Path(__file__).resolve().parents[1] / "implementations"
 
@@ -141,9 +142,9 @@ class Proxy:
         self.process.send_signal(number)
 
     @contextlib.contextmanager
-    def paused(self, processes=None):
+    def paused(self):
         """Its processes stand still meanwhile; the kernel goes on taking in what is for them."""
-        stopped = self.processes() if processes is None else processes
+        stopped = self.processes()
         _kill(stopped, signal.SIGSTOP)
         try:
             patience.until(lambda: all(_stat(pid)[:1] not in (["R"], ["S"], ["D"]) for pid in stopped), "it stands still")
@@ -166,6 +167,19 @@ class Proxy:
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
             except PermissionError:  # it runs as another user, and root here lacks CAP_SYS_RESOURCE
                 raise Absent("another user's limits may not be changed here") from None
+
+    def stand_back(self, processor):
+        """Keep its processes to one processor, and there behind whatever else wants to run."""
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                try:
+                    os.sched_setaffinity(task, {processor})
+                    os.setpriority(os.PRIO_PROCESS, task, LOW_PRIORITY)
+                except PermissionError:  # as in allow_descriptors()
+                    raise Absent("another user's priority may not be changed here") from None
+        group = Path(f"/proc/{self.pid}/autogroup")  # sched(7): where there is one, priorities count within a session alone
+        if group.exists():
+            patience.until(lambda: _write(group, str(LOW_PRIORITY)), "the kernel changes the session's priority")
 
     def privileges(self):
         """(user ids, capabilities) of each of its processes, as /proc tells them."""
@@ -228,6 +242,15 @@ def _numbers(folder):
         return [int(name) for name in os.listdir(folder) if name.isdigit()]
     except FileNotFoundError:
         return []
+
+
+def _write(path, text):
+    """Whether the kernel takes it now."""
+    try:
+        path.write_text(text, encoding="ascii")
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stat(pid):
