@@ -10,17 +10,18 @@ PREFIX  ?= /usr/local
 PACKAGES := libevent_core libcap-ng libseccomp jansson libmnl zlib
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
-DEFINES  := -D_GNU_SOURCE -Iinclude
+DEFINES  := -D_GNU_SOURCE -Iinclude -Isrc
 ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -MP $(WARNINGS) \
              $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
 # Each program loads only the libraries that it uses.
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 LIBS      = $(shell pkg-config --libs $(PACKAGES))
 
-MAINS    := src/tproxyd.c src/tproxyctl.c
-PROGRAMS := $(MAINS:src/%.c=$(BUILD)/%)
+# The two mains; each program is its main and the archive.
+MAINS    := src/tproxyd.c src/ctl/main.c
+PROGRAMS := $(BUILD)/tproxyd $(BUILD)/tproxyctl
 # Everything but the mains goes into one archive, so that what is tested is what ships.
-SOURCES  := $(sort $(wildcard src/*/*.c))
+SOURCES  := $(sort $(filter-out $(MAINS),$(wildcard src/*/*.c)))
 ARCHIVE  := $(BUILD)/libtproxy.a
 UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
@@ -66,8 +67,10 @@ $(ARCHIVE): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(PROGRAMS): $(BUILD)/%: $(BUILD)/src/%.o $(ARCHIVE)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tproxyd: $(BUILD)/src/tproxyd.o
+$(BUILD)/tproxyctl: $(BUILD)/src/ctl/main.o
+$(PROGRAMS): $(ARCHIVE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBS)
 
 $(UNIT_PROGRAMS): %: %.o $(RIGS) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka

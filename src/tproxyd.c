@@ -4,7 +4,7 @@
  * The trap: a parent may have closed stdin, stdout or stderr. The first sockets would then get their
  * numbers, and messages would go to clients. So these three are opened before anything else.
  */
-#include "tproxy/daemon.h"
+#include "ops/daemon.h"
 #include "tproxy/version.h"
 
 #include <event2/event.h>

@@ -2,7 +2,7 @@
 #ifndef TPROXY_CONFIG_CLAIMS_H
 #define TPROXY_CONFIG_CLAIMS_H
 
-#include "memory.h"
+#include "tproxy/memory.h"
 
 struct claim {
 	const char *text; /* not copied */

@@ -2,7 +2,7 @@
 #ifndef TPROXY_CONFIG_CYCLES_H
 #define TPROXY_CONFIG_CYCLES_H
 
-#include "memory.h"
+#include "tproxy/memory.h"
 
 #include <stdint.h>
 

@@ -10,7 +10,7 @@
 #include "parser.h"
 
 #include "foreign.h"
-#include "spelling.h"
+#include "tproxy/spelling.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -11,10 +11,10 @@
 
 #include "tproxy/config.h"
 
-#include "keyword.h"
-#include "memory.h"
 #include "claims.h"
+#include "keyword.h"
 #include "places.h"
+#include "tproxy/memory.h"
 #include "words.h"
 
 /* No more rows than this. */
@@ -73,8 +73,8 @@ struct parser {
 	struct section *sections, **sections_end;
 	unsigned section_count;
 	struct claims frontends, backends; /* by index; a `listen` section is in both */
-	struct section *defaults;         /* the last one, or NULL */
-	struct log_line *logs;            /* of `global` */
+	struct section *defaults;          /* the last one, or NULL */
+	struct log_line *logs;             /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */

@@ -4,7 +4,7 @@
 
 #include "tproxy/config.h"
 
-#include "memory.h"
+#include "tproxy/memory.h"
 
 struct listening {
 	const struct bind *bind;

@@ -9,7 +9,7 @@
 #include "parser.h"
 
 #include "address.h"
-#include "spelling.h"
+#include "tproxy/spelling.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  *
  * The trap: the text may be longer than its room. It is then cut, and stays terminated.
  */
-#include "tproxy/counters.h"
+#include "counters.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -11,16 +11,16 @@
  * gets them. And stderr may be a pipe that no process reads: every message, those of libevent too,
  * goes through the log, which never waits.
  */
-#include "tproxy/daemon.h"
+#include "daemon.h"
 
 #include "advice.h"
 #include "descriptors.h"
 #include "pidfile.h"
+#include "privileges.h"
 #include "sandbox.h"
-#include "tproxy/privileges.h"
 #include "tproxy/socket.h"
 #include "tproxy/version.h"
-#include "tproxy/worker.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <pthread.h>

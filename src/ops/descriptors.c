@@ -7,7 +7,7 @@
  */
 #include "descriptors.h"
 
-#include "tproxy/listener.h"
+#include "proxy/listener.h"
 
 #include <fcntl.h>
 #include <limits.h>

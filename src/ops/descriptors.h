@@ -4,8 +4,8 @@
 #ifndef TPROXY_OPS_DESCRIPTORS_H
 #define TPROXY_OPS_DESCRIPTORS_H
 
+#include "log.h"
 #include "tproxy/config.h"
-#include "tproxy/log.h"
 
 enum {
 	/* Each worker: its loop's epoll and the two ends of its signal pipe, its eventfd, its spare. */

@@ -12,7 +12,7 @@
  * The trap: any thread writes, and a slow disk must not stop all of them. A place's lock is held for
  * one non-blocking write, never while a file is opened.
  */
-#include "tproxy/log.h"
+#include "log.h"
 
 #include "advice.h"
 #include "sink.h"

@@ -4,7 +4,7 @@
 #ifndef TPROXY_OPS_PIDFILE_H
 #define TPROXY_OPS_PIDFILE_H
 
-#include "tproxy/log.h"
+#include "log.h"
 
 struct pidfile {
 	const char *path;

@@ -7,7 +7,7 @@
  * capability set changes. The bounding set stays then, which does no harm: with no_new_privs no
  * program that is started could gain a capability from it.
  */
-#include "tproxy/privileges.h"
+#include "privileges.h"
 
 #include <cap-ng.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
 #ifndef TPROXY_OPS_REFUSAL_LOG_H
 #define TPROXY_OPS_REFUSAL_LOG_H
 
-#include "tproxy/log.h"
-#include "tproxy/session.h"
+#include "log.h"
+#include "proxy/session.h"
 
 struct refusal_log;
 

@@ -6,9 +6,9 @@
 #ifndef TPROXY_OPS_SINK_H
 #define TPROXY_OPS_SINK_H
 
+#include "log.h"
+#include "privileges.h"
 #include "tproxy/config.h"
-#include "tproxy/log.h"
-#include "tproxy/privileges.h"
 
 enum {
 	SINK_WRITE_MAX = 2 * LOG_LINE_MAX /* bytes that are written at once */

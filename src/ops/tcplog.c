@@ -11,7 +11,7 @@
  * server and its backend, but not its place in the process and in the frontend. Here it has given up
  * all four, so one is added to the first two.
  */
-#include "tproxy/tcplog.h"
+#include "tcplog.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -11,11 +11,11 @@
  * The trap: an event loop that fails would leave listeners open that no thread serves, and the kernel
  * would go on giving them clients. So the worker closes them before its thread ends.
  */
-#include "tproxy/worker.h"
+#include "worker.h"
 
 #include "advice.h"
 #include "refusal_log.h"
-#include "tproxy/tcplog.h"
+#include "tcplog.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,8 +4,8 @@
 #ifndef PROXY_INTEREST_H
 #define PROXY_INTEREST_H
 
+#include "session.h"
 #include "tproxy/clock.h"
-#include "tproxy/session.h"
 
 /* Milliseconds of the monotonic clock, as all times of a session. */
 static inline uint64_t session_now(void)

@@ -5,7 +5,7 @@
  * subtracts again. So no more places than the limit are ever used. The trap: two workers at its edge
  * may both subtract, and find a place a moment later; a refusal is no proof that all are taken.
  */
-#include "tproxy/limits.h"
+#include "limits.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@
  * The trap is accept() failing for the connection itself (it was reset while it waited, say). That
  * is not a reason to pause, and must not end the daemon.
  */
-#include "tproxy/listener.h"
+#include "listener.h"
 
 #include "tproxy/socket.h"
 

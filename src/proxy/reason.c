@@ -5,7 +5,7 @@
  * The causes are HAProxy's: C client, S server, P proxy, R resources of this host, c and s timeouts,
  * K the proxy stops, - an orderly end.
  */
-#include "tproxy/reason.h"
+#include "reason.h"
 
 enum reason_kind {
 	ENDED,   /* the session had reached its server */

@@ -10,7 +10,7 @@
  * next; behind urgent data it returns 0, as if the stream had ended. So reading starts with an empty
  * pipe only, and recv(), which reads across urgent data, decides what is empty and what has ended.
  */
-#include "tproxy/relay.h"
+#include "relay.h"
 
 #include <errno.h>
 #include <fcntl.h>

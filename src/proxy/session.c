@@ -14,12 +14,12 @@
  * returns 0, as after an orderly end, so the side that is gone is remembered. And an event of a
  * closed session may be queued already, so memory is freed after the turn (session_set_reap()).
  */
-#include "tproxy/session.h"
+#include "session.h"
 
 #include "interest.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
-#include "tproxy/upstream.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <poll.h>

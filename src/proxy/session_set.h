@@ -4,8 +4,8 @@
 #ifndef PROXY_SESSION_SET_H
 #define PROXY_SESSION_SET_H
 
-#include "tproxy/session.h"
-#include "tproxy/upstream.h"
+#include "session.h"
+#include "upstream.h"
 
 /* The backend's next server by round robin, which belongs to the configuration; NULL: it has none. */
 const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend);

@@ -8,7 +8,7 @@
  * The trap: EADDRNOTAVAIL from connect() has two meanings. Where the kernel chooses the port, it has
  * none left for this 4-tuple; where the port is given, this 4-tuple exists already.
  */
-#include "tproxy/upstream.h"
+#include "upstream.h"
 
 #include "tproxy/socket.h"
 

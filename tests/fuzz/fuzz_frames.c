@@ -3,7 +3,7 @@
  * its network header on. It is taken on two links, in and out, for every kind of address looked out for.
  */
 #include "fuzz.h"
-#include "tproxy/watch.h"
+#include "hoststate/capture.h"
 
 #include <netinet/in.h>
 

@@ -7,7 +7,7 @@
  * beyond the end where it does not.
  */
 #include "fuzz.h"
-#include "tproxy/sockets.h"
+#include "hoststate/sockets.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

@@ -3,7 +3,7 @@
  * asked of it later. The first byte says which of them the text is.
  */
 #include "fuzz.h"
-#include "tproxy/network.h"
+#include "hoststate/network.h"
 
 #include <netinet/in.h>
 

@@ -2,9 +2,9 @@
  * Rule sets: what iptables-save and `nft -j list ruleset` print, and packets that are traced through
  * what was read, at every hook. A text that begins with a brace is nft's.
  */
+#include "firewall/ruleset.h"
+#include "firewall/trace.h"
 #include "fuzz.h"
-#include "tproxy/ruleset.h"
-#include "tproxy/trace.h"
 
 #include <netinet/in.h>
 

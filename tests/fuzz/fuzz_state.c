@@ -3,7 +3,7 @@
  * that a file is taken for one of this boot and this network namespace.
  */
 #include "fuzz.h"
-#include "tproxy/journal.h"
+#include "setup/state_file.h"
 
 #include <fcntl.h>
 #include <stdio.h>

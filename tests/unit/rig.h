@@ -8,7 +8,7 @@
 #ifndef TESTS_RIG_H
 #define TESTS_RIG_H
 
-#include "tproxy/session.h"
+#include "proxy/session.h"
 #include "unit.h"
 
 enum {

@@ -8,7 +8,7 @@
 #ifndef TESTS_SITUATIONS_H
 #define TESTS_SITUATIONS_H
 
-#include "tproxy/check.h"
+#include "check/check.h"
 #include "unit.h"
 
 /* One table as iptables-save prints it; LINES are rules with their newlines. */

@@ -1,9 +1,9 @@
 /*
  * What has become of a step, and the sysctls that steps set.
  */
-#include "tproxy/apply.h"
-#include "tproxy/scratch.h"
-#include "tproxy/sysctls.h"
+#include "hoststate/sysctl.h"
+#include "prove/scratch.h"
+#include "setup/steps.h"
 #include "tproxy/text.h"
 #include "unit.h"
 

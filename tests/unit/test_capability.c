@@ -1,7 +1,7 @@
 /*
  * The book of capabilities: which options would mend what, and whose fault a tool's words tell.
  */
-#include "tproxy/capability.h"
+#include "hoststate/capability.h"
 #include "unit.h"
 
 #include <errno.h>

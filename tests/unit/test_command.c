@@ -1,7 +1,7 @@
 /*
  * Running programs: what they write, how they end, and that neither side waits for the other.
  */
-#include "tproxy/command.h"
+#include "tproxy/subprocess.h"
 #include "unit.h"
 
 #include <poll.h>

@@ -7,8 +7,8 @@
  */
 #include "unit.h"
 
-#include "../../src/config/config.h"
-#include "../../src/config/keyword.h"
+#include "config/config.h"
+#include "config/keyword.h"
 
 #include <dirent.h>
 #include <stdlib.h>

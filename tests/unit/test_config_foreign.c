@@ -6,8 +6,8 @@
  */
 #include "unit.h"
 
-#include "../../src/config/foreign.h"
-#include "../../src/config/keyword.h"
+#include "config/foreign.h"
+#include "config/keyword.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  */
 #include "unit.h"
 
-#include "../../src/config/address.h"
-#include "../../src/config/units.h"
+#include "config/address.h"
+#include "config/units.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "../../src/config/words.h"
+#include "config/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
  * The two sides of a connection through scratch namespaces, where a system call of theirs fails.
  */
-#include "../../src/host/connection_legs.h"
+#include "prove/connection_sides.h"
+#include "prove/scratch.h"
 #include "tproxy/clock.h"
-#include "tproxy/scratch.h"
 #include "unit.h"
 
 #include <dirent.h>

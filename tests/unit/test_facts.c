@@ -1,7 +1,7 @@
 /*
  * Whose marks and tables there are, from what the tools say.
  */
-#include "tproxy/facts.h"
+#include "setup/in_use.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * What is ours of a listing, and what takes exactly that away.
  */
-#include "tproxy/firewall.h"
+#include "setup/our_rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

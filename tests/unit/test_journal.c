@@ -1,9 +1,9 @@
 /*
  * The state file: one that is not as we wrote it, whatever is wrong with it, is refused as a whole.
  */
+#include "ctl/subcommands.h"
 #include "rulesets.h"
-#include "tproxy/journal.h"
-#include "tproxy/subcommands.h"
+#include "setup/state_file.h"
 #include "tproxy/text.h"
 
 #include <errno.h>

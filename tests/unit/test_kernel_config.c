@@ -1,7 +1,7 @@
 /*
  * Kernel configurations: what they say of options and so of capabilities, and what is refused.
  */
-#include "tproxy/kernel_config.h"
+#include "hoststate/kernel_config.h"
 #include "tproxy/text.h"
 #include "unit.h"
 

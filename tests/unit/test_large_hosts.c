@@ -4,11 +4,11 @@
  * No time is measured. The processor time of each test is bounded instead, far above what it needs and
  * below what a square of these numbers would take, so that other programs do not matter.
  */
-#include "tproxy/facts.h"
-#include "tproxy/firewall.h"
-#include "tproxy/ruleset.h"
+#include "firewall/ruleset.h"
+#include "firewall/trace.h"
+#include "setup/in_use.h"
+#include "setup/our_rules.h"
 #include "tproxy/text.h"
-#include "tproxy/trace.h"
 #include "unit.h"
 
 #include <stdlib.h>

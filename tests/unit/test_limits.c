@@ -1,8 +1,8 @@
 /*
  * Places for sessions, and the counts behind the log line.
  */
-#include "tproxy/limits.h"
-#include "tproxy/reason.h"
+#include "proxy/limits.h"
+#include "proxy/reason.h"
 #include "unit.h"
 
 #include <pthread.h>

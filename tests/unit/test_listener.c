@@ -1,8 +1,8 @@
 /*
  * Listeners in a flood: what one turn of the loop accepts, and how draining ends.
  */
+#include "proxy/listener.h"
 #include "rig.h"
-#include "tproxy/listener.h"
 #include "tproxy/socket.h"
 
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /*
  * What reaches the log: the targets, the levels, the tcplog line, the counters' sentence.
  */
-#include "tproxy/counters.h"
-#include "tproxy/log.h"
-#include "tproxy/tcplog.h"
+#include "ops/counters.h"
+#include "ops/log.h"
+#include "ops/tcplog.h"
 #include "unit.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
  * What a proxy asks of its host, from a configuration and from words.
  */
-#include "tproxy/needs.h"
+#include "hoststate/service.h"
 #include "unit.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * What `ip -j` tells of a host, from answers that it gave, whole, cut off and of something else.
  */
+#include "hoststate/network.h"
 #include "rulesets.h"
-#include "tproxy/network.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>

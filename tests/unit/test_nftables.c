@@ -1,8 +1,8 @@
 /*
  * `nft -j list ruleset` as a model, and which tool speaks for a table that two of them show.
  */
+#include "firewall/ruleset.h"
 #include "rulesets.h"
-#include "tproxy/ruleset.h"
 #include "tproxy/text.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * Plans: from needs and facts to steps and rules, without a host.
  */
-#include "tproxy/plan.h"
-#include "tproxy/plan_json.h"
+#include "setup/plan.h"
+#include "setup/plan_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

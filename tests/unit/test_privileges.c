@@ -1,7 +1,7 @@
 /*
  * Which capabilities a configuration needs, and what is left after the others were dropped.
  */
-#include "tproxy/privileges.h"
+#include "ops/privileges.h"
 
 #include "unit.h"
 

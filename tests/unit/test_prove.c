@@ -1,8 +1,8 @@
 /*
  * What follows for the profiles from what was found, and the rules that are loaded to find it.
  */
-#include "tproxy/prove.h"
-#include "tproxy/scratch_rules.h"
+#include "prove/prove.h"
+#include "prove/scratch_rules.h"
 #include "unit.h"
 
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
  *
  * Every test runs along both paths. Whatever the path, the same bytes must arrive.
  */
-#include "tproxy/relay.h"
+#include "proxy/relay.h"
 #include "tproxy/socket.h"
 #include "unit.h"
 

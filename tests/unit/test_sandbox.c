@@ -1,7 +1,7 @@
 /*
  * The sandbox, tried from within: each test enters it in a child, since there is no way out.
  */
-#include "../../src/ops/sandbox.h"
+#include "ops/sandbox.h"
 
 #include "tproxy/socket.h"
 #include "unit.h"

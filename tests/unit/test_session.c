@@ -1,9 +1,9 @@
 /*
  * The life of a session: its states, its timeouts, and every way it ends.
  */
+#include "proxy/upstream.h"
 #include "rig.h"
 #include "tproxy/socket.h"
-#include "tproxy/upstream.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /*
  * The host's sockets as the kernel tells them: each is made here, on the loopback address, and found.
  */
+#include "hoststate/sockets.h"
 #include "tproxy/datagram.h"
 #include "tproxy/socket.h"
-#include "tproxy/sockets.h"
 #include "unit.h"
 
 #include <cap-ng.h>

@@ -1,8 +1,8 @@
 /*
  * Packets through rule sets: the recipes' own, and those that they meet on a host.
  */
+#include "firewall/trace.h"
 #include "rulesets.h"
-#include "tproxy/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * What comes in for an address: packets made by hand, whole and cut off everywhere, and real ones on the
  * loopback link.
  */
-#include "tproxy/watch.h"
+#include "hoststate/capture.h"
 #include "unit.h"
 
 #include <cap-ng.h>

@@ -1,7 +1,7 @@
 /*
  * A worker whose event loop breaks: the descriptor of its epoll is taken from it while it runs.
  */
-#include "tproxy/worker.h"
+#include "ops/worker.h"
 
 #include "tproxy/socket.h"
 #include "unit.h"

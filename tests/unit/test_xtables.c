@@ -1,8 +1,8 @@
 /*
  * iptables-save as a model: the fixtures, each option that is known, and text that is cut off.
  */
+#include "firewall/ruleset.h"
 #include "rulesets.h"
-#include "tproxy/ruleset.h"
 
 #include <stdio.h>
 #include <stdlib.h>

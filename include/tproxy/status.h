@@ -1,0 +1,15 @@
+/*
+ * Exit statuses of tproxyctl, and what its functions return that may end it.
+ */
+#ifndef TPROXY_STATUS_H
+#define TPROXY_STATUS_H
+
+enum {
+	STATUS_WELL = 0,     /* all is well */
+	STATUS_NOT_WELL = 1, /* something is missing, harmful or failed */
+	STATUS_USAGE = 2,    /* wrong arguments or input */
+	STATUS_UNJUDGED =
+		3 /* nothing is missing or harmful, but not all of it was judged (check) */
+};
+
+#endif

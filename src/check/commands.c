@@ -1,0 +1,156 @@
+/*
+ * The commands that fix what was found.
+ *
+ * People paste them, programs run them, and either may do so twice. So each leaves the host after the second
+ * time as it was after the first: a route replaces, a policy rule is added where none is there, and a packet
+ * rule is taken from where it stands before it goes to its place, since one that stands behind the rule
+ * which does the harm has no effect. nft takes rules away by handles alone, so rules of ours bear a comment
+ * by which they are found.
+ *
+ * Every name in them that others chose goes through shell_format(). nft reads its words again, so names go
+ * there only where they are words of its own.
+ */
+#include "hoststate/sysctl.h"
+#include "report.h"
+#include "tproxy/text.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whatever it was made of: a command with control characters is not one that a person can read. */
+static bool is_typable(const char *run)
+{
+	char *shown = run != NULL ? shell_printable(run) : NULL;
+	bool same = shown != NULL && strcmp(shown, run) == 0;
+
+	free(shown);
+	return same;
+}
+
+void check_fix(struct check_finding *finding, enum check_place place, char *run, char *undo)
+{
+	bool known = !is_typable(run) || finding->command_count == CHECK_COMMANDS_MAX;
+
+	for (size_t i = 0; !known && i < finding->command_count; i++)
+		known = strcmp(finding->commands[i].run, run) == 0;
+	if (!known) {
+		finding->commands[finding->command_count++] =
+			(struct check_command){place, run, undo};
+		return;
+	}
+	free(run);
+	free(undo);
+}
+
+/* Numbers of one value are divided by tabs, which no one types: blanks do as well. */
+static char *sysctl_line(const char *path, const char *value)
+{
+	char *name = sysctl_name(path), *typed = shell_printable(value);
+	char *setting = text_format("%s=%s", name, typed);
+	char *line = shell_format("sysctl -w %s", setting);
+
+	free(setting);
+	free(typed);
+	free(name);
+	return line;
+}
+
+void check_fix_sysctl(
+	struct check *check, struct check_finding *finding, const char *path, const char *value)
+{
+	char *was = check->at->sysctl(path);
+
+	check_fix(finding, ON_HOST, sysctl_line(path, value),
+		was != NULL ? sysctl_line(path, was) : NULL);
+	free(was);
+}
+
+void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
+	unsigned preference, uint32_t mark, unsigned table)
+{
+	int version = check_version(family);
+	char *pref = preference != 0 ? text_format("pref %u ", preference) : text_format("%s", "");
+	char *rule = text_format("%sfwmark 0x%x lookup %u", pref, mark, table);
+
+	check_fix(finding, place,
+		text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s", version,
+			rule, version, rule),
+		text_format("ip -%d rule del %s", version, rule));
+	free(rule);
+	free(pref);
+}
+
+void check_fix_iptables(struct check_finding *finding, enum check_place place, const char *program,
+	const char *table, const char *chain, enum check_end end, char *rule)
+{
+	char *to = shell_format("%s -w -t %s", program, table), *in = shell_format("%s", chain);
+
+	if (to != NULL && in != NULL && rule != NULL)
+		check_fix(finding, place,
+			text_format("%s -D %s %s 2>/dev/null; %s -%c %s %s", to, in, rule, to,
+				end == CHECK_FRONT ? 'I' : 'A', in, rule),
+			text_format("%s -D %s %s", to, in, rule));
+	free(to);
+	free(in);
+	free(rule);
+}
+
+/* A name that nft takes for nothing but a name. */
+static bool is_plain(const char *name)
+{
+	if (!isalpha((unsigned char)*name) && *name != '_')
+		return false;
+	while (isalnum((unsigned char)*name) || *name == '_' || *name == '-' || *name == '.')
+		name++;
+	return *name == '\0';
+}
+
+/* The comment of a rule of ours: its name, as one word of nft's. */
+static char *comment_of(const char *name)
+{
+	char *comment = text_format("tproxyctl-%s", name);
+
+	for (char *at = comment; *at != '\0'; at++)
+		if (!isalnum((unsigned char)*at))
+			*at = '-';
+	return comment;
+}
+
+void check_fix_nft(struct check_finding *finding, const struct table *table,
+	const struct chain *chain, enum check_end end, const char *name, char *rule)
+{
+	const char *family = table->family == AF_UNSPEC  ? "inet"
+			     : table->family == AF_INET6 ? "ip6"
+							 : "ip";
+	char *where = shell_format("%s %s %s", family, table->name, chain->name);
+	char *comment = comment_of(name), *away;
+
+	if (where != NULL && rule != NULL && is_plain(table->name) && is_plain(chain->name)) {
+		away = text_format("nft -a list chain %s | grep -F '\"%s\"' | "
+				   "sed 's/.*#/delete rule %s/' | nft -f -",
+			where, comment, where);
+		check_fix(finding, ON_HOST,
+			text_format("%s; nft %s rule %s %s comment %s", away,
+				end == CHECK_FRONT ? "insert" : "add", where, rule, comment),
+			away);
+	}
+	free(comment);
+	free(where);
+	free(rule);
+}
+
+/* All of it is one word of the shell: RULE must not have quotes. */
+void check_fix_nft_table(struct check_finding *finding, int family, const char *name, char *rule)
+{
+	const char *ip = family == AF_INET6 ? "ip6" : "ip";
+	char *table = text_format("%s %s", ip, name);
+
+	check_fix(finding, ON_HOST,
+		text_format("nft 'add table %s; delete table %s; table %s { chain divert { type "
+			    "filter hook prerouting priority mangle; %s; }; }'",
+			table, table, table, rule),
+		text_format("nft delete table %s", table));
+	free(table);
+	free(rule);
+}

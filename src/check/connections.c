@@ -1,0 +1,457 @@
+/*
+ * Connections of the proxy that do not get on, as their sockets show.
+ *
+ * A request to a server that is sent again and again has no answer. If this host would take the answer
+ * (check_flow.c has followed it), it does not come here: the server's way back leads past this host. In
+ * the same way a connection that sends the same large packets again and again has a hop in its path that
+ * does not take them. Only connections from addresses that are not this host's are looked at.
+ */
+#include "report.h"
+#include "tproxy/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	STALLED = 2,  /* times that the same data went out again */
+	LARGE = 1100, /* a packet that some hop may be too narrow for, in bytes */
+	MAC_BYTES_SHOWN = 17
+};
+
+static bool same_ip(const struct addr *a, const struct addr *b)
+{
+	return network_covers(a, addr_family(a) == AF_INET6 ? 128 : 32, b);
+}
+
+/* A connection that the proxy made from an address that is not this host's, to one of its servers. */
+static bool is_spoofed(const struct check *check, const struct host_socket *socket)
+{
+	const struct needs *needs = check->at->needs;
+	struct addr remote = socket->remote;
+
+	bool foreign = socket->options_known ? socket->transparent
+					     : !situation_is_local(check->at, &socket->local);
+
+	if (socket->protocol != IPPROTO_TCP || !foreign || addr_is_any(&remote))
+		return false;
+	for (size_t i = 0; i < needs->server_count; i++) {
+		addr_set_port(&remote,
+			addr_port(&needs->servers[i]) != 0 ? addr_port(&socket->remote) : 0);
+		if (addr_equal(&remote, &needs->servers[i]))
+			return true;
+	}
+	return false;
+}
+
+/* --- nobody answers --- */
+
+/* On a server of this host's own network. */
+static void by_the_server(struct check_finding *finding, const struct host_socket *socket,
+	const struct route_answer *way)
+{
+	int version = check_version(addr_family(&socket->local)), bits = version == 6 ? 128 : 32;
+	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
+
+	addr_format_ip(&socket->local, client);
+	addr_format_ip(&way->source, here);
+	check_fix(finding, ON_SERVER,
+		shell_format("ip -%d route replace %s/%d via %s", version, client, bits, here),
+		shell_format("ip -%d route del %s/%d via %s", version, client, bits, here));
+}
+
+/* A number for this host that no other proxy beside it is likely to have: the end of its address. */
+static unsigned number_of(const struct addr *address)
+{
+	const unsigned char *last = addr_family(address) == AF_INET6
+					    ? &address->in6.sin6_addr.s6_addr[14]
+					    : (const unsigned char *)&address->in4.sin_addr + 2;
+
+	return 0x10000U + ((unsigned)last[0] << 8) + last[1];
+}
+
+/*
+ * On a router in between: connections that this host began are known by its link-layer address, and
+ * what comes from the server for them goes back here, whoever else proxies beside.
+ */
+static void by_the_router(struct check *check, struct check_finding *finding,
+	const struct host_socket *socket, const struct route_answer *way)
+{
+	const struct network_link *link = network_link_named(&check->at->network, way->link);
+	int family = addr_family(&socket->local);
+	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
+	unsigned number = number_of(&way->source);
+	char here[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+
+	if (link == NULL || strlen(link->mac) != MAC_BYTES_SHOWN)
+		return;
+	addr_format_ip(&way->source, here);
+	addr_format_ip(&socket->remote, server);
+	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
+		shell_format(
+			"-m mac --mac-source %s -j CONNMARK --set-mark 0x%x", link->mac, number));
+	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
+		shell_format("-s %s -j CONNMARK --restore-mark", server));
+	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, number);
+	check_fix(finding, ON_ROUTER,
+		shell_format("ip -%d route replace default via %s table %u", check_version(family),
+			here, number),
+		shell_format("ip -%d route del default via %s table %u", check_version(family),
+			here, number));
+}
+
+/* The finding about a server, however many clients wait for it. */
+static struct check_finding *unanswered(const struct check *check, const char *server)
+{
+	for (size_t i = 0; i < check->report->count; i++) {
+		struct check_finding *each = &check->report->findings[i];
+
+		if (each->item == CHECK_RETURN_PATH && strcmp(each->subject, server) == 0)
+			return each;
+	}
+	return NULL;
+}
+
+static void nobody_answers(struct check *check, const struct host_socket *socket)
+{
+	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+	struct route_answer way;
+
+	check->at->route(&(struct route_question){.to = socket->remote}, &way);
+	addr_format_ip(&socket->local, client);
+	addr_format_ip(&socket->remote, server);
+	finding = unanswered(check, server);
+	if (finding == NULL)
+		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
+			"requests from %s are sent again, for no answer comes here", client);
+	if (!way.there || addr_is_any(&way.source))
+		return;
+	if (addr_is_any(&way.gateway))
+		by_the_server(finding, socket, &way);
+	else
+		by_the_router(check, finding, socket, &way);
+}
+
+/* Whether something on this host explains that answers are lost. */
+static bool is_explained(const struct check *check)
+{
+	static const enum check_item items[] = {CHECK_CAPABILITY, CHECK_DIVERT, CHECK_RULE_ORDER,
+		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FILTER, CHECK_NAT_SOURCE,
+		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_SERVER_ROUTE};
+
+	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+		if (check_failed(check, items[i]))
+			return true;
+	return false;
+}
+
+static unsigned answered(const struct check *check, const struct addr *server)
+{
+	const struct host_sockets *sockets = &check->at->sockets;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < sockets->count; i++)
+		if (sockets->list[i].state == SOCKET_STATE_CONNECTED &&
+			same_ip(&sockets->list[i].remote, server) &&
+			is_spoofed(check, &sockets->list[i]))
+			count++;
+	return count;
+}
+
+/* A connection that is there shows that the server's answers come; else only the server can tell. */
+static void nobody_waits(struct check *check, size_t number)
+{
+	const struct addr *server = &check->at->needs->servers[number];
+	struct addr sources[CLIENTS_MAX];
+	char text[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
+	unsigned count = answered(check, server);
+	struct route_answer way;
+
+	addr_format_ip(server, text);
+	check->at->route(&(struct route_question){.to = *server}, &way);
+	if (count > 0)
+		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
+			"connections from clients' addresses are there: %u", count);
+	else if (way.there && !way.local && !addr_is_any(&way.source) &&
+		 check_sources(check, number, sources) > 0)
+		check_unknown(check, CHECK_RETURN_PATH, REMEDY_TRAFFIC, text,
+			"no connection from a client's address is there now. On the server "
+			"`ip route get %s` has to lead to %s%s",
+			addr_format_ip(&sources[0], client), addr_format_ip(&way.source, here),
+			addr_is_any(&way.gateway) ? "" : ", by way of the router in between");
+}
+
+static void return_path(struct check *check)
+{
+	const struct host_sockets *sockets = &check->at->sockets;
+	bool explained = is_explained(check), waits = false;
+
+	for (size_t i = 0; i < sockets->count; i++) {
+		const struct host_socket *socket = &sockets->list[i];
+
+		if (socket->state != SOCKET_STATE_CONNECTING || socket->retransmits == 0 ||
+			!is_spoofed(check, socket))
+			continue;
+		waits = true;
+		if (!explained && !check->in_doubt)
+			nobody_answers(check, socket);
+	}
+	if (waits && explained)
+		check_unknown(check, CHECK_RETURN_PATH, REMEDY_FIRST, "",
+			"requests to servers wait for an answer; fix the rest first");
+	else if (waits && check->in_doubt)
+		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
+			"requests to servers wait for an answer; whether this host would take it "
+			"is not known");
+	for (size_t i = 0; !waits && i < check->at->needs->server_count; i++)
+		nobody_waits(check, i);
+}
+
+/* --- large packets do not get through --- */
+
+static bool is_stalled(const struct host_socket *socket)
+{
+	return socket->state == SOCKET_STATE_CONNECTED && socket->retransmits >= STALLED &&
+	       socket->unacked >= 2 && socket->mss > LARGE;
+}
+
+static void stalls(struct check *check, const struct host_socket *socket)
+{
+	int family = addr_family(&socket->local);
+	enum check_item item = check->errors_lost[family == AF_INET6] ? CHECK_ICMP : CHECK_PATH_MTU;
+	char server[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	addr_format_ip(&socket->remote, server);
+	if (item == CHECK_PATH_MTU && check->in_doubt) {
+		check_unknown(check, item, REMEDY_RULES, server,
+			"packets of %u bytes are sent again and again; whether ICMP errors are "
+			"caught is not known",
+			socket->mss);
+		return;
+	}
+	finding = check_add(check, item, item == CHECK_ICMP ? CHECK_MISSING : CHECK_HARMFUL, server,
+		"packets of %u bytes are sent again and again%s", socket->mss,
+		item == CHECK_ICMP ? ", and ICMP errors about the client's address are not caught"
+				   : "; no ICMP error reaches this host");
+	if (item == CHECK_ICMP)
+		check_fix_divert(check, finding,
+			&(struct catching){.family = family, .protocol = IPPROTO_ICMP});
+	else
+		check_fix_sysctl(check, finding, "net/ipv4/tcp_mtu_probing", "2");
+}
+
+/* Data on their way for which no acknowledgement is due yet are no sign; connections that get on are. */
+static void path_mtu(struct check *check)
+{
+	const struct host_sockets *sockets = &check->at->sockets;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < sockets->count; i++) {
+		const struct host_socket *socket = &sockets->list[i];
+
+		if (socket->state != SOCKET_STATE_CONNECTED || !is_spoofed(check, socket))
+			continue;
+		count++;
+		if (is_stalled(socket))
+			stalls(check, socket);
+	}
+	if (count == 0)
+		check_unknown(check, CHECK_PATH_MTU, REMEDY_TRAFFIC, "",
+			"no connection from a client's address is there now");
+	else if (!check_has_findings(check->report, CHECK_PATH_MTU))
+		check_add(check, CHECK_PATH_MTU, CHECK_OK, "",
+			"large packets are not sent again and again in any of %u connections",
+			count);
+}
+
+/* --- no port is left --- */
+
+static bool ports(const struct check *check, unsigned *first, unsigned *last)
+{
+	char *text = check->at->sysctl("net/ipv4/ip_local_port_range");
+	bool well = text != NULL && sscanf(text, "%u %u", first, last) == 2 && *first <= *last &&
+		    *last <= UINT16_MAX;
+
+	free(text);
+	return well;
+}
+
+/* A connection in TIME-WAIT: its process has closed it, and the kernel keeps its port for a minute. */
+static bool has_ended(const struct host_socket *socket)
+{
+	return socket->inode == 0 && !socket->options_known;
+}
+
+/* Whether its port was chosen when its server was known. Of one that has ended the kernel does not tell. */
+static bool is_late(const struct host_socket *socket)
+{
+	return socket->late_port || !socket->options_known;
+}
+
+static int compare_ip(const struct addr *a, const struct addr *b)
+{
+	if (addr_family(a) != addr_family(b))
+		return addr_family(a) < addr_family(b) ? -1 : 1;
+	if (addr_family(a) == AF_INET6)
+		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
+	return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
+}
+
+/* By client, then by server. */
+static int by_ends(const void *a, const void *b)
+{
+	const struct host_socket *one = *(const struct host_socket *const *)a,
+				 *other = *(const struct host_socket *const *)b;
+	int order = compare_ip(&one->local, &other->local);
+
+	if (order == 0)
+		order = compare_ip(&one->remote, &other->remote);
+	if (order == 0)
+		order = addr_port(&one->remote) - addr_port(&other->remote);
+	return order;
+}
+
+/* The proxy's connections from clients' addresses, in the order of by_ends(). */
+static const struct host_socket **spoofed(const struct check *check, size_t *count)
+{
+	const struct host_sockets *sockets = &check->at->sockets;
+	const struct host_socket **list = calloc(sockets->count + 1, sizeof(struct host_socket *));
+
+	if (list == NULL)
+		abort(); /* out of memory */
+	*count = 0;
+	for (size_t i = 0; i < sockets->count; i++)
+		if (is_spoofed(check, &sockets->list[i]))
+			list[(*count)++] = &sockets->list[i];
+	qsort(list, *count, sizeof(struct host_socket *), by_ends);
+	return list;
+}
+
+struct port_range {
+	unsigned first, last;
+	bool reused; /* ports of connections that have ended may be taken again */
+};
+
+/* Whether the COUNT connections of LIST leave no port of the range. *ENDED: some of them are in TIME-WAIT. */
+static bool is_used_up(const struct host_socket *const *list, size_t count,
+	const struct port_range *range, bool *ended)
+{
+	unsigned char seen[(UINT16_MAX + 1) / 8] = {0};
+	unsigned used = 0;
+
+	*ended = false;
+	for (size_t i = 0; i < count; i++) {
+		unsigned port = addr_port(&list[i]->local);
+
+		if (port < range->first || port > range->last ||
+			(has_ended(list[i]) && range->reused))
+			continue;
+		*ended |= has_ended(list[i]);
+		used += (seen[port / 8] >> port % 8 & 1) == 0;
+		seen[port / 8] |= (unsigned char)(1U << port % 8);
+	}
+	return used == range->last - range->first + 1;
+}
+
+static void used_up(struct check *check, const struct addr *client, const struct port_range *range,
+	bool late, bool ended)
+{
+	char text[ADDR_TEXT_MAX];
+	struct check_finding *finding =
+		check_add(check, CHECK_SOURCE_PORTS, CHECK_HARMFUL, addr_format_ip(client, text),
+			"all of %u ports are in use%s%s", range->last - range->first + 1,
+			late ? " for one server"
+			     : ", for the proxy chooses them before it knows the server "
+			       "(it lacks IP_BIND_ADDRESS_NO_PORT)",
+			ended ? ", some of them in TIME-WAIT" : "");
+
+	if (ended)
+		check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
+	check_fix_sysctl(check, finding, "net/ipv4/ip_local_port_range", "1024 65535");
+}
+
+/* One client's connections: those to each server, and all of them where one has a port for every server. */
+static bool client_has_ports(struct check *check, const struct host_socket *const *list,
+	size_t count, const struct port_range *range)
+{
+	bool ended, early = false;
+
+	for (size_t from = 0, to; from < count; from = to) {
+		for (to = from; to < count && addr_equal(&list[to]->remote, &list[from]->remote);
+			to++)
+			early |= !is_late(list[to]);
+		if (!is_used_up(list + from, to - from, range, &ended))
+			continue;
+		used_up(check, &list[0]->local, range, true, ended);
+		return false;
+	}
+	if (!early || !is_used_up(list, count, range, &ended))
+		return true;
+	used_up(check, &list[0]->local, range, false, ended);
+	return false;
+}
+
+static bool clients_have_ports(struct check *check, const struct port_range *range)
+{
+	size_t count, from, to;
+	const struct host_socket **list = spoofed(check, &count);
+	bool well = true;
+
+	for (from = 0; well && from < count; from = to) {
+		for (to = from; to < count && same_ip(&list[to]->local, &list[from]->local); to++)
+			;
+		well = client_has_ports(check, list + from, to - from, range);
+	}
+	free(list);
+	return well;
+}
+
+/*
+ * The kernel tries one port after the other. Where those of a client are mostly in TIME-WAIT, a connection
+ * takes milliseconds to begin, unless they may be used again (Linux: __inet_hash_connect()).
+ */
+static void advise_reuse(struct check *check)
+{
+	int reuse = situation_number(check->at, "net/ipv4/tcp_tw_reuse");
+	struct check_finding *finding;
+
+	if (reuse == 1 || reuse == -1)
+		return;
+	finding = check_add(check, CHECK_SOURCE_PORTS, CHECK_ADVICE, "",
+		"net.ipv4.tcp_tw_reuse is %d%s: a client with thousands of connections to one "
+		"server in TIME-WAIT makes each new one take milliseconds to begin, and leaves it "
+		"fewer ports",
+		reuse, reuse == 2 ? " (loopback only)" : "");
+	check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
+}
+
+static void source_ports(struct check *check)
+{
+	struct port_range range = {
+		.reused = situation_number(check->at, "net/ipv4/tcp_tw_reuse") == 1};
+
+	if (!ports(check, &range.first, &range.last)) {
+		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",
+			"net.ipv4.ip_local_port_range cannot be read");
+		return;
+	}
+	if (!clients_have_ports(check, &range))
+		return;
+	check_add(check, CHECK_SOURCE_PORTS, CHECK_OK, "",
+		"net.ipv4.ip_local_port_range has %u ports, for each client and server",
+		range.last - range.first + 1);
+	advise_reuse(check);
+}
+
+void check_answers(struct check *check)
+{
+	const struct needs *needs = check->at->needs;
+
+	if (!needs->spoofs || needs->server_count == 0 || !check->at->sockets_known)
+		return;
+	return_path(check);
+	path_mtu(check);
+	source_ports(check);
+}

@@ -1,0 +1,282 @@
+/*
+ * The checklist for people: what needs fixing first, each item with what was read, why it matters and
+ * the command; then what is not known; then the names of what is well.
+ *
+ * The last lines say what it amounts to. They call nothing well that was not judged, and say what would let
+ * it be.
+ */
+#include "check.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	MARGIN = 10,
+	WIDTH = 100
+};
+
+#define BLANKS " \t\n"
+
+struct printer {
+	const struct check_report *report;
+	FILE *out;
+	const struct check_command **printed; /* each command stands in the text once */
+	size_t printed_count;
+};
+
+/* TEXT from a column on, broken at blanks. */
+static void put_text(FILE *out, int margin, const char *text)
+{
+	size_t column = (size_t)margin;
+
+	fprintf(out, "%*s", margin, "");
+	while (*text != '\0') {
+		size_t length = strcspn(text, BLANKS);
+
+		if (column > (size_t)margin && column + 1 + length > WIDTH) {
+			fprintf(out, "\n%*s", margin, "");
+			column = (size_t)margin;
+		} else if (column > (size_t)margin)
+			column += (size_t)fprintf(out, " ");
+		column += (size_t)fprintf(out, "%.*s", (int)length, text);
+		text += length;
+		text += strspn(text, BLANKS);
+	}
+	fputc('\n', out);
+}
+
+/* A command stays in one line, so that it can be copied. */
+static void put_commands(struct printer *printer, const struct check_finding *finding)
+{
+	for (size_t i = 0; i < finding->command_count; i++) {
+		const struct check_command *command = &finding->commands[i];
+
+		if (!check_command_add(printer->printed, &printer->printed_count, command))
+			continue;
+		if (command->place == ON_HOST)
+			fprintf(printer->out, "%*s# %s\n", MARGIN, "", command->run);
+		else
+			fprintf(printer->out, "%*son %s:  %s\n", MARGIN, "",
+				check_place_names[command->place], command->run);
+	}
+}
+
+static void put_finding(struct printer *printer, const struct check_finding *finding)
+{
+	char *text = text_format(
+		"%s%s%s", finding->subject, *finding->subject != '\0' ? ": " : "", finding->read);
+
+	put_text(printer->out, MARGIN, text);
+	free(text);
+	put_commands(printer, finding);
+}
+
+/* An item that is wrong is shown with all that is wrong about it. */
+static bool belongs(const struct check_finding *finding, enum check_state state)
+{
+	return finding->state == state ||
+	       (state >= CHECK_MISSING && finding->state >= CHECK_MISSING);
+}
+
+static void put_item(struct printer *printer, enum check_item item, enum check_state state)
+{
+	const struct check_report *report = printer->report;
+	const struct check_row *row = &check_rows[item];
+
+	fprintf(printer->out, "%-*s%s: %s\n", MARGIN, check_state_names[state], row->id, row->what);
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].item == item && belongs(&report->findings[i], state))
+			put_finding(printer, &report->findings[i]);
+	if (state != CHECK_OK)
+		put_text(printer->out, MARGIN, row->why);
+	fputc('\n', printer->out);
+}
+
+/* Why an item is not known, where there is one reason, as where something could not be read. */
+static const struct check_finding *only_reason(const struct check_report *report, int item)
+{
+	const struct check_finding *reason = NULL;
+
+	if (check_worst(report, (enum check_item)item) != CHECK_UNKNOWN)
+		return NULL;
+	for (size_t i = 0; i < report->count; i++) {
+		const struct check_finding *finding = &report->findings[i];
+
+		if ((int)finding->item != item || finding->state != CHECK_UNKNOWN)
+			continue;
+		if (reason != NULL || finding->command_count > 0)
+			return NULL;
+		reason = finding;
+	}
+	return reason;
+}
+
+static bool is_alike(const struct check_report *report, int item, int other)
+{
+	const struct check_finding *a = only_reason(report, item), *b = only_reason(report, other);
+
+	return a != NULL && b != NULL && strcmp(a->subject, b->subject) == 0 &&
+	       strcmp(a->read, b->read) == 0;
+}
+
+/* How many of the items from FIRST up to END are unknown for the reason of ITEM. */
+static unsigned alike(const struct check_report *report, int item, int first, int end)
+{
+	unsigned count = 0;
+
+	for (int other = first; other < end; other++)
+		count += is_alike(report, item, other);
+	return count;
+}
+
+/* Items from FIRST on that are unknown for one reason: their names, and the reason once. */
+static void put_alike(struct printer *printer, int first)
+{
+	const struct check_report *report = printer->report;
+	char *text = text_format("%s", check_rows[first].id);
+
+	for (int item = first + 1; item < report->items; item++)
+		if (is_alike(report, first, item))
+			text_add(&text, ", %s", check_rows[item].id);
+	fprintf(printer->out, "%s\n", check_state_names[CHECK_UNKNOWN]);
+	put_text(printer->out, MARGIN, text);
+	put_finding(printer, only_reason(report, first));
+	fputc('\n', printer->out);
+	free(text);
+}
+
+static unsigned put_state(struct printer *printer, enum check_state state)
+{
+	const struct check_report *report = printer->report;
+	unsigned count = 0;
+
+	for (int item = 0; item < report->items; item++) {
+		if (check_worst(report, (enum check_item)item) != state)
+			continue;
+		count++;
+		if (alike(report, item, 0, report->items) < 2)
+			put_item(printer, (enum check_item)item, state);
+		else if (alike(report, item, 0, item) == 0)
+			put_alike(printer, item);
+	}
+	return count;
+}
+
+static void put_names_of_ok(struct printer *printer)
+{
+	const struct check_report *report = printer->report;
+	char *text = NULL;
+
+	for (int item = 0; item < report->items; item++)
+		if (check_worst(report, (enum check_item)item) == CHECK_OK)
+			text_add(&text, "%s%s", text != NULL ? ", " : "", check_rows[item].id);
+	if (text == NULL)
+		return;
+	fprintf(printer->out, "%s\n", check_state_names[CHECK_OK]);
+	put_text(printer->out, MARGIN, text);
+	fputc('\n', printer->out);
+	free(text);
+}
+
+static bool nothing_is_set_up(const struct check_report *report)
+{
+	return check_worst(report, CHECK_DIVERT) == CHECK_MISSING &&
+	       check_worst(report, CHECK_IP_RULE) == CHECK_MISSING &&
+	       check_worst(report, CHECK_IP_ROUTE) == CHECK_MISSING;
+}
+
+static bool has_commands(const struct check_report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].state >= CHECK_MISSING &&
+			report->findings[i].command_count > 0)
+			return true;
+	return false;
+}
+
+static void put_wrong(const struct printer *printer, unsigned wrong)
+{
+	char *text = text_format("%u item%s fixing", wrong, wrong == 1 ? " needs" : "s need");
+
+	if (nothing_is_set_up(printer->report))
+		text_add(&text, ". `tproxyctl apply` with the same options sets all of a host up.");
+	else
+		text_add(&text, "%s",
+			has_commands(printer->report)
+				? ": run the commands marked #, then check again."
+				: ".");
+	put_text(printer->out, 0, text);
+	free(text);
+}
+
+/* Items that were not judged are no good news, whatever the others say. */
+static void put_unjudged(const struct printer *printer, unsigned wrong)
+{
+	const struct check_report *report = printer->report;
+	unsigned count = 0;
+	char *text;
+
+	for (int item = 0; item < report->items; item++)
+		count += check_is_unjudged(report, (enum check_item)item);
+	if (count == 0)
+		return;
+	text = text_format("%u of %d items %s not judged%s. To have %s judged", count,
+		report->items, count == 1 ? "was" : "were",
+		wrong == 0 ? ": this is no all-clear, although nothing is missing or harmful among "
+			     "the rest"
+			   : "",
+		count == 1 ? "it" : "them");
+	for (int remedy = 0, some = 0; remedy < REMEDY_COUNT; remedy++)
+		if (remedy != REMEDY_TRAFFIC && check_has_remedy(report, (enum check_remedy)remedy))
+			text_add(&text, "%s%s", some++ == 0 ? ": " : "; ", check_remedies[remedy]);
+	text_add(&text, "; then check again.");
+	put_text(printer->out, 0, text);
+	free(text);
+}
+
+/* What other hosts decide is known when a client connects. */
+static void put_decided_elsewhere(const struct printer *printer)
+{
+	const struct check_report *report = printer->report;
+	char *text = NULL;
+
+	for (int item = 0; item < report->items; item++)
+		if (check_worst(report, (enum check_item)item) == CHECK_UNKNOWN &&
+			!check_is_unjudged(report, (enum check_item)item))
+			text_add(&text, "%s%s",
+				text == NULL ? "Not known, for other hosts decide it: " : ", ",
+				check_rows[item].id);
+	if (text == NULL)
+		return;
+	text_add(&text, ". To know it, %s.", check_remedies[REMEDY_TRAFFIC]);
+	put_text(printer->out, 0, text);
+	free(text);
+}
+
+void check_print(const struct check_report *report, bool verbose, FILE *out)
+{
+	struct printer printer = {.report = report, .out = out};
+	unsigned wrong;
+
+	printer.printed = calloc(
+		report->count * CHECK_COMMANDS_MAX + 1, sizeof(const struct check_command *));
+	if (printer.printed == NULL)
+		abort(); /* out of memory */
+	fprintf(out, "%s%s", report->about, *report->about != '\0' ? "\n" : "");
+	wrong = put_state(&printer, CHECK_HARMFUL);
+	wrong += put_state(&printer, CHECK_MISSING);
+	put_state(&printer, CHECK_UNKNOWN);
+	put_state(&printer, CHECK_ADVICE);
+	if (verbose)
+		put_state(&printer, CHECK_OK);
+	else
+		put_names_of_ok(&printer);
+	if (wrong > 0)
+		put_wrong(&printer, wrong);
+	else if (check_verdict(report) == CHECK_WELL)
+		put_text(out, 0, "Nothing is missing or harmful.");
+	put_unjudged(&printer, wrong);
+	put_decided_elsewhere(&printer);
+	free(printer.printed);
+}

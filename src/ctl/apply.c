@@ -1,0 +1,124 @@
+/*
+ * tproxyctl apply: sets the host up, all or nothing.
+ */
+#include "plan_options.h"
+#include "setup/plan_json.h"
+#include "setup/state_file.h"
+#include "setup/steps.h"
+#include "subcommands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: tproxyctl apply [OPTION ...]\n"
+	"\n"
+	"Sets the host up as `tproxyctl plan` with the same options prints, all or nothing.\n"
+	"What a killed apply or revert left is taken back first. Needs root.\n"
+	"\n" PLAN_OPTIONS_HELP "  --json                   tell the result as JSON\n"
+	"  -h, --help               print this help\n"
+	"\n"
+	"iptables-legacy registers its table mangle with the kernel for good: an empty table is\n"
+	"what `tproxyctl revert` cannot take back. Without nft it cannot take back the table that\n"
+	"iptables makes, either, and says what can.\n"
+	"\n"
+	"Exit status: 0 applied, or it was already; 1 refused or failed, and the host is as\n"
+	"before; 2 wrong arguments or input.\n";
+
+/* What is missing of that which the state file says was done. */
+static bool all_there(const struct journal *journal, json_t *told)
+{
+	const json_t *step;
+	bool whole = true;
+	size_t i;
+
+	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++) {
+		char *detail = NULL;
+		enum piece found = piece_look(step, &detail);
+
+		if (found != PIECE_THERE) {
+			whole = false;
+			tell(told, "%s is %s%s%s", json_string_value(json_object_get(step, "name")),
+				piece_names[found], detail != NULL ? ": " : "",
+				detail != NULL ? detail : "");
+		}
+		free(detail);
+	}
+	return whole;
+}
+
+/* The host has a plan applied: this one, or another. */
+static int again(const struct plan_options *options, const struct journal *journal, json_t *plan,
+	json_t *told)
+{
+	bool same = plan_json_same(json_object_get(journal->root, "plan"), plan);
+
+	json_decref(plan);
+	if (!same) {
+		tell(told, "another plan is applied, or the host needs more than it did then: "
+			   "`tproxyctl revert` first");
+		report_told(options->json, "refused", told, journal->root);
+		return STATUS_NOT_WELL;
+	}
+	if (!all_there(journal, told)) {
+		tell(told, "this plan was applied, and somebody else took part of it away: "
+			   "`tproxyctl revert`, then apply again");
+		report_told(options->json, "incomplete", told, journal->root);
+		return STATUS_NOT_WELL;
+	}
+	report_told(options->json, "already applied", told, journal->root);
+	return STATUS_WELL;
+}
+
+static int recover(struct journal *journal, json_t *told)
+{
+	if (journal->root == NULL || journal_complete(journal))
+		return STATUS_WELL;
+	tell(told, "an earlier apply or revert was interrupted: taking back what it left");
+	return take_back(journal, told);
+}
+
+static int apply(struct plan_options *options, struct journal *journal, json_t *told)
+{
+	int status = recover(journal, told);
+
+	if (status == STATUS_WELL)
+		status = plan_options_make(options, journal->root != NULL);
+	if (status == STATUS_WELL && journal->root != NULL)
+		return again(options, journal, plan_json(&options->plan), told);
+	if (status == STATUS_WELL)
+		status = plan_options_conflicts(options);
+	if (status != STATUS_WELL) {
+		print_told(told);
+		return status;
+	}
+	journal_start(journal, plan_json(&options->plan));
+	status = apply_steps(journal, told);
+	report_told(
+		options->json, status == STATUS_WELL ? "applied" : "failed", told, journal->root);
+	return status;
+}
+
+int apply_command(int argc, char **argv)
+{
+	struct plan_options options;
+	struct journal journal = {.lock = -1};
+	json_t *told = json_array();
+	int status = plan_options_read(&options, argc, argv, usage, false);
+
+	if (status != -1)
+		goto out;
+	status = STATUS_USAGE;
+	if (geteuid() != 0)
+		fputs("tproxyctl: apply needs root\n", stderr);
+	else
+		status = journal_open(&journal, options.state, true);
+	if (status == STATUS_WELL)
+		status = apply(&options, &journal, told);
+out:
+	journal_close(&journal);
+	json_decref(told);
+	plan_options_free(&options);
+	return status;
+}

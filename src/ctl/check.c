@@ -1,0 +1,169 @@
+/*
+ * tproxyctl check: what is missing on this host, or does harm.
+ */
+#include "check/check.h"
+#include "host_options.h"
+#include "hoststate/sysctl.h"
+#include "subcommands.h"
+#include "tproxy/shell.h"
+#include "tproxy/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	OPTION_JSON = 0x2000,
+	OPTION_KERNEL,
+	OPTION_WATCH,
+	WATCH_MAX = 3600
+};
+
+static const char usage[] =
+	"usage: tproxyctl check [OPTION ...]\n"
+	"\n"
+	"Looks at this host with the eyes of a transparent proxy's packets, and says what is\n"
+	"missing or does harm, why, and the command that fixes it. Reads only; what root alone\n"
+	"may read is unknown to others. A command may be run twice without harm.\n"
+	"\n" HOST_OPTIONS_HELP "  --watch SECONDS          look at what comes in, too, at most so "
+	"long: start it, then have\n"
+	"                           a client try\n"
+	"  -v, --verbose            show what was read of items that are well, too\n"
+	"  --json                   tell it as JSON (fixtures/schema/check.schema.json)\n"
+	"  -h, --help               print this help\n"
+	"\n"
+	"Exit status: 0 nothing is missing or harmful, 1 something is, 2 wrong arguments or\n"
+	"input, 3 nothing is missing or harmful in what was judged, but an item was not judged\n"
+	"that this host decides. Items that other hosts decide do not count.\n";
+
+static const struct option known[] = {
+	HOST_OPTIONS,
+	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
+	{"watch", required_argument, NULL, OPTION_WATCH},
+	{"verbose", no_argument, NULL, 'v'},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+struct check_options {
+	struct host_options host;
+	const char *kernel; /* a configuration's path, or NULL: this host */
+	unsigned watch;     /* seconds */
+	bool json, verbose;
+};
+
+static bool take_seconds(struct check_options *options, const char *word)
+{
+	if (text_number(word, &options->watch) && options->watch >= 1 &&
+		options->watch <= WATCH_MAX)
+		return true;
+	fprintf(stderr, "tproxyctl: --watch '%s': not a number of seconds from 1 to %d\n", word,
+		WATCH_MAX);
+	return false;
+}
+
+static bool take(struct check_options *options, int c, const char *word)
+{
+	switch (c) {
+	case OPTION_WATCH:
+		return take_seconds(options, word);
+	case OPTION_KERNEL:
+		options->kernel = word;
+		return true;
+	case OPTION_JSON:
+		return options->json = true;
+	case 'v':
+		return options->verbose = true;
+	default:
+		return host_option(&options->host, c, word);
+	}
+}
+
+static int options_read(struct check_options *options, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "hv", known, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return STATUS_WELL;
+		}
+		if (c == '?' || !take(options, c, optarg))
+			return subcommand_refused(argv[0]);
+	}
+	if (subcommand_options_only(argc, argv) != -1)
+		return STATUS_USAGE;
+	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
+}
+
+/* What could not be read stands in the report, and by name here, where a person looks first. */
+static void print_problems(const struct situation *situation)
+{
+	const char *const problems[] = {situation->network_problem, situation->rules_problem,
+		situation->rules_unseen, situation->sockets_problem, situation->watched_problem};
+
+	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+		if (problems[i] != NULL) {
+			char *shown = shell_printable(problems[i]);
+
+			fprintf(stderr, "tproxyctl: %s\n", shown);
+			free(shown);
+		}
+}
+
+/* Prints the report; its exit status. */
+static int print_report(const struct check_options *options, const struct situation *situation)
+{
+	static const int statuses[] = {[CHECK_WELL] = STATUS_WELL,
+		[CHECK_WRONG] = STATUS_NOT_WELL,
+		[CHECK_UNJUDGED] = STATUS_UNJUDGED};
+	struct check_report report = {0};
+	bool written = true;
+	int status;
+
+	check_run(&report, situation);
+	status = statuses[check_verdict(&report)];
+	if (options->json)
+		written = check_print_json(&report, stdout);
+	else
+		check_print(&report, options->verbose, stdout);
+	if (fflush(stdout) != 0 || !written) {
+		fputs("tproxyctl: the report cannot be written\n", stderr);
+		status = STATUS_USAGE;
+	}
+	check_free(&report);
+	return status;
+}
+
+/* What `bind :::PORT` means on this host. */
+static void read_bindv6only(struct needs *needs)
+{
+	char *text = sysctl_read("net/ipv6/bindv6only");
+
+	needs_bindv6only(needs, text != NULL && atoi(text) != 0);
+	free(text);
+}
+
+int check_command(int argc, char **argv)
+{
+	struct check_options options = {0};
+	struct situation situation;
+	int status = options_read(&options, argc, argv);
+
+	if (status != -1)
+		goto out;
+	read_bindv6only(&options.host.needs);
+	if (options.kernel == NULL)
+		situation_read(&situation, &options.host.needs, options.watch * 1000);
+	else if (!situation_of_kernel(&situation, &options.host.needs, options.kernel)) {
+		fprintf(stderr, "tproxyctl: %s\n", situation.kernel_problem);
+		status = STATUS_USAGE;
+		goto out;
+	}
+	print_problems(&situation);
+	status = print_report(&options, &situation);
+	situation_free(&situation);
+out:
+	host_options_free(&options.host);
+	return status;
+}

@@ -1,0 +1,98 @@
+/*
+ * The options that say what a proxy needs; see the header.
+ *
+ * Either a configuration says it or the command line does. Both at once would leave open which of them
+ * is meant, so that is refused; --client is a question about either and goes with both.
+ */
+#include "host_options.h"
+#include "subcommands.h"
+
+#include <stdio.h>
+
+static int add(struct needs *needs, int c, const char *argument)
+{
+	switch (c) {
+	case HOST_OPTION_LISTEN:
+		return needs_add_listener(needs, argument);
+	case HOST_OPTION_SERVER:
+		return needs_add_server(needs, argument);
+	default:
+		return needs_add_client(needs, argument);
+	}
+}
+
+static void refuse(struct host_options *options, int c, const char *argument)
+{
+	static const char *const names[] = {"listen", "server", "client"};
+	static const char *const forms[] = {"ADDRESS:PORT or ADDRESS:PORT/udp, IPv6 in brackets",
+		"ADDRESS or ADDRESS:PORT, IPv6 with a port in brackets", "ADDRESS"};
+	int which = c - HOST_OPTION_LISTEN;
+
+	fprintf(stderr, "tproxyctl: --%s '%s': not %s\n", names[which], argument, forms[which]);
+	options->wrong = true;
+}
+
+bool host_option(struct host_options *options, int c, const char *argument)
+{
+	if (c < HOST_OPTION_CONFIG || c > HOST_OPTION_CLIENT)
+		return false;
+	if (c == HOST_OPTION_CONFIG) {
+		if (options->file != NULL) {
+			fputs("tproxyctl: --config may be given once\n", stderr);
+			options->wrong = true;
+		}
+		options->file = argument;
+	} else if (add(&options->needs, c, argument) == -1)
+		refuse(options, c, argument);
+	return true;
+}
+
+static int load(struct host_options *options)
+{
+	struct diag *diag = diag_new();
+
+	if (diag == NULL)
+		return -1;
+	options->config = config_load(options->file, diag);
+	if (options->config != NULL)
+		needs_of_config(&options->needs, options->config, options->file);
+	diag_print(diag, stderr);
+	diag_free(diag);
+	return options->config != NULL ? 0 : -1;
+}
+
+int host_options_finish(struct host_options *options)
+{
+	struct needs *needs = &options->needs;
+
+	if (options->wrong)
+		return STATUS_USAGE;
+	if (options->file != NULL && needs->listener_count + needs->server_count > 0) {
+		fputs("tproxyctl: either --config says what is needed, or --listen and --server "
+		      "do\n",
+			stderr);
+		return STATUS_USAGE;
+	}
+	if (options->file != NULL && load(options) == -1) {
+		fputs("tproxyctl: --config reads tproxyd's language; for any other proxy say "
+		      "--listen "
+		      "and --server\n",
+			stderr);
+		return STATUS_USAGE;
+	}
+	if (options->file != NULL)
+		return STATUS_WELL;
+	if (needs->listener_count == 0)
+		needs_of_example(needs);
+	else
+		needs->spoofs = needs->server_count > 0;
+	return STATUS_WELL;
+}
+
+void host_options_free(struct host_options *options)
+{
+	if (options->config != NULL)
+		config_free(options->config);
+	needs_free(&options->needs);
+	*options = (struct host_options){0};
+}

@@ -1,0 +1,46 @@
+/*
+ * tproxyctl plan: what apply would do.
+ */
+#include "plan_options.h"
+#include "setup/state_file.h"
+#include "subcommands.h"
+
+#include <stdio.h>
+
+static const char usage[] =
+	"usage: tproxyctl plan [OPTION ...]\n"
+	"\n"
+	"Prints what `tproxyctl apply` with the same options would do; changes nothing.\n"
+	"\n" PLAN_OPTIONS_HELP
+	"  --format NAME            shell (default), nft, sysctl.d, networkd, ifupdown or json\n"
+	"  --json                   the same as --format json\n"
+	"  -h, --help               print this help\n"
+	"\n"
+	"Exit status: 0 the plan can be applied, 1 mark or table are somebody else's, 2 wrong\n"
+	"arguments or input.\n";
+
+int plan_command(int argc, char **argv)
+{
+	struct plan_options options;
+	struct journal journal = {.lock = -1};
+	int status = plan_options_read(&options, argc, argv, usage, true);
+
+	if (status != -1)
+		goto out;
+	status = journal_open(&journal, options.state, false);
+	if (status == STATUS_WELL)
+		status = plan_options_make(&options, journal.root != NULL);
+	if (status == STATUS_WELL)
+		status = plan_options_conflicts(&options);
+	if (status == STATUS_WELL) {
+		plan_print(&options.plan, options.format, stdout);
+		if (fflush(stdout) != 0 || ferror(stdout)) {
+			fputs("tproxyctl: the plan cannot be written\n", stderr);
+			status = STATUS_USAGE;
+		}
+	}
+out:
+	journal_close(&journal);
+	plan_options_free(&options);
+	return status;
+}

@@ -1,0 +1,238 @@
+/*
+ * The options of plan and apply, and a plan for this host from them; see the header.
+ *
+ * Marks and tables that are somebody's are never shared: two users of a mark cannot be told apart later.
+ */
+#include "plan_options.h"
+#include "setup/state_file.h"
+#include "subcommands.h"
+#include "tproxy/subprocess.h"
+#include "tproxy/text.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPTION_BACKEND = 0x2000,
+	OPTION_FORMAT,
+	OPTION_RECIPE,
+	OPTION_MARK,
+	OPTION_TABLE,
+	OPTION_STATE,
+	OPTION_JSON
+};
+
+static const struct option known[] = {
+	HOST_OPTIONS,
+	{"backend", required_argument, NULL, OPTION_BACKEND},
+	{"format", required_argument, NULL, OPTION_FORMAT},
+	{"recipe", required_argument, NULL, OPTION_RECIPE},
+	{"mark", required_argument, NULL, OPTION_MARK},
+	{"table", required_argument, NULL, OPTION_TABLE},
+	{"state", required_argument, NULL, OPTION_STATE},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+/* The place of WORD in a list, or -1 with a message that has all of the list. */
+static int choice(const char *option, const char *word, const char *const names[])
+{
+	for (int i = 0; names[i] != NULL; i++)
+		if (strcmp(names[i], word) == 0)
+			return i;
+	fprintf(stderr, "tproxyctl: --%s '%s': has to be one of", option, word);
+	for (int i = 0; names[i] != NULL; i++)
+		fprintf(stderr, "%s %s", i > 0 ? "," : "", names[i]);
+	fputc('\n', stderr);
+	return -1;
+}
+
+static bool take_mark(struct plan_options *options, const char *word)
+{
+	if (text_number(word, &options->plan.mark) && options->plan.mark != 0)
+		return true;
+	fprintf(stderr, "tproxyctl: --mark '%s': not a number from 1 to 0xffffffff\n", word);
+	return false;
+}
+
+static bool take_table(struct plan_options *options, const char *word)
+{
+	unsigned *table = &options->plan.table;
+
+	if (text_number(word, table) && *table != 0 && (*table < 253 || *table > 255))
+		return true;
+	fprintf(stderr,
+		"tproxyctl: --table '%s': not a number from 1 to 0xffffffff, or the kernel's own "
+		"(253 to 255)\n",
+		word);
+	return false;
+}
+
+static bool take(struct plan_options *options, int c, const char *word, bool formats)
+{
+	int which = 0;
+
+	switch (c) {
+	case OPTION_BACKEND:
+		which = choice("backend", word, backend_names);
+		options->plan.backend = (enum backend)which;
+		options->backend_given = true;
+		return which != -1;
+	case OPTION_RECIPE:
+		which = choice("recipe", word, recipe_names);
+		options->plan.recipe = (enum recipe)which;
+		return which != -1;
+	case OPTION_FORMAT:
+		if (!formats) {
+			fputs("tproxyctl: --format is an option of plan\n", stderr);
+			return false;
+		}
+		which = choice("format", word, format_names);
+		options->format = (enum plan_format)which;
+		return which != -1;
+	case OPTION_MARK:
+		return take_mark(options, word);
+	case OPTION_TABLE:
+		return take_table(options, word);
+	case OPTION_STATE:
+		options->state = word;
+		return true;
+	case OPTION_JSON:
+		options->json = true;
+		return true;
+	default:
+		return host_option(&options->host, c, word);
+	}
+}
+
+int plan_options_read(
+	struct plan_options *options, int argc, char **argv, const char *usage, bool formats)
+{
+	int c;
+
+	*options = (struct plan_options){.state = JOURNAL_DEFAULT};
+	options->plan.mark = 1;
+	options->plan.table = 100;
+	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return STATUS_WELL;
+		}
+		if (c == '?' || !take(options, c, optarg, formats))
+			return subcommand_refused(argv[0]);
+	}
+	if (subcommand_options_only(argc, argv) != -1)
+		return STATUS_USAGE;
+	if (options->json)
+		options->format = FORMAT_JSON;
+	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
+}
+
+static bool runs(const char *line)
+{
+	struct command_result result;
+	bool well = command_line(line, NULL, &result);
+
+	command_free(&result);
+	return well;
+}
+
+/* The backend in use, unless one was named. Rules for `nft -f` are nft's. */
+static bool choose_backend(struct plan_options *options)
+{
+	static const char *const tools[] = {"iptables-restore", "iptables-legacy-restore", "nft"};
+	struct plan *plan = &options->plan;
+
+	if (options->format == FORMAT_NFT && !options->backend_given)
+		plan->backend = BACKEND_NFT;
+	else if (!options->backend_given)
+		plan->backend = runs("iptables -V")     ? BACKEND_IPTABLES
+				: command_exists("nft") ? BACKEND_NFT
+							: BACKEND_LEGACY;
+	if (options->format == FORMAT_NFT && plan->backend != BACKEND_NFT) {
+		fputs("tproxyctl: --format nft is for --backend nft\n", stderr);
+		return false;
+	}
+	if (!command_exists(tools[plan->backend])) {
+		fprintf(stderr, "tproxyctl: there is no program '%s' on this host\n",
+			tools[plan->backend]);
+		return false;
+	}
+	return true;
+}
+
+int plan_options_make(struct plan_options *options, bool ours)
+{
+	if (!choose_backend(options))
+		return STATUS_USAGE;
+	if (!command_exists("ip")) {
+		fputs("tproxyctl: there is no program 'ip' on this host\n", stderr);
+		return STATUS_USAGE;
+	}
+	options->facts.pass_ours = ours;
+	if (!facts_read(&options->facts))
+		return STATUS_USAGE;
+	if (options->facts.incomplete)
+		fputs("tproxyctl: not all packet rules can be read (root may): marks that are only "
+		      "used there are not known\n",
+			stderr);
+	needs_bindv6only(&options->host.needs, options->facts.bindv6only != 0);
+	plan_build(&options->plan, &options->host.needs, &options->facts);
+	return STATUS_WELL;
+}
+
+static void propose(const struct plan_options *options)
+{
+	const struct facts *facts = &options->facts;
+	const struct plan *plan = &options->plan;
+	uint32_t mark = plan->mark;
+	unsigned table = plan->table;
+
+	if (facts_mark_user(facts, mark) != NULL)
+		mark = facts_free_mark(facts);
+	if (facts_table_user(facts, table) != NULL)
+		table = facts_free_table(facts);
+	if (mark != 0 && table != 0)
+		fprintf(stderr,
+			"tproxyctl: nothing was changed. Free are: --mark 0x%x --table %u\n", mark,
+			table);
+	else
+		fprintf(stderr,
+			"tproxyctl: nothing was changed. No free %s was found; take a rule away "
+			"that "
+			"uses one, or plan with --recipe local-route\n",
+			mark == 0 ? "mark" : "table");
+}
+
+int plan_options_conflicts(const struct plan_options *options)
+{
+	const struct plan *plan = &options->plan;
+	const char *mark = facts_mark_user(&options->facts, plan->mark);
+	const char *table = facts_table_user(&options->facts, plan->table);
+
+	if (options->facts.leftover != NULL) {
+		fprintf(stderr,
+			"tproxyctl: %s is on this host, and the state file %s knows nothing of it: "
+			"another --state made it, or the file was lost. Nothing was changed.\n",
+			options->facts.leftover, options->state);
+		return STATUS_NOT_WELL;
+	}
+	if (!plan->marks || (mark == NULL && table == NULL))
+		return STATUS_WELL;
+	if (mark != NULL)
+		fprintf(stderr, "tproxyctl: mark 0x%x is somebody else's: %s\n", plan->mark, mark);
+	if (table != NULL)
+		fprintf(stderr, "tproxyctl: table %u is somebody else's: %s\n", plan->table, table);
+	propose(options);
+	return STATUS_NOT_WELL;
+}
+
+void plan_options_free(struct plan_options *options)
+{
+	plan_free(&options->plan);
+	facts_free(&options->facts);
+	host_options_free(&options->host);
+}

@@ -1,0 +1,130 @@
+/*
+ * tproxyctl status: what is applied, by which plan, since when, and whether all of it is still there.
+ */
+#include "hoststate/sysctl.h"
+#include "setup/state_file.h"
+#include "setup/steps.h"
+#include "state_options.h"
+#include "subcommands.h"
+#include "tproxy/json.h"
+#include "tproxy/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: tproxyctl status [--state FILE] [--json]\n"
+	"\n"
+	"Says what is applied, by which plan, since when, and whether each piece is there still.\n"
+	"\n"
+	"  --state FILE   the state file (default: " JOURNAL_DEFAULT ")\n"
+	"  --json         tell it as JSON\n"
+	"  -h, --help     print this help\n"
+	"\n"
+	"Exit status: 0 all of it is there, or nothing is applied; 1 something is not, or an\n"
+	"apply or revert was interrupted; 2 wrong arguments or input.\n";
+
+/* The pieces with what was found of each; *WHOLE: all are there. */
+static json_t *pieces(const struct journal *journal, bool *whole)
+{
+	json_t *made = json_array(), *step;
+	size_t i;
+
+	*whole = journal_complete(journal);
+	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++) {
+		char *detail = NULL;
+		enum piece found = piece_look(step, &detail);
+		json_t *piece = json_object();
+
+		json_object_set_new(piece, "kind", json_string(json_word(step, "kind")));
+		json_object_set_new(piece, "family", json_string(json_word(step, "family")));
+		json_object_set_new(piece, "name", json_string(json_word(step, "name")));
+		json_object_set_new(piece, "found", json_string(piece_names[found]));
+		if (detail != NULL)
+			json_object_set_new(piece, "detail", json_string(detail));
+		json_array_append_new(made, piece);
+		*whole = *whole && found == PIECE_THERE;
+		free(detail);
+	}
+	return made;
+}
+
+static void print_plan(const struct journal *journal)
+{
+	const json_t *plan = json_object_get(journal->root, "plan");
+	const json_t *mark = json_object_get(plan, "mark");
+
+	printf("%s since %s: recipe %s, backend %s",
+		journal_complete(journal) ? "applied" : "interrupted",
+		json_word(journal->root, "since"), json_word(plan, "recipe"),
+		json_word(plan, "backend"));
+	if (mark != NULL)
+		printf(", mark 0x%llx, table %lld", (unsigned long long)json_integer_value(mark),
+			(long long)json_integer_value(json_object_get(plan, "table")));
+	putchar('\n');
+}
+
+static void print_text(const struct journal *journal, const json_t *list)
+{
+	const json_t *piece;
+	size_t i;
+
+	print_plan(journal);
+	for (i = 0; (piece = json_array_get(list, i)) != NULL; i++) {
+		bool sysctl = strcmp(json_word(piece, "kind"), "sysctl") == 0;
+		char *name = sysctl ? sysctl_name(json_word(piece, "name"))
+				    : text_format("%s", json_word(piece, "name"));
+
+		printf("  %-8s %s %s", json_word(piece, "found"), json_word(piece, "family"), name);
+		if (*json_word(piece, "detail") != '\0')
+			printf(": %s", json_word(piece, "detail"));
+		putchar('\n');
+		free(name);
+	}
+	if (!journal_complete(journal))
+		puts("`tproxyctl revert` takes back what is there.");
+}
+
+static void print_json(const struct journal *journal, json_t *list, bool whole)
+{
+	json_t *root = json_object();
+
+	json_object_set_new(root, "applied", json_boolean(journal->root != NULL));
+	json_object_set_new(root, "complete", json_boolean(whole));
+	if (journal->root != NULL) {
+		json_object_set_new(root, "interrupted", json_boolean(!journal_complete(journal)));
+		json_object_set(root, "since", json_object_get(journal->root, "since"));
+		json_object_set(root, "plan", json_object_get(journal->root, "plan"));
+	}
+	json_object_set(root, "pieces", list);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+int status_command(int argc, char **argv)
+{
+	struct state_options options;
+	struct journal journal;
+	bool whole;
+	json_t *list;
+	int status = state_options_read(&options, argc, argv, usage);
+
+	if (status != -1)
+		return status;
+	status = journal_open(&journal, options.state, false);
+	if (status != STATUS_WELL)
+		return status;
+	list = pieces(&journal, &whole);
+	if (options.json)
+		print_json(&journal, list, whole);
+	else if (journal.root == NULL)
+		puts("nothing is applied");
+	else
+		print_text(&journal, list);
+	status = journal.root == NULL || whole ? STATUS_WELL : STATUS_NOT_WELL;
+	json_decref(list);
+	journal_close(&journal);
+	return status;
+}

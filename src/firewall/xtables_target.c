@@ -1,0 +1,167 @@
+/*
+ * The targets of iptables that are known: the last words of a rule.
+ *
+ * A target is a verdict, a chain of the table, or an extension; extensions that change nothing that a
+ * trace looks at are none. The traps: marks are changed as the kernel does it, (mark & ~mask) ^ value,
+ * into which the target's other ways of saying it are turned; and a target that is not known may change
+ * the mark, so it is kept as such.
+ */
+#include "ruleset_build.h"
+#include "tproxy/text.h"
+#include "xtables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What neither ends a packet's way nor changes what rules ask for. */
+static const char *const harmless[] = {"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TCPMSS",
+	"CLASSIFY", "CHECKSUM", "SET", "DSCP", "TOS", "TTL", "HL", "IDLETIMER", "LED", "RATEEST",
+	"SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "TEE"};
+
+static const struct {
+	const char *name;
+	enum target_kind kind;
+} plain[] = {{"ACCEPT", TARGET_ACCEPT}, {"DROP", TARGET_DROP}, {"REJECT", TARGET_DROP},
+	{"RETURN", TARGET_RETURN}, {"SNAT", TARGET_NAT_SOURCE}, {"MASQUERADE", TARGET_NAT_SOURCE},
+	{"DNAT", TARGET_NAT_DESTINATION}, {"REDIRECT", TARGET_NAT_DESTINATION}};
+
+static bool is_harmless(const char *name)
+{
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (strcmp(harmless[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Adds a target of KIND, or one that is not known where its options are not. */
+static struct target *add(struct parse *parse, enum target_kind kind, bool known, size_t first)
+{
+	struct target *target = add_target(parse->rule, known ? kind : TARGET_UNKNOWN);
+
+	if (!known)
+		target->text = xtables_words(parse, first);
+	return target;
+}
+
+/* -j MARK with one option; --set-mark sets all bits of VALUE as well as those of MASK. */
+static void read_mark_target(struct parse *parse, size_t first)
+{
+	const struct word *words = &parse->words[first + 2];
+	uint32_t value = 0, mask = 0;
+	struct target *target;
+	bool known = parse->count - first == 4 && xtables_masked(words[1].text, &value, &mask);
+
+	if (known && xtables_is(words, "--set-mark"))
+		mask |= value;
+	else if (known && xtables_is(words, "--and-mark")) {
+		mask = ~value;
+		value = 0;
+	} else if (known && xtables_is(words, "--or-mark"))
+		mask = value;
+	else if (known && xtables_is(words, "--xor-mark"))
+		mask = 0;
+	else
+		known = known && xtables_is(words, "--set-xmark");
+	target = add(parse, TARGET_MARK, known, first);
+	target->number = value;
+	target->mask = mask;
+}
+
+/* One option of TPROXY and its value. */
+static bool read_tproxy_option(struct target *target, const struct word *words)
+{
+	uint16_t port = addr_port(&target->to);
+	uint32_t number;
+	const char *end;
+
+	if (xtables_is(words, "--tproxy-mark"))
+		return xtables_masked(words[1].text, &target->number, &target->mask);
+	if (xtables_is(words, "--on-ip")) {
+		if (!addr_parse(&target->to, words[1].text))
+			return false;
+		addr_set_port(&target->to, port);
+		return true;
+	}
+	if (!xtables_is(words, "--on-port") || !xtables_number(words[1].text, &number, &end))
+		return false;
+	addr_set_port(&target->to, (uint16_t)number);
+	return *end == '\0' && number <= UINT16_MAX;
+}
+
+static void read_tproxy(struct parse *parse, size_t first)
+{
+	struct target read = {.kind = TARGET_TPROXY, .to = addr_any(parse->table->family)};
+	bool known = (parse->count - first) % 2 == 0;
+	struct target *target;
+
+	for (size_t i = first + 2; known && i < parse->count; i += 2)
+		known = read_tproxy_option(&read, &parse->words[i]);
+	target = add(parse, TARGET_TPROXY, known, first);
+	if (known)
+		*target = read;
+}
+
+/* NETMAP changes the source or the destination, by the hook; a user's chain may be called by both. */
+static void read_netmap(struct parse *parse, size_t first)
+{
+	bool source = parse->hook == HOOK_POSTROUTING || parse->hook == HOOK_INPUT;
+
+	add(parse, source ? TARGET_NAT_SOURCE : TARGET_NAT_DESTINATION, parse->hook != HOOK_NONE,
+		first);
+}
+
+/* Setting the connection's mark changes no packet, taking the packet's mark from it does. */
+static void read_connmark(struct parse *parse, size_t first)
+{
+	bool restores =
+		parse->count - first < 3 || xtables_is(&parse->words[first + 2], "--restore-mark");
+
+	add(parse, TARGET_NONE, !restores, first);
+}
+
+static void read_jump(struct parse *parse, size_t first, const char *name)
+{
+	bool jumps = xtables_is(&parse->words[first], "-j");
+	bool known = table_chain(parse->table, name) != NULL && parse->count - first == 2;
+	struct target *target = add(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
+
+	if (known)
+		target->text = text_copy(name);
+}
+
+static void read_extension(struct parse *parse, size_t first, const char *name)
+{
+	if (strcmp(name, "MARK") == 0)
+		read_mark_target(parse, first);
+	else if (strcmp(name, "TPROXY") == 0)
+		read_tproxy(parse, first);
+	else if (strcmp(name, "NETMAP") == 0)
+		read_netmap(parse, first);
+	else if (strcmp(name, "CONNMARK") == 0)
+		read_connmark(parse, first);
+	else if (is_harmless(name))
+		add(parse, TARGET_NONE, true, first);
+	else
+		read_jump(parse, first, name);
+}
+
+void xtables_target(struct parse *parse)
+{
+	size_t first = parse->at;
+	const char *name;
+
+	if (parse->count - first < 2 || parse->negated) {
+		parse->wrong = "no target is named";
+		return;
+	}
+	parse->at = parse->count;
+	name = parse->words[first + 1].text;
+	if (parse->restores_mark)
+		add_target(parse->rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (strcmp(plain[i].name, name) == 0) {
+			add_target(parse->rule, plain[i].kind);
+			return;
+		}
+	read_extension(parse, first, name);
+}

@@ -1,0 +1,63 @@
+/*
+ * Logs: lines to the configuration's targets.
+ *
+ * No thread waits for a log: a target that takes nothing at the moment loses the line. The loss is
+ * counted, and reported in the log once the target takes lines again. The one exception is a regular
+ * file, whose disk may be slow. Lines are cut at LOG_LINE_MAX. Several threads may call all functions
+ * but log_new(), log_free() and log_reopen(), which are for the main thread.
+ */
+#ifndef TPROXY_LOG_H
+#define TPROXY_LOG_H
+
+#include "privileges.h"
+#include "tproxy/config.h"
+
+#include <stdint.h>
+#include <syslog.h>
+
+enum {
+	LOG_LINE_MAX = 1024 /* bytes, with what stands before the message */
+};
+
+struct log;
+
+/*
+ * Opens stderr and every target of CONFIG, which must outlive the log. A file that does not exist is
+ * made, and given to OWNER (NULL: to this process's user). Call it before privileges are dropped.
+ * Returns NULL, with a message on stderr, where a target cannot be opened or memory is missing.
+ */
+struct log *log_new(const struct config *config, const struct identity *owner);
+
+/* NULL is allowed. */
+void log_free(struct log *log);
+
+/*
+ * Writes one line at a level of <syslog.h>, to the targets of SECTION. NULL, and a section without
+ * targets, stand for those of `global`. Where there are none either, lines of LOG_WARNING and more
+ * urgent ones go to stderr.
+ */
+void log_line(struct log *log, const struct proxy *section, int level, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Whether any target takes a line of this section and level. If not, it need not be made. */
+bool log_wants(const struct log *log, const struct proxy *section, int level);
+
+/* Writes one line to stderr, for the person who starts the daemon. The targets do not get it. */
+void log_complain(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Warns on stderr of syslog targets that cannot be reached now. Call it once privileges are dropped. */
+void log_check(struct log *log);
+
+/*
+ * Opens the log files again, by their paths, and logs the result. A file that cannot be opened stays
+ * as it was.
+ */
+void log_reopen(struct log *log);
+
+/* Whether any target is a file, which log_reopen() opens. */
+bool log_has_files(const struct log *log);
+
+/* How many lines were lost, over all targets. */
+uint64_t log_lost(const struct log *log);
+
+#endif

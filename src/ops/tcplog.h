@@ -1,0 +1,16 @@
+/*
+ * The line that a session leaves in the log when it ends: HAProxy's tcplog format, so that what
+ * reads HAProxy's logs reads these (configuration manual, sections 8.2.2 and 8.5).
+ */
+#ifndef TPROXY_TCPLOG_H
+#define TPROXY_TCPLOG_H
+
+#include "proxy/session.h"
+
+/*
+ * Writes the line of a closed session into OUT, without a newline; it is cut where it is longer than
+ * ROOM, the bytes of OUT.
+ */
+void tcplog_format(const struct session *session, char *out, size_t room);
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * Packet rules for the scratch proxy's host; see the header.
+ *
+ * A row of the table is a rule in both languages and the features that it needs. `@` stands for the VIP,
+ * `$` for the VIP as nft writes it before a port, `&` for nft's word for the family. The DIVERT rules are the walk-through's; iptables
+ * leaves wildcard listeners out of `socket`, so those of other ports are not caught by them.
+ *
+ * The lock of iptables-legacy is below /run, which may not be ours to write. A memfd has no name in any
+ * file system and ends with its last user; the tools inherit its descriptor and open it by that.
+ */
+#include "scratch_rules.h"
+#include "scratch_network.h"
+#include "tproxy/subprocess.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define BIT(feature) (1U << (feature))
+#define ALL          (BIT(RULES_FEATURES) - 1)
+#define DIVERTS      (BIT(RULES_SOCKET) | BIT(RULES_MARK))
+#define NFT_DIVERT   "meta mark set 1 accept"
+#define XT_TO(port)  "-j TPROXY --on-port " #port " --tproxy-mark 1"
+
+static const struct rule {
+	unsigned features;
+	const char *xt, *nft; /* NULL: there is nothing to say in that language */
+} rules[] = {
+	{0, ":DIVERT - [0:0]", NULL},
+	{BIT(RULES_MARK), "-A DIVERT -j MARK --set-mark 1", NULL},
+	{0, "-A DIVERT -j ACCEPT", NULL},
+	{DIVERTS, "-A PREROUTING -p tcp -m socket -j DIVERT",
+		"meta l4proto tcp socket transparent 1 " NFT_DIVERT},
+	{DIVERTS, "-A PREROUTING -p udp -m socket --transparent -j DIVERT",
+		"meta l4proto udp socket transparent 1 " NFT_DIVERT},
+	{BIT(RULES_TPROXY), "-A PREROUTING -p tcp -d @ --dport 81 " XT_TO(8081) " --on-ip @",
+		"& daddr @ tcp dport 81 tproxy to $:8081 " NFT_DIVERT},
+	{BIT(RULES_TPROXY), "-A PREROUTING -p tcp --dport 82 " XT_TO(8082),
+		"tcp dport 82 tproxy to :8082 " NFT_DIVERT},
+	{BIT(RULES_TPROXY), "-A PREROUTING -p udp --dport 84 " XT_TO(8084),
+		"udp dport 84 tproxy to :8084 " NFT_DIVERT},
+};
+
+/* A feature alone, in both languages. */
+static const struct rule alone[RULES_FEATURES] = {
+	[RULES_TABLE] = {0, "-A PREROUTING -j ACCEPT", "accept"},
+	[RULES_SOCKET] = {0, "-A PREROUTING -p udp -m socket --transparent -j ACCEPT",
+		"meta l4proto udp socket transparent 1 accept"},
+	[RULES_MARK] = {0, "-A PREROUTING -j MARK --set-mark 1", "meta mark set 1"},
+	[RULES_TPROXY] = {0, "-A PREROUTING -p tcp --dport 82 " XT_TO(8082),
+		"tcp dport 82 tproxy to :8082"},
+};
+
+static const struct backend {
+	const char *name, *package, *programs[2];
+} backends[RULES_BACKENDS] = {
+	{"iptables", "iptables", {"iptables-restore", "ip6tables-restore"}},
+	{"iptables-legacy", "iptables", {"iptables-legacy-restore", "ip6tables-legacy-restore"}},
+	{"nft", "nftables", {"nft", "nft"}},
+};
+
+const char *rules_backend_name(enum rules_backend backend)
+{
+	return backends[backend].name;
+}
+
+static void expand(FILE *out, const char *line, int family)
+{
+	int place = family == AF_INET6;
+
+	for (; *line != '\0'; line++)
+		if (*line == '@')
+			fputs(network_vip[place], out);
+		else if (*line == '$')
+			fprintf(out, place ? "[%s]" : "%s", network_vip[place]);
+		else if (*line == '&')
+			fputs(place ? "ip6" : "ip", out);
+		else
+			fputc(*line, out);
+}
+
+static void put_rule(FILE *out, enum rules_backend backend, int family, const struct rule *rule)
+{
+	const char *line = backend == RULES_NFT ? rule->nft : rule->xt;
+
+	if (line == NULL)
+		return;
+	if (backend == RULES_NFT)
+		expand(out, "add rule & transparent PREROUTING ", family);
+	expand(out, line, family);
+	fputc('\n', out);
+}
+
+/* What stands before and after the rules. To add a table before it is deleted is nft's way to clear it. */
+static void put_head(FILE *out, enum rules_backend backend, int family)
+{
+	if (backend == RULES_NFT)
+		expand(out,
+			"add table & transparent\n"
+			"delete table & transparent\n"
+			"add table & transparent\n"
+			"add chain & transparent PREROUTING { type filter hook prerouting priority "
+			"-150; }\n",
+			family);
+	else
+		fputs("*mangle\n", out);
+}
+
+static void put_tail(FILE *out, enum rules_backend backend)
+{
+	if (backend != RULES_NFT)
+		fputs("COMMIT\n", out);
+}
+
+void rules_text(
+	enum rules_backend backend, int family, unsigned features, char text[RULES_TEXT_MAX])
+{
+	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
+
+	text[0] = '\0';
+	if (out == NULL)
+		return;
+	put_head(out, backend, family);
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if ((rules[i].features & ~features) == 0)
+			put_rule(out, backend, family, &rules[i]);
+	put_tail(out, backend);
+	fclose(out);
+}
+
+static void text_alone(
+	enum rules_backend backend, int family, enum rules_feature feature, char *text)
+{
+	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
+
+	text[0] = '\0';
+	if (out == NULL)
+		return;
+	put_head(out, backend, family);
+	put_rule(out, backend, family, &alone[feature]);
+	put_tail(out, backend);
+	fclose(out);
+}
+
+static bool load(const char *program, const char *text, char *words, size_t size)
+{
+	const char *const nft[] = {program, "-f", "-", NULL}, *const restore[] = {program, NULL};
+	struct command_result result;
+	bool well = command_run(strcmp(program, "nft") == 0 ? nft : restore, text, &result);
+
+	if (!well)
+		tool_words(result.errors, words, size);
+	command_free(&result);
+	return well;
+}
+
+/* Each feature by itself; the set of those that work. */
+static unsigned try_each(struct findings *findings, enum rules_backend backend, int family)
+{
+	const char *program = backends[backend].programs[family == AF_INET6];
+	char text[RULES_TEXT_MAX], words[256];
+	unsigned features = 0;
+
+	for (int feature = 0; feature < RULES_FEATURES; feature++) {
+		enum capability_name name =
+			capability_of_rules(backend, (enum rules_feature)feature);
+		enum capability_name table = capability_of_rules(backend, RULES_TABLE);
+
+		if (feature != RULES_TABLE && !findings_can(findings, table, family)) {
+			findings_needs(findings, name, family, table);
+			continue;
+		}
+		text_alone(backend, family, (enum rules_feature)feature, text);
+		if (load(program, text, words, sizeof(words))) {
+			findings_take(findings, name, family, 0);
+			features |= BIT(feature);
+		} else
+			findings_words(findings, name, family, words);
+	}
+	return features;
+}
+
+void rules_load(struct findings *findings, enum rules_backend backend, int family)
+{
+	const struct backend *row = &backends[backend];
+	const char *program = row->programs[family == AF_INET6];
+	char text[RULES_TEXT_MAX], words[256];
+	unsigned features;
+
+	if (!command_exists(program)) {
+		for (int i = 0; i < RULES_FEATURES; i++)
+			findings_no_program(findings,
+				capability_of_rules(backend, (enum rules_feature)i), family,
+				program, row->package);
+		return;
+	}
+	rules_text(backend, family, ALL, text);
+	if (load(program, text, words, sizeof(words))) {
+		for (int i = 0; i < RULES_FEATURES; i++)
+			findings_take(findings, capability_of_rules(backend, (enum rules_feature)i),
+				family, 0);
+		return;
+	}
+	features = try_each(findings, backend, family);
+	if (features == 0)
+		return;
+	rules_text(backend, family, features, text);
+	if (!load(program, text, words, sizeof(words)))
+		findings_words(findings, capability_of_rules(backend, RULES_TABLE), family, words);
+}
+
+void rules_flush(const struct findings *findings, enum rules_backend backend, int family)
+{
+	const char *program = backends[backend].programs[family == AF_INET6];
+	char words[256];
+
+	if (!findings_can(findings, capability_of_rules(backend, RULES_TABLE), family))
+		return;
+	if (backend != RULES_NFT)
+		load(program, "*mangle\nCOMMIT\n", words, sizeof(words));
+	else
+		load(program,
+			family == AF_INET6 ? "delete table ip6 transparent\n"
+					   : "delete table ip transparent\n",
+			words, sizeof(words));
+}
+
+void rules_try_optional(struct findings *findings)
+{
+	static const struct {
+		enum capability_name name;
+		const char *text;
+	} tried[] = {
+		{CAPABILITY_NFT_INET,
+			"add table inet both\n"
+			"add chain inet both c { type filter hook prerouting priority -150; }\n"},
+		{CAPABILITY_NAT,
+			"add table ip redirecting\n"
+			"add chain ip redirecting c { type nat hook prerouting priority -100; }\n"
+			"add rule ip redirecting c tcp dport 80 redirect to :8080\n"},
+	};
+	char words[256];
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
+		if (!command_exists("nft"))
+			findings_no_program(findings, tried[i].name, AF_INET, "nft", "nftables");
+		else if (load("nft", tried[i].text, words, sizeof(words)))
+			findings_take(findings, tried[i].name, AF_INET, 0);
+		else
+			findings_words(findings, tried[i].name, AF_INET, words);
+}
+
+void rules_own_lock(void)
+{
+	char path[64];
+	int lock = memfd_create("xtables.lock", 0); /* without MFD_CLOEXEC: tools inherit it */
+
+	if (lock == -1)
+		return; /* then it is the one below /run, or the tool says why not */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", lock);
+	setenv("XTABLES_LOCKFILE", path, 1);
+}

@@ -1,0 +1,52 @@
+/*
+ * The packet rules of a scratch proxy's host, for each program that can load them.
+ *
+ * All recipes are in one rule set and told apart by addresses and ports, so that a family takes one
+ * call of one program. Lines that need what is missing are left out.
+ */
+#ifndef TPROXY_SCRATCH_RULES_H
+#define TPROXY_SCRATCH_RULES_H
+
+#include "hoststate/capability.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The ports that clients call, and, where it is another, that the proxy listens on. */
+enum {
+	RULES_PORT_DIVERT = 80,    /* TCP, the VIP: there is a socket at the very address */
+	RULES_PORT_TPROXY = 81,    /* TCP, the VIP: the target TPROXY names the listener */
+	RULES_PORT_INTERCEPT = 82, /* TCP, any address */
+	RULES_PORT_UDP = 83,       /* UDP, the VIP, as divert */
+	RULES_PORT_UDP_ANY = 84,   /* UDP, any address */
+	RULES_PORT_BEHIND = 8000   /* added to a port, what the proxy listens on there */
+};
+
+#define RULES_TEXT_MAX 4096
+
+/* "iptables", "iptables-legacy", "nft" */
+const char *rules_backend_name(enum rules_backend backend);
+
+/*
+ * Writes the rule set, with the features of a set of bits (1 << RULES_SOCKET, ...), in the program's
+ * language. It replaces what was loaded before.
+ */
+void rules_text(
+	enum rules_backend backend, int family, unsigned features, char text[RULES_TEXT_MAX]);
+
+/*
+ * Loads the rule set in the host that the process is in, all features at once; where that fails, each
+ * by itself and then those that work. Notes what became of each.
+ */
+void rules_load(struct findings *findings, enum rules_backend backend, int family);
+
+/* Takes the backend's rules away again, as far as they were loaded. */
+void rules_flush(const struct findings *findings, enum rules_backend backend, int family);
+
+/* Tries what is optional: a table of nftables for both families, and a redirection. */
+void rules_try_optional(struct findings *findings);
+
+/* Gives iptables-legacy a lock file of its own, in no file system; for all programs from now on. */
+void rules_own_lock(void);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * Sessions: a client's connection, the server's connection made for it, and what passes between.
+ *
+ *   ACCEPTED -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
+ *   RELAYING: one side breaks or times out -> DRAINING -> CLOSING(reason)
+ *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
+ *
+ * A session belongs to one set of sessions, a set to one event loop and its thread; nothing here is
+ * locked. The set's observer is notified of every change of state, and reads from the session what
+ * it wants to log or count. So this folder needs no logs.
+ *
+ * Times are milliseconds of the monotonic clock, unless a member says otherwise.
+ */
+#ifndef TPROXY_SESSION_H
+#define TPROXY_SESSION_H
+
+#include "limits.h"
+#include "reason.h"
+#include "relay.h"
+#include "tproxy/addr.h"
+#include "tproxy/config.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+#include <time.h>
+
+enum session_state {
+	SESSION_ACCEPTED,   /* the client's connection is here, no server is chosen */
+	SESSION_CONNECTING, /* connecting to the server, or waiting for the next attempt */
+	SESSION_RELAYING,
+	SESSION_DRAINING, /* one side is gone; the other one gets what it sent before */
+	SESSION_CLOSING,  /* final; `reason` says why, the descriptors are closed */
+	SESSION_STATE_COUNT
+};
+
+enum side_name {
+	CLIENT,
+	SERVER
+};
+
+/* One of a session's two connections. */
+struct side {
+	int fd; /* -1: not open */
+	struct event read, write;
+	bool awaited;      /* it is read or written: its timeout runs */
+	uint64_t activity; /* when it last sent or took bytes, or when AWAITED last changed */
+};
+
+struct session {
+	TAILQ_ENTRY(session) link;
+	struct session_set *set;
+	enum session_state state;
+	enum reason reason;
+	int error;           /* errno behind the reason, or 0 */
+	enum side_name gone; /* DRAINING: the side that broke or timed out */
+	const struct proxy *frontend, *backend;
+	const struct server *server; /* NULL until one is chosen */
+	struct addr client;          /* where the client's connection came from */
+	struct side sides[2];
+	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
+	unsigned failures;              /* attempts to connect to the server that failed */
+	uint64_t connect_due;           /* CONNECTING: the end of this attempt or pause; 0: never */
+	uint64_t drain_due; /* DRAINING: when to ask again what was delivered; 0: not yet */
+	size_t undelivered; /* DRAINING: bytes that the kernel held when it was last asked */
+	struct event timer;
+	uint64_t timer_due;                   /* 0: not running */
+	struct event hangup;                  /* shows the reset of a quiet side (interest.c) */
+	struct timespec accepted_at;          /* wall clock */
+	uint64_t accepted, connected, closed; /* 0: did not happen */
+};
+
+TAILQ_HEAD(session_list, session);
+
+/* Called after each change of state, and once with SESSION_ACCEPTED at the beginning. */
+struct session_observer {
+	void (*changed)(void *arg, const struct session *session, enum session_state from);
+	void *arg;
+};
+
+/* All sessions of one event loop, and what they share. */
+struct session_set {
+	struct event_base *base;
+	const struct config *config;
+	struct limits *limits;
+	struct session_observer observer;
+	struct relay_pool pool;
+	struct session_list live, dead;
+	unsigned count;        /* of the live ones */
+	unsigned *next_server; /* round robin, by proxy->index */
+	int spare;             /* a descriptor kept for a server's side; -1: a session uses it */
+};
+
+/*
+ * Makes an empty set. SEED, a worker's number, makes the workers' round robins start at different
+ * servers. BASE, CONFIG and LIMITS must outlive it. Returns 0, or -1 with errno where memory or a
+ * descriptor is missing; the set must be freed then, too.
+ */
+int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
+	struct limits *limits, struct session_observer observer, unsigned seed);
+
+/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
+void session_set_free(struct session_set *set);
+
+/*
+ * Opens the spare descriptor again where it was used. False where none can be had: a session begun
+ * now might find no descriptor for its server's side.
+ */
+bool session_set_keep_spare(struct session_set *set);
+
+/* Frees closed sessions. Call it after each turn of the event loop, never from an event. */
+void session_set_reap(struct session_set *set);
+
+/*
+ * Begins a session on FD, an accepted connection from CLIENT. The caller has taken its place in the
+ * limits with limits_enter(). The session owns both from now on, even where it ends at once. False:
+ * no memory; the caller then still owns both.
+ */
+bool session_begin(
+	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client);
+
+/*
+ * Ends a session: closes its connections, with a reset unless REASON is REASON_DONE. ERROR is the
+ * errno behind it, or 0. Only the first call counts; a session that is draining keeps its reason.
+ */
+void session_close(struct session *session, enum reason reason, int error);
+
+/* Ends all sessions of a set, with REASON_SHUTDOWN. */
+void session_close_all(struct session_set *set);
+
+/* "relaying": the state's name in logs. Static. */
+const char *session_state_name(enum session_state state);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * Upstream: opens the connection to a server, from the address that the configuration asks for.
+ *
+ * It fails closed: where the source address cannot be used, there is no connection, and the reason
+ * says which of the many ways it was.
+ */
+#ifndef TPROXY_UPSTREAM_H
+#define TPROXY_UPSTREAM_H
+
+#include "reason.h"
+#include "tproxy/addr.h"
+#include "tproxy/config.h"
+
+struct upstream_failure {
+	enum reason reason;
+	int error; /* errno behind it */
+};
+
+/*
+ * Sets FROM to the address to connect from, as HAProxy's `source` and `usesrc` have it; port 0 lets
+ * the kernel choose. CLIENT is where the session's client came from. False, and FROM is not set, where
+ * the host's routing chooses.
+ */
+bool upstream_source(const struct source *source, const struct addr *client, struct addr *from);
+
+/*
+ * Starts a connection to SERVER. Returns its socket, which the caller owns and whose connection is
+ * usually still under way: once it can be written, SO_ERROR says what became of it (connect(2),
+ * EINPROGRESS). Returns -1 and fills FAILURE otherwise.
+ */
+int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
+	struct upstream_failure *failure);
+
+/* What ERROR, an errno of connect() or of a connection under way, means for this source. */
+enum reason upstream_connect_reason(const struct source *source, int error);
+
+#endif

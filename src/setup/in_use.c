@@ -1,0 +1,424 @@
+/*
+ * What a plan has to know of the host; see the header.
+ *
+ * Only listings are run that leave nothing behind: iptables-legacy-save without -t looks at the tables
+ * that are registered already, where naming one would register it for good. The trap: a rule may test
+ * some bits of a mark, so whether a mark is somebody's is asked with the mask of each rule.
+ */
+#include "in_use.h"
+#include "firewall/xtables.h"
+#include "hoststate/network.h"
+#include "tproxy/array.h"
+#include "tproxy/json_list.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	FIRST_TABLE = 100,          /* the walk-through's */
+	SEARCH_STEPS_MAX = 50000000 /* marks that are looked at: some tenths of a second */
+};
+
+static void add_mark(struct facts *facts, uint32_t value, uint32_t mask, const char *where)
+{
+	if ((value & mask) == 0)
+		return; /* "none of these bits" is nobody's mark */
+	facts->marks = array_room(facts->marks, facts->mark_count, sizeof(*facts->marks));
+	facts->marks[facts->mark_count++] =
+		(struct fact_mark){value & mask, mask, text_copy(where)};
+}
+
+static void add_table(struct facts *facts, unsigned table, const char *where)
+{
+	facts->tables = array_room(facts->tables, facts->table_count, sizeof(*facts->tables));
+	facts->tables[facts->table_count++] = (struct fact_table){table, text_copy(where)};
+}
+
+static const char *word(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+/* A number that `ip -N` writes as text; absent it stays as it was. False for anything else. */
+static bool take_number(const json_t *object, const char *key, unsigned *number)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return value == NULL ||
+	       (json_is_string(value) && text_number(json_string_value(value), number));
+}
+
+static bool is_ours(const json_t *object)
+{
+	const char *protocol = word(object, "protocol");
+
+	return protocol != NULL && strcmp(protocol, OUR_PROTOCOL) == 0;
+}
+
+static void leftover(struct facts *facts, const char *where)
+{
+	if (!facts->pass_ours && facts->leftover == NULL)
+		facts->leftover = text_copy(where);
+}
+
+/* As the kernel does by itself: one less than the first that is not 0; they come in their order. */
+static void prefer(struct facts *facts, int which, unsigned priority)
+{
+	if (facts->preferred[which] || priority == 0)
+		return;
+	facts->preferred[which] = true;
+	facts->preference[which] = priority - 1;
+}
+
+/* Reading a listing object by object. */
+struct taking {
+	struct facts *facts;
+	int family;
+};
+
+static bool take_rule(void *context, json_t *rule)
+{
+	const struct taking *taking = context;
+	const json_t *written = json_object_get(rule, "priority");
+	json_int_t priority = json_integer_value(written);
+	unsigned table = 0, value = 0, mask = UINT32_MAX;
+	char *where;
+
+	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
+		!take_number(rule, "table", &table) || !take_number(rule, "fwmark", &value) ||
+		!take_number(rule, "fwmask", &mask))
+		return false;
+	where = text_format("the policy rule %lld (ip -%d rule)", (long long)priority,
+		taking->family == AF_INET6 ? 6 : 4);
+	if (is_ours(rule))
+		leftover(taking->facts, where);
+	else {
+		prefer(taking->facts, taking->family == AF_INET6, (unsigned)priority);
+		add_table(taking->facts, table, where);
+		add_mark(taking->facts, value, mask, where);
+	}
+	free(where);
+	return true;
+}
+
+static bool take_route(void *context, json_t *route)
+{
+	struct facts *facts = context;
+	const char *to = word(route, "dst");
+	unsigned table = TABLE_MAIN;
+	char *where;
+
+	if (!take_number(route, "table", &table))
+		return false;
+	where = text_format("a route to %s", to != NULL ? to : "somewhere");
+	if (is_ours(route))
+		leftover(facts, where);
+	else {
+		add_table(facts, table, where);
+		if (to != NULL && table == TABLE_LOCAL) {
+			facts->local_addresses = array_room(facts->local_addresses,
+				facts->local_count, sizeof(*facts->local_addresses));
+			facts->local_addresses[facts->local_count++] = text_copy(to);
+		}
+	}
+	free(where);
+	return true;
+}
+
+/* Gives each object of a listing to TAKE; false where the listing is not whole, or TAKE says so. */
+static bool take_list(const char *json, const char *member,
+	bool (*take)(void *context, json_t *object), void *context)
+{
+	char *problem = NULL;
+	bool well = json_list_read(json, member, take, context, &problem);
+
+	free(problem);
+	return well;
+}
+
+bool facts_of_rules(struct facts *facts, int family, const char *json)
+{
+	struct taking taking = {facts, family};
+
+	return take_list(json, NULL, take_rule, &taking);
+}
+
+bool facts_of_routes(struct facts *facts, const char *json)
+{
+	return *json == '\0' || take_list(json, NULL, take_route, facts);
+}
+
+/* An option of iptables that has a packet's mark behind it, "VALUE" or "VALUE/MASK". */
+static bool has_mark(const struct word *word)
+{
+	static const char *const options[] = {
+		"--mark", "--set-mark", "--set-xmark", "--or-mark", "--tproxy-mark"};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (xtables_is(word, options[i]))
+			return true;
+	return false;
+}
+
+/* Whether a rule or chain bears our name. */
+static bool names_us(const char *line, const struct word *words, size_t count)
+{
+	for (size_t i = 0; i + 1 < count; i++)
+		if (xtables_is(&words[i], "--comment") && strcmp(words[i + 1].text, OUR_NAME) == 0)
+			return true;
+	return strncmp(line, ":" OUR_CHAIN " ", sizeof(OUR_CHAIN) + 1) == 0;
+}
+
+static bool take_line(struct facts *facts, const char *program, const char *line)
+{
+	char *copy = text_copy(line), *where = NULL;
+	struct word *words;
+	size_t count;
+	bool well = xtables_split(copy, &words, &count);
+
+	if (well)
+		where = text_format("the rule '%s' (%s)", line, program);
+	if (well && names_us(line, words, count))
+		leftover(facts, where);
+	else
+		for (size_t i = 0; well && i + 1 < count; i++) {
+			uint32_t value, mask;
+
+			if (!has_mark(&words[i]))
+				continue;
+			well = xtables_masked(words[i + 1].text, &value, &mask);
+			if (well)
+				add_mark(facts, value, mask, where);
+		}
+	free(where);
+	free(words);
+	free(copy);
+	return well;
+}
+
+bool facts_of_iptables(struct facts *facts, const char *program, const char *save)
+{
+	bool well = true;
+
+	for (char *line; well && (line = text_line(&save)) != NULL; free(line))
+		well = *line == '#' || take_line(facts, program, line);
+	return well;
+}
+
+/* Every number in VALUE; of "mark | NUMBER" those bits alone. False where one is no mark. */
+static bool take_value(struct facts *facts, json_t *value, uint32_t mask, const char *where)
+{
+	json_int_t number = json_integer_value(value);
+	const char *key;
+	json_t *part;
+	bool well = true;
+	size_t i;
+
+	if (json_is_integer(value)) {
+		if (number < 0 || number > UINT32_MAX)
+			return false;
+		add_mark(facts, (uint32_t)number, mask != 0 ? mask : (uint32_t)number, where);
+	}
+	json_array_foreach(value, i, part) well = well && take_value(facts, part, mask, where);
+	json_object_foreach(value, key, part) well =
+		well && take_value(facts, part, strcmp(key, "|") == 0 ? 0 : mask, where);
+	return well;
+}
+
+static bool is_mark(const json_t *expression)
+{
+	const char *key = word(json_object_get(expression, "meta"), "key");
+
+	return key != NULL && strcmp(key, "mark") == 0;
+}
+
+static bool take_expression(struct facts *facts, const json_t *expression, const char *where)
+{
+	const json_t *match = json_object_get(expression, "match");
+	const json_t *mangle = json_object_get(expression, "mangle");
+	const json_t *left = json_object_get(match, "left");
+	const json_t *both = json_object_get(left, "&");
+	json_int_t mask = UINT32_MAX;
+
+	if (is_mark(json_object_get(mangle, "key")))
+		return take_value(facts, json_object_get(mangle, "value"), UINT32_MAX, where);
+	if (is_mark(json_array_get(both, 0)))
+		mask = json_integer_value(json_array_get(both, 1));
+	else if (!is_mark(left))
+		return true;
+	return mask >= 0 && mask <= UINT32_MAX &&
+	       take_value(facts, json_object_get(match, "right"), (uint32_t)mask, where);
+}
+
+static bool take_nft_rule(struct facts *facts, const json_t *rule)
+{
+	const json_t *list = json_object_get(rule, "expr"), *each;
+	const char *family = word(rule, "family"), *table = word(rule, "table"),
+		   *chain = word(rule, "chain");
+	bool well = true;
+	char *where;
+	size_t i;
+
+	if (family == NULL || table == NULL || chain == NULL)
+		return false;
+	if (strcmp(table, OUR_NAME) == 0)
+		return true;
+	where = text_format("a rule of nft (table %s %s, chain %s, handle %lld)", family, table,
+		chain, (long long)json_integer_value(json_object_get(rule, "handle")));
+	json_array_foreach(list, i, each) well = well && take_expression(facts, each, where);
+	free(where);
+	return well;
+}
+
+static bool take_nft(void *context, json_t *object)
+{
+	const char *table = word(json_object_get(object, "table"), "name");
+	const json_t *rule = json_object_get(object, "rule");
+
+	if (table != NULL && strcmp(table, OUR_NAME) == 0)
+		leftover(context, "a table tproxyctl of nft");
+	return rule == NULL || take_nft_rule(context, rule);
+}
+
+bool facts_of_nft(struct facts *facts, const char *json)
+{
+	return take_list(json, "nftables", take_nft, facts);
+}
+
+const char *facts_mark_user(const struct facts *facts, uint32_t mark)
+{
+	for (size_t i = 0; i < facts->mark_count; i++)
+		if ((mark & facts->marks[i].mask) == facts->marks[i].value)
+			return facts->marks[i].where;
+	return NULL;
+}
+
+const char *facts_table_user(const struct facts *facts, unsigned table)
+{
+	for (size_t i = 0; i < facts->table_count; i++)
+		if (facts->tables[i].table == table)
+			return facts->tables[i].where;
+	return NULL;
+}
+
+/* --- what is free --- */
+
+static int by_mark(const void *a, const void *b)
+{
+	const struct fact_mark *one = a, *other = b;
+
+	if (one->mask != other->mask)
+		return one->mask < other->mask ? -1 : 1;
+	return (one->value > other->value) - (one->value < other->value);
+}
+
+/* The marks that are in use, each once; their words stay those of FACTS. */
+static struct fact_mark *distinct_marks(const struct facts *facts, size_t *count)
+{
+	struct fact_mark *list = NULL;
+
+	*count = 0;
+	for (size_t i = 0; i < facts->mark_count; i++) {
+		list = array_room(list, i, sizeof(*list));
+		list[i] = facts->marks[i];
+	}
+	if (facts->mark_count > 1)
+		qsort(list, facts->mark_count, sizeof(*list), by_mark);
+	for (size_t i = 0; i < facts->mark_count; i++)
+		if (*count == 0 || by_mark(&list[i], &list[*count - 1]) != 0)
+			list[(*count)++] = list[i];
+	return list;
+}
+
+/*
+ * The least mark that none of LIST is, among those whose bits above BIT are those of MARK; 0: there is
+ * none. LIST has the marks that agree with these bits. Each bit halves what is left to be looked at, and a
+ * mark all of whose bits are decided takes the whole half.
+ */
+static uint32_t search_mark(
+	const struct fact_mark *list, size_t count, int bit, uint32_t mark, size_t *steps)
+{
+	uint32_t open = bit == 31 ? UINT32_MAX : ((uint32_t)1 << (bit + 1)) - 1, found = 0;
+	struct fact_mark *half;
+
+	for (size_t i = 0; i < count; i++)
+		if ((list[i].mask & open) == 0)
+			return 0;
+	if (count == 0 && (mark != 0 || bit >= 0))
+		return mark != 0 ? mark : 1;
+	if (bit == -1 || *steps < count)
+		return 0;
+	half = calloc(count, sizeof(*half));
+	if (half == NULL)
+		abort(); /* out of memory */
+	for (uint32_t side = 0; side < 2 && found == 0; side++) {
+		uint32_t tried = (uint32_t)1 << bit;
+		size_t kept = 0;
+
+		for (size_t i = 0; i < count; i++)
+			if ((list[i].mask & tried) == 0 ||
+				(list[i].value & tried) == (side == 0 ? 0 : tried))
+				half[kept++] = list[i];
+		*steps -= *steps < count ? *steps : count;
+		found = search_mark(half, kept, bit - 1, side == 0 ? mark : mark | tried, steps);
+	}
+	free(half);
+	return found;
+}
+
+uint32_t facts_free_mark(const struct facts *facts)
+{
+	size_t count, steps = SEARCH_STEPS_MAX;
+	struct fact_mark *list = distinct_marks(facts, &count);
+	uint32_t mark = search_mark(list, count, 31, 0, &steps);
+
+	free(list);
+	return mark;
+}
+
+static int by_table(const void *a, const void *b)
+{
+	const unsigned *one = a, *other = b;
+
+	return (*one > *other) - (*one < *other);
+}
+
+unsigned facts_free_table(const struct facts *facts)
+{
+	unsigned *used = NULL, table = FIRST_TABLE;
+
+	for (size_t i = 0; i < facts->table_count; i++) {
+		used = array_room(used, i, sizeof(*used));
+		used[i] = facts->tables[i].table;
+	}
+	if (facts->table_count > 1)
+		qsort(used, facts->table_count, sizeof(*used), by_table);
+	for (size_t i = 0; i < facts->table_count; i++) {
+		if (used[i] == table)
+			table++;
+		if (table == TABLE_DEFAULT)
+			table = TABLE_LOCAL + 1;
+	}
+	free(used);
+	return table;
+}
+
+void facts_free(struct facts *facts)
+{
+	for (size_t i = 0; i < facts->mark_count; i++)
+		free(facts->marks[i].where);
+	for (size_t i = 0; i < facts->table_count; i++)
+		free(facts->tables[i].where);
+	for (size_t i = 0; i < facts->link_count; i++)
+		free(facts->links[i].name);
+	for (size_t i = 0; i < facts->local_count; i++)
+		free(facts->local_addresses[i]);
+	free(facts->marks);
+	free(facts->tables);
+	free(facts->links);
+	free(facts->local_addresses);
+	free(facts->leftover);
+	*facts = (struct facts){0};
+}

@@ -1,0 +1,518 @@
+/*
+ * Our rules on the host; see the header.
+ *
+ * Traps: iptables' nft backend makes a table and base chains as a side effect, which are taken away again
+ * when they were not there before and hold nothing. Only nft can do that: iptables itself deletes no table,
+ * so without nft it is told. iptables-legacy registers its table with the kernel
+ * for good; nothing takes that back but unloading the module, which other namespaces may be using.
+ */
+#include "our_rules.h"
+#include "in_use.h"
+#include "tproxy/json.h"
+#include "tproxy/json_list.h"
+#include "tproxy/names.h"
+#include "tproxy/subprocess.h"
+#include "tproxy/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_six(const json_t *step)
+{
+	return strcmp(json_word(step, "family"), "ipv6") == 0;
+}
+
+static const char *nft_family(const json_t *step)
+{
+	return is_six(step) ? "ip6" : "ip";
+}
+
+static bool is_nft(const json_t *step)
+{
+	return strcmp(json_word(step, "backend"), "nft") == 0;
+}
+
+/* "ip6tables-legacy" and the like, with what follows it. */
+static char *program(const json_t *step, const char *rest)
+{
+	bool legacy = strcmp(json_word(step, "backend"), "iptables-legacy") == 0;
+
+	return text_format(
+		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
+}
+
+/* Runs a line (freed); its output to *OUT where that is not NULL. */
+static bool run(char *line, const char *input, char **out, char **problem)
+{
+	struct command_result result;
+	bool well = command_line(line, input, &result);
+
+	if (!well)
+		*problem = text_format(
+			"`%s` failed (status %d): %s", line, result.status, result.errors);
+	else if (out != NULL)
+		*out = text_format("%s", result.out);
+	command_free(&result);
+	free(line);
+	return well;
+}
+
+/* The same for a line whose output is a listing, which has to be WHOLE. */
+static bool list(char *line, bool (*whole)(const char *), char **out, char **problem)
+{
+	char *name = text_format("%s", line);
+	bool well = run(line, NULL, out, problem);
+
+	if (well && !whole(*out)) {
+		*problem = text_format("what `%s` writes is cut off", name);
+		free(*out);
+		*out = NULL;
+		well = false;
+	}
+	free(name);
+	return well;
+}
+
+bool firewall_save_is_whole(const char *save)
+{
+	bool open = false;
+
+	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
+		if (*line == '*')
+			open = true;
+		else if (strcmp(line, "COMMIT") == 0)
+			open = false;
+	}
+	return !open;
+}
+
+bool firewall_table_is_whole(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 3 && strcmp(text + length - 3, "\n}\n") == 0;
+}
+
+static bool take_any(void *context, json_t *object)
+{
+	(void)context;
+	(void)object;
+	return true;
+}
+
+/* Whether TEXT is a whole listing of `nft -j`. */
+static bool is_json(const char *text)
+{
+	char *problem = NULL;
+	bool well = json_list_read(text, "nftables", take_any, NULL, &problem);
+
+	free(problem);
+	return well;
+}
+
+/* Whether nft says that a table is not there; the loader of programs has the same words for a library. */
+static bool is_absent(const char *problem)
+{
+	return strstr(problem, "(status 1): ") != NULL && strstr(problem, "Error: ") != NULL &&
+	       strstr(problem, "No such file or directory") != NULL;
+}
+
+/* The table mangle as JSON; true and NULL where it is not there. */
+static bool list_mangle(const json_t *step, char **listing, char **problem)
+{
+	if (list(text_format("nft -j list table %s mangle", nft_family(step)), is_json, listing,
+		    problem))
+		return true;
+	if (!is_absent(*problem))
+		return false;
+	free(*problem);
+	*problem = NULL;
+	return true;
+}
+
+static bool take_chain(void *names, json_t *object)
+{
+	const json_t *chain = json_object_get(object, "chain");
+
+	if (chain != NULL)
+		json_array_append_new(names, json_string(json_word(chain, "name")));
+	return true;
+}
+
+/* The names of the chains in a listing, which is whole. */
+static json_t *chains_of(const char *listing)
+{
+	json_t *made = json_array();
+	char *problem = NULL;
+
+	json_list_read(listing, "nftables", take_chain, made, &problem);
+	free(problem);
+	return made;
+}
+
+/* Notes the chains of the table mangle, or null where there is no such table. */
+static bool look_by_nft(json_t *step, char **problem)
+{
+	char *listing = NULL;
+
+	if (!list_mangle(step, &listing, problem))
+		return false;
+	json_object_set_new(
+		step, "chains_before", listing != NULL ? chains_of(listing) : json_null());
+	free(listing);
+	return true;
+}
+
+/* Without nft: null where the table is not there. Which chains a table has, iptables does not tell. */
+static bool look_by_iptables(json_t *step, char **problem)
+{
+	char *save = NULL, *mangle;
+
+	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
+		return false;
+	mangle = firewall_mangle_of_save(save);
+	if (mangle == NULL)
+		json_object_set_new(step, "chains_before", json_null());
+	free(mangle);
+	free(save);
+	return true;
+}
+
+static bool is_registered(const json_t *step)
+{
+	FILE *file = fopen(
+		is_six(step) ? "/proc/net/ip6_tables_names" : "/proc/net/ip_tables_names", "re");
+	char line[64];
+	bool found = false;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		found |= strcmp(line, "mangle\n") == 0;
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
+bool firewall_prepare(json_t *step, char **problem)
+{
+	char *version = NULL;
+	bool well = true;
+
+	if (is_nft(step))
+		return true;
+	if (!run(program(step, " -V"), NULL, &version, problem))
+		return false;
+	if (strstr(version, "nf_tables") == NULL)
+		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
+	else
+		well = command_exists("nft") ? look_by_nft(step, problem)
+					     : look_by_iptables(step, problem);
+	free(version);
+	return well;
+}
+
+bool firewall_load(json_t *step, char **problem)
+{
+	char *ours;
+
+	if (!run(text_format("%s", json_word(step, "run")), json_word(step, "input"), NULL,
+		    problem))
+		return false;
+	ours = firewall_ours(step, problem);
+	if (ours == NULL)
+		return false;
+	json_object_set_new(step, "seen", json_string(ours));
+	free(ours);
+	return true;
+}
+
+static bool has_our_comment(const char *line)
+{
+	const char *at = strstr(line, "--comment " OUR_NAME);
+
+	return at != NULL && strchr(" ", at[strlen("--comment " OUR_NAME)]) != NULL;
+}
+
+static bool names_our_chain(const char *line)
+{
+	for (const char *at = line; (at = strstr(at, OUR_CHAIN)) != NULL; at++)
+		if (at > line && strchr(" :", at[-1]) != NULL &&
+			strchr(" ", at[strlen(OUR_CHAIN)]) != NULL)
+			return true;
+	return false;
+}
+
+/* The lines of the table mangle, or NULL where it is not there. */
+char *firewall_mangle_of_save(const char *save)
+{
+	struct text_stream lines;
+	bool mangle = false, seen = false;
+	char *text;
+
+	text_begin(&lines);
+	for (char *line; (line = text_line(&save)) != NULL; free(line)) {
+		if (*line == '*') {
+			mangle = strcmp(line, "*mangle") == 0;
+			seen |= mangle;
+		} else if (mangle && *line != '#')
+			fprintf(lines.out, "%s\n", line);
+	}
+	text = text_end(&lines);
+	if (seen)
+		return text;
+	free(text);
+	return NULL;
+}
+
+char *firewall_of_save(const char *save)
+{
+	char *mangle = firewall_mangle_of_save(save);
+	const char *at = mangle != NULL ? mangle : "";
+	struct text_stream ours;
+
+	text_begin(&ours);
+	for (char *line; (line = text_line(&at)) != NULL; free(line))
+		if (has_our_comment(line) || names_our_chain(line))
+			fprintf(ours.out, "%s\n", line);
+	free(mangle);
+	return text_end(&ours);
+}
+
+char *firewall_ours(const json_t *step, char **problem)
+{
+	char *text = NULL, *ours;
+
+	if (!is_nft(step)) {
+		if (!list(program(step, "-save"), firewall_save_is_whole, &text, problem))
+			return NULL;
+		ours = firewall_of_save(text);
+		free(text);
+		return ours;
+	}
+	if (list(text_format("nft -a list table %s " OUR_NAME, nft_family(step)),
+		    firewall_table_is_whole, &text, problem))
+		return text;
+	if (!is_absent(*problem))
+		return NULL;
+	free(*problem);
+	*problem = NULL;
+	return text_format("%s", "");
+}
+
+/* The lines of a stream, or NULL where there are none. */
+static char *lines_of(struct text_stream *stream)
+{
+	char *text = text_end(stream);
+
+	if (*text != '\0')
+		return text;
+	free(text);
+	return NULL;
+}
+
+static char *iptables_removal(const char *ours, char **left)
+{
+	struct text_stream text, others;
+	bool chain = false;
+
+	text_begin(&text);
+	text_begin(&others);
+	fputs("*mangle\n", text.out);
+	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
+		if (*line == ':')
+			chain = true;
+		else if (has_our_comment(line))
+			fprintf(text.out, "-D%s\n", line + 2);
+		else
+			fprintf(others.out, "%s\n", line);
+	}
+	*left = lines_of(&others);
+	if (chain && *left == NULL)
+		fputs("-X " OUR_CHAIN "\n", text.out);
+	fputs("COMMIT\n", text.out);
+	return text_end(&text);
+}
+
+/* What belongs to the frame of our table: its braces, its chain and the chain's hook. */
+static bool is_frame(const char *words)
+{
+	return *words == '\0' || *words == '}' || strncmp(words, "type filter hook ", 17) == 0 ||
+	       strncmp(words, "table ", 6) == 0 || strncmp(words, "chain divert {", 14) == 0;
+}
+
+static char *nft_removal(const char *ours, const char *family, char **left)
+{
+	struct text_stream text, others;
+	char *rules;
+
+	text_begin(&text);
+	text_begin(&others);
+	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
+		const char *words = line + strspn(line, "\t ");
+		const char *handle = strstr(line, "# handle ");
+
+		if (is_frame(words))
+			continue;
+		if (strstr(line, "comment \"" OUR_NAME "\"") != NULL && handle != NULL)
+			fprintf(text.out, "delete rule %s " OUR_NAME " divert handle %s\n", family,
+				handle + strlen("# handle "));
+		else
+			fprintf(others.out, "%s\n", words);
+	}
+	rules = text_end(&text);
+	*left = lines_of(&others);
+	if (*left != NULL)
+		return rules;
+	free(rules);
+	return text_format("delete table %s " OUR_NAME "\n", family);
+}
+
+char *firewall_removal(const char *ours, bool nft, const char *family, char **left)
+{
+	return nft ? nft_removal(ours, family, left) : iptables_removal(ours, left);
+}
+
+bool firewall_unload(const json_t *step, const char *ours, char **left, char **problem)
+{
+	char *input = firewall_removal(ours, is_nft(step), nft_family(step), left);
+	char *line =
+		is_nft(step) ? text_format("nft -f -") : program(step, "-restore -w 10 --noflush");
+	bool well = run(line, input, NULL, problem);
+
+	free(input);
+	return well;
+}
+
+/* The table mangle, as nft lists it. */
+struct mangle {
+	struct names before; /* the chains that were there before */
+	struct names used;   /* the chains that have rules */
+	json_t *chains;
+	size_t others; /* what is neither the table nor a chain */
+};
+
+static bool take_mangle(void *context, json_t *object)
+{
+	struct mangle *mangle = context;
+	json_t *chain = json_object_get(object, "chain"), *rule = json_object_get(object, "rule");
+
+	if (chain != NULL)
+		json_array_append(mangle->chains, chain);
+	else if (json_object_get(object, "metainfo") == NULL &&
+		 json_object_get(object, "table") == NULL)
+		mangle->others++;
+	if (rule != NULL)
+		names_add(&mangle->used, json_word(rule, "chain"), 0);
+	return true;
+}
+
+/* Whether it came with our rules, and no rule, policy or anything else makes it worth keeping. */
+static bool is_left_over(const struct mangle *mangle, const json_t *chain)
+{
+	const char *name = json_word(chain, "name");
+	size_t ignored;
+
+	return strcmp(json_word(chain, "policy"), "accept") == 0 &&
+	       !names_find(&mangle->before, name, &ignored) &&
+	       !names_find(&mangle->used, name, &ignored);
+}
+
+char *firewall_cleaning(const json_t *before, const char *listing, const char *family)
+{
+	struct mangle mangle = {.chains = json_array()};
+	char *problem = NULL;
+	struct text_stream text;
+	const json_t *each;
+	size_t i, kept = 0;
+	bool whole;
+
+	text_begin(&text);
+	json_array_foreach(before, i, each) names_add(&mangle.before, json_string_value(each), 0);
+	whole = json_list_read(listing, "nftables", take_mangle, &mangle, &problem);
+	json_array_foreach(mangle.chains, i, each)
+	{
+		if (whole && is_left_over(&mangle, each))
+			fprintf(text.out, "delete chain %s mangle %s\n", family,
+				json_word(each, "name"));
+		else
+			kept++;
+	}
+	if (json_is_null(before) && whole && kept + mangle.others == 0)
+		fprintf(text.out, "delete table %s mangle\n", family);
+	names_free(&mangle.before);
+	names_free(&mangle.used);
+	json_decref(mangle.chains);
+	free(problem);
+	return text_end(&text);
+}
+
+static bool was_there(const json_t *before, const char *chain)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(
+		before, i, name) if (strcmp(json_string_value(name), chain) == 0) return true;
+	return false;
+}
+
+/* Whether a chain of iptables' own in the table mangle has a rule; with NULL also any other chain counts. */
+static bool is_used(const char *mangle, const char *chain)
+{
+	bool found = false;
+
+	for (char *line; (line = text_line(&mangle)) != NULL; free(line)) {
+		char name[32] = "";
+
+		if (sscanf(line, "-A %31s", name) == 1)
+			found |= chain == NULL || strcmp(name, chain) == 0;
+		else
+			found |= chain == NULL && *line == ':' && strstr(line, " - [") != NULL;
+	}
+	return found;
+}
+
+/* Says what has to be taken away by nft, once there is one. */
+static bool keep(const json_t *step, const json_t *before, char **kept, char **problem)
+{
+	static const char form[] =
+		"without the program nft %s of iptables stays, empty; with it, `nft delete %s %s "
+		"mangle%s` takes it away";
+	bool table = json_is_null(before);
+	char *save = NULL, *mangle;
+
+	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
+		return false;
+	mangle = firewall_mangle_of_save(save);
+	if (mangle != NULL && table && !is_used(mangle, NULL))
+		*kept = text_format(form, "the table mangle", "table", nft_family(step), "");
+	else if (mangle != NULL && !was_there(before, "PREROUTING") &&
+		 !is_used(mangle, "PREROUTING"))
+		*kept = text_format(form, "the chain PREROUTING in the table mangle", "chain",
+			nft_family(step), " PREROUTING");
+	free(mangle);
+	free(save);
+	return true;
+}
+
+bool firewall_clean(const json_t *step, char **kept, char **problem)
+{
+	const json_t *before = json_object_get(step, "chains_before");
+	char *listing = NULL, *input;
+	bool well = true;
+
+	if (before == NULL)
+		return true;
+	if (!command_exists("nft"))
+		return keep(step, before, kept, problem);
+	if (!list_mangle(step, &listing, problem))
+		return false;
+	if (listing == NULL)
+		return true;
+	input = firewall_cleaning(before, listing, nft_family(step));
+	if (*input != '\0')
+		well = run(text_format("nft -f -"), input, NULL, problem);
+	free(input);
+	free(listing);
+	return well;
+}

@@ -1,0 +1,177 @@
+/*
+ * The rules of a plan in the language of their tool.
+ *
+ * What belongs to a transparent socket gets the mark and is accepted: the walk-through's DIVERT, in a
+ * chain or table of our own. --transparent leaves the host's other sockets alone. ICMP errors are caught
+ * by what they quote, or "packet too big" goes past the proxy to the client. The recipe `tproxy` adds a
+ * rule for each listener, which names it. For datagrams nft does so in any recipe: its `socket` would pass
+ * over fragments, and what has them put together, for all rules of the host, is its `tproxy`. Listeners on a
+ * run of ports are named by one rule, which leaves the port as it is.
+ */
+#include "plan.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMENT "-m comment --comment " OUR_NAME
+
+static const char *protocol_name(int family, int protocol)
+{
+	if (protocol == IPPROTO_ICMP)
+		return family == AF_INET6 ? "ipv6-icmp" : "icmp";
+	return protocol == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+/* The protocols of a family that sockets are looked for in: two at most, then ICMP. */
+static size_t protocols_of(const struct needs *needs, int family, int protocols[3])
+{
+	size_t count = 0;
+
+	if (plan_serves(needs, family, IPPROTO_TCP))
+		protocols[count++] = IPPROTO_TCP;
+	if (plan_serves(needs, family, IPPROTO_UDP))
+		protocols[count++] = IPPROTO_UDP;
+	if (count > 0)
+		protocols[count++] = IPPROTO_ICMP;
+	return count;
+}
+
+static bool any_wildcard(const struct needs *needs, int family, int protocol)
+{
+	if (protocol != IPPROTO_ICMP)
+		return plan_wildcard(needs, family, protocol);
+	return plan_wildcard(needs, family, IPPROTO_TCP) ||
+	       plan_wildcard(needs, family, IPPROTO_UDP);
+}
+
+/*
+ * Whether a listener is to be named by a rule. Not where it could not be found: iptables' TPROXY drops what
+ * no transparent socket is there for.
+ */
+static bool is_named(const struct need_listener *listener, int family)
+{
+	return listener->transparent && needs_hears(listener, family);
+}
+
+/* "80", or of several "80:90" with the divider of the tool. To be freed. */
+static char *ports_words(const struct need_ports *ports, char divider)
+{
+	unsigned first = addr_port(&ports->address);
+
+	return first == ports->last ? text_format("%u", first)
+				    : text_format("%u%c%u", first, divider, ports->last);
+}
+
+/* The port that a rule names its listener by: of several it is the packet's own, which both tools call 0. */
+static unsigned port_named(const struct need_ports *ports)
+{
+	unsigned first = addr_port(&ports->address);
+
+	return first == ports->last ? first : 0;
+}
+
+static void tproxy_iptables(FILE *out, const struct plan *plan, const struct need_ports *ports)
+{
+	char ip[ADDR_TEXT_MAX], *words = ports_words(ports, ':');
+
+	addr_format_ip(&ports->address, ip);
+	fprintf(out, "-A PREROUTING -p %s", protocol_name(AF_INET, ports->protocol));
+	if (!addr_is_any(&ports->address))
+		fprintf(out, " -d %s", ip);
+	fprintf(out, " --dport %s " COMMENT " -j TPROXY", words);
+	if (!addr_is_any(&ports->address))
+		fprintf(out, " --on-ip %s", ip);
+	fprintf(out, " --on-port %u --tproxy-mark 0x%x\n", port_named(ports), plan->mark);
+	free(words);
+}
+
+static char *iptables_rules(const struct plan *plan, const struct needs *needs, int family)
+{
+	struct need_ports *named = NULL;
+	struct text_stream text;
+	size_t count, named_count = 0;
+	int protocols[3];
+
+	text_begin(&text);
+	fputs("*mangle\n:" OUR_CHAIN " - [0:0]\n", text.out);
+	count = protocols_of(needs, family, protocols);
+	for (size_t i = 0; i < count; i++)
+		fprintf(text.out,
+			"-A PREROUTING -p %s -m socket --transparent%s " COMMENT " -j " OUR_CHAIN
+			"\n",
+			protocol_name(family, protocols[i]),
+			any_wildcard(needs, family, protocols[i]) ? " --nowildcard" : "");
+	if (plan->recipe == RECIPE_TPROXY)
+		named = needs_ports(needs, family, is_named, &named_count);
+	for (size_t i = 0; i < named_count; i++)
+		tproxy_iptables(text.out, plan, &named[i]);
+	free(named);
+	fprintf(text.out,
+		"-A " OUR_CHAIN " " COMMENT " -j MARK --set-mark 0x%x\n"
+		"-A " OUR_CHAIN " " COMMENT " -j ACCEPT\n"
+		"COMMIT\n",
+		plan->mark);
+	return text_end(&text);
+}
+
+static void tproxy_nft(
+	FILE *out, const struct plan *plan, const struct need_ports *ports, int family)
+{
+	const char *protocol = protocol_name(family, ports->protocol);
+	char ip[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *words = ports_words(ports, '-');
+	bool any = addr_is_any(&ports->address);
+	unsigned port = port_named(ports);
+
+	addr_format_ip(&ports->address, ip);
+	addr_format(&ports->address, both);
+	fputs("\t\t", out);
+	if (!any)
+		fprintf(out, "%s daddr %s ", family == AF_INET6 ? "ip6" : "ip", ip);
+	fprintf(out, "%s dport %s tproxy to ", protocol, words);
+	if (any)
+		fprintf(out, ":%u", port);
+	else
+		fputs(port != 0 ? both : ip, out);
+	fprintf(out, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
+	free(words);
+}
+
+/* By nft those for datagrams are named in any recipe. */
+static bool nft_names(const struct need_listener *listener, int family)
+{
+	return is_named(listener, family) && listener->protocol == IPPROTO_UDP;
+}
+
+static char *nft_rules(const struct plan *plan, const struct needs *needs, int family)
+{
+	struct need_ports *named;
+	struct text_stream text;
+	size_t count, named_count;
+	int protocols[3];
+
+	text_begin(&text);
+	fprintf(text.out,
+		"table %s " OUR_NAME " {\n\tchain divert {\n"
+		"\t\ttype filter hook prerouting priority mangle; policy accept;\n",
+		family == AF_INET6 ? "ip6" : "ip");
+	count = protocols_of(needs, family, protocols);
+	for (size_t i = 0; i < count; i++)
+		fprintf(text.out,
+			"\t\tmeta l4proto %s socket transparent 1 meta mark set 0x%x"
+			" accept comment \"" OUR_NAME "\"\n",
+			protocol_name(family, protocols[i]), plan->mark);
+	named = needs_ports(
+		needs, family, plan->recipe == RECIPE_TPROXY ? is_named : nft_names, &named_count);
+	for (size_t i = 0; i < named_count; i++)
+		tproxy_nft(text.out, plan, &named[i], family);
+	free(named);
+	fputs("\t}\n}\n", text.out);
+	return text_end(&text);
+}
+
+char *plan_rules(const struct plan *plan, const struct needs *needs, int family)
+{
+	return plan->backend == BACKEND_NFT ? nft_rules(plan, needs, family)
+					    : iptables_rules(plan, needs, family);
+}

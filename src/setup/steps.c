@@ -1,0 +1,325 @@
+/*
+ * Doing steps and taking them back; see the header.
+ *
+ * A step is noted as begun before it is done and as undoing before it is taken back. Whoever finds one of
+ * these two after a kill looks at the host and takes the step for done where it is there; so being killed
+ * needs no clean-up of its own. What is gone although it was done is somebody else's doing, and told.
+ */
+#include "steps.h"
+#include "hoststate/sysctl.h"
+#include "our_rules.h"
+#include "tproxy/json.h"
+#include "tproxy/status.h"
+#include "tproxy/subprocess.h"
+#include "tproxy/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const piece_names[] = {"there", "gone", "changed", "unknown"};
+
+void tell(json_t *told, const char *format, ...)
+{
+	va_list list;
+	char *line;
+
+	va_start(list, format);
+	if (vasprintf(&line, format, list) == -1)
+		abort(); /* out of memory */
+	va_end(list);
+	json_array_append_new(told, json_string(line));
+	free(line);
+}
+
+void print_told(const json_t *told)
+{
+	const json_t *line;
+	size_t i;
+
+	for (i = 0; (line = json_array_get(told, i)) != NULL; i++)
+		fprintf(stderr, "tproxyctl: %s\n", json_string_value(line));
+}
+
+void report_told(bool json, const char *result, const json_t *told, const json_t *applied)
+{
+	json_t *root;
+
+	print_told(told);
+	if (!json) {
+		printf("%s\n", result);
+		return;
+	}
+	root = json_object();
+	json_object_set_new(root, "result", json_string(result));
+	json_object_set(root, "told", (json_t *)told);
+	if (applied != NULL)
+		json_object_set(root, "applied", (json_t *)applied);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+static bool is(const json_t *step, const char *key, const char *value)
+{
+	return strcmp(json_word(step, key), value) == 0;
+}
+
+/* "IPv6 policy rule fwmark 0x1 table 100". */
+static char *title(const json_t *step)
+{
+	char *name = is(step, "kind", "sysctl") ? sysctl_name(json_word(step, "name"))
+						: text_format("%s", json_word(step, "name"));
+	char *made = text_format("%s %s", is(step, "family", "ipv6") ? "IPv6" : "IPv4", name);
+
+	free(name);
+	return made;
+}
+
+static bool run(const char *line, char **problem)
+{
+	struct command_result result;
+	bool well = command_line(line, NULL, &result);
+
+	if (!well)
+		*problem = text_format(
+			"`%s` failed (status %d): %s", line, result.status, result.errors);
+	command_free(&result);
+	return well;
+}
+
+static bool set(const json_t *step, const char *value, char **problem)
+{
+	int error = sysctl_write(json_word(step, "name"), value);
+
+	if (error != 0)
+		*problem = text_format("writing %s failed: %s", value, strerror(error));
+	return error == 0;
+}
+
+static enum piece look_at_sysctl(const json_t *step, char **detail)
+{
+	char *now = sysctl_read(json_word(step, "name"));
+	enum piece found = PIECE_CHANGED;
+
+	if (now == NULL && sysctl_exists(json_word(step, "name"))) {
+		*detail = text_format("it cannot be read");
+		found = PIECE_UNKNOWN;
+	} else if (now == NULL || is(step, "previous", now))
+		found = PIECE_GONE;
+	else if (is(step, "value", now))
+		found = PIECE_THERE;
+	else
+		*detail = text_format("it is %s, where %s was set", now, json_word(step, "value"));
+	free(now);
+	return found;
+}
+
+static enum piece look_at_rules(const json_t *step, char **detail)
+{
+	char *ours = firewall_ours(step, detail);
+	enum piece found = PIECE_THERE;
+
+	if (ours == NULL)
+		return PIECE_UNKNOWN;
+	if (*ours == '\0')
+		found = PIECE_GONE;
+	else if (json_object_get(step, "seen") != NULL && !is(step, "seen", ours)) {
+		found = PIECE_CHANGED;
+		*detail = text_format("its rules are not those that were loaded");
+	}
+	free(ours);
+	return found;
+}
+
+/* A table that is not there at all is told by `ip` as an error. */
+static enum piece look_at_route(const json_t *step, char **detail)
+{
+	struct command_result result;
+	bool well = command_line(json_word(step, "probe"), NULL, &result);
+	enum piece found = PIECE_UNKNOWN;
+
+	if (well)
+		found = result.length > 0 ? PIECE_THERE : PIECE_GONE;
+	else if (strstr(result.errors, "does not exist") != NULL)
+		found = PIECE_GONE;
+	else
+		*detail = text_format("`%s` failed: %s", json_word(step, "probe"), result.errors);
+	command_free(&result);
+	return found;
+}
+
+enum piece piece_look(const json_t *step, char **detail)
+{
+	if (is(step, "kind", "sysctl"))
+		return look_at_sysctl(step, detail);
+	if (is(step, "kind", "firewall"))
+		return look_at_rules(step, detail);
+	return look_at_route(step, detail);
+}
+
+/* Notes what was there before. */
+static bool prepare(json_t *step, char **problem)
+{
+	char *now;
+
+	if (is(step, "kind", "firewall"))
+		return firewall_prepare(step, problem);
+	if (!is(step, "kind", "sysctl"))
+		return true;
+	now = sysctl_read(json_word(step, "name"));
+	if (now == NULL) {
+		*problem = text_format("it cannot be read");
+		return false;
+	}
+	json_object_set_new(step, "previous", json_string(now));
+	free(now);
+	return true;
+}
+
+static bool make(json_t *step, char **problem)
+{
+	if (is(step, "kind", "sysctl"))
+		return set(step, json_word(step, "value"), problem);
+	if (is(step, "kind", "firewall"))
+		return firewall_load(step, problem);
+	return run(json_word(step, "run"), problem);
+}
+
+static bool do_step(struct journal *journal, json_t *step, json_t *told)
+{
+	char *problem = NULL, *name = title(step);
+	bool well = prepare(step, &problem);
+
+	if (!well)
+		tell(told, "%s: %s", name, problem);
+	else {
+		well = journal_mark(journal, step, "begun");
+		if (!well)
+			tell(told, "%s is not done: the state file cannot be written", name);
+		else if (!make(step, &problem)) {
+			well = false;
+			tell(told, "%s: %s", name, problem);
+		}
+	}
+	if (well)
+		json_object_set_new(step, "state", json_string("done"));
+	free(problem);
+	free(name);
+	return well;
+}
+
+int apply_steps(struct journal *journal, json_t *told)
+{
+	json_t *step;
+	size_t i;
+
+	if (!journal_write(journal))
+		return STATUS_NOT_WELL;
+	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++)
+		if (!do_step(journal, step, told))
+			goto back;
+	if (journal_write(journal))
+		return STATUS_WELL;
+back:
+	tell(told, take_back(journal, told) == STATUS_WELL
+			   ? "everything was taken back: the host is as it was before"
+			   : "not everything could be taken back: see `tproxyctl status`");
+	return STATUS_NOT_WELL;
+}
+
+/* Takes our rules away, and the tables and chains that came with them. */
+static bool unload(const json_t *step, json_t *told, const char *name, char **problem)
+{
+	char *ours = firewall_ours(step, problem), *left = NULL, *kept = NULL;
+	bool well = ours != NULL;
+
+	if (well && *ours != '\0')
+		well = firewall_unload(step, ours, &left, problem);
+	if (left != NULL)
+		tell(told, "%s: somebody else's, left as it is: %s", name, left);
+	well = well && firewall_clean(step, &kept, problem);
+	if (kept != NULL)
+		tell(told, "%s: %s", name, kept);
+	free(kept);
+	free(left);
+	free(ours);
+	return well;
+}
+
+static bool unmake(const json_t *step, json_t *told, const char *name, char **problem)
+{
+	if (is(step, "kind", "sysctl"))
+		return set(step, json_word(step, "previous"), problem);
+	if (is(step, "kind", "firewall"))
+		return unload(step, told, name, problem);
+	return run(json_word(step, "undo"), problem);
+}
+
+/* Whether there is something of the step to be taken back. Rules bring tables, which may be all that is left. */
+static bool has_work(const json_t *step, enum piece found)
+{
+	return found == PIECE_THERE || is(step, "kind", "firewall");
+}
+
+/* What is odd about a step that is to be taken back; *ODD where somebody else had a hand in it. */
+static void complain(const json_t *step, enum piece found, const char *detail, const char *name,
+	json_t *told, bool *odd)
+{
+	if (found == PIECE_GONE && is(step, "state", "done"))
+		tell(told, "%s is gone: somebody else took it away", name);
+	else if (found == PIECE_CHANGED && is(step, "kind", "sysctl"))
+		tell(told, "%s was changed by somebody else and is left as it is: %s", name,
+			detail);
+	else if (found == PIECE_CHANGED)
+		tell(told, "%s: somebody else changed them; ours are taken away", name);
+	else
+		return;
+	*odd = true;
+}
+
+static bool undo_step(struct journal *journal, json_t *step, json_t *told, bool *odd)
+{
+	char *detail = NULL, *problem = NULL, *name = title(step);
+	enum piece found = piece_look(step, &detail);
+	bool well = found != PIECE_UNKNOWN;
+
+	complain(step, found, detail, name, told, odd);
+	if (!well)
+		tell(told, "%s: %s", name, detail);
+	else if (has_work(step, found))
+		well = journal_mark(journal, step, "undoing") && unmake(step, told, name, &problem);
+	if (problem != NULL)
+		tell(told, "%s: %s", name, problem);
+	if (well && json_is_true(json_object_get(step, "registers")))
+		tell(told,
+			"%s: the kernel keeps iptables-legacy's table mangle, empty; nothing takes "
+			"that back",
+			name);
+	if (well)
+		json_object_set_new(step, "state", json_string("undone"));
+	free(detail);
+	free(problem);
+	free(name);
+	return well;
+}
+
+int take_back(struct journal *journal, json_t *told)
+{
+	json_t *steps = journal_steps(journal);
+	bool odd = false, failed = false;
+
+	for (size_t i = json_array_size(steps); i > 0; i--) {
+		json_t *step = json_array_get(steps, i - 1);
+
+		if (is(step, "state", "planned") || is(step, "state", "undone"))
+			continue;
+		failed |= !undo_step(journal, step, told, &odd);
+	}
+	if (failed) {
+		journal_write(journal);
+		return STATUS_NOT_WELL;
+	}
+	return journal_remove(journal) && !odd ? STATUS_WELL : STATUS_NOT_WELL;
+}

@@ -1,0 +1,93 @@
+/*
+ * Memory of one configuration: blocks on a chain, freed together.
+ *
+ * A configuration is built once and then only read, so nothing is ever given back alone, and an
+ * error half-way through needs no clean-up of its own. A list that grows leaves its former copy
+ * behind; since it doubles, that wastes less than the list's own size. The trap: a list that was
+ * inherited from another section must be copied before it grows, or two sections would write into
+ * the same spare room.
+ *
+ * The limit keeps a few lines of port ranges from taking all of the machine's memory, and gives the
+ * tests a way to let every single allocation fail.
+ */
+#include "tproxy/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct block {
+	struct block *next;
+	max_align_t bytes[];
+};
+
+struct config_memory {
+	struct block *blocks;
+	size_t left;
+	bool exhausted;
+};
+
+struct config_memory *memory_new(size_t limit)
+{
+	struct config_memory *memory = calloc(1, sizeof(*memory));
+
+	if (memory != NULL)
+		memory->left = limit;
+	return memory;
+}
+
+void memory_free(struct config_memory *memory)
+{
+	struct block *block, *next;
+
+	if (memory == NULL)
+		return;
+	for (block = memory->blocks; block != NULL; block = next) {
+		next = block->next;
+		free(block);
+	}
+	free(memory);
+}
+
+void *memory_take(struct config_memory *memory, size_t size)
+{
+	struct block *block = NULL;
+
+	if (size <= memory->left)
+		block = calloc(1, sizeof(*block) + size);
+	if (block == NULL) {
+		memory->exhausted = true;
+		return NULL;
+	}
+	memory->left -= size;
+	block->next = memory->blocks;
+	memory->blocks = block;
+	return block->bytes;
+}
+
+char *memory_copy(struct config_memory *memory, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = memory_take(memory, size);
+
+	if (copy != NULL)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+void *memory_grow(struct config_memory *memory, void *list, size_t count, size_t size)
+{
+	void *larger;
+
+	/* The room is always a power of two, so it is full exactly when the count is one. */
+	if (count != 0 && (count & (count - 1)) != 0)
+		return list;
+	larger = memory_take(memory, (count == 0 ? 1 : 2 * count) * size);
+	if (larger != NULL && count != 0)
+		memcpy(larger, list, count * size);
+	return larger;
+}
+
+bool memory_exhausted(const struct config_memory *memory)
+{
+	return memory->exhausted;
+}
