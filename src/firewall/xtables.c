@@ -177,21 +177,14 @@ static int read_line(struct reader *reader, char *line)
 
 static int read_lines(struct reader *reader, const char *text)
 {
-	while (*text != '\0') {
-		size_t length = strcspn(text, "\n");
-		char *line = text_format("%.*s", (int)length, text);
-		int result;
+	int result = 0;
 
+	for (char *line; result == 0 && (line = text_line(&text)) != NULL; free(line)) {
 		reader->line++;
 		result = read_line(reader, line);
-		free(line);
-		if (result == -1)
-			return -1;
-		text += length;
-		text += *text == '\n';
 	}
-	if (!reader->in_table)
-		return 0;
+	if (result == -1 || !reader->in_table)
+		return result;
 	return wrong(reader, "the text ends before the table's COMMIT", current(reader)->name);
 }
 
