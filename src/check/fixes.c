@@ -244,7 +244,8 @@ static void divert_nft(
 	char *own = text_format("tproxyctl_%s", name);
 
 	for (char *at = own; *at != '\0'; at++)
-		*at = *at == '-' ? '_' : *at;
+		if (*at == '-')
+			*at = '_';
 	if (chain != NULL)
 		check_fix_nft(finding, table, chain, CHECK_FRONT, name, rule);
 	else

@@ -17,10 +17,9 @@ const char *const check_remedies[REMEDY_COUNT] = {
 	[REMEDY_TOOL] = "make the tools work that are named above (ip, iptables-save, nft)",
 	[REMEDY_PROXY] = "start the proxy",
 	[REMEDY_FIRST] = "first fix what is missing or harmful",
-	[REMEDY_KERNEL] = "give the kernel's whole configuration (--kernel-config FILE), or run "
-			  "`tproxyctl prove`",
-	[REMEDY_DIAG] = "run a kernel from Linux 5.10 on, with CONFIG_INET_DIAG and "
-			"CONFIG_INET_UDP_DIAG",
+	[REMEDY_KERNEL] =
+		"run `tproxyctl prove`, or give the whole configuration (--kernel-config)",
+	[REMEDY_DIAG] = "run a kernel from Linux 5.10 on, with CONFIG_INET_UDP_DIAG",
 	[REMEDY_TRY] = "try a connection: check does not follow such ones",
 	[REMEDY_TRAFFIC] = "have a client connect while `tproxyctl check --watch 10` looks",
 };

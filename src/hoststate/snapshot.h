@@ -19,11 +19,11 @@
 
 struct situation {
 	const struct needs *needs;
-	bool root; /* it was read with root's rights */
 
 	struct kernel_config *kernel; /* NULL: not known */
 	char kernel_problem[KERNEL_CONFIG_ERROR_MAX];
 	bool kernel_alone; /* of a file: nothing else is judged */
+	bool root;         /* it was read with root's rights */
 
 	bool network_known;
 	struct network network;

@@ -336,12 +336,9 @@ static void text_says_what_was_not_judged_and_what_would_let_it_be(void **state)
 	host_judged();
 	assert_string_equal(last_lines(),
 		"26 of 33 items were not judged: this is no all-clear, although nothing is missing "
-		"or harmful among\nthe rest. To have them judged: bring a link up, or name a "
-		"client "
-		"(--client ADDR); name a server\n(--server ADDR); start the proxy; give the "
-		"kernel's "
-		"whole configuration (--kernel-config FILE), or\nrun `tproxyctl prove`; then check "
-		"again.\n"
+		"or harmful among\nthe rest. To have them judged: bring a link up, or name a client "
+		"(--client ADDR); name a server\n(--server ADDR); start the proxy; run `tproxyctl "
+		"prove`, or give the whole configuration\n(--kernel-config); then check again.\n"
 		"Not known, for other hosts decide it: announce. To know it, have a client connect "
 		"while `tproxyctl\ncheck --watch 10` looks.\n");
 }
