@@ -439,9 +439,9 @@ static void to_server(struct check *check, size_t number)
 	size_t count = check_sources(check, number, sources);
 
 	for (size_t i = 0; i < count; i++) {
-		if (plan_serves(needs, addr_family(server), IPPROTO_TCP))
+		if (needs_diverted(needs, addr_family(server), IPPROTO_TCP))
 			server_answers(check, server, &sources[i], IPPROTO_TCP);
-		if (plan_serves(needs, addr_family(server), IPPROTO_UDP))
+		if (needs_diverted(needs, addr_family(server), IPPROTO_UDP))
 			server_answers(check, server, &sources[i], IPPROTO_UDP);
 	}
 }

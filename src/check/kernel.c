@@ -125,8 +125,8 @@ void check_kernel(struct check *check)
 	for (int i = 0; i < 2; i++) {
 		int family = i == 0 ? AF_INET : AF_INET6;
 
-		if (plan_serves(needs, family, IPPROTO_TCP) ||
-			plan_serves(needs, family, IPPROTO_UDP))
+		if (needs_diverted(needs, family, IPPROTO_TCP) ||
+			needs_diverted(needs, family, IPPROTO_UDP))
 			judge(check, family);
 	}
 }

@@ -8,6 +8,8 @@
  */
 #include "address.h"
 
+#include "tproxy/config.h"
+
 #include "units.h"
 #include "words.h"
 
@@ -193,4 +195,13 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	addr_set_port(&address->addr, (uint16_t)first);
 	address->last_port = (uint16_t)last;
 	return error;
+}
+
+struct addr server_address(const struct server *server, uint16_t listener_port)
+{
+	struct addr address = server->address;
+
+	if (addr_port(&address) == 0)
+		addr_set_port(&address, listener_port);
+	return address;
 }

@@ -98,6 +98,7 @@ struct config *config_parse_within(
 		return NULL;
 	}
 	parser->file = name;
+	parser->keyword_at = keyword_at;
 	parser->diag = diag;
 	parser->config = config;
 	parser->memory = config->memory;
@@ -164,15 +165,6 @@ void config_free(struct config *config)
 {
 	if (config != NULL)
 		memory_free(config->memory);
-}
-
-struct addr server_address(const struct server *server, uint16_t listener_port)
-{
-	struct addr address = server->address;
-
-	if (addr_port(&address) == 0)
-		addr_set_port(&address, listener_port);
-	return address;
 }
 
 /* An address of this host needs no privilege; a client's or a foreign one does. */

@@ -41,8 +41,6 @@ struct keyword {
 
 /* The rows of the table, from 0; NULL after the last. */
 const struct keyword *keyword_at(size_t index);
-size_t keyword_index(const struct keyword *keyword);
-
 /* The name of the one place that WHERE is, such as "listen". */
 const char *place_name(unsigned where);
 

@@ -8,10 +8,12 @@
  * HAProxy's other sections are passed over, since they are no mistakes but for the section's sake.
  */
 #include "parser.h"
+#include "units.h"
 
 #include "foreign.h"
 #include "tproxy/spelling.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +59,67 @@ const char *want_text(struct parser *parser, const char *what)
 	return word == NULL ? NULL : memory_copy(parser->memory, word);
 }
 
+bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value)
+{
+	const char *word = want_word(parser, "a number");
+	const char *error = word == NULL ? NULL : number_parse(word, minimum, maximum, value);
+
+	if (error != NULL)
+		fail(parser, word, "%s; it can be %u to %u", error, minimum, maximum);
+	return word != NULL && error == NULL;
+}
+
+bool name_check(struct parser *parser, const char *name)
+{
+	for (const char *at = name; *at != '\0'; at++) {
+		if (isalnum((unsigned char)*at) || strchr(".:_-", *at) != NULL)
+			continue;
+		fail(parser, name, "a name can hold letters, digits and . : _ - only");
+		return false;
+	}
+	return true;
+}
+
+/* --- places: where a keyword may stand --- */
+
+static const struct place {
+	unsigned where;
+	const char *name;
+} place_names[] = {
+	{IN_FILE, "the file"},
+	{IN_GLOBAL, "global"},
+	{IN_DEFAULTS, "defaults"},
+	{IN_FRONTEND, "frontend"},
+	{IN_BACKEND, "backend"},
+	{IN_LISTEN, "listen"},
+	{ON_BIND, "bind line"},
+	{ON_SERVER, "server line"},
+};
+
+#define PLACE_COUNT (sizeof(place_names) / sizeof(place_names[0]))
+
+const char *where_text(unsigned where, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < PLACE_COUNT && used < size; i++)
+		if (where & place_names[i].where)
+			used += (size_t)snprintf(text + used, size - used, "%s%s",
+				used == 0 ? "" : ", ", place_names[i].name);
+	return text;
+}
+
+const char *place_name(unsigned where)
+{
+	for (size_t i = 0; i < PLACE_COUNT; i++)
+		if (place_names[i].where == where)
+			return place_names[i].name;
+	return "this place";
+}
+
+/* --- finding the row --- */
+
 /*
  * How many of the line's words, from the one at START, are the keyword NAME: 0 where it is another.
  */
@@ -77,22 +140,22 @@ static size_t name_words(const struct parser *parser, size_t start, const char *
 /* The row of the keyword that the next words name and that may stand at one of WHERE. */
 static const struct keyword *find(const struct parser *parser, unsigned where, size_t *words)
 {
-	for (size_t i = 0; keyword_at(i) != NULL && peek_word(parser) != NULL; i++) {
-		*words = name_words(parser, parser->next, keyword_at(i)->name);
-		if (*words != 0 && (keyword_at(i)->where & where))
-			return keyword_at(i);
+	for (size_t i = 0; parser->keyword_at(i) != NULL && peek_word(parser) != NULL; i++) {
+		*words = name_words(parser, parser->next, parser->keyword_at(i)->name);
+		if (*words != 0 && (parser->keyword_at(i)->where & where))
+			return parser->keyword_at(i);
 	}
 	return NULL;
 }
 
 /* Whether WORD is the first of two-word names, such as timeout. */
-static bool begins_names(const char *word)
+static bool begins_names(const struct parser *parser, const char *word)
 {
 	size_t length = strlen(word);
 
-	for (size_t i = 0; keyword_at(i) != NULL; i++)
-		if (strncmp(keyword_at(i)->name, word, length) == 0 &&
-			keyword_at(i)->name[length] == ' ')
+	for (size_t i = 0; parser->keyword_at(i) != NULL; i++)
+		if (strncmp(parser->keyword_at(i)->name, word, length) == 0 &&
+			parser->keyword_at(i)->name[length] == ' ')
 			return true;
 	return false;
 }
@@ -105,21 +168,21 @@ static int compared_length(const char *name, const struct keyword *keyword)
 }
 
 /* The keyword that NAME is probably meant to be: two mistakes at most, and less than half of it. */
-static const struct keyword *nearest(const char *name, unsigned where)
+static const struct keyword *nearest(const struct parser *parser, const char *name, unsigned where)
 {
 	const struct keyword *best = NULL;
 	size_t least = 3, mistakes;
 	char other[64];
 
-	for (size_t i = 0; keyword_at(i) != NULL; i++) {
-		if (!(keyword_at(i)->where & where))
+	for (size_t i = 0; parser->keyword_at(i) != NULL; i++) {
+		if (!(parser->keyword_at(i)->where & where))
 			continue;
-		snprintf(other, sizeof(other), "%.*s", compared_length(name, keyword_at(i)),
-			keyword_at(i)->name);
+		snprintf(other, sizeof(other), "%.*s", compared_length(name, parser->keyword_at(i)),
+			parser->keyword_at(i)->name);
 		mistakes = spelling_mistakes(name, other);
 		if (mistakes >= least || !spelling_is_near(name, other))
 			continue;
-		best = keyword_at(i);
+		best = parser->keyword_at(i);
 		least = mistakes;
 	}
 	return best;
@@ -132,7 +195,7 @@ static const struct keyword *nearest(const char *name, unsigned where)
 static size_t name_of_line(const struct parser *parser, char *text, size_t size)
 {
 	const char *word = parser->words.list[parser->next];
-	bool two = begins_names(word) && parser->next + 1 < parser->words.count;
+	bool two = begins_names(parser, word) && parser->next + 1 < parser->words.count;
 
 	snprintf(text, size, "%s%s%s", word, two ? " " : "",
 		two ? parser->words.list[parser->next + 1] : "");
@@ -144,11 +207,11 @@ static unsigned places_of(const struct parser *parser, const struct keyword **ro
 {
 	unsigned where = 0;
 
-	for (size_t i = 0; keyword_at(i) != NULL; i++) {
-		if (name_words(parser, parser->next, keyword_at(i)->name) == 0)
+	for (size_t i = 0; parser->keyword_at(i) != NULL; i++) {
+		if (name_words(parser, parser->next, parser->keyword_at(i)->name) == 0)
 			continue;
-		where |= keyword_at(i)->where;
-		*row = keyword_at(i);
+		where |= parser->keyword_at(i)->where;
+		*row = parser->keyword_at(i);
 	}
 	return where;
 }
@@ -217,9 +280,9 @@ static bool report_unknown(struct parser *parser, unsigned where)
 		arguments = argument_count(row);
 		fail(parser, name, "does not belong here; its place is: %s",
 			where_text(places, text, sizeof(text)));
-	} else if (begins_names(name)) {
+	} else if (begins_names(parser, name)) {
 		fail(parser, name, "a second word is missing after it");
-	} else if ((row = nearest(name, where)) != NULL) {
+	} else if ((row = nearest(parser, name, where)) != NULL) {
 		fail(parser, name, "unknown keyword; did you mean '%.*s'?",
 			compared_length(name, row), row->name);
 		correct(parser, count, row);
@@ -246,7 +309,7 @@ static unsigned seen_before(struct parser *parser, const struct keyword *keyword
 		scope = SCOPE_LINE;
 	else if (parser->where == IN_GLOBAL)
 		scope = SCOPE_GLOBAL;
-	seen = &parser->seen[scope][keyword_index(keyword)];
+	seen = &parser->seen[scope][(size_t)(keyword - parser->keyword_at(0))];
 	before = *seen;
 	*seen = parser->line;
 	return keyword->flags & MANY_TIMES ? 0 : before;
@@ -305,7 +368,7 @@ static void report_rest(struct parser *parser, const char *name)
 static bool names_section(const struct parser *parser)
 {
 	const char *word = peek_word(parser);
-	const struct keyword *meant = nearest(word, parser->where | IN_FILE), *row;
+	const struct keyword *meant = nearest(parser, word, parser->where | IN_FILE), *row;
 	struct foreign foreign;
 
 	if (places_of(parser, &row) != 0 || foreign_find(word, parser->where, &foreign))

@@ -58,6 +58,8 @@ struct parser {
 	struct diag *diag;
 	struct config *config;
 	struct config_memory *memory;
+	/* The table's rows, in whose functions parsing goes on; NULL behind the last one. */
+	const struct keyword *(*keyword_at)(size_t index);
 
 	unsigned line;
 	struct words words;

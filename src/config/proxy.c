@@ -9,30 +9,8 @@
 
 #include "units.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <string.h>
-
-bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value)
-{
-	const char *word = want_word(parser, "a number");
-	const char *error = word == NULL ? NULL : number_parse(word, minimum, maximum, value);
-
-	if (error != NULL)
-		fail(parser, word, "%s; it can be %u to %u", error, minimum, maximum);
-	return word != NULL && error == NULL;
-}
-
-bool name_check(struct parser *parser, const char *name)
-{
-	for (const char *at = name; *at != '\0'; at++) {
-		if (isalnum((unsigned char)*at) || strchr(".:_-", *at) != NULL)
-			continue;
-		fail(parser, name, "a name can hold letters, digits and . : _ - only");
-		return false;
-	}
-	return true;
-}
 
 /* Notes the section's name. A frontend and a backend may share one, no others may. */
 static void claim_name(struct parser *parser, const struct proxy *proxy)

@@ -8,7 +8,6 @@
 #include "parser.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 /* clang-format off */
 static const struct keyword keywords[] = {
@@ -108,45 +107,4 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 const struct keyword *keyword_at(size_t index)
 {
 	return index < KEYWORD_COUNT ? &keywords[index] : NULL;
-}
-
-size_t keyword_index(const struct keyword *keyword)
-{
-	return (size_t)(keyword - keywords);
-}
-
-static const struct place {
-	unsigned where;
-	const char *name;
-} places[] = {
-	{IN_FILE, "the file"},
-	{IN_GLOBAL, "global"},
-	{IN_DEFAULTS, "defaults"},
-	{IN_FRONTEND, "frontend"},
-	{IN_BACKEND, "backend"},
-	{IN_LISTEN, "listen"},
-	{ON_BIND, "bind line"},
-	{ON_SERVER, "server line"},
-};
-
-#define PLACE_COUNT (sizeof(places) / sizeof(places[0]))
-
-const char *where_text(unsigned where, char *text, size_t size)
-{
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < PLACE_COUNT && used < size; i++)
-		if (where & places[i].where)
-			used += (size_t)snprintf(text + used, size - used, "%s%s",
-				used == 0 ? "" : ", ", places[i].name);
-	return text;
-}
-
-const char *place_name(unsigned where)
-{
-	for (size_t i = 0; i < PLACE_COUNT; i++)
-		if (places[i].where == where)
-			return places[i].name;
-	return "this place";
 }

@@ -8,7 +8,7 @@
 #ifndef TPROXY_SUBCOMMANDS_H
 #define TPROXY_SUBCOMMANDS_H
 
-#include "tproxy/status.h"
+#include "tproxy/exit_status.h"
 
 int check_command(int argc, char **argv);
 int plan_command(int argc, char **argv);

@@ -32,32 +32,6 @@ static bool wrong(struct reader *reader, const char *what, const char *name)
 	return false;
 }
 
-int nft_family(const char *name)
-{
-	if (strcmp(name, "ip") == 0)
-		return AF_INET;
-	if (strcmp(name, "ip6") == 0)
-		return AF_INET6;
-	return strcmp(name, "inet") == 0 ? AF_UNSPEC : -1;
-}
-
-const char *nft_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-char *nft_words(const char *name, const json_t *value)
-{
-	char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	char *text = dump == NULL || json_is_null(value) ? text_copy(name)
-							 : text_format("%s %s", name, dump);
-
-	free(dump);
-	return text;
-}
-
 /* A dormant table is loaded, and asked for no packet. */
 static bool is_dormant(const json_t *table)
 {

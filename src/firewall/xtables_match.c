@@ -23,28 +23,6 @@ enum {
 	ALL = FIN | SYN | RST | PSH | ACK | URG
 };
 
-bool xtables_number(const char *text, uint32_t *number, const char **end)
-{
-	char *after = NULL;
-	unsigned long long value = strtoull(text, &after, 0);
-
-	*end = after;
-	*number = (uint32_t)value;
-	return after != text && value <= UINT32_MAX && text[0] != '-';
-}
-
-bool xtables_masked(const char *text, uint32_t *number, uint32_t *mask)
-{
-	const char *end;
-
-	*mask = UINT32_MAX;
-	if (!xtables_number(text, number, &end))
-		return false;
-	if (*end == '/' && !xtables_number(end + 1, mask, &end))
-		return false;
-	return *end == '\0';
-}
-
 /* How many bits a mask like 255.255.255.0 has; -1 where it has holes. */
 static int mask_length(const char *text)
 {

@@ -47,26 +47,9 @@ bool xtables_split(char *text, struct word **words, size_t *count)
 	}
 }
 
-bool xtables_is(const struct word *word, const char *text)
-{
-	return !word->quoted && strcmp(word->text, text) == 0;
-}
-
 static bool begins_option(const struct word *word)
 {
 	return !word->quoted && (word->text[0] == '-' || strcmp(word->text, "!") == 0);
-}
-
-char *xtables_words(const struct parse *parse, size_t first)
-{
-	struct text_stream words;
-
-	text_begin(&words);
-	fputs(parse->negated ? "!" : "", words.out);
-	for (size_t i = first; i < parse->at; i++)
-		fprintf(words.out, "%s%s", i > first || parse->negated ? " " : "",
-			parse->words[i].text);
-	return text_end(&words);
 }
 
 static void keep_unknown_match(struct parse *parse, size_t first)

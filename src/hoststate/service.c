@@ -274,3 +274,33 @@ char *needs_ports_text(const struct need_ports *ports)
 		return text_copy(text);
 	return text_format("%s-%u", text, ports->last);
 }
+
+static bool listens(const struct needs *needs, int protocol)
+{
+	return needs_protocol(needs, AF_INET, protocol) ||
+	       needs_protocol(needs, AF_INET6, protocol);
+}
+
+bool needs_diverted(const struct needs *needs, int family, int protocol)
+{
+	if (needs_protocol(needs, family, protocol))
+		return true;
+	if (!needs->spoofs || !listens(needs, protocol))
+		return false;
+	for (size_t i = 0; i < needs->server_count; i++)
+		if (addr_family(&needs->servers[i]) == family)
+			return true;
+	return false;
+}
+
+bool needs_wildcard(const struct needs *needs, int family, int protocol)
+{
+	for (size_t i = 0; i < needs->listener_count; i++) {
+		const struct need_listener *listener = &needs->listeners[i];
+
+		if (listener->protocol == protocol && addr_is_any(&listener->address) &&
+			needs_hears(listener, family))
+			return true;
+	}
+	return false;
+}

@@ -87,4 +87,10 @@ bool needs_hears(const struct need_listener *listener, int family);
 bool needs_family(const struct needs *needs, int family);
 bool needs_protocol(const struct needs *needs, int family, int protocol);
 
+/* Whether packets of a family and protocol must be diverted: clients', or servers' answers. */
+bool needs_diverted(const struct needs *needs, int family, int protocol);
+
+/* Whether a listener serves a family on every address. */
+bool needs_wildcard(const struct needs *needs, int family, int protocol);
+
 #endif

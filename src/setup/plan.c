@@ -27,39 +27,10 @@ static int digit(int family)
 	return family == AF_INET6 ? 6 : 4;
 }
 
-static bool listens(const struct needs *needs, int protocol)
-{
-	return needs_protocol(needs, AF_INET, protocol) ||
-	       needs_protocol(needs, AF_INET6, protocol);
-}
-
-bool plan_serves(const struct needs *needs, int family, int protocol)
-{
-	if (needs_protocol(needs, family, protocol))
-		return true;
-	if (!needs->spoofs || !listens(needs, protocol))
-		return false;
-	for (size_t i = 0; i < needs->server_count; i++)
-		if (addr_family(&needs->servers[i]) == family)
-			return true;
-	return false;
-}
-
-bool plan_wildcard(const struct needs *needs, int family, int protocol)
-{
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		const struct need_listener *listener = &needs->listeners[i];
-
-		if (listener->protocol == protocol && addr_is_any(&listener->address) &&
-			needs_hears(listener, family))
-			return true;
-	}
-	return false;
-}
-
 static bool family_is_served(const struct needs *needs, int family)
 {
-	return plan_serves(needs, family, IPPROTO_TCP) || plan_serves(needs, family, IPPROTO_UDP);
+	return needs_diverted(needs, family, IPPROTO_TCP) ||
+	       needs_diverted(needs, family, IPPROTO_UDP);
 }
 
 static struct step *add(struct plan *plan, enum step_kind kind, int family, const char *why)
@@ -149,8 +120,8 @@ static void reuse_ports(struct plan *plan, const struct facts *facts)
 
 static void mend_sysctls(struct plan *plan, const struct needs *needs, const struct facts *facts)
 {
-	bool tcp = plan_serves(needs, AF_INET, IPPROTO_TCP) ||
-		   plan_serves(needs, AF_INET6, IPPROTO_TCP);
+	bool tcp = needs_diverted(needs, AF_INET, IPPROTO_TCP) ||
+		   needs_diverted(needs, AF_INET6, IPPROTO_TCP);
 
 	if (tcp && facts->fwmark_accept != 0)
 		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", facts->fwmark_accept, 0,

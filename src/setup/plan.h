@@ -71,12 +71,6 @@ void plan_free(struct plan *plan);
 /* Of plan_rules.c: what a backend reads to load the rules of a family. */
 char *plan_rules(const struct plan *plan, const struct needs *needs, int family);
 
-/* A family and protocol that packets have to be caught of, the servers' answers included. */
-bool plan_serves(const struct needs *needs, int family, int protocol);
-
-/* Whether a listener hears a family on every address. */
-bool plan_wildcard(const struct needs *needs, int family, int protocol);
-
 /* Of plan_print.c: as a person would type it, as files of other tools, or as JSON. */
 void plan_print(const struct plan *plan, enum plan_format format, FILE *out);
 

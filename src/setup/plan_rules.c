@@ -28,9 +28,9 @@ static size_t protocols_of(const struct needs *needs, int family, int protocols[
 {
 	size_t count = 0;
 
-	if (plan_serves(needs, family, IPPROTO_TCP))
+	if (needs_diverted(needs, family, IPPROTO_TCP))
 		protocols[count++] = IPPROTO_TCP;
-	if (plan_serves(needs, family, IPPROTO_UDP))
+	if (needs_diverted(needs, family, IPPROTO_UDP))
 		protocols[count++] = IPPROTO_UDP;
 	if (count > 0)
 		protocols[count++] = IPPROTO_ICMP;
@@ -40,9 +40,9 @@ static size_t protocols_of(const struct needs *needs, int family, int protocols[
 static bool any_wildcard(const struct needs *needs, int family, int protocol)
 {
 	if (protocol != IPPROTO_ICMP)
-		return plan_wildcard(needs, family, protocol);
-	return plan_wildcard(needs, family, IPPROTO_TCP) ||
-	       plan_wildcard(needs, family, IPPROTO_UDP);
+		return needs_wildcard(needs, family, protocol);
+	return needs_wildcard(needs, family, IPPROTO_TCP) ||
+	       needs_wildcard(needs, family, IPPROTO_UDP);
 }
 
 /*

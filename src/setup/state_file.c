@@ -9,7 +9,7 @@
  */
 #include "state_file.h"
 #include "in_use.h"
-#include "tproxy/status.h"
+#include "tproxy/exit_status.h"
 #include "tproxy/text.h"
 
 #include <errno.h>

@@ -8,8 +8,8 @@
 #include "steps.h"
 #include "hoststate/sysctl.h"
 #include "our_rules.h"
+#include "tproxy/exit_status.h"
 #include "tproxy/json.h"
-#include "tproxy/status.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 

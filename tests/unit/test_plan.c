@@ -117,7 +117,7 @@ static void ipv4_clients_of_a_dual_stack_listener_are_caught(void **state)
 	assert_non_null(strstr(
 		find(STEP_FIREWALL, AF_INET)->input, "-m socket --transparent --nowildcard"));
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "-p tcp --dport 80 "));
-	assert_true(plan_wildcard(&needs, AF_INET, IPPROTO_TCP));
+	assert_true(needs_wildcard(&needs, AF_INET, IPPROTO_TCP));
 	plan_free(&plan);
 	needs.listeners[0].transparent = false;
 	plan_build(&plan, &needs, &facts);

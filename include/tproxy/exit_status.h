@@ -1,8 +1,8 @@
 /*
  * Exit statuses of tproxyctl, and what its functions return that may end it.
  */
-#ifndef TPROXY_STATUS_H
-#define TPROXY_STATUS_H
+#ifndef TPROXY_EXIT_STATUS_H
+#define TPROXY_EXIT_STATUS_H
 
 enum {
 	STATUS_WELL = 0,     /* all is well */
