@@ -7,8 +7,8 @@
  * the mark, so it is kept as such.
  */
 #include "ruleset_build.h"
-#include "xtables.h"
 #include "tproxy/text.h"
+#include "xtables.h"
 
 #include <stdlib.h>
 #include <string.h>
