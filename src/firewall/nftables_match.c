@@ -157,7 +157,7 @@ static bool read_values(struct match *match, const json_t *list, nft_adder *add)
 	const json_t *value;
 	size_t i;
 
-	if (match->kind == MATCH_IN || match->kind == MATCH_OUT)
+	if (add == NULL)
 		return read_names(match, list);
 	json_array_foreach(list, i, value)
 	{

@@ -109,7 +109,8 @@ static bool take_link(void *context, json_t *link)
 	copy(made->mac, sizeof(made->mac), word(link, "address"));
 	made->up = has_flag(link, "UP");
 	made->bridge = strcmp(word(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
-	json_array_foreach(addresses, i, each) well = well && add_address(network, name, each);
+	for (i = 0; (each = json_array_get(addresses, i)) != NULL; i++)
+		well = well && add_address(network, name, each);
 	return well;
 }
 

@@ -67,7 +67,7 @@ struct network {
 	size_t route_count;
 };
 
-/* Reads all of it. False with *PROBLEM (to be freed) where `ip` does not tell; *NETWORK is empty then. */
+/* Reads all of it. False with *PROBLEM (to be freed) where `ip` fails; *NETWORK is empty then. */
 bool network_read(struct network *network, char **problem);
 void network_free(struct network *network);
 

@@ -43,7 +43,7 @@ struct need_ports {
 	int protocol;
 };
 
-/* Adds the walk-through's: a transparent listener on port 80, and servers called from the client's address. */
+/* Adds the walk-through's: a transparent listener on port 80, and servers that see the client's address. */
 void needs_of_example(struct needs *needs);
 
 /* Adds what a configuration needs; CONFIG and FILE have to outlive it. */
@@ -58,7 +58,7 @@ int needs_add_client(struct needs *needs, const char *text);
 
 /*
  * The source of connections to a server, by its place in the list, for a client: the client's address; with
- * `usesrc ADDR` that one, whoever the client is. The servers' answers are to that address, and have to be
+ * `usesrc ADDR` that one, for every client. The servers' answers are to that address, and have to be
  * diverted like those to a client. The wildcard of the server's family: an address of this host.
  */
 struct addr needs_source(const struct needs *needs, size_t server, const struct addr *client);

@@ -77,7 +77,7 @@ int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port,
  */
 size_t socket_owners(const struct host_socket *socket, struct socket_owner *owners, size_t room);
 
-/* Which process holds which socket is read once, after sockets_read(), which calls this. */
+/* Owners are read once, when the first is asked for. This has them read again; sockets_read() does it, too. */
 void socket_owners_forget(void);
 
 #endif

@@ -211,9 +211,9 @@ bool facts_of_iptables(struct facts *facts, const char *program, const char *sav
 static bool take_value(struct facts *facts, json_t *value, uint32_t mask, const char *where)
 {
 	json_int_t number = json_integer_value(value);
-	const char *key;
-	json_t *part;
 	bool well = true;
+	json_t *part;
+	void *at;
 	size_t i;
 
 	if (json_is_integer(value)) {
@@ -221,9 +221,12 @@ static bool take_value(struct facts *facts, json_t *value, uint32_t mask, const 
 			return false;
 		add_mark(facts, (uint32_t)number, mask != 0 ? mask : (uint32_t)number, where);
 	}
-	json_array_foreach(value, i, part) well = well && take_value(facts, part, mask, where);
-	json_object_foreach(value, key, part) well =
-		well && take_value(facts, part, strcmp(key, "|") == 0 ? 0 : mask, where);
+	for (i = 0; (part = json_array_get(value, i)) != NULL; i++)
+		well = well && take_value(facts, part, mask, where);
+	for (at = json_object_iter(value); at != NULL; at = json_object_iter_next(value, at))
+		well = well &&
+		       take_value(facts, json_object_iter_value(at),
+			       strcmp(json_object_iter_key(at), "|") == 0 ? 0 : mask, where);
 	return well;
 }
 
@@ -267,7 +270,8 @@ static bool take_nft_rule(struct facts *facts, const json_t *rule)
 		return true;
 	where = text_format("a rule of nft (table %s %s, chain %s, handle %lld)", family, table,
 		chain, (long long)json_integer_value(json_object_get(rule, "handle")));
-	json_array_foreach(list, i, each) well = well && take_expression(facts, each, where);
+	for (i = 0; (each = json_array_get(list, i)) != NULL; i++)
+		well = well && take_expression(facts, each, where);
 	free(where);
 	return well;
 }

@@ -427,10 +427,10 @@ char *firewall_cleaning(const json_t *before, const char *listing, const char *f
 	bool whole;
 
 	text_begin(&text);
-	json_array_foreach(before, i, each) names_add(&mangle.before, json_string_value(each), 0);
+	for (i = 0; (each = json_array_get(before, i)) != NULL; i++)
+		names_add(&mangle.before, json_string_value(each), 0);
 	whole = json_list_read(listing, "nftables", take_mangle, &mangle, &problem);
-	json_array_foreach(mangle.chains, i, each)
-	{
+	for (i = 0; (each = json_array_get(mangle.chains, i)) != NULL; i++) {
 		if (whole && is_left_over(&mangle, each))
 			fprintf(text.out, "delete chain %s mangle %s\n", family,
 				json_word(each, "name"));
@@ -451,8 +451,9 @@ static bool was_there(const json_t *before, const char *chain)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach(
-		before, i, name) if (strcmp(json_string_value(name), chain) == 0) return true;
+	for (i = 0; (name = json_array_get(before, i)) != NULL; i++)
+		if (strcmp(json_string_value(name), chain) == 0)
+			return true;
 	return false;
 }
 

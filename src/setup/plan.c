@@ -6,8 +6,8 @@
  * local, and local ones from outside are dropped. accept_local=1 lets them in, as long as rp_filter is
  * not strict; where it is, it becomes loose (2) on the links in question. The other is
  * tcp_fwmark_accept=1 of both families, which nothing makes harmless but 0. And tcp_tw_reuse becomes 1 where
- * sources are spoofed: it is of the whole host, but safe by what timestamps tell, and without it one client
- * slows all others.
+ * sources are spoofed: it is a setting of the whole host, but timestamps make it safe, and without it one
+ * client slows all others.
  */
 #include "plan.h"
 #include "tproxy/array.h"
@@ -99,9 +99,9 @@ static void mend_links(struct plan *plan, const struct facts *facts)
 }
 
 /*
- * Each client's address has its own ports, and each port rests for a minute after its connection. Where all
- * of them rest, connect() looks through all of them in vain: with 32,000 it takes 12 ms, in which the proxy
- * serves nobody, and then it fails. With 1 the kernel takes a port that rests where timestamps keep the two
+ * Each port of a client's address rests for a minute after its connection. When all of them rest, connect()
+ * searches all of them before it fails: with 32,000 ports it takes 12 ms, in which the proxy serves no other
+ * client. With 1 the kernel uses a port again that has rested for a second, where timestamps keep the two
  * connections apart; its default, 2, does so on the loopback link alone.
  */
 static void reuse_ports(struct plan *plan, const struct facts *facts)
@@ -113,9 +113,8 @@ static void reuse_ports(struct plan *plan, const struct facts *facts)
 			"client with very many short connections is refused; 1 allows it\n");
 	else if (facts->tw_reuse_there && facts->tw_reuse != 1)
 		add_sysctl(plan, "net/ipv4/tcp_tw_reuse", facts->tw_reuse, 1,
-			"ports of a client that are in TIME-WAIT are used again: or one client "
-			"with "
-			"very many short connections slows all others, and is then refused");
+			"a client's ports in TIME-WAIT are used again: else one client slows all "
+			"others");
 }
 
 static void mend_sysctls(struct plan *plan, const struct needs *needs, const struct facts *facts)

@@ -63,7 +63,7 @@ static char *ports_words(const struct need_ports *ports, char divider)
 				    : text_format("%u%c%u", first, divider, ports->last);
 }
 
-/* The port that a rule names its listener by: of several it is the packet's own, which both tools call 0. */
+/* The port that a rule names its listener by: of several it is the packet's own, which both tools write as 0. */
 static unsigned port_named(const struct need_ports *ports)
 {
 	unsigned first = addr_port(&ports->address);

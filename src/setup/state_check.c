@@ -143,7 +143,9 @@ static bool is_chains(const json_t *value, const json_t *step)
 	size_t i;
 
 	(void)step;
-	json_array_foreach(value, i, name) if (json_string_length(name) == 0) return false;
+	for (i = 0; (name = json_array_get(value, i)) != NULL; i++)
+		if (json_string_length(name) == 0)
+			return false;
 	return json_is_array(value) || json_is_null(value);
 }
 
@@ -279,8 +281,7 @@ char *journal_problem(const json_t *root)
 
 	if (problem == NULL)
 		problem = problem_of(plan, of_plan, "the plan");
-	json_array_foreach(json_object_get(plan, "steps"), i, step)
-	{
+	for (i = 0; (step = json_array_get(json_object_get(plan, "steps"), i)) != NULL; i++) {
 		char *where = text_format("step %zu", i + 1);
 
 		if (problem == NULL)

@@ -27,7 +27,7 @@ enum {
 	SIZE_LIMIT = 64 << 20 /* bytes; a plan with all ports has less */
 };
 
-/* Of this boot, to be freed; "" where /proc does not tell. */
+/* The id of this boot, to be freed; "" where /proc has none. */
 static char *boot(void)
 {
 	char id[64] = "";
@@ -42,7 +42,7 @@ static char *boot(void)
 	return text_copy(id);
 }
 
-/* Of this network namespace, to be freed; "" where /proc does not tell. */
+/* The name of this network namespace, to be freed; "" where /proc has none. */
 static char *namespace(void)
 {
 	char name[64];
@@ -203,7 +203,7 @@ static int load(struct journal *journal)
 	return status;
 }
 
-/* Whether the host itself can be told from others, which the file is compared with. */
+/* Whether this boot and network namespace can be identified, which the file is compared with. */
 static int know_host(void)
 {
 	char *here = boot(), *there = namespace();
@@ -212,7 +212,7 @@ static int know_host(void)
 	free(here);
 	free(there);
 	if (!well)
-		fputs("tproxyctl: /proc does not tell this boot and network namespace "
+		fputs("tproxyctl: cannot identify this boot and network namespace "
 		      "(/proc/sys/kernel/random/boot_id, /proc/self/ns/net): mount /proc\n",
 			stderr);
 	return well ? STATUS_WELL : STATUS_USAGE;

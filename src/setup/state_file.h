@@ -29,7 +29,7 @@ struct journal {
 
 /*
  * Opens it, locked where CHANGES are to be made. Returns STATUS_WELL, or another with a message on stderr:
- * the file is damaged or of another network namespace, somebody else is at work. A file is believed as a
+ * the file is damaged or of another network namespace, or another process is at work. A file is believed as a
  * whole or not at all: its commands are run by root, and what it says was there before is put back.
  */
 int journal_open(struct journal *journal, const char *path, bool changes);

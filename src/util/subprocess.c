@@ -294,8 +294,9 @@ static bool split(char *at, const char ***words, size_t *count)
 
 	*words = NULL;
 	for (*count = 0; *(at += strspn(at, " ")) != '\0'; ++*count) {
-		char end = *at == '\'' ? *at++ : ' ';
+		char end = *at == '\'' ? '\'' : ' ';
 
+		at += end == '\'';
 		*words = array_room(*words, *count, sizeof(**words));
 		(*words)[*count] = at;
 		at = strchrnul(at, end);

@@ -2,6 +2,7 @@
  * Running programs: what they write, how they end, and that neither side waits for the other.
  */
 #include "tproxy/subprocess.h"
+#include "tproxy/text.h"
 #include "unit.h"
 
 #include <poll.h>
@@ -197,7 +198,9 @@ static void the_status_is_known_although_our_caller_ignores_ended_children(void 
 
 static void the_environment_and_the_path_have_no_limit(void **state)
 {
-	char *old = strdup(getenv("PATH")), *path = malloc(strlen(old) + 20000), name[32];
+	const char *path_before = getenv("PATH");
+	char *old = text_copy(path_before != NULL ? path_before : "/usr/bin:/bin");
+	char *path = malloc(strlen(old) + 20000), name[32];
 	struct command_result result;
 
 	(void)state;

@@ -138,8 +138,10 @@ static void assert_problem(const json_t *root, const char *key, const char *how)
 {
 	char *problem = journal_problem(root);
 
-	if (problem == NULL)
+	if (problem == NULL) {
 		fail_msg("`%s` %s is taken", key, how);
+		return;
+	}
 	/* What is wrong inside of these two is named by itself. */
 	if (strstr(problem, key) == NULL && strcmp(key, "plan") != 0 && strcmp(key, "steps") != 0)
 		fail_msg("`%s` %s: %s", key, how, problem);

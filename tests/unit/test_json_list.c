@@ -92,8 +92,8 @@ static void nesting_has_an_end(void **state)
 
 	(void)state;
 	assert_non_null(text);
-	memcpy(text, "[{\"a\":", 6);
-	memset(text + 6, '[', depth);
+	strcpy(text, "[{\"a\":");
+	memset(text + strlen(text), '[', depth);
 	assert_false(json_list_read(text, NULL, count_object, &count, &problem));
 	assert_non_null(strstr(problem, "maximum parsing depth"));
 	free(problem);
