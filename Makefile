@@ -33,7 +33,7 @@ C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
             $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
-.PHONY: all units fuzzers help deps demo check unit netns asan fuzz lint format clean install
+.PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint format clean install
 .PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
 .PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
@@ -48,6 +48,7 @@ help:
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
 	@echo 'make asan      both with AddressSanitizer and UBSan, the longest tests left out'
+	@echo 'make tsan      the unit tests, and those that pass traffic, with ThreadSanitizer'
 	@echo 'make fuzz T=60   made-up bytes for every reader, so many seconds each; what breaks one is kept'
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
@@ -111,6 +112,7 @@ demo: deps-build
 
 # The same sources with sanitizers, in a folder of their own.
 ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+TSAN := BUILD=$(BUILD)/tsan SANITIZE='-fsanitize=thread'
 
 check: deps-test
 	@$(MAKE) --no-print-directory -s all units
@@ -125,6 +127,9 @@ netns: deps-test
 asan: deps-test
 	@$(MAKE) --no-print-directory -s $(ASAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD) unit-asan netns-asan
+tsan: deps-test
+	@$(MAKE) --no-print-directory -s $(TSAN) all units
+	@$(ISOLATED) tests/check --build $(BUILD) unit-tsan netns-tsan
 
 # T: seconds for each target. The sources are built anew, with what libFuzzer and the sanitizers need.
 T ?= 60

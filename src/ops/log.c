@@ -319,19 +319,23 @@ void log_check(struct log *log)
 	}
 }
 
-/* Only the exchange is locked: the threads that write must not wait for a slow disk. */
+/*
+ * Only the exchange is locked: the threads that write must not wait for a slow disk. Nothing else of
+ * the sink changes, since threads look at its target without the lock.
+ */
 static int place_reopen(struct place *place)
 {
-	struct sink made, before;
-	int error = sink_open(&made, place->sink.target, NULL);
+	struct sink made;
+	int before, error = sink_open(&made, place->sink.target, NULL);
 
 	if (error != 0)
 		return error;
 	pthread_mutex_lock(&place->lock);
-	before = place->sink;
-	place->sink = made;
+	before = place->sink.fd;
+	place->sink.fd = made.fd;
+	place->sink.torn = false;
 	pthread_mutex_unlock(&place->lock);
-	sink_close(&before);
+	close(before);
 	return 0;
 }
 

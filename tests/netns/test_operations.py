@@ -316,7 +316,8 @@ def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
     except ProxyEnded:
         assert proxy.await_end() != 0 and own.address in proxy.log()
         return
-    lab.client.open(own).send(b"request")
+    with contextlib.suppress(ConnectionError):  # a proxy that finds the loop resets at once
+        lab.client.open(own).send(b"request")
     for _ in range(5 * PLACES):
         flow = lab.client.connect(lab.vip)
         flow.exchange()
