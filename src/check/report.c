@@ -45,7 +45,7 @@ static struct check_finding *add(struct check *check, enum check_item item, enum
 	return finding;
 }
 
-static char *formatted(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *formatted(const char *format, va_list arguments)
 {
 	char *made;
 
