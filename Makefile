@@ -33,7 +33,7 @@ C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
             $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
-.PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint format clean install
+.PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint stats format clean install
 .PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
 .PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
@@ -53,9 +53,10 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, CONFIRM=1, LAB=--help'
-	@echo 'make lint      two compilers, clang-tidy, cppcheck, formatting, layering, shellcheck, pyflakes'
+	@echo 'make lint      two compilers, analysers, formatting, order of folders, sizes, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
+	@echo 'make stats     how large files and functions are, by folder'
 	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
 
 # --- building ---
@@ -160,8 +161,10 @@ lint: deps-lint deps-test
 	@echo 'gcc and clang, warnings as errors'
 	@$(MAKE) --no-print-directory -s all units
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
-	@echo 'includes point one way'
-	@.ci/arrows
+	@echo 'folders use those below them, and no files use each other in a circle'
+	@.ci/arrows $(BUILD)
+	@echo 'sizes of files, folders and functions'
+	@.ci/stats >/dev/null || .ci/stats
 	@echo 'clang-format'
 	@clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
 	@echo 'cppcheck'
@@ -180,5 +183,7 @@ lint: deps-lint deps-test
 		tests/kernels/guest
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'
+stats:
+	@.ci/stats
 format:
 	clang-format -i $(C_FILES) $(H_FILES)

@@ -1,0 +1,70 @@
+"""The gate on folders: what points up or makes a circle fails it, by include and by call."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.suite
+
+ARROWS = Path(__file__).resolve().parents[3] / ".ci" / "arrows"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Writes sources below src/, compiles them, and returns what the gate says of them."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "include" / "tproxy").mkdir(parents=True)
+    shutil.copy(ARROWS, tmp_path / ".ci")
+
+    def judge(sources):
+        for name, text in sources.items():
+            path = tmp_path / "src" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+            if path.suffix == ".c":
+                made = tmp_path / "build" / "src" / path.parent.name / f"{path.stem}.o"
+                made.parent.mkdir(parents=True, exist_ok=True)
+                subprocess.run(["gcc", "-I", tmp_path / "src", "-c", "-o", made, path], check=True)
+        return subprocess.run([tmp_path / ".ci" / "arrows"], capture_output=True, text=True, check=False)
+
+    return judge
+
+
+def test_arrows_that_point_down_pass(tree):
+    done = tree({"util/text.c": "int text(void) { return 0; }\n", "check/flows.c": "int text(void);\nint flows(void) { return text(); }\n"})
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_an_include_that_points_up_fails(tree):
+    done = tree({"check/flows.h": "", "check/flows.c": "", "util/text.c": '#include "check/flows.h"\n'})
+    assert done.returncode == 1
+    assert "src/util/text.c includes check/flows.h: util must not use check" in done.stdout
+
+
+def test_a_call_that_points_up_fails(tree):
+    done = tree({"check/flows.c": "int flows(void) { return 0; }\n", "util/text.c": "int flows(void);\nint text(void) { return flows(); }\n"})
+    assert done.returncode == 1
+    assert "util/text.c uses flows() of check/flows.c: util must not use check" in done.stdout
+
+
+def test_the_hosts_side_and_the_proxys_side_do_not_know_each_other(tree):
+    done = tree({"check/flows.c": "int flows(void) { return 0; }\n", "ops/log.c": "int flows(void);\nint line(void) { return flows(); }\n"})
+    assert done.returncode == 1
+    assert "ops must not use check" in done.stdout
+
+
+def test_a_circle_that_a_shared_header_hides_fails(tree):
+    shared = "int one(int n);\nint two(int n);\n"
+    one = '#include "shared.h"\nint one(int n) { return n ? two(n - 1) : 0; }\n'
+    two = '#include "shared.h"\nint two(int n) { return n ? one(n - 1) : 0; }\n'
+    done = tree({"check/shared.h": shared, "check/one.c": one, "check/two.c": two})
+    assert done.returncode == 1
+    assert "a circle: check/one, check/two" in done.stdout
+
+
+def test_without_object_files_nothing_is_called_good(tree):
+    done = tree({"check/shared.h": ""})
+    assert done.returncode == 1
+    assert "run make first" in done.stderr
