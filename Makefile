@@ -26,7 +26,7 @@ ARCHIVE  := $(BUILD)/libtproxy.a
 UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 # What unit tests share.
-RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/situations.o
+RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/snapshots.o
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
 C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \

@@ -14,7 +14,7 @@
 /* Why an item could not be judged, and what would help, or NULL. */
 static const char *obstacle(const struct check *check, unsigned by, enum check_remedy *remedy)
 {
-	const struct situation *at = check->at;
+	const struct snapshot *at = check->at;
 
 	*remedy = check_remedy_of_reading(check);
 	if ((by & BY_RULES) && !at->rules_known)
@@ -24,7 +24,7 @@ static const char *obstacle(const struct check *check, unsigned by, enum check_r
 	if ((by & BY_SOCKETS) && !at->sockets_known)
 		return at->sockets_problem;
 	*remedy = REMEDY_SERVER;
-	if ((by & BY_SERVERS) && at->needs->server_count == 0)
+	if ((by & BY_SERVERS) && at->service->server_count == 0)
 		return "no server is known";
 	return NULL;
 }
@@ -60,21 +60,21 @@ static void unconcerned(struct check *check)
 	static const enum check_item sources[] = {
 		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_ITEMS};
 	static const char own[] = "the proxy connects to servers from its own address";
-	const struct needs *needs = check->at->needs;
-	bool tcp = needs_protocol(needs, AF_INET, IPPROTO_TCP) ||
-		   needs_protocol(needs, AF_INET6, IPPROTO_TCP);
-	bool udp = needs_protocol(needs, AF_INET, IPPROTO_UDP) ||
-		   needs_protocol(needs, AF_INET6, IPPROTO_UDP);
+	const struct service *service = check->at->service;
+	bool tcp = service_protocol(service, AF_INET, IPPROTO_TCP) ||
+		   service_protocol(service, AF_INET6, IPPROTO_TCP);
+	bool udp = service_protocol(service, AF_INET, IPPROTO_UDP) ||
+		   service_protocol(service, AF_INET6, IPPROTO_UDP);
 
-	if (!needs->spoofs)
+	if (!service->spoofs)
 		no_use_for(check, spoofing, own);
-	if (!needs->spoofs && needs->server_count == 0)
+	if (!service->spoofs && service->server_count == 0)
 		no_use_for(check, routes, own);
 	if (!udp)
 		no_use_for(check, datagrams, "no datagrams are served");
 	if (!tcp)
 		no_use_for(check, connections, "no connections are served");
-	if (!needs_family(needs, AF_INET))
+	if (!service_family(service, AF_INET))
 		no_use_for(check, sources, "no IPv4 is served, and IPv6 has no such check");
 }
 
@@ -116,52 +116,52 @@ static void tell_addresses(
 		text_add(text, "\n");
 }
 
-static void tell_listener(char **text, const struct needs *needs, size_t index)
+static void tell_listener(char **text, const struct service *service, size_t index)
 {
 	const char *what =
-		needs->example ? "listeners (the walk-through's example): " : "listeners: ";
-	const struct need_listener *listener = &needs->listeners[index];
+		service->example ? "listeners (the walk-through's example): " : "listeners: ";
+	const struct service_listener *listener = &service->listeners[index];
 	char address[ADDR_TEXT_MAX];
 
 	text_add(text, "%s%s%s%s", index == 0 ? what : ", ",
 		addr_format(&listener->address, address),
 		listener->protocol == IPPROTO_UDP ? "/udp" : "",
-		index + 1 == needs->listener_count ? "\n" : "");
+		index + 1 == service->listener_count ? "\n" : "");
 }
 
 /* What was thought of: a guess among it should be seen as one. */
 static char *about(const struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct addr clients[2 * CLIENTS_MAX];
 	char *text = text_format("%s", "");
 	size_t count;
 
-	for (size_t i = 0; i < needs->listener_count; i++)
-		tell_listener(&text, needs, i);
-	count = needs_family(needs, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
-	if (needs_family(needs, AF_INET6))
+	for (size_t i = 0; i < service->listener_count; i++)
+		tell_listener(&text, service, i);
+	count = service_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
+	if (service_family(service, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
 	tell_addresses(&text,
-		needs->spoofs ? "servers, connected to from addresses that are not this host's: "
-			      : "servers: ",
-		needs->servers, needs->server_count, true);
+		service->spoofs ? "servers, connected to from addresses that are not this host's: "
+				: "servers: ",
+		service->servers, service->server_count, true);
 	tell_addresses(&text,
-		needs->client_count > 0
+		service->client_count > 0
 			? "clients: "
 			: "clients (one for each link that may have some; --client names others): ",
 		clients, count, false);
 	return text;
 }
 
-void check_run(struct check_report *report, const struct situation *situation)
+void check_run(struct check_report *report, const struct snapshot *snapshot)
 {
-	struct check check = {.at = situation, .report = report};
+	struct check check = {.at = snapshot, .report = report};
 
 	*report = (struct check_report){
-		.items = situation->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
-	report->about = situation->kernel_alone ? text_format("%s", "") : about(&check);
-	if (!situation->kernel_alone) {
+		.items = snapshot->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
+	report->about = snapshot->kernel_alone ? text_format("%s", "") : about(&check);
+	if (!snapshot->kernel_alone) {
 		unconcerned(&check);
 		could_not_be_read(&check);
 		check_proxy(&check);

@@ -143,7 +143,7 @@ extern const char *const check_state_names[];
 extern const char *const check_place_names[];
 
 /* Judges the situation, which has to live as long as the report. */
-void check_run(struct check_report *report, const struct situation *situation);
+void check_run(struct check_report *report, const struct snapshot *snapshot);
 void check_free(struct check_report *report);
 
 extern const char *const check_remedies[REMEDY_COUNT]; /* what to do, in the words of a message */

@@ -27,18 +27,18 @@ static bool same_ip(const struct addr *a, const struct addr *b)
 /* A connection that the proxy made from an address that is not this host's, to one of its servers. */
 static bool is_spoofed(const struct check *check, const struct host_socket *socket)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct addr remote = socket->remote;
 
 	bool foreign = socket->options_known ? socket->transparent
-					     : !situation_is_local(check->at, &socket->local);
+					     : !snapshot_is_local(check->at, &socket->local);
 
 	if (socket->protocol != IPPROTO_TCP || !foreign || addr_is_any(&remote))
 		return false;
-	for (size_t i = 0; i < needs->server_count; i++) {
+	for (size_t i = 0; i < service->server_count; i++) {
 		addr_set_port(&remote,
-			addr_port(&needs->servers[i]) != 0 ? addr_port(&socket->remote) : 0);
-		if (addr_equal(&remote, &needs->servers[i]))
+			addr_port(&service->servers[i]) != 0 ? addr_port(&socket->remote) : 0);
+		if (addr_equal(&remote, &service->servers[i]))
 			return true;
 	}
 	return false;
@@ -162,7 +162,7 @@ static unsigned answered(const struct check *check, const struct addr *server)
 /* A connection that is there shows that the server's answers come; else only the server can tell. */
 static void nobody_waits(struct check *check, size_t number)
 {
-	const struct addr *server = &check->at->needs->servers[number];
+	const struct addr *server = &check->at->service->servers[number];
 	struct addr sources[CLIENTS_MAX];
 	char text[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 	unsigned count = answered(check, server);
@@ -204,7 +204,7 @@ static void return_path(struct check *check)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
 			"requests to servers wait for an answer; whether this host would take it "
 			"is not known");
-	for (size_t i = 0; !waits && i < check->at->needs->server_count; i++)
+	for (size_t i = 0; !waits && i < check->at->service->server_count; i++)
 		nobody_waits(check, i);
 }
 
@@ -414,7 +414,7 @@ static bool clients_have_ports(struct check *check, const struct port_range *ran
  */
 static void advise_reuse(struct check *check)
 {
-	int reuse = situation_number(check->at, "net/ipv4/tcp_tw_reuse");
+	int reuse = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse");
 	struct check_finding *finding;
 
 	if (reuse == 1 || reuse == -1)
@@ -430,7 +430,7 @@ static void advise_reuse(struct check *check)
 static void source_ports(struct check *check)
 {
 	struct port_range range = {
-		.reused = situation_number(check->at, "net/ipv4/tcp_tw_reuse") == 1};
+		.reused = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse") == 1};
 
 	if (!ports(check, &range.first, &range.last)) {
 		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",
@@ -447,9 +447,9 @@ static void source_ports(struct check *check)
 
 void check_answers(struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 
-	if (!needs->spoofs || needs->server_count == 0 || !check->at->sockets_known)
+	if (!service->spoofs || service->server_count == 0 || !check->at->sockets_known)
 		return;
 	return_path(check);
 	path_mtu(check);

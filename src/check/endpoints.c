@@ -42,10 +42,10 @@ static size_t add(struct addr list[CLIENTS_MAX], size_t count, const struct addr
 
 /* --- clients --- */
 
-static bool has_server(const struct needs *needs, const struct network_route *route)
+static bool has_server(const struct service *service, const struct network_route *route)
 {
-	for (size_t i = 0; i < needs->server_count; i++)
-		if (network_covers(&route->to, route->length, &needs->servers[i]))
+	for (size_t i = 0; i < service->server_count; i++)
+		if (network_covers(&route->to, route->length, &service->servers[i]))
 			return true;
 	return false;
 }
@@ -53,14 +53,14 @@ static bool has_server(const struct needs *needs, const struct network_route *ro
 /* Addresses that some host has already, or that a proxy serves: no client is there. */
 static bool is_in_use(const struct check *check, const struct addr *address)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
 
-	for (size_t i = 0; i < needs->listener_count; i++)
-		if (network_covers(&needs->listeners[i].address, bits, address))
+	for (size_t i = 0; i < service->listener_count; i++)
+		if (network_covers(&service->listeners[i].address, bits, address))
 			return true;
-	for (size_t i = 0; i < needs->server_count; i++)
-		if (network_covers(&needs->servers[i], bits, address))
+	for (size_t i = 0; i < service->server_count; i++)
+		if (network_covers(&service->servers[i], bits, address))
 			return true;
 	return network_own(&check->at->network, address) != NULL;
 }
@@ -156,7 +156,7 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 			continue;
 		for (size_t j = 0; j < count; j++)
 			known |= strcmp(links[j], route->link) == 0;
-		if (known || has_server(check->at->needs, route) != behind_servers ||
+		if (known || has_server(check->at->service, route) != behind_servers ||
 			!(route->length == 0 ? client_of_the_world(check, route, client)
 					     : client_behind(check, route, client)))
 			continue;
@@ -167,12 +167,12 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 
 size_t check_clients(const struct check *check, int family, struct addr clients[CLIENTS_MAX])
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	size_t count = 0;
 
-	for (size_t i = 0; i < needs->client_count; i++)
-		if (addr_family(&needs->clients[i]) == family)
-			count = add(clients, count, &needs->clients[i]);
+	for (size_t i = 0; i < service->client_count; i++)
+		if (addr_family(&service->clients[i]) == family)
+			count = add(clients, count, &service->clients[i]);
 	if (count == 0)
 		count = of_routes(check, family, false, clients);
 	return count > 0 ? count : of_routes(check, family, true, clients);
@@ -180,12 +180,12 @@ size_t check_clients(const struct check *check, int family, struct addr clients[
 
 size_t check_sources(const struct check *check, size_t server, struct addr sources[CLIENTS_MAX])
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	const struct addr the_clients = {0};
-	struct addr fixed = needs_source(needs, server, &the_clients);
-	int family = addr_family(&needs->servers[server]);
+	struct addr fixed = service_source(service, server, &the_clients);
+	int family = addr_family(&service->servers[server]);
 
-	if (!needs->spoofs)
+	if (!service->spoofs)
 		return 0;
 	if (addr_family(&fixed) == AF_UNSPEC)
 		return check_clients(check, family, sources);
@@ -197,19 +197,19 @@ size_t check_sources(const struct check *check, size_t server, struct addr sourc
 
 /* --- what they call --- */
 
-bool check_hears(const struct check *check, const struct need_listener *listener, int family)
+bool check_hears(const struct check *check, const struct service_listener *listener, int family)
 {
 	const struct host_socket *socket =
-		situation_listener(check->at, listener->protocol, &listener->address);
+		snapshot_listener(check->at, listener->protocol, &listener->address);
 
 	if (addr_family(&listener->address) == family)
 		return true;
-	return listener->transparent && needs_hears(listener, family) &&
+	return listener->transparent && service_hears(listener, family) &&
 	       (socket == NULL || !socket->v6only);
 }
 
 /* Whether a TPROXY target hands packets to the listener. */
-static bool names(const struct target *target, const struct need_listener *listener)
+static bool names(const struct target *target, const struct service_listener *listener)
 {
 	uint16_t port = addr_port(&target->to);
 
@@ -246,7 +246,7 @@ static bool is_for(const struct rule *rule, const struct table *table, int famil
 }
 
 /* What RULE, which hands over to the listener, has called; false where it is of another family. */
-static bool called_by(const struct rule *rule, const struct need_listener *listener, int family,
+static bool called_by(const struct rule *rule, const struct service_listener *listener, int family,
 	struct addr *called)
 {
 	const struct match *to = match_of(rule, MATCH_DESTINATION);
@@ -265,7 +265,7 @@ static bool called_by(const struct rule *rule, const struct need_listener *liste
 }
 
 static size_t of_chain(const struct table *table, const struct chain *chain,
-	const struct need_listener *listener, int family, struct addr called[CLIENTS_MAX],
+	const struct service_listener *listener, int family, struct addr called[CLIENTS_MAX],
 	size_t count)
 {
 	for (size_t i = 0; i < chain->rule_count; i++) {
@@ -281,7 +281,7 @@ static size_t of_chain(const struct table *table, const struct chain *chain,
 	return count;
 }
 
-size_t check_called(const struct check *check, const struct need_listener *listener, int family,
+size_t check_called(const struct check *check, const struct service_listener *listener, int family,
 	struct addr called[CLIENTS_MAX])
 {
 	const struct ruleset *rules = &check->at->rules;

@@ -12,14 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *program(enum backend backend, int family)
-{
-	static const char *const names[][2] = {
-		{"iptables", "ip6tables"}, {"iptables-legacy", "ip6tables-legacy"}, {"nft", "nft"}};
-
-	return names[backend][family == AF_INET6];
-}
-
 static const char *protocol_name(int family, int protocol)
 {
 	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
@@ -57,17 +49,17 @@ static bool has_rules(const struct table *table)
 	return false;
 }
 
-enum backend check_backend(const struct check *check)
+enum firewall_tool check_tool(const struct check *check)
 {
 	const struct ruleset *rules = &check->at->rules;
 
 	for (size_t i = 0; i < rules->table_count; i++)
 		if (check_table_catches(&rules->tables[i]))
-			return rules->tables[i].backend;
+			return rules->tables[i].tool;
 	for (size_t i = 0; i < rules->table_count; i++)
 		if (has_rules(&rules->tables[i]))
-			return rules->tables[i].backend;
-	return BACKEND_IPTABLES;
+			return rules->tables[i].tool;
+	return TOOL_IPTABLES;
 }
 
 static bool is_local_table(const struct check *check, int family, unsigned table)
@@ -192,24 +184,24 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 
 	if (!ruleset_place(&check->at->rules, rule, &table, &chain))
 		return text_format("a rule");
-	if (table->backend == BACKEND_NFT)
+	if (table->tool == TOOL_NFT)
 		return text_format("`%s`", rule->text);
-	return text_format(
-		"`%s -t %s %s`", program(table->backend, table->family), table->name, rule->text);
+	return text_format("`%s -t %s %s`", firewall_tool_program(table->tool, table->family),
+		table->name, rule->text);
 }
 
 /* --- catching --- */
 
 static void divert_iptables(struct check *check, struct check_finding *finding,
-	const struct catching *what, enum backend backend)
+	const struct catching *what, enum firewall_tool tool)
 {
 	char *rule = text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
 		protocol_name(what->family, what->protocol),
 		what->any_socket ? "" : " --transparent", what->wildcard ? " --nowildcard" : "",
 		check_mark_in_use(check, what->family));
 
-	check_fix_iptables(finding, ON_HOST, program(backend, what->family), "mangle", "PREROUTING",
-		CHECK_FRONT, rule);
+	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, what->family), "mangle",
+		"PREROUTING", CHECK_FRONT, rule);
 }
 
 /* A chain of nft's own in which a packet's mark can be set before it is routed. */
@@ -220,7 +212,7 @@ static const struct chain *nft_chain(
 
 	for (size_t i = 0; i < rules->table_count; i++) {
 		*table = &rules->tables[i];
-		if ((*table)->backend != BACKEND_NFT ||
+		if ((*table)->tool != TOOL_NFT ||
 			((*table)->family != family && (*table)->family != AF_UNSPEC) ||
 			!check_table_catches(*table))
 			continue;
@@ -257,12 +249,12 @@ static void divert_nft(
 void check_fix_divert(
 	struct check *check, struct check_finding *finding, const struct catching *what)
 {
-	enum backend backend = check_backend(check);
+	enum firewall_tool tool = check_tool(check);
 
-	if (backend == BACKEND_NFT)
+	if (tool == TOOL_NFT)
 		divert_nft(check, finding, what);
 	else
-		divert_iptables(check, finding, what, backend);
+		divert_iptables(check, finding, what, tool);
 }
 
 /* --- letting through --- */
@@ -272,9 +264,9 @@ void check_fix_divert(
  * where it is for, or of an answer where it is from.
  */
 static char *selection(
-	const struct packet *packet, const struct trace *trace, enum backend backend, int family)
+	const struct packet *packet, const struct trace *trace, enum firewall_tool tool, int family)
 {
-	bool nft = backend == BACKEND_NFT, answers = packet->ct == CT_ESTABLISHED;
+	bool nft = tool == TOOL_NFT, answers = packet->ct == CT_ESTABLISHED;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const char *protocol = protocol_name(family, packet->protocol);
 	char ip[ADDR_TEXT_MAX];
@@ -307,14 +299,15 @@ static void accept_in(struct check_finding *finding, const struct table *table,
 {
 	char *name;
 
-	if (table->backend == BACKEND_NFT) {
+	if (table->tool == TOOL_NFT) {
 		name = text_format("accept-%s", what);
 		check_fix_nft(finding, table, chain, behind ? CHECK_BACK : CHECK_FRONT, name,
 			text_format("%s accept", what));
 		free(name);
 	} else
-		check_fix_iptables(finding, ON_HOST, program(table->backend, table->family),
-			table->name, chain->name, CHECK_FRONT, text_format("%s -j ACCEPT", what));
+		check_fix_iptables(finding, ON_HOST,
+			firewall_tool_program(table->tool, table->family), table->name, chain->name,
+			CHECK_FRONT, text_format("%s -j ACCEPT", what));
 }
 
 void check_fix_drop(struct check *check, struct check_finding *finding, enum hook hook,
@@ -330,7 +323,7 @@ void check_fix_drop(struct check *check, struct check_finding *finding, enum hoo
 		chain = policy_of(table, hook);
 	if (chain == NULL)
 		return;
-	what = selection(packet, trace, table->backend, addr_family(&packet->destination));
+	what = selection(packet, trace, table->tool, addr_family(&packet->destination));
 	accept_in(finding, table, chain, what, trace->ended == NULL);
 	free(what);
 }

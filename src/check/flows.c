@@ -32,10 +32,10 @@ static int family_of(const struct leg *leg)
 /* What a socket that is there says of itself, or what the proxy says that it will be. */
 static void put_socket(const struct check *check, struct leg *leg)
 {
-	const struct need_listener *listener = leg->listener;
+	const struct service_listener *listener = leg->listener;
 	const struct addr *called = &leg->packet.destination;
-	const struct situation *at = check->at;
-	const struct host_socket *socket = situation_listener(at, leg->packet.protocol, called);
+	const struct snapshot *at = check->at;
+	const struct host_socket *socket = snapshot_listener(at, leg->packet.protocol, called);
 	bool hears = addr_equal(&listener->address, called) ||
 		     (addr_is_any(&listener->address) &&
 			     addr_port(&listener->address) == addr_port(called));
@@ -46,7 +46,7 @@ static void put_socket(const struct check *check, struct leg *leg)
 		leg->packet.socket_transparent =
 			socket->options_known ? socket->transparent : listener->transparent;
 	} else if (hears &&
-		   situation_listener(at, leg->packet.protocol, &listener->address) == NULL) {
+		   snapshot_listener(at, leg->packet.protocol, &listener->address) == NULL) {
 		leg->packet.socket =
 			addr_is_any(&listener->address) ? SOCKET_WILDCARD : SOCKET_LISTENER;
 		leg->packet.socket_transparent = listener->transparent;
@@ -56,7 +56,7 @@ static void put_socket(const struct check *check, struct leg *leg)
 /* The client's second packet, for which a SYN cookie leaves no socket of its own. */
 static void acknowledges(struct check *check, const struct leg *leg)
 {
-	int cookies = situation_number(check->at, "net/ipv4/tcp_syncookies");
+	int cookies = snapshot_number(check->at, "net/ipv4/tcp_syncookies");
 	struct packet packet = leg->packet;
 	struct check_finding *finding;
 	struct trace trace;
@@ -85,7 +85,7 @@ static void acknowledges(struct check *check, const struct leg *leg)
 static void takes_over_the_mark(struct check *check, const struct leg *leg)
 {
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
-	int accepts = situation_number(check->at, "net/ipv4/tcp_fwmark_accept");
+	int accepts = snapshot_number(check->at, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
 	if (trace.mark == 0 || packet_rule_for_mark(check, family_of(leg), trace.mark) == NULL)
@@ -109,12 +109,12 @@ static void takes_over_the_mark(struct check *check, const struct leg *leg)
 static void hands_over(struct check *check, const struct leg *leg)
 {
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
-	const struct situation *at = check->at;
+	const struct snapshot *at = check->at;
 	char text[ADDR_TEXT_MAX], *rule;
 
 	if (trace.tproxy == NULL || !at->sockets_known ||
-		situation_listener(at, leg->packet.protocol, &trace.listener) != NULL ||
-		situation_listener(at, leg->packet.protocol, &leg->listener->address) == NULL)
+		snapshot_listener(at, leg->packet.protocol, &trace.listener) != NULL ||
+		snapshot_listener(at, leg->packet.protocol, &leg->listener->address) == NULL)
 		return;
 	rule = check_rule_text(check, trace.tproxy);
 	check_add(check, CHECK_LISTENER, CHECK_MISSING, leg->subject,
@@ -140,7 +140,7 @@ static void crosses_a_bridge(struct check *check, const struct leg *leg)
 		return;
 	}
 	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
-	if (situation_number(check->at, key) <= 0) {
+	if (snapshot_number(check->at, key) <= 0) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "rules do not run on it");
 		return;
 	}
@@ -227,7 +227,7 @@ static void client_is_answered(struct check *check, const struct leg *call)
 	goes_out(check, call, &leg);
 }
 
-static void client_calls(struct check *check, const struct need_listener *listener,
+static void client_calls(struct check *check, const struct service_listener *listener,
 	const struct addr *client, const struct addr *called)
 {
 	struct leg leg = {.packet = {.source = *client,
@@ -235,7 +235,7 @@ static void client_calls(struct check *check, const struct need_listener *listen
 				  .protocol = listener->protocol,
 				  .tcp_flags = SYN,
 				  .ct = CT_NEW,
-				  .destination_local = situation_is_local(check->at, called)},
+				  .destination_local = snapshot_is_local(check->at, called)},
 		.listener = listener};
 	char text[ADDR_TEXT_MAX];
 
@@ -416,7 +416,7 @@ static void stranger_passes(struct check *check, const struct addr *client, cons
 
 /* --- all of them --- */
 
-static void to_listener(struct check *check, const struct need_listener *listener, int family)
+static void to_listener(struct check *check, const struct service_listener *listener, int family)
 {
 	struct addr clients[CLIENTS_MAX], called[CLIENTS_MAX];
 	size_t client_count = check_clients(check, family, clients);
@@ -433,15 +433,15 @@ static void to_listener(struct check *check, const struct need_listener *listene
 
 static void to_server(struct check *check, size_t number)
 {
-	const struct needs *needs = check->at->needs;
-	const struct addr *server = &needs->servers[number];
+	const struct service *service = check->at->service;
+	const struct addr *server = &service->servers[number];
 	struct addr sources[CLIENTS_MAX];
 	size_t count = check_sources(check, number, sources);
 
 	for (size_t i = 0; i < count; i++) {
-		if (needs_diverted(needs, addr_family(server), IPPROTO_TCP))
+		if (service_diverted(service, addr_family(server), IPPROTO_TCP))
 			server_answers(check, server, &sources[i], IPPROTO_TCP);
-		if (needs_diverted(needs, addr_family(server), IPPROTO_UDP))
+		if (service_diverted(service, addr_family(server), IPPROTO_UDP))
 			server_answers(check, server, &sources[i], IPPROTO_UDP);
 	}
 }
@@ -449,37 +449,37 @@ static void to_server(struct check *check, size_t number)
 /* Where no server is known, packets to any address far away are none of the proxy's. */
 static void to_servers(struct check *check, int family)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct addr clients[CLIENTS_MAX];
 	size_t count = check_clients(check, family, clients), known = 0;
 	struct addr far = addr_any(family);
 
 	addr_parse(&far, far_away[family == AF_INET6]);
-	for (size_t j = 0; j < needs->server_count; j++) {
-		if (addr_family(&needs->servers[j]) != family || !needs->spoofs)
+	for (size_t j = 0; j < service->server_count; j++) {
+		if (addr_family(&service->servers[j]) != family || !service->spoofs)
 			continue;
 		known++;
 		to_server(check, j);
 		for (size_t i = 0; i < count; i++)
-			stranger_passes(check, &clients[i], &needs->servers[j]);
+			stranger_passes(check, &clients[i], &service->servers[j]);
 	}
-	for (size_t i = 0; known == 0 && needs_family(needs, family) && i < count; i++)
+	for (size_t i = 0; known == 0 && service_family(service, family) && i < count; i++)
 		stranger_passes(check, &clients[i], &far);
 }
 
 void check_flows(struct check *check)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 
 	if (!check->at->network_known || !check->at->rules_known) {
 		check->in_doubt = true;
 		return;
 	}
 	for (size_t f = 0; f < 2; f++) {
-		for (size_t i = 0; i < needs->listener_count; i++)
-			if (check_hears(check, &needs->listeners[i], families[f]))
-				to_listener(check, &needs->listeners[i], families[f]);
+		for (size_t i = 0; i < service->listener_count; i++)
+			if (check_hears(check, &service->listeners[i], families[f]))
+				to_listener(check, &service->listeners[i], families[f]);
 		to_servers(check, families[f]);
 	}
 }

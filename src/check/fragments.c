@@ -23,10 +23,9 @@ static enum answer larger(enum answer one, enum answer other)
 	return one > other ? one : other;
 }
 
-static enum answer by_match(const struct match *match, enum backend backend)
+static enum answer by_match(const struct match *match, enum firewall_tool tool)
 {
-	if (match->kind == MATCH_CT_STATE ||
-		(match->kind == MATCH_SOCKET && backend != BACKEND_NFT))
+	if (match->kind == MATCH_CT_STATE || (match->kind == MATCH_SOCKET && tool != TOOL_NFT))
 		return YES;
 	return match->kind == MATCH_UNKNOWN ? UNSURE : NO;
 }
@@ -45,12 +44,12 @@ static enum answer by_target(const struct target *target)
 	}
 }
 
-static enum answer by_rule(const struct rule *rule, enum backend backend)
+static enum answer by_rule(const struct rule *rule, enum firewall_tool tool)
 {
 	enum answer answer = NO;
 
 	for (size_t i = 0; i < rule->match_count; i++)
-		answer = larger(answer, by_match(&rule->matches[i], backend));
+		answer = larger(answer, by_match(&rule->matches[i], tool));
 	for (size_t i = 0; i < rule->target_count; i++)
 		answer = larger(answer, by_target(&rule->targets[i]));
 	return answer;
@@ -67,16 +66,16 @@ static enum answer by_host(const struct ruleset *rules, int family)
 			continue;
 		for (size_t j = 0; j < table->chain_count; j++)
 			for (size_t k = 0; k < table->chains[j].rule_count; k++)
-				answer = larger(answer,
-					by_rule(&table->chains[j].rules[k], table->backend));
+				answer = larger(
+					answer, by_rule(&table->chains[j].rules[k], table->tool));
 	}
 	return answer;
 }
 
 /* What names a listener, in front of the chain that looks for its socket. */
 static void name_listener(struct check *check, struct check_finding *finding,
-	const struct table *table, const struct chain *chain, const struct need_listener *listener,
-	int family)
+	const struct table *table, const struct chain *chain,
+	const struct service_listener *listener, int family)
 {
 	const char *ip = family == AF_INET6 ? "ip6" : "ip";
 	bool any = addr_is_any(&listener->address), inet = table->family == AF_UNSPEC;
@@ -99,12 +98,12 @@ static void name_listener(struct check *check, struct check_finding *finding,
 static void name_listeners(struct check *check, struct check_finding *finding,
 	const struct table *table, const struct chain *chain, int family)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 
-	for (size_t i = 0; i < needs->listener_count; i++)
-		if (needs->listeners[i].protocol == IPPROTO_UDP &&
-			check_hears(check, &needs->listeners[i], family))
-			name_listener(check, finding, table, chain, &needs->listeners[i], family);
+	for (size_t i = 0; i < service->listener_count; i++)
+		if (service->listeners[i].protocol == IPPROTO_UDP &&
+			check_hears(check, &service->listeners[i], family))
+			name_listener(check, finding, table, chain, &service->listeners[i], family);
 }
 
 void packet_in_fragments(struct check *check, const struct leg *leg)
@@ -120,7 +119,7 @@ void packet_in_fragments(struct check *check, const struct leg *leg)
 	char *rule;
 
 	if (trace.socket == NULL || !ruleset_place(rules, trace.socket, &table, &chain) ||
-		table->backend != BACKEND_NFT) {
+		table->tool != TOOL_NFT) {
 		check_add(check, CHECK_FRAGMENTS, CHECK_OK, subject,
 			trace.socket == NULL && trace.tproxy == NULL
 				? "they are delivered without a rule that looks for sockets"

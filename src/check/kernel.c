@@ -36,21 +36,21 @@ static void want(
 		wanted->worst = allows;
 }
 
-static struct wanted of_rules(const struct check *check, enum rules_backend backend, int family)
+static struct wanted of_rules(const struct check *check, enum firewall_tool tool, int family)
 {
 	struct wanted wanted = {.worst = KERNEL_ALLOWS_YES};
 
-	want(check, &wanted, capability_of_rules(backend, RULES_TABLE), family);
-	want(check, &wanted, capability_of_rules(backend, RULES_SOCKET), family);
-	want(check, &wanted, capability_of_rules(backend, RULES_MARK), family);
+	want(check, &wanted, capability_of_rules(tool, RULES_TABLE), family);
+	want(check, &wanted, capability_of_rules(tool, RULES_SOCKET), family);
+	want(check, &wanted, capability_of_rules(tool, RULES_MARK), family);
 	return wanted;
 }
 
 /* The best of the tools: one that will do, else one that may, else the one in use or iptables. */
 static struct wanted of_any_rules(const struct check *check, int family)
 {
-	static const enum rules_backend of[] = {RULES_IPTABLES, RULES_LEGACY, RULES_NFT};
-	struct wanted best = of_rules(check, of[check_backend(check)], family);
+	static const enum firewall_tool of[] = {TOOL_IPTABLES, TOOL_LEGACY, TOOL_NFT};
+	struct wanted best = of_rules(check, of[check_tool(check)], family);
 
 	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
 		struct wanted wanted = of_rules(check, of[i], family);
@@ -108,7 +108,7 @@ static bool is_in_place(const struct check *check)
 
 void check_kernel(struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 
 	check->report->kernel = check->at->kernel;
 	if (check->at->kernel == NULL && is_in_place(check)) {
@@ -125,8 +125,8 @@ void check_kernel(struct check *check)
 	for (int i = 0; i < 2; i++) {
 		int family = i == 0 ? AF_INET : AF_INET6;
 
-		if (needs_diverted(needs, family, IPPROTO_TCP) ||
-			needs_diverted(needs, family, IPPROTO_UDP))
+		if (service_diverted(service, family, IPPROTO_TCP) ||
+			service_diverted(service, family, IPPROTO_UDP))
 			judge(check, family);
 	}
 }

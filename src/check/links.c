@@ -56,14 +56,14 @@ static void loosen(struct check *check, const char *link)
 /* The larger of the link's and of `all`'s. */
 static int filter_of(const struct check *check, const char *link)
 {
-	int all, own = situation_link_number(check->at, AF_INET, link, "rp_filter", &all);
+	int all, own = snapshot_link_number(check->at, AF_INET, link, "rp_filter", &all);
 
 	return own > all ? own : all;
 }
 
 static bool accepts_local(const struct check *check, const char *link)
 {
-	int all, own = situation_link_number(check->at, AF_INET, link, "accept_local", &all);
+	int all, own = snapshot_link_number(check->at, AF_INET, link, "accept_local", &all);
 
 	return own > 0 || all > 0;
 }
@@ -75,7 +75,7 @@ bool check_lets_local_sources_in(const struct check *check, const char *link)
 
 static void sources_by_mark(struct check *check, const char *link, const struct addr *source)
 {
-	int all, marks = situation_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
+	int all, marks = snapshot_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
 
 	if (marks == -1 && all == -1)
 		check_unknown(check, CHECK_SRC_VALID_MARK, check_remedy_of_reading(check), link,
@@ -123,16 +123,16 @@ static void sources_of(struct check *check, const struct addr *peer)
 }
 
 /* Packets that were seen to come by another link than the one that leads back to their sender. */
-static void came_by_another_link(struct check *check, const struct watched *seen)
+static void came_by_another_link(struct check *check, const struct captured *seen)
 {
-	const struct situation *at = check->at;
+	const struct snapshot *at = check->at;
 	struct check_finding *finding;
 	struct route_answer back;
 	char *path;
 	int all, filter;
 
 	at->route(&(struct route_question){.to = seen->from}, &back);
-	filter = situation_link_number(at, AF_INET, seen->came_by, "rp_filter", &all);
+	filter = snapshot_link_number(at, AF_INET, seen->came_by, "rp_filter", &all);
 	if (addr_family(&seen->from) != AF_INET || back.local ||
 		strcmp(back.link, seen->came_by) == 0 || (filter > all ? filter : all) != 1)
 		return;
@@ -147,7 +147,7 @@ static void came_by_another_link(struct check *check, const struct watched *seen
 
 static void sources(struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct addr clients[CLIENTS_MAX];
 	size_t count = check_clients(check, AF_INET, clients);
 
@@ -155,11 +155,11 @@ static void sources(struct check *check)
 		return;
 	for (size_t i = 0; i < count; i++)
 		sources_of(check, &clients[i]);
-	for (size_t i = 0; needs->spoofs && i < needs->server_count; i++)
-		sources_of(check, &needs->servers[i]);
-	for (size_t i = 0; i < check->at->watched_count; i++)
-		if (check->at->watched[i].came > 0)
-			came_by_another_link(check, &check->at->watched[i]);
+	for (size_t i = 0; service->spoofs && i < service->server_count; i++)
+		sources_of(check, &service->servers[i]);
+	for (size_t i = 0; i < check->at->captured_count; i++)
+		if (check->at->captured[i].came > 0)
+			came_by_another_link(check, &check->at->captured[i]);
 }
 
 /* --- whether clients find the address --- */
@@ -230,7 +230,7 @@ static void answers_for(
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
 	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = situation_number(check->at, path);
+	int forwards = snapshot_number(check->at, path);
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
@@ -252,10 +252,10 @@ static void answers_for(
 	check_fix_sysctl(check, finding, path, "1");
 }
 
-static const struct watched *seen_for(const struct check *check, const struct addr *address)
+static const struct captured *seen_for(const struct check *check, const struct addr *address)
 {
-	for (size_t i = 0; i < check->at->watched_count; i++) {
-		const struct watched *each = &check->at->watched[i];
+	for (size_t i = 0; i < check->at->captured_count; i++) {
+		const struct captured *each = &check->at->captured[i];
 
 		if (addr_equal(&each->address, address) ||
 			(addr_is_any(&each->address) &&
@@ -270,8 +270,8 @@ static void announced(struct check *check, const struct addr *address)
 	const struct network *network = &check->at->network;
 	const struct network_proxied *entry = proxied(network, address);
 	const struct network_address *own = network_own(network, address);
-	const struct watched *seen = seen_for(check, address);
-	bool local = situation_is_local(check->at, address);
+	const struct captured *seen = seen_for(check, address);
+	bool local = snapshot_is_local(check->at, address);
 	const char *link = on_link(network, address);
 	char text[ADDR_TEXT_MAX];
 
@@ -325,16 +325,16 @@ static void not_needed(struct check *check)
 
 static void server_routes(struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct route_answer way;
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < needs->server_count; i++) {
-		addr_format_ip(&needs->servers[i], text);
-		check->at->route(&(struct route_question){.to = needs->servers[i]}, &way);
+	for (size_t i = 0; i < service->server_count; i++) {
+		addr_format_ip(&service->servers[i], text);
+		check->at->route(&(struct route_question){.to = service->servers[i]}, &way);
 		if (!way.there)
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.words);
-		else if (way.local && needs->spoofs)
+		else if (way.local && service->spoofs)
 			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
 				"the server is on this host: its answers do not pass PREROUTING");
 		else
@@ -346,13 +346,13 @@ static bool has_rules(const struct ruleset *rules, bool legacy)
 {
 	for (size_t i = 0; i < rules->table_count; i++)
 		for (size_t j = 0; j < rules->tables[i].chain_count; j++)
-			if ((rules->tables[i].backend == BACKEND_LEGACY) == legacy &&
+			if ((rules->tables[i].tool == TOOL_LEGACY) == legacy &&
 				rules->tables[i].chains[j].rule_count > 0)
 				return true;
 	return false;
 }
 
-static void backends(struct check *check)
+static void tools(struct check *check)
 {
 	const struct ruleset *rules = &check->at->rules;
 	struct check_finding *finding;
@@ -376,21 +376,21 @@ static void backends(struct check *check)
 void check_links(struct check *check)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 	struct addr called[CLIENTS_MAX];
 
-	backends(check);
+	tools(check);
 	not_needed(check);
 	if (!check->at->network_known)
 		return;
 	sources(check);
-	for (size_t i = 0; i < needs->listener_count; i++)
+	for (size_t i = 0; i < service->listener_count; i++)
 		for (size_t f = 0; f < 2; f++) {
 			int family = families[f];
 			size_t count = 0;
 
-			if (check_hears(check, &needs->listeners[i], family))
-				count = check_called(check, &needs->listeners[i], family, called);
+			if (check_hears(check, &service->listeners[i], family))
+				count = check_called(check, &service->listeners[i], family, called);
 			for (size_t j = 0; j < count; j++)
 				announced(check, &called[j]);
 		}

@@ -23,7 +23,7 @@ enum {
 
 #define UNSEEN_OWNER "whose the listener is, root alone may see"
 
-static const char *subject_of(const struct need_listener *listener, char text[ADDR_TEXT_MAX + 8])
+static const char *subject_of(const struct service_listener *listener, char text[ADDR_TEXT_MAX + 8])
 {
 	addr_format(&listener->address, text);
 	if (listener->protocol == IPPROTO_UDP)
@@ -88,7 +88,7 @@ static size_t owners_of(const struct check *check, const struct host_socket *soc
 static void one_at_a_time(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
 {
-	const struct situation *at = check->at;
+	const struct snapshot *at = check->at;
 
 	check_add(check, CHECK_OTHER_LISTENER, CHECK_OK, subject, "%s (process %d) listens there",
 		owners[0].name, (int)owners[0].pid);
@@ -154,9 +154,9 @@ static bool is_able(
 /* --- whether it is transparent, where it has to be --- */
 
 static void fix_transparent(
-	struct check *check, struct check_finding *finding, const struct need_listener *listener)
+	struct check *check, struct check_finding *finding, const struct service_listener *listener)
 {
-	const char *file = check->at->needs->file;
+	const char *file = check->at->service->file;
 	int version = check_version(addr_family(&listener->address));
 	char ip[ADDR_TEXT_MAX];
 
@@ -182,15 +182,15 @@ static void fix_transparent(
  * IPv4 binds where there is a local route, and answers from no other address. IPv6 binds to addresses of
  * links alone, unless ip_nonlocal_bind is on, and then answers from any.
  */
-static bool works_without(const struct situation *at, const struct addr *address, bool bound)
+static bool works_without(const struct snapshot *at, const struct addr *address, bool bound)
 {
 	if (addr_family(address) == AF_INET)
-		return situation_is_local(at, address);
+		return snapshot_is_local(at, address);
 	return bound || network_own(&at->network, address) != NULL ||
-	       situation_number(at, "net/ipv6/ip_nonlocal_bind") == 1;
+	       snapshot_number(at, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
-static void judge_plain(struct check *check, const struct need_listener *listener,
+static void judge_plain(struct check *check, const struct service_listener *listener,
 	const struct addr *called, const struct host_socket *socket)
 {
 	char subject[ADDR_TEXT_MAX + 8];
@@ -227,15 +227,16 @@ static void is_transparent(
 }
 
 /* Whether the listener is there, and its program may make it transparent as far as that is known. */
-static bool is_there(struct check *check, const char *subject, const struct need_listener *listener,
-	const struct host_socket *socket)
+static bool is_there(struct check *check, const char *subject,
+	const struct service_listener *listener, const struct host_socket *socket)
 {
-	const struct situation *at = check->at;
+	const struct snapshot *at = check->at;
 	bool told = at->sockets.udp_told || listener->protocol != IPPROTO_UDP;
 
 	if (socket != NULL) {
 		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
-		return is_able(check, subject, socket, at->needs->spoofs || listener->transparent);
+		return is_able(
+			check, subject, socket, at->service->spoofs || listener->transparent);
 	}
 	check_obstacle(check, BY_LISTENER, told ? REMEDY_PROXY : REMEDY_DIAG, subject,
 		told ? "nothing listens there yet: start the proxy, and look again"
@@ -243,10 +244,10 @@ static bool is_there(struct check *check, const char *subject, const struct need
 	return true;
 }
 
-static void judge(struct check *check, const struct need_listener *listener)
+static void judge(struct check *check, const struct service_listener *listener)
 {
 	const struct host_socket *socket =
-		situation_listener(check->at, listener->protocol, &listener->address);
+		snapshot_listener(check->at, listener->protocol, &listener->address);
 	bool known = socket != NULL && socket->options_known;
 	char subject[ADDR_TEXT_MAX + 8];
 	struct addr called[CLIENTS_MAX];
@@ -265,7 +266,7 @@ static void judge(struct check *check, const struct need_listener *listener)
 /* Pipes of an unprivileged user shrink past this many pages in all (pipe(7)), and splice with them. */
 static void pipes(struct check *check)
 {
-	int pages = situation_number(check->at, "fs/pipe-user-pages-soft");
+	int pages = snapshot_number(check->at, "fs/pipe-user-pages-soft");
 
 	if (pages > 0)
 		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_ADVICE : CHECK_OK, "",
@@ -277,9 +278,9 @@ static void pipes(struct check *check)
 
 void check_proxy(struct check *check)
 {
-	const struct needs *needs = check->at->needs;
+	const struct service *service = check->at->service;
 
 	pipes(check);
-	for (size_t i = 0; check->at->sockets_known && i < needs->listener_count; i++)
-		judge(check, &needs->listeners[i]);
+	for (size_t i = 0; check->at->sockets_known && i < service->listener_count; i++)
+		judge(check, &service->listeners[i]);
 }

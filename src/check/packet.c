@@ -266,7 +266,7 @@ static const struct network_rule *routing_is_there(
 /* A source that counts as local may be turned away: check_links.c tells that by its own name. */
 static bool is_turned_away(const struct check *check, const struct leg *leg)
 {
-	int all, value = situation_link_number(
+	int all, value = snapshot_link_number(
 			 check->at, AF_INET, leg->packet.in, "src_valid_mark", &all);
 
 	return family_of(leg) == AF_INET && (value > 0 || all > 0) &&

@@ -10,7 +10,7 @@ struct leg {
 	struct packet packet;
 	struct route_answer back; /* the way to its sender; it comes by that link */
 	char subject[2 * ADDR_TEXT_MAX + 32];
-	const struct need_listener *listener; /* that it is for, or NULL */
+	const struct service_listener *listener; /* that it is for, or NULL */
 };
 
 struct trace packet_traced(const struct check *check, enum hook hook, const struct packet *packet);

@@ -9,7 +9,7 @@
 
 /* A check under way, and what its judges leave to those behind them. */
 struct check {
-	const struct situation *at;
+	const struct snapshot *at;
 	struct check_report *report;
 	bool unconcerned[CHECK_ITEMS]; /* items that this proxy has no use for: they are ok */
 	bool in_doubt; /* whether servers' answers are taken in hangs on what is not known */
@@ -103,10 +103,10 @@ size_t check_clients(const struct check *check, int family, struct addr clients[
 size_t check_sources(const struct check *check, size_t server, struct addr sources[CLIENTS_MAX]);
 
 /* Whether clients of a family reach a listener: IPv4's reach one on [::], unless its socket is IPv6's alone. */
-bool check_hears(const struct check *check, const struct need_listener *listener, int family);
+bool check_hears(const struct check *check, const struct service_listener *listener, int family);
 
 /* The addresses that clients call to reach a listener, at most CLIENTS_MAX; rules may name others than its own. */
-size_t check_called(const struct check *check, const struct need_listener *listener, int family,
+size_t check_called(const struct check *check, const struct service_listener *listener, int family,
 	struct addr called[CLIENTS_MAX]);
 
 /* --- check_rules.c: which rules a fix needs --- */
@@ -119,7 +119,7 @@ unsigned check_table_in_use(const struct check *check, int family);
 bool check_leads_away(const struct check *check, int family, unsigned table);
 
 /* The tool in use for packet rules. */
-enum backend check_backend(const struct check *check);
+enum firewall_tool check_tool(const struct check *check);
 
 /* Have packets of sockets marked: PROTOCOL is TCP, UDP or ICMP. */
 struct catching {

@@ -27,13 +27,13 @@ static const char usage[] =
 	"before; 2 wrong arguments or input.\n";
 
 /* What is missing of that which the state file says was done. */
-static bool all_there(const struct journal *journal, json_t *told)
+static bool all_there(const struct state_file *state_file, json_t *told)
 {
 	const json_t *step;
 	bool whole = true;
 	size_t i;
 
-	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++) {
+	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++) {
 		char *detail = NULL;
 		enum piece found = piece_look(step, &detail);
 
@@ -49,61 +49,61 @@ static bool all_there(const struct journal *journal, json_t *told)
 }
 
 /* The host has a plan applied: this one, or another. */
-static int again(const struct plan_options *options, const struct journal *journal, json_t *plan,
-	json_t *told)
+static int again(const struct plan_options *options, const struct state_file *state_file,
+	json_t *plan, json_t *told)
 {
-	bool same = plan_json_same(json_object_get(journal->root, "plan"), plan);
+	bool same = plan_json_same(json_object_get(state_file->root, "plan"), plan);
 
 	json_decref(plan);
 	if (!same) {
 		tell(told, "another plan is applied, or the host needs more than it did then: "
 			   "`tproxyctl revert` first");
-		report_told(options->json, "refused", told, journal->root);
+		report_told(options->json, "refused", told, state_file->root);
 		return STATUS_NOT_WELL;
 	}
-	if (!all_there(journal, told)) {
+	if (!all_there(state_file, told)) {
 		tell(told, "this plan was applied, and somebody else took part of it away: "
 			   "`tproxyctl revert`, then apply again");
-		report_told(options->json, "incomplete", told, journal->root);
+		report_told(options->json, "incomplete", told, state_file->root);
 		return STATUS_NOT_WELL;
 	}
-	report_told(options->json, "already applied", told, journal->root);
+	report_told(options->json, "already applied", told, state_file->root);
 	return STATUS_WELL;
 }
 
-static int recover(struct journal *journal, json_t *told)
+static int recover(struct state_file *state_file, json_t *told)
 {
-	if (journal->root == NULL || journal_complete(journal))
+	if (state_file->root == NULL || state_file_complete(state_file))
 		return STATUS_WELL;
 	tell(told, "an earlier apply or revert was interrupted: taking back what it left");
-	return take_back(journal, told);
+	return take_back(state_file, told);
 }
 
-static int apply(struct plan_options *options, struct journal *journal, json_t *told)
+static int apply(struct plan_options *options, struct state_file *state_file, json_t *told)
 {
-	int status = recover(journal, told);
+	int status = recover(state_file, told);
 
 	if (status == STATUS_WELL)
-		status = plan_options_make(options, journal->root != NULL);
-	if (status == STATUS_WELL && journal->root != NULL)
-		return again(options, journal, plan_json(&options->plan), told);
+		status = plan_options_make(options, state_file->root != NULL);
+	if (status == STATUS_WELL && state_file->root != NULL)
+		return again(options, state_file, plan_json(&options->plan), told);
 	if (status == STATUS_WELL)
 		status = plan_options_conflicts(options);
 	if (status != STATUS_WELL) {
 		print_told(told);
 		return status;
 	}
-	journal_start(journal, plan_json(&options->plan));
-	status = apply_steps(journal, told);
-	report_told(
-		options->json, status == STATUS_WELL ? "applied" : "failed", told, journal->root);
+	state_file_start(state_file, plan_json(&options->plan));
+	status = apply_steps(state_file, told);
+	report_told(options->json, status == STATUS_WELL ? "applied" : "failed", told,
+		state_file->root);
 	return status;
 }
 
 int apply_command(int argc, char **argv)
 {
 	struct plan_options options;
-	struct journal journal = {.lock = -1};
+	struct state_file state_file = {.lock = -1};
 	json_t *told = json_array();
 	int status = plan_options_read(&options, argc, argv, usage, false);
 
@@ -113,11 +113,11 @@ int apply_command(int argc, char **argv)
 	if (geteuid() != 0)
 		fputs("tproxyctl: apply needs root\n", stderr);
 	else
-		status = journal_open(&journal, options.state, true);
+		status = state_file_open(&state_file, options.state, true);
 	if (status == STATUS_WELL)
-		status = apply(&options, &journal, told);
+		status = apply(&options, &state_file, told);
 out:
-	journal_close(&journal);
+	state_file_close(&state_file);
 	json_decref(told);
 	plan_options_free(&options);
 	return status;

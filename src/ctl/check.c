@@ -15,7 +15,7 @@ enum {
 	OPTION_JSON = 0x2000,
 	OPTION_KERNEL,
 	OPTION_WATCH,
-	WATCH_MAX = 3600
+	CAPTURE_MAX = 3600
 };
 
 static const char usage[] =
@@ -55,10 +55,10 @@ struct check_options {
 static bool take_seconds(struct check_options *options, const char *word)
 {
 	if (text_number(word, &options->watch) && options->watch >= 1 &&
-		options->watch <= WATCH_MAX)
+		options->watch <= CAPTURE_MAX)
 		return true;
 	fprintf(stderr, "tproxyctl: --watch '%s': not a number of seconds from 1 to %d\n", word,
-		WATCH_MAX);
+		CAPTURE_MAX);
 	return false;
 }
 
@@ -97,10 +97,10 @@ static int options_read(struct check_options *options, int argc, char **argv)
 }
 
 /* What could not be read stands in the report, and by name here, where a person looks first. */
-static void print_problems(const struct situation *situation)
+static void print_problems(const struct snapshot *snapshot)
 {
-	const char *const problems[] = {situation->network_problem, situation->rules_problem,
-		situation->rules_unseen, situation->sockets_problem, situation->watched_problem};
+	const char *const problems[] = {snapshot->network_problem, snapshot->rules_problem,
+		snapshot->rules_unseen, snapshot->sockets_problem, snapshot->captured_problem};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (problems[i] != NULL) {
@@ -112,7 +112,7 @@ static void print_problems(const struct situation *situation)
 }
 
 /* Prints the report; its exit status. */
-static int print_report(const struct check_options *options, const struct situation *situation)
+static int print_report(const struct check_options *options, const struct snapshot *snapshot)
 {
 	static const int statuses[] = {[CHECK_WELL] = STATUS_WELL,
 		[CHECK_WRONG] = STATUS_NOT_WELL,
@@ -121,7 +121,7 @@ static int print_report(const struct check_options *options, const struct situat
 	bool written = true;
 	int status;
 
-	check_run(&report, situation);
+	check_run(&report, snapshot);
 	status = statuses[check_verdict(&report)];
 	if (options->json)
 		written = check_print_json(&report, stdout);
@@ -136,33 +136,33 @@ static int print_report(const struct check_options *options, const struct situat
 }
 
 /* What `bind :::PORT` means on this host. */
-static void read_bindv6only(struct needs *needs)
+static void read_bindv6only(struct service *service)
 {
 	char *text = sysctl_read("net/ipv6/bindv6only");
 
-	needs_bindv6only(needs, text != NULL && atoi(text) != 0);
+	service_bindv6only(service, text != NULL && atoi(text) != 0);
 	free(text);
 }
 
 int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
-	struct situation situation;
+	struct snapshot snapshot;
 	int status = options_read(&options, argc, argv);
 
 	if (status != -1)
 		goto out;
-	read_bindv6only(&options.host.needs);
+	read_bindv6only(&options.host.service);
 	if (options.kernel == NULL)
-		situation_read(&situation, &options.host.needs, options.watch * 1000);
-	else if (!situation_of_kernel(&situation, &options.host.needs, options.kernel)) {
-		fprintf(stderr, "tproxyctl: %s\n", situation.kernel_problem);
+		snapshot_read(&snapshot, &options.host.service, options.watch * 1000);
+	else if (!snapshot_of_kernel(&snapshot, &options.host.service, options.kernel)) {
+		fprintf(stderr, "tproxyctl: %s\n", snapshot.kernel_problem);
 		status = STATUS_USAGE;
 		goto out;
 	}
-	print_problems(&situation);
-	status = print_report(&options, &situation);
-	situation_free(&situation);
+	print_problems(&snapshot);
+	status = print_report(&options, &snapshot);
+	snapshot_free(&snapshot);
 out:
 	host_options_free(&options.host);
 	return status;

@@ -9,15 +9,15 @@
 
 #include <stdio.h>
 
-static int add(struct needs *needs, int c, const char *argument)
+static int add(struct service *service, int c, const char *argument)
 {
 	switch (c) {
 	case HOST_OPTION_LISTEN:
-		return needs_add_listener(needs, argument);
+		return service_add_listener(service, argument);
 	case HOST_OPTION_SERVER:
-		return needs_add_server(needs, argument);
+		return service_add_server(service, argument);
 	default:
-		return needs_add_client(needs, argument);
+		return service_add_client(service, argument);
 	}
 }
 
@@ -42,7 +42,7 @@ bool host_option(struct host_options *options, int c, const char *argument)
 			options->wrong = true;
 		}
 		options->file = argument;
-	} else if (add(&options->needs, c, argument) == -1)
+	} else if (add(&options->service, c, argument) == -1)
 		refuse(options, c, argument);
 	return true;
 }
@@ -55,7 +55,7 @@ static int load(struct host_options *options)
 		return -1;
 	options->config = config_load(options->file, diag);
 	if (options->config != NULL)
-		needs_of_config(&options->needs, options->config, options->file);
+		service_of_config(&options->service, options->config, options->file);
 	diag_print(diag, stderr);
 	diag_free(diag);
 	return options->config != NULL ? 0 : -1;
@@ -63,11 +63,11 @@ static int load(struct host_options *options)
 
 int host_options_finish(struct host_options *options)
 {
-	struct needs *needs = &options->needs;
+	struct service *service = &options->service;
 
 	if (options->wrong)
 		return STATUS_USAGE;
-	if (options->file != NULL && needs->listener_count + needs->server_count > 0) {
+	if (options->file != NULL && service->listener_count + service->server_count > 0) {
 		fputs("tproxyctl: either --config says what is needed, or --listen and --server "
 		      "do\n",
 			stderr);
@@ -82,10 +82,10 @@ int host_options_finish(struct host_options *options)
 	}
 	if (options->file != NULL)
 		return STATUS_WELL;
-	if (needs->listener_count == 0)
-		needs_of_example(needs);
+	if (service->listener_count == 0)
+		service_of_example(service);
 	else
-		needs->spoofs = needs->server_count > 0;
+		service->spoofs = service->server_count > 0;
 	return STATUS_WELL;
 }
 
@@ -93,6 +93,6 @@ void host_options_free(struct host_options *options)
 {
 	if (options->config != NULL)
 		config_free(options->config);
-	needs_free(&options->needs);
+	service_free(&options->service);
 	*options = (struct host_options){0};
 }

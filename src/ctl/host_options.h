@@ -45,10 +45,10 @@ enum {
 	"                           --config and --listen: the walk-through's example.\n"
 
 struct host_options {
-	const char *file;      /* of --config, or NULL */
-	bool wrong;            /* an argument was refused, and a message said so */
-	struct needs needs;    /* complete after host_options_finish() */
-	struct config *config; /* that `needs` points into, or NULL */
+	const char *file;       /* of --config, or NULL */
+	bool wrong;             /* an argument was refused, and a message said so */
+	struct service service; /* complete after host_options_finish() */
+	struct config *config;  /* that `needs` points into, or NULL */
 };
 
 /*

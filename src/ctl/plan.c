@@ -22,14 +22,14 @@ static const char usage[] =
 int plan_command(int argc, char **argv)
 {
 	struct plan_options options;
-	struct journal journal = {.lock = -1};
+	struct state_file state_file = {.lock = -1};
 	int status = plan_options_read(&options, argc, argv, usage, true);
 
 	if (status != -1)
 		goto out;
-	status = journal_open(&journal, options.state, false);
+	status = state_file_open(&state_file, options.state, false);
 	if (status == STATUS_WELL)
-		status = plan_options_make(&options, journal.root != NULL);
+		status = plan_options_make(&options, state_file.root != NULL);
 	if (status == STATUS_WELL)
 		status = plan_options_conflicts(&options);
 	if (status == STATUS_WELL) {
@@ -40,7 +40,7 @@ int plan_command(int argc, char **argv)
 		}
 	}
 out:
-	journal_close(&journal);
+	state_file_close(&state_file);
 	plan_options_free(&options);
 	return status;
 }

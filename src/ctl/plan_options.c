@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum {
-	OPTION_BACKEND = 0x2000,
+	OPTION_TOOL = 0x2000,
 	OPTION_FORMAT,
 	OPTION_RECIPE,
 	OPTION_MARK,
@@ -26,7 +26,7 @@ enum {
 
 static const struct option known[] = {
 	HOST_OPTIONS,
-	{"backend", required_argument, NULL, OPTION_BACKEND},
+	{"backend", required_argument, NULL, OPTION_TOOL},
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"recipe", required_argument, NULL, OPTION_RECIPE},
 	{"mark", required_argument, NULL, OPTION_MARK},
@@ -76,10 +76,10 @@ static bool take(struct plan_options *options, int c, const char *word, bool for
 	int which = 0;
 
 	switch (c) {
-	case OPTION_BACKEND:
-		which = choice("backend", word, backend_names);
-		options->plan.backend = (enum backend)which;
-		options->backend_given = true;
+	case OPTION_TOOL:
+		which = choice("backend", word, firewall_tool_names);
+		options->plan.tool = (enum firewall_tool)which;
+		options->tool_given = true;
 		return which != -1;
 	case OPTION_RECIPE:
 		which = choice("recipe", word, recipe_names);
@@ -113,7 +113,7 @@ int plan_options_read(
 {
 	int c;
 
-	*options = (struct plan_options){.state = JOURNAL_DEFAULT};
+	*options = (struct plan_options){.state = STATE_FILE_DEFAULT};
 	options->plan.mark = 1;
 	options->plan.table = 100;
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
@@ -141,24 +141,24 @@ static bool runs(const char *line)
 }
 
 /* The backend in use, unless one was named. Rules for `nft -f` are nft's. */
-static bool choose_backend(struct plan_options *options)
+static bool choose_tool(struct plan_options *options)
 {
-	static const char *const tools[] = {"iptables-restore", "iptables-legacy-restore", "nft"};
 	struct plan *plan = &options->plan;
+	const char *program;
 
-	if (options->format == FORMAT_NFT && !options->backend_given)
-		plan->backend = BACKEND_NFT;
-	else if (!options->backend_given)
-		plan->backend = runs("iptables -V")     ? BACKEND_IPTABLES
-				: command_exists("nft") ? BACKEND_NFT
-							: BACKEND_LEGACY;
-	if (options->format == FORMAT_NFT && plan->backend != BACKEND_NFT) {
+	if (options->format == FORMAT_NFT && !options->tool_given)
+		plan->tool = TOOL_NFT;
+	else if (!options->tool_given)
+		plan->tool = runs("iptables -V")     ? TOOL_IPTABLES
+			     : command_exists("nft") ? TOOL_NFT
+						     : TOOL_LEGACY;
+	if (options->format == FORMAT_NFT && plan->tool != TOOL_NFT) {
 		fputs("tproxyctl: --format nft is for --backend nft\n", stderr);
 		return false;
 	}
-	if (!command_exists(tools[plan->backend])) {
-		fprintf(stderr, "tproxyctl: there is no program '%s' on this host\n",
-			tools[plan->backend]);
+	program = firewall_tool_restore(plan->tool, AF_INET);
+	if (!command_exists(program)) {
+		fprintf(stderr, "tproxyctl: there is no program '%s' on this host\n", program);
 		return false;
 	}
 	return true;
@@ -166,35 +166,35 @@ static bool choose_backend(struct plan_options *options)
 
 int plan_options_make(struct plan_options *options, bool ours)
 {
-	if (!choose_backend(options))
+	if (!choose_tool(options))
 		return STATUS_USAGE;
 	if (!command_exists("ip")) {
 		fputs("tproxyctl: there is no program 'ip' on this host\n", stderr);
 		return STATUS_USAGE;
 	}
-	options->facts.pass_ours = ours;
-	if (!facts_read(&options->facts))
+	options->in_use.pass_ours = ours;
+	if (!in_use_read(&options->in_use))
 		return STATUS_USAGE;
-	if (options->facts.incomplete)
+	if (options->in_use.incomplete)
 		fputs("tproxyctl: not all packet rules can be read (root may): marks that are only "
 		      "used there are not known\n",
 			stderr);
-	needs_bindv6only(&options->host.needs, options->facts.bindv6only != 0);
-	plan_build(&options->plan, &options->host.needs, &options->facts);
+	service_bindv6only(&options->host.service, options->in_use.bindv6only != 0);
+	plan_build(&options->plan, &options->host.service, &options->in_use);
 	return STATUS_WELL;
 }
 
 static void propose(const struct plan_options *options)
 {
-	const struct facts *facts = &options->facts;
+	const struct in_use *in_use = &options->in_use;
 	const struct plan *plan = &options->plan;
 	uint32_t mark = plan->mark;
 	unsigned table = plan->table;
 
-	if (facts_mark_user(facts, mark) != NULL)
-		mark = facts_free_mark(facts);
-	if (facts_table_user(facts, table) != NULL)
-		table = facts_free_table(facts);
+	if (in_use_mark_user(in_use, mark) != NULL)
+		mark = in_use_free_mark(in_use);
+	if (in_use_table_user(in_use, table) != NULL)
+		table = in_use_free_table(in_use);
 	if (mark != 0 && table != 0)
 		fprintf(stderr,
 			"tproxyctl: nothing was changed. Free are: --mark 0x%x --table %u\n", mark,
@@ -210,14 +210,14 @@ static void propose(const struct plan_options *options)
 int plan_options_conflicts(const struct plan_options *options)
 {
 	const struct plan *plan = &options->plan;
-	const char *mark = facts_mark_user(&options->facts, plan->mark);
-	const char *table = facts_table_user(&options->facts, plan->table);
+	const char *mark = in_use_mark_user(&options->in_use, plan->mark);
+	const char *table = in_use_table_user(&options->in_use, plan->table);
 
-	if (options->facts.leftover != NULL) {
+	if (options->in_use.leftover != NULL) {
 		fprintf(stderr,
 			"tproxyctl: %s is on this host, and the state file %s knows nothing of it: "
 			"another --state made it, or the file was lost. Nothing was changed.\n",
-			options->facts.leftover, options->state);
+			options->in_use.leftover, options->state);
 		return STATUS_NOT_WELL;
 	}
 	if (!plan->marks || (mark == NULL && table == NULL))
@@ -233,6 +233,6 @@ int plan_options_conflicts(const struct plan_options *options)
 void plan_options_free(struct plan_options *options)
 {
 	plan_free(&options->plan);
-	facts_free(&options->facts);
+	in_use_free(&options->in_use);
 	host_options_free(&options->host);
 }

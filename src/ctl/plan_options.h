@@ -10,12 +10,12 @@
 
 struct plan_options {
 	struct host_options host;
-	struct facts facts;
+	struct in_use in_use;
 	struct plan plan;
 	enum plan_format format;
 	const char *state; /* the state file */
 	bool json;
-	bool backend_given;
+	bool tool_given;
 };
 
 /*
@@ -42,6 +42,6 @@ void plan_options_free(struct plan_options *options);
 	"                           tproxy: and a rule for each listener names it;\n"              \
 	"                           local-route: listeners' addresses count as the host's own\n"   \
 	"  --mark N, --table N      fwmark and routing table (default: 1 and 100)\n"               \
-	"  --state FILE             the state file (default: " JOURNAL_DEFAULT ")\n"
+	"  --state FILE             the state file (default: " STATE_FILE_DEFAULT ")\n"
 
 #endif

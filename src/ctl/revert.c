@@ -16,7 +16,7 @@ static const char usage[] =
 	"Takes back what `tproxyctl apply` did; the host is then as it was before. What somebody\n"
 	"else changed in between is left as it is, and said. Needs root.\n"
 	"\n"
-	"  --state FILE   the state file (default: " JOURNAL_DEFAULT ")\n"
+	"  --state FILE   the state file (default: " STATE_FILE_DEFAULT ")\n"
 	"  --json         tell the result as JSON\n"
 	"  -h, --help     print this help\n"
 	"\n"
@@ -24,38 +24,38 @@ static const char usage[] =
 	"by somebody else; 2 wrong arguments or input.\n";
 
 /* Without a state file nothing is known to be ours; what bears our name is told, and left. */
-static int nothing(const struct state_options *options, struct journal *journal, json_t *told)
+static int nothing(const struct state_options *options, struct state_file *state_file, json_t *told)
 {
-	struct facts facts = {0};
+	struct in_use in_use = {0};
 	int status = STATUS_WELL;
 
-	if (!journal_remove(journal))
+	if (!state_file_remove(state_file))
 		return STATUS_NOT_WELL;
-	if (!facts_read(&facts))
+	if (!in_use_read(&in_use))
 		status = STATUS_USAGE;
-	if (facts.leftover != NULL) {
+	if (in_use.leftover != NULL) {
 		tell(told, "%s is on this host, and the state file %s knows nothing of it",
-			facts.leftover, options->state);
+			in_use.leftover, options->state);
 		status = STATUS_NOT_WELL;
 	}
 	report_told(options->json, "nothing was applied", told, NULL);
-	facts_free(&facts);
+	in_use_free(&in_use);
 	return status;
 }
 
-static int revert(const struct state_options *options, struct journal *journal)
+static int revert(const struct state_options *options, struct state_file *state_file)
 {
 	json_t *told = json_array();
 	int status;
 
-	if (journal->root == NULL)
-		status = nothing(options, journal, told);
+	if (state_file->root == NULL)
+		status = nothing(options, state_file, told);
 	else {
-		status = take_back(journal, told);
+		status = take_back(state_file, told);
 		report_told(options->json,
-			status == STATUS_WELL   ? "reverted"
-			: journal->root == NULL ? "reverted, but for what others changed"
-						: "not reverted",
+			status == STATUS_WELL      ? "reverted"
+			: state_file->root == NULL ? "reverted, but for what others changed"
+						   : "not reverted",
 			told, NULL);
 	}
 	json_decref(told);
@@ -65,7 +65,7 @@ static int revert(const struct state_options *options, struct journal *journal)
 int revert_command(int argc, char **argv)
 {
 	struct state_options options;
-	struct journal journal = {.lock = -1};
+	struct state_file state_file = {.lock = -1};
 	int status = state_options_read(&options, argc, argv, usage);
 
 	if (status != -1)
@@ -74,9 +74,9 @@ int revert_command(int argc, char **argv)
 		fputs("tproxyctl: revert needs root\n", stderr);
 		return STATUS_USAGE;
 	}
-	status = journal_open(&journal, options.state, true);
+	status = state_file_open(&state_file, options.state, true);
 	if (status == STATUS_WELL)
-		status = revert(&options, &journal);
-	journal_close(&journal);
+		status = revert(&options, &state_file);
+	state_file_close(&state_file);
 	return status;
 }

@@ -18,7 +18,7 @@ int state_options_read(struct state_options *options, int argc, char **argv, con
 	};
 	int c;
 
-	*options = (struct state_options){.state = JOURNAL_DEFAULT};
+	*options = (struct state_options){.state = STATE_FILE_DEFAULT};
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (c) {
 		case 's':

@@ -18,7 +18,7 @@ static const char usage[] =
 	"\n"
 	"Says what is applied, by which plan, since when, and whether each piece is there still.\n"
 	"\n"
-	"  --state FILE   the state file (default: " JOURNAL_DEFAULT ")\n"
+	"  --state FILE   the state file (default: " STATE_FILE_DEFAULT ")\n"
 	"  --json         tell it as JSON\n"
 	"  -h, --help     print this help\n"
 	"\n"
@@ -26,13 +26,13 @@ static const char usage[] =
 	"apply or revert was interrupted; 2 wrong arguments or input.\n";
 
 /* The pieces with what was found of each; *WHOLE: all are there. */
-static json_t *pieces(const struct journal *journal, bool *whole)
+static json_t *pieces(const struct state_file *state_file, bool *whole)
 {
 	json_t *made = json_array(), *step;
 	size_t i;
 
-	*whole = journal_complete(journal);
-	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++) {
+	*whole = state_file_complete(state_file);
+	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++) {
 		char *detail = NULL;
 		enum piece found = piece_look(step, &detail);
 		json_t *piece = json_object();
@@ -50,14 +50,14 @@ static json_t *pieces(const struct journal *journal, bool *whole)
 	return made;
 }
 
-static void print_plan(const struct journal *journal)
+static void print_plan(const struct state_file *state_file)
 {
-	const json_t *plan = json_object_get(journal->root, "plan");
+	const json_t *plan = json_object_get(state_file->root, "plan");
 	const json_t *mark = json_object_get(plan, "mark");
 
 	printf("%s since %s: recipe %s, backend %s",
-		journal_complete(journal) ? "applied" : "interrupted",
-		json_word(journal->root, "since"), json_word(plan, "recipe"),
+		state_file_complete(state_file) ? "applied" : "interrupted",
+		json_word(state_file->root, "since"), json_word(plan, "recipe"),
 		json_word(plan, "backend"));
 	if (mark != NULL)
 		printf(", mark 0x%llx, table %lld", (unsigned long long)json_integer_value(mark),
@@ -65,12 +65,12 @@ static void print_plan(const struct journal *journal)
 	putchar('\n');
 }
 
-static void print_text(const struct journal *journal, const json_t *list)
+static void print_text(const struct state_file *state_file, const json_t *list)
 {
 	const json_t *piece;
 	size_t i;
 
-	print_plan(journal);
+	print_plan(state_file);
 	for (i = 0; (piece = json_array_get(list, i)) != NULL; i++) {
 		bool sysctl = strcmp(json_word(piece, "kind"), "sysctl") == 0;
 		char *name = sysctl ? sysctl_name(json_word(piece, "name"))
@@ -82,20 +82,21 @@ static void print_text(const struct journal *journal, const json_t *list)
 		putchar('\n');
 		free(name);
 	}
-	if (!journal_complete(journal))
+	if (!state_file_complete(state_file))
 		puts("`tproxyctl revert` takes back what is there.");
 }
 
-static void print_json(const struct journal *journal, json_t *list, bool whole)
+static void print_json(const struct state_file *state_file, json_t *list, bool whole)
 {
 	json_t *root = json_object();
 
-	json_object_set_new(root, "applied", json_boolean(journal->root != NULL));
+	json_object_set_new(root, "applied", json_boolean(state_file->root != NULL));
 	json_object_set_new(root, "complete", json_boolean(whole));
-	if (journal->root != NULL) {
-		json_object_set_new(root, "interrupted", json_boolean(!journal_complete(journal)));
-		json_object_set(root, "since", json_object_get(journal->root, "since"));
-		json_object_set(root, "plan", json_object_get(journal->root, "plan"));
+	if (state_file->root != NULL) {
+		json_object_set_new(
+			root, "interrupted", json_boolean(!state_file_complete(state_file)));
+		json_object_set(root, "since", json_object_get(state_file->root, "since"));
+		json_object_set(root, "plan", json_object_get(state_file->root, "plan"));
 	}
 	json_object_set(root, "pieces", list);
 	json_dumpf(root, stdout, JSON_INDENT(2));
@@ -106,25 +107,25 @@ static void print_json(const struct journal *journal, json_t *list, bool whole)
 int status_command(int argc, char **argv)
 {
 	struct state_options options;
-	struct journal journal;
+	struct state_file state_file;
 	bool whole;
 	json_t *list;
 	int status = state_options_read(&options, argc, argv, usage);
 
 	if (status != -1)
 		return status;
-	status = journal_open(&journal, options.state, false);
+	status = state_file_open(&state_file, options.state, false);
 	if (status != STATUS_WELL)
 		return status;
-	list = pieces(&journal, &whole);
+	list = pieces(&state_file, &whole);
 	if (options.json)
-		print_json(&journal, list, whole);
-	else if (journal.root == NULL)
+		print_json(&state_file, list, whole);
+	else if (state_file.root == NULL)
 		puts("nothing is applied");
 	else
-		print_text(&journal, list);
-	status = journal.root == NULL || whole ? STATUS_WELL : STATUS_NOT_WELL;
+		print_text(&state_file, list);
+	status = state_file.root == NULL || whole ? STATUS_WELL : STATUS_NOT_WELL;
 	json_decref(list);
-	journal_close(&journal);
+	state_file_close(&state_file);
 	return status;
 }

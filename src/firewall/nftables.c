@@ -64,7 +64,7 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (!fresh)
 		return wrong(reader, "a table without a name of its own", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
-	add_table(&reader->parsed, BACKEND_NFT, family, name);
+	add_table(&reader->parsed, TOOL_NFT, family, name);
 	return true;
 }
 

@@ -14,13 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct table *add_table(struct ruleset *ruleset, enum backend backend, int family, const char *name)
+struct table *add_table(
+	struct ruleset *ruleset, enum firewall_tool tool, int family, const char *name)
 {
 	struct table *table;
 
 	ruleset->tables = array_room(ruleset->tables, ruleset->table_count, sizeof(*table));
 	table = &ruleset->tables[ruleset->table_count++];
-	table->backend = backend;
+	table->tool = tool;
 	table->family = family;
 	table->name = text_copy(name);
 	return table;
@@ -219,7 +220,7 @@ static void settle(struct ruleset *ruleset)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < ruleset->table_count; i++)
-		if (ruleset->tables[i].backend == BACKEND_IPTABLES) {
+		if (ruleset->tables[i].tool == TOOL_IPTABLES) {
 			printed.tables = array_room(
 				printed.tables, printed.table_count, sizeof(struct table));
 			printed.tables[printed.table_count++] = ruleset->tables[i];
@@ -227,7 +228,7 @@ static void settle(struct ruleset *ruleset)
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		struct table *table = &ruleset->tables[i];
 		const struct table *same =
-			table->backend == BACKEND_NFT ? printed_of(&printed, table) : NULL;
+			table->tool == TOOL_NFT ? printed_of(&printed, table) : NULL;
 
 		if (same != NULL)
 			take_out(table, same);

@@ -9,19 +9,13 @@
 #ifndef TPROXY_RULESET_H
 #define TPROXY_RULESET_H
 
+#include "tool.h"
 #include "tproxy/addr.h"
 #include "tproxy/names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum backend {
-	BACKEND_IPTABLES, /* iptables, by nftables' kernel part */
-	BACKEND_LEGACY,   /* iptables-legacy */
-	BACKEND_NFT,      /* nft's own rules */
-	BACKEND_COUNT
-};
 
 enum hook {
 	HOOK_NONE, /* a chain that is only jumped to */
@@ -117,7 +111,7 @@ struct chain {
 };
 
 struct table {
-	enum backend backend;
+	enum firewall_tool tool;
 	int family; /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
 	char *name;
 	struct chain *chains;
@@ -150,7 +144,7 @@ struct ruleset {
  * iptables-save, in whichever order they are parsed; what iptables-save leaves out ("is incompatible,
  * use 'nft' tool") is taken from nft. Parse both of one host, or such tables have unknown matches.
  */
-int ruleset_parse_iptables(struct ruleset *ruleset, enum backend backend, int family,
+int ruleset_parse_iptables(struct ruleset *ruleset, enum firewall_tool tool, int family,
 	const char *text, char **problem);
 
 /*

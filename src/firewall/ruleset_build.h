@@ -9,7 +9,7 @@
 #include "ruleset.h"
 
 struct table *add_table(
-	struct ruleset *ruleset, enum backend backend, int family, const char *name);
+	struct ruleset *ruleset, enum firewall_tool tool, int family, const char *name);
 
 /* NULL where the table has a chain of that name already. */
 struct chain *add_chain(struct table *table, const char *name);

@@ -78,7 +78,7 @@ static bool is_named(const char *patterns, const char *name, char any)
 static enum answer interface_holds(
 	const struct walk *walk, const struct match *match, const char *name, bool there_is_one)
 {
-	char any = walk->table->backend == BACKEND_NFT ? '*' : '+';
+	char any = walk->table->tool == TOOL_NFT ? '*' : '+';
 
 	if (name == NULL && there_is_one)
 		return UNKNOWN;
@@ -228,7 +228,7 @@ static enum verdict give_to_listener(
 	walk->trace.listener = listener;
 	walk->trace.tproxy = rule;
 	set_mark(walk, rule, target);
-	return walk->table->backend == BACKEND_NFT ? GOES_ON : end(walk, rule, ACCEPTED);
+	return walk->table->tool == TOOL_NFT ? GOES_ON : end(walk, rule, ACCEPTED);
 }
 
 static enum verdict follow(

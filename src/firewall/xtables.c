@@ -17,7 +17,7 @@
 struct reader {
 	struct ruleset parsed;
 	bool in_table;
-	enum backend backend;
+	enum firewall_tool tool;
 	int family;
 	unsigned line;
 	char *problem;
@@ -73,7 +73,7 @@ static int begin_table(struct reader *reader, const char *name)
 		if (strcmp(tables[i].name, name) == 0) {
 			if (has_table(reader, name))
 				return wrong(reader, "the table is there already", name);
-			add_table(&reader->parsed, reader->backend, reader->family, name);
+			add_table(&reader->parsed, reader->tool, reader->family, name);
 			reader->in_table = true;
 			return 0;
 		}
@@ -188,10 +188,10 @@ static int read_lines(struct reader *reader, const char *text)
 	return wrong(reader, "the text ends before the table's COMMIT", current(reader)->name);
 }
 
-int ruleset_parse_iptables(
-	struct ruleset *ruleset, enum backend backend, int family, const char *text, char **problem)
+int ruleset_parse_iptables(struct ruleset *ruleset, enum firewall_tool tool, int family,
+	const char *text, char **problem)
 {
-	struct reader reader = {.backend = backend, .family = family};
+	struct reader reader = {.tool = tool, .family = family};
 
 	if (read_lines(&reader, text) == -1) {
 		ruleset_free(&reader.parsed);

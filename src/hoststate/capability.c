@@ -23,7 +23,7 @@
 #define MARK     "CONFIG_NETFILTER_XT_MARK"
 #define XT_6     "CONFIG_IP6_NF_IPTABLES"
 
-#define RULES(backend, feature) [CAPABILITY_RULES + (backend)*RULES_FEATURES + (feature)]
+#define RULES(tool, feature) [CAPABILITY_RULES + (tool)*RULES_FEATURES + (feature)]
 
 const struct capability capabilities[CAPABILITIES] = {
 	[CAPABILITY_NET_NAMESPACES] = {"net-namespaces", "network namespaces", false, false,
@@ -49,31 +49,31 @@ const struct capability capabilities[CAPABILITIES] = {
 		false,
 		{{"CONFIG_IP_ADVANCED_ROUTER", "CONFIG_IP_MULTIPLE_TABLES"},
 			{"CONFIG_IPV6", "CONFIG_IPV6_MULTIPLE_TABLES"}}},
-	RULES(RULES_IPTABLES, RULES_TABLE) = {"iptables-mangle", "iptables: a chain in mangle",
-		true, false, {{NFT_4}, {NFT_6}}},
-	RULES(RULES_IPTABLES, RULES_SOCKET) = {"iptables-socket", "iptables: match `socket`", true,
+	RULES(TOOL_IPTABLES, RULES_TABLE) = {"iptables-mangle", "iptables: a chain in mangle", true,
+		false, {{NFT_4}, {NFT_6}}},
+	RULES(TOOL_IPTABLES, RULES_SOCKET) = {"iptables-socket", "iptables: match `socket`", true,
 		false, {{COMPAT_4, SOCKET}, {COMPAT_6, SOCKET, XT_6}}},
-	RULES(RULES_IPTABLES, RULES_MARK) = {"iptables-mark", "iptables: target MARK", true, false,
+	RULES(TOOL_IPTABLES, RULES_MARK) = {"iptables-mark", "iptables: target MARK", true, false,
 		{{COMPAT_4, MARK}, {COMPAT_6, MARK, XT_6}}},
-	RULES(RULES_IPTABLES, RULES_TPROXY) = {"iptables-tproxy", "iptables: target TPROXY", true,
+	RULES(TOOL_IPTABLES, RULES_TPROXY) = {"iptables-tproxy", "iptables: target TPROXY", true,
 		false, {{COMPAT_4, TPROXY}, {COMPAT_6, TPROXY, XT_6}}},
-	RULES(RULES_LEGACY, RULES_TABLE) = {"iptables-legacy-mangle",
+	RULES(TOOL_LEGACY, RULES_TABLE) = {"iptables-legacy-mangle",
 		"iptables-legacy: a chain in mangle", true, false, {{LEGACY_4}, {LEGACY_6}}},
-	RULES(RULES_LEGACY, RULES_SOCKET) = {"iptables-legacy-socket",
+	RULES(TOOL_LEGACY, RULES_SOCKET) = {"iptables-legacy-socket",
 		"iptables-legacy: match `socket`", true, false,
 		{{LEGACY_4, SOCKET}, {LEGACY_6, SOCKET}}},
-	RULES(RULES_LEGACY, RULES_MARK) = {"iptables-legacy-mark", "iptables-legacy: target MARK",
+	RULES(TOOL_LEGACY, RULES_MARK) = {"iptables-legacy-mark", "iptables-legacy: target MARK",
 		true, false, {{LEGACY_4, MARK}, {LEGACY_6, MARK}}},
-	RULES(RULES_LEGACY, RULES_TPROXY) = {"iptables-legacy-tproxy",
+	RULES(TOOL_LEGACY, RULES_TPROXY) = {"iptables-legacy-tproxy",
 		"iptables-legacy: target TPROXY", true, false,
 		{{LEGACY_4, TPROXY}, {LEGACY_6, TPROXY}}},
-	RULES(RULES_NFT, RULES_TABLE) = {"nft-chain", "nft: a chain in prerouting", true, false,
+	RULES(TOOL_NFT, RULES_TABLE) = {"nft-chain", "nft: a chain in prerouting", true, false,
 		{{NFT_4}, {NFT_6}}},
-	RULES(RULES_NFT, RULES_SOCKET) = {"nft-socket", "nft: `socket transparent`", true, false,
+	RULES(TOOL_NFT, RULES_SOCKET) = {"nft-socket", "nft: `socket transparent`", true, false,
 		{{NFT_4, "CONFIG_NFT_SOCKET"}, {NFT_6, "CONFIG_NFT_SOCKET"}}},
-	RULES(RULES_NFT, RULES_MARK) = {"nft-mark", "nft: `meta mark set`", true, false,
+	RULES(TOOL_NFT, RULES_MARK) = {"nft-mark", "nft: `meta mark set`", true, false,
 		{{NFT_4}, {NFT_6}}},
-	RULES(RULES_NFT, RULES_TPROXY) = {"nft-tproxy", "nft: `tproxy to`", true, false,
+	RULES(TOOL_NFT, RULES_TPROXY) = {"nft-tproxy", "nft: `tproxy to`", true, false,
 		{{NFT_4, "CONFIG_NFT_TPROXY"}, {NFT_6, "CONFIG_NFT_TPROXY"}}},
 	[CAPABILITY_ORIGINAL_DESTINATION] = {"udp-original-destination",
 		"where a datagram was sent, told after TPROXY", true, false,
@@ -84,10 +84,9 @@ const struct capability capabilities[CAPABILITIES] = {
 		{{NFT_4, "CONFIG_NF_CONNTRACK", "CONFIG_NFT_NAT", "CONFIG_NFT_REDIR"}}},
 };
 
-enum capability_name capability_of_rules(enum rules_backend backend, enum rules_feature feature)
+enum capability_name capability_of_rules(enum firewall_tool tool, enum rules_feature feature)
 {
-	return (enum capability_name)(
-		CAPABILITY_RULES + (int)backend * RULES_FEATURES + (int)feature);
+	return (enum capability_name)(CAPABILITY_RULES + (int)tool * RULES_FEATURES + (int)feature);
 }
 
 bool capability_next(struct capability_key *at)

@@ -8,16 +8,12 @@
 #ifndef TPROXY_CAPABILITY_H
 #define TPROXY_CAPABILITY_H
 
+#include "firewall/tool.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The programs that load packet rules, and what is wanted of their rules. */
-enum rules_backend {
-	RULES_IPTABLES,
-	RULES_LEGACY,
-	RULES_NFT,
-	RULES_BACKENDS
-};
+/* What a proxy needs of the rules that a firewall tool loads. */
 enum rules_feature {
 	RULES_TABLE,
 	RULES_SOCKET,
@@ -38,7 +34,7 @@ enum capability_name {
 	CAPABILITY_POLICY_RULE,
 	CAPABILITY_LOCAL_ROUTE,
 	CAPABILITY_RULES, /* one for each backend and feature; see capability_of_rules() */
-	CAPABILITY_ORIGINAL_DESTINATION = CAPABILITY_RULES + RULES_BACKENDS * RULES_FEATURES,
+	CAPABILITY_ORIGINAL_DESTINATION = CAPABILITY_RULES + FIREWALL_TOOLS * RULES_FEATURES,
 	CAPABILITY_NFT_INET,
 	CAPABILITY_NAT,
 	CAPABILITIES
@@ -74,7 +70,7 @@ struct findings {
 
 extern const struct capability capabilities[CAPABILITIES];
 
-enum capability_name capability_of_rules(enum rules_backend backend, enum rules_feature feature);
+enum capability_name capability_of_rules(enum firewall_tool tool, enum rules_feature feature);
 
 /* One capability of one family; of AF_INET where it has none. */
 struct capability_key {

@@ -3,7 +3,7 @@
  *
  * It is opened for no protocol, and is bound to all of them only when its filter is there, so that
  * nothing is queued that was not filtered. The kernel leaves out segments of TCP without SYN, which are
- * most of what a busy host sees; all else is judged by watch_take().
+ * most of what a busy host sees; all else is judged by capture_take().
  *
  * The trap: what goes out on the loopback link is seen twice, going out and coming in, and what a link
  * hands over that is for another host (a bridge's port, or another program made it promiscuous) never
@@ -91,7 +91,7 @@ static int open_packets(void)
 	return -1;
 }
 
-static bool all_came(const struct watched *list, size_t count)
+static bool all_came(const struct captured *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i].came == 0)
@@ -99,7 +99,7 @@ static bool all_came(const struct watched *list, size_t count)
 	return true;
 }
 
-static bool any_in_vain(const struct watched *list, size_t count)
+static bool any_in_vain(const struct captured *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i].asked >= ASKED_ENOUGH && list[i].answered == 0 && list[i].came == 0)
@@ -107,7 +107,7 @@ static bool any_in_vain(const struct watched *list, size_t count)
 	return false;
 }
 
-static int grace_of(const struct watched *list, size_t count)
+static int grace_of(const struct captured *list, size_t count)
 {
 	if (all_came(list, count))
 		return PASSAGE_MS;
@@ -115,7 +115,7 @@ static int grace_of(const struct watched *list, size_t count)
 }
 
 /* How many milliseconds to go on for; 0: it is over. */
-static int left_ms(struct patience *patience, const struct watched *list, size_t count)
+static int left_ms(struct patience *patience, const struct captured *list, size_t count)
 {
 	long long now = now_ms(), end = patience->end;
 	int grace = grace_of(list, count);
@@ -138,7 +138,7 @@ static bool is_of_this_host(const struct sockaddr_ll *from)
 }
 
 /* -1 with errno where no more will come. */
-static int take_next(int fd, struct watched *list, size_t count)
+static int take_next(int fd, struct captured *list, size_t count)
 {
 	unsigned char frame[FRAME_MAX];
 	struct sockaddr_ll from = {0};
@@ -152,12 +152,12 @@ static int take_next(int fd, struct watched *list, size_t count)
 		return 0;
 	if (if_indextoname((unsigned)from.sll_ifindex, link) == NULL)
 		strcpy(link, "?"); /* it is gone meanwhile */
-	watch_take(list, count, ntohs(from.sll_protocol), frame, (size_t)length, link,
+	capture_take(list, count, ntohs(from.sll_protocol), frame, (size_t)length, link,
 		from.sll_pkttype == PACKET_OUTGOING);
 	return 0;
 }
 
-static int take_all(int fd, struct watched *list, size_t count, struct patience *patience)
+static int take_all(int fd, struct captured *list, size_t count, struct patience *patience)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 
@@ -172,7 +172,7 @@ static int take_all(int fd, struct watched *list, size_t count, struct patience 
 	return 0;
 }
 
-bool watch(struct watched *list, size_t count, unsigned milliseconds, char **problem)
+bool watch(struct captured *list, size_t count, unsigned milliseconds, char **problem)
 {
 	struct patience patience = {.end = now_ms() + milliseconds};
 	int fd = open_packets();

@@ -6,8 +6,8 @@
  * leaves out is not seen: questions of neighbour discovery go to a multicast address, and may be among
  * it while no socket has joined that. It takes CAP_NET_RAW.
  */
-#ifndef TPROXY_WATCH_H
-#define TPROXY_WATCH_H
+#ifndef TPROXY_CAPTURE_H
+#define TPROXY_CAPTURE_H
 
 #include "tproxy/addr.h"
 
@@ -22,7 +22,7 @@
  * A packet that passes links on top of each other (a bridge's port, then the bridge) is seen on each. So
  * it is counted on the link alone where such a one was seen first; the name told is that of the last.
  */
-struct watched {
+struct captured {
 	struct addr address; /* with its port; the wildcard: every address of its family */
 	int protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
 	unsigned asked;      /* how often a link was asked who has it (ARP, neighbour discovery) */
@@ -41,13 +41,13 @@ struct watched {
  * did anything come for it; or for MILLISECONDS. False with *PROBLEM (to be freed) where packets cannot be
  * seen.
  */
-bool watch(struct watched *list, size_t count, unsigned milliseconds, char **problem);
+bool watch(struct captured *list, size_t count, unsigned milliseconds, char **problem);
 
 /*
  * The pure part, for tests: takes one packet, FRAME beginning with its network header (IPv4, IPv6 or ARP,
  * as PROTOCOL says: ETH_P_… in host order), that was seen on LINK; OUTGOING: this host sent it.
  */
-void watch_take(struct watched *list, size_t count, unsigned protocol, const unsigned char *frame,
-	size_t length, const char *link, bool outgoing);
+void capture_take(struct captured *list, size_t count, unsigned protocol,
+	const unsigned char *frame, size_t length, const char *link, bool outgoing);
 
 #endif

@@ -35,7 +35,7 @@ struct bytes {
 
 /* A packet on its way to the list. */
 struct sight {
-	struct watched *list;
+	struct captured *list;
 	size_t count;
 	const char *link;
 	bool outgoing;
@@ -91,7 +91,7 @@ static void count_on(
 static void asked_for(const struct sight *sight, const struct addr *ip)
 {
 	for (size_t i = 0; i < sight->count; i++) {
-		struct watched *each = &sight->list[i];
+		struct captured *each = &sight->list[i];
 
 		if (same_ip(&each->address, ip) && !addr_is_any(ip))
 			count_on(&each->asked, each->asked_first_on, each->asked_on, sight->link);
@@ -105,11 +105,11 @@ static void answered_for(const struct sight *sight, const struct addr *ip)
 			sight->list[i].answered++;
 }
 
-static bool is_for(const struct watched *watched, int protocol, const struct addr *to)
+static bool is_for(const struct captured *captured, int protocol, const struct addr *to)
 {
-	const struct addr *address = &watched->address;
+	const struct addr *address = &captured->address;
 
-	if (watched->protocol != protocol || addr_port(address) != addr_port(to))
+	if (captured->protocol != protocol || addr_port(address) != addr_port(to))
 		return false;
 	return same_ip(address, to) ||
 	       (addr_is_any(address) && addr_family(address) == addr_family(to));
@@ -118,7 +118,7 @@ static bool is_for(const struct watched *watched, int protocol, const struct add
 static void came(const struct sight *sight, int protocol)
 {
 	for (size_t i = 0; i < sight->count; i++) {
-		struct watched *each = &sight->list[i];
+		struct captured *each = &sight->list[i];
 
 		if (!is_for(each, protocol, &sight->to))
 			continue;
@@ -253,8 +253,8 @@ static void take_ipv6(struct sight *sight, struct bytes bytes)
 		take_neighbour(sight, bytes);
 }
 
-void watch_take(struct watched *list, size_t count, unsigned protocol, const unsigned char *frame,
-	size_t length, const char *link, bool outgoing)
+void capture_take(struct captured *list, size_t count, unsigned protocol,
+	const unsigned char *frame, size_t length, const char *link, bool outgoing)
 {
 	struct sight sight = {.list = list, .count = count, .link = link, .outgoing = outgoing};
 	struct bytes bytes = {frame, length};

@@ -12,34 +12,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-void needs_of_example(struct needs *needs)
+void service_of_example(struct service *service)
 {
-	needs->example = true;
-	needs->spoofs = true;
-	needs_add_listener(needs, "192.0.2.80:80");
+	service->example = true;
+	service->spoofs = true;
+	service_add_listener(service, "192.0.2.80:80");
 }
 
-void needs_free(struct needs *needs)
+void service_free(struct service *service)
 {
-	free(needs->listeners);
-	free(needs->servers);
-	free(needs->sources);
-	free(needs->clients);
-	*needs = (struct needs){0};
+	free(service->listeners);
+	free(service->servers);
+	free(service->sources);
+	free(service->clients);
+	*service = (struct service){0};
 }
 
-static void add_listener(struct needs *needs, struct need_listener listener)
+static void add_listener(struct service *service, struct service_listener listener)
 {
-	needs->listeners = array_room(needs->listeners, needs->listener_count, sizeof(listener));
-	needs->listeners[needs->listener_count++] = listener;
+	service->listeners =
+		array_room(service->listeners, service->listener_count, sizeof(listener));
+	service->listeners[service->listener_count++] = listener;
 }
 
-static void add_server(struct needs *needs, struct addr address, struct addr source)
+static void add_server(struct service *service, struct addr address, struct addr source)
 {
-	needs->servers = array_room(needs->servers, needs->server_count, sizeof(address));
-	needs->sources = array_room(needs->sources, needs->server_count, sizeof(source));
-	needs->servers[needs->server_count] = address;
-	needs->sources[needs->server_count++] = source;
+	service->servers = array_room(service->servers, service->server_count, sizeof(address));
+	service->sources = array_room(service->sources, service->server_count, sizeof(source));
+	service->servers[service->server_count] = address;
+	service->sources[service->server_count++] = source;
 }
 
 /* In the list of sources the address without a family is the client's. */
@@ -65,34 +66,34 @@ static struct addr source_of(const struct server *server, bool *spoofed)
 	}
 }
 
-static void of_proxy(struct needs *needs, const struct proxy *proxy)
+static void of_proxy(struct service *service, const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
 
-		add_listener(needs, (struct need_listener){bind->address, IPPROTO_TCP,
-					    bind->transparent, bind->line, bind->v6_mode});
+		add_listener(service, (struct service_listener){bind->address, IPPROTO_TCP,
+					      bind->transparent, bind->line, bind->v6_mode});
 	}
 	for (size_t i = 0; i < proxy->server_count; i++) {
 		bool spoofed;
 		struct addr source = source_of(&proxy->servers[i], &spoofed);
 
-		add_server(needs, proxy->servers[i].address, source);
-		needs->spoofs |= spoofed;
+		add_server(service, proxy->servers[i].address, source);
+		service->spoofs |= spoofed;
 	}
 }
 
-void needs_of_config(struct needs *needs, const struct config *config, const char *file)
+void service_of_config(struct service *service, const struct config *config, const char *file)
 {
-	needs->file = file;
-	needs->user = config->global.user;
+	service->file = file;
+	service->user = config->global.user;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		of_proxy(needs, &config->proxies[i]);
+		of_proxy(service, &config->proxies[i]);
 }
 
-struct addr needs_source(const struct needs *needs, size_t server, const struct addr *client)
+struct addr service_source(const struct service *service, size_t server, const struct addr *client)
 {
-	struct addr source = needs->sources[server];
+	struct addr source = service->sources[server];
 
 	return addr_family(&source) == AF_UNSPEC ? *client : source;
 }
@@ -120,9 +121,9 @@ static int read_address(const char *text, bool port_needed, struct addr *address
 	return 0;
 }
 
-int needs_add_listener(struct needs *needs, const char *text)
+int service_add_listener(struct service *service, const char *text)
 {
-	struct need_listener listener = {.protocol = IPPROTO_TCP, .transparent = true};
+	struct service_listener listener = {.protocol = IPPROTO_TCP, .transparent = true};
 	char copy[ADDR_TEXT_MAX + 4];
 	char *slash;
 
@@ -139,69 +140,69 @@ int needs_add_listener(struct needs *needs, const char *text)
 	}
 	if (read_address(copy, true, &listener.address) == -1)
 		return -1;
-	add_listener(needs, listener);
+	add_listener(service, listener);
 	return 0;
 }
 
-int needs_add_server(struct needs *needs, const char *text)
+int service_add_server(struct service *service, const char *text)
 {
 	struct addr address;
 
 	if (read_address(text, false, &address) == -1)
 		return -1;
-	add_server(needs, address, of_client());
+	add_server(service, address, of_client());
 	return 0;
 }
 
-int needs_add_client(struct needs *needs, const char *text)
+int service_add_client(struct service *service, const char *text)
 {
 	struct addr address;
 
 	if (!addr_parse(&address, text))
 		return -1;
-	needs->clients = array_room(needs->clients, needs->client_count, sizeof(address));
-	needs->clients[needs->client_count++] = address;
+	service->clients = array_room(service->clients, service->client_count, sizeof(address));
+	service->clients[service->client_count++] = address;
 	return 0;
 }
 
-void needs_bindv6only(struct needs *needs, bool only)
+void service_bindv6only(struct service *service, bool only)
 {
-	for (size_t i = 0; i < needs->listener_count; i++)
-		if (needs->listeners[i].v6_mode == V6_SYSTEM)
-			needs->listeners[i].v6_mode = only ? V6_ONLY : V6_AND_V4;
+	for (size_t i = 0; i < service->listener_count; i++)
+		if (service->listeners[i].v6_mode == V6_SYSTEM)
+			service->listeners[i].v6_mode = only ? V6_ONLY : V6_AND_V4;
 }
 
-bool needs_hears(const struct need_listener *listener, int family)
+bool service_hears(const struct service_listener *listener, int family)
 {
 	if (addr_family(&listener->address) == family)
 		return true;
 	return family == AF_INET && addr_is_any(&listener->address) && listener->v6_mode != V6_ONLY;
 }
 
-bool needs_protocol(const struct needs *needs, int family, int protocol)
+bool service_protocol(const struct service *service, int family, int protocol)
 {
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		const struct need_listener *listener = &needs->listeners[i];
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct service_listener *listener = &service->listeners[i];
 
 		if (listener->protocol != protocol)
 			continue;
 		if (addr_family(&listener->address) == family ||
-			(listener->transparent && needs_hears(listener, family)))
+			(listener->transparent && service_hears(listener, family)))
 			return true;
 	}
 	return false;
 }
 
-bool needs_family(const struct needs *needs, int family)
+bool service_family(const struct service *service, int family)
 {
-	return needs_protocol(needs, family, IPPROTO_TCP) ||
-	       needs_protocol(needs, family, IPPROTO_UDP);
+	return service_protocol(service, family, IPPROTO_TCP) ||
+	       service_protocol(service, family, IPPROTO_UDP);
 }
 
 /* --- runs of ports --- */
 
 /* By what has to be the same in a run: wildcards last, then by protocol and address. */
-static int compare_kinds(const struct need_ports *a, const struct need_ports *b)
+static int compare_kinds(const struct service_port_range *a, const struct service_port_range *b)
 {
 	const struct addr *one = &a->address, *other = &b->address;
 	bool any = addr_is_any(one);
@@ -220,15 +221,15 @@ static int compare_kinds(const struct need_ports *a, const struct need_ports *b)
 
 static int compare_ports(const void *a, const void *b)
 {
-	const struct need_ports *one = a, *other = b;
+	const struct service_port_range *one = a, *other = b;
 	int kinds = compare_kinds(one, other);
 
 	return kinds != 0 ? kinds : (int)one->last - (int)other->last;
 }
 
-static struct need_ports ports_of(const struct need_listener *listener, int family)
+static struct service_port_range ports_of(const struct service_listener *listener, int family)
 {
-	struct need_ports made = {
+	struct service_port_range made = {
 		listener->address, addr_port(&listener->address), listener->protocol};
 
 	if (family != AF_UNSPEC && addr_is_any(&made.address)) {
@@ -238,23 +239,23 @@ static struct need_ports ports_of(const struct need_listener *listener, int fami
 	return made;
 }
 
-struct need_ports *needs_ports(const struct needs *needs, int family,
-	bool (*is_one)(const struct need_listener *listener, int family), size_t *count)
+struct service_port_range *service_port_ranges(const struct service *service, int family,
+	bool (*is_one)(const struct service_listener *listener, int family), size_t *count)
 {
-	struct need_ports *list = NULL;
+	struct service_port_range *list = NULL;
 	size_t found = 0;
 
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		if (!is_one(&needs->listeners[i], family))
+	for (size_t i = 0; i < service->listener_count; i++) {
+		if (!is_one(&service->listeners[i], family))
 			continue;
 		list = array_room(list, found, sizeof(*list));
-		list[found++] = ports_of(&needs->listeners[i], family);
+		list[found++] = ports_of(&service->listeners[i], family);
 	}
 	if (found > 1)
 		qsort(list, found, sizeof(*list), compare_ports);
 	*count = 0;
 	for (size_t i = 0; i < found; i++) {
-		struct need_ports *before = *count > 0 ? &list[*count - 1] : NULL;
+		struct service_port_range *before = *count > 0 ? &list[*count - 1] : NULL;
 
 		if (before != NULL && compare_kinds(before, &list[i]) == 0 &&
 			list[i].last <= before->last + 1)
@@ -265,7 +266,7 @@ struct need_ports *needs_ports(const struct needs *needs, int family,
 	return list;
 }
 
-char *needs_ports_text(const struct need_ports *ports)
+char *service_port_range_text(const struct service_port_range *ports)
 {
 	char text[ADDR_TEXT_MAX];
 
@@ -275,31 +276,31 @@ char *needs_ports_text(const struct need_ports *ports)
 	return text_format("%s-%u", text, ports->last);
 }
 
-static bool listens(const struct needs *needs, int protocol)
+static bool listens(const struct service *service, int protocol)
 {
-	return needs_protocol(needs, AF_INET, protocol) ||
-	       needs_protocol(needs, AF_INET6, protocol);
+	return service_protocol(service, AF_INET, protocol) ||
+	       service_protocol(service, AF_INET6, protocol);
 }
 
-bool needs_diverted(const struct needs *needs, int family, int protocol)
+bool service_diverted(const struct service *service, int family, int protocol)
 {
-	if (needs_protocol(needs, family, protocol))
+	if (service_protocol(service, family, protocol))
 		return true;
-	if (!needs->spoofs || !listens(needs, protocol))
+	if (!service->spoofs || !listens(service, protocol))
 		return false;
-	for (size_t i = 0; i < needs->server_count; i++)
-		if (addr_family(&needs->servers[i]) == family)
+	for (size_t i = 0; i < service->server_count; i++)
+		if (addr_family(&service->servers[i]) == family)
 			return true;
 	return false;
 }
 
-bool needs_wildcard(const struct needs *needs, int family, int protocol)
+bool service_wildcard(const struct service *service, int family, int protocol)
 {
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		const struct need_listener *listener = &needs->listeners[i];
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct service_listener *listener = &service->listeners[i];
 
 		if (listener->protocol == protocol && addr_is_any(&listener->address) &&
-			needs_hears(listener, family))
+			service_hears(listener, family))
 			return true;
 	}
 	return false;

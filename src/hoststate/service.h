@@ -5,8 +5,8 @@
  * when neither says anything, the walk-through's set: the address of its example. All that the
  * checklist and the planner know about the proxy is in here.
  */
-#ifndef TPROXY_NEEDS_H
-#define TPROXY_NEEDS_H
+#ifndef TPROXY_SERVICE_H
+#define TPROXY_SERVICE_H
 
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct need_listener {
+struct service_listener {
 	struct addr address;
 	int protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	bool transparent; /* the proxy says that it sets IP_TRANSPARENT */
@@ -22,14 +22,14 @@ struct need_listener {
 	enum v6_mode v6_mode;
 };
 
-struct needs {
+struct service {
 	const char *file; /* the configuration, or NULL */
 	bool example;     /* nobody said anything: the walk-through's example */
 	bool spoofs;      /* servers are connected to from addresses that are not this host's */
-	struct need_listener *listeners; /* one for each port of a range */
+	struct service_listener *listeners; /* one for each port of a range */
 	size_t listener_count;
 	struct addr *servers;
-	struct addr *sources; /* of each server, in the same order; see needs_source() */
+	struct addr *sources; /* of each server, in the same order; see service_source() */
 	size_t server_count;
 	struct addr *clients; /* clients to be thought of (--client) */
 	size_t client_count;
@@ -37,60 +37,60 @@ struct needs {
 };
 
 /* Listeners that differ by their ports alone, which follow each other. */
-struct need_ports {
+struct service_port_range {
 	struct addr address; /* with the first port */
 	uint16_t last;
 	int protocol;
 };
 
 /* Adds the walk-through's: a transparent listener on port 80, and servers that see the client's address. */
-void needs_of_example(struct needs *needs);
+void service_of_example(struct service *service);
 
 /* Adds what a configuration needs; CONFIG and FILE have to outlive it. */
-void needs_of_config(struct needs *needs, const struct config *config, const char *file);
+void service_of_config(struct service *service, const struct config *config, const char *file);
 
-void needs_free(struct needs *needs);
+void service_free(struct service *service);
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", with "/udp" behind it for datagrams; -1 where it is neither. */
-int needs_add_listener(struct needs *needs, const char *text);
-int needs_add_server(struct needs *needs, const char *text);
-int needs_add_client(struct needs *needs, const char *text);
+int service_add_listener(struct service *service, const char *text);
+int service_add_server(struct service *service, const char *text);
+int service_add_client(struct service *service, const char *text);
 
 /*
  * The source of connections to a server, by its place in the list, for a client: the client's address; with
  * `usesrc ADDR` that one, for every client. The servers' answers are to that address, and have to be
  * diverted like those to a client. The wildcard of the server's family: an address of this host.
  */
-struct addr needs_source(const struct needs *needs, size_t server, const struct addr *client);
+struct addr service_source(const struct service *service, size_t server, const struct addr *client);
 
 /*
  * The listeners for which IS_ONE of FAMILY says true, as runs of ports: named addresses first, wildcards
  * last, by protocol, address and port, none of them twice. The wildcard of either family is that of FAMILY,
  * unless that is AF_UNSPEC. A list to be freed, its length in *COUNT.
  */
-struct need_ports *needs_ports(const struct needs *needs, int family,
-	bool (*is_one)(const struct need_listener *listener, int family), size_t *count);
+struct service_port_range *service_port_ranges(const struct service *service, int family,
+	bool (*is_one)(const struct service_listener *listener, int family), size_t *count);
 
 /* "192.0.2.80:80", "192.0.2.80:80-90", "[::]:80", to be freed. */
-char *needs_ports_text(const struct need_ports *ports);
+char *service_port_range_text(const struct service_port_range *ports);
 
 /* What V6_SYSTEM means on this host: net.ipv6.bindv6only. Without it, the kernel's default: IPv4, too. */
-void needs_bindv6only(struct needs *needs, bool only);
+void service_bindv6only(struct service *service, bool only);
 
 /* Whether a listener hears clients of a family: of its own, and on [::] of IPv4 where its mode allows it. */
-bool needs_hears(const struct need_listener *listener, int family);
+bool service_hears(const struct service_listener *listener, int family);
 
 /*
  * Whether anything of an address family (AF_INET, AF_INET6) or of a protocol is served: by a listener of
  * the family, or by a transparent one that hears it.
  */
-bool needs_family(const struct needs *needs, int family);
-bool needs_protocol(const struct needs *needs, int family, int protocol);
+bool service_family(const struct service *service, int family);
+bool service_protocol(const struct service *service, int family, int protocol);
 
 /* Whether packets of a family and protocol must be diverted: clients', or servers' answers. */
-bool needs_diverted(const struct needs *needs, int family, int protocol);
+bool service_diverted(const struct service *service, int family, int protocol);
 
 /* Whether a listener serves a family on every address. */
-bool needs_wildcard(const struct needs *needs, int family, int protocol);
+bool service_wildcard(const struct service *service, int family, int protocol);
 
 #endif

@@ -27,9 +27,9 @@ static char *words_of(const char *line, const char *errors)
 	return text_format("`%s`: %.*s", line, (int)strcspn(errors, "\n"), errors);
 }
 
-static bool read_save(struct ruleset *rules, enum backend backend, int family, const char *program,
-	char **problem)
+static bool read_save(struct ruleset *rules, enum firewall_tool tool, int family, char **problem)
 {
+	const char *program = firewall_tool_save(tool, family);
 	struct command_result told;
 	char *why = NULL;
 	bool well;
@@ -39,7 +39,7 @@ static bool read_save(struct ruleset *rules, enum backend backend, int family, c
 	well = command_line(program, NULL, &told);
 	if (!well)
 		*problem = words_of(program, told.errors);
-	else if (ruleset_parse_iptables(rules, backend, family, told.out, &why) == -1) {
+	else if (ruleset_parse_iptables(rules, tool, family, told.out, &why) == -1) {
 		*problem = text_format("`%s`: %s", program, why);
 		well = false;
 	}
@@ -71,38 +71,30 @@ static bool read_nft(struct ruleset *rules, char **problem)
 
 static bool read_rules(struct ruleset *rules, char **problem)
 {
-	static const struct {
-		enum backend backend;
-		int family;
-		const char *program;
-	} saves[] = {
-		{BACKEND_IPTABLES, AF_INET, "iptables-save"},
-		{BACKEND_IPTABLES, AF_INET6, "ip6tables-save"},
-		{BACKEND_LEGACY, AF_INET, "iptables-legacy-save"},
-		{BACKEND_LEGACY, AF_INET6, "ip6tables-legacy-save"},
-	};
+	static const int families[] = {AF_INET, AF_INET6};
 
-	for (size_t i = 0; i < sizeof(saves) / sizeof(saves[0]); i++)
-		if (!read_save(rules, saves[i].backend, saves[i].family, saves[i].program, problem))
-			return false;
+	for (enum firewall_tool tool = TOOL_IPTABLES; tool <= TOOL_LEGACY; tool++)
+		for (size_t i = 0; i < 2; i++)
+			if (!read_save(rules, tool, families[i], problem))
+				return false;
 	return read_nft(rules, problem);
 }
 
 /* A wildcard listener is watched by its port. */
-static void read_packets(struct situation *situation, unsigned milliseconds)
+static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
-	const struct needs *needs = situation->needs;
+	const struct service *service = snapshot->service;
 
-	situation->watched = calloc(needs->listener_count + 1, sizeof(struct watched));
-	if (situation->watched == NULL)
+	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
+	if (snapshot->captured == NULL)
 		abort(); /* out of memory */
-	situation->watched_count = needs->listener_count;
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		situation->watched[i].address = needs->listeners[i].address;
-		situation->watched[i].protocol = needs->listeners[i].protocol;
+	snapshot->captured_count = service->listener_count;
+	for (size_t i = 0; i < service->listener_count; i++) {
+		snapshot->captured[i].address = service->listeners[i].address;
+		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
-	situation->watched_known = watch(situation->watched, situation->watched_count, milliseconds,
-		&situation->watched_problem);
+	snapshot->captured_known = watch(snapshot->captured, snapshot->captured_count, milliseconds,
+		&snapshot->captured_problem);
 }
 
 /* A request that was sent once, from an address that need not be this host's. */
@@ -128,64 +120,64 @@ static bool read_sockets(struct host_sockets *sockets, char **problem)
 	return well;
 }
 
-void situation_read(struct situation *situation, const struct needs *needs, unsigned milliseconds)
+void snapshot_read(struct snapshot *snapshot, const struct service *service, unsigned milliseconds)
 {
-	*situation = (struct situation){.needs = needs,
+	*snapshot = (struct snapshot){.service = service,
 		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
 		.route = network_route,
 		.owners = socket_owners};
-	situation->kernel = kernel_config_running("", situation->kernel_problem);
+	snapshot->kernel = kernel_config_running("", snapshot->kernel_problem);
 	if (milliseconds > 0)
-		read_packets(situation, milliseconds);
-	situation->network_known = network_read(&situation->network, &situation->network_problem);
-	situation->rules_known = read_rules(&situation->rules, &situation->rules_problem);
+		read_packets(snapshot, milliseconds);
+	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
+	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
 	if (!command_exists("nft"))
-		situation->rules_unseen = text_format("there is no program 'nft' on this host: "
-						      "rules that it alone shows are not seen");
-	situation->sockets_known = read_sockets(&situation->sockets, &situation->sockets_problem);
+		snapshot->rules_unseen = text_format("there is no program 'nft' on this host: "
+						     "rules that it alone shows are not seen");
+	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
 }
 
-bool situation_of_kernel(struct situation *situation, const struct needs *needs, const char *path)
+bool snapshot_of_kernel(struct snapshot *snapshot, const struct service *service, const char *path)
 {
-	*situation = (struct situation){.needs = needs, .kernel_alone = true};
-	situation->kernel = kernel_config_load(path, situation->kernel_problem);
-	return situation->kernel != NULL;
+	*snapshot = (struct snapshot){.service = service, .kernel_alone = true};
+	snapshot->kernel = kernel_config_load(path, snapshot->kernel_problem);
+	return snapshot->kernel != NULL;
 }
 
-void situation_free(struct situation *situation)
+void snapshot_free(struct snapshot *snapshot)
 {
-	kernel_config_free(situation->kernel);
-	network_free(&situation->network);
-	ruleset_free(&situation->rules);
-	sockets_free(&situation->sockets);
-	free(situation->watched);
-	free(situation->network_problem);
-	free(situation->rules_problem);
-	free(situation->rules_unseen);
-	free(situation->sockets_problem);
-	free(situation->watched_problem);
+	kernel_config_free(snapshot->kernel);
+	network_free(&snapshot->network);
+	ruleset_free(&snapshot->rules);
+	sockets_free(&snapshot->sockets);
+	free(snapshot->captured);
+	free(snapshot->network_problem);
+	free(snapshot->rules_problem);
+	free(snapshot->rules_unseen);
+	free(snapshot->sockets_problem);
+	free(snapshot->captured_problem);
 }
 
-int situation_number(const struct situation *situation, const char *path)
+int snapshot_number(const struct snapshot *snapshot, const char *path)
 {
-	char *text = situation->sysctl(path);
+	char *text = snapshot->sysctl(path);
 	int number = text != NULL ? atoi(text) : -1;
 
 	free(text);
 	return number;
 }
 
-int situation_link_number(
-	const struct situation *situation, int family, const char *link, const char *key, int *all)
+int snapshot_link_number(
+	const struct snapshot *snapshot, int family, const char *link, const char *key, int *all)
 {
 	char *path = text_format("net/ipv%d/conf/all/%s", family == AF_INET6 ? 6 : 4, key);
 	int number;
 
-	*all = situation_number(situation, path);
+	*all = snapshot_number(snapshot, path);
 	free(path);
 	path = text_format("net/ipv%d/conf/%s/%s", family == AF_INET6 ? 6 : 4, link, key);
-	number = situation_number(situation, path);
+	number = snapshot_number(snapshot, path);
 	free(path);
 	return number;
 }
@@ -202,13 +194,13 @@ static bool hears(const struct host_socket *socket, const struct addr *address)
 	       (addr_family(&socket->local) == AF_INET6 && !socket->v6only);
 }
 
-const struct host_socket *situation_listener(
-	const struct situation *situation, int protocol, const struct addr *address)
+const struct host_socket *snapshot_listener(
+	const struct snapshot *snapshot, int protocol, const struct addr *address)
 {
 	const struct host_socket *found = NULL;
 
-	for (size_t i = 0; i < situation->sockets.count; i++) {
-		const struct host_socket *each = &situation->sockets.list[i];
+	for (size_t i = 0; i < snapshot->sockets.count; i++) {
+		const struct host_socket *each = &snapshot->sockets.list[i];
 
 		if (each->protocol != protocol || each->state != SOCKET_STATE_LISTENING ||
 			!hears(each, address))
@@ -219,8 +211,8 @@ const struct host_socket *situation_listener(
 	return found;
 }
 
-bool situation_is_local(const struct situation *situation, const struct addr *address)
+bool snapshot_is_local(const struct snapshot *snapshot, const struct addr *address)
 {
-	return network_own(&situation->network, address) != NULL ||
-	       network_local_route(&situation->network, TABLE_LOCAL, address) != NULL;
+	return network_own(&snapshot->network, address) != NULL ||
+	       network_local_route(&snapshot->network, TABLE_LOCAL, address) != NULL;
 }

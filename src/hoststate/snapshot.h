@@ -5,8 +5,8 @@
  * reason in words, and whoever judges says "unknown". A test makes a situation by hand, with its own
  * answers for the two questions that are asked of the kernel later, sysctls and routes.
  */
-#ifndef TPROXY_SITUATION_H
-#define TPROXY_SITUATION_H
+#ifndef TPROXY_SNAPSHOT_H
+#define TPROXY_SNAPSHOT_H
 
 #include "capture.h"
 #include "firewall/ruleset.h"
@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 
-struct situation {
-	const struct needs *needs;
+struct snapshot {
+	const struct service *service;
 
 	struct kernel_config *kernel; /* NULL: not known */
 	char kernel_problem[KERNEL_CONFIG_ERROR_MAX];
@@ -38,10 +38,10 @@ struct situation {
 	struct host_sockets sockets;
 	char *sockets_problem;
 
-	bool watched_known; /* somebody asked to watch, and packets could be seen */
-	struct watched *watched;
-	size_t watched_count;
-	char *watched_problem; /* NULL where nobody asked */
+	bool captured_known; /* somebody asked to watch, and packets could be seen */
+	struct captured *captured;
+	size_t captured_count;
+	char *captured_problem; /* NULL where nobody asked */
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
 	void (*route)(const struct route_question *question, struct route_answer *answer);
@@ -50,25 +50,25 @@ struct situation {
 };
 
 /* Reads the host; WATCH: for at most so many milliseconds what comes in is looked at, too; 0: it is not. */
-void situation_read(struct situation *situation, const struct needs *needs, unsigned watch);
+void snapshot_read(struct snapshot *snapshot, const struct service *service, unsigned watch);
 
 /* A kernel's configuration from a file, and nothing of this host. False with kernel_problem. */
-bool situation_of_kernel(struct situation *situation, const struct needs *needs, const char *path);
+bool snapshot_of_kernel(struct snapshot *snapshot, const struct service *service, const char *path);
 
-void situation_free(struct situation *situation);
+void snapshot_free(struct snapshot *snapshot);
 
 /* The value of a sysctl that is a number; -1 where the host has no such. */
-int situation_number(const struct situation *situation, const char *path);
+int snapshot_number(const struct snapshot *snapshot, const char *path);
 
 /* The same of net/ipv4/conf/LINK/KEY (or ipv6): that of the link, and that of `all` into *ALL. */
-int situation_link_number(
-	const struct situation *situation, int family, const char *link, const char *key, int *all);
+int snapshot_link_number(
+	const struct snapshot *snapshot, int family, const char *link, const char *key, int *all);
 
 /* The proxy's socket that hears ADDRESS: one bound to it, else a wildcard listener; NULL where none is there. */
-const struct host_socket *situation_listener(
-	const struct situation *situation, int protocol, const struct addr *address);
+const struct host_socket *snapshot_listener(
+	const struct snapshot *snapshot, int protocol, const struct addr *address);
 
 /* Whether the host delivers to ADDRESS without any mark, be it by an address of its own or by a route. */
-bool situation_is_local(const struct situation *situation, const struct addr *address);
+bool snapshot_is_local(const struct snapshot *snapshot, const struct addr *address);
 
 #endif

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #define BIT(feature) (1U << (feature))
-#define IPTABLES     (BIT(RULES_IPTABLES) | BIT(RULES_LEGACY))
-#define NFT          BIT(RULES_NFT)
+#define IPTABLES     (BIT(TOOL_IPTABLES) | BIT(TOOL_LEGACY))
+#define NFT          BIT(TOOL_NFT)
 #define DIVERTS      (BIT(RULES_TABLE) | BIT(RULES_SOCKET) | BIT(RULES_MARK))
 #define TPROXIES     (DIVERTS | BIT(RULES_TPROXY))
 
@@ -48,50 +48,47 @@ const char *connection_state_name(enum connection_state state)
 	return names[state];
 }
 
-const char *connection_backend_name(const struct connection *connection)
+const char *connection_tool_name(const struct connection *connection)
 {
-	return connection->backend == -1
-		       ? "none"
-		       : rules_backend_name((enum rules_backend)connection->backend);
+	return connection->tool == -1 ? "none" : firewall_tool_names[connection->tool];
 }
 
 size_t connection_needs(
-	const struct connection *connection, enum capability_name needs[CONNECTION_NEEDS_MAX])
+	const struct connection *connection, enum capability_name needed[CONNECTION_NEEDS_MAX])
 {
 	const struct recipe *recipe = connection->recipe;
 	size_t count = 0;
 
 	if (connection->family == AF_INET6)
-		needs[count++] = CAPABILITY_IPV6;
-	needs[count++] = CAPABILITY_VETH;
-	needs[count++] = CAPABILITY_TRANSPARENT;
+		needed[count++] = CAPABILITY_IPV6;
+	needed[count++] = CAPABILITY_VETH;
+	needed[count++] = CAPABILITY_TRANSPARENT;
 	if (recipe->spoofs && recipe->protocol == IPPROTO_TCP)
-		needs[count++] = CAPABILITY_BIND_NO_PORT;
+		needed[count++] = CAPABILITY_BIND_NO_PORT;
 	/* Without packet rules it is a route of the table that every kernel has. */
 	if (recipe->features != 0) {
-		needs[count++] = CAPABILITY_LOCAL_ROUTE;
-		needs[count++] = CAPABILITY_POLICY_RULE;
+		needed[count++] = CAPABILITY_LOCAL_ROUTE;
+		needed[count++] = CAPABILITY_POLICY_RULE;
 	}
 	for (int feature = 0; feature < RULES_FEATURES; feature++)
 		if (recipe->features & BIT(feature))
-			needs[count++] =
-				capability_of_rules((enum rules_backend)connection->backend,
-					(enum rules_feature)feature);
+			needed[count++] = capability_of_rules(
+				(enum firewall_tool)connection->tool, (enum rules_feature)feature);
 	return count;
 }
 
 /* Notes the first need that is not met; true when there is none. */
 static bool needs_are_met(struct connection *connection, const struct findings *findings)
 {
-	enum capability_name needs[CONNECTION_NEEDS_MAX];
-	size_t count = connection_needs(connection, needs);
+	enum capability_name needed[CONNECTION_NEEDS_MAX];
+	size_t count = connection_needs(connection, needed);
 	char id[CAPABILITY_ID_MAX];
 
 	for (size_t i = 0; i < count; i++)
-		if (!findings_can(findings, needs[i], connection->family)) {
+		if (!findings_can(findings, needed[i], connection->family)) {
 			connection->state = CONNECTION_UNTRIED;
 			snprintf(connection->detail, sizeof(connection->detail), "needs %s",
-				capability_id(needs[i], connection->family, id));
+				capability_id(needed[i], connection->family, id));
 			return false;
 		}
 	return true;

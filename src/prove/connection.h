@@ -25,7 +25,7 @@ struct recipe {
 	const char *name;
 	const char *const *called; /* the address that the client calls, by family */
 	int protocol;              /* IPPROTO_TCP or IPPROTO_UDP */
-	unsigned backends;         /* bits 1 << RULES_...; 0: no packet rules */
+	unsigned tools;            /* bits 1 << RULES_...; 0: no packet rules */
 	unsigned features;         /* of those rules, bits 1 << RULES_... */
 	int port;                  /* that it calls */
 	int behind;                /* the proxy's port is this much higher */
@@ -38,7 +38,7 @@ extern const size_t recipe_count;
 
 struct connection {
 	const struct recipe *recipe;
-	int backend; /* enum rules_backend, or -1 where no packet rules are needed */
+	int tool; /* enum firewall_tool, or -1 where no packet rules are needed */
 	int family;
 	enum connection_state state;
 	bool listener_reached; /* the first leg worked */
@@ -51,12 +51,12 @@ struct connection {
 const char *connection_state_name(enum connection_state state);
 
 /* "iptables", "iptables-legacy", "nft" or "none". */
-const char *connection_backend_name(const struct connection *connection);
+const char *connection_tool_name(const struct connection *connection);
 
 /* The capabilities that it is built on, with the family's; returns how many. */
 #define CONNECTION_NEEDS_MAX 12
 size_t connection_needs(
-	const struct connection *connection, enum capability_name needs[CONNECTION_NEEDS_MAX]);
+	const struct connection *connection, enum capability_name needed[CONNECTION_NEEDS_MAX]);
 
 /*
  * Tries it, or notes which of the capabilities that it needs does not work. The backend's rules are

@@ -38,7 +38,7 @@ static const struct connection *in_ipv6(
 	for (size_t i = 0; i < proof->connection_count; i++) {
 		const struct connection *each = &proof->connections[i];
 
-		if (each->recipe == connection->recipe && each->backend == connection->backend &&
+		if (each->recipe == connection->recipe && each->tool == connection->tool &&
 			each->family == AF_INET6)
 			return each;
 	}
@@ -49,9 +49,9 @@ static void put_name(FILE *out, const struct connection *connection)
 {
 	fputs(connection->recipe->name, out);
 	/* The recipe of nft has its program's name. */
-	if (connection->backend != -1 &&
-		strcmp(connection->recipe->name, connection_backend_name(connection)) != 0)
-		fprintf(out, " by %s", connection_backend_name(connection));
+	if (connection->tool != -1 &&
+		strcmp(connection->recipe->name, connection_tool_name(connection)) != 0)
+		fprintf(out, " by %s", connection_tool_name(connection));
 }
 
 static void put_connections(const struct proof *proof, FILE *out)

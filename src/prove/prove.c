@@ -117,34 +117,33 @@ size_t proof_options(
 		return all_options(proof, options);
 	for (size_t i = 0; i < proof->connection_count; i++) {
 		const struct connection *connection = &proof->connections[i];
-		enum capability_name needs[CONNECTION_NEEDS_MAX];
-		size_t length = connection_needs(connection, needs);
+		enum capability_name needed[CONNECTION_NEEDS_MAX];
+		size_t length = connection_needs(connection, needed);
 
 		if (!profile_asks(profile, connection))
 			continue;
 		for (size_t j = 0; j < length; j++)
-			count = add_options(proof, needs[j], connection->family, options, count);
+			count = add_options(proof, needed[j], connection->family, options, count);
 	}
 	return count;
 }
 
 /* Tries every recipe that a backend is written for (-1: those that need no packet rules). */
 static void connect_by(
-	struct proof *proof, const struct scratch_network *network, int backend, int family)
+	struct proof *proof, const struct scratch_network *network, int tool, int family)
 {
-	unsigned wanted = backend == -1 ? 0 : 1U << backend;
+	unsigned wanted = tool == -1 ? 0 : 1U << tool;
 	int milliseconds = LEG_MS;
 
 	for (size_t i = 0; i < recipe_count; i++) {
 		struct connection *made = &proof->connections[proof->connection_count];
 
-		if ((recipes[i].backends & wanted) != wanted ||
-			(backend == -1 && recipes[i].backends != 0) ||
+		if ((recipes[i].tools & wanted) != wanted ||
+			(tool == -1 && recipes[i].tools != 0) ||
 			proof->connection_count == PROVE_CONNECTIONS_MAX)
 			continue;
 		proof->connection_count++;
-		*made = (struct connection){
-			.recipe = &recipes[i], .backend = backend, .family = family};
+		*made = (struct connection){.recipe = &recipes[i], .tool = tool, .family = family};
 		connection_try(made, network, &proof->findings, milliseconds);
 		if (made->state == CONNECTION_FAILED)
 			milliseconds = LATER_LEG_MS;
@@ -153,17 +152,17 @@ static void connect_by(
 
 /* The rules of one program for both families, and what is connected by them. */
 static void prove_backend(
-	struct proof *proof, const struct scratch_network *network, enum rules_backend backend)
+	struct proof *proof, const struct scratch_network *network, enum firewall_tool tool)
 {
 	for (size_t i = 0; i < 2; i++) {
 		if (scratch_enter(network->proxy) == 0 &&
 			(i == 0 || findings_can(&proof->findings, CAPABILITY_IPV6, AF_INET6)))
-			rules_load(&proof->findings, backend, families[i]);
-		connect_by(proof, network, (int)backend, families[i]);
+			rules_load(&proof->findings, tool, families[i]);
+		connect_by(proof, network, (int)tool, families[i]);
 	}
 	for (size_t i = 0; i < 2; i++)
-		if (backend + 1 < RULES_BACKENDS && scratch_enter(network->proxy) == 0)
-			rules_flush(&proof->findings, backend, families[i]);
+		if (tool + 1 < FIREWALL_TOOLS && scratch_enter(network->proxy) == 0)
+			rules_flush(&proof->findings, tool, families[i]);
 }
 
 /* What TPROXY left of a datagram's destination: as the connections that needed it have seen it. */
@@ -207,8 +206,8 @@ void prove_run(struct proof *proof, bool own_users)
 	network_build(&network, &proof->findings);
 	for (size_t i = 0; i < 2; i++)
 		connect_by(proof, &network, -1, families[i]);
-	for (int backend = 0; backend < RULES_BACKENDS; backend++)
-		prove_backend(proof, &network, (enum rules_backend)backend);
+	for (int tool = 0; tool < FIREWALL_TOOLS; tool++)
+		prove_backend(proof, &network, (enum firewall_tool)tool);
 	for (size_t i = 0; i < 2; i++)
 		note_destination(proof, families[i]);
 	findings_no_ipv6(&proof->findings);

@@ -53,19 +53,6 @@ static const struct rule alone[RULES_FEATURES] = {
 		"tcp dport 82 tproxy to :8082"},
 };
 
-static const struct backend {
-	const char *name, *package, *programs[2];
-} backends[RULES_BACKENDS] = {
-	{"iptables", "iptables", {"iptables-restore", "ip6tables-restore"}},
-	{"iptables-legacy", "iptables", {"iptables-legacy-restore", "ip6tables-legacy-restore"}},
-	{"nft", "nftables", {"nft", "nft"}},
-};
-
-const char *rules_backend_name(enum rules_backend backend)
-{
-	return backends[backend].name;
-}
-
 static void expand(FILE *out, const char *line, int family)
 {
 	int place = family == AF_INET6;
@@ -81,22 +68,22 @@ static void expand(FILE *out, const char *line, int family)
 			fputc(*line, out);
 }
 
-static void put_rule(FILE *out, enum rules_backend backend, int family, const struct rule *rule)
+static void put_rule(FILE *out, enum firewall_tool tool, int family, const struct rule *rule)
 {
-	const char *line = backend == RULES_NFT ? rule->nft : rule->xt;
+	const char *line = tool == TOOL_NFT ? rule->nft : rule->xt;
 
 	if (line == NULL)
 		return;
-	if (backend == RULES_NFT)
+	if (tool == TOOL_NFT)
 		expand(out, "add rule & transparent PREROUTING ", family);
 	expand(out, line, family);
 	fputc('\n', out);
 }
 
 /* What stands before and after the rules. To add a table before it is deleted is nft's way to clear it. */
-static void put_head(FILE *out, enum rules_backend backend, int family)
+static void put_head(FILE *out, enum firewall_tool tool, int family)
 {
-	if (backend == RULES_NFT)
+	if (tool == TOOL_NFT)
 		expand(out,
 			"add table & transparent\n"
 			"delete table & transparent\n"
@@ -108,39 +95,37 @@ static void put_head(FILE *out, enum rules_backend backend, int family)
 		fputs("*mangle\n", out);
 }
 
-static void put_tail(FILE *out, enum rules_backend backend)
+static void put_tail(FILE *out, enum firewall_tool tool)
 {
-	if (backend != RULES_NFT)
+	if (tool != TOOL_NFT)
 		fputs("COMMIT\n", out);
 }
 
-void rules_text(
-	enum rules_backend backend, int family, unsigned features, char text[RULES_TEXT_MAX])
+void rules_text(enum firewall_tool tool, int family, unsigned features, char text[RULES_TEXT_MAX])
 {
 	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
 
 	text[0] = '\0';
 	if (out == NULL)
 		return;
-	put_head(out, backend, family);
+	put_head(out, tool, family);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if ((rules[i].features & ~features) == 0)
-			put_rule(out, backend, family, &rules[i]);
-	put_tail(out, backend);
+			put_rule(out, tool, family, &rules[i]);
+	put_tail(out, tool);
 	fclose(out);
 }
 
-static void text_alone(
-	enum rules_backend backend, int family, enum rules_feature feature, char *text)
+static void text_alone(enum firewall_tool tool, int family, enum rules_feature feature, char *text)
 {
 	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
 
 	text[0] = '\0';
 	if (out == NULL)
 		return;
-	put_head(out, backend, family);
-	put_rule(out, backend, family, &alone[feature]);
-	put_tail(out, backend);
+	put_head(out, tool, family);
+	put_rule(out, tool, family, &alone[feature]);
+	put_tail(out, tool);
 	fclose(out);
 }
 
@@ -157,22 +142,21 @@ static bool load(const char *program, const char *text, char *words, size_t size
 }
 
 /* Each feature by itself; the set of those that work. */
-static unsigned try_each(struct findings *findings, enum rules_backend backend, int family)
+static unsigned try_each(struct findings *findings, enum firewall_tool tool, int family)
 {
-	const char *program = backends[backend].programs[family == AF_INET6];
+	const char *program = firewall_tool_restore(tool, family);
 	char text[RULES_TEXT_MAX], words[256];
 	unsigned features = 0;
 
 	for (int feature = 0; feature < RULES_FEATURES; feature++) {
-		enum capability_name name =
-			capability_of_rules(backend, (enum rules_feature)feature);
-		enum capability_name table = capability_of_rules(backend, RULES_TABLE);
+		enum capability_name name = capability_of_rules(tool, (enum rules_feature)feature);
+		enum capability_name table = capability_of_rules(tool, RULES_TABLE);
 
 		if (feature != RULES_TABLE && !findings_can(findings, table, family)) {
 			findings_needs(findings, name, family, table);
 			continue;
 		}
-		text_alone(backend, family, (enum rules_feature)feature, text);
+		text_alone(tool, family, (enum rules_feature)feature, text);
 		if (load(program, text, words, sizeof(words))) {
 			findings_take(findings, name, family, 0);
 			features |= BIT(feature);
@@ -182,43 +166,42 @@ static unsigned try_each(struct findings *findings, enum rules_backend backend, 
 	return features;
 }
 
-void rules_load(struct findings *findings, enum rules_backend backend, int family)
+void rules_load(struct findings *findings, enum firewall_tool tool, int family)
 {
-	const struct backend *row = &backends[backend];
-	const char *program = row->programs[family == AF_INET6];
+	const char *program = firewall_tool_restore(tool, family);
 	char text[RULES_TEXT_MAX], words[256];
 	unsigned features;
 
 	if (!command_exists(program)) {
 		for (int i = 0; i < RULES_FEATURES; i++)
 			findings_no_program(findings,
-				capability_of_rules(backend, (enum rules_feature)i), family,
-				program, row->package);
+				capability_of_rules(tool, (enum rules_feature)i), family, program,
+				firewall_tool_package(tool));
 		return;
 	}
-	rules_text(backend, family, ALL, text);
+	rules_text(tool, family, ALL, text);
 	if (load(program, text, words, sizeof(words))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
-			findings_take(findings, capability_of_rules(backend, (enum rules_feature)i),
+			findings_take(findings, capability_of_rules(tool, (enum rules_feature)i),
 				family, 0);
 		return;
 	}
-	features = try_each(findings, backend, family);
+	features = try_each(findings, tool, family);
 	if (features == 0)
 		return;
-	rules_text(backend, family, features, text);
+	rules_text(tool, family, features, text);
 	if (!load(program, text, words, sizeof(words)))
-		findings_words(findings, capability_of_rules(backend, RULES_TABLE), family, words);
+		findings_words(findings, capability_of_rules(tool, RULES_TABLE), family, words);
 }
 
-void rules_flush(const struct findings *findings, enum rules_backend backend, int family)
+void rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
 {
-	const char *program = backends[backend].programs[family == AF_INET6];
+	const char *program = firewall_tool_restore(tool, family);
 	char words[256];
 
-	if (!findings_can(findings, capability_of_rules(backend, RULES_TABLE), family))
+	if (!findings_can(findings, capability_of_rules(tool, RULES_TABLE), family))
 		return;
-	if (backend != RULES_NFT)
+	if (tool != TOOL_NFT)
 		load(program, "*mangle\nCOMMIT\n", words, sizeof(words));
 	else
 		load(program,

@@ -24,24 +24,20 @@ enum {
 
 #define RULES_TEXT_MAX 4096
 
-/* "iptables", "iptables-legacy", "nft" */
-const char *rules_backend_name(enum rules_backend backend);
-
 /*
  * Writes the rule set, with the features of a set of bits (1 << RULES_SOCKET, ...), in the program's
  * language. It replaces what was loaded before.
  */
-void rules_text(
-	enum rules_backend backend, int family, unsigned features, char text[RULES_TEXT_MAX]);
+void rules_text(enum firewall_tool tool, int family, unsigned features, char text[RULES_TEXT_MAX]);
 
 /*
  * Loads the rule set in the host that the process is in, all features at once; where that fails, each
  * by itself and then those that work. Notes what became of each.
  */
-void rules_load(struct findings *findings, enum rules_backend backend, int family);
+void rules_load(struct findings *findings, enum firewall_tool tool, int family);
 
 /* Takes the backend's rules away again, as far as they were loaded. */
-void rules_flush(const struct findings *findings, enum rules_backend backend, int family);
+void rules_flush(const struct findings *findings, enum firewall_tool tool, int family);
 
 /* Tries what is optional: a table of nftables for both families, and a redirection. */
 void rules_try_optional(struct findings *findings);

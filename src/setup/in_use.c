@@ -21,19 +21,19 @@ enum {
 	SEARCH_STEPS_MAX = 50000000 /* marks that are looked at: some tenths of a second */
 };
 
-static void add_mark(struct facts *facts, uint32_t value, uint32_t mask, const char *where)
+static void add_mark(struct in_use *in_use, uint32_t value, uint32_t mask, const char *where)
 {
 	if ((value & mask) == 0)
 		return; /* "none of these bits" is nobody's mark */
-	facts->marks = array_room(facts->marks, facts->mark_count, sizeof(*facts->marks));
-	facts->marks[facts->mark_count++] =
-		(struct fact_mark){value & mask, mask, text_copy(where)};
+	in_use->marks = array_room(in_use->marks, in_use->mark_count, sizeof(*in_use->marks));
+	in_use->marks[in_use->mark_count++] =
+		(struct in_use_mark){value & mask, mask, text_copy(where)};
 }
 
-static void add_table(struct facts *facts, unsigned table, const char *where)
+static void add_table(struct in_use *in_use, unsigned table, const char *where)
 {
-	facts->tables = array_room(facts->tables, facts->table_count, sizeof(*facts->tables));
-	facts->tables[facts->table_count++] = (struct fact_table){table, text_copy(where)};
+	in_use->tables = array_room(in_use->tables, in_use->table_count, sizeof(*in_use->tables));
+	in_use->tables[in_use->table_count++] = (struct in_use_table){table, text_copy(where)};
 }
 
 static const char *word(const json_t *object, const char *key)
@@ -57,24 +57,24 @@ static bool is_ours(const json_t *object)
 	return protocol != NULL && strcmp(protocol, OUR_PROTOCOL) == 0;
 }
 
-static void leftover(struct facts *facts, const char *where)
+static void leftover(struct in_use *in_use, const char *where)
 {
-	if (!facts->pass_ours && facts->leftover == NULL)
-		facts->leftover = text_copy(where);
+	if (!in_use->pass_ours && in_use->leftover == NULL)
+		in_use->leftover = text_copy(where);
 }
 
 /* As the kernel does by itself: one less than the first that is not 0; they come in their order. */
-static void prefer(struct facts *facts, int which, unsigned priority)
+static void prefer(struct in_use *in_use, int which, unsigned priority)
 {
-	if (facts->preferred[which] || priority == 0)
+	if (in_use->preferred[which] || priority == 0)
 		return;
-	facts->preferred[which] = true;
-	facts->preference[which] = priority - 1;
+	in_use->preferred[which] = true;
+	in_use->preference[which] = priority - 1;
 }
 
 /* Reading a listing object by object. */
 struct taking {
-	struct facts *facts;
+	struct in_use *in_use;
 	int family;
 };
 
@@ -93,11 +93,11 @@ static bool take_rule(void *context, json_t *rule)
 	where = text_format("the policy rule %lld (ip -%d rule)", (long long)priority,
 		taking->family == AF_INET6 ? 6 : 4);
 	if (is_ours(rule))
-		leftover(taking->facts, where);
+		leftover(taking->in_use, where);
 	else {
-		prefer(taking->facts, taking->family == AF_INET6, (unsigned)priority);
-		add_table(taking->facts, table, where);
-		add_mark(taking->facts, value, mask, where);
+		prefer(taking->in_use, taking->family == AF_INET6, (unsigned)priority);
+		add_table(taking->in_use, table, where);
+		add_mark(taking->in_use, value, mask, where);
 	}
 	free(where);
 	return true;
@@ -105,7 +105,7 @@ static bool take_rule(void *context, json_t *rule)
 
 static bool take_route(void *context, json_t *route)
 {
-	struct facts *facts = context;
+	struct in_use *in_use = context;
 	const char *to = word(route, "dst");
 	unsigned table = TABLE_MAIN;
 	char *where;
@@ -114,13 +114,13 @@ static bool take_route(void *context, json_t *route)
 		return false;
 	where = text_format("a route to %s", to != NULL ? to : "somewhere");
 	if (is_ours(route))
-		leftover(facts, where);
+		leftover(in_use, where);
 	else {
-		add_table(facts, table, where);
+		add_table(in_use, table, where);
 		if (to != NULL && table == TABLE_LOCAL) {
-			facts->local_addresses = array_room(facts->local_addresses,
-				facts->local_count, sizeof(*facts->local_addresses));
-			facts->local_addresses[facts->local_count++] = text_copy(to);
+			in_use->local_addresses = array_room(in_use->local_addresses,
+				in_use->local_count, sizeof(*in_use->local_addresses));
+			in_use->local_addresses[in_use->local_count++] = text_copy(to);
 		}
 	}
 	free(where);
@@ -138,16 +138,16 @@ static bool take_list(const char *json, const char *member,
 	return well;
 }
 
-bool facts_of_rules(struct facts *facts, int family, const char *json)
+bool in_use_of_rules(struct in_use *in_use, int family, const char *json)
 {
-	struct taking taking = {facts, family};
+	struct taking taking = {in_use, family};
 
 	return take_list(json, NULL, take_rule, &taking);
 }
 
-bool facts_of_routes(struct facts *facts, const char *json)
+bool in_use_of_routes(struct in_use *in_use, const char *json)
 {
-	return *json == '\0' || take_list(json, NULL, take_route, facts);
+	return *json == '\0' || take_list(json, NULL, take_route, in_use);
 }
 
 /* An option of iptables that has a packet's mark behind it, "VALUE" or "VALUE/MASK". */
@@ -171,7 +171,7 @@ static bool names_us(const char *line, const struct word *words, size_t count)
 	return strncmp(line, ":" OUR_CHAIN " ", sizeof(OUR_CHAIN) + 1) == 0;
 }
 
-static bool take_line(struct facts *facts, const char *program, const char *line)
+static bool take_line(struct in_use *in_use, const char *program, const char *line)
 {
 	char *copy = text_copy(line), *where = NULL;
 	struct word *words;
@@ -181,7 +181,7 @@ static bool take_line(struct facts *facts, const char *program, const char *line
 	if (well)
 		where = text_format("the rule '%s' (%s)", line, program);
 	if (well && names_us(line, words, count))
-		leftover(facts, where);
+		leftover(in_use, where);
 	else
 		for (size_t i = 0; well && i + 1 < count; i++) {
 			uint32_t value, mask;
@@ -190,7 +190,7 @@ static bool take_line(struct facts *facts, const char *program, const char *line
 				continue;
 			well = xtables_masked(words[i + 1].text, &value, &mask);
 			if (well)
-				add_mark(facts, value, mask, where);
+				add_mark(in_use, value, mask, where);
 		}
 	free(where);
 	free(words);
@@ -198,17 +198,17 @@ static bool take_line(struct facts *facts, const char *program, const char *line
 	return well;
 }
 
-bool facts_of_iptables(struct facts *facts, const char *program, const char *save)
+bool in_use_of_iptables(struct in_use *in_use, const char *program, const char *save)
 {
 	bool well = true;
 
 	for (char *line; well && (line = text_line(&save)) != NULL; free(line))
-		well = *line == '#' || take_line(facts, program, line);
+		well = *line == '#' || take_line(in_use, program, line);
 	return well;
 }
 
 /* Every number in VALUE; of "mark | NUMBER" those bits alone. False where one is no mark. */
-static bool take_value(struct facts *facts, json_t *value, uint32_t mask, const char *where)
+static bool take_value(struct in_use *in_use, json_t *value, uint32_t mask, const char *where)
 {
 	json_int_t number = json_integer_value(value);
 	bool well = true;
@@ -219,13 +219,13 @@ static bool take_value(struct facts *facts, json_t *value, uint32_t mask, const 
 	if (json_is_integer(value)) {
 		if (number < 0 || number > UINT32_MAX)
 			return false;
-		add_mark(facts, (uint32_t)number, mask != 0 ? mask : (uint32_t)number, where);
+		add_mark(in_use, (uint32_t)number, mask != 0 ? mask : (uint32_t)number, where);
 	}
 	for (i = 0; (part = json_array_get(value, i)) != NULL; i++)
-		well = well && take_value(facts, part, mask, where);
+		well = well && take_value(in_use, part, mask, where);
 	for (at = json_object_iter(value); at != NULL; at = json_object_iter_next(value, at))
 		well = well &&
-		       take_value(facts, json_object_iter_value(at),
+		       take_value(in_use, json_object_iter_value(at),
 			       strcmp(json_object_iter_key(at), "|") == 0 ? 0 : mask, where);
 	return well;
 }
@@ -237,7 +237,7 @@ static bool is_mark(const json_t *expression)
 	return key != NULL && strcmp(key, "mark") == 0;
 }
 
-static bool take_expression(struct facts *facts, const json_t *expression, const char *where)
+static bool take_expression(struct in_use *in_use, const json_t *expression, const char *where)
 {
 	const json_t *match = json_object_get(expression, "match");
 	const json_t *mangle = json_object_get(expression, "mangle");
@@ -246,16 +246,16 @@ static bool take_expression(struct facts *facts, const json_t *expression, const
 	json_int_t mask = UINT32_MAX;
 
 	if (is_mark(json_object_get(mangle, "key")))
-		return take_value(facts, json_object_get(mangle, "value"), UINT32_MAX, where);
+		return take_value(in_use, json_object_get(mangle, "value"), UINT32_MAX, where);
 	if (is_mark(json_array_get(both, 0)))
 		mask = json_integer_value(json_array_get(both, 1));
 	else if (!is_mark(left))
 		return true;
 	return mask >= 0 && mask <= UINT32_MAX &&
-	       take_value(facts, json_object_get(match, "right"), (uint32_t)mask, where);
+	       take_value(in_use, json_object_get(match, "right"), (uint32_t)mask, where);
 }
 
-static bool take_nft_rule(struct facts *facts, const json_t *rule)
+static bool take_nft_rule(struct in_use *in_use, const json_t *rule)
 {
 	const json_t *list = json_object_get(rule, "expr"), *each;
 	const char *family = word(rule, "family"), *table = word(rule, "table"),
@@ -271,7 +271,7 @@ static bool take_nft_rule(struct facts *facts, const json_t *rule)
 	where = text_format("a rule of nft (table %s %s, chain %s, handle %lld)", family, table,
 		chain, (long long)json_integer_value(json_object_get(rule, "handle")));
 	for (i = 0; (each = json_array_get(list, i)) != NULL; i++)
-		well = well && take_expression(facts, each, where);
+		well = well && take_expression(in_use, each, where);
 	free(where);
 	return well;
 }
@@ -286,24 +286,24 @@ static bool take_nft(void *context, json_t *object)
 	return rule == NULL || take_nft_rule(context, rule);
 }
 
-bool facts_of_nft(struct facts *facts, const char *json)
+bool in_use_of_nft(struct in_use *in_use, const char *json)
 {
-	return take_list(json, "nftables", take_nft, facts);
+	return take_list(json, "nftables", take_nft, in_use);
 }
 
-const char *facts_mark_user(const struct facts *facts, uint32_t mark)
+const char *in_use_mark_user(const struct in_use *in_use, uint32_t mark)
 {
-	for (size_t i = 0; i < facts->mark_count; i++)
-		if ((mark & facts->marks[i].mask) == facts->marks[i].value)
-			return facts->marks[i].where;
+	for (size_t i = 0; i < in_use->mark_count; i++)
+		if ((mark & in_use->marks[i].mask) == in_use->marks[i].value)
+			return in_use->marks[i].where;
 	return NULL;
 }
 
-const char *facts_table_user(const struct facts *facts, unsigned table)
+const char *in_use_table_user(const struct in_use *in_use, unsigned table)
 {
-	for (size_t i = 0; i < facts->table_count; i++)
-		if (facts->tables[i].table == table)
-			return facts->tables[i].where;
+	for (size_t i = 0; i < in_use->table_count; i++)
+		if (in_use->tables[i].table == table)
+			return in_use->tables[i].where;
 	return NULL;
 }
 
@@ -311,7 +311,7 @@ const char *facts_table_user(const struct facts *facts, unsigned table)
 
 static int by_mark(const void *a, const void *b)
 {
-	const struct fact_mark *one = a, *other = b;
+	const struct in_use_mark *one = a, *other = b;
 
 	if (one->mask != other->mask)
 		return one->mask < other->mask ? -1 : 1;
@@ -319,18 +319,18 @@ static int by_mark(const void *a, const void *b)
 }
 
 /* The marks that are in use, each once; their words stay those of FACTS. */
-static struct fact_mark *distinct_marks(const struct facts *facts, size_t *count)
+static struct in_use_mark *distinct_marks(const struct in_use *in_use, size_t *count)
 {
-	struct fact_mark *list = NULL;
+	struct in_use_mark *list = NULL;
 
 	*count = 0;
-	for (size_t i = 0; i < facts->mark_count; i++) {
+	for (size_t i = 0; i < in_use->mark_count; i++) {
 		list = array_room(list, i, sizeof(*list));
-		list[i] = facts->marks[i];
+		list[i] = in_use->marks[i];
 	}
-	if (facts->mark_count > 1)
-		qsort(list, facts->mark_count, sizeof(*list), by_mark);
-	for (size_t i = 0; i < facts->mark_count; i++)
+	if (in_use->mark_count > 1)
+		qsort(list, in_use->mark_count, sizeof(*list), by_mark);
+	for (size_t i = 0; i < in_use->mark_count; i++)
 		if (*count == 0 || by_mark(&list[i], &list[*count - 1]) != 0)
 			list[(*count)++] = list[i];
 	return list;
@@ -342,10 +342,10 @@ static struct fact_mark *distinct_marks(const struct facts *facts, size_t *count
  * mark all of whose bits are decided takes the whole half.
  */
 static uint32_t search_mark(
-	const struct fact_mark *list, size_t count, int bit, uint32_t mark, size_t *steps)
+	const struct in_use_mark *list, size_t count, int bit, uint32_t mark, size_t *steps)
 {
 	uint32_t open = bit == 31 ? UINT32_MAX : ((uint32_t)1 << (bit + 1)) - 1, found = 0;
-	struct fact_mark *half;
+	struct in_use_mark *half;
 
 	for (size_t i = 0; i < count; i++)
 		if ((list[i].mask & open) == 0)
@@ -372,10 +372,10 @@ static uint32_t search_mark(
 	return found;
 }
 
-uint32_t facts_free_mark(const struct facts *facts)
+uint32_t in_use_free_mark(const struct in_use *in_use)
 {
 	size_t count, steps = SEARCH_STEPS_MAX;
-	struct fact_mark *list = distinct_marks(facts, &count);
+	struct in_use_mark *list = distinct_marks(in_use, &count);
 	uint32_t mark = search_mark(list, count, 31, 0, &steps);
 
 	free(list);
@@ -389,17 +389,17 @@ static int by_table(const void *a, const void *b)
 	return (*one > *other) - (*one < *other);
 }
 
-unsigned facts_free_table(const struct facts *facts)
+unsigned in_use_free_table(const struct in_use *in_use)
 {
 	unsigned *used = NULL, table = FIRST_TABLE;
 
-	for (size_t i = 0; i < facts->table_count; i++) {
+	for (size_t i = 0; i < in_use->table_count; i++) {
 		used = array_room(used, i, sizeof(*used));
-		used[i] = facts->tables[i].table;
+		used[i] = in_use->tables[i].table;
 	}
-	if (facts->table_count > 1)
-		qsort(used, facts->table_count, sizeof(*used), by_table);
-	for (size_t i = 0; i < facts->table_count; i++) {
+	if (in_use->table_count > 1)
+		qsort(used, in_use->table_count, sizeof(*used), by_table);
+	for (size_t i = 0; i < in_use->table_count; i++) {
 		if (used[i] == table)
 			table++;
 		if (table == TABLE_DEFAULT)
@@ -409,20 +409,20 @@ unsigned facts_free_table(const struct facts *facts)
 	return table;
 }
 
-void facts_free(struct facts *facts)
+void in_use_free(struct in_use *in_use)
 {
-	for (size_t i = 0; i < facts->mark_count; i++)
-		free(facts->marks[i].where);
-	for (size_t i = 0; i < facts->table_count; i++)
-		free(facts->tables[i].where);
-	for (size_t i = 0; i < facts->link_count; i++)
-		free(facts->links[i].name);
-	for (size_t i = 0; i < facts->local_count; i++)
-		free(facts->local_addresses[i]);
-	free(facts->marks);
-	free(facts->tables);
-	free(facts->links);
-	free(facts->local_addresses);
-	free(facts->leftover);
-	*facts = (struct facts){0};
+	for (size_t i = 0; i < in_use->mark_count; i++)
+		free(in_use->marks[i].where);
+	for (size_t i = 0; i < in_use->table_count; i++)
+		free(in_use->tables[i].where);
+	for (size_t i = 0; i < in_use->link_count; i++)
+		free(in_use->links[i].name);
+	for (size_t i = 0; i < in_use->local_count; i++)
+		free(in_use->local_addresses[i]);
+	free(in_use->marks);
+	free(in_use->tables);
+	free(in_use->links);
+	free(in_use->local_addresses);
+	free(in_use->leftover);
+	*in_use = (struct in_use){0};
 }

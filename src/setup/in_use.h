@@ -2,8 +2,8 @@
  * What of the host a plan has to know: which marks and routing tables are somebody's already, where a
  * policy rule comes before all others, and the sysctls of its links. Reading changes nothing.
  */
-#ifndef TPROXY_FACTS_H
-#define TPROXY_FACTS_H
+#ifndef TPROXY_IN_USE_H
+#define TPROXY_IN_USE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,27 +13,27 @@
 #define OUR_CHAIN    "TPROXYCTL"
 #define OUR_PROTOCOL "197" /* of our policy rules and routes: who made them; no daemon has it */
 
-struct fact_mark {
+struct in_use_mark {
 	uint32_t value, mask; /* packets with (mark & mask) == value are somebody's */
 	char *where;
 };
 
-struct fact_table {
+struct in_use_table {
 	unsigned table;
 	char *where;
 };
 
-struct fact_link {
+struct in_use_link {
 	char *name; /* "all" included, "default" and "lo" not */
 	int src_valid_mark, accept_local, rp_filter;
 };
 
-struct facts {
-	struct fact_mark *marks;
+struct in_use {
+	struct in_use_mark *marks;
 	size_t mark_count;
-	struct fact_table *tables;
+	struct in_use_table *tables;
 	size_t table_count;
-	struct fact_link *links;
+	struct in_use_link *links;
 	size_t link_count;
 	char **local_addresses; /* that table local has already, as `ip route` writes them */
 	size_t local_count;
@@ -50,23 +50,23 @@ struct facts {
 };
 
 /* Reads the host; false with a message on stderr where a tool does not end or its answer is cut off. */
-bool facts_read(struct facts *facts);
-void facts_free(struct facts *facts);
+bool in_use_read(struct in_use *in_use);
+void in_use_free(struct in_use *in_use);
 
-/* What facts_read() takes from a tool's answer; false where that is not what the tool writes. */
-bool facts_of_rules(struct facts *facts, int family, const char *json);
-bool facts_of_routes(struct facts *facts, const char *json);
-bool facts_of_iptables(struct facts *facts, const char *program, const char *save);
-bool facts_of_nft(struct facts *facts, const char *json);
+/* What in_use_read() takes from a tool's answer; false where that is not what the tool writes. */
+bool in_use_of_rules(struct in_use *in_use, int family, const char *json);
+bool in_use_of_routes(struct in_use *in_use, const char *json);
+bool in_use_of_iptables(struct in_use *in_use, const char *program, const char *save);
+bool in_use_of_nft(struct in_use *in_use, const char *json);
 
 /* Who uses a mark or a table, or NULL. */
-const char *facts_mark_user(const struct facts *facts, uint32_t mark);
-const char *facts_table_user(const struct facts *facts, unsigned table);
+const char *in_use_mark_user(const struct in_use *in_use, uint32_t mark);
+const char *in_use_table_user(const struct in_use *in_use, unsigned table);
 
 /* The least mark that is in no use; 0: none was found. */
-uint32_t facts_free_mark(const struct facts *facts);
+uint32_t in_use_free_mark(const struct in_use *in_use);
 
 /* The first routing table from 100 on that is in no use; 0: there is none. */
-unsigned facts_free_table(const struct facts *facts);
+unsigned in_use_free_table(const struct in_use *in_use);
 
 #endif

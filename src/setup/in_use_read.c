@@ -1,6 +1,7 @@
 /*
  * Asks the host's tools and /proc/sys for what facts.c makes sense of.
  */
+#include "firewall/tool.h"
 #include "hoststate/sysctl.h"
 #include "in_use.h"
 #include "our_rules.h"
@@ -34,21 +35,21 @@ static bool read_link_number(const char *link, const char *key, int *number)
 	return well;
 }
 
-static bool add_link(struct facts *facts, const char *name)
+static bool add_link(struct in_use *in_use, const char *name)
 {
-	struct fact_link link = {0};
+	struct in_use_link link = {0};
 
 	if (!read_link_number(name, "src_valid_mark", &link.src_valid_mark) ||
 		!read_link_number(name, "accept_local", &link.accept_local) ||
 		!read_link_number(name, "rp_filter", &link.rp_filter))
 		return false;
 	link.name = text_copy(name);
-	facts->links = array_room(facts->links, facts->link_count, sizeof(link));
-	facts->links[facts->link_count++] = link;
+	in_use->links = array_room(in_use->links, in_use->link_count, sizeof(link));
+	in_use->links[in_use->link_count++] = link;
 	return true;
 }
 
-static bool read_links(struct facts *facts)
+static bool read_links(struct in_use *in_use)
 {
 	static const char path[] = "/proc/sys/net/ipv4/conf";
 	DIR *folder = opendir(path);
@@ -61,7 +62,7 @@ static bool read_links(struct facts *facts)
 		const char *name = entry->d_name;
 
 		if (*name != '.' && strcmp(name, "default") != 0 && strcmp(name, "lo") != 0)
-			well = add_link(facts, name);
+			well = add_link(in_use, name);
 	}
 	if (folder == NULL || (well && errno != 0)) {
 		fprintf(stderr, "tproxyctl: %s: %s\n", path, strerror(errno));
@@ -72,33 +73,33 @@ static bool read_links(struct facts *facts)
 	return well;
 }
 
-static bool read_sysctls(struct facts *facts)
+static bool read_sysctls(struct in_use *in_use)
 {
 	static const char tw_reuse[] = "net/ipv4/tcp_tw_reuse",
 			  timestamps[] = "net/ipv4/tcp_timestamps";
 	int on = 0;
 
-	if (!read_number("net/ipv6/ip_nonlocal_bind", &facts->nonlocal_bind_6) ||
-		!read_number("net/ipv6/bindv6only", &facts->bindv6only) ||
-		!read_number("net/ipv4/tcp_fwmark_accept", &facts->fwmark_accept) ||
-		!read_number(tw_reuse, &facts->tw_reuse) || !read_number(timestamps, &on))
+	if (!read_number("net/ipv6/ip_nonlocal_bind", &in_use->nonlocal_bind_6) ||
+		!read_number("net/ipv6/bindv6only", &in_use->bindv6only) ||
+		!read_number("net/ipv4/tcp_fwmark_accept", &in_use->fwmark_accept) ||
+		!read_number(tw_reuse, &in_use->tw_reuse) || !read_number(timestamps, &on))
 		return false;
-	facts->tw_reuse_there = sysctl_exists(tw_reuse);
-	facts->no_timestamps = on == 0 && sysctl_exists(timestamps);
+	in_use->tw_reuse_there = sysctl_exists(tw_reuse);
+	in_use->no_timestamps = on == 0 && sysctl_exists(timestamps);
 	return true;
 }
 
-static bool read_ip(struct facts *facts, int family)
+static bool read_ip(struct in_use *in_use, int family)
 {
 	const char *option = family == AF_INET6 ? "-6" : "-4";
 	struct command_result rules, routes;
 	char *line = text_format("ip -N -j %s rule show", option);
-	bool well = command_line(line, NULL, &rules) && facts_of_rules(facts, family, rules.out);
+	bool well = command_line(line, NULL, &rules) && in_use_of_rules(in_use, family, rules.out);
 
 	free(line);
 	line = text_format("ip -N -j %s route show table all", option);
 	if (command_line(line, NULL, &routes))
-		well = well && facts_of_routes(facts, routes.out);
+		well = well && in_use_of_routes(in_use, routes.out);
 	else
 		well = false;
 	free(line);
@@ -112,18 +113,18 @@ static bool read_ip(struct facts *facts, int family)
 }
 
 /* Takes what a tool has listed; false where that is cut off, or not what the tool writes. */
-static bool take_rules(struct facts *facts, const char *program, const char *listing)
+static bool take_rules(struct in_use *in_use, const char *program, const char *listing)
 {
 	if (strcmp(program, "nft") == 0)
-		return facts_of_nft(facts, listing);
-	return facts_of_iptables(facts, program, listing) && firewall_save_is_whole(listing);
+		return in_use_of_nft(in_use, listing);
+	return in_use_of_iptables(in_use, program, listing) && firewall_save_is_whole(listing);
 }
 
 /*
  * Asks a tool what there is. Only root may, so a refusal leaves gaps in what is known; false with a message
  * where it does not end, or is not to be believed.
  */
-static bool read_rules(struct facts *facts, const char *program, const char *line)
+static bool read_rules(struct in_use *in_use, const char *program, const char *line)
 {
 	bool well = true;
 	struct command_result result;
@@ -131,11 +132,11 @@ static bool read_rules(struct facts *facts, const char *program, const char *lin
 	if (!command_exists(program))
 		return true;
 	if (command_line(line, NULL, &result))
-		well = take_rules(facts, program, result.out);
+		well = take_rules(in_use, program, result.out);
 	else if (result.late)
 		well = false;
 	else
-		facts->incomplete = true;
+		in_use->incomplete = true;
 	if (!well)
 		fprintf(stderr, "tproxyctl: `%s`: %s\n", line,
 			result.late ? result.errors
@@ -144,22 +145,25 @@ static bool read_rules(struct facts *facts, const char *program, const char *lin
 	return well;
 }
 
-static bool read_firewall(struct facts *facts)
+static bool read_firewall(struct in_use *in_use)
 {
-	static const char *const programs[] = {
-		"iptables-save", "ip6tables-save", "iptables-legacy-save", "ip6tables-legacy-save"};
+	static const int families[] = {AF_INET, AF_INET6};
 
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
-		if (!read_rules(facts, programs[i], programs[i]))
-			return false;
-	return read_rules(facts, "nft", "nft -j list ruleset");
+	for (enum firewall_tool tool = TOOL_IPTABLES; tool <= TOOL_LEGACY; tool++)
+		for (size_t i = 0; i < 2; i++) {
+			const char *program = firewall_tool_save(tool, families[i]);
+
+			if (!read_rules(in_use, program, program))
+				return false;
+		}
+	return read_rules(in_use, "nft", "nft -j list ruleset");
 }
 
-bool facts_read(struct facts *facts)
+bool in_use_read(struct in_use *in_use)
 {
-	if (!read_sysctls(facts) || !read_ip(facts, AF_INET))
+	if (!read_sysctls(in_use) || !read_ip(in_use, AF_INET))
 		return false;
-	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(facts, AF_INET6))
+	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(in_use, AF_INET6))
 		return false;
-	return read_links(facts) && read_firewall(facts);
+	return read_links(in_use) && read_firewall(in_use);
 }

@@ -18,7 +18,6 @@
 #include <string.h>
 
 const char *const recipe_names[] = {"divert", "tproxy", "local-route", NULL};
-const char *const backend_names[] = {"iptables", "iptables-legacy", "nft", NULL};
 const char *const format_names[] = {
 	"shell", "nft", "sysctl.d", "networkd", "ifupdown", "json", NULL};
 
@@ -27,10 +26,10 @@ static int digit(int family)
 	return family == AF_INET6 ? 6 : 4;
 }
 
-static bool family_is_served(const struct needs *needs, int family)
+static bool family_is_served(const struct service *service, int family)
 {
-	return needs_diverted(needs, family, IPPROTO_TCP) ||
-	       needs_diverted(needs, family, IPPROTO_UDP);
+	return service_diverted(service, family, IPPROTO_TCP) ||
+	       service_diverted(service, family, IPPROTO_UDP);
 }
 
 static struct step *add(struct plan *plan, enum step_kind kind, int family, const char *why)
@@ -60,7 +59,7 @@ static int most(int a, int b)
 }
 
 /* Makes src_valid_mark=1 harmless on one link, or, by the entry "all", on every one. */
-static void mend_link(struct plan *plan, const struct fact_link *link, bool accepts, bool strict)
+static void mend_link(struct plan *plan, const struct in_use_link *link, bool accepts, bool strict)
 {
 	char *accept = text_format("net/ipv4/conf/%s/accept_local", link->name);
 	char *filter = text_format("net/ipv4/conf/%s/rp_filter", link->name);
@@ -77,17 +76,17 @@ static void mend_link(struct plan *plan, const struct fact_link *link, bool acce
 	free(filter);
 }
 
-static void mend_links(struct plan *plan, const struct facts *facts)
+static void mend_links(struct plan *plan, const struct in_use *in_use)
 {
-	struct fact_link none = {0};
-	const struct fact_link *all = &none;
+	struct in_use_link none = {0};
+	const struct in_use_link *all = &none;
 	bool strict = false;
 
-	for (size_t i = 0; i < facts->link_count; i++)
-		if (strcmp(facts->links[i].name, "all") == 0)
-			all = &facts->links[i];
-	for (size_t i = 0; i < facts->link_count; i++) {
-		const struct fact_link *link = &facts->links[i];
+	for (size_t i = 0; i < in_use->link_count; i++)
+		if (strcmp(in_use->links[i].name, "all") == 0)
+			all = &in_use->links[i];
+	for (size_t i = 0; i < in_use->link_count; i++) {
+		const struct in_use_link *link = &in_use->links[i];
 		bool tight = most(all->rp_filter, link->rp_filter) == 1;
 
 		strict |= tight;
@@ -104,32 +103,33 @@ static void mend_links(struct plan *plan, const struct facts *facts)
  * client. With 1 the kernel uses a port again that has rested for a second, where timestamps keep the two
  * connections apart; its default, 2, does so on the loopback link alone.
  */
-static void reuse_ports(struct plan *plan, const struct facts *facts)
+static void reuse_ports(struct plan *plan, const struct in_use *in_use)
 {
-	if (facts->no_timestamps)
+	if (in_use->no_timestamps)
 		text_add(&plan->notes,
 			"net.ipv4.tcp_timestamps is 0: ports in TIME-WAIT are not used again, and "
 			"a "
 			"client with very many short connections is refused; 1 allows it\n");
-	else if (facts->tw_reuse_there && facts->tw_reuse != 1)
-		add_sysctl(plan, "net/ipv4/tcp_tw_reuse", facts->tw_reuse, 1,
+	else if (in_use->tw_reuse_there && in_use->tw_reuse != 1)
+		add_sysctl(plan, "net/ipv4/tcp_tw_reuse", in_use->tw_reuse, 1,
 			"a client's ports in TIME-WAIT are used again: else one client slows all "
 			"others");
 }
 
-static void mend_sysctls(struct plan *plan, const struct needs *needs, const struct facts *facts)
+static void mend_sysctls(
+	struct plan *plan, const struct service *service, const struct in_use *in_use)
 {
-	bool tcp = needs_diverted(needs, AF_INET, IPPROTO_TCP) ||
-		   needs_diverted(needs, AF_INET6, IPPROTO_TCP);
+	bool tcp = service_diverted(service, AF_INET, IPPROTO_TCP) ||
+		   service_diverted(service, AF_INET6, IPPROTO_TCP);
 
-	if (tcp && facts->fwmark_accept != 0)
-		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", facts->fwmark_accept, 0,
+	if (tcp && in_use->fwmark_accept != 0)
+		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", in_use->fwmark_accept, 0,
 			"accepted sockets would inherit the mark, and the proxy's answers to the "
 			"client would be delivered to this host");
-	if (tcp && needs->spoofs)
-		reuse_ports(plan, facts);
-	if (family_is_served(needs, AF_INET))
-		mend_links(plan, facts);
+	if (tcp && service->spoofs)
+		reuse_ports(plan, in_use);
+	if (family_is_served(service, AF_INET))
+		mend_links(plan, in_use);
 }
 
 static void add_route(
@@ -160,15 +160,16 @@ static void add_local_route(struct plan *plan, const struct addr *address)
 }
 
 /* An address of the host needs no route, nor one that has got one; a wildcard listener none that could be named. */
-static void local_routes(struct plan *plan, const struct needs *needs, const struct facts *facts)
+static void local_routes(
+	struct plan *plan, const struct service *service, const struct in_use *in_use)
 {
 	struct names own = {0}, routed = {0};
 	bool bind_6 = false;
 
-	for (size_t i = 0; i < facts->local_count; i++)
-		names_add(&own, facts->local_addresses[i], i);
-	for (size_t i = 0; i < needs->listener_count; i++) {
-		const struct need_listener *listener = &needs->listeners[i];
+	for (size_t i = 0; i < in_use->local_count; i++)
+		names_add(&own, in_use->local_addresses[i], i);
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct service_listener *listener = &service->listeners[i];
 		char ip[ADDR_TEXT_MAX];
 		size_t place;
 
@@ -181,7 +182,7 @@ static void local_routes(struct plan *plan, const struct needs *needs, const str
 	}
 	names_free(&own);
 	names_free(&routed);
-	if (bind_6 && facts->nonlocal_bind_6 == 0)
+	if (bind_6 && in_use->nonlocal_bind_6 == 0)
 		add_sysctl(plan, "net/ipv6/ip_nonlocal_bind", 0, 1,
 			"an IPv6 listener that is not transparent binds to addresses of "
 			"interfaces only");
@@ -202,11 +203,11 @@ static void add_rule(struct plan *plan, int family, unsigned preference)
 	free(what);
 }
 
-static const char *loader(enum backend backend, int family)
+static const char *loader(enum firewall_tool tool, int family)
 {
-	if (backend == BACKEND_NFT)
+	if (tool == TOOL_NFT)
 		return "nft -f -";
-	if (backend == BACKEND_LEGACY)
+	if (tool == TOOL_LEGACY)
 		return family == AF_INET6 ? "ip6tables-legacy-restore -w 10 --noflush"
 					  : "iptables-legacy-restore -w 10 --noflush";
 	return family == AF_INET6 ? "ip6tables-restore -w 10 --noflush"
@@ -214,7 +215,7 @@ static const char *loader(enum backend backend, int family)
 }
 
 static void divert(
-	struct plan *plan, const struct needs *needs, const struct facts *facts, int family)
+	struct plan *plan, const struct service *service, const struct in_use *in_use, int family)
 {
 	char *table = text_format("%u", plan->table);
 	struct step *step;
@@ -222,40 +223,40 @@ static void divert(
 	add_route(plan, family, family == AF_INET6 ? "::/0" : "0.0.0.0/0", table,
 		"in this table every address is local");
 	free(table);
-	add_rule(plan, family, facts->preference[family == AF_INET6]);
+	add_rule(plan, family, in_use->preference[family == AF_INET6]);
 	step = add(plan, STEP_FIREWALL, family,
 		"packets of transparent sockets get the mark, ICMP errors about them, too");
-	step->name = text_format("%s rules", backend_names[plan->backend]);
-	step->run = text_format("%s", loader(plan->backend, family));
-	step->input = plan_rules(plan, needs, family);
+	step->name = text_format("%s rules", firewall_tool_names[plan->tool]);
+	step->run = text_format("%s", loader(plan->tool, family));
+	step->input = plan_rules(plan, service, family);
 }
 
-static bool is_opaque(const struct need_listener *listener, int family)
+static bool is_opaque(const struct service_listener *listener, int family)
 {
 	(void)family;
 	return !listener->transparent;
 }
 
-static bool is_wildcard(const struct need_listener *listener, int family)
+static bool is_wildcard(const struct service_listener *listener, int family)
 {
 	(void)family;
 	return addr_is_any(&listener->address);
 }
 
-static void note_listeners(struct plan *plan, const struct needs *needs)
+static void note_listeners(struct plan *plan, const struct service *service)
 {
 	bool diverts = plan->recipe != RECIPE_LOCAL_ROUTE;
 	struct text_stream notes;
 	char *text;
 	size_t count;
-	struct need_ports *list =
-		needs_ports(needs, AF_UNSPEC, diverts ? is_opaque : is_wildcard, &count);
+	struct service_port_range *list =
+		service_port_ranges(service, AF_UNSPEC, diverts ? is_opaque : is_wildcard, &count);
 
 	if (count == 0)
 		return;
 	text_begin(&notes);
 	for (size_t i = 0; i < count; i++) {
-		char *ports = needs_ports_text(&list[i]);
+		char *ports = service_port_range_text(&list[i]);
 
 		fprintf(notes.out,
 			diverts ? "the listener on %s is not transparent: its address has to be "
@@ -271,19 +272,19 @@ static void note_listeners(struct plan *plan, const struct needs *needs)
 	free(list);
 }
 
-void plan_build(struct plan *plan, const struct needs *needs, const struct facts *facts)
+void plan_build(struct plan *plan, const struct service *service, const struct in_use *in_use)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
-	note_listeners(plan, needs);
-	plan->marks = plan->recipe != RECIPE_LOCAL_ROUTE || needs->spoofs;
+	note_listeners(plan, service);
+	plan->marks = plan->recipe != RECIPE_LOCAL_ROUTE || service->spoofs;
 	if (plan->marks)
-		mend_sysctls(plan, needs, facts);
+		mend_sysctls(plan, service, in_use);
 	if (plan->recipe == RECIPE_LOCAL_ROUTE)
-		local_routes(plan, needs, facts);
+		local_routes(plan, service, in_use);
 	for (size_t i = 0; plan->marks && i < 2; i++)
-		if (family_is_served(needs, families[i]))
-			divert(plan, needs, facts, families[i]);
+		if (family_is_served(service, families[i]))
+			divert(plan, service, in_use, families[i]);
 }
 
 void plan_free(struct plan *plan)

@@ -41,7 +41,7 @@ struct step {
 
 struct plan {
 	enum recipe recipe;
-	enum backend backend;
+	enum firewall_tool tool;
 	uint32_t mark;
 	unsigned table;
 	bool marks; /* packets get a mark: all but a plain local route */
@@ -61,15 +61,14 @@ enum plan_format {
 };
 
 extern const char *const recipe_names[];
-extern const char *const backend_names[];
 extern const char *const format_names[];
 
 /* PLAN has recipe, backend, mark and table; the rest is made. */
-void plan_build(struct plan *plan, const struct needs *needs, const struct facts *facts);
+void plan_build(struct plan *plan, const struct service *service, const struct in_use *in_use);
 void plan_free(struct plan *plan);
 
 /* Of plan_rules.c: what a backend reads to load the rules of a family. */
-char *plan_rules(const struct plan *plan, const struct needs *needs, int family);
+char *plan_rules(const struct plan *plan, const struct service *service, int family);
 
 /* Of plan_print.c: as a person would type it, as files of other tools, or as JSON. */
 void plan_print(const struct plan *plan, enum plan_format format, FILE *out);

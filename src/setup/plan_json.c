@@ -33,7 +33,7 @@ static json_t *step_json(const struct plan *plan, const struct step *step)
 	put(made, "undo", step->undo);
 	put(made, "probe", step->probe);
 	if (step->kind == STEP_FIREWALL)
-		put(made, "backend", backend_names[plan->backend]);
+		put(made, "backend", firewall_tool_names[plan->tool]);
 	return made;
 }
 
@@ -42,7 +42,7 @@ json_t *plan_json(const struct plan *plan)
 	json_t *root = json_object(), *steps = json_array();
 
 	put(root, "recipe", recipe_names[plan->recipe]);
-	put(root, "backend", backend_names[plan->backend]);
+	put(root, "backend", firewall_tool_names[plan->tool]);
 	if (plan->marks) {
 		json_object_set_new(root, "mark", json_integer(plan->mark));
 		json_object_set_new(root, "table", json_integer(plan->table));

@@ -24,38 +24,38 @@ static const char *protocol_name(int family, int protocol)
 }
 
 /* The protocols of a family that sockets are looked for in: two at most, then ICMP. */
-static size_t protocols_of(const struct needs *needs, int family, int protocols[3])
+static size_t protocols_of(const struct service *service, int family, int protocols[3])
 {
 	size_t count = 0;
 
-	if (needs_diverted(needs, family, IPPROTO_TCP))
+	if (service_diverted(service, family, IPPROTO_TCP))
 		protocols[count++] = IPPROTO_TCP;
-	if (needs_diverted(needs, family, IPPROTO_UDP))
+	if (service_diverted(service, family, IPPROTO_UDP))
 		protocols[count++] = IPPROTO_UDP;
 	if (count > 0)
 		protocols[count++] = IPPROTO_ICMP;
 	return count;
 }
 
-static bool any_wildcard(const struct needs *needs, int family, int protocol)
+static bool any_wildcard(const struct service *service, int family, int protocol)
 {
 	if (protocol != IPPROTO_ICMP)
-		return needs_wildcard(needs, family, protocol);
-	return needs_wildcard(needs, family, IPPROTO_TCP) ||
-	       needs_wildcard(needs, family, IPPROTO_UDP);
+		return service_wildcard(service, family, protocol);
+	return service_wildcard(service, family, IPPROTO_TCP) ||
+	       service_wildcard(service, family, IPPROTO_UDP);
 }
 
 /*
  * Whether a listener is to be named by a rule. Not where it could not be found: iptables' TPROXY drops what
  * no transparent socket is there for.
  */
-static bool is_named(const struct need_listener *listener, int family)
+static bool is_named(const struct service_listener *listener, int family)
 {
-	return listener->transparent && needs_hears(listener, family);
+	return listener->transparent && service_hears(listener, family);
 }
 
 /* "80", or of several "80:90" with the divider of the tool. To be freed. */
-static char *ports_words(const struct need_ports *ports, char divider)
+static char *ports_words(const struct service_port_range *ports, char divider)
 {
 	unsigned first = addr_port(&ports->address);
 
@@ -64,14 +64,15 @@ static char *ports_words(const struct need_ports *ports, char divider)
 }
 
 /* The port that a rule names its listener by: of several it is the packet's own, which both tools write as 0. */
-static unsigned port_named(const struct need_ports *ports)
+static unsigned port_named(const struct service_port_range *ports)
 {
 	unsigned first = addr_port(&ports->address);
 
 	return first == ports->last ? first : 0;
 }
 
-static void tproxy_iptables(FILE *out, const struct plan *plan, const struct need_ports *ports)
+static void tproxy_iptables(
+	FILE *out, const struct plan *plan, const struct service_port_range *ports)
 {
 	char ip[ADDR_TEXT_MAX], *words = ports_words(ports, ':');
 
@@ -86,24 +87,24 @@ static void tproxy_iptables(FILE *out, const struct plan *plan, const struct nee
 	free(words);
 }
 
-static char *iptables_rules(const struct plan *plan, const struct needs *needs, int family)
+static char *iptables_rules(const struct plan *plan, const struct service *service, int family)
 {
-	struct need_ports *named = NULL;
+	struct service_port_range *named = NULL;
 	struct text_stream text;
 	size_t count, named_count = 0;
 	int protocols[3];
 
 	text_begin(&text);
 	fputs("*mangle\n:" OUR_CHAIN " - [0:0]\n", text.out);
-	count = protocols_of(needs, family, protocols);
+	count = protocols_of(service, family, protocols);
 	for (size_t i = 0; i < count; i++)
 		fprintf(text.out,
 			"-A PREROUTING -p %s -m socket --transparent%s " COMMENT " -j " OUR_CHAIN
 			"\n",
 			protocol_name(family, protocols[i]),
-			any_wildcard(needs, family, protocols[i]) ? " --nowildcard" : "");
+			any_wildcard(service, family, protocols[i]) ? " --nowildcard" : "");
 	if (plan->recipe == RECIPE_TPROXY)
-		named = needs_ports(needs, family, is_named, &named_count);
+		named = service_port_ranges(service, family, is_named, &named_count);
 	for (size_t i = 0; i < named_count; i++)
 		tproxy_iptables(text.out, plan, &named[i]);
 	free(named);
@@ -116,7 +117,7 @@ static char *iptables_rules(const struct plan *plan, const struct needs *needs, 
 }
 
 static void tproxy_nft(
-	FILE *out, const struct plan *plan, const struct need_ports *ports, int family)
+	FILE *out, const struct plan *plan, const struct service_port_range *ports, int family)
 {
 	const char *protocol = protocol_name(family, ports->protocol);
 	char ip[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *words = ports_words(ports, '-');
@@ -138,14 +139,14 @@ static void tproxy_nft(
 }
 
 /* By nft those for datagrams are named in any recipe. */
-static bool nft_names(const struct need_listener *listener, int family)
+static bool nft_names(const struct service_listener *listener, int family)
 {
 	return is_named(listener, family) && listener->protocol == IPPROTO_UDP;
 }
 
-static char *nft_rules(const struct plan *plan, const struct needs *needs, int family)
+static char *nft_rules(const struct plan *plan, const struct service *service, int family)
 {
-	struct need_ports *named;
+	struct service_port_range *named;
 	struct text_stream text;
 	size_t count, named_count;
 	int protocols[3];
@@ -155,14 +156,14 @@ static char *nft_rules(const struct plan *plan, const struct needs *needs, int f
 		"table %s " OUR_NAME " {\n\tchain divert {\n"
 		"\t\ttype filter hook prerouting priority mangle; policy accept;\n",
 		family == AF_INET6 ? "ip6" : "ip");
-	count = protocols_of(needs, family, protocols);
+	count = protocols_of(service, family, protocols);
 	for (size_t i = 0; i < count; i++)
 		fprintf(text.out,
 			"\t\tmeta l4proto %s socket transparent 1 meta mark set 0x%x"
 			" accept comment \"" OUR_NAME "\"\n",
 			protocol_name(family, protocols[i]), plan->mark);
-	named = needs_ports(
-		needs, family, plan->recipe == RECIPE_TPROXY ? is_named : nft_names, &named_count);
+	named = service_port_ranges(service, family,
+		plan->recipe == RECIPE_TPROXY ? is_named : nft_names, &named_count);
 	for (size_t i = 0; i < named_count; i++)
 		tproxy_nft(text.out, plan, &named[i], family);
 	free(named);
@@ -170,8 +171,8 @@ static char *nft_rules(const struct plan *plan, const struct needs *needs, int f
 	return text_end(&text);
 }
 
-char *plan_rules(const struct plan *plan, const struct needs *needs, int family)
+char *plan_rules(const struct plan *plan, const struct service *service, int family)
 {
-	return plan->backend == BACKEND_NFT ? nft_rules(plan, needs, family)
-					    : iptables_rules(plan, needs, family);
+	return plan->tool == TOOL_NFT ? nft_rules(plan, service, family)
+				      : iptables_rules(plan, service, family);
 }

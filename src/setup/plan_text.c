@@ -83,7 +83,7 @@ static char *commands_of(const struct plan *plan, const struct step *step)
 		free(name);
 	} else if (step->kind != STEP_FIREWALL)
 		fprintf(commands.out, "%s\n", step->run);
-	else if (plan->backend == BACKEND_NFT)
+	else if (plan->tool == TOOL_NFT)
 		nft_command(step, commands.out);
 	else
 		iptables_commands(step, commands.out);
@@ -102,7 +102,7 @@ static char *undo_of(const struct plan *plan, const struct step *step)
 		free(name);
 	} else if (step->kind != STEP_FIREWALL)
 		fprintf(commands.out, "%s\n", step->undo);
-	else if (plan->backend == BACKEND_NFT)
+	else if (plan->tool == TOOL_NFT)
 		fprintf(commands.out, "nft delete table %s " OUR_NAME "\n",
 			step->family == AF_INET6 ? "ip6" : "ip");
 	else
@@ -119,7 +119,7 @@ static void print_lines(const char *lines, const char *before, FILE *out)
 static void print_head(const struct plan *plan, FILE *out)
 {
 	fprintf(out, "# tproxyctl plan: recipe %s, backend %s", recipe_names[plan->recipe],
-		backend_names[plan->backend]);
+		firewall_tool_names[plan->tool]);
 	if (plan->marks)
 		fprintf(out, ", mark 0x%x, table %u", plan->mark, plan->table);
 	fputc('\n', out);
@@ -136,7 +136,7 @@ static void print_shell(const struct plan *plan, FILE *out)
 		char *commands = commands_of(plan, step);
 
 		fprintf(out, "\n# %s: %s\n", family_name(step), step->why);
-		if (step->kind == STEP_FIREWALL && plan->backend == BACKEND_NFT)
+		if (step->kind == STEP_FIREWALL && plan->tool == TOOL_NFT)
 			fprintf(out, "%s <<'EOF'\n%sEOF\n", step->run, step->input);
 		else
 			print_lines(commands, "", out);

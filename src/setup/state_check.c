@@ -74,7 +74,7 @@ static bool is_state(const json_t *value, const json_t *step)
 static bool is_backend(const json_t *value, const json_t *step)
 {
 	(void)step;
-	return is_one_of(value, backend_names);
+	return is_one_of(value, firewall_tool_names);
 }
 
 /* "net/…", each part of it a name. */
@@ -185,7 +185,7 @@ static const struct row of_firewall[] = {COMMON, {"name", ALWAYS, is_text, "text
 static bool is_format(const json_t *value, const json_t *step)
 {
 	(void)step;
-	return json_is_integer(value) && json_integer_value(value) == JOURNAL_FORMAT;
+	return json_is_integer(value) && json_integer_value(value) == STATE_FILE_FORMAT;
 }
 
 static bool is_object(const json_t *value, const json_t *step)
@@ -273,7 +273,7 @@ static const struct row *rows_of(const json_t *step)
 	return strcmp(kind, "firewall") == 0 ? of_firewall : of_routing;
 }
 
-char *journal_problem(const json_t *root)
+char *state_file_problem(const json_t *root)
 {
 	const json_t *plan = json_object_get(root, "plan"), *step;
 	char *problem = problem_of(root, of_root, "the file");

@@ -71,21 +71,21 @@ static char *folder_of(const char *path)
 }
 
 /* Programs that we run inherit the lock, hence no O_CLOEXEC. */
-static int lock_folder(struct journal *journal)
+static int lock_folder(struct state_file *state_file)
 {
 	struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
-	char *folder = folder_of(journal->path);
+	char *folder = folder_of(state_file->path);
 	int status = STATUS_USAGE;
 
-	if (strcmp(journal->path, JOURNAL_DEFAULT) == 0)
+	if (strcmp(state_file->path, STATE_FILE_DEFAULT) == 0)
 		mkdir(folder, 0755);
-	journal->lock = open(folder, O_RDONLY | O_DIRECTORY);
-	if (journal->lock == -1) {
+	state_file->lock = open(folder, O_RDONLY | O_DIRECTORY);
+	if (state_file->lock == -1) {
 		fprintf(stderr, "tproxyctl: %s: %s\n", folder, strerror(errno));
 		goto out;
 	}
 	status = STATUS_WELL;
-	for (int i = 0; flock(journal->lock, LOCK_EX | LOCK_NB) == -1; i++) {
+	for (int i = 0; flock(state_file->lock, LOCK_EX | LOCK_NB) == -1; i++) {
 		if (i < TRIES && (errno == EWOULDBLOCK || errno == EINTR)) {
 			nanosleep(&pause, NULL);
 			continue;
@@ -99,7 +99,7 @@ static int lock_folder(struct journal *journal)
 		else
 			fprintf(stderr,
 				"tproxyctl: %s cannot be locked: %s. Nothing was changed; --state "
-				"names a file in a folder that can be, such as " JOURNAL_DEFAULT
+				"names a file in a folder that can be, such as " STATE_FILE_DEFAULT
 				"\n",
 				folder, strerror(errno));
 		break;
@@ -110,7 +110,7 @@ out:
 }
 
 /* Why a state file is not believed; nothing but looking at the host says then what is ours. */
-static int refuse(const struct journal *journal, const char *why)
+static int refuse(const struct state_file *state_file, const char *why)
 {
 	fprintf(stderr,
 		"tproxyctl: the state file %s is damaged: %s. Nothing was changed. Put a copy in "
@@ -122,7 +122,7 @@ static int refuse(const struct journal *journal, const char *why)
 		"; ip -6 route show table all proto " OUR_PROTOCOL "\n"
 		"  nft list table ip " OUR_NAME "; nft list table ip6 " OUR_NAME "\n"
 		"  iptables-save | grep -i " OUR_NAME "; ip6tables-save | grep -i " OUR_NAME "\n",
-		journal->path, why);
+		state_file->path, why);
 	return STATUS_USAGE;
 }
 
@@ -152,17 +152,17 @@ static char *read_whole(int fd, size_t *length)
 	return NULL;
 }
 
-static int parse(struct journal *journal, const char *text, size_t length)
+static int parse(struct state_file *state_file, const char *text, size_t length)
 {
 	json_error_t error = {0};
 	char *problem;
 	int status;
 
-	journal->root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-	if (journal->root == NULL)
-		return refuse(journal, error.text);
-	problem = journal_problem(journal->root);
-	status = problem == NULL ? STATUS_WELL : refuse(journal, problem);
+	state_file->root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (state_file->root == NULL)
+		return refuse(state_file, error.text);
+	problem = state_file_problem(state_file->root);
+	status = problem == NULL ? STATUS_WELL : refuse(state_file, problem);
 	free(problem);
 	return status;
 }
@@ -174,9 +174,9 @@ static bool is_safe(const struct stat *about)
 	       (about->st_uid == 0 || about->st_uid == geteuid());
 }
 
-static int load(struct journal *journal)
+static int load(struct state_file *state_file)
 {
-	int fd = open(journal->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = open(state_file->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	int status = STATUS_USAGE;
 	struct stat about;
 	char *text = NULL;
@@ -185,18 +185,18 @@ static int load(struct journal *journal)
 	if (fd == -1 && errno == ENOENT)
 		return STATUS_WELL;
 	if (fd == -1 || fstat(fd, &about) == -1)
-		fprintf(stderr, "tproxyctl: %s: %s\n", journal->path,
+		fprintf(stderr, "tproxyctl: %s: %s\n", state_file->path,
 			errno == ELOOP ? "the state file must not be a link" : strerror(errno));
 	else if (!is_safe(&about))
 		fprintf(stderr,
 			"tproxyctl: the state file %s may be written by others than root: what is "
 			"in "
 			"it is not believed. Look at it, then `chown root` and `chmod 644` it\n",
-			journal->path);
+			state_file->path);
 	else if ((text = read_whole(fd, &length)) == NULL)
-		fprintf(stderr, "tproxyctl: %s: %s\n", journal->path, strerror(errno));
+		fprintf(stderr, "tproxyctl: %s: %s\n", state_file->path, strerror(errno));
 	else
-		status = parse(journal, text, length);
+		status = parse(state_file, text, length);
 	free(text);
 	if (fd != -1)
 		close(fd);
@@ -218,22 +218,23 @@ static int know_host(void)
 	return well ? STATUS_WELL : STATUS_USAGE;
 }
 
-int journal_open(struct journal *journal, const char *path, bool changes)
+int state_file_open(struct state_file *state_file, const char *path, bool changes)
 {
 	int status;
 
-	*journal = (struct journal){.path = path, .lock = -1};
+	*state_file = (struct state_file){.path = path, .lock = -1};
 	status = know_host();
 	if (status == STATUS_WELL && changes)
-		status = lock_folder(journal);
+		status = lock_folder(state_file);
 	if (status == STATUS_WELL)
-		status = load(journal);
-	if (status == STATUS_WELL && journal->root != NULL && !is(journal->root, "boot", boot())) {
-		json_decref(journal->root);
-		journal->root = NULL;
+		status = load(state_file);
+	if (status == STATUS_WELL && state_file->root != NULL &&
+		!is(state_file->root, "boot", boot())) {
+		json_decref(state_file->root);
+		state_file->root = NULL;
 	}
-	if (status == STATUS_WELL && journal->root != NULL &&
-		!is(journal->root, "namespace", namespace())) {
+	if (status == STATUS_WELL && state_file->root != NULL &&
+		!is(state_file->root, "namespace", namespace())) {
 		fprintf(stderr,
 			"tproxyctl: the state file %s is of another network namespace; --state "
 			"names one for this\n",
@@ -241,7 +242,7 @@ int journal_open(struct journal *journal, const char *path, bool changes)
 		status = STATUS_USAGE;
 	}
 	if (status != STATUS_WELL)
-		journal_close(journal);
+		state_file_close(state_file);
 	return status;
 }
 
@@ -253,7 +254,7 @@ static json_t *own(char *text)
 	return made;
 }
 
-void journal_start(struct journal *journal, json_t *plan)
+void state_file_start(struct state_file *state_file, json_t *plan)
 {
 	time_t now = time(NULL);
 	struct tm when;
@@ -264,18 +265,18 @@ void journal_start(struct journal *journal, json_t *plan)
 	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &when));
 	for (i = 0; (step = json_array_get(json_object_get(plan, "steps"), i)) != NULL; i++)
 		json_object_set_new(step, "state", json_string("planned"));
-	json_decref(journal->root);
-	journal->root = json_object();
-	json_object_set_new(journal->root, "format", json_integer(JOURNAL_FORMAT));
-	json_object_set_new(journal->root, "since", json_string(since));
-	json_object_set_new(journal->root, "boot", own(boot()));
-	json_object_set_new(journal->root, "namespace", own(namespace()));
-	json_object_set_new(journal->root, "plan", plan);
+	json_decref(state_file->root);
+	state_file->root = json_object();
+	json_object_set_new(state_file->root, "format", json_integer(STATE_FILE_FORMAT));
+	json_object_set_new(state_file->root, "since", json_string(since));
+	json_object_set_new(state_file->root, "boot", own(boot()));
+	json_object_set_new(state_file->root, "namespace", own(namespace()));
+	json_object_set_new(state_file->root, "plan", plan);
 }
 
-static bool sync_folder(const struct journal *journal)
+static bool sync_folder(const struct state_file *state_file)
 {
-	char *folder = folder_of(journal->path);
+	char *folder = folder_of(state_file->path);
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool well = fd != -1 && fsync(fd) == 0;
 
@@ -302,9 +303,9 @@ static bool write_whole(int fd, const char *text)
 }
 
 /* Writes TEXT to a file of its own and puts that in the place of the other. */
-static bool replace(const struct journal *journal, const char *text)
+static bool replace(const struct state_file *state_file, const char *text)
 {
-	char *fresh = text_format("%s.new", journal->path);
+	char *fresh = text_format("%s.new", state_file->path);
 	int fd, error;
 	bool well;
 
@@ -315,7 +316,7 @@ static bool replace(const struct journal *journal, const char *text)
 	if (fd != -1)
 		close(fd);
 	if (well) {
-		well = rename(fresh, journal->path) == 0 && sync_folder(journal);
+		well = rename(fresh, state_file->path) == 0 && sync_folder(state_file);
 		error = errno;
 	}
 	if (!well && fd != -1)
@@ -325,62 +326,62 @@ static bool replace(const struct journal *journal, const char *text)
 	return well;
 }
 
-bool journal_write(const struct journal *journal)
+bool state_file_write(const struct state_file *state_file)
 {
-	char *text = json_dumps(journal->root, JSON_INDENT(1));
-	bool well = text != NULL && replace(journal, text);
+	char *text = json_dumps(state_file->root, JSON_INDENT(1));
+	bool well = text != NULL && replace(state_file, text);
 
 	if (!well)
 		fprintf(stderr, "tproxyctl: the state file %s cannot be written: %s\n",
-			journal->path, strerror(errno));
+			state_file->path, strerror(errno));
 	free(text);
 	return well;
 }
 
-bool journal_mark(const struct journal *journal, json_t *step, const char *state)
+bool state_file_mark(const struct state_file *state_file, json_t *step, const char *state)
 {
 	json_object_set_new(step, "state", json_string(state));
-	return journal_write(journal);
+	return state_file_write(state_file);
 }
 
-bool journal_remove(struct journal *journal)
+bool state_file_remove(struct state_file *state_file)
 {
-	char *fresh = text_format("%s.new", journal->path);
-	bool well = unlink(journal->path) == 0 || errno == ENOENT;
+	char *fresh = text_format("%s.new", state_file->path);
+	bool well = unlink(state_file->path) == 0 || errno == ENOENT;
 
 	unlink(fresh);
 	free(fresh);
-	if (!well || !sync_folder(journal)) {
+	if (!well || !sync_folder(state_file)) {
 		fprintf(stderr, "tproxyctl: the state file %s cannot be taken away: %s\n",
-			journal->path, strerror(errno));
+			state_file->path, strerror(errno));
 		return false;
 	}
-	json_decref(journal->root);
-	journal->root = NULL;
+	json_decref(state_file->root);
+	state_file->root = NULL;
 	return true;
 }
 
-void journal_close(struct journal *journal)
+void state_file_close(struct state_file *state_file)
 {
-	json_decref(journal->root);
-	journal->root = NULL;
-	if (journal->lock != -1)
-		close(journal->lock);
-	journal->lock = -1;
+	json_decref(state_file->root);
+	state_file->root = NULL;
+	if (state_file->lock != -1)
+		close(state_file->lock);
+	state_file->lock = -1;
 }
 
-json_t *journal_steps(const struct journal *journal)
+json_t *state_file_steps(const struct state_file *state_file)
 {
-	return json_object_get(json_object_get(journal->root, "plan"), "steps");
+	return json_object_get(json_object_get(state_file->root, "plan"), "steps");
 }
 
-bool journal_complete(const struct journal *journal)
+bool state_file_complete(const struct state_file *state_file)
 {
 	const json_t *step;
 	size_t i;
 
-	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++)
+	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++)
 		if (strcmp(json_string_value(json_object_get(step, "state")), "done") != 0)
 			return false;
-	return journal->root != NULL;
+	return state_file->root != NULL;
 }

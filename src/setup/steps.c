@@ -187,7 +187,7 @@ static bool make(json_t *step, char **problem)
 	return run(json_word(step, "run"), problem);
 }
 
-static bool do_step(struct journal *journal, json_t *step, json_t *told)
+static bool do_step(struct state_file *state_file, json_t *step, json_t *told)
 {
 	char *problem = NULL, *name = title(step);
 	bool well = prepare(step, &problem);
@@ -195,7 +195,7 @@ static bool do_step(struct journal *journal, json_t *step, json_t *told)
 	if (!well)
 		tell(told, "%s: %s", name, problem);
 	else {
-		well = journal_mark(journal, step, "begun");
+		well = state_file_mark(state_file, step, "begun");
 		if (!well)
 			tell(told, "%s is not done: the state file cannot be written", name);
 		else if (!make(step, &problem)) {
@@ -210,20 +210,20 @@ static bool do_step(struct journal *journal, json_t *step, json_t *told)
 	return well;
 }
 
-int apply_steps(struct journal *journal, json_t *told)
+int apply_steps(struct state_file *state_file, json_t *told)
 {
 	json_t *step;
 	size_t i;
 
-	if (!journal_write(journal))
+	if (!state_file_write(state_file))
 		return STATUS_NOT_WELL;
-	for (i = 0; (step = json_array_get(journal_steps(journal), i)) != NULL; i++)
-		if (!do_step(journal, step, told))
+	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++)
+		if (!do_step(state_file, step, told))
 			goto back;
-	if (journal_write(journal))
+	if (state_file_write(state_file))
 		return STATUS_WELL;
 back:
-	tell(told, take_back(journal, told) == STATUS_WELL
+	tell(told, take_back(state_file, told) == STATUS_WELL
 			   ? "everything was taken back: the host is as it was before"
 			   : "not everything could be taken back: see `tproxyctl status`");
 	return STATUS_NOT_WELL;
@@ -279,7 +279,7 @@ static void complain(const json_t *step, enum piece found, const char *detail, c
 	*odd = true;
 }
 
-static bool undo_step(struct journal *journal, json_t *step, json_t *told, bool *odd)
+static bool undo_step(struct state_file *state_file, json_t *step, json_t *told, bool *odd)
 {
 	char *detail = NULL, *problem = NULL, *name = title(step);
 	enum piece found = piece_look(step, &detail);
@@ -289,7 +289,8 @@ static bool undo_step(struct journal *journal, json_t *step, json_t *told, bool 
 	if (!well)
 		tell(told, "%s: %s", name, detail);
 	else if (has_work(step, found))
-		well = journal_mark(journal, step, "undoing") && unmake(step, told, name, &problem);
+		well = state_file_mark(state_file, step, "undoing") &&
+		       unmake(step, told, name, &problem);
 	if (problem != NULL)
 		tell(told, "%s: %s", name, problem);
 	if (well && json_is_true(json_object_get(step, "registers")))
@@ -305,9 +306,9 @@ static bool undo_step(struct journal *journal, json_t *step, json_t *told, bool 
 	return well;
 }
 
-int take_back(struct journal *journal, json_t *told)
+int take_back(struct state_file *state_file, json_t *told)
 {
-	json_t *steps = journal_steps(journal);
+	json_t *steps = state_file_steps(state_file);
 	bool odd = false, failed = false;
 
 	for (size_t i = json_array_size(steps); i > 0; i--) {
@@ -315,11 +316,11 @@ int take_back(struct journal *journal, json_t *told)
 
 		if (is(step, "state", "planned") || is(step, "state", "undone"))
 			continue;
-		failed |= !undo_step(journal, step, told, &odd);
+		failed |= !undo_step(state_file, step, told, &odd);
 	}
 	if (failed) {
-		journal_write(journal);
+		state_file_write(state_file);
 		return STATUS_NOT_WELL;
 	}
-	return journal_remove(journal) && !odd ? STATUS_WELL : STATUS_NOT_WELL;
+	return state_file_remove(state_file) && !odd ? STATUS_WELL : STATUS_NOT_WELL;
 }

@@ -22,13 +22,13 @@ enum piece piece_look(const json_t *step, char **detail);
  * Does all steps; a failure takes everything back. TOLD (an array) gets a line for each thing that a
  * person has to know. Returns STATUS_*.
  */
-int apply_steps(struct journal *journal, json_t *told);
+int apply_steps(struct state_file *state_file, json_t *told);
 
 /*
  * Takes back whatever may have been done. What somebody else changed in between is left as it is, told,
  * and STATUS_NOT_WELL returned. When a tool fails the state file stays, so that it can be tried again.
  */
-int take_back(struct journal *journal, json_t *told);
+int take_back(struct state_file *state_file, json_t *told);
 
 /* Adds a line. */
 void tell(json_t *told, const char *format, ...) __attribute__((format(printf, 2, 3)));

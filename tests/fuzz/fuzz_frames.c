@@ -11,19 +11,19 @@ enum {
 	WATCHED = 4
 };
 
-static struct watched look_out_for(const char *address, uint16_t port, int protocol)
+static struct captured look_out_for(const char *address, uint16_t port, int protocol)
 {
-	struct watched watched = {.protocol = protocol};
+	struct captured captured = {.protocol = protocol};
 
-	if (!addr_parse(&watched.address, address))
+	if (!addr_parse(&captured.address, address))
 		abort();
-	addr_set_port(&watched.address, port);
-	return watched;
+	addr_set_port(&captured.address, port);
+	return captured;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct watched list[WATCHED] = {
+	struct captured list[WATCHED] = {
 		look_out_for("192.0.2.80", 80, IPPROTO_TCP),
 		look_out_for("192.0.2.80", 53, IPPROTO_UDP),
 		look_out_for("2001:db8:f::80", 80, IPPROTO_TCP),
@@ -40,8 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (frame == NULL)
 		abort();
 	memcpy(frame, data + 2, size - 2);
-	watch_take(list, WATCHED, protocol, frame, size - 2, "eth0", false);
-	watch_take(list, WATCHED, protocol, frame, size - 2, "br0", true);
+	capture_take(list, WATCHED, protocol, frame, size - 2, "eth0", false);
+	capture_take(list, WATCHED, protocol, frame, size - 2, "br0", true);
 	free(frame);
 	return 0;
 }

@@ -35,10 +35,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (text[0] == '{') {
 		ruleset_parse_nft(&ruleset, text, &problem);
 	} else {
-		ruleset_parse_iptables(&ruleset, BACKEND_IPTABLES, AF_INET, text, &problem);
+		ruleset_parse_iptables(&ruleset, TOOL_IPTABLES, AF_INET, text, &problem);
 		free(problem);
 		problem = NULL;
-		ruleset_parse_iptables(&ruleset, BACKEND_LEGACY, AF_INET6, text, &problem);
+		ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET6, text, &problem);
 	}
 	trace(&ruleset, "198.51.100.10", "192.0.2.80");
 	trace(&ruleset, "2001:db8::10", "2001:db8:f::80");

@@ -40,13 +40,13 @@ static void write_replaced(FILE *out, const char *text)
 
 static void open_file(const char *path)
 {
-	struct journal journal;
+	struct state_file state_file;
 
-	if (journal_open(&journal, path, false) != 0)
+	if (state_file_open(&state_file, path, false) != 0)
 		return;
-	if (journal.root != NULL)
-		journal_complete(&journal);
-	journal_close(&journal);
+	if (state_file.root != NULL)
+		state_file_complete(&state_file);
+	state_file_close(&state_file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -27,7 +27,7 @@ static int end(void **state)
 
 static enum capability_name iptables(enum rules_feature feature)
 {
-	return capability_of_rules(RULES_IPTABLES, feature);
+	return capability_of_rules(TOOL_IPTABLES, feature);
 }
 
 static void every_capability_is_told_apart(void **state)
@@ -58,7 +58,7 @@ static void ids_tell_the_family_where_there_are_two(void **state)
 	assert_string_equal(capability_id(CAPABILITY_TRANSPARENT, AF_INET6, id), "transparent-6");
 	assert_string_equal(capability_id(CAPABILITY_VETH, AF_INET6, id), "veth");
 	assert_string_equal(
-		capability_id(capability_of_rules(RULES_LEGACY, RULES_TPROXY), AF_INET6, id),
+		capability_id(capability_of_rules(TOOL_LEGACY, RULES_TPROXY), AF_INET6, id),
 		"iptables-legacy-tproxy-6");
 }
 

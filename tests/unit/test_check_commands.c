@@ -2,7 +2,7 @@
  * The commands that the checklist prints, where others chose the names in them; and that none takes away
  * what others need. That each may be run twice is tried by tests/netns, on whole hosts.
  */
-#include "situations.h"
+#include "snapshots.h"
 #include "tproxy/text.h"
 
 #include <linux/capability.h>
@@ -81,9 +81,9 @@ static void a_file_is_one_word(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host.needs.file = CONFIG;
-	host.needs.listeners[0].line = 7;
-	host.needs.listeners[0].transparent = false;
+	host.service.file = CONFIG;
+	host.service.listeners[0].line = 7;
+	host.service.listeners[0].transparent = false;
 	host.socket_count = 0;
 	host_judged();
 	finding = found(CHECK_TRANSPARENT, CHECK_MISSING);
@@ -128,7 +128,7 @@ static void a_link_that_cannot_be_typed_is_in_no_command(void **state)
 static void a_chain_is_one_word(void **state)
 {
 	(void)state;
-	host_more_rules(BACKEND_IPTABLES, AF_INET,
+	host_more_rules(TOOL_IPTABLES, AF_INET,
 		"*filter\n:INPUT ACCEPT [0:0]\n:a;reboot - [0:0]\n-A INPUT -j a;reboot\n"
 		"-A a;reboot -j DROP\nCOMMIT\n");
 	host_judged();
@@ -140,7 +140,7 @@ static void a_chain_is_one_word(void **state)
 static void a_table_that_nft_would_take_for_a_command_is_in_none(void **state)
 {
 	(void)state;
-	host_more_rules(BACKEND_NFT, 0,
+	host_more_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("inet", "f; flush ruleset")
 				NFT_CHAIN("inet", "f; flush ruleset", "in", "input", "0", "drop")));
 	host_judged();

@@ -2,7 +2,7 @@
  * The checklist on everything that may befall packets beside the proxy's own rules: filters, address
  * translation, two tools at once, bridges, SYN cookies, and clients on the host itself.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <string.h>
 
@@ -13,8 +13,8 @@
 
 static void with(const char *text)
 {
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
-	host_more_rules(BACKEND_IPTABLES, AF_INET, text);
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_IPTABLES, AF_INET, text);
 	host_judged();
 }
 
@@ -134,8 +134,8 @@ static void ipv6_is_let_in_by_its_own_tool(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	host_rules(BACKEND_LEGACY, AF_INET6, MANGLE(DIVERT6));
-	host_more_rules(BACKEND_LEGACY, AF_INET6, FILTER("DROP", "ACCEPT", ""));
+	host_rules(TOOL_LEGACY, AF_INET6, MANGLE(DIVERT6));
+	host_more_rules(TOOL_LEGACY, AF_INET6, FILTER("DROP", "ACCEPT", ""));
 	host_judged();
 	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
 	assert_fixed_by_rule(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS6),
@@ -148,7 +148,7 @@ static void ipv6_is_let_in_by_its_own_tool(void **state)
 static void nft_is_asked_to_accept_before_a_rule_that_drops(void **state)
 {
 	(void)state;
-	host_more_rules(BACKEND_NFT, 0,
+	host_more_rules(TOOL_NFT, 0,
 		NFT(NFT_FILTER("input", "accept")
 				NFT_RULE("inet", "f", "c", NFT_TCP "," NFT_DROP)));
 	host_judged();
@@ -162,7 +162,7 @@ static void nft_is_asked_to_accept_before_a_rule_that_drops(void **state)
 static void nft_is_asked_to_accept_behind_all_else_where_the_policy_drops(void **state)
 {
 	(void)state;
-	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("input", "drop")));
+	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("input", "drop")));
 	host_judged();
 	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
 	assert_reads(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
@@ -174,7 +174,7 @@ static void nft_is_asked_to_accept_behind_all_else_where_the_policy_drops(void *
 static void nft_names_requests_by_their_server(void **state)
 {
 	(void)state;
-	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("output", "drop")));
+	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("output", "drop")));
 	host_judged();
 	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
 	assert_fixed_by_nft(found_about(CHECK_FILTER, CHECK_HARMFUL, REQUESTS4), "add", "inet f c",
@@ -185,7 +185,7 @@ static void nft_names_requests_by_their_server(void **state)
 static void tproxy_of_nft_needs_a_verdict_where_the_policy_drops(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150",
 			"drop") NFT_RULE("ip", "t", "pre", NFT_PORT "," NFT_TPROXY "," NFT_MARK)
 				NFT_RULE("ip", "t", "pre",
@@ -246,7 +246,7 @@ static void a_redirect_of_clients_is_told(void **state)
 static void a_dnat_before_anything_is_marked_is_fixed_by_the_address(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		NAT("-A PREROUTING -d 192.0.2.80/32 -p tcp -j DNAT --to-destination "
 		    "198.51.100.1:81\n"));
 	host_judged();
@@ -285,10 +285,10 @@ static void a_masquerade_towards_the_servers_is_told(void **state)
 static void a_masquerade_by_mark_is_fixed_by_the_mark(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		TABLE("mangle", "ACCEPT", "ACCEPT",
 			DIVERT "-A OUTPUT -j MARK --set-xmark 0x40/0xffffffff\n"));
-	host_more_rules(BACKEND_IPTABLES, AF_INET,
+	host_more_rules(TOOL_IPTABLES, AF_INET,
 		NAT("-A POSTROUTING -m mark --mark 0x40 -j SNAT --to-source 203.0.113.1\n"));
 	host_judged();
 	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
@@ -307,7 +307,7 @@ static void a_masquerade_towards_others_is_none_of_ours(void **state)
 static void who_calls_servers_from_his_own_address_may_be_masqueraded(void **state)
 {
 	(void)state;
-	host.needs.spoofs = false;
+	host.service.spoofs = false;
 	with(NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
 	assert_well();
 }
@@ -319,7 +319,7 @@ static void errors_that_are_not_caught_are_unknown_with_their_command(void **sta
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
 	host_judged();
 	assert_well();
 	finding = found_about(CHECK_ICMP, CHECK_ADVICE, ANSWERS4);
@@ -331,7 +331,7 @@ static void errors_of_ipv6_have_another_name(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	host_rules(BACKEND_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
+	host_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
 	host_judged();
 	assert_well();
 	assert_non_null(strstr(found_about(CHECK_ICMP, CHECK_ADVICE, ANSWERS6)->commands[0].run,
@@ -345,8 +345,7 @@ static void rules_of_both_kinds_are_told(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_more_rules(
-		BACKEND_LEGACY, AF_INET, FILTER("ACCEPT", "ACCEPT", "-A INPUT -j ACCEPT\n"));
+	host_more_rules(TOOL_LEGACY, AF_INET, FILTER("ACCEPT", "ACCEPT", "-A INPUT -j ACCEPT\n"));
 	host_judged();
 	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
 	finding = found_about(CHECK_BACKENDS, CHECK_HARMFUL, "");
@@ -357,8 +356,8 @@ static void rules_of_both_kinds_are_told(void **state)
 static void nft_and_legacy_are_both_kinds_too(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_LEGACY, AF_INET, MANGLE(DIVERT));
-	host_more_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_LEGACY, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_NFT, 0,
 		NFT(NFT_FILTER("input", "accept")
 				NFT_RULE("inet", "f", "c", NFT_TCP "," NFT_ACCEPT)));
 	host_judged();
@@ -368,8 +367,8 @@ static void nft_and_legacy_are_both_kinds_too(void **state)
 static void empty_tables_of_the_other_kind_are_none(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_LEGACY, AF_INET, MANGLE(DIVERT));
-	host_more_rules(BACKEND_NFT, 0, NFT(NFT_FILTER("input", "accept")));
+	host_rules(TOOL_LEGACY, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("input", "accept")));
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "iptables-legacy");
@@ -390,7 +389,7 @@ static void tproxied(const char *cookies)
 {
 	host_sysctl("net/ipv4/tcp_syncookies", cookies);
 	host_serves(VIP4 ":80", NULL);
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 --tcp-flags "
 		       "FIN,SYN,RST,ACK SYN -j TPROXY --on-port 80 --on-ip 192.0.2.80 "
 		       "--tproxy-mark 0x1/0xffffffff\n"));
@@ -443,7 +442,7 @@ static void on_a_bridge(const char *key, const char *value, const char *rules)
 		     "\"203.0.113.1\",\"prefixlen\":24}]}]";
 	host_listens(VIP4, 8080, IPPROTO_TCP);
 	host_sysctl(key, value);
-	host_rules(BACKEND_IPTABLES, AF_INET, rules);
+	host_rules(TOOL_IPTABLES, AF_INET, rules);
 	host_judged();
 }
 
@@ -497,8 +496,8 @@ static void a_client_on_this_host_needs_a_local_address(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	needs_add_client(&host.needs, "198.51.100.1");
-	host.needs.spoofs = false;
+	service_add_client(&host.service, "198.51.100.1");
+	host.service.spoofs = false;
 	host_judged();
 	assert_alone(CHECK_LOCAL_CLIENT, CHECK_MISSING);
 	finding = found_about(CHECK_LOCAL_CLIENT, CHECK_MISSING, PACKETS4);
@@ -510,8 +509,8 @@ static void a_client_on_this_host_is_served_by_ipv6_alike(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	needs_add_client(&host.needs, "2001:db8:c::1");
-	host.needs.spoofs = false;
+	service_add_client(&host.service, "2001:db8:c::1");
+	host.service.spoofs = false;
 	host_judged();
 	assert_alone(CHECK_LOCAL_CLIENT, CHECK_MISSING);
 	assert_fixed_by(found_about(CHECK_LOCAL_CLIENT, CHECK_MISSING, PACKETS6),
@@ -522,13 +521,13 @@ static void a_client_on_this_host_is_served_by_ipv6_alike(void **state)
 static void what_output_marks_comes_back_to_this_host(void **state)
 {
 	(void)state;
-	needs_add_client(&host.needs, "198.51.100.1");
-	host.needs.spoofs = false;
+	service_add_client(&host.service, "198.51.100.1");
+	host.service.spoofs = false;
 	host.routes[FOUR] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
 		"{\"dst\":\"default\",\"dev\":\"server0\"},"
 		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"}]";
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A OUTPUT -d 192.0.2.80/32 " MARKED));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT "-A OUTPUT -d 192.0.2.80/32 " MARKED));
 	host_judged();
 	assert_well();
 }

@@ -1,7 +1,7 @@
 /*
  * The checklist on datagrams in fragments: who has them put together, and what mends it where nobody does.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #define NFT_UDP NFT_IS("{\"meta\":{\"key\":\"l4proto\"}}", "\"udp\"")
 #define NFT_ESTABLISHED                                                                            \
@@ -32,7 +32,7 @@ static void host_serves_datagrams(const char *listener, const char *address)
 static void datagrams_by(const char *listener, const char *address, const char *rules)
 {
 	host_serves_datagrams(listener, address);
-	host_rules(BACKEND_NFT, 0, rules);
+	host_rules(TOOL_NFT, 0, rules);
 	host_judged();
 }
 
@@ -87,7 +87,7 @@ static void so_has_connection_tracking_in_its_own_family(void **state)
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," TRACKING("inet")));
 	assert_well();
 	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
-	host_rules(BACKEND_NFT, 0, NFT(SOCKET_ALONE("ip") "," TRACKING("ip6")));
+	host_rules(TOOL_NFT, 0, NFT(SOCKET_ALONE("ip") "," TRACKING("ip6")));
 	host_judged();
 	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
 }
@@ -106,7 +106,7 @@ static void iptables_socket_match_puts_them_together_itself(void **state)
 {
 	(void)state;
 	host_serves_datagrams(VIP4 ":53/udp", VIP4);
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p udp -m socket --transparent " MARKED));
 	host_judged();
 	assert_well();
@@ -117,7 +117,7 @@ static void iptables_socket_match_puts_them_together_itself(void **state)
 static void connections_are_not_asked_for_it(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150", "accept")
 				NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," NFT_MARK)));
 	host_judged();

@@ -2,7 +2,7 @@
  * The checklist on routing: policy rules and routes for the mark, checks of sources, whether clients find
  * the address, and the way to the servers.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <string.h>
 
@@ -244,7 +244,7 @@ static void the_larger_filter_counts(void **state)
 static void a_mark_whose_table_calls_no_source_local_does_no_harm(void **state)
 {
 	(void)state;
-	host.needs.spoofs = false;
+	host.service.spoofs = false;
 	host.routes[FOUR] =
 		"[{\"type\":\"2\",\"dst\":\"192.0.2.80\",\"dev\":\"lo\",\"table\":\"100\"}," WAYS
 		"]";
@@ -272,9 +272,9 @@ static void ipv6_has_no_such_checks(void **state)
 }
 
 /* A client of the servers' network whose packets were seen on CAME_BY. */
-static struct watched seen_from(const char *ip, const char *came_by)
+static struct captured seen_from(const char *ip, const char *came_by)
 {
-	struct watched seen = {.address = host_address(VIP4, 80),
+	struct captured seen = {.address = host_address(VIP4, 80),
 		.protocol = IPPROTO_TCP,
 		.came = 1,
 		.from = host_address(ip, 4711)};
@@ -283,22 +283,22 @@ static struct watched seen_from(const char *ip, const char *came_by)
 	return seen;
 }
 
-static void judge_watched(struct watched *seen)
+static void judge_captured(struct captured *seen)
 {
-	host.at.watched = seen;
-	host.at.watched_count = 1;
-	host.at.watched_known = true;
+	host.at.captured = seen;
+	host.at.captured_count = 1;
+	host.at.captured_known = true;
 	host_judged();
 }
 
 static void packets_by_another_link_than_the_way_back_are_turned_away(void **state)
 {
-	struct watched seen = seen_from("203.0.113.7", "client0");
+	struct captured seen = seen_from("203.0.113.7", "client0");
 	const struct check_finding *finding;
 
 	(void)state;
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
 	assert_reads(finding,
@@ -310,12 +310,12 @@ static void packets_by_another_link_than_the_way_back_are_turned_away(void **sta
 
 static void where_all_is_the_strict_one_that_is_loosened(void **state)
 {
-	struct watched seen = seen_from("192.0.2.200", "client0");
+	struct captured seen = seen_from("192.0.2.200", "client0");
 	const struct check_finding *finding;
 
 	(void)state;
 	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
 	assert_non_null(strstr(finding->read, "leads out by no link"));
@@ -325,24 +325,24 @@ static void where_all_is_the_strict_one_that_is_loosened(void **state)
 
 static void packets_by_another_link_pass_a_filter_that_is_loose_or_off(void **state)
 {
-	struct watched seen = seen_from("203.0.113.7", "client0");
+	struct captured seen = seen_from("203.0.113.7", "client0");
 
 	(void)state;
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_well();
 	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "2");
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_well();
 }
 
 static void packets_by_the_way_back_pass_a_strict_filter(void **state)
 {
-	struct watched seen = seen_from("198.51.100.7", "client0");
+	struct captured seen = seen_from("198.51.100.7", "client0");
 
 	(void)state;
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_well();
 	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4), "packets for it come by client0");
 }
@@ -451,34 +451,34 @@ static void without_a_watch_an_address_behind_a_router_is_unknown(void **state)
 
 static void a_question_that_nobody_answered_was_seen(void **state)
 {
-	struct watched seen = {
+	struct captured seen = {
 		.address = host_address(VIP4, 80), .asked = 3, .asked_on = "client0"};
 
 	(void)state;
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_MISSING, VIP4),
 		"client0 was asked who has the address, and this host did not answer");
 	seen.answered = 1;
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_well();
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
 }
 
 static void what_is_seen_for_a_wildcard_counts_for_what_it_is_called(void **state)
 {
-	struct watched seen = seen_from("198.51.100.7", "client0");
+	struct captured seen = seen_from("198.51.100.7", "client0");
 
 	(void)state;
 	host_serves("0.0.0.0:80", NULL);
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --nowildcard " MARKED));
 	seen.address = addr_any(AF_INET);
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_well();
 	found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4);
 	seen.address = addr_any(AF_INET6);
-	judge_watched(&seen);
+	judge_captured(&seen);
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
 }
 
@@ -504,7 +504,7 @@ static void a_server_without_a_route_is_told_in_the_kernels_words(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	needs_add_server(&host.needs, "192.0.2.9");
+	service_add_server(&host.service, "192.0.2.9");
 	host_judged();
 	assert_alone(CHECK_SERVER_ROUTE, CHECK_MISSING);
 	finding = found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "192.0.2.9");
@@ -521,7 +521,7 @@ static void a_server_on_this_host_is_not_known_to_answer(void **state)
 	assert_well();
 	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, "203.0.113.1"),
 		"the server is on this host: its answers do not pass PREROUTING");
-	host.needs.spoofs = false;
+	host.service.spoofs = false;
 	host_judged();
 	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);
 }

@@ -1,7 +1,7 @@
 /*
  * What the checklist says of the kernel's configuration, and of what could not be read.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <string.h>
 
@@ -66,7 +66,7 @@ static void without_any_the_tool_in_use_tells_its_options(void **state)
 	assert_reads(found_about(CHECK_KERNEL, CHECK_MISSING, "IPv4"),
 		"its configuration: turned off are CONFIG_NETFILTER_XT_MATCH_SOCKET. A kernel with "
 		"them is needed");
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "p", "prerouting", "-150", "accept")
 				NFT_RULE("ip", "t", "p", NFT_SOCKET "," NFT_MARK "," NFT_ACCEPT)));
 	host_judged();
@@ -118,7 +118,7 @@ static void without_a_configuration_what_is_in_place_shows_the_options(void **st
 	host.socket_count = 0;
 	host_judged();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""), "no configuration");
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""), "no configuration");
 }
@@ -278,7 +278,7 @@ static void without_a_link(void)
 	host.policy[FOUR] = "[{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";
 	host.routes[FOUR] = "[]";
 	host.saved_count = host.socket_count = 0;
-	host.needs.server_count = 0;
+	host.service.server_count = 0;
 	host_built_with(HEADING, NULL, NULL);
 }
 
@@ -302,7 +302,7 @@ static void without_a_link_nothing_was_judged_and_nothing_is_ok(void **state)
 static void a_client_without_a_route_is_not_judged_either(void **state)
 {
 	(void)state;
-	needs_add_client(&host.needs, CLIENT4);
+	service_add_client(&host.service, CLIENT4);
 	without_a_link();
 	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
 	assert_reads(found_about(CHECK_DIVERT, CHECK_UNKNOWN, CLIENT4),
@@ -360,7 +360,7 @@ static void what_a_packet_did_not_reach_is_not_ok(void **state)
 
 	(void)state;
 	host_serves(VIP4 ":80", NULL);
-	host_more_rules(BACKEND_IPTABLES, AF_INET,
+	host_more_rules(TOOL_IPTABLES, AF_INET,
 		"*raw\n:PREROUTING DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n");
 	host_judged();
 	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
@@ -375,7 +375,7 @@ static void what_hangs_on_rules_that_are_not_understood_is_not_ok(void **state)
 {
 	(void)state;
 	host_serves(VIP4 ":80", NULL);
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --transparent -m strange --words " MARKED));
 	host_judged();
 	assert_well();
@@ -387,7 +387,7 @@ static void what_hangs_on_rules_that_are_not_understood_is_not_ok(void **state)
 static void a_family_without_clients_leaves_open_what_the_other_shows(void **state)
 {
 	(void)state;
-	needs_add_listener(&host.needs, "[" VIP6 "]:80");
+	service_add_listener(&host.service, "[" VIP6 "]:80");
 	host.routes[SIX] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
 	host_judged();

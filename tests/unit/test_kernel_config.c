@@ -56,7 +56,7 @@ static enum kernel_allows allows(enum capability_name name, int family)
 
 static enum kernel_allows legacy(enum rules_feature feature)
 {
-	return allows(capability_of_rules(RULES_LEGACY, feature), AF_INET);
+	return allows(capability_of_rules(TOOL_LEGACY, feature), AF_INET);
 }
 
 /* --- options --- */
@@ -110,7 +110,7 @@ static void the_heading_tells_the_version(void **state)
 
 static void all_options_of_a_capability_have_to_be_on(void **state)
 {
-	enum capability_name socket = capability_of_rules(RULES_NFT, RULES_SOCKET);
+	enum capability_name socket = capability_of_rules(TOOL_NFT, RULES_SOCKET);
 
 	(void)state;
 	read_text(HEADING("6.1.0") NFT_BASE "CONFIG_NFT_SOCKET=m\n");
@@ -137,7 +137,7 @@ static void without_netfilter_what_is_not_mentioned_is_off(void **state)
 	(void)state;
 	read_text(HEADING("6.1.0") "CONFIG_NET=y\n# CONFIG_NETFILTER is not set\n");
 	assert_int_equal(
-		allows(capability_of_rules(RULES_NFT, RULES_TABLE), AF_INET), KERNEL_ALLOWS_NO);
+		allows(capability_of_rules(TOOL_NFT, RULES_TABLE), AF_INET), KERNEL_ALLOWS_NO);
 	assert_int_equal(count, 2);
 	assert_string_equal(options[0], "CONFIG_NF_TABLES");
 	assert_int_equal(legacy(RULES_TABLE), KERNEL_ALLOWS_NO);
@@ -188,13 +188,13 @@ static void a_fragment_leaves_open_what_it_does_not_mention(void **state)
 {
 	(void)state;
 	read_text(NFT_BASE);
-	assert_int_equal(allows(capability_of_rules(RULES_NFT, RULES_SOCKET), AF_INET),
+	assert_int_equal(allows(capability_of_rules(TOOL_NFT, RULES_SOCKET), AF_INET),
 		KERNEL_ALLOWS_UNKNOWN);
 	assert_int_equal(count, 1);
 	assert_string_equal(options[0], "CONFIG_NFT_SOCKET");
 	read_text("# CONFIG_NF_TABLES is not set\n");
 	assert_int_equal(
-		allows(capability_of_rules(RULES_NFT, RULES_SOCKET), AF_INET), KERNEL_ALLOWS_NO);
+		allows(capability_of_rules(TOOL_NFT, RULES_SOCKET), AF_INET), KERNEL_ALLOWS_NO);
 	assert_string_equal(options[0], "CONFIG_NF_TABLES");
 }
 

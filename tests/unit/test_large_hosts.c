@@ -68,8 +68,7 @@ static void many_chains_of_iptables_are_read_and_passed(void **state)
 	struct trace trace;
 
 	(void)state;
-	assert_int_equal(
-		ruleset_parse_iptables(&ruleset, BACKEND_LEGACY, AF_INET, save, &problem), 0);
+	assert_int_equal(ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET, save, &problem), 0);
 	assert_int_equal(ruleset.tables[0].chain_count, MANY + 1);
 	trace = trace_packet(&ruleset, HOOK_PREROUTING, &packet);
 	assert_null(trace.unsure);
@@ -269,7 +268,7 @@ static void many_base_chains_are_passed_in_their_order(void **state)
 static void what_is_free_is_found_behind_many_that_are_in_use(void **state)
 {
 	struct text_stream rules;
-	struct facts facts = {0};
+	struct in_use in_use = {0};
 	char *text;
 
 	(void)state;
@@ -282,10 +281,10 @@ static void what_is_free_is_found_behind_many_that_are_in_use(void **state)
 			i > 0 ? "," : "", i, i + 1, i + 100);
 	fputc(']', rules.out);
 	text = text_end(&rules);
-	assert_true(facts_of_rules(&facts, AF_INET, text));
-	assert_int_equal(facts_free_mark(&facts), MOST + 1);
-	assert_int_equal(facts_free_table(&facts), MOST + 100);
-	facts_free(&facts);
+	assert_true(in_use_of_rules(&in_use, AF_INET, text));
+	assert_int_equal(in_use_free_mark(&in_use), MOST + 1);
+	assert_int_equal(in_use_free_table(&in_use), MOST + 100);
+	in_use_free(&in_use);
 	free(text);
 }
 

@@ -25,11 +25,11 @@ static void add_nft(struct ruleset *ruleset, const char *name)
 	free(text);
 }
 
-static void add_iptables(struct ruleset *ruleset, enum backend backend, const char *name)
+static void add_iptables(struct ruleset *ruleset, enum firewall_tool tool, const char *name)
 {
 	char *text = ruleset_text(name), *problem = NULL;
 
-	assert_int_equal(ruleset_parse_iptables(ruleset, backend, AF_INET, text, &problem), 0);
+	assert_int_equal(ruleset_parse_iptables(ruleset, tool, AF_INET, text, &problem), 0);
 	free(text);
 }
 
@@ -374,14 +374,14 @@ static void what_iptables_save_printed_is_not_taken_twice(void **state)
 	struct ruleset ruleset = {0}, other = {0};
 
 	(void)state;
-	add_iptables(&ruleset, BACKEND_IPTABLES, "ufw.iptables");
+	add_iptables(&ruleset, TOOL_IPTABLES, "ufw.iptables");
 	add_nft(&ruleset, "ufw.nft.json");
 	add_nft(&other, "ufw.nft.json");
-	add_iptables(&other, BACKEND_IPTABLES, "ufw.iptables");
+	add_iptables(&other, TOOL_IPTABLES, "ufw.iptables");
 	assert_int_equal(ruleset.table_count, 1);
-	assert_int_equal(ruleset.tables[0].backend, BACKEND_IPTABLES);
+	assert_int_equal(ruleset.tables[0].tool, TOOL_IPTABLES);
 	assert_int_equal(other.table_count, 1);
-	assert_int_equal(other.tables[0].backend, BACKEND_IPTABLES);
+	assert_int_equal(other.tables[0].tool, TOOL_IPTABLES);
 	ruleset_free(&ruleset);
 	ruleset_free(&other);
 }
@@ -391,7 +391,7 @@ static void the_legacy_backends_tables_are_others(void **state)
 	struct ruleset ruleset = {0};
 
 	(void)state;
-	add_iptables(&ruleset, BACKEND_LEGACY, "ufw.iptables");
+	add_iptables(&ruleset, TOOL_LEGACY, "ufw.iptables");
 	add_nft(&ruleset, "ufw.nft.json");
 	assert_int_equal(ruleset.table_count, 2);
 	ruleset_free(&ruleset);
@@ -403,15 +403,15 @@ static void what_iptables_save_leaves_out_is_taken_from_nft(void **state)
 	const struct table *table;
 
 	(void)state;
-	add_iptables(&whole, BACKEND_IPTABLES, "incompatible.iptables");
+	add_iptables(&whole, TOOL_IPTABLES, "incompatible.iptables");
 	add_nft(&whole, "incompatible.nft.json");
 	assert_int_equal(whole.table_count, 1);
-	assert_int_equal(whole.tables[0].backend, BACKEND_NFT);
-	add_iptables(&chain, BACKEND_IPTABLES, "tainted.iptables");
+	assert_int_equal(whole.tables[0].tool, TOOL_NFT);
+	add_iptables(&chain, TOOL_IPTABLES, "tainted.iptables");
 	add_nft(&chain, "tainted.nft.json");
 	assert_int_equal(chain.table_count, 2);
 	table = &chain.tables[1];
-	assert_int_equal(table->backend, BACKEND_NFT);
+	assert_int_equal(table->tool, TOOL_NFT);
 	assert_null(table_chain(table, "PREROUTING"));
 	assert_true(table_chain(table, "early")->drops);
 	ruleset_free(&whole);

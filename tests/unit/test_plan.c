@@ -13,15 +13,15 @@
 
 #include <cmocka.h>
 
-static struct needs needs;
-static struct facts facts;
+static struct service service;
+static struct in_use in_use;
 static struct plan plan;
 
 static int fresh(void **state)
 {
 	(void)state;
-	needs_free(&needs);
-	facts = (struct facts){.preference = {32765, 32765}};
+	service_free(&service);
+	in_use = (struct in_use){.preference = {32765, 32765}};
 	plan = (struct plan){.mark = 1, .table = 100};
 	return 0;
 }
@@ -30,9 +30,9 @@ static int done(void **state)
 {
 	(void)state;
 	plan_free(&plan);
-	facts.links = NULL;
-	facts.link_count = 0;
-	facts_free(&facts);
+	in_use.links = NULL;
+	in_use.link_count = 0;
+	in_use_free(&in_use);
 	return 0;
 }
 
@@ -56,8 +56,8 @@ static void the_example_is_the_walkthroughs(void **state)
 		"-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\nCOMMIT\n";
 
 	(void)state;
-	needs_of_example(&needs);
-	plan_build(&plan, &needs, &facts);
+	service_of_example(&service);
+	plan_build(&plan, &service, &in_use);
 	assert_int_equal(plan.step_count, 3);
 	assert_string_equal(
 		plan.steps[0].run, "ip -4 route add local 0.0.0.0/0 dev lo table 100 proto 197");
@@ -73,8 +73,8 @@ static void only_what_is_served_is_caught(void **state)
 	const struct step *step;
 
 	(void)state;
-	needs_add_listener(&needs, "[2001:db8::80]:53/udp");
-	plan_build(&plan, &needs, &facts);
+	service_add_listener(&service, "[2001:db8::80]:53/udp");
+	plan_build(&plan, &service, &in_use);
 	assert_null(find(STEP_FIREWALL, AF_INET));
 	step = find(STEP_FIREWALL, AF_INET6);
 	assert_non_null(step);
@@ -88,10 +88,10 @@ static void by_nft_listeners_for_datagrams_are_named(void **state)
 	const char *rules;
 
 	(void)state;
-	plan.backend = BACKEND_NFT;
-	needs_add_listener(&needs, "192.0.2.80:53");
-	needs_add_listener(&needs, "192.0.2.80:53/udp");
-	plan_build(&plan, &needs, &facts);
+	plan.tool = TOOL_NFT;
+	service_add_listener(&service, "192.0.2.80:53");
+	service_add_listener(&service, "192.0.2.80:53/udp");
+	plan_build(&plan, &service, &in_use);
 	rules = find(STEP_FIREWALL, AF_INET)->input;
 	assert_non_null(strstr(rules, "udp dport 53 tproxy to 192.0.2.80:53 "));
 	assert_null(strstr(rules, "tcp dport 53 tproxy"));
@@ -100,10 +100,10 @@ static void by_nft_listeners_for_datagrams_are_named(void **state)
 static void answers_of_servers_are_caught_too(void **state)
 {
 	(void)state;
-	needs_add_listener(&needs, "[::]:80");
-	needs_add_server(&needs, "203.0.113.20");
-	needs.spoofs = true;
-	plan_build(&plan, &needs, &facts);
+	service_add_listener(&service, "[::]:80");
+	service_add_server(&service, "203.0.113.20");
+	service.spoofs = true;
+	plan_build(&plan, &service, &in_use);
 	assert_non_null(find(STEP_FIREWALL, AF_INET6));
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
 }
@@ -112,15 +112,15 @@ static void ipv4_clients_of_a_dual_stack_listener_are_caught(void **state)
 {
 	(void)state;
 	plan.recipe = RECIPE_TPROXY;
-	needs_add_listener(&needs, "[::]:80");
-	plan_build(&plan, &needs, &facts);
+	service_add_listener(&service, "[::]:80");
+	plan_build(&plan, &service, &in_use);
 	assert_non_null(strstr(
 		find(STEP_FIREWALL, AF_INET)->input, "-m socket --transparent --nowildcard"));
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "-p tcp --dport 80 "));
-	assert_true(needs_wildcard(&needs, AF_INET, IPPROTO_TCP));
+	assert_true(service_wildcard(&service, AF_INET, IPPROTO_TCP));
 	plan_free(&plan);
-	needs.listeners[0].transparent = false;
-	plan_build(&plan, &needs, &facts);
+	service.listeners[0].transparent = false;
+	plan_build(&plan, &service, &in_use);
 	assert_null(find(STEP_FIREWALL, AF_INET));
 }
 
@@ -129,13 +129,13 @@ static void only_transparent_listeners_that_hear_it_are_named(void **state)
 {
 	(void)state;
 	plan.recipe = RECIPE_TPROXY;
-	needs_add_listener(&needs, "[::]:80");
-	needs_add_listener(&needs, "192.0.2.80:81");
-	needs_add_server(&needs, "203.0.113.20");
-	needs.spoofs = true;
-	needs.listeners[1].transparent = false;
-	needs_bindv6only(&needs, true);
-	plan_build(&plan, &needs, &facts);
+	service_add_listener(&service, "[::]:80");
+	service_add_listener(&service, "192.0.2.80:81");
+	service_add_server(&service, "203.0.113.20");
+	service.spoofs = true;
+	service.listeners[1].transparent = false;
+	service_bindv6only(&service, true);
+	plan_build(&plan, &service, &in_use);
 	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "TPROXY "));
 	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET6)->input, "TPROXY "));
@@ -147,11 +147,11 @@ static void listeners_are_named_once(void **state)
 
 	(void)state;
 	plan.recipe = RECIPE_TPROXY;
-	plan.backend = BACKEND_NFT;
-	needs_add_listener(&needs, "192.0.2.80:80");
-	needs_add_listener(&needs, "192.0.2.80:80");
-	needs_add_listener(&needs, "0.0.0.0:8000");
-	plan_build(&plan, &needs, &facts);
+	plan.tool = TOOL_NFT;
+	service_add_listener(&service, "192.0.2.80:80");
+	service_add_listener(&service, "192.0.2.80:80");
+	service_add_listener(&service, "0.0.0.0:8000");
+	plan_build(&plan, &service, &in_use);
 	text = find(STEP_FIREWALL, AF_INET)->input;
 	again = strstr(text, "ip daddr 192.0.2.80 tcp dport 80 tproxy to 192.0.2.80:80 meta mark");
 	assert_non_null(again);
@@ -159,13 +159,13 @@ static void listeners_are_named_once(void **state)
 	assert_non_null(strstr(text, "tcp dport 8000 tproxy to :8000 meta mark set 0x1 accept"));
 }
 
-static void assert_reads(enum backend backend, int family, const char *expected)
+static void assert_reads(enum firewall_tool tool, int family, const char *expected)
 {
 	const char *text;
 
 	plan.recipe = RECIPE_TPROXY;
-	plan.backend = backend;
-	plan_build(&plan, &needs, &facts);
+	plan.tool = tool;
+	plan_build(&plan, &service, &in_use);
 	text = find(STEP_FIREWALL, family)->input;
 	if (strstr(text, expected) == NULL)
 		fail_msg("'%s' is not in\n%s", expected, text);
@@ -179,33 +179,33 @@ static void a_run_of_ports_is_one_rule(void **state)
 	(void)state;
 	for (unsigned port = 30000; port <= 65535; port++) {
 		snprintf(word, sizeof(word), "0.0.0.0:%u", port);
-		needs_add_listener(&needs, word);
+		service_add_listener(&service, word);
 		snprintf(word, sizeof(word), "192.0.2.80:%u", port);
-		needs_add_listener(&needs, word);
+		service_add_listener(&service, word);
 		snprintf(word, sizeof(word), "[2001:db8::80]:%u", port);
-		needs_add_listener(&needs, word);
+		service_add_listener(&service, word);
 	}
 	/* What names its address comes first, or the wildcard's rule would take its packets. */
-	assert_reads(BACKEND_IPTABLES, AF_INET,
+	assert_reads(TOOL_IPTABLES, AF_INET,
 		"-A PREROUTING -p tcp -d 192.0.2.80 --dport 30000:65535 -m comment --comment "
 		"tproxyctl -j TPROXY --on-ip 192.0.2.80 --on-port 0 --tproxy-mark 0x1\n"
 		"-A PREROUTING -p tcp --dport 30000:65535 -m comment --comment tproxyctl"
 		" -j TPROXY --on-port 0 --tproxy-mark 0x1\n"
 		"-A TPROXYCTL ");
-	assert_reads(BACKEND_NFT, AF_INET,
+	assert_reads(TOOL_NFT, AF_INET,
 		"\t\tip daddr 192.0.2.80 tcp dport 30000-65535 tproxy to 192.0.2.80 meta mark set "
 		"0x1 accept comment \"tproxyctl\"\n"
 		"\t\ttcp dport 30000-65535 tproxy to :0 meta mark set 0x1 accept comment "
 		"\"tproxyctl\"\n\t}\n");
-	assert_reads(BACKEND_NFT, AF_INET6,
+	assert_reads(TOOL_NFT, AF_INET6,
 		"ip6 daddr 2001:db8::80 tcp dport 30000-65535 tproxy to 2001:db8::80 meta mark");
-	needs_free(&needs);
+	service_free(&service);
 	for (unsigned port = 79; port <= 80; port++) {
 		snprintf(word, sizeof(word), "192.0.2.80:%u", port);
-		needs_add_listener(&needs, word);
-		needs.listeners[port - 79].transparent = false;
+		service_add_listener(&service, word);
+		service.listeners[port - 79].transparent = false;
 	}
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_string_equal(plan.notes,
 		"the listener on 192.0.2.80:79-80 is not transparent: its address has to be the "
 		"host's own, and its packets are not diverted\n");
@@ -217,16 +217,16 @@ static void local_routes_alone_need_no_mark(void **state)
 
 	(void)state;
 	plan.recipe = RECIPE_LOCAL_ROUTE;
-	facts.local_addresses = own;
-	facts.local_count = 1;
-	needs_add_listener(&needs, "192.0.2.80:80");
-	needs_add_listener(&needs, "192.0.2.80:81");
-	needs_add_listener(&needs, "192.0.2.81:80");
-	needs_add_listener(&needs, "[2001:db8::80]:80");
-	needs.listeners[3].transparent = false;
-	plan_build(&plan, &needs, &facts);
-	facts.local_addresses = NULL;
-	facts.local_count = 0;
+	in_use.local_addresses = own;
+	in_use.local_count = 1;
+	service_add_listener(&service, "192.0.2.80:80");
+	service_add_listener(&service, "192.0.2.80:81");
+	service_add_listener(&service, "192.0.2.81:80");
+	service_add_listener(&service, "[2001:db8::80]:80");
+	service.listeners[3].transparent = false;
+	plan_build(&plan, &service, &in_use);
+	in_use.local_addresses = NULL;
+	in_use.local_count = 0;
 	assert_false(plan.marks);
 	assert_int_equal(plan.step_count, 3);
 	assert_string_equal(plan.steps[0].run,
@@ -238,8 +238,8 @@ static void sources_of_clients_need_marks_with_local_routes_too(void **state)
 {
 	(void)state;
 	plan.recipe = RECIPE_LOCAL_ROUTE;
-	needs_of_example(&needs);
-	plan_build(&plan, &needs, &facts);
+	service_of_example(&service);
+	plan_build(&plan, &service, &in_use);
 	assert_true(plan.marks);
 	assert_non_null(find(STEP_FIREWALL, AF_INET));
 }
@@ -259,75 +259,75 @@ static void assert_sysctls(const char *expected)
 
 static void harmful_sysctls_are_mended_where_they_are(void **state)
 {
-	struct fact_link links[] = {{(char *)"eth0.5", 0, 0, 0}, {(char *)"all", 0, 0, 0}};
+	struct in_use_link links[] = {{(char *)"eth0.5", 0, 0, 0}, {(char *)"all", 0, 0, 0}};
 
 	(void)state;
-	needs_of_example(&needs);
-	facts.links = links;
-	facts.link_count = 2;
-	plan_build(&plan, &needs, &facts);
+	service_of_example(&service);
+	in_use.links = links;
+	in_use.link_count = 2;
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
 	links[0].src_valid_mark = 1;
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/conf/eth0.5/accept_local=1 ");
 	links[1].rp_filter = 1;
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/conf/eth0.5/accept_local=1 net/ipv4/conf/eth0.5/rp_filter=2 ");
-	links[1] = (struct fact_link){(char *)"all", 1, 0, 0};
-	plan_build(&plan, &needs, &facts);
+	links[1] = (struct in_use_link){(char *)"all", 1, 0, 0};
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/conf/all/accept_local=1 ");
 	links[1].accept_local = 1;
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
 }
 
 static void accepted_sockets_inherit_no_mark(void **state)
 {
 	(void)state;
-	facts.fwmark_accept = 1;
-	needs_add_listener(&needs, "[2001:db8::80]:80");
-	plan_build(&plan, &needs, &facts);
+	in_use.fwmark_accept = 1;
+	service_add_listener(&service, "[2001:db8::80]:80");
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/tcp_fwmark_accept=0 ");
 	plan.recipe = RECIPE_LOCAL_ROUTE;
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
-	needs_free(&needs);
+	service_free(&service);
 	plan.recipe = RECIPE_DIVERT;
-	needs_add_listener(&needs, "192.0.2.80:53/udp");
-	plan_build(&plan, &needs, &facts);
+	service_add_listener(&service, "192.0.2.80:53/udp");
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
 }
 
 static void ports_that_rest_are_used_again_where_sources_are_spoofed(void **state)
 {
 	(void)state;
-	needs_of_example(&needs);
-	plan_build(&plan, &needs, &facts);
+	service_of_example(&service);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls(""); /* the kernel has no such sysctl */
-	facts.tw_reuse_there = true;
-	facts.tw_reuse = 2;
-	plan_build(&plan, &needs, &facts);
+	in_use.tw_reuse_there = true;
+	in_use.tw_reuse = 2;
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/tcp_tw_reuse=1 ");
 	plan.recipe = RECIPE_LOCAL_ROUTE;
-	plan_build(&plan, &needs, &facts);
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("net/ipv4/tcp_tw_reuse=1 ");
-	facts.no_timestamps = true;
-	plan_build(&plan, &needs, &facts);
+	in_use.no_timestamps = true;
+	plan_build(&plan, &service, &in_use);
 	assert_non_null(strstr(plan.notes, "net.ipv4.tcp_timestamps is 0"));
 	assert_sysctls("");
-	facts.no_timestamps = false;
-	needs.spoofs = false;
-	plan_build(&plan, &needs, &facts);
+	in_use.no_timestamps = false;
+	service.spoofs = false;
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
-	needs.spoofs = true;
-	facts.tw_reuse = 1;
-	plan_build(&plan, &needs, &facts);
+	service.spoofs = true;
+	in_use.tw_reuse = 1;
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
-	facts.tw_reuse = 0;
-	needs_free(&needs);
-	needs_add_listener(&needs, "192.0.2.80:53/udp");
-	needs.spoofs = true;
-	plan_build(&plan, &needs, &facts);
+	in_use.tw_reuse = 0;
+	service_free(&service);
+	service_add_listener(&service, "192.0.2.80:53/udp");
+	service.spoofs = true;
+	plan_build(&plan, &service, &in_use);
 	assert_sysctls("");
 }
 
@@ -336,12 +336,12 @@ static void the_same_is_the_same_whatever_the_preference(void **state)
 	json_t *first, *second;
 
 	(void)state;
-	needs_of_example(&needs);
-	plan_build(&plan, &needs, &facts);
+	service_of_example(&service);
+	plan_build(&plan, &service, &in_use);
 	first = plan_json(&plan);
 	plan_free(&plan);
-	facts.preference[0] = 7;
-	plan_build(&plan, &needs, &facts);
+	in_use.preference[0] = 7;
+	plan_build(&plan, &service, &in_use);
 	second = plan_json(&plan);
 	assert_true(plan_json_same(first, second));
 	json_object_set_new(second, "mark", json_integer(2));

@@ -25,19 +25,19 @@ static int end(void **state)
 	return 0;
 }
 
-static bool is_for(const struct recipe *recipe, int backend)
+static bool is_for(const struct recipe *recipe, int tool)
 {
-	return backend == -1 ? recipe->backends == 0 : (recipe->backends >> backend & 1) != 0;
+	return tool == -1 ? recipe->tools == 0 : (recipe->tools >> tool & 1) != 0;
 }
 
-static struct connection *add(const char *recipe, int backend, int family)
+static struct connection *add(const char *recipe, int tool, int family)
 {
 	struct connection *made = &proof->connections[proof->connection_count++];
 
-	made->backend = backend;
+	made->tool = tool;
 	made->family = family;
 	for (size_t i = 0; i < recipe_count; i++)
-		if (strcmp(recipes[i].name, recipe) == 0 && is_for(&recipes[i], backend))
+		if (strcmp(recipes[i].name, recipe) == 0 && is_for(&recipes[i], tool))
 			made->recipe = &recipes[i];
 	assert_non_null(made->recipe);
 	return made;
@@ -67,15 +67,15 @@ static void nothing_found_proves_nothing(void **state)
 {
 	(void)state;
 	assert_string_equal(provable(), "");
-	add("divert", RULES_IPTABLES, AF_INET);
+	add("divert", TOOL_IPTABLES, AF_INET);
 	assert_string_equal(provable(), "");
 }
 
 static void one_backend_is_enough(void **state)
 {
 	(void)state;
-	add("divert", RULES_IPTABLES, AF_INET)->state = CONNECTION_FAILED;
-	make_work(add("divert", RULES_LEGACY, AF_INET));
+	add("divert", TOOL_IPTABLES, AF_INET)->state = CONNECTION_FAILED;
+	make_work(add("divert", TOOL_LEGACY, AF_INET));
 	assert_string_equal(provable(), "bsf");
 }
 
@@ -88,11 +88,11 @@ static void a_local_route_is_good_for_binding_alone(void **state)
 
 static bool is_needed(const struct connection *connection, enum capability_name name)
 {
-	enum capability_name needs[CONNECTION_NEEDS_MAX];
-	size_t count = connection_needs(connection, needs);
+	enum capability_name service[CONNECTION_NEEDS_MAX];
+	size_t count = connection_needs(connection, service);
 
 	for (size_t i = 0; i < count; i++)
-		if (needs[i] == name)
+		if (service[i] == name)
 			return true;
 	return false;
 }
@@ -100,7 +100,7 @@ static bool is_needed(const struct connection *connection, enum capability_name 
 static void only_packet_rules_need_a_table_of_their_own(void **state)
 {
 	const struct connection *plain = add("local-route", -1, AF_INET);
-	const struct connection *marked = add("udp", RULES_NFT, AF_INET);
+	const struct connection *marked = add("udp", TOOL_NFT, AF_INET);
 
 	(void)state;
 	assert_false(is_needed(plain, CAPABILITY_LOCAL_ROUTE));
@@ -112,18 +112,18 @@ static void only_packet_rules_need_a_table_of_their_own(void **state)
 
 static void nft_needs_tproxy_for_datagrams_in_fragments(void **state)
 {
-	enum capability_name tproxy = capability_of_rules(RULES_NFT, RULES_TPROXY);
+	enum capability_name tproxy = capability_of_rules(TOOL_NFT, RULES_TPROXY);
 
 	(void)state;
-	assert_true(is_needed(add("udp", RULES_NFT, AF_INET), tproxy));
-	assert_false(is_needed(add("divert", RULES_NFT, AF_INET), tproxy));
-	assert_false(is_needed(add("udp", RULES_IPTABLES, AF_INET),
-		capability_of_rules(RULES_IPTABLES, RULES_TPROXY)));
+	assert_true(is_needed(add("udp", TOOL_NFT, AF_INET), tproxy));
+	assert_false(is_needed(add("divert", TOOL_NFT, AF_INET), tproxy));
+	assert_false(is_needed(add("udp", TOOL_IPTABLES, AF_INET),
+		capability_of_rules(TOOL_IPTABLES, RULES_TPROXY)));
 }
 
 static void a_leg_alone_proves_its_own_profile(void **state)
 {
-	struct connection *connection = add("nft", RULES_NFT, AF_INET);
+	struct connection *connection = add("nft", TOOL_NFT, AF_INET);
 
 	(void)state;
 	connection->state = CONNECTION_FAILED;
@@ -134,29 +134,29 @@ static void a_leg_alone_proves_its_own_profile(void **state)
 static void each_kind_proves_its_own(void **state)
 {
 	(void)state;
-	make_work(add("intercept", RULES_NFT, AF_INET));
+	make_work(add("intercept", TOOL_NFT, AF_INET));
 	assert_string_equal(provable(), "i");
-	make_work(add("udp-intercept", RULES_NFT, AF_INET));
+	make_work(add("udp-intercept", TOOL_NFT, AF_INET));
 	assert_string_equal(provable(), "i");
-	make_work(add("udp", RULES_NFT, AF_INET));
+	make_work(add("udp", TOOL_NFT, AF_INET));
 	assert_string_equal(provable(), "iu");
-	make_work(add("udp", RULES_NFT, AF_INET6));
+	make_work(add("udp", TOOL_NFT, AF_INET6));
 	assert_string_equal(provable(), "iu");
-	make_work(add("nft", RULES_NFT, AF_INET6));
+	make_work(add("nft", TOOL_NFT, AF_INET6));
 	assert_string_equal(provable(), "iu6");
 }
 
 static void a_profiles_options_are_those_of_what_it_lacks(void **state)
 {
 	const char *options[PROVE_OPTIONS_MAX];
-	enum capability_name tproxy = capability_of_rules(RULES_NFT, RULES_TPROXY);
+	enum capability_name tproxy = capability_of_rules(TOOL_NFT, RULES_TPROXY);
 
 	(void)state;
-	add("divert", RULES_IPTABLES, AF_INET);
-	add("nft", RULES_NFT, AF_INET);
+	add("divert", TOOL_IPTABLES, AF_INET);
+	add("nft", TOOL_NFT, AF_INET);
 	for (int i = RULES_TABLE; i < RULES_TPROXY; i++)
 		findings_take(&proof->findings,
-			capability_of_rules(RULES_NFT, (enum rules_feature)i), AF_INET, 0);
+			capability_of_rules(TOOL_NFT, (enum rules_feature)i), AF_INET, 0);
 	findings_words(&proof->findings, tproxy, AF_INET, "No such file or directory");
 	findings_words(&proof->findings, CAPABILITY_NAT, AF_INET, "No such file or directory");
 	assert_int_equal(proof_options(proof, PROFILE_FULL, options), 1);
@@ -179,7 +179,7 @@ static void rules_are_the_walk_throughs(void **state)
 	char text[RULES_TEXT_MAX];
 
 	(void)state;
-	rules_text(RULES_IPTABLES, AF_INET, ~0U, text);
+	rules_text(TOOL_IPTABLES, AF_INET, ~0U, text);
 	assert_memory_equal(text, "*mangle\n:DIVERT - [0:0]\n", 23);
 	assert_non_null(strstr(text, "\n-A PREROUTING -p tcp -m socket -j DIVERT\n"));
 	assert_non_null(strstr(text, "\n-A DIVERT -j MARK --set-mark 1\n-A DIVERT -j ACCEPT\n"));
@@ -193,11 +193,11 @@ static void rules_that_need_what_is_missing_are_left_out(void **state)
 	unsigned features = 1U << RULES_TABLE | 1U << RULES_SOCKET | 1U << RULES_MARK;
 
 	(void)state;
-	for (int backend = 0; backend < RULES_BACKENDS; backend++) {
-		rules_text((enum rules_backend)backend, AF_INET6, features, text);
+	for (int tool = 0; tool < FIREWALL_TOOLS; tool++) {
+		rules_text((enum firewall_tool)tool, AF_INET6, features, text);
 		assert_null(strcasestr(text, "tproxy"));
 		assert_non_null(strstr(text, "socket"));
-		rules_text((enum rules_backend)backend, AF_INET6, ~0U, text);
+		rules_text((enum firewall_tool)tool, AF_INET6, ~0U, text);
 		assert_non_null(strcasestr(text, "tproxy"));
 		assert_non_null(strstr(text, "2001:db8:f::80"));
 		assert_null(strstr(text, "192.0.2."));
@@ -209,28 +209,28 @@ static void nft_writes_an_address_before_a_port_in_brackets(void **state)
 	char text[RULES_TEXT_MAX];
 
 	(void)state;
-	rules_text(RULES_NFT, AF_INET6, ~0U, text);
+	rules_text(TOOL_NFT, AF_INET6, ~0U, text);
 	assert_non_null(strstr(text, "add rule ip6 transparent PREROUTING ip6 daddr 2001:db8:f::80 "
 				     "tcp dport 81 tproxy to [2001:db8:f::80]:8081 "));
-	rules_text(RULES_NFT, AF_INET, ~0U, text);
+	rules_text(TOOL_NFT, AF_INET, ~0U, text);
 	assert_non_null(strstr(text, "tproxy to 192.0.2.80:8081 "));
 }
 
 static void a_recipe_needs_what_it_is_made_of(void **state)
 {
-	enum capability_name needs[CONNECTION_NEEDS_MAX];
-	struct connection *connection = add("udp", RULES_LEGACY, AF_INET6);
-	size_t count = connection_needs(connection, needs);
+	enum capability_name service[CONNECTION_NEEDS_MAX];
+	struct connection *connection = add("udp", TOOL_LEGACY, AF_INET6);
+	size_t count = connection_needs(connection, service);
 
 	(void)state;
-	assert_int_equal(needs[0], CAPABILITY_IPV6);
-	assert_int_equal(needs[count - 1], capability_of_rules(RULES_LEGACY, RULES_MARK));
+	assert_int_equal(service[0], CAPABILITY_IPV6);
+	assert_int_equal(service[count - 1], capability_of_rules(TOOL_LEGACY, RULES_MARK));
 	for (size_t i = 0; i < recipe_count; i++)
-		for (int backend = 0; backend < RULES_BACKENDS; backend++) {
+		for (int tool = 0; tool < FIREWALL_TOOLS; tool++) {
 			connection->recipe = &recipes[i];
-			connection->backend = backend;
+			connection->tool = tool;
 			assert_in_range(
-				connection_needs(connection, needs), 1, CONNECTION_NEEDS_MAX);
+				connection_needs(connection, service), 1, CONNECTION_NEEDS_MAX);
 		}
 }
 

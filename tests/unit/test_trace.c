@@ -22,7 +22,7 @@ static void add_text(struct ruleset *ruleset, const char *name, const char *text
 	if (strstr(name, ".nft.json") != NULL)
 		result = ruleset_parse_nft(ruleset, text, &problem);
 	else
-		result = ruleset_parse_iptables(ruleset, BACKEND_IPTABLES,
+		result = ruleset_parse_iptables(ruleset, TOOL_IPTABLES,
 			strstr(name, ".ip6tables") != NULL ? AF_INET6 : AF_INET, text, &problem);
 	if (result == -1)
 		fail_msg("%s: %s", name, problem);

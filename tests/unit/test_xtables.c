@@ -13,7 +13,7 @@ static struct ruleset parsed(const char *text)
 	struct ruleset ruleset = {0};
 	char *problem = NULL;
 
-	if (ruleset_parse_iptables(&ruleset, BACKEND_LEGACY, AF_INET, text, &problem) == -1)
+	if (ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET, text, &problem) == -1)
 		fail_msg("%s", problem);
 	return ruleset;
 }
@@ -49,7 +49,7 @@ static void assert_problem(const char *text, const char *expected)
 	char *problem = NULL;
 
 	assert_int_equal(
-		ruleset_parse_iptables(&ruleset, BACKEND_IPTABLES, AF_INET, text, &problem), -1);
+		ruleset_parse_iptables(&ruleset, TOOL_IPTABLES, AF_INET, text, &problem), -1);
 	assert_string_equal(problem, expected);
 	assert_int_equal(ruleset.table_count, 0);
 	free(problem);
@@ -325,7 +325,7 @@ static void a_mistake_leaves_the_rule_set_as_it_was(void **state)
 	char *problem = NULL;
 
 	(void)state;
-	assert_int_equal(ruleset_parse_iptables(&ruleset, BACKEND_LEGACY, AF_INET,
+	assert_int_equal(ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET,
 				 "*raw\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n*nat\n", &problem),
 		-1);
 	assert_int_equal(ruleset.table_count, 1);
@@ -357,7 +357,7 @@ static void assert_prefix(const char *text, const struct ruleset *whole)
 	struct ruleset ruleset = {0};
 	char *problem = NULL;
 
-	if (ruleset_parse_iptables(&ruleset, BACKEND_LEGACY, AF_INET, text, &problem) == -1) {
+	if (ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET, text, &problem) == -1) {
 		assert_non_null(problem);
 		assert_int_equal(ruleset.table_count, 0);
 		free(problem);

@@ -43,12 +43,12 @@ static void write_state(const char *text)
 }
 
 /* Opens the file; its messages are not for the test's output. */
-static int opened(struct journal *journal, bool changes)
+static int opened(struct state_file *state_file, bool changes)
 {
 	int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC), status;
 
 	assert_true(dup2(nowhere, STDERR_FILENO) != -1);
-	status = journal_open(journal, path, changes);
+	status = state_file_open(state_file, path, changes);
 	dup2(kept, STDERR_FILENO);
 	close(nowhere);
 	close(kept);
@@ -57,12 +57,12 @@ static int opened(struct journal *journal, bool changes)
 
 static void assert_refused(void)
 {
-	struct journal journal;
+	struct state_file state_file;
 
 	for (int changes = 0; changes < 2; changes++) {
-		assert_int_equal(opened(&journal, changes != 0), STATUS_USAGE);
-		assert_null(journal.root);
-		assert_int_equal(journal.lock, -1);
+		assert_int_equal(opened(&state_file, changes != 0), STATUS_USAGE);
+		assert_null(state_file.root);
+		assert_int_equal(state_file.lock, -1);
 	}
 }
 
@@ -73,7 +73,7 @@ static void what_apply_wrote_is_whole(void **state)
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
 		json_t *root = whole(fixtures[i]);
-		char *problem = journal_problem(root);
+		char *problem = state_file_problem(root);
 
 		if (problem != NULL)
 			fail_msg("%s: %s", fixtures[i], problem);
@@ -136,7 +136,7 @@ static bool is_words(const json_t *object, const char *key)
 
 static void assert_problem(const json_t *root, const char *key, const char *how)
 {
-	char *problem = journal_problem(root);
+	char *problem = state_file_problem(root);
 
 	if (problem == NULL) {
 		fail_msg("`%s` %s is taken", key, how);
@@ -259,7 +259,7 @@ static void what_others_may_have_written_is_not_believed(void **state)
 static void the_fresh_file_follows_no_link(void **state)
 {
 	char *elsewhere = text_format("%s/elsewhere", folder), *text;
-	struct journal journal;
+	struct state_file state_file;
 	struct stat about;
 	int fd = open(elsewhere, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
@@ -268,22 +268,22 @@ static void the_fresh_file_follows_no_link(void **state)
 	close(fd);
 	unlink(path);
 	assert_int_equal(symlink(elsewhere, fresh), 0);
-	assert_int_equal(opened(&journal, true), STATUS_WELL);
-	journal_start(&journal,
+	assert_int_equal(opened(&state_file, true), STATUS_WELL);
+	state_file_start(&state_file,
 		json_pack("{s:s, s:s, s:[]}", "recipe", "local-route", "backend", "nft", "steps"));
-	assert_true(journal_write(&journal));
-	journal_close(&journal);
+	assert_true(state_file_write(&state_file));
+	state_file_close(&state_file);
 	assert_int_equal(lstat(path, &about), 0);
 	assert_true(S_ISREG(about.st_mode));
 	assert_int_equal(stat(elsewhere, &about), 0);
 	assert_int_equal(about.st_size, 4);
 	assert_int_equal(lstat(fresh, &about), -1);
-	assert_int_equal(opened(&journal, false), STATUS_WELL);
-	assert_non_null(journal.root);
-	text = journal_problem(journal.root);
+	assert_int_equal(opened(&state_file, false), STATUS_WELL);
+	assert_non_null(state_file.root);
+	text = state_file_problem(state_file.root);
 	assert_null(text);
-	assert_true(journal_remove(&journal));
-	journal_close(&journal);
+	assert_true(state_file_remove(&state_file));
+	state_file_close(&state_file);
 	unlink(elsewhere);
 	free(elsewhere);
 }
@@ -307,7 +307,7 @@ static void refuse_locks(void)
 static void why_a_folder_cannot_be_locked_is_reported(void **state)
 {
 	char message[1024] = "";
-	struct journal journal;
+	struct state_file state_file;
 	int errors[2], status;
 	pid_t child;
 
@@ -317,7 +317,7 @@ static void why_a_folder_cannot_be_locked_is_reported(void **state)
 	if (child == 0) {
 		dup2(errors[1], STDERR_FILENO);
 		refuse_locks();
-		_exit(journal_open(&journal, path, true));
+		_exit(state_file_open(&state_file, path, true));
 	}
 	close(errors[1]);
 	assert_int_equal(waitpid(child, &status, 0), child);

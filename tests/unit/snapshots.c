@@ -1,7 +1,7 @@
 /*
  * The host that tests judge; see the header.
  */
-#include "situations.h"
+#include "snapshots.h"
 #include "tproxy/text.h"
 
 #include <linux/capability.h>
@@ -133,26 +133,26 @@ void host_sysctl(const char *path, const char *value)
 	host.sysctls[host.sysctl_count++].value = value;
 }
 
-void host_more_rules(enum backend backend, int family, const char *text)
+void host_more_rules(enum firewall_tool tool, int family, const char *text)
 {
-	host.saved[host.saved_count].backend = backend;
+	host.saved[host.saved_count].tool = tool;
 	host.saved[host.saved_count].family = family;
 	host.saved[host.saved_count++].text = text;
 }
 
-void host_rules(enum backend backend, int family, const char *text)
+void host_rules(enum firewall_tool tool, int family, const char *text)
 {
 	host.saved_count = 0;
-	host_more_rules(backend, family, text);
+	host_more_rules(tool, family, text);
 }
 
 void host_serves(const char *listener, const char *server)
 {
-	host.needs.listener_count = host.needs.server_count = 0;
-	assert_int_equal(needs_add_listener(&host.needs, listener), 0);
-	host.needs.spoofs = server != NULL;
+	host.service.listener_count = host.service.server_count = 0;
+	assert_int_equal(service_add_listener(&host.service, listener), 0);
+	host.service.spoofs = server != NULL;
 	if (server != NULL)
-		assert_int_equal(needs_add_server(&host.needs, server), 0);
+		assert_int_equal(service_add_server(&host.service, server), 0);
 }
 
 void host_serves_ipv6(void)
@@ -207,7 +207,7 @@ int host_fresh(void **state)
 		.routes = {routes[FOUR], routes[SIX]},
 		.proxied = "",
 		.gateway = addr_any(AF_INET)};
-	host.at = (struct situation){.needs = &host.needs,
+	host.at = (struct snapshot){.service = &host.service,
 		.network_known = true,
 		.rules_known = true,
 		.sockets_known = true,
@@ -218,8 +218,8 @@ int host_fresh(void **state)
 	host_sysctl("net/ipv4/ip_local_port_range", "32768\t60999");
 	host_serves(VIP4 ":80", SERVER4 ":80");
 	host_owned(host_listens(VIP4, 80, IPPROTO_TCP), 7, "proxy", UINT64_C(1) << CAP_NET_RAW);
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
-	host_more_rules(BACKEND_IPTABLES, AF_INET6, MANGLE(DIVERT6));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT6));
 	return 0;
 }
 
@@ -235,7 +235,7 @@ int host_gone(void **state)
 	(void)state;
 	forget();
 	kernel_config_free(host.at.kernel);
-	needs_free(&host.needs);
+	service_free(&host.service);
 	return 0;
 }
 
@@ -260,13 +260,12 @@ static void read_network(void)
 static void read_rules(void)
 {
 	for (size_t i = 0; host.at.rules_known && i < host.saved_count; i++) {
-		enum backend backend = host.saved[i].backend;
+		enum firewall_tool tool = host.saved[i].tool;
 		const char *text = host.saved[i].text;
 		char *problem = NULL;
-		int result = backend == BACKEND_NFT
-				     ? ruleset_parse_nft(&host.at.rules, text, &problem)
-				     : ruleset_parse_iptables(&host.at.rules, backend,
-					       host.saved[i].family, text, &problem);
+		int result = tool == TOOL_NFT ? ruleset_parse_nft(&host.at.rules, text, &problem)
+					      : ruleset_parse_iptables(&host.at.rules, tool,
+							host.saved[i].family, text, &problem);
 
 		if (result == -1)
 			fail_msg("%s", problem);

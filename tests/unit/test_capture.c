@@ -48,9 +48,9 @@ static struct addr at(const char *ip, uint16_t port)
 	return addr;
 }
 
-static struct watched watched(const char *ip, int protocol)
+static struct captured captured(const char *ip, int protocol)
 {
-	return (struct watched){.address = at(ip, 80), .protocol = protocol};
+	return (struct captured){.address = at(ip, 80), .protocol = protocol};
 }
 
 static void put(struct frame *frame, const void *bytes, size_t length)
@@ -154,33 +154,33 @@ static struct frame extended(unsigned char first, const void *extensions, size_t
 }
 
 /* LENGTH bytes of it, and not one more that could be read. */
-static void take_part(struct watched *list, size_t count, const struct frame *frame, size_t length,
+static void take_part(struct captured *list, size_t count, const struct frame *frame, size_t length,
 	const char *link, bool outgoing)
 {
 	unsigned char *part = malloc(length != 0 ? length : 1);
 
 	assert_non_null(part);
 	memcpy(part, frame->bytes, length);
-	watch_take(list, count, frame->protocol, part, length, link, outgoing);
+	capture_take(list, count, frame->protocol, part, length, link, outgoing);
 	free(part);
 }
 
-static void take(struct watched *watched, struct frame frame)
+static void take(struct captured *captured, struct frame frame)
 {
-	take_part(watched, 1, &frame, frame.length, "client0", false);
+	take_part(captured, 1, &frame, frame.length, "client0", false);
 }
 
-static void send_out(struct watched *watched, struct frame frame)
+static void send_out(struct captured *captured, struct frame frame)
 {
-	take_part(watched, 1, &frame, frame.length, "client0", true);
+	take_part(captured, 1, &frame, frame.length, "client0", true);
 }
 
 static void assert_seen(
-	const struct watched *watched, unsigned asked, unsigned answered, unsigned came)
+	const struct captured *captured, unsigned asked, unsigned answered, unsigned came)
 {
-	assert_int_equal(watched->asked, asked);
-	assert_int_equal(watched->answered, answered);
-	assert_int_equal(watched->came, came);
+	assert_int_equal(captured->asked, asked);
+	assert_int_equal(captured->answered, answered);
+	assert_int_equal(captured->came, came);
 }
 
 static void requests_are_seen_with_sender_and_link(void **state)
@@ -189,7 +189,7 @@ static void requests_are_seen_with_sender_and_link(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		struct watched vip = watched(ips[i], IPPROTO_TCP);
+		struct captured vip = captured(ips[i], IPPROTO_TCP);
 		struct addr from = at(clients[i], 40000);
 
 		take(&vip, tcp(ips[i], 80, SYN));
@@ -201,7 +201,7 @@ static void requests_are_seen_with_sender_and_link(void **state)
 
 static void only_what_begins_a_connection_counts(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 
 	(void)state;
 	take(&vip, tcp(vip4, 80, SYN | ACK));
@@ -218,7 +218,7 @@ static void only_what_begins_a_connection_counts(void **state)
 
 static void any_datagram_begins_something(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_UDP), six = watched(vip6, IPPROTO_UDP);
+	struct captured vip = captured(vip4, IPPROTO_UDP), six = captured(vip6, IPPROTO_UDP);
 
 	(void)state;
 	take(&vip, udp(vip4, 80));
@@ -233,7 +233,7 @@ static void any_datagram_begins_something(void **state)
 
 static void the_wildcard_is_every_address_of_its_family(void **state)
 {
-	struct watched any = watched("0.0.0.0", IPPROTO_TCP), six = watched("::", IPPROTO_TCP);
+	struct captured any = captured("0.0.0.0", IPPROTO_TCP), six = captured("::", IPPROTO_TCP);
 
 	(void)state;
 	take(&any, tcp(other4, 80, SYN));
@@ -251,8 +251,8 @@ static void the_wildcard_is_every_address_of_its_family(void **state)
 
 static void each_of_several_has_its_own(void **state)
 {
-	struct watched list[3] = {watched(vip4, IPPROTO_TCP), watched(vip4, IPPROTO_UDP),
-		watched(other4, IPPROTO_TCP)};
+	struct captured list[3] = {captured(vip4, IPPROTO_TCP), captured(vip4, IPPROTO_UDP),
+		captured(other4, IPPROTO_TCP)};
 	struct frame frame = tcp(vip4, 80, SYN), question = arp(REQUEST, client4, vip4);
 
 	(void)state;
@@ -265,7 +265,7 @@ static void each_of_several_has_its_own(void **state)
 
 static void questions_and_this_hosts_answers_are_seen(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 
 	(void)state;
 	take(&vip, arp(REQUEST, client4, vip4));
@@ -282,7 +282,7 @@ static void questions_and_this_hosts_answers_are_seen(void **state)
 
 static void an_announcement_is_no_question(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 
 	(void)state;
 	take(&vip, arp(REQUEST, vip4, vip4));
@@ -295,7 +295,7 @@ static void an_announcement_is_no_question(void **state)
 
 static void neighbours_ask_and_are_answered(void **state)
 {
-	struct watched vip = watched(vip6, IPPROTO_TCP);
+	struct captured vip = captured(vip6, IPPROTO_TCP);
 	struct frame far = neighbour(SOLICIT, vip6);
 
 	(void)state;
@@ -316,7 +316,7 @@ static void links_on_top_of_each_other_do_not_count_twice(void **state)
 {
 	static const char *const links[] = {"eth0", "bond0", "br0"};
 	struct frame question = arp(REQUEST, client4, vip4), request = tcp(vip4, 80, SYN);
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
@@ -330,7 +330,7 @@ static void links_on_top_of_each_other_do_not_count_twice(void **state)
 
 static void options_of_ipv4_are_passed_over(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 	struct frame frame = begun(vip4, IPPROTO_TCP, 24);
 
 	(void)state;
@@ -347,7 +347,7 @@ static void options_of_ipv4_are_passed_over(void **state)
 /* Where its header ended before the address, that would be port 80, and a SYN behind it. */
 static void a_header_is_not_shorter_than_itself(void **state)
 {
-	struct watched vip = watched("192.0.0.80", IPPROTO_TCP);
+	struct captured vip = captured("192.0.0.80", IPPROTO_TCP);
 	struct frame frame = tcp("192.0.0.80", 81, SYN);
 
 	(void)state;
@@ -363,7 +363,7 @@ static void extension_headers_are_passed_over(void **state)
 		[0] = IPPROTO_DSTOPTS, [8] = IPPROTO_TCP, [9] = 1};
 	static const unsigned char routing[8] = {IPPROTO_TCP}, fragment[8] = {IPPROTO_TCP, 0, 0, 1};
 	static const unsigned char authentic[24] = {IPPROTO_TCP, 4};
-	struct watched vip = watched(vip6, IPPROTO_TCP);
+	struct captured vip = captured(vip6, IPPROTO_TCP);
 
 	(void)state;
 	take(&vip, extended(IPPROTO_HOPOPTS, options, sizeof(options)));
@@ -376,7 +376,7 @@ static void extension_headers_are_passed_over(void **state)
 static void a_jumbograms_length_is_in_its_option(void **state)
 {
 	static const unsigned char jumbo[] = {IPPROTO_UDP, 0, 0xc2, 4, 0, 1, 0, 8};
-	struct watched vip = watched(vip6, IPPROTO_UDP);
+	struct captured vip = captured(vip6, IPPROTO_UDP);
 	struct frame frame = begun(vip6, IPPROTO_HOPOPTS, 0);
 
 	(void)state;
@@ -396,7 +396,7 @@ static void a_jumbograms_length_is_in_its_option(void **state)
 static void no_packet_has_twenty_extension_headers(void **state)
 {
 	static const unsigned char twenty[160] = {[152] = IPPROTO_TCP};
-	struct watched vip = watched(vip6, IPPROTO_TCP);
+	struct captured vip = captured(vip6, IPPROTO_TCP);
 
 	(void)state;
 	take(&vip, extended(IPPROTO_HOPOPTS, twenty, sizeof(twenty)));
@@ -406,7 +406,7 @@ static void no_packet_has_twenty_extension_headers(void **state)
 static void later_fragments_have_no_ports(void **state)
 {
 	static const unsigned char fragment[8] = {IPPROTO_TCP, 0, 0, 8};
-	struct watched vip = watched(vip4, IPPROTO_TCP), six = watched(vip6, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP), six = captured(vip6, IPPROTO_TCP);
 	struct frame frame = tcp(vip4, 80, SYN);
 
 	(void)state;
@@ -423,7 +423,7 @@ static void later_fragments_have_no_ports(void **state)
 
 static void what_is_behind_the_packet_is_not_of_it(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP), six = watched(vip6, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP), six = captured(vip6, IPPROTO_TCP);
 	struct frame frame = tcp(vip4, 80, SYN);
 
 	(void)state;
@@ -438,7 +438,7 @@ static void what_is_behind_the_packet_is_not_of_it(void **state)
 
 static void tags_of_vlans_are_passed_over(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 	struct frame inner = tcp(vip4, 80, SYN), frame = {.protocol = ETH_P_8021AD};
 
 	(void)state;
@@ -454,7 +454,7 @@ static void assert_cut_anywhere(struct frame frame, const char *ip, bool outgoin
 	int protocol = frame.bytes[9] == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
 
 	for (size_t length = 0; length <= frame.length; length++) {
-		struct watched vip = watched(ip, protocol);
+		struct captured vip = captured(ip, protocol);
 
 		take_part(&vip, 1, &frame, length, "client0", outgoing);
 		assert_int_equal(vip.asked + vip.answered + vip.came, length >= enough);
@@ -490,7 +490,7 @@ static void nonsense_is_harmless(void **state)
 	static const unsigned char options[16] = {[0] = IPPROTO_TCP, [1] = 1};
 	struct frame frames[] = {tcp(vip4, 80, SYN), udp(vip6, 80), arp(REQUEST, client4, vip4),
 		neighbour(SOLICIT, vip6), extended(IPPROTO_HOPOPTS, options, sizeof(options))};
-	struct watched list[] = {watched(vip4, IPPROTO_TCP), watched("::", IPPROTO_UDP)};
+	struct captured list[] = {captured(vip4, IPPROTO_TCP), captured("::", IPPROTO_UDP)};
 	unsigned short seed[3] = {1, 2, 3};
 
 	(void)state;
@@ -511,8 +511,8 @@ static void nonsense_is_harmless(void **state)
 struct other_side {
 	pthread_t thread;
 	atomic_bool over;
-	void (*act)(const struct watched *watched);
-	const struct watched *watched; /* a copy: its address and protocol */
+	void (*act)(const struct captured *captured);
+	const struct captured *captured; /* a copy: its address and protocol */
 	size_t count;
 };
 
@@ -522,7 +522,7 @@ static void *keep_acting(void *context)
 
 	while (!side->over) {
 		for (size_t i = 0; i < side->count; i++)
-			side->act(&side->watched[i]);
+			side->act(&side->captured[i]);
 		poll(NULL, 0, STEP_MS);
 	}
 	return NULL;
@@ -538,10 +538,10 @@ static long long now_ms(void)
 
 /* Watches while the other side acts; how long it took. */
 static long long watch_beside(
-	struct watched *list, size_t count, void (*act)(const struct watched *watched))
+	struct captured *list, size_t count, void (*act)(const struct captured *captured))
 {
-	struct watched copy[4];
-	struct other_side side = {.act = act, .watched = copy, .count = count};
+	struct captured copy[4];
+	struct other_side side = {.act = act, .captured = copy, .count = count};
 	long long begin = now_ms();
 	char *problem = NULL;
 	bool well;
@@ -560,7 +560,7 @@ static long long watch_beside(
 /* Without CAP_NET_RAW the watch has to say so; then the rest of a test cannot be done. */
 static void skip_without_packets(void)
 {
-	struct watched vip = watched("127.0.0.1", IPPROTO_TCP);
+	struct captured vip = captured("127.0.0.1", IPPROTO_TCP);
 	char *problem = NULL;
 	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -576,10 +576,10 @@ static void skip_without_packets(void)
 }
 
 /* A request to a port that nobody listens at, or a datagram. */
-static void send_request(const struct watched *watched)
+static void send_request(const struct captured *captured)
 {
-	const struct addr *to = &watched->address;
-	int type = watched->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	const struct addr *to = &captured->address;
+	int type = captured->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	int fd = socket(addr_family(to), type | SOCK_CLOEXEC, 0);
 
 	if (fd != -1 && connect(fd, &to->sa, addr_length(to)) == 0)
@@ -589,32 +589,32 @@ static void send_request(const struct watched *watched)
 }
 
 /* A port that stays free of listeners meanwhile: it is bound. */
-static int reserve(struct watched *watched)
+static int reserve(struct captured *captured)
 {
-	int type = watched->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
-	int fd = socket(addr_family(&watched->address), type | SOCK_CLOEXEC, 0);
-	socklen_t length = addr_length(&watched->address);
+	int type = captured->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int fd = socket(addr_family(&captured->address), type | SOCK_CLOEXEC, 0);
+	socklen_t length = addr_length(&captured->address);
 
-	addr_set_port(&watched->address, 0);
-	assert_return_code(bind(fd, &watched->address.sa, length), errno);
-	assert_return_code(getsockname(fd, &watched->address.sa, &length), errno);
+	addr_set_port(&captured->address, 0);
+	assert_return_code(bind(fd, &captured->address.sa, length), errno);
+	assert_return_code(getsockname(fd, &captured->address.sa, &length), errno);
 	return fd;
 }
 
-static void assert_came_by_lo(const struct watched *watched, const char *from)
+static void assert_came_by_lo(const struct captured *captured, const char *from)
 {
 	char text[ADDR_TEXT_MAX];
 
-	assert_in_range(watched->came, 1, LIMIT_MS / STEP_MS);
-	assert_string_equal(addr_format_ip(&watched->from, text), from);
-	assert_string_equal(watched->came_by, "lo");
-	assert_int_equal(watched->asked, 0);
+	assert_in_range(captured->came, 1, LIMIT_MS / STEP_MS);
+	assert_string_equal(addr_format_ip(&captured->from, text), from);
+	assert_string_equal(captured->came_by, "lo");
+	assert_int_equal(captured->asked, 0);
 }
 
 static void requests_on_loopback_end_the_watch(void **state)
 {
-	struct watched list[] = {
-		watched("127.0.0.1", IPPROTO_TCP), watched("127.0.0.1", IPPROTO_UDP)};
+	struct captured list[] = {
+		captured("127.0.0.1", IPPROTO_TCP), captured("127.0.0.1", IPPROTO_UDP)};
 	int fds[2];
 
 	(void)state;
@@ -630,7 +630,7 @@ static void requests_on_loopback_end_the_watch(void **state)
 
 static void requests_of_ipv6_end_the_watch(void **state)
 {
-	struct watched six = watched("::1", IPPROTO_TCP);
+	struct captured six = captured("::1", IPPROTO_TCP);
 	struct addr own = at("::1", 0);
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool can = fd != -1 && bind(fd, &own.sa, addr_length(&own)) == 0;
@@ -648,10 +648,10 @@ static void requests_of_ipv6_end_the_watch(void **state)
 }
 
 /* The loopback link brings back what is sent on it, questions too, and has nobody who answers. */
-static void ask_on_lo(const struct watched *watched)
+static void ask_on_lo(const struct captured *captured)
 {
 	char ip[ADDR_TEXT_MAX];
-	struct frame frame = arp(REQUEST, client4, addr_format_ip(&watched->address, ip));
+	struct frame frame = arp(REQUEST, client4, addr_format_ip(&captured->address, ip));
 	struct sockaddr_ll lo = {.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_ARP),
 		.sll_ifindex = (int)if_nametoindex("lo"),
@@ -664,7 +664,7 @@ static void ask_on_lo(const struct watched *watched)
 
 static void questions_in_vain_end_the_watch_after_a_second(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 
 	(void)state;
 	skip_without_packets();
@@ -677,7 +677,7 @@ static void questions_in_vain_end_the_watch_after_a_second(void **state)
 static void a_watch_of_nothing_ends_in_time(void **state)
 {
 	/* Nobody asks for this one, not even another run of these tests. */
-	struct watched vip = watched(other4, IPPROTO_TCP);
+	struct captured vip = captured(other4, IPPROTO_TCP);
 	long long begin = now_ms();
 	char *problem = NULL;
 
@@ -693,7 +693,7 @@ static void a_watch_of_nothing_ends_in_time(void **state)
 
 static void without_the_capability_the_watch_says_so(void **state)
 {
-	struct watched vip = watched(vip4, IPPROTO_TCP);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
 	char *problem = NULL;
 
 	(void)state;

@@ -12,26 +12,26 @@
 
 #include <cmocka.h>
 
-static struct facts facts;
+static struct in_use in_use;
 
 static int done(void **state)
 {
 	(void)state;
-	facts_free(&facts);
+	in_use_free(&in_use);
 	return 0;
 }
 
 static void rules_are_asked_with_their_masks(void **state)
 {
 	(void)state;
-	facts_of_iptables(&facts, "iptables-save",
+	in_use_of_iptables(&in_use, "iptables-save",
 		"*mangle\n-A X -j MARK --set-xmark 0x4000/0x4000\n"
 		"-A X -m mark --mark 0x0/0x8 -j ACCEPT\n-A X -m mark ! --mark 0xca6c -j DROP\n");
-	assert_null(facts_mark_user(&facts, 1));
-	assert_null(facts_mark_user(&facts, 8));
-	assert_non_null(facts_mark_user(&facts, 0x4001));
-	assert_non_null(facts_mark_user(&facts, 0xca6c));
-	assert_int_equal(facts_free_mark(&facts), 1);
+	assert_null(in_use_mark_user(&in_use, 1));
+	assert_null(in_use_mark_user(&in_use, 8));
+	assert_non_null(in_use_mark_user(&in_use, 0x4001));
+	assert_non_null(in_use_mark_user(&in_use, 0xca6c));
+	assert_int_equal(in_use_free_mark(&in_use), 1);
 }
 
 static void policy_rules_have_marks_and_tables(void **state)
@@ -42,29 +42,29 @@ static void policy_rules_have_marks_and_tables(void **state)
 		"{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";
 
 	(void)state;
-	assert_true(facts_of_rules(&facts, AF_INET, text));
-	assert_non_null(facts_mark_user(&facts, 5));
-	assert_int_equal(facts_free_mark(&facts), 2);
-	assert_non_null(facts_table_user(&facts, 100));
-	assert_int_equal(facts_free_table(&facts), 101);
-	assert_int_equal(facts.preference[0], 999);
+	assert_true(in_use_of_rules(&in_use, AF_INET, text));
+	assert_non_null(in_use_mark_user(&in_use, 5));
+	assert_int_equal(in_use_free_mark(&in_use), 2);
+	assert_non_null(in_use_table_user(&in_use, 100));
+	assert_int_equal(in_use_free_table(&in_use), 101);
+	assert_int_equal(in_use.preference[0], 999);
 }
 
 static void a_rule_right_behind_the_first_leaves_room_at_none(void **state)
 {
 	(void)state;
-	assert_true(facts_of_rules(
-		&facts, AF_INET6, "[{\"priority\":0},{\"priority\":1},{\"priority\":32766}]"));
-	assert_int_equal(facts.preference[1], 0);
+	assert_true(in_use_of_rules(
+		&in_use, AF_INET6, "[{\"priority\":0},{\"priority\":1},{\"priority\":32766}]"));
+	assert_int_equal(in_use.preference[1], 0);
 }
 
 static void what_is_ours_is_nobody_elses_but_told(void **state)
 {
 	(void)state;
-	assert_true(facts_of_routes(
-		&facts, "[{\"dst\":\"default\",\"table\":\"100\",\"protocol\":\"197\"}]"));
-	assert_null(facts_table_user(&facts, 100));
-	assert_non_null(facts.leftover);
+	assert_true(in_use_of_routes(
+		&in_use, "[{\"dst\":\"default\",\"table\":\"100\",\"protocol\":\"197\"}]"));
+	assert_null(in_use_table_user(&in_use, 100));
+	assert_non_null(in_use.leftover);
 }
 
 static void nft_is_understood_and_cut_text_is_not(void **state)
@@ -76,26 +76,26 @@ static void nft_is_understood_and_cut_text_is_not(void **state)
 	char cut[sizeof(text)];
 
 	(void)state;
-	assert_true(facts_of_nft(&facts, text));
-	assert_non_null(facts_mark_user(&facts, 0x109));
-	assert_null(facts_mark_user(&facts, 2));
+	assert_true(in_use_of_nft(&in_use, text));
+	assert_non_null(in_use_mark_user(&in_use, 0x109));
+	assert_null(in_use_mark_user(&in_use, 2));
 	for (size_t length = 0; length < sizeof(text) - 1; length++) {
 		for (size_t i = 0; i < length; i++)
 			cut[i] = text[i];
 		cut[length] = '\0';
-		assert_false(facts_of_nft(&facts, cut));
+		assert_false(in_use_of_nft(&in_use, cut));
 	}
 }
 
 static void a_mark_is_counted_once_and_read_whole(void **state)
 {
 	(void)state;
-	assert_true(facts_of_iptables(&facts, "iptables-save",
+	assert_true(in_use_of_iptables(&in_use, "iptables-save",
 		"*mangle\n-A X -j CONNMARK --restore-mark --mark 0x6/0x7\n"
 		"-A X -m comment --comment \"use --mark 9 or --mark none\" -j ACCEPT\n"));
-	assert_int_equal(facts.mark_count, 1);
-	assert_null(facts_mark_user(&facts, 9));
-	assert_non_null(facts_mark_user(&facts, 6));
+	assert_int_equal(in_use.mark_count, 1);
+	assert_null(in_use_mark_user(&in_use, 9));
+	assert_non_null(in_use_mark_user(&in_use, 6));
 }
 
 static void a_mark_that_is_none_is_refused(void **state)
@@ -107,19 +107,19 @@ static void a_mark_that_is_none_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(line, sizeof(line), "-A X -m mark --mark %s -j DROP\n", wrong[i]);
-		if (facts_of_iptables(&facts, "iptables-save", line))
+		if (in_use_of_iptables(&in_use, "iptables-save", line))
 			fail_msg("%s is read", line);
 	}
-	assert_false(facts_of_iptables(&facts, "iptables-save", "-A X --comment \"open\n"));
-	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":1,\"fwmark\":\"-1\"}]"));
-	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":4294967296}]"));
-	assert_false(facts_of_rules(&facts, AF_INET, "[{\"priority\":1,\"table\":\"x\"}]"));
-	assert_false(facts_of_routes(&facts, "[{\"dst\":\"default\",\"table\":254}]"));
-	assert_false(facts_of_nft(&facts,
+	assert_false(in_use_of_iptables(&in_use, "iptables-save", "-A X --comment \"open\n"));
+	assert_false(in_use_of_rules(&in_use, AF_INET, "[{\"priority\":1,\"fwmark\":\"-1\"}]"));
+	assert_false(in_use_of_rules(&in_use, AF_INET, "[{\"priority\":4294967296}]"));
+	assert_false(in_use_of_rules(&in_use, AF_INET, "[{\"priority\":1,\"table\":\"x\"}]"));
+	assert_false(in_use_of_routes(&in_use, "[{\"dst\":\"default\",\"table\":254}]"));
+	assert_false(in_use_of_nft(&in_use,
 		"{\"nftables\":[{\"rule\":{\"family\":\"ip\",\"table\":\"t\",\"chain\":\"c\","
 		"\"expr\":[{\"mangle\":{\"key\":{\"meta\":{\"key\":\"mark\"}},"
 		"\"value\":4294967296}}]}}]}"));
-	assert_int_equal(facts.mark_count + facts.table_count, 0);
+	assert_int_equal(in_use.mark_count + in_use.table_count, 0);
 }
 
 static void add_bit(unsigned bit)
@@ -128,7 +128,7 @@ static void add_bit(unsigned bit)
 
 	snprintf(line, sizeof(line), "-A X -m mark --mark 0x%x/0x%x -j DROP\n", 1U << bit,
 		1U << bit);
-	assert_true(facts_of_iptables(&facts, "iptables-save", line));
+	assert_true(in_use_of_iptables(&in_use, "iptables-save", line));
 }
 
 static void no_mark_is_free_where_every_bit_is_taken(void **state)
@@ -136,16 +136,16 @@ static void no_mark_is_free_where_every_bit_is_taken(void **state)
 	(void)state;
 	for (unsigned bit = 0; bit < 31; bit++)
 		add_bit(bit);
-	assert_true(facts_free_mark(&facts) == 1U << 31);
+	assert_true(in_use_free_mark(&in_use) == 1U << 31);
 	add_bit(31);
-	assert_int_equal(facts_free_mark(&facts), 0);
+	assert_int_equal(in_use_free_mark(&in_use), 0);
 }
 
 /* The least of the marks up to 8 bits, by trying each. */
 static uint32_t least_by_trying(void)
 {
 	for (uint32_t mark = 1; mark < 256; mark++)
-		if (facts_mark_user(&facts, mark) == NULL)
+		if (in_use_mark_user(&in_use, mark) == NULL)
 			return mark;
 	return 256;
 }
@@ -164,10 +164,10 @@ static void the_least_mark_that_is_free_is_found(void **state)
 			mask = (seed = seed * 1103515245 + 12345) >> 16 & 0xff;
 			snprintf(line, sizeof(line), "-A X --mark 0x%x/0x%x\n", value,
 				(value & mask) | 0xffffff00 | mask);
-			assert_true(facts_of_iptables(&facts, "iptables-save", line));
+			assert_true(in_use_of_iptables(&in_use, "iptables-save", line));
 		}
-		assert_int_equal(facts_free_mark(&facts), least_by_trying());
-		facts_free(&facts);
+		assert_int_equal(in_use_free_mark(&in_use), least_by_trying());
+		in_use_free(&in_use);
 	}
 }
 
@@ -178,11 +178,11 @@ static void the_kernels_own_tables_are_never_free(void **state)
 	(void)state;
 	for (int table = 100; table < 253; table++) {
 		snprintf(route, sizeof(route), "[{\"dst\":\"default\",\"table\":\"%d\"}]", table);
-		assert_true(facts_of_routes(&facts, route));
+		assert_true(in_use_of_routes(&in_use, route));
 	}
-	assert_int_equal(facts_free_table(&facts), 256);
-	assert_true(facts_of_routes(&facts, "[{\"dst\":\"default\",\"table\":\"256\"}]"));
-	assert_int_equal(facts_free_table(&facts), 257);
+	assert_int_equal(in_use_free_table(&in_use), 256);
+	assert_true(in_use_of_routes(&in_use, "[{\"dst\":\"default\",\"table\":\"256\"}]"));
+	assert_int_equal(in_use_free_table(&in_use), 257);
 }
 
 #define WITH(name) cmocka_unit_test_teardown(name, done)

@@ -2,7 +2,7 @@
  * Which clients the checklist thinks of where the user names none: one behind each link, in its network; and
  * from which addresses the proxy connects to its servers.
  */
-#include "situations.h"
+#include "snapshots.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static void one_link(int which, const char *own, const char *net)
 									     : strchr(net, '/'));
 	host.links = text[0];
 	host.routes[which] = text[1];
-	host.needs.server_count = 0;
-	host.needs.spoofs = false;
+	host.service.server_count = 0;
+	host.service.spoofs = false;
 	host_judged();
 }
 
@@ -103,8 +103,8 @@ static void behind_a_default_route_is_a_client_that_no_other_link_leads_to(void 
 	(void)state;
 	host.routes[FOUR] = "[" LOCAL "{\"dst\":\"198.51.100.0/24\",\"dev\":\"server0\"},"
 			    "{\"dst\":\"default\",\"dev\":\"client0\"}]";
-	host.needs.server_count = 0;
-	host.needs.spoofs = false;
+	host.service.server_count = 0;
+	host.service.spoofs = false;
 	host_judged();
 	assert_clients("198.51.100.10, 192.0.2.10");
 }
@@ -120,8 +120,8 @@ static void judge_with(const char *source)
 	struct config *config = config_parse("test", text, strlen(text), diag);
 
 	assert_non_null(config);
-	needs_free(&host.needs);
-	needs_of_config(&host.needs, config, "test");
+	service_free(&host.service);
+	service_of_config(&host.service, config, "test");
 	host_judged();
 	config_free(config);
 	diag_free(diag);
@@ -144,7 +144,7 @@ static void a_fixed_source_is_followed_as_a_clients_is(void **state)
 static void answers_to_a_fixed_source_have_to_be_diverted(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -p tcp -m socket --transparent " MARKED));
 	judge_with(FOREIGN);
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
@@ -168,8 +168,7 @@ static void it_is_that_address_that_they_are_for(void **state)
 static void a_masquerade_replaces_a_fixed_source_too(void **state)
 {
 	(void)state;
-	host_more_rules(
-		BACKEND_IPTABLES, AF_INET, NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
+	host_more_rules(TOOL_IPTABLES, AF_INET, NAT("-A POSTROUTING -o server0 -j MASQUERADE\n"));
 	judge_with(FOREIGN);
 	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
 	judge_with("");

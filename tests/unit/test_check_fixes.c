@@ -1,7 +1,7 @@
 /*
  * The checklist on packet rules that catch and mark: what is missing, in the way, or not understood.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <string.h>
 
@@ -43,7 +43,7 @@ static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **st
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
@@ -56,7 +56,7 @@ static void ipv6_is_caught_by_its_own_tool(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
@@ -66,7 +66,7 @@ static void ipv6_is_caught_by_its_own_tool(void **state)
 static void legacy_rules_are_fixed_by_the_legacy_tool(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_LEGACY, AF_INET, MANGLE("-A PREROUTING -p udp -m socket " MARKED));
+	host_rules(TOOL_LEGACY, AF_INET, MANGLE("-A PREROUTING -p udp -m socket " MARKED));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
@@ -76,7 +76,7 @@ static void legacy_rules_are_fixed_by_the_legacy_tool(void **state)
 static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_PREROUTING NFT_RULE("ip", "t", "pre",
 			NFT_IS("{\"meta\":{\"key\":\"l4proto\"}}", "\"udp\"") "," NFT_SOCKET
 									      "," NFT_MARK)));
@@ -91,7 +91,7 @@ static void nft_gets_a_table_where_none_catches(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "in", "input", "0", "accept")
 				NFT_RULE("inet", "f", "in", NFT_TCP "," NFT_ACCEPT)));
 	host_judged();
@@ -125,7 +125,7 @@ static void the_mark_that_the_ip_rule_asks_for_is_set(void **state)
 	(void)state;
 	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x8\",\"table\":\"100\"},"
 			    "{\"priority\":10,\"table\":\"254\"}]";
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_fixed_by_rule(found(CHECK_DIVERT, CHECK_MISSING), "iptables -w -t mangle",
@@ -140,7 +140,7 @@ static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
 	host.routes[FOUR] = "[{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
 			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"},"
 			    "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"51820\"}]";
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_fixed_by_rule(found(CHECK_DIVERT, CHECK_MISSING), "iptables -w -t mangle",
 		"PREROUTING", CATCH_TCP);
@@ -153,11 +153,11 @@ static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
 static void several_clients_give_one_finding(void **state)
 {
 	(void)state;
-	host.needs.client_count = 0;
-	needs_add_client(&host.needs, "198.51.100.10");
-	needs_add_client(&host.needs, "198.51.100.11");
-	needs_add_client(&host.needs, "198.51.100.12");
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host.service.client_count = 0;
+	service_add_client(&host.service, "198.51.100.10");
+	service_add_client(&host.service, "198.51.100.11");
+	service_add_client(&host.service, "198.51.100.12");
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_int_equal(found_count(CHECK_DIVERT, CHECK_MISSING), 2); /* packets, answers */
 }
@@ -165,8 +165,8 @@ static void several_clients_give_one_finding(void **state)
 static void of_one_client_alone_packets_are_followed(void **state)
 {
 	(void)state;
-	needs_add_client(&host.needs, "198.51.100.77");
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	service_add_client(&host.service, "198.51.100.77");
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -s 198.51.100.77/32 -j ACCEPT\n" DIVERT));
 	host_judged();
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
@@ -178,7 +178,7 @@ static void clients_may_be_behind_the_servers_link_where_there_is_no_other(void 
 	host.routes[FOUR] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
 		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
@@ -187,7 +187,7 @@ static void clients_may_be_behind_the_servers_link_where_there_is_no_other(void 
 static void where_there_is_another_link_nobody_calls_from_beside_the_servers(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -p tcp -m socket --transparent " MARKED
 		       "-A PREROUTING -p tcp --sport 80 -m socket --transparent " MARKED));
 	host_judged();
@@ -197,8 +197,8 @@ static void where_there_is_another_link_nobody_calls_from_beside_the_servers(voi
 static void without_a_link_clients_are_not_known(void **state)
 {
 	(void)state;
-	host.needs.server_count = 0;
-	host.needs.spoofs = false;
+	host.service.server_count = 0;
+	host.service.spoofs = false;
 	host.routes[FOUR] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
 	host_judged();
@@ -214,8 +214,7 @@ static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(
-		BACKEND_IPTABLES, AF_INET, MANGLE("-A PREROUTING -i client0 -j ACCEPT\n" DIVERT));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE("-A PREROUTING -i client0 -j ACCEPT\n" DIVERT));
 	host_judged();
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
@@ -231,7 +230,7 @@ static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_PREROUTING NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_ACCEPT)
 				NFT_CAUGHT(NFT_MARK "," NFT_ACCEPT)));
 	host_judged();
@@ -247,7 +246,7 @@ static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
 static void an_accept_of_another_table_is_in_nobodys_way(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		"*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 		"-A PREROUTING -j ACCEPT\nCOMMIT\n" MANGLE(DIVERT));
 	host_judged();
@@ -257,7 +256,7 @@ static void an_accept_of_another_table_is_in_nobodys_way(void **state)
 static void an_accept_of_a_table_that_catches_nothing_is_not_the_reason(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		"*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 		"-A PREROUTING -j ACCEPT\nCOMMIT\n");
 	host_judged();
@@ -292,7 +291,7 @@ static void with_nowildcard_it_is_caught(void **state)
 {
 	(void)state;
 	wildcard("0.0.0.0", "0.0.0.0:80");
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --transparent --nowildcard " MARKED));
 	host_judged();
 	assert_well();
@@ -303,9 +302,9 @@ static void a_listener_of_both_families_is_followed_in_both(void **state)
 {
 	(void)state;
 	wildcard("::", "[::]:80");
-	needs_add_server(&host.needs, SERVER4 ":80");
-	needs_add_server(&host.needs, "[" SERVER6 "]:80");
-	host.needs.spoofs = true;
+	service_add_server(&host.service, SERVER4 ":80");
+	service_add_server(&host.service, "[" SERVER6 "]:80");
+	host.service.spoofs = true;
 	host_judged();
 	assert_alone(CHECK_WILDCARD, CHECK_MISSING);
 	found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS4);
@@ -326,7 +325,7 @@ static void what_rules_hand_to_a_wildcard_listener_is_what_is_called(void **stat
 {
 	(void)state;
 	wildcard("0.0.0.0", "0.0.0.0:80");
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.77/32 -p tcp -m tcp --dport 443 -j TPROXY "
 		       "--on-port "
 		       "80 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n"));
@@ -354,7 +353,7 @@ static void what_is_caught_and_not_marked_is_told(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --transparent -j ACCEPT\n"));
 	host_judged();
 	assert_alone(CHECK_MARK, CHECK_MISSING);
@@ -367,7 +366,7 @@ static void what_is_caught_and_not_marked_is_told(void **state)
 static void a_mark_that_is_not_known_is_not_called_missing(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --transparent -j CONNMARK --restore-mark "
 		       "--nfmask 0xffffffff --ctmask 0xffffffff\n"));
 	host_judged();
@@ -378,7 +377,7 @@ static void a_mark_that_is_not_known_is_not_called_missing(void **state)
 static void tproxy_sets_its_mark_itself(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
 		       "--on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n" DIVERT));
 	host.socket_count = 0;
@@ -390,7 +389,7 @@ static void tproxy_sets_its_mark_itself(void **state)
 static void tproxy_without_a_mark_is_not_delivered(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
 		       "--on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0\n" DIVERT));
 	host_judged();
@@ -401,7 +400,7 @@ static void tproxy_without_a_mark_is_not_delivered(void **state)
 static void a_mask_leaves_other_bits_alone(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x4100/0xffffffff\n"
 		       "-A PREROUTING -p tcp -m socket --transparent -j MARK --set-xmark "
 		       "0x1/0x1\n"));
@@ -418,7 +417,7 @@ static void a_mark_with_more_bits_is_no_match_without_a_mask(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x4100/0xffffffff\n"
 		       "-A PREROUTING -p tcp -m socket --transparent -j MARK --set-xmark "
 		       "0x1/0x1\n"));
@@ -434,7 +433,7 @@ static void a_mark_for_everybody_is_shared(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING -i client0 " MARKED));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING -i client0 " MARKED));
 	host_judged();
 	assert_alone(CHECK_MARK_SHARED, CHECK_HARMFUL);
 	finding = found_about(CHECK_MARK_SHARED, CHECK_HARMFUL, "IPv4");
@@ -448,8 +447,8 @@ static void a_mark_for_everybody_is_shared(void **state)
 static void what_this_host_sends_itself_is_no_strangers(void **state)
 {
 	(void)state;
-	needs_add_client(&host.needs, "198.51.100.1");
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING " MARKED));
+	service_add_client(&host.service, "198.51.100.1");
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT "-A PREROUTING " MARKED));
 	host_judged();
 	assert_int_equal(found_count(CHECK_MARK_SHARED, CHECK_HARMFUL), 0);
 }
@@ -460,7 +459,7 @@ static void a_mark_of_another_table_is_not_shared(void **state)
 	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"},"
 			    "{\"priority\":10,\"fwmark\":\"0x2\",\"table\":\"254\"},"
 			    "{\"priority\":11,\"table\":\"254\"}]";
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -j MARK --set-xmark 0x2/0xffffffff\n" DIVERT));
 	host_judged();
 	assert_well();
@@ -473,7 +472,7 @@ static void a_match_that_is_not_known_leaves_it_open(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -p tcp -m socket --transparent -m strange --words " MARKED));
 	host_judged();
 	assert_well();
@@ -487,7 +486,7 @@ static void a_match_that_is_not_known_leaves_it_open(void **state)
 static void a_rule_that_may_take_packets_away_before_is_told(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i client0 -m strange --words -j DROP\n" DIVERT));
 	host_judged();
 	assert_well();
@@ -500,7 +499,7 @@ static void a_rule_that_may_take_packets_away_before_is_told(void **state)
 static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
 	host_judged();
 	assert_well();
 	assert_int_equal(found_count(CHECK_DIVERT, CHECK_UNKNOWN), 0);
@@ -511,7 +510,7 @@ static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
 static void a_mark_and_a_table_of_somebody_else_are_not_proposed(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, "*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
+	host_rules(TOOL_IPTABLES, AF_INET, "*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
 	host.policy[FOUR] =
 		"[{\"priority\":100,\"src\":\"all\",\"fwmark\":\"0x1\",\"table\":\"100\"},"
 		"{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]";

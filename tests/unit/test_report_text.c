@@ -1,7 +1,7 @@
 /*
  * How the checklist's report is written, for programs and for people.
  */
-#include "situations.h"
+#include "snapshots.h"
 #include "tproxy/text.h"
 
 #include <jansson.h>
@@ -215,7 +215,7 @@ static void assert_order(const char *first, const char *second)
 static void break_things(void)
 {
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 }
 
@@ -238,7 +238,7 @@ static void text_has_each_command_in_a_line_of_its_own(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	host_rules(BACKEND_NFT, 0,
+	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "in", "input", "0", "accept")
 				NFT_RULE("inet", "f", "in", NFT_TCP "," NFT_ACCEPT)));
 	host_judged();
@@ -266,7 +266,7 @@ static void text_says_where_else_a_command_is_run(void **state)
 static void text_tells_all_that_is_wrong_about_an_item(void **state)
 {
 	(void)state;
-	needs_add_listener(&host.needs, "[" VIP6 "]:80");
+	service_add_listener(&host.service, "[" VIP6 "]:80");
 	host.policy[FOUR] = "[{\"priority\":5,\"table\":\"254\"},"
 			    "{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"}]";
 	host.policy[SIX] = "[{\"priority\":9,\"table\":\"254\"}]";
@@ -331,7 +331,7 @@ static void text_says_what_was_not_judged_and_what_would_let_it_be(void **state)
 {
 	(void)state;
 	host.socket_count = 0;
-	host.needs.server_count = 0;
+	host.service.server_count = 0;
 	host.routes[FOUR] = "[]";
 	host_judged();
 	assert_string_equal(last_lines(),
@@ -354,7 +354,7 @@ static void text_says_it_of_one_item(void **state)
 static void text_says_it_beside_what_is_wrong_too(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_non_null(strstr(last_lines(),
 		"1 item needs fixing: run the commands marked #, then check again.\n"));
@@ -389,7 +389,7 @@ static void text_names_apply_where_nothing_is_set_up(void **state)
 static void text_promises_no_command_where_there_is_none(void **state)
 {
 	(void)state;
-	needs_add_server(&host.needs, "192.0.2.9");
+	service_add_server(&host.service, "192.0.2.9");
 	host_judged();
 	assert_non_null(strstr(printed(false), "\n1 item needs fixing.\n"));
 }
@@ -406,7 +406,7 @@ static void text_has_long_rules_as_a_whole(void **state)
 	rules = text_format("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment \"%s\" -j "
 			    "DROP\nCOMMIT\n",
 		comment);
-	host_more_rules(BACKEND_IPTABLES, AF_INET, rules);
+	host_more_rules(TOOL_IPTABLES, AF_INET, rules);
 	host_judged();
 	assert_non_null(strstr(printed(false), "!\" -j DROP`"));
 	assert_non_null(strstr(text, "drops"));
@@ -440,7 +440,7 @@ static void a_command_that_two_findings_need_is_printed_once(void **state)
 	json_t *made, *list;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_int_equal(found_count(CHECK_DIVERT, CHECK_MISSING), 2);
 	assert_int_equal(found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4)->command_count, 1);
@@ -463,7 +463,7 @@ static void all_commands_stand_in_the_order_of_the_text(void **state)
 	host.policy[FOUR] = "[{\"priority\":9,\"table\":\"254\"}]";
 	host_sysctl("net/ipv4/conf/server0/rp_filter", "1");
 	host.owners[0].owner.capabilities = 0;
-	host_more_rules(BACKEND_IPTABLES, AF_INET, NAT("-A POSTROUTING -j MASQUERADE\n"));
+	host_more_rules(TOOL_IPTABLES, AF_INET, NAT("-A POSTROUTING -j MASQUERADE\n"));
 	host_judged();
 	count = check_commands(&host.report, &list);
 	assert_true(count >= 3);
@@ -497,7 +497,7 @@ static void names_do_not_reach_a_terminal_as_they_are(void **state)
 			    "\"100\"},{\"dst\":\"198.51.100.0/24\",\"dev\":\"" ODD_LINK
 			    "\"},{\"dst\":\"203.0.113.0/24\",\"dev\":\"" ODD_LINK "\"}]";
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
-	host_more_rules(BACKEND_IPTABLES, AF_INET,
+	host_more_rules(TOOL_IPTABLES, AF_INET,
 		"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment \"\x1b[2J\xc2\x9b\" "
 		"-j DROP\nCOMMIT\n");
 	host_judged();

@@ -1,7 +1,7 @@
 /*
  * The checklist on the proxy's connections to servers: those that wait, that stall, or find no port.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <string.h>
 
@@ -131,7 +131,7 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 {
 	(void)state;
 	waits(CLIENT4, SERVER4);
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
@@ -141,7 +141,7 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 static void what_is_wrong_here_makes_nobody_wait(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(""));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read, "wait for an answer"));
 }
@@ -150,7 +150,7 @@ static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void
 {
 	(void)state;
 	waits(CLIENT4, SERVER4);
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -i server0 -m strange --words -j DROP\n" DIVERT));
 	host_judged();
 	assert_well();
@@ -227,7 +227,7 @@ static void where_errors_are_not_caught_that_is_the_reason(void **state)
 	(void)state;
 	stalls(CLIENT4, SERVER4);
 	stalls("198.51.100.11", SERVER4)->mss = 1400;
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT_TCP));
 	host_judged();
 	assert_alone(CHECK_ICMP, CHECK_MISSING);
 	finding = found_about(CHECK_ICMP, CHECK_MISSING, SERVER4);
@@ -238,9 +238,9 @@ static void where_errors_are_not_caught_that_is_the_reason(void **state)
 static void errors_of_one_family_do_not_explain_the_other(void **state)
 {
 	(void)state;
-	needs_add_server(&host.needs, "[" SERVER6 "]:80");
-	host_rules(BACKEND_IPTABLES, AF_INET, MANGLE(DIVERT));
-	host_more_rules(BACKEND_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
+	service_add_server(&host.service, "[" SERVER6 "]:80");
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT_TCP));
 	stalls(CLIENT4, SERVER4);
 	host_judged();
 	assert_alone(CHECK_PATH_MTU, CHECK_HARMFUL);
@@ -320,7 +320,7 @@ static void ports_to_another_server_and_of_another_client_do_not_count(void **st
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
-	needs_add_server(&host.needs, "203.0.113.21");
+	service_add_server(&host.service, "203.0.113.21");
 	connects(CLIENT4, 5001, 2, SERVER4, true);
 	connects(CLIENT4, 5001, 2, "203.0.113.21", true);
 	connects("198.51.100.11", 5001, 2, SERVER4, true);
@@ -332,7 +332,7 @@ static void ports_that_are_chosen_at_bind_count_for_every_server(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
-	needs_add_server(&host.needs, "203.0.113.21");
+	service_add_server(&host.service, "203.0.113.21");
 	connects(CLIENT4, 5001, 2, SERVER4, false);
 	connects(CLIENT4, 5003, 2, "203.0.113.21", false);
 	host_judged();
@@ -346,7 +346,7 @@ static void connections_that_have_ended_do_not_tell_when_their_ports_were_chosen
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
-	needs_add_server(&host.needs, "203.0.113.21");
+	service_add_server(&host.service, "203.0.113.21");
 	connects(CLIENT4, 5001, 2, SERVER4, true);
 	connects(CLIENT4, 5003, 1, "203.0.113.21", true);
 	have_ended(CLIENT4, 5004, 1, "203.0.113.21");
@@ -391,7 +391,7 @@ static void a_port_that_is_in_use_twice_is_one(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
-	needs_add_server(&host.needs, "203.0.113.21");
+	service_add_server(&host.service, "203.0.113.21");
 	connects(CLIENT4, 5001, 2, SERVER4, true);
 	connects(CLIENT4, 5001, 2, "203.0.113.21", true);
 	connects(CLIENT4, 5003, 1, "203.0.113.21", false);

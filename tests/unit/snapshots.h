@@ -5,8 +5,8 @@
  * Links, routes and packet rules are texts as the host's tools print them. The kernel's part is played by
  * a small one: policy rules in their order, marks with their masks, the longest prefix of a table.
  */
-#ifndef TESTS_SITUATIONS_H
-#define TESTS_SITUATIONS_H
+#ifndef TESTS_SNAPSHOTS_H
+#define TESTS_SNAPSHOTS_H
 
 #include "check/check.h"
 #include "unit.h"
@@ -64,15 +64,15 @@ enum {
 };
 
 struct host {
-	struct needs needs;
-	struct situation at;
+	struct service service;
+	struct snapshot at;
 	struct check_report report;
 	const char *links, *policy[2], *routes[2], *proxied; /* as `ip -j` prints them */
 	struct addr gateway;                                 /* of default routes */
 	bool udp_untold;                                     /* the kernel lacks udp_diag */
 	bool turned_away; /* the kernel refuses whatever comes in */
 	struct {
-		enum backend backend;
+		enum firewall_tool tool;
 		int family;
 		const char *text;
 	} saved[HOST_LIST_MAX];
@@ -107,8 +107,8 @@ struct addr host_address(const char *ip, uint16_t port);
 void host_sysctl(const char *path, const char *value); /* NULL: there is no such */
 
 /* Packet rules: instead of all that there are, and further ones. */
-void host_rules(enum backend backend, int family, const char *text);
-void host_more_rules(enum backend backend, int family, const char *text);
+void host_rules(enum firewall_tool tool, int family, const char *text);
+void host_more_rules(enum firewall_tool tool, int family, const char *text);
 
 /* A further socket, transparent and of the proxy; SERVER as it is given with its port. */
 struct host_socket *host_listens(const char *ip, uint16_t port, int protocol);

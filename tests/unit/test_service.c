@@ -8,31 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct needs needs;
+static struct service service;
 
 static void the_example_is_transparent_on_both_sides(void **state)
 {
 	(void)state;
-	needs_free(&needs);
-	needs_of_example(&needs);
-	assert_true(needs.spoofs);
-	assert_true(needs.listeners[0].transparent);
-	assert_true(needs_family(&needs, AF_INET));
-	assert_false(needs_family(&needs, AF_INET6));
+	service_free(&service);
+	service_of_example(&service);
+	assert_true(service.spoofs);
+	assert_true(service.listeners[0].transparent);
+	assert_true(service_family(&service, AF_INET));
+	assert_false(service_family(&service, AF_INET6));
 }
 
 static void words_are_read(void **state)
 {
 	(void)state;
-	needs_free(&needs);
-	assert_int_equal(needs_add_listener(&needs, "[2001:db8::80]:53/udp"), 0);
-	assert_int_equal(needs_add_server(&needs, "203.0.113.20:8080"), 0);
-	assert_int_equal(needs_add_server(&needs, "2001:db8:5::20"), 0);
-	assert_int_equal(needs_add_client(&needs, "198.51.100.10"), 0);
-	assert_true(needs_protocol(&needs, AF_INET6, IPPROTO_UDP));
-	assert_false(needs_protocol(&needs, AF_INET6, IPPROTO_TCP));
-	assert_int_equal(addr_port(&needs.listeners[0].address), 53);
-	assert_int_equal(addr_port(&needs.servers[1]), 0);
+	service_free(&service);
+	assert_int_equal(service_add_listener(&service, "[2001:db8::80]:53/udp"), 0);
+	assert_int_equal(service_add_server(&service, "203.0.113.20:8080"), 0);
+	assert_int_equal(service_add_server(&service, "2001:db8:5::20"), 0);
+	assert_int_equal(service_add_client(&service, "198.51.100.10"), 0);
+	assert_true(service_protocol(&service, AF_INET6, IPPROTO_UDP));
+	assert_false(service_protocol(&service, AF_INET6, IPPROTO_TCP));
+	assert_int_equal(addr_port(&service.listeners[0].address), 53);
+	assert_int_equal(addr_port(&service.servers[1]), 0);
 }
 
 static void other_words_are_refused(void **state)
@@ -43,10 +43,10 @@ static void other_words_are_refused(void **state)
 		"[2001:db8::80]", "name:80", "192.0.2.80:80/sctp"};
 
 	(void)state;
-	needs_free(&needs);
+	service_free(&service);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		assert_int_equal(needs_add_listener(&needs, wrong[i]), -1);
-	assert_int_equal(needs.listener_count, 0);
+		assert_int_equal(service_add_listener(&service, wrong[i]), -1);
+	assert_int_equal(service.listener_count, 0);
 }
 
 static void a_configuration_says_what_it_needs(void **state)
@@ -63,13 +63,13 @@ static void a_configuration_says_what_it_needs(void **state)
 	assert_non_null(diag);
 	config = config_parse("test", text, sizeof(text) - 1, diag);
 	assert_non_null(config);
-	needs_free(&needs);
-	needs_of_config(&needs, config, "test");
-	assert_true(needs.spoofs);
-	assert_int_equal(needs.listener_count, 2);
-	assert_true(needs.listeners[0].transparent);
-	assert_false(needs.listeners[1].transparent);
-	assert_int_equal(needs.server_count, 1);
+	service_free(&service);
+	service_of_config(&service, config, "test");
+	assert_true(service.spoofs);
+	assert_int_equal(service.listener_count, 2);
+	assert_true(service.listeners[0].transparent);
+	assert_false(service.listeners[1].transparent);
+	assert_int_equal(service.server_count, 1);
 	config_free(config);
 	diag_free(diag);
 }
@@ -86,11 +86,11 @@ static void assert_hears_ipv4(const char *bind, bool system, bool expected)
 		bind);
 	config = config_parse("test", text, strlen(text), diag);
 	assert_non_null(config);
-	needs_free(&needs);
-	needs_of_config(&needs, config, "test");
-	needs_bindv6only(&needs, system);
-	assert_int_equal(needs_hears(&needs.listeners[0], AF_INET), expected);
-	assert_true(needs_hears(&needs.listeners[0], AF_INET6));
+	service_free(&service);
+	service_of_config(&service, config, "test");
+	service_bindv6only(&service, system);
+	assert_int_equal(service_hears(&service.listeners[0], AF_INET), expected);
+	assert_true(service_hears(&service.listeners[0], AF_INET6));
 	config_free(config);
 	diag_free(diag);
 }
@@ -119,8 +119,8 @@ static struct config *needed(const char *bind, const char *source)
 	config = config_parse("test", text, strlen(text), diag);
 	assert_non_null(config);
 	diag_free(diag);
-	needs_free(&needs);
-	needs_of_config(&needs, config, "test");
+	service_free(&service);
+	service_of_config(&service, config, "test");
 	return config;
 }
 
@@ -129,8 +129,8 @@ static void a_range_of_all_ports_is_taken(void **state)
 	struct config *config = needed("192.0.2.80:1-65535 transparent", "");
 
 	(void)state;
-	assert_int_equal(needs.listener_count, 65535);
-	assert_int_equal(addr_port(&needs.listeners[65534].address), 65535);
+	assert_int_equal(service.listener_count, 65535);
+	assert_int_equal(addr_port(&service.listeners[65534].address), 65535);
 	config_free(config);
 }
 
@@ -141,8 +141,8 @@ static void assert_source(const char *source, bool spoofed, const char *expected
 	struct addr client, found;
 
 	assert_true(addr_parse(&client, "198.51.100.10"));
-	assert_int_equal(needs.spoofs, spoofed);
-	found = needs_source(&needs, 0, &client);
+	assert_int_equal(service.spoofs, spoofed);
+	found = service_source(&service, 0, &client);
 	assert_string_equal(addr_format_ip(&found, text), expected);
 	config_free(config);
 }
@@ -157,7 +157,7 @@ static void a_source_that_is_not_this_hosts_is_spoofed(void **state)
 	assert_source("", false, "0.0.0.0");
 }
 
-static bool every(const struct need_listener *listener, int family)
+static bool every(const struct service_listener *listener, int family)
 {
 	(void)listener;
 	(void)family;
@@ -167,11 +167,11 @@ static bool every(const struct need_listener *listener, int family)
 static void assert_runs(int family, const char *expected)
 {
 	size_t count;
-	struct need_ports *list = needs_ports(&needs, family, every, &count);
+	struct service_port_range *list = service_port_ranges(&service, family, every, &count);
 	char text[512] = "";
 
 	for (size_t i = 0; i < count; i++) {
-		char *one = needs_ports_text(&list[i]);
+		char *one = service_port_range_text(&list[i]);
 
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s ", one,
 			list[i].protocol == IPPROTO_UDP ? "/udp" : "");
@@ -188,14 +188,14 @@ static void ports_that_follow_each_other_are_one_run(void **state)
 		"192.0.2.80:80", "[2001:db8::80]:82", "[::]:65534", "192.0.2.80:82"};
 
 	(void)state;
-	needs_free(&needs);
+	service_free(&service);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		assert_int_equal(needs_add_listener(&needs, words[i]), 0);
+		assert_int_equal(service_add_listener(&service, words[i]), 0);
 	assert_runs(AF_UNSPEC, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
 			       "192.0.2.80:82/udp 0.0.0.0:65535 [::]:65534-65535 ");
 	assert_runs(AF_INET, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
 			     "192.0.2.80:82/udp 0.0.0.0:65534-65535 ");
-	needs_free(&needs);
+	service_free(&service);
 	assert_runs(AF_INET, "");
 }
 

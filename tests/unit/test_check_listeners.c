@@ -1,7 +1,7 @@
 /*
  * The checklist on the proxy itself: its listeners, whose they are, and what their owners may do.
  */
-#include "situations.h"
+#include "snapshots.h"
 
 #include <limits.h>
 #include <linux/capability.h>
@@ -40,11 +40,11 @@ static void a_wildcard_listener_of_ipv6_hears_ipv4_unless_told_not_to(void **sta
 	host.socket_count = 0;
 	host_listens("::", 80, IPPROTO_TCP);
 	host_judged();
-	assert_ptr_equal(situation_listener(&host.at, IPPROTO_TCP, &called), host.sockets);
-	assert_null(situation_listener(&host.at, IPPROTO_UDP, &called));
-	assert_null(situation_listener(&host.at, IPPROTO_TCP, &other));
+	assert_ptr_equal(snapshot_listener(&host.at, IPPROTO_TCP, &called), host.sockets);
+	assert_null(snapshot_listener(&host.at, IPPROTO_UDP, &called));
+	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &other));
 	host.sockets[0].v6only = true;
-	assert_null(situation_listener(&host.at, IPPROTO_TCP, &called));
+	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &called));
 }
 
 static void what_tproxy_names_has_to_listen(void **state)
@@ -52,7 +52,7 @@ static void what_tproxy_names_has_to_listen(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
 		       "--on-port "
 		       "8080 --on-ip 198.51.100.1 --tproxy-mark 0x1/0xffffffff\n" DIVERT));
@@ -69,7 +69,7 @@ static void what_tproxy_names_has_to_listen(void **state)
 static void tproxy_may_name_a_wildcard_listener(void **state)
 {
 	(void)state;
-	host_rules(BACKEND_IPTABLES, AF_INET,
+	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
 		       "--on-port "
 		       "8080 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n" DIVERT));
@@ -156,7 +156,7 @@ static void who_needs_no_transparent_socket_needs_no_capability(void **state)
 {
 	(void)state;
 	host_serves("198.51.100.1:80", NULL);
-	host.needs.listeners[0].transparent = false;
+	host.service.listeners[0].transparent = false;
 	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host.sockets[0].transparent = false;
 	owned_with(0);
@@ -167,7 +167,7 @@ static void who_calls_from_clients_addresses_needs_it_for_that_alone(void **stat
 {
 	(void)state;
 	host_serves("198.51.100.1:80", SERVER4);
-	host.needs.listeners[0].transparent = false;
+	host.service.listeners[0].transparent = false;
 	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host.sockets[0].transparent = false;
 	owned_with(0);
@@ -229,9 +229,9 @@ static void its_line_of_the_configuration_is_fixed_where_there_is_one(void **sta
 	const struct check_finding *finding;
 
 	(void)state;
-	host.needs.file = "tproxyd.cfg";
-	host.needs.listeners[0].line = 7;
-	host.needs.listeners[0].transparent = false;
+	host.service.file = "tproxyd.cfg";
+	host.service.listeners[0].line = 7;
+	host.service.listeners[0].transparent = false;
 	host.socket_count = 0;
 	host_judged();
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
@@ -251,7 +251,7 @@ static void ipv6_binds_by_nonlocal_bind_without(void **state)
 
 	(void)state;
 	host_serves_ipv6();
-	host.needs.listeners[0].transparent = false;
+	host.service.listeners[0].transparent = false;
 	host.socket_count = 0;
 	host_judged();
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
@@ -275,8 +275,8 @@ static void a_bound_ipv6_listener_answers_without_where_rules_catch_it(void **st
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6);
 	assert_fixed_by_rule(finding, "ip6tables -w -t mangle", "PREROUTING",
 		"-p tcp -m socket -j MARK --set-mark 0x1");
-	host_more_rules(BACKEND_IPTABLES, AF_INET6,
-		MANGLE("-A PREROUTING -p tcp -m socket " MARKED DIVERT6));
+	host_more_rules(
+		TOOL_IPTABLES, AF_INET6, MANGLE("-A PREROUTING -p tcp -m socket " MARKED DIVERT6));
 	host.saved[0] = host.saved[host.saved_count - 1];
 	host.saved_count = 1;
 	host_judged();
@@ -287,7 +287,7 @@ static void an_address_of_the_host_needs_no_transparent_listener(void **state)
 {
 	(void)state;
 	host_serves("198.51.100.1:80", NULL);
-	host.needs.listeners[0].transparent = false;
+	host.service.listeners[0].transparent = false;
 	host.socket_count = 0;
 	host_judged();
 	assert_well();
@@ -308,7 +308,7 @@ static void a_kernel_that_does_not_tell_leaves_it_open(void **state)
 static void two_listeners_share_what_is_missing_for_both(void **state)
 {
 	(void)state;
-	needs_add_listener(&host.needs, VIP4 ":443");
+	service_add_listener(&host.service, VIP4 ":443");
 	host.policy[FOUR] = "[{\"priority\":9,\"table\":\"254\"}]";
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
