@@ -1,4 +1,4 @@
-"""The four reports of a run: report.json, junit.xml, report.md and report.html.
+"""The reports of a run: report.json, junit.xml, report.md, report.html and the matrix as a picture.
 
 All are renderings of one dictionary, whose form fixtures/schema/report.schema.json describes. The page
 is a template with that dictionary inside; what is inside a script element must not hold `</` or `<!--`,
@@ -12,10 +12,10 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from . import matrix, spec, surroundings, verdict
+from . import matrix, picture, spec, surroundings, verdict
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
-FILES = ("report.json", "junit.xml", "report.md", "report.html")
+FILES = ("report.json", "junit.xml", "report.md", "report.html", "matrix.svg")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -55,9 +55,10 @@ def build(columns, chosen, selection, command, seconds, necessity=None):
 
 
 def write(report, out):
-    """All four into the folder."""
+    """All of them into the folder."""
     out.mkdir(parents=True, exist_ok=True)
-    texts = (json.dumps(report, indent=1, ensure_ascii=False) + "\n", junit(report), markdown(report), page(report))
+    data = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    texts = (data, junit(report), markdown(report), page(report), picture.svg(report))
     for name, text in zip(FILES, texts):
         (out / name).write_text(text, encoding="utf-8")
 

@@ -78,7 +78,7 @@ def test_the_specification_is_what_the_catalogue_says():
     assert page == spec.render(), "stale: tests/netns/conformance --spec >docs/SPEC.md"
 
 
-def test_a_pass_is_reported_in_four_forms(tmp_path):
+def test_a_pass_is_in_every_report(tmp_path):
     done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-SRC-01", "--keep")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not schema.problems(made, SCHEMA)
@@ -88,6 +88,14 @@ def test_a_pass_is_reported_in_four_forms(tmp_path):
     assert len(list(xml.parse(tmp_path / "junit.xml").iter("testcase"))) == len(list(every_test(made)))
     assert "Every MUST passed." in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Every MUST passed\n" in done.stdout
+    assert strokes(tmp_path) == [("pass", "TP-SRC-01: PASS")]
+
+
+def strokes(folder):
+    """What the picture of the matrix shows: a kind and a title for each cell."""
+    name = "{http://www.w3.org/2000/svg}"
+    marks = xml.parse(folder / "matrix.svg").iter(f"{name}rect")
+    return [(each.get("class"), each.find(f"{name}title").text) for each in marks if each.find(f"{name}title") is not None]
 
 
 def every_test(made):
@@ -123,6 +131,7 @@ def test_a_failure_names_the_command_that_repeats_it(tmp_path):
     assert shlex.split(cell["command"])[1:] == ["--impl", wrong, "--only", "TP-SRC-01", "--family", "4"]
     assert (tmp_path / cell["tests"][0]["evidence"]).is_dir()
     assert list(xml.parse(tmp_path / "junit.xml").iter("failure"))
+    assert sorted(strokes(tmp_path)) == [("fail", "TP-SRC-01: FAIL"), ("pass", "TP-BIND-01: PASS")]
 
 
 def test_refusing_what_is_claimed_fails_and_refusing_the_rest_does_not(tmp_path):
