@@ -4,12 +4,13 @@ import errno
 
 import pytest
 
-from lab import counters, patience, topology
-from lab.endpoint import Endpoint
-from lab.ping import echoes
-from lab.requirements import requirement
-from lab.variants import both_families, each_backend, with_sysctls
-from lab.verdict import GuardFailed
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.conformance.verdict import GuardFailed
+from lab.netns import counters, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.ping import echoes
+from lab.setup.variants import both_families, each_backend, with_sysctls
 
 
 @requirement("TP-BIND-01")
@@ -141,8 +142,8 @@ def test_a_client_that_comes_again_while_its_old_connection_is_in_time_wait_is_s
         flow.server.close()
         assert flow.client.ending() == ("eof", b"")
         flow.client.close()
-        waiting = ("TIME_WAIT", lab.vip, source)
-        patience.until(lambda: waiting in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
+        at_the_proxy = ("TIME_WAIT", lab.vip, source)
+        waiting.until(lambda: at_the_proxy in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
 
 
 @requirement("TP-HOST-01")

@@ -1,9 +1,9 @@
 """DST: what a client called is where it is taken, whatever address that is."""
 
-from lab import steering
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab.conformance.requirements import requirement
+from lab.netns.endpoint import Endpoint
+from lab.setup import steering
+from lab.setup.variants import both_families
 
 PORT = 3129
 ANY = {4: "0.0.0.0", 6: "::"}

@@ -9,15 +9,17 @@ import subprocess
 
 import pytest
 
-from lab import counters, patience, stream, topology
-from lab.endpoint import Endpoint
-from lab.flood import Flood
-from lab.flow import Flow
-from lab.hosts import TOKEN
-from lab.proxy import ProxyEnded
-from lab.requirements import requirement
-from lab.variants import both_families
-from lab.verdict import Absent
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.conformance.verdict import Absent
+from lab.netns import counters, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers import stream
+from lab.peers.flood import Flood
+from lab.peers.flow import Flow
+from lab.peers.hosts import TOKEN
+from lab.peers.proxy import ProxyEnded
+from lab.setup.variants import both_families
 
 GONE = ("refused", "unreachable")
 FEW = 256  # descriptors that the proxy is given
@@ -47,7 +49,7 @@ def test_sigusr1_takes_no_new_clients_and_lets_the_others_finish(lab):
     proxy = lab.serve()
     flow = lab.client.connect(lab.vip)
     proxy.signal(signal.SIGUSR1)
-    patience.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
+    waiting.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
     assert lab.client.knock(lab.vip)[0] in GONE
     flow.exchange()
     flow.client.finish()
@@ -138,7 +140,7 @@ def session_of(lab, size):
 def line_of(proxy, client):
     """The log's line that starts with a client's address and port."""
     pattern = re.compile(f"^{re.escape(client.address)}:{client.port} .*", re.M)
-    return patience.until(lambda: pattern.search(proxy.log()), f"a line of the log for {client}")[0]
+    return waiting.until(lambda: pattern.search(proxy.log()), f"a line of the log for {client}")[0]
 
 
 @requirement("TP-OPS-07")
@@ -185,7 +187,7 @@ def test_a_reload_takes_on_one_more_listener_and_loses_no_connection(lab):
         return lab.proxy.listens(more)
 
     lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
-    patience.until(still_served, "the proxy listens at the new address, too")
+    waiting.until(still_served, "the proxy listens at the new address, too")
     lab.client.connect(more).exchange()
     flow.exchange(1 << 20)
 
@@ -196,7 +198,7 @@ def test_a_listener_that_a_reload_takes_away_keeps_its_sessions(lab):
     proxy = lab.serve(listeners=[lab.listener(), lab.listener(gone)], reload=True)
     flow = lab.client.connect(gone)
     lab.reload(proxy, reload=True)
-    patience.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
+    waiting.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
     assert lab.client.knock(gone)[0] in GONE
     flow.exchange(1 << 20)
     lab.client.connect(lab.vip).exchange()
@@ -208,7 +210,7 @@ def test_as_an_ordinary_user_it_keeps_no_capability_that_it_does_not_need(lab):
     if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", "true"], check=False).returncode:
         raise Absent("this run's root may not become another user")
     proxy = lab.serve(source="clientip", user=NOBODY)
-    patience.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
+    waiting.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
     for _, held in proxy.privileges():
         assert not held & ~NEEDED, f"capabilities {held:#x}"
     flow = lab.client.connect(lab.vip)
@@ -229,7 +231,7 @@ def test_a_client_that_resets_while_its_server_is_silent_leaves_its_place(lab):
     before = set()
     for number in range(LEAVING):
         client = lab.client.open(lab.vip)
-        patience.until(lambda: lab.proxy.attempts() - before, f"the proxy tries to connect for client {number + 1}")
+        waiting.until(lambda: lab.proxy.attempts() - before, f"the proxy tries to connect for client {number + 1}")
         before = lab.proxy.attempts()
         client.reset()
 
@@ -294,7 +296,7 @@ def stop_in_a_flood(lab, number, clients):
         proxy.stand_back(flood.processor)
         with proxy.paused():
             full = overflows(lab)
-            patience.until(lambda: overflows(lab) > full, "more clients come than can wait")
+            waiting.until(lambda: overflows(lab) > full, "more clients come than can wait")
             proxy.signal(number)
         assert flood.was_refused(), "the proxy went on accepting until the last client had come"
     return proxy.await_end()

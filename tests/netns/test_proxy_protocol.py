@@ -4,13 +4,14 @@ import secrets
 
 import pytest
 
-from lab import proxy_protocol, topology
-from lab.endpoint import Endpoint
-from lab.flow import Flow
-from lab.hosts import TOKEN
-from lab.proxy_protocol import bad, good, write
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.peers import proxy_protocol
+from lab.peers.flow import Flow
+from lab.peers.hosts import TOKEN
+from lab.peers.proxy_protocol import bad, good, write
+from lab.setup.variants import both_families
 
 WITHIN = {"client": 3_000}  # a header that does not come ends the connection
 versions = pytest.mark.parametrize("version", ["v1", "v2"])

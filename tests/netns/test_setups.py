@@ -1,9 +1,9 @@
-"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setups)."""
+"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setup.setups)."""
 
-from lab import topology
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.setups import (
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.setup.setups import (
     bridge_calls_rules,
     each_recipe,
     each_topology,

@@ -2,11 +2,12 @@
 
 import re
 
-from lab import patience, topology
-from lab.endpoint import Endpoint
-from lab.hosts import bound_transparently
-from lab.requirements import requirement
-from lab.variants import asymmetric, both_families, each_backend
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.hosts import bound_transparently
+from lab.setup.variants import asymmetric, both_families, each_backend
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
@@ -70,7 +71,7 @@ def test_a_taken_client_port_has_a_reason_of_its_own_in_the_log(lab):
 
 def logged(proxy, client, start=0):
     """What is logged from `start` on up to the end of a client's session, without its numbers."""
-    patience.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
+    waiting.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
     return {re.sub(r"[\[(]?[0-9][0-9a-zA-Z:./-]*", "N", line) for line in proxy.log()[start:].splitlines()}
 
 

@@ -1,10 +1,12 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
-from lab import counters, datagrams, patience
-from lab.datagrams import Peer
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.netns import counters
+from lab.netns.endpoint import Endpoint
+from lab.peers import datagrams
+from lab.peers.datagrams import Peer
+from lab.setup.variants import both_families
 
 
 @requirement("TP-UDP-01")
@@ -97,7 +99,7 @@ def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
     idle = len(lab.proxy.datagram_sockets())
     client = Peer(lab.client)
     datagrams.exchange(lab, server, client, b"a question")
-    patience.until(lambda: len(lab.proxy.datagram_sockets()) == idle, "the flow's socket is closed")
+    waiting.until(lambda: len(lab.proxy.datagram_sockets()) == idle, "the flow's socket is closed")
     datagrams.exchange(lab, server, client, b"another")
 
 
@@ -128,7 +130,7 @@ def unheard(lab):
     proxy = datagrams.start(lab)
     client = Peer(lab.client)
     client.send(b"nobody hears it", lab.vip)
-    patience.until(
+    waiting.until(
         lambda: counters.total(lab.server.namespace, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
         "the server's host says that nobody listens",
     )

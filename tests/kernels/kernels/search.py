@@ -4,7 +4,7 @@ Built kernels stay in the cache, so an interrupted run continues where it was.
 """
 
 from . import agreement, build, configuration, durations, minimize, observe, runner, suite, variants
-from lab import requirements, verdict
+from lab.conformance import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
 LOCAL_VERSION = "-lab"  # the suffix of the release of the lab's kernels

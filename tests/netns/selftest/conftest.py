@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, MAKEFILE, commit, kernel_lab, program
-from lab.box import TPROXYCTL, Box
-from lab.namespace import Namespace
+from lab.ctl.ctl_host import Box
+from lab.netns.namespace import Namespace
+from lab.paths import RUN, TPROXYCTL
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def box(tmp_path):
 @pytest.fixture
 def for_everybody():
     """tproxyctl where any user may start it."""
-    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
+    folder = Path(tempfile.mkdtemp(dir=RUN))
     folder.chmod(0o755)
     yield shutil.copy(TPROXYCTL, folder)
     shutil.rmtree(folder)

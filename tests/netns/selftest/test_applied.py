@@ -1,6 +1,6 @@
 """What `tproxyctl apply` makes is a set-up on which the suite's connections work, wherever the proxy stands.
 
-Every row of lab.setups that works on the lab's own recipes works on what apply makes in their stead;
+Every row of lab.setup.setups that works on the lab's own recipes works on what apply makes in their stead;
 `tproxyctl check` finds nothing missing or harmful there, and revert takes all of it back.
 """
 
@@ -8,11 +8,21 @@ import re
 
 import pytest
 
-from lab import applied, checklist, recipe as recipes, topology
-from lab.endpoint import Endpoint
-from lab.lab import Lab
-from lab.proxy import Implementation
-from lab.setups import bridge_calls_rules, each_recipe, each_topology, local_client, local_route, on_a_bridge, two_proxies
+from lab.ctl import checklist
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.proxy import Implementation
+from lab.setup import by_apply, recipe as recipes
+from lab.setup.lab import Lab
+from lab.setup.setups import (
+    bridge_calls_rules,
+    each_recipe,
+    each_topology,
+    local_client,
+    local_route,
+    on_a_bridge,
+    two_proxies,
+)
 
 
 @pytest.fixture
@@ -61,8 +71,8 @@ def test_connections_work_on_what_apply_made(lab):
     assert rules(lab)
     lab.serve(source="clientip")
     nothing_is_wrong(lab, is_transparent(lab))
-    applied.revert(lab.topology.proxy)
-    assert not rules(lab) and not applied.state(lab.topology.proxy).exists()
+    by_apply.revert(lab.topology.proxy)
+    assert not rules(lab) and not by_apply.state(lab.topology.proxy).exists()
 
 
 @each_topology

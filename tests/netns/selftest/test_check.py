@@ -9,14 +9,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from lab import checklist, recipe
-from lab.namespace import Namespace
+from lab.ctl import checklist
+from lab.netns.namespace import Namespace
+from lab.paths import ROOT, RUN
+from lab.setup import recipe
 
-ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ROOT / "fixtures" / "hosts"
 MANUAL = ROOT / "man" / "tproxyctl.8"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
@@ -204,7 +204,7 @@ def furnish(box, name, program):
 
 def applied(box, backend):
     free = "--mark 0x1000 --table 140"
-    state = f"/run/tproxy-lab/{box.namespace.name}.state"
+    state = RUN / f"{box.namespace.name}.state"
     box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --backend {backend} {free} --state {state}")
 
 

@@ -10,15 +10,15 @@ import shutil
 import socket
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from lab import checklist, schema
-from lab.box import EVERYTHING, TPROXYCTL, Box
-from lab.namespace import Namespace
+from lab.conformance import schema
+from lab.ctl import checklist
+from lab.ctl.ctl_host import EVERYTHING, Box
+from lab.netns.namespace import Namespace
+from lab.paths import ROOT, TPROXYCTL
 
-ROOT = Path(__file__).resolve().parents[3]
 FORM = "fixtures/schema/check.schema.json"
 SCHEMA = json.loads((ROOT / FORM).read_text(encoding="utf-8"))
 IDS = SCHEMA["$defs"]["id"]["enum"]

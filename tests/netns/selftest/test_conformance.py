@@ -5,16 +5,14 @@ import os
 import shlex
 import subprocess
 import xml.etree.ElementTree as xml
-from pathlib import Path
 
 import pytest
 
-from lab import report, schema, spec
+from lab.conformance import report, schema, spec
+from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
 
-SUITE = Path(__file__).resolve().parents[1]
-ROOT = SUITE.parents[1]
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 FALSIFIERS = SUITE / "implementations" / "falsifiers"
 

@@ -8,13 +8,12 @@ run may not do what a requirement's tests need, its falsifier is neither caught 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from lab import requirements, verdict
+from lab.conformance import requirements, verdict
+from lab.paths import ROOT, SUITE
 
-SUITE = Path(__file__).resolve().parents[1]
 FOLDER = SUITE / "implementations" / "falsifiers"
 SHARE = "8"  # of a soak test's load, enough for what it is to show
 PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
@@ -32,7 +31,7 @@ def verdicts(name, wanted, tmp_path, patience=PATIENCE):
     report = tmp_path / "events"
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
-        *("--rootdir", str(SUITE.parents[1]), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
+        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
         *("--share", SHARE, "--patience", patience, "--seed", "1", "--events", str(report), "--no-evidence"),
         *("--requirements", ",".join(sorted(wanted))),
         *(str(path) for path in sorted(SUITE.glob("test_*.py"))),

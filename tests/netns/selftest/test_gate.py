@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from lab.paths import ROOT
+
 pytestmark = pytest.mark.suite
 
-ARROWS = Path(__file__).resolve().parents[3] / ".ci" / "arrows"
+ARROWS = ROOT / ".ci" / "arrows"
 
 
 @pytest.fixture

@@ -1,22 +1,22 @@
-"""tproxyctl apply does what plan says, and after revert the host is as it was (see lab.box)."""
+"""tproxyctl apply does what plan says, and after revert the host is as it was (see lab.ctl.ctl_host)."""
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from lab import patience, recipe
-from lab.box import LISTEN, ROOT, TPROXYCTL, Box, arguments_for, differences, without
-from lab.endpoint import Endpoint
-from lab.lab import Lab
-from lab.namespace import Namespace
-from lab.variants import both_families
+from lab import waiting
+from lab.ctl.ctl_host import LISTEN, Box, arguments_for, differences, without
+from lab.netns.endpoint import Endpoint
+from lab.netns.namespace import Namespace
+from lab.paths import TPROXYCTL, TPROXYD
+from lab.setup import recipe
+from lab.setup.lab import Lab
+from lab.setup.variants import both_families
 
-TPROXYD = os.environ.get("TPROXYD", str(ROOT / "build" / "tproxyd"))
 
 each_backend = pytest.mark.parametrize("backend", recipe.BACKENDS)
 each_recipe = pytest.mark.parametrize("which", ["divert", "tproxy", "local-route"])
@@ -528,7 +528,7 @@ def two_commands(inline, tmp_path, bind, backend, which="divert", words="transpa
     daemon = Daemon(box, file)
     try:
         port = int(bind.rpartition(":")[2].partition("-")[0])
-        patience.until(lambda: daemon.process.poll() is not None or _listens(inline, port), "tproxyd listens")
+        waiting.until(lambda: daemon.process.poll() is not None or _listens(inline, port), "tproxyd listens")
         assert daemon.process.poll() is None, daemon.process.stderr.read()
         yield
     finally:
@@ -585,7 +585,7 @@ def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, backend):
     inline.proxy.namespace.sysctl({"net.ipv4.ip_local_port_range": "50000 50009", "net.ipv4.tcp_tw_reuse": 2})
     with two_commands(inline, tmp_path, LISTEN[family], backend):
         for number in range(20):
-            patience.until(comes_through, f"connection {number + 1} comes through")
+            waiting.until(comes_through, f"connection {number + 1} comes through")
 
 
 @pytest.mark.parametrize("wildcard", [False, True])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import recipe
-from lab.box import arguments_for, differences
+from lab.ctl.ctl_host import arguments_for, differences
+from lab.setup import recipe
 
 SOURCE = Path(__file__).with_name("kill_at.c")
 MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row

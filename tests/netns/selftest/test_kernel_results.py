@@ -6,7 +6,7 @@ import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, all_on, capabilities, program
 from kernels import agreement, configuration, matrix, observe, suite, variants, ways
-from lab import requirements
+from lab.conformance import requirements
 
 pytestmark = pytest.mark.suite
 

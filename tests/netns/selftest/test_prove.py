@@ -12,8 +12,10 @@ import subprocess
 
 import pytest
 
-from lab import box, patience, schema
-from lab.box import ROOT, TPROXYCTL
+from lab import waiting
+from lab.conformance import schema
+from lab.ctl import ctl_host
+from lab.paths import ROOT, TPROXYCTL
 
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "prove.schema.json").read_text(encoding="utf-8"))
 PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6")
@@ -59,7 +61,7 @@ def found(*words, **rest):
 
 
 def without(*programs):
-    before, environment = box.without(*programs)
+    before, environment = ctl_host.without(*programs)
     return {"before": before, **environment}
 
 
@@ -214,7 +216,7 @@ def test_killed_it_takes_along_whatever_it_started(tmp_path):
     made = subprocess.Popen([TPROXYCTL, "prove"], pass_fds=[inherited], env=environment, stdout=subprocess.DEVNULL)
     os.close(inherited)
     with os.fdopen(end, "rb", buffering=0) as ends:
-        assert patience.readable([ends], patience.seconds) and ends.read(1) == b"\n"
+        assert waiting.readable([ends], waiting.seconds) and ends.read(1) == b"\n"
         made.send_signal(signal.SIGKILL)
         made.wait()
-        assert patience.readable([ends], patience.seconds) and ends.read(1) == b""
+        assert waiting.readable([ends], waiting.seconds) and ends.read(1) == b""

@@ -11,14 +11,17 @@ import subprocess
 
 import pytest
 
-from lab import datagrams, recipe, shown, steering, topology
-from lab.box import TPROXYCTL
-from lab.endpoint import Endpoint
-from lab.lab import Lab
-from lab.namespace import CommandFailed
-from lab.patience import NeverHappened
-from lab.proxy import Implementation
-from lab.verdict import Unsupported
+from lab.conformance.verdict import Unsupported
+from lab.ctl import capability_probes
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.netns.namespace import CommandFailed
+from lab.paths import TPROXYCTL
+from lab.peers import datagrams
+from lab.peers.proxy import Implementation
+from lab.setup import recipe, steering
+from lab.setup.lab import Lab
+from lab.waiting import NeverHappened
 
 PORT = 3129
 NOT_CONNECTED = (AssertionError, CommandFailed, OSError, NeverHappened, Unsupported)
@@ -32,8 +35,8 @@ printf '%s\\n' "$rules" | exec {real}
 
 CAPABILITIES = [
     pytest.param(name, family, id=name if family is None else f"{name}-{family}")
-    for name in shown.NAMES
-    for family in ([None] if name in shown.WITHOUT_FAMILY else topology.FAMILIES)
+    for name in capability_probes.NAMES
+    for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
 CONNECTIONS += [("tproxy", backend) for backend in recipe.IPTABLES] + [("nft", "nft")]
@@ -78,7 +81,7 @@ def test_everything_that_prove_reports_is_compared(proof):
 
 @pytest.mark.parametrize("name, family", CAPABILITIES)
 def test_a_capability_works_in_the_lab_where_prove_says_so(proof, hosts, name, family):
-    problem = shown.why_not(hosts(divert=False), name, family)
+    problem = capability_probes.why_not(hosts(divert=False), name, family)
     assert (problem is None) == says(proof, name, family), problem
 
 
@@ -115,7 +118,7 @@ def _plain(hosts, name, backend, family):
 def _intercepted(hosts, _, backend, family):
     lab = hosts("falsifiers/correct", family, backend)
     steering.intercept(lab, PORT)
-    wildcard = lab.listener(Endpoint(shown.ANY[family], PORT))
+    wildcard = lab.listener(Endpoint(capability_probes.ANY[family], PORT))
     lab.server.serve(lab.backend_server)
     lab.start("clientip", [wildcard], [], destination="original").await_ready()
     flow = lab.client.connect(lab.backend_server)
@@ -134,8 +137,8 @@ def _datagrams(hosts, _, backend, family):
 def _any_datagram(hosts, _, backend, family):
     lab = hosts(None, family, backend)
     steering.divert_datagrams(lab)
-    steering.intercept_datagrams(lab, shown.CALLED, shown.PORT)
-    return shown.intercepted_datagram(lab, family)
+    steering.intercept_datagrams(lab, capability_probes.CALLED, capability_probes.PORT)
+    return capability_probes.intercepted_datagram(lab, family)
 
 
 @pytest.mark.parametrize("word, lost", [("TPROXY", "tproxy"), ("socket", "socket"), ("MARK", "mark")])
@@ -147,8 +150,8 @@ def test_what_a_tool_refuses_is_shown_by_neither(tmp_path, monkeypatch, hosts, w
     (tmp_path / "iptables-restore").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     made = prove()
-    for feature in shown.FEATURES["iptables"]:
+    for feature in capability_probes.FEATURES["iptables"]:
         name = f"iptables-{feature}"
         expected = feature != lost and says(before, name, 4)
-        problem = shown.why_not(hosts(divert=False), name, 4)
+        problem = capability_probes.why_not(hosts(divert=False), name, 4)
         assert (says(made, name, 4), problem is None) == (expected, expected), f"{name}: {problem}"

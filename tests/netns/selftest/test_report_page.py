@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lab import browser, necessity, report, requirements, verdict
+from lab.conformance import browser, report, requirements, verdict
+from lab.ctl import necessity
 
 FOCUSED = "document.activeElement.dataset.cell"
 OPEN = "document.getElementById('panel').open"

@@ -2,9 +2,11 @@
 
 import pytest
 
-from lab import applied, datagrams, recipe, steering, topology
-from lab.lab import Lab
-from lab.proxy import Implementation
+from lab.netns import topology
+from lab.peers import datagrams
+from lab.peers.proxy import Implementation
+from lab.setup import by_apply, recipe, steering
+from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
 
@@ -41,6 +43,6 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
 
 @by_each
 def test_fragments_pass_in_both_directions_where_apply_has_set_the_host_up(lab):
-    applied.apply(lab.proxy.namespace, "divert", lab.backend, datagrams=True)
+    by_apply.apply(lab.proxy.namespace, "divert", lab.backend, datagrams=True)
     server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
     assert datagrams.exchange(lab, server, client, LARGE).address == lab.client.address

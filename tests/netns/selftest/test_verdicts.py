@@ -4,9 +4,9 @@ import errno
 
 import pytest
 
-from lab import capabilities, deviations, matrix, requirements, verdict
-from lab.patience import NeverHappened
-from lab.proxy import ProxyEnded
+from lab.conformance import capabilities, deviations, matrix, requirements, verdict
+from lab.peers.proxy import ProxyEnded
+from lab.waiting import NeverHappened
 
 pytestmark = pytest.mark.suite
 
