@@ -42,6 +42,9 @@ const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 /* AF_INET or AF_INET6; AF_UNSPEC for a zeroed address. */
 int addr_family(const struct addr *addr);
 
+/* Bits of an address without its port: 32 for AF_INET, 128 for AF_INET6. */
+unsigned addr_bits(int family);
+
 /* Bytes of the address as the kernel takes it, for bind() and connect(). */
 socklen_t addr_length(const struct addr *addr);
 

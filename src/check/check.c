@@ -61,10 +61,10 @@ static void unconcerned(struct check *check)
 		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_ITEMS};
 	static const char own[] = "the proxy connects to servers from its own address";
 	const struct service *service = check->at->service;
-	bool tcp = service_protocol(service, AF_INET, IPPROTO_TCP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_TCP);
-	bool udp = service_protocol(service, AF_INET, IPPROTO_UDP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_UDP);
+	bool tcp = service_has_protocol(service, AF_INET, IPPROTO_TCP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_TCP);
+	bool udp = service_has_protocol(service, AF_INET, IPPROTO_UDP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_UDP);
 
 	if (!service->spoofs)
 		no_use_for(check, spoofing, own);
@@ -74,7 +74,7 @@ static void unconcerned(struct check *check)
 		no_use_for(check, datagrams, "no datagrams are served");
 	if (!tcp)
 		no_use_for(check, connections, "no connections are served");
-	if (!service_family(service, AF_INET))
+	if (!service_has_family(service, AF_INET))
 		no_use_for(check, sources, "no IPv4 is served, and IPv6 has no such check");
 }
 
@@ -139,8 +139,8 @@ static char *about(const struct check *check)
 
 	for (size_t i = 0; i < service->listener_count; i++)
 		tell_listener(&text, service, i);
-	count = service_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
-	if (service_family(service, AF_INET6))
+	count = service_has_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
+	if (service_has_family(service, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
 	tell_addresses(&text,
 		service->spoofs ? "servers, connected to from addresses that are not this host's: "

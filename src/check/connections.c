@@ -77,7 +77,7 @@ static unsigned number_of(const struct addr *address)
 static void by_the_router(struct check *check, struct check_finding *finding,
 	const struct host_socket *socket, const struct route_answer *way)
 {
-	const struct network_link *link = network_link_named(&check->at->network, way->link);
+	const struct network_link *link = network_find_link(&check->at->network, way->link);
 	int family = addr_family(&socket->local);
 	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
 	unsigned number = number_of(&way->source);
@@ -125,7 +125,7 @@ static void nobody_answers(struct check *check, const struct host_socket *socket
 	if (finding == NULL)
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
 			"requests from %s are sent again, for no answer comes here", client);
-	if (!way.there || addr_is_any(&way.source))
+	if (!way.found || addr_is_any(&way.source))
 		return;
 	if (addr_is_any(&way.gateway))
 		by_the_server(finding, socket, &way);
@@ -173,7 +173,7 @@ static void nobody_waits(struct check *check, size_t number)
 	if (count > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
 			"connections from clients' addresses are there: %u", count);
-	else if (way.there && !way.local && !addr_is_any(&way.source) &&
+	else if (way.found && !way.local && !addr_is_any(&way.source) &&
 		 check_sources(check, number, sources) > 0)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_TRAFFIC, text,
 			"no connection from a client's address is there now. On the server "
@@ -287,7 +287,7 @@ static bool has_ended(const struct host_socket *socket)
 /* Whether its port was chosen when its server was known. Of one that has ended the kernel does not tell. */
 static bool is_late(const struct host_socket *socket)
 {
-	return socket->late_port || !socket->options_known;
+	return socket->bind_no_port || !socket->options_known;
 }
 
 static int compare_ip(const struct addr *a, const struct addr *b)
@@ -414,7 +414,7 @@ static bool clients_have_ports(struct check *check, const struct port_range *ran
  */
 static void advise_reuse(struct check *check)
 {
-	int reuse = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse");
+	int reuse = snapshot_sysctl(check->at, "net/ipv4/tcp_tw_reuse");
 	struct check_finding *finding;
 
 	if (reuse == 1 || reuse == -1)
@@ -430,7 +430,7 @@ static void advise_reuse(struct check *check)
 static void source_ports(struct check *check)
 {
 	struct port_range range = {
-		.reused = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse") == 1};
+		.reused = snapshot_sysctl(check->at, "net/ipv4/tcp_tw_reuse") == 1};
 
 	if (!ports(check, &range.first, &range.last)) {
 		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",

@@ -62,7 +62,7 @@ static bool is_in_use(const struct check *check, const struct addr *address)
 	for (size_t i = 0; i < service->server_count; i++)
 		if (network_covers(&service->servers[i], bits, address))
 			return true;
-	return network_own(&check->at->network, address) != NULL;
+	return network_find_address(&check->at->network, address) != NULL;
 }
 
 /* Whether a route to a smaller network sends the address by another link. */
@@ -125,7 +125,7 @@ static bool client_of_the_world(
 
 static bool leads_out(const struct network *network, const struct network_route *route)
 {
-	const struct network_link *link = network_link_named(network, route->link);
+	const struct network_link *link = network_find_link(network, route->link);
 
 	return !route->local && route->table != TABLE_LOCAL && link != NULL && link->up &&
 	       strcmp(route->link, "lo") != 0;
@@ -204,7 +204,7 @@ bool check_hears(const struct check *check, const struct service_listener *liste
 
 	if (addr_family(&listener->address) == family)
 		return true;
-	return listener->transparent && service_hears(listener, family) &&
+	return listener->transparent && service_listener_accepts(listener, family) &&
 	       (socket == NULL || !socket->v6only);
 }
 

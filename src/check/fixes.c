@@ -97,7 +97,7 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family != family || !rule->marks || rule->mark == 0)
+		if (rule->family != family || !rule->has_mark || rule->mark == 0)
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
@@ -128,7 +128,7 @@ static bool goes_by(const struct network *network, int family, uint32_t mark)
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
+		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
 			return true;
 	}
 	return false;

@@ -56,7 +56,7 @@ static void put_socket(const struct check *check, struct leg *leg)
 /* The client's second packet, for which a SYN cookie leaves no socket of its own. */
 static void acknowledges(struct check *check, const struct leg *leg)
 {
-	int cookies = snapshot_number(check->at, "net/ipv4/tcp_syncookies");
+	int cookies = snapshot_sysctl(check->at, "net/ipv4/tcp_syncookies");
 	struct packet packet = leg->packet;
 	struct check_finding *finding;
 	struct trace trace;
@@ -85,7 +85,7 @@ static void acknowledges(struct check *check, const struct leg *leg)
 static void takes_over_the_mark(struct check *check, const struct leg *leg)
 {
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
-	int accepts = snapshot_number(check->at, "net/ipv4/tcp_fwmark_accept");
+	int accepts = snapshot_sysctl(check->at, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
 	if (trace.mark == 0 || packet_rule_for_mark(check, family_of(leg), trace.mark) == NULL)
@@ -128,7 +128,7 @@ static void crosses_a_bridge(struct check *check, const struct leg *leg)
 {
 	const char *key = family_of(leg) == AF_INET6 ? "net/bridge/bridge-nf-call-ip6tables"
 						     : "net/bridge/bridge-nf-call-iptables";
-	const struct network_link *link = network_link_named(&check->at->network, leg->packet.in);
+	const struct network_link *link = network_find_link(&check->at->network, leg->packet.in);
 	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
@@ -140,7 +140,7 @@ static void crosses_a_bridge(struct check *check, const struct leg *leg)
 		return;
 	}
 	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
-	if (snapshot_number(check->at, key) <= 0) {
+	if (snapshot_sysctl(check->at, key) <= 0) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "rules do not run on it");
 		return;
 	}
@@ -169,7 +169,7 @@ static void calls_from_here(struct check *check, const struct leg *leg)
 	packet.in = NULL;
 	packet.out = answer.link;
 	question.mark = packet_traced(check, HOOK_OUTPUT, &packet).mark;
-	if (answer.there && !answer.local && question.mark != 0)
+	if (answer.found && !answer.local && question.mark != 0)
 		check->at->route(&question, &answer);
 	if (answer.local) {
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, leg->subject,
@@ -244,7 +244,7 @@ static void client_calls(struct check *check, const struct service_listener *lis
 		listener->protocol == IPPROTO_UDP ? "datagrams" : "packets",
 		addr_format(called, text));
 	put_socket(check, &leg);
-	if (network_own(&check->at->network, client) != NULL) {
+	if (network_find_address(&check->at->network, client) != NULL) {
 		calls_from_here(check, &leg);
 		return;
 	}
@@ -252,9 +252,9 @@ static void client_calls(struct check *check, const struct service_listener *lis
 	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->at->route(&(struct route_question){.to = *client}, &leg.back);
 	leg.packet.in = leg.back.link;
-	if (!leg.back.there) {
+	if (!leg.back.found) {
 		check_obstacle(check, BY_CLIENTS, REMEDY_CLIENT, text,
-			"this host has no route to the client: %s", leg.back.words);
+			"this host has no route to the client: %s", leg.back.error);
 		return;
 	}
 	if (packet_comes_in(check, &leg)) {
@@ -337,22 +337,22 @@ static void error_comes(struct check *check, const struct leg *answer)
 static void server_answers(
 	struct check *check, const struct addr *server, const struct addr *client, int protocol)
 {
-	struct leg leg = {
-		.packet = {.source = *server,
-			.destination = *client,
-			.protocol = protocol,
-			.tcp_flags = SYN | ACK,
-			.ct = CT_ESTABLISHED,
-			.socket = SOCKET_CONNECTED,
-			.socket_transparent = true,
-			.destination_local = network_own(&check->at->network, client) != NULL}};
+	struct leg leg = {.packet = {.source = *server,
+				  .destination = *client,
+				  .protocol = protocol,
+				  .tcp_flags = SYN | ACK,
+				  .ct = CT_ESTABLISHED,
+				  .socket = SOCKET_CONNECTED,
+				  .socket_transparent = true,
+				  .destination_local = network_find_address(&check->at->network,
+							       client) != NULL}};
 
 	addr_set_port(&leg.packet.destination, SOME_PORT);
 	if (addr_port(server) == 0)
 		addr_set_port(&leg.packet.source, 80);
 	check->at->route(&(struct route_question){.to = *server}, &leg.back);
 	leg.packet.in = leg.back.link;
-	if (!leg.back.there || leg.back.local) {
+	if (!leg.back.found || leg.back.local) {
 		addr_format_ip(server, leg.subject);
 		check_obstacle(check, BY_ANSWERS, leg.back.local ? REMEDY_TRY : REMEDY_FIRST,
 			leg.subject,
@@ -392,7 +392,7 @@ static void stranger_passes(struct check *check, const struct addr *client, cons
 	char *rule;
 
 	check->at->route(&(struct route_question){.to = *client}, &back);
-	if (!back.there || back.local) /* client_calls() has said so */
+	if (!back.found || back.local) /* client_calls() has said so */
 		return;
 	packet.in = back.link;
 	addr_set_port(&packet.source, SOME_PORT);
@@ -400,7 +400,7 @@ static void stranger_passes(struct check *check, const struct addr *client, cons
 	trace = packet_traced(check, HOOK_PREROUTING, &packet);
 	chosen = packet_rule_for_mark(check, addr_family(client), trace.mark);
 	if (trace.mark == 0 || trace.marked == NULL || trace.tproxy != NULL || chosen == NULL ||
-		network_local_route(&check->at->network, chosen->table, to) == NULL) {
+		network_find_local_route(&check->at->network, chosen->table, to) == NULL) {
 		check_add(check, CHECK_MARK_SHARED, CHECK_OK, family,
 			"packets that have no socket here are forwarded as ever");
 		return;
@@ -439,9 +439,9 @@ static void to_server(struct check *check, size_t number)
 	size_t count = check_sources(check, number, sources);
 
 	for (size_t i = 0; i < count; i++) {
-		if (service_diverted(service, addr_family(server), IPPROTO_TCP))
+		if (service_needs_divert(service, addr_family(server), IPPROTO_TCP))
 			server_answers(check, server, &sources[i], IPPROTO_TCP);
-		if (service_diverted(service, addr_family(server), IPPROTO_UDP))
+		if (service_needs_divert(service, addr_family(server), IPPROTO_UDP))
 			server_answers(check, server, &sources[i], IPPROTO_UDP);
 	}
 }
@@ -463,7 +463,7 @@ static void to_servers(struct check *check, int family)
 		for (size_t i = 0; i < count; i++)
 			stranger_passes(check, &clients[i], &service->servers[j]);
 	}
-	for (size_t i = 0; known == 0 && service_family(service, family) && i < count; i++)
+	for (size_t i = 0; known == 0 && service_has_family(service, family) && i < count; i++)
 		stranger_passes(check, &clients[i], &far);
 }
 

@@ -30,7 +30,8 @@ static void want(
 		kernel_config_allows(check->at->kernel, name, family, options, &count);
 
 	for (size_t i = 0; allows != KERNEL_ALLOWS_YES && i < count; i++)
-		wanted->count = options_add(wanted->options, wanted->count, WANTED_MAX, options[i]);
+		wanted->count = capability_add_option(
+			wanted->options, wanted->count, WANTED_MAX, options[i]);
 	if (allows == KERNEL_ALLOWS_NO ||
 		(allows == KERNEL_ALLOWS_UNKNOWN && wanted->worst == KERNEL_ALLOWS_YES))
 		wanted->worst = allows;
@@ -125,8 +126,8 @@ void check_kernel(struct check *check)
 	for (int i = 0; i < 2; i++) {
 		int family = i == 0 ? AF_INET : AF_INET6;
 
-		if (service_diverted(service, family, IPPROTO_TCP) ||
-			service_diverted(service, family, IPPROTO_UDP))
+		if (service_needs_divert(service, family, IPPROTO_TCP) ||
+			service_needs_divert(service, family, IPPROTO_UDP))
 			judge(check, family);
 	}
 }

@@ -25,9 +25,9 @@ static bool marked_sources_are_local(const struct check *check, const struct add
 	unsigned table = check_table_in_use(check, AF_INET);
 
 	for (size_t i = 0; i < network->rule_count; i++)
-		if (network->rules[i].family == AF_INET && network->rules[i].marks &&
+		if (network->rules[i].family == AF_INET && network->rules[i].has_mark &&
 			network->rules[i].table == table)
-			return network_local_route(network, table, source) != NULL;
+			return network_find_local_route(network, table, source) != NULL;
 	return false;
 }
 
@@ -56,14 +56,14 @@ static void loosen(struct check *check, const char *link)
 /* The larger of the link's and of `all`'s. */
 static int filter_of(const struct check *check, const char *link)
 {
-	int all, own = snapshot_link_number(check->at, AF_INET, link, "rp_filter", &all);
+	int all, own = snapshot_link_sysctl(check->at, AF_INET, link, "rp_filter", &all);
 
 	return own > all ? own : all;
 }
 
 static bool accepts_local(const struct check *check, const char *link)
 {
-	int all, own = snapshot_link_number(check->at, AF_INET, link, "accept_local", &all);
+	int all, own = snapshot_link_sysctl(check->at, AF_INET, link, "accept_local", &all);
 
 	return own > 0 || all > 0;
 }
@@ -75,7 +75,7 @@ bool check_lets_local_sources_in(const struct check *check, const char *link)
 
 static void sources_by_mark(struct check *check, const char *link, const struct addr *source)
 {
-	int all, marks = snapshot_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
+	int all, marks = snapshot_link_sysctl(check->at, AF_INET, link, "src_valid_mark", &all);
 
 	if (marks == -1 && all == -1)
 		check_unknown(check, CHECK_SRC_VALID_MARK, check_remedy_of_reading(check), link,
@@ -116,7 +116,7 @@ static void sources_of(struct check *check, const struct addr *peer)
 	if (addr_family(peer) != AF_INET)
 		return;
 	check->at->route(&(struct route_question){.to = *peer}, &back);
-	if (!back.there || back.local)
+	if (!back.found || back.local)
 		return;
 	sources_by_mark(check, back.link, peer);
 	sources_by_link(check, back.link);
@@ -132,15 +132,15 @@ static void came_by_another_link(struct check *check, const struct captured *see
 	int all, filter;
 
 	at->route(&(struct route_question){.to = seen->from}, &back);
-	filter = snapshot_link_number(at, AF_INET, seen->came_by, "rp_filter", &all);
+	filter = snapshot_link_sysctl(at, AF_INET, seen->packet_link, "rp_filter", &all);
 	if (addr_family(&seen->from) != AF_INET || back.local ||
-		strcmp(back.link, seen->came_by) == 0 || (filter > all ? filter : all) != 1)
+		strcmp(back.link, seen->packet_link) == 0 || (filter > all ? filter : all) != 1)
 		return;
-	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->came_by,
+	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->packet_link,
 		"rp_filter is 1 (strict), and the way back to clients that come by it leads out by "
 		"%s",
-		back.there ? back.link : "no link");
-	path = text_format("net/ipv4/conf/%s/rp_filter", all > filter ? "all" : seen->came_by);
+		back.found ? back.link : "no link");
+	path = text_format("net/ipv4/conf/%s/rp_filter", all > filter ? "all" : seen->packet_link);
 	check_fix_sysctl(check, finding, path, "2");
 	free(path);
 }
@@ -158,7 +158,7 @@ static void sources(struct check *check)
 	for (size_t i = 0; service->spoofs && i < service->server_count; i++)
 		sources_of(check, &service->servers[i]);
 	for (size_t i = 0; i < check->at->captured_count; i++)
-		if (check->at->captured[i].came > 0)
+		if (check->at->captured[i].packets > 0)
 			came_by_another_link(check, &check->at->captured[i]);
 }
 
@@ -230,7 +230,7 @@ static void answers_for(
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
 	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = snapshot_number(check->at, path);
+	int forwards = snapshot_sysctl(check->at, path);
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
@@ -269,7 +269,7 @@ static void announced(struct check *check, const struct addr *address)
 {
 	const struct network *network = &check->at->network;
 	const struct network_proxied *entry = proxied(network, address);
-	const struct network_address *own = network_own(network, address);
+	const struct network_address *own = network_find_address(network, address);
 	const struct captured *seen = seen_for(check, address);
 	bool local = snapshot_is_local(check->at, address);
 	const char *link = on_link(network, address);
@@ -282,11 +282,11 @@ static void announced(struct check *check, const struct addr *address)
 		answers_for(check, address, entry);
 	else if (local && addr_family(address) == AF_INET)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
-	else if (seen != NULL && seen->came > 0)
+	else if (seen != NULL && seen->packets > 0)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it come by %s",
-			seen->came_by);
-	else if (seen != NULL && seen->asked > 0 && seen->answered == 0)
-		not_announced(check, address, seen->asked_on, true);
+			seen->packet_link);
+	else if (seen != NULL && seen->requests > 0 && seen->replies == 0)
+		not_announced(check, address, seen->request_link, true);
 	else if (link != NULL)
 		not_announced(check, address, link, false);
 	else
@@ -332,8 +332,8 @@ static void server_routes(struct check *check)
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
 		check->at->route(&(struct route_question){.to = service->servers[i]}, &way);
-		if (!way.there)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.words);
+		if (!way.found)
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.error);
 		else if (way.local && service->spoofs)
 			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
 				"the server is on this host: its answers do not pass PREROUTING");

@@ -186,8 +186,8 @@ static bool works_without(const struct snapshot *at, const struct addr *address,
 {
 	if (addr_family(address) == AF_INET)
 		return snapshot_is_local(at, address);
-	return bound || network_own(&at->network, address) != NULL ||
-	       snapshot_number(at, "net/ipv6/ip_nonlocal_bind") == 1;
+	return bound || network_find_address(&at->network, address) != NULL ||
+	       snapshot_sysctl(at, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
 static void judge_plain(struct check *check, const struct service_listener *listener,
@@ -231,7 +231,7 @@ static bool is_there(struct check *check, const char *subject,
 	const struct service_listener *listener, const struct host_socket *socket)
 {
 	const struct snapshot *at = check->at;
-	bool told = at->sockets.udp_told || listener->protocol != IPPROTO_UDP;
+	bool told = at->sockets.udp_known || listener->protocol != IPPROTO_UDP;
 
 	if (socket != NULL) {
 		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
@@ -266,7 +266,7 @@ static void judge(struct check *check, const struct service_listener *listener)
 /* Pipes of an unprivileged user shrink past this many pages in all (pipe(7)), and splice with them. */
 static void pipes(struct check *check)
 {
-	int pages = snapshot_number(check->at, "fs/pipe-user-pages-soft");
+	int pages = snapshot_sysctl(check->at, "fs/pipe-user-pages-soft");
 
 	if (pages > 0)
 		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_ADVICE : CHECK_OK, "",

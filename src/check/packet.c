@@ -193,7 +193,7 @@ const struct network_rule *packet_rule_for_mark(
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
+		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
 			return rule;
 	}
 	return NULL;
@@ -256,7 +256,7 @@ static const struct network_rule *routing_is_there(
 
 	if (rule == NULL)
 		no_rule(check, family_of(leg), mark);
-	if (network_local_route(&check->at->network, table, to) != NULL)
+	if (network_find_local_route(&check->at->network, table, to) != NULL)
 		return rule;
 	no_route(check, family_of(leg),
 		rule != NULL ? table : check_table_in_use(check, family_of(leg)));
@@ -266,7 +266,7 @@ static const struct network_rule *routing_is_there(
 /* A source that counts as local may be turned away: check_links.c tells that by its own name. */
 static bool is_turned_away(const struct check *check, const struct leg *leg)
 {
-	int all, value = snapshot_link_number(
+	int all, value = snapshot_link_sysctl(
 			 check->at, AF_INET, leg->packet.in, "src_valid_mark", &all);
 
 	return family_of(leg) == AF_INET && (value > 0 || all > 0) &&
@@ -279,7 +279,7 @@ static bool is_delivered(struct check *check, const struct leg *leg, uint32_t ma
 	const struct network_rule *rule = routing_is_there(check, leg, mark);
 	struct route_question question = {.to = leg->packet.destination,
 		.from = &leg->packet.source,
-		.in = leg->packet.in,
+		.iif = leg->packet.in,
 		.mark = mark};
 	struct route_answer answer;
 

@@ -49,7 +49,7 @@ static void copy_logs(struct parser *parser, struct section *section, const stru
 
 static struct section *section_new(struct parser *parser, const struct section *from)
 {
-	struct section *section = memory_take(parser->memory, sizeof(*section));
+	struct section *section = memory_alloc(parser->memory, sizeof(*section));
 
 	if (section == NULL)
 		return NULL;

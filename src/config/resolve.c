@@ -37,7 +37,7 @@ static struct log_targets resolve_logs(
 		return *global; /* most sections say no more; nothing changes a list of the model */
 	for (size_t i = 0; i < line_count; i++)
 		room += lines[i].global ? global->count : 1;
-	targets.list = memory_take(parser->memory, room * sizeof(*targets.list));
+	targets.list = memory_alloc(parser->memory, room * sizeof(*targets.list));
 	for (size_t i = 0; i < line_count && targets.list != NULL; i++) {
 		if (!lines[i].global) {
 			targets.list[targets.count++] = lines[i].target;
@@ -69,7 +69,7 @@ static void check_source(
 static void resolve_servers(struct parser *parser, struct section *section, struct proxy *proxy)
 {
 	proxy->servers =
-		memory_take(parser->memory, section->server_count * sizeof(*proxy->servers));
+		memory_alloc(parser->memory, section->server_count * sizeof(*proxy->servers));
 	if (proxy->servers == NULL)
 		return;
 	for (size_t i = 0; i < section->server_count; i++) {
@@ -89,7 +89,7 @@ static void resolve_sections(struct parser *parser)
 	size_t size = parser->section_count * sizeof(*config->proxies);
 
 	config->global.logs = resolve_logs(parser, parser->logs, parser->log_count);
-	config->proxies = memory_take(parser->memory, size);
+	config->proxies = memory_alloc(parser->memory, size);
 	if (config->proxies == NULL)
 		return;
 	for (struct section *section = parser->sections; section != NULL; section = section->next) {

@@ -59,22 +59,22 @@ static int again(const struct plan_options *options, const struct state_file *st
 		tell(told, "another plan is applied, or the host needs more than it did then: "
 			   "`tproxyctl revert` first");
 		report_told(options->json, "refused", told, state_file->root);
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	}
 	if (!all_there(state_file, told)) {
 		tell(told, "this plan was applied, and somebody else took part of it away: "
 			   "`tproxyctl revert`, then apply again");
 		report_told(options->json, "incomplete", told, state_file->root);
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	}
 	report_told(options->json, "already applied", told, state_file->root);
-	return STATUS_WELL;
+	return STATUS_OK;
 }
 
 static int recover(struct state_file *state_file, json_t *told)
 {
 	if (state_file->root == NULL || state_file_complete(state_file))
-		return STATUS_WELL;
+		return STATUS_OK;
 	tell(told, "an earlier apply or revert was interrupted: taking back what it left");
 	return take_back(state_file, told);
 }
@@ -83,20 +83,20 @@ static int apply(struct plan_options *options, struct state_file *state_file, js
 {
 	int status = recover(state_file, told);
 
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_make(options, state_file->root != NULL);
-	if (status == STATUS_WELL && state_file->root != NULL)
+	if (status == STATUS_OK && state_file->root != NULL)
 		return again(options, state_file, plan_json(&options->plan), told);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_conflicts(options);
-	if (status != STATUS_WELL) {
+	if (status != STATUS_OK) {
 		print_told(told);
 		return status;
 	}
 	state_file_start(state_file, plan_json(&options->plan));
 	status = apply_steps(state_file, told);
-	report_told(options->json, status == STATUS_WELL ? "applied" : "failed", told,
-		state_file->root);
+	report_told(
+		options->json, status == STATUS_OK ? "applied" : "failed", told, state_file->root);
 	return status;
 }
 
@@ -114,7 +114,7 @@ int apply_command(int argc, char **argv)
 		fputs("tproxyctl: apply needs root\n", stderr);
 	else
 		status = state_file_open(&state_file, options.state, true);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = apply(&options, &state_file, told);
 out:
 	state_file_close(&state_file);

@@ -86,14 +86,14 @@ static int options_read(struct check_options *options, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "hv", known, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage, stdout);
-			return STATUS_WELL;
+			return STATUS_OK;
 		}
 		if (c == '?' || !take(options, c, optarg))
 			return subcommand_refused(argv[0]);
 	}
 	if (subcommand_options_only(argc, argv) != -1)
 		return STATUS_USAGE;
-	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
+	return host_options_finish(&options->host) == STATUS_OK ? -1 : STATUS_USAGE;
 }
 
 /* What could not be read stands in the report, and by name here, where a person looks first. */
@@ -114,9 +114,9 @@ static void print_problems(const struct snapshot *snapshot)
 /* Prints the report; its exit status. */
 static int print_report(const struct check_options *options, const struct snapshot *snapshot)
 {
-	static const int statuses[] = {[CHECK_WELL] = STATUS_WELL,
-		[CHECK_WRONG] = STATUS_NOT_WELL,
-		[CHECK_UNJUDGED] = STATUS_UNJUDGED};
+	static const int statuses[] = {[CHECK_WELL] = STATUS_OK,
+		[CHECK_WRONG] = STATUS_PROBLEM,
+		[CHECK_UNJUDGED] = STATUS_UNKNOWN};
 	struct check_report report = {0};
 	bool written = true;
 	int status;
@@ -140,7 +140,7 @@ static void read_bindv6only(struct service *service)
 {
 	char *text = sysctl_read("net/ipv6/bindv6only");
 
-	service_bindv6only(service, text != NULL && atoi(text) != 0);
+	service_set_bindv6only(service, text != NULL && atoi(text) != 0);
 	free(text);
 }
 
@@ -155,7 +155,7 @@ int check_command(int argc, char **argv)
 	read_bindv6only(&options.host.service);
 	if (options.kernel == NULL)
 		snapshot_read(&snapshot, &options.host.service, options.watch * 1000);
-	else if (!snapshot_of_kernel(&snapshot, &options.host.service, options.kernel)) {
+	else if (!snapshot_read_kernel(&snapshot, &options.host.service, options.kernel)) {
 		fprintf(stderr, "tproxyctl: %s\n", snapshot.kernel_problem);
 		status = STATUS_USAGE;
 		goto out;

@@ -60,7 +60,7 @@ bool host_option(struct host_options *options, int c, const char *argument);
 /*
  * Loads the configuration, if one was named, prints what is wrong with it or odd in it, and completes
  * `needs`. With --listen, servers are called from the client's address when any --server says so.
- * Returns STATUS_WELL, or STATUS_USAGE when a message has said what is wrong.
+ * Returns STATUS_OK, or STATUS_USAGE when a message has said what is wrong.
  */
 int host_options_finish(struct host_options *options);
 

@@ -27,7 +27,7 @@ int plan_options_read(
 /* Makes the plan. OURS: what bears our name on the host is known, and in nobody's way. */
 int plan_options_make(struct plan_options *options, bool ours);
 
-/* Returns STATUS_NOT_WELL with a message where mark, table or names are somebody else's. */
+/* Returns STATUS_PROBLEM with a message where mark, table or names are somebody else's. */
 int plan_options_conflicts(const struct plan_options *options);
 
 void plan_options_free(struct plan_options *options);

@@ -27,16 +27,16 @@ static const char usage[] =
 static int nothing(const struct state_options *options, struct state_file *state_file, json_t *told)
 {
 	struct in_use in_use = {0};
-	int status = STATUS_WELL;
+	int status = STATUS_OK;
 
 	if (!state_file_remove(state_file))
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	if (!in_use_read(&in_use))
 		status = STATUS_USAGE;
 	if (in_use.leftover != NULL) {
 		tell(told, "%s is on this host, and the state file %s knows nothing of it",
 			in_use.leftover, options->state);
-		status = STATUS_NOT_WELL;
+		status = STATUS_PROBLEM;
 	}
 	report_told(options->json, "nothing was applied", told, NULL);
 	in_use_free(&in_use);
@@ -53,7 +53,7 @@ static int revert(const struct state_options *options, struct state_file *state_
 	else {
 		status = take_back(state_file, told);
 		report_told(options->json,
-			status == STATUS_WELL      ? "reverted"
+			status == STATUS_OK        ? "reverted"
 			: state_file->root == NULL ? "reverted, but for what others changed"
 						   : "not reverted",
 			told, NULL);
@@ -75,7 +75,7 @@ int revert_command(int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	status = state_file_open(&state_file, options.state, true);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = revert(&options, &state_file);
 	state_file_close(&state_file);
 	return status;

@@ -37,9 +37,9 @@ static json_t *pieces(const struct state_file *state_file, bool *whole)
 		enum piece found = piece_look(step, &detail);
 		json_t *piece = json_object();
 
-		json_object_set_new(piece, "kind", json_string(json_word(step, "kind")));
-		json_object_set_new(piece, "family", json_string(json_word(step, "family")));
-		json_object_set_new(piece, "name", json_string(json_word(step, "name")));
+		json_object_set_new(piece, "kind", json_string(json_text(step, "kind")));
+		json_object_set_new(piece, "family", json_string(json_text(step, "family")));
+		json_object_set_new(piece, "name", json_string(json_text(step, "name")));
 		json_object_set_new(piece, "found", json_string(piece_names[found]));
 		if (detail != NULL)
 			json_object_set_new(piece, "detail", json_string(detail));
@@ -57,8 +57,8 @@ static void print_plan(const struct state_file *state_file)
 
 	printf("%s since %s: recipe %s, backend %s",
 		state_file_complete(state_file) ? "applied" : "interrupted",
-		json_word(state_file->root, "since"), json_word(plan, "recipe"),
-		json_word(plan, "backend"));
+		json_text(state_file->root, "since"), json_text(plan, "recipe"),
+		json_text(plan, "backend"));
 	if (mark != NULL)
 		printf(", mark 0x%llx, table %lld", (unsigned long long)json_integer_value(mark),
 			(long long)json_integer_value(json_object_get(plan, "table")));
@@ -72,13 +72,13 @@ static void print_text(const struct state_file *state_file, const json_t *list)
 
 	print_plan(state_file);
 	for (i = 0; (piece = json_array_get(list, i)) != NULL; i++) {
-		bool sysctl = strcmp(json_word(piece, "kind"), "sysctl") == 0;
-		char *name = sysctl ? sysctl_name(json_word(piece, "name"))
-				    : text_format("%s", json_word(piece, "name"));
+		bool sysctl = strcmp(json_text(piece, "kind"), "sysctl") == 0;
+		char *name = sysctl ? sysctl_name(json_text(piece, "name"))
+				    : text_format("%s", json_text(piece, "name"));
 
-		printf("  %-8s %s %s", json_word(piece, "found"), json_word(piece, "family"), name);
-		if (*json_word(piece, "detail") != '\0')
-			printf(": %s", json_word(piece, "detail"));
+		printf("  %-8s %s %s", json_text(piece, "found"), json_text(piece, "family"), name);
+		if (*json_text(piece, "detail") != '\0')
+			printf(": %s", json_text(piece, "detail"));
 		putchar('\n');
 		free(name);
 	}
@@ -115,7 +115,7 @@ int status_command(int argc, char **argv)
 	if (status != -1)
 		return status;
 	status = state_file_open(&state_file, options.state, false);
-	if (status != STATUS_WELL)
+	if (status != STATUS_OK)
 		return status;
 	list = pieces(&state_file, &whole);
 	if (options.json)
@@ -124,7 +124,7 @@ int status_command(int argc, char **argv)
 		puts("nothing is applied");
 	else
 		print_text(&state_file, list);
-	status = state_file.root == NULL || whole ? STATUS_WELL : STATUS_NOT_WELL;
+	status = state_file.root == NULL || whole ? STATUS_OK : STATUS_PROBLEM;
 	json_decref(list);
 	state_file_close(&state_file);
 	return status;

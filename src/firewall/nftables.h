@@ -42,7 +42,7 @@ struct nft_parse {
 int nft_family(const char *name);
 
 /* The text of a member, or "". */
-const char *nft_text(const json_t *object, const char *key);
+const char *json_text(const json_t *object, const char *key);
 
 /* Adds what `LEFT OP RIGHT` asks to the rule; what is not known becomes a match that is not known. */
 void nft_match(struct nft_parse *parse, const char *op, const json_t *left, const json_t *right);
@@ -51,6 +51,6 @@ void nft_match(struct nft_parse *parse, const char *op, const json_t *left, cons
 void nft_statement(struct nft_parse *parse, const char *name, const json_t *value);
 
 /* NAME and VALUE in a line, to be freed. */
-char *nft_words(const char *name, const json_t *value);
+char *nft_format(const char *name, const json_t *value);
 
 #endif

@@ -10,29 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-void add_range(struct match *match, struct addr first, struct addr last)
+void ruleset_add_range(struct match *match, struct addr first, struct addr last)
 {
 	match->ranges = array_room(match->ranges, match->range_count, sizeof(*match->ranges));
 	match->ranges[match->range_count++] = (struct range){first, last};
 }
 
-void add_numbers(struct match *match, uint16_t first, uint16_t last)
+void ruleset_add_numbers(struct match *match, uint16_t first, uint16_t last)
 {
 	struct addr from = addr_any(AF_UNSPEC), to = from;
 
 	addr_set_port(&from, first);
 	addr_set_port(&to, last);
-	add_range(match, from, to);
+	ruleset_add_range(match, from, to);
 }
 
-unsigned address_bits(int family)
+bool ruleset_add_prefix(struct match *match, struct addr address, unsigned length)
 {
-	return family == AF_INET6 ? 128 : 32;
-}
-
-bool add_prefix(struct match *match, struct addr address, unsigned length)
-{
-	unsigned bits = address_bits(addr_family(&address));
+	unsigned bits = addr_bits(addr_family(&address));
 	struct addr first = address, last = address;
 	uint8_t *low = first.in6.sin6_addr.s6_addr, *high = last.in6.sin6_addr.s6_addr;
 
@@ -46,7 +41,7 @@ bool add_prefix(struct match *match, struct addr address, unsigned length)
 		low[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 		high[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 	}
-	add_range(match, first, last);
+	ruleset_add_range(match, first, last);
 	return true;
 }
 
@@ -69,7 +64,7 @@ static int by_first(const void *a, const void *b)
 	return compare(&one->first, &other->first);
 }
 
-void settle_ranges(struct match *match)
+void ruleset_sort_ranges(struct match *match)
 {
 	struct range *ranges = match->ranges;
 	size_t kept = 0;
@@ -87,14 +82,14 @@ void settle_ranges(struct match *match)
 	match->range_count = kept;
 }
 
-void settle_rule(struct rule *rule)
+void ruleset_sort_rule(struct rule *rule)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
 		if (!rule->matches[i].borrowed)
-			settle_ranges(&rule->matches[i]);
+			ruleset_sort_ranges(&rule->matches[i]);
 }
 
-bool match_has(const struct match *match, const struct addr *value)
+bool ruleset_match_has(const struct match *match, const struct addr *value)
 {
 	size_t low = 0, high = match->range_count;
 

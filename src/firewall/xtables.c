@@ -73,7 +73,7 @@ static int begin_table(struct reader *reader, const char *name)
 		if (strcmp(tables[i].name, name) == 0) {
 			if (has_table(reader, name))
 				return wrong(reader, "the table is there already", name);
-			add_table(&reader->parsed, reader->tool, reader->family, name);
+			ruleset_add_table(&reader->parsed, reader->tool, reader->family, name);
 			reader->in_table = true;
 			return 0;
 		}
@@ -117,7 +117,7 @@ static int declare_chain(struct reader *reader, char *line)
 		return wrong(reader, "a chain outside of a table", line);
 	if (name == NULL || policy == NULL)
 		return wrong(reader, "a chain without its policy", line);
-	chain = add_chain(current(reader), name);
+	chain = ruleset_add_chain(current(reader), name);
 	if (chain == NULL)
 		return wrong(reader, "the chain is there already", name);
 	return strcmp(policy, "-") == 0 ? 0 : base_chain(reader, chain, policy);
@@ -135,10 +135,10 @@ static int append_rule(struct reader *reader, const char *line)
 		*words++ = '\0';
 	if (!reader->in_table)
 		what = "a rule outside of a table";
-	else if ((chain = table_chain(current(reader), name)) == NULL)
+	else if ((chain = ruleset_chain(current(reader), name)) == NULL)
 		what = "a rule of no chain";
 	else {
-		rule = add_rule(chain);
+		rule = ruleset_add_rule(chain);
 		rule->text = text_copy(line);
 		what = xtables_rule(current(reader), chain->hook, rule, words);
 	}

@@ -121,7 +121,7 @@ const char *capability_state_name(enum capability_state state)
 	return names[state];
 }
 
-const struct finding *finding_of(
+const struct finding *findings_get(
 	const struct findings *findings, enum capability_name name, int family)
 {
 	return &findings->found[name][place_of(name, family)];
@@ -129,7 +129,7 @@ const struct finding *finding_of(
 
 bool findings_can(const struct findings *findings, enum capability_name name, int family)
 {
-	return finding_of(findings, name, family)->state == CAPABILITY_WORKS;
+	return findings_get(findings, name, family)->state == CAPABILITY_WORKS;
 }
 
 void findings_set(struct findings *findings, enum capability_name name, int family,
@@ -144,7 +144,8 @@ void findings_set(struct findings *findings, enum capability_name name, int fami
 	va_end(arguments);
 }
 
-void findings_take(struct findings *findings, enum capability_name name, int family, int result)
+void findings_set_result(
+	struct findings *findings, enum capability_name name, int family, int result)
 {
 	int error = errno;
 
@@ -154,14 +155,14 @@ void findings_take(struct findings *findings, enum capability_name name, int fam
 		findings_set(findings, name, family, CAPABILITY_MISSING, "%s", strerror(error));
 }
 
-void findings_words(
+void findings_set_message(
 	struct findings *findings, enum capability_name name, int family, const char *words)
 {
 	findings_set(findings, name, family,
-		tool_is_to_blame(words) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", words);
+		tool_is_at_fault(words) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", words);
 }
 
-void findings_needs(struct findings *findings, enum capability_name name, int family,
+void findings_set_required(struct findings *findings, enum capability_name name, int family,
 	enum capability_name needed)
 {
 	char id[CAPABILITY_ID_MAX];
@@ -170,7 +171,7 @@ void findings_needs(struct findings *findings, enum capability_name name, int fa
 		capability_id(needed, family, id));
 }
 
-void findings_no_ipv6(struct findings *findings)
+void findings_set_no_ipv6(struct findings *findings)
 {
 	for (int name = 0; name < CAPABILITIES; name++)
 		if (capabilities[name].families && findings->found[name][1].detail[0] == '\0' &&
@@ -179,7 +180,7 @@ void findings_no_ipv6(struct findings *findings)
 				CAPABILITY_UNTRIED, "needs ipv6");
 }
 
-void findings_no_program(struct findings *findings, enum capability_name name, int family,
+void findings_set_no_program(struct findings *findings, enum capability_name name, int family,
 	const char *program, const char *package)
 {
 	size_t room = sizeof(findings->packages) / sizeof(findings->packages[0]) - 1;
@@ -187,12 +188,12 @@ void findings_no_program(struct findings *findings, enum capability_name name, i
 
 	while (findings->packages[count] != NULL)
 		count++;
-	options_add(findings->packages, count, room, package);
+	capability_add_option(findings->packages, count, room, package);
 	findings_set(findings, name, family, CAPABILITY_UNTRIED,
 		"there is no program '%s' (package %s)", program, package);
 }
 
-size_t options_add(const char **list, size_t count, size_t room, const char *option)
+size_t capability_add_option(const char **list, size_t count, size_t room, const char *option)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(list[i], option) == 0)
@@ -285,7 +286,7 @@ static void join_lines(const char *errors, char *out, size_t size)
 	}
 }
 
-void tool_words(const char *errors, char *out, size_t size)
+void tool_message(const char *errors, char *out, size_t size)
 {
 	const char *suspected = suspicion(errors);
 
@@ -298,7 +299,7 @@ void tool_words(const char *errors, char *out, size_t size)
 	make_plain(out);
 }
 
-bool tool_is_to_blame(const char *words)
+bool tool_is_at_fault(const char *words)
 {
 	static const char *const signs[] = {"Couldn't load", "nknown option", "Bad argument",
 		"syntax error", "No symbol type information", "lock file", "cannot be started",

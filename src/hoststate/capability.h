@@ -87,7 +87,7 @@ const char *capability_id(enum capability_name name, int family, char id[CAPABIL
 /* "works", "missing" or "untried". */
 const char *capability_state_name(enum capability_state state);
 
-const struct finding *finding_of(
+const struct finding *findings_get(
 	const struct findings *findings, enum capability_name name, int family);
 bool findings_can(const struct findings *findings, enum capability_name name, int family);
 
@@ -96,21 +96,22 @@ void findings_set(struct findings *findings, enum capability_name name, int fami
 	enum capability_state state, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* The same from a call that returned 0 or, with errno set, -1. */
-void findings_take(struct findings *findings, enum capability_name name, int family, int result);
+void findings_set_result(
+	struct findings *findings, enum capability_name name, int family, int result);
 
 /* The same from the words of a program that failed: missing, or untried where it is to blame itself. */
-void findings_words(
+void findings_set_message(
 	struct findings *findings, enum capability_name name, int family, const char *words);
 
 /* Untried, because another capability of the family does not work. */
-void findings_needs(struct findings *findings, enum capability_name name, int family,
+void findings_set_required(struct findings *findings, enum capability_name name, int family,
 	enum capability_name needed);
 
 /* Notes that whatever was not tried for IPv6 needs IPv6. */
-void findings_no_ipv6(struct findings *findings);
+void findings_set_no_ipv6(struct findings *findings);
 
 /* Untried, because the program is not there; remembers its package. */
-void findings_no_program(struct findings *findings, enum capability_name name, int family,
+void findings_set_no_program(struct findings *findings, enum capability_name name, int family,
 	const char *program, const char *package);
 
 /*
@@ -121,15 +122,15 @@ size_t capability_options(const struct findings *findings, enum capability_name 
 	const char *options[CAPABILITY_OPTIONS_MAX]);
 
 /* Adds to a list of COUNT what is not in it yet and while there is room; returns the new count. */
-size_t options_add(const char **list, size_t count, size_t room, const char *option);
+size_t capability_add_option(const char **list, size_t count, size_t room, const char *option);
 
 /*
  * The words of a program's stderr that say what is wrong, in one line: without its advice, and without
  * the input that it repeats.
  */
-void tool_words(const char *errors, char *out, size_t size);
+void tool_message(const char *errors, char *out, size_t size);
 
 /* Whether such words are about the program itself, which lacks an extension, and not the kernel's. */
-bool tool_is_to_blame(const char *words);
+bool tool_is_at_fault(const char *words);
 
 #endif

@@ -3,7 +3,7 @@
  *
  * It is opened for no protocol, and is bound to all of them only when its filter is there, so that
  * nothing is queued that was not filtered. The kernel leaves out segments of TCP without SYN, which are
- * most of what a busy host sees; all else is judged by capture_take().
+ * most of what a busy host sees; all else is judged by capture_frame().
  *
  * The trap: what goes out on the loopback link is seen twice, going out and coming in, and what a link
  * hands over that is for another host (a bridge's port, or another program made it promiscuous) never
@@ -94,7 +94,7 @@ static int open_packets(void)
 static bool all_came(const struct captured *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (list[i].came == 0)
+		if (list[i].packets == 0)
 			return false;
 	return true;
 }
@@ -102,7 +102,8 @@ static bool all_came(const struct captured *list, size_t count)
 static bool any_in_vain(const struct captured *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (list[i].asked >= ASKED_ENOUGH && list[i].answered == 0 && list[i].came == 0)
+		if (list[i].requests >= ASKED_ENOUGH && list[i].replies == 0 &&
+			list[i].packets == 0)
 			return true;
 	return false;
 }
@@ -152,7 +153,7 @@ static int take_next(int fd, struct captured *list, size_t count)
 		return 0;
 	if (if_indextoname((unsigned)from.sll_ifindex, link) == NULL)
 		strcpy(link, "?"); /* it is gone meanwhile */
-	capture_take(list, count, ntohs(from.sll_protocol), frame, (size_t)length, link,
+	capture_frame(list, count, ntohs(from.sll_protocol), frame, (size_t)length, link,
 		from.sll_pkttype == PACKET_OUTGOING);
 	return 0;
 }
@@ -172,7 +173,7 @@ static int take_all(int fd, struct captured *list, size_t count, struct patience
 	return 0;
 }
 
-bool watch(struct captured *list, size_t count, unsigned milliseconds, char **problem)
+bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem)
 {
 	struct patience patience = {.end = now_ms() + milliseconds};
 	int fd = open_packets();

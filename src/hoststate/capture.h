@@ -25,14 +25,14 @@
 struct captured {
 	struct addr address; /* with its port; the wildcard: every address of its family */
 	int protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
-	unsigned asked;      /* how often a link was asked who has it (ARP, neighbour discovery) */
-	unsigned answered;   /* how often this host told that it has it, on each link */
-	char asked_on[IF_NAMESIZE];
-	unsigned came;    /* packets that begin something: TCP with SYN alone, any datagram */
+	unsigned requests;   /* how often a link was asked who has it (ARP, neighbour discovery) */
+	unsigned replies;    /* how often this host told that it has it, on each link */
+	char request_link[IF_NAMESIZE];
+	unsigned packets; /* packets that begin something: TCP with SYN alone, any datagram */
 	struct addr from; /* the last one's sender */
-	char came_by[IF_NAMESIZE];
-	char asked_first_on[IF_NAMESIZE];
-	char came_first_by[IF_NAMESIZE];
+	char packet_link[IF_NAMESIZE];
+	char request_first_link[IF_NAMESIZE];
+	char packet_first_link[IF_NAMESIZE];
 };
 
 /*
@@ -41,13 +41,13 @@ struct captured {
  * did anything come for it; or for MILLISECONDS. False with *PROBLEM (to be freed) where packets cannot be
  * seen.
  */
-bool watch(struct captured *list, size_t count, unsigned milliseconds, char **problem);
+bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem);
 
 /*
  * The pure part, for tests: takes one packet, FRAME beginning with its network header (IPv4, IPv6 or ARP,
  * as PROTOCOL says: ETH_P_… in host order), that was seen on LINK; OUTGOING: this host sent it.
  */
-void capture_take(struct captured *list, size_t count, unsigned protocol,
+void capture_frame(struct captured *list, size_t count, unsigned protocol,
 	const unsigned char *frame, size_t length, const char *link, bool outgoing);
 
 #endif

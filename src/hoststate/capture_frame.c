@@ -94,7 +94,8 @@ static void asked_for(const struct sight *sight, const struct addr *ip)
 		struct captured *each = &sight->list[i];
 
 		if (same_ip(&each->address, ip) && !addr_is_any(ip))
-			count_on(&each->asked, each->asked_first_on, each->asked_on, sight->link);
+			count_on(&each->requests, each->request_first_link, each->request_link,
+				sight->link);
 	}
 }
 
@@ -102,7 +103,7 @@ static void answered_for(const struct sight *sight, const struct addr *ip)
 {
 	for (size_t i = 0; i < sight->count; i++)
 		if (same_ip(&sight->list[i].address, ip) && !addr_is_any(ip))
-			sight->list[i].answered++;
+			sight->list[i].replies++;
 }
 
 static bool is_for(const struct captured *captured, int protocol, const struct addr *to)
@@ -122,7 +123,7 @@ static void came(const struct sight *sight, int protocol)
 
 		if (!is_for(each, protocol, &sight->to))
 			continue;
-		count_on(&each->came, each->came_first_by, each->came_by, sight->link);
+		count_on(&each->packets, each->packet_first_link, each->packet_link, sight->link);
 		each->from = sight->from;
 	}
 }
@@ -253,7 +254,7 @@ static void take_ipv6(struct sight *sight, struct bytes bytes)
 		take_neighbour(sight, bytes);
 }
 
-void capture_take(struct captured *list, size_t count, unsigned protocol,
+void capture_frame(struct captured *list, size_t count, unsigned protocol,
 	const unsigned char *frame, size_t length, const char *link, bool outgoing)
 {
 	struct sight sight = {.list = list, .count = count, .link = link, .outgoing = outgoing};

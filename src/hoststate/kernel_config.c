@@ -350,7 +350,7 @@ enum kernel_option kernel_config_option(const struct kernel_config *config, cons
 		if (config->lines[i].length == length &&
 			memcmp(config->lines[i].name, option, length) == 0)
 			return config->lines[i].value;
-	return KERNEL_OPTION_NOT_THERE;
+	return KERNEL_OPTION_ABSENT;
 }
 
 const char *kernel_option_name(enum kernel_option option)
@@ -388,7 +388,7 @@ static enum kernel_allows allows_option(const struct kernel_config *config, cons
 	case KERNEL_OPTION_YES:
 	case KERNEL_OPTION_MODULE:
 		return KERNEL_ALLOWS_YES;
-	case KERNEL_OPTION_NOT_THERE:
+	case KERNEL_OPTION_ABSENT:
 		if (can_do_without(config, option))
 			return KERNEL_ALLOWS_YES;
 		return config->version != NULL ? KERNEL_ALLOWS_NO : KERNEL_ALLOWS_UNKNOWN;

@@ -19,7 +19,7 @@
 #define KERNEL_CONFIG_ERROR_MAX 512
 
 enum kernel_option {
-	KERNEL_OPTION_NOT_THERE, /* not mentioned at all */
+	KERNEL_OPTION_ABSENT, /* not mentioned at all */
 	KERNEL_OPTION_NO,
 	KERNEL_OPTION_MODULE,
 	KERNEL_OPTION_YES /* any value but n and m: numbers and strings, too */

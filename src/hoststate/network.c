@@ -62,11 +62,6 @@ static bool has_flag(const json_t *link, const char *flag)
 	return false;
 }
 
-static unsigned bits_of(int family)
-{
-	return family == AF_INET6 ? 128 : 32;
-}
-
 /* --- links and addresses --- */
 
 /* An entry without an IP address is of another family, and says so. */
@@ -80,7 +75,7 @@ static bool add_address(struct network *network, const char *link, const json_t 
 
 	if (!addr_parse(&address, word(info, "local")))
 		return *family != '\0' && strncmp(family, "inet", 4) != 0;
-	if (!json_is_integer(length) || bits < 0 || bits > bits_of(addr_family(&address)))
+	if (!json_is_integer(length) || bits < 0 || bits > addr_bits(addr_family(&address)))
 		return false;
 	network->addresses = array_room(network->addresses, network->address_count, sizeof(*made));
 	made = &network->addresses[network->address_count++];
@@ -114,7 +109,7 @@ static bool take_link(void *context, json_t *link)
 	return well;
 }
 
-bool network_of_links(struct network *network, const char *json)
+bool network_parse_links(struct network *network, const char *json)
 {
 	size_t before = network->link_count;
 
@@ -137,7 +132,7 @@ static bool take_proxied(void *context, json_t *entry)
 	return true;
 }
 
-bool network_of_proxied(struct network *network, const char *json)
+bool network_parse_proxied(struct network *network, const char *json)
 {
 	return take_some(json, take_proxied, network);
 }
@@ -176,7 +171,7 @@ static bool take_rule(void *context, json_t *rule)
 		return false;
 	read.priority = (unsigned)priority;
 	/* `not`: it is for all but that mark. */
-	read.marks =
+	read.has_mark =
 		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
 	read.text = json_dumps(rule, JSON_COMPACT);
 	if (read.text == NULL)
@@ -186,7 +181,7 @@ static bool take_rule(void *context, json_t *rule)
 	return true;
 }
 
-bool network_of_rules(struct network *network, int family, const char *json)
+bool network_parse_rules(struct network *network, int family, const char *json)
 {
 	struct taking taking = {network, family};
 
@@ -211,8 +206,8 @@ static bool read_prefix(const char *text, int family, struct addr *address, unsi
 		*slash = '\0';
 	if (!addr_parse(address, copied) || addr_family(address) != family)
 		return false;
-	*length = bits_of(family);
-	return slash == NULL || (text_number(slash + 1, length) && *length <= bits_of(family));
+	*length = addr_bits(family);
+	return slash == NULL || (text_number(slash + 1, length) && *length <= addr_bits(family));
 }
 
 static bool is_type(const char *type, const char *number, const char *name)
@@ -239,7 +234,7 @@ static bool take_route(void *context, json_t *route)
 	return true;
 }
 
-bool network_of_routes(struct network *network, int family, const char *json)
+bool network_parse_routes(struct network *network, int family, const char *json)
 {
 	struct taking taking = {network, family};
 
@@ -248,9 +243,9 @@ bool network_of_routes(struct network *network, int family, const char *json)
 
 /* --- asking --- */
 
-static bool ask(const char *line, struct command_result *result, char **problem)
+static bool ask(const char *line, struct subprocess_result *result, char **problem)
 {
-	if (command_line(line, NULL, result))
+	if (subprocess_run_line(line, NULL, result))
 		return true;
 	*problem =
 		text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
@@ -268,16 +263,16 @@ static bool read_routing(struct network *network, int family, char **problem)
 {
 	char *rules = text_format("ip -N -j -%d rule show", family == AF_INET6 ? 6 : 4);
 	char *routes = text_format("ip -N -j -%d route show table all", family == AF_INET6 ? 6 : 4);
-	struct command_result told;
+	struct subprocess_result told;
 	bool well;
 
 	well = ask(rules, &told, problem) &&
-	       take(network_of_rules(network, family, told.out), rules, problem);
-	command_free(&told);
+	       take(network_parse_rules(network, family, told.out), rules, problem);
+	subprocess_free(&told);
 	if (well) {
 		well = ask(routes, &told, problem) &&
-		       take(network_of_routes(network, family, told.out), routes, problem);
-		command_free(&told);
+		       take(network_parse_routes(network, family, told.out), routes, problem);
+		subprocess_free(&told);
 	}
 	free(routes);
 	free(rules);
@@ -287,22 +282,22 @@ static bool read_routing(struct network *network, int family, char **problem)
 static bool read_links(struct network *network, char **problem)
 {
 	static const char line[] = "ip -d -j address show";
-	struct command_result told;
+	struct subprocess_result told;
 	bool well = ask(line, &told, problem) &&
-		    take(network_of_links(network, told.out), line, problem);
+		    take(network_parse_links(network, told.out), line, problem);
 
-	command_free(&told);
+	subprocess_free(&told);
 	return well;
 }
 
 static bool read_proxied(struct network *network, int family, char **problem)
 {
 	char *line = text_format("ip -j -%d neigh show proxy", family == AF_INET6 ? 6 : 4);
-	struct command_result told;
+	struct subprocess_result told;
 	bool well = ask(line, &told, problem) &&
-		    take(network_of_proxied(network, told.out), line, problem);
+		    take(network_parse_proxied(network, told.out), line, problem);
 
-	command_free(&told);
+	subprocess_free(&told);
 	free(line);
 	return well;
 }
@@ -362,13 +357,13 @@ static bool take_answer(void *context, json_t *route)
 	       take_address(route, "prefsrc", &answer->source);
 }
 
-bool network_of_answer(struct route_answer *answer, int family, const char *json)
+bool network_parse_answer(struct route_answer *answer, int family, const char *json)
 {
 	struct answering answering = {answer, 0};
 
 	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	answer->there = take_list(json, take_answer, &answering) && answering.count > 0;
-	return answer->there;
+	answer->found = take_list(json, take_answer, &answering) && answering.count > 0;
+	return answer->found;
 }
 
 static char *question_line(const struct route_question *question)
@@ -378,9 +373,9 @@ static char *question_line(const struct route_question *question)
 	char *line =
 		text_format("ip -j -%d route get %s", version, addr_format_ip(&question->to, to));
 
-	if (question->in != NULL)
+	if (question->iif != NULL)
 		text_add(&line, " from %s iif %s", addr_format_ip(question->from, from),
-			question->in);
+			question->iif);
 	if (question->mark != 0)
 		text_add(&line, " mark 0x%x", question->mark);
 	return line;
@@ -388,15 +383,15 @@ static char *question_line(const struct route_question *question)
 
 static void ask_for_route(const char *line, int family, struct route_answer *answer)
 {
-	struct command_result told;
+	struct subprocess_result told;
 
 	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	if (!command_line(line, NULL, &told))
-		snprintf(answer->words, sizeof(answer->words), "%.*s",
+	if (!subprocess_run_line(line, NULL, &told))
+		snprintf(answer->error, sizeof(answer->error), "%.*s",
 			(int)strcspn(told.errors, "\n"), told.errors);
-	else if (!network_of_answer(answer, family, told.out))
-		snprintf(answer->words, sizeof(answer->words), "ip prints what cannot be read");
-	command_free(&told);
+	else if (!network_parse_answer(answer, family, told.out))
+		snprintf(answer->error, sizeof(answer->error), "ip prints what cannot be read");
+	subprocess_free(&told);
 }
 
 void network_route(const struct route_question *question, struct route_answer *answer)
@@ -420,7 +415,7 @@ void network_route(const struct route_question *question, struct route_answer *a
 
 /* --- looking things up --- */
 
-const struct network_link *network_link_named(const struct network *network, const char *name)
+const struct network_link *network_find_link(const struct network *network, const char *name)
 {
 	for (size_t i = 0; i < network->link_count; i++)
 		if (strcmp(network->links[i].name, name) == 0)
@@ -440,15 +435,16 @@ bool network_covers(const struct addr *net, unsigned length, const struct addr *
 	const unsigned char *a = bytes_of(net), *b = bytes_of(address);
 	unsigned rest = length % 8;
 
-	if (addr_family(net) != addr_family(address) || length > bits_of(addr_family(net)) ||
+	if (addr_family(net) != addr_family(address) || length > addr_bits(addr_family(net)) ||
 		memcmp(a, b, length / 8) != 0)
 		return false;
 	return rest == 0 || (a[length / 8] ^ b[length / 8]) >> (8 - rest) == 0;
 }
 
-const struct network_address *network_own(const struct network *network, const struct addr *address)
+const struct network_address *network_find_address(
+	const struct network *network, const struct addr *address)
 {
-	unsigned length = bits_of(addr_family(address));
+	unsigned length = addr_bits(addr_family(address));
 
 	for (size_t i = 0; i < network->address_count; i++)
 		if (network_covers(&network->addresses[i].address, length, address))
@@ -456,7 +452,7 @@ const struct network_address *network_own(const struct network *network, const s
 	return NULL;
 }
 
-const struct network_route *network_local_route(
+const struct network_route *network_find_local_route(
 	const struct network *network, unsigned table, const struct addr *address)
 {
 	for (size_t i = 0; i < network->route_count; i++) {

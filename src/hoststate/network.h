@@ -42,7 +42,7 @@ struct network_proxied {
 struct network_rule {
 	int family;
 	unsigned priority, table;
-	bool marks; /* it is for packets with (mark & mask) == mark */
+	bool has_mark; /* it is for packets with (mark & mask) == mark */
 	uint32_t mark, mask;
 	char *text; /* as JSON, for people */
 };
@@ -75,26 +75,26 @@ void network_free(struct network *network);
  * What network_read() takes from the answers of `ip`; false where that is not what it writes. An entry that
  * is not whole is never in the lists; those before it are.
  */
-bool network_of_links(struct network *network, const char *json);
-bool network_of_proxied(struct network *network, const char *json);
-bool network_of_rules(struct network *network, int family, const char *json);
-bool network_of_routes(struct network *network, int family, const char *json);
+bool network_parse_links(struct network *network, const char *json);
+bool network_parse_proxied(struct network *network, const char *json);
+bool network_parse_rules(struct network *network, int family, const char *json);
+bool network_parse_routes(struct network *network, int family, const char *json);
 
 /* A question to the kernel. */
 struct route_question {
 	struct addr to;
 	const struct addr *from; /* with `in`: the packet's source, else NULL */
-	const char *in;          /* the link that it comes by; NULL: the host sends it */
+	const char *iif;         /* the link that it comes by; NULL: the host sends it */
 	uint32_t mark;
 };
 
 struct route_answer {
-	bool there; /* there is a route, and the source may come that way */
+	bool found; /* there is a route, and the source may come that way */
 	bool local; /* it is delivered to the host itself */
 	char link[IF_NAMESIZE];
 	struct addr gateway; /* the wildcard where there is none */
 	struct addr source; /* of what the host sends that way; the wildcard where it is not told */
-	char words[128];    /* of a refusal */
+	char error[128];    /* of a refusal */
 };
 
 /*
@@ -104,16 +104,16 @@ struct route_answer {
 void network_route(const struct route_question *question, struct route_answer *answer);
 
 /* network_route()'s answer as `ip -j route get` writes it; false where that is not what it writes. */
-bool network_of_answer(struct route_answer *answer, int family, const char *json);
+bool network_parse_answer(struct route_answer *answer, int family, const char *json);
 
-const struct network_link *network_link_named(const struct network *network, const char *name);
+const struct network_link *network_find_link(const struct network *network, const char *name);
 
 /* The entry with this very address on one of the host's links, or NULL. */
-const struct network_address *network_own(
+const struct network_address *network_find_address(
 	const struct network *network, const struct addr *address);
 
 /* The first route of a table that covers an address and delivers locally, or NULL. TABLE 0: any but local. */
-const struct network_route *network_local_route(
+const struct network_route *network_find_local_route(
 	const struct network *network, unsigned table, const struct addr *address);
 
 /* Whether ADDRESS is in the network of NET with a prefix of so many bits; families may differ, and are then no. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void service_of_example(struct service *service)
+void service_add_example(struct service *service)
 {
 	service->example = true;
 	service->spoofs = true;
@@ -83,7 +83,7 @@ static void of_proxy(struct service *service, const struct proxy *proxy)
 	}
 }
 
-void service_of_config(struct service *service, const struct config *config, const char *file)
+void service_add_config(struct service *service, const struct config *config, const char *file)
 {
 	service->file = file;
 	service->user = config->global.user;
@@ -165,21 +165,21 @@ int service_add_client(struct service *service, const char *text)
 	return 0;
 }
 
-void service_bindv6only(struct service *service, bool only)
+void service_set_bindv6only(struct service *service, bool only)
 {
 	for (size_t i = 0; i < service->listener_count; i++)
 		if (service->listeners[i].v6_mode == V6_SYSTEM)
 			service->listeners[i].v6_mode = only ? V6_ONLY : V6_AND_V4;
 }
 
-bool service_hears(const struct service_listener *listener, int family)
+bool service_listener_accepts(const struct service_listener *listener, int family)
 {
 	if (addr_family(&listener->address) == family)
 		return true;
 	return family == AF_INET && addr_is_any(&listener->address) && listener->v6_mode != V6_ONLY;
 }
 
-bool service_protocol(const struct service *service, int family, int protocol)
+bool service_has_protocol(const struct service *service, int family, int protocol)
 {
 	for (size_t i = 0; i < service->listener_count; i++) {
 		const struct service_listener *listener = &service->listeners[i];
@@ -187,16 +187,16 @@ bool service_protocol(const struct service *service, int family, int protocol)
 		if (listener->protocol != protocol)
 			continue;
 		if (addr_family(&listener->address) == family ||
-			(listener->transparent && service_hears(listener, family)))
+			(listener->transparent && service_listener_accepts(listener, family)))
 			return true;
 	}
 	return false;
 }
 
-bool service_family(const struct service *service, int family)
+bool service_has_family(const struct service *service, int family)
 {
-	return service_protocol(service, family, IPPROTO_TCP) ||
-	       service_protocol(service, family, IPPROTO_UDP);
+	return service_has_protocol(service, family, IPPROTO_TCP) ||
+	       service_has_protocol(service, family, IPPROTO_UDP);
 }
 
 /* --- runs of ports --- */
@@ -278,13 +278,13 @@ char *service_port_range_text(const struct service_port_range *ports)
 
 static bool listens(const struct service *service, int protocol)
 {
-	return service_protocol(service, AF_INET, protocol) ||
-	       service_protocol(service, AF_INET6, protocol);
+	return service_has_protocol(service, AF_INET, protocol) ||
+	       service_has_protocol(service, AF_INET6, protocol);
 }
 
-bool service_diverted(const struct service *service, int family, int protocol)
+bool service_needs_divert(const struct service *service, int family, int protocol)
 {
-	if (service_protocol(service, family, protocol))
+	if (service_has_protocol(service, family, protocol))
 		return true;
 	if (!service->spoofs || !listens(service, protocol))
 		return false;
@@ -294,13 +294,13 @@ bool service_diverted(const struct service *service, int family, int protocol)
 	return false;
 }
 
-bool service_wildcard(const struct service *service, int family, int protocol)
+bool service_has_wildcard(const struct service *service, int family, int protocol)
 {
 	for (size_t i = 0; i < service->listener_count; i++) {
 		const struct service_listener *listener = &service->listeners[i];
 
 		if (listener->protocol == protocol && addr_is_any(&listener->address) &&
-			service_hears(listener, family))
+			service_listener_accepts(listener, family))
 			return true;
 	}
 	return false;

@@ -44,10 +44,10 @@ struct service_port_range {
 };
 
 /* Adds the walk-through's: a transparent listener on port 80, and servers that see the client's address. */
-void service_of_example(struct service *service);
+void service_add_example(struct service *service);
 
 /* Adds what a configuration needs; CONFIG and FILE have to outlive it. */
-void service_of_config(struct service *service, const struct config *config, const char *file);
+void service_add_config(struct service *service, const struct config *config, const char *file);
 
 void service_free(struct service *service);
 
@@ -75,22 +75,22 @@ struct service_port_range *service_port_ranges(const struct service *service, in
 char *service_port_range_text(const struct service_port_range *ports);
 
 /* What V6_SYSTEM means on this host: net.ipv6.bindv6only. Without it, the kernel's default: IPv4, too. */
-void service_bindv6only(struct service *service, bool only);
+void service_set_bindv6only(struct service *service, bool only);
 
 /* Whether a listener hears clients of a family: of its own, and on [::] of IPv4 where its mode allows it. */
-bool service_hears(const struct service_listener *listener, int family);
+bool service_listener_accepts(const struct service_listener *listener, int family);
 
 /*
  * Whether anything of an address family (AF_INET, AF_INET6) or of a protocol is served: by a listener of
  * the family, or by a transparent one that hears it.
  */
-bool service_family(const struct service *service, int family);
-bool service_protocol(const struct service *service, int family, int protocol);
+bool service_has_family(const struct service *service, int family);
+bool service_has_protocol(const struct service *service, int family, int protocol);
 
 /* Whether packets of a family and protocol must be diverted: clients', or servers' answers. */
-bool service_diverted(const struct service *service, int family, int protocol);
+bool service_needs_divert(const struct service *service, int family, int protocol);
 
 /* Whether a listener serves a family on every address. */
-bool service_wildcard(const struct service *service, int family, int protocol);
+bool service_has_wildcard(const struct service *service, int family, int protocol);
 
 #endif

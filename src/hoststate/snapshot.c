@@ -30,13 +30,13 @@ static char *words_of(const char *line, const char *errors)
 static bool read_save(struct ruleset *rules, enum firewall_tool tool, int family, char **problem)
 {
 	const char *program = firewall_tool_save(tool, family);
-	struct command_result told;
+	struct subprocess_result told;
 	char *why = NULL;
 	bool well;
 
-	if (!command_exists(program))
+	if (!subprocess_exists(program))
 		return true;
-	well = command_line(program, NULL, &told);
+	well = subprocess_run_line(program, NULL, &told);
 	if (!well)
 		*problem = words_of(program, told.errors);
 	else if (ruleset_parse_iptables(rules, tool, family, told.out, &why) == -1) {
@@ -44,20 +44,20 @@ static bool read_save(struct ruleset *rules, enum firewall_tool tool, int family
 		well = false;
 	}
 	free(why);
-	command_free(&told);
+	subprocess_free(&told);
 	return well;
 }
 
 static bool read_nft(struct ruleset *rules, char **problem)
 {
 	static const char line[] = "nft -j list ruleset";
-	struct command_result told;
+	struct subprocess_result told;
 	char *why = NULL;
 	bool well;
 
-	if (!command_exists("nft"))
+	if (!subprocess_exists("nft"))
 		return true;
-	well = command_line(line, NULL, &told);
+	well = subprocess_run_line(line, NULL, &told);
 	if (!well)
 		*problem = words_of(line, told.errors);
 	else if (ruleset_parse_nft(rules, told.out, &why) == -1) {
@@ -65,7 +65,7 @@ static bool read_nft(struct ruleset *rules, char **problem)
 		well = false;
 	}
 	free(why);
-	command_free(&told);
+	subprocess_free(&told);
 	return well;
 }
 
@@ -93,8 +93,8 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		snapshot->captured[i].address = service->listeners[i].address;
 		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
-	snapshot->captured_known = watch(snapshot->captured, snapshot->captured_count, milliseconds,
-		&snapshot->captured_problem);
+	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
+		milliseconds, &snapshot->captured_problem);
 }
 
 /* A request that was sent once, from an address that need not be this host's. */
@@ -132,13 +132,14 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 		read_packets(snapshot, milliseconds);
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
 	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
-	if (!command_exists("nft"))
+	if (!subprocess_exists("nft"))
 		snapshot->rules_unseen = text_format("there is no program 'nft' on this host: "
 						     "rules that it alone shows are not seen");
 	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
 }
 
-bool snapshot_of_kernel(struct snapshot *snapshot, const struct service *service, const char *path)
+bool snapshot_read_kernel(
+	struct snapshot *snapshot, const struct service *service, const char *path)
 {
 	*snapshot = (struct snapshot){.service = service, .kernel_alone = true};
 	snapshot->kernel = kernel_config_load(path, snapshot->kernel_problem);
@@ -159,7 +160,7 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->captured_problem);
 }
 
-int snapshot_number(const struct snapshot *snapshot, const char *path)
+int snapshot_sysctl(const struct snapshot *snapshot, const char *path)
 {
 	char *text = snapshot->sysctl(path);
 	int number = text != NULL ? atoi(text) : -1;
@@ -168,16 +169,16 @@ int snapshot_number(const struct snapshot *snapshot, const char *path)
 	return number;
 }
 
-int snapshot_link_number(
+int snapshot_link_sysctl(
 	const struct snapshot *snapshot, int family, const char *link, const char *key, int *all)
 {
 	char *path = text_format("net/ipv%d/conf/all/%s", family == AF_INET6 ? 6 : 4, key);
 	int number;
 
-	*all = snapshot_number(snapshot, path);
+	*all = snapshot_sysctl(snapshot, path);
 	free(path);
 	path = text_format("net/ipv%d/conf/%s/%s", family == AF_INET6 ? 6 : 4, link, key);
-	number = snapshot_number(snapshot, path);
+	number = snapshot_sysctl(snapshot, path);
 	free(path);
 	return number;
 }
@@ -213,6 +214,6 @@ const struct host_socket *snapshot_listener(
 
 bool snapshot_is_local(const struct snapshot *snapshot, const struct addr *address)
 {
-	return network_own(&snapshot->network, address) != NULL ||
-	       network_local_route(&snapshot->network, TABLE_LOCAL, address) != NULL;
+	return network_find_address(&snapshot->network, address) != NULL ||
+	       network_find_local_route(&snapshot->network, TABLE_LOCAL, address) != NULL;
 }

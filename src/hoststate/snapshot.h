@@ -53,15 +53,16 @@ struct snapshot {
 void snapshot_read(struct snapshot *snapshot, const struct service *service, unsigned watch);
 
 /* A kernel's configuration from a file, and nothing of this host. False with kernel_problem. */
-bool snapshot_of_kernel(struct snapshot *snapshot, const struct service *service, const char *path);
+bool snapshot_read_kernel(
+	struct snapshot *snapshot, const struct service *service, const char *path);
 
 void snapshot_free(struct snapshot *snapshot);
 
 /* The value of a sysctl that is a number; -1 where the host has no such. */
-int snapshot_number(const struct snapshot *snapshot, const char *path);
+int snapshot_sysctl(const struct snapshot *snapshot, const char *path);
 
 /* The same of net/ipv4/conf/LINK/KEY (or ipv6): that of the link, and that of `all` into *ALL. */
-int snapshot_link_number(
+int snapshot_link_sysctl(
 	const struct snapshot *snapshot, int family, const char *link, const char *key, int *all);
 
 /* The proxy's socket that hears ADDRESS: one bound to it, else a wildcard listener; NULL where none is there. */

@@ -91,7 +91,7 @@ static void take_options(struct host_socket *made, const struct nlattr *attribut
 	made->options_known = true;
 	made->transparent = told.transparent;
 	made->freebind = told.freebind;
-	made->late_port = told.bind_address_no_port;
+	made->bind_no_port = told.bind_address_no_port;
 }
 
 /* Kernels add to the end of this structure; an old one gives less of it than there is here. */
@@ -177,7 +177,7 @@ static int take_loss(const struct nlmsghdr *message, void *context)
 	return refuse(ENOBUFS);
 }
 
-int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
+int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length)
 {
 	mnl_cb_t controls[NLMSG_MIN_TYPE] = {
@@ -215,7 +215,7 @@ static int read_answer(struct mnl_socket *netlink, struct host_sockets *sockets,
 		ssize_t length = mnl_socket_recvfrom(netlink, answer, ANSWER_MAX);
 
 		if (length > 0)
-			more = sockets_of_answer(sockets, protocol, mnl_socket_get_portid(netlink),
+			more = sockets_parse(sockets, protocol, mnl_socket_get_portid(netlink),
 				answer, (size_t)length);
 		else
 			more = length == 0 ? refuse(EPROTO) : MNL_CB_ERROR;
@@ -266,7 +266,7 @@ static bool is_answered(struct host_sockets *sockets, int family, int protocol, 
 	if (errno == ENOENT && family == AF_INET6)
 		return true; /* it has IPv4's: it was asked for them first */
 	if (errno == ENOENT && protocol == IPPROTO_UDP) {
-		sockets->udp_told = false;
+		sockets->udp_known = false;
 		return true;
 	}
 	*problem =
@@ -280,7 +280,7 @@ bool sockets_read(struct host_sockets *sockets, char **problem)
 {
 	static const int families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 
-	*sockets = (struct host_sockets){.udp_told = true};
+	*sockets = (struct host_sockets){.udp_known = true};
 	socket_owners_forget();
 	for (size_t i = 0; i < 4; i++)
 		if (!is_answered(sockets, families[i / 2], protocols[i % 2], problem)) {

@@ -31,7 +31,7 @@ struct host_socket {
 	bool options_known; /* the kernel told the next three: from Linux 5.10 on */
 	bool transparent;
 	bool freebind;
-	bool late_port;       /* IP_BIND_ADDRESS_NO_PORT */
+	bool bind_no_port;    /* IP_BIND_ADDRESS_NO_PORT */
 	bool v6only;          /* told of what listens, and by every kernel */
 	unsigned retransmits; /* in a row that nothing answered: of SYNs, or of data */
 	unsigned unacked;     /* TCP: segments on their way, a SYN included; of a listener 0 */
@@ -44,7 +44,7 @@ struct host_socket {
 struct host_sockets {
 	struct host_socket *list;
 	size_t count;
-	bool udp_told; /* false: the kernel lacks udp_diag, so that UDP's are not in the list */
+	bool udp_known; /* false: the kernel lacks udp_diag, so that UDP's are not in the list */
 };
 
 /* A process that holds a socket. */
@@ -68,7 +68,7 @@ void sockets_free(struct host_sockets *sockets);
  * aligned as struct nlmsghdr is, for netlink port PORT (0: any). 1: more has to come, 0: that was the end; -1 with errno: an error that the
  * kernel reports, or (EPROTO) what it never writes. Then nothing of the whole list counts.
  */
-int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
+int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length);
 
 /*

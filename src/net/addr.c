@@ -106,6 +106,11 @@ int addr_family(const struct addr *addr)
 	return addr->sa.sa_family;
 }
 
+unsigned addr_bits(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
+
 socklen_t addr_length(const struct addr *addr)
 {
 	return addr_family(addr) == AF_INET6 ? sizeof(addr->in6) : sizeof(addr->in4);

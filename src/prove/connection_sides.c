@@ -190,7 +190,7 @@ bool udp_to_listener(struct call *call)
 	ends[END_LISTENER] = bound(call->network->proxy, &call->listening, true);
 	if (ends[END_LISTENER] == -1)
 		return fail(call, "the proxy cannot wait at", &call->listening);
-	if (datagram_tell_destination(ends[END_LISTENER], call->family) == -1)
+	if (datagram_report_destination(ends[END_LISTENER], call->family) == -1)
 		return fail(call, "the kernel tells no destination at", &call->listening);
 	ends[END_CALLER] = bound(call->network->client, &call->client, false);
 	if (ends[END_CALLER] == -1 || !socket_local_address(ends[END_CALLER], &call->client) ||

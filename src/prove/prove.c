@@ -89,11 +89,11 @@ static size_t add_options(const struct proof *proof, enum capability_name name, 
 	const char *mending[CAPABILITY_OPTIONS_MAX];
 	size_t length;
 
-	if (finding_of(&proof->findings, name, family)->state != CAPABILITY_MISSING)
+	if (findings_get(&proof->findings, name, family)->state != CAPABILITY_MISSING)
 		return count;
 	length = capability_options(&proof->findings, name, family, mending);
 	for (size_t i = 0; i < length; i++)
-		count = options_add(options, count, PROVE_OPTIONS_MAX, mending[i]);
+		count = capability_add_option(options, count, PROVE_OPTIONS_MAX, mending[i]);
 	return count;
 }
 
@@ -184,7 +184,7 @@ static void note_destination(struct proof *proof, int family)
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
 			CAPABILITY_UNTRIED, "needs the recipe udp-intercept by any program");
 	else if (tried->destination_told)
-		findings_take(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
+		findings_set_result(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
 	else
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
 			CAPABILITY_MISSING, "%s", tried->detail);
@@ -210,5 +210,5 @@ void prove_run(struct proof *proof, bool own_users)
 		prove_backend(proof, &network, (enum firewall_tool)tool);
 	for (size_t i = 0; i < 2; i++)
 		note_destination(proof, families[i]);
-	findings_no_ipv6(&proof->findings);
+	findings_set_no_ipv6(&proof->findings);
 }

@@ -151,7 +151,7 @@ bool in_use_of_routes(struct in_use *in_use, const char *json)
 }
 
 /* An option of iptables that has a packet's mark behind it, "VALUE" or "VALUE/MASK". */
-static bool has_mark(const struct word *word)
+static bool has_mark(const struct xtables_word *word)
 {
 	static const char *const options[] = {
 		"--mark", "--set-mark", "--set-xmark", "--or-mark", "--tproxy-mark"};
@@ -163,7 +163,7 @@ static bool has_mark(const struct word *word)
 }
 
 /* Whether a rule or chain bears our name. */
-static bool names_us(const char *line, const struct word *words, size_t count)
+static bool names_us(const char *line, const struct xtables_word *words, size_t count)
 {
 	for (size_t i = 0; i + 1 < count; i++)
 		if (xtables_is(&words[i], "--comment") && strcmp(words[i + 1].text, OUR_NAME) == 0)
@@ -174,7 +174,7 @@ static bool names_us(const char *line, const struct word *words, size_t count)
 static bool take_line(struct in_use *in_use, const char *program, const char *line)
 {
 	char *copy = text_copy(line), *where = NULL;
-	struct word *words;
+	struct xtables_word *words;
 	size_t count;
 	bool well = xtables_split(copy, &words, &count);
 

@@ -20,7 +20,7 @@
 
 static bool is_six(const json_t *step)
 {
-	return strcmp(json_word(step, "family"), "ipv6") == 0;
+	return strcmp(json_text(step, "family"), "ipv6") == 0;
 }
 
 static const char *nft_family(const json_t *step)
@@ -30,13 +30,13 @@ static const char *nft_family(const json_t *step)
 
 static bool is_nft(const json_t *step)
 {
-	return strcmp(json_word(step, "backend"), "nft") == 0;
+	return strcmp(json_text(step, "backend"), "nft") == 0;
 }
 
 /* "ip6tables-legacy" and the like, with what follows it. */
 static char *program(const json_t *step, const char *rest)
 {
-	bool legacy = strcmp(json_word(step, "backend"), "iptables-legacy") == 0;
+	bool legacy = strcmp(json_text(step, "backend"), "iptables-legacy") == 0;
 
 	return text_format(
 		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
@@ -45,15 +45,15 @@ static char *program(const json_t *step, const char *rest)
 /* Runs a line (freed); its output to *OUT where that is not NULL. */
 static bool run(char *line, const char *input, char **out, char **problem)
 {
-	struct command_result result;
-	bool well = command_line(line, input, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, input, &result);
 
 	if (!well)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
 	else if (out != NULL)
 		*out = text_format("%s", result.out);
-	command_free(&result);
+	subprocess_free(&result);
 	free(line);
 	return well;
 }
@@ -136,7 +136,7 @@ static bool take_chain(void *names, json_t *object)
 	const json_t *chain = json_object_get(object, "chain");
 
 	if (chain != NULL)
-		json_array_append_new(names, json_string(json_word(chain, "name")));
+		json_array_append_new(names, json_string(json_text(chain, "name")));
 	return true;
 }
 
@@ -205,8 +205,8 @@ bool firewall_prepare(json_t *step, char **problem)
 	if (strstr(version, "nf_tables") == NULL)
 		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
 	else
-		well = command_exists("nft") ? look_by_nft(step, problem)
-					     : look_by_iptables(step, problem);
+		well = subprocess_exists("nft") ? look_by_nft(step, problem)
+						: look_by_iptables(step, problem);
 	free(version);
 	return well;
 }
@@ -215,7 +215,7 @@ bool firewall_load(json_t *step, char **problem)
 {
 	char *ours;
 
-	if (!run(text_format("%s", json_word(step, "run")), json_word(step, "input"), NULL,
+	if (!run(text_format("%s", json_text(step, "run")), json_text(step, "input"), NULL,
 		    problem))
 		return false;
 	ours = firewall_ours(step, problem);
@@ -402,17 +402,17 @@ static bool take_mangle(void *context, json_t *object)
 		 json_object_get(object, "table") == NULL)
 		mangle->others++;
 	if (rule != NULL)
-		names_add(&mangle->used, json_word(rule, "chain"), 0);
+		names_add(&mangle->used, json_text(rule, "chain"), 0);
 	return true;
 }
 
 /* Whether it came with our rules, and no rule, policy or anything else makes it worth keeping. */
 static bool is_left_over(const struct mangle *mangle, const json_t *chain)
 {
-	const char *name = json_word(chain, "name");
+	const char *name = json_text(chain, "name");
 	size_t ignored;
 
-	return strcmp(json_word(chain, "policy"), "accept") == 0 &&
+	return strcmp(json_text(chain, "policy"), "accept") == 0 &&
 	       !names_find(&mangle->before, name, &ignored) &&
 	       !names_find(&mangle->used, name, &ignored);
 }
@@ -433,7 +433,7 @@ char *firewall_cleaning(const json_t *before, const char *listing, const char *f
 	for (i = 0; (each = json_array_get(mangle.chains, i)) != NULL; i++) {
 		if (whole && is_left_over(&mangle, each))
 			fprintf(text.out, "delete chain %s mangle %s\n", family,
-				json_word(each, "name"));
+				json_text(each, "name"));
 		else
 			kept++;
 	}
@@ -504,7 +504,7 @@ bool firewall_clean(const json_t *step, char **kept, char **problem)
 
 	if (before == NULL)
 		return true;
-	if (!command_exists("nft"))
+	if (!subprocess_exists("nft"))
 		return keep(step, before, kept, problem);
 	if (!list_mangle(step, &listing, problem))
 		return false;

@@ -56,7 +56,7 @@ json_t *plan_json(const struct plan *plan)
 
 static bool is_kind(const json_t *step, enum step_kind kind)
 {
-	return strcmp(json_word(step, "kind"), kinds[kind]) == 0;
+	return strcmp(json_text(step, "kind"), kinds[kind]) == 0;
 }
 
 /* The next step from *AT on that two plans have to agree on. */
@@ -99,8 +99,8 @@ bool plan_json_same(const json_t *applied, const json_t *wanted)
 		if ((mine == NULL) != (other == NULL))
 			return false;
 		if (mine != NULL &&
-			(strcmp(json_word(mine, "run"), json_word(other, "run")) != 0 ||
-				strcmp(json_word(mine, "input"), json_word(other, "input")) != 0))
+			(strcmp(json_text(mine, "run"), json_text(other, "run")) != 0 ||
+				strcmp(json_text(mine, "input"), json_text(other, "input")) != 0))
 			return false;
 	} while (mine != NULL);
 	return !sets_sysctls(wanted);

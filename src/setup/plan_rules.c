@@ -28,9 +28,9 @@ static size_t protocols_of(const struct service *service, int family, int protoc
 {
 	size_t count = 0;
 
-	if (service_diverted(service, family, IPPROTO_TCP))
+	if (service_needs_divert(service, family, IPPROTO_TCP))
 		protocols[count++] = IPPROTO_TCP;
-	if (service_diverted(service, family, IPPROTO_UDP))
+	if (service_needs_divert(service, family, IPPROTO_UDP))
 		protocols[count++] = IPPROTO_UDP;
 	if (count > 0)
 		protocols[count++] = IPPROTO_ICMP;
@@ -40,9 +40,9 @@ static size_t protocols_of(const struct service *service, int family, int protoc
 static bool any_wildcard(const struct service *service, int family, int protocol)
 {
 	if (protocol != IPPROTO_ICMP)
-		return service_wildcard(service, family, protocol);
-	return service_wildcard(service, family, IPPROTO_TCP) ||
-	       service_wildcard(service, family, IPPROTO_UDP);
+		return service_has_wildcard(service, family, protocol);
+	return service_has_wildcard(service, family, IPPROTO_TCP) ||
+	       service_has_wildcard(service, family, IPPROTO_UDP);
 }
 
 /*
@@ -51,7 +51,7 @@ static bool any_wildcard(const struct service *service, int family, int protocol
  */
 static bool is_named(const struct service_listener *listener, int family)
 {
-	return listener->transparent && service_hears(listener, family);
+	return listener->transparent && service_listener_accepts(listener, family);
 }
 
 /* "80", or of several "80:90" with the divider of the tool. To be freed. */

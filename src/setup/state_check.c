@@ -109,8 +109,8 @@ static bool is_number(const json_t *value, const json_t *step)
 static bool is_command(const json_t *value, const json_t *step, const char *verb)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789./: -";
-	const char *line = json_string_value(value), *kind = json_word(step, "kind");
-	bool six = strcmp(json_word(step, "family"), "ipv6") == 0;
+	const char *line = json_string_value(value), *kind = json_text(step, "kind");
+	bool six = strcmp(json_text(step, "family"), "ipv6") == 0;
 	char *head = text_format("ip -%d %s %s ", six ? 6 : 4, kind, verb);
 	const char *tag =
 		strcmp(kind, "rule") == 0 ? " protocol " OUR_PROTOCOL : " proto " OUR_PROTOCOL;
@@ -229,7 +229,7 @@ static const struct row of_plan[] = {{"recipe", ALWAYS, is_recipe, "divert, tpro
 
 static bool is_missing(const struct row *row, const json_t *step)
 {
-	const char *state = json_word(step, "state");
+	const char *state = json_text(step, "state");
 
 	return row->presence == ALWAYS ||
 	       (row->presence == ONCE_BEGUN && strcmp(state, "planned") != 0) ||
@@ -266,7 +266,7 @@ static char *problem_of(const json_t *object, const struct row *rows, const char
 
 static const struct row *rows_of(const json_t *step)
 {
-	const char *kind = json_word(step, "kind");
+	const char *kind = json_text(step, "kind");
 
 	if (strcmp(kind, "sysctl") == 0)
 		return of_sysctl;

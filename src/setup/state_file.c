@@ -84,13 +84,13 @@ static int lock_folder(struct state_file *state_file)
 		fprintf(stderr, "tproxyctl: %s: %s\n", folder, strerror(errno));
 		goto out;
 	}
-	status = STATUS_WELL;
+	status = STATUS_OK;
 	for (int i = 0; flock(state_file->lock, LOCK_EX | LOCK_NB) == -1; i++) {
 		if (i < TRIES && (errno == EWOULDBLOCK || errno == EINTR)) {
 			nanosleep(&pause, NULL);
 			continue;
 		}
-		status = STATUS_NOT_WELL;
+		status = STATUS_PROBLEM;
 		if (errno == EWOULDBLOCK || errno == EINTR)
 			fprintf(stderr,
 				"tproxyctl: another tproxyctl, or a program that it started, is "
@@ -162,7 +162,7 @@ static int parse(struct state_file *state_file, const char *text, size_t length)
 	if (state_file->root == NULL)
 		return refuse(state_file, error.text);
 	problem = state_file_problem(state_file->root);
-	status = problem == NULL ? STATUS_WELL : refuse(state_file, problem);
+	status = problem == NULL ? STATUS_OK : refuse(state_file, problem);
 	free(problem);
 	return status;
 }
@@ -183,7 +183,7 @@ static int load(struct state_file *state_file)
 	size_t length;
 
 	if (fd == -1 && errno == ENOENT)
-		return STATUS_WELL;
+		return STATUS_OK;
 	if (fd == -1 || fstat(fd, &about) == -1)
 		fprintf(stderr, "tproxyctl: %s: %s\n", state_file->path,
 			errno == ELOOP ? "the state file must not be a link" : strerror(errno));
@@ -215,7 +215,7 @@ static int know_host(void)
 		fputs("tproxyctl: cannot identify this boot and network namespace "
 		      "(/proc/sys/kernel/random/boot_id, /proc/self/ns/net): mount /proc\n",
 			stderr);
-	return well ? STATUS_WELL : STATUS_USAGE;
+	return well ? STATUS_OK : STATUS_USAGE;
 }
 
 int state_file_open(struct state_file *state_file, const char *path, bool changes)
@@ -224,16 +224,16 @@ int state_file_open(struct state_file *state_file, const char *path, bool change
 
 	*state_file = (struct state_file){.path = path, .lock = -1};
 	status = know_host();
-	if (status == STATUS_WELL && changes)
+	if (status == STATUS_OK && changes)
 		status = lock_folder(state_file);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = load(state_file);
-	if (status == STATUS_WELL && state_file->root != NULL &&
+	if (status == STATUS_OK && state_file->root != NULL &&
 		!is(state_file->root, "boot", boot())) {
 		json_decref(state_file->root);
 		state_file->root = NULL;
 	}
-	if (status == STATUS_WELL && state_file->root != NULL &&
+	if (status == STATUS_OK && state_file->root != NULL &&
 		!is(state_file->root, "namespace", namespace())) {
 		fprintf(stderr,
 			"tproxyctl: the state file %s is of another network namespace; --state "
@@ -241,7 +241,7 @@ int state_file_open(struct state_file *state_file, const char *path, bool change
 			path);
 		status = STATUS_USAGE;
 	}
-	if (status != STATUS_WELL)
+	if (status != STATUS_OK)
 		state_file_close(state_file);
 	return status;
 }

@@ -28,7 +28,7 @@ struct state_file {
 };
 
 /*
- * Opens it, locked where CHANGES are to be made. Returns STATUS_WELL, or another with a message on stderr:
+ * Opens it, locked where CHANGES are to be made. Returns STATUS_OK, or another with a message on stderr:
  * the file is damaged or of another network namespace, or another process is at work. A file is believed as a
  * whole or not at all: its commands are run by root, and what it says was there before is put back.
  */

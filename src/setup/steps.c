@@ -63,14 +63,14 @@ void report_told(bool json, const char *result, const json_t *told, const json_t
 
 static bool is(const json_t *step, const char *key, const char *value)
 {
-	return strcmp(json_word(step, key), value) == 0;
+	return strcmp(json_text(step, key), value) == 0;
 }
 
 /* "IPv6 policy rule fwmark 0x1 table 100". */
 static char *title(const json_t *step)
 {
-	char *name = is(step, "kind", "sysctl") ? sysctl_name(json_word(step, "name"))
-						: text_format("%s", json_word(step, "name"));
+	char *name = is(step, "kind", "sysctl") ? sysctl_name(json_text(step, "name"))
+						: text_format("%s", json_text(step, "name"));
 	char *made = text_format("%s %s", is(step, "family", "ipv6") ? "IPv6" : "IPv4", name);
 
 	free(name);
@@ -79,19 +79,19 @@ static char *title(const json_t *step)
 
 static bool run(const char *line, char **problem)
 {
-	struct command_result result;
-	bool well = command_line(line, NULL, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
 
 	if (!well)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
-	command_free(&result);
+	subprocess_free(&result);
 	return well;
 }
 
 static bool set(const json_t *step, const char *value, char **problem)
 {
-	int error = sysctl_write(json_word(step, "name"), value);
+	int error = sysctl_write(json_text(step, "name"), value);
 
 	if (error != 0)
 		*problem = text_format("writing %s failed: %s", value, strerror(error));
@@ -100,10 +100,10 @@ static bool set(const json_t *step, const char *value, char **problem)
 
 static enum piece look_at_sysctl(const json_t *step, char **detail)
 {
-	char *now = sysctl_read(json_word(step, "name"));
+	char *now = sysctl_read(json_text(step, "name"));
 	enum piece found = PIECE_CHANGED;
 
-	if (now == NULL && sysctl_exists(json_word(step, "name"))) {
+	if (now == NULL && sysctl_exists(json_text(step, "name"))) {
 		*detail = text_format("it cannot be read");
 		found = PIECE_UNKNOWN;
 	} else if (now == NULL || is(step, "previous", now))
@@ -111,7 +111,7 @@ static enum piece look_at_sysctl(const json_t *step, char **detail)
 	else if (is(step, "value", now))
 		found = PIECE_THERE;
 	else
-		*detail = text_format("it is %s, where %s was set", now, json_word(step, "value"));
+		*detail = text_format("it is %s, where %s was set", now, json_text(step, "value"));
 	free(now);
 	return found;
 }
@@ -136,8 +136,8 @@ static enum piece look_at_rules(const json_t *step, char **detail)
 /* A table that is not there at all is told by `ip` as an error. */
 static enum piece look_at_route(const json_t *step, char **detail)
 {
-	struct command_result result;
-	bool well = command_line(json_word(step, "probe"), NULL, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(json_text(step, "probe"), NULL, &result);
 	enum piece found = PIECE_UNKNOWN;
 
 	if (well)
@@ -145,8 +145,8 @@ static enum piece look_at_route(const json_t *step, char **detail)
 	else if (strstr(result.errors, "does not exist") != NULL)
 		found = PIECE_GONE;
 	else
-		*detail = text_format("`%s` failed: %s", json_word(step, "probe"), result.errors);
-	command_free(&result);
+		*detail = text_format("`%s` failed: %s", json_text(step, "probe"), result.errors);
+	subprocess_free(&result);
 	return found;
 }
 
@@ -168,7 +168,7 @@ static bool prepare(json_t *step, char **problem)
 		return firewall_prepare(step, problem);
 	if (!is(step, "kind", "sysctl"))
 		return true;
-	now = sysctl_read(json_word(step, "name"));
+	now = sysctl_read(json_text(step, "name"));
 	if (now == NULL) {
 		*problem = text_format("it cannot be read");
 		return false;
@@ -181,10 +181,10 @@ static bool prepare(json_t *step, char **problem)
 static bool make(json_t *step, char **problem)
 {
 	if (is(step, "kind", "sysctl"))
-		return set(step, json_word(step, "value"), problem);
+		return set(step, json_text(step, "value"), problem);
 	if (is(step, "kind", "firewall"))
 		return firewall_load(step, problem);
-	return run(json_word(step, "run"), problem);
+	return run(json_text(step, "run"), problem);
 }
 
 static bool do_step(struct state_file *state_file, json_t *step, json_t *told)
@@ -216,17 +216,17 @@ int apply_steps(struct state_file *state_file, json_t *told)
 	size_t i;
 
 	if (!state_file_write(state_file))
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++)
 		if (!do_step(state_file, step, told))
 			goto back;
 	if (state_file_write(state_file))
-		return STATUS_WELL;
+		return STATUS_OK;
 back:
-	tell(told, take_back(state_file, told) == STATUS_WELL
+	tell(told, take_back(state_file, told) == STATUS_OK
 			   ? "everything was taken back: the host is as it was before"
 			   : "not everything could be taken back: see `tproxyctl status`");
-	return STATUS_NOT_WELL;
+	return STATUS_PROBLEM;
 }
 
 /* Takes our rules away, and the tables and chains that came with them. */
@@ -251,10 +251,10 @@ static bool unload(const json_t *step, json_t *told, const char *name, char **pr
 static bool unmake(const json_t *step, json_t *told, const char *name, char **problem)
 {
 	if (is(step, "kind", "sysctl"))
-		return set(step, json_word(step, "previous"), problem);
+		return set(step, json_text(step, "previous"), problem);
 	if (is(step, "kind", "firewall"))
 		return unload(step, told, name, problem);
-	return run(json_word(step, "undo"), problem);
+	return run(json_text(step, "undo"), problem);
 }
 
 /* Whether there is something of the step to be taken back. Rules bring tables, which may be all that is left. */
@@ -320,7 +320,7 @@ int take_back(struct state_file *state_file, json_t *told)
 	}
 	if (failed) {
 		state_file_write(state_file);
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	}
-	return state_file_remove(state_file) && !odd ? STATUS_WELL : STATUS_NOT_WELL;
+	return state_file_remove(state_file) && !odd ? STATUS_OK : STATUS_PROBLEM;
 }

@@ -26,7 +26,7 @@ int apply_steps(struct state_file *state_file, json_t *told);
 
 /*
  * Takes back whatever may have been done. What somebody else changed in between is left as it is, told,
- * and STATUS_NOT_WELL returned. When a tool fails the state file stays, so that it can be tried again.
+ * and STATUS_PROBLEM returned. When a tool fails the state file stays, so that it can be tried again.
  */
 int take_back(struct state_file *state_file, json_t *told);
 

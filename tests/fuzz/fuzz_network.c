@@ -13,9 +13,9 @@ static void use(const struct network *network)
 
 	if (!addr_parse(&address, "192.0.2.80"))
 		abort();
-	network_own(network, &address);
-	network_link_named(network, "eth0");
-	network_local_route(network, 100, &address);
+	network_find_address(network, &address);
+	network_find_link(network, "eth0");
+	network_find_local_route(network, 100, &address);
 }
 
 static void read_text(struct network *network, uint8_t which, const char *text)
@@ -25,19 +25,19 @@ static void read_text(struct network *network, uint8_t which, const char *text)
 
 	switch (which & 7) {
 	case 0:
-		network_of_links(network, text);
+		network_parse_links(network, text);
 		break;
 	case 1:
-		network_of_proxied(network, text);
+		network_parse_proxied(network, text);
 		break;
 	case 2:
-		network_of_rules(network, family, text);
+		network_parse_rules(network, family, text);
 		break;
 	case 3:
-		network_of_routes(network, family, text);
+		network_parse_routes(network, family, text);
 		break;
 	default:
-		network_of_answer(&answer, family, text);
+		network_parse_answer(&answer, family, text);
 		break;
 	}
 }

@@ -272,7 +272,7 @@ static void connects(
 		struct host_socket *socket = host_connects(client, (uint16_t)(first + i), server);
 
 		socket->state = SOCKET_STATE_CONNECTED;
-		socket->late_port = late;
+		socket->bind_no_port = late;
 	}
 }
 

@@ -121,7 +121,7 @@ static void judge_with(const char *source)
 
 	assert_non_null(config);
 	service_free(&host.service);
-	service_of_config(&host.service, config, "test");
+	service_add_config(&host.service, config, "test");
 	host_judged();
 	config_free(config);
 	diag_free(diag);

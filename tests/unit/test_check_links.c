@@ -272,14 +272,14 @@ static void ipv6_has_no_such_checks(void **state)
 }
 
 /* A client of the servers' network whose packets were seen on CAME_BY. */
-static struct captured seen_from(const char *ip, const char *came_by)
+static struct captured seen_from(const char *ip, const char *packet_link)
 {
 	struct captured seen = {.address = host_address(VIP4, 80),
 		.protocol = IPPROTO_TCP,
-		.came = 1,
+		.packets = 1,
 		.from = host_address(ip, 4711)};
 
-	snprintf(seen.came_by, sizeof(seen.came_by), "%s", came_by);
+	snprintf(seen.packet_link, sizeof(seen.packet_link), "%s", packet_link);
 	return seen;
 }
 
@@ -452,14 +452,14 @@ static void without_a_watch_an_address_behind_a_router_is_unknown(void **state)
 static void a_question_that_nobody_answered_was_seen(void **state)
 {
 	struct captured seen = {
-		.address = host_address(VIP4, 80), .asked = 3, .asked_on = "client0"};
+		.address = host_address(VIP4, 80), .requests = 3, .request_link = "client0"};
 
 	(void)state;
 	judge_captured(&seen);
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_MISSING, VIP4),
 		"client0 was asked who has the address, and this host did not answer");
-	seen.answered = 1;
+	seen.replies = 1;
 	judge_captured(&seen);
 	assert_well();
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);

@@ -73,7 +73,7 @@ static void the_recipes_rules_are_read(void **state)
 
 	(void)state;
 	add_nft(&ruleset, "transparent.nft.json");
-	chain = table_chain(&ruleset.tables[0], "PREROUTING");
+	chain = ruleset_chain(&ruleset.tables[0], "PREROUTING");
 	assert_int_equal(chain->hook, HOOK_PREROUTING);
 	assert_int_equal(chain->priority, -150);
 	assert_int_equal(chain->rule_count, 2);
@@ -332,7 +332,7 @@ static void a_verdict_map_becomes_a_rule_for_each_element(void **state)
 
 	(void)state;
 	add_nft(&ruleset, "firewalld.nft.json");
-	chain = table_chain(&ruleset.tables[0], "filter_INPUT");
+	chain = ruleset_chain(&ruleset.tables[0], "filter_INPUT");
 	assert_int_equal(chain->rules[0].number, 1);
 	assert_int_equal(chain->rules[2].number, 1);
 	assert_int_equal(chain->rules[2].handle, chain->rules[0].handle);
@@ -412,8 +412,8 @@ static void what_iptables_save_leaves_out_is_taken_from_nft(void **state)
 	assert_int_equal(chain.table_count, 2);
 	table = &chain.tables[1];
 	assert_int_equal(table->tool, TOOL_NFT);
-	assert_null(table_chain(table, "PREROUTING"));
-	assert_true(table_chain(table, "early")->drops);
+	assert_null(ruleset_chain(table, "PREROUTING"));
+	assert_true(ruleset_chain(table, "early")->drops);
 	ruleset_free(&whole);
 	ruleset_free(&chain);
 }

@@ -268,7 +268,7 @@ static void the_fresh_file_follows_no_link(void **state)
 	close(fd);
 	unlink(path);
 	assert_int_equal(symlink(elsewhere, fresh), 0);
-	assert_int_equal(opened(&state_file, true), STATUS_WELL);
+	assert_int_equal(opened(&state_file, true), STATUS_OK);
 	state_file_start(&state_file,
 		json_pack("{s:s, s:s, s:[]}", "recipe", "local-route", "backend", "nft", "steps"));
 	assert_true(state_file_write(&state_file));
@@ -278,7 +278,7 @@ static void the_fresh_file_follows_no_link(void **state)
 	assert_int_equal(stat(elsewhere, &about), 0);
 	assert_int_equal(about.st_size, 4);
 	assert_int_equal(lstat(fresh, &about), -1);
-	assert_int_equal(opened(&state_file, false), STATUS_WELL);
+	assert_int_equal(opened(&state_file, false), STATUS_OK);
 	assert_non_null(state_file.root);
 	text = state_file_problem(state_file.root);
 	assert_null(text);
@@ -324,7 +324,7 @@ static void why_a_folder_cannot_be_locked_is_reported(void **state)
 	assert_true(read(errors[0], message, sizeof(message) - 1) > 0);
 	close(errors[0]);
 	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), STATUS_NOT_WELL);
+	assert_int_equal(WEXITSTATUS(status), STATUS_PROBLEM);
 	assert_non_null(strstr(message, "cannot be locked: No locks available"));
 	assert_null(strstr(message, "another tproxyctl"));
 }

@@ -59,8 +59,8 @@ static void the_walkthroughs_rules_are_read(void **state)
 {
 	struct ruleset ruleset = fixture("walkthrough.iptables");
 	const struct table *table = &ruleset.tables[0];
-	const struct chain *divert = table_chain(table, "DIVERT");
-	const struct rule *rule = &table_chain(table, "PREROUTING")->rules[0];
+	const struct chain *divert = ruleset_chain(table, "DIVERT");
+	const struct rule *rule = &ruleset_chain(table, "PREROUTING")->rules[0];
 
 	(void)state;
 	assert_string_equal(rule->text, "-A PREROUTING -p tcp -m socket -j DIVERT");
@@ -82,7 +82,7 @@ static void the_walkthroughs_rules_are_read(void **state)
 static void a_rule_is_found_where_it_stands(void **state)
 {
 	struct ruleset ruleset = fixture("docker.iptables"), other = fixture("ufw.iptables");
-	const struct rule *rule = &table_chain(&ruleset.tables[0], "FORWARD")->rules[0];
+	const struct rule *rule = &ruleset_chain(&ruleset.tables[0], "FORWARD")->rules[0];
 	const struct table *table;
 	const struct chain *chain;
 
@@ -104,14 +104,14 @@ static void tables_have_their_priorities_and_chains_their_policies(void **state)
 		const struct table *table = &ruleset.tables[i];
 
 		if (strcmp(table->name, "filter") == 0) {
-			assert_true(table_chain(table, "FORWARD")->drops);
-			assert_false(table_chain(table, "INPUT")->drops);
+			assert_true(ruleset_chain(table, "FORWARD")->drops);
+			assert_false(ruleset_chain(table, "INPUT")->drops);
 			continue;
 		}
 		assert_string_equal(table->name, "nat");
-		assert_true(table_chain(table, "PREROUTING")->nat);
-		assert_int_equal(table_chain(table, "PREROUTING")->priority, -100);
-		assert_int_equal(table_chain(table, "POSTROUTING")->priority, 100);
+		assert_true(ruleset_chain(table, "PREROUTING")->nat);
+		assert_int_equal(ruleset_chain(table, "PREROUTING")->priority, -100);
+		assert_int_equal(ruleset_chain(table, "POSTROUTING")->priority, 100);
 	}
 	assert_int_equal(ruleset.table_count, 2);
 	ruleset_free(&ruleset);
