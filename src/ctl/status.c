@@ -55,10 +55,10 @@ static void print_plan(const struct state_file *state_file)
 	const json_t *plan = json_object_get(state_file->root, "plan");
 	const json_t *mark = json_object_get(plan, "mark");
 
-	printf("%s since %s: recipe %s, backend %s",
+	printf("%s since %s: recipe %s, firewall tool %s",
 		state_file_complete(state_file) ? "applied" : "interrupted",
 		json_word(state_file->root, "since"), json_word(plan, "recipe"),
-		json_word(plan, "backend"));
+		json_word(plan, "firewall_tool"));
 	if (mark != NULL)
 		printf(", mark 0x%llx, table %lld", (unsigned long long)json_integer_value(mark),
 			(long long)json_integer_value(json_object_get(plan, "table")));

@@ -59,7 +59,7 @@ size_t connection_needs(
 	const struct connection *connection, enum capability_name needed[CONNECTION_NEEDS_MAX]);
 
 /*
- * Tries it, or notes which of the capabilities that it needs does not work. The backend's rules are
+ * Tries it, or notes which of the capabilities that it needs does not work. The tool's rules are
  * loaded. Takes no longer than MILLISECONDS for each leg.
  */
 void connection_try(struct connection *connection, const struct scratch_network *network,

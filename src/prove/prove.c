@@ -128,7 +128,7 @@ size_t proof_options(
 	return count;
 }
 
-/* Tries every recipe that a backend is written for (-1: those that need no packet rules). */
+/* Tries every recipe that is written for a tool (-1: those that need no packet rules). */
 static void connect_by(
 	struct proof *proof, const struct scratch_network *network, int tool, int family)
 {
@@ -151,7 +151,7 @@ static void connect_by(
 }
 
 /* The rules of one program for both families, and what is connected by them. */
-static void prove_backend(
+static void prove_tool(
 	struct proof *proof, const struct scratch_network *network, enum firewall_tool tool)
 {
 	for (size_t i = 0; i < 2; i++) {
@@ -207,7 +207,7 @@ void prove_run(struct proof *proof, bool own_users)
 	for (size_t i = 0; i < 2; i++)
 		connect_by(proof, &network, -1, families[i]);
 	for (int tool = 0; tool < FIREWALL_TOOLS; tool++)
-		prove_backend(proof, &network, (enum firewall_tool)tool);
+		prove_tool(proof, &network, (enum firewall_tool)tool);
 	for (size_t i = 0; i < 2; i++)
 		note_destination(proof, families[i]);
 	findings_no_ipv6(&proof->findings);

@@ -36,7 +36,7 @@ void rules_text(enum firewall_tool tool, int family, unsigned features, char tex
  */
 void rules_load(struct findings *findings, enum firewall_tool tool, int family);
 
-/* Takes the backend's rules away again, as far as they were loaded. */
+/* Takes the tool's rules away again, as far as they were loaded. */
 void rules_flush(const struct findings *findings, enum firewall_tool tool, int family);
 
 /* Tries what is optional: a table of nftables for both families, and a redirection. */

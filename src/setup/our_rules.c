@@ -1,7 +1,7 @@
 /*
  * Our rules on the host; see the header.
  *
- * Traps: iptables' nft backend makes a table and base chains as a side effect, which are taken away again
+ * Traps: iptables (which writes nftables rules) makes a table and base chains as a side effect, which are taken away again
  * when they were not there before and hold nothing. Only nft can do that: iptables itself deletes no table,
  * so without nft it is told. iptables-legacy registers its table with the kernel
  * for good; nothing takes that back but unloading the module, which other namespaces may be using.
@@ -30,13 +30,13 @@ static const char *nft_family(const json_t *step)
 
 static bool is_nft(const json_t *step)
 {
-	return strcmp(json_word(step, "backend"), "nft") == 0;
+	return strcmp(json_word(step, "firewall_tool"), "nft") == 0;
 }
 
 /* "ip6tables-legacy" and the like, with what follows it. */
 static char *program(const json_t *step, const char *rest)
 {
-	bool legacy = strcmp(json_word(step, "backend"), "iptables-legacy") == 0;
+	bool legacy = strcmp(json_word(step, "firewall_tool"), "iptables-legacy") == 0;
 
 	return text_format(
 		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);

@@ -8,13 +8,13 @@ from lab import counters, patience, topology
 from lab.endpoint import Endpoint
 from lab.ping import echoes
 from lab.requirements import requirement
-from lab.variants import both_families, each_backend, with_sysctls
+from lab.variants import both_families, each_firewall_tool, with_sysctls
 from lab.verdict import GuardFailed
 
 
 @requirement("TP-BIND-01")
 @both_families
-@each_backend
+@each_firewall_tool
 def test_an_address_on_no_interface_is_served(lab):
     lab.serve()
     lab.client.connect(lab.vip).exchange()

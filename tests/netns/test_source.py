@@ -6,7 +6,7 @@ from lab import patience, topology
 from lab.endpoint import Endpoint
 from lab.hosts import bound_transparently
 from lab.requirements import requirement
-from lab.variants import asymmetric, both_families, each_backend
+from lab.variants import asymmetric, both_families, each_firewall_tool
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
@@ -15,7 +15,7 @@ SHORT_TIMEOUTS = {"connect": 700}
 
 @requirement("TP-SRC-01")
 @both_families
-@each_backend
+@each_firewall_tool
 def test_server_sees_the_clients_address(lab):
     lab.serve(source="clientip")
     flow = lab.client.connect(lab.vip)

@@ -71,7 +71,7 @@ static void nothing_found_proves_nothing(void **state)
 	assert_string_equal(provable(), "");
 }
 
-static void one_backend_is_enough(void **state)
+static void one_firewall_tool_is_enough(void **state)
 {
 	(void)state;
 	add("divert", TOOL_IPTABLES, AF_INET)->state = CONNECTION_FAILED;
@@ -240,7 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_found_proves_nothing),
-		TEST(one_backend_is_enough),
+		TEST(one_firewall_tool_is_enough),
 		TEST(a_local_route_is_good_for_binding_alone),
 		TEST(only_packet_rules_need_a_table_of_their_own),
 		TEST(nft_needs_tproxy_for_datagrams_in_fragments),

@@ -18,7 +18,7 @@ from . import capabilities, evidence, verdict
 from .proxy import AdapterFailed, Implementation
 from .requirements import requirement_of
 
-SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
+SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
 DEFAULTS = {"family": 4, "recipe": "divert"}
 
