@@ -82,15 +82,15 @@ static bool take(struct plan_options *options, int c, const char *word, bool for
 		options->tool_given = true;
 		return which != -1;
 	case OPTION_RECIPE:
-		which = choice("recipe", word, recipe_names);
-		options->plan.recipe = (enum recipe)which;
+		which = choice("recipe", word, plan_recipe_names);
+		options->plan.recipe = (enum plan_recipe)which;
 		return which != -1;
 	case OPTION_FORMAT:
 		if (!formats) {
 			fputs("tproxyctl: --format is an option of plan\n", stderr);
 			return false;
 		}
-		which = choice("format", word, format_names);
+		which = choice("format", word, plan_format_names);
 		options->format = (enum plan_format)which;
 		return which != -1;
 	case OPTION_MARK:

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const recipe_names[] = {"divert", "tproxy", "local-route", NULL};
-const char *const format_names[] = {
+const char *const plan_recipe_names[] = {"divert", "tproxy", "local-route", NULL};
+const char *const plan_format_names[] = {
 	"shell", "nft", "sysctl.d", "networkd", "ifupdown", "json", NULL};
 
 static int digit(int family)

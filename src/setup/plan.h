@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-enum recipe {
+enum plan_recipe {
 	RECIPE_DIVERT,
 	RECIPE_TPROXY,
 	RECIPE_LOCAL_ROUTE
@@ -40,7 +40,7 @@ struct step {
 };
 
 struct plan {
-	enum recipe recipe;
+	enum plan_recipe recipe;
 	enum firewall_tool tool;
 	uint32_t mark;
 	unsigned table;
@@ -60,8 +60,8 @@ enum plan_format {
 	FORMAT_COUNT
 };
 
-extern const char *const recipe_names[];
-extern const char *const format_names[];
+extern const char *const plan_recipe_names[];
+extern const char *const plan_format_names[];
 
 /* PLAN has recipe, tool, mark and table; the rest is made. */
 void plan_build(struct plan *plan, const struct service *service, const struct in_use *in_use);

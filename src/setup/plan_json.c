@@ -41,7 +41,7 @@ json_t *plan_json(const struct plan *plan)
 {
 	json_t *root = json_object(), *steps = json_array();
 
-	put(root, "recipe", recipe_names[plan->recipe]);
+	put(root, "recipe", plan_recipe_names[plan->recipe]);
 	put(root, "firewall_tool", firewall_tool_names[plan->tool]);
 	if (plan->marks) {
 		json_object_set_new(root, "mark", json_integer(plan->mark));

@@ -203,7 +203,7 @@ static bool is_list(const json_t *value, const json_t *step)
 static bool is_recipe(const json_t *value, const json_t *step)
 {
 	(void)step;
-	return is_one_of(value, recipe_names);
+	return is_one_of(value, plan_recipe_names);
 }
 
 static bool is_mark(const json_t *value, const json_t *step)

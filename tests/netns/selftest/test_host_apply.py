@@ -143,7 +143,7 @@ class TestOutputThatIsCut:
     def test_status_does_not_take_it_for_gone(self, box, firewall_tool, name):
         box.well("apply", *arguments_for(firewall_tool))
         done = box.ctl("status", "--json", path=self.cut(box, name))
-        found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+        found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
         assert done.returncode == 1 and "unknown" in found and "gone" not in found
 
 
@@ -156,7 +156,7 @@ def test_a_tool_that_does_not_start_is_not_taken_for_a_table_that_is_gone(box):
     (folder / "nft").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 127\n", encoding="ascii")
     (folder / "nft").chmod(0o755)
     done = box.ctl("status", "--json", path=str(folder))
-    found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+    found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
     assert done.returncode == 1 and found == {"unknown"}
     done = box.ctl("revert", path=str(folder))
     assert done.returncode == 1 and "libnftables" in done.stderr and box.state.exists()
