@@ -27,7 +27,7 @@ static const char usage[] =
 	"before; 2 wrong arguments or input.\n";
 
 /* What is missing of that which the state file says was done. */
-static bool all_there(const struct state_file *state_file, json_t *told)
+static bool all_there(const struct state_file *state_file, json_t *messages)
 {
 	const json_t *step;
 	bool whole = true;
@@ -35,12 +35,13 @@ static bool all_there(const struct state_file *state_file, json_t *told)
 
 	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++) {
 		char *detail = NULL;
-		enum piece found = piece_look(step, &detail);
+		enum step_found found = steps_look(step, &detail);
 
-		if (found != PIECE_THERE) {
+		if (found != FOUND_THERE) {
 			whole = false;
-			tell(told, "%s is %s%s%s", json_string_value(json_object_get(step, "name")),
-				piece_names[found], detail != NULL ? ": " : "",
+			steps_message(messages, "%s is %s%s%s",
+				json_string_value(json_object_get(step, "name")),
+				step_found_names[found], detail != NULL ? ": " : "",
 				detail != NULL ? detail : "");
 		}
 		free(detail);
@@ -50,53 +51,56 @@ static bool all_there(const struct state_file *state_file, json_t *told)
 
 /* The host has a plan applied: this one, or another. */
 static int again(const struct plan_options *options, const struct state_file *state_file,
-	json_t *plan, json_t *told)
+	json_t *plan, json_t *messages)
 {
 	bool same = plan_json_same(json_object_get(state_file->root, "plan"), plan);
 
 	json_decref(plan);
 	if (!same) {
-		tell(told, "another plan is applied, or the host needs more than it did then: "
-			   "`tproxyctl revert` first");
-		report_told(options->json, "refused", told, state_file->root);
+		steps_message(messages,
+			"another plan is applied, or the host needs more than it did then: "
+			"`tproxyctl revert` first");
+		steps_print_result(options->json, "refused", messages, state_file->root);
 		return STATUS_PROBLEM;
 	}
-	if (!all_there(state_file, told)) {
-		tell(told, "this plan was applied, and somebody else took part of it away: "
-			   "`tproxyctl revert`, then apply again");
-		report_told(options->json, "incomplete", told, state_file->root);
+	if (!all_there(state_file, messages)) {
+		steps_message(messages,
+			"this plan was applied, and somebody else took part of it away: "
+			"`tproxyctl revert`, then apply again");
+		steps_print_result(options->json, "incomplete", messages, state_file->root);
 		return STATUS_PROBLEM;
 	}
-	report_told(options->json, "already applied", told, state_file->root);
+	steps_print_result(options->json, "already applied", messages, state_file->root);
 	return STATUS_OK;
 }
 
-static int recover(struct state_file *state_file, json_t *told)
+static int recover(struct state_file *state_file, json_t *messages)
 {
 	if (state_file->root == NULL || state_file_complete(state_file))
 		return STATUS_OK;
-	tell(told, "an earlier apply or revert was interrupted: taking back what it left");
-	return take_back(state_file, told);
+	steps_message(
+		messages, "an earlier apply or revert was interrupted: taking back what it left");
+	return steps_revert(state_file, messages);
 }
 
-static int apply(struct plan_options *options, struct state_file *state_file, json_t *told)
+static int apply(struct plan_options *options, struct state_file *state_file, json_t *messages)
 {
-	int status = recover(state_file, told);
+	int status = recover(state_file, messages);
 
 	if (status == STATUS_OK)
 		status = plan_options_make(options, state_file->root != NULL);
 	if (status == STATUS_OK && state_file->root != NULL)
-		return again(options, state_file, plan_json(&options->plan), told);
+		return again(options, state_file, plan_json(&options->plan), messages);
 	if (status == STATUS_OK)
 		status = plan_options_conflicts(options);
 	if (status != STATUS_OK) {
-		print_told(told);
+		steps_print_messages(messages);
 		return status;
 	}
 	state_file_start(state_file, plan_json(&options->plan));
-	status = apply_steps(state_file, told);
-	report_told(
-		options->json, status == STATUS_OK ? "applied" : "failed", told, state_file->root);
+	status = steps_apply(state_file, messages);
+	steps_print_result(options->json, status == STATUS_OK ? "applied" : "failed", messages,
+		state_file->root);
 	return status;
 }
 
@@ -104,7 +108,7 @@ int apply_command(int argc, char **argv)
 {
 	struct plan_options options;
 	struct state_file state_file = {.lock = -1};
-	json_t *told = json_array();
+	json_t *messages = json_array();
 	int status = plan_options_read(&options, argc, argv, usage, false);
 
 	if (status != -1)
@@ -115,10 +119,10 @@ int apply_command(int argc, char **argv)
 	else
 		status = state_file_open(&state_file, options.state, true);
 	if (status == STATUS_OK)
-		status = apply(&options, &state_file, told);
+		status = apply(&options, &state_file, messages);
 out:
 	state_file_close(&state_file);
-	json_decref(told);
+	json_decref(messages);
 	plan_options_free(&options);
 	return status;
 }

@@ -26,7 +26,7 @@ enum {
 
 static const struct option known[] = {
 	HOST_OPTIONS,
-	{"backend", required_argument, NULL, OPTION_TOOL},
+	{"firewall-tool", required_argument, NULL, OPTION_TOOL},
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"recipe", required_argument, NULL, OPTION_RECIPE},
 	{"mark", required_argument, NULL, OPTION_MARK},
@@ -77,20 +77,20 @@ static bool take(struct plan_options *options, int c, const char *word, bool for
 
 	switch (c) {
 	case OPTION_TOOL:
-		which = choice("backend", word, firewall_tool_names);
+		which = choice("firewall-tool", word, firewall_tool_names);
 		options->plan.tool = (enum firewall_tool)which;
 		options->tool_given = true;
 		return which != -1;
 	case OPTION_RECIPE:
-		which = choice("recipe", word, recipe_names);
-		options->plan.recipe = (enum recipe)which;
+		which = choice("recipe", word, plan_recipe_names);
+		options->plan.recipe = (enum plan_recipe)which;
 		return which != -1;
 	case OPTION_FORMAT:
 		if (!formats) {
 			fputs("tproxyctl: --format is an option of plan\n", stderr);
 			return false;
 		}
-		which = choice("format", word, format_names);
+		which = choice("format", word, plan_format_names);
 		options->format = (enum plan_format)which;
 		return which != -1;
 	case OPTION_MARK:
@@ -140,7 +140,7 @@ static bool runs(const char *line)
 	return well;
 }
 
-/* The backend in use, unless one was named. Rules for `nft -f` are nft's. */
+/* The firewall tool in use, unless one was named. Rules for `nft -f` are nft's. */
 static bool choose_tool(struct plan_options *options)
 {
 	struct plan *plan = &options->plan;
@@ -153,7 +153,7 @@ static bool choose_tool(struct plan_options *options)
 			     : subprocess_exists("nft") ? TOOL_NFT
 							: TOOL_LEGACY;
 	if (options->format == FORMAT_NFT && plan->tool != TOOL_NFT) {
-		fputs("tproxyctl: --format nft is for --backend nft\n", stderr);
+		fputs("tproxyctl: --format nft is for --firewall-tool nft\n", stderr);
 		return false;
 	}
 	program = firewall_tool_restore(plan->tool, AF_INET);

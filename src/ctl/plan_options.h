@@ -34,7 +34,7 @@ void plan_options_free(struct plan_options *options);
 
 #define PLAN_OPTIONS_HELP                                                                          \
 	HOST_OPTIONS_HELP                                                                          \
-	"  --backend NAME           iptables, iptables-legacy or nft (default: iptables where "    \
+	"  --firewall-tool NAME     iptables, iptables-legacy or nft (default: iptables where "    \
 	"it\n"                                                                                     \
 	"                           runs)\n"                                                       \
 	"  --recipe NAME            divert (default): packets of transparent sockets get a "       \

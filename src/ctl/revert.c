@@ -23,8 +23,9 @@ static const char usage[] =
 	"Exit status: 0 taken back, or nothing was applied; 1 something is left or was changed\n"
 	"by somebody else; 2 wrong arguments or input.\n";
 
-/* Without a state file nothing is known to be ours; what bears our name is told, and left. */
-static int nothing(const struct state_options *options, struct state_file *state_file, json_t *told)
+/* Without a state file nothing is known to be ours; what has our name is reported, and left. */
+static int nothing(
+	const struct state_options *options, struct state_file *state_file, json_t *messages)
 {
 	struct in_use in_use = {0};
 	int status = STATUS_OK;
@@ -34,31 +35,32 @@ static int nothing(const struct state_options *options, struct state_file *state
 	if (!in_use_read(&in_use))
 		status = STATUS_USAGE;
 	if (in_use.leftover != NULL) {
-		tell(told, "%s is on this host, and the state file %s knows nothing of it",
+		steps_message(messages,
+			"%s is on this host, and the state file %s knows nothing of it",
 			in_use.leftover, options->state);
 		status = STATUS_PROBLEM;
 	}
-	report_told(options->json, "nothing was applied", told, NULL);
+	steps_print_result(options->json, "nothing was applied", messages, NULL);
 	in_use_free(&in_use);
 	return status;
 }
 
 static int revert(const struct state_options *options, struct state_file *state_file)
 {
-	json_t *told = json_array();
+	json_t *messages = json_array();
 	int status;
 
 	if (state_file->root == NULL)
-		status = nothing(options, state_file, told);
+		status = nothing(options, state_file, messages);
 	else {
-		status = take_back(state_file, told);
-		report_told(options->json,
+		status = steps_revert(state_file, messages);
+		steps_print_result(options->json,
 			status == STATUS_OK        ? "reverted"
 			: state_file->root == NULL ? "reverted, but for what others changed"
 						   : "not reverted",
-			told, NULL);
+			messages, NULL);
 	}
-	json_decref(told);
+	json_decref(messages);
 	return status;
 }
 

@@ -24,22 +24,25 @@ enum {
 	SERVER_PORT = 8080
 };
 
-const struct recipe recipes[] = {
-	{"local-route", network_local, IPPROTO_TCP, 0, 0, RULES_PORT_DIVERT, 0, false, false},
-	{"divert", network_vip, IPPROTO_TCP, IPTABLES | NFT, DIVERTS, RULES_PORT_DIVERT, 0, false,
-		true},
-	{"tproxy", network_vip, IPPROTO_TCP, IPTABLES, TPROXIES, RULES_PORT_TPROXY,
-		RULES_PORT_BEHIND, false, true},
-	{"nft", network_vip, IPPROTO_TCP, NFT, TPROXIES, RULES_PORT_TPROXY, RULES_PORT_BEHIND,
+const struct connection_recipe connection_recipes[] = {
+	{"local-route", scratch_network_local, IPPROTO_TCP, 0, 0, SCRATCH_RULES_PORT_DIVERT, 0,
+		false, false},
+	{"divert", scratch_network_vip, IPPROTO_TCP, IPTABLES | NFT, DIVERTS,
+		SCRATCH_RULES_PORT_DIVERT, 0, false, true},
+	{"tproxy", scratch_network_vip, IPPROTO_TCP, IPTABLES, TPROXIES, SCRATCH_RULES_PORT_TPROXY,
+		SCRATCH_RULES_PORT_BEHIND, false, true},
+	{"nft", scratch_network_vip, IPPROTO_TCP, NFT, TPROXIES, SCRATCH_RULES_PORT_TPROXY,
+		SCRATCH_RULES_PORT_BEHIND, false, true},
+	{"intercept", scratch_network_elsewhere, IPPROTO_TCP, IPTABLES | NFT, TPROXIES,
+		SCRATCH_RULES_PORT_INTERCEPT, SCRATCH_RULES_PORT_BEHIND, true, true},
+	{"udp", scratch_network_vip, IPPROTO_UDP, IPTABLES, DIVERTS, SCRATCH_RULES_PORT_UDP, 0,
 		false, true},
-	{"intercept", network_elsewhere, IPPROTO_TCP, IPTABLES | NFT, TPROXIES,
-		RULES_PORT_INTERCEPT, RULES_PORT_BEHIND, true, true},
-	{"udp", network_vip, IPPROTO_UDP, IPTABLES, DIVERTS, RULES_PORT_UDP, 0, false, true},
-	{"udp", network_vip, IPPROTO_UDP, NFT, TPROXIES, RULES_PORT_UDP, 0, false, true},
-	{"udp-intercept", network_elsewhere, IPPROTO_UDP, IPTABLES | NFT, TPROXIES,
-		RULES_PORT_UDP_ANY, RULES_PORT_BEHIND, true, true},
+	{"udp", scratch_network_vip, IPPROTO_UDP, NFT, TPROXIES, SCRATCH_RULES_PORT_UDP, 0, false,
+		true},
+	{"udp-intercept", scratch_network_elsewhere, IPPROTO_UDP, IPTABLES | NFT, TPROXIES,
+		SCRATCH_RULES_PORT_UDP_ANY, SCRATCH_RULES_PORT_BEHIND, true, true},
 };
-const size_t recipe_count = sizeof(recipes) / sizeof(recipes[0]);
+const size_t connection_recipe_count = sizeof(connection_recipes) / sizeof(connection_recipes[0]);
 
 const char *connection_state_name(enum connection_state state)
 {
@@ -53,10 +56,10 @@ const char *connection_tool_name(const struct connection *connection)
 	return connection->tool == -1 ? "none" : firewall_tool_names[connection->tool];
 }
 
-size_t connection_needs(
-	const struct connection *connection, enum capability_name needed[CONNECTION_NEEDS_MAX])
+size_t connection_capabilities(const struct connection *connection,
+	enum capability_name needed[CONNECTION_CAPABILITIES_MAX])
 {
-	const struct recipe *recipe = connection->recipe;
+	const struct connection_recipe *recipe = connection->recipe;
 	size_t count = 0;
 
 	if (connection->family == AF_INET6)
@@ -80,8 +83,8 @@ size_t connection_needs(
 /* Notes the first need that is not met; true when there is none. */
 static bool needs_are_met(struct connection *connection, const struct findings *findings)
 {
-	enum capability_name needed[CONNECTION_NEEDS_MAX];
-	size_t count = connection_needs(connection, needed);
+	enum capability_name needed[CONNECTION_CAPABILITIES_MAX];
+	size_t count = connection_capabilities(connection, needed);
 	char id[CAPABILITY_ID_MAX];
 
 	for (size_t i = 0; i < count; i++)
@@ -103,66 +106,67 @@ static struct addr address(const char *text, int port)
 	return made;
 }
 
-static void prepare(struct call *call)
+static void prepare(struct connection_attempt *attempt)
 {
-	const struct recipe *recipe = call->connection->recipe;
-	int place = call->family == AF_INET6, port = recipe->port + recipe->behind;
+	const struct connection_recipe *recipe = attempt->connection->recipe;
+	int place = attempt->family == AF_INET6, port = recipe->port + recipe->behind;
 
-	call->called = address(recipe->called[place], recipe->port);
-	call->listening = address(recipe->called[place], port);
+	attempt->destination = address(recipe->destination[place], recipe->port);
+	attempt->listening = address(recipe->destination[place], port);
 	if (recipe->any) {
-		call->listening = addr_any(call->family);
-		addr_set_port(&call->listening, (uint16_t)port);
+		attempt->listening = addr_any(attempt->family);
+		addr_set_port(&attempt->listening, (uint16_t)port);
 	}
-	call->client = address(network_client[place], 0);
-	call->server = address(network_server[place], SERVER_PORT);
+	attempt->client = address(scratch_network_client[place], 0);
+	attempt->server = address(scratch_network_server[place], SERVER_PORT);
 	for (int i = 0; i < ENDS; i++)
-		call->ends[i] = -1;
+		attempt->ends[i] = -1;
 }
 
-static void tell_what_was_seen(const struct call *call)
+static void note_what_was_seen(const struct connection_attempt *attempt)
 {
-	struct connection *connection = call->connection;
+	struct connection *connection = attempt->connection;
 	char called[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX];
 
 	snprintf(connection->detail, sizeof(connection->detail), "called %s, the server saw %s",
-		addr_format(&call->called, called),
-		connection->client_seen ? addr_format_ip(&call->client, client) : "the proxy");
+		addr_format(&attempt->destination, called),
+		connection->client_seen ? addr_format_ip(&attempt->client, client) : "the proxy");
 }
 
-static void try_legs(struct call *call, int milliseconds)
+static void try_legs(struct connection_attempt *attempt, int milliseconds)
 {
-	bool tcp = call->connection->recipe->protocol == IPPROTO_TCP;
-	struct connection *connection = call->connection;
+	bool tcp = attempt->connection->recipe->protocol == IPPROTO_TCP;
+	struct connection *connection = attempt->connection;
 	bool to_server, whole = false;
 
-	call->deadline = clock_ms() + milliseconds;
-	connection->listener_reached = tcp ? tcp_to_listener(call) : udp_to_listener(call);
-	call->deadline = clock_ms() + milliseconds;
-	to_server = tcp ? tcp_to_server(call) : udp_to_server(call);
+	attempt->deadline = clock_ms() + milliseconds;
+	connection->listener_reached =
+		tcp ? connection_tcp_client_side(attempt) : connection_udp_client_side(attempt);
+	attempt->deadline = clock_ms() + milliseconds;
+	to_server = tcp ? connection_tcp_server_side(attempt) : connection_udp_server_side(attempt);
 	if (connection->listener_reached && to_server)
-		whole = tcp ? tcp_both_ways(call) : udp_both_ways(call);
+		whole = tcp ? connection_tcp_both_ways(attempt) : connection_udp_both_ways(attempt);
 	connection->state = whole ? CONNECTION_WORKS : CONNECTION_FAILED;
 	if (whole)
-		tell_what_was_seen(call);
+		note_what_was_seen(attempt);
 }
 
 void connection_try(struct connection *connection, const struct scratch_network *network,
 	const struct findings *findings, int milliseconds)
 {
-	struct call call = {
+	struct connection_attempt attempt = {
 		.connection = connection, .network = network, .family = connection->family};
 
 	if (!needs_are_met(connection, findings))
 		return;
-	prepare(&call);
-	try_legs(&call, milliseconds);
+	prepare(&attempt);
+	try_legs(&attempt, milliseconds);
 	for (int i = 0; i < ENDS; i++) {
-		if (call.ends[i] == -1)
+		if (attempt.ends[i] == -1)
 			continue;
 		/* No end lingers: a port is used again by the next connection. */
 		if (connection->recipe->protocol == IPPROTO_TCP)
-			socket_reset_on_close(call.ends[i]);
-		close(call.ends[i]);
+			socket_reset_on_close(attempt.ends[i]);
+		close(attempt.ends[i]);
 	}
 }

@@ -21,29 +21,29 @@ enum connection_state {
 };
 
 /* What is tried: data. */
-struct recipe {
+struct connection_recipe {
 	const char *name;
-	const char *const *called; /* the address that the client calls, by family */
-	int protocol;              /* IPPROTO_TCP or IPPROTO_UDP */
-	unsigned tools;            /* bits 1 << RULES_...; 0: no packet rules */
-	unsigned features;         /* of those rules, bits 1 << RULES_... */
-	int port;                  /* that it calls */
-	int behind;                /* the proxy's port is this much higher */
-	bool any;                  /* the proxy listens on the wildcard address */
-	bool spoofs;               /* the server is called from the client's address */
+	const char *const *destination; /* that the client connects to, by family */
+	int protocol;                   /* IPPROTO_TCP or IPPROTO_UDP */
+	unsigned tools;                 /* bits 1 << RULES_...; 0: no packet rules */
+	unsigned features;              /* of those rules, bits 1 << RULES_... */
+	int port;                       /* that the client connects to */
+	int behind;                     /* the proxy's port is this much higher */
+	bool any;                       /* the proxy listens on the wildcard address */
+	bool spoofs; /* the proxy connects to the server from the client's address */
 };
 
-extern const struct recipe recipes[];
-extern const size_t recipe_count;
+extern const struct connection_recipe connection_recipes[];
+extern const size_t connection_recipe_count;
 
 struct connection {
-	const struct recipe *recipe;
+	const struct connection_recipe *recipe;
 	int tool; /* enum firewall_tool, or -1 where no packet rules are needed */
 	int family;
 	enum connection_state state;
-	bool listener_reached; /* the first leg worked */
-	bool client_seen;      /* the server saw the client's address: the second leg worked */
-	bool destination_told; /* the kernel told where a datagram was sent, and was right */
+	bool listener_reached;     /* the first leg worked */
+	bool client_seen;          /* the server saw the client's address: the second leg worked */
+	bool destination_reported; /* the kernel told where a datagram was sent, and was right */
 	char detail[320];
 };
 
@@ -54,12 +54,12 @@ const char *connection_state_name(enum connection_state state);
 const char *connection_tool_name(const struct connection *connection);
 
 /* The capabilities that it is built on, with the family's; returns how many. */
-#define CONNECTION_NEEDS_MAX 12
-size_t connection_needs(
-	const struct connection *connection, enum capability_name needed[CONNECTION_NEEDS_MAX]);
+#define CONNECTION_CAPABILITIES_MAX 12
+size_t connection_capabilities(const struct connection *connection,
+	enum capability_name needed[CONNECTION_CAPABILITIES_MAX]);
 
 /*
- * Tries it, or notes which of the capabilities that it needs does not work. The backend's rules are
+ * Tries it, or notes which of the capabilities that it needs does not work. The tool's rules are
  * loaded. Takes no longer than MILLISECONDS for each leg.
  */
 void connection_try(struct connection *connection, const struct scratch_network *network,

@@ -18,32 +18,32 @@
 #include <unistd.h>
 
 /* Says what failed and why; the first failure is kept. */
-static bool fail(struct call *call, const char *what, const struct addr *where)
+static bool fail(struct connection_attempt *attempt, const char *what, const struct addr *where)
 {
-	char *detail = call->connection->detail, text[ADDR_TEXT_MAX];
+	char *detail = attempt->connection->detail, text[ADDR_TEXT_MAX];
 
 	if (detail[0] == '\0')
-		snprintf(detail, sizeof(call->connection->detail), "%s %s: %s", what,
+		snprintf(detail, sizeof(attempt->connection->detail), "%s %s: %s", what,
 			addr_format(where, text), strerror(errno));
 	return false;
 }
 
-static bool differs(
-	struct call *call, const char *what, const struct addr *seen, const struct addr *expected)
+static bool differs(struct connection_attempt *attempt, const char *what, const struct addr *seen,
+	const struct addr *expected)
 {
-	char *detail = call->connection->detail, one[ADDR_TEXT_MAX], other[ADDR_TEXT_MAX];
+	char *detail = attempt->connection->detail, one[ADDR_TEXT_MAX], other[ADDR_TEXT_MAX];
 
 	if (detail[0] == '\0')
-		snprintf(detail, sizeof(call->connection->detail), "%s is %s instead of %s", what,
-			addr_format(seen, one), addr_format(expected, other));
+		snprintf(detail, sizeof(attempt->connection->detail), "%s is %s instead of %s",
+			what, addr_format(seen, one), addr_format(expected, other));
 	return false;
 }
 
 /* Waits until FD can be read, or until WATCHED has failed; with -1 only for FD. */
-static bool await(const struct call *call, int fd, int watched)
+static bool await(const struct connection_attempt *attempt, int fd, int watched)
 {
 	struct pollfd polled[2] = {{fd, POLLIN, 0}, {watched, 0, 0}};
-	long long left = call->deadline - clock_ms();
+	long long left = attempt->deadline - clock_ms();
 	int ready = poll(polled, 2, left > 0 ? (int)left : 0);
 
 	if (ready == 0)
@@ -56,13 +56,13 @@ static bool await(const struct call *call, int fd, int watched)
 	return false;
 }
 
-static bool pass(const struct call *call, int from, int to, const char *text)
+static bool pass(const struct connection_attempt *attempt, int from, int to, const char *text)
 {
 	char received[32] = "";
 
 	if (send(from, text, strlen(text), MSG_NOSIGNAL) != (ssize_t)strlen(text))
 		return false;
-	if (!await(call, to, -1) || recv(to, received, sizeof(received) - 1, 0) <= 0)
+	if (!await(attempt, to, -1) || recv(to, received, sizeof(received) - 1, 0) <= 0)
 		return false;
 	errno = EPROTO;
 	return strcmp(received, text) == 0;
@@ -83,41 +83,42 @@ static int listen_at(int host, const struct addr *address, bool transparent)
 }
 
 /* A socket of a host that is on its way to an address. */
-static bool begin(struct call *call, enum end end, const struct addr *to)
+static bool begin(struct connection_attempt *attempt, enum end end, const struct addr *to)
 {
-	return socket_connect(call->ends[end], to) == 0 || errno == EINPROGRESS;
+	return socket_connect(attempt->ends[end], to) == 0 || errno == EINPROGRESS;
 }
 
-static bool accept_from(
-	struct call *call, enum end listener, enum end caller, enum end accepted, struct addr *peer)
+static bool accept_from(struct connection_attempt *attempt, enum end listener, enum end client,
+	enum end accepted, struct addr *peer)
 {
-	if (!await(call, call->ends[listener], call->ends[caller]))
+	if (!await(attempt, attempt->ends[listener], attempt->ends[client]))
 		return false;
-	call->ends[accepted] = socket_accept(call->ends[listener], peer);
-	return call->ends[accepted] != -1;
+	attempt->ends[accepted] = socket_accept(attempt->ends[listener], peer);
+	return attempt->ends[accepted] != -1;
 }
 
-bool tcp_to_listener(struct call *call)
+bool connection_tcp_client_side(struct connection_attempt *attempt)
 {
 	struct addr peer, local;
-	int *ends = call->ends;
+	int *ends = attempt->ends;
 
-	ends[END_LISTENER] = listen_at(call->network->proxy, &call->listening, true);
+	ends[END_LISTENER] = listen_at(attempt->network->proxy, &attempt->listening, true);
 	if (ends[END_LISTENER] == -1)
-		return fail(call, "the proxy cannot listen at", &call->listening);
-	if (scratch_enter(call->network->client) == 0)
-		ends[END_CALLER] = socket_open(call->family);
-	if (ends[END_CALLER] == -1 || !begin(call, END_CALLER, &call->called) ||
-		!accept_from(call, END_LISTENER, END_CALLER, END_ACCEPTED, &peer))
-		return fail(call, "the client does not reach", &call->called);
+		return fail(attempt, "the proxy cannot listen at", &attempt->listening);
+	if (scratch_enter(attempt->network->client) == 0)
+		ends[END_CLIENT] = socket_open(attempt->family);
+	if (ends[END_CLIENT] == -1 || !begin(attempt, END_CLIENT, &attempt->destination) ||
+		!accept_from(attempt, END_LISTENER, END_CLIENT, END_ACCEPTED, &peer))
+		return fail(attempt, "the client does not reach", &attempt->destination);
 	if (!socket_local_address(ends[END_ACCEPTED], &local))
-		return fail(call, "no local address of a connection to", &call->called);
-	if (!addr_equal(&local, &call->called))
-		return differs(call, "what the proxy takes for called", &local, &call->called);
-	if (!socket_local_address(ends[END_CALLER], &local))
-		return fail(call, "no local address of a connection to", &call->called);
+		return fail(attempt, "no local address of a connection to", &attempt->destination);
+	if (!addr_equal(&local, &attempt->destination))
+		return differs(
+			attempt, "what the proxy takes for called", &local, &attempt->destination);
+	if (!socket_local_address(ends[END_CLIENT], &local))
+		return fail(attempt, "no local address of a connection to", &attempt->destination);
 	return addr_equal(&local, &peer) ||
-	       differs(call, "the client that the proxy sees", &peer, &local);
+	       differs(attempt, "the client that the proxy sees", &peer, &local);
 }
 
 /* The address alone, as the source of the second leg: connect() chooses the port. */
@@ -127,40 +128,40 @@ static bool set_source(int fd, struct addr source, int family)
 	return socket_set_transparent(fd, family) == 0 && socket_bind_source(fd, &source) == 0;
 }
 
-bool tcp_to_server(struct call *call)
+bool connection_tcp_server_side(struct connection_attempt *attempt)
 {
-	struct addr seen, expected = call->client;
-	int *ends = call->ends;
+	struct addr seen, expected = attempt->client;
+	int *ends = attempt->ends;
 
-	ends[END_SERVER] = listen_at(call->network->server, &call->server, false);
+	ends[END_SERVER] = listen_at(attempt->network->server, &attempt->server, false);
 	if (ends[END_SERVER] == -1)
-		return fail(call, "the server cannot listen at", &call->server);
-	if (scratch_enter(call->network->proxy) == 0)
-		ends[END_UPSTREAM] = socket_open(call->family);
+		return fail(attempt, "the server cannot listen at", &attempt->server);
+	if (scratch_enter(attempt->network->proxy) == 0)
+		ends[END_UPSTREAM] = socket_open(attempt->family);
 	if (ends[END_UPSTREAM] == -1 ||
-		(call->connection->recipe->spoofs &&
-			!set_source(ends[END_UPSTREAM], call->client, call->family)))
-		return fail(call, "the proxy cannot use the client's", &call->client);
-	if (!begin(call, END_UPSTREAM, &call->server) ||
-		!accept_from(call, END_SERVER, END_UPSTREAM, END_SERVED, &seen))
-		return fail(call, "the proxy does not reach", &call->server);
+		(attempt->connection->recipe->spoofs &&
+			!set_source(ends[END_UPSTREAM], attempt->client, attempt->family)))
+		return fail(attempt, "the proxy cannot use the client's", &attempt->client);
+	if (!begin(attempt, END_UPSTREAM, &attempt->server) ||
+		!accept_from(attempt, END_SERVER, END_UPSTREAM, END_SERVED, &seen))
+		return fail(attempt, "the proxy does not reach", &attempt->server);
 	addr_set_port(&expected, addr_port(&seen));
-	call->connection->client_seen = addr_equal(&seen, &expected);
-	if (call->connection->recipe->spoofs && !call->connection->client_seen)
-		return differs(call, "the client that the server sees", &seen, &expected);
+	attempt->connection->client_seen = addr_equal(&seen, &expected);
+	if (attempt->connection->recipe->spoofs && !attempt->connection->client_seen)
+		return differs(attempt, "the client that the server sees", &seen, &expected);
 	return true;
 }
 
-bool tcp_both_ways(struct call *call)
+bool connection_tcp_both_ways(struct connection_attempt *attempt)
 {
-	const int *ends = call->ends;
+	const int *ends = attempt->ends;
 
-	if (pass(call, ends[END_CALLER], ends[END_ACCEPTED], "there") &&
-		pass(call, ends[END_UPSTREAM], ends[END_SERVED], "there") &&
-		pass(call, ends[END_SERVED], ends[END_UPSTREAM], "and back") &&
-		pass(call, ends[END_ACCEPTED], ends[END_CALLER], "and back"))
+	if (pass(attempt, ends[END_CLIENT], ends[END_ACCEPTED], "there") &&
+		pass(attempt, ends[END_UPSTREAM], ends[END_SERVED], "there") &&
+		pass(attempt, ends[END_SERVED], ends[END_UPSTREAM], "and back") &&
+		pass(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
 		return true;
-	return fail(call, "no bytes between the client and", &call->server);
+	return fail(attempt, "no bytes between the client and", &attempt->server);
 }
 
 /* A datagram socket of a host, bound. */
@@ -181,69 +182,71 @@ static int bound(int host, const struct addr *address, bool transparent)
 	return fd;
 }
 
-bool udp_to_listener(struct call *call)
+bool connection_udp_client_side(struct connection_attempt *attempt)
 {
 	struct addr from, told;
-	int *ends = call->ends;
+	int *ends = attempt->ends;
 	char data[32];
 
-	ends[END_LISTENER] = bound(call->network->proxy, &call->listening, true);
+	ends[END_LISTENER] = bound(attempt->network->proxy, &attempt->listening, true);
 	if (ends[END_LISTENER] == -1)
-		return fail(call, "the proxy cannot wait at", &call->listening);
-	if (datagram_report_destination(ends[END_LISTENER], call->family) == -1)
-		return fail(call, "the kernel tells no destination at", &call->listening);
-	ends[END_CALLER] = bound(call->network->client, &call->client, false);
-	if (ends[END_CALLER] == -1 || !socket_local_address(ends[END_CALLER], &call->client) ||
-		!begin(call, END_CALLER, &call->called) ||
-		send(ends[END_CALLER], "there", 5, 0) != 5 ||
-		!await(call, ends[END_LISTENER], ends[END_CALLER]) ||
+		return fail(attempt, "the proxy cannot wait at", &attempt->listening);
+	if (datagram_report_destination(ends[END_LISTENER], attempt->family) == -1)
+		return fail(attempt, "the kernel tells no destination at", &attempt->listening);
+	ends[END_CLIENT] = bound(attempt->network->client, &attempt->client, false);
+	if (ends[END_CLIENT] == -1 || !socket_local_address(ends[END_CLIENT], &attempt->client) ||
+		!begin(attempt, END_CLIENT, &attempt->destination) ||
+		send(ends[END_CLIENT], "there", 5, 0) != 5 ||
+		!await(attempt, ends[END_LISTENER], ends[END_CLIENT]) ||
 		datagram_receive(ends[END_LISTENER], data, sizeof(data), &from, &told) != 5)
-		return fail(call, "the client's datagram does not come from", &call->called);
-	if (!addr_equal(&from, &call->client))
-		return differs(call, "the client that the proxy sees", &from, &call->client);
-	call->connection->destination_told = addr_equal(&told, &call->called);
+		return fail(
+			attempt, "the client's datagram does not come from", &attempt->destination);
+	if (!addr_equal(&from, &attempt->client))
+		return differs(attempt, "the client that the proxy sees", &from, &attempt->client);
+	attempt->connection->destination_reported = addr_equal(&told, &attempt->destination);
 	if (addr_family(&told) == AF_UNSPEC) {
 		errno = EPROTO;
-		return fail(call, "the kernel does not tell of a datagram to", &call->called);
+		return fail(attempt, "the kernel does not tell of a datagram to",
+			&attempt->destination);
 	}
-	return call->connection->destination_told ||
-	       differs(call, "the destination that is told", &told, &call->called);
+	return attempt->connection->destination_reported ||
+	       differs(attempt, "the destination that is told", &told, &attempt->destination);
 }
 
-bool udp_to_server(struct call *call)
+bool connection_udp_server_side(struct connection_attempt *attempt)
 {
 	struct addr seen, told;
-	int *ends = call->ends;
+	int *ends = attempt->ends;
 	char data[32];
 
-	ends[END_SERVER] = bound(call->network->server, &call->server, false);
+	ends[END_SERVER] = bound(attempt->network->server, &attempt->server, false);
 	if (ends[END_SERVER] == -1)
-		return fail(call, "the server cannot wait at", &call->server);
-	ends[END_UPSTREAM] = bound(call->network->proxy, &call->client, true);
+		return fail(attempt, "the server cannot wait at", &attempt->server);
+	ends[END_UPSTREAM] = bound(attempt->network->proxy, &attempt->client, true);
 	/* Without a first leg, the client's port is yet to be chosen. */
-	if (ends[END_UPSTREAM] == -1 || !socket_local_address(ends[END_UPSTREAM], &call->client))
-		return fail(call, "the proxy cannot use the client's", &call->client);
-	if (!begin(call, END_UPSTREAM, &call->server) ||
+	if (ends[END_UPSTREAM] == -1 || !socket_local_address(ends[END_UPSTREAM], &attempt->client))
+		return fail(attempt, "the proxy cannot use the client's", &attempt->client);
+	if (!begin(attempt, END_UPSTREAM, &attempt->server) ||
 		send(ends[END_UPSTREAM], "there", 5, 0) != 5 ||
-		!await(call, ends[END_SERVER], ends[END_UPSTREAM]) ||
+		!await(attempt, ends[END_SERVER], ends[END_UPSTREAM]) ||
 		datagram_receive(ends[END_SERVER], data, sizeof(data), &seen, &told) != 5)
-		return fail(call, "the proxy's datagram does not reach", &call->server);
-	if (!addr_equal(&seen, &call->client))
-		return differs(call, "the client that the server sees", &seen, &call->client);
+		return fail(attempt, "the proxy's datagram does not reach", &attempt->server);
+	if (!addr_equal(&seen, &attempt->client))
+		return differs(attempt, "the client that the server sees", &seen, &attempt->client);
 	if (socket_connect(ends[END_SERVER], &seen) == -1 ||
-		!pass(call, ends[END_SERVER], ends[END_UPSTREAM], "and back"))
-		return fail(call, "the server's answer does not come back to", &seen);
-	call->connection->client_seen = true;
+		!pass(attempt, ends[END_SERVER], ends[END_UPSTREAM], "and back"))
+		return fail(attempt, "the server's answer does not come back to", &seen);
+	attempt->connection->client_seen = true;
 	return true;
 }
 
-bool udp_both_ways(struct call *call)
+bool connection_udp_both_ways(struct connection_attempt *attempt)
 {
-	int *ends = call->ends;
+	int *ends = attempt->ends;
 
-	ends[END_ACCEPTED] = bound(call->network->proxy, &call->called, true);
-	if (ends[END_ACCEPTED] != -1 && begin(call, END_ACCEPTED, &call->client) &&
-		pass(call, ends[END_ACCEPTED], ends[END_CALLER], "and back"))
+	ends[END_ACCEPTED] = bound(attempt->network->proxy, &attempt->destination, true);
+	if (ends[END_ACCEPTED] != -1 && begin(attempt, END_ACCEPTED, &attempt->client) &&
+		pass(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
 		return true;
-	return fail(call, "the client gets no answer from", &call->called);
+	return fail(attempt, "the client gets no answer from", &attempt->destination);
 }

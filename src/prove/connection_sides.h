@@ -10,7 +10,7 @@
 /* The sockets of one connection, each in the namespace of its host. */
 enum end {
 	END_LISTENER, /* the proxy's, for clients */
-	END_CALLER,   /* the client's */
+	END_CLIENT,   /* the client's */
 	END_ACCEPTED, /* the proxy's, to the client */
 	END_SERVER,   /* the server's, for the proxy */
 	END_UPSTREAM, /* the proxy's, to the server */
@@ -18,23 +18,23 @@ enum end {
 	ENDS
 };
 
-struct call {
+struct connection_attempt {
 	struct connection *connection; /* what is found out goes here */
 	const struct scratch_network *network;
 	int family;
-	long long deadline;    /* of the leg, by clock_ms() */
-	struct addr called;    /* by the client */
-	struct addr listening; /* where the proxy waits for it */
+	long long deadline;      /* of the leg, by clock_ms() */
+	struct addr destination; /* of the client */
+	struct addr listening;   /* where the proxy waits for it */
 	struct addr client, server;
 	int ends[ENDS]; /* -1: not open */
 };
 
 /* Each true, or false with the connection's detail filled in, unless something failed before. */
-bool tcp_to_listener(struct call *call);
-bool tcp_to_server(struct call *call);
-bool tcp_both_ways(struct call *call);
-bool udp_to_listener(struct call *call);
-bool udp_to_server(struct call *call);
-bool udp_both_ways(struct call *call);
+bool connection_tcp_client_side(struct connection_attempt *attempt);
+bool connection_tcp_server_side(struct connection_attempt *attempt);
+bool connection_tcp_both_ways(struct connection_attempt *attempt);
+bool connection_udp_client_side(struct connection_attempt *attempt);
+bool connection_udp_server_side(struct connection_attempt *attempt);
+bool connection_udp_both_ways(struct connection_attempt *attempt);
 
 #endif

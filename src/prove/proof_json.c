@@ -65,7 +65,7 @@ static json_t *all_connections(const struct proof *proof)
 
 		json_array_append_new(list,
 			json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b}", "recipe",
-				each->recipe->name, "backend", connection_tool_name(each),
+				each->recipe->name, "firewall_tool", connection_tool_name(each),
 				"protocol", each->recipe->protocol == IPPROTO_TCP ? "tcp" : "udp",
 				"family", number_of(each->family), "state",
 				connection_state_name(each->state), "detail", each->detail,
@@ -87,8 +87,8 @@ static json_t *profile_object(const struct proof *proof, enum profile profile)
 
 		if (profile_shown_by(profile, each))
 			json_array_append_new(
-				by, json_pack("{s:s, s:s}", "recipe", each->recipe->name, "backend",
-					    connection_tool_name(each)));
+				by, json_pack("{s:s, s:s}", "recipe", each->recipe->name,
+					    "firewall_tool", connection_tool_name(each)));
 	}
 	return json_pack("{s:b, s:o, s:o}", "provable", provable, "by", by, "options",
 		list_of(options, count));

@@ -46,7 +46,7 @@ int profile_of(const char *name)
 
 bool profile_asks(enum profile profile, const struct connection *connection)
 {
-	const struct recipe *recipe = connection->recipe;
+	const struct connection_recipe *recipe = connection->recipe;
 	bool tcp = recipe->protocol == IPPROTO_TCP, any = recipe->any;
 
 	if ((connection->family == AF_INET6) != (profile == PROFILE_IPV6))
@@ -117,8 +117,8 @@ size_t proof_options(
 		return all_options(proof, options);
 	for (size_t i = 0; i < proof->connection_count; i++) {
 		const struct connection *connection = &proof->connections[i];
-		enum capability_name needed[CONNECTION_NEEDS_MAX];
-		size_t length = connection_needs(connection, needed);
+		enum capability_name needed[CONNECTION_CAPABILITIES_MAX];
+		size_t length = connection_capabilities(connection, needed);
 
 		if (!profile_asks(profile, connection))
 			continue;
@@ -128,22 +128,23 @@ size_t proof_options(
 	return count;
 }
 
-/* Tries every recipe that a backend is written for (-1: those that need no packet rules). */
+/* Tries every recipe that is written for a tool (-1: those that need no packet rules). */
 static void connect_by(
 	struct proof *proof, const struct scratch_network *network, int tool, int family)
 {
 	unsigned wanted = tool == -1 ? 0 : 1U << tool;
 	int milliseconds = LEG_MS;
 
-	for (size_t i = 0; i < recipe_count; i++) {
+	for (size_t i = 0; i < connection_recipe_count; i++) {
 		struct connection *made = &proof->connections[proof->connection_count];
 
-		if ((recipes[i].tools & wanted) != wanted ||
-			(tool == -1 && recipes[i].tools != 0) ||
+		if ((connection_recipes[i].tools & wanted) != wanted ||
+			(tool == -1 && connection_recipes[i].tools != 0) ||
 			proof->connection_count == PROVE_CONNECTIONS_MAX)
 			continue;
 		proof->connection_count++;
-		*made = (struct connection){.recipe = &recipes[i], .tool = tool, .family = family};
+		*made = (struct connection){
+			.recipe = &connection_recipes[i], .tool = tool, .family = family};
 		connection_try(made, network, &proof->findings, milliseconds);
 		if (made->state == CONNECTION_FAILED)
 			milliseconds = LATER_LEG_MS;
@@ -151,18 +152,18 @@ static void connect_by(
 }
 
 /* The rules of one program for both families, and what is connected by them. */
-static void prove_backend(
+static void prove_tool(
 	struct proof *proof, const struct scratch_network *network, enum firewall_tool tool)
 {
 	for (size_t i = 0; i < 2; i++) {
 		if (scratch_enter(network->proxy) == 0 &&
 			(i == 0 || findings_can(&proof->findings, CAPABILITY_IPV6, AF_INET6)))
-			rules_load(&proof->findings, tool, families[i]);
+			scratch_rules_load(&proof->findings, tool, families[i]);
 		connect_by(proof, network, (int)tool, families[i]);
 	}
 	for (size_t i = 0; i < 2; i++)
 		if (tool + 1 < FIREWALL_TOOLS && scratch_enter(network->proxy) == 0)
-			rules_flush(&proof->findings, tool, families[i]);
+			scratch_rules_flush(&proof->findings, tool, families[i]);
 }
 
 /* What TPROXY left of a datagram's destination: as the connections that needed it have seen it. */
@@ -177,13 +178,13 @@ static void note_destination(struct proof *proof, int family)
 			!each->recipe->any || each->state == CONNECTION_UNTRIED)
 			continue;
 		tried = each;
-		if (each->destination_told)
+		if (each->destination_reported)
 			break;
 	}
 	if (tried == NULL)
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
 			CAPABILITY_UNTRIED, "needs the recipe udp-intercept by any program");
-	else if (tried->destination_told)
+	else if (tried->destination_reported)
 		findings_set_result(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
 	else
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
@@ -198,16 +199,16 @@ void prove_run(struct proof *proof, bool own_users)
 	proof->own_users = own_users;
 	if (uname(&system) == 0)
 		snprintf(proof->kernel, sizeof(proof->kernel), "%s", system.release);
-	rules_own_lock();
+	scratch_rules_own_lock();
 	scratch_sysctl("net/ipv6/conf/all/disable_ipv6", "0");
 	scratch_link_up("lo");
 	probe_sockets(&proof->findings, own_users);
-	rules_try_optional(&proof->findings);
-	network_build(&network, &proof->findings);
+	scratch_rules_try_optional(&proof->findings);
+	scratch_network_build(&network, &proof->findings);
 	for (size_t i = 0; i < 2; i++)
 		connect_by(proof, &network, -1, families[i]);
 	for (int tool = 0; tool < FIREWALL_TOOLS; tool++)
-		prove_backend(proof, &network, (enum firewall_tool)tool);
+		prove_tool(proof, &network, (enum firewall_tool)tool);
 	for (size_t i = 0; i < 2; i++)
 		note_destination(proof, families[i]);
 	findings_set_no_ipv6(&proof->findings);

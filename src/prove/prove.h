@@ -54,7 +54,7 @@ bool profile_is_provable(const struct proof *proof, enum profile profile);
 
 /*
  * The kernel options that would mend what a profile's connections lack; with PROFILES, whatever is
- * missing and not optional. Returns how many; any one backend's are enough for a profile.
+ * missing and not optional. Returns how many; any one firewall tool's are enough for a profile.
  */
 size_t proof_options(
 	const struct proof *proof, enum profile profile, const char *options[PROVE_OPTIONS_MAX]);

@@ -21,11 +21,11 @@ enum {
 	LIMIT_MS = 5000
 };
 
-const char *const network_client[2] = {"198.51.100.10", "2001:db8:c::10"};
-const char *const network_server[2] = {"203.0.113.20", "2001:db8:5::20"};
-const char *const network_vip[2] = {"192.0.2.80", "2001:db8:f::80"};
-const char *const network_elsewhere[2] = {"192.0.2.99", "2001:db8:f::99"};
-const char *const network_local[2] = {"192.0.2.200", "2001:db8:e::c8"};
+const char *const scratch_network_client[2] = {"198.51.100.10", "2001:db8:c::10"};
+const char *const scratch_network_server[2] = {"203.0.113.20", "2001:db8:5::20"};
+const char *const scratch_network_vip[2] = {"192.0.2.80", "2001:db8:f::80"};
+const char *const scratch_network_elsewhere[2] = {"192.0.2.99", "2001:db8:f::99"};
+const char *const scratch_network_local[2] = {"192.0.2.200", "2001:db8:e::c8"};
 
 /* Lines of each host by family; its links come before them. */
 static const char *const proxy_lines[2] = {
@@ -202,7 +202,7 @@ static void no_ip(struct findings *findings)
 	}
 }
 
-bool network_build(struct scratch_network *network, struct findings *findings)
+bool scratch_network_build(struct scratch_network *network, struct findings *findings)
 {
 	char words[256] = "";
 

@@ -17,15 +17,16 @@ struct scratch_network {
 };
 
 /* Addresses by family: IPv4, IPv6. */
-extern const char *const network_client[2], *const network_server[2];
-extern const char *const network_vip[2];       /* on no host and no link */
-extern const char *const network_elsewhere[2]; /* the same, and no proxy is bound to it */
-extern const char *const network_local[2]; /* the same, with a local route on the proxy's host */
+extern const char *const scratch_network_client[2], *const scratch_network_server[2];
+extern const char *const scratch_network_vip[2];       /* on no host and no link */
+extern const char *const scratch_network_elsewhere[2]; /* the same, and no proxy is bound to it */
+extern const char
+	*const scratch_network_local[2]; /* the same, with a local route on the proxy's host */
 
 /*
  * Makes the hosts, and notes what became of links, policy rules and local routes. False when there are
  * no links. Needs CAPABILITY_IPV6 to have been tried.
  */
-bool network_build(struct scratch_network *network, struct findings *findings);
+bool scratch_network_build(struct scratch_network *network, struct findings *findings);
 
 #endif

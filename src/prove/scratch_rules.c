@@ -24,7 +24,7 @@
 #define NFT_DIVERT   "meta mark set 1 accept"
 #define XT_TO(port)  "-j TPROXY --on-port " #port " --tproxy-mark 1"
 
-static const struct rule {
+static const struct scratch_rule {
 	unsigned features;
 	const char *xt, *nft; /* NULL: there is nothing to say in that language */
 } rules[] = {
@@ -44,7 +44,7 @@ static const struct rule {
 };
 
 /* A feature alone, in both languages. */
-static const struct rule alone[RULES_FEATURES] = {
+static const struct scratch_rule alone[RULES_FEATURES] = {
 	[RULES_TABLE] = {0, "-A PREROUTING -j ACCEPT", "accept"},
 	[RULES_SOCKET] = {0, "-A PREROUTING -p udp -m socket --transparent -j ACCEPT",
 		"meta l4proto udp socket transparent 1 accept"},
@@ -59,16 +59,17 @@ static void expand(FILE *out, const char *line, int family)
 
 	for (; *line != '\0'; line++)
 		if (*line == '@')
-			fputs(network_vip[place], out);
+			fputs(scratch_network_vip[place], out);
 		else if (*line == '$')
-			fprintf(out, place ? "[%s]" : "%s", network_vip[place]);
+			fprintf(out, place ? "[%s]" : "%s", scratch_network_vip[place]);
 		else if (*line == '&')
 			fputs(place ? "ip6" : "ip", out);
 		else
 			fputc(*line, out);
 }
 
-static void put_rule(FILE *out, enum firewall_tool tool, int family, const struct rule *rule)
+static void put_rule(
+	FILE *out, enum firewall_tool tool, int family, const struct scratch_rule *rule)
 {
 	const char *line = tool == TOOL_NFT ? rule->nft : rule->xt;
 
@@ -101,9 +102,10 @@ static void put_tail(FILE *out, enum firewall_tool tool)
 		fputs("COMMIT\n", out);
 }
 
-void rules_text(enum firewall_tool tool, int family, unsigned features, char text[RULES_TEXT_MAX])
+void scratch_rules_text(
+	enum firewall_tool tool, int family, unsigned features, char text[SCRATCH_RULES_TEXT_MAX])
 {
-	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
+	FILE *out = fmemopen(text, SCRATCH_RULES_TEXT_MAX, "w");
 
 	text[0] = '\0';
 	if (out == NULL)
@@ -118,7 +120,7 @@ void rules_text(enum firewall_tool tool, int family, unsigned features, char tex
 
 static void text_alone(enum firewall_tool tool, int family, enum rules_feature feature, char *text)
 {
-	FILE *out = fmemopen(text, RULES_TEXT_MAX, "w");
+	FILE *out = fmemopen(text, SCRATCH_RULES_TEXT_MAX, "w");
 
 	text[0] = '\0';
 	if (out == NULL)
@@ -145,7 +147,7 @@ static bool load(const char *program, const char *text, char *words, size_t size
 static unsigned try_each(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], words[256];
 	unsigned features = 0;
 
 	for (int feature = 0; feature < RULES_FEATURES; feature++) {
@@ -166,10 +168,10 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 	return features;
 }
 
-void rules_load(struct findings *findings, enum firewall_tool tool, int family)
+void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], words[256];
 	unsigned features;
 
 	if (!subprocess_exists(program)) {
@@ -179,7 +181,7 @@ void rules_load(struct findings *findings, enum firewall_tool tool, int family)
 				firewall_tool_package(tool));
 		return;
 	}
-	rules_text(tool, family, ALL, text);
+	scratch_rules_text(tool, family, ALL, text);
 	if (load(program, text, words, sizeof(words))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
 			findings_set_result(findings,
@@ -189,13 +191,13 @@ void rules_load(struct findings *findings, enum firewall_tool tool, int family)
 	features = try_each(findings, tool, family);
 	if (features == 0)
 		return;
-	rules_text(tool, family, features, text);
+	scratch_rules_text(tool, family, features, text);
 	if (!load(program, text, words, sizeof(words)))
 		findings_set_message(
 			findings, capability_of_rules(tool, RULES_TABLE), family, words);
 }
 
-void rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
+void scratch_rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
 	char words[256];
@@ -211,7 +213,7 @@ void rules_flush(const struct findings *findings, enum firewall_tool tool, int f
 			words, sizeof(words));
 }
 
-void rules_try_optional(struct findings *findings)
+void scratch_rules_try_optional(struct findings *findings)
 {
 	static const struct {
 		enum capability_name name;
@@ -237,7 +239,7 @@ void rules_try_optional(struct findings *findings)
 			findings_set_message(findings, tried[i].name, AF_INET, words);
 }
 
-void rules_own_lock(void)
+void scratch_rules_own_lock(void)
 {
 	char path[64];
 	int lock = memfd_create("xtables.lock", 0); /* without MFD_CLOEXEC: tools inherit it */

@@ -14,35 +14,36 @@
 
 /* The ports that clients call, and, where it is another, that the proxy listens on. */
 enum {
-	RULES_PORT_DIVERT = 80,    /* TCP, the VIP: there is a socket at the very address */
-	RULES_PORT_TPROXY = 81,    /* TCP, the VIP: the target TPROXY names the listener */
-	RULES_PORT_INTERCEPT = 82, /* TCP, any address */
-	RULES_PORT_UDP = 83,       /* UDP, the VIP, as divert */
-	RULES_PORT_UDP_ANY = 84,   /* UDP, any address */
-	RULES_PORT_BEHIND = 8000   /* added to a port, what the proxy listens on there */
+	SCRATCH_RULES_PORT_DIVERT = 80,    /* TCP, the VIP: there is a socket at the very address */
+	SCRATCH_RULES_PORT_TPROXY = 81,    /* TCP, the VIP: the target TPROXY names the listener */
+	SCRATCH_RULES_PORT_INTERCEPT = 82, /* TCP, any address */
+	SCRATCH_RULES_PORT_UDP = 83,       /* UDP, the VIP, as divert */
+	SCRATCH_RULES_PORT_UDP_ANY = 84,   /* UDP, any address */
+	SCRATCH_RULES_PORT_BEHIND = 8000   /* added to a port, what the proxy listens on there */
 };
 
-#define RULES_TEXT_MAX 4096
+#define SCRATCH_RULES_TEXT_MAX 4096
 
 /*
  * Writes the rule set, with the features of a set of bits (1 << RULES_SOCKET, ...), in the program's
  * language. It replaces what was loaded before.
  */
-void rules_text(enum firewall_tool tool, int family, unsigned features, char text[RULES_TEXT_MAX]);
+void scratch_rules_text(
+	enum firewall_tool tool, int family, unsigned features, char text[SCRATCH_RULES_TEXT_MAX]);
 
 /*
  * Loads the rule set in the host that the process is in, all features at once; where that fails, each
  * by itself and then those that work. Notes what became of each.
  */
-void rules_load(struct findings *findings, enum firewall_tool tool, int family);
+void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int family);
 
-/* Takes the backend's rules away again, as far as they were loaded. */
-void rules_flush(const struct findings *findings, enum firewall_tool tool, int family);
+/* Takes the tool's rules away again, as far as they were loaded. */
+void scratch_rules_flush(const struct findings *findings, enum firewall_tool tool, int family);
 
 /* Tries what is optional: a table of nftables for both families, and a redirection. */
-void rules_try_optional(struct findings *findings);
+void scratch_rules_try_optional(struct findings *findings);
 
 /* Gives iptables-legacy a lock file of its own, in no file system; for all programs from now on. */
-void rules_own_lock(void);
+void scratch_rules_own_lock(void);
 
 #endif

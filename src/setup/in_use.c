@@ -30,7 +30,7 @@ static void add_mark(struct in_use *in_use, uint32_t value, uint32_t mask, const
 		(struct in_use_mark){value & mask, mask, text_copy(where)};
 }
 
-static void add_table(struct in_use *in_use, unsigned table, const char *where)
+static void ruleset_add_table(struct in_use *in_use, unsigned table, const char *where)
 {
 	in_use->tables = array_room(in_use->tables, in_use->table_count, sizeof(*in_use->tables));
 	in_use->tables[in_use->table_count++] = (struct in_use_table){table, text_copy(where)};
@@ -96,7 +96,7 @@ static bool take_rule(void *context, json_t *rule)
 		leftover(taking->in_use, where);
 	else {
 		prefer(taking->in_use, taking->family == AF_INET6, (unsigned)priority);
-		add_table(taking->in_use, table, where);
+		ruleset_add_table(taking->in_use, table, where);
 		add_mark(taking->in_use, value, mask, where);
 	}
 	free(where);
@@ -116,7 +116,7 @@ static bool take_route(void *context, json_t *route)
 	if (is_ours(route))
 		leftover(in_use, where);
 	else {
-		add_table(in_use, table, where);
+		ruleset_add_table(in_use, table, where);
 		if (to != NULL && table == TABLE_LOCAL) {
 			in_use->local_addresses = array_room(in_use->local_addresses,
 				in_use->local_count, sizeof(*in_use->local_addresses));

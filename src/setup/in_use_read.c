@@ -118,7 +118,7 @@ static bool take_rules(struct in_use *in_use, const char *program, const char *l
 {
 	if (strcmp(program, "nft") == 0)
 		return in_use_of_nft(in_use, listing);
-	return in_use_of_iptables(in_use, program, listing) && firewall_save_is_whole(listing);
+	return in_use_of_iptables(in_use, program, listing) && our_rules_save_is_whole(listing);
 }
 
 /*

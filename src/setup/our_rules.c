@@ -1,9 +1,9 @@
 /*
  * Our rules on the host; see the header.
  *
- * Traps: iptables' nft backend makes a table and base chains as a side effect, which are taken away again
+ * Traps: iptables (which writes nftables rules) makes a table and base chains as a side effect, which are taken away again
  * when they were not there before and hold nothing. Only nft can do that: iptables itself deletes no table,
- * so without nft it is told. iptables-legacy registers its table with the kernel
+ * so without nft that is reported. iptables-legacy registers its table with the kernel
  * for good; nothing takes that back but unloading the module, which other namespaces may be using.
  */
 #include "our_rules.h"
@@ -30,13 +30,13 @@ static const char *nft_family(const json_t *step)
 
 static bool is_nft(const json_t *step)
 {
-	return strcmp(json_text(step, "backend"), "nft") == 0;
+	return strcmp(json_text(step, "firewall_tool"), "nft") == 0;
 }
 
 /* "ip6tables-legacy" and the like, with what follows it. */
 static char *program(const json_t *step, const char *rest)
 {
-	bool legacy = strcmp(json_text(step, "backend"), "iptables-legacy") == 0;
+	bool legacy = strcmp(json_text(step, "firewall_tool"), "iptables-legacy") == 0;
 
 	return text_format(
 		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
@@ -74,7 +74,7 @@ static bool list(char *line, bool (*whole)(const char *), char **out, char **pro
 	return well;
 }
 
-bool firewall_save_is_whole(const char *save)
+bool our_rules_save_is_whole(const char *save)
 {
 	bool open = false;
 
@@ -87,7 +87,7 @@ bool firewall_save_is_whole(const char *save)
 	return !open;
 }
 
-bool firewall_table_is_whole(const char *text)
+bool our_rules_table_is_whole(const char *text)
 {
 	size_t length = strlen(text);
 
@@ -169,9 +169,9 @@ static bool look_by_iptables(json_t *step, char **problem)
 {
 	char *save = NULL, *mangle;
 
-	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
+	if (!list(program(step, "-save"), our_rules_save_is_whole, &save, problem))
 		return false;
-	mangle = firewall_mangle_of_save(save);
+	mangle = our_rules_mangle_of_save(save);
 	if (mangle == NULL)
 		json_object_set_new(step, "chains_before", json_null());
 	free(mangle);
@@ -193,7 +193,7 @@ static bool is_registered(const json_t *step)
 	return found;
 }
 
-bool firewall_prepare(json_t *step, char **problem)
+bool our_rules_prepare(json_t *step, char **problem)
 {
 	char *version = NULL;
 	bool well = true;
@@ -211,14 +211,14 @@ bool firewall_prepare(json_t *step, char **problem)
 	return well;
 }
 
-bool firewall_load(json_t *step, char **problem)
+bool our_rules_load(json_t *step, char **problem)
 {
 	char *ours;
 
 	if (!run(text_format("%s", json_text(step, "run")), json_text(step, "input"), NULL,
 		    problem))
 		return false;
-	ours = firewall_ours(step, problem);
+	ours = our_rules_list(step, problem);
 	if (ours == NULL)
 		return false;
 	json_object_set_new(step, "seen", json_string(ours));
@@ -243,7 +243,7 @@ static bool names_our_chain(const char *line)
 }
 
 /* The lines of the table mangle, or NULL where it is not there. */
-char *firewall_mangle_of_save(const char *save)
+char *our_rules_mangle_of_save(const char *save)
 {
 	struct text_stream lines;
 	bool mangle = false, seen = false;
@@ -264,9 +264,9 @@ char *firewall_mangle_of_save(const char *save)
 	return NULL;
 }
 
-char *firewall_of_save(const char *save)
+char *our_rules_of_save(const char *save)
 {
-	char *mangle = firewall_mangle_of_save(save);
+	char *mangle = our_rules_mangle_of_save(save);
 	const char *at = mangle != NULL ? mangle : "";
 	struct text_stream ours;
 
@@ -278,19 +278,19 @@ char *firewall_of_save(const char *save)
 	return text_end(&ours);
 }
 
-char *firewall_ours(const json_t *step, char **problem)
+char *our_rules_list(const json_t *step, char **problem)
 {
 	char *text = NULL, *ours;
 
 	if (!is_nft(step)) {
-		if (!list(program(step, "-save"), firewall_save_is_whole, &text, problem))
+		if (!list(program(step, "-save"), our_rules_save_is_whole, &text, problem))
 			return NULL;
-		ours = firewall_of_save(text);
+		ours = our_rules_of_save(text);
 		free(text);
 		return ours;
 	}
 	if (list(text_format("nft -a list table %s " OUR_NAME, nft_family(step)),
-		    firewall_table_is_whole, &text, problem))
+		    our_rules_table_is_whole, &text, problem))
 		return text;
 	if (!is_absent(*problem))
 		return NULL;
@@ -367,14 +367,14 @@ static char *nft_removal(const char *ours, const char *family, char **left)
 	return text_format("delete table %s " OUR_NAME "\n", family);
 }
 
-char *firewall_removal(const char *ours, bool nft, const char *family, char **left)
+char *our_rules_removal(const char *ours, bool nft, const char *family, char **left)
 {
 	return nft ? nft_removal(ours, family, left) : iptables_removal(ours, left);
 }
 
-bool firewall_unload(const json_t *step, const char *ours, char **left, char **problem)
+bool our_rules_remove(const json_t *step, const char *ours, char **left, char **problem)
 {
-	char *input = firewall_removal(ours, is_nft(step), nft_family(step), left);
+	char *input = our_rules_removal(ours, is_nft(step), nft_family(step), left);
 	char *line =
 		is_nft(step) ? text_format("nft -f -") : program(step, "-restore -w 10 --noflush");
 	bool well = run(line, input, NULL, problem);
@@ -417,7 +417,7 @@ static bool is_left_over(const struct mangle *mangle, const json_t *chain)
 	       !names_find(&mangle->used, name, &ignored);
 }
 
-char *firewall_cleaning(const json_t *before, const char *listing, const char *family)
+char *our_rules_cleaning(const json_t *before, const char *listing, const char *family)
 {
 	struct mangle mangle = {.chains = json_array()};
 	char *problem = NULL;
@@ -482,9 +482,9 @@ static bool keep(const json_t *step, const json_t *before, char **kept, char **p
 	bool table = json_is_null(before);
 	char *save = NULL, *mangle;
 
-	if (!list(program(step, "-save"), firewall_save_is_whole, &save, problem))
+	if (!list(program(step, "-save"), our_rules_save_is_whole, &save, problem))
 		return false;
-	mangle = firewall_mangle_of_save(save);
+	mangle = our_rules_mangle_of_save(save);
 	if (mangle != NULL && table && !is_used(mangle, NULL))
 		*kept = text_format(form, "the table mangle", "table", nft_family(step), "");
 	else if (mangle != NULL && !was_there(before, "PREROUTING") &&
@@ -496,7 +496,7 @@ static bool keep(const json_t *step, const json_t *before, char **kept, char **p
 	return true;
 }
 
-bool firewall_clean(const json_t *step, char **kept, char **problem)
+bool our_rules_clean(const json_t *step, char **kept, char **problem)
 {
 	const json_t *before = json_object_get(step, "chains_before");
 	char *listing = NULL, *input;
@@ -510,7 +510,7 @@ bool firewall_clean(const json_t *step, char **kept, char **problem)
 		return false;
 	if (listing == NULL)
 		return true;
-	input = firewall_cleaning(before, listing, nft_family(step));
+	input = our_rules_cleaning(before, listing, nft_family(step));
 	if (*input != '\0')
 		well = run(text_format("nft -f -"), input, NULL, problem);
 	free(input);

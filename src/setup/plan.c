@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const recipe_names[] = {"divert", "tproxy", "local-route", NULL};
-const char *const format_names[] = {
+const char *const plan_recipe_names[] = {"divert", "tproxy", "local-route", NULL};
+const char *const plan_format_names[] = {
 	"shell", "nft", "sysctl.d", "networkd", "ifupdown", "json", NULL};
 
 static int digit(int family)
@@ -188,7 +188,7 @@ static void local_routes(
 			"interfaces only");
 }
 
-static void add_rule(struct plan *plan, int family, unsigned preference)
+static void ruleset_add_rule(struct plan *plan, int family, unsigned preference)
 {
 	struct step *step =
 		add(plan, STEP_RULE, family, "what is marked is looked up in the table");
@@ -223,7 +223,7 @@ static void divert(
 	add_route(plan, family, family == AF_INET6 ? "::/0" : "0.0.0.0/0", table,
 		"in this table every address is local");
 	free(table);
-	add_rule(plan, family, in_use->preference[family == AF_INET6]);
+	ruleset_add_rule(plan, family, in_use->preference[family == AF_INET6]);
 	step = add(plan, STEP_FIREWALL, family,
 		"packets of transparent sockets get the mark, ICMP errors about them, too");
 	step->name = text_format("%s rules", firewall_tool_names[plan->tool]);

@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-enum recipe {
+enum plan_recipe {
 	RECIPE_DIVERT,
 	RECIPE_TPROXY,
 	RECIPE_LOCAL_ROUTE
@@ -40,7 +40,7 @@ struct step {
 };
 
 struct plan {
-	enum recipe recipe;
+	enum plan_recipe recipe;
 	enum firewall_tool tool;
 	uint32_t mark;
 	unsigned table;
@@ -60,14 +60,14 @@ enum plan_format {
 	FORMAT_COUNT
 };
 
-extern const char *const recipe_names[];
-extern const char *const format_names[];
+extern const char *const plan_recipe_names[];
+extern const char *const plan_format_names[];
 
-/* PLAN has recipe, backend, mark and table; the rest is made. */
+/* PLAN has recipe, tool, mark and table; the rest is made. */
 void plan_build(struct plan *plan, const struct service *service, const struct in_use *in_use);
 void plan_free(struct plan *plan);
 
-/* Of plan_rules.c: what a backend reads to load the rules of a family. */
+/* Of plan_rules.c: what the firewall tool reads to load the rules of a family. */
 char *plan_rules(const struct plan *plan, const struct service *service, int family);
 
 /* Of plan_print.c: as a person would type it, as files of other tools, or as JSON. */

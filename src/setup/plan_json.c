@@ -33,7 +33,7 @@ static json_t *step_json(const struct plan *plan, const struct step *step)
 	put(made, "undo", step->undo);
 	put(made, "probe", step->probe);
 	if (step->kind == STEP_FIREWALL)
-		put(made, "backend", firewall_tool_names[plan->tool]);
+		put(made, "firewall_tool", firewall_tool_names[plan->tool]);
 	return made;
 }
 
@@ -41,8 +41,8 @@ json_t *plan_json(const struct plan *plan)
 {
 	json_t *root = json_object(), *steps = json_array();
 
-	put(root, "recipe", recipe_names[plan->recipe]);
-	put(root, "backend", firewall_tool_names[plan->tool]);
+	put(root, "recipe", plan_recipe_names[plan->recipe]);
+	put(root, "firewall_tool", firewall_tool_names[plan->tool]);
 	if (plan->marks) {
 		json_object_set_new(root, "mark", json_integer(plan->mark));
 		json_object_set_new(root, "table", json_integer(plan->table));
@@ -83,7 +83,7 @@ static bool sets_sysctls(const json_t *plan)
 
 bool plan_json_same(const json_t *applied, const json_t *wanted)
 {
-	static const char *const keys[] = {"recipe", "backend", "mark", "table"};
+	static const char *const keys[] = {"recipe", "firewall_tool", "mark", "table"};
 	const json_t *mine, *other;
 	size_t i = 0, j = 0;
 

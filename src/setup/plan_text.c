@@ -118,8 +118,8 @@ static void print_lines(const char *lines, const char *before, FILE *out)
 
 static void print_head(const struct plan *plan, FILE *out)
 {
-	fprintf(out, "# tproxyctl plan: recipe %s, backend %s", recipe_names[plan->recipe],
-		firewall_tool_names[plan->tool]);
+	fprintf(out, "# tproxyctl plan: recipe %s, firewall tool %s",
+		plan_recipe_names[plan->recipe], firewall_tool_names[plan->tool]);
 	if (plan->marks)
 		fprintf(out, ", mark 0x%x, table %u", plan->mark, plan->table);
 	fputc('\n', out);

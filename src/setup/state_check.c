@@ -71,7 +71,7 @@ static bool is_state(const json_t *value, const json_t *step)
 	return is_one_of(value, states);
 }
 
-static bool is_backend(const json_t *value, const json_t *step)
+static bool is_tool(const json_t *value, const json_t *step)
 {
 	(void)step;
 	return is_one_of(value, firewall_tool_names);
@@ -174,7 +174,7 @@ static const struct row of_routing[] = {COMMON, {"name", ALWAYS, is_text, "text"
 	{NULL, ALWAYS, NULL, NULL}};
 
 static const struct row of_firewall[] = {COMMON, {"name", ALWAYS, is_text, "text"},
-	{"backend", ALWAYS, is_backend, "iptables, iptables-legacy or nft"},
+	{"firewall_tool", ALWAYS, is_tool, "iptables, iptables-legacy or nft"},
 	{"run", ALWAYS, is_text, "text"}, {"input", ALWAYS, is_text, "text"},
 	{"chains_before", AT_TIMES, is_chains, "null or a list of names"},
 	{"registers", AT_TIMES, is_truth, "true or false"}, {"seen", WHEN_DONE, is_text, "text"},
@@ -203,7 +203,7 @@ static bool is_list(const json_t *value, const json_t *step)
 static bool is_recipe(const json_t *value, const json_t *step)
 {
 	(void)step;
-	return is_one_of(value, recipe_names);
+	return is_one_of(value, plan_recipe_names);
 }
 
 static bool is_mark(const json_t *value, const json_t *step)
@@ -220,7 +220,7 @@ static const struct row of_root[] = {{"format", ALWAYS, is_format, "1"},
 	{NULL, ALWAYS, NULL, NULL}};
 
 static const struct row of_plan[] = {{"recipe", ALWAYS, is_recipe, "divert, tproxy or local-route"},
-	{"backend", ALWAYS, is_backend, "iptables, iptables-legacy or nft"},
+	{"firewall_tool", ALWAYS, is_tool, "iptables, iptables-legacy or nft"},
 	{"mark", AT_TIMES, is_mark, "a mark"}, {"table", AT_TIMES, is_mark, "a routing table"},
 	{"notes", AT_TIMES, is_text, "text"}, {"steps", ALWAYS, is_list, "a list"},
 	{NULL, ALWAYS, NULL, NULL}};

@@ -27,7 +27,7 @@ def is_transparent(lab):
 
 @requirement("TP-HOST-10")
 @each_recipe
-def test_every_recipe_and_backend_makes_it_work(lab):
+def test_every_recipe_and_firewall_tool_makes_it_work(lab):
     lab.serve(source="clientip")
     is_transparent(lab)
 

@@ -7,7 +7,7 @@ from lab.conformance.requirements import requirement
 from lab.netns import topology
 from lab.netns.endpoint import Endpoint
 from lab.peers.hosts import bound_transparently
-from lab.setup.variants import asymmetric, both_families, each_backend
+from lab.setup.variants import asymmetric, both_families, each_firewall_tool
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
@@ -16,7 +16,7 @@ SHORT_TIMEOUTS = {"connect": 700}
 
 @requirement("TP-SRC-01")
 @both_families
-@each_backend
+@each_firewall_tool
 def test_server_sees_the_clients_address(lab):
     lab.serve(source="clientip")
     flow = lab.client.connect(lab.vip)

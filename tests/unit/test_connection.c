@@ -63,20 +63,20 @@ static bool reach_listener(struct connection *connection)
 {
 	int host = scratch_host();
 	struct scratch_network network = {host, host, host};
-	struct call call = {.connection = connection,
+	struct connection_attempt attempt = {.connection = connection,
 		.network = &network,
 		.family = AF_INET,
 		.deadline = clock_ms() + 10000,
-		.called = at("127.0.0.1", 8080),
+		.destination = at("127.0.0.1", 8080),
 		.listening = at("127.0.0.1", 8080)};
 	bool well;
 
 	for (int i = 0; i < ENDS; i++)
-		call.ends[i] = -1;
-	well = host != -1 && scratch_link_up("lo") == 0 && tcp_to_listener(&call);
+		attempt.ends[i] = -1;
+	well = host != -1 && scratch_link_up("lo") == 0 && connection_tcp_client_side(&attempt);
 	for (int i = 0; i < ENDS; i++)
-		if (call.ends[i] != -1)
-			close(call.ends[i]);
+		if (attempt.ends[i] != -1)
+			close(attempt.ends[i]);
 	close(host);
 	return well;
 }

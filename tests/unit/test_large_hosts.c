@@ -91,8 +91,8 @@ static void ours_is_found_among_many_rules(void **state)
 		fputs("-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\n", save.out);
 	fputs("COMMIT\n", save.out);
 	text = text_end(&save);
-	ours = firewall_of_save(text);
-	removal = firewall_removal(ours, false, "ip", &left);
+	ours = our_rules_of_save(text);
+	removal = our_rules_removal(ours, false, "ip", &left);
 	assert_null(left);
 	assert_non_null(strstr(removal, "-X TPROXYCTL\nCOMMIT\n"));
 	free(removal);
@@ -122,7 +122,7 @@ static void many_chains_of_nft_are_cleaned(void **state)
 	}
 	fputs("]}", listing.out);
 	text = text_end(&listing);
-	made = firewall_cleaning(before, text, "ip");
+	made = our_rules_cleaning(before, text, "ip");
 	at = made;
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
 		fresh += strncmp(line, "delete chain ip mangle fresh", 28) == 0;

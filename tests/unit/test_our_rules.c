@@ -21,14 +21,14 @@ static const char save[] =
 
 static void ours_is_told_by_comment_and_chain(void **state)
 {
-	char *ours = firewall_of_save(save), *left, *removal;
+	char *ours = our_rules_of_save(save), *left, *removal;
 
 	(void)state;
 	assert_string_equal(ours,
 		":TPROXYCTL - [0:0]\n"
 		"-A PREROUTING -p tcp -m comment --comment tproxyctl -j TPROXYCTL\n"
 		"-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\n");
-	removal = firewall_removal(ours, false, "ip", &left);
+	removal = our_rules_removal(ours, false, "ip", &left);
 	assert_string_equal(removal,
 		"*mangle\n"
 		"-D PREROUTING -p tcp -m comment --comment tproxyctl -j TPROXYCTL\n"
@@ -45,36 +45,36 @@ static void a_listing_without_its_end_is_told(void **state)
 	char cut[sizeof(save)];
 
 	(void)state;
-	assert_true(firewall_save_is_whole(save));
-	assert_true(firewall_save_is_whole(""));
-	assert_true(firewall_table_is_whole(table));
+	assert_true(our_rules_save_is_whole(save));
+	assert_true(our_rules_save_is_whole(""));
+	assert_true(our_rules_table_is_whole(table));
 	for (size_t length = strlen("*filter\n:TPROXYCTL - [0:0]\nCOMMIT\n*");
 		length < sizeof(save) - 2; length++) {
 		memcpy(cut, save, length);
 		cut[length] = '\0';
-		assert_false(firewall_save_is_whole(cut));
+		assert_false(our_rules_save_is_whole(cut));
 	}
 	for (size_t length = 0; length < sizeof(table) - 1; length++) {
 		memcpy(cut, table, length);
 		cut[length] = '\0';
-		assert_false(firewall_table_is_whole(cut));
+		assert_false(our_rules_table_is_whole(cut));
 	}
 }
 
 static void the_table_mangle_is_found_where_it_is(void **state)
 {
 	char *mangle =
-		firewall_mangle_of_save("*mangle\n:X - [0:0]\nCOMMIT\n*nat\n:Y - [0:0]\nCOMMIT\n");
+		our_rules_mangle_of_save("*mangle\n:X - [0:0]\nCOMMIT\n*nat\n:Y - [0:0]\nCOMMIT\n");
 
 	(void)state;
 	assert_string_equal(mangle, ":X - [0:0]\nCOMMIT\n");
-	assert_null(firewall_mangle_of_save("*nat\n:Y - [0:0]\nCOMMIT\n"));
+	assert_null(our_rules_mangle_of_save("*nat\n:Y - [0:0]\nCOMMIT\n"));
 	free(mangle);
 }
 
 static void a_rule_of_others_keeps_the_chain(void **state)
 {
-	char *left, *removal = firewall_removal(
+	char *left, *removal = our_rules_removal(
 			    ":TPROXYCTL - [0:0]\n-A TPROXYCTL -j RETURN\n", false, "ip", &left);
 
 	(void)state;
@@ -89,9 +89,9 @@ static void a_rule_of_others_keeps_the_table(void **state)
 	char *left, *removal;
 
 	(void)state;
-	removal = firewall_removal("table ip tproxyctl { # handle 1\n\tchain divert { # handle 1\n"
-				   "\t\tmeta mark set 1 accept comment \"tproxyctl\" # handle 2\n"
-				   "\t\tudp dport 9 accept # handle 3\n\t}\n}\n",
+	removal = our_rules_removal("table ip tproxyctl { # handle 1\n\tchain divert { # handle 1\n"
+				    "\t\tmeta mark set 1 accept comment \"tproxyctl\" # handle 2\n"
+				    "\t\tudp dport 9 accept # handle 3\n\t}\n}\n",
 		true, "ip", &left);
 	assert_string_equal(removal, "delete rule ip tproxyctl divert handle 2\n");
 	assert_string_equal(left, "udp dport 9 accept # handle 3\n");
@@ -109,7 +109,7 @@ static void assert_cleaning(const char *before, const char *chains, const char *
 
 	snprintf(listing, sizeof(listing),
 		"{\"nftables\":[{\"metainfo\":{}},{\"table\":{\"name\":\"mangle\"}}%s]}", chains);
-	made = firewall_cleaning(old, listing, "ip");
+	made = our_rules_cleaning(old, listing, "ip");
 	assert_string_equal(made, expected);
 	free(made);
 	json_decref(old);

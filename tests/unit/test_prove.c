@@ -25,7 +25,7 @@ static int end(void **state)
 	return 0;
 }
 
-static bool is_for(const struct recipe *recipe, int tool)
+static bool is_for(const struct connection_recipe *recipe, int tool)
 {
 	return tool == -1 ? recipe->tools == 0 : (recipe->tools >> tool & 1) != 0;
 }
@@ -36,9 +36,10 @@ static struct connection *add(const char *recipe, int tool, int family)
 
 	made->tool = tool;
 	made->family = family;
-	for (size_t i = 0; i < recipe_count; i++)
-		if (strcmp(recipes[i].name, recipe) == 0 && is_for(&recipes[i], tool))
-			made->recipe = &recipes[i];
+	for (size_t i = 0; i < connection_recipe_count; i++)
+		if (strcmp(connection_recipes[i].name, recipe) == 0 &&
+			is_for(&connection_recipes[i], tool))
+			made->recipe = &connection_recipes[i];
 	assert_non_null(made->recipe);
 	return made;
 }
@@ -71,7 +72,7 @@ static void nothing_found_proves_nothing(void **state)
 	assert_string_equal(provable(), "");
 }
 
-static void one_backend_is_enough(void **state)
+static void one_firewall_tool_is_enough(void **state)
 {
 	(void)state;
 	add("divert", TOOL_IPTABLES, AF_INET)->state = CONNECTION_FAILED;
@@ -88,8 +89,8 @@ static void a_local_route_is_good_for_binding_alone(void **state)
 
 static bool is_needed(const struct connection *connection, enum capability_name name)
 {
-	enum capability_name service[CONNECTION_NEEDS_MAX];
-	size_t count = connection_needs(connection, service);
+	enum capability_name service[CONNECTION_CAPABILITIES_MAX];
+	size_t count = connection_capabilities(connection, service);
 
 	for (size_t i = 0; i < count; i++)
 		if (service[i] == name)
@@ -177,10 +178,10 @@ static void profiles_have_names(void **state)
 
 static void rules_are_the_walk_throughs(void **state)
 {
-	char text[RULES_TEXT_MAX];
+	char text[SCRATCH_RULES_TEXT_MAX];
 
 	(void)state;
-	rules_text(TOOL_IPTABLES, AF_INET, ~0U, text);
+	scratch_rules_text(TOOL_IPTABLES, AF_INET, ~0U, text);
 	assert_memory_equal(text, "*mangle\n:DIVERT - [0:0]\n", 23);
 	assert_non_null(strstr(text, "\n-A PREROUTING -p tcp -m socket -j DIVERT\n"));
 	assert_non_null(strstr(text, "\n-A DIVERT -j MARK --set-mark 1\n-A DIVERT -j ACCEPT\n"));
@@ -190,15 +191,15 @@ static void rules_are_the_walk_throughs(void **state)
 
 static void rules_that_need_what_is_missing_are_left_out(void **state)
 {
-	char text[RULES_TEXT_MAX];
+	char text[SCRATCH_RULES_TEXT_MAX];
 	unsigned features = 1U << RULES_TABLE | 1U << RULES_SOCKET | 1U << RULES_MARK;
 
 	(void)state;
 	for (int tool = 0; tool < FIREWALL_TOOLS; tool++) {
-		rules_text((enum firewall_tool)tool, AF_INET6, features, text);
+		scratch_rules_text((enum firewall_tool)tool, AF_INET6, features, text);
 		assert_null(strcasestr(text, "tproxy"));
 		assert_non_null(strstr(text, "socket"));
-		rules_text((enum firewall_tool)tool, AF_INET6, ~0U, text);
+		scratch_rules_text((enum firewall_tool)tool, AF_INET6, ~0U, text);
 		assert_non_null(strcasestr(text, "tproxy"));
 		assert_non_null(strstr(text, "2001:db8:f::80"));
 		assert_null(strstr(text, "192.0.2."));
@@ -207,31 +208,31 @@ static void rules_that_need_what_is_missing_are_left_out(void **state)
 
 static void nft_writes_an_address_before_a_port_in_brackets(void **state)
 {
-	char text[RULES_TEXT_MAX];
+	char text[SCRATCH_RULES_TEXT_MAX];
 
 	(void)state;
-	rules_text(TOOL_NFT, AF_INET6, ~0U, text);
+	scratch_rules_text(TOOL_NFT, AF_INET6, ~0U, text);
 	assert_non_null(strstr(text, "add rule ip6 transparent PREROUTING ip6 daddr 2001:db8:f::80 "
 				     "tcp dport 81 tproxy to [2001:db8:f::80]:8081 "));
-	rules_text(TOOL_NFT, AF_INET, ~0U, text);
+	scratch_rules_text(TOOL_NFT, AF_INET, ~0U, text);
 	assert_non_null(strstr(text, "tproxy to 192.0.2.80:8081 "));
 }
 
 static void a_recipe_needs_what_it_is_made_of(void **state)
 {
-	enum capability_name service[CONNECTION_NEEDS_MAX];
+	enum capability_name service[CONNECTION_CAPABILITIES_MAX];
 	struct connection *connection = add("udp", TOOL_LEGACY, AF_INET6);
-	size_t count = connection_needs(connection, service);
+	size_t count = connection_capabilities(connection, service);
 
 	(void)state;
 	assert_int_equal(service[0], CAPABILITY_IPV6);
 	assert_int_equal(service[count - 1], capability_of_rules(TOOL_LEGACY, RULES_MARK));
-	for (size_t i = 0; i < recipe_count; i++)
+	for (size_t i = 0; i < connection_recipe_count; i++)
 		for (int tool = 0; tool < FIREWALL_TOOLS; tool++) {
-			connection->recipe = &recipes[i];
+			connection->recipe = &connection_recipes[i];
 			connection->tool = tool;
-			assert_in_range(
-				connection_needs(connection, service), 1, CONNECTION_NEEDS_MAX);
+			assert_in_range(connection_capabilities(connection, service), 1,
+				CONNECTION_CAPABILITIES_MAX);
 		}
 }
 
@@ -241,7 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_found_proves_nothing),
-		TEST(one_backend_is_enough),
+		TEST(one_firewall_tool_is_enough),
 		TEST(a_local_route_is_good_for_binding_alone),
 		TEST(only_packet_rules_need_a_table_of_their_own),
 		TEST(nft_needs_tproxy_for_datagrams_in_fragments),

@@ -270,7 +270,7 @@ static void the_fresh_file_follows_no_link(void **state)
 	assert_int_equal(symlink(elsewhere, fresh), 0);
 	assert_int_equal(opened(&state_file, true), STATUS_OK);
 	state_file_start(&state_file,
-		json_pack("{s:s, s:s, s:[]}", "recipe", "local-route", "backend", "nft", "steps"));
+		json_pack("{s:s, s:s, s:[]}", "recipe", "local-route", "firewall_tool", "nft", "steps"));
 	assert_true(state_file_write(&state_file));
 	state_file_close(&state_file);
 	assert_int_equal(lstat(path, &about), 0);

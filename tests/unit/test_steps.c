@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum piece look(const char *sysctl, const char *previous, const char *value)
+static enum step_found look(const char *sysctl, const char *previous, const char *value)
 {
 	json_t *step = json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", "sysctl", "family", "ipv4",
 		"name", sysctl, "previous", previous, "value", value);
 	char *detail = NULL;
-	enum piece found = piece_look(step, &detail);
+	enum step_found found = steps_look(step, &detail);
 
 	free(detail);
 	json_decref(step);
@@ -26,8 +26,8 @@ static enum piece look(const char *sysctl, const char *previous, const char *val
 static void a_sysctl_that_cannot_be_read_is_not_taken_for_gone(void **state)
 {
 	(void)state;
-	assert_int_equal(look("net/ipv4/conf", "0", "1"), PIECE_UNKNOWN);
-	assert_int_equal(look("net/ipv4/conf/no-such-link/rp_filter", "0", "1"), PIECE_GONE);
+	assert_int_equal(look("net/ipv4/conf", "0", "1"), FOUND_UNKNOWN);
+	assert_int_equal(look("net/ipv4/conf/no-such-link/rp_filter", "0", "1"), FOUND_GONE);
 }
 
 static void a_sysctl_is_compared_with_what_it_was_and_what_it_was_set_to(void **state)
@@ -37,9 +37,9 @@ static void a_sysctl_is_compared_with_what_it_was_and_what_it_was_set_to(void **
 	(void)state;
 	if (now == NULL)
 		skip();
-	assert_int_equal(look("net/ipv4/tcp_syncookies", now, "77"), PIECE_GONE);
-	assert_int_equal(look("net/ipv4/tcp_syncookies", "77", now), PIECE_THERE);
-	assert_int_equal(look("net/ipv4/tcp_syncookies", "76", "77"), PIECE_CHANGED);
+	assert_int_equal(look("net/ipv4/tcp_syncookies", now, "77"), FOUND_GONE);
+	assert_int_equal(look("net/ipv4/tcp_syncookies", "77", now), FOUND_THERE);
+	assert_int_equal(look("net/ipv4/tcp_syncookies", "76", "77"), FOUND_CHANGED);
 	free(now);
 }
 

@@ -53,7 +53,7 @@ def failed_connections(prove):
 
 
 def way_of(connection):
-    return "{recipe} by {backend} for IPv{family}".format(**connection)
+    return "{recipe} by {firewall_tool} for IPv{family}".format(**connection)
 
 
 def configuration_and_prove(configured, prove):
@@ -118,14 +118,14 @@ def prove_and_prediction(prove, variant):
 def suite_and_prove(suite, prove):
     """No test may pass with a recipe and firewall tool by which prove could not connect."""
     failed = {
-        (each["recipe"], each["backend"], each["family"])
+        (each["recipe"], each["firewall_tool"], each["family"])
         for each in prove["connections"]
         if each["state"] != "works" and each["protocol"] == "tcp"
     }
     for row, cell in suite["cells"].items():
         for test in cell["tests"]:
             for recipe in (test["recipe"] or "").split("+"):
-                tool = "none" if recipe == "local-route" else test["backend"]
+                tool = "none" if recipe == "local-route" else test["firewall_tool"]
                 if test["verdict"] == OK and (recipe, tool, test["family"]) in failed:
                     way = f"{recipe} by {tool} for IPv{test['family']}"
                     yield f"{row}: test {test['test']} passes, but `tproxyctl prove` could not connect with {way}"

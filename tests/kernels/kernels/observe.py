@@ -61,9 +61,9 @@ def _prove(out):
             each["id"]: {key: each[key] for key in ("state", "detail", "options")} for each in proof["capabilities"]
         },
         "profiles": {name: each["provable"] for name, each in proof["profiles"].items()},
-        "ways": {n: [(way["recipe"], way["backend"]) for way in each["by"]] for n, each in proof["profiles"].items()},
+        "ways": {n: [(way["recipe"], way["firewall_tool"]) for way in each["by"]] for n, each in proof["profiles"].items()},
         "connections": [
-            {key: each[key] for key in ("recipe", "backend", "protocol", "family", "state", "detail")}
+            {key: each[key] for key in ("recipe", "firewall_tool", "protocol", "family", "state", "detail")}
             for each in proof["connections"]
         ],
     }
@@ -96,7 +96,7 @@ def _cell(tests):
 
 def _test(test, rules_by):
     """A test with its recipe, firewall tool and family. If it ended before it chose them: the suite's defaults."""
-    defaults = {"recipe": "divert", "backend": rules_by, "family": 4}
+    defaults = {"recipe": "divert", "firewall_tool": rules_by, "family": 4}
     setup = {name: test["parameters"].get(name, default) for name, default in defaults.items()}
     message = test["message"].strip().partition("\n")[0][:200]
     return {"test": test["test"].rpartition("/")[2], "verdict": test["verdict"], "message": message, **setup}

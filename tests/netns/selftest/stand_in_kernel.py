@@ -34,7 +34,7 @@ def proved():
     working = [way for way, options in NEEDS.items() if all(map(is_on, options))]
     working = [way for way in working if way[2] != "iptables" or works("iptables-socket-4")]
     profiles = ("binding", "full", "ipv6")
-    ways = {name: [{"recipe": r, "backend": b} for p, r, b in working if p == name] for name in profiles}
+    ways = {name: [{"recipe": r, "firewall_tool": b} for p, r, b in working if p == name] for name in profiles}
     capabilities = [
         {
             "id": name,
@@ -53,7 +53,7 @@ def judged(arguments):
     program = arguments[arguments.index("--rules-by") + 1]
     ways = [(recipe, program, family) for recipe in ("divert", "local-route") for family in (4, 6)]
     tests = [
-        {"test": "t", "verdict": "PASS", "message": "", "parameters": {"recipe": recipe, "backend": by, "family": family}}
+        {"test": "t", "verdict": "PASS", "message": "", "parameters": {"recipe": recipe, "firewall_tool": by, "family": family}}
         for recipe, by, family in ways
     ]
     cells = [{"requirement": row, "verdict": "PASS", "message": "", "tests": tests} for row in rows]

@@ -87,8 +87,8 @@ class Box:
     def run(self, line):
         return self.namespace.run("sh", "-c", line, environment=recipe.lock(self.namespace))
 
-    def set_up(self, backend):
-        recipe.apply_items(self.namespace, recipe.items("divert", 4, backend), 4, backend)
+    def set_up(self, firewall_tool):
+        recipe.apply_items(self.namespace, recipe.items("divert", 4, firewall_tool), 4, firewall_tool)
 
     def fix(self, named):
         """Run what check printed, twice: the second time nothing fails and nothing changes."""
@@ -123,24 +123,24 @@ def box():
     namespace.close()
 
 
-@pytest.mark.parametrize("backend", recipe.IPTABLES)
+@pytest.mark.parametrize("firewall_tool", recipe.IPTABLES)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_is_named_and_fixed(box, fault, backend):
-    box.set_up(backend)
+def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
+    box.set_up(firewall_tool)
     for line in fault.lines:
-        box.run(line.format(iptables=backend))
+        box.run(line.format(iptables=firewall_tool))
     named = box.wrong()
     assert set(named) == set(fault.named), named
     box.fix(named)
     assert bool(box.wrong()) == (bool(fault.named) and not fault.fixed), box.wrong()
 
 
-@pytest.mark.parametrize("backend", recipe.BACKENDS)
-def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, backend):
+@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
+def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, firewall_tool):
     """It was run before, and then another rule came first: a command that only looks whether it is there does nothing."""
-    box.set_up(backend)
-    drop = "iptables -I INPUT -j DROP" if backend != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
-    if backend == "nft":
+    box.set_up(firewall_tool)
+    drop = "iptables -I INPUT -j DROP" if firewall_tool != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
+    if firewall_tool == "nft":
         box.run("nft add table inet f")
         box.run("nft 'add chain inet f input { type filter hook input priority 0; }'")
         drop = "nft insert rule inet f input drop"
@@ -172,11 +172,11 @@ def test_two_firewalls_at_once(box):
     assert set(box.wrong()) == {"backends"}
 
 
-@pytest.mark.parametrize("backend", recipe.BACKENDS)
+@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
 @pytest.mark.parametrize("host", ["docker", "wg-quick", "mangle"])
-def test_other_softwares_rules_are_not_blamed(box, host, backend):
-    furnish(box, host, "iptables-legacy" if backend == "iptables-legacy" else "iptables")
-    applied(box, backend)
+def test_other_softwares_rules_are_not_blamed(box, host, firewall_tool):
+    furnish(box, host, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
+    applied(box, firewall_tool)
     assert not box.wrong()
 
 
@@ -202,10 +202,10 @@ def furnish(box, name, program):
         box.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
 
 
-def applied(box, backend):
+def applied(box, firewall_tool):
     free = "--mark 0x1000 --table 140"
     state = RUN / f"{box.namespace.name}.state"
-    box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --backend {backend} {free} --state {state}")
+    box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
 
 
 LISTENS = """\

@@ -110,8 +110,8 @@ def box(tmp_path):
     namespace.close()
 
 
-def well_set_up(box, backend="nft"):
-    box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--backend", backend)
+def well_set_up(box, firewall_tool="nft"):
+    box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--firewall-tool", firewall_tool)
 
 
 IP_TRANSPARENT = 19  # <linux/in.h>

@@ -18,38 +18,38 @@ from lab.setup.lab import Lab
 from lab.setup.variants import both_families
 
 
-each_backend = pytest.mark.parametrize("backend", recipe.BACKENDS)
+each_firewall_tool = pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
 each_recipe = pytest.mark.parametrize("which", ["divert", "tproxy", "local-route"])
 
 
-@each_backend
+@each_firewall_tool
 @each_recipe
 @both_families
-def test_revert_brings_back_what_was(box, backend, which, family):
+def test_revert_brings_back_what_was(box, firewall_tool, which, family):
     before = box.snapshot()
-    box.well("apply", *arguments_for(backend, which, family))
+    box.well("apply", *arguments_for(firewall_tool, which, family))
     assert differences(before, box.snapshot())
     box.well("revert")
     assert not differences(before, box.snapshot())
     assert not list(box.folder.glob("state*"))
 
 
-@each_backend
+@each_firewall_tool
 @pytest.mark.parametrize("host", ["docker", "wg-quick", "ufw", "firewalld", "mangle"])
-def test_hosts_with_rules_of_their_own_get_them_back(box, backend, host):
-    box.furnish(host, backend)
+def test_hosts_with_rules_of_their_own_get_them_back(box, firewall_tool, host):
+    box.furnish(host, firewall_tool)
     before = box.snapshot()
-    box.well("apply", *arguments_for(backend, "tproxy"))
+    box.well("apply", *arguments_for(firewall_tool, "tproxy"))
     box.well("status")
     box.well("revert")
     assert not differences(before, box.snapshot())
 
 
-@each_backend
-def test_the_same_plan_again_changes_nothing(box, backend):
-    box.well("apply", *arguments_for(backend))
+@each_firewall_tool
+def test_the_same_plan_again_changes_nothing(box, firewall_tool):
+    box.well("apply", *arguments_for(firewall_tool))
     before, state = box.snapshot(), box.state.read_bytes()
-    assert "already applied" in box.well("apply", *arguments_for(backend)).stdout
+    assert "already applied" in box.well("apply", *arguments_for(firewall_tool)).stdout
     assert not differences(before, box.snapshot()) and box.state.read_bytes() == state
 
 
@@ -90,9 +90,9 @@ def test_a_mark_in_any_rule_is_seen(box, line, text):
     box.well("plan", *arguments_for("nft"), "--mark", "0x20")
 
 
-@each_backend
-def test_a_failure_halfway_takes_everything_back(box, backend):
-    box.furnish("wg-quick", backend)
+@each_firewall_tool
+def test_a_failure_halfway_takes_everything_back(box, firewall_tool):
+    box.furnish("wg-quick", firewall_tool)
     before = box.snapshot()
     tools = box.folder / "broken"
     tools.mkdir()
@@ -102,7 +102,7 @@ def test_a_failure_halfway_takes_everything_back(box, backend):
         script = f"#!/bin/sh\nin=$(mktemp)\n[ \"$1\" = -j ] || cat >$in\n{broken} $in && {{ echo no such match >&2; exit 3; }}\n"
         (tools / name).write_text(script + f'{real} "$@" <$in\n', encoding="ascii")
         (tools / name).chmod(0o755)
-    done = box.ctl("apply", *arguments_for(backend), path=str(tools))
+    done = box.ctl("apply", *arguments_for(firewall_tool), path=str(tools))
     assert done.returncode == 1 and "no such match" in done.stderr and "taken back" in done.stderr
     assert not differences(before, box.snapshot()) and not box.state.exists()
 
@@ -128,22 +128,22 @@ class TestOutputThatIsCut:
         assert before == box.snapshot() and not box.state.exists()
 
     @pytest.mark.parametrize(
-        "backend, name",
+        "firewall_tool, name",
         [("iptables", "iptables-save"), ("iptables", "nft"), ("iptables-legacy", "iptables-legacy-save"), ("nft", "nft")],
     )
-    def test_revert_goes_on_another_time(self, box, backend, name):
+    def test_revert_goes_on_another_time(self, box, firewall_tool, name):
         before = box.snapshot()
-        box.well("apply", *arguments_for(backend))
+        box.well("apply", *arguments_for(firewall_tool))
         done = box.ctl("revert", path=self.cut(box, name))
         assert done.returncode == 1 and f"`{name}" in done.stderr and "cut" in done.stderr, done.stderr
         box.well("revert")
         assert not differences(before, box.snapshot())
 
-    @pytest.mark.parametrize("backend, name", [("iptables", "iptables-save"), ("nft", "nft")])
-    def test_status_does_not_take_it_for_gone(self, box, backend, name):
-        box.well("apply", *arguments_for(backend))
+    @pytest.mark.parametrize("firewall_tool, name", [("iptables", "iptables-save"), ("nft", "nft")])
+    def test_status_does_not_take_it_for_gone(self, box, firewall_tool, name):
+        box.well("apply", *arguments_for(firewall_tool))
         done = box.ctl("status", "--json", path=self.cut(box, name))
-        found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+        found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
         assert done.returncode == 1 and "unknown" in found and "gone" not in found
 
 
@@ -156,7 +156,7 @@ def test_a_tool_that_does_not_start_is_not_taken_for_a_table_that_is_gone(box):
     (folder / "nft").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 127\n", encoding="ascii")
     (folder / "nft").chmod(0o755)
     done = box.ctl("status", "--json", path=str(folder))
-    found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+    found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
     assert done.returncode == 1 and found == {"unknown"}
     done = box.ctl("revert", path=str(folder))
     assert done.returncode == 1 and "libnftables" in done.stderr and box.state.exists()
@@ -170,7 +170,7 @@ def test_a_plan_that_cannot_be_written_is_an_error(box):
 
 
 class TestWithoutNft:
-    """iptables' nft backend makes a table, and only nft takes one away."""
+    """iptables that writes nftables rules makes a table, and only nft takes one away."""
 
     def ctl(self, box, *arguments):
         before, environment = without("nft")
@@ -232,15 +232,15 @@ class TestToolsThatDoNotEnd:
         (folder / name).chmod(0o755)
         return str(folder)
 
-    def loader(self, backend, family):
-        return "nft" if backend == "nft" else f"{'ip6' if family == 6 else 'ip'}{backend[2:]}-restore"
+    def loader(self, firewall_tool, family):
+        return "nft" if firewall_tool == "nft" else f"{'ip6' if family == 6 else 'ip'}{firewall_tool[2:]}-restore"
 
-    @each_backend
-    def test_what_was_done_before_is_taken_back(self, box, backend):
-        box.furnish("wg-quick", backend)
+    @each_firewall_tool
+    def test_what_was_done_before_is_taken_back(self, box, firewall_tool):
+        box.furnish("wg-quick", firewall_tool)
         before = box.snapshot()
-        path = self.hang(box, self.loader(backend, 6), "grep -q -e -A -e 'table ip6.*{' $in")
-        done = box.ctl("apply", *arguments_for(backend), path=path, environment=self.LIMIT)
+        path = self.hang(box, self.loader(firewall_tool, 6), "grep -q -e -A -e 'table ip6.*{' $in")
+        done = box.ctl("apply", *arguments_for(firewall_tool), path=path, environment=self.LIMIT)
         assert done.returncode == 1 and self.SAYS in done.stderr and "everything was taken back" in done.stderr
         assert not differences(before, box.snapshot()) and not box.state.exists()
 
@@ -252,11 +252,11 @@ class TestToolsThatDoNotEnd:
         assert done.returncode == 2 and self.SAYS in done.stderr and name in done.stderr
         assert before == box.snapshot() and not box.state.exists()
 
-    @each_backend
-    def test_revert_can_be_called_again(self, box, backend):
+    @each_firewall_tool
+    def test_revert_can_be_called_again(self, box, firewall_tool):
         before = box.snapshot()
-        box.well("apply", *arguments_for(backend))
-        path = self.hang(box, self.loader(backend, 4), "grep -q -e -D -e 'delete table' $in")
+        box.well("apply", *arguments_for(firewall_tool))
+        path = self.hang(box, self.loader(firewall_tool, 4), "grep -q -e -D -e 'delete table' $in")
         done = box.ctl("revert", path=path, environment=self.LIMIT)
         assert done.returncode == 1 and self.SAYS in done.stderr
         box.well("revert")
@@ -287,14 +287,14 @@ class TestOthersChanges:
         assert box.namespace.read_sysctl("net.ipv4.conf.all.accept_local") == ["5"]
         assert not box.state.exists()
 
-    @pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
-    def test_a_rule_in_our_chain(self, box, backend):
-        box.well("apply", *arguments_for(backend))
-        box.run(f"{backend} -t mangle -A TPROXYCTL -p udp -j RETURN")
+    @pytest.mark.parametrize("firewall_tool", ["iptables", "iptables-legacy"])
+    def test_a_rule_in_our_chain(self, box, firewall_tool):
+        box.well("apply", *arguments_for(firewall_tool))
+        box.run(f"{firewall_tool} -t mangle -A TPROXYCTL -p udp -j RETURN")
         done = box.ctl("revert")
         assert done.returncode == 1 and "somebody else" in done.stderr
-        assert "-A TPROXYCTL -p udp -j RETURN" in box.run(f"{backend}-save")
-        assert "--comment tproxyctl" not in box.run(f"{backend}-save")
+        assert "-A TPROXYCTL -p udp -j RETURN" in box.run(f"{firewall_tool}-save")
+        assert "--comment tproxyctl" not in box.run(f"{firewall_tool}-save")
 
     def test_a_rule_in_our_table(self, box):
         box.well("apply", *arguments_for("nft"))
@@ -315,7 +315,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "wrong",
-        ["--listen=192.0.2.80", "--backend=pf", "--recipe=x", "--mark=0", "--table=254", "--config=/nowhere"],
+        ["--listen=192.0.2.80", "--firewall-tool=pf", "--recipe=x", "--mark=0", "--table=254", "--config=/nowhere"],
     )
     def test_values(self, box, wrong):
         done = box.ctl("apply", wrong)
@@ -393,12 +393,12 @@ class TestBadInput:
         finally:
             other.close()
 
-    @pytest.mark.parametrize("tool, backend", [("ip", "nft"), ("nft", "nft"), ("iptables-restore", "iptables")])
-    def test_a_tool_that_is_missing(self, box, tool, backend):
+    @pytest.mark.parametrize("tool, firewall_tool", [("ip", "nft"), ("nft", "nft"), ("iptables-restore", "iptables")])
+    def test_a_tool_that_is_missing(self, box, tool, firewall_tool):
         """In a mount namespace where a file that cannot be run is in the tool's place."""
         before = box.snapshot()
         hide = f"mount --bind /dev/null $(readlink -f {shutil.which(tool)})"
-        words = " ".join([TPROXYCTL, "apply", *arguments_for(backend), "--state", str(box.state)])
+        words = " ".join([TPROXYCTL, "apply", *arguments_for(firewall_tool), "--state", str(box.state)])
         with box.namespace:
             done = subprocess.run(
                 ["unshare", "-m", "sh", "-c", f"{hide} && exec {words}"], capture_output=True, text=True, check=False
@@ -428,19 +428,19 @@ def test_revert_without_a_state_file_leaves_what_bears_our_name(box):
     assert not differences(before, box.snapshot())
 
 
-@pytest.mark.parametrize("backend", ["iptables", "nft"])
-def test_what_plan_prints_for_a_shell_does_what_apply_does(box, backend):
+@pytest.mark.parametrize("firewall_tool", ["iptables", "nft"])
+def test_what_plan_prints_for_a_shell_does_what_apply_does(box, firewall_tool):
     before = box.snapshot()
-    text = box.well("plan", *arguments_for(backend, "tproxy")).stdout
+    text = box.well("plan", *arguments_for(firewall_tool, "tproxy")).stdout
     box.run("sh -e", text=text)
     typed = box.snapshot()
     back = "".join(line[4:] + "\n" for line in text.splitlines() if line.startswith("#   "))
     box.run("sh -e", text=back)
-    if backend == "nft":
+    if firewall_tool == "nft":
         assert not differences(before, box.snapshot())
-    if backend == "iptables":  # the table that comes by itself stays, where it is typed
+    if firewall_tool == "iptables":  # the table that comes by itself stays, where it is typed
         box.run("nft flush ruleset")
-    box.well("apply", *arguments_for(backend, "tproxy"))
+    box.well("apply", *arguments_for(firewall_tool, "tproxy"))
     assert not differences(typed, box.snapshot())
 
 
@@ -508,14 +508,14 @@ class Daemon:
 
 
 @pytest.fixture
-def inline(family, backend, tmp_path):
-    made = Lab(None, family, "inline", backend, divert=False)
+def inline(family, firewall_tool, tmp_path):
+    made = Lab(None, family, "inline", firewall_tool, divert=False)
     yield made
     made.close()
 
 
 @contextlib.contextmanager
-def two_commands(inline, tmp_path, bind, backend, which="divert", words="transparent", source=SPOOFED, server=None):
+def two_commands(inline, tmp_path, bind, firewall_tool, which="divert", words="transparent", source=SPOOFED, server=None):
     """tproxyctl apply --config F, then tproxyd -f F; afterwards the host is as before."""
     box = Box(inline.proxy.namespace, tmp_path)
     file = tmp_path / "tproxyd.cfg"
@@ -523,7 +523,7 @@ def two_commands(inline, tmp_path, bind, backend, which="divert", words="transpa
     server = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     file.write_text(CONFIGURATION.format(bind=bind, words=words, source=source, server=server), encoding="ascii")
     before = box.snapshot()
-    box.well("apply", "--config", str(file), "--backend", backend, "--recipe", which)
+    box.well("apply", "--config", str(file), "--firewall-tool", firewall_tool, "--recipe", which)
     inline.server.serve(Endpoint(address, port))
     daemon = Daemon(box, file)
     try:
@@ -550,24 +550,24 @@ def _listens(inline, port):
     return any(local.port == port for _, local, _ in inline.proxy.sockets("LISTEN"))
 
 
-@each_backend
+@each_firewall_tool
 @each_recipe
 @both_families
-def test_two_commands_make_the_walkthrough_work(inline, tmp_path, family, backend, which):
-    serve_with_two_commands(inline, tmp_path, LISTEN[family], backend, which)
+def test_two_commands_make_the_walkthrough_work(inline, tmp_path, family, firewall_tool, which):
+    serve_with_two_commands(inline, tmp_path, LISTEN[family], firewall_tool, which)
 
 
 @pytest.mark.parametrize("family, bind", [(4, "0.0.0.0:80"), (6, "[::]:80"), (4, "[::]:80")])
 @pytest.mark.parametrize("which", ["divert", "tproxy"])
-@each_backend
-def test_a_wildcard_listener(inline, tmp_path, bind, backend, which):
+@each_firewall_tool
+def test_a_wildcard_listener(inline, tmp_path, bind, firewall_tool, which):
     words = "transparent v4v6" if bind.startswith("[") else "transparent"
-    serve_with_two_commands(inline, tmp_path, bind, backend, which, words)
+    serve_with_two_commands(inline, tmp_path, bind, firewall_tool, which, words)
 
 
-@pytest.mark.parametrize("backend", ["nft"])
+@pytest.mark.parametrize("firewall_tool", ["nft"])
 @both_families
-def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, backend):
+def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, firewall_tool):
     """Twenty connections by ten ports: each port rests for a minute, unless the kernel uses it again."""
 
     def comes_through():
@@ -583,18 +583,18 @@ def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, backend):
         return True
 
     inline.proxy.namespace.sysctl({"net.ipv4.ip_local_port_range": "50000 50009", "net.ipv4.tcp_tw_reuse": 2})
-    with two_commands(inline, tmp_path, LISTEN[family], backend):
+    with two_commands(inline, tmp_path, LISTEN[family], firewall_tool):
         for number in range(20):
             waiting.until(comes_through, f"connection {number + 1} comes through")
 
 
 @pytest.mark.parametrize("wildcard", [False, True])
 @pytest.mark.parametrize("which", ["divert", "tproxy"])
-@each_backend
+@each_firewall_tool
 @both_families
-def test_a_range_of_ports_is_one_rule(inline, tmp_path, family, backend, which, wildcard):
+def test_a_range_of_ports_is_one_rule(inline, tmp_path, family, firewall_tool, which, wildcard):
     address = ANY[family] if wildcard else LISTEN[family].rpartition(":")[0]
-    with two_commands(inline, tmp_path, f"{address}:79-1079", backend, which):
+    with two_commands(inline, tmp_path, f"{address}:79-1079", firewall_tool, which):
         for port in (79, 80, 1079):
             flow = inline.client.connect(inline.vip._replace(port=port))
             flow.exchange()
@@ -604,13 +604,13 @@ def test_a_range_of_ports_is_one_rule(inline, tmp_path, family, backend, which, 
         assert all(len(re.findall("TPROXY |tproxy to", text)) == (which == "tproxy") for text in inputs)
 
 
-@each_backend
+@each_firewall_tool
 @each_recipe
 @both_families
-def test_a_fixed_source_that_is_not_this_hosts_needs_its_answers_diverted(inline, tmp_path, family, backend, which):
+def test_a_fixed_source_that_is_not_this_hosts_needs_its_answers_diverted(inline, tmp_path, family, firewall_tool, which):
     source = re.sub("[0-9]+$", "77", inline.client.address)
     line = f"source {ANY[family]} usesrc " + {4: source, 6: f"[{source}]"}[family]
-    with two_commands(inline, tmp_path, LISTEN[family], backend, which, source=line):
+    with two_commands(inline, tmp_path, LISTEN[family], firewall_tool, which, source=line):
         flow = inline.client.connect(inline.vip)
         flow.exchange()
         assert flow.peer_seen_by_server.address == source
@@ -619,37 +619,37 @@ def test_a_fixed_source_that_is_not_this_hosts_needs_its_answers_diverted(inline
 @pytest.mark.parametrize("family", [4])
 @pytest.mark.parametrize("words", ["transparent", "transparent v4v6"])
 @pytest.mark.parametrize("which", ["divert", "tproxy"])
-@each_backend
-def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_path, backend, which, words):
+@each_firewall_tool
+def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_path, firewall_tool, which, words):
     server = Endpoint(inline.server.addresses[6][0], 8080)
-    with two_commands(inline, tmp_path, "[::]:80", backend, which, words, "", server):
+    with two_commands(inline, tmp_path, "[::]:80", firewall_tool, which, words, "", server):
         inline.client.connect(inline.vip).exchange()
 
 
 @pytest.mark.parametrize("family", [4])
 @pytest.mark.parametrize("words, only", [("transparent v6only", 0), ("transparent", 1)])
-@each_backend
-def test_what_an_ipv6_listener_does_not_hear_passes_the_host(inline, tmp_path, backend, words, only):
+@each_firewall_tool
+def test_what_an_ipv6_listener_does_not_hear_passes_the_host(inline, tmp_path, firewall_tool, words, only):
     """TPROXY drops what no transparent socket is there for."""
     inline.proxy.namespace.sysctl({"net.ipv6.bindv6only": only})
     passing = Endpoint(inline.server.address, 80)
     inline.server.serve(passing)
-    with two_commands(inline, tmp_path, "[::]:80", backend, "tproxy", words):
+    with two_commands(inline, tmp_path, "[::]:80", firewall_tool, "tproxy", words):
         inline.client.connect(passing).exchange()
 
 
 @pytest.mark.parametrize("family", [4])
-@each_backend
-def test_a_listener_that_is_not_transparent_is_reached_as_before(inline, tmp_path, backend):
+@each_firewall_tool
+def test_a_listener_that_is_not_transparent_is_reached_as_before(inline, tmp_path, firewall_tool):
     own = Endpoint(inline.proxy_address_to_clients, 8000)
-    with two_commands(inline, tmp_path, f"{own.address}:{own.port}", backend, "tproxy", ""):
+    with two_commands(inline, tmp_path, f"{own.address}:{own.port}", firewall_tool, "tproxy", ""):
         flow = inline.client.connect(own)
         flow.exchange()
         assert flow.peer_seen_by_server.address == inline.client.address
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
-@pytest.mark.parametrize("family, backend", [(4, "iptables"), (6, "iptables"), (4, "nft")])
-def test_harmful_sysctls_are_mended(inline, tmp_path, family, backend, harm):
+@pytest.mark.parametrize("family, firewall_tool", [(4, "iptables"), (6, "iptables"), (4, "nft")])
+def test_harmful_sysctls_are_mended(inline, tmp_path, family, firewall_tool, harm):
     inline.proxy.namespace.sysctl(HARMFUL[harm])
-    serve_with_two_commands(inline, tmp_path, LISTEN[family], backend)
+    serve_with_two_commands(inline, tmp_path, LISTEN[family], firewall_tool)

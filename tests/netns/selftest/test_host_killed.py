@@ -18,7 +18,7 @@ from lab.setup import recipe
 SOURCE = Path(__file__).with_name("kill_at.c")
 MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
 
-each_backend = pytest.mark.parametrize("backend", recipe.BACKENDS)
+each_firewall_tool = pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
 each_victim = pytest.mark.parametrize("victim", ["apply", "revert"])
 
 
@@ -40,10 +40,10 @@ def kill(box, library, victim, arguments, way, at):
     return done.returncode != 0
 
 
-def try_kills(box, library, backend, victim, way):
+def try_kills(box, library, firewall_tool, victim, way):
     """Kill it at every place, and have it taken back; how many places there are."""
-    arguments = arguments_for(backend, family=4)
-    box.furnish("wg-quick", backend)
+    arguments = arguments_for(firewall_tool, family=4)
+    box.furnish("wg-quick", firewall_tool)
     box.namespace.sysctl(MENDED)
     box.well("apply", *arguments)  # registers what iptables-legacy registers
     assert box.state.read_text(encoding="utf-8").count('"kind": "sysctl"') == 4
@@ -67,19 +67,19 @@ def try_kills(box, library, backend, victim, way):
 @pytest.mark.long
 @pytest.mark.kills
 @each_victim
-@each_backend
+@each_firewall_tool
 @pytest.mark.parametrize("way, least", [("KILL_AT", 30), ("CUT_WRITE", 8)])
-def test_killed_at_any_system_call_it_is_taken_back(box, library, backend, victim, way, least):
-    assert try_kills(box, library, backend, victim, way) >= least
+def test_killed_at_any_system_call_it_is_taken_back(box, library, firewall_tool, victim, way, least):
+    assert try_kills(box, library, firewall_tool, victim, way) >= least
 
 
 @pytest.mark.kills
 @pytest.mark.parametrize("when", ["before", "meanwhile", "after"])
 @pytest.mark.parametrize("victim", ["apply", "revert"])
-@each_backend
-def test_killed_at_any_call_it_is_taken_back(box, backend, victim, when):
-    box.furnish("wg-quick", backend)
-    arguments = arguments_for(backend)
+@each_firewall_tool
+def test_killed_at_any_call_it_is_taken_back(box, firewall_tool, victim, when):
+    box.furnish("wg-quick", firewall_tool)
+    arguments = arguments_for(firewall_tool)
     box.well("apply", *arguments)  # registers what iptables-legacy registers
     box.well("revert")
     before = box.snapshot()
@@ -98,9 +98,9 @@ def test_killed_at_any_call_it_is_taken_back(box, backend, victim, when):
     assert not differences(before, box.snapshot())
 
 
-@each_backend
-def test_after_a_kill_apply_goes_on_by_itself_and_status_tells(box, backend):
-    arguments = arguments_for(backend)
+@each_firewall_tool
+def test_after_a_kill_apply_goes_on_by_itself_and_status_tells(box, firewall_tool):
+    arguments = arguments_for(firewall_tool)
     before = box.snapshot()
     at, interrupted, killed = 1, 0, True
     while killed:

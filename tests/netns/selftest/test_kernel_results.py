@@ -159,7 +159,7 @@ def test_a_capability_that_needs_a_recipe_needs_what_its_connections_need(state,
     configured = {"received-4": ON, "rule-4": {"state": state, "options": []}}
     found = {"received-4": untried("the recipe udp by any program"), "rule-4": MISSING if state == "off" else WORKS}
     connections = [
-        {"recipe": "udp", "backend": each, "protocol": "udp", "family": 4, "state": "untried", "detail": "needs rule-4"}
+        {"recipe": "udp", "firewall_tool": each, "protocol": "udp", "family": 4, "state": "untried", "detail": "needs rule-4"}
         for each in ("iptables", "nft")
     ]
     assert (not list(agreement.configuration_and_prove(configured, proved(connections, **found)))) == agrees
@@ -219,11 +219,11 @@ def test_the_prediction_is_compared_with_prove():
     ]
 
 
-def cell(word, recipe="divert", backend="iptables", family=4):
+def cell(word, recipe="divert", firewall_tool="iptables", family=4):
     return {
         "verdict": word,
         "message": "reason",
-        "tests": [{"test": "t", "verdict": word, "recipe": recipe, "backend": backend, "family": family}],
+        "tests": [{"test": "t", "verdict": word, "recipe": recipe, "firewall_tool": firewall_tool, "family": family}],
     }
 
 
@@ -234,8 +234,8 @@ def ran(proof, cells=None, **rest):
 
 
 def test_no_test_may_pass_with_a_recipe_that_could_not_connect():
-    failed = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
-    cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", backend="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
+    failed = {"recipe": "divert", "firewall_tool": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
+    cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", firewall_tool="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
     sentences = list(agreement.suite_and_prove({"cells": cells}, proved([failed])))
     assert len(sentences) == 1 and sentences[0].startswith("TP-A-01/4: test t passes, but ")
     both = {"TP-A-01/4": cell("PASS", recipe="local-route+divert")}
@@ -275,8 +275,8 @@ def test_a_guest_without_a_result_is_a_disagreement(rest, sentence):
 
 def test_a_connection_that_fails_although_its_capabilities_work_is_reported():
     """No option explains this regression. That connections with another firewall tool work does not matter."""
-    way = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "detail": "timed out"}
-    fine = ran(proved([{**way, "state": "works"}, {**way, "backend": "nft", "state": "untried"}], a=WORKS))
+    way = {"recipe": "divert", "firewall_tool": "iptables", "protocol": "tcp", "family": 4, "detail": "timed out"}
+    fine = ran(proved([{**way, "state": "works"}, {**way, "firewall_tool": "nft", "state": "untried"}], a=WORKS))
     failed = ran(proved([{**way, "state": "failed"}], a=WORKS, profiles={"full": True}))
     assert agreement.disagreements(fine) == []
     sentences = ["divert by iptables for IPv4: rules and route work, but no connection succeeds (timed out)"]
@@ -345,7 +345,7 @@ def test_each_family_has_its_own_row():
     assert cells["TP-A-01/6"]["message"] == "ABSENT"
     assert cells["TP-A-01/4"]["tests"][0]["recipe"] == "divert"
     by_nft = observe._suite({"implementations": [column], "selection": {"rules_by": "nft"}})["cells"]
-    assert [each["TP-A-01/4"]["tests"][0]["backend"] for each in (cells, by_nft)] == ["iptables", "nft"]
+    assert [each["TP-A-01/4"]["tests"][0]["firewall_tool"] for each in (cells, by_nft)] == ["iptables", "nft"]
 
 
 # --- tproxyctl check ---

@@ -39,8 +39,8 @@ CAPABILITIES = [
     for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [("tproxy", backend) for backend in recipe.IPTABLES] + [("nft", "nft")]
-CONNECTIONS += [(name, each) for each in recipe.BACKENDS for name in ("divert", "intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in recipe.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in recipe.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -64,8 +64,8 @@ def hosts():
     """Makes labs that nothing was set up on; whoever is to speak on the proxy's host is named."""
     made = []
 
-    def make(implementation=None, family=4, backend="iptables", **rest):
-        made.append(Lab(implementation and Implementation(implementation), family, "inline", backend, **rest))
+    def make(implementation=None, family=4, firewall_tool="iptables", **rest):
+        made.append(Lab(implementation and Implementation(implementation), family, "inline", firewall_tool, **rest))
         return made[-1]
 
     yield make
@@ -75,7 +75,7 @@ def hosts():
 
 def test_everything_that_prove_reports_is_compared(proof):
     assert {each["id"] for each in proof["capabilities"]} == {each.id for each in CAPABILITIES}
-    reported = {(each["recipe"], each["backend"] or "none", each["family"]) for each in proof["connections"]}
+    reported = {(each["recipe"], each["firewall_tool"] or "none", each["family"]) for each in proof["connections"]}
     assert reported == {(*each, family) for each in CONNECTIONS for family in topology.FAMILIES}
 
 
@@ -86,37 +86,37 @@ def test_a_capability_works_in_the_lab_where_prove_says_so(proof, hosts, name, f
 
 
 @pytest.mark.parametrize("family", topology.FAMILIES)
-@pytest.mark.parametrize("name, backend", CONNECTIONS)
-def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, backend, family):
+@pytest.mark.parametrize("name, firewall_tool", CONNECTIONS)
+def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, firewall_tool, family):
     of_it = next(
         each
         for each in proof["connections"]
-        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, backend, family)
+        if (each["recipe"], each["firewall_tool"] or "none", each["family"]) == (name, firewall_tool, family)
     )
-    problem = why_not_connected(hosts, name, backend, family)
+    problem = why_not_connected(hosts, name, firewall_tool, family)
     assert (problem is None) == (of_it["state"] == "works"), problem
 
 
-def why_not_connected(hosts, name, backend, family):
+def why_not_connected(hosts, name, firewall_tool, family):
     """None where the lab makes the same connection, or else what went wrong."""
     way = {"udp": _datagrams, "udp-intercept": _any_datagram, "intercept": _intercepted}.get(name, _plain)
     try:
-        return None if way(hosts, name, backend, family) else "it is not transparent"
+        return None if way(hosts, name, firewall_tool, family) else "it is not transparent"
     except NOT_CONNECTED as problem:
         return f"{type(problem).__name__}: {problem}"
 
 
-def _plain(hosts, name, backend, family):
+def _plain(hosts, name, firewall_tool, family):
     alone = name == "local-route"
-    lab = hosts("tproxyd", family, "iptables" if alone else backend, recipe_name=name)
+    lab = hosts("tproxyd", family, "iptables" if alone else firewall_tool, recipe_name=name)
     lab.serve(source="none" if alone else "clientip")
     flow = lab.client.connect(lab.vip)
     flow.exchange()
     return flow.peer_seen_by_server.address == (lab.proxy if alone else lab.client).address
 
 
-def _intercepted(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend)
+def _intercepted(hosts, _, firewall_tool, family):
+    lab = hosts("falsifiers/correct", family, firewall_tool)
     steering.intercept(lab, PORT)
     wildcard = lab.listener(Endpoint(capability_probes.ANY[family], PORT))
     lab.server.serve(lab.backend_server)
@@ -127,15 +127,15 @@ def _intercepted(hosts, _, backend, family):
     return went_through and flow.peer_seen_by_server.address == lab.client.address
 
 
-def _datagrams(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend)
+def _datagrams(hosts, _, firewall_tool, family):
+    lab = hosts("falsifiers/correct", family, firewall_tool)
     server = datagrams.serve(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local
 
 
-def _any_datagram(hosts, _, backend, family):
-    lab = hosts(None, family, backend)
+def _any_datagram(hosts, _, firewall_tool, family):
+    lab = hosts(None, family, firewall_tool)
     steering.divert_datagrams(lab)
     steering.intercept_datagrams(lab, capability_probes.CALLED, capability_probes.PORT)
     return capability_probes.intercepted_datagram(lab, family)

@@ -19,7 +19,7 @@ from lab.conformance.requirements import requirement_of
 from lab.paths import ROOT
 from lab.peers.proxy import AdapterFailed, Implementation
 
-SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
+SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
 DEFAULTS = {"family": 4, "recipe": "divert"}
 

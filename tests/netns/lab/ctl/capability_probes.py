@@ -46,10 +46,10 @@ FEATURES = {"iptables": tuple(_XT), "iptables-legacy": tuple(_XT), "nft": tuple(
 
 def why_not(lab, name, family):
     """None where the lab shows a capability (named without its family), or else what went wrong."""
-    backend, _, feature = name.rpartition("-")
+    firewall_tool, _, feature = name.rpartition("-")
     try:
-        if feature in FEATURES.get(backend, ()):
-            seen = _rule(lab, backend, feature, family)
+        if feature in FEATURES.get(firewall_tool, ()):
+            seen = _rule(lab, firewall_tool, feature, family)
         else:
             seen = _ALONE[name](lab, family)
     except NOT_SHOWN as problem:
@@ -57,10 +57,10 @@ def why_not(lab, name, family):
     return None if seen else "it has no effect"
 
 
-def _rule(lab, backend, feature, family):
+def _rule(lab, firewall_tool, feature, family):
     """Two datagrams come in, one of them for a transparent socket; the counter has to have seen what it is for."""
     host = lab.topology.proxy
-    _load(host, backend, feature, family)
+    _load(host, firewall_tool, feature, family)
     _route_marked(host, family)
     plain = _receiver(lab, Endpoint(ANY[family], PORT + 1))
     wanted = _receiver(lab, Endpoint(lab.vip_address(family=family) if feature == "socket" else ANY[family], PORT), True)
@@ -71,15 +71,15 @@ def _rule(lab, backend, feature, family):
     sender.sendto(b"plain", (own, PORT + 1))
     to = {"tproxy": (own, CALLED), "socket": wanted.getsockname()[:2]}.get(feature, (own, PORT))
     sender.sendto(b"wanted", to)
-    return (_next(plain), _next(wanted)) == (b"plain", b"wanted") and _counted(host, backend, family) == (
+    return (_next(plain), _next(wanted)) == (b"plain", b"wanted") and _counted(host, firewall_tool, family) == (
         1 if feature in ("socket", "tproxy") else 2
     )
 
 
-def _load(host, backend, feature, family):
-    if backend != "nft":
+def _load(host, firewall_tool, feature, family):
+    if firewall_tool != "nft":
         lines = [f"-A PREROUTING {rule}" for rule in _XT[feature]]
-        recipe.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, backend)
+        recipe.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, firewall_tool)
         return
     ip = "ip" if family == 4 else "ip6"
     head = [f"add table {ip} shown", f"add chain {ip} shown c {{ type filter hook prerouting priority mangle; }}"]
@@ -87,10 +87,10 @@ def _load(host, backend, feature, family):
     host.run("nft", "-f", "-", text="\n".join([*head, *lines, ""]))
 
 
-def _counted(host, backend, family):
+def _counted(host, firewall_tool, family):
     """Packets of the last rule."""
-    pattern = r"packets (\d+)" if backend == "nft" else r"^\[(\d+):\d+\] -A"
-    found = re.findall(pattern, recipe.save_rules(host, family, backend), re.M)
+    pattern = r"packets (\d+)" if firewall_tool == "nft" else r"^\[(\d+):\d+\] -A"
+    found = re.findall(pattern, recipe.save_rules(host, family, firewall_tool), re.M)
     return int(found[-1]) if found else 0
 
 
@@ -204,9 +204,9 @@ def _sender(lab, family, mark):
 def _original_destination(lab, family):
     """By whichever tool can: TPROXY takes a datagram to another port, and the socket is told where it was sent."""
     _route_marked(lab.topology.proxy, family)
-    for backend in recipe.BACKENDS:
+    for firewall_tool in recipe.FIREWALL_TOOLS:
         try:
-            _load(lab.topology.proxy, backend, "tproxy", family)
+            _load(lab.topology.proxy, firewall_tool, "tproxy", family)
         except NOT_SHOWN:
             continue
         return intercepted_datagram(lab, family)
@@ -282,4 +282,4 @@ _ALONE = {
     "nat": _nat,
 }
 WITHOUT_FAMILY = ("net-namespaces", "user-namespaces", "veth", "ipv6", "so-mark", "bind-address-no-port", "splice", "nft-inet", "nat")
-NAMES = tuple(_ALONE) + tuple(f"{backend}-{feature}" for backend, features in FEATURES.items() for feature in features)
+NAMES = tuple(_ALONE) + tuple(f"{firewall_tool}-{feature}" for firewall_tool, features in FEATURES.items() for feature in features)

@@ -30,7 +30,7 @@ class Lab:
         implementation,
         family=4,
         topology_name="inline",
-        backend="iptables",
+        firewall_tool="iptables",
         sysctls=None,
         divert=True,
         strict=True,
@@ -55,7 +55,7 @@ class Lab:
         self.dialect = Dialect(implementation and implementation.dialect)
         self.lends_vips = not strict and "bind" not in implementation.capabilities
         self.family = family
-        self.backend = backend
+        self.firewall_tool = firewall_tool
         self.recipe = recipe_name
         self.set_up_by = set_up_by
         self.proxies = []
@@ -92,7 +92,7 @@ class Lab:
         self.topology.announce()
         for host in self.proxy_hosts:
             if self.set_up_by == "apply":
-                by_apply.apply(host.namespace, self.recipe, self.backend, sysctls)
+                by_apply.apply(host.namespace, self.recipe, self.firewall_tool, sysctls)
             else:
                 for family in kernel.families():
                     self._apply(host.namespace, family, sysctls)
@@ -101,7 +101,7 @@ class Lab:
 
     def _apply(self, namespace, family, sysctls):
         try:
-            recipe.apply(namespace, self.recipe, (family,), self.backend, sysctls)
+            recipe.apply(namespace, self.recipe, (family,), self.firewall_tool, sysctls)
         except Absent as problem:
             if family == self.family:
                 raise

@@ -25,7 +25,7 @@ from typing import Callable, NamedTuple
 from lab.paths import RUN
 from lab.setup import walkthrough
 
-BACKENDS = ("iptables", "iptables-legacy", "nft")
+FIREWALL_TOOLS = ("iptables", "iptables-legacy", "nft")
 IPTABLES = ("iptables", "iptables-legacy")
 VIP = {4: "192.0.2.80", 6: "2001:db8:f::80"}
 VIPS = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
@@ -47,13 +47,13 @@ class Item(NamedTuple):
 @dataclass(frozen=True)
 class Recipe:
     name: str
-    backends: tuple
-    items: Callable  # family, backend -> list of Item
+    firewall_tools: tuple
+    items: Callable  # family, firewall_tool -> list of Item
     profile: str = "full"
 
 
-def _walkthrough(family, backend):
-    rules = _nft_chain(family) if backend == "nft" else _chain()
+def _walkthrough(family, firewall_tool):
+    rules = _nft_chain(family) if firewall_tool == "nft" else _chain()
     return [*_sysctls(family), *rules, *_routing(family)]
 
 
@@ -118,7 +118,7 @@ def _local_route(family, _):
 RECIPES = {
     each.name: each
     for each in (
-        Recipe("divert", BACKENDS, _walkthrough),
+        Recipe("divert", FIREWALL_TOOLS, _walkthrough),
         Recipe("tproxy", IPTABLES, _tproxy),
         Recipe("nft", ("nft",), _nft),
         Recipe("local-route", IPTABLES, _local_route, "binding"),
@@ -126,9 +126,9 @@ RECIPES = {
 }
 
 
-def items(name, family, backend):
+def items(name, family, firewall_tool):
     """The items of a recipe, or of several joined by a plus."""
-    return [item for each in name.split("+") for item in RECIPES[each].items(family, backend)]
+    return [item for each in name.split("+") for item in RECIPES[each].items(family, firewall_tool)]
 
 
 def edited(whole, without=(), instead=None):
@@ -144,7 +144,7 @@ def sysctls_of(chosen):
     return dict(item.text.split("=") for item in chosen if item.tool == "sysctl")
 
 
-def apply_items(namespace, chosen, family, backend, sysctls=None):
+def apply_items(namespace, chosen, family, firewall_tool, sysctls=None):
     """Apply items; `sysctls` overrides or adds to what they set."""
     namespace.sysctl({**sysctls_of(chosen), **(sysctls or {})})
     routing = [item.text for item in chosen if item.tool == "ip"]
@@ -152,33 +152,33 @@ def apply_items(namespace, chosen, family, backend, sysctls=None):
         namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(routing) + "\n")
     mangle = [item.text for item in chosen if item.tool == "mangle"]
     if mangle:
-        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, backend)
+        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, firewall_tool)
     nft = [item.text for item in chosen if item.tool == "nft"]
     if nft:
         namespace.run("nft", "-f", "-", text="\n".join(nft) + "\n")
 
 
-def apply(namespace, name, families, backend, sysctls=None):
+def apply(namespace, name, families, firewall_tool, sysctls=None):
     """Apply a recipe for each family."""
     for family in families:
-        apply_items(namespace, items(name, family, backend), family, backend, sysctls)
+        apply_items(namespace, items(name, family, firewall_tool), family, firewall_tool, sysctls)
 
 
-def available(backend):
-    """Whether the programs of the backend are installed."""
-    return shutil.which("nft" if backend == "nft" else _restore(backend, 4)) is not None
+def available(firewall_tool):
+    """Whether the programs of the firewall tool are installed."""
+    return shutil.which("nft" if firewall_tool == "nft" else _restore(firewall_tool, 4)) is not None
 
 
-def load_rules(namespace, rules, family, backend, *options):
+def load_rules(namespace, rules, family, firewall_tool, *options):
     """Load a whole rule set in one call."""
-    namespace.run(_restore(backend, family), *options, text=rules, environment=lock(namespace))
+    namespace.run(_restore(firewall_tool, family), *options, text=rules, environment=lock(namespace))
 
 
-def save_rules(namespace, family, backend):
+def save_rules(namespace, family, firewall_tool):
     """The rule set with its counters, as text."""
-    if backend == "nft":
+    if firewall_tool == "nft":
         return namespace.run("nft", "list", "ruleset", "ip" if family == 4 else "ip6")
-    save = _restore(backend, family).replace("-restore", "-save")
+    save = _restore(firewall_tool, family).replace("-restore", "-save")
     return namespace.run(save, "-c", environment=lock(namespace))
 
 
@@ -187,6 +187,6 @@ def lock(namespace):
     return {"XTABLES_LOCKFILE": str(RUN / f"{namespace.name}.xtables.lock")}
 
 
-def _restore(backend, family):
-    program = backend if family == 4 else backend.replace("iptables", "ip6tables")
+def _restore(firewall_tool, family):
+    program = firewall_tool if family == 4 else firewall_tool.replace("iptables", "ip6tables")
     return f"{program}-restore"
