@@ -99,6 +99,7 @@ struct config *config_parse_within(
 	}
 	parser->file = name;
 	parser->keyword_at = keyword_at;
+	parser->foreign_find = foreign_find;
 	parser->diag = diag;
 	parser->config = config;
 	parser->memory = config->memory;

@@ -9,20 +9,37 @@
 
 #include <string.h>
 
+static void drop_value(const struct value *value, struct proxy *proxy)
+{
+	void *member = (char *)proxy + value->offset;
+
+	switch (value->type) {
+	case VALUE_OPTIONS:
+		*(unsigned *)member &= ~value->bits;
+		break;
+	case VALUE_NUMBER:
+	case VALUE_TIME:
+		*(unsigned *)member = 0;
+		break;
+	case VALUE_FLAG:
+		*(bool *)member = false;
+		break;
+	case VALUE_TEXT:
+		*(const char **)member = NULL;
+		break;
+	case VALUE_OWN: /* kept in struct section, and resolved for its role below */
+		break;
+	}
+}
+
 /* Drops what a section took from `defaults` that its role does not use. */
 static void keep_own_role(struct proxy *proxy)
 {
-	if (!(proxy->role & ROLE_FRONTEND)) {
-		proxy->maxconn = proxy->backlog = 0;
-		proxy->options &= ~(unsigned)(OPTION_CLITCPKA | OPTION_TCPLOG);
-		proxy->timeouts[TIMEOUT_CLIENT] = proxy->timeouts[TIMEOUT_CLIENT_FIN] = 0;
-	}
-	if (!(proxy->role & ROLE_BACKEND)) {
-		proxy->retries = 0;
-		proxy->options &= ~(unsigned)OPTION_SRVTCPKA;
-		proxy->timeouts[TIMEOUT_CONNECT] = 0;
-		proxy->timeouts[TIMEOUT_SERVER] = proxy->timeouts[TIMEOUT_SERVER_FIN] = 0;
-	}
+	const struct keyword *keyword;
+
+	for (size_t i = 0; (keyword = keyword_at(i)) != NULL; i++)
+		if ((keyword->where & IN_DEFAULTS) && !(keyword->where & role_places(proxy->role)))
+			drop_value(&keyword->value, proxy);
 }
 
 /* The targets of the lines, each `log global` replaced by the targets of `global`. */

@@ -1,15 +1,15 @@
 /*
- * The sections `defaults`, `frontend`, `backend` and `listen`, and their simple keywords.
+ * The sections, and those of their keywords that set nothing.
  *
  * A proxy starts as a copy of the last `defaults` before it, which itself starts from nothing: it
  * does not add to an earlier one. What a frontend takes from `defaults` that only a backend uses is
  * dropped at the end (resolve.c), so that the model never says more than what holds.
+ *
+ * Several `global` sections are one, as in HAProxy; a keyword may still stand only once, since
+ * HAProxy takes the first of two in some cases and the last in others.
  */
 #include "parser.h"
 
-#include "units.h"
-
-#include <limits.h>
 #include <string.h>
 
 /* Notes the section's name. A frontend and a backend may share one, no others may. */
@@ -72,6 +72,12 @@ static void enter(struct parser *parser, enum where where, struct section *secti
 	parser->skipping = section == NULL;
 }
 
+void parse_global(struct parser *parser)
+{
+	parser->where = IN_GLOBAL;
+	parser->section = NULL;
+}
+
 void parse_defaults(struct parser *parser)
 {
 	if (peek_word(parser) != NULL)
@@ -124,11 +130,6 @@ void parse_listen(struct parser *parser)
 	parse_proxy(parser, IN_LISTEN, ROLE_LISTEN);
 }
 
-void parse_backlog(struct parser *parser)
-{
-	want_number(parser, 1, INT_MAX, &parser->section->proxy.backlog);
-}
-
 void parse_balance(struct parser *parser)
 {
 	const char *word = want_word(parser, "roundrobin");
@@ -145,11 +146,6 @@ void parse_default_backend(struct parser *parser)
 	parser->section->default_backend_line = parser->line;
 }
 
-void parse_maxconn(struct parser *parser)
-{
-	want_number(parser, 0, INT_MAX, &parser->section->proxy.maxconn);
-}
-
 void parse_mode(struct parser *parser)
 {
 	const char *word = want_word(parser, "tcp");
@@ -157,89 +153,4 @@ void parse_mode(struct parser *parser)
 	if (word != NULL && strcmp(word, "tcp") != 0)
 		fail(parser, word,
 			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
-}
-
-void parse_retries(struct parser *parser)
-{
-	want_number(parser, 0, INT_MAX, &parser->section->proxy.retries);
-}
-
-static void option(struct parser *parser, unsigned options)
-{
-	if (parser->negated)
-		parser->section->proxy.options &= ~options;
-	else
-		parser->section->proxy.options |= options;
-}
-
-void parse_option_clitcpka(struct parser *parser)
-{
-	option(parser, OPTION_CLITCPKA);
-}
-
-/* It lets HAProxy choose when to splice, which is what tproxyd always does. */
-void parse_option_splice_auto(struct parser *parser)
-{
-	option(parser, 0);
-}
-
-void parse_option_splice_request(struct parser *parser)
-{
-	option(parser, OPTION_SPLICE_REQUEST);
-}
-
-void parse_option_splice_response(struct parser *parser)
-{
-	option(parser, OPTION_SPLICE_RESPONSE);
-}
-
-void parse_option_srvtcpka(struct parser *parser)
-{
-	option(parser, OPTION_SRVTCPKA);
-}
-
-void parse_option_tcpka(struct parser *parser)
-{
-	option(parser, OPTION_CLITCPKA | OPTION_SRVTCPKA);
-}
-
-void parse_option_tcplog(struct parser *parser)
-{
-	option(parser, OPTION_TCPLOG);
-}
-
-static void timeout(struct parser *parser, enum timeout which)
-{
-	const char *word = want_word(parser, "a duration");
-	const char *error = NULL;
-
-	if (word != NULL)
-		error = duration_parse(word, &parser->section->proxy.timeouts[which]);
-	if (error != NULL)
-		fail(parser, word, "%s", error);
-}
-
-void parse_timeout_client(struct parser *parser)
-{
-	timeout(parser, TIMEOUT_CLIENT);
-}
-
-void parse_timeout_client_fin(struct parser *parser)
-{
-	timeout(parser, TIMEOUT_CLIENT_FIN);
-}
-
-void parse_timeout_connect(struct parser *parser)
-{
-	timeout(parser, TIMEOUT_CONNECT);
-}
-
-void parse_timeout_server(struct parser *parser)
-{
-	timeout(parser, TIMEOUT_SERVER);
-}
-
-void parse_timeout_server_fin(struct parser *parser)
-{
-	timeout(parser, TIMEOUT_SERVER_FIN);
 }
