@@ -1,4 +1,4 @@
-"""The gate on folders: what points up or makes a circle fails it, by include and by call."""
+"""The gate: folders that point up or make a circle fail it, and so do tests that were not built."""
 
 import shutil
 import subprocess
@@ -69,3 +69,14 @@ def test_without_object_files_nothing_is_called_good(tree):
     done = tree({"check/shared.h": ""})
     assert done.returncode == 1
     assert "run make first" in done.stderr
+
+
+def test_only_programs_with_a_source_count_as_unit_tests(tmp_path):
+    """A program that an earlier tree left in the build folder is not run; one that is missing is a failure."""
+    left = tmp_path / "tests" / "unit" / "test_of_an_earlier_tree"
+    left.parent.mkdir(parents=True)
+    left.write_text("#!/bin/sh\ntouch ran\n", encoding="ascii")
+    left.chmod(0o755)
+    done = subprocess.run([ROOT / "tests" / "check", "--build", tmp_path, "unit"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not (tmp_path / "ran").exists()
+    assert "test_session was not built: run `make units`" in done.stdout + done.stderr
