@@ -163,6 +163,7 @@ lint: deps-lint deps-test
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
 	@echo 'folders use those below them, and no files use each other in a circle'
 	@.ci/arrows $(BUILD)
+	@.ci/arrows-lab
 	@echo 'sizes of files, folders and functions'
 	@.ci/stats >/dev/null || .ci/stats
 	@echo 'clang-format'

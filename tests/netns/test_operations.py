@@ -11,7 +11,7 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
-from lab.conformance.verdict import Absent
+from lab.exceptions import Absent
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers import stream

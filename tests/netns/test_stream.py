@@ -6,7 +6,7 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
-from lab.conformance.verdict import GuardFailed
+from lab.exceptions import GuardFailed
 from lab.netns import counters, topology
 from lab.netns.capture import FIN, RST
 from lab.netns.endpoint import Endpoint

@@ -89,7 +89,7 @@ def find(run, source):
     found = minimize.Found(observed["release"].removesuffix(LOCAL_VERSION), needed)
     run.options.out.mkdir(parents=True, exist_ok=True)
     (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
-    (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
+    (run.options.out / "needed.toml").write_text(minimize.as_toml(found), encoding="utf-8")
     print("\n" + minimize.markdown(found))
     return confirm(search, found.needed)
 

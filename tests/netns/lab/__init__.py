@@ -4,6 +4,8 @@ From the ground up; a module uses its own folder and those above it in this list
 
     paths        the repository's folders, the programs under test, the run's private folder
     waiting      how a test waits for an event, and for how long
+    exceptions   Absent, GuardFailed, Unsupported
+    toml         reads TOML
 
     netns/       namespaces and what connects them
         isolation    one outer set of namespaces for a run, so that nothing outlives it
@@ -12,6 +14,7 @@ From the ground up; a module uses its own folder and those above it in this list
         endpoint     an address with a port; one end of a TCP connection
         layouts      how hosts are connected, as data
         topology     hosts and links, made as a layout says
+        firewall     the firewall tools: load and save rules
         capture      packets on a link: the second witness
         counters     what a host's kernel has counted
 

@@ -11,10 +11,10 @@ from lab.conformance import evidence, requirements
 from lab.conformance.requirements import requirement_of
 from lab.ctl import check_score
 from lab.netns import isolation
+from lab.netns.firewall import BACKENDS
 from lab.peers.proxy import Implementation
 from lab.setup import by_apply
 from lab.setup.lab import Lab
-from lab.setup.recipe import FIREWALL_TOOLS
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from lab.conformance.verdict import ABSENT, ERROR, Absent, of_exception
+from lab.conformance.verdict import ABSENT, ERROR, of_exception
+from lab.exceptions import Absent
 from lab.netns import counters, kernel, topology
 from lab.netns.namespace import CommandFailed, Namespace, Refused, is_refusal
 from lab.peers.proxy import Implementation

@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
+from lab import toml
 from lab.conformance import capabilities, requirements, schema
 from lab.conformance.suite_runner import PLAIN
-from lab.conformance.verdict import ABSENT, Absent
+from lab.conformance.verdict import ABSENT
+from lab.exceptions import Absent
 from lab.paths import FIXTURES, IMPLEMENTATIONS, ROOT, SUITE
 from lab.peers.proxy import UNAVAILABLE, UNSUPPORTED, AdapterFailed, Implementation
 
@@ -171,7 +173,7 @@ DEVIATIONS = sorted((SCHEMAS.parent / "deviations").glob("*.toml"))
 
 @pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
 def test_a_known_failure_is_explained_where_it_says(path):
-    rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+    rows = toml.read(path)["deviation"]
     known = {row.id for row in requirements.load()}
     assert not [row["requirement"] for row in rows if row["requirement"] not in known]
     for reference in {row["reference"] for row in rows}:
@@ -183,7 +185,7 @@ def test_a_known_failure_is_explained_where_it_says(path):
 @pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
 def test_a_known_failure_has_a_script_that_shows_it(path):
     """The section of the page that it refers to names it, and names a script that is there."""
-    for row in requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]:
+    for row in toml.read(path)["deviation"]:
         page, _, anchor = row["reference"].partition("#")
         page = ROOT / page
         section = sections(page.read_text(encoding="utf-8"))[anchor]

@@ -9,10 +9,10 @@ import re
 import pytest
 
 from lab.ctl import checklist
-from lab.netns import topology
+from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers.proxy import Implementation
-from lab.setup import by_apply, recipe as recipes
+from lab.setup import by_apply
 from lab.setup.lab import Lab
 from lab.setup.setups import (
     bridge_calls_rules,
@@ -61,7 +61,7 @@ def rules(lab):
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:
-            text += recipes.save_rules(host, family, lab.firewall_tool)
+            text += firewall.save_rules(host, family, lab.backend)
             text += host.run("ip", f"-{family}", "rule") + host.run("ip", f"-{family}", "route", "show", "table", "all")
     return re.findall("tproxyctl|proto 197", text, re.I)
 

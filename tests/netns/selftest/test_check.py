@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab.ctl import checklist
+from lab.netns import firewall
 from lab.netns.namespace import Namespace
 from lab.paths import ROOT, RUN
 from lab.setup import recipe
@@ -85,7 +86,7 @@ class Box:
         self.namespace = namespace
 
     def run(self, line):
-        return self.namespace.run("sh", "-c", line, environment=recipe.lock(self.namespace))
+        return self.namespace.run("sh", "-c", line, environment=firewall.lock(self.namespace))
 
     def set_up(self, firewall_tool):
         recipe.apply_items(self.namespace, recipe.items("divert", 4, firewall_tool), 4, firewall_tool)
@@ -123,7 +124,7 @@ def box():
     namespace.close()
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.IPTABLES)
+@pytest.mark.parametrize("backend", firewall.IPTABLES)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
     box.set_up(firewall_tool)
@@ -135,8 +136,8 @@ def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
     assert bool(box.wrong()) == (bool(fault.named) and not fault.fixed), box.wrong()
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
-def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, firewall_tool):
+@pytest.mark.parametrize("backend", firewall.BACKENDS)
+def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, backend):
     """It was run before, and then another rule came first: a command that only looks whether it is there does nothing."""
     box.set_up(firewall_tool)
     drop = "iptables -I INPUT -j DROP" if firewall_tool != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
@@ -161,7 +162,7 @@ def test_the_manual_has_the_checklist(box):
 def test_another_proxys_configuration_is_told_what_to_do_instead(box, tmp_path):
     (tmp_path / "haproxy.cfg").write_text("frontend f\n  mode http\n  http-request deny\n", encoding="ascii")
     done = subprocess.run(
-        [checklist.PROGRAM, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
+        [checklist.TPROXYCTL, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and "haproxy.cfg:3" in done.stderr and "--listen and --server" in done.stderr
 
@@ -172,7 +173,7 @@ def test_two_firewalls_at_once(box):
     assert set(box.wrong()) == {"backends"}
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
+@pytest.mark.parametrize("backend", firewall.BACKENDS)
 @pytest.mark.parametrize("host", ["docker", "wg-quick", "mangle"])
 def test_other_softwares_rules_are_not_blamed(box, host, firewall_tool):
     furnish(box, host, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
@@ -205,7 +206,7 @@ def furnish(box, name, program):
 def applied(box, firewall_tool):
     free = "--mark 0x1000 --table 140"
     state = RUN / f"{box.namespace.name}.state"
-    box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
+    box.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS)} --backend {backend} {free} --state {state}")
 
 
 LISTENS = """\
@@ -254,9 +255,9 @@ def test_packets_that_come_by_another_link_than_the_way_back(box):
 def test_a_client_tries_once_while_check_looks(box, tmp_path, monkeypatch):
     """However long check takes to begin: what earlier tries leave behind would be found on the host."""
     slow = tmp_path / "slow"
-    slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {checklist.PROGRAM} "$@"\n', encoding="ascii")
+    slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {checklist.TPROXYCTL} "$@"\n', encoding="ascii")
     slow.chmod(0o755)
-    monkeypatch.setattr(checklist, "PROGRAM", str(slow))
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(slow))
     box.set_up("iptables")
     tries = []
     checklist.check(box, NEEDS, client=lambda: tries.append(knock(box)) or tries[-1])

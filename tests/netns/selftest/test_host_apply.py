@@ -10,15 +10,15 @@ import pytest
 
 from lab import waiting
 from lab.ctl.ctl_host import LISTEN, Box, arguments_for, differences, without
+from lab.netns import firewall
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import Namespace
 from lab.paths import TPROXYCTL, TPROXYD
-from lab.setup import recipe
 from lab.setup.lab import Lab
 from lab.setup.variants import both_families
 
 
-each_firewall_tool = pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
+each_backend = pytest.mark.parametrize("backend", firewall.BACKENDS)
 each_recipe = pytest.mark.parametrize("which", ["divert", "tproxy", "local-route"])
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from lab.ctl.ctl_host import arguments_for, differences
-from lab.setup import recipe
+from lab.netns import firewall
 
 SOURCE = Path(__file__).with_name("kill_at.c")
 MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
 
-each_firewall_tool = pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
+each_backend = pytest.mark.parametrize("backend", firewall.BACKENDS)
 each_victim = pytest.mark.parametrize("victim", ["apply", "revert"])
 
 

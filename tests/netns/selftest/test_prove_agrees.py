@@ -7,19 +7,20 @@ connections are made by whole proxies, each as the suite's own tests make it.
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from lab.conformance.verdict import Unsupported
 from lab.ctl import capability_probes
-from lab.netns import topology
+from lab.exceptions import Unsupported
+from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import CommandFailed
 from lab.paths import TPROXYCTL
 from lab.peers import datagrams
 from lab.peers.proxy import Implementation
-from lab.setup import recipe, steering
+from lab.setup import steering
 from lab.setup.lab import Lab
 from lab.waiting import NeverHappened
 
@@ -39,8 +40,8 @@ CAPABILITIES = [
     for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in recipe.IPTABLES] + [("nft", "nft")]
-CONNECTIONS += [(name, each) for each in recipe.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", backend) for backend in firewall.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in firewall.BACKENDS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -127,9 +128,9 @@ def _intercepted(hosts, _, firewall_tool, family):
     return went_through and flow.peer_seen_by_server.address == lab.client.address
 
 
-def _datagrams(hosts, _, firewall_tool, family):
-    lab = hosts("falsifiers/correct", family, firewall_tool)
-    server = datagrams.serve(lab, source="client")
+def _datagrams(hosts, _, backend, family):
+    lab = hosts("falsifiers/correct", family, backend)
+    server = steering.serve_datagrams(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local
 
@@ -144,7 +145,7 @@ def _any_datagram(hosts, _, firewall_tool, family):
 @pytest.mark.parametrize("word, lost", [("TPROXY", "tproxy"), ("socket", "socket"), ("MARK", "mark")])
 def test_what_a_tool_refuses_is_shown_by_neither(tmp_path, monkeypatch, hosts, word, lost):
     """The comparison has two outcomes: here both say no, and both say yes to all else of the tool."""
-    real = recipe.shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
+    real = shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
     before = prove()
     (tmp_path / "iptables-restore").write_text(REFUSES.format(word=word, real=real), encoding="utf-8")
     (tmp_path / "iptables-restore").chmod(0o755)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.netns import topology
+from lab.netns import firewall, topology
 from lab.peers import datagrams
 from lab.peers.proxy import Implementation
 from lab.setup import by_apply, recipe, steering
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.suite
 LARGE = bytes(range(256)) * 20  # more than a packet holds
 SMALL = b"behind it"
 
-by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in recipe.FIREWALL_TOOLS for family in topology.FAMILIES])
+by_each = pytest.mark.parametrize("backend, family", [(each, family) for each in firewall.BACKENDS for family in topology.FAMILIES])
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import errno
 
 import pytest
 
+from lab import toml
 from lab.conformance import capabilities, deviations, matrix, requirements, verdict
+from lab.exceptions import Absent, GuardFailed, Unsupported
 from lab.peers.proxy import ProxyEnded
 from lab.waiting import NeverHappened
 
@@ -47,13 +49,13 @@ def test_a_known_failure_is_no_pass(level, known, end):
         (OSError(errno.EHOSTUNREACH, "no"), "call", verdict.FAIL),
         (OSError(errno.ENOENT, "no"), "call", verdict.ERROR),
         (KeyError("no"), "call", verdict.ERROR),
-        (verdict.GuardFailed("no"), "setup", verdict.BLOCKED),
+        (GuardFailed("no"), "setup", verdict.BLOCKED),
         (NeverHappened("no"), "setup", verdict.BLOCKED),
         (TimeoutError(), "setup", verdict.BLOCKED),
         (KeyError("no"), "setup", verdict.ERROR),
         (AssertionError("no"), "teardown", verdict.ERROR),
-        (verdict.Absent("no"), "setup", verdict.ABSENT),
-        (verdict.Unsupported("no"), "call", verdict.UNSUPPORTED),
+        (Absent("no"), "setup", verdict.ABSENT),
+        (Unsupported("no"), "call", verdict.UNSUPPORTED),
     ],
 )
 def test_an_exception_is_held_against_whom_it_belongs_to(problem, phase, word):
@@ -158,5 +160,5 @@ def test_a_malformed_deviation_is_refused(text, tmp_path):
 def test_recorded_deviations_name_requirements_that_there_are():
     known = {row.id for row in requirements.load()}
     for path in deviations.FOLDER.glob("*.toml"):
-        rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+        rows = toml.read(path)["deviation"]
         assert {row["requirement"] for row in rows} <= known, path.name

@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lab.conformance import requirements, verdict
+from lab import toml
+from lab.conformance import verdict
 from lab.paths import FIXTURES
 
 FOLDER = FIXTURES / "deviations"
@@ -46,8 +47,8 @@ def load(name, version, folder=FOLDER):
     if not path.is_file():
         return []
     try:
-        rows = requirements.tomllib.loads(path.read_text(encoding="utf-8")).get("deviation", [])
-    except requirements.tomllib.TOMLDecodeError as problem:
+        rows = toml.read(path).get("deviation", [])
+    except toml.Malformed as problem:
         raise Malformed(f"{path.name}: {problem}") from None
     known = [_deviation(row, f"{path.name}, deviation {number}") for number, row in enumerate(rows, 1)]
     return [each for each in known if each.holds_for(version)]

@@ -11,10 +11,9 @@ import shlex
 import shutil
 
 from lab.ctl import checklist
-from lab.netns import kernel, topology
+from lab.netns import firewall, kernel, topology
 from lab.netns.namespace import CommandFailed
 from lab.paths import BUILD
-from lab.setup import recipe
 
 FOLDER = BUILD / "evidence"
 
@@ -73,7 +72,7 @@ def _namespace(lab, namespace, folder):
     for family in kernel.families():
         _write(
             folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
-            lambda f=family: recipe.save_rules(namespace, f, lab.firewall_tool),
+            lambda f=family: firewall.save_rules(namespace, f, lab.backend),
         )
     known = filter(namespace.has_sysctl, topology.DEFAULTS)
     values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in known)

@@ -16,6 +16,7 @@ import pytest
 
 from lab.conformance import capabilities, evidence, verdict
 from lab.conformance.requirements import requirement_of
+from lab.exceptions import Absent, GuardFailed
 from lab.paths import ROOT
 from lab.peers.proxy import AdapterFailed, Implementation
 
@@ -79,7 +80,7 @@ def judge(item, call, report):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    says_it_all = isinstance(call.excinfo.value, (AssertionError, verdict.Absent, verdict.GuardFailed))
+    says_it_all = isinstance(call.excinfo.value, (AssertionError, Absent, GuardFailed))
     message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
         word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
@@ -113,7 +114,7 @@ def _claimed(item):
     if implementation.path not in _claims:
         try:
             _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
-        except (verdict.Absent, AdapterFailed, ValueError, AttributeError):
+        except (Absent, AdapterFailed, ValueError, AttributeError):
             _claims[implementation.path] = []
     return _claims[implementation.path]
 

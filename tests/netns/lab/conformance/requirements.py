@@ -4,12 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab import toml
 from lab.paths import FIXTURES
-
-try:
-    import tomllib
-except ImportError:  # Python 3.10: the package python3-tomli
-    import tomli as tomllib
 
 CATALOGUE = FIXTURES / "requirements.toml"
 LEVELS = ("MUST", "SHOULD", "MAY")
@@ -37,7 +33,7 @@ class Requirement:
 
 def load(path=CATALOGUE):
     """The catalogue's rows in their order."""
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))["requirement"]
+    rows = toml.read(path)["requirement"]
     return [Requirement(**{**row, **{name: tuple(row.get(name, ())) for name in _LISTS}}) for row in rows]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab import waiting
 from lab.conformance import capabilities, deviations, evidence, matrix
-from lab.conformance.verdict import Absent
+from lab.exceptions import Absent
 from lab.paths import ROOT, RUN, SUITE
 from lab.peers.proxy import UNSUPPORTED, AdapterFailed, Implementation
 

@@ -16,6 +16,8 @@ serves what it does not claim passes, and that is noted as `unclaimed`.
 
 import errno
 
+from lab.exceptions import Absent, GuardFailed, Unsupported
+
 PASS = "PASS"
 UNSUPPORTED = "UNSUPPORTED"
 NOT_RUN = "NOT RUN"
@@ -28,25 +30,6 @@ VERDICTS = (PASS, UNSUPPORTED, NOT_RUN, ABSENT, BLOCKED, ERROR, FAIL)  # from go
 SYMBOLS = {PASS: "✓", UNSUPPORTED: "–", NOT_RUN: "·", ABSENT: "○", BLOCKED: "▲", ERROR: "!", FAIL: "✗"}
 
 _ENDED = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENOTCONN)
-
-
-class Absent(Exception):
-    """The kernel or a tool lacks something; raised only after the operation itself was tried."""
-
-
-class GuardFailed(Exception):
-    """A precondition could not be shown; whatever the proxy does proves nothing."""
-
-
-class Unsupported(Exception):
-    """The adapter says that its implementation does not offer this.
-
-    `needs` are capabilities that the test asked for by itself, besides those of the scenario.
-    """
-
-    def __init__(self, text, needs=()):
-        super().__init__(text)
-        self.needs = tuple(needs)
 
 
 def worst(verdicts):

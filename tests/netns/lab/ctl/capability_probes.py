@@ -11,11 +11,10 @@ import socket
 import subprocess
 
 from lab import waiting
-from lab.netns import topology
+from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import CommandFailed, Namespace
 from lab.peers.hosts import bound_transparently
-from lab.setup import recipe
 
 PORT, CALLED = 8000, 84
 LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
@@ -79,7 +78,7 @@ def _rule(lab, firewall_tool, feature, family):
 def _load(host, firewall_tool, feature, family):
     if firewall_tool != "nft":
         lines = [f"-A PREROUTING {rule}" for rule in _XT[feature]]
-        recipe.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, firewall_tool)
+        firewall.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, backend)
         return
     ip = "ip" if family == 4 else "ip6"
     head = [f"add table {ip} shown", f"add chain {ip} shown c {{ type filter hook prerouting priority mangle; }}"]
@@ -89,8 +88,8 @@ def _load(host, firewall_tool, feature, family):
 
 def _counted(host, firewall_tool, family):
     """Packets of the last rule."""
-    pattern = r"packets (\d+)" if firewall_tool == "nft" else r"^\[(\d+):\d+\] -A"
-    found = re.findall(pattern, recipe.save_rules(host, family, firewall_tool), re.M)
+    pattern = r"packets (\d+)" if backend == "nft" else r"^\[(\d+):\d+\] -A"
+    found = re.findall(pattern, firewall.save_rules(host, family, backend), re.M)
     return int(found[-1]) if found else 0
 
 
@@ -204,7 +203,7 @@ def _sender(lab, family, mark):
 def _original_destination(lab, family):
     """By whichever tool can: TPROXY takes a datagram to another port, and the socket is told where it was sent."""
     _route_marked(lab.topology.proxy, family)
-    for firewall_tool in recipe.FIREWALL_TOOLS:
+    for backend in firewall.BACKENDS:
         try:
             _load(lab.topology.proxy, firewall_tool, "tproxy", family)
         except NOT_SHOWN:

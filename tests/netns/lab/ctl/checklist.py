@@ -15,8 +15,8 @@ from collections import namedtuple
 from pathlib import Path
 
 from lab import waiting
+from lab.netns import firewall
 from lab.paths import TPROXYCTL
-from lab.setup import recipe
 
 WATCH = 5  # seconds, unless something is seen before
 TURN = 0.02  # seconds after which the lab sees whether check looks
@@ -39,7 +39,7 @@ def check(host, needs, client=None):
     words = [TPROXYCTL, "check", "--json", *needs, *(["--watch", str(WATCH)] if client else [])]
     with host.namespace:
         process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **recipe.lock(host.namespace)}
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **firewall.lock(host.namespace)}
         )
     try:
         out, errors = _meanwhile(process, client)
@@ -95,7 +95,7 @@ def _looks(pid):
 def told(proxy, client):
     """What `check` prints for people on a proxy's host."""
     words = [TPROXYCTL, "check", "--verbose", *needs_of(proxy.scenario, proxy.folder, client)]
-    environment = {**os.environ, **recipe.lock(proxy.host.namespace)}
+    environment = {**os.environ, **firewall.lock(proxy.host.namespace)}
     with proxy.host.namespace:
         done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     return done.stdout + done.stderr

@@ -11,10 +11,9 @@ import json
 import time
 from dataclasses import dataclass, field, fields
 
-from lab import waiting
-from lab.conformance.requirements import tomllib
+from lab import toml, waiting
 from lab.ctl import checklist, connectivity
-from lab.netns import topology
+from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.paths import BUILD, FIXTURES, TPROXYD
 from lab.peers.datagrams import Peer
@@ -97,7 +96,7 @@ def _fill(line, words):
 def load(path=TABLE):
     """The rows in their order."""
     made = []
-    for group in tomllib.loads(path.read_text(encoding="utf-8"))["group"]:
+    for group in toml.read(path)["group"]:
         for row in group["change"]:
             known = {each.name for each in fields(Change)}
             assert set(row) <= known, f"{row['change']}: {sorted(set(row) - known)}"
@@ -110,7 +109,7 @@ def firewall_tools(row, name):
     """The tools that load the rules of a row's recipe: iptables comes in two kinds."""
     if name == "nft" or row.nft:
         return ("nft",)
-    return recipe.IPTABLES if name != "local-route" or row.mangle or row.nat else ("iptables",)
+    return firewall.IPTABLES if name != "local-route" or row.mangle or row.nat else ("iptables",)
 
 
 def cases(rows=None):
@@ -183,8 +182,8 @@ class Trial:
         for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
             if lines:
                 text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
-                firewall_tool = "iptables" if self.case.firewall_tool == "nft" else self.case.firewall_tool
-                recipe.load_rules(host, text, family, firewall_tool, "--noflush")
+                backend = "iptables" if self.case.backend == "nft" else self.case.backend
+                firewall.load_rules(host, text, family, backend, "--noflush")
         if row.nft:
             host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
 
@@ -225,7 +224,7 @@ class Trial:
         starts = [command for _, command in commands if command.startswith("setpriv")]
         for place, command in commands:
             for host in self._hosts(place) if command not in starts else ():
-                host.run("sh", "-c", command, environment=recipe.lock(host))
+                host.run("sh", "-c", command, environment=firewall.lock(host))
         if "the proxy" in dict(commands) or self.lab.proxies[0].process.poll() is not None:
             self._start_anew(*starts)
 

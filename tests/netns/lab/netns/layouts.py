@@ -26,6 +26,9 @@ DIRECT_NET = {4: "192.0.2.{}/25", 6: "2001:db8:d::{}/64"}
 ARM_NET = {4: "192.0.2.{}/26", 6: "2001:db8:a::{}/64"}
 ARM2_NET = {4: "192.0.2.{}/26", 6: "2001:db8:b::{}/64"}
 
+VIP = {4: "192.0.2.80", 6: "2001:db8:f::80"}  # where a proxy serves by default: on no link
+VIP_NET = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
+
 PROXY_HOST = 1
 CLIENT_HOSTS = (10, 11)
 SERVER_HOSTS = (20, 21)

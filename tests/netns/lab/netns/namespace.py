@@ -13,7 +13,7 @@ import struct
 import subprocess
 import threading
 
-from lab.conformance.verdict import Absent
+from lab.exceptions import Absent
 from lab.netns import kernel
 
 SIOCGIFFLAGS = 0x8913

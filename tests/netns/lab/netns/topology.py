@@ -14,7 +14,7 @@ the kernel has it; on a kernel without IPv6 everything is laid out for IPv4 alon
 from dataclasses import dataclass, field
 
 from lab import waiting
-from lab.netns import kernel
+from lab.netns import firewall, kernel
 from lab.netns.layouts import (
     ARM,
     ARM2,
@@ -31,15 +31,14 @@ from lab.netns.layouts import (
     PROXY_HOST,
     SERVER_HOSTS,
     SERVER_NET,
+    VIP_NET,
 )
 from lab.netns.namespace import Namespace
-from lab.setup import recipe
 
 TOPOLOGIES = tuple(LAYOUTS)
 
 VIPS = {4: "192.0.2.{}", 6: "2001:db8:f::{}"}
 NOWHERE = {4: "192.0.2.250", 6: "2001:db8:e::99"}  # on no link, and neither a VIP
-VIP_NET = recipe.VIPS
 FAMILIES = (4, 6)
 
 _PER_LINK_4 = {"rp_filter": 0, "src_valid_mark": 0, "accept_local": 0, "send_redirects": 0}
@@ -245,7 +244,7 @@ def _policy(layout, role, namespace):
     for family in kernel.families() if role in layout.policy else ():
         namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(layout.policy[role]) + "\n")
     for family in kernel.families() if rules else ():
-        recipe.load_rules(namespace, "\n".join(["*mangle", *rules, "COMMIT", ""]), family, "iptables")
+        firewall.load_rules(namespace, "\n".join(["*mangle", *rules, "COMMIT", ""]), family, "iptables")
 
 
 def _address_lines(link, net, hosts):

@@ -1,14 +1,12 @@
 """Datagrams through the proxy: a socket for each client and one for the server.
 
-`serve` lays the way: the server's socket, the rules that hand datagrams to the proxy, the proxy. A
-datagram that does not come is lost, not late: on these links nothing gets lost by itself.
+A datagram that does not come is lost, not late: on these links nothing gets lost by itself.
 """
 
 import socket
 
 from lab import waiting
 from lab.netns.endpoint import Endpoint
-from lab.setup import steering
 
 LARGEST = 1 << 16
 
@@ -36,20 +34,6 @@ class Peer:
 
     def close(self):
         self.socket.close()
-
-
-def serve(lab, source="clientip", **rest):
-    """Start the proxy for datagrams; the server's socket."""
-    server = Peer(lab.server, lab.backend_server)
-    start(lab, source, **rest)
-    return server
-
-
-def start(lab, source="clientip", **rest):
-    """Start the proxy for datagrams, and wait until it is ready."""
-    steering.divert_datagrams(lab)
-    steering.divert_icmp(lab)
-    return lab.start(source, protocol="udp", **rest).await_ready()
 
 
 def exchange(lab, server, client, message):

@@ -9,7 +9,7 @@
 An adapter's `describe` says it; the lab speaks it, and tests know nothing of it.
 """
 
-from lab.conformance.verdict import Unsupported
+from lab.exceptions import Unsupported
 from lab.netns.endpoint import Connection
 from lab.peers.http import HttpClient
 from lab.peers.tls import TlsSocket, make_certificate

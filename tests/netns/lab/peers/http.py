@@ -15,7 +15,7 @@ import socket
 import time
 
 from lab import waiting
-from lab.conformance.verdict import Unsupported
+from lab.exceptions import Unsupported
 from lab.netns.endpoint import RESETS, Connection, Endpoint
 
 TOKEN = 16

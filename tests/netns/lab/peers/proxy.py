@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from lab import paths, waiting
-from lab.conformance.verdict import Absent, Unsupported
+from lab.exceptions import Absent, Unsupported
 from lab.netns.endpoint import Endpoint
 
 UNSUPPORTED = 78

@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from lab.conformance.verdict import Absent
+from lab.exceptions import Absent
 
 RECORD = 1 << 14
 SOME = 1 << 17  # bytes that are taken at once: several records cost little more than one

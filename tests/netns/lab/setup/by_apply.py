@@ -8,10 +8,9 @@ in the run's private /run, a folder for each host.
 import os
 import subprocess
 
-from lab.netns import topology
+from lab.netns import firewall, topology
 from lab.netns.namespace import CommandFailed
 from lab.paths import RUN, TPROXYCTL
-from lab.setup import recipe
 
 WAYS = ("recipe", "apply")  # who sets the proxy's host up
 PORT = 80
@@ -51,7 +50,7 @@ def _ctl(namespace, *arguments):
     command = [TPROXYCTL, *arguments, "--state", str(state(namespace))]
     with namespace:
         done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, **recipe.lock(namespace)}, check=False
+            command, capture_output=True, text=True, env={**os.environ, **firewall.lock(namespace)}, check=False
         )
     if done.returncode != 0:
         raise CommandFailed(f"in {namespace.name}: {' '.join(command)}\nstatus {done.returncode}: {done.stdout}{done.stderr}")

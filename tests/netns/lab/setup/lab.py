@@ -9,7 +9,7 @@ import errno
 import socket
 
 from lab import waiting
-from lab.conformance.verdict import Absent, GuardFailed
+from lab.exceptions import Absent, GuardFailed
 from lab.netns import kernel, topology
 from lab.netns.capture import SYN, ACK, Tap
 from lab.netns.endpoint import Connection, Endpoint

@@ -18,17 +18,13 @@ Two recipes joined by a plus are one after the other: local-route+divert. Rules 
 of iptables-restore or nft, routes in one of ip -batch.
 """
 
-import shutil
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
-from lab.paths import RUN
+from lab.netns.firewall import BACKENDS, IPTABLES, load_rules
+from lab.netns.layouts import VIP, VIP_NET
 from lab.setup import walkthrough
 
-FIREWALL_TOOLS = ("iptables", "iptables-legacy", "nft")
-IPTABLES = ("iptables", "iptables-legacy")
-VIP = {4: "192.0.2.80", 6: "2001:db8:f::80"}
-VIPS = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
 PORT = 80
 
 _SYSCTLS_6 = {
@@ -112,7 +108,7 @@ def nft_tproxy(family, protocol):
 
 
 def _local_route(family, _):
-    return [Item("local route", "ip", f"route add local {VIPS[family]} dev lo")]
+    return [Item("local route", "ip", f"route add local {VIP_NET[family]} dev lo")]
 
 
 RECIPES = {
@@ -161,32 +157,4 @@ def apply_items(namespace, chosen, family, firewall_tool, sysctls=None):
 def apply(namespace, name, families, firewall_tool, sysctls=None):
     """Apply a recipe for each family."""
     for family in families:
-        apply_items(namespace, items(name, family, firewall_tool), family, firewall_tool, sysctls)
-
-
-def available(firewall_tool):
-    """Whether the programs of the firewall tool are installed."""
-    return shutil.which("nft" if firewall_tool == "nft" else _restore(firewall_tool, 4)) is not None
-
-
-def load_rules(namespace, rules, family, firewall_tool, *options):
-    """Load a whole rule set in one call."""
-    namespace.run(_restore(firewall_tool, family), *options, text=rules, environment=lock(namespace))
-
-
-def save_rules(namespace, family, firewall_tool):
-    """The rule set with its counters, as text."""
-    if firewall_tool == "nft":
-        return namespace.run("nft", "list", "ruleset", "ip" if family == 4 else "ip6")
-    save = _restore(firewall_tool, family).replace("-restore", "-save")
-    return namespace.run(save, "-c", environment=lock(namespace))
-
-
-def lock(namespace):
-    """Each host has a lock of its own for iptables."""
-    return {"XTABLES_LOCKFILE": str(RUN / f"{namespace.name}.xtables.lock")}
-
-
-def _restore(firewall_tool, family):
-    program = firewall_tool if family == 4 else firewall_tool.replace("iptables", "ip6tables")
-    return f"{program}-restore"
+        apply_items(namespace, items(name, family, backend), family, backend, sysctls)

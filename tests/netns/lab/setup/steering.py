@@ -5,6 +5,8 @@ the very address. What else a test needs to reach the proxy is added here, for b
 language of the recipe's tool.
 """
 
+from lab.netns import firewall
+from lab.peers.datagrams import Peer
 from lab.setup import recipe
 
 
@@ -52,6 +54,20 @@ def divert_icmp(lab):
     )
 
 
+def serve_datagrams(lab, source="clientip", **rest):
+    """Start the proxy for datagrams; the server's socket."""
+    server = Peer(lab.server, lab.backend_server)
+    start_for_datagrams(lab, source, **rest)
+    return server
+
+
+def start_for_datagrams(lab, source="clientip", **rest):
+    """Start the proxy for datagrams, and wait until it is ready."""
+    divert_datagrams(lab)
+    divert_icmp(lab)
+    return lab.start(source, protocol="udp", **rest).await_ready()
+
+
 # Where rules for sockets jump to, and nft's chain, by who has set the host up.
 _DIVERT = {"recipe": "DIVERT", "apply": "TPROXYCTL"}
 _CHAIN = {"recipe": "transparent PREROUTING", "apply": "tproxyctl divert"}
@@ -66,4 +82,4 @@ def _add(lab, mangle, nft):
             lab.topology.proxy.run("nft", "-f", "-", text=text)
         else:
             text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"
-            recipe.load_rules(lab.topology.proxy, text, family, lab.firewall_tool, "--noflush")
+            firewall.load_rules(lab.topology.proxy, text, family, lab.backend, "--noflush")
