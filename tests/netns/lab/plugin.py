@@ -11,7 +11,7 @@ from lab.conformance import evidence, requirements
 from lab.conformance.requirements import requirement_of
 from lab.ctl import check_score
 from lab.netns import isolation
-from lab.netns.firewall import BACKENDS
+from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.proxy import Implementation
 from lab.setup import by_apply
 from lab.setup.lab import Lab

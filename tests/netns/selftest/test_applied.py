@@ -61,7 +61,7 @@ def rules(lab):
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:
-            text += firewall.save_rules(host, family, lab.backend)
+            text += firewall.save_rules(host, family, lab.firewall_tool)
             text += host.run("ip", f"-{family}", "rule") + host.run("ip", f"-{family}", "route", "show", "table", "all")
     return re.findall("tproxyctl|proto 197", text, re.I)
 

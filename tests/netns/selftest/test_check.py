@@ -124,7 +124,7 @@ def box():
     namespace.close()
 
 
-@pytest.mark.parametrize("backend", firewall.IPTABLES)
+@pytest.mark.parametrize("firewall_tool", firewall.IPTABLES)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
     box.set_up(firewall_tool)
@@ -136,8 +136,8 @@ def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
     assert bool(box.wrong()) == (bool(fault.named) and not fault.fixed), box.wrong()
 
 
-@pytest.mark.parametrize("backend", firewall.BACKENDS)
-def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, backend):
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, firewall_tool):
     """It was run before, and then another rule came first: a command that only looks whether it is there does nothing."""
     box.set_up(firewall_tool)
     drop = "iptables -I INPUT -j DROP" if firewall_tool != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
@@ -173,7 +173,7 @@ def test_two_firewalls_at_once(box):
     assert set(box.wrong()) == {"backends"}
 
 
-@pytest.mark.parametrize("backend", firewall.BACKENDS)
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 @pytest.mark.parametrize("host", ["docker", "wg-quick", "mangle"])
 def test_other_softwares_rules_are_not_blamed(box, host, firewall_tool):
     furnish(box, host, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
@@ -206,7 +206,7 @@ def furnish(box, name, program):
 def applied(box, firewall_tool):
     free = "--mark 0x1000 --table 140"
     state = RUN / f"{box.namespace.name}.state"
-    box.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS)} --backend {backend} {free} --state {state}")
+    box.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
 
 
 LISTENS = """\

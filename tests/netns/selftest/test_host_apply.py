@@ -18,7 +18,7 @@ from lab.setup.lab import Lab
 from lab.setup.variants import both_families
 
 
-each_backend = pytest.mark.parametrize("backend", firewall.BACKENDS)
+each_firewall_tool = pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 each_recipe = pytest.mark.parametrize("which", ["divert", "tproxy", "local-route"])
 
 

@@ -18,7 +18,7 @@ from lab.netns import firewall
 SOURCE = Path(__file__).with_name("kill_at.c")
 MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
 
-each_backend = pytest.mark.parametrize("backend", firewall.BACKENDS)
+each_firewall_tool = pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 each_victim = pytest.mark.parametrize("victim", ["apply", "revert"])
 
 

@@ -40,8 +40,8 @@ CAPABILITIES = [
     for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [("tproxy", backend) for backend in firewall.IPTABLES] + [("nft", "nft")]
-CONNECTIONS += [(name, each) for each in firewall.BACKENDS for name in ("divert", "intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in firewall.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in firewall.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -128,8 +128,8 @@ def _intercepted(hosts, _, firewall_tool, family):
     return went_through and flow.peer_seen_by_server.address == lab.client.address
 
 
-def _datagrams(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend)
+def _datagrams(hosts, _, firewall_tool, family):
+    lab = hosts("falsifiers/correct", family, firewall_tool)
     server = steering.serve_datagrams(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local

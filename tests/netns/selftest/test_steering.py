@@ -13,7 +13,7 @@ pytestmark = pytest.mark.suite
 LARGE = bytes(range(256)) * 20  # more than a packet holds
 SMALL = b"behind it"
 
-by_each = pytest.mark.parametrize("backend, family", [(each, family) for each in firewall.BACKENDS for family in topology.FAMILIES])
+by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in firewall.FIREWALL_TOOLS for family in topology.FAMILIES])
 
 
 @pytest.fixture

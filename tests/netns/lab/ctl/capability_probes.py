@@ -78,7 +78,7 @@ def _rule(lab, firewall_tool, feature, family):
 def _load(host, firewall_tool, feature, family):
     if firewall_tool != "nft":
         lines = [f"-A PREROUTING {rule}" for rule in _XT[feature]]
-        firewall.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, backend)
+        firewall.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, firewall_tool)
         return
     ip = "ip" if family == 4 else "ip6"
     head = [f"add table {ip} shown", f"add chain {ip} shown c {{ type filter hook prerouting priority mangle; }}"]
@@ -88,8 +88,8 @@ def _load(host, firewall_tool, feature, family):
 
 def _counted(host, firewall_tool, family):
     """Packets of the last rule."""
-    pattern = r"packets (\d+)" if backend == "nft" else r"^\[(\d+):\d+\] -A"
-    found = re.findall(pattern, firewall.save_rules(host, family, backend), re.M)
+    pattern = r"packets (\d+)" if firewall_tool == "nft" else r"^\[(\d+):\d+\] -A"
+    found = re.findall(pattern, firewall.save_rules(host, family, firewall_tool), re.M)
     return int(found[-1]) if found else 0
 
 
@@ -203,7 +203,7 @@ def _sender(lab, family, mark):
 def _original_destination(lab, family):
     """By whichever tool can: TPROXY takes a datagram to another port, and the socket is told where it was sent."""
     _route_marked(lab.topology.proxy, family)
-    for backend in firewall.BACKENDS:
+    for firewall_tool in firewall.FIREWALL_TOOLS:
         try:
             _load(lab.topology.proxy, firewall_tool, "tproxy", family)
         except NOT_SHOWN:

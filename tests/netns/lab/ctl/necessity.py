@@ -182,8 +182,8 @@ class Trial:
         for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
             if lines:
                 text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
-                backend = "iptables" if self.case.backend == "nft" else self.case.backend
-                firewall.load_rules(host, text, family, backend, "--noflush")
+                firewall_tool = "iptables" if self.case.firewall_tool == "nft" else self.case.firewall_tool
+                firewall.load_rules(host, text, family, firewall_tool, "--noflush")
         if row.nft:
             host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
 

@@ -21,7 +21,7 @@ of iptables-restore or nft, routes in one of ip -batch.
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
-from lab.netns.firewall import BACKENDS, IPTABLES, load_rules
+from lab.netns.firewall import FIREWALL_TOOLS, IPTABLES, load_rules
 from lab.netns.layouts import VIP, VIP_NET
 from lab.setup import walkthrough
 
@@ -157,4 +157,4 @@ def apply_items(namespace, chosen, family, firewall_tool, sysctls=None):
 def apply(namespace, name, families, firewall_tool, sysctls=None):
     """Apply a recipe for each family."""
     for family in families:
-        apply_items(namespace, items(name, family, backend), family, backend, sysctls)
+        apply_items(namespace, items(name, family, firewall_tool), family, firewall_tool, sysctls)

@@ -82,4 +82,4 @@ def _add(lab, mangle, nft):
             lab.topology.proxy.run("nft", "-f", "-", text=text)
         else:
             text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"
-            firewall.load_rules(lab.topology.proxy, text, family, lab.backend, "--noflush")
+            firewall.load_rules(lab.topology.proxy, text, family, lab.firewall_tool, "--noflush")
