@@ -65,10 +65,10 @@ static void judge_use(struct check *check)
 		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_ITEMS};
 	static const char own[] = "the proxy connects to servers from its own address";
 	const struct service *service = check->snapshot->service;
-	bool tcp = service_protocol(service, AF_INET, IPPROTO_TCP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_TCP);
-	bool udp = service_protocol(service, AF_INET, IPPROTO_UDP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_UDP);
+	bool tcp = service_has_protocol(service, AF_INET, IPPROTO_TCP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_TCP);
+	bool udp = service_has_protocol(service, AF_INET, IPPROTO_UDP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_UDP);
 
 	if (!service->spoofs)
 		report_not_used(check, spoofing, own);
@@ -78,7 +78,7 @@ static void judge_use(struct check *check)
 		report_not_used(check, of_udp, "the proxy does not serve UDP");
 	if (!tcp)
 		report_not_used(check, of_tcp, "the proxy does not serve TCP");
-	if (!service_family(service, AF_INET))
+	if (!service_has_family(service, AF_INET))
 		report_not_used(check, of_ipv4,
 			"the proxy does not serve IPv4, and IPv6 has no such check");
 }
@@ -143,8 +143,8 @@ static char *describe_scope(const struct check *check)
 			listener->protocol == IPPROTO_UDP ? "/udp" : "",
 			i + 1 < service->listener_count ? ", " : "\n");
 	}
-	count = service_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
-	if (service_family(service, AF_INET6))
+	count = service_has_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
+	if (service_has_family(service, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
 	print_addresses(text.out,
 		service->spoofs

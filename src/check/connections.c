@@ -80,7 +80,7 @@ static unsigned router_mark(const struct addr *address)
 static void fix_on_router(struct check *check, struct check_finding *finding,
 	const struct host_socket *socket, const struct route_answer *way)
 {
-	const struct network_link *link = network_link_named(&check->snapshot->network, way->link);
+	const struct network_link *link = network_find_link(&check->snapshot->network, way->link);
 	int family = addr_family(&socket->local);
 	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
 	unsigned number = router_mark(&way->source);
@@ -129,7 +129,7 @@ static void report_unanswered(struct check *check, const struct host_socket *soc
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
 			"requests from %s are sent again and again, because no answer reaches this host",
 			client);
-	if (!way.there || addr_is_any(&way.source))
+	if (!way.found || addr_is_any(&way.source))
 		return;
 	if (addr_is_any(&way.gateway))
 		fix_on_server(finding, socket, &way);
@@ -177,7 +177,7 @@ static void judge_idle_server(struct check *check, size_t number)
 	if (count > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
 			"established connections from clients' addresses: %u", count);
-	else if (way.there && !way.local && !addr_is_any(&way.source) &&
+	else if (way.found && !way.local && !addr_is_any(&way.source) &&
 		 check_sources(check, number, sources) > 0)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_TRAFFIC, text,
 			"no connection from a client's address is open. On the server, `ip route get %s` has to lead to %s%s",
@@ -417,7 +417,7 @@ static bool judge_ports(struct check *check, const struct port_range *range)
  */
 static void advise_reuse(struct check *check)
 {
-	int reuse = snapshot_number(check->snapshot, "net/ipv4/tcp_tw_reuse");
+	int reuse = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse");
 	struct check_finding *finding;
 
 	if (reuse == 1 || reuse == -1)
@@ -431,7 +431,7 @@ static void advise_reuse(struct check *check)
 static void judge_source_ports(struct check *check)
 {
 	struct port_range range = {
-		.reused = snapshot_number(check->snapshot, "net/ipv4/tcp_tw_reuse") == 1};
+		.reused = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse") == 1};
 
 	if (!read_port_range(check, &range.first, &range.last)) {
 		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",

@@ -58,7 +58,7 @@ static bool is_in_use(const struct check *check, const struct addr *address)
 	for (size_t i = 0; i < service->server_count; i++)
 		if (network_covers(&service->servers[i], bits, address))
 			return true;
-	return network_own(&check->snapshot->network, address) != NULL;
+	return network_find_address(&check->snapshot->network, address) != NULL;
 }
 
 /* Whether a route for a smaller network sends the address out by another link. */

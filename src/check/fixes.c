@@ -129,7 +129,7 @@ const struct network_rule *check_rule_for_mark(const struct check *check, int fa
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
+		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
 			return rule;
 	}
 	return NULL;

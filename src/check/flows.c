@@ -59,7 +59,7 @@ static void set_socket(const struct check *check, struct packet_path *path)
 /* The client's second packet. After a SYN cookie there is no socket for it but the listener. */
 static void judge_syncookies(struct check *check, const struct packet_path *path)
 {
-	int cookies = snapshot_number(check->snapshot, "net/ipv4/tcp_syncookies");
+	int cookies = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_syncookies");
 	struct packet packet = path->packet;
 	struct check_finding *finding;
 	struct trace trace;
@@ -87,7 +87,7 @@ static void judge_syncookies(struct check *check, const struct packet_path *path
 static void judge_fwmark_accept(struct check *check, const struct packet_path *path)
 {
 	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
-	int accepts = snapshot_number(check->snapshot, "net/ipv4/tcp_fwmark_accept");
+	int accepts = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
 	if (trace.mark == 0 || check_rule_for_mark(check, family_of(path), trace.mark) == NULL)
@@ -135,7 +135,7 @@ static void judge_bridge(struct check *check, const struct packet_path *path)
 	const char *key = family_of(path) == AF_INET6 ? "net/bridge/bridge-nf-call-ip6tables"
 						      : "net/bridge/bridge-nf-call-iptables";
 	const struct network_link *link =
-		network_link_named(&check->snapshot->network, path->packet.in);
+		network_find_link(&check->snapshot->network, path->packet.in);
 	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
 	char text[ADDR_TEXT_MAX];
 	struct check_finding *finding;
@@ -147,7 +147,7 @@ static void judge_bridge(struct check *check, const struct packet_path *path)
 		return;
 	}
 	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
-	if (snapshot_number(check->snapshot, key) <= 0) {
+	if (snapshot_sysctl(check->snapshot, key) <= 0) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name,
 			"firewall rules do not run on this bridge");
 		return;
@@ -175,7 +175,7 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	packet.in = NULL;
 	packet.out = answer.link;
 	question.mark = packet_trace(check, HOOK_OUTPUT, &packet).mark;
-	if (answer.there && !answer.local && question.mark != 0)
+	if (answer.found && !answer.local && question.mark != 0)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, path->subject,
@@ -248,7 +248,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 		listener->protocol == IPPROTO_UDP ? "datagrams" : "packets",
 		addr_format(destination, text));
 	set_socket(check, &path);
-	if (network_own(&check->snapshot->network, client) != NULL) {
+	if (network_find_address(&check->snapshot->network, client) != NULL) {
 		judge_local_client(check, &path);
 		return;
 	}
@@ -256,9 +256,9 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
 	path.packet.in = path.back.link;
-	if (!path.back.there) {
+	if (!path.back.found) {
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, text,
-			"this host has no route to the client: %s", path.back.words);
+			"this host has no route to the client: %s", path.back.error);
 		return;
 	}
 	if (packet_judge_incoming(check, &path)) {
@@ -350,14 +350,14 @@ static void judge_server_answers(
 			.socket = SOCKET_CONNECTED,
 			.socket_transparent = true,
 			.destination_local =
-				network_own(&check->snapshot->network, client) != NULL}};
+				network_find_address(&check->snapshot->network, client) != NULL}};
 
 	addr_set_port(&path.packet.destination, SOME_PORT);
 	if (addr_port(server) == 0)
 		addr_set_port(&path.packet.source, 80);
 	check->snapshot->route(&(struct route_question){.to = *server}, &path.back);
 	path.packet.in = path.back.link;
-	if (!path.back.there || path.back.local) {
+	if (!path.back.found || path.back.local) {
 		addr_format_ip(server, path.subject);
 		check_unknown_basis(check, BY_ANSWERS, path.back.local ? REMEDY_TRY : REMEDY_FIRST,
 			path.subject,
@@ -399,7 +399,7 @@ static void judge_forwarded_packet(
 	char *rule;
 
 	check->snapshot->route(&(struct route_question){.to = *client}, &back);
-	if (!back.there || back.local) /* judge_client() has said so */
+	if (!back.found || back.local) /* judge_client() has said so */
 		return;
 	packet.in = back.link;
 	addr_set_port(&packet.source, SOME_PORT);
@@ -407,7 +407,7 @@ static void judge_forwarded_packet(
 	trace = packet_trace(check, HOOK_PREROUTING, &packet);
 	chosen = check_rule_for_mark(check, addr_family(client), trace.mark);
 	if (trace.mark == 0 || trace.marked == NULL || trace.tproxy != NULL || chosen == NULL ||
-		network_local_route(&check->snapshot->network, chosen->table, to) == NULL) {
+		network_find_local_route(&check->snapshot->network, chosen->table, to) == NULL) {
 		check_add(check, CHECK_MARK_SHARED, CHECK_OK, family,
 			"packets that are not the proxy's are forwarded as before");
 		return;
@@ -443,9 +443,9 @@ static void judge_server(struct check *check, size_t number)
 	size_t count = check_sources(check, number, sources);
 
 	for (size_t i = 0; i < count; i++) {
-		if (service_diverted(service, addr_family(server), IPPROTO_TCP))
+		if (service_needs_divert(service, addr_family(server), IPPROTO_TCP))
 			judge_server_answers(check, server, &sources[i], IPPROTO_TCP);
-		if (service_diverted(service, addr_family(server), IPPROTO_UDP))
+		if (service_needs_divert(service, addr_family(server), IPPROTO_UDP))
 			judge_server_answers(check, server, &sources[i], IPPROTO_UDP);
 	}
 }
@@ -467,7 +467,7 @@ static void judge_servers(struct check *check, int family)
 		for (size_t i = 0; i < count; i++)
 			judge_forwarded_packet(check, &clients[i], &service->servers[j]);
 	}
-	for (size_t i = 0; known == 0 && service_family(service, family) && i < count; i++)
+	for (size_t i = 0; known == 0 && service_has_family(service, family) && i < count; i++)
 		judge_forwarded_packet(check, &clients[i], &far);
 }
 

@@ -34,8 +34,8 @@ static void add_capability(const struct check *check, struct kernel_options *opt
 	if (allows == KERNEL_ALLOWS_YES)
 		return;
 	for (size_t i = 0; i < count; i++)
-		options->count =
-			options_add(options->missing, options->count, OPTIONS_MAX, list[i]);
+		options->count = capability_add_option(
+			options->missing, options->count, OPTIONS_MAX, list[i]);
 	if (options->allows != KERNEL_ALLOWS_NO)
 		options->allows = allows;
 }
@@ -109,8 +109,8 @@ void check_kernel(struct check *check)
 
 	check->report->kernel = snapshot->kernel;
 	for (size_t i = 0; snapshot->kernel != NULL && i < 2; i++)
-		if (service_diverted(snapshot->service, families[i], IPPROTO_TCP) ||
-			service_diverted(snapshot->service, families[i], IPPROTO_UDP))
+		if (service_needs_divert(snapshot->service, families[i], IPPROTO_TCP) ||
+			service_needs_divert(snapshot->service, families[i], IPPROTO_UDP))
 			judge_options(check, families[i]);
 	if (snapshot->kernel != NULL)
 		return;

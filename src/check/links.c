@@ -46,14 +46,14 @@ static void fix_link_sysctl(struct check *check, struct check_finding *finding, 
 
 static int rp_filter_of(const struct check *check, const char *link)
 {
-	int all, own = snapshot_link_number(check->snapshot, AF_INET, link, "rp_filter", &all);
+	int all, own = snapshot_link_sysctl(check->snapshot, AF_INET, link, "rp_filter", &all);
 
 	return own > all ? own : all;
 }
 
 static bool accepts_local(const struct check *check, const char *link)
 {
-	int all, own = snapshot_link_number(check->snapshot, AF_INET, link, "accept_local", &all);
+	int all, own = snapshot_link_sysctl(check->snapshot, AF_INET, link, "accept_local", &all);
 
 	return own > 0 || all > 0;
 }
@@ -65,7 +65,7 @@ bool check_accepts_local_sources(const struct check *check, const char *link)
 
 static void judge_src_valid_mark(struct check *check, const char *link, const struct addr *source)
 {
-	int all, marks = snapshot_link_number(
+	int all, marks = snapshot_link_sysctl(
 			 check->snapshot, AF_INET, link, "src_valid_mark", &all);
 	const char *where = all > 0 ? "all" : link;
 	struct check_finding *finding;
@@ -114,7 +114,7 @@ static void judge_peer(struct check *check, const struct addr *peer)
 	if (addr_family(peer) != AF_INET)
 		return;
 	check->snapshot->route(&(struct route_question){.to = *peer}, &back);
-	if (!back.there || back.local)
+	if (!back.found || back.local)
 		return;
 	judge_src_valid_mark(check, back.link, peer);
 	judge_rp_filter(check, back.link);
@@ -128,14 +128,15 @@ static void judge_captured(struct check *check, const struct captured *seen)
 	int all, filter;
 
 	check->snapshot->route(&(struct route_question){.to = seen->from}, &back);
-	filter = snapshot_link_number(check->snapshot, AF_INET, seen->came_by, "rp_filter", &all);
+	filter = snapshot_link_sysctl(
+		check->snapshot, AF_INET, seen->packet_link, "rp_filter", &all);
 	if (addr_family(&seen->from) != AF_INET || back.local ||
 		strcmp(back.link, seen->packet_link) == 0 || (filter > all ? filter : all) != 1)
 		return;
-	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->came_by,
+	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->packet_link,
 		"rp_filter is 1 (strict), but the route back to clients that arrive here uses %s",
-		back.there ? back.link : "no link");
-	fix_link_sysctl(check, finding, all > filter ? "all" : seen->came_by, "rp_filter", "2");
+		back.found ? back.link : "no link");
+	fix_link_sysctl(check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
 }
 
 static void judge_sources(struct check *check)
@@ -152,7 +153,7 @@ static void judge_sources(struct check *check)
 	for (size_t i = 0; service->spoofs && i < service->server_count; i++)
 		judge_peer(check, &service->servers[i]);
 	for (size_t i = 0; i < snapshot->captured_count; i++)
-		if (snapshot->captured[i].came > 0)
+		if (snapshot->captured[i].packets > 0)
 			judge_captured(check, &snapshot->captured[i]);
 }
 
@@ -213,7 +214,7 @@ static void judge_neighbour_proxy(
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
 	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = snapshot_number(check->snapshot, path);
+	int forwards = snapshot_sysctl(check->snapshot, path);
 	char ip[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
@@ -250,7 +251,7 @@ static void judge_announced(struct check *check, const struct addr *address)
 {
 	const struct network *network = &check->snapshot->network;
 	const struct network_proxied *entry = neighbour_proxy(network, address);
-	const struct network_address *own = network_own(network, address);
+	const struct network_address *own = network_find_address(network, address);
 	const struct captured *seen = captured_for(check, address);
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
@@ -264,11 +265,11 @@ static void judge_announced(struct check *check, const struct addr *address)
 		judge_neighbour_proxy(check, address, entry);
 	else if (local && addr_family(address) == AF_INET)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
-	else if (seen != NULL && seen->came > 0)
+	else if (seen != NULL && seen->packets > 0)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
-			seen->came_by);
-	else if (seen != NULL && seen->asked > 0 && seen->answered == 0)
-		report_not_announced(check, address, seen->asked_on, true);
+			seen->packet_link);
+	else if (seen != NULL && seen->requests > 0 && seen->replies == 0)
+		report_not_announced(check, address, seen->request_link, true);
 	else if (link != NULL)
 		report_not_announced(check, address, link, false);
 	else
@@ -301,8 +302,8 @@ static void judge_server_routes(struct check *check)
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
-		if (!way.there)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.words);
+		if (!way.found)
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.error);
 		else if (way.local && service->spoofs)
 			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
 				"the server is on this host, so its answers do not pass PREROUTING");

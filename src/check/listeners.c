@@ -192,8 +192,8 @@ static bool works_untransparent(
 {
 	if (addr_family(address) == AF_INET)
 		return snapshot_is_local(snapshot, address);
-	return bound || network_own(&snapshot->network, address) != NULL ||
-	       snapshot_number(snapshot, "net/ipv6/ip_nonlocal_bind") == 1;
+	return bound || network_find_address(&snapshot->network, address) != NULL ||
+	       snapshot_sysctl(snapshot, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
 static void judge_untransparent(struct check *check, const struct service_listener *listener,
@@ -242,7 +242,7 @@ static bool judge_presence(struct check *check, const char *subject,
 		return judge_owner(
 			check, subject, socket, snapshot->service->spoofs || listener->transparent);
 	}
-	if (listener->protocol == IPPROTO_UDP && !snapshot->sockets.udp_told)
+	if (listener->protocol == IPPROTO_UDP && !snapshot->sockets.udp_known)
 		check_unknown_basis(check, BY_LISTENER, REMEDY_DIAG, subject,
 			"cannot list UDP sockets (udp_diag)");
 	else
@@ -274,7 +274,7 @@ static void judge_listener(struct check *check, const struct service_listener *l
 /* Beyond this limit an unprivileged user gets small pipes (pipe(7)), through which splice() moves less. */
 static void judge_pipes(struct check *check)
 {
-	int pages = snapshot_number(check->snapshot, "fs/pipe-user-pages-soft");
+	int pages = snapshot_sysctl(check->snapshot, "fs/pipe-user-pages-soft");
 
 	if (pages > 0)
 		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_ADVICE : CHECK_OK, "",

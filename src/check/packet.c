@@ -240,7 +240,7 @@ static const struct network_rule *judge_routing(
 
 	if (rule == NULL)
 		report_no_ip_rule(check, family, mark);
-	if (network_local_route(&check->snapshot->network, table, to) != NULL)
+	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
 		check, family, rule != NULL ? table : check_table_in_use(check, family));
@@ -250,7 +250,7 @@ static const struct network_rule *judge_routing(
 /* Whether the kernel may refuse the packet's source because it counts as local: check_links() reports that. */
 static bool refuses_source(const struct check *check, const struct packet_path *path)
 {
-	int all, value = snapshot_link_number(
+	int all, value = snapshot_link_sysctl(
 			 check->snapshot, AF_INET, path->packet.in, "src_valid_mark", &all);
 
 	return family_of(path) == AF_INET && (value > 0 || all > 0) &&
@@ -263,7 +263,7 @@ static bool judge_delivery(struct check *check, const struct packet_path *path, 
 	const struct network_rule *rule = judge_routing(check, path, mark);
 	struct route_question question = {.to = path->packet.destination,
 		.from = &path->packet.source,
-		.in = path->packet.in,
+		.iif = path->packet.in,
 		.mark = mark};
 	struct route_answer answer;
 

@@ -459,7 +459,7 @@ static void a_question_that_nobody_answered_was_seen(void **state)
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_MISSING, VIP4),
 		"a host on client0 asked who has the address, but this host did not answer");
-	seen.answered = 1;
+	seen.replies = 1;
 	judge_captured(&seen);
 	assert_well();
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
