@@ -125,7 +125,7 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 	*snapshot = (struct snapshot){.service = service,
 		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
-		.route = network_route,
+		.route = route_get,
 		.owners = socket_owners};
 	snapshot->kernel = kernel_config_running("", snapshot->kernel_problem);
 	if (milliseconds > 0)
