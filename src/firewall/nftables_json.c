@@ -18,13 +18,6 @@ int nft_family(const char *name)
 	return strcmp(name, "inet") == 0 ? AF_UNSPEC : -1;
 }
 
-const char *json_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
 char *nft_format(const char *name, const json_t *value)
 {
 	char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);

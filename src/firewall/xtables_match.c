@@ -27,14 +27,13 @@ enum {
 static int mask_length(const char *text)
 {
 	struct addr mask;
-	uint8_t bytes[16];
+	const uint8_t *bytes;
 	unsigned length = 0, bits;
 
 	if (!addr_parse(&mask, text))
 		return -1;
 	bits = addr_bits(addr_family(&mask));
-	memcpy(bytes, bits == 32 ? (void *)&mask.in4.sin_addr : (void *)&mask.in6.sin6_addr,
-		bits / 8);
+	bytes = addr_bytes(&mask);
 	while (length < bits && (bytes[length / 8] & 0x80 >> length % 8) != 0)
 		length++;
 	for (unsigned bit = length; bit < bits; bit++)

@@ -56,25 +56,10 @@ static unsigned number(const unsigned char *at)
 	return (unsigned)at[0] << 8 | at[1];
 }
 
-static struct addr address(int family, const unsigned char *ip)
-{
-	struct addr addr = addr_any(family);
-
-	if (family == AF_INET6)
-		memcpy(&addr.in6.sin6_addr, ip, sizeof(addr.in6.sin6_addr));
-	else
-		memcpy(&addr.in4.sin_addr, ip, sizeof(addr.in4.sin_addr));
-	return addr;
-}
-
-/* Packets know no scope and are compared with none. */
+/* Without ports and scopes: packets know no scope. */
 static bool same_ip(const struct addr *a, const struct addr *b)
 {
-	if (addr_family(a) != addr_family(b))
-		return false;
-	if (addr_family(a) == AF_INET6)
-		return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
-	return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return addr_compare_ip(a, b) == 0;
 }
 
 /* Counts on the link where it was seen first, since links lie on top of each other. */
@@ -142,8 +127,8 @@ static void take_arp(const struct sight *sight, struct bytes bytes)
 	skip(&bytes, ARP_HEADER);
 	if (bytes.left < 2 * (hardware + 4))
 		return;
-	sender = address(AF_INET, bytes.at + hardware);
-	target = address(AF_INET, bytes.at + hardware + 4 + hardware);
+	sender = addr_from_bytes(AF_INET, bytes.at + hardware);
+	target = addr_from_bytes(AF_INET, bytes.at + hardware + 4 + hardware);
 	if (!sight->outgoing && operation == ARPOP_REQUEST && !same_ip(&sender, &target))
 		asked_for(sight, &target);
 	if (sight->outgoing && (operation == ARPOP_REPLY || same_ip(&sender, &target)))
@@ -156,7 +141,7 @@ static void take_neighbour(const struct sight *sight, struct bytes bytes)
 
 	if (bytes.left < NEIGHBOUR_HEADER || bytes.at[1] != 0)
 		return;
-	target = address(AF_INET6, bytes.at + 8);
+	target = addr_from_bytes(AF_INET6, bytes.at + 8);
 	if (!sight->outgoing && bytes.at[0] == ND_NEIGHBOR_SOLICIT)
 		asked_for(sight, &target);
 	if (sight->outgoing && bytes.at[0] == ND_NEIGHBOR_ADVERT)
@@ -193,8 +178,8 @@ static void take_ipv4(struct sight *sight, struct bytes bytes)
 		return; /* or a later fragment, which has no ports */
 	if (whole < bytes.left)
 		bytes.left = whole;
-	sight->from = address(AF_INET, header + 12);
-	sight->to = address(AF_INET, header + 16);
+	sight->from = addr_from_bytes(AF_INET, header + 12);
+	sight->to = addr_from_bytes(AF_INET, header + 16);
 	if (skip(&bytes, size))
 		take_transport(sight, header[9], bytes);
 }
@@ -240,8 +225,8 @@ static void take_ipv6(struct sight *sight, struct bytes bytes)
 		return;
 	type = header[6];
 	payload = number(header + 4);
-	sight->from = address(AF_INET6, header + 8);
-	sight->to = address(AF_INET6, header + 24);
+	sight->from = addr_from_bytes(AF_INET6, header + 8);
+	sight->to = addr_from_bytes(AF_INET6, header + 24);
 	skip(&bytes, IPV6_HEADER);
 	/* A jumbogram (RFC 2675) says 0, and its length in a hop-by-hop option: it takes all of the frame. */
 	if (payload < bytes.left && (payload != 0 || type != IPPROTO_HOPOPTS))

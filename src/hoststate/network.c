@@ -8,21 +8,14 @@
 #include "network.h"
 #include "sysctl.h"
 #include "tproxy/array.h"
+#include "tproxy/json.h"
 #include "tproxy/json_list.h"
-#include "tproxy/names.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *word(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 /* Gives each object of a list to TAKE; false where the text is no such list, or TAKE says so. */
 static bool take_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
@@ -68,12 +61,12 @@ static bool has_flag(const json_t *link, const char *flag)
 static bool add_address(struct network *network, const char *link, const json_t *info)
 {
 	const json_t *length = json_object_get(info, "prefixlen");
-	const char *family = word(info, "family");
+	const char *family = json_text(info, "family");
 	json_int_t bits = json_integer_value(length);
 	struct network_address *made;
 	struct addr address;
 
-	if (!addr_parse(&address, word(info, "local")))
+	if (!addr_parse(&address, json_text(info, "local")))
 		return *family != '\0' && strncmp(family, "inet", 4) != 0;
 	if (!json_is_integer(length) || bits < 0 || bits > addr_bits(addr_family(&address)))
 		return false;
@@ -88,7 +81,7 @@ static bool add_address(struct network *network, const char *link, const json_t 
 static bool take_link(void *context, json_t *link)
 {
 	const json_t *addresses = json_object_get(link, "addr_info"), *each;
-	const char *name = word(link, "ifname");
+	const char *name = json_text(link, "ifname");
 	struct network *network = context;
 	struct network_link *made;
 	bool well = true;
@@ -101,9 +94,10 @@ static bool take_link(void *context, json_t *link)
 	network->links = array_room(network->links, network->link_count, sizeof(*made));
 	made = &network->links[network->link_count++];
 	copy(made->name, sizeof(made->name), name);
-	copy(made->mac, sizeof(made->mac), word(link, "address"));
+	copy(made->mac, sizeof(made->mac), json_text(link, "address"));
 	made->up = has_flag(link, "UP");
-	made->bridge = strcmp(word(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
+	made->bridge =
+		strcmp(json_text(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
 	for (i = 0; (each = json_array_get(addresses, i)) != NULL; i++)
 		well = well && add_address(network, name, each);
 	return well;
@@ -123,11 +117,11 @@ static bool take_proxied(void *context, json_t *entry)
 	struct network_proxied *made;
 	struct addr address;
 
-	if (!addr_parse(&address, word(entry, "dst")))
+	if (!addr_parse(&address, json_text(entry, "dst")))
 		return false;
 	network->proxied = array_room(network->proxied, network->proxied_count, sizeof(*made));
 	made = &network->proxied[network->proxied_count++];
-	copy(made->link, sizeof(made->link), word(entry, "dev"));
+	copy(made->link, sizeof(made->link), json_text(entry, "dev"));
 	made->address = address;
 	return true;
 }
@@ -143,7 +137,8 @@ bool network_parse_proxied(struct network *network, const char *json)
 static bool take_number(const json_t *object, const char *key, uint32_t *number)
 {
 	unsigned value = *number;
-	bool well = json_object_get(object, key) == NULL || text_number(word(object, key), &value);
+	bool well =
+		json_object_get(object, key) == NULL || text_number(json_text(object, key), &value);
 
 	*number = value;
 	return well;
@@ -220,13 +215,13 @@ static bool take_route(void *context, json_t *route)
 	const struct taking *taking = context;
 	struct network *network = taking->network;
 	struct network_route read = {.table = TABLE_MAIN};
-	const char *type = word(route, "type");
+	const char *type = json_text(route, "type");
 
 	if (!take_number(route, "table", &read.table) ||
-		!read_prefix(word(route, "dst"), taking->family, &read.to, &read.length))
+		!read_prefix(json_text(route, "dst"), taking->family, &read.to, &read.length))
 		return false;
 	read.local = is_type(type, "2", "local");
-	copy(read.link, sizeof(read.link), word(route, "dev"));
+	copy(read.link, sizeof(read.link), json_text(route, "dev"));
 	if (*type != '\0' && !read.local && !is_type(type, "1", "unicast"))
 		read.link[0] = '\0'; /* leads nowhere: broadcast, blackhole and so on */
 	network->routes = array_room(network->routes, network->route_count, sizeof(read));
@@ -255,7 +250,7 @@ static bool ask(const char *line, struct subprocess_result *result, char **probl
 static bool take(bool well, const char *line, char **problem)
 {
 	if (!well && *problem == NULL)
-		*problem = text_format("`%s` prints what cannot be read", line);
+		*problem = text_format("cannot parse the output of `%s`", line);
 	return well;
 }
 
@@ -330,89 +325,6 @@ void network_free(struct network *network)
 	*network = (struct network){0};
 }
 
-/* An address of an answer; absent it stays the wildcard. False where it is no address of the family. */
-static bool take_address(const json_t *route, const char *key, struct addr *address)
-{
-	int family = addr_family(address);
-
-	return json_object_get(route, key) == NULL ||
-	       (addr_parse(address, word(route, key)) && addr_family(address) == family);
-}
-
-struct answering {
-	struct route_answer *answer;
-	size_t count;
-};
-
-static bool take_answer(void *context, json_t *route)
-{
-	struct answering *answering = context;
-	struct route_answer *answer = answering->answer;
-
-	if (answering->count++ > 0)
-		return true; /* the first is the route */
-	answer->local = is_type(word(route, "type"), "2", "local");
-	copy(answer->link, sizeof(answer->link), word(route, "dev"));
-	return take_address(route, "gateway", &answer->gateway) &&
-	       take_address(route, "prefsrc", &answer->source);
-}
-
-bool network_parse_answer(struct route_answer *answer, int family, const char *json)
-{
-	struct answering answering = {answer, 0};
-
-	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	answer->found = take_list(json, take_answer, &answering) && answering.count > 0;
-	return answer->found;
-}
-
-static char *question_line(const struct route_question *question)
-{
-	int version = addr_family(&question->to) == AF_INET6 ? 6 : 4;
-	char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX];
-	char *line =
-		text_format("ip -j -%d route get %s", version, addr_format_ip(&question->to, to));
-
-	if (question->iif != NULL)
-		text_add(&line, " from %s iif %s", addr_format_ip(question->from, from),
-			question->iif);
-	if (question->mark != 0)
-		text_add(&line, " mark 0x%x", question->mark);
-	return line;
-}
-
-static void ask_for_route(const char *line, int family, struct route_answer *answer)
-{
-	struct subprocess_result told;
-
-	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	if (!subprocess_run_line(line, NULL, &told))
-		snprintf(answer->error, sizeof(answer->error), "%.*s",
-			(int)strcspn(told.errors, "\n"), told.errors);
-	else if (!network_parse_answer(answer, family, told.out))
-		snprintf(answer->error, sizeof(answer->error), "ip prints what cannot be read");
-	subprocess_free(&told);
-}
-
-void network_route(const struct route_question *question, struct route_answer *answer)
-{
-	static struct {
-		struct names lines;
-		struct route_answer *list;
-		size_t count;
-	} known;
-	char *line = question_line(question);
-	size_t place = known.count;
-
-	if (names_add(&known.lines, line, place)) {
-		known.list = array_room(known.list, known.count++, sizeof(*known.list));
-		ask_for_route(line, addr_family(&question->to), &known.list[place]);
-	} else
-		names_find(&known.lines, line, &place);
-	*answer = known.list[place];
-	free(line);
-}
-
 /* --- looking things up --- */
 
 const struct network_link *network_find_link(const struct network *network, const char *name)
@@ -423,16 +335,9 @@ const struct network_link *network_find_link(const struct network *network, cons
 	return NULL;
 }
 
-static const unsigned char *bytes_of(const struct addr *address)
-{
-	if (addr_family(address) == AF_INET6)
-		return address->in6.sin6_addr.s6_addr;
-	return (const unsigned char *)&address->in4.sin_addr;
-}
-
 bool network_covers(const struct addr *net, unsigned length, const struct addr *address)
 {
-	const unsigned char *a = bytes_of(net), *b = bytes_of(address);
+	const uint8_t *a = addr_bytes(net), *b = addr_bytes(address);
 	unsigned rest = length % 8;
 
 	if (addr_family(net) != addr_family(address) || length > addr_bits(addr_family(net)) ||
@@ -444,10 +349,8 @@ bool network_covers(const struct addr *net, unsigned length, const struct addr *
 const struct network_address *network_find_address(
 	const struct network *network, const struct addr *address)
 {
-	unsigned length = addr_bits(addr_family(address));
-
 	for (size_t i = 0; i < network->address_count; i++)
-		if (network_covers(&network->addresses[i].address, length, address))
+		if (addr_compare_ip(&network->addresses[i].address, address) == 0)
 			return &network->addresses[i];
 	return NULL;
 }

@@ -80,32 +80,6 @@ bool network_parse_proxied(struct network *network, const char *json);
 bool network_parse_rules(struct network *network, int family, const char *json);
 bool network_parse_routes(struct network *network, int family, const char *json);
 
-/* A question to the kernel. */
-struct route_question {
-	struct addr to;
-	const struct addr *from; /* with `in`: the packet's source, else NULL */
-	const char *iif;         /* the link that it comes by; NULL: the host sends it */
-	uint32_t mark;
-};
-
-struct route_answer {
-	bool found; /* there is a route, and the source may come that way */
-	bool local; /* it is delivered to the host itself */
-	char link[IF_NAMESIZE];
-	struct addr gateway; /* the wildcard where there is none */
-	struct addr source; /* of what the host sends that way; the wildcard where it is not told */
-	char error[128];    /* of a refusal */
-};
-
-/*
- * Asks the kernel, by `ip route get`. Each question is asked once: a thousand listeners on one address ask
- * the same, and a report is of one moment, so an answer stays for as long as the program runs.
- */
-void network_route(const struct route_question *question, struct route_answer *answer);
-
-/* network_route()'s answer as `ip -j route get` writes it; false where that is not what it writes. */
-bool network_parse_answer(struct route_answer *answer, int family, const char *json);
-
 const struct network_link *network_find_link(const struct network *network, const char *name);
 
 /* The entry with this very address on one of the host's links, or NULL. */

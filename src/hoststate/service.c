@@ -211,12 +211,7 @@ static int compare_kinds(const struct service_port_range *a, const struct servic
 		return any ? 1 : -1;
 	if (a->protocol != b->protocol)
 		return a->protocol - b->protocol;
-	if (addr_family(one) != addr_family(other))
-		return addr_family(one) - addr_family(other);
-	if (addr_family(one) == AF_INET6)
-		return memcmp(
-			&one->in6.sin6_addr, &other->in6.sin6_addr, sizeof(one->in6.sin6_addr));
-	return memcmp(&one->in4.sin_addr, &other->in4.sin_addr, sizeof(one->in4.sin_addr));
+	return addr_compare_ip(one, other);
 }
 
 static int compare_ports(const void *a, const void *b)

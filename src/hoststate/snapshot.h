@@ -12,6 +12,7 @@
 #include "firewall/ruleset.h"
 #include "kernel_config.h"
 #include "network.h"
+#include "route.h"
 #include "service.h"
 #include "sockets.h"
 

@@ -9,6 +9,7 @@
  * what they are. The second trap: an error may come as the end of an answer, which libmnl does not read.
  */
 #include "sockets.h"
+#include "netlink.h"
 #include "tproxy/array.h"
 #include "tproxy/text.h"
 
@@ -22,8 +23,6 @@
 
 enum {
 	ATTEMPTS = 10,
-	ANSWER_MAX = 32768,   /* the kernel fills no more into one */
-	ERRNO_MAX = 4096,     /* MAX_ERRNO of the kernel is one less */
 	RETRANSMISSION = 1,   /* what idiag_timer says is running */
 	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV, which no header of user space has */
 };
@@ -40,15 +39,10 @@ struct dump {
 
 static struct addr address_of(int family, const __be32 *ip, __be16 port, unsigned link)
 {
-	struct addr addr = addr_any(family);
+	struct addr addr = addr_from_bytes(family, ip);
 
-	if (family == AF_INET6) {
-		memcpy(&addr.in6.sin6_addr, ip, sizeof(addr.in6.sin6_addr));
-		if (IN6_IS_ADDR_LINKLOCAL(&addr.in6.sin6_addr))
-			addr.in6.sin6_scope_id = link;
-	} else {
-		memcpy(&addr.in4.sin_addr, ip, sizeof(addr.in4.sin_addr));
-	}
+	if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&addr.in6.sin6_addr))
+		addr.in6.sin6_scope_id = link;
 	addr_set_port(&addr, ntohs(port));
 	addr_unmap(&addr);
 	return addr;
@@ -130,13 +124,6 @@ static int take_attribute(const struct nlattr *attribute, void *context)
 	return MNL_CB_OK;
 }
 
-/* For what the kernel never writes: nothing of such an answer counts. */
-static int refuse(int error)
-{
-	errno = error;
-	return MNL_CB_ERROR;
-}
-
 static int take_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct dump *dump = context;
@@ -145,7 +132,7 @@ static int take_socket(const struct nlmsghdr *message, void *context)
 	struct host_socket *made;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*told))
-		return refuse(EPROTO);
+		return netlink_refuse(EPROTO);
 	sockets->list = array_room(sockets->list, sockets->count, sizeof(*sockets->list));
 	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
@@ -153,43 +140,16 @@ static int take_socket(const struct nlmsghdr *message, void *context)
 	return mnl_attr_parse(message, sizeof(*told), take_attribute, made);
 }
 
-/*
- * NLMSG_DONE and NLMSG_ERROR both begin with a number: 0, or an errno with a minus before it. An error of 0
- * is an acknowledgement, which nothing here asks for; the end of a list is NLMSG_DONE alone.
- */
-static int take_end(const struct nlmsghdr *message, void *context)
-{
-	int error;
-
-	(void)context;
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(error))
-		return refuse(EPROTO);
-	memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
-	if (error == 0 && message->nlmsg_type == NLMSG_DONE)
-		return MNL_CB_STOP;
-	return refuse(error < 0 && error > -ERRNO_MAX ? -error : EPROTO);
-}
-
-static int take_loss(const struct nlmsghdr *message, void *context)
-{
-	(void)message;
-	(void)context;
-	return refuse(ENOBUFS);
-}
-
 int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length)
 {
-	mnl_cb_t controls[NLMSG_MIN_TYPE] = {
-		[NLMSG_ERROR] = take_end, [NLMSG_DONE] = take_end, [NLMSG_OVERRUN] = take_loss};
-	struct dump dump = {sockets, protocol};
-
-	return mnl_cb_run2(
-		answer, length, 0, port, take_socket, &dump, controls, MNL_ARRAY_SIZE(controls));
+	return netlink_parse(answer, length, port, take_socket, &(struct dump){sockets, protocol});
 }
 
-static int send_question(struct mnl_socket *netlink, int family, int protocol)
+/* Reads the sockets once. -1 with errno: EINTR where they changed too much during the answer. */
+static int request_sockets(struct host_sockets *sockets, int family, int protocol)
 {
+	struct dump dump = {sockets, protocol};
 	char room[256] = {0};
 	struct nlmsghdr *message = mnl_nlmsg_put_header(room);
 	struct inet_diag_req_v2 *question;
@@ -201,47 +161,7 @@ static int send_question(struct mnl_socket *netlink, int family, int protocol)
 	question->sdiag_protocol = (__u8)protocol;
 	question->idiag_ext = 1U << (INET_DIAG_INFO - 1);
 	question->idiag_states = protocol == IPPROTO_TCP ? tcp_states : udp_states;
-	return mnl_socket_sendto(netlink, message, message->nlmsg_len) == -1 ? -1 : 0;
-}
-
-static int read_answer(struct mnl_socket *netlink, struct host_sockets *sockets, int protocol)
-{
-	char *answer = malloc(ANSWER_MAX);
-	int more = MNL_CB_OK;
-
-	if (answer == NULL)
-		abort(); /* out of memory */
-	while (more > MNL_CB_STOP) {
-		ssize_t length = mnl_socket_recvfrom(netlink, answer, ANSWER_MAX);
-
-		if (length > 0)
-			more = sockets_parse(sockets, protocol, mnl_socket_get_portid(netlink),
-				answer, (size_t)length);
-		else
-			more = length == 0 ? refuse(EPROTO) : MNL_CB_ERROR;
-	}
-	free(answer);
-	return more;
-}
-
-/* Asks once. -1 with errno, EINTR where the sockets changed meanwhile too much for one answer. */
-static int ask(struct host_sockets *sockets, int family, int protocol)
-{
-	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	int result = -1, error;
-
-	if (netlink == NULL)
-		return -1;
-	if (mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) == -1)
-		goto out;
-	if (send_question(netlink, family, protocol) == -1)
-		goto out;
-	result = read_answer(netlink, sockets, protocol);
-out:
-	error = errno;
-	mnl_socket_close(netlink);
-	errno = error;
-	return result;
+	return netlink_request(NETLINK_SOCK_DIAG, message, take_socket, &dump);
 }
 
 static int ask_until_whole(struct host_sockets *sockets, int family, int protocol)
@@ -249,7 +169,7 @@ static int ask_until_whole(struct host_sockets *sockets, int family, int protoco
 	size_t before = sockets->count;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
-		if (ask(sockets, family, protocol) == 0)
+		if (request_sockets(sockets, family, protocol) == 0)
 			return 0;
 		sockets->count = before;
 		if (errno != EINTR)
@@ -269,10 +189,9 @@ static bool is_answered(struct host_sockets *sockets, int family, int protocol, 
 		sockets->udp_known = false;
 		return true;
 	}
-	*problem =
-		text_format("the kernel does not tell its sockets of %s over IPv%d (sock_diag): %s",
-			protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
-			strerror(errno));
+	*problem = text_format("cannot list %s/IPv%d sockets (sock_diag): %s",
+		protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
+		strerror(errno));
 	return false;
 }
 

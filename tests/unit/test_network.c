@@ -9,7 +9,6 @@
 #include <string.h>
 
 static struct network network;
-static struct route_answer answer;
 
 static int done(void **state)
 {
@@ -62,18 +61,6 @@ static bool of_routes4(const char *json)
 static bool of_routes6(const char *json)
 {
 	return network_parse_routes(&network, AF_INET6, json);
-}
-
-static bool of_answer(const char *json)
-{
-	answer = (struct route_answer){0};
-	return network_parse_answer(&answer, AF_INET, json);
-}
-
-static bool of_answer6(const char *json)
-{
-	answer = (struct route_answer){0};
-	return network_parse_answer(&answer, AF_INET6, json);
 }
 
 static void take(bool (*read)(const char *), const char *name)
@@ -269,47 +256,6 @@ static void of_any_table_the_hosts_own_one_does_not_count(void **state)
 	assert_int_equal(network_find_local_route(&network, 0, &other)->table, 7);
 }
 
-/* --- the kernel's answers --- */
-
-static void an_answer_tells_link_source_and_gateway(void **state)
-{
-	(void)state;
-	take(of_answer, "answer-on-link.json");
-	assert_true(answer.found && !answer.local);
-	assert_string_equal(answer.link, "server0");
-	assert_true(addr_is_any(&answer.gateway));
-	assert_ip(&answer.source, "203.0.113.1");
-	take(of_answer, "answer-by-router.json");
-	assert_ip(&answer.gateway, "203.0.113.254");
-	take(of_answer6, "answer-by-router6.json");
-	assert_true(answer.found && !answer.local);
-	assert_ip(&answer.gateway, "2001:db8:5::fe");
-	assert_ip(&answer.source, "2001:db8:5::1");
-}
-
-static void an_answer_tells_what_is_delivered_here(void **state)
-{
-	(void)state;
-	take(of_answer, "answer-own.json");
-	assert_true(answer.found && answer.local);
-	take(of_answer, "answer-marked.json");
-	assert_true(answer.found && answer.local);
-	assert_true(addr_is_any(&answer.source));
-	take(of_answer6, "answer-marked6.json");
-	assert_true(answer.found && answer.local);
-}
-
-static void no_answer_is_no_way(void **state)
-{
-	(void)state;
-	assert_false(of_answer(""));
-	assert_false(answer.found);
-	assert_false(of_answer("[]"));
-	assert_false(of_answer("[7]"));
-	assert_false(of_answer("{}"));
-	assert_int_equal(addr_family(&answer.gateway), AF_INET);
-}
-
 /* --- what is not read --- */
 
 /* Up to its last bracket every part of it is cut off; the memory ends where the text does. */
@@ -339,8 +285,6 @@ static void what_is_cut_off_anywhere_is_refused(void **state)
 	assert_refused_when_cut(of_rules6, "rules6.json");
 	assert_refused_when_cut(of_routes4, "routes4.json");
 	assert_refused_when_cut(of_routes6, "routes6.json");
-	assert_refused_when_cut(of_answer, "answer-marked.json");
-	assert_refused_when_cut(of_answer6, "answer-by-router6.json");
 }
 
 static void an_empty_list_may_be_no_text_at_all(void **state)
@@ -453,9 +397,6 @@ static void an_address_that_cannot_be_read_is_refused(void **state)
 	(void)state;
 	assert_false(of_links("[{\"ifname\":\"a\",\"addr_info\":[{\"family\":\"inet6\","
 			      "\"local\":\"192.0.2.1.1\",\"prefixlen\":24}]}]"));
-	assert_false(network_parse_answer(
-		&answer, AF_INET, "[{\"dst\":\"192.0.2.1\",\"gateway\":\"2001:db8::1\"}]"));
-	assert_false(answer.found);
 }
 
 static void what_is_read_of_an_answer_that_is_refused_is_not_kept(void **state)
@@ -468,7 +409,7 @@ static void what_is_read_of_an_answer_that_is_refused_is_not_kept(void **state)
 	assert_false(network_read(&network, &problem));
 	setenv("PATH", old, 1);
 	assert_string_equal(
-		problem, "`ip -N -j -4 route show table all` prints what cannot be read");
+		problem, "cannot parse the output of `ip -N -j -4 route show table all`");
 	assert_int_equal(network.link_count + network.rule_count + network.route_count, 0);
 	free(problem);
 	free(old);
@@ -529,9 +470,6 @@ int main(void)
 		WITH(names_of_types_are_read_like_their_numbers),
 		WITH(a_table_delivers_what_its_local_routes_cover),
 		WITH(of_any_table_the_hosts_own_one_does_not_count),
-		WITH(an_answer_tells_link_source_and_gateway),
-		WITH(an_answer_tells_what_is_delivered_here),
-		WITH(no_answer_is_no_way),
 		WITH(what_is_cut_off_anywhere_is_refused),
 		WITH(an_empty_list_may_be_no_text_at_all),
 		WITH(json_of_something_else_is_refused),
