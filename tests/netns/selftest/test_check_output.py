@@ -6,6 +6,7 @@ too; those that print half of what they should come first on PATH.
 
 import gzip
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,8 @@ from lab.namespace import Namespace
 ROOT = Path(__file__).resolve().parents[3]
 FORM = "fixtures/schema/check.schema.json"
 SCHEMA = json.loads((ROOT / FORM).read_text(encoding="utf-8"))
-IDS = SCHEMA["$defs"]["id"]["enum"]
+MANUAL = (ROOT / "man" / "tproxyctl.8").read_text(encoding="utf-8")
+IDS = re.findall(r"^\.It Li (\S+)$", MANUAL.partition(".Sh CHECKLIST\n")[2].partition(".El\n")[0], re.M)
 
 HALF = """\
 #!/bin/sh
