@@ -19,7 +19,6 @@ from lab.paths import ROOT, RUN
 from lab.setup import recipe
 
 HOSTS = ROOT / "fixtures" / "hosts"
-MANUAL = ROOT / "man" / "tproxyctl.8"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
 NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 

@@ -6,6 +6,7 @@ too; those that print half of what they should come first on PATH.
 
 import gzip
 import json
+import re
 import shutil
 import socket
 import subprocess

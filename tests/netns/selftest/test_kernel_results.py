@@ -61,6 +61,11 @@ def test_a_variant_turns_off_options_of_base_and_predicts_only_known_names(name,
     assert variant.name and len(variant.about) > 20
 
 
+def test_a_variant_is_two_files():
+    for kind in ("config", "toml"):
+        assert sorted(path.stem for path in variants.FOLDER.glob(f"*.{kind}")) == sorted(variants.names()), kind
+
+
 def test_no_two_variants_are_the_same_kernel():
     made = {}
     for name in variants.names():
