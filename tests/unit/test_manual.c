@@ -29,6 +29,18 @@ static char *read_manual(void)
 	return text;
 }
 
+/* A line for each sentence, as mdoc(7) asks for it. */
+static void put_sentences(const char *text, FILE *out)
+{
+	for (; *text != '\0'; text++)
+		if (text[0] == '.' && text[1] == ' ') {
+			fputs(".\n", out);
+			text++;
+		} else
+			fputc(*text, out);
+	fputc('\n', out);
+}
+
 /* The checklist as the manual has it. The manual's sentences begin with a capital letter. */
 static char *checklist(void)
 {
@@ -42,8 +54,9 @@ static char *checklist(void)
 
 		if (row->id == NULL)
 			fail_msg("item %d of check.h has no row in src/check/items.c", item);
-		fprintf(out, ".It Li %s\n%c%s.\n%s\n", row->id, toupper((unsigned char)*row->what),
-			row->what + 1, row->why);
+		fprintf(out, ".It Li %s\n%c%s.\n", row->id, toupper((unsigned char)*row->what),
+			row->what + 1);
+		put_sentences(row->why, out);
 	}
 	fputs(".El\n", out);
 	fclose(out);

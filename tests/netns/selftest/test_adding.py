@@ -107,9 +107,8 @@ CHECK_ITEM = {
         old,
     ),
     "src/check/links.c": before(
-        "\tmakes_no_difference(check, CHECK_NONLOCAL_BIND",
-        "\tif (!check_has_findings(check->report, CHECK_SACK))\n"
-        '\t\tmakes_no_difference(check, CHECK_SACK, "net/ipv4/tcp_sack", "");\n',
+        "\treport_sysctl(check, CHECK_NONLOCAL_BIND",
+        '\treport_sysctl(check, CHECK_SACK, "net/ipv4/tcp_sack", "");\n',
     ),
     "man/tproxyctl.8": lambda old: re.sub(
         r"(?m)(^\.It Li source-ports\n.*\n.*\n)", rf"\1.It Li tcp_sack\nSelective acknowledgements.\n{WHY}\n", old

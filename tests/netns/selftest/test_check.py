@@ -152,16 +152,6 @@ def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, firewall_tool)
         assert not box.wrong()
 
 
-def test_the_manual_has_the_checklist(box):
-    """Every item with its reason, in the order of the table, and no other: a new item is a row there and one here."""
-    text = MANUAL.read_text(encoding="utf-8").split(".Sh CHECKLIST\n")[1].split(".Sh ")[0]
-    printed = {block.split("\n")[0]: " ".join(block.split("\n")[1:]) for block in text.split(".It Li ")[1:]}
-    items = checklist.check(box, NEEDS)["items"]
-    assert list(printed) == [item["id"] for item in items]
-    for item in items:
-        assert item["why"] in printed[item["id"]], item["id"]
-
-
 def test_another_proxys_configuration_is_told_what_to_do_instead(box, tmp_path):
     (tmp_path / "haproxy.cfg").write_text("frontend f\n  mode http\n  http-request deny\n", encoding="ascii")
     done = subprocess.run(
