@@ -10,12 +10,12 @@ from lab.exceptions import GuardFailed
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers.ping import echoes
-from lab.setup.variants import both_families, each_backend, with_sysctls
+from lab.setup.variants import both_families, each_firewall_tool, with_sysctls
 
 
 @requirement("TP-BIND-01")
 @both_families
-@each_backend
+@each_firewall_tool
 def test_an_address_on_no_interface_is_served(lab):
     lab.serve()
     lab.client.connect(lab.vip).exchange()

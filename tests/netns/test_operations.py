@@ -248,7 +248,7 @@ def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(l
         for _ in range(REFUSALS):
             how, data = lab.client.knock(lab.vip)
             assert how in ("eof", "reset") and not data
-        lab.server.serve(lab.backend_server)
+        lab.server.serve(lab.server_endpoint)
         lab.client.connect(lab.vip).exchange()
         proxy.signal(signal.SIGTERM)
         proxy.await_end()
@@ -310,9 +310,9 @@ def overflows(lab):
 def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
     """One client begins the loop, which would go on until no place is left. Not to start at all is well, too."""
     own = Endpoint(lab.proxy_address_to_clients, 8000)
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     listeners = [lab.listener(server=0), lab.listener(own, server=1, transparent=False)]
-    proxy = lab.start("none", listeners, [lab.backend_server, own], maxconn=PLACES)
+    proxy = lab.start("none", listeners, [lab.server_endpoint, own], maxconn=PLACES)
     try:
         proxy.await_ready()
     except ProxyEnded:

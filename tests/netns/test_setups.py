@@ -65,7 +65,7 @@ def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
 def test_two_proxies_serve_the_same_clients_side_by_side(lab):
     vips = [lab.vip, Endpoint(lab.vip_address(81), lab.vip.port)]
     for host, vip in zip(lab.proxy_hosts, vips):
-        lab.server.serve(lab.backend_server)
+        lab.server.serve(lab.server_endpoint)
         lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()
     flows = [lab.client.connect(vip) for vip in vips * 4]
     for flow in flows:

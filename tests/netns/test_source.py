@@ -7,7 +7,7 @@ from lab.conformance.requirements import requirement
 from lab.netns import topology
 from lab.netns.endpoint import Endpoint
 from lab.peers.hosts import bound_transparently
-from lab.setup.variants import asymmetric, both_families, each_backend
+from lab.setup.variants import asymmetric, both_families, each_firewall_tool
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
@@ -16,7 +16,7 @@ SHORT_TIMEOUTS = {"connect": 700}
 
 @requirement("TP-SRC-01")
 @both_families
-@each_backend
+@each_firewall_tool
 def test_server_sees_the_clients_address(lab):
     lab.serve(source="clientip")
     flow = lab.client.connect(lab.vip)
@@ -179,10 +179,10 @@ def test_a_clients_port_may_be_used_again_at_once(lab):
 @both_families
 def test_both_legs_can_have_the_same_addresses_and_ports(lab):
     """The proxy listens at the server's very address: what tells the legs apart is their direction."""
-    lab.serve(source="client", listeners=[lab.listener(lab.backend_server)])
-    flow = lab.client.connect(lab.backend_server)
+    lab.serve(source="client", listeners=[lab.listener(lab.server_endpoint)])
+    flow = lab.client.connect(lab.server_endpoint)
     assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)
-    assert ("ESTABLISHED", lab.backend_server, flow.client.local) in lab.proxy.sockets()
+    assert ("ESTABLISHED", lab.server_endpoint, flow.client.local) in lab.proxy.sockets()
     flow.exchange(1 << 20)
 
 
@@ -207,7 +207,7 @@ def test_a_server_that_answers_past_the_proxy_gets_no_connection(lab):
     assert lab.server.nobody_came()
     assert lab.sources_tried() == {lab.client.address}
     went_past = lab.taps_by_name["server-direct0"].segments()
-    client, server = lab.client.address, lab.backend_server
+    client, server = lab.client.address, lab.server_endpoint
     assert any(s.source == server and s.destination.address == client for s in went_past)
 
 

@@ -408,7 +408,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
 def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
     """The server answers only when it is asked for the second time."""
     lab.start(source="clientip", **lab.long_connect).await_ready()
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     neighbour = f"{lab.server.address} dev server0"
     lab.topology.proxy.ip(f"neigh replace {neighbour} lladdr 02:00:00:00:00:99 nud permanent")
     client = lab.client.open(lab.vip)

@@ -125,7 +125,7 @@ def suite_and_prove(suite, prove):
     for row, cell in suite["cells"].items():
         for test in cell["tests"]:
             for recipe in (test["recipe"] or "").split("+"):
-                tool = "none" if recipe == "local-route" else test["backend"]
+                tool = "none" if recipe == "local-route" else test["firewall_tool"]
                 if test["verdict"] == OK and (recipe, tool, test["family"]) in failed:
                     way = f"{recipe} by {tool} for IPv{test['family']}"
                     yield f"{row}: test {test['test']} passes, but `tproxyctl prove` could not connect with {way}"

@@ -96,7 +96,7 @@ def _cell(tests):
 
 def _test(test, rules_by):
     """A test with its recipe, firewall tool and family. If it ended before it chose them: the suite's defaults."""
-    defaults = {"recipe": "divert", "backend": rules_by, "family": 4}
+    defaults = {"recipe": "divert", "firewall_tool": rules_by, "family": 4}
     setup = {name: test["parameters"].get(name, default) for name, default in defaults.items()}
     message = test["message"].strip().partition("\n")[0][:200]
     return {"test": test["test"].rpartition("/")[2], "verdict": test["verdict"], "message": message, **setup}

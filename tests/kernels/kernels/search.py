@@ -159,7 +159,7 @@ def tests_by(observed, profile, program, wanted):
     family = 6 if profile == "ipv6" else 4
 
     def matches(test):
-        tool = NO_PROGRAM if test["recipe"] == "local-route" else test["backend"]
+        tool = NO_PROGRAM if test["recipe"] == "local-route" else test["firewall_tool"]
         return (tool, test["family"], test["verdict"]) == (program, family, wanted)
 
     return [row for row, cell in _cells(observed).items() for test in cell["tests"] if matches(test)]

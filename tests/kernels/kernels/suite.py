@@ -42,6 +42,6 @@ def command(rows, implementation=PROXY, slowdown=1, rules_by="iptables"):
         return []
     return [
         *("tests/netns/conformance", "--impl", implementation, "--only", *(row.id for row in rows)),
-        *("--rules-by", rules_by, "--sample-per", "family,recipe,backend", "-n", "0", "--seed", "1"),
+        *("--rules-by", rules_by, "--sample-per", "family,recipe,firewall_tool", "-n", "0", "--seed", "1"),
         *("--patience", str(WAIT * slowdown), "--out", OUT),
     ]

@@ -11,7 +11,7 @@ from lab.conformance import evidence, requirements
 from lab.conformance.requirements import requirement_of
 from lab.ctl import check_score
 from lab.netns import isolation
-from lab.netns.firewall import BACKENDS
+from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.proxy import Implementation
 from lab.setup import by_apply
 from lab.setup.lab import Lab
@@ -35,7 +35,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--set-up", default="recipe", choices=by_apply.WAYS, help="who sets the proxy's host up")
-    group.addoption("--rules-by", default="iptables", choices=BACKENDS, help="what a test uses that does not say")
+    group.addoption("--rules-by", default="iptables", choices=FIREWALL_TOOLS, help="what a test uses that does not say")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
@@ -128,7 +128,7 @@ def family():
 
 
 @pytest.fixture
-def backend(request):
+def firewall_tool(request):
     return request.config.option.rules_by
 
 
@@ -175,10 +175,10 @@ def row(request):
 
 
 @pytest.fixture
-def lab(request, implementation, row, family, topology_name, recipe, backend, sysctls):
+def lab(request, implementation, row, family, topology_name, recipe, firewall_tool, sysctls):
     implementation.must_claim(row.needs)
     strict = row.profile == "binding" or "bind" in row.needs
     way = request.config.option.set_up
-    made = Lab(implementation, family, topology_name, backend, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
+    made = Lab(implementation, family, topology_name, firewall_tool, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
     yield made
     made.close()

@@ -53,7 +53,7 @@ def judged(arguments):
     program = arguments[arguments.index("--rules-by") + 1]
     ways = [(recipe, program, family) for recipe in ("divert", "local-route") for family in (4, 6)]
     tests = [
-        {"test": "t", "verdict": "PASS", "message": "", "parameters": {"recipe": recipe, "backend": by, "family": family}}
+        {"test": "t", "verdict": "PASS", "message": "", "parameters": {"recipe": recipe, "firewall_tool": by, "family": family}}
         for recipe, by, family in ways
     ]
     cells = [{"requirement": row, "verdict": "PASS", "message": "", "tests": tests} for row in rows]

@@ -26,8 +26,8 @@ from lab.setup.setups import (
 
 
 @pytest.fixture
-def lab(topology_name, recipe, backend, family):
-    made = Lab(Implementation("tproxyd"), family, topology_name, backend, recipe_name=recipe, set_up_by="apply")
+def lab(topology_name, recipe, firewall_tool, family):
+    made = Lab(Implementation("tproxyd"), family, topology_name, firewall_tool, recipe_name=recipe, set_up_by="apply")
     yield made
     made.close()
 
@@ -61,7 +61,7 @@ def rules(lab):
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:
-            text += firewall.save_rules(host, family, lab.backend)
+            text += firewall.save_rules(host, family, lab.firewall_tool)
             text += host.run("ip", f"-{family}", "rule") + host.run("ip", f"-{family}", "route", "show", "table", "all")
     return re.findall("tproxyctl|proto 197", text, re.I)
 
@@ -92,7 +92,7 @@ def test_a_local_route_alone_is_enough_for_binding(lab):
 
 @two_proxies
 def test_two_proxies_serve_the_same_clients_side_by_side(lab):
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     for number, host in enumerate(lab.proxy_hosts):
         vip = Endpoint(lab.vip_address(80 + number), lab.vip.port)
         lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()

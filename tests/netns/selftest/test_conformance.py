@@ -105,7 +105,7 @@ def test_rules_of_a_test_that_asks_for_none_are_loaded_by_what_is_chosen(tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert not schema.problems(made, SCHEMA) and made["selection"]["rules_by"] == program
     (test,) = every_test(made)
-    assert (test["parameters"]["recipe"], test["parameters"]["backend"]) == ("divert", program)
+    assert (test["parameters"]["recipe"], test["parameters"]["firewall_tool"]) == ("divert", program)
     assert f"--rules-by {program}" in test["command"]
     kept = (tmp_path / test["evidence"] / "proxy.iptables.txt").read_text(encoding="utf-8")
     assert ("table ip transparent" in kept) == (program == "nft")

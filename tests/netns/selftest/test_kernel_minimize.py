@@ -112,9 +112,9 @@ def test_the_published_list_is_complete_and_the_documentation_shows_it():
 WORKS = {"state": "works", "detail": "", "options": []}
 
 
-def observation(verdict, recipe="divert", backend="nft", family=4, ways=(("divert", "nft"),)):
+def observation(verdict, recipe="divert", firewall_tool="nft", family=4, ways=(("divert", "nft"),)):
     """The observation of a kernel on which one way works, and one test ran."""
-    test = {"test": "t", "verdict": verdict, "recipe": recipe, "backend": backend, "family": family}
+    test = {"test": "t", "verdict": verdict, "recipe": recipe, "firewall_tool": firewall_tool, "family": family}
     cells = {f"TP-A-01/{family}": {"verdict": verdict, "message": "", "tests": [test]}}
     prove = {"ways": {"full": list(ways), "ipv6": list(ways)}, "capabilities": {"nft-socket-4": WORKS}, "profiles": {}}
     return {"prove": prove, "suite": {"cells": cells}}
@@ -132,7 +132,7 @@ def configured(state):
         (observation("PASS", family=6), "ipv6", "nft", ""),
         (observation("PASS", recipe="local-route", ways=[("local-route", "none")]), "full", "none", ""),
         (observation("ABSENT"), "full", "nft", "no test of the suite passes this way"),
-        (observation("PASS", backend="iptables"), "full", "nft", "no test of the suite passes this way"),
+        (observation("PASS", firewall_tool="iptables"), "full", "nft", "no test of the suite passes this way"),
         (observation("PASS", family=6), "full", "nft", "no test of the suite passes this way"),
         (observation("FAIL"), "full", "nft", "the suite does not pass: TP-A-01/4"),
         (observation("PASS", ways=[("divert", "iptables")]), "full", "nft", "`tproxyctl prove` cannot connect this way"),

@@ -219,11 +219,11 @@ def test_the_prediction_is_compared_with_prove():
     ]
 
 
-def cell(word, recipe="divert", backend="iptables", family=4):
+def cell(word, recipe="divert", firewall_tool="iptables", family=4):
     return {
         "verdict": word,
         "message": "reason",
-        "tests": [{"test": "t", "verdict": word, "recipe": recipe, "backend": backend, "family": family}],
+        "tests": [{"test": "t", "verdict": word, "recipe": recipe, "firewall_tool": firewall_tool, "family": family}],
     }
 
 
@@ -235,7 +235,7 @@ def ran(proof, cells=None, **rest):
 
 def test_no_test_may_pass_with_a_recipe_that_could_not_connect():
     failed = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
-    cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", backend="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
+    cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", firewall_tool="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
     sentences = list(agreement.suite_and_prove({"cells": cells}, proved([failed])))
     assert len(sentences) == 1 and sentences[0].startswith("TP-A-01/4: test t passes, but ")
     both = {"TP-A-01/4": cell("PASS", recipe="local-route+divert")}
@@ -345,7 +345,7 @@ def test_each_family_has_its_own_row():
     assert cells["TP-A-01/6"]["message"] == "ABSENT"
     assert cells["TP-A-01/4"]["tests"][0]["recipe"] == "divert"
     by_nft = observe._suite({"implementations": [column], "selection": {"rules_by": "nft"}})["cells"]
-    assert [each["TP-A-01/4"]["tests"][0]["backend"] for each in (cells, by_nft)] == ["iptables", "nft"]
+    assert [each["TP-A-01/4"]["tests"][0]["firewall_tool"] for each in (cells, by_nft)] == ["iptables", "nft"]
 
 
 # --- tproxyctl check ---

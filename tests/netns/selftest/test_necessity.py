@@ -29,7 +29,7 @@ def implementation(case):
 
 @pytest.fixture
 def lab(implementation, case):
-    made = Lab(implementation, case.family, case.row.topology, case.backend, divert=False, recipe_name=case.recipe)
+    made = Lab(implementation, case.family, case.row.topology, case.firewall_tool, divert=False, recipe_name=case.recipe)
     yield made
     made.close()
 

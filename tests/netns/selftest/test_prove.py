@@ -73,8 +73,8 @@ def capability(made, name):
     return next(each for each in made["capabilities"] if each["id"] == name)
 
 
-def connections(made, backend, family=4):
-    return {e["recipe"]: e for e in made["connections"] if (e["backend"], e["family"]) == (backend, family)}
+def connections(made, firewall_tool, family=4):
+    return {e["recipe"]: e for e in made["connections"] if (e["backend"], e["family"]) == (firewall_tool, family)}
 
 
 def stand_in(folder, name, text, **words):

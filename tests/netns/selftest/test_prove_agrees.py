@@ -22,10 +22,9 @@ from lab.peers import datagrams
 from lab.peers.proxy import Implementation
 from lab.setup import steering
 from lab.setup.lab import Lab
-from lab.waiting import NeverHappened
 
 PORT = 3129
-NOT_CONNECTED = (AssertionError, CommandFailed, OSError, NeverHappened, Unsupported)
+NOT_CONNECTED = (AssertionError, CommandFailed, OSError, Unsupported)
 REFUSES = """#!/bin/sh
 rules=$(cat)
 case $rules in
@@ -40,8 +39,8 @@ CAPABILITIES = [
     for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [("tproxy", backend) for backend in firewall.IPTABLES] + [("nft", "nft")]
-CONNECTIONS += [(name, each) for each in firewall.BACKENDS for name in ("divert", "intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in firewall.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in firewall.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -65,8 +64,8 @@ def hosts():
     """Makes labs that nothing was set up on; whoever is to speak on the proxy's host is named."""
     made = []
 
-    def make(implementation=None, family=4, backend="iptables", **rest):
-        made.append(Lab(implementation and Implementation(implementation), family, "inline", backend, **rest))
+    def make(implementation=None, family=4, firewall_tool="iptables", **rest):
+        made.append(Lab(implementation and Implementation(implementation), family, "inline", firewall_tool, **rest))
         return made[-1]
 
     yield make
@@ -87,56 +86,56 @@ def test_a_capability_works_in_the_lab_where_prove_says_so(proof, hosts, name, f
 
 
 @pytest.mark.parametrize("family", topology.FAMILIES)
-@pytest.mark.parametrize("name, backend", CONNECTIONS)
-def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, backend, family):
+@pytest.mark.parametrize("name, firewall_tool", CONNECTIONS)
+def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, firewall_tool, family):
     of_it = next(
         each
         for each in proof["connections"]
-        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, backend, family)
+        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, firewall_tool, family)
     )
-    problem = why_not_connected(hosts, name, backend, family)
+    problem = why_not_connected(hosts, name, firewall_tool, family)
     assert (problem is None) == (of_it["state"] == "works"), problem
 
 
-def why_not_connected(hosts, name, backend, family):
+def why_not_connected(hosts, name, firewall_tool, family):
     """None where the lab makes the same connection, or else what went wrong."""
     way = {"udp": _datagrams, "udp-intercept": _any_datagram, "intercept": _intercepted}.get(name, _plain)
     try:
-        return None if way(hosts, name, backend, family) else "it is not transparent"
+        return None if way(hosts, name, firewall_tool, family) else "it is not transparent"
     except NOT_CONNECTED as problem:
         return f"{type(problem).__name__}: {problem}"
 
 
-def _plain(hosts, name, backend, family):
+def _plain(hosts, name, firewall_tool, family):
     alone = name == "local-route"
-    lab = hosts("tproxyd", family, "iptables" if alone else backend, recipe_name=name)
+    lab = hosts("tproxyd", family, "iptables" if alone else firewall_tool, recipe_name=name)
     lab.serve(source="none" if alone else "clientip")
     flow = lab.client.connect(lab.vip)
     flow.exchange()
     return flow.peer_seen_by_server.address == (lab.proxy if alone else lab.client).address
 
 
-def _intercepted(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend)
+def _intercepted(hosts, _, firewall_tool, family):
+    lab = hosts("falsifiers/correct", family, firewall_tool)
     steering.intercept(lab, PORT)
     wildcard = lab.listener(Endpoint(capability_probes.ANY[family], PORT))
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     lab.start("clientip", [wildcard], [], destination="original").await_ready()
-    flow = lab.client.connect(lab.backend_server)
+    flow = lab.client.connect(lab.server_endpoint)
     flow.exchange()
     went_through = ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
     return went_through and flow.peer_seen_by_server.address == lab.client.address
 
 
-def _datagrams(hosts, _, backend, family):
-    lab = hosts("falsifiers/correct", family, backend)
+def _datagrams(hosts, _, firewall_tool, family):
+    lab = hosts("falsifiers/correct", family, firewall_tool)
     server = steering.serve_datagrams(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local
 
 
-def _any_datagram(hosts, _, backend, family):
-    lab = hosts(None, family, backend)
+def _any_datagram(hosts, _, firewall_tool, family):
+    lab = hosts(None, family, firewall_tool)
     steering.divert_datagrams(lab)
     steering.intercept_datagrams(lab, capability_probes.CALLED, capability_probes.PORT)
     return capability_probes.intercepted_datagram(lab, family)

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.suite
 LARGE = bytes(range(256)) * 20  # more than a packet holds
 SMALL = b"behind it"
 
-by_each = pytest.mark.parametrize("backend, family", [(each, family) for each in firewall.BACKENDS for family in topology.FAMILIES])
+by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in firewall.FIREWALL_TOOLS for family in topology.FAMILIES])
 
 
 @pytest.fixture
-def lab(backend, family):
+def lab(firewall_tool, family):
     """A proxy for datagrams on a host that is not set up."""
-    made = Lab(Implementation("falsifiers/correct"), family, "inline", backend, divert=False)
+    made = Lab(Implementation("falsifiers/correct"), family, "inline", firewall_tool, divert=False)
     made.topology.announce()
     made.start("clientip", protocol="udp").await_ready()
     yield made
@@ -29,12 +29,12 @@ def lab(backend, family):
 @by_each
 def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab):
     """Nothing gets lost on these links: what does not come before the next datagram does not come."""
-    recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.backend)
+    recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.firewall_tool)
     steering.divert_whole_datagrams(lab)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     for data in (LARGE, SMALL):
         client.send(data, lab.vip)
-    arrive = [SMALL] if lab.backend == "nft" else [LARGE, SMALL]
+    arrive = [SMALL] if lab.firewall_tool == "nft" else [LARGE, SMALL]
     assert [server.receive()[0] for _ in arrive] == arrive
     steering.divert_datagrams(lab)  # adds nft's tproxy
     client.send(LARGE, lab.vip)
@@ -43,6 +43,6 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
 
 @by_each
 def test_fragments_pass_in_both_directions_where_apply_has_set_the_host_up(lab):
-    by_apply.apply(lab.proxy.namespace, "divert", lab.backend, datagrams=True)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    by_apply.apply(lab.proxy.namespace, "divert", lab.firewall_tool, datagrams=True)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     assert datagrams.exchange(lab, server, client, LARGE).address == lab.client.address

@@ -8,7 +8,6 @@ from lab import toml
 from lab.conformance import capabilities, deviations, matrix, requirements, verdict
 from lab.exceptions import Absent, GuardFailed, Unsupported
 from lab.peers.proxy import ProxyEnded
-from lab.waiting import NeverHappened
 
 pytestmark = pytest.mark.suite
 
@@ -42,7 +41,7 @@ def test_a_known_failure_is_no_pass(level, known, end):
     "problem, phase, word",
     [
         (AssertionError("no"), "call", verdict.FAIL),
-        (NeverHappened("no"), "call", verdict.FAIL),
+        (TimeoutError("no"), "call", verdict.FAIL),
         (ProxyEnded("no"), "call", verdict.FAIL),
         (ConnectionResetError(), "call", verdict.FAIL),
         (TimeoutError(), "call", verdict.FAIL),
@@ -50,7 +49,7 @@ def test_a_known_failure_is_no_pass(level, known, end):
         (OSError(errno.ENOENT, "no"), "call", verdict.ERROR),
         (KeyError("no"), "call", verdict.ERROR),
         (GuardFailed("no"), "setup", verdict.BLOCKED),
-        (NeverHappened("no"), "setup", verdict.BLOCKED),
+        (TimeoutError("no"), "setup", verdict.BLOCKED),
         (TimeoutError(), "setup", verdict.BLOCKED),
         (KeyError("no"), "setup", verdict.ERROR),
         (AssertionError("no"), "teardown", verdict.ERROR),

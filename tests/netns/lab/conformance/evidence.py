@@ -72,7 +72,7 @@ def _namespace(lab, namespace, folder):
     for family in kernel.families():
         _write(
             folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
-            lambda f=family: firewall.save_rules(namespace, f, lab.backend),
+            lambda f=family: firewall.save_rules(namespace, f, lab.firewall_tool),
         )
     known = filter(namespace.has_sysctl, topology.DEFAULTS)
     values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in known)

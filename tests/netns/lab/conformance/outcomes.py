@@ -20,7 +20,7 @@ from lab.exceptions import Absent, GuardFailed
 from lab.paths import ROOT
 from lab.peers.proxy import AdapterFailed, Implementation
 
-SHOWN = ("family", "backend", "topology_name", "recipe", "relay")
+SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
 DEFAULTS = {"family": 4, "recipe": "divert"}
 
@@ -80,7 +80,7 @@ def judge(item, call, report):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    says_it_all = isinstance(call.excinfo.value, (AssertionError, Absent, GuardFailed))
+    says_it_all = isinstance(call.excinfo.value, (AssertionError, TimeoutError, Absent, GuardFailed))
     message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
         word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))

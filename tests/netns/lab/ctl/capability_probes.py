@@ -12,20 +12,16 @@ import subprocess
 
 from lab import waiting
 from lab.netns import firewall, topology
+from lab.netns.constants import IP_BIND_ADDRESS_NO_PORT, IP_LEVEL, IP_RECVORIGDSTADDR, IP_TRANSPARENT, SO_MARK
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import CommandFailed, Namespace
 from lab.peers.hosts import bound_transparently
 
 PORT, CALLED = 8000, 84
-LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
-TRANSPARENT = {4: 19, 6: 75}
-TELL_DESTINATION = {4: 20, 6: 74}
-SO_MARK = 36
-IP_BIND_ADDRESS_NO_PORT = 24
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 ANY = {4: "0.0.0.0", 6: "::"}
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-NOT_SHOWN = (CommandFailed, OSError, waiting.NeverHappened)
+NOT_SHOWN = (CommandFailed, OSError)
 
 # What follows `-A PREROUTING` or nft's `add rule`; the last line's counter tells. {to} is TPROXY's port.
 _XT = {
@@ -45,10 +41,10 @@ FEATURES = {"iptables": tuple(_XT), "iptables-legacy": tuple(_XT), "nft": tuple(
 
 def why_not(lab, name, family):
     """None where the lab shows a capability (named without its family), or else what went wrong."""
-    backend, _, feature = name.rpartition("-")
+    firewall_tool, _, feature = name.rpartition("-")
     try:
-        if feature in FEATURES.get(backend, ()):
-            seen = _rule(lab, backend, feature, family)
+        if feature in FEATURES.get(firewall_tool, ()):
+            seen = _rule(lab, firewall_tool, feature, family)
         else:
             seen = _ALONE[name](lab, family)
     except NOT_SHOWN as problem:
@@ -56,10 +52,10 @@ def why_not(lab, name, family):
     return None if seen else "it has no effect"
 
 
-def _rule(lab, backend, feature, family):
+def _rule(lab, firewall_tool, feature, family):
     """Two datagrams come in, one of them for a transparent socket; the counter has to have seen what it is for."""
     host = lab.topology.proxy
-    _load(host, backend, feature, family)
+    _load(host, firewall_tool, feature, family)
     _route_marked(host, family)
     plain = _receiver(lab, Endpoint(ANY[family], PORT + 1))
     wanted = _receiver(lab, Endpoint(lab.vip_address(family=family) if feature == "socket" else ANY[family], PORT), True)
@@ -70,15 +66,15 @@ def _rule(lab, backend, feature, family):
     sender.sendto(b"plain", (own, PORT + 1))
     to = {"tproxy": (own, CALLED), "socket": wanted.getsockname()[:2]}.get(feature, (own, PORT))
     sender.sendto(b"wanted", to)
-    return (_next(plain), _next(wanted)) == (b"plain", b"wanted") and _counted(host, backend, family) == (
+    return (_next(plain), _next(wanted)) == (b"plain", b"wanted") and _counted(host, firewall_tool, family) == (
         1 if feature in ("socket", "tproxy") else 2
     )
 
 
-def _load(host, backend, feature, family):
-    if backend != "nft":
+def _load(host, firewall_tool, feature, family):
+    if firewall_tool != "nft":
         lines = [f"-A PREROUTING {rule}" for rule in _XT[feature]]
-        firewall.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, backend)
+        firewall.load_rules(host, "\n".join(["*mangle", *lines, "COMMIT", ""]), family, firewall_tool)
         return
     ip = "ip" if family == 4 else "ip6"
     head = [f"add table {ip} shown", f"add chain {ip} shown c {{ type filter hook prerouting priority mangle; }}"]
@@ -86,10 +82,10 @@ def _load(host, backend, feature, family):
     host.run("nft", "-f", "-", text="\n".join([*head, *lines, ""]))
 
 
-def _counted(host, backend, family):
+def _counted(host, firewall_tool, family):
     """Packets of the last rule."""
-    pattern = r"packets (\d+)" if backend == "nft" else r"^\[(\d+):\d+\] -A"
-    found = re.findall(pattern, firewall.save_rules(host, family, backend), re.M)
+    pattern = r"packets (\d+)" if firewall_tool == "nft" else r"^\[(\d+):\d+\] -A"
+    found = re.findall(pattern, firewall.save_rules(host, family, firewall_tool), re.M)
     return int(found[-1]) if found else 0
 
 
@@ -104,7 +100,7 @@ def _ip(host, family, *lines):
 def _receiver(lab, endpoint, transparent=False, host=None):
     made = (host or lab.proxy).socket(endpoint.address, socket.SOCK_DGRAM)
     if transparent:
-        made.setsockopt(LEVEL[endpoint.family], TRANSPARENT[endpoint.family], 1)
+        made.setsockopt(IP_LEVEL[endpoint.family], IP_TRANSPARENT[endpoint.family], 1)
     made.bind(tuple(endpoint))
     made.settimeout(waiting.seconds)
     return made
@@ -203,9 +199,9 @@ def _sender(lab, family, mark):
 def _original_destination(lab, family):
     """By whichever tool can: TPROXY takes a datagram to another port, and the socket is told where it was sent."""
     _route_marked(lab.topology.proxy, family)
-    for backend in firewall.BACKENDS:
+    for firewall_tool in firewall.FIREWALL_TOOLS:
         try:
-            _load(lab.topology.proxy, backend, "tproxy", family)
+            _load(lab.topology.proxy, firewall_tool, "tproxy", family)
         except NOT_SHOWN:
             continue
         return intercepted_datagram(lab, family)
@@ -215,7 +211,7 @@ def _original_destination(lab, family):
 def intercepted_datagram(lab, family, elsewhere=99):
     """A datagram to an address that nobody has is told of, reaches the server from the client, and is answered."""
     listener = _receiver(lab, Endpoint(ANY[family], PORT), True)
-    listener.setsockopt(LEVEL[family], TELL_DESTINATION[family], 1)
+    listener.setsockopt(IP_LEVEL[family], IP_RECVORIGDSTADDR[family], 1)
     called = Endpoint(lab.vip_address(elsewhere, family), CALLED)
     client = _receiver(lab, Endpoint(lab.client.addresses[family][0], 0), host=lab.client)
     client.sendto(b"a question", tuple(called))
@@ -229,7 +225,7 @@ def intercepted_datagram(lab, family, elsewhere=99):
 
 def _destination(told, family):
     for level, kind, data in told:
-        if (level, kind) == (LEVEL[family], TELL_DESTINATION[family]):
+        if (level, kind) == (IP_LEVEL[family], IP_RECVORIGDSTADDR[family]):
             port = int.from_bytes(data[2:4], "big")
             raw = data[4:8] if family == 4 else data[8:24]
             return Endpoint(socket.inet_ntop(socket.AF_INET if family == 4 else socket.AF_INET6, raw), port)
@@ -281,4 +277,4 @@ _ALONE = {
     "nat": _nat,
 }
 WITHOUT_FAMILY = ("net-namespaces", "user-namespaces", "veth", "ipv6", "so-mark", "bind-address-no-port", "splice", "nft-inet", "nat")
-NAMES = tuple(_ALONE) + tuple(f"{backend}-{feature}" for backend, features in FEATURES.items() for feature in features)
+NAMES = tuple(_ALONE) + tuple(f"{firewall_tool}-{feature}" for firewall_tool, features in FEATURES.items() for feature in features)

@@ -61,7 +61,7 @@ def without(*programs):
     return ("unshare", "-m", "sh", "-c", HIDE, "sh"), {"HIDDEN": " ".join(programs)}
 
 
-class Box:
+class CtlHost:
     """A host in a namespace, and tproxyctl on it."""
 
     def __init__(self, namespace, folder):
@@ -96,9 +96,9 @@ class Box:
             saved = {name: _without_dates(_output([name])) for name in SAVES if shutil.which(name)}
             return {**made, **saved, "sysctls": _sysctls()}
 
-    def furnish(self, name, backend="iptables"):
+    def furnish(self, name, firewall_tool="iptables"):
         """Give the host the rules of fixtures/hosts."""
-        program = "iptables-legacy" if backend == "iptables-legacy" else "iptables"
+        program = "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables"
         for kind, command in (
             ("ip", "ip -batch -"),
             ("ip6", "ip -6 -batch -"),
@@ -173,6 +173,6 @@ def _in_use(save):
     return [table for table in tables if not empty.fullmatch(table)]
 
 
-def arguments_for(backend, which="divert", family=None):
+def arguments_for(firewall_tool, which="divert", family=None):
     wanted = EVERYTHING if family is None else [f"--listen={LISTEN[family]}", f"--server={SERVER[family]}"]
-    return [*wanted, "--backend", backend, "--recipe", which]
+    return [*wanted, "--backend", firewall_tool, "--recipe", which]

@@ -73,11 +73,11 @@ class Case:
     row: Change
     recipe: str
     family: int
-    backend: str
+    firewall_tool: str
 
     @property
     def id(self):
-        by = f" / {self.backend}" if self.backend == "iptables-legacy" else ""
+        by = f" / {self.firewall_tool}" if self.firewall_tool == "iptables-legacy" else ""
         return f"{self.row.change} / {self.recipe} / IPv{self.family}{by}"
 
 
@@ -105,7 +105,7 @@ def load(path=TABLE):
     return made
 
 
-def backends(row, name):
+def firewall_tools(row, name):
     """The tools that load the rules of a row's recipe: iptables comes in two kinds."""
     if name == "nft" or row.nft:
         return ("nft",)
@@ -114,11 +114,11 @@ def backends(row, name):
 
 def cases(rows=None):
     return [
-        Case(row, each, family, backend)
+        Case(row, each, family, firewall_tool)
         for row in (load() if rows is None else rows)
         for each in row.recipes
         for family in row.families
-        for backend in backends(row, each)
+        for firewall_tool in firewall_tools(row, each)
     ]
 
 
@@ -153,7 +153,7 @@ class Trial:
         lab, row = self.lab, self.row
         expected = lab.proxy.address if self.source == "none" else self._client()
         if row.protocol == "udp":
-            self.server = self.server or Peer(lab.server, lab.backend_server)
+            self.server = self.server or Peer(lab.server, lab.server_endpoint)
             return connectivity.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected, row.datagram)
         source = Endpoint(self._client(), 0) if row.client_number else None
         connectivity.forget(lab)  # on a busy machine the lab's own packets may have been sent again, too
@@ -177,13 +177,13 @@ class Trial:
     def _set_up_proxy(self, host):
         row, family = self.row, self.case.family
         instead = {name: self.filled([text])[0] for name, text in row.instead.items()}
-        items = recipe.edited(recipe.items(self.case.recipe, family, self.case.backend), row.without, instead)
-        recipe.apply_items(host, items, family, self.case.backend, dict(each.split("=", 1) for each in row.sysctls))
+        items = recipe.edited(recipe.items(self.case.recipe, family, self.case.firewall_tool), row.without, instead)
+        recipe.apply_items(host, items, family, self.case.firewall_tool, dict(each.split("=", 1) for each in row.sysctls))
         for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
             if lines:
                 text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
-                backend = "iptables" if self.case.backend == "nft" else self.case.backend
-                firewall.load_rules(host, text, family, backend, "--noflush")
+                firewall_tool = "iptables" if self.case.firewall_tool == "nft" else self.case.firewall_tool
+                firewall.load_rules(host, text, family, firewall_tool, "--noflush")
         if row.nft:
             host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
 
@@ -331,7 +331,7 @@ def _as_dictionary(case, observed, also):
         "case": case.id,
         "group": row.group,
         "change": row.change,
-        "recipe": case.recipe + (f" by {case.backend}" if case.backend == "iptables-legacy" else ""),
+        "recipe": case.recipe + (f" by {case.firewall_tool}" if case.firewall_tool == "iptables-legacy" else ""),
         "family": case.family,
         "topology": row.topology,
         "predicted": row.predicted,

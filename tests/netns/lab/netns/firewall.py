@@ -8,25 +8,25 @@ import shutil
 
 from lab.paths import RUN
 
-BACKENDS = ("iptables", "iptables-legacy", "nft")
+FIREWALL_TOOLS = ("iptables", "iptables-legacy", "nft")
 IPTABLES = ("iptables", "iptables-legacy")
 
 
-def available(backend):
+def available(firewall_tool):
     """Whether the programs of a firewall tool are installed."""
-    return shutil.which("nft" if backend == "nft" else _restore(backend, 4)) is not None
+    return shutil.which("nft" if firewall_tool == "nft" else _restore(firewall_tool, 4)) is not None
 
 
-def load_rules(namespace, rules, family, backend, *options):
+def load_rules(namespace, rules, family, firewall_tool, *options):
     """Load a whole rule set of iptables in one call; `options` are iptables-restore's."""
-    namespace.run(_restore(backend, family), *options, text=rules, environment=lock(namespace))
+    namespace.run(_restore(firewall_tool, family), *options, text=rules, environment=lock(namespace))
 
 
-def save_rules(namespace, family, backend):
+def save_rules(namespace, family, firewall_tool):
     """The rule set with its counters, as text."""
-    if backend == "nft":
+    if firewall_tool == "nft":
         return namespace.run("nft", "list", "ruleset", "ip" if family == 4 else "ip6")
-    save = _restore(backend, family).replace("-restore", "-save")
+    save = _restore(firewall_tool, family).replace("-restore", "-save")
     return namespace.run(save, "-c", environment=lock(namespace))
 
 
@@ -35,6 +35,6 @@ def lock(namespace):
     return {"XTABLES_LOCKFILE": str(RUN / f"{namespace.name}.xtables.lock")}
 
 
-def _restore(backend, family):
-    program = backend if family == 4 else backend.replace("iptables", "ip6tables")
+def _restore(firewall_tool, family):
+    program = firewall_tool if family == 4 else firewall_tool.replace("iptables", "ip6tables")
     return f"{program}-restore"

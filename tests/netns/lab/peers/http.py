@@ -159,7 +159,7 @@ class HttpClient(_End):
                     break
                 data += message[1]
         except TimeoutError:
-            raise waiting.NeverHappened(f"{self.local} waited in vain for an end from {self.peer}") from None
+            raise TimeoutError(f"{self.local} waited in vain for an end from {self.peer}") from None
         except OSError as error:
             if error.errno not in RESETS:
                 raise
@@ -263,7 +263,7 @@ class Hub:
             watched = [*self.server.listeners.values(), *by_socket] + ([hurry.socket] if hurry else [])
             ready = waiting.readable(watched, end - time.monotonic())
             if not ready:
-                raise waiting.NeverHappened(f"no request came to {[str(e) for e in self.server.listeners]}")
+                raise TimeoutError(f"no request came to {[str(e) for e in self.server.listeners]}")
             if ready == [hurry.socket if hurry else None]:
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({hurry.refusal or how}, {data!r})")

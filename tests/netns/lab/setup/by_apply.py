@@ -18,23 +18,23 @@ PORT = 80
 _NAMES = {"nft": "tproxy", "local-route+divert": "local-route"}
 
 
-def words(name, backend, datagrams=False):
+def words(name, firewall_tool, datagrams=False):
     """The options of apply for a recipe of the lab's: the VIPs, and the servers where their answers are to be diverted."""
     suffix = "/udp" if datagrams else ""
     needs = [f"--listen={_endpoint(topology.vip(family))}{suffix}" for family in topology.FAMILIES]
     if name != "local-route":
         needs += [f"--server={topology.words(family)['server']}" for family in topology.FAMILIES]
-    return [*needs, "--recipe", _NAMES.get(name, name), "--backend", backend]
+    return [*needs, "--recipe", _NAMES.get(name, name), "--backend", firewall_tool]
 
 
 def _endpoint(address):
     return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
 
 
-def apply(namespace, name, backend, sysctls=None, datagrams=False):
+def apply(namespace, name, firewall_tool, sysctls=None, datagrams=False):
     namespace.sysctl(sysctls or {})
     state(namespace).parent.mkdir(exist_ok=True)
-    _ctl(namespace, "apply", *words(name, backend, datagrams))
+    _ctl(namespace, "apply", *words(name, firewall_tool, datagrams))
 
 
 def revert(namespace):

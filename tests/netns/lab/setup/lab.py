@@ -30,7 +30,7 @@ class Lab:
         implementation,
         family=4,
         topology_name="inline",
-        backend="iptables",
+        firewall_tool="iptables",
         sysctls=None,
         divert=True,
         strict=True,
@@ -55,7 +55,7 @@ class Lab:
         self.dialect = Dialect(implementation and implementation.dialect)
         self.lends_vips = not strict and "bind" not in implementation.capabilities
         self.family = family
-        self.backend = backend
+        self.firewall_tool = firewall_tool
         self.recipe = recipe_name
         self.set_up_by = set_up_by
         self.proxies = []
@@ -92,7 +92,7 @@ class Lab:
         self.topology.announce()
         for host in self.proxy_hosts:
             if self.set_up_by == "apply":
-                by_apply.apply(host.namespace, self.recipe, self.backend, sysctls)
+                by_apply.apply(host.namespace, self.recipe, self.firewall_tool, sysctls)
             else:
                 for family in kernel.families():
                     self._apply(host.namespace, family, sysctls)
@@ -101,7 +101,7 @@ class Lab:
 
     def _apply(self, namespace, family, sysctls):
         try:
-            recipe.apply(namespace, self.recipe, (family,), self.backend, sysctls)
+            recipe.apply(namespace, self.recipe, (family,), self.firewall_tool, sysctls)
         except Absent as problem:
             if family == self.family:
                 raise
@@ -136,7 +136,7 @@ class Lab:
         return self.topology.front(self.family)
 
     @property
-    def backend_server(self):
+    def server_endpoint(self):
         """Where the server serves by default."""
         return Endpoint(self.server.address, SERVER_PORT)
 
@@ -156,7 +156,7 @@ class Lab:
 
     def serve(self, source="clientip", listeners=None, servers=None, **rest):
         """Start the servers and the proxy, and wait until it is ready."""
-        servers = [self.backend_server] if servers is None else servers
+        servers = [self.server_endpoint] if servers is None else servers
         for endpoint in servers:
             self.server.serve(endpoint)
         proxy = self.start(source, listeners, servers, **rest).await_ready()
@@ -196,7 +196,7 @@ class Lab:
 
     def scenario(self, source, listeners, servers, server_fields=None, **rest):
         """What is to be served; `server_fields` are further fields of each server, `rest` of the whole."""
-        servers = [self.backend_server] if servers is None else servers
+        servers = [self.server_endpoint] if servers is None else servers
         return {
             "listeners": listeners or [self.listener()],
             "destination": "servers",
@@ -237,11 +237,11 @@ class Lab:
         for segment in self.server_link.segments():
             if carries(segment.payload):
                 return segment.source
-        raise waiting.NeverHappened(f"no packet with the token on the server's link{self._overflow()}")
+        raise TimeoutError(f"no packet with the token on the server's link{self._overflow()}")
 
     def sources_tried(self, endpoint=None):
         """Addresses from which connections to the server were asked for since the proxy serves, as its link shows."""
-        endpoint = endpoint or self.backend_server
+        endpoint = endpoint or self.server_endpoint
         return {
             segment.source.address
             for segment in self.server_link.segments(self._before_it_served)

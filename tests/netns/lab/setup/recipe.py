@@ -21,7 +21,7 @@ of iptables-restore or nft, routes in one of ip -batch.
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
-from lab.netns.firewall import BACKENDS, IPTABLES, load_rules
+from lab.netns.firewall import FIREWALL_TOOLS, IPTABLES, load_rules
 from lab.netns.layouts import VIP, VIP_NET
 from lab.setup import walkthrough
 
@@ -43,13 +43,13 @@ class Item(NamedTuple):
 @dataclass(frozen=True)
 class Recipe:
     name: str
-    backends: tuple
-    items: Callable  # family, backend -> list of Item
+    firewall_tools: tuple
+    items: Callable  # family, firewall_tool -> list of Item
     profile: str = "full"
 
 
-def _walkthrough(family, backend):
-    rules = _nft_chain(family) if backend == "nft" else _chain()
+def _walkthrough(family, firewall_tool):
+    rules = _nft_chain(family) if firewall_tool == "nft" else _chain()
     return [*_sysctls(family), *rules, *_routing(family)]
 
 
@@ -114,7 +114,7 @@ def _local_route(family, _):
 RECIPES = {
     each.name: each
     for each in (
-        Recipe("divert", BACKENDS, _walkthrough),
+        Recipe("divert", FIREWALL_TOOLS, _walkthrough),
         Recipe("tproxy", IPTABLES, _tproxy),
         Recipe("nft", ("nft",), _nft),
         Recipe("local-route", IPTABLES, _local_route, "binding"),
@@ -122,9 +122,9 @@ RECIPES = {
 }
 
 
-def items(name, family, backend):
+def items(name, family, firewall_tool):
     """The items of a recipe, or of several joined by a plus."""
-    return [item for each in name.split("+") for item in RECIPES[each].items(family, backend)]
+    return [item for each in name.split("+") for item in RECIPES[each].items(family, firewall_tool)]
 
 
 def edited(whole, without=(), instead=None):
@@ -140,7 +140,7 @@ def sysctls_of(chosen):
     return dict(item.text.split("=") for item in chosen if item.tool == "sysctl")
 
 
-def apply_items(namespace, chosen, family, backend, sysctls=None):
+def apply_items(namespace, chosen, family, firewall_tool, sysctls=None):
     """Apply items; `sysctls` overrides or adds to what they set."""
     namespace.sysctl({**sysctls_of(chosen), **(sysctls or {})})
     routing = [item.text for item in chosen if item.tool == "ip"]
@@ -148,13 +148,13 @@ def apply_items(namespace, chosen, family, backend, sysctls=None):
         namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(routing) + "\n")
     mangle = [item.text for item in chosen if item.tool == "mangle"]
     if mangle:
-        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, backend)
+        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, firewall_tool)
     nft = [item.text for item in chosen if item.tool == "nft"]
     if nft:
         namespace.run("nft", "-f", "-", text="\n".join(nft) + "\n")
 
 
-def apply(namespace, name, families, backend, sysctls=None):
+def apply(namespace, name, families, firewall_tool, sysctls=None):
     """Apply a recipe for each family."""
     for family in families:
-        apply_items(namespace, items(name, family, backend), family, backend, sysctls)
+        apply_items(namespace, items(name, family, firewall_tool), family, firewall_tool, sysctls)

@@ -1,6 +1,6 @@
-"""Which recipes, backends and topologies are run together: the one place that says so.
+"""Which recipes, firewall tools and topologies are run together: the one place that says so.
 
-Every recipe meets every backend that it is written for on the plainest topology, where nothing but the
+Every recipe meets every firewall_tool that it is written for on the plainest topology, where nothing but the
 rules differs. Every other topology meets one recipe of each kind (marks for sockets, the target
 TPROXY, nftables): what a topology changes is routes, and those are the same for all of a kind.
 Left out: combinations that differ only in the program that loads the same rules.
@@ -29,15 +29,15 @@ ELSEWHERE = ("hop", "bridge", "one-arm", "lan")
 
 def _variants(topologies, recipes):
     return [
-        pytest.param(where, recipe, backend, family, id=f"{where}-{recipe}-{backend}-ipv{family}")
+        pytest.param(where, recipe, firewall_tool, family, id=f"{where}-{recipe}-{firewall_tool}-ipv{family}")
         for where in topologies
-        for recipe, backend in recipes
+        for recipe, firewall_tool in recipes
         for family in topology.FAMILIES
     ]
 
 
 def _decorator(topologies, recipes):
-    return pytest.mark.parametrize("topology_name, recipe, backend, family", _variants(topologies, recipes))
+    return pytest.mark.parametrize("topology_name, recipe, firewall_tool, family", _variants(topologies, recipes))
 
 
 each_recipe = _decorator(("inline",), RECIPES)

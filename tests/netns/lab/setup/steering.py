@@ -36,7 +36,7 @@ def divert_datagrams(lab):
     `tproxy` has, for all rules of the host.
     """
     divert_whole_datagrams(lab)
-    if lab.backend == "nft":
+    if lab.firewall_tool == "nft":
         _add(lab, None, "{tproxy}")
 
 
@@ -56,7 +56,7 @@ def divert_icmp(lab):
 
 def serve_datagrams(lab, source="clientip", **rest):
     """Start the proxy for datagrams; the server's socket."""
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     start_for_datagrams(lab, source, **rest)
     return server
 
@@ -76,10 +76,10 @@ _CHAIN = {"recipe": "transparent PREROUTING", "apply": "tproxyctl divert"}
 def _add(lab, mangle, nft):
     for family in lab.families:
         icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
-        if lab.backend == "nft":
+        if lab.firewall_tool == "nft":
             rule = nft.format(icmp=icmp, tproxy=recipe.nft_tproxy(family, "udp"))
             text = f"add rule {ip} {_CHAIN[lab.set_up_by]} {rule}\n"
             lab.topology.proxy.run("nft", "-f", "-", text=text)
         else:
             text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"
-            firewall.load_rules(lab.topology.proxy, text, family, lab.backend, "--noflush")
+            firewall.load_rules(lab.topology.proxy, text, family, lab.firewall_tool, "--noflush")

@@ -3,7 +3,7 @@
 import pytest
 
 both_families = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
-each_backend = pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
+each_firewall_tool = pytest.mark.parametrize("firewall_tool", ["iptables", "iptables-legacy"])
 each_relay = pytest.mark.parametrize("relay", ["splice", "copy"])
 every_relay = pytest.mark.parametrize("relay", ["auto", "splice", "copy"])
 asymmetric = pytest.mark.parametrize("topology_name", ["asymmetric"])
