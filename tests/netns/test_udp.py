@@ -30,7 +30,7 @@ def test_the_clients_port_is_kept_with_it(lab):
 
 @requirement("TP-UDP-03")
 @both_families
-def test_answers_come_from_the_address_and_port_that_the_client_called(lab):
+def test_answers_come_from_the_address_and_port_that_the_client_sent_to(lab):
     server, client = steering.serve_datagrams(lab), Peer(lab.client)
     client.send(b"a question", lab.vip)
     _, seen = server.receive()

@@ -163,8 +163,8 @@ def until(holds, seconds):
 def waits(pid):
     """Whether the master has started anew, and takes the signal."""
     with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
-        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(caught, 16) >> (signal.SIGUSR2 - 1) & 1
+        handled = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(handled, 16) >> (signal.SIGUSR2 - 1) & 1
 
 
 def workers(pid):

@@ -159,7 +159,7 @@ def test_the_manual_has_the_checklist(host):
         assert f".It Li {item['id']}\n" in text and item["why"] in text, item["id"]
 
 
-def test_another_proxys_configuration_is_told_what_to_do_instead(host, tmp_path):
+def test_another_proxys_configuration_gets_a_message_with_the_options_to_use(host, tmp_path):
     (tmp_path / "haproxy.cfg").write_text("frontend f\n  mode http\n  http-request deny\n", encoding="ascii")
     done = subprocess.run(
         [checklist.TPROXYCTL, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
@@ -175,7 +175,7 @@ def test_two_firewalls_at_once(host):
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 @pytest.mark.parametrize("software", ["docker", "wg-quick", "mangle"])
-def test_other_softwares_rules_are_not_blamed(host, software, firewall_tool):
+def test_rules_of_other_software_are_no_finding(host, software, firewall_tool):
     furnish(host, software, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
     applied(host, firewall_tool)
     assert not host.wrong()
@@ -248,7 +248,7 @@ def test_packets_that_come_by_another_link_than_the_way_back(host):
     """A strict reverse path filter drops them before any rule is asked; the packet socket sees them still."""
     host.set_up("iptables")
     host.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
-    made = checklist.check(host, NEEDS, client=lambda: knock(host))
+    made = checklist.check(host, NEEDS, client=lambda: try_connect(host))
     assert set(checklist.wrong(made)) == {"rp_filter"}
 
 
@@ -260,11 +260,11 @@ def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     monkeypatch.setattr(checklist, "TPROXYCTL", str(slow))
     host.set_up("iptables")
     tries = []
-    checklist.check(host, NEEDS, client=lambda: tries.append(knock(host)) or tries[-1])
+    checklist.check(host, NEEDS, client=lambda: tries.append(try_connect(host)) or tries[-1])
     assert len(tries) == 1
 
 
-def knock(host):
+def try_connect(host):
     """A SYN for the VIP, from a client whose way back is by client0, that comes by server0."""
     with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)

@@ -48,7 +48,7 @@ class Checked(CtlHost):
             pytest.skip("absent: mounts within this namespace")
         return done
 
-    def told(self, *arguments, errors="", **rest):
+    def printed(self, *arguments, errors="", **rest):
         """What it prints as JSON, which is what the published form says; and what it says on stderr."""
         done = self.check("--json", *arguments, **rest)
         assert done.returncode in checklist.STATUSES, done.stderr
@@ -124,7 +124,7 @@ ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
 
 def test_a_bare_host(host):
     before = host.snapshot()
-    made = host.told(*EVERYTHING)
+    made = host.printed(*EVERYTHING)
     assert not made["well"] and states(made)["divert"] == "missing"
     assert [item["id"] for item in made["items"]] == IDS
     assert before == host.snapshot()
@@ -133,7 +133,7 @@ def test_a_bare_host(host):
 def test_a_host_that_was_set_up(host):
     well_set_up(host)
     before = host.snapshot()
-    made = host.told(*ASKED)
+    made = host.printed(*ASKED)
     assert states(made)["divert"] == "ok" and made["not_judged"] == PROXY_ITEMS
     assert made["to_judge"] == ["start the proxy"]
     assert before == host.snapshot()
@@ -143,7 +143,7 @@ def test_a_host_without_a_link(host):
     """There is no rule at all, and nothing was judged: that is no all-clear."""
     bare = Namespace("bare")
     try:
-        made = Checked(bare, host.folder).told(*ASKED)
+        made = Checked(bare, host.folder).printed(*ASKED)
     finally:
         bare.close()
     assert not made["well"] and {"divert", "mark", "ip-rule", "ip-route", "filter"} <= set(made["not_judged"])
@@ -156,13 +156,13 @@ def test_a_host_with_its_proxy(host):
     """All that this host decides was judged: that is the status 0, and what other hosts decide does not change it."""
     well_set_up(host)
     with listener(host):
-        made = host.told(*ASKED)
+        made = host.printed(*ASKED)
     assert made["well"] and states(made)["announce"] == "unknown"
 
 
-def test_people_are_told_the_same(host):
-    told = host.check(*ASKED).stdout.split("\n\n")
-    assert told[0].startswith("listeners: 192.0.2.80:80\n") and told[1].startswith("missing   divert: ")
+def test_the_text_for_people_says_the_same(host):
+    printed = host.check(*ASKED).stdout.split("\n\n")
+    assert printed[0].startswith("listeners: 192.0.2.80:80\n") and printed[1].startswith("missing   divert: ")
     well_set_up(host)
     done = host.check(*ASKED)
     assert done.returncode == 3 and "items were not judged: this is no all-clear" in done.stdout
@@ -176,7 +176,7 @@ def test_people_are_told_the_same(host):
 def test_a_kernels_configuration_alone(host, tmp_path, pack):
     file = tmp_path / "config"
     file.write_bytes(pack((HEADING + OPTIONS).encode("ascii")))
-    made = host.told("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert list(states(made)) == ["kernel"] and states(made)["kernel"] == "missing"
     assert (made["kernel"]["source"], made["kernel"]["version"]) == (str(file), "6.1.0")
 
@@ -184,16 +184,16 @@ def test_a_kernels_configuration_alone(host, tmp_path, pack):
 def test_a_fragment_of_a_configuration(host, tmp_path):
     file = tmp_path / "fragment"
     file.write_text("CONFIG_INET=y\n", encoding="ascii")
-    made = host.told("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert states(made)["kernel"] == "unknown" and made["kernel"]["version"] is None
 
 
-def test_an_ordinary_user_is_told_what_he_may_not_see(host, for_everybody):
+def test_an_ordinary_user_gets_a_message_about_what_is_hidden(host, for_everybody):
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
         pytest.skip("absent: another user")
     well_set_up(host)
-    made = host.told(*ASKED, before=user, program=for_everybody, errors="save`: ")
+    made = host.printed(*ASKED, before=user, program=for_everybody, errors="save`: ")
     assert not made["well"] and states(made)["divert"] == "unknown" and "run as root" in made["to_judge"]
     assert states(made)["server-route"] == "ok"
 
@@ -221,7 +221,7 @@ def test_an_ordinary_user_is_told_what_he_may_not_see(host, for_everybody):
         (["--kernel-config", "/dev"], "/dev"),
     ],
 )
-def test_wrong_arguments_are_said(host, words, errors):
+def test_wrong_arguments_are_reported(host, words, errors):
     host.refused(*words, errors=errors)
 
 
@@ -257,7 +257,7 @@ def test_a_kernel_configuration_that_is_cut_off(host, tmp_path, pack):
 def test_without_ip_nothing_is_said_of_the_network(host):
     well_set_up(host)
     before = host.snapshot()
-    made = host.told(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
+    made = host.printed(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
     assert {states(made)[name] for name in ("divert", "ip-rule", "ip-route", "announce", "ip_forward")} == {"unknown"}
     assert before == host.snapshot()
 
@@ -265,15 +265,15 @@ def test_without_ip_nothing_is_said_of_the_network(host):
 def test_without_nft_its_rules_are_not_seen(host):
     well_set_up(host, "iptables")
     before = host.snapshot()
-    made = host.told(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
+    made = host.printed(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
     assert states(made)["divert"] == "ok" and states(made)["backends"] == "unknown"
     assert before == host.snapshot()
 
 
-def test_without_iptables_nft_tells_enough(host):
+def test_without_iptables_the_output_of_nft_is_enough(host):
     well_set_up(host)
     tools = [name for name in ("iptables-save", "iptables-legacy-save") if shutil.which(name)]
-    assert states(host.told(*ASKED, before=hidden(*tools)))["divert"] == "ok"
+    assert states(host.printed(*ASKED, before=hidden(*tools)))["divert"] == "ok"
 
 
 RULES = {
@@ -287,7 +287,7 @@ SOME_RULES = "*filter\n-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp -j ACCEPT\nCOM
 
 @pytest.mark.parametrize("script, words", [(HALF, ""), (FAILS, "it is broken")], ids=["cut", "fails"])
 @pytest.mark.parametrize("tool", [*RULES, "nft", "ip"])
-def test_a_tool_that_does_not_tell_all(host, tool, script, words):
+def test_a_tool_that_does_not_report_everything(host, tool, script, words):
     """Its part is unknown, whatever half of it would mean; only its first line of reasons is repeated."""
     well_set_up(host)
     if tool in RULES:
@@ -295,14 +295,14 @@ def test_a_tool_that_does_not_tell_all(host, tool, script, words):
             pytest.skip(f"absent: {tool}")
         host.run(RULES[tool], text=SOME_RULES)
     before = host.snapshot()
-    made = host.told(*ASKED, path=host.tool(tool, script), errors=f"tproxyctl: `{tool}")
+    made = host.printed(*ASKED, path=host.tool(tool, script), errors=f"tproxyctl: `{tool}")
     assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
     assert before == host.snapshot()
 
 
 def test_an_ip_that_says_nothing_is_not_believed(host):
-    made = host.told(*ASKED, path=host.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
+    made = host.printed(*ASKED, path=host.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
     assert states(made)["divert"] == "unknown"
 
 

@@ -25,7 +25,7 @@ each_recipe = pytest.mark.parametrize("which", ["divert", "tproxy", "local-route
 @each_firewall_tool
 @each_recipe
 @both_families
-def test_revert_brings_back_what_was(host, firewall_tool, which, family):
+def test_revert_restores_the_host(host, firewall_tool, which, family):
     before = host.snapshot()
     host.well("apply", *arguments_for(firewall_tool, which, family))
     assert differences(before, host.snapshot())
@@ -91,7 +91,7 @@ def test_a_mark_in_any_rule_is_seen(host, line, text):
 
 
 @each_firewall_tool
-def test_a_failure_halfway_takes_everything_back(host, firewall_tool):
+def test_a_failure_halfway_reverts_everything(host, firewall_tool):
     host.furnish("wg-quick", firewall_tool)
     before = host.snapshot()
     tools = host.folder / "broken"
@@ -147,7 +147,7 @@ class TestOutputThatIsCut:
         assert done.returncode == 1 and "unknown" in found and "gone" not in found
 
 
-def test_a_tool_that_does_not_start_is_not_taken_for_a_table_that_is_gone(host):
+def test_a_tool_that_does_not_start_is_no_proof_that_a_table_is_gone(host):
     """The loader of programs says "No such file or directory", too, as nft does of a table."""
     host.well("apply", *arguments_for("nft"))
     folder, before = host.folder / "unloadable", host.snapshot()
@@ -180,20 +180,20 @@ class TestWithoutNft:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr
 
-    def mend(self, host, told):
+    def fix(self, host, output):
         """Run what revert says is to be run with nft."""
-        commands = re.findall("`(nft delete [^`]+)`", told)
+        commands = re.findall("`(nft delete [^`]+)`", output)
         for command in commands:
             host.run(command)
         return commands
 
     @pytest.mark.parametrize("hidden", [("apply", "revert"), ("revert",)])
-    def test_what_stays_is_told_with_what_takes_it_away(self, host, hidden):
+    def test_what_remains_is_reported_with_the_command_that_removes_it(self, host, hidden):
         before = host.snapshot()
         for command, words in (("apply", arguments_for("iptables")), ("revert", ())):
-            told = self.ctl(host, command, *words) if command in hidden else host.well(command, *words).stderr
-        assert differences(before, host.snapshot()) and "stays" in told
-        assert self.mend(host, told) == ["nft delete table ip6 mangle", "nft delete table ip mangle"]
+            output = self.ctl(host, command, *words) if command in hidden else host.well(command, *words).stderr
+        assert differences(before, host.snapshot()) and "stays" in output
+        assert self.fix(host, output) == ["nft delete table ip6 mangle", "nft delete table ip mangle"]
         assert not differences(before, host.snapshot())
 
     def test_what_stayed_out_of_sight_at_apply_goes_with_nft_at_revert(self, host):
@@ -202,17 +202,17 @@ class TestWithoutNft:
         host.well("revert")
         assert not differences(before, host.snapshot())
 
-    def test_a_table_that_others_use_is_left_to_them(self, host):
+    def test_a_table_that_other_programs_use_is_kept(self, host):
         host.furnish("mangle")
         before = host.snapshot()
         self.ctl(host, "apply", *arguments_for("iptables"))
-        assert not self.mend(host, self.ctl(host, "revert"))
+        assert not self.fix(host, self.ctl(host, "revert"))
         assert not differences(before, host.snapshot())
 
-    def test_a_table_that_somebody_began_to_use_is_left_to_them(self, host):
+    def test_a_table_that_another_program_uses_by_now_is_kept(self, host):
         self.ctl(host, "apply", *arguments_for("iptables", family=4))
         host.run("iptables -t mangle -A OUTPUT -j ACCEPT")
-        assert self.mend(host, self.ctl(host, "revert")) == ["nft delete chain ip mangle PREROUTING"]
+        assert self.fix(host, self.ctl(host, "revert")) == ["nft delete chain ip mangle PREROUTING"]
         assert "-A OUTPUT -j ACCEPT" in host.run("iptables-save")
 
 
@@ -236,7 +236,7 @@ class TestToolsThatDoNotEnd:
         return "nft" if firewall_tool == "nft" else f"{'ip6' if family == 6 else 'ip'}{firewall_tool[2:]}-restore"
 
     @each_firewall_tool
-    def test_what_was_done_before_is_taken_back(self, host, firewall_tool):
+    def test_what_was_done_before_is_reverted(self, host, firewall_tool):
         host.furnish("wg-quick", firewall_tool)
         before = host.snapshot()
         path = self.hang(host, self.loader(firewall_tool, 6), "grep -q -e -A -e 'table ip6.*{' $in")
@@ -253,7 +253,7 @@ class TestToolsThatDoNotEnd:
         assert before == host.snapshot() and not host.state.exists()
 
     @each_firewall_tool
-    def test_revert_can_be_called_again(self, host, firewall_tool):
+    def test_revert_can_run_again(self, host, firewall_tool):
         before = host.snapshot()
         host.well("apply", *arguments_for(firewall_tool))
         path = self.hang(host, self.loader(firewall_tool, 4), "grep -q -e -D -e 'delete table' $in")
@@ -411,8 +411,8 @@ class TestBadInput:
         with host.namespace:
             words = [TPROXYCTL, "apply", *arguments_for("nft"), "--state", str(host.state)]
             running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-        told = sorted(each.communicate()[0].strip() for each in running)
-        assert told == ["already applied"] * 3 + ["applied"]
+        output = sorted(each.communicate()[0].strip() for each in running)
+        assert output == ["already applied"] * 3 + ["applied"]
 
 
 def test_revert_without_a_state_file_leaves_what_bears_our_name(host):
@@ -629,7 +629,7 @@ def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_p
 @pytest.mark.parametrize("family", [4])
 @pytest.mark.parametrize("words, only", [("transparent v6only", 0), ("transparent", 1)])
 @each_firewall_tool
-def test_what_an_ipv6_listener_does_not_hear_passes_the_host(inline, tmp_path, firewall_tool, words, only):
+def test_packets_that_an_ipv6_listener_does_not_serve_pass_the_host(inline, tmp_path, firewall_tool, words, only):
     """TPROXY drops what no transparent socket is there for."""
     inline.proxy.namespace.sysctl({"net.ipv6.bindv6only": only})
     passing = Endpoint(inline.server.address, 80)
@@ -650,6 +650,6 @@ def test_a_listener_that_is_not_transparent_is_reached_as_before(inline, tmp_pat
 
 @pytest.mark.parametrize("harm", HARMFUL)
 @pytest.mark.parametrize("family, firewall_tool", [(4, "iptables"), (6, "iptables"), (4, "nft")])
-def test_harmful_sysctls_are_mended(inline, tmp_path, family, firewall_tool, harm):
+def test_harmful_sysctls_are_fixed(inline, tmp_path, family, firewall_tool, harm):
     inline.proxy.namespace.sysctl(HARMFUL[harm])
     serve_with_two_commands(inline, tmp_path, LISTEN[family], firewall_tool)

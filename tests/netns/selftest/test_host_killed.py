@@ -16,7 +16,7 @@ from lab.ctl.ctl_host import arguments_for, differences
 from lab.netns import firewall
 
 SOURCE = Path(__file__).with_name("kill_at.c")
-MENDED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
+FIXED = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.tcp_fwmark_accept": 1}  # with wg-quick's and tcp_tw_reuse: four in a row
 
 each_firewall_tool = pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 each_victim = pytest.mark.parametrize("victim", ["apply", "revert"])
@@ -44,7 +44,7 @@ def try_kills(host, library, firewall_tool, victim, way):
     """Kill it at every place, and have it taken back; how many places there are."""
     arguments = arguments_for(firewall_tool, family=4)
     host.furnish("wg-quick", firewall_tool)
-    host.namespace.sysctl(MENDED)
+    host.namespace.sysctl(FIXED)
     host.well("apply", *arguments)  # registers what iptables-legacy registers
     assert host.state.read_text(encoding="utf-8").count('"kind": "sysctl"') == 4
     host.well("revert")
@@ -69,7 +69,7 @@ def try_kills(host, library, firewall_tool, victim, way):
 @each_victim
 @each_firewall_tool
 @pytest.mark.parametrize("way, least", [("KILL_AT", 30), ("CUT_WRITE", 8)])
-def test_killed_at_any_system_call_it_is_taken_back(host, library, firewall_tool, victim, way, least):
+def test_apply_that_is_killed_at_any_system_call_is_reverted(host, library, firewall_tool, victim, way, least):
     assert try_kills(host, library, firewall_tool, victim, way) >= least
 
 
@@ -77,7 +77,7 @@ def test_killed_at_any_system_call_it_is_taken_back(host, library, firewall_tool
 @pytest.mark.parametrize("when", ["before", "meanwhile", "after"])
 @pytest.mark.parametrize("victim", ["apply", "revert"])
 @each_firewall_tool
-def test_killed_at_any_call_it_is_taken_back(host, firewall_tool, victim, when):
+def test_apply_that_is_killed_at_any_command_is_reverted(host, firewall_tool, victim, when):
     host.furnish("wg-quick", firewall_tool)
     arguments = arguments_for(firewall_tool)
     host.well("apply", *arguments)  # registers what iptables-legacy registers
@@ -99,15 +99,15 @@ def test_killed_at_any_call_it_is_taken_back(host, firewall_tool, victim, when):
 
 
 @each_firewall_tool
-def test_after_a_kill_apply_goes_on_by_itself_and_status_tells(host, firewall_tool):
+def test_after_a_kill_status_reports_it_and_apply_continues(host, firewall_tool):
     arguments = arguments_for(firewall_tool)
     before = host.snapshot()
     at, interrupted, killed = 1, 0, True
     while killed:
         killed = host.ctl("apply", *arguments, path=host.killer(at, "after")).returncode == -signal.SIGKILL
         if killed and host.state.exists():
-            told = host.ctl("status", "--json")
-            assert told.returncode == 1 and json.loads(told.stdout)["interrupted"], told.stdout
+            status = host.ctl("status", "--json")
+            assert status.returncode == 1 and json.loads(status.stdout)["interrupted"], status.stdout
             interrupted += 1
         host.well("apply", *arguments)
         host.well("status")

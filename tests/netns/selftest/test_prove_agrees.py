@@ -137,7 +137,7 @@ def _datagrams(hosts, _, firewall_tool, family):
 def _any_datagram(hosts, _, firewall_tool, family):
     lab = hosts(None, family, firewall_tool)
     steering.divert_datagrams(lab)
-    steering.intercept_datagrams(lab, capability_probes.CALLED, capability_probes.PORT)
+    steering.intercept_datagrams(lab, capability_probes.DESTINATION_PORT, capability_probes.PORT)
     return capability_probes.intercepted_datagram(lab, family)
 
 

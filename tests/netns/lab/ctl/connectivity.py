@@ -103,11 +103,11 @@ def observe(lab, attempts, upload=0):
     deadline, last_look = waiting.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
         moved = _turn(lab, pending, unread)
-        waits_in_vain = not moved and _stuck(lab) >= len(pending)
-        if waits_in_vain and last_look:
+        no_progress = not moved and _stuck(lab) >= len(pending)
+        if no_progress and last_look:
             for each in pending:
                 each.symptom = "times out"
-        last_look = waits_in_vain
+        last_look = no_progress
         if time.monotonic() > deadline:
             raise TimeoutError("a connection neither works nor fails, and nothing is sent again")
     found = {each.symptom for each in attempts}

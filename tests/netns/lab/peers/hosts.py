@@ -79,7 +79,7 @@ class Client(Host):
             connection.send(token)
         return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
 
-    def knock(self, destination, source=None):
+    def try_connect(self, destination, source=None):
         """Try to get through where that is not to work; return how and with what it ended.
 
         "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
@@ -151,10 +151,10 @@ class Server(Host):
         if self._hub:
             self._hub.take_in()
 
-    def nobody_came(self):
+    def no_connection_came(self):
         """Whether no connection waits to be accepted."""
         if self._hub:
-            return self._hub.nobody_came()
+            return self._hub.no_connection_came()
         return not waiting.readable(self.listeners.values(), 0)
 
     def accepted(self, listener):

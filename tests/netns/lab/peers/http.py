@@ -248,7 +248,7 @@ class Hub:
             for listener in ready:
                 self._connections.append(_Messages(self.server.accepted(listener)))
 
-    def nobody_came(self):
+    def no_connection_came(self):
         """Nobody waits, and nobody asked on a connection that was there before."""
         by_socket = {messages.socket: messages for messages in self._connections}
         for made in waiting.readable(by_socket, 0):
