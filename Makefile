@@ -104,7 +104,7 @@ deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-kernels de
 # --- trying and testing ---
 
 # What makes namespaces ends with its caller, however that ends: tell it who that is.
-ISOLATED = TPROXY_LAB_CALLER=$$PPID exec $(PYTHON)
+ISOLATED = TPROXY_LAB_PARENT=$$PPID exec $(PYTHON)
 
 demo: deps-build
 	@$(if $(filter haproxy,$(PROXY)),.ci/deps test)

@@ -83,7 +83,7 @@ def test_nothing_but_the_vip_is_listened_at(lab):
     listening = {local for _, local, _ in lab.proxy.sockets("LISTEN")}
     assert listening == {lab.vip}
     for elsewhere in (lab.proxy_address_to_clients, lab.proxy.address):
-        assert lab.client.knock(Endpoint(elsewhere, lab.vip.port))[0] == "refused"
+        assert lab.client.try_connect(Endpoint(elsewhere, lab.vip.port))[0] == "refused"
 
 
 @requirement("TP-BIND-09")
@@ -108,7 +108,7 @@ def test_v6only_leaves_ipv4_alone(lab):
     lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v6only")])
     own = {f: topology.address(topology.CLIENT_NET[f], topology.PROXY_HOST) for f in topology.FAMILIES}
     lab.client.connect(Endpoint(own[6], 8000)).exchange()
-    assert lab.client.knock(Endpoint(own[4], 8000))[0] == "refused"
+    assert lab.client.try_connect(Endpoint(own[4], 8000))[0] == "refused"
 
 
 @requirement("TP-BIND-12")

@@ -41,16 +41,16 @@ def test_sigterm_stops_at_once(lab):
     proxy.await_end()
     assert flow.client.ending()[0] in ("eof", "reset")
     assert flow.server.ending()[0] in ("eof", "reset")
-    assert lab.client.knock(lab.vip)[0] in GONE
+    assert lab.client.try_connect(lab.vip)[0] in GONE
 
 
 @requirement("TP-OPS-02")
-def test_sigusr1_takes_no_new_clients_and_lets_the_others_finish(lab):
+def test_after_sigusr1_new_clients_are_refused_and_sessions_finish(lab):
     proxy = lab.serve()
     flow = lab.client.connect(lab.vip)
     proxy.signal(signal.SIGUSR1)
     waiting.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
-    assert lab.client.knock(lab.vip)[0] in GONE
+    assert lab.client.try_connect(lab.vip)[0] in GONE
     flow.exchange()
     flow.client.finish()
     assert flow.server.receive_to_end() == b""
@@ -66,7 +66,7 @@ def test_without_descriptors_left_sessions_go_on_and_later_clients_are_served(la
 
 
 @requirement("TP-OPS-20")
-def test_descriptors_that_run_short_unforeseen_lose_no_client(lab):
+def test_a_sudden_lack_of_descriptors_loses_no_client(lab):
     proxy = lab.serve(threads=1)
     proxy.allow_descriptors(FEW)
     serve_a_crowd(lab)
@@ -113,7 +113,7 @@ def test_a_second_instance_on_the_same_port_is_refused(lab):
 
 @requirement("TP-OPS-05")
 @both_families
-def test_a_missing_capability_is_told_at_the_start(lab):
+def test_a_missing_capability_is_reported_at_the_start(lab):
     proxy = lab.start(without=("net_raw", "net_admin"))
     assert proxy.await_end() != 0
     assert lab.vip.address in proxy.log()
@@ -193,13 +193,13 @@ def test_a_reload_takes_on_one_more_listener_and_loses_no_connection(lab):
 
 
 @requirement("TP-OPS-13")
-def test_a_listener_that_a_reload_takes_away_keeps_its_sessions(lab):
+def test_a_listener_that_a_reload_removes_keeps_its_sessions(lab):
     gone = Endpoint(lab.vip_address(81), lab.vip.port)
     proxy = lab.serve(listeners=[lab.listener(), lab.listener(gone)], reload=True)
     flow = lab.client.connect(gone)
     lab.reload(proxy, reload=True)
     waiting.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
-    assert lab.client.knock(gone)[0] in GONE
+    assert lab.client.try_connect(gone)[0] in GONE
     flow.exchange(1 << 20)
     lab.client.connect(lab.vip).exchange()
 
@@ -225,7 +225,7 @@ def test_the_sessions_line_is_haproxys_tcplog(lab):
 
 
 @requirement("TP-OPS-21")
-def test_a_client_that_resets_while_its_server_is_silent_leaves_its_place(lab):
+def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(lab):
     """There is one place, and an attempt to connect does not end by itself."""
     lab.start(source="clientip", servers=[lab.silent_server()], maxconn=1, **lab.long_connect).await_ready()
     before = set()
@@ -238,7 +238,7 @@ def test_a_client_that_resets_while_its_server_is_silent_leaves_its_place(lab):
 
 @requirement("TP-OPS-22")
 @pytest.mark.parametrize("log", ["sessions", "default"])
-def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(lab, log):
+def test_a_full_log_that_is_never_read_delays_neither_clients_nor_the_stop(lab, log):
     """With `default` the configuration says nothing of logs; the rest is as the adapter writes it for every test."""
     fields = {} if log == "sessions" else {"log": log}
     with unread_pipe() as (pipe, fill):
@@ -246,9 +246,9 @@ def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(l
         lab.server.refuse()
         fill()
         for _ in range(REFUSALS):
-            how, data = lab.client.knock(lab.vip)
+            how, data = lab.client.try_connect(lab.vip)
             assert how in ("eof", "reset") and not data
-        lab.server.serve(lab.backend_server)
+        lab.server.serve(lab.server_endpoint)
         lab.client.connect(lab.vip).exchange()
         proxy.signal(signal.SIGTERM)
         proxy.await_end()
@@ -310,9 +310,9 @@ def overflows(lab):
 def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
     """One client begins the loop, which would go on until no place is left. Not to start at all is well, too."""
     own = Endpoint(lab.proxy_address_to_clients, 8000)
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     listeners = [lab.listener(server=0), lab.listener(own, server=1, transparent=False)]
-    proxy = lab.start("none", listeners, [lab.backend_server, own], maxconn=PLACES)
+    proxy = lab.start("none", listeners, [lab.server_endpoint, own], maxconn=PLACES)
     try:
         proxy.await_ready()
     except ProxyEnded:

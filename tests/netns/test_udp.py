@@ -16,7 +16,7 @@ def test_a_datagram_reaches_the_server_from_the_clients_address(lab):
     server = steering.serve_datagrams(lab, source="clientip")
     seen = datagrams.exchange(lab, server, Peer(lab.client), b"a question")
     assert seen.address == lab.client.address
-    assert (seen, lab.backend_server, b"a question") in lab.server_link.datagrams()
+    assert (seen, lab.server_endpoint, b"a question") in lab.server_link.datagrams()
 
 
 @requirement("TP-UDP-02")
@@ -25,12 +25,12 @@ def test_the_clients_port_is_kept_with_it(lab):
     server = steering.serve_datagrams(lab, source="client")
     client = Peer(lab.client)
     assert datagrams.exchange(lab, server, client, b"a question") == client.local
-    assert (client.local, lab.backend_server, b"a question") in lab.server_link.datagrams()
+    assert (client.local, lab.server_endpoint, b"a question") in lab.server_link.datagrams()
 
 
 @requirement("TP-UDP-03")
 @both_families
-def test_answers_come_from_the_address_and_port_that_the_client_called(lab):
+def test_answers_come_from_the_address_and_port_that_the_client_sent_to(lab):
     server, client = steering.serve_datagrams(lab), Peer(lab.client)
     client.send(b"a question", lab.vip)
     _, seen = server.receive()
@@ -108,7 +108,7 @@ def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
 @both_families
 def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
     proxy, client = unheard(lab)
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     client.send(b"a question", lab.vip)
     data, seen = server.receive()
     assert data == b"a question"
@@ -122,7 +122,7 @@ def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
 @both_families
 def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     _, client = unheard(lab)
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     datagrams.exchange(lab, server, client, b"a question")
 
 

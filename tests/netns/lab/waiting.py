@@ -1,7 +1,8 @@
-"""How long the lab waits for something that is to happen, and how it waits.
+"""How the lab waits for an event, and for how long.
 
-No test asserts a duration. What is to happen is awaited, and `seconds` is only when the lab stops
-hoping; a loaded machine makes a run slower, not redder.
+No test asserts a duration. A test waits for an event, and `seconds` (the option --patience) is only how long the lab
+waits before it gives up. So a loaded machine makes a run slower and fails no test. An event that did not happen is
+a TimeoutError.
 """
 
 import select
@@ -10,23 +11,22 @@ import time
 seconds = 15.0
 
 
-class NeverHappened(AssertionError):
-    """Something that should have happened did not."""
-
-
 def deadline():
     return time.monotonic() + seconds
 
 
 def until(condition, what, pause=0.001):
-    """Poll condition() until it gives something true, and return that; `pause` follows a first look in vain."""
+    """Call condition() until its result is true, and return that; TimeoutError after `seconds`.
+
+    `what` names the event, for the message. `pause` is the first pause between two calls, in seconds.
+    """
     end = deadline()
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
-            raise NeverHappened(f"waited {seconds:g} s in vain: {what}")
+            raise TimeoutError(f"waited {seconds:g} s, and this did not happen: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
 

@@ -34,11 +34,11 @@ def lab(topology_name, recipe, firewall_tool, family):
 
 def is_transparent(lab, source=None, vip=None):
     """A new connection works, the server sees who called; returns the client's address."""
-    caller = source or lab.client.address
+    client_address = source or lab.client.address
     flow = lab.client.connect(vip or lab.vip, Endpoint(source, 0) if source else None)
     flow.exchange()
-    assert flow.peer_seen_by_server.address == flow.source_on_the_wire.address == caller
-    return caller
+    assert flow.peer_seen_by_server.address == flow.source_on_the_wire.address == client_address
+    return client_address
 
 
 def nothing_is_wrong(lab, client, vip=None):
@@ -52,7 +52,7 @@ def nothing_is_wrong(lab, client, vip=None):
         return made
 
     for proxy in lab.proxies:
-        made = checklist.check(proxy.host, checklist.needs_of(proxy.scenario, proxy.folder, client), call)
+        made = checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, client), call)
         assert not checklist.wrong(made)
 
 
@@ -92,7 +92,7 @@ def test_a_local_route_alone_is_enough_for_binding(lab):
 
 @two_proxies
 def test_two_proxies_serve_the_same_clients_side_by_side(lab):
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     for number, host in enumerate(lab.proxy_hosts):
         vip = Endpoint(lab.vip_address(80 + number), lab.vip.port)
         lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()
@@ -106,7 +106,7 @@ def test_a_client_on_the_proxys_host_is_served(lab):
 
 
 @on_a_bridge
-def test_a_bridge_that_calls_iptables_does_not_stand_in_the_way(lab):
+def test_a_bridge_that_passes_packets_to_iptables_disturbs_nothing(lab):
     bridge_calls_rules(lab.topology.proxy)
     lab.serve(source="clientip")
     nothing_is_wrong(lab, is_transparent(lab))

@@ -54,13 +54,13 @@ def adapter(folder, text):
         (["--nonsense"], "unrecognized"),
     ],
 )
-def test_wrong_arguments_are_said_at_once(words, text):
+def test_wrong_arguments_are_reported_at_once(words, text):
     done = conformance(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr and done.stderr.startswith("conformance: ")
 
 
-def test_reports_are_not_written_where_a_run_takes_them_along():
+def test_reports_are_not_written_to_a_folder_that_ends_with_the_run():
     done = conformance("--out", "/run/reports", without="TPROXY_LAB_ISOLATED")
     assert done.returncode == 2 and "/run is private" in done.stderr
 

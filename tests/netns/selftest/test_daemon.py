@@ -285,7 +285,7 @@ def test_a_flood_of_refusals_is_counted_by_few_lines(namespace, start):
     assert "connect-refused 500" in daemon.log()
 
 
-def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start, server):
+def test_missing_descriptors_are_reported_after_a_pause_at_maxconn(namespace, start, server):
     daemon = start(configured("maxconn 4")).await_ready()
     held = [connect(namespace) for _ in range(6)]
     there = [accept(server) for _ in range(4)]

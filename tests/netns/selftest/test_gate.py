@@ -108,7 +108,7 @@ def test_a_folder_of_the_lab_that_the_order_does_not_name_fails(lab_tree):
     assert "not in the ORDER" in done.stdout
 
 
-def test_without_object_files_nothing_is_called_good(tree):
+def test_without_object_files_the_gate_fails(tree):
     done = tree({"check/shared.h": ""})
     assert done.returncode == 1
     assert "run make first" in done.stderr

@@ -74,7 +74,7 @@ def capability(made, name):
 
 
 def connections(made, firewall_tool, family=4):
-    return {e["recipe"]: e for e in made["connections"] if (e["firewall_tool"], e["family"]) == (firewall_tool, family)}
+    return {e["recipe"]: e for e in made["connections"] if (e["backend"], e["family"]) == (firewall_tool, family)}
 
 
 def stand_in(folder, name, text, **words):
@@ -120,7 +120,7 @@ def test_without_ip_nothing_is_connected():
     assert "iproute2" in made["packages_to_install"]
 
 
-def test_what_the_kernel_refuses_is_missing_and_mended(tmp_path, plain):
+def test_what_the_kernel_refuses_is_missing_and_has_a_fix(tmp_path, plain):
     made = found(path=stand_in(tmp_path, "iptables-restore", REFUSES_TPROXY))
     lacking = capability(made, "iptables-tproxy-4")
     assert (lacking["state"], lacking["detail"]) == ("missing", REFUSED)
@@ -163,7 +163,7 @@ def test_people_get_a_table_and_reasons(tmp_path, plain):
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["--profile"], ["--profile", "operations"], ["more"]])
-def test_wrong_arguments_are_said(words):
+def test_wrong_arguments_are_reported(words):
     done = prove(*words)
     assert (done.returncode, done.stdout) == (2, "") and done.stderr
 
@@ -208,7 +208,7 @@ def test_it_changes_nothing_around_it():
     assert around() == before
 
 
-def test_killed_it_takes_along_whatever_it_started(tmp_path):
+def test_a_run_that_is_killed_ends_all_that_it_started(tmp_path):
     """A descriptor that all of them inherit comes to its end with the last of them."""
     end, inherited = os.pipe()
     path = stand_in(tmp_path, "iptables-restore", NEVER_ENDS, descriptor=inherited)

@@ -22,10 +22,9 @@ from lab.peers import datagrams
 from lab.peers.proxy import Implementation
 from lab.setup import steering
 from lab.setup.lab import Lab
-from lab.waiting import NeverHappened
 
 PORT = 3129
-NOT_CONNECTED = (AssertionError, CommandFailed, OSError, NeverHappened, Unsupported)
+NOT_CONNECTED = (AssertionError, CommandFailed, OSError, Unsupported)
 REFUSES = """#!/bin/sh
 rules=$(cat)
 case $rules in
@@ -92,7 +91,7 @@ def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, f
     of_it = next(
         each
         for each in proof["connections"]
-        if (each["recipe"], each["firewall_tool"] or "none", each["family"]) == (name, firewall_tool, family)
+        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, firewall_tool, family)
     )
     problem = why_not_connected(hosts, name, firewall_tool, family)
     assert (problem is None) == (of_it["state"] == "works"), problem
@@ -120,9 +119,9 @@ def _intercepted(hosts, _, firewall_tool, family):
     lab = hosts("falsifiers/correct", family, firewall_tool)
     steering.intercept(lab, PORT)
     wildcard = lab.listener(Endpoint(capability_probes.ANY[family], PORT))
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     lab.start("clientip", [wildcard], [], destination="original").await_ready()
-    flow = lab.client.connect(lab.backend_server)
+    flow = lab.client.connect(lab.server_endpoint)
     flow.exchange()
     went_through = ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
     return went_through and flow.peer_seen_by_server.address == lab.client.address
@@ -138,7 +137,7 @@ def _datagrams(hosts, _, firewall_tool, family):
 def _any_datagram(hosts, _, firewall_tool, family):
     lab = hosts(None, family, firewall_tool)
     steering.divert_datagrams(lab)
-    steering.intercept_datagrams(lab, capability_probes.CALLED, capability_probes.PORT)
+    steering.intercept_datagrams(lab, capability_probes.DESTINATION_PORT, capability_probes.PORT)
     return capability_probes.intercepted_datagram(lab, family)
 
 

@@ -31,7 +31,7 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
     """Nothing gets lost on these links: what does not come before the next datagram does not come."""
     recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.firewall_tool)
     steering.divert_whole_datagrams(lab)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     for data in (LARGE, SMALL):
         client.send(data, lab.vip)
     arrive = [SMALL] if lab.firewall_tool == "nft" else [LARGE, SMALL]
@@ -44,5 +44,5 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
 @by_each
 def test_fragments_pass_in_both_directions_where_apply_has_set_the_host_up(lab):
     by_apply.apply(lab.proxy.namespace, "divert", lab.firewall_tool, datagrams=True)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     assert datagrams.exchange(lab, server, client, LARGE).address == lab.client.address

@@ -180,10 +180,10 @@ def run_clients(order, namespace, failures):
 
 
 @pytest.fixture
-def namespace(box):
+def namespace(host):
     # The silent server: its packets go out to a link whose other end has no such host.
-    box.namespace.ip(f"neigh add {SILENT} lladdr 02:00:00:00:00:09 dev eth0", "link set eth1 up")
-    return box.namespace
+    host.namespace.ip(f"neigh add {SILENT} lladdr 02:00:00:00:00:09 dev eth0", "link set eth1 up")
+    return host.namespace
 
 
 def test_every_kind_of_end_is_exact_while_signals_arrive(namespace, tmp_path):

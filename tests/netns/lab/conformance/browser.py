@@ -77,10 +77,10 @@ class Browser:
         while b"\0" not in self._held:
             with open(self._in, "rb", closefd=False, buffering=0) as pipe:
                 if not waiting.readable([pipe], waiting.seconds * 2):
-                    raise waiting.NeverHappened("the browser does not answer")
+                    raise TimeoutError("the browser does not answer")
                 data = pipe.read(1 << 20)
             if not data:
-                raise waiting.NeverHappened(f"the browser ended with status {self._process.wait()}")
+                raise TimeoutError(f"the browser ended with status {self._process.wait()}")
             self._held += data
         line, _, self._held = self._held.partition(b"\0")
         return json.loads(line)

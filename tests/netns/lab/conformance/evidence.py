@@ -62,7 +62,7 @@ def collect(lab, nodeid, failure, command):
         _namespace(lab, namespace, folder)
     for number, proxy in enumerate(lab.proxies, 1):
         shutil.copytree(proxy.folder, folder / f"proxy-{number}")
-        _write(folder / f"proxy-{number}.check.txt", lambda p=proxy: checklist.told(p, lab.client.address))
+        _write(folder / f"proxy-{number}.check.txt", lambda p=proxy: checklist.as_text(p, lab.client.address))
     return folder
 
 

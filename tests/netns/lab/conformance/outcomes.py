@@ -80,7 +80,7 @@ def judge(item, call, report):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    says_it_all = isinstance(call.excinfo.value, (AssertionError, Absent, GuardFailed))
+    says_it_all = isinstance(call.excinfo.value, (AssertionError, TimeoutError, Absent, GuardFailed))
     message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
     if word == verdict.UNSUPPORTED:
         word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))

@@ -32,7 +32,7 @@ class Progress:
         self.begin(None)
 
     def begin(self, column):
-        self.total = self.done = self.told = 0
+        self.total = self.done = self.reported = 0
         self.counts = {}
         self.started = time.monotonic()
         if column:
@@ -52,8 +52,8 @@ class Progress:
                 self._line(f"  {event['verdict']} {event['requirement']} {short(event['test'])}")
         if self.live:
             self._redraw(f"{self._state(column)}  {short(min(running)) if running else ''}")
-        elif self.total and self.done * STEPS // self.total > self.told:
-            self.told = self.done * STEPS // self.total
+        elif self.total and self.done * STEPS // self.total > self.reported:
+            self.reported = self.done * STEPS // self.total
             self._line(f"  {self._state(column)}")
 
     def end(self, column):

@@ -12,33 +12,29 @@ import subprocess
 
 from lab import waiting
 from lab.netns import firewall, topology
+from lab.netns.constants import IP_BIND_ADDRESS_NO_PORT, IP_LEVEL, IP_RECVORIGDSTADDR, IP_TRANSPARENT, SO_MARK
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import CommandFailed, Namespace
 from lab.peers.hosts import bound_transparently
 
-PORT, CALLED = 8000, 84
-LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
-TRANSPARENT = {4: 19, 6: 75}
-TELL_DESTINATION = {4: 20, 6: 74}
-SO_MARK = 36
-IP_BIND_ADDRESS_NO_PORT = 24
+PORT, DESTINATION_PORT = 8000, 84
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 ANY = {4: "0.0.0.0", 6: "::"}
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-NOT_SHOWN = (CommandFailed, OSError, waiting.NeverHappened)
+NOT_SHOWN = (CommandFailed, OSError)
 
 # What follows `-A PREROUTING` or nft's `add rule`; the last line's counter tells. {to} is TPROXY's port.
 _XT = {
     "mangle": ["-p udp -j ACCEPT"],
     "socket": ["-p udp -m socket --transparent -j ACCEPT"],
     "mark": ["-p udp -j MARK --set-mark 1", "-p udp -m mark --mark 1 -j ACCEPT"],
-    "tproxy": [f"-p udp --dport {CALLED} -j TPROXY --on-port {PORT} --tproxy-mark 1"],
+    "tproxy": [f"-p udp --dport {DESTINATION_PORT} -j TPROXY --on-port {PORT} --tproxy-mark 1"],
 }
 _NFT = {
     "chain": ["meta l4proto udp counter"],
     "socket": ["meta l4proto udp socket transparent 1 counter"],
     "mark": ["meta l4proto udp meta mark set 1", "meta l4proto udp meta mark 1 counter"],
-    "tproxy": [f"udp dport {CALLED} tproxy to :{PORT} meta mark set 1 counter"],
+    "tproxy": [f"udp dport {DESTINATION_PORT} tproxy to :{PORT} meta mark set 1 counter"],
 }
 FEATURES = {"iptables": tuple(_XT), "iptables-legacy": tuple(_XT), "nft": tuple(_NFT)}
 
@@ -68,7 +64,7 @@ def _rule(lab, firewall_tool, feature, family):
     sender = lab.client.socket(LOOPBACK[family], socket.SOCK_DGRAM)
     own = topology.address(topology.CLIENT_NET[family], topology.PROXY_HOST)
     sender.sendto(b"plain", (own, PORT + 1))
-    to = {"tproxy": (own, CALLED), "socket": wanted.getsockname()[:2]}.get(feature, (own, PORT))
+    to = {"tproxy": (own, DESTINATION_PORT), "socket": wanted.getsockname()[:2]}.get(feature, (own, PORT))
     sender.sendto(b"wanted", to)
     return (_next(plain), _next(wanted)) == (b"plain", b"wanted") and _counted(host, firewall_tool, family) == (
         1 if feature in ("socket", "tproxy") else 2
@@ -104,7 +100,7 @@ def _ip(host, family, *lines):
 def _receiver(lab, endpoint, transparent=False, host=None):
     made = (host or lab.proxy).socket(endpoint.address, socket.SOCK_DGRAM)
     if transparent:
-        made.setsockopt(LEVEL[endpoint.family], TRANSPARENT[endpoint.family], 1)
+        made.setsockopt(IP_LEVEL[endpoint.family], IP_TRANSPARENT[endpoint.family], 1)
     made.bind(tuple(endpoint))
     made.settimeout(waiting.seconds)
     return made
@@ -215,21 +211,21 @@ def _original_destination(lab, family):
 def intercepted_datagram(lab, family, elsewhere=99):
     """A datagram to an address that nobody has is told of, reaches the server from the client, and is answered."""
     listener = _receiver(lab, Endpoint(ANY[family], PORT), True)
-    listener.setsockopt(LEVEL[family], TELL_DESTINATION[family], 1)
-    called = Endpoint(lab.vip_address(elsewhere, family), CALLED)
+    listener.setsockopt(IP_LEVEL[family], IP_RECVORIGDSTADDR[family], 1)
+    destination = Endpoint(lab.vip_address(elsewhere, family), DESTINATION_PORT)
     client = _receiver(lab, Endpoint(lab.client.addresses[family][0], 0), host=lab.client)
-    client.sendto(b"a question", tuple(called))
-    data, told, _, source = listener.recvmsg(1024, 256)
-    if data != b"a question" or source[:2] != client.getsockname()[:2] or _destination(told, family) != called:
+    client.sendto(b"a question", tuple(destination))
+    data, control, _, source = listener.recvmsg(1024, 256)
+    if data != b"a question" or source[:2] != client.getsockname()[:2] or _destination(control, family) != destination:
         return False
-    answering = _receiver(lab, called, True)
+    answering = _receiver(lab, destination, True)
     answering.sendto(b"an answer", source)
-    return client.recvfrom(1024)[1][:2] == tuple(called)
+    return client.recvfrom(1024)[1][:2] == tuple(destination)
 
 
-def _destination(told, family):
-    for level, kind, data in told:
-        if (level, kind) == (LEVEL[family], TELL_DESTINATION[family]):
+def _destination(control, family):
+    for level, kind, data in control:
+        if (level, kind) == (IP_LEVEL[family], IP_RECVORIGDSTADDR[family]):
             port = int.from_bytes(data[2:4], "big")
             raw = data[4:8] if family == 4 else data[8:24]
             return Endpoint(socket.inet_ntop(socket.AF_INET if family == 4 else socket.AF_INET6, raw), port)
@@ -253,16 +249,16 @@ def _nft_inet(lab, _):
 def _nat(lab, _):
     """A connection to one port comes out at another."""
     lines = ["add table ip shown", "add chain ip shown c { type nat hook prerouting priority -100; }"]
-    lines.append(f"add rule ip shown c tcp dport {CALLED} redirect to :{PORT}")
+    lines.append(f"add rule ip shown c tcp dport {DESTINATION_PORT} redirect to :{PORT}")
     lab.topology.proxy.run("nft", "-f", "-", text="\n".join(lines) + "\n")
     own = topology.address(topology.CLIENT_NET[4], topology.PROXY_HOST)
     listener = lab.proxy.listen(Endpoint(own, PORT))
-    caller = lab.client.socket(own)
-    caller.settimeout(waiting.seconds)
-    caller.connect((own, CALLED))
+    client = lab.client.socket(own)
+    client.settimeout(waiting.seconds)
+    client.connect((own, DESTINATION_PORT))
     accepted, peer = listener.accept()
     accepted.close()
-    return peer == caller.getsockname()
+    return peer == client.getsockname()
 
 
 _ALONE = {

@@ -92,9 +92,9 @@ def _looks(pid):
     return any(row[3] == "0003" and f"socket:[{row[8]}]" in links for row in rows)
 
 
-def told(proxy, client):
+def as_text(proxy, client):
     """What `check` prints for people on a proxy's host."""
-    words = [TPROXYCTL, "check", "--verbose", *needs_of(proxy.scenario, proxy.folder, client)]
+    words = [TPROXYCTL, "check", "--verbose", *service_options(proxy.scenario, proxy.folder, client)]
     environment = {**os.environ, **firewall.lock(proxy.host.namespace)}
     with proxy.host.namespace:
         done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
@@ -122,7 +122,7 @@ def made_on(host):
     return re.sub(r"(?m)^#.*|\[\d+:\d+\]", "", listing)
 
 
-def needs_of(scenario, folder, client):
+def service_options(scenario, folder, client):
     """The options that say what a proxy needs: its configuration, where it has one that the tool reads."""
     config = Path(folder) / "proxy.cfg"
     options = ["--config", str(config)] if config.exists() else _listed(scenario)

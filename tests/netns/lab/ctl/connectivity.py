@@ -64,11 +64,15 @@ class Attempt:
     def proceed(self):
         """The client's socket has something: an answer, or an end."""
         try:
-            self._read() if self.connected else self._connect()
+            complete = self._read() if self.connected else self._connect()
         except OSError:
             self.symptom = "refused"
+        else:
+            if complete:
+                self.symptom = self._source()
 
     def _connect(self):
+        """Send the token; nothing is complete by that."""
         self.client.getpeername()  # or the error; SO_ERROR also tells what an established one lives with
         self.connected = True
         self.client.send(self.token)
@@ -79,12 +83,12 @@ class Attempt:
         self.server.send(self.token[::-1])
 
     def _read(self):
+        """Whether the whole answer has come."""
         data = self.client.recv(TOKEN)
         if not data:
             raise ConnectionError("the proxy ended it")
         self._back += data
-        if self._back == self.token[::-1]:
-            self.symptom = self._source()
+        return self._back == self.token[::-1]
 
     def _source(self):
         seen, wire = self.server.peer, self.lab.source_of(self.token)
@@ -99,13 +103,13 @@ def observe(lab, attempts, upload=0):
     deadline, last_look = waiting.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
         moved = _turn(lab, pending, unread)
-        waits_in_vain = not moved and _stuck(lab) >= len(pending)
-        if waits_in_vain and last_look:
+        no_progress = not moved and _stuck(lab) >= len(pending)
+        if no_progress and last_look:
             for each in pending:
                 each.symptom = "times out"
-        last_look = waits_in_vain
+        last_look = no_progress
         if time.monotonic() > deadline:
-            raise waiting.NeverHappened("a connection neither works nor fails, and nothing is sent again")
+            raise TimeoutError("a connection neither works nor fails, and nothing is sent again")
     found = {each.symptom for each in attempts}
     symptom = found.pop() if len(found) == 1 else "intermittent"
     return _stalls(lab, attempts[0], upload) if upload and symptom == "works" else symptom
@@ -194,7 +198,7 @@ def _stalls(lab, attempt, size):
         elif not ready and _bytes_sent_again(lab):
             return "stalls"
         if time.monotonic() > end:
-            raise waiting.NeverHappened(f"{missing} bytes of {size} have not come, and none is sent again")
+            raise TimeoutError(f"{missing} bytes of {size} have not come, and none is sent again")
     return "works"
 
 

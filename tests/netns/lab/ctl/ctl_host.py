@@ -61,7 +61,7 @@ def without(*programs):
     return ("unshare", "-m", "sh", "-c", HIDE, "sh"), {"HIDDEN": " ".join(programs)}
 
 
-class Box:
+class CtlHost:
     """A host in a namespace, and tproxyctl on it."""
 
     def __init__(self, namespace, folder):
@@ -175,4 +175,4 @@ def _in_use(save):
 
 def arguments_for(firewall_tool, which="divert", family=None):
     wanted = EVERYTHING if family is None else [f"--listen={LISTEN[family]}", f"--server={SERVER[family]}"]
-    return [*wanted, "--firewall-tool", firewall_tool, "--recipe", which]
+    return [*wanted, "--backend", firewall_tool, "--recipe", which]

@@ -153,7 +153,7 @@ class Trial:
         lab, row = self.lab, self.row
         expected = lab.proxy.address if self.source == "none" else self._client()
         if row.protocol == "udp":
-            self.server = self.server or Peer(lab.server, lab.backend_server)
+            self.server = self.server or Peer(lab.server, lab.server_endpoint)
             return connectivity.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected, row.datagram)
         source = Endpoint(self._client(), 0) if row.client_number else None
         connectivity.forget(lab)  # on a busy machine the lab's own packets may have been sent again, too
@@ -191,14 +191,14 @@ class Trial:
         """What is missing or harmful, as `tproxyctl check` names it on the proxies' hosts: {item: findings}."""
         named, self.not_judged = {}, []
         for proxy in self.lab.proxies:
-            needs = checklist.needs_of(proxy.scenario, proxy.folder, self._client())
-            made = checklist.check(proxy.host, needs, self._calling())
+            needs = checklist.service_options(proxy.scenario, proxy.folder, self._client())
+            made = checklist.check(proxy.host, needs, self._connecting())
             self.not_judged += made["not_judged"]
             for item, findings in checklist.wrong(made).items():
                 named.setdefault(item, []).extend(findings)
         return named
 
-    def _calling(self):
+    def _connecting(self):
         """How a client tries while check looks; for datagrams nobody does."""
         return self._begin if self.row.protocol == "tcp" else None
 
@@ -217,7 +217,7 @@ class Trial:
         self._run_all(commands)
         again = self._made_by(commands)
         assert again == made, "a second run of the commands changes something"
-        waiting.until(self._nobody_is_asked_for, "what the client's link was asked before has ended")
+        waiting.until(self._no_address_is_asked_for, "what the client's link was asked before has ended")
 
     def _run_all(self, commands):
         """Each where it says; whoever it is about starts anew where it has to."""
@@ -235,7 +235,7 @@ class Trial:
         texts = [each.read_text(encoding="utf-8") for each in configs if each.exists()]
         return {name: checklist.made_on(host) for name, host in hosts.items()}, texts
 
-    def _nobody_is_asked_for(self):
+    def _no_address_is_asked_for(self):
         """A connection that begins meanwhile would share the end of a question from before the fix."""
         return "INCOMPLETE" not in self.lab.client.namespace.run("ip", "neigh", "show")
 

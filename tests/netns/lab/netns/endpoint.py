@@ -74,7 +74,7 @@ class Connection:
         try:
             return self.socket.recv(limit)
         except TimeoutError:
-            raise waiting.NeverHappened(
+            raise TimeoutError(
                 f"{self.local} waited {waiting.seconds:g} s for a byte or an end from {self.peer}"
             ) from None
 

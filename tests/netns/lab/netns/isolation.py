@@ -26,7 +26,7 @@ from lab.netns import kernel
 from lab.paths import RUN
 
 MARK = "TPROXY_LAB_ISOLATED"
-CALLER = "TPROXY_LAB_CALLER"
+PARENT = "TPROXY_LAB_PARENT"
 
 NO_NAMESPACES = """\
 This needs namespaces of its own and may not make any ({reason}).
@@ -52,7 +52,7 @@ def run_isolated(work):
 
     Must be called before any thread is started. work() returns an exit status.
     """
-    die_with_caller()
+    die_with_parent()
     ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
     try:
         _unshare()
@@ -101,13 +101,13 @@ def _await_end(first, ancestors):
         os.kill(first, signal.SIGKILL)
 
 
-def die_with_caller():
+def die_with_parent():
     """End with the process that started this one, and now if it has ended already.
 
     A caller that may be killed at any moment gives its number in the environment: an orphan cannot
     tell by itself that it is one, for whoever adopted it looks like a parent, too.
     """
-    caller = int(os.environ.pop(CALLER, os.getppid()))
+    caller = int(os.environ.pop(PARENT, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)
     if os.getppid() != caller:
         os._exit(1)
@@ -136,7 +136,7 @@ def _first_process(alive, work):
     except BlockingIOError:
         pass
     try:
-        _surroundings()
+        _make_environment()
     except OSError as error:
         print(_advice(error), file=sys.stderr)
         return 2
@@ -165,7 +165,7 @@ def _guarded(work):
     return status or 0
 
 
-def _surroundings():
+def _make_environment():
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     quiet = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("proc", "/proc", "proc", quiet | kernel.MS_NOEXEC)

@@ -72,7 +72,7 @@ class Daemon:
         try:
             return self.process.wait(waiting.seconds)
         except subprocess.TimeoutExpired:
-            raise waiting.NeverHappened(f"it does not end; its log:\n{self.log()}") from None
+            raise TimeoutError(f"it does not end; its log:\n{self.log()}") from None
 
     def stop(self):
         self.signal(signal.SIGTERM)

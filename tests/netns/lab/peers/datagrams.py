@@ -29,7 +29,7 @@ class Peer:
         try:
             data, source = self.socket.recvfrom(LARGEST)
         except TimeoutError:
-            raise waiting.NeverHappened(f"no datagram came to {self.local}") from None
+            raise TimeoutError(f"no datagram came to {self.local}") from None
         return data, Endpoint(*source[:2])
 
     def close(self):

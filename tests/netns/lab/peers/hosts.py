@@ -15,6 +15,7 @@ import time
 
 from lab import waiting
 from lab.netns import kernel
+from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
 from lab.netns.endpoint import RESETS, Connection, Endpoint, socket_family
 from lab.peers.flow import Flow
 from lab.peers.http import Hub
@@ -78,7 +79,7 @@ class Client(Host):
             connection.send(token)
         return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
 
-    def knock(self, destination, source=None):
+    def try_connect(self, destination, source=None):
         """Try to get through where that is not to work; return how and with what it ended.
 
         "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
@@ -134,7 +135,7 @@ class Server(Host):
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
             if not ready:
-                raise waiting.NeverHappened(f"no connection came to {[str(e) for e in self.listeners]}")
+                raise TimeoutError(f"no connection came to {[str(e) for e in self.listeners]}")
 
     def take(self, token, client):
         """The connection whose first bytes are the token."""
@@ -150,10 +151,10 @@ class Server(Host):
         if self._hub:
             self._hub.take_in()
 
-    def nobody_came(self):
+    def no_connection_came(self):
         """Whether no connection waits to be accepted."""
         if self._hub:
-            return self._hub.nobody_came()
+            return self._hub.no_connection_came()
         return not waiting.readable(self.listeners.values(), 0)
 
     def accepted(self, listener):
@@ -194,9 +195,8 @@ class ProxyHost(Host):
 
 def bound_transparently(host, endpoint):
     """A socket that listens at an address that the host does not have."""
-    level, option = (socket.IPPROTO_IP, 19) if endpoint.family == 4 else (socket.IPPROTO_IPV6, 75)
     made = host.socket(endpoint.address)
-    made.setsockopt(level, option, 1)
+    made.setsockopt(IP_LEVEL[endpoint.family], IP_TRANSPARENT[endpoint.family], 1)
     made.bind(tuple(endpoint))
     made.listen(1)
     return made

@@ -159,7 +159,7 @@ class HttpClient(_End):
                     break
                 data += message[1]
         except TimeoutError:
-            raise waiting.NeverHappened(f"{self.local} waited in vain for an end from {self.peer}") from None
+            raise TimeoutError(f"{self.local} waited in vain for an end from {self.peer}") from None
         except OSError as error:
             if error.errno not in RESETS:
                 raise
@@ -248,7 +248,7 @@ class Hub:
             for listener in ready:
                 self._connections.append(_Messages(self.server.accepted(listener)))
 
-    def nobody_came(self):
+    def no_connection_came(self):
         """Nobody waits, and nobody asked on a connection that was there before."""
         by_socket = {messages.socket: messages for messages in self._connections}
         for made in waiting.readable(by_socket, 0):
@@ -263,7 +263,7 @@ class Hub:
             watched = [*self.server.listeners.values(), *by_socket] + ([hurry.socket] if hurry else [])
             ready = waiting.readable(watched, end - time.monotonic())
             if not ready:
-                raise waiting.NeverHappened(f"no request came to {[str(e) for e in self.server.listeners]}")
+                raise TimeoutError(f"no request came to {[str(e) for e in self.server.listeners]}")
             if ready == [hurry.socket if hurry else None]:
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({hurry.refusal or how}, {data!r})")

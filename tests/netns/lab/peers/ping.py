@@ -30,7 +30,7 @@ def ping(host, addresses):
         end = waiting.deadline()
         while answers[addresses[-1]] is None:
             if not waiting.readable([raw], end - time.monotonic()):
-                raise waiting.NeverHappened(f"{addresses[-1]} does not answer an echo request")
+                raise TimeoutError(f"{addresses[-1]} does not answer an echo request")
             what, number = _answer(family, raw.recv(1024))
             if what and number < len(addresses):
                 answers[addresses[number]] = what

@@ -58,7 +58,7 @@ def write(version, source, destination):
     return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if source.family == 6 else 0x11, len(body)) + body
 
 
-def call(lab, *parts):
+def connect(lab, *parts):
     """A client's connection with its first bytes in segments of their own."""
     made = lab.client.socket(lab.vip.address)
     made.settimeout(waiting.seconds)

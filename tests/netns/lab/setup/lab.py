@@ -53,7 +53,7 @@ class Lab:
         """
         self.implementation = implementation
         self.dialect = Dialect(implementation and implementation.dialect)
-        self.lends_vips = not strict and "bind" not in implementation.capabilities
+        self.makes_vips_local = not strict and "bind" not in implementation.capabilities
         self.family = family
         self.firewall_tool = firewall_tool
         self.recipe = recipe_name
@@ -96,8 +96,8 @@ class Lab:
             else:
                 for family in kernel.families():
                     self._apply(host.namespace, family, sysctls)
-            if self.lends_vips:
-                lend_vips(host.namespace)
+            if self.makes_vips_local:
+                make_vips_local(host.namespace)
 
     def _apply(self, namespace, family, sysctls):
         try:
@@ -136,7 +136,7 @@ class Lab:
         return self.topology.front(self.family)
 
     @property
-    def backend_server(self):
+    def server_endpoint(self):
         """Where the server serves by default."""
         return Endpoint(self.server.address, SERVER_PORT)
 
@@ -156,14 +156,14 @@ class Lab:
 
     def serve(self, source="clientip", listeners=None, servers=None, **rest):
         """Start the servers and the proxy, and wait until it is ready."""
-        servers = [self.backend_server] if servers is None else servers
+        servers = [self.server_endpoint] if servers is None else servers
         for endpoint in servers:
             self.server.serve(endpoint)
         proxy = self.start(source, listeners, servers, **rest).await_ready()
-        self._set_aside_what_is_for_no_client()
+        self._forget_packets_of_the_start()
         return proxy
 
-    def _set_aside_what_is_for_no_client(self):
+    def _forget_packets_of_the_start(self):
         """What a proxy asks of its servers before it listens, a health check say, is no fall back."""
         self.server.take_in()
         self._before_it_served = len(self.server_link.packets())
@@ -196,7 +196,7 @@ class Lab:
 
     def scenario(self, source, listeners, servers, server_fields=None, **rest):
         """What is to be served; `server_fields` are further fields of each server, `rest` of the whole."""
-        servers = [self.backend_server] if servers is None else servers
+        servers = [self.server_endpoint] if servers is None else servers
         return {
             "listeners": listeners or [self.listener()],
             "destination": "servers",
@@ -210,7 +210,7 @@ class Lab:
         """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
         endpoint = endpoint or self.vip
         self.must_have(endpoint.family)
-        fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.lends_vips}
+        fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.makes_vips_local}
         return {**fields, **rest}
 
     def client_end(self, connected, destination):
@@ -237,11 +237,11 @@ class Lab:
         for segment in self.server_link.segments():
             if carries(segment.payload):
                 return segment.source
-        raise waiting.NeverHappened(f"no packet with the token on the server's link{self._overflow()}")
+        raise TimeoutError(f"no packet with the token on the server's link{self._overflow()}")
 
     def sources_tried(self, endpoint=None):
         """Addresses from which connections to the server were asked for since the proxy serves, as its link shows."""
-        endpoint = endpoint or self.backend_server
+        endpoint = endpoint or self.server_endpoint
         return {
             segment.source.address
             for segment in self.server_link.segments(self._before_it_served)
@@ -299,7 +299,7 @@ class Lab:
         self.topology.close()
 
 
-def lend_vips(namespace):
+def make_vips_local(namespace):
     """Make VIPs local, so that a listener which is not transparent may have one."""
     namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in kernel.families()))
     namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1}, where_known=True)  # a local route alone lets no IPv6 socket bind

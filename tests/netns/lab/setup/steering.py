@@ -20,12 +20,12 @@ def intercept(lab, port):
     )
 
 
-def intercept_datagrams(lab, called, port):
+def intercept_datagrams(lab, destination_port, port):
     """Every datagram to a port, whatever its address, goes to the socket at another."""
     _add(
         lab,
-        f"-A PREROUTING -p udp --dport {called} -j TPROXY --on-port {port} --tproxy-mark 1",
-        f"udp dport {called} tproxy to :{port} meta mark set 1 accept",
+        f"-A PREROUTING -p udp --dport {destination_port} -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"udp dport {destination_port} tproxy to :{port} meta mark set 1 accept",
     )
 
 
@@ -56,7 +56,7 @@ def divert_icmp(lab):
 
 def serve_datagrams(lab, source="clientip", **rest):
     """Start the proxy for datagrams; the server's socket."""
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     start_for_datagrams(lab, source, **rest)
     return server
 
