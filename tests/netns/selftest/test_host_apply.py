@@ -143,7 +143,7 @@ class TestOutputThatIsCut:
     def test_status_does_not_take_it_for_gone(self, host, firewall_tool, name):
         host.well("apply", *arguments_for(firewall_tool))
         done = host.ctl("status", "--json", path=self.cut(host, name))
-        found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+        found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
         assert done.returncode == 1 and "unknown" in found and "gone" not in found
 
 
@@ -156,7 +156,7 @@ def test_a_tool_that_does_not_start_is_no_proof_that_a_table_is_gone(host):
     (folder / "nft").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 127\n", encoding="ascii")
     (folder / "nft").chmod(0o755)
     done = host.ctl("status", "--json", path=str(folder))
-    found = {each["found"] for each in json.loads(done.stdout)["pieces"] if each["kind"] == "firewall"}
+    found = {each["found"] for each in json.loads(done.stdout)["steps"] if each["kind"] == "firewall"}
     assert done.returncode == 1 and found == {"unknown"}
     done = host.ctl("revert", path=str(folder))
     assert done.returncode == 1 and "libnftables" in done.stderr and host.state.exists()
@@ -523,7 +523,7 @@ def two_commands(inline, tmp_path, bind, firewall_tool, which="divert", words="t
     server = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     file.write_text(CONFIGURATION.format(bind=bind, words=words, source=source, server=server), encoding="ascii")
     before = host.snapshot()
-    host.well("apply", "--config", str(file), "--backend", firewall_tool, "--recipe", which)
+    host.well("apply", "--config", str(file), "--firewall-tool", firewall_tool, "--recipe", which)
     inline.server.serve(Endpoint(address, port))
     daemon = Daemon(host, file)
     try:

@@ -239,7 +239,7 @@ def ran(proof, cells=None, **rest):
 
 
 def test_no_test_may_pass_with_a_recipe_that_could_not_connect():
-    failed = {"recipe": "divert", "backend": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
+    failed = {"recipe": "divert", "firewall_tool": "iptables", "protocol": "tcp", "family": 4, "state": "untried"}
     cells = {"TP-A-01/4": cell("PASS"), "TP-A-02/4": cell("PASS", firewall_tool="iptables-legacy"), "TP-A-03/4": cell("ABSENT")}
     sentences = list(agreement.suite_and_prove({"cells": cells}, proved([failed])))
     assert len(sentences) == 1 and sentences[0].startswith("TP-A-01/4: test t passes, but ")

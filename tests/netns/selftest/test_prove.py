@@ -74,7 +74,7 @@ def capability(made, name):
 
 
 def connections(made, firewall_tool, family=4):
-    return {e["recipe"]: e for e in made["connections"] if (e["backend"], e["family"]) == (firewall_tool, family)}
+    return {e["recipe"]: e for e in made["connections"] if (e["firewall_tool"], e["family"]) == (firewall_tool, family)}
 
 
 def stand_in(folder, name, text, **words):

@@ -91,7 +91,7 @@ def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, f
     of_it = next(
         each
         for each in proof["connections"]
-        if (each["recipe"], each["backend"] or "none", each["family"]) == (name, firewall_tool, family)
+        if (each["recipe"], each["firewall_tool"] or "none", each["family"]) == (name, firewall_tool, family)
     )
     problem = why_not_connected(hosts, name, firewall_tool, family)
     assert (problem is None) == (of_it["state"] == "works"), problem

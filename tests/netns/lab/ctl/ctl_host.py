@@ -175,4 +175,4 @@ def _in_use(save):
 
 def arguments_for(firewall_tool, which="divert", family=None):
     wanted = EVERYTHING if family is None else [f"--listen={LISTEN[family]}", f"--server={SERVER[family]}"]
-    return [*wanted, "--backend", firewall_tool, "--recipe", which]
+    return [*wanted, "--firewall-tool", firewall_tool, "--recipe", which]

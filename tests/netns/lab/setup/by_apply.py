@@ -24,7 +24,7 @@ def words(name, firewall_tool, datagrams=False):
     needs = [f"--listen={_endpoint(topology.vip(family))}{suffix}" for family in topology.FAMILIES]
     if name != "local-route":
         needs += [f"--server={topology.words(family)['server']}" for family in topology.FAMILIES]
-    return [*needs, "--recipe", _NAMES.get(name, name), "--backend", firewall_tool]
+    return [*needs, "--recipe", _NAMES.get(name, name), "--firewall-tool", firewall_tool]
 
 
 def _endpoint(address):

@@ -1,6 +1,6 @@
 """Which recipes, firewall tools and topologies are run together: the one place that says so.
 
-Every recipe meets every firewall_tool that it is written for on the plainest topology, where nothing but the
+Every recipe meets every firewall tool that it is written for on the plainest topology, where nothing but the
 rules differs. Every other topology meets one recipe of each kind (marks for sockets, the target
 TPROXY, nftables): what a topology changes is routes, and those are the same for all of a kind.
 Left out: combinations that differ only in the program that loads the same rules.
