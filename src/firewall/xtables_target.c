@@ -1,10 +1,11 @@
 /*
- * The targets of iptables that are known: the last words of a rule.
+ * The known targets of iptables: the last words of a rule.
  *
- * A target is a verdict, a chain of the table, or an extension; extensions that change nothing that a
- * trace looks at are none. The traps: marks are changed as the kernel does it, (mark & ~mask) ^ value,
- * into which the target's other ways of saying it are turned; and a target that is not known may change
- * the mark, so it is kept as such.
+ * A target is a verdict, a chain of the table, or an extension. An extension that changes nothing a trace looks at
+ * has no effect here.
+ *
+ * The traps: the kernel changes a mark by (mark & ~mask) ^ value, so all options of MARK are converted to that; and
+ * an unknown target may change the mark, so it is kept as unknown.
  */
 #include "ruleset_build.h"
 #include "tproxy/text.h"
@@ -13,28 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What neither ends a packet's way nor changes what rules ask for. */
-static const char *const harmless[] = {"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TCPMSS",
-	"CLASSIFY", "CHECKSUM", "SET", "DSCP", "TOS", "TTL", "HL", "IDLETIMER", "LED", "RATEEST",
-	"SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "TEE"};
-
 static const struct {
 	const char *name;
 	enum target_kind kind;
 } plain[] = {{"ACCEPT", TARGET_ACCEPT}, {"DROP", TARGET_DROP}, {"REJECT", TARGET_DROP},
 	{"RETURN", TARGET_RETURN}, {"SNAT", TARGET_NAT_SOURCE}, {"MASQUERADE", TARGET_NAT_SOURCE},
-	{"DNAT", TARGET_NAT_DESTINATION}, {"REDIRECT", TARGET_NAT_DESTINATION}};
+	{"DNAT", TARGET_NAT_DESTINATION}, {"REDIRECT", TARGET_NAT_DESTINATION},
+	/* Neither ends a packet's way nor changes what rules match. */
+	{"LOG", TARGET_NONE}, {"NFLOG", TARGET_NONE}, {"ULOG", TARGET_NONE}, {"AUDIT", TARGET_NONE},
+	{"TRACE", TARGET_NONE}, {"TCPMSS", TARGET_NONE}, {"CLASSIFY", TARGET_NONE},
+	{"CHECKSUM", TARGET_NONE}, {"SET", TARGET_NONE}, {"DSCP", TARGET_NONE},
+	{"TOS", TARGET_NONE}, {"TTL", TARGET_NONE}, {"HL", TARGET_NONE}, {"IDLETIMER", TARGET_NONE},
+	{"LED", TARGET_NONE}, {"RATEEST", TARGET_NONE}, {"SECMARK", TARGET_NONE},
+	{"CONNSECMARK", TARGET_NONE}, {"TCPOPTSTRIP", TARGET_NONE}, {"ECN", TARGET_NONE},
+	{"TEE", TARGET_NONE}};
 
-static bool is_harmless(const char *name)
-{
-	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-		if (strcmp(harmless[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* Adds a target of KIND, or one that is not known where its options are not. */
-static struct target *add(
+/* Adds a target of KIND, or an unknown one where its options are not KNOWN. */
+static struct target *add_target(
 	struct xtables_parse *parse, enum target_kind kind, bool known, size_t first)
 {
 	struct target *target = ruleset_add_target(parse->rule, known ? kind : TARGET_UNKNOWN);
@@ -63,7 +59,7 @@ static void read_mark_target(struct xtables_parse *parse, size_t first)
 		mask = 0;
 	else
 		known = known && xtables_is(words, "--set-xmark");
-	target = add(parse, TARGET_MARK, known, first);
+	target = add_target(parse, TARGET_MARK, known, first);
 	target->number = value;
 	target->mask = mask;
 }
@@ -97,34 +93,34 @@ static void read_tproxy(struct xtables_parse *parse, size_t first)
 
 	for (size_t i = first + 2; known && i < parse->count; i += 2)
 		known = read_tproxy_option(&read, &parse->words[i]);
-	target = add(parse, TARGET_TPROXY, known, first);
+	target = add_target(parse, TARGET_TPROXY, known, first);
 	if (known)
 		*target = read;
 }
 
-/* NETMAP changes the source or the destination, by the hook; a user's chain may be called by both. */
+/* NETMAP changes the source or the destination, by the hook; hooks of both may jump to a user's chain. */
 static void read_netmap(struct xtables_parse *parse, size_t first)
 {
 	bool source = parse->hook == HOOK_POSTROUTING || parse->hook == HOOK_INPUT;
 
-	add(parse, source ? TARGET_NAT_SOURCE : TARGET_NAT_DESTINATION, parse->hook != HOOK_NONE,
-		first);
+	add_target(parse, source ? TARGET_NAT_SOURCE : TARGET_NAT_DESTINATION,
+		parse->hook != HOOK_NONE, first);
 }
 
-/* Setting the connection's mark changes no packet, taking the packet's mark from it does. */
+/* CONNMARK changes the packet's mark only when it restores it from the connection. */
 static void read_connmark(struct xtables_parse *parse, size_t first)
 {
 	bool restores =
 		parse->count - first < 3 || xtables_is(&parse->words[first + 2], "--restore-mark");
 
-	add(parse, TARGET_NONE, !restores, first);
+	add_target(parse, TARGET_NONE, !restores, first);
 }
 
 static void read_jump(struct xtables_parse *parse, size_t first, const char *name)
 {
 	bool jumps = xtables_is(&parse->words[first], "-j");
 	bool known = ruleset_chain(parse->table, name) != NULL && parse->count - first == 2;
-	struct target *target = add(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
+	struct target *target = add_target(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
 
 	if (known)
 		target->text = text_copy(name);
@@ -140,8 +136,6 @@ static void read_extension(struct xtables_parse *parse, size_t first, const char
 		read_netmap(parse, first);
 	else if (strcmp(name, "CONNMARK") == 0)
 		read_connmark(parse, first);
-	else if (is_harmless(name))
-		add(parse, TARGET_NONE, true, first);
 	else
 		read_jump(parse, first, name);
 }
