@@ -1,0 +1,203 @@
+"""Judging a C mutant: compile the one object, compare it, link and run the unit tests that reach it.
+
+The mutated object stands before the archive on the linker's line, so the archive's own is not used.
+Tests run in network, mount and process namespaces of their own: a mutant may do anything, and what it
+leaves behind ends with it.
+
+The trap: a test program goes on after a failed test, and then often waits for what will not happen. So
+its output is read as it comes, and the first failure ends it.
+"""
+
+import os
+import re
+import resource
+import select
+import shlex
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+FAILED = re.compile(rb"\[ *FAILED *\]|\[ *ERROR *\]")
+# The shell is the namespace's first process: that one does not die of its own signals, as a test has to.
+ISOLATED = ["unshare", "--net", "--mount", "--ipc", "--pid", "--mount-proc", "--fork", "--kill-child"]
+ISOLATED += ["sh", "-c", 'ip link set lo up && "$0"; exit $?']
+MEMORY = 4 << 30
+
+
+class NotPossible(Exception):
+    """The run cannot begin; the message says what to do."""
+
+
+@dataclass
+class Verdict:
+    verdict: str  # killed, survived, equivalent, broken
+    by: str = ""  # the test that killed it, or why it is broken
+    seconds: float = 0.0
+
+
+def run_command(words, cwd):
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
+
+
+def isolation():
+    """The words that isolate a test, where this user can have that."""
+    probe = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False)
+    return ISOLATED if probe.returncode == 0 else []
+
+
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run_test(words, cwd, seconds):
+    """Empty where the test passed, or how it failed: at the first failure or after so many seconds it is ended."""
+    test = subprocess.Popen(
+        words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=limit_memory,
+    )
+    output, until, open_ = b"", time.monotonic() + seconds, True
+    try:
+        while open_ or test.poll() is None:
+            if time.monotonic() >= until:
+                return f"hangs (more than {seconds:.0f} s)"
+            if not open_:
+                time.sleep(0.005)
+            elif select.select([test.stdout], [], [], 0.2)[0]:
+                part = os.read(test.stdout.fileno(), 65536)
+                open_ = bool(part)
+                output = output[-4096:] + part
+                if FAILED.search(output):
+                    return "fails"
+            elif test.poll() is not None:
+                break  # what it left behind holds the pipe
+    finally:
+        end_group(test)
+    return "" if test.returncode == 0 else f"ends with status {test.returncode}"
+
+
+def end_group(test):
+    try:
+        os.killpg(test.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    test.wait()
+    test.stdout.close()
+
+
+class Judge:
+    """What is common to all mutants of a project; one worker's files are below `folder`."""
+
+    def __init__(self, project):
+        self.project = project
+        self.isolated = isolation()
+        self.compile_words = shlex.split(project.command("compile"))
+        self.link_words = shlex.split(project.command("link"))
+        self.libraries = shlex.split(project.command("libraries"))
+        self.tests = {}  # name -> object
+        for path in project.glob(project.tests):
+            self.tests[path.stem] = path
+        if not self.tests:
+            raise NotPossible(f"no test matches {project.tests}: build them first (make all units)")
+        self.symbols = {name: self.defined(path.with_suffix("")) for name, path in self.tests.items()}
+        self.seconds = {}
+
+    def defined(self, path, *options):
+        done = run_command(["nm", "--defined-only", *options, str(path)], self.project.root)
+        if done.returncode != 0:
+            raise NotPossible(f"{done.stderr.strip()}: build the tests first (make all units)")
+        return {line.split()[-1] for line in done.stdout.splitlines() if line.strip()}
+
+    def compile(self, path, source, folder):
+        """The object of a text in the place of a source, or the compiler's message. Warnings do not count,
+        but those that say that it is not C do."""
+        text = folder / path
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(source, encoding="latin-1")
+        made = text.with_suffix(".o")
+        strict = [f"-Werror={name}" for name in ("int-conversion", "incompatible-pointer-types", "implicit-function-declaration")]
+        words = [word for word in self.compile_words if not word.startswith("-W") and word not in ("-MMD", "-MP")]
+        words += [*strict, "-iquote", str(self.project.root / Path(path).parent), "-c", "-o", str(made), str(text)]
+        done = run_command(words, self.project.root)
+        return (made, "") if done.returncode == 0 else (None, first_error(done.stderr))
+
+    def code(self, made):
+        """What the object does: everything but debugging information."""
+        stripped = made.with_suffix(".stripped")
+        done = run_command(["objcopy", "--strip-debug", "-R", ".comment", str(made), str(stripped)], self.project.root)
+        if done.returncode != 0:
+            raise NotPossible(f"objcopy: {done.stderr.strip()}")
+        return stripped.read_bytes()
+
+    def reaching(self, path, made):
+        """The tests that link this object: its own first, those of its folder, then the others that are fast."""
+        symbols = self.defined(made, "--extern-only")
+        folder = {source.stem for source in (self.project.root / path).parent.glob("*.c")}
+
+        def rank(name):
+            module = name.removeprefix("test_")
+            return (module != Path(path).stem, module not in folder, self.seconds[name], name)
+
+        names = [name for name in self.tests if symbols & self.symbols[name]]
+        for name in names:
+            if name not in self.seconds:
+                self.measure(name, needed=name.removeprefix("test_") in folder)
+        return sorted((name for name in names if self.seconds[name] is not None), key=rank)
+
+    def measure(self, name, needed):
+        """How long a test takes on the program as it is. One of another folder that is slow, or fails when it is
+        isolated, is not asked."""
+        begin = time.monotonic()
+        patience = 120 if needed else self.project.others_below
+        trouble = run_test([*self.isolated, str(self.tests[name].with_suffix(""))], self.project.root, patience)
+        if trouble and needed:
+            raise NotPossible(f"{name} {trouble} without any mutant: repair that first")
+        self.seconds[name] = None if trouble else time.monotonic() - begin
+
+    def limit(self, name):
+        return self.project.patience + 5 * self.seconds[name]
+
+    def link(self, main, made, program):
+        words = [*self.link_words, "-o", str(program), str(main), *map(str, self.project.glob(self.project.rigs))]
+        done = run_command([*words, str(made), *map(str, self.project.glob(self.project.archive)), *self.libraries], self.project.root)
+        if done.returncode != 0:
+            raise NotPossible(f"{main.stem} cannot be linked: {first_error(done.stderr)}")
+
+    def judge(self, mutant, source, original, tests, folder):
+        begin = time.monotonic()
+        verdict = self.verdict(mutant, source, original, tests, folder)
+        verdict.seconds = round(time.monotonic() - begin, 1)
+        return verdict
+
+    def verdict(self, mutant, source, original, tests, folder):
+        made, problem = self.compile(mutant.path, mutant.apply(source), folder)
+        if made is None:
+            return Verdict("broken", problem)
+        if self.code(made) == original:
+            return Verdict("equivalent", "the same object code")
+        for name in tests:
+            program = folder / name
+            self.link(self.tests[name], made, program)
+            trouble = run_test([*self.isolated, str(program)], self.project.root, self.limit(name))
+            if trouble:
+                return Verdict("killed", f"{name} {trouble}")
+        return Verdict("survived")
+
+    def judge_by_suite(self, mutant, source, folder):
+        """A survivor of the unit tests, judged by the project's suite on a whole program."""
+        made, _ = self.compile(mutant.path, mutant.apply(source), folder)
+        program = folder / "program"
+        self.link(self.project.root / self.project.suite_main, made, program)
+        environment = {**os.environ, self.project.suite_variable: str(program)}
+        words = shlex.split(self.project.suite_command)
+        done = subprocess.run(words, cwd=self.project.root, env=environment, capture_output=True, check=False)
+        if done.returncode not in (0, 1):
+            raise NotPossible(f"{self.project.suite_command}: ended with status {done.returncode}")
+        return Verdict("killed", "the suite") if done.returncode == 1 else Verdict("survived", "the suite, too")
+
+
+def first_error(text):
+    lines = [line for line in text.splitlines() if "error" in line or "undefined" in line]
+    return (lines or text.splitlines() or ["no message"])[0].strip()
