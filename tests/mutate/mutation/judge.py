@@ -1,6 +1,8 @@
-"""Judging a C mutant: compile the one object, compare it, link and run the unit tests that reach it.
+"""Judging a C mutant: compile the one object, compare it, run the unit tests that reach it.
 
-The mutated object stands before the archive on the linker's line, so the archive's own is not used.
+Linking costs more than all the rest. So each test is linked once, to a shared library of all files that
+are mutated; a mutant is a small library of its own that the loader puts before that one (LD_PRELOAD).
+
 Tests run in network, mount and process namespaces of their own: a mutant may do anything, and what it
 leaves behind ends with it.
 
@@ -15,6 +17,7 @@ import select
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,8 @@ from pathlib import Path
 FAILED = re.compile(rb"\[ *FAILED *\]|\[ *ERROR *\]")
 # The shell is the namespace's first process: that one does not die of its own signals, as a test has to.
 ISOLATED = ["unshare", "--net", "--mount", "--ipc", "--pid", "--mount-proc", "--fork", "--kill-child"]
-ISOLATED += ["sh", "-c", 'ip link set lo up && "$0"; exit $?']
+ISOLATED += ["sh", "-c", 'ip link set lo up && LD_PRELOAD="$1" "$0"; exit $?']
+PLAIN = ["sh", "-c", 'LD_PRELOAD="$1" "$0"; exit $?']
 MEMORY = 4 << 30
 
 
@@ -43,8 +47,8 @@ def run_command(words, cwd):
 
 def isolation():
     """The words that isolate a test, where this user can have that."""
-    probe = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False)
-    return ISOLATED if probe.returncode == 0 else []
+    probe = subprocess.run([*ISOLATED, "true", ""], capture_output=True, check=False)
+    return ISOLATED if probe.returncode == 0 else PLAIN
 
 
 def limit_memory():
@@ -101,14 +105,50 @@ class Judge:
             self.tests[path.stem] = path
         if not self.tests:
             raise NotPossible(f"no test matches {project.tests}: build them first (make all units)")
-        self.symbols = {name: self.defined(path.with_suffix("")) for name, path in self.tests.items()}
+        parts = [part for path in project.glob([*project.rigs, project.archive]) for part in self.symbols(path)]
+        self.reached = {name: closure(self.symbols(path), parts) for name, path in self.tests.items()}
         self.seconds = {}
+        self.folder = self.project.build / "base"
+        self.library = self.folder / "libmutated.so"
+        self.lock = threading.Lock()
 
-    def defined(self, path, *options):
-        done = run_command(["nm", "--defined-only", *options, str(path)], self.project.root)
+    def prepare(self, sources):
+        """Builds the library of all files as they are. `sources`: path -> text."""
+        objects = []
+        for path, source in sources.items():
+            made, problem = self.compile(path, source, self.folder)
+            if made is None:
+                raise NotPossible(f"{path} does not compile as it is: {problem}")
+            objects.append(made)
+        self.share(self.library, *objects)
+        for name in self.tests:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def share(self, library, *objects):
+        done = run_command([*self.link_words, "-shared", "-o", str(library), *map(str, objects)], self.project.root)
+        if done.returncode != 0:
+            raise NotPossible(f"{library.name} cannot be linked: {first_error(done.stderr)}")
+
+    def program(self, name):
+        """The test, linked to the library; made when it is first asked for."""
+        program = self.folder / name
+        with self.lock:
+            if not program.exists():
+                self.link(self.tests[name], self.library, program)
+        return program
+
+    def symbols(self, path):
+        """(defined, undefined) of an object, or of each object in an archive."""
+        done = run_command(["nm", "--extern-only", str(path)], self.project.root)
         if done.returncode != 0:
             raise NotPossible(f"{done.stderr.strip()}: build the tests first (make all units)")
-        return {line.split()[-1] for line in done.stdout.splitlines() if line.strip()}
+        parts = [(set(), set())]
+        for line in done.stdout.splitlines():
+            if line.endswith(".o:"):
+                parts.append((set(), set()))
+            elif line.strip():
+                parts[-1][line.split()[-2] in "Uw"].add(line.split()[-1])
+        return parts
 
     def compile(self, path, source, folder):
         """The object of a text in the place of a source, or the compiler's message. Warnings do not count,
@@ -118,29 +158,21 @@ class Judge:
         text.write_text(source, encoding="latin-1")
         made = text.with_suffix(".o")
         strict = [f"-Werror={name}" for name in ("int-conversion", "incompatible-pointer-types", "implicit-function-declaration")]
-        words = [word for word in self.compile_words if not word.startswith("-W") and word not in ("-MMD", "-MP")]
-        words += [*strict, "-iquote", str(self.project.root / Path(path).parent), "-c", "-o", str(made), str(text)]
+        words = [word for word in self.compile_words if not word.startswith(("-W", "-g")) and word not in ("-MMD", "-MP")]
+        words += [*strict, "-fPIC", "-iquote", str(self.project.root / Path(path).parent), "-c", "-o", str(made), str(text)]
         done = run_command(words, self.project.root)
         return (made, "") if done.returncode == 0 else (None, first_error(done.stderr))
 
-    def code(self, made):
-        """What the object does: everything but debugging information."""
-        stripped = made.with_suffix(".stripped")
-        done = run_command(["objcopy", "--strip-debug", "-R", ".comment", str(made), str(stripped)], self.project.root)
-        if done.returncode != 0:
-            raise NotPossible(f"objcopy: {done.stderr.strip()}")
-        return stripped.read_bytes()
-
     def reaching(self, path, made):
-        """The tests that link this object: its own first, those of its folder, then the others that are fast."""
-        symbols = self.defined(made, "--extern-only")
+        """The tests that use this object: its own first, those of its folder, then the others that are fast."""
+        symbols = self.symbols(made)[0][0]
         folder = {source.stem for source in (self.project.root / path).parent.glob("*.c")}
 
         def rank(name):
             module = name.removeprefix("test_")
             return (module != Path(path).stem, module not in folder, self.seconds[name], name)
 
-        names = [name for name in self.tests if symbols & self.symbols[name]]
+        names = [name for name in self.tests if symbols & self.reached[name]]
         for name in names:
             if name not in self.seconds:
                 self.measure(name, needed=name.removeprefix("test_") in folder)
@@ -149,18 +181,23 @@ class Judge:
     def measure(self, name, needed):
         """How long a test takes on the program as it is. One of another folder that is slow, or fails when it is
         isolated, is not asked."""
+        self.program(name)
         begin = time.monotonic()
         patience = 120 if needed else self.project.others_below
-        trouble = run_test([*self.isolated, str(self.tests[name].with_suffix(""))], self.project.root, patience)
+        trouble = self.run(name, "", patience)
         if trouble and needed:
             raise NotPossible(f"{name} {trouble} without any mutant: repair that first")
         self.seconds[name] = None if trouble else time.monotonic() - begin
 
+    def run(self, name, library, seconds):
+        return run_test([*self.isolated, str(self.program(name)), str(library)], self.project.root, seconds)
+
     def limit(self, name):
-        return self.project.patience + 5 * self.seconds[name]
+        return self.project.patience + 4 * self.seconds[name]
 
     def link(self, main, made, program):
-        words = [*self.link_words, "-o", str(program), str(main), *map(str, self.project.glob(self.project.rigs))]
+        words = [*self.link_words, "-rdynamic", f"-Wl,-rpath,{self.folder}", "-o", str(program), str(main)]
+        words += map(str, self.project.glob(self.project.rigs))
         done = run_command([*words, str(made), *map(str, self.project.glob(self.project.archive)), *self.libraries], self.project.root)
         if done.returncode != 0:
             raise NotPossible(f"{main.stem} cannot be linked: {first_error(done.stderr)}")
@@ -175,12 +212,12 @@ class Judge:
         made, problem = self.compile(mutant.path, mutant.apply(source), folder)
         if made is None:
             return Verdict("broken", problem)
-        if self.code(made) == original:
+        if made.read_bytes() == original:
             return Verdict("equivalent", "the same object code")
+        library = folder / "mutant.so"
+        self.share(library, made)
         for name in tests:
-            program = folder / name
-            self.link(self.tests[name], made, program)
-            trouble = run_test([*self.isolated, str(program)], self.project.root, self.limit(name))
+            trouble = self.run(name, library, self.limit(name))
             if trouble:
                 return Verdict("killed", f"{name} {trouble}")
         return Verdict("survived")
@@ -196,6 +233,19 @@ class Judge:
         if done.returncode not in (0, 1):
             raise NotPossible(f"{self.project.suite_command}: ended with status {done.returncode}")
         return Verdict("killed", "the suite") if done.returncode == 1 else Verdict("survived", "the suite, too")
+
+
+def closure(parts, others):
+    """The symbols that a linker would need for these parts, taking of the others only what is asked for."""
+    home = {symbol: part for part in others for symbol in part[0]}
+    needed, waiting = set(), list(parts)
+    while waiting:
+        for symbol in waiting.pop()[1]:
+            if symbol not in needed:
+                needed.add(symbol)
+                if symbol in home:
+                    waiting.append(home[symbol])
+    return needed
 
 
 def first_error(text):

@@ -26,7 +26,7 @@ class Project:
         self.test_sources = values["test_sources"]
         self.build, self.result = self.root / values["build"], self.root / values["result"]
         self.equivalent = self.root / values["equivalent"]
-        self.patience = values.get("patience", 4)  # seconds beside five times what a test takes
+        self.patience = values.get("patience", 4)  # seconds beside four times what a test takes
         self.others_below = values.get("others_below", 2)  # seconds that a test of other folders may take
         suite = values.get("suite", {})
         self.suite_command, self.suite_main = suite.get("command"), suite.get("main")
