@@ -107,16 +107,19 @@ static void threads_that_compete_leave_the_count_at_zero(void **state)
 	limits_free(limits);
 }
 
-static void every_reason_has_a_name_of_its_own_a_text_and_a_cause(void **state)
+static void every_reason_has_a_name_and_a_text_of_its_own_and_a_cause(void **state)
 {
 	(void)state;
 	for (int a = 0; a < REASON_COUNT; a++) {
 		assert_non_null(reason_name((enum reason)a));
 		assert_non_null(reason_text((enum reason)a));
 		assert_non_null(strchr("-CSPRcsIK", reason_cause((enum reason)a)));
-		for (int b = 0; b < a; b++)
+		for (int b = 0; b < a; b++) {
 			assert_string_not_equal(
 				reason_name((enum reason)a), reason_name((enum reason)b));
+			assert_string_not_equal(
+				reason_text((enum reason)a), reason_text((enum reason)b));
+		}
 	}
 }
 
@@ -129,7 +132,7 @@ int main(void)
 		cmocka_unit_test(a_quarter_of_maxconn_may_be_pipes),
 		cmocka_unit_test(where_a_quarter_is_none_there_is_no_pipe),
 		cmocka_unit_test(threads_that_compete_leave_the_count_at_zero),
-		cmocka_unit_test(every_reason_has_a_name_of_its_own_a_text_and_a_cause),
+		cmocka_unit_test(every_reason_has_a_name_and_a_text_of_its_own_and_a_cause),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
