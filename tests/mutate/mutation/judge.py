@@ -175,12 +175,13 @@ class Judge:
         names = [name for name in self.tests if symbols & self.reached[name]]
         for name in names:
             if name not in self.seconds:
-                self.measure(name, needed=name.removeprefix("test_") in folder)
+                self.measure(name)
         return sorted((name for name in names if self.seconds[name] is not None), key=rank)
 
-    def measure(self, name, needed):
-        """How long a test takes on the program as it is. One of another folder that is slow, or fails when it is
-        isolated, is not asked."""
+    def measure(self, name):
+        """How long a test takes on the program as it is. A test of no file that is mutated is not asked where it
+        is slow, or fails when it is isolated."""
+        needed = name.removeprefix("test_") in {Path(source).stem for source in self.project.files()}
         self.program(name)
         begin = time.monotonic()
         patience = 120 if needed else self.project.others_below
