@@ -34,6 +34,7 @@ C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
 .PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint stats format clean install
+.PHONY: mutate compile-words link-words library-words
 .PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
 .PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
@@ -53,6 +54,8 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, CONFIRM=1, LAB=--help'
+	@echo 'make mutate    change src/proxy and src/net in one place at a time, and see whether a unit test notices;'
+	@echo '               MUTATE=--help: a file, one mutant, more at a time'
 	@echo 'make lint      two compilers, analysers, formatting, order of folders, sizes, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
@@ -138,6 +141,18 @@ FUZZ := BUILD=$(BUILD)/fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address
 fuzz: deps-fuzz
 	@$(MAKE) --no-print-directory -s $(FUZZ) fuzzers
 	@$(PYTHON) tests/fuzz/run --build $(BUILD)/fuzz --seconds $(T)
+
+# Takes an hour and more, and goes on where it was ended. MUTATE="--file src/proxy/relay.c": further arguments.
+mutate: deps-test deps-lint
+	@$(MAKE) --no-print-directory -s all units
+	@$(PYTHON) tests/mutate/mutate $(MUTATE)
+# What it compiles and links with.
+compile-words:
+	@echo '$(CC) $(ALL_CFLAGS)'
+link-words:
+	@echo '$(CC) $(ALL_LDFLAGS)'
+library-words:
+	@echo '$(LIBS) -lcmocka'
 
 # IMPL="tproxyd haproxy": the implementations; CONFORMANCE="--profile full": further arguments.
 IMPL ?= tproxyd

@@ -297,9 +297,15 @@ bool listeners_are_open(const struct listeners *set)
 
 void listeners_free(struct listeners *set)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i].fd != -1)
-			close(set->list[i].fd);
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->fd == -1)
+			continue;
+		if (event_initialized(&listener->event)) /* started, before one that could not be */
+			event_del(&listener->event);
+		close(listener->fd);
+	}
 	free(set->list);
 	memset(set, 0, sizeof(*set));
 }

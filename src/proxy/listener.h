@@ -91,7 +91,10 @@ bool listeners_are_open(const struct listeners *set);
  */
 void listeners_close(struct listeners *set);
 
-/* Frees SET, and closes the sockets that are still open, started or not. A zeroed set is allowed. */
+/*
+ * Frees SET, and closes the sockets that are still open, started or not. The event loop that they were
+ * started on must still be there. A zeroed set is allowed.
+ */
 void listeners_free(struct listeners *set);
 
 #endif

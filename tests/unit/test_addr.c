@@ -62,6 +62,17 @@ static void what_is_no_address_is_refused_and_changes_nothing(void **state)
 	}
 }
 
+/* 45 characters, the most that an address has. */
+static void the_longest_address_is_read_with_and_without_brackets(void **state)
+{
+	struct addr bare = parsed("1111:2222:3333:4444:5555:6666:255.255.255.255", 0);
+	struct addr bracketed = parsed("[1111:2222:3333:4444:5555:6666:255.255.255.255]", 0);
+
+	(void)state;
+	assert_true(addr_equal(&bare, &bracketed));
+	assert_text(&bare, "[1111:2222:3333:4444:5555:6666:ffff:ffff]:0");
+}
+
 static void a_mapped_client_becomes_the_ipv4_host_it_is(void **state)
 {
 	struct addr addr = parsed("::ffff:192.0.2.7", 4000);
@@ -95,15 +106,51 @@ static void addresses_are_equal_only_with_family_port_and_host(void **state)
 	assert_false(addr_equal(&a, &family));
 }
 
+static void ipv6_addresses_are_equal_only_with_port_host_and_scope(void **state)
+{
+	struct addr a = parsed("fe80::1", 80), same = parsed("fe80::1", 80);
+	struct addr port = parsed("fe80::1", 81), host = parsed("fe80::2", 80), scope = a;
+
+	(void)state;
+	scope.in6.sin6_scope_id = 2;
+	assert_true(addr_equal(&a, &same));
+	assert_false(addr_equal(&a, &port));
+	assert_false(addr_equal(&a, &host));
+	assert_false(addr_equal(&a, &scope));
+}
+
+static void an_address_has_the_length_of_its_family(void **state)
+{
+	struct addr four = addr_any(AF_INET), six = addr_any(AF_INET6);
+
+	(void)state;
+	assert_int_equal(addr_length(&four), sizeof(struct sockaddr_in));
+	assert_int_equal(addr_length(&six), sizeof(struct sockaddr_in6));
+}
+
+static void an_address_has_a_text_without_its_port(void **state)
+{
+	struct addr four = parsed("192.0.2.1", 80), six = parsed("2001:db8::1", 80);
+	struct addr none = addr_any(AF_UNSPEC);
+	char text[ADDR_TEXT_MAX] = "x";
+
+	(void)state;
+	assert_ptr_equal(addr_format_ip(&four, text), text);
+	assert_string_equal(text, "192.0.2.1");
+	assert_string_equal(addr_format_ip(&six, text), "2001:db8::1");
+	assert_string_equal(addr_format_ip(&none, text), "");
+}
+
 static void the_wildcard_is_recognised_in_both_families(void **state)
 {
 	struct addr four = addr_any(AF_INET), six = addr_any(AF_INET6);
-	struct addr host = parsed("2001:db8::", 0);
+	struct addr host = parsed("2001:db8::", 0), other = parsed("192.0.2.1", 0);
 
 	(void)state;
 	assert_true(addr_is_any(&four));
 	assert_true(addr_is_any(&six));
 	assert_false(addr_is_any(&host));
+	assert_false(addr_is_any(&other));
 	assert_text(&four, "0.0.0.0:0");
 	assert_text(&six, "[::]:0");
 }
@@ -113,23 +160,38 @@ static void an_address_taken_from_the_kernel_keeps_its_scope_and_drops_its_flow_
 	struct sockaddr_in6 sa = {.sin6_family = AF_INET6,
 		.sin6_port = htons(80),
 		.sin6_flowinfo = htonl(7),
-		.sin6_scope_id = 3};
+		.sin6_scope_id = 3,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	struct addr addr;
 
 	(void)state;
 	assert_true(addr_from_sockaddr(&addr, (struct sockaddr *)&sa));
 	assert_int_equal(addr.in6.sin6_scope_id, 3);
 	assert_int_equal(addr.in6.sin6_flowinfo, 0);
-	assert_int_equal(addr_port(&addr), 80);
+	assert_text(&addr, "[::1]:80");
+}
+
+static void an_ipv4_address_taken_from_the_kernel_has_its_host_and_its_port(void **state)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(80)};
+	struct addr addr;
+
+	(void)state;
+	sa.sin_addr.s_addr = htonl(0xc0000201);
+	memset(&addr, 0xff, sizeof(addr));
+	assert_true(addr_from_sockaddr(&addr, (struct sockaddr *)&sa));
+	assert_text(&addr, "192.0.2.1:80");
+	assert_int_equal(addr.in6.sin6_scope_id, 0);
 }
 
 static void a_foreign_family_is_refused(void **state)
 {
 	struct sockaddr sa = {.sa_family = AF_UNIX};
-	struct addr addr;
+	struct addr kept = parsed("192.0.2.9", 9), addr = kept;
 
 	(void)state;
 	assert_false(addr_from_sockaddr(&addr, &sa));
+	assert_true(addr_equal(&addr, &kept));
 }
 
 int main(void)
@@ -139,6 +201,11 @@ int main(void)
 		cmocka_unit_test(an_ipv6_address_stands_in_brackets_before_its_port),
 		cmocka_unit_test(brackets_around_an_ipv6_address_are_read),
 		cmocka_unit_test(what_is_no_address_is_refused_and_changes_nothing),
+		cmocka_unit_test(the_longest_address_is_read_with_and_without_brackets),
+		cmocka_unit_test(ipv6_addresses_are_equal_only_with_port_host_and_scope),
+		cmocka_unit_test(an_address_has_the_length_of_its_family),
+		cmocka_unit_test(an_address_has_a_text_without_its_port),
+		cmocka_unit_test(an_ipv4_address_taken_from_the_kernel_has_its_host_and_its_port),
 		cmocka_unit_test(a_mapped_client_becomes_the_ipv4_host_it_is),
 		cmocka_unit_test(an_address_that_is_not_mapped_stays),
 		cmocka_unit_test(addresses_are_equal_only_with_family_port_and_host),

@@ -8,12 +8,12 @@
 #include <pthread.h>
 #include <string.h>
 
-static struct server server = {.name = "s1"};
+static struct server servers[] = {{.name = "s1"}, {.name = "s2", .index = 1}};
 static struct proxy sections[] = {
-	{.name = "a", .index = 0, .maxconn = 2, .servers = &server, .server_count = 1},
+	{.name = "a", .index = 0, .maxconn = 2, .servers = servers, .server_count = 2},
 	{.name = "b", .index = 1},
 };
-static const struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 1};
+static const struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 2};
 
 static void a_frontend_admits_no_more_than_its_maxconn(void **state)
 {
@@ -74,6 +74,50 @@ static void where_a_quarter_is_none_there_is_no_pipe(void **state)
 	limits_free(limits);
 }
 
+static void a_frontends_refusal_takes_no_place_of_the_process(void **state)
+{
+	struct limits *limits = limits_new(&config, 10);
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(limits_enter(limits, &sections[0]), i < 2);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).process, 2);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).frontend, 2);
+	limits_leave(limits, &sections[0]);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).process, 1);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).frontend, 1);
+	limits_free(limits);
+}
+
+static void assert_counts(const struct limits *limits, const struct proxy *section,
+	unsigned frontend, unsigned backend, unsigned of_server)
+{
+	struct limits_counts counts = limits_counts(limits, section, section, &servers[1]);
+
+	assert_int_equal(counts.frontend, frontend);
+	assert_int_equal(counts.backend, backend);
+	assert_int_equal(counts.server, of_server);
+}
+
+/* The same section can be both; its sessions as a frontend and as a backend are counted apart. */
+static void each_section_and_each_server_has_its_own_counts(void **state)
+{
+	struct limits *limits = limits_new(&config, 10);
+
+	(void)state;
+	assert_true(limits_enter(limits, &sections[0]));
+	limits_use(limits, &sections[1], &servers[1]);
+	limits_use(limits, &sections[1], &servers[1]);
+	assert_counts(limits, &sections[0], 1, 0, 2);
+	assert_counts(limits, &sections[1], 0, 2, 2);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, &servers[0]).server, 0);
+	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).backend, 0);
+	limits_unuse(limits, &sections[1], &servers[1]);
+	assert_counts(limits, &sections[1], 0, 1, 1);
+	limits_free(limits);
+	limits_free(NULL);
+}
+
 enum {
 	ROUNDS = 20000
 };
@@ -107,16 +151,19 @@ static void threads_that_compete_leave_the_count_at_zero(void **state)
 	limits_free(limits);
 }
 
-static void every_reason_has_a_name_of_its_own_a_text_and_a_cause(void **state)
+static void every_reason_has_a_name_and_a_text_of_its_own_and_a_cause(void **state)
 {
 	(void)state;
 	for (int a = 0; a < REASON_COUNT; a++) {
 		assert_non_null(reason_name((enum reason)a));
 		assert_non_null(reason_text((enum reason)a));
 		assert_non_null(strchr("-CSPRcsIK", reason_cause((enum reason)a)));
-		for (int b = 0; b < a; b++)
+		for (int b = 0; b < a; b++) {
 			assert_string_not_equal(
 				reason_name((enum reason)a), reason_name((enum reason)b));
+			assert_string_not_equal(
+				reason_text((enum reason)a), reason_text((enum reason)b));
+		}
 	}
 }
 
@@ -128,8 +175,10 @@ int main(void)
 		cmocka_unit_test(one_frontends_refusal_takes_nothing_from_another),
 		cmocka_unit_test(a_quarter_of_maxconn_may_be_pipes),
 		cmocka_unit_test(where_a_quarter_is_none_there_is_no_pipe),
+		cmocka_unit_test(a_frontends_refusal_takes_no_place_of_the_process),
+		cmocka_unit_test(each_section_and_each_server_has_its_own_counts),
 		cmocka_unit_test(threads_that_compete_leave_the_count_at_zero),
-		cmocka_unit_test(every_reason_has_a_name_of_its_own_a_text_and_a_cause),
+		cmocka_unit_test(every_reason_has_a_name_and_a_text_of_its_own_and_a_cause),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

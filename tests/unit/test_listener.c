@@ -1,11 +1,19 @@
 /*
- * Listeners in a flood: what one turn of the loop accepts, and how draining ends.
+ * Listeners: their addresses, what one turn of the loop accepts in a flood, pauses, and how draining ends.
+ *
+ * accept4() is this file's own, so that it can fail in every way that accept(2) knows.
  */
 #include "proxy/listener.h"
 #include "rig.h"
 #include "tproxy/socket.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -18,6 +26,8 @@ struct flood {
 	struct bind bind;
 	struct listeners listeners;
 	unsigned pauses;
+	const struct listener *paused;
+	int error;
 	int clients[2 * FLOOD];
 	unsigned count;
 };
@@ -26,9 +36,19 @@ static void on_pause(void *arg, const struct listener *listener, int error)
 {
 	struct flood *flood = arg;
 
-	(void)listener;
-	(void)error;
 	flood->pauses++;
+	flood->paused = listener;
+	flood->error = error;
+}
+
+static int accept_error; /* 0: it is asked of the kernel */
+
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	if (accept_error == 0)
+		return (int)syscall(SYS_accept4, fd, address, length, flags);
+	errno = accept_error;
+	return -1;
 }
 
 static void start(struct flood *flood, void **state)
@@ -162,6 +182,399 @@ static void a_listener_that_cannot_be_watched_now_is_watched_later(void **state)
 	finish(&flood);
 }
 
+/* --- addresses --- */
+
+static const char *const loopback[] = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+
+struct sections {
+	struct bind binds[3];
+	struct proxy proxies[2];
+	struct config config;
+};
+
+/* Two frontends, the first one with two addresses. */
+static void configure(struct sections *sections)
+{
+	*sections = (struct sections){.config = {.proxy_count = 2}};
+	for (int i = 0; i < 3; i++)
+		assert_true(addr_parse(&sections->binds[i].address, loopback[i]));
+	sections->proxies[0].binds = &sections->binds[0];
+	sections->proxies[0].bind_count = 2;
+	sections->proxies[1].binds = &sections->binds[2];
+	sections->proxies[1].bind_count = 1;
+	sections->config.proxies = sections->proxies;
+}
+
+static int next_descriptor(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+static void each_address_has_its_listener(void **state)
+{
+	struct listener_failure failure;
+	struct sections sections;
+	struct listeners set;
+	int next = next_descriptor();
+
+	(void)state;
+	configure(&sections);
+	assert_int_equal(listeners_count(&sections.config), 3);
+	assert_int_equal(listeners_bind(&set, &sections.config, true, &failure), 0);
+	assert_int_equal(set.count, 3);
+	for (int i = 0; i < 3; i++) {
+		struct addr local;
+
+		assert_ptr_equal(set.list[i].bind, &sections.binds[i]);
+		assert_ptr_equal(set.list[i].frontend, &sections.proxies[i / 2]);
+		assert_true(socket_local_address(set.list[i].fd, &local));
+		addr_set_port(&local, 0);
+		assert_true(addr_equal(&local, &sections.binds[i].address));
+	}
+	assert_false(listeners_are_open(&set));
+	listeners_free(&set);
+	assert_int_equal(set.count, 0);
+	assert_int_equal(next_descriptor(), next);
+}
+
+static void an_address_that_is_taken_is_named(void **state)
+{
+	struct listener_failure failure = {0};
+	struct sections sections;
+	struct listeners set;
+	struct rig *rig = *state;
+	int next = next_descriptor();
+
+	configure(&sections);
+	assert_true(socket_local_address(rig->vip, &sections.binds[1].address));
+	assert_int_equal(listeners_bind(&set, &sections.config, true, &failure), -1);
+	assert_ptr_equal(failure.frontend, &sections.proxies[0]);
+	assert_ptr_equal(failure.bind, &sections.binds[1]);
+	assert_int_equal(failure.error, EADDRINUSE);
+	assert_int_equal(set.count, 1);
+	listeners_free(&set);
+	assert_int_equal(next_descriptor(), next);
+}
+
+/* Another worker's listeners share the addresses. */
+static void later_listeners_share_the_addresses_of_the_first(void **state)
+{
+	struct listener_failure failure;
+	struct listeners again;
+	struct flood flood;
+
+	start(&flood, state);
+	assert_int_equal(listeners_bind(&again, &flood.rig->config, true, &failure), -1);
+	listeners_free(&again);
+	assert_int_equal(listeners_bind(&again, &flood.rig->config, false, &failure), 0);
+	listeners_free(&again);
+	finish(&flood);
+}
+
+/* The event loop must not know the listeners before it any more when they are freed. */
+static void a_socket_that_cannot_listen_is_named(void **state)
+{
+	struct listener_failure failure = {0};
+	struct sections sections;
+	struct listeners set;
+	struct rig *rig = *state;
+	int file = eventfd(0, EFD_CLOEXEC);
+
+	configure(&sections);
+	assert_int_equal(listeners_bind(&set, &sections.config, true, &failure), 0);
+	assert_int_equal(dup2(file, set.list[1].fd), set.list[1].fd);
+	assert_int_equal(
+		listeners_start(&set, rig->base, &rig->sessions, on_pause, NULL, &failure), -1);
+	assert_ptr_equal(failure.frontend, &sections.proxies[0]);
+	assert_ptr_equal(failure.bind, &sections.binds[1]);
+	assert_int_equal(failure.error, ENOTSOCK);
+	assert_int_equal(set.open_count, 1);
+	listeners_free(&set);
+	assert_int_equal(event_base_get_num_events(rig->base, EVENT_BASE_COUNT_ADDED), 0);
+	close(file);
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &length), 0);
+	return value;
+}
+
+static void a_listener_has_the_options_of_its_line(void **state)
+{
+	struct sections sections;
+	struct listener_failure failure;
+	struct listeners set;
+	char name[16] = "";
+	socklen_t length = sizeof(name);
+
+	(void)state;
+	configure(&sections);
+	sections.binds[0].interface = "lo";
+	sections.binds[1].transparent = socket_may_be_transparent();
+	assert_int_equal(listeners_bind(&set, &sections.config, true, &failure), 0);
+	assert_int_equal(getsockopt(set.list[0].fd, SOL_SOCKET, SO_BINDTODEVICE, name, &length), 0);
+	assert_string_equal(name, "lo");
+	assert_int_equal(option(set.list[0].fd, IPPROTO_IP, IP_TRANSPARENT), 0);
+	assert_int_equal(
+		option(set.list[1].fd, IPPROTO_IP, IP_TRANSPARENT), sections.binds[1].transparent);
+	listeners_free(&set);
+}
+
+static void an_ipv6_listener_takes_ipv4_as_its_line_says(void **state)
+{
+	struct sections sections;
+	struct listener_failure failure;
+	struct listeners set;
+
+	(void)state;
+	configure(&sections);
+	for (int i = 0; i < 2; i++)
+		sections.binds[i].address = addr_any(AF_INET6);
+	sections.binds[0].v6_mode = V6_ONLY;
+	sections.binds[1].v6_mode = V6_AND_V4;
+	if (listeners_bind(&set, &sections.config, true, &failure) == -1) {
+		listeners_free(&set);
+		skip(); /* no IPv6 here */
+	}
+	assert_int_equal(option(set.list[0].fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+	assert_int_equal(option(set.list[1].fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+	listeners_free(&set);
+}
+
+/* For a listener, tcpi_sacked is how long its queue may become (tcp_get_info() in the kernel). */
+static unsigned backlog_of(void **state, unsigned bind, unsigned frontend, unsigned maxconn)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+	struct flood flood;
+	struct rig *rig = *state;
+	struct listener_failure failure;
+
+	flood = (struct flood){.rig = rig, .bind = {.backlog = bind}};
+	assert_true(addr_parse(&flood.bind.address, "127.0.0.1"));
+	rig->section.binds = &flood.bind;
+	rig->section.bind_count = 1;
+	rig->section.backlog = frontend;
+	rig->section.maxconn = maxconn;
+	assert_int_equal(listeners_bind(&flood.listeners, &rig->config, true, &failure), 0);
+	assert_int_equal(listeners_start(&flood.listeners, rig->base, &rig->sessions, on_pause,
+				 &flood, &failure),
+		0);
+	assert_int_equal(
+		getsockopt(flood.listeners.list[0].fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+	finish(&flood);
+	return info.tcpi_sacked;
+}
+
+static unsigned somaxconn(void)
+{
+	FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+	unsigned most = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%u", &most), 1);
+	fclose(file);
+	return most;
+}
+
+static void the_backlog_is_the_lines_the_sections_or_its_maxconn(void **state)
+{
+	unsigned most = somaxconn();
+
+	assert_int_equal(backlog_of(state, 5, 6, 7), 5);
+	assert_int_equal(backlog_of(state, 0, 6, 7), 6);
+	assert_int_equal(backlog_of(state, 0, 0, 7), 7);
+	assert_int_equal(backlog_of(state, 0, 0, 0), most < 4096 ? most : 4096);
+}
+
+/* --- pauses --- */
+
+static struct limits_counts counts_of(const struct flood *flood)
+{
+	return limits_counts(flood->rig->limits, &flood->rig->section, NULL, NULL);
+}
+
+static void a_turn_that_took_all_it_could_doubles_the_next(void **state)
+{
+	struct flood flood;
+	unsigned before = 0;
+
+	start(&flood, state);
+	connect_clients(&flood, 34);
+	for (unsigned expected = 1; expected <= 16; expected *= 2) {
+		while (accepted(&flood) == before)
+			rig_turn(flood.rig);
+		assert_int_equal(accepted(&flood) - before, expected);
+		before = accepted(&flood);
+	}
+	while (accepted(&flood) < 34)
+		rig_turn(flood.rig);
+	rig_turn(flood.rig);
+	assert_int_equal(flood.listeners.list[0].accepts, 1);
+	assert_int_equal(flood.pauses, 0);
+	finish(&flood);
+}
+
+static bool is_here(const struct flood *flood, unsigned count)
+{
+	return accepted(flood) == count;
+}
+
+static void a_connection_that_fails_by_itself_is_no_pause(void **state)
+{
+	static const int errors[] = {EINTR, ECONNABORTED, EPERM, EPROTO, ENETDOWN, ENETUNREACH,
+		EHOSTDOWN, EHOSTUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP, EAGAIN};
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 1);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		accept_error = errors[i];
+		rig_turn(flood.rig);
+		accept_error = 0;
+		assert_int_equal(flood.pauses, 0);
+		assert_int_equal(counts_of(&flood).process, 0);
+		assert_true(is_here(&flood, 0));
+	}
+	while (!is_here(&flood, 1))
+		rig_turn(flood.rig);
+	finish(&flood);
+}
+
+/* One turn may look at several connections, but not at one that is not there. */
+static void an_error_of_one_connection_lets_the_turn_go_on(void **state)
+{
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 1);
+	flood.listeners.list[0].accepts = 4;
+	accept_error = ECONNABORTED;
+	rig_turn(flood.rig);
+	assert_int_equal(flood.listeners.list[0].accepts, 8);
+	accept_error = EAGAIN;
+	rig_turn(flood.rig);
+	accept_error = 0;
+	assert_int_equal(flood.listeners.list[0].accepts, 1);
+	finish(&flood);
+}
+
+static void what_fails_for_the_host_pauses_and_is_tried_again(void **state)
+{
+	static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EINVAL};
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 1);
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		accept_error = errors[i];
+		while (flood.pauses == i)
+			rig_turn(flood.rig);
+		assert_int_equal(flood.error, errors[i]);
+		assert_ptr_equal(flood.paused, &flood.listeners.list[0]);
+		assert_int_equal(flood.listeners.paused_count, 1);
+		assert_int_equal(counts_of(&flood).process, 0);
+		assert_false(event_pending(&flood.listeners.list[0].event, EV_READ, NULL));
+		rig_turn(flood.rig);
+		assert_int_equal(flood.pauses, i + 1);
+		assert_true(evtimer_pending(&flood.listeners.resume, NULL));
+	}
+	accept_error = 0;
+	while (!is_here(&flood, 1)) /* by its timer */
+		rig_turn(flood.rig);
+	assert_int_equal(flood.listeners.paused_count, 0);
+	finish(&flood);
+}
+
+static void a_limit_pauses_until_a_session_ends(void **state)
+{
+	struct flood flood;
+
+	(*(struct rig **)state)->section.maxconn = 1;
+	start(&flood, state);
+	connect_clients(&flood, 2);
+	while (flood.pauses == 0)
+		rig_turn(flood.rig);
+	assert_int_equal(flood.error, 0);
+	assert_int_equal(accepted(&flood), 1);
+	assert_int_equal(counts_of(&flood).process, 1);
+	session_close_all(&flood.rig->sessions);
+	listeners_resume(&flood.listeners);
+	assert_int_equal(flood.listeners.paused_count, 0);
+	while (!is_here(&flood, 2))
+		rig_turn(flood.rig);
+	finish(&flood);
+}
+
+static void without_a_descriptor_for_the_server_no_client_is_accepted(void **state)
+{
+	struct rlimit before, tight;
+	struct flood flood;
+	unsigned pauses, here;
+
+	start(&flood, state);
+	connect_clients(&flood, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	close(flood.rig->sessions.spare);
+	flood.rig->sessions.spare = -1;
+	tight = before;
+	tight.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	rig_turn(flood.rig);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	pauses = flood.pauses;
+	here = accepted(&flood);
+	assert_int_equal(pauses, 1);
+	assert_int_equal(flood.error, EMFILE);
+	assert_int_equal(here, 0);
+	assert_int_equal(counts_of(&flood).process, 0);
+	finish(&flood);
+}
+
+static void closing_a_listener_that_is_paused_ends_its_pause(void **state)
+{
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 1);
+	accept_error = EMFILE;
+	while (flood.pauses == 0)
+		rig_turn(flood.rig);
+	accept_error = 0;
+	assert_true(listeners_are_open(&flood.listeners));
+	listeners_close(&flood.listeners);
+	listeners_close(&flood.listeners);
+	assert_false(listeners_are_open(&flood.listeners));
+	assert_int_equal(flood.listeners.open_count, 0);
+	assert_int_equal(flood.listeners.paused_count, 0);
+	assert_false(evtimer_pending(&flood.listeners.resume, NULL));
+	assert_int_equal(flood.listeners.list[0].fd, -1);
+	finish(&flood);
+}
+
+/* Those that come after draining has begun are not accepted, though a turn could take more. */
+static void draining_accepts_no_more_than_were_in_the_queue(void **state)
+{
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 3);
+	flood.listeners.list[0].accepts = 8;
+	listeners_drain(&flood.listeners);
+	connect_clients(&flood, 3);
+	for (int turn = 0; turn < FLOOD && listeners_are_open(&flood.listeners); turn++)
+		rig_turn(flood.rig);
+	assert_int_equal(accepted(&flood), 3);
+	finish(&flood);
+}
+
 #define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -172,6 +585,21 @@ int main(void)
 		LISTENER_TEST(draining_an_empty_queue_closes_at_once),
 		LISTENER_TEST(draining_ends_where_the_limit_is_reached),
 		LISTENER_TEST(a_listener_that_cannot_be_watched_now_is_watched_later),
+		LISTENER_TEST(each_address_has_its_listener),
+		LISTENER_TEST(an_address_that_is_taken_is_named),
+		LISTENER_TEST(later_listeners_share_the_addresses_of_the_first),
+		LISTENER_TEST(a_socket_that_cannot_listen_is_named),
+		LISTENER_TEST(a_listener_has_the_options_of_its_line),
+		LISTENER_TEST(an_ipv6_listener_takes_ipv4_as_its_line_says),
+		LISTENER_TEST(the_backlog_is_the_lines_the_sections_or_its_maxconn),
+		LISTENER_TEST(a_turn_that_took_all_it_could_doubles_the_next),
+		LISTENER_TEST(a_connection_that_fails_by_itself_is_no_pause),
+		LISTENER_TEST(an_error_of_one_connection_lets_the_turn_go_on),
+		LISTENER_TEST(what_fails_for_the_host_pauses_and_is_tried_again),
+		LISTENER_TEST(a_limit_pauses_until_a_session_ends),
+		LISTENER_TEST(without_a_descriptor_for_the_server_no_client_is_accepted),
+		LISTENER_TEST(closing_a_listener_that_is_paused_ends_its_pause),
+		LISTENER_TEST(draining_accepts_no_more_than_were_in_the_queue),
 	};
 
 	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);
