@@ -1,4 +1,4 @@
-"""BIND: an address that is on no interface is served all the same."""
+"""BIND: an address that is on no interface is served."""
 
 import errno
 

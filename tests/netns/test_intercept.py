@@ -1,4 +1,4 @@
-"""DST: what a client called is where it is taken, whatever address that is."""
+"""DST: connections to any address are accepted and reach their destination."""
 
 from lab.conformance.requirements import requirement
 from lab.netns.endpoint import Endpoint

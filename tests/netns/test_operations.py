@@ -1,4 +1,4 @@
-"""OPS: starting, stopping, limits, and what the log says."""
+"""OPS: start, stop, limits and logs."""
 
 import contextlib
 import os

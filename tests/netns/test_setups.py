@@ -1,4 +1,4 @@
-"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setup.setups)."""
+"""HOST: the ways to divert packets to a proxy, and the places of a proxy in the network (see lab.setup.setups)."""
 
 from lab.conformance.requirements import requirement
 from lab.netns import topology

@@ -1,4 +1,4 @@
-"""SRC: where the connection to the server comes from."""
+"""SRC: which address the server sees."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""STREAM: what goes in at one side comes out at the other, ends included."""
+"""STREAM: all bytes that one side sends reach the other side, ends included."""
 
 import contextlib
 

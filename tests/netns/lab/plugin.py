@@ -1,4 +1,4 @@
-"""The lab's side of pytest: options, random order, the `lab` fixture. What becomes of a test: outcomes."""
+"""Options, random order and fixtures for pytest. lab.conformance.outcomes has the part about verdicts."""
 
 import functools
 import random
@@ -23,31 +23,31 @@ FALSIFIER = "test_falsifiers.py::test_the_suite_fails["
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
     "soak: a long load; deselect with -m 'not soak'",
-    "long: takes many seconds, and so is started first",
+    "long: takes many seconds, so it starts first",
     "falsify: runs the suite on proxies that are wrong on purpose",
     "kills: ends a program at each of its steps in turn",
-    "suite: about the suite's own Python, where sanitizers have nothing to see",
-    "necessity: what the host's set-up is good for, whatever the proxy",
+    "suite: tests the suite's own Python; sanitizers do not apply",
+    "necessity: the purpose of each part of the host's set-up, with any proxy",
 )
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
-    group.addoption("--set-up", default="recipe", choices=by_apply.WAYS, help="who sets the proxy's host up")
-    group.addoption("--rules-by", default="iptables", choices=FIREWALL_TOOLS, help="what a test uses that does not say")
-    group.addoption("--seed", type=int, help="order of the tests; printed when not given")
+    group.addoption("--set-up", default="recipe", choices=by_apply.WAYS, help="what sets the proxy's host up")
+    group.addoption("--rules-by", default="iptables", choices=FIREWALL_TOOLS, help="firewall tool of tests that choose none")
+    group.addoption("--seed", type=int, help="order of the tests; a random one is printed")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
-    group.addoption("--share", type=int, default=1, metavar="N", help="soak tests with an N-th of their load")
+    group.addoption("--share", type=int, default=1, metavar="N", help="run soak tests with 1/N of their load")
     group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
-    group.addoption("--no-evidence", action="store_true", help="keep nothing of failed tests")
+    group.addoption("--no-evidence", action="store_true", help="keep no evidence of failed tests")
     group.addoption("--patience", type=float, default=waiting.seconds, help="seconds to wait for an event")
 
 
 def pytest_configure(config):
     if not isolation.isolated():
-        raise pytest.UsageError("the suite runs in an isolation of its own: use tests/netns/run")
+        raise pytest.UsageError("the suite needs its own isolation; start it with tests/netns/run")
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1 << 32)
     waiting.seconds = config.option.patience
@@ -61,7 +61,7 @@ def pytest_configure(config):
 
 
 def raise_descriptor_limit():
-    """As many descriptors as may be had, and as the soak tests need: at most 20,000."""
+    """Raise the limit to what the soak tests need, 20,000, or as far as it goes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft < wanted:
@@ -73,7 +73,7 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Random order, the same for every worker; long tests first, so that none is left to wait for."""
+    """Random order, the same for every worker. Long tests start first, so that the run does not wait for them at its end."""
     if config.option.requirements:
         wanted = set(config.option.requirements.split(","))
         keep(config, items, lambda item: requirement_of(item) in wanted)
@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """How many proxies that are wrong on purpose were run, and how many of them failed as they should."""
+    """Print how many proxies that are wrong on purpose ran, and how many of them failed as they should."""
 
     def count(*words):
         reports = (report for word in words for report in terminalreporter.stats.get(word, ()))
@@ -94,8 +94,8 @@ def pytest_terminal_summary(terminalreporter):
 
     tried, absent = count("passed", "failed", "error", "skipped"), count("skipped")
     if tried:
-        besides = f", {absent} not to be tried here" if absent else ""
-        terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} caught{besides}")
+        besides = f", {absent} could not run here" if absent else ""
+        terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} detected{besides}")
     line = check_score.summary(report for word in ("passed", "failed") for report in terminalreporter.stats.get(word, ()))
     if line:
         terminalreporter.write_line(line)
@@ -149,7 +149,7 @@ def sysctls():
 
 @pytest.fixture
 def share(request):
-    """A soak test's load is divided by this; 1 but where a wrong proxy needs no more to be seen."""
+    """A soak test's load is divided by this; above 1 for wrong proxies that fail with less load."""
     return request.config.option.share
 
 

@@ -149,16 +149,16 @@ def test_what_is_served_without_a_claim_is_reported(tmp_path):
     path = adapter(tmp_path, f'#!/bin/sh\n{silent}\nexec {correct} "$@"\n')
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
     assert done.returncode == 0
-    assert made["implementations"][0]["cells"][0]["remarks"] == ["served without being claimed: plain-listener, source"]
+    assert made["implementations"][0]["cells"][0]["remarks"] == ["served without a claim: plain-listener, source"]
 
 
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot be run: no such program"),
+        ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot run: no such program"),
         ("#!/bin/sh\necho oops >&2\nexit 1\n", "describe` ended with status 1: oops"),
-        ("#!/bin/sh\necho '[]'\n", "not of the form"),
-        (REFUSES_ALL % '"telepathy"', "no capability: telepathy"),
+        ("#!/bin/sh\necho '[]'\n", "no valid description"),
+        (REFUSES_ALL % '"telepathy"', "unknown capability: telepathy"),
         ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
     ],
     ids=["absent", "broken", "no form", "no capability", "no refusal"],

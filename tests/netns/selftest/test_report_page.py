@@ -189,7 +189,7 @@ def test_a_search_does_not_change_the_hosts_table(page):
 
 def test_a_table_that_was_not_tried_is_marked(shared, tmp_path):
     shared.open(write_page(tmp_path, None))
-    assert texts(shared, "#necessity > p") == ["Not tried; tests/netns/necessity does that."]
+    assert texts(shared, "#necessity > p") == ["Not tried. To try it, run tests/netns/necessity."]
 
 
 def test_light_and_dark_differ_and_both_can_be_read(page):

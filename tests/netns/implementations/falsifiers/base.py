@@ -115,7 +115,7 @@ class Proxy:
     def socket_to_server(self, session, kind):
         """A socket that is bound to what the session's server is to see."""
         if self.leads_back(session.server_address):
-            raise Refused("the client called the proxy itself")
+            raise Refused("the client connected to the proxy itself")
         where = self.source_for(session)
         made = socket.socket(family_of(session.server_address[0]), kind)
         session.server = made

@@ -56,7 +56,7 @@ def load(name, version, folder=FOLDER):
 
 def _deviation(row, where):
     if set(row) - FIELDS or not FIELDS - {"versions"} <= set(row):
-        raise Malformed(f"{where}: has to have requirement, pattern, reference, and may have versions")
+        raise Malformed(f"{where}: needs requirement, pattern and reference, and may have versions")
     try:
         re.compile(row["pattern"])
     except re.error as problem:
@@ -71,10 +71,10 @@ def compare(rows, word, recorded):
     failed = [row for row in rows if row["verdict"] == verdict.FAIL]
     references = sorted({each.reference for each in recorded})
     if word == verdict.PASS:
-        return "", [f"passes, though a deviation is recorded: {', '.join(references)}"]
+        return "", [f"passes, although a deviation is recorded: {', '.join(references)}"]
     if not failed:
         return "", []
     new = [row["test"] for row in failed if not any(each.explains(row) for each in recorded)]
     if new:
-        return "", [f"fails otherwise than recorded: {test}" for test in new]
+        return "", [f"fails in another way than recorded: {test}" for test in new]
     return ", ".join(references), []

@@ -23,7 +23,7 @@ def cell(requirement, rows, recorded, command):
     known, remarks = deviations.compare(rows, word, recorded)
     unclaimed = sorted({name for each in rows for name in each["unclaimed"]})
     if unclaimed:
-        remarks = [*remarks, f"served without being claimed: {', '.join(unclaimed)}"]
+        remarks = [*remarks, f"served without a claim: {', '.join(unclaimed)}"]
     bad = next((each for each in rows if each["verdict"] == word and word != verdict.PASS), None)
     return {
         "requirement": requirement.id,
@@ -86,7 +86,7 @@ def success(report):
     musts = {each["id"] for each in report["requirements"] if each["level"] == "MUST"}
     cells = [each for column in report["implementations"] for each in column["cells"]]
     known = sum(bool(each["known"]) and each["requirement"] in musts for each in cells)
-    return "Every MUST passed" + (f", but for {known} whose failure is known" if known else "")
+    return "Every MUST passed" + (f", except {known} known failure{'s' if known > 1 else ''}" if known else "")
 
 
 def _reason(each, level, selection):

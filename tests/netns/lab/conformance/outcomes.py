@@ -123,7 +123,7 @@ def _confirmed(item, needs):
     """What an UNSUPPORTED is, given what was claimed; `needs` are those that no scenario shows."""
     scenarios = list(_scenarios(item))
     if not scenarios and not needs:
-        return verdict.UNSUPPORTED, "no scenario came to it"
+        return verdict.UNSUPPORTED, "the test had no scenario"
     needed = capabilities.needed(scenarios[-1]) if scenarios else []
     return verdict.confirmed(_claimed(item), [*needed, *needs])
 

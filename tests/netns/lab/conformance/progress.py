@@ -99,7 +99,7 @@ def summary(report, screen, files):
     lines += ["", f"reports: {files}"]
     why = matrix.reasons(report)
     well = matrix.success(report)
-    end = well if not why else f"{len(why)} reason{'s' if len(why) > 1 else ''} for not passing"
+    end = well if not why else f"{len(why)} reason{'s' if len(why) > 1 else ''} why the run did not pass"
     lines.append(paint(screen, verdict.FAIL if why else verdict.PASS, end))
     return lines
 

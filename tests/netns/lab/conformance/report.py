@@ -141,9 +141,9 @@ def _failed(column, cell):
 
 def _necessity(kept):
     """The table on the host's set-up: when it was taken, and where it is not as predicted."""
-    lines = ["", "### What each part of the host's set-up is good for", ""]
+    lines = ["", "### The purpose of each part of the host's set-up", ""]
     if not kept:
-        return [*lines, "Not tried; `tests/netns/necessity` does that."]
+        return [*lines, "Not tried. To try it, run `tests/netns/necessity`."]
     rows, times = kept["cases"], sorted(each["when"] for each in kept["cases"])
     other = [each for each in rows if each["observed"] != each["predicted"]]
     when = times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"

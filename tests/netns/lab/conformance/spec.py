@@ -1,31 +1,29 @@
-"""docs/SPEC.md from the catalogue: every requirement by group, with where it is from."""
+"""docs/SPEC.md from the catalogue: every requirement by group, with its source."""
 
 from lab.conformance import requirements
 
 TITLES = {
-    "BIND": "an address that is on no interface is served all the same",
-    "SRC": "where the connection to the server comes from",
-    "DST": "connections to any address are taken, and go where they were meant to go",
-    "STREAM": "what goes in at one side comes out at the other, ends included",
+    "BIND": "an address that is on no interface is served",
+    "SRC": "which address the server sees",
+    "DST": "connections to any address are accepted and reach their destination",
+    "STREAM": "all bytes that one side sends reach the other side, ends included",
     "UDP": "datagrams",
     "PP": "the PROXY protocol",
-    "OPS": "starting, stopping, limits, and what the log says",
-    "HOST": "what the set-up of the host brings about, shown on the proxy",
+    "OPS": "start, stop, limits and logs",
+    "HOST": "effects of the host's set-up, shown with a proxy",
 }
 
 HEAD = """\
 # What a transparent proxy has to do
 
-{total} requirements: {levels}. This page is written by
-`tests/netns/conformance --spec` from `fixtures/requirements.toml`; change that file, then run
-`tests/netns/conformance --spec >docs/SPEC.md`.
+{total} requirements: {levels}. `tests/netns/conformance --spec` writes this page from
+`fixtures/requirements.toml`. Change that file, then run `tests/netns/conformance --spec >docs/SPEC.md`.
 
-An id is permanent: it is never given to another requirement. *Falsified by* names the proxies of
-`tests/netns/implementations/falsifiers` that are wrong in just this point, or says why no proxy can be;
-the suite's own test shows that each of them fails. *Needs* names capabilities (see
-[ADAPTERS.md](ADAPTERS.md)) without which a row is not asked of an implementation, and which no field of
-its scenarios shows. Profiles are parts of the catalogue that can be asked for by themselves; `full`
-contains `binding` and `source`.
+An id is permanent: no other requirement ever gets it. *Falsified by* names proxies of
+`tests/netns/implementations/falsifiers` that are wrong in exactly this point, or says why no proxy can be. A test of
+the suite shows that each of them fails. *Needs* names capabilities (see [ADAPTERS.md](ADAPTERS.md)) that no
+field of a scenario shows; an implementation without them is not tested for that requirement. A profile is a part of the
+catalogue that can be run by itself; `full` contains `binding` and `source`.
 
 | group | what it is about | MUST | SHOULD | MAY |
 |---|---|---|---|---|

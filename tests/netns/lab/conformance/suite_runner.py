@@ -48,13 +48,13 @@ class Column:
             self.name, self.version = str(said["name"]), str(said["version"])
             self.capabilities, self.notes = list(said["capabilities"]), str(said.get("notes", ""))
         except (Absent, AdapterFailed, OSError) as problem:
-            self.problems.append(f"cannot be run: {problem}")
+            self.problems.append(f"cannot run: {problem}")
         except (ValueError, KeyError, TypeError) as problem:
-            self.problems.append(f"`describe` is not of the form that adapters have: {problem!r}")
+            self.problems.append(f"`describe` prints no valid description: {problem!r}")
         else:
             unknown = sorted(set(self.capabilities) - set(capabilities.NAMES))
             if unknown:
-                self.problems.append(f"claims what is no capability: {', '.join(unknown)}")
+                self.problems.append(f"claims an unknown capability: {', '.join(unknown)}")
             self.problems += [f"a scenario with an unknown field {where}" for where in accepted(self.implementation)]
             return True
         return False
@@ -84,7 +84,7 @@ def accepted(implementation):
         inner[f"x-{secrets.token_hex(4)}"] = True
         status = _status_of(implementation, scenario)
         if status != UNSUPPORTED:
-            yield f"of the {where} is not refused with status {UNSUPPORTED}, but {status}"
+            yield f"of the {where} must be refused with status {UNSUPPORTED}; the result is: {status}"
 
 
 def _status_of(implementation, scenario):
@@ -155,7 +155,7 @@ def _listen(column, lines, options, progress):
             running.add(event["test"])
         elif event["event"] == "broken":
             running.discard(event["test"])
-            column.problems.append(f"{event['test']} could not be run: {_last(event['message'])}")
+            column.problems.append(f"{event['test']} could not run: {_last(event['message'])}")
         elif event["event"] == "ended":
             running.discard(event["test"])
             command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options))

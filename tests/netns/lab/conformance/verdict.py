@@ -68,7 +68,7 @@ def confirmed(claimed, needed):
     lacking = sorted(set(needed) - set(claimed))
     if lacking:
         return UNSUPPORTED, f"not claimed: {', '.join(lacking)}"
-    return FAIL, f"claims {', '.join(sorted(needed)) or 'to be an adapter'}, and refuses what needs no more"
+    return FAIL, f"claims {', '.join(sorted(needed)) or 'to be an adapter'}, and refuses a scenario that needs nothing else"
 
 
 def unclaimed(claimed, needed):

@@ -26,6 +26,6 @@ def summary(reports):
     false = sum(each["false"] for each in scores)
     fixed = sum(each["fixed"] for each in broken)
     return (
-        f"check: {found}/{len(broken)} broken set-ups named, {false}/{len(scores)} false alarms, "
+        f"check: {found}/{len(broken)} broken set-ups found, {false}/{len(scores)} false alarms, "
         f"{fixed}/{len(broken)} fixed by the commands printed"
     )

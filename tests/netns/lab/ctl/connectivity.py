@@ -109,7 +109,7 @@ def observe(lab, attempts, upload=0):
                 each.symptom = "times out"
         last_look = no_progress
         if time.monotonic() > deadline:
-            raise TimeoutError("a connection neither works nor fails, and nothing is sent again")
+            raise TimeoutError("a connection neither works nor fails, and no packet is retransmitted")
     found = {each.symptom for each in attempts}
     symptom = found.pop() if len(found) == 1 else "intermittent"
     return _stalls(lab, attempts[0], upload) if upload and symptom == "works" else symptom
@@ -198,7 +198,7 @@ def _stalls(lab, attempt, size):
         elif not ready and _bytes_sent_again(lab):
             return "stalls"
         if time.monotonic() > end:
-            raise TimeoutError(f"{missing} bytes of {size} have not come, and none is sent again")
+            raise TimeoutError(f"{missing} bytes of {size} are missing, and no packet is retransmitted")
     return "works"
 
 

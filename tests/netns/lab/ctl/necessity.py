@@ -217,7 +217,7 @@ class Trial:
         self._run_all(commands)
         again = self._made_by(commands)
         assert again == made, "a second run of the commands changes something"
-        waiting.until(self._no_address_is_asked_for, "what the client's link was asked before has ended")
+        waiting.until(self._no_address_is_asked_for, "earlier address requests on the client's link have ended")
 
     def _run_all(self, commands):
         """Each where it says; whoever it is about starts anew where it has to."""
@@ -342,27 +342,26 @@ def _as_dictionary(case, observed, also):
 
 
 HEAD = """\
-# What each part of the set-up is good for
+# The purpose of each part of the set-up
 
-Each row leaves one part of a set-up out, or sets one value that does harm, and says what then becomes
-of a *new* connection (those that are established live on in ways of their own), and which item
-`tproxyctl check` then names. This page is written by `tests/netns/necessity --docs` from
-`fixtures/necessity.toml`, and every row of it is tried by `make check`: {cases} cases, {rows} changes. In
-each of them check has to name just what stands here, and what it prints has to fix it, also when it is run twice.
+Each row leaves one part of a set-up out, or sets one harmful value. It shows what happens to a *new* connection (an
+established one may continue), and which item `tproxyctl check` names. `tests/netns/necessity --docs` writes this page
+from `fixtures/necessity.toml`, and `make check` tries every row: {cases} cases, {rows} changes. In each case, check
+must name exactly the items of the row. The commands that it prints must fix the case, also when they run twice.
 
-| symptom | what is seen |
+| symptom | meaning |
 |---|---|
 | works | bytes pass in both directions, and the server sees the client's address |
 | wrong source | bytes pass, and the server sees another address |
-| refused | the connection fails at once, or the proxy ends it before a byte has come back |
-| times out | nothing comes back: what was sent is sent again, and nobody ever answers |
-| stalls | it begins to work, then bytes do not get through any more |
+| refused | the connection fails at once, or the proxy ends it before a byte comes back |
+| times out | nothing comes back: packets are retransmitted and get no answer |
+| stalls | the connection works first, then bytes no longer get through |
 | intermittent | of several connections some work and some do not |
 
-The recipe `divert` is the walk-through's; `tproxy` adds the target TPROXY for what begins a
+The recipe `divert` is the walk-through's; `tproxy` adds the target TPROXY for packets that begin a
 connection; `nft` is the same in nftables' language; `local-route` is a local route for the address, and no
 rules. They are in `tests/netns/lab/setup/recipe.py`, topologies in `tests/netns/lab/netns/layouts.py`. The
-proxy calls the server from the client's address (`usesrc clientip`), with `local-route` from its own.
+proxy connects to the server from the client's address (`usesrc clientip`), with `local-route` from its own.
 """
 
 

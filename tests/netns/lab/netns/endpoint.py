@@ -75,7 +75,7 @@ class Connection:
             return self.socket.recv(limit)
         except TimeoutError:
             raise TimeoutError(
-                f"{self.local} waited {waiting.seconds:g} s for a byte or an end from {self.peer}"
+                f"{self.local} waited {waiting.seconds:g} s for a byte or an end from {self.peer} and got none"
             ) from None
 
     def ending(self):

@@ -29,13 +29,13 @@ MARK = "TPROXY_LAB_ISOLATED"
 PARENT = "TPROXY_LAB_PARENT"
 
 NO_NAMESPACES = """\
-This needs namespaces of its own and may not make any ({reason}).
-Any one of these helps:
+This program needs its own namespaces and cannot make any ({reason}).
+Do one of these:
   * run it as root:                           sudo {command}
   * allow user namespaces (Debian):           sysctl kernel.unprivileged_userns_clone=1
   * allow them past AppArmor (Ubuntu 24.04):  sysctl kernel.apparmor_restrict_unprivileged_userns=0
   * allow more of them:                       sysctl user.max_user_namespaces=10000
-In a container, it has to be one with CAP_SYS_ADMIN and an unmasked /proc (privileged)."""
+A container needs CAP_SYS_ADMIN and an unmasked /proc (privileged)."""
 
 
 class NotPossible(Exception):
@@ -188,7 +188,7 @@ def link_up(name):
 def _advice(error):
     reason = error.strerror
     if error.errno == errno.ENOSPC:
-        reason += ", the limit of namespaces is reached"
+        reason += ": the limit of namespaces is reached"
     return NO_NAMESPACES.format(reason=reason, command=" ".join(sys.argv))
 
 

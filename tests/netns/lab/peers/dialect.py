@@ -25,7 +25,7 @@ class Dialect:
         words = {**PLAIN, **(words or {})}
         self.client, self.server = words["client"], words["server"]
         if self.client not in CLIENT or self.server not in SERVER or "http" in self._one_only():
-            raise Unsupported(f"the lab speaks no dialect {words}")
+            raise Unsupported(f"the lab does not know the dialect {words}")
 
     def _one_only(self):
         return {self.client, self.server} if self.client != self.server else set()

@@ -22,7 +22,7 @@ TOKEN = 16
 
 
 def unsupported(what):
-    return Unsupported(f"a proxy that relays HTTP alone has no {what}", needs=("stream",))
+    return Unsupported(f"a proxy that relays only HTTP has no {what}", needs=("stream",))
 
 
 class _NoStream:
@@ -150,7 +150,7 @@ class HttpClient(_End):
     def ending(self):
         """As a plain connection's; an error response of the proxy's own is an end, too."""
         if self.partner and self.partner.closed:
-            raise unsupported("end of one leg that ends the other")
+            raise unsupported("end of one side that ends the other")
         data, self._received = self._received, b""
         try:
             while message := self._messages.next():
@@ -159,7 +159,7 @@ class HttpClient(_End):
                     break
                 data += message[1]
         except TimeoutError:
-            raise TimeoutError(f"{self.local} waited in vain for an end from {self.peer}") from None
+            raise TimeoutError(f"{self.local} waited for an end from {self.peer} and got none") from None
         except OSError as error:
             if error.errno not in RESETS:
                 raise

@@ -128,7 +128,7 @@ class Proxy:
         try:
             status = self.process.wait(waiting.seconds)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the proxy does not end; its log:\n{self.log()}") from None
+            raise TimeoutError(f"the proxy does not end. Its log:\n{self.log()}") from None
         if refused := refusal(status, self.log()):
             raise refused
         return status

@@ -115,7 +115,7 @@ class Lab:
     def must_have(self, family):
         """End the test as ABSENT where the kernel has no such family."""
         if family not in kernel.families():
-            raise Absent(f"the kernel makes no sockets of IPv{family}")
+            raise Absent(f"the kernel has no IPv{family}")
 
     # Addresses
 
@@ -264,7 +264,7 @@ class Lab:
             probe = host.socket(address)
             error = _bind_error(probe, address)
             if error != errno.EADDRNOTAVAIL:
-                raise GuardFailed(f"{address} can be bound on the {host.namespace.role}'s host")
+                raise GuardFailed(f"{address} can be bound on the host of the {host.namespace.role}")
         probe = self.proxy.socket(address, socket.SOCK_DGRAM)
         if probe.connect_ex((address, VIP_PORT)) != errno.ENETUNREACH:
             raise GuardFailed(f"the proxy's host has a route to {address}")
@@ -278,7 +278,7 @@ class Lab:
         with accepted:
             there.send(b"?")
             if accepted.recv(1) != b"?" or peer[0] != client:
-                raise GuardFailed(f"the server sees {peer[0]} where {client} calls")
+                raise GuardFailed(f"the server sees {peer[0]}, but {client} connected")
             accepted.sendall(b"!")
             there.receive(1)
         there.close()
