@@ -319,7 +319,7 @@ static const struct foreign_row {
 		"servers have no state to keep; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "log-tag", "the tag is always tproxyd; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "monitor-net",
-		"HAProxy has it no more; give monitors an address of their own"},
+		"HAProxy no longer has it; give monitors an address of their own"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option abortonclose",
 		"leave it out; a client that has ended its data may still wait for the answer"},
 	{IN_PROXIES, FOREIGN_REFUSED,
