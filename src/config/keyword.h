@@ -65,8 +65,9 @@ struct keyword {
 	unsigned where; /* of enum where */
 	unsigned flags; /* of enum keyword_flags */
 	struct value value;
-	const char *help;  /* for docs/CONFIGURATION.md */
-	const char *label; /* what `tproxyd -c` calls it; NULL: its name */
+	const char *help; /* for docs/CONFIGURATION.md */
+	const char
+		*label; /* its name in `tproxyd -c`; NULL: as above, and an option is not printed */
 	const char *unset; /* what `tproxyd -c` prints where the value is 0; NULL: nothing */
 };
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+/* Gives a value back that `defaults` set. */
 static void drop_value(const struct value *value, struct proxy *proxy)
 {
 	void *member = (char *)proxy + value->offset;
