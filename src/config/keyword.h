@@ -66,9 +66,10 @@ struct keyword {
 	unsigned flags; /* of enum keyword_flags */
 	struct value value;
 	const char *help; /* for docs/CONFIGURATION.md */
-	const char
-		*label; /* its name in `tproxyd -c`; NULL: as above, and an option is not printed */
-	const char *unset; /* what `tproxyd -c` prints where the value is 0; NULL: nothing */
+
+	/* For `tproxyd -c`: */
+	const char *label; /* the value's name; NULL: the keyword's, and options are left out */
+	const char *unset; /* printed where the value is 0; NULL: nothing */
 };
 
 /* The table has no more rows than this. */

@@ -106,10 +106,11 @@ CHECK_ITEM = {
         lambda row: f'{row[1]}\t[CHECK_SACK] = {{"tcp_sack", "selective acknowledgements",\n\t\t"{WHY}", BY_NETWORK | BY_CLIENTS}},\n',
         old,
     ),
-    "src/check/links.c": before(
-        "\tmakes_no_difference(check, CHECK_NONLOCAL_BIND",
-        "\tif (!check_has_findings(check->report, CHECK_SACK))\n"
-        '\t\tmakes_no_difference(check, CHECK_SACK, "net/ipv4/tcp_sack", "");\n',
+    "src/check/links.c": lambda old: re.sub(
+        r"(?m)^\t(\w+)\(check, CHECK_NONLOCAL_BIND,",
+        lambda line: "\tif (!check_has_findings(check->report, CHECK_SACK))\n"
+        f'\t\t{line[1]}(check, CHECK_SACK, "net/ipv4/tcp_sack", "");\n{line[0]}',
+        old,
     ),
     "man/tproxyctl.8": lambda old: re.sub(
         r"(?m)(^\.It Li source-ports\n.*\n.*\n)", rf"\1.It Li tcp_sack\nSelective acknowledgements.\n{WHY}\n", old
