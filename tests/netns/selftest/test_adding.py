@@ -291,7 +291,7 @@ LEFT_OUT = [
     ("keyword", "docs/CONFIGURATION.md", "docs/CONFIGURATION.md should have the table above"),
     ("keyword", "fixtures/config/good/bind.cfg", "tcp-ut: no file under fixtures/config/good has it"),
     ("keyword", "src/proxy/listener.c", "a_listener_has_its_user_timeout"),
-    ("check item", "man/tproxyctl.8", "man/tproxyctl.8 should have the section above"),
+    ("check item", "man/tproxyctl.8", "man/tproxyctl.8, CHECKLIST: it says"),
     ("check item", "src/check/links.c", "tcp_sack is not ok"),
     ("requirement", "tests/netns/test_bind.py", "assert not ['TP-BIND-99']"),
     ("requirement", "tests/netns/implementations/falsifiers/next-port-too", "assert not ['next-port-too']"),

@@ -18,6 +18,7 @@ from lab.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ROOT / "fixtures" / "hosts"
+MANUAL = ROOT / "man" / "tproxyctl.8"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
 NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 
@@ -149,6 +150,12 @@ def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, backend):
         assert set(named) == {"filter"}, named
         box.fix(named)
         assert not box.wrong()
+
+
+def test_the_manual_has_the_checklist(box):
+    text = MANUAL.read_text(encoding="utf-8")
+    for item in checklist.check(box, NEEDS)["items"]:
+        assert f".It Li {item['id']}\n" in text and item["why"] in text, item["id"]
 
 
 def test_another_proxys_configuration_is_told_what_to_do_instead(box, tmp_path):
