@@ -71,7 +71,7 @@ struct server {
 	/*
 	 * The listener of this configuration through which connections to the server come back to the
 	 * proxy, for ever, if the server's address is this host's own; NULL: there is none. What the
-	 * address is cannot be told from the file: a wildcard listener covers real servers, too.
+	 * address is does not show in the file: a wildcard listener covers real servers, too.
 	 */
 	const struct bind *loop;
 };
@@ -159,20 +159,22 @@ struct config {
 };
 
 /*
- * Reads a configuration from text; NAME is what messages call it. Returns NULL where there was an
- * error; DIAG then holds at least one. Warnings are added to DIAG either way.
+ * Reads a configuration from LENGTH bytes of TEXT; NAME is the file's name in messages. TEXT and NAME are not
+ * kept. Returns NULL where there was an error; DIAG then holds at least one. Warnings are added to DIAG in
+ * any case. The caller frees the result with config_free().
  */
 struct config *config_parse(const char *name, const char *text, size_t length, struct diag *diag);
 
 /* The same from a file; what keeps the file from being read is an error like any other. */
 struct config *config_load(const char *path, struct diag *diag);
 
+/* Frees the configuration and all that it points to; NULL is allowed. */
 void config_free(struct config *config);
 
 /* Prints what listens where, and where it connects to: the answer of `tproxyd -c`. */
 void config_print(const struct config *config, FILE *out);
 
-/* The port of a server for a client that connected to the given port of the listener. */
+/* The address of a server, with its port or else the port of the listener that the client connected to. */
 struct addr server_address(const struct server *server, uint16_t listener_port);
 
 /* Whether anything in the configuration needs IP_TRANSPARENT, hence CAP_NET_RAW. */

@@ -2,7 +2,7 @@
  * Diagnostics: what is wrong with a configuration, collected instead of printed.
  *
  * Reading goes on after an error, so that a person sees every mistake of a file in one go. A diag
- * keeps the messages in the order in which they were found; whoever made it prints and frees it.
+ * keeps the messages in the order in which they were found; its owner prints and frees it.
  */
 #ifndef TPROXY_DIAG_H
 #define TPROXY_DIAG_H
@@ -17,20 +17,24 @@ enum diag_severity {
 
 struct diag;
 
-/* Returns NULL only when memory is exhausted. */
+/* Makes an empty one. Returns NULL only when memory is exhausted. */
 struct diag *diag_new(void);
+
+/* Frees it with all messages; NULL is allowed. */
 void diag_free(struct diag *diag);
 
 /*
  * Adds one message, shown as "FILE:LINE: error: 'WORD': TEXT". LINE 0 means the file as a whole,
- * WORD NULL the line as a whole. The strings are copied.
+ * WORD NULL the line as a whole. The strings are copied. Where memory is exhausted the message is lost, and
+ * still counted.
  */
 void diag_add(struct diag *diag, enum diag_severity severity, const char *file, unsigned line,
 	const char *word, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* How many messages of SEVERITY were added. */
 size_t diag_count(const struct diag *diag, enum diag_severity severity);
 
-/* One line a message. */
+/* Prints the messages in the order in which they were added, one line each. */
 void diag_print(const struct diag *diag, FILE *out);
 
 #endif

@@ -63,7 +63,7 @@ static const struct prefix {
 	{.name = "uxst", .error = NO_UNIX},
 };
 
-static bool takes(const char **text, size_t length, const char *name)
+static bool takes_prefix(const char **text, size_t length, const char *name)
 {
 	if (strlen(name) != length || memcmp(*text, name, length) != 0)
 		return false;
@@ -93,7 +93,7 @@ static const char *prefix_parse(const char **text, unsigned options, int *family
 		*text += strlen("dgram+");
 	}
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-		if (!takes(text, (size_t)(at - *text), prefixes[i].name))
+		if (!takes_prefix(text, (size_t)(at - *text), prefixes[i].name))
 			continue;
 		*family = prefixes[i].family;
 		if (!udp)

@@ -1,4 +1,4 @@
-/* Addresses as HAProxy writes them: ADDRESS:PORT, with its short forms. */
+/* Addresses as HAProxy writes them: ADDRESS:PORT, with its short forms (HAProxy manual, Address formats). */
 #ifndef TPROXY_CONFIG_ADDRESS_H
 #define TPROXY_CONFIG_ADDRESS_H
 
@@ -15,7 +15,10 @@ struct address {
 	uint16_t last_port;
 };
 
-/* Reads an address of at most one line. Returns NULL, or what is wrong with the text. */
+/*
+ * Reads TEXT, which is at most one line; OPTIONS are of enum address_options. Returns NULL, or what is wrong
+ * with the text, as a constant; *ADDRESS is then undefined.
+ */
 const char *address_parse(const char *text, unsigned options, struct address *address);
 
 #endif

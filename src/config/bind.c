@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-static void add(struct parser *parser, const struct bind *bind)
+static void add_listener(struct parser *parser, const struct bind *bind)
 {
 	struct proxy *proxy = &parser->section->proxy;
 	struct bind *grown =
@@ -30,13 +30,13 @@ static int parse_one(struct parser *parser, const char *text, const struct bind 
 	const char *error = address_parse(text, PORT_REQUIRED | PORT_RANGE, &address);
 
 	if (error != NULL) {
-		fail(parser, text, "%s", error);
+		parser_fail(parser, text, "%s", error);
 		return AF_UNSPEC;
 	}
 	bind.address = address.addr;
 	for (unsigned port = addr_port(&address.addr); port <= address.last_port; port++) {
 		addr_set_port(&bind.address, (uint16_t)port);
-		add(parser, &bind);
+		add_listener(parser, &bind);
 	}
 	return addr_family(&bind.address);
 }
@@ -55,14 +55,14 @@ static void parse_addresses(struct parser *parser, const char *list, const struc
 		has_error |= family == AF_UNSPEC;
 	}
 	if (pattern->v6_mode != V6_SYSTEM && !has_ipv6 && !has_error)
-		fail(parser, pattern->v6_mode == V6_ONLY ? "v6only" : "v4v6",
+		parser_fail(parser, pattern->v6_mode == V6_ONLY ? "v6only" : "v4v6",
 			"none of the line's addresses is an IPv6 address");
 }
 
 void parse_bind(struct parser *parser)
 {
 	struct bind pattern = {.line = parser->line};
-	const char *list = want_word(parser, "an address");
+	const char *list = parser_require_word(parser, "an address");
 
 	if (list == NULL)
 		return;
@@ -75,7 +75,8 @@ void parse_bind(struct parser *parser)
 static void v6_mode(struct parser *parser, enum v6_mode mode)
 {
 	if (parser->bind->v6_mode != V6_SYSTEM && parser->bind->v6_mode != mode)
-		fail(parser, NULL, "'v4v6' and 'v6only' contradict each other; keep one of them");
+		parser_fail(parser, NULL,
+			"'v4v6' and 'v6only' contradict each other; keep one of them");
 	parser->bind->v6_mode = mode;
 }
 

@@ -13,7 +13,7 @@ enum {
 	ROOM_LEAST = 8
 };
 
-static size_t hash(const char *text)
+static size_t hash_of(const char *text)
 {
 	uint64_t value = 14695981039346656037ULL;
 
@@ -25,14 +25,14 @@ static size_t hash(const char *text)
 /* The slot that TEXT has, or the free one that it would get. */
 static struct claim *slot_of(const struct claims *claims, const char *text)
 {
-	size_t at = hash(text) & (claims->room - 1);
+	size_t at = hash_of(text) & (claims->room - 1);
 
 	while (claims->slots[at].text != NULL && strcmp(claims->slots[at].text, text) != 0)
 		at = (at + 1) & (claims->room - 1);
 	return &claims->slots[at];
 }
 
-static bool grow(struct claims *claims, struct config_memory *memory)
+static bool claims_grow(struct claims *claims, struct config_memory *memory)
 {
 	struct claims larger = {.room = claims->room == 0 ? ROOM_LEAST : 2 * claims->room};
 
@@ -56,7 +56,7 @@ const struct claim *claims_find(const struct claims *claims, const char *text)
 
 void claims_add(struct claims *claims, struct config_memory *memory, struct claim claim)
 {
-	if (2 * (claims->count + 1) > claims->room && !grow(claims, memory))
+	if (2 * (claims->count + 1) > claims->room && !claims_grow(claims, memory))
 		return;
 	*slot_of(claims, claim.text) = claim;
 	claims->count++;

@@ -7,7 +7,7 @@
 struct claim {
 	const char *text; /* not copied */
 	unsigned line;
-	unsigned index; /* of what has the name, in a list of the caller's */
+	unsigned index; /* of what has the name, in the list of its kind */
 };
 
 /* All zero is an empty one. The memory is the configuration's. */
@@ -16,10 +16,13 @@ struct claims {
 	size_t room, count;
 };
 
-/* The entry of TEXT, or NULL where the name is new. */
+/* The entry of TEXT, or NULL where the name is new. It is valid until the next claims_add(). */
 const struct claim *claims_find(const struct claims *claims, const char *text);
 
-/* Adds a name that is new. Without memory it is left out, and memory_exhausted() says so. */
+/*
+ * Adds a name that is new; its text must live as long as MEMORY. Without memory it is left out, and
+ * memory_exhausted() says so.
+ */
 void claims_add(struct claims *claims, struct config_memory *memory, struct claim claim);
 
 #endif

@@ -22,7 +22,7 @@ static void report_words(void *context, const char *culprit, const char *error)
 {
 	struct parser *parser = context;
 
-	fail(parser, culprit, "%s", error);
+	parser_fail(parser, culprit, "%s", error);
 }
 
 static void parse_text_line(struct parser *parser, const char *line, size_t length)
@@ -40,12 +40,12 @@ static void parse_text_line(struct parser *parser, const char *line, size_t leng
 static const char *skip_byte_order_mark(struct parser *parser, const char *text, size_t length)
 {
 	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		fail_at(parser, 1, NULL,
+		parser_fail_at(parser, 1, NULL,
 			"the file begins with a byte order mark; save it as UTF-8 without one");
 		return text + 3;
 	}
 	if (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
-		fail_at(parser, 0, NULL, "the file is in UTF-16; save it as UTF-8");
+		parser_fail_at(parser, 0, NULL, "the file is in UTF-16; save it as UTF-8");
 		return text + length;
 	}
 	return text;
@@ -60,7 +60,7 @@ static void parse_text(struct parser *parser, const char *text, size_t length)
 		feed = memchr(text, '\n', (size_t)(end - text));
 		parse_text_line(parser, text, (size_t)((feed != NULL ? feed : end) - text));
 		if (feed == NULL) {
-			fail(parser, NULL,
+			parser_fail(parser, NULL,
 				"the last line has no line feed; the file may be cut off");
 			return;
 		}
@@ -105,7 +105,7 @@ struct config *config_parse_within(
 	parser->memory = config->memory;
 	parser->sections_end = &parser->sections;
 	parse_text(parser, text, length);
-	resolve(parser);
+	config_resolve(parser);
 	if (diag_count(diag, DIAG_ERROR) == errors)
 		return config;
 	config_free(config);

@@ -36,7 +36,7 @@ static int compare_edges(const void *left, const void *right)
 	return a->from < b->from ? -1 : a->from > b->from;
 }
 
-static void enter(struct walk *walk, uint32_t at)
+static void enter_node(struct walk *walk, uint32_t at)
 {
 	walk->nodes[at].order = walk->nodes[at].low = ++walk->met;
 	walk->path[walk->path_length++] = at;
@@ -44,7 +44,7 @@ static void enter(struct walk *walk, uint32_t at)
 }
 
 /* All edges of the last node of the path are walked. */
-static void leave(struct walk *walk)
+static void leave_node(struct walk *walk)
 {
 	uint32_t at = walk->path[--walk->path_length], other;
 	const struct node *node = &walk->nodes[at];
@@ -65,18 +65,18 @@ static void leave(struct walk *walk)
 
 static void walk_from(struct walk *walk, uint32_t start)
 {
-	enter(walk, start);
+	enter_node(walk, start);
 	while (walk->path_length > 0) {
 		struct node *node = &walk->nodes[walk->path[walk->path_length - 1]];
 		uint32_t to;
 
 		if (node->edge == node->end) {
-			leave(walk);
+			leave_node(walk);
 			continue;
 		}
 		to = walk->edges[node->edge++].to;
 		if (walk->nodes[to].order == 0)
-			enter(walk, to);
+			enter_node(walk, to);
 		else if (walk->components[to] == OPEN && walk->nodes[to].order < node->low)
 			node->low = walk->nodes[to].order;
 	}

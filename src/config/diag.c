@@ -71,7 +71,7 @@ static struct message *message_new(const char *text, size_t length)
 	return message;
 }
 
-static void append(struct diag *diag, const char *text, size_t length)
+static void append_message(struct diag *diag, const char *text, size_t length)
 {
 	struct message *message = message_new(text, length);
 
@@ -106,7 +106,7 @@ void diag_add(struct diag *diag, enum diag_severity severity, const char *file, 
 	vfprintf(out, format, arguments);
 	va_end(arguments);
 	if (fclose(out) == 0)
-		append(diag, text, length);
+		append_message(diag, text, length);
 	else
 		diag->lost++;
 	free(text);

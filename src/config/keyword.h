@@ -65,9 +65,11 @@ struct keyword {
 	unsigned where; /* of enum where */
 	unsigned flags; /* of enum keyword_flags */
 	struct value value;
-	const char *help;  /* for docs/CONFIGURATION.md */
-	const char *label; /* what `tproxyd -c` calls it; NULL: its name */
-	const char *unset; /* what `tproxyd -c` prints where the value is 0; NULL: nothing */
+	const char *help; /* for docs/CONFIGURATION.md */
+
+	/* For `tproxyd -c`: */
+	const char *label; /* the value's name; NULL: the keyword's, and options are left out */
+	const char *unset; /* printed where the value is 0; NULL: nothing */
 };
 
 /* The table has no more rows than this. */

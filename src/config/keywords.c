@@ -16,23 +16,23 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *peek_word(const struct parser *parser)
+const char *parser_peek_word(const struct parser *parser)
 {
 	return parser->next < parser->words.count ? parser->words.list[parser->next] : NULL;
 }
 
-const char *next_word(struct parser *parser)
+const char *parser_next_word(struct parser *parser)
 {
-	const char *word = peek_word(parser);
+	const char *word = parser_peek_word(parser);
 
 	if (word != NULL)
 		parser->next++;
 	return word;
 }
 
-bool take_word(struct parser *parser, const char *word)
+bool parser_take_word(struct parser *parser, const char *word)
 {
-	const char *next = peek_word(parser);
+	const char *next = parser_peek_word(parser);
 
 	if (next == NULL || strcmp(next, word) != 0)
 		return false;
@@ -40,40 +40,41 @@ bool take_word(struct parser *parser, const char *word)
 	return true;
 }
 
-const char *want_word(struct parser *parser, const char *what)
+const char *parser_require_word(struct parser *parser, const char *what)
 {
 	const char *before = parser->next > 0 ? parser->words.list[parser->next - 1] : NULL;
-	const char *word = next_word(parser);
+	const char *word = parser_next_word(parser);
 
 	if (word != NULL && *word != '\0')
 		return word;
-	fail(parser, before, "%s is missing after it", what);
+	parser_fail(parser, before, "%s is missing after it", what);
 	return NULL;
 }
 
-const char *want_text(struct parser *parser, const char *what)
+const char *parser_require_text(struct parser *parser, const char *what)
 {
-	const char *word = want_word(parser, what);
+	const char *word = parser_require_word(parser, what);
 
 	return word == NULL ? NULL : memory_copy(parser->memory, word);
 }
 
-bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value)
+bool parser_require_number(
+	struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value)
 {
-	const char *word = want_word(parser, "a number");
+	const char *word = parser_require_word(parser, "a number");
 	const char *error = word == NULL ? NULL : number_parse(word, minimum, maximum, value);
 
 	if (error != NULL)
-		fail(parser, word, "%s; it can be %u to %u", error, minimum, maximum);
+		parser_fail(parser, word, "%s; it can be %u to %u", error, minimum, maximum);
 	return word != NULL && error == NULL;
 }
 
-bool name_check(struct parser *parser, const char *name)
+bool parser_check_name(struct parser *parser, const char *name)
 {
 	for (const char *at = name; *at != '\0'; at++) {
 		if (isalnum((unsigned char)*at) || strchr(".:_-", *at) != NULL)
 			continue;
-		fail(parser, name, "a name can hold letters, digits and . : _ - only");
+		parser_fail(parser, name, "a name can hold letters, digits and . : _ - only");
 		return false;
 	}
 	return true;
@@ -142,9 +143,10 @@ static size_t name_words(const struct parser *parser, size_t start, const char *
 }
 
 /* The row of the keyword that the next words name and that may stand at one of WHERE. */
-static const struct keyword *find(const struct parser *parser, unsigned where, size_t *words)
+static const struct keyword *find_keyword(
+	const struct parser *parser, unsigned where, size_t *words)
 {
-	for (size_t i = 0; parser->keyword_at(i) != NULL && peek_word(parser) != NULL; i++) {
+	for (size_t i = 0; parser->keyword_at(i) != NULL && parser_peek_word(parser) != NULL; i++) {
 		*words = name_words(parser, parser->next, parser->keyword_at(i)->name);
 		if (*words != 0 && (parser->keyword_at(i)->where & where))
 			return parser->keyword_at(i);
@@ -172,7 +174,8 @@ static int compared_length(const char *name, const struct keyword *keyword)
 }
 
 /* The keyword that NAME is probably meant to be: two mistakes at most, and less than half of it. */
-static const struct keyword *nearest(const struct parser *parser, const char *name, unsigned where)
+static const struct keyword *nearest_keyword(
+	const struct parser *parser, const char *name, unsigned where)
 {
 	const struct keyword *best = NULL;
 	size_t least = 3, mistakes;
@@ -248,7 +251,7 @@ static void pass_over(struct parser *parser, unsigned where, size_t count, size_
 }
 
 /* Puts what was probably meant in place of the next COUNT words. */
-static void correct(struct parser *parser, size_t count, const struct keyword *meant)
+static void correct_name(struct parser *parser, size_t count, const struct keyword *meant)
 {
 	char *space;
 
@@ -277,26 +280,26 @@ static bool report_unknown(struct parser *parser, unsigned where)
 	if (parser->foreign_find(name, where, &foreign)) {
 		arguments = foreign.argument_count;
 		if (foreign.class == FOREIGN_REFUSED)
-			fail(parser, name, "not supported: %s", foreign.text);
+			parser_fail(parser, name, "not supported: %s", foreign.text);
 		else
-			warn_at(parser, parser->line, name, "no effect: %s", foreign.text);
+			parser_warn_at(parser, parser->line, name, "no effect: %s", foreign.text);
 	} else if (places != 0) {
 		arguments = argument_count(row);
-		fail(parser, name, "does not belong here; its place is: %s",
+		parser_fail(parser, name, "does not belong here; its place is: %s",
 			where_text(places, text, sizeof(text)));
 	} else if (begins_names(parser, name)) {
-		fail(parser, name, "a second word is missing after it");
-	} else if ((row = nearest(parser, name, where)) != NULL) {
-		fail(parser, name, "unknown keyword; did you mean '%.*s'?",
+		parser_fail(parser, name, "a second word is missing after it");
+	} else if ((row = nearest_keyword(parser, name, where)) != NULL) {
+		parser_fail(parser, name, "unknown keyword; did you mean '%.*s'?",
 			compared_length(name, row), row->name);
-		correct(parser, count, row);
+		correct_name(parser, count, row);
 		return true;
 	} else if (where == IN_FILE) {
-		fail(parser, name,
+		parser_fail(parser, name,
 			"unknown section; there are global, defaults, frontend, backend and "
 			"listen");
 	} else {
-		fail(parser, name, "unknown keyword in this place, which is: %s",
+		parser_fail(parser, name, "unknown keyword in this place, which is: %s",
 			place_name(where & ~(unsigned)IN_FILE));
 	}
 	pass_over(parser, where, count, arguments);
@@ -333,19 +336,19 @@ static void *object_of(struct parser *parser, const struct keyword *keyword)
 
 static void parse_time(struct parser *parser, unsigned *milliseconds)
 {
-	const char *word = want_word(parser, "a duration");
+	const char *word = parser_require_word(parser, "a duration");
 	const char *error = word == NULL ? NULL : duration_parse(word, milliseconds);
 
 	if (error != NULL)
-		fail(parser, word, "%s", error);
+		parser_fail(parser, word, "%s", error);
 }
 
 static const char *parse_name(struct parser *parser, const struct value *value)
 {
-	const char *text = want_text(parser, value->what);
+	const char *text = parser_require_text(parser, value->what);
 
 	if (text != NULL && value->maximum != 0 && strlen(text) > value->maximum)
-		fail(parser, text, "%s has %u bytes at most", value->what, value->maximum);
+		parser_fail(parser, text, "%s has %u bytes at most", value->what, value->maximum);
 	return text;
 }
 
@@ -371,7 +374,7 @@ static void parse_value(struct parser *parser, const struct keyword *keyword)
 		*(unsigned *)member |= parser->negated ? 0 : value->bits;
 		break;
 	case VALUE_NUMBER:
-		want_number(parser, value->minimum, value->maximum, member);
+		parser_require_number(parser, value->minimum, value->maximum, member);
 		break;
 	case VALUE_TIME:
 		parse_time(parser, member);
@@ -382,21 +385,22 @@ static void parse_value(struct parser *parser, const struct keyword *keyword)
 	}
 }
 
-static void run(struct parser *parser, const struct keyword *keyword, size_t words)
+static void run_keyword(struct parser *parser, const struct keyword *keyword, size_t words)
 {
 	unsigned before;
 
 	parser->next += words;
 	if (parser->negated && !(keyword->flags & NEGATABLE)) {
-		fail(parser, keyword->name, "cannot follow 'no'; leave the line out");
+		parser_fail(parser, keyword->name, "cannot follow 'no'; leave the line out");
 		parser->next = parser->words.count;
 		return;
 	}
 	before = seen_before(parser, keyword);
 	if (before == parser->line)
-		fail(parser, keyword->name, "stands on this line already; keep one of them");
+		parser_fail(parser, keyword->name, "stands on this line already; keep one of them");
 	else if (before != 0)
-		fail(parser, keyword->name, "stands in line %u already; keep one of them", before);
+		parser_fail(parser, keyword->name, "stands in line %u already; keep one of them",
+			before);
 	parse_value(parser, keyword);
 }
 
@@ -406,10 +410,10 @@ void parse_parameters(struct parser *parser, enum where where)
 	size_t words;
 
 	memset(parser->seen[SCOPE_LINE], 0, sizeof(parser->seen[SCOPE_LINE]));
-	while (peek_word(parser) != NULL) {
-		keyword = find(parser, where, &words);
+	while (parser_peek_word(parser) != NULL) {
+		keyword = find_keyword(parser, where, &words);
 		if (keyword != NULL)
-			run(parser, keyword, words);
+			run_keyword(parser, keyword, words);
 		else
 			report_unknown(parser, where);
 	}
@@ -421,21 +425,21 @@ static void report_rest(struct parser *parser, const char *name)
 	char rest[128];
 	size_t count = parser->words.count - parser->next, used = 0;
 
-	for (; peek_word(parser) != NULL; parser->next++)
+	for (; parser_peek_word(parser) != NULL; parser->next++)
 		if (used < sizeof(rest))
 			used += (size_t)snprintf(rest + used, sizeof(rest) - used, "%s%s",
-				used == 0 ? "" : " ", peek_word(parser));
+				used == 0 ? "" : " ", parser_peek_word(parser));
 	if (count == 1)
-		fail(parser, rest, "unexpected word; '%s' ends before it", name);
+		parser_fail(parser, rest, "unexpected word; '%s' ends before it", name);
 	else if (count > 1)
-		fail(parser, rest, "unexpected words; '%s' ends before them", name);
+		parser_fail(parser, rest, "unexpected words; '%s' ends before them", name);
 }
 
 /* Whether the line was meant to begin a section: one of HAProxy's, or one that is misspelt. */
 static bool names_section(const struct parser *parser)
 {
-	const char *word = peek_word(parser);
-	const struct keyword *meant = nearest(parser, word, parser->where | IN_FILE), *row;
+	const char *word = parser_peek_word(parser);
+	const struct keyword *meant = nearest_keyword(parser, word, parser->where | IN_FILE), *row;
 	struct foreign foreign;
 
 	if (places_of(parser, &row) != 0 || parser->foreign_find(word, parser->where, &foreign))
@@ -460,16 +464,16 @@ static bool parse_other(struct parser *parser)
 	bool begins_section;
 	size_t words;
 
-	if (take_word(parser, "no")) {
+	if (parser_take_word(parser, "no")) {
 		parser->negated = true;
-		if (peek_word(parser) == NULL) {
-			fail(parser, "no", "an option or 'log' is missing after it");
+		if (parser_peek_word(parser) == NULL) {
+			parser_fail(parser, "no", "an option or 'log' is missing after it");
 			return false;
 		}
 	}
-	keyword = find(parser, parser->where, &words);
+	keyword = find_keyword(parser, parser->where, &words);
 	if (keyword != NULL) {
-		run(parser, keyword, words);
+		run_keyword(parser, keyword, words);
 		report_rest(parser, keyword->name);
 		return false;
 	}
@@ -493,7 +497,7 @@ void parse_line(struct parser *parser)
 	parser->next = 0;
 	parser->negated = false;
 	do {
-		keyword = find(parser, IN_FILE, &words);
+		keyword = find_keyword(parser, IN_FILE, &words);
 		if (keyword != NULL) {
 			begin_section(parser, keyword, words);
 			return;

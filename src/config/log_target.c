@@ -37,7 +37,7 @@ static int index_of(const char *const *names, const char *name)
 	return -1;
 }
 
-static void add(struct parser *parser, const struct log_line *line)
+static void add_log_line(struct parser *parser, const struct log_line *line)
 {
 	struct section *section = parser->section;
 	struct log_line **list = section == NULL ? &parser->logs : &section->logs;
@@ -50,7 +50,7 @@ static void add(struct parser *parser, const struct log_line *line)
 	grown[(*count)++] = *line;
 }
 
-static void forget(struct parser *parser)
+static void forget_logs(struct parser *parser)
 {
 	struct section *section = parser->section;
 	struct log_line **list = section == NULL ? &parser->logs : &section->logs;
@@ -62,11 +62,11 @@ static void forget(struct parser *parser)
 static bool parse_path(struct parser *parser, struct log_target *target, const char *path)
 {
 	if (*path != '/') {
-		fail(parser, path, "the path must begin with a slash");
+		parser_fail(parser, path, "the path must begin with a slash");
 		return false;
 	}
 	if (target->kind == LOG_TO_UNIX && strlen(path) > SOCKET_PATH_MAX) {
-		fail(parser, path, "too long: the path of a socket has at most %d bytes",
+		parser_fail(parser, path, "too long: the path of a socket has at most %d bytes",
 			(int)SOCKET_PATH_MAX);
 		return false;
 	}
@@ -82,7 +82,7 @@ static void parse_host(struct parser *parser, struct log_target *target, const c
 	if (error == NULL && addr_is_any(&address.addr))
 		error = "not an address to send to";
 	if (error != NULL) {
-		fail(parser, text, "%s", error);
+		parser_fail(parser, text, "%s", error);
 		return;
 	}
 	target->address = address.addr;
@@ -114,15 +114,15 @@ static bool parse_format(struct parser *parser, struct log_target *target)
 	const char *word;
 
 	target->format = LOG_RFC3164;
-	if (!take_word(parser, "format"))
+	if (!parser_take_word(parser, "format"))
 		return true;
-	word = want_word(parser, "raw or rfc3164");
+	word = parser_require_word(parser, "raw or rfc3164");
 	if (word == NULL)
 		return false;
 	if (strcmp(word, "raw") == 0)
 		target->format = LOG_RAW;
 	else if (strcmp(word, "rfc3164") != 0)
-		fail(parser, word, "not supported: the formats are raw and rfc3164");
+		parser_fail(parser, word, "not supported: the formats are raw and rfc3164");
 	return true;
 }
 
@@ -132,31 +132,32 @@ static void refuse_parameters(struct parser *parser)
 	static const char *const names[] = {"len", "sample", NULL};
 	const char *word;
 
-	while ((word = peek_word(parser)) != NULL && index_of(names, word) != -1) {
-		fail(parser, word, "not supported: every message is logged, and whole");
-		next_word(parser);
-		next_word(parser);
+	while ((word = parser_peek_word(parser)) != NULL && index_of(names, word) != -1) {
+		parser_fail(parser, word, "not supported: every message is logged in full");
+		parser_next_word(parser);
+		parser_next_word(parser);
 	}
 }
 
 static void parse_facility(struct parser *parser, struct log_target *target)
 {
-	const char *facility = want_word(parser, "the facility, such as local0,");
-	const char *level = next_word(parser);
+	const char *facility = parser_require_word(parser, "the facility, such as local0,");
+	const char *level = parser_next_word(parser);
 
 	if (facility == NULL)
 		return;
 	target->facility = index_of(facilities, facility) * 8;
 	if (target->facility < 0)
-		fail(parser, facility, "not a facility; local0 to local7 are free for any use");
+		parser_fail(
+			parser, facility, "not a facility; local0 to local7 are free for any use");
 	target->max_level = level == NULL ? LOG_INFO : index_of(levels, level);
 	if (target->max_level == -1)
-		fail(parser, level,
+		parser_fail(parser, level,
 			"not a level; they are emerg, alert, crit, err, warning, notice, info and "
 			"debug");
-	if (peek_word(parser) != NULL && index_of(levels, peek_word(parser)) != -1)
-		fail(parser, next_word(parser),
-			"not supported: a least level; a message keeps its own");
+	if (parser_peek_word(parser) != NULL && index_of(levels, parser_peek_word(parser)) != -1)
+		parser_fail(parser, parser_next_word(parser),
+			"not supported: a minimum level; each message keeps its own");
 }
 
 void parse_log(struct parser *parser)
@@ -165,19 +166,19 @@ void parse_log(struct parser *parser)
 	const char *target;
 
 	if (parser->negated) {
-		forget(parser);
+		forget_logs(parser);
 		return;
 	}
-	target = want_word(parser, "a target or 'global'");
+	target = parser_require_word(parser, "a target or 'global'");
 	if (target == NULL)
 		return;
 	line.global = strcmp(target, "global") == 0;
 	if (line.global && parser->section == NULL) {
-		fail(parser, target,
-			"a target is wanted here; 'log global' belongs in the proxies");
+		parser_fail(parser, target,
+			"write a target here; 'log global' belongs in the other sections");
 	} else if (!line.global && index_of(facilities, target) != -1) {
-		fail(parser, target,
-			"a facility; where to log to goes before it, as in 'log /dev/log %s'",
+		parser_fail(parser, target,
+			"this is a facility; write the target before it, as in 'log /dev/log %s'",
 			target);
 		parser->next = parser->words.count;
 	} else if (!line.global) {
@@ -188,5 +189,5 @@ void parse_log(struct parser *parser)
 			parse_facility(parser, &line.target);
 		}
 	}
-	add(parser, &line);
+	add_log_line(parser, &line);
 }

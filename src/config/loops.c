@@ -1,6 +1,6 @@
 /*
- * Loops: servers that are the proxy's own listeners, so that a connection begets the next one until
- * maxconn is reached.
+ * Loops: servers that are the proxy's own listeners. Each connection makes the next one, until maxconn is
+ * reached.
  *
  * A connection is at a place (an address and port that is listened on), takes the way of that
  * listener (its backend, and the port, which a server without one takes over), and goes on to
@@ -311,7 +311,7 @@ static const uint32_t *find_components(struct graph *graph)
 	return cycles_components(graph->memory, nodes, edges, count);
 }
 
-static void mark(struct server *server, const struct bind *loop)
+static void mark_server(struct server *server, const struct bind *loop)
 {
 	if (server->loop == NULL)
 		server->loop = loop;
@@ -334,7 +334,7 @@ static void mark_left(
 		if (find_exact(graph, &address, &place))
 			portless->left[family][kept++] = server;
 		else
-			mark(server, loop);
+			mark_server(server, loop);
 	}
 	portless->left_count[family] = kept;
 }
@@ -347,7 +347,7 @@ static void mark_repeated(struct graph *graph)
 
 		for (size_t j = 1; j < portless->count; j++)
 			if (is_repeated(portless, j))
-				mark(portless->list[j], portless->list[j - 1]->loop);
+				mark_server(portless->list[j], portless->list[j - 1]->loop);
 	}
 }
 
@@ -374,7 +374,7 @@ static void mark_loops(struct graph *graph, const uint32_t *components)
 		if (components[link->from] != components[link->place])
 			continue;
 		if (link->server != NULL)
-			mark(link->server, back[link->place]);
+			mark_server(link->server, back[link->place]);
 		else
 			mark_left(graph, &graph->portless[link->backend->index],
 				family_index(link->family), back[link->place]);
@@ -408,7 +408,7 @@ static void warn_of_server(
 
 	if (!certain && addr_is_any(&server->loop->address))
 		return;
-	warn_at(parser, server->line, server->name,
+	parser_warn_at(parser, server->line, server->name,
 		"%s is also what '%s' listens on (line %u)%s connections come back to the proxy "
 		"and "
 		"are refused (loop); write an address that the proxy does not listen on",
@@ -416,7 +416,7 @@ static void warn_of_server(
 		server->loop->line, certain ? ":" : ": where that address is this host's own,");
 }
 
-void warn_of_loops(struct parser *parser, const struct places *places)
+void config_warn_of_loops(struct parser *parser, const struct places *places)
 {
 	struct graph graph = {.config = parser->config, .memory = parser->memory, .places = places};
 	const uint32_t *components;

@@ -2,9 +2,11 @@
  * What the parsers of the keywords share: the file's position, the line's words, the section that
  * is being filled, and the messages.
  *
- * A keyword's parser takes the words after its name with next_word() and reports what is wrong with
- * fail(); it never returns an error, since reading goes on. Words that it leaves are reported as
- * unexpected by the caller. A parameter that is misspelt is read on as what was probably meant.
+ * A keyword's parser takes the words after its name with parser_next_word() and reports what is wrong with
+ * parser_fail(); it never returns an error, since reading goes on. Words that it leaves are reported as
+ * unexpected. A parameter that is misspelt is read on as what was probably meant.
+ *
+ * All that parsing makes lies in the configuration's memory and lives as long as the configuration.
  */
 #ifndef TPROXY_CONFIG_PARSER_H
 #define TPROXY_CONFIG_PARSER_H
@@ -81,31 +83,35 @@ struct parser {
 	struct server_line *server; /* the same */
 };
 
-/* WORD may be NULL; the format follows. */
-#define fail(parser, word, ...) fail_at(parser, (parser)->line, word, __VA_ARGS__)
-#define fail_at(parser, line, word, ...)                                                           \
+/* Adds an error or a warning to the diagnostics. WORD is what it is about, or NULL; the format follows. */
+#define parser_fail(parser, word, ...) parser_fail_at(parser, (parser)->line, word, __VA_ARGS__)
+#define parser_fail_at(parser, line, word, ...)                                                    \
 	diag_add((parser)->diag, DIAG_ERROR, (parser)->file, line, word, __VA_ARGS__)
-#define warn_at(parser, line, word, ...)                                                           \
+#define parser_warn_at(parser, line, word, ...)                                                    \
 	diag_add((parser)->diag, DIAG_WARNING, (parser)->file, line, word, __VA_ARGS__)
 
-/* The next word of the line, or NULL at its end; next_word() takes it. */
-const char *peek_word(const struct parser *parser);
-const char *next_word(struct parser *parser);
+/* The next word of the line, or NULL at its end; parser_next_word() takes it. It lives until the next line. */
+const char *parser_peek_word(const struct parser *parser);
+const char *parser_next_word(struct parser *parser);
 
-/* Takes the next word where it is WORD. */
-bool take_word(struct parser *parser, const char *word);
+/* Takes the next word where it is WORD. True where it was. */
+bool parser_take_word(struct parser *parser, const char *word);
 
-/* The next word, which must be there: WHAT is what it would be. NULL after an error. */
-const char *want_word(struct parser *parser, const char *what);
+/*
+ * Takes the next word, which must be there and not empty. WHAT names it in the message, such as "a number".
+ * NULL after an error.
+ */
+const char *parser_require_word(struct parser *parser, const char *what);
 
-/* The same, copied to the configuration's memory. */
-const char *want_text(struct parser *parser, const char *what);
+/* The same, copied to the configuration's memory. NULL without memory, too. */
+const char *parser_require_text(struct parser *parser, const char *what);
 
-/* The next word as a number. False after an error. */
-bool want_number(struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
+/* Takes the next word as a number of that range. False after an error; *VALUE is not written then. */
+bool parser_require_number(
+	struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
 
 /* Names are letters, digits, and . : _ - as in HAProxy. False after an error. */
-bool name_check(struct parser *parser, const char *name);
+bool parser_check_name(struct parser *parser, const char *name);
 
 /* One line of the file, whose words are in parser->words. */
 void parse_line(struct parser *parser);
@@ -135,12 +141,12 @@ void parse_bind_v6only(struct parser *parser);
 void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */
-void resolve(struct parser *parser);
+void config_resolve(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */
-void warn_of_proxies(struct parser *parser);
+void config_warn_of_proxies(struct parser *parser);
 
 /* And of servers that are listeners of the same file; sets server->loop. */
-void warn_of_loops(struct parser *parser, const struct places *places);
+void config_warn_of_loops(struct parser *parser, const struct places *places);
 
 #endif

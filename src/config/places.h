@@ -17,7 +17,7 @@ struct places {
 	size_t count;
 };
 
-/* False where MEMORY is exhausted. */
+/* Lists the listeners of CONFIG, which must outlive PLACES. The list is in MEMORY. False without memory. */
 bool places_sort(struct places *places, const struct config *config, struct config_memory *memory);
 
 /* The order of two addresses with their ports, as places have it: below, equal to or above 0. */

@@ -3,7 +3,7 @@
  *
  * For people, and stable, so that two files can be compared by it: sections in the file's order,
  * one fact a line. Plain values follow in the order of the table of keywords, which says how each is
- * called, and whether it is left out where it was not set. Timeouts are in the largest unit that holds
+ * named, and whether it is left out where it was not set. Timeouts are in the largest unit that holds
  * them exactly.
  */
 #include "keyword.h"
@@ -36,17 +36,18 @@ static void print_number(FILE *out, const struct keyword *keyword, const char *n
 	const void *member, const struct style *style)
 {
 	unsigned number = *(const unsigned *)member;
+	const char *shown = keyword->unset;
 	char text[32];
 
-	if (number == 0 && keyword->unset == NULL)
-		return;
-	if (number == 0)
-		snprintf(text, sizeof(text), "%s", keyword->unset);
-	else if (keyword->value.type == VALUE_TIME)
-		duration_text(number, text, sizeof(text));
-	else
+	if (number != 0 && keyword->value.type == VALUE_TIME) {
+		shown = duration_text(number, text, sizeof(text));
+	} else if (number != 0) {
 		snprintf(text, sizeof(text), "%u", number);
-	fprintf(out, "%s%s%s%s%s", style->before, name, style->after_name, text, style->after);
+		shown = text;
+	}
+	if (shown != NULL)
+		fprintf(out, "%s%s%s%s%s", style->before, name, style->after_name, shown,
+			style->after);
 }
 
 static void print_value(

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+/* Gives a value back that `defaults` set. */
 static void drop_value(const struct value *value, struct proxy *proxy)
 {
 	void *member = (char *)proxy + value->offset;
@@ -76,7 +77,7 @@ static void check_source(
 		return;
 	if (addr_family(&source->address) == addr_family(&line->server.address))
 		return;
-	fail_at(parser, line->server.line, line->server.name,
+	parser_fail_at(parser, line->server.line, line->server.name,
 		"the server is reached over %s, but 'source' in line %u gives an %s address",
 		addr_family(&line->server.address) == AF_INET ? "IPv4" : "IPv6",
 		line->has_source ? line->server.line : section->source_line,
@@ -134,11 +135,11 @@ static void resolve_default_backend(
 	backend = claims_find(&parser->backends, name);
 	proxy->default_backend = backend != NULL ? &parser->config->proxies[backend->index] : NULL;
 	if (backend == NULL && !parser->skipped)
-		fail_at(parser, section->default_backend_line, name,
+		parser_fail_at(parser, section->default_backend_line, name,
 			"the default_backend of '%s' is no backend or listen section of this file",
 			proxy->name);
 	if (proxy->default_backend == proxy)
-		fail_at(parser, section->default_backend_line, name,
+		parser_fail_at(parser, section->default_backend_line, name,
 			"a listen section is its own backend; leave the line out");
 }
 
@@ -168,7 +169,7 @@ static void check_collisions(struct parser *parser, const struct places *places)
 		if (places_compare(&a->address, &b->address) != 0 || !same_interface(a, b))
 			continue;
 		if (reported != b->line)
-			fail_at(parser, b->line, addr_format(&b->address, text),
+			parser_fail_at(parser, b->line, addr_format(&b->address, text),
 				"line %u listens on this address already", a->line);
 		reported = b->line;
 	}
@@ -178,16 +179,16 @@ static void check_collisions(struct parser *parser, const struct places *places)
 static void judge_whole(struct parser *parser, const struct places *places)
 {
 	if (parser->config->proxy_count == 0) {
-		fail_at(parser, 0, NULL,
+		parser_fail_at(parser, 0, NULL,
 			"there is nothing to do; write a 'frontend' and a 'backend', or a 'listen' "
 			"section");
 		return;
 	}
-	warn_of_proxies(parser);
-	warn_of_loops(parser, places);
+	config_warn_of_proxies(parser);
+	config_warn_of_loops(parser, places);
 }
 
-void resolve(struct parser *parser)
+void config_resolve(struct parser *parser)
 {
 	struct places places;
 
@@ -199,5 +200,5 @@ void resolve(struct parser *parser)
 			judge_whole(parser, &places);
 	}
 	if (memory_exhausted(parser->memory))
-		fail_at(parser, 0, NULL, "out of memory");
+		parser_fail_at(parser, 0, NULL, "out of memory");
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Notes the section's name. A frontend and a backend may share one, no others may. */
-static void claim_name(struct parser *parser, const struct proxy *proxy)
+static void claim_section_name(struct parser *parser, const struct proxy *proxy)
 {
 	const struct claim *frontend = NULL, *backend = NULL;
 	struct claim claim = {proxy->name, proxy->line, proxy->index};
@@ -23,7 +23,7 @@ static void claim_name(struct parser *parser, const struct proxy *proxy)
 	if (proxy->role & ROLE_BACKEND)
 		backend = claims_find(&parser->backends, proxy->name);
 	if (frontend != NULL || backend != NULL)
-		fail(parser, proxy->name, "line %u has a section of this name already",
+		parser_fail(parser, proxy->name, "line %u has a section of this name already",
 			(frontend != NULL ? frontend : backend)->line);
 	if ((proxy->role & ROLE_FRONTEND) && frontend == NULL)
 		claims_add(&parser->frontends, parser->memory, claim);
@@ -65,7 +65,7 @@ static struct section *section_new(struct parser *parser, const struct section *
 }
 
 /* Without memory, the section's lines have nowhere to go; the end of the file reports it. */
-static void enter(struct parser *parser, enum where where, struct section *section)
+static void enter_section(struct parser *parser, enum where where, struct section *section)
 {
 	parser->where = where;
 	parser->section = section;
@@ -80,20 +80,20 @@ void parse_global(struct parser *parser)
 
 void parse_defaults(struct parser *parser)
 {
-	if (peek_word(parser) != NULL)
-		fail(parser, next_word(parser),
+	if (parser_peek_word(parser) != NULL)
+		parser_fail(parser, parser_next_word(parser),
 			"a 'defaults' section has no name here; it holds for the sections after "
 			"it");
 	parser->defaults = section_new(parser, NULL);
-	enter(parser, IN_DEFAULTS, parser->defaults);
+	enter_section(parser, IN_DEFAULTS, parser->defaults);
 }
 
 static void parse_proxy(struct parser *parser, enum where where, enum role role)
 {
-	const char *name = want_text(parser, "the section's name");
+	const char *name = parser_require_text(parser, "the section's name");
 	struct section *section = section_new(parser, parser->defaults);
 
-	enter(parser, where, section);
+	enter_section(parser, where, section);
 	if (section == NULL || name == NULL) {
 		/* Its lines are read all the same, for their mistakes. */
 		parser->skipped = true;
@@ -104,14 +104,15 @@ static void parse_proxy(struct parser *parser, enum where where, enum role role)
 	section->proxy.index = parser->section_count++;
 	*parser->sections_end = section;
 	parser->sections_end = &section->next;
-	name_check(parser, name);
-	claim_name(parser, &section->proxy);
-	if (take_word(parser, "from")) {
-		fail(parser, "from",
+	parser_check_name(parser, name);
+	claim_section_name(parser, &section->proxy);
+	if (parser_take_word(parser, "from")) {
+		parser_fail(parser, "from",
 			"not supported: the last 'defaults' section before this one holds");
-		next_word(parser);
-	} else if (peek_word(parser) != NULL && role != ROLE_BACKEND) {
-		fail(parser, next_word(parser), "addresses go on a 'bind' line of their own");
+		parser_next_word(parser);
+	} else if (parser_peek_word(parser) != NULL && role != ROLE_BACKEND) {
+		parser_fail(parser, parser_next_word(parser),
+			"addresses go on a 'bind' line of their own");
 	}
 }
 
@@ -132,25 +133,25 @@ void parse_listen(struct parser *parser)
 
 void parse_balance(struct parser *parser)
 {
-	const char *word = want_word(parser, "roundrobin");
+	const char *word = parser_require_word(parser, "roundrobin");
 
 	if (word == NULL || strcmp(word, "roundrobin") == 0)
 		return;
-	fail(parser, word, "not supported: the servers take turns; write 'roundrobin'");
+	parser_fail(parser, word, "not supported: the servers take turns; write 'roundrobin'");
 	parser->next = parser->words.count;
 }
 
 void parse_default_backend(struct parser *parser)
 {
-	parser->section->default_backend = want_text(parser, "the backend's name");
+	parser->section->default_backend = parser_require_text(parser, "the backend's name");
 	parser->section->default_backend_line = parser->line;
 }
 
 void parse_mode(struct parser *parser)
 {
-	const char *word = want_word(parser, "tcp");
+	const char *word = parser_require_word(parser, "tcp");
 
 	if (word != NULL && strcmp(word, "tcp") != 0)
-		fail(parser, word,
+		parser_fail(parser, word,
 			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
 }

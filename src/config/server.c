@@ -19,7 +19,7 @@ static bool read_address(struct parser *parser, const char *text, struct addr *a
 	const char *error = address_parse(text, 0, &address);
 
 	if (error != NULL)
-		fail(parser, text, "%s", error);
+		parser_fail(parser, text, "%s", error);
 	else
 		*addr = address.addr;
 	return error == NULL;
@@ -33,17 +33,17 @@ static void parse_foreign(struct parser *parser, struct source *source, const ch
 	source->mode = SOURCE_FOREIGN;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (spelling_is_near(word, words[i])) {
-			fail(parser, word, "unknown word; did you mean '%s'?", words[i]);
+			parser_fail(parser, word, "unknown word; did you mean '%s'?", words[i]);
 			return;
 		}
 	if (read_address(parser, word, &source->address) && addr_is_any(&source->address))
-		fail(parser, word, "not an address to come from; write one, or 'clientip'");
+		parser_fail(parser, word, "not a source address; write one, or 'clientip'");
 }
 
 /* What follows `usesrc`. The address before it has no part in the connections of clients. */
 static void parse_usesrc(struct parser *parser, struct source *source)
 {
-	const char *word = want_word(parser, "clientip, client, or an address");
+	const char *word = parser_require_word(parser, "clientip, client, or an address");
 
 	source->address = addr_any(AF_INET);
 	if (word == NULL)
@@ -53,7 +53,7 @@ static void parse_usesrc(struct parser *parser, struct source *source)
 	else if (strcmp(word, "client") == 0)
 		source->mode = SOURCE_CLIENT;
 	else if (strncmp(word, "hdr_ip", strlen("hdr_ip")) == 0)
-		fail(parser, word, "not supported: it belongs to HTTP; write 'clientip'");
+		parser_fail(parser, word, "not supported: it belongs to HTTP; write 'clientip'");
 	else
 		parse_foreign(parser, source, word);
 }
@@ -61,7 +61,7 @@ static void parse_usesrc(struct parser *parser, struct source *source)
 /* The words after `source`, on a line of their own or on a server's. */
 static void parse_source_words(struct parser *parser, struct source *source)
 {
-	const char *word = want_word(parser, "an address");
+	const char *word = parser_require_word(parser, "an address");
 	struct source parsed = {.address = addr_any(AF_INET)};
 	bool good, has_usesrc = false;
 
@@ -71,22 +71,22 @@ static void parse_source_words(struct parser *parser, struct source *source)
 	if (!addr_is_any(&parsed.address) || addr_port(&parsed.address) != 0)
 		parsed.mode = SOURCE_ADDRESS;
 	for (;;) {
-		if (take_word(parser, "interface")) {
-			fail(parser, "interface",
+		if (parser_take_word(parser, "interface")) {
+			parser_fail(parser, "interface",
 				"not supported: the route to the server decides; add one for the "
 				"mark or the source address");
-			next_word(parser);
-		} else if (!take_word(parser, "usesrc")) {
+			parser_next_word(parser);
+		} else if (!parser_take_word(parser, "usesrc")) {
 			break;
 		} else if (has_usesrc) {
-			fail(parser, "usesrc", "stands on this line already; keep one of them");
-			next_word(parser);
+			parser_fail(
+				parser, "usesrc", "stands on this line already; keep one of them");
+			parser_next_word(parser);
 		} else {
 			has_usesrc = true;
 			if (good && parsed.mode == SOURCE_ADDRESS)
-				warn_at(parser, parser->line, word,
-					"not used, since 'usesrc' says whose address it is; write "
-					"0.0.0.0");
+				parser_warn_at(parser, parser->line, word,
+					"not used: 'usesrc' sets the source address; write 0.0.0.0");
 			parse_usesrc(parser, &parsed);
 		}
 	}
@@ -106,13 +106,13 @@ void parse_server_source(struct parser *parser)
 }
 
 /* Notes the server's name, which no other of its section may have. */
-static void claim_name(struct parser *parser, const char *name)
+static void claim_server_name(struct parser *parser, const char *name)
 {
 	struct claims *claims = &parser->section->server_names;
 	const struct claim *other = claims_find(claims, name);
 
 	if (other != NULL)
-		fail(parser, name, "line %u has a server of this name already", other->line);
+		parser_fail(parser, name, "line %u has a server of this name already", other->line);
 	else
 		claims_add(
 			claims, parser->memory, (struct claim){.text = name, .line = parser->line});
@@ -121,7 +121,7 @@ static void claim_name(struct parser *parser, const char *name)
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
 {
 	if (read_address(parser, text, addr) && addr_is_any(addr))
-		fail(parser, text,
+		parser_fail(parser, text,
 			"connecting to the client's original destination is not supported yet; "
 			"write the server's address");
 }
@@ -129,14 +129,15 @@ static void parse_server_address(struct parser *parser, const char *text, struct
 void parse_server(struct parser *parser)
 {
 	struct section *section = parser->section;
-	const char *name = want_text(parser, "the server's name");
-	const char *address = name == NULL ? NULL : want_word(parser, "the server's address");
+	const char *name = parser_require_text(parser, "the server's name");
+	const char *address =
+		name == NULL ? NULL : parser_require_word(parser, "the server's address");
 	struct server_line line = {.server = {.name = name, .line = parser->line}}, *grown;
 
 	if (address == NULL)
 		return;
-	if (name_check(parser, name))
-		claim_name(parser, name);
+	if (parser_check_name(parser, name))
+		claim_server_name(parser, name);
 	parse_server_address(parser, address, &line.server.address);
 	parser->server = &line;
 	parse_parameters(parser, ON_SERVER);

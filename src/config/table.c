@@ -20,15 +20,17 @@
 
 /* clang-format off */
 
-/* The offset of a member, which has to be of that type. */
-#define FIELD(type, of, member) _Generic(((of *)NULL)->member, type: offsetof(of, member))
+/* The offset of a member. One of another type does not compile. */
+#define OF_UNSIGNED(of, member) _Generic(((of *)NULL)->member, unsigned: offsetof(of, member))
+#define OF_BOOL(of, member)     _Generic(((of *)NULL)->member, bool: offsetof(of, member))
+#define OF_TEXT(of, member)     _Generic(((of *)NULL)->member, const char *: offsetof(of, member))
 
 #define OWN(function)            {VALUE_OWN, .parse = (function)}
-#define FLAG(of, member)         {VALUE_FLAG, .offset = FIELD(bool, of, member)}
-#define TIME(of, member)         {VALUE_TIME, .offset = FIELD(unsigned, of, member)}
-#define OPTIONS(bits_)           {VALUE_OPTIONS, .offset = FIELD(unsigned, struct proxy, options), .bits = (bits_)}
-#define NUMBER(of, member, a, b) {VALUE_NUMBER, .offset = FIELD(unsigned, of, member), .minimum = (a), .maximum = (b)}
-#define TEXT(of, member, b, w)   {VALUE_TEXT, .offset = FIELD(const char *, of, member), .maximum = (b), .what = (w)}
+#define FLAG(of, member)         {VALUE_FLAG, .offset = OF_BOOL(of, member)}
+#define TIME(of, member)         {VALUE_TIME, .offset = OF_UNSIGNED(of, member)}
+#define OPTIONS(bits_)           {VALUE_OPTIONS, .offset = OF_UNSIGNED(struct proxy, options), .bits = (bits_)}
+#define NUMBER(of, member, a, b) {VALUE_NUMBER, .offset = OF_UNSIGNED(of, member), .minimum = (a), .maximum = (b)}
+#define TEXT(of, member, b, w)   {VALUE_TEXT, .offset = OF_TEXT(of, member), .maximum = (b), .what = (w)}
 
 static const struct keyword keywords[] = {
 	{"global", "", IN_FILE, MANY_TIMES, OWN(parse_global),
@@ -319,7 +321,7 @@ static const struct foreign_row {
 		"servers have no state to keep; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "log-tag", "the tag is always tproxyd; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "monitor-net",
-		"HAProxy has it no more; give monitors an address of their own"},
+		"HAProxy no longer has it; give monitors an address of their own"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option abortonclose",
 		"leave it out; a client that has ended its data may still wait for the answer"},
 	{IN_PROXIES, FOREIGN_REFUSED,

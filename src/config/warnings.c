@@ -29,7 +29,7 @@ static void warn_of_timeouts(struct parser *parser, const struct proxy *proxy)
 	bool server = has_servers && timeouts[TIMEOUT_SERVER] == 0;
 
 	if (client || connect || server)
-		warn_at(parser, proxy->line, proxy->name,
+		parser_warn_at(parser, proxy->line, proxy->name,
 			"without a limit, lost connections stay for ever; missing:%s%s%s",
 			client ? " 'timeout client'" : "", connect ? " 'timeout connect'" : "",
 			server ? " 'timeout server'" : "");
@@ -77,9 +77,9 @@ static void warn_of_families(
 			snprintf(more, sizeof(more),
 				" to this server and to %zu more of its backend",
 				spoofed[i].count - 1);
-		warn_at(parser, server->line, server->name,
-			"no client of '%s' has an %s address to come from; every connection%s will "
-			"be refused",
+		parser_warn_at(parser, server->line, server->name,
+			"the clients of '%s' have no %s address, so every connection%s will be "
+			"refused",
 			frontend->name, i == 0 ? "IPv4" : "IPv6", more);
 	}
 }
@@ -88,19 +88,19 @@ static void warn_of_frontend(
 	struct parser *parser, const struct section *section, const struct proxy *proxy)
 {
 	if (proxy->bind_count == 0)
-		warn_at(parser, proxy->line, proxy->name,
-			"no 'bind' line, so no connection arrives; make it a backend if that is "
-			"what it is");
+		parser_warn_at(parser, proxy->line, proxy->name,
+			"no 'bind' line, so no connection arrives; write one, or make the "
+			"section a backend");
 	if (proxy->default_backend == NULL)
-		warn_at(parser, proxy->line, proxy->name,
+		parser_warn_at(parser, proxy->line, proxy->name,
 			"no 'default_backend', so every connection will be refused");
 	if (proxy->server_count > 0 && proxy->default_backend != proxy)
-		warn_at(parser, proxy->line, proxy->name,
-			"its servers are never used, since the 'default_backend' of line %u goes "
-			"before them; leave out one or the other",
+		parser_warn_at(parser, proxy->line, proxy->name,
+			"its servers are never used, since the 'default_backend' of line %u "
+			"is used instead; leave out one of them",
 			section->default_backend_line);
 	if ((proxy->options & OPTION_TCPLOG) && proxy->logs.count == 0)
-		warn_at(parser, proxy->line, proxy->name,
+		parser_warn_at(parser, proxy->line, proxy->name,
 			"'option tcplog' has no effect without a 'log' line");
 }
 
@@ -111,12 +111,12 @@ static void warn_of_proxy(
 		warn_of_frontend(parser, section, proxy);
 	if ((proxy->role == ROLE_BACKEND || proxy->default_backend == proxy) &&
 		proxy->server_count == 0)
-		warn_at(parser, proxy->line, proxy->name,
+		parser_warn_at(parser, proxy->line, proxy->name,
 			"no 'server' line, so every connection will be refused");
 	warn_of_timeouts(parser, proxy);
 }
 
-void warn_of_proxies(struct parser *parser)
+void config_warn_of_proxies(struct parser *parser)
 {
 	const struct config *config = parser->config;
 	const struct section *section = parser->sections;
@@ -137,5 +137,6 @@ void warn_of_proxies(struct parser *parser)
 			warn_of_families(parser, proxy, spoofed[proxy->default_backend->index]);
 	}
 	if (binds == 0)
-		warn_at(parser, 0, NULL, "nothing listens, since no section has a 'bind' line");
+		parser_warn_at(
+			parser, 0, NULL, "nothing listens, since no section has a 'bind' line");
 }

@@ -27,17 +27,17 @@ struct lexer {
 	const char *quote_at;
 	bool in_word;
 	bool failed;
-	bool stopped; /* by an error after which nothing of the line can be told */
+	bool stopped; /* by an error after which the rest of the line means nothing */
 	words_report *report;
 	void *context;
 };
 
-/* Variables that HAProxy sets by itself: to take them for unset ones would be a silent change. */
+/* Variables that HAProxy sets by itself: an unset one would be a silent change. */
 static const char *const haproxys_own[] = {"HAPROXY_CFGFILES", "HAPROXY_CLI", "HAPROXY_LOCALPEER",
 	"HAPROXY_MASTER_CLI", "HAPROXY_MWORKER", "HAPROXY_STARTUP_VERSION"};
 
 /* FROM is NULL where the error is about the line as a whole. */
-static void fail(struct lexer *lexer, const char *from, const char *to, const char *error)
+static void fail_piece(struct lexer *lexer, const char *from, const char *to, const char *error)
 {
 	char culprit[64];
 	size_t length = from == NULL ? 0 : (size_t)(to - from);
@@ -51,18 +51,18 @@ static void fail(struct lexer *lexer, const char *from, const char *to, const ch
 	lexer->failed = true;
 }
 
-static void stop(struct lexer *lexer, const char *from, const char *error)
+static void stop_line(struct lexer *lexer, const char *from, const char *error)
 {
-	fail(lexer, from, lexer->end, error);
+	fail_piece(lexer, from, lexer->end, error);
 	lexer->stopped = true;
 }
 
-static void put(struct lexer *lexer, char c)
+static void put_byte(struct lexer *lexer, char c)
 {
 	struct words *words = lexer->words;
 
 	if (words->used + 1 >= sizeof(words->text))
-		stop(lexer, NULL, "the line is too long with its variables filled in");
+		stop_line(lexer, NULL, "the line is too long with its variables filled in");
 	else
 		words->text[words->used++] = c;
 }
@@ -74,7 +74,7 @@ static void open_word(struct lexer *lexer)
 	if (lexer->in_word)
 		return;
 	if (words->count == WORDS_MAX) {
-		stop(lexer, lexer->at, "a line has 64 words at most");
+		stop_line(lexer, lexer->at, "a line has 64 words at most");
 		return;
 	}
 	words->list[words->count++] = words->text + words->used;
@@ -84,7 +84,7 @@ static void open_word(struct lexer *lexer)
 static void close_word(struct lexer *lexer)
 {
 	if (lexer->in_word)
-		put(lexer, '\0');
+		put_byte(lexer, '\0');
 	lexer->in_word = false;
 }
 
@@ -109,15 +109,15 @@ static void take_hex_escape(struct lexer *lexer)
 
 	if (lexer->end - at < 4 || !isxdigit((unsigned char)at[2]) ||
 		!isxdigit((unsigned char)at[3])) {
-		fail(lexer, at, at + 2, "wants two hexadecimal digits, as in \\x20");
+		fail_piece(lexer, at, at + 2, "two hexadecimal digits follow it, as in \\x20");
 		lexer->at += 2;
 		return;
 	}
 	memcpy(digits, at + 2, 2);
 	value = strtol(digits, NULL, 16);
 	if (value == 0)
-		fail(lexer, at, at + 4, "a NUL byte cannot be part of a word");
-	put(lexer, (char)value);
+		fail_piece(lexer, at, at + 4, "a NUL byte cannot be part of a word");
+	put_byte(lexer, (char)value);
 	lexer->at += 4;
 }
 
@@ -127,7 +127,7 @@ static void take_escape(struct lexer *lexer)
 	const char *at = lexer->at, *escape;
 
 	if (lexer->end - at < 2) {
-		fail(lexer, at, at + 1,
+		fail_piece(lexer, at, at + 1,
 			"a line cannot go on in the next one; write \\\\ for a backslash");
 		lexer->at++;
 		return;
@@ -139,13 +139,13 @@ static void take_escape(struct lexer *lexer)
 	lexer->at += 2;
 	escape = memchr(escapes, at[1], sizeof(escapes) - 1);
 	if (at[1] == '$' && lexer->quote == '"')
-		put(lexer, '$');
+		put_byte(lexer, '$');
 	else if (at[1] == '$')
-		fail(lexer, at, at + 2, "outside of quotes write $ alone, or '$'");
+		fail_piece(lexer, at, at + 2, "outside of quotes write $ alone, or '$'");
 	else if (escape == NULL)
-		fail(lexer, at, at + 2, "unknown escape; write \\\\ for a backslash");
+		fail_piece(lexer, at, at + 2, "unknown escape; write \\\\ for a backslash");
 	else
-		put(lexer, meanings[escape - escapes]);
+		put_byte(lexer, meanings[escape - escapes]);
 }
 
 static bool is_name(char c)
@@ -171,20 +171,20 @@ static void put_variable(
 	memcpy(copy, name, length);
 	copy[length] = '\0';
 	if (is_haproxys_own(copy)) {
-		fail(lexer, name, name + length,
+		fail_piece(lexer, name, name + length,
 			"HAProxy sets this variable itself, tproxyd does not");
 		return;
 	}
 	value = getenv(copy);
 	if (value == NULL && fallback == NULL) {
-		fail(lexer, name, name + length,
+		fail_piece(lexer, name, name + length,
 			"this environment variable is not set; \"${NAME-text}\" gives a default");
 		return;
 	}
 	if (value != NULL)
 		end = value + strlen(value);
 	for (text = value != NULL ? value : fallback; text < end && !lexer->stopped; text++)
-		put(lexer, *text);
+		put_byte(lexer, *text);
 }
 
 /* $NAME, ${NAME} or ${NAME-default}, within double quotes. */
@@ -198,7 +198,7 @@ static void take_variable(struct lexer *lexer)
 		after++;
 	lexer->at = after;
 	if (after == name || isdigit((unsigned char)*name)) {
-		fail(lexer, start, after + (after < lexer->end),
+		fail_piece(lexer, start, after + (after < lexer->end),
 			"not the name of a variable; write \\$ for a dollar sign");
 		return;
 	}
@@ -208,7 +208,7 @@ static void take_variable(struct lexer *lexer)
 			lexer->at++;
 	}
 	if (braces && (lexer->at == lexer->end || *lexer->at != '}')) {
-		stop(lexer, start,
+		stop_line(lexer, start,
 			lexer->at < lexer->end && *lexer->at == '['
 				? "expanding a variable to several words is not supported"
 				: "the closing brace of the variable is missing");
@@ -219,7 +219,7 @@ static void take_variable(struct lexer *lexer)
 }
 
 /* Handles what stands at lexer->at. False at a comment. */
-static bool take(struct lexer *lexer)
+static bool take_piece(struct lexer *lexer)
 {
 	char c = *lexer->at;
 
@@ -238,7 +238,7 @@ static bool take(struct lexer *lexer)
 	else if (c == '$' && lexer->quote == '"')
 		take_variable(lexer);
 	else {
-		put(lexer, c);
+		put_byte(lexer, c);
 		lexer->at++;
 	}
 	return true;
@@ -255,16 +255,17 @@ bool words_split(
 
 	words->count = words->used = 0;
 	if (length > LINE_LENGTH_MAX)
-		stop(&lexer, NULL, "the line is too long; 2048 bytes are the most");
+		stop_line(&lexer, NULL, "the line is too long; 2048 bytes are the most");
 	else if (memchr(line, '\0', length) != NULL)
-		stop(&lexer, NULL, "the line holds a NUL byte");
+		stop_line(&lexer, NULL, "the line holds a NUL byte");
 	else if (memchr(line, '\r', length) != NULL)
-		stop(&lexer, NULL, "a carriage return can only stand at the end of a line");
-	while (lexer.at < lexer.end && !lexer.stopped && take(&lexer))
+		stop_line(&lexer, NULL, "a carriage return can only stand at the end of a line");
+	while (lexer.at < lexer.end && !lexer.stopped && take_piece(&lexer))
 		;
 	if (!lexer.stopped)
 		close_word(&lexer);
 	if (!lexer.stopped && lexer.quote != 0)
-		fail(&lexer, lexer.quote_at, lexer.end, "the quote is not closed on this line");
+		fail_piece(
+			&lexer, lexer.quote_at, lexer.end, "the quote is not closed on this line");
 	return !lexer.failed;
 }

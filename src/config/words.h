@@ -1,4 +1,4 @@
-/* One line of a configuration, cut into words by HAProxy's rules. */
+/* One line of a configuration, cut into words by HAProxy's rules (HAProxy manual, 2.2 quoting and escaping). */
 #ifndef TPROXY_CONFIG_WORDS_H
 #define TPROXY_CONFIG_WORDS_H
 
@@ -20,7 +20,7 @@ typedef void words_report(void *context, const char *culprit, const char *error)
 
 /*
  * Cuts a line, given without its line feed, into words. False where anything is wrong with the line;
- * each such thing is reported, and the words are then not to be used.
+ * each such thing is reported, and the words are then not to be used. The words live in WORDS until the next line.
  */
 bool words_split(
 	struct words *words, const char *line, size_t length, words_report *report, void *context);

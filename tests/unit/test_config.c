@@ -80,7 +80,7 @@ static void expect_error(const char *text, const char *expected)
 	free(messages);
 }
 
-/* Calls VISIT for each .cfg file of FOLDER; there must be some. */
+/* Runs VISIT for each .cfg file of FOLDER; there must be some. */
 static void each_file(const char *folder, void (*visit)(const char *folder, const char *name))
 {
 	DIR *dir = opendir(folder);
@@ -134,7 +134,7 @@ static void check_bad(const char *folder, const char *name)
 	check_file(folder, name, false);
 }
 
-static void good_files_are_read_without_a_word(void **state)
+static void good_files_are_read_with_the_expected_warnings_only(void **state)
 {
 	(void)state;
 	each_file(GOOD, check_good);
@@ -464,10 +464,10 @@ static void an_address_before_usesrc_has_no_part_in_it_nor_its_port(void **state
 		assert_int_equal(addr_port(&source->address), 0);
 	}
 	assert_string_equal(messages,
-		"test:7: warning: '0.0.0.0:5000': not used, since 'usesrc' says whose address it "
-		"is; write 0.0.0.0\n"
-		"test:8: warning: '192.0.2.5:5000': not used, since 'usesrc' says whose address it "
-		"is; write 0.0.0.0\n");
+		"test:7: warning: '0.0.0.0:5000': not used: 'usesrc' sets the source "
+		"address; write 0.0.0.0\n"
+		"test:8: warning: '192.0.2.5:5000': not used: 'usesrc' sets the source "
+		"address; write 0.0.0.0\n");
 	free(messages);
 	config_free(config);
 }
@@ -749,7 +749,7 @@ static void no_keyword_stands_twice_in_one_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_files_are_read_without_a_word),
+		cmocka_unit_test(good_files_are_read_with_the_expected_warnings_only),
 		cmocka_unit_test(bad_files_are_refused_with_all_of_their_mistakes),
 		cmocka_unit_test(a_file_that_is_cut_off_anywhere_does_no_harm),
 		cmocka_unit_test(a_file_with_wrong_bytes_does_no_harm),

@@ -191,8 +191,8 @@ static void servers_without_clients_of_their_family_are_reported_once_a_frontend
 		fprintf(source.out, " server s%u [2001:db8::%x]:80\n", i, i + 1);
 	config = text_end();
 	assert_non_null(config);
-	expect_first_message("large:3007: warning: 's0': no client of 'f0' has an IPv6 address to "
-			     "come from; every connection to this server and to 999 more of its "
+	expect_first_message("large:3007: warning: 's0': the clients of 'f0' have no IPv6 "
+			     "address, so every connection to this server and to 999 more of its "
 			     "backend will be refused");
 	config_free(config);
 	expect_messages(1000, 0);
