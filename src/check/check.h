@@ -70,13 +70,13 @@ enum check_state {
 
 /* What lets an unknown item be judged. */
 enum check_remedy {
+	REMEDY_FIRST,   /* the items that it depends on are fixed */
 	REMEDY_RULES,   /* a person reads the rules that are not understood */
 	REMEDY_CLIENT,  /* a link that is up, or the address of a client */
 	REMEDY_SERVER,  /* the address of a server */
 	REMEDY_ROOT,    /* root's rights */
 	REMEDY_TOOL,    /* a tool of the host that works */
 	REMEDY_PROXY,   /* the proxy runs */
-	REMEDY_FIRST,   /* the items that it depends on are fixed */
 	REMEDY_KERNEL,  /* the complete configuration of the kernel */
 	REMEDY_DIAG,    /* a kernel that reports more about its sockets */
 	REMEDY_TRY,     /* a person tries a connection: check cannot simulate it */

@@ -11,13 +11,13 @@ const char *const check_state_names[] = {"ok", "advice", "unknown", "missing", "
 const char *const check_place_names[] = {"this host", "the proxy", "the server", "the router"};
 
 const char *const check_remedies[REMEDY_COUNT] = {
+	[REMEDY_FIRST] = "first fix what is missing or harmful",
 	[REMEDY_RULES] = "read the rules named above that check does not understand",
 	[REMEDY_CLIENT] = "bring a link up, or name a client (--client ADDR)",
 	[REMEDY_SERVER] = "name a server (--server ADDR)",
 	[REMEDY_ROOT] = "run as root",
 	[REMEDY_TOOL] = "install or repair the tools named above (ip, iptables-save, nft)",
 	[REMEDY_PROXY] = "start the proxy",
-	[REMEDY_FIRST] = "first fix what is missing or harmful",
 	[REMEDY_KERNEL] =
 		"run `tproxyctl prove`, or give the complete kernel configuration (--kernel-config FILE)",
 	[REMEDY_DIAG] = "use Linux 5.10 or later with CONFIG_INET_UDP_DIAG",
@@ -39,7 +39,7 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_OTHER_LISTENER] = {"other-listener", "other programs at the proxy's port",
 		"The kernel divides connections among all sockets that listen at one address and port.",
 		BY_SOCKETS | BY_LISTENER},
-	[CHECK_LIMITS] = {"limits", "limits of descriptors and pipes",
+	[CHECK_LIMITS] = {"limits", "descriptors and pipes",
 		"A session uses two descriptors; when none is left, new clients are refused.",
 		BY_SOCKETS | BY_LISTENER},
 	[CHECK_DIVERT] = {"divert", "rules that divert the proxy's packets",
@@ -68,7 +68,7 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_NAT_DESTINATION] = {"nat-destination", "rules that change the destination",
 		"After DNAT or REDIRECT the packet is for another address.", BY_RULES | BY_CLIENTS},
 	[CHECK_NAT_SOURCE] = {"nat-source", "rules that change the client's address",
-		"MASQUERADE and SNAT replace it by an address of this host, and the server sees that one.",
+		"MASQUERADE and SNAT replace it with an address of this host, and the server sees that one.",
 		BY_RULES | BY_CLIENTS | BY_SERVERS | BY_ANSWERS},
 	[CHECK_ICMP] = {"icmp", "ICMP errors about the client's address",
 		"If \"packet too big\" goes to the client instead of the proxy, uploads stall.",
@@ -103,8 +103,8 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_BRIDGE] = {"bridge-nf", "firewall rules on bridges",
 		"If TPROXY chooses a socket on the bridge, the kernel forgets it before this host receives the packet.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_ANNOUNCE] = {"announce", "who answers for the address",
-		"A host has to answer for it on the clients' link, or a router has to send its packets here.",
+	[CHECK_ANNOUNCE] = {"announce", "how clients find the address",
+		"A host has to answer for it on the clients' link, or a router has to send its packets to this host.",
 		BY_NETWORK},
 	[CHECK_LOCAL_CLIENT] = {"local-client", "clients on this host",
 		"Packets that the host sends to itself do not pass PREROUTING.",

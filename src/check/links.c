@@ -273,7 +273,7 @@ static void judge_announced(struct check *check, const struct addr *address)
 		report_not_announced(check, address, link, false);
 	else
 		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
-			"no link of this host is in its network, so a router has to send its packets here. To see whether it does, let a client connect while `tproxyctl check --watch 10` runs");
+			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
 }
 
 /* --- the rest --- */

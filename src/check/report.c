@@ -41,8 +41,11 @@ static struct check_finding *add_finding(struct check *check, enum check_item it
 	}
 	report->findings = array_room(report->findings, report->count, sizeof(*report->findings));
 	finding = &report->findings[report->count++];
-	*finding = (struct check_finding){
-		.item = item, .state = state, .subject = about, .read = text};
+	*finding = (struct check_finding){.item = item,
+		.state = state,
+		.remedy = REMEDY_RULES,
+		.subject = about,
+		.read = text};
 	return finding;
 }
 

@@ -88,8 +88,12 @@ static void put_item(struct printer *printer, enum check_item item, enum check_s
 	for (size_t i = 0; i < report->count; i++)
 		if (report->findings[i].item == item && is_shown_with(&report->findings[i], state))
 			put_finding(printer, &report->findings[i]);
-	if (state != CHECK_OK)
-		put_text(printer->out, MARGIN, row->why);
+	if (state != CHECK_OK) {
+		char *why = text_format("Why: %s", row->why);
+
+		put_text(printer->out, MARGIN, why);
+		free(why);
+	}
 	fputc('\n', printer->out);
 }
 
