@@ -342,27 +342,27 @@ def _as_dictionary(case, observed, also):
 
 
 HEAD = """\
-# What each part of the set-up is good for
+# What each part of the set-up does
 
-Each row leaves one part of a set-up out, or sets one value that does harm, and says what then becomes
-of a *new* connection (those that are established live on in ways of their own), and which item
-`tproxyctl check` then names. This page is written by `tests/netns/necessity --docs` from
-`fixtures/necessity.toml`, and every row of it is tried by `make check`: {cases} cases, {rows} changes. In
-each of them check has to name just what stands here, and what it prints has to fix it, also when it is run twice.
+Each row leaves out one part of a set-up, or sets one value that does harm. It says what happens to a
+*new* connection (established ones may go on), and which item `tproxyctl check` then reports.
+`tests/netns/necessity --docs` writes this page from `fixtures/necessity.toml`, and `make check` tries every
+row: {cases} cases, {rows} changes. In each case check has to report exactly the items of the row, and its
+commands have to fix the connection, also when they are run twice.
 
 | symptom | what is seen |
 |---|---|
 | works | bytes pass in both directions, and the server sees the client's address |
 | wrong source | bytes pass, and the server sees another address |
-| refused | the connection fails at once, or the proxy ends it before a byte has come back |
-| times out | nothing comes back: what was sent is sent again, and nobody ever answers |
-| stalls | it begins to work, then bytes do not get through any more |
+| refused | the connection fails at once, or the proxy ends it before any answer |
+| times out | no answer: packets are sent again and again |
+| stalls | the connection begins to work, then no more bytes pass |
 | intermittent | of several connections some work and some do not |
 
-The recipe `divert` is the walk-through's; `tproxy` adds the target TPROXY for what begins a
-connection; `nft` is the same in nftables' language; `local-route` is a local route for the address, and no
-rules. They are in `tests/netns/lab/recipe.py`, topologies in `tests/netns/lab/layouts.py`. The
-proxy calls the server from the client's address (`usesrc clientip`), with `local-route` from its own.
+The recipe `divert` is the walk-through's. `tproxy` adds the target TPROXY for SYNs; `nft` is the same in
+nftables' language; `local-route` is a local route for the address, without rules. They are in
+`tests/netns/lab/recipe.py`, topologies in `tests/netns/lab/layouts.py`. The proxy connects to the server
+from the client's address (`usesrc clientip`), with `local-route` from its own.
 """
 
 
