@@ -188,15 +188,6 @@ static void report_redirected(
 
 /* --- routes --- */
 
-static void report_no_ip_rule(struct check *check, int family, uint32_t mark)
-{
-	struct check_finding *finding =
-		check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
-			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
-
-	check_fix_ip_rule(finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
-}
-
 /* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
 static void report_no_local_route(struct check *check, int family, unsigned table)
 {
@@ -229,17 +220,22 @@ static void report_rule_comes_late(
 	check_fix_ip_rule(finding, ON_HOST, family, 1, rule->mark, rule->table);
 }
 
-/* Whether a policy rule for the mark and a local route for the packet are there. Returns the rule, or NULL. */
+/* Returns the policy rule for the mark; NULL if that, or a local route for the packet, is missing. */
 static const struct network_rule *judge_routing(
 	struct check *check, const struct packet_path *path, uint32_t mark)
 {
 	const struct addr *to = &path->packet.destination;
 	int family = family_of(path);
 	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
-	unsigned table = rule != NULL ? rule->table : 0;
+	unsigned table = rule != NULL ? rule->table : 0; /* 0: any table with a local route */
+	struct check_finding *finding;
 
-	if (rule == NULL)
-		report_no_ip_rule(check, family, mark);
+	if (rule == NULL) {
+		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
+			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
+		check_fix_ip_rule(
+			finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
+	}
 	if (network_local_route(&check->snapshot->network, table, to) != NULL)
 		return rule;
 	report_no_local_route(

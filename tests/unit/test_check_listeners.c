@@ -205,7 +205,7 @@ static void no_limit_is_not_printed_as_a_number(void **state)
 	host.owners[0].owner.descriptors = ULONG_MAX;
 	host_judged();
 	assert_reads(
-		found_about(CHECK_LIMITS, CHECK_OK, LISTENER), "proxy has no limit of descriptors");
+		found_about(CHECK_LIMITS, CHECK_OK, LISTENER), "proxy has no limit on descriptors");
 }
 
 /* --- transparent listeners --- */
