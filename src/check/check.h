@@ -84,11 +84,22 @@ enum check_remedy {
 	REMEDY_COUNT
 };
 
+/* Which proxies an item is for. For other proxies it is ok. */
+enum check_use {
+	FOR_ALL,
+	FOR_SPOOFING, /* that connect to servers from addresses that are not this host's */
+	FOR_SERVERS,  /* whose servers are known, or that spoof */
+	FOR_TCP,
+	FOR_UDP,
+	FOR_IPV4
+};
+
 struct check_row {
 	const char *id;   /* permanent: programs read it */
 	const char *what; /* the item is about, for people: a noun, good with every state */
 	const char *why;  /* the item matters: one sentence */
 	unsigned bases;   /* what it is judged by, of enum check_basis */
+	enum check_use use;
 };
 
 /* What an item is judged by. Where it is not there or cannot be read, the item is unknown. */

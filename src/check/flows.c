@@ -423,16 +423,16 @@ static void judge_forwarded_packet(
 
 static void judge_listener(struct check *check, const struct service_listener *listener, int family)
 {
-	struct addr clients[CLIENTS_MAX], destination[CLIENTS_MAX];
+	struct addr clients[CLIENTS_MAX], destinations[CLIENTS_MAX];
 	size_t client_count = check_clients(check, family, clients);
-	size_t called_count = check_destinations(check, listener, family, destination);
+	size_t destination_count = check_destinations(check, listener, family, destinations);
 
 	if (client_count == 0)
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, "",
 			"no link that is up leads to %s clients", check_family_name(family));
 	for (size_t i = 0; i < client_count; i++)
-		for (size_t j = 0; j < called_count; j++)
-			judge_client(check, listener, &clients[i], &destination[j]);
+		for (size_t j = 0; j < destination_count; j++)
+			judge_client(check, listener, &clients[i], &destinations[j]);
 }
 
 static void judge_server(struct check *check, size_t number)
