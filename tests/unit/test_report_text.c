@@ -282,14 +282,23 @@ static void text_prints_all_that_is_wrong_about_an_item(void **state)
 	assert_non_null(strstr(text, "|| ip -6 rule add fwmark 0x1 lookup 100\n"));
 }
 
+static unsigned times(const char *part)
+{
+	unsigned count = 0;
+
+	for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+		count++;
+	return count;
+}
+
 static void text_prints_a_common_reason_once(void **state)
 {
 	(void)state;
 	judge_without_sockets("cannot list sockets");
 	printed(false);
-	assert_non_null(strstr(text,
-		"unknown\n          listener, capability, transparent, other-listener, limits, "
-		"return-path, path-mtu,\n          source-ports\n          cannot list sockets\n\n"));
+	assert_non_null(strstr(text, "unknown\n          listener, capability, transparent, "));
+	assert_non_null(strstr(text, "\n          cannot list sockets\n\n"));
+	assert_int_equal(times("cannot list sockets"), 1);
 	assert_tidy();
 }
 
@@ -425,15 +434,6 @@ static void text_has_no_lines_of_others_in_it(void **state)
 }
 
 /* --- commands --- */
-
-static unsigned times(const char *part)
-{
-	unsigned count = 0;
-
-	for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
-		count++;
-	return count;
-}
 
 /* Two packets that no rule diverts, in two findings, need one command. */
 static void a_command_that_two_findings_need_is_printed_once(void **state)

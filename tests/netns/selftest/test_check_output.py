@@ -145,8 +145,6 @@ def test_a_host_without_a_link(box):
     finally:
         bare.close()
     assert not made["well"] and {"divert", "mark", "ip-rule", "ip-route", "filter"} <= set(made["not_judged"])
-    judged = {name for name, state in states(made).items() if state == "ok"}
-    assert judged <= {"kernel", "transparent", "fragments", "backends", "ip_forward", "ip_nonlocal_bind", "ip_early_demux"}
     assert any("bring a link up, or name a client (--client ADDR)" in each for each in made["to_judge"])
 
 
