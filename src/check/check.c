@@ -1,10 +1,10 @@
 /*
  * Judges a snapshot: one judge after the other, then the items that no judge reached.
  *
- * Every item begins without a finding, that is: unknown. Before the first judge, items that this proxy does not
- * use become ok, and items that depend on something unreadable get their reason. After the last judge, each
- * item that is still without a finding gets one that says so. So a judge may leave early, and leaves nothing ok
- * behind.
+ * Every item begins without a finding, that is: unknown. Before the first judge, items that this proxy
+ * does not use become ok, and items that depend on something unreadable get their reason. After the last
+ * judge, each item that is still without a finding gets one that says so. So a judge may leave early, and
+ * leaves nothing ok behind.
  *
  * The order of judges matters. check_connections() blames the servers' way back only if no finding about this
  * host explains that answers are lost; check_kernel() takes what works as proof of the kernel's options.

@@ -2,8 +2,8 @@
  * The checklist: what a transparent proxy needs of its host, item by item, and what was found.
  *
  * Items are rows of a table (items.c). Judges simulate packets, and look at links, sysctls and sockets
- * (report.h); each adds findings to a report. A finding says what was read and where, and has the commands that
- * fix it. The states of a finding, in order:
+ * (report.h); each adds findings to a report. A finding says what was read and where, and has the commands
+ * that fix it. The states of a finding, in order:
  *
  *   ok       it was judged, and nothing needs to be done
  *   advice   connections work, and would work better or in more cases
@@ -184,8 +184,8 @@ bool check_has_remedy(const struct check_report *report, enum check_remedy remed
 size_t check_commands(const struct check_report *report, const struct check_command ***list);
 
 /*
- * Adds a command to a LIST of *COUNT with room for one more, unless the same line for the same place is in it.
- * Returns whether it was added.
+ * Adds a command to a LIST of *COUNT with room for one more, unless the same line for the same place is in
+ * it. Returns whether it was added.
  */
 bool check_command_add(
 	const struct check_command **list, size_t *count, const struct check_command *command);
@@ -199,8 +199,8 @@ enum check_verdict {
 enum check_verdict check_verdict(const struct check_report *report);
 
 /*
- * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The last
- * lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
+ * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The
+ * last lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
  */
 void check_print(const struct check_report *report, bool verbose, FILE *out);
 

@@ -1,10 +1,10 @@
 /*
  * Judges connections of the proxy that make no progress, by their sockets.
  *
- * A request that is sent again and again gets no answer. If this host would take an answer (check_flows() has
- * simulated it), none arrives: the server's way back does not lead through this host. In the same way, a connection
- * that sends large packets again and again has a router on its way that does not take them. Only connections from
- * addresses that are not this host's are looked at.
+ * A request that is sent again and again gets no answer. If this host would take an answer (check_flows()
+ * has simulated it), none arrives: the server's way back does not lead through this host. In the same way,
+ * a connection that sends large packets again and again has a router on its way that does not take them.
+ * Only connections from addresses that are not this host's are looked at.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -73,8 +73,9 @@ static unsigned router_mark(const struct addr *address)
 }
 
 /*
- * For a router between this host and the server. It recognizes connections of this host by this host's link-layer
- * address, and sends what the server answers on them back to this host. Other proxies may do the same.
+ * For a router between this host and the server. It recognizes connections of this host by this host's
+ * link-layer address, and sends what the server answers on them back to this host. Other proxies may do
+ * the same.
  */
 static void fix_on_router(struct check *check, struct check_finding *finding,
 	const struct host_socket *socket, const struct route_answer *way)
@@ -391,9 +392,9 @@ static bool judge_client_ports(struct check *check, const struct host_socket *co
 }
 
 /*
- * Judges the ports of each client, then advises to reuse ports. The kernel tries one port after the other: if most of
- * a client's ports are in TIME-WAIT, a connection starts only after milliseconds, unless such ports may be used again
- * (Linux: __inet_hash_connect()).
+ * Judges the ports of each client, then advises to reuse ports. The kernel tries one port after the other:
+ * if most of a client's ports are in TIME-WAIT, a connection starts only after milliseconds, unless such
+ * ports may be used again (Linux: __inet_hash_connect()).
  */
 static void judge_source_ports(struct check *check)
 {

@@ -1,9 +1,9 @@
 /*
  * Makes the packet rules that a fix needs, for the tool that the host uses.
  *
- * A new rule goes to the front of its chain and depends on no other rule. So it works whatever is wrong behind
- * it: a rule that is missing, too late, without its mark, or too narrow. Rules that are there are never deleted,
- * since they may be good for something else.
+ * A new rule goes to the front of its chain and depends on no other rule. So it works whatever is wrong
+ * behind it: a rule that is missing, too late, without its mark, or too narrow. Rules that are there are
+ * never deleted, since they may be good for something else.
  */
 #include "fixes.h"
 #include "firewall/trace.h"
@@ -87,7 +87,7 @@ bool check_leads_away(const struct check *check, int family, unsigned table)
 	return false;
 }
 
-/* The first rule by which a mark chooses a table that delivers locally; else one whose table could become it. */
+/* The first rule whose mark chooses a local table; else one whose table could become local. */
 static const struct network_rule *rule_in_use(const struct check *check, int family)
 {
 	const struct network *network = &check->snapshot->network;

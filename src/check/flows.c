@@ -2,9 +2,9 @@
  * Simulates the packets of a connection: the client's to the proxy and its answer, the proxy's request to the
  * server, the server's answer to the client's address, and ICMP errors about that.
  *
- * Here is which packets there are, on which links they arrive, and which sockets they find; packet.c says what the
- * host does with an incoming one. Socket options come from sock_diag if the proxy runs, else from its
- * configuration. A packet is simulated only if the one before it arrived.
+ * Here is which packets there are, on which links they arrive, and which sockets they find; packet.c says
+ * what the host does with an incoming one. Socket options come from sock_diag if the proxy runs, else from
+ * its configuration. A packet is simulated only if the one before it arrived.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -189,8 +189,8 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 }
 
 /*
- * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook drops it
- * or changes an address of it. Returns the last trace.
+ * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook
+ * drops it or changes an address of it. Returns the last trace.
  */
 static struct trace follow_outgoing(
 	struct check *check, const struct packet_path *other, struct packet_path *path)

@@ -1,9 +1,10 @@
 /*
  * The checklist as a table: one row an item. Judges, printers and the manual follow its order.
  *
- * A row says what its item is judged by, and for which proxies it is. Where a basis is not there or cannot be read,
- * check.c makes the item unknown, whatever its judge does. A new item needs its name in check.h, a row here and a judge; tests compare
- * the manual's list with this one.
+ * A row says what its item is judged by, and for which proxies it is. Where a basis is not there or cannot
+ * be read, check.c makes the item unknown, whatever its judge does. A new item touches five files: its
+ * name in check.h, a row here, a judge, the judge's unit test, and man/tproxyctl.8, whose list a test
+ * compares with this.
  */
 #include "check.h"
 

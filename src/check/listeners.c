@@ -1,9 +1,10 @@
 /*
  * Judges the proxy's listeners: whether they are there, who owns them, and whether they are transparent.
  *
- * Socket options come from sock_diag if the proxy runs, else from its configuration: what a proxy is configured to do
- * and what it did may differ. The trap is to report one cause twice: a listener that is not transparent because its
- * program lacks the capability is a finding of the capability, and of nothing else.
+ * Socket options come from sock_diag if the proxy runs, else from its configuration: what a proxy is
+ * configured to do and what it did may differ. The trap is to report one cause twice: a listener that is
+ * not transparent because its program lacks the capability is a finding of the capability, and of nothing
+ * else.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -43,8 +44,8 @@ static void report_unknown_owner(struct check *check, enum check_item item, cons
 }
 
 /*
- * The command starts the program with the capability, as the user that it runs as now: root pastes the command, but
- * any user may have a program at that address.
+ * The command starts the program with the capability, as the user that it runs as now: root pastes the
+ * command, but any user may have a program at that address.
  */
 static void report_no_capability(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owner)
@@ -86,8 +87,8 @@ static size_t owners_of(const struct check *check, const struct host_socket *soc
 }
 
 /*
- * Several processes may own one socket, such as a service manager and its service. Another program is one that has
- * a socket of its own at the same address.
+ * Several processes may own one socket, such as a service manager and its service. Another program is one
+ * that has a socket of its own at the same address.
  */
 static void judge_other_listeners(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
@@ -178,8 +179,9 @@ static void fix_transparent(
 }
 
 /*
- * Whether a socket works at an address without IP_TRANSPARENT. IPv4 binds to, and answers from, addresses with a
- * local route. IPv6 binds to addresses of links only, unless ip_nonlocal_bind is 1, and answers from every address.
+ * Whether a socket works at an address without IP_TRANSPARENT. IPv4 binds to, and answers from, addresses
+ * with a local route. IPv6 binds to addresses of links only, unless ip_nonlocal_bind is 1, and answers
+ * from every address.
  */
 static bool works_untransparent(
 	const struct snapshot *snapshot, const struct addr *address, bool bound)

@@ -1,12 +1,12 @@
 /*
  * Follows one simulated packet that this host has to deliver although its destination is not the host's.
  *
- * A rule has to divert it, that is, match its socket and mark it (trace.h models the rules); the mark has to choose
- * a table that delivers locally (the kernel answers that). Where this breaks, the cause is the finding, and the
- * only one: the packet cannot show anything about later steps.
+ * A rule has to divert it, that is, match its socket and mark it (trace.h models the rules); the mark has
+ * to choose a table that delivers locally (the kernel answers that). Where this breaks, the cause is the
+ * finding, and the only one: the packet cannot show anything about later steps.
  *
- * The trap is to report one cause twice. A packet that no rule diverts would perhaps be diverted if its socket were
- * bound to an address, or were transparent: then that is what is wrong, and not the rules.
+ * The trap is to report one cause twice. A packet that no rule diverts would perhaps be diverted if its
+ * socket were bound to an address, or were transparent: then that is what is wrong, and not the rules.
  */
 #include "packet.h"
 #include "fixes.h"
@@ -31,8 +31,8 @@ struct trace packet_trace(const struct check *check, enum hook hook, const struc
 }
 
 /*
- * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's answers
- * are lost, which check_connections() has to know.
+ * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's
+ * answers are lost, which check_connections() has to know.
  */
 static enum check_state judge_certainty(struct check *check, const struct packet_path *path,
 	const struct trace *trace, enum check_state state)

@@ -1,8 +1,8 @@
 /*
  * The report: adds findings, each of them once, and says what they amount to.
  *
- * Findings stay in the order in which judges added them. Subject and text may have names in them that other users
- * chose; they are made printable here, at the one place where all of them pass.
+ * Findings stay in the order in which judges added them. Subject and text may have names in them that
+ * other users chose; they are made printable here, at the one place where all of them pass.
  */
 #include "report.h"
 #include "tproxy/array.h"

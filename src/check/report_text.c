@@ -1,9 +1,9 @@
 /*
- * Prints the report for people. First comes what is wrong, each item with what was read, the commands and why it
- * matters; then what is unknown and what could be better; then the names of the items that are ok.
+ * Prints the report for people. First comes what is wrong, each item with what was read, the commands and
+ * why it matters; then what is unknown and what could be better; then the names of the items that are ok.
  *
- * The last lines say the result. They never say that the host is well while an item is unjudged, and they say what
- * lets it be judged.
+ * The last lines say the result. They never say that the host is well while an item is unjudged, and they
+ * say what lets it be judged.
  */
 #include "check.h"
 #include "tproxy/text.h"

@@ -1,6 +1,6 @@
 /*
- * The commands of the checklist with names in them that other users chose; and that no command deletes what other
- * programs need. tests/netns runs each of them twice, on whole hosts.
+ * The commands of the checklist with names in them that other users chose; and that no command deletes
+ * what other programs need. tests/netns runs each of them twice, on whole hosts.
  */
 #include "snapshots.h"
 #include "tproxy/text.h"

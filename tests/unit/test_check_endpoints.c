@@ -1,6 +1,6 @@
 /*
- * The clients that the checklist simulates if the user names none: one behind each link, in the link's network; and
- * the sources of the proxy's connections to its servers.
+ * The clients that the checklist simulates if the user names none: one behind each link, in the link's
+ * network; and the sources of the proxy's connections to its servers.
  */
 #include "snapshots.h"
 #include "tproxy/text.h"

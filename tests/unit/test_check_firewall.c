@@ -1,6 +1,6 @@
 /*
- * The checklist on what happens to packets apart from the proxy's own rules: filters, address translation, two
- * firewall tools, bridges, SYN cookies, and clients on the host itself.
+ * The checklist on what happens to packets apart from the proxy's own rules: filters, address translation,
+ * two firewall tools, bridges, SYN cookies, and clients on the host itself.
  */
 #include "snapshots.h"
 
