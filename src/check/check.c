@@ -1,10 +1,10 @@
 /*
  * Judges a snapshot: one judge after the other, then the items that no judge reached.
  *
- * Every item begins without a finding, that is: unknown. Before the first judge, items that this proxy does not
- * use become ok, and items that depend on something unreadable get their reason. After the last judge, each
- * item that is still without a finding gets one that says so. So a judge may leave early, and leaves nothing ok
- * behind.
+ * Every item begins without a finding, that is: unknown. Before the first judge, items that this proxy
+ * does not use become ok, and items that depend on something unreadable get their reason. After the last
+ * judge, each item that is still without a finding gets one that says so. So a judge may leave early, and
+ * leaves nothing ok behind.
  *
  * The order of judges matters. check_connections() blames the servers' way back only if no finding about this
  * host explains that answers are lost; check_kernel() takes what works as proof of the kernel's options.
@@ -43,44 +43,41 @@ static void report_missing_bases(struct check *check)
 	}
 }
 
-/* ITEMS ends with CHECK_ITEMS. */
-static void report_not_used(struct check *check, const enum check_item *items, const char *why)
+/* Whether a listener serves TCP or UDP, for clients of either family. */
+static bool serves(const struct service *service, int protocol)
 {
-	for (; *items != CHECK_ITEMS; items++) {
-		check->not_used[*items] = true;
-		check_add(check, *items, CHECK_OK, "", "%s", why);
-	}
+	return service_protocol(service, AF_INET, protocol) ||
+	       service_protocol(service, AF_INET6, protocol);
 }
 
-/* Items about something that this proxy does not do. */
-static void judge_use(struct check *check)
+/* Why this proxy does not use items for USE; NULL if it does. */
+static const char *reason_not_used(const struct service *service, enum check_use use)
 {
-	static const enum check_item spoofing[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH,
-		CHECK_PATH_MTU, CHECK_SOURCE_PORTS, CHECK_ITEMS};
-	static const enum check_item routes[] = {CHECK_SERVER_ROUTE, CHECK_ITEMS};
-	static const enum check_item of_udp[] = {CHECK_FRAGMENTS, CHECK_ITEMS};
-	static const enum check_item of_tcp[] = {
-		CHECK_FWMARK_ACCEPT, CHECK_SYNCOOKIES, CHECK_ITEMS};
-	static const enum check_item of_ipv4[] = {
-		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_ITEMS};
 	static const char own[] = "the proxy connects to servers from its own address";
-	const struct service *service = check->snapshot->service;
-	bool tcp = service_has_protocol(service, AF_INET, IPPROTO_TCP) ||
-		   service_has_protocol(service, AF_INET6, IPPROTO_TCP);
-	bool udp = service_has_protocol(service, AF_INET, IPPROTO_UDP) ||
-		   service_has_protocol(service, AF_INET6, IPPROTO_UDP);
 
-	if (!service->spoofs)
-		report_not_used(check, spoofing, own);
-	if (!service->spoofs && service->server_count == 0)
-		report_not_used(check, routes, own);
-	if (!udp)
-		report_not_used(check, of_udp, "the proxy does not serve UDP");
-	if (!tcp)
-		report_not_used(check, of_tcp, "the proxy does not serve TCP");
-	if (!service_has_family(service, AF_INET))
-		report_not_used(check, of_ipv4,
-			"the proxy does not serve IPv4, and IPv6 has no such check");
+	if (use == FOR_SPOOFING && !service->spoofs)
+		return own;
+	if (use == FOR_SERVERS && !service->spoofs && service->server_count == 0)
+		return own;
+	if (use == FOR_TCP && !serves(service, IPPROTO_TCP))
+		return "the proxy does not serve TCP";
+	if (use == FOR_UDP && !serves(service, IPPROTO_UDP))
+		return "the proxy does not serve UDP";
+	if (use == FOR_IPV4 && !service_family(service, AF_INET))
+		return "the proxy does not serve IPv4, and IPv6 has no such check";
+	return NULL;
+}
+
+static void report_not_used(struct check *check)
+{
+	for (int item = 0; item < CHECK_ITEMS; item++) {
+		const char *reason =
+			reason_not_used(check->snapshot->service, check_rows[item].use);
+
+		check->not_used[item] = reason != NULL;
+		if (reason != NULL)
+			check_add(check, (enum check_item)item, CHECK_OK, "", "%s", reason);
+	}
 }
 
 /* The remedy of items that no judge reached. */
@@ -167,7 +164,7 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 		.items = snapshot->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
 	report->scope = snapshot->kernel_alone ? text_copy("") : describe_scope(&check);
 	if (!snapshot->kernel_alone) {
-		judge_use(&check);
+		report_not_used(&check);
 		report_missing_bases(&check);
 		check_listeners(&check);
 		check_flows(&check);

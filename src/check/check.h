@@ -2,8 +2,8 @@
  * The checklist: what a transparent proxy needs of its host, item by item, and what was found.
  *
  * Items are rows of a table (items.c). Judges simulate packets, and look at links, sysctls and sockets
- * (report.h); each adds findings to a report. A finding says what was read and where, and has the commands that
- * fix it. The states of a finding, in order:
+ * (report.h); each adds findings to a report. A finding says what was read and where, and has the commands
+ * that fix it. The states of a finding, in order:
  *
  *   ok       it was judged, and nothing needs to be done
  *   advice   connections work, and would work better or in more cases
@@ -70,13 +70,13 @@ enum check_state {
 
 /* What lets an unknown item be judged. */
 enum check_remedy {
+	REMEDY_FIRST,   /* the items that it depends on are fixed */
 	REMEDY_RULES,   /* a person reads the rules that are not understood */
 	REMEDY_CLIENT,  /* a link that is up, or the address of a client */
 	REMEDY_SERVER,  /* the address of a server */
 	REMEDY_ROOT,    /* root's rights */
 	REMEDY_TOOL,    /* a tool of the host that works */
 	REMEDY_PROXY,   /* the proxy runs */
-	REMEDY_FIRST,   /* the items that it depends on are fixed */
 	REMEDY_KERNEL,  /* the complete configuration of the kernel */
 	REMEDY_DIAG,    /* a kernel that reports more about its sockets */
 	REMEDY_TRY,     /* a person tries a connection: check cannot simulate it */
@@ -84,11 +84,22 @@ enum check_remedy {
 	REMEDY_COUNT
 };
 
+/* Which proxies an item is for. For other proxies it is ok. */
+enum check_use {
+	FOR_ALL,
+	FOR_SPOOFING, /* that connect to servers from addresses that are not this host's */
+	FOR_SERVERS,  /* whose servers are known, or that spoof */
+	FOR_TCP,
+	FOR_UDP,
+	FOR_IPV4
+};
+
 struct check_row {
 	const char *id;   /* permanent: programs read it */
 	const char *what; /* the item is about, for people: a noun, good with every state */
 	const char *why;  /* the item matters: one sentence */
 	unsigned bases;   /* what it is judged by, of enum check_basis */
+	enum check_use use;
 };
 
 /* What an item is judged by. Where it is not there or cannot be read, the item is unknown. */
@@ -173,8 +184,8 @@ bool check_has_remedy(const struct check_report *report, enum check_remedy remed
 size_t check_commands(const struct check_report *report, const struct check_command ***list);
 
 /*
- * Adds a command to a LIST of *COUNT with room for one more, unless the same line for the same place is in it.
- * Returns whether it was added.
+ * Adds a command to a LIST of *COUNT with room for one more, unless the same line for the same place is in
+ * it. Returns whether it was added.
  */
 bool check_command_add(
 	const struct check_command **list, size_t *count, const struct check_command *command);
@@ -188,8 +199,8 @@ enum check_verdict {
 enum check_verdict check_verdict(const struct check_report *report);
 
 /*
- * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The last
- * lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
+ * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The
+ * last lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
  */
 void check_print(const struct check_report *report, bool verbose, FILE *out);
 

@@ -1,13 +1,15 @@
 /*
  * The commands that fix what was found.
  *
- * People paste them, programs run them, and either may run them twice. The invariant: after the second time the
- * host is as it was after the first. So a route replaces, a policy rule is added only where there is none, and a
- * packet rule is deleted from its old place first, because behind the rule that does the harm it has no
- * effect. nft deletes rules only by handles, so our rules have a comment by which they are found.
+ * People paste them, programs run them, and either may run them twice. The invariant: after the second
+ * time the host is as it was after the first. So a route replaces, a policy rule is added only where there
+ * is none, and a packet rule is deleted from its old place first, because behind the rule that does the
+ * harm it has no effect. nft deletes rules only by handles, so our rules have a comment by which they are
+ * found.
  *
- * The trap: names that other users chose (programs, links, chains, files). In a command they all go through
- * shell_format(). nft parses its words a second time, so there only names are used that are plain words of nft.
+ * The trap: names that other users chose (programs, links, chains, files). In a command they all go
+ * through shell_format(). nft parses its words a second time, so there only names are used that are plain
+ * words of nft.
  */
 #include "commands.h"
 #include "hoststate/sysctl.h"

@@ -23,8 +23,8 @@ void check_fix_ip_rule(struct check_finding *finding, enum check_place place, in
 	unsigned preference, uint32_t mark, unsigned table);
 
 /*
- * Adds a route of type local on this host for ADDRESS with a prefix of LENGTH bits. TABLE 0: the command names
- * no table. SOURCE, or NULL: the address that packets of this host get on that route.
+ * Adds a route of type local on this host for ADDRESS with a prefix of LENGTH bits. TABLE 0: the command
+ * names no table. SOURCE, or NULL: the address that packets of this host get on that route.
  */
 void check_fix_local_route(struct check_finding *finding, const struct addr *address,
 	unsigned length, unsigned table, const struct addr *source);

@@ -1,10 +1,10 @@
 /*
  * Judges connections of the proxy that make no progress, by their sockets.
  *
- * A request that is sent again and again gets no answer. If this host would take an answer (check_flows() has
- * simulated it), none arrives: the server's way back does not lead through this host. In the same way, a connection
- * that sends large packets again and again has a router on its way that does not take them. Only connections from
- * addresses that are not this host's are looked at.
+ * A request that is sent again and again gets no answer. If this host would take an answer (check_flows()
+ * has simulated it), none arrives: the server's way back does not lead through this host. In the same way,
+ * a connection that sends large packets again and again has a router on its way that does not take them.
+ * Only connections from addresses that are not this host's are looked at.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -19,7 +19,7 @@
 enum {
 	STALLED = 2,  /* retransmissions of the same data */
 	LARGE = 1100, /* a packet that may be too large for some router, in bytes */
-	MAC_BYTES_SHOWN = 17
+	MAC_TEXT_LENGTH = 17
 };
 
 static bool same_ip(const struct addr *a, const struct addr *b)
@@ -32,7 +32,6 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 {
 	const struct service *service = check->snapshot->service;
 	struct addr remote = socket->remote;
-
 	bool foreign = socket->options_known ? socket->transparent
 					     : !snapshot_is_local(check->snapshot, &socket->local);
 
@@ -74,8 +73,9 @@ static unsigned router_mark(const struct addr *address)
 }
 
 /*
- * For a router between this host and the server. It recognizes connections of this host by this host's link-layer
- * address, and sends what the server answers on them back to this host. Other proxies may do the same.
+ * For a router between this host and the server. It recognizes connections of this host by this host's
+ * link-layer address, and sends what the server answers on them back to this host. Other proxies may do
+ * the same.
  */
 static void fix_on_router(struct check *check, struct check_finding *finding,
 	const struct host_socket *socket, const struct route_answer *way)
@@ -86,7 +86,7 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 	unsigned number = router_mark(&way->source);
 	char here[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
 
-	if (link == NULL || strlen(link->mac) != MAC_BYTES_SHOWN)
+	if (link == NULL || strlen(link->mac) != MAC_TEXT_LENGTH)
 		return;
 	addr_format_ip(&way->source, here);
 	addr_format_ip(&socket->remote, server);
@@ -218,7 +218,7 @@ static bool is_stalled(const struct host_socket *socket)
 	       socket->unacked >= 2 && socket->mss > LARGE;
 }
 
-static void report_stalled(struct check *check, const struct host_socket *socket)
+static void judge_stalled(struct check *check, const struct host_socket *socket)
 {
 	int family = addr_family(&socket->local);
 	enum check_item item =
@@ -257,7 +257,7 @@ static void judge_path_mtu(struct check *check)
 			continue;
 		count++;
 		if (is_stalled(socket))
-			report_stalled(check, socket);
+			judge_stalled(check, socket);
 	}
 	if (count == 0)
 		check_unknown(check, CHECK_PATH_MTU, REMEDY_TRAFFIC, "",
@@ -280,15 +280,9 @@ static bool read_port_range(const struct check *check, unsigned *first, unsigned
 }
 
 /* Whether it is in TIME-WAIT: its process has closed it, and the kernel keeps its port for a minute. */
-static bool has_ended(const struct host_socket *socket)
+static bool in_time_wait(const struct host_socket *socket)
 {
 	return socket->inode == 0 && !socket->options_known;
-}
-
-/* Whether connect() chose its port, which then differs only per server. Unknown in TIME-WAIT: taken as yes. */
-static bool port_chosen_late(const struct host_socket *socket)
-{
-	return socket->bind_no_port || !socket->options_known;
 }
 
 static int compare_ip(const struct addr *a, const struct addr *b)
@@ -347,9 +341,9 @@ static bool is_used_up(const struct host_socket *const *list, size_t count,
 		unsigned port = addr_port(&list[i]->local);
 
 		if (port < range->first || port > range->last ||
-			(has_ended(list[i]) && range->reused))
+			(in_time_wait(list[i]) && range->reused))
 			continue;
-		*ended |= has_ended(list[i]);
+		*ended |= in_time_wait(list[i]);
 		used += (seen[port / 8] >> port % 8 & 1) == 0;
 		seen[port / 8] |= (unsigned char)(1U << port % 8);
 	}
@@ -373,7 +367,7 @@ static void report_ports_used_up(struct check *check, const struct addr *client,
 }
 
 /*
- * One client's connections. Those to each server share the ports; if bind() chose one of them, all of the client's
+ * One client's connections. Those to one server share the ports; if bind() chose a port, all of the client's
  * connections do (ip(7), IP_BIND_ADDRESS_NO_PORT). Returns false if no port is left.
  */
 static bool judge_client_ports(struct check *check, const struct host_socket *const *list,
@@ -384,7 +378,8 @@ static bool judge_client_ports(struct check *check, const struct host_socket *co
 	for (size_t from = 0, to; from < count; from = to) {
 		for (to = from; to < count && addr_equal(&list[to]->remote, &list[from]->remote);
 			to++)
-			early |= !port_chosen_late(list[to]);
+			/* In TIME-WAIT it is unknown which of the two chose the port. */
+			early |= list[to]->options_known && !list[to]->late_port;
 		if (!is_used_up(list + from, to - from, range, &ended))
 			continue;
 		report_ports_used_up(check, &list[0]->local, range, true, ended);
@@ -396,54 +391,43 @@ static bool judge_client_ports(struct check *check, const struct host_socket *co
 	return false;
 }
 
-static bool judge_ports(struct check *check, const struct port_range *range)
-{
-	size_t count, from, to;
-	const struct host_socket **list = list_spoofed(check, &count);
-	bool well = true;
-
-	for (from = 0; well && from < count; from = to) {
-		for (to = from; to < count && same_ip(&list[to]->local, &list[from]->local); to++)
-			;
-		well = judge_client_ports(check, list + from, to - from, range);
-	}
-	free(list);
-	return well;
-}
-
 /*
- * The kernel tries one port after the other. If most of a client's ports are in TIME-WAIT, a connection starts only
- * after milliseconds, unless such ports may be used again (Linux: __inet_hash_connect()).
+ * Judges the ports of each client, then advises to reuse ports. The kernel tries one port after the other:
+ * if most of a client's ports are in TIME-WAIT, a connection starts only after milliseconds, unless such
+ * ports may be used again (Linux: __inet_hash_connect()).
  */
-static void advise_reuse(struct check *check)
-{
-	int reuse = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse");
-	struct check_finding *finding;
-
-	if (reuse == 1 || reuse == -1)
-		return;
-	finding = check_add(check, CHECK_SOURCE_PORTS, CHECK_ADVICE, "",
-		"net.ipv4.tcp_tw_reuse is %d%s. If a client has thousands of connections to one server in TIME-WAIT, new ones start slowly and have fewer ports",
-		reuse, reuse == 2 ? " (loopback only)" : "");
-	check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
-}
-
 static void judge_source_ports(struct check *check)
 {
-	struct port_range range = {
-		.reused = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse") == 1};
+	int reuse = snapshot_number(check->snapshot, "net/ipv4/tcp_tw_reuse");
+	struct port_range range = {.reused = reuse == 1};
+	const struct host_socket **list;
+	struct check_finding *finding;
+	size_t count;
+	bool enough = true;
 
 	if (!read_port_range(check, &range.first, &range.last)) {
 		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",
 			"cannot read net.ipv4.ip_local_port_range");
 		return;
 	}
-	if (!judge_ports(check, &range))
+	list = list_spoofed(check, &count);
+	for (size_t from = 0, to; enough && from < count; from = to) {
+		for (to = from; to < count && same_ip(&list[to]->local, &list[from]->local); to++)
+			;
+		enough = judge_client_ports(check, list + from, to - from, &range);
+	}
+	free(list);
+	if (!enough)
 		return;
 	check_add(check, CHECK_SOURCE_PORTS, CHECK_OK, "",
 		"net.ipv4.ip_local_port_range has %u ports for each client and server",
 		range.last - range.first + 1);
-	advise_reuse(check);
+	if (reuse == 1 || reuse == -1)
+		return;
+	finding = check_add(check, CHECK_SOURCE_PORTS, CHECK_ADVICE, "",
+		"net.ipv4.tcp_tw_reuse is %d%s. If a client has thousands of connections to one server in TIME-WAIT, new ones start slowly and have fewer ports",
+		reuse, reuse == 2 ? " (loopback only)" : "");
+	check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
 }
 
 void check_connections(struct check *check)

@@ -1,13 +1,15 @@
 /*
  * Chooses source and destination of the simulated packets.
  *
- * No host has a list of its proxy's clients. If the user names none, the routes say behind which links there may
- * be clients: each link that a route leads to stands for one, with an address out of the route's network. A link
- * to the servers counts only if there is no other. The trap: such an address is a guess. It is good for
- * everything that depends on links; rules that match sources need clients that the user names.
+ * No host has a list of its proxy's clients. If the user names none, the routes say behind which links
+ * there may be clients: each link that a route leads to stands for one, with an address out of the route's
+ * network. A link to the servers counts only if there is no other. The trap: such an address is a guess.
+ * It is good for everything that depends on links; rules that match sources need clients that the user
+ * names.
  *
- * Clients connect to the address of a listener. If that is a wildcard, or if TPROXY rules give the listener
- * packets for other addresses, the rules say which, else an address of the documentation ranges (RFC 5737, 3849).
+ * Clients connect to the address of a listener. If that is a wildcard, or if TPROXY rules give the
+ * listener packets for other addresses, the rules say which, else an address of the documentation ranges
+ * (RFC 5737, 3849).
  */
 #include "endpoints.h"
 
@@ -84,8 +86,9 @@ static bool is_free_for_client(
 }
 
 /*
- * An address for a client in the route's network. Networks of one or two addresses use all of them (RFC 3021);
- * in larger ones no host has the first and, in IPv4, the last. Where there is room, the tenth is tried first.
+ * An address for a client in the route's network. Networks of one or two addresses use all of them (RFC
+ * 3021); in larger ones no host has the first and, in IPv4, the last. Where there is room, the tenth is
+ * tried first.
  */
 static bool find_client_behind(
 	const struct check *check, const struct network_route *route, struct addr *address)

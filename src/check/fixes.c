@@ -1,9 +1,9 @@
 /*
  * Makes the packet rules that a fix needs, for the tool that the host uses.
  *
- * A new rule goes to the front of its chain and depends on no other rule. So it works whatever is wrong behind
- * it: a rule that is missing, too late, without its mark, or too narrow. Rules that are there are never deleted,
- * since they may be good for something else.
+ * A new rule goes to the front of its chain and depends on no other rule. So it works whatever is wrong
+ * behind it: a rule that is missing, too late, without its mark, or too narrow. Rules that are there are
+ * never deleted, since they may be good for something else.
  */
 #include "fixes.h"
 #include "firewall/trace.h"
@@ -87,7 +87,7 @@ bool check_leads_away(const struct check *check, int family, unsigned table)
 	return false;
 }
 
-/* The first rule by which a mark chooses a table that delivers locally; else one whose table could become it. */
+/* The first rule whose mark chooses a local table; else one whose table could become local. */
 static const struct network_rule *rule_in_use(const struct check *check, int family)
 {
 	const struct network *network = &check->snapshot->network;
@@ -187,19 +187,6 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 
 /* --- diverting --- */
 
-static void divert_iptables(struct check *check, struct check_finding *finding,
-	const struct divert_selection *selection, enum firewall_tool tool)
-{
-	char *rule = text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
-		protocol_name(selection->family, selection->protocol),
-		selection->any_socket ? "" : " --transparent",
-		selection->wildcard_sockets ? " --nowildcard" : "",
-		check_mark_in_use(check, selection->family));
-
-	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, selection->family),
-		"mangle", "PREROUTING", CHECK_FRONT, rule);
-}
-
 /* The nft chain at PREROUTING of a table that diverts: there a packet gets its mark before it is routed. */
 static const struct chain *divert_chain_of_nft(
 	const struct check *check, int family, const struct table **table)
@@ -246,11 +233,19 @@ void check_fix_divert(struct check *check, struct check_finding *finding,
 	const struct divert_selection *selection)
 {
 	enum firewall_tool tool = check_tool(check);
+	int family = selection->family;
 
-	if (tool == TOOL_NFT)
+	if (tool == TOOL_NFT) {
 		divert_nft(check, finding, selection);
-	else
-		divert_iptables(check, finding, selection, tool);
+		return;
+	}
+	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, family), "mangle",
+		"PREROUTING", CHECK_FRONT,
+		text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
+			protocol_name(family, selection->protocol),
+			selection->any_socket ? "" : " --transparent",
+			selection->wildcard_sockets ? " --nowildcard" : "",
+			check_mark_in_use(check, family)));
 }
 
 /* --- accepting --- */

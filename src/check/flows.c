@@ -2,9 +2,9 @@
  * Simulates the packets of a connection: the client's to the proxy and its answer, the proxy's request to the
  * server, the server's answer to the client's address, and ICMP errors about that.
  *
- * Here is which packets there are, on which links they arrive, and which sockets they find; packet.c says what the
- * host does with an incoming one. Socket options come from sock_diag if the proxy runs, else from its
- * configuration. A packet is simulated only if the one before it arrived.
+ * Here is which packets there are, on which links they arrive, and which sockets they find; packet.c says
+ * what the host does with an incoming one. Socket options come from sock_diag if the proxy runs, else from
+ * its configuration. A packet is simulated only if the one before it arrived.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -189,8 +189,8 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 }
 
 /*
- * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook drops it
- * or changes an address of it. Returns the last trace.
+ * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook
+ * drops it or changes an address of it. Returns the last trace.
  */
 static struct trace follow_outgoing(
 	struct check *check, const struct packet_path *other, struct packet_path *path)
@@ -423,16 +423,16 @@ static void judge_forwarded_packet(
 
 static void judge_listener(struct check *check, const struct service_listener *listener, int family)
 {
-	struct addr clients[CLIENTS_MAX], destination[CLIENTS_MAX];
+	struct addr clients[CLIENTS_MAX], destinations[CLIENTS_MAX];
 	size_t client_count = check_clients(check, family, clients);
-	size_t called_count = check_destinations(check, listener, family, destination);
+	size_t destination_count = check_destinations(check, listener, family, destinations);
 
 	if (client_count == 0)
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, "",
 			"no link that is up leads to %s clients", check_family_name(family));
 	for (size_t i = 0; i < client_count; i++)
-		for (size_t j = 0; j < called_count; j++)
-			judge_client(check, listener, &clients[i], &destination[j]);
+		for (size_t j = 0; j < destination_count; j++)
+			judge_client(check, listener, &clients[i], &destinations[j]);
 }
 
 static void judge_server(struct check *check, size_t number)

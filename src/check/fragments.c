@@ -2,9 +2,9 @@
  * Judges whether datagrams that come in fragments are diverted, too. Only the first fragment has the ports.
  *
  * A rule that looks up a socket needs the whole datagram. iptables' `-m socket`, TPROXY of any tool and
- * connection tracking make the kernel reassemble fragments before it looks at the first rule. nft's `socket` does
- * not: small datagrams arrive, large ones are lost. One `tproxy` rule reassembles for all rules of the host
- * (Linux: net/netfilter/nft_tproxy.c and xt_socket.c; nft_socket.c has no such call).
+ * connection tracking make the kernel reassemble fragments before it looks at the first rule. nft's
+ * `socket` does not: small datagrams arrive, large ones are lost. One `tproxy` rule reassembles for all
+ * rules of the host (Linux: net/netfilter/nft_tproxy.c and xt_socket.c; nft_socket.c has no such call).
  */
 #include "endpoints.h"
 #include "fixes.h"

@@ -1,9 +1,9 @@
 /*
  * Judges which kernel options the proxy lacks, by the kernel's configuration.
  *
- * The configuration is read, nothing is tried: an option that is off explains why something cannot work, but one
- * that is on does not prove that it works (`tproxyctl prove` does). Packet rules need one of the firewall tools,
- * so the options of the tool that comes closest are judged, and the other tools' are not.
+ * The configuration is read, nothing is tried: an option that is off explains why something cannot work,
+ * but one that is on does not prove that it works (`tproxyctl prove` does). Packet rules need one of the
+ * firewall tools, so the options of the tool that comes closest are judged, and the other tools' are not.
  */
 #include "fixes.h"
 #include "hoststate/capability.h"

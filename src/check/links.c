@@ -1,13 +1,13 @@
 /*
- * Judges links, sysctls, routes to servers and firewall tools: what they do to the proxy's packets, and whether the
- * packets arrive at all.
+ * Judges links, sysctls, routes to servers and firewall tools: what they do to the proxy's packets, and
+ * whether the packets arrive at all.
  *
- * Sysctls count as in the kernel: of rp_filter the larger one of the link's and of `all`'s, of src_valid_mark and
- * accept_local either (Documentation/networking/ip-sysctl.rst). Only links that the proxy's packets arrive on are
- * looked at: elsewhere a value does no harm.
+ * Sysctls count as in the kernel: of rp_filter the larger one of the link's and of `all`'s, of
+ * src_valid_mark and accept_local either (Documentation/networking/ip-sysctl.rst). Only links that the
+ * proxy's packets arrive on are looked at: elsewhere a value does no harm.
  *
- * Whether clients find an address is certain in two cases only: the address is in the network of one of the links, so
- * that clients ask for it there; or packets were captured (capture.h).
+ * Whether clients find an address is certain in two cases only: the address is in the network of one of
+ * the links, so that clients ask for it there; or packets were captured (capture.h).
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -21,7 +21,7 @@
 
 /* --- the checks of a packet's source --- */
 
-/* Whether the mark's table has a local route for a source, so that with the mark the source counts as local. */
+/* Whether the mark makes a source local: the mark's table has a local route for it. */
 static bool marked_sources_are_local(const struct check *check, const struct addr *source)
 {
 	const struct network *network = &check->snapshot->network;
@@ -274,7 +274,7 @@ static void judge_announced(struct check *check, const struct addr *address)
 		report_not_announced(check, address, link, false);
 	else
 		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
-			"no link of this host is in its network, so a router has to send its packets here. To see whether it does, let a client connect while `tproxyctl check --watch 10` runs");
+			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
 }
 
 /* --- the rest --- */

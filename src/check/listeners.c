@@ -1,9 +1,10 @@
 /*
  * Judges the proxy's listeners: whether they are there, who owns them, and whether they are transparent.
  *
- * Socket options come from sock_diag if the proxy runs, else from its configuration: what a proxy is configured to do
- * and what it did may differ. The trap is to report one cause twice: a listener that is not transparent because its
- * program lacks the capability is a finding of the capability, and of nothing else.
+ * Socket options come from sock_diag if the proxy runs, else from its configuration: what a proxy is
+ * configured to do and what it did may differ. The trap is to report one cause twice: a listener that is
+ * not transparent because its program lacks the capability is a finding of the capability, and of nothing
+ * else.
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -42,16 +43,9 @@ static void report_unknown_owner(struct check *check, enum check_item item, cons
 		check->snapshot->root ? "" : "; run as root");
 }
 
-static bool may_be_transparent(const struct socket_owner *owner)
-{
-	uint64_t enough = UINT64_C(1) << CAP_NET_RAW | UINT64_C(1) << CAP_NET_ADMIN;
-
-	return (owner->capabilities & enough) != 0;
-}
-
 /*
- * The command starts the program with the capability, as the user that it runs as now: root pastes the command, but
- * any user may have a program at that address.
+ * The command starts the program with the capability, as the user that it runs as now: root pastes the
+ * command, but any user may have a program at that address.
  */
 static void report_no_capability(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owner)
@@ -93,8 +87,8 @@ static size_t owners_of(const struct check *check, const struct host_socket *soc
 }
 
 /*
- * Several processes may own one socket, such as a service manager and its service. Another program is one that has
- * a socket of its own at the same address.
+ * Several processes may own one socket, such as a service manager and its service. Another program is one
+ * that has a socket of its own at the same address.
  */
 static void judge_other_listeners(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
@@ -126,7 +120,7 @@ static void judge_descriptors(
 	struct check *check, const char *subject, const struct socket_owner *owner)
 {
 	if (owner->descriptors == ULONG_MAX) {
-		check_add(check, CHECK_LIMITS, CHECK_OK, subject, "%s has no limit of descriptors",
+		check_add(check, CHECK_LIMITS, CHECK_OK, subject, "%s has no limit on descriptors",
 			owner->name);
 		return;
 	}
@@ -142,6 +136,7 @@ static bool judge_owner(
 {
 	static const enum check_item items[] = {
 		CHECK_CAPABILITY, CHECK_OTHER_LISTENER, CHECK_LIMITS};
+	static const uint64_t enough = UINT64_C(1) << CAP_NET_RAW | UINT64_C(1) << CAP_NET_ADMIN;
 	struct socket_owner owners[OWNERS_MAX];
 	size_t count = owners_of(check, socket, owners);
 
@@ -152,7 +147,7 @@ static bool judge_owner(
 	}
 	judge_other_listeners(check, subject, socket, owners, count);
 	judge_descriptors(check, subject, &owners[0]);
-	if (!needed || may_be_transparent(&owners[0])) {
+	if (!needed || (owners[0].capabilities & enough) != 0) {
 		check_add(check, CHECK_CAPABILITY, CHECK_OK, subject, "%s (process %d) %s",
 			owners[0].name, (int)owners[0].pid,
 			needed ? "has CAP_NET_RAW or CAP_NET_ADMIN" : "needs no capability");
@@ -184,8 +179,9 @@ static void fix_transparent(
 }
 
 /*
- * Whether a socket works at an address without IP_TRANSPARENT. IPv4 binds to, and answers from, addresses with a
- * local route. IPv6 binds to addresses of links only, unless ip_nonlocal_bind is 1, and answers from every address.
+ * Whether a socket works at an address without IP_TRANSPARENT. IPv4 binds to, and answers from, addresses
+ * with a local route. IPv6 binds to addresses of links only, unless ip_nonlocal_bind is 1, and answers
+ * from every address.
  */
 static bool works_untransparent(
 	const struct snapshot *snapshot, const struct addr *address, bool bound)
@@ -196,13 +192,12 @@ static bool works_untransparent(
 	       snapshot_sysctl(snapshot, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
-static void judge_untransparent(struct check *check, const struct service_listener *listener,
-	const struct addr *destination, const struct host_socket *socket)
+static void judge_untransparent(struct check *check, const char *subject,
+	const struct service_listener *listener, const struct addr *destination,
+	const struct host_socket *socket)
 {
-	char subject[ADDR_TEXT_MAX + 8];
 	struct check_finding *finding;
 
-	listener_name(listener, subject);
 	if (!check->snapshot->network_known) {
 		check_unknown(check, CHECK_TRANSPARENT, check_remedy_of_reading(check), "", "%s",
 			check->snapshot->network_problem);
@@ -218,17 +213,6 @@ static void judge_untransparent(struct check *check, const struct service_listen
 			? "the socket is not transparent"
 			: "the configuration does not set `transparent`, and this host does not have the address");
 	fix_transparent(check, finding, listener);
-}
-
-static void report_transparent(
-	struct check *check, const char *subject, const struct host_socket *socket)
-{
-	if (socket != NULL && !socket->options_known)
-		check_unknown(check, CHECK_TRANSPARENT, REMEDY_DIAG, subject,
-			"configured transparent; cannot be verified: sock_diag reports IP_TRANSPARENT only since Linux 5.10");
-	else
-		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "%s",
-			socket != NULL ? "the socket is transparent" : "configured transparent");
 }
 
 /* Returns whether the owner may make transparent sockets, as far as it is known: judge_owner(). */
@@ -264,11 +248,16 @@ static void judge_listener(struct check *check, const struct service_listener *l
 
 	listener_name(listener, subject);
 	able = judge_presence(check, subject, listener, socket);
-	if (known ? socket->transparent : listener->transparent)
-		report_transparent(check, subject, socket);
-	else if (able)
-		for (size_t i = 0; i < count; i++)
-			judge_untransparent(check, listener, &destinations[i], socket);
+	if (known && socket->transparent)
+		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "the socket is transparent");
+	else if (!known && listener->transparent && socket == NULL)
+		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "configured transparent");
+	else if (!known && listener->transparent)
+		check_unknown(check, CHECK_TRANSPARENT, REMEDY_DIAG, subject,
+			"configured transparent; cannot be verified: sock_diag reports IP_TRANSPARENT only since Linux 5.10");
+	else
+		for (size_t i = 0; able && i < count; i++)
+			judge_untransparent(check, subject, listener, &destinations[i], socket);
 }
 
 /* Beyond this limit an unprivileged user gets small pipes (pipe(7)), through which splice() moves less. */

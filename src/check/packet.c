@@ -1,12 +1,12 @@
 /*
  * Follows one simulated packet that this host has to deliver although its destination is not the host's.
  *
- * A rule has to divert it, that is, match its socket and mark it (trace.h models the rules); the mark has to choose
- * a table that delivers locally (the kernel answers that). Where this breaks, the cause is the finding, and the
- * only one: the packet cannot show anything about later steps.
+ * A rule has to divert it, that is, match its socket and mark it (trace.h models the rules); the mark has
+ * to choose a table that delivers locally (the kernel answers that). Where this breaks, the cause is the
+ * finding, and the only one: the packet cannot show anything about later steps.
  *
- * The trap is to report one cause twice. A packet that no rule diverts would perhaps be diverted if its socket were
- * bound to an address, or were transparent: then that is what is wrong, and not the rules.
+ * The trap is to report one cause twice. A packet that no rule diverts would perhaps be diverted if its
+ * socket were bound to an address, or were transparent: then that is what is wrong, and not the rules.
  */
 #include "packet.h"
 #include "fixes.h"
@@ -31,8 +31,8 @@ struct trace packet_trace(const struct check *check, enum hook hook, const struc
 }
 
 /*
- * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's answers
- * are lost, which check_connections() has to know.
+ * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's
+ * answers are lost, which check_connections() has to know.
  */
 static enum check_state judge_certainty(struct check *check, const struct packet_path *path,
 	const struct trace *trace, enum check_state state)
@@ -188,15 +188,6 @@ static void report_redirected(
 
 /* --- routes --- */
 
-static void report_no_ip_rule(struct check *check, int family, uint32_t mark)
-{
-	struct check_finding *finding =
-		check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
-			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
-
-	check_fix_ip_rule(finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
-}
-
 /* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
 static void report_no_local_route(struct check *check, int family, unsigned table)
 {
@@ -229,18 +220,23 @@ static void report_rule_comes_late(
 	check_fix_ip_rule(finding, ON_HOST, family, 1, rule->mark, rule->table);
 }
 
-/* Whether a policy rule for the mark and a local route for the packet are there. Returns the rule, or NULL. */
+/* Returns the policy rule for the mark; NULL if that, or a local route for the packet, is missing. */
 static const struct network_rule *judge_routing(
 	struct check *check, const struct packet_path *path, uint32_t mark)
 {
 	const struct addr *to = &path->packet.destination;
 	int family = family_of(path);
 	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
-	unsigned table = rule != NULL ? rule->table : 0;
+	unsigned table = rule != NULL ? rule->table : 0; /* 0: any table with a local route */
+	struct check_finding *finding;
 
-	if (rule == NULL)
-		report_no_ip_rule(check, family, mark);
-	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
+	if (rule == NULL) {
+		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
+			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
+		check_fix_ip_rule(
+			finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
+	}
+	if (network_local_route(&check->snapshot->network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
 		check, family, rule != NULL ? table : check_table_in_use(check, family));

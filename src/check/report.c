@@ -1,8 +1,8 @@
 /*
  * The report: adds findings, each of them once, and says what they amount to.
  *
- * Findings stay in the order in which judges added them. Subject and text may have names in them that other users
- * chose; they are made printable here, at the one place where all of them pass.
+ * Findings stay in the order in which judges added them. Subject and text may have names in them that
+ * other users chose; they are made printable here, at the one place where all of them pass.
  */
 #include "report.h"
 #include "tproxy/array.h"
@@ -41,8 +41,11 @@ static struct check_finding *add_finding(struct check *check, enum check_item it
 	}
 	report->findings = array_room(report->findings, report->count, sizeof(*report->findings));
 	finding = &report->findings[report->count++];
-	*finding = (struct check_finding){
-		.item = item, .state = state, .subject = about, .read = text};
+	*finding = (struct check_finding){.item = item,
+		.state = state,
+		.remedy = REMEDY_RULES,
+		.subject = about,
+		.read = text};
 	return finding;
 }
 

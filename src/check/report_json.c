@@ -1,8 +1,9 @@
 /*
  * Prints the report as JSON: every item in the order of the table, with its findings.
  *
- * fixtures/schema/check.schema.json is the contract. FORMAT rises when a reader of the older form would be misled.
- * A snapshot may have text that is not UTF-8, which JSON cannot have: printable_json() makes it printable.
+ * fixtures/schema/check.schema.json is the contract. FORMAT rises when a reader of the older form would be
+ * misled. A snapshot may have text that is not UTF-8, which JSON cannot have: printable_json() makes it
+ * printable.
  */
 #include "check.h"
 #include "tproxy/shell.h"

@@ -1,9 +1,9 @@
 /*
- * Prints the report for people. First comes what is wrong, each item with what was read, the commands and why it
- * matters; then what is unknown and what could be better; then the names of the items that are ok.
+ * Prints the report for people. First comes what is wrong, each item with what was read, the commands and
+ * why it matters; then what is unknown and what could be better; then the names of the items that are ok.
  *
- * The last lines say the result. They never say that the host is well while an item is unjudged, and they say what
- * lets it be judged.
+ * The last lines say the result. They never say that the host is well while an item is unjudged, and they
+ * say what lets it be judged.
  */
 #include "check.h"
 #include "tproxy/text.h"
@@ -72,24 +72,27 @@ static void put_finding(struct printer *printer, const struct check_finding *fin
 	put_commands(printer, finding);
 }
 
-/* Whether a finding is printed with an item in this state: of an item that is wrong, all that is wrong is. */
-static bool is_shown_with(const struct check_finding *finding, enum check_state state)
-{
-	return finding->state == state ||
-	       (state >= CHECK_MISSING && finding->state >= CHECK_MISSING);
-}
-
+/* Prints an item in this state. Of an item that is wrong all that is wrong is printed. */
 static void put_item(struct printer *printer, enum check_item item, enum check_state state)
 {
 	const struct check_report *report = printer->report;
 	const struct check_row *row = &check_rows[item];
 
 	fprintf(printer->out, "%-*s%s: %s\n", MARGIN, check_state_names[state], row->id, row->what);
-	for (size_t i = 0; i < report->count; i++)
-		if (report->findings[i].item == item && is_shown_with(&report->findings[i], state))
-			put_finding(printer, &report->findings[i]);
-	if (state != CHECK_OK)
-		put_text(printer->out, MARGIN, row->why);
+	for (size_t i = 0; i < report->count; i++) {
+		const struct check_finding *finding = &report->findings[i];
+
+		if (finding->item == item &&
+			(finding->state == state ||
+				(state >= CHECK_MISSING && finding->state >= CHECK_MISSING)))
+			put_finding(printer, finding);
+	}
+	if (state != CHECK_OK) {
+		char *why = text_format("Why: %s", row->why);
+
+		put_text(printer->out, MARGIN, why);
+		free(why);
+	}
 	fputc('\n', printer->out);
 }
 

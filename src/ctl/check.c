@@ -1,9 +1,9 @@
 /*
  * tproxyctl check: reads the host, judges it, and prints the report.
  *
- * Links, rules and sockets are read once, before anything is judged; the kernel answers questions about routes and
- * sysctls later. If the report cannot be written, the exit status says so whatever the verdict is: half a report must
- * not look like a good one.
+ * Links, rules and sockets are read once, before anything is judged; the kernel answers questions about
+ * routes and sysctls later. If the report cannot be written, the exit status says so whatever the verdict
+ * is: half a report must not look like a good one.
  */
 #include "check/check.h"
 #include "host_options.h"

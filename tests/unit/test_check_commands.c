@@ -1,6 +1,6 @@
 /*
- * The commands that the checklist prints, where others chose the names in them; and that none takes away
- * what others need. That each may be run twice is tried by tests/netns, on whole hosts.
+ * The commands of the checklist with names in them that other users chose; and that no command deletes
+ * what other programs need. tests/netns runs each of them twice, on whole hosts.
  */
 #include "snapshots.h"
 #include "tproxy/text.h"
@@ -46,7 +46,7 @@ static void a_users_program_is_started_as_that_user(void **state)
 		NULL);
 }
 
-static void a_command_line_with_control_characters_is_in_none(void **state)
+static void a_command_line_with_control_characters_is_in_no_command(void **state)
 {
 	(void)state;
 	owned_by(0, "'/home/u/\x1b[2J'");
@@ -54,7 +54,7 @@ static void a_command_line_with_control_characters_is_in_none(void **state)
 		found_about(CHECK_CAPABILITY, CHECK_MISSING, VIP4 ":80")->command_count, 0);
 }
 
-static void more_owners_than_there_is_room_for_are_no_more_than_that(void **state)
+static void more_owners_than_the_list_has_room_for_are_cut_off(void **state)
 {
 	struct host_socket *other = host_listens(VIP4, 80, IPPROTO_TCP);
 
@@ -136,8 +136,8 @@ static void a_chain_is_one_word(void **state)
 		"iptables -w -t filter", "'a;reboot'", "-m mark --mark 0x1 -j ACCEPT");
 }
 
-/* nft reads its words again: quoting for the shell does not help there. */
-static void a_table_that_nft_would_take_for_a_command_is_in_none(void **state)
+/* nft parses its words a second time: quoting for the shell does not help there. */
+static void a_table_name_that_is_nft_syntax_is_in_no_command(void **state)
 {
 	(void)state;
 	host_more_rules(TOOL_NFT, 0,
@@ -168,14 +168,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(a_process_name_is_in_no_command),
 		WITH(a_users_program_is_started_as_that_user),
-		WITH(a_command_line_with_control_characters_is_in_none),
-		WITH(more_owners_than_there_is_room_for_are_no_more_than_that),
+		WITH(a_command_line_with_control_characters_is_in_no_command),
+		WITH(more_owners_than_the_list_has_room_for_are_cut_off),
 		WITH(an_owner_of_another_socket_that_cannot_be_seen_is_unknown),
 		WITH(a_file_is_one_word),
 		WITH(a_link_is_one_word),
 		WITH(a_link_that_cannot_be_typed_is_in_no_command),
 		WITH(a_chain_is_one_word),
-		WITH(a_table_that_nft_would_take_for_a_command_is_in_none),
+		WITH(a_table_name_that_is_nft_syntax_is_in_no_command),
 		WITH(a_table_that_leads_to_others_gets_no_route),
 	};
 

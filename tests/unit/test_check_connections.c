@@ -1,5 +1,5 @@
 /*
- * The checklist on the proxy's connections to servers: those that wait, that stall, or find no port.
+ * The checklist on the proxy's connections to servers: without an answer, stalled, or without a port.
  */
 #include "snapshots.h"
 
@@ -7,7 +7,7 @@
 
 #define LISTENER VIP4 ":80"
 
-/* --- requests that nobody answers --- */
+/* --- requests without an answer --- */
 
 static struct host_socket *waits(const char *client, const char *server)
 {
@@ -18,7 +18,7 @@ static struct host_socket *waits(const char *client, const char *server)
 	return socket;
 }
 
-static void a_request_that_was_just_sent_is_no_sign(void **state)
+static void a_request_sent_only_once_is_no_finding(void **state)
 {
 	(void)state;
 	waits(CLIENT4, SERVER4)->retransmits = 0;
@@ -29,7 +29,7 @@ static void a_request_that_was_just_sent_is_no_sign(void **state)
 		"198.51.100.10` has to lead to 203.0.113.1");
 }
 
-static void a_connection_that_is_there_shows_the_way_back(void **state)
+static void an_established_connection_proves_the_way_back(void **state)
 {
 	(void)state;
 	host_connects(CLIENT4, 40000, SERVER4)->state = SOCKET_STATE_CONNECTED;
@@ -55,7 +55,7 @@ static void a_server_on_the_link_needs_a_route_back(void **state)
 		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");
 }
 
-static void an_ipv6_server_on_the_link_needs_one_too(void **state)
+static void an_ipv6_server_on_the_link_needs_a_route_too(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -67,7 +67,7 @@ static void an_ipv6_server_on_the_link_needs_one_too(void **state)
 		"ip -6 route del 2001:db8:c::10/128 via 2001:db8:5::1");
 }
 
-static void a_server_behind_a_router_is_the_routers_affair(void **state)
+static void a_server_behind_a_router_is_fixed_on_the_router(void **state)
 {
 	const struct check_finding *finding;
 
@@ -95,7 +95,7 @@ static void a_server_behind_a_router_is_the_routers_affair(void **state)
 		"ip -4 route del default via 203.0.113.1 table 94465");
 }
 
-static void a_connection_that_gets_on_shows_that_large_packets_do(void **state)
+static void a_connection_without_retransmissions_proves_large_packets(void **state)
 {
 	(void)state;
 	host_judged();
@@ -127,7 +127,7 @@ static void many_clients_of_a_server_give_one_finding(void **state)
 		"ip -4 route del 198.51.100.11/32 via 203.0.113.1");
 }
 
-static void what_something_here_explains_is_not_put_down_to_the_server(void **state)
+static void a_finding_about_this_host_explains_lost_answers(void **state)
 {
 	(void)state;
 	waits(CLIENT4, SERVER4);
@@ -138,7 +138,7 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 		"requests to servers get no answer; fix the other items first");
 }
 
-static void what_is_wrong_here_makes_nobody_wait(void **state)
+static void a_finding_about_this_host_does_not_mean_that_requests_wait(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
@@ -146,7 +146,7 @@ static void what_is_wrong_here_makes_nobody_wait(void **state)
 	assert_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read, "get no answer"));
 }
 
-static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void **state)
+static void a_rule_that_is_not_understood_may_explain_lost_answers(void **state)
 {
 	(void)state;
 	waits(CLIENT4, SERVER4);
@@ -158,7 +158,7 @@ static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void
 		"requests to servers get no answer, and check cannot tell whether this host would accept one");
 }
 
-static void requests_from_the_hosts_own_address_are_none_of_ours(void **state)
+static void requests_from_the_hosts_own_address_are_not_judged(void **state)
 {
 	(void)state;
 	waits("203.0.113.1", SERVER4)->transparent = false;
@@ -169,7 +169,7 @@ static void requests_from_the_hosts_own_address_are_none_of_ours(void **state)
 	assert_state(CHECK_RETURN_PATH, CHECK_UNKNOWN);
 }
 
-static void where_the_kernel_does_not_tell_the_address_does(void **state)
+static void without_socket_options_the_address_shows_what_is_spoofed(void **state)
 {
 	(void)state;
 	waits("203.0.113.1", SERVER4)->options_known = false;
@@ -180,7 +180,7 @@ static void where_the_kernel_does_not_tell_the_address_does(void **state)
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
 }
 
-static void who_does_not_spoof_has_no_such_way_back(void **state)
+static void without_spoofing_there_is_no_way_back_to_judge(void **state)
 {
 	(void)state;
 	host_serves(LISTENER, NULL);
@@ -203,7 +203,7 @@ static struct host_socket *stalls(const char *client, const char *server)
 	return socket;
 }
 
-static void large_packets_that_are_sent_again_have_a_narrow_hop(void **state)
+static void large_packets_sent_again_and_again_mean_a_small_mtu(void **state)
 {
 	const struct check_finding *finding;
 
@@ -218,7 +218,7 @@ static void large_packets_that_are_sent_again_have_a_narrow_hop(void **state)
 		"sysctl -w net.ipv4.tcp_mtu_probing=0");
 }
 
-static void where_errors_are_not_caught_that_is_the_reason(void **state)
+static void undiverted_icmp_errors_explain_a_stall(void **state)
 {
 	const struct check_finding *finding;
 
@@ -233,7 +233,7 @@ static void where_errors_are_not_caught_that_is_the_reason(void **state)
 		"-p icmp -m socket --transparent -j MARK --set-mark 0x1");
 }
 
-static void errors_of_one_family_do_not_explain_the_other(void **state)
+static void icmp_errors_of_one_family_do_not_explain_the_other(void **state)
 {
 	(void)state;
 	service_add_server(&host.service, "[" SERVER6 "]:80");
@@ -274,7 +274,7 @@ static void connects(
 	}
 }
 
-/* The same, closed by the proxy: the kernel tells nothing of their options. */
+/* The same in TIME-WAIT: the kernel does not report their options. */
 static void have_ended(const char *client, unsigned first, unsigned count, const char *server)
 {
 	size_t from = host.socket_count;
@@ -339,7 +339,7 @@ static void ports_that_are_chosen_at_bind_count_for_every_server(void **state)
 		"all 4 ports are in use for all servers, because the proxy does not set IP_BIND_ADDRESS_NO_PORT");
 }
 
-static void connections_that_have_ended_do_not_tell_when_their_ports_were_chosen(void **state)
+static void in_time_wait_it_is_unknown_when_a_port_was_chosen(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
@@ -352,7 +352,7 @@ static void connections_that_have_ended_do_not_tell_when_their_ports_were_chosen
 	assert_int_equal(found_count(CHECK_SOURCE_PORTS, CHECK_OK), 1);
 }
 
-static void ports_of_connections_that_have_ended_are_in_use_for_a_minute(void **state)
+static void ports_in_time_wait_are_in_use(void **state)
 {
 	const struct check_finding *finding;
 
@@ -372,7 +372,7 @@ static void ports_of_connections_that_have_ended_are_in_use_for_a_minute(void **
 		"sysctl -w 'net.ipv4.ip_local_port_range=5001 5003'");
 }
 
-static void unless_they_are_used_again(void **state)
+static void ports_in_time_wait_are_free_with_tcp_tw_reuse(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5003");
@@ -384,7 +384,7 @@ static void unless_they_are_used_again(void **state)
 	assert_state(CHECK_SOURCE_PORTS, CHECK_OK);
 }
 
-static void a_port_that_is_in_use_twice_is_one(void **state)
+static void a_port_in_use_twice_counts_once(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_local_port_range", "5001\t5004");
@@ -396,7 +396,7 @@ static void a_port_that_is_in_use_twice_is_one(void **state)
 	assert_well();
 }
 
-static void to_use_ports_again_is_advised_where_sources_are_spoofed(void **state)
+static void tcp_tw_reuse_is_advised_with_spoofed_sources(void **state)
 {
 	const struct check_finding *finding;
 
@@ -435,32 +435,32 @@ static void a_range_that_cannot_be_read_is_unknown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(a_request_that_was_just_sent_is_no_sign),
-		WITH(a_connection_that_is_there_shows_the_way_back),
+		WITH(a_request_sent_only_once_is_no_finding),
+		WITH(an_established_connection_proves_the_way_back),
 		WITH(a_server_on_the_link_needs_a_route_back),
-		WITH(an_ipv6_server_on_the_link_needs_one_too),
-		WITH(a_server_behind_a_router_is_the_routers_affair),
-		WITH(a_connection_that_gets_on_shows_that_large_packets_do),
+		WITH(an_ipv6_server_on_the_link_needs_a_route_too),
+		WITH(a_server_behind_a_router_is_fixed_on_the_router),
+		WITH(a_connection_without_retransmissions_proves_large_packets),
 		WITH(many_clients_of_a_server_give_one_finding),
-		WITH(what_something_here_explains_is_not_put_down_to_the_server),
-		WITH(what_is_wrong_here_makes_nobody_wait),
-		WITH(what_may_be_explained_here_is_not_put_down_to_the_server_either),
-		WITH(requests_from_the_hosts_own_address_are_none_of_ours),
-		WITH(where_the_kernel_does_not_tell_the_address_does),
-		WITH(who_does_not_spoof_has_no_such_way_back),
-		WITH(large_packets_that_are_sent_again_have_a_narrow_hop),
-		WITH(where_errors_are_not_caught_that_is_the_reason),
-		WITH(errors_of_one_family_do_not_explain_the_other),
+		WITH(a_finding_about_this_host_explains_lost_answers),
+		WITH(a_finding_about_this_host_does_not_mean_that_requests_wait),
+		WITH(a_rule_that_is_not_understood_may_explain_lost_answers),
+		WITH(requests_from_the_hosts_own_address_are_not_judged),
+		WITH(without_socket_options_the_address_shows_what_is_spoofed),
+		WITH(without_spoofing_there_is_no_way_back_to_judge),
+		WITH(large_packets_sent_again_and_again_mean_a_small_mtu),
+		WITH(undiverted_icmp_errors_explain_a_stall),
+		WITH(icmp_errors_of_one_family_do_not_explain_the_other),
 		WITH(a_loss_or_a_small_packet_is_no_stall),
 		WITH(a_client_may_have_used_up_its_ports_to_a_server),
 		WITH(a_port_that_is_left_is_enough),
 		WITH(ports_to_another_server_and_of_another_client_do_not_count),
 		WITH(ports_that_are_chosen_at_bind_count_for_every_server),
-		WITH(connections_that_have_ended_do_not_tell_when_their_ports_were_chosen),
-		WITH(ports_of_connections_that_have_ended_are_in_use_for_a_minute),
-		WITH(unless_they_are_used_again),
-		WITH(a_port_that_is_in_use_twice_is_one),
-		WITH(to_use_ports_again_is_advised_where_sources_are_spoofed),
+		WITH(in_time_wait_it_is_unknown_when_a_port_was_chosen),
+		WITH(ports_in_time_wait_are_in_use),
+		WITH(ports_in_time_wait_are_free_with_tcp_tw_reuse),
+		WITH(a_port_in_use_twice_counts_once),
+		WITH(tcp_tw_reuse_is_advised_with_spoofed_sources),
 		WITH(a_range_that_cannot_be_read_is_unknown),
 	};
 

@@ -1,6 +1,6 @@
 /*
- * Which clients the checklist thinks of where the user names none: one behind each link, in its network; and
- * from which addresses the proxy connects to its servers.
+ * The clients that the checklist simulates if the user names none: one behind each link, in the link's
+ * network; and the sources of the proxy's connections to its servers.
  */
 #include "snapshots.h"
 #include "tproxy/text.h"
@@ -41,7 +41,7 @@ static void assert_clients(const char *clients)
 	free(line);
 }
 
-static void assert_thought_of(int which, const char *own, const char *net, const char *client)
+static void assert_client(int which, const char *own, const char *net, const char *client)
 {
 	one_link(which, own, net);
 	assert_clients(client);
@@ -51,34 +51,34 @@ static void assert_thought_of(int which, const char *own, const char *net, const
 static void a_client_is_in_the_network_of_its_link(void **state)
 {
 	(void)state;
-	assert_thought_of(FOUR, "198.51.100.1", "198.51.100.0/24", "198.51.100.10");
-	assert_thought_of(FOUR, "198.51.100.10", "198.51.100.0/24", "198.51.100.11");
-	assert_thought_of(FOUR, "198.51.100.65", "198.51.100.64/27", "198.51.100.74");
-	assert_thought_of(FOUR, "198.51.100.30", "198.51.100.16/28", "198.51.100.17");
-	assert_thought_of(FOUR, "198.51.0.1", "198.51.0.0/16", "198.51.0.10");
+	assert_client(FOUR, "198.51.100.1", "198.51.100.0/24", "198.51.100.10");
+	assert_client(FOUR, "198.51.100.10", "198.51.100.0/24", "198.51.100.11");
+	assert_client(FOUR, "198.51.100.65", "198.51.100.64/27", "198.51.100.74");
+	assert_client(FOUR, "198.51.100.30", "198.51.100.16/28", "198.51.100.17");
+	assert_client(FOUR, "198.51.0.1", "198.51.0.0/16", "198.51.0.10");
 }
 
-static void so_it_is_in_a_small_network(void **state)
+static void a_client_is_in_a_small_network_too(void **state)
 {
 	(void)state;
-	assert_thought_of(FOUR, "198.51.100.9", "198.51.100.8/29", "198.51.100.10");
-	assert_thought_of(FOUR, "198.51.100.12", "198.51.100.8/29", "198.51.100.9");
-	assert_thought_of(FOUR, "198.51.100.5", "198.51.100.4/30", "198.51.100.6");
-	assert_thought_of(FOUR, "198.51.100.6", "198.51.100.4/30", "198.51.100.5");
-	assert_thought_of(FOUR, "198.51.100.6", "198.51.100.6/31", "198.51.100.7");
-	assert_thought_of(FOUR, "198.51.100.7", "198.51.100.6/31", "198.51.100.6");
-	assert_thought_of(FOUR, "198.51.100.7", "198.51.100.99/32", "198.51.100.99");
+	assert_client(FOUR, "198.51.100.9", "198.51.100.8/29", "198.51.100.10");
+	assert_client(FOUR, "198.51.100.12", "198.51.100.8/29", "198.51.100.9");
+	assert_client(FOUR, "198.51.100.5", "198.51.100.4/30", "198.51.100.6");
+	assert_client(FOUR, "198.51.100.6", "198.51.100.4/30", "198.51.100.5");
+	assert_client(FOUR, "198.51.100.6", "198.51.100.6/31", "198.51.100.7");
+	assert_client(FOUR, "198.51.100.7", "198.51.100.6/31", "198.51.100.6");
+	assert_client(FOUR, "198.51.100.7", "198.51.100.99/32", "198.51.100.99");
 }
 
-static void so_it_is_in_a_small_network_of_ipv6(void **state)
+static void a_client_is_in_a_small_ipv6_network_too(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
-	assert_thought_of(SIX, "2001:db8:c::9", "2001:db8:c::8/125", "2001:db8:c::a");
-	assert_thought_of(SIX, "2001:db8:c::6", "2001:db8:c::4/126", "2001:db8:c::5");
-	assert_thought_of(SIX, "2001:db8:c::6", "2001:db8:c::6/127", "2001:db8:c::7");
-	assert_thought_of(SIX, "2001:db8:c::7", "2001:db8:c::6/127", "2001:db8:c::6");
-	assert_thought_of(SIX, "2001:db8:c::7", "2001:db8:c::99/128", "2001:db8:c::99");
+	assert_client(SIX, "2001:db8:c::9", "2001:db8:c::8/125", "2001:db8:c::a");
+	assert_client(SIX, "2001:db8:c::6", "2001:db8:c::4/126", "2001:db8:c::5");
+	assert_client(SIX, "2001:db8:c::6", "2001:db8:c::6/127", "2001:db8:c::7");
+	assert_client(SIX, "2001:db8:c::7", "2001:db8:c::6/127", "2001:db8:c::6");
+	assert_client(SIX, "2001:db8:c::7", "2001:db8:c::99/128", "2001:db8:c::99");
 }
 
 static void no_client_has_an_address_that_is_served(void **state)
@@ -87,7 +87,7 @@ static void no_client_has_an_address_that_is_served(void **state)
 	host_serves("198.51.100.10:80", NULL);
 	host.socket_count = 0;
 	host_listens("198.51.100.10", 80, IPPROTO_TCP);
-	assert_thought_of(FOUR, "198.51.100.1", "198.51.100.0/24", "198.51.100.11");
+	assert_client(FOUR, "198.51.100.1", "198.51.100.0/24", "198.51.100.11");
 }
 
 static void a_network_without_room_has_no_client(void **state)
@@ -109,7 +109,7 @@ static void behind_a_default_route_is_a_client_that_no_other_link_leads_to(void 
 	assert_clients("198.51.100.10, 192.0.2.10");
 }
 
-/* --- where connections to servers come from --- */
+/* --- sources of connections to servers --- */
 
 /* The walk-through's proxy with another `source`, on the host as the test has it. */
 static void judge_with(const char *source)
@@ -130,7 +130,7 @@ static void judge_with(const char *source)
 
 #define FOREIGN "source 0.0.0.0 usesrc 192.0.2.77"
 
-static void a_fixed_source_is_followed_as_a_clients_is(void **state)
+static void a_fixed_source_is_simulated_like_a_clients(void **state)
 {
 	(void)state;
 	judge_with(FOREIGN);
@@ -152,7 +152,7 @@ static void answers_to_a_fixed_source_have_to_be_diverted(void **state)
 }
 
 /* The table delivers what is for the listener and for clients, and not what is for the source. */
-static void it_is_that_address_that_they_are_for(void **state)
+static void answers_to_a_fixed_source_are_for_that_address(void **state)
 {
 	(void)state;
 	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"192.0.2.80\",\"dev\":\"lo\",\"table\":"
@@ -191,14 +191,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(a_client_is_in_the_network_of_its_link),
-		WITH(so_it_is_in_a_small_network),
-		WITH(so_it_is_in_a_small_network_of_ipv6),
+		WITH(a_client_is_in_a_small_network_too),
+		WITH(a_client_is_in_a_small_ipv6_network_too),
 		WITH(no_client_has_an_address_that_is_served),
 		WITH(a_network_without_room_has_no_client),
 		WITH(behind_a_default_route_is_a_client_that_no_other_link_leads_to),
-		WITH(a_fixed_source_is_followed_as_a_clients_is),
+		WITH(a_fixed_source_is_simulated_like_a_clients),
 		WITH(answers_to_a_fixed_source_have_to_be_diverted),
-		WITH(it_is_that_address_that_they_are_for),
+		WITH(answers_to_a_fixed_source_are_for_that_address),
 		WITH(a_masquerade_replaces_a_fixed_source_too),
 		WITH(a_fixed_source_is_known_without_a_client),
 	};

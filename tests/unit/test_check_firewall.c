@@ -1,6 +1,6 @@
 /*
- * The checklist on everything that may befall packets beside the proxy's own rules: filters, address
- * translation, two tools at once, bridges, SYN cookies, and clients on the host itself.
+ * The checklist on what happens to packets apart from the proxy's own rules: filters, address translation,
+ * two firewall tools, bridges, SYN cookies, and clients on the host itself.
  */
 #include "snapshots.h"
 
@@ -24,7 +24,7 @@ static void with(const char *text)
 #define NFT_BY_SERVER NFT_IS("{\"meta\":{\"key\":\"iifname\"}}", "\"server0\"")
 #define NFT_TPROXY    "{\"tproxy\":{\"addr\":\"192.0.2.80\",\"port\":80}}"
 
-static void a_rule_of_input_that_drops_is_told(void **state)
+static void a_rule_of_input_that_drops_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -38,7 +38,7 @@ static void a_rule_of_input_that_drops_is_told(void **state)
 	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 1);
 }
 
-static void a_policy_of_input_that_drops_is_told(void **state)
+static void a_policy_of_input_that_drops_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -63,7 +63,7 @@ static void of_two_policies_each_is_fixed_in_its_own_chain(void **state)
 		"iptables -w -t filter", "INPUT", "-m mark --mark 0x1 -j ACCEPT");
 }
 
-static void a_filter_that_lets_answers_in_drops_the_requests_alone(void **state)
+static void a_filter_that_accepts_answers_drops_only_requests(void **state)
 {
 	(void)state;
 	with(FILTER("DROP", "ACCEPT",
@@ -73,7 +73,7 @@ static void a_filter_that_lets_answers_in_drops_the_requests_alone(void **state)
 	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 1);
 }
 
-static void a_chain_of_their_own_gets_the_command_where_it_drops(void **state)
+static void a_user_chain_that_drops_gets_the_command(void **state)
 {
 	(void)state;
 	with("*filter\n:INPUT ACCEPT [0:0]\n:OWN - [0:0]\n-A INPUT -j OWN\n-A OWN -j REJECT "
@@ -83,7 +83,7 @@ static void a_chain_of_their_own_gets_the_command_where_it_drops(void **state)
 		"iptables -w -t filter", "OWN", "-m mark --mark 0x1 -j ACCEPT");
 }
 
-static void a_rule_of_output_drops_requests_which_bear_no_mark(void **state)
+static void a_rule_of_output_drops_requests_without_a_mark(void **state)
 {
 	const struct check_finding *finding;
 
@@ -107,7 +107,7 @@ static void a_policy_of_output_drops_requests_too(void **state)
 		"iptables -w -t filter", "OUTPUT", "-p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
 }
 
-static void a_policy_of_output_drops_what_answers_clients(void **state)
+static void a_policy_of_output_drops_answers_to_clients(void **state)
 {
 	(void)state;
 	host_serves(VIP4 ":80", NULL);
@@ -117,7 +117,7 @@ static void a_policy_of_output_drops_what_answers_clients(void **state)
 		"iptables -w -t filter", "OUTPUT", "-p tcp -s 192.0.2.80 --sport 80 -j ACCEPT");
 }
 
-static void a_drop_before_routing_is_told_and_fixed_there(void **state)
+static void a_drop_in_prerouting_is_reported_and_fixed_there(void **state)
 {
 	const struct check_finding *finding;
 
@@ -130,7 +130,7 @@ static void a_drop_before_routing_is_told_and_fixed_there(void **state)
 		"-p tcp -d 192.0.2.80 --dport 80 -j ACCEPT");
 }
 
-static void ipv6_is_let_in_by_its_own_tool(void **state)
+static void ipv6_is_accepted_by_its_own_tool(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -145,7 +145,7 @@ static void ipv6_is_let_in_by_its_own_tool(void **state)
 #define NFT_FILTER(hook, policy)                                                                   \
 	NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "c", hook, "0", policy)
 
-static void nft_is_asked_to_accept_before_a_rule_that_drops(void **state)
+static void nft_accepts_in_front_of_a_rule_that_drops(void **state)
 {
 	(void)state;
 	host_more_rules(TOOL_NFT, 0,
@@ -159,7 +159,7 @@ static void nft_is_asked_to_accept_before_a_rule_that_drops(void **state)
 		"inet f c", "meta mark 0x1 accept", "tproxyctl-accept-meta-mark-0x1");
 }
 
-static void nft_is_asked_to_accept_behind_all_else_where_the_policy_drops(void **state)
+static void nft_accepts_behind_all_rules_if_the_policy_drops(void **state)
 {
 	(void)state;
 	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("input", "drop")));
@@ -171,7 +171,7 @@ static void nft_is_asked_to_accept_behind_all_else_where_the_policy_drops(void *
 		"meta mark 0x1 accept", "tproxyctl-accept-meta-mark-0x1");
 }
 
-static void nft_names_requests_by_their_server(void **state)
+static void nft_matches_requests_by_their_server(void **state)
 {
 	(void)state;
 	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("output", "drop")));
@@ -182,7 +182,7 @@ static void nft_names_requests_by_their_server(void **state)
 		"tproxyctl-accept-ip-daddr-203-0-113-20-tcp-dport-80");
 }
 
-static void tproxy_of_nft_needs_a_verdict_where_the_policy_drops(void **state)
+static void nft_tproxy_needs_a_verdict_if_the_policy_drops(void **state)
 {
 	(void)state;
 	host_rules(TOOL_NFT, 0,
@@ -198,7 +198,7 @@ static void tproxy_of_nft_needs_a_verdict_where_the_policy_drops(void **state)
 		"meta mark 0x1 accept", "tproxyctl-accept-meta-mark-0x1");
 }
 
-static void answers_of_servers_are_named_by_where_they_are_from(void **state)
+static void answers_of_servers_are_matched_by_their_source(void **state)
 {
 	(void)state;
 	with("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -208,7 +208,7 @@ static void answers_of_servers_are_named_by_where_they_are_from(void **state)
 		"iptables -w -t raw", "PREROUTING", "-p tcp -s 203.0.113.20 --sport 80 -j ACCEPT");
 }
 
-static void a_drop_that_hangs_on_unknown_words_is_unknown(void **state)
+static void a_drop_that_depends_on_an_unsupported_match_is_unknown(void **state)
 {
 	(void)state;
 	with(FILTER("DROP", "ACCEPT", "-A INPUT -m strange --words -j ACCEPT\n"));
@@ -217,7 +217,7 @@ static void a_drop_that_hangs_on_unknown_words_is_unknown(void **state)
 		"the policy of table filter drops them");
 }
 
-static void a_drop_that_may_apply_is_unknown(void **state)
+static void a_drop_that_might_apply_is_unknown(void **state)
 {
 	(void)state;
 	with(FILTER("ACCEPT", "ACCEPT", "-A OUTPUT -m strange --words -j DROP\n"));
@@ -228,7 +228,7 @@ static void a_drop_that_may_apply_is_unknown(void **state)
 
 /* --- address translation --- */
 
-static void a_redirect_of_clients_is_told(void **state)
+static void a_redirect_of_clients_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -242,7 +242,7 @@ static void a_redirect_of_clients_is_told(void **state)
 		finding, "iptables -w -t nat", "PREROUTING", "-m mark --mark 0x1 -j ACCEPT");
 }
 
-static void a_dnat_before_anything_is_marked_is_fixed_by_the_address(void **state)
+static void a_dnat_of_unmarked_packets_is_fixed_by_the_address(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -254,7 +254,7 @@ static void a_dnat_before_anything_is_marked_is_fixed_by_the_address(void **stat
 		"PREROUTING", "-p tcp -d 192.0.2.80 --dport 80 -j ACCEPT");
 }
 
-static void a_redirect_of_the_proxys_requests_is_told(void **state)
+static void a_redirect_of_the_proxys_requests_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -266,7 +266,7 @@ static void a_redirect_of_the_proxys_requests_is_told(void **state)
 		"-p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
 }
 
-static void a_masquerade_towards_the_servers_is_told(void **state)
+static void a_masquerade_towards_the_servers_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -294,7 +294,7 @@ static void a_masquerade_by_mark_is_fixed_by_the_mark(void **state)
 		"POSTROUTING", "-m mark --mark 0x40 -j ACCEPT");
 }
 
-static void a_masquerade_towards_others_is_none_of_ours(void **state)
+static void a_masquerade_towards_other_hosts_does_no_harm(void **state)
 {
 	(void)state;
 	with(NAT("-A POSTROUTING -o client0 -j MASQUERADE\n"
@@ -302,7 +302,7 @@ static void a_masquerade_towards_others_is_none_of_ours(void **state)
 	assert_well();
 }
 
-static void who_calls_servers_from_his_own_address_may_be_masqueraded(void **state)
+static void connections_from_the_proxys_own_address_may_be_masqueraded(void **state)
 {
 	(void)state;
 	host.service.spoofs = false;
@@ -312,7 +312,7 @@ static void who_calls_servers_from_his_own_address_may_be_masqueraded(void **sta
 
 /* --- ICMP errors --- */
 
-static void errors_that_are_not_caught_are_unknown_with_their_command(void **state)
+static void undiverted_icmp_errors_are_advice_with_a_command(void **state)
 {
 	const struct check_finding *finding;
 
@@ -325,7 +325,7 @@ static void errors_that_are_not_caught_are_unknown_with_their_command(void **sta
 		"-p icmp -m socket --transparent -j MARK --set-mark 0x1");
 }
 
-static void errors_of_ipv6_have_another_name(void **state)
+static void icmp_of_ipv6_has_another_name(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -338,7 +338,7 @@ static void errors_of_ipv6_have_another_name(void **state)
 
 /* --- two tools --- */
 
-static void rules_of_both_kinds_are_told(void **state)
+static void rules_of_two_tools_are_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -351,7 +351,7 @@ static void rules_of_both_kinds_are_told(void **state)
 	assert_fixed_by(finding, "iptables-legacy-save; nft list ruleset", NULL);
 }
 
-static void nft_and_legacy_are_both_kinds_too(void **state)
+static void nft_and_legacy_are_two_tools(void **state)
 {
 	(void)state;
 	host_rules(TOOL_LEGACY, AF_INET, MANGLE(DIVERT));
@@ -362,7 +362,7 @@ static void nft_and_legacy_are_both_kinds_too(void **state)
 	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
 }
 
-static void empty_tables_of_the_other_kind_are_none(void **state)
+static void empty_tables_of_the_other_tool_do_no_harm(void **state)
 {
 	(void)state;
 	host_rules(TOOL_LEGACY, AF_INET, MANGLE(DIVERT));
@@ -372,7 +372,7 @@ static void empty_tables_of_the_other_kind_are_none(void **state)
 	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "only iptables-legacy has rules");
 }
 
-static void rules_that_no_tool_shows_leave_it_open(void **state)
+static void rules_that_no_tool_shows_are_unknown(void **state)
 {
 	(void)state;
 	host.at.rules_unseen = (char *)"there is no program 'nft'";
@@ -394,7 +394,7 @@ static void tproxied(const char *cookies)
 	host_judged();
 }
 
-static void cookies_always_lose_what_only_syns_are_handed_for(void **state)
+static void syncookies_always_on_lose_connections_if_only_syns_are_diverted(void **state)
 {
 	const struct check_finding *finding;
 
@@ -407,7 +407,7 @@ static void cookies_always_lose_what_only_syns_are_handed_for(void **state)
 		"sysctl -w net.ipv4.tcp_syncookies=2");
 }
 
-static void cookies_during_a_flood_are_told_and_no_fault(void **state)
+static void syncookies_during_a_flood_are_advice(void **state)
 {
 	(void)state;
 	tproxied("1");
@@ -420,7 +420,7 @@ static void cookies_during_a_flood_are_told_and_no_fault(void **state)
 	assert_reads(found(CHECK_SYNCOOKIES, CHECK_OK), "this kernel has no SYN cookies");
 }
 
-static void cookies_do_no_harm_where_every_packet_is_caught(void **state)
+static void syncookies_do_no_harm_if_every_packet_is_diverted(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/tcp_syncookies", "2");
@@ -443,7 +443,7 @@ static void on_a_bridge(const char *key, const char *value, const char *rules)
 	host_judged();
 }
 
-static void on_a_bridge_the_choice_of_tproxy_is_forgotten(void **state)
+static void on_a_bridge_the_listener_chosen_by_tproxy_is_lost(void **state)
 {
 	const struct check_finding *finding;
 
@@ -457,7 +457,7 @@ static void on_a_bridge_the_choice_of_tproxy_is_forgotten(void **state)
 		"sysctl -w net.bridge.bridge-nf-call-iptables=1");
 }
 
-static void a_bridge_whose_packets_pass_no_rules_does_no_harm(void **state)
+static void a_bridge_without_rules_does_no_harm(void **state)
 {
 	(void)state;
 	on_a_bridge("net/bridge/bridge-nf-call-iptables", "0", MANGLE(TPROXIED DIVERT));
@@ -468,7 +468,7 @@ static void a_bridge_whose_packets_pass_no_rules_does_no_harm(void **state)
 	assert_well();
 }
 
-static void on_a_bridge_a_listener_that_is_called_is_found_all_the_same(void **state)
+static void on_a_bridge_a_listener_at_the_destination_works(void **state)
 {
 	(void)state;
 	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1", MANGLE(DIVERT));
@@ -477,7 +477,7 @@ static void on_a_bridge_a_listener_that_is_called_is_found_all_the_same(void **s
 		"firewall rules run on this bridge, and the listener has the address that clients connect to");
 }
 
-static void on_a_bridge_tproxy_may_choose_what_is_called(void **state)
+static void on_a_bridge_tproxy_may_choose_the_destination(void **state)
 {
 	(void)state;
 	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1",
@@ -503,7 +503,7 @@ static void a_client_on_this_host_needs_a_local_address(void **state)
 		"ip -4 route del local 192.0.2.80/32 dev lo");
 }
 
-static void a_client_on_this_host_is_served_by_ipv6_alike(void **state)
+static void a_client_on_this_host_needs_a_local_ipv6_address(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -516,7 +516,7 @@ static void a_client_on_this_host_is_served_by_ipv6_alike(void **state)
 		"ip -6 route del local 2001:db8:f::80/128 dev lo");
 }
 
-static void what_output_marks_comes_back_to_this_host(void **state)
+static void packets_marked_in_output_come_back_to_this_host(void **state)
 {
 	(void)state;
 	service_add_client(&host.service, "198.51.100.1");
@@ -535,46 +535,46 @@ static void what_output_marks_comes_back_to_this_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(a_rule_of_input_that_drops_is_told),
-		WITH(a_policy_of_input_that_drops_is_told),
+		WITH(a_rule_of_input_that_drops_is_reported),
+		WITH(a_policy_of_input_that_drops_is_reported),
 		WITH(of_two_policies_each_is_fixed_in_its_own_chain),
-		WITH(a_filter_that_lets_answers_in_drops_the_requests_alone),
-		WITH(a_chain_of_their_own_gets_the_command_where_it_drops),
-		WITH(a_rule_of_output_drops_requests_which_bear_no_mark),
+		WITH(a_filter_that_accepts_answers_drops_only_requests),
+		WITH(a_user_chain_that_drops_gets_the_command),
+		WITH(a_rule_of_output_drops_requests_without_a_mark),
 		WITH(a_policy_of_output_drops_requests_too),
-		WITH(a_policy_of_output_drops_what_answers_clients),
-		WITH(a_drop_before_routing_is_told_and_fixed_there),
-		WITH(ipv6_is_let_in_by_its_own_tool),
-		WITH(nft_is_asked_to_accept_before_a_rule_that_drops),
-		WITH(nft_is_asked_to_accept_behind_all_else_where_the_policy_drops),
-		WITH(nft_names_requests_by_their_server),
-		WITH(tproxy_of_nft_needs_a_verdict_where_the_policy_drops),
-		WITH(answers_of_servers_are_named_by_where_they_are_from),
-		WITH(a_drop_that_hangs_on_unknown_words_is_unknown),
-		WITH(a_drop_that_may_apply_is_unknown),
-		WITH(a_redirect_of_clients_is_told),
-		WITH(a_dnat_before_anything_is_marked_is_fixed_by_the_address),
-		WITH(a_redirect_of_the_proxys_requests_is_told),
-		WITH(a_masquerade_towards_the_servers_is_told),
+		WITH(a_policy_of_output_drops_answers_to_clients),
+		WITH(a_drop_in_prerouting_is_reported_and_fixed_there),
+		WITH(ipv6_is_accepted_by_its_own_tool),
+		WITH(nft_accepts_in_front_of_a_rule_that_drops),
+		WITH(nft_accepts_behind_all_rules_if_the_policy_drops),
+		WITH(nft_matches_requests_by_their_server),
+		WITH(nft_tproxy_needs_a_verdict_if_the_policy_drops),
+		WITH(answers_of_servers_are_matched_by_their_source),
+		WITH(a_drop_that_depends_on_an_unsupported_match_is_unknown),
+		WITH(a_drop_that_might_apply_is_unknown),
+		WITH(a_redirect_of_clients_is_reported),
+		WITH(a_dnat_of_unmarked_packets_is_fixed_by_the_address),
+		WITH(a_redirect_of_the_proxys_requests_is_reported),
+		WITH(a_masquerade_towards_the_servers_is_reported),
 		WITH(a_masquerade_by_mark_is_fixed_by_the_mark),
-		WITH(a_masquerade_towards_others_is_none_of_ours),
-		WITH(who_calls_servers_from_his_own_address_may_be_masqueraded),
-		WITH(errors_that_are_not_caught_are_unknown_with_their_command),
-		WITH(errors_of_ipv6_have_another_name),
-		WITH(rules_of_both_kinds_are_told),
-		WITH(nft_and_legacy_are_both_kinds_too),
-		WITH(empty_tables_of_the_other_kind_are_none),
-		WITH(rules_that_no_tool_shows_leave_it_open),
-		WITH(cookies_always_lose_what_only_syns_are_handed_for),
-		WITH(cookies_during_a_flood_are_told_and_no_fault),
-		WITH(cookies_do_no_harm_where_every_packet_is_caught),
-		WITH(on_a_bridge_the_choice_of_tproxy_is_forgotten),
-		WITH(a_bridge_whose_packets_pass_no_rules_does_no_harm),
-		WITH(on_a_bridge_a_listener_that_is_called_is_found_all_the_same),
-		WITH(on_a_bridge_tproxy_may_choose_what_is_called),
+		WITH(a_masquerade_towards_other_hosts_does_no_harm),
+		WITH(connections_from_the_proxys_own_address_may_be_masqueraded),
+		WITH(undiverted_icmp_errors_are_advice_with_a_command),
+		WITH(icmp_of_ipv6_has_another_name),
+		WITH(rules_of_two_tools_are_reported),
+		WITH(nft_and_legacy_are_two_tools),
+		WITH(empty_tables_of_the_other_tool_do_no_harm),
+		WITH(rules_that_no_tool_shows_are_unknown),
+		WITH(syncookies_always_on_lose_connections_if_only_syns_are_diverted),
+		WITH(syncookies_during_a_flood_are_advice),
+		WITH(syncookies_do_no_harm_if_every_packet_is_diverted),
+		WITH(on_a_bridge_the_listener_chosen_by_tproxy_is_lost),
+		WITH(a_bridge_without_rules_does_no_harm),
+		WITH(on_a_bridge_a_listener_at_the_destination_works),
+		WITH(on_a_bridge_tproxy_may_choose_the_destination),
 		WITH(a_client_on_this_host_needs_a_local_address),
-		WITH(a_client_on_this_host_is_served_by_ipv6_alike),
-		WITH(what_output_marks_comes_back_to_this_host),
+		WITH(a_client_on_this_host_needs_a_local_ipv6_address),
+		WITH(packets_marked_in_output_come_back_to_this_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,18 +1,18 @@
 /*
- * The checklist on packet rules that catch and mark: what is missing, in the way, or not understood.
+ * The checklist on packet rules that divert and mark: missing, too late, or not understood.
  */
 #include "snapshots.h"
 
 #include <string.h>
 
-#define CATCH_TCP "-p tcp -m socket --transparent -j MARK --set-mark 0x1"
+#define DIVERT_RULE_TCP "-p tcp -m socket --transparent -j MARK --set-mark 0x1"
 #define NFT_PREROUTING                                                                             \
 	NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "pre", "prerouting", "-150", "accept")
 #define NFT_CAUGHT(verdict) NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," verdict)
 
-/* --- caught --- */
+/* --- diverted --- */
 
-static void what_the_walkthrough_sets_up_is_well(void **state)
+static void the_walkthroughs_set_up_is_ok(void **state)
 {
 	(void)state;
 	host_judged();
@@ -28,7 +28,7 @@ static void what_the_walkthrough_sets_up_is_well(void **state)
 	assert_reads(found(CHECK_ICMP, CHECK_OK), "ICMP errors are diverted, too");
 }
 
-static void what_the_walkthrough_sets_up_for_ipv6_is_well(void **state)
+static void the_walkthroughs_set_up_for_ipv6_is_ok(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -38,7 +38,7 @@ static void what_the_walkthrough_sets_up_for_ipv6_is_well(void **state)
 	found_about(CHECK_DIVERT, CHECK_OK, ANSWERS6);
 }
 
-static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **state)
+static void undiverted_packets_get_a_rule(void **state)
 {
 	const struct check_finding *finding;
 
@@ -48,11 +48,11 @@ static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **st
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
 	assert_reads(finding, "no rule in PREROUTING diverts them");
-	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", DIVERT_RULE_TCP);
 	found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4);
 }
 
-static void ipv6_is_caught_by_its_own_tool(void **state)
+static void ipv6_is_diverted_by_its_own_tool(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -60,7 +60,7 @@ static void ipv6_is_caught_by_its_own_tool(void **state)
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS6),
-		"ip6tables -w -t mangle", "PREROUTING", CATCH_TCP);
+		"ip6tables -w -t mangle", "PREROUTING", DIVERT_RULE_TCP);
 }
 
 static void legacy_rules_are_fixed_by_the_legacy_tool(void **state)
@@ -70,7 +70,7 @@ static void legacy_rules_are_fixed_by_the_legacy_tool(void **state)
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_fixed_by_rule(found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4),
-		"iptables-legacy -w -t mangle", "PREROUTING", CATCH_TCP);
+		"iptables-legacy -w -t mangle", "PREROUTING", DIVERT_RULE_TCP);
 }
 
 static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
@@ -87,7 +87,7 @@ static void nft_gets_a_rule_in_front_of_the_chain_that_is_there(void **state)
 		"tproxyctl-divert-tcp");
 }
 
-static void nft_gets_a_table_where_none_catches(void **state)
+static void nft_gets_a_table_if_none_diverts(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -104,7 +104,7 @@ static void nft_gets_a_table_where_none_catches(void **state)
 		"nft delete table ip6 tproxyctl_divert_tcp");
 }
 
-static void datagrams_are_caught_as_such(void **state)
+static void datagrams_get_a_rule_for_udp(void **state)
 {
 	(void)state;
 	host_serves(VIP4 ":53/udp", SERVER4 ":53");
@@ -120,7 +120,7 @@ static void datagrams_are_caught_as_such(void **state)
 		CHECK_DIVERT, CHECK_MISSING, "servers' datagrams to the client's address (IPv4)");
 }
 
-static void the_mark_that_the_ip_rule_asks_for_is_set(void **state)
+static void the_rule_sets_the_mark_of_the_ip_rule(void **state)
 {
 	(void)state;
 	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x8\",\"table\":\"100\"},"
@@ -132,7 +132,7 @@ static void the_mark_that_the_ip_rule_asks_for_is_set(void **state)
 		"PREROUTING", "-p tcp -m socket --transparent -j MARK --set-mark 0x8");
 }
 
-static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
+static void a_table_of_another_program_is_not_used(void **state)
 {
 	(void)state;
 	host.policy[FOUR] = "[{\"priority\":9,\"fwmark\":\"0x8\",\"table\":\"51820\"},"
@@ -143,7 +143,7 @@ static void somebody_elses_table_is_not_taken_for_the_proxys(void **state)
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_fixed_by_rule(found(CHECK_DIVERT, CHECK_MISSING), "iptables -w -t mangle",
-		"PREROUTING", CATCH_TCP);
+		"PREROUTING", DIVERT_RULE_TCP);
 	assert_fixed_by_ip_rule(found(CHECK_IP_RULE, CHECK_MISSING), 4, "fwmark 0x1 lookup 100");
 	assert_fixed_by(found(CHECK_IP_ROUTE, CHECK_MISSING),
 		"ip -4 route replace local 0.0.0.0/0 dev lo table 100",
@@ -162,7 +162,7 @@ static void several_clients_give_one_finding(void **state)
 	assert_int_equal(found_count(CHECK_DIVERT, CHECK_MISSING), 2); /* packets, answers */
 }
 
-static void of_one_client_alone_packets_are_followed(void **state)
+static void packets_of_a_named_client_are_simulated(void **state)
 {
 	(void)state;
 	service_add_client(&host.service, "198.51.100.77");
@@ -172,7 +172,7 @@ static void of_one_client_alone_packets_are_followed(void **state)
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
 }
 
-static void clients_may_be_behind_the_servers_link_where_there_is_no_other(void **state)
+static void clients_may_be_behind_the_servers_link_if_there_is_no_other(void **state)
 {
 	(void)state;
 	host.routes[FOUR] =
@@ -184,7 +184,7 @@ static void clients_may_be_behind_the_servers_link_where_there_is_no_other(void 
 	found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
 }
 
-static void where_there_is_another_link_nobody_calls_from_beside_the_servers(void **state)
+static void with_another_link_no_client_is_behind_the_servers_link(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -209,7 +209,7 @@ static void without_a_link_clients_are_not_known(void **state)
 
 /* --- the order of rules --- */
 
-static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
+static void a_rule_that_accepts_first_does_harm(void **state)
 {
 	const struct check_finding *finding;
 
@@ -220,11 +220,11 @@ static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding,
 		"`iptables -t mangle -A PREROUTING -i client0 -j ACCEPT` accepts them before a rule can divert them");
-	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", DIVERT_RULE_TCP);
 	assert_int_equal(found_count(CHECK_RULE_ORDER, CHECK_HARMFUL), 1);
 }
 
-static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
+static void a_verdict_of_nft_that_accepts_first_does_harm(void **state)
 {
 	const struct check_finding *finding;
 
@@ -241,7 +241,7 @@ static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
 		"tproxyctl-divert-tcp");
 }
 
-static void an_accept_of_another_table_is_in_nobodys_way(void **state)
+static void an_accept_in_another_table_does_no_harm(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -251,7 +251,7 @@ static void an_accept_of_another_table_is_in_nobodys_way(void **state)
 	assert_well();
 }
 
-static void an_accept_of_a_table_that_catches_nothing_is_not_the_reason(void **state)
+static void an_accept_in_a_table_that_diverts_nothing_is_not_the_cause(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -261,7 +261,7 @@ static void an_accept_of_a_table_that_catches_nothing_is_not_the_reason(void **s
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 }
 
-/* --- listeners bound to no address --- */
+/* --- listeners on wildcard addresses --- */
 
 static void wildcard(const char *ip, const char *listener)
 {
@@ -270,7 +270,7 @@ static void wildcard(const char *ip, const char *listener)
 	host_listens(ip, 80, IPPROTO_TCP);
 }
 
-static void iptables_passes_over_a_wildcard_listener(void **state)
+static void iptables_skips_a_wildcard_listener(void **state)
 {
 	const struct check_finding *finding;
 
@@ -285,7 +285,7 @@ static void iptables_passes_over_a_wildcard_listener(void **state)
 		"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1");
 }
 
-static void with_nowildcard_it_is_caught(void **state)
+static void with_nowildcard_it_is_diverted(void **state)
 {
 	(void)state;
 	wildcard("0.0.0.0", "0.0.0.0:80");
@@ -296,7 +296,7 @@ static void with_nowildcard_it_is_caught(void **state)
 	found_about(CHECK_DIVERT, CHECK_OK, PACKETS4);
 }
 
-static void a_listener_of_both_families_is_followed_in_both(void **state)
+static void a_listener_of_both_families_is_judged_in_both(void **state)
 {
 	(void)state;
 	wildcard("::", "[::]:80");
@@ -319,7 +319,7 @@ static void an_ipv6_listener_with_v6only_has_no_ipv4_clients(void **state)
 	assert_int_equal(found_count(CHECK_WILDCARD, CHECK_MISSING), 1);
 }
 
-static void what_rules_hand_to_a_wildcard_listener_is_what_is_called(void **state)
+static void tproxy_rules_say_the_destinations_of_a_wildcard_listener(void **state)
 {
 	(void)state;
 	wildcard("0.0.0.0", "0.0.0.0:80");
@@ -346,7 +346,7 @@ static void an_address_of_its_own_hides_the_wildcard(void **state)
 
 /* --- marks --- */
 
-static void what_is_caught_and_not_marked_is_told(void **state)
+static void diverted_packets_without_a_mark_are_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -358,10 +358,10 @@ static void what_is_caught_and_not_marked_is_told(void **state)
 	finding = found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);
 	assert_reads(finding, "`iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
 			      "ACCEPT` matches them, but no rule sets a mark");
-	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", DIVERT_RULE_TCP);
 }
 
-static void a_mark_that_is_not_known_is_not_called_missing(void **state)
+static void an_unknown_mark_is_not_missing(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -426,7 +426,7 @@ static void a_mark_with_more_bits_is_no_match_without_a_mask(void **state)
 	assert_fixed_by_ip_rule(finding, 4, "fwmark 0x4101 lookup 100");
 }
 
-static void a_mark_for_everybody_is_shared(void **state)
+static void a_mark_on_all_packets_is_shared(void **state)
 {
 	const struct check_finding *finding;
 
@@ -441,7 +441,7 @@ static void a_mark_for_everybody_is_shared(void **state)
 	assert_int_equal(finding->command_count, 0);
 }
 
-static void what_this_host_sends_itself_is_no_strangers(void **state)
+static void packets_that_this_host_sends_itself_are_not_judged_as_forwarded(void **state)
 {
 	(void)state;
 	service_add_client(&host.service, "198.51.100.1");
@@ -464,7 +464,7 @@ static void a_mark_of_another_table_is_not_shared(void **state)
 
 /* --- what is not understood --- */
 
-static void a_match_that_is_not_known_leaves_it_open(void **state)
+static void an_unsupported_match_is_unknown(void **state)
 {
 	const struct check_finding *finding;
 
@@ -480,7 +480,7 @@ static void a_match_that_is_not_known_leaves_it_open(void **state)
 	assert_int_equal(finding->command_count, 0);
 }
 
-static void a_rule_that_may_take_packets_away_before_is_told(void **state)
+static void a_rule_that_might_drop_packets_first_is_reported(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
@@ -491,7 +491,7 @@ static void a_rule_that_may_take_packets_away_before_is_told(void **state)
 		"`iptables -t mangle -A PREROUTING -i client0 -m strange --words -j DROP` might apply to them (unsupported match or target)");
 }
 
-static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
+static void a_listener_of_the_other_family_is_not_judged(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
@@ -502,7 +502,7 @@ static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)
 
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
-static void a_mark_and_a_table_of_somebody_else_are_not_proposed(void **state)
+static void a_mark_and_a_table_of_another_program_are_not_used(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET, "*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
@@ -519,44 +519,44 @@ static void a_mark_and_a_table_of_somebody_else_are_not_proposed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(what_the_walkthrough_sets_up_is_well),
-		WITH(what_the_walkthrough_sets_up_for_ipv6_is_well),
-		WITH(packets_that_no_rule_catches_are_caught_by_what_is_printed),
-		WITH(ipv6_is_caught_by_its_own_tool),
+		WITH(the_walkthroughs_set_up_is_ok),
+		WITH(the_walkthroughs_set_up_for_ipv6_is_ok),
+		WITH(undiverted_packets_get_a_rule),
+		WITH(ipv6_is_diverted_by_its_own_tool),
 		WITH(legacy_rules_are_fixed_by_the_legacy_tool),
 		WITH(nft_gets_a_rule_in_front_of_the_chain_that_is_there),
-		WITH(nft_gets_a_table_where_none_catches),
-		WITH(datagrams_are_caught_as_such),
-		WITH(the_mark_that_the_ip_rule_asks_for_is_set),
-		WITH(somebody_elses_table_is_not_taken_for_the_proxys),
+		WITH(nft_gets_a_table_if_none_diverts),
+		WITH(datagrams_get_a_rule_for_udp),
+		WITH(the_rule_sets_the_mark_of_the_ip_rule),
+		WITH(a_table_of_another_program_is_not_used),
 		WITH(several_clients_give_one_finding),
-		WITH(of_one_client_alone_packets_are_followed),
-		WITH(clients_may_be_behind_the_servers_link_where_there_is_no_other),
-		WITH(where_there_is_another_link_nobody_calls_from_beside_the_servers),
+		WITH(packets_of_a_named_client_are_simulated),
+		WITH(clients_may_be_behind_the_servers_link_if_there_is_no_other),
+		WITH(with_another_link_no_client_is_behind_the_servers_link),
 		WITH(without_a_link_clients_are_not_known),
-		WITH(a_rule_that_accepts_before_ours_is_in_the_way),
-		WITH(a_verdict_of_nft_before_ours_is_in_the_way),
-		WITH(an_accept_of_another_table_is_in_nobodys_way),
-		WITH(an_accept_of_a_table_that_catches_nothing_is_not_the_reason),
-		WITH(iptables_passes_over_a_wildcard_listener),
-		WITH(with_nowildcard_it_is_caught),
-		WITH(a_listener_of_both_families_is_followed_in_both),
+		WITH(a_rule_that_accepts_first_does_harm),
+		WITH(a_verdict_of_nft_that_accepts_first_does_harm),
+		WITH(an_accept_in_another_table_does_no_harm),
+		WITH(an_accept_in_a_table_that_diverts_nothing_is_not_the_cause),
+		WITH(iptables_skips_a_wildcard_listener),
+		WITH(with_nowildcard_it_is_diverted),
+		WITH(a_listener_of_both_families_is_judged_in_both),
 		WITH(an_ipv6_listener_with_v6only_has_no_ipv4_clients),
-		WITH(what_rules_hand_to_a_wildcard_listener_is_what_is_called),
+		WITH(tproxy_rules_say_the_destinations_of_a_wildcard_listener),
 		WITH(an_address_of_its_own_hides_the_wildcard),
-		WITH(what_is_caught_and_not_marked_is_told),
-		WITH(a_mark_that_is_not_known_is_not_called_missing),
+		WITH(diverted_packets_without_a_mark_are_reported),
+		WITH(an_unknown_mark_is_not_missing),
 		WITH(tproxy_sets_its_mark_itself),
 		WITH(tproxy_without_a_mark_is_not_delivered),
 		WITH(a_mask_leaves_other_bits_alone),
 		WITH(a_mark_with_more_bits_is_no_match_without_a_mask),
-		WITH(a_mark_for_everybody_is_shared),
-		WITH(what_this_host_sends_itself_is_no_strangers),
+		WITH(a_mark_on_all_packets_is_shared),
+		WITH(packets_that_this_host_sends_itself_are_not_judged_as_forwarded),
 		WITH(a_mark_of_another_table_is_not_shared),
-		WITH(a_match_that_is_not_known_leaves_it_open),
-		WITH(a_rule_that_may_take_packets_away_before_is_told),
-		WITH(a_mark_and_a_table_of_somebody_else_are_not_proposed),
-		WITH(a_listener_of_the_other_family_hangs_on_nothing_here),
+		WITH(an_unsupported_match_is_unknown),
+		WITH(a_rule_that_might_drop_packets_first_is_reported),
+		WITH(a_mark_and_a_table_of_another_program_are_not_used),
+		WITH(a_listener_of_the_other_family_is_not_judged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /*
- * The checklist on datagrams in fragments: who has them put together, and what mends it where nobody does.
+ * The checklist on datagrams in fragments: which rules reassemble them, and the fix if none does.
  */
 #include "snapshots.h"
 
@@ -36,7 +36,7 @@ static void datagrams_by(const char *listener, const char *address, const char *
 	host_judged();
 }
 
-static void nfts_socket_alone_leaves_them_as_they_are(void **state)
+static void nft_socket_alone_does_not_reassemble(void **state)
 {
 	const struct check_finding *finding;
 
@@ -51,7 +51,7 @@ static void nfts_socket_alone_leaves_them_as_they_are(void **state)
 		"tproxyctl-tproxy-192-0-2-80-53");
 }
 
-static void a_table_of_both_families_is_told_which(void **state)
+static void in_a_table_of_both_families_the_rule_names_the_family(void **state)
 {
 	(void)state;
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("inet")));
@@ -62,7 +62,7 @@ static void a_table_of_both_families_is_told_which(void **state)
 		"tproxyctl-tproxy-192-0-2-80-53");
 }
 
-static void a_listener_at_every_address_is_named_by_its_port(void **state)
+static void a_wildcard_listener_is_matched_by_its_port(void **state)
 {
 	(void)state;
 	datagrams_by("0.0.0.0:53/udp", "0.0.0.0", NFT(SOCKET_ALONE("ip")));
@@ -71,7 +71,7 @@ static void a_listener_at_every_address_is_named_by_its_port(void **state)
 		"tproxyctl-tproxy-0-0-0-0-53");
 }
 
-static void a_tproxy_anywhere_has_them_put_together(void **state)
+static void a_tproxy_rule_anywhere_reassembles(void **state)
 {
 	(void)state;
 	datagrams_by(VIP4 ":53/udp", VIP4,
@@ -81,7 +81,7 @@ static void a_tproxy_anywhere_has_them_put_together(void **state)
 	found_about(CHECK_FRAGMENTS, CHECK_OK, "IPv4");
 }
 
-static void so_has_connection_tracking_in_its_own_family(void **state)
+static void connection_tracking_reassembles_in_its_own_family(void **state)
 {
 	(void)state;
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," TRACKING("inet")));
@@ -92,7 +92,7 @@ static void so_has_connection_tracking_in_its_own_family(void **state)
 	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
 }
 
-static void words_that_are_not_known_leave_it_open(void **state)
+static void an_unsupported_match_may_reassemble(void **state)
 {
 	(void)state;
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," UNKNOWN("inet")));
@@ -101,7 +101,7 @@ static void words_that_are_not_known_leave_it_open(void **state)
 		"`ip t pre handle 7` looks up sockets, and no rule that check understands reassembles fragments first");
 }
 
-static void iptables_socket_match_puts_them_together_itself(void **state)
+static void the_socket_match_of_iptables_reassembles(void **state)
 {
 	(void)state;
 	host_serves_datagrams(VIP4 ":53/udp", VIP4);
@@ -113,7 +113,7 @@ static void iptables_socket_match_puts_them_together_itself(void **state)
 		"the rule that diverts datagrams reassembles fragments first");
 }
 
-static void connections_are_not_asked_for_it(void **state)
+static void tcp_is_not_judged(void **state)
 {
 	(void)state;
 	host_rules(TOOL_NFT, 0,
@@ -127,14 +127,14 @@ static void connections_are_not_asked_for_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(nfts_socket_alone_leaves_them_as_they_are),
-		WITH(a_table_of_both_families_is_told_which),
-		WITH(a_listener_at_every_address_is_named_by_its_port),
-		WITH(a_tproxy_anywhere_has_them_put_together),
-		WITH(so_has_connection_tracking_in_its_own_family),
-		WITH(words_that_are_not_known_leave_it_open),
-		WITH(iptables_socket_match_puts_them_together_itself),
-		WITH(connections_are_not_asked_for_it),
+		WITH(nft_socket_alone_does_not_reassemble),
+		WITH(in_a_table_of_both_families_the_rule_names_the_family),
+		WITH(a_wildcard_listener_is_matched_by_its_port),
+		WITH(a_tproxy_rule_anywhere_reassembles),
+		WITH(connection_tracking_reassembles_in_its_own_family),
+		WITH(an_unsupported_match_may_reassemble),
+		WITH(the_socket_match_of_iptables_reassembles),
+		WITH(tcp_is_not_judged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

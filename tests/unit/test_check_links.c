@@ -1,6 +1,6 @@
 /*
- * The checklist on routing: policy rules and routes for the mark, checks of sources, whether clients find
- * the address, and the way to the servers.
+ * The checklist on routing: policy rules and routes for the mark, checks of sources, whether clients find the
+ * address, and routes to the servers.
  */
 #include "snapshots.h"
 
@@ -17,7 +17,7 @@
 
 /* --- the rule and the route of the mark --- */
 
-static void a_mark_without_a_rule_is_told_once(void **state)
+static void a_mark_without_a_rule_is_reported_once(void **state)
 {
 	const struct check_finding *finding;
 
@@ -64,7 +64,7 @@ static void a_rule_for_all_but_the_mark_does_not_count(void **state)
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
 }
 
-static void a_table_without_a_local_route_is_told(void **state)
+static void a_table_without_a_local_route_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -79,7 +79,7 @@ static void a_table_without_a_local_route_is_told(void **state)
 		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
 }
 
-static void a_table_of_ipv6_is_filled_by_its_own_words(void **state)
+static void a_table_of_ipv6_gets_a_route_of_ipv6(void **state)
 {
 	(void)state;
 	host_serves_ipv6();
@@ -92,7 +92,7 @@ static void a_table_of_ipv6_is_filled_by_its_own_words(void **state)
 		"ip -6 route del local ::/0 dev lo table 100");
 }
 
-static void a_route_that_is_not_local_does_not_do(void **state)
+static void a_route_that_is_not_local_does_not_count(void **state)
 {
 	(void)state;
 	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}," WAYS "]";
@@ -138,7 +138,7 @@ static void a_rule_that_decides_nothing_for_it_may_come_first(void **state)
 	assert_well();
 }
 
-static void an_outvoted_rule_is_told_where_sources_are_looked_up_with_the_mark_as_well(void **state)
+static void a_rule_that_comes_late_is_reported_with_src_valid_mark_too(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
@@ -161,7 +161,7 @@ static void where_nothing_is_set_up_all_of_it_is_missing(void **state)
 
 /* --- the checks of sources --- */
 
-static void sources_that_count_as_local_are_not_let_in(void **state)
+static void sources_that_count_as_local_are_refused(void **state)
 {
 	const struct check_finding *finding;
 
@@ -178,7 +178,7 @@ static void sources_that_count_as_local_are_not_let_in(void **state)
 	found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
 }
 
-static void on_one_link_they_are_let_in_on_that_link(void **state)
+static void on_one_link_the_command_is_for_that_link(void **state)
 {
 	const struct check_finding *finding;
 
@@ -193,7 +193,7 @@ static void on_one_link_they_are_let_in_on_that_link(void **state)
 	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "client0"), "src_valid_mark is 0");
 }
 
-static void accept_local_of_the_link_or_of_all_lets_them_in(void **state)
+static void accept_local_of_the_link_or_of_all_accepts_them(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
@@ -208,7 +208,7 @@ static void accept_local_of_the_link_or_of_all_lets_them_in(void **state)
 		"src_valid_mark is 1, and accept_local is on");
 }
 
-static void a_strict_filter_turns_away_what_accept_local_lets_in(void **state)
+static void a_strict_filter_drops_what_accept_local_accepts(void **state)
 {
 	const struct check_finding *finding;
 
@@ -240,7 +240,7 @@ static void the_larger_filter_counts(void **state)
 	assert_int_equal(found_count(CHECK_RP_FILTER, CHECK_HARMFUL), 1);
 }
 
-static void a_mark_whose_table_calls_no_source_local_does_no_harm(void **state)
+static void a_mark_whose_table_makes_no_source_local_does_no_harm(void **state)
 {
 	(void)state;
 	host.service.spoofs = false;
@@ -290,7 +290,7 @@ static void judge_captured(struct captured *seen)
 	host_judged();
 }
 
-static void packets_by_another_link_than_the_way_back_are_turned_away(void **state)
+static void a_strict_filter_drops_packets_on_another_link(void **state)
 {
 	struct captured seen = seen_from("203.0.113.7", "client0");
 	const struct check_finding *finding;
@@ -306,7 +306,7 @@ static void packets_by_another_link_than_the_way_back_are_turned_away(void **sta
 		"sysctl -w net.ipv4.conf.client0.rp_filter=1");
 }
 
-static void where_all_is_the_strict_one_that_is_loosened(void **state)
+static void if_all_is_strict_the_command_is_for_all(void **state)
 {
 	struct captured seen = seen_from("192.0.2.200", "client0");
 	const struct check_finding *finding;
@@ -321,7 +321,7 @@ static void where_all_is_the_strict_one_that_is_loosened(void **state)
 		"sysctl -w net.ipv4.conf.all.rp_filter=1");
 }
 
-static void packets_by_another_link_pass_a_filter_that_is_loose_or_off(void **state)
+static void packets_on_another_link_pass_a_loose_filter(void **state)
 {
 	struct captured seen = seen_from("203.0.113.7", "client0");
 
@@ -334,7 +334,7 @@ static void packets_by_another_link_pass_a_filter_that_is_loose_or_off(void **st
 	assert_well();
 }
 
-static void packets_by_the_way_back_pass_a_strict_filter(void **state)
+static void packets_on_the_link_that_leads_back_pass_a_strict_filter(void **state)
 {
 	struct captured seen = seen_from("198.51.100.7", "client0");
 
@@ -348,7 +348,7 @@ static void packets_by_the_way_back_pass_a_strict_filter(void **state)
 
 /* --- whether clients find the address --- */
 
-static void who_has_the_address_is_asked_on_its_own_network(void **state)
+static void hosts_of_its_network_ask_who_has_the_address(void **state)
 {
 	const struct check_finding *finding;
 
@@ -363,7 +363,7 @@ static void who_has_the_address_is_asked_on_its_own_network(void **state)
 		"ip -4 route del local 198.51.100.80/32 dev lo");
 }
 
-static void ipv6_answers_for_an_address_by_a_proxied_neighbour(void **state)
+static void ipv6_answers_for_an_address_by_neighbour_proxy(void **state)
 {
 	const struct check_finding *finding;
 
@@ -381,7 +381,7 @@ static void ipv6_answers_for_an_address_by_a_proxied_neighbour(void **state)
 		"ip -6 neigh del proxy 2001:db8:c::80 dev client0");
 }
 
-static void an_address_that_the_host_has_is_found(void **state)
+static void an_address_of_the_host_is_announced(void **state)
 {
 	(void)state;
 	host_serves("198.51.100.1:80", NULL);
@@ -408,7 +408,7 @@ static void a_local_route_answers_for_ipv4_alone(void **state)
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 }
 
-static void a_proxied_neighbour_is_answered_for_where_the_host_forwards(void **state)
+static void neighbour_proxy_needs_forwarding(void **state)
 {
 	const struct check_finding *finding;
 
@@ -441,15 +441,15 @@ static void ipv6_forwards_by_another_sysctl(void **state)
 		"sysctl -w net.ipv6.conf.all.forwarding=0");
 }
 
-static void without_a_watch_an_address_behind_a_router_is_unknown(void **state)
+static void without_capture_an_address_behind_a_router_is_unknown(void **state)
 {
 	(void)state;
 	host_judged();
 	assert_non_null(strstr(found_about(CHECK_ANNOUNCE, CHECK_UNKNOWN, VIP4)->read,
-		"no link of this host is in its network, so a router has to send its packets here"));
+		"no link of this host is in its network. To see whether its packets arrive"));
 }
 
-static void a_question_that_nobody_answered_was_seen(void **state)
+static void a_captured_question_without_an_answer_is_reported(void **state)
 {
 	struct captured seen = {
 		.address = host_address(VIP4, 80), .requests = 3, .request_link = "client0"};
@@ -465,7 +465,7 @@ static void a_question_that_nobody_answered_was_seen(void **state)
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
 }
 
-static void what_is_seen_for_a_wildcard_counts_for_what_it_is_called(void **state)
+static void packets_captured_for_a_wildcard_count_for_its_destinations(void **state)
 {
 	struct captured seen = seen_from("198.51.100.7", "client0");
 
@@ -482,9 +482,9 @@ static void what_is_seen_for_a_wildcard_counts_for_what_it_is_called(void **stat
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
 }
 
-/* --- sysctls that are told, and never wrong --- */
+/* --- sysctls that make no difference --- */
 
-static void what_the_proxy_does_not_need_is_told_with_its_value(void **state)
+static void sysctls_that_make_no_difference_are_printed_with_their_value(void **state)
 {
 	(void)state;
 	host_sysctl("net/ipv4/ip_nonlocal_bind", "1");
@@ -499,7 +499,7 @@ static void what_the_proxy_does_not_need_is_told_with_its_value(void **state)
 
 /* --- servers --- */
 
-static void a_server_without_a_route_is_told_in_the_kernels_words(void **state)
+static void a_server_without_a_route_is_reported_with_the_kernels_error(void **state)
 {
 	const struct check_finding *finding;
 
@@ -531,41 +531,41 @@ static void a_server_on_this_host_is_not_known_to_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(a_mark_without_a_rule_is_told_once),
+		WITH(a_mark_without_a_rule_is_reported_once),
 		WITH(the_rule_leads_to_the_table_that_delivers_locally),
 		WITH(a_rule_of_the_other_family_does_not_count),
 		WITH(a_rule_for_all_but_the_mark_does_not_count),
-		WITH(a_table_without_a_local_route_is_told),
-		WITH(a_table_of_ipv6_is_filled_by_its_own_words),
-		WITH(a_route_that_is_not_local_does_not_do),
+		WITH(a_table_without_a_local_route_is_reported),
+		WITH(a_table_of_ipv6_gets_a_route_of_ipv6),
+		WITH(a_route_that_is_not_local_does_not_count),
 		WITH(a_local_route_has_to_cover_the_clients_address_too),
 		WITH(a_rule_of_a_lower_priority_may_decide_instead),
 		WITH(a_rule_that_decides_nothing_for_it_may_come_first),
-		WITH(an_outvoted_rule_is_told_where_sources_are_looked_up_with_the_mark_as_well),
+		WITH(a_rule_that_comes_late_is_reported_with_src_valid_mark_too),
 		WITH(where_nothing_is_set_up_all_of_it_is_missing),
-		WITH(sources_that_count_as_local_are_not_let_in),
-		WITH(on_one_link_they_are_let_in_on_that_link),
-		WITH(accept_local_of_the_link_or_of_all_lets_them_in),
-		WITH(a_strict_filter_turns_away_what_accept_local_lets_in),
+		WITH(sources_that_count_as_local_are_refused),
+		WITH(on_one_link_the_command_is_for_that_link),
+		WITH(accept_local_of_the_link_or_of_all_accepts_them),
+		WITH(a_strict_filter_drops_what_accept_local_accepts),
 		WITH(the_larger_filter_counts),
-		WITH(a_mark_whose_table_calls_no_source_local_does_no_harm),
+		WITH(a_mark_whose_table_makes_no_source_local_does_no_harm),
 		WITH(a_strict_filter_alone_does_no_harm),
 		WITH(ipv6_has_no_such_checks),
-		WITH(packets_by_another_link_than_the_way_back_are_turned_away),
-		WITH(where_all_is_the_strict_one_that_is_loosened),
-		WITH(packets_by_another_link_pass_a_filter_that_is_loose_or_off),
-		WITH(packets_by_the_way_back_pass_a_strict_filter),
-		WITH(who_has_the_address_is_asked_on_its_own_network),
-		WITH(ipv6_answers_for_an_address_by_a_proxied_neighbour),
-		WITH(an_address_that_the_host_has_is_found),
+		WITH(a_strict_filter_drops_packets_on_another_link),
+		WITH(if_all_is_strict_the_command_is_for_all),
+		WITH(packets_on_another_link_pass_a_loose_filter),
+		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
+		WITH(hosts_of_its_network_ask_who_has_the_address),
+		WITH(ipv6_answers_for_an_address_by_neighbour_proxy),
+		WITH(an_address_of_the_host_is_announced),
 		WITH(a_local_route_answers_for_ipv4_alone),
-		WITH(a_proxied_neighbour_is_answered_for_where_the_host_forwards),
+		WITH(neighbour_proxy_needs_forwarding),
 		WITH(ipv6_forwards_by_another_sysctl),
-		WITH(without_a_watch_an_address_behind_a_router_is_unknown),
-		WITH(a_question_that_nobody_answered_was_seen),
-		WITH(what_is_seen_for_a_wildcard_counts_for_what_it_is_called),
-		WITH(what_the_proxy_does_not_need_is_told_with_its_value),
-		WITH(a_server_without_a_route_is_told_in_the_kernels_words),
+		WITH(without_capture_an_address_behind_a_router_is_unknown),
+		WITH(a_captured_question_without_an_answer_is_reported),
+		WITH(packets_captured_for_a_wildcard_count_for_its_destinations),
+		WITH(sysctls_that_make_no_difference_are_printed_with_their_value),
+		WITH(a_server_without_a_route_is_reported_with_the_kernels_error),
 		WITH(a_server_on_this_host_is_not_known_to_answer),
 	};
 

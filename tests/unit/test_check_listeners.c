@@ -1,5 +1,5 @@
 /*
- * The checklist on the proxy itself: its listeners, whose they are, and what their owners may do.
+ * The checklist on the proxy itself: its listeners, their owners, and the privileges of those.
  */
 #include "snapshots.h"
 
@@ -24,7 +24,7 @@ static void a_listener_that_is_not_there_yet_is_unknown(void **state)
 	assert_reads(found_about(CHECK_TRANSPARENT, CHECK_OK, LISTENER), "configured transparent");
 }
 
-static void a_listener_of_the_other_protocol_is_not_it(void **state)
+static void a_listener_of_the_other_protocol_does_not_count(void **state)
 {
 	(void)state;
 	host_serves(LISTENER "/udp", NULL);
@@ -32,22 +32,22 @@ static void a_listener_of_the_other_protocol_is_not_it(void **state)
 	found_about(CHECK_LISTENER, CHECK_UNKNOWN, LISTENER "/udp");
 }
 
-static void a_wildcard_listener_of_ipv6_hears_ipv4_unless_told_not_to(void **state)
+static void a_wildcard_listener_of_ipv6_hears_ipv4_without_v6only(void **state)
 {
-	struct addr called = host_address(VIP4, 80), other = host_address(VIP4, 81);
+	struct addr destination = host_address(VIP4, 80), other = host_address(VIP4, 81);
 
 	(void)state;
 	host.socket_count = 0;
 	host_listens("::", 80, IPPROTO_TCP);
 	host_judged();
-	assert_ptr_equal(snapshot_listener(&host.at, IPPROTO_TCP, &called), host.sockets);
-	assert_null(snapshot_listener(&host.at, IPPROTO_UDP, &called));
+	assert_ptr_equal(snapshot_listener(&host.at, IPPROTO_TCP, &destination), host.sockets);
+	assert_null(snapshot_listener(&host.at, IPPROTO_UDP, &destination));
 	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &other));
 	host.sockets[0].v6only = true;
-	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &called));
+	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &destination));
 }
 
-static void what_tproxy_names_has_to_listen(void **state)
+static void the_listener_of_a_tproxy_rule_has_to_be_there(void **state)
 {
 	const struct check_finding *finding;
 
@@ -90,7 +90,7 @@ static void two_programs_at_one_address_share_its_connections(void **state)
 	assert_reads(finding, "proxy (process 7) and nginx (process 8) both listen there");
 }
 
-static void workers_of_one_program_share_them_as_well_and_may(void **state)
+static void workers_of_one_program_may_share_connections(void **state)
 {
 	(void)state;
 	host_owned(host_listens(VIP4, 80, IPPROTO_TCP), 8, "proxy", NET_RAW);
@@ -98,7 +98,7 @@ static void workers_of_one_program_share_them_as_well_and_may(void **state)
 	assert_well();
 }
 
-static void a_socket_in_two_hands_is_one_listener(void **state)
+static void a_socket_of_two_processes_is_one_listener(void **state)
 {
 	(void)state;
 	host_owned(&host.sockets[0], 1, "systemd", NET_RAW);
@@ -106,7 +106,7 @@ static void a_socket_in_two_hands_is_one_listener(void **state)
 	assert_well();
 }
 
-static void another_program_at_another_address_is_none(void **state)
+static void another_program_at_another_address_does_no_harm(void **state)
 {
 	(void)state;
 	host_owned(host_listens(VIP4, 81, IPPROTO_TCP), 8, "nginx", NET_RAW);
@@ -116,7 +116,7 @@ static void another_program_at_another_address_is_none(void **state)
 	assert_well();
 }
 
-/* --- what its program may do --- */
+/* --- owners --- */
 
 static void owned_with(uint64_t capabilities_had)
 {
@@ -152,7 +152,7 @@ static void either_capability_will_do(void **state)
 		"proxy (process 7) has CAP_NET_RAW or CAP_NET_ADMIN");
 }
 
-static void who_needs_no_transparent_socket_needs_no_capability(void **state)
+static void a_proxy_without_transparent_sockets_needs_no_capability(void **state)
 {
 	(void)state;
 	host_serves("198.51.100.1:80", NULL);
@@ -163,7 +163,7 @@ static void who_needs_no_transparent_socket_needs_no_capability(void **state)
 	assert_well();
 }
 
-static void who_calls_from_clients_addresses_needs_it_for_that_alone(void **state)
+static void a_proxy_that_spoofs_needs_a_capability_for_that_alone(void **state)
 {
 	(void)state;
 	host_serves("198.51.100.1:80", SERVER4);
@@ -186,7 +186,7 @@ static void an_owner_that_cannot_be_seen_is_unknown(void **state)
 	assert_state(CHECK_OTHER_LISTENER, CHECK_UNKNOWN);
 }
 
-static void few_descriptors_are_told_with_the_sessions_that_they_allow(void **state)
+static void few_descriptors_are_printed_with_the_number_of_sessions(void **state)
 {
 	(void)state;
 	host.owners[0].owner.descriptors = 1023;
@@ -199,18 +199,18 @@ static void few_descriptors_are_told_with_the_sessions_that_they_allow(void **st
 	assert_state(CHECK_LIMITS, CHECK_OK);
 }
 
-static void no_limit_is_not_told_as_a_number(void **state)
+static void no_limit_is_not_printed_as_a_number(void **state)
 {
 	(void)state;
 	host.owners[0].owner.descriptors = ULONG_MAX;
 	host_judged();
 	assert_reads(
-		found_about(CHECK_LIMITS, CHECK_OK, LISTENER), "proxy has no limit of descriptors");
+		found_about(CHECK_LIMITS, CHECK_OK, LISTENER), "proxy has no limit on descriptors");
 }
 
 /* --- transparent listeners --- */
 
-static void a_socket_that_is_not_transparent_is_told(void **state)
+static void a_socket_that_is_not_transparent_is_reported(void **state)
 {
 	const struct check_finding *finding;
 
@@ -224,7 +224,7 @@ static void a_socket_that_is_not_transparent_is_told(void **state)
 		"ip -4 route del local 192.0.2.80/32 dev lo");
 }
 
-static void its_line_of_the_configuration_is_fixed_where_there_is_one(void **state)
+static void the_line_of_the_configuration_is_fixed_if_there_is_one(void **state)
 {
 	const struct check_finding *finding;
 
@@ -244,7 +244,7 @@ static void its_line_of_the_configuration_is_fixed_where_there_is_one(void **sta
 		"sed -i '7s/ transparent//' tproxyd.cfg");
 }
 
-static void ipv6_binds_by_nonlocal_bind_without(void **state)
+static void ipv6_binds_with_nonlocal_bind(void **state)
 {
 	const struct check_finding *finding;
 
@@ -262,7 +262,7 @@ static void ipv6_binds_by_nonlocal_bind_without(void **state)
 		"sysctl -w net.ipv6.ip_nonlocal_bind=0");
 }
 
-static void a_bound_ipv6_listener_answers_without_where_rules_catch_it(void **state)
+static void a_bound_ipv6_listener_answers_without_ip_transparent(void **state)
 {
 	const struct check_finding *finding;
 
@@ -294,7 +294,7 @@ static void an_address_of_the_host_needs_no_transparent_listener(void **state)
 		"not transparent, but it can answer from this address");
 }
 
-static void a_kernel_that_does_not_tell_leaves_it_open(void **state)
+static void a_kernel_that_does_not_report_ip_transparent_is_unknown(void **state)
 {
 	(void)state;
 	host.sockets[0].options_known = host.sockets[0].transparent = false;
@@ -320,27 +320,27 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(a_listener_that_is_not_there_yet_is_unknown),
-		WITH(a_listener_of_the_other_protocol_is_not_it),
-		WITH(a_wildcard_listener_of_ipv6_hears_ipv4_unless_told_not_to),
-		WITH(what_tproxy_names_has_to_listen),
+		WITH(a_listener_of_the_other_protocol_does_not_count),
+		WITH(a_wildcard_listener_of_ipv6_hears_ipv4_without_v6only),
+		WITH(the_listener_of_a_tproxy_rule_has_to_be_there),
 		WITH(tproxy_may_name_a_wildcard_listener),
 		WITH(two_programs_at_one_address_share_its_connections),
-		WITH(workers_of_one_program_share_them_as_well_and_may),
-		WITH(a_socket_in_two_hands_is_one_listener),
-		WITH(another_program_at_another_address_is_none),
+		WITH(workers_of_one_program_may_share_connections),
+		WITH(a_socket_of_two_processes_is_one_listener),
+		WITH(another_program_at_another_address_does_no_harm),
 		WITH(without_a_capability_nothing_is_transparent),
 		WITH(either_capability_will_do),
-		WITH(who_needs_no_transparent_socket_needs_no_capability),
-		WITH(who_calls_from_clients_addresses_needs_it_for_that_alone),
+		WITH(a_proxy_without_transparent_sockets_needs_no_capability),
+		WITH(a_proxy_that_spoofs_needs_a_capability_for_that_alone),
 		WITH(an_owner_that_cannot_be_seen_is_unknown),
-		WITH(few_descriptors_are_told_with_the_sessions_that_they_allow),
-		WITH(no_limit_is_not_told_as_a_number),
-		WITH(a_socket_that_is_not_transparent_is_told),
-		WITH(its_line_of_the_configuration_is_fixed_where_there_is_one),
-		WITH(ipv6_binds_by_nonlocal_bind_without),
-		WITH(a_bound_ipv6_listener_answers_without_where_rules_catch_it),
+		WITH(few_descriptors_are_printed_with_the_number_of_sessions),
+		WITH(no_limit_is_not_printed_as_a_number),
+		WITH(a_socket_that_is_not_transparent_is_reported),
+		WITH(the_line_of_the_configuration_is_fixed_if_there_is_one),
+		WITH(ipv6_binds_with_nonlocal_bind),
+		WITH(a_bound_ipv6_listener_answers_without_ip_transparent),
 		WITH(an_address_of_the_host_needs_no_transparent_listener),
-		WITH(a_kernel_that_does_not_tell_leaves_it_open),
+		WITH(a_kernel_that_does_not_report_ip_transparent_is_unknown),
 		WITH(two_listeners_share_what_is_missing_for_both),
 	};
 

@@ -55,7 +55,7 @@ static void one_tool_for_rules_is_enough(void **state)
 	assert_state(CHECK_KERNEL, CHECK_OK);
 }
 
-static void without_any_the_tool_in_use_tells_its_options(void **state)
+static void without_any_tool_the_options_of_the_one_in_use_are_missing(void **state)
 {
 	static const char *const off[] = {
 		"CONFIG_NETFILTER_XT_MATCH_SOCKET", "CONFIG_NFT_SOCKET", NULL};
@@ -72,7 +72,7 @@ static void without_any_the_tool_in_use_tells_its_options(void **state)
 		"its configuration lacks CONFIG_NFT_SOCKET. Use a kernel that has them");
 }
 
-static void what_a_fragment_leaves_open_is_unknown(void **state)
+static void options_that_a_fragment_does_not_mention_are_unknown(void **state)
 {
 	static const char *const open[] = {"CONFIG_IP_ADVANCED_ROUTER", NULL};
 
@@ -105,7 +105,7 @@ static void a_configuration_alone_is_judged_alone(void **state)
 	assert_int_equal(check_verdict(&host.report), CHECK_WELL);
 }
 
-static void without_a_configuration_what_is_in_place_shows_the_options(void **state)
+static void without_a_configuration_what_works_proves_the_options(void **state)
 {
 	(void)state;
 	host_judged();
@@ -156,7 +156,7 @@ static void without_sockets(void)
 	host.at.sockets_problem = (char *)"cannot list sockets";
 }
 
-static void without_rules_nothing_is_said_of_packets(void **state)
+static void without_rules_packets_are_unknown(void **state)
 {
 	(void)state;
 	without_rules();
@@ -169,7 +169,7 @@ static void without_rules_nothing_is_said_of_packets(void **state)
 		"`nft -j list ruleset`: not permitted");
 }
 
-static void without_the_network_nothing_is_said_of_ways(void **state)
+static void without_the_network_routes_are_unknown(void **state)
 {
 	(void)state;
 	without_network();
@@ -192,7 +192,7 @@ static void without_the_network_no_listener_lacks_an_address(void **state)
 	assert_state(CHECK_TRANSPARENT, CHECK_UNKNOWN);
 }
 
-static void without_sockets_nothing_is_said_of_listeners(void **state)
+static void without_sockets_listeners_are_unknown(void **state)
 {
 	(void)state;
 	without_sockets();
@@ -203,7 +203,7 @@ static void without_sockets_nothing_is_said_of_listeners(void **state)
 	assert_state(CHECK_DIVERT, CHECK_OK);
 }
 
-static void without_anything_nothing_is_well_but_what_needs_nothing(void **state)
+static void without_anything_only_items_without_a_basis_are_ok(void **state)
 {
 	(void)state;
 	without_rules();
@@ -211,9 +211,10 @@ static void without_anything_nothing_is_well_but_what_needs_nothing(void **state
 	without_sockets();
 	host_judged();
 	assert_well();
+	assert_state(CHECK_KERNEL, CHECK_UNKNOWN);
+	assert_state(CHECK_BACKENDS, CHECK_UNKNOWN);
 	for (int item = 0; item < CHECK_ITEMS; item++)
-		if (item != CHECK_NONLOCAL_BIND && item != CHECK_EARLY_DEMUX &&
-			item != CHECK_FRAGMENTS)
+		if (check_rows[item].bases != 0 && check_rows[item].use != FOR_UDP)
 			assert_state((enum check_item)item, CHECK_UNKNOWN);
 }
 
@@ -227,7 +228,7 @@ static struct host_socket *waiting(void)
 	return socket;
 }
 
-static void without_rules_a_request_in_vain_is_nobodys_fault(void **state)
+static void without_rules_a_request_without_an_answer_is_unknown(void **state)
 {
 	(void)state;
 	without_rules();
@@ -237,7 +238,7 @@ static void without_rules_a_request_in_vain_is_nobodys_fault(void **state)
 	assert_state(CHECK_RETURN_PATH, CHECK_UNKNOWN);
 }
 
-static void without_rules_a_stall_is_nobodys_fault(void **state)
+static void without_rules_a_stall_is_unknown(void **state)
 {
 	(void)state;
 	without_rules();
@@ -248,7 +249,7 @@ static void without_rules_a_stall_is_nobodys_fault(void **state)
 		"check cannot tell whether ICMP errors are diverted"));
 }
 
-static void udp_sockets_that_are_not_told_are_not_missed(void **state)
+static void udp_sockets_that_cannot_be_listed_are_not_missing(void **state)
 {
 	(void)state;
 	host.udp_untold = true;
@@ -260,12 +261,12 @@ static void udp_sockets_that_are_not_told_are_not_missed(void **state)
 
 /* --- what was not judged --- */
 
-/* Items that are ok on a host where nothing could be followed: they hang on nothing there. */
-static bool hangs_on_nothing(int item)
+/* Items that are ok on a host where no packet could be simulated. */
+static bool needs_no_packet(int item)
 {
-	return item == CHECK_KERNEL || item == CHECK_TRANSPARENT || item == CHECK_FRAGMENTS ||
-	       item == CHECK_BACKENDS || item == CHECK_IP_FORWARD || item == CHECK_NONLOCAL_BIND ||
-	       item == CHECK_EARLY_DEMUX;
+	return (check_rows[item].bases & (BY_LISTENER | BY_CLIENTS | BY_SERVERS)) == 0
+		       ? item != CHECK_ANNOUNCE
+		       : check_rows[item].use == FOR_UDP;
 }
 
 /* A host that has nothing but its loopback link, which is down. */
@@ -286,7 +287,7 @@ static void without_a_link_nothing_was_judged_and_nothing_is_ok(void **state)
 	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
 	for (int item = 0; item < CHECK_ITEMS; item++) {
 		assert_state(
-			(enum check_item)item, hangs_on_nothing(item) ? CHECK_OK : CHECK_UNKNOWN);
+			(enum check_item)item, needs_no_packet(item) ? CHECK_OK : CHECK_UNKNOWN);
 		assert_true(check_has_findings(&host.report, (enum check_item)item));
 	}
 	assert_true(check_has_remedy(&host.report, REMEDY_CLIENT));
@@ -296,7 +297,7 @@ static void without_a_link_nothing_was_judged_and_nothing_is_ok(void **state)
 	assert_false(check_has_remedy(&host.report, REMEDY_RULES));
 }
 
-static void a_client_without_a_route_is_not_judged_either(void **state)
+static void a_client_without_a_route_is_not_judged(void **state)
 {
 	(void)state;
 	service_add_client(&host.service, CLIENT4);
@@ -350,7 +351,7 @@ static void what_this_host_decides_does(void **state)
 }
 
 /* The client's packets are dropped before any rule of the proxy's, and nothing else is followed. */
-static void what_a_packet_did_not_reach_is_not_ok(void **state)
+static void items_that_a_packet_did_not_reach_are_not_ok(void **state)
 {
 	static const enum check_item behind[] = {CHECK_DIVERT, CHECK_RULE_ORDER, CHECK_WILDCARD,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FWMARK_ACCEPT, CHECK_SYNCOOKIES};
@@ -368,7 +369,7 @@ static void what_a_packet_did_not_reach_is_not_ok(void **state)
 	assert_true(check_has_remedy(&host.report, REMEDY_FIRST));
 }
 
-static void what_hangs_on_rules_that_are_not_understood_is_not_ok(void **state)
+static void items_that_depend_on_rules_not_understood_are_not_ok(void **state)
 {
 	(void)state;
 	host_serves(VIP4 ":80", NULL);
@@ -424,7 +425,7 @@ static void sysctls_that_cannot_be_read_are_not_well(void **state)
 	assert_state(CHECK_RP_FILTER, CHECK_UNKNOWN);
 }
 
-static void a_neighbour_entry_hangs_on_forwarding_that_can_be_read(void **state)
+static void a_neighbour_entry_needs_forwarding_that_can_be_read(void **state)
 {
 	(void)state;
 	host.proxied = "[{\"dst\":\"192.0.2.80\",\"dev\":\"client0\",\"proxy\":null}]";
@@ -435,7 +436,7 @@ static void a_neighbour_entry_hangs_on_forwarding_that_can_be_read(void **state)
 		"cannot read net.ipv4.ip_forward");
 }
 
-static void only_root_is_not_told_to_be_root(void **state)
+static void the_remedy_root_is_for_other_users(void **state)
 {
 	(void)state;
 	without_rules();
@@ -456,31 +457,31 @@ int main(void)
 		WITH(an_option_that_is_off_is_named),
 		WITH(a_family_that_is_not_served_needs_nothing),
 		WITH(one_tool_for_rules_is_enough),
-		WITH(without_any_the_tool_in_use_tells_its_options),
-		WITH(what_a_fragment_leaves_open_is_unknown),
+		WITH(without_any_tool_the_options_of_the_one_in_use_are_missing),
+		WITH(options_that_a_fragment_does_not_mention_are_unknown),
 		WITH(a_tool_that_may_do_is_better_than_one_that_will_not),
 		WITH(a_configuration_alone_is_judged_alone),
-		WITH(without_a_configuration_what_is_in_place_shows_the_options),
-		WITH(without_rules_nothing_is_said_of_packets),
-		WITH(without_the_network_nothing_is_said_of_ways),
+		WITH(without_a_configuration_what_works_proves_the_options),
+		WITH(without_rules_packets_are_unknown),
+		WITH(without_the_network_routes_are_unknown),
 		WITH(without_the_network_no_listener_lacks_an_address),
-		WITH(without_sockets_nothing_is_said_of_listeners),
-		WITH(without_anything_nothing_is_well_but_what_needs_nothing),
-		WITH(without_rules_a_request_in_vain_is_nobodys_fault),
-		WITH(without_rules_a_stall_is_nobodys_fault),
-		WITH(udp_sockets_that_are_not_told_are_not_missed),
+		WITH(without_sockets_listeners_are_unknown),
+		WITH(without_anything_only_items_without_a_basis_are_ok),
+		WITH(without_rules_a_request_without_an_answer_is_unknown),
+		WITH(without_rules_a_stall_is_unknown),
+		WITH(udp_sockets_that_cannot_be_listed_are_not_missing),
 		WITH(without_a_link_nothing_was_judged_and_nothing_is_ok),
-		WITH(a_client_without_a_route_is_not_judged_either),
+		WITH(a_client_without_a_route_is_not_judged),
 		WITH(a_host_in_use_has_nothing_left_to_judge),
 		WITH(what_other_hosts_decide_does_not_make_a_host_unjudged),
 		WITH(what_this_host_decides_does),
-		WITH(what_a_packet_did_not_reach_is_not_ok),
-		WITH(what_hangs_on_rules_that_are_not_understood_is_not_ok),
+		WITH(items_that_a_packet_did_not_reach_are_not_ok),
+		WITH(items_that_depend_on_rules_not_understood_are_not_ok),
 		WITH(a_family_without_clients_leaves_open_what_the_other_shows),
 		WITH(a_proxy_that_does_not_spoof_has_no_use_for_the_servers_side),
 		WITH(sysctls_that_cannot_be_read_are_not_well),
-		WITH(a_neighbour_entry_hangs_on_forwarding_that_can_be_read),
-		WITH(only_root_is_not_told_to_be_root),
+		WITH(a_neighbour_entry_needs_forwarding_that_can_be_read),
+		WITH(the_remedy_root_is_for_other_users),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
