@@ -46,8 +46,8 @@ static void report_missing_bases(struct check *check)
 /* Whether a listener serves TCP or UDP, for clients of either family. */
 static bool serves(const struct service *service, int protocol)
 {
-	return service_protocol(service, AF_INET, protocol) ||
-	       service_protocol(service, AF_INET6, protocol);
+	return service_has_protocol(service, AF_INET, protocol) ||
+	       service_has_protocol(service, AF_INET6, protocol);
 }
 
 /* Why this proxy does not use items for USE; NULL if it does. */
@@ -63,7 +63,7 @@ static const char *reason_not_used(const struct service *service, enum check_use
 		return "the proxy does not serve TCP";
 	if (use == FOR_UDP && !serves(service, IPPROTO_UDP))
 		return "the proxy does not serve UDP";
-	if (use == FOR_IPV4 && !service_family(service, AF_INET))
+	if (use == FOR_IPV4 && !service_has_family(service, AF_INET))
 		return "the proxy does not serve IPv4, and IPv6 has no such check";
 	return NULL;
 }

@@ -379,7 +379,7 @@ static bool judge_client_ports(struct check *check, const struct host_socket *co
 		for (to = from; to < count && addr_equal(&list[to]->remote, &list[from]->remote);
 			to++)
 			/* In TIME-WAIT it is unknown which of the two chose the port. */
-			early |= list[to]->options_known && !list[to]->late_port;
+			early |= list[to]->options_known && !list[to]->bind_no_port;
 		if (!is_used_up(list + from, to - from, range, &ended))
 			continue;
 		report_ports_used_up(check, &list[0]->local, range, true, ended);
@@ -398,7 +398,7 @@ static bool judge_client_ports(struct check *check, const struct host_socket *co
  */
 static void judge_source_ports(struct check *check)
 {
-	int reuse = snapshot_number(check->snapshot, "net/ipv4/tcp_tw_reuse");
+	int reuse = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse");
 	struct port_range range = {.reused = reuse == 1};
 	const struct host_socket **list;
 	struct check_finding *finding;

@@ -236,7 +236,7 @@ static const struct network_rule *judge_routing(
 		check_fix_ip_rule(
 			finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
 	}
-	if (network_local_route(&check->snapshot->network, table, to) != NULL)
+	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
 		check, family, rule != NULL ? table : check_table_in_use(check, family));

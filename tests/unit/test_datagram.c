@@ -90,7 +90,7 @@ static void a_datagram_comes_with_its_source_and_its_destination(void **state)
 
 		if (fd == -1)
 			continue;
-		assert_int_equal(datagram_tell_destination(fd, family), 0);
+		assert_int_equal(datagram_report_destination(fd, family), 0);
 		if (i >= 2 && family == AF_INET)
 			setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
 		if (i >= 2 && family == AF_INET6)
@@ -154,8 +154,8 @@ static void what_is_no_socket_reports_nothing(void **state)
 	int file = eventfd(0, EFD_CLOEXEC);
 
 	(void)state;
-	assert_int_equal(datagram_tell_destination(file, AF_INET), -1);
-	assert_int_equal(datagram_tell_destination(file, AF_INET6), -1);
+	assert_int_equal(datagram_report_destination(file, AF_INET), -1);
+	assert_int_equal(datagram_report_destination(file, AF_INET6), -1);
 	close(file);
 }
 

@@ -92,7 +92,7 @@ def endpoint(fields):
 
 def timeouts(given):
     require_known(given, TIMEOUTS, "timeouts")
-    values = {"connect": 10_000, "client": 60_000, "server": 60_000, **given}
+    values = {"connect": 10_000, "client": 600_000, "server": 600_000, **given}
     return [f"  timeout {name.replace('_', '-')} {value}ms" for name, value in values.items()]
 
 

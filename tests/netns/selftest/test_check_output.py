@@ -1,4 +1,4 @@
-"""tproxyctl check prints what its schema describes whatever the host is like, and says what it cannot read.
+"""tproxyctl check prints its published form whatever the host is like, and says clearly what it cannot read.
 
 Tools are hidden by /dev/null over them in a mount namespace, since tproxyctl finds them without PATH,
 too; those that print half of what they should come first on PATH.
@@ -47,8 +47,8 @@ class Checked(CtlHost):
             pytest.skip("absent: mounts within this namespace")
         return done
 
-    def report(self, *arguments, errors="", **rest):
-        """What it prints as JSON, which is what the schema describes; stderr has ERRORS, or nothing."""
+    def printed(self, *arguments, errors="", **rest):
+        """What it prints as JSON, which is what the published form says; and what it says on stderr."""
         done = self.check("--json", *arguments, **rest)
         assert done.returncode in checklist.STATUSES, done.stderr
         assert errors in done.stderr if errors else done.stderr == "", done.stderr
@@ -110,28 +110,28 @@ def host(tmp_path):
     namespace.close()
 
 
-def well_set_up(box, tool="nft"):
-    box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--backend", tool)
+def well_set_up(host, firewall_tool="nft"):
+    host.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--firewall-tool", firewall_tool)
 
 
 PROXY_ITEMS = ["listener", "capability", "other-listener", "limits"]
 ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
 
 
-# --- reports ---
+# --- the published form ---
 
 
-def test_a_bare_host(box):
-    before = box.snapshot()
-    made = box.report(*EVERYTHING)
+def test_a_bare_host(host):
+    before = host.snapshot()
+    made = host.printed(*EVERYTHING)
     assert not made["well"] and states(made)["divert"] == "missing"
     assert before == host.snapshot()
 
 
-def test_a_host_that_was_set_up(box):
-    well_set_up(box)
-    before = box.snapshot()
-    made = box.report(*ASKED)
+def test_a_host_that_was_set_up(host):
+    well_set_up(host)
+    before = host.snapshot()
+    made = host.printed(*ASKED)
     assert states(made)["divert"] == "ok" and made["not_judged"] == PROXY_ITEMS
     assert made["to_judge"] == ["start the proxy"]
     assert before == host.snapshot()
@@ -141,26 +141,28 @@ def test_a_host_without_a_link(host):
     """There is no rule at all, and nothing was judged: that is no all-clear."""
     bare = Namespace("bare")
     try:
-        made = Checked(bare, box.folder).report(*ASKED)
+        made = Checked(bare, host.folder).printed(*ASKED)
     finally:
         bare.close()
     assert not made["well"] and {"divert", "mark", "ip-rule", "ip-route", "filter"} <= set(made["not_judged"])
+    judged = {name for name, state in states(made).items() if state == "ok"}
+    assert judged <= {"kernel", "transparent", "fragments", "backends", "ip_forward", "ip_nonlocal_bind", "ip_early_demux"}
     assert any("bring a link up, or name a client (--client ADDR)" in each for each in made["to_judge"])
 
 
-def test_a_host_with_its_proxy(box):
-    """Every item that this host decides was judged: the status is 0, whatever other hosts decide."""
-    well_set_up(box)
-    with listener(box):
-        made = box.report(*ASKED)
+def test_a_host_with_its_proxy(host):
+    """All that this host decides was judged: that is the status 0, and what other hosts decide does not change it."""
+    well_set_up(host)
+    with listener(host):
+        made = host.printed(*ASKED)
     assert made["well"] and states(made)["announce"] == "unknown"
 
 
-def test_the_text_says_the_same(box):
-    parts = box.check(*ASKED).stdout.split("\n\n")
-    assert parts[0].startswith("listeners: 192.0.2.80:80\n") and parts[1].startswith("missing   divert: ")
-    well_set_up(box)
-    done = box.check(*ASKED)
+def test_the_text_for_people_says_the_same(host):
+    printed = host.check(*ASKED).stdout.split("\n\n")
+    assert printed[0].startswith("listeners: 192.0.2.80:80\n") and printed[1].startswith("missing   divert: ")
+    well_set_up(host)
+    done = host.check(*ASKED)
     assert done.returncode == 3 and "Nothing is missing or harmful so far, but " in done.stdout
     assert "items were not judged. To judge them: start the proxy; then check again." in " ".join(done.stdout.split())
     with listener(host):
@@ -172,7 +174,7 @@ def test_the_text_says_the_same(box):
 def test_a_kernels_configuration_alone(host, tmp_path, pack):
     file = tmp_path / "config"
     file.write_bytes(pack((HEADING + OPTIONS).encode("ascii")))
-    made = box.report("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert list(states(made)) == ["kernel"] and states(made)["kernel"] == "missing"
     assert (made["kernel"]["source"], made["kernel"]["version"]) == (str(file), "6.1.0")
 
@@ -180,16 +182,16 @@ def test_a_kernels_configuration_alone(host, tmp_path, pack):
 def test_a_fragment_of_a_configuration(host, tmp_path):
     file = tmp_path / "fragment"
     file.write_text("CONFIG_INET=y\n", encoding="ascii")
-    made = box.report("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert states(made)["kernel"] == "unknown" and made["kernel"]["version"] is None
 
 
-def test_an_ordinary_user_sees_what_only_root_may_read(box, for_everybody):
+def test_an_ordinary_user_gets_a_message_about_what_is_hidden(host, for_everybody):
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
         pytest.skip("absent: another user")
-    well_set_up(box)
-    made = box.report(*ASKED, before=user, program=for_everybody, errors="save`: ")
+    well_set_up(host)
+    made = host.printed(*ASKED, before=user, program=for_everybody, errors="save`: ")
     assert not made["well"] and states(made)["divert"] == "unknown" and "run as root" in made["to_judge"]
     assert states(made)["server-route"] == "ok"
 
@@ -217,8 +219,8 @@ def test_an_ordinary_user_sees_what_only_root_may_read(box, for_everybody):
         (["--kernel-config", "/dev"], "/dev"),
     ],
 )
-def test_wrong_arguments_are_refused(box, words, errors):
-    box.refused(*words, errors=errors)
+def test_wrong_arguments_are_reported(host, words, errors):
+    host.refused(*words, errors=errors)
 
 
 def test_a_configuration_with_errors(host, tmp_path):
@@ -227,7 +229,7 @@ def test_a_configuration_with_errors(host, tmp_path):
     host.refused("--config", str(file), errors=f"{file}:2: error")
 
 
-def test_a_configuration_and_options_are_refused_together(box, tmp_path):
+def test_a_configuration_and_options_are_one_too_many(host, tmp_path):
     file = tmp_path / "cfg"
     file.write_text("listen l\n bind 192.0.2.80:80\n", encoding="ascii")
     host.refused("--config", str(file), "--listen=192.0.2.80:80", errors="either --config")
@@ -250,26 +252,26 @@ def test_a_kernel_configuration_that_is_cut_off(host, tmp_path, pack):
 # --- tools ---
 
 
-def test_without_ip_the_network_is_unknown(box):
-    well_set_up(box)
-    before = box.snapshot()
-    made = box.report(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
+def test_without_ip_nothing_is_said_of_the_network(host):
+    well_set_up(host)
+    before = host.snapshot()
+    made = host.printed(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
     assert {states(made)[name] for name in ("divert", "ip-rule", "ip-route", "announce", "ip_forward")} == {"unknown"}
     assert before == host.snapshot()
 
 
-def test_without_nft_its_rules_are_not_seen(box):
-    well_set_up(box, "iptables")
-    before = box.snapshot()
-    made = box.report(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
+def test_without_nft_its_rules_are_not_seen(host):
+    well_set_up(host, "iptables")
+    before = host.snapshot()
+    made = host.printed(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
     assert states(made)["divert"] == "ok" and states(made)["backends"] == "unknown"
     assert before == host.snapshot()
 
 
-def test_without_iptables_nft_shows_enough(box):
-    well_set_up(box)
+def test_without_iptables_the_output_of_nft_is_enough(host):
+    well_set_up(host)
     tools = [name for name in ("iptables-save", "iptables-legacy-save") if shutil.which(name)]
-    assert states(box.report(*ASKED, before=hidden(*tools)))["divert"] == "ok"
+    assert states(host.printed(*ASKED, before=hidden(*tools)))["divert"] == "ok"
 
 
 RULES = {
@@ -283,27 +285,27 @@ SOME_RULES = "*filter\n-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp -j ACCEPT\nCOM
 
 @pytest.mark.parametrize("script, words", [(HALF, ""), (FAILS, "it is broken")], ids=["cut", "fails"])
 @pytest.mark.parametrize("tool", [*RULES, "nft", "ip"])
-def test_a_tool_whose_output_is_incomplete(box, tool, script, words):
-    """What it shows is unknown, whatever half of it would mean; of its errors only the first line is repeated."""
-    well_set_up(box)
+def test_a_tool_that_does_not_report_everything(host, tool, script, words):
+    """Its part is unknown, whatever half of it would mean; only its first line of reasons is repeated."""
+    well_set_up(host)
     if tool in RULES:
         if not shutil.which(tool):
             pytest.skip(f"absent: {tool}")
-        box.run(RULES[tool], text=SOME_RULES)
-    before = box.snapshot()
-    made = box.report(*ASKED, path=box.tool(tool, script), errors=f"tproxyctl: `{tool}")
+        host.run(RULES[tool], text=SOME_RULES)
+    before = host.snapshot()
+    made = host.printed(*ASKED, path=host.tool(tool, script), errors=f"`{tool}")
     assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
     assert before == host.snapshot()
 
 
-def test_an_empty_answer_of_ip_is_an_error(box):
-    made = box.report(*ASKED, path=box.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
+def test_an_ip_that_says_nothing_is_not_believed(host):
+    made = host.printed(*ASKED, path=host.tool("ip", SILENT), errors="cannot parse the output of `ip -d -j address show`")
     assert states(made)["divert"] == "unknown"
 
 
-def test_a_report_that_cannot_be_written_is_a_failure(box):
-    with box.namespace, open("/dev/full", "w", encoding="ascii") as full:
+def test_what_cannot_be_written_is_no_success(host):
+    with host.namespace, open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([TPROXYCTL, "check"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2 and "cannot write" in done.stderr
 

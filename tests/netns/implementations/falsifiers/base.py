@@ -53,7 +53,7 @@ class Proxy:
     def __init__(self, scenario, folder):
         self.scenario, self.folder = scenario, folder
         self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
-        self.timeouts = {"connect": 10_000, "client": 60_000, "server": 60_000}
+        self.timeouts = {"connect": 10_000, "client": 600_000, "server": 600_000}
         self.timeouts.update(scenario.get("timeouts", {}))
         self.timeouts = {name: value / 1000 for name, value in self.timeouts.items()}
         self.selector = selectors.DefaultSelector()

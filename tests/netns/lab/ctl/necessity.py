@@ -342,27 +342,26 @@ def _as_dictionary(case, observed, also):
 
 
 HEAD = """\
-# What each part of the set-up does
+# The purpose of each part of the set-up
 
-Each row leaves out one part of a set-up, or sets one value that does harm. It says what happens to a
-*new* connection (established ones may go on), and which item `tproxyctl check` then reports.
-`tests/netns/necessity --docs` writes this page from `fixtures/necessity.toml`, and `make check` tries every
-row: {cases} cases, {rows} changes. In each case check has to report exactly the items of the row, and its
-commands have to fix the connection, also when they are run twice.
+Each row leaves one part of a set-up out, or sets one harmful value. It shows what happens to a *new* connection (an
+established one may continue), and which item `tproxyctl check` names. `tests/netns/necessity --docs` writes this page
+from `fixtures/necessity.toml`, and `make check` tries every row: {cases} cases, {rows} changes. In each case, check
+must name exactly the items of the row. The commands that it prints must fix the case, also when they run twice.
 
 | symptom | meaning |
 |---|---|
 | works | bytes pass in both directions, and the server sees the client's address |
 | wrong source | bytes pass, and the server sees another address |
-| refused | the connection fails at once, or the proxy ends it before any answer |
-| times out | no answer: packets are sent again and again |
-| stalls | the connection begins to work, then no more bytes pass |
+| refused | the connection fails at once, or the proxy ends it before a byte comes back |
+| times out | nothing comes back: packets are retransmitted and get no answer |
+| stalls | the connection works first, then bytes no longer get through |
 | intermittent | of several connections some work and some do not |
 
-The recipe `divert` is the walk-through's. `tproxy` adds the target TPROXY for SYNs; `nft` is the same in
-nftables' language; `local-route` is a local route for the address, without rules. They are in
-`tests/netns/lab/recipe.py`, topologies in `tests/netns/lab/layouts.py`. The proxy connects to the server
-from the client's address (`usesrc clientip`), with `local-route` from its own.
+The recipe `divert` is the walk-through's; `tproxy` adds the target TPROXY for packets that begin a
+connection; `nft` is the same in nftables' language; `local-route` is a local route for the address, and no
+rules. They are in `tests/netns/lab/setup/recipe.py`, topologies in `tests/netns/lab/netns/layouts.py`. The
+proxy connects to the server from the client's address (`usesrc clientip`), with `local-route` from its own.
 """
 
 
