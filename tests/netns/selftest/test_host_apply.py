@@ -86,12 +86,12 @@ def test_marks_and_tables_of_others_are_refused_and_free_ones_proposed(box, comm
 def test_a_mark_in_any_rule_is_seen(box, line, text):
     box.run(line, text=text)
     done = box.ctl("plan", *arguments_for("nft"))
-    assert done.returncode == 1 and "mark 0x1 is somebody else's" in done.stderr
+    assert done.returncode == 1 and "mark 0x1 is already in use: " in done.stderr
     box.well("plan", *arguments_for("nft"), "--mark", "0x20")
 
 
 @each_firewall_tool
-def test_a_failure_halfway_takes_everything_back(box, firewall_tool):
+def test_a_failure_halfway_reverts_everything(box, firewall_tool):
     box.furnish("wg-quick", firewall_tool)
     before = box.snapshot()
     tools = box.folder / "broken"
@@ -103,12 +103,12 @@ def test_a_failure_halfway_takes_everything_back(box, firewall_tool):
         (tools / name).write_text(script + f'{real} "$@" <$in\n', encoding="ascii")
         (tools / name).chmod(0o755)
     done = box.ctl("apply", *arguments_for(firewall_tool), path=str(tools))
-    assert done.returncode == 1 and "no such match" in done.stderr and "taken back" in done.stderr
+    assert done.returncode == 1 and "no such match" in done.stderr and "everything was reverted" in done.stderr
     assert not differences(before, box.snapshot()) and not box.state.exists()
 
 
 class TestOutputThatIsCut:
-    """A tool that ends well and says half of it is not believed."""
+    """The output of a tool that is cut off is not used, although the tool exits with 0."""
 
     def cut(self, box, name):
         folder = box.folder / "cutting"
@@ -148,7 +148,7 @@ class TestOutputThatIsCut:
 
 
 def test_a_tool_that_does_not_start_is_not_taken_for_a_table_that_is_gone(box):
-    """The loader of programs says "No such file or directory", too, as nft does of a table."""
+    """ld.so has the same message, "No such file or directory", as nft for a table."""
     box.well("apply", *arguments_for("nft"))
     folder, before = box.folder / "unloadable", box.snapshot()
     folder.mkdir()
@@ -180,20 +180,20 @@ class TestWithoutNft:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr
 
-    def mend(self, box, told):
-        """Run what revert says is to be run with nft."""
-        commands = re.findall("`(nft delete [^`]+)`", told)
+    def clean(self, box, messages):
+        """Run the commands of nft that revert prints."""
+        commands = re.findall("`(nft delete [^`]+)`", messages)
         for command in commands:
             box.run(command)
         return commands
 
     @pytest.mark.parametrize("hidden", [("apply", "revert"), ("revert",)])
-    def test_what_stays_is_told_with_what_takes_it_away(self, box, hidden):
+    def test_what_stays_is_reported_with_the_command_that_removes_it(self, box, hidden):
         before = box.snapshot()
         for command, words in (("apply", arguments_for("iptables")), ("revert", ())):
-            told = self.ctl(box, command, *words) if command in hidden else box.well(command, *words).stderr
-        assert differences(before, box.snapshot()) and "stays" in told
-        assert self.mend(box, told) == ["nft delete table ip6 mangle", "nft delete table ip mangle"]
+            messages = self.ctl(box, command, *words) if command in hidden else box.well(command, *words).stderr
+        assert differences(before, box.snapshot()) and "stays" in messages
+        assert self.clean(box, messages) == ["nft delete table ip6 mangle", "nft delete table ip mangle"]
         assert not differences(before, box.snapshot())
 
     def test_what_stayed_out_of_sight_at_apply_goes_with_nft_at_revert(self, box):
@@ -202,22 +202,22 @@ class TestWithoutNft:
         box.well("revert")
         assert not differences(before, box.snapshot())
 
-    def test_a_table_that_others_use_is_left_to_them(self, box):
+    def test_a_table_that_other_programs_use_stays(self, box):
         box.furnish("mangle")
         before = box.snapshot()
         self.ctl(box, "apply", *arguments_for("iptables"))
-        assert not self.mend(box, self.ctl(box, "revert"))
+        assert not self.clean(box, self.ctl(box, "revert"))
         assert not differences(before, box.snapshot())
 
-    def test_a_table_that_somebody_began_to_use_is_left_to_them(self, box):
+    def test_a_table_that_another_program_began_to_use_stays(self, box):
         self.ctl(box, "apply", *arguments_for("iptables", family=4))
         box.run("iptables -t mangle -A OUTPUT -j ACCEPT")
-        assert self.mend(box, self.ctl(box, "revert")) == ["nft delete chain ip mangle PREROUTING"]
+        assert self.clean(box, self.ctl(box, "revert")) == ["nft delete chain ip mangle PREROUTING"]
         assert "-A OUTPUT -j ACCEPT" in box.run("iptables-save")
 
 
 class TestToolsThatDoNotEnd:
-    """A limit ends them, with whatever they have started; without one nothing would ever go on."""
+    """A limit ends them and what they have started."""
 
     LIMIT = {"TPROXYCTL_TOOL_SECONDS": "4"}
     SAYS = "it did not end within 4 s, and was killed"
@@ -236,12 +236,12 @@ class TestToolsThatDoNotEnd:
         return "nft" if firewall_tool == "nft" else f"{'ip6' if family == 6 else 'ip'}{firewall_tool[2:]}-restore"
 
     @each_firewall_tool
-    def test_what_was_done_before_is_taken_back(self, box, firewall_tool):
+    def test_what_was_done_before_is_reverted(self, box, firewall_tool):
         box.furnish("wg-quick", firewall_tool)
         before = box.snapshot()
         path = self.hang(box, self.loader(firewall_tool, 6), "grep -q -e -A -e 'table ip6.*{' $in")
         done = box.ctl("apply", *arguments_for(firewall_tool), path=path, environment=self.LIMIT)
-        assert done.returncode == 1 and self.SAYS in done.stderr and "everything was taken back" in done.stderr
+        assert done.returncode == 1 and self.SAYS in done.stderr and "everything was reverted" in done.stderr
         assert not differences(before, box.snapshot()) and not box.state.exists()
 
     @pytest.mark.parametrize("name", ["ip", "iptables-save", "nft"])
@@ -264,7 +264,7 @@ class TestToolsThatDoNotEnd:
 
 
 class TestOthersChanges:
-    """What somebody else did to our things in between is left, and said."""
+    """What another program changed after apply stays as it is, and is reported."""
 
     def test_a_rule_that_is_gone(self, box):
         before = box.snapshot()
@@ -292,7 +292,7 @@ class TestOthersChanges:
         box.well("apply", *arguments_for(firewall_tool))
         box.run(f"{firewall_tool} -t mangle -A TPROXYCTL -p udp -j RETURN")
         done = box.ctl("revert")
-        assert done.returncode == 1 and "somebody else" in done.stderr
+        assert done.returncode == 1 and "another program" in done.stderr
         assert "-A TPROXYCTL -p udp -j RETURN" in box.run(f"{firewall_tool}-save")
         assert "--comment tproxyctl" not in box.run(f"{firewall_tool}-save")
 
@@ -346,10 +346,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "kind, key, value",
         [
-            ("rule", "probe", ""),
+            ("rule", "preference", ""),
             ("rule", "undo", "ip -4 route del 198.51.100.0/24"),
-            ("route", "undo", ["ip"]),
-            ("route", "probe", None),
+            ("route", "to", "198.51.100.0/24 dev eth0"),
+            ("route", "table", None),
             ("firewall", "chains_before", [1]),
             ("firewall", "seen", 7),
             ("firewall", "state", "half done"),
@@ -368,12 +368,12 @@ class TestBadInput:
         assert "Nothing was changed" in done.stderr and "ip rule show protocol 197" in done.stderr
         assert before == box.snapshot() and box.state.read_text(encoding="utf-8") == text
 
-    def test_a_state_file_that_others_may_write_is_not_believed(self, box):
+    def test_a_state_file_that_others_can_write_is_not_used(self, box):
         box.well("apply", *arguments_for("nft"))
         before = box.snapshot()
         box.state.chmod(0o666)
         done = box.ctl("revert")
-        assert done.returncode == 2 and "may be written by others" in done.stderr
+        assert done.returncode == 2 and "users other than root can write the state file" in done.stderr
         assert before == box.snapshot()
 
     def test_what_shows_the_leftovers_of_a_lost_state_file(self, box):
@@ -407,15 +407,15 @@ class TestBadInput:
         assert before == box.snapshot() and not box.state.exists()
 
     def test_two_at_once(self, box):
-        """Whoever comes second waits for the first, and then finds its plan applied."""
+        """The second waits for the first, and then finds its plan applied."""
         with box.namespace:
             words = [TPROXYCTL, "apply", *arguments_for("nft"), "--state", str(box.state)]
             running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-        told = sorted(each.communicate()[0].strip() for each in running)
-        assert told == ["already applied"] * 3 + ["applied"]
+        printed = sorted(each.communicate()[0].strip() for each in running)
+        assert printed == ["already applied"] * 3 + ["applied"]
 
 
-def test_revert_without_a_state_file_leaves_what_bears_our_name(box):
+def test_revert_without_a_state_file_leaves_what_has_our_name(box):
     before = box.snapshot()
     assert "nothing was applied" in box.well("revert").stdout
     box.well("apply", *arguments_for("nft"))
@@ -438,7 +438,7 @@ def test_what_plan_prints_for_a_shell_does_what_apply_does(box, firewall_tool):
     box.run("sh -e", text=back)
     if firewall_tool == "nft":
         assert not differences(before, box.snapshot())
-    if firewall_tool == "iptables":  # the table that comes by itself stays, where it is typed
+    if firewall_tool == "iptables":  # the table that iptables creates stays when the commands are typed
         box.run("nft flush ruleset")
     box.well("apply", *arguments_for(firewall_tool, "tproxy"))
     assert not differences(typed, box.snapshot())
@@ -462,7 +462,7 @@ def test_nft_reads_the_format_nft(box):
 def test_formats_without_anything_to_do_say_so(box):
     assert "net.ipv4.tcp_tw_reuse = 1" in box.well("plan", "--format", "sysctl.d").stdout
     box.namespace.sysctl({"net.ipv4.tcp_tw_reuse": 1})
-    assert "no sysctl has to be set" in box.well("plan", "--format", "sysctl.d").stdout
+    assert "no sysctl needs to be set" in box.well("plan", "--format", "sysctl.d").stdout
     text = box.well("plan", "--format", "networkd").stdout
     assert "[RoutingPolicyRule]" in text and "Type=local" in text
     assert json.loads(box.well("plan", "--json").stdout)["recipe"] == "divert"
@@ -650,6 +650,6 @@ def test_a_listener_that_is_not_transparent_is_reached_as_before(inline, tmp_pat
 
 @pytest.mark.parametrize("harm", HARMFUL)
 @pytest.mark.parametrize("family, firewall_tool", [(4, "iptables"), (6, "iptables"), (4, "nft")])
-def test_harmful_sysctls_are_mended(inline, tmp_path, family, firewall_tool, harm):
+def test_harmful_sysctls_are_fixed(inline, tmp_path, family, firewall_tool, harm):
     inline.proxy.namespace.sysctl(HARMFUL[harm])
     serve_with_two_commands(inline, tmp_path, LISTEN[family], firewall_tool)

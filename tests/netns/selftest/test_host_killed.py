@@ -41,7 +41,7 @@ def kill(box, library, victim, arguments, way, at):
 
 
 def try_kills(box, library, firewall_tool, victim, way):
-    """Kill it at every place, and have it taken back; how many places there are."""
+    """Kill it at every place and revert; returns how many places there are."""
     arguments = arguments_for(firewall_tool, family=4)
     box.furnish("wg-quick", firewall_tool)
     box.namespace.sysctl(MENDED)
@@ -69,7 +69,7 @@ def try_kills(box, library, firewall_tool, victim, way):
 @each_victim
 @each_firewall_tool
 @pytest.mark.parametrize("way, least", [("KILL_AT", 30), ("CUT_WRITE", 8)])
-def test_killed_at_any_system_call_it_is_taken_back(box, library, firewall_tool, victim, way, least):
+def test_killed_at_any_system_call_it_can_be_reverted(box, library, firewall_tool, victim, way, least):
     assert try_kills(box, library, firewall_tool, victim, way) >= least
 
 
@@ -77,7 +77,7 @@ def test_killed_at_any_system_call_it_is_taken_back(box, library, firewall_tool,
 @pytest.mark.parametrize("when", ["before", "meanwhile", "after"])
 @pytest.mark.parametrize("victim", ["apply", "revert"])
 @each_firewall_tool
-def test_killed_at_any_call_it_is_taken_back(box, firewall_tool, victim, when):
+def test_killed_at_any_call_it_can_be_reverted(box, firewall_tool, victim, when):
     box.furnish("wg-quick", firewall_tool)
     arguments = arguments_for(firewall_tool)
     box.well("apply", *arguments)  # registers what iptables-legacy registers
@@ -99,15 +99,15 @@ def test_killed_at_any_call_it_is_taken_back(box, firewall_tool, victim, when):
 
 
 @each_firewall_tool
-def test_after_a_kill_apply_goes_on_by_itself_and_status_tells(box, firewall_tool):
+def test_after_a_kill_apply_recovers_and_status_reports_it(box, firewall_tool):
     arguments = arguments_for(firewall_tool)
     before = box.snapshot()
     at, interrupted, killed = 1, 0, True
     while killed:
         killed = box.ctl("apply", *arguments, path=box.killer(at, "after")).returncode == -signal.SIGKILL
         if killed and box.state.exists():
-            told = box.ctl("status", "--json")
-            assert told.returncode == 1 and json.loads(told.stdout)["interrupted"], told.stdout
+            status = box.ctl("status", "--json")
+            assert status.returncode == 1 and json.loads(status.stdout)["interrupted"], status.stdout
             interrupted += 1
         box.well("apply", *arguments)
         box.well("status")
