@@ -1,11 +1,11 @@
 /*
- * Three scratch hosts in a row; see the header.
+ * Makes three scratch hosts in a row.
  *
- * Everything of a host goes into one call of `ip -batch`: where the kernel is emulated, starting a
- * program is what takes the time. Only where a call fails is each of its parts tried by itself.
+ * Everything of a host is one run of `ip -batch`: on an emulated kernel, starting a program takes most of the
+ * time. Only if a run fails, each of its parts is tried by itself.
  *
- * The trap: the kernel takes a veth link whose number is its peer's for one without a peer, and lets up
- * to a second pass before it is up. So both ends are numbered, and differently.
+ * The trap: if both ends of a veth link have the same index, the kernel takes the link for one without a peer
+ * and needs up to a second until it is up (link watch). So the ends get different indexes.
  */
 #include "scratch_network.h"
 #include "scratch.h"
@@ -54,7 +54,7 @@ static const char *const route_lines[2] = {
 	"route add local 2001:db8:e::/64 dev lo\n",
 };
 
-/* What a fresh namespace may have from its host, and what would keep IPv6 waiting for a second. */
+/* What a new namespace may inherit from its host, and what would delay IPv6 for a second. */
 static const char *const sysctls[][2] = {
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -136,7 +136,7 @@ static void note_link(struct findings *findings, bool well, const char *words)
 		findings_words(findings, CAPABILITY_VETH, AF_INET, words);
 }
 
-/* One part of the routing by itself. What the batch that failed had done already is there. */
+/* One part of the routing by itself. The batch that failed may have done it already. */
 static bool try_part(
 	struct findings *findings, enum capability_name name, int family, const char *lines)
 {
@@ -151,7 +151,7 @@ static bool try_part(
 	return false;
 }
 
-/* The rule is there; where a marked socket can show it, it has to lead to the table, too. */
+/* The rule exists. If a marked socket can show it, the rule has to lead to the table, too. */
 static void note_rule(struct findings *findings, int family, bool routes)
 {
 	bool can_show = routes && findings_can(findings, CAPABILITY_SO_MARK, family);
@@ -160,18 +160,18 @@ static void note_rule(struct findings *findings, int family, bool routes)
 		findings_take(findings, CAPABILITY_POLICY_RULE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_POLICY_RULE, family, CAPABILITY_MISSING,
-			"the rule is there, and a marked packet is not routed by it: %s",
+			"the rule exists, but a marked packet is not routed by it: %s",
 			strerror(errno));
 }
 
-/* A kernel with one table takes a route for another, too, and puts it where no mark is needed. */
+/* A kernel with one table accepts a route for another one, and puts it where no mark is needed. */
 static void note_routes(struct findings *findings, int family, bool rule)
 {
 	if (rule || probe_unmarked_route(family) == -1)
 		findings_take(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_LOCAL_ROUTE, family, CAPABILITY_MISSING,
-			"the route for table 100 is in the main table: there is but one");
+			"the route for table 100 is in the main table: the kernel has no other table");
 }
 
 static void set_routing(struct findings *findings, int family)

@@ -1,12 +1,13 @@
 /*
- * Packet rules for the scratch proxy's host; see the header.
+ * Writes and loads the packet rules of the scratch proxy's host.
  *
- * A row of the table is a rule in both languages and the features that it needs. `@` stands for the VIP,
- * `$` for the VIP as nft writes it before a port, `&` for nft's word for the family. The DIVERT rules are the walk-through's; iptables
- * leaves wildcard listeners out of `socket`, so those of other ports are not caught by them.
+ * A row of the table is a rule in both languages, with the features that it needs. `@` stands for the VIP, `$`
+ * for the VIP as nft writes it before a port, `&` for the family in nft's language. The DIVERT rules are those
+ * of HAProxy's walk-through. The match `socket` of iptables leaves out wildcard listeners, so it does not match
+ * packets for the other ports.
  *
- * The lock of iptables-legacy is below /run, which may not be ours to write. A memfd has no name in any
- * file system and ends with its last user; the tools inherit its descriptor and open it by that.
+ * The trap: the lock of iptables-legacy is below /run, where we may not write. A memfd has no name in any file
+ * system and ends with its last user; the tools inherit its descriptor and open it through /proc/self/fd.
  */
 #include "scratch_rules.h"
 #include "scratch_network.h"
@@ -26,7 +27,7 @@
 
 static const struct scratch_rule {
 	unsigned features;
-	const char *xt, *nft; /* NULL: there is nothing to say in that language */
+	const char *xt, *nft; /* NULL: that language needs no such line */
 } rules[] = {
 	{0, ":DIVERT - [0:0]", NULL},
 	{BIT(RULES_MARK), "-A DIVERT -j MARK --set-mark 1", NULL},
@@ -131,7 +132,7 @@ static void text_alone(enum firewall_tool tool, int family, enum rules_feature f
 	fclose(out);
 }
 
-static bool load(const char *program, const char *text, char *words, size_t size)
+static bool run_loader(const char *program, const char *text, char *words, size_t size)
 {
 	const char *const nft[] = {program, "-f", "-", NULL}, *const restore[] = {program, NULL};
 	struct command_result result;
@@ -159,7 +160,7 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 			continue;
 		}
 		text_alone(tool, family, (enum rules_feature)feature, text);
-		if (load(program, text, words, sizeof(words))) {
+		if (run_loader(program, text, words, sizeof(words))) {
 			findings_take(findings, name, family, 0);
 			features |= BIT(feature);
 		} else
@@ -182,7 +183,7 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 		return;
 	}
 	scratch_rules_text(tool, family, ALL, text);
-	if (load(program, text, words, sizeof(words))) {
+	if (run_loader(program, text, words, sizeof(words))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
 			findings_take(findings, capability_of_rules(tool, (enum rules_feature)i),
 				family, 0);
@@ -192,7 +193,7 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 	if (features == 0)
 		return;
 	scratch_rules_text(tool, family, features, text);
-	if (!load(program, text, words, sizeof(words)))
+	if (!run_loader(program, text, words, sizeof(words)))
 		findings_words(findings, capability_of_rules(tool, RULES_TABLE), family, words);
 }
 
@@ -204,9 +205,9 @@ void scratch_rules_flush(const struct findings *findings, enum firewall_tool too
 	if (!findings_can(findings, capability_of_rules(tool, RULES_TABLE), family))
 		return;
 	if (tool != TOOL_NFT)
-		load(program, "*mangle\nCOMMIT\n", words, sizeof(words));
+		run_loader(program, "*mangle\nCOMMIT\n", words, sizeof(words));
 	else
-		load(program,
+		run_loader(program,
 			family == AF_INET6 ? "delete table ip6 transparent\n"
 					   : "delete table ip transparent\n",
 			words, sizeof(words));
@@ -231,7 +232,7 @@ void scratch_rules_try_optional(struct findings *findings)
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
 		if (!command_exists("nft"))
 			findings_no_program(findings, tried[i].name, AF_INET, "nft", "nftables");
-		else if (load("nft", tried[i].text, words, sizeof(words)))
+		else if (run_loader("nft", tried[i].text, words, sizeof(words)))
 			findings_take(findings, tried[i].name, AF_INET, 0);
 		else
 			findings_words(findings, tried[i].name, AF_INET, words);
