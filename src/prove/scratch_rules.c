@@ -132,14 +132,14 @@ static void text_alone(enum firewall_tool tool, int family, enum rules_feature f
 	fclose(out);
 }
 
-static bool run_loader(const char *program, const char *text, char *words, size_t size)
+static bool run_loader(const char *program, const char *text, char *message, size_t size)
 {
 	const char *const nft[] = {program, "-f", "-", NULL}, *const restore[] = {program, NULL};
 	struct command_result result;
 	bool well = command_run(strcmp(program, "nft") == 0 ? nft : restore, text, &result);
 
 	if (!well)
-		tool_words(result.errors, words, size);
+		tool_words(result.errors, message, size);
 	command_free(&result);
 	return well;
 }
@@ -148,7 +148,7 @@ static bool run_loader(const char *program, const char *text, char *words, size_
 static unsigned try_each(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[SCRATCH_RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], message[256];
 	unsigned features = 0;
 
 	for (int feature = 0; feature < RULES_FEATURES; feature++) {
@@ -160,11 +160,11 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 			continue;
 		}
 		text_alone(tool, family, (enum rules_feature)feature, text);
-		if (run_loader(program, text, words, sizeof(words))) {
+		if (run_loader(program, text, message, sizeof(message))) {
 			findings_take(findings, name, family, 0);
 			features |= BIT(feature);
 		} else
-			findings_words(findings, name, family, words);
+			findings_words(findings, name, family, message);
 	}
 	return features;
 }
@@ -172,7 +172,7 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[SCRATCH_RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], message[256];
 	unsigned features;
 
 	if (!command_exists(program)) {
@@ -183,7 +183,7 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 		return;
 	}
 	scratch_rules_text(tool, family, ALL, text);
-	if (run_loader(program, text, words, sizeof(words))) {
+	if (run_loader(program, text, message, sizeof(message))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
 			findings_take(findings, capability_of_rules(tool, (enum rules_feature)i),
 				family, 0);
@@ -193,24 +193,24 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 	if (features == 0)
 		return;
 	scratch_rules_text(tool, family, features, text);
-	if (!run_loader(program, text, words, sizeof(words)))
-		findings_words(findings, capability_of_rules(tool, RULES_TABLE), family, words);
+	if (!run_loader(program, text, message, sizeof(message)))
+		findings_words(findings, capability_of_rules(tool, RULES_TABLE), family, message);
 }
 
 void scratch_rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char words[256];
+	char message[256];
 
 	if (!findings_can(findings, capability_of_rules(tool, RULES_TABLE), family))
 		return;
 	if (tool != TOOL_NFT)
-		run_loader(program, "*mangle\nCOMMIT\n", words, sizeof(words));
+		run_loader(program, "*mangle\nCOMMIT\n", message, sizeof(message));
 	else
 		run_loader(program,
 			family == AF_INET6 ? "delete table ip6 transparent\n"
 					   : "delete table ip transparent\n",
-			words, sizeof(words));
+			message, sizeof(message));
 }
 
 void scratch_rules_try_optional(struct findings *findings)
@@ -227,15 +227,15 @@ void scratch_rules_try_optional(struct findings *findings)
 			"add chain ip redirecting c { type nat hook prerouting priority -100; }\n"
 			"add rule ip redirecting c tcp dport 80 redirect to :8080\n"},
 	};
-	char words[256];
+	char message[256];
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
 		if (!command_exists("nft"))
 			findings_no_program(findings, tried[i].name, AF_INET, "nft", "nftables");
-		else if (run_loader("nft", tried[i].text, words, sizeof(words)))
+		else if (run_loader("nft", tried[i].text, message, sizeof(message)))
 			findings_take(findings, tried[i].name, AF_INET, 0);
 		else
-			findings_words(findings, tried[i].name, AF_INET, words);
+			findings_words(findings, tried[i].name, AF_INET, message);
 }
 
 void scratch_rules_own_lock(void)

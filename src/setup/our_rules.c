@@ -321,10 +321,11 @@ static char *iptables_removal(const char *ours, char **left)
 }
 
 /* Whether a line is the frame of our table: its braces, its chain, or the chain's hook. */
-static bool is_frame(const char *words)
+static bool is_frame(const char *content)
 {
-	return *words == '\0' || *words == '}' || strncmp(words, "type filter hook ", 17) == 0 ||
-	       strncmp(words, "table ", 6) == 0 || strncmp(words, "chain divert {", 14) == 0;
+	return *content == '\0' || *content == '}' ||
+	       strncmp(content, "type filter hook ", 17) == 0 ||
+	       strncmp(content, "table ", 6) == 0 || strncmp(content, "chain divert {", 14) == 0;
 }
 
 static char *nft_removal(const char *ours, const char *family, char **left)
@@ -335,16 +336,16 @@ static char *nft_removal(const char *ours, const char *family, char **left)
 	text_begin(&text);
 	text_begin(&others);
 	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
-		const char *words = line + strspn(line, "\t ");
+		const char *content = line + strspn(line, "\t ");
 		const char *handle = strstr(line, "# handle ");
 
-		if (is_frame(words))
+		if (is_frame(content))
 			continue;
 		if (strstr(line, "comment \"" OUR_NAME "\"") != NULL && handle != NULL)
 			fprintf(text.out, "delete rule %s " OUR_NAME " divert handle %s\n", family,
 				handle + strlen("# handle "));
 		else
-			fprintf(others.out, "%s\n", words);
+			fprintf(others.out, "%s\n", content);
 	}
 	rules = text_end(&text);
 	*left = lines_of(&others);

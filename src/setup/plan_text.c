@@ -47,13 +47,13 @@ static void nft_command(const struct step *step, FILE *out)
 
 	fputs("nft '", out);
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
-		const char *words = line + strspn(line, "\t");
-		size_t length = strlen(words);
+		const char *content = line + strspn(line, "\t");
+		size_t length = strlen(content);
 
-		fprintf(out, "%s%s", words,
-			length > 0 && strchr("{;", words[length - 1]) != NULL ? " "
-			: *at != '\0'                                         ? "; "
-									      : "");
+		fprintf(out, "%s%s", content,
+			length > 0 && strchr("{;", content[length - 1]) != NULL ? " "
+			: *at != '\0'                                           ? "; "
+										: "");
 	}
 	fputs("'\n", out);
 }
