@@ -104,7 +104,7 @@ deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-kernels de
 # --- trying and testing ---
 
 # What makes namespaces ends with its caller, however that ends: tell it who that is.
-ISOLATED = TPROXY_LAB_CALLER=$$PPID exec $(PYTHON)
+ISOLATED = TPROXY_LAB_PARENT=$$PPID exec $(PYTHON)
 
 demo: deps-build
 	@$(if $(filter haproxy,$(PROXY)),.ci/deps test)
@@ -163,6 +163,7 @@ lint: deps-lint deps-test
 	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
 	@echo 'folders use those below them, and no files use each other in a circle'
 	@.ci/arrows $(BUILD)
+	@.ci/arrows-lab
 	@echo 'sizes of files, folders and functions'
 	@.ci/stats >/dev/null || .ci/stats
 	@echo 'clang-format'

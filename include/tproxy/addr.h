@@ -39,8 +39,17 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 /* Writes the address without its port, "192.0.2.1" or "2001:db8::1", and returns text. */
 const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 
+/* The address whose addr_bits() / 8 bytes are at BYTES, in network order; port 0. */
+struct addr addr_from_bytes(int family, const void *bytes);
+
+/* The bytes of the address without its port, in network order: addr_bits() / 8 of them, part of ADDR. */
+const uint8_t *addr_bytes(const struct addr *addr);
+
 /* AF_INET or AF_INET6; AF_UNSPEC for a zeroed address. */
 int addr_family(const struct addr *addr);
+
+/* Bits of an address without its port: 32 for AF_INET, 128 for AF_INET6. */
+unsigned addr_bits(int family);
 
 /* Bytes of the address as the kernel takes it, for bind() and connect(). */
 socklen_t addr_length(const struct addr *addr);
@@ -54,6 +63,9 @@ bool addr_is_any(const struct addr *addr);
 
 /* Whether family, address, port, and the scope of IPv6 are the same. */
 bool addr_equal(const struct addr *a, const struct addr *b);
+
+/* Orders by family, then by the address; ports and scopes do not matter. As memcmp(). */
+int addr_compare_ip(const struct addr *a, const struct addr *b);
 
 /*
  * Turns an IPv4-mapped IPv6 address (::ffff:192.0.2.1, RFC 4291 section 2.5.5.2) into the IPv4

@@ -19,7 +19,7 @@ int datagram_open(int family);
  * Makes the kernel report with each datagram where it was sent, for datagram_receive(). FAMILY is the
  * socket's. Returns 0, or -1 with errno.
  */
-int datagram_tell_destination(int fd, int family);
+int datagram_report_destination(int fd, int family);
 
 /*
  * Receives one datagram into DATA, of SIZE bytes; a longer one is cut. FROM is set to its source,

@@ -5,11 +5,10 @@
 #define TPROXY_EXIT_STATUS_H
 
 enum {
-	STATUS_WELL = 0,     /* all is well */
-	STATUS_NOT_WELL = 1, /* something is missing, harmful or failed */
-	STATUS_USAGE = 2,    /* wrong arguments or input */
-	STATUS_UNJUDGED =
-		3 /* nothing is missing or harmful, but not all of it was judged (check) */
+	STATUS_OK = 0,      /* all is well */
+	STATUS_PROBLEM = 1, /* something is missing, harmful or failed */
+	STATUS_USAGE = 2,   /* wrong arguments or input */
+	STATUS_UNKNOWN = 3 /* nothing is missing or harmful, but not all of it was judged (check) */
 };
 
 #endif

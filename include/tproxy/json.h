@@ -7,6 +7,6 @@
 #include <jansson.h>
 
 /* The string at KEY, "" where there is none; the object's own. */
-const char *json_word(const json_t *object, const char *key);
+const char *json_text(const json_t *object, const char *key);
 
 #endif

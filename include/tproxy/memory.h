@@ -12,7 +12,7 @@ struct config_memory *memory_new(size_t limit);
 void memory_free(struct config_memory *memory);
 
 /* Zeroed memory, or NULL. After the first NULL, memory_exhausted() says so until the end. */
-void *memory_take(struct config_memory *memory, size_t size);
+void *memory_alloc(struct config_memory *memory, size_t size);
 char *memory_copy(struct config_memory *memory, const char *text);
 
 /*

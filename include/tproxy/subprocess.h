@@ -13,37 +13,40 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct command_result {
+struct subprocess_result {
 	int status; /* exit status; 128 + the signal that ended it; -1: it could not be started */
 	char *out;  /* what it wrote, with a final NUL that length does not count */
 	size_t length;
 	char *errors; /* what it wrote to stderr, or what went wrong; neither this nor `out` is NULL */
-	bool late;    /* it did not end within the limit, and was killed; errors says so, too */
+	bool timed_out; /* it did not end within the limit, and was killed; errors says so, too */
 };
 
 /* The environment's word for the limit in seconds; without it, it is a minute. */
-#define COMMAND_LIMIT "TPROXYCTL_TOOL_SECONDS"
+#define SUBPROCESS_LIMIT "TPROXYCTL_TOOL_SECONDS"
 
 enum {
-	COMMAND_OUTPUT_MAX = 256 << 20 /* bytes that a program may write */
+	SUBPROCESS_OUTPUT_MAX = 256 << 20 /* bytes that a program may write */
 };
 
 /* Whether a program of that name can be found. */
-bool command_exists(const char *name);
+bool subprocess_exists(const char *name);
 
 /*
  * Runs ARGV (its last entry NULL) with INPUT on its stdin (NULL: nothing), in the C locale, and waits
  * for its end. Returns true when it was started, ended with status 0, and what it wrote is whole: read to
- * the end, and text (no NUL in it). RESULT is filled in either way and has to be given to command_free().
+ * the end, and text (no NUL in it). RESULT is filled in either way and has to be given to subprocess_free().
  */
-bool command_run(const char *const argv[], const char *input, struct command_result *result);
+bool subprocess_run(const char *const argv[], const char *input, struct subprocess_result *result);
 
 /*
  * The same for words in one line, divided by blanks; 'quoted' words may hold blanks. A line without a word,
  * or with a quote that is not closed, runs nothing, and fails.
  */
-bool command_line(const char *line, const char *input, struct command_result *result);
+bool subprocess_run_line(const char *line, const char *input, struct subprocess_result *result);
 
-void command_free(struct command_result *result);
+/* Why LINE failed, with RESULT: "`LINE`: the first line of its stderr"; to be freed. */
+char *subprocess_problem(const char *line, const struct subprocess_result *result);
+
+void subprocess_free(struct subprocess_result *result);
 
 #endif

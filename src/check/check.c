@@ -1,85 +1,90 @@
 /*
- * Judging the situation: one judge after the other, then the items that none of them could judge.
+ * Judges a snapshot: one judge after the other, then the items that no judge reached.
  *
- * An item begins as not judged, and only a judgement makes it ok. Before the first judge items are told apart
- * that this proxy has no use for, and those that hang on what could not be read; behind the last one each
- * item without a word is unknown. So a judge that leaves early leaves nothing ok behind.
+ * Every item begins without a finding, that is: unknown. Before the first judge, items that this proxy does not
+ * use become ok, and items that depend on something unreadable get their reason. After the last judge, each
+ * item that is still without a finding gets one that says so. So a judge may leave early, and leaves nothing ok
+ * behind.
  *
- * The order matters where one finding explains another: requests without an answer are put down to the
- * servers' way back only when nothing on this host explains them.
+ * The order of judges matters. check_connections() blames the servers' way back only if no finding about this
+ * host explains that answers are lost; check_kernel() takes what works as proof of the kernel's options.
  */
+#include "endpoints.h"
 #include "report.h"
 #include "tproxy/text.h"
 
-/* Why an item could not be judged, and what would help, or NULL. */
-static const char *obstacle(const struct check *check, unsigned by, enum check_remedy *remedy)
+/* Why an item with these bases could not be judged, with its remedy; NULL if all bases are there. */
+static const char *missing_basis(
+	const struct check *check, unsigned bases, enum check_remedy *remedy)
 {
-	const struct snapshot *at = check->at;
+	const struct snapshot *snapshot = check->snapshot;
 
 	*remedy = check_remedy_of_reading(check);
-	if ((by & BY_RULES) && !at->rules_known)
-		return at->rules_problem;
-	if ((by & (BY_RULES | BY_NETWORK)) && !at->network_known)
-		return at->network_problem;
-	if ((by & BY_SOCKETS) && !at->sockets_known)
-		return at->sockets_problem;
+	if ((bases & BY_RULES) && !snapshot->rules_known)
+		return snapshot->rules_problem;
+	if ((bases & (BY_RULES | BY_NETWORK)) && !snapshot->network_known)
+		return snapshot->network_problem;
+	if ((bases & BY_SOCKETS) && !snapshot->sockets_known)
+		return snapshot->sockets_problem;
 	*remedy = REMEDY_SERVER;
-	if ((by & BY_SERVERS) && at->service->server_count == 0)
+	if ((bases & BY_SERVERS) && snapshot->service->server_count == 0)
 		return "no server is known";
 	return NULL;
 }
 
-static void could_not_be_read(struct check *check)
+static void report_missing_bases(struct check *check)
 {
 	for (int item = 0; item < CHECK_ITEMS; item++) {
 		enum check_remedy remedy;
-		const char *why = obstacle(check, check_rows[item].by, &remedy);
+		const char *why = missing_basis(check, check_rows[item].bases, &remedy);
 
-		if (why != NULL && !check->unconcerned[item])
+		if (why != NULL && !check->not_used[item])
 			check_unknown(check, (enum check_item)item, remedy, "", "%s", why);
 	}
 }
 
-static void no_use_for(struct check *check, const enum check_item *items, const char *why)
+/* ITEMS ends with CHECK_ITEMS. */
+static void report_not_used(struct check *check, const enum check_item *items, const char *why)
 {
 	for (; *items != CHECK_ITEMS; items++) {
-		check->unconcerned[*items] = true;
+		check->not_used[*items] = true;
 		check_add(check, *items, CHECK_OK, "", "%s", why);
 	}
 }
 
-/* Items that are about something which this proxy does not do. */
-static void unconcerned(struct check *check)
+/* Items about something that this proxy does not do. */
+static void judge_use(struct check *check)
 {
 	static const enum check_item spoofing[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH,
 		CHECK_PATH_MTU, CHECK_SOURCE_PORTS, CHECK_ITEMS};
 	static const enum check_item routes[] = {CHECK_SERVER_ROUTE, CHECK_ITEMS};
-	static const enum check_item datagrams[] = {CHECK_FRAGMENTS, CHECK_ITEMS};
-	static const enum check_item connections[] = {
+	static const enum check_item of_udp[] = {CHECK_FRAGMENTS, CHECK_ITEMS};
+	static const enum check_item of_tcp[] = {
 		CHECK_FWMARK_ACCEPT, CHECK_SYNCOOKIES, CHECK_ITEMS};
-	static const enum check_item sources[] = {
+	static const enum check_item of_ipv4[] = {
 		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_ITEMS};
 	static const char own[] = "the proxy connects to servers from its own address";
-	const struct service *service = check->at->service;
-	bool tcp = service_protocol(service, AF_INET, IPPROTO_TCP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_TCP);
-	bool udp = service_protocol(service, AF_INET, IPPROTO_UDP) ||
-		   service_protocol(service, AF_INET6, IPPROTO_UDP);
+	const struct service *service = check->snapshot->service;
+	bool tcp = service_has_protocol(service, AF_INET, IPPROTO_TCP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_TCP);
+	bool udp = service_has_protocol(service, AF_INET, IPPROTO_UDP) ||
+		   service_has_protocol(service, AF_INET6, IPPROTO_UDP);
 
 	if (!service->spoofs)
-		no_use_for(check, spoofing, own);
+		report_not_used(check, spoofing, own);
 	if (!service->spoofs && service->server_count == 0)
-		no_use_for(check, routes, own);
+		report_not_used(check, routes, own);
 	if (!udp)
-		no_use_for(check, datagrams, "no datagrams are served");
+		report_not_used(check, of_udp, "the proxy does not serve UDP");
 	if (!tcp)
-		no_use_for(check, connections, "no connections are served");
-	if (!service_family(service, AF_INET))
-		no_use_for(check, sources, "no IPv4 is served, and IPv6 has no such check");
+		report_not_used(check, of_tcp, "the proxy does not serve TCP");
+	if (!service_has_family(service, AF_INET))
+		report_not_used(check, of_ipv4,
+			"the proxy does not serve IPv4, and IPv6 has no such check");
 }
 
-/* What helps where no packet was followed as far as an item. */
-static enum check_remedy remedy_of_the_rest(const struct check_report *report)
+/* The remedy of items that no judge reached. */
+static enum check_remedy remedy_of_unreached(const struct check_report *report)
 {
 	if (check_verdict(report) == CHECK_WRONG)
 		return REMEDY_FIRST;
@@ -90,85 +95,85 @@ static enum check_remedy remedy_of_the_rest(const struct check_report *report)
 	return REMEDY_TRY;
 }
 
-/* Items that no judge came to. */
-static void not_judged(struct check *check)
+static void report_unreached(struct check *check)
 {
-	enum check_remedy remedy = remedy_of_the_rest(check->report);
+	enum check_remedy remedy = remedy_of_unreached(check->report);
 
 	for (int item = 0; item < check->report->items; item++)
 		if (!check_has_findings(check->report, (enum check_item)item))
 			check_unknown(check, (enum check_item)item, remedy, "", "%s",
 				remedy == REMEDY_FIRST
-					? "not judged: what it hangs on is missing or harmful"
-					: "not judged: no packet was followed as far as this");
+					? "not judged: it depends on an item that is missing or harmful"
+					: "not judged: no simulated packet got this far");
 }
 
-static void tell_addresses(
-	char **text, const char *what, const struct addr *list, size_t count, bool ports)
+/* A line with addresses, and with their ports if PORTS; none where there are no addresses. */
+static void print_addresses(
+	FILE *out, const char *heading, const struct addr *list, size_t count, bool ports)
 {
 	char each[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < count; i++)
-		text_add(text, "%s%s", i == 0 ? what : ", ",
+		fprintf(out, "%s%s", i == 0 ? heading : ", ",
 			ports && addr_port(&list[i]) != 0 ? addr_format(&list[i], each)
 							  : addr_format_ip(&list[i], each));
 	if (count > 0)
-		text_add(text, "\n");
+		fputc('\n', out);
 }
 
-static void tell_listener(char **text, const struct service *service, size_t index)
+/* What the report is about. A person has to see which of it is a guess. To be freed. */
+static char *describe_scope(const struct check *check)
 {
-	const char *what =
-		service->example ? "listeners (the walk-through's example): " : "listeners: ";
-	const struct service_listener *listener = &service->listeners[index];
-	char address[ADDR_TEXT_MAX];
-
-	text_add(text, "%s%s%s%s", index == 0 ? what : ", ",
-		addr_format(&listener->address, address),
-		listener->protocol == IPPROTO_UDP ? "/udp" : "",
-		index + 1 == service->listener_count ? "\n" : "");
-}
-
-/* What was thought of: a guess among it should be seen as one. */
-static char *about(const struct check *check)
-{
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 	struct addr clients[2 * CLIENTS_MAX];
-	char *text = text_format("%s", "");
+	struct text_stream text;
 	size_t count;
 
-	for (size_t i = 0; i < service->listener_count; i++)
-		tell_listener(&text, service, i);
-	count = service_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
-	if (service_family(service, AF_INET6))
+	text_begin(&text);
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct service_listener *listener = &service->listeners[i];
+		char address[ADDR_TEXT_MAX];
+
+		if (i == 0)
+			fputs(service->example
+					? "listeners (an example; name yours with --config or --listen): "
+					: "listeners: ",
+				text.out);
+		fprintf(text.out, "%s%s%s", addr_format(&listener->address, address),
+			listener->protocol == IPPROTO_UDP ? "/udp" : "",
+			i + 1 < service->listener_count ? ", " : "\n");
+	}
+	count = service_has_family(service, AF_INET) ? check_clients(check, AF_INET, clients) : 0;
+	if (service_has_family(service, AF_INET6))
 		count += check_clients(check, AF_INET6, clients + count);
-	tell_addresses(&text,
-		service->spoofs ? "servers, connected to from addresses that are not this host's: "
-				: "servers: ",
+	print_addresses(text.out,
+		service->spoofs
+			? "servers (the proxy connects from addresses that are not this host's): "
+			: "servers: ",
 		service->servers, service->server_count, true);
-	tell_addresses(&text,
+	print_addresses(text.out,
 		service->client_count > 0
 			? "clients: "
-			: "clients (one for each link that may have some; --client names others): ",
+			: "clients (one guess for each link; name yours with --client): ",
 		clients, count, false);
-	return text;
+	return text_end(&text);
 }
 
 void check_run(struct check_report *report, const struct snapshot *snapshot)
 {
-	struct check check = {.at = snapshot, .report = report};
+	struct check check = {.snapshot = snapshot, .report = report};
 
 	*report = (struct check_report){
 		.items = snapshot->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
-	report->about = snapshot->kernel_alone ? text_format("%s", "") : about(&check);
+	report->scope = snapshot->kernel_alone ? text_copy("") : describe_scope(&check);
 	if (!snapshot->kernel_alone) {
-		unconcerned(&check);
-		could_not_be_read(&check);
-		check_proxy(&check);
+		judge_use(&check);
+		report_missing_bases(&check);
+		check_listeners(&check);
 		check_flows(&check);
 		check_links(&check);
-		check_answers(&check);
+		check_connections(&check);
 	}
 	check_kernel(&check);
-	not_judged(&check);
+	report_unreached(&check);
 }

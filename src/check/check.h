@@ -1,17 +1,17 @@
 /*
  * The checklist: what a transparent proxy needs of its host, item by item, and what was found.
  *
- * An item is a row of a table (check_items.c): its name, what it is, why it matters. Judging is done by
- * following packets in thought (check_flow.c) and by looking at links and sockets; each of those adds
- * findings to a report. A finding says what was read and where, and how it is fixed.
+ * Items are rows of a table (items.c). Judges simulate packets, and look at links, sysctls and sockets
+ * (report.h); each adds findings to a report. A finding says what was read and where, and has the commands that
+ * fix it. The states of a finding, in order:
  *
  *   ok       it was judged, and nothing needs to be done
- *   advice   connections work, and would work better or in more cases; with a command, or without
- *   unknown  it was not judged: it could not be read, lies beyond this host, or hangs on another item
+ *   advice   connections work, and would work better or in more cases
+ *   unknown  it was not judged: it could not be read, other hosts decide it, or it depends on another item
  *   missing  something is not there, and connections fail or will fail
  *   harmful  something is there that makes connections fail
  *
- * An item without a finding was not judged. Nothing is ok because nothing was found.
+ * The invariant: an item is ok only if something about it was judged. Without a finding it is unknown.
  */
 #ifndef TPROXY_CHECK_H
 #define TPROXY_CHECK_H
@@ -68,52 +68,52 @@ enum check_state {
 	CHECK_HARMFUL
 };
 
-/* What would have an unknown item judged. */
+/* What lets an unknown item be judged. */
 enum check_remedy {
-	REMEDY_RULES,   /* rules that are not understood: a person reads them */
+	REMEDY_RULES,   /* a person reads the rules that are not understood */
 	REMEDY_CLIENT,  /* a link that is up, or the address of a client */
 	REMEDY_SERVER,  /* the address of a server */
-	REMEDY_ROOT,    /* more rights */
+	REMEDY_ROOT,    /* root's rights */
 	REMEDY_TOOL,    /* a tool of the host that works */
 	REMEDY_PROXY,   /* the proxy runs */
-	REMEDY_FIRST,   /* what it hangs on is fixed first */
-	REMEDY_KERNEL,  /* the kernel's whole configuration */
-	REMEDY_DIAG,    /* a kernel that tells more of its sockets */
-	REMEDY_TRY,     /* check does not follow such connections: somebody tries one */
-	REMEDY_TRAFFIC, /* other hosts decide it, and a connection of a client shows it */
+	REMEDY_FIRST,   /* the items that it depends on are fixed */
+	REMEDY_KERNEL,  /* the complete configuration of the kernel */
+	REMEDY_DIAG,    /* a kernel that reports more about its sockets */
+	REMEDY_TRY,     /* a person tries a connection: check cannot simulate it */
+	REMEDY_TRAFFIC, /* a client connects: other hosts decide the item */
 	REMEDY_COUNT
 };
 
 struct check_row {
-	const char *id;
-	const char *what; /* for people */
-	const char *why;  /* it matters, in one sentence */
-	unsigned by;      /* what it is judged by, of enum check_basis */
+	const char *id;   /* permanent: programs read it */
+	const char *what; /* the item is about, for people: a noun, good with every state */
+	const char *why;  /* the item matters: one sentence */
+	unsigned bases;   /* what it is judged by, of enum check_basis */
 };
 
-/* Without it an item cannot be judged. */
+/* What an item is judged by. Where it is not there or cannot be read, the item is unknown. */
 enum check_basis {
 	BY_NETWORK = 1 << 0,  /* links, addresses, routes */
-	BY_RULES = 1 << 1,    /* the firewall's, and the network with them */
-	BY_SOCKETS = 1 << 2,  /* of the host */
-	BY_LISTENER = 1 << 3, /* the proxy's socket */
-	BY_CLIENTS = 1 << 4,  /* a client, whose packets are followed */
-	BY_SERVERS = 1 << 5,  /* a server that is connected to from the client's address */
-	BY_ANSWERS = 1 << 6   /* the packets between it and the proxy, which are followed */
+	BY_RULES = 1 << 1,    /* the firewall's rules, and the network */
+	BY_SOCKETS = 1 << 2,  /* the host's sockets */
+	BY_LISTENER = 1 << 3, /* the proxy's listening socket */
+	BY_CLIENTS = 1 << 4,  /* simulated packets of a client */
+	BY_SERVERS = 1 << 5,  /* a server that the proxy connects to from the client's address */
+	BY_ANSWERS = 1 << 6   /* simulated packets between that server and the proxy */
 };
 
 /* Where a command is to be run. */
 enum check_place {
 	ON_HOST,
-	ON_PROXY, /* its configuration or its service; the proxy starts anew afterwards */
+	ON_PROXY, /* its configuration or its service; restart the proxy afterwards */
 	ON_SERVER,
 	ON_ROUTER
 };
 
 struct check_command {
 	enum check_place place;
-	char *run;
-	char *undo; /* what takes it back, or NULL */
+	char *run;  /* one line for sh(1); running it twice changes nothing more */
+	char *undo; /* the line that takes it back, or NULL */
 };
 
 enum {
@@ -124,7 +124,7 @@ struct check_finding {
 	enum check_item item;
 	enum check_state state;
 	enum check_remedy remedy; /* of an unknown one */
-	char *subject;            /* what it is about: an address, a link, a family */
+	char *subject;            /* what it is about: packets, an address, a link; "": the host */
 	char *read;               /* what was read, and where */
 	struct check_command commands[CHECK_COMMANDS_MAX];
 	size_t command_count;
@@ -134,59 +134,66 @@ struct check_report {
 	struct check_finding *findings;
 	size_t count;
 	int items;   /* that were judged, from the first on: all, or the kernel's alone */
-	char *about; /* which listeners, servers and clients were thought of, a line each */
-	const struct kernel_config *kernel; /* the situation's, or NULL */
+	char *scope; /* the listeners, servers and clients that were looked at, a line each */
+	const struct kernel_config *kernel; /* the snapshot's, or NULL */
 };
 
+/* The checklist, by enum check_item, and the words for states, places and remedies. */
 extern const struct check_row check_rows[CHECK_ITEMS];
 extern const char *const check_state_names[];
 extern const char *const check_place_names[];
+extern const char *const check_remedies[REMEDY_COUNT]; /* what to do: an imperative */
 
-/* Judges the situation, which has to live as long as the report. */
+/*
+ * Judges a snapshot, which has to live as long as the report. Fills in all of *REPORT; to be freed by
+ * check_free().
+ */
 void check_run(struct check_report *report, const struct snapshot *snapshot);
 void check_free(struct check_report *report);
 
-extern const char *const check_remedies[REMEDY_COUNT]; /* what to do, in the words of a message */
-
-/* The worst state of an item's findings; CHECK_UNKNOWN where it has none. */
+/* The worst state of an item's findings; CHECK_UNKNOWN if it has none. */
 enum check_state check_worst(const struct check_report *report, enum check_item item);
 
 bool check_has_findings(const struct check_report *report, enum check_item item);
 
 /*
- * Whether an item is unknown that could be judged on this host. One that other hosts decide (REMEDY_TRAFFIC)
- * is not one of those: it stays unknown on a host that is well, as long as no client comes.
+ * Whether an item is unknown although this host decides it. Where only a client's connection would show it
+ * (REMEDY_TRAFFIC), the answer is no: such an item is unknown on a host without faults, too, until a client
+ * connects.
  */
 bool check_is_unjudged(const struct check_report *report, enum check_item item);
 
-/* Whether an item that was not judged has this remedy. */
+/* Whether an item that is unjudged in that sense has this remedy. */
 bool check_has_remedy(const struct check_report *report, enum check_remedy remedy);
 
 /*
- * The commands that fix what is missing or harmful, each once, in the order in which they are printed. *LIST
- * is to be freed; what it points to is the report's. Returns how many there are.
+ * The commands that fix what is missing or harmful, each once, in the order in which they are printed and
+ * have to be run. Returns how many. *LIST is to be freed by the caller; the commands are the report's.
  */
 size_t check_commands(const struct check_report *report, const struct check_command ***list);
 
-/* Adds a command to LIST unless it is there: the same line, to be run in the same place. False if it is. */
+/*
+ * Adds a command to a LIST of *COUNT with room for one more, unless the same line for the same place is in it.
+ * Returns whether it was added.
+ */
 bool check_command_add(
 	const struct check_command **list, size_t *count, const struct check_command *command);
 
 enum check_verdict {
-	CHECK_WELL,     /* nothing is missing or harmful, and all that can be judged here was */
+	CHECK_WELL,     /* nothing is missing or harmful, and nothing is unjudged */
 	CHECK_WRONG,    /* something is missing or harmful */
-	CHECK_UNJUDGED, /* nothing is, as far as was judged; at least one item was not */
+	CHECK_UNJUDGED, /* nothing is missing or harmful, and at least one item is unjudged */
 };
 
 enum check_verdict check_verdict(const struct check_report *report);
 
 /*
- * For people: what is wrong first, each command once; VERBOSE: what is well, too. The last line says what the
- * report amounts to, and what would let items be judged that were not.
+ * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The last
+ * lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
  */
 void check_print(const struct check_report *report, bool verbose, FILE *out);
 
-/* One JSON object, as fixtures/schema/check.schema.json describes it. False when it can't be written. */
+/* Prints one JSON object (fixtures/schema/check.schema.json). False if it cannot be written. */
 bool check_print_json(const struct check_report *report, FILE *out);
 
 #endif

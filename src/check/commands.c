@@ -1,24 +1,23 @@
 /*
  * The commands that fix what was found.
  *
- * People paste them, programs run them, and either may do so twice. So each leaves the host after the second
- * time as it was after the first: a route replaces, a policy rule is added where none is there, and a packet
- * rule is taken from where it stands before it goes to its place, since one that stands behind the rule
- * which does the harm has no effect. nft takes rules away by handles alone, so rules of ours bear a comment
- * by which they are found.
+ * People paste them, programs run them, and either may run them twice. The invariant: after the second time the
+ * host is as it was after the first. So a route replaces, a policy rule is added only where there is none, and a
+ * packet rule is deleted from its old place first, because behind the rule that does the harm it has no
+ * effect. nft deletes rules only by handles, so our rules have a comment by which they are found.
  *
- * Every name in them that others chose goes through shell_format(). nft reads its words again, so names go
- * there only where they are words of its own.
+ * The trap: names that other users chose (programs, links, chains, files). In a command they all go through
+ * shell_format(). nft parses its words a second time, so there only names are used that are plain words of nft.
  */
+#include "commands.h"
 #include "hoststate/sysctl.h"
-#include "report.h"
 #include "tproxy/text.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Whatever it was made of: a command with control characters is not one that a person can read. */
+/* A person has to be able to read a command before it is run, so it has no control characters. */
 static bool is_typable(const char *run)
 {
 	char *shown = run != NULL ? shell_printable(run) : NULL;
@@ -43,7 +42,7 @@ void check_fix(struct check_finding *finding, enum check_place place, char *run,
 	free(undo);
 }
 
-/* Numbers of one value are divided by tabs, which no one types: blanks do as well. */
+/* The kernel puts tabs between numbers of one value; the command has blanks, which the kernel takes, too. */
 static char *sysctl_line(const char *path, const char *value)
 {
 	char *name = sysctl_name(path), *typed = shell_printable(value);
@@ -59,7 +58,7 @@ static char *sysctl_line(const char *path, const char *value)
 void check_fix_sysctl(
 	struct check *check, struct check_finding *finding, const char *path, const char *value)
 {
-	char *was = check->at->sysctl(path);
+	char *was = check->snapshot->sysctl(path);
 
 	check_fix(finding, ON_HOST, sysctl_line(path, value),
 		was != NULL ? sysctl_line(path, was) : NULL);
@@ -69,7 +68,7 @@ void check_fix_sysctl(
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
 	unsigned preference, uint32_t mark, unsigned table)
 {
-	int version = check_version(family);
+	int version = check_ip_version(family);
 	char *pref = preference != 0 ? text_format("pref %u ", preference) : text_format("%s", "");
 	char *rule = text_format("%sfwmark 0x%x lookup %u", pref, mark, table);
 
@@ -79,6 +78,30 @@ void check_fix_ip_rule(struct check_finding *finding, enum check_place place, in
 		text_format("ip -%d rule del %s", version, rule));
 	free(rule);
 	free(pref);
+}
+
+void check_fix_local_route(struct check_finding *finding, const struct addr *address,
+	unsigned length, unsigned table, const struct addr *source)
+{
+	int version = check_ip_version(addr_family(address));
+	char ip[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX];
+	char *route = text_format("local %s/%u dev lo", addr_format_ip(address, ip), length);
+
+	if (table != 0)
+		text_add(&route, " table %u", table);
+	check_fix(finding, ON_HOST,
+		text_format("ip -%d route replace %s%s%s", version, route,
+			source != NULL ? " src " : "",
+			source != NULL ? addr_format_ip(source, from) : ""),
+		text_format("ip -%d route del %s", version, route));
+	free(route);
+}
+
+void check_fix_local_address(
+	struct check_finding *finding, const struct addr *address, const struct addr *source)
+{
+	check_fix_local_route(
+		finding, address, addr_family(address) == AF_INET6 ? 128 : 32, 0, source);
 }
 
 void check_fix_iptables(struct check_finding *finding, enum check_place place, const char *program,
@@ -96,8 +119,8 @@ void check_fix_iptables(struct check_finding *finding, enum check_place place, c
 	free(rule);
 }
 
-/* A name that nft takes for nothing but a name. */
-static bool is_plain(const char *name)
+/* Whether nft reads a name as one word. Words of its own language are refused by nft, not misread. */
+static bool is_nft_word(const char *name)
 {
 	if (!isalpha((unsigned char)*name) && *name != '_')
 		return false;
@@ -106,8 +129,8 @@ static bool is_plain(const char *name)
 	return *name == '\0';
 }
 
-/* The comment of a rule of ours: its name, as one word of nft's. */
-static char *comment_of(const char *name)
+/* The comment of our rule NAME, as one word of nft's. */
+static char *nft_comment(const char *name)
 {
 	char *comment = text_format("tproxyctl-%s", name);
 
@@ -124,11 +147,11 @@ void check_fix_nft(struct check_finding *finding, const struct table *table,
 			     : table->family == AF_INET6 ? "ip6"
 							 : "ip";
 	char *where = shell_format("%s %s %s", family, table->name, chain->name);
-	char *comment = comment_of(name), *away;
+	char *comment = nft_comment(name), *away;
 
-	if (where != NULL && rule != NULL && is_plain(table->name) && is_plain(chain->name)) {
-		away = text_format("nft -a list chain %s | grep -F '\"%s\"' | "
-				   "sed 's/.*#/delete rule %s/' | nft -f -",
+	if (where != NULL && rule != NULL && is_nft_word(table->name) && is_nft_word(chain->name)) {
+		away = text_format(
+			"nft -a list chain %s | grep -F '\"%s\"' | sed 's/.*#/delete rule %s/' | nft -f -",
 			where, comment, where);
 		check_fix(finding, ON_HOST,
 			text_format("%s; nft %s rule %s %s comment %s", away,
@@ -140,15 +163,14 @@ void check_fix_nft(struct check_finding *finding, const struct table *table,
 	free(rule);
 }
 
-/* All of it is one word of the shell: RULE must not have quotes. */
 void check_fix_nft_table(struct check_finding *finding, int family, const char *name, char *rule)
 {
 	const char *ip = family == AF_INET6 ? "ip6" : "ip";
 	char *table = text_format("%s %s", ip, name);
 
 	check_fix(finding, ON_HOST,
-		text_format("nft 'add table %s; delete table %s; table %s { chain divert { type "
-			    "filter hook prerouting priority mangle; %s; }; }'",
+		text_format(
+			"nft 'add table %s; delete table %s; table %s { chain divert { type filter hook prerouting priority mangle; %s; }; }'",
 			table, table, table, rule),
 		text_format("nft delete table %s", table));
 	free(table);

@@ -1,11 +1,14 @@
 /*
- * Connections of the proxy that do not get on, as their sockets show.
+ * Judges connections of the proxy that make no progress, by their sockets.
  *
- * A request to a server that is sent again and again has no answer. If this host would take the answer
- * (check_flow.c has followed it), it does not come here: the server's way back leads past this host. In
- * the same way a connection that sends the same large packets again and again has a hop in its path that
- * does not take them. Only connections from addresses that are not this host's are looked at.
+ * A request that is sent again and again gets no answer. If this host would take an answer (check_flows() has
+ * simulated it), none arrives: the server's way back does not lead through this host. In the same way, a connection
+ * that sends large packets again and again has a router on its way that does not take them. Only connections from
+ * addresses that are not this host's are looked at.
  */
+#include "commands.h"
+#include "endpoints.h"
+#include "fixes.h"
 #include "report.h"
 #include "tproxy/text.h"
 
@@ -14,8 +17,8 @@
 #include <string.h>
 
 enum {
-	STALLED = 2,  /* times that the same data went out again */
-	LARGE = 1100, /* a packet that some hop may be too narrow for, in bytes */
+	STALLED = 2,  /* retransmissions of the same data */
+	LARGE = 1100, /* a packet that may be too large for some router, in bytes */
 	MAC_BYTES_SHOWN = 17
 };
 
@@ -27,11 +30,11 @@ static bool same_ip(const struct addr *a, const struct addr *b)
 /* A connection that the proxy made from an address that is not this host's, to one of its servers. */
 static bool is_spoofed(const struct check *check, const struct host_socket *socket)
 {
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 	struct addr remote = socket->remote;
 
 	bool foreign = socket->options_known ? socket->transparent
-					     : !snapshot_is_local(check->at, &socket->local);
+					     : !snapshot_is_local(check->snapshot, &socket->local);
 
 	if (socket->protocol != IPPROTO_TCP || !foreign || addr_is_any(&remote))
 		return false;
@@ -44,13 +47,13 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 	return false;
 }
 
-/* --- nobody answers --- */
+/* --- requests without an answer --- */
 
-/* On a server of this host's own network. */
-static void by_the_server(struct check_finding *finding, const struct host_socket *socket,
+/* For a server in the network of one of this host's links: a route to the client through this host. */
+static void fix_on_server(struct check_finding *finding, const struct host_socket *socket,
 	const struct route_answer *way)
 {
-	int version = check_version(addr_family(&socket->local)), bits = version == 6 ? 128 : 32;
+	int version = check_ip_version(addr_family(&socket->local)), bits = version == 6 ? 128 : 32;
 	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 
 	addr_format_ip(&socket->local, client);
@@ -60,8 +63,8 @@ static void by_the_server(struct check_finding *finding, const struct host_socke
 		shell_format("ip -%d route del %s/%d via %s", version, client, bits, here));
 }
 
-/* A number for this host that no other proxy beside it is likely to have: the end of its address. */
-static unsigned number_of(const struct addr *address)
+/* A mark for this host that other proxies in its network do not have: the end of its address. */
+static unsigned router_mark(const struct addr *address)
 {
 	const unsigned char *last = addr_family(address) == AF_INET6
 					    ? &address->in6.sin6_addr.s6_addr[14]
@@ -71,16 +74,16 @@ static unsigned number_of(const struct addr *address)
 }
 
 /*
- * On a router in between: connections that this host began are known by its link-layer address, and
- * what comes from the server for them goes back here, whoever else proxies beside.
+ * For a router between this host and the server. It recognizes connections of this host by this host's link-layer
+ * address, and sends what the server answers on them back to this host. Other proxies may do the same.
  */
-static void by_the_router(struct check *check, struct check_finding *finding,
+static void fix_on_router(struct check *check, struct check_finding *finding,
 	const struct host_socket *socket, const struct route_answer *way)
 {
-	const struct network_link *link = network_link_named(&check->at->network, way->link);
+	const struct network_link *link = network_find_link(&check->snapshot->network, way->link);
 	int family = addr_family(&socket->local);
 	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
-	unsigned number = number_of(&way->source);
+	unsigned number = router_mark(&way->source);
 	char here[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
 
 	if (link == NULL || strlen(link->mac) != MAC_BYTES_SHOWN)
@@ -94,14 +97,14 @@ static void by_the_router(struct check *check, struct check_finding *finding,
 		shell_format("-s %s -j CONNMARK --restore-mark", server));
 	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, number);
 	check_fix(finding, ON_ROUTER,
-		shell_format("ip -%d route replace default via %s table %u", check_version(family),
-			here, number),
-		shell_format("ip -%d route del default via %s table %u", check_version(family),
+		shell_format("ip -%d route replace default via %s table %u",
+			check_ip_version(family), here, number),
+		shell_format("ip -%d route del default via %s table %u", check_ip_version(family),
 			here, number));
 }
 
-/* The finding about a server, however many clients wait for it. */
-static struct check_finding *unanswered(const struct check *check, const char *server)
+/* The finding about a server: one for all of its clients. NULL if there is none yet. */
+static struct check_finding *find_unanswered(const struct check *check, const char *server)
 {
 	for (size_t i = 0; i < check->report->count; i++) {
 		struct check_finding *each = &check->report->findings[i];
@@ -112,29 +115,30 @@ static struct check_finding *unanswered(const struct check *check, const char *s
 	return NULL;
 }
 
-static void nobody_answers(struct check *check, const struct host_socket *socket)
+static void report_unanswered(struct check *check, const struct host_socket *socket)
 {
 	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 	struct route_answer way;
 
-	check->at->route(&(struct route_question){.to = socket->remote}, &way);
+	check->snapshot->route(&(struct route_question){.to = socket->remote}, &way);
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&socket->remote, server);
-	finding = unanswered(check, server);
+	finding = find_unanswered(check, server);
 	if (finding == NULL)
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-			"requests from %s are sent again, for no answer comes here", client);
-	if (!way.there || addr_is_any(&way.source))
+			"requests from %s are sent again and again, because no answer reaches this host",
+			client);
+	if (!way.found || addr_is_any(&way.source))
 		return;
 	if (addr_is_any(&way.gateway))
-		by_the_server(finding, socket, &way);
+		fix_on_server(finding, socket, &way);
 	else
-		by_the_router(check, finding, socket, &way);
+		fix_on_router(check, finding, socket, &way);
 }
 
-/* Whether something on this host explains that answers are lost. */
-static bool is_explained(const struct check *check)
+/* Whether a finding about this host explains that answers are lost. */
+static bool has_other_cause(const struct check *check)
 {
 	static const enum check_item items[] = {CHECK_CAPABILITY, CHECK_DIVERT, CHECK_RULE_ORDER,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FILTER, CHECK_NAT_SOURCE,
@@ -146,9 +150,9 @@ static bool is_explained(const struct check *check)
 	return false;
 }
 
-static unsigned answered(const struct check *check, const struct addr *server)
+static unsigned count_established(const struct check *check, const struct addr *server)
 {
-	const struct host_sockets *sockets = &check->at->sockets;
+	const struct host_sockets *sockets = &check->snapshot->sockets;
 	unsigned count = 0;
 
 	for (size_t i = 0; i < sockets->count; i++)
@@ -159,33 +163,32 @@ static unsigned answered(const struct check *check, const struct addr *server)
 	return count;
 }
 
-/* A connection that is there shows that the server's answers come; else only the server can tell. */
-static void nobody_waits(struct check *check, size_t number)
+/* A server that no request waits for. An established connection shows that its answers arrive. */
+static void judge_idle_server(struct check *check, size_t number)
 {
-	const struct addr *server = &check->at->service->servers[number];
+	const struct addr *server = &check->snapshot->service->servers[number];
 	struct addr sources[CLIENTS_MAX];
 	char text[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
-	unsigned count = answered(check, server);
+	unsigned count = count_established(check, server);
 	struct route_answer way;
 
 	addr_format_ip(server, text);
-	check->at->route(&(struct route_question){.to = *server}, &way);
+	check->snapshot->route(&(struct route_question){.to = *server}, &way);
 	if (count > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
-			"connections from clients' addresses are there: %u", count);
-	else if (way.there && !way.local && !addr_is_any(&way.source) &&
+			"established connections from clients' addresses: %u", count);
+	else if (way.found && !way.local && !addr_is_any(&way.source) &&
 		 check_sources(check, number, sources) > 0)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_TRAFFIC, text,
-			"no connection from a client's address is there now. On the server "
-			"`ip route get %s` has to lead to %s%s",
+			"no connection from a client's address is open. On the server, `ip route get %s` has to lead to %s%s",
 			addr_format_ip(&sources[0], client), addr_format_ip(&way.source, here),
-			addr_is_any(&way.gateway) ? "" : ", by way of the router in between");
+			addr_is_any(&way.gateway) ? "" : ", through the router between them");
 }
 
-static void return_path(struct check *check)
+static void judge_return_path(struct check *check)
 {
-	const struct host_sockets *sockets = &check->at->sockets;
-	bool explained = is_explained(check), waits = false;
+	const struct host_sockets *sockets = &check->snapshot->sockets;
+	bool explained = has_other_cause(check), waits = false;
 
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct host_socket *socket = &sockets->list[i];
@@ -194,21 +197,20 @@ static void return_path(struct check *check)
 			!is_spoofed(check, socket))
 			continue;
 		waits = true;
-		if (!explained && !check->in_doubt)
-			nobody_answers(check, socket);
+		if (!explained && !check->answers_uncertain)
+			report_unanswered(check, socket);
 	}
 	if (waits && explained)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_FIRST, "",
-			"requests to servers wait for an answer; fix the rest first");
-	else if (waits && check->in_doubt)
+			"requests to servers get no answer; fix the other items first");
+	else if (waits && check->answers_uncertain)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
-			"requests to servers wait for an answer; whether this host would take it "
-			"is not known");
-	for (size_t i = 0; !waits && i < check->at->service->server_count; i++)
-		nobody_waits(check, i);
+			"requests to servers get no answer, and check cannot tell whether this host would accept one");
+	for (size_t i = 0; !waits && i < check->snapshot->service->server_count; i++)
+		judge_idle_server(check, i);
 }
 
-/* --- large packets do not get through --- */
+/* --- large packets --- */
 
 static bool is_stalled(const struct host_socket *socket)
 {
@@ -216,36 +218,36 @@ static bool is_stalled(const struct host_socket *socket)
 	       socket->unacked >= 2 && socket->mss > LARGE;
 }
 
-static void stalls(struct check *check, const struct host_socket *socket)
+static void report_stalled(struct check *check, const struct host_socket *socket)
 {
 	int family = addr_family(&socket->local);
-	enum check_item item = check->errors_lost[family == AF_INET6] ? CHECK_ICMP : CHECK_PATH_MTU;
+	enum check_item item =
+		check->icmp_undiverted[family == AF_INET6] ? CHECK_ICMP : CHECK_PATH_MTU;
 	char server[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
 	addr_format_ip(&socket->remote, server);
-	if (item == CHECK_PATH_MTU && check->in_doubt) {
+	if (item == CHECK_PATH_MTU && check->answers_uncertain) {
 		check_unknown(check, item, REMEDY_RULES, server,
-			"packets of %u bytes are sent again and again; whether ICMP errors are "
-			"caught is not known",
+			"packets of %u bytes are sent again and again, and check cannot tell whether ICMP errors are diverted",
 			socket->mss);
 		return;
 	}
 	finding = check_add(check, item, item == CHECK_ICMP ? CHECK_MISSING : CHECK_HARMFUL, server,
 		"packets of %u bytes are sent again and again%s", socket->mss,
-		item == CHECK_ICMP ? ", and ICMP errors about the client's address are not caught"
-				   : "; no ICMP error reaches this host");
+		item == CHECK_ICMP ? ", and ICMP errors about the client's address are not diverted"
+				   : ", and no ICMP error reaches this host");
 	if (item == CHECK_ICMP)
 		check_fix_divert(check, finding,
-			&(struct catching){.family = family, .protocol = IPPROTO_ICMP});
+			&(struct divert_selection){.family = family, .protocol = IPPROTO_ICMP});
 	else
 		check_fix_sysctl(check, finding, "net/ipv4/tcp_mtu_probing", "2");
 }
 
-/* Data on their way for which no acknowledgement is due yet are no sign; connections that get on are. */
-static void path_mtu(struct check *check)
+/* A connection is stalled only if it retransmits: data that is not acknowledged yet proves nothing. */
+static void judge_path_mtu(struct check *check)
 {
-	const struct host_sockets *sockets = &check->at->sockets;
+	const struct host_sockets *sockets = &check->snapshot->sockets;
 	unsigned count = 0;
 
 	for (size_t i = 0; i < sockets->count; i++) {
@@ -255,22 +257,21 @@ static void path_mtu(struct check *check)
 			continue;
 		count++;
 		if (is_stalled(socket))
-			stalls(check, socket);
+			report_stalled(check, socket);
 	}
 	if (count == 0)
 		check_unknown(check, CHECK_PATH_MTU, REMEDY_TRAFFIC, "",
-			"no connection from a client's address is there now");
+			"no connection from a client's address is open");
 	else if (!check_has_findings(check->report, CHECK_PATH_MTU))
 		check_add(check, CHECK_PATH_MTU, CHECK_OK, "",
-			"large packets are not sent again and again in any of %u connections",
-			count);
+			"none of %u connections sends large packets again and again", count);
 }
 
-/* --- no port is left --- */
+/* --- source ports --- */
 
-static bool ports(const struct check *check, unsigned *first, unsigned *last)
+static bool read_port_range(const struct check *check, unsigned *first, unsigned *last)
 {
-	char *text = check->at->sysctl("net/ipv4/ip_local_port_range");
+	char *text = check->snapshot->sysctl("net/ipv4/ip_local_port_range");
 	bool well = text != NULL && sscanf(text, "%u %u", first, last) == 2 && *first <= *last &&
 		    *last <= UINT16_MAX;
 
@@ -278,16 +279,16 @@ static bool ports(const struct check *check, unsigned *first, unsigned *last)
 	return well;
 }
 
-/* A connection in TIME-WAIT: its process has closed it, and the kernel keeps its port for a minute. */
+/* Whether it is in TIME-WAIT: its process has closed it, and the kernel keeps its port for a minute. */
 static bool has_ended(const struct host_socket *socket)
 {
 	return socket->inode == 0 && !socket->options_known;
 }
 
-/* Whether its port was chosen when its server was known. Of one that has ended the kernel does not tell. */
-static bool is_late(const struct host_socket *socket)
+/* Whether connect() chose its port, which then differs only per server. Unknown in TIME-WAIT: taken as yes. */
+static bool port_chosen_late(const struct host_socket *socket)
 {
-	return socket->late_port || !socket->options_known;
+	return socket->bind_no_port || !socket->options_known;
 }
 
 static int compare_ip(const struct addr *a, const struct addr *b)
@@ -300,7 +301,7 @@ static int compare_ip(const struct addr *a, const struct addr *b)
 }
 
 /* By client, then by server. */
-static int by_ends(const void *a, const void *b)
+static int compare_ends(const void *a, const void *b)
 {
 	const struct host_socket *one = *(const struct host_socket *const *)a,
 				 *other = *(const struct host_socket *const *)b;
@@ -313,10 +314,10 @@ static int by_ends(const void *a, const void *b)
 	return order;
 }
 
-/* The proxy's connections from clients' addresses, in the order of by_ends(). */
-static const struct host_socket **spoofed(const struct check *check, size_t *count)
+/* The proxy's connections from clients' addresses, in the order of compare_ends(). */
+static const struct host_socket **list_spoofed(const struct check *check, size_t *count)
 {
-	const struct host_sockets *sockets = &check->at->sockets;
+	const struct host_sockets *sockets = &check->snapshot->sockets;
 	const struct host_socket **list = calloc(sockets->count + 1, sizeof(struct host_socket *));
 
 	if (list == NULL)
@@ -325,13 +326,13 @@ static const struct host_socket **spoofed(const struct check *check, size_t *cou
 	for (size_t i = 0; i < sockets->count; i++)
 		if (is_spoofed(check, &sockets->list[i]))
 			list[(*count)++] = &sockets->list[i];
-	qsort(list, *count, sizeof(struct host_socket *), by_ends);
+	qsort(list, *count, sizeof(struct host_socket *), compare_ends);
 	return list;
 }
 
 struct port_range {
 	unsigned first, last;
-	bool reused; /* ports of connections that have ended may be taken again */
+	bool reused; /* connections in TIME-WAIT do not keep their ports */
 };
 
 /* Whether the COUNT connections of LIST leave no port of the range. *ENDED: some of them are in TIME-WAIT. */
@@ -355,25 +356,27 @@ static bool is_used_up(const struct host_socket *const *list, size_t count,
 	return used == range->last - range->first + 1;
 }
 
-static void used_up(struct check *check, const struct addr *client, const struct port_range *range,
-	bool late, bool ended)
+static void report_ports_used_up(struct check *check, const struct addr *client,
+	const struct port_range *range, bool late, bool ended)
 {
 	char text[ADDR_TEXT_MAX];
-	struct check_finding *finding =
-		check_add(check, CHECK_SOURCE_PORTS, CHECK_HARMFUL, addr_format_ip(client, text),
-			"all of %u ports are in use%s%s", range->last - range->first + 1,
-			late ? " for one server"
-			     : ", for the proxy chooses them before it knows the server "
-			       "(it lacks IP_BIND_ADDRESS_NO_PORT)",
-			ended ? ", some of them in TIME-WAIT" : "");
+	struct check_finding *finding = check_add(check, CHECK_SOURCE_PORTS, CHECK_HARMFUL,
+		addr_format_ip(client, text), "all %u ports are in use%s%s",
+		range->last - range->first + 1,
+		late ? " for one server"
+		     : " for all servers, because the proxy does not set IP_BIND_ADDRESS_NO_PORT",
+		ended ? "; some of them are in TIME-WAIT" : "");
 
 	if (ended)
 		check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
 	check_fix_sysctl(check, finding, "net/ipv4/ip_local_port_range", "1024 65535");
 }
 
-/* One client's connections: those to each server, and all of them where one has a port for every server. */
-static bool client_has_ports(struct check *check, const struct host_socket *const *list,
+/*
+ * One client's connections. Those to each server share the ports; if bind() chose one of them, all of the client's
+ * connections do (ip(7), IP_BIND_ADDRESS_NO_PORT). Returns false if no port is left.
+ */
+static bool judge_client_ports(struct check *check, const struct host_socket *const *list,
 	size_t count, const struct port_range *range)
 {
 	bool ended, early = false;
@@ -381,77 +384,75 @@ static bool client_has_ports(struct check *check, const struct host_socket *cons
 	for (size_t from = 0, to; from < count; from = to) {
 		for (to = from; to < count && addr_equal(&list[to]->remote, &list[from]->remote);
 			to++)
-			early |= !is_late(list[to]);
+			early |= !port_chosen_late(list[to]);
 		if (!is_used_up(list + from, to - from, range, &ended))
 			continue;
-		used_up(check, &list[0]->local, range, true, ended);
+		report_ports_used_up(check, &list[0]->local, range, true, ended);
 		return false;
 	}
 	if (!early || !is_used_up(list, count, range, &ended))
 		return true;
-	used_up(check, &list[0]->local, range, false, ended);
+	report_ports_used_up(check, &list[0]->local, range, false, ended);
 	return false;
 }
 
-static bool clients_have_ports(struct check *check, const struct port_range *range)
+static bool judge_ports(struct check *check, const struct port_range *range)
 {
 	size_t count, from, to;
-	const struct host_socket **list = spoofed(check, &count);
+	const struct host_socket **list = list_spoofed(check, &count);
 	bool well = true;
 
 	for (from = 0; well && from < count; from = to) {
 		for (to = from; to < count && same_ip(&list[to]->local, &list[from]->local); to++)
 			;
-		well = client_has_ports(check, list + from, to - from, range);
+		well = judge_client_ports(check, list + from, to - from, range);
 	}
 	free(list);
 	return well;
 }
 
 /*
- * The kernel tries one port after the other. Where those of a client are mostly in TIME-WAIT, a connection
- * takes milliseconds to begin, unless they may be used again (Linux: __inet_hash_connect()).
+ * The kernel tries one port after the other. If most of a client's ports are in TIME-WAIT, a connection starts only
+ * after milliseconds, unless such ports may be used again (Linux: __inet_hash_connect()).
  */
 static void advise_reuse(struct check *check)
 {
-	int reuse = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse");
+	int reuse = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse");
 	struct check_finding *finding;
 
 	if (reuse == 1 || reuse == -1)
 		return;
 	finding = check_add(check, CHECK_SOURCE_PORTS, CHECK_ADVICE, "",
-		"net.ipv4.tcp_tw_reuse is %d%s: a client with thousands of connections to one "
-		"server in TIME-WAIT makes each new one take milliseconds to begin, and leaves it "
-		"fewer ports",
+		"net.ipv4.tcp_tw_reuse is %d%s. If a client has thousands of connections to one server in TIME-WAIT, new ones start slowly and have fewer ports",
 		reuse, reuse == 2 ? " (loopback only)" : "");
 	check_fix_sysctl(check, finding, "net/ipv4/tcp_tw_reuse", "1");
 }
 
-static void source_ports(struct check *check)
+static void judge_source_ports(struct check *check)
 {
 	struct port_range range = {
-		.reused = snapshot_number(check->at, "net/ipv4/tcp_tw_reuse") == 1};
+		.reused = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_tw_reuse") == 1};
 
-	if (!ports(check, &range.first, &range.last)) {
+	if (!read_port_range(check, &range.first, &range.last)) {
 		check_unknown(check, CHECK_SOURCE_PORTS, check_remedy_of_reading(check), "",
-			"net.ipv4.ip_local_port_range cannot be read");
+			"cannot read net.ipv4.ip_local_port_range");
 		return;
 	}
-	if (!clients_have_ports(check, &range))
+	if (!judge_ports(check, &range))
 		return;
 	check_add(check, CHECK_SOURCE_PORTS, CHECK_OK, "",
-		"net.ipv4.ip_local_port_range has %u ports, for each client and server",
+		"net.ipv4.ip_local_port_range has %u ports for each client and server",
 		range.last - range.first + 1);
 	advise_reuse(check);
 }
 
-void check_answers(struct check *check)
+void check_connections(struct check *check)
 {
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 
-	if (!service->spoofs || service->server_count == 0 || !check->at->sockets_known)
+	if (!service->spoofs || service->server_count == 0 || !check->snapshot->sockets_known)
 		return;
-	return_path(check);
-	path_mtu(check);
-	source_ports(check);
+	judge_return_path(check);
+	judge_path_mtu(check);
+	judge_source_ports(check);
 }

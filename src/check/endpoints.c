@@ -1,23 +1,23 @@
 /*
- * Whom a packet in thought comes from, and whom it is for.
+ * Chooses source and destination of the simulated packets.
  *
- * Nobody lists a proxy's clients. Where the user names none, routes tell behind which links there may be
- * some: each link that a route leads to stands for one client, an address out of the route's own network.
- * A link with the servers behind it counts only when there is no other. The address itself is a guess,
- * good for whatever goes by links; rules that go by sources are judged by the clients that are named.
+ * No host has a list of its proxy's clients. If the user names none, the routes say behind which links there may
+ * be clients: each link that a route leads to stands for one, with an address out of the route's network. A link
+ * to the servers counts only if there is no other. The trap: such an address is a guess. It is good for
+ * everything that depends on links; rules that match sources need clients that the user names.
  *
- * A listener bound to an address is called by that. One bound to none, or one that TPROXY rules hand
- * packets of other addresses, is called by what those rules say, else by the walk-through's example.
+ * Clients connect to the address of a listener. If that is a wildcard, or if TPROXY rules give the listener
+ * packets for other addresses, the rules say which, else an address of the documentation ranges (RFC 5737, 3849).
  */
-#include "report.h"
+#include "endpoints.h"
 
 #include <string.h>
 
-static const char *const examples[] = {"192.0.2.80", "2001:db8:f::80"};
-static const char *const strangers[][3] = {{"198.51.100.10", "192.0.2.10", "203.0.113.10"},
+static const char *const example_vips[] = {"192.0.2.80", "2001:db8:f::80"};
+static const char *const example_clients[][3] = {{"198.51.100.10", "192.0.2.10", "203.0.113.10"},
 	{"2001:db8:c::10", "2001:db8:fffe::10", "2001:db8:ffff::10"}};
 
-static struct addr literal(const char *text)
+static struct addr parse_address(const char *text)
 {
 	struct addr address = addr_any(AF_INET);
 
@@ -25,24 +25,20 @@ static struct addr literal(const char *text)
 	return address;
 }
 
-static bool is_again(const struct addr *list, size_t count, const struct addr *address)
+/* Adds to a list of COUNT what is not in it, while there is room; returns the new count. */
+static size_t add_address(struct addr list[CLIENTS_MAX], size_t count, const struct addr *address)
 {
 	for (size_t i = 0; i < count; i++)
 		if (addr_equal(&list[i], address))
-			return true;
-	return false;
-}
-
-static size_t add(struct addr list[CLIENTS_MAX], size_t count, const struct addr *address)
-{
-	if (count < CLIENTS_MAX && !is_again(list, count, address))
+			return count;
+	if (count < CLIENTS_MAX)
 		list[count++] = *address;
 	return count;
 }
 
 /* --- clients --- */
 
-static bool has_server(const struct service *service, const struct network_route *route)
+static bool leads_to_server(const struct service *service, const struct network_route *route)
 {
 	for (size_t i = 0; i < service->server_count; i++)
 		if (network_covers(&route->to, route->length, &service->servers[i]))
@@ -50,10 +46,10 @@ static bool has_server(const struct service *service, const struct network_route
 	return false;
 }
 
-/* Addresses that some host has already, or that a proxy serves: no client is there. */
+/* Whether the address is a listener's, a server's or this host's: then no client has it. */
 static bool is_in_use(const struct check *check, const struct addr *address)
 {
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
 
 	for (size_t i = 0; i < service->listener_count; i++)
@@ -62,10 +58,10 @@ static bool is_in_use(const struct check *check, const struct addr *address)
 	for (size_t i = 0; i < service->server_count; i++)
 		if (network_covers(&service->servers[i], bits, address))
 			return true;
-	return network_own(&check->at->network, address) != NULL;
+	return network_find_address(&check->snapshot->network, address) != NULL;
 }
 
-/* Whether a route to a smaller network sends the address by another link. */
+/* Whether a route for a smaller network sends the address out by another link. */
 static bool leaves_elsewhere(const struct network *network, const struct network_route *route,
 	const struct addr *address)
 {
@@ -80,17 +76,18 @@ static bool leaves_elsewhere(const struct network *network, const struct network
 	return false;
 }
 
-static bool is_client(
+static bool is_free_for_client(
 	const struct check *check, const struct network_route *route, const struct addr *address)
 {
-	return !is_in_use(check, address) && !leaves_elsewhere(&check->at->network, route, address);
+	return !is_in_use(check, address) &&
+	       !leaves_elsewhere(&check->snapshot->network, route, address);
 }
 
 /*
- * A client's address in the route's network. Networks of one and two addresses use all of them; of larger
- * ones the first and, in IPv4, the last one are no host's. In networks with room the tenth is tried first.
+ * An address for a client in the route's network. Networks of one or two addresses use all of them (RFC 3021);
+ * in larger ones no host has the first and, in IPv4, the last. Where there is room, the tenth is tried first.
  */
-static bool client_behind(
+static bool find_client_behind(
 	const struct check *check, const struct network_route *route, struct addr *address)
 {
 	bool ipv6 = addr_family(&route->to) == AF_INET6;
@@ -103,21 +100,21 @@ static bool client_behind(
 		    : (unsigned char *)&address->in4.sin_addr + 3;
 	for (unsigned i = 0; i < count; i++) {
 		*last = (unsigned char)((*last & ~(size - 1)) | (first + (start + i) % count));
-		if (is_client(check, route, address))
+		if (is_free_for_client(check, route, address))
 			return true;
 	}
 	return false;
 }
 
-/* Behind a default route there is all the world: one of the networks for examples that leads that way. */
-static bool client_of_the_world(
+/* A default route leads to every network: an address for a client out of a documentation range. */
+static bool find_client_anywhere(
 	const struct check *check, const struct network_route *route, struct addr *address)
 {
 	bool ipv6 = addr_family(&route->to) == AF_INET6;
 
-	for (size_t i = 0; i < sizeof(strangers[0]) / sizeof(strangers[0][0]); i++) {
-		*address = literal(strangers[ipv6][i]);
-		if (is_client(check, route, address))
+	for (size_t i = 0; i < sizeof(example_clients[0]) / sizeof(example_clients[0][0]); i++) {
+		*address = parse_address(example_clients[ipv6][i]);
+		if (is_free_for_client(check, route, address))
 			return true;
 	}
 	return false;
@@ -125,24 +122,25 @@ static bool client_of_the_world(
 
 static bool leads_out(const struct network *network, const struct network_route *route)
 {
-	const struct network_link *link = network_link_named(network, route->link);
+	const struct network_link *link = network_find_link(network, route->link);
 
 	return !route->local && route->table != TABLE_LOCAL && link != NULL && link->up &&
 	       strcmp(route->link, "lo") != 0;
 }
 
-/* Multicast and link-local networks have no clients. */
-static bool is_for_hosts(const struct addr *net)
+/* Multicast and IPv6 link-local networks have no clients. */
+static bool has_hosts(const struct addr *net)
 {
 	if (addr_family(net) == AF_INET6)
 		return net->in6.sin6_addr.s6_addr[0] < 0xfe;
 	return (ntohl(net->in4.sin_addr.s_addr) >> 28) != 0xe;
 }
 
-static size_t of_routes(const struct check *check, int family, bool behind_servers,
+/* One client for each link that a route leads to, with servers behind it or without. */
+static size_t clients_of_routes(const struct check *check, int family, bool behind_servers,
 	struct addr clients[CLIENTS_MAX])
 {
-	const struct network *network = &check->at->network;
+	const struct network *network = &check->snapshot->network;
 	const char *links[CLIENTS_MAX];
 	size_t count = 0;
 
@@ -152,13 +150,13 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 		struct addr *client = &clients[count];
 
 		if (addr_family(&route->to) != family || !leads_out(network, route) ||
-			!is_for_hosts(&route->to))
+			!has_hosts(&route->to))
 			continue;
 		for (size_t j = 0; j < count; j++)
 			known |= strcmp(links[j], route->link) == 0;
-		if (known || has_server(check->at->service, route) != behind_servers ||
-			!(route->length == 0 ? client_of_the_world(check, route, client)
-					     : client_behind(check, route, client)))
+		if (known || leads_to_server(check->snapshot->service, route) != behind_servers ||
+			!(route->length == 0 ? find_client_anywhere(check, route, client)
+					     : find_client_behind(check, route, client)))
 			continue;
 		links[count++] = route->link;
 	}
@@ -167,22 +165,22 @@ static size_t of_routes(const struct check *check, int family, bool behind_serve
 
 size_t check_clients(const struct check *check, int family, struct addr clients[CLIENTS_MAX])
 {
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 	size_t count = 0;
 
 	for (size_t i = 0; i < service->client_count; i++)
 		if (addr_family(&service->clients[i]) == family)
-			count = add(clients, count, &service->clients[i]);
+			count = add_address(clients, count, &service->clients[i]);
 	if (count == 0)
-		count = of_routes(check, family, false, clients);
-	return count > 0 ? count : of_routes(check, family, true, clients);
+		count = clients_of_routes(check, family, false, clients);
+	return count > 0 ? count : clients_of_routes(check, family, true, clients);
 }
 
 size_t check_sources(const struct check *check, size_t server, struct addr sources[CLIENTS_MAX])
 {
-	const struct service *service = check->at->service;
-	const struct addr the_clients = {0};
-	struct addr fixed = service_source(service, server, &the_clients);
+	const struct service *service = check->snapshot->service;
+	const struct addr unspecified = {0}; /* stands for "the client's" */
+	struct addr fixed = service_source(service, server, &unspecified);
 	int family = addr_family(&service->servers[server]);
 
 	if (!service->spoofs)
@@ -195,21 +193,21 @@ size_t check_sources(const struct check *check, size_t server, struct addr sourc
 	return 1;
 }
 
-/* --- what they call --- */
+/* --- destinations --- */
 
 bool check_hears(const struct check *check, const struct service_listener *listener, int family)
 {
 	const struct host_socket *socket =
-		snapshot_listener(check->at, listener->protocol, &listener->address);
+		snapshot_listener(check->snapshot, listener->protocol, &listener->address);
 
 	if (addr_family(&listener->address) == family)
 		return true;
-	return listener->transparent && service_hears(listener, family) &&
+	return listener->transparent && service_listener_accepts(listener, family) &&
 	       (socket == NULL || !socket->v6only);
 }
 
 /* Whether a TPROXY target hands packets to the listener. */
-static bool names(const struct target *target, const struct service_listener *listener)
+static bool hands_over_to(const struct target *target, const struct service_listener *listener)
 {
 	uint16_t port = addr_port(&target->to);
 
@@ -229,7 +227,8 @@ static const struct match *match_of(const struct rule *rule, enum match_kind kin
 }
 
 /* Whether the rule is for packets of this family and protocol. */
-static bool is_for(const struct rule *rule, const struct table *table, int family, int protocol)
+static bool rule_is_for(
+	const struct rule *rule, const struct table *table, int family, int protocol)
 {
 	if (table->family != AF_UNSPEC && table->family != family)
 		return false;
@@ -245,9 +244,9 @@ static bool is_for(const struct rule *rule, const struct table *table, int famil
 	return true;
 }
 
-/* What RULE, which hands over to the listener, has called; false where it is of another family. */
-static bool called_by(const struct rule *rule, const struct service_listener *listener, int family,
-	struct addr *called)
+/* The destination that RULE, a TPROXY rule for the listener, is for; false if it is of another family. */
+static bool destination_of_rule(const struct rule *rule, const struct service_listener *listener,
+	int family, struct addr *destination)
 {
 	const struct match *to = match_of(rule, MATCH_DESTINATION);
 	const struct match *port = match_of(rule, MATCH_DESTINATION_PORT);
@@ -256,16 +255,17 @@ static bool called_by(const struct rule *rule, const struct service_listener *li
 	if (to != NULL && addr_family(&to->ranges[0].first) != family)
 		return false;
 	if (to != NULL)
-		*called = to->ranges[0].first;
+		*destination = to->ranges[0].first;
 	else
-		*called = bound ? listener->address : literal(examples[family == AF_INET6]);
-	addr_set_port(called,
+		*destination =
+			bound ? listener->address : parse_address(example_vips[family == AF_INET6]);
+	addr_set_port(destination,
 		port != NULL ? addr_port(&port->ranges[0].first) : addr_port(&listener->address));
 	return true;
 }
 
-static size_t of_chain(const struct table *table, const struct chain *chain,
-	const struct service_listener *listener, int family, struct addr called[CLIENTS_MAX],
+static size_t destinations_of_chain(const struct table *table, const struct chain *chain,
+	const struct service_listener *listener, int family, struct addr destinations[CLIENTS_MAX],
 	size_t count)
 {
 	for (size_t i = 0; i < chain->rule_count; i++) {
@@ -273,30 +273,30 @@ static size_t of_chain(const struct table *table, const struct chain *chain,
 		struct addr address;
 
 		for (size_t j = 0; j < rule->target_count; j++)
-			if (names(&rule->targets[j], listener) &&
-				is_for(rule, table, family, listener->protocol) &&
-				called_by(rule, listener, family, &address))
-				count = add(called, count, &address);
+			if (hands_over_to(&rule->targets[j], listener) &&
+				rule_is_for(rule, table, family, listener->protocol) &&
+				destination_of_rule(rule, listener, family, &address))
+				count = add_address(destinations, count, &address);
 	}
 	return count;
 }
 
-size_t check_called(const struct check *check, const struct service_listener *listener, int family,
-	struct addr called[CLIENTS_MAX])
+size_t check_destinations(const struct check *check, const struct service_listener *listener,
+	int family, struct addr destinations[CLIENTS_MAX])
 {
-	const struct ruleset *rules = &check->at->rules;
+	const struct ruleset *rules = &check->snapshot->rules;
 	struct addr own = listener->address;
 	size_t count = 0;
 
 	if (!addr_is_any(&own) && addr_family(&own) == family)
-		called[count++] = own;
+		destinations[count++] = own;
 	for (size_t i = 0; i < rules->table_count; i++)
 		for (size_t j = 0; j < rules->tables[i].chain_count; j++)
-			count = of_chain(&rules->tables[i], &rules->tables[i].chains[j], listener,
-				family, called, count);
+			count = destinations_of_chain(&rules->tables[i],
+				&rules->tables[i].chains[j], listener, family, destinations, count);
 	if (count == 0 && addr_is_any(&own)) {
-		called[0] = literal(examples[family == AF_INET6]);
-		addr_set_port(&called[0], addr_port(&own));
+		destinations[0] = parse_address(example_vips[family == AF_INET6]);
+		addr_set_port(&destinations[0], addr_port(&own));
 		count = 1;
 	}
 	return count;

@@ -1,12 +1,12 @@
 /*
- * Which packet rules a fix needs, in the language of the tool that is in use.
+ * Makes the packet rules that a fix needs, for the tool that the host uses.
  *
- * What is added goes to the front of its chain and says everything by itself, so that it fixes whatever
- * was wrong behind it: a rule left out, in the wrong place, without its mark, or too narrow. Nothing that is there is
- * taken away, for who knows what else it is good for.
+ * A new rule goes to the front of its chain and depends on no other rule. So it works whatever is wrong behind
+ * it: a rule that is missing, too late, without its mark, or too narrow. Rules that are there are never deleted,
+ * since they may be good for something else.
  */
+#include "fixes.h"
 #include "firewall/trace.h"
-#include "report.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static const char *protocol_name(int family, int protocol)
 
 /* --- what is in use --- */
 
-static bool catches(const struct rule *rule)
+static bool rule_diverts(const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
 		if (rule->matches[i].kind == MATCH_SOCKET)
@@ -32,11 +32,11 @@ static bool catches(const struct rule *rule)
 	return false;
 }
 
-bool check_table_catches(const struct table *table)
+bool check_table_diverts(const struct table *table)
 {
 	for (size_t i = 0; i < table->chain_count; i++)
 		for (size_t j = 0; j < table->chains[i].rule_count; j++)
-			if (catches(&table->chains[i].rules[j]))
+			if (rule_diverts(&table->chains[i].rules[j]))
 				return true;
 	return false;
 }
@@ -51,10 +51,10 @@ static bool has_rules(const struct table *table)
 
 enum firewall_tool check_tool(const struct check *check)
 {
-	const struct ruleset *rules = &check->at->rules;
+	const struct ruleset *rules = &check->snapshot->rules;
 
 	for (size_t i = 0; i < rules->table_count; i++)
-		if (check_table_catches(&rules->tables[i]))
+		if (check_table_diverts(&rules->tables[i]))
 			return rules->tables[i].tool;
 	for (size_t i = 0; i < rules->table_count; i++)
 		if (has_rules(&rules->tables[i]))
@@ -64,7 +64,7 @@ enum firewall_tool check_tool(const struct check *check)
 
 static bool is_local_table(const struct check *check, int family, unsigned table)
 {
-	const struct network *network = &check->at->network;
+	const struct network *network = &check->snapshot->network;
 
 	for (size_t i = 0; i < network->route_count; i++)
 		if (network->routes[i].table == table && network->routes[i].local &&
@@ -73,10 +73,9 @@ static bool is_local_table(const struct check *check, int family, unsigned table
 	return false;
 }
 
-/* A table with ways out is somebody else's, such as a VPN's. */
 bool check_leads_away(const struct check *check, int family, unsigned table)
 {
-	const struct network *network = &check->at->network;
+	const struct network *network = &check->snapshot->network;
 
 	for (size_t i = 0; i < network->route_count; i++) {
 		const struct network_route *route = &network->routes[i];
@@ -88,16 +87,16 @@ bool check_leads_away(const struct check *check, int family, unsigned table)
 	return false;
 }
 
-/* The rule by which a mark chooses a table that delivers locally; else one whose table may be meant to. */
+/* The first rule by which a mark chooses a table that delivers locally; else one whose table could become it. */
 static const struct network_rule *rule_in_use(const struct check *check, int family)
 {
-	const struct network *network = &check->at->network;
+	const struct network *network = &check->snapshot->network;
 	const struct network_rule *any = NULL;
 
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family != family || !rule->marks || rule->mark == 0)
+		if (rule->family != family || !rule->has_mark || rule->mark == 0)
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
@@ -107,7 +106,7 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 	return any;
 }
 
-/* The mark that a rule which catches packets sets itself, or the first rule behind it in a chain. */
+/* The first mark that a rule of the table sets, or 0. */
 static uint32_t mark_of_table(const struct table *table)
 {
 	for (size_t i = 0; i < table->chain_count; i++)
@@ -123,48 +122,44 @@ static uint32_t mark_of_table(const struct table *table)
 	return 0;
 }
 
-static bool goes_by(const struct network *network, int family, uint32_t mark)
+const struct network_rule *check_rule_for_mark(const struct check *check, int family, uint32_t mark)
 {
+	const struct network *network = &check->snapshot->network;
+
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
-			return true;
+		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
+			return rule;
 	}
-	return false;
-}
-
-/* The first bit that no policy rule goes by, from the walk-through's on. */
-static uint32_t free_mark(const struct check *check, int family)
-{
-	for (uint32_t mark = 1; mark != 0; mark <<= 1)
-		if (!goes_by(&check->at->network, family, mark))
-			return mark;
-	return 1;
+	return NULL;
 }
 
 uint32_t check_mark_in_use(const struct check *check, int family)
 {
 	const struct network_rule *rule = rule_in_use(check, family);
-	const struct ruleset *rules = &check->at->rules;
+	const struct ruleset *rules = &check->snapshot->rules;
 
 	if (rule != NULL)
 		return rule->mark;
 	for (size_t i = 0; i < rules->table_count; i++) {
 		const struct table *table = &rules->tables[i];
-		uint32_t mark = check_table_catches(table) ? mark_of_table(table) : 0;
+		uint32_t mark = check_table_diverts(table) ? mark_of_table(table) : 0;
 
 		if (mark != 0 && (table->family == family || table->family == AF_UNSPEC))
 			return mark;
 	}
-	return free_mark(check, family);
+	for (uint32_t mark = 1; mark != 0; mark <<= 1)
+		if (check_rule_for_mark(check, family, mark) == NULL)
+			return mark;
+	return 1;
 }
 
 unsigned check_table_in_use(const struct check *check, int family)
 {
 	const struct network_rule *rule = rule_in_use(check, family);
-	const struct network *network = &check->at->network;
-	unsigned table = 100; /* the walk-through's */
+	const struct network *network = &check->snapshot->network;
+	unsigned table = 100; /* of HAProxy's walk-through */
 
 	if (rule != NULL)
 		return rule->table;
@@ -182,7 +177,7 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 	const struct table *table;
 	const struct chain *chain;
 
-	if (!ruleset_place(&check->at->rules, rule, &table, &chain))
+	if (!ruleset_place(&check->snapshot->rules, rule, &table, &chain))
 		return text_format("a rule");
 	if (table->tool == TOOL_NFT)
 		return text_format("`%s`", rule->text);
@@ -190,31 +185,32 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 		table->name, rule->text);
 }
 
-/* --- catching --- */
+/* --- diverting --- */
 
 static void divert_iptables(struct check *check, struct check_finding *finding,
-	const struct catching *what, enum firewall_tool tool)
+	const struct divert_selection *selection, enum firewall_tool tool)
 {
 	char *rule = text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
-		protocol_name(what->family, what->protocol),
-		what->any_socket ? "" : " --transparent", what->wildcard ? " --nowildcard" : "",
-		check_mark_in_use(check, what->family));
+		protocol_name(selection->family, selection->protocol),
+		selection->any_socket ? "" : " --transparent",
+		selection->wildcard_sockets ? " --nowildcard" : "",
+		check_mark_in_use(check, selection->family));
 
-	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, what->family), "mangle",
-		"PREROUTING", CHECK_FRONT, rule);
+	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, selection->family),
+		"mangle", "PREROUTING", CHECK_FRONT, rule);
 }
 
-/* A chain of nft's own in which a packet's mark can be set before it is routed. */
-static const struct chain *nft_chain(
+/* The nft chain at PREROUTING of a table that diverts: there a packet gets its mark before it is routed. */
+static const struct chain *divert_chain_of_nft(
 	const struct check *check, int family, const struct table **table)
 {
-	const struct ruleset *rules = &check->at->rules;
+	const struct ruleset *rules = &check->snapshot->rules;
 
 	for (size_t i = 0; i < rules->table_count; i++) {
 		*table = &rules->tables[i];
 		if ((*table)->tool != TOOL_NFT ||
 			((*table)->family != family && (*table)->family != AF_UNSPEC) ||
-			!check_table_catches(*table))
+			!check_table_diverts(*table))
 			continue;
 		for (size_t j = 0; j < (*table)->chain_count; j++)
 			if ((*table)->chains[j].hook == HOOK_PREROUTING && !(*table)->chains[j].nat)
@@ -223,16 +219,16 @@ static const struct chain *nft_chain(
 	return NULL;
 }
 
-static void divert_nft(
-	struct check *check, struct check_finding *finding, const struct catching *what)
+static void divert_nft(struct check *check, struct check_finding *finding,
+	const struct divert_selection *selection)
 {
-	const char *protocol = protocol_name(what->family, what->protocol);
+	const char *protocol = protocol_name(selection->family, selection->protocol);
 	const struct table *table;
-	const struct chain *chain = nft_chain(check, what->family, &table);
+	const struct chain *chain = divert_chain_of_nft(check, selection->family, &table);
 	char *rule = text_format("meta l4proto %s socket %s meta mark set 0x%x accept", protocol,
-		what->any_socket ? "wildcard 0" : "transparent 1",
-		check_mark_in_use(check, what->family));
-	char *name = text_format("divert_%s%s", protocol, what->any_socket ? "_any" : "");
+		selection->any_socket ? "wildcard 0" : "transparent 1",
+		check_mark_in_use(check, selection->family));
+	char *name = text_format("divert_%s%s", protocol, selection->any_socket ? "_any" : "");
 	char *own = text_format("tproxyctl_%s", name);
 
 	for (char *at = own; *at != '\0'; at++)
@@ -241,29 +237,29 @@ static void divert_nft(
 	if (chain != NULL)
 		check_fix_nft(finding, table, chain, CHECK_FRONT, name, rule);
 	else
-		check_fix_nft_table(finding, what->family, own, rule);
+		check_fix_nft_table(finding, selection->family, own, rule);
 	free(own);
 	free(name);
 }
 
-void check_fix_divert(
-	struct check *check, struct check_finding *finding, const struct catching *what)
+void check_fix_divert(struct check *check, struct check_finding *finding,
+	const struct divert_selection *selection)
 {
 	enum firewall_tool tool = check_tool(check);
 
 	if (tool == TOOL_NFT)
-		divert_nft(check, finding, what);
+		divert_nft(check, finding, selection);
 	else
-		divert_iptables(check, finding, what, tool);
+		divert_iptables(check, finding, selection, tool);
 }
 
-/* --- letting through --- */
+/* --- accepting --- */
 
 /*
- * What tells the packet, in the words of a tool: its mark where it has one, else the service's end of it:
- * where it is for, or of an answer where it is from.
+ * A match for the packet in the tool's language: by its mark if it has one, else by the service's address and
+ * port, which are its destination, or in an answer its source.
  */
-static char *selection(
+static char *packet_match(
 	const struct packet *packet, const struct trace *trace, enum firewall_tool tool, int family)
 {
 	bool nft = tool == TOOL_NFT, answers = packet->ct == CT_ESTABLISHED;
@@ -281,8 +277,8 @@ static char *selection(
 		answers ? 's' : 'd', addr_port(service));
 }
 
-/* The base chain whose policy dropped the packet: the last of its hook in that table. */
-static const struct chain *policy_of(const struct table *table, enum hook hook)
+/* The base chain of the hook whose policy drops, or NULL. */
+static const struct chain *chain_that_drops(const struct table *table, enum hook hook)
 {
 	for (size_t i = 0; i < table->chain_count; i++)
 		if (table->chains[i].hook == hook && table->chains[i].drops)
@@ -290,42 +286,31 @@ static const struct chain *policy_of(const struct table *table, enum hook hook)
 	return NULL;
 }
 
-/*
- * Has a chain accept WHAT: behind what else decides where nft's policy dropped the packet, before it where a
- * rule did.
- */
-static void accept_in(struct check_finding *finding, const struct table *table,
-	const struct chain *chain, const char *what, bool behind)
-{
-	char *name;
-
-	if (table->tool == TOOL_NFT) {
-		name = text_format("accept-%s", what);
-		check_fix_nft(finding, table, chain, behind ? CHECK_BACK : CHECK_FRONT, name,
-			text_format("%s accept", what));
-		free(name);
-	} else
-		check_fix_iptables(finding, ON_HOST,
-			firewall_tool_program(table->tool, table->family), table->name, chain->name,
-			CHECK_FRONT, text_format("%s -j ACCEPT", what));
-}
-
 void check_fix_drop(struct check *check, struct check_finding *finding, enum hook hook,
 	const struct packet *packet, const struct trace *trace)
 {
 	const struct table *table = trace->table;
 	const struct chain *chain = NULL;
-	char *what;
+	bool by_policy = trace->ended == NULL;
+	char *match, *name;
 
-	if (trace->ended != NULL)
-		ruleset_place(&check->at->rules, trace->ended, &table, &chain);
+	if (!by_policy)
+		ruleset_place(&check->snapshot->rules, trace->ended, &table, &chain);
 	else if (table != NULL)
-		chain = policy_of(table, hook);
+		chain = chain_that_drops(table, hook);
 	if (chain == NULL)
 		return;
-	what = selection(packet, trace, table->tool, addr_family(&packet->destination));
-	accept_in(finding, table, chain, what, trace->ended == NULL);
-	free(what);
+	match = packet_match(packet, trace, table->tool, addr_family(&packet->destination));
+	name = text_format("accept-%s", match);
+	if (table->tool == TOOL_NFT)
+		check_fix_nft(finding, table, chain, by_policy ? CHECK_BACK : CHECK_FRONT, name,
+			text_format("%s accept", match));
+	else
+		check_fix_iptables(finding, ON_HOST,
+			firewall_tool_program(table->tool, table->family), table->name, chain->name,
+			CHECK_FRONT, text_format("%s -j ACCEPT", match));
+	free(name);
+	free(match);
 }
 
 void check_fix_nat(struct check *check, struct check_finding *finding, const struct packet *packet,

@@ -1,63 +1,52 @@
 /*
- * Datagrams in fragments, of which only the first one has ports.
+ * Judges whether datagrams that come in fragments are diverted, too. Only the first fragment has the ports.
  *
- * Who looks for a socket needs the whole datagram. iptables' `-m socket`, the TPROXY of any tool and
- * connection tracking have the kernel put fragments together before it asks the first rule. nft's `socket`
- * does not, and passes over them: small questions are answered, large ones are lost. One `tproxy` fixes
- * that for all rules of the host (Linux: net/netfilter/nft_tproxy.c, xt_socket.c; nft_socket.c lacks it).
+ * A rule that looks up a socket needs the whole datagram. iptables' `-m socket`, TPROXY of any tool and
+ * connection tracking make the kernel reassemble fragments before it looks at the first rule. nft's `socket` does
+ * not: small datagrams arrive, large ones are lost. One `tproxy` rule reassembles for all rules of the host
+ * (Linux: net/netfilter/nft_tproxy.c and xt_socket.c; nft_socket.c has no such call).
  */
+#include "endpoints.h"
+#include "fixes.h"
 #include "packet.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
 
-/* Whether fragments are put together; what is read later may only add to it. */
-enum answer {
-	NO,
-	UNSURE, /* words that are not known, such as a tracked connection's label */
-	YES
+/* Whether fragments are reassembled. In this order: what is found later only makes it larger. */
+enum reassembly {
+	REASSEMBLY_NO,
+	REASSEMBLY_UNSURE, /* a match or target that the model does not know */
+	REASSEMBLY_YES
 };
 
-static enum answer larger(enum answer one, enum answer other)
+static enum reassembly reassembly_by_rule(const struct rule *rule, enum firewall_tool tool)
 {
-	return one > other ? one : other;
-}
+	enum reassembly result = REASSEMBLY_NO;
 
-static enum answer by_match(const struct match *match, enum firewall_tool tool)
-{
-	if (match->kind == MATCH_CT_STATE || (match->kind == MATCH_SOCKET && tool != TOOL_NFT))
-		return YES;
-	return match->kind == MATCH_UNKNOWN ? UNSURE : NO;
-}
+	for (size_t i = 0; i < rule->match_count; i++) {
+		enum match_kind kind = rule->matches[i].kind;
 
-static enum answer by_target(const struct target *target)
-{
-	switch (target->kind) {
-	case TARGET_TPROXY:
-	case TARGET_NAT_SOURCE:
-	case TARGET_NAT_DESTINATION:
-		return YES;
-	case TARGET_UNKNOWN:
-		return UNSURE;
-	default:
-		return NO;
+		if (kind == MATCH_CT_STATE || (kind == MATCH_SOCKET && tool != TOOL_NFT))
+			return REASSEMBLY_YES;
+		if (kind == MATCH_UNKNOWN)
+			result = REASSEMBLY_UNSURE;
 	}
+	for (size_t i = 0; i < rule->target_count; i++) {
+		enum target_kind kind = rule->targets[i].kind;
+
+		if (kind == TARGET_TPROXY || kind == TARGET_NAT_SOURCE ||
+			kind == TARGET_NAT_DESTINATION)
+			return REASSEMBLY_YES;
+		if (kind == TARGET_UNKNOWN)
+			result = REASSEMBLY_UNSURE;
+	}
+	return result;
 }
 
-static enum answer by_rule(const struct rule *rule, enum firewall_tool tool)
+static enum reassembly reassembly_by_host(const struct ruleset *rules, int family)
 {
-	enum answer answer = NO;
-
-	for (size_t i = 0; i < rule->match_count; i++)
-		answer = larger(answer, by_match(&rule->matches[i], tool));
-	for (size_t i = 0; i < rule->target_count; i++)
-		answer = larger(answer, by_target(&rule->targets[i]));
-	return answer;
-}
-
-static enum answer by_host(const struct ruleset *rules, int family)
-{
-	enum answer answer = NO;
+	enum reassembly result = REASSEMBLY_NO;
 
 	for (size_t i = 0; i < rules->table_count; i++) {
 		const struct table *table = &rules->tables[i];
@@ -65,15 +54,18 @@ static enum answer by_host(const struct ruleset *rules, int family)
 		if (table->family != family && table->family != AF_UNSPEC)
 			continue;
 		for (size_t j = 0; j < table->chain_count; j++)
-			for (size_t k = 0; k < table->chains[j].rule_count; k++)
-				answer = larger(
-					answer, by_rule(&table->chains[j].rules[k], table->tool));
+			for (size_t k = 0; k < table->chains[j].rule_count; k++) {
+				enum reassembly by =
+					reassembly_by_rule(&table->chains[j].rules[k], table->tool);
+
+				result = by > result ? by : result;
+			}
 	}
-	return answer;
+	return result;
 }
 
-/* What names a listener, in front of the chain that looks for its socket. */
-static void name_listener(struct check *check, struct check_finding *finding,
+/* Adds a `tproxy` rule for a listener, in front of the chain that looks up its socket. */
+static void fix_listener(struct check *check, struct check_finding *finding,
 	const struct table *table, const struct chain *chain,
 	const struct service_listener *listener, int family)
 {
@@ -95,48 +87,41 @@ static void name_listener(struct check *check, struct check_finding *finding,
 	free(name);
 }
 
-static void name_listeners(struct check *check, struct check_finding *finding,
-	const struct table *table, const struct chain *chain, int family)
+void packet_judge_fragments(struct check *check, const struct packet_path *path)
 {
-	const struct service *service = check->at->service;
-
-	for (size_t i = 0; i < service->listener_count; i++)
-		if (service->listeners[i].protocol == IPPROTO_UDP &&
-			check_hears(check, &service->listeners[i], family))
-			name_listener(check, finding, table, chain, &service->listeners[i], family);
-}
-
-void packet_in_fragments(struct check *check, const struct leg *leg)
-{
-	int family = addr_family(&leg->packet.destination);
+	int family = addr_family(&path->packet.destination);
 	const char *subject = check_family_name(family);
-	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
-	const struct ruleset *rules = &check->at->rules;
+	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
+	const struct ruleset *rules = &check->snapshot->rules;
+	const struct service *service = check->snapshot->service;
 	struct check_finding *finding;
 	const struct table *table;
 	const struct chain *chain;
-	enum answer together;
+	enum reassembly reassembly;
 	char *rule;
 
 	if (trace.socket == NULL || !ruleset_place(rules, trace.socket, &table, &chain) ||
 		table->tool != TOOL_NFT) {
 		check_add(check, CHECK_FRAGMENTS, CHECK_OK, subject,
-			trace.socket == NULL && trace.tproxy == NULL
-				? "they are delivered without a rule that looks for sockets"
-				: "the rule that takes datagrams in has them put together");
+			packet_diverted(&trace)
+				? "the rule that diverts datagrams reassembles fragments first"
+				: "datagrams are delivered without a rule that looks up sockets");
 		return;
 	}
-	together = by_host(rules, family);
-	if (together == YES) {
+	reassembly = reassembly_by_host(rules, family);
+	if (reassembly == REASSEMBLY_YES) {
 		check_add(
-			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule has them put together");
+			check, CHECK_FRAGMENTS, CHECK_OK, subject, "a rule reassembles fragments");
 		return;
 	}
 	rule = check_rule_text(check, trace.socket);
 	finding = check_add(check, CHECK_FRAGMENTS,
-		together == UNSURE ? CHECK_UNKNOWN : CHECK_MISSING, subject,
-		"%s looks for sockets, and no rule %shas fragments put together first", rule,
-		together == UNSURE ? "whose words are known " : "");
+		reassembly == REASSEMBLY_UNSURE ? CHECK_UNKNOWN : CHECK_MISSING, subject,
+		"%s looks up sockets, and no rule %sreassembles fragments first", rule,
+		reassembly == REASSEMBLY_UNSURE ? "that check understands " : "");
 	free(rule);
-	name_listeners(check, finding, table, chain, family);
+	for (size_t i = 0; i < service->listener_count; i++)
+		if (service->listeners[i].protocol == IPPROTO_UDP &&
+			check_hears(check, &service->listeners[i], family))
+			fix_listener(check, finding, table, chain, &service->listeners[i], family);
 }

@@ -1,8 +1,9 @@
 /*
- * The checklist itself: a row an item. Judging, printing and the manual go by it.
+ * The checklist as a table: one row an item. Judges, printers and the manual follow its order.
  *
- * What an item hangs on is a column of its own: where that is not there or could not be read, the item is
- * unknown, and never well.
+ * A row says what its item is judged by. Where that is not there or cannot be read, check.c makes the item
+ * unknown, whatever its judge does. A new item needs its name in check.h, a row here and a judge; tests compare
+ * the manual's list with this one.
  */
 #include "check.h"
 
@@ -10,130 +11,113 @@ const char *const check_state_names[] = {"ok", "advice", "unknown", "missing", "
 const char *const check_place_names[] = {"this host", "the proxy", "the server", "the router"};
 
 const char *const check_remedies[REMEDY_COUNT] = {
-	[REMEDY_RULES] = "read the rules that are named above as not understood",
+	[REMEDY_RULES] = "read the rules named above that check does not understand",
 	[REMEDY_CLIENT] = "bring a link up, or name a client (--client ADDR)",
 	[REMEDY_SERVER] = "name a server (--server ADDR)",
 	[REMEDY_ROOT] = "run as root",
-	[REMEDY_TOOL] = "make the tools work that are named above (ip, iptables-save, nft)",
+	[REMEDY_TOOL] = "install or repair the tools named above (ip, iptables-save, nft)",
 	[REMEDY_PROXY] = "start the proxy",
 	[REMEDY_FIRST] = "first fix what is missing or harmful",
 	[REMEDY_KERNEL] =
-		"run `tproxyctl prove`, or give the whole configuration (--kernel-config)",
-	[REMEDY_DIAG] = "run a kernel from Linux 5.10 on, with CONFIG_INET_UDP_DIAG",
-	[REMEDY_TRY] = "try a connection: check does not follow such ones",
-	[REMEDY_TRAFFIC] = "have a client connect while `tproxyctl check --watch 10` looks",
+		"run `tproxyctl prove`, or give the complete kernel configuration (--kernel-config FILE)",
+	[REMEDY_DIAG] = "use Linux 5.10 or later with CONFIG_INET_UDP_DIAG",
+	[REMEDY_TRY] = "try a connection (check cannot simulate this one)",
+	[REMEDY_TRAFFIC] = "let a client connect while `tproxyctl check --watch 10` runs",
 };
 
 const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_KERNEL] = {"kernel", "kernel options",
 		"Without them the kernel refuses the rules, the route or the socket option.", 0},
-	[CHECK_LISTENER] = {"listener", "the proxy listens",
-		"What the rules hand over needs a socket that takes it.", BY_SOCKETS | BY_LISTENER},
+	[CHECK_LISTENER] = {"listener", "the proxy's listener",
+		"Diverted packets need a socket that accepts them.", BY_SOCKETS | BY_LISTENER},
 	[CHECK_CAPABILITY] = {"capability", "the proxy's privileges",
-		"IP_TRANSPARENT takes CAP_NET_RAW or CAP_NET_ADMIN.", BY_SOCKETS | BY_LISTENER},
+		"Setting IP_TRANSPARENT needs CAP_NET_RAW or CAP_NET_ADMIN.",
+		BY_SOCKETS | BY_LISTENER},
 	[CHECK_TRANSPARENT] = {"transparent", "transparent listeners",
-		"A socket that is not transparent cannot answer from an address that the host does "
-		"not have.",
+		"Only a transparent socket can answer from an address that the host does not have.",
 		BY_SOCKETS},
-	[CHECK_OTHER_LISTENER] = {"other-listener", "another program at the proxy's port",
-		"Connections are shared out between all that listen at one address and port.",
+	[CHECK_OTHER_LISTENER] = {"other-listener", "other programs at the proxy's port",
+		"The kernel divides connections among all sockets that listen at one address and port.",
 		BY_SOCKETS | BY_LISTENER},
-	[CHECK_LIMITS] = {"limits", "descriptors and pipes",
-		"A session takes two descriptors; without a spare one clients are turned away.",
+	[CHECK_LIMITS] = {"limits", "limits of descriptors and pipes",
+		"A session uses two descriptors; when none is left, new clients are refused.",
 		BY_SOCKETS | BY_LISTENER},
-	[CHECK_DIVERT] = {"divert", "packets of the proxy's sockets are caught",
-		"Packets to addresses that the host does not have are forwarded or dropped unless "
-		"a rule catches them.",
+	[CHECK_DIVERT] = {"divert", "rules that divert the proxy's packets",
+		"Without them the host forwards or drops packets for addresses that it does not have.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_RULE_ORDER] = {"rule-order", "no other rule comes first",
-		"A rule that accepts a packet ends its chain, and what stands behind is not "
-		"asked.",
+	[CHECK_RULE_ORDER] = {"rule-order", "the order of rules",
+		"A rule that accepts a packet ends its chain, and later rules do not see the packet.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_WILDCARD] = {"nowildcard", "listeners bound to no address",
-		"`-m socket` passes over listeners on 0.0.0.0 and [::] without --nowildcard.",
+	[CHECK_WILDCARD] = {"nowildcard", "listeners on wildcard addresses",
+		"Without --nowildcard, `-m socket` skips listeners on 0.0.0.0 and [::].",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_MARK] = {"mark", "what is caught gets the mark", "The ip rule goes by the mark.",
-		BY_RULES | BY_CLIENTS},
-	[CHECK_IP_RULE] = {"ip-rule", "the mark chooses the table",
+	[CHECK_MARK] = {"mark", "the mark of diverted packets",
+		"The ip rule matches packets by their mark.", BY_RULES | BY_CLIENTS},
+	[CHECK_IP_RULE] = {"ip-rule", "the ip rule for the mark",
 		"Without the ip rule a marked packet is routed like any other.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_IP_ROUTE] = {"ip-route", "the table delivers to this host",
-		"The local route of the table is what hands the packet to a socket.",
+	[CHECK_IP_ROUTE] = {"ip-route", "the local route in the mark's table",
+		"The local route of that table delivers the packet to a socket.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_MARK_SHARED] = {"mark-shared", "the mark is nobody else's",
-		"Whatever bears the mark is delivered to this host, and is lost if it was for "
-		"another.",
+	[CHECK_MARK_SHARED] = {"mark-shared", "other packets with the same mark",
+		"Every packet with the mark is delivered to this host. If it was for another host, it is lost.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_FILTER] = {"filter", "no rule drops the proxy's packets",
-		"A firewall that knows nothing of the proxy drops what is for foreign addresses.",
+	[CHECK_FILTER] = {"filter", "rules that drop the proxy's packets",
+		"A firewall that does not know the proxy drops packets for foreign addresses.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_NAT_DESTINATION] = {"nat-destination", "no rule changes where clients call",
-		"After a DNAT or REDIRECT the packet is for somebody else.", BY_RULES | BY_CLIENTS},
-	[CHECK_NAT_SOURCE] = {"nat-source", "no rule changes the client's address",
-		"MASQUERADE and SNAT put this host's address in its place, and the server sees "
-		"that.",
+	[CHECK_NAT_DESTINATION] = {"nat-destination", "rules that change the destination",
+		"After DNAT or REDIRECT the packet is for another address.", BY_RULES | BY_CLIENTS},
+	[CHECK_NAT_SOURCE] = {"nat-source", "rules that change the client's address",
+		"MASQUERADE and SNAT replace it by an address of this host, and the server sees that one.",
 		BY_RULES | BY_CLIENTS | BY_SERVERS | BY_ANSWERS},
-	[CHECK_ICMP] = {"icmp", "ICMP errors about the client's address are caught",
-		"\"Packet too big\" for a connection from the client's address would go to the "
-		"client, and uploads would stall.",
+	[CHECK_ICMP] = {"icmp", "ICMP errors about the client's address",
+		"If \"packet too big\" goes to the client instead of the proxy, uploads stall.",
 		BY_RULES | BY_CLIENTS | BY_SERVERS | BY_ANSWERS},
-	[CHECK_FRAGMENTS] = {"fragments", "datagrams in fragments are put together",
-		"nft's `socket` needs the ports, which only the first fragment has; large "
-		"datagrams "
-		"are lost.",
+	[CHECK_FRAGMENTS] = {"fragments", "datagrams in fragments",
+		"nft's `socket` needs the ports. Only the first fragment has them, so large datagrams are lost.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_BACKENDS] = {"backends", "one firewall at a time",
-		"Rules of iptables-legacy and of nftables work side by side, and each tool shows "
-		"only its own.",
+	[CHECK_BACKENDS] = {"backends", "firewall tools in use",
+		"Rules of iptables-legacy and of nftables work at the same time, but each tool shows only its own.",
 		0},
 	[CHECK_IP_FORWARD] = {"ip_forward", "forwarding",
-		"What is proxied needs none; answering for an address by proxy ARP or NDP does, "
-		"and "
-		"so does what is not proxied.",
+		"Proxied packets do not need it. Other packets do, and so do proxy ARP and proxy NDP.",
 		BY_NETWORK},
 	[CHECK_NONLOCAL_BIND] = {"ip_nonlocal_bind", "binding to foreign addresses",
-		"A transparent listener does not need it, and it is no replacement for one.", 0},
-	[CHECK_SRC_VALID_MARK] = {"src_valid_mark", "sources looked up with the mark",
-		"With the mark every source counts as this host's own, and such packets from "
-		"outside are dropped in silence.",
+		"A transparent listener does not need it, and it does not replace IP_TRANSPARENT.",
+		0},
+	[CHECK_SRC_VALID_MARK] = {"src_valid_mark", "source checks that use the mark",
+		"With the mark every source counts as this host's own, and the kernel silently drops such packets from outside.",
 		BY_NETWORK | BY_CLIENTS},
 	[CHECK_RP_FILTER] = {"rp_filter", "reverse path filter",
-		"A strict filter drops packets that come by another link than the way back.",
+		"A strict filter drops packets that arrive on another link than the one that leads back.",
 		BY_NETWORK | BY_CLIENTS},
 	[CHECK_EARLY_DEMUX] = {"ip_early_demux", "early demultiplexing",
-		"It decides how an answer that is not caught gets lost, in silence or by the "
-		"client's reset; nothing else.",
+		"It only decides how an undiverted answer is lost: silently, or by a reset of the client.",
 		0},
-	[CHECK_FWMARK_ACCEPT] = {"tcp_fwmark_accept", "answers to clients are not marked",
-		"With it a connection takes over the mark of its first packet, and what the proxy "
-		"sends to the client is delivered to this host.",
+	[CHECK_FWMARK_ACCEPT] = {"tcp_fwmark_accept", "the mark of answers to clients",
+		"With it a connection inherits the mark of its first packet, and the proxy's answers to the client stay on this host.",
 		BY_RULES | BY_CLIENTS},
 	[CHECK_SYNCOOKIES] = {"tcp_syncookies", "SYN cookies",
-		"A SYN cookie leaves no socket behind that the client's next packet could belong "
-		"to.",
+		"A SYN cookie leaves no socket that the client's next packet could match.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_BRIDGE] = {"bridge-nf", "rules run on a bridge",
-		"The socket that TPROXY chose on the bridge is taken off the packet when the host "
-		"takes it in.",
+	[CHECK_BRIDGE] = {"bridge-nf", "firewall rules on bridges",
+		"If TPROXY chooses a socket on the bridge, the kernel forgets it before this host receives the packet.",
 		BY_RULES | BY_CLIENTS},
-	[CHECK_ANNOUNCE] = {"announce", "clients find the address",
-		"Somebody has to answer when a link is asked who has the address, or a router has "
-		"to know the way.",
+	[CHECK_ANNOUNCE] = {"announce", "who answers for the address",
+		"A host has to answer for it on the clients' link, or a router has to send its packets here.",
 		BY_NETWORK},
 	[CHECK_LOCAL_CLIENT] = {"local-client", "clients on this host",
-		"What the host sends itself does not pass PREROUTING.", BY_NETWORK | BY_CLIENTS},
-	[CHECK_SERVER_ROUTE] = {"server-route", "the servers can be reached",
-		"Without a route nothing gets there.", BY_NETWORK | BY_SERVERS},
-	[CHECK_RETURN_PATH] = {"return-path", "servers answer through this host",
-		"The server answers the client's address; unless that way leads through this host, "
-		"the answer reaches a client that never asked.",
+		"Packets that the host sends to itself do not pass PREROUTING.",
+		BY_NETWORK | BY_CLIENTS},
+	[CHECK_SERVER_ROUTE] = {"server-route", "routes to the servers",
+		"Without a route the proxy cannot connect.", BY_NETWORK | BY_SERVERS},
+	[CHECK_RETURN_PATH] = {"return-path", "the way of servers' answers",
+		"A server answers to the client's address. If that way does not lead through this host, the proxy gets no answer.",
 		BY_SOCKETS | BY_SERVERS},
-	[CHECK_PATH_MTU] = {"path-mtu", "large packets get through",
-		"Where a hop takes smaller packets only and its word does not reach this host, "
-		"uploads stall.",
+	[CHECK_PATH_MTU] = {"path-mtu", "large packets",
+		"If a router takes only smaller packets and its ICMP errors do not reach this host, uploads stall.",
 		BY_SOCKETS | BY_SERVERS},
 	[CHECK_SOURCE_PORTS] = {"source-ports", "ports for the client's address",
-		"One client can have as many connections to one server as there are ports, and "
-		"fewer where the port is chosen at bind().",
+		"A client can have as many connections to one server as there are ports, and fewer if bind() chooses the port.",
 		BY_SOCKETS | BY_SERVERS},
 };

@@ -1,101 +1,97 @@
 /*
- * What the kernel's configuration allows of what the proxy needs.
+ * Judges which kernel options the proxy lacks, by the kernel's configuration.
  *
- * It is read, not tried: an option that is off tells why something cannot work, one that is on does not
- * prove that it does (`tproxyctl prove` does). Of the tools that load packet rules one is enough.
+ * The configuration is read, nothing is tried: an option that is off explains why something cannot work, but one
+ * that is on does not prove that it works (`tproxyctl prove` does). Packet rules need one of the firewall tools,
+ * so the options of the tool that comes closest are judged, and the other tools' are not.
  */
+#include "fixes.h"
 #include "hoststate/capability.h"
 #include "report.h"
-#include "setup/plan.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
 
 enum {
-	WANTED_MAX = 16
+	OPTIONS_MAX = 16
 };
 
-struct wanted {
-	const char *options[WANTED_MAX]; /* that are off, or left open */
+/* What the configuration says of several capabilities together. */
+struct kernel_options {
+	const char *missing[OPTIONS_MAX]; /* that are off, or that a fragment leaves open */
 	size_t count;
-	enum kernel_allows worst;
+	enum kernel_allows allows; /* the worst of all */
 };
 
-static void want(
-	const struct check *check, struct wanted *wanted, enum capability_name name, int family)
+static void add_capability(const struct check *check, struct kernel_options *options,
+	enum capability_name name, int family)
 {
-	const char *options[CAPABILITY_OPTIONS_MAX];
+	const char *list[CAPABILITY_OPTIONS_MAX];
 	size_t count = 0;
 	enum kernel_allows allows =
-		kernel_config_allows(check->at->kernel, name, family, options, &count);
+		kernel_config_allows(check->snapshot->kernel, name, family, list, &count);
 
-	for (size_t i = 0; allows != KERNEL_ALLOWS_YES && i < count; i++)
-		wanted->count = options_add(wanted->options, wanted->count, WANTED_MAX, options[i]);
-	if (allows == KERNEL_ALLOWS_NO ||
-		(allows == KERNEL_ALLOWS_UNKNOWN && wanted->worst == KERNEL_ALLOWS_YES))
-		wanted->worst = allows;
+	if (allows == KERNEL_ALLOWS_YES)
+		return;
+	for (size_t i = 0; i < count; i++)
+		options->count = capability_add_option(
+			options->missing, options->count, OPTIONS_MAX, list[i]);
+	if (options->allows != KERNEL_ALLOWS_NO)
+		options->allows = allows;
 }
 
-static struct wanted of_rules(const struct check *check, enum firewall_tool tool, int family)
+static struct kernel_options options_of_tool(
+	const struct check *check, enum firewall_tool tool, int family)
 {
-	struct wanted wanted = {.worst = KERNEL_ALLOWS_YES};
+	struct kernel_options options = {.allows = KERNEL_ALLOWS_YES};
 
-	want(check, &wanted, capability_of_rules(tool, RULES_TABLE), family);
-	want(check, &wanted, capability_of_rules(tool, RULES_SOCKET), family);
-	want(check, &wanted, capability_of_rules(tool, RULES_MARK), family);
-	return wanted;
+	add_capability(check, &options, capability_of_rules(tool, RULES_TABLE), family);
+	add_capability(check, &options, capability_of_rules(tool, RULES_SOCKET), family);
+	add_capability(check, &options, capability_of_rules(tool, RULES_MARK), family);
+	return options;
 }
 
-/* The best of the tools: one that will do, else one that may, else the one in use or iptables. */
-static struct wanted of_any_rules(const struct check *check, int family)
+/* Of the tool that comes closest: one that works, else one that may work, else the one in use. */
+static struct kernel_options options_of_best_tool(const struct check *check, int family)
 {
-	static const enum firewall_tool of[] = {TOOL_IPTABLES, TOOL_LEGACY, TOOL_NFT};
-	struct wanted best = of_rules(check, of[check_tool(check)], family);
+	struct kernel_options best = options_of_tool(check, check_tool(check), family);
 
-	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
-		struct wanted wanted = of_rules(check, of[i], family);
+	for (enum firewall_tool tool = 0; tool < FIREWALL_TOOLS; tool++) {
+		struct kernel_options options = options_of_tool(check, tool, family);
 
-		if (wanted.worst == KERNEL_ALLOWS_YES)
-			return wanted;
-		if (wanted.worst == KERNEL_ALLOWS_UNKNOWN && best.worst == KERNEL_ALLOWS_NO)
-			best = wanted;
+		if (options.allows == KERNEL_ALLOWS_YES)
+			return options;
+		if (options.allows == KERNEL_ALLOWS_UNKNOWN && best.allows == KERNEL_ALLOWS_NO)
+			best = options;
 	}
 	return best;
 }
 
-static char *list(const struct wanted *wanted)
+static void judge_options(struct check *check, int family)
 {
-	char *text = NULL;
-
-	for (size_t i = 0; i < wanted->count; i++)
-		text_add(&text, "%s%s", i > 0 ? ", " : "", wanted->options[i]);
-	return text;
-}
-
-static void judge(struct check *check, int family)
-{
-	struct wanted wanted = of_any_rules(check, family);
+	struct kernel_options options = options_of_best_tool(check, family);
 	const char *subject = check_family_name(family);
-	const char *source = kernel_config_source(check->at->kernel);
-	char *options;
+	const char *source = kernel_config_source(check->snapshot->kernel);
+	char *names = NULL;
 
-	want(check, &wanted, CAPABILITY_TRANSPARENT, family);
-	want(check, &wanted, CAPABILITY_POLICY_RULE, family);
-	want(check, &wanted, CAPABILITY_LOCAL_ROUTE, family);
-	options = list(&wanted);
-	if (wanted.worst == KERNEL_ALLOWS_YES)
-		check_add(check, CHECK_KERNEL, CHECK_OK, subject, "%s has what is needed", source);
-	else if (wanted.worst == KERNEL_ALLOWS_NO)
+	add_capability(check, &options, CAPABILITY_TRANSPARENT, family);
+	add_capability(check, &options, CAPABILITY_POLICY_RULE, family);
+	add_capability(check, &options, CAPABILITY_LOCAL_ROUTE, family);
+	for (size_t i = 0; i < options.count; i++)
+		text_add(&names, "%s%s", i > 0 ? ", " : "", options.missing[i]);
+	if (options.allows == KERNEL_ALLOWS_YES)
+		check_add(check, CHECK_KERNEL, CHECK_OK, subject, "%s has all options", source);
+	else if (options.allows == KERNEL_ALLOWS_NO)
 		check_add(check, CHECK_KERNEL, CHECK_MISSING, subject,
-			"%s: turned off are %s. A kernel with them is needed", source, options);
+			"%s lacks %s. Use a kernel that has them", source, names);
 	else
-		check_unknown(check, CHECK_KERNEL, REMEDY_KERNEL, subject, "%s says nothing of %s",
-			source, options);
-	free(options);
+		check_unknown(check, CHECK_KERNEL, REMEDY_KERNEL, subject, "%s does not mention %s",
+			source, names);
+	free(names);
 }
 
-/* What the kernel let be made shows that it has the options for it. */
-static bool is_in_place(const struct check *check)
+/* Rules, routes and sockets that the kernel has made prove that it has the options for them. */
+static bool options_are_proved(const struct check *check)
 {
 	static const enum check_item items[] = {CHECK_LISTENER, CHECK_TRANSPARENT, CHECK_DIVERT,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
@@ -108,25 +104,21 @@ static bool is_in_place(const struct check *check)
 
 void check_kernel(struct check *check)
 {
-	const struct service *service = check->at->service;
+	const struct snapshot *snapshot = check->snapshot;
+	static const int families[] = {AF_INET, AF_INET6};
 
-	check->report->kernel = check->at->kernel;
-	if (check->at->kernel == NULL && is_in_place(check)) {
+	check->report->kernel = snapshot->kernel;
+	for (size_t i = 0; snapshot->kernel != NULL && i < 2; i++)
+		if (service_needs_divert(snapshot->service, families[i], IPPROTO_TCP) ||
+			service_needs_divert(snapshot->service, families[i], IPPROTO_UDP))
+			judge_options(check, families[i]);
+	if (snapshot->kernel != NULL)
+		return;
+	if (options_are_proved(check))
 		check_add(check, CHECK_KERNEL, CHECK_OK, "",
-			"%s, but all that needs its options is in place",
-			check->at->kernel_problem);
-		return;
-	}
-	if (check->at->kernel == NULL) {
+			"%s; but the host has rules, routes and sockets that need the options",
+			snapshot->kernel_problem);
+	else
 		check_unknown(
-			check, CHECK_KERNEL, REMEDY_KERNEL, "", "%s", check->at->kernel_problem);
-		return;
-	}
-	for (int i = 0; i < 2; i++) {
-		int family = i == 0 ? AF_INET : AF_INET6;
-
-		if (service_diverted(service, family, IPPROTO_TCP) ||
-			service_diverted(service, family, IPPROTO_UDP))
-			judge(check, family);
-	}
+			check, CHECK_KERNEL, REMEDY_KERNEL, "", "%s", snapshot->kernel_problem);
 }

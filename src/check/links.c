@@ -1,16 +1,19 @@
 /*
- * What links and sysctls do to the proxy's packets, and whether packets come at all.
+ * Judges links, sysctls, routes to servers and firewall tools: what they do to the proxy's packets, and whether the
+ * packets arrive at all.
  *
- * A value counts as the kernel counts it: rp_filter is the larger one of the link's and of `all`,
- * src_valid_mark and accept_local are on when either is (Documentation/networking/ip-sysctl.rst). A
- * value does harm only on a link that the proxy's packets come by, so only those are looked at.
+ * Sysctls count as in the kernel: of rp_filter the larger one of the link's and of `all`'s, of src_valid_mark and
+ * accept_local either (Documentation/networking/ip-sysctl.rst). Only links that the proxy's packets arrive on are
+ * looked at: elsewhere a value does no harm.
  *
- * Whether clients find an address is known for certain in two cases only: the address is in the network
- * of one of the links, so clients ask the link for it; or somebody watched (watch.h).
+ * Whether clients find an address is certain in two cases only: the address is in the network of one of the links, so
+ * that clients ask for it there; or packets were captured (capture.h).
  */
+#include "commands.h"
+#include "endpoints.h"
+#include "fixes.h"
 #include "hoststate/sysctl.h"
 #include "report.h"
-#include "setup/plan.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -18,153 +21,146 @@
 
 /* --- the checks of a packet's source --- */
 
-/* Whether sources that come by the link are looked up with the mark, and then count as local. */
+/* Whether the mark's table has a local route for a source, so that with the mark the source counts as local. */
 static bool marked_sources_are_local(const struct check *check, const struct addr *source)
 {
-	const struct network *network = &check->at->network;
+	const struct network *network = &check->snapshot->network;
 	unsigned table = check_table_in_use(check, AF_INET);
 
 	for (size_t i = 0; i < network->rule_count; i++)
-		if (network->rules[i].family == AF_INET && network->rules[i].marks &&
+		if (network->rules[i].family == AF_INET && network->rules[i].has_mark &&
 			network->rules[i].table == table)
-			return network_local_route(network, table, source) != NULL;
+			return network_find_local_route(network, table, source) != NULL;
 	return false;
 }
 
-static void accept_local_sources(struct check *check, const char *link, bool everywhere)
+/* Sets a sysctl of an IPv4 link, or of `all`. */
+static void fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
+	const char *key, const char *value)
 {
-	const char *where = everywhere ? "all" : link;
-	char *path = text_format("net/ipv4/conf/%s/accept_local", where);
-	struct check_finding *finding = check_add(check, CHECK_SRC_VALID_MARK, CHECK_HARMFUL, link,
-		"net.ipv4.conf.%s.src_valid_mark is 1, and accept_local is 0 there and in `all`",
-		where);
+	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
 
-	check_fix_sysctl(check, finding, path, "1");
+	check_fix_sysctl(check, finding, path, value);
 	free(path);
 }
 
-static void loosen(struct check *check, const char *link)
+static int rp_filter_of(const struct check *check, const char *link)
 {
-	char *path = text_format("net/ipv4/conf/%s/rp_filter", link);
-	struct check_finding *finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link,
-		"rp_filter is 1 (strict) where src_valid_mark looks sources up with the mark");
-
-	check_fix_sysctl(check, finding, path, "2");
-	free(path);
-}
-
-/* The larger of the link's and of `all`'s. */
-static int filter_of(const struct check *check, const char *link)
-{
-	int all, own = snapshot_link_number(check->at, AF_INET, link, "rp_filter", &all);
+	int all, own = snapshot_link_sysctl(check->snapshot, AF_INET, link, "rp_filter", &all);
 
 	return own > all ? own : all;
 }
 
 static bool accepts_local(const struct check *check, const char *link)
 {
-	int all, own = snapshot_link_number(check->at, AF_INET, link, "accept_local", &all);
+	int all, own = snapshot_link_sysctl(check->snapshot, AF_INET, link, "accept_local", &all);
 
 	return own > 0 || all > 0;
 }
 
-bool check_lets_local_sources_in(const struct check *check, const char *link)
+bool check_accepts_local_sources(const struct check *check, const char *link)
 {
-	return accepts_local(check, link) && filter_of(check, link) != 1;
+	return accepts_local(check, link) && rp_filter_of(check, link) != 1;
 }
 
-static void sources_by_mark(struct check *check, const char *link, const struct addr *source)
+static void judge_src_valid_mark(struct check *check, const char *link, const struct addr *source)
 {
-	int all, marks = snapshot_link_number(check->at, AF_INET, link, "src_valid_mark", &all);
+	int all, marks = snapshot_link_sysctl(
+			 check->snapshot, AF_INET, link, "src_valid_mark", &all);
+	const char *where = all > 0 ? "all" : link;
+	struct check_finding *finding;
 
 	if (marks == -1 && all == -1)
 		check_unknown(check, CHECK_SRC_VALID_MARK, check_remedy_of_reading(check), link,
-			"src_valid_mark cannot be read");
+			"cannot read src_valid_mark");
 	else if (marks <= 0 && all <= 0)
-		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link, "0");
+		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link, "src_valid_mark is 0");
 	else if (!marked_sources_are_local(check, source))
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
-			"1, and sources do not count as local with the mark either");
-	else if (!accepts_local(check, link))
-		accept_local_sources(check, link, all > 0);
-	else if (filter_of(check, link) == 1)
-		loosen(check, link);
-	else
+			"src_valid_mark is 1, but with the mark sources do not count as local");
+	else if (!accepts_local(check, link)) {
+		finding = check_add(check, CHECK_SRC_VALID_MARK, CHECK_HARMFUL, link,
+			"net.ipv4.conf.%s.src_valid_mark is 1, but accept_local is 0 there and in `all`",
+			where);
+		fix_link_sysctl(check, finding, where, "accept_local", "1");
+	} else if (rp_filter_of(check, link) == 1) {
+		finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link,
+			"src_valid_mark is 1, and rp_filter is 1 (strict)");
+		fix_link_sysctl(check, finding, link, "rp_filter", "2");
+	} else
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
-			"1, and accept_local lets such sources in");
+			"src_valid_mark is 1, and accept_local is on");
 }
 
-/* A packet of a peer is taken to come by the link that leads back; --watch sees where it does not. */
-static void sources_by_link(struct check *check, const char *link)
+/* A packet is taken to arrive on the link that leads back to its sender; --watch sees where it does not. */
+static void judge_rp_filter(struct check *check, const char *link)
 {
-	int filter = filter_of(check, link);
+	int filter = rp_filter_of(check, link);
 
 	if (filter == -1)
 		check_unknown(check, CHECK_RP_FILTER, check_remedy_of_reading(check), link,
-			"rp_filter cannot be read");
+			"cannot read rp_filter");
 	else
-		check_add(check, CHECK_RP_FILTER, CHECK_OK, link, "%d%s", filter,
-			filter == 1 ? " (strict): what comes by the link that leads back passes"
-				    : ": it turns nothing away that has a way back");
+		check_add(check, CHECK_RP_FILTER, CHECK_OK, link, "rp_filter is %d%s", filter,
+			filter == 1 ? " (strict), and packets arrive on the link that leads back"
+				    : ": packets pass if there is a route back");
 }
 
-/* The host's checks of what comes from a client or a server. */
-static void sources_of(struct check *check, const struct addr *peer)
+/* The kernel's checks of packets from a client or a server. */
+static void judge_peer(struct check *check, const struct addr *peer)
 {
 	struct route_answer back;
 
 	if (addr_family(peer) != AF_INET)
 		return;
-	check->at->route(&(struct route_question){.to = *peer}, &back);
-	if (!back.there || back.local)
+	check->snapshot->route(&(struct route_question){.to = *peer}, &back);
+	if (!back.found || back.local)
 		return;
-	sources_by_mark(check, back.link, peer);
-	sources_by_link(check, back.link);
+	judge_src_valid_mark(check, back.link, peer);
+	judge_rp_filter(check, back.link);
 }
 
-/* Packets that were seen to come by another link than the one that leads back to their sender. */
-static void came_by_another_link(struct check *check, const struct captured *seen)
+/* Captured packets that arrived on another link than the one that leads back to their sender. */
+static void judge_captured(struct check *check, const struct captured *seen)
 {
-	const struct snapshot *at = check->at;
 	struct check_finding *finding;
 	struct route_answer back;
-	char *path;
 	int all, filter;
 
-	at->route(&(struct route_question){.to = seen->from}, &back);
-	filter = snapshot_link_number(at, AF_INET, seen->came_by, "rp_filter", &all);
+	check->snapshot->route(&(struct route_question){.to = seen->from}, &back);
+	filter = snapshot_link_sysctl(
+		check->snapshot, AF_INET, seen->packet_link, "rp_filter", &all);
 	if (addr_family(&seen->from) != AF_INET || back.local ||
-		strcmp(back.link, seen->came_by) == 0 || (filter > all ? filter : all) != 1)
+		strcmp(back.link, seen->packet_link) == 0 || (filter > all ? filter : all) != 1)
 		return;
-	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->came_by,
-		"rp_filter is 1 (strict), and the way back to clients that come by it leads out by "
-		"%s",
-		back.there ? back.link : "no link");
-	path = text_format("net/ipv4/conf/%s/rp_filter", all > filter ? "all" : seen->came_by);
-	check_fix_sysctl(check, finding, path, "2");
-	free(path);
+	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->packet_link,
+		"rp_filter is 1 (strict), but the route back to clients that arrive here uses %s",
+		back.found ? back.link : "no link");
+	fix_link_sysctl(check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
 }
 
-static void sources(struct check *check)
+static void judge_sources(struct check *check)
 {
-	const struct service *service = check->at->service;
+	const struct snapshot *snapshot = check->snapshot;
+	const struct service *service = snapshot->service;
 	struct addr clients[CLIENTS_MAX];
 	size_t count = check_clients(check, AF_INET, clients);
 
-	if (check->unconcerned[CHECK_RP_FILTER])
+	if (check->not_used[CHECK_RP_FILTER])
 		return;
 	for (size_t i = 0; i < count; i++)
-		sources_of(check, &clients[i]);
+		judge_peer(check, &clients[i]);
 	for (size_t i = 0; service->spoofs && i < service->server_count; i++)
-		sources_of(check, &service->servers[i]);
-	for (size_t i = 0; i < check->at->captured_count; i++)
-		if (check->at->captured[i].came > 0)
-			came_by_another_link(check, &check->at->captured[i]);
+		judge_peer(check, &service->servers[i]);
+	for (size_t i = 0; i < snapshot->captured_count; i++)
+		if (snapshot->captured[i].packets > 0)
+			judge_captured(check, &snapshot->captured[i]);
 }
 
 /* --- whether clients find the address --- */
 
-static const struct network_proxied *proxied(
+/* The entry of `ip neigh show proxy` for an address, or NULL. */
+static const struct network_proxied *neighbour_proxy(
 	const struct network *network, const struct addr *address)
 {
 	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
@@ -175,8 +171,8 @@ static const struct network_proxied *proxied(
 	return NULL;
 }
 
-/* The link whose own network the address is in: whoever is there asks for the address itself. */
-static const char *on_link(const struct network *network, const struct addr *address)
+/* The link whose network the address is in, or NULL. Hosts there ask on the link who has the address. */
+static const char *link_of_network(const struct network *network, const struct addr *address)
 {
 	for (size_t i = 0; i < network->address_count; i++) {
 		const struct network_address *own = &network->addresses[i];
@@ -189,16 +185,18 @@ static const char *on_link(const struct network *network, const struct addr *add
 	return NULL;
 }
 
-static void fix_announce(struct check *check, struct check_finding *finding,
-	const struct addr *address, const char *link)
+static void report_not_announced(
+	struct check *check, const struct addr *address, const char *link, bool seen)
 {
 	char ip[ADDR_TEXT_MAX], *path;
+	struct check_finding *finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING,
+		addr_format_ip(address, ip),
+		seen ? "a host on %s asked who has the address, but this host did not answer"
+		     : "the address is in the network of %s, but this host does not answer for it there",
+		link);
 
-	addr_format_ip(address, ip);
 	if (addr_family(address) == AF_INET) {
-		check_fix(finding, ON_HOST,
-			shell_format("ip -4 route replace local %s/32 dev lo", ip),
-			shell_format("ip -4 route del local %s/32 dev lo", ip));
+		check_fix_local_address(finding, address, NULL);
 		return;
 	}
 	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
@@ -209,53 +207,36 @@ static void fix_announce(struct check *check, struct check_finding *finding,
 	free(path);
 }
 
-static void not_announced(
-	struct check *check, const struct addr *address, const char *link, bool seen)
-{
-	char text[ADDR_TEXT_MAX];
-	struct check_finding *finding =
-		check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, addr_format_ip(address, text),
-			seen ? "%s was asked who has the address, and this host did not answer"
-			     : "the address is in the network of %s, and this host does not answer "
-			       "for it there",
-			link);
-
-	fix_announce(check, finding, address, link);
-}
-
-/* The host answers for an address that it does not have, where it forwards. */
-static void answers_for(
+/* An entry `ip neigh proxy` answers only on links that forward (Linux: arp_process(), ndisc_recv_ns()). */
+static void judge_neighbour_proxy(
 	struct check *check, const struct addr *address, const struct network_proxied *entry)
 {
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
 	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = snapshot_number(check->at, path);
-	char text[ADDR_TEXT_MAX];
+	int forwards = snapshot_sysctl(check->snapshot, path);
+	char ip[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 
-	addr_format_ip(address, text);
-	if (forwards > 0) {
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
+	addr_format_ip(address, ip);
+	if (forwards > 0)
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip,
 			"%s answers for it (`ip neigh show proxy`)", entry->link);
-		return;
+	else if (forwards == -1)
+		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), ip,
+			"cannot read %s", name);
+	else {
+		finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, ip,
+			"%s is 0, so the `ip neigh proxy` entry for the address on %s has no effect",
+			name, entry->link);
+		check_fix_sysctl(check, finding, path, "1");
 	}
-	if (forwards == -1) {
-		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), text,
-			"%s cannot be read", name);
-		return;
-	}
-	finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, text,
-		"%s is 0, and %s has `neigh proxy` for the address: links that do not forward do "
-		"not answer",
-		name, entry->link);
-	check_fix_sysctl(check, finding, path, "1");
 }
 
-static const struct captured *seen_for(const struct check *check, const struct addr *address)
+static const struct captured *captured_for(const struct check *check, const struct addr *address)
 {
-	for (size_t i = 0; i < check->at->captured_count; i++) {
-		const struct captured *each = &check->at->captured[i];
+	for (size_t i = 0; i < check->snapshot->captured_count; i++) {
+		const struct captured *each = &check->snapshot->captured[i];
 
 		if (addr_equal(&each->address, address) ||
 			(addr_is_any(&each->address) &&
@@ -265,84 +246,75 @@ static const struct captured *seen_for(const struct check *check, const struct a
 	return NULL;
 }
 
-static void announced(struct check *check, const struct addr *address)
+/* Whether clients that ask for the address, or a router, send its packets here. */
+static void judge_announced(struct check *check, const struct addr *address)
 {
-	const struct network *network = &check->at->network;
-	const struct network_proxied *entry = proxied(network, address);
-	const struct network_address *own = network_own(network, address);
-	const struct captured *seen = seen_for(check, address);
-	bool local = snapshot_is_local(check->at, address);
-	const char *link = on_link(network, address);
+	const struct network *network = &check->snapshot->network;
+	const struct network_proxied *entry = neighbour_proxy(network, address);
+	const struct network_address *own = network_find_address(network, address);
+	const struct captured *seen = captured_for(check, address);
+	bool local = snapshot_is_local(check->snapshot, address);
+	const char *link = link_of_network(network, address);
 	char text[ADDR_TEXT_MAX];
 
 	addr_format_ip(address, text);
 	if (own != NULL)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "%s has it", own->link);
+		check_add(
+			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
 	else if (entry != NULL)
-		answers_for(check, address, entry);
+		judge_neighbour_proxy(check, address, entry);
 	else if (local && addr_family(address) == AF_INET)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
-	else if (seen != NULL && seen->came > 0)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it come by %s",
-			seen->came_by);
-	else if (seen != NULL && seen->asked > 0 && seen->answered == 0)
-		not_announced(check, address, seen->asked_on, true);
+	else if (seen != NULL && seen->packets > 0)
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
+			seen->packet_link);
+	else if (seen != NULL && seen->requests > 0 && seen->replies == 0)
+		report_not_announced(check, address, seen->request_link, true);
 	else if (link != NULL)
-		not_announced(check, address, link, false);
+		report_not_announced(check, address, link, false);
 	else
 		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
-			"no link of this host is in its network: a router has to send it here, or "
-			"clients' links ask for it. `check --watch 5` looks while a client tries");
+			"no link of this host is in its network, so a router has to send its packets here. To see whether it does, let a client connect while `tproxyctl check --watch 10` runs");
 }
 
 /* --- the rest --- */
 
-/* A sysctl that makes no difference to the proxy, with the value that it has. */
-static void makes_no_difference(
-	struct check *check, enum check_item item, const char *path, const char *why)
+/* The value of a sysctl that makes no difference to the proxy, and NOTE behind it. */
+static void report_sysctl(
+	struct check *check, enum check_item item, const char *path, const char *note)
 {
-	char *value = check->at->sysctl(path), *name = sysctl_name(path);
+	char *value = check->snapshot->sysctl(path), *name = sysctl_name(path);
 
-	check_add(check, item, CHECK_OK, "", "%s %s%s%s", name,
-		value != NULL ? "is " : "cannot be read", value != NULL ? value : "", why);
+	if (value != NULL)
+		check_add(check, item, CHECK_OK, "", "%s is %s%s", name, value, note);
+	else
+		check_add(check, item, CHECK_OK, "", "cannot read %s%s", name, note);
 	free(name);
 	free(value);
 }
 
-static void forwarding(struct check *check)
+static void judge_server_routes(struct check *check)
 {
-	if (!check_has_findings(check->report, CHECK_IP_FORWARD))
-		makes_no_difference(check, CHECK_IP_FORWARD, "net/ipv4/ip_forward",
-			": what is proxied needs no forwarding");
-}
-
-static void not_needed(struct check *check)
-{
-	makes_no_difference(check, CHECK_NONLOCAL_BIND, "net/ipv4/ip_nonlocal_bind",
-		": transparent listeners do not need it");
-	makes_no_difference(check, CHECK_EARLY_DEMUX, "net/ipv4/ip_early_demux", "");
-}
-
-static void server_routes(struct check *check)
-{
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 	struct route_answer way;
 	char text[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
-		check->at->route(&(struct route_question){.to = service->servers[i]}, &way);
-		if (!way.there)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.words);
+		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
+		if (!way.found)
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.error);
 		else if (way.local && service->spoofs)
 			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
-				"the server is on this host: its answers do not pass PREROUTING");
+				"the server is on this host, so its answers do not pass PREROUTING");
 		else
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "by %s", way.link);
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the route uses %s",
+				way.link);
 	}
 }
 
-static bool has_rules(const struct ruleset *rules, bool legacy)
+/* Whether iptables-legacy has rules, or, without LEGACY, nftables has. */
+static bool tool_has_rules(const struct ruleset *rules, bool legacy)
 {
 	for (size_t i = 0; i < rules->table_count; i++)
 		for (size_t j = 0; j < rules->tables[i].chain_count; j++)
@@ -352,48 +324,54 @@ static bool has_rules(const struct ruleset *rules, bool legacy)
 	return false;
 }
 
-static void tools(struct check *check)
+static void judge_firewall_tools(struct check *check)
 {
-	const struct ruleset *rules = &check->at->rules;
+	const struct ruleset *rules = &check->snapshot->rules;
 	struct check_finding *finding;
 
-	if (!check->at->rules_known)
+	if (!check->snapshot->rules_known)
 		check_unknown(check, CHECK_BACKENDS, check_remedy_of_reading(check), "", "%s",
-			check->at->rules_problem);
-	else if (has_rules(rules, true) && has_rules(rules, false)) {
+			check->snapshot->rules_problem);
+	else if (tool_has_rules(rules, true) && tool_has_rules(rules, false)) {
 		finding = check_add(check, CHECK_BACKENDS, CHECK_HARMFUL, "",
-			"both iptables-legacy and nftables (iptables, nft) hold rules");
+			"iptables-legacy and nftables (iptables, nft) both have rules");
 		check_fix(finding, ON_HOST, shell_format("iptables-legacy-save; nft list ruleset"),
 			NULL);
-	} else if (check->at->rules_unseen != NULL)
-		check_unknown(
-			check, CHECK_BACKENDS, REMEDY_TOOL, "", "%s", check->at->rules_unseen);
+	} else if (check->snapshot->rules_unseen != NULL)
+		check_unknown(check, CHECK_BACKENDS, REMEDY_TOOL, "", "%s",
+			check->snapshot->rules_unseen);
 	else
-		check_add(check, CHECK_BACKENDS, CHECK_OK, "", "%s",
-			has_rules(rules, true) ? "iptables-legacy" : "nftables (iptables, nft)");
+		check_add(check, CHECK_BACKENDS, CHECK_OK, "",
+			tool_has_rules(rules, true) ? "only iptables-legacy has rules"
+						    : "iptables-legacy has no rules");
 }
 
 void check_links(struct check *check)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	const struct service *service = check->at->service;
-	struct addr called[CLIENTS_MAX];
+	const struct service *service = check->snapshot->service;
+	struct addr destinations[CLIENTS_MAX];
 
-	tools(check);
-	not_needed(check);
-	if (!check->at->network_known)
+	judge_firewall_tools(check);
+	report_sysctl(check, CHECK_NONLOCAL_BIND, "net/ipv4/ip_nonlocal_bind",
+		"; transparent listeners do not need it");
+	report_sysctl(check, CHECK_EARLY_DEMUX, "net/ipv4/ip_early_demux", "");
+	if (!check->snapshot->network_known)
 		return;
-	sources(check);
+	judge_sources(check);
 	for (size_t i = 0; i < service->listener_count; i++)
 		for (size_t f = 0; f < 2; f++) {
 			int family = families[f];
 			size_t count = 0;
 
 			if (check_hears(check, &service->listeners[i], family))
-				count = check_called(check, &service->listeners[i], family, called);
+				count = check_destinations(
+					check, &service->listeners[i], family, destinations);
 			for (size_t j = 0; j < count; j++)
-				announced(check, &called[j]);
+				judge_announced(check, &destinations[j]);
 		}
-	server_routes(check);
-	forwarding(check);
+	judge_server_routes(check);
+	if (!check_has_findings(check->report, CHECK_IP_FORWARD))
+		report_sysctl(check, CHECK_IP_FORWARD, "net/ipv4/ip_forward",
+			"; proxied packets do not need it");
 }

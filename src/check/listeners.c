@@ -1,10 +1,12 @@
 /*
- * The proxy's own side: its listeners, whose they are, and what it may do.
+ * Judges the proxy's listeners: whether they are there, who owns them, and whether they are transparent.
  *
- * Sockets that are there are asked, and a configuration is believed only for those that are not: what a
- * proxy was told to do and what it did are two things. A listener that lacks IP_TRANSPARENT because its
- * program lacks the capability is the capability's finding alone.
+ * Socket options come from sock_diag if the proxy runs, else from its configuration: what a proxy is configured to do
+ * and what it did may differ. The trap is to report one cause twice: a listener that is not transparent because its
+ * program lacks the capability is a finding of the capability, and of nothing else.
  */
+#include "commands.h"
+#include "endpoints.h"
 #include "report.h"
 #include "tproxy/text.h"
 
@@ -21,9 +23,9 @@ enum {
 	PIPE_PAGES_FEW = 4096
 };
 
-#define UNSEEN_OWNER "whose the listener is, root alone may see"
-
-static const char *subject_of(const struct service_listener *listener, char text[ADDR_TEXT_MAX + 8])
+/* "192.0.2.80:80", "192.0.2.80:53/udp" */
+static const char *listener_name(
+	const struct service_listener *listener, char text[ADDR_TEXT_MAX + 8])
 {
 	addr_format(&listener->address, text);
 	if (listener->protocol == IPPROTO_UDP)
@@ -31,7 +33,14 @@ static const char *subject_of(const struct service_listener *listener, char text
 	return text;
 }
 
-/* --- whose the listener is --- */
+/* --- owners --- */
+
+static void report_unknown_owner(struct check *check, enum check_item item, const char *subject)
+{
+	check_unknown(check, item, check_remedy_of_reading(check), subject,
+		"cannot identify the listening process%s",
+		check->snapshot->root ? "" : "; run as root");
+}
 
 static bool may_be_transparent(const struct socket_owner *owner)
 {
@@ -41,15 +50,14 @@ static bool may_be_transparent(const struct socket_owner *owner)
 }
 
 /*
- * The command starts the program with the capability, and as the user that it runs as now: any user may
- * have a program at that address, and root's shell is where this is pasted.
+ * The command starts the program with the capability, as the user that it runs as now: root pastes the command, but
+ * any user may have a program at that address.
  */
-static void no_capability(struct check *check, const char *subject,
+static void report_no_capability(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owner)
 {
 	struct check_finding *finding = check_add(check, CHECK_CAPABILITY, CHECK_MISSING, subject,
-		"%s (process %d) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
-		"AmbientCapabilities=CAP_NET_RAW",
+		"%s (process %d) has neither CAP_NET_RAW nor CAP_NET_ADMIN. For a systemd service, set AmbientCapabilities=CAP_NET_RAW",
 		owner->name, (int)owner->pid);
 	char *run = shell_format("setpriv ");
 
@@ -79,21 +87,24 @@ static bool share_a_name(
 static size_t owners_of(const struct check *check, const struct host_socket *socket,
 	struct socket_owner owners[OWNERS_MAX])
 {
-	size_t count = check->at->owners(socket, owners, OWNERS_MAX);
+	size_t count = check->snapshot->owners(socket, owners, OWNERS_MAX);
 
 	return count < OWNERS_MAX ? count : OWNERS_MAX;
 }
 
-/* One socket may be in several hands, a service manager's say; another program has one of its own. */
-static void one_at_a_time(struct check *check, const char *subject,
+/*
+ * Several processes may own one socket, such as a service manager and its service. Another program is one that has
+ * a socket of its own at the same address.
+ */
+static void judge_other_listeners(struct check *check, const char *subject,
 	const struct host_socket *socket, const struct socket_owner *owners, size_t count)
 {
-	const struct snapshot *at = check->at;
+	const struct snapshot *snapshot = check->snapshot;
 
 	check_add(check, CHECK_OTHER_LISTENER, CHECK_OK, subject, "%s (process %d) listens there",
 		owners[0].name, (int)owners[0].pid);
-	for (size_t i = 0; i < at->sockets.count; i++) {
-		const struct host_socket *each = &at->sockets.list[i];
+	for (size_t i = 0; i < snapshot->sockets.count; i++) {
+		const struct host_socket *each = &snapshot->sockets.list[i];
 		struct socket_owner others[OWNERS_MAX];
 		size_t other_count;
 
@@ -102,8 +113,7 @@ static void one_at_a_time(struct check *check, const char *subject,
 			continue;
 		other_count = owners_of(check, each, others);
 		if (other_count == 0)
-			check_unknown(check, CHECK_OTHER_LISTENER, check_remedy_of_reading(check),
-				subject, UNSEEN_OWNER);
+			report_unknown_owner(check, CHECK_OTHER_LISTENER, subject);
 		else if (!share_a_name(owners, count, others, other_count))
 			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
 				"%s (process %d) and %s (process %d) both listen there",
@@ -112,21 +122,22 @@ static void one_at_a_time(struct check *check, const char *subject,
 	}
 }
 
-static void descriptors(struct check *check, const char *subject, const struct socket_owner *owner)
+static void judge_descriptors(
+	struct check *check, const char *subject, const struct socket_owner *owner)
 {
 	if (owner->descriptors == ULONG_MAX) {
-		check_add(check, CHECK_LIMITS, CHECK_OK, subject,
-			"%s may have any number of descriptors", owner->name);
+		check_add(check, CHECK_LIMITS, CHECK_OK, subject, "%s has no limit of descriptors",
+			owner->name);
 		return;
 	}
 	check_add(check, CHECK_LIMITS,
 		owner->descriptors < DESCRIPTORS_FEW ? CHECK_ADVICE : CHECK_OK, subject,
-		"%s may have %lu descriptors: about %lu sessions", owner->name, owner->descriptors,
-		owner->descriptors / SESSION_DESCRIPTORS);
+		"%s can have %lu descriptors, enough for about %lu sessions", owner->name,
+		owner->descriptors, owner->descriptors / SESSION_DESCRIPTORS);
 }
 
-/* Whether the owner may make transparent sockets, as far as it is known. */
-static bool is_able(
+/* Returns whether the owner may make transparent sockets, as far as it is known. NEEDED: it has to. */
+static bool judge_owner(
 	struct check *check, const char *subject, const struct host_socket *socket, bool needed)
 {
 	static const enum check_item items[] = {
@@ -136,151 +147,149 @@ static bool is_able(
 
 	if (count == 0) {
 		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
-			check_unknown(check, items[i], check_remedy_of_reading(check), subject,
-				UNSEEN_OWNER);
+			report_unknown_owner(check, items[i], subject);
 		return true;
 	}
-	one_at_a_time(check, subject, socket, owners, count);
-	descriptors(check, subject, &owners[0]);
+	judge_other_listeners(check, subject, socket, owners, count);
+	judge_descriptors(check, subject, &owners[0]);
 	if (!needed || may_be_transparent(&owners[0])) {
-		check_add(check, CHECK_CAPABILITY, CHECK_OK, subject, "%s (process %d)",
-			owners[0].name, (int)owners[0].pid);
+		check_add(check, CHECK_CAPABILITY, CHECK_OK, subject, "%s (process %d) %s",
+			owners[0].name, (int)owners[0].pid,
+			needed ? "has CAP_NET_RAW or CAP_NET_ADMIN" : "needs no capability");
 		return true;
 	}
-	no_capability(check, subject, socket, &owners[0]);
+	report_no_capability(check, subject, socket, &owners[0]);
 	return false;
 }
 
-/* --- whether it is transparent, where it has to be --- */
+/* --- IP_TRANSPARENT --- */
 
+/* Has the configuration say `transparent`; where that is not tproxyd's, makes the address the host's own. */
 static void fix_transparent(
 	struct check *check, struct check_finding *finding, const struct service_listener *listener)
 {
-	const char *file = check->at->service->file;
-	int version = check_version(addr_family(&listener->address));
-	char ip[ADDR_TEXT_MAX];
+	const char *file = check->snapshot->service->file;
 
 	if (file != NULL && listener->line != 0) {
 		check_fix(finding, ON_PROXY,
-			shell_format("sed -i '%us/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 "
-				     "transparent/' %s",
+			shell_format(
+				"sed -i '%us/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 transparent/' %s",
 				listener->line, file),
 			shell_format("sed -i '%us/ transparent//' %s", listener->line, file));
 		return;
 	}
-	addr_format_ip(&listener->address, ip);
-	check_fix(finding, ON_HOST,
-		shell_format("ip -%d route replace local %s/%d dev lo", version, ip,
-			version == 6 ? 128 : 32),
-		shell_format("ip -%d route del local %s/%d dev lo", version, ip,
-			version == 6 ? 128 : 32));
-	if (version == 6)
+	check_fix_local_address(finding, &listener->address, NULL);
+	if (addr_family(&listener->address) == AF_INET6)
 		check_fix_sysctl(check, finding, "net/ipv6/ip_nonlocal_bind", "1");
 }
 
 /*
- * IPv4 binds where there is a local route, and answers from no other address. IPv6 binds to addresses of
- * links alone, unless ip_nonlocal_bind is on, and then answers from any.
+ * Whether a socket works at an address without IP_TRANSPARENT. IPv4 binds to, and answers from, addresses with a
+ * local route. IPv6 binds to addresses of links only, unless ip_nonlocal_bind is 1, and answers from every address.
  */
-static bool works_without(const struct snapshot *at, const struct addr *address, bool bound)
+static bool works_untransparent(
+	const struct snapshot *snapshot, const struct addr *address, bool bound)
 {
 	if (addr_family(address) == AF_INET)
-		return snapshot_is_local(at, address);
-	return bound || network_own(&at->network, address) != NULL ||
-	       snapshot_number(at, "net/ipv6/ip_nonlocal_bind") == 1;
+		return snapshot_is_local(snapshot, address);
+	return bound || network_find_address(&snapshot->network, address) != NULL ||
+	       snapshot_sysctl(snapshot, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
-static void judge_plain(struct check *check, const struct service_listener *listener,
-	const struct addr *called, const struct host_socket *socket)
+static void judge_untransparent(struct check *check, const struct service_listener *listener,
+	const struct addr *destination, const struct host_socket *socket)
 {
 	char subject[ADDR_TEXT_MAX + 8];
 	struct check_finding *finding;
 
-	subject_of(listener, subject);
-	if (!check->at->network_known) {
+	listener_name(listener, subject);
+	if (!check->snapshot->network_known) {
 		check_unknown(check, CHECK_TRANSPARENT, check_remedy_of_reading(check), "", "%s",
-			check->at->network_problem);
+			check->snapshot->network_problem);
 		return;
 	}
-	if (works_without(check->at, called, socket != NULL)) {
+	if (works_untransparent(check->snapshot, destination, socket != NULL)) {
 		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject,
-			"it is not, and the address is one that it can answer from");
+			"not transparent, but it can answer from this address");
 		return;
 	}
 	finding = check_add(check, CHECK_TRANSPARENT, CHECK_MISSING, subject,
 		socket != NULL
-			? "the socket is there, and is not transparent"
-			: "the configuration does not ask for it, and the host does not have the "
-			  "address");
+			? "the socket is not transparent"
+			: "the configuration does not set `transparent`, and this host does not have the address");
 	fix_transparent(check, finding, listener);
 }
 
-static void is_transparent(
+static void report_transparent(
 	struct check *check, const char *subject, const struct host_socket *socket)
 {
 	if (socket != NULL && !socket->options_known)
 		check_unknown(check, CHECK_TRANSPARENT, REMEDY_DIAG, subject,
-			"it was to be; whether the socket is, kernels tell from Linux 5.10 on");
+			"configured transparent; cannot be verified: sock_diag reports IP_TRANSPARENT only since Linux 5.10");
 	else
 		check_add(check, CHECK_TRANSPARENT, CHECK_OK, subject, "%s",
-			socket != NULL ? "the socket is" : "it will be");
+			socket != NULL ? "the socket is transparent" : "configured transparent");
 }
 
-/* Whether the listener is there, and its program may make it transparent as far as that is known. */
-static bool is_there(struct check *check, const char *subject,
+/* Returns whether the owner may make transparent sockets, as far as it is known: judge_owner(). */
+static bool judge_presence(struct check *check, const char *subject,
 	const struct service_listener *listener, const struct host_socket *socket)
 {
-	const struct snapshot *at = check->at;
-	bool told = at->sockets.udp_told || listener->protocol != IPPROTO_UDP;
+	const struct snapshot *snapshot = check->snapshot;
 
 	if (socket != NULL) {
-		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "there");
-		return is_able(
-			check, subject, socket, at->service->spoofs || listener->transparent);
+		check_add(check, CHECK_LISTENER, CHECK_OK, subject, "the proxy listens");
+		return judge_owner(
+			check, subject, socket, snapshot->service->spoofs || listener->transparent);
 	}
-	check_obstacle(check, BY_LISTENER, told ? REMEDY_PROXY : REMEDY_DIAG, subject,
-		told ? "nothing listens there yet: start the proxy, and look again"
-		     : "the kernel does not tell of UDP sockets (udp_diag)");
+	if (listener->protocol == IPPROTO_UDP && !snapshot->sockets.udp_known)
+		check_unknown_basis(check, BY_LISTENER, REMEDY_DIAG, subject,
+			"cannot list UDP sockets (udp_diag)");
+	else
+		check_unknown_basis(check, BY_LISTENER, REMEDY_PROXY, subject,
+			"nothing listens there; start the proxy, then check again");
 	return true;
 }
 
-static void judge(struct check *check, const struct service_listener *listener)
+static void judge_listener(struct check *check, const struct service_listener *listener)
 {
 	const struct host_socket *socket =
-		snapshot_listener(check->at, listener->protocol, &listener->address);
+		snapshot_listener(check->snapshot, listener->protocol, &listener->address);
 	bool known = socket != NULL && socket->options_known;
 	char subject[ADDR_TEXT_MAX + 8];
-	struct addr called[CLIENTS_MAX];
-	size_t count = check_called(check, listener, addr_family(&listener->address), called);
+	struct addr destinations[CLIENTS_MAX];
+	size_t count =
+		check_destinations(check, listener, addr_family(&listener->address), destinations);
 	bool able;
 
-	subject_of(listener, subject);
-	able = is_there(check, subject, listener, socket);
+	listener_name(listener, subject);
+	able = judge_presence(check, subject, listener, socket);
 	if (known ? socket->transparent : listener->transparent)
-		is_transparent(check, subject, socket);
+		report_transparent(check, subject, socket);
 	else if (able)
 		for (size_t i = 0; i < count; i++)
-			judge_plain(check, listener, &called[i], socket);
+			judge_untransparent(check, listener, &destinations[i], socket);
 }
 
-/* Pipes of an unprivileged user shrink past this many pages in all (pipe(7)), and splice with them. */
-static void pipes(struct check *check)
+/* Beyond this limit an unprivileged user gets small pipes (pipe(7)), through which splice() moves less. */
+static void judge_pipes(struct check *check)
 {
-	int pages = snapshot_number(check->at, "fs/pipe-user-pages-soft");
+	int pages = snapshot_sysctl(check->snapshot, "fs/pipe-user-pages-soft");
 
 	if (pages > 0)
 		check_add(check, CHECK_LIMITS, pages < PIPE_PAGES_FEW ? CHECK_ADVICE : CHECK_OK, "",
-			"fs.pipe-user-pages-soft is %d: %d pipes of full size at the same time%s",
-			pages, pages / PIPE_PAGES,
-			pages < PIPE_PAGES_FEW ? "; with more the proxy copies, which costs more"
-					       : "");
+			"fs.pipe-user-pages-soft is %d, enough for %d pipes of full size%s", pages,
+			pages / PIPE_PAGES,
+			pages < PIPE_PAGES_FEW
+				? "; with more the proxy copies data, which costs CPU time"
+				: "");
 }
 
-void check_proxy(struct check *check)
+void check_listeners(struct check *check)
 {
-	const struct service *service = check->at->service;
+	const struct service *service = check->snapshot->service;
 
-	pipes(check);
-	for (size_t i = 0; check->at->sockets_known && i < service->listener_count; i++)
-		judge(check, &service->listeners[i]);
+	judge_pipes(check);
+	for (size_t i = 0; check->snapshot->sockets_known && i < service->listener_count; i++)
+		judge_listener(check, &service->listeners[i]);
 }

@@ -1,127 +1,127 @@
 /*
- * Following one packet in thought that has to be delivered to this host although its address is somebody
- * else's.
+ * Follows one simulated packet that this host has to deliver although its destination is not the host's.
  *
- * A rule has to catch it and mark it (trace.h says what the rules do), and the mark has to choose a table
- * that delivers locally (the kernel says that itself). Where the chain breaks, what broke it is the
- * finding, and only that: what comes after it cannot be judged by this packet.
+ * A rule has to divert it, that is, match its socket and mark it (trace.h models the rules); the mark has to choose
+ * a table that delivers locally (the kernel answers that). Where this breaks, the cause is the finding, and the
+ * only one: the packet cannot show anything about later steps.
  *
- * The trap is judging the same thing twice. A packet that is not caught would be caught if its socket
- * were bound to an address, or if it were transparent: then that is what is wrong.
+ * The trap is to report one cause twice. A packet that no rule diverts would perhaps be diverted if its socket were
+ * bound to an address, or were transparent: then that is what is wrong, and not the rules.
  */
 #include "packet.h"
+#include "fixes.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int family_of(const struct leg *leg)
+static int family_of(const struct packet_path *path)
 {
-	return addr_family(&leg->packet.destination);
+	return addr_family(&path->packet.destination);
 }
 
-bool packet_is_caught(const struct trace *trace)
+bool packet_diverted(const struct trace *trace)
 {
 	return trace->socket != NULL || trace->tproxy != NULL;
 }
 
-struct trace packet_traced(const struct check *check, enum hook hook, const struct packet *packet)
+struct trace packet_trace(const struct check *check, enum hook hook, const struct packet *packet)
 {
-	return trace_packet(&check->at->rules, hook, packet);
+	return trace_packet(&check->snapshot->rules, hook, packet);
 }
 
-/* What is not known of a server's packets leaves open why it is waited for in vain. */
-static enum check_state unless_unsure(struct check *check, const struct leg *leg,
+/*
+ * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's answers
+ * are lost, which check_connections() has to know.
+ */
+static enum check_state judge_certainty(struct check *check, const struct packet_path *path,
 	const struct trace *trace, enum check_state state)
 {
 	if (trace->unsure == NULL)
 		return state;
-	check->in_doubt |= leg->packet.socket == SOCKET_CONNECTED;
+	check->answers_uncertain |= path->packet.socket == SOCKET_CONNECTED;
 	return CHECK_UNKNOWN;
 }
 
-static struct catching catching_of(const struct leg *leg)
+void packet_fix_divert(
+	struct check *check, struct check_finding *finding, const struct packet_path *path)
 {
-	return (struct catching){.family = family_of(leg),
-		.protocol = leg->packet.protocol,
-		.any_socket = !leg->packet.socket_transparent,
-		.wildcard = leg->packet.socket == SOCKET_WILDCARD};
+	check_fix_divert(check, finding,
+		&(struct divert_selection){.family = family_of(path),
+			.protocol = path->packet.protocol,
+			.any_socket = !path->packet.socket_transparent,
+			.wildcard_sockets = path->packet.socket == SOCKET_WILDCARD});
 }
 
-/* --- by rules --- */
+/* --- rules --- */
 
-void packet_fix_divert(struct check *check, struct check_finding *finding, const struct leg *leg)
+/* The item that explains why no rule diverts a packet. */
+static enum check_item cause_of_not_diverted(
+	const struct check *check, const struct packet_path *path, const struct trace *trace)
 {
-	struct catching what = catching_of(leg);
-
-	check_fix_divert(check, finding, &what);
-}
-
-/* What it is that keeps the rules from catching a packet. */
-static enum check_item culprit(
-	const struct check *check, const struct leg *leg, const struct trace *trace)
-{
-	struct packet other = leg->packet;
+	struct packet other = path->packet;
 	struct trace then;
 
 	other.socket = SOCKET_LISTENER;
-	then = packet_traced(check, HOOK_PREROUTING, &other);
-	if (leg->packet.socket == SOCKET_WILDCARD && packet_is_caught(&then))
+	then = packet_trace(check, HOOK_PREROUTING, &other);
+	if (path->packet.socket == SOCKET_WILDCARD && packet_diverted(&then))
 		return CHECK_WILDCARD;
-	other = leg->packet;
+	other = path->packet;
 	other.socket_transparent = true;
-	then = packet_traced(check, HOOK_PREROUTING, &other);
-	if (!leg->packet.socket_transparent && packet_is_caught(&then))
+	then = packet_trace(check, HOOK_PREROUTING, &other);
+	if (!path->packet.socket_transparent && packet_diverted(&then))
 		return CHECK_TRANSPARENT;
-	if (trace->ended != NULL && check_table_catches(trace->table))
+	if (trace->ended != NULL && check_table_diverts(trace->table))
 		return CHECK_RULE_ORDER;
 	return CHECK_DIVERT;
 }
 
-static void not_caught(struct check *check, const struct leg *leg, const struct trace *trace)
+static void report_not_diverted(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
-	enum check_item item = culprit(check, leg, trace);
+	enum check_item item = cause_of_not_diverted(check, path, trace);
 	struct check_finding *finding;
 	char *rule = NULL;
 
 	if (item == CHECK_TRANSPARENT &&
 		(check_failed(check, CHECK_TRANSPARENT) || check_failed(check, CHECK_CAPABILITY)))
-		return; /* check_proxy.c has told it */
+		return; /* check_listeners() has reported it */
 	if (item == CHECK_TRANSPARENT)
-		item = CHECK_DIVERT; /* it works without, where rules do */
+		item = CHECK_DIVERT; /* the socket works as it is: a rule for it is missing */
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
-		check_add(check, item, unless_unsure(check, leg, trace, CHECK_UNKNOWN),
-			leg->subject,
-			"no rule certainly catches them; %s may, in words not known here", rule);
+		check_add(check, item, judge_certainty(check, path, trace, CHECK_UNKNOWN),
+			path->subject,
+			"no rule is known to match; %s might (unsupported match or target)", rule);
 	} else if (item == CHECK_RULE_ORDER) {
 		rule = check_rule_text(check, trace->ended);
-		finding = check_add(check, item, CHECK_HARMFUL, leg->subject,
-			"%s accepts them before a rule for sockets is asked", rule);
-		packet_fix_divert(check, finding, leg);
+		finding = check_add(check, item, CHECK_HARMFUL, path->subject,
+			"%s accepts them before a rule can divert them", rule);
+		packet_fix_divert(check, finding, path);
 	} else {
-		finding = check_add(check, item, CHECK_MISSING, leg->subject,
-			item == CHECK_WILDCARD ? "the rule for sockets passes over them: the "
-						 "listener is bound to no address"
-					       : "no rule of PREROUTING catches them");
-		packet_fix_divert(check, finding, leg);
+		finding = check_add(check, item, CHECK_MISSING, path->subject,
+			item == CHECK_WILDCARD
+				? "the rule for sockets skips them, because the listener is on a wildcard address"
+				: "no rule in PREROUTING diverts them");
+		packet_fix_divert(check, finding, path);
 	}
 	free(rule);
 }
 
-static void not_marked(struct check *check, const struct leg *leg, const struct trace *trace)
+static void report_not_marked(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
 	char *rule = check_rule_text(check, by);
 	struct check_finding *finding =
-		check_add(check, CHECK_MARK, unless_unsure(check, leg, trace, CHECK_MISSING),
-			leg->subject, "%s catches them, and nothing sets a mark", rule);
+		check_add(check, CHECK_MARK, judge_certainty(check, path, trace, CHECK_MISSING),
+			path->subject, "%s matches them, but no rule sets a mark", rule);
 
-	packet_fix_divert(check, finding, leg);
+	packet_fix_divert(check, finding, path);
 	free(rule);
 }
 
-void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hook,
+void packet_report_drop(struct check *check, const struct packet_path *path, enum hook hook,
 	const struct packet *packet, const struct trace *trace)
 {
 	char *rule = trace->ended != NULL
@@ -129,18 +129,18 @@ void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hoo
 			     : text_format("the policy of table %s",
 				       trace->table != NULL ? trace->table->name : "?");
 	struct check_finding *finding =
-		check_add(check, CHECK_FILTER, unless_unsure(check, leg, trace, CHECK_HARMFUL),
-			leg->subject, "%s drops them%s", rule,
+		check_add(check, CHECK_FILTER, judge_certainty(check, path, trace, CHECK_HARMFUL),
+			path->subject, "%s drops them%s", rule,
 			trace->tproxy != NULL && trace->ended == NULL
-				? ": the rule with `tproxy` needs a verdict, too"
+				? ", because the rule with `tproxy` has no verdict (accept)"
 				: "");
 
 	check_fix_drop(check, finding, hook, packet, trace);
 	free(rule);
 }
 
-/* The item that a rule would be told by, if it applied. */
-static enum check_item item_of(const struct rule *rule)
+/* The item that a rule would concern if it applied. */
+static enum check_item item_of_rule(const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->target_count; i++)
 		switch (rule->targets[i].kind) {
@@ -161,229 +161,206 @@ static enum check_item item_of(const struct rule *rule)
 	return CHECK_RULE_ORDER;
 }
 
-void packet_in_doubt(struct check *check, const struct leg *leg, const struct trace *trace)
+void packet_report_uncertain(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	char *rule;
 
 	if (trace->unsure == NULL)
 		return;
 	rule = check_rule_text(check, trace->unsure);
-	check_add(check, item_of(trace->unsure), unless_unsure(check, leg, trace, CHECK_UNKNOWN),
-		leg->subject, "%s may apply to them, in words not known here", rule);
+	check_add(check, item_of_rule(trace->unsure),
+		judge_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
+		"%s might apply to them (unsupported match or target)", rule);
 	free(rule);
 }
 
-static void redirected(struct check *check, const struct leg *leg, const struct trace *trace)
+static void report_redirected(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	char *rule = check_rule_text(check, trace->nat);
 	struct check_finding *finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL,
-		leg->subject, "%s sends them elsewhere", rule);
+		path->subject, "%s changes their destination", rule);
 
-	check_fix_nat(check, finding, &leg->packet, trace);
+	check_fix_nat(check, finding, &path->packet, trace);
 	free(rule);
 }
 
-/* --- by routes --- */
+/* --- routes --- */
 
-const struct network_rule *packet_rule_for_mark(
-	const struct check *check, int family, uint32_t mark)
-{
-	const struct network *network = &check->at->network;
-
-	for (size_t i = 0; i < network->rule_count; i++) {
-		const struct network_rule *rule = &network->rules[i];
-
-		if (rule->family == family && rule->marks && (mark & rule->mask) == rule->mark)
-			return rule;
-	}
-	return NULL;
-}
-
-static void no_rule(struct check *check, int family, uint32_t mark)
+static void report_no_ip_rule(struct check *check, int family, uint32_t mark)
 {
 	struct check_finding *finding =
 		check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
-			"no entry of `ip -%d rule` is for mark 0x%x", check_version(family), mark);
+			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
 
 	check_fix_ip_rule(finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
 }
 
-/* A table with ways out gets no route from us: ours would replace one that others need. */
-static void no_route(struct check *check, int family, unsigned table)
+/* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
+static void report_no_local_route(struct check *check, int family, unsigned table)
 {
-	const char *everything = family == AF_INET6 ? "::/0" : "0.0.0.0/0";
+	struct addr everything = addr_any(family);
 	bool taken = check_leads_away(check, family, table);
-	int version = check_version(family);
 	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
 		check_family_name(family),
-		"`ip -%d route show table %u` has no local route that would do%s", version, table,
-		taken ? ", and its routes lead to other hosts: the proxy needs another mark and "
-			"table (`tproxyctl plan --mark N --table N`)"
+		"table %u has no `local` route that covers the proxy's packets%s", table,
+		taken ? ", and its routes lead to other hosts. Use another mark and table for the proxy (`tproxyctl plan --mark N --table N`)"
 		      : "");
 
 	if (!taken)
-		check_fix(finding, ON_HOST,
-			shell_format("ip -%d route replace local %s dev lo table %u", version,
-				everything, table),
-			shell_format("ip -%d route del local %s dev lo table %u", version,
-				everything, table));
+		check_fix_local_route(finding, &everything, 0, table, NULL);
 }
 
-static void outvoted(struct check *check, const struct leg *leg, const struct network_rule *rule)
+static void report_rule_comes_late(
+	struct check *check, const struct packet_path *path, const struct network_rule *rule)
 {
-	int family = family_of(leg);
-	const struct network *network = &check->at->network;
+	int family = family_of(path);
+	const struct network *network = &check->snapshot->network;
 	const char *first = "another rule";
 	struct check_finding *finding;
 
 	for (size_t i = 0; i < network->rule_count && &network->rules[i] != rule; i++)
 		if (network->rules[i].family == family && network->rules[i].table != TABLE_LOCAL)
 			first = network->rules[i].text;
-	finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL, leg->subject,
-		"the rule of mark 0x%x has priority %u, and is not the one that decides: %s comes "
-		"first",
+	finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL, path->subject,
+		"the rule for mark 0x%x has priority %u, but another rule decides first: %s",
 		rule->mark, rule->priority, first);
 	check_fix_ip_rule(finding, ON_HOST, family, 1, rule->mark, rule->table);
 }
 
-/* Rule and route as they stand in their lists; NULL when one of them is missing and was told. */
-static const struct network_rule *routing_is_there(
-	struct check *check, const struct leg *leg, uint32_t mark)
+/* Whether a policy rule for the mark and a local route for the packet are there. Returns the rule, or NULL. */
+static const struct network_rule *judge_routing(
+	struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	const struct addr *to = &leg->packet.destination;
-	const struct network_rule *rule = packet_rule_for_mark(check, family_of(leg), mark);
+	const struct addr *to = &path->packet.destination;
+	int family = family_of(path);
+	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
 	unsigned table = rule != NULL ? rule->table : 0;
 
 	if (rule == NULL)
-		no_rule(check, family_of(leg), mark);
-	if (network_local_route(&check->at->network, table, to) != NULL)
+		report_no_ip_rule(check, family, mark);
+	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
 		return rule;
-	no_route(check, family_of(leg),
-		rule != NULL ? table : check_table_in_use(check, family_of(leg)));
+	report_no_local_route(
+		check, family, rule != NULL ? table : check_table_in_use(check, family));
 	return NULL;
 }
 
-/* A source that counts as local may be turned away: check_links.c tells that by its own name. */
-static bool is_turned_away(const struct check *check, const struct leg *leg)
+/* Whether the kernel may refuse the packet's source because it counts as local: check_links() reports that. */
+static bool refuses_source(const struct check *check, const struct packet_path *path)
 {
-	int all, value = snapshot_link_number(
-			 check->at, AF_INET, leg->packet.in, "src_valid_mark", &all);
+	int all, value = snapshot_link_sysctl(
+			 check->snapshot, AF_INET, path->packet.in, "src_valid_mark", &all);
 
-	return family_of(leg) == AF_INET && (value > 0 || all > 0) &&
-	       !check_lets_local_sources_in(check, leg->packet.in);
+	return family_of(path) == AF_INET && (value > 0 || all > 0) &&
+	       !check_accepts_local_sources(check, path->packet.in);
 }
 
-/* Whether a marked packet is delivered here; where not, the reason was told. */
-static bool is_delivered(struct check *check, const struct leg *leg, uint32_t mark)
+/* Whether a packet with this mark is delivered to this host. */
+static bool judge_delivery(struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	const struct network_rule *rule = routing_is_there(check, leg, mark);
-	struct route_question question = {.to = leg->packet.destination,
-		.from = &leg->packet.source,
-		.in = leg->packet.in,
+	const struct network_rule *rule = judge_routing(check, path, mark);
+	struct route_question question = {.to = path->packet.destination,
+		.from = &path->packet.source,
+		.iif = path->packet.in,
 		.mark = mark};
 	struct route_answer answer;
 
 	if (rule == NULL)
 		return false;
-	check->at->route(&question, &answer);
-	if (!answer.local && !is_turned_away(check, leg))
-		outvoted(check, leg, rule);
+	check->snapshot->route(&question, &answer);
+	if (!answer.local && !refuses_source(check, path))
+		report_rule_comes_late(check, path, rule);
 	return answer.local;
 }
 
-/* --- a packet that comes in --- */
+/* --- an incoming packet --- */
 
-static void enters(struct check *check, const struct leg *leg, uint32_t mark)
+static void judge_input(struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	struct packet packet = leg->packet;
+	struct packet packet = path->packet;
 	struct trace trace;
 
 	packet.mark = mark;
 	packet.destination_local = true;
-	trace = packet_traced(check, HOOK_INPUT, &packet);
+	trace = packet_trace(check, HOOK_INPUT, &packet);
 	if (trace.dropped) {
-		packet_is_dropped(check, leg, HOOK_INPUT, &packet, &trace);
+		packet_report_drop(check, path, HOOK_INPUT, &packet, &trace);
 		return;
 	}
-	packet_in_doubt(check, leg, &trace);
-	check_add(check, CHECK_FILTER, CHECK_OK, leg->subject, "no rule drops them");
+	packet_report_uncertain(check, path, &trace);
+	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
 }
 
-/* Whether a packet that needs catching is caught, marked and delivered. */
-static bool is_taken(struct check *check, const struct leg *leg, const struct trace *trace)
-{
-	if (!packet_is_caught(trace))
-		not_caught(check, leg, trace);
-	else if (trace->marked == NULL)
-		not_marked(check, leg, trace);
-	if (!packet_is_caught(trace) || trace->marked == NULL) {
-		routing_is_there(check, leg, check_mark_in_use(check, family_of(leg)));
-		return false;
-	}
-	return is_delivered(check, leg, trace->mark);
-}
-
-static void well(struct check *check, const struct leg *leg, const struct trace *trace)
+/* The packet arrives at its socket: each step that made it arrive is ok. */
+static void report_delivered(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
 	char *rule = check_rule_text(check, by);
 	const struct network_rule *chosen =
-		packet_rule_for_mark(check, family_of(leg), trace->mark);
+		check_rule_for_mark(check, family_of(path), trace->mark);
 
-	check_add(check, CHECK_DIVERT, CHECK_OK, leg->subject, "caught by %s", rule);
-	check_add(check, CHECK_RULE_ORDER, CHECK_OK, leg->subject,
-		"no rule takes them away before that");
-	check_add(check, CHECK_WILDCARD, CHECK_OK, leg->subject,
-		leg->packet.socket == SOCKET_WILDCARD
-			? "caught, although the listener is bound to no address"
-			: "their socket is bound to their address");
-	check_add(check, CHECK_MARK, CHECK_OK, leg->subject, "mark 0x%x", trace->mark);
+	check_add(check, CHECK_DIVERT, CHECK_OK, path->subject, "diverted by %s", rule);
+	check_add(check, CHECK_RULE_ORDER, CHECK_OK, path->subject,
+		"no rule accepts them before that");
+	check_add(check, CHECK_WILDCARD, CHECK_OK, path->subject,
+		path->packet.socket == SOCKET_WILDCARD
+			? "diverted, although the listener is on a wildcard address"
+			: "the socket is bound to their destination");
+	check_add(check, CHECK_MARK, CHECK_OK, path->subject, "mark 0x%x", trace->mark);
 	if (chosen != NULL) {
-		check_add(check, CHECK_IP_RULE, CHECK_OK, leg->subject, "mark 0x%x: table %u",
-			trace->mark, chosen->table);
-		check_add(check, CHECK_IP_ROUTE, CHECK_OK, leg->subject,
+		check_add(check, CHECK_IP_RULE, CHECK_OK, path->subject,
+			"mark 0x%x chooses table %u", trace->mark, chosen->table);
+		check_add(check, CHECK_IP_ROUTE, CHECK_OK, path->subject,
 			"table %u delivers to this host", chosen->table);
 	}
 	free(rule);
 }
 
-/* What the host takes in anyway needs no rule, no mark and no table. */
-static void is_local_anyway(struct check *check, const struct leg *leg)
+/* Whether a packet for a foreign address is diverted, marked and delivered. TRACE is that of PREROUTING. */
+static bool judge_divert(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
-	static const enum check_item items[] = {CHECK_DIVERT, CHECK_RULE_ORDER, CHECK_WILDCARD,
-		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
-
-	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
-		check_add(check, items[i], CHECK_OK, leg->subject,
-			"not needed: the address is local to this host");
+	if (!packet_diverted(trace))
+		report_not_diverted(check, path, trace);
+	else if (trace->marked == NULL)
+		report_not_marked(check, path, trace);
+	if (!packet_diverted(trace) || trace->marked == NULL) {
+		judge_routing(check, path, check_mark_in_use(check, family_of(path)));
+		return false;
+	}
+	if (!judge_delivery(check, path, trace->mark))
+		return false;
+	report_delivered(check, path, trace);
+	return true;
 }
 
-/* Follows a packet; returns whether it gets to its socket, as far as routing goes. */
-bool packet_comes_in(struct check *check, const struct leg *leg)
+bool packet_judge_incoming(struct check *check, const struct packet_path *path)
 {
-	struct trace trace = packet_traced(check, HOOK_PREROUTING, &leg->packet);
-	bool taken = leg->packet.destination_local;
+	/* That a packet for an address of this host does not need. */
+	static const enum check_item divert_items[] = {CHECK_DIVERT, CHECK_RULE_ORDER,
+		CHECK_WILDCARD, CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
+	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
+	bool local = path->packet.destination_local;
 
 	if (trace.dropped) {
-		packet_is_dropped(check, leg, HOOK_PREROUTING, &leg->packet, &trace);
+		packet_report_drop(check, path, HOOK_PREROUTING, &path->packet, &trace);
 		return false;
 	}
 	if (trace.nat != NULL) {
-		redirected(check, leg, &trace);
+		report_redirected(check, path, &trace);
 		return false;
 	}
-	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, leg->subject,
-		"no rule sends them elsewhere");
-	if (taken)
-		is_local_anyway(check, leg);
-	else {
-		taken = is_taken(check, leg, &trace);
-		if (taken)
-			well(check, leg, &trace);
-	}
-	if (taken) {
-		packet_in_doubt(check, leg, &trace);
-		enters(check, leg, trace.mark);
-	}
-	return taken;
+	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path->subject,
+		"no rule changes their destination");
+	for (size_t i = 0; local && i < sizeof(divert_items) / sizeof(divert_items[0]); i++)
+		check_add(check, divert_items[i], CHECK_OK, path->subject,
+			"not needed: the address is local to this host");
+	if (!local && !judge_divert(check, path, &trace))
+		return false;
+	packet_report_uncertain(check, path, &trace);
+	judge_input(check, path, trace.mark);
+	return true;
 }

@@ -1,41 +1,51 @@
 /*
- * One packet that has to be delivered here, and what becomes of it: see check_packet.c.
+ * One simulated packet, and what the host does with it.
  */
 #ifndef CHECK_PACKET_H
 #define CHECK_PACKET_H
 
 #include "report.h"
 
-struct leg {
+/* A packet and the way that it takes. */
+struct packet_path {
 	struct packet packet;
-	struct route_answer back; /* the way to its sender; it comes by that link */
-	char subject[2 * ADDR_TEXT_MAX + 32];
-	const struct service_listener *listener; /* that it is for, or NULL */
+	struct route_answer back; /* the route to its sender; the packet arrives on that link */
+	char subject[2 * ADDR_TEXT_MAX + 32];    /* what findings call such packets */
+	const struct service_listener *listener; /* that clients' packets are for, or NULL */
 };
 
-struct trace packet_traced(const struct check *check, enum hook hook, const struct packet *packet);
+/* What the rules of a hook do with a packet. */
+struct trace packet_trace(const struct check *check, enum hook hook, const struct packet *packet);
 
-/* Whether a rule asked for its socket and found it, or handed it to a listener. */
-bool packet_is_caught(const struct trace *trace);
+/* Whether a rule diverts it: it matched the packet's socket, or gave the packet to a listener (TPROXY). */
+bool packet_diverted(const struct trace *trace);
 
-/* It was not dropped; but a rule whose words are not known may apply to it, and adds what is unknown then. */
-void packet_in_doubt(struct check *check, const struct leg *leg, const struct trace *trace);
+/*
+ * Judges an incoming packet: rules of PREROUTING, policy rule, route, rules of INPUT. Adds a finding for each
+ * item that the packet reaches. Returns whether the packet gets to a socket of this host as far as rules of
+ * PREROUTING and routes decide.
+ */
+bool packet_judge_incoming(struct check *check, const struct packet_path *path);
 
-/* Follows it, and adds what is wrong; whether it gets to its socket, as far as routing goes. */
-bool packet_comes_in(struct check *check, const struct leg *leg);
+/*
+ * Judges whether datagrams like this one arrive, too, when they come in fragments. The packet itself has been
+ * found to arrive.
+ */
+void packet_judge_fragments(struct check *check, const struct packet_path *path);
 
-/* Adds that a hook drops a packet of the leg. */
-void packet_is_dropped(struct check *check, const struct leg *leg, enum hook hook,
+/*
+ * Reports that a hook drops PACKET, which is the path's at that hook, with the commands against it. TRACE is
+ * of that packet.
+ */
+void packet_report_drop(struct check *check, const struct packet_path *path, enum hook hook,
 	const struct packet *packet, const struct trace *trace);
 
-/* Adds the commands that would have a packet like this caught. */
-void packet_fix_divert(struct check *check, struct check_finding *finding, const struct leg *leg);
+/* Reports the rule of a trace that might apply to the packet but is not understood, if there is one. */
+void packet_report_uncertain(
+	struct check *check, const struct packet_path *path, const struct trace *trace);
 
-/* A datagram that comes in: adds whether it would do so in fragments, too (check_fragments.c). */
-void packet_in_fragments(struct check *check, const struct leg *leg);
-
-/* The policy rule for a mark, or NULL. */
-const struct network_rule *packet_rule_for_mark(
-	const struct check *check, int family, uint32_t mark);
+/* Adds the commands that divert packets like this one. */
+void packet_fix_divert(
+	struct check *check, struct check_finding *finding, const struct packet_path *path);
 
 #endif

@@ -1,14 +1,18 @@
 /*
- * Building the report: judgements, each once, and what they come to.
+ * The report: adds findings, each of them once, and says what they amount to.
+ *
+ * Findings stay in the order in which judges added them. Subject and text may have names in them that other users
+ * chose; they are made printable here, at the one place where all of them pass.
  */
 #include "report.h"
-#include "tproxy/text.h"
+#include "tproxy/array.h"
+#include "tproxy/shell.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct check_finding *find(const struct check_report *report, enum check_item item,
+static struct check_finding *find_finding(const struct check_report *report, enum check_item item,
 	enum check_state state, const char *subject, const char *read)
 {
 	for (size_t i = 0; i < report->count; i++) {
@@ -21,31 +25,29 @@ static struct check_finding *find(const struct check_report *report, enum check_
 	return NULL;
 }
 
-/* Takes READ, and makes all text printable. */
-static struct check_finding *add(struct check *check, enum check_item item, enum check_state state,
-	const char *subject, char *read)
+/* Takes READ, and makes all of the text printable. */
+static struct check_finding *add_finding(struct check *check, enum check_item item,
+	enum check_state state, const char *subject, char *read)
 {
 	struct check_report *report = check->report;
-	char *about = shell_printable(subject), *shown = shell_printable(read);
-	struct check_finding *finding = find(report, item, state, about, shown);
+	char *about = shell_printable(subject), *text = shell_printable(read);
+	struct check_finding *finding = find_finding(report, item, state, about, text);
 
 	free(read);
 	if (finding != NULL) {
-		free(shown);
+		free(text);
 		free(about);
 		return finding;
 	}
-	report->findings =
-		reallocarray(report->findings, report->count + 1, sizeof(*report->findings));
-	if (report->findings == NULL)
-		abort(); /* out of memory */
+	report->findings = array_room(report->findings, report->count, sizeof(*report->findings));
 	finding = &report->findings[report->count++];
 	*finding = (struct check_finding){
-		.item = item, .state = state, .subject = about, .read = shown};
+		.item = item, .state = state, .subject = about, .read = text};
 	return finding;
 }
 
-__attribute__((format(printf, 1, 0))) static char *formatted(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *format_arguments(
+	const char *format, va_list arguments)
 {
 	char *made;
 
@@ -61,9 +63,9 @@ struct check_finding *check_add(struct check *check, enum check_item item, enum 
 	char *text;
 
 	va_start(arguments, read);
-	text = formatted(read, arguments);
+	text = format_arguments(read, arguments);
 	va_end(arguments);
-	return add(check, item, state, subject, text);
+	return add_finding(check, item, state, subject, text);
 }
 
 void check_unknown(struct check *check, enum check_item item, enum check_remedy remedy,
@@ -73,29 +75,29 @@ void check_unknown(struct check *check, enum check_item item, enum check_remedy 
 	char *text;
 
 	va_start(arguments, why);
-	text = formatted(why, arguments);
+	text = format_arguments(why, arguments);
 	va_end(arguments);
-	add(check, item, CHECK_UNKNOWN, subject, text)->remedy = remedy;
+	add_finding(check, item, CHECK_UNKNOWN, subject, text)->remedy = remedy;
 }
 
-void check_obstacle(struct check *check, unsigned by, enum check_remedy remedy, const char *subject,
-	const char *why, ...)
+void check_unknown_basis(struct check *check, unsigned bases, enum check_remedy remedy,
+	const char *subject, const char *why, ...)
 {
 	va_list arguments;
 	char *text;
 
 	va_start(arguments, why);
-	text = formatted(why, arguments);
+	text = format_arguments(why, arguments);
 	va_end(arguments);
 	for (int item = 0; item < CHECK_ITEMS; item++)
-		if ((check_rows[item].by & by) && !check->unconcerned[item])
+		if ((check_rows[item].bases & bases) && !check->not_used[item])
 			check_unknown(check, (enum check_item)item, remedy, subject, "%s", text);
 	free(text);
 }
 
 enum check_remedy check_remedy_of_reading(const struct check *check)
 {
-	return check->at->root ? REMEDY_TOOL : REMEDY_ROOT;
+	return check->snapshot->root ? REMEDY_TOOL : REMEDY_ROOT;
 }
 
 bool check_has_findings(const struct check_report *report, enum check_item item)
@@ -204,6 +206,6 @@ void check_free(struct check_report *report)
 		free(finding->read);
 	}
 	free(report->findings);
-	free(report->about);
+	free(report->scope);
 	*report = (struct check_report){0};
 }

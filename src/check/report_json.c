@@ -1,5 +1,8 @@
 /*
- * The checklist as JSON: every item in the order of the table, with its findings.
+ * Prints the report as JSON: every item in the order of the table, with its findings.
+ *
+ * fixtures/schema/check.schema.json is the contract. FORMAT rises when a reader of the older form would be misled.
+ * A snapshot may have text that is not UTF-8, which JSON cannot have: printable_json() makes it printable.
  */
 #include "check.h"
 #include "tproxy/shell.h"
@@ -11,8 +14,8 @@ enum {
 	FORMAT = 2
 };
 
-/* TEXT as a string, safe to show. */
-static json_t *words(const char *text)
+/* TEXT as a string without control characters. */
+static json_t *printable_json(const char *text)
 {
 	char *shown = shell_printable(text);
 	json_t *made = json_string(shown);
@@ -26,9 +29,9 @@ static json_t *command_json(const struct check_command *command)
 	json_t *made = json_object();
 
 	json_object_set_new(made, "on", json_string(check_place_names[command->place]));
-	json_object_set_new(made, "run", words(command->run));
+	json_object_set_new(made, "run", printable_json(command->run));
 	json_object_set_new(
-		made, "undo", command->undo != NULL ? words(command->undo) : json_null());
+		made, "undo", command->undo != NULL ? printable_json(command->undo) : json_null());
 	return made;
 }
 
@@ -53,7 +56,7 @@ static json_t *all_commands_json(const struct check_report *report)
 	return made;
 }
 
-/* What would have items judged that were not. */
+/* What lets the unjudged items be judged. */
 static json_t *remedies_json(const struct check_report *report)
 {
 	json_t *list = json_array();
@@ -79,8 +82,8 @@ static json_t *finding_json(const struct check_finding *finding)
 	json_t *made = json_object();
 
 	json_object_set_new(made, "state", json_string(check_state_names[finding->state]));
-	json_object_set_new(made, "subject", words(finding->subject));
-	json_object_set_new(made, "read", words(finding->read));
+	json_object_set_new(made, "subject", printable_json(finding->subject));
+	json_object_set_new(made, "read", printable_json(finding->read));
 	json_object_set_new(made, "commands", commands_json(finding));
 	return made;
 }
@@ -102,7 +105,7 @@ static json_t *item_json(const struct check_report *report, enum check_item item
 	return made;
 }
 
-/* What the configuration allows, capability by capability, under the names that `prove` has for them. */
+/* What the configuration allows, capability by capability, with the ids that `prove` uses. */
 static json_t *kernel_json(const struct kernel_config *kernel)
 {
 	json_t *made = json_object(), *list = json_array();
@@ -123,7 +126,7 @@ static json_t *kernel_json(const struct kernel_config *kernel)
 		json_object_set_new(one, "options", names);
 		json_array_append_new(list, one);
 	}
-	json_object_set_new(made, "source", words(kernel_config_source(kernel)));
+	json_object_set_new(made, "source", printable_json(kernel_config_source(kernel)));
 	json_object_set_new(made, "version",
 		kernel_config_version(kernel) != NULL ? json_string(kernel_config_version(kernel))
 						      : json_null());
@@ -134,7 +137,7 @@ static json_t *kernel_json(const struct kernel_config *kernel)
 bool check_print_json(const struct check_report *report, FILE *out)
 {
 	json_t *root = json_object(), *items = json_array();
-	bool well;
+	bool written;
 
 	for (int item = 0; item < report->items; item++)
 		json_array_append_new(items, item_json(report, (enum check_item)item));
@@ -142,13 +145,13 @@ bool check_print_json(const struct check_report *report, FILE *out)
 	json_object_set_new(root, "well", json_boolean(check_verdict(report) == CHECK_WELL));
 	json_object_set_new(root, "not_judged", unjudged_json(report));
 	json_object_set_new(root, "to_judge", remedies_json(report));
-	json_object_set_new(root, "about", json_string(report->about));
+	json_object_set_new(root, "about", json_string(report->scope));
 	json_object_set_new(root, "items", items);
 	json_object_set_new(root, "commands", all_commands_json(report));
 	json_object_set_new(
 		root, "kernel", report->kernel != NULL ? kernel_json(report->kernel) : json_null());
-	well = json_dumpf(root, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 &&
-	       fputc('\n', out) != EOF;
+	written = json_dumpf(root, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 &&
+		  fputc('\n', out) != EOF;
 	json_decref(root);
-	return well;
+	return written;
 }

@@ -1,9 +1,9 @@
 /*
- * The checklist for people: what needs fixing first, each item with what was read, why it matters and
- * the command; then what is not known; then the names of what is well.
+ * Prints the report for people. First comes what is wrong, each item with what was read, the commands and why it
+ * matters; then what is unknown and what could be better; then the names of the items that are ok.
  *
- * The last lines say what it amounts to. They call nothing well that was not judged, and say what would let
- * it be.
+ * The last lines say the result. They never say that the host is well while an item is unjudged, and they say what
+ * lets it be judged.
  */
 #include "check.h"
 #include "tproxy/text.h"
@@ -21,11 +21,11 @@ enum {
 struct printer {
 	const struct check_report *report;
 	FILE *out;
-	const struct check_command **printed; /* each command stands in the text once */
+	const struct check_command **printed; /* commands so far: each is printed once */
 	size_t printed_count;
 };
 
-/* TEXT from a column on, broken at blanks. */
+/* Prints TEXT from a column on, in lines that are broken at blanks. */
 static void put_text(FILE *out, int margin, const char *text)
 {
 	size_t column = (size_t)margin;
@@ -46,7 +46,7 @@ static void put_text(FILE *out, int margin, const char *text)
 	fputc('\n', out);
 }
 
-/* A command stays in one line, so that it can be copied. */
+/* A command stays on one line, so that it can be copied. */
 static void put_commands(struct printer *printer, const struct check_finding *finding)
 {
 	for (size_t i = 0; i < finding->command_count; i++) {
@@ -57,7 +57,7 @@ static void put_commands(struct printer *printer, const struct check_finding *fi
 		if (command->place == ON_HOST)
 			fprintf(printer->out, "%*s# %s\n", MARGIN, "", command->run);
 		else
-			fprintf(printer->out, "%*son %s:  %s\n", MARGIN, "",
+			fprintf(printer->out, "%*son %s:  # %s\n", MARGIN, "",
 				check_place_names[command->place], command->run);
 	}
 }
@@ -72,8 +72,8 @@ static void put_finding(struct printer *printer, const struct check_finding *fin
 	put_commands(printer, finding);
 }
 
-/* An item that is wrong is shown with all that is wrong about it. */
-static bool belongs(const struct check_finding *finding, enum check_state state)
+/* Whether a finding is printed with an item in this state: of an item that is wrong, all that is wrong is. */
+static bool is_shown_with(const struct check_finding *finding, enum check_state state)
 {
 	return finding->state == state ||
 	       (state >= CHECK_MISSING && finding->state >= CHECK_MISSING);
@@ -86,14 +86,14 @@ static void put_item(struct printer *printer, enum check_item item, enum check_s
 
 	fprintf(printer->out, "%-*s%s: %s\n", MARGIN, check_state_names[state], row->id, row->what);
 	for (size_t i = 0; i < report->count; i++)
-		if (report->findings[i].item == item && belongs(&report->findings[i], state))
+		if (report->findings[i].item == item && is_shown_with(&report->findings[i], state))
 			put_finding(printer, &report->findings[i]);
 	if (state != CHECK_OK)
 		put_text(printer->out, MARGIN, row->why);
 	fputc('\n', printer->out);
 }
 
-/* Why an item is not known, where there is one reason, as where something could not be read. */
+/* The finding that says why an item is unknown, if it is the only one and has no command; else NULL. */
 static const struct check_finding *only_reason(const struct check_report *report, int item)
 {
 	const struct check_finding *reason = NULL;
@@ -112,7 +112,7 @@ static const struct check_finding *only_reason(const struct check_report *report
 	return reason;
 }
 
-static bool is_alike(const struct check_report *report, int item, int other)
+static bool same_reason(const struct check_report *report, int item, int other)
 {
 	const struct check_finding *a = only_reason(report, item), *b = only_reason(report, other);
 
@@ -120,24 +120,24 @@ static bool is_alike(const struct check_report *report, int item, int other)
 	       strcmp(a->read, b->read) == 0;
 }
 
-/* How many of the items from FIRST up to END are unknown for the reason of ITEM. */
-static unsigned alike(const struct check_report *report, int item, int first, int end)
+/* How many of the items from FIRST up to END are unknown for the same reason as ITEM. */
+static unsigned count_same_reason(const struct check_report *report, int item, int first, int end)
 {
 	unsigned count = 0;
 
 	for (int other = first; other < end; other++)
-		count += is_alike(report, item, other);
+		count += same_reason(report, item, other);
 	return count;
 }
 
-/* Items from FIRST on that are unknown for one reason: their names, and the reason once. */
-static void put_alike(struct printer *printer, int first)
+/* Prints the items from FIRST on that are unknown for the same reason as FIRST, and the reason once. */
+static void put_same_reason(struct printer *printer, int first)
 {
 	const struct check_report *report = printer->report;
 	char *text = text_format("%s", check_rows[first].id);
 
 	for (int item = first + 1; item < report->items; item++)
-		if (is_alike(report, first, item))
+		if (same_reason(report, first, item))
 			text_add(&text, ", %s", check_rows[item].id);
 	fprintf(printer->out, "%s\n", check_state_names[CHECK_UNKNOWN]);
 	put_text(printer->out, MARGIN, text);
@@ -146,6 +146,7 @@ static void put_alike(struct printer *printer, int first)
 	free(text);
 }
 
+/* Prints the items in a state; returns how many there are. */
 static unsigned put_state(struct printer *printer, enum check_state state)
 {
 	const struct check_report *report = printer->report;
@@ -155,10 +156,10 @@ static unsigned put_state(struct printer *printer, enum check_state state)
 		if (check_worst(report, (enum check_item)item) != state)
 			continue;
 		count++;
-		if (alike(report, item, 0, report->items) < 2)
+		if (count_same_reason(report, item, 0, report->items) < 2)
 			put_item(printer, (enum check_item)item, state);
-		else if (alike(report, item, 0, item) == 0)
-			put_alike(printer, item);
+		else if (count_same_reason(report, item, 0, item) == 0)
+			put_same_reason(printer, item);
 	}
 	return count;
 }
@@ -179,13 +180,6 @@ static void put_names_of_ok(struct printer *printer)
 	free(text);
 }
 
-static bool nothing_is_set_up(const struct check_report *report)
-{
-	return check_worst(report, CHECK_DIVERT) == CHECK_MISSING &&
-	       check_worst(report, CHECK_IP_RULE) == CHECK_MISSING &&
-	       check_worst(report, CHECK_IP_ROUTE) == CHECK_MISSING;
-}
-
 static bool has_commands(const struct check_report *report)
 {
 	for (size_t i = 0; i < report->count; i++)
@@ -197,20 +191,22 @@ static bool has_commands(const struct check_report *report)
 
 static void put_wrong(const struct printer *printer, unsigned wrong)
 {
-	char *text = text_format("%u item%s fixing", wrong, wrong == 1 ? " needs" : "s need");
+	const struct check_report *report = printer->report;
+	bool nothing_set_up = check_worst(report, CHECK_DIVERT) == CHECK_MISSING &&
+			      check_worst(report, CHECK_IP_RULE) == CHECK_MISSING &&
+			      check_worst(report, CHECK_IP_ROUTE) == CHECK_MISSING;
+	char *text = text_format("%u item%s fixing.", wrong, wrong == 1 ? " needs" : "s need");
 
-	if (nothing_is_set_up(printer->report))
-		text_add(&text, ". `tproxyctl apply` with the same options sets all of a host up.");
-	else
-		text_add(&text, "%s",
-			has_commands(printer->report)
-				? ": run the commands marked #, then check again."
-				: ".");
+	if (nothing_set_up)
+		text_add(&text,
+			" To set everything up, run `tproxyctl apply` with the same options.");
+	else if (has_commands(report))
+		text_add(&text, " Run the commands marked #, then check again.");
 	put_text(printer->out, 0, text);
 	free(text);
 }
 
-/* Items that were not judged are no good news, whatever the others say. */
+/* An unjudged item may be wrong: the line must not read as if all were well. */
 static void put_unjudged(const struct printer *printer, unsigned wrong)
 {
 	const struct check_report *report = printer->report;
@@ -221,22 +217,18 @@ static void put_unjudged(const struct printer *printer, unsigned wrong)
 		count += check_is_unjudged(report, (enum check_item)item);
 	if (count == 0)
 		return;
-	text = text_format("%u of %d items %s not judged%s. To have %s judged", count,
-		report->items, count == 1 ? "was" : "were",
-		wrong == 0 ? ": this is no all-clear, although nothing is missing or harmful among "
-			     "the rest"
-			   : "",
-		count == 1 ? "it" : "them");
+	text = text_format("%s%u of %d items %s not judged. To judge %s: ",
+		wrong == 0 ? "Nothing is missing or harmful so far, but " : "", count,
+		report->items, count == 1 ? "was" : "were", count == 1 ? "it" : "them");
 	for (int remedy = 0, some = 0; remedy < REMEDY_COUNT; remedy++)
 		if (remedy != REMEDY_TRAFFIC && check_has_remedy(report, (enum check_remedy)remedy))
-			text_add(&text, "%s%s", some++ == 0 ? ": " : "; ", check_remedies[remedy]);
+			text_add(&text, "%s%s", some++ == 0 ? "" : "; ", check_remedies[remedy]);
 	text_add(&text, "; then check again.");
 	put_text(printer->out, 0, text);
 	free(text);
 }
 
-/* What other hosts decide is known when a client connects. */
-static void put_decided_elsewhere(const struct printer *printer)
+static void put_other_hosts(const struct printer *printer)
 {
 	const struct check_report *report = printer->report;
 	char *text = NULL;
@@ -245,11 +237,11 @@ static void put_decided_elsewhere(const struct printer *printer)
 		if (check_worst(report, (enum check_item)item) == CHECK_UNKNOWN &&
 			!check_is_unjudged(report, (enum check_item)item))
 			text_add(&text, "%s%s",
-				text == NULL ? "Not known, for other hosts decide it: " : ", ",
+				text == NULL ? "Unknown, because other hosts decide: " : ", ",
 				check_rows[item].id);
 	if (text == NULL)
 		return;
-	text_add(&text, ". To know it, %s.", check_remedies[REMEDY_TRAFFIC]);
+	text_add(&text, ". To find out, %s.", check_remedies[REMEDY_TRAFFIC]);
 	put_text(printer->out, 0, text);
 	free(text);
 }
@@ -263,7 +255,7 @@ void check_print(const struct check_report *report, bool verbose, FILE *out)
 		report->count * CHECK_COMMANDS_MAX + 1, sizeof(const struct check_command *));
 	if (printer.printed == NULL)
 		abort(); /* out of memory */
-	fprintf(out, "%s%s", report->about, *report->about != '\0' ? "\n" : "");
+	fprintf(out, "%s%s", report->scope, *report->scope != '\0' ? "\n" : "");
 	wrong = put_state(&printer, CHECK_HARMFUL);
 	wrong += put_state(&printer, CHECK_MISSING);
 	put_state(&printer, CHECK_UNKNOWN);
@@ -277,6 +269,6 @@ void check_print(const struct check_report *report, bool verbose, FILE *out)
 	else if (check_verdict(report) == CHECK_WELL)
 		put_text(out, 0, "Nothing is missing or harmful.");
 	put_unjudged(&printer, wrong);
-	put_decided_elsewhere(&printer);
+	put_other_hosts(&printer);
 	free(printer.printed);
 }

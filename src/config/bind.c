@@ -8,8 +8,6 @@
 
 #include "address.h"
 
-#include <limits.h>
-#include <net/if.h>
 #include <string.h>
 
 static void add(struct parser *parser, const struct bind *bind)
@@ -72,28 +70,6 @@ void parse_bind(struct parser *parser)
 	parse_parameters(parser, ON_BIND);
 	parser->bind = NULL;
 	parse_addresses(parser, list, &pattern);
-}
-
-void parse_bind_backlog(struct parser *parser)
-{
-	want_number(parser, 1, INT_MAX, &parser->bind->backlog);
-}
-
-void parse_bind_interface(struct parser *parser)
-{
-	parser->bind->interface = want_text(parser, "the interface's name");
-	if (parser->bind->interface != NULL && strlen(parser->bind->interface) >= IF_NAMESIZE)
-		fail(parser, parser->bind->interface, "an interface's name has 15 bytes at most");
-}
-
-void parse_bind_name(struct parser *parser)
-{
-	parser->bind->name = want_text(parser, "a name");
-}
-
-void parse_bind_transparent(struct parser *parser)
-{
-	parser->bind->transparent = true;
 }
 
 static void v6_mode(struct parser *parser, enum v6_mode mode)

@@ -37,7 +37,7 @@ static bool grow(struct claims *claims, struct config_memory *memory)
 	struct claims larger = {.room = claims->room == 0 ? ROOM_LEAST : 2 * claims->room};
 
 	larger.count = claims->count;
-	larger.slots = memory_take(memory, larger.room * sizeof(*larger.slots));
+	larger.slots = memory_alloc(memory, larger.room * sizeof(*larger.slots));
 	if (larger.slots == NULL)
 		return false;
 	for (size_t i = 0; i < claims->room; i++)

@@ -74,7 +74,7 @@ static struct config *config_new(size_t memory_limit)
 	struct config *config = NULL;
 
 	if (memory != NULL)
-		config = memory_take(memory, sizeof(*config));
+		config = memory_alloc(memory, sizeof(*config));
 	if (config == NULL) {
 		memory_free(memory);
 		return NULL;
@@ -91,7 +91,7 @@ struct config *config_parse_within(
 	struct parser *parser = NULL;
 
 	if (config != NULL)
-		parser = memory_take(config->memory, sizeof(*parser));
+		parser = memory_alloc(config->memory, sizeof(*parser));
 	if (parser == NULL) {
 		diag_add(diag, DIAG_ERROR, name, 0, NULL, "out of memory");
 		config_free(config);
@@ -99,6 +99,7 @@ struct config *config_parse_within(
 	}
 	parser->file = name;
 	parser->keyword_at = keyword_at;
+	parser->foreign_find = foreign_find;
 	parser->diag = diag;
 	parser->config = config;
 	parser->memory = config->memory;

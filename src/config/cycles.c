@@ -87,10 +87,10 @@ const uint32_t *cycles_components(
 {
 	struct walk walk = {.edges = edges};
 
-	walk.nodes = memory_take(memory, node_count * sizeof(*walk.nodes));
-	walk.components = memory_take(memory, node_count * sizeof(*walk.components));
-	walk.path = memory_take(memory, node_count * sizeof(*walk.path));
-	walk.aside = memory_take(memory, node_count * sizeof(*walk.aside));
+	walk.nodes = memory_alloc(memory, node_count * sizeof(*walk.nodes));
+	walk.components = memory_alloc(memory, node_count * sizeof(*walk.components));
+	walk.path = memory_alloc(memory, node_count * sizeof(*walk.path));
+	walk.aside = memory_alloc(memory, node_count * sizeof(*walk.aside));
 	if (walk.nodes == NULL || walk.components == NULL || walk.path == NULL ||
 		walk.aside == NULL)
 		return NULL;

@@ -1,9 +1,16 @@
 /*
- * The table of keywords: one row for each, with all that is known about it.
+ * The table of words: a row for each keyword, with all that is known about it, and the words of HAProxy that
+ * tproxyd does not act on.
+ *
+ * What a row says holds everywhere: reading a line, `defaults`, `tproxyd -c` and the table in
+ * docs/CONFIGURATION.md go by it. A keyword with a plain value needs no code of its own.
  */
 #ifndef TPROXY_CONFIG_KEYWORD_H
 #define TPROXY_CONFIG_KEYWORD_H
 
+#include "tproxy/config.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Where a keyword may stand. A `listen` section is a frontend and a backend. */
@@ -27,7 +34,29 @@ enum keyword_flags {
 	NEGATABLE = 1 << 1,  /* may follow `no` */
 };
 
+enum value_type {
+	VALUE_OWN,  /* the row's function reads it */
+	VALUE_FLAG, /* bool: the keyword sets it */
+	VALUE_OPTIONS, /* bits of proxy.options: the keyword sets them, `no` and the keyword clear them */
+	VALUE_NUMBER, /* unsigned, from minimum to maximum */
+	VALUE_TIME,   /* unsigned, in milliseconds */
+	VALUE_TEXT,   /* const char *, of at most maximum bytes; 0: of any length */
+};
+
 struct parser;
+
+/*
+ * What follows a keyword, and where it goes: to the struct of the keyword's place, which is struct global,
+ * proxy, bind or server. All of a row's places have the same struct, so that offset is right in each of them.
+ */
+struct value {
+	enum value_type type;
+	void (*parse)(struct parser *parser); /* of VALUE_OWN */
+	size_t offset;                        /* of all others, in bytes */
+	unsigned minimum, maximum;
+	unsigned bits;    /* of VALUE_OPTIONS: of enum proxy_option */
+	const char *what; /* of VALUE_TEXT, for messages, such as "the file's path" */
+};
 
 /* One row of the table of keywords. */
 struct keyword {
@@ -35,16 +64,44 @@ struct keyword {
 	const char *arguments;
 	unsigned where; /* of enum where */
 	unsigned flags; /* of enum keyword_flags */
-	void (*parse)(struct parser *parser);
-	const char *help;
+	struct value value;
+	const char *help;  /* for docs/CONFIGURATION.md */
+	const char *label; /* what `tproxyd -c` calls it; NULL: its name */
+	const char *unset; /* what `tproxyd -c` prints where the value is 0; NULL: nothing */
 };
+
+/* The table has no more rows than this. */
+#define KEYWORDS_MAX 64
 
 /* The rows of the table, from 0; NULL after the last. */
 const struct keyword *keyword_at(size_t index);
+
+/* The places of a section of that role, of enum where. */
+unsigned role_places(enum role role);
+
 /* The name of the one place that WHERE is, such as "listen". */
 const char *place_name(unsigned where);
 
-/* The places of WHERE in words, such as "frontend, listen"; cut off at SIZE. Returns TEXT. */
+/* The places of WHERE in words, such as "frontend, listen"; cut off at SIZE bytes. Returns TEXT. */
 const char *where_text(unsigned where, char *text, size_t size);
+
+enum foreign_class {
+	FOREIGN_REFUSED,   /* an error: to leave it out would change what the file means */
+	FOREIGN_NO_EFFECT, /* a warning: it changes nothing here, whatever its arguments are */
+};
+
+/* A word of HAProxy that is no keyword here. */
+struct foreign {
+	enum foreign_class class;
+	const char *text;      /* why, and what to write instead */
+	size_t argument_count; /* words after a parameter of a `bind` or `server` line */
+};
+
+/*
+ * Looks up NAME, which is one word or two, at any place of WHERE (enum where). A row that gives one
+ * word stands for whatever follows it, too: "stats" is every `stats …`. False where HAProxy has no such
+ * word at that place, or where it is a keyword here.
+ */
+bool foreign_find(const char *name, unsigned where, struct foreign *found);
 
 #endif

@@ -2,16 +2,15 @@
  * Keywords: how a line finds its row of the table, and what is said where there is none.
  *
  * What is not in the table is reported with the best help that there is: what becomes of a keyword of
- * HAProxy that has no row (foreign.c), where the keyword would belong, or the nearest name. Then
+ * HAProxy that is no keyword here (table.c), where the keyword would belong, or the nearest name. Then
  * reading goes on behind it, so that all mistakes of a line are said: a misspelt word is read as what
  * was probably meant, and a parameter takes as many words with it as belong to it. The lines of
  * HAProxy's other sections are passed over, since they are no mistakes but for the section's sake.
  */
 #include "parser.h"
-#include "units.h"
 
-#include "foreign.h"
 #include "tproxy/spelling.h"
+#include "units.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -116,6 +115,11 @@ const char *place_name(unsigned where)
 		if (place_names[i].where == where)
 			return place_names[i].name;
 	return "this place";
+}
+
+unsigned role_places(enum role role)
+{
+	return (role & ROLE_FRONTEND ? IN_FRONTEND : 0U) | (role & ROLE_BACKEND ? IN_BACKEND : 0U);
 }
 
 /* --- finding the row --- */
@@ -270,7 +274,7 @@ static bool report_unknown(struct parser *parser, unsigned where)
 	unsigned places = places_of(parser, &row);
 	struct foreign foreign;
 
-	if (foreign_find(name, where, &foreign)) {
+	if (parser->foreign_find(name, where, &foreign)) {
 		arguments = foreign.argument_count;
 		if (foreign.class == FOREIGN_REFUSED)
 			fail(parser, name, "not supported: %s", foreign.text);
@@ -315,6 +319,69 @@ static unsigned seen_before(struct parser *parser, const struct keyword *keyword
 	return keyword->flags & MANY_TIMES ? 0 : before;
 }
 
+/* The struct that the keyword's value goes to. */
+static void *object_of(struct parser *parser, const struct keyword *keyword)
+{
+	if (keyword->where & ON_BIND)
+		return parser->bind;
+	if (keyword->where & ON_SERVER)
+		return &parser->server->server;
+	if (keyword->where & IN_GLOBAL)
+		return &parser->config->global;
+	return &parser->section->proxy;
+}
+
+static void parse_time(struct parser *parser, unsigned *milliseconds)
+{
+	const char *word = want_word(parser, "a duration");
+	const char *error = word == NULL ? NULL : duration_parse(word, milliseconds);
+
+	if (error != NULL)
+		fail(parser, word, "%s", error);
+}
+
+static const char *parse_name(struct parser *parser, const struct value *value)
+{
+	const char *text = want_text(parser, value->what);
+
+	if (text != NULL && value->maximum != 0 && strlen(text) > value->maximum)
+		fail(parser, text, "%s has %u bytes at most", value->what, value->maximum);
+	return text;
+}
+
+/* Reads what follows the keyword, and puts it where the keyword's row says. */
+static void parse_value(struct parser *parser, const struct keyword *keyword)
+{
+	const struct value *value = &keyword->value;
+	void *member;
+
+	if (value->type == VALUE_OWN) {
+		value->parse(parser);
+		return;
+	}
+	member = (char *)object_of(parser, keyword) + value->offset;
+	switch (value->type) {
+	case VALUE_OWN:
+		break;
+	case VALUE_FLAG:
+		*(bool *)member = true;
+		break;
+	case VALUE_OPTIONS:
+		*(unsigned *)member &= ~value->bits;
+		*(unsigned *)member |= parser->negated ? 0 : value->bits;
+		break;
+	case VALUE_NUMBER:
+		want_number(parser, value->minimum, value->maximum, member);
+		break;
+	case VALUE_TIME:
+		parse_time(parser, member);
+		break;
+	case VALUE_TEXT:
+		*(const char **)member = parse_name(parser, value);
+		break;
+	}
+}
+
 static void run(struct parser *parser, const struct keyword *keyword, size_t words)
 {
 	unsigned before;
@@ -330,7 +397,7 @@ static void run(struct parser *parser, const struct keyword *keyword, size_t wor
 		fail(parser, keyword->name, "stands on this line already; keep one of them");
 	else if (before != 0)
 		fail(parser, keyword->name, "stands in line %u already; keep one of them", before);
-	keyword->parse(parser);
+	parse_value(parser, keyword);
 }
 
 void parse_parameters(struct parser *parser, enum where where)
@@ -371,9 +438,10 @@ static bool names_section(const struct parser *parser)
 	const struct keyword *meant = nearest(parser, word, parser->where | IN_FILE), *row;
 	struct foreign foreign;
 
-	if (places_of(parser, &row) != 0 || foreign_find(word, parser->where, &foreign))
+	if (places_of(parser, &row) != 0 || parser->foreign_find(word, parser->where, &foreign))
 		return false;
-	return foreign_find(word, IN_FILE, &foreign) || (meant != NULL && (meant->where & IN_FILE));
+	return parser->foreign_find(word, IN_FILE, &foreign) ||
+	       (meant != NULL && (meant->where & IN_FILE));
 }
 
 static void begin_section(struct parser *parser, const struct keyword *keyword, size_t words)
@@ -381,7 +449,7 @@ static void begin_section(struct parser *parser, const struct keyword *keyword, 
 	parser->skipping = false;
 	memset(parser->seen[SCOPE_SECTION], 0, sizeof(parser->seen[SCOPE_SECTION]));
 	parser->next += words;
-	keyword->parse(parser);
+	parse_value(parser, keyword);
 	report_rest(parser, keyword->name);
 }
 

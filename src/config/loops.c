@@ -94,8 +94,8 @@ static bool sort_ways(struct graph *graph)
 {
 	const struct places *places = graph->places;
 
-	graph->ways = memory_take(graph->memory, places->count * sizeof(*graph->ways));
-	graph->takes_ipv4 = memory_take(graph->memory, places->count * sizeof(*graph->takes_ipv4));
+	graph->ways = memory_alloc(graph->memory, places->count * sizeof(*graph->ways));
+	graph->takes_ipv4 = memory_alloc(graph->memory, places->count * sizeof(*graph->takes_ipv4));
 	if (graph->ways == NULL || graph->takes_ipv4 == NULL)
 		return false;
 	for (size_t place = 0, next; place < places->count; place = next) {
@@ -168,7 +168,7 @@ static bool is_repeated(const struct portless *portless, size_t i)
 static bool count_portless(struct graph *graph, struct portless *portless)
 {
 	for (int family = 0; family < FAMILIES; family++) {
-		portless->left[family] = memory_take(
+		portless->left[family] = memory_alloc(
 			graph->memory, portless->count * sizeof(*portless->left[family]));
 		if (portless->left[family] == NULL)
 			return false;
@@ -189,7 +189,7 @@ static bool link_servers(struct graph *graph, struct proxy *backend)
 	size_t place;
 
 	portless->list =
-		memory_take(graph->memory, backend->server_count * sizeof(*portless->list));
+		memory_alloc(graph->memory, backend->server_count * sizeof(*portless->list));
 	if (portless->list == NULL)
 		return false;
 	for (size_t i = 0; i < backend->server_count; i++) {
@@ -274,7 +274,7 @@ static bool link_all(struct graph *graph)
 {
 	size_t size = graph->config->proxy_count * sizeof(*graph->portless);
 
-	graph->portless = memory_take(graph->memory, size);
+	graph->portless = memory_alloc(graph->memory, size);
 	if (graph->portless == NULL || !sort_ways(graph))
 		return false;
 	for (size_t i = 0; i < graph->config->proxy_count; i++)
@@ -291,7 +291,7 @@ static const uint32_t *find_components(struct graph *graph)
 {
 	size_t count = 2 * graph->way_count + graph->link_count, first = 0;
 	size_t nodes = graph->places->count + graph->way_count + graph->config->proxy_count;
-	struct edge *edges = memory_take(graph->memory, count * sizeof(*edges));
+	struct edge *edges = memory_alloc(graph->memory, count * sizeof(*edges));
 
 	if (edges == NULL)
 		return NULL;
@@ -354,7 +354,8 @@ static void mark_repeated(struct graph *graph)
 /* A link lies on a cycle when both of its ends are in one component. */
 static void mark_loops(struct graph *graph, const uint32_t *components)
 {
-	const struct bind **back = memory_take(graph->memory, graph->places->count * sizeof(*back));
+	const struct bind **back =
+		memory_alloc(graph->memory, graph->places->count * sizeof(*back));
 	size_t first = 0;
 
 	if (back == NULL)

@@ -17,9 +17,6 @@
 #include "tproxy/memory.h"
 #include "words.h"
 
-/* No more rows than this. */
-#define KEYWORDS_MAX 64
-
 /* Where a keyword's once-only rule applies. */
 enum scope {
 	SCOPE_GLOBAL,
@@ -58,8 +55,9 @@ struct parser {
 	struct diag *diag;
 	struct config *config;
 	struct config_memory *memory;
-	/* The table's rows, in whose functions parsing goes on; NULL behind the last one. */
+	/* The functions of table.c: it names the parsers, so that they cannot use it by name. */
 	const struct keyword *(*keyword_at)(size_t index);
+	bool (*foreign_find)(const char *name, unsigned where, struct foreign *found);
 
 	unsigned line;
 	struct words words;
@@ -122,44 +120,16 @@ void parse_frontend(struct parser *parser);
 void parse_backend(struct parser *parser);
 void parse_listen(struct parser *parser);
 
-/* Keywords of `global`. */
-void parse_daemon(struct parser *parser);
-void parse_group(struct parser *parser);
-void parse_global_maxconn(struct parser *parser);
-void parse_nbthread(struct parser *parser);
-void parse_nosplice(struct parser *parser);
-void parse_pidfile(struct parser *parser);
-void parse_user(struct parser *parser);
-
-/* Keywords of proxies. */
-void parse_backlog(struct parser *parser);
+/* Lines of sections. */
 void parse_balance(struct parser *parser);
 void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
 void parse_log(struct parser *parser);
-void parse_maxconn(struct parser *parser);
 void parse_mode(struct parser *parser);
-void parse_option_clitcpka(struct parser *parser);
-void parse_option_splice_auto(struct parser *parser);
-void parse_option_splice_request(struct parser *parser);
-void parse_option_splice_response(struct parser *parser);
-void parse_option_srvtcpka(struct parser *parser);
-void parse_option_tcpka(struct parser *parser);
-void parse_option_tcplog(struct parser *parser);
-void parse_retries(struct parser *parser);
 void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
-void parse_timeout_client(struct parser *parser);
-void parse_timeout_client_fin(struct parser *parser);
-void parse_timeout_connect(struct parser *parser);
-void parse_timeout_server(struct parser *parser);
-void parse_timeout_server_fin(struct parser *parser);
 
 /* Parameters of `bind` and `server` lines. */
-void parse_bind_backlog(struct parser *parser);
-void parse_bind_interface(struct parser *parser);
-void parse_bind_name(struct parser *parser);
-void parse_bind_transparent(struct parser *parser);
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
 void parse_server_source(struct parser *parser);

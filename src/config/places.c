@@ -40,7 +40,7 @@ bool places_sort(struct places *places, const struct config *config, struct conf
 	for (size_t i = 0; i < config->proxy_count; i++)
 		count += config->proxies[i].bind_count;
 	places->count = 0;
-	places->list = memory_take(memory, count * sizeof(*places->list));
+	places->list = memory_alloc(memory, count * sizeof(*places->list));
 	if (places->list == NULL)
 		return false;
 	for (size_t i = 0; i < config->proxy_count; i++) {

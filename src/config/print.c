@@ -2,10 +2,11 @@
  * The answer of `tproxyd -c`: what listens where, and where it connects to from which address.
  *
  * For people, and stable, so that two files can be compared by it: sections in the file's order,
- * one fact a line, numbers without a limit left out unless their absence matters. Timeouts are in
- * the largest unit that holds them exactly.
+ * one fact a line. Plain values follow in the order of the table of keywords, which says how each is
+ * called, and whether it is left out where it was not set. Timeouts are in the largest unit that holds
+ * them exactly.
  */
-#include "tproxy/config.h"
+#include "keyword.h"
 
 #include <string.h>
 #include <syslog.h>
@@ -24,12 +25,70 @@ static const char *duration_text(unsigned milliseconds, char *text, size_t size)
 	return text;
 }
 
-static void print_limit(FILE *out, const char *name, unsigned value, const char *otherwise)
+/* How one fact is printed: as a line of its own, or behind a comma. */
+struct style {
+	const char *before, *after_name, *after;
+};
+
+static const struct style of_section = {"  ", ": ", "\n"}, of_line = {", ", " ", ""};
+
+static void print_number(FILE *out, const struct keyword *keyword, const char *name,
+	const void *member, const struct style *style)
 {
-	if (value != 0)
-		fprintf(out, "  %s: %u\n", name, value);
+	unsigned number = *(const unsigned *)member;
+	char text[32];
+
+	if (number == 0 && keyword->unset == NULL)
+		return;
+	if (number == 0)
+		snprintf(text, sizeof(text), "%s", keyword->unset);
+	else if (keyword->value.type == VALUE_TIME)
+		duration_text(number, text, sizeof(text));
 	else
-		fprintf(out, "  %s: %s\n", name, otherwise);
+		snprintf(text, sizeof(text), "%u", number);
+	fprintf(out, "%s%s%s%s%s", style->before, name, style->after_name, text, style->after);
+}
+
+static void print_value(
+	FILE *out, const struct keyword *keyword, const void *object, const struct style *style)
+{
+	const void *member = (const char *)object + keyword->value.offset;
+	const char *name = keyword->label != NULL ? keyword->label : keyword->name;
+	const char *text;
+	bool is_set = false;
+
+	switch (keyword->value.type) {
+	case VALUE_OWN:
+		break;
+	case VALUE_FLAG:
+		is_set = *(const bool *)member;
+		break;
+	case VALUE_OPTIONS:
+		is_set =
+			keyword->label != NULL && (*(const unsigned *)member & keyword->value.bits);
+		break;
+	case VALUE_NUMBER:
+	case VALUE_TIME:
+		print_number(out, keyword, name, member, style);
+		break;
+	case VALUE_TEXT:
+		text = *(const char *const *)member;
+		if (text != NULL)
+			fprintf(out, "%s%s %s%s", style->before, name, text, style->after);
+		break;
+	}
+	if (is_set)
+		fprintf(out, "%s%s%s", style->before, name, style->after);
+}
+
+/* Prints the plain values of OBJECT, which is the struct of the keywords at WHERE. */
+static void print_values(FILE *out, unsigned where, const void *object, const struct style *style)
+{
+	const struct keyword *keyword;
+
+	for (size_t i = 0; (keyword = keyword_at(i)) != NULL; i++)
+		if (keyword->where & where)
+			print_value(out, keyword, object, style);
 }
 
 static void print_log(FILE *out, const struct log_target *target)
@@ -69,17 +128,7 @@ static void print_logs(FILE *out, const struct log_targets *logs)
 static void print_global(FILE *out, const struct global *global)
 {
 	fputs("global\n", out);
-	print_limit(
-		out, "connections at the same time", global->maxconn, "from the descriptor limit");
-	print_limit(out, "threads", global->nbthread, "one for each processor");
-	if (global->user != NULL)
-		fprintf(out, "  runs as user %s\n", global->user);
-	if (global->group != NULL)
-		fprintf(out, "  runs as group %s\n", global->group);
-	if (global->pidfile != NULL)
-		fprintf(out, "  pidfile %s\n", global->pidfile);
-	if (global->nosplice)
-		fputs("  never splices\n", out);
+	print_values(out, IN_GLOBAL, global, &of_section);
 	print_logs(out, &global->logs);
 }
 
@@ -87,16 +136,10 @@ static void print_bind(FILE *out, const struct bind *bind)
 {
 	char text[ADDR_TEXT_MAX];
 
-	fprintf(out, "  listens on %s%s", addr_format(&bind->address, text),
-		bind->transparent ? ", transparent" : "");
+	fprintf(out, "  listens on %s", addr_format(&bind->address, text));
 	if (addr_family(&bind->address) == AF_INET6 && bind->v6_mode != V6_SYSTEM)
 		fputs(bind->v6_mode == V6_ONLY ? ", IPv6 only" : ", IPv6 and IPv4", out);
-	if (bind->interface != NULL)
-		fprintf(out, ", interface %s", bind->interface);
-	if (bind->backlog != 0)
-		fprintf(out, ", backlog %u", bind->backlog);
-	if (bind->name != NULL)
-		fprintf(out, ", name %s", bind->name);
+	print_values(out, ON_BIND, bind, &of_line);
 	fputc('\n', out);
 }
 
@@ -108,10 +151,6 @@ static void print_frontend(FILE *out, const struct proxy *proxy)
 		fputs("  refuses every connection: no default_backend\n", out);
 	else if (proxy->default_backend != proxy)
 		fprintf(out, "  connects to the servers of %s\n", proxy->default_backend->name);
-	if (proxy->maxconn != 0)
-		fprintf(out, "  connections at the same time: %u\n", proxy->maxconn);
-	if (proxy->backlog != 0)
-		fprintf(out, "  backlog: %u\n", proxy->backlog);
 }
 
 static void print_source(FILE *out, const struct source *source)
@@ -150,6 +189,7 @@ static void print_server(FILE *out, const struct server *server)
 			addr_format_ip(&server->address, text));
 	fputs(", ", out);
 	print_source(out, &server->source);
+	print_values(out, ON_SERVER, server, &of_line);
 	fputc('\n', out);
 }
 
@@ -159,47 +199,16 @@ static void print_backend(FILE *out, const struct proxy *proxy)
 		print_server(out, &proxy->servers[i]);
 	if (proxy->server_count == 0 && proxy->default_backend == proxy)
 		fputs("  refuses every connection: no server\n", out);
-	fprintf(out, "  retries: %u\n", proxy->retries);
-}
-
-static void print_options(FILE *out, unsigned options)
-{
-	static const struct {
-		enum proxy_option option;
-		const char *text;
-	} texts[] = {{OPTION_TCPLOG, "logs each connection"},
-		{OPTION_CLITCPKA, "sends keep-alives to clients"},
-		{OPTION_SRVTCPKA, "sends keep-alives to servers"},
-		{OPTION_SPLICE_REQUEST, "always splices to servers"},
-		{OPTION_SPLICE_RESPONSE, "always splices to clients"}};
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (options & texts[i].option)
-			fprintf(out, "  %s\n", texts[i].text);
 }
 
 static void print_proxy(FILE *out, const struct proxy *proxy)
 {
-	static const char *const names[TIMEOUT_COUNT] = {
-		[TIMEOUT_CONNECT] = "connect",
-		[TIMEOUT_CLIENT] = "client",
-		[TIMEOUT_SERVER] = "server",
-		[TIMEOUT_CLIENT_FIN] = "client-fin",
-		[TIMEOUT_SERVER_FIN] = "server-fin",
-	};
-	const char *role = proxy->role == ROLE_LISTEN ? "listen" : "frontend";
-	char text[32];
-
-	fprintf(out, "%s %s\n", proxy->role == ROLE_BACKEND ? "backend" : role, proxy->name);
+	fprintf(out, "%s %s\n", place_name(role_places(proxy->role)), proxy->name);
 	if (proxy->role & ROLE_FRONTEND)
 		print_frontend(out, proxy);
 	if (proxy->role & ROLE_BACKEND)
 		print_backend(out, proxy);
-	for (int i = 0; i < TIMEOUT_COUNT; i++)
-		if (proxy->timeouts[i] != 0)
-			fprintf(out, "  timeout %s: %s\n", names[i],
-				duration_text(proxy->timeouts[i], text, sizeof(text)));
-	print_options(out, proxy->options);
+	print_values(out, role_places(proxy->role), proxy, &of_section);
 	print_logs(out, &proxy->logs);
 }
 

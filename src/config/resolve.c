@@ -9,20 +9,37 @@
 
 #include <string.h>
 
+static void drop_value(const struct value *value, struct proxy *proxy)
+{
+	void *member = (char *)proxy + value->offset;
+
+	switch (value->type) {
+	case VALUE_OPTIONS:
+		*(unsigned *)member &= ~value->bits;
+		break;
+	case VALUE_NUMBER:
+	case VALUE_TIME:
+		*(unsigned *)member = 0;
+		break;
+	case VALUE_FLAG:
+		*(bool *)member = false;
+		break;
+	case VALUE_TEXT:
+		*(const char **)member = NULL;
+		break;
+	case VALUE_OWN: /* kept in struct section, and resolved for its role below */
+		break;
+	}
+}
+
 /* Drops what a section took from `defaults` that its role does not use. */
 static void keep_own_role(struct proxy *proxy)
 {
-	if (!(proxy->role & ROLE_FRONTEND)) {
-		proxy->maxconn = proxy->backlog = 0;
-		proxy->options &= ~(unsigned)(OPTION_CLITCPKA | OPTION_TCPLOG);
-		proxy->timeouts[TIMEOUT_CLIENT] = proxy->timeouts[TIMEOUT_CLIENT_FIN] = 0;
-	}
-	if (!(proxy->role & ROLE_BACKEND)) {
-		proxy->retries = 0;
-		proxy->options &= ~(unsigned)OPTION_SRVTCPKA;
-		proxy->timeouts[TIMEOUT_CONNECT] = 0;
-		proxy->timeouts[TIMEOUT_SERVER] = proxy->timeouts[TIMEOUT_SERVER_FIN] = 0;
-	}
+	const struct keyword *keyword;
+
+	for (size_t i = 0; (keyword = keyword_at(i)) != NULL; i++)
+		if ((keyword->where & IN_DEFAULTS) && !(keyword->where & role_places(proxy->role)))
+			drop_value(&keyword->value, proxy);
 }
 
 /* The targets of the lines, each `log global` replaced by the targets of `global`. */
@@ -37,7 +54,7 @@ static struct log_targets resolve_logs(
 		return *global; /* most sections say no more; nothing changes a list of the model */
 	for (size_t i = 0; i < line_count; i++)
 		room += lines[i].global ? global->count : 1;
-	targets.list = memory_take(parser->memory, room * sizeof(*targets.list));
+	targets.list = memory_alloc(parser->memory, room * sizeof(*targets.list));
 	for (size_t i = 0; i < line_count && targets.list != NULL; i++) {
 		if (!lines[i].global) {
 			targets.list[targets.count++] = lines[i].target;
@@ -69,7 +86,7 @@ static void check_source(
 static void resolve_servers(struct parser *parser, struct section *section, struct proxy *proxy)
 {
 	proxy->servers =
-		memory_take(parser->memory, section->server_count * sizeof(*proxy->servers));
+		memory_alloc(parser->memory, section->server_count * sizeof(*proxy->servers));
 	if (proxy->servers == NULL)
 		return;
 	for (size_t i = 0; i < section->server_count; i++) {
@@ -89,7 +106,7 @@ static void resolve_sections(struct parser *parser)
 	size_t size = parser->section_count * sizeof(*config->proxies);
 
 	config->global.logs = resolve_logs(parser, parser->logs, parser->log_count);
-	config->proxies = memory_take(parser->memory, size);
+	config->proxies = memory_alloc(parser->memory, size);
 	if (config->proxies == NULL)
 		return;
 	for (struct section *section = parser->sections; section != NULL; section = section->next) {

@@ -1,110 +1,475 @@
 /*
- * The table of keywords: all that is supported, and where.
+ * The table of words: the keywords, and what becomes of HAProxy's other words.
  *
- * It is the one place that says what may stand where: parsers are called only where their row
- * allows it (keywords.c), and the manual's table is checked against this one. A name is one word,
- * or two where HAProxy's own second word is a keyword ("timeout client").
+ * It is the one place that says what may stand where. A keyword's name is one word, or two where HAProxy's own
+ * second word is a keyword ("timeout client"). The manual's table and the answer of `tproxyd -c` have the
+ * order of the rows.
+ *
+ * Of the other words, those that share a reason share a row, in which `|` parts them. A name stands for all
+ * that begins with its words, and one that ends with a dot for all that begins with it; `+N` after a
+ * parameter says how many words belong to it, so that those behind them are still read. What is accepted
+ * without effect could not change a connection of tproxyd's; all else is refused. The lists are those of
+ * HAProxy 2.6 (`haproxy -dKall`), with what earlier and later versions have for layer 4.
  */
 #include "parser.h"
 
 #include <assert.h>
+#include <limits.h>
+#include <net/if.h>
+#include <string.h>
 
 /* clang-format off */
+
+/* The offset of a member, which has to be of that type. */
+#define FIELD(type, of, member) _Generic(((of *)NULL)->member, type: offsetof(of, member))
+
+#define OWN(function)            {VALUE_OWN, .parse = (function)}
+#define FLAG(of, member)         {VALUE_FLAG, .offset = FIELD(bool, of, member)}
+#define TIME(of, member)         {VALUE_TIME, .offset = FIELD(unsigned, of, member)}
+#define OPTIONS(bits_)           {VALUE_OPTIONS, .offset = FIELD(unsigned, struct proxy, options), .bits = (bits_)}
+#define NUMBER(of, member, a, b) {VALUE_NUMBER, .offset = FIELD(unsigned, of, member), .minimum = (a), .maximum = (b)}
+#define TEXT(of, member, b, w)   {VALUE_TEXT, .offset = FIELD(const char *, of, member), .maximum = (b), .what = (w)}
+
 static const struct keyword keywords[] = {
-	{"global", "", IN_FILE, MANY_TIMES, parse_global,
-		"begins the section for the whole process"},
-	{"defaults", "", IN_FILE, MANY_TIMES, parse_defaults,
-		"begins a section that the proxies after it start from; it replaces an earlier one"},
-	{"frontend", "NAME", IN_FILE, MANY_TIMES, parse_frontend,
-		"begins a section for what listens"},
-	{"backend", "NAME", IN_FILE, MANY_TIMES, parse_backend,
-		"begins a section for servers"},
-	{"listen", "NAME", IN_FILE, MANY_TIMES, parse_listen,
-		"begins a section that is a frontend and its backend in one"},
+	{"global", "", IN_FILE, MANY_TIMES, OWN(parse_global),
+		.help = "begins the section for the whole process"},
+	{"defaults", "", IN_FILE, MANY_TIMES, OWN(parse_defaults),
+		.help = "begins a section that the proxies after it start from; it replaces an earlier one"},
+	{"frontend", "NAME", IN_FILE, MANY_TIMES, OWN(parse_frontend),
+		.help = "begins a section for what listens"},
+	{"backend", "NAME", IN_FILE, MANY_TIMES, OWN(parse_backend),
+		.help = "begins a section for servers"},
+	{"listen", "NAME", IN_FILE, MANY_TIMES, OWN(parse_listen),
+		.help = "begins a section that is a frontend and its backend in one"},
 
-	{"backlog", "N", IN_FRONTENDS, 0, parse_backlog,
-		"connections that the kernel holds until they are accepted; default: from maxconn"},
-	{"balance", "roundrobin", IN_BACKENDS, 0, parse_balance,
-		"servers take turns, which is also the default"},
-	{"bind", "ADDRESS:PORT[-PORT],… [PARAMETER]…", IN_FRONTEND, MANY_TIMES, parse_bind,
-		"addresses to listen on"},
-	{"daemon", "", IN_GLOBAL, 0, parse_daemon,
-		"an error: tproxyd stays in the foreground"},
-	{"default_backend", "NAME", IN_FRONTENDS, 0, parse_default_backend,
-		"the backend or listen section that the connections go to"},
-	{"group", "NAME", IN_GLOBAL, 0, parse_group,
-		"group to run as; default: the user's"},
-	{"log", "global", IN_PROXIES, MANY_TIMES | NEGATABLE, parse_log,
-		"logs to the targets of `global`; `no log` forgets what `defaults` said"},
+	{"backlog", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, backlog, 1, INT_MAX),
+		.help = "connections that the kernel holds until they are accepted; default: from maxconn"},
+	{"balance", "roundrobin", IN_BACKENDS, 0, OWN(parse_balance),
+		.help = "servers take turns, which is also the default"},
+	{"bind", "ADDRESS:PORT[-PORT],… [PARAMETER]…", IN_FRONTEND, MANY_TIMES, OWN(parse_bind),
+		.help = "addresses to listen on"},
+	{"default_backend", "NAME", IN_FRONTENDS, 0, OWN(parse_default_backend),
+		.help = "the backend or listen section that the connections go to"},
+	{"group", "NAME", IN_GLOBAL, 0, TEXT(struct global, group, 0, "the group's name"),
+		.help = "group to run as; default: the user's",
+		.label = "runs as group"},
+	{"log", "global", IN_PROXIES, MANY_TIMES | NEGATABLE, OWN(parse_log),
+		.help = "logs to the targets of `global`; `no log` forgets what `defaults` said"},
 	{"log", "TARGET [format raw] FACILITY [LEVEL]", IN_GLOBAL | IN_PROXIES,
-		MANY_TIMES | NEGATABLE, parse_log,
-		"logs to stdout, stderr, a UNIX socket's path, ADDRESS[:PORT] or file@/PATH"},
-	{"maxconn", "N", IN_GLOBAL, 0, parse_global_maxconn,
-		"connections at the same time in all; default: from the descriptor limit"},
-	{"maxconn", "N", IN_FRONTENDS, 0, parse_maxconn,
-		"connections at the same time of one frontend; default: no limit of its own"},
-	{"mode", "tcp", IN_PROXIES, 0, parse_mode,
-		"the only mode, and the default"},
-	{"nbthread", "N", IN_GLOBAL, 0, parse_nbthread,
-		"worker threads, 1 to 64; default: one for each processor"},
-	{"nosplice", "", IN_GLOBAL, 0, parse_nosplice,
-		"always copies, never splices"},
-	{"option clitcpka", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, parse_option_clitcpka,
-		"keep-alives to the client"},
-	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, parse_option_splice_auto,
-		"allowed; it changes nothing, since tproxyd always chooses by itself"},
-	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, parse_option_splice_request,
-		"always splices from client to server"},
-	{"option splice-response", "", IN_PROXIES, MANY_TIMES | NEGATABLE, parse_option_splice_response,
-		"always splices from server to client"},
-	{"option srvtcpka", "", IN_BACKENDS, MANY_TIMES | NEGATABLE, parse_option_srvtcpka,
-		"keep-alives to the server"},
-	{"option tcpka", "", IN_PROXIES, MANY_TIMES, parse_option_tcpka,
-		"keep-alives to client and server"},
-	{"option tcplog", "", IN_FRONTENDS, MANY_TIMES, parse_option_tcplog,
-		"logs each connection's end with its timers, counts and reason"},
-	{"pidfile", "PATH", IN_GLOBAL, 0, parse_pidfile,
-		"file for the process's number"},
-	{"retries", "N", IN_BACKENDS, 0, parse_retries,
-		"further attempts after a failed connection to a server; default 3"},
-	{"server", "NAME ADDRESS[:PORT] [PARAMETER]…", IN_BACKEND, MANY_TIMES, parse_server,
-		"a server; without a port, the port that the client connected to"},
-	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, parse_source,
-		"where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
-	{"timeout client", "TIME", IN_FRONTENDS, 0, parse_timeout_client,
-		"longest silence of the client"},
-	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, parse_timeout_client_fin,
-		"the same once one direction has ended; default: timeout client"},
-	{"timeout connect", "TIME", IN_BACKENDS, 0, parse_timeout_connect,
-		"longest wait for a server to accept"},
-	{"timeout server", "TIME", IN_BACKENDS, 0, parse_timeout_server,
-		"longest silence of the server"},
-	{"timeout server-fin", "TIME", IN_BACKENDS, 0, parse_timeout_server_fin,
-		"the same once one direction has ended; default: timeout server"},
-	{"user", "NAME", IN_GLOBAL, 0, parse_user,
-		"user to run as; default: the one who started it"},
+		MANY_TIMES | NEGATABLE, OWN(parse_log),
+		.help = "logs to stdout, stderr, a UNIX socket's path, ADDRESS[:PORT] or file@/PATH"},
+	{"maxconn", "N", IN_GLOBAL, 0, NUMBER(struct global, maxconn, 0, INT_MAX),
+		.help = "connections at the same time in all; default: from the descriptor limit",
+		.label = "connections at the same time", .unset = "from the descriptor limit"},
+	{"maxconn", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, maxconn, 0, INT_MAX),
+		.help = "connections at the same time of one frontend; default: no limit of its own",
+		.label = "connections at the same time"},
+	{"mode", "tcp", IN_PROXIES, 0, OWN(parse_mode),
+		.help = "the only mode, and the default"},
+	{"nbthread", "N", IN_GLOBAL, 0, NUMBER(struct global, nbthread, 1, 64),
+		.help = "worker threads, 1 to 64; default: one for each processor",
+		.label = "threads", .unset = "one for each processor"},
+	{"nosplice", "", IN_GLOBAL, 0, FLAG(struct global, nosplice),
+		.help = "always copies, never splices",
+		.label = "never splices"},
+	{"option clitcpka", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_CLITCPKA),
+		.help = "keep-alives to the client",
+		.label = "sends keep-alives to clients"},
+	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(0),
+		.help = "allowed; it changes nothing, since tproxyd always chooses by itself"},
+	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_REQUEST),
+		.help = "always splices from client to server",
+		.label = "always splices to servers"},
+	{"option splice-response", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_RESPONSE),
+		.help = "always splices from server to client",
+		.label = "always splices to clients"},
+	{"option srvtcpka", "", IN_BACKENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SRVTCPKA),
+		.help = "keep-alives to the server",
+		.label = "sends keep-alives to servers"},
+	{"option tcpka", "", IN_PROXIES, MANY_TIMES, OPTIONS(OPTION_CLITCPKA | OPTION_SRVTCPKA),
+		.help = "keep-alives to client and server"},
+	{"option tcplog", "", IN_FRONTENDS, MANY_TIMES, OPTIONS(OPTION_TCPLOG),
+		.help = "logs each connection's end with its timers, counts and reason",
+		.label = "logs each connection"},
+	{"pidfile", "PATH", IN_GLOBAL, 0, TEXT(struct global, pidfile, 0, "the file's path"),
+		.help = "file for the process's number"},
+	{"retries", "N", IN_BACKENDS, 0, NUMBER(struct proxy, retries, 0, INT_MAX),
+		.help = "further attempts after a failed connection to a server; default 3",
+		.unset = "0"},
+	{"server", "NAME ADDRESS[:PORT] [PARAMETER]…", IN_BACKEND, MANY_TIMES, OWN(parse_server),
+		.help = "a server; without a port, the port that the client connected to"},
+	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, OWN(parse_source),
+		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
+	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
+		.help = "longest silence of the client"},
+	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
+		.help = "the same once one direction has ended; default: timeout client"},
+	{"timeout connect", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CONNECT]),
+		.help = "longest wait for a server to accept"},
+	{"timeout server", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER]),
+		.help = "longest silence of the server"},
+	{"timeout server-fin", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER_FIN]),
+		.help = "the same once one direction has ended; default: timeout server"},
+	{"user", "NAME", IN_GLOBAL, 0, TEXT(struct global, user, 0, "the user's name"),
+		.help = "user to run as; default: the one who started it",
+		.label = "runs as user"},
 
-	{"backlog", "N", ON_BIND, 0, parse_bind_backlog,
-		"as in the section, for these addresses"},
-	{"interface", "NAME", ON_BIND, 0, parse_bind_interface,
-		"only what arrives by this interface"},
-	{"name", "NAME", ON_BIND, 0, parse_bind_name,
-		"name of the listener in logs"},
-	{"transparent", "", ON_BIND, 0, parse_bind_transparent,
-		"the addresses need not exist on this host (IP_TRANSPARENT)"},
-	{"v4v6", "", ON_BIND, 0, parse_bind_v4v6,
-		"an IPv6 address takes IPv4 clients, too"},
-	{"v6only", "", ON_BIND, 0, parse_bind_v6only,
-		"an IPv6 address takes IPv6 clients only"},
-	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, parse_server_source,
-		"as in the section, for this server"},
+	{"backlog", "N", ON_BIND, 0, NUMBER(struct bind, backlog, 1, INT_MAX),
+		.help = "as in the section, for these addresses"},
+	{"interface", "NAME", ON_BIND, 0, TEXT(struct bind, interface, IF_NAMESIZE - 1, "the interface's name"),
+		.help = "only what arrives by this interface"},
+	{"name", "NAME", ON_BIND, 0, TEXT(struct bind, name, 0, "a name"),
+		.help = "name of the listener in logs"},
+	{"transparent", "", ON_BIND, 0, FLAG(struct bind, transparent),
+		.help = "the addresses need not exist on this host (IP_TRANSPARENT)"},
+	{"v4v6", "", ON_BIND, 0, OWN(parse_bind_v4v6),
+		.help = "an IPv6 address takes IPv4 clients, too"},
+	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
+		.help = "an IPv6 address takes IPv6 clients only"},
+	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
+		.help = "as in the section, for this server"},
 };
 /* clang-format on */
 
 #define KEYWORD_COUNT (sizeof(keywords) / sizeof(keywords[0]))
 static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in parser.seen");
 
+#define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
+#define NO_HTTP  HTTP "; leave it out"
+#define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
+#define NO_CHECK "there are no health checks; leave it out"
+#define NO_RULES "there are no rules; give every service a frontend of its own"
+#define NO_STATS "there are no statistics yet; leave it out"
+#define NO_TABLE "there are no stick tables; leave it out"
+#define NO_NAMES "names are not looked up; write addresses"
+#define TURNS    "the servers take equal turns; leave it out"
+#define THREADS  "every thread serves every listener; leave it out"
+#define UNIX     "it belongs to UNIX sockets; leave it out"
+#define IN_PP    "the PROXY protocol is not supported yet; let what is in front connect without it"
+#define OUT_PP                                                                                     \
+	"the PROXY protocol is not supported yet; 'source 0.0.0.0 usesrc clientip' shows servers " \
+	"the client's address"
+#define SERVICE  "let the service manager do this; leave it out"
+#define KEEPIDLE "set the sysctls net.ipv4.tcp_keepalive_* for the whole host"
+
+static const struct foreign_row {
+	unsigned where;
+	enum foreign_class class;
+	const char *names, *text;
+} foreign_rows[] = {
+	{IN_FILE, FOREIGN_REFUSED, "cache|fcgi-app|http-errors|userlist", NO_HTTP},
+	{IN_FILE, FOREIGN_REFUSED, "acme|crt-store", NO_TLS},
+	{IN_FILE, FOREIGN_REFUSED, "healthcheck", NO_CHECK},
+	{IN_FILE, FOREIGN_REFUSED, "log-forward", "logs are not relayed; leave it out"},
+	{IN_FILE, FOREIGN_REFUSED, "log-profile", "write 'option tcplog'"},
+	{IN_FILE, FOREIGN_REFUSED, "mailers", "no mail is sent; leave it out"},
+	{IN_FILE, FOREIGN_REFUSED, "peers", "there are no stick tables to exchange; leave it out"},
+	{IN_FILE, FOREIGN_REFUSED, "program",
+		"let the service manager start other programs; leave it out"},
+	{IN_FILE, FOREIGN_REFUSED, "resolvers", NO_NAMES},
+	{IN_FILE, FOREIGN_REFUSED, "ring|traces",
+		"log to stdout, stderr, a file or syslog instead"},
+
+	{IN_GLOBAL, FOREIGN_NO_EFFECT,
+		"ca-base|crt-base|key-base|issuers-chain-path|maxsslconn|maxsslrate|ocsp-update."
+		"|ssl-default-bind-ciphers|ssl-default-bind-ciphersuites"
+		"|ssl-default-bind-client-sigalgs|ssl-default-bind-curves"
+		"|ssl-default-bind-options|ssl-default-bind-sigalgs|ssl-default-server-ciphers"
+		"|ssl-default-server-ciphersuites|ssl-default-server-client-sigalgs"
+		"|ssl-default-server-curves|ssl-default-server-options|ssl-default-server-sigalgs"
+		"|ssl-dh-param-file|ssl-engine|ssl-load-extra-del-ext|ssl-load-extra-files"
+		"|ssl-mode-async|ssl-propquery|ssl-provider|ssl-provider-path|ssl-security-level"
+		"|ssl-server-verify|ssl-skip-self-issued-ca|tune.ssl.",
+		"tproxyd does not speak TLS"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT,
+		"h1-accept-payload-with-any-method|h1-case-adjust|h1-case-adjust-file"
+		"|h2-workaround-bogus-websocket-clients|httpclient.|maxcompcpuusage|maxcomprate"
+		"|maxzlibmem|tune.comp.|tune.h1.|tune.h2.|tune.http.|tune.zlib.",
+		HTTP},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "limited-quic|no-quic|tune.quic.",
+		"it belongs to QUIC, and tproxyd relays TCP"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT,
+		"external-check|insecure-fork-wanted|max-spread-checks|spread-checks",
+		"there are no health checks"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "description|node", "there are no statistics to show it"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are not looked up"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nokqueue|noevports", "Linux does not have it"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "quiet", "messages are always printed"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "mworker-max-reloads", "there is one process"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.lua.", "there is no Lua"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.peers.|tune.stick-counters",
+		"there are no stick tables"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.vars.", "there are no variables of connections"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "chroot",
+		"let the service manager confine the process; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "close-spread-time|grace|hard-stop-after",
+		"let the service manager end a stop that takes too long; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "cluster-secret|localpeer",
+		"there are no other instances to talk to; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "cpu-map|cpu-policy|cpu-set|numa-cpu-mapping",
+		"the kernel places the threads; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "daemon",
+		"tproxyd stays in the foreground; the service manager puts it in the background"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "debug|profiling.|stress-level|anonkey",
+		"leave it out; 'log stderr format raw local0 debug' shows each change of state"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "default-path", "write paths from the root on"},
+	{IN_GLOBAL, FOREIGN_REFUSED,
+		"51degrees-cache-size|51degrees-data-file|51degrees-property-name-list"
+		"|51degrees-property-separator|deviceatlas-json-file|deviceatlas-log-level"
+		"|deviceatlas-properties-cookie|deviceatlas-separator|wurfl-cache-size"
+		"|wurfl-data-file|wurfl-information-list|wurfl-information-list-separator",
+		NO_HTTP},
+	{IN_GLOBAL, FOREIGN_REFUSED, "expose-deprecated-directives|expose-experimental-directives",
+		"what it would allow is not supported; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "fd-hard-limit|strict-limits|ulimit-n",
+		"let the service manager set the descriptor limit; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "gid", "write 'group' and the group's name"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "insecure-setuid-wanted|setcap|set-dumpable", SERVICE},
+	{IN_GLOBAL, FOREIGN_REFUSED, "log-send-hostname",
+		"the receiver of the log adds the host's name; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "log-tag", "the tag is always tproxyd; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "lua-load|lua-load-per-thread|lua-prepend-path",
+		"there is no Lua; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "master-worker|maxpipes|no-memory-trimming|prealloc-fd",
+		"there is one process, in the foreground, which counts pipes within maxconn; leave "
+		"it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "maxconnrate|maxsessrate", "write 'maxconn'"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "nbproc", "there is one process; write 'nbthread'"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "busy-polling|noepoll|nopoll|nosepoll",
+		"libevent chooses how to wait; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
+		"each thread has a socket of its own; write 'nbthread 1' for a single one"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", NO_CHECK},
+	{IN_GLOBAL, FOREIGN_REFUSED, "presetenv|resetenv|setenv|unsetenv",
+		"let the service manager set the environment; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
+		"servers have no state to keep; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", NO_RULES},
+	{IN_GLOBAL, FOREIGN_REFUSED, "stats|stats-file|shm-stats-file", NO_STATS},
+	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
+		"write 'nbthread'"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "tune.", "there is nothing to tune; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "uid", "write 'user' and the user's name"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "unix-bind", UNIX},
+	{IN_GLOBAL, FOREIGN_REFUSED, "zero-warning",
+		"a warning does not keep tproxyd from starting; leave it out, and run 'tproxyd -c' "
+		"first"},
+
+	{IN_PROXIES, FOREIGN_NO_EFFECT, "description|id|guid|option contstats|option socket-stats",
+		"there are no statistics to show it"},
+	{IN_PROXIES, FOREIGN_NO_EFFECT, "enabled", "a section is always enabled"},
+	{IN_PROXIES, FOREIGN_NO_EFFECT, "option allbackups", "there are no backup servers"},
+	{IN_PROXIES, FOREIGN_NO_EFFECT, "option tcp-smart-accept|option tcp-smart-connect",
+		"the kernel decides about acknowledgements"},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"appsession|block|capture|compression|cookie|declare|dynamic-cookie-key|errorfile"
+		"|errorfiles|errorloc|errorloc302|errorloc303|http-after-response|http-error"
+		"|http-request|http-response|http-reuse|http-send-name-header|max-keep-alive-queue"
+		"|max-session-srv-conns|monitor|monitor-uri|option accept-invalid-http-request"
+		"|option accept-invalid-http-response|option "
+		"accept-unsafe-violations-in-http-request"
+		"|option accept-unsafe-violations-in-http-response|option checkcache"
+		"|option disable-h2-upgrade|option h1-case-adjust-bogus-client"
+		"|option h1-case-adjust-bogus-server|option http-buffer-request"
+		"|option http-drop-request-trailers|option http-drop-response-trailers"
+		"|option http-ignore-probes|option http-keep-alive|option http-no-delay"
+		"|option http-pretend-keepalive|option http-restrict-req-hdr-names"
+		"|option http-server-close|option http-tunnel|option http-use-htx"
+		"|option http-use-proxy-header|option httpclose|option idle-close-on-response"
+		"|option persist|option prefer-last-server|persist|redirect|reqadd|reqdel|reqrep"
+		"|rspadd|rspdel|rsprep|timeout http-keep-alive|timeout http-request"
+		"|timeout tarpit|unique-id-format|unique-id-header|use-fcgi-app",
+		NO_HTTP},
+	{IN_PROXIES, FOREIGN_REFUSED, "option forwardfor|option forwarded|option originalto",
+		HTTP "; write 'source 0.0.0.0 usesrc clientip' to pass the client's address on"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option httplog|option httpslog",
+		HTTP "; write 'option tcplog'"},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"external-check|http-check|option external-check|option httpchk|option ldap-check"
+		"|option log-health-checks|option mysql-check|option pgsql-check"
+		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
+		"|option tcp-check|tcp-check|timeout check",
+		NO_CHECK},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"acl|force-be-switch|force-persist|ignore-persist|quic-initial|tcp-request"
+		"|tcp-response|use-server|use_backend",
+		NO_RULES},
+	{IN_PROXIES, FOREIGN_REFUSED, "bind-process", THREADS},
+	{IN_PROXIES, FOREIGN_REFUSED, "clitcpka-cnt|clitcpka-idle|clitcpka-intvl", KEEPIDLE},
+	{IN_PROXIES, FOREIGN_REFUSED, "srvtcpka-cnt|srvtcpka-idle|srvtcpka-intvl", KEEPIDLE},
+	{IN_PROXIES, FOREIGN_REFUSED, "clitimeout", "write 'timeout client'"},
+	{IN_PROXIES, FOREIGN_REFUSED, "contimeout", "write 'timeout connect'"},
+	{IN_PROXIES, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
+	{IN_PROXIES, FOREIGN_REFUSED, "default-server",
+		"write the parameters on each 'server' line"},
+	{IN_PROXIES, FOREIGN_REFUSED, "disabled", "turn the section's lines into comments"},
+	{IN_PROXIES, FOREIGN_REFUSED, "dispatch", "write a 'server' line"},
+	{IN_PROXIES, FOREIGN_REFUSED, "email-alert", "no mail is sent; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format|log-format-sd|log-steps",
+		"write 'option tcplog'"},
+	{IN_PROXIES, FOREIGN_REFUSED, "filter", "there are no filters; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "fullconn",
+		"there is no limit for each server; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "grace",
+		"let the service manager end a stop that takes too long; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "hash-balance-factor|hash-preserve-affinity|hash-type",
+		TURNS},
+	{IN_PROXIES, FOREIGN_REFUSED, "load-server-state-from-file|server-state-file-name",
+		"servers have no state to keep; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "log-tag", "the tag is always tproxyd; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "monitor-net",
+		"HAProxy has it no more; give monitors an address of their own"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option abortonclose",
+		"leave it out; a client that has ended its data may still wait for the answer"},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"option dontlog-normal|option dontlognull|option log-separate-errors",
+		"let the receiver of the log filter it; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option independent-streams",
+		"data in either direction counts for both timeouts; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option logasap",
+		"a connection is logged when it ends; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option nolinger",
+		"connections are closed in order; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option redispatch|redispatch",
+		"leave it out; 'retries' says how often a server is tried"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option transparent",
+		"connecting to the original destination is not supported yet; write 'server' "
+		"lines"},
+	{IN_PROXIES, FOREIGN_REFUSED, "rate-limit", "write 'maxconn'"},
+	{IN_PROXIES, FOREIGN_REFUSED, "retry-on",
+		"a server is tried again when it refuses or does not answer, as 'conn-failure' "
+		"says; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "server-template", "write 'server' lines"},
+	{IN_PROXIES, FOREIGN_REFUSED, "srvtimeout", "write 'timeout server'"},
+	{IN_PROXIES, FOREIGN_REFUSED, "stats", NO_STATS},
+	{IN_PROXIES, FOREIGN_REFUSED, "stick|stick-table", NO_TABLE},
+	{IN_PROXIES, FOREIGN_REFUSED, "timeout queue",
+		"no connection waits for a server; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "timeout tunnel|timeout client-hs",
+		"write 'timeout client' and 'timeout server'"},
+	{IN_BACKENDS, FOREIGN_REFUSED, "transparent",
+		"connecting to the original destination is not supported yet; a listener's "
+		"'transparent' goes on its 'bind' line"},
+
+	{ON_BIND | ON_SERVER, FOREIGN_NO_EFFECT, "id+1|guid+1|guid-prefix+1",
+		"there are no statistics to show it"},
+	{ON_SERVER, FOREIGN_NO_EFFECT, "enabled", "a server is always enabled"},
+	{ON_SERVER, FOREIGN_NO_EFFECT,
+		"no-agent-check|no-backup|no-check|no-check-send-proxy|no-check-ssl|no-send-proxy"
+		"|no-send-proxy-v2|no-send-proxy-v2-ssl|no-send-proxy-v2-ssl-cn|no-ssl|no-tfo",
+		"it is so in any case"},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
+		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
+		"|ca-verify-file+1|check-alpn+1|check-sni+1|check-ssl|ciphers+1|ciphersuites+1"
+		"|client-sigalgs+1|crl-file+1|crt+1|crt-ignore-err+1|crt-list+1|curves+1"
+		"|default-crt+1|ecdhe+1|force-sslv3|force-tlsv10|force-tlsv11|force-tlsv12"
+		"|force-tlsv13|generate-certificates|ktls+1|no-alpn|no-ca-names|no-renegotiate"
+		"|no-ssl-reuse|no-sslv3|no-strict-sni|no-tls-tickets|no-tlsv10|no-tlsv11|no-tlsv12"
+		"|no-tlsv13|no-verifyhost|npn+1|ocsp-update+1|prefer-client-ciphers|renegotiate"
+		"|sigalgs+1|sni+1|sni-auto|no-sni-auto|ssl|ssl-max-ver+1|ssl-min-ver+1|ssl-reuse"
+		"|strict-sni|tls-ticket-keys+1|tls-tickets|verify+1|verifyhost+1",
+		NO_TLS},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "namespace+1",
+		"start tproxyd inside of the namespace; leave it out"},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "cc+1",
+		"set it for the route, as in 'ip route … congctl', or by the sysctl "
+		"net.ipv4.tcp_congestion_control"},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "idle-ping+1|proto+1|check-proto+1|ws+1", NO_HTTP},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "tcp-md5sig+1",
+		"connections are not signed; leave it out"},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "tcp-ut+1",
+		"write 'timeout client' and 'timeout server'"},
+	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "tfo", "TCP Fast Open is not used; leave it out"},
+
+	{ON_BIND, FOREIGN_REFUSED, "accept-netscaler-cip+1|accept-proxy", IN_PP},
+	{ON_BIND, FOREIGN_REFUSED, "defer-accept",
+		"a connection is accepted at once, so that servers can speak first; leave it out"},
+	{ON_BIND, FOREIGN_REFUSED, "expose-fd+1|gid+1|group+1|level+1|mode+1|severity-output+1",
+		UNIX},
+	{ON_BIND, FOREIGN_REFUSED, "uid+1|user+1", UNIX},
+	{ON_BIND, FOREIGN_REFUSED, "label+1|nbconn+1|quic-cc-algo+1|quic-force-retry|quic-socket+1",
+		"what connects to HAProxy in reverse, or by QUIC, is not served; leave it out"},
+	{ON_BIND, FOREIGN_REFUSED, "maxconn+1", "write 'maxconn' in the section"},
+	{ON_BIND, FOREIGN_REFUSED, "mss+1|tcp-ss+1",
+		"set it on the route, as in 'ip route … advmss'"},
+	{ON_BIND, FOREIGN_REFUSED, "nice+1", "all connections are equal; leave it out"},
+	{ON_BIND, FOREIGN_REFUSED, "process+1|thread+1", THREADS},
+	{ON_BIND, FOREIGN_REFUSED, "shards+1",
+		"every thread has its own socket in any case; leave it out"},
+
+	{ON_SERVER, FOREIGN_REFUSED,
+		"addr+1|agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1|check"
+		"|check-pool-conn-name+1|check-reuse-pool|check-send-proxy|check-sni-auto"
+		"|check-via-socks4|downinter+1|error-limit+1|fall+1|fastinter+1|init-state+1"
+		"|inter+1|no-check-reuse-pool|no-check-sni-auto|observe+1|on-error+1"
+		"|on-marked-down+1|on-marked-up+1|port+1|rise+1|slowstart+1|track+1",
+		NO_CHECK},
+	{ON_SERVER, FOREIGN_REFUSED, "backup", "there are no backup servers; leave the line out"},
+	{ON_SERVER, FOREIGN_REFUSED,
+		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
+		"|pool-purge-delay+1|redir+1",
+		NO_HTTP},
+	{ON_SERVER, FOREIGN_REFUSED, "disabled", "turn the line into a comment"},
+	{ON_SERVER, FOREIGN_REFUSED,
+		"init-addr+1|resolve-net+1|resolve-opts+1|resolve-prefer+1|resolvers+1", NO_NAMES},
+	{ON_SERVER, FOREIGN_REFUSED, "log-bufsize+1|log-proto+1",
+		"logs are not relayed; leave it out"},
+	{ON_SERVER, FOREIGN_REFUSED, "maxconn+1|minconn+1|strict-maxconn",
+		"there is no limit for each server; write 'maxconn' in the frontend"},
+	{ON_SERVER, FOREIGN_REFUSED, "maxqueue+1",
+		"no connection waits for a server; leave it out"},
+	{ON_SERVER, FOREIGN_REFUSED, "non-stick|stick|shard+1", NO_TABLE},
+	{ON_SERVER, FOREIGN_REFUSED,
+		"proxy-v2-options+1|send-proxy|send-proxy-v2|send-proxy-v2-ssl"
+		"|send-proxy-v2-ssl-cn|set-proxy-v2-tlv-fmt+1",
+		OUT_PP},
+	{ON_SERVER, FOREIGN_REFUSED, "socks4+1", "servers are connected to directly; leave it out"},
+	{ON_SERVER, FOREIGN_REFUSED, "hash-key+1|weight+1", TURNS},
+	{ON_SERVER, FOREIGN_REFUSED, "usesrc+1",
+		"it goes after a 'source', as in 'source 0.0.0.0 usesrc clientip'"},
+};
+
 const struct keyword *keyword_at(size_t index)
 {
 	return index < KEYWORD_COUNT ? &keywords[index] : NULL;
+}
+
+/* Whether the LENGTH bytes at ROW_NAME stand for NAME. */
+static bool stands_for(const char *row_name, size_t length, const char *name)
+{
+	if (strncmp(row_name, name, length) != 0)
+		return false;
+	return name[length] == '\0' || name[length] == ' ' || row_name[length - 1] == '.';
+}
+
+/* Looks for NAME in a row's names. */
+static bool find_in(const char *names, const char *name, size_t *argument_count)
+{
+	for (const char *at = names, *end; *at != '\0'; at = *end == '|' ? end + 1 : end) {
+		size_t length;
+
+		end = strchrnul(at, '|');
+		if (*at != *name)
+			continue;
+		length = strcspn(at, "+|");
+		if (!stands_for(at, length, name))
+			continue;
+		*argument_count = at[length] == '+' ? (size_t)(at[length + 1] - '0') : 0;
+		return true;
+	}
+	return false;
+}
+
+bool foreign_find(const char *name, unsigned where, struct foreign *found)
+{
+	for (size_t i = 0; i < sizeof(foreign_rows) / sizeof(foreign_rows[0]); i++) {
+		if (!(foreign_rows[i].where & where) ||
+			!find_in(foreign_rows[i].names, name, &found->argument_count))
+			continue;
+		found->class = foreign_rows[i].class;
+		found->text = foreign_rows[i].text;
+		return true;
+	}
+	return false;
 }

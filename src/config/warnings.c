@@ -121,7 +121,7 @@ void warn_of_proxies(struct parser *parser)
 	const struct config *config = parser->config;
 	const struct section *section = parser->sections;
 	struct spoofed(*spoofed)[FAMILIES] =
-		memory_take(parser->memory, config->proxy_count * sizeof(*spoofed));
+		memory_alloc(parser->memory, config->proxy_count * sizeof(*spoofed));
 	size_t binds = 0;
 
 	if (spoofed == NULL)

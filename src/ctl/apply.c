@@ -66,13 +66,13 @@ static int apply_again(
 		result = "incomplete";
 	}
 	steps_print_result(options->json, result, messages, state_file_json(state_file, true));
-	return strcmp(result, "already applied") == 0 ? STATUS_WELL : STATUS_NOT_WELL;
+	return strcmp(result, "already applied") == 0 ? STATUS_OK : STATUS_PROBLEM;
 }
 
 static int recover(struct state_file *state_file, json_t *messages)
 {
 	if (!state_file->applied || state_file_complete(state_file))
-		return STATUS_WELL;
+		return STATUS_OK;
 	steps_message(
 		messages, "an earlier apply or revert was interrupted: what it left is reverted");
 	return steps_revert(state_file, messages);
@@ -82,19 +82,19 @@ static int apply(struct plan_options *options, struct state_file *state_file, js
 {
 	int status = recover(state_file, messages);
 
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_make(options, state_file->applied);
-	if (status == STATUS_WELL && state_file->applied)
+	if (status == STATUS_OK && state_file->applied)
 		return apply_again(options, state_file, messages);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_conflicts(options);
-	if (status != STATUS_WELL) {
+	if (status != STATUS_OK) {
 		steps_print_messages(messages);
 		return status;
 	}
 	state_file_start(state_file, &options->plan);
 	status = steps_apply(state_file, messages);
-	steps_print_result(options->json, status == STATUS_WELL ? "applied" : "failed", messages,
+	steps_print_result(options->json, status == STATUS_OK ? "applied" : "failed", messages,
 		state_file_json(state_file, true));
 	return status;
 }
@@ -113,7 +113,7 @@ int apply_command(int argc, char **argv)
 		fputs("tproxyctl: apply needs root\n", stderr);
 	else
 		status = state_file_open(&state_file, options.state, true);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = apply(&options, &state_file, messages);
 out:
 	state_file_close(&state_file);

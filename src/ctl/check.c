@@ -1,5 +1,9 @@
 /*
- * tproxyctl check: what is missing on this host, or does harm.
+ * tproxyctl check: reads the host, judges it, and prints the report.
+ *
+ * Links, rules and sockets are read once, before anything is judged; the kernel answers questions about routes and
+ * sysctls later. If the report cannot be written, the exit status says so whatever the verdict is: half a report must
+ * not look like a good one.
  */
 #include "check/check.h"
 #include "host_options.h"
@@ -21,19 +25,20 @@ enum {
 static const char usage[] =
 	"usage: tproxyctl check [OPTION ...]\n"
 	"\n"
-	"Looks at this host with the eyes of a transparent proxy's packets, and says what is\n"
-	"missing or does harm, why, and the command that fixes it. Reads only; what root alone\n"
-	"may read is unknown to others. A command may be run twice without harm.\n"
-	"\n" HOST_OPTIONS_HELP "  --watch SECONDS          look at what comes in, too, at most so "
-	"long: start it, then have\n"
-	"                           a client try\n"
-	"  -v, --verbose            show what was read of items that are well, too\n"
-	"  --json                   tell it as JSON (fixtures/schema/check.schema.json)\n"
+	"Simulates the packets of a transparent proxy on this host, and prints what is missing or\n"
+	"harmful, why it matters, and the command that fixes it. Changes nothing. What only root\n"
+	"may read is unknown to other users. A command may be run twice without harm.\n"
+	"\n" HOST_OPTIONS_HELP
+	"  --kernel-config FILE     judge only the kernel configuration in FILE (plain or gzip)\n"
+	"  --watch SECONDS          capture packets for at most so many seconds; meanwhile let a\n"
+	"                           client connect\n"
+	"  -v, --verbose            print what was read for items that are ok, too\n"
+	"  --json                   print JSON (fixtures/schema/check.schema.json)\n"
 	"  -h, --help               print this help\n"
 	"\n"
 	"Exit status: 0 nothing is missing or harmful, 1 something is, 2 wrong arguments or\n"
-	"input, 3 nothing is missing or harmful in what was judged, but an item was not judged\n"
-	"that this host decides. Items that other hosts decide do not count.\n";
+	"input, 3 nothing is missing or harmful so far, but an item that this host decides was\n"
+	"not judged. Items that other hosts decide do not count.\n";
 
 static const struct option known[] = {
 	HOST_OPTIONS,
@@ -62,7 +67,7 @@ static bool take_seconds(struct check_options *options, const char *word)
 	return false;
 }
 
-static bool take(struct check_options *options, int c, const char *word)
+static bool take_option(struct check_options *options, int c, const char *word)
 {
 	switch (c) {
 	case OPTION_WATCH:
@@ -79,24 +84,24 @@ static bool take(struct check_options *options, int c, const char *word)
 	}
 }
 
-static int options_read(struct check_options *options, int argc, char **argv)
+static int read_options(struct check_options *options, int argc, char **argv)
 {
 	int c;
 
 	while ((c = getopt_long(argc, argv, "hv", known, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage, stdout);
-			return STATUS_WELL;
+			return STATUS_OK;
 		}
-		if (c == '?' || !take(options, c, optarg))
+		if (c == '?' || !take_option(options, c, optarg))
 			return subcommand_refused(argv[0]);
 	}
 	if (subcommand_options_only(argc, argv) != -1)
 		return STATUS_USAGE;
-	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
+	return host_options_finish(&options->host) == STATUS_OK ? -1 : STATUS_USAGE;
 }
 
-/* What could not be read stands in the report, and by name here, where a person looks first. */
+/* The report says what could not be read at each item; here it is said once, before the report. */
 static void print_problems(const struct snapshot *snapshot)
 {
 	const char *const problems[] = {snapshot->network_problem, snapshot->rules_problem,
@@ -114,9 +119,9 @@ static void print_problems(const struct snapshot *snapshot)
 /* Prints the report; its exit status. */
 static int print_report(const struct check_options *options, const struct snapshot *snapshot)
 {
-	static const int statuses[] = {[CHECK_WELL] = STATUS_WELL,
-		[CHECK_WRONG] = STATUS_NOT_WELL,
-		[CHECK_UNJUDGED] = STATUS_UNJUDGED};
+	static const int statuses[] = {[CHECK_WELL] = STATUS_OK,
+		[CHECK_WRONG] = STATUS_PROBLEM,
+		[CHECK_UNJUDGED] = STATUS_UNKNOWN};
 	struct check_report report = {0};
 	bool written = true;
 	int status;
@@ -128,19 +133,19 @@ static int print_report(const struct check_options *options, const struct snapsh
 	else
 		check_print(&report, options->verbose, stdout);
 	if (fflush(stdout) != 0 || !written) {
-		fputs("tproxyctl: the report cannot be written\n", stderr);
+		fputs("tproxyctl: cannot write the report\n", stderr);
 		status = STATUS_USAGE;
 	}
 	check_free(&report);
 	return status;
 }
 
-/* What `bind :::PORT` means on this host. */
+/* Whether a listener on [::] hears IPv4 clients, where its configuration does not say. */
 static void read_bindv6only(struct service *service)
 {
 	char *text = sysctl_read("net/ipv6/bindv6only");
 
-	service_bindv6only(service, text != NULL && atoi(text) != 0);
+	service_set_bindv6only(service, text != NULL && atoi(text) != 0);
 	free(text);
 }
 
@@ -148,14 +153,14 @@ int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
 	struct snapshot snapshot;
-	int status = options_read(&options, argc, argv);
+	int status = read_options(&options, argc, argv);
 
 	if (status != -1)
 		goto out;
 	read_bindv6only(&options.host.service);
 	if (options.kernel == NULL)
 		snapshot_read(&snapshot, &options.host.service, options.watch * 1000);
-	else if (!snapshot_of_kernel(&snapshot, &options.host.service, options.kernel)) {
+	else if (!snapshot_read_kernel(&snapshot, &options.host.service, options.kernel)) {
 		fprintf(stderr, "tproxyctl: %s\n", snapshot.kernel_problem);
 		status = STATUS_USAGE;
 		goto out;

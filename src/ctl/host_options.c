@@ -55,7 +55,7 @@ static int load_config(struct host_options *options)
 		return -1;
 	options->config = config_load(options->file, diag);
 	if (options->config != NULL)
-		service_of_config(&options->service, options->config, options->file);
+		service_add_config(&options->service, options->config, options->file);
 	diag_print(diag, stderr);
 	diag_free(diag);
 	return options->config != NULL ? 0 : -1;
@@ -79,12 +79,12 @@ int host_options_finish(struct host_options *options)
 		return STATUS_USAGE;
 	}
 	if (options->file != NULL)
-		return STATUS_WELL;
+		return STATUS_OK;
 	if (service->listener_count == 0)
-		service_of_example(service);
+		service_add_example(service);
 	else
 		service->spoofs = service->server_count > 0;
-	return STATUS_WELL;
+	return STATUS_OK;
 }
 
 void host_options_free(struct host_options *options)

@@ -59,7 +59,7 @@ bool host_option(struct host_options *options, int c, const char *argument);
 
 /*
  * Loads the configuration, if there is one, prints its errors and warnings, and completes `service`. With
- * --listen, connections to servers have the client's address if there is a --server. Returns STATUS_WELL, or
+ * --listen, connections to servers have the client's address if there is a --server. Returns STATUS_OK, or
  * STATUS_USAGE with a message.
  */
 int host_options_finish(struct host_options *options);

@@ -51,11 +51,11 @@ int main(int argc, char **argv)
 			return subcommands[i].run(argc - 1, argv + 1);
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
 		usage(stdout);
-		return STATUS_WELL;
+		return STATUS_OK;
 	}
 	if (strcmp(name, "-v") == 0 || strcmp(name, "--version") == 0) {
 		printf("tproxyctl %s\n", TPROXYD_VERSION);
-		return STATUS_WELL;
+		return STATUS_OK;
 	}
 	if (*name != '\0')
 		fprintf(stderr, "tproxyctl: there is no subcommand '%s'\n\n", name);

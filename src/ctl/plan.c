@@ -30,11 +30,11 @@ int plan_command(int argc, char **argv)
 	if (status != -1)
 		goto out;
 	status = state_file_open(&state_file, options.state, false);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_make(&options, state_file.applied);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = plan_options_conflicts(&options);
-	if (status == STATUS_WELL) {
+	if (status == STATUS_OK) {
 		plan_print(&options.plan, options.format, stdout);
 		if (fflush(stdout) != 0 || ferror(stdout)) {
 			fputs("tproxyctl: the plan cannot be written\n", stderr);

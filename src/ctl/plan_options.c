@@ -121,7 +121,7 @@ int plan_options_read(
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage, stdout);
-			return STATUS_WELL;
+			return STATUS_OK;
 		}
 		if (c == '?' || !read_option(options, c, optarg, formats))
 			return subcommand_refused(argv[0]);
@@ -130,15 +130,15 @@ int plan_options_read(
 		return STATUS_USAGE;
 	if (options->json)
 		options->format = FORMAT_JSON;
-	return host_options_finish(&options->host) == STATUS_WELL ? -1 : STATUS_USAGE;
+	return host_options_finish(&options->host) == STATUS_OK ? -1 : STATUS_USAGE;
 }
 
 static bool runs(const char *line)
 {
-	struct command_result result;
-	bool well = command_line(line, NULL, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
 
-	command_free(&result);
+	subprocess_free(&result);
 	return well;
 }
 
@@ -151,15 +151,15 @@ static bool choose_tool(struct plan_options *options)
 	if (options->format == FORMAT_NFT && !options->tool_given)
 		plan->tool = TOOL_NFT;
 	else if (!options->tool_given)
-		plan->tool = runs("iptables -V")     ? TOOL_IPTABLES
-			     : command_exists("nft") ? TOOL_NFT
-						     : TOOL_LEGACY;
+		plan->tool = runs("iptables -V")        ? TOOL_IPTABLES
+			     : subprocess_exists("nft") ? TOOL_NFT
+							: TOOL_LEGACY;
 	if (options->format == FORMAT_NFT && plan->tool != TOOL_NFT) {
 		fputs("tproxyctl: --format nft needs --firewall-tool nft\n", stderr);
 		return false;
 	}
 	program = firewall_tool_restore(plan->tool, AF_INET);
-	if (!command_exists(program)) {
+	if (!subprocess_exists(program)) {
 		fprintf(stderr, "tproxyctl: there is no program '%s' on this host\n", program);
 		return false;
 	}
@@ -170,7 +170,7 @@ int plan_options_make(struct plan_options *options, bool ours)
 {
 	if (!choose_tool(options))
 		return STATUS_USAGE;
-	if (!command_exists("ip")) {
+	if (!subprocess_exists("ip")) {
 		fputs("tproxyctl: there is no program 'ip' on this host\n", stderr);
 		return STATUS_USAGE;
 	}
@@ -181,9 +181,9 @@ int plan_options_make(struct plan_options *options, bool ours)
 		fputs("tproxyctl: not all packet rules can be read, so marks that they use are not "
 		      "known: run as root\n",
 			stderr);
-	service_bindv6only(&options->host.service, options->in_use.bindv6only != 0);
+	service_set_bindv6only(&options->host.service, options->in_use.bindv6only != 0);
 	plan_build(&options->plan, &options->host.service, &options->in_use);
-	return STATUS_WELL;
+	return STATUS_OK;
 }
 
 static void print_free(const struct plan_options *options)
@@ -220,16 +220,16 @@ int plan_options_conflicts(const struct plan_options *options)
 			"changed. Use the --state that apply had; if that file is lost, remove what "
 			"has the name " OUR_NAME " or the protocol " OUR_PROTOCOL "\n",
 			options->in_use.leftover, options->state);
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	}
 	if (!plan->marks || (mark == NULL && table == NULL))
-		return STATUS_WELL;
+		return STATUS_OK;
 	if (mark != NULL)
 		fprintf(stderr, "tproxyctl: mark 0x%x is already in use: %s\n", plan->mark, mark);
 	if (table != NULL)
 		fprintf(stderr, "tproxyctl: table %u is already in use: %s\n", plan->table, table);
 	print_free(options);
-	return STATUS_NOT_WELL;
+	return STATUS_PROBLEM;
 }
 
 void plan_options_free(struct plan_options *options)

@@ -28,12 +28,12 @@ int plan_options_read(
 
 /*
  * Reads the host and makes the plan. OURS: a state file lists what has our name on the host, so it counts as
- * free. Returns STATUS_WELL, or STATUS_USAGE with a message where a program is missing or the host cannot be
+ * free. Returns STATUS_OK, or STATUS_USAGE with a message where a program is missing or the host cannot be
  * read.
  */
 int plan_options_make(struct plan_options *options, bool ours);
 
-/* STATUS_WELL; or STATUS_NOT_WELL with a message where the mark, the table or our names are already in use. */
+/* STATUS_OK; or STATUS_PROBLEM with a message where the mark, the table or our names are already in use. */
 int plan_options_conflicts(const struct plan_options *options);
 
 void plan_options_free(struct plan_options *options);

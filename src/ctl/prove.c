@@ -55,7 +55,7 @@ static int work(bool own_users, void *context)
 		fputs("tproxyctl: prove: the result cannot be written\n", stderr);
 		return STATUS_USAGE;
 	}
-	return profile_is_provable(&proof, request->profile) ? STATUS_WELL : STATUS_NOT_WELL;
+	return profile_is_provable(&proof, request->profile) ? STATUS_OK : STATUS_PROBLEM;
 }
 
 /* Returns -1 where there is something to try, or else the exit status. */
@@ -85,7 +85,7 @@ static int read_arguments(int argc, char **argv, struct request *request)
 			break;
 		case 'h':
 			usage(stdout);
-			return STATUS_WELL;
+			return STATUS_OK;
 		default:
 			return subcommand_refused(argv[0]);
 		}

@@ -29,10 +29,10 @@ static int report_nothing(
 	const struct state_options *options, struct state_file *state_file, json_t *messages)
 {
 	struct in_use in_use = {0};
-	int status = STATUS_WELL;
+	int status = STATUS_OK;
 
 	if (!state_file_remove(state_file))
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	if (!in_use_read(&in_use))
 		status = STATUS_USAGE;
 	if (in_use.leftover != NULL) {
@@ -40,7 +40,7 @@ static int report_nothing(
 			"%s is on this host, but not in the state file %s: it is left in "
 			"place. Use the --state that apply had",
 			in_use.leftover, options->state);
-		status = STATUS_NOT_WELL;
+		status = STATUS_PROBLEM;
 	}
 	steps_print_result(options->json, "nothing was applied", messages, NULL);
 	in_use_free(&in_use);
@@ -57,7 +57,7 @@ static int revert(const struct state_options *options, struct state_file *state_
 	else {
 		status = steps_revert(state_file, messages);
 		steps_print_result(options->json,
-			status == STATUS_WELL  ? "reverted"
+			status == STATUS_OK    ? "reverted"
 			: !state_file->applied ? "reverted, except for what other programs changed"
 					       : "not reverted",
 			messages, NULL);
@@ -79,7 +79,7 @@ int revert_command(int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	status = state_file_open(&state_file, options.state, true);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = revert(&options, &state_file);
 	state_file_close(&state_file);
 	return status;

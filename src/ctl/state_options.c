@@ -29,7 +29,7 @@ int state_options_read(struct state_options *options, int argc, char **argv, con
 			break;
 		case 'h':
 			fputs(usage, stdout);
-			return STATUS_WELL;
+			return STATUS_OK;
 		default:
 			return subcommand_refused(argv[0]);
 		}

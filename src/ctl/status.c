@@ -60,10 +60,10 @@ static void print_text(const struct state_file *state_file, const json_t *list)
 		printf(", mark 0x%x, table %u", plan->mark, plan->table);
 	putchar('\n');
 	for (i = 0; (each = json_array_get(list, i)) != NULL; i++) {
-		printf("  %-8s %s %s", json_word(each, "found"), json_word(each, "family"),
-			json_word(each, "name"));
-		if (*json_word(each, "detail") != '\0')
-			printf(": %s", json_word(each, "detail"));
+		printf("  %-8s %s %s", json_text(each, "found"), json_text(each, "family"),
+			json_text(each, "name"));
+		if (*json_text(each, "detail") != '\0')
+			printf(": %s", json_text(each, "detail"));
 		putchar('\n');
 	}
 	if (!state_file_complete(state_file))
@@ -99,7 +99,7 @@ int status_command(int argc, char **argv)
 	if (status != -1)
 		return status;
 	status = state_file_open(&state_file, options.state, false);
-	if (status != STATUS_WELL)
+	if (status != STATUS_OK)
 		return status;
 	list = look_at_steps(&state_file, &whole);
 	if (options.json)
@@ -108,7 +108,7 @@ int status_command(int argc, char **argv)
 		puts("nothing is applied");
 	else
 		print_text(&state_file, list);
-	status = !state_file.applied || whole ? STATUS_WELL : STATUS_NOT_WELL;
+	status = !state_file.applied || whole ? STATUS_OK : STATUS_PROBLEM;
 	json_decref(list);
 	state_file_close(&state_file);
 	return status;

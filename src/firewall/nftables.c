@@ -48,8 +48,8 @@ static bool is_dormant(const json_t *table)
 
 static bool read_table(struct reader *reader, const json_t *object)
 {
-	int family = nft_family(nft_text(object, "family"));
-	const char *name = nft_text(object, "name");
+	int family = nft_family(json_text(object, "family"));
+	const char *name = json_text(object, "name");
 	size_t count = reader->parsed.table_count;
 	char *key;
 	bool fresh;
@@ -57,21 +57,21 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (family == -1 || is_dormant(object))
 		return true;
 	if (*name == '\0')
-		return wrong(reader, "a table without a name", nft_text(object, "family"));
-	key = text_format("%s %s", nft_text(object, "family"), name);
+		return wrong(reader, "a table has no name", json_text(object, "family"));
+	key = text_format("%s %s", json_text(object, "family"), name);
 	fresh = names_add(&reader->tables, key, count);
 	free(key);
 	if (!fresh)
-		return wrong(reader, "a table without a name of its own", name);
+		return wrong(reader, "a table of this name was listed before", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
-	add_table(&reader->parsed, TOOL_NFT, family, name);
+	ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
 	return true;
 }
 
 /* Of what OBJECT is in; false where that table was passed over. */
 static bool find_table(const struct reader *reader, const json_t *object, size_t *place)
 {
-	char *key = text_format("%s %s", nft_text(object, "family"), nft_text(object, "table"));
+	char *key = text_format("%s %s", json_text(object, "family"), json_text(object, "table"));
 	bool found = names_find(&reader->tables, key, place);
 
 	free(key);
@@ -88,9 +88,11 @@ static bool read_set(struct reader *reader, const json_t *object)
 		return true;
 	sets = &reader->sets[place];
 	if (elements != NULL && !json_is_array(elements))
-		return wrong(reader, "a set without a list of elements", nft_text(object, "name"));
-	if (!names_add(&sets->names, nft_text(object, "name"), sets->count))
-		return wrong(reader, "a set without a name of its own", nft_text(object, "name"));
+		return wrong(
+			reader, "the elements of a set are not a list", json_text(object, "name"));
+	if (!names_add(&sets->names, json_text(object, "name"), sets->count))
+		return wrong(
+			reader, "a set of this name was listed before", json_text(object, "name"));
 	sets->list = array_room(sets->list, sets->count, sizeof(*sets->list));
 	sets->list[sets->count++].elements = json_incref(elements);
 	return true;
@@ -130,21 +132,21 @@ static bool read_priority(const json_t *value, int *priority)
 
 static bool read_chain(struct reader *reader, const json_t *object)
 {
-	const char *name = nft_text(object, "name");
+	const char *name = json_text(object, "name");
 	struct chain *chain;
 	size_t place;
 
 	if (!find_table(reader, object, &place))
 		return true;
-	chain = *name != '\0' ? add_chain(&reader->parsed.tables[place], name) : NULL;
+	chain = *name != '\0' ? ruleset_add_chain(&reader->parsed.tables[place], name) : NULL;
 	if (chain == NULL)
-		return wrong(reader, "a chain without a name of its own", name);
-	chain->hook = hook_of(nft_text(object, "hook"));
-	chain->nat = strcmp(nft_text(object, "type"), "nat") == 0;
-	chain->drops = strcmp(nft_text(object, "policy"), "drop") == 0;
+		return wrong(reader, "a chain has no name, or its name was listed before", name);
+	chain->hook = hook_of(json_text(object, "hook"));
+	chain->nat = strcmp(json_text(object, "type"), "nat") == 0;
+	chain->drops = strcmp(json_text(object, "policy"), "drop") == 0;
 	return chain->hook == HOOK_NONE ||
 	       read_priority(json_object_get(object, "prio"), &chain->priority) ||
-	       wrong(reader, "a chain without a priority", name);
+	       wrong(reader, "a base chain has no priority", name);
 }
 
 /* --- rules --- */
@@ -175,7 +177,7 @@ static void add_expression(struct nft_parse *parse, const json_t *expression)
 	void *at = json_object_iter((json_t *)expression);
 	const char *name = at == NULL ? "statement" : json_object_iter_key(at);
 	const json_t *value = at == NULL ? expression : json_object_iter_value(at);
-	const char *op = nft_text(value, "op");
+	const char *op = json_text(value, "op");
 
 	if (strcmp(name, "match") != 0)
 		nft_statement(parse, name, value);
@@ -227,32 +229,32 @@ static void add_copies(
 	size_t count = copies(expressions);
 
 	for (size_t i = 0; i < count; i++) {
-		parse.rule = add_rule(chain);
+		parse.rule = ruleset_add_rule(chain);
 		parse.rule->number = number;
 		parse.rule->handle = handle;
 		parse.rule->text = text_format("%s %s %s handle %llu", parse.family,
 			parse.table_name, chain->name, (unsigned long long)handle);
 		fill_rule(&parse, expressions, i);
-		settle_rule(parse.rule);
+		ruleset_sort_rule(parse.rule);
 	}
 }
 
 static bool read_rule(struct reader *reader, const json_t *object)
 {
 	struct nft_parse parse = {
-		.family = nft_text(object, "family"), .table_name = nft_text(object, "table")};
-	const char *name = nft_text(object, "chain");
+		.family = json_text(object, "family"), .table_name = json_text(object, "table")};
+	const char *name = json_text(object, "chain");
 	json_int_t handle = json_integer_value(json_object_get(object, "handle"));
 	struct chain *chain;
 	size_t place;
 
 	if (!find_table(reader, object, &place))
 		return true;
-	chain = table_chain(&reader->parsed.tables[place], name);
+	chain = ruleset_chain(&reader->parsed.tables[place], name);
 	if (chain == NULL)
-		return wrong(reader, "a rule of no chain", name);
+		return wrong(reader, "the chain of a rule is not listed", name);
 	if (handle < 1)
-		return wrong(reader, "a rule without a handle", name);
+		return wrong(reader, "a rule has no handle", name);
 	parse.sets = &reader->sets[place];
 	parse.family_number = nft_family(parse.family);
 	add_copies(parse, chain, (uint64_t)handle, json_object_get(object, "expr"));

@@ -3,6 +3,7 @@
 #define TPROXY_HOST_NFTABLES_H
 
 #include "ruleset.h"
+#include "tproxy/json.h"
 #include "tproxy/names.h"
 
 #include <jansson.h>
@@ -41,9 +42,6 @@ struct nft_parse {
 /* AF_INET, AF_INET6, AF_UNSPEC for "ip", "ip6", "inet"; -1 for families that no packet of IP is in. */
 int nft_family(const char *name);
 
-/* The text of a member, or "". */
-const char *nft_text(const json_t *object, const char *key);
-
 /* Adds what `LEFT OP RIGHT` asks to the rule; what is not known becomes a match that is not known. */
 void nft_match(struct nft_parse *parse, const char *op, const json_t *left, const json_t *right);
 
@@ -51,6 +49,6 @@ void nft_match(struct nft_parse *parse, const char *op, const json_t *left, cons
 void nft_statement(struct nft_parse *parse, const char *name, const json_t *value);
 
 /* NAME and VALUE in a line, to be freed. */
-char *nft_words(const char *name, const json_t *value);
+char *nft_format(const char *name, const json_t *value);
 
 #endif

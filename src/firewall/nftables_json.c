@@ -18,14 +18,7 @@ int nft_family(const char *name)
 	return strcmp(name, "inet") == 0 ? AF_UNSPEC : -1;
 }
 
-const char *nft_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-char *nft_words(const char *name, const json_t *value)
+char *nft_format(const char *name, const json_t *value)
 {
 	char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 	char *text = dump == NULL || json_is_null(value) ? text_copy(name)

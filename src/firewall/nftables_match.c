@@ -45,9 +45,9 @@ static bool add_address(struct match *match, const json_t *value)
 	uint32_t length;
 
 	if (prefix != NULL)
-		return addr_parse(&first, nft_text(prefix, "addr")) &&
+		return addr_parse(&first, json_text(prefix, "addr")) &&
 		       read_uint(json_object_get(prefix, "len"), 128, &length) &&
-		       add_prefix(match, first, length);
+		       ruleset_add_prefix(match, first, length);
 	if (range != NULL) {
 		const char *low = json_string_value(json_array_get(range, 0));
 		const char *high = json_string_value(json_array_get(range, 1));
@@ -55,11 +55,11 @@ static bool add_address(struct match *match, const json_t *value)
 		if (low == NULL || high == NULL || !addr_parse(&first, low) ||
 			!addr_parse(&last, high) || addr_family(&first) != addr_family(&last))
 			return false;
-		add_range(match, first, last);
+		ruleset_add_range(match, first, last);
 		return true;
 	}
 	return json_is_string(value) && addr_parse(&first, json_string_value(value)) &&
-	       add_prefix(match, first, address_bits(addr_family(&first)));
+	       ruleset_add_prefix(match, first, addr_bits(addr_family(&first)));
 }
 
 static bool add_port(struct match *match, const json_t *value)
@@ -71,7 +71,7 @@ static bool add_port(struct match *match, const json_t *value)
 
 	if (!read_uint(low, UINT16_MAX, &first) || !read_uint(high, UINT16_MAX, &last))
 		return false;
-	add_numbers(match, (uint16_t)first, (uint16_t)last);
+	ruleset_add_numbers(match, (uint16_t)first, (uint16_t)last);
 	return true;
 }
 
@@ -82,14 +82,14 @@ static bool add_protocol(struct match *match, const json_t *value)
 	int number = -1;
 
 	if (json_is_string(value))
-		number = protocol_number(json_string_value(value));
+		number = ruleset_protocol(json_string_value(value));
 	else if (read_uint(value, UINT8_MAX, &given))
 		number = (int)given;
 	if (number == -1)
 		return false;
 	if (match->range_count == 0)
 		match->number = (uint32_t)number;
-	add_numbers(match, (uint16_t)number, (uint16_t)number);
+	ruleset_add_numbers(match, (uint16_t)number, (uint16_t)number);
 	return true;
 }
 
@@ -166,7 +166,7 @@ static bool read_values(struct match *match, const json_t *list, nft_adder *add)
 		if (!add(match, element != NULL ? element : value))
 			return false;
 	}
-	settle_ranges(match);
+	ruleset_sort_ranges(match);
 	return true;
 }
 
@@ -213,7 +213,7 @@ static bool borrow_values(
 static bool add_values(struct nft_parse *parse, enum match_kind kind, bool negated,
 	const json_t *right, nft_adder *add, bool one)
 {
-	struct match *match = add_match(parse->rule, kind, negated);
+	struct match *match = ruleset_add_match(parse->rule, kind, negated);
 	const char *name = json_string_value(right);
 	json_t *inner = json_object_get(right, "set"), *list;
 	bool well;
@@ -226,13 +226,13 @@ static bool add_values(struct nft_parse *parse, enum match_kind kind, bool negat
 		json_decref(list);
 	}
 	if (!well)
-		drop_match(parse->rule);
+		ruleset_drop_match(parse->rule);
 	return well;
 }
 
 static void add_number(struct nft_parse *parse, enum match_kind kind, int number)
 {
-	add_match(parse->rule, kind, false)->number = (uint32_t)number;
+	ruleset_add_match(parse->rule, kind, false)->number = (uint32_t)number;
 }
 
 static bool add_mark(struct match *match, const json_t *value)
@@ -256,7 +256,7 @@ static bool match_meta(
 		{"protocol", add_family, MATCH_FAMILY, true}};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (strcmp(keys[i].key, nft_text(meta, "key")) == 0)
+		if (strcmp(keys[i].key, json_text(meta, "key")) == 0)
 			return add_values(
 				parse, keys[i].kind, negated, right, keys[i].add, keys[i].one);
 	return false;
@@ -269,8 +269,8 @@ static void add_dependency(struct nft_parse *parse, const char *protocol)
 
 	if (family > 0 && parse->family_number == AF_UNSPEC)
 		add_number(parse, MATCH_FAMILY, family);
-	else if (family == -1 && strcmp(protocol, "th") != 0 && protocol_number(protocol) != -1)
-		add_number(parse, MATCH_PROTOCOL, protocol_number(protocol));
+	else if (family == -1 && strcmp(protocol, "th") != 0 && ruleset_protocol(protocol) != -1)
+		add_number(parse, MATCH_PROTOCOL, ruleset_protocol(protocol));
 }
 
 /* (flags & MASK) OP RIGHT. */
@@ -282,7 +282,7 @@ static bool match_flags(struct nft_parse *parse, const char *op, uint32_t mask, 
 
 	if (!add_bits(right, flag_names, &bits) || json_object_get(right, "set") != NULL)
 		return false;
-	match = add_match(parse->rule, MATCH_TCP_FLAGS, any || strcmp(op, "!=") == 0);
+	match = ruleset_add_match(parse->rule, MATCH_TCP_FLAGS, any || strcmp(op, "!=") == 0);
 	match->mask = any || none ? mask & bits : mask;
 	match->number = any || none ? 0 : bits;
 	return true;
@@ -300,7 +300,7 @@ static bool match_payload(
 		{"dport", MATCH_DESTINATION_PORT, add_port},
 		{"protocol", MATCH_PROTOCOL, add_protocol},
 		{"nexthdr", MATCH_PROTOCOL, add_protocol}};
-	const char *protocol = nft_text(payload, "protocol"), *field = nft_text(payload, "field");
+	const char *protocol = json_text(payload, "protocol"), *field = json_text(payload, "field");
 
 	add_dependency(parse, protocol);
 	if (strcmp(protocol, "tcp") == 0 && strcmp(field, "flags") == 0)
@@ -316,19 +316,19 @@ static bool match_payload(
 static bool match_socket(
 	struct nft_parse *parse, const json_t *socket, bool negated, const json_t *right)
 {
-	bool transparent = strcmp(nft_text(socket, "key"), "transparent") == 0;
+	bool transparent = strcmp(json_text(socket, "key"), "transparent") == 0;
 	struct match *match;
 	uint32_t wanted;
 
 	if (!read_uint(right, 1, &wanted) ||
-		(!transparent && strcmp(nft_text(socket, "key"), "wildcard") != 0))
+		(!transparent && strcmp(json_text(socket, "key"), "wildcard") != 0))
 		return false;
 	wanted ^= negated;
 	if (wanted != (transparent ? 1 : 0)) {
-		add_match(parse->rule, MATCH_SOCKET, false);
-		match = add_match(parse->rule, MATCH_SOCKET, true);
+		ruleset_add_match(parse->rule, MATCH_SOCKET, false);
+		match = ruleset_add_match(parse->rule, MATCH_SOCKET, true);
 	} else
-		match = add_match(parse->rule, MATCH_SOCKET, false);
+		match = ruleset_add_match(parse->rule, MATCH_SOCKET, false);
 	match->transparent = transparent;
 	match->no_wildcard_sockets = !transparent;
 	return true;
@@ -339,10 +339,10 @@ static bool match_state(
 {
 	uint32_t bits = 0;
 
-	if (strcmp(nft_text(ct, "key"), "state") != 0 || strcmp(op, "!") == 0 ||
+	if (strcmp(json_text(ct, "key"), "state") != 0 || strcmp(op, "!") == 0 ||
 		!add_bits(right, state_names, &bits))
 		return false;
-	add_match(parse->rule, MATCH_CT_STATE, strcmp(op, "!=") == 0)->number = bits;
+	ruleset_add_match(parse->rule, MATCH_CT_STATE, strcmp(op, "!=") == 0)->number = bits;
 	return true;
 }
 
@@ -355,10 +355,10 @@ static bool match_fib(struct nft_parse *parse, const json_t *fib, bool negated, 
 	const char *type = json_string_value(right);
 
 	if (json_array_size(flags) > 1 || flag == NULL || strcmp(flag, "daddr") != 0 ||
-		strcmp(nft_text(fib, "result"), "type") != 0 || type == NULL ||
+		strcmp(json_text(fib, "result"), "type") != 0 || type == NULL ||
 		strcmp(type, "local") != 0)
 		return false;
-	add_match(parse->rule, MATCH_LOCAL, negated);
+	ruleset_add_match(parse->rule, MATCH_LOCAL, negated);
 	return true;
 }
 
@@ -370,7 +370,7 @@ static bool match_masked(
 	const json_t *payload = json_object_get(value, "payload");
 	uint32_t bits = 0;
 
-	if (strcmp(nft_text(json_object_get(value, "meta"), "key"), "mark") == 0) {
+	if (strcmp(json_text(json_object_get(value, "meta"), "key"), "mark") == 0) {
 		if (!read_uint(mask, UINT32_MAX, &bits) ||
 			!match_meta(parse, json_object_get(value, "meta"), strcmp(op, "!=") == 0,
 				right))
@@ -378,8 +378,8 @@ static bool match_masked(
 		parse->rule->matches[parse->rule->match_count - 1].mask = bits;
 		return true;
 	}
-	if (strcmp(nft_text(payload, "protocol"), "tcp") != 0 ||
-		strcmp(nft_text(payload, "field"), "flags") != 0 ||
+	if (strcmp(json_text(payload, "protocol"), "tcp") != 0 ||
+		strcmp(json_text(payload, "field"), "flags") != 0 ||
 		!add_bits(mask, flag_names, &bits))
 		return false;
 	add_dependency(parse, "tcp");
@@ -393,7 +393,7 @@ static bool match_known(
 	const json_t *inner;
 
 	if ((inner = json_object_get(left, "payload")) != NULL)
-		return (plain || strcmp(nft_text(inner, "field"), "flags") == 0) &&
+		return (plain || strcmp(json_text(inner, "field"), "flags") == 0) &&
 		       match_payload(parse, op, inner, right);
 	if ((inner = json_object_get(left, "ct")) != NULL)
 		return match_state(parse, inner, op, right);
@@ -421,9 +421,10 @@ static bool has_acted(const struct rule *rule)
 static void add_unknown(
 	struct nft_parse *parse, const char *op, const json_t *left, const json_t *right)
 {
-	char *asked = nft_words("match", left), *value = nft_words(op, right);
+	char *asked = nft_format("match", left), *value = nft_format(op, right);
 
-	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text_format("%s %s", asked, value);
+	ruleset_add_match(parse->rule, MATCH_UNKNOWN, false)->text =
+		text_format("%s %s", asked, value);
 	free(asked);
 	free(value);
 }

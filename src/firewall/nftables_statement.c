@@ -24,16 +24,16 @@ static const struct {
 
 static void add_unknown_target(struct nft_parse *parse, const char *name, const json_t *value)
 {
-	char *text = nft_words(name, value);
+	char *text = nft_format(name, value);
 
-	add_target(parse->rule, TARGET_UNKNOWN)->text = text;
+	ruleset_add_target(parse->rule, TARGET_UNKNOWN)->text = text;
 }
 
 static void add_unknown_match(struct nft_parse *parse, const char *name, const json_t *value)
 {
-	char *text = nft_words(name, value);
+	char *text = nft_format(name, value);
 
-	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
+	ruleset_add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
 }
 
 /* --- marks --- */
@@ -71,7 +71,7 @@ static bool calculate(const json_t *value, uint32_t *keep, uint32_t *flip, int d
 		return true;
 	*keep = UINT32_MAX;
 	*flip = 0;
-	if (strcmp(nft_text(json_object_get(value, "meta"), "key"), "mark") == 0)
+	if (strcmp(json_text(json_object_get(value, "meta"), "key"), "mark") == 0)
 		return true;
 	for (size_t i = 0; depth < 16 && i < sizeof(operators) / sizeof(operators[0]); i++) {
 		const json_t *sides = json_object_get(value, operators[i]);
@@ -96,7 +96,7 @@ static void add_mark(struct nft_parse *parse, const json_t *value)
 		add_unknown_target(parse, "meta mark set", value);
 		return;
 	}
-	target = add_target(parse->rule, TARGET_MARK);
+	target = ruleset_add_target(parse->rule, TARGET_MARK);
 	target->mask = ~keep;
 	target->number = flip;
 }
@@ -106,9 +106,9 @@ static void mangle(struct nft_parse *parse, const json_t *value)
 {
 	static const char *const asked[] = {"saddr", "daddr", "sport", "dport"};
 	const json_t *key = json_object_get(value, "key");
-	const char *field = nft_text(json_object_get(key, "payload"), "field");
+	const char *field = json_text(json_object_get(key, "payload"), "field");
 
-	if (strcmp(nft_text(json_object_get(key, "meta"), "key"), "mark") == 0) {
+	if (strcmp(json_text(json_object_get(key, "meta"), "key"), "mark") == 0) {
 		add_mark(parse, json_object_get(value, "value"));
 		return;
 	}
@@ -117,7 +117,7 @@ static void mangle(struct nft_parse *parse, const json_t *value)
 			add_unknown_target(parse, "set", value);
 			return;
 		}
-	add_target(parse->rule, TARGET_NONE);
+	ruleset_add_target(parse->rule, TARGET_NONE);
 }
 
 /* --- the rest --- */
@@ -126,7 +126,7 @@ static void tproxy(struct nft_parse *parse, const json_t *value)
 {
 	const json_t *address = json_object_get(value, "addr"),
 		     *port = json_object_get(value, "port");
-	int named = nft_family(nft_text(value, "family"));
+	int named = nft_family(json_text(value, "family"));
 	int family = named > 0 ? named : parse->family_number;
 	struct addr to = addr_any(family);
 	json_int_t number = json_integer_value(port);
@@ -139,23 +139,24 @@ static void tproxy(struct nft_parse *parse, const json_t *value)
 	}
 	addr_set_port(&to, (uint16_t)number);
 	if (parse->family_number == AF_UNSPEC && addr_family(&to) != AF_UNSPEC)
-		add_match(parse->rule, MATCH_FAMILY, false)->number = (uint32_t)addr_family(&to);
-	add_target(parse->rule, TARGET_TPROXY)->to = to;
+		ruleset_add_match(parse->rule, MATCH_FAMILY, false)->number =
+			(uint32_t)addr_family(&to);
+	ruleset_add_target(parse->rule, TARGET_TPROXY)->to = to;
 }
 
 static void jump(struct nft_parse *parse, enum target_kind kind, const json_t *value)
 {
-	char *chain = text_copy(nft_text(value, "target"));
+	char *chain = text_copy(json_text(value, "target"));
 
-	add_target(parse->rule, kind)->text = chain;
+	ruleset_add_target(parse->rule, kind)->text = chain;
 }
 
 /* What iptables wrote and nft has no words for. */
 static void foreign(struct nft_parse *parse, const json_t *value)
 {
-	if (strcmp(nft_text(value, "type"), "match") != 0)
+	if (strcmp(json_text(value, "type"), "match") != 0)
 		add_unknown_target(parse, "xt", value);
-	else if (strcmp(nft_text(value, "name"), "comment") != 0)
+	else if (strcmp(json_text(value, "name"), "comment") != 0)
 		add_unknown_match(parse, "xt", value);
 }
 
@@ -165,7 +166,7 @@ static void limit(struct nft_parse *parse, const json_t *value)
 	if (json_is_true(json_object_get(value, "inv")) || json_is_string(value))
 		add_unknown_match(parse, "limit", value);
 	else
-		add_match(parse->rule, MATCH_ALWAYS, false);
+		ruleset_add_match(parse->rule, MATCH_ALWAYS, false);
 }
 
 static bool is_one_of(const char *name, const char *const *names)
@@ -181,7 +182,7 @@ void nft_statement(struct nft_parse *parse, const char *name, const json_t *valu
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		if (strcmp(plain[i].name, name) == 0) {
-			add_target(parse->rule, plain[i].kind);
+			ruleset_add_target(parse->rule, plain[i].kind);
 			return;
 		}
 	if (strcmp(name, "mangle") == 0)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct table *add_table(
+struct table *ruleset_add_table(
 	struct ruleset *ruleset, enum firewall_tool tool, int family, const char *name)
 {
 	struct table *table;
@@ -27,7 +27,7 @@ struct table *add_table(
 	return table;
 }
 
-struct chain *add_chain(struct table *table, const char *name)
+struct chain *ruleset_add_chain(struct table *table, const char *name)
 {
 	struct chain *chain;
 
@@ -39,7 +39,7 @@ struct chain *add_chain(struct table *table, const char *name)
 	return chain;
 }
 
-struct rule *add_rule(struct chain *chain)
+struct rule *ruleset_add_rule(struct chain *chain)
 {
 	struct rule *rule;
 
@@ -49,7 +49,7 @@ struct rule *add_rule(struct chain *chain)
 	return rule;
 }
 
-struct match *add_match(struct rule *rule, enum match_kind kind, bool negated)
+struct match *ruleset_add_match(struct rule *rule, enum match_kind kind, bool negated)
 {
 	struct match *match;
 
@@ -68,12 +68,12 @@ static void free_match(struct match *match)
 	free(match->text);
 }
 
-void drop_match(struct rule *rule)
+void ruleset_drop_match(struct rule *rule)
 {
 	free_match(&rule->matches[--rule->match_count]);
 }
 
-struct target *add_target(struct rule *rule, enum target_kind kind)
+struct target *ruleset_add_target(struct rule *rule, enum target_kind kind)
 {
 	struct target *target;
 
@@ -83,7 +83,7 @@ struct target *add_target(struct rule *rule, enum target_kind kind)
 	return target;
 }
 
-int protocol_number(const char *name)
+int ruleset_protocol(const char *name)
 {
 	static const struct {
 		const char *name;
@@ -144,7 +144,7 @@ void ruleset_free(struct ruleset *ruleset)
 	*ruleset = (struct ruleset){0};
 }
 
-struct chain *table_chain(const struct table *table, const char *name)
+struct chain *ruleset_chain(const struct table *table, const char *name)
 {
 	size_t place;
 
@@ -180,7 +180,7 @@ static void take_out(struct table *seen, const struct table *printed)
 	names_free(&seen->names);
 	for (size_t i = 0; i < seen->chain_count; i++) {
 		struct chain *chain = &seen->chains[i];
-		const struct chain *same = table_chain(printed, chain->name);
+		const struct chain *same = ruleset_chain(printed, chain->name);
 
 		if (chain->hook != HOOK_NONE && same != NULL && same->hook == chain->hook)
 			free_chain(chain);

@@ -156,10 +156,10 @@ int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem)
 void ruleset_free(struct ruleset *ruleset);
 
 /* The chain of that name, or NULL. */
-struct chain *table_chain(const struct table *table, const char *name);
+struct chain *ruleset_chain(const struct table *table, const char *name);
 
 /* Whether an address, or a number as the port of an address without a family, is in a match's ranges. */
-bool match_has(const struct match *match, const struct addr *value);
+bool ruleset_match_has(const struct match *match, const struct addr *value);
 
 /* Where RULE of RULESET stands; false where it is not of this rule set. */
 bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,

@@ -8,39 +8,36 @@
 
 #include "ruleset.h"
 
-struct table *add_table(
+struct table *ruleset_add_table(
 	struct ruleset *ruleset, enum firewall_tool tool, int family, const char *name);
 
 /* NULL where the table has a chain of that name already. */
-struct chain *add_chain(struct table *table, const char *name);
+struct chain *ruleset_add_chain(struct table *table, const char *name);
 
-struct rule *add_rule(struct chain *chain);
-struct match *add_match(struct rule *rule, enum match_kind kind, bool negated);
+struct rule *ruleset_add_rule(struct chain *chain);
+struct match *ruleset_add_match(struct rule *rule, enum match_kind kind, bool negated);
 
 /* Takes the match that was added last back. */
-void drop_match(struct rule *rule);
+void ruleset_drop_match(struct rule *rule);
 
-struct target *add_target(struct rule *rule, enum target_kind kind);
+struct target *ruleset_add_target(struct rule *rule, enum target_kind kind);
 
-void add_range(struct match *match, struct addr first, struct addr last);
+void ruleset_add_range(struct match *match, struct addr first, struct addr last);
 
 /* Ports, or protocols. */
-void add_numbers(struct match *match, uint16_t first, uint16_t last);
+void ruleset_add_numbers(struct match *match, uint16_t first, uint16_t last);
 
 /* The range of all addresses that share their first LENGTH bits with ADDRESS; false: too long. */
-bool add_prefix(struct match *match, struct addr address, unsigned length);
+bool ruleset_add_prefix(struct match *match, struct addr address, unsigned length);
 
 /* Brings the ranges of a match into their order, once all of them are added. */
-void settle_ranges(struct match *match);
+void ruleset_sort_ranges(struct match *match);
 
 /* The same for all matches of a rule. */
-void settle_rule(struct rule *rule);
+void ruleset_sort_rule(struct rule *rule);
 
 /* The number of a protocol that the tools print by name or number, or -1. */
-int protocol_number(const char *name);
-
-/* IPv4 or IPv6 alone: 32 or 128. */
-unsigned address_bits(int family);
+int ruleset_protocol(const char *name);
 
 /* Moves all that ADDED has to RULESET, and settles which tool speaks for a table that two show. */
 void ruleset_join(struct ruleset *ruleset, struct ruleset *added);

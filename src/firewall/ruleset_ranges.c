@@ -10,66 +10,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-void add_range(struct match *match, struct addr first, struct addr last)
+void ruleset_add_range(struct match *match, struct addr first, struct addr last)
 {
 	match->ranges = array_room(match->ranges, match->range_count, sizeof(*match->ranges));
 	match->ranges[match->range_count++] = (struct range){first, last};
 }
 
-void add_numbers(struct match *match, uint16_t first, uint16_t last)
+void ruleset_add_numbers(struct match *match, uint16_t first, uint16_t last)
 {
 	struct addr from = addr_any(AF_UNSPEC), to = from;
 
 	addr_set_port(&from, first);
 	addr_set_port(&to, last);
-	add_range(match, from, to);
+	ruleset_add_range(match, from, to);
 }
 
-unsigned address_bits(int family)
+bool ruleset_add_prefix(struct match *match, struct addr address, unsigned length)
 {
-	return family == AF_INET6 ? 128 : 32;
-}
-
-bool add_prefix(struct match *match, struct addr address, unsigned length)
-{
-	unsigned bits = address_bits(addr_family(&address));
+	unsigned bits = addr_bits(addr_family(&address));
 	struct addr first = address, last = address;
-	uint8_t *low = first.in6.sin6_addr.s6_addr, *high = last.in6.sin6_addr.s6_addr;
+	uint8_t *low = (uint8_t *)addr_bytes(&first), *high = (uint8_t *)addr_bytes(&last);
 
 	if (length > bits)
 		return false;
-	if (bits == 32) {
-		low = (uint8_t *)&first.in4.sin_addr;
-		high = (uint8_t *)&last.in4.sin_addr;
-	}
 	for (unsigned bit = length; bit < bits; bit++) {
 		low[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 		high[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 	}
-	add_range(match, first, last);
+	ruleset_add_range(match, first, last);
 	return true;
 }
 
-/* Families apart; addresses without their ports, numbers by them. */
-static int compare(const struct addr *a, const struct addr *b)
+/* Addresses by their bytes, numbers as the ports of addresses without a family. */
+static int compare_values(const struct addr *a, const struct addr *b)
 {
-	if (addr_family(a) != addr_family(b))
-		return addr_family(a) < addr_family(b) ? -1 : 1;
-	if (addr_family(a) == AF_INET6)
-		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	if (addr_family(a) == AF_INET)
-		return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
-	return (int)addr_port(a) - (int)addr_port(b);
+	int ips = addr_compare_ip(a, b);
+
+	return ips != 0 || addr_family(a) != AF_UNSPEC ? ips
+						       : (int)addr_port(a) - (int)addr_port(b);
 }
 
 static int by_first(const void *a, const void *b)
 {
 	const struct range *one = a, *other = b;
 
-	return compare(&one->first, &other->first);
+	return compare_values(&one->first, &other->first);
 }
 
-void settle_ranges(struct match *match)
+void ruleset_sort_ranges(struct match *match)
 {
 	struct range *ranges = match->ranges;
 	size_t kept = 0;
@@ -77,24 +65,24 @@ void settle_ranges(struct match *match)
 	if (match->range_count > 1)
 		qsort(ranges, match->range_count, sizeof(*ranges), by_first);
 	for (size_t i = 0; i < match->range_count; i++) {
-		if (compare(&ranges[i].first, &ranges[i].last) > 0)
+		if (compare_values(&ranges[i].first, &ranges[i].last) > 0)
 			continue; /* no value is in it */
-		if (kept == 0 || compare(&ranges[i].first, &ranges[kept - 1].last) > 0)
+		if (kept == 0 || compare_values(&ranges[i].first, &ranges[kept - 1].last) > 0)
 			ranges[kept++] = ranges[i];
-		else if (compare(&ranges[i].last, &ranges[kept - 1].last) > 0)
+		else if (compare_values(&ranges[i].last, &ranges[kept - 1].last) > 0)
 			ranges[kept - 1].last = ranges[i].last;
 	}
 	match->range_count = kept;
 }
 
-void settle_rule(struct rule *rule)
+void ruleset_sort_rule(struct rule *rule)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
 		if (!rule->matches[i].borrowed)
-			settle_ranges(&rule->matches[i]);
+			ruleset_sort_ranges(&rule->matches[i]);
 }
 
-bool match_has(const struct match *match, const struct addr *value)
+bool ruleset_match_has(const struct match *match, const struct addr *value)
 {
 	size_t low = 0, high = match->range_count;
 
@@ -102,9 +90,9 @@ bool match_has(const struct match *match, const struct addr *value)
 		size_t middle = low + (high - low) / 2;
 		const struct range *range = &match->ranges[middle];
 
-		if (compare(value, &range->first) < 0)
+		if (compare_values(value, &range->first) < 0)
 			high = middle;
-		else if (compare(value, &range->last) > 0)
+		else if (compare_values(value, &range->last) > 0)
 			low = middle + 1;
 		else
 			return true;

@@ -50,7 +50,7 @@ static bool has_number(const struct match *match, unsigned number)
 	struct addr value = addr_any(AF_UNSPEC);
 
 	addr_set_port(&value, (uint16_t)number);
-	return match_has(match, &value);
+	return ruleset_match_has(match, &value);
 }
 
 static bool has_ports(const struct packet *packet)
@@ -118,9 +118,9 @@ static enum answer plain_answer(const struct walk *walk, const struct match *mat
 	case MATCH_PROTOCOL:
 		return answer(protocol_holds(match, packet));
 	case MATCH_SOURCE:
-		return answer(match_has(match, &packet->source));
+		return answer(ruleset_match_has(match, &packet->source));
 	case MATCH_DESTINATION:
-		return answer(match_has(match, &packet->destination));
+		return answer(ruleset_match_has(match, &packet->destination));
 	case MATCH_SOURCE_PORT:
 		return answer(has_number(match, addr_port(&packet->source)));
 	case MATCH_DESTINATION_PORT:
@@ -234,7 +234,7 @@ static enum verdict give_to_listener(
 static enum verdict follow(
 	struct walk *walk, const struct rule *rule, const struct target *target, unsigned depth)
 {
-	const struct chain *chain = table_chain(walk->table, target->text);
+	const struct chain *chain = ruleset_chain(walk->table, target->text);
 
 	if (chain == NULL || depth == DEPTH_MAX) {
 		doubt(walk, rule);

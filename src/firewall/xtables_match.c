@@ -27,14 +27,13 @@ enum {
 static int mask_length(const char *text)
 {
 	struct addr mask;
-	uint8_t bytes[16];
+	const uint8_t *bytes;
 	unsigned length = 0, bits;
 
 	if (!addr_parse(&mask, text))
 		return -1;
-	bits = address_bits(addr_family(&mask));
-	memcpy(bytes, bits == 32 ? (void *)&mask.in4.sin_addr : (void *)&mask.in6.sin6_addr,
-		bits / 8);
+	bits = addr_bits(addr_family(&mask));
+	bytes = addr_bytes(&mask);
 	while (length < bits && (bytes[length / 8] & 0x80 >> length % 8) != 0)
 		length++;
 	for (unsigned bit = length; bit < bits; bit++)
@@ -56,16 +55,17 @@ static bool read_length(const char *text, unsigned *length)
 }
 
 /* Keeps the match that was added last only where its value was read WELL. */
-static bool drop_last_unless(struct parse *parse, bool well)
+static bool drop_last_unless(struct xtables_parse *parse, bool well)
 {
 	if (!well)
-		drop_match(parse->rule);
+		ruleset_drop_match(parse->rule);
 	return well;
 }
 
-static bool read_prefix(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_prefix(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	struct match *match = add_match(parse->rule, kind, parse->negated);
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 	char *text = text_copy(values->text), *slash = strchr(text, '/');
 	unsigned length = 0;
 	struct addr address;
@@ -75,17 +75,18 @@ static bool read_prefix(struct parse *parse, enum match_kind kind, const struct 
 		*slash = '\0';
 	well = addr_parse(&address, text);
 	if (well && slash == NULL)
-		length = address_bits(addr_family(&address));
+		length = addr_bits(addr_family(&address));
 	else if (well)
 		well = read_length(slash + 1, &length);
-	well = well && add_prefix(match, address, length);
+	well = well && ruleset_add_prefix(match, address, length);
 	free(text);
 	return drop_last_unless(parse, well);
 }
 
-static bool read_address_range(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_address_range(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	struct match *match = add_match(parse->rule, kind, parse->negated);
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 	char *text = text_copy(values->text), *dash = strchr(text, '-');
 	struct addr first, last;
 	bool well;
@@ -95,7 +96,7 @@ static bool read_address_range(struct parse *parse, enum match_kind kind, const 
 	well = addr_parse(&first, text) && addr_parse(&last, dash == NULL ? text : dash + 1) &&
 	       addr_family(&first) == addr_family(&last);
 	if (well)
-		add_range(match, first, last);
+		ruleset_add_range(match, first, last);
 	free(text);
 	return drop_last_unless(parse, well);
 }
@@ -114,13 +115,14 @@ static bool add_ports(struct match *match, const char *text)
 		return false;
 	if ((*end != '\0' && *end != ',') || first > UINT16_MAX || last > UINT16_MAX)
 		return false;
-	add_numbers(match, (uint16_t)first, (uint16_t)last);
+	ruleset_add_numbers(match, (uint16_t)first, (uint16_t)last);
 	return true;
 }
 
-static bool read_ports(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_ports(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	struct match *match = add_match(parse->rule, kind, parse->negated);
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 	const char *text = values->text;
 	bool well = add_ports(match, text);
 
@@ -129,57 +131,63 @@ static bool read_ports(struct parse *parse, enum match_kind kind, const struct w
 	return drop_last_unless(parse, well);
 }
 
-static bool read_interface(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_interface(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	add_match(parse->rule, kind, parse->negated)->text = text_copy(values->text);
+	ruleset_add_match(parse->rule, kind, parse->negated)->text = text_copy(values->text);
 	return true;
 }
 
-static bool read_protocol(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_protocol(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	int number = protocol_number(values->text);
+	int number = ruleset_protocol(values->text);
 
 	parse->module = values->text; /* its own options need no -m */
 	if (strcmp(values->text, "all") == 0)
 		return true;
 	if (number == -1)
 		return false;
-	add_match(parse->rule, kind, parse->negated)->number = (uint32_t)number;
+	ruleset_add_match(parse->rule, kind, parse->negated)->number = (uint32_t)number;
 	return true;
 }
 
 /* -f: no packet that is followed is a later fragment of another. */
-static bool read_fragment(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_fragment(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	(void)values;
-	add_match(parse->rule, kind, !parse->negated);
+	ruleset_add_match(parse->rule, kind, !parse->negated);
 	return true;
 }
 
-static bool read_always(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_always(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	(void)values;
-	add_match(parse->rule, kind, false);
+	ruleset_add_match(parse->rule, kind, false);
 	return !parse->negated;
 }
 
-static bool read_mark(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_mark(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	struct match *match = add_match(parse->rule, kind, parse->negated);
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 
 	return drop_last_unless(parse, xtables_masked(values->text, &match->number, &match->mask));
 }
 
-static bool add_flags(struct parse *parse, uint32_t mask, uint32_t flags)
+static bool add_flags(struct xtables_parse *parse, uint32_t mask, uint32_t flags)
 {
-	struct match *match = add_match(parse->rule, MATCH_TCP_FLAGS, parse->negated);
+	struct match *match = ruleset_add_match(parse->rule, MATCH_TCP_FLAGS, parse->negated);
 
 	match->mask = mask;
 	match->number = flags;
 	return true;
 }
 
-static bool read_syn(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_syn(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	(void)kind;
 	(void)values;
@@ -210,7 +218,8 @@ static bool read_names(const char *text, const struct name *names, size_t count,
 	}
 }
 
-static bool read_flags(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_flags(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	static const struct name names[] = {{"FIN", FIN}, {"SYN", SYN}, {"RST", RST}, {"PSH", PSH},
 		{"ACK", ACK}, {"URG", URG}, {"ALL", ALL}, {"NONE", 0}};
@@ -222,7 +231,8 @@ static bool read_flags(struct parse *parse, enum match_kind kind, const struct w
 	       read_names(values[1].text, names, count, &flags) && add_flags(parse, mask, flags);
 }
 
-static bool read_states(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_states(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	static const struct name names[] = {{"NEW", CT_NEW}, {"ESTABLISHED", CT_ESTABLISHED},
 		{"RELATED", CT_RELATED}, {"INVALID", CT_INVALID}, {"UNTRACKED", CT_OTHER}};
@@ -230,20 +240,22 @@ static bool read_states(struct parse *parse, enum match_kind kind, const struct 
 
 	if (!read_names(values->text, names, sizeof(names) / sizeof(names[0]), &bits))
 		return false;
-	add_match(parse->rule, kind, parse->negated)->number = bits;
+	ruleset_add_match(parse->rule, kind, parse->negated)->number = bits;
 	return true;
 }
 
-static bool read_local(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_local(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	if (strcmp(values->text, "LOCAL") != 0)
 		return false;
-	add_match(parse->rule, kind, parse->negated);
+	ruleset_add_match(parse->rule, kind, parse->negated);
 	return true;
 }
 
 /* Options of the socket match change the match that "-m socket" made. */
-static bool read_socket_option(struct parse *parse, enum match_kind kind, const struct word *values)
+static bool read_socket_option(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	const char *name = values[-1].text;
 	struct match *match = &parse->rule->matches[parse->rule->match_count - 1];
@@ -259,7 +271,7 @@ static bool read_socket_option(struct parse *parse, enum match_kind kind, const 
 	return true;
 }
 
-static const struct option options[] = {
+static const struct xtables_option options[] = {
 	{NULL, "-s", 1, read_prefix, MATCH_SOURCE},
 	{NULL, "-d", 1, read_prefix, MATCH_DESTINATION},
 	{NULL, "-i", 1, read_interface, MATCH_IN},
@@ -292,7 +304,7 @@ enum {
 	OPTIONS = sizeof(options) / sizeof(options[0])
 };
 
-const struct option *xtables_option(const struct parse *parse)
+const struct xtables_option *xtables_find_option(const struct xtables_parse *parse)
 {
 	for (size_t i = 0; i < OPTIONS; i++) {
 		const char *module = options[i].module;

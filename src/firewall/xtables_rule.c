@@ -13,11 +13,11 @@
 #include <string.h>
 
 /* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote, or not at its end. */
-static bool take_word(char **text, struct word *word)
+static bool take_word(char **text, struct xtables_word *word)
 {
 	char *from = *text, *to = *text;
 
-	*word = (struct word){from, *from == '"'};
+	*word = (struct xtables_word){from, *from == '"'};
 	if (word->quoted)
 		from++;
 	while (*from != '\0' && *from != (word->quoted ? '"' : ' ')) {
@@ -32,7 +32,7 @@ static bool take_word(char **text, struct word *word)
 	return true;
 }
 
-bool xtables_split(char *text, struct word **words, size_t *count)
+bool xtables_split(char *text, struct xtables_word **words, size_t *count)
 {
 	*count = 0;
 	*words = calloc(strlen(text) / 2 + 2, sizeof(**words));
@@ -47,30 +47,30 @@ bool xtables_split(char *text, struct word **words, size_t *count)
 	}
 }
 
-static bool begins_option(const struct word *word)
+static bool begins_option(const struct xtables_word *word)
 {
 	return !word->quoted && (word->text[0] == '-' || strcmp(word->text, "!") == 0);
 }
 
-static void keep_unknown_match(struct parse *parse, size_t first)
+static void keep_unknown_match(struct xtables_parse *parse, size_t first)
 {
-	char *text = xtables_words(parse, first);
+	char *text = xtables_join(parse, first);
 
-	add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
+	ruleset_add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
 }
 
 /* "-m NAME"; of one that is not known, its options too. */
-static void read_module(struct parse *parse)
+static void read_module(struct xtables_parse *parse)
 {
 	size_t first = parse->at++;
 
 	if (parse->at == parse->count || parse->negated) {
-		parse->wrong = "no match is named";
+		parse->wrong = "-m has no name";
 		return;
 	}
 	parse->module = parse->words[parse->at++].text;
 	if (strcmp(parse->module, "socket") == 0)
-		add_match(parse->rule, MATCH_SOCKET, false)->no_wildcard_sockets = true;
+		ruleset_add_match(parse->rule, MATCH_SOCKET, false)->no_wildcard_sockets = true;
 	if (xtables_knows_match(parse->module))
 		return;
 	while (parse->at < parse->count && !xtables_is(&parse->words[parse->at], "-m") &&
@@ -80,19 +80,19 @@ static void read_module(struct parse *parse)
 	keep_unknown_match(parse, first);
 }
 
-static void read_option(struct parse *parse)
+static void read_option(struct xtables_parse *parse)
 {
-	const struct option *option = xtables_option(parse);
+	const struct xtables_option *option = xtables_find_option(parse);
 	size_t first = parse->at++;
 
 	if (!begins_option(&parse->words[first]))
-		parse->wrong = "an option was expected";
+		parse->wrong = "expected an option";
 	else if (option == NULL) {
 		while (parse->at < parse->count && !begins_option(&parse->words[parse->at]))
 			parse->at++;
 		keep_unknown_match(parse, first);
 	} else if (parse->count - parse->at < option->values)
-		parse->wrong = "an option without its value";
+		parse->wrong = "an option has no value";
 	else {
 		parse->at += option->values;
 		if (!option->read(parse, option->kind, &parse->words[first + 1]))
@@ -100,11 +100,11 @@ static void read_option(struct parse *parse)
 	}
 }
 
-static void read_words(struct parse *parse)
+static void read_words(struct xtables_parse *parse)
 {
 	parse->negated = xtables_is(&parse->words[parse->at], "!");
 	if (parse->negated && ++parse->at == parse->count)
-		parse->wrong = "nothing is negated";
+		parse->wrong = "! has no option";
 	else if (xtables_is(&parse->words[parse->at], "-m"))
 		read_module(parse);
 	else if (xtables_is(&parse->words[parse->at], "-j") ||
@@ -116,15 +116,15 @@ static void read_words(struct parse *parse)
 
 const char *xtables_rule(const struct table *table, enum hook hook, struct rule *rule, char *text)
 {
-	struct parse parse = {.table = table, .hook = hook, .rule = rule};
+	struct xtables_parse parse = {.table = table, .hook = hook, .rule = rule};
 
 	if (!xtables_split(text, &parse.words, &parse.count))
 		parse.wrong = "a quote is not closed";
 	while (parse.wrong == NULL && parse.at < parse.count)
 		read_words(&parse);
 	if (parse.restores_mark && rule->target_count == 0)
-		add_target(rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
-	settle_rule(rule);
+		ruleset_add_target(rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+	ruleset_sort_rule(rule);
 	free(parse.words);
 	return parse.wrong;
 }

@@ -34,19 +34,20 @@ static bool is_harmless(const char *name)
 }
 
 /* Adds a target of KIND, or one that is not known where its options are not. */
-static struct target *add(struct parse *parse, enum target_kind kind, bool known, size_t first)
+static struct target *add(
+	struct xtables_parse *parse, enum target_kind kind, bool known, size_t first)
 {
-	struct target *target = add_target(parse->rule, known ? kind : TARGET_UNKNOWN);
+	struct target *target = ruleset_add_target(parse->rule, known ? kind : TARGET_UNKNOWN);
 
 	if (!known)
-		target->text = xtables_words(parse, first);
+		target->text = xtables_join(parse, first);
 	return target;
 }
 
 /* -j MARK with one option; --set-mark sets all bits of VALUE as well as those of MASK. */
-static void read_mark_target(struct parse *parse, size_t first)
+static void read_mark_target(struct xtables_parse *parse, size_t first)
 {
-	const struct word *words = &parse->words[first + 2];
+	const struct xtables_word *words = &parse->words[first + 2];
 	uint32_t value = 0, mask = 0;
 	struct target *target;
 	bool known = parse->count - first == 4 && xtables_masked(words[1].text, &value, &mask);
@@ -68,7 +69,7 @@ static void read_mark_target(struct parse *parse, size_t first)
 }
 
 /* One option of TPROXY and its value. */
-static bool read_tproxy_option(struct target *target, const struct word *words)
+static bool read_tproxy_option(struct target *target, const struct xtables_word *words)
 {
 	uint16_t port = addr_port(&target->to);
 	uint32_t number;
@@ -88,7 +89,7 @@ static bool read_tproxy_option(struct target *target, const struct word *words)
 	return *end == '\0' && number <= UINT16_MAX;
 }
 
-static void read_tproxy(struct parse *parse, size_t first)
+static void read_tproxy(struct xtables_parse *parse, size_t first)
 {
 	struct target read = {.kind = TARGET_TPROXY, .to = addr_any(parse->table->family)};
 	bool known = (parse->count - first) % 2 == 0;
@@ -102,7 +103,7 @@ static void read_tproxy(struct parse *parse, size_t first)
 }
 
 /* NETMAP changes the source or the destination, by the hook; a user's chain may be called by both. */
-static void read_netmap(struct parse *parse, size_t first)
+static void read_netmap(struct xtables_parse *parse, size_t first)
 {
 	bool source = parse->hook == HOOK_POSTROUTING || parse->hook == HOOK_INPUT;
 
@@ -111,7 +112,7 @@ static void read_netmap(struct parse *parse, size_t first)
 }
 
 /* Setting the connection's mark changes no packet, taking the packet's mark from it does. */
-static void read_connmark(struct parse *parse, size_t first)
+static void read_connmark(struct xtables_parse *parse, size_t first)
 {
 	bool restores =
 		parse->count - first < 3 || xtables_is(&parse->words[first + 2], "--restore-mark");
@@ -119,17 +120,17 @@ static void read_connmark(struct parse *parse, size_t first)
 	add(parse, TARGET_NONE, !restores, first);
 }
 
-static void read_jump(struct parse *parse, size_t first, const char *name)
+static void read_jump(struct xtables_parse *parse, size_t first, const char *name)
 {
 	bool jumps = xtables_is(&parse->words[first], "-j");
-	bool known = table_chain(parse->table, name) != NULL && parse->count - first == 2;
+	bool known = ruleset_chain(parse->table, name) != NULL && parse->count - first == 2;
 	struct target *target = add(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
 
 	if (known)
 		target->text = text_copy(name);
 }
 
-static void read_extension(struct parse *parse, size_t first, const char *name)
+static void read_extension(struct xtables_parse *parse, size_t first, const char *name)
 {
 	if (strcmp(name, "MARK") == 0)
 		read_mark_target(parse, first);
@@ -145,22 +146,23 @@ static void read_extension(struct parse *parse, size_t first, const char *name)
 		read_jump(parse, first, name);
 }
 
-void xtables_target(struct parse *parse)
+void xtables_target(struct xtables_parse *parse)
 {
 	size_t first = parse->at;
 	const char *name;
 
 	if (parse->count - first < 2 || parse->negated) {
-		parse->wrong = "no target is named";
+		parse->wrong = "-j or -g has no target";
 		return;
 	}
 	parse->at = parse->count;
 	name = parse->words[first + 1].text;
 	if (parse->restores_mark)
-		add_target(parse->rule, TARGET_UNKNOWN)->text = text_copy("--restore-skmark");
+		ruleset_add_target(parse->rule, TARGET_UNKNOWN)->text =
+			text_copy("--restore-skmark");
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		if (strcmp(plain[i].name, name) == 0) {
-			add_target(parse->rule, plain[i].kind);
+			ruleset_add_target(parse->rule, plain[i].kind);
 			return;
 		}
 	read_extension(parse, first, name);

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool xtables_is(const struct word *word, const char *text)
+bool xtables_is(const struct xtables_word *word, const char *text)
 {
 	return !word->quoted && strcmp(word->text, text) == 0;
 }
 
-char *xtables_words(const struct parse *parse, size_t first)
+char *xtables_join(const struct xtables_parse *parse, size_t first)
 {
 	struct text_stream words;
 

@@ -1,8 +1,8 @@
 /*
- * The table of capabilities, and the book of what was found; see the header.
+ * The table of capabilities, and the results of trying them.
  *
- * Options are those of the kernel's Kconfig files. The packet rules of IPv6 need CONFIG_IP6_NF_IPTABLES
- * with either iptables: xt_socket, xt_TPROXY and, in newer kernels, xt_mark leave IPv6 out.
+ * The options are those of the kernel's Kconfig files. With both iptables, packet rules of IPv6 need
+ * CONFIG_IP6_NF_IPTABLES: without it xt_socket, xt_TPROXY and, in newer kernels, xt_mark have no IPv6.
  */
 #include "capability.h"
 
@@ -32,21 +32,21 @@ const struct capability capabilities[CAPABILITIES] = {
 		{{"CONFIG_USER_NS"}}},
 	[CAPABILITY_VETH] = {"veth", "a pair of links between two namespaces", false, false,
 		{{"CONFIG_VETH"}}},
-	[CAPABILITY_IPV6] = {"ipv6", "a socket of IPv6, bound to ::1", false, false,
+	[CAPABILITY_IPV6] = {"ipv6", "an IPv6 socket bound to ::1", false, false,
 		{{"CONFIG_IPV6"}}},
-	[CAPABILITY_TRANSPARENT] = {"transparent", "listen at an address that the host lacks", true,
-		false, {{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
+	[CAPABILITY_TRANSPARENT] = {"transparent", "listen on an address that is not the host's",
+		true, false, {{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
 	[CAPABILITY_SO_MARK] = {"so-mark", "set and read a socket's mark", false, false,
 		{{"CONFIG_NET"}}},
-	[CAPABILITY_BIND_NO_PORT] = {"bind-address-no-port", "bind to an address, the port later",
-		false, false, {{"CONFIG_INET"}}},
-	[CAPABILITY_SPLICE] = {"splice", "bytes from socket to pipe to socket", false, false,
+	[CAPABILITY_BIND_NO_PORT] = {"bind-address-no-port",
+		"bind an address, and the port at connect()", false, false, {{"CONFIG_INET"}}},
+	[CAPABILITY_SPLICE] = {"splice", "move bytes from socket to pipe to socket", false, false,
 		{{"CONFIG_INET"}}},
 	[CAPABILITY_POLICY_RULE] = {"policy-rule", "a mark chooses the routing table", true, false,
 		{{"CONFIG_IP_ADVANCED_ROUTER", "CONFIG_IP_MULTIPLE_TABLES"},
 			{"CONFIG_IPV6", "CONFIG_IPV6_MULTIPLE_TABLES"}}},
-	[CAPABILITY_LOCAL_ROUTE] = {"local-route", "every address is local in table 100", true,
-		false,
+	[CAPABILITY_LOCAL_ROUTE] = {"local-route", "a route makes every address local in table 100",
+		true, false,
 		{{"CONFIG_IP_ADVANCED_ROUTER", "CONFIG_IP_MULTIPLE_TABLES"},
 			{"CONFIG_IPV6", "CONFIG_IPV6_MULTIPLE_TABLES"}}},
 	RULES(TOOL_IPTABLES, RULES_TABLE) = {"iptables-mangle", "iptables: a chain in mangle", true,
@@ -76,11 +76,11 @@ const struct capability capabilities[CAPABILITIES] = {
 	RULES(TOOL_NFT, RULES_TPROXY) = {"nft-tproxy", "nft: `tproxy to`", true, false,
 		{{NFT_4, "CONFIG_NFT_TPROXY"}, {NFT_6, "CONFIG_NFT_TPROXY"}}},
 	[CAPABILITY_ORIGINAL_DESTINATION] = {"udp-original-destination",
-		"where a datagram was sent, told after TPROXY", true, false,
+		"report a datagram's destination after TPROXY", true, false,
 		{{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
-	[CAPABILITY_NFT_INET] = {"nft-inet", "nft: a table of both families", false, true,
+	[CAPABILITY_NFT_INET] = {"nft-inet", "nft: a table for both families", false, true,
 		{{"CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"}}},
-	[CAPABILITY_NAT] = {"nat", "nft: a redirection, by connection tracking", false, true,
+	[CAPABILITY_NAT] = {"nat", "nft: redirect, with connection tracking", false, true,
 		{{NFT_4, "CONFIG_NF_CONNTRACK", "CONFIG_NFT_NAT", "CONFIG_NFT_REDIR"}}},
 };
 
@@ -101,7 +101,7 @@ bool capability_next(struct capability_key *at)
 	return at->name < CAPABILITIES;
 }
 
-static int place_of(enum capability_name name, int family)
+static int family_index(enum capability_name name, int family)
 {
 	return capabilities[name].families && family == AF_INET6;
 }
@@ -121,21 +121,21 @@ const char *capability_state_name(enum capability_state state)
 	return names[state];
 }
 
-const struct finding *finding_of(
+const struct finding *findings_get(
 	const struct findings *findings, enum capability_name name, int family)
 {
-	return &findings->found[name][place_of(name, family)];
+	return &findings->found[name][family_index(name, family)];
 }
 
 bool findings_can(const struct findings *findings, enum capability_name name, int family)
 {
-	return finding_of(findings, name, family)->state == CAPABILITY_WORKS;
+	return findings_get(findings, name, family)->state == CAPABILITY_WORKS;
 }
 
 void findings_set(struct findings *findings, enum capability_name name, int family,
 	enum capability_state state, const char *format, ...)
 {
-	struct finding *finding = &findings->found[name][place_of(name, family)];
+	struct finding *finding = &findings->found[name][family_index(name, family)];
 	va_list arguments;
 
 	finding->state = state;
@@ -144,7 +144,8 @@ void findings_set(struct findings *findings, enum capability_name name, int fami
 	va_end(arguments);
 }
 
-void findings_take(struct findings *findings, enum capability_name name, int family, int result)
+void findings_set_result(
+	struct findings *findings, enum capability_name name, int family, int result)
 {
 	int error = errno;
 
@@ -154,14 +155,14 @@ void findings_take(struct findings *findings, enum capability_name name, int fam
 		findings_set(findings, name, family, CAPABILITY_MISSING, "%s", strerror(error));
 }
 
-void findings_words(
-	struct findings *findings, enum capability_name name, int family, const char *words)
+void findings_set_message(
+	struct findings *findings, enum capability_name name, int family, const char *message)
 {
 	findings_set(findings, name, family,
-		tool_is_to_blame(words) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", words);
+		tool_is_at_fault(message) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", message);
 }
 
-void findings_needs(struct findings *findings, enum capability_name name, int family,
+void findings_set_required(struct findings *findings, enum capability_name name, int family,
 	enum capability_name needed)
 {
 	char id[CAPABILITY_ID_MAX];
@@ -170,7 +171,7 @@ void findings_needs(struct findings *findings, enum capability_name name, int fa
 		capability_id(needed, family, id));
 }
 
-void findings_no_ipv6(struct findings *findings)
+void findings_set_no_ipv6(struct findings *findings)
 {
 	for (int name = 0; name < CAPABILITIES; name++)
 		if (capabilities[name].families && findings->found[name][1].detail[0] == '\0' &&
@@ -179,7 +180,7 @@ void findings_no_ipv6(struct findings *findings)
 				CAPABILITY_UNTRIED, "needs ipv6");
 }
 
-void findings_no_program(struct findings *findings, enum capability_name name, int family,
+void findings_set_no_program(struct findings *findings, enum capability_name name, int family,
 	const char *program, const char *package)
 {
 	size_t room = sizeof(findings->packages) / sizeof(findings->packages[0]) - 1;
@@ -187,12 +188,12 @@ void findings_no_program(struct findings *findings, enum capability_name name, i
 
 	while (findings->packages[count] != NULL)
 		count++;
-	options_add(findings->packages, count, room, package);
+	capability_add_option(findings->packages, count, room, package);
 	findings_set(findings, name, family, CAPABILITY_UNTRIED,
 		"there is no program '%s' (package %s)", program, package);
 }
 
-size_t options_add(const char **list, size_t count, size_t room, const char *option)
+size_t capability_add_option(const char **list, size_t count, size_t room, const char *option)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(list[i], option) == 0)
@@ -211,8 +212,8 @@ static bool depends_on(const struct capability *capability, int place, const cha
 	return false;
 }
 
-/* Whether something that works shows that the option is on. */
-static bool is_on(const struct findings *findings, const char *option)
+/* Whether the option is on, because a capability that depends on it works. */
+static bool is_proven_on(const struct findings *findings, const char *option)
 {
 	for (int name = 0; name < CAPABILITIES; name++)
 		for (int place = 0; place < 2; place++)
@@ -225,11 +226,11 @@ static bool is_on(const struct findings *findings, const char *option)
 size_t capability_options(const struct findings *findings, enum capability_name name, int family,
 	const char *options[CAPABILITY_OPTIONS_MAX])
 {
-	const char *const *all = capabilities[name].options[place_of(name, family)];
+	const char *const *all = capabilities[name].options[family_index(name, family)];
 	size_t count = 0, length = 0;
 
 	for (; length < CAPABILITY_OPTIONS_MAX && all[length] != NULL; length++)
-		if (!is_on(findings, all[length]))
+		if (!is_proven_on(findings, all[length]))
 			options[count++] = all[length];
 	if (count == 0)
 		for (; count < length; count++)
@@ -237,7 +238,7 @@ size_t capability_options(const struct findings *findings, enum capability_name 
 	return count;
 }
 
-/* Whether a line of a tool's stderr is advice, or shows where in its input it stopped. */
+/* Whether a line of a program's stderr is advice, or repeats the input. */
 static bool is_noise(const char *line, size_t length)
 {
 	static const char *const begins[] = {"Try `", "Error occurred at line", "add ", "delete "};
@@ -250,8 +251,8 @@ static bool is_noise(const char *line, size_t length)
 	return false;
 }
 
-/* The line in which iptables suspects the kernel; what it says afterwards only follows from that. */
-static const char *suspicion(const char *errors)
+/* The line in which iptables suspects the kernel, or NULL. The lines behind it only follow from that. */
+static const char *find_suspicion(const char *errors)
 {
 	const char *at = strstr(errors, "missing kernel module?");
 
@@ -262,7 +263,7 @@ static const char *suspicion(const char *errors)
 	return at;
 }
 
-/* A file's name or a broken tool may bring anything; what is shown is plain text. */
+/* The name of a file or a broken tool may bring any bytes; only plain text is shown. */
 static void make_plain(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -285,27 +286,27 @@ static void join_lines(const char *errors, char *out, size_t size)
 	}
 }
 
-void tool_words(const char *errors, char *out, size_t size)
+void tool_message(const char *errors, char *out, size_t size)
 {
-	const char *suspected = suspicion(errors);
+	const char *suspected = find_suspicion(errors);
 
 	if (suspected != NULL)
 		snprintf(out, size, "%.*s", (int)strcspn(suspected, "\n"), suspected);
 	else
 		join_lines(errors, out, size);
 	if (out[0] == '\0')
-		snprintf(out, size, "it failed without a word");
+		snprintf(out, size, "it failed without a message");
 	make_plain(out);
 }
 
-bool tool_is_to_blame(const char *words)
+bool tool_is_at_fault(const char *message)
 {
 	static const char *const signs[] = {"Couldn't load", "nknown option", "Bad argument",
 		"syntax error", "No symbol type information", "lock file", "cannot be started",
-		"is unknown, try", "failed without a word", "did not end within"};
+		"is unknown, try", "failed without a message", "did not end within"};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-		if (strstr(words, signs[i]) != NULL)
+		if (strstr(message, signs[i]) != NULL)
 			return true;
 	return false;
 }

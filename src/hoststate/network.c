@@ -1,15 +1,16 @@
 /*
- * What `ip -j` tells; see the header.
+ * Reads what `ip -j` prints about the host's links, rules and routes.
  *
- * Numbers are asked for (`-N`), since names of tables are the host's own affair. An entry that has not
- * what its kind always has makes the whole answer one that cannot be trusted. The trap is a list that
- * is empty: some versions of `ip` then print nothing at all.
+ * `-N` makes it print numbers: names of tables are the host's own choice. Each kind of entry has fields that
+ * iproute2 always prints; an entry without them makes the whole answer unusable.
+ *
+ * The trap is an empty list: some versions of `ip` then print nothing at all.
  */
 #include "network.h"
 #include "sysctl.h"
 #include "tproxy/array.h"
+#include "tproxy/json.h"
 #include "tproxy/json_list.h"
-#include "tproxy/names.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
@@ -17,15 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *word(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
-/* Gives each object of a list to TAKE; false where the text is no such list, or TAKE says so. */
-static bool take_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
+/* Gives each object of a list to TAKE. False: the text is not such a list, or TAKE refused an object. */
+static bool read_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
 {
 	char *problem = NULL;
 	bool well = json_list_read(json, NULL, take, context, &problem);
@@ -34,14 +28,15 @@ static bool take_list(const char *json, bool (*take)(void *context, json_t *obje
 	return well;
 }
 
-/* The same of a list that may be empty: some versions of `ip` then print nothing at all. */
-static bool take_some(const char *json, bool (*take)(void *context, json_t *object), void *context)
+/* The same for a list that may be empty. */
+static bool read_list_or_nothing(
+	const char *json, bool (*take)(void *context, json_t *object), void *context)
 {
-	return *json == '\0' || take_list(json, take, context);
+	return *json == '\0' || read_list(json, take, context);
 }
 
-/* What does not fit is as good as none: a name or address that was cut is another one. */
-static void copy(char *to, size_t size, const char *from)
+/* Copies what fits, else "": a name or address that is cut off would be another one. */
+static void copy_whole(char *to, size_t size, const char *from)
 {
 	snprintf(to, size, "%s", strlen(from) < size ? from : "");
 }
@@ -62,121 +57,121 @@ static bool has_flag(const json_t *link, const char *flag)
 	return false;
 }
 
-static unsigned bits_of(int family)
-{
-	return family == AF_INET6 ? 128 : 32;
-}
+/* What the readers of one family's list share. */
+struct family_list {
+	struct network *network;
+	int family;
+};
 
 /* --- links and addresses --- */
 
-/* An entry without an IP address is of another family, and says so. */
+/* An entry without an IP address belongs to another family, and `family` says which. */
 static bool add_address(struct network *network, const char *link, const json_t *info)
 {
 	const json_t *length = json_object_get(info, "prefixlen");
-	const char *family = word(info, "family");
+	const char *family = json_text(info, "family");
 	json_int_t bits = json_integer_value(length);
 	struct network_address *made;
 	struct addr address;
 
-	if (!addr_parse(&address, word(info, "local")))
+	if (!addr_parse(&address, json_text(info, "local")))
 		return *family != '\0' && strncmp(family, "inet", 4) != 0;
-	if (!json_is_integer(length) || bits < 0 || bits > bits_of(addr_family(&address)))
+	if (!json_is_integer(length) || bits < 0 || bits > addr_bits(addr_family(&address)))
 		return false;
 	network->addresses = array_room(network->addresses, network->address_count, sizeof(*made));
 	made = &network->addresses[network->address_count++];
-	copy(made->link, sizeof(made->link), link);
+	copy_whole(made->link, sizeof(made->link), link);
 	made->address = address;
 	made->length = (unsigned)bits;
 	return true;
 }
 
-static bool take_link(void *context, json_t *link)
+static bool read_link(void *context, json_t *link)
 {
 	const json_t *addresses = json_object_get(link, "addr_info"), *each;
-	const char *name = word(link, "ifname");
+	const char *name = json_text(link, "ifname");
 	struct network *network = context;
 	struct network_link *made;
 	bool well = true;
 	size_t i;
 
 	if (json_object_size(link) == 0)
-		return true; /* `ip` leaves an empty object for what a filter passed over */
+		return true; /* `ip` prints an empty object for a link that its filter leaves out */
 	if (!is_link_name(name))
 		return false;
 	network->links = array_room(network->links, network->link_count, sizeof(*made));
 	made = &network->links[network->link_count++];
-	copy(made->name, sizeof(made->name), name);
-	copy(made->mac, sizeof(made->mac), word(link, "address"));
+	copy_whole(made->name, sizeof(made->name), name);
+	copy_whole(made->mac, sizeof(made->mac), json_text(link, "address"));
 	made->up = has_flag(link, "UP");
-	made->bridge = strcmp(word(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
+	made->bridge =
+		strcmp(json_text(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
 	for (i = 0; (each = json_array_get(addresses, i)) != NULL; i++)
 		well = well && add_address(network, name, each);
 	return well;
 }
 
-bool network_of_links(struct network *network, const char *json)
+bool network_parse_links(struct network *network, const char *json)
 {
 	size_t before = network->link_count;
 
-	return take_list(json, take_link, network) &&
-	       network->link_count > before; /* no host is without lo */
+	return read_list(json, read_link, network) &&
+	       network->link_count > before; /* every host has lo */
 }
 
-static bool take_proxied(void *context, json_t *entry)
+static bool read_proxied(void *context, json_t *entry)
 {
-	struct network *network = context;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	struct network_proxied *made;
 	struct addr address;
 
-	if (!addr_parse(&address, word(entry, "dst")))
+	if (!addr_parse(&address, json_text(entry, "dst")) || addr_family(&address) != list->family)
 		return false;
 	network->proxied = array_room(network->proxied, network->proxied_count, sizeof(*made));
 	made = &network->proxied[network->proxied_count++];
-	copy(made->link, sizeof(made->link), word(entry, "dev"));
+	copy_whole(made->link, sizeof(made->link), json_text(entry, "dev"));
 	made->address = address;
 	return true;
 }
 
-bool network_of_proxied(struct network *network, const char *json)
+bool network_parse_proxied(struct network *network, int family, const char *json)
 {
-	return take_some(json, take_proxied, network);
+	struct family_list list = {network, family};
+
+	return read_list_or_nothing(json, read_proxied, &list);
 }
 
 /* --- rules and routes --- */
 
-/* A number that ip writes as text; absent it stays as it was. False for anything else. */
-static bool take_number(const json_t *object, const char *key, uint32_t *number)
+/* Reads a number that `ip` prints as text. Where there is none, *NUMBER stays. False: not a number. */
+static bool read_number(const json_t *object, const char *key, uint32_t *number)
 {
 	unsigned value = *number;
-	bool well = json_object_get(object, key) == NULL || text_number(word(object, key), &value);
+	bool well =
+		json_object_get(object, key) == NULL || text_number(json_text(object, key), &value);
 
 	*number = value;
 	return well;
 }
 
-/* Reading rules or routes of a family. */
-struct taking {
-	struct network *network;
-	int family;
-};
-
-static bool take_rule(void *context, json_t *rule)
+static bool read_rule(void *context, json_t *rule)
 {
-	const struct taking *taking = context;
-	struct network *network = taking->network;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	const json_t *written = json_object_get(rule, "priority");
 	json_int_t priority = json_integer_value(written);
-	struct network_rule read = {.family = taking->family, .mask = UINT32_MAX};
+	struct network_rule read = {.family = list->family, .mask = UINT32_MAX};
 
-	/* A rule that leads to no table, such as one of action `unreachable`, has table 0. */
+	/* A rule without a table, such as one of action `unreachable`, has table 0 here. */
 	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
-		!take_number(rule, "table", &read.table) ||
-		!take_number(rule, "fwmark", &read.mark) ||
-		!take_number(rule, "fwmask", &read.mask))
+		!read_number(rule, "table", &read.table) ||
+		!read_number(rule, "fwmark", &read.mark) ||
+		!read_number(rule, "fwmask", &read.mask))
 		return false;
 	read.priority = (unsigned)priority;
-	/* `not`: it is for all but that mark. */
-	read.marks =
+	/* `not`: the rule is for all other marks. */
+	read.has_mark =
 		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
 	read.text = json_dumps(rule, JSON_COMPACT);
 	if (read.text == NULL)
@@ -186,11 +181,11 @@ static bool take_rule(void *context, json_t *rule)
 	return true;
 }
 
-bool network_of_rules(struct network *network, int family, const char *json)
+bool network_parse_rules(struct network *network, int family, const char *json)
 {
-	struct taking taking = {network, family};
+	struct family_list list = {network, family};
 
-	return take_some(json, take_rule, &taking);
+	return read_list_or_nothing(json, read_rule, &list);
 }
 
 /* "default", "192.0.2.0/24" or an address alone. */
@@ -205,14 +200,14 @@ static bool read_prefix(const char *text, int family, struct addr *address, unsi
 		return true;
 	if (strlen(text) >= sizeof(copied))
 		return false;
-	copy(copied, sizeof(copied), text);
+	copy_whole(copied, sizeof(copied), text);
 	slash = strchr(copied, '/');
 	if (slash != NULL)
 		*slash = '\0';
 	if (!addr_parse(address, copied) || addr_family(address) != family)
 		return false;
-	*length = bits_of(family);
-	return slash == NULL || (text_number(slash + 1, length) && *length <= bits_of(family));
+	*length = addr_bits(family);
+	return slash == NULL || (text_number(slash + 1, length) && *length <= addr_bits(family));
 }
 
 static bool is_type(const char *type, const char *number, const char *name)
@@ -220,104 +215,78 @@ static bool is_type(const char *type, const char *number, const char *name)
 	return strcmp(type, number) == 0 || strcmp(type, name) == 0;
 }
 
-static bool take_route(void *context, json_t *route)
+static bool read_route(void *context, json_t *route)
 {
-	const struct taking *taking = context;
-	struct network *network = taking->network;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	struct network_route read = {.table = TABLE_MAIN};
-	const char *type = word(route, "type");
+	const char *type = json_text(route, "type");
 
-	if (!take_number(route, "table", &read.table) ||
-		!read_prefix(word(route, "dst"), taking->family, &read.to, &read.length))
+	if (!read_number(route, "table", &read.table) ||
+		!read_prefix(json_text(route, "dst"), list->family, &read.to, &read.length))
 		return false;
 	read.local = is_type(type, "2", "local");
-	copy(read.link, sizeof(read.link), word(route, "dev"));
+	copy_whole(read.link, sizeof(read.link), json_text(route, "dev"));
 	if (*type != '\0' && !read.local && !is_type(type, "1", "unicast"))
-		read.link[0] = '\0'; /* leads nowhere: broadcast, blackhole and so on */
+		read.link[0] = '\0'; /* broadcast, blackhole and the like leave by no link */
 	network->routes = array_room(network->routes, network->route_count, sizeof(read));
 	network->routes[network->route_count++] = read;
 	return true;
 }
 
-bool network_of_routes(struct network *network, int family, const char *json)
+bool network_parse_routes(struct network *network, int family, const char *json)
 {
-	struct taking taking = {network, family};
+	struct family_list list = {network, family};
 
-	return take_some(json, take_route, &taking);
+	return read_list_or_nothing(json, read_route, &list);
 }
 
-/* --- asking --- */
+/* --- running `ip` --- */
 
-static bool ask(const char *line, struct command_result *result, char **problem)
+typedef bool list_parser(struct network *network, int family, const char *json);
+
+static bool parse_links(struct network *network, int family, const char *json)
 {
-	if (command_line(line, NULL, result))
-		return true;
-	*problem =
-		text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
-	return false;
+	(void)family;
+	return network_parse_links(network, json);
 }
 
-static bool take(bool well, const char *line, char **problem)
+static bool run_ip(
+	struct network *network, const char *line, list_parser *parse, int family, char **problem)
 {
-	if (!well && *problem == NULL)
-		*problem = text_format("`%s` prints what cannot be read", line);
-	return well;
-}
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
 
-static bool read_routing(struct network *network, int family, char **problem)
-{
-	char *rules = text_format("ip -N -j -%d rule show", family == AF_INET6 ? 6 : 4);
-	char *routes = text_format("ip -N -j -%d route show table all", family == AF_INET6 ? 6 : 4);
-	struct command_result told;
-	bool well;
-
-	well = ask(rules, &told, problem) &&
-	       take(network_of_rules(network, family, told.out), rules, problem);
-	command_free(&told);
-	if (well) {
-		well = ask(routes, &told, problem) &&
-		       take(network_of_routes(network, family, told.out), routes, problem);
-		command_free(&told);
+	if (!well)
+		*problem = subprocess_problem(line, &result);
+	else if (!parse(network, family, result.out)) {
+		*problem = text_format("cannot parse the output of `%s`", line);
+		well = false;
 	}
-	free(routes);
-	free(rules);
+	subprocess_free(&result);
 	return well;
-}
-
-static bool read_links(struct network *network, char **problem)
-{
-	static const char line[] = "ip -d -j address show";
-	struct command_result told;
-	bool well = ask(line, &told, problem) &&
-		    take(network_of_links(network, told.out), line, problem);
-
-	command_free(&told);
-	return well;
-}
-
-static bool read_proxied(struct network *network, int family, char **problem)
-{
-	char *line = text_format("ip -j -%d neigh show proxy", family == AF_INET6 ? 6 : 4);
-	struct command_result told;
-	bool well = ask(line, &told, problem) &&
-		    take(network_of_proxied(network, told.out), line, problem);
-
-	command_free(&told);
-	free(line);
-	return well;
-}
-
-static bool read_family(struct network *network, int family, char **problem)
-{
-	return read_proxied(network, family, problem) && read_routing(network, family, problem);
 }
 
 bool network_read(struct network *network, char **problem)
 {
+	static const struct {
+		const char *options, *object;
+		list_parser *parse;
+	} lists[] = {{"-j", "neigh show proxy", network_parse_proxied},
+		{"-N -j", "rule show", network_parse_rules},
+		{"-N -j", "route show table all", network_parse_routes}};
 	bool ipv6 = sysctl_exists("net/ipv6/conf/all/forwarding");
-	bool well = read_links(network, problem) && read_family(network, AF_INET, problem) &&
-		    (!ipv6 || read_family(network, AF_INET6, problem));
+	bool well = run_ip(network, "ip -d -j address show", parse_links, AF_UNSPEC, problem);
 
+	for (int version = 4; version <= (ipv6 ? 6 : 4); version += 2)
+		for (size_t i = 0; well && i < sizeof(lists) / sizeof(lists[0]); i++) {
+			char *line = text_format(
+				"ip %s -%d %s", lists[i].options, version, lists[i].object);
+
+			well = run_ip(network, line, lists[i].parse,
+				version == 6 ? AF_INET6 : AF_INET, problem);
+			free(line);
+		}
 	if (!well)
 		network_free(network);
 	return well;
@@ -335,92 +304,9 @@ void network_free(struct network *network)
 	*network = (struct network){0};
 }
 
-/* An address of an answer; absent it stays the wildcard. False where it is no address of the family. */
-static bool take_address(const json_t *route, const char *key, struct addr *address)
-{
-	int family = addr_family(address);
+/* --- searching --- */
 
-	return json_object_get(route, key) == NULL ||
-	       (addr_parse(address, word(route, key)) && addr_family(address) == family);
-}
-
-struct answering {
-	struct route_answer *answer;
-	size_t count;
-};
-
-static bool take_answer(void *context, json_t *route)
-{
-	struct answering *answering = context;
-	struct route_answer *answer = answering->answer;
-
-	if (answering->count++ > 0)
-		return true; /* the first is the route */
-	answer->local = is_type(word(route, "type"), "2", "local");
-	copy(answer->link, sizeof(answer->link), word(route, "dev"));
-	return take_address(route, "gateway", &answer->gateway) &&
-	       take_address(route, "prefsrc", &answer->source);
-}
-
-bool network_of_answer(struct route_answer *answer, int family, const char *json)
-{
-	struct answering answering = {answer, 0};
-
-	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	answer->there = take_list(json, take_answer, &answering) && answering.count > 0;
-	return answer->there;
-}
-
-static char *question_line(const struct route_question *question)
-{
-	int version = addr_family(&question->to) == AF_INET6 ? 6 : 4;
-	char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX];
-	char *line =
-		text_format("ip -j -%d route get %s", version, addr_format_ip(&question->to, to));
-
-	if (question->in != NULL)
-		text_add(&line, " from %s iif %s", addr_format_ip(question->from, from),
-			question->in);
-	if (question->mark != 0)
-		text_add(&line, " mark 0x%x", question->mark);
-	return line;
-}
-
-static void ask_for_route(const char *line, int family, struct route_answer *answer)
-{
-	struct command_result told;
-
-	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	if (!command_line(line, NULL, &told))
-		snprintf(answer->words, sizeof(answer->words), "%.*s",
-			(int)strcspn(told.errors, "\n"), told.errors);
-	else if (!network_of_answer(answer, family, told.out))
-		snprintf(answer->words, sizeof(answer->words), "ip prints what cannot be read");
-	command_free(&told);
-}
-
-void network_route(const struct route_question *question, struct route_answer *answer)
-{
-	static struct {
-		struct names lines;
-		struct route_answer *list;
-		size_t count;
-	} known;
-	char *line = question_line(question);
-	size_t place = known.count;
-
-	if (names_add(&known.lines, line, place)) {
-		known.list = array_room(known.list, known.count++, sizeof(*known.list));
-		ask_for_route(line, addr_family(&question->to), &known.list[place]);
-	} else
-		names_find(&known.lines, line, &place);
-	*answer = known.list[place];
-	free(line);
-}
-
-/* --- looking things up --- */
-
-const struct network_link *network_link_named(const struct network *network, const char *name)
+const struct network_link *network_find_link(const struct network *network, const char *name)
 {
 	for (size_t i = 0; i < network->link_count; i++)
 		if (strcmp(network->links[i].name, name) == 0)
@@ -428,35 +314,27 @@ const struct network_link *network_link_named(const struct network *network, con
 	return NULL;
 }
 
-static const unsigned char *bytes_of(const struct addr *address)
-{
-	if (addr_family(address) == AF_INET6)
-		return address->in6.sin6_addr.s6_addr;
-	return (const unsigned char *)&address->in4.sin_addr;
-}
-
 bool network_covers(const struct addr *net, unsigned length, const struct addr *address)
 {
-	const unsigned char *a = bytes_of(net), *b = bytes_of(address);
+	const uint8_t *a = addr_bytes(net), *b = addr_bytes(address);
 	unsigned rest = length % 8;
 
-	if (addr_family(net) != addr_family(address) || length > bits_of(addr_family(net)) ||
+	if (addr_family(net) != addr_family(address) || length > addr_bits(addr_family(net)) ||
 		memcmp(a, b, length / 8) != 0)
 		return false;
 	return rest == 0 || (a[length / 8] ^ b[length / 8]) >> (8 - rest) == 0;
 }
 
-const struct network_address *network_own(const struct network *network, const struct addr *address)
+const struct network_address *network_find_address(
+	const struct network *network, const struct addr *address)
 {
-	unsigned length = bits_of(addr_family(address));
-
 	for (size_t i = 0; i < network->address_count; i++)
-		if (network_covers(&network->addresses[i].address, length, address))
+		if (addr_compare_ip(&network->addresses[i].address, address) == 0)
 			return &network->addresses[i];
 	return NULL;
 }
 
-const struct network_route *network_local_route(
+const struct network_route *network_find_local_route(
 	const struct network *network, unsigned table, const struct addr *address)
 {
 	for (size_t i = 0; i < network->route_count; i++) {

@@ -1,14 +1,12 @@
 /*
- * The host's sockets, asked of the kernel by sock_diag(7); see the header.
+ * Reads the host's sockets from the kernel with sock_diag(7), one request for each family and protocol.
  *
- * One question a family and protocol, each on a netlink socket of its own, so that what is left of an
- * answer that was interrupted is never taken for the next one's. Asking needs no privileges.
- *
- * The trap: the kernel uses fields twice. Of a listener, what is "unacked" is its accept queue; and
- * idiag_retrans counts keep-alives and probes, too. So the counters are read only where the state says
- * what they are. The second trap: an error may come as the end of an answer, which libmnl does not read.
+ * The trap: the kernel uses fields twice. For a listener, "unacked" is the length of its accept queue, and
+ * idiag_retrans also counts keep-alives and window probes. So counters are read only in states where their
+ * meaning is clear.
  */
 #include "sockets.h"
+#include "netlink.h"
 #include "tproxy/array.h"
 #include "tproxy/text.h"
 
@@ -22,13 +20,11 @@
 
 enum {
 	ATTEMPTS = 10,
-	ANSWER_MAX = 32768,   /* the kernel fills no more into one */
-	ERRNO_MAX = 4096,     /* MAX_ERRNO of the kernel is one less */
-	RETRANSMISSION = 1,   /* what idiag_timer says is running */
-	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV, which no header of user space has */
+	RETRANSMISSION = 1,   /* idiag_timer: the retransmission timer runs */
+	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV; no header of user space has it */
 };
 
-/* All of TCP's states but closed; UDP knows closed for "not connected". */
+/* All states of TCP but closed. For UDP, closed means "not connected". */
 static const uint32_t tcp_states =
 	((1U << (REQUEST_RECEIVED + 1)) - 1) & ~(1U << 0) & ~(1U << TCP_CLOSE);
 static const uint32_t udp_states = 1U << TCP_ESTABLISHED | 1U << TCP_CLOSE;
@@ -40,15 +36,10 @@ struct dump {
 
 static struct addr address_of(int family, const __be32 *ip, __be16 port, unsigned link)
 {
-	struct addr addr = addr_any(family);
+	struct addr addr = addr_from_bytes(family, ip);
 
-	if (family == AF_INET6) {
-		memcpy(&addr.in6.sin6_addr, ip, sizeof(addr.in6.sin6_addr));
-		if (IN6_IS_ADDR_LINKLOCAL(&addr.in6.sin6_addr))
-			addr.in6.sin6_scope_id = link;
-	} else {
-		memcpy(&addr.in4.sin_addr, ip, sizeof(addr.in4.sin_addr));
-	}
+	if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&addr.in6.sin6_addr))
+		addr.in6.sin6_scope_id = link;
 	addr_set_port(&addr, ntohs(port));
 	addr_unmap(&addr);
 	return addr;
@@ -63,62 +54,62 @@ static enum host_socket_state state_of(int protocol, int state)
 	return state == TCP_SYN_SENT ? SOCKET_STATE_CONNECTING : SOCKET_STATE_OTHER;
 }
 
-static void take_identity(struct host_socket *made, const struct inet_diag_msg *told)
+static void read_identity(struct host_socket *made, const struct inet_diag_msg *message)
 {
-	const struct inet_diag_sockid *id = &told->id;
-	int family = told->idiag_family;
+	const struct inet_diag_sockid *id = &message->id;
+	int family = message->idiag_family;
 
-	made->state = state_of(made->protocol, told->idiag_state);
+	made->state = state_of(made->protocol, message->idiag_state);
 	made->local = address_of(family, id->idiag_src, id->idiag_sport, id->idiag_if);
 	made->remote = address_of(family, id->idiag_dst, id->idiag_dport, id->idiag_if);
-	/* The wildcard is not mapped where the local address is. */
+	/* For a mapped local address, the kernel reports the wildcard of IPv6 as the remote one. */
 	if (addr_family(&made->local) != addr_family(&made->remote) && addr_is_any(&made->remote))
 		made->remote = addr_any(addr_family(&made->local));
-	made->uid = told->idiag_uid;
-	made->inode = told->idiag_inode;
+	made->uid = message->idiag_uid;
+	made->inode = message->idiag_inode;
 	made->cookie = (unsigned long long)id->idiag_cookie[1] << 32 | id->idiag_cookie[0];
-	if (told->idiag_timer == RETRANSMISSION)
-		made->retransmits = told->idiag_retrans;
+	if (message->idiag_timer == RETRANSMISSION)
+		made->retransmits = message->idiag_retrans;
 }
 
-static void take_options(struct host_socket *made, const struct nlattr *attribute)
+static void read_options(struct host_socket *made, const struct nlattr *attribute)
 {
-	struct inet_diag_sockopt told;
+	struct inet_diag_sockopt options;
 
-	if (mnl_attr_get_payload_len(attribute) < sizeof(told))
+	if (mnl_attr_get_payload_len(attribute) < sizeof(options))
 		return;
-	memcpy(&told, mnl_attr_get_payload(attribute), sizeof(told));
+	memcpy(&options, mnl_attr_get_payload(attribute), sizeof(options));
 	made->options_known = true;
-	made->transparent = told.transparent;
-	made->freebind = told.freebind;
-	made->late_port = told.bind_address_no_port;
+	made->transparent = options.transparent;
+	made->freebind = options.freebind;
+	made->bind_no_port = options.bind_address_no_port;
 }
 
-/* Kernels add to the end of this structure; an old one gives less of it than there is here. */
-static void take_counters(struct host_socket *made, const struct nlattr *attribute)
+/* Newer kernels add fields at the end of struct tcp_info; an older one sends fewer than are known here. */
+static void read_counters(struct host_socket *made, const struct nlattr *attribute)
 {
-	struct tcp_info told = {0};
+	struct tcp_info info = {0};
 	size_t length = mnl_attr_get_payload_len(attribute);
 
 	if (made->protocol != IPPROTO_TCP || made->state == SOCKET_STATE_LISTENING)
 		return;
-	memcpy(&told, mnl_attr_get_payload(attribute),
-		length < sizeof(told) ? length : sizeof(told));
-	made->retransmits = told.tcpi_retransmits;
-	made->unacked = told.tcpi_unacked;
-	made->mss = told.tcpi_snd_mss;
+	memcpy(&info, mnl_attr_get_payload(attribute),
+		length < sizeof(info) ? length : sizeof(info));
+	made->retransmits = info.tcpi_retransmits;
+	made->unacked = info.tcpi_unacked;
+	made->mss = info.tcpi_snd_mss;
 }
 
-static int take_attribute(const struct nlattr *attribute, void *context)
+static int read_attribute(const struct nlattr *attribute, void *context)
 {
 	struct host_socket *made = context;
 
 	switch (mnl_attr_get_type(attribute)) {
 	case INET_DIAG_SOCKOPT:
-		take_options(made, attribute);
+		read_options(made, attribute);
 		break;
 	case INET_DIAG_INFO:
-		take_counters(made, attribute);
+		read_counters(made, attribute);
 		break;
 	case INET_DIAG_SKV6ONLY:
 		if (mnl_attr_get_payload_len(attribute) >= sizeof(uint8_t))
@@ -130,66 +121,32 @@ static int take_attribute(const struct nlattr *attribute, void *context)
 	return MNL_CB_OK;
 }
 
-/* For what the kernel never writes: nothing of such an answer counts. */
-static int refuse(int error)
-{
-	errno = error;
-	return MNL_CB_ERROR;
-}
-
-static int take_socket(const struct nlmsghdr *message, void *context)
+static int read_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct dump *dump = context;
-	const struct inet_diag_msg *told = mnl_nlmsg_get_payload(message);
+	const struct inet_diag_msg *reported = mnl_nlmsg_get_payload(message);
 	struct host_sockets *sockets = dump->sockets;
 	struct host_socket *made;
 
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(*told))
-		return refuse(EPROTO);
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*reported))
+		return netlink_refuse(EPROTO);
 	sockets->list = array_room(sockets->list, sockets->count, sizeof(*sockets->list));
 	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
-	take_identity(made, told);
-	return mnl_attr_parse(message, sizeof(*told), take_attribute, made);
+	read_identity(made, reported);
+	return mnl_attr_parse(message, sizeof(*reported), read_attribute, made);
 }
 
-/*
- * NLMSG_DONE and NLMSG_ERROR both begin with a number: 0, or an errno with a minus before it. An error of 0
- * is an acknowledgement, which nothing here asks for; the end of a list is NLMSG_DONE alone.
- */
-static int take_end(const struct nlmsghdr *message, void *context)
-{
-	int error;
-
-	(void)context;
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(error))
-		return refuse(EPROTO);
-	memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
-	if (error == 0 && message->nlmsg_type == NLMSG_DONE)
-		return MNL_CB_STOP;
-	return refuse(error < 0 && error > -ERRNO_MAX ? -error : EPROTO);
-}
-
-static int take_loss(const struct nlmsghdr *message, void *context)
-{
-	(void)message;
-	(void)context;
-	return refuse(ENOBUFS);
-}
-
-int sockets_of_answer(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
+int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length)
 {
-	mnl_cb_t controls[NLMSG_MIN_TYPE] = {
-		[NLMSG_ERROR] = take_end, [NLMSG_DONE] = take_end, [NLMSG_OVERRUN] = take_loss};
-	struct dump dump = {sockets, protocol};
-
-	return mnl_cb_run2(
-		answer, length, 0, port, take_socket, &dump, controls, MNL_ARRAY_SIZE(controls));
+	return netlink_parse(answer, length, port, read_socket, &(struct dump){sockets, protocol});
 }
 
-static int send_question(struct mnl_socket *netlink, int family, int protocol)
+/* Reads the sockets once. -1 with errno: EINTR where they changed too much during the answer. */
+static int request_sockets(struct host_sockets *sockets, int family, int protocol)
 {
+	struct dump dump = {sockets, protocol};
 	char room[256] = {0};
 	struct nlmsghdr *message = mnl_nlmsg_put_header(room);
 	struct inet_diag_req_v2 *question;
@@ -201,55 +158,15 @@ static int send_question(struct mnl_socket *netlink, int family, int protocol)
 	question->sdiag_protocol = (__u8)protocol;
 	question->idiag_ext = 1U << (INET_DIAG_INFO - 1);
 	question->idiag_states = protocol == IPPROTO_TCP ? tcp_states : udp_states;
-	return mnl_socket_sendto(netlink, message, message->nlmsg_len) == -1 ? -1 : 0;
+	return netlink_request(NETLINK_SOCK_DIAG, message, read_socket, &dump);
 }
 
-static int read_answer(struct mnl_socket *netlink, struct host_sockets *sockets, int protocol)
-{
-	char *answer = malloc(ANSWER_MAX);
-	int more = MNL_CB_OK;
-
-	if (answer == NULL)
-		abort(); /* out of memory */
-	while (more > MNL_CB_STOP) {
-		ssize_t length = mnl_socket_recvfrom(netlink, answer, ANSWER_MAX);
-
-		if (length > 0)
-			more = sockets_of_answer(sockets, protocol, mnl_socket_get_portid(netlink),
-				answer, (size_t)length);
-		else
-			more = length == 0 ? refuse(EPROTO) : MNL_CB_ERROR;
-	}
-	free(answer);
-	return more;
-}
-
-/* Asks once. -1 with errno, EINTR where the sockets changed meanwhile too much for one answer. */
-static int ask(struct host_sockets *sockets, int family, int protocol)
-{
-	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	int result = -1, error;
-
-	if (netlink == NULL)
-		return -1;
-	if (mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) == -1)
-		goto out;
-	if (send_question(netlink, family, protocol) == -1)
-		goto out;
-	result = read_answer(netlink, sockets, protocol);
-out:
-	error = errno;
-	mnl_socket_close(netlink);
-	errno = error;
-	return result;
-}
-
-static int ask_until_whole(struct host_sockets *sockets, int family, int protocol)
+static int request_until_whole(struct host_sockets *sockets, int family, int protocol)
 {
 	size_t before = sockets->count;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
-		if (ask(sockets, family, protocol) == 0)
+		if (request_sockets(sockets, family, protocol) == 0)
 			return 0;
 		sockets->count = before;
 		if (errno != EINTR)
@@ -258,21 +175,20 @@ static int ask_until_whole(struct host_sockets *sockets, int family, int protoco
 	return -1;
 }
 
-/* Whether the answer will do. ENOENT is a kernel that has no words for such sockets. */
-static bool is_answered(struct host_sockets *sockets, int family, int protocol, char **problem)
+/* ENOENT: the kernel has no sock_diag module for such sockets. UDP may be missing; TCP may not. */
+static bool read_family(struct host_sockets *sockets, int family, int protocol, char **problem)
 {
-	if (ask_until_whole(sockets, family, protocol) == 0)
+	if (request_until_whole(sockets, family, protocol) == 0)
 		return true;
 	if (errno == ENOENT && family == AF_INET6)
-		return true; /* it has IPv4's: it was asked for them first */
+		return true; /* a kernel without IPv6; IPv4 was read before */
 	if (errno == ENOENT && protocol == IPPROTO_UDP) {
-		sockets->udp_told = false;
+		sockets->udp_known = false;
 		return true;
 	}
-	*problem =
-		text_format("the kernel does not tell its sockets of %s over IPv%d (sock_diag): %s",
-			protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
-			strerror(errno));
+	*problem = text_format("cannot list %s/IPv%d sockets (sock_diag): %s",
+		protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
+		strerror(errno));
 	return false;
 }
 
@@ -280,10 +196,10 @@ bool sockets_read(struct host_sockets *sockets, char **problem)
 {
 	static const int families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 
-	*sockets = (struct host_sockets){.udp_told = true};
+	*sockets = (struct host_sockets){.udp_known = true};
 	socket_owners_forget();
 	for (size_t i = 0; i < 4; i++)
-		if (!is_answered(sockets, families[i / 2], protocols[i % 2], problem)) {
+		if (!read_family(sockets, families[i / 2], protocols[i % 2], problem)) {
 			sockets_free(sockets);
 			return false;
 		}

@@ -79,13 +79,23 @@ bool addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa)
 	return true;
 }
 
+const uint8_t *addr_bytes(const struct addr *addr)
+{
+	return addr_family(addr) == AF_INET6 ? addr->in6.sin6_addr.s6_addr
+					     : (const uint8_t *)&addr->in4.sin_addr;
+}
+
+struct addr addr_from_bytes(int family, const void *bytes)
+{
+	struct addr addr = addr_any(family);
+
+	memcpy((uint8_t *)addr_bytes(&addr), bytes, addr_bits(family) / 8);
+	return addr;
+}
+
 const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX])
 {
-	const void *ip = &addr->in4.sin_addr;
-
-	if (addr_family(addr) == AF_INET6)
-		ip = &addr->in6.sin6_addr;
-	if (inet_ntop(addr_family(addr), ip, text, ADDR_TEXT_MAX) == NULL)
+	if (inet_ntop(addr_family(addr), addr_bytes(addr), text, ADDR_TEXT_MAX) == NULL)
 		text[0] = '\0';
 	return text;
 }
@@ -104,6 +114,11 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX])
 int addr_family(const struct addr *addr)
 {
 	return addr->sa.sa_family;
+}
+
+unsigned addr_bits(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
 }
 
 socklen_t addr_length(const struct addr *addr)
@@ -140,6 +155,17 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 		return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr) &&
 		       a->in6.sin6_scope_id == b->in6.sin6_scope_id;
 	return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+}
+
+int addr_compare_ip(const struct addr *a, const struct addr *b)
+{
+	int family = addr_family(a);
+
+	if (family != addr_family(b))
+		return family < addr_family(b) ? -1 : 1;
+	if (family == AF_UNSPEC)
+		return 0;
+	return memcmp(addr_bytes(a), addr_bytes(b), addr_bits(family) / 8);
 }
 
 void addr_unmap(struct addr *addr)

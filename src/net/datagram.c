@@ -24,7 +24,7 @@ int datagram_open(int family)
 	return fd;
 }
 
-int datagram_tell_destination(int fd, int family)
+int datagram_report_destination(int fd, int family)
 {
 	int on = 1;
 

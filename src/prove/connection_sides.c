@@ -197,7 +197,7 @@ bool connection_udp_client_side(struct connection_attempt *attempt)
 	ends[END_LISTENER] = open_datagram(attempt->network->proxy, &attempt->listening, true);
 	if (ends[END_LISTENER] == -1)
 		return note_failure(attempt, "the proxy cannot receive on", &attempt->listening);
-	if (datagram_tell_destination(ends[END_LISTENER], attempt->family) == -1)
+	if (datagram_report_destination(ends[END_LISTENER], attempt->family) == -1)
 		return note_failure(attempt,
 			"the kernel cannot report the destination of datagrams on",
 			&attempt->listening);

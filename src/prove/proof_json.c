@@ -32,7 +32,7 @@ static json_t *number_of(int family)
 static json_t *capability_object(
 	const struct findings *findings, enum capability_name name, int family)
 {
-	const struct finding *finding = finding_of(findings, name, family);
+	const struct finding *finding = findings_get(findings, name, family);
 	const char *options[CAPABILITY_OPTIONS_MAX];
 	char id[CAPABILITY_ID_MAX];
 	size_t count = 0;

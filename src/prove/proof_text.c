@@ -17,7 +17,7 @@ static void put_row(FILE *out, const char *what, const char *in4, const char *in
 
 static const char *state_of(const struct findings *findings, enum capability_name name, int family)
 {
-	return capability_state_name(finding_of(findings, name, family)->state);
+	return capability_state_name(findings_get(findings, name, family)->state);
 }
 
 static void put_capabilities(const struct proof *proof, FILE *out)
@@ -100,7 +100,7 @@ static bool has_no_reason(const struct finding *finding)
 
 static void put_finding(const struct proof *proof, const struct capability_key *at, FILE *out)
 {
-	const struct finding *finding = finding_of(&proof->findings, at->name, at->family);
+	const struct finding *finding = findings_get(&proof->findings, at->name, at->family);
 	const char *options[CAPABILITY_OPTIONS_MAX];
 	char id[CAPABILITY_ID_MAX];
 	size_t count;
@@ -120,7 +120,7 @@ static void put_reasons(const struct proof *proof, bool verbose, FILE *out)
 	struct capability_key at = {0};
 
 	while (capability_next(&at))
-		if (verbose || !has_no_reason(finding_of(&proof->findings, at.name, at.family)))
+		if (verbose || !has_no_reason(findings_get(&proof->findings, at.name, at.family)))
 			put_finding(proof, &at, out);
 	for (size_t i = 0; i < proof->connection_count; i++) {
 		const struct connection *each = &proof->connections[i];

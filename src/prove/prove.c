@@ -89,11 +89,11 @@ static size_t add_options(const struct proof *proof, enum capability_name name, 
 	const char *fixing[CAPABILITY_OPTIONS_MAX];
 	size_t length;
 
-	if (finding_of(&proof->findings, name, family)->state != CAPABILITY_MISSING)
+	if (findings_get(&proof->findings, name, family)->state != CAPABILITY_MISSING)
 		return count;
 	length = capability_options(&proof->findings, name, family, fixing);
 	for (size_t i = 0; i < length; i++)
-		count = options_add(options, count, PROVE_OPTIONS_MAX, fixing[i]);
+		count = capability_add_option(options, count, PROVE_OPTIONS_MAX, fixing[i]);
 	return count;
 }
 
@@ -185,7 +185,7 @@ static void note_destination(struct proof *proof, int family)
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
 			CAPABILITY_UNTRIED, "needs the recipe udp-intercept by any firewall tool");
 	else if (tried->destination_reported)
-		findings_take(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
+		findings_set_result(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
 	else
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
 			CAPABILITY_MISSING, "%s", tried->detail);
@@ -211,5 +211,5 @@ void prove_run(struct proof *proof, bool own_users)
 		prove_tool(proof, &network, (enum firewall_tool)tool);
 	for (size_t i = 0; i < 2; i++)
 		note_destination(proof, families[i]);
-	findings_no_ipv6(&proof->findings);
+	findings_set_no_ipv6(&proof->findings);
 }

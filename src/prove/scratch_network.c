@@ -80,12 +80,12 @@ static int make_host(void)
 static bool ip_batch(const char *flag, const char *lines, char *message, size_t size)
 {
 	const char *const argv[] = {"ip", "-batch", "-", flag, NULL};
-	struct command_result result;
-	bool well = command_run(argv, lines, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run(argv, lines, &result);
 
 	if (!well)
-		tool_words(result.errors, message, size);
-	command_free(&result);
+		tool_message(result.errors, message, size);
+	subprocess_free(&result);
 	return well;
 }
 
@@ -132,9 +132,9 @@ static void note_link(struct findings *findings, bool well, const char *message)
 		findings_set(findings, CAPABILITY_VETH, AF_INET, CAPABILITY_MISSING,
 			"the links did not come up within %d s", LIMIT_MS / 1000);
 	else if (well)
-		findings_take(findings, CAPABILITY_VETH, AF_INET, 0);
+		findings_set_result(findings, CAPABILITY_VETH, AF_INET, 0);
 	else
-		findings_words(findings, CAPABILITY_VETH, AF_INET, message);
+		findings_set_message(findings, CAPABILITY_VETH, AF_INET, message);
 }
 
 /* One part of the routing by itself. The batch that failed may have done it already. */
@@ -145,10 +145,10 @@ static bool try_part(
 
 	if (ip_batch(family == AF_INET6 ? "-6" : "-4", lines, message, sizeof(message)) ||
 		strstr(message, "File exists") != NULL) {
-		findings_take(findings, name, family, 0);
+		findings_set_result(findings, name, family, 0);
 		return true;
 	}
-	findings_words(findings, name, family, message);
+	findings_set_message(findings, name, family, message);
 	return false;
 }
 
@@ -158,7 +158,7 @@ static void note_rule(struct findings *findings, int family, bool routes)
 	bool can_show = routes && findings_can(findings, CAPABILITY_SO_MARK, family);
 
 	if (!can_show || probe_marked_route(family) == 0)
-		findings_take(findings, CAPABILITY_POLICY_RULE, family, 0);
+		findings_set_result(findings, CAPABILITY_POLICY_RULE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_POLICY_RULE, family, CAPABILITY_MISSING,
 			"the rule exists, but a marked packet is not routed by it: %s",
@@ -169,7 +169,7 @@ static void note_rule(struct findings *findings, int family, bool routes)
 static void note_routes(struct findings *findings, int family, bool rule)
 {
 	if (rule || probe_unmarked_route(family) == -1)
-		findings_take(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
+		findings_set_result(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_LOCAL_ROUTE, family, CAPABILITY_MISSING,
 			"the route for table 100 is in the main table: the kernel has no other table");
@@ -198,8 +198,8 @@ static void no_ip(struct findings *findings)
 		CAPABILITY_VETH, CAPABILITY_POLICY_RULE, CAPABILITY_LOCAL_ROUTE};
 
 	for (size_t i = 0; i < sizeof(needing) / sizeof(needing[0]); i++) {
-		findings_no_program(findings, needing[i], AF_INET, "ip", "iproute2");
-		findings_no_program(findings, needing[i], AF_INET6, "ip", "iproute2");
+		findings_set_no_program(findings, needing[i], AF_INET, "ip", "iproute2");
+		findings_set_no_program(findings, needing[i], AF_INET6, "ip", "iproute2");
 	}
 }
 
@@ -207,7 +207,7 @@ bool scratch_network_build(struct scratch_network *network, struct findings *fin
 {
 	char message[256] = "";
 
-	if (!command_exists("ip")) {
+	if (!subprocess_exists("ip")) {
 		no_ip(findings);
 		return false;
 	}
@@ -215,7 +215,7 @@ bool scratch_network_build(struct scratch_network *network, struct findings *fin
 	network->server = make_host();
 	network->proxy = make_host();
 	if (network->client == -1 || network->server == -1 || network->proxy == -1) {
-		findings_take(findings, CAPABILITY_NET_NAMESPACES, AF_INET, -1);
+		findings_set_result(findings, CAPABILITY_NET_NAMESPACES, AF_INET, -1);
 		return false;
 	}
 	if (lay_out_all(network, findings, message, sizeof(message)))

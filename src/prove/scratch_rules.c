@@ -135,12 +135,12 @@ static void text_alone(enum firewall_tool tool, int family, enum rules_feature f
 static bool run_loader(const char *program, const char *text, char *message, size_t size)
 {
 	const char *const nft[] = {program, "-f", "-", NULL}, *const restore[] = {program, NULL};
-	struct command_result result;
-	bool well = command_run(strcmp(program, "nft") == 0 ? nft : restore, text, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run(strcmp(program, "nft") == 0 ? nft : restore, text, &result);
 
 	if (!well)
-		tool_words(result.errors, message, size);
-	command_free(&result);
+		tool_message(result.errors, message, size);
+	subprocess_free(&result);
 	return well;
 }
 
@@ -156,15 +156,15 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 		enum capability_name table = capability_of_rules(tool, RULES_TABLE);
 
 		if (feature != RULES_TABLE && !findings_can(findings, table, family)) {
-			findings_needs(findings, name, family, table);
+			findings_set_required(findings, name, family, table);
 			continue;
 		}
 		text_alone(tool, family, (enum rules_feature)feature, text);
 		if (run_loader(program, text, message, sizeof(message))) {
-			findings_take(findings, name, family, 0);
+			findings_set_result(findings, name, family, 0);
 			features |= BIT(feature);
 		} else
-			findings_words(findings, name, family, message);
+			findings_set_message(findings, name, family, message);
 	}
 	return features;
 }
@@ -175,9 +175,9 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 	char text[SCRATCH_RULES_TEXT_MAX], message[256];
 	unsigned features;
 
-	if (!command_exists(program)) {
+	if (!subprocess_exists(program)) {
 		for (int i = 0; i < RULES_FEATURES; i++)
-			findings_no_program(findings,
+			findings_set_no_program(findings,
 				capability_of_rules(tool, (enum rules_feature)i), family, program,
 				firewall_tool_package(tool));
 		return;
@@ -185,8 +185,8 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 	scratch_rules_text(tool, family, ALL, text);
 	if (run_loader(program, text, message, sizeof(message))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
-			findings_take(findings, capability_of_rules(tool, (enum rules_feature)i),
-				family, 0);
+			findings_set_result(findings,
+				capability_of_rules(tool, (enum rules_feature)i), family, 0);
 		return;
 	}
 	features = try_each(findings, tool, family);
@@ -194,7 +194,8 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 		return;
 	scratch_rules_text(tool, family, features, text);
 	if (!run_loader(program, text, message, sizeof(message)))
-		findings_words(findings, capability_of_rules(tool, RULES_TABLE), family, message);
+		findings_set_message(
+			findings, capability_of_rules(tool, RULES_TABLE), family, message);
 }
 
 void scratch_rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
@@ -230,12 +231,13 @@ void scratch_rules_try_optional(struct findings *findings)
 	char message[256];
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
-		if (!command_exists("nft"))
-			findings_no_program(findings, tried[i].name, AF_INET, "nft", "nftables");
+		if (!subprocess_exists("nft"))
+			findings_set_no_program(
+				findings, tried[i].name, AF_INET, "nft", "nftables");
 		else if (run_loader("nft", tried[i].text, message, sizeof(message)))
-			findings_take(findings, tried[i].name, AF_INET, 0);
+			findings_set_result(findings, tried[i].name, AF_INET, 0);
 		else
-			findings_words(findings, tried[i].name, AF_INET, message);
+			findings_set_message(findings, tried[i].name, AF_INET, message);
 }
 
 void scratch_rules_own_lock(void)

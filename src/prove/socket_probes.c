@@ -214,15 +214,15 @@ void probe_sockets(struct findings *findings, bool own_users)
 		{CAPABILITY_SPLICE, try_splice},
 	};
 
-	findings_take(findings, CAPABILITY_NET_NAMESPACES, AF_INET, 0);
-	findings_take(findings, CAPABILITY_USER_NAMESPACES, AF_INET,
+	findings_set_result(findings, CAPABILITY_NET_NAMESPACES, AF_INET, 0);
+	findings_set_result(findings, CAPABILITY_USER_NAMESPACES, AF_INET,
 		own_users ? 0 : try_user_namespaces());
 	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
 		enum capability_name name = probes[i].name;
 
-		findings_take(findings, name, AF_INET, probes[i].try(AF_INET));
+		findings_set_result(findings, name, AF_INET, probes[i].try(AF_INET));
 		if (capabilities[name].families &&
 			findings_can(findings, CAPABILITY_IPV6, AF_INET6))
-			findings_take(findings, name, AF_INET6, probes[i].try(AF_INET6));
+			findings_set_result(findings, name, AF_INET6, probes[i].try(AF_INET6));
 	}
 }

@@ -30,7 +30,7 @@ static void add_mark(struct in_use *in_use, uint32_t value, uint32_t mask, const
 		(struct in_use_mark){value & mask, mask, text_copy(where)};
 }
 
-static void add_table(struct in_use *in_use, unsigned table, const char *where)
+static void ruleset_add_table(struct in_use *in_use, unsigned table, const char *where)
 {
 	in_use->tables = array_room(in_use->tables, in_use->table_count, sizeof(*in_use->tables));
 	in_use->tables[in_use->table_count++] = (struct in_use_table){table, text_copy(where)};
@@ -96,7 +96,7 @@ static bool take_rule(void *context, json_t *rule)
 		leftover(taking->in_use, where);
 	else {
 		prefer(taking->in_use, taking->family == AF_INET6, (unsigned)priority);
-		add_table(taking->in_use, table, where);
+		ruleset_add_table(taking->in_use, table, where);
 		add_mark(taking->in_use, value, mask, where);
 	}
 	free(where);
@@ -116,7 +116,7 @@ static bool take_route(void *context, json_t *route)
 	if (is_ours(route))
 		leftover(in_use, where);
 	else {
-		add_table(in_use, table, where);
+		ruleset_add_table(in_use, table, where);
 		if (to != NULL && table == TABLE_LOCAL) {
 			in_use->local_addresses = array_room(in_use->local_addresses,
 				in_use->local_count, sizeof(*in_use->local_addresses));
@@ -151,7 +151,7 @@ bool in_use_of_routes(struct in_use *in_use, const char *json)
 }
 
 /* An option of iptables that has a packet's mark behind it, "VALUE" or "VALUE/MASK". */
-static bool has_mark(const struct word *word)
+static bool has_mark(const struct xtables_word *word)
 {
 	static const char *const options[] = {
 		"--mark", "--set-mark", "--set-xmark", "--or-mark", "--tproxy-mark"};
@@ -163,7 +163,7 @@ static bool has_mark(const struct word *word)
 }
 
 /* Whether a rule or chain bears our name. */
-static bool names_us(const char *line, const struct word *words, size_t count)
+static bool names_us(const char *line, const struct xtables_word *words, size_t count)
 {
 	for (size_t i = 0; i + 1 < count; i++)
 		if (xtables_is(&words[i], "--comment") && strcmp(words[i + 1].text, OUR_NAME) == 0)
@@ -174,7 +174,7 @@ static bool names_us(const char *line, const struct word *words, size_t count)
 static bool take_line(struct in_use *in_use, const char *program, const char *line)
 {
 	char *copy = text_copy(line), *where = NULL;
-	struct word *words;
+	struct xtables_word *words;
 	size_t count;
 	bool well = xtables_split(copy, &words, &count);
 

@@ -92,13 +92,14 @@ static bool read_sysctls(struct in_use *in_use)
 static bool read_ip(struct in_use *in_use, int family)
 {
 	const char *option = family == AF_INET6 ? "-6" : "-4";
-	struct command_result rules, routes;
+	struct subprocess_result rules, routes;
 	char *line = text_format("ip -N -j %s rule show", option);
-	bool well = command_line(line, NULL, &rules) && in_use_of_rules(in_use, family, rules.out);
+	bool well = subprocess_run_line(line, NULL, &rules) &&
+		    in_use_of_rules(in_use, family, rules.out);
 
 	free(line);
 	line = text_format("ip -N -j %s route show table all", option);
-	if (command_line(line, NULL, &routes))
+	if (subprocess_run_line(line, NULL, &routes))
 		well = well && in_use_of_routes(in_use, routes.out);
 	else
 		well = false;
@@ -107,8 +108,8 @@ static bool read_ip(struct in_use *in_use, int family)
 		fprintf(stderr,
 			"tproxyctl: `ip %s` does not say what rules and routes there are: %s%s\n",
 			option, rules.errors, routes.errors);
-	command_free(&rules);
-	command_free(&routes);
+	subprocess_free(&rules);
+	subprocess_free(&routes);
 	return well;
 }
 
@@ -127,21 +128,21 @@ static bool take_rules(struct in_use *in_use, const char *program, const char *l
 static bool read_rules(struct in_use *in_use, const char *program, const char *line)
 {
 	bool well = true;
-	struct command_result result;
+	struct subprocess_result result;
 
-	if (!command_exists(program))
+	if (!subprocess_exists(program))
 		return true;
-	if (command_line(line, NULL, &result))
+	if (subprocess_run_line(line, NULL, &result))
 		well = take_rules(in_use, program, result.out);
-	else if (result.late)
+	else if (result.timed_out)
 		well = false;
 	else
 		in_use->incomplete = true;
 	if (!well)
 		fprintf(stderr, "tproxyctl: `%s`: %s\n", line,
-			result.late ? result.errors
-				    : "what it writes is cut off, or cannot be read");
-	command_free(&result);
+			result.timed_out ? result.errors
+					 : "what it writes is cut off, or cannot be read");
+	subprocess_free(&result);
 	return well;
 }
 

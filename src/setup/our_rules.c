@@ -31,15 +31,15 @@ char *our_rules_loader(const struct step *step)
 /* Runs LINE, which is freed; *OUT (or NULL) gets its output, to be freed. */
 static bool run_tool(char *line, const char *input, char **out, char **problem)
 {
-	struct command_result result;
-	bool well = command_line(line, input, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, input, &result);
 
 	if (!well)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
 	else if (out != NULL)
 		*out = text_copy(result.out);
-	command_free(&result);
+	subprocess_free(&result);
 	free(line);
 	return well;
 }
@@ -128,7 +128,7 @@ static bool add_chain_name(void *names, json_t *object)
 	const json_t *chain = json_object_get(object, "chain");
 
 	if (chain != NULL)
-		json_array_append_new(names, json_string(json_word(chain, "name")));
+		json_array_append_new(names, json_string(json_text(chain, "name")));
 	return true;
 }
 
@@ -198,8 +198,8 @@ bool our_rules_prepare(struct step *step, char **problem)
 	if (strstr(version, "nf_tables") == NULL)
 		step->registers = !is_registered(step);
 	else
-		well = command_exists("nft") ? note_chains_by_nft(step, problem)
-					     : note_chains_by_iptables(step, problem);
+		well = subprocess_exists("nft") ? note_chains_by_nft(step, problem)
+						: note_chains_by_iptables(step, problem);
 	free(version);
 	return well;
 }
@@ -388,17 +388,17 @@ static bool add_mangle_object(void *context, json_t *object)
 		 json_object_get(object, "table") == NULL)
 		mangle->others++;
 	if (rule != NULL)
-		names_add(&mangle->used, json_word(rule, "chain"), 0);
+		names_add(&mangle->used, json_text(rule, "chain"), 0);
 	return true;
 }
 
 /* Whether a chain came with our rules, and has no rule and no policy but accept. */
 static bool is_left_over(const struct mangle *mangle, const json_t *chain)
 {
-	const char *name = json_word(chain, "name");
+	const char *name = json_text(chain, "name");
 	size_t ignored;
 
-	return strcmp(json_word(chain, "policy"), "accept") == 0 &&
+	return strcmp(json_text(chain, "policy"), "accept") == 0 &&
 	       !names_find(&mangle->before, name, &ignored) &&
 	       !names_find(&mangle->used, name, &ignored);
 }
@@ -419,7 +419,7 @@ char *our_rules_cleaning(const json_t *before, const char *listing, const char *
 	for (i = 0; (each = json_array_get(mangle.chains, i)) != NULL; i++) {
 		if (whole && is_left_over(&mangle, each))
 			fprintf(text.out, "delete chain %s mangle %s\n", family,
-				json_word(each, "name"));
+				json_text(each, "name"));
 		else
 			kept++;
 	}
@@ -489,7 +489,7 @@ bool our_rules_clean(const struct step *step, char **kept, char **problem)
 
 	if (before == NULL)
 		return true;
-	if (!command_exists("nft"))
+	if (!subprocess_exists("nft"))
 		return report_kept(step, before, kept, problem);
 	if (!list_mangle(step, &listing, problem))
 		return false;

@@ -25,8 +25,8 @@ const char *const plan_format_names[] = {
 
 static bool family_is_served(const struct service *service, int family)
 {
-	return service_diverted(service, family, IPPROTO_TCP) ||
-	       service_diverted(service, family, IPPROTO_UDP);
+	return service_needs_divert(service, family, IPPROTO_TCP) ||
+	       service_needs_divert(service, family, IPPROTO_UDP);
 }
 
 static struct step *add_step(struct plan *plan, enum step_kind kind, int family, const char *why)
@@ -113,8 +113,8 @@ static void reuse_ports(struct plan *plan, const struct in_use *in_use)
 static void fix_sysctls(
 	struct plan *plan, const struct service *service, const struct in_use *in_use)
 {
-	bool tcp = service_diverted(service, AF_INET, IPPROTO_TCP) ||
-		   service_diverted(service, AF_INET6, IPPROTO_TCP);
+	bool tcp = service_needs_divert(service, AF_INET, IPPROTO_TCP) ||
+		   service_needs_divert(service, AF_INET6, IPPROTO_TCP);
 
 	if (tcp && in_use->fwmark_accept != 0)
 		add_sysctl(plan, "net/ipv4/tcp_fwmark_accept", in_use->fwmark_accept, 0,

@@ -30,9 +30,9 @@ static size_t protocols_of(const struct service *service, int family, int protoc
 {
 	size_t count = 0;
 
-	if (service_diverted(service, family, IPPROTO_TCP))
+	if (service_needs_divert(service, family, IPPROTO_TCP))
 		protocols[count++] = IPPROTO_TCP;
-	if (service_diverted(service, family, IPPROTO_UDP))
+	if (service_needs_divert(service, family, IPPROTO_UDP))
 		protocols[count++] = IPPROTO_UDP;
 	if (count > 0)
 		protocols[count++] = IPPROTO_ICMP;
@@ -42,9 +42,9 @@ static size_t protocols_of(const struct service *service, int family, int protoc
 static bool any_wildcard(const struct service *service, int family, int protocol)
 {
 	if (protocol != IPPROTO_ICMP)
-		return service_wildcard(service, family, protocol);
-	return service_wildcard(service, family, IPPROTO_TCP) ||
-	       service_wildcard(service, family, IPPROTO_UDP);
+		return service_has_wildcard(service, family, protocol);
+	return service_has_wildcard(service, family, IPPROTO_TCP) ||
+	       service_has_wildcard(service, family, IPPROTO_UDP);
 }
 
 /*
@@ -53,7 +53,7 @@ static bool any_wildcard(const struct service *service, int family, int protocol
  */
 static bool is_named(const struct service_listener *listener, int family)
 {
-	return listener->transparent && service_hears(listener, family);
+	return listener->transparent && service_listener_accepts(listener, family);
 }
 
 /* "80", or for several ports "80:90" with the divider of the tool; to be freed. */

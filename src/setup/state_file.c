@@ -76,13 +76,13 @@ static int lock_folder(struct state_file *state_file)
 		fprintf(stderr, "tproxyctl: %s: %s\n", folder, strerror(errno));
 		goto out;
 	}
-	status = STATUS_WELL;
+	status = STATUS_OK;
 	for (int i = 0; flock(state_file->lock, LOCK_EX | LOCK_NB) == -1; i++) {
 		if (i < TRIES && (errno == EWOULDBLOCK || errno == EINTR)) {
 			nanosleep(&pause, NULL);
 			continue;
 		}
-		status = STATUS_NOT_WELL;
+		status = STATUS_PROBLEM;
 		if (errno == EWOULDBLOCK || errno == EINTR)
 			fprintf(stderr,
 				"tproxyctl: another tproxyctl, or a program that it started, is "
@@ -157,7 +157,7 @@ static int parse_file(struct state_file *state_file, const char *text, size_t le
 	json_error_t error = {0};
 	json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
 	char *problem = root != NULL ? state_file_read(state_file, root) : text_copy(error.text);
-	int status = problem == NULL ? STATUS_WELL : refuse(state_file, problem);
+	int status = problem == NULL ? STATUS_OK : refuse(state_file, problem);
 
 	state_file->applied = problem == NULL;
 	free(problem);
@@ -181,7 +181,7 @@ static int load_file(struct state_file *state_file)
 	size_t length;
 
 	if (fd == -1 && errno == ENOENT)
-		return STATUS_WELL;
+		return STATUS_OK;
 	if (fd == -1 || fstat(fd, &about) == -1)
 		fprintf(stderr, "tproxyctl: %s: %s\n", state_file->path,
 			errno == ELOOP ? "the state file must not be a link" : strerror(errno));
@@ -212,14 +212,14 @@ static int identify_host(void)
 		fputs("tproxyctl: cannot identify this boot and network namespace "
 		      "(/proc/sys/kernel/random/boot_id, /proc/self/ns/net): mount /proc\n",
 			stderr);
-	return well ? STATUS_WELL : STATUS_USAGE;
+	return well ? STATUS_OK : STATUS_USAGE;
 }
 
 /* Compares what was loaded with this boot and this network namespace. */
 static int compare_host(struct state_file *state_file)
 {
 	char *here = boot(), *there = namespace();
-	int status = STATUS_WELL;
+	int status = STATUS_OK;
 
 	if (strcmp(state_file->boot, here) != 0)
 		forget(state_file);
@@ -241,13 +241,13 @@ int state_file_open(struct state_file *state_file, const char *path, bool change
 
 	*state_file = (struct state_file){.path = path, .lock = -1};
 	status = identify_host();
-	if (status == STATUS_WELL && changes)
+	if (status == STATUS_OK && changes)
 		status = lock_folder(state_file);
-	if (status == STATUS_WELL)
+	if (status == STATUS_OK)
 		status = load_file(state_file);
-	if (status == STATUS_WELL && state_file->applied)
+	if (status == STATUS_OK && state_file->applied)
 		status = compare_host(state_file);
-	if (status != STATUS_WELL)
+	if (status != STATUS_OK)
 		state_file_close(state_file);
 	return status;
 }

@@ -35,9 +35,9 @@ struct state_file {
 
 /*
  * Opens the file at PATH, which has to stay; locks its folder if CHANGES are to be made, and waits up to 10 s
- * for that. A file of an earlier boot counts as none, since nothing of it is left. Returns STATUS_WELL, or
+ * for that. A file of an earlier boot counts as none, since nothing of it is left. Returns STATUS_OK, or
  * with a message on stderr STATUS_USAGE (damaged, writable by others, of another network namespace) or
- * STATUS_NOT_WELL (not locked). The file is used as a whole or not at all: root acts on what it says.
+ * STATUS_PROBLEM (not locked). The file is used as a whole or not at all: root acts on what it says.
  */
 int state_file_open(struct state_file *state_file, const char *path, bool changes);
 

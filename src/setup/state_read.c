@@ -253,7 +253,7 @@ static const struct row of_root[] = {{"format", ALWAYS, is_format, 0, "2"},
 static bool must_have(const struct row *row, const json_t *object)
 {
 	return row->presence == ALWAYS ||
-	       (row->presence == WHEN_DONE && strcmp(json_word(object, "state"), "done") == 0);
+	       (row->presence == WHEN_DONE && strcmp(json_text(object, "state"), "done") == 0);
 }
 
 /* Fills INTO from an object by its rows. Returns what is wrong with it, to be freed, or NULL. */

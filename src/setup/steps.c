@@ -78,13 +78,13 @@ static char *title_of(const struct step *step)
 static bool run_ip(const struct step *step, const char *verb, char **problem)
 {
 	char *line = step_command(step, verb);
-	struct command_result result;
-	bool well = command_line(line, NULL, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
 
 	if (!well)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
-	command_free(&result);
+	subprocess_free(&result);
 	free(line);
 	return well;
 }
@@ -137,8 +137,8 @@ static enum step_found look_at_rules(const struct step *step, char **detail)
 static enum step_found look_at_route(const struct step *step, char **detail)
 {
 	char *line = step_command(step, "show");
-	struct command_result result;
-	bool well = command_line(line, NULL, &result);
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
 	enum step_found found = FOUND_UNKNOWN;
 
 	if (well)
@@ -147,7 +147,7 @@ static enum step_found look_at_route(const struct step *step, char **detail)
 		found = FOUND_GONE;
 	else
 		*detail = text_format("`%s` failed: %s", line, result.errors);
-	command_free(&result);
+	subprocess_free(&result);
 	free(line);
 	return found;
 }
@@ -214,16 +214,16 @@ int steps_apply(struct state_file *state_file, json_t *messages)
 	bool well = true;
 
 	if (!state_file_write(state_file))
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	for (size_t i = 0; well && i < plan->step_count; i++)
 		well = do_step(state_file, &plan->steps[i], messages);
 	if (well && state_file_write(state_file))
-		return STATUS_WELL;
+		return STATUS_OK;
 	steps_message(messages, "%s",
-		steps_revert(state_file, messages) == STATUS_WELL
+		steps_revert(state_file, messages) == STATUS_OK
 			? "everything was reverted: the host is as it was before"
 			: "not everything could be reverted: see `tproxyctl status`");
-	return STATUS_NOT_WELL;
+	return STATUS_PROBLEM;
 }
 
 /* Removes our rules, and the tables and chains that came with them. */
@@ -315,7 +315,7 @@ int steps_revert(struct state_file *state_file, json_t *messages)
 	}
 	if (failed) {
 		state_file_write(state_file);
-		return STATUS_NOT_WELL;
+		return STATUS_PROBLEM;
 	}
-	return state_file_remove(state_file) && !odd ? STATUS_WELL : STATUS_NOT_WELL;
+	return state_file_remove(state_file) && !odd ? STATUS_OK : STATUS_PROBLEM;
 }

@@ -21,13 +21,13 @@ enum step_found step_look(const struct step *step, char **detail);
 
 /*
  * Does all steps of the file's plan; if one fails, reverts all. Adds lines for people to MESSAGES, a JSON
- * array. Returns STATUS_WELL or STATUS_NOT_WELL.
+ * array. Returns STATUS_OK or STATUS_PROBLEM.
  */
 int steps_apply(struct state_file *state_file, json_t *messages);
 
 /*
  * Reverts every step that may have been done, the last one first. What another program changed since is left
- * as it is and reported, and the result is STATUS_NOT_WELL. When a tool fails the state file stays, so that
+ * as it is and reported, and the result is STATUS_PROBLEM. When a tool fails the state file stays, so that
  * revert can be repeated; else it is removed.
  */
 int steps_revert(struct state_file *state_file, json_t *messages);

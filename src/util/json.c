@@ -3,7 +3,7 @@
  */
 #include "tproxy/json.h"
 
-const char *json_word(const json_t *object, const char *key)
+const char *json_text(const json_t *object, const char *key)
 {
 	const char *value = json_string_value(json_object_get(object, key));
 

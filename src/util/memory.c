@@ -48,7 +48,7 @@ void memory_free(struct config_memory *memory)
 	free(memory);
 }
 
-void *memory_take(struct config_memory *memory, size_t size)
+void *memory_alloc(struct config_memory *memory, size_t size)
 {
 	struct block *block = NULL;
 
@@ -67,7 +67,7 @@ void *memory_take(struct config_memory *memory, size_t size)
 char *memory_copy(struct config_memory *memory, const char *text)
 {
 	size_t size = strlen(text) + 1;
-	char *copy = memory_take(memory, size);
+	char *copy = memory_alloc(memory, size);
 
 	if (copy != NULL)
 		memcpy(copy, text, size);
@@ -81,7 +81,7 @@ void *memory_grow(struct config_memory *memory, void *list, size_t count, size_t
 	/* The room is always a power of two, so it is full exactly when the count is one. */
 	if (count != 0 && (count & (count - 1)) != 0)
 		return list;
-	larger = memory_take(memory, (count == 0 ? 1 : 2 * count) * size);
+	larger = memory_alloc(memory, (count == 0 ? 1 : 2 * count) * size);
 	if (larger != NULL && count != 0)
 		memcpy(larger, list, count * size);
 	return larger;

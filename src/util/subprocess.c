@@ -48,7 +48,7 @@ struct run {
 
 static unsigned limit_seconds(void)
 {
-	const char *text = getenv(COMMAND_LIMIT);
+	const char *text = getenv(SUBPROCESS_LIMIT);
 	unsigned seconds;
 
 	if (text != NULL && text_number(text, &seconds) && seconds > 0 && seconds < 100000)
@@ -77,7 +77,7 @@ static char *find(const char *name)
 	return path;
 }
 
-bool command_exists(const char *name)
+bool subprocess_exists(const char *name)
 {
 	char *path = find(name);
 
@@ -104,8 +104,8 @@ static void collect(struct run *run, enum pipe pipe)
 		close_pipe(run, pipe);
 	else if (errno != EINTR)
 		run->problem = strerror(errno);
-	if (run->taken > COMMAND_OUTPUT_MAX)
-		run->problem = "it wrote more than 256 MiB, and was killed";
+	if (run->taken > SUBPROCESS_OUTPUT_MAX)
+		run->problem = "it wrote more than 256 MiB and was killed";
 }
 
 /* Writes some of the input; closes the pipe when all of it is written, or is not read any more. */
@@ -234,20 +234,20 @@ static int wait_for(struct run *run)
 }
 
 /* From its start to its end. */
-static void attend(struct run *run, struct command_result *result)
+static void attend(struct run *run, struct subprocess_result *result)
 {
 	unsigned limit = limit_seconds();
 
 	run->deadline = clock_ms() + limit * 1000LL;
 	exchange(run);
 	result->status = wait_for(run);
-	result->late = run->late;
+	result->timed_out = run->late;
 	if (run->late)
 		fprintf(run->texts[ERRORS], "it did not end within %u s, and was killed", limit);
 	else if (run->problem != NULL)
 		fputs(run->problem, run->texts[ERRORS]);
 	else if (fflush(run->texts[OUTPUT]) == 0 && strlen(result->out) != result->length) {
-		run->problem = "it wrote a NUL, which is in no text";
+		run->problem = "its output has a NUL byte, so it is not text";
 		fputs(run->problem, run->texts[ERRORS]);
 	}
 }
@@ -259,7 +259,7 @@ static void close_text(FILE *text)
 		abort(); /* out of memory */
 }
 
-bool command_run(const char *const argv[], const char *input, struct command_result *result)
+bool subprocess_run(const char *const argv[], const char *input, struct subprocess_result *result)
 {
 	struct run run = {.pid = -1, .input = input != NULL ? input : ""};
 	void (*old)(int) = signal(SIGCHLD, SIG_DFL); /* ignored, it would take the status away */
@@ -267,7 +267,7 @@ bool command_run(const char *const argv[], const char *input, struct command_res
 	char *path = find(argv[0]);
 	int error = ENOENT;
 
-	*result = (struct command_result){.status = -1};
+	*result = (struct subprocess_result){.status = -1};
 	run.texts[OUTPUT] = open_memstream(&result->out, &result->length);
 	run.texts[ERRORS] = open_memstream(&result->errors, &errors_length);
 	if (run.texts[OUTPUT] == NULL || run.texts[ERRORS] == NULL)
@@ -284,7 +284,7 @@ bool command_run(const char *const argv[], const char *input, struct command_res
 	close_text(run.texts[ERRORS]);
 	free(path);
 	signal(SIGCHLD, old);
-	return result->status == 0 && !result->late && run.problem == NULL;
+	return result->status == 0 && !result->timed_out && run.problem == NULL;
 }
 
 /* The words of a line, which is taken apart, with NULL behind the last; false: a quote is not closed. */
@@ -308,7 +308,7 @@ static bool split(char *at, const char ***words, size_t *count)
 	return closed;
 }
 
-bool command_line(const char *line, const char *input, struct command_result *result)
+bool subprocess_run_line(const char *line, const char *input, struct subprocess_result *result)
 {
 	char *copy = text_copy(line);
 	const char **words;
@@ -316,19 +316,24 @@ bool command_line(const char *line, const char *input, struct command_result *re
 	bool well = split(copy, &words, &count) && count > 0;
 
 	if (well)
-		well = command_run(words, input, result);
+		well = subprocess_run(words, input, result);
 	else
-		*result = (struct command_result){.status = -1,
+		*result = (struct subprocess_result){.status = -1,
 			.out = text_copy(""),
-			.errors = text_format("`%s` is no command line", line)};
+			.errors = text_format("`%s` is not a command line", line)};
 	free(words);
 	free(copy);
 	return well;
 }
 
-void command_free(struct command_result *result)
+char *subprocess_problem(const char *line, const struct subprocess_result *result)
+{
+	return text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
+}
+
+void subprocess_free(struct subprocess_result *result)
 {
 	free(result->out);
 	free(result->errors);
-	*result = (struct command_result){0};
+	*result = (struct subprocess_result){0};
 }

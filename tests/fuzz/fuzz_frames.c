@@ -40,8 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (frame == NULL)
 		abort();
 	memcpy(frame, data + 2, size - 2);
-	capture_take(list, WATCHED, protocol, frame, size - 2, "eth0", false);
-	capture_take(list, WATCHED, protocol, frame, size - 2, "br0", true);
+	capture_frame(list, WATCHED, protocol, frame, size - 2, "eth0", false);
+	capture_frame(list, WATCHED, protocol, frame, size - 2, "br0", true);
 	free(frame);
 	return 0;
 }

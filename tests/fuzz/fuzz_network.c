@@ -1,10 +1,12 @@
 /*
- * What `ip -j` prints of links, rules, routes and the way to an address, and the questions that are
- * asked of it later. The first byte says which of them the text is.
+ * What `ip -j` prints of links, rules and routes, and the lookups in it; and the kernel's answer about a route,
+ * one netlink message. The first byte says which of them the rest is.
  */
 #include "fuzz.h"
 #include "hoststate/network.h"
+#include "hoststate/route.h"
 
+#include <linux/netlink.h>
 #include <netinet/in.h>
 
 static void use(const struct network *network)
@@ -13,44 +15,48 @@ static void use(const struct network *network)
 
 	if (!addr_parse(&address, "192.0.2.80"))
 		abort();
-	network_own(network, &address);
-	network_link_named(network, "eth0");
-	network_local_route(network, 100, &address);
+	network_find_address(network, &address);
+	network_find_link(network, "eth0");
+	network_find_local_route(network, 100, &address);
 }
 
-static void read_text(struct network *network, uint8_t which, const char *text)
+/* As in fuzz_netlink.c, the header says the length that the message has. */
+static void read_route(int family, char *message, size_t size)
 {
-	int family = which & 8 ? AF_INET6 : AF_INET;
-	struct route_answer answer = {0};
+	struct route_answer answer;
 
-	switch (which & 7) {
-	case 0:
-		network_of_links(network, text);
-		break;
-	case 1:
-		network_of_proxied(network, text);
-		break;
-	case 2:
-		network_of_rules(network, family, text);
-		break;
-	case 3:
-		network_of_routes(network, family, text);
-		break;
-	default:
-		network_of_answer(&answer, family, text);
-		break;
-	}
+	if (size >= sizeof(struct nlmsghdr))
+		((struct nlmsghdr *)message)->nlmsg_len = (uint32_t)size;
+	route_parse_answer(&answer, family, message, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct network network = {0};
+	int family;
 	char *text;
 
 	if (size == 0)
 		return 0;
+	family = data[0] & 8 ? AF_INET6 : AF_INET;
 	text = fuzz_text(data + 1, size - 1);
-	read_text(&network, data[0], text);
+	switch (data[0] & 7) {
+	case 0:
+		network_parse_links(&network, text);
+		break;
+	case 1:
+		network_parse_proxied(&network, family, text);
+		break;
+	case 2:
+		network_parse_rules(&network, family, text);
+		break;
+	case 3:
+		network_parse_routes(&network, family, text);
+		break;
+	default:
+		read_route(family, text, size - 1);
+		break;
+	}
 	use(&network);
 	network_free(&network);
 	free(text);

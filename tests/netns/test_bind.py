@@ -4,12 +4,13 @@ import errno
 
 import pytest
 
-from lab import counters, patience, topology
-from lab.endpoint import Endpoint
-from lab.ping import echoes
-from lab.requirements import requirement
-from lab.variants import both_families, each_firewall_tool, with_sysctls
-from lab.verdict import GuardFailed
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.exceptions import GuardFailed
+from lab.netns import counters, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.ping import echoes
+from lab.setup.variants import both_families, each_firewall_tool, with_sysctls
 
 
 @requirement("TP-BIND-01")
@@ -82,7 +83,7 @@ def test_nothing_but_the_vip_is_listened_at(lab):
     listening = {local for _, local, _ in lab.proxy.sockets("LISTEN")}
     assert listening == {lab.vip}
     for elsewhere in (lab.proxy_address_to_clients, lab.proxy.address):
-        assert lab.client.knock(Endpoint(elsewhere, lab.vip.port))[0] == "refused"
+        assert lab.client.try_connect(Endpoint(elsewhere, lab.vip.port))[0] == "refused"
 
 
 @requirement("TP-BIND-09")
@@ -107,7 +108,7 @@ def test_v6only_leaves_ipv4_alone(lab):
     lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v6only")])
     own = {f: topology.address(topology.CLIENT_NET[f], topology.PROXY_HOST) for f in topology.FAMILIES}
     lab.client.connect(Endpoint(own[6], 8000)).exchange()
-    assert lab.client.knock(Endpoint(own[4], 8000))[0] == "refused"
+    assert lab.client.try_connect(Endpoint(own[4], 8000))[0] == "refused"
 
 
 @requirement("TP-BIND-12")
@@ -141,8 +142,8 @@ def test_a_client_that_comes_again_while_its_old_connection_is_in_time_wait_is_s
         flow.server.close()
         assert flow.client.ending() == ("eof", b"")
         flow.client.close()
-        waiting = ("TIME_WAIT", lab.vip, source)
-        patience.until(lambda: waiting in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
+        at_the_proxy = ("TIME_WAIT", lab.vip, source)
+        waiting.until(lambda: at_the_proxy in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
 
 
 @requirement("TP-HOST-01")

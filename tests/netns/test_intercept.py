@@ -1,9 +1,9 @@
 """DST: what a client called is where it is taken, whatever address that is."""
 
-from lab import steering
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab.conformance.requirements import requirement
+from lab.netns.endpoint import Endpoint
+from lab.setup import steering
+from lab.setup.variants import both_families
 
 PORT = 3129
 ANY = {4: "0.0.0.0", 6: "::"}
@@ -30,7 +30,7 @@ def went_through(lab, flow):
 
 @requirement("TP-DST-01")
 @both_families
-def test_a_client_of_any_address_is_taken_to_that_address(lab):
+def test_a_connection_to_any_address_goes_to_that_address(lab):
     intercept(lab)
     for destination in destinations(lab, 8080):
         flow = lab.client.connect(destination)
@@ -41,7 +41,7 @@ def test_a_client_of_any_address_is_taken_to_that_address(lab):
 
 @requirement("TP-DST-02")
 @both_families
-def test_the_port_that_a_client_called_is_kept(lab):
+def test_the_destination_port_of_a_client_is_kept(lab):
     intercept(lab)
     for destination in destinations(lab, 25, 443, 40_000):
         flow = lab.client.connect(destination)
@@ -80,7 +80,7 @@ def test_without_a_source_the_destination_sees_the_proxys_address(lab):
 
 @requirement("TP-DST-06")
 @both_families
-def test_both_legs_can_have_the_same_addresses_and_ports(lab):
+def test_client_side_and_server_side_can_have_the_same_addresses_and_ports(lab):
     intercept(lab, source="client")
     flow = lab.client.connect(destinations(lab, 8080)[0])
     assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)
@@ -93,7 +93,7 @@ def test_both_legs_can_have_the_same_addresses_and_ports(lab):
 def test_a_destination_that_refuses_ends_the_clients_connection(lab):
     intercept(lab)
     refusing = Endpoint(lab.server.address, 8081)
-    how, data = lab.client.knock(refusing)
+    how, data = lab.client.try_connect(refusing)
     assert how in ("eof", "reset", "refused") and not data
     assert lab.sources_tried(refusing) == {lab.client.address}
     lab.client.connect(destinations(lab, 8080)[0]).exchange()
@@ -101,11 +101,11 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
 
 @requirement("TP-DST-08")
 @both_families
-def test_a_client_that_calls_the_proxy_itself_is_refused_and_the_others_are_served(lab):
+def test_a_client_that_connects_to_the_proxy_itself_is_refused_and_others_are_served(lab):
     """Taken literally, the proxy would call itself, and itself again."""
     intercept(lab, source="none", maxconn=40)
     own = Endpoint(lab.proxy_address_to_clients, PORT)
-    how, data = lab.client.knock(own)
+    how, data = lab.client.try_connect(own)
     assert how in ("eof", "reset", "refused") and not data
     assert not [1 for _, local, remote in lab.proxy.sockets() if PORT == remote.port and local.port != PORT]
     lab.client.connect(destinations(lab, 8080)[0]).exchange()
@@ -115,7 +115,7 @@ def test_a_client_that_calls_the_proxy_itself_is_refused_and_the_others_are_serv
 @both_families
 def test_a_destination_to_which_there_is_no_route_ends_the_clients_connection(lab):
     intercept(lab)
-    how, data = lab.client.knock(Endpoint(lab.vip_address(99), 8080))
+    how, data = lab.client.try_connect(Endpoint(lab.vip_address(99), 8080))
     assert how in ("eof", "reset", "refused", "unreachable") and not data
     lab.client.connect(destinations(lab, 8080)[0]).exchange()
 

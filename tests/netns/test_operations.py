@@ -9,15 +9,17 @@ import subprocess
 
 import pytest
 
-from lab import counters, patience, stream, topology
-from lab.endpoint import Endpoint
-from lab.flood import Flood
-from lab.flow import Flow
-from lab.hosts import TOKEN
-from lab.proxy import ProxyEnded
-from lab.requirements import requirement
-from lab.variants import both_families
-from lab.verdict import Absent
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.exceptions import Absent
+from lab.netns import counters, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers import stream
+from lab.peers.flood import Flood
+from lab.peers.flow import Flow
+from lab.peers.hosts import TOKEN
+from lab.peers.proxy import ProxyEnded
+from lab.setup.variants import both_families
 
 GONE = ("refused", "unreachable")
 FEW = 256  # descriptors that the proxy is given
@@ -39,16 +41,16 @@ def test_sigterm_stops_at_once(lab):
     proxy.await_end()
     assert flow.client.ending()[0] in ("eof", "reset")
     assert flow.server.ending()[0] in ("eof", "reset")
-    assert lab.client.knock(lab.vip)[0] in GONE
+    assert lab.client.try_connect(lab.vip)[0] in GONE
 
 
 @requirement("TP-OPS-02")
-def test_sigusr1_takes_no_new_clients_and_lets_the_others_finish(lab):
+def test_after_sigusr1_new_clients_are_refused_and_sessions_finish(lab):
     proxy = lab.serve()
     flow = lab.client.connect(lab.vip)
     proxy.signal(signal.SIGUSR1)
-    patience.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
-    assert lab.client.knock(lab.vip)[0] in GONE
+    waiting.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
+    assert lab.client.try_connect(lab.vip)[0] in GONE
     flow.exchange()
     flow.client.finish()
     assert flow.server.receive_to_end() == b""
@@ -64,7 +66,7 @@ def test_without_descriptors_left_sessions_go_on_and_later_clients_are_served(la
 
 
 @requirement("TP-OPS-20")
-def test_descriptors_that_run_short_unforeseen_lose_no_client(lab):
+def test_a_sudden_lack_of_descriptors_loses_no_client(lab):
     proxy = lab.serve(threads=1)
     proxy.allow_descriptors(FEW)
     serve_a_crowd(lab)
@@ -111,7 +113,7 @@ def test_a_second_instance_on_the_same_port_is_refused(lab):
 
 @requirement("TP-OPS-05")
 @both_families
-def test_a_missing_capability_is_told_at_the_start(lab):
+def test_a_missing_capability_is_reported_at_the_start(lab):
     proxy = lab.start(without=("net_raw", "net_admin"))
     assert proxy.await_end() != 0
     assert lab.vip.address in proxy.log()
@@ -138,7 +140,7 @@ def session_of(lab, size):
 def line_of(proxy, client):
     """The log's line that starts with a client's address and port."""
     pattern = re.compile(f"^{re.escape(client.address)}:{client.port} .*", re.M)
-    return patience.until(lambda: pattern.search(proxy.log()), f"a line of the log for {client}")[0]
+    return waiting.until(lambda: pattern.search(proxy.log()), f"a line of the log for {client}")[0]
 
 
 @requirement("TP-OPS-07")
@@ -185,19 +187,19 @@ def test_a_reload_takes_on_one_more_listener_and_loses_no_connection(lab):
         return lab.proxy.listens(more)
 
     lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
-    patience.until(still_served, "the proxy listens at the new address, too")
+    waiting.until(still_served, "the proxy listens at the new address, too")
     lab.client.connect(more).exchange()
     flow.exchange(1 << 20)
 
 
 @requirement("TP-OPS-13")
-def test_a_listener_that_a_reload_takes_away_keeps_its_sessions(lab):
+def test_a_listener_that_a_reload_removes_keeps_its_sessions(lab):
     gone = Endpoint(lab.vip_address(81), lab.vip.port)
     proxy = lab.serve(listeners=[lab.listener(), lab.listener(gone)], reload=True)
     flow = lab.client.connect(gone)
     lab.reload(proxy, reload=True)
-    patience.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
-    assert lab.client.knock(gone)[0] in GONE
+    waiting.until(lambda: not lab.proxy.listens(gone), "the proxy listens there no more")
+    assert lab.client.try_connect(gone)[0] in GONE
     flow.exchange(1 << 20)
     lab.client.connect(lab.vip).exchange()
 
@@ -208,7 +210,7 @@ def test_as_an_ordinary_user_it_keeps_no_capability_that_it_does_not_need(lab):
     if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", "true"], check=False).returncode:
         raise Absent("this run's root may not become another user")
     proxy = lab.serve(source="clientip", user=NOBODY)
-    patience.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
+    waiting.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
     for _, held in proxy.privileges():
         assert not held & ~NEEDED, f"capabilities {held:#x}"
     flow = lab.client.connect(lab.vip)
@@ -223,20 +225,20 @@ def test_the_sessions_line_is_haproxys_tcplog(lab):
 
 
 @requirement("TP-OPS-21")
-def test_a_client_that_resets_while_its_server_is_silent_leaves_its_place(lab):
+def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(lab):
     """There is one place, and an attempt to connect does not end by itself."""
     lab.start(source="clientip", servers=[lab.silent_server()], maxconn=1, **lab.long_connect).await_ready()
     before = set()
     for number in range(LEAVING):
         client = lab.client.open(lab.vip)
-        patience.until(lambda: lab.proxy.attempts() - before, f"the proxy tries to connect for client {number + 1}")
+        waiting.until(lambda: lab.proxy.attempts() - before, f"the proxy tries to connect for client {number + 1}")
         before = lab.proxy.attempts()
         client.reset()
 
 
 @requirement("TP-OPS-22")
 @pytest.mark.parametrize("log", ["sessions", "default"])
-def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(lab, log):
+def test_a_full_log_that_is_never_read_delays_neither_clients_nor_the_stop(lab, log):
     """With `default` the configuration says nothing of logs; the rest is as the adapter writes it for every test."""
     fields = {} if log == "sessions" else {"log": log}
     with unread_pipe() as (pipe, fill):
@@ -244,9 +246,9 @@ def test_a_log_that_is_full_and_never_read_keeps_no_client_waiting_and_no_stop(l
         lab.server.refuse()
         fill()
         for _ in range(REFUSALS):
-            how, data = lab.client.knock(lab.vip)
+            how, data = lab.client.try_connect(lab.vip)
             assert how in ("eof", "reset") and not data
-        lab.server.serve(lab.backend_server)
+        lab.server.serve(lab.server_endpoint)
         lab.client.connect(lab.vip).exchange()
         proxy.signal(signal.SIGTERM)
         proxy.await_end()
@@ -294,7 +296,7 @@ def stop_in_a_flood(lab, number, clients):
         proxy.stand_back(flood.processor)
         with proxy.paused():
             full = overflows(lab)
-            patience.until(lambda: overflows(lab) > full, "more clients come than can wait")
+            waiting.until(lambda: overflows(lab) > full, "more clients come than can wait")
             proxy.signal(number)
         assert flood.was_refused(), "the proxy went on accepting until the last client had come"
     return proxy.await_end()
@@ -308,9 +310,9 @@ def overflows(lab):
 def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
     """One client begins the loop, which would go on until no place is left. Not to start at all is well, too."""
     own = Endpoint(lab.proxy_address_to_clients, 8000)
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     listeners = [lab.listener(server=0), lab.listener(own, server=1, transparent=False)]
-    proxy = lab.start("none", listeners, [lab.backend_server, own], maxconn=PLACES)
+    proxy = lab.start("none", listeners, [lab.server_endpoint, own], maxconn=PLACES)
     try:
         proxy.await_ready()
     except ProxyEnded:

@@ -4,13 +4,14 @@ import secrets
 
 import pytest
 
-from lab import proxy_protocol, topology
-from lab.endpoint import Endpoint
-from lab.flow import Flow
-from lab.hosts import TOKEN
-from lab.proxy_protocol import bad, good, write
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.peers import proxy_protocol
+from lab.peers.flow import Flow
+from lab.peers.hosts import TOKEN
+from lab.peers.proxy_protocol import bad, good, write
+from lab.setup.variants import both_families
 
 WITHIN = {"client": 3_000}  # a header that does not come ends the connection
 versions = pytest.mark.parametrize("version", ["v1", "v2"])
@@ -25,7 +26,7 @@ def accepting(lab, version, source="clientip", **rest):
 def connect(lab, *parts):
     """A client's connection that begins with a header, in parts, up to the server's having read its token."""
     token = secrets.token_bytes(TOKEN)
-    client = proxy_protocol.call(lab, *parts[:-1], parts[-1] + token)
+    client = proxy_protocol.connect(lab, *parts[:-1], parts[-1] + token)
     return Flow(lab, client, lab.server.take(token, client), token)
 
 
@@ -35,11 +36,11 @@ def taken(lab, headers):
 
 
 def is_taken(lab, header):
-    client = proxy_protocol.call(lab, header.data + secrets.token_bytes(TOKEN))
+    client = proxy_protocol.connect(lab, header.data + secrets.token_bytes(TOKEN))
     try:
         lab.server.accept(client).close()
     except ConnectionError:
-        return not lab.server.nobody_came()
+        return not lab.server.no_connection_came()
     return True
 
 
@@ -67,7 +68,7 @@ def test_the_port_in_the_header_is_the_clients_too(lab, version):
 @requirement("TP-PP-03")
 @both_families
 @pytest.mark.parametrize("version, names", [("v1", "v1-unknown"), ("v2", "v2-local")])
-def test_a_header_that_names_nobody_leaves_the_connections_own_addresses(lab, version, names):
+def test_a_header_without_addresses_leaves_the_connections_own_addresses(lab, version, names):
     accepting(lab, version)
     header = good(names)[0]
     flow = connect(lab, header.data)
@@ -89,7 +90,7 @@ def test_no_byte_of_a_header_reaches_the_server(lab, version):
 
 @requirement("TP-PP-05")
 @versions
-def test_a_header_in_several_segments_is_taken_whole_or_refused(lab, version):
+def test_a_header_in_several_segments_is_read_whole_or_refused(lab, version):
     accepting(lab, version)
     header = good(f"{version}-tcp4")[0]
     for cut in (1, 14, len(header.data) - 1):
@@ -97,7 +98,7 @@ def test_a_header_in_several_segments_is_taken_whole_or_refused(lab, version):
         try:
             flow = connect(lab, *parts)
         except ConnectionError:
-            assert lab.server.nobody_came(), f"cut behind byte {cut}"
+            assert lab.server.no_connection_came(), f"cut behind byte {cut}"
         else:
             assert flow.peer_seen_by_server.address == header.source.address, f"cut behind byte {cut}"
 
@@ -132,9 +133,9 @@ def test_a_client_without_a_header_is_not_served(lab, version):
 def test_a_client_that_sends_no_header_or_half_of_one_is_ended(lab, version):
     accepting(lab, version)
     half = good(f"{version}-tcp4")[0].data[:20]
-    for client in [proxy_protocol.call(lab, b""), proxy_protocol.call(lab, half)]:
+    for client in [proxy_protocol.connect(lab, b""), proxy_protocol.connect(lab, half)]:
         assert client.ending()[1] == b""
-    assert lab.server.nobody_came() and not lab.sources_tried()
+    assert lab.server.no_connection_came() and not lab.sources_tried()
 
 
 @requirement("TP-PP-10")
@@ -147,14 +148,14 @@ def test_what_is_behind_the_addresses_is_skipped(lab):
         flow.exchange()
 
 
-def telling(lab, version, source="clientip", **rest):
+def serve_with_header(lab, version, source="clientip", **rest):
     """A proxy that tells the server of its clients in a header of a version."""
     return lab.serve(source, server_fields={"proxy_protocol": version}, **rest)
 
 
 @requirement("TP-PP-16")
 @pytest.mark.parametrize("version, names", [("v1", "v1-unknown-"), ("v2", "v2-local-")])
-def test_what_a_header_that_names_nobody_says_all_the_same_is_ignored(lab, version, names):
+def test_other_fields_of_a_header_without_addresses_are_ignored(lab, version, names):
     accepting(lab, version)
     for header in good(names):
         flow = connect(lab, header.data)
@@ -164,19 +165,19 @@ def test_what_a_header_that_names_nobody_says_all_the_same_is_ignored(lab, versi
 
 @requirement("TP-PP-11")
 @both_families
-def test_the_server_is_told_in_a_line_who_called_whom(lab):
-    telling(lab, "v1")
-    assert_told(lab, "v1")
+def test_a_header_line_names_client_and_destination_to_the_server(lab):
+    serve_with_header(lab, "v1")
+    assert_header(lab, "v1")
 
 
 @requirement("TP-PP-12")
 @both_families
-def test_the_server_is_told_in_a_binary_header_who_called_whom(lab):
-    telling(lab, "v2")
-    assert_told(lab, "v2")
+def test_a_binary_header_names_client_and_destination_to_the_server(lab):
+    serve_with_header(lab, "v2")
+    assert_header(lab, "v2")
 
 
-def assert_told(lab, version):
+def assert_header(lab, version):
     """The very bytes of the header come first, and the client's right behind them."""
     for _ in range(3):
         client = lab.client.open(lab.vip)
@@ -191,8 +192,8 @@ def assert_told(lab, version):
 
 @requirement("TP-PP-13")
 @versions
-def test_the_server_is_told_before_the_client_says_anything(lab, version):
-    telling(lab, version)
+def test_the_server_gets_its_header_before_the_client_sends_anything(lab, version):
+    serve_with_header(lab, version)
     client = lab.client.open(lab.vip)
     server = lab.server.accept(client)
     header = write(version, client.local, lab.vip)
@@ -202,21 +203,21 @@ def test_the_server_is_told_before_the_client_says_anything(lab, version):
 
 
 @requirement("TP-PP-14")
-@pytest.mark.parametrize("told, telling_version", [("v1", "v2"), ("v2", "v1")])
-def test_the_server_is_told_what_the_proxy_was_told(lab, told, telling_version):
+@pytest.mark.parametrize("version_in, version_out", [("v1", "v2"), ("v2", "v1")])
+def test_the_servers_header_names_what_the_clients_header_names(lab, version_in, version_out):
     """As in a chain of proxies, each of which speaks a version of its own."""
-    telling(lab, telling_version, listeners=[lab.listener(proxy_protocol=told)])
-    header = good(f"{told}-tcp4")[0]
-    client = proxy_protocol.call(lab, header.data)
+    serve_with_header(lab, version_out, listeners=[lab.listener(proxy_protocol=version_in)])
+    header = good(f"{version_in}-tcp4")[0]
+    client = proxy_protocol.connect(lab, header.data)
     client.finish()
     server = lab.server.accept()
-    assert server.receive_to_end() == write(telling_version, header.source, Endpoint(topology.vip(4), 80))
+    assert server.receive_to_end() == write(version_out, header.source, Endpoint(topology.vip(4), 80))
 
 
 @requirement("TP-PP-15")
 @versions
-def test_the_server_is_told_whatever_address_the_proxy_calls_it_from(lab, version):
-    telling(lab, version, source="none")
+def test_the_servers_header_names_the_client_whatever_source_is_used(lab, version):
+    serve_with_header(lab, version, source="none")
     client = lab.client.open(lab.vip)
     server = lab.server.accept(client)
     header = write(version, client.local, lab.vip)

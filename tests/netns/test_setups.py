@@ -1,9 +1,9 @@
-"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setups)."""
+"""HOST: the ways to hand packets to a proxy, and the places where it may stand (see lab.setup.setups)."""
 
-from lab import topology
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.setups import (
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.setup.setups import (
     bridge_calls_rules,
     each_recipe,
     each_topology,
@@ -27,7 +27,7 @@ def is_transparent(lab):
 
 @requirement("TP-HOST-10")
 @each_recipe
-def test_every_recipe_and_firewall_tool_makes_it_work(lab):
+def test_every_recipe_works_with_every_firewall_tool(lab):
     lab.serve(source="clientip")
     is_transparent(lab)
 
@@ -52,9 +52,9 @@ def test_a_local_route_alone_is_enough_for_binding(lab):
 @same_subnet
 def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
     lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
-    assert lab.server.nobody_came()
+    assert lab.server.no_connection_came()
     words = topology.words(lab.family)
     lab.topology.server.ip(f"route add {lab.client.address}/{words['all']} via {words['server_gate']}")
     is_transparent(lab)
@@ -65,7 +65,7 @@ def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
 def test_two_proxies_serve_the_same_clients_side_by_side(lab):
     vips = [lab.vip, Endpoint(lab.vip_address(81), lab.vip.port)]
     for host, vip in zip(lab.proxy_hosts, vips):
-        lab.server.serve(lab.backend_server)
+        lab.server.serve(lab.server_endpoint)
         lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()
     flows = [lab.client.connect(vip) for vip in vips * 4]
     for flow in flows:
@@ -85,7 +85,7 @@ def test_a_client_on_the_proxys_host_is_served(lab):
 
 @requirement("TP-HOST-16")
 @on_a_bridge
-def test_a_bridge_that_calls_iptables_does_not_stand_in_the_way(lab):
+def test_a_bridge_that_passes_packets_to_iptables_disturbs_nothing(lab):
     bridge_calls_rules(lab.topology.proxy)
     lab.serve(source="clientip")
     is_transparent(lab)

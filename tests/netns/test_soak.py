@@ -8,9 +8,10 @@ import resource
 
 import pytest
 
-from lab import patience, stream
-from lab.requirements import requirement
-from lab.variants import each_relay
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.peers import stream
+from lab.setup.variants import each_relay
 
 GIGABYTE = 1 << 30
 STALLS = 8
@@ -41,7 +42,7 @@ def stall_for(sender, total):
 
     def pause(position):
         if position % every == 0 and position < total - every:
-            patience.until(lambda: not patience.writable(sender.socket), "the sender gets stuck")
+            waiting.until(lambda: not waiting.writable(sender.socket), "the sender gets stuck")
 
     return pause
 
@@ -55,7 +56,7 @@ def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab, share)
         flow = lab.client.connect(lab.vip)
         flow.exchange(16)
         flow.close()
-    patience.until(lambda: proxy.descriptors() <= before, f"{before} descriptors again")
+    waiting.until(lambda: proxy.descriptors() <= before, f"{before} descriptors again")
 
 
 @requirement("TP-OPS-10")
@@ -73,12 +74,12 @@ def test_four_thousand_connections_at_the_same_time_all_work(lab, share):
         flow.exchange(16)
     for flow in flows:
         flow.close()
-    patience.until(lambda: proxy.descriptors() <= before, f"{before} descriptors again")
+    waiting.until(lambda: proxy.descriptors() <= before, f"{before} descriptors again")
 
 
 def settled(proxy):
     """The descriptors of a proxy that has no session: the least that it is seen to hold."""
-    patience.until(lambda: not proxy.host.sockets("ESTABLISHED"), "the first session has ended")
+    waiting.until(lambda: not proxy.host.sockets("ESTABLISHED"), "the first session has ended")
     counts = []
-    patience.until(lambda: counts.append(proxy.descriptors()) or len(counts) > 10, "ten counts")
+    waiting.until(lambda: counts.append(proxy.descriptors()) or len(counts) > 10, "ten counts")
     return min(counts)

@@ -2,11 +2,12 @@
 
 import re
 
-from lab import patience, topology
-from lab.endpoint import Endpoint
-from lab.hosts import bound_transparently
-from lab.requirements import requirement
-from lab.variants import asymmetric, both_families, each_firewall_tool
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.netns import topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.hosts import bound_transparently
+from lab.setup.variants import asymmetric, both_families, each_firewall_tool
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
@@ -41,36 +42,36 @@ def test_an_ipv4_client_of_an_ipv6_listener_is_spoofed_as_ipv4(lab):
 
 @requirement("TP-SRC-04")
 @both_families
-def test_a_taken_client_port_is_refused_and_not_replaced(lab):
+def test_a_client_port_in_use_is_refused_and_not_replaced(lab):
     """One client port, two VIPs, one server: the second connection would be the first one's twin."""
     vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81)]
     lab.serve(source="client", listeners=[lab.listener(vip) for vip in vips])
     source = Endpoint(lab.client.address, CLIENT_PORT)
     first = lab.client.connect(vips[0], source)
-    how, data = lab.client.knock(vips[1], source)
+    how, data = lab.client.try_connect(vips[1], source)
     assert how in ("eof", "reset") and not data
-    assert lab.server.nobody_came()
+    assert lab.server.no_connection_came()
     assert lab.sources_tried() == {lab.client.address}
     first.exchange()
 
 
 @requirement("TP-SRC-05")
-def test_a_taken_client_port_has_a_reason_of_its_own_in_the_log(lab):
+def test_a_client_port_in_use_has_its_own_reason_in_the_log(lab):
     proxy = lab.serve(source="client")
     taken = Endpoint(lab.client.address, CLIENT_PORT)
     lab.keep(bound_transparently(lab.proxy, taken))
-    lab.client.knock(lab.vip, taken)
+    lab.client.try_connect(lab.vip, taken)
     conflict = logged(proxy, taken)
     already = len(proxy.log())
     lab.server.refuse()
     free = Endpoint(lab.client.address, CLIENT_PORT + 1)
-    lab.client.knock(lab.vip, free)
+    lab.client.try_connect(lab.vip, free)
     assert conflict != logged(proxy, free, already)
 
 
 def logged(proxy, client, start=0):
     """What is logged from `start` on up to the end of a client's session, without its numbers."""
-    patience.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
+    waiting.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
     return {re.sub(r"[\[(]?[0-9][0-9a-zA-Z:./-]*", "N", line) for line in proxy.log()[start:].splitlines()}
 
 
@@ -106,9 +107,9 @@ def test_a_fixed_address_of_the_host_is_what_the_server_sees(lab):
 def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
     other = Endpoint(lab.server.addresses[10 - lab.family][0], 8080)
     lab.serve(source="clientip", servers=[other], timeouts=SHORT_TIMEOUTS)
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
-    assert lab.server.nobody_came()
+    assert lab.server.no_connection_came()
     assert not lab.sources_tried(other)
 
 
@@ -130,9 +131,9 @@ def test_when_its_ports_are_used_up_a_client_is_refused(lab):
     lab.topology.proxy.sysctl(SHORT_RANGE)
     lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
     flows = [lab.client.connect(lab.vip) for _ in range(10)]
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
-    assert lab.server.nobody_came()
+    assert lab.server.no_connection_came()
     assert lab.sources_tried() == {lab.client.address}
     for flow in flows:
         flow.exchange()
@@ -176,12 +177,12 @@ def test_a_clients_port_may_be_used_again_at_once(lab):
 
 @requirement("TP-SRC-15")
 @both_families
-def test_both_legs_can_have_the_same_addresses_and_ports(lab):
+def test_client_side_and_server_side_can_have_the_same_addresses_and_ports(lab):
     """The proxy listens at the server's very address: what tells the legs apart is their direction."""
-    lab.serve(source="client", listeners=[lab.listener(lab.backend_server)])
-    flow = lab.client.connect(lab.backend_server)
+    lab.serve(source="client", listeners=[lab.listener(lab.server_endpoint)])
+    flow = lab.client.connect(lab.server_endpoint)
     assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)
-    assert ("ESTABLISHED", lab.backend_server, flow.client.local) in lab.proxy.sockets()
+    assert ("ESTABLISHED", lab.server_endpoint, flow.client.local) in lab.proxy.sockets()
     flow.exchange(1 << 20)
 
 
@@ -201,12 +202,12 @@ def test_a_connection_to_the_server_is_never_used_for_another_client(lab):
 @both_families
 def test_a_server_that_answers_past_the_proxy_gets_no_connection(lab):
     lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
-    assert lab.server.nobody_came()
+    assert lab.server.no_connection_came()
     assert lab.sources_tried() == {lab.client.address}
     went_past = lab.taps_by_name["server-direct0"].segments()
-    client, server = lab.client.address, lab.backend_server
+    client, server = lab.client.address, lab.server_endpoint
     assert any(s.source == server and s.destination.address == client for s in went_past)
 
 
@@ -220,11 +221,11 @@ def test_that_server_works_when_the_proxy_uses_its_own_address(lab):
 
 @requirement("TP-HOST-07")
 @both_families
-def test_a_host_route_through_the_proxy_cures_it(lab):
+def test_a_host_route_through_the_proxy_fixes_it(lab):
     """As where the server is in the client's own subnet and knows a way that is more direct."""
     topology.add_direct_link(lab.topology)
     lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
-    assert not lab.client.knock(lab.vip)[1]
+    assert not lab.client.try_connect(lab.vip)[1]
     length = 32 if lab.family == 4 else 128
     gateway = topology.address(topology.SERVER_NET[lab.family], topology.PROXY_HOST)
     lab.topology.server.ip(f"route add {lab.client.address}/{length} via {gateway}")

@@ -4,12 +4,15 @@ import contextlib
 
 import pytest
 
-from lab import counters, patience, steering, stream, topology
-from lab.capture import FIN, RST
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.variants import both_families, each_end, each_relay, every_relay
-from lab.verdict import GuardFailed
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.exceptions import GuardFailed
+from lab.netns import counters, topology
+from lab.netns.capture import FIN, RST
+from lab.netns.endpoint import Endpoint
+from lab.peers import stream
+from lab.setup import steering
+from lab.setup.variants import both_families, each_end, each_relay, every_relay
 
 MEGABYTE = 1 << 20
 BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
@@ -106,7 +109,7 @@ def test_an_orderly_end_never_becomes_a_reset(lab, relay, closer, reader):
     assert first.ending() == ("eof", b"")
     client_link, client_port = lab.taps_by_name["client-eth0"], flow.client.local.port
     # TLS ends a stream before its connection ends.
-    patience.until(lambda: FIN in flags_on(client_link, client_port), "the client's connection ends")
+    waiting.until(lambda: FIN in flags_on(client_link, client_port), "the client's connection ends")
     assert RST not in flags_on(client_link, client_port)
     assert RST not in flags_on(lab.server_link, flow.server.peer.port)
 
@@ -121,7 +124,7 @@ def flags_on(tap, port):
 @both_families
 def test_when_the_server_refuses_the_clients_connection_ends(lab):
     lab.start(source="clientip", timeouts={"connect": 5_000}).await_ready()
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
 
 
@@ -129,7 +132,7 @@ def test_when_the_server_refuses_the_clients_connection_ends(lab):
 @both_families
 def test_when_the_server_does_not_answer_the_clients_connection_ends(lab):
     lab.start(source="clientip", servers=[lab.silent_server()], timeouts={"connect": 500}).await_ready()
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
 
 
@@ -172,13 +175,13 @@ def push_until_stuck(sender, other):
     sender.socket.setblocking(False)
     while exchanges < 100:
         assert pushed < LIMIT, "the proxy takes in without limit what nobody reads"
-        if patience.writable(sender.socket):
+        if waiting.writable(sender.socket):
             pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
             exchanges = 0
         else:
             other.exchange()
             exchanges += 1
-    sender.socket.settimeout(patience.seconds)
+    sender.socket.settimeout(waiting.seconds)
     return pushed
 
 
@@ -245,7 +248,7 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
     for _ in range(18):
         sender.send(b"tick")
         assert receiver.receive(4) == b"tick"
-        patience.readable([sender.socket, receiver.socket], 0.1)
+        waiting.readable([sender.socket, receiver.socket], 0.1)
     flow.exchange()
 
 
@@ -253,7 +256,7 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
 @both_families
 def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
     lab.start(source="clientip", servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
-    how, data = lab.client.knock(lab.vip)
+    how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset", "unreachable") and not data
 
 
@@ -315,7 +318,7 @@ def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, read
     with proxy.paused():
         sender.send(before)
         send_urgent(sender, rest)
-        patience.until(lambda: not sender.unacknowledged(), "all of it waits at the proxy's host")
+        waiting.until(lambda: not sender.unacknowledged(), "all of it waits at the proxy's host")
     check_urgent(receiver, before, rest)
 
 
@@ -351,7 +354,7 @@ def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
 @requirement("TP-STREAM-22")
 @both_families
 @pytest.mark.parametrize("last_words", [b"", b"request"], ids=["silent", "asking"])
-def test_a_client_that_resets_while_its_server_is_silent_is_given_up(lab, last_words):
+def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, last_words):
     """Another client that came before it, and stays, shows that the attempt did not end by itself.
 
     What the client sent last and its reset come together, so the one is not read before the other is there.
@@ -361,11 +364,11 @@ def test_a_client_that_resets_while_its_server_is_silent_is_given_up(lab, last_w
     stays, leaves = clients
     for client in clients:
         client.send(b"hello")
-    patience.until(lambda: connecting_from(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
+    waiting.until(lambda: connecting_from(lab) == {stays.local.address, leaves.local.address}, "the proxy tries to connect for both")
     with proxy.paused():
         leaves.send(last_words)
         leaves.reset()
-    patience.until(lambda: connecting_from(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
+    waiting.until(lambda: connecting_from(lab) == {stays.local.address}, "the proxy tries to connect for the one that stays alone")
 
 
 def connecting_from(lab):
@@ -389,13 +392,13 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
     breaker, slow = ends(lab.client.connect(lab.vip), closer, reader)
     with contextlib.nullcontext() if reset == "alone" else proxy.paused():
         breaker.send(LATEST)
-        patience.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
+        waiting.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
         if reset == "alone":
-            assert patience.readable([slow.socket], patience.seconds), "no byte comes"
+            assert waiting.readable([slow.socket], waiting.seconds), "no byte comes"
         if reset == "with an answer":
             slow.send(b"an answer")
         breaker.reset()
-    patience.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
+    waiting.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
     how, received = slow.ending()
     assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
 
@@ -405,14 +408,14 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
 def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
     """The server answers only when it is asked for the second time."""
     lab.start(source="clientip", **lab.long_connect).await_ready()
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     neighbour = f"{lab.server.address} dev server0"
     lab.topology.proxy.ip(f"neigh replace {neighbour} lladdr 02:00:00:00:00:99 nud permanent")
     client = lab.client.open(lab.vip)
     client.send(b"request")
     client.finish()
-    patience.until(lambda: not client.unacknowledged(), "the client's end has reached the proxy's host")
-    patience.until(lambda: connecting_from(lab), "the proxy tries to connect")
+    waiting.until(lambda: not client.unacknowledged(), "the client's end has reached the proxy's host")
+    waiting.until(lambda: connecting_from(lab), "the proxy tries to connect")
     lab.topology.proxy.ip(f"neigh del {neighbour}")
     server = lab.server.accept(client)
     assert server.receive_to_end() == b"request"

@@ -1,34 +1,37 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
-from lab import counters, datagrams, patience
-from lab.datagrams import Peer
-from lab.endpoint import Endpoint
-from lab.requirements import requirement
-from lab.variants import both_families
+from lab import waiting
+from lab.conformance.requirements import requirement
+from lab.netns import counters
+from lab.netns.endpoint import Endpoint
+from lab.peers import datagrams
+from lab.peers.datagrams import Peer
+from lab.setup import steering
+from lab.setup.variants import both_families
 
 
 @requirement("TP-UDP-01")
 @both_families
 def test_a_datagram_reaches_the_server_from_the_clients_address(lab):
-    server = datagrams.serve(lab, source="clientip")
+    server = steering.serve_datagrams(lab, source="clientip")
     seen = datagrams.exchange(lab, server, Peer(lab.client), b"a question")
     assert seen.address == lab.client.address
-    assert (seen, lab.backend_server, b"a question") in lab.server_link.datagrams()
+    assert (seen, lab.server_endpoint, b"a question") in lab.server_link.datagrams()
 
 
 @requirement("TP-UDP-02")
 @both_families
 def test_the_clients_port_is_kept_with_it(lab):
-    server = datagrams.serve(lab, source="client")
+    server = steering.serve_datagrams(lab, source="client")
     client = Peer(lab.client)
     assert datagrams.exchange(lab, server, client, b"a question") == client.local
-    assert (client.local, lab.backend_server, b"a question") in lab.server_link.datagrams()
+    assert (client.local, lab.server_endpoint, b"a question") in lab.server_link.datagrams()
 
 
 @requirement("TP-UDP-03")
 @both_families
-def test_answers_come_from_the_address_and_port_that_the_client_called(lab):
-    server, client = datagrams.serve(lab), Peer(lab.client)
+def test_answers_come_from_the_address_and_port_that_the_client_sent_to(lab):
+    server, client = steering.serve_datagrams(lab), Peer(lab.client)
     client.send(b"a question", lab.vip)
     _, seen = server.receive()
     for answer in (b"one", b"two", b"three"):
@@ -40,7 +43,7 @@ def test_answers_come_from_the_address_and_port_that_the_client_called(lab):
 @requirement("TP-UDP-04")
 @both_families
 def test_clients_at_the_same_time_get_their_own_answers_and_no_others(lab):
-    server = datagrams.serve(lab)
+    server = steering.serve_datagrams(lab)
     clients = [Peer(lab.client, Endpoint(address, 0)) for address in lab.client.addresses[lab.family] * 2]
     seen = []
     for number, client in enumerate(clients):
@@ -57,7 +60,7 @@ def test_clients_at_the_same_time_get_their_own_answers_and_no_others(lab):
 @requirement("TP-UDP-05")
 @both_families
 def test_every_datagram_stays_one_datagram(lab):
-    server, client = datagrams.serve(lab), Peer(lab.client)
+    server, client = steering.serve_datagrams(lab), Peer(lab.client)
     sent = [bytes([number]) * size for number, size in enumerate((1, 3, 500, 1, 1400, 2))]
     for data in sent:
         client.send(data, lab.vip)
@@ -71,7 +74,7 @@ def test_every_datagram_stays_one_datagram(lab):
 @requirement("TP-UDP-06")
 @both_families
 def test_an_empty_datagram_is_passed_on_in_both_directions(lab):
-    server, client = datagrams.serve(lab), Peer(lab.client)
+    server, client = steering.serve_datagrams(lab), Peer(lab.client)
     client.send(b"", lab.vip)
     client.send(b"behind it", lab.vip)
     (first, seen), (second, _) = server.receive(), server.receive()
@@ -84,7 +87,7 @@ def test_an_empty_datagram_is_passed_on_in_both_directions(lab):
 @requirement("TP-UDP-07")
 @both_families
 def test_a_datagram_larger_than_the_links_packets_arrives_whole(lab):
-    server, client = datagrams.serve(lab), Peer(lab.client)
+    server, client = steering.serve_datagrams(lab), Peer(lab.client)
     large = bytes(range(256)) * 200
     assert datagrams.exchange(lab, server, client, large).address == lab.client.address
 
@@ -93,11 +96,11 @@ def test_a_datagram_larger_than_the_links_packets_arrives_whole(lab):
 @both_families
 def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
     """Each flow holds a socket; the proxy has only those of its listeners when all have been silent."""
-    server = datagrams.serve(lab, timeouts={"client": 300, "server": 300})
+    server = steering.serve_datagrams(lab, timeouts={"client": 300, "server": 300})
     idle = len(lab.proxy.datagram_sockets())
     client = Peer(lab.client)
     datagrams.exchange(lab, server, client, b"a question")
-    patience.until(lambda: len(lab.proxy.datagram_sockets()) == idle, "the flow's socket is closed")
+    waiting.until(lambda: len(lab.proxy.datagram_sockets()) == idle, "the flow's socket is closed")
     datagrams.exchange(lab, server, client, b"another")
 
 
@@ -105,7 +108,7 @@ def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
 @both_families
 def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
     proxy, client = unheard(lab)
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     client.send(b"a question", lab.vip)
     data, seen = server.receive()
     assert data == b"a question"
@@ -119,16 +122,16 @@ def test_an_unreachable_port_ends_neither_the_proxy_nor_later_datagrams(lab):
 @both_families
 def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     _, client = unheard(lab)
-    server = Peer(lab.server, lab.backend_server)
+    server = Peer(lab.server, lab.server_endpoint)
     datagrams.exchange(lab, server, client, b"a question")
 
 
 def unheard(lab):
     """A proxy, and a client one of whose datagrams has arrived where nobody listens."""
-    proxy = datagrams.start(lab)
+    proxy = steering.start_for_datagrams(lab)
     client = Peer(lab.client)
     client.send(b"nobody hears it", lab.vip)
-    patience.until(
+    waiting.until(
         lambda: counters.total(lab.server.namespace, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
         "the server's host says that nobody listens",
     )
@@ -139,13 +142,13 @@ def unheard(lab):
 @requirement("TP-UDP-10")
 @both_families
 def test_without_a_source_the_server_sees_the_proxys_address(lab):
-    server = datagrams.serve(lab, source="none")
+    server = steering.serve_datagrams(lab, source="none")
     assert datagrams.exchange(lab, server, Peer(lab.client), b"a question").address == lab.proxy.address
 
 
 @requirement("TP-UDP-11")
 @both_families
 def test_a_client_keeps_its_flow_as_long_as_it_is_used(lab):
-    server, client = datagrams.serve(lab), Peer(lab.client)
+    server, client = steering.serve_datagrams(lab), Peer(lab.client)
     seen = {datagrams.exchange(lab, server, client, b"question %d" % number) for number in range(5)}
     assert len(seen) == 1

@@ -65,7 +65,7 @@ static size_t owners(const struct host_socket *socket, struct socket_owner *list
 static bool is_asked(const struct network_rule *rule, const struct route_question *question)
 {
 	return rule->family == addr_family(&question->to) &&
-	       (!rule->marks || (question->mark & rule->mask) == rule->mark);
+	       (!rule->has_mark || (question->mark & rule->mask) == rule->mark);
 }
 
 static const struct network_route *longest(unsigned table, const struct addr *to)
@@ -104,11 +104,11 @@ static void route(const struct route_question *question, struct route_answer *an
 	for (size_t i = 0; way == NULL && i < network->rule_count; i++)
 		if (is_asked(&network->rules[i], question))
 			way = longest(network->rules[i].table, &question->to);
-	if (way == NULL || (question->in != NULL && host.turned_away)) {
-		snprintf(answer->words, sizeof(answer->words), "Network is unreachable");
+	if (way == NULL || (question->iif != NULL && host.turned_away)) {
+		snprintf(answer->error, sizeof(answer->error), "Network is unreachable");
 		return;
 	}
-	answer->there = true;
+	answer->found = true;
 	answer->local = way->local;
 	snprintf(answer->link, sizeof(answer->link), "%s", way->local ? "lo" : way->link);
 	answer->source = source_on(way->link, family);
@@ -186,7 +186,7 @@ struct host_socket *host_connects(const char *client, uint16_t port, const char 
 		.state = SOCKET_STATE_CONNECTING,
 		.local = host_address(client, port),
 		.remote = host_address(server, 80),
-		.late_port = true});
+		.bind_no_port = true});
 }
 
 void host_owned(struct host_socket *socket, pid_t pid, const char *name, uint64_t may)
@@ -247,13 +247,14 @@ static void read_network(void)
 
 	if (!host.at.network_known)
 		return;
-	assert_true(network_of_links(network, host.links));
-	assert_true(network_of_proxied(network, host.proxied));
+	assert_true(network_parse_links(network, host.links));
+	assert_true(network_parse_proxied(
+		network, strstr(host.proxied, "::") != NULL ? AF_INET6 : AF_INET, host.proxied));
 	for (int i = FOUR; i <= SIX; i++) {
 		int family = i == SIX ? AF_INET6 : AF_INET;
 
-		assert_true(network_of_rules(network, family, host.policy[i]));
-		assert_true(network_of_routes(network, family, host.routes[i]));
+		assert_true(network_parse_rules(network, family, host.policy[i]));
+		assert_true(network_parse_routes(network, family, host.routes[i]));
 	}
 }
 
@@ -309,7 +310,7 @@ void host_built_with(const char *heading, const char *const *off, const char *co
 		for (int f = 0; f < 2; f++)
 			for (size_t o = 0; o < CAPABILITY_OPTIONS_MAX; o++)
 				if (capabilities[i].options[f][o] != NULL)
-					count = options_add(
+					count = capability_add_option(
 						options, count, 512, capabilities[i].options[f][o]);
 	for (size_t i = 0; i < count; i++)
 		if (!is_in(open, options[i]))

@@ -67,9 +67,9 @@ static void options_of_what_works_are_on_already(void **state)
 	const char *options[CAPABILITY_OPTIONS_MAX];
 
 	(void)state;
-	findings_take(findings, iptables(RULES_TABLE), AF_INET, 0);
-	findings_take(findings, iptables(RULES_SOCKET), AF_INET, 0);
-	findings_words(findings, iptables(RULES_TPROXY), AF_INET, "missing kernel module?");
+	findings_set_result(findings, iptables(RULES_TABLE), AF_INET, 0);
+	findings_set_result(findings, iptables(RULES_SOCKET), AF_INET, 0);
+	findings_set_message(findings, iptables(RULES_TPROXY), AF_INET, "missing kernel module?");
 	assert_int_equal(capability_options(findings, iptables(RULES_TPROXY), AF_INET, options), 1);
 	assert_string_equal(options[0], "CONFIG_NETFILTER_XT_TARGET_TPROXY");
 }
@@ -79,34 +79,35 @@ static void where_all_are_on_all_are_named(void **state)
 	const char *options[CAPABILITY_OPTIONS_MAX];
 
 	(void)state;
-	findings_take(findings, CAPABILITY_POLICY_RULE, AF_INET, 0);
+	findings_set_result(findings, CAPABILITY_POLICY_RULE, AF_INET, 0);
 	errno = EOPNOTSUPP;
-	findings_take(findings, CAPABILITY_LOCAL_ROUTE, AF_INET, -1);
+	findings_set_result(findings, CAPABILITY_LOCAL_ROUTE, AF_INET, -1);
 	assert_int_equal(capability_options(findings, CAPABILITY_LOCAL_ROUTE, AF_INET, options), 2);
-	assert_string_equal(finding_of(findings, CAPABILITY_LOCAL_ROUTE, AF_INET)->detail,
+	assert_string_equal(findings_get(findings, CAPABILITY_LOCAL_ROUTE, AF_INET)->detail,
 		strerror(EOPNOTSUPP));
 }
 
 static void a_package_is_named_once(void **state)
 {
 	(void)state;
-	findings_no_program(findings, CAPABILITY_NAT, AF_INET, "nft", "nftables");
-	findings_no_program(findings, CAPABILITY_NFT_INET, AF_INET, "nft", "nftables");
-	findings_no_program(findings, CAPABILITY_VETH, AF_INET, "ip", "iproute2");
+	findings_set_no_program(findings, CAPABILITY_NAT, AF_INET, "nft", "nftables");
+	findings_set_no_program(findings, CAPABILITY_NFT_INET, AF_INET, "nft", "nftables");
+	findings_set_no_program(findings, CAPABILITY_VETH, AF_INET, "ip", "iproute2");
 	assert_string_equal(findings->packages[0], "nftables");
 	assert_string_equal(findings->packages[1], "iproute2");
 	assert_null(findings->packages[2]);
-	assert_int_equal(finding_of(findings, CAPABILITY_NAT, AF_INET)->state, CAPABILITY_UNTRIED);
+	assert_int_equal(
+		findings_get(findings, CAPABILITY_NAT, AF_INET)->state, CAPABILITY_UNTRIED);
 }
 
 static void without_ipv6_what_was_not_tried_needs_it(void **state)
 {
 	(void)state;
-	findings_take(findings, CAPABILITY_TRANSPARENT, AF_INET, 0);
-	findings_no_ipv6(findings);
+	findings_set_result(findings, CAPABILITY_TRANSPARENT, AF_INET, 0);
+	findings_set_no_ipv6(findings);
 	assert_true(findings_can(findings, CAPABILITY_TRANSPARENT, AF_INET));
 	assert_string_equal(
-		finding_of(findings, CAPABILITY_TRANSPARENT, AF_INET6)->detail, "needs ipv6");
+		findings_get(findings, CAPABILITY_TRANSPARENT, AF_INET6)->detail, "needs ipv6");
 }
 
 static void words_are_the_tools_without_its_advice(void **state)
@@ -114,15 +115,15 @@ static void words_are_the_tools_without_its_advice(void **state)
 	char words[320];
 
 	(void)state;
-	tool_words("/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory\n"
-		   "add rule ip transparent PREROUTING tproxy to :80\n"
-		   "                                   ^^^^^^^^^^^^^\n",
+	tool_message("/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory\n"
+		     "add rule ip transparent PREROUTING tproxy to :80\n"
+		     "                                   ^^^^^^^^^^^^^\n",
 		words, sizeof(words));
 	assert_string_equal(words,
 		"/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory");
-	tool_words("", words, sizeof(words));
-	assert_string_equal(words, "it failed without a word");
-	tool_words("first\n\xc3\xa4\x1b[1m\n", words, sizeof(words));
+	tool_message("", words, sizeof(words));
+	assert_string_equal(words, "it failed without a message");
+	tool_message("first\n\xc3\xa4\x1b[1m\n", words, sizeof(words));
 	assert_string_equal(words, "first; ???[1m");
 }
 
@@ -131,11 +132,11 @@ static void a_missing_module_is_what_iptables_says_first(void **state)
 	char words[320];
 
 	(void)state;
-	tool_words("Warning: Extension TPROXY is not supported, missing kernel module?\n"
-		   "iptables-restore v1.8.9 (legacy): unknown option \"--on-port\"\n",
+	tool_message("Warning: Extension TPROXY is not supported, missing kernel module?\n"
+		     "iptables-restore v1.8.9 (legacy): unknown option \"--on-port\"\n",
 		words, sizeof(words));
 	assert_string_equal(words, "Extension TPROXY is not supported, missing kernel module?");
-	assert_false(tool_is_to_blame(words));
+	assert_false(tool_is_at_fault(words));
 }
 
 static void long_words_are_cut(void **state)
@@ -143,22 +144,22 @@ static void long_words_are_cut(void **state)
 	char words[16];
 
 	(void)state;
-	tool_words("one line that is long\nanother\n", words, sizeof(words));
+	tool_message("one line that is long\nanother\n", words, sizeof(words));
 	assert_int_equal(strlen(words), sizeof(words) - 1);
 }
 
 static void a_tool_that_lacks_an_extension_is_to_blame_itself(void **state)
 {
 	(void)state;
-	assert_true(tool_is_to_blame("Couldn't load match `socket':No such file or directory"));
-	assert_true(tool_is_to_blame("Error: syntax error, unexpected string"));
-	assert_false(tool_is_to_blame("RTNETLINK answers: Operation not supported"));
-	findings_words(findings, iptables(RULES_SOCKET), AF_INET6, "unknown option \"--x\"");
-	assert_int_equal(
-		finding_of(findings, iptables(RULES_SOCKET), AF_INET6)->state, CAPABILITY_UNTRIED);
-	findings_words(findings, iptables(RULES_SOCKET), AF_INET6, "Operation not supported");
-	assert_int_equal(
-		finding_of(findings, iptables(RULES_SOCKET), AF_INET6)->state, CAPABILITY_MISSING);
+	assert_true(tool_is_at_fault("Couldn't load match `socket':No such file or directory"));
+	assert_true(tool_is_at_fault("Error: syntax error, unexpected string"));
+	assert_false(tool_is_at_fault("RTNETLINK answers: Operation not supported"));
+	findings_set_message(findings, iptables(RULES_SOCKET), AF_INET6, "unknown option \"--x\"");
+	assert_int_equal(findings_get(findings, iptables(RULES_SOCKET), AF_INET6)->state,
+		CAPABILITY_UNTRIED);
+	findings_set_message(findings, iptables(RULES_SOCKET), AF_INET6, "Operation not supported");
+	assert_int_equal(findings_get(findings, iptables(RULES_SOCKET), AF_INET6)->state,
+		CAPABILITY_MISSING);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

@@ -161,7 +161,7 @@ static void take_part(struct captured *list, size_t count, const struct frame *f
 
 	assert_non_null(part);
 	memcpy(part, frame->bytes, length);
-	capture_take(list, count, frame->protocol, part, length, link, outgoing);
+	capture_frame(list, count, frame->protocol, part, length, link, outgoing);
 	free(part);
 }
 
@@ -178,9 +178,9 @@ static void send_out(struct captured *captured, struct frame frame)
 static void assert_seen(
 	const struct captured *captured, unsigned asked, unsigned answered, unsigned came)
 {
-	assert_int_equal(captured->asked, asked);
-	assert_int_equal(captured->answered, answered);
-	assert_int_equal(captured->came, came);
+	assert_int_equal(captured->requests, asked);
+	assert_int_equal(captured->replies, answered);
+	assert_int_equal(captured->packets, came);
 }
 
 static void requests_are_seen_with_sender_and_link(void **state)
@@ -195,7 +195,7 @@ static void requests_are_seen_with_sender_and_link(void **state)
 		take(&vip, tcp(ips[i], 80, SYN));
 		assert_seen(&vip, 0, 0, 1);
 		assert_true(addr_equal(&vip.from, &from));
-		assert_string_equal(vip.came_by, "client0");
+		assert_string_equal(vip.packet_link, "client0");
 	}
 }
 
@@ -270,7 +270,7 @@ static void questions_and_this_hosts_answers_are_seen(void **state)
 	(void)state;
 	take(&vip, arp(REQUEST, client4, vip4));
 	assert_seen(&vip, 1, 0, 0);
-	assert_string_equal(vip.asked_on, "client0");
+	assert_string_equal(vip.request_link, "client0");
 	take(&vip, arp(REQUEST, client4, other4));
 	take(&vip, arp(REPLY, vip4, client4)); /* somebody else has it */
 	send_out(&vip, arp(REQUEST, client4, vip4));
@@ -324,8 +324,8 @@ static void links_on_top_of_each_other_do_not_count_twice(void **state)
 		take_part(&vip, 1, &request, request.length, links[i % 3], false);
 	}
 	assert_seen(&vip, 2, 0, 2);
-	assert_string_equal(vip.asked_on, "br0");
-	assert_string_equal(vip.came_by, "br0");
+	assert_string_equal(vip.request_link, "br0");
+	assert_string_equal(vip.packet_link, "br0");
 }
 
 static void options_of_ipv4_are_passed_over(void **state)
@@ -385,12 +385,12 @@ static void a_jumbograms_length_is_in_its_option(void **state)
 	put_number(&frame, 80);
 	put(&frame, "\0\0\0\0", 4);
 	take(&vip, frame);
-	assert_int_equal(vip.came, 1);
+	assert_int_equal(vip.packets, 1);
 	/* Without that header, 0 is the length. */
 	frame = udp(vip6, 80);
 	frame.bytes[4] = frame.bytes[5] = 0;
 	take(&vip, frame);
-	assert_int_equal(vip.came, 1);
+	assert_int_equal(vip.packets, 1);
 }
 
 static void no_packet_has_twenty_extension_headers(void **state)
@@ -457,7 +457,7 @@ static void assert_cut_anywhere(struct frame frame, const char *ip, bool outgoin
 		struct captured vip = captured(ip, protocol);
 
 		take_part(&vip, 1, &frame, length, "client0", outgoing);
-		assert_int_equal(vip.asked + vip.answered + vip.came, length >= enough);
+		assert_int_equal(vip.requests + vip.replies + vip.packets, length >= enough);
 	}
 }
 
@@ -549,7 +549,7 @@ static long long watch_beside(
 	assert_in_range(count, 1, 4);
 	memcpy(copy, list, count * sizeof(*list));
 	assert_int_equal(pthread_create(&side.thread, NULL, keep_acting, &side), 0);
-	well = watch(list, count, LIMIT_MS, &problem);
+	well = capture_run(list, count, LIMIT_MS, &problem);
 	side.over = true;
 	pthread_join(side.thread, NULL);
 	if (!well)
@@ -569,7 +569,7 @@ static void skip_without_packets(void)
 		return;
 	}
 	assert_int_equal(errno, EPERM);
-	assert_false(watch(&vip, 1, LIMIT_MS, &problem));
+	assert_false(capture_run(&vip, 1, LIMIT_MS, &problem));
 	assert_non_null(problem);
 	free(problem);
 	skip();
@@ -605,10 +605,10 @@ static void assert_came_by_lo(const struct captured *captured, const char *from)
 {
 	char text[ADDR_TEXT_MAX];
 
-	assert_in_range(captured->came, 1, LIMIT_MS / STEP_MS);
+	assert_in_range(captured->packets, 1, LIMIT_MS / STEP_MS);
 	assert_string_equal(addr_format_ip(&captured->from, text), from);
-	assert_string_equal(captured->came_by, "lo");
-	assert_int_equal(captured->asked, 0);
+	assert_string_equal(captured->packet_link, "lo");
+	assert_int_equal(captured->requests, 0);
 }
 
 static void requests_on_loopback_end_the_watch(void **state)
@@ -669,9 +669,9 @@ static void questions_in_vain_end_the_watch_after_a_second(void **state)
 	(void)state;
 	skip_without_packets();
 	assert_in_range(watch_beside(&vip, 1, ask_on_lo), 1000, LIMIT_MS / 2);
-	assert_in_range(vip.asked, 3, LIMIT_MS / STEP_MS);
-	assert_string_equal(vip.asked_on, "lo");
-	assert_int_equal(vip.answered + vip.came, 0);
+	assert_in_range(vip.requests, 3, LIMIT_MS / STEP_MS);
+	assert_string_equal(vip.request_link, "lo");
+	assert_int_equal(vip.replies + vip.packets, 0);
 }
 
 static void a_watch_of_nothing_ends_in_time(void **state)
@@ -683,10 +683,10 @@ static void a_watch_of_nothing_ends_in_time(void **state)
 
 	(void)state;
 	skip_without_packets();
-	assert_true(watch(&vip, 1, 50, &problem));
+	assert_true(capture_run(&vip, 1, 50, &problem));
 	assert_in_range(now_ms() - begin, 50, LIMIT_MS / 2);
 	assert_seen(&vip, 0, 0, 0);
-	assert_true(watch(NULL, 0, LIMIT_MS, &problem));
+	assert_true(capture_run(NULL, 0, LIMIT_MS, &problem));
 	assert_in_range(now_ms() - begin, 50, LIMIT_MS / 2);
 	assert_null(problem);
 }
@@ -701,7 +701,7 @@ static void without_the_capability_the_watch_says_so(void **state)
 	capng_get_caps_process();
 	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_NET_RAW);
 	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
-	assert_false(watch(&vip, 1, LIMIT_MS, &problem));
+	assert_false(capture_run(&vip, 1, LIMIT_MS, &problem));
 	assert_non_null(strstr(problem, "CAP_NET_RAW"));
 	free(problem);
 	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_NET_RAW);

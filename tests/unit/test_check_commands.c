@@ -158,7 +158,7 @@ static void a_table_that_leads_to_others_gets_no_route(void **state)
 	host_judged();
 	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
 	assert_int_equal(finding->command_count, 0);
-	assert_non_null(strstr(finding->read, "the proxy needs another mark and table"));
+	assert_non_null(strstr(finding->read, "Use another mark and table for the proxy"));
 }
 
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)

@@ -25,7 +25,7 @@ static void a_request_that_was_just_sent_is_no_sign(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
-		"no connection from a client's address is there now. On the server `ip route get "
+		"no connection from a client's address is open. On the server, `ip route get "
 		"198.51.100.10` has to lead to 203.0.113.1");
 }
 
@@ -36,7 +36,7 @@ static void a_connection_that_is_there_shows_the_way_back(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_OK),
-		"connections from clients' addresses are there: 1");
+		"established connections from clients' addresses: 1");
 }
 
 static void a_server_on_the_link_needs_a_route_back(void **state)
@@ -48,8 +48,8 @@ static void a_server_on_the_link_needs_a_route_back(void **state)
 	host_judged();
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
 	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
-	assert_reads(
-		finding, "requests from 198.51.100.10 are sent again, for no answer comes here");
+	assert_reads(finding,
+		"requests from 198.51.100.10 are sent again and again, because no answer reaches this host");
 	assert_int_equal(finding->command_count, 1);
 	assert_fix(finding, 0, ON_SERVER, "ip -4 route replace 198.51.100.10/32 via 203.0.113.1",
 		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");
@@ -100,11 +100,11 @@ static void a_connection_that_gets_on_shows_that_large_packets_do(void **state)
 	(void)state;
 	host_judged();
 	assert_reads(found(CHECK_PATH_MTU, CHECK_UNKNOWN),
-		"no connection from a client's address is there now");
+		"no connection from a client's address is open");
 	host_connects(CLIENT4, 40000, SERVER4)->state = SOCKET_STATE_CONNECTED;
 	host_judged();
 	assert_reads(found(CHECK_PATH_MTU, CHECK_OK),
-		"large packets are not sent again and again in any of 1 connections");
+		"none of 1 connections sends large packets again and again");
 }
 
 static void many_clients_of_a_server_give_one_finding(void **state)
@@ -135,7 +135,7 @@ static void what_something_here_explains_is_not_put_down_to_the_server(void **st
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
-		"requests to servers wait for an answer; fix the rest first");
+		"requests to servers get no answer; fix the other items first");
 }
 
 static void what_is_wrong_here_makes_nobody_wait(void **state)
@@ -143,7 +143,7 @@ static void what_is_wrong_here_makes_nobody_wait(void **state)
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
-	assert_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read, "wait for an answer"));
+	assert_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read, "get no answer"));
 }
 
 static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void **state)
@@ -155,8 +155,7 @@ static void what_may_be_explained_here_is_not_put_down_to_the_server_either(void
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_RETURN_PATH, CHECK_UNKNOWN),
-		"requests to servers wait for an answer; whether this host would take it is not "
-		"known");
+		"requests to servers get no answer, and check cannot tell whether this host would accept one");
 }
 
 static void requests_from_the_hosts_own_address_are_none_of_ours(void **state)
@@ -214,8 +213,7 @@ static void large_packets_that_are_sent_again_have_a_narrow_hop(void **state)
 	assert_alone(CHECK_PATH_MTU, CHECK_HARMFUL);
 	finding = found_about(CHECK_PATH_MTU, CHECK_HARMFUL, SERVER4);
 	assert_reads(finding,
-		"packets of 1448 bytes are sent again and again; no ICMP error reaches "
-		"this host");
+		"packets of 1448 bytes are sent again and again, and no ICMP error reaches this host");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.tcp_mtu_probing=2",
 		"sysctl -w net.ipv4.tcp_mtu_probing=0");
 }
@@ -272,7 +270,7 @@ static void connects(
 		struct host_socket *socket = host_connects(client, (uint16_t)(first + i), server);
 
 		socket->state = SOCKET_STATE_CONNECTED;
-		socket->late_port = late;
+		socket->bind_no_port = late;
 	}
 }
 
@@ -300,7 +298,7 @@ static void a_client_may_have_used_up_its_ports_to_a_server(void **state)
 	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
 	assert_int_equal(found_count(CHECK_SOURCE_PORTS, CHECK_HARMFUL), 1);
 	finding = found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4);
-	assert_reads(finding, "all of 3 ports are in use for one server");
+	assert_reads(finding, "all 3 ports are in use for one server");
 	assert_fixed_by(finding, "sysctl -w 'net.ipv4.ip_local_port_range=1024 65535'",
 		"sysctl -w 'net.ipv4.ip_local_port_range=5001 5003'");
 }
@@ -313,7 +311,7 @@ static void a_port_that_is_left_is_enough(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_SOURCE_PORTS, CHECK_OK),
-		"net.ipv4.ip_local_port_range has 4 ports, for each client and server");
+		"net.ipv4.ip_local_port_range has 4 ports for each client and server");
 }
 
 static void ports_to_another_server_and_of_another_client_do_not_count(void **state)
@@ -338,8 +336,7 @@ static void ports_that_are_chosen_at_bind_count_for_every_server(void **state)
 	host_judged();
 	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
 	assert_reads(found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4),
-		"all of 4 ports are in use, for the proxy chooses them before it knows the server "
-		"(it lacks IP_BIND_ADDRESS_NO_PORT)");
+		"all 4 ports are in use for all servers, because the proxy does not set IP_BIND_ADDRESS_NO_PORT");
 }
 
 static void connections_that_have_ended_do_not_tell_when_their_ports_were_chosen(void **state)
@@ -367,7 +364,7 @@ static void ports_of_connections_that_have_ended_are_in_use_for_a_minute(void **
 	assert_alone(CHECK_SOURCE_PORTS, CHECK_HARMFUL);
 	finding = found_about(CHECK_SOURCE_PORTS, CHECK_HARMFUL, CLIENT4);
 	assert_reads(
-		finding, "all of 3 ports are in use for one server, some of them in TIME-WAIT");
+		finding, "all 3 ports are in use for one server; some of them are in TIME-WAIT");
 	assert_int_equal(finding->command_count, 2);
 	assert_fix(finding, 0, ON_HOST, "sysctl -w net.ipv4.tcp_tw_reuse=1",
 		"sysctl -w net.ipv4.tcp_tw_reuse=0");
@@ -410,10 +407,7 @@ static void to_use_ports_again_is_advised_where_sources_are_spoofed(void **state
 	assert_state(CHECK_SOURCE_PORTS, CHECK_ADVICE);
 	finding = found(CHECK_SOURCE_PORTS, CHECK_ADVICE);
 	assert_reads(finding,
-		"net.ipv4.tcp_tw_reuse is 2 (loopback only): a client with thousands of "
-		"connections "
-		"to one server in TIME-WAIT makes each new one take milliseconds to begin, and "
-		"leaves it fewer ports");
+		"net.ipv4.tcp_tw_reuse is 2 (loopback only). If a client has thousands of connections to one server in TIME-WAIT, new ones start slowly and have fewer ports");
 	assert_fixed_by(
 		finding, "sysctl -w net.ipv4.tcp_tw_reuse=1", "sysctl -w net.ipv4.tcp_tw_reuse=2");
 	host_sysctl("net/ipv4/tcp_tw_reuse", "1");

@@ -34,10 +34,10 @@ static void one_link(int which, const char *own, const char *net)
 
 static void assert_clients(const char *clients)
 {
-	char *line = text_format("--client names others): %s\n", clients);
+	char *line = text_format("name yours with --client): %s\n", clients);
 
-	if (strstr(host.report.about, line) == NULL)
-		fail_msg("the clients are not %s in\n%s", clients, host.report.about);
+	if (strstr(host.report.scope, line) == NULL)
+		fail_msg("the clients are not %s in\n%s", clients, host.report.scope);
 	free(line);
 }
 
@@ -121,7 +121,7 @@ static void judge_with(const char *source)
 
 	assert_non_null(config);
 	service_free(&host.service);
-	service_of_config(&host.service, config, "test");
+	service_add_config(&host.service, config, "test");
 	host_judged();
 	config_free(config);
 	diag_free(diag);
@@ -138,7 +138,7 @@ static void a_fixed_source_is_followed_as_a_clients_is(void **state)
 	found_about(CHECK_DIVERT, CHECK_OK, ANSWERS4);
 	found(CHECK_NAT_SOURCE, CHECK_OK);
 	assert_non_null(strstr(found(CHECK_RETURN_PATH, CHECK_UNKNOWN)->read,
-		"On the server `ip route get 192.0.2.77` has to lead to 203.0.113.1"));
+		"On the server, `ip route get 192.0.2.77` has to lead to 203.0.113.1"));
 }
 
 static void answers_to_a_fixed_source_have_to_be_diverted(void **state)

@@ -193,7 +193,7 @@ static void tproxy_of_nft_needs_a_verdict_where_the_policy_drops(void **state)
 	host_judged();
 	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
 	assert_reads(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
-		"the policy of table t drops them: the rule with `tproxy` needs a verdict, too");
+		"the policy of table t drops them, because the rule with `tproxy` has no verdict (accept)");
 	assert_fixed_by_nft(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4), "add", "ip t pre",
 		"meta mark 0x1 accept", "tproxyctl-accept-meta-mark-0x1");
 }
@@ -223,8 +223,7 @@ static void a_drop_that_may_apply_is_unknown(void **state)
 	with(FILTER("ACCEPT", "ACCEPT", "-A OUTPUT -m strange --words -j DROP\n"));
 	assert_well();
 	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, REQUESTS4),
-		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` may apply to them, in "
-		"words not known here");
+		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` might apply to them (unsupported match or target)");
 }
 
 /* --- address translation --- */
@@ -238,7 +237,7 @@ static void a_redirect_of_clients_is_told(void **state)
 	assert_alone(CHECK_NAT_DESTINATION, CHECK_HARMFUL);
 	finding = found_about(CHECK_NAT_DESTINATION, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding, "`iptables -t nat -A PREROUTING -i client0 -p tcp -j REDIRECT "
-			      "--to-ports 8080` sends them elsewhere");
+			      "--to-ports 8080` changes their destination");
 	assert_fixed_by_rule(
 		finding, "iptables -w -t nat", "PREROUTING", "-m mark --mark 0x1 -j ACCEPT");
 }
@@ -276,8 +275,7 @@ static void a_masquerade_towards_the_servers_is_told(void **state)
 	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
 	finding = found_about(CHECK_NAT_SOURCE, CHECK_HARMFUL, REQUESTS4);
 	assert_reads(finding,
-		"`iptables -t nat -A POSTROUTING -o server0 -j MASQUERADE` replaces the "
-		"client's address");
+		"`iptables -t nat -A POSTROUTING -o server0 -j MASQUERADE` changes the client's address");
 	assert_fixed_by_rule(finding, "iptables -w -t nat", "POSTROUTING",
 		"-p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
 }
@@ -349,7 +347,7 @@ static void rules_of_both_kinds_are_told(void **state)
 	host_judged();
 	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
 	finding = found_about(CHECK_BACKENDS, CHECK_HARMFUL, "");
-	assert_reads(finding, "both iptables-legacy and nftables (iptables, nft) hold rules");
+	assert_reads(finding, "iptables-legacy and nftables (iptables, nft) both have rules");
 	assert_fixed_by(finding, "iptables-legacy-save; nft list ruleset", NULL);
 }
 
@@ -371,7 +369,7 @@ static void empty_tables_of_the_other_kind_are_none(void **state)
 	host_more_rules(TOOL_NFT, 0, NFT(NFT_FILTER("input", "accept")));
 	host_judged();
 	assert_well();
-	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "iptables-legacy");
+	assert_reads(found(CHECK_BACKENDS, CHECK_OK), "only iptables-legacy has rules");
 }
 
 static void rules_that_no_tool_shows_leave_it_open(void **state)
@@ -404,8 +402,7 @@ static void cookies_always_lose_what_only_syns_are_handed_for(void **state)
 	tproxied("2");
 	assert_alone(CHECK_SYNCOOKIES, CHECK_HARMFUL);
 	finding = found_about(CHECK_SYNCOOKIES, CHECK_HARMFUL, PACKETS4);
-	assert_reads(
-		finding, "net.ipv4.tcp_syncookies is 2, and only SYNs are handed to the listener");
+	assert_reads(finding, "net.ipv4.tcp_syncookies is 2, but the rules divert only SYNs");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.tcp_syncookies=1",
 		"sysctl -w net.ipv4.tcp_syncookies=2");
 }
@@ -416,7 +413,7 @@ static void cookies_during_a_flood_are_told_and_no_fault(void **state)
 	tproxied("1");
 	assert_well();
 	assert_non_null(strstr(found_about(CHECK_SYNCOOKIES, CHECK_ADVICE, PACKETS4)->read,
-		"during a flood of SYNs connections will fail"));
+		"during a SYN flood connections fail"));
 	tproxied("0");
 	assert_reads(found(CHECK_SYNCOOKIES, CHECK_OK), "net.ipv4.tcp_syncookies is 0");
 	tproxied(NULL);
@@ -454,7 +451,8 @@ static void on_a_bridge_the_choice_of_tproxy_is_forgotten(void **state)
 	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1", MANGLE(TPROXIED DIVERT));
 	assert_alone(CHECK_BRIDGE, CHECK_HARMFUL);
 	finding = found_about(CHECK_BRIDGE, CHECK_HARMFUL, "client0");
-	assert_reads(finding, "bridge-nf-call-iptables is 1, and TPROXY chooses 192.0.2.80:8080");
+	assert_reads(finding,
+		"bridge-nf-call-iptables is 1, so the kernel forgets the listener that TPROXY chose (192.0.2.80:8080)");
 	assert_fixed_by(finding, "sysctl -w net.bridge.bridge-nf-call-iptables=0",
 		"sysctl -w net.bridge.bridge-nf-call-iptables=1");
 }
@@ -476,7 +474,7 @@ static void on_a_bridge_a_listener_that_is_called_is_found_all_the_same(void **s
 	on_a_bridge("net/bridge/bridge-nf-call-iptables", "1", MANGLE(DIVERT));
 	assert_well();
 	assert_reads(found_about(CHECK_BRIDGE, CHECK_OK, "client0"),
-		"rules run on the bridge, and the listener is where clients call");
+		"firewall rules run on this bridge, and the listener has the address that clients connect to");
 }
 
 static void on_a_bridge_tproxy_may_choose_what_is_called(void **state)

@@ -18,14 +18,14 @@ static void what_the_walkthrough_sets_up_is_well(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_DIVERT, CHECK_OK, PACKETS4),
-		"caught by `iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
+		"diverted by `iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
 		"MARK "
 		"--set-xmark 0x1/0xffffffff`");
 	assert_reads(found_about(CHECK_MARK, CHECK_OK, ANSWERS4), "mark 0x1");
-	assert_reads(found_about(CHECK_IP_RULE, CHECK_OK, PACKETS4), "mark 0x1: table 100");
+	assert_reads(found_about(CHECK_IP_RULE, CHECK_OK, PACKETS4), "mark 0x1 chooses table 100");
 	assert_reads(
 		found_about(CHECK_IP_ROUTE, CHECK_OK, PACKETS4), "table 100 delivers to this host");
-	assert_reads(found(CHECK_ICMP, CHECK_OK), "ICMP errors are caught, too");
+	assert_reads(found(CHECK_ICMP, CHECK_OK), "ICMP errors are diverted, too");
 }
 
 static void what_the_walkthrough_sets_up_for_ipv6_is_well(void **state)
@@ -47,7 +47,7 @@ static void packets_that_no_rule_catches_are_caught_by_what_is_printed(void **st
 	host_judged();
 	assert_alone(CHECK_DIVERT, CHECK_MISSING);
 	finding = found_about(CHECK_DIVERT, CHECK_MISSING, PACKETS4);
-	assert_reads(finding, "no rule of PREROUTING catches them");
+	assert_reads(finding, "no rule in PREROUTING diverts them");
 	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 	found_about(CHECK_DIVERT, CHECK_MISSING, ANSWERS4);
 }
@@ -202,8 +202,8 @@ static void without_a_link_clients_are_not_known(void **state)
 	host.routes[FOUR] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
 	host_judged();
-	assert_reads(found(CHECK_DIVERT, CHECK_UNKNOWN),
-		"no link is up behind which IPv4 clients could be");
+	assert_reads(
+		found(CHECK_DIVERT, CHECK_UNKNOWN), "no link that is up leads to IPv4 clients");
 	assert_int_equal(found(CHECK_DIVERT, CHECK_UNKNOWN)->remedy, REMEDY_CLIENT);
 }
 
@@ -219,8 +219,7 @@ static void a_rule_that_accepts_before_ours_is_in_the_way(void **state)
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding,
-		"`iptables -t mangle -A PREROUTING -i client0 -j ACCEPT` accepts them "
-		"before a rule for sockets is asked");
+		"`iptables -t mangle -A PREROUTING -i client0 -j ACCEPT` accepts them before a rule can divert them");
 	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 	assert_int_equal(found_count(CHECK_RULE_ORDER, CHECK_HARMFUL), 1);
 }
@@ -236,8 +235,7 @@ static void a_verdict_of_nft_before_ours_is_in_the_way(void **state)
 	host_judged();
 	assert_alone(CHECK_RULE_ORDER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, PACKETS4);
-	assert_reads(
-		finding, "`ip t pre handle 7` accepts them before a rule for sockets is asked");
+	assert_reads(finding, "`ip t pre handle 7` accepts them before a rule can divert them");
 	assert_fixed_by_nft(finding, "insert", "ip t pre",
 		"meta l4proto tcp socket transparent 1 meta mark set 0x1 accept",
 		"tproxyctl-divert-tcp");
@@ -282,7 +280,7 @@ static void iptables_passes_over_a_wildcard_listener(void **state)
 	assert_alone(CHECK_WILDCARD, CHECK_MISSING);
 	finding = found_about(CHECK_WILDCARD, CHECK_MISSING, PACKETS4);
 	assert_reads(finding,
-		"the rule for sockets passes over them: the listener is bound to no address");
+		"the rule for sockets skips them, because the listener is on a wildcard address");
 	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING",
 		"-p tcp -m socket --transparent --nowildcard -j MARK --set-mark 0x1");
 }
@@ -359,7 +357,7 @@ static void what_is_caught_and_not_marked_is_told(void **state)
 	assert_alone(CHECK_MARK, CHECK_MISSING);
 	finding = found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);
 	assert_reads(finding, "`iptables -t mangle -A PREROUTING -p tcp -m socket --transparent -j "
-			      "ACCEPT` catches them, and nothing sets a mark");
+			      "ACCEPT` matches them, but no rule sets a mark");
 	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING", CATCH_TCP);
 }
 
@@ -424,7 +422,7 @@ static void a_mark_with_more_bits_is_no_match_without_a_mask(void **state)
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
 	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
-	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x4101");
+	assert_reads(finding, "`ip -4 rule` has no rule for mark 0x4101");
 	assert_fixed_by_ip_rule(finding, 4, "fwmark 0x4101 lookup 100");
 }
 
@@ -439,8 +437,7 @@ static void a_mark_for_everybody_is_shared(void **state)
 	finding = found_about(CHECK_MARK_SHARED, CHECK_HARMFUL, "IPv4");
 	assert_reads(finding,
 		"`iptables -t mangle -A PREROUTING -i client0 -j MARK --set-xmark 0x1/0xffffffff` "
-		"gives mark 0x1 to packets that have no socket here: they will not be forwarded. "
-		"One of the two needs another mark (`tproxyctl plan --mark N`)");
+		"sets mark 0x1 on packets that are not the proxy's, so they are not forwarded. Use another mark for the proxy (`tproxyctl plan --mark N`) or in that rule");
 	assert_int_equal(finding->command_count, 0);
 }
 
@@ -477,9 +474,9 @@ static void a_match_that_is_not_known_leaves_it_open(void **state)
 	host_judged();
 	assert_well();
 	finding = found_about(CHECK_DIVERT, CHECK_UNKNOWN, PACKETS4);
-	assert_non_null(strstr(finding->read, "no rule certainly catches them; `iptables -t mangle "
+	assert_non_null(strstr(finding->read, "no rule is known to match; `iptables -t mangle "
 					      "-A PREROUTING -p tcp"));
-	assert_non_null(strstr(finding->read, "` may, in words not known here"));
+	assert_non_null(strstr(finding->read, "` might (unsupported match or target)"));
 	assert_int_equal(finding->command_count, 0);
 }
 
@@ -491,9 +488,7 @@ static void a_rule_that_may_take_packets_away_before_is_told(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
-		"`iptables -t mangle -A PREROUTING -i client0 -m strange --words -j DROP` may "
-		"apply "
-		"to them, in words not known here");
+		"`iptables -t mangle -A PREROUTING -i client0 -m strange --words -j DROP` might apply to them (unsupported match or target)");
 }
 
 static void a_listener_of_the_other_family_hangs_on_nothing_here(void **state)

@@ -44,8 +44,8 @@ static void nfts_socket_alone_leaves_them_as_they_are(void **state)
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip")));
 	assert_alone(CHECK_FRAGMENTS, CHECK_MISSING);
 	finding = found_about(CHECK_FRAGMENTS, CHECK_MISSING, "IPv4");
-	assert_reads(finding, "`ip t pre handle 7` looks for sockets, and no rule has fragments "
-			      "put together first");
+	assert_reads(finding,
+		"`ip t pre handle 7` looks up sockets, and no rule reassembles fragments first");
 	assert_fixed_by_nft(finding, "insert", "ip t pre",
 		"ip daddr 192.0.2.80 udp dport 53 tproxy to 192.0.2.80:53 meta mark set 0x1 accept",
 		"tproxyctl-tproxy-192-0-2-80-53");
@@ -98,8 +98,7 @@ static void words_that_are_not_known_leave_it_open(void **state)
 	datagrams_by(VIP4 ":53/udp", VIP4, NFT(SOCKET_ALONE("ip") "," UNKNOWN("inet")));
 	assert_well();
 	assert_reads(found_about(CHECK_FRAGMENTS, CHECK_UNKNOWN, "IPv4"),
-		"`ip t pre handle 7` looks for sockets, and no rule whose words are known has "
-		"fragments put together first");
+		"`ip t pre handle 7` looks up sockets, and no rule that check understands reassembles fragments first");
 }
 
 static void iptables_socket_match_puts_them_together_itself(void **state)
@@ -111,7 +110,7 @@ static void iptables_socket_match_puts_them_together_itself(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_FRAGMENTS, CHECK_OK),
-		"the rule that takes datagrams in has them put together");
+		"the rule that diverts datagrams reassembles fragments first");
 }
 
 static void connections_are_not_asked_for_it(void **state)
@@ -122,7 +121,7 @@ static void connections_are_not_asked_for_it(void **state)
 				NFT_RULE("ip", "t", "pre", NFT_TCP "," NFT_SOCKET "," NFT_MARK)));
 	host_judged();
 	assert_well();
-	assert_reads(found(CHECK_FRAGMENTS, CHECK_OK), "no datagrams are served");
+	assert_reads(found(CHECK_FRAGMENTS, CHECK_OK), "the proxy does not serve UDP");
 }
 
 int main(void)

@@ -27,7 +27,7 @@ static void a_mark_without_a_rule_is_told_once(void **state)
 	assert_alone(CHECK_IP_RULE, CHECK_MISSING);
 	assert_int_equal(found_count(CHECK_IP_RULE, CHECK_MISSING), 1);
 	finding = found_about(CHECK_IP_RULE, CHECK_MISSING, "IPv4");
-	assert_reads(finding, "no entry of `ip -4 rule` is for mark 0x1");
+	assert_reads(finding, "`ip -4 rule` has no rule for mark 0x1");
 	assert_fixed_by_ip_rule(finding, 4, "fwmark 0x1 lookup 100");
 }
 
@@ -74,7 +74,7 @@ static void a_table_without_a_local_route_is_told(void **state)
 	assert_alone(CHECK_IP_ROUTE, CHECK_MISSING);
 	assert_int_equal(found_count(CHECK_IP_ROUTE, CHECK_MISSING), 1);
 	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
-	assert_reads(finding, "`ip -4 route show table 100` has no local route that would do");
+	assert_reads(finding, "table 100 has no `local` route that covers the proxy's packets");
 	assert_fixed_by(finding, "ip -4 route replace local 0.0.0.0/0 dev lo table 100",
 		"ip -4 route del local 0.0.0.0/0 dev lo table 100");
 }
@@ -123,8 +123,8 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
-	assert_reads(finding, "the rule of mark 0x1 has priority 100, and is not the one that "
-			      "decides: {\"priority\":50,\"table\":\"7\"} comes first");
+	assert_reads(finding,
+		"the rule for mark 0x1 has priority 100, but another rule decides first: {\"priority\":50,\"table\":\"7\"}");
 	assert_fixed_by_ip_rule(finding, 4, "pref 1 fwmark 0x1 lookup 100");
 }
 
@@ -172,7 +172,7 @@ static void sources_that_count_as_local_are_not_let_in(void **state)
 	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "client0");
 	assert_reads(finding,
-		"net.ipv4.conf.all.src_valid_mark is 1, and accept_local is 0 there and in `all`");
+		"net.ipv4.conf.all.src_valid_mark is 1, but accept_local is 0 there and in `all`");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.all.accept_local=1",
 		"sysctl -w net.ipv4.conf.all.accept_local=0");
 	found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
@@ -190,7 +190,7 @@ static void on_one_link_they_are_let_in_on_that_link(void **state)
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "server0");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.server0.accept_local=1",
 		"sysctl -w net.ipv4.conf.server0.accept_local=0");
-	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "client0"), "0");
+	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "client0"), "src_valid_mark is 0");
 }
 
 static void accept_local_of_the_link_or_of_all_lets_them_in(void **state)
@@ -205,7 +205,7 @@ static void accept_local_of_the_link_or_of_all_lets_them_in(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "server0"),
-		"1, and accept_local lets such sources in");
+		"src_valid_mark is 1, and accept_local is on");
 }
 
 static void a_strict_filter_turns_away_what_accept_local_lets_in(void **state)
@@ -220,8 +220,7 @@ static void a_strict_filter_turns_away_what_accept_local_lets_in(void **state)
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	assert_int_equal(found_count(CHECK_RP_FILTER, CHECK_HARMFUL), 1);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "server0");
-	assert_reads(finding,
-		"rp_filter is 1 (strict) where src_valid_mark looks sources up with the mark");
+	assert_reads(finding, "src_valid_mark is 1, and rp_filter is 1 (strict)");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.server0.rp_filter=2",
 		"sysctl -w net.ipv4.conf.server0.rp_filter=1");
 }
@@ -272,14 +271,14 @@ static void ipv6_has_no_such_checks(void **state)
 }
 
 /* A client of the servers' network whose packets were seen on CAME_BY. */
-static struct captured seen_from(const char *ip, const char *came_by)
+static struct captured seen_from(const char *ip, const char *packet_link)
 {
 	struct captured seen = {.address = host_address(VIP4, 80),
 		.protocol = IPPROTO_TCP,
-		.came = 1,
+		.packets = 1,
 		.from = host_address(ip, 4711)};
 
-	snprintf(seen.came_by, sizeof(seen.came_by), "%s", came_by);
+	snprintf(seen.packet_link, sizeof(seen.packet_link), "%s", packet_link);
 	return seen;
 }
 
@@ -302,8 +301,7 @@ static void packets_by_another_link_than_the_way_back_are_turned_away(void **sta
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
 	assert_reads(finding,
-		"rp_filter is 1 (strict), and the way back to clients that come by it "
-		"leads out by server0");
+		"rp_filter is 1 (strict), but the route back to clients that arrive here uses server0");
 	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.client0.rp_filter=2",
 		"sysctl -w net.ipv4.conf.client0.rp_filter=1");
 }
@@ -318,7 +316,7 @@ static void where_all_is_the_strict_one_that_is_loosened(void **state)
 	judge_captured(&seen);
 	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
 	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "client0");
-	assert_non_null(strstr(finding->read, "leads out by no link"));
+	assert_non_null(strstr(finding->read, "uses no link"));
 	assert_fixed_by(finding, "sysctl -w net.ipv4.conf.all.rp_filter=2",
 		"sysctl -w net.ipv4.conf.all.rp_filter=1");
 }
@@ -344,7 +342,8 @@ static void packets_by_the_way_back_pass_a_strict_filter(void **state)
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
 	judge_captured(&seen);
 	assert_well();
-	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4), "packets for it come by client0");
+	assert_reads(
+		found_about(CHECK_ANNOUNCE, CHECK_OK, VIP4), "packets for it arrive on client0");
 }
 
 /* --- whether clients find the address --- */
@@ -358,8 +357,8 @@ static void who_has_the_address_is_asked_on_its_own_network(void **state)
 	host_judged();
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	finding = found_about(CHECK_ANNOUNCE, CHECK_MISSING, "198.51.100.80");
-	assert_reads(finding, "the address is in the network of client0, and this host does not "
-			      "answer for it there");
+	assert_reads(finding,
+		"the address is in the network of client0, but this host does not answer for it there");
 	assert_fixed_by(finding, "ip -4 route replace local 198.51.100.80/32 dev lo",
 		"ip -4 route del local 198.51.100.80/32 dev lo");
 }
@@ -388,7 +387,8 @@ static void an_address_that_the_host_has_is_found(void **state)
 	host_serves("198.51.100.1:80", NULL);
 	host_judged();
 	assert_well();
-	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, "198.51.100.1"), "client0 has it");
+	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_OK, "198.51.100.1"),
+		"it is an address of client0");
 }
 
 static void a_local_route_answers_for_ipv4_alone(void **state)
@@ -417,8 +417,8 @@ static void a_proxied_neighbour_is_answered_for_where_the_host_forwards(void **s
 	host_judged();
 	assert_alone(CHECK_IP_FORWARD, CHECK_MISSING);
 	finding = found_about(CHECK_IP_FORWARD, CHECK_MISSING, VIP4);
-	assert_reads(finding, "net.ipv4.ip_forward is 0, and client0 has `neigh proxy` for the "
-			      "address: links that do not forward do not answer");
+	assert_reads(finding,
+		"net.ipv4.ip_forward is 0, so the `ip neigh proxy` entry for the address on client0 has no effect");
 	assert_fixed_by(
 		finding, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv4.ip_forward=0");
 	host_sysctl("net/ipv4/ip_forward", "1");
@@ -446,20 +446,20 @@ static void without_a_watch_an_address_behind_a_router_is_unknown(void **state)
 	(void)state;
 	host_judged();
 	assert_non_null(strstr(found_about(CHECK_ANNOUNCE, CHECK_UNKNOWN, VIP4)->read,
-		"no link of this host is in its network: a router has to send it here"));
+		"no link of this host is in its network, so a router has to send its packets here"));
 }
 
 static void a_question_that_nobody_answered_was_seen(void **state)
 {
 	struct captured seen = {
-		.address = host_address(VIP4, 80), .asked = 3, .asked_on = "client0"};
+		.address = host_address(VIP4, 80), .requests = 3, .request_link = "client0"};
 
 	(void)state;
 	judge_captured(&seen);
 	assert_alone(CHECK_ANNOUNCE, CHECK_MISSING);
 	assert_reads(found_about(CHECK_ANNOUNCE, CHECK_MISSING, VIP4),
-		"client0 was asked who has the address, and this host did not answer");
-	seen.answered = 1;
+		"a host on client0 asked who has the address, but this host did not answer");
+	seen.replies = 1;
 	judge_captured(&seen);
 	assert_well();
 	assert_state(CHECK_ANNOUNCE, CHECK_UNKNOWN);
@@ -491,9 +491,9 @@ static void what_the_proxy_does_not_need_is_told_with_its_value(void **state)
 	host_sysctl("net/ipv4/ip_early_demux", "1");
 	host_judged();
 	assert_reads(found(CHECK_IP_FORWARD, CHECK_OK),
-		"net.ipv4.ip_forward is 0: what is proxied needs no forwarding");
+		"net.ipv4.ip_forward is 0; proxied packets do not need it");
 	assert_reads(found(CHECK_NONLOCAL_BIND, CHECK_OK),
-		"net.ipv4.ip_nonlocal_bind is 1: transparent listeners do not need it");
+		"net.ipv4.ip_nonlocal_bind is 1; transparent listeners do not need it");
 	assert_reads(found(CHECK_EARLY_DEMUX, CHECK_OK), "net.ipv4.ip_early_demux is 1");
 }
 
@@ -510,7 +510,7 @@ static void a_server_without_a_route_is_told_in_the_kernels_words(void **state)
 	finding = found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "192.0.2.9");
 	assert_reads(finding, "Network is unreachable");
 	assert_int_equal(finding->command_count, 0);
-	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "by server0");
+	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the route uses server0");
 }
 
 static void a_server_on_this_host_is_not_known_to_answer(void **state)
@@ -520,7 +520,7 @@ static void a_server_on_this_host_is_not_known_to_answer(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, "203.0.113.1"),
-		"the server is on this host: its answers do not pass PREROUTING");
+		"the server is on this host, so its answers do not pass PREROUTING");
 	host.service.spoofs = false;
 	host_judged();
 	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);

@@ -20,8 +20,8 @@ static void a_listener_that_is_not_there_yet_is_unknown(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_LISTENER, CHECK_UNKNOWN, LISTENER),
-		"nothing listens there yet: start the proxy, and look again");
-	assert_reads(found_about(CHECK_TRANSPARENT, CHECK_OK, LISTENER), "it will be");
+		"nothing listens there; start the proxy, then check again");
+	assert_reads(found_about(CHECK_TRANSPARENT, CHECK_OK, LISTENER), "configured transparent");
 }
 
 static void a_listener_of_the_other_protocol_is_not_it(void **state)
@@ -59,8 +59,8 @@ static void what_tproxy_names_has_to_listen(void **state)
 	host_judged();
 	assert_alone(CHECK_LISTENER, CHECK_MISSING);
 	finding = found_about(CHECK_LISTENER, CHECK_MISSING, PACKETS4);
-	assert_non_null(
-		strstr(finding->read, "hands them to 198.51.100.1:8080, where nothing listens"));
+	assert_non_null(strstr(
+		finding->read, "gives them to 198.51.100.1:8080, but nothing listens there"));
 	host_listens("198.51.100.1", 8080, IPPROTO_TCP);
 	host_judged();
 	assert_well();
@@ -135,8 +135,7 @@ static void without_a_capability_nothing_is_transparent(void **state)
 	assert_alone(CHECK_CAPABILITY, CHECK_MISSING);
 	finding = found_about(CHECK_CAPABILITY, CHECK_MISSING, LISTENER);
 	assert_reads(finding,
-		"proxy (process 7) has neither CAP_NET_RAW nor CAP_NET_ADMIN. A service has it by "
-		"AmbientCapabilities=CAP_NET_RAW");
+		"proxy (process 7) has neither CAP_NET_RAW nor CAP_NET_ADMIN. For a systemd service, set AmbientCapabilities=CAP_NET_RAW");
 	assert_int_equal(finding->command_count, 1);
 	assert_fix(finding, 0, ON_PROXY,
 		"setpriv --inh-caps +net_raw --ambient-caps +net_raw /usr/sbin/proxy", NULL);
@@ -149,7 +148,8 @@ static void either_capability_will_do(void **state)
 	assert_well();
 	owned_with(NET_RAW);
 	assert_well();
-	assert_reads(found_about(CHECK_CAPABILITY, CHECK_OK, LISTENER), "proxy (process 7)");
+	assert_reads(found_about(CHECK_CAPABILITY, CHECK_OK, LISTENER),
+		"proxy (process 7) has CAP_NET_RAW or CAP_NET_ADMIN");
 }
 
 static void who_needs_no_transparent_socket_needs_no_capability(void **state)
@@ -181,7 +181,7 @@ static void an_owner_that_cannot_be_seen_is_unknown(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_CAPABILITY, CHECK_UNKNOWN, LISTENER),
-		"whose the listener is, root alone may see");
+		"cannot identify the listening process; run as root");
 	assert_state(CHECK_LIMITS, CHECK_UNKNOWN);
 	assert_state(CHECK_OTHER_LISTENER, CHECK_UNKNOWN);
 }
@@ -193,7 +193,7 @@ static void few_descriptors_are_told_with_the_sessions_that_they_allow(void **st
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_LIMITS, CHECK_ADVICE, LISTENER),
-		"proxy may have 1023 descriptors: about 511 sessions");
+		"proxy can have 1023 descriptors, enough for about 511 sessions");
 	host.owners[0].owner.descriptors = 1024;
 	host_judged();
 	assert_state(CHECK_LIMITS, CHECK_OK);
@@ -204,8 +204,8 @@ static void no_limit_is_not_told_as_a_number(void **state)
 	(void)state;
 	host.owners[0].owner.descriptors = ULONG_MAX;
 	host_judged();
-	assert_reads(found_about(CHECK_LIMITS, CHECK_OK, LISTENER),
-		"proxy may have any number of descriptors");
+	assert_reads(
+		found_about(CHECK_LIMITS, CHECK_OK, LISTENER), "proxy has no limit of descriptors");
 }
 
 /* --- transparent listeners --- */
@@ -219,7 +219,7 @@ static void a_socket_that_is_not_transparent_is_told(void **state)
 	host_judged();
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
 	finding = found_about(CHECK_TRANSPARENT, CHECK_MISSING, LISTENER);
-	assert_reads(finding, "the socket is there, and is not transparent");
+	assert_reads(finding, "the socket is not transparent");
 	assert_fixed_by(finding, "ip -4 route replace local 192.0.2.80/32 dev lo",
 		"ip -4 route del local 192.0.2.80/32 dev lo");
 }
@@ -237,8 +237,7 @@ static void its_line_of_the_configuration_is_fixed_where_there_is_one(void **sta
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
 	finding = found_about(CHECK_TRANSPARENT, CHECK_MISSING, LISTENER);
 	assert_reads(finding,
-		"the configuration does not ask for it, and the host does not have the "
-		"address");
+		"the configuration does not set `transparent`, and this host does not have the address");
 	assert_int_equal(finding->command_count, 1);
 	assert_fix(finding, 0, ON_PROXY,
 		"sed -i '7s/\\(bind  *[^ ]*\\)\\( transparent\\)*/\\1 transparent/' tproxyd.cfg",
@@ -292,7 +291,7 @@ static void an_address_of_the_host_needs_no_transparent_listener(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_TRANSPARENT, CHECK_OK),
-		"it is not, and the address is one that it can answer from");
+		"not transparent, but it can answer from this address");
 }
 
 static void a_kernel_that_does_not_tell_leaves_it_open(void **state)
@@ -302,7 +301,7 @@ static void a_kernel_that_does_not_tell_leaves_it_open(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_TRANSPARENT, CHECK_UNKNOWN, LISTENER),
-		"it was to be; whether the socket is, kernels tell from Linux 5.10 on");
+		"configured transparent; cannot be verified: sock_diag reports IP_TRANSPARENT only since Linux 5.10");
 }
 
 static void two_listeners_share_what_is_missing_for_both(void **state)

@@ -14,8 +14,8 @@ static void a_kernel_with_all_options_is_well(void **state)
 	(void)state;
 	host_built_with(HEADING, NULL, NULL);
 	assert_well();
-	assert_reads(found_about(CHECK_KERNEL, CHECK_OK, "IPv4"),
-		"its configuration has what is needed");
+	assert_reads(
+		found_about(CHECK_KERNEL, CHECK_OK, "IPv4"), "its configuration has all options");
 	assert_int_equal(found_count(CHECK_KERNEL, CHECK_OK), 1);
 }
 
@@ -29,8 +29,7 @@ static void an_option_that_is_off_is_named(void **state)
 	assert_alone(CHECK_KERNEL, CHECK_MISSING);
 	finding = found_about(CHECK_KERNEL, CHECK_MISSING, "IPv4");
 	assert_reads(finding,
-		"its configuration: turned off are CONFIG_IP_MULTIPLE_TABLES. A kernel "
-		"with them is needed");
+		"its configuration lacks CONFIG_IP_MULTIPLE_TABLES. Use a kernel that has them");
 	assert_int_equal(finding->command_count, 0);
 }
 
@@ -64,15 +63,13 @@ static void without_any_the_tool_in_use_tells_its_options(void **state)
 	(void)state;
 	host_built_with(HEADING, off, NULL);
 	assert_reads(found_about(CHECK_KERNEL, CHECK_MISSING, "IPv4"),
-		"its configuration: turned off are CONFIG_NETFILTER_XT_MATCH_SOCKET. A kernel with "
-		"them is needed");
+		"its configuration lacks CONFIG_NETFILTER_XT_MATCH_SOCKET. Use a kernel that has them");
 	host_rules(TOOL_NFT, 0,
 		NFT(NFT_TABLE("ip", "t") NFT_CHAIN("ip", "t", "p", "prerouting", "-150", "accept")
 				NFT_RULE("ip", "t", "p", NFT_SOCKET "," NFT_MARK "," NFT_ACCEPT)));
 	host_judged();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_MISSING, "IPv4"),
-		"its configuration: turned off are CONFIG_NFT_SOCKET. A kernel with them is "
-		"needed");
+		"its configuration lacks CONFIG_NFT_SOCKET. Use a kernel that has them");
 }
 
 static void what_a_fragment_leaves_open_is_unknown(void **state)
@@ -83,7 +80,7 @@ static void what_a_fragment_leaves_open_is_unknown(void **state)
 	host_built_with("", NULL, open);
 	assert_well();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, "IPv4"),
-		"its configuration says nothing of CONFIG_IP_ADVANCED_ROUTER");
+		"its configuration does not mention CONFIG_IP_ADVANCED_ROUTER");
 }
 
 static void a_tool_that_may_do_is_better_than_one_that_will_not(void **state)
@@ -95,7 +92,7 @@ static void a_tool_that_may_do_is_better_than_one_that_will_not(void **state)
 	host_built_with("", off, open);
 	assert_well();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, "IPv4"),
-		"its configuration says nothing of CONFIG_NFT_SOCKET");
+		"its configuration does not mention CONFIG_NFT_SOCKET");
 }
 
 static void a_configuration_alone_is_judged_alone(void **state)
@@ -114,7 +111,7 @@ static void without_a_configuration_what_is_in_place_shows_the_options(void **st
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_OK, ""),
-		"no configuration, but all that needs its options is in place");
+		"no configuration; but the host has rules, routes and sockets that need the options");
 	host.socket_count = 0;
 	host_judged();
 	assert_reads(found_about(CHECK_KERNEL, CHECK_UNKNOWN, ""), "no configuration");
@@ -156,7 +153,7 @@ static void without_network(void)
 static void without_sockets(void)
 {
 	host.at.sockets_known = false;
-	host.at.sockets_problem = (char *)"the kernel does not tell";
+	host.at.sockets_problem = (char *)"cannot list sockets";
 }
 
 static void without_rules_nothing_is_said_of_packets(void **state)
@@ -248,7 +245,7 @@ static void without_rules_a_stall_is_nobodys_fault(void **state)
 	host_judged();
 	assert_well();
 	assert_non_null(strstr(found_about(CHECK_PATH_MTU, CHECK_UNKNOWN, SERVER4)->read,
-		"whether ICMP errors are caught is not known"));
+		"check cannot tell whether ICMP errors are diverted"));
 }
 
 static void udp_sockets_that_are_not_told_are_not_missed(void **state)
@@ -258,7 +255,7 @@ static void udp_sockets_that_are_not_told_are_not_missed(void **state)
 	host_serves(VIP4 ":53/udp", NULL);
 	host_judged();
 	assert_reads(found_about(CHECK_LISTENER, CHECK_UNKNOWN, VIP4 ":53/udp"),
-		"the kernel does not tell of UDP sockets (udp_diag)");
+		"cannot list UDP sockets (udp_diag)");
 }
 
 /* --- what was not judged --- */
@@ -435,7 +432,7 @@ static void a_neighbour_entry_hangs_on_forwarding_that_can_be_read(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found_about(CHECK_IP_FORWARD, CHECK_UNKNOWN, VIP4),
-		"net.ipv4.ip_forward cannot be read");
+		"cannot read net.ipv4.ip_forward");
 }
 
 static void only_root_is_not_told_to_be_root(void **state)

@@ -612,33 +612,33 @@ static void the_print_says_what_listens_and_where_it_connects_from(void **state)
 	(void)state;
 	assert_string_equal(text,
 		"global\n"
+		"  runs as group root\n"
 		"  connections at the same time: 100\n"
 		"  threads: 2\n"
-		"  runs as user root\n"
-		"  runs as group root\n"
-		"  pidfile /run/t.pid\n"
 		"  never splices\n"
+		"  pidfile /run/t.pid\n"
+		"  runs as user root\n"
 		"  logs to file /var/log/t.log as raw text, facility 16, up to info\n"
 		"frontend f\n"
-		"  listens on 192.0.2.80:80, transparent, name web\n"
+		"  listens on 192.0.2.80:80, name web, transparent\n"
 		"  listens on [::]:81, IPv6 and IPv4, backlog 9\n"
 		"  listens on [2001:db8::1]:82, IPv6 only, interface lo\n"
 		"  connects to the servers of b\n"
-		"  connections at the same time: 50\n"
 		"  backlog: 60\n"
-		"  timeout client: 90s\n"
+		"  connections at the same time: 50\n"
 		"  logs each connection\n"
+		"  timeout client: 90s\n"
 		"  logs to file /var/log/t.log as raw text, facility 16, up to info\n"
 		"backend b\n"
 		"  server a at 198.51.100.10:80, from the client's address, transparent\n"
 		"  server b at 198.51.100.11, the port that the client connected to, "
 		"from 192.0.2.5\n"
+		"  always splices to servers\n"
+		"  sends keep-alives to servers\n"
 		"  retries: 0\n"
 		"  timeout connect: 3s\n"
 		"  timeout server: 2s\n"
 		"  timeout server-fin: 1500ms\n"
-		"  sends keep-alives to servers\n"
-		"  always splices to servers\n"
 		"  logs to file /var/log/t.log as raw text, facility 16, up to info\n"
 		"needs IP_TRANSPARENT, hence the capability CAP_NET_RAW\n");
 	free(text);
@@ -675,6 +675,64 @@ static void the_manual_has_the_keyword_table_as_the_code_has_it(void **state)
 	}
 	free(manual);
 	free(table);
+}
+
+/* Whether a line of a good file has the keyword, at a place where it may stand. */
+static bool line_has(const char *line, const struct keyword *keyword)
+{
+	const char *at = line + strspn(line, " \t");
+	size_t length = strlen(keyword->name);
+
+	if (keyword->where & (ON_BIND | ON_SERVER)) {
+		if (strncmp(at, keyword->where & ON_BIND ? "bind " : "server ", 5) != 0)
+			return false;
+		at = strstr(at, keyword->name);
+		return at != NULL && at[-1] == ' ' && strchr(" \n", at[length]) != NULL;
+	}
+	return strncmp(at, keyword->name, length) == 0 && strchr(" \n", at[length]) != NULL;
+}
+
+static bool keywords_found[KEYWORDS_MAX];
+
+static void note_keywords(const char *folder, const char *name)
+{
+	char path[512], line[512];
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	in = fopen(path, "re");
+	assert_non_null(in);
+	while (fgets(line, sizeof(line), in) != NULL)
+		for (size_t i = 0; keyword_at(i) != NULL; i++)
+			keywords_found[i] |= line_has(line, keyword_at(i));
+	fclose(in);
+}
+
+static void every_keyword_stands_in_a_good_file(void **state)
+{
+	(void)state;
+	each_file(GOOD, note_keywords);
+	for (size_t i = 0; keyword_at(i) != NULL; i++)
+		if (!keywords_found[i])
+			fail_msg("%s: no file under " GOOD " has it", keyword_at(i)->name);
+}
+
+/* An offset is right in one struct only; drop_value() and print_value() rely on it, too. */
+static void all_places_of_a_plain_value_have_the_same_struct(void **state)
+{
+	static const unsigned objects[] = {IN_GLOBAL, IN_PROXIES, ON_BIND, ON_SERVER};
+	const struct keyword *keyword;
+
+	(void)state;
+	for (size_t i = 0; (keyword = keyword_at(i)) != NULL; i++) {
+		size_t fitting = keyword->value.type == VALUE_OWN;
+
+		for (size_t j = 0; j < sizeof(objects) / sizeof(objects[0]); j++)
+			fitting += keyword->value.type != VALUE_OWN &&
+				   (keyword->where & objects[j]) == keyword->where;
+		if (fitting != 1)
+			fail_msg("%s: its places have several structs", keyword->name);
+	}
 }
 
 static void no_keyword_stands_twice_in_one_place(void **state)
@@ -715,6 +773,8 @@ int main(void)
 		cmocka_unit_test(the_print_names_what_is_left_open),
 		cmocka_unit_test(the_print_says_what_listens_and_where_it_connects_from),
 		cmocka_unit_test(the_manual_has_the_keyword_table_as_the_code_has_it),
+		cmocka_unit_test(every_keyword_stands_in_a_good_file),
+		cmocka_unit_test(all_places_of_a_plain_value_have_the_same_struct),
 		cmocka_unit_test(no_keyword_stands_twice_in_one_place),
 	};
 

@@ -6,7 +6,6 @@
  */
 #include "unit.h"
 
-#include "config/foreign.h"
 #include "config/keyword.h"
 
 #include <stdio.h>
@@ -44,7 +43,8 @@ static void check_word(const char *place, const char *name, const char *argument
 	if (is_keyword(name, where))
 		return;
 	if (!foreign_find(name, where, &foreign))
-		fail_msg("%s %s: neither a keyword nor in foreign.c", place, name);
+		fail_msg("%s %s: neither a keyword nor among the foreign words of table.c", place,
+			name);
 	if (arguments != NULL && foreign.argument_count != strtoul(arguments, NULL, 10))
 		fail_msg("%s %s: %s words belong to it, not %zu", place, name, arguments,
 			foreign.argument_count);
@@ -94,7 +94,8 @@ static void what_is_supported_is_not_foreign(void **state)
 	(void)state;
 	for (size_t i = 0; keyword_at(i) != NULL; i++)
 		if (foreign_find(keyword_at(i)->name, keyword_at(i)->where, &foreign))
-			fail_msg("%s: a keyword, and in foreign.c", keyword_at(i)->name);
+			fail_msg("%s: a keyword, and among the foreign words, too",
+				keyword_at(i)->name);
 }
 
 int main(void)

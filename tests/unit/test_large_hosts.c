@@ -220,7 +220,7 @@ static void a_large_set_is_read_once_and_searched_by_halves(void **state)
 	fputs("]}", listing.out);
 	text = text_end(&listing);
 	assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), 0);
-	chain = table_chain(&ruleset.tables[0], "base");
+	chain = ruleset_chain(&ruleset.tables[0], "base");
 	assert_ptr_equal(chain->rules[0].matches[0].ranges, chain->rules[1].matches[0].ranges);
 	trace = trace_packet(&ruleset, HOOK_PREROUTING, &in);
 	assert_true(trace.dropped);

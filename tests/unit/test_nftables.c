@@ -73,7 +73,7 @@ static void the_recipes_rules_are_read(void **state)
 
 	(void)state;
 	add_nft(&ruleset, "transparent.nft.json");
-	chain = table_chain(&ruleset.tables[0], "PREROUTING");
+	chain = ruleset_chain(&ruleset.tables[0], "PREROUTING");
 	assert_int_equal(chain->hook, HOOK_PREROUTING);
 	assert_int_equal(chain->priority, -150);
 	assert_int_equal(chain->rule_count, 2);
@@ -250,20 +250,20 @@ static void what_every_object_has_is_asked_for(void **state)
 {
 	(void)state;
 	assert_refused("{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}",
-		"nft: a table without a name of its own: 't'");
+		"nft: a table of this name was listed before: 't'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}",
-		"nft: a chain without a name of its own: 'c'");
+		"nft: a chain has no name, or its name was listed before: 'c'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
 		       "\"hook\": \"input\", \"prio\": 4294967296}}",
-		"nft: a chain without a priority: 'd'");
+		"nft: a base chain has no priority: 'd'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
 		       "\"hook\": \"input\", \"prio\": \"soon\"}}",
-		"nft: a chain without a priority: 'd'");
+		"nft: a base chain has no priority: 'd'");
 	assert_refused("{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\"}}",
-		"nft: a rule without a handle: 'c'");
+		"nft: a rule has no handle: 'c'");
 	assert_refused("{\"set\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"s\", "
 		       "\"elem\": 1}}",
-		"nft: a set without a list of elements: 's'");
+		"nft: the elements of a set are not a list: 's'");
 }
 
 static void a_socket_that_is_not_transparent_is_still_a_socket(void **state)
@@ -332,7 +332,7 @@ static void a_verdict_map_becomes_a_rule_for_each_element(void **state)
 
 	(void)state;
 	add_nft(&ruleset, "firewalld.nft.json");
-	chain = table_chain(&ruleset.tables[0], "filter_INPUT");
+	chain = ruleset_chain(&ruleset.tables[0], "filter_INPUT");
 	assert_int_equal(chain->rules[0].number, 1);
 	assert_int_equal(chain->rules[2].number, 1);
 	assert_int_equal(chain->rules[2].handle, chain->rules[0].handle);
@@ -412,8 +412,8 @@ static void what_iptables_save_leaves_out_is_taken_from_nft(void **state)
 	assert_int_equal(chain.table_count, 2);
 	table = &chain.tables[1];
 	assert_int_equal(table->tool, TOOL_NFT);
-	assert_null(table_chain(table, "PREROUTING"));
-	assert_true(table_chain(table, "early")->drops);
+	assert_null(ruleset_chain(table, "PREROUTING"));
+	assert_true(ruleset_chain(table, "early")->drops);
 	ruleset_free(&whole);
 	ruleset_free(&chain);
 }
@@ -446,7 +446,7 @@ static void a_rule_of_a_chain_that_is_not_there_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), -1);
-	assert_string_equal(problem, "nft: a rule of no chain: 'c'");
+	assert_string_equal(problem, "nft: the chain of a rule is not listed: 'c'");
 	free(problem);
 }
 

@@ -63,7 +63,7 @@ static void the_example_is_the_walkthroughs(void **state)
 		"-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\nCOMMIT\n";
 
 	(void)state;
-	service_of_example(&service);
+	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
 	assert_int_equal(plan.step_count, 3);
 	assert_command(&plan.steps[0], "add",
@@ -126,7 +126,7 @@ static void ipv4_clients_of_a_dual_stack_listener_are_diverted(void **state)
 	assert_non_null(strstr(
 		find(STEP_FIREWALL, AF_INET)->input, "-m socket --transparent --nowildcard"));
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "-p tcp --dport 80 "));
-	assert_true(service_wildcard(&service, AF_INET, IPPROTO_TCP));
+	assert_true(service_has_wildcard(&service, AF_INET, IPPROTO_TCP));
 	plan_free(&plan);
 	service.listeners[0].transparent = false;
 	plan_build(&plan, &service, &in_use);
@@ -143,7 +143,7 @@ static void only_transparent_listeners_that_hear_it_are_named(void **state)
 	service_add_server(&service, "203.0.113.20");
 	service.spoofs = true;
 	service.listeners[1].transparent = false;
-	service_bindv6only(&service, true);
+	service_set_bindv6only(&service, true);
 	plan_build(&plan, &service, &in_use);
 	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "TPROXY "));
 	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
@@ -247,7 +247,7 @@ static void sources_of_clients_need_marks_with_local_routes_too(void **state)
 {
 	(void)state;
 	plan.recipe = RECIPE_LOCAL_ROUTE;
-	service_of_example(&service);
+	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
 	assert_true(plan.marks);
 	assert_non_null(find(STEP_FIREWALL, AF_INET));
@@ -271,7 +271,7 @@ static void harmful_sysctls_are_fixed(void **state)
 	struct in_use_link links[] = {{(char *)"eth0.5", 0, 0, 0}, {(char *)"all", 0, 0, 0}};
 
 	(void)state;
-	service_of_example(&service);
+	service_add_example(&service);
 	in_use.links = links;
 	in_use.link_count = 2;
 	plan_build(&plan, &service, &in_use);
@@ -310,7 +310,7 @@ static void accepted_sockets_inherit_no_mark(void **state)
 static void ports_that_rest_are_used_again_where_sources_are_spoofed(void **state)
 {
 	(void)state;
-	service_of_example(&service);
+	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
 	assert_sysctls(""); /* the kernel has no such sysctl */
 	in_use.tw_reuse_there = true;
@@ -345,7 +345,7 @@ static void the_preference_of_a_rule_does_not_make_another_plan(void **state)
 	struct plan first;
 
 	(void)state;
-	service_of_example(&service);
+	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
 	first = plan;
 	plan = (struct plan){.mark = 1, .table = 100};

@@ -156,10 +156,11 @@ static void a_profiles_options_are_those_of_what_it_lacks(void **state)
 	add("divert", TOOL_IPTABLES, AF_INET);
 	add("nft", TOOL_NFT, AF_INET);
 	for (int i = RULES_TABLE; i < RULES_TPROXY; i++)
-		findings_take(&proof->findings,
+		findings_set_result(&proof->findings,
 			capability_of_rules(TOOL_NFT, (enum rules_feature)i), AF_INET, 0);
-	findings_words(&proof->findings, tproxy, AF_INET, "No such file or directory");
-	findings_words(&proof->findings, CAPABILITY_NAT, AF_INET, "No such file or directory");
+	findings_set_message(&proof->findings, tproxy, AF_INET, "No such file or directory");
+	findings_set_message(
+		&proof->findings, CAPABILITY_NAT, AF_INET, "No such file or directory");
 	assert_int_equal(proof_options(proof, PROFILE_FULL, options), 1);
 	assert_string_equal(options[0], "CONFIG_NFT_TPROXY");
 	assert_int_equal(proof_options(proof, PROFILE_UDP, options), 0);

@@ -100,7 +100,7 @@ static void json_has_findings_with_their_commands(void **state)
 	finding = json_array_get(json_object_get(item, "findings"), 0);
 	assert_string_equal(string(finding, "state"), "missing");
 	assert_string_equal(string(finding, "subject"), "IPv4");
-	assert_string_equal(string(finding, "read"), "no entry of `ip -4 rule` is for mark 0x1");
+	assert_string_equal(string(finding, "read"), "`ip -4 rule` has no rule for mark 0x1");
 	command = json_array_get(json_object_get(finding, "commands"), 0);
 	assert_string_equal(string(command, "on"), "this host");
 	assert_string_equal(string(command, "run"),
@@ -142,7 +142,8 @@ static void json_takes_names_that_are_not_utf_8(void **state)
 		json_object_get(json_array_get(json_object_get(made, "items"), CHECK_CAPABILITY),
 			"findings"),
 		0);
-	assert_string_equal(string(finding, "read"), "p\\xff (process 7)");
+	assert_string_equal(
+		string(finding, "read"), "p\\xff (process 7) has CAP_NET_RAW or CAP_NET_ADMIN");
 	json_decref(made);
 }
 
@@ -227,10 +228,10 @@ static void text_begins_with_what_is_wrong(void **state)
 	assert_order("harmful   src_valid_mark: ", "missing   divert: ");
 	assert_order("missing   divert: ", "unknown   announce: ");
 	assert_order("unknown   announce: ", "\nok\n");
-	assert_order("\nok\n", "2 items need fixing: run the commands marked #, then check again.");
+	assert_order("\nok\n", "2 items need fixing. Run the commands marked #, then check again.");
 	assert_tidy();
 	printed(true);
-	assert_order("unknown   announce: ", "ok        listener: the proxy listens");
+	assert_order("unknown   announce: ", "ok        listener: the proxy's listener");
 	assert_tidy();
 }
 
@@ -257,9 +258,9 @@ static void text_says_where_else_a_command_is_run(void **state)
 	(void)state;
 	waits_in_vain();
 	printed(false);
-	assert_non_null(strstr(text, "\n          on the server:  ip -4 route replace "
+	assert_non_null(strstr(text, "\n          on the server:  # ip -4 route replace "
 				     "198.51.100.10/32 via 203.0.113.1\n"));
-	assert_non_null(strstr(text, "\n1 item needs fixing: run the commands marked #"));
+	assert_non_null(strstr(text, "\n1 item needs fixing. Run the commands marked #"));
 	assert_tidy();
 }
 
@@ -284,12 +285,11 @@ static void text_tells_all_that_is_wrong_about_an_item(void **state)
 static void text_tells_a_common_reason_once(void **state)
 {
 	(void)state;
-	judge_without_sockets("the kernel does not tell");
+	judge_without_sockets("cannot list sockets");
 	printed(false);
 	assert_non_null(strstr(text,
 		"unknown\n          listener, capability, transparent, other-listener, limits, "
-		"return-path, path-mtu,\n          source-ports\n          the kernel does not "
-		"tell\n\n"));
+		"return-path, path-mtu,\n          source-ports\n          cannot list sockets\n\n"));
 	assert_tidy();
 }
 
@@ -322,8 +322,8 @@ static void text_says_what_other_hosts_decide(void **state)
 	host_judged();
 	assert_string_equal(last_lines(),
 		"Nothing is missing or harmful.\n"
-		"Not known, for other hosts decide it: announce, return-path, path-mtu. To know "
-		"it, have a client\nconnect while `tproxyctl check --watch 10` looks.\n");
+		"Unknown, because other hosts decide: announce, return-path, path-mtu. To find out, let a client\n"
+		"connect while `tproxyctl check --watch 10` runs.\n");
 }
 
 /* What was not judged reads like no all-clear, and what would let it be is said. */
@@ -334,13 +334,14 @@ static void text_says_what_was_not_judged_and_what_would_let_it_be(void **state)
 	host.service.server_count = 0;
 	host.routes[FOUR] = "[]";
 	host_judged();
-	assert_string_equal(last_lines(),
-		"26 of 33 items were not judged: this is no all-clear, although nothing is missing "
-		"or harmful among\nthe rest. To have them judged: bring a link up, or name a client "
-		"(--client ADDR); name a server\n(--server ADDR); start the proxy; run `tproxyctl "
-		"prove`, or give the whole configuration\n(--kernel-config); then check again.\n"
-		"Not known, for other hosts decide it: announce. To know it, have a client connect "
-		"while `tproxyctl\ncheck --watch 10` looks.\n");
+	assert_non_null(strstr(last_lines(), "Nothing is missing or harmful so far, but "));
+	assert_non_null(strstr(text,
+		" items were not judged. To judge them: bring a\n"
+		"link up, or name a client (--client ADDR); name a server (--server ADDR); start the proxy; run\n"
+		"`tproxyctl prove`, or give the complete kernel configuration (--kernel-config FILE); then check\n"
+		"again.\n"
+		"Unknown, because other hosts decide: announce. To find out, let a client connect while `tproxyctl\n"
+		"check --watch 10` runs.\n"));
 }
 
 static void text_says_it_of_one_item(void **state)
@@ -348,7 +349,7 @@ static void text_says_it_of_one_item(void **state)
 	(void)state;
 	host.at.rules_unseen = (char *)"there is no program 'nft'";
 	host_judged();
-	assert_non_null(strstr(last_lines(), "1 of 33 items was not judged: this is no all-clear"));
+	assert_non_null(strstr(last_lines(), "items was not judged. To judge it: "));
 }
 
 static void text_says_it_beside_what_is_wrong_too(void **state)
@@ -357,8 +358,8 @@ static void text_says_it_beside_what_is_wrong_too(void **state)
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_non_null(strstr(last_lines(),
-		"1 item needs fixing: run the commands marked #, then check again.\n"));
-	assert_non_null(strstr(text, " items were not judged. To have them judged: first fix what "
+		"1 item needs fixing. Run the commands marked #, then check again.\n"));
+	assert_non_null(strstr(text, " items were not judged. To judge them: first fix what "
 				     "is missing or harmful;"));
 }
 
@@ -382,8 +383,8 @@ static void text_names_apply_where_nothing_is_set_up(void **state)
 	host.routes[FOUR] = "[{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
 			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
 	host_judged();
-	assert_non_null(strstr(printed(false), "\n3 items need fixing. `tproxyctl apply` with the "
-					       "same options sets all of a host up.\n"));
+	assert_non_null(strstr(printed(false),
+		"\n3 items need fixing. To set everything up, run `tproxyctl apply` with the same options.\n"));
 }
 
 static void text_promises_no_command_where_there_is_none(void **state)

@@ -14,11 +14,11 @@ static void the_example_is_transparent_on_both_sides(void **state)
 {
 	(void)state;
 	service_free(&service);
-	service_of_example(&service);
+	service_add_example(&service);
 	assert_true(service.spoofs);
 	assert_true(service.listeners[0].transparent);
-	assert_true(service_family(&service, AF_INET));
-	assert_false(service_family(&service, AF_INET6));
+	assert_true(service_has_family(&service, AF_INET));
+	assert_false(service_has_family(&service, AF_INET6));
 }
 
 static void words_are_read(void **state)
@@ -29,8 +29,8 @@ static void words_are_read(void **state)
 	assert_int_equal(service_add_server(&service, "203.0.113.20:8080"), 0);
 	assert_int_equal(service_add_server(&service, "2001:db8:5::20"), 0);
 	assert_int_equal(service_add_client(&service, "198.51.100.10"), 0);
-	assert_true(service_protocol(&service, AF_INET6, IPPROTO_UDP));
-	assert_false(service_protocol(&service, AF_INET6, IPPROTO_TCP));
+	assert_true(service_has_protocol(&service, AF_INET6, IPPROTO_UDP));
+	assert_false(service_has_protocol(&service, AF_INET6, IPPROTO_TCP));
 	assert_int_equal(addr_port(&service.listeners[0].address), 53);
 	assert_int_equal(addr_port(&service.servers[1]), 0);
 }
@@ -64,7 +64,7 @@ static void a_configuration_says_what_it_needs(void **state)
 	config = config_parse("test", text, sizeof(text) - 1, diag);
 	assert_non_null(config);
 	service_free(&service);
-	service_of_config(&service, config, "test");
+	service_add_config(&service, config, "test");
 	assert_true(service.spoofs);
 	assert_int_equal(service.listener_count, 2);
 	assert_true(service.listeners[0].transparent);
@@ -87,10 +87,10 @@ static void assert_hears_ipv4(const char *bind, bool system, bool expected)
 	config = config_parse("test", text, strlen(text), diag);
 	assert_non_null(config);
 	service_free(&service);
-	service_of_config(&service, config, "test");
-	service_bindv6only(&service, system);
-	assert_int_equal(service_hears(&service.listeners[0], AF_INET), expected);
-	assert_true(service_hears(&service.listeners[0], AF_INET6));
+	service_add_config(&service, config, "test");
+	service_set_bindv6only(&service, system);
+	assert_int_equal(service_listener_accepts(&service.listeners[0], AF_INET), expected);
+	assert_true(service_listener_accepts(&service.listeners[0], AF_INET6));
 	config_free(config);
 	diag_free(diag);
 }
@@ -120,7 +120,7 @@ static struct config *needed(const char *bind, const char *source)
 	assert_non_null(config);
 	diag_free(diag);
 	service_free(&service);
-	service_of_config(&service, config, "test");
+	service_add_config(&service, config, "test");
 	return config;
 }
 

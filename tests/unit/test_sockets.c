@@ -149,7 +149,7 @@ static void a_listener_is_found_with_no_option_set(void **state)
 	assert_addr(&found.local, &local);
 	assert_addr(&found.remote, &none);
 	assert_true(found.options_known);
-	assert_false(found.transparent || found.freebind || found.late_port || found.v6only);
+	assert_false(found.transparent || found.freebind || found.bind_no_port || found.v6only);
 	assert_int_equal(found.unacked + found.retransmits + found.mss, 0);
 	close(listener);
 	assert_int_equal(by_inode(found.inode).inode, 0);
@@ -176,14 +176,14 @@ static void freebind_and_the_late_port_are_told(void **state)
 	assert_return_code(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)), errno);
 	found = told_of(listen_at(fd, at("127.0.0.1", 0), 5));
 	assert_true(found.freebind);
-	assert_false(found.late_port || found.transparent);
+	assert_false(found.bind_no_port || found.transparent);
 	close(fd);
 
 	fd = tcp(AF_INET);
 	assert_return_code(
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)), errno);
 	found = told_of(listen_at(fd, at("127.0.0.1", 0), 5));
-	assert_true(found.late_port);
+	assert_true(found.bind_no_port);
 	assert_false(found.freebind || found.transparent);
 	close(fd);
 }
@@ -551,7 +551,7 @@ static int taken(uint16_t type, const void *payload, size_t length)
 	memcpy(mnl_nlmsg_put_extra_header(message, length), payload, length);
 	message->nlmsg_len = MNL_NLMSG_HDRLEN + (uint32_t)length;
 	errno = 0;
-	result = sockets_of_answer(&sockets, IPPROTO_TCP, 0, room, message->nlmsg_len);
+	result = sockets_parse(&sockets, IPPROTO_TCP, 0, room, message->nlmsg_len);
 	if (result == -1)
 		assert_int_equal(sockets.count, 0);
 	sockets_free(&sockets);

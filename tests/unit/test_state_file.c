@@ -275,7 +275,7 @@ static void the_fresh_file_follows_no_link(void **state)
 	close(fd);
 	unlink(path);
 	assert_int_equal(symlink(elsewhere, fresh), 0);
-	assert_int_equal(opened(&state_file, true), STATUS_WELL);
+	assert_int_equal(opened(&state_file, true), STATUS_OK);
 	state_file_start(&state_file, &plan);
 	assert_true(state_file_write(&state_file));
 	state_file_close(&state_file);
@@ -284,7 +284,7 @@ static void the_fresh_file_follows_no_link(void **state)
 	assert_int_equal(stat(elsewhere, &about), 0);
 	assert_int_equal(about.st_size, 4);
 	assert_int_equal(lstat(fresh, &about), -1);
-	assert_int_equal(opened(&state_file, false), STATUS_WELL);
+	assert_int_equal(opened(&state_file, false), STATUS_OK);
 	assert_true(state_file.applied);
 	assert_true(state_file_remove(&state_file));
 	state_file_close(&state_file);
@@ -328,7 +328,7 @@ static void why_a_folder_cannot_be_locked_is_reported(void **state)
 	assert_true(read(errors[0], message, sizeof(message) - 1) > 0);
 	close(errors[0]);
 	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), STATUS_NOT_WELL);
+	assert_int_equal(WEXITSTATUS(status), STATUS_PROBLEM);
 	assert_non_null(strstr(message, "cannot be locked: No locks available"));
 	assert_null(strstr(message, "another tproxyctl"));
 }

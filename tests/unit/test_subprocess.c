@@ -14,20 +14,21 @@
 
 static void output_and_status_are_told(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	assert_false(command_line("sh -c 'echo out; echo wrong >&2; exit 3'", NULL, &result));
+	assert_false(
+		subprocess_run_line("sh -c 'echo out; echo wrong >&2; exit 3'", NULL, &result));
 	assert_int_equal(result.status, 3);
 	assert_string_equal(result.out, "out\n");
 	assert_string_equal(result.errors, "wrong\n");
-	command_free(&result);
+	subprocess_free(&result);
 }
 
 static void input_larger_than_a_pipe_comes_back(void **state)
 {
 	const char *const argv[] = {"cat", NULL};
-	struct command_result result;
+	struct subprocess_result result;
 	size_t length = 1 << 20;
 	char *input = malloc(length + 1);
 
@@ -35,60 +36,60 @@ static void input_larger_than_a_pipe_comes_back(void **state)
 	assert_non_null(input);
 	memset(input, 'x', length);
 	input[length] = '\0';
-	assert_true(command_run(argv, input, &result));
+	assert_true(subprocess_run(argv, input, &result));
 	assert_int_equal(result.length, length);
 	assert_string_equal(result.out, input);
-	command_free(&result);
+	subprocess_free(&result);
 	free(input);
 }
 
 static void a_program_that_reads_nothing_does_not_end_us(void **state)
 {
 	char input[1 << 17];
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
 	memset(input, 'x', sizeof(input) - 1);
 	input[sizeof(input) - 1] = '\0';
-	assert_true(command_line("true", input, &result));
-	command_free(&result);
+	assert_true(subprocess_run_line("true", input, &result));
+	subprocess_free(&result);
 }
 
 static void a_signal_is_a_status(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	assert_false(command_line("sh -c 'kill -9 $$'", NULL, &result));
+	assert_false(subprocess_run_line("sh -c 'kill -9 $$'", NULL, &result));
 	assert_int_equal(result.status, 128 + 9);
-	command_free(&result);
+	subprocess_free(&result);
 }
 
 static void a_program_that_is_missing_is_named(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	assert_false(command_exists("no-such-program"));
-	assert_true(command_exists("sh"));
-	assert_false(command_line("no-such-program", NULL, &result));
+	assert_false(subprocess_exists("no-such-program"));
+	assert_true(subprocess_exists("sh"));
+	assert_false(subprocess_run_line("no-such-program", NULL, &result));
 	assert_int_equal(result.status, -1);
 	assert_non_null(strstr(result.errors, "no-such-program"));
-	command_free(&result);
+	subprocess_free(&result);
 }
 
 /* Whoever was started has INHERITED; it comes to its end with the last of them. */
 static void assert_ended(const char *line)
 {
-	struct command_result result;
+	struct subprocess_result result;
 	struct pollfd end = {.events = POLLIN};
 	int inherited[2];
 
 	assert_int_equal(pipe(inherited), 0);
-	assert_false(command_line(line, NULL, &result));
-	assert_true(result.late);
+	assert_false(subprocess_run_line(line, NULL, &result));
+	assert_true(result.timed_out);
 	assert_string_equal(result.errors, "it did not end within 1 s, and was killed");
-	command_free(&result);
+	subprocess_free(&result);
 	close(inherited[1]);
 	end.fd = inherited[0];
 	assert_int_equal(poll(&end, 1, 5000), 1);
@@ -98,54 +99,54 @@ static void assert_ended(const char *line)
 
 static void a_program_that_does_not_end_is_ended_with_its_children(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	setenv(COMMAND_LIMIT, "1", 1);
+	setenv(SUBPROCESS_LIMIT, "1", 1);
 	assert_ended("sleep 1000");
 	assert_ended("sh -c 'sleep 1000 & wait'");
 	assert_ended("sh -c 'exec >&- 2>&-; sleep 1000'");
-	assert_true(command_line("true", NULL, &result));
-	assert_false(result.late);
-	command_free(&result);
-	unsetenv(COMMAND_LIMIT);
+	assert_true(subprocess_run_line("true", NULL, &result));
+	assert_false(result.timed_out);
+	subprocess_free(&result);
+	unsetenv(SUBPROCESS_LIMIT);
 }
 
 static void a_child_that_keeps_the_output_open_is_waited_for_and_its_answer_does_not_count(
 	void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	setenv(COMMAND_LIMIT, "1", 1);
-	assert_false(command_line("sh -c 'echo half; sleep 1000 & exit 0'", NULL, &result));
-	assert_true(result.late);
+	setenv(SUBPROCESS_LIMIT, "1", 1);
+	assert_false(subprocess_run_line("sh -c 'echo half; sleep 1000 & exit 0'", NULL, &result));
+	assert_true(result.timed_out);
 	assert_string_equal(result.out, "half\n");
-	command_free(&result);
-	unsetenv(COMMAND_LIMIT);
+	subprocess_free(&result);
+	unsetenv(SUBPROCESS_LIMIT);
 }
 
 static void a_line_that_is_none_runs_nothing_and_says_so(void **state)
 {
 	static const char *const lines[] = {"", " ", "'", "sh 'a", "ip 'a' 'b"};
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		memset(&result, 0x5a, sizeof(result));
-		assert_false(command_line(lines[i], NULL, &result));
+		assert_false(subprocess_run_line(lines[i], NULL, &result));
 		assert_int_equal(result.status, -1);
-		assert_false(result.late);
+		assert_false(result.timed_out);
 		assert_string_equal(result.out, "");
 		assert_int_equal(result.length, 0);
-		assert_non_null(strstr(result.errors, "is no command line"));
-		command_free(&result);
+		assert_non_null(strstr(result.errors, "is not a command line"));
+		subprocess_free(&result);
 	}
 }
 
 static void a_line_has_as_many_words_as_it_has(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 	size_t words = 5000;
 	char *line = malloc(8 + 2 * words);
 
@@ -154,45 +155,45 @@ static void a_line_has_as_many_words_as_it_has(void **state)
 	strcpy(line, "echo ''");
 	for (size_t i = 0; i < words; i++)
 		strcat(line + i, " x");
-	assert_true(command_line(line, NULL, &result));
+	assert_true(subprocess_run_line(line, NULL, &result));
 	assert_int_equal(result.length, 2 * words + 1);
-	command_free(&result);
+	subprocess_free(&result);
 	free(line);
 }
 
 static void a_program_that_writes_without_an_end_is_ended(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	assert_false(command_line("yes", NULL, &result));
-	assert_false(result.late);
-	assert_string_equal(result.errors, "it wrote more than 256 MiB, and was killed");
-	command_free(&result);
+	assert_false(subprocess_run_line("yes", NULL, &result));
+	assert_false(result.timed_out);
+	assert_string_equal(result.errors, "it wrote more than 256 MiB and was killed");
+	subprocess_free(&result);
 }
 
 static void an_answer_with_a_nul_does_not_count(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
-	assert_false(command_line("printf '[]\\0[]'", NULL, &result));
+	assert_false(subprocess_run_line("printf '[]\\0[]'", NULL, &result));
 	assert_int_equal(result.status, 0);
-	assert_string_equal(result.errors, "it wrote a NUL, which is in no text");
-	command_free(&result);
+	assert_string_equal(result.errors, "its output has a NUL byte, so it is not text");
+	subprocess_free(&result);
 }
 
 static void the_status_is_known_although_our_caller_ignores_ended_children(void **state)
 {
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
 	signal(SIGCHLD, SIG_IGN);
-	assert_true(command_line("true", NULL, &result));
-	command_free(&result);
-	assert_false(command_line("false", NULL, &result));
+	assert_true(subprocess_run_line("true", NULL, &result));
+	subprocess_free(&result);
+	assert_false(subprocess_run_line("false", NULL, &result));
 	assert_int_equal(result.status, 1);
-	command_free(&result);
+	subprocess_free(&result);
 	assert_ptr_equal(signal(SIGCHLD, SIG_DFL), SIG_IGN);
 }
 
@@ -201,7 +202,7 @@ static void the_environment_and_the_path_have_no_limit(void **state)
 	const char *path_before = getenv("PATH");
 	char *old = text_copy(path_before != NULL ? path_before : "/usr/bin:/bin");
 	char *path = malloc(strlen(old) + 20000), name[32];
-	struct command_result result;
+	struct subprocess_result result;
 
 	(void)state;
 	assert_non_null(path);
@@ -212,10 +213,10 @@ static void the_environment_and_the_path_have_no_limit(void **state)
 	}
 	strcat(path, old);
 	setenv("PATH", path, 1);
-	assert_true(command_line(
+	assert_true(subprocess_run_line(
 		"sh -c 'echo $TEST_VARIABLE_0 $TEST_VARIABLE_999 $LC_ALL'", NULL, &result));
 	assert_string_equal(result.out, "x x C\n");
-	command_free(&result);
+	subprocess_free(&result);
 	setenv("PATH", old, 1);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "TEST_VARIABLE_%d", i);

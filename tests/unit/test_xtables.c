@@ -59,8 +59,8 @@ static void the_walkthroughs_rules_are_read(void **state)
 {
 	struct ruleset ruleset = fixture("walkthrough.iptables");
 	const struct table *table = &ruleset.tables[0];
-	const struct chain *divert = table_chain(table, "DIVERT");
-	const struct rule *rule = &table_chain(table, "PREROUTING")->rules[0];
+	const struct chain *divert = ruleset_chain(table, "DIVERT");
+	const struct rule *rule = &ruleset_chain(table, "PREROUTING")->rules[0];
 
 	(void)state;
 	assert_string_equal(rule->text, "-A PREROUTING -p tcp -m socket -j DIVERT");
@@ -82,7 +82,7 @@ static void the_walkthroughs_rules_are_read(void **state)
 static void a_rule_is_found_where_it_stands(void **state)
 {
 	struct ruleset ruleset = fixture("docker.iptables"), other = fixture("ufw.iptables");
-	const struct rule *rule = &table_chain(&ruleset.tables[0], "FORWARD")->rules[0];
+	const struct rule *rule = &ruleset_chain(&ruleset.tables[0], "FORWARD")->rules[0];
 	const struct table *table;
 	const struct chain *chain;
 
@@ -104,14 +104,14 @@ static void tables_have_their_priorities_and_chains_their_policies(void **state)
 		const struct table *table = &ruleset.tables[i];
 
 		if (strcmp(table->name, "filter") == 0) {
-			assert_true(table_chain(table, "FORWARD")->drops);
-			assert_false(table_chain(table, "INPUT")->drops);
+			assert_true(ruleset_chain(table, "FORWARD")->drops);
+			assert_false(ruleset_chain(table, "INPUT")->drops);
 			continue;
 		}
 		assert_string_equal(table->name, "nat");
-		assert_true(table_chain(table, "PREROUTING")->nat);
-		assert_int_equal(table_chain(table, "PREROUTING")->priority, -100);
-		assert_int_equal(table_chain(table, "POSTROUTING")->priority, 100);
+		assert_true(ruleset_chain(table, "PREROUTING")->nat);
+		assert_int_equal(ruleset_chain(table, "PREROUTING")->priority, -100);
+		assert_int_equal(ruleset_chain(table, "POSTROUTING")->priority, 100);
 	}
 	assert_int_equal(ruleset.table_count, 2);
 	ruleset_free(&ruleset);
@@ -292,29 +292,29 @@ static void a_wrong_line_is_named(void **state)
 {
 	(void)state;
 	assert_problem("*mangle\n", "line 1: the text ends before the table's COMMIT: 'mangle'");
-	assert_problem("*frob\n", "line 1: no such table: 'frob'");
-	assert_problem("*raw\n*nat\n", "line 2: the table before has no COMMIT: 'nat'");
+	assert_problem("*frob\n", "line 1: unknown table: 'frob'");
+	assert_problem("*raw\n*nat\n", "line 2: the previous table has no COMMIT: 'nat'");
 	assert_problem("COMMIT\n", "line 1: not a line of iptables-save: 'COMMIT'");
 	assert_problem("*raw\n:FROB ACCEPT [0:0]\nCOMMIT\n",
 		"line 2: no built-in chain has that name: 'FROB'");
-	assert_problem("*raw\n:OUTPUT REJECT [0:0]\nCOMMIT\n", "line 2: no such policy: 'REJECT'");
+	assert_problem("*raw\n:OUTPUT REJECT [0:0]\nCOMMIT\n", "line 2: unknown policy: 'REJECT'");
 	assert_problem("*raw\n:X - [0:0]\n:X - [0:0]\nCOMMIT\n",
-		"line 3: the chain is there already: 'X'");
+		"line 3: the chain was listed before: 'X'");
+	assert_problem("*raw\n-A X -j DROP\nCOMMIT\n",
+		"line 2: the chain of a rule is not listed: '-A X -j DROP'");
 	assert_problem(
-		"*raw\n-A X -j DROP\nCOMMIT\n", "line 2: a rule of no chain: '-A X -j DROP'");
+		"*raw\n:X - [0:0]\n-A X -j\nCOMMIT\n", "line 3: -j or -g has no target: '-A X -j'");
 	assert_problem(
-		"*raw\n:X - [0:0]\n-A X -j\nCOMMIT\n", "line 3: no target is named: '-A X -j'");
-	assert_problem("*raw\n:X - [0:0]\n-A X -s\nCOMMIT\n",
-		"line 3: an option without its value: '-A X -s'");
-	assert_problem("*raw\n:X - [0:0]\n-A X frob\nCOMMIT\n",
-		"line 3: an option was expected: '-A X frob'");
+		"*raw\n:X - [0:0]\n-A X -s\nCOMMIT\n", "line 3: an option has no value: '-A X -s'");
+	assert_problem(
+		"*raw\n:X - [0:0]\n-A X frob\nCOMMIT\n", "line 3: expected an option: '-A X frob'");
 	assert_problem("*raw\n:X - [0:0]\n-A X -m comment --comment \"a\nCOMMIT\n",
 		"line 3: a quote is not closed: '-A X -m comment --comment \"a'");
-	assert_problem(
-		"*raw\n:X - [0:0]\n-A X !\nCOMMIT\n", "line 3: nothing is negated: '-A X !'");
+	assert_problem("*raw\n:X - [0:0]\n-A X !\nCOMMIT\n", "line 3: ! has no option: '-A X !'");
 	assert_problem("*raw\n:X - [0:0]\n-A X -m comment --comment \"a\"b\nCOMMIT\n",
 		"line 3: a quote is not closed: '-A X -m comment --comment \"a\"b'");
-	assert_problem("*raw\nCOMMIT\n*raw\nCOMMIT\n", "line 3: the table is there already: 'raw'");
+	assert_problem(
+		"*raw\nCOMMIT\n*raw\nCOMMIT\n", "line 3: the table was listed before: 'raw'");
 	assert_problem("iptables: no such thing\n",
 		"line 1: not a line of iptables-save: 'iptables: no such thing'");
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# usage: binding.sh PEER     how does a proxy take it that it cannot bind: an address that the host does not have, one
+# usage: binding.sh PEER     what does a proxy do when it cannot bind: an address that the host does not have, one
 #                            that another instance serves, a transparent listener without the capabilities for it?
 #
-# Expected: it ends with a status that is not 0, and its last words name 192.0.2.80. squid is also tried without a port
+# Expected: it ends with a status that is not 0, and its last message names 192.0.2.80. squid is also tried without a port
 # that is an ordinary proxy's.
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"

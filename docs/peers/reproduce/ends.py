@@ -1,6 +1,6 @@
-"""The two ends of a connection, for the scripts beside this file: one word each of what they do.
+"""The two ends of a connection, for the scripts beside this file. One word says what each end does.
 
-server ADDRESS PORT KIND... what to do with each connection in turn, the last for all further ones. late: send only
+server ADDRESS PORT KIND... what to do with each connection in turn; the last word is for all further ones. late: send only
                             after the client's end; early: send, end that direction, read on; mute: read to the
                             end and print how it came; reset: reset after the first bytes; http: answer requests,
                             print the address that each came from; slow: the same a second later; hold: without an
@@ -11,7 +11,7 @@ client FROM TO PORT KIND    half-close | reset | late-send | get [FIELD], or one
                             first; TLS=1: in TLS
 both ends                   urgent: half a second after the first bytes 32 KiB, 0.3 s later an urgent byte and 16 KiB,
                             then end; urgent-open: end 2 s later; abort: half a second after the first bytes 32 KiB,
-                            which the other host acknowledges, and a second later a reset; last-words: a second after
+                            which the other host acknowledges, and a second later a reset; last-bytes: a second after
                             the first bytes some more and a reset; count: read to the end, say how many bytes came;
                             answer: the same, and half a second before send some bytes. SLOW=1: these two take in
                             little, and read 2 s after the first bytes
@@ -117,7 +117,7 @@ def abort(made, who):
     print(f"{who}: the other host has 32768 bytes; resets")
 
 
-def last_words(made, _):
+def last_bytes(made, _):
     time.sleep(1)
     made.sendall(b"more")
     reset(made)
@@ -141,7 +141,7 @@ BOTH = {
     "urgent": urgent,
     "urgent-open": urgent_open,
     "abort": abort,
-    "last-words": last_words,
+    "last-bytes": last_bytes,
     "count": count,
     "answer": answer_slowly,
 }
@@ -195,7 +195,7 @@ def take_in_little(made):
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
 
 
-def call(source, address, port):
+def connect(source, address, port):
     made = socket.socket(family(address))
     take_in_little(made)
     made.settimeout(5)
@@ -230,7 +230,7 @@ def answer(made):
 def client(source, address, port, kind, *more):
     host = source.partition(",")[0]
     try:
-        made = call(source, address, port)
+        made = connect(source, address, port)
         if kind == "get":
             ask(made, host, *more)
     except OSError as error:
@@ -264,7 +264,7 @@ def gets(source, address, port, count, method=""):
     made = []
     for number in range(int(count)):
         try:
-            made.append(call(source, address, port))
+            made.append(connect(source, address, port))
             ask(made[-1], source.partition(",")[0])
         except OSError as error:
             print(f"client {number + 1}: {error.strerror}")
@@ -292,7 +292,7 @@ def tell(made, stay, what=""):
 def turns(source, address, port, count):
     found = {}
     for _ in range(int(count)):
-        with call(source, address, port) as made:
+        with connect(source, address, port) as made:
             made.sendall(b"hello")
             made.shutdown(socket.SHUT_WR)
             how = ending(made)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# HAProxy: an IPv4 client of an IPv6 listener; PROXY headers of version 1 that cannot be; a client that calls the
-# proxy's own listener where it takes clients to what they called.
+# HAProxy: an IPv4 client of an IPv6 listener; impossible PROXY headers of version 1; a client that connects to the
+# proxy's own listener where the server is the client's destination.
 . "$(dirname "$0")/lab.sh"
 cat >haproxy.cfg <<EOF
 global

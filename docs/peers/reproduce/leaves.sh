@@ -21,4 +21,4 @@ try() { # WHAT ADDRESS KIND SECONDS   the proxy stands still for those
 }
 start "$1"
 try 'a client that resets' 198.51.100.10 reset 0
-try 'a client that sends and resets' 198.51.100.11 last-words 0.5
+try 'a client that sends and resets' 198.51.100.11 last-bytes 0.5

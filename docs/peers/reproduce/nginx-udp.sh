@@ -1,6 +1,6 @@
 #!/bin/sh
-# What does a client of nginx (stream, udp) get when nobody listens at the server's port, and what when it asks again, from
-# the same port, a second later, and the server is there? For comparison the client calls the server itself.
+# What does a client of nginx (stream, udp) get when no program listens at the server's port, and what when it asks again, from
+# the same port, a second later, and the server is there? For comparison the client asks the server itself.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 cat >nginx.conf <<EOF
@@ -48,6 +48,6 @@ while True:
     print(f"server: {data} from {peer}", flush=True)
     s.sendto(b"answer to " + data, peer)' || true
 }
-try 'the client calls the server itself' 203.0.113.20 5353
-try 'the client calls nginx' 192.0.2.80 53
+try 'the client asks the server itself' 203.0.113.20 5353
+try 'the client asks nginx' 192.0.2.80 53
 sed 's/^[^[]*/nginx: /' nginx.log

@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: original.sh PEER    trafficserver (haproxy for comparison) where every connection of the clients is handed to it:
-#                            it is to call what they called, from its own address, and again from the client's
+#                            it has to connect to their destination, from its own address, and again from the client's
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
 # shellcheck disable=SC2034 # for peers.sh

@@ -6,7 +6,7 @@
 #   start PEER    run it beside the script, as $pid; what it logs is in $log
 #   stop          end it
 #
-# What a script may set after that: $servers, empty for wherever a client called (trafficserver and haproxy); $under, a
+# What a script may set after that: $servers, empty for the client's own destination (trafficserver and haproxy); $under, a
 # command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
 # not; $source, client for its port, too, none for the proxy's own address (where it can choose); $options, a line of
 # haproxy's or tproxyd's defaults.
@@ -90,12 +90,12 @@ become() {
 	trafficserver) # in a tree of its own
 		for each in cache run logs etc; do install -d -o trafficserver $run/$each; done
 		case $source$transparent in
-		none1) legs=:tr-in ;;
-		none) legs= ;;
-		*1) legs=:tr-full ;;
-		*) legs=:tr-out ;;
+		none1) sides=:tr-in ;;
+		none) sides= ;;
+		*1) sides=:tr-full ;;
+		*) sides=:tr-out ;;
 		esac
-		printf 'CONFIG proxy.config.%s\n' "http.server_ports STRING ${vip#*:}$legs:ip-in=${vip%:*}" \
+		printf 'CONFIG proxy.config.%s\n' "http.server_ports STRING ${vip#*:}$sides:ip-in=${vip%:*}" \
 			'admin.user_id STRING trafficserver' "url_remap.remap_required INT $(yes_ -n "$server")" \
 			"http.use_client_target_addr INT $(yes_ -z "$server")" \
 			"http.use_client_source_port INT $(yes_ $source = client)" 'http.cache.http INT 0' \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# When does Squid call its parent from the proxy's own address? At its start, and when ten calls have failed: here the
+# When does Squid connect to its parent from the proxy's own address? At its start, and when ten attempts have failed. Here the
 # server's answers to the clients get lost, those to the proxy do not.
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"

@@ -18,7 +18,7 @@ try() { # WHAT, CLIENT'S KIND, CLIENT'S PORT
 	lines=$(wc -l <server.log)
 	ends client client "198.51.100.10,${3-0}" 192.0.2.80 80 "$2" 2>&1 | tail -1
 	until_ came || true
-	tail -n +$((lines + 1)) server.log | grep . || echo "server: nobody came"
+	tail -n +$((lines + 1)) server.log | grep . || echo "server: no client arrived"
 }
 half='late early'
 [ "$1" != stunnel4 ] || half=''

@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import tree
+from lab.paths import RUN
 
 NOBODY = 65534
 KVM = "/dev/kvm"
@@ -49,7 +49,7 @@ class Guest:
     # Starting
 
     def start(self, staged, cpu):
-        self.folder = Path(tempfile.mkdtemp(prefix="guest-", dir=tree.PRIVATE))
+        self.folder = Path(tempfile.mkdtemp(prefix="guest-", dir=RUN))
         self.folder.chmod(0o755)
         shutil.copytree(staged, self.folder / "tree", copy_function=shutil.copy2)
         (self.folder / "out").mkdir()

@@ -14,6 +14,7 @@ with iptables is lost. So one kernel tests all ways.
 from dataclasses import dataclass
 
 from . import configuration, variants, ways
+from lab import toml
 
 PUBLISHED = variants.FOLDER.parent / "kernel-options.toml"  # the list that docs/KERNELS.md shows
 
@@ -105,7 +106,7 @@ class Found:
 def load(path):
     """The lists in a needed.toml; raises BadList."""
     try:
-        data = variants.tomllib.loads(path.read_text(encoding="utf-8"))
+        data = toml.read(path)
         needed = {(each["profile"], each["program"]): each["options"] for each in data["needed"]}
         return Found(data["version"], needed)
     except OSError as problem:
@@ -129,7 +130,7 @@ def markdown(found):
     return "\n".join([*lines, "", f"Found on Linux {found.version}.", ""])
 
 
-def toml(found):
+def as_toml(found):
     lines = [f'version = "{found.version}"', ""]
     for (profile, program), names in found.needed.items():
         lines += ["[[needed]]", f'profile = "{profile}"', f'program = "{program}"']

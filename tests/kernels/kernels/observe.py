@@ -8,7 +8,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from lab import verdict
+from lab.conformance import verdict
 
 
 def of_guest(guest):

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from . import agreement, build, configuration, durations, engines, guests, matrix, observe, suite, tree, variants, ways
+from lab.paths import BUILD, RUN
 
 RESERVE = 60  # seconds of --within that are kept for writing reports
 
@@ -44,7 +45,7 @@ class Run:
         self.durations = durations.Durations(options.cache, len(self.cpus))
         self.program = tproxyctl()
         self.columns = []
-        self.private = Path(tempfile.mkdtemp(prefix="run-", dir=tree.PRIVATE))
+        self.private = Path(tempfile.mkdtemp(prefix="run-", dir=RUN))
         self.private.chmod(0o755)
 
     def close(self):
@@ -253,7 +254,7 @@ class Run:
 
 def tproxyctl():
     """The path of tproxyctl."""
-    return os.environ.get("TPROXYCTL", str(tree.ROOT / "build" / "tproxyctl"))
+    return os.environ.get("TPROXYCTL", str(BUILD / "tproxyctl"))
 
 
 def _counted(count, noun):

@@ -4,7 +4,7 @@ Built kernels stay in the cache, so an interrupted run continues where it was.
 """
 
 from . import agreement, build, configuration, durations, minimize, observe, runner, suite, variants
-from lab import requirements, verdict
+from lab.conformance import requirements, verdict
 
 NOTHING = "# CONFIG_NET is not set\n"
 LOCAL_VERSION = "-lab"  # the suffix of the release of the lab's kernels
@@ -89,7 +89,7 @@ def find(run, source):
     found = minimize.Found(observed["release"].removesuffix(LOCAL_VERSION), needed)
     run.options.out.mkdir(parents=True, exist_ok=True)
     (run.options.out / "needed.md").write_text(minimize.markdown(found), encoding="utf-8")
-    (run.options.out / "needed.toml").write_text(minimize.toml(found), encoding="utf-8")
+    (run.options.out / "needed.toml").write_text(minimize.as_toml(found), encoding="utf-8")
     print("\n" + minimize.markdown(found))
     return confirm(search, found.needed)
 

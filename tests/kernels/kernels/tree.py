@@ -2,10 +2,9 @@
 
 import compileall
 import shutil
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-PRIVATE = Path("/run/tproxy-lab")  # private to a run, and deleted at its end
+from lab.paths import ROOT
+
 _FOLDERS = ("tests/netns", "fixtures")
 _FILES = ("tests/kernels/guest", "build/tproxyd", "build/tproxyctl")
 

@@ -23,10 +23,7 @@ from pathlib import Path
 
 from . import configuration
 
-try:
-    import tomllib
-except ImportError:  # Python 3.10: the package python3-tomli
-    import tomli as tomllib
+from lab import toml
 
 FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "kernels"
 PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6")
@@ -79,7 +76,7 @@ def load(identifier, folder=FOLDER):
     if not path.exists():
         raise BadVariant(f"unknown kernel '{identifier}'; give one of: {' '.join(names(folder))}")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = toml.read(path)
         fragment = configuration.load(folder / f"{identifier}.config")
         configuration.parse(fragment, f"{identifier}.config")
     except configuration.Malformed as problem:

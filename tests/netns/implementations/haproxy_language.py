@@ -12,8 +12,7 @@ import signal
 import sys
 import time
 
-UNSUPPORTED = 78
-UNAVAILABLE = 69  # the program is not installed
+from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
@@ -33,18 +32,9 @@ SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
 TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 
 
-class Unsupported(Exception):
-    """The scenario asks for something that is not offered."""
-
-
-def require(condition, what):
-    if not condition:
-        raise Unsupported(what)
-
-
 def configuration(scenario, capabilities):
     """The text of the configuration file, in the words that an implementation of the capabilities knows."""
-    known(scenario, KNOWN, "scenario")
+    require_known(scenario, KNOWN, "scenario")
     require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
@@ -84,16 +74,11 @@ def application(scenario, chosen):
     lines = ["", f"frontend ft_{name}", *map(bind, listeners), f"  default_backend bk_{name}"]
     lines += ["", f"backend bk_{name}", *source(scenario["source"])]
     for number, server in enumerate(servers, 1):
-        known(server, SERVER, "server")
+        require_known(server, SERVER, "server")
         lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
     if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
     return lines
-
-
-def known(fields, allowed, where):
-    unknown = set(fields) - allowed
-    require(not unknown, f"{where}: unknown field {', '.join(sorted(unknown))}")
 
 
 def option(word, value):
@@ -106,13 +91,13 @@ def endpoint(fields):
 
 
 def timeouts(given):
-    known(given, TIMEOUTS, "timeouts")
+    require_known(given, TIMEOUTS, "timeouts")
     values = {"connect": 10_000, "client": 60_000, "server": 60_000, **given}
     return [f"  timeout {name.replace('_', '-')} {value}ms" for name, value in values.items()]
 
 
 def bind(listener):
-    known(listener, LISTENER, "listener")
+    require_known(listener, LISTENER, "listener")
     where = endpoint(listener)
     if listener.get("port_last", listener["port"]) != listener["port"]:
         where += f"-{listener['port_last']}"
@@ -124,7 +109,7 @@ def bind(listener):
 
 
 def source(given):
-    known(given, SOURCE, "source")
+    require_known(given, SOURCE, "source")
     mode = given["mode"]
     if mode == "none":
         return []
@@ -178,8 +163,8 @@ def until(holds, seconds):
 def waits(pid):
     """Whether the master has started anew, and takes the signal."""
     with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
-        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(caught, 16) >> (signal.SIGUSR2 - 1) & 1
+        handled = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(handled, 16) >> (signal.SIGUSR2 - 1) & 1
 
 
 def workers(pid):
@@ -213,8 +198,7 @@ def write(scenario_path, folder, capabilities):
     try:
         text = configuration(scenario, capabilities)
     except Unsupported as reason:
-        print(f"unsupported: {reason}", file=sys.stderr)
-        sys.exit(UNSUPPORTED)
+        refuse(reason)
     path = os.path.join(folder, "proxy.cfg")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

@@ -12,22 +12,12 @@ import shutil
 import subprocess
 import sys
 
-UNSUPPORTED = 78
-UNAVAILABLE = 69  # a program that the adapter needs is not installed
+from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 SCENARIO = {"listeners", "servers", "destination", "source", "protocol", "timeouts", "relay"}
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol"}
 SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
-
-
-class Unsupported(Exception):
-    """The scenario asks for something that is not offered."""
-
-
-def require(condition, what):
-    if not condition:
-        raise Unsupported(what)
 
 
 class Scenario:
@@ -49,13 +39,13 @@ class Scenario:
     ):
         """`more` and `listener_more` are fields of a scenario and of its listeners beyond those that every
         adapter here knows; the others are values, or numbers, that are served."""
-        _known(fields, SCENARIO | set(more), "scenario")
+        require_known(fields, SCENARIO | set(more), "scenario")
         for listener in fields["listeners"]:
-            _known(listener, LISTENER | set(listener_more), "listener")
+            require_known(listener, LISTENER | set(listener_more), "listener")
         for server in fields["servers"]:
-            _known(server, SERVER, "server")
+            require_known(server, SERVER, "server")
             require(server.get("proxy_protocol") in (None, *headers_out), "PROXY header to the server")
-        _known(fields["source"], SOURCE, "source")
+        require_known(fields["source"], SOURCE, "source")
         self.fields = fields
         self.listeners = [Listener(listener) for listener in fields["listeners"]]
         self.servers = [(server["address"], server["port"]) for server in fields["servers"]]
@@ -110,11 +100,6 @@ class Listener:
     def endpoints(self):
         """ADDRESS:PORT for each port."""
         return [endpoint((self.address, port)) for port in self.ports]
-
-
-def _known(fields, allowed, where):
-    unknown = set(fields) - allowed
-    require(not unknown, f"{where}: unknown field {', '.join(sorted(unknown))}")
 
 
 def endpoint(place):
@@ -181,7 +166,6 @@ def main(describe, run, program, package):
         try:
             run(fields, os.path.abspath(sys.argv[3]))
         except Unsupported as reason:
-            print(f"unsupported: {reason}", file=sys.stderr)
-            sys.exit(UNSUPPORTED)
+            refuse(reason)
     else:
         sys.exit(usage)

@@ -1,34 +1,69 @@
-"""The namespace lab: everything that a test needs to watch a transparent proxy at work.
+"""The namespace lab: all that a test needs to watch a transparent proxy at work, and what makes verdicts of it.
 
-    isolation    one outer set of namespaces for a run, so that nothing outlives it
-    kernel       the few system calls that Python has no name for
-    namespace    a network namespace: sockets, commands and sysctls inside it
-    topology     hosts and links: `inline`, `asymmetric`
-    walkthrough  the published walk-through's own text, read from fixtures/walkthrough
-    recipe       what makes a host divert packets to a proxy: rules, routes, sysctls
-    capture      packets on a link: the second witness
-    hosts        the client and the server, as a test sees them
-    flow         one connection through the proxy, seen from both ends and on the wire
-    flood        clients that come faster than a proxy takes them
-    proxy        the implementation under test, started through its adapter
-    evidence     what is kept of a failed test
-    requirements the catalogue in fixtures/requirements.toml
-    lab          all of these put together for one test
+From the ground up; a module uses its own folder and those above it in this list:
 
-and what makes verdicts and reports of it:
+    paths        the repository's folders, the programs under test, the run's private folder
+    waiting      how a test waits for an event, and for how long
+    exceptions   Absent, GuardFailed, Unsupported
+    toml         reads TOML
 
-    capabilities what an implementation can claim, and which scenario needs what
-    verdict      the rules by which an outcome becomes a verdict
-    outcomes     pytest's side of them: every test's, as it comes
-    deviations   failures that are known
-    matrix       cells of requirement and implementation, and the exit status
-    conductor    the suite on one implementation after another
-    progress     what is seen of it; the summary
-    surroundings kernel and tools of a run
-    report       JSON, JUnit, Markdown, and the page made from report.html.template
-    spec         docs/SPEC.md
-    schema       as much of JSON Schema as fixtures/schema uses
-    browser      Chromium, for the test of the page
+    netns/       namespaces and what connects them
+        isolation    one outer set of namespaces for a run, so that nothing outlives it
+        kernel       the few system calls that Python has no name for
+        namespace    a network namespace: sockets, commands and sysctls inside it
+        endpoint     an address with a port; one end of a TCP connection
+        layouts      how hosts are connected, as data
+        topology     hosts and links, made as a layout says
+        firewall     the firewall tools: load and save rules
+        capture      packets on a link: the second witness
+        counters     what a host's kernel has counted
+
+    peers/       clients, servers, proxies
+        hosts        client, server and proxy host, as a test sees them
+        flow         one connection through the proxy, seen from both ends and on the wire
+        stream       long streams of bytes
+        datagrams    UDP through the proxy
+        dialect      raw bytes, HTTP or TLS: what a proxy speaks; http and tls are two of them
+        ping         ICMP echo
+        flood        clients that come faster than a proxy takes them
+        proxy        the implementation under test, started through its adapter
+        proxy_protocol  headers of the PROXY protocol
+        daemon       tproxyd by itself, for what only tproxyd does
+
+    setup/       what makes a host divert packets
+        walkthrough  the published walk-through's own text, read from fixtures/walkthrough
+        recipe       rules, routes, sysctls
+        by_apply     the same by `tproxyctl apply`
+        steering     further rules for single tests
+        setups       which recipes, firewall tools and topologies are run together
+        variants     what tests are repeated over
+        lab          all of these put together for one test
+
+    ctl/         tproxyctl in the lab
+        ctl_host     a host with tproxyctl on it, and what a revert has to restore
+        checklist    `check` on a proxy's host
+        connectivity what becomes of new connections
+        necessity    what each part of a set-up is good for
+        check_score  how well `check` does on the necessity table
+        capability_probes  what a kernel can do: the other opinion on what `prove` says
+
+    conformance/ verdicts and reports
+        requirements the catalogue in fixtures/requirements.toml
+        capabilities what an implementation can claim, and which scenario needs what
+        verdict      the rules by which an outcome becomes a verdict
+        outcomes     pytest's side of them: every test's, as it comes
+        evidence     what is kept of a failed test
+        deviations   failures that are known
+        matrix       cells of requirement and implementation, and the exit status
+        suite_runner the suite on one implementation after another
+        progress     what is seen of it; the summary
+        environment  kernel and tools of a run
+        report       JSON, JUnit, Markdown, and the page made from report.html.template
+        spec         docs/SPEC.md
+        schema       as much of JSON Schema as fixtures/schema uses
+        browser      Chromium, for the test of the page
+
+    plugin       options and fixtures of pytest
 
 Nothing here knows any implementation by name: an implementation is an executable adapter.
 """

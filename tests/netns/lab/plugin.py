@@ -6,11 +6,15 @@ import resource
 
 import pytest
 
-from . import applied, evidence, isolation, patience, requirements, score
-from .lab import Lab
-from .proxy import Implementation
-from .recipe import FIREWALL_TOOLS
-from .requirements import requirement_of
+from lab import waiting
+from lab.conformance import evidence, requirements
+from lab.conformance.requirements import requirement_of
+from lab.ctl import check_score
+from lab.netns import isolation
+from lab.netns.firewall import FIREWALL_TOOLS
+from lab.peers.proxy import Implementation
+from lab.setup import by_apply
+from lab.setup.lab import Lab
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
 DESCRIPTORS = 20_000
@@ -30,7 +34,7 @@ MARKS = (
 def pytest_addoption(parser):
     group = parser.getgroup("lab")
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
-    group.addoption("--set-up", default="recipe", choices=applied.WAYS, help="who sets the proxy's host up")
+    group.addoption("--set-up", default="recipe", choices=by_apply.WAYS, help="who sets the proxy's host up")
     group.addoption("--rules-by", default="iptables", choices=FIREWALL_TOOLS, help="what a test uses that does not say")
     group.addoption("--seed", type=int, help="order of the tests; printed when not given")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
@@ -38,7 +42,7 @@ def pytest_addoption(parser):
     group.addoption("--share", type=int, default=1, metavar="N", help="soak tests with an N-th of their load")
     group.addoption("--requirements", help="ids, with commas: only the tests of these requirements")
     group.addoption("--no-evidence", action="store_true", help="keep nothing of failed tests")
-    group.addoption("--patience", type=float, default=patience.seconds, help="seconds to wait for an event")
+    group.addoption("--patience", type=float, default=waiting.seconds, help="seconds to wait for an event")
 
 
 def pytest_configure(config):
@@ -46,7 +50,7 @@ def pytest_configure(config):
         raise pytest.UsageError("the suite runs in an isolation of its own: use tests/netns/run")
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1 << 32)
-    patience.seconds = config.option.patience
+    waiting.seconds = config.option.patience
     raise_descriptor_limit()
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
@@ -92,7 +96,7 @@ def pytest_terminal_summary(terminalreporter):
     if tried:
         besides = f", {absent} not to be tried here" if absent else ""
         terminalreporter.write_line(f"falsifiers: {count('passed')} of {tried} caught{besides}")
-    line = score.summary(report for word in ("passed", "failed") for report in terminalreporter.stats.get(word, ()))
+    line = check_score.summary(report for word in ("passed", "failed") for report in terminalreporter.stats.get(word, ()))
     if line:
         terminalreporter.write_line(line)
 

@@ -9,22 +9,23 @@ from pathlib import Path
 import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, MAKEFILE, commit, kernel_lab, program
-from lab.box import TPROXYCTL, Box
-from lab.namespace import Namespace
+from lab.ctl.ctl_host import CtlHost
+from lab.netns.namespace import Namespace
+from lab.paths import RUN, TPROXYCTL
 
 
 @pytest.fixture
-def box(tmp_path):
+def host(tmp_path):
     namespace = Namespace("host")
     namespace.ip("link set lo up", "link add eth0 type veth peer eth1", "addr add 198.51.100.1/24 dev eth0", "link set eth0 up")
-    yield Box(namespace, tmp_path)
+    yield CtlHost(namespace, tmp_path)
     namespace.close()
 
 
 @pytest.fixture
 def for_everybody():
     """tproxyctl where any user may start it."""
-    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
+    folder = Path(tempfile.mkdtemp(dir=RUN))
     folder.chmod(0o755)
     yield shutil.copy(TPROXYCTL, folder)
     shutil.rmtree(folder)

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from lab.paths import ROOT, TPROXYCTL
+
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 
 from kernels import build, source  # noqa: E402
 
-TPROXYCTL = os.environ.get("TPROXYCTL", str(ROOT / "build" / "tproxyctl"))
 KNOWS_NO_CHECK = "#!/bin/sh\necho unknown >&2\nexit 2\n"
 
 # The Makefile of a stand-in for Linux. Its kernel is a copy of the file `text`.

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-from lab import counters, kernel, topology
-from lab.lab import Lab
-from lab.namespace import CommandFailed, Namespace, Refused, is_refusal
-from lab.proxy import Implementation
-from lab.verdict import ABSENT, ERROR, Absent, of_exception
+from lab.conformance.verdict import ABSENT, ERROR, of_exception
+from lab.exceptions import Absent
+from lab.netns import counters, kernel, topology
+from lab.netns.namespace import CommandFailed, Namespace, Refused, is_refusal
+from lab.peers.proxy import Implementation
+from lab.setup.lab import Lab
 
 REFUSAL = "Warning: Extension socket revision 0 not supported, missing kernel module?"
 REFUSES = f"""#!/bin/sh

@@ -6,18 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from lab import capabilities, requirements, schema
-from lab.conductor import PLAIN
-from lab.proxy import IMPLEMENTATIONS, UNAVAILABLE, UNSUPPORTED, AdapterFailed, Implementation
-from lab.verdict import ABSENT, Absent
+from lab import toml
+from lab.conformance import capabilities, requirements, schema
+from lab.conformance.suite_runner import PLAIN
+from lab.conformance.verdict import ABSENT
+from lab.exceptions import Absent
+from lab.paths import FIXTURES, IMPLEMENTATIONS, ROOT, SUITE
+from lab.peers.proxy import UNAVAILABLE, UNSUPPORTED, AdapterFailed, Implementation
 
-SUITE = Path(__file__).resolve().parents[1]
-SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "schema"
-TEMPLATE = Path(__file__).resolve().parents[3] / "contrib" / "adapter-template"
+SCHEMAS = FIXTURES / "schema"
+TEMPLATE = ROOT / "contrib" / "adapter-template"
 ADAPTERS = sorted(path for path in (*IMPLEMENTATIONS.iterdir(), TEMPLATE) if path.is_file() and not path.suffix)
 each_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=[path.name for path in ADAPTERS])
 
@@ -137,7 +138,7 @@ def test_a_run_whose_program_is_missing_says_absent(tmp_path):
     adapter, events = tmp_path / "adapter", tmp_path / "events"
     adapter.write_text("#!/bin/sh\necho 'no such program. Install it.' >&2\nexit 69\n", encoding="ascii")
     adapter.chmod(0o755)
-    command = [sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", SUITE.parents[1]]
+    command = [sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", ROOT]
     command += ["-p", "no:xdist", "--impl", adapter, "--requirements", "TP-SRC-01,TP-SRC-10", "--no-evidence"]
     command += ["--events", events, SUITE / "test_source.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -163,7 +164,7 @@ def test_the_scenarios_of_the_suite_have_the_published_form():
 
 
 def test_every_capability_is_explained():
-    guide = (SCHEMAS.parents[1] / "docs" / "ADAPTERS.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "ADAPTERS.md").read_text(encoding="utf-8")
     assert not [name for name in capabilities.NAMES if f"`{name}`" not in guide]
 
 
@@ -172,21 +173,21 @@ DEVIATIONS = sorted((SCHEMAS.parent / "deviations").glob("*.toml"))
 
 @pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
 def test_a_known_failure_is_explained_where_it_says(path):
-    rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+    rows = toml.read(path)["deviation"]
     known = {row.id for row in requirements.load()}
     assert not [row["requirement"] for row in rows if row["requirement"] not in known]
     for reference in {row["reference"] for row in rows}:
         page, _, anchor = reference.partition("#")
-        lines = (SCHEMAS.parents[1] / page).read_text(encoding="utf-8").splitlines()
+        lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
         assert anchor in [anchor_of(line) for line in lines if line.startswith("#")], reference
 
 
 @pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
 def test_a_known_failure_has_a_script_that_shows_it(path):
     """The section of the page that it refers to names it, and names a script that is there."""
-    for row in requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]:
+    for row in toml.read(path)["deviation"]:
         page, _, anchor = row["reference"].partition("#")
-        page = SCHEMAS.parents[1] / page
+        page = ROOT / page
         section = sections(page.read_text(encoding="utf-8"))[anchor]
         assert row["requirement"] in section, row
         scripts = re.findall(r"`(reproduce/[\w-]+\.sh)", section)

@@ -1,6 +1,6 @@
 """What `tproxyctl apply` makes is a set-up on which the suite's connections work, wherever the proxy stands.
 
-Every row of lab.setups that works on the lab's own recipes works on what apply makes in their stead;
+Every row of lab.setup.setups that works on the lab's own recipes works on what apply makes in their stead;
 `tproxyctl check` finds nothing missing or harmful there, and revert takes all of it back.
 """
 
@@ -8,11 +8,21 @@ import re
 
 import pytest
 
-from lab import applied, checklist, recipe as recipes, topology
-from lab.endpoint import Endpoint
-from lab.lab import Lab
-from lab.proxy import Implementation
-from lab.setups import bridge_calls_rules, each_recipe, each_topology, local_client, local_route, on_a_bridge, two_proxies
+from lab.ctl import checklist
+from lab.netns import firewall, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.proxy import Implementation
+from lab.setup import by_apply
+from lab.setup.lab import Lab
+from lab.setup.setups import (
+    bridge_calls_rules,
+    each_recipe,
+    each_topology,
+    local_client,
+    local_route,
+    on_a_bridge,
+    two_proxies,
+)
 
 
 @pytest.fixture
@@ -24,11 +34,11 @@ def lab(topology_name, recipe, firewall_tool, family):
 
 def is_transparent(lab, source=None, vip=None):
     """A new connection works, the server sees who called; returns the client's address."""
-    caller = source or lab.client.address
+    client_address = source or lab.client.address
     flow = lab.client.connect(vip or lab.vip, Endpoint(source, 0) if source else None)
     flow.exchange()
-    assert flow.peer_seen_by_server.address == flow.source_on_the_wire.address == caller
-    return caller
+    assert flow.peer_seen_by_server.address == flow.source_on_the_wire.address == client_address
+    return client_address
 
 
 def nothing_is_wrong(lab, client, vip=None):
@@ -42,7 +52,7 @@ def nothing_is_wrong(lab, client, vip=None):
         return made
 
     for proxy in lab.proxies:
-        made = checklist.check(proxy.host, checklist.needs_of(proxy.scenario, proxy.folder, client), call)
+        made = checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, client), call)
         assert not checklist.wrong(made)
 
 
@@ -51,7 +61,7 @@ def rules(lab):
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:
-            text += recipes.save_rules(host, family, lab.firewall_tool)
+            text += firewall.save_rules(host, family, lab.firewall_tool)
             text += host.run("ip", f"-{family}", "rule") + host.run("ip", f"-{family}", "route", "show", "table", "all")
     return re.findall("tproxyctl|proto 197", text, re.I)
 
@@ -61,8 +71,8 @@ def test_connections_work_on_what_apply_made(lab):
     assert rules(lab)
     lab.serve(source="clientip")
     nothing_is_wrong(lab, is_transparent(lab))
-    applied.revert(lab.topology.proxy)
-    assert not rules(lab) and not applied.state(lab.topology.proxy).exists()
+    by_apply.revert(lab.topology.proxy)
+    assert not rules(lab) and not by_apply.state(lab.topology.proxy).exists()
 
 
 @each_topology
@@ -82,7 +92,7 @@ def test_a_local_route_alone_is_enough_for_binding(lab):
 
 @two_proxies
 def test_two_proxies_serve_the_same_clients_side_by_side(lab):
-    lab.server.serve(lab.backend_server)
+    lab.server.serve(lab.server_endpoint)
     for number, host in enumerate(lab.proxy_hosts):
         vip = Endpoint(lab.vip_address(80 + number), lab.vip.port)
         lab.start(source="clientip", listeners=[lab.listener(vip)], host=host).await_ready()
@@ -96,7 +106,7 @@ def test_a_client_on_the_proxys_host_is_served(lab):
 
 
 @on_a_bridge
-def test_a_bridge_that_calls_iptables_does_not_stand_in_the_way(lab):
+def test_a_bridge_that_passes_packets_to_iptables_disturbs_nothing(lab):
     bridge_calls_rules(lab.topology.proxy)
     lab.serve(source="clientip")
     nothing_is_wrong(lab, is_transparent(lab))

@@ -9,16 +9,16 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from lab import checklist, recipe
-from lab.namespace import Namespace
+from lab.ctl import checklist
+from lab.netns import firewall
+from lab.netns.namespace import Namespace
+from lab.paths import ROOT, RUN
+from lab.setup import recipe
 
-ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ROOT / "fixtures" / "hosts"
-MANUAL = ROOT / "man" / "tproxyctl.8"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
 NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 
@@ -78,14 +78,14 @@ FAULTS = (
 )
 
 
-class Box:
+class Host:
     """A proxy's host with a link to clients and one to the server, and the walk-through's recipe."""
 
     def __init__(self, namespace):
         self.namespace = namespace
 
     def run(self, line):
-        return self.namespace.run("sh", "-c", line, environment=recipe.lock(self.namespace))
+        return self.namespace.run("sh", "-c", line, environment=firewall.lock(self.namespace))
 
     def set_up(self, firewall_tool):
         recipe.apply_items(self.namespace, recipe.items("divert", 4, firewall_tool), 4, firewall_tool)
@@ -106,7 +106,7 @@ class Box:
 
 
 @pytest.fixture
-def box():
+def host():
     namespace = Namespace("host")
     # Addresses are there at once: no route appears later, while the host is compared with what it was.
     namespace.sysctl({f"net.ipv6.conf.{scope}.accept_dad": 0 for scope in ("all", "default")})
@@ -119,93 +119,93 @@ def box():
     )
     scopes, keys = ("all", "client0", "server0"), ("rp_filter", "src_valid_mark", "accept_local")
     namespace.sysctl({f"net.ipv4.conf.{scope}.{key}": 0 for scope in scopes for key in keys})
-    yield Box(namespace)
+    yield Host(namespace)
     namespace.close()
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.IPTABLES)
+@pytest.mark.parametrize("firewall_tool", firewall.IPTABLES)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_is_named_and_fixed(box, fault, firewall_tool):
-    box.set_up(firewall_tool)
+def test_a_fault_is_named_and_fixed(host, fault, firewall_tool):
+    host.set_up(firewall_tool)
     for line in fault.lines:
-        box.run(line.format(iptables=firewall_tool))
-    named = box.wrong()
+        host.run(line.format(iptables=firewall_tool))
+    named = host.wrong()
     assert set(named) == set(fault.named), named
-    box.fix(named)
-    assert bool(box.wrong()) == (bool(fault.named) and not fault.fixed), box.wrong()
+    host.fix(named)
+    assert bool(host.wrong()) == (bool(fault.named) and not fault.fixed), host.wrong()
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
-def test_a_rule_behind_the_one_that_drops_is_moved_before_it(box, firewall_tool):
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+def test_a_rule_behind_the_one_that_drops_is_moved_before_it(host, firewall_tool):
     """It was run before, and then another rule came first: a command that only looks whether it is there does nothing."""
-    box.set_up(firewall_tool)
+    host.set_up(firewall_tool)
     drop = "iptables -I INPUT -j DROP" if firewall_tool != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
     if firewall_tool == "nft":
-        box.run("nft add table inet f")
-        box.run("nft 'add chain inet f input { type filter hook input priority 0; }'")
+        host.run("nft add table inet f")
+        host.run("nft 'add chain inet f input { type filter hook input priority 0; }'")
         drop = "nft insert rule inet f input drop"
     for _ in range(2):
-        box.run(drop)
-        named = box.wrong()
+        host.run(drop)
+        named = host.wrong()
         assert set(named) == {"filter"}, named
-        box.fix(named)
-        assert not box.wrong()
+        host.fix(named)
+        assert not host.wrong()
 
 
-def test_the_manual_has_the_checklist(box):
+def test_the_manual_has_the_checklist(host):
     text = MANUAL.read_text(encoding="utf-8")
-    for item in checklist.check(box, NEEDS)["items"]:
+    for item in checklist.check(host, NEEDS)["items"]:
         assert f".It Li {item['id']}\n" in text and item["why"] in text, item["id"]
 
 
-def test_another_proxys_configuration_is_told_what_to_do_instead(box, tmp_path):
+def test_another_proxys_configuration_gets_a_message_with_the_options_to_use(host, tmp_path):
     (tmp_path / "haproxy.cfg").write_text("frontend f\n  mode http\n  http-request deny\n", encoding="ascii")
     done = subprocess.run(
-        [checklist.PROGRAM, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
+        [checklist.TPROXYCTL, "check", "--config", tmp_path / "haproxy.cfg"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and "haproxy.cfg:3" in done.stderr and "--listen and --server" in done.stderr
 
 
-def test_two_firewalls_at_once(box):
-    box.set_up("iptables")
-    box.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
-    assert set(box.wrong()) == {"backends"}
+def test_two_firewalls_at_once(host):
+    host.set_up("iptables")
+    host.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
+    assert set(host.wrong()) == {"backends"}
 
 
-@pytest.mark.parametrize("firewall_tool", recipe.FIREWALL_TOOLS)
-@pytest.mark.parametrize("host", ["docker", "wg-quick", "mangle"])
-def test_other_softwares_rules_are_not_blamed(box, host, firewall_tool):
-    furnish(box, host, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
-    applied(box, firewall_tool)
-    assert not box.wrong()
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+@pytest.mark.parametrize("software", ["docker", "wg-quick", "mangle"])
+def test_rules_of_other_software_are_no_finding(host, software, firewall_tool):
+    furnish(host, software, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
+    applied(host, firewall_tool)
+    assert not host.wrong()
 
 
-@pytest.mark.parametrize("host", ["ufw", "firewalld"])
-def test_a_firewall_that_would_drop_clients_is_named_and_fixed(box, host):
-    furnish(box, host, "iptables")
-    applied(box, "nft" if host == "firewalld" else "iptables")
+@pytest.mark.parametrize("software", ["ufw", "firewalld"])
+def test_a_firewall_that_would_drop_clients_is_named_and_fixed(host, software):
+    furnish(host, software, "iptables")
+    applied(host, "nft" if software == "firewalld" else "iptables")
     for _ in range(3):
-        named = box.wrong()
+        named = host.wrong()
         assert set(named) <= {"filter"}, named
-        box.fix(named)
-    assert not box.wrong()
+        host.fix(named)
+    assert not host.wrong()
 
 
-def furnish(box, name, program):
+def furnish(host, name, program):
     """Give the host the rules of fixtures/hosts."""
     for kind, command in (("ip", "ip -batch"), ("iptables", f"{program}-restore --noflush"), ("nft", "nft -f")):
         file = HOSTS / f"{name}.{kind}"
         if file.exists():
-            box.run(f"{command} {file}")
+            host.run(f"{command} {file}")
     file = HOSTS / f"{name}.sysctl"
     if file.exists():
-        box.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
+        host.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
 
 
-def applied(box, firewall_tool):
+def applied(host, firewall_tool):
     free = "--mark 0x1000 --table 140"
-    state = f"/run/tproxy-lab/{box.namespace.name}.state"
-    box.run(f"{checklist.PROGRAM} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
+    state = RUN / f"{host.namespace.name}.state"
+    host.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
 
 
 LISTENS = """\
@@ -222,9 +222,9 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(box, name):
+def program(host, name):
     """One that listens at the VIP, transparently, under a name of its own."""
-    with box.namespace:
+    with host.namespace:
         made = subprocess.Popen(
             [sys.executable, "-c", LISTENS, name, VIP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -233,39 +233,39 @@ def program(box, name):
     made.communicate("")
 
 
-def test_another_program_at_the_same_address(box):
-    box.set_up("iptables")
-    with program(box, "proxy"):
-        assert not box.wrong()
-        with program(box, "web"):
-            named = box.wrong()
+def test_another_program_at_the_same_address(host):
+    host.set_up("iptables")
+    with program(host, "proxy"):
+        assert not host.wrong()
+        with program(host, "web"):
+            named = host.wrong()
     assert set(named) == {"other-listener"}
     assert "proxy" in named["other-listener"][0]["read"] and "web" in named["other-listener"][0]["read"]
 
 
-def test_packets_that_come_by_another_link_than_the_way_back(box):
+def test_packets_that_come_by_another_link_than_the_way_back(host):
     """A strict reverse path filter drops them before any rule is asked; the packet socket sees them still."""
-    box.set_up("iptables")
-    box.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
-    made = checklist.check(box, NEEDS, client=lambda: knock(box))
+    host.set_up("iptables")
+    host.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
+    made = checklist.check(host, NEEDS, client=lambda: try_connect(host))
     assert set(checklist.wrong(made)) == {"rp_filter"}
 
 
-def test_a_client_tries_once_while_check_looks(box, tmp_path, monkeypatch):
+def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     """However long check takes to begin: what earlier tries leave behind would be found on the host."""
     slow = tmp_path / "slow"
-    slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {checklist.PROGRAM} "$@"\n', encoding="ascii")
+    slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {checklist.TPROXYCTL} "$@"\n', encoding="ascii")
     slow.chmod(0o755)
-    monkeypatch.setattr(checklist, "PROGRAM", str(slow))
-    box.set_up("iptables")
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(slow))
+    host.set_up("iptables")
     tries = []
-    checklist.check(box, NEEDS, client=lambda: tries.append(knock(box)) or tries[-1])
+    checklist.check(host, NEEDS, client=lambda: tries.append(try_connect(host)) or tries[-1])
     assert len(tries) == 1
 
 
-def knock(box):
+def try_connect(host):
     """A SYN for the VIP, from a client whose way back is by client0, that comes by server0."""
-    with box.namespace:
+    with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     made.bind(("server0-far", 0))
     made.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn())

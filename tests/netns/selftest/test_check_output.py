@@ -10,18 +10,18 @@ import shutil
 import socket
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from lab import checklist, schema
-from lab.box import EVERYTHING, TPROXYCTL, Box
-from lab.namespace import Namespace
+from lab.conformance import schema
+from lab.ctl import checklist
+from lab.ctl.ctl_host import EVERYTHING, CtlHost
+from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
+from lab.netns.namespace import Namespace
+from lab.paths import ROOT, TPROXYCTL
 
-ROOT = Path(__file__).resolve().parents[3]
 FORM = "fixtures/schema/check.schema.json"
 SCHEMA = json.loads((ROOT / FORM).read_text(encoding="utf-8"))
-IDS = SCHEMA["$defs"]["id"]["enum"]
 
 HALF = """\
 #!/bin/sh
@@ -35,7 +35,7 @@ HEADING = "# Linux/x86 6.1.0 Kernel Configuration\n"
 OPTIONS = "CONFIG_NET=y\nCONFIG_INET=y\n# CONFIG_NETFILTER is not set\n"
 
 
-class Checked(Box):
+class Checked(CtlHost):
     """A host in a namespace that check looks at."""
 
     def check(self, *arguments, path=None, before=(), program=TPROXYCTL):
@@ -47,7 +47,7 @@ class Checked(Box):
             pytest.skip("absent: mounts within this namespace")
         return done
 
-    def told(self, *arguments, errors="", **rest):
+    def printed(self, *arguments, errors="", **rest):
         """What it prints as JSON, which is what the published form says; and what it says on stderr."""
         done = self.check("--json", *arguments, **rest)
         assert done.returncode in checklist.STATUSES, done.stderr
@@ -87,10 +87,10 @@ def wrong(made):
 
 
 @contextmanager
-def listener(box):
+def listener(host):
     """What a proxy has: a transparent listener at the VIP."""
-    with box.namespace, socket.socket() as made:
-        made.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+    with host.namespace, socket.socket() as made:
+        made.setsockopt(IP_LEVEL[4], IP_TRANSPARENT[4], 1)
         made.bind(("192.0.2.80", 80))
         made.listen()
         yield
@@ -102,7 +102,7 @@ def hidden(*tools):
 
 
 @pytest.fixture
-def box(tmp_path):
+def host(tmp_path):
     namespace = Namespace("host")
     lines = ("link set lo up", "link add eth0 type veth peer eth1", "link set eth0 up")
     namespace.ip(*lines, "addr add 198.51.100.1/24 dev eth0", "route add 203.0.113.0/24 via 198.51.100.2")
@@ -110,11 +110,10 @@ def box(tmp_path):
     namespace.close()
 
 
-def well_set_up(box, firewall_tool="nft"):
-    box.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--firewall-tool", firewall_tool)
+def well_set_up(host, firewall_tool="nft"):
+    host.well("apply", "--listen=192.0.2.80:80", "--server=203.0.113.20", "--firewall-tool", firewall_tool)
 
 
-IP_TRANSPARENT = 19  # <linux/in.h>
 PROXY_ITEMS = ["listener", "capability", "other-listener", "limits"]
 ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
 
@@ -122,28 +121,28 @@ ASKED = ("--listen=192.0.2.80:80", "--server=203.0.113.20")
 # --- the published form ---
 
 
-def test_a_bare_host(box):
-    before = box.snapshot()
-    made = box.told(*EVERYTHING)
+def test_a_bare_host(host):
+    before = host.snapshot()
+    made = host.printed(*EVERYTHING)
     assert not made["well"] and states(made)["divert"] == "missing"
     assert [item["id"] for item in made["items"]] == IDS
-    assert before == box.snapshot()
+    assert before == host.snapshot()
 
 
-def test_a_host_that_was_set_up(box):
-    well_set_up(box)
-    before = box.snapshot()
-    made = box.told(*ASKED)
+def test_a_host_that_was_set_up(host):
+    well_set_up(host)
+    before = host.snapshot()
+    made = host.printed(*ASKED)
     assert states(made)["divert"] == "ok" and made["not_judged"] == PROXY_ITEMS
     assert made["to_judge"] == ["start the proxy"]
-    assert before == box.snapshot()
+    assert before == host.snapshot()
 
 
-def test_a_host_without_a_link(box):
+def test_a_host_without_a_link(host):
     """There is no rule at all, and nothing was judged: that is no all-clear."""
     bare = Namespace("bare")
     try:
-        made = Checked(bare, box.folder).told(*ASKED)
+        made = Checked(bare, host.folder).printed(*ASKED)
     finally:
         bare.close()
     assert not made["well"] and {"divert", "mark", "ip-rule", "ip-route", "filter"} <= set(made["not_judged"])
@@ -152,48 +151,48 @@ def test_a_host_without_a_link(box):
     assert any("bring a link up, or name a client (--client ADDR)" in each for each in made["to_judge"])
 
 
-def test_a_host_with_its_proxy(box):
+def test_a_host_with_its_proxy(host):
     """All that this host decides was judged: that is the status 0, and what other hosts decide does not change it."""
-    well_set_up(box)
-    with listener(box):
-        made = box.told(*ASKED)
+    well_set_up(host)
+    with listener(host):
+        made = host.printed(*ASKED)
     assert made["well"] and states(made)["announce"] == "unknown"
 
 
-def test_people_are_told_the_same(box):
-    told = box.check(*ASKED).stdout.split("\n\n")
-    assert told[0].startswith("listeners: 192.0.2.80:80\n") and told[1].startswith("missing   divert: ")
-    well_set_up(box)
-    done = box.check(*ASKED)
+def test_the_text_for_people_says_the_same(host):
+    printed = host.check(*ASKED).stdout.split("\n\n")
+    assert printed[0].startswith("listeners: 192.0.2.80:80\n") and printed[1].startswith("missing   divert: ")
+    well_set_up(host)
+    done = host.check(*ASKED)
     assert done.returncode == 3 and "items were not judged: this is no all-clear" in done.stdout
     assert "To have them judged: start the proxy; then check again." in done.stdout
-    with listener(box):
-        done = box.check(*ASKED)
+    with listener(host):
+        done = host.check(*ASKED)
     assert done.returncode == 0 and "\nNothing is missing or harmful.\n" in done.stdout
 
 
 @pytest.mark.parametrize("pack", [lambda text: text, gzip.compress])
-def test_a_kernels_configuration_alone(box, tmp_path, pack):
+def test_a_kernels_configuration_alone(host, tmp_path, pack):
     file = tmp_path / "config"
     file.write_bytes(pack((HEADING + OPTIONS).encode("ascii")))
-    made = box.told("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert list(states(made)) == ["kernel"] and states(made)["kernel"] == "missing"
     assert (made["kernel"]["source"], made["kernel"]["version"]) == (str(file), "6.1.0")
 
 
-def test_a_fragment_of_a_configuration(box, tmp_path):
+def test_a_fragment_of_a_configuration(host, tmp_path):
     file = tmp_path / "fragment"
     file.write_text("CONFIG_INET=y\n", encoding="ascii")
-    made = box.told("--kernel-config", str(file))
+    made = host.printed("--kernel-config", str(file))
     assert states(made)["kernel"] == "unknown" and made["kernel"]["version"] is None
 
 
-def test_an_ordinary_user_is_told_what_he_may_not_see(box, for_everybody):
+def test_an_ordinary_user_gets_a_message_about_what_is_hidden(host, for_everybody):
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     if subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
         pytest.skip("absent: another user")
-    well_set_up(box)
-    made = box.told(*ASKED, before=user, program=for_everybody, errors="save`: ")
+    well_set_up(host)
+    made = host.printed(*ASKED, before=user, program=for_everybody, errors="save`: ")
     assert not made["well"] and states(made)["divert"] == "unknown" and "run as root" in made["to_judge"]
     assert states(made)["server-route"] == "ok"
 
@@ -221,59 +220,59 @@ def test_an_ordinary_user_is_told_what_he_may_not_see(box, for_everybody):
         (["--kernel-config", "/dev"], "/dev"),
     ],
 )
-def test_wrong_arguments_are_said(box, words, errors):
-    box.refused(*words, errors=errors)
+def test_wrong_arguments_are_reported(host, words, errors):
+    host.refused(*words, errors=errors)
 
 
-def test_a_configuration_with_errors(box, tmp_path):
+def test_a_configuration_with_errors(host, tmp_path):
     file = tmp_path / "cfg"
     file.write_text("listen l\n bind nonsense\n", encoding="ascii")
-    box.refused("--config", str(file), errors=f"{file}:2: error")
+    host.refused("--config", str(file), errors=f"{file}:2: error")
 
 
-def test_a_configuration_and_options_are_one_too_many(box, tmp_path):
+def test_a_configuration_and_options_are_one_too_many(host, tmp_path):
     file = tmp_path / "cfg"
     file.write_text("listen l\n bind 192.0.2.80:80\n", encoding="ascii")
-    box.refused("--config", str(file), "--listen=192.0.2.80:80", errors="either --config")
+    host.refused("--config", str(file), "--listen=192.0.2.80:80", errors="either --config")
 
 
-def test_a_kernel_configuration_that_is_none(box):
-    box.refused("--kernel-config", TPROXYCTL, errors=TPROXYCTL)
+def test_a_kernel_configuration_that_is_none(host):
+    host.refused("--kernel-config", TPROXYCTL, errors=TPROXYCTL)
 
 
 @pytest.mark.parametrize("pack", [lambda text: text, gzip.compress])
-def test_a_kernel_configuration_that_is_cut_off(box, tmp_path, pack):
+def test_a_kernel_configuration_that_is_cut_off(host, tmp_path, pack):
     whole = pack((HEADING + OPTIONS).encode("ascii"))
     file = tmp_path / "config"
     for length in (0, len(whole) // 3, len(whole) // 2, len(whole) - 3):
         file.write_bytes(whole[:length])
-        done = box.check("--kernel-config", str(file))
+        done = host.check("--kernel-config", str(file))
         assert (done.returncode, done.stdout) == (2, "") and str(file) in done.stderr, f"{length}: {done.stderr}"
 
 
 # --- tools ---
 
 
-def test_without_ip_nothing_is_said_of_the_network(box):
-    well_set_up(box)
-    before = box.snapshot()
-    made = box.told(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
+def test_without_ip_nothing_is_said_of_the_network(host):
+    well_set_up(host)
+    before = host.snapshot()
+    made = host.printed(*ASKED, before=hidden("ip"), errors="there is no program 'ip' on this host")
     assert {states(made)[name] for name in ("divert", "ip-rule", "ip-route", "announce", "ip_forward")} == {"unknown"}
-    assert before == box.snapshot()
+    assert before == host.snapshot()
 
 
-def test_without_nft_its_rules_are_not_seen(box):
-    well_set_up(box, "iptables")
-    before = box.snapshot()
-    made = box.told(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
+def test_without_nft_its_rules_are_not_seen(host):
+    well_set_up(host, "iptables")
+    before = host.snapshot()
+    made = host.printed(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
     assert states(made)["divert"] == "ok" and states(made)["backends"] == "unknown"
-    assert before == box.snapshot()
+    assert before == host.snapshot()
 
 
-def test_without_iptables_nft_tells_enough(box):
-    well_set_up(box)
+def test_without_iptables_the_output_of_nft_is_enough(host):
+    well_set_up(host)
     tools = [name for name in ("iptables-save", "iptables-legacy-save") if shutil.which(name)]
-    assert states(box.told(*ASKED, before=hidden(*tools)))["divert"] == "ok"
+    assert states(host.printed(*ASKED, before=hidden(*tools)))["divert"] == "ok"
 
 
 RULES = {
@@ -287,29 +286,29 @@ SOME_RULES = "*filter\n-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp -j ACCEPT\nCOM
 
 @pytest.mark.parametrize("script, words", [(HALF, ""), (FAILS, "it is broken")], ids=["cut", "fails"])
 @pytest.mark.parametrize("tool", [*RULES, "nft", "ip"])
-def test_a_tool_that_does_not_tell_all(box, tool, script, words):
+def test_a_tool_that_does_not_report_everything(host, tool, script, words):
     """Its part is unknown, whatever half of it would mean; only its first line of reasons is repeated."""
-    well_set_up(box)
+    well_set_up(host)
     if tool in RULES:
         if not shutil.which(tool):
             pytest.skip(f"absent: {tool}")
-        box.run(RULES[tool], text=SOME_RULES)
-    before = box.snapshot()
-    made = box.told(*ASKED, path=box.tool(tool, script), errors=f"tproxyctl: `{tool}")
+        host.run(RULES[tool], text=SOME_RULES)
+    before = host.snapshot()
+    made = host.printed(*ASKED, path=host.tool(tool, script), errors=f"tproxyctl: `{tool}")
     assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
-    assert before == box.snapshot()
+    assert before == host.snapshot()
 
 
-def test_an_ip_that_says_nothing_is_not_believed(box):
-    made = box.told(*ASKED, path=box.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
+def test_an_ip_that_says_nothing_is_not_believed(host):
+    made = host.printed(*ASKED, path=host.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
     assert states(made)["divert"] == "unknown"
 
 
-def test_what_cannot_be_written_is_no_success(box):
-    with box.namespace, open("/dev/full", "w", encoding="ascii") as full:
+def test_what_cannot_be_written_is_no_success(host):
+    with host.namespace, open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([TPROXYCTL, "check"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2 and "cannot be written" in done.stderr
+    assert done.returncode == 2 and "cannot write" in done.stderr
 
 
 def test_help():

@@ -3,14 +3,13 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from lab.paths import ROOT, TPROXYD
+
 GOOD = sorted(path for path in (ROOT / "fixtures" / "config" / "good").glob("*.cfg"))
 SHARED = [path for path in GOOD if not path.name.startswith("extension-")]
-TPROXYD = os.environ.get("TPROXYD", str(ROOT / "build" / "tproxyd"))
 
 
 def accepted(program, path):

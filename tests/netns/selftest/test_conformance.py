@@ -5,16 +5,14 @@ import os
 import shlex
 import subprocess
 import xml.etree.ElementTree as xml
-from pathlib import Path
 
 import pytest
 
-from lab import report, schema, spec
+from lab.conformance import report, schema, spec
+from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
 
-SUITE = Path(__file__).resolve().parents[1]
-ROOT = SUITE.parents[1]
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 FALSIFIERS = SUITE / "implementations" / "falsifiers"
 
@@ -56,13 +54,13 @@ def adapter(folder, text):
         (["--nonsense"], "unrecognized"),
     ],
 )
-def test_wrong_arguments_are_said_at_once(words, text):
+def test_wrong_arguments_are_reported_at_once(words, text):
     done = conformance(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr and done.stderr.startswith("conformance: ")
 
 
-def test_reports_are_not_written_where_a_run_takes_them_along():
+def test_reports_are_not_written_to_a_folder_that_ends_with_the_run():
     done = conformance("--out", "/run/reports", without="TPROXY_LAB_ISOLATED")
     assert done.returncode == 2 and "/run is private" in done.stderr
 
@@ -78,7 +76,7 @@ def test_the_specification_is_what_the_catalogue_says():
     assert page == spec.render(), "stale: tests/netns/conformance --spec >docs/SPEC.md"
 
 
-def test_a_pass_is_reported_in_four_forms(tmp_path):
+def test_a_pass_is_in_every_report(tmp_path):
     done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-SRC-01", "--keep")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not schema.problems(made, SCHEMA)
@@ -88,6 +86,14 @@ def test_a_pass_is_reported_in_four_forms(tmp_path):
     assert len(list(xml.parse(tmp_path / "junit.xml").iter("testcase"))) == len(list(every_test(made)))
     assert "Every MUST passed." in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Every MUST passed\n" in done.stdout
+    assert strokes(tmp_path) == [("pass", "TP-SRC-01: PASS")]
+
+
+def strokes(folder):
+    """What the picture of the matrix shows: a kind and a title for each cell."""
+    name = "{http://www.w3.org/2000/svg}"
+    marks = xml.parse(folder / "matrix.svg").iter(f"{name}rect")
+    return [(each.get("class"), each.find(f"{name}title").text) for each in marks if each.find(f"{name}title") is not None]
 
 
 def every_test(made):
@@ -123,6 +129,7 @@ def test_a_failure_names_the_command_that_repeats_it(tmp_path):
     assert shlex.split(cell["command"])[1:] == ["--impl", wrong, "--only", "TP-SRC-01", "--family", "4"]
     assert (tmp_path / cell["tests"][0]["evidence"]).is_dir()
     assert list(xml.parse(tmp_path / "junit.xml").iter("failure"))
+    assert sorted(strokes(tmp_path)) == [("fail", "TP-SRC-01: FAIL"), ("pass", "TP-BIND-01: PASS")]
 
 
 def test_refusing_what_is_claimed_fails_and_refusing_the_rest_does_not(tmp_path):

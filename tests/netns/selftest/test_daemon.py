@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import patience
-from lab.daemon import ADDRESS, PORT, SERVER, TPROXYD, Daemon, accept, connect, listen
-from lab.endpoint import RESETS
-from lab.namespace import Namespace
+from lab import waiting
+from lab.netns.endpoint import RESETS
+from lab.netns.namespace import Namespace
+from lab.paths import RUN, TPROXYD
+from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
 
 NET_BIND_SERVICE, NET_RAW = 1 << 10, 1 << 13
 NOBODY = "nobody"
@@ -78,7 +79,7 @@ def namespace():
 @pytest.fixture
 def folder():
     """One that every user may look into, as pytest's own are not."""
-    made = Path(tempfile.mkdtemp(prefix="daemon-", dir="/run/tproxy-lab"))
+    made = Path(tempfile.mkdtemp(prefix="daemon-", dir=RUN))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
@@ -206,7 +207,7 @@ def test_a_reader_that_was_stopped_gets_a_line_about_what_it_missed(namespace, s
         while os.read(reader, 1 << 16):
             pass
     exchange(namespace, server)
-    text = patience.until(lambda: read_some(reader), "a line")
+    text = waiting.until(lambda: read_some(reader), "a line")
     assert re.match(r"log lines lost here: \d+ \(Resource temporarily unavailable\)\nConnect from ", text), text
     os.close(reader)
     os.close(writer)
@@ -250,10 +251,10 @@ def counts_of_three_sessions(namespace, daemon, server):
         client.close()
         assert end.ending()[0] == "eof"
         end.close()
-        patience.until(lambda n=number: len(COUNTS.findall(daemon.log())) == n, f"line {number}")
+        waiting.until(lambda n=number: len(COUNTS.findall(daemon.log())) == n, f"line {number}")
     server.close()
     refuse(namespace, 1)
-    patience.until(lambda: len(COUNTS.findall(daemon.log())) == 4, "the last line")
+    waiting.until(lambda: len(COUNTS.findall(daemon.log())) == 4, "the last line")
     return COUNTS.findall(daemon.log())
 
 
@@ -284,7 +285,7 @@ def test_a_flood_of_refusals_is_counted_by_few_lines(namespace, start):
     assert "connect-refused 500" in daemon.log()
 
 
-def test_a_want_of_descriptors_is_said_after_a_pause_at_maxconn(namespace, start, server):
+def test_missing_descriptors_are_reported_after_a_pause_at_maxconn(namespace, start, server):
     daemon = start(configured("maxconn 4")).await_ready()
     held = [connect(namespace) for _ in range(6)]
     there = [accept(server) for _ in range(4)]
@@ -315,7 +316,7 @@ def test_sighup_opens_a_renamed_log_file_again(namespace, start, server, folder)
     exchange(namespace, server)
     file.rename(old)
     daemon.signal(signal.SIGHUP)
-    patience.until(lambda: file.exists() and "is not read again" in file.read_text(), "a new log file with lines")
+    waiting.until(lambda: file.exists() and "is not read again" in file.read_text(), "a new log file with lines")
     exchange(namespace, server)
     assert daemon.stop() == 0
     assert old.read_text().count("Connect from") == 1
@@ -331,13 +332,13 @@ def test_another_user_goes_on_with_the_old_file_until_it_may_have_a_new_one(name
     assert file.owner() == NOBODY
     file.rename(old)
     daemon.signal(signal.SIGHUP)
-    patience.until(lambda: f"cannot reopen the log file {file}: Permission denied" in old.read_text(), "the reason")
+    waiting.until(lambda: f"cannot reopen the log file {file}: Permission denied" in old.read_text(), "the reason")
     exchange(namespace, server)
     assert old.read_text().count("Connect from") == 1
     file.touch()  # as logrotate's `create` does
     shutil.chown(file, NOBODY)
     daemon.signal(signal.SIGHUP)
-    patience.until(lambda: "opened the log file" in file.read_text(), "lines in the new file")
+    waiting.until(lambda: "opened the log file" in file.read_text(), "lines in the new file")
     assert daemon.stop() == 0
 
 

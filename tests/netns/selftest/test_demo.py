@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-SUITE = Path(__file__).resolve().parents[1]
-TPROXYD = os.environ.get("TPROXYD", str(SUITE.parents[1] / "build" / "tproxyd"))
+from lab.paths import SUITE, TPROXYD
+
 
 
 def test_the_demo_shows_what_it_claims():

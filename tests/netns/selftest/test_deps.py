@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from lab.paths import ROOT
+
 pytestmark = pytest.mark.suite
 
-ROOT = Path(__file__).resolve().parents[3]
 DEPS = ROOT / ".ci" / "deps"
 DPKG_QUERY = """#!/bin/sh
 for last; do :; done

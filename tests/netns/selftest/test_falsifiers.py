@@ -8,13 +8,13 @@ run may not do what a requirement's tests need, its falsifier is neither caught 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from lab import requirements, verdict
+from lab.conformance import requirements, verdict
+from lab.exceptions import Absent
+from lab.paths import ROOT, SUITE
 
-SUITE = Path(__file__).resolve().parents[1]
 FOLDER = SUITE / "implementations" / "falsifiers"
 SHARE = "8"  # of a soak test's load, enough for what it is to show
 PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
@@ -32,7 +32,7 @@ def verdicts(name, wanted, tmp_path, patience=PATIENCE):
     report = tmp_path / "events"
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
-        *("--rootdir", str(SUITE.parents[1]), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
+        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
         *("--share", SHARE, "--patience", patience, "--seed", "1", "--events", str(report), "--no-evidence"),
         *("--requirements", ",".join(sorted(wanted))),
         *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
@@ -55,7 +55,7 @@ def test_the_suite_fails(name, tmp_path):
         seen = found.get(identifier)
         assert seen == {verdict.FAIL}, f"{identifier} does not fail {name}: {seen}"
     if len(shown) < len(NAMED[name]):
-        raise verdict.Absent(f"what {', '.join(sorted(NAMED[name] - set(shown)))} needs")
+        raise Absent(f"what {', '.join(sorted(NAMED[name] - set(shown)))} needs")
 
 
 @pytest.mark.long

@@ -1,14 +1,15 @@
-"""The gate on folders: what points up or makes a circle fails it, by include and by call."""
+"""The gate: folders that point up or make a circle fail it, and so do tests that were not built."""
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from lab.paths import ROOT
+
 pytestmark = pytest.mark.suite
 
-ARROWS = Path(__file__).resolve().parents[3] / ".ci" / "arrows"
+ARROWS = ROOT / ".ci" / "arrows"
 
 
 @pytest.fixture
@@ -64,7 +65,61 @@ def test_a_circle_that_a_shared_header_hides_fails(tree):
     assert "a circle: check/one, check/two" in done.stdout
 
 
-def test_without_object_files_nothing_is_called_good(tree):
+@pytest.fixture
+def lab_tree(tmp_path):
+    """Writes modules below tests/netns/lab, and returns what the gate says of them."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ARROWS.with_name("arrows-lab"), tmp_path / ".ci")
+
+    def judge(modules):
+        for name, text in modules.items():
+            path = tmp_path / "tests" / "netns" / "lab" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+        return subprocess.run([tmp_path / ".ci" / "arrows-lab"], capture_output=True, text=True, check=False)
+
+    return judge
+
+
+PATHS = {"paths.py": "", "netns/kernel.py": "from lab import paths\n", "peers/hosts.py": "from lab.netns import kernel\n"}
+
+
+def test_imports_of_the_lab_that_point_down_pass(lab_tree):
+    done = lab_tree(PATHS)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("line", ["from lab.peers import hosts", "from lab.peers.hosts import Host", "import lab.peers.hosts"])
+def test_an_import_of_the_lab_that_points_up_fails(lab_tree, line):
+    done = lab_tree({**PATHS, "netns/capture.py": f"{line}\n"})
+    assert done.returncode == 1
+    assert done.stdout == "tests/netns/lab/netns/capture.py:1: netns must not import peers.hosts\n"
+
+
+def test_modules_of_the_lab_that_import_each_other_in_a_circle_fail(lab_tree):
+    done = lab_tree({"netns/one.py": "from lab.netns import two\n", "netns/two.py": "from lab.netns import one\n"})
+    assert done.returncode == 1
+    assert done.stdout == "a circle: netns.one, netns.two\n"
+
+
+def test_a_folder_of_the_lab_that_the_order_does_not_name_fails(lab_tree):
+    done = lab_tree({"elsewhere/one.py": ""})
+    assert done.returncode == 1
+    assert "not in the ORDER" in done.stdout
+
+
+def test_without_object_files_the_gate_fails(tree):
     done = tree({"check/shared.h": ""})
     assert done.returncode == 1
     assert "run make first" in done.stderr
+
+
+def test_only_programs_with_a_source_count_as_unit_tests(tmp_path):
+    """A program that an earlier tree left in the build folder is not run; one that is missing is a failure."""
+    left = tmp_path / "tests" / "unit" / "test_of_an_earlier_tree"
+    left.parent.mkdir(parents=True)
+    left.write_text("#!/bin/sh\ntouch ran\n", encoding="ascii")
+    left.chmod(0o755)
+    done = subprocess.run([ROOT / "tests" / "check", "--build", tmp_path, "unit"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not (tmp_path / "ran").exists()
+    assert "test_session was not built: run `make units`" in done.stdout + done.stderr

@@ -11,6 +11,8 @@ import pytest
 from kernel_stand_ins import ROOT, program
 from kernels import guests
 
+from lab.paths import RUN
+
 pytestmark = pytest.mark.suite
 
 
@@ -30,7 +32,7 @@ def boot(tmp_path):
         staged = tmp_path / "staged"
         staged.mkdir(exist_ok=True)
         (staged / "file").write_text("of the tree\n", encoding="ascii")
-        folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))  # any user can read it
+        folder = Path(tempfile.mkdtemp(dir=RUN))  # any user can read it
         folder.chmod(0o755)
         for number, text in enumerate(texts):
             path = program(folder, "#!/bin/sh\n" + text, f"kernel-{number}")
@@ -60,7 +62,7 @@ def test_the_console_decides_the_verdict(boot, text, verdict, booted):
 
 def test_a_guest_can_open_kvm_whatever_its_permissions(boot, monkeypatch):
     """Another device stands in for KVM. Without root a guest runs as the user, so a file of the user will do."""
-    folder = Path(tempfile.mkdtemp(dir="/run/tproxy-lab"))
+    folder = Path(tempfile.mkdtemp(dir=RUN))
     folder.chmod(0o755)
     device = folder / "kvm"
     if guests.is_root():

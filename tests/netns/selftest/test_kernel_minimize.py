@@ -3,7 +3,8 @@
 import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, ROOT, kernel_lab, program
-from kernels import minimize, search, variants, ways
+from kernels import minimize, search, ways
+from lab import toml
 
 pytestmark = pytest.mark.suite
 
@@ -89,7 +90,7 @@ FOUND = minimize.Found("6.1", {("binding", "none"): [], ("full", "nft"): ["A", "
 
 def test_lists_are_written_as_markdown_and_toml(tmp_path):
     assert "| source, full | nft | `A` `C` |" in minimize.markdown(FOUND) and "Linux 6.1" in minimize.markdown(FOUND)
-    (tmp_path / "list.toml").write_text(minimize.toml(FOUND), encoding="utf-8")
+    (tmp_path / "list.toml").write_text(minimize.as_toml(FOUND), encoding="utf-8")
     assert minimize.load(tmp_path / "list.toml") == FOUND
 
 
@@ -160,7 +161,7 @@ def test_minimize_finds_confirms_and_writes_the_lists(work, tmp_path, monkeypatc
     assert "5 options may be needed" in done.stdout
     assert "loses full by nft, ipv6 by nft" in done.stdout and "more options to try, about " in done.stdout
     assert "4 of 4 lists are confirmed" in done.stdout
-    needed = variants.tomllib.loads((tmp_path / "out" / "needed.toml").read_text(encoding="utf-8"))["needed"]
+    needed = toml.read(tmp_path / "out" / "needed.toml")["needed"]
     lists = {(each["profile"], each["program"]): set(each["options"]) for each in needed}
     assert lists == {
         ("binding", "none"): set(),
@@ -175,7 +176,7 @@ def test_confirm_tests_a_list_without_searching(work, tmp_path, without, status)
     """On the stand-in nft needs its socket expression. A list without it is not confirmed."""
     options = [name for name in ("IP_MULTIPLE_TABLES", "NETFILTER", "NF_TABLES", "NFT_SOCKET") if name not in without]
     found = minimize.Found("6.1-stand-in", {("full", "nft"): options})
-    (tmp_path / "list.toml").write_text(minimize.toml(found), encoding="utf-8")
+    (tmp_path / "list.toml").write_text(minimize.as_toml(found), encoding="utf-8")
     done = work("--confirm", tmp_path / "list.toml")
     assert done.returncode == status, done.stdout
     assert f"{1 - status} of 1 lists are confirmed" in done.stdout

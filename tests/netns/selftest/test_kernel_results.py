@@ -6,7 +6,7 @@ import pytest
 
 from kernel_stand_ins import KNOWS_NO_CHECK, all_on, capabilities, program
 from kernels import agreement, configuration, matrix, observe, suite, variants, ways
-from lab import requirements
+from lab.conformance import requirements
 
 pytestmark = pytest.mark.suite
 
@@ -59,6 +59,11 @@ def test_a_variant_turns_off_options_of_base_and_predicts_only_known_names(name,
         assert value == "n" and common.get(option) == "y", f"CONFIG_{option}"
     assert variant.unused_patterns(*names) == []
     assert variant.name and len(variant.about) > 20
+
+
+def test_a_variant_is_two_files():
+    for kind in ("config", "toml"):
+        assert sorted(path.stem for path in variants.FOLDER.glob(f"*.{kind}")) == sorted(variants.names()), kind
 
 
 def test_no_two_variants_are_the_same_kernel():

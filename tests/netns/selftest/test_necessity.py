@@ -5,18 +5,19 @@ proxy that a row names.
 """
 
 import json
-from pathlib import Path
 
 import pytest
 
-from lab import checklist, necessity, patience, report, schema, score
-from lab.lab import Lab
-from lab.proxy import Implementation
+from lab import waiting
+from lab.conformance import report, schema
+from lab.ctl import check_score, checklist, necessity
+from lab.paths import ROOT
+from lab.peers.proxy import Implementation
+from lab.setup.lab import Lab
 
 ROWS = necessity.load()
 CASES = necessity.cases(ROWS)
 ROUNDS = {"intermittent": 3}  # two proxies each have a part in it, and may show it one after the other
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "NECESSITY.md"
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -40,8 +41,8 @@ def test_the_table_is_right(lab, case, record_property):
     observed, also = trial.run()
     named = trial.check()
     necessity.keep(case, observed, also)
-    made = score.of(case.row.finding, named)
-    record_property(score.PROPERTY, made)
+    made = check_score.of(case.row.finding, named)
+    record_property(check_score.PROPERTY, made)
     assert observed == case.row.predicted, also
     assert case.row.answers in ("", also)
     assert set(named) == set(case.row.finding), named
@@ -49,7 +50,7 @@ def test_the_table_is_right(lab, case, record_property):
     assert named or not trial.not_judged or case.row.topology == "local-client", trial.not_judged
     if named:
         assert fixed(trial, named, case.row) == "works", "what check prints does not fix it"
-        patience.until(lambda: not trial.check(), "check finds nothing any more")
+        waiting.until(lambda: not trial.check(), "check finds nothing any more")
         made["fixed"] = True
 
 

@@ -12,8 +12,10 @@ import subprocess
 
 import pytest
 
-from lab import box, patience, schema
-from lab.box import ROOT, TPROXYCTL
+from lab import waiting
+from lab.conformance import schema
+from lab.ctl import ctl_host
+from lab.paths import ROOT, TPROXYCTL
 
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "prove.schema.json").read_text(encoding="utf-8"))
 PROFILES = ("binding", "source", "full", "intercept", "udp", "ipv6")
@@ -59,7 +61,7 @@ def found(*words, **rest):
 
 
 def without(*programs):
-    before, environment = box.without(*programs)
+    before, environment = ctl_host.without(*programs)
     return {"before": before, **environment}
 
 
@@ -118,7 +120,7 @@ def test_without_ip_nothing_is_connected():
     assert "iproute2" in made["packages_to_install"]
 
 
-def test_what_the_kernel_refuses_is_missing_and_mended(tmp_path, plain):
+def test_what_the_kernel_refuses_is_missing_and_has_a_fix(tmp_path, plain):
     made = found(path=stand_in(tmp_path, "iptables-restore", REFUSES_TPROXY))
     lacking = capability(made, "iptables-tproxy-4")
     assert (lacking["state"], lacking["detail"]) == ("missing", REFUSED)
@@ -161,7 +163,7 @@ def test_people_get_a_table_and_reasons(tmp_path, plain):
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["--profile"], ["--profile", "operations"], ["more"]])
-def test_wrong_arguments_are_said(words):
+def test_wrong_arguments_are_reported(words):
     done = prove(*words)
     assert (done.returncode, done.stdout) == (2, "") and done.stderr
 
@@ -206,7 +208,7 @@ def test_it_changes_nothing_around_it():
     assert around() == before
 
 
-def test_killed_it_takes_along_whatever_it_started(tmp_path):
+def test_a_run_that_is_killed_ends_all_that_it_started(tmp_path):
     """A descriptor that all of them inherit comes to its end with the last of them."""
     end, inherited = os.pipe()
     path = stand_in(tmp_path, "iptables-restore", NEVER_ENDS, descriptor=inherited)
@@ -214,7 +216,7 @@ def test_killed_it_takes_along_whatever_it_started(tmp_path):
     made = subprocess.Popen([TPROXYCTL, "prove"], pass_fds=[inherited], env=environment, stdout=subprocess.DEVNULL)
     os.close(inherited)
     with os.fdopen(end, "rb", buffering=0) as ends:
-        assert patience.readable([ends], patience.seconds) and ends.read(1) == b"\n"
+        assert waiting.readable([ends], waiting.seconds) and ends.read(1) == b"\n"
         made.send_signal(signal.SIGKILL)
         made.wait()
-        assert patience.readable([ends], patience.seconds) and ends.read(1) == b""
+        assert waiting.readable([ends], waiting.seconds) and ends.read(1) == b""

@@ -7,21 +7,24 @@ connections are made by whole proxies, each as the suite's own tests make it.
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from lab import datagrams, recipe, shown, steering, topology
-from lab.box import TPROXYCTL
-from lab.endpoint import Endpoint
-from lab.lab import Lab
-from lab.namespace import CommandFailed
-from lab.patience import NeverHappened
-from lab.proxy import Implementation
-from lab.verdict import Unsupported
+from lab.ctl import capability_probes
+from lab.exceptions import Unsupported
+from lab.netns import firewall, topology
+from lab.netns.endpoint import Endpoint
+from lab.netns.namespace import CommandFailed
+from lab.paths import TPROXYCTL
+from lab.peers import datagrams
+from lab.peers.proxy import Implementation
+from lab.setup import steering
+from lab.setup.lab import Lab
 
 PORT = 3129
-NOT_CONNECTED = (AssertionError, CommandFailed, OSError, NeverHappened, Unsupported)
+NOT_CONNECTED = (AssertionError, CommandFailed, OSError, Unsupported)
 REFUSES = """#!/bin/sh
 rules=$(cat)
 case $rules in
@@ -32,12 +35,12 @@ printf '%s\\n' "$rules" | exec {real}
 
 CAPABILITIES = [
     pytest.param(name, family, id=name if family is None else f"{name}-{family}")
-    for name in shown.NAMES
-    for family in ([None] if name in shown.WITHOUT_FAMILY else topology.FAMILIES)
+    for name in capability_probes.NAMES
+    for family in ([None] if name in capability_probes.WITHOUT_FAMILY else topology.FAMILIES)
 ]
 CONNECTIONS = [("local-route", "none")]
-CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in recipe.IPTABLES] + [("nft", "nft")]
-CONNECTIONS += [(name, each) for each in recipe.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
+CONNECTIONS += [("tproxy", firewall_tool) for firewall_tool in firewall.IPTABLES] + [("nft", "nft")]
+CONNECTIONS += [(name, each) for each in firewall.FIREWALL_TOOLS for name in ("divert", "intercept", "udp", "udp-intercept")]
 
 
 def prove():
@@ -78,7 +81,7 @@ def test_everything_that_prove_reports_is_compared(proof):
 
 @pytest.mark.parametrize("name, family", CAPABILITIES)
 def test_a_capability_works_in_the_lab_where_prove_says_so(proof, hosts, name, family):
-    problem = shown.why_not(hosts(divert=False), name, family)
+    problem = capability_probes.why_not(hosts(divert=False), name, family)
     assert (problem is None) == says(proof, name, family), problem
 
 
@@ -115,10 +118,10 @@ def _plain(hosts, name, firewall_tool, family):
 def _intercepted(hosts, _, firewall_tool, family):
     lab = hosts("falsifiers/correct", family, firewall_tool)
     steering.intercept(lab, PORT)
-    wildcard = lab.listener(Endpoint(shown.ANY[family], PORT))
-    lab.server.serve(lab.backend_server)
+    wildcard = lab.listener(Endpoint(capability_probes.ANY[family], PORT))
+    lab.server.serve(lab.server_endpoint)
     lab.start("clientip", [wildcard], [], destination="original").await_ready()
-    flow = lab.client.connect(lab.backend_server)
+    flow = lab.client.connect(lab.server_endpoint)
     flow.exchange()
     went_through = ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
     return went_through and flow.peer_seen_by_server.address == lab.client.address
@@ -126,7 +129,7 @@ def _intercepted(hosts, _, firewall_tool, family):
 
 def _datagrams(hosts, _, firewall_tool, family):
     lab = hosts("falsifiers/correct", family, firewall_tool)
-    server = datagrams.serve(lab, source="client")
+    server = steering.serve_datagrams(lab, source="client")
     client = datagrams.Peer(lab.client)
     return datagrams.exchange(lab, server, client, b"a question") == client.local
 
@@ -134,21 +137,21 @@ def _datagrams(hosts, _, firewall_tool, family):
 def _any_datagram(hosts, _, firewall_tool, family):
     lab = hosts(None, family, firewall_tool)
     steering.divert_datagrams(lab)
-    steering.intercept_datagrams(lab, shown.CALLED, shown.PORT)
-    return shown.intercepted_datagram(lab, family)
+    steering.intercept_datagrams(lab, capability_probes.DESTINATION_PORT, capability_probes.PORT)
+    return capability_probes.intercepted_datagram(lab, family)
 
 
 @pytest.mark.parametrize("word, lost", [("TPROXY", "tproxy"), ("socket", "socket"), ("MARK", "mark")])
 def test_what_a_tool_refuses_is_shown_by_neither(tmp_path, monkeypatch, hosts, word, lost):
     """The comparison has two outcomes: here both say no, and both say yes to all else of the tool."""
-    real = recipe.shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
+    real = shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
     before = prove()
     (tmp_path / "iptables-restore").write_text(REFUSES.format(word=word, real=real), encoding="utf-8")
     (tmp_path / "iptables-restore").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     made = prove()
-    for feature in shown.FEATURES["iptables"]:
+    for feature in capability_probes.FEATURES["iptables"]:
         name = f"iptables-{feature}"
         expected = feature != lost and says(before, name, 4)
-        problem = shown.why_not(hosts(divert=False), name, 4)
+        problem = capability_probes.why_not(hosts(divert=False), name, 4)
         assert (says(made, name, 4), problem is None) == (expected, expected), f"{name}: {problem}"

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lab import browser, necessity, report, requirements, verdict
+from lab.conformance import browser, report, requirements, verdict
+from lab.ctl import necessity
 
 FOCUSED = "document.activeElement.dataset.cell"
 OPEN = "document.getElementById('panel').open"
@@ -129,7 +130,7 @@ def test_text_stays_text(page):
 
 
 @pytest.mark.parametrize("kind, value, selector", [("level", "MUST", ".level"), ("group", "BIND", ".id")])
-def test_a_filter_takes_rows_away_and_gives_them_back(page, kind, value, selector):
+def test_a_filter_hides_rows_and_shows_them_again(page, kind, value, selector):
     chip = f"""[...document.querySelectorAll('[data-filter={kind}]')].find(each => each.innerText === '{value}')"""
     before = len(visible(page, selector))
     page.value(f"{chip}.click()")
@@ -180,13 +181,13 @@ def test_a_group_of_the_hosts_table_is_opened_and_closed_by_keyboard(page):
     assert not page.value(state)
 
 
-def test_words_that_are_looked_for_leave_the_hosts_table_alone(page):
+def test_a_search_does_not_change_the_hosts_table(page):
     page.value("document.getElementById('words').value = 'no such words'")
     page.value("document.getElementById('words').dispatchEvent(new Event('input'))")
     assert not visible(page, ".id") and texts(page, ".host td.FAIL")
 
 
-def test_a_table_that_was_not_tried_is_said_to_be_so(shared, tmp_path):
+def test_a_table_that_was_not_tried_is_marked(shared, tmp_path):
     shared.open(write_page(tmp_path, None))
     assert texts(shared, "#necessity > p") == ["Not tried; tests/netns/necessity does that."]
 

@@ -2,15 +2,14 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-from lab import requirements
+from lab.conformance import requirements
+from lab.paths import SUITE
 
 pytestmark = pytest.mark.suite
 
-SUITE = Path(__file__).resolve().parents[1]
 FALSIFIERS = SUITE / "implementations" / "falsifiers"
 ROWS = requirements.load()
 

@@ -2,16 +2,18 @@
 
 import pytest
 
-from lab import applied, datagrams, recipe, steering, topology
-from lab.lab import Lab
-from lab.proxy import Implementation
+from lab.netns import firewall, topology
+from lab.peers import datagrams
+from lab.peers.proxy import Implementation
+from lab.setup import by_apply, recipe, steering
+from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
 
 LARGE = bytes(range(256)) * 20  # more than a packet holds
 SMALL = b"behind it"
 
-by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in recipe.FIREWALL_TOOLS for family in topology.FAMILIES])
+by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in firewall.FIREWALL_TOOLS for family in topology.FAMILIES])
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
     """Nothing gets lost on these links: what does not come before the next datagram does not come."""
     recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.firewall_tool)
     steering.divert_whole_datagrams(lab)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     for data in (LARGE, SMALL):
         client.send(data, lab.vip)
     arrive = [SMALL] if lab.firewall_tool == "nft" else [LARGE, SMALL]
@@ -41,6 +43,6 @@ def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab
 
 @by_each
 def test_fragments_pass_in_both_directions_where_apply_has_set_the_host_up(lab):
-    applied.apply(lab.proxy.namespace, "divert", lab.firewall_tool, datagrams=True)
-    server, client = datagrams.Peer(lab.server, lab.backend_server), datagrams.Peer(lab.client)
+    by_apply.apply(lab.proxy.namespace, "divert", lab.firewall_tool, datagrams=True)
+    server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)
     assert datagrams.exchange(lab, server, client, LARGE).address == lab.client.address

@@ -5,7 +5,6 @@ test. Its main use is with sanitizers (`make asan`, `make tsan`): a report of th
 """
 
 import fcntl
-import os
 import re
 import signal
 import socket
@@ -13,14 +12,13 @@ import struct
 import subprocess
 import termios
 import threading
-from pathlib import Path
 
 import pytest
 
-from lab import patience
-from lab.endpoint import Connection
+from lab import waiting
+from lab.netns.endpoint import Connection
+from lab.paths import TPROXYD
 
-TPROXYD = os.environ.get("TPROXYD", str(Path(__file__).resolve().parents[3] / "build" / "tproxyd"))
 LOOPBACK = "127.0.0.1"
 SILENT = "198.51.100.9"
 BULK = bytes(range(256)) * 600
@@ -140,12 +138,12 @@ def client_resets(connect):
     flow = connect(b"a")
     flow.send(BULK)
     # A reset drops what is not sent yet: it has to be out of this kernel's queue.
-    patience.until(lambda: undelivered(flow.socket) == 0, "the proxy's host has acknowledged all")
+    waiting.until(lambda: undelivered(flow.socket) == 0, "the proxy's host has acknowledged all")
     flow.reset()
 
 
 def client_leaves_while_connecting(_):
-    flow = Connection(socket.create_connection((LOOPBACK, 7081), patience.seconds))
+    flow = Connection(socket.create_connection((LOOPBACK, 7081), waiting.seconds))
     flow.send(b"a question")
     flow.reset()
 
@@ -165,7 +163,7 @@ CLIENTS = (
 
 
 def connect(kind):
-    flow = Connection(socket.create_connection((LOOPBACK, 7080), patience.seconds))
+    flow = Connection(socket.create_connection((LOOPBACK, 7080), waiting.seconds))
     flow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     flow.send(kind)
     return flow
@@ -182,10 +180,10 @@ def run_clients(order, namespace, failures):
 
 
 @pytest.fixture
-def namespace(box):
+def namespace(host):
     # The silent server: its packets go out to a link whose other end has no such host.
-    box.namespace.ip(f"neigh add {SILENT} lladdr 02:00:00:00:00:09 dev eth0", "link set eth1 up")
-    return box.namespace
+    host.namespace.ip(f"neigh add {SILENT} lladdr 02:00:00:00:00:09 dev eth0", "link set eth1 up")
+    return host.namespace
 
 
 def test_every_kind_of_end_is_exact_while_signals_arrive(namespace, tmp_path):
@@ -197,11 +195,11 @@ def test_every_kind_of_end_is_exact_while_signals_arrive(namespace, tmp_path):
             proxy = subprocess.Popen([TPROXYD, "-f", path], stdout=log, stderr=log)
     try:
         log = tmp_path / "log"
-        patience.until(lambda: b"started" in log.read_bytes() or proxy.poll() is not None, "tproxyd starts")
+        waiting.until(lambda: b"started" in log.read_bytes() or proxy.poll() is not None, "tproxyd starts")
         failures = run_all(proxy, namespace)
         assert not failures, "\n".join(failures[:10])
         proxy.send_signal(signal.SIGUSR1)
-        assert proxy.wait(patience.seconds) == 0
+        assert proxy.wait(waiting.seconds) == 0
     finally:
         proxy.kill()
         proxy.wait()

@@ -4,9 +4,10 @@ import errno
 
 import pytest
 
-from lab import capabilities, deviations, matrix, requirements, verdict
-from lab.patience import NeverHappened
-from lab.proxy import ProxyEnded
+from lab import toml
+from lab.conformance import capabilities, deviations, matrix, requirements, verdict
+from lab.exceptions import Absent, GuardFailed, Unsupported
+from lab.peers.proxy import ProxyEnded
 
 pytestmark = pytest.mark.suite
 
@@ -15,8 +16,8 @@ SELECTION = {"family": None, "recipe": None, "expect_env": False, "known_ok": Fa
 
 
 def outcome(word=verdict.FAIL, message="it went wrong", unclaimed=()):
-    told = {"test": f"t[{word}]", "verdict": word, "message": message, "details": "", "parameters": {}, "seconds": 0}
-    return matrix.row({**told, "evidence": "", "unclaimed": list(unclaimed)}, "repeat")
+    event = {"test": f"t[{word}]", "verdict": word, "message": message, "details": "", "parameters": {}, "seconds": 0}
+    return matrix.row({**event, "evidence": "", "unclaimed": list(unclaimed)}, "repeat")
 
 
 def reasons(rows, recorded=(), level="MUST", **selection):
@@ -40,23 +41,23 @@ def test_a_known_failure_is_no_pass(level, known, end):
     "problem, phase, word",
     [
         (AssertionError("no"), "call", verdict.FAIL),
-        (NeverHappened("no"), "call", verdict.FAIL),
+        (TimeoutError("no"), "call", verdict.FAIL),
         (ProxyEnded("no"), "call", verdict.FAIL),
         (ConnectionResetError(), "call", verdict.FAIL),
         (TimeoutError(), "call", verdict.FAIL),
         (OSError(errno.EHOSTUNREACH, "no"), "call", verdict.FAIL),
         (OSError(errno.ENOENT, "no"), "call", verdict.ERROR),
         (KeyError("no"), "call", verdict.ERROR),
-        (verdict.GuardFailed("no"), "setup", verdict.BLOCKED),
-        (NeverHappened("no"), "setup", verdict.BLOCKED),
+        (GuardFailed("no"), "setup", verdict.BLOCKED),
+        (TimeoutError("no"), "setup", verdict.BLOCKED),
         (TimeoutError(), "setup", verdict.BLOCKED),
         (KeyError("no"), "setup", verdict.ERROR),
         (AssertionError("no"), "teardown", verdict.ERROR),
-        (verdict.Absent("no"), "setup", verdict.ABSENT),
-        (verdict.Unsupported("no"), "call", verdict.UNSUPPORTED),
+        (Absent("no"), "setup", verdict.ABSENT),
+        (Unsupported("no"), "call", verdict.UNSUPPORTED),
     ],
 )
-def test_an_exception_is_held_against_whom_it_belongs_to(problem, phase, word):
+def test_an_exception_gets_the_verdict_of_its_cause(problem, phase, word):
     assert verdict.of_exception(problem, phase) == word
 
 
@@ -88,7 +89,7 @@ def test_what_a_scenario_needs():
     assert capabilities.needed({"listeners": [{"address": "192.0.2.1", "port": 80}]}) == ["source-none"]
 
 
-def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_said():
+def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_reported():
     rows = [outcome(verdict.PASS, "", ["udp"]), outcome(verdict.FAIL, "lost")]
     made = matrix.cell(ROW, rows, [], "command")
     assert (made["verdict"], made["message"], made["passed"], len(made["tests"])) == ("FAIL", "lost", 1, 2)
@@ -99,7 +100,7 @@ def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_said():
     "word, passes",
     [("PASS", True), ("UNSUPPORTED", True), ("ABSENT", True), ("BLOCKED", False), ("ERROR", False), ("FAIL", False)],
 )
-def test_which_verdicts_of_a_must_end_a_run_well(word, passes):
+def test_which_verdicts_of_a_must_pass_a_run(word, passes):
     assert (not reasons([outcome(word)])) == passes
     assert not reasons([outcome(word)], level="SHOULD")
 
@@ -116,7 +117,7 @@ def test_what_was_not_run_is_no_pass_unless_it_was_not_asked_for():
 KNOWN = deviations.Deviation("TP-SRC-01", "went (very )?wrong", "https://example.org/1")
 
 
-def test_a_known_failure_stays_a_failure_and_is_told_from_a_new_one():
+def test_a_known_failure_stays_a_failure_and_is_marked_as_known():
     made = matrix.cell(ROW, [outcome()], [KNOWN], "command")
     assert matrix.shown(made) == "FAIL (known)" and made["known"] == KNOWN.reference
     assert reasons([outcome()], [KNOWN]) == ["one: TP-SRC-01: FAIL (known)"]
@@ -158,5 +159,5 @@ def test_a_malformed_deviation_is_refused(text, tmp_path):
 def test_recorded_deviations_name_requirements_that_there_are():
     known = {row.id for row in requirements.load()}
     for path in deviations.FOLDER.glob("*.toml"):
-        rows = requirements.tomllib.loads(path.read_text(encoding="utf-8"))["deviation"]
+        rows = toml.read(path)["deviation"]
         assert {row["requirement"] for row in rows} <= known, path.name

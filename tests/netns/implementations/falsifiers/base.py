@@ -141,10 +141,10 @@ class Proxy:
 
     # The destination
 
-    def destination(self, listener, called):
-        """The server's address for a client that a listener accepted and that called `called`."""
+    def destination(self, listener, destination):
+        """The server's address for a client that a listener accepted and that called `destination`."""
         if self.scenario["destination"] == "original":
-            return called[0].removeprefix("::ffff:"), called[1]
+            return destination[0].removeprefix("::ffff:"), destination[1]
         servers = self.scenario["servers"]
         server = servers[self.fields[listener].get("server", self.turn % len(servers))]
         self.turn += 1

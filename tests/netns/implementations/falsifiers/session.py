@@ -36,7 +36,7 @@ class Session:
     def __init__(self, proxy, client, address, server_address, header_expected=False):
         self.proxy = proxy
         self.client, self.address = client, address
-        self.called = client.getsockname()[:2]
+        self.destination = client.getsockname()[:2]
         self.server_address = server_address
         self.header = b"" if header_expected else None  # what has come of it
         self.server = None
@@ -73,7 +73,7 @@ class Session:
     def header_done(self, size, source, destination):
         rest, self.header = self.header[size:], None
         if source:
-            self.address, self.called = source, destination
+            self.address, self.destination = source, destination
         self.connect(rest)
 
     def greeting(self):
@@ -81,7 +81,7 @@ class Session:
         version = self.proxy.header_version(self.server_address)
         if not version:
             return b""
-        names = [(address.removeprefix("::ffff:"), port) for address, port in (self.address[:2], self.called)]
+        names = [(address.removeprefix("::ffff:"), port) for address, port in (self.address[:2], self.destination)]
         return header.write(version, *names)
 
     # Connecting

@@ -1,0 +1,87 @@
+"""What is kept of a failed test, collected before anything of it is taken down.
+
+One folder below build/evidence: README.txt with the failure and the command that repeats it, the
+packets of every link, and for each namespace its rules with counters, routes, policy rules,
+neighbours, sockets and sysctls; the proxy's configuration, scenario and log, and what `tproxyctl check`
+finds on its host.
+"""
+
+import re
+import shlex
+import shutil
+
+from lab.ctl import checklist
+from lab.netns import firewall, kernel, topology
+from lab.netns.namespace import CommandFailed
+from lab.paths import BUILD
+
+FOLDER = BUILD / "evidence"
+
+_COMMANDS = {
+    "links": ["ip", "-s", "addr", "show"],
+    "rules": ["ip", "rule", "show"],
+    "rules6": ["ip", "-6", "rule", "show"],
+    "routes": ["ip", "route", "show", "table", "all"],
+    "routes6": ["ip", "-6", "route", "show", "table", "all"],
+    "neighbours": ["ip", "neighbour", "show"],
+    "sockets": ["ss", "-tanpie"],
+}
+
+
+def repeat_command(nodeid, options):
+    """The command that runs one test again, with the same implementation and seed."""
+    words = ["tests/netns/run", "--impl", options.impl, "--seed", str(options.seed), nodeid]
+    if options.set_up != "recipe":
+        words[1:1] = ["--set-up", options.set_up]
+    if options.rules_by != "iptables":
+        words[1:1] = ["--rules-by", options.rules_by]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def forget():
+    """Remove what an earlier run kept."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def folder_of(nodeid):
+    """Where what is kept of a test goes."""
+    return FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+
+
+def collect(lab, nodeid, failure, command):
+    """Write the folder and return its path; `command` is what repeats the test."""
+    folder = folder_of(nodeid)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "README.txt").write_text(
+        f"{nodeid}\n\nrepeat with:  {command}\n\n{failure}\n", encoding="utf-8"
+    )
+    for tap in lab.taps:
+        tap.write_pcap(folder / f"{tap.name}.pcap")
+    for namespace in lab.topology.namespaces():
+        _namespace(lab, namespace, folder)
+    for number, proxy in enumerate(lab.proxies, 1):
+        shutil.copytree(proxy.folder, folder / f"proxy-{number}")
+        _write(folder / f"proxy-{number}.check.txt", lambda p=proxy: checklist.as_text(p, lab.client.address))
+    return folder
+
+
+def _namespace(lab, namespace, folder):
+    for name, command in _COMMANDS.items():
+        _write(folder / f"{namespace.role}.{name}.txt", lambda c=command: namespace.run(*c))
+    for family in kernel.families():
+        _write(
+            folder / f"{namespace.role}.iptables{'' if family == 4 else '6'}.txt",
+            lambda f=family: firewall.save_rules(namespace, f, lab.firewall_tool),
+        )
+    known = filter(namespace.has_sysctl, topology.DEFAULTS)
+    values = (f"{name} = {' '.join(namespace.read_sysctl(name))}\n" for name in known)
+    _write(folder / f"{namespace.role}.sysctls.txt", lambda: "".join(values))
+
+
+def _write(path, produce):
+    try:
+        text = produce()
+    except (CommandFailed, OSError) as error:
+        text = f"not collected: {error}\n"
+    path.write_text(text, encoding="utf-8")

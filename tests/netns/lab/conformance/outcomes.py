@@ -1,0 +1,207 @@
+"""pytest's side of verdicts: every test's, with what led to it, in one place whatever process ran it.
+
+Each report of a phase gets an attribute `finding`, a dictionary of plain values, so that it passes
+through xdist, and evidence is kept of what failed. The first process joins a test's phases to one row,
+the worst of them, and writes rows as they come to the file that --events names, a line of JSON each:
+
+    {"event": "planned", "tests": N}        once
+    {"event": "started", "test": ID}
+    {"event": "ended", "test": ID, "requirement": …, "verdict": …, …}
+"""
+
+import json
+import os
+
+import pytest
+
+from lab.conformance import capabilities, evidence, verdict
+from lab.conformance.requirements import requirement_of
+from lab.exceptions import Absent, GuardFailed
+from lab.paths import ROOT
+from lab.peers.proxy import AdapterFailed, Implementation
+
+SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
+DETAILS = 6000  # characters of a failure's traceback that are kept
+DEFAULTS = {"family": 4, "recipe": "divert"}
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("lab")
+    group.addoption("--events", help="file to write outcomes to as they come, a line of JSON each")
+    group.addoption("--evidence", help="folder for what is kept of tests (default: build/evidence)")
+    group.addoption("--keep", action="store_true", help="keep what was seen of tests that pass, too")
+    group.addoption("--family", type=int, choices=(4, 6), help="only tests of this family")
+    group.addoption("--recipe", help="only tests of this recipe")
+
+
+@pytest.hookimpl(tryfirst=True)  # before what an earlier run kept is removed
+def pytest_configure(config):
+    if config.option.evidence:
+        evidence.FOLDER = ROOT / config.option.evidence
+    if config.option.events and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Events(config.option.events))
+
+
+def pytest_collection_modifyitems(config, items):
+    for name in ("family", "recipe"):
+        wanted = getattr(config.option, name)
+        if wanted is not None:
+            kept = [item for item in items if _parameters(item).get(name, DEFAULTS[name]) == wanted]
+            config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+            items[:] = kept
+
+
+def _parameters(item):
+    return getattr(item, "callspec").params if hasattr(item, "callspec") else {}
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)  # outermost: sees what the others made of it
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    word, message, unclaimed = judge(item, call, report)
+    settle(item, report, word, message)
+    keep_evidence(item, report)
+    report.finding = {
+        "requirement": requirement_of(item),
+        "verdict": word,
+        "message": message[:DETAILS],
+        "details": report.longreprtext[-DETAILS:] if report.failed else "",
+        "parameters": shown_parameters(item),
+        "evidence": kept_evidence(item),
+        "unclaimed": unclaimed,
+    }
+
+
+def judge(item, call, report):
+    """(verdict, message, capabilities that were served without a claim) of one phase."""
+    if call.excinfo is None:
+        return verdict.PASS, "", _unclaimed(item) if call.when == "call" else []
+    if call.excinfo.errisinstance(pytest.skip.Exception):
+        reason = str(call.excinfo.value)
+        return verdict.of_skip(reason), reason, []
+    word = verdict.of_exception(call.excinfo.value, call.when)
+    says_it_all = isinstance(call.excinfo.value, (AssertionError, TimeoutError, Absent, GuardFailed))
+    message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
+    if word == verdict.UNSUPPORTED:
+        word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
+        message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"
+    return word, message, []
+
+
+def settle(item, report, word, message):
+    """Have pytest count it as what it is."""
+    if word in (verdict.UNSUPPORTED, verdict.ABSENT) and not report.passed:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.location[0]), item.location[1] or 0, f"{word.lower()}: {message}")
+    elif report.skipped:
+        report.outcome, report.longrepr = "failed", f"{word}: {message}"
+
+
+def _scenarios(item):
+    """Scenarios that the test gave to proxies, the last one last."""
+    lab = getattr(item, "funcargs", {}).get("lab")
+    for proxy in lab.proxies if lab else ():
+        path = proxy.folder / "scenario.json"
+        if path.exists():
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+_claims = {}  # by the adapter's path: asked for once a process
+
+
+def _claimed(item):
+    implementation = Implementation(item.config.option.impl)
+    if implementation.path not in _claims:
+        try:
+            _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
+        except (Absent, AdapterFailed, ValueError, AttributeError):
+            _claims[implementation.path] = []
+    return _claims[implementation.path]
+
+
+def _confirmed(item, needs):
+    """What an UNSUPPORTED is, given what was claimed; `needs` are those that no scenario shows."""
+    scenarios = list(_scenarios(item))
+    if not scenarios and not needs:
+        return verdict.UNSUPPORTED, "no scenario came to it"
+    needed = capabilities.needed(scenarios[-1]) if scenarios else []
+    return verdict.confirmed(_claimed(item), [*needed, *needs])
+
+
+def _unclaimed(item):
+    needed = {name for scenario in _scenarios(item) for name in capabilities.needed(scenario)}
+    return verdict.unclaimed(_claimed(item), needed) if needed else []
+
+
+def shown_parameters(item):
+    values = {name: item.funcargs[name] for name in SHOWN if name in getattr(item, "funcargs", {})}
+    values.update(_parameters(item))
+    return {name: value if isinstance(value, (int, str)) else str(value) for name, value in values.items()}
+
+
+def keep_evidence(item, report):
+    """Collect it of what failed, or with --keep of everything, and have pytest's report say where it is."""
+    lab, options = getattr(item, "funcargs", {}).get("lab"), item.config.option
+    kept = report.failed and not options.no_evidence or report.when == "call" and report.passed and options.keep
+    if not lab or not kept:
+        return
+    command = evidence.repeat_command(item.nodeid, options)
+    try:
+        folder = evidence.collect(lab, item.nodeid, report.longreprtext or "passed", command)
+        where = os.path.relpath(folder, ROOT)
+    except OSError as problem:
+        where = f"not kept: {problem}"
+    report.sections.append(("evidence", f"{where}\nrepeat with: {command}"))
+
+
+def kept_evidence(item):
+    """The folder that was kept of the test, or ""."""
+    folder = evidence.folder_of(item.nodeid)
+    return os.path.relpath(folder, ROOT) if folder.is_dir() else ""
+
+
+class Events:
+    """Joins phases to tests, and writes them as they end."""
+
+    def __init__(self, path):
+        self.file = open(path, "w", encoding="utf-8", buffering=1)
+        self.phases = {}
+
+    def write(self, **event):
+        self.file.write(json.dumps(event) + "\n")
+
+    def pytest_collection_finish(self, session):
+        if session.items:
+            self.write(event="planned", tests=len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node, ids):
+        self.write(event="planned", tests=len(ids))
+
+    def pytest_runtest_logstart(self, nodeid):
+        self.write(event="started", test=nodeid)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.write(event="broken", test=report.nodeid, message=report.longreprtext[-DETAILS:])
+
+    def pytest_runtest_logreport(self, report):
+        phases = self.phases.setdefault(report.nodeid, [])
+        phases.append(report)
+        if not hasattr(report, "finding"):  # a worker that died has none
+            self.write(event="broken", test=report.nodeid, message=report.longreprtext[-DETAILS:])
+        elif report.when == "teardown":
+            self.write(event="ended", **joined(self.phases.pop(report.nodeid)))
+
+
+def joined(phases):
+    """One row of a test's phases: what is said of the worst of them."""
+    findings = [phase.finding for phase in phases if hasattr(phase, "finding")]
+    bad = max(findings, key=lambda each: verdict.VERDICTS.index(each["verdict"]))
+    return {
+        "test": phases[0].nodeid,
+        "seconds": round(sum(phase.duration for phase in phases), 3),
+        **bad,
+        "unclaimed": sorted({name for each in findings for name in each["unclaimed"]}),
+        "evidence": next((each["evidence"] for each in findings if each["evidence"]), ""),
+    }

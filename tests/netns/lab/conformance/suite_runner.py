@@ -1,0 +1,179 @@
+"""Runs the suite on one implementation after another and gathers what became of every test.
+
+The suite runs as `tests/netns/run` does, a process of its own within this run's isolation; it tells
+what it does through a pipe (see outcomes), so that there is something to show while it goes on and
+nothing is lost should it die. Before that, the adapter itself is asked: what it says it is, and
+whether it refuses a scenario with a field that no adapter can know.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab import waiting
+from lab.conformance import capabilities, deviations, evidence, matrix
+from lab.exceptions import Absent
+from lab.paths import ROOT, RUN, SUITE
+from lab.peers.proxy import UNSUPPORTED, AdapterFailed, Implementation
+
+PLAIN = {
+    "listeners": [{"address": "127.0.0.1", "port": 8000}],
+    "destination": "servers",
+    "servers": [{"address": "127.0.0.1", "port": 8080}],
+    "source": {"mode": "none"},
+    "protocol": "tcp",
+}
+
+
+class Column:
+    """One implementation, and what the run found on it."""
+
+    def __init__(self, adapter):
+        self.adapter = adapter
+        self.implementation = Implementation(adapter)
+        self.name, self.version, self.capabilities, self.notes = Path(adapter).name, "", [], ""
+        self.problems = []
+        self.rows = {}  # by requirement
+        self.seconds = 0.0
+
+    def ask(self):
+        """Ask the adapter; False when it cannot be used at all."""
+        try:
+            said = self.implementation.describe()
+            self.name, self.version = str(said["name"]), str(said["version"])
+            self.capabilities, self.notes = list(said["capabilities"]), str(said.get("notes", ""))
+        except (Absent, AdapterFailed, OSError) as problem:
+            self.problems.append(f"cannot be run: {problem}")
+        except (ValueError, KeyError, TypeError) as problem:
+            self.problems.append(f"`describe` is not of the form that adapters have: {problem!r}")
+        else:
+            unknown = sorted(set(self.capabilities) - set(capabilities.NAMES))
+            if unknown:
+                self.problems.append(f"claims what is no capability: {', '.join(unknown)}")
+            self.problems += [f"a scenario with an unknown field {where}" for where in accepted(self.implementation)]
+            return True
+        return False
+
+    def as_dictionary(self, chosen, options):
+        recorded = deviations.load(self.name, self.version)
+        return {
+            "name": self.name,
+            "adapter": self.adapter,
+            "version": self.version,
+            "capabilities": self.capabilities,
+            "notes": self.notes,
+            "problems": self.problems,
+            "seconds": round(self.seconds, 1),
+            "command": matrix.command_line(self.adapter, None, options),
+            "cells": matrix.cells(
+                chosen, self.rows, recorded, lambda id: matrix.command_line(self.adapter, id, options)
+            ),
+        }
+
+
+def accepted(implementation):
+    """Where the adapter does not refuse a field that it cannot know, and what it did instead."""
+    for where in ("scenario", "listener"):
+        scenario = json.loads(json.dumps(PLAIN))
+        inner = scenario if where == "scenario" else scenario["listeners"][0]
+        inner[f"x-{secrets.token_hex(4)}"] = True
+        status = _status_of(implementation, scenario)
+        if status != UNSUPPORTED:
+            yield f"of the {where} is not refused with status {UNSUPPORTED}, but {status}"
+
+
+def _status_of(implementation, scenario):
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=RUN) as folder:
+        path = Path(folder, "scenario.json")
+        path.write_text(json.dumps(scenario), encoding="utf-8")
+        command = [implementation.path, "run", path, folder]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=waiting.seconds / 3, check=False)
+        except subprocess.TimeoutExpired:
+            return "served"
+    return f"status {done.returncode}" if done.returncode != UNSUPPORTED else UNSUPPORTED
+
+
+def conduct(column, chosen, out, options, progress):
+    """Run the suite on one implementation."""
+    begin = time.monotonic()
+    progress.begin(column)
+    if column.ask():
+        progress.named(column)
+        status, log = _run_suite(column, chosen, out, options, progress)
+        if status not in (0, 1, 5):  # passed, failed, nothing to run
+            column.problems.append(f"the suite ended with status {status}; see {log}")
+    column.seconds = time.monotonic() - begin
+    progress.end(column)
+
+
+def _run_suite(column, chosen, out, options, progress):
+    folder = out / column.name.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    incoming, outgoing = os.pipe()
+    command = suite_command(column.adapter, chosen, folder / "evidence", f"/dev/fd/{outgoing}", options)
+    with open(folder / "suite.log", "wb") as log:
+        suite = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[outgoing], cwd=ROOT)
+    os.close(outgoing)
+    try:
+        with open(incoming, encoding="utf-8") as lines:
+            _listen(column, lines, options, progress)
+    except KeyboardInterrupt:
+        column.problems.append("interrupted")
+    status = suite.wait()
+    return status, os.path.relpath(folder / "suite.log", ROOT)
+
+
+def suite_command(adapter, chosen, evidence_folder, events, options):
+    words = [sys.executable, SUITE / "run", "--impl", adapter, "-q", "--seed", options.seed]
+    words += ["-n", options.n] if options.n is not None else []
+    words += ["--patience", options.patience]
+    words += ["--requirements", ",".join(each.id for each in chosen)]
+    words += ["--events", events, "--evidence", evidence_folder, *repeated(options)]
+    words += ["--keep"] if options.keep else []
+    return [str(word) for word in (*words, *sorted(SUITE.glob("test_*.py")))]
+
+
+def repeated(options):
+    """Options that a repeating command needs, too."""
+    words = ["--family", str(options.family)] if options.family else []
+    words += ["--sample-per", options.sample_per] if options.sample_per else []
+    words += ["--rules-by", options.rules_by] if options.rules_by != "iptables" else []
+    return words + (["--recipe", options.recipe] if options.recipe else [])
+
+
+def _listen(column, lines, options, progress):
+    running = set()
+    for line in lines:
+        event = json.loads(line)
+        if event["event"] == "started":
+            running.add(event["test"])
+        elif event["event"] == "broken":
+            running.discard(event["test"])
+            column.problems.append(f"{event['test']} could not be run: {_last(event['message'])}")
+        elif event["event"] == "ended":
+            running.discard(event["test"])
+            command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options))
+            if event["evidence"]:
+                event["evidence"] = os.path.relpath(ROOT / event["evidence"], options.out)
+            column.rows.setdefault(event["requirement"], []).append(matrix.row(event, command))
+        progress.event(column, event, running)
+    column.problems += [f"{test} did not end" for test in sorted(running)]
+
+
+def _last(text):
+    return (text.strip().splitlines() or ["no reason was given"])[-1]
+
+
+class _Repeat:
+    """What evidence.repeat_command reads of pytest's options."""
+
+    set_up = "recipe"
+
+    def __init__(self, impl, options):
+        self.impl, self.seed, self.rules_by = impl, options.seed, options.rules_by

@@ -1,0 +1,76 @@
+"""The verdict of a test, and of a requirement that has several: the one place that decides.
+
+    PASS         every assertion held
+    UNSUPPORTED  the implementation says that it does not offer this, and did not claim to
+    NOT RUN      no test of the requirement was in the selection
+    ABSENT       the kernel or a tool lacks what the test needs, found by trying the operation itself
+    BLOCKED      a precondition could not be shown, so whatever the proxy does proves nothing
+    ERROR        the suite itself went wrong
+    FAIL         the implementation does something else than the requirement says
+
+Only PASS is a pass. An exception that is neither an assertion nor what a connection through the proxy
+came to is the suite's own: ERROR, never FAIL, so that a mistake here is not held against anybody. An
+implementation that claims a capability and refuses a scenario which needs no other fails; one that
+serves what it does not claim passes, and that is noted as `unclaimed`.
+"""
+
+import errno
+
+from lab.exceptions import Absent, GuardFailed, Unsupported
+
+PASS = "PASS"
+UNSUPPORTED = "UNSUPPORTED"
+NOT_RUN = "NOT RUN"
+ABSENT = "ABSENT"
+BLOCKED = "BLOCKED"
+ERROR = "ERROR"
+FAIL = "FAIL"
+
+VERDICTS = (PASS, UNSUPPORTED, NOT_RUN, ABSENT, BLOCKED, ERROR, FAIL)  # from good to bad
+SYMBOLS = {PASS: "✓", UNSUPPORTED: "–", NOT_RUN: "·", ABSENT: "○", BLOCKED: "▲", ERROR: "!", FAIL: "✗"}
+
+_ENDED = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENOTCONN)
+
+
+def worst(verdicts):
+    """The verdict of a requirement from those of its tests; NOT RUN when there are none."""
+    return max(verdicts, key=VERDICTS.index, default=NOT_RUN)
+
+
+def of_exception(problem, phase="call"):
+    """The verdict of an exception that left a test's `setup`, `call` or `teardown`."""
+    if isinstance(problem, Unsupported):
+        return UNSUPPORTED
+    if isinstance(problem, Absent):
+        return ABSENT
+    if isinstance(problem, GuardFailed):
+        return BLOCKED
+    if isinstance(problem, AssertionError) or _is_the_connections(problem):
+        return {"setup": BLOCKED, "call": FAIL}.get(phase, ERROR)
+    return ERROR
+
+
+def _is_the_connections(problem):
+    """Whether it is how a connection ended: refused, reset, timed out, unreachable."""
+    if isinstance(problem, (ConnectionError, TimeoutError)):
+        return True
+    return isinstance(problem, OSError) and problem.errno in _ENDED
+
+
+def of_skip(reason):
+    """The verdict of a test that skipped itself; the reason's first word says which, and must."""
+    word = reason.partition(":")[0].strip().lower()
+    return {"unsupported": UNSUPPORTED, "absent": ABSENT, "blocked": BLOCKED}.get(word, ERROR)
+
+
+def confirmed(claimed, needed):
+    """What becomes of an UNSUPPORTED: (verdict, why) from what is claimed and what was needed."""
+    lacking = sorted(set(needed) - set(claimed))
+    if lacking:
+        return UNSUPPORTED, f"not claimed: {', '.join(lacking)}"
+    return FAIL, f"claims {', '.join(sorted(needed)) or 'to be an adapter'}, and refuses what needs no more"
+
+
+def unclaimed(claimed, needed):
+    """What was served without being claimed."""
+    return sorted(set(needed) - set(claimed))

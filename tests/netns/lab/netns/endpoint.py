@@ -1,0 +1,103 @@
+"""An address with a port, and one end of a TCP connection."""
+
+import errno
+import fcntl
+import socket
+import struct
+import termios
+from typing import NamedTuple
+
+from lab import waiting
+
+RESETS = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)  # the last where it came before one looked
+
+
+class Endpoint(NamedTuple):
+    address: str
+    port: int
+
+    @property
+    def family(self):
+        return 6 if ":" in self.address else 4
+
+    def __str__(self):
+        return f"[{self.address}]:{self.port}" if self.family == 6 else f"{self.address}:{self.port}"
+
+
+def socket_family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Connection:
+    """A connected socket. Every wait on it ends, at the latest when patience does."""
+
+    def __init__(self, connected):
+        self.socket = connected
+        self.socket.settimeout(waiting.seconds)
+        self.local = Endpoint(*connected.getsockname()[:2])
+        self.peer = Endpoint(*connected.getpeername()[:2])
+
+    def has_input(self):
+        """Whether a socket that is ready to be read has something for the test, or its end."""
+        return not hasattr(self.socket, "has_input") or self.socket.has_input()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_urgent(self, byte):
+        """One byte of urgent data (tcp(7)), at its place in the stream."""
+        self.socket.send(byte, socket.MSG_OOB)
+
+    def unacknowledged(self):
+        """How much of what was sent, an end included, the other host's kernel has not acknowledged."""
+        return struct.unpack("i", fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+
+    def receive(self, size):
+        """Exactly `size` bytes; ConnectionError when the stream ends before."""
+        parts, missing = [], size
+        while missing:
+            part = self._receive_some(missing)
+            if not part:
+                raise ConnectionError(f"the stream ended {missing} bytes short of {size}")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def receive_to_end(self):
+        """All bytes up to the end of the stream; ConnectionResetError when a reset cuts it."""
+        parts = []
+        while part := self._receive_some(1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+
+    def _receive_some(self, limit):
+        try:
+            return self.socket.recv(limit)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self.local} waited {waiting.seconds:g} s for a byte or an end from {self.peer}"
+            ) from None
+
+    def ending(self):
+        """Await the end, reading whatever comes before it: ("eof" | "reset", the bytes)."""
+        parts = []
+        try:
+            while part := self._receive_some(1 << 16):
+                parts.append(part)
+        except OSError as error:
+            if error.errno not in RESETS:
+                raise
+            return "reset", b"".join(parts)
+        return "eof", b"".join(parts)
+
+    def finish(self):
+        """No more bytes from this side; the other direction stays open."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        """End both directions by a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def close(self):
+        self.socket.close()

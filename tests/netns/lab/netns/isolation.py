@@ -1,0 +1,202 @@
+"""One outer isolation for a run: whatever ends it, nothing is left on the host.
+
+    caller -> keeper -> first process (pid 1 of the new pid namespace) -> the run
+
+The keeper unshares user (unless it is root), mount, pid and network namespaces and waits. Should
+the caller die, the kernel kills the keeper; should the keeper die, the kernel kills the first
+process; and with that every process of the pid namespace. A shell may stand between the keeper and
+what really started it (make, say), so the keeper also watches its ancestors in its process group.
+Mounts, links, rules and namespaces belong to what then has no process left, so the kernel takes
+them down: no clean-up code has to run for the host to be as it was.
+
+Inside, /proc is fresh, /run is private (with /run/netns, so that `ip netns exec` works while one
+looks around), and the network has a loopback link and no way out.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+from lab.netns import kernel
+from lab.paths import RUN
+
+MARK = "TPROXY_LAB_ISOLATED"
+PARENT = "TPROXY_LAB_PARENT"
+
+NO_NAMESPACES = """\
+This needs namespaces of its own and may not make any ({reason}).
+Any one of these helps:
+  * run it as root:                           sudo {command}
+  * allow user namespaces (Debian):           sysctl kernel.unprivileged_userns_clone=1
+  * allow them past AppArmor (Ubuntu 24.04):  sysctl kernel.apparmor_restrict_unprivileged_userns=0
+  * allow more of them:                       sysctl user.max_user_namespaces=10000
+In a container, it has to be one with CAP_SYS_ADMIN and an unmasked /proc (privileged)."""
+
+
+class NotPossible(Exception):
+    """This process may not make the namespaces; the text says what to do."""
+
+
+def isolated():
+    """Whether this process already runs inside an isolation."""
+    return MARK in os.environ
+
+
+def run_isolated(work):
+    """Call work() inside a fresh isolation and return its exit status to the caller's process.
+
+    Must be called before any thread is started. work() returns an exit status.
+    """
+    die_with_parent()
+    ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
+    try:
+        _unshare()
+    except OSError as error:
+        raise NotPossible(_advice(error)) from None
+    sys.stdout.flush()
+    alive, life = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.close(life)
+        os._exit(_first_process(alive, work))
+    os.close(alive)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the run, too
+    _await_end(first, ancestors)
+    return _status(os.waitpid(first, 0)[1])
+
+
+def _ancestors():
+    """Parent, its parent and so on, as far as they are of this process's group: make, a shell."""
+    pid, group = os.getppid(), os.getpgrp()
+    while pid > 1 and _of_group(pid, group):
+        yield pid
+        pid = int(_stat(pid)[1])
+
+
+def _of_group(pid, group):
+    try:
+        return os.getpgid(pid) == group
+    except ProcessLookupError:
+        return False
+
+
+def _stat(pid):
+    """Fields of /proc/PID/stat from the state on: state, parent, …"""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def _await_end(first, ancestors):
+    """Return when the first process has ended; end it when an ancestor does."""
+    poll = select.poll()
+    own = os.pidfd_open(first)
+    for descriptor in (own, *ancestors):
+        poll.register(descriptor, select.POLLIN)
+    if all(descriptor != own for descriptor, _ in poll.poll()):
+        os.kill(first, signal.SIGKILL)
+
+
+def die_with_parent():
+    """End with the process that started this one, and now if it has ended already.
+
+    A caller that may be killed at any moment gives its number in the environment: an orphan cannot
+    tell by itself that it is one, for whoever adopted it looks like a parent, too.
+    """
+    caller = int(os.environ.pop(PARENT, os.getppid()))
+    kernel.die_with_parent(signal.SIGKILL)
+    if os.getppid() != caller:
+        os._exit(1)
+
+
+def _unshare():
+    user, group = os.geteuid(), os.getegid()
+    flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
+    if user == 0:
+        kernel.unshare(flags)
+        return
+    kernel.unshare(flags | kernel.CLONE_NEWUSER)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"0 {user} 1")
+    _write("/proc/self/gid_map", f"0 {group} 1")
+
+
+def _first_process(alive, work):
+    """Pid 1: make the surroundings, start the run, reap whatever is orphaned, end with the run."""
+    kernel.die_with_parent(signal.SIGKILL)
+    # The parent lives in another pid namespace, so getppid() can't tell; an end of the pipe can.
+    os.set_blocking(alive, False)
+    try:
+        if os.read(alive, 1) == b"":
+            return 1
+    except BlockingIOError:
+        pass
+    try:
+        _make_environment()
+    except OSError as error:
+        print(_advice(error), file=sys.stderr)
+        return 2
+    run = os.fork()
+    if run == 0:
+        os._exit(_guarded(work))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        ended, status = os.wait()
+        if ended == run:
+            return _status(status)
+
+
+def _guarded(work):
+    try:
+        status = work()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status or 0
+
+
+def _make_environment():
+    kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    quiet = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("proc", "/proc", "proc", quiet | kernel.MS_NOEXEC)
+    kernel.mount("tmpfs", "/run", "tmpfs", quiet, "mode=755")
+    for folder in ("/run/netns", "/run/lock", RUN):
+        os.mkdir(folder)
+    link_up("lo")
+    os.environ[MARK] = "1"
+
+
+def link_up(name):
+    """Bring a link of the current network namespace up, without any program's help."""
+    get_flags, set_flags, up = 0x8913, 0x8914, 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, get_flags, struct.pack("16sh22x", name.encode(), 0))
+        flags = struct.unpack("16sh22x", request)[1]
+        fcntl.ioctl(control, set_flags, struct.pack("16sh22x", name.encode(), flags | up))
+
+
+def _advice(error):
+    reason = error.strerror
+    if error.errno == errno.ENOSPC:
+        reason += ", the limit of namespaces is reached"
+    return NO_NAMESPACES.format(reason=reason, command=" ".join(sys.argv))
+
+
+def _status(status):
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,160 @@
+"""A network namespace that this process made, and work done inside it.
+
+`with namespace:` moves the calling thread into it and back again; whatever socket is made or
+program is started meanwhile belongs to it for good. Namespaces are named below the run's private
+/run/netns, so that `ip netns exec NAME …` works for whoever looks around.
+"""
+
+import fcntl
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import threading
+
+from lab.exceptions import Absent
+from lab.netns import kernel
+
+SIOCGIFFLAGS = 0x8913
+IFF_RUNNING = 0x40
+
+_numbers = itertools.count(1)
+_entered = threading.local()  # .stack: descriptors of the namespaces that the thread is in, its own first
+
+
+class CommandFailed(Exception):
+    """A command of the lab's own set-up failed: an error of the suite, not of the proxy."""
+
+
+class Refused(CommandFailed, Absent):
+    """A command failed because the kernel lacks what it asked for, as its own words say."""
+
+
+# What the tools say when the kernel refuses something that it has no support for. `No such file` alone
+# is said of many things; nft says it in this way when the kernel has no such expression.
+_REFUSALS = (
+    "missing kernel module?",  # iptables, of a match or a target
+    "No chain/target/match by that name",  # iptables-legacy, of the same
+    "do you need to insmod?",  # iptables-legacy, of a table
+    "unable to initialize table",  # iptables-legacy-restore, of the same
+    "Could not fetch rule set generation id",  # iptables by nft, without nf_tables
+    "Failed to initialize nft",
+    "cache initialization failed",  # nft, without nf_tables
+    "Unable to initialize Netlink socket: Protocol not supported",  # nft, without netfilter
+    "Could not process rule: No such file or directory",  # nft, of a family or an expression
+    "Could not process rule: Operation not supported",
+    "Rule family not supported",  # ip rule
+    "Unknown device type",  # ip link add
+    "RTNETLINK answers: Operation not supported",
+    "RTNETLINK answers: Address family not supported by protocol",
+)
+
+
+def is_refusal(words):
+    """Whether a tool's words say that the kernel lacks something."""
+    return any(sign in words for sign in _REFUSALS)
+
+
+def fresh_name(role):
+    """A name that no other test of this run has: process, number, role."""
+    return f"p{os.getpid()}-{next(_numbers)}-{role}"
+
+
+class Namespace:
+    def __init__(self, role):
+        self.role = role
+        self.name = fresh_name(role)
+        self.path = f"/run/netns/{self.name}"
+        origin = _current()
+        try:
+            kernel.unshare(kernel.CLONE_NEWNET)
+            with open(self.path, "xb"):
+                pass
+            kernel.mount("/proc/thread-self/ns/net", self.path, None, kernel.MS_BIND)
+            self.descriptor = _current()
+        finally:
+            kernel.setns(origin, kernel.CLONE_NEWNET)
+            os.close(origin)
+
+    def __enter__(self):
+        if not hasattr(_entered, "stack"):
+            _entered.stack = [_current()]
+        kernel.setns(self.descriptor, kernel.CLONE_NEWNET)
+        _entered.stack.append(self.descriptor)
+        return self
+
+    def __exit__(self, *_):
+        _entered.stack.pop()
+        kernel.setns(_entered.stack[-1], kernel.CLONE_NEWNET)
+
+    def run(self, *command, text=None, environment=None):
+        """Run a program to its end in the namespace and return what it printed."""
+        with self:
+            done = subprocess.run(
+                command,
+                input=text,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, **(environment or {})},
+                check=False,
+            )
+        if done.returncode != 0:
+            shown = " ".join(command) + (f" <<\n{text}" if text else "")
+            kind = Refused if is_refusal(done.stdout) else CommandFailed
+            raise kind(f"in {self.name}: {shown}\nstatus {done.returncode}: {done.stdout}")
+        return done.stdout
+
+    def ip(self, *lines):
+        """One call of `ip -batch` for all the lines, each as it would follow `ip `."""
+        return self.run("ip", "-batch", "-", text="\n".join(lines) + "\n")
+
+    def sysctl(self, values, where_known=False):
+        """Write sysctls, a pair of a dotted name and a value each; all have to be there, or only those that are are set."""
+        with self:
+            for name, value in values.items():
+                try:
+                    _write(_sysctl_path(name), str(value))
+                except FileNotFoundError:
+                    if not where_known:
+                        raise Absent(f"the kernel has no sysctl {name}") from None
+
+    def has_sysctl(self, name):
+        with self:
+            return os.path.exists(_sysctl_path(name))
+
+    def read_sysctl(self, name):
+        with self, open(_sysctl_path(name), encoding="ascii") as file:
+            return file.read().split()
+
+    def running(self, link):
+        """Whether a link is up at both its ends and passes packets."""
+        with self, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            request = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sh22x", link.encode(), 0))
+        return bool(struct.unpack("16sh22x", request)[1] & IFF_RUNNING)
+
+    def close(self):
+        """Forget the namespace; it ends when the last process and socket of it have ended."""
+        if self.descriptor != -1:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            kernel.unmount(self.path)
+            os.unlink(self.path)
+
+
+def _current():
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _write(path, text):
+    """Without what a file object asks the kernel beside: every test writes a hundred of them."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
+
+
+def _sysctl_path(name):
+    return "/proc/sys/" + name.replace(".", "/")

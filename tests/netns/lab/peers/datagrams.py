@@ -1,0 +1,47 @@
+"""Datagrams through the proxy: a socket for each client and one for the server.
+
+A datagram that does not come is lost, not late: on these links nothing gets lost by itself.
+"""
+
+import socket
+
+from lab import waiting
+from lab.netns.endpoint import Endpoint
+
+LARGEST = 1 << 16
+
+
+class Peer:
+    """A datagram socket of a host."""
+
+    def __init__(self, host, local=None):
+        local = local or Endpoint(host.address, 0)
+        self.socket = host.socket(local.address, socket.SOCK_DGRAM)
+        self.socket.bind(tuple(local))
+        self.socket.settimeout(waiting.seconds)
+        self.local = Endpoint(*self.socket.getsockname()[:2])
+
+    def send(self, data, to):
+        self.socket.sendto(data, tuple(to))
+
+    def receive(self):
+        """The next datagram and where it is from."""
+        try:
+            data, source = self.socket.recvfrom(LARGEST)
+        except TimeoutError:
+            raise TimeoutError(f"no datagram came to {self.local}") from None
+        return data, Endpoint(*source[:2])
+
+    def close(self):
+        self.socket.close()
+
+
+def exchange(lab, server, client, message):
+    """A datagram and its answer; where the server saw it come from."""
+    client.send(message, lab.vip)
+    data, seen = server.receive()
+    assert data == message, f"the server got {data[:80]!r}"
+    server.send(message[::-1], seen)
+    data, source = client.receive()
+    assert (data, source) == (message[::-1], lab.vip), f"the client got {data[:80]!r} from {source}"
+    return seen

@@ -1,0 +1,62 @@
+"""What the implementation under test has to be spoken to in, on each of its legs.
+
+    client: plain      bytes as they come
+            http       HTTP/1.1; a client's bytes are the bodies of requests (lab.http)
+            tls        TLS; the certificate is RUNDIR/proxy.pem, made by the lab before the start
+            proxy-v1   a PROXY protocol header (version 1) with the client's address goes first
+    server: plain, http
+
+An adapter's `describe` says it; the lab speaks it, and tests know nothing of it.
+"""
+
+from lab.exceptions import Unsupported
+from lab.netns.endpoint import Connection
+from lab.peers.http import HttpClient
+from lab.peers.tls import TlsSocket, make_certificate
+
+PLAIN = {"client": "plain", "server": "plain"}
+CLIENT = ("plain", "http", "tls", "proxy-v1")
+SERVER = ("plain", "http")
+CERTIFICATE = "proxy.pem"
+
+
+class Dialect:
+    def __init__(self, words):
+        words = {**PLAIN, **(words or {})}
+        self.client, self.server = words["client"], words["server"]
+        if self.client not in CLIENT or self.server not in SERVER or "http" in self._one_only():
+            raise Unsupported(f"the lab speaks no dialect {words}")
+
+    def _one_only(self):
+        return {self.client, self.server} if self.client != self.server else set()
+
+    @property
+    def http(self):
+        return self.server == "http"
+
+    def prepare(self, folder):
+        """Make what the proxy needs of it before it is started."""
+        if self.client == "tls":
+            make_certificate(folder / CERTIFICATE)
+
+    def client_end(self, connected, destination):
+        """The client's end of a connection to the proxy."""
+        if self.client == "http":
+            return HttpClient(connected, destination)
+        if self.client == "tls":
+            connected = TlsSocket(connected)
+        made = Connection(connected)
+        if self.client == "proxy-v1":
+            made.send(proxy_header(made.local, destination))
+        return made
+
+    def find(self, token):
+        """What tells whether a payload on the server's link carries the token."""
+        if self.http:
+            return lambda payload: token.hex().encode() in payload
+        return lambda payload: payload.startswith(token)
+
+
+def proxy_header(source, destination):
+    family = 6 if source.family == 6 else 4
+    return f"PROXY TCP{family} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()

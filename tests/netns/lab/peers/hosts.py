@@ -1,0 +1,222 @@
+"""The client and the server, as a test sees them.
+
+Each is a namespace with addresses. Sockets are opened in the namespace by the test's own process,
+so one test holds both ends of every connection and needs neither helper programs nor threads.
+
+A connection through a proxy has to be recognised at the server without believing the address it
+seems to come from. So a client's first bytes are a token that no other connection has, and the
+server keeps what it accepts under the token that it read.
+"""
+
+import errno
+import secrets
+import socket
+import time
+
+from lab import waiting
+from lab.netns import kernel
+from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
+from lab.netns.endpoint import RESETS, Connection, Endpoint, socket_family
+from lab.peers.flow import Flow
+from lab.peers.http import Hub
+
+TOKEN = 16
+
+
+class Host:
+    def __init__(self, lab, namespace, addresses):
+        self.lab = lab
+        self.namespace = namespace
+        self.addresses = addresses  # {family: [address, …]}
+
+    @property
+    def address(self):
+        """Its address in the family that the test is about."""
+        return self.addresses[self.lab.family][0]
+
+    @property
+    def other_address(self):
+        """A second address of the same host."""
+        return self.addresses[self.lab.family][1]
+
+    def socket(self, address, kind=socket.SOCK_STREAM, protocol=0):
+        family = socket_family(address)
+        self.lab.must_have(6 if family == socket.AF_INET6 else 4)
+        with self.namespace:
+            made = socket.socket(family, kind, protocol)
+        self.lab.keep(made)
+        return made
+
+    def listen(self, endpoint, backlog=1024):
+        """A listening socket at an address of the host."""
+        listener = self.socket(endpoint.address)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if endpoint.family == 6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(tuple(endpoint))
+        listener.listen(backlog)
+        return listener
+
+    def open(self, destination, source=None):
+        """A connection, in the proxy's dialect where it leads there; the kernel's error when there is none."""
+        made = self.socket(destination.address)
+        if source is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(tuple(source))
+        made.settimeout(waiting.seconds)
+        made.connect(tuple(destination))
+        return self.lab.client_end(made, destination)
+
+
+class Client(Host):
+    def connect(self, destination, source=None):
+        """A connection through the proxy, up to the point where the server has read its token."""
+        connection = self.open(destination, source)
+        token = secrets.token_bytes(TOKEN)
+        if hasattr(connection, "begin"):
+            connection.begin(token)
+        else:
+            connection.send(token)
+        return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
+
+    def try_connect(self, destination, source=None):
+        """Try to get through where that is not to work; return how and with what it ended.
+
+        "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
+        """
+        try:
+            connection = self.open(destination, source)
+            connection.send(secrets.token_bytes(TOKEN))
+        except ConnectionRefusedError:
+            return "refused", b""
+        except OSError as error:
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+                return "unreachable", b""
+            if error.errno not in RESETS:
+                raise
+            return "reset", b""
+        return connection.ending()
+
+
+class Server(Host):
+    def __init__(self, lab, namespace, addresses):
+        super().__init__(lab, namespace, addresses)
+        self.listeners = {}
+        self._unclaimed = {}
+        self._hub = Hub(self) if lab.dialect.http else None
+
+    def serve(self, endpoint):
+        """Listen at the endpoint, unless that is done already."""
+        if endpoint not in self.listeners:
+            self.listeners[endpoint] = self.listen(endpoint)
+            self.listeners[endpoint].setblocking(False)
+
+    def refuse(self):
+        """Listen no more; what comes now is refused."""
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
+    def accept(self, hurry=None):
+        """The next connection from the proxy, not one byte of it read.
+
+        A client's connection given as `hurry` ends the wait when it ends first.
+        """
+        if self._hub:
+            return self._hub.accept(hurry)
+        end = waiting.deadline()
+        while True:
+            watched = [*self.listeners.values()] + ([hurry.socket] if hurry else [])
+            ready = waiting.readable(watched, end - time.monotonic())
+            for listener in ready:
+                if hurry is None or listener is not hurry.socket:
+                    return Connection(self.accepted(listener))
+            if hurry and hurry.socket in ready and hurry.has_input():
+                how, data = hurry.ending()
+                raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
+            if not ready:
+                raise TimeoutError(f"no connection came to {[str(e) for e in self.listeners]}")
+
+    def take(self, token, client):
+        """The connection whose first bytes are the token."""
+        if self._hub:
+            return self._hub.take(token, client)
+        while token not in self._unclaimed:
+            connection = self.accept(client)
+            self._unclaimed[connection.receive(TOKEN)] = connection
+        return self._unclaimed.pop(token)
+
+    def take_in(self):
+        """Accept what is there already; only a hub can tell by what comes on it whether a client is behind it."""
+        if self._hub:
+            self._hub.take_in()
+
+    def no_connection_came(self):
+        """Whether no connection waits to be accepted."""
+        if self._hub:
+            return self._hub.no_connection_came()
+        return not waiting.readable(self.listeners.values(), 0)
+
+    def accepted(self, listener):
+        made, _ = listener.accept()
+        made.settimeout(waiting.seconds)
+        self.lab.keep(made)
+        return made
+
+
+class ProxyHost(Host):
+    """The host that the proxy runs on."""
+
+    def sockets(self, state=None, families=None):
+        """TCP sockets as (state, local, remote), from /proc; all, or those in one of the states of _STATES."""
+        return [entry for entry in self._proc_sockets("tcp", families) if state in (None, entry[0])]
+
+    def datagram_sockets(self):
+        """UDP sockets in the same form."""
+        return self._proc_sockets("udp")
+
+    def _proc_sockets(self, protocol, families=None):
+        found = []
+        with self.namespace:
+            for family in set(kernel.families()) & (families or {4, 6}):
+                name = protocol if family == 4 else f"{protocol}6"
+                with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
+                    lines = file.readlines()[1:]
+                found += [_proc_socket(family, line.split()) for line in lines]
+        return found
+
+    def attempts(self):
+        """Where connections to servers that have not answered yet come from."""
+        return {local for _, local, _ in self.sockets("SYN_SENT", {self.lab.family})}
+
+    def listens(self, endpoint):
+        return any(local == endpoint for _, local, _ in self.sockets("LISTEN", {endpoint.family}))
+
+
+def bound_transparently(host, endpoint):
+    """A socket that listens at an address that the host does not have."""
+    made = host.socket(endpoint.address)
+    made.setsockopt(IP_LEVEL[endpoint.family], IP_TRANSPARENT[endpoint.family], 1)
+    made.bind(tuple(endpoint))
+    made.listen(1)
+    return made
+
+
+_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "0A": "LISTEN"}
+
+
+def _proc_socket(family, fields):
+    return (
+        _STATES.get(fields[3], fields[3]),
+        _proc_endpoint(family, fields[1]),
+        _proc_endpoint(family, fields[2]),
+    )
+
+
+def _proc_endpoint(family, text):
+    """What /proc/net/tcp writes: 32-bit words in the machine's byte order, all in hexadecimal."""
+    words, port = text.split(":")
+    raw = bytes.fromhex(words)
+    swapped = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    return Endpoint(socket.inet_ntop(kind, swapped), int(port, 16))

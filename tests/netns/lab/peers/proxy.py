@@ -1,0 +1,312 @@
+"""The implementation under test, started through its adapter and watched from outside.
+
+The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
+means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
+fails the test with its log. Status 78 means that it does not offer what the scenario asks for, status 69
+that a program which it needs is not installed.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from lab import paths, waiting
+from lab.exceptions import Absent, Unsupported
+from lab.netns.endpoint import Endpoint
+
+UNSUPPORTED = 78
+LOW_PRIORITY = 10  # a tenth of what an ordinary process gets
+UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
+
+
+class ProxyEnded(AssertionError):
+    """The proxy ended by itself; the text has its status and its log."""
+
+
+class AdapterFailed(Exception):
+    """The adapter itself does not do what docs/ADAPTERS.md asks of it."""
+
+
+def refusal(status, text):
+    """What an adapter says by its status before it is a proxy: the exception for that, or None."""
+    if status == UNSUPPORTED:
+        return Unsupported(text.strip().removeprefix("unsupported: "))
+    if status == UNAVAILABLE:
+        return Absent(text.strip())
+    return None
+
+
+class Implementation:
+    """An adapter, by the name of a file in implementations/ or by its path."""
+
+    def __init__(self, name):
+        known = paths.IMPLEMENTATIONS / name
+        self.path = known if known.is_file() else Path(name).resolve()
+        if not os.access(self.path, os.X_OK):
+            raise FileNotFoundError(f"no adapter: neither {known} nor {self.path} is an executable")
+        self.name = name
+
+    @functools.cached_property
+    def capabilities(self):
+        """What it claims."""
+        return frozenset(self.describe()["capabilities"])
+
+    @functools.cached_property
+    def dialect(self):
+        """What it has to be spoken to in; see lab.dialect."""
+        return self.describe().get("dialect")
+
+    def must_claim(self, names):
+        """Raise Unsupported unless all of the capabilities are claimed."""
+        lacking = sorted(set(names) - self.capabilities)
+        if lacking:
+            raise Unsupported(f"not claimed: {', '.join(lacking)}", needs=lacking)
+
+    @functools.lru_cache(maxsize=None)
+    def describe(self):
+        done = subprocess.run([self.path, "describe"], capture_output=True, text=True, check=False)
+        if done.returncode == UNAVAILABLE:
+            raise Absent(done.stderr.strip())
+        if done.returncode != 0:
+            said = done.stderr.strip() or done.stdout.strip() or "no reason was given"
+            raise AdapterFailed(f"`{self.name} describe` ended with status {done.returncode}: {said}")
+        return json.loads(done.stdout)
+
+
+class Proxy:
+    """A running proxy: the process that the adapter became, and those that it started in turn."""
+
+    def __init__(self, host, command, scenario, folder, output=None):
+        """Start `command` on the host; it is ready when all of the scenario's listeners are there.
+
+        `output` is a descriptor for what it writes, in place of the file that log() reads.
+        """
+        self.host = host
+        self.scenario = scenario
+        self.listens = set(endpoints(scenario))
+        self.datagrams = scenario["protocol"] == "udp"
+        self.intercepts = scenario["destination"] == "original"
+        self.folder = folder
+        self._log = folder / "log"
+        with host.namespace, open(self._log, "wb") as log:
+            output = log if output is None else output
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True
+            )
+        self.pid = self.process.pid
+
+    def log(self):
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def await_ready(self):
+        """Wait until every socket of it listens. To look is dear: it walks all connections of the machine."""
+        families = {each.family for each in self.listens}
+
+        def ready():
+            self.check()
+            found = self.host.datagram_sockets() if self.datagrams else self.host.sockets("LISTEN", families)
+            return self.listens <= {local for _, local, _ in found}
+
+        waiting.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}", pause=0.02)
+        return self
+
+    def check(self):
+        """Raise when the proxy has ended."""
+        status = self.process.poll()
+        if status is not None:
+            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
+
+    def await_end(self):
+        """Its exit status, once it has ended by itself."""
+        try:
+            status = self.process.wait(waiting.seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the proxy does not end; its log:\n{self.log()}") from None
+        if refused := refusal(status, self.log()):
+            raise refused
+        return status
+
+    def serves(self, endpoint):
+        """Whether one of its listeners is the one for an endpoint."""
+        return self.intercepts or bool({endpoint, Endpoint("::", endpoint.port), Endpoint("0.0.0.0", endpoint.port)} & self.listens)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Its processes stand still meanwhile; the kernel goes on taking in what is for them."""
+        stopped = self.processes()
+        _kill(stopped, signal.SIGSTOP)
+        try:
+            waiting.until(lambda: all(_stat(pid)[:1] not in (["R"], ["S"], ["D"]) for pid in stopped), "it stands still")
+            yield
+        finally:
+            _kill(stopped, signal.SIGCONT)
+
+    def processes(self):
+        """Its process and those of its session that it started."""
+        return [pid for pid in _numbers("/proc") if _session_of(pid) == self.pid]
+
+    def descriptors(self):
+        """How many descriptors they hold."""
+        return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
+
+    def allow_descriptors(self, count):
+        """Lower the limit while they run, as a host that runs short of descriptors does."""
+        for pid in self.processes():
+            try:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
+            except PermissionError:  # it runs as another user, and root here lacks CAP_SYS_RESOURCE
+                raise Absent("another user's limits may not be changed here") from None
+
+    def stand_back(self, processor):
+        """Keep its processes to one processor, and there behind whatever else wants to run."""
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                try:
+                    os.sched_setaffinity(task, {processor})
+                    os.setpriority(os.PRIO_PROCESS, task, LOW_PRIORITY)
+                except PermissionError:  # as in allow_descriptors()
+                    raise Absent("another user's priority may not be changed here") from None
+        group = Path(f"/proc/{self.pid}/autogroup")  # sched(7): where there is one, priorities count within a session alone
+        if group.exists():
+            waiting.until(lambda: _write(group, str(LOW_PRIORITY)), "the kernel changes the session's priority")
+
+    def privileges(self):
+        """(user ids, capabilities) of each of its processes, as /proc tells them."""
+        for pid in self.processes():
+            text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+            fields = dict(line.split(":", 1) for line in text.splitlines())
+            sets = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
+            yield {int(number) for number in fields["Uid"].split()}, sets[0] | sets[1] | sets[2] | sets[3]
+
+    def busy_share(self, ends, seconds=1.0):
+        """The part of a time that they ran, or waited for a processor, while nothing comes to ends of connections.
+
+        A proxy that spins does so all the time, and one that waits does neither, however loaded the machine is.
+        """
+        begun, before = time.monotonic(), self._busy_seconds()
+        waiting.readable([end.socket for end in ends], seconds)
+        return (self._busy_seconds() - before) / (time.monotonic() - begun)
+
+    def _busy_seconds(self):
+        return max(self._scheduled_seconds(), self._processor_seconds())
+
+    def _scheduled_seconds(self):
+        """As the scheduler accounts it (Documentation/scheduler/sched-stats.rst); 0 where it does not."""
+        nanoseconds = 0
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                    ran, waited, _ = Path(f"/proc/{pid}/task/{task}/schedstat").read_text(encoding="ascii").split()
+                    nanoseconds += int(ran) + int(waited)
+        return nanoseconds / 1e9
+
+    def _processor_seconds(self):
+        ticks = [int(fields[11]) + int(fields[12]) for pid in self.processes() if (fields := _stat(pid))]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        """End it, by force if need be, and whatever it left running."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(waiting.seconds)
+        self.kill()
+
+    def kill(self):
+        """End it and whatever it started, without asking."""
+        self.process.kill()
+        self.process.wait()
+        _kill(self.processes(), signal.SIGKILL)
+
+
+def _kill(processes, number):
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _numbers(folder):
+    """Names in a folder of /proc that are numbers; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdigit()]
+    except FileNotFoundError:
+        return []
+
+
+def _write(path, text):
+    """Whether the kernel takes it now."""
+    try:
+        path.write_text(text, encoding="ascii")
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stat(pid):
+    """Fields of /proc/PID/stat from the state on; none when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _session_of(pid):
+    fields = _stat(pid)
+    return int(fields[3]) if fields else None
+
+
+def run_adapter(implementation, host, scenario, folder, nofile=None, without=(), output=None):
+    """Start an implementation on a scenario, with `folder` for its files.
+
+    `nofile` is its descriptor limit, `without` names capabilities that are taken from it; `output` is as for Proxy.
+    """
+    path = folder / "scenario.json"
+    path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
+    command = [*_limits(nofile, without), str(implementation.path), "run", str(path), str(folder)]
+    return Proxy(host, command, scenario, folder, output)
+
+
+def reload_adapter(implementation, proxy, scenario):
+    """Have the adapter tell its running proxy to take on another scenario."""
+    path = proxy.folder / "scenario.json"
+    path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
+    command = [implementation.path, "reload", str(path), str(proxy.folder), str(proxy.pid)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if refused := refusal(done.returncode, done.stderr):
+        raise refused
+    assert done.returncode == 0, f"the adapter's reload ended with status {done.returncode}: {done.stderr}"
+    proxy.listens = set(endpoints(scenario))
+
+
+def new_folder():
+    """A folder for the files of one proxy, gone with the run."""
+    return Path(tempfile.mkdtemp(prefix="proxy-", dir=paths.RUN))
+
+
+def endpoints(scenario):
+    """Every address and port that a scenario has the proxy listen at."""
+    for listener in scenario["listeners"]:
+        for port in range(listener["port"], listener.get("port_last", listener["port"]) + 1):
+            yield Endpoint(listener["address"], port)
+
+
+def _limits(nofile, without):
+    command = []
+    if nofile is not None:
+        command += ["prlimit", f"--nofile={nofile}:{nofile}"]
+        without = (*without, "sys_resource")  # or it may raise the limit again
+    if without:
+        dropped = ",".join(f"-{name}" for name in without)
+        command += ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+    return command

@@ -1,0 +1,77 @@
+"""PROXY protocol headers as files, and clients that send them.
+
+fixtures/proxy-protocol holds one header a file: bytes in hexadecimal, comments behind #. In good/ are
+headers that have to be taken, with `source:` the address and port that they name (`real`: those of
+the connection count); in bad/ what has to end the connection.
+"""
+
+import fcntl
+import socket
+import struct
+import termios
+from typing import NamedTuple, Optional
+
+from lab import paths, waiting
+from lab.netns.endpoint import Connection, Endpoint
+
+FOLDER = paths.FIXTURES / "proxy-protocol"
+MOMENT = 0.15  # seconds in which a proxy is likely to look at a part, unless it ends the connection
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+class Header(NamedTuple):
+    name: str
+    data: bytes
+    source: Optional[Endpoint]  # None: the connection's own
+
+
+def read(path):
+    lines = path.read_text(encoding="ascii").splitlines()
+    data = bytes.fromhex("".join(line.partition("#")[0] for line in lines))
+    named = [line.partition("# source:")[2].split() for line in lines if "# source:" in line]
+    real = not named or named[0] == ["real"]
+    return Header(path.stem, data, None if real else Endpoint(named[0][0], int(named[0][1])))
+
+
+def good(prefix="", family=None):
+    """Headers to be taken whose name begins with a prefix, and whose addresses are of a family."""
+    found = _folder("good", prefix)
+    return [each for each in found if family is None or (each.source and each.source.family == family)]
+
+
+def bad(prefix=""):
+    return _folder("bad", prefix)
+
+
+def _folder(name, prefix):
+    return sorted(read(path) for path in (FOLDER / name).glob(f"{prefix}*.hex"))
+
+
+def write(version, source, destination):
+    """A header as the specification has it."""
+    if version == "v1":
+        kind = 6 if source.family == 6 else 4
+        return f"PROXY TCP{kind} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()
+    kind = socket.AF_INET6 if source.family == 6 else socket.AF_INET
+    body = b"".join(socket.inet_pton(kind, each.address) for each in (source, destination))
+    body += struct.pack("!HH", source.port, destination.port)
+    return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if source.family == 6 else 0x11, len(body)) + body
+
+
+def connect(lab, *parts):
+    """A client's connection with its first bytes in segments of their own."""
+    made = lab.client.socket(lab.vip.address)
+    made.settimeout(waiting.seconds)
+    made.connect(tuple(lab.vip))
+    connection = Connection(made)
+    for part in parts:
+        connection.send(part)
+        if part is not parts[-1]:
+            waiting.until(lambda: _acknowledged(made), "the segment is acknowledged")
+            waiting.readable([made], MOMENT)
+    return connection
+
+
+def _acknowledged(made):
+    """Whether the other host has all that was sent."""
+    return struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0] == 0

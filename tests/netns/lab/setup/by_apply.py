@@ -1,0 +1,56 @@
+"""The proxy's host set up by `tproxyctl apply` in place of one of the lab's recipes.
+
+What a recipe is called here is what apply makes in its stead: `nft` is its recipe `tproxy` by nft, and a local
+route that is joined with `divert` is for a proxy that uses the client's address. What apply did is kept
+in the run's private /run, a folder for each host.
+"""
+
+import os
+import subprocess
+
+from lab.netns import firewall, topology
+from lab.netns.namespace import CommandFailed
+from lab.paths import RUN, TPROXYCTL
+
+WAYS = ("recipe", "apply")  # who sets the proxy's host up
+PORT = 80
+
+_NAMES = {"nft": "tproxy", "local-route+divert": "local-route"}
+
+
+def words(name, firewall_tool, datagrams=False):
+    """The options of apply for a recipe of the lab's: the VIPs, and the servers where their answers are to be diverted."""
+    suffix = "/udp" if datagrams else ""
+    needs = [f"--listen={_endpoint(topology.vip(family))}{suffix}" for family in topology.FAMILIES]
+    if name != "local-route":
+        needs += [f"--server={topology.words(family)['server']}" for family in topology.FAMILIES]
+    return [*needs, "--recipe", _NAMES.get(name, name), "--firewall-tool", firewall_tool]
+
+
+def _endpoint(address):
+    return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+
+
+def apply(namespace, name, firewall_tool, sysctls=None, datagrams=False):
+    namespace.sysctl(sysctls or {})
+    state(namespace).parent.mkdir(exist_ok=True)
+    _ctl(namespace, "apply", *words(name, firewall_tool, datagrams))
+
+
+def revert(namespace):
+    _ctl(namespace, "revert")
+
+
+def state(namespace):
+    """The file that keeps what was done to a host."""
+    return RUN / f"{namespace.name}.applied/state.json"
+
+
+def _ctl(namespace, *arguments):
+    command = [TPROXYCTL, *arguments, "--state", str(state(namespace))]
+    with namespace:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, **firewall.lock(namespace)}, check=False
+        )
+    if done.returncode != 0:
+        raise CommandFailed(f"in {namespace.name}: {' '.join(command)}\nstatus {done.returncode}: {done.stdout}{done.stderr}")

@@ -1,0 +1,315 @@
+"""The lab as a test sees it: client, proxy host and server, laid out fresh and shown to be sound.
+
+Before any proxy starts, the lab shows what a pass would otherwise not be worth anything without:
+that a VIP is bound nowhere (a plain bind fails, and the proxy's host has no route to it), and that
+client and server reach each other without a proxy, each seeing the other's address.
+"""
+
+import errno
+import socket
+
+from lab import waiting
+from lab.exceptions import Absent, GuardFailed
+from lab.netns import kernel, topology
+from lab.netns.capture import SYN, ACK, Tap
+from lab.netns.endpoint import Connection, Endpoint
+from lab.peers.dialect import Dialect
+from lab.peers.hosts import Client, ProxyHost, Server
+from lab.peers.proxy import new_folder, reload_adapter, run_adapter
+from lab.setup import by_apply, recipe
+
+_NO_NONLOCAL_BIND = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
+VIP_PORT = 80
+SERVER_PORT = 8080
+GUARD_PORT = 7
+
+
+class Lab:
+    def __init__(
+        self,
+        implementation,
+        family=4,
+        topology_name="inline",
+        firewall_tool="iptables",
+        sysctls=None,
+        divert=True,
+        strict=True,
+        recipe_name="divert",
+        set_up_by="recipe",
+    ):
+        """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
+
+        `set_up_by` says who sets the proxies' hosts up: the recipe, or `tproxyctl apply` in its stead.
+
+        `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
+        stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
+
+        An implementation that can't bind to a VIP is lent one (unless `strict`): the host gets a local
+        route for all VIPs, so that a listener which is not transparent may have one, too. What the
+        test is about, say the client's address at the server, can then be asked of it all the same.
+
+        A kernel may lack a family, or what the recipe needs of the one that the test is not about: that
+        is ABSENT once the test asks for an address of it.
+        """
+        self.implementation = implementation
+        self.dialect = Dialect(implementation and implementation.dialect)
+        self.makes_vips_local = not strict and "bind" not in implementation.capabilities
+        self.family = family
+        self.firewall_tool = firewall_tool
+        self.recipe = recipe_name
+        self.set_up_by = set_up_by
+        self.proxies = []
+        self.steered = False  # whether every connection from clients is handed to a proxy
+        self._kept = []
+        self.taps = []
+        self._lacking = {}  # {family: why the recipe was not applied}
+        self.must_have(family)
+        self.topology = topology.build(topology_name)
+        try:
+            self._lay_out(divert, sysctls)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lay_out(self, divert, sysctls):
+        self.client = Client(self, self.topology.client, self.topology.addresses("client"))
+        self.server = Server(self, self.topology.server, self.topology.addresses("server"))
+        self.proxy_hosts = [ProxyHost(self, each, self.topology.addresses(each.role)) for each in self.topology.proxies()]
+        self.proxy = self.proxy_hosts[0]
+        self.taps = [Tap(namespace, link) for namespace, link in self.topology.links]
+        self.taps_by_name = {tap.name: tap for tap in self.taps}
+        self._before_it_served = 0  # packets on the server's link
+        self.forward(True)
+        for each in kernel.families():
+            self._guard_vip_is_bound_nowhere(each)
+            self._guard_path_works_without_the_proxy(each)
+        if divert:
+            wanted = {**_NO_NONLOCAL_BIND, **(sysctls or {})}
+            self.set_up({name: wanted[name] for name in wanted if 6 in kernel.families() or not name.startswith("net.ipv6.")})
+
+    def set_up(self, sysctls):
+        """Set every proxy's host up, and whatever lets clients find the VIPs there."""
+        self.topology.announce()
+        for host in self.proxy_hosts:
+            if self.set_up_by == "apply":
+                by_apply.apply(host.namespace, self.recipe, self.firewall_tool, sysctls)
+            else:
+                for family in kernel.families():
+                    self._apply(host.namespace, family, sysctls)
+            if self.makes_vips_local:
+                make_vips_local(host.namespace)
+
+    def _apply(self, namespace, family, sysctls):
+        try:
+            recipe.apply(namespace, self.recipe, (family,), self.firewall_tool, sysctls)
+        except Absent as problem:
+            if family == self.family:
+                raise
+            self._lacking[family] = problem
+
+    @property
+    def families(self):
+        """Those that the recipe was applied for."""
+        return tuple(family for family in kernel.families() if family not in self._lacking)
+
+    def must_have(self, family):
+        """End the test as ABSENT where the kernel has no such family."""
+        if family not in kernel.families():
+            raise Absent(f"the kernel makes no sockets of IPv{family}")
+
+    # Addresses
+
+    def vip_address(self, number=80, family=None):
+        family = family or self.family
+        self.must_have(family)
+        if family in self._lacking:
+            raise self._lacking[family]
+        return topology.vip(family, number)
+
+    @property
+    def vip(self):
+        """Where the proxy serves by default: on no interface of any host."""
+        return Endpoint(self.vip_address(), VIP_PORT)
+
+    @property
+    def proxy_address_to_clients(self):
+        return self.topology.front(self.family)
+
+    @property
+    def server_endpoint(self):
+        """Where the server serves by default."""
+        return Endpoint(self.server.address, SERVER_PORT)
+
+    def silent_server(self):
+        """An endpoint in the server's network: what is sent to it goes nowhere, and no answer comes."""
+        address = topology.address(topology.SERVER_NET[self.family], 99)
+        self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
+        return Endpoint(address, SERVER_PORT)
+
+    @property
+    def long_connect(self):
+        """Fields of a scenario by which an attempt to connect does not end by itself, where the implementation offers that."""
+        offered = "timeout-connect" in self.implementation.capabilities
+        return {"timeouts": {"connect": 600_000}} if offered else {}
+
+    # The proxy
+
+    def serve(self, source="clientip", listeners=None, servers=None, **rest):
+        """Start the servers and the proxy, and wait until it is ready."""
+        servers = [self.server_endpoint] if servers is None else servers
+        for endpoint in servers:
+            self.server.serve(endpoint)
+        proxy = self.start(source, listeners, servers, **rest).await_ready()
+        self._forget_packets_of_the_start()
+        return proxy
+
+    def _forget_packets_of_the_start(self):
+        """What a proxy asks of its servers before it listens, a health check say, is no fall back."""
+        self.server.take_in()
+        self._before_it_served = len(self.server_link.packets())
+
+    def start(
+        self,
+        source="clientip",
+        listeners=None,
+        servers=None,
+        nofile=None,
+        without=(),
+        host=None,
+        output=None,
+        **rest,
+    ):
+        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario.
+
+        `output` is a descriptor that its standard output and error become.
+        """
+        scenario = self.scenario(source, listeners, servers, **rest)
+        folder = new_folder()
+        self.dialect.prepare(folder)
+        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without, output)
+        self.proxies.append(proxy)
+        return proxy
+
+    def reload(self, proxy, source="clientip", listeners=None, servers=None, **rest):
+        """Have a running proxy take on another scenario."""
+        reload_adapter(self.implementation, proxy, self.scenario(source, listeners, servers, **rest))
+
+    def scenario(self, source, listeners, servers, server_fields=None, **rest):
+        """What is to be served; `server_fields` are further fields of each server, `rest` of the whole."""
+        servers = [self.server_endpoint] if servers is None else servers
+        return {
+            "listeners": listeners or [self.listener()],
+            "destination": "servers",
+            "servers": [{"address": e.address, "port": e.port, **(server_fields or {})} for e in servers],
+            "source": {"mode": source} if isinstance(source, str) else source,
+            "protocol": "tcp",
+            **rest,
+        }
+
+    def listener(self, endpoint=None, **rest):
+        """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
+        endpoint = endpoint or self.vip
+        self.must_have(endpoint.family)
+        fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.makes_vips_local}
+        return {**fields, **rest}
+
+    def client_end(self, connected, destination):
+        """The client's end of a new connection, in the proxy's dialect where a proxy serves."""
+        if self.steered or any(proxy.serves(destination) for proxy in self.proxies):
+            return self.dialect.client_end(connected, destination)
+        return Connection(connected)
+
+    def limit_socket_buffers(self, most):
+        """Let no TCP socket buffer grow beyond so many bytes; for sockets that are made from now on."""
+        for namespace in self.topology.namespaces():
+            for name in ("tcp_rmem", "tcp_wmem"):
+                namespace.sysctl({f"net.ipv4.{name}": f"4096 65536 {most}"})
+
+    # What was seen
+
+    @property
+    def server_link(self):
+        return self.taps_by_name["server-eth0"]
+
+    def source_of(self, token):
+        """Source of the packet on the server's link that carried the token."""
+        carries = self.dialect.find(token)
+        for segment in self.server_link.segments():
+            if carries(segment.payload):
+                return segment.source
+        raise TimeoutError(f"no packet with the token on the server's link{self._overflow()}")
+
+    def sources_tried(self, endpoint=None):
+        """Addresses from which connections to the server were asked for since the proxy serves, as its link shows."""
+        endpoint = endpoint or self.server_endpoint
+        return {
+            segment.source.address
+            for segment in self.server_link.segments(self._before_it_served)
+            if segment.destination == endpoint and segment.flags & (SYN | ACK) == SYN
+        }
+
+    def _overflow(self):
+        return " (the capture overflowed)" if self.server_link.overflowed else ""
+
+    # Guards
+
+    def forward(self, on):
+        """Have the proxies' hosts forward, or not."""
+        for host in self.proxy_hosts:
+            host.namespace.sysctl(dict.fromkeys(topology.FORWARDING, int(on)), where_known=True)
+
+    def _guard_vip_is_bound_nowhere(self, family):
+        address = self.vip_address(family=family)
+        for host in (self.client, self.proxy, self.server):
+            probe = host.socket(address)
+            error = _bind_error(probe, address)
+            if error != errno.EADDRNOTAVAIL:
+                raise GuardFailed(f"{address} can be bound on the {host.namespace.role}'s host")
+        probe = self.proxy.socket(address, socket.SOCK_DGRAM)
+        if probe.connect_ex((address, VIP_PORT)) != errno.ENETUNREACH:
+            raise GuardFailed(f"the proxy's host has a route to {address}")
+
+    def _guard_path_works_without_the_proxy(self, family):
+        client, server = self.client.addresses[family][0], self.server.addresses[family][0]
+        listener = self.server.listen(Endpoint(server, GUARD_PORT), 1)
+        listener.settimeout(waiting.seconds)
+        there = self.client.open(Endpoint(server, GUARD_PORT))
+        accepted, peer = listener.accept()
+        with accepted:
+            there.send(b"?")
+            if accepted.recv(1) != b"?" or peer[0] != client:
+                raise GuardFailed(f"the server sees {peer[0]} where {client} calls")
+            accepted.sendall(b"!")
+            there.receive(1)
+        there.close()
+        listener.close()
+
+    # Taking down
+
+    def keep(self, made):
+        """Have a socket closed with the lab."""
+        self._kept.append(made)
+
+    def close(self):
+        """Proxies are not asked to end: some take seconds for that, and how they do it has tests of its own."""
+        for proxy in self.proxies:
+            proxy.kill()
+        for made in self._kept + self.taps:
+            made.close()
+        self.topology.close()
+
+
+def make_vips_local(namespace):
+    """Make VIPs local, so that a listener which is not transparent may have one."""
+    namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in kernel.families()))
+    namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1}, where_known=True)  # a local route alone lets no IPv6 socket bind
+
+
+def _bind_error(probe, address):
+    try:
+        probe.bind((address, VIP_PORT))
+    except OSError as error:
+        return error.errno
+    finally:
+        probe.close()
+    return 0

@@ -1,0 +1,160 @@
+"""What makes a host hand packets to a transparent proxy.
+
+A recipe is a list of items, each with the name that the necessity table knows it by, the tool that
+applies it, and one line of that tool's input. Whoever wants to know what an item is good for leaves
+it out (`edited`), and everything else stays as it is.
+
+    divert       the walk-through's: packets for which a socket exists on the host get mark 1 in mangle
+                 PREROUTING, a policy rule sends mark 1 to table 100, and that table's only route
+                 delivers locally. Its commands are those of fixtures/walkthrough, and by nft the same
+                 in nftables' own language
+    tproxy       the same for what belongs to a connection already, and the target TPROXY for what
+                 begins one: it names the listener, so that listener may be bound to any address
+    nft          `tproxy` in nftables' own language
+    local-route  a local route for the VIPs and no marks: good for binding. The leg to the server, where
+                 the client's address is used, still needs its answers diverted
+
+Two recipes joined by a plus are one after the other: local-route+divert. Rules are loaded in one call
+of iptables-restore or nft, routes in one of ip -batch.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, NamedTuple
+
+from lab.netns.firewall import FIREWALL_TOOLS, IPTABLES, load_rules
+from lab.netns.layouts import VIP, VIP_NET
+from lab.setup import walkthrough
+
+PORT = 80
+
+_SYSCTLS_6 = {
+    "net.ipv4.ip_forward": "net.ipv6.conf.all.forwarding",
+    "net.ipv4.ip_nonlocal_bind": "net.ipv6.ip_nonlocal_bind",
+}
+_RULES = {"-N": "chain", "DIVERT": "divert rule", "MARK": "mark", "ACCEPT": "accept"}
+
+
+class Item(NamedTuple):
+    name: str
+    tool: str  # sysctl (NAME=VALUE), ip, mangle (iptables), nft
+    text: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    firewall_tools: tuple
+    items: Callable  # family, firewall_tool -> list of Item
+    profile: str = "full"
+
+
+def _walkthrough(family, firewall_tool):
+    rules = _nft_chain(family) if firewall_tool == "nft" else _chain()
+    return [*_sysctls(family), *rules, *_routing(family)]
+
+
+def _sysctls(family):
+    """The walk-through's sysctls, or what does the same for IPv6."""
+    for name in walkthrough.sysctls():
+        yield Item(name.rpartition(".")[2], "sysctl", f"{name if family == 4 else _SYSCTLS_6[name]}=1")
+
+
+def _chain():
+    """The walk-through's iptables commands, without the program and the table."""
+    for command in walkthrough.iptables_commands():
+        _, option, table, *words = command.split()
+        assert (option, table) == ("-t", "mangle"), command
+        target = words[words.index("-j") + 1] if "-j" in words else "-N"
+        yield Item(_RULES[target], "mangle", f":{words[1]} - [0:0]" if target == "-N" else " ".join(words))
+
+
+def _routing(family):
+    """The walk-through's `ip rule` and `ip route`."""
+    for command in walkthrough.ip_commands():
+        text = command if family == 4 else command.replace("0.0.0.0/0", "::/0")
+        yield Item(" ".join(command.split()[:2]), "ip", text.removeprefix("ip "))
+
+
+def _tproxy(family, _):
+    vip = VIP[family]
+    target = f"-p tcp -d {vip} --dport {PORT} -j TPROXY --on-ip {vip} --on-port {PORT} --tproxy-mark 1"
+    return [*_chain(), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
+
+
+def _nft_chain(family):
+    """`_chain` in nftables' language."""
+    ip = "ip" if family == 4 else "ip6"
+    rule = f"add rule {ip} transparent"
+    lines = [
+        ("table", f"add table {ip} transparent"),
+        ("chain", f"add chain {ip} transparent DIVERT"),
+        ("hook", f"add chain {ip} transparent PREROUTING {{ type filter hook prerouting priority mangle; }}"),
+        ("divert rule", f"{rule} PREROUTING meta l4proto tcp socket transparent 1 jump DIVERT"),
+        ("mark", f"{rule} DIVERT meta mark set 1"),
+        ("accept", f"{rule} DIVERT accept"),
+    ]
+    return [Item(name, "nft", text) for name, text in lines]
+
+
+def _nft(family, _):
+    rule = f"add rule {'ip' if family == 4 else 'ip6'} transparent PREROUTING {nft_tproxy(family, 'tcp')}"
+    return [*_nft_chain(family), Item("tproxy rule", "nft", rule), *_routing(family)]
+
+
+def nft_tproxy(family, protocol):
+    """nft's rule that hands what is sent to the VIP to the listener there."""
+    ip, to = ("ip", f"{VIP[4]}:{PORT}") if family == 4 else ("ip6", f"[{VIP[6]}]:{PORT}")
+    return f"{ip} daddr {VIP[family]} {protocol} dport {PORT} tproxy to {to} meta mark set 1 accept"
+
+
+def _local_route(family, _):
+    return [Item("local route", "ip", f"route add local {VIP_NET[family]} dev lo")]
+
+
+RECIPES = {
+    each.name: each
+    for each in (
+        Recipe("divert", FIREWALL_TOOLS, _walkthrough),
+        Recipe("tproxy", IPTABLES, _tproxy),
+        Recipe("nft", ("nft",), _nft),
+        Recipe("local-route", IPTABLES, _local_route, "binding"),
+    )
+}
+
+
+def items(name, family, firewall_tool):
+    """The items of a recipe, or of several joined by a plus."""
+    return [item for each in name.split("+") for item in RECIPES[each].items(family, firewall_tool)]
+
+
+def edited(whole, without=(), instead=None):
+    """The items with some left out and the text of some replaced; all of those names must be there."""
+    instead = instead or {}
+    unknown = {*without, *instead} - {item.name for item in whole}
+    assert not unknown, f"no item {', '.join(sorted(unknown))}"
+    kept = [item for item in whole if item.name not in without]
+    return [item._replace(text=instead.get(item.name, item.text)) for item in kept]
+
+
+def sysctls_of(chosen):
+    return dict(item.text.split("=") for item in chosen if item.tool == "sysctl")
+
+
+def apply_items(namespace, chosen, family, firewall_tool, sysctls=None):
+    """Apply items; `sysctls` overrides or adds to what they set."""
+    namespace.sysctl({**sysctls_of(chosen), **(sysctls or {})})
+    routing = [item.text for item in chosen if item.tool == "ip"]
+    if routing:
+        namespace.run("ip", f"-{family}", "-batch", "-", text="\n".join(routing) + "\n")
+    mangle = [item.text for item in chosen if item.tool == "mangle"]
+    if mangle:
+        load_rules(namespace, "\n".join(["*mangle", *mangle, "COMMIT", ""]), family, firewall_tool)
+    nft = [item.text for item in chosen if item.tool == "nft"]
+    if nft:
+        namespace.run("nft", "-f", "-", text="\n".join(nft) + "\n")
+
+
+def apply(namespace, name, families, firewall_tool, sysctls=None):
+    """Apply a recipe for each family."""
+    for family in families:
+        apply_items(namespace, items(name, family, firewall_tool), family, firewall_tool, sysctls)

@@ -1,0 +1,85 @@
+"""Rules beyond the walk-through's, added to the recipe that is in force on the proxy's host.
+
+The walk-through diverts TCP only, and only what has a socket already: a connection, or a listener at
+the very address. What else a test needs to reach the proxy is added here, for both families, in the
+language of the recipe's tool.
+"""
+
+from lab.netns import firewall
+from lab.peers.datagrams import Peer
+from lab.setup import recipe
+
+
+def intercept(lab, port):
+    """Every connection from the clients' link, whatever it calls, goes to the listener on a port."""
+    lab.steered = True
+    _add(
+        lab,
+        f"-A PREROUTING -i client0 -p tcp -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"iifname client0 meta l4proto tcp tproxy to :{port} meta mark set 1 accept",
+    )
+
+
+def intercept_datagrams(lab, destination_port, port):
+    """Every datagram to a port, whatever its address, goes to the socket at another."""
+    _add(
+        lab,
+        f"-A PREROUTING -p udp --dport {destination_port} -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"udp dport {destination_port} tproxy to :{port} meta mark set 1 accept",
+    )
+
+
+def divert_datagrams(lab):
+    """Datagrams for which there is a transparent socket are the host's own.
+
+    iptables' match `socket` has fragments put together first. nft's has not, and would leave them alone; its
+    `tproxy` has, for all rules of the host.
+    """
+    divert_whole_datagrams(lab)
+    if lab.firewall_tool == "nft":
+        _add(lab, None, "{tproxy}")
+
+
+def divert_whole_datagrams(lab):
+    """The same, by nft only of those that are not in fragments."""
+    _add(lab, "-A PREROUTING -p udp -m socket --transparent -j {divert}", "meta l4proto udp socket transparent 1 meta mark set 1 accept")
+
+
+def divert_icmp(lab):
+    """So are errors of ICMP about packets of such a socket."""
+    _add(
+        lab,
+        "-A PREROUTING -p {icmp} -m socket --transparent -j {divert}",
+        "meta l4proto {icmp} socket transparent 1 meta mark set 1 accept",
+    )
+
+
+def serve_datagrams(lab, source="clientip", **rest):
+    """Start the proxy for datagrams; the server's socket."""
+    server = Peer(lab.server, lab.server_endpoint)
+    start_for_datagrams(lab, source, **rest)
+    return server
+
+
+def start_for_datagrams(lab, source="clientip", **rest):
+    """Start the proxy for datagrams, and wait until it is ready."""
+    divert_datagrams(lab)
+    divert_icmp(lab)
+    return lab.start(source, protocol="udp", **rest).await_ready()
+
+
+# Where rules for sockets jump to, and nft's chain, by who has set the host up.
+_DIVERT = {"recipe": "DIVERT", "apply": "TPROXYCTL"}
+_CHAIN = {"recipe": "transparent PREROUTING", "apply": "tproxyctl divert"}
+
+
+def _add(lab, mangle, nft):
+    for family in lab.families:
+        icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
+        if lab.firewall_tool == "nft":
+            rule = nft.format(icmp=icmp, tproxy=recipe.nft_tproxy(family, "udp"))
+            text = f"add rule {ip} {_CHAIN[lab.set_up_by]} {rule}\n"
+            lab.topology.proxy.run("nft", "-f", "-", text=text)
+        else:
+            text = f"*mangle\n{mangle.format(icmp=icmp, divert=_DIVERT[lab.set_up_by])}\nCOMMIT\n"
+            firewall.load_rules(lab.topology.proxy, text, family, lab.firewall_tool, "--noflush")

@@ -1,0 +1,53 @@
+"""How the lab waits for an event, and for how long.
+
+No test asserts a duration. A test waits for an event, and `seconds` (the option --patience) is only how long the lab
+waits before it gives up. So a loaded machine makes a run slower and fails no test. An event that did not happen is
+a TimeoutError.
+"""
+
+import select
+import time
+
+seconds = 15.0
+
+
+def deadline():
+    return time.monotonic() + seconds
+
+
+def until(condition, what, pause=0.001):
+    """Call condition() until its result is true, and return that; TimeoutError after `seconds`.
+
+    `what` names the event, for the message. `pause` is the first pause between two calls, in seconds.
+    """
+    end = deadline()
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds:g} s, and this did not happen: {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+def readable(sockets, timeout):
+    """Those of the sockets that have something to read, or an end; waits `timeout` seconds for one."""
+    poll, by_number = select.poll(), {made.fileno(): made for made in sockets}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(max(0.0, timeout) * 1000)]
+
+
+def ended(made, timeout):
+    """Whether both directions of a connection end, by a reset say, within `timeout` seconds; nothing is read."""
+    poll = select.poll()
+    poll.register(made.fileno(), 0)
+    return bool(poll.poll(timeout * 1000))
+
+
+def writable(made):
+    """Whether a socket takes more bytes now."""
+    poll = select.poll()
+    poll.register(made.fileno(), select.POLLOUT)
+    return bool(poll.poll(0))
