@@ -1,85 +1,80 @@
 /*
  * tproxyctl apply: sets the host up, all or nothing.
+ *
+ * What a killed apply or revert left is reverted first. Then the plan is made anew and compared with what is
+ * applied: the same plan changes nothing, another one is refused, and so is one of which a part is gone.
  */
 #include "plan_options.h"
-#include "setup/plan_json.h"
 #include "setup/state_file.h"
 #include "setup/steps.h"
 #include "subcommands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char usage[] =
 	"usage: tproxyctl apply [OPTION ...]\n"
 	"\n"
-	"Sets the host up as `tproxyctl plan` with the same options prints, all or nothing.\n"
-	"What a killed apply or revert left is taken back first. Needs root.\n"
-	"\n" PLAN_OPTIONS_HELP "  --json                   tell the result as JSON\n"
+	"Sets the host up as `tproxyctl plan` prints it with the same options, all or nothing.\n"
+	"If an apply or revert was killed, its changes are reverted first. Needs root.\n"
+	"\n" PLAN_OPTIONS_HELP "  --json                   print the result as JSON\n"
 	"  -h, --help               print this help\n"
 	"\n"
-	"iptables-legacy registers its table mangle with the kernel for good: an empty table is\n"
-	"what `tproxyctl revert` cannot take back. Without nft it cannot take back the table that\n"
-	"iptables makes, either, and says what can.\n"
+	"`tproxyctl revert` cannot remove two things. iptables-legacy registers its table mangle\n"
+	"with the kernel for good, so an empty table stays. The table that iptables creates can be\n"
+	"removed by nft only; without nft it stays, and revert prints the command.\n"
 	"\n"
 	"Exit status: 0 applied, or it was already; 1 refused or failed, and the host is as\n"
 	"before; 2 wrong arguments or input.\n";
 
-/* What is missing of that which the state file says was done. */
-static bool all_there(const struct state_file *state_file, json_t *messages)
+/* Reports the steps that were done and are not there any more; true: there is none. */
+static bool report_missing(const struct plan *plan, json_t *messages)
 {
-	const json_t *step;
 	bool whole = true;
-	size_t i;
 
-	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++) {
-		char *detail = NULL;
-		enum step_found found = steps_look(step, &detail);
+	for (size_t i = 0; i < plan->step_count; i++) {
+		char *detail = NULL, *name = step_name(&plan->steps[i]);
+		enum step_found found = step_look(&plan->steps[i], &detail);
 
 		if (found != FOUND_THERE) {
 			whole = false;
-			steps_message(messages, "%s is %s%s%s",
-				json_string_value(json_object_get(step, "name")),
-				step_found_names[found], detail != NULL ? ": " : "",
-				detail != NULL ? detail : "");
+			steps_message(messages, "%s is %s%s%s", name, step_found_names[found],
+				detail != NULL ? ": " : "", detail != NULL ? detail : "");
 		}
 		free(detail);
+		free(name);
 	}
 	return whole;
 }
 
-/* The host has a plan applied: this one, or another. */
-static int again(const struct plan_options *options, const struct state_file *state_file,
-	json_t *plan, json_t *messages)
+/* A plan is applied already: this one, or another. */
+static int apply_again(
+	const struct plan_options *options, const struct state_file *state_file, json_t *messages)
 {
-	bool same = plan_json_same(json_object_get(state_file->root, "plan"), plan);
+	const char *result = "already applied";
 
-	json_decref(plan);
-	if (!same) {
+	if (!plan_same(&state_file->plan, &options->plan)) {
+		steps_message(messages, "another plan is applied, or this host now needs more "
+					"changes: run `tproxyctl revert` first");
+		result = "refused";
+	} else if (!report_missing(&state_file->plan, messages)) {
 		steps_message(messages,
-			"another plan is applied, or the host needs more than it did then: "
-			"`tproxyctl revert` first");
-		steps_print_result(options->json, "refused", messages, state_file->root);
-		return STATUS_PROBLEM;
+			"this plan was applied, and another program changed or "
+			"removed part of it: run `tproxyctl revert`, then apply again");
+		result = "incomplete";
 	}
-	if (!all_there(state_file, messages)) {
-		steps_message(messages,
-			"this plan was applied, and somebody else took part of it away: "
-			"`tproxyctl revert`, then apply again");
-		steps_print_result(options->json, "incomplete", messages, state_file->root);
-		return STATUS_PROBLEM;
-	}
-	steps_print_result(options->json, "already applied", messages, state_file->root);
-	return STATUS_OK;
+	steps_print_result(options->json, result, messages, state_file_json(state_file, true));
+	return strcmp(result, "already applied") == 0 ? STATUS_OK : STATUS_PROBLEM;
 }
 
 static int recover(struct state_file *state_file, json_t *messages)
 {
-	if (state_file->root == NULL || state_file_complete(state_file))
+	if (!state_file->applied || state_file_complete(state_file))
 		return STATUS_OK;
 	steps_message(
-		messages, "an earlier apply or revert was interrupted: taking back what it left");
+		messages, "an earlier apply or revert was interrupted: what it left is reverted");
 	return steps_revert(state_file, messages);
 }
 
@@ -88,19 +83,19 @@ static int apply(struct plan_options *options, struct state_file *state_file, js
 	int status = recover(state_file, messages);
 
 	if (status == STATUS_OK)
-		status = plan_options_make(options, state_file->root != NULL);
-	if (status == STATUS_OK && state_file->root != NULL)
-		return again(options, state_file, plan_json(&options->plan), messages);
+		status = plan_options_make(options, state_file->applied);
+	if (status == STATUS_OK && state_file->applied)
+		return apply_again(options, state_file, messages);
 	if (status == STATUS_OK)
 		status = plan_options_conflicts(options);
 	if (status != STATUS_OK) {
 		steps_print_messages(messages);
 		return status;
 	}
-	state_file_start(state_file, plan_json(&options->plan));
+	state_file_start(state_file, &options->plan);
 	status = steps_apply(state_file, messages);
 	steps_print_result(options->json, status == STATUS_OK ? "applied" : "failed", messages,
-		state_file->root);
+		state_file_json(state_file, true));
 	return status;
 }
 

@@ -1,15 +1,15 @@
 /*
- * The options that say what a proxy needs; see the header.
+ * Reads the options that say what is to be served.
  *
- * Either a configuration says it or the command line does. Both at once would leave open which of them
- * is meant, so that is refused; --client is a question about either and goes with both.
+ * Either a configuration says it or the command line does. Both at once are refused, because they may
+ * disagree; --client goes with both.
  */
 #include "host_options.h"
 #include "subcommands.h"
 
 #include <stdio.h>
 
-static int add(struct service *service, int c, const char *argument)
+static int add_to_service(struct service *service, int c, const char *argument)
 {
 	switch (c) {
 	case HOST_OPTION_LISTEN:
@@ -42,12 +42,12 @@ bool host_option(struct host_options *options, int c, const char *argument)
 			options->wrong = true;
 		}
 		options->file = argument;
-	} else if (add(&options->service, c, argument) == -1)
+	} else if (add_to_service(&options->service, c, argument) == -1)
 		refuse(options, c, argument);
 	return true;
 }
 
-static int load(struct host_options *options)
+static int load_config(struct host_options *options)
 {
 	struct diag *diag = diag_new();
 
@@ -68,15 +68,13 @@ int host_options_finish(struct host_options *options)
 	if (options->wrong)
 		return STATUS_USAGE;
 	if (options->file != NULL && service->listener_count + service->server_count > 0) {
-		fputs("tproxyctl: either --config says what is needed, or --listen and --server "
-		      "do\n",
+		fputs("tproxyctl: use either --config, or --listen and --server, not both\n",
 			stderr);
 		return STATUS_USAGE;
 	}
-	if (options->file != NULL && load(options) == -1) {
-		fputs("tproxyctl: --config reads tproxyd's language; for any other proxy say "
-		      "--listen "
-		      "and --server\n",
+	if (options->file != NULL && load_config(options) == -1) {
+		fputs("tproxyctl: --config reads configurations of tproxyd; for another proxy use "
+		      "--listen and --server\n",
 			stderr);
 		return STATUS_USAGE;
 	}

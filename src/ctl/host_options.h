@@ -1,9 +1,9 @@
 /*
- * The options that say what a proxy needs, the same for every subcommand: --config, --listen, --server
+ * The options that say what is to be served, the same for every subcommand: --config, --listen, --server
  * and --client.
  *
- * A subcommand puts HOST_OPTIONS into its table for getopt_long(), hands whatever it does not know to
- * host_option(), and calls host_options_finish() once all are read; `needs` is filled in then:
+ * A subcommand puts HOST_OPTIONS into its table for getopt_long(), gives the options that it does not know to
+ * host_option(), and calls host_options_finish() after all are read; `service` is complete then:
  *
  *     struct host_options host = {0};
  *     static const struct option options[] = {HOST_OPTIONS, {"help", no_argument, NULL, 'h'}, {0}};
@@ -37,10 +37,10 @@ enum {
 
 /* Their part of a subcommand's help. */
 #define HOST_OPTIONS_HELP                                                                          \
-	"  --config FILE            take what is needed from a configuration of tproxyd\n"         \
-	"  --listen ADDR:PORT[/udp] an address that a proxy listens on, transparently\n"           \
-	"  --server ADDR[:PORT]     a server that it calls from the client's address\n"            \
-	"  --client ADDR            a client to be thought of\n"                                   \
+	"  --config FILE            a configuration of tproxyd that says what is served\n"         \
+	"  --listen ADDR:PORT[/udp] an address on which a transparent proxy listens\n"             \
+	"  --server ADDR[:PORT]     a server to which it connects from the client's address\n"     \
+	"  --client ADDR            the address of a client\n"                                     \
 	"                           Each but --config may be given several times. Without\n"       \
 	"                           --config and --listen: the walk-through's example.\n"
 
@@ -48,19 +48,19 @@ struct host_options {
 	const char *file;       /* of --config, or NULL */
 	bool wrong;             /* an argument was refused, and a message said so */
 	struct service service; /* complete after host_options_finish() */
-	struct config *config;  /* that `needs` points into, or NULL */
+	struct config *config;  /* that `service` points into, or NULL */
 };
 
 /*
- * Takes option C (as getopt_long() returns it) with its argument. False where it is none of these. An
- * argument that cannot be used is told on stderr, and host_options_finish() fails.
+ * Takes option C (as getopt_long() returns it) with its argument, which has to stay. False where it is none of
+ * these. For a wrong argument it prints a message, and host_options_finish() fails.
  */
 bool host_option(struct host_options *options, int c, const char *argument);
 
 /*
- * Loads the configuration, if one was named, prints what is wrong with it or odd in it, and completes
- * `needs`. With --listen, servers are called from the client's address when any --server says so.
- * Returns STATUS_OK, or STATUS_USAGE when a message has said what is wrong.
+ * Loads the configuration, if there is one, prints its errors and warnings, and completes `service`. With
+ * --listen, connections to servers have the client's address if there is a --server. Returns STATUS_OK, or
+ * STATUS_USAGE with a message.
  */
 int host_options_finish(struct host_options *options);
 

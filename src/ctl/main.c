@@ -1,5 +1,5 @@
 /*
- * tproxyctl: the name of a subcommand, and its arguments handed on.
+ * tproxyctl: finds the subcommand, which gets the other arguments.
  */
 #include "subcommands.h"
 #include "tproxy/version.h"
@@ -11,12 +11,13 @@ static const struct {
 	const char *name, *help;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
-	{"check", "say what is missing or harmful on this host, and what mends it", check_command},
+	{"check", "print what is missing or harmful on this host, and the commands that fix it",
+		check_command},
 	{"plan", "print what apply would do", plan_command},
 	{"apply", "set the host up; all or nothing", apply_command},
-	{"revert", "take back what apply did", revert_command},
-	{"status", "say what is applied", status_command},
-	{"prove", "try in scratch namespaces what the running kernel can do", prove_command},
+	{"revert", "undo what apply did", revert_command},
+	{"status", "print what is applied", status_command},
+	{"prove", "try what the running kernel can do, in namespaces of its own", prove_command},
 };
 
 enum {
@@ -36,7 +37,8 @@ static void usage(FILE *out)
 		fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
 	fputs("\n"
 	      "`tproxyctl SUBCOMMAND --help` lists the options of one. Manual: tproxyctl(8).\n"
-	      "Exit status: 0 all is well, 1 something is not, 2 wrong arguments or input.\n",
+	      "Exit status: 0 all is well, 1 something is wrong, 2 wrong arguments or input; check\n"
+	      "has 3, too: nothing is wrong, but not everything was judged.\n",
 		out);
 }
 

@@ -1,5 +1,7 @@
 /*
- * tproxyctl plan: what apply would do.
+ * tproxyctl plan: prints what apply would do.
+ *
+ * It reads the state file, too: what is applied already counts as free, as it does for apply.
  */
 #include "plan_options.h"
 #include "setup/state_file.h"
@@ -16,8 +18,8 @@ static const char usage[] =
 	"  --json                   the same as --format json\n"
 	"  -h, --help               print this help\n"
 	"\n"
-	"Exit status: 0 the plan can be applied, 1 mark or table are somebody else's, 2 wrong\n"
-	"arguments or input.\n";
+	"Exit status: 0 the plan can be applied; 1 the mark or the table is already in use;\n"
+	"2 wrong arguments or input.\n";
 
 int plan_command(int argc, char **argv)
 {
@@ -29,7 +31,7 @@ int plan_command(int argc, char **argv)
 		goto out;
 	status = state_file_open(&state_file, options.state, false);
 	if (status == STATUS_OK)
-		status = plan_options_make(&options, state_file.root != NULL);
+		status = plan_options_make(&options, state_file.applied);
 	if (status == STATUS_OK)
 		status = plan_options_conflicts(&options);
 	if (status == STATUS_OK) {

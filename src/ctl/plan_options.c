@@ -1,7 +1,9 @@
 /*
- * The options of plan and apply, and a plan for this host from them; see the header.
+ * Reads the options of plan and apply, and makes a plan for this host from them.
  *
- * Marks and tables that are somebody's are never shared: two users of a mark cannot be told apart later.
+ * A mark or a table that another program uses is refused, never shared: later nothing could say which packets
+ * belong to which program. The trap is the order: the service is complete only after all options are read,
+ * and bindv6only of this host decides what it diverts.
  */
 #include "plan_options.h"
 #include "setup/state_file.h"
@@ -37,20 +39,20 @@ static const struct option known[] = {
 	{NULL, 0, NULL, 0},
 };
 
-/* The place of WORD in a list, or -1 with a message that has all of the list. */
-static int choice(const char *option, const char *word, const char *const names[])
+/* The place of WORD in a list, or -1 with a message that prints the list. */
+static int read_choice(const char *option, const char *word, const char *const names[])
 {
 	for (int i = 0; names[i] != NULL; i++)
 		if (strcmp(names[i], word) == 0)
 			return i;
-	fprintf(stderr, "tproxyctl: --%s '%s': has to be one of", option, word);
+	fprintf(stderr, "tproxyctl: --%s '%s': must be one of", option, word);
 	for (int i = 0; names[i] != NULL; i++)
 		fprintf(stderr, "%s %s", i > 0 ? "," : "", names[i]);
 	fputc('\n', stderr);
 	return -1;
 }
 
-static bool take_mark(struct plan_options *options, const char *word)
+static bool read_mark(struct plan_options *options, const char *word)
 {
 	if (text_number(word, &options->plan.mark) && options->plan.mark != 0)
 		return true;
@@ -58,31 +60,31 @@ static bool take_mark(struct plan_options *options, const char *word)
 	return false;
 }
 
-static bool take_table(struct plan_options *options, const char *word)
+static bool read_table(struct plan_options *options, const char *word)
 {
 	unsigned *table = &options->plan.table;
 
 	if (text_number(word, table) && *table != 0 && (*table < 253 || *table > 255))
 		return true;
 	fprintf(stderr,
-		"tproxyctl: --table '%s': not a number from 1 to 0xffffffff, or the kernel's own "
-		"(253 to 255)\n",
+		"tproxyctl: --table '%s': not a number from 1 to 0xffffffff, or one of the "
+		"kernel's own tables (253 to 255)\n",
 		word);
 	return false;
 }
 
-static bool take(struct plan_options *options, int c, const char *word, bool formats)
+static bool read_option(struct plan_options *options, int c, const char *word, bool formats)
 {
 	int which = 0;
 
 	switch (c) {
 	case OPTION_TOOL:
-		which = choice("firewall-tool", word, firewall_tool_names);
+		which = read_choice("firewall-tool", word, firewall_tool_names);
 		options->plan.tool = (enum firewall_tool)which;
 		options->tool_given = true;
 		return which != -1;
 	case OPTION_RECIPE:
-		which = choice("recipe", word, plan_recipe_names);
+		which = read_choice("recipe", word, plan_recipe_names);
 		options->plan.recipe = (enum plan_recipe)which;
 		return which != -1;
 	case OPTION_FORMAT:
@@ -90,13 +92,13 @@ static bool take(struct plan_options *options, int c, const char *word, bool for
 			fputs("tproxyctl: --format is an option of plan\n", stderr);
 			return false;
 		}
-		which = choice("format", word, plan_format_names);
+		which = read_choice("format", word, plan_format_names);
 		options->format = (enum plan_format)which;
 		return which != -1;
 	case OPTION_MARK:
-		return take_mark(options, word);
+		return read_mark(options, word);
 	case OPTION_TABLE:
-		return take_table(options, word);
+		return read_table(options, word);
 	case OPTION_STATE:
 		options->state = word;
 		return true;
@@ -121,7 +123,7 @@ int plan_options_read(
 			fputs(usage, stdout);
 			return STATUS_OK;
 		}
-		if (c == '?' || !take(options, c, optarg, formats))
+		if (c == '?' || !read_option(options, c, optarg, formats))
 			return subcommand_refused(argv[0]);
 	}
 	if (subcommand_options_only(argc, argv) != -1)
@@ -140,7 +142,7 @@ static bool runs(const char *line)
 	return well;
 }
 
-/* The firewall tool in use, unless one was named. Rules for `nft -f` are nft's. */
+/* The firewall tool that was named; else the first that is there, or nft for the format nft. */
 static bool choose_tool(struct plan_options *options)
 {
 	struct plan *plan = &options->plan;
@@ -153,7 +155,7 @@ static bool choose_tool(struct plan_options *options)
 			     : subprocess_exists("nft") ? TOOL_NFT
 							: TOOL_LEGACY;
 	if (options->format == FORMAT_NFT && plan->tool != TOOL_NFT) {
-		fputs("tproxyctl: --format nft is for --firewall-tool nft\n", stderr);
+		fputs("tproxyctl: --format nft needs --firewall-tool nft\n", stderr);
 		return false;
 	}
 	program = firewall_tool_restore(plan->tool, AF_INET);
@@ -176,15 +178,15 @@ int plan_options_make(struct plan_options *options, bool ours)
 	if (!in_use_read(&options->in_use))
 		return STATUS_USAGE;
 	if (options->in_use.incomplete)
-		fputs("tproxyctl: not all packet rules can be read (root may): marks that are only "
-		      "used there are not known\n",
+		fputs("tproxyctl: not all packet rules can be read, so marks that they use are not "
+		      "known: run as root\n",
 			stderr);
 	service_set_bindv6only(&options->host.service, options->in_use.bindv6only != 0);
 	plan_build(&options->plan, &options->host.service, &options->in_use);
 	return STATUS_OK;
 }
 
-static void propose(const struct plan_options *options)
+static void print_free(const struct plan_options *options)
 {
 	const struct in_use *in_use = &options->in_use;
 	const struct plan *plan = &options->plan;
@@ -197,13 +199,12 @@ static void propose(const struct plan_options *options)
 		table = in_use_free_table(in_use);
 	if (mark != 0 && table != 0)
 		fprintf(stderr,
-			"tproxyctl: nothing was changed. Free are: --mark 0x%x --table %u\n", mark,
-			table);
+			"tproxyctl: nothing was changed. These are free: --mark 0x%x --table %u\n",
+			mark, table);
 	else
 		fprintf(stderr,
-			"tproxyctl: nothing was changed. No free %s was found; take a rule away "
-			"that "
-			"uses one, or plan with --recipe local-route\n",
+			"tproxyctl: nothing was changed. No free %s was found: remove a rule that "
+			"uses one, or use --recipe local-route\n",
 			mark == 0 ? "mark" : "table");
 }
 
@@ -215,18 +216,19 @@ int plan_options_conflicts(const struct plan_options *options)
 
 	if (options->in_use.leftover != NULL) {
 		fprintf(stderr,
-			"tproxyctl: %s is on this host, and the state file %s knows nothing of it: "
-			"another --state made it, or the file was lost. Nothing was changed.\n",
+			"tproxyctl: %s is on this host, but not in the state file %s. Nothing was "
+			"changed. Use the --state that apply had; if that file is lost, remove what "
+			"has the name " OUR_NAME " or the protocol " OUR_PROTOCOL "\n",
 			options->in_use.leftover, options->state);
 		return STATUS_PROBLEM;
 	}
 	if (!plan->marks || (mark == NULL && table == NULL))
 		return STATUS_OK;
 	if (mark != NULL)
-		fprintf(stderr, "tproxyctl: mark 0x%x is somebody else's: %s\n", plan->mark, mark);
+		fprintf(stderr, "tproxyctl: mark 0x%x is already in use: %s\n", plan->mark, mark);
 	if (table != NULL)
-		fprintf(stderr, "tproxyctl: table %u is somebody else's: %s\n", plan->table, table);
-	propose(options);
+		fprintf(stderr, "tproxyctl: table %u is already in use: %s\n", plan->table, table);
+	print_free(options);
 	return STATUS_PROBLEM;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The options of plan and apply, and a plan for this host from them.
+ * The options of plan and apply, and the plan for this host that follows from them.
  */
 #ifndef TPROXY_PLAN_OPTIONS_H
 #define TPROXY_PLAN_OPTIONS_H
@@ -8,40 +8,45 @@
 #include "setup/plan.h"
 #include "setup/state_file.h"
 
+/* Give it to plan_options_free(), whatever plan_options_read() returned. */
 struct plan_options {
 	struct host_options host;
-	struct in_use in_use;
+	struct in_use in_use; /* empty before plan_options_make() */
 	struct plan plan;
 	enum plan_format format;
-	const char *state; /* the state file */
+	const char *state; /* the path of the state file */
 	bool json;
 	bool tool_given;
 };
 
 /*
- * Reads the options; FORMATS: --format is one of them, too. Returns -1 to go on, or the exit status.
+ * Reads the options; FORMATS: --format is one of them. USAGE is printed for --help. Returns -1 to go on, or the
+ * exit status, with a message where it is STATUS_USAGE.
  */
 int plan_options_read(
 	struct plan_options *options, int argc, char **argv, const char *usage, bool formats);
 
-/* Makes the plan. OURS: what bears our name on the host is known, and in nobody's way. */
+/*
+ * Reads the host and makes the plan. OURS: a state file lists what has our name on the host, so it counts as
+ * free. Returns STATUS_OK, or STATUS_USAGE with a message where a program is missing or the host cannot be
+ * read.
+ */
 int plan_options_make(struct plan_options *options, bool ours);
 
-/* Returns STATUS_PROBLEM with a message where mark, table or names are somebody else's. */
+/* STATUS_OK; or STATUS_PROBLEM with a message where the mark, the table or our names are already in use. */
 int plan_options_conflicts(const struct plan_options *options);
 
 void plan_options_free(struct plan_options *options);
 
-#define PLAN_OPTIONS_HELP                                                                          \
-	HOST_OPTIONS_HELP                                                                          \
-	"  --firewall-tool NAME     iptables, iptables-legacy or nft (default: iptables where "    \
-	"it\n"                                                                                     \
-	"                           runs)\n"                                                       \
-	"  --recipe NAME            divert (default): packets of transparent sockets get a "       \
-	"mark;\n"                                                                                  \
-	"                           tproxy: and a rule for each listener names it;\n"              \
-	"                           local-route: listeners' addresses count as the host's own\n"   \
-	"  --mark N, --table N      fwmark and routing table (default: 1 and 100)\n"               \
+#define PLAN_OPTIONS_HELP                                                                           \
+	HOST_OPTIONS_HELP                                                                           \
+	"  --firewall-tool NAME     iptables, iptables-legacy or nft (default: the first of them\n" \
+	"                           that is there: iptables, nft, iptables-legacy)\n"               \
+	"  --recipe NAME            divert (default): packets of transparent sockets are marked;\n" \
+	"                           tproxy: the same, and each listener has a rule;\n"              \
+	"                           local-route: packets to the listeners' addresses are\n"         \
+	"                           delivered to this host\n"                                       \
+	"  --mark N, --table N      fwmark and routing table (default: 1 and 100)\n"                \
 	"  --state FILE             the state file (default: " STATE_FILE_DEFAULT ")\n"
 
 #endif

@@ -1,6 +1,8 @@
 /*
- * tproxyctl prove: arguments and output. Everything is tried and printed by a child in scratch
- * namespaces; this process only waits for it.
+ * tproxyctl prove: tries what the running kernel can do for a transparent proxy.
+ *
+ * A child in scratch namespaces tries and prints everything; this process only waits for it, so its own
+ * namespaces stay as they are.
  */
 #include "prove/prove.h"
 #include "prove/scratch.h"
@@ -20,23 +22,21 @@ static void usage(FILE *out)
 {
 	fputs("usage: tproxyctl prove [--json] [--profile PROFILE] [--verbose]\n"
 	      "\n"
-	      "Tries on the running kernel what a transparent proxy needs: each capability by "
-	      "using\n"
-	      "it, then whole connections from client to proxy to server, for each program that "
-	      "can\n"
-	      "load the rules. All of it happens in namespaces of its own that end with it; the\n"
-	      "host's stay as they are. Without root it needs user namespaces.\n"
+	      "Tries on the running kernel what a transparent proxy needs: each capability, then\n"
+	      "whole connections from client to proxy to server, with each firewall tool. All of\n"
+	      "it happens in namespaces of its own, so the host stays as it is. Without root it\n"
+	      "needs user namespaces.\n"
 	      "\n"
 	      "  --json             print one JSON object (fixtures/schema/prove.schema.json)\n"
-	      "  --profile PROFILE  what the exit status is about (default: full)\n"
-	      "  --verbose          also tell what was seen of whatever works\n"
+	      "  --profile PROFILE  the profile that decides the exit status (default: full)\n"
+	      "  --verbose          also print what was seen of what works\n"
 	      "\n"
 	      "Profiles:\n",
 		out);
 	for (int i = 0; i < PROFILES; i++)
 		fprintf(out, "  %-18s %s\n", profile_names[i], profile_meanings[i]);
-	fputs("\nExit status: 0 the profile can be had here, 1 it can't, 2 wrong arguments, or no\n"
-	      "namespace to try it in.\n",
+	fputs("\nExit status: 0 the profile works on this kernel, 1 it does not, 2 wrong arguments,\n"
+	      "or no namespaces to try it in.\n",
 		out);
 }
 
@@ -77,7 +77,7 @@ static int read_arguments(int argc, char **argv, struct request *request)
 		case 'p':
 			profile = profile_of(optarg);
 			if (profile == -1) {
-				fprintf(stderr, "tproxyctl: prove: there is no profile '%s'\n",
+				fprintf(stderr, "tproxyctl: prove: no profile is named '%s'\n",
 					optarg);
 				return STATUS_USAGE;
 			}
@@ -102,13 +102,13 @@ int prove_command(int argc, char **argv)
 	status = scratch_run(work, &request);
 	if (status == -1) {
 		fprintf(stderr,
-			"tproxyctl: prove: there may be no namespace to try anything in: %s%s\n%s",
+			"tproxyctl: prove: cannot make namespaces to try anything in: %s%s\n%s",
 			strerror(errno),
-			errno == ENOSPC ? ", the limit of namespaces is reached" : "",
+			errno == ENOSPC ? " (the limit of namespaces is reached)" : "",
 			scratch_advice);
 		return STATUS_USAGE;
 	}
 	if (status > STATUS_USAGE)
-		fprintf(stderr, "tproxyctl: prove: it was ended by signal %d\n", status - 128);
+		fprintf(stderr, "tproxyctl: prove: a signal ended it: %d\n", status - 128);
 	return status;
 }

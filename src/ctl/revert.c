@@ -1,5 +1,7 @@
 /*
- * tproxyctl revert: takes back what apply did, also after either was killed.
+ * tproxyctl revert: undoes what apply did, also after either was killed.
+ *
+ * Without a state file nothing is known to be ours: what has our name on the host is reported, and stays.
  */
 #include "setup/in_use.h"
 #include "setup/state_file.h"
@@ -13,18 +15,17 @@
 static const char usage[] =
 	"usage: tproxyctl revert [--state FILE] [--json]\n"
 	"\n"
-	"Takes back what `tproxyctl apply` did; the host is then as it was before. What somebody\n"
-	"else changed in between is left as it is, and said. Needs root.\n"
+	"Undoes what `tproxyctl apply` did; the host is then as it was before. What another\n"
+	"program has changed since then stays as it is and is reported. Needs root.\n"
 	"\n"
 	"  --state FILE   the state file (default: " STATE_FILE_DEFAULT ")\n"
-	"  --json         tell the result as JSON\n"
+	"  --json         print the result as JSON\n"
 	"  -h, --help     print this help\n"
 	"\n"
-	"Exit status: 0 taken back, or nothing was applied; 1 something is left or was changed\n"
-	"by somebody else; 2 wrong arguments or input.\n";
+	"Exit status: 0 reverted, or nothing was applied; 1 something is left or was changed by\n"
+	"another program; 2 wrong arguments or input.\n";
 
-/* Without a state file nothing is known to be ours; what has our name is reported, and left. */
-static int nothing(
+static int report_nothing(
 	const struct state_options *options, struct state_file *state_file, json_t *messages)
 {
 	struct in_use in_use = {0};
@@ -36,7 +37,8 @@ static int nothing(
 		status = STATUS_USAGE;
 	if (in_use.leftover != NULL) {
 		steps_message(messages,
-			"%s is on this host, and the state file %s knows nothing of it",
+			"%s is on this host, but not in the state file %s: it is left in "
+			"place. Use the --state that apply had",
 			in_use.leftover, options->state);
 		status = STATUS_PROBLEM;
 	}
@@ -50,14 +52,14 @@ static int revert(const struct state_options *options, struct state_file *state_
 	json_t *messages = json_array();
 	int status;
 
-	if (state_file->root == NULL)
-		status = nothing(options, state_file, messages);
+	if (!state_file->applied)
+		status = report_nothing(options, state_file, messages);
 	else {
 		status = steps_revert(state_file, messages);
 		steps_print_result(options->json,
-			status == STATUS_OK        ? "reverted"
-			: state_file->root == NULL ? "reverted, but for what others changed"
-						   : "not reverted",
+			status == STATUS_OK    ? "reverted"
+			: !state_file->applied ? "reverted, except for what other programs changed"
+					       : "not reverted",
 			messages, NULL);
 	}
 	json_decref(messages);

@@ -1,5 +1,5 @@
 /*
- * The options of revert and status.
+ * Reads the options of revert and status.
  */
 #include "state_options.h"
 #include "setup/state_file.h"

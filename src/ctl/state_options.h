@@ -11,7 +11,10 @@ struct state_options {
 	bool json;
 };
 
-/* Returns -1 to go on, or the exit status. */
+/*
+ * Reads the options; USAGE is printed for --help. Returns -1 to go on, or the exit status, with a message where it
+ * is STATUS_USAGE. OPTIONS->state points into ARGV.
+ */
 int state_options_read(struct state_options *options, int argc, char **argv, const char *usage);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What the subcommands say alike when their arguments are wrong.
+ * Messages about wrong arguments that all subcommands share.
  */
 #include "subcommands.h"
 
@@ -8,7 +8,7 @@
 
 int subcommand_refused(const char *name)
 {
-	fprintf(stderr, "`tproxyctl %s --help` lists what there is.\n", name);
+	fprintf(stderr, "`tproxyctl %s --help` lists the options.\n", name);
 	return STATUS_USAGE;
 }
 

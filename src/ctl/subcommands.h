@@ -17,10 +17,10 @@ int revert_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int prove_command(int argc, char **argv);
 
-/* For their arguments: a word that getopt_long() refused, and words that are no options. */
+/* After getopt_long() has refused an option of subcommand NAME: prints where help is; STATUS_USAGE. */
 int subcommand_refused(const char *name);
 
-/* Returns STATUS_USAGE with a message where getopt_long() left words, or -1. */
+/* -1; or STATUS_USAGE with a message where getopt_long() left words that are not options. */
 int subcommand_options_only(int argc, char **argv);
 
 #endif

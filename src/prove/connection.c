@@ -1,9 +1,10 @@
 /*
- * Whole connections through the scratch network; see the header.
+ * Tries whole connections through the scratch network.
  *
- * A recipe is a row: who is called, where the proxy listens, which rules lead from one to the other.
- * Both legs are tried even where the first fails, since each is a profile of its own. By nft, datagrams
- * need `tproxy` too: its `socket` leaves fragments as they are, while iptables' has them put together.
+ * A recipe is a row: where the client connects to, where the proxy listens, and which rules lead from one to
+ * the other. The server side is tried even if the client side fails, because each is a profile of its own.
+ * The trap: with nft, datagrams need `tproxy`, too, because its `socket` does not reassemble fragments, while
+ * the match of iptables does.
  */
 #include "connection_sides.h"
 #include "scratch_rules.h"
@@ -68,7 +69,7 @@ size_t connection_capabilities(const struct connection *connection,
 	needed[count++] = CAPABILITY_TRANSPARENT;
 	if (recipe->spoofs && recipe->protocol == IPPROTO_TCP)
 		needed[count++] = CAPABILITY_BIND_NO_PORT;
-	/* Without packet rules it is a route of the table that every kernel has. */
+	/* Without packet rules the route is in the table local, which every kernel has. */
 	if (recipe->features != 0) {
 		needed[count++] = CAPABILITY_LOCAL_ROUTE;
 		needed[count++] = CAPABILITY_POLICY_RULE;
@@ -80,8 +81,8 @@ size_t connection_capabilities(const struct connection *connection,
 	return count;
 }
 
-/* Notes the first need that is not met; true when there is none. */
-static bool needs_are_met(struct connection *connection, const struct findings *findings)
+/* Notes the first capability that is missing; true where there is none. */
+static bool has_capabilities(struct connection *connection, const struct findings *findings)
 {
 	enum capability_name needed[CONNECTION_CAPABILITIES_MAX];
 	size_t count = connection_capabilities(connection, needed);
@@ -106,7 +107,7 @@ static struct addr address(const char *text, int port)
 	return made;
 }
 
-static void prepare(struct connection_attempt *attempt)
+static void prepare_attempt(struct connection_attempt *attempt)
 {
 	const struct connection_recipe *recipe = attempt->connection->recipe;
 	int place = attempt->family == AF_INET6, port = recipe->port + recipe->behind;
@@ -126,14 +127,15 @@ static void prepare(struct connection_attempt *attempt)
 static void note_what_was_seen(const struct connection_attempt *attempt)
 {
 	struct connection *connection = attempt->connection;
-	char called[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX];
+	char destination[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX];
 
-	snprintf(connection->detail, sizeof(connection->detail), "called %s, the server saw %s",
-		addr_format(&attempt->destination, called),
+	snprintf(connection->detail, sizeof(connection->detail),
+		"the client connected to %s, and the server saw %s",
+		addr_format(&attempt->destination, destination),
 		connection->client_seen ? addr_format_ip(&attempt->client, client) : "the proxy");
 }
 
-static void try_legs(struct connection_attempt *attempt, int milliseconds)
+static void try_sides(struct connection_attempt *attempt, int milliseconds)
 {
 	bool tcp = attempt->connection->recipe->protocol == IPPROTO_TCP;
 	struct connection *connection = attempt->connection;
@@ -157,14 +159,14 @@ void connection_try(struct connection *connection, const struct scratch_network 
 	struct connection_attempt attempt = {
 		.connection = connection, .network = network, .family = connection->family};
 
-	if (!needs_are_met(connection, findings))
+	if (!has_capabilities(connection, findings))
 		return;
-	prepare(&attempt);
-	try_legs(&attempt, milliseconds);
+	prepare_attempt(&attempt);
+	try_sides(&attempt, milliseconds);
 	for (int i = 0; i < ENDS; i++) {
 		if (attempt.ends[i] == -1)
 			continue;
-		/* No end lingers: a port is used again by the next connection. */
+		/* Without TIME-WAIT, so that the next connection can use the port again. */
 		if (connection->recipe->protocol == IPPROTO_TCP)
 			socket_reset_on_close(attempt.ends[i]);
 		close(attempt.ends[i]);

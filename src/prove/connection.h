@@ -1,9 +1,9 @@
 /*
  * A whole transparent connection through the scratch network, from client to proxy to server.
  *
- * Every socket of the three hosts is opened by this process. A connection has two legs, which are tried
- * independently: to a listener at an address that no host has, and to the server from the client's
- * address. It works when both do and bytes pass both ways.
+ * This process opens all sockets of the three hosts. The two sides of a connection are tried independently:
+ * the client's side, to a listener on an address that no host has, and the server's side, from the client's
+ * address. The connection works if both do and bytes pass in both directions.
  */
 #ifndef TPROXY_CONNECTION_H
 #define TPROXY_CONNECTION_H
@@ -20,7 +20,7 @@ enum connection_state {
 	CONNECTION_FAILED
 };
 
-/* What is tried: data. */
+/* A way to make a connection: where the client connects to, and what leads it to the proxy. */
 struct connection_recipe {
 	const char *name;
 	const char *const *destination; /* that the client connects to, by family */
@@ -41,9 +41,9 @@ struct connection {
 	int tool; /* enum firewall_tool, or -1 where no packet rules are needed */
 	int family;
 	enum connection_state state;
-	bool listener_reached;     /* the first leg worked */
-	bool client_seen;          /* the server saw the client's address: the second leg worked */
-	bool destination_reported; /* the kernel told where a datagram was sent, and was right */
+	bool listener_reached;     /* the client side works */
+	bool client_seen;          /* the server saw the client's address: the server side works */
+	bool destination_reported; /* the kernel reported the right destination of a datagram */
 	char detail[320];
 };
 
@@ -53,14 +53,15 @@ const char *connection_state_name(enum connection_state state);
 /* "iptables", "iptables-legacy", "nft" or "none". */
 const char *connection_tool_name(const struct connection *connection);
 
-/* The capabilities that it is built on, with the family's; returns how many. */
+/* Fills in the capabilities that a connection depends on, of its family; returns how many. */
 #define CONNECTION_CAPABILITIES_MAX 12
 size_t connection_capabilities(const struct connection *connection,
 	enum capability_name needed[CONNECTION_CAPABILITIES_MAX]);
 
 /*
- * Tries it, or notes which of the capabilities that it needs does not work. The tool's rules are
- * loaded. Takes no longer than MILLISECONDS for each leg.
+ * Tries a connection and fills in its results. If a capability that it depends on does not work, it stays
+ * untried, and the detail names the capability. The rules of its firewall tool have to be loaded on the proxy's
+ * host. Each side takes MILLISECONDS at most. The process is on any of the three hosts afterwards.
  */
 void connection_try(struct connection *connection, const struct scratch_network *network,
 	const struct findings *findings, int milliseconds);

@@ -1,9 +1,10 @@
 /*
- * Legs of a connection; see the header.
+ * Makes the two sides of a connection.
  *
- * One thread plays all three hosts: it moves into a host, opens a socket there, and goes on. Nobody
- * else acts, so whatever is awaited either comes from the kernel or never comes. The limit is for the
- * latter: packets that are dropped on their way.
+ * One thread is all three hosts: it enters a host's namespace, opens a socket there, and goes on. A socket
+ * stays in the namespace in which it was opened (setns(2)). No other process acts, so a packet either arrives
+ * at once or was dropped; the deadline is for dropped packets. The first failure is kept as the reason,
+ * because later ones only follow from it.
  */
 #include "connection_sides.h"
 #include "scratch.h"
@@ -17,8 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Says what failed and why; the first failure is kept. */
-static bool fail(struct connection_attempt *attempt, const char *what, const struct addr *where)
+/* Notes what failed and why, unless a failure was noted before. */
+static bool note_failure(
+	struct connection_attempt *attempt, const char *what, const struct addr *where)
 {
 	char *detail = attempt->connection->detail, text[ADDR_TEXT_MAX];
 
@@ -28,8 +30,8 @@ static bool fail(struct connection_attempt *attempt, const char *what, const str
 	return false;
 }
 
-static bool differs(struct connection_attempt *attempt, const char *what, const struct addr *seen,
-	const struct addr *expected)
+static bool note_difference(struct connection_attempt *attempt, const char *what,
+	const struct addr *seen, const struct addr *expected)
 {
 	char *detail = attempt->connection->detail, one[ADDR_TEXT_MAX], other[ADDR_TEXT_MAX];
 
@@ -56,7 +58,7 @@ static bool await(const struct connection_attempt *attempt, int fd, int watched)
 	return false;
 }
 
-static bool pass(const struct connection_attempt *attempt, int from, int to, const char *text)
+static bool pass_text(const struct connection_attempt *attempt, int from, int to, const char *text)
 {
 	char received[32] = "";
 
@@ -82,8 +84,8 @@ static int listen_at(int host, const struct addr *address, bool transparent)
 	return -1;
 }
 
-/* A socket of a host that is on its way to an address. */
-static bool begin(struct connection_attempt *attempt, enum end end, const struct addr *to)
+/* Begins to connect; false where that fails at once. */
+static bool begin_connect(struct connection_attempt *attempt, enum end end, const struct addr *to)
 {
 	return socket_connect(attempt->ends[end], to) == 0 || errno == EINPROGRESS;
 }
@@ -104,24 +106,26 @@ bool connection_tcp_client_side(struct connection_attempt *attempt)
 
 	ends[END_LISTENER] = listen_at(attempt->network->proxy, &attempt->listening, true);
 	if (ends[END_LISTENER] == -1)
-		return fail(attempt, "the proxy cannot listen at", &attempt->listening);
+		return note_failure(attempt, "the proxy cannot listen on", &attempt->listening);
 	if (scratch_enter(attempt->network->client) == 0)
 		ends[END_CLIENT] = socket_open(attempt->family);
-	if (ends[END_CLIENT] == -1 || !begin(attempt, END_CLIENT, &attempt->destination) ||
+	if (ends[END_CLIENT] == -1 || !begin_connect(attempt, END_CLIENT, &attempt->destination) ||
 		!accept_from(attempt, END_LISTENER, END_CLIENT, END_ACCEPTED, &peer))
-		return fail(attempt, "the client does not reach", &attempt->destination);
+		return note_failure(attempt, "the client cannot connect to", &attempt->destination);
 	if (!socket_local_address(ends[END_ACCEPTED], &local))
-		return fail(attempt, "no local address of a connection to", &attempt->destination);
+		return note_failure(attempt, "no local address is known for a connection to",
+			&attempt->destination);
 	if (!addr_equal(&local, &attempt->destination))
-		return differs(
-			attempt, "what the proxy takes for called", &local, &attempt->destination);
+		return note_difference(attempt, "the destination that the proxy sees", &local,
+			&attempt->destination);
 	if (!socket_local_address(ends[END_CLIENT], &local))
-		return fail(attempt, "no local address of a connection to", &attempt->destination);
+		return note_failure(attempt, "no local address is known for a connection to",
+			&attempt->destination);
 	return addr_equal(&local, &peer) ||
-	       differs(attempt, "the client that the proxy sees", &peer, &local);
+	       note_difference(attempt, "the client that the proxy sees", &peer, &local);
 }
 
-/* The address alone, as the source of the second leg: connect() chooses the port. */
+/* Binds to the address alone: connect() chooses the port (IP_BIND_ADDRESS_NO_PORT, ip(7)). */
 static bool set_source(int fd, struct addr source, int family)
 {
 	addr_set_port(&source, 0);
@@ -135,20 +139,22 @@ bool connection_tcp_server_side(struct connection_attempt *attempt)
 
 	ends[END_SERVER] = listen_at(attempt->network->server, &attempt->server, false);
 	if (ends[END_SERVER] == -1)
-		return fail(attempt, "the server cannot listen at", &attempt->server);
+		return note_failure(attempt, "the server cannot listen on", &attempt->server);
 	if (scratch_enter(attempt->network->proxy) == 0)
 		ends[END_UPSTREAM] = socket_open(attempt->family);
 	if (ends[END_UPSTREAM] == -1 ||
 		(attempt->connection->recipe->spoofs &&
 			!set_source(ends[END_UPSTREAM], attempt->client, attempt->family)))
-		return fail(attempt, "the proxy cannot use the client's", &attempt->client);
-	if (!begin(attempt, END_UPSTREAM, &attempt->server) ||
+		return note_failure(
+			attempt, "the proxy cannot bind to the client's address", &attempt->client);
+	if (!begin_connect(attempt, END_UPSTREAM, &attempt->server) ||
 		!accept_from(attempt, END_SERVER, END_UPSTREAM, END_SERVED, &seen))
-		return fail(attempt, "the proxy does not reach", &attempt->server);
+		return note_failure(attempt, "the proxy cannot connect to", &attempt->server);
 	addr_set_port(&expected, addr_port(&seen));
 	attempt->connection->client_seen = addr_equal(&seen, &expected);
 	if (attempt->connection->recipe->spoofs && !attempt->connection->client_seen)
-		return differs(attempt, "the client that the server sees", &seen, &expected);
+		return note_difference(
+			attempt, "the client that the server sees", &seen, &expected);
 	return true;
 }
 
@@ -156,16 +162,16 @@ bool connection_tcp_both_ways(struct connection_attempt *attempt)
 {
 	const int *ends = attempt->ends;
 
-	if (pass(attempt, ends[END_CLIENT], ends[END_ACCEPTED], "there") &&
-		pass(attempt, ends[END_UPSTREAM], ends[END_SERVED], "there") &&
-		pass(attempt, ends[END_SERVED], ends[END_UPSTREAM], "and back") &&
-		pass(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
+	if (pass_text(attempt, ends[END_CLIENT], ends[END_ACCEPTED], "there") &&
+		pass_text(attempt, ends[END_UPSTREAM], ends[END_SERVED], "there") &&
+		pass_text(attempt, ends[END_SERVED], ends[END_UPSTREAM], "and back") &&
+		pass_text(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
 		return true;
-	return fail(attempt, "no bytes between the client and", &attempt->server);
+	return note_failure(attempt, "no bytes pass between the client and", &attempt->server);
 }
 
 /* A datagram socket of a host, bound. */
-static int bound(int host, const struct addr *address, bool transparent)
+static int open_datagram(int host, const struct addr *address, bool transparent)
 {
 	int family = addr_family(address);
 	int fd = scratch_enter(host) == -1 ? -1 : datagram_open(family);
@@ -184,58 +190,67 @@ static int bound(int host, const struct addr *address, bool transparent)
 
 bool connection_udp_client_side(struct connection_attempt *attempt)
 {
-	struct addr from, told;
+	struct addr from, reported;
 	int *ends = attempt->ends;
 	char data[32];
 
-	ends[END_LISTENER] = bound(attempt->network->proxy, &attempt->listening, true);
+	ends[END_LISTENER] = open_datagram(attempt->network->proxy, &attempt->listening, true);
 	if (ends[END_LISTENER] == -1)
-		return fail(attempt, "the proxy cannot wait at", &attempt->listening);
+		return note_failure(attempt, "the proxy cannot receive on", &attempt->listening);
 	if (datagram_report_destination(ends[END_LISTENER], attempt->family) == -1)
-		return fail(attempt, "the kernel tells no destination at", &attempt->listening);
-	ends[END_CLIENT] = bound(attempt->network->client, &attempt->client, false);
+		return note_failure(attempt,
+			"the kernel cannot report the destination of datagrams on",
+			&attempt->listening);
+	ends[END_CLIENT] = open_datagram(attempt->network->client, &attempt->client, false);
 	if (ends[END_CLIENT] == -1 || !socket_local_address(ends[END_CLIENT], &attempt->client) ||
-		!begin(attempt, END_CLIENT, &attempt->destination) ||
+		!begin_connect(attempt, END_CLIENT, &attempt->destination) ||
 		send(ends[END_CLIENT], "there", 5, 0) != 5 ||
 		!await(attempt, ends[END_LISTENER], ends[END_CLIENT]) ||
-		datagram_receive(ends[END_LISTENER], data, sizeof(data), &from, &told) != 5)
-		return fail(
-			attempt, "the client's datagram does not come from", &attempt->destination);
+		datagram_receive(ends[END_LISTENER], data, sizeof(data), &from, &reported) != 5)
+		return note_failure(attempt, "the proxy does not receive the datagram to",
+			&attempt->destination);
 	if (!addr_equal(&from, &attempt->client))
-		return differs(attempt, "the client that the proxy sees", &from, &attempt->client);
-	attempt->connection->destination_reported = addr_equal(&told, &attempt->destination);
-	if (addr_family(&told) == AF_UNSPEC) {
+		return note_difference(
+			attempt, "the client that the proxy sees", &from, &attempt->client);
+	attempt->connection->destination_reported = addr_equal(&reported, &attempt->destination);
+	if (addr_family(&reported) == AF_UNSPEC) {
 		errno = EPROTO;
-		return fail(attempt, "the kernel does not tell of a datagram to",
+		return note_failure(attempt,
+			"the kernel does not report the destination of a datagram to",
 			&attempt->destination);
 	}
 	return attempt->connection->destination_reported ||
-	       differs(attempt, "the destination that is told", &told, &attempt->destination);
+	       note_difference(attempt, "the destination that the kernel reports", &reported,
+		       &attempt->destination);
 }
 
 bool connection_udp_server_side(struct connection_attempt *attempt)
 {
-	struct addr seen, told;
+	struct addr seen, reported;
 	int *ends = attempt->ends;
 	char data[32];
 
-	ends[END_SERVER] = bound(attempt->network->server, &attempt->server, false);
+	ends[END_SERVER] = open_datagram(attempt->network->server, &attempt->server, false);
 	if (ends[END_SERVER] == -1)
-		return fail(attempt, "the server cannot wait at", &attempt->server);
-	ends[END_UPSTREAM] = bound(attempt->network->proxy, &attempt->client, true);
-	/* Without a first leg, the client's port is yet to be chosen. */
+		return note_failure(attempt, "the server cannot receive on", &attempt->server);
+	ends[END_UPSTREAM] = open_datagram(attempt->network->proxy, &attempt->client, true);
+	/* If the client side failed, the client's port is yet to be chosen. */
 	if (ends[END_UPSTREAM] == -1 || !socket_local_address(ends[END_UPSTREAM], &attempt->client))
-		return fail(attempt, "the proxy cannot use the client's", &attempt->client);
-	if (!begin(attempt, END_UPSTREAM, &attempt->server) ||
+		return note_failure(
+			attempt, "the proxy cannot bind to the client's address", &attempt->client);
+	if (!begin_connect(attempt, END_UPSTREAM, &attempt->server) ||
 		send(ends[END_UPSTREAM], "there", 5, 0) != 5 ||
 		!await(attempt, ends[END_SERVER], ends[END_UPSTREAM]) ||
-		datagram_receive(ends[END_SERVER], data, sizeof(data), &seen, &told) != 5)
-		return fail(attempt, "the proxy's datagram does not reach", &attempt->server);
+		datagram_receive(ends[END_SERVER], data, sizeof(data), &seen, &reported) != 5)
+		return note_failure(
+			attempt, "the server does not receive the datagram to", &attempt->server);
 	if (!addr_equal(&seen, &attempt->client))
-		return differs(attempt, "the client that the server sees", &seen, &attempt->client);
+		return note_difference(
+			attempt, "the client that the server sees", &seen, &attempt->client);
 	if (socket_connect(ends[END_SERVER], &seen) == -1 ||
-		!pass(attempt, ends[END_SERVER], ends[END_UPSTREAM], "and back"))
-		return fail(attempt, "the server's answer does not come back to", &seen);
+		!pass_text(attempt, ends[END_SERVER], ends[END_UPSTREAM], "and back"))
+		return note_failure(
+			attempt, "the proxy does not receive the server's answer to", &seen);
 	attempt->connection->client_seen = true;
 	return true;
 }
@@ -244,9 +259,9 @@ bool connection_udp_both_ways(struct connection_attempt *attempt)
 {
 	int *ends = attempt->ends;
 
-	ends[END_ACCEPTED] = bound(attempt->network->proxy, &attempt->destination, true);
-	if (ends[END_ACCEPTED] != -1 && begin(attempt, END_ACCEPTED, &attempt->client) &&
-		pass(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
+	ends[END_ACCEPTED] = open_datagram(attempt->network->proxy, &attempt->destination, true);
+	if (ends[END_ACCEPTED] != -1 && begin_connect(attempt, END_ACCEPTED, &attempt->client) &&
+		pass_text(attempt, ends[END_ACCEPTED], ends[END_CLIENT], "and back"))
 		return true;
-	return fail(attempt, "the client gets no answer from", &attempt->destination);
+	return note_failure(attempt, "the client receives no answer from", &attempt->destination);
 }

@@ -1,8 +1,8 @@
 /*
- * The two legs of a connection through the scratch network, over TCP and over UDP.
+ * The two sides of a connection through the scratch network: client to proxy, and proxy to server.
  */
-#ifndef TPROXY_CONNECTION_LEGS_H
-#define TPROXY_CONNECTION_LEGS_H
+#ifndef TPROXY_CONNECTION_SIDES_H
+#define TPROXY_CONNECTION_SIDES_H
 
 #include "connection.h"
 #include "tproxy/addr.h"
@@ -18,18 +18,26 @@ enum end {
 	ENDS
 };
 
+/* One attempt to make a connection. */
 struct connection_attempt {
-	struct connection *connection; /* what is found out goes here */
+	struct connection *connection; /* the results go here */
 	const struct scratch_network *network;
 	int family;
-	long long deadline;      /* of the leg, by clock_ms() */
-	struct addr destination; /* of the client */
-	struct addr listening;   /* where the proxy waits for it */
+	long long deadline;      /* of this side, by clock_ms() */
+	struct addr destination; /* that the client connects to */
+	struct addr listening;   /* that the proxy is bound to */
 	struct addr client, server;
-	int ends[ENDS]; /* -1: not open */
+	int ends[ENDS]; /* descriptors, -1: not open; the caller closes them */
 };
 
-/* Each true, or false with the connection's detail filled in, unless something failed before. */
+/*
+ * Each opens its sockets and leaves the process in the namespace of one of the hosts. It waits until the
+ * deadline. Returns true; or false, with the reason in the connection's detail unless one is there already.
+ *
+ * client_side: the client reaches the listener, and both see the right addresses (of a datagram, the
+ * destination that the kernel reports, too). server_side: the proxy reaches the server, from the client's address
+ * if the recipe says so. both_ways, after both sides: bytes pass in both directions.
+ */
 bool connection_tcp_client_side(struct connection_attempt *attempt);
 bool connection_tcp_server_side(struct connection_attempt *attempt);
 bool connection_tcp_both_ways(struct connection_attempt *attempt);

@@ -1,8 +1,8 @@
 /*
- * What was found out, as JSON; fixtures/schema/prove.schema.json is the contract.
+ * Prints the results as JSON; fixtures/schema/prove.schema.json is the contract.
  *
- * The format number is raised when a reader of an older object would be misled; fields may be added
- * without that.
+ * The format number is raised when a field changes its meaning. A new field does not raise it. "firewall_tool"
+ * of a connection is "none" where its recipe has no packet rules.
  */
 #include "prove.h"
 

@@ -1,9 +1,9 @@
 /*
- * What was found out, for people: a line for each thing with a column for each family, then the
- * profiles, then the reasons of whatever does not work.
+ * Prints the results for people: a line for each capability and connection with a column for each family,
+ * then the profiles, then the reasons for what does not work.
  *
- * The reason of what was not tried is told once, where it arises: that a recipe needs what is missing
- * is in the table, and what is missing is in the list.
+ * A reason is printed once. What was not tried because a capability is missing has no reason of its own: the
+ * capability is in the list.
  */
 #include "prove.h"
 
@@ -86,13 +86,13 @@ static void put_profile(const struct proof *proof, enum profile profile, FILE *o
 
 	put_row(out, profile_meanings[profile], profile_names[profile], provable ? "yes" : "no");
 	if (count > 0) {
-		fputs("      would be mended by ", out);
+		fputs("      kernel options that fix it: ", out);
 		put_options(out, options, count);
 	}
 }
 
-/* Whether its reason is told by another entry, or there is nothing to tell. */
-static bool is_told_elsewhere(const struct finding *finding)
+/* Whether it works, or another entry has the reason. */
+static bool has_no_reason(const struct finding *finding)
 {
 	return finding->state == CAPABILITY_WORKS ||
 	       (finding->state == CAPABILITY_UNTRIED && strncmp(finding->detail, "needs ", 6) == 0);
@@ -110,7 +110,7 @@ static void put_finding(const struct proof *proof, const struct capability_key *
 		finding->state == CAPABILITY_WORKS ? capabilities[at->name].what : finding->detail);
 	if (finding->state == CAPABILITY_MISSING) {
 		count = capability_options(&proof->findings, at->name, at->family, options);
-		fputs("      turn on: ", out);
+		fputs("      kernel options to turn on: ", out);
 		put_options(out, options, count);
 	}
 }
@@ -120,8 +120,7 @@ static void put_reasons(const struct proof *proof, bool verbose, FILE *out)
 	struct capability_key at = {0};
 
 	while (capability_next(&at))
-		if (verbose ||
-			!is_told_elsewhere(findings_get(&proof->findings, at.name, at.family)))
+		if (verbose || !has_no_reason(findings_get(&proof->findings, at.name, at.family)))
 			put_finding(proof, &at, out);
 	for (size_t i = 0; i < proof->connection_count; i++) {
 		const struct connection *each = &proof->connections[i];
@@ -150,17 +149,17 @@ static bool all_work(const struct proof *proof)
 
 static void put_verdict(const struct proof *proof, enum profile profile, FILE *out)
 {
-	fprintf(out, "\nProfile %s can%s be had on this kernel.\n", profile_names[profile],
-		profile_is_provable(proof, profile) ? "" : "not");
+	fprintf(out, "\nProfile %s %s on this kernel.\n", profile_names[profile],
+		profile_is_provable(proof, profile) ? "works" : "does not work");
 	if (proof->findings.packages[0] != NULL) {
-		fputs("Not everything was tried; install:", out);
+		fputs("Not everything was tried. Install:", out);
 		for (size_t i = 0; proof->findings.packages[i] != NULL; i++)
 			fprintf(out, " %s", proof->findings.packages[i]);
 		fputc('\n', out);
 	}
 	if (proof->own_users && !all_work(proof))
-		fputs("Without root the kernel loads no module for iptables-legacy; root may get "
-		      "further.\n",
+		fputs("Without root the kernel loads no modules for iptables-legacy. Run as root to "
+		      "try them.\n",
 			out);
 }
 
@@ -174,7 +173,7 @@ void prove_print(const struct proof *proof, enum profile profile, bool verbose, 
 	put_row(out, "connection client - proxy - server", "IPv4", "IPv6");
 	put_connections(proof, out);
 	fputc('\n', out);
-	put_row(out, "what for", "profile", "can be had");
+	put_row(out, "purpose", "profile", "works");
 	for (int each = 0; each < PROFILES; each++)
 		put_profile(proof, (enum profile)each, out);
 	if (verbose || !all_work(proof)) {

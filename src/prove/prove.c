@@ -1,10 +1,10 @@
 /*
- * Trying everything in order, and what follows for each profile; see the header.
+ * Tries everything in order, and draws conclusions for each profile.
  *
- *     sockets -> hosts, links, routing -> for each program its rules, v4 and v6, and their connections
+ *     sockets -> hosts, links, routing -> for each firewall tool its rules, v4 and v6, and their connections
  *
- * A program's rules are taken away before the next one's are loaded: only then it is its own rules that
- * a connection is owed to.
+ * The rules of a tool are removed before those of the next one are loaded: only then a connection proves that
+ * the tool's own rules work.
  */
 #include "prove.h"
 #include "scratch.h"
@@ -17,10 +17,10 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
-/* A leg's limit: enough for a second SYN, and less once packets were found to get lost. */
+/* The limit of a side: enough for a second SYN; less after packets were lost once. */
 enum {
-	LEG_MS = 2000,
-	LATER_LEG_MS = 500
+	SIDE_MS = 2000,
+	LATER_SIDE_MS = 500
 };
 
 static const int families[] = {AF_INET, AF_INET6};
@@ -28,11 +28,11 @@ static const int families[] = {AF_INET, AF_INET6};
 const char *const profile_names[PROFILES] = {
 	"binding", "source", "full", "intercept", "udp", "ipv6"};
 const char *const profile_meanings[PROFILES] = {
-	"listen at an address that the host lacks",
-	"call the server from the client's address",
-	"both: the walk-through",
-	"serve whatever address a client called",
-	"the same for datagrams",
+	"listen on an address that the host lacks",
+	"connect to servers from the client's address",
+	"both: HAProxy's walk-through",
+	"serve every address that clients connect to",
+	"both for datagrams",
 	"both for IPv6",
 };
 
@@ -82,18 +82,18 @@ bool profile_is_provable(const struct proof *proof, enum profile profile)
 	return false;
 }
 
-/* Adds the options that would mend a capability, if the kernel said no to it. */
+/* Adds the kernel options that fix a capability, if the kernel lacks it. */
 static size_t add_options(const struct proof *proof, enum capability_name name, int family,
 	const char **options, size_t count)
 {
-	const char *mending[CAPABILITY_OPTIONS_MAX];
+	const char *fixing[CAPABILITY_OPTIONS_MAX];
 	size_t length;
 
 	if (findings_get(&proof->findings, name, family)->state != CAPABILITY_MISSING)
 		return count;
-	length = capability_options(&proof->findings, name, family, mending);
+	length = capability_options(&proof->findings, name, family, fixing);
 	for (size_t i = 0; i < length; i++)
-		count = capability_add_option(options, count, PROVE_OPTIONS_MAX, mending[i]);
+		count = capability_add_option(options, count, PROVE_OPTIONS_MAX, fixing[i]);
 	return count;
 }
 
@@ -128,12 +128,12 @@ size_t proof_options(
 	return count;
 }
 
-/* Tries every recipe that is written for a tool (-1: those that need no packet rules). */
+/* Tries every recipe for a firewall tool (-1: those without packet rules). */
 static void connect_by(
 	struct proof *proof, const struct scratch_network *network, int tool, int family)
 {
 	unsigned wanted = tool == -1 ? 0 : 1U << tool;
-	int milliseconds = LEG_MS;
+	int milliseconds = SIDE_MS;
 
 	for (size_t i = 0; i < connection_recipe_count; i++) {
 		struct connection *made = &proof->connections[proof->connection_count];
@@ -147,7 +147,7 @@ static void connect_by(
 			.recipe = &connection_recipes[i], .tool = tool, .family = family};
 		connection_try(made, network, &proof->findings, milliseconds);
 		if (made->state == CONNECTION_FAILED)
-			milliseconds = LATER_LEG_MS;
+			milliseconds = LATER_SIDE_MS;
 	}
 }
 
@@ -166,7 +166,7 @@ static void prove_tool(
 			scratch_rules_flush(&proof->findings, tool, families[i]);
 }
 
-/* What TPROXY left of a datagram's destination: as the connections that needed it have seen it. */
+/* Whether the kernel reports a datagram's destination after TPROXY, from the connections that need it. */
 static void note_destination(struct proof *proof, int family)
 {
 	const struct connection *tried = NULL;
@@ -183,7 +183,7 @@ static void note_destination(struct proof *proof, int family)
 	}
 	if (tried == NULL)
 		findings_set(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family,
-			CAPABILITY_UNTRIED, "needs the recipe udp-intercept by any program");
+			CAPABILITY_UNTRIED, "needs the recipe udp-intercept by any firewall tool");
 	else if (tried->destination_reported)
 		findings_set_result(&proof->findings, CAPABILITY_ORIGINAL_DESTINATION, family, 0);
 	else

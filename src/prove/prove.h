@@ -16,10 +16,10 @@ enum {
 	PROVE_OPTIONS_MAX = 64
 };
 
-/* Everything that was found out. */
+/* All results. */
 struct proof {
 	char kernel[65];
-	bool own_users; /* tried in a user namespace of its own, where no module is loaded */
+	bool own_users; /* in a user namespace of its own, where the kernel loads no modules */
 	struct findings findings;
 	struct connection connections[PROVE_CONNECTIONS_MAX];
 	size_t connection_count;
@@ -39,30 +39,33 @@ enum profile {
 extern const char *const profile_names[PROFILES];
 extern const char *const profile_meanings[PROFILES];
 
-/* The profile of that name, or -1. */
+/* The profile with that name, or -1. */
 int profile_of(const char *name);
 
-/* Tries everything. The process is in scratch namespaces (scratch_run()). */
+/*
+ * Tries everything and fills in PROOF, which is zeroed before. The process is in scratch namespaces (see
+ * scratch_run(), which also says OWN_USERS). It is on any of the scratch hosts afterwards.
+ */
 void prove_run(struct proof *proof, bool own_users);
 
-/* Whether a connection is of a profile, and whether it shows that the profile can be had. */
+/* Whether a connection is of a profile, and whether its results show that the profile works. */
 bool profile_asks(enum profile profile, const struct connection *connection);
 bool profile_shown_by(enum profile profile, const struct connection *connection);
 
-/* Whether any connection shows it. */
+/* Whether any connection shows that the profile works. */
 bool profile_is_provable(const struct proof *proof, enum profile profile);
 
 /*
- * The kernel options that would mend what a profile's connections lack; with PROFILES, whatever is
- * missing and not optional. Returns how many; any one firewall tool's are enough for a profile.
+ * Fills in the kernel options that fix what a profile's connections lack; with PROFILES, what is missing and
+ * not optional at all. Returns how many. The options of any one firewall tool are enough for a profile.
  */
 size_t proof_options(
 	const struct proof *proof, enum profile profile, const char *options[PROVE_OPTIONS_MAX]);
 
-/* For people: what works in which family, then what does not and why. VERBOSE adds what was seen. */
+/* Of proof_text.c: prints a report for people. VERBOSE adds what was seen of what works. */
 void prove_print(const struct proof *proof, enum profile profile, bool verbose, FILE *out);
 
-/* One JSON object, as fixtures/schema/prove.schema.json describes it. False when it can't be written. */
+/* Of proof_json.c: prints one JSON object (fixtures/schema/prove.schema.json). False if that fails. */
 bool prove_print_json(const struct proof *proof, enum profile profile, FILE *out);
 
 #endif

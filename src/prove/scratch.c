@@ -1,14 +1,14 @@
 /*
- * Scratch namespaces; see the header.
+ * Makes scratch namespaces and runs a function in them.
  *
- *     caller -> keeper -> first process (pid 1 of a pid namespace) -> tools (ip, nft, ...)
+ *     parent -> keeper -> first process (pid 1 of a pid namespace) -> tools (ip, nft, ...)
  *
- * The keeper unshares and waits; the caller stays where it is. Should the caller be killed, the kernel
- * kills the keeper (PR_SET_PDEATHSIG), with that the first process, and with that every process of its
- * pid namespace. Namespaces are held by descriptors and processes only, so they end with them.
+ * The keeper unshares and waits; the parent stays in its namespaces. If the parent is killed, the kernel kills
+ * the keeper (PR_SET_PDEATHSIG, prctl(2)), then the first process, and with it every process of its pid
+ * namespace (pid_namespaces(7)). Only descriptors and processes hold the namespaces, so they end with them.
  *
- * The trap: a parent may die before its child has asked for that signal. getppid() tells, but not across
- * pid namespaces; there the far end of a pipe does.
+ * The trap: a parent may die before its child has asked for that signal. getppid() shows that, but not across
+ * pid namespaces; there the other end of a pipe does.
  */
 #include "scratch.h"
 #include "hoststate/sysctl.h"
@@ -39,8 +39,8 @@ const char scratch_advice[] =
 	"  * allow them past AppArmor (Ubuntu 24.04):  sysctl "
 	"kernel.apparmor_restrict_unprivileged_userns=0\n"
 	"  * allow more of them:                       sysctl user.max_user_namespaces=10000\n"
-	"In a container, it has to be one with CAP_SYS_ADMIN. The kernel needs CONFIG_NET_NS and,\n"
-	"without root, CONFIG_USER_NS.\n";
+	"A container needs CAP_SYS_ADMIN. The kernel needs CONFIG_NET_NS and, without root,\n"
+	"CONFIG_USER_NS.\n";
 
 static bool write_file(const char *path, const char *text)
 {
@@ -54,7 +54,7 @@ static bool write_file(const char *path, const char *text)
 	return well;
 }
 
-/* A kernel without pid namespaces does without: tools end by themselves when their input does. */
+/* A kernel without pid namespaces works, too: tools end by themselves when their input does. */
 static int unshare_with_pids(int flags)
 {
 	if (unshare(flags | CLONE_NEWPID) == 0)
@@ -77,7 +77,7 @@ static int unshare_with_users(void)
 		       : -1;
 }
 
-/* Root of a container may lack the capability, and be allowed user namespaces all the same. */
+/* Root in a container may lack the capability, and still be allowed to make user namespaces. */
 static int unshare_all(bool *own_users)
 {
 	*own_users = false;
@@ -142,7 +142,7 @@ static int report(int trouble, int status)
 int scratch_run(int (*work)(bool own_users, void *context), void *context)
 {
 	int trouble[2], status = -1, error = 0;
-	pid_t caller = getpid(), keeper;
+	pid_t parent = getpid(), keeper;
 
 	fflush(NULL);
 	if (pipe2(trouble, O_CLOEXEC) == -1)
@@ -150,7 +150,7 @@ int scratch_run(int (*work)(bool own_users, void *context), void *context)
 	keeper = fork();
 	if (keeper == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != caller)
+		if (getppid() != parent)
 			_exit(1);
 		_exit(report(trouble[1], keep(work, context)));
 	}

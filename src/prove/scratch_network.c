@@ -1,11 +1,11 @@
 /*
- * Three scratch hosts in a row; see the header.
+ * Makes three scratch hosts in a row.
  *
- * Everything of a host goes into one call of `ip -batch`: where the kernel is emulated, starting a
- * program is what takes the time. Only where a call fails is each of its parts tried by itself.
+ * Everything of a host is one run of `ip -batch`: on an emulated kernel, starting a program takes most of the
+ * time. Only if a run fails, each of its parts is tried by itself.
  *
- * The trap: the kernel takes a veth link whose number is its peer's for one without a peer, and lets up
- * to a second pass before it is up. So both ends are numbered, and differently.
+ * The trap: if both ends of a veth link have the same index, the kernel takes the link for one without a peer
+ * and needs up to a second until it is up (link watch). So the ends get different indexes.
  */
 #include "scratch_network.h"
 #include "scratch.h"
@@ -54,7 +54,7 @@ static const char *const route_lines[2] = {
 	"route add local 2001:db8:e::/64 dev lo\n",
 };
 
-/* What a fresh namespace may have from its host, and what would keep IPv6 waiting for a second. */
+/* What a new namespace may inherit from its host, and what would delay IPv6 for a second. */
 static const char *const sysctls[][2] = {
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -77,21 +77,21 @@ static int make_host(void)
 }
 
 /* FLAG is "-4", "-6", or NULL where the lines themselves say which family they are of. */
-static bool ip_batch(const char *flag, const char *lines, char *words, size_t size)
+static bool ip_batch(const char *flag, const char *lines, char *message, size_t size)
 {
 	const char *const argv[] = {"ip", "-batch", "-", flag, NULL};
 	struct subprocess_result result;
 	bool well = subprocess_run(argv, lines, &result);
 
 	if (!well)
-		tool_message(result.errors, words, size);
+		tool_message(result.errors, message, size);
 	subprocess_free(&result);
 	return well;
 }
 
 /* The lines of both families, or of IPv4 alone where there is no other. */
 static bool lay_out(int host, const char *links, const char *const lines[2],
-	const struct findings *findings, char *words, size_t size)
+	const struct findings *findings, char *message, size_t size)
 {
 	bool both = findings_can(findings, CAPABILITY_IPV6, AF_INET6);
 	char text[2048];
@@ -99,14 +99,14 @@ static bool lay_out(int host, const char *links, const char *const lines[2],
 	snprintf(text, sizeof(text), "link set lo up\n%s%s%s", links, lines[0],
 		both ? lines[1] : "");
 	if (scratch_enter(host) == -1) {
-		snprintf(words, size, "%s", strerror(errno));
+		snprintf(message, size, "%s", strerror(errno));
 		return false;
 	}
-	return ip_batch(NULL, text, words, size);
+	return ip_batch(NULL, text, message, size);
 }
 
 static bool lay_out_all(const struct scratch_network *network, const struct findings *findings,
-	char *words, size_t size)
+	char *message, size_t size)
 {
 	static const char pair[] =
 		"link add %s index %d type veth peer name eth0 index %d netns /proc/self/fd/%d\n"
@@ -118,13 +118,14 @@ static bool lay_out_all(const struct scratch_network *network, const struct find
 		snprintf(links, sizeof(links), pair, "client0", 3, 103, network->client, "client0");
 	snprintf(links + length, sizeof(links) - (size_t)length, pair, "server0", 4, 104,
 		network->server, "server0");
-	return lay_out(network->proxy, links, proxy_lines, findings, words, size) &&
-	       lay_out(network->client, "link set eth0 up\n", client_lines, findings, words,
+	return lay_out(network->proxy, links, proxy_lines, findings, message, size) &&
+	       lay_out(network->client, "link set eth0 up\n", client_lines, findings, message,
 		       size) &&
-	       lay_out(network->server, "link set eth0 up\n", server_lines, findings, words, size);
+	       lay_out(network->server, "link set eth0 up\n", server_lines, findings, message,
+		       size);
 }
 
-static void note_link(struct findings *findings, bool well, const char *words)
+static void note_link(struct findings *findings, bool well, const char *message)
 {
 	if (well && (!scratch_await_link("client0", LIMIT_MS) ||
 			    !scratch_await_link("server0", LIMIT_MS)))
@@ -133,25 +134,25 @@ static void note_link(struct findings *findings, bool well, const char *words)
 	else if (well)
 		findings_set_result(findings, CAPABILITY_VETH, AF_INET, 0);
 	else
-		findings_set_message(findings, CAPABILITY_VETH, AF_INET, words);
+		findings_set_message(findings, CAPABILITY_VETH, AF_INET, message);
 }
 
-/* One part of the routing by itself. What the batch that failed had done already is there. */
+/* One part of the routing by itself. The batch that failed may have done it already. */
 static bool try_part(
 	struct findings *findings, enum capability_name name, int family, const char *lines)
 {
-	char words[256];
+	char message[256];
 
-	if (ip_batch(family == AF_INET6 ? "-6" : "-4", lines, words, sizeof(words)) ||
-		strstr(words, "File exists") != NULL) {
+	if (ip_batch(family == AF_INET6 ? "-6" : "-4", lines, message, sizeof(message)) ||
+		strstr(message, "File exists") != NULL) {
 		findings_set_result(findings, name, family, 0);
 		return true;
 	}
-	findings_set_message(findings, name, family, words);
+	findings_set_message(findings, name, family, message);
 	return false;
 }
 
-/* The rule is there; where a marked socket can show it, it has to lead to the table, too. */
+/* The rule exists. If a marked socket can show it, the rule has to lead to the table, too. */
 static void note_rule(struct findings *findings, int family, bool routes)
 {
 	bool can_show = routes && findings_can(findings, CAPABILITY_SO_MARK, family);
@@ -160,28 +161,28 @@ static void note_rule(struct findings *findings, int family, bool routes)
 		findings_set_result(findings, CAPABILITY_POLICY_RULE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_POLICY_RULE, family, CAPABILITY_MISSING,
-			"the rule is there, and a marked packet is not routed by it: %s",
+			"the rule exists, but a marked packet is not routed by it: %s",
 			strerror(errno));
 }
 
-/* A kernel with one table takes a route for another, too, and puts it where no mark is needed. */
+/* A kernel with one table accepts a route for another one, and puts it where no mark is needed. */
 static void note_routes(struct findings *findings, int family, bool rule)
 {
 	if (rule || probe_unmarked_route(family) == -1)
 		findings_set_result(findings, CAPABILITY_LOCAL_ROUTE, family, 0);
 	else
 		findings_set(findings, CAPABILITY_LOCAL_ROUTE, family, CAPABILITY_MISSING,
-			"the route for table 100 is in the main table: there is but one");
+			"the route for table 100 is in the main table: the kernel has no other table");
 }
 
 static void set_routing(struct findings *findings, int family)
 {
 	int place = family == AF_INET6;
-	char all[256], words[256];
+	char all[256], message[256];
 	bool rule = true, routes = true;
 
 	snprintf(all, sizeof(all), "%s%s", rule_line, route_lines[place]);
-	if (!ip_batch(place ? "-6" : "-4", all, words, sizeof(words))) {
+	if (!ip_batch(place ? "-6" : "-4", all, message, sizeof(message))) {
 		rule = try_part(findings, CAPABILITY_POLICY_RULE, family, rule_line);
 		routes = try_part(findings, CAPABILITY_LOCAL_ROUTE, family, route_lines[place]);
 	}
@@ -204,7 +205,7 @@ static void no_ip(struct findings *findings)
 
 bool scratch_network_build(struct scratch_network *network, struct findings *findings)
 {
-	char words[256] = "";
+	char message[256] = "";
 
 	if (!subprocess_exists("ip")) {
 		no_ip(findings);
@@ -217,11 +218,11 @@ bool scratch_network_build(struct scratch_network *network, struct findings *fin
 		findings_set_result(findings, CAPABILITY_NET_NAMESPACES, AF_INET, -1);
 		return false;
 	}
-	if (lay_out_all(network, findings, words, sizeof(words)))
-		words[0] = '\0';
+	if (lay_out_all(network, findings, message, sizeof(message)))
+		message[0] = '\0';
 	if (scratch_enter(network->proxy) == -1)
 		return false;
-	note_link(findings, words[0] == '\0', words);
+	note_link(findings, message[0] == '\0', message);
 	set_routing(findings, AF_INET);
 	if (findings_can(findings, CAPABILITY_IPV6, AF_INET6))
 		set_routing(findings, AF_INET6);

@@ -24,8 +24,9 @@ extern const char
 	*const scratch_network_local[2]; /* the same, with a local route on the proxy's host */
 
 /*
- * Makes the hosts, and notes what became of links, policy rules and local routes. False when there are
- * no links. Needs CAPABILITY_IPV6 to have been tried.
+ * Makes the hosts and notes in FINDINGS whether links, policy rules and local routes work. CAPABILITY_IPV6 has
+ * to be tried before. Returns false if the links do not work; NETWORK may have descriptors then, too. They stay
+ * open until the process ends. The process is on the proxy's host afterwards.
  */
 bool scratch_network_build(struct scratch_network *network, struct findings *findings);
 

@@ -1,12 +1,13 @@
 /*
- * Packet rules for the scratch proxy's host; see the header.
+ * Writes and loads the packet rules of the scratch proxy's host.
  *
- * A row of the table is a rule in both languages and the features that it needs. `@` stands for the VIP,
- * `$` for the VIP as nft writes it before a port, `&` for nft's word for the family. The DIVERT rules are the walk-through's; iptables
- * leaves wildcard listeners out of `socket`, so those of other ports are not caught by them.
+ * A row of the table is a rule in both languages, with the features that it needs. `@` stands for the VIP, `$`
+ * for the VIP as nft writes it before a port, `&` for the family in nft's language. The DIVERT rules are those
+ * of HAProxy's walk-through. The match `socket` of iptables leaves out wildcard listeners, so it does not match
+ * packets for the other ports.
  *
- * The lock of iptables-legacy is below /run, which may not be ours to write. A memfd has no name in any
- * file system and ends with its last user; the tools inherit its descriptor and open it by that.
+ * The trap: the lock of iptables-legacy is below /run, where we may not write. A memfd has no name in any file
+ * system and ends with its last user; the tools inherit its descriptor and open it through /proc/self/fd.
  */
 #include "scratch_rules.h"
 #include "scratch_network.h"
@@ -26,7 +27,7 @@
 
 static const struct scratch_rule {
 	unsigned features;
-	const char *xt, *nft; /* NULL: there is nothing to say in that language */
+	const char *xt, *nft; /* NULL: that language needs no such line */
 } rules[] = {
 	{0, ":DIVERT - [0:0]", NULL},
 	{BIT(RULES_MARK), "-A DIVERT -j MARK --set-mark 1", NULL},
@@ -131,14 +132,14 @@ static void text_alone(enum firewall_tool tool, int family, enum rules_feature f
 	fclose(out);
 }
 
-static bool load(const char *program, const char *text, char *words, size_t size)
+static bool run_loader(const char *program, const char *text, char *message, size_t size)
 {
 	const char *const nft[] = {program, "-f", "-", NULL}, *const restore[] = {program, NULL};
 	struct subprocess_result result;
 	bool well = subprocess_run(strcmp(program, "nft") == 0 ? nft : restore, text, &result);
 
 	if (!well)
-		tool_message(result.errors, words, size);
+		tool_message(result.errors, message, size);
 	subprocess_free(&result);
 	return well;
 }
@@ -147,7 +148,7 @@ static bool load(const char *program, const char *text, char *words, size_t size
 static unsigned try_each(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[SCRATCH_RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], message[256];
 	unsigned features = 0;
 
 	for (int feature = 0; feature < RULES_FEATURES; feature++) {
@@ -159,11 +160,11 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 			continue;
 		}
 		text_alone(tool, family, (enum rules_feature)feature, text);
-		if (load(program, text, words, sizeof(words))) {
+		if (run_loader(program, text, message, sizeof(message))) {
 			findings_set_result(findings, name, family, 0);
 			features |= BIT(feature);
 		} else
-			findings_set_message(findings, name, family, words);
+			findings_set_message(findings, name, family, message);
 	}
 	return features;
 }
@@ -171,7 +172,7 @@ static unsigned try_each(struct findings *findings, enum firewall_tool tool, int
 void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char text[SCRATCH_RULES_TEXT_MAX], words[256];
+	char text[SCRATCH_RULES_TEXT_MAX], message[256];
 	unsigned features;
 
 	if (!subprocess_exists(program)) {
@@ -182,7 +183,7 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 		return;
 	}
 	scratch_rules_text(tool, family, ALL, text);
-	if (load(program, text, words, sizeof(words))) {
+	if (run_loader(program, text, message, sizeof(message))) {
 		for (int i = 0; i < RULES_FEATURES; i++)
 			findings_set_result(findings,
 				capability_of_rules(tool, (enum rules_feature)i), family, 0);
@@ -192,25 +193,25 @@ void scratch_rules_load(struct findings *findings, enum firewall_tool tool, int 
 	if (features == 0)
 		return;
 	scratch_rules_text(tool, family, features, text);
-	if (!load(program, text, words, sizeof(words)))
+	if (!run_loader(program, text, message, sizeof(message)))
 		findings_set_message(
-			findings, capability_of_rules(tool, RULES_TABLE), family, words);
+			findings, capability_of_rules(tool, RULES_TABLE), family, message);
 }
 
 void scratch_rules_flush(const struct findings *findings, enum firewall_tool tool, int family)
 {
 	const char *program = firewall_tool_restore(tool, family);
-	char words[256];
+	char message[256];
 
 	if (!findings_can(findings, capability_of_rules(tool, RULES_TABLE), family))
 		return;
 	if (tool != TOOL_NFT)
-		load(program, "*mangle\nCOMMIT\n", words, sizeof(words));
+		run_loader(program, "*mangle\nCOMMIT\n", message, sizeof(message));
 	else
-		load(program,
+		run_loader(program,
 			family == AF_INET6 ? "delete table ip6 transparent\n"
 					   : "delete table ip transparent\n",
-			words, sizeof(words));
+			message, sizeof(message));
 }
 
 void scratch_rules_try_optional(struct findings *findings)
@@ -227,16 +228,16 @@ void scratch_rules_try_optional(struct findings *findings)
 			"add chain ip redirecting c { type nat hook prerouting priority -100; }\n"
 			"add rule ip redirecting c tcp dport 80 redirect to :8080\n"},
 	};
-	char words[256];
+	char message[256];
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
 		if (!subprocess_exists("nft"))
 			findings_set_no_program(
 				findings, tried[i].name, AF_INET, "nft", "nftables");
-		else if (load("nft", tried[i].text, words, sizeof(words)))
+		else if (run_loader("nft", tried[i].text, message, sizeof(message)))
 			findings_set_result(findings, tried[i].name, AF_INET, 0);
 		else
-			findings_set_message(findings, tried[i].name, AF_INET, words);
+			findings_set_message(findings, tried[i].name, AF_INET, message);
 }
 
 void scratch_rules_own_lock(void)

@@ -1,9 +1,10 @@
 /*
- * Capabilities of sockets; see the header.
+ * Tries each capability of sockets by using it.
  *
- * Nothing is believed that was not seen: a mark is read back and followed by the routing, spliced bytes
- * are compared, a listener listens. Every probe returns 0, or -1 with the kernel's errno; what is odd
- * without an errno is EPROTO, for instance an option that was taken and had no effect.
+ * A system call that returns 0 proves nothing: a mark is read back and has to change the route, spliced bytes
+ * are compared, a listener has to listen. Every probe returns 0, or -1 with the kernel's errno. EPROTO means
+ * that the call succeeded and had no effect. The trap: a probe closes its sockets before it returns, and
+ * close() must not change the errno.
  */
 #include "socket_probes.h"
 #include "tproxy/addr.h"

@@ -1,13 +1,12 @@
 /*
- * Our rules on the host; see the header.
+ * Lists, loads and removes our rules.
  *
- * Traps: iptables (which writes nftables rules) makes a table and base chains as a side effect, which are taken away again
- * when they were not there before and hold nothing. Only nft can do that: iptables itself deletes no table,
- * so without nft that is reported. iptables-legacy registers its table with the kernel
- * for good; nothing takes that back but unloading the module, which other namespaces may be using.
+ * Traps: iptables that writes nftables rules creates a table and base chains as a side effect. They are
+ * removed again if they were not there before and hold nothing. Only nft can do that, because iptables cannot
+ * delete a table; without nft the leftover is reported. iptables-legacy registers its table with the kernel
+ * for good: only unloading the module would remove it, and other network namespaces may use that.
  */
 #include "our_rules.h"
-#include "in_use.h"
 #include "tproxy/json.h"
 #include "tproxy/json_list.h"
 #include "tproxy/names.h"
@@ -18,32 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_six(const json_t *step)
+static const char *nft_family(const struct step *step)
 {
-	return strcmp(json_text(step, "family"), "ipv6") == 0;
+	return step->family == AF_INET6 ? "ip6" : "ip";
 }
 
-static const char *nft_family(const json_t *step)
+char *our_rules_loader(const struct step *step)
 {
-	return is_six(step) ? "ip6" : "ip";
+	return text_format("%s %s", firewall_tool_restore(step->tool, step->family),
+		step->tool == TOOL_NFT ? "-f -" : "-w 10 --noflush");
 }
 
-static bool is_nft(const json_t *step)
-{
-	return strcmp(json_text(step, "firewall_tool"), "nft") == 0;
-}
-
-/* "ip6tables-legacy" and the like, with what follows it. */
-static char *program(const json_t *step, const char *rest)
-{
-	bool legacy = strcmp(json_text(step, "firewall_tool"), "iptables-legacy") == 0;
-
-	return text_format(
-		"%s%s%s", is_six(step) ? "ip6tables" : "iptables", legacy ? "-legacy" : "", rest);
-}
-
-/* Runs a line (freed); its output to *OUT where that is not NULL. */
-static bool run(char *line, const char *input, char **out, char **problem)
+/* Runs LINE, which is freed; *OUT (or NULL) gets its output, to be freed. */
+static bool run_tool(char *line, const char *input, char **out, char **problem)
 {
 	struct subprocess_result result;
 	bool well = subprocess_run_line(line, input, &result);
@@ -52,20 +38,20 @@ static bool run(char *line, const char *input, char **out, char **problem)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
 	else if (out != NULL)
-		*out = text_format("%s", result.out);
+		*out = text_copy(result.out);
 	subprocess_free(&result);
 	free(line);
 	return well;
 }
 
-/* The same for a line whose output is a listing, which has to be WHOLE. */
-static bool list(char *line, bool (*whole)(const char *), char **out, char **problem)
+/* The same for a line that prints a listing, which has to be WHOLE. */
+static bool read_listing(char *line, bool (*whole)(const char *), char **out, char **problem)
 {
-	char *name = text_format("%s", line);
-	bool well = run(line, NULL, out, problem);
+	char *name = text_copy(line);
+	bool well = run_tool(line, NULL, out, problem);
 
 	if (well && !whole(*out)) {
-		*problem = text_format("what `%s` writes is cut off", name);
+		*problem = text_format("the output of `%s` is cut off", name);
 		free(*out);
 		*out = NULL;
 		well = false;
@@ -87,6 +73,12 @@ bool our_rules_save_is_whole(const char *save)
 	return !open;
 }
 
+static bool read_save(const struct step *step, char **save, char **problem)
+{
+	return read_listing(text_copy(firewall_tool_save(step->tool, step->family)),
+		our_rules_save_is_whole, save, problem);
+}
+
 bool our_rules_table_is_whole(const char *text)
 {
 	size_t length = strlen(text);
@@ -94,7 +86,7 @@ bool our_rules_table_is_whole(const char *text)
 	return length > 3 && strcmp(text + length - 3, "\n}\n") == 0;
 }
 
-static bool take_any(void *context, json_t *object)
+static bool accept_object(void *context, json_t *object)
 {
 	(void)context;
 	(void)object;
@@ -105,24 +97,24 @@ static bool take_any(void *context, json_t *object)
 static bool is_json(const char *text)
 {
 	char *problem = NULL;
-	bool well = json_list_read(text, "nftables", take_any, NULL, &problem);
+	bool well = json_list_read(text, "nftables", accept_object, NULL, &problem);
 
 	free(problem);
 	return well;
 }
 
-/* Whether nft says that a table is not there; the loader of programs has the same words for a library. */
+/* Whether nft says that a table does not exist. ld.so has the same message for a library. */
 static bool is_absent(const char *problem)
 {
 	return strstr(problem, "(status 1): ") != NULL && strstr(problem, "Error: ") != NULL &&
 	       strstr(problem, "No such file or directory") != NULL;
 }
 
-/* The table mangle as JSON; true and NULL where it is not there. */
-static bool list_mangle(const json_t *step, char **listing, char **problem)
+/* The table mangle as JSON; true and NULL where there is none. */
+static bool list_mangle(const struct step *step, char **listing, char **problem)
 {
-	if (list(text_format("nft -j list table %s mangle", nft_family(step)), is_json, listing,
-		    problem))
+	if (read_listing(text_format("nft -j list table %s mangle", nft_family(step)), is_json,
+		    listing, problem))
 		return true;
 	if (!is_absent(*problem))
 		return false;
@@ -131,7 +123,7 @@ static bool list_mangle(const json_t *step, char **listing, char **problem)
 	return true;
 }
 
-static bool take_chain(void *names, json_t *object)
+static bool add_chain_name(void *names, json_t *object)
 {
 	const json_t *chain = json_object_get(object, "chain");
 
@@ -146,43 +138,43 @@ static json_t *chains_of(const char *listing)
 	json_t *made = json_array();
 	char *problem = NULL;
 
-	json_list_read(listing, "nftables", take_chain, made, &problem);
+	json_list_read(listing, "nftables", add_chain_name, made, &problem);
 	free(problem);
 	return made;
 }
 
 /* Notes the chains of the table mangle, or null where there is no such table. */
-static bool look_by_nft(json_t *step, char **problem)
+static bool note_chains_by_nft(struct step *step, char **problem)
 {
 	char *listing = NULL;
 
 	if (!list_mangle(step, &listing, problem))
 		return false;
-	json_object_set_new(
-		step, "chains_before", listing != NULL ? chains_of(listing) : json_null());
+	step->chains_before = listing != NULL ? chains_of(listing) : json_null();
 	free(listing);
 	return true;
 }
 
-/* Without nft: null where the table is not there. Which chains a table has, iptables does not tell. */
-static bool look_by_iptables(json_t *step, char **problem)
+/* Without nft: null where there is no such table. iptables does not say which chains a table has. */
+static bool note_chains_by_iptables(struct step *step, char **problem)
 {
 	char *save = NULL, *mangle;
 
-	if (!list(program(step, "-save"), our_rules_save_is_whole, &save, problem))
+	if (!read_save(step, &save, problem))
 		return false;
 	mangle = our_rules_mangle_of_save(save);
 	if (mangle == NULL)
-		json_object_set_new(step, "chains_before", json_null());
+		step->chains_before = json_null();
 	free(mangle);
 	free(save);
 	return true;
 }
 
-static bool is_registered(const json_t *step)
+static bool is_registered(const struct step *step)
 {
-	FILE *file = fopen(
-		is_six(step) ? "/proc/net/ip6_tables_names" : "/proc/net/ip_tables_names", "re");
+	FILE *file = fopen(step->family == AF_INET6 ? "/proc/net/ip6_tables_names"
+						    : "/proc/net/ip_tables_names",
+		"re");
 	char line[64];
 	bool found = false;
 
@@ -193,37 +185,32 @@ static bool is_registered(const json_t *step)
 	return found;
 }
 
-bool our_rules_prepare(json_t *step, char **problem)
+bool our_rules_prepare(struct step *step, char **problem)
 {
 	char *version = NULL;
 	bool well = true;
 
-	if (is_nft(step))
+	if (step->tool == TOOL_NFT)
 		return true;
-	if (!run(program(step, " -V"), NULL, &version, problem))
+	if (!run_tool(text_format("%s -V", firewall_tool_program(step->tool, step->family)), NULL,
+		    &version, problem))
 		return false;
 	if (strstr(version, "nf_tables") == NULL)
-		json_object_set_new(step, "registers", json_boolean(!is_registered(step)));
+		step->registers = !is_registered(step);
 	else
-		well = subprocess_exists("nft") ? look_by_nft(step, problem)
-						: look_by_iptables(step, problem);
+		well = subprocess_exists("nft") ? note_chains_by_nft(step, problem)
+						: note_chains_by_iptables(step, problem);
 	free(version);
 	return well;
 }
 
-bool our_rules_load(json_t *step, char **problem)
+bool our_rules_load(struct step *step, char **problem)
 {
-	char *ours;
-
-	if (!run(text_format("%s", json_text(step, "run")), json_text(step, "input"), NULL,
-		    problem))
+	if (!run_tool(our_rules_loader(step), step->input, NULL, problem))
 		return false;
-	ours = our_rules_list(step, problem);
-	if (ours == NULL)
-		return false;
-	json_object_set_new(step, "seen", json_string(ours));
-	free(ours);
-	return true;
+	free(step->seen);
+	step->seen = our_rules_list(step, problem);
+	return step->seen != NULL;
 }
 
 static bool has_our_comment(const char *line)
@@ -278,18 +265,18 @@ char *our_rules_of_save(const char *save)
 	return text_end(&ours);
 }
 
-char *our_rules_list(const json_t *step, char **problem)
+char *our_rules_list(const struct step *step, char **problem)
 {
 	char *text = NULL, *ours;
 
-	if (!is_nft(step)) {
-		if (!list(program(step, "-save"), our_rules_save_is_whole, &text, problem))
+	if (step->tool != TOOL_NFT) {
+		if (!read_save(step, &text, problem))
 			return NULL;
 		ours = our_rules_of_save(text);
 		free(text);
 		return ours;
 	}
-	if (list(text_format("nft -a list table %s " OUR_NAME, nft_family(step)),
+	if (read_listing(text_format("nft -a list table %s " OUR_NAME, nft_family(step)),
 		    our_rules_table_is_whole, &text, problem))
 		return text;
 	if (!is_absent(*problem))
@@ -333,11 +320,12 @@ static char *iptables_removal(const char *ours, char **left)
 	return text_end(&text);
 }
 
-/* What belongs to the frame of our table: its braces, its chain and the chain's hook. */
-static bool is_frame(const char *words)
+/* Whether a line is the frame of our table: its braces, its chain, or the chain's hook. */
+static bool is_frame(const char *content)
 {
-	return *words == '\0' || *words == '}' || strncmp(words, "type filter hook ", 17) == 0 ||
-	       strncmp(words, "table ", 6) == 0 || strncmp(words, "chain divert {", 14) == 0;
+	return *content == '\0' || *content == '}' ||
+	       strncmp(content, "type filter hook ", 17) == 0 ||
+	       strncmp(content, "table ", 6) == 0 || strncmp(content, "chain divert {", 14) == 0;
 }
 
 static char *nft_removal(const char *ours, const char *family, char **left)
@@ -348,16 +336,16 @@ static char *nft_removal(const char *ours, const char *family, char **left)
 	text_begin(&text);
 	text_begin(&others);
 	for (char *line; (line = text_line(&ours)) != NULL; free(line)) {
-		const char *words = line + strspn(line, "\t ");
+		const char *content = line + strspn(line, "\t ");
 		const char *handle = strstr(line, "# handle ");
 
-		if (is_frame(words))
+		if (is_frame(content))
 			continue;
 		if (strstr(line, "comment \"" OUR_NAME "\"") != NULL && handle != NULL)
 			fprintf(text.out, "delete rule %s " OUR_NAME " divert handle %s\n", family,
 				handle + strlen("# handle "));
 		else
-			fprintf(others.out, "%s\n", words);
+			fprintf(others.out, "%s\n", content);
 	}
 	rules = text_end(&text);
 	*left = lines_of(&others);
@@ -372,12 +360,10 @@ char *our_rules_removal(const char *ours, bool nft, const char *family, char **l
 	return nft ? nft_removal(ours, family, left) : iptables_removal(ours, left);
 }
 
-bool our_rules_remove(const json_t *step, const char *ours, char **left, char **problem)
+bool our_rules_remove(const struct step *step, const char *ours, char **left, char **problem)
 {
-	char *input = our_rules_removal(ours, is_nft(step), nft_family(step), left);
-	char *line =
-		is_nft(step) ? text_format("nft -f -") : program(step, "-restore -w 10 --noflush");
-	bool well = run(line, input, NULL, problem);
+	char *input = our_rules_removal(ours, step->tool == TOOL_NFT, nft_family(step), left);
+	bool well = run_tool(our_rules_loader(step), input, NULL, problem);
 
 	free(input);
 	return well;
@@ -391,7 +377,7 @@ struct mangle {
 	size_t others; /* what is neither the table nor a chain */
 };
 
-static bool take_mangle(void *context, json_t *object)
+static bool add_mangle_object(void *context, json_t *object)
 {
 	struct mangle *mangle = context;
 	json_t *chain = json_object_get(object, "chain"), *rule = json_object_get(object, "rule");
@@ -406,7 +392,7 @@ static bool take_mangle(void *context, json_t *object)
 	return true;
 }
 
-/* Whether it came with our rules, and no rule, policy or anything else makes it worth keeping. */
+/* Whether a chain came with our rules, and has no rule and no policy but accept. */
 static bool is_left_over(const struct mangle *mangle, const json_t *chain)
 {
 	const char *name = json_text(chain, "name");
@@ -429,7 +415,7 @@ char *our_rules_cleaning(const json_t *before, const char *listing, const char *
 	text_begin(&text);
 	for (i = 0; (each = json_array_get(before, i)) != NULL; i++)
 		names_add(&mangle.before, json_string_value(each), 0);
-	whole = json_list_read(listing, "nftables", take_mangle, &mangle, &problem);
+	whole = json_list_read(listing, "nftables", add_mangle_object, &mangle, &problem);
 	for (i = 0; (each = json_array_get(mangle.chains, i)) != NULL; i++) {
 		if (whole && is_left_over(&mangle, each))
 			fprintf(text.out, "delete chain %s mangle %s\n", family,
@@ -457,7 +443,7 @@ static bool was_there(const json_t *before, const char *chain)
 	return false;
 }
 
-/* Whether a chain of iptables' own in the table mangle has a rule; with NULL also any other chain counts. */
+/* Whether the chain has a rule. CHAIN NULL: whether any has, or iptables did not make a chain itself. */
 static bool is_used(const char *mangle, const char *chain)
 {
 	bool found = false;
@@ -473,16 +459,15 @@ static bool is_used(const char *mangle, const char *chain)
 	return found;
 }
 
-/* Says what has to be taken away by nft, once there is one. */
-static bool keep(const json_t *step, const json_t *before, char **kept, char **problem)
+/* Reports what only nft can remove. */
+static bool report_kept(const struct step *step, const json_t *before, char **kept, char **problem)
 {
-	static const char form[] =
-		"without the program nft %s of iptables stays, empty; with it, `nft delete %s %s "
-		"mangle%s` takes it away";
+	static const char form[] = "%s of iptables stays, empty, because the program nft is "
+				   "missing; `nft delete %s %s mangle%s` removes it";
 	bool table = json_is_null(before);
 	char *save = NULL, *mangle;
 
-	if (!list(program(step, "-save"), our_rules_save_is_whole, &save, problem))
+	if (!read_save(step, &save, problem))
 		return false;
 	mangle = our_rules_mangle_of_save(save);
 	if (mangle != NULL && table && !is_used(mangle, NULL))
@@ -496,23 +481,23 @@ static bool keep(const json_t *step, const json_t *before, char **kept, char **p
 	return true;
 }
 
-bool our_rules_clean(const json_t *step, char **kept, char **problem)
+bool our_rules_clean(const struct step *step, char **kept, char **problem)
 {
-	const json_t *before = json_object_get(step, "chains_before");
+	const json_t *before = step->chains_before;
 	char *listing = NULL, *input;
 	bool well = true;
 
 	if (before == NULL)
 		return true;
 	if (!subprocess_exists("nft"))
-		return keep(step, before, kept, problem);
+		return report_kept(step, before, kept, problem);
 	if (!list_mangle(step, &listing, problem))
 		return false;
 	if (listing == NULL)
 		return true;
 	input = our_rules_cleaning(before, listing, nft_family(step));
 	if (*input != '\0')
-		well = run(text_format("nft -f -"), input, NULL, problem);
+		well = run_tool(text_copy("nft -f -"), input, NULL, problem);
 	free(input);
 	free(listing);
 	return well;

@@ -1,16 +1,17 @@
 /*
- * What apply is to do, as data: steps in their order, each with what runs, what takes it back, and why.
+ * What apply does, as data: steps in their order, each with a reason.
  *
- * The order spares the traffic: nothing is marked before a marked packet can be delivered. Making a plan
- * touches nothing, so all of it is tested without a host.
+ * The order protects traffic: no packet is marked before marked packets can be delivered. A plan is made
+ * from a service and from what is in use on the host; making it changes nothing and needs no host.
  */
 #ifndef TPROXY_PLAN_H
 #define TPROXY_PLAN_H
 
-#include "firewall/ruleset.h"
+#include "firewall/tool.h"
 #include "hoststate/service.h"
 #include "in_use.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 enum plan_recipe {
@@ -26,28 +27,51 @@ enum step_kind {
 	STEP_FIREWALL
 };
 
-struct step {
-	enum step_kind kind;
-	int family;  /* AF_INET or AF_INET6 */
-	char *name;  /* of a sysctl: its path below /proc/sys; else what people call it */
-	char *value; /* of a sysctl: what it is set to */
-	char *was;   /* of a sysctl: what it is now */
-	char *run;   /* a command line; of a sysctl: the one that does the same */
-	char *input; /* what that reads, or NULL */
-	char *undo;  /* of a route or policy rule: what takes it back */
-	char *probe; /* of those: prints something as long as it is there */
-	const char *why;
+/* How far a step is; see state_file.h. */
+enum step_state {
+	STEP_PLANNED,
+	STEP_BEGUN,
+	STEP_DONE,
+	STEP_UNDOING,
+	STEP_UNDONE
 };
 
+/* One change of the host. Fields of other kinds are zero; texts belong to the step. */
+struct step {
+	enum step_kind kind;
+	enum step_state state;
+	int family; /* AF_INET or AF_INET6 */
+	char *why;  /* a reason for people */
+
+	/* STEP_SYSCTL */
+	char *sysctl; /* its path below /proc/sys */
+	char *value;  /* that is set */
+	char *was;    /* its value before: when the plan was made, then when the step began */
+
+	/* STEP_ROUTE (a local route on lo) and STEP_RULE */
+	char *to; /* the route's prefix, "192.0.2.80/32" */
+	unsigned table;
+	unsigned preference; /* of the rule */
+	uint32_t mark;       /* of the rule */
+
+	/* STEP_FIREWALL; from chains_before on it is filled in by our_rules.h */
+	enum firewall_tool tool;
+	char *input; /* what the tool reads to load the rules */
+	json_t *chains_before; /* names of the chains in the table mangle, JSON null: no such table; or NULL */
+	bool registers; /* iptables-legacy registers its table with the kernel for the first time */
+	char *seen;     /* our rules as the tool lists them, or NULL */
+};
+
+/* All zero but for recipe, tool, mark and table: a plan that plan_build() completes. */
 struct plan {
 	enum plan_recipe recipe;
 	enum firewall_tool tool;
 	uint32_t mark;
 	unsigned table;
-	bool marks; /* packets get a mark: all but a plain local route */
+	bool marks; /* packets are marked: always, except for a plain local route */
 	struct step *steps;
 	size_t step_count;
-	char *notes; /* what is not done and has to be known; lines, or NULL */
+	char *notes; /* lines for people about what the plan does not do, or NULL */
 };
 
 enum plan_format {
@@ -60,17 +84,35 @@ enum plan_format {
 	FORMAT_COUNT
 };
 
+/* By their enums, NULL behind the last. */
 extern const char *const plan_recipe_names[];
 extern const char *const plan_format_names[];
 
-/* PLAN has recipe, tool, mark and table; the rest is made. */
+/* Adds steps and notes to PLAN. SERVICE and IN_USE are only read. Give the plan to plan_free(). */
 void plan_build(struct plan *plan, const struct service *service, const struct in_use *in_use);
+
+/* Frees steps and notes, so that the plan can be built again. */
 void plan_free(struct plan *plan);
 
-/* Of plan_rules.c: what the firewall tool reads to load the rules of a family. */
+/*
+ * Whether APPLIED does already what WANTED would do. The preference of the policy rule may differ: it
+ * depends on the rules of the host, ours included. A sysctl that WANTED still has to set is a difference.
+ */
+bool plan_same(const struct plan *applied, const struct plan *wanted);
+
+/* Of plan_rules.c: the input of the firewall tool that loads the rules of a family; to be freed. */
 char *plan_rules(const struct plan *plan, const struct service *service, int family);
 
-/* Of plan_print.c: as a person would type it, as files of other tools, or as JSON. */
+/* Of plan_text.c: prints the plan as commands, as files of other tools, or as JSON. */
 void plan_print(const struct plan *plan, enum plan_format format, FILE *out);
+
+/* "policy rule fwmark 0x1 table 100", for people; to be freed. */
+char *step_name(const struct step *step);
+
+/*
+ * The command for a step that is a route or a policy rule: VERB is "add", "del" or "show" (which prints
+ * something while it exists). Ours have the protocol OUR_PROTOCOL. To be freed.
+ */
+char *step_command(const struct step *step, const char *verb);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * A plan as JSON: what `plan --format json` prints, and what the state file keeps of it.
+ * A plan as JSON: the state file keeps it, and `plan --format json` and `status --json` print it.
  */
 #ifndef TPROXY_PLAN_JSON_H
 #define TPROXY_PLAN_JSON_H
@@ -8,10 +8,14 @@
 
 #include <jansson.h>
 
-/* The caller's own, to be given to json_decref(). */
-json_t *plan_json(const struct plan *plan);
+/* The words of JSON, by their enums; NULL behind the last. */
+extern const char *const plan_kind_names[];
+extern const char *const plan_state_names[];
 
-/* Whether what is to be done is the same, wherever the host puts its policy rules. */
-bool plan_json_same(const json_t *applied, const json_t *wanted);
+/*
+ * Returns a new reference. COMMANDS: each step also has its name and its commands, for people. The state file
+ * has none: what it says is never run, only what follows from it.
+ */
+json_t *plan_json(const struct plan *plan, bool commands);
 
 #endif

@@ -1,12 +1,14 @@
 /*
- * The rules of a plan in the language of their tool.
+ * Writes the rules of a plan in the language of their firewall tool.
  *
- * What belongs to a transparent socket gets the mark and is accepted: the walk-through's DIVERT, in a
- * chain or table of our own. --transparent leaves the host's other sockets alone. ICMP errors are caught
- * by what they quote, or "packet too big" goes past the proxy to the client. The recipe `tproxy` adds a
- * rule for each listener, which names it. For datagrams nft does so in any recipe: its `socket` would pass
- * over fragments, and what has them put together, for all rules of the host, is its `tproxy`. Listeners on a
- * run of ports are named by one rule, which leaves the port as it is.
+ * Packets of a transparent socket are marked and accepted, as in DIVERT of HAProxy's walk-through, in a chain
+ * or table of our own. --transparent leaves the host's other sockets alone. ICMP errors are matched by the
+ * packet that they quote: else "packet too big" passes the proxy and reaches the client. The recipe `tproxy`
+ * adds a rule for each listener, with its address and port. Listeners on consecutive ports share a rule, which
+ * leaves the port as it is.
+ *
+ * The trap: the expression `socket` of nft does not see fragments, so with nft datagrams get such a rule in any
+ * recipe. `tproxy` makes the kernel reassemble fragments before all rules.
  */
 #include "plan.h"
 #include "tproxy/text.h"
@@ -23,7 +25,7 @@ static const char *protocol_name(int family, int protocol)
 	return protocol == IPPROTO_UDP ? "udp" : "tcp";
 }
 
-/* The protocols of a family that sockets are looked for in: two at most, then ICMP. */
+/* The protocols of a family that are diverted: two at most, then ICMP. */
 static size_t protocols_of(const struct service *service, int family, int protocols[3])
 {
 	size_t count = 0;
@@ -46,16 +48,16 @@ static bool any_wildcard(const struct service *service, int family, int protocol
 }
 
 /*
- * Whether a listener is to be named by a rule. Not where it could not be found: iptables' TPROXY drops what
- * no transparent socket is there for.
+ * Whether a listener gets a rule: only if it is transparent and serves the family. TPROXY of iptables drops
+ * packets for which it finds no transparent socket.
  */
 static bool is_named(const struct service_listener *listener, int family)
 {
 	return listener->transparent && service_listener_accepts(listener, family);
 }
 
-/* "80", or of several "80:90" with the divider of the tool. To be freed. */
-static char *ports_words(const struct service_port_range *ports, char divider)
+/* "80", or for several ports "80:90" with the divider of the tool; to be freed. */
+static char *ports_text(const struct service_port_range *ports, char divider)
 {
 	unsigned first = addr_port(&ports->address);
 
@@ -63,7 +65,7 @@ static char *ports_words(const struct service_port_range *ports, char divider)
 				    : text_format("%u%c%u", first, divider, ports->last);
 }
 
-/* The port that a rule names its listener by: of several it is the packet's own, which both tools write as 0. */
+/* The port to which a rule sends packets: for several ports it is the packet's own, which both tools write as 0. */
 static unsigned port_named(const struct service_port_range *ports)
 {
 	unsigned first = addr_port(&ports->address);
@@ -74,17 +76,17 @@ static unsigned port_named(const struct service_port_range *ports)
 static void tproxy_iptables(
 	FILE *out, const struct plan *plan, const struct service_port_range *ports)
 {
-	char ip[ADDR_TEXT_MAX], *words = ports_words(ports, ':');
+	char ip[ADDR_TEXT_MAX], *span = ports_text(ports, ':');
 
 	addr_format_ip(&ports->address, ip);
 	fprintf(out, "-A PREROUTING -p %s", protocol_name(AF_INET, ports->protocol));
 	if (!addr_is_any(&ports->address))
 		fprintf(out, " -d %s", ip);
-	fprintf(out, " --dport %s " COMMENT " -j TPROXY", words);
+	fprintf(out, " --dport %s " COMMENT " -j TPROXY", span);
 	if (!addr_is_any(&ports->address))
 		fprintf(out, " --on-ip %s", ip);
 	fprintf(out, " --on-port %u --tproxy-mark 0x%x\n", port_named(ports), plan->mark);
-	free(words);
+	free(span);
 }
 
 static char *iptables_rules(const struct plan *plan, const struct service *service, int family)
@@ -120,7 +122,7 @@ static void tproxy_nft(
 	FILE *out, const struct plan *plan, const struct service_port_range *ports, int family)
 {
 	const char *protocol = protocol_name(family, ports->protocol);
-	char ip[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *words = ports_words(ports, '-');
+	char ip[ADDR_TEXT_MAX], both[ADDR_TEXT_MAX], *span = ports_text(ports, '-');
 	bool any = addr_is_any(&ports->address);
 	unsigned port = port_named(ports);
 
@@ -129,16 +131,16 @@ static void tproxy_nft(
 	fputs("\t\t", out);
 	if (!any)
 		fprintf(out, "%s daddr %s ", family == AF_INET6 ? "ip6" : "ip", ip);
-	fprintf(out, "%s dport %s tproxy to ", protocol, words);
+	fprintf(out, "%s dport %s tproxy to ", protocol, span);
 	if (any)
 		fprintf(out, ":%u", port);
 	else
 		fputs(port != 0 ? both : ip, out);
 	fprintf(out, " meta mark set 0x%x accept comment \"" OUR_NAME "\"\n", plan->mark);
-	free(words);
+	free(span);
 }
 
-/* By nft those for datagrams are named in any recipe. */
+/* With nft, listeners for datagrams have a rule in any recipe. */
 static bool nft_names(const struct service_listener *listener, int family)
 {
 	return is_named(listener, family) && listener->protocol == IPPROTO_UDP;

@@ -1,34 +1,23 @@
 /*
- * A plan for people and for other tools.
+ * Prints a plan for people and for other tools.
  *
- * Each step becomes commands, one a line, and so does what takes it back; `shell` and `ifupdown` are two
- * ways to write those down. iptables' rules are printed as the single commands that they are known by;
- * apply itself loads them in one call.
+ * Each step becomes commands, one a line, and so does its undo; `shell` and `ifupdown` are two ways to
+ * write them down. Rules of iptables are printed as single commands, because people know them so; apply
+ * loads them in one call. The trap: in `ifupdown` a command must be one line, so a file for nft becomes one
+ * quoted argument.
  */
-#include "hoststate/sysctl.h"
+#include "hoststate/network.h"
 #include "plan.h"
 #include "plan_json.h"
 #include "tproxy/text.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *family_name(const struct step *step)
-{
-	return step->family == AF_INET6 ? "IPv6" : "IPv4";
-}
-
-/* "iptables-legacy" of "iptables-legacy-restore -w 10 --noflush". */
-static char *program_of(const struct step *step)
-{
-	return text_format("%.*s", (int)(strstr(step->run, "-restore") - step->run), step->run);
-}
-
 static void iptables_commands(const struct step *step, FILE *out)
 {
-	char *program = program_of(step);
+	const char *program = firewall_tool_program(step->tool, step->family);
 	const char *at = step->input;
 
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
@@ -37,12 +26,11 @@ static void iptables_commands(const struct step *step, FILE *out)
 		else if (*line == '-')
 			fprintf(out, "%s -w -t mangle %s\n", program, line);
 	}
-	free(program);
 }
 
 static void iptables_undo(const struct step *step, FILE *out)
 {
-	char *program = program_of(step);
+	const char *program = firewall_tool_program(step->tool, step->family);
 	const char *at = step->input;
 
 	for (char *line; (line = text_line(&at)) != NULL; free(line))
@@ -50,7 +38,6 @@ static void iptables_undo(const struct step *step, FILE *out)
 			fprintf(out, "%s -w -t mangle -D%s\n", program, line + 2);
 	fprintf(out, "%s -w -t mangle -F " OUR_CHAIN "\n", program);
 	fprintf(out, "%s -w -t mangle -X " OUR_CHAIN "\n", program);
-	free(program);
 }
 
 /* The whole of an nft file as one argument. */
@@ -60,53 +47,49 @@ static void nft_command(const struct step *step, FILE *out)
 
 	fputs("nft '", out);
 	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
-		const char *words = line + strspn(line, "\t");
-		size_t length = strlen(words);
+		const char *content = line + strspn(line, "\t");
+		size_t length = strlen(content);
 
-		fprintf(out, "%s%s", words,
-			length > 0 && strchr("{;", words[length - 1]) != NULL ? " "
-			: *at != '\0'                                         ? "; "
-									      : "");
+		fprintf(out, "%s%s", content,
+			length > 0 && strchr("{;", content[length - 1]) != NULL ? " "
+			: *at != '\0'                                           ? "; "
+										: "");
 	}
 	fputs("'\n", out);
 }
 
-static char *commands_of(const struct plan *plan, const struct step *step)
+/* The line of sysctl(8) that sets a value, to be freed. */
+static char *sysctl_line(const struct step *step, const char *value)
 {
-	struct text_stream commands;
-	char *name;
+	char *name = step_name(step), *line = text_format("sysctl -w %s=%s", name, value);
 
-	text_begin(&commands);
-	if (step->kind == STEP_SYSCTL) {
-		name = sysctl_name(step->name);
-		fprintf(commands.out, "sysctl -w %s=%s\n", name, step->value);
-		free(name);
-	} else if (step->kind != STEP_FIREWALL)
-		fprintf(commands.out, "%s\n", step->run);
-	else if (plan->tool == TOOL_NFT)
-		nft_command(step, commands.out);
-	else
-		iptables_commands(step, commands.out);
-	return text_end(&commands);
+	free(name);
+	return line;
 }
 
-static char *undo_of(const struct plan *plan, const struct step *step)
+/* The commands of a step, one a line, or those that undo it; to be freed. */
+static char *commands_of(const struct step *step, bool undo)
 {
 	struct text_stream commands;
-	char *name;
+	char *line = NULL;
 
 	text_begin(&commands);
-	if (step->kind == STEP_SYSCTL) {
-		name = sysctl_name(step->name);
-		fprintf(commands.out, "sysctl -w %s=%s\n", name, step->was);
-		free(name);
-	} else if (step->kind != STEP_FIREWALL)
-		fprintf(commands.out, "%s\n", step->undo);
-	else if (plan->tool == TOOL_NFT)
-		fprintf(commands.out, "nft delete table %s " OUR_NAME "\n",
-			step->family == AF_INET6 ? "ip6" : "ip");
-	else
+	if (step->kind == STEP_SYSCTL)
+		line = sysctl_line(step, undo ? step->was : step->value);
+	else if (step->kind != STEP_FIREWALL)
+		line = step_command(step, undo ? "del" : "add");
+	else if (step->tool == TOOL_NFT && undo)
+		line = text_format(
+			"nft delete table %s " OUR_NAME, step->family == AF_INET6 ? "ip6" : "ip");
+	else if (step->tool == TOOL_NFT)
+		nft_command(step, commands.out);
+	else if (undo)
 		iptables_undo(step, commands.out);
+	else
+		iptables_commands(step, commands.out);
+	if (line != NULL)
+		fprintf(commands.out, "%s\n", line);
+	free(line);
 	return text_end(&commands);
 }
 
@@ -126,52 +109,46 @@ static void print_head(const struct plan *plan, FILE *out)
 	if (plan->notes != NULL)
 		print_lines(plan->notes, "# note: ", out);
 	if (plan->step_count == 0)
-		fputs("# nothing is to be done\n", out);
+		fputs("# nothing needs to be done\n", out);
+}
+
+static void print_commands(const struct step *step, bool undo, const char *before, FILE *out)
+{
+	char *commands = commands_of(step, undo);
+
+	print_lines(commands, before, out);
+	free(commands);
 }
 
 static void print_shell(const struct plan *plan, FILE *out)
 {
 	for (size_t i = 0; i < plan->step_count; i++) {
 		const struct step *step = &plan->steps[i];
-		char *commands = commands_of(plan, step);
 
-		fprintf(out, "\n# %s: %s\n", family_name(step), step->why);
-		if (step->kind == STEP_FIREWALL && plan->tool == TOOL_NFT)
-			fprintf(out, "%s <<'EOF'\n%sEOF\n", step->run, step->input);
+		fprintf(out, "\n# IPv%d: %s\n", step->family == AF_INET6 ? 6 : 4, step->why);
+		if (step->kind == STEP_FIREWALL && step->tool == TOOL_NFT)
+			fprintf(out, "nft -f - <<'EOF'\n%sEOF\n", step->input);
 		else
-			print_lines(commands, "", out);
-		free(commands);
+			print_commands(step, false, "", out);
 	}
 	if (plan->step_count > 0)
-		fputs("\n# What takes it back:\n", out);
-	for (size_t i = plan->step_count; i > 0; i--) {
-		char *commands = undo_of(plan, &plan->steps[i - 1]);
-
-		print_lines(commands, "#   ", out);
-		free(commands);
-	}
+		fputs("\n# To undo all of it:\n", out);
+	for (size_t i = plan->step_count; i > 0; i--)
+		print_commands(&plan->steps[i - 1], true, "#   ", out);
 }
 
 static void print_ifupdown(const struct plan *plan, FILE *out)
 {
-	fputs("# in the stanza of the link that clients come by, /etc/network/interfaces\n", out);
-	for (size_t i = 0; i < plan->step_count; i++) {
-		char *commands = commands_of(plan, &plan->steps[i]);
-
-		print_lines(commands, "    up ", out);
-		free(commands);
-	}
-	for (size_t i = plan->step_count; i > 0; i--) {
-		char *commands = undo_of(plan, &plan->steps[i - 1]);
-
-		print_lines(commands, "    down ", out);
-		free(commands);
-	}
+	fputs("# in /etc/network/interfaces, in the stanza of the link that clients use\n", out);
+	for (size_t i = 0; i < plan->step_count; i++)
+		print_commands(&plan->steps[i], false, "    up ", out);
+	for (size_t i = plan->step_count; i > 0; i--)
+		print_commands(&plan->steps[i - 1], true, "    down ", out);
 }
 
 static void print_nft(const struct plan *plan, FILE *out)
 {
-	fputs("# for `nft -f`; sysctls, policy rules and routes are none of its business\n", out);
+	fputs("# for `nft -f`; sysctls, policy rules and routes are not part of it\n", out);
 	for (size_t i = 0; i < plan->step_count; i++)
 		if (plan->steps[i].kind == STEP_FIREWALL)
 			fprintf(out, "\n%s", plan->steps[i].input);
@@ -187,22 +164,13 @@ static void print_sysctls(const struct plan *plan, FILE *out)
 
 		if (step->kind != STEP_SYSCTL)
 			continue;
-		name = sysctl_name(step->name);
+		name = step_name(step);
 		fprintf(out, "\n# %s\n%s = %s\n", step->why, name, step->value);
 		free(name);
 		count++;
 	}
 	if (count == 0)
-		fputs("# no sysctl has to be set\n", out);
-}
-
-static void print_route(const struct step *step, FILE *out)
-{
-	char to[64], table[32];
-
-	if (sscanf(step->name, "route local %63s table %31s", to, table) == 2)
-		fprintf(out, "\n# %s\n[Route]\nDestination=%s\nType=local\nTable=%s\nProtocol=%s\n",
-			step->why, to, table, OUR_PROTOCOL);
+		fputs("# no sysctl needs to be set\n", out);
 }
 
 static void print_networkd(const struct plan *plan, FILE *out)
@@ -212,24 +180,29 @@ static void print_networkd(const struct plan *plan, FILE *out)
 		out);
 	for (size_t i = 0; i < plan->step_count; i++) {
 		const struct step *step = &plan->steps[i];
-		unsigned preference = 0;
 
-		if (step->kind == STEP_ROUTE)
-			print_route(step, out);
-		if (step->kind != STEP_RULE)
-			continue;
-		sscanf(strstr(step->run, " pref "), " pref %u", &preference);
-		fprintf(out,
-			"\n# %s\n[RoutingPolicyRule]\nFamily=%s\nFirewallMark=%u\nTable=%u\n"
-			"Priority=%u\n",
-			step->why, step->family == AF_INET6 ? "ipv6" : "ipv4", plan->mark,
-			plan->table, preference);
+		if (step->kind == STEP_ROUTE && step->table == TABLE_LOCAL)
+			fprintf(out,
+				"\n# %s\n[Route]\nDestination=%s\nType=local\nTable=local\n"
+				"Protocol=%s\n",
+				step->why, step->to, OUR_PROTOCOL);
+		else if (step->kind == STEP_ROUTE)
+			fprintf(out,
+				"\n# %s\n[Route]\nDestination=%s\nType=local\nTable=%u\n"
+				"Protocol=%s\n",
+				step->why, step->to, step->table, OUR_PROTOCOL);
+		else if (step->kind == STEP_RULE)
+			fprintf(out,
+				"\n# %s\n[RoutingPolicyRule]\nFamily=%s\nFirewallMark=%u\n"
+				"Table=%u\nPriority=%u\n",
+				step->why, step->family == AF_INET6 ? "ipv6" : "ipv4", step->mark,
+				step->table, step->preference);
 	}
 }
 
 static void print_json(const struct plan *plan, FILE *out)
 {
-	json_t *root = plan_json(plan);
+	json_t *root = plan_json(plan, true);
 
 	json_dumpf(root, out, JSON_INDENT(2));
 	fputc('\n', out);

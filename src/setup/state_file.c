@@ -1,14 +1,15 @@
 /*
- * The state file; see the header.
+ * Opens, locks and writes the state file.
  *
- * After a reboot nothing of what was applied is left, so a file of an earlier boot counts as none. One
- * of another network namespace is somebody's, and refused.
+ * After a reboot nothing that was applied is left, so a file of an earlier boot counts as none. A file of
+ * another network namespace says nothing about this one, and is refused.
  *
- * The trap is a folder that others may write to: neither the file nor the fresh one beside it may be a
- * link to something else, and what others could have written is not believed.
+ * The trap is a folder that other users can write to: neither the file nor the new one beside it may be a
+ * link, and a file that others can write is not used.
  */
 #include "state_file.h"
 #include "in_use.h"
+#include "plan_json.h"
 #include "tproxy/exit_status.h"
 #include "tproxy/text.h"
 
@@ -52,15 +53,6 @@ static char *namespace(void)
 	return text_copy(name);
 }
 
-static bool is(const json_t *root, const char *key, char *value)
-{
-	const char *kept = json_string_value(json_object_get(root, key));
-	bool same = kept != NULL && strcmp(kept, value) == 0;
-
-	free(value);
-	return same;
-}
-
 static char *folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -94,13 +86,12 @@ static int lock_folder(struct state_file *state_file)
 		if (errno == EWOULDBLOCK || errno == EINTR)
 			fprintf(stderr,
 				"tproxyctl: another tproxyctl, or a program that it started, is "
-				"still at work (%s is locked)\n",
+				"still running (%s is locked). Try again later\n",
 				folder);
 		else
 			fprintf(stderr,
-				"tproxyctl: %s cannot be locked: %s. Nothing was changed; --state "
-				"names a file in a folder that can be, such as " STATE_FILE_DEFAULT
-				"\n",
+				"tproxyctl: %s cannot be locked: %s. Nothing was changed. Use --state "
+				"with a file in another folder, such as " STATE_FILE_DEFAULT "\n",
 				folder, strerror(errno));
 		break;
 	}
@@ -109,13 +100,12 @@ out:
 	return status;
 }
 
-/* Why a state file is not believed; nothing but looking at the host says then what is ours. */
+/* Says why a state file is refused, and what shows what is ours on the host. */
 static int refuse(const struct state_file *state_file, const char *why)
 {
 	fprintf(stderr,
-		"tproxyctl: the state file %s is damaged: %s. Nothing was changed. Put a copy in "
-		"its "
-		"place, or take back by hand what these show, and then move the file away:\n"
+		"tproxyctl: the state file %s is damaged: %s. Nothing was changed. Restore a copy "
+		"of it, or remove by hand what these commands show, and then the file:\n"
 		"  ip rule show protocol " OUR_PROTOCOL "; ip -6 rule show protocol " OUR_PROTOCOL
 		"\n"
 		"  ip route show table all proto " OUR_PROTOCOL
@@ -152,29 +142,37 @@ static char *read_whole(int fd, size_t *length)
 	return NULL;
 }
 
-static int parse(struct state_file *state_file, const char *text, size_t length)
+/* The plan of the file and what it is about, but for the lock. */
+static void forget(struct state_file *state_file)
+{
+	free(state_file->since);
+	free(state_file->boot);
+	free(state_file->namespace);
+	plan_free(&state_file->plan);
+	*state_file = (struct state_file){.path = state_file->path, .lock = state_file->lock};
+}
+
+static int parse_file(struct state_file *state_file, const char *text, size_t length)
 {
 	json_error_t error = {0};
-	char *problem;
-	int status;
+	json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	char *problem = root != NULL ? state_file_read(state_file, root) : text_copy(error.text);
+	int status = problem == NULL ? STATUS_OK : refuse(state_file, problem);
 
-	state_file->root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-	if (state_file->root == NULL)
-		return refuse(state_file, error.text);
-	problem = state_file_problem(state_file->root);
-	status = problem == NULL ? STATUS_OK : refuse(state_file, problem);
+	state_file->applied = problem == NULL;
 	free(problem);
+	json_decref(root);
 	return status;
 }
 
-/* Whether others than root and us may have written it. */
+/* Whether only root and we can have written it. */
 static bool is_safe(const struct stat *about)
 {
 	return S_ISREG(about->st_mode) && (about->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
 	       (about->st_uid == 0 || about->st_uid == geteuid());
 }
 
-static int load(struct state_file *state_file)
+static int load_file(struct state_file *state_file)
 {
 	int fd = open(state_file->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	int status = STATUS_USAGE;
@@ -189,22 +187,21 @@ static int load(struct state_file *state_file)
 			errno == ELOOP ? "the state file must not be a link" : strerror(errno));
 	else if (!is_safe(&about))
 		fprintf(stderr,
-			"tproxyctl: the state file %s may be written by others than root: what is "
-			"in "
-			"it is not believed. Look at it, then `chown root` and `chmod 644` it\n",
+			"tproxyctl: users other than root can write the state file %s, so it is not "
+			"used. Check its content, then run `chown root` and `chmod 644` on it\n",
 			state_file->path);
 	else if ((text = read_whole(fd, &length)) == NULL)
 		fprintf(stderr, "tproxyctl: %s: %s\n", state_file->path, strerror(errno));
 	else
-		status = parse(state_file, text, length);
+		status = parse_file(state_file, text, length);
 	free(text);
 	if (fd != -1)
 		close(fd);
 	return status;
 }
 
-/* Whether this boot and network namespace can be identified, which the file is compared with. */
-static int know_host(void)
+/* Whether this boot and network namespace can be identified: the file is compared with them. */
+static int identify_host(void)
 {
 	char *here = boot(), *there = namespace();
 	bool well = *here != '\0' && *there != '\0';
@@ -218,60 +215,66 @@ static int know_host(void)
 	return well ? STATUS_OK : STATUS_USAGE;
 }
 
+/* Compares what was loaded with this boot and this network namespace. */
+static int compare_host(struct state_file *state_file)
+{
+	char *here = boot(), *there = namespace();
+	int status = STATUS_OK;
+
+	if (strcmp(state_file->boot, here) != 0)
+		forget(state_file);
+	else if (strcmp(state_file->namespace, there) != 0) {
+		fprintf(stderr,
+			"tproxyctl: the state file %s belongs to another network namespace; use "
+			"--state with another file\n",
+			state_file->path);
+		status = STATUS_USAGE;
+	}
+	free(here);
+	free(there);
+	return status;
+}
+
 int state_file_open(struct state_file *state_file, const char *path, bool changes)
 {
 	int status;
 
 	*state_file = (struct state_file){.path = path, .lock = -1};
-	status = know_host();
+	status = identify_host();
 	if (status == STATUS_OK && changes)
 		status = lock_folder(state_file);
 	if (status == STATUS_OK)
-		status = load(state_file);
-	if (status == STATUS_OK && state_file->root != NULL &&
-		!is(state_file->root, "boot", boot())) {
-		json_decref(state_file->root);
-		state_file->root = NULL;
-	}
-	if (status == STATUS_OK && state_file->root != NULL &&
-		!is(state_file->root, "namespace", namespace())) {
-		fprintf(stderr,
-			"tproxyctl: the state file %s is of another network namespace; --state "
-			"names one for this\n",
-			path);
-		status = STATUS_USAGE;
-	}
+		status = load_file(state_file);
+	if (status == STATUS_OK && state_file->applied)
+		status = compare_host(state_file);
 	if (status != STATUS_OK)
 		state_file_close(state_file);
 	return status;
 }
 
-static json_t *own(char *text)
-{
-	json_t *made = json_string(text);
-
-	free(text);
-	return made;
-}
-
-void state_file_start(struct state_file *state_file, json_t *plan)
+void state_file_start(struct state_file *state_file, struct plan *plan)
 {
 	time_t now = time(NULL);
 	struct tm when;
 	char since[32];
-	json_t *step;
-	size_t i;
 
 	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &when));
-	for (i = 0; (step = json_array_get(json_object_get(plan, "steps"), i)) != NULL; i++)
-		json_object_set_new(step, "state", json_string("planned"));
-	json_decref(state_file->root);
-	state_file->root = json_object();
-	json_object_set_new(state_file->root, "format", json_integer(STATE_FILE_FORMAT));
-	json_object_set_new(state_file->root, "since", json_string(since));
-	json_object_set_new(state_file->root, "boot", own(boot()));
-	json_object_set_new(state_file->root, "namespace", own(namespace()));
-	json_object_set_new(state_file->root, "plan", plan);
+	forget(state_file);
+	state_file->applied = true;
+	state_file->since = text_copy(since);
+	state_file->boot = boot();
+	state_file->namespace = namespace();
+	state_file->plan = *plan;
+	*plan = (struct plan){0};
+}
+
+json_t *state_file_json(const struct state_file *state_file, bool commands)
+{
+	if (!state_file->applied)
+		return json_null();
+	return json_pack("{s:i, s:s, s:s, s:s, s:o}", "format", STATE_FILE_FORMAT, "since",
+		state_file->since, "boot", state_file->boot, "namespace", state_file->namespace,
+		"plan", plan_json(&state_file->plan, commands));
 }
 
 static bool sync_folder(const struct state_file *state_file)
@@ -302,8 +305,8 @@ static bool write_whole(int fd, const char *text)
 	return fsync(fd) == 0;
 }
 
-/* Writes TEXT to a file of its own and puts that in the place of the other. */
-static bool replace(const struct state_file *state_file, const char *text)
+/* Writes TEXT to a new file and renames that to the state file. */
+static bool replace_file(const struct state_file *state_file, const char *text)
 {
 	char *fresh = text_format("%s.new", state_file->path);
 	int fd, error;
@@ -328,19 +331,21 @@ static bool replace(const struct state_file *state_file, const char *text)
 
 bool state_file_write(const struct state_file *state_file)
 {
-	char *text = json_dumps(state_file->root, JSON_INDENT(1));
-	bool well = text != NULL && replace(state_file, text);
+	json_t *root = state_file_json(state_file, false);
+	char *text = json_dumps(root, JSON_INDENT(1));
+	bool well = text != NULL && replace_file(state_file, text);
 
 	if (!well)
 		fprintf(stderr, "tproxyctl: the state file %s cannot be written: %s\n",
 			state_file->path, strerror(errno));
 	free(text);
+	json_decref(root);
 	return well;
 }
 
-bool state_file_mark(const struct state_file *state_file, json_t *step, const char *state)
+bool state_file_mark(const struct state_file *state_file, struct step *step, enum step_state state)
 {
-	json_object_set_new(step, "state", json_string(state));
+	step->state = state;
 	return state_file_write(state_file);
 }
 
@@ -352,36 +357,26 @@ bool state_file_remove(struct state_file *state_file)
 	unlink(fresh);
 	free(fresh);
 	if (!well || !sync_folder(state_file)) {
-		fprintf(stderr, "tproxyctl: the state file %s cannot be taken away: %s\n",
+		fprintf(stderr, "tproxyctl: the state file %s cannot be removed: %s\n",
 			state_file->path, strerror(errno));
 		return false;
 	}
-	json_decref(state_file->root);
-	state_file->root = NULL;
+	forget(state_file);
 	return true;
 }
 
 void state_file_close(struct state_file *state_file)
 {
-	json_decref(state_file->root);
-	state_file->root = NULL;
+	forget(state_file);
 	if (state_file->lock != -1)
 		close(state_file->lock);
 	state_file->lock = -1;
 }
 
-json_t *state_file_steps(const struct state_file *state_file)
-{
-	return json_object_get(json_object_get(state_file->root, "plan"), "steps");
-}
-
 bool state_file_complete(const struct state_file *state_file)
 {
-	const json_t *step;
-	size_t i;
-
-	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++)
-		if (strcmp(json_string_value(json_object_get(step, "state")), "done") != 0)
+	for (size_t i = 0; i < state_file->plan.step_count; i++)
+		if (state_file->plan.steps[i].state != STEP_DONE)
 			return false;
-	return state_file->root != NULL;
+	return state_file->applied;
 }

@@ -1,15 +1,17 @@
 /*
- * Doing steps and taking them back; see the header.
+ * Does steps and reverts them.
  *
- * A step is noted as begun before it is done and as undoing before it is taken back. Whoever finds one of
- * these two after a kill looks at the host and takes the step for done where it is there; so being killed
- * needs no clean-up of its own. What is gone although it was done was taken away by another program, and is reported.
+ * A step is written down as begun before it is done, and as undoing before it is reverted. A kill can leave
+ * either state. The next run looks at the host and takes the step as done if it is there, so a kill needs no
+ * clean-up of its own. What is gone although it was done was removed by another program, and is reported.
+ *
+ * The trap: "it cannot be read" is not "it is gone". A tool that fails leaves the step as it is, and the
+ * state file with it.
  */
 #include "steps.h"
 #include "hoststate/sysctl.h"
 #include "our_rules.h"
 #include "tproxy/exit_status.h"
-#include "tproxy/json.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
@@ -42,44 +44,40 @@ void steps_print_messages(const json_t *messages)
 		fprintf(stderr, "tproxyctl: %s\n", json_string_value(line));
 }
 
-void steps_print_result(
-	bool json, const char *result, const json_t *messages, const json_t *applied)
+void steps_print_result(bool json, const char *result, const json_t *messages, json_t *applied)
 {
 	json_t *root;
 
 	steps_print_messages(messages);
 	if (!json) {
 		printf("%s\n", result);
+		json_decref(applied);
 		return;
 	}
 	root = json_object();
 	json_object_set_new(root, "result", json_string(result));
 	json_object_set(root, "messages", (json_t *)messages);
 	if (applied != NULL)
-		json_object_set(root, "applied", (json_t *)applied);
+		json_object_set_new(root, "applied", applied);
 	json_dumpf(root, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(root);
 }
 
-static bool is(const json_t *step, const char *key, const char *value)
+/* "IPv6 policy rule fwmark 0x1 table 100", to be freed. */
+static char *title_of(const struct step *step)
 {
-	return strcmp(json_text(step, key), value) == 0;
-}
-
-/* "IPv6 policy rule fwmark 0x1 table 100". */
-static char *title(const json_t *step)
-{
-	char *name = is(step, "kind", "sysctl") ? sysctl_name(json_text(step, "name"))
-						: text_format("%s", json_text(step, "name"));
-	char *made = text_format("%s %s", is(step, "family", "ipv6") ? "IPv6" : "IPv4", name);
+	char *name = step_name(step);
+	char *title = text_format("IPv%d %s", step->family == AF_INET6 ? 6 : 4, name);
 
 	free(name);
-	return made;
+	return title;
 }
 
-static bool run(const char *line, char **problem)
+/* Runs `ip` to add or delete a route or a policy rule. */
+static bool run_ip(const struct step *step, const char *verb, char **problem)
 {
+	char *line = step_command(step, verb);
 	struct subprocess_result result;
 	bool well = subprocess_run_line(line, NULL, &result);
 
@@ -87,37 +85,38 @@ static bool run(const char *line, char **problem)
 		*problem = text_format(
 			"`%s` failed (status %d): %s", line, result.status, result.errors);
 	subprocess_free(&result);
+	free(line);
 	return well;
 }
 
-static bool set(const json_t *step, const char *value, char **problem)
+static bool write_sysctl(const struct step *step, const char *value, char **problem)
 {
-	int error = sysctl_write(json_text(step, "name"), value);
+	int error = sysctl_write(step->sysctl, value);
 
 	if (error != 0)
-		*problem = text_format("writing %s failed: %s", value, strerror(error));
+		*problem = text_format("cannot write %s: %s", value, strerror(error));
 	return error == 0;
 }
 
-static enum step_found look_at_sysctl(const json_t *step, char **detail)
+static enum step_found look_at_sysctl(const struct step *step, char **detail)
 {
-	char *now = sysctl_read(json_text(step, "name"));
+	char *now = sysctl_read(step->sysctl);
 	enum step_found found = FOUND_CHANGED;
 
-	if (now == NULL && sysctl_exists(json_text(step, "name"))) {
+	if (now == NULL && sysctl_exists(step->sysctl)) {
 		*detail = text_format("it cannot be read");
 		found = FOUND_UNKNOWN;
-	} else if (now == NULL || is(step, "previous", now))
+	} else if (now == NULL || strcmp(step->was, now) == 0)
 		found = FOUND_GONE;
-	else if (is(step, "value", now))
+	else if (strcmp(step->value, now) == 0)
 		found = FOUND_THERE;
 	else
-		*detail = text_format("it is %s, where %s was set", now, json_text(step, "value"));
+		*detail = text_format("its value is %s, and apply set %s", now, step->value);
 	free(now);
 	return found;
 }
 
-static enum step_found look_at_rules(const json_t *step, char **detail)
+static enum step_found look_at_rules(const struct step *step, char **detail)
 {
 	char *ours = our_rules_list(step, detail);
 	enum step_found found = FOUND_THERE;
@@ -126,19 +125,20 @@ static enum step_found look_at_rules(const json_t *step, char **detail)
 		return FOUND_UNKNOWN;
 	if (*ours == '\0')
 		found = FOUND_GONE;
-	else if (json_object_get(step, "seen") != NULL && !is(step, "seen", ours)) {
+	else if (step->seen != NULL && strcmp(step->seen, ours) != 0) {
 		found = FOUND_CHANGED;
-		*detail = text_format("its rules are not those that were loaded");
+		*detail = text_format("its rules are not those that apply loaded");
 	}
 	free(ours);
 	return found;
 }
 
-/* For a table that does not exist `ip` reports an error. */
-static enum step_found look_at_route(const json_t *step, char **detail)
+/* `ip route show` fails for a table that does not exist. */
+static enum step_found look_at_route(const struct step *step, char **detail)
 {
+	char *line = step_command(step, "show");
 	struct subprocess_result result;
-	bool well = subprocess_run_line(json_text(step, "probe"), NULL, &result);
+	bool well = subprocess_run_line(line, NULL, &result);
 	enum step_found found = FOUND_UNKNOWN;
 
 	if (well)
@@ -146,94 +146,89 @@ static enum step_found look_at_route(const json_t *step, char **detail)
 	else if (strstr(result.errors, "does not exist") != NULL)
 		found = FOUND_GONE;
 	else
-		*detail = text_format("`%s` failed: %s", json_text(step, "probe"), result.errors);
+		*detail = text_format("`%s` failed: %s", line, result.errors);
 	subprocess_free(&result);
+	free(line);
 	return found;
 }
 
-enum step_found steps_look(const json_t *step, char **detail)
+enum step_found step_look(const struct step *step, char **detail)
 {
-	if (is(step, "kind", "sysctl"))
+	if (step->kind == STEP_SYSCTL)
 		return look_at_sysctl(step, detail);
-	if (is(step, "kind", "firewall"))
+	if (step->kind == STEP_FIREWALL)
 		return look_at_rules(step, detail);
 	return look_at_route(step, detail);
 }
 
-/* Notes what was there before. */
-static bool prepare(json_t *step, char **problem)
+/* Notes in the step what is there before it. */
+static bool prepare(struct step *step, char **problem)
 {
 	char *now;
 
-	if (is(step, "kind", "firewall"))
+	if (step->kind == STEP_FIREWALL)
 		return our_rules_prepare(step, problem);
-	if (!is(step, "kind", "sysctl"))
+	if (step->kind != STEP_SYSCTL)
 		return true;
-	now = sysctl_read(json_text(step, "name"));
+	now = sysctl_read(step->sysctl);
 	if (now == NULL) {
 		*problem = text_format("it cannot be read");
 		return false;
 	}
-	json_object_set_new(step, "previous", json_string(now));
-	free(now);
+	free(step->was);
+	step->was = now;
 	return true;
 }
 
-static bool make(json_t *step, char **problem)
+static bool make(struct step *step, char **problem)
 {
-	if (is(step, "kind", "sysctl"))
-		return set(step, json_text(step, "value"), problem);
-	if (is(step, "kind", "firewall"))
+	if (step->kind == STEP_SYSCTL)
+		return write_sysctl(step, step->value, problem);
+	if (step->kind == STEP_FIREWALL)
 		return our_rules_load(step, problem);
-	return run(json_text(step, "run"), problem);
+	return run_ip(step, "add", problem);
 }
 
-static bool do_step(struct state_file *state_file, json_t *step, json_t *messages)
+static bool do_step(struct state_file *state_file, struct step *step, json_t *messages)
 {
-	char *problem = NULL, *name = title(step);
+	char *problem = NULL, *title = title_of(step);
 	bool well = prepare(step, &problem);
 
-	if (!well)
-		steps_message(messages, "%s: %s", name, problem);
-	else {
-		well = state_file_mark(state_file, step, "begun");
-		if (!well)
-			steps_message(
-				messages, "%s is not done: the state file cannot be written", name);
-		else if (!make(step, &problem)) {
-			well = false;
-			steps_message(messages, "%s: %s", name, problem);
-		}
+	if (well && !state_file_mark(state_file, step, STEP_BEGUN)) {
+		problem = text_format("not done, because the state file cannot be written");
+		well = false;
 	}
+	well = well && make(step, &problem);
 	if (well)
-		json_object_set_new(step, "state", json_string("done"));
+		step->state = STEP_DONE;
+	else
+		steps_message(messages, "%s: %s", title, problem);
 	free(problem);
-	free(name);
+	free(title);
 	return well;
 }
 
 int steps_apply(struct state_file *state_file, json_t *messages)
 {
-	json_t *step;
-	size_t i;
+	struct plan *plan = &state_file->plan;
+	bool well = true;
 
 	if (!state_file_write(state_file))
 		return STATUS_PROBLEM;
-	for (i = 0; (step = json_array_get(state_file_steps(state_file), i)) != NULL; i++)
-		if (!do_step(state_file, step, messages))
-			goto back;
-	if (state_file_write(state_file))
+	for (size_t i = 0; well && i < plan->step_count; i++)
+		well = do_step(state_file, &plan->steps[i], messages);
+	if (well && state_file_write(state_file))
 		return STATUS_OK;
-back:
-	steps_message(
-		messages, steps_revert(state_file, messages) == STATUS_OK
-				  ? "everything was taken back: the host is as it was before"
-				  : "not everything could be taken back: see `tproxyctl status`");
+	steps_message(messages, "%s",
+		steps_revert(state_file, messages) == STATUS_OK
+			? "everything was reverted: the host is as it was before"
+			: "not everything could be reverted: see `tproxyctl status`");
 	return STATUS_PROBLEM;
 }
 
-/* Takes our rules away, and the tables and chains that came with them. */
-static bool unload(const json_t *step, json_t *messages, const char *name, char **problem)
+/* Removes our rules, and the tables and chains that came with them. */
+static bool remove_rules(
+	const struct step *step, json_t *messages, const char *title, char **problem)
 {
 	char *ours = our_rules_list(step, problem), *left = NULL, *kept = NULL;
 	bool well = ours != NULL;
@@ -241,86 +236,82 @@ static bool unload(const json_t *step, json_t *messages, const char *name, char 
 	if (well && *ours != '\0')
 		well = our_rules_remove(step, ours, &left, problem);
 	if (left != NULL)
-		steps_message(messages, "%s: somebody else's, left as it is: %s", name, left);
+		steps_message(messages, "%s: left in place, because another program added it: %s",
+			title, left);
 	well = well && our_rules_clean(step, &kept, problem);
 	if (kept != NULL)
-		steps_message(messages, "%s: %s", name, kept);
+		steps_message(messages, "%s: %s", title, kept);
 	free(kept);
 	free(left);
 	free(ours);
 	return well;
 }
 
-static bool unmake(const json_t *step, json_t *messages, const char *name, char **problem)
+static bool unmake(const struct step *step, json_t *messages, const char *title, char **problem)
 {
-	if (is(step, "kind", "sysctl"))
-		return set(step, json_text(step, "previous"), problem);
-	if (is(step, "kind", "firewall"))
-		return unload(step, messages, name, problem);
-	return run(json_text(step, "undo"), problem);
+	if (step->kind == STEP_SYSCTL)
+		return write_sysctl(step, step->was, problem);
+	if (step->kind == STEP_FIREWALL)
+		return remove_rules(step, messages, title, problem);
+	return run_ip(step, "del", problem);
 }
 
-/* Whether there is something of the step to be taken back. Rules bring tables, which may be all that is left. */
-static bool has_work(const json_t *step, enum step_found found)
+/* Reports what another program did to a step; *ODD is set where one did something. */
+static void report_changes(const struct step *step, enum step_found found, const char *detail,
+	const char *title, json_t *messages, bool *odd)
 {
-	return found == FOUND_THERE || is(step, "kind", "firewall");
-}
-
-/* What is odd about a step that is to be taken back; *ODD where somebody else had a hand in it. */
-static void complain(const json_t *step, enum step_found found, const char *detail,
-	const char *name, json_t *messages, bool *odd)
-{
-	if (found == FOUND_GONE && is(step, "state", "done"))
-		steps_message(messages, "%s is gone: somebody else took it away", name);
-	else if (found == FOUND_CHANGED && is(step, "kind", "sysctl"))
-		steps_message(messages, "%s was changed by somebody else and is left as it is: %s",
-			name, detail);
+	if (found == FOUND_GONE && step->state == STEP_DONE)
+		steps_message(messages, "%s is gone: another program removed it", title);
+	else if (found == FOUND_CHANGED && step->kind == STEP_SYSCTL)
+		steps_message(messages, "%s was changed by another program and stays as it is: %s",
+			title, detail);
 	else if (found == FOUND_CHANGED)
-		steps_message(
-			messages, "%s: somebody else changed them; ours are taken away", name);
+		steps_message(messages,
+			"%s: another program changed them; the rules of tproxyctl are removed",
+			title);
 	else
 		return;
 	*odd = true;
 }
 
-static bool undo_step(struct state_file *state_file, json_t *step, json_t *messages, bool *odd)
+static bool undo_step(struct state_file *state_file, struct step *step, json_t *messages, bool *odd)
 {
-	char *detail = NULL, *problem = NULL, *name = title(step);
-	enum step_found found = steps_look(step, &detail);
+	char *detail = NULL, *problem = NULL, *title = title_of(step);
+	enum step_found found = step_look(step, &detail);
 	bool well = found != FOUND_UNKNOWN;
 
-	complain(step, found, detail, name, messages, odd);
+	report_changes(step, found, detail, title, messages, odd);
 	if (!well)
-		steps_message(messages, "%s: %s", name, detail);
-	else if (has_work(step, found))
-		well = state_file_mark(state_file, step, "undoing") &&
-		       unmake(step, messages, name, &problem);
+		steps_message(messages, "%s: %s", title, detail);
+	/* Rules bring tables, which may be all that is left of them. */
+	else if (found == FOUND_THERE || step->kind == STEP_FIREWALL)
+		well = state_file_mark(state_file, step, STEP_UNDOING) &&
+		       unmake(step, messages, title, &problem);
 	if (problem != NULL)
-		steps_message(messages, "%s: %s", name, problem);
-	if (well && json_is_true(json_object_get(step, "registers")))
+		steps_message(messages, "%s: %s", title, problem);
+	if (well && step->registers)
 		steps_message(messages,
-			"%s: the kernel keeps iptables-legacy's table mangle, empty; nothing takes "
-			"that back",
-			name);
+			"%s: the kernel keeps the empty table mangle of iptables-legacy; it cannot "
+			"be removed",
+			title);
 	if (well)
-		json_object_set_new(step, "state", json_string("undone"));
+		step->state = STEP_UNDONE;
 	free(detail);
 	free(problem);
-	free(name);
+	free(title);
 	return well;
 }
 
 int steps_revert(struct state_file *state_file, json_t *messages)
 {
-	json_t *steps = state_file_steps(state_file);
+	struct plan *plan = &state_file->plan;
 	bool odd = false, failed = false;
 
-	for (size_t i = json_array_size(steps); i > 0; i--) {
-		json_t *step = json_array_get(steps, i - 1);
+	for (size_t i = plan->step_count; i > 0; i--) {
+		struct step *step = &plan->steps[i - 1];
 
-		if (is(step, "state", "planned") || is(step, "state", "undone"))
-			continue;
-		failed |= !undo_step(state_file, step, messages, &odd);
+		if (step->state != STEP_PLANNED && step->state != STEP_UNDONE)
+			failed |= !undo_step(state_file, step, messages, &odd);
 	}
 	if (failed) {
 		state_file_write(state_file);

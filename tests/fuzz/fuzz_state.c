@@ -44,7 +44,7 @@ static void open_file(const char *path)
 
 	if (state_file_open(&state_file, path, false) != 0)
 		return;
-	if (state_file.root != NULL)
+	if (state_file.applied)
 		state_file_complete(&state_file);
 	state_file_close(&state_file);
 }

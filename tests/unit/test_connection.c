@@ -101,7 +101,7 @@ static int without_listen(bool own_users, void *context)
 		return NO_FILTER;
 	if (reach_listener(&connection) || open_descriptors() != before)
 		return WRONG;
-	return strcmp(connection.detail, "the proxy cannot listen at 127.0.0.1:8080: "
+	return strcmp(connection.detail, "the proxy cannot listen on 127.0.0.1:8080: "
 					 "No buffer space available") == 0
 		       ? DONE
 		       : WRONG;
@@ -117,8 +117,9 @@ static int without_getsockname(bool own_users, void *context)
 		return NO_FILTER;
 	if (reach_listener(&connection))
 		return WRONG;
-	return strcmp(connection.detail, "no local address of a connection to 127.0.0.1:8080: "
-					 "No buffer space available") == 0
+	return strcmp(connection.detail,
+		       "no local address is known for a connection to 127.0.0.1:8080: "
+		       "No buffer space available") == 0
 		       ? DONE
 		       : WRONG;
 }

@@ -1,8 +1,7 @@
 /*
- * Plans: from needs and facts to steps and rules, without a host.
+ * Plans: from a service and what is in use to steps and rules, without a host.
  */
 #include "setup/plan.h"
-#include "setup/plan_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,6 +43,14 @@ static const struct step *find(enum step_kind kind, int family)
 	return NULL;
 }
 
+static void assert_command(const struct step *step, const char *verb, const char *expected)
+{
+	char *command = step_command(step, verb);
+
+	assert_string_equal(command, expected);
+	free(command);
+}
+
 static void the_example_is_the_walkthroughs(void **state)
 {
 	static const char rules[] =
@@ -59,16 +66,18 @@ static void the_example_is_the_walkthroughs(void **state)
 	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
 	assert_int_equal(plan.step_count, 3);
-	assert_string_equal(
-		plan.steps[0].run, "ip -4 route add local 0.0.0.0/0 dev lo table 100 proto 197");
-	assert_string_equal(
-		plan.steps[1].run, "ip -4 rule add pref 32765 fwmark 0x1 table 100 protocol 197");
+	assert_command(&plan.steps[0], "add",
+		"ip -4 route add local 0.0.0.0/0 dev lo table 100 proto 197");
+	assert_command(&plan.steps[0], "show",
+		"ip -4 route show table 100 type local dev lo proto 197 exact 0.0.0.0/0");
+	assert_command(&plan.steps[1], "del",
+		"ip -4 rule del pref 32765 fwmark 0x1 table 100 protocol 197");
 	assert_string_equal(plan.steps[2].input, rules);
 	assert_null(find(STEP_SYSCTL, AF_INET));
 	assert_null(plan.notes);
 }
 
-static void only_what_is_served_is_caught(void **state)
+static void only_what_is_served_is_diverted(void **state)
 {
 	const struct step *step;
 
@@ -97,7 +106,7 @@ static void by_nft_listeners_for_datagrams_are_named(void **state)
 	assert_null(strstr(rules, "tcp dport 53 tproxy"));
 }
 
-static void answers_of_servers_are_caught_too(void **state)
+static void answers_of_servers_are_diverted_too(void **state)
 {
 	(void)state;
 	service_add_listener(&service, "[::]:80");
@@ -108,7 +117,7 @@ static void answers_of_servers_are_caught_too(void **state)
 	assert_non_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "--nowildcard"));
 }
 
-static void ipv4_clients_of_a_dual_stack_listener_are_caught(void **state)
+static void ipv4_clients_of_a_dual_stack_listener_are_diverted(void **state)
 {
 	(void)state;
 	plan.recipe = RECIPE_TPROXY;
@@ -207,8 +216,8 @@ static void a_run_of_ports_is_one_rule(void **state)
 	}
 	plan_build(&plan, &service, &in_use);
 	assert_string_equal(plan.notes,
-		"the listener on 192.0.2.80:79-80 is not transparent: its address has to be the "
-		"host's own, and its packets are not diverted\n");
+		"the listener on 192.0.2.80:79-80 is not transparent: its packets are not "
+		"diverted, so its address must be an address of this host\n");
 }
 
 static void local_routes_alone_need_no_mark(void **state)
@@ -229,9 +238,9 @@ static void local_routes_alone_need_no_mark(void **state)
 	in_use.local_count = 0;
 	assert_false(plan.marks);
 	assert_int_equal(plan.step_count, 3);
-	assert_string_equal(plan.steps[0].run,
+	assert_command(&plan.steps[0], "add",
 		"ip -4 route add local 192.0.2.80/32 dev lo table local proto 197");
-	assert_string_equal(find(STEP_SYSCTL, AF_INET6)->name, "net/ipv6/ip_nonlocal_bind");
+	assert_string_equal(find(STEP_SYSCTL, AF_INET6)->sysctl, "net/ipv6/ip_nonlocal_bind");
 }
 
 static void sources_of_clients_need_marks_with_local_routes_too(void **state)
@@ -252,12 +261,12 @@ static void assert_sysctls(const char *expected)
 	for (size_t i = 0; i < plan.step_count; i++)
 		if (plan.steps[i].kind == STEP_SYSCTL)
 			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s=%s ",
-				plan.steps[i].name, plan.steps[i].value);
+				plan.steps[i].sysctl, plan.steps[i].value);
 	assert_string_equal(text, expected);
 	plan_free(&plan);
 }
 
-static void harmful_sysctls_are_mended_where_they_are(void **state)
+static void harmful_sysctls_are_fixed(void **state)
 {
 	struct in_use_link links[] = {{(char *)"eth0.5", 0, 0, 0}, {(char *)"all", 0, 0, 0}};
 
@@ -331,23 +340,33 @@ static void ports_that_rest_are_used_again_where_sources_are_spoofed(void **stat
 	assert_sysctls("");
 }
 
-static void the_same_is_the_same_whatever_the_preference(void **state)
+static void the_preference_of_a_rule_does_not_make_another_plan(void **state)
 {
-	json_t *first, *second;
+	struct plan first;
 
 	(void)state;
 	service_add_example(&service);
 	plan_build(&plan, &service, &in_use);
-	first = plan_json(&plan);
-	plan_free(&plan);
+	first = plan;
+	plan = (struct plan){.mark = 1, .table = 100};
 	in_use.preference[0] = 7;
 	plan_build(&plan, &service, &in_use);
-	second = plan_json(&plan);
-	assert_true(plan_json_same(first, second));
-	json_object_set_new(second, "mark", json_integer(2));
-	assert_false(plan_json_same(first, second));
-	json_decref(first);
-	json_decref(second);
+	assert_true(plan_same(&first, &plan));
+	in_use.fwmark_accept = 1;
+	plan_free(&plan);
+	plan_build(&plan, &service, &in_use);
+	assert_false(plan_same(&first, &plan)); /* a sysctl needs to be set */
+	in_use.fwmark_accept = 0;
+	plan_free(&plan);
+	plan.mark = 2;
+	plan_build(&plan, &service, &in_use);
+	assert_false(plan_same(&first, &plan));
+	plan_free(&plan);
+	plan.mark = 1;
+	service_add_listener(&service, "[2001:db8::80]:80");
+	plan_build(&plan, &service, &in_use);
+	assert_false(plan_same(&first, &plan)); /* IPv6 has steps, too */
+	plan_free(&first);
 }
 
 #define WITH(name) cmocka_unit_test_setup_teardown(name, fresh, done)
@@ -356,19 +375,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(the_example_is_the_walkthroughs),
-		WITH(only_what_is_served_is_caught),
+		WITH(only_what_is_served_is_diverted),
 		WITH(by_nft_listeners_for_datagrams_are_named),
-		WITH(answers_of_servers_are_caught_too),
-		WITH(ipv4_clients_of_a_dual_stack_listener_are_caught),
+		WITH(answers_of_servers_are_diverted_too),
+		WITH(ipv4_clients_of_a_dual_stack_listener_are_diverted),
 		WITH(only_transparent_listeners_that_hear_it_are_named),
 		WITH(listeners_are_named_once),
 		WITH(a_run_of_ports_is_one_rule),
 		WITH(local_routes_alone_need_no_mark),
 		WITH(sources_of_clients_need_marks_with_local_routes_too),
-		WITH(harmful_sysctls_are_mended_where_they_are),
+		WITH(harmful_sysctls_are_fixed),
 		WITH(accepted_sockets_inherit_no_mark),
 		WITH(ports_that_rest_are_used_again_where_sources_are_spoofed),
-		WITH(the_same_is_the_same_whatever_the_preference),
+		WITH(the_preference_of_a_rule_does_not_make_another_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

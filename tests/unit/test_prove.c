@@ -51,7 +51,7 @@ static void make_work(struct connection *connection)
 	connection->client_seen = connection->recipe->spoofs;
 }
 
-/* The profiles that can be had, as letters in their order. */
+/* The profiles that work, as letters in their order. */
 static const char *provable(void)
 {
 	static char letters[PROFILES + 1];
@@ -89,11 +89,11 @@ static void a_local_route_is_good_for_binding_alone(void **state)
 
 static bool is_needed(const struct connection *connection, enum capability_name name)
 {
-	enum capability_name service[CONNECTION_CAPABILITIES_MAX];
-	size_t count = connection_capabilities(connection, service);
+	enum capability_name needed[CONNECTION_CAPABILITIES_MAX];
+	size_t count = connection_capabilities(connection, needed);
 
 	for (size_t i = 0; i < count; i++)
-		if (service[i] == name)
+		if (needed[i] == name)
 			return true;
 	return false;
 }
@@ -122,7 +122,7 @@ static void nft_needs_tproxy_for_datagrams_in_fragments(void **state)
 		capability_of_rules(TOOL_IPTABLES, RULES_TPROXY)));
 }
 
-static void a_leg_alone_proves_its_own_profile(void **state)
+static void a_side_alone_proves_its_own_profile(void **state)
 {
 	struct connection *connection = add("nft", TOOL_NFT, AF_INET);
 
@@ -220,18 +220,18 @@ static void nft_writes_an_address_before_a_port_in_brackets(void **state)
 
 static void a_recipe_needs_what_it_is_made_of(void **state)
 {
-	enum capability_name service[CONNECTION_CAPABILITIES_MAX];
+	enum capability_name needed[CONNECTION_CAPABILITIES_MAX];
 	struct connection *connection = add("udp", TOOL_LEGACY, AF_INET6);
-	size_t count = connection_capabilities(connection, service);
+	size_t count = connection_capabilities(connection, needed);
 
 	(void)state;
-	assert_int_equal(service[0], CAPABILITY_IPV6);
-	assert_int_equal(service[count - 1], capability_of_rules(TOOL_LEGACY, RULES_MARK));
+	assert_int_equal(needed[0], CAPABILITY_IPV6);
+	assert_int_equal(needed[count - 1], capability_of_rules(TOOL_LEGACY, RULES_MARK));
 	for (size_t i = 0; i < connection_recipe_count; i++)
 		for (int tool = 0; tool < FIREWALL_TOOLS; tool++) {
 			connection->recipe = &connection_recipes[i];
 			connection->tool = tool;
-			assert_in_range(connection_capabilities(connection, service), 1,
+			assert_in_range(connection_capabilities(connection, needed), 1,
 				CONNECTION_CAPABILITIES_MAX);
 		}
 }
@@ -246,7 +246,7 @@ int main(void)
 		TEST(a_local_route_is_good_for_binding_alone),
 		TEST(only_packet_rules_need_a_table_of_their_own),
 		TEST(nft_needs_tproxy_for_datagrams_in_fragments),
-		TEST(a_leg_alone_proves_its_own_profile),
+		TEST(a_side_alone_proves_its_own_profile),
 		TEST(each_kind_proves_its_own),
 		TEST(a_profiles_options_are_those_of_what_it_lacks),
 		TEST(profiles_have_names),

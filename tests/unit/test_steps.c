@@ -11,15 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum step_found look(const char *sysctl, const char *previous, const char *value)
+static enum step_found look(const char *sysctl, const char *was, const char *value)
 {
-	json_t *step = json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", "sysctl", "family", "ipv4",
-		"name", sysctl, "previous", previous, "value", value);
+	struct step step = {.kind = STEP_SYSCTL,
+		.family = AF_INET,
+		.sysctl = (char *)sysctl,
+		.was = (char *)was,
+		.value = (char *)value};
 	char *detail = NULL;
-	enum step_found found = steps_look(step, &detail);
+	enum step_found found = step_look(&step, &detail);
 
 	free(detail);
-	json_decref(step);
 	return found;
 }
 
@@ -99,5 +101,5 @@ int main(void)
 		cmocka_unit_test(a_value_that_is_taken_in_part_is_an_error),
 	};
 
-	return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("steps", tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ def test_marks_and_tables_of_others_are_refused_and_free_ones_proposed(host, com
 def test_a_mark_in_any_rule_is_seen(host, line, text):
     host.run(line, text=text)
     done = host.ctl("plan", *arguments_for("nft"))
-    assert done.returncode == 1 and "mark 0x1 is somebody else's" in done.stderr
+    assert done.returncode == 1 and "mark 0x1 is already in use: " in done.stderr
     host.well("plan", *arguments_for("nft"), "--mark", "0x20")
 
 
@@ -103,12 +103,12 @@ def test_a_failure_halfway_reverts_everything(host, firewall_tool):
         (tools / name).write_text(script + f'{real} "$@" <$in\n', encoding="ascii")
         (tools / name).chmod(0o755)
     done = host.ctl("apply", *arguments_for(firewall_tool), path=str(tools))
-    assert done.returncode == 1 and "no such match" in done.stderr and "taken back" in done.stderr
+    assert done.returncode == 1 and "no such match" in done.stderr and "everything was reverted" in done.stderr
     assert not differences(before, host.snapshot()) and not host.state.exists()
 
 
 class TestOutputThatIsCut:
-    """A tool that ends well and says half of it is not believed."""
+    """The output of a tool that is cut off is not used, although the tool exits with 0."""
 
     def cut(self, host, name):
         folder = host.folder / "cutting"
@@ -148,7 +148,7 @@ class TestOutputThatIsCut:
 
 
 def test_a_tool_that_does_not_start_is_no_proof_that_a_table_is_gone(host):
-    """The loader of programs says "No such file or directory", too, as nft does of a table."""
+    """ld.so has the same message, "No such file or directory", as nft for a table."""
     host.well("apply", *arguments_for("nft"))
     folder, before = host.folder / "unloadable", host.snapshot()
     folder.mkdir()
@@ -181,7 +181,7 @@ class TestWithoutNft:
         return done.stderr
 
     def fix(self, host, output):
-        """Run what revert says is to be run with nft."""
+        """Run the commands of nft that revert prints."""
         commands = re.findall("`(nft delete [^`]+)`", output)
         for command in commands:
             host.run(command)
@@ -217,7 +217,7 @@ class TestWithoutNft:
 
 
 class TestToolsThatDoNotEnd:
-    """A limit ends them, with whatever they have started; without one nothing would ever go on."""
+    """A limit ends them and what they have started."""
 
     LIMIT = {"TPROXYCTL_TOOL_SECONDS": "4"}
     SAYS = "it did not end within 4 s, and was killed"
@@ -241,7 +241,7 @@ class TestToolsThatDoNotEnd:
         before = host.snapshot()
         path = self.hang(host, self.loader(firewall_tool, 6), "grep -q -e -A -e 'table ip6.*{' $in")
         done = host.ctl("apply", *arguments_for(firewall_tool), path=path, environment=self.LIMIT)
-        assert done.returncode == 1 and self.SAYS in done.stderr and "everything was taken back" in done.stderr
+        assert done.returncode == 1 and self.SAYS in done.stderr and "everything was reverted" in done.stderr
         assert not differences(before, host.snapshot()) and not host.state.exists()
 
     @pytest.mark.parametrize("name", ["ip", "iptables-save", "nft"])
@@ -264,7 +264,7 @@ class TestToolsThatDoNotEnd:
 
 
 class TestOthersChanges:
-    """What somebody else did to our things in between is left, and said."""
+    """What another program changed after apply stays as it is, and is reported."""
 
     def test_a_rule_that_is_gone(self, host):
         before = host.snapshot()
@@ -292,7 +292,7 @@ class TestOthersChanges:
         host.well("apply", *arguments_for(firewall_tool))
         host.run(f"{firewall_tool} -t mangle -A TPROXYCTL -p udp -j RETURN")
         done = host.ctl("revert")
-        assert done.returncode == 1 and "somebody else" in done.stderr
+        assert done.returncode == 1 and "another program" in done.stderr
         assert "-A TPROXYCTL -p udp -j RETURN" in host.run(f"{firewall_tool}-save")
         assert "--comment tproxyctl" not in host.run(f"{firewall_tool}-save")
 
@@ -346,10 +346,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "kind, key, value",
         [
-            ("rule", "probe", ""),
+            ("rule", "preference", ""),
             ("rule", "undo", "ip -4 route del 198.51.100.0/24"),
-            ("route", "undo", ["ip"]),
-            ("route", "probe", None),
+            ("route", "to", "198.51.100.0/24 dev eth0"),
+            ("route", "table", None),
             ("firewall", "chains_before", [1]),
             ("firewall", "seen", 7),
             ("firewall", "state", "half done"),
@@ -373,7 +373,7 @@ class TestBadInput:
         before = host.snapshot()
         host.state.chmod(0o666)
         done = host.ctl("revert")
-        assert done.returncode == 2 and "may be written by others" in done.stderr
+        assert done.returncode == 2 and "users other than root can write the state file" in done.stderr
         assert before == host.snapshot()
 
     def test_what_shows_the_leftovers_of_a_lost_state_file(self, host):
@@ -462,7 +462,7 @@ def test_nft_reads_the_format_nft(host):
 def test_formats_without_anything_to_do_say_so(host):
     assert "net.ipv4.tcp_tw_reuse = 1" in host.well("plan", "--format", "sysctl.d").stdout
     host.namespace.sysctl({"net.ipv4.tcp_tw_reuse": 1})
-    assert "no sysctl has to be set" in host.well("plan", "--format", "sysctl.d").stdout
+    assert "no sysctl needs to be set" in host.well("plan", "--format", "sysctl.d").stdout
     text = host.well("plan", "--format", "networkd").stdout
     assert "[RoutingPolicyRule]" in text and "Type=local" in text
     assert json.loads(host.well("plan", "--json").stdout)["recipe"] == "divert"

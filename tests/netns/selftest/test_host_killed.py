@@ -41,7 +41,7 @@ def kill(host, library, victim, arguments, way, at):
 
 
 def try_kills(host, library, firewall_tool, victim, way):
-    """Kill it at every place, and have it taken back; how many places there are."""
+    """Kill it at every place and revert; returns how many places there are."""
     arguments = arguments_for(firewall_tool, family=4)
     host.furnish("wg-quick", firewall_tool)
     host.namespace.sysctl(FIXED)

@@ -158,7 +158,7 @@ def test_a_program_that_does_not_end_is_ended_and_no_fault_of_the_kernels(tmp_pa
 
 def test_people_get_a_table_and_reasons(tmp_path, plain):
     text = prove(path=stand_in(tmp_path, "iptables-restore", REFUSES_TPROXY)).stdout
-    assert f"iptables-tproxy-4 missing: {REFUSED}\n" in text and "turn on: CONFIG_" in text
+    assert f"iptables-tproxy-4 missing: {REFUSED}\n" in text and "kernel options to turn on: CONFIG_" in text
     assert len(prove("--verbose").stdout) > len(prove().stdout)
 
 
