@@ -103,7 +103,7 @@ void check_fix_local_address(
 	struct check_finding *finding, const struct addr *address, const struct addr *source)
 {
 	check_fix_local_route(
-		finding, address, addr_family(address) == AF_INET6 ? 128 : 32, 0, source);
+		finding, address, check_address_bits(addr_family(address)), 0, source);
 }
 
 void check_fix_iptables(struct check_finding *finding, enum check_place place, const char *program,

@@ -22,11 +22,6 @@ enum {
 	MAC_TEXT_LENGTH = 17
 };
 
-static bool same_ip(const struct addr *a, const struct addr *b)
-{
-	return network_covers(a, addr_family(a) == AF_INET6 ? 128 : 32, b);
-}
-
 /* A connection that the proxy made from an address that is not this host's, to one of its servers. */
 static bool is_spoofed(const struct check *check, const struct host_socket *socket)
 {
@@ -52,14 +47,15 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 static void fix_on_server(struct check_finding *finding, const struct host_socket *socket,
 	const struct route_answer *way)
 {
-	int version = check_ip_version(addr_family(&socket->local)), bits = version == 6 ? 128 : 32;
+	int family = addr_family(&socket->local), version = check_ip_version(family);
+	unsigned bits = check_address_bits(family);
 	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&way->source, here);
 	check_fix(finding, ON_SERVER,
-		shell_format("ip -%d route replace %s/%d via %s", version, client, bits, here),
-		shell_format("ip -%d route del %s/%d via %s", version, client, bits, here));
+		shell_format("ip -%d route replace %s/%u via %s", version, client, bits, here),
+		shell_format("ip -%d route del %s/%u via %s", version, client, bits, here));
 }
 
 /* A mark for this host that other proxies in its network do not have: the end of its address. */
@@ -157,7 +153,7 @@ static unsigned count_established(const struct check *check, const struct addr *
 
 	for (size_t i = 0; i < sockets->count; i++)
 		if (sockets->list[i].state == SOCKET_STATE_CONNECTED &&
-			same_ip(&sockets->list[i].remote, server) &&
+			check_same_ip(&sockets->list[i].remote, server) &&
 			is_spoofed(check, &sockets->list[i]))
 			count++;
 	return count;
@@ -412,7 +408,8 @@ static void judge_source_ports(struct check *check)
 	}
 	list = list_spoofed(check, &count);
 	for (size_t from = 0, to; enough && from < count; from = to) {
-		for (to = from; to < count && same_ip(&list[to]->local, &list[from]->local); to++)
+		for (to = from; to < count && check_same_ip(&list[to]->local, &list[from]->local);
+			to++)
 			;
 		enough = judge_client_ports(check, list + from, to - from, &range);
 	}

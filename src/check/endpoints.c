@@ -52,13 +52,12 @@ static bool leads_to_server(const struct service *service, const struct network_
 static bool is_in_use(const struct check *check, const struct addr *address)
 {
 	const struct service *service = check->snapshot->service;
-	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
 
 	for (size_t i = 0; i < service->listener_count; i++)
-		if (network_covers(&service->listeners[i].address, bits, address))
+		if (check_same_ip(&service->listeners[i].address, address))
 			return true;
 	for (size_t i = 0; i < service->server_count; i++)
-		if (network_covers(&service->servers[i], bits, address))
+		if (check_same_ip(&service->servers[i], address))
 			return true;
 	return network_find_address(&check->snapshot->network, address) != NULL;
 }

@@ -4,7 +4,8 @@
  *
  * Here is which packets there are, on which links they arrive, and which sockets they find; packet.c says
  * what the host does with an incoming one. Socket options come from sock_diag if the proxy runs, else from
- * its configuration. A packet is simulated only if the one before it arrived.
+ * its configuration. Client side and server side do not depend on each other, so that one run reports the
+ * faults of both.
  */
 #include "commands.h"
 #include "endpoints.h"

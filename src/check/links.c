@@ -163,10 +163,8 @@ static void judge_sources(struct check *check)
 static const struct network_proxied *neighbour_proxy(
 	const struct network *network, const struct addr *address)
 {
-	unsigned bits = addr_family(address) == AF_INET6 ? 128 : 32;
-
 	for (size_t i = 0; i < network->proxied_count; i++)
-		if (network_covers(&network->proxied[i].address, bits, address))
+		if (check_same_ip(&network->proxied[i].address, address))
 			return &network->proxied[i];
 	return NULL;
 }
@@ -176,9 +174,9 @@ static const char *link_of_network(const struct network *network, const struct a
 {
 	for (size_t i = 0; i < network->address_count; i++) {
 		const struct network_address *own = &network->addresses[i];
-		unsigned bits = addr_family(&own->address) == AF_INET6 ? 128 : 32;
 
-		if (own->length < bits && strcmp(own->link, "lo") != 0 &&
+		if (own->length < check_address_bits(addr_family(&own->address)) &&
+			strcmp(own->link, "lo") != 0 &&
 			network_covers(&own->address, own->length, address))
 			return own->link;
 	}

@@ -49,6 +49,18 @@ static inline int check_ip_version(int family)
 	return family == AF_INET6 ? 6 : 4;
 }
 
+/* Bits of an address: 32 or 128. */
+static inline unsigned check_address_bits(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
+
+/* Whether two addresses are the same, with any ports. */
+static inline bool check_same_ip(const struct addr *a, const struct addr *b)
+{
+	return network_covers(a, check_address_bits(addr_family(a)), b);
+}
+
 /* "IPv4" or "IPv6". */
 static inline const char *check_family_name(int family)
 {

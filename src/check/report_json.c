@@ -27,13 +27,9 @@ static json_t *printable_json(const char *text)
 
 static json_t *command_json(const struct check_command *command)
 {
-	json_t *made = json_object();
-
-	json_object_set_new(made, "on", json_string(check_place_names[command->place]));
-	json_object_set_new(made, "run", printable_json(command->run));
-	json_object_set_new(
-		made, "undo", command->undo != NULL ? printable_json(command->undo) : json_null());
-	return made;
+	return json_pack("{s:s, s:o, s:o}", "on", check_place_names[command->place], "run",
+		printable_json(command->run), "undo",
+		command->undo != NULL ? printable_json(command->undo) : json_null());
 }
 
 static json_t *commands_json(const struct check_finding *finding)
@@ -80,36 +76,28 @@ static json_t *unjudged_json(const struct check_report *report)
 
 static json_t *finding_json(const struct check_finding *finding)
 {
-	json_t *made = json_object();
-
-	json_object_set_new(made, "state", json_string(check_state_names[finding->state]));
-	json_object_set_new(made, "subject", printable_json(finding->subject));
-	json_object_set_new(made, "read", printable_json(finding->read));
-	json_object_set_new(made, "commands", commands_json(finding));
-	return made;
+	return json_pack("{s:s, s:o, s:o, s:o}", "state", check_state_names[finding->state],
+		"subject", printable_json(finding->subject), "read", printable_json(finding->read),
+		"commands", commands_json(finding));
 }
 
 static json_t *item_json(const struct check_report *report, enum check_item item)
 {
 	const struct check_row *row = &check_rows[item];
-	json_t *made = json_object(), *findings = json_array();
+	json_t *findings = json_array();
 
 	for (size_t i = 0; i < report->count; i++)
 		if (report->findings[i].item == item)
 			json_array_append_new(findings, finding_json(&report->findings[i]));
-	json_object_set_new(made, "id", json_string(row->id));
-	json_object_set_new(
-		made, "state", json_string(check_state_names[check_worst(report, item)]));
-	json_object_set_new(made, "what", json_string(row->what));
-	json_object_set_new(made, "why", json_string(row->why));
-	json_object_set_new(made, "findings", findings);
-	return made;
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", row->id, "state",
+		check_state_names[check_worst(report, item)], "what", row->what, "why", row->why,
+		"findings", findings);
 }
 
 /* What the configuration allows, capability by capability, with the ids that `prove` uses. */
 static json_t *kernel_json(const struct kernel_config *kernel)
 {
-	json_t *made = json_object(), *list = json_array();
+	json_t *list = json_array();
 	struct capability_key at = {0};
 
 	while (capability_next(&at)) {
@@ -118,39 +106,30 @@ static json_t *kernel_json(const struct kernel_config *kernel)
 		size_t count = 0;
 		enum kernel_allows allows =
 			kernel_config_allows(kernel, at.name, at.family, options, &count);
-		json_t *one = json_object(), *names = json_array();
+		json_t *names = json_array();
 
 		for (size_t i = 0; i < count; i++)
 			json_array_append_new(names, json_string(options[i]));
-		json_object_set_new(one, "id", json_string(capability_id(at.name, at.family, id)));
-		json_object_set_new(one, "state", json_string(kernel_allows_name(allows)));
-		json_object_set_new(one, "options", names);
-		json_array_append_new(list, one);
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:o}", "id", capability_id(at.name, at.family, id),
+				"state", kernel_allows_name(allows), "options", names));
 	}
-	json_object_set_new(made, "source", printable_json(kernel_config_source(kernel)));
-	json_object_set_new(made, "version",
-		kernel_config_version(kernel) != NULL ? json_string(kernel_config_version(kernel))
-						      : json_null());
-	json_object_set_new(made, "capabilities", list);
-	return made;
+	return json_pack("{s:o, s:s?, s:o}", "source", printable_json(kernel_config_source(kernel)),
+		"version", kernel_config_version(kernel), "capabilities", list);
 }
 
 bool check_print_json(const struct check_report *report, FILE *out)
 {
-	json_t *root = json_object(), *items = json_array();
+	json_t *root, *items = json_array();
 	bool written;
 
 	for (int item = 0; item < report->items; item++)
 		json_array_append_new(items, item_json(report, (enum check_item)item));
-	json_object_set_new(root, "format", json_integer(FORMAT));
-	json_object_set_new(root, "well", json_boolean(check_verdict(report) == CHECK_WELL));
-	json_object_set_new(root, "not_judged", unjudged_json(report));
-	json_object_set_new(root, "to_judge", remedies_json(report));
-	json_object_set_new(root, "about", json_string(report->scope));
-	json_object_set_new(root, "items", items);
-	json_object_set_new(root, "commands", all_commands_json(report));
-	json_object_set_new(
-		root, "kernel", report->kernel != NULL ? kernel_json(report->kernel) : json_null());
+	root = json_pack("{s:i, s:b, s:o, s:o, s:s, s:o, s:o, s:o}", "format", FORMAT, "well",
+		check_verdict(report) == CHECK_WELL, "not_judged", unjudged_json(report),
+		"to_judge", remedies_json(report), "about", report->scope, "items", items,
+		"commands", all_commands_json(report), "kernel",
+		report->kernel != NULL ? kernel_json(report->kernel) : json_null());
 	written = json_dumpf(root, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 &&
 		  fputc('\n', out) != EOF;
 	json_decref(root);
