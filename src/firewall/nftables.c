@@ -57,12 +57,12 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (family == -1 || is_dormant(object))
 		return true;
 	if (*name == '\0')
-		return wrong(reader, "a table without a name", json_text(object, "family"));
+		return wrong(reader, "a table has no name", json_text(object, "family"));
 	key = text_format("%s %s", json_text(object, "family"), name);
 	fresh = names_add(&reader->tables, key, count);
 	free(key);
 	if (!fresh)
-		return wrong(reader, "a table without a name of its own", name);
+		return wrong(reader, "a table of this name was listed before", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
 	ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
 	return true;
@@ -88,9 +88,11 @@ static bool read_set(struct reader *reader, const json_t *object)
 		return true;
 	sets = &reader->sets[place];
 	if (elements != NULL && !json_is_array(elements))
-		return wrong(reader, "a set without a list of elements", json_text(object, "name"));
+		return wrong(
+			reader, "the elements of a set are not a list", json_text(object, "name"));
 	if (!names_add(&sets->names, json_text(object, "name"), sets->count))
-		return wrong(reader, "a set without a name of its own", json_text(object, "name"));
+		return wrong(
+			reader, "a set of this name was listed before", json_text(object, "name"));
 	sets->list = array_room(sets->list, sets->count, sizeof(*sets->list));
 	sets->list[sets->count++].elements = json_incref(elements);
 	return true;
@@ -138,13 +140,13 @@ static bool read_chain(struct reader *reader, const json_t *object)
 		return true;
 	chain = *name != '\0' ? ruleset_add_chain(&reader->parsed.tables[place], name) : NULL;
 	if (chain == NULL)
-		return wrong(reader, "a chain without a name of its own", name);
+		return wrong(reader, "a chain has no name, or its name was listed before", name);
 	chain->hook = hook_of(json_text(object, "hook"));
 	chain->nat = strcmp(json_text(object, "type"), "nat") == 0;
 	chain->drops = strcmp(json_text(object, "policy"), "drop") == 0;
 	return chain->hook == HOOK_NONE ||
 	       read_priority(json_object_get(object, "prio"), &chain->priority) ||
-	       wrong(reader, "a chain without a priority", name);
+	       wrong(reader, "a base chain has no priority", name);
 }
 
 /* --- rules --- */
@@ -250,9 +252,9 @@ static bool read_rule(struct reader *reader, const json_t *object)
 		return true;
 	chain = ruleset_chain(&reader->parsed.tables[place], name);
 	if (chain == NULL)
-		return wrong(reader, "a rule of no chain", name);
+		return wrong(reader, "the chain of a rule is not listed", name);
 	if (handle < 1)
-		return wrong(reader, "a rule without a handle", name);
+		return wrong(reader, "a rule has no handle", name);
 	parse.sets = &reader->sets[place];
 	parse.family_number = nft_family(parse.family);
 	add_copies(parse, chain, (uint64_t)handle, json_object_get(object, "expr"));

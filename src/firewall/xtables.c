@@ -68,16 +68,16 @@ static bool has_table(const struct reader *reader, const char *name)
 static int begin_table(struct reader *reader, const char *name)
 {
 	if (reader->in_table)
-		return wrong(reader, "the table before has no COMMIT", name);
+		return wrong(reader, "the previous table has no COMMIT", name);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		if (strcmp(tables[i].name, name) == 0) {
 			if (has_table(reader, name))
-				return wrong(reader, "the table is there already", name);
+				return wrong(reader, "the table was listed before", name);
 			ruleset_add_table(&reader->parsed, reader->tool, reader->family, name);
 			reader->in_table = true;
 			return 0;
 		}
-	return wrong(reader, "no such table", name);
+	return wrong(reader, "unknown table", name);
 }
 
 static enum hook hook_of(const char *name)
@@ -97,7 +97,7 @@ static int base_chain(struct reader *reader, struct chain *chain, const char *po
 	if (chain->hook == HOOK_NONE)
 		return wrong(reader, "no built-in chain has that name", chain->name);
 	if (strcmp(policy, "ACCEPT") != 0 && strcmp(policy, "DROP") != 0)
-		return wrong(reader, "no such policy", policy);
+		return wrong(reader, "unknown policy", policy);
 	chain->drops = strcmp(policy, "DROP") == 0;
 	chain->nat = strcmp(table->name, "nat") == 0;
 	chain->priority = priority_of(table->name);
@@ -116,10 +116,10 @@ static int declare_chain(struct reader *reader, char *line)
 	if (!reader->in_table)
 		return wrong(reader, "a chain outside of a table", line);
 	if (name == NULL || policy == NULL)
-		return wrong(reader, "a chain without its policy", line);
+		return wrong(reader, "a chain has no policy", line);
 	chain = ruleset_add_chain(current(reader), name);
 	if (chain == NULL)
-		return wrong(reader, "the chain is there already", name);
+		return wrong(reader, "the chain was listed before", name);
 	return strcmp(policy, "-") == 0 ? 0 : base_chain(reader, chain, policy);
 }
 
@@ -136,7 +136,7 @@ static int append_rule(struct reader *reader, const char *line)
 	if (!reader->in_table)
 		what = "a rule outside of a table";
 	else if ((chain = ruleset_chain(current(reader), name)) == NULL)
-		what = "a rule of no chain";
+		what = "the chain of a rule is not listed";
 	else {
 		rule = ruleset_add_rule(chain);
 		rule->text = text_copy(line);

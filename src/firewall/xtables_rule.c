@@ -65,7 +65,7 @@ static void read_module(struct xtables_parse *parse)
 	size_t first = parse->at++;
 
 	if (parse->at == parse->count || parse->negated) {
-		parse->wrong = "no match is named";
+		parse->wrong = "-m has no name";
 		return;
 	}
 	parse->module = parse->words[parse->at++].text;
@@ -86,13 +86,13 @@ static void read_option(struct xtables_parse *parse)
 	size_t first = parse->at++;
 
 	if (!begins_option(&parse->words[first]))
-		parse->wrong = "an option was expected";
+		parse->wrong = "expected an option";
 	else if (option == NULL) {
 		while (parse->at < parse->count && !begins_option(&parse->words[parse->at]))
 			parse->at++;
 		keep_unknown_match(parse, first);
 	} else if (parse->count - parse->at < option->values)
-		parse->wrong = "an option without its value";
+		parse->wrong = "an option has no value";
 	else {
 		parse->at += option->values;
 		if (!option->read(parse, option->kind, &parse->words[first + 1]))
@@ -104,7 +104,7 @@ static void read_words(struct xtables_parse *parse)
 {
 	parse->negated = xtables_is(&parse->words[parse->at], "!");
 	if (parse->negated && ++parse->at == parse->count)
-		parse->wrong = "nothing is negated";
+		parse->wrong = "! has no option";
 	else if (xtables_is(&parse->words[parse->at], "-m"))
 		read_module(parse);
 	else if (xtables_is(&parse->words[parse->at], "-j") ||

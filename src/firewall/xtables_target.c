@@ -152,7 +152,7 @@ void xtables_target(struct xtables_parse *parse)
 	const char *name;
 
 	if (parse->count - first < 2 || parse->negated) {
-		parse->wrong = "no target is named";
+		parse->wrong = "-j or -g has no target";
 		return;
 	}
 	parse->at = parse->count;

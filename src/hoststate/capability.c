@@ -32,21 +32,21 @@ const struct capability capabilities[CAPABILITIES] = {
 		{{"CONFIG_USER_NS"}}},
 	[CAPABILITY_VETH] = {"veth", "a pair of links between two namespaces", false, false,
 		{{"CONFIG_VETH"}}},
-	[CAPABILITY_IPV6] = {"ipv6", "a socket of IPv6, bound to ::1", false, false,
+	[CAPABILITY_IPV6] = {"ipv6", "an IPv6 socket bound to ::1", false, false,
 		{{"CONFIG_IPV6"}}},
-	[CAPABILITY_TRANSPARENT] = {"transparent", "listen at an address that the host lacks", true,
-		false, {{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
+	[CAPABILITY_TRANSPARENT] = {"transparent", "listen on an address that is not the host's",
+		true, false, {{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
 	[CAPABILITY_SO_MARK] = {"so-mark", "set and read a socket's mark", false, false,
 		{{"CONFIG_NET"}}},
-	[CAPABILITY_BIND_NO_PORT] = {"bind-address-no-port", "bind to an address, the port later",
-		false, false, {{"CONFIG_INET"}}},
-	[CAPABILITY_SPLICE] = {"splice", "bytes from socket to pipe to socket", false, false,
+	[CAPABILITY_BIND_NO_PORT] = {"bind-address-no-port",
+		"bind an address, and the port at connect()", false, false, {{"CONFIG_INET"}}},
+	[CAPABILITY_SPLICE] = {"splice", "move bytes from socket to pipe to socket", false, false,
 		{{"CONFIG_INET"}}},
 	[CAPABILITY_POLICY_RULE] = {"policy-rule", "a mark chooses the routing table", true, false,
 		{{"CONFIG_IP_ADVANCED_ROUTER", "CONFIG_IP_MULTIPLE_TABLES"},
 			{"CONFIG_IPV6", "CONFIG_IPV6_MULTIPLE_TABLES"}}},
-	[CAPABILITY_LOCAL_ROUTE] = {"local-route", "every address is local in table 100", true,
-		false,
+	[CAPABILITY_LOCAL_ROUTE] = {"local-route", "a route makes every address local in table 100",
+		true, false,
 		{{"CONFIG_IP_ADVANCED_ROUTER", "CONFIG_IP_MULTIPLE_TABLES"},
 			{"CONFIG_IPV6", "CONFIG_IPV6_MULTIPLE_TABLES"}}},
 	RULES(TOOL_IPTABLES, RULES_TABLE) = {"iptables-mangle", "iptables: a chain in mangle", true,
@@ -76,11 +76,11 @@ const struct capability capabilities[CAPABILITIES] = {
 	RULES(TOOL_NFT, RULES_TPROXY) = {"nft-tproxy", "nft: `tproxy to`", true, false,
 		{{NFT_4, "CONFIG_NFT_TPROXY"}, {NFT_6, "CONFIG_NFT_TPROXY"}}},
 	[CAPABILITY_ORIGINAL_DESTINATION] = {"udp-original-destination",
-		"where a datagram was sent, told after TPROXY", true, false,
+		"report a datagram's destination after TPROXY", true, false,
 		{{"CONFIG_INET"}, {"CONFIG_IPV6"}}},
-	[CAPABILITY_NFT_INET] = {"nft-inet", "nft: a table of both families", false, true,
+	[CAPABILITY_NFT_INET] = {"nft-inet", "nft: a table for both families", false, true,
 		{{"CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"}}},
-	[CAPABILITY_NAT] = {"nat", "nft: a redirection, by connection tracking", false, true,
+	[CAPABILITY_NAT] = {"nat", "nft: redirect, with connection tracking", false, true,
 		{{NFT_4, "CONFIG_NF_CONNTRACK", "CONFIG_NFT_NAT", "CONFIG_NFT_REDIR"}}},
 };
 
@@ -295,7 +295,7 @@ void tool_message(const char *errors, char *out, size_t size)
 	else
 		join_lines(errors, out, size);
 	if (out[0] == '\0')
-		snprintf(out, size, "it failed without a word");
+		snprintf(out, size, "it failed without a message");
 	make_plain(out);
 }
 
@@ -303,7 +303,7 @@ bool tool_is_at_fault(const char *words)
 {
 	static const char *const signs[] = {"Couldn't load", "nknown option", "Bad argument",
 		"syntax error", "No symbol type information", "lock file", "cannot be started",
-		"is unknown, try", "failed without a word", "did not end within"};
+		"is unknown, try", "failed without a message", "did not end within"};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
 		if (strstr(words, signs[i]) != NULL)

@@ -180,7 +180,7 @@ bool capture_run(struct captured *list, size_t count, unsigned milliseconds, cha
 	int result = fd == -1 ? -1 : take_all(fd, list, count, &patience);
 
 	if (result == -1)
-		*problem = text_format("packets cannot be seen%s: %s",
+		*problem = text_format("cannot capture packets%s: %s",
 			errno == EPERM ? " without CAP_NET_RAW" : "", strerror(errno));
 	if (fd != -1)
 		close(fd);

@@ -185,13 +185,13 @@ static bool read_lines(struct kernel_config *config, size_t size, char *error)
 		}
 		*end = '\0';
 		if (strlen(line) != (size_t)(end - line) || !read_line(config, line)) {
-			explain(error, "%s:%u: '%.*s' is no line of a kernel configuration",
+			explain(error, "%s:%u: '%.*s' is not a line of a kernel configuration",
 				config->source, number, SHOWN_MAX, line);
 			return false;
 		}
 	}
 	if (config->count == 0)
-		explain(error, "%s: there is no option of a kernel in it", config->source);
+		explain(error, "%s: no option of a kernel found", config->source);
 	return config->count != 0;
 }
 
@@ -351,13 +351,6 @@ enum kernel_option kernel_config_option(const struct kernel_config *config, cons
 			memcmp(config->lines[i].name, option, length) == 0)
 			return config->lines[i].value;
 	return KERNEL_OPTION_ABSENT;
-}
-
-const char *kernel_option_name(enum kernel_option option)
-{
-	static const char *const names[] = {"not there", "no", "module", "yes"};
-
-	return names[option];
 }
 
 static bool is_older(const struct kernel_config *config, unsigned major, unsigned minor)

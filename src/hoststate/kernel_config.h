@@ -60,9 +60,6 @@ const char *kernel_config_version(const struct kernel_config *config);
 /* What it says of "CONFIG_X". */
 enum kernel_option kernel_config_option(const struct kernel_config *config, const char *option);
 
-/* "yes", "module", "no" or "not there". */
-const char *kernel_option_name(enum kernel_option option);
-
 /*
  * Whether a capability's options are on, as capabilities[] lists them. Fills in those that stand in the
  * way, off or left open, and their number.

@@ -250,7 +250,7 @@ static bool ask(const char *line, struct subprocess_result *result, char **probl
 static bool take(bool well, const char *line, char **problem)
 {
 	if (!well && *problem == NULL)
-		*problem = text_format("`%s` prints what cannot be read", line);
+		*problem = text_format("cannot parse the output of `%s`", line);
 	return well;
 }
 

@@ -134,7 +134,7 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
 	if (!subprocess_exists("nft"))
 		snapshot->rules_unseen = text_format("there is no program 'nft' on this host: "
-						     "rules that it alone shows are not seen");
+						     "rules that only nft lists are not read");
 	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
 }
 

@@ -189,10 +189,9 @@ static bool is_answered(struct host_sockets *sockets, int family, int protocol, 
 		sockets->udp_known = false;
 		return true;
 	}
-	*problem =
-		text_format("the kernel does not tell its sockets of %s over IPv%d (sock_diag): %s",
-			protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
-			strerror(errno));
+	*problem = text_format("cannot list %s/IPv%d sockets (sock_diag): %s",
+		protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
+		strerror(errno));
 	return false;
 }
 

@@ -67,7 +67,7 @@ static bool read_object(
 	}
 	if (!json_is_object(object)) {
 		json_decref(object);
-		return wrong(cursor, "an object was expected");
+		return wrong(cursor, "expected an object");
 	}
 	cursor->at += error.position;
 	well = take(context, object);
@@ -81,7 +81,7 @@ bool json_list_read(const char *text, const char *member,
 	struct cursor cursor = {text, text, text + strlen(text), problem};
 
 	if (!skip_head(&cursor, member) || !skip(&cursor, '['))
-		return wrong(&cursor, "this is no list of objects");
+		return wrong(&cursor, "this is not a list of objects");
 	if (!skip(&cursor, ']')) {
 		do
 			if (!read_object(&cursor, take, context))

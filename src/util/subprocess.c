@@ -105,7 +105,7 @@ static void collect(struct run *run, enum pipe pipe)
 	else if (errno != EINTR)
 		run->problem = strerror(errno);
 	if (run->taken > SUBPROCESS_OUTPUT_MAX)
-		run->problem = "it wrote more than 256 MiB, and was killed";
+		run->problem = "it wrote more than 256 MiB and was killed";
 }
 
 /* Writes some of the input; closes the pipe when all of it is written, or is not read any more. */
@@ -247,7 +247,7 @@ static void attend(struct run *run, struct subprocess_result *result)
 	else if (run->problem != NULL)
 		fputs(run->problem, run->texts[ERRORS]);
 	else if (fflush(run->texts[OUTPUT]) == 0 && strlen(result->out) != result->length) {
-		run->problem = "it wrote a NUL, which is in no text";
+		run->problem = "its output has a NUL byte, so it is not text";
 		fputs(run->problem, run->texts[ERRORS]);
 	}
 }
@@ -320,7 +320,7 @@ bool subprocess_run_line(const char *line, const char *input, struct subprocess_
 	else
 		*result = (struct subprocess_result){.status = -1,
 			.out = text_copy(""),
-			.errors = text_format("`%s` is no command line", line)};
+			.errors = text_format("`%s` is not a command line", line)};
 	free(words);
 	free(copy);
 	return well;

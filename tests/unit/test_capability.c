@@ -122,7 +122,7 @@ static void words_are_the_tools_without_its_advice(void **state)
 	assert_string_equal(words,
 		"/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory");
 	tool_message("", words, sizeof(words));
-	assert_string_equal(words, "it failed without a word");
+	assert_string_equal(words, "it failed without a message");
 	tool_message("first\n\xc3\xa4\x1b[1m\n", words, sizeof(words));
 	assert_string_equal(words, "first; ???[1m");
 }

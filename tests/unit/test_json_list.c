@@ -71,11 +71,11 @@ static void a_text_that_is_cut_anywhere_is_refused(void **state)
 static void what_is_wrong_is_reported_with_its_place(void **state)
 {
 	(void)state;
-	assert_refused("", NULL, "byte 1: this is no list of objects");
-	assert_refused("{}", "n", "byte 2: this is no list of objects");
-	assert_refused("{\"name\":[]}", "n", "byte 3: this is no list of objects");
-	assert_refused("[]", "n", "byte 1: this is no list of objects");
-	assert_refused("[[]]", NULL, "byte 2: an object was expected");
+	assert_refused("", NULL, "byte 1: this is not a list of objects");
+	assert_refused("{}", "n", "byte 2: this is not a list of objects");
+	assert_refused("{\"name\":[]}", "n", "byte 3: this is not a list of objects");
+	assert_refused("[]", "n", "byte 1: this is not a list of objects");
+	assert_refused("[[]]", NULL, "byte 2: expected an object");
 	assert_refused("[7]", NULL, "byte 3: '[' or '{' expected near '7'");
 	assert_refused("[{} {}]", NULL, "byte 5: the list is cut off");
 	assert_refused("[{}] []", NULL, "byte 6: something follows the list");

@@ -409,7 +409,7 @@ static void what_is_read_of_an_answer_that_is_refused_is_not_kept(void **state)
 	assert_false(network_read(&network, &problem));
 	setenv("PATH", old, 1);
 	assert_string_equal(
-		problem, "`ip -N -j -4 route show table all` prints what cannot be read");
+		problem, "cannot parse the output of `ip -N -j -4 route show table all`");
 	assert_int_equal(network.link_count + network.rule_count + network.route_count, 0);
 	free(problem);
 	free(old);

@@ -250,20 +250,20 @@ static void what_every_object_has_is_asked_for(void **state)
 {
 	(void)state;
 	assert_refused("{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}",
-		"nft: a table without a name of its own: 't'");
+		"nft: a table of this name was listed before: 't'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}",
-		"nft: a chain without a name of its own: 'c'");
+		"nft: a chain has no name, or its name was listed before: 'c'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
 		       "\"hook\": \"input\", \"prio\": 4294967296}}",
-		"nft: a chain without a priority: 'd'");
+		"nft: a base chain has no priority: 'd'");
 	assert_refused("{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"d\", "
 		       "\"hook\": \"input\", \"prio\": \"soon\"}}",
-		"nft: a chain without a priority: 'd'");
+		"nft: a base chain has no priority: 'd'");
 	assert_refused("{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\"}}",
-		"nft: a rule without a handle: 'c'");
+		"nft: a rule has no handle: 'c'");
 	assert_refused("{\"set\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"s\", "
 		       "\"elem\": 1}}",
-		"nft: a set without a list of elements: 's'");
+		"nft: the elements of a set are not a list: 's'");
 }
 
 static void a_socket_that_is_not_transparent_is_still_a_socket(void **state)
@@ -446,7 +446,7 @@ static void a_rule_of_a_chain_that_is_not_there_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(ruleset_parse_nft(&ruleset, text, &problem), -1);
-	assert_string_equal(problem, "nft: a rule of no chain: 'c'");
+	assert_string_equal(problem, "nft: the chain of a rule is not listed: 'c'");
 	free(problem);
 }
 

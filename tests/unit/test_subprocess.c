@@ -139,7 +139,7 @@ static void a_line_that_is_none_runs_nothing_and_says_so(void **state)
 		assert_false(result.timed_out);
 		assert_string_equal(result.out, "");
 		assert_int_equal(result.length, 0);
-		assert_non_null(strstr(result.errors, "is no command line"));
+		assert_non_null(strstr(result.errors, "is not a command line"));
 		subprocess_free(&result);
 	}
 }
@@ -168,7 +168,7 @@ static void a_program_that_writes_without_an_end_is_ended(void **state)
 	(void)state;
 	assert_false(subprocess_run_line("yes", NULL, &result));
 	assert_false(result.timed_out);
-	assert_string_equal(result.errors, "it wrote more than 256 MiB, and was killed");
+	assert_string_equal(result.errors, "it wrote more than 256 MiB and was killed");
 	subprocess_free(&result);
 }
 
@@ -179,7 +179,7 @@ static void an_answer_with_a_nul_does_not_count(void **state)
 	(void)state;
 	assert_false(subprocess_run_line("printf '[]\\0[]'", NULL, &result));
 	assert_int_equal(result.status, 0);
-	assert_string_equal(result.errors, "it wrote a NUL, which is in no text");
+	assert_string_equal(result.errors, "its output has a NUL byte, so it is not text");
 	subprocess_free(&result);
 }
 

@@ -292,29 +292,29 @@ static void a_wrong_line_is_named(void **state)
 {
 	(void)state;
 	assert_problem("*mangle\n", "line 1: the text ends before the table's COMMIT: 'mangle'");
-	assert_problem("*frob\n", "line 1: no such table: 'frob'");
-	assert_problem("*raw\n*nat\n", "line 2: the table before has no COMMIT: 'nat'");
+	assert_problem("*frob\n", "line 1: unknown table: 'frob'");
+	assert_problem("*raw\n*nat\n", "line 2: the previous table has no COMMIT: 'nat'");
 	assert_problem("COMMIT\n", "line 1: not a line of iptables-save: 'COMMIT'");
 	assert_problem("*raw\n:FROB ACCEPT [0:0]\nCOMMIT\n",
 		"line 2: no built-in chain has that name: 'FROB'");
-	assert_problem("*raw\n:OUTPUT REJECT [0:0]\nCOMMIT\n", "line 2: no such policy: 'REJECT'");
+	assert_problem("*raw\n:OUTPUT REJECT [0:0]\nCOMMIT\n", "line 2: unknown policy: 'REJECT'");
 	assert_problem("*raw\n:X - [0:0]\n:X - [0:0]\nCOMMIT\n",
-		"line 3: the chain is there already: 'X'");
+		"line 3: the chain was listed before: 'X'");
+	assert_problem("*raw\n-A X -j DROP\nCOMMIT\n",
+		"line 2: the chain of a rule is not listed: '-A X -j DROP'");
 	assert_problem(
-		"*raw\n-A X -j DROP\nCOMMIT\n", "line 2: a rule of no chain: '-A X -j DROP'");
+		"*raw\n:X - [0:0]\n-A X -j\nCOMMIT\n", "line 3: -j or -g has no target: '-A X -j'");
 	assert_problem(
-		"*raw\n:X - [0:0]\n-A X -j\nCOMMIT\n", "line 3: no target is named: '-A X -j'");
-	assert_problem("*raw\n:X - [0:0]\n-A X -s\nCOMMIT\n",
-		"line 3: an option without its value: '-A X -s'");
-	assert_problem("*raw\n:X - [0:0]\n-A X frob\nCOMMIT\n",
-		"line 3: an option was expected: '-A X frob'");
+		"*raw\n:X - [0:0]\n-A X -s\nCOMMIT\n", "line 3: an option has no value: '-A X -s'");
+	assert_problem(
+		"*raw\n:X - [0:0]\n-A X frob\nCOMMIT\n", "line 3: expected an option: '-A X frob'");
 	assert_problem("*raw\n:X - [0:0]\n-A X -m comment --comment \"a\nCOMMIT\n",
 		"line 3: a quote is not closed: '-A X -m comment --comment \"a'");
-	assert_problem(
-		"*raw\n:X - [0:0]\n-A X !\nCOMMIT\n", "line 3: nothing is negated: '-A X !'");
+	assert_problem("*raw\n:X - [0:0]\n-A X !\nCOMMIT\n", "line 3: ! has no option: '-A X !'");
 	assert_problem("*raw\n:X - [0:0]\n-A X -m comment --comment \"a\"b\nCOMMIT\n",
 		"line 3: a quote is not closed: '-A X -m comment --comment \"a\"b'");
-	assert_problem("*raw\nCOMMIT\n*raw\nCOMMIT\n", "line 3: the table is there already: 'raw'");
+	assert_problem(
+		"*raw\nCOMMIT\n*raw\nCOMMIT\n", "line 3: the table was listed before: 'raw'");
 	assert_problem("iptables: no such thing\n",
 		"line 1: not a line of iptables-save: 'iptables: no such thing'");
 }

@@ -295,14 +295,14 @@ def test_a_tool_that_does_not_tell_all(box, tool, script, words):
             pytest.skip(f"absent: {tool}")
         box.run(RULES[tool], text=SOME_RULES)
     before = box.snapshot()
-    made = box.told(*ASKED, path=box.tool(tool, script), errors=f"tproxyctl: `{tool}")
+    made = box.told(*ASKED, path=box.tool(tool, script), errors=f"`{tool}")
     assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
     assert before == box.snapshot()
 
 
 def test_an_ip_that_says_nothing_is_not_believed(box):
-    made = box.told(*ASKED, path=box.tool("ip", SILENT), errors="tproxyctl: `ip -d -j address show`")
+    made = box.told(*ASKED, path=box.tool("ip", SILENT), errors="cannot parse the output of `ip -d -j address show`")
     assert states(made)["divert"] == "unknown"
 
 
