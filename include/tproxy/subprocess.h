@@ -44,6 +44,9 @@ bool subprocess_run(const char *const argv[], const char *input, struct subproce
  */
 bool subprocess_run_line(const char *line, const char *input, struct subprocess_result *result);
 
+/* Why LINE failed, with RESULT: "`LINE`: the first line of its stderr"; to be freed. */
+char *subprocess_problem(const char *line, const struct subprocess_result *result);
+
 void subprocess_free(struct subprocess_result *result);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * Watching the links by one packet socket; see the header.
+ * Captures packets on all links with one packet socket.
  *
- * It is opened for no protocol, and is bound to all of them only when its filter is there, so that
- * nothing is queued that was not filtered. The kernel leaves out segments of TCP without SYN, which are
- * most of what a busy host sees; all else is judged by capture_frame().
+ * The socket is opened for no protocol. It is bound to all of them only after its filter is set, so no unfiltered
+ * packet is queued. The kernel drops TCP segments without SYN, which are most of the traffic of a busy host;
+ * capture_frame() judges all others.
  *
- * The trap: what goes out on the loopback link is seen twice, going out and coming in, and what a link
- * hands over that is for another host (a bridge's port, or another program made it promiscuous) never
- * reaches this one. The packet's type tells them apart.
+ * The trap: the loopback link shows an outgoing packet twice, going out and coming in; and a link may show packets
+ * for other hosts (a port of a bridge, or a promiscuous link), which never reach this one. The type of the packet
+ * tells which is which.
  */
 #include "capture.h"
+#include "tproxy/clock.h"
 #include "tproxy/text.h"
 
 #include <arpa/inet.h>
@@ -21,34 +22,25 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-	QUEUE_SIZE = 4 << 20, /* bytes of packets that wait for us; what is over is lost */
-	FRAME_MAX = 512,      /* as much as is looked at of one */
-	ASKED_ENOUGH = 3,     /* as often as Linux asks (mcast_solicit), once a second */
-	ANSWER_MS = 1000,     /* proxy_arp answers after up to 0.8 seconds (proxy_delay) */
-	PASSAGE_MS = 20       /* from a bridge's port to the bridge, whose name is wanted */
+	QUEUE_SIZE = 4 << 20, /* bytes of packets in the queue; more are lost */
+	FRAME_MAX = 512,      /* bytes of a packet that are read */
+	REQUESTS_ENOUGH = 3,  /* Linux asks so often (mcast_solicit), once a second */
+	REPLY_MS = 1000,      /* proxy_arp replies after up to 0.8 seconds (proxy_delay) */
+	PASSAGE_MS = 20       /* from a bridge's port to the bridge, whose name is to be reported */
 };
 
-/* When to end: at the latest, and GRACE after what has been seen was enough. */
-struct patience {
+/* When the capture ends: at `end` at the latest, or `grace` after enough was seen. In milliseconds. */
+struct deadline {
 	long long end;
-	int grace; /* 0: it is not enough yet */
+	int grace; /* 0: not enough was seen yet */
 	long long grace_began;
 };
 
-static long long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-/* Offsets are from the network header on; numbers at the end of a jump are how many to leave out. */
-static int leave_out_later_segments(int fd)
+/* Offsets count from the network header. The last numbers of a jump say how many steps to skip. */
+static int filter_later_segments(int fd)
 {
 	static const struct sock_filter steps[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (__u32)(SKF_AD_OFF + SKF_AD_PROTOCOL)),
@@ -79,11 +71,10 @@ static int open_packets(void)
 
 	if (fd == -1)
 		return -1;
-	/* More than the host's limit takes CAP_NET_ADMIN; where it is not there, less has to do. */
+	/* More than the host's limit takes CAP_NET_ADMIN; without it, the limit is used. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) == -1)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (leave_out_later_segments(fd) == 0 &&
-		bind(fd, (struct sockaddr *)&all, sizeof(all)) == 0)
+	if (filter_later_segments(fd) == 0 && bind(fd, (struct sockaddr *)&all, sizeof(all)) == 0)
 		return fd;
 	error = errno;
 	close(fd);
@@ -91,42 +82,32 @@ static int open_packets(void)
 	return -1;
 }
 
-static bool all_came(const struct captured *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i].packets == 0)
-			return false;
-	return true;
-}
-
-static bool any_in_vain(const struct captured *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i].requests >= ASKED_ENOUGH && list[i].replies == 0 &&
-			list[i].packets == 0)
-			return true;
-	return false;
-}
-
+/* How long to go on, in milliseconds, after what was seen; 0: it is not enough. */
 static int grace_of(const struct captured *list, size_t count)
 {
-	if (all_came(list, count))
-		return PASSAGE_MS;
-	return any_in_vain(list, count) ? ANSWER_MS : 0;
+	bool all = true, no_reply = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].packets > 0)
+			continue;
+		all = false;
+		no_reply |= list[i].requests >= REQUESTS_ENOUGH && list[i].replies == 0;
+	}
+	return all ? PASSAGE_MS : no_reply ? REPLY_MS : 0;
 }
 
-/* How many milliseconds to go on for; 0: it is over. */
-static int left_ms(struct patience *patience, const struct captured *list, size_t count)
+/* How many milliseconds are left; 0: the capture ends. */
+static int left_ms(struct deadline *deadline, const struct captured *list, size_t count)
 {
-	long long now = now_ms(), end = patience->end;
+	long long now = clock_ms(), end = deadline->end;
 	int grace = grace_of(list, count);
 
-	if (patience->grace != grace) {
-		patience->grace = grace;
-		patience->grace_began = now;
+	if (deadline->grace != grace) {
+		deadline->grace = grace;
+		deadline->grace_began = now;
 	}
-	if (grace != 0 && patience->grace_began + grace < end)
-		end = patience->grace_began + grace;
+	if (grace != 0 && deadline->grace_began + grace < end)
+		end = deadline->grace_began + grace;
 	if (end <= now)
 		return 0;
 	return end - now < INT_MAX ? (int)(end - now) : INT_MAX;
@@ -139,7 +120,7 @@ static bool is_of_this_host(const struct sockaddr_ll *from)
 }
 
 /* -1 with errno where no more will come. */
-static int take_next(int fd, struct captured *list, size_t count)
+static int read_packet(int fd, struct captured *list, size_t count)
 {
 	unsigned char frame[FRAME_MAX];
 	struct sockaddr_ll from = {0};
@@ -147,27 +128,27 @@ static int take_next(int fd, struct captured *list, size_t count)
 	char link[IF_NAMESIZE];
 	ssize_t length = recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &size);
 
-	if (length == -1) /* a link that went down is no reason to end: there are others */
+	if (length == -1) /* a link that goes down does not end the capture of the others */
 		return errno == EAGAIN || errno == EINTR || errno == ENETDOWN ? 0 : -1;
 	if (!is_of_this_host(&from))
 		return 0;
 	if (if_indextoname((unsigned)from.sll_ifindex, link) == NULL)
-		strcpy(link, "?"); /* it is gone meanwhile */
+		strcpy(link, "?"); /* the link was removed meanwhile */
 	capture_frame(list, count, ntohs(from.sll_protocol), frame, (size_t)length, link,
 		from.sll_pkttype == PACKET_OUTGOING);
 	return 0;
 }
 
-static int take_all(int fd, struct captured *list, size_t count, struct patience *patience)
+static int read_packets(int fd, struct captured *list, size_t count, struct deadline *deadline)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 
-	for (int left; (left = left_ms(patience, list, count)) > 0;) {
+	for (int left; (left = left_ms(deadline, list, count)) > 0;) {
 		int events = poll(&ready, 1, left);
 
 		if (events == -1 && errno != EINTR)
 			return -1;
-		if (events > 0 && take_next(fd, list, count) == -1)
+		if (events > 0 && read_packet(fd, list, count) == -1)
 			return -1;
 	}
 	return 0;
@@ -175,13 +156,13 @@ static int take_all(int fd, struct captured *list, size_t count, struct patience
 
 bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem)
 {
-	struct patience patience = {.end = now_ms() + milliseconds};
+	struct deadline deadline = {.end = clock_ms() + milliseconds};
 	int fd = open_packets();
-	int result = fd == -1 ? -1 : take_all(fd, list, count, &patience);
+	int result = fd == -1 ? -1 : read_packets(fd, list, count, &deadline);
 
 	if (result == -1)
-		*problem = text_format("cannot capture packets%s: %s",
-			errno == EPERM ? " without CAP_NET_RAW" : "", strerror(errno));
+		*problem = text_format("cannot capture packets: %s%s", strerror(errno),
+			errno == EPERM ? "; run as root (CAP_NET_RAW)" : "");
 	if (fd != -1)
 		close(fd);
 	return result == 0;

@@ -1,10 +1,10 @@
 /*
- * What comes in for some addresses, seen by a packet socket: whether clients' requests reach the host at
- * all, by which link, and whether anybody answers when a link is asked who has the address.
+ * Captures incoming packets for some addresses with a packet socket (packet(7)): whether requests of clients reach
+ * this host at all, by which link, and whether this host replies when a neighbour asks who has the address.
  *
- * Watching sends nothing and changes nothing; links do not become promiscuous. So what a link's hardware
- * leaves out is not seen: questions of neighbour discovery go to a multicast address, and may be among
- * it while no socket has joined that. It takes CAP_NET_RAW.
+ * A capture sends nothing and changes nothing; links do not become promiscuous. So packets that a link's hardware
+ * filters out are not seen. Requests of neighbour discovery go to a multicast address and may be among them, as
+ * long as no socket has joined it. A capture takes CAP_NET_RAW.
  */
 #ifndef TPROXY_CAPTURE_H
 #define TPROXY_CAPTURE_H
@@ -16,36 +16,35 @@
 #include <stddef.h>
 
 /*
- * One address to look out for, and what was seen of it. Zero but for `address` and `protocol` before it
- * begins.
+ * One address to capture packets for, and what was seen. Set `address` and `protocol` before the capture, and
+ * leave the rest zero.
  *
- * A packet that passes links on top of each other (a bridge's port, then the bridge) is seen on each. So
- * it is counted on the link alone where such a one was seen first; the name told is that of the last.
+ * A packet that passes several stacked links (a bridge's port, then the bridge) is seen on each of them. It counts
+ * only on the link where the first one was seen; the name that stays is that of the last link.
  */
 struct captured {
 	struct addr address; /* with its port; the wildcard: every address of its family */
 	int protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
-	unsigned requests;   /* how often a link was asked who has it (ARP, neighbour discovery) */
-	unsigned replies;    /* how often this host told that it has it, on each link */
+	unsigned requests;   /* how often a neighbour asked who has it (ARP, neighbour discovery) */
+	unsigned replies;    /* how often this host replied that it has it, on all links */
 	char request_link[IF_NAMESIZE];
-	unsigned packets; /* packets that begin something: TCP with SYN alone, any datagram */
-	struct addr from; /* the last one's sender */
+	unsigned packets; /* that begin something: TCP with SYN and no ACK, any datagram */
+	struct addr from; /* the sender of the last one */
 	char packet_link[IF_NAMESIZE];
 	char request_first_link[IF_NAMESIZE];
 	char packet_first_link[IF_NAMESIZE];
 };
 
 /*
- * Watches until every address has had a packet that began something; or until one was asked for three
- * times (as often as Linux asks: once a second) and this host has not answered for a second more, nor
- * did anything come for it; or for MILLISECONDS. False with *PROBLEM (to be freed) where packets cannot be
- * seen.
+ * Captures for MILLISECONDS at most. Ends earlier when each of the COUNT addresses of LIST has had a packet, or
+ * when one of them got three requests (Linux sends one a second) and for another second neither a reply nor a
+ * packet. False with *PROBLEM (to be freed) where packets cannot be captured.
  */
 bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem);
 
 /*
- * The pure part, for tests: takes one packet, FRAME beginning with its network header (IPv4, IPv6 or ARP,
- * as PROTOCOL says: ETH_P_… in host order), that was seen on LINK; OUTGOING: this host sent it.
+ * The pure part: adds one packet of LENGTH bytes to LIST. FRAME begins with the network header, PROTOCOL is its
+ * ETH_P_… in host order, LINK is where it was seen; OUTGOING: this host sent it.
  */
 void capture_frame(struct captured *list, size_t count, unsigned protocol,
 	const unsigned char *frame, size_t length, const char *link, bool outgoing);

@@ -1,9 +1,10 @@
 /*
- * What `ip -j` tells; see the header.
+ * Reads what `ip -j` prints about the host's links, rules and routes.
  *
- * Numbers are asked for (`-N`), since names of tables are the host's own affair. An entry that has not
- * what its kind always has makes the whole answer one that cannot be trusted. The trap is a list that
- * is empty: some versions of `ip` then print nothing at all.
+ * `-N` makes it print numbers: names of tables are the host's own choice. Each kind of entry has fields that
+ * iproute2 always prints; an entry without them makes the whole answer unusable.
+ *
+ * The trap is an empty list: some versions of `ip` then print nothing at all.
  */
 #include "network.h"
 #include "sysctl.h"
@@ -17,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Gives each object of a list to TAKE; false where the text is no such list, or TAKE says so. */
-static bool take_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
+/* Gives each object of a list to TAKE. False: the text is not such a list, or TAKE refused an object. */
+static bool read_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
 {
 	char *problem = NULL;
 	bool well = json_list_read(json, NULL, take, context, &problem);
@@ -27,14 +28,15 @@ static bool take_list(const char *json, bool (*take)(void *context, json_t *obje
 	return well;
 }
 
-/* The same of a list that may be empty: some versions of `ip` then print nothing at all. */
-static bool take_some(const char *json, bool (*take)(void *context, json_t *object), void *context)
+/* The same for a list that may be empty. */
+static bool read_list_or_nothing(
+	const char *json, bool (*take)(void *context, json_t *object), void *context)
 {
-	return *json == '\0' || take_list(json, take, context);
+	return *json == '\0' || read_list(json, take, context);
 }
 
-/* What does not fit is as good as none: a name or address that was cut is another one. */
-static void copy(char *to, size_t size, const char *from)
+/* Copies what fits, else "": a name or address that is cut off would be another one. */
+static void copy_whole(char *to, size_t size, const char *from)
 {
 	snprintf(to, size, "%s", strlen(from) < size ? from : "");
 }
@@ -55,9 +57,15 @@ static bool has_flag(const json_t *link, const char *flag)
 	return false;
 }
 
+/* What the readers of one family's list share. */
+struct family_list {
+	struct network *network;
+	int family;
+};
+
 /* --- links and addresses --- */
 
-/* An entry without an IP address is of another family, and says so. */
+/* An entry without an IP address belongs to another family, and `family` says which. */
 static bool add_address(struct network *network, const char *link, const json_t *info)
 {
 	const json_t *length = json_object_get(info, "prefixlen");
@@ -72,13 +80,13 @@ static bool add_address(struct network *network, const char *link, const json_t 
 		return false;
 	network->addresses = array_room(network->addresses, network->address_count, sizeof(*made));
 	made = &network->addresses[network->address_count++];
-	copy(made->link, sizeof(made->link), link);
+	copy_whole(made->link, sizeof(made->link), link);
 	made->address = address;
 	made->length = (unsigned)bits;
 	return true;
 }
 
-static bool take_link(void *context, json_t *link)
+static bool read_link(void *context, json_t *link)
 {
 	const json_t *addresses = json_object_get(link, "addr_info"), *each;
 	const char *name = json_text(link, "ifname");
@@ -88,13 +96,13 @@ static bool take_link(void *context, json_t *link)
 	size_t i;
 
 	if (json_object_size(link) == 0)
-		return true; /* `ip` leaves an empty object for what a filter passed over */
+		return true; /* `ip` prints an empty object for a link that its filter leaves out */
 	if (!is_link_name(name))
 		return false;
 	network->links = array_room(network->links, network->link_count, sizeof(*made));
 	made = &network->links[network->link_count++];
-	copy(made->name, sizeof(made->name), name);
-	copy(made->mac, sizeof(made->mac), json_text(link, "address"));
+	copy_whole(made->name, sizeof(made->name), name);
+	copy_whole(made->mac, sizeof(made->mac), json_text(link, "address"));
 	made->up = has_flag(link, "UP");
 	made->bridge =
 		strcmp(json_text(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
@@ -107,34 +115,37 @@ bool network_parse_links(struct network *network, const char *json)
 {
 	size_t before = network->link_count;
 
-	return take_list(json, take_link, network) &&
-	       network->link_count > before; /* no host is without lo */
+	return read_list(json, read_link, network) &&
+	       network->link_count > before; /* every host has lo */
 }
 
-static bool take_proxied(void *context, json_t *entry)
+static bool read_proxied(void *context, json_t *entry)
 {
-	struct network *network = context;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	struct network_proxied *made;
 	struct addr address;
 
-	if (!addr_parse(&address, json_text(entry, "dst")))
+	if (!addr_parse(&address, json_text(entry, "dst")) || addr_family(&address) != list->family)
 		return false;
 	network->proxied = array_room(network->proxied, network->proxied_count, sizeof(*made));
 	made = &network->proxied[network->proxied_count++];
-	copy(made->link, sizeof(made->link), json_text(entry, "dev"));
+	copy_whole(made->link, sizeof(made->link), json_text(entry, "dev"));
 	made->address = address;
 	return true;
 }
 
-bool network_parse_proxied(struct network *network, const char *json)
+bool network_parse_proxied(struct network *network, int family, const char *json)
 {
-	return take_some(json, take_proxied, network);
+	struct family_list list = {network, family};
+
+	return read_list_or_nothing(json, read_proxied, &list);
 }
 
 /* --- rules and routes --- */
 
-/* A number that ip writes as text; absent it stays as it was. False for anything else. */
-static bool take_number(const json_t *object, const char *key, uint32_t *number)
+/* Reads a number that `ip` prints as text. Where there is none, *NUMBER stays. False: not a number. */
+static bool read_number(const json_t *object, const char *key, uint32_t *number)
 {
 	unsigned value = *number;
 	bool well =
@@ -144,28 +155,22 @@ static bool take_number(const json_t *object, const char *key, uint32_t *number)
 	return well;
 }
 
-/* Reading rules or routes of a family. */
-struct taking {
-	struct network *network;
-	int family;
-};
-
-static bool take_rule(void *context, json_t *rule)
+static bool read_rule(void *context, json_t *rule)
 {
-	const struct taking *taking = context;
-	struct network *network = taking->network;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	const json_t *written = json_object_get(rule, "priority");
 	json_int_t priority = json_integer_value(written);
-	struct network_rule read = {.family = taking->family, .mask = UINT32_MAX};
+	struct network_rule read = {.family = list->family, .mask = UINT32_MAX};
 
-	/* A rule that leads to no table, such as one of action `unreachable`, has table 0. */
+	/* A rule without a table, such as one of action `unreachable`, has table 0 here. */
 	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
-		!take_number(rule, "table", &read.table) ||
-		!take_number(rule, "fwmark", &read.mark) ||
-		!take_number(rule, "fwmask", &read.mask))
+		!read_number(rule, "table", &read.table) ||
+		!read_number(rule, "fwmark", &read.mark) ||
+		!read_number(rule, "fwmask", &read.mask))
 		return false;
 	read.priority = (unsigned)priority;
-	/* `not`: it is for all but that mark. */
+	/* `not`: the rule is for all other marks. */
 	read.has_mark =
 		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
 	read.text = json_dumps(rule, JSON_COMPACT);
@@ -178,9 +183,9 @@ static bool take_rule(void *context, json_t *rule)
 
 bool network_parse_rules(struct network *network, int family, const char *json)
 {
-	struct taking taking = {network, family};
+	struct family_list list = {network, family};
 
-	return take_some(json, take_rule, &taking);
+	return read_list_or_nothing(json, read_rule, &list);
 }
 
 /* "default", "192.0.2.0/24" or an address alone. */
@@ -195,7 +200,7 @@ static bool read_prefix(const char *text, int family, struct addr *address, unsi
 		return true;
 	if (strlen(text) >= sizeof(copied))
 		return false;
-	copy(copied, sizeof(copied), text);
+	copy_whole(copied, sizeof(copied), text);
 	slash = strchr(copied, '/');
 	if (slash != NULL)
 		*slash = '\0';
@@ -210,20 +215,20 @@ static bool is_type(const char *type, const char *number, const char *name)
 	return strcmp(type, number) == 0 || strcmp(type, name) == 0;
 }
 
-static bool take_route(void *context, json_t *route)
+static bool read_route(void *context, json_t *route)
 {
-	const struct taking *taking = context;
-	struct network *network = taking->network;
+	const struct family_list *list = context;
+	struct network *network = list->network;
 	struct network_route read = {.table = TABLE_MAIN};
 	const char *type = json_text(route, "type");
 
-	if (!take_number(route, "table", &read.table) ||
-		!read_prefix(json_text(route, "dst"), taking->family, &read.to, &read.length))
+	if (!read_number(route, "table", &read.table) ||
+		!read_prefix(json_text(route, "dst"), list->family, &read.to, &read.length))
 		return false;
 	read.local = is_type(type, "2", "local");
-	copy(read.link, sizeof(read.link), json_text(route, "dev"));
+	copy_whole(read.link, sizeof(read.link), json_text(route, "dev"));
 	if (*type != '\0' && !read.local && !is_type(type, "1", "unicast"))
-		read.link[0] = '\0'; /* leads nowhere: broadcast, blackhole and so on */
+		read.link[0] = '\0'; /* broadcast, blackhole and the like leave by no link */
 	network->routes = array_room(network->routes, network->route_count, sizeof(read));
 	network->routes[network->route_count++] = read;
 	return true;
@@ -231,83 +236,57 @@ static bool take_route(void *context, json_t *route)
 
 bool network_parse_routes(struct network *network, int family, const char *json)
 {
-	struct taking taking = {network, family};
+	struct family_list list = {network, family};
 
-	return take_some(json, take_route, &taking);
+	return read_list_or_nothing(json, read_route, &list);
 }
 
-/* --- asking --- */
+/* --- running `ip` --- */
 
-static bool ask(const char *line, struct subprocess_result *result, char **problem)
+typedef bool list_parser(struct network *network, int family, const char *json);
+
+static bool parse_links(struct network *network, int family, const char *json)
 {
-	if (subprocess_run_line(line, NULL, result))
-		return true;
-	*problem =
-		text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
-	return false;
+	(void)family;
+	return network_parse_links(network, json);
 }
 
-static bool take(bool well, const char *line, char **problem)
+static bool run_ip(
+	struct network *network, const char *line, list_parser *parse, int family, char **problem)
 {
-	if (!well && *problem == NULL)
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
+
+	if (!well)
+		*problem = subprocess_problem(line, &result);
+	else if (!parse(network, family, result.out)) {
 		*problem = text_format("cannot parse the output of `%s`", line);
-	return well;
-}
-
-static bool read_routing(struct network *network, int family, char **problem)
-{
-	char *rules = text_format("ip -N -j -%d rule show", family == AF_INET6 ? 6 : 4);
-	char *routes = text_format("ip -N -j -%d route show table all", family == AF_INET6 ? 6 : 4);
-	struct subprocess_result told;
-	bool well;
-
-	well = ask(rules, &told, problem) &&
-	       take(network_parse_rules(network, family, told.out), rules, problem);
-	subprocess_free(&told);
-	if (well) {
-		well = ask(routes, &told, problem) &&
-		       take(network_parse_routes(network, family, told.out), routes, problem);
-		subprocess_free(&told);
+		well = false;
 	}
-	free(routes);
-	free(rules);
+	subprocess_free(&result);
 	return well;
-}
-
-static bool read_links(struct network *network, char **problem)
-{
-	static const char line[] = "ip -d -j address show";
-	struct subprocess_result told;
-	bool well = ask(line, &told, problem) &&
-		    take(network_parse_links(network, told.out), line, problem);
-
-	subprocess_free(&told);
-	return well;
-}
-
-static bool read_proxied(struct network *network, int family, char **problem)
-{
-	char *line = text_format("ip -j -%d neigh show proxy", family == AF_INET6 ? 6 : 4);
-	struct subprocess_result told;
-	bool well = ask(line, &told, problem) &&
-		    take(network_parse_proxied(network, told.out), line, problem);
-
-	subprocess_free(&told);
-	free(line);
-	return well;
-}
-
-static bool read_family(struct network *network, int family, char **problem)
-{
-	return read_proxied(network, family, problem) && read_routing(network, family, problem);
 }
 
 bool network_read(struct network *network, char **problem)
 {
+	static const struct {
+		const char *options, *object;
+		list_parser *parse;
+	} lists[] = {{"-j", "neigh show proxy", network_parse_proxied},
+		{"-N -j", "rule show", network_parse_rules},
+		{"-N -j", "route show table all", network_parse_routes}};
 	bool ipv6 = sysctl_exists("net/ipv6/conf/all/forwarding");
-	bool well = read_links(network, problem) && read_family(network, AF_INET, problem) &&
-		    (!ipv6 || read_family(network, AF_INET6, problem));
+	bool well = run_ip(network, "ip -d -j address show", parse_links, AF_UNSPEC, problem);
 
+	for (int version = 4; version <= (ipv6 ? 6 : 4); version += 2)
+		for (size_t i = 0; well && i < sizeof(lists) / sizeof(lists[0]); i++) {
+			char *line = text_format(
+				"ip %s -%d %s", lists[i].options, version, lists[i].object);
+
+			well = run_ip(network, line, lists[i].parse,
+				version == 6 ? AF_INET6 : AF_INET, problem);
+			free(line);
+		}
 	if (!well)
 		network_free(network);
 	return well;
@@ -325,7 +304,7 @@ void network_free(struct network *network)
 	*network = (struct network){0};
 }
 
-/* --- looking things up --- */
+/* --- searching --- */
 
 const struct network_link *network_find_link(const struct network *network, const char *name)
 {

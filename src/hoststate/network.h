@@ -1,9 +1,8 @@
 /*
- * The host's links, addresses, policy rules and routes, as `ip -j` tells them, and what the kernel itself
- * answers when it is asked where a packet would go.
+ * The host's links, addresses, policy rules and routes, as `ip -j` of iproute2 prints them.
  *
- * The lists say what there is; which of it decides is never worked out here: network_route() asks the
- * kernel, with its own rules, marks and checks of sources. Reading needs no root.
+ * These lists say what there is. Which route the kernel takes is asked of the kernel itself: see route.h.
+ * Reading takes no privileges.
  */
 #ifndef TPROXY_NETWORK_H
 #define TPROXY_NETWORK_H
@@ -18,22 +17,22 @@
 enum {
 	TABLE_LOCAL = 255,
 	TABLE_MAIN = 254,
-	TABLE_DEFAULT = 253 /* the first of the three that are the kernel's own */
+	TABLE_DEFAULT = 253 /* the three tables of the kernel itself are 253 to 255 */
 };
 
 struct network_link {
 	char name[IF_NAMESIZE];
 	bool up, bridge;
-	char mac[24]; /* "" where it has none */
+	char mac[24]; /* "aa:bb:cc:dd:ee:ff"; "": none */
 };
 
 struct network_address {
 	char link[IF_NAMESIZE];
 	struct addr address;
-	unsigned length; /* of its prefix */
+	unsigned length; /* of the prefix, in bits */
 };
 
-/* An address that the host answers for on a link without having it (`ip neigh add proxy`). */
+/* An address that the host answers for on a link, though it is not its own (`ip neigh add proxy`). */
 struct network_proxied {
 	char link[IF_NAMESIZE];
 	struct addr address;
@@ -42,16 +41,16 @@ struct network_proxied {
 struct network_rule {
 	int family;
 	unsigned priority, table;
-	bool has_mark; /* it is for packets with (mark & mask) == mark */
+	bool has_mark; /* the rule is for packets whose (mark & mask) is `mark` */
 	uint32_t mark, mask;
-	char *text; /* as JSON, for people */
+	char *text; /* the whole rule as JSON, to show */
 };
 
 struct network_route {
 	struct addr to;
 	unsigned length, table;
-	bool local; /* delivers to the host itself */
-	char link[IF_NAMESIZE];
+	bool local;             /* of type `local`: delivers to this host */
+	char link[IF_NAMESIZE]; /* that it leaves by; "": none */
 };
 
 struct network {
@@ -61,36 +60,41 @@ struct network {
 	size_t address_count;
 	struct network_proxied *proxied;
 	size_t proxied_count;
-	struct network_rule *rules; /* in the order in which they are asked, IPv4's first */
+	struct network_rule *rules; /* in the order in which the kernel asks them, IPv4 first */
 	size_t rule_count;
 	struct network_route *routes;
 	size_t route_count;
 };
 
-/* Reads all of it. False with *PROBLEM (to be freed) where `ip` fails; *NETWORK is empty then. */
+/*
+ * Fills in *NETWORK (zeroed before), to be freed by network_free(). False with *PROBLEM (to be freed) where `ip`
+ * fails or prints something else; *NETWORK is empty then.
+ */
 bool network_read(struct network *network, char **problem);
 void network_free(struct network *network);
 
 /*
- * What network_read() takes from the answers of `ip`; false where that is not what it writes. An entry that
- * is not whole is never in the lists; those before it are.
+ * The pure part: each adds the entries of one list, JSON as `ip -j` prints it, to *NETWORK. FAMILY is AF_INET or
+ * AF_INET6. False where the text is not that list. Entries are added whole or not at all; those before the bad
+ * one stay.
  */
 bool network_parse_links(struct network *network, const char *json);
-bool network_parse_proxied(struct network *network, const char *json);
+bool network_parse_proxied(struct network *network, int family, const char *json);
 bool network_parse_rules(struct network *network, int family, const char *json);
 bool network_parse_routes(struct network *network, int family, const char *json);
 
+/* The link of that name, part of NETWORK, or NULL. */
 const struct network_link *network_find_link(const struct network *network, const char *name);
 
-/* The entry with this very address on one of the host's links, or NULL. */
+/* The entry with this address (the port does not matter), part of NETWORK, or NULL: not the host's own. */
 const struct network_address *network_find_address(
 	const struct network *network, const struct addr *address);
 
-/* The first route of a table that covers an address and delivers locally, or NULL. TABLE 0: any but local. */
+/* The first `local` route that covers ADDRESS in TABLE, or NULL. TABLE 0: any table but TABLE_LOCAL. */
 const struct network_route *network_find_local_route(
 	const struct network *network, unsigned table, const struct addr *address);
 
-/* Whether ADDRESS is in the network of NET with a prefix of so many bits; families may differ, and are then no. */
+/* Whether ADDRESS shares its first LENGTH bits with NET. False for different families or a LENGTH too long. */
 bool network_covers(const struct addr *net, unsigned length, const struct addr *address);
 
 #endif

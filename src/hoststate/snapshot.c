@@ -1,11 +1,12 @@
 /*
- * Reading the situation; see the header.
+ * Reads the host once, for the checklist.
  *
- * A firewall's tool that is not there has no rules; but for nft, since other programs load such rules, too:
- * that there may be some is said. A tool that is there and fails leaves the rules unknown as a whole, for
- * half of a rule set proves nothing. The trap is a request to a server that has just been sent: whether it
- * will be answered shows when it is answered, or sent again after a second. So where
- * there is one, sockets are read again until it shows.
+ * A firewall tool that is not installed has no rules, except nft: other programs load such rules, too. So a
+ * missing nft is noted in rules_unseen. A tool that is installed and fails leaves all rules unknown, because half
+ * a rule set proves nothing.
+ *
+ * The trap is a connection request that has just been sent: whether a server replies shows only after the reply,
+ * or after the next request a second later. So sockets are read again until it shows.
  */
 #include "snapshot.h"
 #include "sysctl.h"
@@ -18,69 +19,49 @@
 #include <unistd.h>
 
 enum {
-	TURNS_MAX = 13 /* of a tenth of a second each: a request is sent again after one second */
+	TURNS_MAX = 13 /* of 100 ms each: Linux sends a SYN again after one second */
 };
 
-/* A tool's words are a line for us: what follows is advice. */
-static char *words_of(const char *line, const char *errors)
+/* Runs LINE, which lists the rules of TOOL for FAMILY, and adds them to *RULES. */
+static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int family,
+	const char *line, char **problem)
 {
-	return text_format("`%s`: %.*s", line, (int)strcspn(errors, "\n"), errors);
-}
-
-static bool read_save(struct ruleset *rules, enum firewall_tool tool, int family, char **problem)
-{
-	const char *program = firewall_tool_save(tool, family);
-	struct subprocess_result told;
+	struct subprocess_result result;
 	char *why = NULL;
-	bool well;
+	bool well = subprocess_run_line(line, NULL, &result);
 
-	if (!subprocess_exists(program))
-		return true;
-	well = subprocess_run_line(program, NULL, &told);
 	if (!well)
-		*problem = words_of(program, told.errors);
-	else if (ruleset_parse_iptables(rules, tool, family, told.out, &why) == -1) {
-		*problem = text_format("`%s`: %s", program, why);
-		well = false;
+		*problem = subprocess_problem(line, &result);
+	else {
+		well = (tool == TOOL_NFT ? ruleset_parse_nft(rules, result.out, &why)
+					 : ruleset_parse_iptables(
+						   rules, tool, family, result.out, &why)) == 0;
+		if (!well)
+			*problem = text_format("`%s`: %s", line, why);
 	}
 	free(why);
-	subprocess_free(&told);
+	subprocess_free(&result);
 	return well;
 }
 
-static bool read_nft(struct ruleset *rules, char **problem)
-{
-	static const char line[] = "nft -j list ruleset";
-	struct subprocess_result told;
-	char *why = NULL;
-	bool well;
-
-	if (!subprocess_exists("nft"))
-		return true;
-	well = subprocess_run_line(line, NULL, &told);
-	if (!well)
-		*problem = words_of(line, told.errors);
-	else if (ruleset_parse_nft(rules, told.out, &why) == -1) {
-		*problem = text_format("`%s`: %s", line, why);
-		well = false;
-	}
-	free(why);
-	subprocess_free(&told);
-	return well;
-}
-
+/* A tool that is not installed has no rules. */
 static bool read_rules(struct ruleset *rules, char **problem)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
 	for (enum firewall_tool tool = TOOL_IPTABLES; tool <= TOOL_LEGACY; tool++)
-		for (size_t i = 0; i < 2; i++)
-			if (!read_save(rules, tool, families[i], problem))
+		for (size_t i = 0; i < 2; i++) {
+			const char *save = firewall_tool_save(tool, families[i]);
+
+			if (subprocess_exists(save) &&
+				!read_listing(rules, tool, families[i], save, problem))
 				return false;
-	return read_nft(rules, problem);
+		}
+	return !subprocess_exists("nft") ||
+	       read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem);
 }
 
-/* A wildcard listener is watched by its port. */
+/* For a wildcard listener, packets to every address count that have its port. */
 static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
 	const struct service *service = snapshot->service;
@@ -97,8 +78,8 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		milliseconds, &snapshot->captured_problem);
 }
 
-/* A request that was sent once, from an address that need not be this host's. */
-static bool is_open(const struct host_sockets *sockets)
+/* Whether a request of a transparent socket was sent once and its outcome is open. */
+static bool has_open_request(const struct host_sockets *sockets)
 {
 	for (size_t i = 0; i < sockets->count; i++)
 		if (sockets->list[i].state == SOCKET_STATE_CONNECTING &&
@@ -112,7 +93,7 @@ static bool read_sockets(struct host_sockets *sockets, char **problem)
 	static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
 	bool well = sockets_read(sockets, problem);
 
-	for (int turn = 0; well && turn < TURNS_MAX && is_open(sockets); turn++) {
+	for (int turn = 0; well && turn < TURNS_MAX && has_open_request(sockets); turn++) {
 		nanosleep(&pause, NULL);
 		sockets_free(sockets);
 		well = sockets_read(sockets, problem);
@@ -183,7 +164,7 @@ int snapshot_link_sysctl(
 	return number;
 }
 
-static bool hears(const struct host_socket *socket, const struct addr *address)
+static bool accepts(const struct host_socket *socket, const struct addr *address)
 {
 	if (addr_port(&socket->local) != addr_port(address))
 		return false;
@@ -204,7 +185,7 @@ const struct host_socket *snapshot_listener(
 		const struct host_socket *each = &snapshot->sockets.list[i];
 
 		if (each->protocol != protocol || each->state != SOCKET_STATE_LISTENING ||
-			!hears(each, address))
+			!accepts(each, address))
 			continue;
 		if (found == NULL || (addr_is_any(&found->local) && !addr_is_any(&each->local)))
 			found = each;

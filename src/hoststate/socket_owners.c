@@ -1,15 +1,16 @@
 /*
- * Who holds a socket: the processes among whose descriptors it is, as /proc shows them.
+ * Finds the processes that hold a socket, in /proc.
  *
- * A descriptor's link says "socket:[INODE]". Another user's descriptors can be read with
- * CAP_SYS_PTRACE alone, so that no owner may mean one that cannot be seen. Processes come and go
- * meanwhile: one that is gone before it was looked at owns nothing.
+ * A link in /proc/PID/fd says "socket:[INODE]". Reading the links of another user's process takes
+ * CAP_SYS_PTRACE, so a socket without an owner may have one that is not visible. A process that ends while it is
+ * read owns nothing.
  *
- * All descriptors of the host are gone through once, when the first owner is asked for, and are sorted by
- * their inodes: a proxy may have a thousand listeners, and a host a thousand processes.
+ * All descriptors of the host are read once, when the first owner is asked for, and sorted by inode: a proxy may
+ * have a thousand listeners, and a host a thousand processes.
  */
 #include "sockets.h"
 #include "tproxy/array.h"
+#include "tproxy/shell.h"
 #include "tproxy/text.h"
 
 #include <ctype.h>
@@ -21,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* That a process has a descriptor of a socket. */
+/* A process has a descriptor of a socket. */
 struct holding {
 	unsigned long long inode;
 	pid_t pid;
@@ -50,8 +51,8 @@ static int by_inode(const void *a, const void *b)
 	return (one->pid > other->pid) - (one->pid < other->pid);
 }
 
-/* Takes a descriptor of a process, where it is of a socket. */
-static void take_descriptor(int folder, const char *name, pid_t pid)
+/* Adds a descriptor of a process if it is a socket. */
+static void add_holding(int folder, const char *name, pid_t pid)
 {
 	char target[64];
 	ssize_t length = readlinkat(folder, name, target, sizeof(target) - 1);
@@ -66,7 +67,7 @@ static void take_descriptor(int folder, const char *name, pid_t pid)
 	holdings.list[holdings.count++] = held;
 }
 
-static void take_process(const char *name)
+static void read_process(const char *name)
 {
 	char *path = text_format("/proc/%s/fd", name);
 	DIR *folder = opendir(path);
@@ -75,13 +76,13 @@ static void take_process(const char *name)
 	free(path);
 	if (folder == NULL)
 		return;
-	/* cppcheck-suppress readdirCalled ; the folder is ours alone */
+	/* cppcheck-suppress readdirCalled ; no other thread uses the folder */
 	while ((entry = readdir(folder)) != NULL)
-		take_descriptor(dirfd(folder), entry->d_name, (pid_t)strtol(name, NULL, 10));
+		add_holding(dirfd(folder), entry->d_name, (pid_t)strtol(name, NULL, 10));
 	closedir(folder);
 }
 
-static void take_holdings(void)
+static void read_holdings(void)
 {
 	DIR *folder = opendir("/proc");
 	const struct dirent *entry;
@@ -91,7 +92,7 @@ static void take_holdings(void)
 	/* cppcheck-suppress readdirCalled */
 	while (folder != NULL && (entry = readdir(folder)) != NULL)
 		if (isdigit((unsigned char)entry->d_name[0]))
-			take_process(entry->d_name);
+			read_process(entry->d_name);
 	if (folder != NULL)
 		closedir(folder);
 	if (holdings.count > 1)
@@ -102,8 +103,8 @@ static void take_holdings(void)
 	holdings.count = kept;
 }
 
-/* Where those of an inode begin. */
-static size_t first_of(unsigned long long inode)
+/* The place of the first holding of an inode, or where it would be. */
+static size_t first_holding(unsigned long long inode)
 {
 	size_t low = 0, high = holdings.count;
 
@@ -118,8 +119,8 @@ static size_t first_of(unsigned long long inode)
 	return low;
 }
 
-/* What /proc/PID/NAME says, to be freed; NULL where the process is gone, or it cannot be read to its end. */
-static char *read_of(const char *pid, const char *name)
+/* The text of /proc/PID/NAME, to be freed; NULL where the process is gone or the text cannot be read whole. */
+static char *read_proc(const char *pid, const char *name)
 {
 	char *path = text_format("/proc/%s/%s", pid, name), part[4096], *whole;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -130,7 +131,7 @@ static char *read_of(const char *pid, const char *name)
 	if (fd == -1)
 		return NULL;
 	text_begin(&text);
-	/* A process with very many groups has a status that is longer than one read. */
+	/* The status of a process with very many groups takes several reads. */
 	while ((length = read(fd, part, sizeof(part))) > 0)
 		fwrite(part, 1, (size_t)length, text.out);
 	close(fd);
@@ -141,8 +142,8 @@ static char *read_of(const char *pid, const char *name)
 	return NULL;
 }
 
-/* A process names itself, and may put anything there; what is shown is plain text. */
-static void take_name(struct socket_owner *owner, const char *comm)
+/* A process chooses its own name, so it may have any bytes; only plain text is kept. */
+static void set_name(struct socket_owner *owner, const char *comm)
 {
 	snprintf(owner->name, sizeof(owner->name), "%.*s", (int)strcspn(comm, "\n"), comm);
 	for (char *at = owner->name; *at != '\0'; at++)
@@ -150,44 +151,35 @@ static void take_name(struct socket_owner *owner, const char *comm)
 			*at = '?';
 }
 
-/* One word as a shell takes it; false where it does not fit, or has what nobody types. */
-static bool add_word(char *text, size_t size, const char *word)
+/*
+ * Reads the command line, each argument quoted for sh(1); "" where it does not fit or cannot be typed. In
+ * /proc/PID/cmdline each argument ends with a NUL.
+ */
+static void read_command(struct socket_owner *owner, const char *pid)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_-+=./:,@%";
-	bool quoted = *word == '\0' || word[strspn(word, plain)] != '\0';
-	size_t used = strlen(text);
-
-	used += (size_t)snprintf(
-		text + used, size - used, "%s%s", used > 0 ? " " : "", quoted ? "'" : "");
-	for (; *word != '\0' && used + 6 < size; word++) {
-		if (*word < ' ' || *word > '~')
-			return false;
-		used += (size_t)(*word == '\'' ? snprintf(text + used, size - used, "'\\''")
-					       : snprintf(text + used, size - used, "%c", *word));
-	}
-	snprintf(text + used, size - used, "%s", quoted ? "'" : "");
-	return *word == '\0';
-}
-
-/* Words end with a NUL each. */
-static void take_command(struct socket_owner *owner, const char *pid)
-{
-	char *path = text_format("/proc/%s/cmdline", pid), words[sizeof(owner->command)];
+	char *path = text_format("/proc/%s/cmdline", pid), *command = text_copy("");
+	char arguments[sizeof(owner->command)];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd != -1 ? read(fd, words, sizeof(words)) : -1;
-	bool whole = length > 0 && (size_t)length < sizeof(words) && words[length - 1] == '\0';
+	ssize_t length = fd != -1 ? read(fd, arguments, sizeof(arguments)) : -1;
+	bool whole =
+		length > 0 && (size_t)length < sizeof(arguments) && arguments[length - 1] == '\0';
 
-	for (ssize_t at = 0; whole && at < length; at += (ssize_t)strlen(words + at) + 1)
-		whole = add_word(owner->command, sizeof(owner->command), words + at);
-	if (!whole)
-		owner->command[0] = '\0';
+	for (ssize_t at = 0; whole && at < length; at += (ssize_t)strlen(arguments + at) + 1) {
+		char *argument = shell_format("%s", arguments + at);
+
+		whole = argument != NULL;
+		text_add(&command, "%s%s", at > 0 ? " " : "", whole ? argument : "");
+		free(argument);
+	}
+	if (whole && strlen(command) < sizeof(owner->command))
+		strcpy(owner->command, command);
 	if (fd != -1)
 		close(fd);
+	free(command);
 	free(path);
 }
 
-static bool take_capabilities(struct socket_owner *owner, const char *status)
+static bool read_capabilities(struct socket_owner *owner, const char *status)
 {
 	static const char field[] = "\nCapEff:";
 	const char *at = strstr(status, field);
@@ -197,8 +189,8 @@ static bool take_capabilities(struct socket_owner *owner, const char *status)
 	return at != NULL;
 }
 
-/* The first of the two numbers is the limit that is in force. */
-static bool take_descriptors(struct socket_owner *owner, const char *limits)
+/* The first of the two numbers is the soft limit, which is in force. */
+static bool read_descriptor_limit(struct socket_owner *owner, const char *limits)
 {
 	static const char field[] = "\nMax open files ";
 	const char *at = strstr(limits, field);
@@ -212,17 +204,17 @@ static bool take_descriptors(struct socket_owner *owner, const char *limits)
 	return true;
 }
 
-static bool describe(struct socket_owner *owner, pid_t pid)
+static bool describe_owner(struct socket_owner *owner, pid_t pid)
 {
-	char *name = text_format("%d", (int)pid), *comm = read_of(name, "comm"),
-	     *status = read_of(name, "status"), *limits = read_of(name, "limits");
+	char *name = text_format("%d", (int)pid), *comm = read_proc(name, "comm"),
+	     *status = read_proc(name, "status"), *limits = read_proc(name, "limits");
 	bool whole = comm != NULL && status != NULL && limits != NULL;
 
 	*owner = (struct socket_owner){.pid = pid};
-	whole = whole && take_capabilities(owner, status) && take_descriptors(owner, limits);
+	whole = whole && read_capabilities(owner, status) && read_descriptor_limit(owner, limits);
 	if (whole) {
-		take_name(owner, comm);
-		take_command(owner, name);
+		set_name(owner, comm);
+		read_command(owner, name);
 	}
 	free(name);
 	free(comm);
@@ -239,10 +231,10 @@ size_t socket_owners(const struct host_socket *socket, struct socket_owner *owne
 	if (socket->inode == 0)
 		return 0;
 	if (!holdings.known)
-		take_holdings();
-	for (size_t i = first_of(socket->inode);
+		read_holdings();
+	for (size_t i = first_holding(socket->inode);
 		i < holdings.count && holdings.list[i].inode == socket->inode; i++) {
-		if (!describe(&owner, holdings.list[i].pid))
+		if (!describe_owner(&owner, holdings.list[i].pid))
 			continue;
 		if (count < room)
 			owners[count] = owner;

@@ -1,12 +1,9 @@
 /*
- * The host's sockets, asked of the kernel by sock_diag(7); see the header.
+ * Reads the host's sockets from the kernel with sock_diag(7), one request for each family and protocol.
  *
- * One question a family and protocol, each on a netlink socket of its own, so that what is left of an
- * answer that was interrupted is never taken for the next one's. Asking needs no privileges.
- *
- * The trap: the kernel uses fields twice. Of a listener, what is "unacked" is its accept queue; and
- * idiag_retrans counts keep-alives and probes, too. So the counters are read only where the state says
- * what they are. The second trap: an error may come as the end of an answer, which libmnl does not read.
+ * The trap: the kernel uses fields twice. For a listener, "unacked" is the length of its accept queue, and
+ * idiag_retrans also counts keep-alives and window probes. So counters are read only in states where their
+ * meaning is clear.
  */
 #include "sockets.h"
 #include "netlink.h"
@@ -23,11 +20,11 @@
 
 enum {
 	ATTEMPTS = 10,
-	RETRANSMISSION = 1,   /* what idiag_timer says is running */
-	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV, which no header of user space has */
+	RETRANSMISSION = 1,   /* idiag_timer: the retransmission timer runs */
+	REQUEST_RECEIVED = 12 /* TCP_NEW_SYN_RECV; no header of user space has it */
 };
 
-/* All of TCP's states but closed; UDP knows closed for "not connected". */
+/* All states of TCP but closed. For UDP, closed means "not connected". */
 static const uint32_t tcp_states =
 	((1U << (REQUEST_RECEIVED + 1)) - 1) & ~(1U << 0) & ~(1U << TCP_CLOSE);
 static const uint32_t udp_states = 1U << TCP_ESTABLISHED | 1U << TCP_CLOSE;
@@ -57,62 +54,62 @@ static enum host_socket_state state_of(int protocol, int state)
 	return state == TCP_SYN_SENT ? SOCKET_STATE_CONNECTING : SOCKET_STATE_OTHER;
 }
 
-static void take_identity(struct host_socket *made, const struct inet_diag_msg *told)
+static void read_identity(struct host_socket *made, const struct inet_diag_msg *message)
 {
-	const struct inet_diag_sockid *id = &told->id;
-	int family = told->idiag_family;
+	const struct inet_diag_sockid *id = &message->id;
+	int family = message->idiag_family;
 
-	made->state = state_of(made->protocol, told->idiag_state);
+	made->state = state_of(made->protocol, message->idiag_state);
 	made->local = address_of(family, id->idiag_src, id->idiag_sport, id->idiag_if);
 	made->remote = address_of(family, id->idiag_dst, id->idiag_dport, id->idiag_if);
-	/* The wildcard is not mapped where the local address is. */
+	/* For a mapped local address, the kernel reports the wildcard of IPv6 as the remote one. */
 	if (addr_family(&made->local) != addr_family(&made->remote) && addr_is_any(&made->remote))
 		made->remote = addr_any(addr_family(&made->local));
-	made->uid = told->idiag_uid;
-	made->inode = told->idiag_inode;
+	made->uid = message->idiag_uid;
+	made->inode = message->idiag_inode;
 	made->cookie = (unsigned long long)id->idiag_cookie[1] << 32 | id->idiag_cookie[0];
-	if (told->idiag_timer == RETRANSMISSION)
-		made->retransmits = told->idiag_retrans;
+	if (message->idiag_timer == RETRANSMISSION)
+		made->retransmits = message->idiag_retrans;
 }
 
-static void take_options(struct host_socket *made, const struct nlattr *attribute)
+static void read_options(struct host_socket *made, const struct nlattr *attribute)
 {
-	struct inet_diag_sockopt told;
+	struct inet_diag_sockopt options;
 
-	if (mnl_attr_get_payload_len(attribute) < sizeof(told))
+	if (mnl_attr_get_payload_len(attribute) < sizeof(options))
 		return;
-	memcpy(&told, mnl_attr_get_payload(attribute), sizeof(told));
+	memcpy(&options, mnl_attr_get_payload(attribute), sizeof(options));
 	made->options_known = true;
-	made->transparent = told.transparent;
-	made->freebind = told.freebind;
-	made->bind_no_port = told.bind_address_no_port;
+	made->transparent = options.transparent;
+	made->freebind = options.freebind;
+	made->bind_no_port = options.bind_address_no_port;
 }
 
-/* Kernels add to the end of this structure; an old one gives less of it than there is here. */
-static void take_counters(struct host_socket *made, const struct nlattr *attribute)
+/* Newer kernels add fields at the end of struct tcp_info; an older one sends fewer than are known here. */
+static void read_counters(struct host_socket *made, const struct nlattr *attribute)
 {
-	struct tcp_info told = {0};
+	struct tcp_info info = {0};
 	size_t length = mnl_attr_get_payload_len(attribute);
 
 	if (made->protocol != IPPROTO_TCP || made->state == SOCKET_STATE_LISTENING)
 		return;
-	memcpy(&told, mnl_attr_get_payload(attribute),
-		length < sizeof(told) ? length : sizeof(told));
-	made->retransmits = told.tcpi_retransmits;
-	made->unacked = told.tcpi_unacked;
-	made->mss = told.tcpi_snd_mss;
+	memcpy(&info, mnl_attr_get_payload(attribute),
+		length < sizeof(info) ? length : sizeof(info));
+	made->retransmits = info.tcpi_retransmits;
+	made->unacked = info.tcpi_unacked;
+	made->mss = info.tcpi_snd_mss;
 }
 
-static int take_attribute(const struct nlattr *attribute, void *context)
+static int read_attribute(const struct nlattr *attribute, void *context)
 {
 	struct host_socket *made = context;
 
 	switch (mnl_attr_get_type(attribute)) {
 	case INET_DIAG_SOCKOPT:
-		take_options(made, attribute);
+		read_options(made, attribute);
 		break;
 	case INET_DIAG_INFO:
-		take_counters(made, attribute);
+		read_counters(made, attribute);
 		break;
 	case INET_DIAG_SKV6ONLY:
 		if (mnl_attr_get_payload_len(attribute) >= sizeof(uint8_t))
@@ -124,26 +121,26 @@ static int take_attribute(const struct nlattr *attribute, void *context)
 	return MNL_CB_OK;
 }
 
-static int take_socket(const struct nlmsghdr *message, void *context)
+static int read_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct dump *dump = context;
-	const struct inet_diag_msg *told = mnl_nlmsg_get_payload(message);
+	const struct inet_diag_msg *reported = mnl_nlmsg_get_payload(message);
 	struct host_sockets *sockets = dump->sockets;
 	struct host_socket *made;
 
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(*told))
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*reported))
 		return netlink_refuse(EPROTO);
 	sockets->list = array_room(sockets->list, sockets->count, sizeof(*sockets->list));
 	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
-	take_identity(made, told);
-	return mnl_attr_parse(message, sizeof(*told), take_attribute, made);
+	read_identity(made, reported);
+	return mnl_attr_parse(message, sizeof(*reported), read_attribute, made);
 }
 
 int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length)
 {
-	return netlink_parse(answer, length, port, take_socket, &(struct dump){sockets, protocol});
+	return netlink_parse(answer, length, port, read_socket, &(struct dump){sockets, protocol});
 }
 
 /* Reads the sockets once. -1 with errno: EINTR where they changed too much during the answer. */
@@ -161,10 +158,10 @@ static int request_sockets(struct host_sockets *sockets, int family, int protoco
 	question->sdiag_protocol = (__u8)protocol;
 	question->idiag_ext = 1U << (INET_DIAG_INFO - 1);
 	question->idiag_states = protocol == IPPROTO_TCP ? tcp_states : udp_states;
-	return netlink_request(NETLINK_SOCK_DIAG, message, take_socket, &dump);
+	return netlink_request(NETLINK_SOCK_DIAG, message, read_socket, &dump);
 }
 
-static int ask_until_whole(struct host_sockets *sockets, int family, int protocol)
+static int request_until_whole(struct host_sockets *sockets, int family, int protocol)
 {
 	size_t before = sockets->count;
 
@@ -178,13 +175,13 @@ static int ask_until_whole(struct host_sockets *sockets, int family, int protoco
 	return -1;
 }
 
-/* Whether the answer will do. ENOENT is a kernel that has no words for such sockets. */
-static bool is_answered(struct host_sockets *sockets, int family, int protocol, char **problem)
+/* ENOENT: the kernel has no sock_diag module for such sockets. UDP may be missing; TCP may not. */
+static bool read_family(struct host_sockets *sockets, int family, int protocol, char **problem)
 {
-	if (ask_until_whole(sockets, family, protocol) == 0)
+	if (request_until_whole(sockets, family, protocol) == 0)
 		return true;
 	if (errno == ENOENT && family == AF_INET6)
-		return true; /* it has IPv4's: it was asked for them first */
+		return true; /* a kernel without IPv6; IPv4 was read before */
 	if (errno == ENOENT && protocol == IPPROTO_UDP) {
 		sockets->udp_known = false;
 		return true;
@@ -202,7 +199,7 @@ bool sockets_read(struct host_sockets *sockets, char **problem)
 	*sockets = (struct host_sockets){.udp_known = true};
 	socket_owners_forget();
 	for (size_t i = 0; i < 4; i++)
-		if (!is_answered(sockets, families[i / 2], protocols[i % 2], problem)) {
+		if (!read_family(sockets, families[i / 2], protocols[i % 2], problem)) {
 			sockets_free(sockets);
 			return false;
 		}

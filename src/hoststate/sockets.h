@@ -1,9 +1,9 @@
 /*
- * The host's TCP and UDP sockets, as the kernel tells them by sock_diag(7), and who owns them.
+ * The host's TCP and UDP sockets, as sock_diag(7) reports them, and the processes that own them.
  *
- * The kernel's words for a socket's options (INET_DIAG_SOCKOPT) and counters (INET_DIAG_INFO) are what
- * the checklist goes by: a listener that is not transparent, a connection request that nobody answers.
- * Whose a socket is, /proc tells, and of other users' processes to root alone.
+ * The checklist reads a socket's options (INET_DIAG_SOCKOPT) and counters (INET_DIAG_INFO): a listener that is
+ * not transparent, a connection request without a reply. /proc names a socket's process; for other users'
+ * processes only to root.
  */
 #ifndef TPROXY_SOCKETS_H
 #define TPROXY_SOCKETS_H
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What the checklist tells apart. */
+/* The states that the checklist needs. */
 enum host_socket_state {
 	SOCKET_STATE_LISTENING,  /* TCP in LISTEN; UDP that is not connected */
 	SOCKET_STATE_CONNECTING, /* SYN-SENT */
@@ -26,16 +26,16 @@ enum host_socket_state {
 struct host_socket {
 	int protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	enum host_socket_state state;
-	struct addr local,
-		remote;     /* IPv4-mapped ones are unmapped; a listener's remote is the wildcard */
-	bool options_known; /* the kernel told the next three: from Linux 5.10 on */
+	struct addr local, remote; /* never IPv4-mapped; a listener's remote is the wildcard */
+	bool options_known;        /* the next three are reported: since Linux 5.10 */
 	bool transparent;
 	bool freebind;
 	bool bind_no_port;    /* IP_BIND_ADDRESS_NO_PORT */
-	bool v6only;          /* told of what listens, and by every kernel */
-	unsigned retransmits; /* in a row that nothing answered: of SYNs, or of data */
-	unsigned unacked;     /* TCP: segments on their way, a SYN included; of a listener 0 */
-	unsigned mss;         /* TCP: of what is sent, in bytes; 0 where it is not told */
+	bool v6only;          /* of a listener; every kernel reports it */
+	unsigned retransmits; /* in a row without a reply: of SYNs, or of data */
+	unsigned
+		unacked; /* TCP: segments sent and not acknowledged, a SYN included; 0 for a listener */
+	unsigned mss; /* TCP: of sent segments, in bytes; 0: not reported */
 	uid_t uid;
 	ino_t inode; /* 0 where it has none (TIME-WAIT) */
 	unsigned long long cookie;
@@ -44,40 +44,41 @@ struct host_socket {
 struct host_sockets {
 	struct host_socket *list;
 	size_t count;
-	bool udp_known; /* false: the kernel lacks udp_diag, so that UDP's are not in the list */
+	bool udp_known; /* false: the kernel lacks udp_diag, so the list has no UDP sockets */
 };
 
 /* A process that holds a socket. */
 struct socket_owner {
 	pid_t pid;
 	char name[32];             /* of the process: /proc/PID/comm */
-	uint64_t capabilities;     /* effective, a bit a capability as in <linux/capability.h> */
-	unsigned long descriptors; /* its limit; ULONG_MAX: none */
-	char command[512]; /* its command line, as a shell takes it; "": too long, or not told */
+	uint64_t capabilities;     /* effective; bit numbers as in <linux/capability.h> */
+	unsigned long descriptors; /* its limit of open files; ULONG_MAX: none */
+	char command[512]; /* its command line, quoted for sh(1); "": too long, or unknown */
 };
 
 /*
- * Reads all of them, IPv4 and IPv6, but closed ones. False with *PROBLEM (to be freed) where the kernel
- * does not tell those of TCP, or fails; *SOCKETS is empty then. A kernel without IPv6 has none of it.
+ * Fills in *SOCKETS with all sockets of IPv4 and IPv6 but closed ones, to be freed by sockets_free(). False with
+ * *PROBLEM (to be freed) where the kernel cannot list those of TCP, or fails; *SOCKETS is empty then. Owners are
+ * read anew at the next socket_owners().
  */
 bool sockets_read(struct host_sockets *sockets, char **problem);
 void sockets_free(struct host_sockets *sockets);
 
 /*
- * The pure part: takes one answer of the kernel, LENGTH bytes of netlink messages about sockets of PROTOCOL,
- * aligned as struct nlmsghdr is, for netlink port PORT (0: any). 1: more has to come, 0: that was the end; -1 with errno: an error that the
- * kernel reports, or (EPROTO) what it never writes. Then nothing of the whole list counts.
+ * The pure part: adds the sockets of one datagram of the kernel's answer, LENGTH bytes of netlink messages at
+ * ANSWER about sockets of PROTOCOL, for netlink port PORT (0: any). Returns as netlink_parse() does; at -1
+ * nothing of the whole list counts.
  */
 int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,
 	size_t length);
 
 /*
- * The owners of a socket, at most ROOM of them in the order of their numbers; how many there are. 0 where
- * /proc does not tell.
+ * The processes that hold a descriptor of SOCKET, by ascending pid: the first ROOM of them in OWNERS. Returns how
+ * many there are; 0 where /proc shows none.
  */
 size_t socket_owners(const struct host_socket *socket, struct socket_owner *owners, size_t room);
 
-/* Owners are read once, when the first is asked for. This has them read again; sockets_read() does it, too. */
+/* All owners are read once, at the first socket_owners(). The next call after this one reads them again. */
 void socket_owners_forget(void);
 
 #endif

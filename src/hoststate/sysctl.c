@@ -1,5 +1,7 @@
 /*
- * Sysctls by their path; see the header.
+ * Reads and writes sysctls as the files below /proc/sys.
+ *
+ * The trap: some values are longer than one read() returns, and a write() that is too long may set a part.
  */
 #include "sysctl.h"
 #include "tproxy/text.h"
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int open_it(const char *path, int flags)
+static int open_sysctl(const char *path, int flags)
 {
 	char *whole = text_format("/proc/sys/%s", path);
 	int fd = open(whole, flags | O_CLOEXEC);
@@ -33,7 +35,7 @@ char *sysctl_read(const char *path)
 {
 	char part[4096];
 	struct text_stream value;
-	int fd = open_it(path, O_RDONLY);
+	int fd = open_sysctl(path, O_RDONLY);
 	ssize_t length;
 	char *text;
 
@@ -71,7 +73,7 @@ bool sysctl_number(const char *path, int *number)
 
 int sysctl_write(const char *path, const char *value)
 {
-	int fd = open_it(path, O_WRONLY), error = 0;
+	int fd = open_sysctl(path, O_WRONLY), error = 0;
 	size_t length = strlen(value);
 	ssize_t written;
 

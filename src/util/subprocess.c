@@ -326,6 +326,11 @@ bool subprocess_run_line(const char *line, const char *input, struct subprocess_
 	return well;
 }
 
+char *subprocess_problem(const char *line, const struct subprocess_result *result)
+{
+	return text_format("`%s`: %.*s", line, (int)strcspn(result->errors, "\n"), result->errors);
+}
+
 void subprocess_free(struct subprocess_result *result)
 {
 	free(result->out);

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		network_parse_links(&network, text);
 		break;
 	case 1:
-		network_parse_proxied(&network, text);
+		network_parse_proxied(&network, family, text);
 		break;
 	case 2:
 		network_parse_rules(&network, family, text);

@@ -248,7 +248,8 @@ static void read_network(void)
 	if (!host.at.network_known)
 		return;
 	assert_true(network_parse_links(network, host.links));
-	assert_true(network_parse_proxied(network, host.proxied));
+	assert_true(network_parse_proxied(
+		network, strstr(host.proxied, "::") != NULL ? AF_INET6 : AF_INET, host.proxied));
 	for (int i = FOUR; i <= SIX; i++) {
 		int family = i == SIX ? AF_INET6 : AF_INET;
 

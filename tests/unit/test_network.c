@@ -40,7 +40,12 @@ static bool of_links(const char *json)
 
 static bool of_proxied(const char *json)
 {
-	return network_parse_proxied(&network, json);
+	return network_parse_proxied(&network, AF_INET, json);
+}
+
+static bool of_proxied6(const char *json)
+{
+	return network_parse_proxied(&network, AF_INET6, json);
 }
 
 static bool of_rules4(const char *json)
@@ -143,7 +148,7 @@ static void proxied_addresses_have_their_link(void **state)
 {
 	(void)state;
 	take(of_proxied, "proxied4.json");
-	take(of_proxied, "proxied6.json");
+	take(of_proxied6, "proxied6.json");
 	assert_int_equal(network.proxied_count, 3);
 	assert_string_equal(network.proxied[0].link, "server0");
 	assert_ip(&network.proxied[0].address, "192.0.2.81");
@@ -280,7 +285,7 @@ static void what_is_cut_off_anywhere_is_refused(void **state)
 	(void)state;
 	assert_refused_when_cut(of_links, "links.json");
 	assert_refused_when_cut(of_proxied, "proxied4.json");
-	assert_refused_when_cut(of_proxied, "proxied6.json");
+	assert_refused_when_cut(of_proxied6, "proxied6.json");
 	assert_refused_when_cut(of_rules4, "rules4.json");
 	assert_refused_when_cut(of_rules6, "rules6.json");
 	assert_refused_when_cut(of_routes4, "routes4.json");
@@ -352,6 +357,7 @@ static void a_family_has_no_routes_of_the_other(void **state)
 	(void)state;
 	assert_false(of_routes4("[{\"dst\":\"2001:db8::/64\"}]"));
 	assert_false(of_routes6("[{\"dst\":\"192.0.2.0/24\"}]"));
+	assert_false(of_proxied6("[{\"dst\":\"192.0.2.80\"}]"));
 }
 
 static void names_that_are_too_long_are_none(void **state)
