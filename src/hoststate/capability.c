@@ -1,8 +1,8 @@
 /*
- * The table of capabilities, and the book of what was found; see the header.
+ * The table of capabilities, and the results of trying them.
  *
- * Options are those of the kernel's Kconfig files. The packet rules of IPv6 need CONFIG_IP6_NF_IPTABLES
- * with either iptables: xt_socket, xt_TPROXY and, in newer kernels, xt_mark leave IPv6 out.
+ * The options are those of the kernel's Kconfig files. With both iptables, packet rules of IPv6 need
+ * CONFIG_IP6_NF_IPTABLES: without it xt_socket, xt_TPROXY and, in newer kernels, xt_mark have no IPv6.
  */
 #include "capability.h"
 
@@ -101,7 +101,7 @@ bool capability_next(struct capability_key *at)
 	return at->name < CAPABILITIES;
 }
 
-static int place_of(enum capability_name name, int family)
+static int family_index(enum capability_name name, int family)
 {
 	return capabilities[name].families && family == AF_INET6;
 }
@@ -124,7 +124,7 @@ const char *capability_state_name(enum capability_state state)
 const struct finding *findings_get(
 	const struct findings *findings, enum capability_name name, int family)
 {
-	return &findings->found[name][place_of(name, family)];
+	return &findings->found[name][family_index(name, family)];
 }
 
 bool findings_can(const struct findings *findings, enum capability_name name, int family)
@@ -135,7 +135,7 @@ bool findings_can(const struct findings *findings, enum capability_name name, in
 void findings_set(struct findings *findings, enum capability_name name, int family,
 	enum capability_state state, const char *format, ...)
 {
-	struct finding *finding = &findings->found[name][place_of(name, family)];
+	struct finding *finding = &findings->found[name][family_index(name, family)];
 	va_list arguments;
 
 	finding->state = state;
@@ -156,10 +156,10 @@ void findings_set_result(
 }
 
 void findings_set_message(
-	struct findings *findings, enum capability_name name, int family, const char *words)
+	struct findings *findings, enum capability_name name, int family, const char *message)
 {
 	findings_set(findings, name, family,
-		tool_is_at_fault(words) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", words);
+		tool_is_at_fault(message) ? CAPABILITY_UNTRIED : CAPABILITY_MISSING, "%s", message);
 }
 
 void findings_set_required(struct findings *findings, enum capability_name name, int family,
@@ -212,8 +212,8 @@ static bool depends_on(const struct capability *capability, int place, const cha
 	return false;
 }
 
-/* Whether something that works shows that the option is on. */
-static bool is_on(const struct findings *findings, const char *option)
+/* Whether the option is on, because a capability that depends on it works. */
+static bool is_proven_on(const struct findings *findings, const char *option)
 {
 	for (int name = 0; name < CAPABILITIES; name++)
 		for (int place = 0; place < 2; place++)
@@ -226,11 +226,11 @@ static bool is_on(const struct findings *findings, const char *option)
 size_t capability_options(const struct findings *findings, enum capability_name name, int family,
 	const char *options[CAPABILITY_OPTIONS_MAX])
 {
-	const char *const *all = capabilities[name].options[place_of(name, family)];
+	const char *const *all = capabilities[name].options[family_index(name, family)];
 	size_t count = 0, length = 0;
 
 	for (; length < CAPABILITY_OPTIONS_MAX && all[length] != NULL; length++)
-		if (!is_on(findings, all[length]))
+		if (!is_proven_on(findings, all[length]))
 			options[count++] = all[length];
 	if (count == 0)
 		for (; count < length; count++)
@@ -238,7 +238,7 @@ size_t capability_options(const struct findings *findings, enum capability_name 
 	return count;
 }
 
-/* Whether a line of a tool's stderr is advice, or shows where in its input it stopped. */
+/* Whether a line of a program's stderr is advice, or repeats the input. */
 static bool is_noise(const char *line, size_t length)
 {
 	static const char *const begins[] = {"Try `", "Error occurred at line", "add ", "delete "};
@@ -251,8 +251,8 @@ static bool is_noise(const char *line, size_t length)
 	return false;
 }
 
-/* The line in which iptables suspects the kernel; what it says afterwards only follows from that. */
-static const char *suspicion(const char *errors)
+/* The line in which iptables suspects the kernel, or NULL. The lines behind it only follow from that. */
+static const char *find_suspicion(const char *errors)
 {
 	const char *at = strstr(errors, "missing kernel module?");
 
@@ -263,7 +263,7 @@ static const char *suspicion(const char *errors)
 	return at;
 }
 
-/* A file's name or a broken tool may bring anything; what is shown is plain text. */
+/* The name of a file or a broken tool may bring any bytes; only plain text is shown. */
 static void make_plain(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -288,7 +288,7 @@ static void join_lines(const char *errors, char *out, size_t size)
 
 void tool_message(const char *errors, char *out, size_t size)
 {
-	const char *suspected = suspicion(errors);
+	const char *suspected = find_suspicion(errors);
 
 	if (suspected != NULL)
 		snprintf(out, size, "%.*s", (int)strcspn(suspected, "\n"), suspected);
@@ -299,14 +299,14 @@ void tool_message(const char *errors, char *out, size_t size)
 	make_plain(out);
 }
 
-bool tool_is_at_fault(const char *words)
+bool tool_is_at_fault(const char *message)
 {
 	static const char *const signs[] = {"Couldn't load", "nknown option", "Bad argument",
 		"syntax error", "No symbol type information", "lock file", "cannot be started",
 		"is unknown, try", "failed without a message", "did not end within"};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-		if (strstr(words, signs[i]) != NULL)
+		if (strstr(message, signs[i]) != NULL)
 			return true;
 	return false;
 }

@@ -1,9 +1,9 @@
 /*
- * Capabilities of a kernel that transparent proxying is built on, and what became of trying them.
+ * Capabilities of a kernel that transparent proxies depend on, and the result of trying them.
  *
- * The table is data: a name, what is tried, and the kernel options that it depends on. A capability
- * of both families has an id for each: "transparent-4", "transparent-6". Families are AF_INET and
- * AF_INET6; where a capability has no family, either means the same.
+ * The table is data: a name, what is tried, and the kernel options that it depends on. A capability of both
+ * families has an id for each: "transparent-4", "transparent-6". FAMILY is AF_INET or AF_INET6; for a capability
+ * without families either means the same.
  */
 #ifndef TPROXY_CAPABILITY_H
 #define TPROXY_CAPABILITY_H
@@ -33,7 +33,7 @@ enum capability_name {
 	CAPABILITY_SPLICE,
 	CAPABILITY_POLICY_RULE,
 	CAPABILITY_LOCAL_ROUTE,
-	CAPABILITY_RULES, /* one for each backend and feature; see capability_of_rules() */
+	CAPABILITY_RULES, /* one for each tool and feature; see capability_of_rules() */
 	CAPABILITY_ORIGINAL_DESTINATION = CAPABILITY_RULES + FIREWALL_TOOLS * RULES_FEATURES,
 	CAPABILITY_NFT_INET,
 	CAPABILITY_NAT,
@@ -45,16 +45,18 @@ enum capability_name {
 
 struct capability {
 	const char *name;
-	const char *what;                               /* that is tried, for people */
-	bool families;                                  /* tried for each of them */
-	bool optional;                                  /* no profile depends on it */
-	const char *options[2][CAPABILITY_OPTIONS_MAX]; /* that it depends on: IPv4, IPv6 */
+	const char *what; /* what is tried, to show */
+	bool families;    /* it is tried for each family */
+	bool optional;    /* no profile depends on it */
+	const char *options
+		[2]
+		[CAPABILITY_OPTIONS_MAX]; /* that it depends on, for IPv4 and IPv6; unused ones are NULL */
 };
 
 enum capability_state {
-	CAPABILITY_UNTRIED, /* a program is missing, or what it builds on is: the detail says which */
+	CAPABILITY_UNTRIED, /* it depends on something that is missing: the detail says on what */
 	CAPABILITY_WORKS,
-	CAPABILITY_MISSING, /* the kernel said no: the detail has its words */
+	CAPABILITY_MISSING, /* the kernel refused: the detail has the error */
 };
 
 struct finding {
@@ -62,14 +64,15 @@ struct finding {
 	char detail[320];
 };
 
-/* Zero-initialised: nothing tried. */
+/* The results of all capabilities. Zeroed: nothing was tried. */
 struct findings {
 	struct finding found[CAPABILITIES][2];
-	const char *packages[4]; /* of programs that are missing, until NULL */
+	const char *packages[4]; /* to install for missing programs, up to NULL */
 };
 
 extern const struct capability capabilities[CAPABILITIES];
 
+/* The capability of a feature that TOOL loads. */
 enum capability_name capability_of_rules(enum firewall_tool tool, enum rules_feature feature);
 
 /* One capability of one family; of AF_INET where it has none. */
@@ -78,59 +81,61 @@ struct capability_key {
 	int family;
 };
 
-/* Goes through all of them: start with zeros. False behind the last. */
+/* Moves *AT to the next capability of a family; begin with zeros. False behind the last. */
 bool capability_next(struct capability_key *at);
 
-/* Writes "veth" or "transparent-4", and returns it. */
+/* Writes "veth" or "transparent-4" into ID, and returns it. */
 const char *capability_id(enum capability_name name, int family, char id[CAPABILITY_ID_MAX]);
 
 /* "works", "missing" or "untried". */
 const char *capability_state_name(enum capability_state state);
 
+/* The result of one, part of FINDINGS. */
 const struct finding *findings_get(
 	const struct findings *findings, enum capability_name name, int family);
+/* Whether it was tried and works. */
 bool findings_can(const struct findings *findings, enum capability_name name, int family);
 
-/* Notes what became of one. */
+/* Sets the result of one; FORMAT is the detail, as for printf(3). */
 void findings_set(struct findings *findings, enum capability_name name, int family,
 	enum capability_state state, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* The same from a call that returned 0 or, with errno set, -1. */
+/* The same for a system call's RESULT: 0 works; -1 is missing, with the text of errno as the detail. */
 void findings_set_result(
 	struct findings *findings, enum capability_name name, int family, int result);
 
-/* The same from the words of a program that failed: missing, or untried where it is to blame itself. */
+/* The same for a program that failed with MESSAGE: missing, or untried if tool_is_at_fault(). */
 void findings_set_message(
-	struct findings *findings, enum capability_name name, int family, const char *words);
+	struct findings *findings, enum capability_name name, int family, const char *message);
 
 /* Untried, because another capability of the family does not work. */
 void findings_set_required(struct findings *findings, enum capability_name name, int family,
 	enum capability_name needed);
 
-/* Notes that whatever was not tried for IPv6 needs IPv6. */
+/* Says of everything that was not tried for IPv6 that it needs IPv6. */
 void findings_set_no_ipv6(struct findings *findings);
 
-/* Untried, because the program is not there; remembers its package. */
+/* Untried, because PROGRAM is not installed; adds PACKAGE to the packages. */
 void findings_set_no_program(struct findings *findings, enum capability_name name, int family,
 	const char *program, const char *package);
 
 /*
- * Fills in the options that would mend a capability, and returns how many. An option that something
- * which works depends on is on, so it is left out; unless none would be left.
+ * Fills in OPTIONS with the kernel options that may be off, and returns how many. An option of a capability that
+ * works is on, so it is left out; but if none would be left, all of them are filled in.
  */
 size_t capability_options(const struct findings *findings, enum capability_name name, int family,
 	const char *options[CAPABILITY_OPTIONS_MAX]);
 
-/* Adds to a list of COUNT what is not in it yet and while there is room; returns the new count. */
+/* Adds OPTION to the COUNT strings of LIST, unless it is in there or COUNT is ROOM; returns the new count. */
 size_t capability_add_option(const char **list, size_t count, size_t room, const char *option);
 
 /*
- * The words of a program's stderr that say what is wrong, in one line: without its advice, and without
- * the input that it repeats.
+ * Writes the message of a program's stderr into OUT as one line of plain ASCII, cut to SIZE: without its advice,
+ * and without the input that it repeats.
  */
 void tool_message(const char *errors, char *out, size_t size);
 
-/* Whether such words are about the program itself, which lacks an extension, and not the kernel's. */
-bool tool_is_at_fault(const char *words);
+/* Whether MESSAGE is about the program itself, such as a missing extension, and not about the kernel. */
+bool tool_is_at_fault(const char *message);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * Reads a kernel's configuration; see the header.
+ * Reads a kernel's configuration.
  *
- * The text is kept as it is, with each line's end made a NUL, and a list of its options points into it.
- * Kconfig takes the last of two lines about one option, so the list is searched from its end.
+ * The text is kept, with a NUL at the end of each line, and a list of its options points into it. Of two lines
+ * about one option Kconfig takes the last, so the list is searched from its end.
  *
- * The trap is what is not mentioned. In a whole configuration it is off, since Kconfig writes no option
- * whose dependencies are; but an option may also be younger than the kernel, which then does the same
- * without it. versioned[] has those.
+ * The trap is an option that is not mentioned. In a complete configuration it is off, because Kconfig leaves out
+ * options whose dependencies are off. But an option may also be newer than the kernel, which then works without
+ * it: see versioned[].
  */
 #include "kernel_config.h"
 #include "tproxy/array.h"
@@ -30,8 +30,8 @@
 #define HEADING " Kernel Configuration"
 
 enum {
-	SIZE_MAX_READ = 16 * 1024 * 1024, /* forty times a distribution's */
-	SHOWN_MAX = 40                    /* bytes of a line that an error shows */
+	SIZE_MAX_READ = 16 * 1024 * 1024, /* bytes; a distribution's has a fortieth */
+	SHOWN_MAX = 40                    /* bytes of a line in an error */
 };
 
 struct line {
@@ -47,8 +47,8 @@ struct kernel_config {
 };
 
 /*
- * Options that Linux has since a version only. Before it, and where the version is not known, it is
- * enough that what needs the option is on.
+ * Options that Linux has only since a version. For an older or unknown version it is enough that `user`, which
+ * needs the option, is on.
  */
 static const struct {
 	const char *option, *user;
@@ -85,7 +85,7 @@ static bool is_number(const char *value)
 	return *value != '\0' && value[strspn(value, digits)] == '\0';
 }
 
-static bool value_of(const char *text, enum kernel_option *value)
+static bool read_value(const char *text, enum kernel_option *value)
 {
 	if (strcmp(text, "n") == 0)
 		*value = KERNEL_OPTION_NO;
@@ -109,7 +109,7 @@ static size_t name_length(const char *text)
 	return length == 0 ? 0 : prefix + length;
 }
 
-static void add(
+static void add_option(
 	struct kernel_config *config, const char *name, size_t length, enum kernel_option value)
 {
 	config->lines = array_room(config->lines, config->count, sizeof(*config->lines));
@@ -133,7 +133,7 @@ static void read_comment(struct kernel_config *config, const char *line)
 	size_t length = strncmp(line, "# ", 2) == 0 ? name_length(line + 2) : 0;
 
 	if (length > 0 && strcmp(line + 2 + length, NOT_SET) == 0)
-		add(config, line + 2, length, KERNEL_OPTION_NO);
+		add_option(config, line + 2, length, KERNEL_OPTION_NO);
 	else
 		read_heading(config, line);
 }
@@ -149,17 +149,17 @@ static bool read_line(struct kernel_config *config, const char *line)
 		read_comment(config, line);
 		return true;
 	}
-	if (length == 0 || line[length] != '=' || !value_of(line + length + 1, &value))
+	if (length == 0 || line[length] != '=' || !read_value(line + length + 1, &value))
 		return false;
-	add(config, line, length, value);
+	add_option(config, line, length, value);
 	return true;
 }
 
-/* --- the whole --- */
+/* --- the text --- */
 
-static void explain(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void set_error(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void explain(char *error, const char *format, ...)
+static void set_error(char *error, const char *format, ...)
 {
 	va_list list;
 
@@ -171,7 +171,7 @@ static void explain(char *error, const char *format, ...)
 			*at = '?';
 }
 
-/* Of the text, SIZE bytes long and with a NUL behind it. */
+/* Reads config->text, SIZE bytes and a NUL. */
 static bool read_lines(struct kernel_config *config, size_t size, char *error)
 {
 	char *line = config->text, *behind = config->text + size, *end;
@@ -179,24 +179,24 @@ static bool read_lines(struct kernel_config *config, size_t size, char *error)
 	for (unsigned number = 1; line < behind; number++, line = end + 1) {
 		end = memchr(line, '\n', (size_t)(behind - line));
 		if (end == NULL) {
-			explain(error, "%s:%u: the last line has no end; the file is cut off",
+			set_error(error, "%s:%u: the last line has no end; the file is cut off",
 				config->source, number);
 			return false;
 		}
 		*end = '\0';
 		if (strlen(line) != (size_t)(end - line) || !read_line(config, line)) {
-			explain(error, "%s:%u: '%.*s' is not a line of a kernel configuration",
+			set_error(error, "%s:%u: '%.*s' is not a line of a kernel configuration",
 				config->source, number, SHOWN_MAX, line);
 			return false;
 		}
 	}
 	if (config->count == 0)
-		explain(error, "%s: no option of a kernel found", config->source);
+		set_error(error, "%s: no option of a kernel found", config->source);
 	return config->count != 0;
 }
 
-/* Takes the text, SIZE bytes long and with a NUL behind it, over. */
-static struct kernel_config *take_text(char *text, size_t size, const char *source, char *error)
+/* Takes ownership of TEXT, SIZE bytes and a NUL. */
+static struct kernel_config *make_config(char *text, size_t size, const char *source, char *error)
 {
 	struct kernel_config *config = calloc(1, sizeof(*config));
 
@@ -220,7 +220,7 @@ struct kernel_config *kernel_config_parse(
 		abort(); /* out of memory */
 	memcpy(copy, text, length);
 	copy[length] = '\0';
-	return take_text(copy, length, source, error);
+	return make_config(copy, length, source, error);
 }
 
 void kernel_config_free(struct kernel_config *config)
@@ -236,8 +236,8 @@ void kernel_config_free(struct kernel_config *config)
 
 /* --- files --- */
 
-/* Why gzread() gave no more; NULL: that was all of it. */
-static const char *trouble_of(gzFile file, int length)
+/* Why gzread() returned nothing more; NULL: the file ended. */
+static const char *read_error(gzFile file, int length)
 {
 	int status;
 
@@ -249,11 +249,11 @@ static const char *trouble_of(gzFile file, int length)
 	return length == -1 ? "the compressed file is damaged" : NULL;
 }
 
-/* The whole text with a NUL behind it, or NULL. */
+/* The text of FILE with a NUL behind it, *SIZE bytes, or NULL with ERROR. */
 static char *read_all(gzFile file, const char *path, size_t *size, char *error)
 {
 	char *text = malloc(SIZE_MAX_READ + 1), *smaller;
-	const char *trouble;
+	const char *why;
 	int length;
 
 	if (text == NULL)
@@ -261,12 +261,12 @@ static char *read_all(gzFile file, const char *path, size_t *size, char *error)
 	*size = 0;
 	while ((length = gzread(file, text + *size, (unsigned)(SIZE_MAX_READ - *size))) > 0)
 		*size += (size_t)length;
-	trouble = trouble_of(file, length);
-	if (trouble != NULL)
-		explain(error, "%s: %s", path, trouble);
+	why = read_error(file, length);
+	if (why != NULL)
+		set_error(error, "%s: %s", path, why);
 	else if (*size == SIZE_MAX_READ)
-		explain(error, "%s: larger than any kernel configuration", path);
-	if (trouble != NULL || *size == SIZE_MAX_READ) {
+		set_error(error, "%s: larger than any kernel configuration", path);
+	if (why != NULL || *size == SIZE_MAX_READ) {
 		free(text);
 		return NULL;
 	}
@@ -275,8 +275,8 @@ static char *read_all(gzFile file, const char *path, size_t *size, char *error)
 	return smaller != NULL ? smaller : text;
 }
 
-/* What the file or directory of that name has to say; errno is that of opening it, 0 if it was opened. */
-static struct kernel_config *load(const char *path, char *error)
+/* As kernel_config_load(); errno says why the file could not be opened, 0: it was opened. */
+static struct kernel_config *load_file(const char *path, char *error)
 {
 	struct kernel_config *config = NULL;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), failed = errno;
@@ -285,7 +285,7 @@ static struct kernel_config *load(const char *path, char *error)
 	char *text;
 
 	if (fd == -1) {
-		explain(error, "%s: %s", path, strerror(failed));
+		set_error(error, "%s: %s", path, strerror(failed));
 		errno = failed;
 		return NULL;
 	}
@@ -295,14 +295,14 @@ static struct kernel_config *load(const char *path, char *error)
 	text = read_all(file, path, &size, error);
 	gzclose(file);
 	if (text != NULL)
-		config = take_text(text, size, path, error);
+		config = make_config(text, size, path, error);
 	errno = 0;
 	return config;
 }
 
 struct kernel_config *kernel_config_load(const char *path, char error[KERNEL_CONFIG_ERROR_MAX])
 {
-	return load(path, error);
+	return load_file(path, error);
 }
 
 struct kernel_config *kernel_config_running(const char *root, char error[KERNEL_CONFIG_ERROR_MAX])
@@ -318,19 +318,19 @@ struct kernel_config *kernel_config_running(const char *root, char error[KERNEL_
 	paths[2] = text_format("%s/lib/modules/%s/config", root, names.release);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		if (missing) {
-			config = load(paths[i], error);
+			config = load_file(paths[i], error);
 			missing = config == NULL && (errno == ENOENT || errno == ENOTDIR);
 		}
 		text_add(&tried, "%s%s", i > 0 ? ", " : "", paths[i]);
 		free(paths[i]);
 	}
 	if (missing)
-		explain(error, "%s: %s", tried, strerror(ENOENT));
+		set_error(error, "%s: %s", tried, strerror(ENOENT));
 	free(tried);
 	return config;
 }
 
-/* --- what it says --- */
+/* --- options --- */
 
 const char *kernel_config_source(const struct kernel_config *config)
 {
@@ -362,8 +362,8 @@ static bool is_older(const struct kernel_config *config, unsigned major, unsigne
 	return first < major || (first == major && second < minor);
 }
 
-/* Of an option that is not mentioned: whether the kernel may do without it. */
-static bool can_do_without(const struct kernel_config *config, const char *option)
+/* For an option that is not mentioned: whether the kernel works without it. */
+static bool works_without(const struct kernel_config *config, const char *option)
 {
 	for (size_t i = 0; i < sizeof(versioned) / sizeof(versioned[0]); i++) {
 		if (strcmp(versioned[i].option, option) != 0)
@@ -382,7 +382,7 @@ static enum kernel_allows allows_option(const struct kernel_config *config, cons
 	case KERNEL_OPTION_MODULE:
 		return KERNEL_ALLOWS_YES;
 	case KERNEL_OPTION_ABSENT:
-		if (can_do_without(config, option))
+		if (works_without(config, option))
 			return KERNEL_ALLOWS_YES;
 		return config->version != NULL ? KERNEL_ALLOWS_NO : KERNEL_ALLOWS_UNKNOWN;
 	default:

@@ -1,9 +1,9 @@
 /*
- * What a proxy asks of its host; see the header.
+ * The listeners and servers of the service.
  *
- * A listener on a family's wildcard address stays one: every address may be called then, and the
- * checklist thinks of the walk-through's example as one of them. Each port is a listener of its own, since
- * each has its own socket and may meet other rules; a plan puts runs of ports together again.
+ * A wildcard listener stays one entry. Clients may connect to every address then, and the checklist takes the
+ * walk-through's example as one of them. Each port is an entry of its own, because it has its own socket and other
+ * rules may match; a plan joins consecutive ports again.
  */
 #include "service.h"
 #include "tproxy/array.h"
@@ -43,20 +43,20 @@ static void add_server(struct service *service, struct addr address, struct addr
 	service->sources[service->server_count++] = source;
 }
 
-/* In the list of sources the address without a family is the client's. */
-static struct addr of_client(void)
+/* In the list of sources, an address without a family stands for the client's. */
+static struct addr client_source(void)
 {
 	return addr_any(AF_UNSPEC);
 }
 
-/* Where connections to a server come from; *SPOOFED: not from this host's addresses. */
+/* The source of connections to a server. *SPOOFED: it is not an address of this host. */
 static struct addr source_of(const struct server *server, bool *spoofed)
 {
 	switch (server->source.mode) {
 	case SOURCE_CLIENTIP:
 	case SOURCE_CLIENT:
 		*spoofed = true;
-		return of_client();
+		return client_source();
 	case SOURCE_FOREIGN:
 		*spoofed = true;
 		return server->source.address;
@@ -66,7 +66,7 @@ static struct addr source_of(const struct server *server, bool *spoofed)
 	}
 }
 
-static void of_proxy(struct service *service, const struct proxy *proxy)
+static void add_proxy(struct service *service, const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
@@ -88,7 +88,7 @@ void service_add_config(struct service *service, const struct config *config, co
 	service->file = file;
 	service->user = config->global.user;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		of_proxy(service, &config->proxies[i]);
+		add_proxy(service, &config->proxies[i]);
 }
 
 struct addr service_source(const struct service *service, size_t server, const struct addr *client)
@@ -98,7 +98,7 @@ struct addr service_source(const struct service *service, size_t server, const s
 	return addr_family(&source) == AF_UNSPEC ? *client : source;
 }
 
-/* Reads "ADDRESS:PORT" or, without a port where that is allowed, "ADDRESS". */
+/* Reads "ADDRESS:PORT", or "ADDRESS" unless PORT_NEEDED. */
 static int read_address(const char *text, bool port_needed, struct addr *address)
 {
 	char copy[ADDR_TEXT_MAX];
@@ -150,7 +150,7 @@ int service_add_server(struct service *service, const char *text)
 
 	if (read_address(text, false, &address) == -1)
 		return -1;
-	add_server(service, address, of_client());
+	add_server(service, address, client_source());
 	return 0;
 }
 
@@ -199,9 +199,9 @@ bool service_has_family(const struct service *service, int family)
 	       service_has_protocol(service, family, IPPROTO_UDP);
 }
 
-/* --- runs of ports --- */
+/* --- ranges of ports --- */
 
-/* By what has to be the same in a run: wildcards last, then by protocol and address. */
+/* Orders by what is the same in a range: wildcards last, then protocol and address. */
 static int compare_kinds(const struct service_port_range *a, const struct service_port_range *b)
 {
 	const struct addr *one = &a->address, *other = &b->address;
@@ -222,7 +222,7 @@ static int compare_ports(const void *a, const void *b)
 	return kinds != 0 ? kinds : (int)one->last - (int)other->last;
 }
 
-static struct service_port_range ports_of(const struct service_listener *listener, int family)
+static struct service_port_range range_of(const struct service_listener *listener, int family)
 {
 	struct service_port_range made = {
 		listener->address, addr_port(&listener->address), listener->protocol};
@@ -244,7 +244,7 @@ struct service_port_range *service_port_ranges(const struct service *service, in
 		if (!is_one(&service->listeners[i], family))
 			continue;
 		list = array_room(list, found, sizeof(*list));
-		list[found++] = ports_of(&service->listeners[i], family);
+		list[found++] = range_of(&service->listeners[i], family);
 	}
 	if (found > 1)
 		qsort(list, found, sizeof(*list), compare_ports);
@@ -271,7 +271,7 @@ char *service_port_range_text(const struct service_port_range *ports)
 	return text_format("%s-%u", text, ports->last);
 }
 
-static bool listens(const struct service *service, int protocol)
+static bool has_protocol(const struct service *service, int protocol)
 {
 	return service_has_protocol(service, AF_INET, protocol) ||
 	       service_has_protocol(service, AF_INET6, protocol);
@@ -281,7 +281,7 @@ bool service_needs_divert(const struct service *service, int family, int protoco
 {
 	if (service_has_protocol(service, family, protocol))
 		return true;
-	if (!service->spoofs || !listens(service, protocol))
+	if (!service->spoofs || !has_protocol(service, protocol))
 		return false;
 	for (size_t i = 0; i < service->server_count; i++)
 		if (addr_family(&service->servers[i]) == family)
