@@ -1,14 +1,15 @@
 /*
  * `nft -j list ruleset`: tables, chains, and where a rule begins.
  *
- * nft's JSON has no text of a rule, so a rule is called by its place, "ip transparent PREROUTING handle
- * 7", which is what `nft delete rule` wants. A verdict map becomes a rule for each of its elements: they
- * exclude each other, so the result is the same. The trap is iptables' nft backend, whose tables are
- * listed here as well, with {"xt": ...} where nft has no words: they are read like any other, and
- * ruleset_join() takes them out again where iptables-save has told of them.
+ * nft's JSON does not have the text of a rule, so a rule is named by its place, "ip transparent PREROUTING handle 7",
+ * as `nft delete rule` takes it. A verdict map becomes a rule for each of its elements: only one of them can match,
+ * so the result is the same.
  *
- * The objects are read one by one. nft lists a table before what is in it, and its sets and chains before
- * its rules; a listing in another order has a rule of no chain, and is refused.
+ * The objects are read one by one. nft lists a table before its contents, and sets and chains before rules. A
+ * listing in another order has rules without a chain, and is refused.
+ *
+ * The trap is iptables, whose tables are listed here, too, with {"xt": ...} for what nft cannot print. They are read
+ * like any other; ruleset_join() removes those that iptables-save printed.
  */
 #include "nftables.h"
 #include "ruleset_build.h"
@@ -26,13 +27,13 @@ struct reader {
 	char *problem;
 };
 
-static bool wrong(struct reader *reader, const char *what, const char *name)
+static bool fail(struct reader *reader, const char *what, const char *name)
 {
 	reader->problem = text_format("%s: '%s'", what, name);
 	return false;
 }
 
-/* A dormant table is loaded, and asked for no packet. */
+/* A dormant table is loaded, but no packet passes it. */
 static bool is_dormant(const json_t *table)
 {
 	const json_t *flags = json_object_get(table, "flags"), *flag;
@@ -57,18 +58,18 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (family == -1 || is_dormant(object))
 		return true;
 	if (*name == '\0')
-		return wrong(reader, "a table has no name", json_text(object, "family"));
+		return fail(reader, "a table has no name", json_text(object, "family"));
 	key = text_format("%s %s", json_text(object, "family"), name);
 	fresh = names_add(&reader->tables, key, count);
 	free(key);
 	if (!fresh)
-		return wrong(reader, "a table of this name was listed before", name);
+		return fail(reader, "a table of this name was listed before", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
 	ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
 	return true;
 }
 
-/* Of what OBJECT is in; false where that table was passed over. */
+/* The place of the table that OBJECT is in; false: that table was skipped. */
 static bool find_table(const struct reader *reader, const json_t *object, size_t *place)
 {
 	char *key = text_format("%s %s", json_text(object, "family"), json_text(object, "table"));
@@ -88,10 +89,10 @@ static bool read_set(struct reader *reader, const json_t *object)
 		return true;
 	sets = &reader->sets[place];
 	if (elements != NULL && !json_is_array(elements))
-		return wrong(
+		return fail(
 			reader, "the elements of a set are not a list", json_text(object, "name"));
 	if (!names_add(&sets->names, json_text(object, "name"), sets->count))
-		return wrong(
+		return fail(
 			reader, "a set of this name was listed before", json_text(object, "name"));
 	sets->list = array_room(sets->list, sets->count, sizeof(*sets->list));
 	sets->list[sets->count++].elements = json_incref(elements);
@@ -140,26 +141,26 @@ static bool read_chain(struct reader *reader, const json_t *object)
 		return true;
 	chain = *name != '\0' ? ruleset_add_chain(&reader->parsed.tables[place], name) : NULL;
 	if (chain == NULL)
-		return wrong(reader, "a chain has no name, or its name was listed before", name);
+		return fail(reader, "a chain has no name, or its name was listed before", name);
 	chain->hook = hook_of(json_text(object, "hook"));
 	chain->nat = strcmp(json_text(object, "type"), "nat") == 0;
 	chain->drops = strcmp(json_text(object, "policy"), "drop") == 0;
 	return chain->hook == HOOK_NONE ||
 	       read_priority(json_object_get(object, "prio"), &chain->priority) ||
-	       wrong(reader, "a base chain has no priority", name);
+	       fail(reader, "a base chain has no priority", name);
 }
 
 /* --- rules --- */
 
-/* The elements of a verdict map that is written into the rule, or NULL. */
-static const json_t *map_of(const json_t *expression)
+/* The elements of a verdict map in a rule, or NULL. */
+static const json_t *find_map(const json_t *expression)
 {
 	const json_t *data = json_object_get(json_object_get(expression, "vmap"), "data");
 
 	return json_object_get(data, "set");
 }
 
-/* One element of a verdict map: what is asked, and the verdict. */
+/* Adds one element of a verdict map: its match and its verdict. */
 static void add_element(struct nft_parse *parse, const json_t *map, const json_t *element)
 {
 	void *at = json_object_iter(json_array_get(element, 1));
@@ -171,7 +172,7 @@ static void add_element(struct nft_parse *parse, const json_t *map, const json_t
 		nft_statement(parse, "vmap", element);
 }
 
-/* An expression is an object with one member, whose name says what it is. */
+/* An expression is an object with one member, whose name is its kind. */
 static void add_expression(struct nft_parse *parse, const json_t *expression)
 {
 	void *at = json_object_iter((json_t *)expression);
@@ -186,7 +187,7 @@ static void add_expression(struct nft_parse *parse, const json_t *expression)
 			json_object_get(value, "right"));
 }
 
-/* Fills the rule; where it has a verdict map, with that map's element of this index. */
+/* Fills in the rule; if it has a verdict map, with element number INDEX of it. */
 static void fill_rule(struct nft_parse *parse, const json_t *expressions, size_t index)
 {
 	const json_t *expression, *mapped = NULL;
@@ -194,7 +195,7 @@ static void fill_rule(struct nft_parse *parse, const json_t *expressions, size_t
 
 	json_array_foreach(expressions, i, expression)
 	{
-		const json_t *map = map_of(expression);
+		const json_t *map = find_map(expression);
 
 		if (map == NULL || mapped != NULL)
 			add_expression(parse, expression);
@@ -205,15 +206,15 @@ static void fill_rule(struct nft_parse *parse, const json_t *expressions, size_t
 	}
 }
 
-/* How many rules a rule becomes. */
-static size_t copies(const json_t *expressions)
+/* How many rules of the model a rule becomes. */
+static size_t count_copies(const json_t *expressions)
 {
 	const json_t *expression;
 	size_t i;
 
 	json_array_foreach(expressions, i, expression)
 	{
-		size_t elements = json_array_size(map_of(expression));
+		size_t elements = json_array_size(find_map(expression));
 
 		if (elements > 0)
 			return elements;
@@ -226,7 +227,7 @@ static void add_copies(
 {
 	unsigned number =
 		chain->rule_count > 0 ? chain->rules[chain->rule_count - 1].number + 1 : 1;
-	size_t count = copies(expressions);
+	size_t count = count_copies(expressions);
 
 	for (size_t i = 0; i < count; i++) {
 		parse.rule = ruleset_add_rule(chain);
@@ -252,9 +253,9 @@ static bool read_rule(struct reader *reader, const json_t *object)
 		return true;
 	chain = ruleset_chain(&reader->parsed.tables[place], name);
 	if (chain == NULL)
-		return wrong(reader, "the chain of a rule is not listed", name);
+		return fail(reader, "the chain of a rule is not listed", name);
 	if (handle < 1)
-		return wrong(reader, "a rule has no handle", name);
+		return fail(reader, "a rule has no handle", name);
 	parse.sets = &reader->sets[place];
 	parse.family_number = nft_family(parse.family);
 	add_copies(parse, chain, (uint64_t)handle, json_object_get(object, "expr"));
@@ -278,7 +279,7 @@ static bool read_object(void *context, json_t *object)
 	return true;
 }
 
-/* Frees the sets, but for what matches have borrowed, which goes over to the rule set. */
+/* Frees the sets; the contents that matches borrow go to the rule set. */
 static void release_sets(struct nft_sets *sets, struct ruleset *parsed)
 {
 	for (size_t i = 0; i < sets->count; i++) {

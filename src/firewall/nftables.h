@@ -1,6 +1,8 @@
-/* One rule of `nft -j list ruleset`, for the parser of the whole. */
-#ifndef TPROXY_HOST_NFTABLES_H
-#define TPROXY_HOST_NFTABLES_H
+/*
+ * The parser of one rule of `nft -j list ruleset`: its matches and its statements (libnftables-json(5)).
+ */
+#ifndef TPROXY_NFTABLES_H
+#define TPROXY_NFTABLES_H
 
 #include "ruleset.h"
 #include "tproxy/json.h"
@@ -8,10 +10,10 @@
 
 #include <jansson.h>
 
-/* Reads one value of nft's and adds it to the match; false where it is not known. */
+/* Adds one value, as nft prints it, to the match; false: it is unknown. */
 typedef bool nft_adder(struct match *match, const json_t *value);
 
-/* What a named set holds, as a match has it: read once, however many rules name the set. */
+/* The contents of a named set as a match: read once, however many rules name the set. */
 struct nft_values {
 	enum match_kind kind;
 	nft_adder *add;
@@ -20,12 +22,12 @@ struct nft_values {
 };
 
 struct nft_set {
-	json_t *elements; /* NULL: none */
+	json_t *elements; /* NULL: it is empty */
 	struct nft_values *values;
 	size_t value_count;
 };
 
-/* The named sets of a table; `names` has their places in the list. */
+/* The named sets of a table; `names` maps to places in the list. */
 struct nft_sets {
 	struct names names;
 	struct nft_set *list;
@@ -34,21 +36,24 @@ struct nft_sets {
 
 struct nft_parse {
 	struct nft_sets *sets;           /* of the rule's table */
-	const char *family, *table_name; /* of the rule, as nft calls them */
+	const char *family, *table_name; /* of the rule, as nft prints them */
 	int family_number;               /* AF_UNSPEC for inet */
 	struct rule *rule;
 };
 
-/* AF_INET, AF_INET6, AF_UNSPEC for "ip", "ip6", "inet"; -1 for families that no packet of IP is in. */
+/* AF_INET, AF_INET6, AF_UNSPEC for "ip", "ip6", "inet"; -1 for other families, which have no IP packets. */
 int nft_family(const char *name);
 
-/* Adds what `LEFT OP RIGHT` asks to the rule; what is not known becomes a match that is not known. */
+/* Reads a whole number from 0 to MOST into *NUMBER. */
+bool nft_uint(const json_t *value, json_int_t most, uint32_t *number);
+
+/* Adds the match `LEFT OP RIGHT` to the rule, as an unknown match if it is unknown. */
 void nft_match(struct nft_parse *parse, const char *op, const json_t *left, const json_t *right);
 
-/* Adds the statement that is called NAME, which is not a match, to the rule. */
+/* Adds the statement NAME, which is not a match, to the rule, as an unknown target if it is unknown. */
 void nft_statement(struct nft_parse *parse, const char *name, const json_t *value);
 
-/* NAME and VALUE in a line, to be freed. */
+/* NAME and the JSON of VALUE in one line, to be freed. */
 char *nft_format(const char *name, const json_t *value);
 
 #endif

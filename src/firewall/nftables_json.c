@@ -1,5 +1,5 @@
 /*
- * Members of nft's JSON objects.
+ * Values of nft's JSON objects, for matches and statements.
  */
 #include "nftables.h"
 
@@ -16,6 +16,14 @@ int nft_family(const char *name)
 	if (strcmp(name, "ip6") == 0)
 		return AF_INET6;
 	return strcmp(name, "inet") == 0 ? AF_UNSPEC : -1;
+}
+
+bool nft_uint(const json_t *value, json_int_t most, uint32_t *number)
+{
+	json_int_t integer = json_integer_value(value);
+
+	*number = (uint32_t)integer;
+	return json_is_integer(value) && integer >= 0 && integer <= most;
 }
 
 char *nft_format(const char *name, const json_t *value)

@@ -1,12 +1,11 @@
 /*
- * What a rule of nft asks: the left side says which match it is, the right side its values.
+ * Matches of nft: the left side says which field, the right side which values.
  *
- * A right side is one value, a range, a prefix, a set, or the name of a set, whose elements are looked
- * up among what was listed. Each side of an address or port brings its protocol along, which nft leaves
- * out of its listing: `tcp dport 80` asks for TCP, too, negated or not. The traps: `tcp flags syn` asks
- * whether any of the bits is there, `tcp flags == syn` whether it is the only one; and a match that
- * follows a statement does not keep that statement from being done, which the model cannot say, so it
- * is taken for one that is not known.
+ * The right side is a value, a range, a prefix, a set, or the name of a set, which was listed before. nft leaves out
+ * the protocol that a port or flag needs: `tcp dport 80` needs TCP, negated or not. So that match is added here.
+ *
+ * The traps: `tcp flags syn` matches if any of the bits is set, `tcp flags == syn` if it is the only one. And a match
+ * behind a statement does not undo that statement, which the model cannot express; such a match is unknown.
  */
 #include "nftables.h"
 #include "ruleset_build.h"
@@ -29,14 +28,6 @@ static const struct name state_names[] = {{"new", CT_NEW}, {"established", CT_ES
 
 /* --- values --- */
 
-static bool read_uint(const json_t *value, json_int_t most, uint32_t *number)
-{
-	json_int_t integer = json_integer_value(value);
-
-	*number = (uint32_t)integer;
-	return json_is_integer(value) && integer >= 0 && integer <= most;
-}
-
 static bool add_address(struct match *match, const json_t *value)
 {
 	const json_t *prefix = json_object_get(value, "prefix");
@@ -46,7 +37,7 @@ static bool add_address(struct match *match, const json_t *value)
 
 	if (prefix != NULL)
 		return addr_parse(&first, json_text(prefix, "addr")) &&
-		       read_uint(json_object_get(prefix, "len"), 128, &length) &&
+		       nft_uint(json_object_get(prefix, "len"), 128, &length) &&
 		       ruleset_add_prefix(match, first, length);
 	if (range != NULL) {
 		const char *low = json_string_value(json_array_get(range, 0));
@@ -69,13 +60,13 @@ static bool add_port(struct match *match, const json_t *value)
 	const json_t *high = range != NULL ? json_array_get(range, 1) : value;
 	uint32_t first, last;
 
-	if (!read_uint(low, UINT16_MAX, &first) || !read_uint(high, UINT16_MAX, &last))
+	if (!nft_uint(low, UINT16_MAX, &first) || !nft_uint(high, UINT16_MAX, &last))
 		return false;
 	ruleset_add_numbers(match, (uint16_t)first, (uint16_t)last);
 	return true;
 }
 
-/* The first is the match's number as well, so that a single protocol is found there. */
+/* The first one is also the number of the match, so that a single protocol is found there. */
 static bool add_protocol(struct match *match, const json_t *value)
 {
 	uint32_t given;
@@ -83,7 +74,7 @@ static bool add_protocol(struct match *match, const json_t *value)
 
 	if (json_is_string(value))
 		number = ruleset_protocol(json_string_value(value));
-	else if (read_uint(value, UINT8_MAX, &given))
+	else if (nft_uint(value, UINT8_MAX, &given))
 		number = (int)given;
 	if (number == -1)
 		return false;
@@ -115,7 +106,7 @@ static bool add_bits(const json_t *value, const struct name *names, uint32_t *bi
 		json_array_foreach(list, i, one) if (!add_bits(one, names, bits)) return false;
 		return true;
 	}
-	if (read_uint(value, UINT8_MAX, &number) && names == flag_names) {
+	if (nft_uint(value, UINT8_MAX, &number) && names == flag_names) {
 		*bits |= number;
 		return true;
 	}
@@ -129,7 +120,7 @@ static bool add_bits(const json_t *value, const struct name *names, uint32_t *bi
 
 /* --- matches --- */
 
-/* Names of interfaces, divided by blanks. */
+/* Names of interfaces, with blanks between them. */
 static bool read_names(struct match *match, const json_t *list)
 {
 	struct text_stream names;
@@ -151,7 +142,7 @@ static bool read_names(struct match *match, const json_t *list)
 	return well;
 }
 
-/* Reads all values of a list into the match; false where one of them is not known. */
+/* Adds all values of a list to the match; false: one is unknown. */
 static bool read_values(struct match *match, const json_t *list, nft_adder *add)
 {
 	const json_t *value;
@@ -170,7 +161,7 @@ static bool read_values(struct match *match, const json_t *list, nft_adder *add)
 	return true;
 }
 
-/* What a named set holds for matches of this kind. */
+/* The contents of a named set for matches of this kind. */
 static const struct nft_values *values_of(struct nft_set *set, enum match_kind kind, nft_adder *add)
 {
 	struct nft_values *made;
@@ -186,7 +177,7 @@ static const struct nft_values *values_of(struct nft_set *set, enum match_kind k
 	return made;
 }
 
-/* Makes a match of the values of a named set; false: one is not known, or the set is not listed. */
+/* Lets a match borrow the contents of a named set; false: a value is unknown, or the set is not listed. */
 static bool borrow_values(
 	struct nft_parse *parse, struct match *match, const char *name, nft_adder *add, bool one)
 {
@@ -209,7 +200,7 @@ static bool borrow_values(
 	return values->known;
 }
 
-/* Adds a match with all the values of RIGHT. One per match means: a set of several is not known. */
+/* Adds a match with all values of RIGHT. ONE: a set of several values is unknown. */
 static bool add_values(struct nft_parse *parse, enum match_kind kind, bool negated,
 	const json_t *right, nft_adder *add, bool one)
 {
@@ -238,7 +229,7 @@ static void add_number(struct nft_parse *parse, enum match_kind kind, int number
 static bool add_mark(struct match *match, const json_t *value)
 {
 	match->mask = UINT32_MAX;
-	return read_uint(value, UINT32_MAX, &match->number);
+	return nft_uint(value, UINT32_MAX, &match->number);
 }
 
 static bool match_meta(
@@ -262,7 +253,7 @@ static bool match_meta(
 	return false;
 }
 
-/* Of which protocol a field is; a rule of one family alone needs not ask for it. */
+/* Adds the match of the protocol that a field belongs to; in a table of one family, its family is clear. */
 static void add_dependency(struct nft_parse *parse, const char *protocol)
 {
 	int family = nft_family(protocol);
@@ -312,19 +303,19 @@ static bool match_payload(
 	return false;
 }
 
-/* `socket transparent 0`: a socket is there, and it is not a transparent one. */
+/* `socket transparent 0`: the packet has a socket, but not a transparent one. */
 static bool match_socket(
 	struct nft_parse *parse, const json_t *socket, bool negated, const json_t *right)
 {
 	bool transparent = strcmp(json_text(socket, "key"), "transparent") == 0;
 	struct match *match;
-	uint32_t wanted;
+	uint32_t value;
 
-	if (!read_uint(right, 1, &wanted) ||
+	if (!nft_uint(right, 1, &value) ||
 		(!transparent && strcmp(json_text(socket, "key"), "wildcard") != 0))
 		return false;
-	wanted ^= negated;
-	if (wanted != (transparent ? 1 : 0)) {
+	value ^= negated;
+	if (value != (transparent ? 1 : 0)) {
 		ruleset_add_match(parse->rule, MATCH_SOCKET, false);
 		match = ruleset_add_match(parse->rule, MATCH_SOCKET, true);
 	} else
@@ -346,7 +337,7 @@ static bool match_state(
 	return true;
 }
 
-/* `fib daddr type local`; with an interface as well, it is another question. */
+/* `fib daddr type local`. With an interface it means something else, and is unknown. */
 static bool match_fib(struct nft_parse *parse, const json_t *fib, bool negated, const json_t *right)
 {
 	const json_t *flags = json_object_get(fib, "flags");
@@ -371,7 +362,7 @@ static bool match_masked(
 	uint32_t bits = 0;
 
 	if (strcmp(json_text(json_object_get(value, "meta"), "key"), "mark") == 0) {
-		if (!read_uint(mask, UINT32_MAX, &bits) ||
+		if (!nft_uint(mask, UINT32_MAX, &bits) ||
 			!match_meta(parse, json_object_get(value, "meta"), strcmp(op, "!=") == 0,
 				right))
 			return false;
@@ -421,11 +412,11 @@ static bool has_acted(const struct rule *rule)
 static void add_unknown(
 	struct nft_parse *parse, const char *op, const json_t *left, const json_t *right)
 {
-	char *asked = nft_format("match", left), *value = nft_format(op, right);
+	char *field = nft_format("match", left), *value = nft_format(op, right);
 
 	ruleset_add_match(parse->rule, MATCH_UNKNOWN, false)->text =
-		text_format("%s %s", asked, value);
-	free(asked);
+		text_format("%s %s", field, value);
+	free(field);
 	free(value);
 }
 

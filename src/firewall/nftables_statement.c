@@ -1,9 +1,10 @@
 /*
- * What a rule of nft does.
+ * Statements of nft: verdicts, marks, tproxy, NAT.
  *
- * A new mark may be calculated from the old one; whatever is made of `&`, `|` and `^` with constants is
- * (mark & ~mask) ^ number, which is what the model has. The trap is `tproxy`: it does not end the
- * chain, and it sets no mark of its own.
+ * A new mark may be computed from the old one. Every combination of `&`, `|` and `^` with constants equals
+ * (mark & ~mask) ^ number, which is what the model has.
+ *
+ * The trap is `tproxy`: it does not end the chain, and it sets no mark.
  */
 #include "nftables.h"
 #include "ruleset_build.h"
@@ -38,8 +39,8 @@ static void add_unknown_match(struct nft_parse *parse, const char *name, const j
 
 /* --- marks --- */
 
-/* One step of a calculation: OP with a constant. */
-static bool step(char op, uint32_t constant, uint32_t *keep, uint32_t *flip)
+/* Applies OP with a constant to (mark & KEEP) ^ FLIP. */
+static bool apply_operator(char op, uint32_t constant, uint32_t *keep, uint32_t *flip)
 {
 	if (op == '&') {
 		*keep &= constant;
@@ -52,22 +53,14 @@ static bool step(char op, uint32_t constant, uint32_t *keep, uint32_t *flip)
 	return true;
 }
 
-static bool read_constant(const json_t *value, uint32_t *constant)
-{
-	json_int_t integer = json_integer_value(value);
-
-	*constant = (uint32_t)integer;
-	return json_is_integer(value) && integer >= 0 && integer <= UINT32_MAX;
-}
-
-/* VALUE as (mark & KEEP) ^ FLIP, DEPTH calculations deep; false: it hangs on something else. */
-static bool calculate(const json_t *value, uint32_t *keep, uint32_t *flip, int depth)
+/* VALUE as (mark & KEEP) ^ FLIP, DEPTH operations deep; false: it depends on something else. */
+static bool read_mark(const json_t *value, uint32_t *keep, uint32_t *flip, int depth)
 {
 	static const char *const operators[] = {"&", "|", "^"};
 	uint32_t constant;
 
 	*keep = 0;
-	if (read_constant(value, flip))
+	if (nft_uint(value, UINT32_MAX, flip))
 		return true;
 	*keep = UINT32_MAX;
 	*flip = 0;
@@ -77,22 +70,23 @@ static bool calculate(const json_t *value, uint32_t *keep, uint32_t *flip, int d
 		const json_t *sides = json_object_get(value, operators[i]);
 		size_t count = json_array_size(sides), side = 1;
 
-		if (count < 2 || !calculate(json_array_get(sides, 0), keep, flip, depth + 1))
+		if (count < 2 || !read_mark(json_array_get(sides, 0), keep, flip, depth + 1))
 			continue;
-		while (side < count && read_constant(json_array_get(sides, side), &constant) &&
-			step(operators[i][0], constant, keep, flip))
+		while (side < count &&
+			nft_uint(json_array_get(sides, side), UINT32_MAX, &constant) &&
+			apply_operator(operators[i][0], constant, keep, flip))
 			side++;
 		return side == count;
 	}
 	return false;
 }
 
-static void add_mark(struct nft_parse *parse, const json_t *value)
+static void add_mark_target(struct nft_parse *parse, const json_t *value)
 {
 	struct target *target;
 	uint32_t keep, flip;
 
-	if (!calculate(value, &keep, &flip, 0)) {
+	if (!read_mark(value, &keep, &flip, 0)) {
 		add_unknown_target(parse, "meta mark set", value);
 		return;
 	}
@@ -101,19 +95,19 @@ static void add_mark(struct nft_parse *parse, const json_t *value)
 	target->number = flip;
 }
 
-/* What rules ask for is the mark, addresses and ports; anything else may be changed. */
-static void mangle(struct nft_parse *parse, const json_t *value)
+/* `set`: the model matches marks, addresses and ports; a change of anything else has no effect. */
+static void read_mangle(struct nft_parse *parse, const json_t *value)
 {
-	static const char *const asked[] = {"saddr", "daddr", "sport", "dport"};
+	static const char *const fields[] = {"saddr", "daddr", "sport", "dport"};
 	const json_t *key = json_object_get(value, "key");
 	const char *field = json_text(json_object_get(key, "payload"), "field");
 
 	if (strcmp(json_text(json_object_get(key, "meta"), "key"), "mark") == 0) {
-		add_mark(parse, json_object_get(value, "value"));
+		add_mark_target(parse, json_object_get(value, "value"));
 		return;
 	}
-	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
-		if (strcmp(asked[i], field) == 0) {
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (strcmp(fields[i], field) == 0) {
 			add_unknown_target(parse, "set", value);
 			return;
 		}
@@ -122,7 +116,7 @@ static void mangle(struct nft_parse *parse, const json_t *value)
 
 /* --- the rest --- */
 
-static void tproxy(struct nft_parse *parse, const json_t *value)
+static void read_tproxy(struct nft_parse *parse, const json_t *value)
 {
 	const json_t *address = json_object_get(value, "addr"),
 		     *port = json_object_get(value, "port");
@@ -144,15 +138,15 @@ static void tproxy(struct nft_parse *parse, const json_t *value)
 	ruleset_add_target(parse->rule, TARGET_TPROXY)->to = to;
 }
 
-static void jump(struct nft_parse *parse, enum target_kind kind, const json_t *value)
+static void read_jump(struct nft_parse *parse, enum target_kind kind, const json_t *value)
 {
 	char *chain = text_copy(json_text(value, "target"));
 
 	ruleset_add_target(parse->rule, kind)->text = chain;
 }
 
-/* What iptables wrote and nft has no words for. */
-static void foreign(struct nft_parse *parse, const json_t *value)
+/* What iptables wrote and nft cannot print. */
+static void read_xt(struct nft_parse *parse, const json_t *value)
 {
 	if (strcmp(json_text(value, "type"), "match") != 0)
 		add_unknown_target(parse, "xt", value);
@@ -160,8 +154,8 @@ static void foreign(struct nft_parse *parse, const json_t *value)
 		add_unknown_match(parse, "xt", value);
 }
 
-/* A limit passes, until it is exceeded; one that asks for just that does not. */
-static void limit(struct nft_parse *parse, const json_t *value)
+/* A limit holds until it is exceeded; an inverted one holds only then. */
+static void read_limit(struct nft_parse *parse, const json_t *value)
 {
 	if (json_is_true(json_object_get(value, "inv")) || json_is_string(value))
 		add_unknown_match(parse, "limit", value);
@@ -186,17 +180,17 @@ void nft_statement(struct nft_parse *parse, const char *name, const json_t *valu
 			return;
 		}
 	if (strcmp(name, "mangle") == 0)
-		mangle(parse, value);
+		read_mangle(parse, value);
 	else if (strcmp(name, "tproxy") == 0)
-		tproxy(parse, value);
+		read_tproxy(parse, value);
 	else if (strcmp(name, "jump") == 0)
-		jump(parse, TARGET_JUMP, value);
+		read_jump(parse, TARGET_JUMP, value);
 	else if (strcmp(name, "goto") == 0)
-		jump(parse, TARGET_GOTO, value);
+		read_jump(parse, TARGET_GOTO, value);
 	else if (strcmp(name, "xt") == 0)
-		foreign(parse, value);
+		read_xt(parse, value);
 	else if (strcmp(name, "limit") == 0)
-		limit(parse, value);
+		read_limit(parse, value);
 	else if (is_one_of(name, counting))
 		add_unknown_match(parse, name, value);
 	else

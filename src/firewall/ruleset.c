@@ -1,11 +1,11 @@
 /*
- * The firewall as a model: memory, building, looking up.
+ * The firewall as a model: memory, building, searching.
  *
- * Lists grow by doubling and everything has one owner, the list that it is in. What two tools show of
- * the same thing is settled when a parser's result joins the rest: a base chain that iptables-save
- * printed is taken out of nft's table of that name. The trap is what iptables-save does not print: a
- * table that nft wrote to is left out as a whole, and a base chain of a foreign name or priority alone;
- * both are in the kernel all the same, and stay as nft's.
+ * Each element belongs to the list that it is in. When a parser's result joins the rest, nothing may be in the model
+ * twice: a base chain that iptables-save printed is removed from nft's table of the same name.
+ *
+ * The trap is what iptables-save does not print: a whole table that nft wrote to, and base chains with a name or
+ * priority that iptables does not know. They are in the kernel all the same, so nft's copy of them stays.
  */
 #include "ruleset_build.h"
 #include "tproxy/array.h"
@@ -151,8 +151,8 @@ struct chain *ruleset_chain(const struct table *table, const char *name)
 	return names_find(&table->names, name, &place) ? &table->chains[place] : NULL;
 }
 
-/* As numbers, since < of addresses in different lists is not C. */
-static bool holds(const struct chain *chain, const struct rule *rule)
+/* Compares numbers, because C does not define < for pointers into different lists. */
+static bool has_rule(const struct chain *chain, const struct rule *rule)
 {
 	uintptr_t begin = (uintptr_t)chain->rules, at = (uintptr_t)rule;
 
@@ -164,7 +164,7 @@ bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,
 {
 	for (size_t i = 0; i < ruleset->table_count; i++)
 		for (size_t j = 0; j < ruleset->tables[i].chain_count; j++)
-			if (holds(&ruleset->tables[i].chains[j], rule)) {
+			if (has_rule(&ruleset->tables[i].chains[j], rule)) {
 				*table = &ruleset->tables[i];
 				*chain = &ruleset->tables[i].chains[j];
 				return true;
@@ -172,8 +172,8 @@ bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,
 	return false;
 }
 
-/* Takes the base chains that iptables-save printed, in PRINTED, out of nft's view of the same table. */
-static void take_out(struct table *seen, const struct table *printed)
+/* Removes the base chains that iptables-save printed (PRINTED) from nft's copy of the same table. */
+static void remove_printed(struct table *seen, const struct table *printed)
 {
 	size_t kept = 0;
 
@@ -200,8 +200,8 @@ static bool has_base_chain(const struct table *table)
 	return false;
 }
 
-/* What iptables-save printed of nft's table SEEN, or NULL. PRINTED has all the tables that it prints. */
-static const struct table *printed_of(const struct ruleset *printed, const struct table *seen)
+/* The table in PRINTED that is nft's table SEEN, or NULL. */
+static const struct table *find_printed(const struct ruleset *printed, const struct table *seen)
 {
 	for (size_t i = 0; i < printed->table_count; i++)
 		if (printed->tables[i].family == seen->family &&
@@ -210,11 +210,8 @@ static const struct table *printed_of(const struct ruleset *printed, const struc
 	return NULL;
 }
 
-/*
- * Removes what nft shows of tables that iptables-save printed. Of those there are a few for each family,
- * however many nft has.
- */
-static void settle(struct ruleset *ruleset)
+/* Removes what nft lists of tables that iptables-save printed: a few for each family, however many nft has. */
+static void remove_duplicates(struct ruleset *ruleset)
 {
 	struct ruleset printed = {0};
 	size_t kept = 0;
@@ -228,10 +225,10 @@ static void settle(struct ruleset *ruleset)
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		struct table *table = &ruleset->tables[i];
 		const struct table *same =
-			table->tool == TOOL_NFT ? printed_of(&printed, table) : NULL;
+			table->tool == TOOL_NFT ? find_printed(&printed, table) : NULL;
 
 		if (same != NULL)
-			take_out(table, same);
+			remove_printed(table, same);
 		if (same != NULL && !has_base_chain(table))
 			free_table(table);
 		else
@@ -253,7 +250,7 @@ static int by_passage(const void *a, const void *b)
 	return (one->place > other->place) - (one->place < other->place);
 }
 
-/* Lists the base chains, once all tables are where they stay. */
+/* Lists the base chains, when no table moves any more. */
 static void list_bases(struct ruleset *ruleset)
 {
 	ruleset->base_count = 0;
@@ -292,6 +289,6 @@ void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 	free(added->tables);
 	free(added->sets);
 	*added = (struct ruleset){0};
-	settle(ruleset);
+	remove_duplicates(ruleset);
 	list_bases(ruleset);
 }

@@ -1,8 +1,8 @@
 /*
- * The values that a match asks for: ranges of addresses, ports or protocols.
+ * The values of a match: ranges of addresses, ports or protocols.
  *
- * A set may have a hundred thousand of them, and every packet that is followed asks. So they are brought
- * into their order once, with those that lie over each other joined, and are then searched by halves.
+ * A set may have a hundred thousand values, and each traced packet is compared with them. So they are sorted once,
+ * overlaps are joined, and then a binary search finds a value.
  */
 #include "ruleset_build.h"
 #include "tproxy/array.h"
@@ -66,7 +66,7 @@ void ruleset_sort_ranges(struct match *match)
 		qsort(ranges, match->range_count, sizeof(*ranges), by_first);
 	for (size_t i = 0; i < match->range_count; i++) {
 		if (compare_values(&ranges[i].first, &ranges[i].last) > 0)
-			continue; /* no value is in it */
+			continue; /* an empty range */
 		if (kept == 0 || compare_values(&ranges[i].first, &ranges[kept - 1].last) > 0)
 			ranges[kept++] = ranges[i];
 		else if (compare_values(&ranges[i].last, &ranges[kept - 1].last) > 0)

@@ -1,8 +1,8 @@
 /*
- * The table of firewall tools; see the header.
+ * The table of firewall tools.
  *
- * iptables and iptables-legacy take the same words and keep their rules in different places, so a host can
- * have both. nft has no program of its own for restoring or listing: it takes options instead.
+ * iptables and iptables-legacy take the same options but keep their rules in different places, so a host may use
+ * both. nft has no program of its own to restore or to list rules: it takes options instead.
  */
 #include "tool.h"
 

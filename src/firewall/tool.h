@@ -1,6 +1,6 @@
 /*
- * The programs that load and list packet rules: iptables (which writes nftables rules), iptables-legacy
- * and nft. All other files take names of programs from here.
+ * The firewall tools, which load and list packet rules: iptables (it writes nftables rules), iptables-legacy and
+ * nft. All other files take the names of their programs from here.
  */
 #ifndef TPROXY_FIREWALL_TOOL_H
 #define TPROXY_FIREWALL_TOOL_H
@@ -12,7 +12,7 @@ enum firewall_tool {
 	FIREWALL_TOOLS
 };
 
-/* "iptables", "iptables-legacy", "nft", by enum firewall_tool; NULL behind the last. */
+/* The names, by enum firewall_tool: "iptables", "iptables-legacy", "nft"; NULL behind the last. */
 extern const char *const firewall_tool_names[FIREWALL_TOOLS + 1];
 
 /*

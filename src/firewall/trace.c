@@ -1,11 +1,12 @@
 /*
- * Following a packet through a hook, in thought.
+ * Simulates a packet's way through a hook.
  *
- * Whether a match holds has three answers: yes, no, and nobody knows; a rule is passed by only when
- * one of its matches certainly fails, and is gone by only when all certainly hold. Jumps are followed
- * by recursion, as deep as the kernel does at most, and all rules together are counted, so that no text
- * can keep us here. The trap is what the packet has at a place: connections are known only after
- * conntrack's priority, and a nat chain is asked once, for the packet that begins a connection.
+ * A match holds, does not hold, or is unknown. A rule is skipped only if one of its matches certainly does not hold,
+ * and applied only if all certainly hold. Jumps are followed by recursion, as deep as the kernel does; all rules
+ * together are counted, so that no rule set can keep the trace running.
+ *
+ * The trap is what is known of a packet at a place: connection tracking knows its state only behind conntrack's own
+ * priority, and only the first packet of a connection passes a nat chain.
  */
 #include "trace.h"
 
@@ -17,7 +18,7 @@ enum {
 	CONNTRACK_PRIORITY = -200 /* NF_IP_PRI_CONNTRACK */
 };
 
-enum answer {
+enum match_answer {
 	NO,
 	YES,
 	UNKNOWN
@@ -38,9 +39,9 @@ struct walk {
 	struct trace trace;
 };
 
-/* --- does a match hold? --- */
+/* --- matches --- */
 
-static enum answer answer(bool holds)
+static enum match_answer answer(bool holds)
 {
 	return holds ? YES : NO;
 }
@@ -58,7 +59,7 @@ static bool has_ports(const struct packet *packet)
 	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 }
 
-/* Whether NAME is one of PATTERNS, which are divided by blanks; one that ends with ANY is a prefix. */
+/* Whether NAME is one of PATTERNS (blanks between them); a pattern that ends with ANY is a prefix. */
 static bool is_named(const char *patterns, const char *name, char any)
 {
 	while (*patterns != '\0') {
@@ -74,13 +75,13 @@ static bool is_named(const char *patterns, const char *name, char any)
 	return false;
 }
 
-/* A hook without such an interface has one without a name; where there is one, it may not be known. */
-static enum answer interface_holds(
-	const struct walk *walk, const struct match *match, const char *name, bool there_is_one)
+/* HAS_ONE: the hook has such an interface, whose name may be unknown. Else its name is "" in the kernel. */
+static enum match_answer interface_holds(
+	const struct walk *walk, const struct match *match, const char *name, bool has_one)
 {
 	char any = walk->table->tool == TOOL_NFT ? '*' : '+';
 
-	if (name == NULL && there_is_one)
+	if (name == NULL && has_one)
 		return UNKNOWN;
 	return answer(is_named(match->text, name == NULL ? "" : name, any));
 }
@@ -107,8 +108,8 @@ static bool state_holds(const struct walk *walk, const struct match *match)
 	return (match->number & (known ? walk->packet->ct : CT_INVALID)) != 0;
 }
 
-/* Without its negation. */
-static enum answer plain_answer(const struct walk *walk, const struct match *match)
+/* The answer without negation. */
+static enum match_answer answer_without_negation(const struct walk *walk, const struct match *match)
 {
 	const struct packet *packet = walk->packet;
 
@@ -148,8 +149,8 @@ static enum answer plain_answer(const struct walk *walk, const struct match *mat
 	}
 }
 
-/* What the packet does not have at all fails, negated or not. */
-static bool cannot_be_asked(const struct match *match, const struct packet *packet)
+/* A match about a field that the packet does not have fails, negated or not. */
+static bool lacks_field(const struct match *match, const struct packet *packet)
 {
 	switch (match->kind) {
 	case MATCH_SOURCE_PORT:
@@ -162,24 +163,24 @@ static bool cannot_be_asked(const struct match *match, const struct packet *pack
 	}
 }
 
-static enum answer match_holds(const struct walk *walk, const struct match *match)
+static enum match_answer match_holds(const struct walk *walk, const struct match *match)
 {
-	enum answer plain;
+	enum match_answer plain;
 
-	if (cannot_be_asked(match, walk->packet))
+	if (lacks_field(match, walk->packet))
 		return NO;
-	plain = plain_answer(walk, match);
+	plain = answer_without_negation(walk, match);
 	if (plain == UNKNOWN || !match->negated)
 		return plain;
 	return answer(plain == NO);
 }
 
-static enum answer rule_holds(const struct walk *walk, const struct rule *rule)
+static enum match_answer rule_holds(const struct walk *walk, const struct rule *rule)
 {
-	enum answer all = YES;
+	enum match_answer all = YES;
 
 	for (size_t i = 0; i < rule->match_count; i++) {
-		enum answer one = match_holds(walk, &rule->matches[i]);
+		enum match_answer one = match_holds(walk, &rule->matches[i]);
 
 		if (one == NO)
 			return NO;
@@ -189,17 +190,17 @@ static enum answer rule_holds(const struct walk *walk, const struct rule *rule)
 	return all;
 }
 
-/* --- what a rule does --- */
+/* --- targets --- */
 
 static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsigned depth);
 
-static void doubt(struct walk *walk, const struct rule *rule)
+static void note_unsure(struct walk *walk, const struct rule *rule)
 {
 	if (walk->trace.unsure == NULL)
 		walk->trace.unsure = rule;
 }
 
-static enum verdict end(struct walk *walk, const struct rule *rule, enum verdict verdict)
+static enum verdict end_trace(struct walk *walk, const struct rule *rule, enum verdict verdict)
 {
 	walk->trace.ended = rule;
 	walk->trace.table = walk->table;
@@ -214,8 +215,7 @@ static void set_mark(struct walk *walk, const struct rule *rule, const struct ta
 	walk->trace.marked = rule;
 }
 
-static enum verdict give_to_listener(
-	struct walk *walk, const struct rule *rule, const struct target *target)
+static enum verdict divert(struct walk *walk, const struct rule *rule, const struct target *target)
 {
 	struct addr listener = walk->packet->destination;
 	uint16_t port = addr_port(&target->to);
@@ -228,52 +228,52 @@ static enum verdict give_to_listener(
 	walk->trace.listener = listener;
 	walk->trace.tproxy = rule;
 	set_mark(walk, rule, target);
-	return walk->table->tool == TOOL_NFT ? GOES_ON : end(walk, rule, ACCEPTED);
+	return walk->table->tool == TOOL_NFT ? GOES_ON : end_trace(walk, rule, ACCEPTED);
 }
 
-static enum verdict follow(
+static enum verdict follow_jump(
 	struct walk *walk, const struct rule *rule, const struct target *target, unsigned depth)
 {
 	const struct chain *chain = ruleset_chain(walk->table, target->text);
 
 	if (chain == NULL || depth == DEPTH_MAX) {
-		doubt(walk, rule);
+		note_unsure(walk, rule);
 		return GOES_ON;
 	}
 	return run_chain(walk, chain, depth + 1);
 }
 
-/* Does one target. *LEAVES: the rest of the chain is not for this packet. */
-static enum verdict act(struct walk *walk, const struct rule *rule, const struct target *target,
-	unsigned depth, bool *leaves)
+/* Applies one target. *LEAVES: the packet leaves the chain. */
+static enum verdict apply_target(struct walk *walk, const struct rule *rule,
+	const struct target *target, unsigned depth, bool *leaves)
 {
 	*leaves = target->kind == TARGET_GOTO || target->kind == TARGET_RETURN;
 	switch (target->kind) {
 	case TARGET_ACCEPT:
-		return end(walk, rule, ACCEPTED);
+		return end_trace(walk, rule, ACCEPTED);
 	case TARGET_DROP:
-		return end(walk, rule, DROPPED);
+		return end_trace(walk, rule, DROPPED);
 	case TARGET_JUMP:
 	case TARGET_GOTO:
-		return follow(walk, rule, target, depth);
+		return follow_jump(walk, rule, target, depth);
 	case TARGET_MARK:
 		set_mark(walk, rule, target);
 		return GOES_ON;
 	case TARGET_TPROXY:
-		return give_to_listener(walk, rule, target);
+		return divert(walk, rule, target);
 	case TARGET_NAT_SOURCE:
 	case TARGET_NAT_DESTINATION:
 		walk->trace.nat = rule;
-		return end(walk, rule, ACCEPTED);
+		return end_trace(walk, rule, ACCEPTED);
 	case TARGET_UNKNOWN:
-		doubt(walk, rule);
+		note_unsure(walk, rule);
 		return GOES_ON;
 	default:
 		return GOES_ON;
 	}
 }
 
-/* Whether doing RULE or not makes no difference. */
+/* Whether RULE has no effect. */
 static bool is_idle(const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->target_count; i++)
@@ -282,7 +282,7 @@ static bool is_idle(const struct rule *rule)
 	return true;
 }
 
-static bool asks_for_a_socket(const struct rule *rule)
+static bool has_socket_match(const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
 		if (rule->matches[i].kind == MATCH_SOCKET && !rule->matches[i].negated)
@@ -293,17 +293,17 @@ static bool asks_for_a_socket(const struct rule *rule)
 static enum verdict run_rule(
 	struct walk *walk, const struct rule *rule, unsigned depth, bool *leaves)
 {
-	enum answer holds = rule_holds(walk, rule);
+	enum match_answer holds = rule_holds(walk, rule);
 	enum verdict verdict = GOES_ON;
 
 	if (holds == UNKNOWN && !is_idle(rule))
-		doubt(walk, rule);
+		note_unsure(walk, rule);
 	if (holds != YES)
 		return GOES_ON;
-	if (walk->trace.socket == NULL && asks_for_a_socket(rule))
+	if (walk->trace.socket == NULL && has_socket_match(rule))
 		walk->trace.socket = rule;
 	for (size_t i = 0; verdict == GOES_ON && !*leaves && i < rule->target_count; i++)
-		verdict = act(walk, rule, &rule->targets[i], depth, leaves);
+		verdict = apply_target(walk, rule, &rule->targets[i], depth, leaves);
 	return verdict;
 }
 
@@ -314,7 +314,7 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 
 	for (size_t i = 0; verdict == GOES_ON && !leaves && i < chain->rule_count; i++) {
 		if (++walk->steps > STEPS_MAX) {
-			doubt(walk, &chain->rules[i]);
+			note_unsure(walk, &chain->rules[i]);
 			return GOES_ON;
 		}
 		verdict = run_rule(walk, &chain->rules[i], depth, &leaves);
@@ -324,7 +324,8 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 
 /* --- the chains of a hook --- */
 
-static bool is_asked(const struct walk *walk, const struct table *table, const struct chain *chain)
+static bool passes_chain(
+	const struct walk *walk, const struct table *table, const struct chain *chain)
 {
 	if (chain->nat && (walk->packet->ct != CT_NEW || walk->trace.nat != NULL))
 		return false;
@@ -332,8 +333,8 @@ static bool is_asked(const struct walk *walk, const struct table *table, const s
 	       table->family == addr_family(&walk->packet->destination);
 }
 
-/* Where the base chains of a hook begin among those of the rule set. */
-static size_t first_of(const struct ruleset *ruleset, enum hook hook)
+/* The place of the first base chain of a hook. */
+static size_t first_base(const struct ruleset *ruleset, enum hook hook)
 {
 	size_t low = 0, high = ruleset->base_count;
 
@@ -353,19 +354,19 @@ struct trace trace_packet(
 {
 	struct walk walk = {.packet = packet, .hook = hook, .trace = {.mark = packet->mark}};
 
-	for (size_t i = first_of(ruleset, hook); i < ruleset->base_count; i++) {
+	for (size_t i = first_base(ruleset, hook); i < ruleset->base_count; i++) {
 		const struct base_chain *base = &ruleset->bases[i];
 		enum verdict verdict;
 
 		if (base->chain->hook != hook)
 			break;
-		if (!is_asked(&walk, base->table, base->chain))
+		if (!passes_chain(&walk, base->table, base->chain))
 			continue;
 		walk.table = base->table;
 		walk.base = base->chain;
 		verdict = run_chain(&walk, base->chain, 0);
 		if (verdict == GOES_ON && base->chain->drops)
-			verdict = end(&walk, NULL, DROPPED);
+			verdict = end_trace(&walk, NULL, DROPPED);
 		walk.trace.dropped = verdict == DROPPED;
 		if (walk.trace.dropped)
 			break;

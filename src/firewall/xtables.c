@@ -1,10 +1,10 @@
 /*
  * iptables-save and ip6tables-save, line by line: tables, chains, and where a rule begins.
  *
- * Both backends write the same text. A table stands between its "*name" and its COMMIT, chains before
- * rules, so a text that was cut off shows by the COMMIT that is missing. What cannot show is a text
- * that ends between two tables. Comments are passed over, and with them the lines that say that a
- * table is nft's by now: ruleset_join() lets nft speak for that one.
+ * Both iptables write the same text. A table stands between its "*name" and its COMMIT, and its chains stand before
+ * its rules. So a text that is cut off has no COMMIT at its end, unless it ends between two tables: that cannot be
+ * detected. Comments are skipped. One of them says that a table belongs to nft; ruleset_join() then takes nft's
+ * listing of it.
  */
 #include "xtables.h"
 #include "ruleset_build.h"
@@ -38,13 +38,13 @@ enum {
 	SOURCE_NAT_PRIORITY = 100
 };
 
-static int wrong(struct reader *reader, const char *what, const char *text)
+static int fail(struct reader *reader, const char *what, const char *text)
 {
 	reader->problem = text_format("line %u: %s: '%s'", reader->line, what, text);
 	return -1;
 }
 
-static struct table *current(struct reader *reader)
+static struct table *current_table(struct reader *reader)
 {
 	return &reader->parsed.tables[reader->parsed.table_count - 1];
 }
@@ -68,16 +68,16 @@ static bool has_table(const struct reader *reader, const char *name)
 static int begin_table(struct reader *reader, const char *name)
 {
 	if (reader->in_table)
-		return wrong(reader, "the previous table has no COMMIT", name);
+		return fail(reader, "the previous table has no COMMIT", name);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		if (strcmp(tables[i].name, name) == 0) {
 			if (has_table(reader, name))
-				return wrong(reader, "the table was listed before", name);
+				return fail(reader, "the table was listed before", name);
 			ruleset_add_table(&reader->parsed, reader->tool, reader->family, name);
 			reader->in_table = true;
 			return 0;
 		}
-	return wrong(reader, "unknown table", name);
+	return fail(reader, "unknown table", name);
 }
 
 static enum hook hook_of(const char *name)
@@ -88,16 +88,16 @@ static enum hook hook_of(const char *name)
 	return HOOK_NONE;
 }
 
-/* A built-in chain; nat's sources are changed after all else, its destinations early. */
+/* A built-in chain. The nat chains that change sources come after all others, those for destinations early. */
 static int base_chain(struct reader *reader, struct chain *chain, const char *policy)
 {
-	const struct table *table = current(reader);
+	const struct table *table = current_table(reader);
 
 	chain->hook = hook_of(chain->name);
 	if (chain->hook == HOOK_NONE)
-		return wrong(reader, "no built-in chain has that name", chain->name);
+		return fail(reader, "no built-in chain has that name", chain->name);
 	if (strcmp(policy, "ACCEPT") != 0 && strcmp(policy, "DROP") != 0)
-		return wrong(reader, "unknown policy", policy);
+		return fail(reader, "unknown policy", policy);
 	chain->drops = strcmp(policy, "DROP") == 0;
 	chain->nat = strcmp(table->name, "nat") == 0;
 	chain->priority = priority_of(table->name);
@@ -106,7 +106,7 @@ static int base_chain(struct reader *reader, struct chain *chain, const char *po
 	return 0;
 }
 
-/* "NAME POLICY [packets:bytes]", the policy of a user's chain being "-". */
+/* "NAME POLICY [packets:bytes]"; a user's chain has the policy "-". */
 static int declare_chain(struct reader *reader, char *line)
 {
 	char *rest = NULL, *name = strtok_r(line, " ", &rest);
@@ -114,16 +114,16 @@ static int declare_chain(struct reader *reader, char *line)
 	struct chain *chain;
 
 	if (!reader->in_table)
-		return wrong(reader, "a chain outside of a table", line);
+		return fail(reader, "a chain outside of a table", line);
 	if (name == NULL || policy == NULL)
-		return wrong(reader, "a chain has no policy", line);
-	chain = ruleset_add_chain(current(reader), name);
+		return fail(reader, "a chain has no policy", line);
+	chain = ruleset_add_chain(current_table(reader), name);
 	if (chain == NULL)
-		return wrong(reader, "the chain was listed before", name);
+		return fail(reader, "the chain was listed before", name);
 	return strcmp(policy, "-") == 0 ? 0 : base_chain(reader, chain, policy);
 }
 
-/* "-A CHAIN ...", after its counters. */
+/* "-A CHAIN ...", without counters. */
 static int append_rule(struct reader *reader, const char *line)
 {
 	char *copy = text_copy(line), *name = copy + 3, *words = name + strcspn(name, " ");
@@ -135,18 +135,18 @@ static int append_rule(struct reader *reader, const char *line)
 		*words++ = '\0';
 	if (!reader->in_table)
 		what = "a rule outside of a table";
-	else if ((chain = ruleset_chain(current(reader), name)) == NULL)
+	else if ((chain = ruleset_chain(current_table(reader), name)) == NULL)
 		what = "the chain of a rule is not listed";
 	else {
 		rule = ruleset_add_rule(chain);
 		rule->text = text_copy(line);
-		what = xtables_rule(current(reader), chain->hook, rule, words);
+		what = xtables_rule(current_table(reader), chain->hook, rule, words);
 	}
 	free(copy);
-	return what == NULL ? 0 : wrong(reader, what, line);
+	return what == NULL ? 0 : fail(reader, what, line);
 }
 
-/* What follows "[packets:bytes] ", or the line itself. NULL: the brackets hold something else. */
+/* The text behind "[packets:bytes] ", or the line itself. NULL: the brackets have something else in them. */
 static char *after_counters(char *line)
 {
 	size_t length;
@@ -170,7 +170,7 @@ static int read_line(struct reader *reader, char *line)
 	if (rule != NULL && strncmp(rule, "-A ", 3) == 0)
 		return append_rule(reader, rule);
 	if (strcmp(line, "COMMIT") != 0 || !reader->in_table)
-		return wrong(reader, "not a line of iptables-save", line);
+		return fail(reader, "not a line of iptables-save", line);
 	reader->in_table = false;
 	return 0;
 }
@@ -185,7 +185,7 @@ static int read_lines(struct reader *reader, const char *text)
 	}
 	if (result == -1 || !reader->in_table)
 		return result;
-	return wrong(reader, "the text ends before the table's COMMIT", current(reader)->name);
+	return fail(reader, "the text ends before the table's COMMIT", current_table(reader)->name);
 }
 
 int ruleset_parse_iptables(struct ruleset *ruleset, enum firewall_tool tool, int family,

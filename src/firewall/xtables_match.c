@@ -1,27 +1,19 @@
 /*
- * The matches of iptables that are known: each option with how its value is read.
+ * The known matches of iptables: a table of options, and a reader for each kind of value.
  *
- * An option belongs to the match that was named last ("-m tcp --dport 80"), so it is looked up with
- * that name: --dport of another protocol is another option. A value that cannot be read is no mistake
- * of the text, it makes the match an unknown one. The trap is iptables' socket match: it passes over
- * listeners bound to no address unless told not to, while nft's does not.
+ * An option belongs to the last match before it ("-m tcp --dport 80"), and is looked up with it: --dport of another
+ * protocol is another option. A value that cannot be read is not an error of the text: the match is unknown then.
+ *
+ * The trap is iptables' socket match: it ignores wildcard listeners unless --nowildcard is given. nft's match does
+ * not ignore them.
  */
 #include "ruleset_build.h"
 #include "tproxy/text.h"
 #include "xtables.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	FIN = 1,
-	SYN = 2,
-	RST = 4,
-	PSH = 8,
-	ACK = 16,
-	URG = 32,
-	ALL = FIN | SYN | RST | PSH | ACK | URG
-};
 
 /* How many bits a mask like 255.255.255.0 has; -1 where it has holes. */
 static int mask_length(const char *text)
@@ -54,8 +46,8 @@ static bool read_length(const char *text, unsigned *length)
 	return bits != -1;
 }
 
-/* Keeps the match that was added last only where its value was read WELL. */
-static bool drop_last_unless(struct xtables_parse *parse, bool well)
+/* Removes the match that was added last unless its value was read WELL. */
+static bool keep_match_if(struct xtables_parse *parse, bool well)
 {
 	if (!well)
 		ruleset_drop_match(parse->rule);
@@ -80,7 +72,7 @@ static bool read_prefix(
 		well = read_length(slash + 1, &length);
 	well = well && ruleset_add_prefix(match, address, length);
 	free(text);
-	return drop_last_unless(parse, well);
+	return keep_match_if(parse, well);
 }
 
 static bool read_address_range(
@@ -98,7 +90,7 @@ static bool read_address_range(
 	if (well)
 		ruleset_add_range(match, first, last);
 	free(text);
-	return drop_last_unless(parse, well);
+	return keep_match_if(parse, well);
 }
 
 /* "80", "80:90", ":90" or "80:", up to a comma or the end. */
@@ -128,7 +120,7 @@ static bool read_ports(
 
 	while (well && (text = strchr(text, ',')) != NULL)
 		well = add_ports(match, ++text);
-	return drop_last_unless(parse, well);
+	return keep_match_if(parse, well);
 }
 
 static bool read_interface(
@@ -143,7 +135,7 @@ static bool read_protocol(
 {
 	int number = ruleset_protocol(values->text);
 
-	parse->module = values->text; /* its own options need no -m */
+	parse->module = values->text; /* options of the protocol need no -m */
 	if (strcmp(values->text, "all") == 0)
 		return true;
 	if (number == -1)
@@ -152,7 +144,7 @@ static bool read_protocol(
 	return true;
 }
 
-/* -f: no packet that is followed is a later fragment of another. */
+/* -f matches later fragments; a simulated packet never is one. */
 static bool read_fragment(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
@@ -174,7 +166,7 @@ static bool read_mark(
 {
 	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 
-	return drop_last_unless(parse, xtables_masked(values->text, &match->number, &match->mask));
+	return keep_match_if(parse, xtables_masked(values->text, &match->number, &match->mask));
 }
 
 static bool add_flags(struct xtables_parse *parse, uint32_t mask, uint32_t flags)
@@ -191,7 +183,7 @@ static bool read_syn(
 {
 	(void)kind;
 	(void)values;
-	return add_flags(parse, SYN | RST | ACK | FIN, SYN);
+	return add_flags(parse, TH_SYN | TH_RST | TH_ACK | TH_FIN, TH_SYN);
 }
 
 struct name {
@@ -199,7 +191,7 @@ struct name {
 	uint32_t bits;
 };
 
-/* The bits of names divided by commas; false where one is not known. */
+/* The bits of names with commas between them; false: one is unknown. */
 static bool read_names(const char *text, const struct name *names, size_t count, uint32_t *bits)
 {
 	*bits = 0;
@@ -221,8 +213,9 @@ static bool read_names(const char *text, const struct name *names, size_t count,
 static bool read_flags(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	static const struct name names[] = {{"FIN", FIN}, {"SYN", SYN}, {"RST", RST}, {"PSH", PSH},
-		{"ACK", ACK}, {"URG", URG}, {"ALL", ALL}, {"NONE", 0}};
+	static const struct name names[] = {{"FIN", TH_FIN}, {"SYN", TH_SYN}, {"RST", TH_RST},
+		{"PSH", TH_PUSH}, {"ACK", TH_ACK}, {"URG", TH_URG},
+		{"ALL", TH_FIN | TH_SYN | TH_RST | TH_PUSH | TH_ACK | TH_URG}, {"NONE", 0}};
 	const size_t count = sizeof(names) / sizeof(names[0]);
 	uint32_t mask, flags;
 
@@ -253,7 +246,7 @@ static bool read_local(
 	return true;
 }
 
-/* Options of the socket match change the match that "-m socket" made. */
+/* Options of the socket match change the match that "-m socket" added. */
 static bool read_socket_option(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {

@@ -1,9 +1,10 @@
 /*
  * One rule of iptables-save: its words, and which of them belong together.
  *
- * Of a match that is not known, all words up to the next one are kept as its text; of a known match, an
- * option or value that is not known becomes a match of its own that is not known. The trap is negation:
- * "! -m" does not exist, each option carries its own "!".
+ * Of an unknown match ("-m"), all words up to the next one become the text of an unknown match. Of a known one, an
+ * unknown option or value becomes an unknown match of its own.
+ *
+ * The trap is negation: each option has its own "!" before it, and "! -m" does not exist.
  */
 #include "ruleset_build.h"
 #include "tproxy/text.h"
@@ -12,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The word at *TEXT, without its quotes, which ends where *TEXT is moved to. False: no closing quote, or not at its end. */
-static bool take_word(char **text, struct xtables_word *word)
+/* Reads the word at *TEXT without its quotes, and moves *TEXT behind it. False: no closing quote at its end. */
+static bool read_word(char **text, struct xtables_word *word)
 {
 	char *from = *text, *to = *text;
 
@@ -42,7 +43,7 @@ bool xtables_split(char *text, struct xtables_word **words, size_t *count)
 		text += strspn(text, " ");
 		if (*text == '\0')
 			return true;
-		if (!take_word(&text, &(*words)[(*count)++]))
+		if (!read_word(&text, &(*words)[(*count)++]))
 			return false;
 	}
 }
@@ -59,7 +60,7 @@ static void keep_unknown_match(struct xtables_parse *parse, size_t first)
 	ruleset_add_match(parse->rule, MATCH_UNKNOWN, false)->text = text;
 }
 
-/* "-m NAME"; of one that is not known, its options too. */
+/* "-m NAME"; for an unknown one, its options, too. */
 static void read_module(struct xtables_parse *parse)
 {
 	size_t first = parse->at++;

@@ -1,10 +1,11 @@
 /*
- * The targets of iptables that are known: the last words of a rule.
+ * The known targets of iptables: the last words of a rule.
  *
- * A target is a verdict, a chain of the table, or an extension; extensions that change nothing that a
- * trace looks at are none. The traps: marks are changed as the kernel does it, (mark & ~mask) ^ value,
- * into which the target's other ways of saying it are turned; and a target that is not known may change
- * the mark, so it is kept as such.
+ * A target is a verdict, a chain of the table, or an extension. An extension that changes nothing a trace looks at
+ * has no effect here.
+ *
+ * The traps: the kernel changes a mark by (mark & ~mask) ^ value, so all options of MARK are converted to that; and
+ * an unknown target may change the mark, so it is kept as unknown.
  */
 #include "ruleset_build.h"
 #include "tproxy/text.h"
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What neither ends a packet's way nor changes what rules ask for. */
+/* Extensions that neither end a packet's way nor change what rules match. */
 static const char *const harmless[] = {"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TCPMSS",
 	"CLASSIFY", "CHECKSUM", "SET", "DSCP", "TOS", "TTL", "HL", "IDLETIMER", "LED", "RATEEST",
 	"SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "TEE"};
@@ -33,8 +34,8 @@ static bool is_harmless(const char *name)
 	return false;
 }
 
-/* Adds a target of KIND, or one that is not known where its options are not. */
-static struct target *add(
+/* Adds a target of KIND, or an unknown one where its options are not KNOWN. */
+static struct target *add_target(
 	struct xtables_parse *parse, enum target_kind kind, bool known, size_t first)
 {
 	struct target *target = ruleset_add_target(parse->rule, known ? kind : TARGET_UNKNOWN);
@@ -63,7 +64,7 @@ static void read_mark_target(struct xtables_parse *parse, size_t first)
 		mask = 0;
 	else
 		known = known && xtables_is(words, "--set-xmark");
-	target = add(parse, TARGET_MARK, known, first);
+	target = add_target(parse, TARGET_MARK, known, first);
 	target->number = value;
 	target->mask = mask;
 }
@@ -97,34 +98,34 @@ static void read_tproxy(struct xtables_parse *parse, size_t first)
 
 	for (size_t i = first + 2; known && i < parse->count; i += 2)
 		known = read_tproxy_option(&read, &parse->words[i]);
-	target = add(parse, TARGET_TPROXY, known, first);
+	target = add_target(parse, TARGET_TPROXY, known, first);
 	if (known)
 		*target = read;
 }
 
-/* NETMAP changes the source or the destination, by the hook; a user's chain may be called by both. */
+/* NETMAP changes the source or the destination, by the hook; hooks of both may jump to a user's chain. */
 static void read_netmap(struct xtables_parse *parse, size_t first)
 {
 	bool source = parse->hook == HOOK_POSTROUTING || parse->hook == HOOK_INPUT;
 
-	add(parse, source ? TARGET_NAT_SOURCE : TARGET_NAT_DESTINATION, parse->hook != HOOK_NONE,
-		first);
+	add_target(parse, source ? TARGET_NAT_SOURCE : TARGET_NAT_DESTINATION,
+		parse->hook != HOOK_NONE, first);
 }
 
-/* Setting the connection's mark changes no packet, taking the packet's mark from it does. */
+/* CONNMARK changes the packet's mark only when it restores it from the connection. */
 static void read_connmark(struct xtables_parse *parse, size_t first)
 {
 	bool restores =
 		parse->count - first < 3 || xtables_is(&parse->words[first + 2], "--restore-mark");
 
-	add(parse, TARGET_NONE, !restores, first);
+	add_target(parse, TARGET_NONE, !restores, first);
 }
 
 static void read_jump(struct xtables_parse *parse, size_t first, const char *name)
 {
 	bool jumps = xtables_is(&parse->words[first], "-j");
 	bool known = ruleset_chain(parse->table, name) != NULL && parse->count - first == 2;
-	struct target *target = add(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
+	struct target *target = add_target(parse, jumps ? TARGET_JUMP : TARGET_GOTO, known, first);
 
 	if (known)
 		target->text = text_copy(name);
@@ -141,7 +142,7 @@ static void read_extension(struct xtables_parse *parse, size_t first, const char
 	else if (strcmp(name, "CONNMARK") == 0)
 		read_connmark(parse, first);
 	else if (is_harmless(name))
-		add(parse, TARGET_NONE, true, first);
+		add_target(parse, TARGET_NONE, true, first);
 	else
 		read_jump(parse, first, name);
 }

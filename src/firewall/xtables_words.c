@@ -1,5 +1,7 @@
 /*
- * The words of a rule: compared, put together again, and read as numbers.
+ * The words of a rule: compared, joined, and read as numbers.
+ *
+ * The trap: strtoull() accepts a minus, so "-1" would be a large number.
  */
 #include "xtables.h"
 
