@@ -1,9 +1,8 @@
 /*
  * Addresses: one IPv4 or IPv6 address with a port, as a value.
  *
- * A struct addr is always in the form that the kernel takes, so it goes into bind() and connect()
- * without conversion. Ports are given and returned in host byte order. Nothing here allocates,
- * opens a socket or asks a resolver.
+ * A struct addr has the form that the kernel takes, so bind() and connect() take it without conversion. Ports are in
+ * host byte order in all parameters and results. Nothing here allocates, opens a socket or asks a resolver.
  */
 #ifndef TPROXY_ADDR_H
 #define TPROXY_ADDR_H
@@ -27,10 +26,10 @@ struct addr {
 /* The wildcard address of a family (AF_INET or AF_INET6), port 0. */
 struct addr addr_any(int family);
 
-/* Reads a numeric address without a port; IPv6 may be in brackets. False: it is none; ADDR is kept. */
+/* Reads a numeric address without a port; IPv6 may be in brackets. False: it is something else; ADDR stays. */
 bool addr_parse(struct addr *addr, const char *text);
 
-/* Copies an address from the kernel (accept, getsockname). False: another family; ADDR is kept. */
+/* Copies an address from the kernel (accept, getsockname). False: another family; ADDR stays. */
 bool addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa);
 
 /* Writes "192.0.2.1:80" or "[2001:db8::1]:80" into text, and returns text. */
@@ -51,7 +50,7 @@ int addr_family(const struct addr *addr);
 /* Bits of an address without its port: 32 for AF_INET, 128 for AF_INET6. */
 unsigned addr_bits(int family);
 
-/* Bytes of the address as the kernel takes it, for bind() and connect(). */
+/* Bytes of the whole structure, as bind() and connect() take them. */
 socklen_t addr_length(const struct addr *addr);
 
 /* The port, in host byte order; 0: none. */
@@ -61,16 +60,16 @@ void addr_set_port(struct addr *addr, uint16_t port);
 /* Whether it is the wildcard address of its family, with any port. */
 bool addr_is_any(const struct addr *addr);
 
-/* Whether family, address, port, and the scope of IPv6 are the same. */
+/* Whether family, address, port, and the scope of IPv6 are equal. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 /* Orders by family, then by the address; ports and scopes do not matter. As memcmp(). */
 int addr_compare_ip(const struct addr *a, const struct addr *b);
 
 /*
- * Turns an IPv4-mapped IPv6 address (::ffff:192.0.2.1, RFC 4291 section 2.5.5.2) into the IPv4
- * address it stands for, and leaves every other one alone. A client that reaches a dual-stack
- * listener over IPv4 arrives in the mapped form, and must be spoofed as the IPv4 host it is.
+ * Converts an IPv4-mapped IPv6 address (::ffff:192.0.2.1, RFC 4291 section 2.5.5.2) into its IPv4 address; others
+ * stay. A dual-stack listener reports an IPv4 client in the mapped form, and connections to the server must come
+ * from its IPv4 address.
  */
 void addr_unmap(struct addr *addr);
 

@@ -1,8 +1,8 @@
 /*
- * Datagram sockets, and where a datagram was sent before the host's rules gave it to another socket.
+ * Datagram sockets, and where a datagram was sent before the host's rules diverted it to another socket.
  *
- * As with every socket here: -1 with errno where a function fails; non-blocking and close-on-exec.
- * Rules: ip(7), IP_RECVORIGDSTADDR; the kernel's Documentation/networking/tproxy.rst.
+ * Functions that fail return -1 with errno. Sockets are non-blocking and close-on-exec. Rules: ip(7),
+ * IP_RECVORIGDSTADDR; the kernel's Documentation/networking/tproxy.rst.
  */
 #ifndef TPROXY_DATAGRAM_H
 #define TPROXY_DATAGRAM_H
@@ -12,19 +12,19 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A socket for datagrams that may share its address with others; not bound yet. */
+/* Opens a UDP socket of FAMILY, not bound, that may share its address. Returns the descriptor, or -1. */
 int datagram_open(int family);
 
 /*
- * Makes the kernel report with each datagram where it was sent, for datagram_receive(). FAMILY is the
- * socket's. Returns 0, or -1 with errno.
+ * Makes the kernel report the destination of each datagram to datagram_receive(). FAMILY is that of the socket.
+ * Returns 0, or -1.
  */
 int datagram_report_destination(int fd, int family);
 
 /*
- * Receives one datagram into DATA, of SIZE bytes; a longer one is cut. FROM is set to its source,
- * DESTINATION to where it was sent, or to the family AF_UNSPEC where the kernel did not report it.
- * Returns its length, or -1 with errno: EAGAIN while there is none.
+ * Receives one datagram into the SIZE bytes at DATA; a longer one is cut. FROM is set to its source, DESTINATION to
+ * where it was sent, with the family AF_UNSPEC if the kernel did not report it. Returns the length, or -1: EAGAIN
+ * without a datagram.
  */
 ssize_t datagram_receive(
 	int fd, void *data, size_t size, struct addr *from, struct addr *destination);

@@ -1,14 +1,14 @@
 /*
- * Exit statuses of tproxyctl, and what its functions return that may end it.
+ * Exit statuses of tproxyctl, also the return values of its functions that may end it.
  */
 #ifndef TPROXY_EXIT_STATUS_H
 #define TPROXY_EXIT_STATUS_H
 
 enum {
-	STATUS_OK = 0,      /* all is well */
+	STATUS_OK = 0,      /* nothing is wrong */
 	STATUS_PROBLEM = 1, /* something is missing, harmful or failed */
 	STATUS_USAGE = 2,   /* wrong arguments or input */
-	STATUS_UNKNOWN = 3 /* nothing is missing or harmful, but not all of it was judged (check) */
+	STATUS_UNKNOWN = 3 /* check: nothing is missing or harmful, but not everything was judged */
 };
 
 #endif

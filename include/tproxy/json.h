@@ -1,12 +1,12 @@
 /*
- * Words of a JSON object.
+ * Strings of JSON objects.
  */
-#ifndef TPROXY_JSON_WORD_H
-#define TPROXY_JSON_WORD_H
+#ifndef TPROXY_JSON_H
+#define TPROXY_JSON_H
 
 #include <jansson.h>
 
-/* The string at KEY, "" where there is none; the object's own. */
+/* The string at KEY, part of OBJECT; "" where it is missing or of another type. */
 const char *json_text(const json_t *object, const char *key);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * A list of JSON objects, one after the other, as `ip -j` and `nft -j` print them.
+ * A list of JSON objects, read one by one, as `ip -j` and `nft -j` print them.
  *
- * The tree of a whole listing takes about 17 times its text. So each object is parsed alone, and is gone
- * before the next one. Only a text that is whole is a list: what is cut off anywhere is refused.
+ * A parsed listing takes about 17 times the memory of its text. So each object is parsed alone and freed before the
+ * next one. Text that is cut off anywhere is refused.
  */
 #ifndef TPROXY_JSON_LIST_H
 #define TPROXY_JSON_LIST_H
@@ -11,11 +11,11 @@
 #include <stdbool.h>
 
 /*
- * Gives each object of the list in TEXT to TAKE, together with CONTEXT; TAKE keeps one by json_incref().
- * MEMBER NULL: the text is the list. Else it is an object with that one member, which is the list.
+ * Passes each object of the list in TEXT to TAKE, with CONTEXT; TAKE keeps an object by json_incref(). MEMBER NULL:
+ * the text is the list. Else it is an object whose only member, MEMBER, is the list.
  *
- * False where TAKE returned false, which ends the reading, or where the text is not such a list. *PROBLEM
- * (NULL before) then says where and why, to be freed; it stays NULL where TAKE returned false.
+ * Returns false where TAKE returned false, which ends the reading, or where the text is not such a list; then
+ * *PROBLEM (NULL before, to be freed) says where and why. It stays as it is where TAKE returned false.
  */
 bool json_list_read(const char *text, const char *member,
 	bool (*take)(void *context, json_t *object), void *context, char **problem);

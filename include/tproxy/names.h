@@ -1,7 +1,7 @@
 /*
- * An index from names to numbers, such as from a chain's name to its place in a table.
+ * An index from names to numbers, such as from the name of a chain to its place in a table.
  *
- * Looking a name up takes the logarithm of how many there are. Zero before the first is added.
+ * A search takes the logarithm of the number of names. Zeroed, it is empty.
  */
 #ifndef TPROXY_NAMES_H
 #define TPROXY_NAMES_H
@@ -13,10 +13,10 @@ struct names {
 	void *root;
 };
 
-/* Adds NAME (copied) with its number; false where the name is there already. */
+/* Adds NAME (copied) with its number. False: the index already has it, and is unchanged. */
 bool names_add(struct names *names, const char *name, size_t number);
 
-/* The number of NAME in *NUMBER; false where there is no such name. */
+/* Sets *NUMBER to the number of NAME. False: the index does not have it. */
 bool names_find(const struct names *names, const char *name, size_t *number);
 
 void names_free(struct names *names);

@@ -1,10 +1,8 @@
 /*
- * Sockets: the one place that sets IP_TRANSPARENT, and every other option that the proxy depends
- * on.
+ * Sockets: the one place that sets IP_TRANSPARENT, and every other option that the proxy depends on.
  *
- * Every function that returns a descriptor returns -1 with errno set where it fails; all
- * descriptors are non-blocking and close-on-exec. Rules: ip(7), tcp(7), and the kernel's
- * Documentation/networking/tproxy.rst.
+ * Functions that return a descriptor return -1 with errno if they fail. All descriptors are non-blocking and
+ * close-on-exec. Rules: ip(7), tcp(7), and the kernel's Documentation/networking/tproxy.rst.
  */
 #ifndef TPROXY_SOCKET_H
 #define TPROXY_SOCKET_H
@@ -27,56 +25,55 @@ struct socket_listener {
 };
 
 /*
- * Opens a bound socket that does not listen yet. FIRST: the first socket of an address, which fails
- * with EADDRINUSE where another process serves it; the later ones, of this process's other workers,
- * share it (SO_REUSEPORT). Fails with EPERM where `transparent` is set without CAP_NET_RAW or
- * CAP_NET_ADMIN (ip(7)), and with ENODEV where there is no such interface.
+ * Opens a bound socket that does not listen yet. FIRST: the first socket of an address; it fails with EADDRINUSE if
+ * another process uses the address. The later ones, of this process's other workers, share it (SO_REUSEPORT). Fails
+ * with EPERM if `transparent` is set without CAP_NET_RAW or CAP_NET_ADMIN (ip(7)), and with ENODEV for an unknown
+ * interface.
  */
 int socket_bind_listener(const struct socket_listener *listener, bool first);
 
 /*
- * Accepts one connection and returns its socket. PEER is set to where it came from, an IPv4-mapped
- * address to the IPv4 one. Fails as accept(2) does: EAGAIN where no client waits. The kernel copies
- * the connection's options from the listener: TCP_NODELAY, and SO_OOBINLINE, so that an urgent byte
- * is a byte like the others (RFC 6093, section 3.3).
+ * Accepts one connection and returns its socket. PEER is set to the client's address, never IPv4-mapped. Fails as
+ * accept(2) does: EAGAIN without a client. The kernel copies options from the listener: TCP_NODELAY, and
+ * SO_OOBINLINE, so that an urgent byte is a byte like the others (RFC 6093, section 3.3).
  */
 int socket_accept(int listener, struct addr *peer);
 
-/* How many connections wait in a listener's queue; 0 where the kernel does not say. */
+/* How many connections wait in a listener's accept queue; 0 if the kernel does not report it. */
 unsigned socket_accept_queue(int listener);
 
 /*
- * Sets LOCAL to the address that a socket is bound to; for an accepted one, where its client connected
- * to. False, with LOCAL kept, where the socket is not of IPv4 or IPv6.
+ * Sets LOCAL to the address that a socket is bound to; for an accepted one, the address that the client connected
+ * to. False: the socket is not of IPv4 or IPv6; LOCAL stays.
  */
 bool socket_local_address(int fd, struct addr *local);
 
 /*
- * Whether ADDRESS is one of this host's own: then the kernel connects to it from that address itself.
- * Of IPv6, addresses that only a `local` route makes the host's own are not found.
+ * Whether ADDRESS is one of this host's own: the kernel connects to such an address from the address itself. False,
+ * too, for an IPv6 address that only a `local` route makes the host's own.
  */
 bool socket_address_is_own(const struct addr *address);
 
-/* Opens a TCP socket for a connection to a server, with the same two options as an accepted one. */
+/* Opens a TCP socket of FAMILY for a connection to a server, with the two options of an accepted one. */
 int socket_open(int family);
 
 /*
- * Lets the socket bind addresses that this host does not have (IP_TRANSPARENT). FAMILY is the socket's.
- * Returns 0, or -1 with EPERM without CAP_NET_RAW or CAP_NET_ADMIN.
+ * Lets the socket bind addresses that are not this host's (IP_TRANSPARENT). FAMILY is that of the socket. Returns 0,
+ * or -1: EPERM without CAP_NET_RAW or CAP_NET_ADMIN.
  */
 int socket_set_transparent(int fd, int family);
 
 /*
- * Binds the source of a connection, before socket_connect(). With port 0, connect() chooses the port
- * for the whole 4-tuple (IP_BIND_ADDRESS_NO_PORT, ip(7)), so that one source address can have as many
- * connections to each server as the port range holds. With a port, other connections may have the
- * same source, as long as their servers differ. Returns 0, or -1 with the errno of bind(2).
+ * Binds the source of a connection, before socket_connect(). With port 0, connect() chooses the port for the whole
+ * 4-tuple (IP_BIND_ADDRESS_NO_PORT, ip(7)); so one source address can have as many connections to each server as
+ * there are ports. With a port, other connections may have the same source if their servers differ. Returns 0, or -1
+ * with the errno of bind(2).
  */
 int socket_bind_source(int fd, const struct addr *source);
 
 /*
- * Starts to connect. Returns 0 where it is connected, or -1 with the errno of connect(2): EINPROGRESS
- * while the connection is under way.
+ * Starts to connect. Returns 0 if it is connected at once, or -1 with the errno of connect(2): EINPROGRESS while the
+ * server has not replied.
  */
 int socket_connect(int fd, const struct addr *server);
 
@@ -84,19 +81,19 @@ int socket_connect(int fd, const struct addr *server);
 int socket_take_error(int fd);
 
 /*
- * Whether the connection broke: it was reset, or the kernel gave it up. The error stays for
- * socket_take_error(). POLLERR alone says so. POLLHUP does not: it also means that both directions
- * have ended in order, while data may still wait to be read (tcp_poll() in the kernel).
+ * Whether the connection has failed: it was reset, or the kernel gave it up. The error stays for
+ * socket_take_error(). Only POLLERR says so: POLLHUP also means that both directions have ended normally, while data
+ * may still wait to be read (tcp_poll() in the kernel).
  */
 bool socket_has_failed(int fd);
 
-/* Bytes that were written and that the peer has not acknowledged; a FIN counts as one (SIOCOUTQ). */
+/* Bytes that the peer has not acknowledged; a FIN counts as one (SIOCOUTQ, tcp(7)). */
 size_t socket_undelivered(int fd);
 
-/* Turns on keep-alive probes, at the host's intervals (tcp(7)). */
+/* Turns on keep-alive probes at the intervals of the host (tcp(7)). */
 void socket_keep_alive(int fd);
 
-/* Makes the next close() send a reset instead of a FIN, and drop what is not delivered (SO_LINGER). */
+/* Makes the next close() send a reset instead of a FIN and drop undelivered data (SO_LINGER, socket(7)). */
 void socket_reset_on_close(int fd);
 
 /* Whether this process may use IP_TRANSPARENT: it tries it on a socket that it closes again. */

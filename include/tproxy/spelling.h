@@ -1,17 +1,17 @@
 /* Misspelt words. */
-#ifndef TPROXY_CONFIG_SPELLING_H
-#define TPROXY_CONFIG_SPELLING_H
+#ifndef TPROXY_SPELLING_H
+#define TPROXY_SPELLING_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /*
- * In how many letters two words differ: one may be inserted, left out, replaced, or swapped with its
- * neighbour. A large number where they are too long, or their lengths too far apart, to be alike.
+ * How many mistakes lie between two words: a letter that is inserted, left out, replaced, or swapped with its
+ * neighbour. A large number if a word is too long, or their lengths differ too much.
  */
 size_t spelling_mistakes(const char *a, const char *b);
 
-/* Whether WORD is probably meant to be NAME: two mistakes at most, in less than half of it. */
+/* Whether WORD is probably a misspelt NAME: at most two mistakes, in less than half of its letters. */
 bool spelling_is_near(const char *word, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Text made piece by piece. All of it belongs to the caller; where memory is exhausted, we end.
+ * Strings on the heap. Each returned string is to be freed by the caller; without memory the program ends.
  */
 #ifndef TPROXY_TEXT_H
 #define TPROXY_TEXT_H
@@ -9,15 +9,16 @@
 
 char *text_copy(const char *text);
 
+/* As asprintf(3). */
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * *TEXT (NULL: nothing yet) with more behind it; the old text is freed. It looks through the old text, so
- * it is for a few pieces; what grows with the host, its rules or listeners, is for a struct text_stream.
+ * Appends to *TEXT (NULL: empty), which may move. It reads the old text each time, so it is for a few pieces; for a
+ * text that grows with the host's rules or listeners use a struct text_stream.
  */
 void text_add(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Text of any number of pieces: print them to OUT. */
+/* A text of any number of pieces: print them to OUT. */
 struct text_stream {
 	FILE *out;
 	char *text;
@@ -26,16 +27,13 @@ struct text_stream {
 
 void text_begin(struct text_stream *stream);
 
-/* All that was printed, "" for nothing, to be freed. */
+/* Ends the stream and returns what was printed ("" for nothing), to be freed; `length` is its length. */
 char *text_end(struct text_stream *stream);
 
-/*
- * The next line of *AT without its end, in memory of the caller's; NULL when there is none. *AT moves
- * behind it.
- */
+/* The next line of *AT without its newline, to be freed; NULL at the end. *AT moves behind it. */
 char *text_line(const char **at);
 
-/* Reads a whole decimal or 0x… number up to 2^32-1. */
+/* Reads TEXT as one decimal or 0x… number up to 2^32-1. False: it is something else; *NUMBER is unchanged. */
 bool text_number(const char *text, unsigned *number);
 
 #endif

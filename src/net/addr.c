@@ -1,9 +1,10 @@
 /*
- * Addresses as values: text to address and back, and nothing else.
+ * Addresses as values: from text and back, parts and comparisons.
  *
- * Every field of a struct addr that is not set explicitly is zero, so two equal addresses are equal
- * field by field. The trap is what sockaddr_in6 holds beside the address: flow labels are dropped,
- * the scope is kept, since a link-local client cannot be answered without it.
+ * Every field of a struct addr that is not set is zero, so two equal addresses are equal field by field.
+ *
+ * The trap is what sockaddr_in6 has beside the address: flow labels are dropped; the scope is kept, because without
+ * it no packet reaches a link-local client.
  */
 #include "tproxy/addr.h"
 
@@ -22,7 +23,7 @@ struct addr addr_any(int family)
 	return addr;
 }
 
-/* Copies "[text]" without its brackets. False where one bracket is missing or the text is too long. */
+/* Copies TEXT to OUT without the brackets around it. False: one bracket is missing, or the text is too long. */
 static bool strip_brackets(const char *text, char *out, size_t room)
 {
 	size_t length = strlen(text);

@@ -1,12 +1,12 @@
 /*
  * Datagram sockets, and the control message with a datagram's original destination.
  *
- * The TPROXY target does not change the packet, but the socket that receives it is bound to another
- * address. So the kernel reads the destination from the packet, and passes it beside the data.
- * SO_REUSEADDR is set so that an answer can be sent from an address that another socket listens on.
+ * TPROXY does not change the packet, but the socket that receives it is bound to another address. So the kernel reads
+ * the destination from the packet and passes it beside the data. SO_REUSEADDR lets another socket send the reply from
+ * an address that a listener is bound to.
  *
- * The trap: a control message's address has its family's own length, which is not that of a struct
- * addr; it is copied by that length into a zeroed sockaddr_storage first.
+ * The trap: the address in a control message has the length of its family, not that of a struct addr. So it is copied
+ * with that length into a zeroed sockaddr_storage first.
  */
 #include "tproxy/datagram.h"
 

@@ -1,13 +1,13 @@
 /*
- * Sockets: options in the order in which the kernel wants them.
+ * Sockets: options in the order that the kernel needs.
  *
- * IP_TRANSPARENT comes before bind(), or bind() fails where the address is not local. IP_FREEBIND is
- * no replacement: bind() succeeds with it, too, but the packets that come back are not looked up for
- * the socket, and every connection times out.
+ * IP_TRANSPARENT comes before bind(), which else fails for an address that is not local. IP_FREEBIND is no
+ * replacement: bind() works with it, too, but the kernel then does not find the socket for replies, and every
+ * connection times out.
  *
- * The trap in sharing an address: with SO_REUSEPORT on the first socket, any other process of the
- * same user could bind the address as well, and would get part of the connections. So the first
- * socket binds without it, which fails where the address is taken, and then sets it for the others.
+ * The trap in sharing an address: with SO_REUSEPORT on the first socket, another process of the same user could bind
+ * the address, too, and get part of the connections. So the first socket binds without it, which fails if the address
+ * is taken, and sets it then for the others.
  */
 #include "tproxy/socket.h"
 

@@ -1,7 +1,8 @@
 /*
- * Lists that grow; see the header.
+ * Lists that grow.
  *
- * No list keeps its capacity: it is the next power of two. So it is full exactly when its count is one.
+ * No list stores its capacity, which is the next power of two. So it is full exactly when its count is a power of
+ * two.
  */
 #include "tproxy/array.h"
 

@@ -1,5 +1,7 @@
 /*
- * Words of a JSON object; see the header.
+ * Strings of JSON objects.
+ *
+ * A missing member and one of another type are both "", so that a parser compares strings without a test for NULL.
  */
 #include "tproxy/json.h"
 

@@ -1,8 +1,9 @@
 /*
- * A list of JSON objects, one after the other; see the header.
+ * Reads a list of JSON objects.
  *
- * The frame around the objects is read here, and what is between its commas by jansson, which says how
- * many bytes it took. The trap: jansson's positions are counted from the object on.
+ * The text around the objects is read here. jansson reads each object, and reports how many bytes it has.
+ *
+ * The trap: jansson's positions count from the beginning of the object.
  */
 #include "tproxy/json_list.h"
 #include "tproxy/text.h"
@@ -14,13 +15,13 @@ struct cursor {
 	char **problem;
 };
 
-static bool wrong(const struct cursor *cursor, const char *what)
+static bool fail(const struct cursor *cursor, const char *what)
 {
 	*cursor->problem = text_format("byte %td: %s", cursor->at - cursor->begin + 1, what);
 	return false;
 }
 
-/* Not by a function of strings: with a sanitizer these look through all of the text, for each object. */
+/* No function of string.h: under a sanitizer it would read the whole text, for each object. */
 static void skip_blanks(struct cursor *cursor)
 {
 	while (*cursor->at == ' ' || *cursor->at == '\t' || *cursor->at == '\r' ||
@@ -28,7 +29,7 @@ static void skip_blanks(struct cursor *cursor)
 		cursor->at++;
 }
 
-static bool skip(struct cursor *cursor, char expected)
+static bool skip_char(struct cursor *cursor, char expected)
 {
 	skip_blanks(cursor);
 	if (*cursor->at != expected)
@@ -44,11 +45,11 @@ static bool skip_head(struct cursor *cursor, const char *member)
 
 	if (member == NULL)
 		return true;
-	if (!skip(cursor, '{') || !skip(cursor, '"') || strncmp(cursor->at, member, length) != 0 ||
-		cursor->at[length] != '"')
+	if (!skip_char(cursor, '{') || !skip_char(cursor, '"') ||
+		strncmp(cursor->at, member, length) != 0 || cursor->at[length] != '"')
 		return false;
 	cursor->at += length + 1;
-	return skip(cursor, ':');
+	return skip_char(cursor, ':');
 }
 
 static bool read_object(
@@ -63,11 +64,11 @@ static bool read_object(
 		cursor->at, (size_t)(cursor->end - cursor->at), JSON_DISABLE_EOF_CHECK, &error);
 	if (object == NULL) {
 		cursor->at += error.position;
-		return wrong(cursor, error.text);
+		return fail(cursor, error.text);
 	}
 	if (!json_is_object(object)) {
 		json_decref(object);
-		return wrong(cursor, "expected an object");
+		return fail(cursor, "expected an object");
 	}
 	cursor->at += error.position;
 	well = take(context, object);
@@ -80,18 +81,18 @@ bool json_list_read(const char *text, const char *member,
 {
 	struct cursor cursor = {text, text, text + strlen(text), problem};
 
-	if (!skip_head(&cursor, member) || !skip(&cursor, '['))
-		return wrong(&cursor, "this is not a list of objects");
-	if (!skip(&cursor, ']')) {
+	if (!skip_head(&cursor, member) || !skip_char(&cursor, '['))
+		return fail(&cursor, "this is not a list of objects");
+	if (!skip_char(&cursor, ']')) {
 		do
 			if (!read_object(&cursor, take, context))
 				return false;
-		while (skip(&cursor, ','));
-		if (!skip(&cursor, ']'))
-			return wrong(&cursor, "the list is cut off");
+		while (skip_char(&cursor, ','));
+		if (!skip_char(&cursor, ']'))
+			return fail(&cursor, "the list is cut off");
 	}
-	if (member != NULL && !skip(&cursor, '}'))
-		return wrong(&cursor, "the list is cut off");
+	if (member != NULL && !skip_char(&cursor, '}'))
+		return fail(&cursor, "the list is cut off");
 	skip_blanks(&cursor);
-	return cursor.at == cursor.end || wrong(&cursor, "something follows the list");
+	return cursor.at == cursor.end || fail(&cursor, "something follows the list");
 }

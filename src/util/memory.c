@@ -1,14 +1,15 @@
 /*
- * Memory of one configuration: blocks on a chain, freed together.
+ * Memory of one configuration: a chain of blocks, freed together.
  *
- * A configuration is built once and then only read, so nothing is ever given back alone, and an
- * error half-way through needs no clean-up of its own. A list that grows leaves its former copy
- * behind; since it doubles, that wastes less than the list's own size. The trap: a list that was
- * inherited from another section must be copied before it grows, or two sections would write into
- * the same spare room.
+ * A configuration is built once and then only read. So no block is freed alone, and an error half-way needs no
+ * clean-up. A list that grows leaves its old copy behind; because lists double, these copies are smaller than the
+ * list.
  *
- * The limit keeps a few lines of port ranges from taking all of the machine's memory, and gives the
- * tests a way to let every single allocation fail.
+ * The trap: a list that a section inherits must be copied before it grows, or two sections would write into the same
+ * spare room.
+ *
+ * The limit keeps a few lines of port ranges from using all memory of the machine, and lets the tests make every
+ * allocation fail.
  */
 #include "tproxy/memory.h"
 
@@ -78,7 +79,7 @@ void *memory_grow(struct config_memory *memory, void *list, size_t count, size_t
 {
 	void *larger;
 
-	/* The room is always a power of two, so it is full exactly when the count is one. */
+	/* The capacity is always a power of two, so the list is full exactly when its count is one. */
 	if (count != 0 && (count & (count - 1)) != 0)
 		return list;
 	larger = memory_alloc(memory, (count == 0 ? 1 : 2 * count) * size);

@@ -1,5 +1,7 @@
 /*
- * An index from names to numbers: the C library's balanced tree (tsearch); see the header.
+ * An index from names to numbers: the balanced tree of the C library (tsearch(3)).
+ *
+ * The name stands behind its node in the same block of memory, so tdestroy() with free() frees both.
  */
 #include "tproxy/names.h"
 

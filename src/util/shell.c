@@ -1,9 +1,8 @@
 /*
- * Text for terminals and shells; see the header.
+ * Text for terminals and shells.
  *
- * The trap is UTF-8: bytes from 0x80 to 0x9f begin escape sequences on some terminals, and U+0080 to
- * U+009F do on others. So text is read character by character, as RFC 3629 has them, and only what is
- * whole and harmless passes.
+ * The trap is UTF-8: on some terminals bytes from 0x80 to 0x9f begin escape sequences, on others U+0080 to U+009F do.
+ * So text is read character by character (RFC 3629), and only complete and harmless characters pass.
  */
 #include "tproxy/shell.h"
 #include "tproxy/text.h"
@@ -15,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The character at AT and how many bytes it has; 0 where it is not UTF-8. */
+/* Reads the character at AT into *CODE. Returns its length in bytes; 0: it is not UTF-8. */
 static size_t character_at(const unsigned char *at, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -34,7 +33,7 @@ static size_t character_at(const unsigned char *at, uint32_t *code)
 	return length;
 }
 
-/* Control characters, and those that change the direction or the lines of what follows. */
+/* Control characters, and those that change the direction or the lines of the text behind them. */
 static bool is_control(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
@@ -117,7 +116,7 @@ char *shell_format(const char *format, ...)
 		else if (format[1] == 'd')
 			text_add(&text, "%d", va_arg(list, int));
 		else
-			abort(); /* this function's caller has a format of its own */
+			abort(); /* a format that this function does not know */
 		format += 2;
 	}
 	va_end(list);

@@ -1,7 +1,7 @@
 /*
- * Misspelt words: the edit distance, with neighbours that are swapped counted as one mistake.
+ * Misspelt words: the edit distance, in which two swapped neighbours count as one mistake.
  *
- * The whole table is kept, since a swap looks two rows back; words are short, so it is small.
+ * The whole table is kept, because a swap looks two rows back. Words are short, so it is small.
  */
 #include "tproxy/spelling.h"
 

@@ -1,10 +1,10 @@
 /*
- * Running a program with its input and output in pipes.
+ * Runs a program with pipes as its stdin, stdout and stderr.
  *
- * One poll loop feeds stdin and collects stdout and stderr, so neither side can wait for the other.
- * The trap: a program that ends without reading its input must not end us, hence SIGPIPE is ignored
- * around the loop. A program leads a process group of its own, so that killing it is killing what it has
- * started, too, and nobody else.
+ * One poll loop writes stdin and reads the others, so that neither side waits for the other. The program leads a
+ * process group of its own: killing the group kills what it has started, and nothing else.
+ *
+ * The trap: a program may end without reading its input. So SIGPIPE is ignored during the loop.
  */
 #include "tproxy/subprocess.h"
 #include "tproxy/array.h"
@@ -37,13 +37,14 @@ enum pipe {
 /* A program that runs, and what goes through its pipes. */
 struct run {
 	pid_t pid;
-	int ours[PIPES];    /* -1 once closed */
-	const char *input;  /* what is left of it */
-	FILE *texts[PIPES]; /* of its output and errors */
-	size_t taken;
+	int ours[PIPES];                 /* -1 once closed */
+	const char *input;               /* the rest of it */
+	struct text_stream texts[PIPES]; /* what OUTPUT and ERRORS brought */
+	size_t taken;                    /* bytes of both */
+	unsigned limit;                  /* in seconds */
 	long long deadline;
 	bool late;
-	const char *problem; /* why its answer does not count, or NULL */
+	const char *problem; /* why its output does not count, or NULL */
 };
 
 static unsigned limit_seconds(void)
@@ -56,8 +57,8 @@ static unsigned limit_seconds(void)
 	return LIMIT_S;
 }
 
-/* The path of a program, to be freed; NULL where there is none. */
-static char *find(const char *name)
+/* The path of a program, to be freed, or NULL. */
+static char *find_program(const char *name)
 {
 	const char *places = getenv("PATH");
 	char *list, *path = NULL, *rest = NULL;
@@ -79,7 +80,7 @@ static char *find(const char *name)
 
 bool subprocess_exists(const char *name)
 {
-	char *path = find(name);
+	char *path = find_program(name);
 
 	free(path);
 	return path != NULL;
@@ -91,15 +92,15 @@ static void close_pipe(struct run *run, enum pipe pipe)
 	run->ours[pipe] = -1;
 }
 
-/* Takes what there is to read; at its end closes the pipe. */
-static void collect(struct run *run, enum pipe pipe)
+/* Reads from a pipe that is ready; closes it at its end. */
+static void read_output(struct run *run, enum pipe pipe)
 {
 	char buffer[65536];
 	ssize_t length = read(run->ours[pipe], buffer, sizeof(buffer));
 
 	if (length > 0) {
 		run->taken += (size_t)length;
-		fwrite(buffer, 1, (size_t)length, run->texts[pipe]);
+		fwrite(buffer, 1, (size_t)length, run->texts[pipe].out);
 	} else if (length == 0)
 		close_pipe(run, pipe);
 	else if (errno != EINTR)
@@ -108,10 +109,10 @@ static void collect(struct run *run, enum pipe pipe)
 		run->problem = "it wrote more than 256 MiB and was killed";
 }
 
-/* Writes some of the input; closes the pipe when all of it is written, or is not read any more. */
-static void feed(struct run *run)
+/* Writes a part of the input; closes the pipe when all is written, or the program has closed its end. */
+static void write_input(struct run *run)
 {
-	/* No more than what a pipe that is ready takes without waiting. */
+	/* A pipe that is ready takes PIPE_BUF bytes without blocking. */
 	ssize_t length = write(run->ours[INPUT], run->input, strnlen(run->input, PIPE_BUF));
 
 	if (length > 0)
@@ -120,8 +121,8 @@ static void feed(struct run *run)
 		close_pipe(run, INPUT);
 }
 
-/* Waits for a pipe to be ready, and serves those that are. */
-static void serve(struct run *run, int milliseconds)
+/* Waits until a pipe is ready, and reads or writes those that are. */
+static void serve_pipes(struct run *run, int milliseconds)
 {
 	struct pollfd polled[PIPES] = {{run->ours[INPUT], POLLOUT, 0},
 		{run->ours[OUTPUT], POLLIN, 0}, {run->ours[ERRORS], POLLIN, 0}};
@@ -132,14 +133,14 @@ static void serve(struct run *run, int milliseconds)
 	if (ready <= 0)
 		return;
 	if (polled[INPUT].revents != 0)
-		feed(run);
+		write_input(run);
 	for (enum pipe pipe = OUTPUT; pipe <= ERRORS; pipe++)
 		if (polled[pipe].revents != 0)
-			collect(run, pipe);
+			read_output(run, pipe);
 }
 
-/* Until all pipes have come to their end, or the deadline, or something is wrong. */
-static void exchange(struct run *run)
+/* Reads and writes until all pipes are closed, the deadline has come, or an error occurs. */
+static void serve_until_end(struct run *run)
 {
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN);
 	long long left;
@@ -152,7 +153,7 @@ static void exchange(struct run *run)
 		run->late = left <= 0;
 		if (run->late)
 			break;
-		serve(run, (int)left);
+		serve_pipes(run, (int)left);
 	}
 	for (enum pipe pipe = INPUT; pipe < PIPES; pipe++)
 		if (run->ours[pipe] != -1)
@@ -176,8 +177,8 @@ static char **c_locale(void)
 	return array_room(made, count, sizeof(*made)); /* NULL ends it */
 }
 
-/* Starts it with pipes in place of its standard descriptors. 0, or an errno. */
-static int start(struct run *run, const char *path, const char *const argv[])
+/* Starts the program with pipes as its standard descriptors. Returns 0 or an errno. */
+static int start_program(struct run *run, const char *path, const char *const argv[])
 {
 	int pipes[PIPES][2], error = 0, made = 0;
 	char **environment = c_locale();
@@ -210,8 +211,8 @@ static int start(struct run *run, const char *path, const char *const argv[])
 	return error;
 }
 
-/* Waits for its end, which is brought about at the deadline, or where its answer does not count. */
-static int wait_for(struct run *run)
+/* Waits for the end of the program; kills it at the deadline, or if its output does not count. */
+static int wait_for_end(struct run *run)
 {
 	bool killed = run->late || run->problem != NULL;
 	pid_t ended;
@@ -233,62 +234,52 @@ static int wait_for(struct run *run)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* From its start to its end. */
-static void attend(struct run *run, struct subprocess_result *result)
+/* Adds what went wrong to ERRORS. ERROR is that of starting PATH; PATH is NULL without a program NAME. */
+static void report_problem(struct run *run, const char *name, const char *path, int error)
 {
-	unsigned limit = limit_seconds();
+	FILE *errors = run->texts[ERRORS].out;
 
-	run->deadline = clock_ms() + limit * 1000LL;
-	exchange(run);
-	result->status = wait_for(run);
-	result->timed_out = run->late;
-	if (run->late)
-		fprintf(run->texts[ERRORS], "it did not end within %u s, and was killed", limit);
+	if (path == NULL)
+		fprintf(errors, "there is no program '%s' on this host", name);
+	else if (error != 0)
+		fprintf(errors, "%s cannot be started: %s", path, strerror(error));
+	else if (run->late)
+		fprintf(errors, "it did not end within %u s, and was killed", run->limit);
 	else if (run->problem != NULL)
-		fputs(run->problem, run->texts[ERRORS]);
-	else if (fflush(run->texts[OUTPUT]) == 0 && strlen(result->out) != result->length) {
-		run->problem = "its output has a NUL byte, so it is not text";
-		fputs(run->problem, run->texts[ERRORS]);
-	}
-}
-
-/* A stream in memory fails where there is no more of it. */
-static void close_text(FILE *text)
-{
-	if (ferror(text) || fclose(text) != 0)
-		abort(); /* out of memory */
+		fputs(run->problem, errors);
 }
 
 bool subprocess_run(const char *const argv[], const char *input, struct subprocess_result *result)
 {
-	struct run run = {.pid = -1, .input = input != NULL ? input : ""};
-	void (*old)(int) = signal(SIGCHLD, SIG_DFL); /* ignored, it would take the status away */
-	size_t errors_length = 0;
-	char *path = find(argv[0]);
+	struct run run = {.pid = -1, .input = input != NULL ? input : "", .limit = limit_seconds()};
+	void (*old)(int) = signal(SIGCHLD, SIG_DFL); /* if it is ignored, waitpid() has no status */
+	char *path = find_program(argv[0]);
 	int error = ENOENT;
 
 	*result = (struct subprocess_result){.status = -1};
-	run.texts[OUTPUT] = open_memstream(&result->out, &result->length);
-	run.texts[ERRORS] = open_memstream(&result->errors, &errors_length);
-	if (run.texts[OUTPUT] == NULL || run.texts[ERRORS] == NULL)
-		abort(); /* out of memory */
+	text_begin(&run.texts[OUTPUT]);
+	text_begin(&run.texts[ERRORS]);
 	if (path != NULL)
-		error = start(&run, path, argv);
-	if (error == 0)
-		attend(&run, result);
-	else if (path == NULL)
-		fprintf(run.texts[ERRORS], "there is no program '%s' on this host", argv[0]);
-	else
-		fprintf(run.texts[ERRORS], "%s cannot be started: %s", path, strerror(error));
-	close_text(run.texts[OUTPUT]);
-	close_text(run.texts[ERRORS]);
+		error = start_program(&run, path, argv);
+	if (error == 0) {
+		run.deadline = clock_ms() + run.limit * 1000LL;
+		serve_until_end(&run);
+		result->status = wait_for_end(&run);
+	}
+	result->timed_out = run.late;
+	result->out = text_end(&run.texts[OUTPUT]);
+	result->length = run.texts[OUTPUT].length;
+	if (run.problem == NULL && strlen(result->out) != result->length)
+		run.problem = "its output has a NUL byte, so it is not text";
+	report_problem(&run, argv[0], path, error);
+	result->errors = text_end(&run.texts[ERRORS]);
 	free(path);
 	signal(SIGCHLD, old);
 	return result->status == 0 && !result->timed_out && run.problem == NULL;
 }
 
-/* The words of a line, which is taken apart, with NULL behind the last; false: a quote is not closed. */
-static bool split(char *at, const char ***words, size_t *count)
+/* Splits a line, which is changed, into words, with NULL behind the last. False: a quote is not closed. */
+static bool split_line(char *at, const char ***words, size_t *count)
 {
 	bool closed = true;
 
@@ -313,7 +304,7 @@ bool subprocess_run_line(const char *line, const char *input, struct subprocess_
 	char *copy = text_copy(line);
 	const char **words;
 	size_t count;
-	bool well = split(copy, &words, &count) && count > 0;
+	bool well = split_line(copy, &words, &count) && count > 0;
 
 	if (well)
 		well = subprocess_run(words, input, result);

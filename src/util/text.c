@@ -1,5 +1,8 @@
 /*
- * Text made piece by piece; see the header.
+ * Strings on the heap.
+ *
+ * Without memory the program ends, so no caller checks for NULL. A text_stream is a stream in memory
+ * (open_memstream(3)), whose text is complete only after it is closed.
  */
 #include "tproxy/text.h"
 
@@ -59,7 +62,7 @@ void text_begin(struct text_stream *stream)
 
 char *text_end(struct text_stream *stream)
 {
-	/* A stream in memory fails where there is no more of it. */
+	/* A stream in memory fails only without memory. */
 	if (ferror(stream->out) || fclose(stream->out) != 0)
 		abort(); /* out of memory */
 	stream->out = NULL;
@@ -73,7 +76,7 @@ char *text_line(const char **at)
 
 	if (*begin == '\0')
 		return NULL;
-	/* Not by a function of strings: with a sanitizer these look through all of the text, for each line. */
+	/* No function of string.h: under a sanitizer it would read the whole text, for each line. */
 	while (*end != '\0' && *end != '\n')
 		end++;
 	line = malloc((size_t)(end - begin) + 1);
