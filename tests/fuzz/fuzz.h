@@ -1,5 +1,5 @@
 /*
- * What the fuzz targets share. Each is one function that libFuzzer calls with made-up bytes; it must
+ * What the fuzz targets share. Each is one function that gets made-up bytes from libFuzzer; it must
  * neither crash nor hang nor leak, whatever they are. What the reader accepts is used, too: a value
  * that was let in and breaks what works on it later is the reader's fault.
  */

@@ -37,7 +37,7 @@ static const char *const routes[] = {
 	"{\"type\":\"2\",\"dst\":\"2001:db8:c::1\",\"dev\":\"client0\",\"table\":\"255\"},"
 	"{\"type\":\"2\",\"dst\":\"2001:db8:5::1\",\"dev\":\"server0\",\"table\":\"255\"}]"};
 
-/* --- what is asked later --- */
+/* --- what is read later --- */
 
 static char *sysctl(const char *path)
 {

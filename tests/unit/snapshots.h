@@ -99,7 +99,7 @@ int host_gone(void **state);
 /* Judges the host as it is now. */
 void host_judged(void);
 
-/* What is served instead, and where the proxy calls (NULL: it does not). */
+/* Serves this instead; SERVER: where the proxy connects to, or NULL. */
 void host_serves(const char *listener, const char *server);
 void host_serves_ipv6(void);
 

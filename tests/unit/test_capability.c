@@ -1,5 +1,5 @@
 /*
- * The book of capabilities: which options would mend what, and whose fault a tool's words tell.
+ * The results of capabilities: which options may be off, and whether a tool's message is about itself.
  */
 #include "hoststate/capability.h"
 #include "unit.h"
@@ -30,7 +30,7 @@ static enum capability_name iptables(enum rules_feature feature)
 	return capability_of_rules(TOOL_IPTABLES, feature);
 }
 
-static void every_capability_is_told_apart(void **state)
+static void every_capability_has_its_own_id(void **state)
 {
 	struct capability_key at = {0};
 	char ids[2 * CAPABILITIES][CAPABILITY_ID_MAX];
@@ -49,7 +49,7 @@ static void every_capability_is_told_apart(void **state)
 	assert_string_equal(ids[count - 1], "nat");
 }
 
-static void ids_tell_the_family_where_there_are_two(void **state)
+static void ids_of_two_families_name_the_family(void **state)
 {
 	char id[CAPABILITY_ID_MAX];
 
@@ -62,7 +62,7 @@ static void ids_tell_the_family_where_there_are_two(void **state)
 		"iptables-legacy-tproxy-6");
 }
 
-static void options_of_what_works_are_on_already(void **state)
+static void options_of_a_working_capability_are_on(void **state)
 {
 	const char *options[CAPABILITY_OPTIONS_MAX];
 
@@ -74,7 +74,7 @@ static void options_of_what_works_are_on_already(void **state)
 	assert_string_equal(options[0], "CONFIG_NETFILTER_XT_TARGET_TPROXY");
 }
 
-static void where_all_are_on_all_are_named(void **state)
+static void if_all_options_are_on_all_are_named(void **state)
 {
 	const char *options[CAPABILITY_OPTIONS_MAX];
 
@@ -110,45 +110,45 @@ static void without_ipv6_what_was_not_tried_needs_it(void **state)
 		findings_get(findings, CAPABILITY_TRANSPARENT, AF_INET6)->detail, "needs ipv6");
 }
 
-static void words_are_the_tools_without_its_advice(void **state)
+static void the_message_leaves_out_the_tools_advice(void **state)
 {
-	char words[320];
+	char message[320];
 
 	(void)state;
 	tool_message("/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory\n"
 		     "add rule ip transparent PREROUTING tproxy to :80\n"
 		     "                                   ^^^^^^^^^^^^^\n",
-		words, sizeof(words));
-	assert_string_equal(words,
+		message, sizeof(message));
+	assert_string_equal(message,
 		"/dev/stdin:3:1-9: Error: Could not process rule: No such file or directory");
-	tool_message("", words, sizeof(words));
-	assert_string_equal(words, "it failed without a message");
-	tool_message("first\n\xc3\xa4\x1b[1m\n", words, sizeof(words));
-	assert_string_equal(words, "first; ???[1m");
+	tool_message("", message, sizeof(message));
+	assert_string_equal(message, "it failed without a message");
+	tool_message("first\n\xc3\xa4\x1b[1m\n", message, sizeof(message));
+	assert_string_equal(message, "first; ???[1m");
 }
 
-static void a_missing_module_is_what_iptables_says_first(void **state)
+static void a_missing_module_comes_first(void **state)
 {
-	char words[320];
+	char message[320];
 
 	(void)state;
 	tool_message("Warning: Extension TPROXY is not supported, missing kernel module?\n"
 		     "iptables-restore v1.8.9 (legacy): unknown option \"--on-port\"\n",
-		words, sizeof(words));
-	assert_string_equal(words, "Extension TPROXY is not supported, missing kernel module?");
-	assert_false(tool_is_at_fault(words));
+		message, sizeof(message));
+	assert_string_equal(message, "Extension TPROXY is not supported, missing kernel module?");
+	assert_false(tool_is_at_fault(message));
 }
 
-static void long_words_are_cut(void **state)
+static void long_messages_are_cut(void **state)
 {
-	char words[16];
+	char message[16];
 
 	(void)state;
-	tool_message("one line that is long\nanother\n", words, sizeof(words));
-	assert_int_equal(strlen(words), sizeof(words) - 1);
+	tool_message("one line that is long\nanother\n", message, sizeof(message));
+	assert_int_equal(strlen(message), sizeof(message) - 1);
 }
 
-static void a_tool_that_lacks_an_extension_is_to_blame_itself(void **state)
+static void a_tool_without_an_extension_is_at_fault(void **state)
 {
 	(void)state;
 	assert_true(tool_is_at_fault("Couldn't load match `socket':No such file or directory"));
@@ -167,16 +167,16 @@ static void a_tool_that_lacks_an_extension_is_to_blame_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(every_capability_is_told_apart),
-		TEST(ids_tell_the_family_where_there_are_two),
-		TEST(options_of_what_works_are_on_already),
-		TEST(where_all_are_on_all_are_named),
+		TEST(every_capability_has_its_own_id),
+		TEST(ids_of_two_families_name_the_family),
+		TEST(options_of_a_working_capability_are_on),
+		TEST(if_all_options_are_on_all_are_named),
 		TEST(a_package_is_named_once),
 		TEST(without_ipv6_what_was_not_tried_needs_it),
-		TEST(words_are_the_tools_without_its_advice),
-		TEST(a_missing_module_is_what_iptables_says_first),
-		TEST(long_words_are_cut),
-		TEST(a_tool_that_lacks_an_extension_is_to_blame_itself),
+		TEST(the_message_leaves_out_the_tools_advice),
+		TEST(a_missing_module_comes_first),
+		TEST(long_messages_are_cut),
+		TEST(a_tool_without_an_extension_is_at_fault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,11 +176,11 @@ static void send_out(struct captured *captured, struct frame frame)
 }
 
 static void assert_seen(
-	const struct captured *captured, unsigned asked, unsigned answered, unsigned came)
+	const struct captured *captured, unsigned requests, unsigned replies, unsigned packets)
 {
-	assert_int_equal(captured->requests, asked);
-	assert_int_equal(captured->replies, answered);
-	assert_int_equal(captured->packets, came);
+	assert_int_equal(captured->requests, requests);
+	assert_int_equal(captured->replies, replies);
+	assert_int_equal(captured->packets, packets);
 }
 
 static void requests_are_seen_with_sender_and_link(void **state)
@@ -212,7 +212,7 @@ static void only_what_begins_a_connection_counts(void **state)
 	take(&vip, udp(vip4, 80));
 	send_out(&vip, tcp(vip4, 80, SYN));
 	assert_seen(&vip, 0, 0, 0);
-	take(&vip, tcp(vip4, 80, SYN | 0xc0)); /* with ECN asked for */
+	take(&vip, tcp(vip4, 80, SYN | 0xc0)); /* with ECN */
 	assert_seen(&vip, 0, 0, 1);
 }
 
@@ -263,7 +263,7 @@ static void each_of_several_has_its_own(void **state)
 	assert_seen(&list[2], 0, 0, 0);
 }
 
-static void questions_and_this_hosts_answers_are_seen(void **state)
+static void requests_and_this_hosts_replies_are_seen(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 
@@ -272,7 +272,7 @@ static void questions_and_this_hosts_answers_are_seen(void **state)
 	assert_seen(&vip, 1, 0, 0);
 	assert_string_equal(vip.request_link, "client0");
 	take(&vip, arp(REQUEST, client4, other4));
-	take(&vip, arp(REPLY, vip4, client4)); /* somebody else has it */
+	take(&vip, arp(REPLY, vip4, client4)); /* another host has it */
 	send_out(&vip, arp(REQUEST, client4, vip4));
 	send_out(&vip, arp(REPLY, other4, client4));
 	assert_seen(&vip, 1, 0, 0);
@@ -280,7 +280,7 @@ static void questions_and_this_hosts_answers_are_seen(void **state)
 	assert_seen(&vip, 1, 1, 0);
 }
 
-static void an_announcement_is_no_question(void **state)
+static void an_announcement_is_not_a_request(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 
@@ -293,7 +293,7 @@ static void an_announcement_is_no_question(void **state)
 	assert_seen(&vip, 1, 1, 0);
 }
 
-static void neighbours_ask_and_are_answered(void **state)
+static void neighbour_discovery_is_seen(void **state)
 {
 	struct captured vip = captured(vip6, IPPROTO_TCP);
 	struct frame far = neighbour(SOLICIT, vip6);
@@ -312,7 +312,7 @@ static void neighbours_ask_and_are_answered(void **state)
 }
 
 /* A bond's link, the bond and a bridge: one question and one request, thrice seen. */
-static void links_on_top_of_each_other_do_not_count_twice(void **state)
+static void stacked_links_do_not_count_twice(void **state)
 {
 	static const char *const links[] = {"eth0", "bond0", "br0"};
 	struct frame question = arp(REQUEST, client4, vip4), request = tcp(vip4, 80, SYN);
@@ -328,7 +328,7 @@ static void links_on_top_of_each_other_do_not_count_twice(void **state)
 	assert_string_equal(vip.packet_link, "br0");
 }
 
-static void options_of_ipv4_are_passed_over(void **state)
+static void options_of_ipv4_are_skipped(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 	struct frame frame = begun(vip4, IPPROTO_TCP, 24);
@@ -357,7 +357,7 @@ static void a_header_is_not_shorter_than_itself(void **state)
 	assert_seen(&vip, 0, 0, 0);
 }
 
-static void extension_headers_are_passed_over(void **state)
+static void extension_headers_are_skipped(void **state)
 {
 	static const unsigned char options[24] = {
 		[0] = IPPROTO_DSTOPTS, [8] = IPPROTO_TCP, [9] = 1};
@@ -421,7 +421,7 @@ static void later_fragments_have_no_ports(void **state)
 	assert_seen(&vip, 0, 0, 1);
 }
 
-static void what_is_behind_the_packet_is_not_of_it(void **state)
+static void padding_is_not_part_of_the_packet(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP), six = captured(vip6, IPPROTO_TCP);
 	struct frame frame = tcp(vip4, 80, SYN);
@@ -436,7 +436,7 @@ static void what_is_behind_the_packet_is_not_of_it(void **state)
 	assert_seen(&six, 0, 0, 0);
 }
 
-static void tags_of_vlans_are_passed_over(void **state)
+static void vlan_tags_are_skipped(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 	struct frame inner = tcp(vip4, 80, SYN), frame = {.protocol = ETH_P_8021AD};
@@ -507,7 +507,7 @@ static void nonsense_is_harmless(void **state)
 
 /* --- on the loopback link --- */
 
-/* Somebody who does the same again and again until the watch is over. */
+/* A thread that does the same again and again until the capture ends. */
 struct other_side {
 	pthread_t thread;
 	atomic_bool over;
@@ -575,7 +575,7 @@ static void skip_without_packets(void)
 	skip();
 }
 
-/* A request to a port that nobody listens at, or a datagram. */
+/* A connection request to a port without a listener, or a datagram. */
 static void send_request(const struct captured *captured)
 {
 	const struct addr *to = &captured->address;
@@ -611,7 +611,7 @@ static void assert_came_by_lo(const struct captured *captured, const char *from)
 	assert_int_equal(captured->requests, 0);
 }
 
-static void requests_on_loopback_end_the_watch(void **state)
+static void requests_on_loopback_end_the_capture(void **state)
 {
 	struct captured list[] = {
 		captured("127.0.0.1", IPPROTO_TCP), captured("127.0.0.1", IPPROTO_UDP)};
@@ -628,7 +628,7 @@ static void requests_on_loopback_end_the_watch(void **state)
 	}
 }
 
-static void requests_of_ipv6_end_the_watch(void **state)
+static void requests_of_ipv6_end_the_capture(void **state)
 {
 	struct captured six = captured("::1", IPPROTO_TCP);
 	struct addr own = at("::1", 0);
@@ -647,7 +647,7 @@ static void requests_of_ipv6_end_the_watch(void **state)
 	close(fd);
 }
 
-/* The loopback link brings back what is sent on it, questions too, and has nobody who answers. */
+/* The loopback link returns what is sent on it, requests for addresses, too, and never replies. */
 static void ask_on_lo(const struct captured *captured)
 {
 	char ip[ADDR_TEXT_MAX];
@@ -662,7 +662,7 @@ static void ask_on_lo(const struct captured *captured)
 	close(fd);
 }
 
-static void questions_in_vain_end_the_watch_after_a_second(void **state)
+static void requests_without_a_reply_end_the_capture_after_a_second(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 
@@ -674,9 +674,9 @@ static void questions_in_vain_end_the_watch_after_a_second(void **state)
 	assert_int_equal(vip.replies + vip.packets, 0);
 }
 
-static void a_watch_of_nothing_ends_in_time(void **state)
+static void a_capture_of_nothing_ends_in_time(void **state)
 {
-	/* Nobody asks for this one, not even another run of these tests. */
+	/* No packet has this address, not even in another run of these tests. */
 	struct captured vip = captured(other4, IPPROTO_TCP);
 	long long begin = now_ms();
 	char *problem = NULL;
@@ -691,7 +691,7 @@ static void a_watch_of_nothing_ends_in_time(void **state)
 	assert_null(problem);
 }
 
-static void without_the_capability_the_watch_says_so(void **state)
+static void without_the_capability_the_capture_says_so(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
 	char *problem = NULL;
@@ -716,25 +716,25 @@ int main(void)
 		cmocka_unit_test(any_datagram_begins_something),
 		cmocka_unit_test(the_wildcard_is_every_address_of_its_family),
 		cmocka_unit_test(each_of_several_has_its_own),
-		cmocka_unit_test(questions_and_this_hosts_answers_are_seen),
-		cmocka_unit_test(an_announcement_is_no_question),
-		cmocka_unit_test(neighbours_ask_and_are_answered),
-		cmocka_unit_test(links_on_top_of_each_other_do_not_count_twice),
-		cmocka_unit_test(options_of_ipv4_are_passed_over),
+		cmocka_unit_test(requests_and_this_hosts_replies_are_seen),
+		cmocka_unit_test(an_announcement_is_not_a_request),
+		cmocka_unit_test(neighbour_discovery_is_seen),
+		cmocka_unit_test(stacked_links_do_not_count_twice),
+		cmocka_unit_test(options_of_ipv4_are_skipped),
 		cmocka_unit_test(a_header_is_not_shorter_than_itself),
-		cmocka_unit_test(extension_headers_are_passed_over),
+		cmocka_unit_test(extension_headers_are_skipped),
 		cmocka_unit_test(a_jumbograms_length_is_in_its_option),
 		cmocka_unit_test(no_packet_has_twenty_extension_headers),
 		cmocka_unit_test(later_fragments_have_no_ports),
-		cmocka_unit_test(what_is_behind_the_packet_is_not_of_it),
-		cmocka_unit_test(tags_of_vlans_are_passed_over),
+		cmocka_unit_test(padding_is_not_part_of_the_packet),
+		cmocka_unit_test(vlan_tags_are_skipped),
 		cmocka_unit_test(a_frame_may_be_cut_off_anywhere),
 		cmocka_unit_test(nonsense_is_harmless),
-		cmocka_unit_test(requests_on_loopback_end_the_watch),
-		cmocka_unit_test(requests_of_ipv6_end_the_watch),
-		cmocka_unit_test(questions_in_vain_end_the_watch_after_a_second),
-		cmocka_unit_test(a_watch_of_nothing_ends_in_time),
-		cmocka_unit_test(without_the_capability_the_watch_says_so),
+		cmocka_unit_test(requests_on_loopback_end_the_capture),
+		cmocka_unit_test(requests_of_ipv6_end_the_capture),
+		cmocka_unit_test(requests_without_a_reply_end_the_capture_after_a_second),
+		cmocka_unit_test(a_capture_of_nothing_ends_in_time),
+		cmocka_unit_test(without_the_capability_the_capture_says_so),
 	};
 
 	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);

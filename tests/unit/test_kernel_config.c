@@ -42,11 +42,11 @@ static void read_text(const char *text)
 		fail_msg("%s", error);
 }
 
-static void refused(const char *text, const char *words)
+static void refused(const char *text, const char *expected)
 {
 	assert_null(kernel_config_parse(text, strlen(text), "it", error));
-	if (strstr(error, words) == NULL)
-		fail_msg("'%s' does not say '%s'", error, words);
+	if (strstr(error, expected) == NULL)
+		fail_msg("'%s' does not say '%s'", error, expected);
 }
 
 static enum kernel_allows allows(enum capability_name name, int family)
@@ -61,7 +61,7 @@ static enum kernel_allows legacy(enum rules_feature feature)
 
 /* --- options --- */
 
-static void an_option_is_on_a_module_off_or_not_there(void **state)
+static void an_option_is_on_a_module_off_or_absent(void **state)
 {
 	(void)state;
 	read_text(HEADING("6.1.0") "CONFIG_NET=y\nCONFIG_VETH=m\n# CONFIG_IPV6 is not set\n"
@@ -78,7 +78,7 @@ static void an_option_is_on_a_module_off_or_not_there(void **state)
 	assert_int_equal(kernel_config_option(config, "CONFIG_NETS"), KERNEL_OPTION_ABSENT);
 }
 
-static void the_last_word_counts(void **state)
+static void the_last_line_about_an_option_counts(void **state)
 {
 	(void)state;
 	read_text("CONFIG_NET=y\n# CONFIG_NET is not set\nCONFIG_VETH=n\nCONFIG_VETH=y\n");
@@ -86,7 +86,7 @@ static void the_last_word_counts(void **state)
 	assert_int_equal(kernel_config_option(config, "CONFIG_VETH"), KERNEL_OPTION_YES);
 }
 
-static void comments_are_passed_over(void **state)
+static void comments_are_skipped(void **state)
 {
 	(void)state;
 	read_text("\n#\n# General setup\n# CONFIG_NET=y\n# CONFIG_VETH is not set today\n"
@@ -97,7 +97,7 @@ static void comments_are_passed_over(void **state)
 	assert_null(kernel_config_version(config));
 }
 
-static void the_heading_tells_the_version(void **state)
+static void the_heading_has_the_version(void **state)
 {
 	(void)state;
 	read_text(HEADING("6.18.44-rc1") "CONFIG_NET=y\n");
@@ -122,7 +122,7 @@ static void all_options_of_a_capability_have_to_be_on(void **state)
 	assert_string_equal(kernel_allows_name(KERNEL_ALLOWS_NO), "off");
 }
 
-static void families_are_told_apart(void **state)
+static void families_are_separate(void **state)
 {
 	(void)state;
 	read_text(HEADING("6.1.0") "CONFIG_INET=y\n# CONFIG_IPV6 is not set\n");
@@ -174,7 +174,7 @@ static void since_6_9_they_have(void **state)
 }
 
 /* A fragment's version is not known: what selects the option, or needs it, decides. */
-static void a_fragment_with_mangle_needs_no_word_of_legacy(void **state)
+static void a_fragment_with_mangle_need_not_mention_legacy(void **state)
 {
 	(void)state;
 	read_text(TABLES);
@@ -199,7 +199,7 @@ static void a_fragment_leaves_open_what_it_does_not_mention(void **state)
 
 /* --- refused --- */
 
-static void what_is_no_configuration_is_refused_with_its_line(void **state)
+static void other_text_is_refused_with_its_line(void **state)
 {
 	(void)state;
 	refused("CONFIG_NET=y\nnonsense\n", "it:2: ");
@@ -219,7 +219,7 @@ static void what_is_no_configuration_is_refused_with_its_line(void **state)
 	assert_non_null(strstr(error, "it:2: "));
 }
 
-static void what_is_shown_of_garbage_is_plain_and_short(void **state)
+static void garbage_is_shown_as_short_plain_text(void **state)
 {
 	char text[4096];
 
@@ -281,11 +281,11 @@ static char *file_of(const char *name, const char *text, int level, size_t lengt
 	return path;
 }
 
-static void load_refused(char *path, const char *words)
+static void load_refused(char *path, const char *expected)
 {
 	assert_null(kernel_config_load(path, error));
-	if (strstr(error, words) == NULL || strstr(error, path) == NULL)
-		fail_msg("'%s' does not say '%s'", error, words);
+	if (strstr(error, expected) == NULL || strstr(error, path) == NULL)
+		fail_msg("'%s' does not say '%s'", error, expected);
 	free(path);
 }
 
@@ -378,19 +378,19 @@ static void the_running_kernels_is_the_first_that_exists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_TEXT(an_option_is_on_a_module_off_or_not_there),
-		ON_TEXT(the_last_word_counts),
-		ON_TEXT(comments_are_passed_over),
-		ON_TEXT(the_heading_tells_the_version),
+		ON_TEXT(an_option_is_on_a_module_off_or_absent),
+		ON_TEXT(the_last_line_about_an_option_counts),
+		ON_TEXT(comments_are_skipped),
+		ON_TEXT(the_heading_has_the_version),
 		ON_TEXT(all_options_of_a_capability_have_to_be_on),
-		ON_TEXT(families_are_told_apart),
+		ON_TEXT(families_are_separate),
 		ON_TEXT(without_netfilter_what_is_not_mentioned_is_off),
 		ON_TEXT(before_6_9_legacy_tables_have_no_option_of_their_own),
 		ON_TEXT(since_6_9_they_have),
-		ON_TEXT(a_fragment_with_mangle_needs_no_word_of_legacy),
+		ON_TEXT(a_fragment_with_mangle_need_not_mention_legacy),
 		ON_TEXT(a_fragment_leaves_open_what_it_does_not_mention),
-		ON_TEXT(what_is_no_configuration_is_refused_with_its_line),
-		ON_TEXT(what_is_shown_of_garbage_is_plain_and_short),
+		ON_TEXT(other_text_is_refused_with_its_line),
+		ON_TEXT(garbage_is_shown_as_short_plain_text),
 		ON_TEXT(every_text_that_is_cut_off_within_a_line_is_refused),
 		ON_FILES(plain_and_compressed_files_are_read_alike),
 		ON_FILES(files_that_are_cut_off_or_damaged_are_refused),

@@ -77,7 +77,7 @@ static void many_chains_of_iptables_are_read_and_passed(void **state)
 	free(save);
 }
 
-static void ours_is_found_among_many_rules(void **state)
+static void our_rules_are_found_among_many(void **state)
 {
 	struct text_stream save;
 	char *text, *ours, *removal, *left = NULL;
@@ -294,7 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(many_chains_of_iptables_are_read_and_passed),
-		WITH(ours_is_found_among_many_rules),
+		WITH(our_rules_are_found_among_many),
 		WITH(many_chains_of_nft_are_cleaned),
 		WITH(many_chains_of_nft_are_read_and_passed),
 		WITH(a_large_set_is_read_once_and_searched_by_halves),

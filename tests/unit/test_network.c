@@ -1,5 +1,5 @@
 /*
- * What `ip -j` tells of a host, from answers that it gave, whole, cut off and of something else.
+ * What `ip -j` prints about a host: its own output, complete and cut off, and other text.
  */
 #include "hoststate/network.h"
 #include "rulesets.h"
@@ -128,7 +128,7 @@ static void an_own_address_is_own_at_every_port(void **state)
 	assert_non_null(network_find_address(&network, &four));
 }
 
-static void what_a_filter_passed_over_is_no_link(void **state)
+static void an_empty_object_is_not_a_link(void **state)
 {
 	(void)state;
 	assert_true(of_links("[{},{\"ifname\":\"lo\",\"flags\":[\"UP\"]},{}]"));
@@ -137,7 +137,7 @@ static void what_a_filter_passed_over_is_no_link(void **state)
 	assert_string_equal(network.links[0].mac, "");
 }
 
-static void a_host_without_any_link_is_not_believed(void **state)
+static void a_list_without_links_is_refused(void **state)
 {
 	(void)state;
 	assert_false(of_links(""));
@@ -212,7 +212,7 @@ static void routes_have_networks_tables_and_links(void **state)
 	assert_ip(&routes[3].to, "198.51.100.0");
 }
 
-static void what_is_no_way_to_anybody_has_no_link(void **state)
+static void a_route_that_leads_nowhere_has_no_link(void **state)
 {
 	(void)state;
 	take(of_routes4, "routes4.json");
@@ -318,7 +318,7 @@ static void json_of_something_else_is_refused(void **state)
 		}
 }
 
-static void what_an_entry_always_has_is_asked_for(void **state)
+static void required_fields_are_checked(void **state)
 {
 	(void)state;
 	assert_false(of_links("[{\"ifname\":\"lo\",\"addr_info\":[{\"local\":\"192.0.2.1\"}]}]"));
@@ -360,7 +360,7 @@ static void a_family_has_no_routes_of_the_other(void **state)
 	assert_false(of_proxied6("[{\"dst\":\"192.0.2.80\"}]"));
 }
 
-static void names_that_are_too_long_are_none(void **state)
+static void names_that_are_too_long_are_left_out(void **state)
 {
 	(void)state;
 	assert_false(of_links("[{\"ifname\":\"a-name-that-no-link-can-have\"}]"));
@@ -405,7 +405,7 @@ static void an_address_that_cannot_be_read_is_refused(void **state)
 			      "\"local\":\"192.0.2.1.1\",\"prefixlen\":24}]}]"));
 }
 
-static void what_is_read_of_an_answer_that_is_refused_is_not_kept(void **state)
+static void nothing_of_a_refused_list_is_kept(void **state)
 {
 	char *problem = NULL, path[512], *old = text_copy(getenv("PATH"));
 
@@ -447,7 +447,7 @@ static void a_network_covers_what_has_its_first_bits(void **state)
 	assert_false(covers("2001:db8::1", 128, "2001:db8::2"));
 }
 
-static void everything_of_a_family_is_in_its_default_and_nothing_else(void **state)
+static void the_default_covers_its_whole_family_only(void **state)
 {
 	(void)state;
 	assert_true(covers("0.0.0.0", 0, "203.0.113.9"));
@@ -465,29 +465,29 @@ int main(void)
 		WITH(addresses_have_their_link_and_their_prefix),
 		WITH(an_address_beside_an_own_one_is_not_own),
 		WITH(an_own_address_is_own_at_every_port),
-		WITH(what_a_filter_passed_over_is_no_link),
-		WITH(a_host_without_any_link_is_not_believed),
+		WITH(an_empty_object_is_not_a_link),
+		WITH(a_list_without_links_is_refused),
 		WITH(proxied_addresses_have_their_link),
 		WITH(rules_have_priorities_tables_marks_and_masks),
 		WITH(a_rule_for_all_but_a_mark_is_not_one_for_it),
 		WITH(rules_of_both_families_stand_behind_each_other),
 		WITH(routes_have_networks_tables_and_links),
-		WITH(what_is_no_way_to_anybody_has_no_link),
+		WITH(a_route_that_leads_nowhere_has_no_link),
 		WITH(names_of_types_are_read_like_their_numbers),
 		WITH(a_table_delivers_what_its_local_routes_cover),
 		WITH(of_any_table_the_hosts_own_one_does_not_count),
 		WITH(what_is_cut_off_anywhere_is_refused),
 		WITH(an_empty_list_may_be_no_text_at_all),
 		WITH(json_of_something_else_is_refused),
-		WITH(what_an_entry_always_has_is_asked_for),
+		WITH(required_fields_are_checked),
 		WITH(prefixes_are_no_longer_than_addresses),
 		WITH(a_family_has_no_routes_of_the_other),
-		WITH(names_that_are_too_long_are_none),
+		WITH(names_that_are_too_long_are_left_out),
 		WITH(numbers_out_of_their_range_are_refused_and_not_kept),
 		WITH(an_address_that_cannot_be_read_is_refused),
-		WITH(what_is_read_of_an_answer_that_is_refused_is_not_kept),
+		WITH(nothing_of_a_refused_list_is_kept),
 		WITH(a_network_covers_what_has_its_first_bits),
-		WITH(everything_of_a_family_is_in_its_default_and_nothing_else),
+		WITH(the_default_covers_its_whole_family_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

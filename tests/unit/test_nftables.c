@@ -90,7 +90,7 @@ static void the_recipes_rules_are_read(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void a_rule_is_called_by_its_place(void **state)
+static void a_rule_is_named_by_its_place(void **state)
 {
 	struct ruleset ruleset = one_rule("{\"accept\": null}");
 
@@ -100,7 +100,7 @@ static void a_rule_is_called_by_its_place(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void each_question_becomes_its_match(void **state)
+static void each_expression_has_its_match(void **state)
 {
 	static const struct {
 		const char *op, *left, *right;
@@ -166,7 +166,7 @@ static void each_question_becomes_its_match(void **state)
 	}
 }
 
-static void a_port_asks_for_its_protocol_and_an_address_for_its_family(void **state)
+static void a_port_needs_its_protocol_and_an_address_its_family(void **state)
 {
 	struct ruleset port =
 		one_match("!=", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"dport\"}", "80");
@@ -202,7 +202,7 @@ static void a_named_sets_elements_are_looked_up(void **state)
 	ruleset_free(&missing);
 }
 
-static void one_set_is_read_as_each_match_asks_for_it(void **state)
+static void one_set_serves_matches_of_several_kinds(void **state)
 {
 	static const char text[] =
 		"{\"nftables\": [{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
@@ -246,7 +246,7 @@ static void assert_refused(const char *object, const char *expected)
 	free(text);
 }
 
-static void what_every_object_has_is_asked_for(void **state)
+static void required_members_are_checked(void **state)
 {
 	(void)state;
 	assert_refused("{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}",
@@ -280,7 +280,7 @@ static void a_socket_that_is_not_transparent_is_still_a_socket(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void a_mark_is_calculated_from_the_old_one(void **state)
+static void a_mark_is_computed_from_the_old_one(void **state)
 {
 	static const struct {
 		const char *value;
@@ -313,7 +313,7 @@ static void a_mark_is_calculated_from_the_old_one(void **state)
 	}
 }
 
-static void a_match_that_follows_a_statement_is_not_known(void **state)
+static void a_match_behind_a_statement_is_unknown(void **state)
 {
 	struct ruleset ruleset =
 		one_rule("{\"mangle\": {\"key\": {\"meta\": {\"key\": \"mark\"}}, \"value\": 1}}, "
@@ -355,7 +355,7 @@ static void what_is_unknown_is_kept(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void dormant_tables_and_other_families_are_passed_over(void **state)
+static void dormant_tables_and_other_families_are_skipped(void **state)
 {
 	struct ruleset ruleset = {0};
 
@@ -369,7 +369,7 @@ static void dormant_tables_and_other_families_are_passed_over(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void what_iptables_save_printed_is_not_taken_twice(void **state)
+static void what_iptables_save_printed_is_not_read_twice(void **state)
 {
 	struct ruleset ruleset = {0}, other = {0};
 
@@ -386,7 +386,7 @@ static void what_iptables_save_printed_is_not_taken_twice(void **state)
 	ruleset_free(&other);
 }
 
-static void the_legacy_backends_tables_are_others(void **state)
+static void tables_of_iptables_legacy_are_separate(void **state)
 {
 	struct ruleset ruleset = {0};
 
@@ -418,7 +418,7 @@ static void what_iptables_save_leaves_out_is_taken_from_nft(void **state)
 	ruleset_free(&chain);
 }
 
-static void what_is_not_nfts_json_is_refused(void **state)
+static void other_json_than_nfts_is_refused(void **state)
 {
 	static const char *const wrong[] = {"", "[]", "{}", "{\"nftables\": 1}",
 		"{\"nftables\": []} x", "{\"nftables\": [{\"table\": {\"family\": \"ip\"}}]}"};
@@ -435,7 +435,7 @@ static void what_is_not_nfts_json_is_refused(void **state)
 	}
 }
 
-static void a_rule_of_a_chain_that_is_not_there_is_refused(void **state)
+static void a_rule_of_an_unlisted_chain_is_refused(void **state)
 {
 	static const char text[] = "{\"nftables\": ["
 				   "{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
@@ -479,23 +479,23 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_recipes_rules_are_read),
-		cmocka_unit_test(a_rule_is_called_by_its_place),
-		cmocka_unit_test(each_question_becomes_its_match),
-		cmocka_unit_test(a_port_asks_for_its_protocol_and_an_address_for_its_family),
+		cmocka_unit_test(a_rule_is_named_by_its_place),
+		cmocka_unit_test(each_expression_has_its_match),
+		cmocka_unit_test(a_port_needs_its_protocol_and_an_address_its_family),
 		cmocka_unit_test(a_named_sets_elements_are_looked_up),
-		cmocka_unit_test(one_set_is_read_as_each_match_asks_for_it),
-		cmocka_unit_test(what_every_object_has_is_asked_for),
+		cmocka_unit_test(one_set_serves_matches_of_several_kinds),
+		cmocka_unit_test(required_members_are_checked),
 		cmocka_unit_test(a_socket_that_is_not_transparent_is_still_a_socket),
-		cmocka_unit_test(a_mark_is_calculated_from_the_old_one),
-		cmocka_unit_test(a_match_that_follows_a_statement_is_not_known),
+		cmocka_unit_test(a_mark_is_computed_from_the_old_one),
+		cmocka_unit_test(a_match_behind_a_statement_is_unknown),
 		cmocka_unit_test(a_verdict_map_becomes_a_rule_for_each_element),
 		cmocka_unit_test(what_is_unknown_is_kept),
-		cmocka_unit_test(dormant_tables_and_other_families_are_passed_over),
-		cmocka_unit_test(what_iptables_save_printed_is_not_taken_twice),
-		cmocka_unit_test(the_legacy_backends_tables_are_others),
+		cmocka_unit_test(dormant_tables_and_other_families_are_skipped),
+		cmocka_unit_test(what_iptables_save_printed_is_not_read_twice),
+		cmocka_unit_test(tables_of_iptables_legacy_are_separate),
 		cmocka_unit_test(what_iptables_save_leaves_out_is_taken_from_nft),
-		cmocka_unit_test(what_is_not_nfts_json_is_refused),
-		cmocka_unit_test(a_rule_of_a_chain_that_is_not_there_is_refused),
+		cmocka_unit_test(other_json_than_nfts_is_refused),
+		cmocka_unit_test(a_rule_of_an_unlisted_chain_is_refused),
 		cmocka_unit_test(a_text_that_is_cut_anywhere_is_refused),
 	};
 

@@ -1,5 +1,5 @@
 /*
- * What a proxy asks of its host, from a configuration and from words.
+ * The service that a proxy offers, from a configuration and from text.
  */
 #include "hoststate/service.h"
 #include "unit.h"
@@ -21,7 +21,7 @@ static void the_example_is_transparent_on_both_sides(void **state)
 	assert_false(service_has_family(&service, AF_INET6));
 }
 
-static void words_are_read(void **state)
+static void addresses_with_ports_are_read(void **state)
 {
 	(void)state;
 	service_free(&service);
@@ -35,7 +35,7 @@ static void words_are_read(void **state)
 	assert_int_equal(addr_port(&service.servers[1]), 0);
 }
 
-static void other_words_are_refused(void **state)
+static void other_text_is_refused(void **state)
 {
 	static const char *const wrong[] = {"", ":", ":80", "192.0.2.80",
 		"192.0.2.80:", "192.0.2.80:0", "192.0.2.80:+80", "192.0.2.80: 80",
@@ -49,7 +49,7 @@ static void other_words_are_refused(void **state)
 	assert_int_equal(service.listener_count, 0);
 }
 
-static void a_configuration_says_what_it_needs(void **state)
+static void a_configuration_has_listeners_and_servers(void **state)
 {
 	static const char text[] = "defaults\n timeout connect 1s\n timeout client 1s\n"
 				   " timeout server 1s\n"
@@ -95,7 +95,7 @@ static void assert_hears_ipv4(const char *bind, bool system, bool expected)
 	diag_free(diag);
 }
 
-static void a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise(void **state)
+static void a_listener_on_the_ipv6_wildcard_accepts_ipv4_by_default(void **state)
 {
 	(void)state;
 	assert_hears_ipv4("[::]:80 transparent", false, true);
@@ -181,16 +181,16 @@ static void assert_runs(int family, const char *expected)
 	free(list);
 }
 
-static void ports_that_follow_each_other_are_one_run(void **state)
+static void consecutive_ports_are_one_range(void **state)
 {
-	static const char *const words[] = {"0.0.0.0:65535", "192.0.2.81:80", "192.0.2.80:81",
+	static const char *const texts[] = {"0.0.0.0:65535", "192.0.2.81:80", "192.0.2.80:81",
 		"[::]:65535", "192.0.2.80:443", "192.0.2.80:80", "192.0.2.80:82/udp",
 		"192.0.2.80:80", "[2001:db8::80]:82", "[::]:65534", "192.0.2.80:82"};
 
 	(void)state;
 	service_free(&service);
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		assert_int_equal(service_add_listener(&service, words[i]), 0);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_int_equal(service_add_listener(&service, texts[i]), 0);
 	assert_runs(AF_UNSPEC, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
 			       "192.0.2.80:82/udp 0.0.0.0:65535 [::]:65534-65535 ");
 	assert_runs(AF_INET, "192.0.2.80:80-82 192.0.2.80:443 192.0.2.81:80 [2001:db8::80]:82 "
@@ -203,13 +203,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_example_is_transparent_on_both_sides),
-		cmocka_unit_test(words_are_read),
-		cmocka_unit_test(other_words_are_refused),
-		cmocka_unit_test(a_configuration_says_what_it_needs),
-		cmocka_unit_test(a_listener_on_the_ipv6_wildcard_hears_ipv4_unless_told_otherwise),
+		cmocka_unit_test(addresses_with_ports_are_read),
+		cmocka_unit_test(other_text_is_refused),
+		cmocka_unit_test(a_configuration_has_listeners_and_servers),
+		cmocka_unit_test(a_listener_on_the_ipv6_wildcard_accepts_ipv4_by_default),
 		cmocka_unit_test(a_range_of_all_ports_is_taken),
 		cmocka_unit_test(a_source_that_is_not_this_hosts_is_spoofed),
-		cmocka_unit_test(ports_that_follow_each_other_are_one_run),
+		cmocka_unit_test(consecutive_ports_are_one_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /*
- * The host's sockets as the kernel tells them: each is made here, on the loopback address, and found.
+ * The host's sockets as the kernel reports them: each is opened here, on the loopback address, and found.
  */
 #include "hoststate/sockets.h"
 #include "tproxy/datagram.h"
@@ -41,12 +41,12 @@ static struct addr at(const char *ip, uint16_t port)
 
 static struct addr local_of(int fd)
 {
-	struct sockaddr_storage told;
-	socklen_t length = sizeof(told);
+	struct sockaddr_storage name;
+	socklen_t length = sizeof(name);
 	struct addr addr;
 
-	assert_return_code(getsockname(fd, (struct sockaddr *)&told, &length), errno);
-	assert_true(addr_from_sockaddr(&addr, (struct sockaddr *)&told));
+	assert_return_code(getsockname(fd, (struct sockaddr *)&name, &length), errno);
+	assert_true(addr_from_sockaddr(&addr, (struct sockaddr *)&name));
 	return addr;
 }
 
@@ -107,7 +107,7 @@ static struct host_socket by_inode(ino_t inode)
 	return found;
 }
 
-static struct host_socket told_of(int fd)
+static struct host_socket reported(int fd)
 {
 	struct host_socket found = by_inode(inode_of(fd));
 
@@ -141,7 +141,7 @@ static void a_listener_is_found_with_no_option_set(void **state)
 {
 	int listener = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
 	struct addr local = local_of(listener), none = addr_any(AF_INET);
-	struct host_socket found = told_of(listener);
+	struct host_socket found = reported(listener);
 
 	(void)state;
 	assert_int_equal(found.protocol, IPPROTO_TCP);
@@ -155,26 +155,26 @@ static void a_listener_is_found_with_no_option_set(void **state)
 	assert_int_equal(by_inode(found.inode).inode, 0);
 }
 
-static void an_accept_queue_is_no_segment_on_its_way(void **state)
+static void an_accept_queue_is_not_unacknowledged_data(void **state)
 {
 	int listener = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
 	struct addr local = local_of(listener);
 	int client = connect_to(&local);
 
 	(void)state;
-	assert_int_equal(told_of(listener).unacked, 0);
+	assert_int_equal(reported(listener).unacked, 0);
 	close(client);
 	close(listener);
 }
 
-static void freebind_and_the_late_port_are_told(void **state)
+static void freebind_and_bind_no_port_are_reported(void **state)
 {
 	int fd = tcp(AF_INET), on = 1;
 	struct host_socket found;
 
 	(void)state;
 	assert_return_code(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)), errno);
-	found = told_of(listen_at(fd, at("127.0.0.1", 0), 5));
+	found = reported(listen_at(fd, at("127.0.0.1", 0), 5));
 	assert_true(found.freebind);
 	assert_false(found.bind_no_port || found.transparent);
 	close(fd);
@@ -182,7 +182,7 @@ static void freebind_and_the_late_port_are_told(void **state)
 	fd = tcp(AF_INET);
 	assert_return_code(
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)), errno);
-	found = told_of(listen_at(fd, at("127.0.0.1", 0), 5));
+	found = reported(listen_at(fd, at("127.0.0.1", 0), 5));
 	assert_true(found.bind_no_port);
 	assert_false(found.freebind || found.transparent);
 	close(fd);
@@ -197,20 +197,20 @@ static void assert_transparency_is_told(const char *ip)
 	if (socket_set_transparent(fd, addr_family(&address)) == -1)
 		assert_int_equal(errno, EPERM);
 	else {
-		found = told_of(listen_at(fd, address, 5));
+		found = reported(listen_at(fd, address, 5));
 		assert_true(found.transparent);
 		assert_false(found.freebind);
 	}
 	close(fd);
 }
 
-static void transparency_is_told(void **state)
+static void transparency_is_reported(void **state)
 {
 	(void)state;
 	assert_transparency_is_told("127.0.0.1");
 }
 
-static void transparency_is_told_of_ipv6(void **state)
+static void transparency_is_reported_for_ipv6(void **state)
 {
 	(void)state;
 	skip_without_ipv6();
@@ -222,7 +222,7 @@ static void both_ends_of_a_connection_are_found(void **state)
 	int listener = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
 	struct addr server = local_of(listener), client;
 	int ours = connect_to(&server), theirs = accept(listener, NULL, NULL);
-	struct host_socket found = told_of(ours);
+	struct host_socket found = reported(ours);
 
 	(void)state;
 	client = local_of(ours);
@@ -231,7 +231,7 @@ static void both_ends_of_a_connection_are_found(void **state)
 	assert_addr(&found.remote, &server);
 	assert_in_range(found.mss, 100, 65535);
 	assert_int_equal(found.retransmits, 0);
-	found = told_of(theirs);
+	found = reported(theirs);
 	assert_int_equal(found.state, SOCKET_STATE_CONNECTED);
 	assert_addr(&found.local, &server);
 	assert_addr(&found.remote, &client);
@@ -243,16 +243,16 @@ static void both_ends_of_a_connection_are_found(void **state)
 /* Waits until the request that is not answered went out again; there is no event to await. */
 static struct host_socket sent_again(int fd)
 {
-	struct host_socket found = told_of(fd);
+	struct host_socket found = reported(fd);
 
 	for (int waited = 0; found.retransmits == 0 && waited < LIMIT_MS; waited += STEP_MS) {
 		poll(NULL, 0, STEP_MS);
-		found = told_of(fd);
+		found = reported(fd);
 	}
 	return found;
 }
 
-static void a_request_that_nobody_answers_counts_its_retries(void **state)
+static void a_request_without_a_reply_counts_its_retries(void **state)
 {
 	int listener = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 0);
 	struct addr server = local_of(listener);
@@ -262,7 +262,7 @@ static void a_request_that_nobody_answers_counts_its_retries(void **state)
 	(void)state;
 	assert_int_equal(socket_connect(fd, &server), -1);
 	assert_int_equal(errno, EINPROGRESS);
-	found = told_of(fd);
+	found = reported(fd);
 	assert_int_equal(found.state, SOCKET_STATE_CONNECTING);
 	assert_addr(&found.remote, &server);
 	assert_int_equal(found.unacked, 1);
@@ -272,7 +272,7 @@ static void a_request_that_nobody_answers_counts_its_retries(void **state)
 	close(listener);
 }
 
-static void what_waits_after_its_end_is_something_else(void **state)
+static void a_socket_in_time_wait_is_another_state(void **state)
 {
 	int listener = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
 	struct addr server = local_of(listener), client;
@@ -311,21 +311,21 @@ static void datagrams_are_awaited_or_connected(void **state)
 	(void)state;
 	assert_return_code(bind(fd, &address.sa, addr_length(&address)), errno);
 	local = local_of(fd);
-	found = told_of(fd);
+	found = reported(fd);
 	assert_int_equal(found.protocol, IPPROTO_UDP);
 	assert_int_equal(found.state, SOCKET_STATE_LISTENING);
 	assert_addr(&found.local, &local);
 	assert_addr(&found.remote, &none);
 	assert_true(found.options_known);
 	assert_return_code(connect(other, &local.sa, addr_length(&local)), errno);
-	found = told_of(other);
+	found = reported(other);
 	assert_int_equal(found.state, SOCKET_STATE_CONNECTED);
 	assert_addr(&found.remote, &local);
 	close(fd);
 	close(other);
 }
 
-static void listeners_of_ipv6_tell_whether_they_take_ipv4(void **state)
+static void v6only_is_reported_for_listeners(void **state)
 {
 	(void)state;
 	skip_without_ipv6();
@@ -336,7 +336,7 @@ static void listeners_of_ipv6_tell_whether_they_take_ipv4(void **state)
 
 		assert_return_code(
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)), errno);
-		found = told_of(listen_at(fd, at("::", 0), 5));
+		found = reported(listen_at(fd, at("::", 0), 5));
 		local = local_of(fd);
 		assert_addr(&found.local, &local);
 		assert_true(addr_is_any(&found.remote));
@@ -363,7 +363,7 @@ static void ipv4_over_a_socket_of_ipv6_is_ipv4(void **state)
 	ours = connect_to(&server);
 	client = local_of(ours);
 	theirs = accept(listener, NULL, NULL);
-	found = told_of(theirs);
+	found = reported(theirs);
 	assert_addr(&found.local, &server);
 	assert_addr(&found.remote, &client);
 	close(theirs);
@@ -380,7 +380,7 @@ static void a_listener_at_a_mapped_address_has_no_remote_of_ipv6(void **state)
 	skip_without_ipv6();
 	fd = tcp(AF_INET6);
 	assert_return_code(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)), errno);
-	found = told_of(listen_at(fd, at("::ffff:127.0.0.1", 0), 5));
+	found = reported(listen_at(fd, at("::ffff:127.0.0.1", 0), 5));
 	assert_int_equal(addr_family(&found.local), AF_INET);
 	assert_int_equal(addr_family(&found.remote), AF_INET);
 	assert_true(addr_is_any(&found.remote));
@@ -399,7 +399,7 @@ static void connections_of_ipv6_are_found(void **state)
 	server = local_of(listener);
 	ours = connect_to(&server);
 	client = local_of(ours);
-	found = told_of(ours);
+	found = reported(ours);
 	assert_int_equal(found.state, SOCKET_STATE_CONNECTED);
 	assert_addr(&found.local, &client);
 	assert_addr(&found.remote, &server);
@@ -458,7 +458,7 @@ static void assert_is_this_process(const struct socket_owner *owner)
 static void the_owner_is_this_process(void **state)
 {
 	int fd = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
-	struct host_socket found = told_of(fd);
+	struct host_socket found = reported(fd);
 	struct socket_owner owner = {0};
 
 	(void)state;
@@ -473,7 +473,7 @@ static void the_owner_is_this_process(void **state)
 static void all_owners_are_counted(void **state)
 {
 	int fd = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5);
-	struct host_socket found = told_of(fd);
+	struct host_socket found = reported(fd);
 	struct socket_owner owners[2] = {{0}};
 	pid_t child = fork();
 
@@ -498,7 +498,7 @@ static void all_owners_are_counted(void **state)
 static void an_owner_with_very_many_groups_is_described(void **state)
 {
 	int fd = listen_at(tcp(AF_INET), at("127.0.0.1", 0), 5), ready[2];
-	struct host_socket found = told_of(fd);
+	struct host_socket found = reported(fd);
 	struct socket_owner owners[2] = {{0}};
 	gid_t groups[4000];
 	pid_t child;
@@ -564,7 +564,7 @@ static void assert_error(uint16_t type, int number, int expected)
 	assert_int_equal(errno, expected);
 }
 
-static void errors_of_the_kernel_are_taken_in_their_range(void **state)
+static void kernel_errors_outside_their_range_are_refused(void **state)
 {
 	(void)state;
 	assert_error(NLMSG_ERROR, -ENOENT, ENOENT);
@@ -575,7 +575,7 @@ static void errors_of_the_kernel_are_taken_in_their_range(void **state)
 	assert_error(NLMSG_ERROR, -4096, EPROTO);
 }
 
-static void the_end_is_believed_only_where_it_is_one(void **state)
+static void only_a_valid_end_ends_the_list(void **state)
 {
 	int none = 0;
 
@@ -604,15 +604,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_listener_is_found_with_no_option_set),
-		cmocka_unit_test(an_accept_queue_is_no_segment_on_its_way),
-		cmocka_unit_test(freebind_and_the_late_port_are_told),
-		cmocka_unit_test(transparency_is_told),
-		cmocka_unit_test(transparency_is_told_of_ipv6),
+		cmocka_unit_test(an_accept_queue_is_not_unacknowledged_data),
+		cmocka_unit_test(freebind_and_bind_no_port_are_reported),
+		cmocka_unit_test(transparency_is_reported),
+		cmocka_unit_test(transparency_is_reported_for_ipv6),
 		cmocka_unit_test(both_ends_of_a_connection_are_found),
-		cmocka_unit_test(a_request_that_nobody_answers_counts_its_retries),
-		cmocka_unit_test(what_waits_after_its_end_is_something_else),
+		cmocka_unit_test(a_request_without_a_reply_counts_its_retries),
+		cmocka_unit_test(a_socket_in_time_wait_is_another_state),
 		cmocka_unit_test(datagrams_are_awaited_or_connected),
-		cmocka_unit_test(listeners_of_ipv6_tell_whether_they_take_ipv4),
+		cmocka_unit_test(v6only_is_reported_for_listeners),
 		cmocka_unit_test(ipv4_over_a_socket_of_ipv6_is_ipv4),
 		cmocka_unit_test(a_listener_at_a_mapped_address_has_no_remote_of_ipv6),
 		cmocka_unit_test(connections_of_ipv6_are_found),
@@ -621,8 +621,8 @@ int main(void)
 		cmocka_unit_test(all_owners_are_counted),
 		cmocka_unit_test(an_owner_with_very_many_groups_is_described),
 		cmocka_unit_test(what_has_no_inode_has_no_owner),
-		cmocka_unit_test(errors_of_the_kernel_are_taken_in_their_range),
-		cmocka_unit_test(the_end_is_believed_only_where_it_is_one),
+		cmocka_unit_test(kernel_errors_outside_their_range_are_refused),
+		cmocka_unit_test(only_a_valid_end_ends_the_list),
 		cmocka_unit_test(a_socket_that_is_cut_off_is_refused),
 	};
 

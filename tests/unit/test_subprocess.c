@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void output_and_status_are_told(void **state)
+static void output_and_status_are_returned(void **state)
 {
 	struct subprocess_result result;
 
@@ -78,7 +78,7 @@ static void a_program_that_is_missing_is_named(void **state)
 	subprocess_free(&result);
 }
 
-/* Whoever was started has INHERITED; it comes to its end with the last of them. */
+/* Every started process has INHERITED; it ends when the last of them has ended. */
 static void assert_ended(const char *line)
 {
 	struct subprocess_result result;
@@ -97,7 +97,7 @@ static void assert_ended(const char *line)
 	close(inherited[0]);
 }
 
-static void a_program_that_does_not_end_is_ended_with_its_children(void **state)
+static void a_program_that_does_not_end_is_killed_with_its_children(void **state)
 {
 	struct subprocess_result result;
 
@@ -126,7 +126,7 @@ static void a_child_that_keeps_the_output_open_is_waited_for_and_its_answer_does
 	unsetenv(SUBPROCESS_LIMIT);
 }
 
-static void a_line_that_is_none_runs_nothing_and_says_so(void **state)
+static void a_line_without_a_command_fails(void **state)
 {
 	static const char *const lines[] = {"", " ", "'", "sh 'a", "ip 'a' 'b"};
 	struct subprocess_result result;
@@ -144,7 +144,7 @@ static void a_line_that_is_none_runs_nothing_and_says_so(void **state)
 	}
 }
 
-static void a_line_has_as_many_words_as_it_has(void **state)
+static void a_line_may_have_any_number_of_words(void **state)
 {
 	struct subprocess_result result;
 	size_t words = 5000;
@@ -161,7 +161,7 @@ static void a_line_has_as_many_words_as_it_has(void **state)
 	free(line);
 }
 
-static void a_program_that_writes_without_an_end_is_ended(void **state)
+static void a_program_that_writes_without_end_is_killed(void **state)
 {
 	struct subprocess_result result;
 
@@ -183,7 +183,7 @@ static void an_answer_with_a_nul_does_not_count(void **state)
 	subprocess_free(&result);
 }
 
-static void the_status_is_known_although_our_caller_ignores_ended_children(void **state)
+static void the_status_is_known_though_sigchld_is_ignored(void **state)
 {
 	struct subprocess_result result;
 
@@ -229,19 +229,19 @@ static void the_environment_and_the_path_have_no_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(output_and_status_are_told),
+		cmocka_unit_test(output_and_status_are_returned),
 		cmocka_unit_test(input_larger_than_a_pipe_comes_back),
 		cmocka_unit_test(a_program_that_reads_nothing_does_not_end_us),
 		cmocka_unit_test(a_signal_is_a_status),
 		cmocka_unit_test(a_program_that_is_missing_is_named),
-		cmocka_unit_test(a_program_that_does_not_end_is_ended_with_its_children),
+		cmocka_unit_test(a_program_that_does_not_end_is_killed_with_its_children),
 		cmocka_unit_test(
 			a_child_that_keeps_the_output_open_is_waited_for_and_its_answer_does_not_count),
-		cmocka_unit_test(a_line_that_is_none_runs_nothing_and_says_so),
-		cmocka_unit_test(a_line_has_as_many_words_as_it_has),
-		cmocka_unit_test(a_program_that_writes_without_an_end_is_ended),
+		cmocka_unit_test(a_line_without_a_command_fails),
+		cmocka_unit_test(a_line_may_have_any_number_of_words),
+		cmocka_unit_test(a_program_that_writes_without_end_is_killed),
 		cmocka_unit_test(an_answer_with_a_nul_does_not_count),
-		cmocka_unit_test(the_status_is_known_although_our_caller_ignores_ended_children),
+		cmocka_unit_test(the_status_is_known_though_sigchld_is_ignored),
 		cmocka_unit_test(the_environment_and_the_path_have_no_limit),
 	};
 

@@ -66,7 +66,7 @@ static struct addr at(const char *ip, uint16_t port)
 	return addr;
 }
 
-/* The client's SYN to the VIP; nobody listens yet. */
+/* The client's SYN to the VIP; there is no socket for it yet. */
 static struct packet syn(void)
 {
 	return (struct packet){.source = at("198.51.100.7", 40000),
@@ -120,7 +120,7 @@ static void the_walkthrough_marks_what_has_a_socket(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void iptables_passes_over_wildcard_listeners(void **state)
+static void iptables_ignores_wildcard_listeners(void **state)
 {
 	struct ruleset ruleset = fixture("walkthrough.iptables");
 	struct ruleset all = rules("mangle", "ACCEPT",
@@ -135,7 +135,7 @@ static void iptables_passes_over_wildcard_listeners(void **state)
 	ruleset_free(&all);
 }
 
-static void nft_takes_wildcard_listeners_unless_told_not_to(void **state)
+static void nft_matches_wildcard_listeners_by_default(void **state)
 {
 	struct ruleset ruleset = fixture("transparent.nft.json");
 	struct ruleset careful = fixture("dropping.nft.json");
@@ -200,7 +200,7 @@ static void tproxy_is_completed_from_the_packet(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void rules_of_ipv6_are_for_ipv6(void **state)
+static void rules_of_ipv6_apply_to_ipv6_only(void **state)
 {
 	struct ruleset ruleset = fixture("tproxy.ip6tables");
 	struct packet packet = syn();
@@ -247,7 +247,7 @@ static void a_drop_ends_it_and_an_accept_only_its_chain(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void tables_are_asked_by_priority_not_by_place(void **state)
+static void tables_apply_by_priority_not_by_place(void **state)
 {
 	struct ruleset ruleset = fixture("tproxy.iptables");
 	struct trace trace;
@@ -342,7 +342,7 @@ static void firewalld_masquerades_towards_the_server(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void ufw_drops_what_is_for_nobody_on_the_host(void **state)
+static void ufw_drops_packets_without_a_service(void **state)
 {
 	struct ruleset ruleset = fixture("ufw.iptables");
 	struct packet packet = syn();
@@ -376,7 +376,7 @@ static void wireguards_drop_is_for_its_own_address(void **state)
 	}
 }
 
-static void what_is_unknown_makes_unsure_only_where_it_matters(void **state)
+static void an_unknown_match_is_unsure_only_where_it_matters(void **state)
 {
 	struct ruleset ruleset = rules("mangle", "ACCEPT",
 		"-A PREROUTING -p udp -m u32 --u32 \"0x0=0x1\" -j DROP\n"
@@ -460,23 +460,23 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_walkthrough_marks_what_has_a_socket),
-		cmocka_unit_test(iptables_passes_over_wildcard_listeners),
-		cmocka_unit_test(nft_takes_wildcard_listeners_unless_told_not_to),
+		cmocka_unit_test(iptables_ignores_wildcard_listeners),
+		cmocka_unit_test(nft_matches_wildcard_listeners_by_default),
 		cmocka_unit_test(tproxy_names_the_listener),
 		cmocka_unit_test(an_acknowledgement_without_a_socket_goes_to_tproxy),
 		cmocka_unit_test(tproxy_is_completed_from_the_packet),
-		cmocka_unit_test(rules_of_ipv6_are_for_ipv6),
+		cmocka_unit_test(rules_of_ipv6_apply_to_ipv6_only),
 		cmocka_unit_test(nfts_tproxy_does_not_end_the_chain),
 		cmocka_unit_test(a_drop_ends_it_and_an_accept_only_its_chain),
-		cmocka_unit_test(tables_are_asked_by_priority_not_by_place),
+		cmocka_unit_test(tables_apply_by_priority_not_by_place),
 		cmocka_unit_test(docker_changes_the_destination_of_what_begins),
 		cmocka_unit_test(docker_masquerades_its_own_network_only),
 		cmocka_unit_test(what_docker_does_not_know_is_not_forwarded),
 		cmocka_unit_test(firewalld_lets_in_what_its_zone_allows),
 		cmocka_unit_test(firewalld_masquerades_towards_the_server),
-		cmocka_unit_test(ufw_drops_what_is_for_nobody_on_the_host),
+		cmocka_unit_test(ufw_drops_packets_without_a_service),
 		cmocka_unit_test(wireguards_drop_is_for_its_own_address),
-		cmocka_unit_test(what_is_unknown_makes_unsure_only_where_it_matters),
+		cmocka_unit_test(an_unknown_match_is_unsure_only_where_it_matters),
 		cmocka_unit_test(a_chain_returns_to_where_it_was_jumped_from),
 		cmocka_unit_test(loops_end),
 		cmocka_unit_test(connections_are_not_known_before_conntrack),

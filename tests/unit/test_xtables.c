@@ -117,7 +117,7 @@ static void tables_have_their_priorities_and_chains_their_policies(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void each_option_becomes_its_match(void **state)
+static void each_option_has_its_match(void **state)
 {
 	static const struct {
 		const char *words;
@@ -218,7 +218,7 @@ static void the_socket_matchs_options_say_which_sockets(void **state)
 	ruleset_free(&restoring);
 }
 
-static void what_is_unknown_keeps_its_words(void **state)
+static void an_unknown_match_keeps_its_text(void **state)
 {
 	struct ruleset ruleset =
 		one_rule("-p tcp -m string --string \"a b\" --algo bm -m tcp --dport 80 -j DROP");
@@ -232,7 +232,7 @@ static void what_is_unknown_keeps_its_words(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void each_target_becomes_its_kind(void **state)
+static void each_target_has_its_kind(void **state)
 {
 	static const struct {
 		const char *words;
@@ -277,7 +277,7 @@ static void each_target_becomes_its_kind(void **state)
 	}
 }
 
-static void counters_are_no_part_of_a_rules_text(void **state)
+static void counters_are_not_part_of_a_rules_text(void **state)
 {
 	struct ruleset ruleset = parsed("*raw\n:PREROUTING ACCEPT [3:180]\n"
 					"[12:3456] -A PREROUTING -i lo -j ACCEPT\nCOMMIT\n");
@@ -319,7 +319,7 @@ static void a_wrong_line_is_named(void **state)
 		"line 1: not a line of iptables-save: 'iptables: no such thing'");
 }
 
-static void a_mistake_leaves_the_rule_set_as_it_was(void **state)
+static void an_error_leaves_the_rule_set_unchanged(void **state)
 {
 	struct ruleset ruleset = fixture("walkthrough.iptables");
 	char *problem = NULL;
@@ -333,7 +333,7 @@ static void a_mistake_leaves_the_rule_set_as_it_was(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void an_incompatible_table_is_passed_over(void **state)
+static void an_incompatible_table_is_skipped(void **state)
 {
 	struct ruleset ruleset = fixture("incompatible.iptables");
 
@@ -397,15 +397,15 @@ int main(void)
 		cmocka_unit_test(the_walkthroughs_rules_are_read),
 		cmocka_unit_test(a_rule_is_found_where_it_stands),
 		cmocka_unit_test(tables_have_their_priorities_and_chains_their_policies),
-		cmocka_unit_test(each_option_becomes_its_match),
+		cmocka_unit_test(each_option_has_its_match),
 		cmocka_unit_test(addresses_and_ports_are_ranges),
 		cmocka_unit_test(the_socket_matchs_options_say_which_sockets),
-		cmocka_unit_test(what_is_unknown_keeps_its_words),
-		cmocka_unit_test(each_target_becomes_its_kind),
-		cmocka_unit_test(counters_are_no_part_of_a_rules_text),
+		cmocka_unit_test(an_unknown_match_keeps_its_text),
+		cmocka_unit_test(each_target_has_its_kind),
+		cmocka_unit_test(counters_are_not_part_of_a_rules_text),
 		cmocka_unit_test(a_wrong_line_is_named),
-		cmocka_unit_test(a_mistake_leaves_the_rule_set_as_it_was),
-		cmocka_unit_test(an_incompatible_table_is_passed_over),
+		cmocka_unit_test(an_error_leaves_the_rule_set_unchanged),
+		cmocka_unit_test(an_incompatible_table_is_skipped),
 		cmocka_unit_test(a_text_that_is_cut_anywhere_is_refused_or_gives_whole_tables),
 	};
 
