@@ -33,6 +33,9 @@ char *text_end(struct text_stream *stream);
 /* The next line of *AT without its newline, to be freed; NULL at the end. *AT moves behind it. */
 char *text_line(const char **at);
 
+/* Replaces every byte of TEXT that is not printable ASCII by "?". */
+void text_make_plain(char *text);
+
 /* Reads TEXT as one decimal or 0x… number up to 2^32-1. False: it is something else; *NUMBER is unchanged. */
 bool text_number(const char *text, unsigned *number);
 

@@ -401,14 +401,6 @@ static bool match_known(
 	return false;
 }
 
-static bool has_acted(const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind != TARGET_NONE)
-			return true;
-	return false;
-}
-
 static void add_unknown(
 	struct nft_parse *parse, const char *op, const json_t *left, const json_t *right)
 {
@@ -427,6 +419,6 @@ void nft_match(struct nft_parse *parse, const char *op, const json_t *left, cons
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		well = well || strcmp(known[i], op) == 0;
-	if (!well || has_acted(parse->rule) || !match_known(parse, op, left, right))
+	if (!well || ruleset_has_effect(parse->rule) || !match_known(parse, op, left, right))
 		add_unknown(parse, op, left, right);
 }

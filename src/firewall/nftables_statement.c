@@ -163,17 +163,8 @@ static void read_limit(struct nft_parse *parse, const json_t *value)
 		ruleset_add_match(parse->rule, MATCH_ALWAYS, false);
 }
 
-static bool is_one_of(const char *name, const char *const *names)
-{
-	while (*names != NULL && strcmp(*names, name) != 0)
-		names++;
-	return *names != NULL;
-}
-
 void nft_statement(struct nft_parse *parse, const char *name, const json_t *value)
 {
-	static const char *const counting[] = {"quota", "ct count", "meter", "connlimit", NULL};
-
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		if (strcmp(plain[i].name, name) == 0) {
 			ruleset_add_target(parse->rule, plain[i].kind);
@@ -191,7 +182,8 @@ void nft_statement(struct nft_parse *parse, const char *name, const json_t *valu
 		read_xt(parse, value);
 	else if (strcmp(name, "limit") == 0)
 		read_limit(parse, value);
-	else if (is_one_of(name, counting))
+	else if (strcmp(name, "quota") == 0 || strcmp(name, "ct count") == 0 ||
+		 strcmp(name, "meter") == 0 || strcmp(name, "connlimit") == 0)
 		add_unknown_match(parse, name, value);
 	else
 		add_unknown_target(parse, name, value);

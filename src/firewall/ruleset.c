@@ -151,6 +151,14 @@ struct chain *ruleset_chain(const struct table *table, const char *name)
 	return names_find(&table->names, name, &place) ? &table->chains[place] : NULL;
 }
 
+bool ruleset_has_effect(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind != TARGET_NONE)
+			return true;
+	return false;
+}
+
 /* Compares numbers, because C does not define < for pointers into different lists. */
 static bool has_rule(const struct chain *chain, const struct rule *rule)
 {

@@ -161,6 +161,9 @@ struct chain *ruleset_chain(const struct table *table, const char *name);
 /* Whether VALUE is in the ranges of a match: an address, or a number as the port of an address of AF_UNSPEC. */
 bool ruleset_match_has(const struct match *match, const struct addr *value);
 
+/* Whether a rule has any effect when it applies, but for counting and the like. */
+bool ruleset_has_effect(const struct rule *rule);
+
 /* Sets *TABLE and *CHAIN to where RULE stands; false: it is not a rule of RULESET. */
 bool ruleset_place(const struct ruleset *ruleset, const struct rule *rule,
 	const struct table **table, const struct chain **chain);

@@ -273,15 +273,6 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 	}
 }
 
-/* Whether RULE has no effect. */
-static bool is_idle(const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind != TARGET_NONE)
-			return false;
-	return true;
-}
-
 static bool has_socket_match(const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
@@ -296,7 +287,7 @@ static enum verdict run_rule(
 	enum match_answer holds = rule_holds(walk, rule);
 	enum verdict verdict = GOES_ON;
 
-	if (holds == UNKNOWN && !is_idle(rule))
+	if (holds == UNKNOWN && ruleset_has_effect(rule))
 		note_unsure(walk, rule);
 	if (holds != YES)
 		return GOES_ON;

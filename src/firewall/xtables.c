@@ -14,19 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct {
+	const char *name;
+	int priority;
+} tables[] = {{"raw", -300}, {"mangle", -150}, {"nat", -100}, {"filter", 0}, {"security", 50}};
+
 struct reader {
 	struct ruleset parsed;
 	bool in_table;
+	int priority; /* of the table */
+	bool listed[sizeof(tables) / sizeof(tables[0])];
 	enum firewall_tool tool;
 	int family;
 	unsigned line;
 	char *problem;
 };
-
-static const struct {
-	const char *name;
-	int priority;
-} tables[] = {{"raw", -300}, {"mangle", -150}, {"nat", -100}, {"filter", 0}, {"security", 50}};
 
 static const char *const hooks[] = {[HOOK_PREROUTING] = "PREROUTING",
 	[HOOK_INPUT] = "INPUT",
@@ -49,35 +51,22 @@ static struct table *current_table(struct reader *reader)
 	return &reader->parsed.tables[reader->parsed.table_count - 1];
 }
 
-static int priority_of(const char *name)
-{
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (strcmp(tables[i].name, name) == 0)
-			return tables[i].priority;
-	return 0;
-}
-
-static bool has_table(const struct reader *reader, const char *name)
-{
-	for (size_t i = 0; i < reader->parsed.table_count; i++)
-		if (strcmp(reader->parsed.tables[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 static int begin_table(struct reader *reader, const char *name)
 {
+	size_t i = 0;
+
 	if (reader->in_table)
 		return fail(reader, "the previous table has no COMMIT", name);
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (strcmp(tables[i].name, name) == 0) {
-			if (has_table(reader, name))
-				return fail(reader, "the table was listed before", name);
-			ruleset_add_table(&reader->parsed, reader->tool, reader->family, name);
-			reader->in_table = true;
-			return 0;
-		}
-	return fail(reader, "unknown table", name);
+	while (i < sizeof(tables) / sizeof(tables[0]) && strcmp(tables[i].name, name) != 0)
+		i++;
+	if (i == sizeof(tables) / sizeof(tables[0]))
+		return fail(reader, "unknown table", name);
+	if (reader->listed[i])
+		return fail(reader, "the table was listed before", name);
+	ruleset_add_table(&reader->parsed, reader->tool, reader->family, name);
+	reader->in_table = reader->listed[i] = true;
+	reader->priority = tables[i].priority;
+	return 0;
 }
 
 static enum hook hook_of(const char *name)
@@ -100,7 +89,7 @@ static int base_chain(struct reader *reader, struct chain *chain, const char *po
 		return fail(reader, "unknown policy", policy);
 	chain->drops = strcmp(policy, "DROP") == 0;
 	chain->nat = strcmp(table->name, "nat") == 0;
-	chain->priority = priority_of(table->name);
+	chain->priority = reader->priority;
 	if (chain->nat && (chain->hook == HOOK_INPUT || chain->hook == HOOK_POSTROUTING))
 		chain->priority = SOURCE_NAT_PRIORITY;
 	return 0;

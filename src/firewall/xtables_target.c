@@ -14,25 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Extensions that neither end a packet's way nor change what rules match. */
-static const char *const harmless[] = {"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TCPMSS",
-	"CLASSIFY", "CHECKSUM", "SET", "DSCP", "TOS", "TTL", "HL", "IDLETIMER", "LED", "RATEEST",
-	"SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "TEE"};
-
 static const struct {
 	const char *name;
 	enum target_kind kind;
 } plain[] = {{"ACCEPT", TARGET_ACCEPT}, {"DROP", TARGET_DROP}, {"REJECT", TARGET_DROP},
 	{"RETURN", TARGET_RETURN}, {"SNAT", TARGET_NAT_SOURCE}, {"MASQUERADE", TARGET_NAT_SOURCE},
-	{"DNAT", TARGET_NAT_DESTINATION}, {"REDIRECT", TARGET_NAT_DESTINATION}};
-
-static bool is_harmless(const char *name)
-{
-	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-		if (strcmp(harmless[i], name) == 0)
-			return true;
-	return false;
-}
+	{"DNAT", TARGET_NAT_DESTINATION}, {"REDIRECT", TARGET_NAT_DESTINATION},
+	/* Neither ends a packet's way nor changes what rules match. */
+	{"LOG", TARGET_NONE}, {"NFLOG", TARGET_NONE}, {"ULOG", TARGET_NONE}, {"AUDIT", TARGET_NONE},
+	{"TRACE", TARGET_NONE}, {"TCPMSS", TARGET_NONE}, {"CLASSIFY", TARGET_NONE},
+	{"CHECKSUM", TARGET_NONE}, {"SET", TARGET_NONE}, {"DSCP", TARGET_NONE},
+	{"TOS", TARGET_NONE}, {"TTL", TARGET_NONE}, {"HL", TARGET_NONE}, {"IDLETIMER", TARGET_NONE},
+	{"LED", TARGET_NONE}, {"RATEEST", TARGET_NONE}, {"SECMARK", TARGET_NONE},
+	{"CONNSECMARK", TARGET_NONE}, {"TCPOPTSTRIP", TARGET_NONE}, {"ECN", TARGET_NONE},
+	{"TEE", TARGET_NONE}};
 
 /* Adds a target of KIND, or an unknown one where its options are not KNOWN. */
 static struct target *add_target(
@@ -141,8 +136,6 @@ static void read_extension(struct xtables_parse *parse, size_t first, const char
 		read_netmap(parse, first);
 	else if (strcmp(name, "CONNMARK") == 0)
 		read_connmark(parse, first);
-	else if (is_harmless(name))
-		add_target(parse, TARGET_NONE, true, first);
 	else
 		read_jump(parse, first, name);
 }

@@ -5,6 +5,7 @@
  * CONFIG_IP6_NF_IPTABLES: without it xt_socket, xt_TPROXY and, in newer kernels, xt_mark have no IPv6.
  */
 #include "capability.h"
+#include "tproxy/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -263,14 +264,6 @@ static const char *find_suspicion(const char *errors)
 	return at;
 }
 
-/* The name of a file or a broken tool may bring any bytes; only plain text is shown. */
-static void make_plain(char *text)
-{
-	for (; *text != '\0'; text++)
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-}
-
 static void join_lines(const char *errors, char *out, size_t size)
 {
 	size_t used = 0;
@@ -296,7 +289,7 @@ void tool_message(const char *errors, char *out, size_t size)
 		join_lines(errors, out, size);
 	if (out[0] == '\0')
 		snprintf(out, size, "it failed without a message");
-	make_plain(out);
+	text_make_plain(out); /* the name of a file or a broken tool may bring any bytes */
 }
 
 bool tool_is_at_fault(const char *message)

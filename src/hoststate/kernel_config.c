@@ -166,9 +166,7 @@ static void set_error(char *error, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(error, KERNEL_CONFIG_ERROR_MAX, format, list);
 	va_end(list);
-	for (char *at = error; *at != '\0'; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	text_make_plain(error);
 }
 
 /* Reads config->text, SIZE bytes and a NUL. */

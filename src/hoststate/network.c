@@ -41,11 +41,6 @@ static void copy_whole(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", strlen(from) < size ? from : "");
 }
 
-static bool is_link_name(const char *name)
-{
-	return *name != '\0' && strlen(name) < IF_NAMESIZE;
-}
-
 static bool has_flag(const json_t *link, const char *flag)
 {
 	const json_t *flags = json_object_get(link, "flags"), *each;
@@ -97,7 +92,7 @@ static bool read_link(void *context, json_t *link)
 
 	if (json_object_size(link) == 0)
 		return true; /* `ip` prints an empty object for a link that its filter leaves out */
-	if (!is_link_name(name))
+	if (*name == '\0' || strlen(name) >= IF_NAMESIZE)
 		return false;
 	network->links = array_room(network->links, network->link_count, sizeof(*made));
 	made = &network->links[network->link_count++];

@@ -271,17 +271,12 @@ char *service_port_range_text(const struct service_port_range *ports)
 	return text_format("%s-%u", text, ports->last);
 }
 
-static bool has_protocol(const struct service *service, int protocol)
-{
-	return service_has_protocol(service, AF_INET, protocol) ||
-	       service_has_protocol(service, AF_INET6, protocol);
-}
-
 bool service_needs_divert(const struct service *service, int family, int protocol)
 {
 	if (service_has_protocol(service, family, protocol))
 		return true;
-	if (!service->spoofs || !has_protocol(service, protocol))
+	if (!service->spoofs || (!service_has_protocol(service, AF_INET, protocol) &&
+					!service_has_protocol(service, AF_INET6, protocol)))
 		return false;
 	for (size_t i = 0; i < service->server_count; i++)
 		if (addr_family(&service->servers[i]) == family)

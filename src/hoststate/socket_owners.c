@@ -142,15 +142,6 @@ static char *read_proc(const char *pid, const char *name)
 	return NULL;
 }
 
-/* A process chooses its own name, so it may have any bytes; only plain text is kept. */
-static void set_name(struct socket_owner *owner, const char *comm)
-{
-	snprintf(owner->name, sizeof(owner->name), "%.*s", (int)strcspn(comm, "\n"), comm);
-	for (char *at = owner->name; *at != '\0'; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
-}
-
 /*
  * Reads the command line, each argument quoted for sh(1); "" where it does not fit or cannot be typed. In
  * /proc/PID/cmdline each argument ends with a NUL.
@@ -213,7 +204,9 @@ static bool describe_owner(struct socket_owner *owner, pid_t pid)
 	*owner = (struct socket_owner){.pid = pid};
 	whole = whole && read_capabilities(owner, status) && read_descriptor_limit(owner, limits);
 	if (whole) {
-		set_name(owner, comm);
+		/* A process chooses its own name, so it may have any bytes. */
+		snprintf(owner->name, sizeof(owner->name), "%.*s", (int)strcspn(comm, "\n"), comm);
+		text_make_plain(owner->name);
 		read_command(owner, name);
 	}
 	free(name);

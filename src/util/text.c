@@ -88,6 +88,13 @@ char *text_line(const char **at)
 	return line;
 }
 
+void text_make_plain(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 bool text_number(const char *text, unsigned *number)
 {
 	unsigned long value;
