@@ -65,6 +65,7 @@ static void a_session_passes_through_its_states_in_order(void **state)
 	close(server);
 	assert_ended_with(rig, REASON_DONE);
 	assert_states(rig, expected, 4);
+	assert_int_equal(rig->last.error, 0);
 	assert_int_equal(rig->last.directions[CLIENT].bytes, 8);
 	assert_int_equal(rig->last.directions[SERVER].bytes, 6);
 }
@@ -235,6 +236,177 @@ static void a_reset_seen_by_writing_does_not_become_an_orderly_end(void **state)
 	assert_ended_with(rig, REASON_SERVER_RESET);
 }
 
+enum {
+	MORE = 100 * 1000 /* more than the session holds, and the rest fits into its kernel */
+};
+
+/* Makes the session's own kernel take as little as it can for a side. */
+static void narrow(struct rig *rig, enum side_name side)
+{
+	int least = 1;
+
+	assert_int_equal(setsockopt(rig_session(rig)->sides[side].fd, SOL_SOCKET, SO_SNDBUF, &least,
+				 sizeof(least)),
+		0);
+}
+
+/* Writes MORE bytes, of which the session holds some, and some are still in its kernel. */
+static void write_more(struct rig *rig, int fd, enum side_name side)
+{
+	static const char more[MORE];
+	size_t written = 0;
+
+	while (written < MORE || socket_undelivered(fd) > 0) {
+		ssize_t sent = send(fd, more, MORE - written, MSG_NOSIGNAL);
+
+		written += sent > 0 ? (size_t)sent : 0;
+		rig_turn(rig);
+	}
+	assert_true(rig_session(rig)->directions[side].held > 0);
+	assert_in_range(
+		rig_session(rig)->directions[side].held + rig_session(rig)->directions[side].bytes,
+		1, MORE - 1);
+}
+
+/* A session whose client, or whose server, takes next to nothing. */
+static void begin_narrow(struct rig *rig, enum side_name slow, int *client, int *server)
+{
+	int least = 1;
+
+	if (slow == SERVER)
+		assert_int_equal(setsockopt(rig->server_listeners[0], SOL_SOCKET, SO_RCVBUF, &least,
+					 sizeof(least)),
+			0);
+	*client = slow == CLIENT ? rig_slow_client(rig) : rig_client(rig);
+	*server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	narrow(rig, slow);
+}
+
+static void what_the_session_holds_at_a_reset_is_delivered(void **state)
+{
+	for (int slow = 0; slow < 2; slow++) {
+		struct rig *rig = *state;
+		enum side_name gone = slow == CLIENT ? SERVER : CLIENT;
+		int fds[2];
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		begin_narrow(rig, (enum side_name)slow, &fds[CLIENT], &fds[SERVER]);
+		write_more(rig, fds[gone], gone);
+		rig_reset(fds[gone]);
+		rig_until(rig, is_draining);
+		assert_int_equal(rig_session(rig)->gone, gone);
+		assert_int_equal(read_to_the_end(rig, fds[slow]), MORE);
+		assert_int_equal(errno, ECONNRESET);
+		assert_ended_with(rig, gone == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET);
+		assert_int_equal(rig->last.error, ECONNRESET);
+		assert_int_equal(rig->last.directions[gone].bytes, MORE);
+		assert_true(rig->last.directions[gone].cut_short);
+		assert_true(rig->last.directions[slow].cut_short);
+		close(fds[slow]);
+	}
+}
+
+/* What is held for a side that is gone is dropped at once: its timeout must not end the other side's. */
+static void the_time_of_a_side_that_is_gone_does_not_run(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t got;
+
+	begin_narrow(rig, SERVER, &client, &server);
+	narrow(rig, CLIENT);
+	write_more(rig, client, CLIENT);
+	rig_session(rig)->directions[SERVER].path = RELAY_SPLICE;
+	while (rig_session(rig)->directions[SERVER].held == 0) {
+		static const char part[16 * 1024];
+
+		(void)!send(server, part, sizeof(part), MSG_NOSIGNAL);
+		rig_turn(rig);
+	}
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	assert_int_equal(rig_session(rig)->directions[SERVER].held, 0);
+	assert_int_equal(rig->sessions.pool.leased_count,
+		rig_session(rig)->directions[CLIENT].buffer == NULL);
+	rig->section.timeouts[TIMEOUT_CLIENT] = 1;
+	rig_turn(rig);
+	rig_turn(rig);
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_turn(rig);
+	assert_int_equal(rig->ended, 0);
+	got = read_to_the_end(rig, server);
+	assert_int_equal(got, MORE);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	close(server);
+}
+
+/* A side that takes bytes is alive, also where only its kernel acknowledges them. */
+static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	char part[4096];
+	uint64_t long_ago;
+	size_t before;
+	int client, server;
+
+	begin_narrow(rig, CLIENT, &client, &server);
+	write_more(rig, server, SERVER);
+	rig_reset(server);
+	rig_until(rig, is_draining);
+	session = rig_session(rig);
+	long_ago = session->sides[CLIENT].activity -= 100000;
+	before = session->directions[SERVER].bytes;
+	while (session->directions[SERVER].bytes == before) {
+		assert_int_equal(session->sides[CLIENT].activity, long_ago);
+		(void)!recv(client, part, sizeof(part), 0);
+		rig_turn(rig);
+	}
+	assert_true(session->sides[CLIENT].activity > long_ago);
+	while (session->directions[SERVER].held > 0 || session->undelivered == 0) {
+		(void)!recv(client, part, 512, 0);
+		rig_turn(rig);
+	}
+	long_ago = session->sides[CLIENT].activity -= 100000;
+	before = session->undelivered;
+	while (rig->ended == 0 && session->undelivered == before) {
+		assert_int_equal(session->sides[CLIENT].activity, long_ago);
+		(void)!recv(client, part, 512, 0);
+		rig_turn(rig);
+	}
+	assert_int_equal(rig->ended, 0);
+	assert_true(session->sides[CLIENT].activity > long_ago);
+	close(client);
+}
+
+static void taking_bytes_is_the_destinations_activity_alone(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	uint64_t source, destination;
+	char part[4096];
+	size_t before;
+	int client, server;
+
+	begin_narrow(rig, SERVER, &client, &server);
+	write_more(rig, client, CLIENT);
+	session = rig_session(rig);
+	source = session->sides[CLIENT].activity -= 100000;
+	destination = session->sides[SERVER].activity -= 100000;
+	before = session->directions[CLIENT].bytes;
+	while (session->directions[CLIENT].bytes == before) {
+		(void)!recv(server, part, sizeof(part), 0);
+		rig_turn(rig);
+	}
+	assert_true(session->directions[CLIENT].held > 0);
+	assert_int_equal(session->sides[CLIENT].activity, source);
+	assert_true(session->sides[SERVER].activity > destination);
+	close(client);
+	close(server);
+}
+
 static void what_a_client_does_not_take_is_neither_waited_for_nor_counted(void **state)
 {
 	struct rig *rig = *state;
@@ -323,6 +495,20 @@ static void a_client_that_has_finished_and_then_resets_ends_its_session(void **s
 	close(server);
 }
 
+static void a_server_that_has_finished_and_then_resets_ends_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	shutdown(server, SHUT_WR);
+	assert_ends(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(server);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+	assert_true(socket_has_failed(client));
+	close(client);
+}
+
 static void a_watched_client_can_still_be_answered(void **state)
 {
 	struct rig *rig = *state;
@@ -403,6 +589,23 @@ static void send_some_and_end(struct rig *rig, int client)
 	assert_int_equal(send(client, some, SOME, MSG_NOSIGNAL), SOME);
 	shutdown(client, SHUT_WR);
 	rig_until(rig, end_was_passed_on);
+}
+
+/* Nothing happens at a socket any more: a timer asks whether all was delivered. */
+static void a_quiet_clients_reset_ends_when_all_is_delivered(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	assert_int_equal(read_to_the_end(rig, server), SOME);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_int_equal(rig->last.error, EPIPE); /* its end had come (tcp_reset() in the kernel) */
+	close(server);
 }
 
 static void a_server_that_ends_while_draining_gets_all_that_was_sent(void **state)
@@ -670,6 +873,33 @@ static void the_time_of_a_side_begins_when_it_is_first_waited_for(void **state)
 	close(server);
 }
 
+/* It is not read any more, so nothing is waited for where all was delivered. */
+static void a_side_that_timed_out_ends_its_session_in_the_same_turn(void **state)
+{
+	for (int side = 0; side < 2; side++) {
+		struct rig *rig = *state;
+		int client, server;
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		rig->section.timeouts[TIMEOUT_CLIENT] = rig->section.timeouts[TIMEOUT_SERVER] =
+			5000;
+		client = rig_client(rig);
+		server = rig_accept(rig, 0);
+		rig_until(rig, rig_is_relaying);
+		rig_session(rig)->sides[side].activity -= 6000;
+		event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+		while (rig->ended == 0 && rig->states[rig->state_count - 1] != SESSION_DRAINING)
+			rig_turn(rig);
+		assert_int_equal(rig->ended, 1);
+		assert_ended_with(
+			rig, side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT);
+		assert_int_equal(rig->last.gone, side);
+		close(client);
+		close(server);
+	}
+}
+
 static void once_one_direction_has_ended_the_fin_timeout_counts(void **state)
 {
 	struct rig *rig = *state;
@@ -821,13 +1051,19 @@ int main(void)
 		SESSION_TEST(a_slow_client_gets_what_the_server_sent_before_its_reset),
 		SESSION_TEST(a_server_gets_what_the_client_sent_before_its_reset),
 		SESSION_TEST(a_reset_seen_by_writing_does_not_become_an_orderly_end),
+		SESSION_TEST(what_the_session_holds_at_a_reset_is_delivered),
+		SESSION_TEST(the_time_of_a_side_that_is_gone_does_not_run),
+		SESSION_TEST(a_side_that_takes_what_is_drained_is_not_timed_out),
+		SESSION_TEST(taking_bytes_is_the_destinations_activity_alone),
 		SESSION_TEST(what_a_client_does_not_take_is_neither_waited_for_nor_counted),
 		SESSION_TEST(a_client_that_resets_while_connecting_ends_its_session),
 		SESSION_TEST(a_client_that_finishes_while_connecting_keeps_its_session),
 		SESSION_TEST(a_client_that_has_finished_and_then_resets_ends_its_session),
+		SESSION_TEST(a_server_that_has_finished_and_then_resets_ends_its_session),
 		SESSION_TEST(a_watched_client_can_still_be_answered),
 		SESSION_TEST(a_client_that_ends_after_its_server_did_is_no_reset),
 		SESSION_TEST(a_server_that_ends_while_draining_gets_all_that_was_sent),
+		SESSION_TEST(a_quiet_clients_reset_ends_when_all_is_delivered),
 		SESSION_TEST(an_end_that_is_not_delivered_is_no_byte),
 		SESSION_TEST(a_refused_connection_resets_the_client),
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
@@ -842,6 +1078,7 @@ int main(void)
 		SESSION_TEST(a_silent_client_times_out),
 		SESSION_TEST(a_silent_server_times_out),
 		SESSION_TEST(the_time_of_a_side_begins_when_it_is_first_waited_for),
+		SESSION_TEST(a_side_that_timed_out_ends_its_session_in_the_same_turn),
 		SESSION_TEST(once_one_direction_has_ended_the_fin_timeout_counts),
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
