@@ -1,6 +1,7 @@
 /*
  * The life of a session: its states, its timeouts, and every way it ends.
  */
+#include "proxy/interest.h"
 #include "proxy/upstream.h"
 #include "rig.h"
 #include "tproxy/socket.h"
@@ -350,7 +351,7 @@ static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
 	char part[4096];
 	uint64_t long_ago;
 	size_t before;
-	int client, server;
+	int client, server, wide = 1 << 20;
 
 	begin_narrow(rig, CLIENT, &client, &server);
 	write_more(rig, server, SERVER);
@@ -365,20 +366,46 @@ static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
 		rig_turn(rig);
 	}
 	assert_true(session->sides[CLIENT].activity > long_ago);
+	/* Now the kernel takes all of it, and only what the client acknowledges shows that it goes on. */
+	assert_int_equal(
+		setsockopt(session->sides[CLIENT].fd, SOL_SOCKET, SO_SNDBUF, &wide, sizeof(wide)),
+		0);
 	while (session->directions[SERVER].held > 0 || session->undelivered == 0) {
 		(void)!recv(client, part, 512, 0);
 		rig_turn(rig);
+		assert_int_equal(rig->ended, 0);
 	}
 	long_ago = session->sides[CLIENT].activity -= 100000;
 	before = session->undelivered;
-	while (rig->ended == 0 && session->undelivered == before) {
+	while (session->undelivered == before) {
 		assert_int_equal(session->sides[CLIENT].activity, long_ago);
 		(void)!recv(client, part, 512, 0);
 		rig_turn(rig);
+		assert_int_equal(rig->ended, 0);
 	}
-	assert_int_equal(rig->ended, 0);
 	assert_true(session->sides[CLIENT].activity > long_ago);
 	close(client);
+}
+
+static void a_slow_side_gets_all_of_it(void **state)
+{
+	for (int slow = 0; slow < 2; slow++) {
+		struct rig *rig = *state;
+		int fds[2];
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		begin_narrow(rig, (enum side_name)slow, &fds[CLIENT], &fds[SERVER]);
+		write_more(rig, fds[1 - slow], (enum side_name)(1 - slow));
+		shutdown(fds[1 - slow], SHUT_WR);
+		assert_int_equal(read_to_the_end(rig, fds[slow]), MORE);
+		assert_int_equal(errno, 0);
+		close(fds[slow]);
+		assert_ended_with(rig, REASON_DONE);
+		assert_int_equal(rig->last.directions[1 - slow].bytes, MORE);
+		assert_false(rig->last.directions[1 - slow].cut_short);
+		close(fds[1 - slow]);
+	}
 }
 
 static void taking_bytes_is_the_destinations_activity_alone(void **state)
@@ -710,6 +737,7 @@ static void a_backend_without_servers_is_a_reason_of_its_own(void **state)
 	rig->section.server_count = 0;
 	client = rig_client(rig);
 	assert_ended_with(rig, REASON_NO_SERVER);
+	assert_int_equal(rig->last.error, 0);
 	close(client);
 }
 
@@ -724,6 +752,7 @@ static void a_server_that_is_the_proxys_own_listener_is_refused(void **state)
 	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
 	client = rig_client(rig);
 	assert_ended_with(rig, REASON_LOOP);
+	assert_int_equal(rig->last.error, 0);
 	assert_int_equal(rig->state_count, 3);
 	assert_reset(rig, client);
 }
@@ -827,7 +856,276 @@ static void only_a_port_that_is_bound_can_be_in_use(void **state)
 	}
 }
 
+/* --- what the two sections of a session say --- */
+
+/* A backend of its own, so that the rig's section is the frontend alone. */
+static struct proxy *separate_backend(struct rig *rig)
+{
+	static struct proxy backend;
+
+	backend = rig->section;
+	rig->section.default_backend = &backend;
+	rig->section.server_count = 0;
+	rig->section.retries = 7;
+	return &backend;
+}
+
+static bool keeps_alive(int fd)
+{
+	int on = -1;
+	socklen_t length = sizeof(on);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+	return on;
+}
+
+static void each_sections_option_keeps_its_own_side_alive(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	for (unsigned i = 0; i < 16; i++) {
+		struct session *session;
+		int client;
+
+		rig->section.options =
+			(i & 1 ? OPTION_CLITCPKA : 0u) | (i & 2 ? OPTION_SRVTCPKA : 0u);
+		backend->options = (i & 4 ? OPTION_SRVTCPKA : 0u) | (i & 8 ? OPTION_CLITCPKA : 0u);
+		client = rig_client(rig);
+		session = rig_session(rig);
+		assert_int_equal(keeps_alive(session->sides[CLIENT].fd), (i & 1) != 0);
+		assert_int_equal(keeps_alive(session->sides[SERVER].fd), (i & 4) != 0);
+		close(client);
+		session_close_all(&rig->sessions);
+	}
+}
+
+static void assert_paths(struct rig *rig, enum relay_path request, enum relay_path response)
+{
+	int client = rig_client(rig);
+
+	assert_int_equal(rig_session(rig)->directions[CLIENT].path, request);
+	assert_int_equal(rig_session(rig)->directions[SERVER].path, response);
+	close(client);
+	session_close_all(&rig->sessions);
+}
+
+static void either_section_may_ask_for_splicing(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	assert_paths(rig, RELAY_AUTO, RELAY_AUTO);
+	rig->section.options = OPTION_SPLICE_REQUEST;
+	assert_paths(rig, RELAY_SPLICE, RELAY_AUTO);
+	backend->options = OPTION_SPLICE_RESPONSE;
+	assert_paths(rig, RELAY_SPLICE, RELAY_SPLICE);
+	rig->section.options = 0;
+	assert_paths(rig, RELAY_AUTO, RELAY_SPLICE);
+	rig->config.global.nosplice = true;
+	assert_paths(rig, RELAY_COPY, RELAY_COPY);
+}
+
+static void a_server_without_a_port_gets_that_of_the_vip(void **state)
+{
+	struct rig *rig = *state;
+	struct addr vip, peer;
+	socklen_t length = sizeof(peer);
+	int client;
+
+	assert_true(socket_local_address(rig->vip, &vip));
+	addr_set_port(&rig->servers[0].address, 0);
+	client = rig_client(rig);
+	assert_int_equal(getpeername(rig_session(rig)->sides[SERVER].fd, &peer.sa, &length), 0);
+	assert_int_equal(addr_port(&peer), addr_port(&vip));
+	close(client);
+}
+
+static void a_session_knows_its_client_and_its_times(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before = session_now();
+	struct timespec wall;
+	struct addr local;
+	int client, server;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	client = rig_client(rig);
+	assert_true(socket_local_address(client, &local));
+	assert_true(addr_equal(&rig_session(rig)->client, &local));
+	assert_true(rig_session(rig)->sides[CLIENT].activity >= before);
+	assert_true(rig_session(rig)->sides[SERVER].activity >= before);
+	assert_int_equal(rig_session(rig)->connected, 0);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	session_close_all(&rig->sessions);
+	assert_true(rig->last.accepted >= before && rig->last.connected >= rig->last.accepted &&
+		    rig->last.closed >= rig->last.connected);
+	assert_in_range(rig->last.accepted_at.tv_sec, wall.tv_sec, wall.tv_sec + 60);
+	close(client);
+	close(server);
+}
+
+/* While connecting, its write event asks for both; more than writing would wake the loop for nothing. */
+static void a_connected_servers_write_event_is_for_writing_alone(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server;
+
+	assert_int_equal(event_get_events(&rig_session(rig)->sides[SERVER].write),
+		EV_READ | EV_WRITE | EV_PERSIST);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	for (int i = 0; i < 2; i++) {
+		const struct side *side = &rig_session(rig)->sides[i];
+
+		assert_int_equal(event_get_events(&side->write), EV_WRITE | EV_PERSIST);
+		assert_int_equal(event_get_events(&side->read), EV_READ | EV_PERSIST);
+		assert_true(event_pending(&side->read, EV_READ, NULL));
+		assert_false(event_pending(&side->write, EV_WRITE, NULL));
+	}
+	close(client);
+	close(server);
+}
+
 /* --- time --- */
+
+static void assert_pauses(struct rig *rig, struct proxy *backend, unsigned timeout, unsigned pause)
+{
+	uint64_t before = session_now(), due;
+	int client;
+
+	backend->timeouts[TIMEOUT_CONNECT] = timeout;
+	client = rig_client(rig);
+	rig_until(rig, failed_once);
+	due = rig_session(rig)->connect_due;
+	assert_in_range(due, before + pause, session_now() + pause);
+	assert_int_equal(rig_session(rig)->sides[SERVER].fd, -1);
+	close(client);
+	session_close_all(&rig->sessions);
+}
+
+static void the_pause_before_another_attempt_is_a_second_or_less(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	backend->retries = 1;
+	backend->server_count = 1;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 300;
+	close(rig->server_listeners[0]);
+	assert_pauses(rig, backend, 0, 1000);
+	assert_pauses(rig, backend, 500, 500);
+	assert_pauses(rig, backend, 5000, 1000);
+	rig->server_listeners[0] = -1;
+}
+
+static void the_backends_retries_count(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+	int client;
+
+	backend->retries = 0;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_CONNECT_REFUSED);
+	assert_int_equal(rig->last.failures, 1);
+	close(client);
+	rig->server_listeners[0] = -1;
+}
+
+static int next_descriptor(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* Time has passed already, so there is no pause. */
+static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+	int fillers[8], client, next;
+
+	silence_server(rig, fillers, 8);
+	next = next_descriptor();
+	backend->server_count = 1;
+	backend->retries = 1;
+	backend->timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 1;
+	client = rig_client(rig);
+	assert_true(rig_session(rig)->connect_due > session_now() + 1000 * 1000);
+	for (unsigned i = 0; i < 2; i++) {
+		struct session *session = rig_session(rig);
+
+		assert_int_equal(session->failures, i);
+		assert_int_not_equal(session->sides[SERVER].fd, -1);
+		session->connect_due = session_now();
+		event_active(&session->timer, EV_TIMEOUT, 1);
+		rig_turn(rig);
+	}
+	assert_ended_with(rig, REASON_CONNECT_TIMEOUT);
+	assert_int_equal(rig->last.failures, 2);
+	assert_int_equal(rig->last.error, 0);
+	close(client);
+	assert_int_equal(next_descriptor(), next);
+	close_all(fillers, 8);
+}
+
+static void without_a_timeout_connecting_takes_as_long_as_it_takes(void **state)
+{
+	struct rig *rig = *state;
+	int fillers[8], client;
+
+	silence_server(rig, fillers, 8);
+	client = rig_client(rig);
+	assert_int_equal(rig_session(rig)->connect_due, 0);
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_turn(rig);
+	assert_int_equal(rig->ended, 0);
+	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
+	close_all(fillers, 8);
+	close(client);
+}
+
+static void a_server_that_has_answered_when_the_timer_fires_is_connected(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	client = rig_client(rig);
+	rig_session(rig)->connect_due = session_now();
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
+
+static void an_answer_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 5000;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	session = rig_session(rig);
+	session->sides[SERVER].activity -= 6000;
+	rig_write(server, "in time");
+	event_active(&session->timer, EV_TIMEOUT, 1);
+	rig_assert_reads(rig, client, "in time");
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
 
 static void a_silent_client_times_out(void **state)
 {
@@ -895,6 +1193,7 @@ static void a_side_that_timed_out_ends_its_session_in_the_same_turn(void **state
 		assert_ended_with(
 			rig, side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT);
 		assert_int_equal(rig->last.gone, side);
+		assert_int_equal(rig->last.error, 0);
 		close(client);
 		close(server);
 	}
@@ -1083,6 +1382,18 @@ int main(void)
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_server_that_does_not_answer_times_out),
+		SESSION_TEST(a_slow_side_gets_all_of_it),
+		SESSION_TEST(each_sections_option_keeps_its_own_side_alive),
+		SESSION_TEST(either_section_may_ask_for_splicing),
+		SESSION_TEST(a_server_without_a_port_gets_that_of_the_vip),
+		SESSION_TEST(a_session_knows_its_client_and_its_times),
+		SESSION_TEST(a_connected_servers_write_event_is_for_writing_alone),
+		SESSION_TEST(the_pause_before_another_attempt_is_a_second_or_less),
+		SESSION_TEST(the_backends_retries_count),
+		SESSION_TEST(after_a_timeout_the_next_attempt_begins_at_once),
+		SESSION_TEST(without_a_timeout_connecting_takes_as_long_as_it_takes),
+		SESSION_TEST(a_server_that_has_answered_when_the_timer_fires_is_connected),
+		SESSION_TEST(an_answer_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_shutdown_resets_both_sides),
 		SESSION_TEST(closing_twice_is_closing_once_and_the_first_reason_counts),
 		SESSION_TEST(a_session_that_ended_gives_back_its_places),
