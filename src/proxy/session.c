@@ -71,7 +71,6 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 	}
 	close(side->fd);
 	side->fd = -1;
-	side->awaited = false;
 }
 
 /* Delivers what the side that is gone sent before. The other side is reset when it has all of that. */

@@ -13,6 +13,16 @@ enum {
 	TURNS_MAX = 20000
 };
 
+static unsigned warnings; /* of libevent, since the rig was set up */
+
+static void on_event_log(int severity, const char *message)
+{
+	if (severity >= EVENT_LOG_WARN) {
+		warnings++;
+		print_error("libevent: %s\n", message);
+	}
+}
+
 static int listen_on_loopback(struct addr *address)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -43,6 +53,8 @@ int rig_set_up(void **state)
 	struct addr vip;
 
 	signal(SIGPIPE, SIG_IGN);
+	event_set_log_callback(on_event_log);
+	warnings = 0;
 	assert_non_null(rig);
 	rig->base = event_base_new();
 	rig->section = (struct proxy){.name = "web", .role = ROLE_LISTEN, .servers = rig->servers};
@@ -63,11 +75,25 @@ int rig_set_up(void **state)
 	return 0;
 }
 
+/* Lets what ends rig_turn() pass: then no event is left. */
+static void assert_no_event_is_left(struct rig *rig)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (event_base_get_num_events(rig->base, EVENT_BASE_COUNT_ADDED) == 0)
+			return;
+		usleep(1000);
+		event_base_loop(rig->base, EVLOOP_NONBLOCK);
+	}
+	fail_msg("an event of a session that ended is left");
+}
+
 int rig_tear_down(void **state)
 {
 	struct rig *rig = *state;
 
 	session_close_all(&rig->sessions);
+	assert_no_event_is_left(rig);
+	assert_true(warnings == 0 || rig->may_warn);
 	session_set_free(&rig->sessions);
 	event_base_free(rig->base);
 	limits_free(rig->limits);

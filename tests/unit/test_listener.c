@@ -164,6 +164,7 @@ static void a_listener_that_cannot_be_watched_now_is_watched_later(void **state)
 	int listener, kept, file;
 
 	start(&flood, state);
+	flood.rig->may_warn = true;
 	connect_clients(&flood, FLOOD);
 	while (flood.pauses == 0)
 		rig_turn(flood.rig);

@@ -1,6 +1,7 @@
 /*
  * The life of a session: its states, its timeouts, and every way it ends.
  */
+#include "proxy/interest.h"
 #include "proxy/upstream.h"
 #include "rig.h"
 #include "tproxy/socket.h"
@@ -65,6 +66,7 @@ static void a_session_passes_through_its_states_in_order(void **state)
 	close(server);
 	assert_ended_with(rig, REASON_DONE);
 	assert_states(rig, expected, 4);
+	assert_int_equal(rig->last.error, 0);
 	assert_int_equal(rig->last.directions[CLIENT].bytes, 8);
 	assert_int_equal(rig->last.directions[SERVER].bytes, 6);
 }
@@ -235,6 +237,203 @@ static void a_reset_seen_by_writing_does_not_become_an_orderly_end(void **state)
 	assert_ended_with(rig, REASON_SERVER_RESET);
 }
 
+enum {
+	MORE = 100 * 1000 /* more than the session holds, and the rest fits into its kernel */
+};
+
+/* Makes the session's own kernel take as little as it can for a side. */
+static void narrow(struct rig *rig, enum side_name side)
+{
+	int least = 1;
+
+	assert_int_equal(setsockopt(rig_session(rig)->sides[side].fd, SOL_SOCKET, SO_SNDBUF, &least,
+				 sizeof(least)),
+		0);
+}
+
+/* Writes MORE bytes, of which the session holds some, and some are still in its kernel. */
+static void write_more(struct rig *rig, int fd, enum side_name side)
+{
+	static const char more[MORE];
+	size_t written = 0;
+
+	while (written < MORE || socket_undelivered(fd) > 0) {
+		ssize_t sent = send(fd, more, MORE - written, MSG_NOSIGNAL);
+
+		written += sent > 0 ? (size_t)sent : 0;
+		rig_turn(rig);
+	}
+	assert_true(rig_session(rig)->directions[side].held > 0);
+	assert_in_range(
+		rig_session(rig)->directions[side].held + rig_session(rig)->directions[side].bytes,
+		1, MORE - 1);
+}
+
+/* A session whose client, or whose server, takes next to nothing. */
+static void begin_narrow(struct rig *rig, enum side_name slow, int *client, int *server)
+{
+	int least = 1;
+
+	if (slow == SERVER)
+		assert_int_equal(setsockopt(rig->server_listeners[0], SOL_SOCKET, SO_RCVBUF, &least,
+					 sizeof(least)),
+			0);
+	*client = slow == CLIENT ? rig_slow_client(rig) : rig_client(rig);
+	*server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	narrow(rig, slow);
+}
+
+static void what_the_session_holds_at_a_reset_is_delivered(void **state)
+{
+	for (int slow = 0; slow < 2; slow++) {
+		struct rig *rig = *state;
+		enum side_name gone = slow == CLIENT ? SERVER : CLIENT;
+		int fds[2];
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		begin_narrow(rig, (enum side_name)slow, &fds[CLIENT], &fds[SERVER]);
+		write_more(rig, fds[gone], gone);
+		rig_reset(fds[gone]);
+		rig_until(rig, is_draining);
+		assert_int_equal(rig_session(rig)->gone, gone);
+		assert_int_equal(read_to_the_end(rig, fds[slow]), MORE);
+		assert_int_equal(errno, ECONNRESET);
+		assert_ended_with(rig, gone == CLIENT ? REASON_CLIENT_RESET : REASON_SERVER_RESET);
+		assert_int_equal(rig->last.error, ECONNRESET);
+		assert_int_equal(rig->last.directions[gone].bytes, MORE);
+		assert_true(rig->last.directions[gone].cut_short);
+		assert_true(rig->last.directions[slow].cut_short);
+		close(fds[slow]);
+	}
+}
+
+/* What is held for a side that is gone is dropped at once: its timeout must not end the other side's. */
+static void the_time_of_a_side_that_is_gone_does_not_run(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+	size_t got;
+
+	begin_narrow(rig, SERVER, &client, &server);
+	narrow(rig, CLIENT);
+	write_more(rig, client, CLIENT);
+	rig_session(rig)->directions[SERVER].path = RELAY_SPLICE;
+	while (rig_session(rig)->directions[SERVER].held == 0) {
+		static const char part[16 * 1024];
+
+		(void)!send(server, part, sizeof(part), MSG_NOSIGNAL);
+		rig_turn(rig);
+	}
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	assert_int_equal(rig_session(rig)->directions[SERVER].held, 0);
+	assert_int_equal(rig->sessions.pool.leased_count,
+		rig_session(rig)->directions[CLIENT].buffer == NULL);
+	rig->section.timeouts[TIMEOUT_CLIENT] = 1;
+	rig_turn(rig);
+	rig_turn(rig);
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_turn(rig);
+	assert_int_equal(rig->ended, 0);
+	got = read_to_the_end(rig, server);
+	assert_int_equal(got, MORE);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	close(server);
+}
+
+/* A side that takes bytes is alive, also where only its kernel acknowledges them. */
+static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	char part[4096];
+	uint64_t long_ago;
+	size_t before;
+	int client, server, wide = 1 << 20;
+
+	begin_narrow(rig, CLIENT, &client, &server);
+	write_more(rig, server, SERVER);
+	rig_reset(server);
+	rig_until(rig, is_draining);
+	session = rig_session(rig);
+	long_ago = session->sides[CLIENT].activity -= 100000;
+	before = session->directions[SERVER].bytes;
+	while (session->directions[SERVER].bytes == before) {
+		assert_int_equal(session->sides[CLIENT].activity, long_ago);
+		(void)!recv(client, part, sizeof(part), 0);
+		rig_turn(rig);
+	}
+	assert_true(session->sides[CLIENT].activity > long_ago);
+	/* Now the kernel takes all of it, and only what the client acknowledges shows that it goes on. */
+	assert_int_equal(
+		setsockopt(session->sides[CLIENT].fd, SOL_SOCKET, SO_SNDBUF, &wide, sizeof(wide)),
+		0);
+	while (session->directions[SERVER].held > 0 || session->undelivered == 0) {
+		(void)!recv(client, part, 512, 0);
+		rig_turn(rig);
+		assert_int_equal(rig->ended, 0);
+	}
+	long_ago = session->sides[CLIENT].activity -= 100000;
+	before = session->undelivered;
+	while (session->undelivered == before) {
+		assert_int_equal(session->sides[CLIENT].activity, long_ago);
+		(void)!recv(client, part, 512, 0);
+		rig_turn(rig);
+		assert_int_equal(rig->ended, 0);
+	}
+	assert_true(session->sides[CLIENT].activity > long_ago);
+	close(client);
+}
+
+static void a_slow_side_gets_all_of_it(void **state)
+{
+	for (int slow = 0; slow < 2; slow++) {
+		struct rig *rig = *state;
+		int fds[2];
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		begin_narrow(rig, (enum side_name)slow, &fds[CLIENT], &fds[SERVER]);
+		write_more(rig, fds[1 - slow], (enum side_name)(1 - slow));
+		shutdown(fds[1 - slow], SHUT_WR);
+		assert_int_equal(read_to_the_end(rig, fds[slow]), MORE);
+		assert_int_equal(errno, 0);
+		close(fds[slow]);
+		assert_ended_with(rig, REASON_DONE);
+		assert_int_equal(rig->last.directions[1 - slow].bytes, MORE);
+		assert_false(rig->last.directions[1 - slow].cut_short);
+		close(fds[1 - slow]);
+	}
+}
+
+static void taking_bytes_is_the_destinations_activity_alone(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	uint64_t source, destination;
+	char part[4096];
+	size_t before;
+	int client, server;
+
+	begin_narrow(rig, SERVER, &client, &server);
+	write_more(rig, client, CLIENT);
+	session = rig_session(rig);
+	source = session->sides[CLIENT].activity -= 100000;
+	destination = session->sides[SERVER].activity -= 100000;
+	before = session->directions[CLIENT].bytes;
+	while (session->directions[CLIENT].bytes == before) {
+		(void)!recv(server, part, sizeof(part), 0);
+		rig_turn(rig);
+	}
+	assert_true(session->directions[CLIENT].held > 0);
+	assert_int_equal(session->sides[CLIENT].activity, source);
+	assert_true(session->sides[SERVER].activity > destination);
+	close(client);
+	close(server);
+}
+
 static void what_a_client_does_not_take_is_neither_waited_for_nor_counted(void **state)
 {
 	struct rig *rig = *state;
@@ -323,6 +522,20 @@ static void a_client_that_has_finished_and_then_resets_ends_its_session(void **s
 	close(server);
 }
 
+static void a_server_that_has_finished_and_then_resets_ends_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0);
+
+	shutdown(server, SHUT_WR);
+	assert_ends(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(server);
+	assert_ended_with(rig, REASON_SERVER_RESET);
+	assert_true(socket_has_failed(client));
+	close(client);
+}
+
 static void a_watched_client_can_still_be_answered(void **state)
 {
 	struct rig *rig = *state;
@@ -403,6 +616,23 @@ static void send_some_and_end(struct rig *rig, int client)
 	assert_int_equal(send(client, some, SOME, MSG_NOSIGNAL), SOME);
 	shutdown(client, SHUT_WR);
 	rig_until(rig, end_was_passed_on);
+}
+
+/* Nothing happens at a socket any more: a timer asks whether all was delivered. */
+static void a_quiet_clients_reset_ends_when_all_is_delivered(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	begin_with_slow_server(rig, &client, &server);
+	send_some_and_end(rig, client);
+	rig_until(rig, is_watched);
+	rig_reset(client);
+	rig_until(rig, is_draining);
+	assert_int_equal(read_to_the_end(rig, server), SOME);
+	assert_ended_with(rig, REASON_CLIENT_RESET);
+	assert_int_equal(rig->last.error, EPIPE); /* its end had come (tcp_reset() in the kernel) */
+	close(server);
 }
 
 static void a_server_that_ends_while_draining_gets_all_that_was_sent(void **state)
@@ -507,6 +737,7 @@ static void a_backend_without_servers_is_a_reason_of_its_own(void **state)
 	rig->section.server_count = 0;
 	client = rig_client(rig);
 	assert_ended_with(rig, REASON_NO_SERVER);
+	assert_int_equal(rig->last.error, 0);
 	close(client);
 }
 
@@ -521,6 +752,7 @@ static void a_server_that_is_the_proxys_own_listener_is_refused(void **state)
 	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
 	client = rig_client(rig);
 	assert_ended_with(rig, REASON_LOOP);
+	assert_int_equal(rig->last.error, 0);
 	assert_int_equal(rig->state_count, 3);
 	assert_reset(rig, client);
 }
@@ -624,7 +856,276 @@ static void only_a_port_that_is_bound_can_be_in_use(void **state)
 	}
 }
 
+/* --- what the two sections of a session say --- */
+
+/* A backend of its own, so that the rig's section is the frontend alone. */
+static struct proxy *separate_backend(struct rig *rig)
+{
+	static struct proxy backend;
+
+	backend = rig->section;
+	rig->section.default_backend = &backend;
+	rig->section.server_count = 0;
+	rig->section.retries = 7;
+	return &backend;
+}
+
+static bool keeps_alive(int fd)
+{
+	int on = -1;
+	socklen_t length = sizeof(on);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+	return on;
+}
+
+static void each_sections_option_keeps_its_own_side_alive(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	for (unsigned i = 0; i < 16; i++) {
+		struct session *session;
+		int client;
+
+		rig->section.options =
+			(i & 1 ? OPTION_CLITCPKA : 0u) | (i & 2 ? OPTION_SRVTCPKA : 0u);
+		backend->options = (i & 4 ? OPTION_SRVTCPKA : 0u) | (i & 8 ? OPTION_CLITCPKA : 0u);
+		client = rig_client(rig);
+		session = rig_session(rig);
+		assert_int_equal(keeps_alive(session->sides[CLIENT].fd), (i & 1) != 0);
+		assert_int_equal(keeps_alive(session->sides[SERVER].fd), (i & 4) != 0);
+		close(client);
+		session_close_all(&rig->sessions);
+	}
+}
+
+static void assert_paths(struct rig *rig, enum relay_path request, enum relay_path response)
+{
+	int client = rig_client(rig);
+
+	assert_int_equal(rig_session(rig)->directions[CLIENT].path, request);
+	assert_int_equal(rig_session(rig)->directions[SERVER].path, response);
+	close(client);
+	session_close_all(&rig->sessions);
+}
+
+static void either_section_may_ask_for_splicing(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	assert_paths(rig, RELAY_AUTO, RELAY_AUTO);
+	rig->section.options = OPTION_SPLICE_REQUEST;
+	assert_paths(rig, RELAY_SPLICE, RELAY_AUTO);
+	backend->options = OPTION_SPLICE_RESPONSE;
+	assert_paths(rig, RELAY_SPLICE, RELAY_SPLICE);
+	rig->section.options = 0;
+	assert_paths(rig, RELAY_AUTO, RELAY_SPLICE);
+	rig->config.global.nosplice = true;
+	assert_paths(rig, RELAY_COPY, RELAY_COPY);
+}
+
+static void a_server_without_a_port_gets_that_of_the_vip(void **state)
+{
+	struct rig *rig = *state;
+	struct addr vip, peer;
+	socklen_t length = sizeof(peer);
+	int client;
+
+	assert_true(socket_local_address(rig->vip, &vip));
+	addr_set_port(&rig->servers[0].address, 0);
+	client = rig_client(rig);
+	assert_int_equal(getpeername(rig_session(rig)->sides[SERVER].fd, &peer.sa, &length), 0);
+	assert_int_equal(addr_port(&peer), addr_port(&vip));
+	close(client);
+}
+
+static void a_session_knows_its_client_and_its_times(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before = session_now();
+	struct timespec wall;
+	struct addr local;
+	int client, server;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	client = rig_client(rig);
+	assert_true(socket_local_address(client, &local));
+	assert_true(addr_equal(&rig_session(rig)->client, &local));
+	assert_true(rig_session(rig)->sides[CLIENT].activity >= before);
+	assert_true(rig_session(rig)->sides[SERVER].activity >= before);
+	assert_int_equal(rig_session(rig)->connected, 0);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	session_close_all(&rig->sessions);
+	assert_true(rig->last.accepted >= before && rig->last.connected >= rig->last.accepted &&
+		    rig->last.closed >= rig->last.connected);
+	assert_in_range(rig->last.accepted_at.tv_sec, wall.tv_sec, wall.tv_sec + 60);
+	close(client);
+	close(server);
+}
+
+/* While connecting, its write event asks for both; more than writing would wake the loop for nothing. */
+static void a_connected_servers_write_event_is_for_writing_alone(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server;
+
+	assert_int_equal(event_get_events(&rig_session(rig)->sides[SERVER].write),
+		EV_READ | EV_WRITE | EV_PERSIST);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	for (int i = 0; i < 2; i++) {
+		const struct side *side = &rig_session(rig)->sides[i];
+
+		assert_int_equal(event_get_events(&side->write), EV_WRITE | EV_PERSIST);
+		assert_int_equal(event_get_events(&side->read), EV_READ | EV_PERSIST);
+		assert_true(event_pending(&side->read, EV_READ, NULL));
+		assert_false(event_pending(&side->write, EV_WRITE, NULL));
+	}
+	close(client);
+	close(server);
+}
+
 /* --- time --- */
+
+static void assert_pauses(struct rig *rig, struct proxy *backend, unsigned timeout, unsigned pause)
+{
+	uint64_t before = session_now(), due;
+	int client;
+
+	backend->timeouts[TIMEOUT_CONNECT] = timeout;
+	client = rig_client(rig);
+	rig_until(rig, failed_once);
+	due = rig_session(rig)->connect_due;
+	assert_in_range(due, before + pause, session_now() + pause);
+	assert_int_equal(rig_session(rig)->sides[SERVER].fd, -1);
+	close(client);
+	session_close_all(&rig->sessions);
+}
+
+static void the_pause_before_another_attempt_is_a_second_or_less(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+
+	backend->retries = 1;
+	backend->server_count = 1;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 300;
+	close(rig->server_listeners[0]);
+	assert_pauses(rig, backend, 0, 1000);
+	assert_pauses(rig, backend, 500, 500);
+	assert_pauses(rig, backend, 5000, 1000);
+	rig->server_listeners[0] = -1;
+}
+
+static void the_backends_retries_count(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+	int client;
+
+	backend->retries = 0;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_CONNECT_REFUSED);
+	assert_int_equal(rig->last.failures, 1);
+	close(client);
+	rig->server_listeners[0] = -1;
+}
+
+static int next_descriptor(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* Time has passed already, so there is no pause. */
+static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy *backend = separate_backend(rig);
+	int fillers[8], client, next;
+
+	silence_server(rig, fillers, 8);
+	next = next_descriptor();
+	backend->server_count = 1;
+	backend->retries = 1;
+	backend->timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 1;
+	client = rig_client(rig);
+	assert_true(rig_session(rig)->connect_due > session_now() + 1000 * 1000);
+	for (unsigned i = 0; i < 2; i++) {
+		struct session *session = rig_session(rig);
+
+		assert_int_equal(session->failures, i);
+		assert_int_not_equal(session->sides[SERVER].fd, -1);
+		session->connect_due = session_now();
+		event_active(&session->timer, EV_TIMEOUT, 1);
+		rig_turn(rig);
+	}
+	assert_ended_with(rig, REASON_CONNECT_TIMEOUT);
+	assert_int_equal(rig->last.failures, 2);
+	assert_int_equal(rig->last.error, 0);
+	close(client);
+	assert_int_equal(next_descriptor(), next);
+	close_all(fillers, 8);
+}
+
+static void without_a_timeout_connecting_takes_as_long_as_it_takes(void **state)
+{
+	struct rig *rig = *state;
+	int fillers[8], client;
+
+	silence_server(rig, fillers, 8);
+	client = rig_client(rig);
+	assert_int_equal(rig_session(rig)->connect_due, 0);
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	rig_turn(rig);
+	assert_int_equal(rig->ended, 0);
+	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
+	close_all(fillers, 8);
+	close(client);
+}
+
+static void a_server_that_has_answered_when_the_timer_fires_is_connected(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	client = rig_client(rig);
+	rig_session(rig)->connect_due = session_now();
+	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
+
+static void an_answer_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
+{
+	struct rig *rig = *state;
+	struct session *session;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_SERVER] = 5000;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	rig_until(rig, rig_is_relaying);
+	session = rig_session(rig);
+	session->sides[SERVER].activity -= 6000;
+	rig_write(server, "in time");
+	event_active(&session->timer, EV_TIMEOUT, 1);
+	rig_assert_reads(rig, client, "in time");
+	assert_int_equal(rig->ended, 0);
+	close(client);
+	close(server);
+}
 
 static void a_silent_client_times_out(void **state)
 {
@@ -668,6 +1169,34 @@ static void the_time_of_a_side_begins_when_it_is_first_waited_for(void **state)
 	assert_int_equal(rig->ended, 0);
 	close(client);
 	close(server);
+}
+
+/* It is not read any more, so nothing is waited for where all was delivered. */
+static void a_side_that_timed_out_ends_its_session_in_the_same_turn(void **state)
+{
+	for (int side = 0; side < 2; side++) {
+		struct rig *rig = *state;
+		int client, server;
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		rig->section.timeouts[TIMEOUT_CLIENT] = rig->section.timeouts[TIMEOUT_SERVER] =
+			5000;
+		client = rig_client(rig);
+		server = rig_accept(rig, 0);
+		rig_until(rig, rig_is_relaying);
+		rig_session(rig)->sides[side].activity -= 6000;
+		event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+		while (rig->ended == 0 && rig->states[rig->state_count - 1] != SESSION_DRAINING)
+			rig_turn(rig);
+		assert_int_equal(rig->ended, 1);
+		assert_ended_with(
+			rig, side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT);
+		assert_int_equal(rig->last.gone, side);
+		assert_int_equal(rig->last.error, 0);
+		close(client);
+		close(server);
+	}
 }
 
 static void once_one_direction_has_ended_the_fin_timeout_counts(void **state)
@@ -821,13 +1350,19 @@ int main(void)
 		SESSION_TEST(a_slow_client_gets_what_the_server_sent_before_its_reset),
 		SESSION_TEST(a_server_gets_what_the_client_sent_before_its_reset),
 		SESSION_TEST(a_reset_seen_by_writing_does_not_become_an_orderly_end),
+		SESSION_TEST(what_the_session_holds_at_a_reset_is_delivered),
+		SESSION_TEST(the_time_of_a_side_that_is_gone_does_not_run),
+		SESSION_TEST(a_side_that_takes_what_is_drained_is_not_timed_out),
+		SESSION_TEST(taking_bytes_is_the_destinations_activity_alone),
 		SESSION_TEST(what_a_client_does_not_take_is_neither_waited_for_nor_counted),
 		SESSION_TEST(a_client_that_resets_while_connecting_ends_its_session),
 		SESSION_TEST(a_client_that_finishes_while_connecting_keeps_its_session),
 		SESSION_TEST(a_client_that_has_finished_and_then_resets_ends_its_session),
+		SESSION_TEST(a_server_that_has_finished_and_then_resets_ends_its_session),
 		SESSION_TEST(a_watched_client_can_still_be_answered),
 		SESSION_TEST(a_client_that_ends_after_its_server_did_is_no_reset),
 		SESSION_TEST(a_server_that_ends_while_draining_gets_all_that_was_sent),
+		SESSION_TEST(a_quiet_clients_reset_ends_when_all_is_delivered),
 		SESSION_TEST(an_end_that_is_not_delivered_is_no_byte),
 		SESSION_TEST(a_refused_connection_resets_the_client),
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
@@ -842,10 +1377,23 @@ int main(void)
 		SESSION_TEST(a_silent_client_times_out),
 		SESSION_TEST(a_silent_server_times_out),
 		SESSION_TEST(the_time_of_a_side_begins_when_it_is_first_waited_for),
+		SESSION_TEST(a_side_that_timed_out_ends_its_session_in_the_same_turn),
 		SESSION_TEST(once_one_direction_has_ended_the_fin_timeout_counts),
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_server_that_does_not_answer_times_out),
+		SESSION_TEST(a_slow_side_gets_all_of_it),
+		SESSION_TEST(each_sections_option_keeps_its_own_side_alive),
+		SESSION_TEST(either_section_may_ask_for_splicing),
+		SESSION_TEST(a_server_without_a_port_gets_that_of_the_vip),
+		SESSION_TEST(a_session_knows_its_client_and_its_times),
+		SESSION_TEST(a_connected_servers_write_event_is_for_writing_alone),
+		SESSION_TEST(the_pause_before_another_attempt_is_a_second_or_less),
+		SESSION_TEST(the_backends_retries_count),
+		SESSION_TEST(after_a_timeout_the_next_attempt_begins_at_once),
+		SESSION_TEST(without_a_timeout_connecting_takes_as_long_as_it_takes),
+		SESSION_TEST(a_server_that_has_answered_when_the_timer_fires_is_connected),
+		SESSION_TEST(an_answer_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_shutdown_resets_both_sides),
 		SESSION_TEST(closing_twice_is_closing_once_and_the_first_reason_counts),
 		SESSION_TEST(a_session_that_ended_gives_back_its_places),
