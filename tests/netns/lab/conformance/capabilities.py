@@ -1,4 +1,4 @@
-"""What an implementation can claim, and which claims a scenario calls for.
+"""What an implementation can claim, and which claims a scenario needs.
 
 One row a capability: its name in an adapter's `describe`, what claiming it promises, and the test
 that tells whether a scenario needs it. Claims are what UNSUPPORTED is checked against: an adapter that
@@ -52,7 +52,7 @@ CAPABILITIES = (
     Capability(
         "bind", "listens at addresses that the host does not have", _listener(lambda one: one.get("transparent"))
     ),
-    Capability("stream", "relays bytes of any protocol: either side first, half-close and resets passed on"),
+    Capability("stream", "relays bytes of any protocol; either side may send first; half-close and resets are relayed"),
     Capability(
         "port-range",
         "one listener serves a range of ports",
@@ -60,27 +60,27 @@ CAPABILITIES = (
     ),
     Capability(
         "v6only",
-        "a listener on :: serves IPv4 clients, or does not, as is asked for",
+        "a listener on :: serves IPv4 clients, or does not, as the scenario says",
         _listener(lambda one: one.get("v6", "default") != "default"),
     ),
-    Capability("ipv6", "whatever else is claimed holds for IPv6, too", _has_ipv6),
-    Capability("source-none", "calls the server from the address that its host chooses", _source("none")),
-    Capability("source", "calls the server from the client's address", _source("clientip")),
+    Capability("ipv6", "all other claims hold for IPv6, too", _has_ipv6),
+    Capability("source-none", "connects to the server from the address that its host chooses", _source("none")),
+    Capability("source", "connects to the server from the client's address", _source("clientip")),
     Capability(
         "plain-listener",
-        "uses the client's address also where the listener is not transparent",
+        "uses the client's address also if the listener is not transparent",
         lambda s: _source("clientip", "client")(s) and _listener(lambda one: not one.get("transparent"))(s),
     ),
-    Capability("source-range", "with `source`, takes its ports from the host's range and not from the client"),
-    Capability("source-port", "calls the server from the client's address and port", _source("client")),
-    Capability("source-address", "calls the server from an address of the host that is configured", _source("address")),
-    Capability("source-foreign", "calls the server from a configured address that the host lacks", _source("foreign")),
+    Capability("source-range", "with `source`, uses ports of the host's range, not the client's"),
+    Capability("source-port", "connects to the server from the client's address and port", _source("client")),
+    Capability("source-address", "connects to the server from a configured address of the host", _source("address")),
+    Capability("source-foreign", "connects to the server from a configured address that the host does not have", _source("foreign")),
     Capability("listeners", "has several listeners", lambda s: len(s.get("listeners", ())) > 1),
     Capability("balance", "uses several servers in turn", _in_turn),
     Capability(
-        "listener-server", "takes the clients of a listener to one server", _listener(lambda one: "server" in one)
+        "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
     ),
-    Capability("intercept", "serves whatever address a client called", lambda s: s.get("destination") == "original"),
+    Capability("intercept", "serves any address that a client connects to", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
     Capability("proxy-v1-in", "reads a PROXY protocol header of version 1 from clients", _header_in("v1")),
     Capability("proxy-v2-in", "reads a PROXY protocol header of version 2 from clients", _header_in("v2")),
@@ -98,18 +98,18 @@ CAPABILITIES = (
         "ends a session that is silent for longer than a configured time",
         lambda s: bool(set(s.get("timeouts", ())) - {"connect"}),
     ),
-    Capability("threads", "runs with the number of threads that is asked for", lambda s: "threads" in s),
-    Capability("maxconn", "holds no more sessions than is asked for", lambda s: "maxconn" in s),
-    Capability("user", "becomes the user that is asked for", lambda s: "user" in s),
-    Capability("log-default", "runs with a configuration that says nothing of logs", lambda s: s.get("log") == "default"),
+    Capability("threads", "runs with the configured number of threads", lambda s: "threads" in s),
+    Capability("maxconn", "holds no more sessions than configured", lambda s: "maxconn" in s),
+    Capability("user", "becomes the configured user", lambda s: "user" in s),
+    Capability("log-default", "runs with a configuration without log settings", lambda s: s.get("log") == "default"),
     Capability("tcplog", "logs each session with the fields of HAProxy's `option tcplog`"),
-    Capability("drain", "on SIGUSR1 closes its listeners, lets sessions finish and exits with status 0"),
-    Capability("reload", "takes a new configuration on without losing a connection", lambda s: bool(s.get("reload"))),
+    Capability("drain", "on SIGUSR1 closes its listeners, finishes its sessions and exits with status 0"),
+    Capability("reload", "applies a new configuration and loses no connection", lambda s: bool(s.get("reload"))),
 )
 
 NAMES = tuple(row.name for row in CAPABILITIES)
 
 
 def needed(scenario):
-    """Names of the capabilities that a scenario calls for."""
+    """Names of the capabilities that a scenario needs."""
     return [row.name for row in CAPABILITIES if row.needs and row.needs(scenario)]

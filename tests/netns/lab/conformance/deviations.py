@@ -6,8 +6,8 @@
     versions = ["2.6.*", "2.8.*"]               wildcards; every version when left out
     reference = "https://example.org/issue/1"   where it is known from
 
-A known failure stays a failure; it is only told from a new one. A requirement with a deviation that
-passes, or fails otherwise, is reported: the record is then no longer true.
+A known failure stays a failure, but reports mark it as known. A requirement with a deviation that
+passes, or fails in another way, is reported: then the record is wrong.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a run ran on: kernel, its configuration, the tools' versions."""
+"""Where a run took place: kernel, its configuration, versions of the tools."""
 
 import gzip
 import hashlib

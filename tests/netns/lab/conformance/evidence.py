@@ -1,4 +1,4 @@
-"""What is kept of a failed test, collected before anything of it is taken down.
+"""The evidence of a failed test, collected before its hosts are removed.
 
 One folder below build/evidence: README.txt with the failure and the command that repeats it, the
 packets of every link, and for each namespace its rules with counters, routes, policy rules,
@@ -44,7 +44,7 @@ def forget():
 
 
 def folder_of(nodeid):
-    """Where what is kept of a test goes."""
+    """The folder for a test's evidence."""
     return FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
 
 

@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 def row(event, command):
-    """A test's outcome as the report has it, from the event that told of it."""
+    """A test's outcome in the report's format, from its event."""
     names = ("test", "verdict", "message", "details", "parameters", "seconds", "evidence", "unclaimed")
     return {**{name: event[name] for name in names}, "command": command}
 
@@ -82,7 +82,7 @@ def reasons(report):
 
 
 def success(report):
-    """What is to be said of a run without such reasons: a failure that is known is still no pass."""
+    """The last line of a run without such reasons; a known failure is still no pass."""
     musts = {each["id"] for each in report["requirements"] if each["level"] == "MUST"}
     cells = [each for column in report["implementations"] for each in column["cells"]]
     known = sum(bool(each["known"]) and each["requirement"] in musts for each in cells)

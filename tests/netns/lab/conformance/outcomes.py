@@ -1,4 +1,4 @@
-"""pytest's side of verdicts: every test's, with what led to it, in one place whatever process ran it.
+"""Verdicts of single tests in pytest, with their reasons, collected from all worker processes.
 
 Each report of a phase gets an attribute `finding`, a dictionary of plain values, so that it passes
 through xdist, and evidence is kept of what failed. The first process joins a test's phases to one row,
@@ -89,7 +89,7 @@ def judge(item, call, report):
 
 
 def settle(item, report, word, message):
-    """Have pytest count it as what it is."""
+    """Make pytest count the test by its verdict."""
     if word in (verdict.UNSUPPORTED, verdict.ABSENT) and not report.passed:
         report.outcome = "skipped"
         report.longrepr = (str(item.location[0]), item.location[1] or 0, f"{word.lower()}: {message}")
@@ -140,7 +140,7 @@ def shown_parameters(item):
 
 
 def keep_evidence(item, report):
-    """Collect it of what failed, or with --keep of everything, and have pytest's report say where it is."""
+    """Collect evidence of failed tests, or with --keep of all; pytest's report says where it is."""
     lab, options = getattr(item, "funcargs", {}).get("lab"), item.config.option
     kept = report.failed and not options.no_evidence or report.when == "call" and report.passed and options.keep
     if not lab or not kept:
@@ -195,7 +195,7 @@ class Events:
 
 
 def joined(phases):
-    """One row of a test's phases: what is said of the worst of them."""
+    """One row of a test's phases, with the finding of the worst."""
     findings = [phase.finding for phase in phases if hasattr(phase, "finding")]
     bad = max(findings, key=lambda each: verdict.VERDICTS.index(each["verdict"]))
     return {

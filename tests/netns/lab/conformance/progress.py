@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on, and the screenful that it ends with.
+"""What a run prints while it runs, and the summary at its end.
 
 On a terminal each implementation has one line, redrawn in place; elsewhere a line now and then and one
 for each test that did not pass, so that a log stays readable.

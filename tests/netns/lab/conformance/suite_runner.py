@@ -1,7 +1,7 @@
-"""Runs the suite on one implementation after another and gathers what became of every test.
+"""Runs the suite on one implementation after another and collects the outcome of every test.
 
-The suite runs as `tests/netns/run` does, a process of its own within this run's isolation; it tells
-what it does through a pipe (see outcomes), so that there is something to show while it goes on and
+The suite runs like `tests/netns/run`, as its own process within this run's isolation; it writes
+its progress through a pipe (see outcomes), so that there is something to show while it runs and
 nothing is lost should it die. Before that, the adapter itself is asked: what it says it is, and
 whether it refuses a scenario with a field that no adapter can know.
 """
@@ -77,7 +77,7 @@ class Column:
 
 
 def accepted(implementation):
-    """Where the adapter does not refuse a field that it cannot know, and what it did instead."""
+    """Places where the adapter does not refuse an unknown field, with the result."""
     for where in ("scenario", "listener"):
         scenario = json.loads(json.dumps(PLAIN))
         inner = scenario if where == "scenario" else scenario["listeners"][0]

@@ -1,4 +1,4 @@
-"""What a kernel can do, shown by doing it in the lab: the other opinion on what `tproxyctl prove` says.
+"""What a kernel can do, shown in the lab: a second opinion on the results of `tproxyctl prove`.
 
 Each row does one thing with Python's own sockets and with the host's tools, and looks at what became of a
 packet. What raises an error, or has no effect, is not shown. Rules are judged by their counters: a
@@ -169,7 +169,7 @@ def _pair():
 
 
 def _policy_rule(lab, family):
-    """A marked datagram comes to an address that nobody has, and one without a mark has no way there."""
+    """A marked datagram reaches an address that no host has; one without a mark has no route to it."""
     _route_marked(lab.topology.proxy, family)
     receiver = _receiver(lab, Endpoint(ANY[family], PORT))
     _sender(lab, family, 1).sendto(b"marked", (lab.vip_address(family=family), PORT))
@@ -197,7 +197,7 @@ def _sender(lab, family, mark):
 
 
 def _original_destination(lab, family):
-    """By whichever tool can: TPROXY takes a datagram to another port, and the socket is told where it was sent."""
+    """By any tool that can: TPROXY moves a datagram to another port, and the socket gets its original destination."""
     _route_marked(lab.topology.proxy, family)
     for firewall_tool in firewall.FIREWALL_TOOLS:
         try:
@@ -209,7 +209,7 @@ def _original_destination(lab, family):
 
 
 def intercepted_datagram(lab, family, elsewhere=99):
-    """A datagram to an address that nobody has is told of, reaches the server from the client, and is answered."""
+    """A datagram to an address that no host has arrives with its destination and the client as source, and is answered."""
     listener = _receiver(lab, Endpoint(ANY[family], PORT), True)
     listener.setsockopt(IP_LEVEL[family], IP_RECVORIGDSTADDR[family], 1)
     destination = Endpoint(lab.vip_address(elsewhere, family), DESTINATION_PORT)

@@ -7,7 +7,7 @@ PROPERTY = "check"
 
 
 def of(expected, named):
-    """The score of a case in which `expected` has to be named and `named` was; it may still be fixed."""
+    """The score of a case where check must name `expected` and has named `named`; not fixed yet."""
     return {
         "broken": bool(expected),
         "found": set(expected) <= set(named),

@@ -1,4 +1,4 @@
-"""`tproxyctl check` on a proxy's host: what it names, and the commands that it prints.
+"""`tproxyctl check` on a proxy's host: its findings, and the commands that it prints.
 
 A client tries while it looks, as an administrator has one do (`--watch`), and only then: what a client leaves
 behind that tries all the time, on a busy machine for seconds, would be found on the host.
@@ -64,7 +64,7 @@ def agrees(made, status):
 
 
 def _meanwhile(process, client):
-    """What it prints; a client tries once it looks, and again where nothing came of that."""
+    """Its output. A client connects while check captures, and again if that fails."""
     tries, last, end = [], 0.0, waiting.deadline()
     try:
         while True:
@@ -111,19 +111,19 @@ def wrong(made):
 
 
 def commands(named):
-    """What fixes it, each command once, in the order in which they are printed."""
+    """The commands that fix it, each once, in the printed order."""
     printed = [Command(c["on"], c["run"]) for found in named.values() for each in found for c in each["commands"]]
     return list(dict.fromkeys(printed))
 
 
 def made_on(host):
-    """Rules and routes of a host, as its tools list them, without what packets count up."""
+    """Rules and routes of a host, as its tools list them, without counters."""
     listing = host.run("sh", "-c", "; ".join(each for each in LISTINGS if shutil.which(each.split()[0])))
     return re.sub(r"(?m)^#.*|\[\d+:\d+\]", "", listing)
 
 
 def service_options(scenario, folder, client):
-    """The options that say what a proxy needs: its configuration, where it has one that the tool reads."""
+    """The options that describe the service: --config if tproxyctl can read the proxy's configuration."""
     config = Path(folder) / "proxy.cfg"
     options = ["--config", str(config)] if config.exists() else _listed(scenario)
     return [*options, "--client", client]

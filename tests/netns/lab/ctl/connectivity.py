@@ -1,17 +1,17 @@
-"""What becomes of new connections, told by their ends and by what is on the links.
+"""The fate of new connections, from their ends and from the packets on the links.
 
     works         bytes pass in both directions, and the server sees the client's address
     wrong source  bytes pass, and the server sees another address
     refused       the connection fails at once, or the proxy ends it before a byte has come back
-    times out     nothing comes back: what was sent is sent again, and nobody ever answers
-    stalls        it begins to work, then bytes do not get through any more
+    times out     nothing comes back: packets are retransmitted and get no answer
+    stalls        the connection works first, then bytes no longer get through
     intermittent  of several connections some work and some do not
 
-Nothing is timed. That a connection will time out is read from its packets: whoever waits in vain sends
+Nothing is timed. Packets show that a connection will time out: an end without an answer sends
 again. What was sent twice counts only as long as no end of the connection gets on.
 
 All connections are attempted at the same time, so that many that time out cost no more than one.
-Datagrams nobody sends again; so the lab does it, a few times.
+No kernel retransmits datagrams, so the lab does it, a few times.
 """
 
 import errno
@@ -62,7 +62,7 @@ class Attempt:
         return select.POLLIN if self.connected else select.POLLOUT
 
     def proceed(self):
-        """The client's socket has something: an answer, or an end."""
+        """Handle an answer or an end at the client's socket."""
         try:
             complete = self._read() if self.connected else self._connect()
         except OSError:
@@ -98,7 +98,7 @@ class Attempt:
 
 
 def observe(lab, attempts, upload=0):
-    """The symptom of new connections; the first of them uploads so many bytes, if it works."""
+    """The symptom of new connections. If they work, the first one uploads `upload` bytes."""
     unread = {}  # accepted sockets: what came of their tokens
     deadline, last_look = waiting.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
@@ -116,13 +116,13 @@ def observe(lab, attempts, upload=0):
 
 
 def forget(lab):
-    """What links have shown so far is not about the connections that follow."""
+    """Ignore the packets so far; they belong to earlier connections."""
     for tap in lab.taps:
         tap.forget()
 
 
 def _turn(lab, pending, unread):
-    """Let every socket that has something proceed; whether there was one."""
+    """Handle every ready socket; return whether there was one."""
     by_number = {each.client.fileno(): each for each in pending}
     poll = select.poll()
     for number, each in by_number.items():
@@ -156,7 +156,7 @@ def _read_token(made, pending, unread):
 
 
 def _stuck(lab):
-    """How many connections wait in vain: the most that any link shows."""
+    """How many connections get no answer: the largest number that a link shows."""
     return max(len(_sent_again(lab, tap)) for tap in _witnesses(lab))
 
 
@@ -167,7 +167,7 @@ def _witnesses(lab):
 
 
 def _sent_again(lab, tap):
-    """What was sent again on a link: pairs of ends, or who asked for which address."""
+    """The retransmitted packets on a link: pairs of ends, or (asker, address) of address requests."""
     at_end = tap.name in ("client-eth0", "server-eth0")
     seen = Counter()
     for segment in tap.segments():
@@ -203,7 +203,7 @@ def _stalls(lab, attempt, size):
 
 
 def _bytes_sent_again(lab):
-    """Whether the proxy has sent the same bytes to the server again and again."""
+    """Whether the proxy has retransmitted bytes to the server several times."""
     proxies = [tap for tap in lab.taps if tap.name in ("proxy-server0", "proxy-router0")]
     seen = Counter(
         (segment.source, segment.sequence)
@@ -230,7 +230,7 @@ def observe_datagrams(server, client, destination, expected, size):
 
 
 def answers_past_the_proxy(lab):
-    """What the client got from the server past the proxy: packets that it cannot know what to do with."""
+    """Packets that the client got from the server past the proxy, and that belong to no connection of it."""
     (link,) = [tap for tap in lab.taps if tap.name == "client-eth0"]
     return [segment for segment in link.segments() if segment.source in lab.server.listeners]
 

@@ -1,4 +1,4 @@
-"""A host in a namespace with tproxyctl on it, and what a revert has to bring back.
+"""A host in a namespace with tproxyctl on it, and what a revert must restore.
 
 What "as it was" means is read with the host's own tools: both iptables, nft, ip, and every sysctl. Two
 things kill tproxyctl: a tool that stands first on PATH, at any of its calls, and a library that is loaded
@@ -57,7 +57,7 @@ exec "$@"
 
 
 def without(*programs):
-    """What a command begins with, and its environment, that is not to find some programs, on PATH or off it."""
+    """(first words, environment) of a command that cannot run some programs, on PATH or elsewhere."""
     return ("unshare", "-m", "sh", "-c", HIDE, "sh"), {"HIDDEN": " ".join(programs)}
 
 
@@ -70,7 +70,7 @@ class CtlHost:
         self.state = folder / "state.json"
 
     def ctl(self, *arguments, path=None, state=None, environment=None, before=()):
-        """Run it and return what it did; `path` is a folder that comes first on PATH."""
+        """Run tproxyctl and return the completed process; `path` is a folder that comes first on PATH."""
         words = [*before, TPROXYCTL, *arguments, "--state", str(state or self.state)]
         environment = {**self._environment(path), **(environment or {})}
         with self.namespace:
@@ -90,7 +90,7 @@ class CtlHost:
         return self.namespace.run(*line.split(), text=text, environment=lock)
 
     def snapshot(self):
-        """All that a revert has to bring back."""
+        """Everything that a revert must restore."""
         with self.namespace:
             made = {line: _output(line.split()) for line in LISTINGS}
             saved = {name: _without_dates(_output([name])) for name in SAVES if shutil.which(name)}
@@ -114,7 +114,7 @@ class CtlHost:
             self.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
 
     def killer(self, at, when):
-        """A folder of tools of which the one called as number `at` kills its caller."""
+        """A folder of tools for PATH; the tool that runs as number `at` kills tproxyctl."""
         folder = self.folder / "killer"
         folder.mkdir(exist_ok=True)
         (folder / "calls").write_text("0\n", encoding="ascii")
@@ -149,7 +149,7 @@ def _sysctls():
 
 
 def differences(before, after):
-    """What differs, by its listing; iptables-legacy's empty tables apart, which nothing takes back."""
+    """What differs, by listing. Empty tables of iptables-legacy do not count: no command removes them."""
     made = {}
     for name, text in after.items():
         old = before[name]

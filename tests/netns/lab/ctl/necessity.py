@@ -1,4 +1,4 @@
-"""What each part of a set-up is good for: leave it out, make a new connection, and look.
+"""The purpose of each part of a set-up: leave it out, make a new connection, and look.
 
 fixtures/necessity.toml has one row a change, with the symptom that it is to have and one sentence why;
 a row stands for as many cases as it names recipes and families. A case lays out its own hosts, applies
@@ -188,7 +188,7 @@ class Trial:
             host.run("nft", "-f", "-", text="\n".join(self.filled(row.nft)) + "\n")
 
     def check(self):
-        """What is missing or harmful, as `tproxyctl check` names it on the proxies' hosts: {item: findings}."""
+        """What `tproxyctl check` finds missing or harmful on the proxies' hosts: {item: findings}."""
         named, self.not_judged = {}, []
         for proxy in self.lab.proxies:
             needs = checklist.service_options(proxy.scenario, proxy.folder, self._client())
@@ -199,7 +199,7 @@ class Trial:
         return named
 
     def _connecting(self):
-        """How a client tries while check looks; for datagrams nobody does."""
+        """What starts a client while check captures; None for datagrams."""
         return self._begin if self.row.protocol == "tcp" else None
 
     def _begin(self):
@@ -220,7 +220,7 @@ class Trial:
         waiting.until(self._no_address_is_asked_for, "earlier address requests on the client's link have ended")
 
     def _run_all(self, commands):
-        """Each where it says; whoever it is about starts anew where it has to."""
+        """Run each command at its place; start a proxy again if its configuration or its start changed."""
         starts = [command for _, command in commands if command.startswith("setpriv")]
         for place, command in commands:
             for host in self._hosts(place) if command not in starts else ():
@@ -229,14 +229,14 @@ class Trial:
             self._start_anew(*starts)
 
     def _made_by(self, commands):
-        """Rules, routes and configurations, wherever a command was run."""
+        """Rules, routes and configurations of all places where a command ran."""
         hosts = {host.name: host for place, _ in commands for host in self._hosts(place)}
         configs = [proxy.folder / "proxy.cfg" for proxy in self.lab.proxies]
         texts = [each.read_text(encoding="utf-8") for each in configs if each.exists()]
         return {name: checklist.made_on(host) for name, host in hosts.items()}, texts
 
     def _no_address_is_asked_for(self):
-        """A connection that begins meanwhile would share the end of a question from before the fix."""
+        """Otherwise a new connection would share the result of an address request from before the fix."""
         return "INCOMPLETE" not in self.lab.client.namespace.run("ip", "neigh", "show")
 
     def _hosts(self, place):
@@ -245,7 +245,7 @@ class Trial:
         return [self.lab.topology.hosts[place.removeprefix("the ")]]
 
     def _start_anew(self, line=""):
-        """The proxies, by the command that was printed, or with what was edited in their configurations."""
+        """Start the proxies again, by the printed command or with their edited configurations."""
         old, self.lab.proxies = self.lab.proxies, []
         for proxy in old:
             proxy.kill()
@@ -291,7 +291,7 @@ class Trial:
 
 
 def keep(case, observed, also):
-    """Write what was observed into build/necessity.json, whatever other process does so, too."""
+    """Write the observed result into build/necessity.json; safe with several processes."""
     OBSERVED.parent.mkdir(exist_ok=True)
     with open(OBSERVED, "a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -302,7 +302,7 @@ def keep(case, observed, also):
 
 
 def kept():
-    """What build/necessity.json has, as reports show it; None where there is nothing."""
+    """The contents of build/necessity.json for reports, or None."""
     try:
         with open(OBSERVED, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH)

@@ -1,7 +1,7 @@
-"""Packets on a link, as the second witness and as evidence.
+"""Packets on a link: the second witness, and evidence of failed tests.
 
 A tap is a packet socket that collects the head of every packet in its own buffer; nothing reads it
-until somebody asks. When the buffer is full the kernel drops what follows, which costs next to
+until a test asks. When the buffer is full the kernel drops what follows, which costs next to
 nothing, so a tap may stay on a link through any load; `overflowed` then says so.
 """
 
@@ -73,11 +73,11 @@ class Tap:
         return self._packets
 
     def forget(self):
-        """Look at what comes from now on alone; what was there is kept for the evidence."""
+        """Ignore earlier packets from now on; they stay in the evidence."""
         self._first = len(self.packets())
 
     def segments(self, first=0):
-        """The TCP segments so far, but for those among the first packets."""
+        """The TCP segments so far, without those among the first packets."""
         seen = self.packets()[max(first, self._first) :]
         return [segment for _, head in seen if (segment := parse(head)) is not None]
 
@@ -86,7 +86,7 @@ class Tap:
         return [found for _, head in self.packets() if (found := parse_datagram(head)) is not None]
 
     def queries(self):
-        """Who asked for the link-layer address of whom, a pair for each request so far."""
+        """(asker, address) of each request for a link-layer address so far."""
         seen = self.packets()[self._first :]
         return [found for _, head in seen if (found := parse_query(head)) is not None]
 

@@ -1,4 +1,4 @@
-"""What a host's kernel has counted: how a test knows that the case it is about has come about."""
+"""Counters of a host's kernel: they prove that the case of a test really happened."""
 
 from lab.netns import kernel
 

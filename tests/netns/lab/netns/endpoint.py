@@ -29,7 +29,7 @@ def socket_family(address):
 
 
 class Connection:
-    """A connected socket. Every wait on it ends, at the latest when patience does."""
+    """A connected socket. Every wait on it ends after `waiting.seconds` at the latest."""
 
     def __init__(self, connected):
         self.socket = connected
@@ -38,7 +38,7 @@ class Connection:
         self.peer = Endpoint(*connected.getpeername()[:2])
 
     def has_input(self):
-        """Whether a socket that is ready to be read has something for the test, or its end."""
+        """Whether a readable socket has bytes for the test, or its end."""
         return not hasattr(self.socket, "has_input") or self.socket.has_input()
 
     def send(self, data):
@@ -49,7 +49,7 @@ class Connection:
         self.socket.send(byte, socket.MSG_OOB)
 
     def unacknowledged(self):
-        """How much of what was sent, an end included, the other host's kernel has not acknowledged."""
+        """How many sent bytes, an end included, the other host's kernel has not acknowledged."""
         return struct.unpack("i", fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
 
     def receive(self, size):
@@ -79,7 +79,7 @@ class Connection:
             ) from None
 
     def ending(self):
-        """Await the end, reading whatever comes before it: ("eof" | "reset", the bytes)."""
+        """Read up to the end; return ("eof" or "reset", the bytes before it)."""
         parts = []
         try:
             while part := self._receive_some(1 << 16):

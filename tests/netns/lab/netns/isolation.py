@@ -1,4 +1,4 @@
-"""One outer isolation for a run: whatever ends it, nothing is left on the host.
+"""One outer isolation for a run: however the run ends, nothing stays on the host.
 
     caller -> keeper -> first process (pid 1 of the new pid namespace) -> the run
 
@@ -48,7 +48,7 @@ def isolated():
 
 
 def run_isolated(work):
-    """Call work() inside a fresh isolation and return its exit status to the caller's process.
+    """Call work() inside a new isolation and return its exit status to this process.
 
     Must be called before any thread is started. work() returns an exit status.
     """
@@ -71,7 +71,7 @@ def run_isolated(work):
 
 
 def _ancestors():
-    """Parent, its parent and so on, as far as they are of this process's group: make, a shell."""
+    """Ids of the parent, its parent and so on, while they are in this process's group: make, a shell."""
     pid, group = os.getppid(), os.getpgrp()
     while pid > 1 and _of_group(pid, group):
         yield pid
@@ -105,7 +105,7 @@ def die_with_parent():
     """End with the process that started this one, and now if it has ended already.
 
     A caller that may be killed at any moment gives its number in the environment: an orphan cannot
-    tell by itself that it is one, for whoever adopted it looks like a parent, too.
+    see that it is one, because the process that adopted it looks like a parent, too.
     """
     caller = int(os.environ.pop(PARENT, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)
@@ -126,7 +126,7 @@ def _unshare():
 
 
 def _first_process(alive, work):
-    """Pid 1: make the surroundings, start the run, reap whatever is orphaned, end with the run."""
+    """Pid 1: make mounts and links, start the run, reap orphans, end with the run."""
     kernel.die_with_parent(signal.SIGKILL)
     # The parent lives in another pid namespace, so getppid() can't tell; an end of the pipe can.
     os.set_blocking(alive, False)
@@ -177,7 +177,7 @@ def _make_environment():
 
 
 def link_up(name):
-    """Bring a link of the current network namespace up, without any program's help."""
+    """Bring a link of the current network namespace up, without a program."""
     get_flags, set_flags, up = 0x8913, 0x8914, 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = fcntl.ioctl(control, get_flags, struct.pack("16sh22x", name.encode(), 0))

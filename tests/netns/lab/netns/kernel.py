@@ -43,7 +43,7 @@ def unshare(flags):
 
 
 def setns(descriptor, kind):
-    """Move the calling thread into the namespace that the descriptor stands for."""
+    """Move the calling thread into the namespace of a descriptor."""
     _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
 
 
@@ -56,7 +56,7 @@ def unmount(target, flags=MNT_DETACH):
 
 
 def die_with_parent(signal):
-    """Have the kernel send `signal` to this process when its parent ends."""
+    """Make the kernel send `signal` to this process when its parent ends."""
     _call("prctl", ctypes.c_int(PR_SET_PDEATHSIG), ctypes.c_ulong(signal), 0, 0, 0)
 
 

@@ -1,8 +1,8 @@
-"""A network namespace that this process made, and work done inside it.
+"""A network namespace of this process, and work inside it.
 
 `with namespace:` moves the calling thread into it and back again; whatever socket is made or
 program is started meanwhile belongs to it for good. Namespaces are named below the run's private
-/run/netns, so that `ip netns exec NAME …` works for whoever looks around.
+/run/netns, so that `ip netns exec NAME …` works for a person who looks around.
 """
 
 import fcntl
@@ -24,15 +24,15 @@ _entered = threading.local()  # .stack: descriptors of the namespaces that the t
 
 
 class CommandFailed(Exception):
-    """A command of the lab's own set-up failed: an error of the suite, not of the proxy."""
+    """A command of the lab failed: an error of the suite, not of the proxy."""
 
 
 class Refused(CommandFailed, Absent):
-    """A command failed because the kernel lacks what it asked for, as its own words say."""
+    """A command failed, and its message says that the kernel lacks a feature."""
 
 
-# What the tools say when the kernel refuses something that it has no support for. `No such file` alone
-# is said of many things; nft says it in this way when the kernel has no such expression.
+# Messages of the tools when the kernel lacks a feature. `No such file` alone has many other meanings;
+# nft prints it in this form when the kernel lacks an expression.
 _REFUSALS = (
     "missing kernel module?",  # iptables, of a match or a target
     "No chain/target/match by that name",  # iptables-legacy, of the same
@@ -52,7 +52,7 @@ _REFUSALS = (
 
 
 def is_refusal(words):
-    """Whether a tool's words say that the kernel lacks something."""
+    """Whether a tool's message says that the kernel lacks a feature."""
     return any(sign in words for sign in _REFUSALS)
 
 
@@ -89,7 +89,7 @@ class Namespace:
         kernel.setns(_entered.stack[-1], kernel.CLONE_NEWNET)
 
     def run(self, *command, text=None, environment=None):
-        """Run a program to its end in the namespace and return what it printed."""
+        """Run a program in the namespace and return its output; raises CommandFailed."""
         with self:
             done = subprocess.run(
                 command,
@@ -107,11 +107,11 @@ class Namespace:
         return done.stdout
 
     def ip(self, *lines):
-        """One call of `ip -batch` for all the lines, each as it would follow `ip `."""
+        """Run all lines with one `ip -batch`; each line is the arguments of `ip`."""
         return self.run("ip", "-batch", "-", text="\n".join(lines) + "\n")
 
     def sysctl(self, values, where_known=False):
-        """Write sysctls, a pair of a dotted name and a value each; all have to be there, or only those that are are set."""
+        """Write sysctls, {dotted name: value}. A missing one is Absent; with `where_known` it is skipped."""
         with self:
             for name, value in values.items():
                 try:
@@ -135,7 +135,7 @@ class Namespace:
         return bool(struct.unpack("16sh22x", request)[1] & IFF_RUNNING)
 
     def close(self):
-        """Forget the namespace; it ends when the last process and socket of it have ended."""
+        """Remove the namespace's name; it ends with its last process and socket."""
         if self.descriptor != -1:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -148,7 +148,7 @@ def _current():
 
 
 def _write(path, text):
-    """Without what a file object asks the kernel beside: every test writes a hundred of them."""
+    """Faster than a file object; every test writes a hundred sysctls."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode("ascii"))

@@ -1,4 +1,4 @@
-"""Hosts and links, made as a layout says (see layouts).
+"""Hosts and links, made from a layout (see layouts).
 
     client ------- proxy ------- server      inline: the proxy forwards; both ends route by it
 
@@ -44,7 +44,7 @@ FAMILIES = (4, 6)
 _PER_LINK_4 = {"rp_filter": 0, "src_valid_mark": 0, "accept_local": 0, "send_redirects": 0}
 _PER_LINK_6 = {"disable_ipv6": 0, "accept_dad": 0, "accept_ra": 0, "addr_gen_mode": 0}
 
-# What the kernel starts with, but for those that would need time to settle (DAD, link-local).
+# The kernel's defaults, except those that would cause delays (DAD, link-local).
 DEFAULTS = {
     "net.ipv4.ip_forward": 0,
     "net.ipv4.ip_nonlocal_bind": 0,
@@ -67,7 +67,7 @@ DEFAULTS = {
 
 FORWARDING = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}
 
-# Of a link that answers for other hosts' addresses: at once, where the kernel would wait a while.
+# For a link that answers for other hosts' addresses: without the kernel's delay.
 _ANSWERING = {
     "net.ipv4.neigh.{}.proxy_delay": 0,
     "net.ipv6.neigh.{}.proxy_delay": 0,
@@ -85,7 +85,7 @@ def vip(family, number=80):
 
 
 def words(family):
-    """What is put for the braces in a layout's lines, or the necessity table's."""
+    """The texts for the braces in lines of a layout or of the necessity table."""
     here = {
         "family": family,
         "all": {4: 32, 6: 128}[family],
@@ -149,7 +149,7 @@ class Topology:
         return address(net[family], number)
 
     def announce(self):
-        """Have the proxy's host answer for the VIPs where they are on the client's own link."""
+        """Make the proxy's host answer for the VIPs, if they are on the client's own link."""
         lines = self.layout.announce
         if lines:
             named = {name.format("client0"): value for name, value in _ANSWERING.items()}
@@ -169,7 +169,7 @@ def build(name):
         passes_on = role not in ("proxy", "proxy2", "client", "server")
         namespace.sysctl({**DEFAULTS, **FORWARDING} if passes_on else DEFAULTS, where_known=True)
     for role, namespace in made.hosts.items():
-        # First the policy: a kernel that has none says so there, and would mix up the tables of routes.
+        # First the policy rules: a kernel without them fails here, and would mix up the route tables later.
         _policy(layout, role, namespace)
         namespace.ip(*_wire_lines(made, role), *_host_lines(layout, role))
     if name == "asymmetric":
@@ -180,12 +180,12 @@ def build(name):
 
 
 def await_running(namespace, link):
-    """Wait until the kernel has noticed that a link is up; before, it drops what is sent."""
+    """Wait until the kernel has noticed that a link is up; before that, it drops packets."""
     waiting.until(lambda: namespace.running(link), f"{link} of {namespace.name} is up")
 
 
 def add_direct_link(made):
-    """Give the server a way to the client that does not pass the proxy."""
+    """Give the server a link to the client that does not pass the proxy."""
     made.server.ip(
         link_line("direct0", made.client, "direct0", 5),
         *_address_lines("direct0", DIRECT_NET, (DIRECT_SERVER,)),
@@ -248,7 +248,7 @@ def _policy(layout, role, namespace):
 
 
 def _address_lines(link, net, hosts):
-    """The first host's address is the one that connections are made from, in both families."""
+    """The first host's address is the source of connections, in both families."""
     return [
         f"addr add {net[f].format(host)} dev {link}{_SECONDARY[f] if host != hosts[0] else _PRIMARY[f]}"
         for f in kernel.families()

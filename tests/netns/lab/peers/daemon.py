@@ -1,6 +1,6 @@
 """tproxyd by itself in a namespace: any configuration, any stderr, and what the kernel reports of its process.
 
-What every proxy does is tested through adapters (lab.peers.proxy); this is for what only tproxyd does.
+Adapters (lab.peers.proxy) test what every proxy does; this module tests what only tproxyd does.
 """
 
 import itertools
@@ -20,10 +20,10 @@ PORT, SERVER = 7080, 7090
 
 
 class Daemon:
-    """A running tproxyd, or haproxy as `program`; its log is what it writes to stderr, unless that is given."""
+    """A running tproxyd, or haproxy as `program`. Its log is its stderr, unless `stderr` is given."""
 
     def __init__(self, namespace, folder, text, before=(), stderr=None, program=TPROXYD):
-        """`before` are the words of a command that becomes tproxyd, such as prlimit's."""
+        """`before` is a command that becomes tproxyd, for example prlimit, as a list of words."""
         self.namespace = namespace
         self.config = folder / "daemon.cfg"
         self.config.write_text(text, encoding="utf-8")
@@ -43,14 +43,14 @@ class Daemon:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def lines(self, words):
-        """Those of its log that contain the words."""
+        """The lines of its log that contain the words."""
         return [line for line in self.log().splitlines() if words in line]
 
     def await_line(self, words):
         return waiting.until(lambda: self.lines(words), f"{words!r} in the log:\n{self.log()}")[0]
 
     def await_ready(self, port=PORT):
-        """Wait until it listens, which /proc shows without a connection to it."""
+        """Wait until it listens. /proc shows that without a connection."""
         wanted = f":{port:04X} 00000000:0000 0A"
 
         def listens():
@@ -61,7 +61,7 @@ class Daemon:
         return self
 
     def await_started(self):
-        """Wait until all of it runs and is restricted; needs a log of level notice on stderr."""
+        """Wait until all its threads run and are restricted. Needs a log of level notice on stderr."""
         self.await_line("started: ")
         return self
 
@@ -79,7 +79,7 @@ class Daemon:
         return self.await_end()
 
     def allow_no_descriptor_more(self):
-        """Lower its limit to the lowest number that is free: the limit is on numbers, not on how many there are."""
+        """Lower its limit to the lowest free descriptor number. The limit is on numbers, not on a count."""
         taken = {int(number) for number in os.listdir(f"/proc/{self.pid}/fd")}
         lowest = next(number for number in itertools.count() if number not in taken)
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest, lowest))

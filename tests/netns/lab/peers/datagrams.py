@@ -25,7 +25,7 @@ class Peer:
         self.socket.sendto(data, tuple(to))
 
     def receive(self):
-        """The next datagram and where it is from."""
+        """The next datagram and its source."""
         try:
             data, source = self.socket.recvfrom(LARGEST)
         except TimeoutError:
@@ -37,7 +37,7 @@ class Peer:
 
 
 def exchange(lab, server, client, message):
-    """A datagram and its answer; where the server saw it come from."""
+    """Send a datagram and its answer; return the source that the server saw."""
     client.send(message, lab.vip)
     data, seen = server.receive()
     assert data == message, f"the server got {data[:80]!r}"

@@ -1,4 +1,4 @@
-"""What the implementation under test has to be spoken to in, on each of its legs.
+"""What the implementation under test speaks on its client side and on its server side: plain bytes, TLS or HTTP.
 
     client: plain      bytes as they come
             http       HTTP/1.1; a client's bytes are the bodies of requests (lab.http)
@@ -35,7 +35,7 @@ class Dialect:
         return self.server == "http"
 
     def prepare(self, folder):
-        """Make what the proxy needs of it before it is started."""
+        """Make the files that the proxy needs before it starts."""
         if self.client == "tls":
             make_certificate(folder / CERTIFICATE)
 
@@ -51,7 +51,7 @@ class Dialect:
         return made
 
     def find(self, token):
-        """What tells whether a payload on the server's link carries the token."""
+        """A function that says whether a payload on the server's link contains the token."""
         if self.http:
             return lambda payload: token.hex().encode() in payload
         return lambda payload: payload.startswith(token)

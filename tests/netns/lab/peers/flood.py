@@ -1,4 +1,4 @@
-"""Clients that connect and leave again, faster than a proxy takes them: bounded in number, and over once they are refused.
+"""Clients that connect and leave faster than a proxy accepts them. Their number is bounded; they end when one is refused.
 
     flood.py ADDRESS PORT CLIENTS     run by a Flood, in the clients' namespace; needs nothing of the lab
 
@@ -39,7 +39,7 @@ class Flood:
         return self
 
     def was_refused(self):
-        """Await its end: whether clients were refused before the last of them had come."""
+        """Wait for its end; return whether clients were refused before the last one had connected."""
         return any(each.wait() == WAS_REFUSED for each in self.processes)
 
     def __exit__(self, *_):

@@ -1,4 +1,4 @@
-"""One connection through the proxy: both its ends, and the wire as the witness.
+"""One connection through the proxy: its two ends, and the packets on the link as a second witness.
 
 What the server's socket reports and what is on the server's link are found independently: the
 socket by the token that the client sent, the packet by the same token in its payload. They must
@@ -8,7 +8,7 @@ may be built on that.
 
 
 class WitnessesDisagree(AssertionError):
-    """The server's socket and the packets on its link tell different addresses."""
+    """The server's socket and the packets on its link show different addresses."""
 
 
 class Flow:
@@ -22,12 +22,12 @@ class Flow:
 
     @property
     def peer_seen_by_server(self):
-        """Where the server's accepted socket says that the connection comes from."""
+        """The peer of the server's accepted socket."""
         return self._agreed()[0]
 
     @property
     def source_on_the_wire(self):
-        """Where the packet with the client's first bytes said that it came from."""
+        """The source of the packet with the client's first bytes."""
         return self._agreed()[1]
 
     def _agreed(self):
@@ -38,7 +38,7 @@ class Flow:
         return seen, wire
 
     def exchange(self, size=64):
-        """Some bytes to and fro; the connection is in use and well."""
+        """Send bytes in both directions and check them."""
         there, back = self.token * (size // 16), self.token[::-1] * (size // 16)
         self.client.send(there)
         assert self.server.receive(len(there)) == there

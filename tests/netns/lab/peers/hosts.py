@@ -31,7 +31,7 @@ class Host:
 
     @property
     def address(self):
-        """Its address in the family that the test is about."""
+        """Its address in the family of the test."""
         return self.addresses[self.lab.family][0]
 
     @property
@@ -58,7 +58,7 @@ class Host:
         return listener
 
     def open(self, destination, source=None):
-        """A connection, in the proxy's dialect where it leads there; the kernel's error when there is none."""
+        """A new connection, in the proxy's dialect if it goes to the proxy; raises the kernel's error if it fails."""
         made = self.socket(destination.address)
         if source is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,7 +70,7 @@ class Host:
 
 class Client(Host):
     def connect(self, destination, source=None):
-        """A connection through the proxy, up to the point where the server has read its token."""
+        """A new connection through the proxy; returns when the server has read its token."""
         connection = self.open(destination, source)
         token = secrets.token_bytes(TOKEN)
         if hasattr(connection, "begin"):
@@ -80,7 +80,7 @@ class Client(Host):
         return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
 
     def try_connect(self, destination, source=None):
-        """Try to get through where that is not to work; return how and with what it ended.
+        """Try to connect where that must fail; return how the connection ended, and the bytes before that.
 
         "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
         """
@@ -106,19 +106,19 @@ class Server(Host):
         self._hub = Hub(self) if lab.dialect.http else None
 
     def serve(self, endpoint):
-        """Listen at the endpoint, unless that is done already."""
+        """Listen at the endpoint, unless it listens there already."""
         if endpoint not in self.listeners:
             self.listeners[endpoint] = self.listen(endpoint)
             self.listeners[endpoint].setblocking(False)
 
     def refuse(self):
-        """Listen no more; what comes now is refused."""
+        """Stop to listen: later connections are refused."""
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
 
     def accept(self, hurry=None):
-        """The next connection from the proxy, not one byte of it read.
+        """The next connection from the proxy; no byte of it is read.
 
         A client's connection given as `hurry` ends the wait when it ends first.
         """
@@ -147,7 +147,7 @@ class Server(Host):
         return self._unclaimed.pop(token)
 
     def take_in(self):
-        """Accept what is there already; only a hub can tell by what comes on it whether a client is behind it."""
+        """Accept the waiting connections. Only a hub sees from the bytes whether a client is behind one."""
         if self._hub:
             self._hub.take_in()
 
@@ -186,7 +186,7 @@ class ProxyHost(Host):
         return found
 
     def attempts(self):
-        """Where connections to servers that have not answered yet come from."""
+        """Local addresses of connections to servers that have not answered yet."""
         return {local for _, local, _ in self.sockets("SYN_SENT", {self.lab.family})}
 
     def listens(self, endpoint):

@@ -1,4 +1,4 @@
-"""A flow in the words of HTTP, for a proxy that relays nothing else.
+"""A flow as HTTP messages, for a proxy that relays only HTTP.
 
 What a client sends becomes the body of a POST, what the server answers the body of its response. A
 request's path is the flow's token, so the server finds a flow's next request on whatever connection
@@ -26,7 +26,7 @@ def unsupported(what):
 
 
 class _NoStream:
-    """In the place of a socket: can be waited for and closed, and nothing else."""
+    """Stands for a socket: a test can wait for it and close it."""
 
     def __init__(self, connected):
         self.fileno, self.close, self.settimeout = connected.fileno, connected.close, connected.settimeout
@@ -83,7 +83,7 @@ class _Messages:
 
 
 class _End:
-    """What both ends of a flow have in common."""
+    """The common part of both ends of a flow."""
 
     def finish(self):
         raise unsupported("half-close")
@@ -148,7 +148,7 @@ class HttpClient(_End):
         return True
 
     def ending(self):
-        """As a plain connection's; an error response of the proxy's own is an end, too."""
+        """As for a plain connection; an error response of the proxy is an end, too."""
         if self.partner and self.partner.closed:
             raise unsupported("end of one side that ends the other")
         data, self._received = self._received, b""
@@ -207,7 +207,7 @@ class HttpServer(_End):
         self.messages.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     def settle(self):
-        """Answer the last request, unless that is done."""
+        """Answer the last request, unless it is answered."""
         if self._unanswered:
             self.send(b"")
 
@@ -233,7 +233,7 @@ class Hub:
         self._unclaimed = []
 
     def accept(self, hurry=None):
-        """The next flow that nobody has taken yet."""
+        """The next flow that no test has taken yet."""
         if hurry and not hurry.asked:
             raise unsupported("server that hears of a client before that has asked")
         return self.until(lambda: self._unclaimed and self._unclaimed.pop(0), hurry)
@@ -249,14 +249,14 @@ class Hub:
                 self._connections.append(_Messages(self.server.accepted(listener)))
 
     def no_connection_came(self):
-        """Nobody waits, and nobody asked on a connection that was there before."""
+        """Whether no connection waits, and no request came on an earlier one."""
         by_socket = {messages.socket: messages for messages in self._connections}
         for made in waiting.readable(by_socket, 0):
             self._request(by_socket[made])
         return not self._unclaimed and not waiting.readable(self.server.listeners.values(), 0)
 
     def until(self, condition, hurry):
-        """Take requests in until condition() gives something; an end of `hurry` ends the wait."""
+        """Read requests until condition() is true; an end of `hurry` ends the wait."""
         end = waiting.deadline()
         while not (found := condition()):
             by_socket = {messages.socket: messages for messages in self._connections}
@@ -289,7 +289,7 @@ class Hub:
         self._flows[path].take(messages, message[1])
 
     def end(self, messages):
-        """End a connection and wait, no longer than patience, until the proxy has ended it, too."""
+        """End a connection and wait, `waiting.seconds` at most, until the proxy has ended it, too."""
         made = messages.socket
         if messages in self._connections:
             with contextlib.suppress(OSError):  # the proxy has reset it

@@ -1,4 +1,4 @@
-"""ICMP echo, as `ping` does it, without waiting for what does not come.
+"""ICMP echo, as by `ping`, without a wait for answers that do not come.
 
 A request that is not to be answered is followed by one that is: packets keep their order, so the
 answer to the last tells that the earlier ones will not be answered any more.
@@ -38,7 +38,7 @@ def ping(host, addresses):
 
 
 def echoes(host, addresses):
-    """Those of the addresses that echo."""
+    """The addresses that answer."""
     return [address for address, what in ping(host, addresses).items() if what == "echo"]
 
 
@@ -50,7 +50,7 @@ def _request(family, number):
 
 
 def _answer(family, packet):
-    """What a received packet says, and about which request."""
+    """("echo", "unreachable" or None, number of the request) of a received packet."""
     header = 20 if family == 4 else 0  # raw IPv4 sockets show the IP header, IPv6 ones don't
     kind = packet[header]
     if kind == REPLY[family]:

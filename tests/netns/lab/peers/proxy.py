@@ -1,4 +1,4 @@
-"""The implementation under test, started through its adapter and watched from outside.
+"""The implementation under test, started by its adapter and observed from outside.
 
 The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
 means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
@@ -31,11 +31,11 @@ class ProxyEnded(AssertionError):
 
 
 class AdapterFailed(Exception):
-    """The adapter itself does not do what docs/ADAPTERS.md asks of it."""
+    """The adapter breaks the contract of docs/ADAPTERS.md."""
 
 
 def refusal(status, text):
-    """What an adapter says by its status before it is a proxy: the exception for that, or None."""
+    """The exception for an adapter's exit status 78 or 69, or None."""
     if status == UNSUPPORTED:
         return Unsupported(text.strip().removeprefix("unsupported: "))
     if status == UNAVAILABLE:
@@ -55,12 +55,12 @@ class Implementation:
 
     @functools.cached_property
     def capabilities(self):
-        """What it claims."""
+        """The capabilities that it claims."""
         return frozenset(self.describe()["capabilities"])
 
     @functools.cached_property
     def dialect(self):
-        """What it has to be spoken to in; see lab.dialect."""
+        """The dialect that it names; see lab.peers.dialect."""
         return self.describe().get("dialect")
 
     def must_claim(self, names):
@@ -106,7 +106,7 @@ class Proxy:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def await_ready(self):
-        """Wait until every socket of it listens. To look is dear: it walks all connections of the machine."""
+        """Wait until all its sockets listen. A look is expensive: the kernel walks all connections of the machine."""
         families = {each.family for each in self.listens}
 
         def ready():
@@ -124,7 +124,7 @@ class Proxy:
             raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
 
     def await_end(self):
-        """Its exit status, once it has ended by itself."""
+        """Wait until it ends by itself; return its exit status."""
         try:
             status = self.process.wait(waiting.seconds)
         except subprocess.TimeoutExpired:
@@ -142,7 +142,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def paused(self):
-        """Its processes stand still meanwhile; the kernel goes on taking in what is for them."""
+        """Stop its processes meanwhile (SIGSTOP). The kernel still receives their packets."""
         stopped = self.processes()
         _kill(stopped, signal.SIGSTOP)
         try:
@@ -160,7 +160,7 @@ class Proxy:
         return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
 
     def allow_descriptors(self, count):
-        """Lower the limit while they run, as a host that runs short of descriptors does."""
+        """Lower the limit of its running processes."""
         for pid in self.processes():
             try:
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
@@ -168,7 +168,7 @@ class Proxy:
                 raise Absent("another user's limits may not be changed here") from None
 
     def stand_back(self, processor):
-        """Keep its processes to one processor, and there behind whatever else wants to run."""
+        """Bind its processes to one processor, with low priority."""
         for pid in self.processes():
             for task in _numbers(f"/proc/{pid}/task"):
                 try:
@@ -181,7 +181,7 @@ class Proxy:
             waiting.until(lambda: _write(group, str(LOW_PRIORITY)), "the kernel changes the session's priority")
 
     def privileges(self):
-        """(user ids, capabilities) of each of its processes, as /proc tells them."""
+        """(user ids, capabilities) of each of its processes, from /proc."""
         for pid in self.processes():
             text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
             fields = dict(line.split(":", 1) for line in text.splitlines())
@@ -189,7 +189,7 @@ class Proxy:
             yield {int(number) for number in fields["Uid"].split()}, sets[0] | sets[1] | sets[2] | sets[3]
 
     def busy_share(self, ends, seconds=1.0):
-        """The part of a time that they ran, or waited for a processor, while nothing comes to ends of connections.
+        """The share of the time in which they ran or waited for a processor, while no bytes reach the ends of connections.
 
         A proxy that spins does so all the time, and one that waits does neither, however loaded the machine is.
         """
@@ -201,7 +201,7 @@ class Proxy:
         return max(self._scheduled_seconds(), self._processor_seconds())
 
     def _scheduled_seconds(self):
-        """As the scheduler accounts it (Documentation/scheduler/sched-stats.rst); 0 where it does not."""
+        """From the scheduler's statistics (Documentation/scheduler/sched-stats.rst); 0 if the kernel has none."""
         nanoseconds = 0
         for pid in self.processes():
             for task in _numbers(f"/proc/{pid}/task"):
@@ -215,7 +215,7 @@ class Proxy:
         return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        """End it, by force if need be, and whatever it left running."""
+        """End it and all processes that it started; kill them if they do not end."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -223,7 +223,7 @@ class Proxy:
         self.kill()
 
     def kill(self):
-        """End it and whatever it started, without asking."""
+        """Kill it and all processes that it started."""
         self.process.kill()
         self.process.wait()
         _kill(self.processes(), signal.SIGKILL)
@@ -244,7 +244,7 @@ def _numbers(folder):
 
 
 def _write(path, text):
-    """Whether the kernel takes it now."""
+    """Write a text; return whether the kernel accepted it."""
     try:
         path.write_text(text, encoding="ascii")
     except BlockingIOError:
@@ -278,7 +278,7 @@ def run_adapter(implementation, host, scenario, folder, nofile=None, without=(),
 
 
 def reload_adapter(implementation, proxy, scenario):
-    """Have the adapter tell its running proxy to take on another scenario."""
+    """Run the adapter's `reload`, so that the running proxy uses another scenario."""
     path = proxy.folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")
     command = [implementation.path, "reload", str(path), str(proxy.folder), str(proxy.pid)]
@@ -290,12 +290,12 @@ def reload_adapter(implementation, proxy, scenario):
 
 
 def new_folder():
-    """A folder for the files of one proxy, gone with the run."""
+    """A new folder for the files of one proxy; it ends with the run."""
     return Path(tempfile.mkdtemp(prefix="proxy-", dir=paths.RUN))
 
 
 def endpoints(scenario):
-    """Every address and port that a scenario has the proxy listen at."""
+    """All addresses and ports at which a scenario has listeners."""
     for listener in scenario["listeners"]:
         for port in range(listener["port"], listener.get("port_last", listener["port"]) + 1):
             yield Endpoint(listener["address"], port)

@@ -34,7 +34,7 @@ def read(path):
 
 
 def good(prefix="", family=None):
-    """Headers to be taken whose name begins with a prefix, and whose addresses are of a family."""
+    """Valid headers whose name begins with a prefix and whose addresses are of a family."""
     found = _folder("good", prefix)
     return [each for each in found if family is None or (each.source and each.source.family == family)]
 
@@ -48,7 +48,7 @@ def _folder(name, prefix):
 
 
 def write(version, source, destination):
-    """A header as the specification has it."""
+    """A header in the format of the specification."""
     if version == "v1":
         kind = 6 if source.family == 6 else 4
         return f"PROXY TCP{kind} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()
@@ -59,7 +59,7 @@ def write(version, source, destination):
 
 
 def connect(lab, *parts):
-    """A client's connection with its first bytes in segments of their own."""
+    """A client's connection whose first bytes are sent in separate segments."""
     made = lab.client.socket(lab.vip.address)
     made.settimeout(waiting.seconds)
     made.connect(tuple(lab.vip))
@@ -73,5 +73,5 @@ def connect(lab, *parts):
 
 
 def _acknowledged(made):
-    """Whether the other host has all that was sent."""
+    """Whether the other host has acknowledged all bytes."""
     return struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0] == 0

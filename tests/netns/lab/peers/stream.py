@@ -1,4 +1,4 @@
-"""Byte streams that are checked while they flow, without holding them.
+"""Byte streams that are checked while they arrive, and not kept.
 
 A stream repeats one pseudo-random block; which byte stands where is known from the position alone,
 so both ends check against the same block and nothing has to be stored or hashed. The block's

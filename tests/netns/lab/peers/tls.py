@@ -42,7 +42,7 @@ def _context():
 
 class TlsSocket:
     def __init__(self, raw):
-        """Take over a connected socket and shake hands; ConnectionError when that comes to nothing."""
+        """Use a connected socket for a TLS handshake; raises ConnectionError if that fails."""
         self._raw = raw
         # Nagle would hold the first bytes back until the other side has acknowledged the handshake's end,
         # for which that side's kernel may take 40 ms.
@@ -99,7 +99,7 @@ class TlsSocket:
         return len(data)
 
     def has_input(self):
-        """Whether readiness meant bytes or an end, and not only records of TLS itself."""
+        """Whether there are bytes or an end, and not only records of TLS itself."""
         self._feed()
         data = self._read(RECORD)
         if data:

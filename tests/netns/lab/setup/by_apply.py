@@ -1,6 +1,6 @@
-"""The proxy's host set up by `tproxyctl apply` in place of one of the lab's recipes.
+"""The proxy's host, set up by `tproxyctl apply` instead of one of the lab's recipes.
 
-What a recipe is called here is what apply makes in its stead: `nft` is its recipe `tproxy` by nft, and a local
+Each recipe has a counterpart of apply: `nft` is its recipe `tproxy` by nft, and a local
 route that is joined with `divert` is for a proxy that uses the client's address. What apply did is kept
 in the run's private /run, a folder for each host.
 """

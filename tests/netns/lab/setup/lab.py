@@ -1,6 +1,6 @@
-"""The lab as a test sees it: client, proxy host and server, laid out fresh and shown to be sound.
+"""The lab as a test sees it: client, proxy host and server, new for each test and checked.
 
-Before any proxy starts, the lab shows what a pass would otherwise not be worth anything without:
+Before a proxy starts, the lab proves the preconditions of every pass:
 that a VIP is bound nowhere (a plain bind fails, and the proxy's host has no route to it), and that
 client and server reach each other without a proxy, each seeing the other's address.
 """
@@ -39,7 +39,7 @@ class Lab:
     ):
         """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
 
-        `set_up_by` says who sets the proxies' hosts up: the recipe, or `tproxyctl apply` in its stead.
+        `set_up_by` says what sets the proxies' hosts up: the recipe, or `tproxyctl apply`.
 
         `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
         stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
@@ -88,7 +88,7 @@ class Lab:
             self.set_up({name: wanted[name] for name in wanted if 6 in kernel.families() or not name.startswith("net.ipv6.")})
 
     def set_up(self, sysctls):
-        """Set every proxy's host up, and whatever lets clients find the VIPs there."""
+        """Set up every proxy's host, and make it answer for the VIPs if that is needed."""
         self.topology.announce()
         for host in self.proxy_hosts:
             if self.set_up_by == "apply":
@@ -109,7 +109,7 @@ class Lab:
 
     @property
     def families(self):
-        """Those that the recipe was applied for."""
+        """The families for which the recipe was applied."""
         return tuple(family for family in kernel.families() if family not in self._lacking)
 
     def must_have(self, family):
@@ -128,7 +128,7 @@ class Lab:
 
     @property
     def vip(self):
-        """Where the proxy serves by default: on no interface of any host."""
+        """The default address of the proxy: on no interface of any host."""
         return Endpoint(self.vip_address(), VIP_PORT)
 
     @property
@@ -137,11 +137,11 @@ class Lab:
 
     @property
     def server_endpoint(self):
-        """Where the server serves by default."""
+        """The server's default endpoint."""
         return Endpoint(self.server.address, SERVER_PORT)
 
     def silent_server(self):
-        """An endpoint in the server's network: what is sent to it goes nowhere, and no answer comes."""
+        """An endpoint in the server's network that never answers."""
         address = topology.address(topology.SERVER_NET[self.family], 99)
         self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
         return Endpoint(address, SERVER_PORT)
@@ -164,7 +164,7 @@ class Lab:
         return proxy
 
     def _forget_packets_of_the_start(self):
-        """What a proxy asks of its servers before it listens, a health check say, is no fall back."""
+        """Packets from before the proxy listens, of a health check for example, are no fall-back."""
         self.server.take_in()
         self._before_it_served = len(self.server_link.packets())
 
@@ -191,11 +191,11 @@ class Lab:
         return proxy
 
     def reload(self, proxy, source="clientip", listeners=None, servers=None, **rest):
-        """Have a running proxy take on another scenario."""
+        """Make a running proxy use another scenario."""
         reload_adapter(self.implementation, proxy, self.scenario(source, listeners, servers, **rest))
 
     def scenario(self, source, listeners, servers, server_fields=None, **rest):
-        """What is to be served; `server_fields` are further fields of each server, `rest` of the whole."""
+        """The scenario; `server_fields` are further fields of each server, `rest` of the scenario."""
         servers = [self.server_endpoint] if servers is None else servers
         return {
             "listeners": listeners or [self.listener()],
@@ -214,7 +214,7 @@ class Lab:
         return {**fields, **rest}
 
     def client_end(self, connected, destination):
-        """The client's end of a new connection, in the proxy's dialect where a proxy serves."""
+        """The client's end of a new connection, in the proxy's dialect if a proxy serves the destination."""
         if self.steered or any(proxy.serves(destination) for proxy in self.proxies):
             return self.dialect.client_end(connected, destination)
         return Connection(connected)
@@ -254,7 +254,7 @@ class Lab:
     # Guards
 
     def forward(self, on):
-        """Have the proxies' hosts forward, or not."""
+        """Switch forwarding of the proxies' hosts on or off."""
         for host in self.proxy_hosts:
             host.namespace.sysctl(dict.fromkeys(topology.FORWARDING, int(on)), where_known=True)
 
@@ -287,11 +287,11 @@ class Lab:
     # Taking down
 
     def keep(self, made):
-        """Have a socket closed with the lab."""
+        """Close a socket together with the lab."""
         self._kept.append(made)
 
     def close(self):
-        """Proxies are not asked to end: some take seconds for that, and how they do it has tests of its own."""
+        """Kill the proxies: some need seconds to stop, and other tests cover how they stop."""
         for proxy in self.proxies:
             proxy.kill()
         for made in self._kept + self.taps:
@@ -300,7 +300,7 @@ class Lab:
 
 
 def make_vips_local(namespace):
-    """Make VIPs local, so that a listener which is not transparent may have one."""
+    """Make the VIPs local, so that a listener that is not transparent can bind to one."""
     namespace.ip(*(f"route replace local {topology.VIP_NET[f]} dev lo" for f in kernel.families()))
     namespace.sysctl({"net.ipv6.ip_nonlocal_bind": 1}, where_known=True)  # a local route alone lets no IPv6 socket bind
 

@@ -1,7 +1,7 @@
-"""What makes a host hand packets to a transparent proxy.
+"""What makes a host divert packets to a transparent proxy.
 
 A recipe is a list of items, each with the name that the necessity table knows it by, the tool that
-applies it, and one line of that tool's input. Whoever wants to know what an item is good for leaves
+applies it, and one line of that tool's input. To find the purpose of an item, leave
 it out (`edited`), and everything else stays as it is.
 
     divert       the walk-through's: packets for which a socket exists on the host get mark 1 in mangle

@@ -1,4 +1,4 @@
-"""Which recipes, firewall tools and topologies are run together: the one place that says so.
+"""Which recipes, firewall tools and topologies run together: the only place that says so.
 
 Every recipe meets every firewall tool that it is written for on the plainest topology, where nothing but the
 rules differs. Every other topology meets one recipe of each kind (marks for sockets, the target
@@ -50,5 +50,5 @@ on_a_bridge = _decorator(("bridge",), KINDS)
 
 
 def bridge_calls_rules(namespace, value=1):
-    """Whether packets that come in by a bridge's port pass the rules of iptables while on the bridge."""
+    """Set whether packets that enter by a bridge's port pass the rules of iptables on the bridge."""
     namespace.sysctl({f"net.bridge.bridge-nf-call-{each}": value for each in ("iptables", "ip6tables")})

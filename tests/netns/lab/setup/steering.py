@@ -11,7 +11,7 @@ from lab.setup import recipe
 
 
 def intercept(lab, port):
-    """Every connection from the clients' link, whatever it calls, goes to the listener on a port."""
+    """Divert every connection from the clients' link, to any destination, to the listener on a port."""
     lab.steered = True
     _add(
         lab,
@@ -21,7 +21,7 @@ def intercept(lab, port):
 
 
 def intercept_datagrams(lab, destination_port, port):
-    """Every datagram to a port, whatever its address, goes to the socket at another."""
+    """Divert every datagram to a port, to any address, to the socket on another port."""
     _add(
         lab,
         f"-A PREROUTING -p udp --dport {destination_port} -j TPROXY --on-port {port} --tproxy-mark 1",
@@ -30,7 +30,7 @@ def intercept_datagrams(lab, destination_port, port):
 
 
 def divert_datagrams(lab):
-    """Datagrams for which there is a transparent socket are the host's own.
+    """Divert datagrams that have a transparent socket on the host.
 
     iptables' match `socket` has fragments put together first. nft's has not, and would leave them alone; its
     `tproxy` has, for all rules of the host.
@@ -46,7 +46,7 @@ def divert_whole_datagrams(lab):
 
 
 def divert_icmp(lab):
-    """So are errors of ICMP about packets of such a socket."""
+    """Divert ICMP errors about packets of such a socket."""
     _add(
         lab,
         "-A PREROUTING -p {icmp} -m socket --transparent -j {divert}",
