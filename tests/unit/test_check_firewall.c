@@ -375,7 +375,7 @@ static void empty_tables_of_the_other_tool_do_no_harm(void **state)
 static void rules_that_no_tool_shows_are_unknown(void **state)
 {
 	(void)state;
-	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host.snapshot.rules_unseen = (char *)"there is no program 'nft'";
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_BACKENDS, CHECK_UNKNOWN), "there is no program 'nft'");

@@ -167,7 +167,7 @@ static void sources_that_count_as_local_are_refused(void **state)
 
 	(void)state;
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
-	host.turned_away = true;
+	host.refuses_sources = true;
 	host_judged();
 	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "client0");
@@ -284,9 +284,9 @@ static struct captured seen_from(const char *ip, const char *came_by)
 
 static void judge_captured(struct captured *seen)
 {
-	host.at.captured = seen;
-	host.at.captured_count = 1;
-	host.at.captured_known = true;
+	host.snapshot.captured = seen;
+	host.snapshot.captured_count = 1;
+	host.snapshot.captured_known = true;
 	host_judged();
 }
 
