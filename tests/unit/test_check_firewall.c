@@ -347,7 +347,8 @@ static void rules_of_two_tools_are_reported(void **state)
 	host_judged();
 	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
 	finding = found_about(CHECK_BACKENDS, CHECK_HARMFUL, "");
-	assert_reads(finding, "iptables-legacy and nftables (iptables, nft) both have rules");
+	assert_reads(finding,
+		"iptables-legacy and nftables (iptables, nft) both have rules. The command lists them: move all rules to one tool");
 	assert_fixed_by(finding, "iptables-legacy-save; nft list ruleset", NULL);
 }
 

@@ -508,7 +508,7 @@ static void a_server_without_a_route_is_reported_with_the_kernels_error(void **s
 	host_judged();
 	assert_alone(CHECK_SERVER_ROUTE, CHECK_MISSING);
 	finding = found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "192.0.2.9");
-	assert_reads(finding, "Network is unreachable");
+	assert_reads(finding, "this host has no route to the server: Network is unreachable");
 	assert_int_equal(finding->command_count, 0);
 	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the route uses server0");
 }
