@@ -301,7 +301,8 @@ static void judge_server_routes(struct check *check)
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
 		if (!way.found)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text, "%s", way.error);
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text,
+				"this host has no route to the server: %s", way.error);
 		else if (way.local && service->spoofs)
 			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
 				"the server is on this host, so its answers do not pass PREROUTING");
@@ -332,7 +333,7 @@ static void judge_firewall_tools(struct check *check)
 			check->snapshot->rules_problem);
 	else if (tool_has_rules(rules, true) && tool_has_rules(rules, false)) {
 		finding = check_add(check, CHECK_BACKENDS, CHECK_HARMFUL, "",
-			"iptables-legacy and nftables (iptables, nft) both have rules");
+			"iptables-legacy and nftables (iptables, nft) both have rules. The command lists them: move all rules to one tool");
 		check_fix(finding, ON_HOST, shell_format("iptables-legacy-save; nft list ruleset"),
 			NULL);
 	} else if (check->snapshot->rules_unseen != NULL)

@@ -70,7 +70,7 @@ static bool is_asked(const struct network_rule *rule, const struct route_questio
 
 static const struct network_route *longest(unsigned table, const struct addr *to)
 {
-	const struct network *network = &host.at.network;
+	const struct network *network = &host.snapshot.network;
 	const struct network_route *found_one = NULL;
 
 	for (size_t i = 0; i < network->route_count; i++) {
@@ -85,7 +85,7 @@ static const struct network_route *longest(unsigned table, const struct addr *to
 
 static struct addr source_on(const char *link, int family)
 {
-	const struct network *network = &host.at.network;
+	const struct network *network = &host.snapshot.network;
 
 	for (size_t i = 0; i < network->address_count; i++)
 		if (strcmp(network->addresses[i].link, link) == 0 &&
@@ -97,14 +97,14 @@ static struct addr source_on(const char *link, int family)
 static void route(const struct route_question *question, struct route_answer *answer)
 {
 	int family = addr_family(&question->to);
-	const struct network *network = &host.at.network;
+	const struct network *network = &host.snapshot.network;
 	const struct network_route *way = NULL;
 
 	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
 	for (size_t i = 0; way == NULL && i < network->rule_count; i++)
 		if (is_asked(&network->rules[i], question))
 			way = longest(network->rules[i].table, &question->to);
-	if (way == NULL || (question->iif != NULL && host.turned_away)) {
+	if (way == NULL || (question->iif != NULL && host.refuses_sources)) {
 		snprintf(answer->error, sizeof(answer->error), "Network is unreachable");
 		return;
 	}
@@ -207,14 +207,15 @@ int host_fresh(void **state)
 		.routes = {routes[FOUR], routes[SIX]},
 		.proxied = "",
 		.gateway = addr_any(AF_INET)};
-	host.at = (struct snapshot){.service = &host.service,
+	host.snapshot = (struct snapshot){.service = &host.service,
 		.network_known = true,
 		.rules_known = true,
 		.sockets_known = true,
 		.sysctl = sysctl,
 		.route = route,
 		.owners = owners};
-	snprintf(host.at.kernel_problem, sizeof(host.at.kernel_problem), "no configuration");
+	snprintf(host.snapshot.kernel_problem, sizeof(host.snapshot.kernel_problem),
+		"no configuration");
 	host_sysctl("net/ipv4/ip_local_port_range", "32768\t60999");
 	host_serves(VIP4 ":80", SERVER4 ":80");
 	host_owned(host_listens(VIP4, 80, IPPROTO_TCP), 7, "proxy", UINT64_C(1) << CAP_NET_RAW);
@@ -226,15 +227,15 @@ int host_fresh(void **state)
 static void forget(void)
 {
 	check_free(&host.report);
-	network_free(&host.at.network);
-	ruleset_free(&host.at.rules);
+	network_free(&host.snapshot.network);
+	ruleset_free(&host.snapshot.rules);
 }
 
 int host_gone(void **state)
 {
 	(void)state;
 	forget();
-	kernel_config_free(host.at.kernel);
+	kernel_config_free(host.snapshot.kernel);
 	service_free(&host.service);
 	return 0;
 }
@@ -243,9 +244,9 @@ int host_gone(void **state)
 
 static void read_network(void)
 {
-	struct network *network = &host.at.network;
+	struct network *network = &host.snapshot.network;
 
-	if (!host.at.network_known)
+	if (!host.snapshot.network_known)
 		return;
 	assert_true(network_parse_links(network, host.links));
 	assert_true(network_parse_proxied(
@@ -260,13 +261,14 @@ static void read_network(void)
 
 static void read_rules(void)
 {
-	for (size_t i = 0; host.at.rules_known && i < host.saved_count; i++) {
+	for (size_t i = 0; host.snapshot.rules_known && i < host.saved_count; i++) {
 		enum firewall_tool tool = host.saved[i].tool;
 		const char *text = host.saved[i].text;
 		char *problem = NULL;
-		int result = tool == TOOL_NFT ? ruleset_parse_nft(&host.at.rules, text, &problem)
-					      : ruleset_parse_iptables(&host.at.rules, tool,
-							host.saved[i].family, text, &problem);
+		int result = tool == TOOL_NFT
+				     ? ruleset_parse_nft(&host.snapshot.rules, text, &problem)
+				     : ruleset_parse_iptables(&host.snapshot.rules, tool,
+					       host.saved[i].family, text, &problem);
 
 		if (result == -1)
 			fail_msg("%s", problem);
@@ -278,11 +280,11 @@ void host_judged(void)
 	forget();
 	read_network();
 	read_rules();
-	host.at.sockets = (struct host_sockets){0};
-	if (host.at.sockets_known)
-		host.at.sockets =
-			(struct host_sockets){host.sockets, host.socket_count, !host.udp_untold};
-	check_run(&host.report, &host.at);
+	host.snapshot.sockets = (struct host_sockets){0};
+	if (host.snapshot.sockets_known)
+		host.snapshot.sockets =
+			(struct host_sockets){host.sockets, host.socket_count, !host.udp_unlisted};
+	check_run(&host.report, &host.snapshot);
 }
 
 /* --- its kernel --- */
@@ -315,9 +317,9 @@ void host_built_with(const char *heading, const char *const *off, const char *co
 	for (size_t i = 0; i < count; i++)
 		if (!is_in(open, options[i]))
 			add_option(&made, options[i], off);
-	kernel_config_free(host.at.kernel);
-	host.at.kernel = kernel_config_parse(made, strlen(made), "its configuration", error);
-	if (host.at.kernel == NULL)
+	kernel_config_free(host.snapshot.kernel);
+	host.snapshot.kernel = kernel_config_parse(made, strlen(made), "its configuration", error);
+	if (host.snapshot.kernel == NULL)
 		fail_msg("%s", error);
 	free(made);
 	host_judged();

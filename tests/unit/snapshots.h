@@ -1,9 +1,9 @@
 /*
- * A host to be judged by the checklist, made by hand: the walk-through's, well set up for both families,
- * of which each test changes what it is about.
+ * A made-up host for the checklist: the walk-through's, with a complete set-up for both families. Each test
+ * changes what it is about.
  *
- * Links, routes and packet rules are texts as the host's tools print them. The kernel's part is played by
- * a small one: policy rules in their order, marks with their masks, the longest prefix of a table.
+ * Links, routes and packet rules are texts as the host's tools print them. A small model stands for the kernel:
+ * policy rules in their order, marks with their masks, the longest prefix of a table.
  */
 #ifndef TESTS_SNAPSHOTS_H
 #define TESTS_SNAPSHOTS_H
@@ -65,12 +65,12 @@ enum {
 
 struct host {
 	struct service service;
-	struct snapshot at;
+	struct snapshot snapshot;
 	struct check_report report;
 	const char *links, *policy[2], *routes[2], *proxied; /* as `ip -j` prints them */
 	struct addr gateway;                                 /* of default routes */
-	bool udp_untold;                                     /* the kernel lacks udp_diag */
-	bool turned_away; /* the kernel refuses whatever comes in */
+	bool udp_unlisted;                                   /* the kernel lacks udp_diag */
+	bool refuses_sources; /* the kernel has no route for any incoming packet */
 	struct {
 		enum firewall_tool tool;
 		int family;
@@ -92,32 +92,32 @@ struct host {
 
 extern struct host host;
 
-/* cmocka's set-up and teardown: the walk-through's host, IPv4 alone being served. */
+/* cmocka's set-up and teardown: the walk-through's host with a proxy for IPv4. */
 int host_fresh(void **state);
 int host_gone(void **state);
 
 /* Judges the host as it is now. */
 void host_judged(void);
 
-/* Serves this instead; SERVER: where the proxy connects to, or NULL. */
+/* Another listener, and the server that the proxy connects to (NULL: none). */
 void host_serves(const char *listener, const char *server);
 void host_serves_ipv6(void);
 
 struct addr host_address(const char *ip, uint16_t port);
 void host_sysctl(const char *path, const char *value); /* NULL: there is no such */
 
-/* Packet rules: instead of all that there are, and further ones. */
+/* Packet rules: in place of all that are there, or in addition to them. */
 void host_rules(enum firewall_tool tool, int family, const char *text);
 void host_more_rules(enum firewall_tool tool, int family, const char *text);
 
-/* A further socket, transparent and of the proxy; SERVER as it is given with its port. */
+/* Adds a transparent socket of the proxy. SERVER has its port. */
 struct host_socket *host_listens(const char *ip, uint16_t port, int protocol);
 struct host_socket *host_connects(const char *client, uint16_t port, const char *server);
 void host_owned(struct host_socket *socket, pid_t pid, const char *name, uint64_t may);
 
 /*
- * Gives it a kernel's configuration with every option that any capability asks for, but OFF, which are
- * off, and OPEN, which are not mentioned (lists that end with NULL, or NULL); and judges it.
+ * Gives the host a kernel configuration with the options of all capabilities, and judges it. Options of OFF
+ * are off, those of OPEN are not mentioned (lists that end with NULL, or NULL).
  */
 void host_built_with(const char *heading, const char *const *off, const char *const *open);
 
@@ -125,7 +125,7 @@ void host_built_with(const char *heading, const char *const *off, const char *co
 
 size_t found_count(enum check_item item, enum check_state state);
 
-/* The first finding of an item; the test fails where there is none in this state. */
+/* The first finding of an item in a state, or about a subject; the test fails if there is none. */
 const struct check_finding *found(enum check_item item, enum check_state state);
 const struct check_finding *found_about(
 	enum check_item item, enum check_state state, const char *subject);
@@ -146,8 +146,8 @@ void assert_fix(const struct check_finding *finding, size_t number, enum check_p
 void assert_fixed_by(const struct check_finding *finding, const char *run, const char *undo);
 
 /*
- * The same by a rule of iptables, of nft or of `ip rule`, each in the form that may be run twice. PROGRAM has
- * its table, as "iptables -w -t mangle"; CHAIN is nft's with family and table.
+ * The same for a rule of iptables, of nft or of `ip rule`, in the form that may be run twice. PROGRAM has its
+ * table: "iptables -w -t mangle"; nft's CHAIN has its family and table: "ip t pre".
  */
 void assert_fixed_by_rule(const struct check_finding *finding, const char *program,
 	const char *chain, const char *rule);

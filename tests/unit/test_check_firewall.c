@@ -347,7 +347,8 @@ static void rules_of_two_tools_are_reported(void **state)
 	host_judged();
 	assert_alone(CHECK_BACKENDS, CHECK_HARMFUL);
 	finding = found_about(CHECK_BACKENDS, CHECK_HARMFUL, "");
-	assert_reads(finding, "iptables-legacy and nftables (iptables, nft) both have rules");
+	assert_reads(finding,
+		"iptables-legacy and nftables (iptables, nft) both have rules. The command lists them: move all rules to one tool");
 	assert_fixed_by(finding, "iptables-legacy-save; nft list ruleset", NULL);
 }
 
@@ -375,7 +376,7 @@ static void empty_tables_of_the_other_tool_do_no_harm(void **state)
 static void rules_that_no_tool_shows_are_unknown(void **state)
 {
 	(void)state;
-	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host.snapshot.rules_unseen = (char *)"there is no program 'nft'";
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_BACKENDS, CHECK_UNKNOWN), "there is no program 'nft'");

@@ -167,7 +167,7 @@ static void sources_that_count_as_local_are_refused(void **state)
 
 	(void)state;
 	host_sysctl("net/ipv4/conf/all/src_valid_mark", "1");
-	host.turned_away = true;
+	host.refuses_sources = true;
 	host_judged();
 	assert_alone(CHECK_SRC_VALID_MARK, CHECK_HARMFUL);
 	finding = found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "client0");
@@ -284,9 +284,9 @@ static struct captured seen_from(const char *ip, const char *packet_link)
 
 static void judge_captured(struct captured *seen)
 {
-	host.at.captured = seen;
-	host.at.captured_count = 1;
-	host.at.captured_known = true;
+	host.snapshot.captured = seen;
+	host.snapshot.captured_count = 1;
+	host.snapshot.captured_known = true;
 	host_judged();
 }
 
@@ -508,7 +508,7 @@ static void a_server_without_a_route_is_reported_with_the_kernels_error(void **s
 	host_judged();
 	assert_alone(CHECK_SERVER_ROUTE, CHECK_MISSING);
 	finding = found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "192.0.2.9");
-	assert_reads(finding, "Network is unreachable");
+	assert_reads(finding, "this host has no route to the server: Network is unreachable");
 	assert_int_equal(finding->command_count, 0);
 	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the route uses server0");
 }

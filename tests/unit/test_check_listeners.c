@@ -40,11 +40,12 @@ static void a_wildcard_listener_of_ipv6_hears_ipv4_without_v6only(void **state)
 	host.socket_count = 0;
 	host_listens("::", 80, IPPROTO_TCP);
 	host_judged();
-	assert_ptr_equal(snapshot_listener(&host.at, IPPROTO_TCP, &destination), host.sockets);
-	assert_null(snapshot_listener(&host.at, IPPROTO_UDP, &destination));
-	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &other));
+	assert_ptr_equal(
+		snapshot_listener(&host.snapshot, IPPROTO_TCP, &destination), host.sockets);
+	assert_null(snapshot_listener(&host.snapshot, IPPROTO_UDP, &destination));
+	assert_null(snapshot_listener(&host.snapshot, IPPROTO_TCP, &other));
 	host.sockets[0].v6only = true;
-	assert_null(snapshot_listener(&host.at, IPPROTO_TCP, &destination));
+	assert_null(snapshot_listener(&host.snapshot, IPPROTO_TCP, &destination));
 }
 
 static void the_listener_of_a_tproxy_rule_has_to_be_there(void **state)

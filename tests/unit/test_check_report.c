@@ -98,7 +98,7 @@ static void a_tool_that_may_do_is_better_than_one_that_will_not(void **state)
 static void a_configuration_alone_is_judged_alone(void **state)
 {
 	(void)state;
-	host.at.kernel_alone = true;
+	host.snapshot.kernel_alone = true;
 	host_built_with(HEADING, NULL, NULL);
 	assert_int_equal(host.report.items, 1);
 	assert_int_equal(host.report.count, 1);
@@ -140,20 +140,20 @@ static const enum check_item by_sockets[] = {CHECK_LISTENER, CHECK_CAPABILITY, C
 
 static void without_rules(void)
 {
-	host.at.rules_known = false;
-	host.at.rules_problem = (char *)"`nft -j list ruleset`: not permitted";
+	host.snapshot.rules_known = false;
+	host.snapshot.rules_problem = (char *)"`nft -j list ruleset`: not permitted";
 }
 
 static void without_network(void)
 {
-	host.at.network_known = false;
-	host.at.network_problem = (char *)"`ip`: not there";
+	host.snapshot.network_known = false;
+	host.snapshot.network_problem = (char *)"`ip`: not there";
 }
 
 static void without_sockets(void)
 {
-	host.at.sockets_known = false;
-	host.at.sockets_problem = (char *)"cannot list sockets";
+	host.snapshot.sockets_known = false;
+	host.snapshot.sockets_problem = (char *)"cannot list sockets";
 }
 
 static void without_rules_packets_are_unknown(void **state)
@@ -252,7 +252,7 @@ static void without_rules_a_stall_is_unknown(void **state)
 static void udp_sockets_that_cannot_be_listed_are_not_missing(void **state)
 {
 	(void)state;
-	host.udp_untold = true;
+	host.udp_unlisted = true;
 	host_serves(VIP4 ":53/udp", NULL);
 	host_judged();
 	assert_reads(found_about(CHECK_LISTENER, CHECK_UNKNOWN, VIP4 ":53/udp"),
@@ -344,7 +344,7 @@ static void what_this_host_decides_does(void **state)
 {
 	(void)state;
 	in_use();
-	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host.snapshot.rules_unseen = (char *)"there is no program 'nft'";
 	host_judged();
 	assert_true(check_is_unjudged(&host.report, CHECK_BACKENDS));
 	assert_int_equal(check_verdict(&host.report), CHECK_UNJUDGED);
@@ -442,7 +442,7 @@ static void the_remedy_root_is_for_other_users(void **state)
 	without_rules();
 	host_judged();
 	assert_true(check_has_remedy(&host.report, REMEDY_ROOT));
-	host.at.root = true;
+	host.snapshot.root = true;
 	host_judged();
 	assert_false(check_has_remedy(&host.report, REMEDY_ROOT));
 	assert_true(check_has_remedy(&host.report, REMEDY_TOOL));

@@ -30,8 +30,8 @@ static void waits_without_an_answer(void)
 
 static void judge_without_sockets(const char *problem)
 {
-	host.at.sockets_known = false;
-	host.at.sockets_problem = (char *)problem;
+	host.snapshot.sockets_known = false;
+	host.snapshot.sockets_problem = (char *)problem;
 	host_judged();
 }
 
@@ -154,7 +154,7 @@ static void json_has_the_kernels_capabilities(void **state)
 	json_t *made;
 
 	(void)state;
-	host.at.kernel_alone = true;
+	host.snapshot.kernel_alone = true;
 	host_built_with(HEADING, off, NULL);
 	made = printed_json();
 	kernel = json_object_get(made, "kernel");
@@ -319,7 +319,7 @@ static void text_says_when_nothing_is_wrong(void **state)
 	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host_judged();
 	assert_string_equal(last_lines(), "Nothing is missing or harmful.\n");
-	host.at.kernel_alone = true;
+	host.snapshot.kernel_alone = true;
 	host_built_with(HEADING, NULL, NULL);
 	assert_string_equal(
 		printed(false), "ok\n          kernel\n\nNothing is missing or harmful.\n");
@@ -356,7 +356,7 @@ static void text_says_what_was_not_judged_and_the_remedies(void **state)
 static void text_says_it_of_one_item(void **state)
 {
 	(void)state;
-	host.at.rules_unseen = (char *)"there is no program 'nft'";
+	host.snapshot.rules_unseen = (char *)"there is no program 'nft'";
 	host_judged();
 	assert_non_null(strstr(last_lines(), "items was not judged. To judge it: "));
 }
