@@ -1,9 +1,9 @@
 /*
- * A host to be judged by the checklist, made by hand: the walk-through's, well set up for both families,
- * of which each test changes what it is about.
+ * A host for the checklist to judge, made by hand: the walk-through's, set up correctly for both families. Each test
+ * changes a part of it.
  *
- * Links, routes and packet rules are texts as the host's tools print them. The kernel's part is played by
- * a small one: policy rules in their order, marks with their masks, the longest prefix of a table.
+ * Links, routes and packet rules are texts as the host's tools print them. A small model of the kernel chooses routes:
+ * policy rules in their order, marks with their masks, the longest prefix of a table.
  */
 #ifndef TESTS_SNAPSHOTS_H
 #define TESTS_SNAPSHOTS_H
@@ -59,7 +59,7 @@
 enum {
 	HOST_LIST_MAX = 32,
 	HOST_OWNERS_MAX = 160,
-	FOUR = 0, /* of what there is for each family */
+	FOUR = 0, /* index of what each family has */
 	SIX = 1
 };
 
@@ -70,7 +70,7 @@ struct host {
 	const char *links, *policy[2], *routes[2], *proxied; /* as `ip -j` prints them */
 	struct addr gateway;                                 /* of default routes */
 	bool udp_untold;                                     /* the kernel lacks udp_diag */
-	bool turned_away; /* the kernel refuses whatever comes in */
+	bool turned_away; /* the kernel refuses every incoming packet */
 	struct {
 		enum firewall_tool tool;
 		int family;
@@ -92,7 +92,7 @@ struct host {
 
 extern struct host host;
 
-/* cmocka's set-up and teardown: the walk-through's host, IPv4 alone being served. */
+/* cmocka's set-up and teardown: the walk-through's host, which serves only IPv4. */
 int host_fresh(void **state);
 int host_gone(void **state);
 
@@ -104,20 +104,20 @@ void host_serves(const char *listener, const char *server);
 void host_serves_ipv6(void);
 
 struct addr host_address(const char *ip, uint16_t port);
-void host_sysctl(const char *path, const char *value); /* NULL: there is no such */
+void host_sysctl(const char *path, const char *value); /* NULL: the host does not have it */
 
-/* Packet rules: instead of all that there are, and further ones. */
+/* Packet rules: these in place of all others, or in addition. */
 void host_rules(enum firewall_tool tool, int family, const char *text);
 void host_more_rules(enum firewall_tool tool, int family, const char *text);
 
-/* A further socket, transparent and of the proxy; SERVER as it is given with its port. */
+/* Adds a transparent socket of the proxy; SERVER has its port. */
 struct host_socket *host_listens(const char *ip, uint16_t port, int protocol);
 struct host_socket *host_connects(const char *client, uint16_t port, const char *server);
 void host_owned(struct host_socket *socket, pid_t pid, const char *name, uint64_t may);
 
 /*
- * Gives it a kernel's configuration with every option that any capability asks for, but OFF, which are
- * off, and OPEN, which are not mentioned (lists that end with NULL, or NULL); and judges it.
+ * Judges a kernel's configuration that has all options of all capabilities, except OFF, which are off, and OPEN,
+ * which are not mentioned (lists that end with NULL, or NULL).
  */
 void host_built_with(const char *heading, const char *const *off, const char *const *open);
 
@@ -125,7 +125,7 @@ void host_built_with(const char *heading, const char *const *off, const char *co
 
 size_t found_count(enum check_item item, enum check_state state);
 
-/* The first finding of an item; the test fails where there is none in this state. */
+/* The first finding of an item in this state; without one the test fails. */
 const struct check_finding *found(enum check_item item, enum check_state state);
 const struct check_finding *found_about(
 	enum check_item item, enum check_state state, const char *subject);
