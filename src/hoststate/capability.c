@@ -191,7 +191,7 @@ void findings_set_no_program(struct findings *findings, enum capability_name nam
 		count++;
 	capability_add_option(findings->packages, count, room, package);
 	findings_set(findings, name, family, CAPABILITY_UNTRIED,
-		"there is no program '%s' (package %s)", program, package);
+		"there is no program '%s': install package %s", program, package);
 }
 
 size_t capability_add_option(const char **list, size_t count, size_t room, const char *option)

@@ -114,8 +114,8 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
 	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
 	if (!subprocess_exists("nft"))
-		snapshot->rules_unseen = text_format("there is no program 'nft' on this host: "
-						     "rules that only nft lists are not read");
+		snapshot->rules_unseen = text_copy(
+			"there is no program 'nft' on this host: rules that only nft lists are not read");
 	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
 }
 

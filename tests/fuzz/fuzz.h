@@ -1,7 +1,7 @@
 /*
  * What the fuzz targets share. Each is one function that gets made-up bytes from libFuzzer; it must
- * neither crash nor hang nor leak, whatever they are. What the reader accepts is used, too: a value
- * that was let in and breaks what works on it later is the reader's fault.
+ * not crash, hang or leak, whatever they are. What a reader accepts is used, too: a reader must not
+ * accept a value that breaks its users.
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H

@@ -1,5 +1,5 @@
 /*
- * The configuration: parsed, printed as `tproxyd -c` does, and asked what it needs.
+ * The configuration: parsed, printed as by `tproxyd -c`, and asked whether it needs IP_TRANSPARENT.
  */
 #include "fuzz.h"
 #include "tproxy/config.h"

@@ -1,6 +1,6 @@
 /*
  * Captured packets: two bytes of protocol as on the wire (0x0800, 0x86dd, 0x0806), then the packet from
- * its network header on. It is taken on two links, in and out, for every kind of address looked out for.
+ * its network header on. It is read on two links, incoming and outgoing, for every kind of captured address.
  */
 #include "fuzz.h"
 #include "hoststate/capture.h"

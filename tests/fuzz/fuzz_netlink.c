@@ -1,10 +1,10 @@
 /*
- * Answers of sock_diag: the linker puts the functions below in place of libmnl's, so that the reader's
- * own loop runs on made-up messages. The bytes are messages, each with its length (two bytes) before
- * it; each is what one recvfrom() returns. Then the kernel fails.
+ * Answers of sock_diag: the linker replaces libmnl's functions by those below, so that the real loop reads
+ * made-up messages. Each message has its length (two bytes) before it, and is what one recvfrom() returns.
+ * Behind the last one the kernel fails.
  *
- * The kernel's framing is taken as given: a message's header says the length that it has. libmnl reads
- * beyond the end where it does not.
+ * Framing is the kernel's: the header of a message always has its true length. Else libmnl would read beyond
+ * the end.
  */
 #include "fuzz.h"
 #include "hoststate/sockets.h"

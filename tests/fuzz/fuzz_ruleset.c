@@ -1,6 +1,6 @@
 /*
- * Rule sets: what iptables-save and `nft -j list ruleset` print, and packets that are traced through
- * what was read, at every hook. A text that begins with a brace is nft's.
+ * Rule sets: what iptables-save and `nft -j list ruleset` print, and simulated packets through
+ * them, at every hook. Text that begins with a brace is nft's.
  */
 #include "firewall/ruleset.h"
 #include "firewall/trace.h"

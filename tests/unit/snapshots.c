@@ -1,5 +1,7 @@
 /*
- * The host that tests judge; see the header.
+ * The host that tests of the checklist judge.
+ *
+ * The trap: findings point into the host, so they are valid only until host_gone().
  */
 #include "snapshots.h"
 #include "tproxy/text.h"

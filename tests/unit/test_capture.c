@@ -1,6 +1,5 @@
 /*
- * What comes in for an address: packets made by hand, whole and cut off everywhere, and real ones on the
- * loopback link.
+ * Captured packets: made by hand, complete and cut off anywhere, and real ones on the loopback link.
  */
 #include "hoststate/capture.h"
 #include "unit.h"

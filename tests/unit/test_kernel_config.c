@@ -1,5 +1,5 @@
 /*
- * Kernel configurations: what they say of options and so of capabilities, and what is refused.
+ * Kernel configurations: the options and capabilities in them, and text that is refused.
  */
 #include "hoststate/kernel_config.h"
 #include "tproxy/text.h"

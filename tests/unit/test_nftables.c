@@ -1,5 +1,5 @@
 /*
- * `nft -j list ruleset` as a model, and which tool speaks for a table that two of them show.
+ * `nft -j list ruleset` as a model, and whose listing counts for a table that two tools list.
  */
 #include "firewall/ruleset.h"
 #include "rulesets.h"

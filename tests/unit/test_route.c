@@ -1,5 +1,5 @@
 /*
- * The kernel's answers about a route: messages made here, whole, cut off and of something else; and its own.
+ * The kernel's answer about a route: messages made here, complete, cut off and wrong; and answers of the running kernel.
  */
 #include "hoststate/route.h"
 #include "unit.h"

@@ -1,5 +1,5 @@
 /*
- * Names that others chose, as they are shown and as a shell takes them.
+ * Names that others choose: as they are shown, and as a shell reads them.
  */
 #include "tproxy/shell.h"
 #include "tproxy/text.h"

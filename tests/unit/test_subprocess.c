@@ -1,5 +1,5 @@
 /*
- * Running programs: what they write, how they end, and that neither side waits for the other.
+ * Running programs: their output, their end, and that neither side waits for the other.
  */
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"

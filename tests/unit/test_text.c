@@ -1,5 +1,5 @@
 /*
- * Text made piece by piece, numbers out of it, lists that grow, and the index of names.
+ * Strings and numbers in them, lists that grow, and the index of names.
  */
 #include "tproxy/array.h"
 #include "tproxy/names.h"

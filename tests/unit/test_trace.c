@@ -1,5 +1,5 @@
 /*
- * Packets through rule sets: the recipes' own, and those that they meet on a host.
+ * Simulated packets through rule sets: those of the recipes, and those of other software on a host.
  */
 #include "firewall/trace.h"
 #include "rulesets.h"
