@@ -165,6 +165,7 @@ static bool read_rule(void *context, json_t *rule)
 		!read_number(rule, "fwmask", &read.mask))
 		return false;
 	read.priority = (unsigned)priority;
+	text_number(json_text(rule, "protocol"), &read.protocol);
 	/* `not`: the rule is for all other marks. */
 	read.has_mark =
 		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
@@ -220,6 +221,7 @@ static bool read_route(void *context, json_t *route)
 	if (!read_number(route, "table", &read.table) ||
 		!read_prefix(json_text(route, "dst"), list->family, &read.to, &read.length))
 		return false;
+	text_number(json_text(route, "protocol"), &read.protocol);
 	read.local = is_type(type, "2", "local");
 	copy_whole(read.link, sizeof(read.link), json_text(route, "dev"));
 	if (*type != '\0' && !read.local && !is_type(type, "1", "unicast"))

@@ -43,12 +43,15 @@ struct network_rule {
 	unsigned priority, table;
 	bool has_mark; /* the rule is for packets whose (mark & mask) is `mark` */
 	uint32_t mark, mask;
-	char *text; /* the whole rule as JSON, to show */
+	unsigned
+		protocol; /* which program made it (rtnetlink(7), rtm_protocol); 0: `ip` does not say */
+	char *text;       /* the whole rule as JSON, to show */
 };
 
 struct network_route {
 	struct addr to;
 	unsigned length, table;
+	unsigned protocol;      /* as of a rule */
 	bool local;             /* of type `local`: delivers to this host */
 	char link[IF_NAMESIZE]; /* that it leaves by; "": none */
 };

@@ -1,9 +1,12 @@
 /*
- * What a plan has to know of the host; see the header.
+ * Collects the marks and tables that are in use, and finds free ones.
  *
- * Only listings are run that leave nothing behind: iptables-legacy-save without -t looks at the tables
- * that are registered already, where naming one would register it for good. The trap: a rule may test
- * some bits of a mark, so whether a mark is somebody's is asked with the mask of each rule.
+ * A rule may test only some bits of a mark. So a mark is compared with the mask of each rule, and a free mark is
+ * searched for bit by bit. Whatever carries a mark in a rule counts as its use, also a rule for all other marks,
+ * and a mark of connections: to call a free mark used is harmless.
+ *
+ * The trap is a listing that changes the host: iptables-legacy-save without -t lists the tables that are
+ * registered already, while naming a table would register it for good.
  */
 #include "in_use.h"
 #include "firewall/xtables.h"
@@ -24,13 +27,13 @@ enum {
 static void add_mark(struct in_use *in_use, uint32_t value, uint32_t mask, const char *where)
 {
 	if ((value & mask) == 0)
-		return; /* "none of these bits" is nobody's mark */
+		return; /* a rule for packets without these bits uses no mark */
 	in_use->marks = array_room(in_use->marks, in_use->mark_count, sizeof(*in_use->marks));
 	in_use->marks[in_use->mark_count++] =
 		(struct in_use_mark){value & mask, mask, text_copy(where)};
 }
 
-static void ruleset_add_table(struct in_use *in_use, unsigned table, const char *where)
+static void add_table(struct in_use *in_use, unsigned table, const char *where)
 {
 	in_use->tables = array_room(in_use->tables, in_use->table_count, sizeof(*in_use->tables));
 	in_use->tables[in_use->table_count++] = (struct in_use_table){table, text_copy(where)};
@@ -41,113 +44,69 @@ static const char *word(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-/* A number that `ip -N` writes as text; absent it stays as it was. False for anything else. */
-static bool take_number(const json_t *object, const char *key, unsigned *number)
-{
-	const json_t *value = json_object_get(object, key);
-
-	return value == NULL ||
-	       (json_is_string(value) && text_number(json_string_value(value), number));
-}
-
-static bool is_ours(const json_t *object)
-{
-	const char *protocol = word(object, "protocol");
-
-	return protocol != NULL && strcmp(protocol, OUR_PROTOCOL) == 0;
-}
-
-static void leftover(struct in_use *in_use, const char *where)
+static void note_leftover(struct in_use *in_use, const char *where)
 {
 	if (!in_use->pass_ours && in_use->leftover == NULL)
 		in_use->leftover = text_copy(where);
 }
 
-/* As the kernel does by itself: one less than the first that is not 0; they come in their order. */
-static void prefer(struct in_use *in_use, int which, unsigned priority)
+static bool is_ours(unsigned protocol)
 {
-	if (in_use->preferred[which] || priority == 0)
+	return protocol == OUR_PROTOCOL_NUMBER;
+}
+
+/* The preference that the kernel itself would choose: one less than that of the first rule but those with 0. */
+static void note_preference(struct in_use *in_use, const struct network_rule *rule)
+{
+	int which = rule->family == AF_INET6;
+
+	if (in_use->preferred[which] || rule->priority == 0)
 		return;
 	in_use->preferred[which] = true;
-	in_use->preference[which] = priority - 1;
+	in_use->preference[which] = rule->priority - 1;
 }
 
-/* Reading a listing object by object. */
-struct taking {
-	struct in_use *in_use;
-	int family;
-};
-
-static bool take_rule(void *context, json_t *rule)
+static void add_policy_rule(struct in_use *in_use, const struct network_rule *rule)
 {
-	const struct taking *taking = context;
-	const json_t *written = json_object_get(rule, "priority");
-	json_int_t priority = json_integer_value(written);
-	unsigned table = 0, value = 0, mask = UINT32_MAX;
-	char *where;
+	char *where = text_format("the policy rule %u (ip -%d rule)", rule->priority,
+		rule->family == AF_INET6 ? 6 : 4);
 
-	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
-		!take_number(rule, "table", &table) || !take_number(rule, "fwmark", &value) ||
-		!take_number(rule, "fwmask", &mask))
-		return false;
-	where = text_format("the policy rule %lld (ip -%d rule)", (long long)priority,
-		taking->family == AF_INET6 ? 6 : 4);
-	if (is_ours(rule))
-		leftover(taking->in_use, where);
+	if (is_ours(rule->protocol))
+		note_leftover(in_use, where);
 	else {
-		prefer(taking->in_use, taking->family == AF_INET6, (unsigned)priority);
-		ruleset_add_table(taking->in_use, table, where);
-		add_mark(taking->in_use, value, mask, where);
+		note_preference(in_use, rule);
+		add_table(in_use, rule->table, where);
+		add_mark(in_use, rule->mark, rule->mask, where); /* also of a rule with `not` */
 	}
 	free(where);
-	return true;
 }
 
-static bool take_route(void *context, json_t *route)
+static void add_route(struct in_use *in_use, const struct network_route *route)
 {
-	struct in_use *in_use = context;
-	const char *to = word(route, "dst");
-	unsigned table = TABLE_MAIN;
-	char *where;
+	char ip[ADDR_TEXT_MAX], *where;
 
-	if (!take_number(route, "table", &table))
-		return false;
-	where = text_format("a route to %s", to != NULL ? to : "somewhere");
-	if (is_ours(route))
-		leftover(in_use, where);
+	addr_format_ip(&route->to, ip);
+	where = text_format("a route to %s/%u", ip, route->length);
+	if (is_ours(route->protocol))
+		note_leftover(in_use, where);
 	else {
-		ruleset_add_table(in_use, table, where);
-		if (to != NULL && table == TABLE_LOCAL) {
+		add_table(in_use, route->table, where);
+		if (route->table == TABLE_LOCAL &&
+			route->length == addr_bits(addr_family(&route->to))) {
 			in_use->local_addresses = array_room(in_use->local_addresses,
 				in_use->local_count, sizeof(*in_use->local_addresses));
-			in_use->local_addresses[in_use->local_count++] = text_copy(to);
+			in_use->local_addresses[in_use->local_count++] = text_copy(ip);
 		}
 	}
 	free(where);
-	return true;
 }
 
-/* Gives each object of a listing to TAKE; false where the listing is not whole, or TAKE says so. */
-static bool take_list(const char *json, const char *member,
-	bool (*take)(void *context, json_t *object), void *context)
+void in_use_add_network(struct in_use *in_use, const struct network *network)
 {
-	char *problem = NULL;
-	bool well = json_list_read(json, member, take, context, &problem);
-
-	free(problem);
-	return well;
-}
-
-bool in_use_of_rules(struct in_use *in_use, int family, const char *json)
-{
-	struct taking taking = {in_use, family};
-
-	return take_list(json, NULL, take_rule, &taking);
-}
-
-bool in_use_of_routes(struct in_use *in_use, const char *json)
-{
-	return *json == '\0' || take_list(json, NULL, take_route, in_use);
+	for (size_t i = 0; i < network->rule_count; i++)
+		add_policy_rule(in_use, &network->rules[i]);
+	for (size_t i = 0; i < network->route_count; i++)
+		add_route(in_use, &network->routes[i]);
 }
 
 /* An option of iptables that has a packet's mark behind it, "VALUE" or "VALUE/MASK". */
@@ -162,7 +121,7 @@ static bool has_mark(const struct xtables_word *word)
 	return false;
 }
 
-/* Whether a rule or chain bears our name. */
+/* Whether a rule or chain has our name. */
 static bool names_us(const char *line, const struct xtables_word *words, size_t count)
 {
 	for (size_t i = 0; i + 1 < count; i++)
@@ -171,7 +130,7 @@ static bool names_us(const char *line, const struct xtables_word *words, size_t 
 	return strncmp(line, ":" OUR_CHAIN " ", sizeof(OUR_CHAIN) + 1) == 0;
 }
 
-static bool take_line(struct in_use *in_use, const char *program, const char *line)
+static bool read_save_line(struct in_use *in_use, const char *program, const char *line)
 {
 	char *copy = text_copy(line), *where = NULL;
 	struct xtables_word *words;
@@ -181,7 +140,7 @@ static bool take_line(struct in_use *in_use, const char *program, const char *li
 	if (well)
 		where = text_format("the rule '%s' (%s)", line, program);
 	if (well && names_us(line, words, count))
-		leftover(in_use, where);
+		note_leftover(in_use, where);
 	else
 		for (size_t i = 0; well && i + 1 < count; i++) {
 			uint32_t value, mask;
@@ -198,17 +157,17 @@ static bool take_line(struct in_use *in_use, const char *program, const char *li
 	return well;
 }
 
-bool in_use_of_iptables(struct in_use *in_use, const char *program, const char *save)
+bool in_use_add_iptables(struct in_use *in_use, const char *program, const char *save)
 {
 	bool well = true;
 
 	for (char *line; well && (line = text_line(&save)) != NULL; free(line))
-		well = *line == '#' || take_line(in_use, program, line);
+		well = *line == '#' || read_save_line(in_use, program, line);
 	return well;
 }
 
-/* Every number in VALUE; of "mark | NUMBER" those bits alone. False where one is no mark. */
-static bool take_value(struct in_use *in_use, json_t *value, uint32_t mask, const char *where)
+/* Every number in VALUE; of "mark | NUMBER" only those bits. False where a number is not a mark. */
+static bool add_nft_marks(struct in_use *in_use, json_t *value, uint32_t mask, const char *where)
 {
 	json_int_t number = json_integer_value(value);
 	bool well = true;
@@ -222,10 +181,10 @@ static bool take_value(struct in_use *in_use, json_t *value, uint32_t mask, cons
 		add_mark(in_use, (uint32_t)number, mask != 0 ? mask : (uint32_t)number, where);
 	}
 	for (i = 0; (part = json_array_get(value, i)) != NULL; i++)
-		well = well && take_value(in_use, part, mask, where);
+		well = well && add_nft_marks(in_use, part, mask, where);
 	for (at = json_object_iter(value); at != NULL; at = json_object_iter_next(value, at))
 		well = well &&
-		       take_value(in_use, json_object_iter_value(at),
+		       add_nft_marks(in_use, json_object_iter_value(at),
 			       strcmp(json_object_iter_key(at), "|") == 0 ? 0 : mask, where);
 	return well;
 }
@@ -237,7 +196,7 @@ static bool is_mark(const json_t *expression)
 	return key != NULL && strcmp(key, "mark") == 0;
 }
 
-static bool take_expression(struct in_use *in_use, const json_t *expression, const char *where)
+static bool read_nft_expression(struct in_use *in_use, const json_t *expression, const char *where)
 {
 	const json_t *match = json_object_get(expression, "match");
 	const json_t *mangle = json_object_get(expression, "mangle");
@@ -246,16 +205,16 @@ static bool take_expression(struct in_use *in_use, const json_t *expression, con
 	json_int_t mask = UINT32_MAX;
 
 	if (is_mark(json_object_get(mangle, "key")))
-		return take_value(in_use, json_object_get(mangle, "value"), UINT32_MAX, where);
+		return add_nft_marks(in_use, json_object_get(mangle, "value"), UINT32_MAX, where);
 	if (is_mark(json_array_get(both, 0)))
 		mask = json_integer_value(json_array_get(both, 1));
 	else if (!is_mark(left))
 		return true;
 	return mask >= 0 && mask <= UINT32_MAX &&
-	       take_value(in_use, json_object_get(match, "right"), (uint32_t)mask, where);
+	       add_nft_marks(in_use, json_object_get(match, "right"), (uint32_t)mask, where);
 }
 
-static bool take_nft_rule(struct in_use *in_use, const json_t *rule)
+static bool read_nft_rule(struct in_use *in_use, const json_t *rule)
 {
 	const json_t *list = json_object_get(rule, "expr"), *each;
 	const char *family = word(rule, "family"), *table = word(rule, "table"),
@@ -271,24 +230,28 @@ static bool take_nft_rule(struct in_use *in_use, const json_t *rule)
 	where = text_format("a rule of nft (table %s %s, chain %s, handle %lld)", family, table,
 		chain, (long long)json_integer_value(json_object_get(rule, "handle")));
 	for (i = 0; (each = json_array_get(list, i)) != NULL; i++)
-		well = well && take_expression(in_use, each, where);
+		well = well && read_nft_expression(in_use, each, where);
 	free(where);
 	return well;
 }
 
-static bool take_nft(void *context, json_t *object)
+static bool read_nft_object(void *context, json_t *object)
 {
 	const char *table = word(json_object_get(object, "table"), "name");
 	const json_t *rule = json_object_get(object, "rule");
 
 	if (table != NULL && strcmp(table, OUR_NAME) == 0)
-		leftover(context, "a table tproxyctl of nft");
-	return rule == NULL || take_nft_rule(context, rule);
+		note_leftover(context, "a table tproxyctl of nft");
+	return rule == NULL || read_nft_rule(context, rule);
 }
 
-bool in_use_of_nft(struct in_use *in_use, const char *json)
+bool in_use_add_nft(struct in_use *in_use, const char *json)
 {
-	return take_list(json, "nftables", take_nft, in_use);
+	char *problem = NULL;
+	bool well = json_list_read(json, "nftables", read_nft_object, in_use, &problem);
+
+	free(problem);
+	return well;
 }
 
 const char *in_use_mark_user(const struct in_use *in_use, uint32_t mark)
@@ -318,7 +281,7 @@ static int by_mark(const void *a, const void *b)
 	return (one->value > other->value) - (one->value < other->value);
 }
 
-/* The marks that are in use, each once; their words stay those of FACTS. */
+/* The marks in use, each once, to be freed; `where` belongs to IN_USE. */
 static struct in_use_mark *distinct_marks(const struct in_use *in_use, size_t *count)
 {
 	struct in_use_mark *list = NULL;

@@ -1,5 +1,10 @@
 /*
- * Asks the host's tools and /proc/sys for what facts.c makes sense of.
+ * Reads the host: sysctls from /proc/sys, policy rules and routes by hoststate/network.h, and packet rules from
+ * the firewall tools.
+ *
+ * Half of a listing would make a mark in use look free. So output that is cut off stops everything, and a tool
+ * that refuses to list its rules (it needs root) is noted in `incomplete`. The trap: a tool may be cut off and
+ * exit with 0, so every listing is checked for its end.
  */
 #include "firewall/tool.h"
 #include "hoststate/sysctl.h"
@@ -16,13 +21,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A sysctl; one that the kernel has not is 0. False with a message where it is there and cannot be read. */
+/* A sysctl; 0 where the kernel does not have it. False with a message where it cannot be read. */
 static bool read_number(const char *path, int *number)
 {
 	*number = 0;
 	if (sysctl_number(path, number) || !sysctl_exists(path))
 		return true;
-	fprintf(stderr, "tproxyctl: /proc/sys/%s cannot be read, or is no number\n", path);
+	fprintf(stderr, "tproxyctl: /proc/sys/%s cannot be read or is not a number\n", path);
 	return false;
 }
 
@@ -56,7 +61,7 @@ static bool read_links(struct in_use *in_use)
 	struct dirent *entry;
 	bool well = folder != NULL;
 
-	/* The end of a folder and an error look alike, but for errno. */
+	/* readdir() returns NULL at the end and for an error; only errno tells them apart. */
 	/* cppcheck-suppress readdirCalled */
 	while (well && (errno = 0, entry = readdir(folder)) != NULL) {
 		const char *name = entry->d_name;
@@ -89,41 +94,32 @@ static bool read_sysctls(struct in_use *in_use)
 	return true;
 }
 
-static bool read_ip(struct in_use *in_use, int family)
+static bool read_network(struct in_use *in_use)
 {
-	const char *option = family == AF_INET6 ? "-6" : "-4";
-	struct subprocess_result rules, routes;
-	char *line = text_format("ip -N -j %s rule show", option);
-	bool well = subprocess_run_line(line, NULL, &rules) &&
-		    in_use_of_rules(in_use, family, rules.out);
+	struct network network = {0};
+	char *problem = NULL;
+	bool well = network_read(&network, &problem);
 
-	free(line);
-	line = text_format("ip -N -j %s route show table all", option);
-	if (subprocess_run_line(line, NULL, &routes))
-		well = well && in_use_of_routes(in_use, routes.out);
+	if (well)
+		in_use_add_network(in_use, &network);
 	else
-		well = false;
-	free(line);
-	if (!well)
-		fprintf(stderr,
-			"tproxyctl: `ip %s` does not say what rules and routes there are: %s%s\n",
-			option, rules.errors, routes.errors);
-	subprocess_free(&rules);
-	subprocess_free(&routes);
+		fprintf(stderr, "tproxyctl: %s\n", problem);
+	network_free(&network);
+	free(problem);
 	return well;
 }
 
-/* Takes what a tool has listed; false where that is cut off, or not what the tool writes. */
-static bool take_rules(struct in_use *in_use, const char *program, const char *listing)
+/* Adds what a tool lists; false where that is cut off or cannot be parsed. */
+static bool add_listing(struct in_use *in_use, const char *program, const char *listing)
 {
 	if (strcmp(program, "nft") == 0)
-		return in_use_of_nft(in_use, listing);
-	return in_use_of_iptables(in_use, program, listing) && our_rules_save_is_whole(listing);
+		return in_use_add_nft(in_use, listing);
+	return in_use_add_iptables(in_use, program, listing) && our_rules_save_is_whole(listing);
 }
 
 /*
- * Asks a tool what there is. Only root may, so a refusal leaves gaps in what is known; false with a message
- * where it does not end, or is not to be believed.
+ * Runs a tool that lists rules. Only root may do that, so a tool that fails leaves a gap and is noted; false with
+ * a message where it does not end, or where its output is cut off or cannot be parsed.
  */
 static bool read_rules(struct in_use *in_use, const char *program, const char *line)
 {
@@ -133,7 +129,7 @@ static bool read_rules(struct in_use *in_use, const char *program, const char *l
 	if (!subprocess_exists(program))
 		return true;
 	if (subprocess_run_line(line, NULL, &result))
-		well = take_rules(in_use, program, result.out);
+		well = add_listing(in_use, program, result.out);
 	else if (result.timed_out)
 		well = false;
 	else
@@ -141,7 +137,7 @@ static bool read_rules(struct in_use *in_use, const char *program, const char *l
 	if (!well)
 		fprintf(stderr, "tproxyctl: `%s`: %s\n", line,
 			result.timed_out ? result.errors
-					 : "what it writes is cut off, or cannot be read");
+					 : "its output is cut off or cannot be parsed");
 	subprocess_free(&result);
 	return well;
 }
@@ -162,9 +158,6 @@ static bool read_firewall(struct in_use *in_use)
 
 bool in_use_read(struct in_use *in_use)
 {
-	if (!read_sysctls(in_use) || !read_ip(in_use, AF_INET))
-		return false;
-	if (sysctl_exists("net/ipv6/conf/all/forwarding") && !read_ip(in_use, AF_INET6))
-		return false;
-	return read_links(in_use) && read_firewall(in_use);
+	return read_sysctls(in_use) && read_network(in_use) && read_links(in_use) &&
+	       read_firewall(in_use);
 }

@@ -268,6 +268,7 @@ static void many_base_chains_are_passed_in_their_order(void **state)
 static void what_is_free_is_found_behind_many_that_are_in_use(void **state)
 {
 	struct text_stream rules;
+	struct network network = {0};
 	struct in_use in_use = {0};
 	char *text;
 
@@ -281,7 +282,9 @@ static void what_is_free_is_found_behind_many_that_are_in_use(void **state)
 			i > 0 ? "," : "", i, i + 1, i + 100);
 	fputc(']', rules.out);
 	text = text_end(&rules);
-	assert_true(in_use_of_rules(&in_use, AF_INET, text));
+	assert_true(network_parse_rules(&network, AF_INET, text));
+	in_use_add_network(&in_use, &network);
+	network_free(&network);
 	assert_int_equal(in_use_free_mark(&in_use), MOST + 1);
 	assert_int_equal(in_use_free_table(&in_use), MOST + 100);
 	in_use_free(&in_use);

@@ -1,5 +1,5 @@
 /*
- * What is ours of a listing, and what takes exactly that away.
+ * Our rules in a listing, and the commands that remove exactly them.
  */
 #include "setup/our_rules.h"
 
@@ -19,7 +19,7 @@ static const char save[] =
 	"-A PREROUTING -p tcp -m comment --comment tproxyctl -j TPROXYCTL\n"
 	"-A TPROXYCTL -m comment --comment tproxyctl -j ACCEPT\nCOMMIT\n";
 
-static void ours_is_told_by_comment_and_chain(void **state)
+static void our_rules_are_found_by_comment_and_chain(void **state)
 {
 	char *ours = our_rules_of_save(save), *left, *removal;
 
@@ -39,7 +39,7 @@ static void ours_is_told_by_comment_and_chain(void **state)
 	free(ours);
 }
 
-static void a_listing_without_its_end_is_told(void **state)
+static void a_listing_without_its_end_is_noticed(void **state)
 {
 	static const char table[] = "table ip tproxyctl {\n\tchain divert {\n\t}\n}\n";
 	char cut[sizeof(save)];
@@ -133,8 +133,8 @@ static void what_came_by_itself_goes_when_it_is_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ours_is_told_by_comment_and_chain),
-		cmocka_unit_test(a_listing_without_its_end_is_told),
+		cmocka_unit_test(our_rules_are_found_by_comment_and_chain),
+		cmocka_unit_test(a_listing_without_its_end_is_noticed),
 		cmocka_unit_test(the_table_mangle_is_found_where_it_is),
 		cmocka_unit_test(a_rule_of_others_keeps_the_chain),
 		cmocka_unit_test(a_rule_of_others_keeps_the_table),

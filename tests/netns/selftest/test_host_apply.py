@@ -368,7 +368,7 @@ class TestBadInput:
         assert "Nothing was changed" in done.stderr and "ip rule show protocol 197" in done.stderr
         assert before == host.snapshot() and host.state.read_text(encoding="utf-8") == text
 
-    def test_a_state_file_that_others_may_write_is_not_believed(self, host):
+    def test_a_state_file_that_others_can_write_is_not_used(self, host):
         host.well("apply", *arguments_for("nft"))
         before = host.snapshot()
         host.state.chmod(0o666)

@@ -1,8 +1,7 @@
-"""Killed at any moment, apply and revert leave enough to take everything back.
+"""After apply or revert is killed at any moment, everything can be reverted.
 
-Between two calls of an outside tool a kill falls into the writing of the state file, or between two
-sysctls. A library that kills at the N-th system call that changes something (kill_at.c) tries each of
-those, one run for each N, until a run is not killed any more.
+A kill between two runs of a tool hits while the state file is written, or between two sysctls. The library
+kill_at.c kills at the N-th system call that changes something: one run for each N, until a run survives.
 """
 
 import json

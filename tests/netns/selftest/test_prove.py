@@ -142,7 +142,7 @@ def test_a_profile_is_lost_with_the_last_recipe_for_it(tmp_path):
 
 
 def test_rules_that_are_not_there_connect_nothing(tmp_path):
-    """A program that claims to have loaded its rules is not believed."""
+    """A program that exits with 0 without loading its rules does not make a connection work."""
     made = found(path=stand_in(tmp_path, "iptables-restore", LOADS_NOTHING))
     for each in connections(made, "iptables").values():
         assert each["state"] == "failed" and each["detail"]
