@@ -218,6 +218,13 @@ static void check_starved(const char *folder, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	text = read_file(path, &length);
+	diag = diag_new();
+	config = config_parse(name, text, length, diag);
+	diag_free(diag);
+	if (config == NULL)
+		fail_msg("%s: refused with any memory", path);
+	config_free(config);
+	config = NULL;
 	for (size_t limit = 0; config == NULL; limit += 61) {
 		diag = diag_new();
 		config = config_parse_within(name, text, length, diag, limit);
