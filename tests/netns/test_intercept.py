@@ -102,7 +102,7 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
 @requirement("TP-DST-08")
 @both_families
 def test_a_client_that_connects_to_the_proxy_itself_is_refused_and_others_are_served(lab):
-    """Taken literally, the proxy would call itself, and itself again."""
+    """Without this check, the proxy would connect to itself again and again."""
     intercept(lab, source="none", maxconn=40)
     own = Endpoint(lab.proxy_address_to_clients, PORT)
     how, data = lab.client.try_connect(own)

@@ -149,7 +149,7 @@ def test_what_is_behind_the_addresses_is_skipped(lab):
 
 
 def serve_with_header(lab, version, source="clientip", **rest):
-    """A proxy that tells the server of its clients in a header of a version."""
+    """A proxy that names its clients to the server in a header of a version."""
     return lab.serve(source, server_fields={"proxy_protocol": version}, **rest)
 
 

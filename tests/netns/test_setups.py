@@ -18,7 +18,7 @@ SHORT_TIMEOUTS = {"connect": 700}
 
 
 def is_transparent(lab):
-    """A new connection to the VIP works, and the server sees who called."""
+    """A new connection to the VIP works, and the server sees its source."""
     flow = lab.client.connect(lab.vip)
     assert flow.peer_seen_by_server.address == lab.client.address
     assert flow.source_on_the_wire.address == lab.client.address

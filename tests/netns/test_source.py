@@ -164,7 +164,7 @@ def test_another_client_is_served_while_one_has_used_its_ports_up(lab):
 @requirement("TP-SRC-14")
 @both_families
 def test_a_clients_port_may_be_used_again_at_once(lab):
-    """The client closes and calls again from the same port, as NAT devices do."""
+    """The client closes and connects again from the same port, like NAT devices."""
     lab.serve(source="client")
     source = Endpoint(lab.client.address, CLIENT_PORT)
     for _ in range(5):
@@ -178,7 +178,7 @@ def test_a_clients_port_may_be_used_again_at_once(lab):
 @requirement("TP-SRC-15")
 @both_families
 def test_client_side_and_server_side_can_have_the_same_addresses_and_ports(lab):
-    """The proxy listens at the server's very address: what tells the legs apart is their direction."""
+    """The proxy listens at the server's own address: client side and server side differ only in direction."""
     lab.serve(source="client", listeners=[lab.listener(lab.server_endpoint)])
     flow = lab.client.connect(lab.server_endpoint)
     assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)

@@ -174,7 +174,7 @@ def push_until_stuck(sender, other):
     pushed, exchanges = 0, 0
     sender.socket.setblocking(False)
     while exchanges < 100:
-        assert pushed < LIMIT, "the proxy takes in without limit what nobody reads"
+        assert pushed < LIMIT, "the proxy reads without limit, although the other side does not read"
         if waiting.writable(sender.socket):
             pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
             exchanges = 0
@@ -188,7 +188,7 @@ def push_until_stuck(sender, other):
 @requirement("TP-STREAM-11")
 @pytest.mark.parametrize("silent, waiting", [("client", "server"), ("server", "client")])
 def test_a_session_whose_one_side_is_silent_for_too_long_is_ended(lab, silent, waiting):
-    """The waiting side is told at once; the silent one at the latest when that one is done, too."""
+    """The waiting side ends at once; the silent one ends when the waiting side has ended, at the latest."""
     lab.serve(timeouts={silent: 300})
     flow = lab.client.connect(lab.vip)
     silent_end, waiting_end = ends(flow, silent, waiting)
@@ -264,7 +264,7 @@ def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
 @both_families
 @pytest.mark.parametrize("topology_name", ["hop"])
 def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_server(lab):
-    """A router tells whoever sends too large a packet: here the client's address, which the proxy uses."""
+    """A router sends its error to the source of a packet that is too large: here the client's address, which the proxy uses."""
     narrow(lab, "server0")
     lab.serve()
     flow = lab.client.connect(lab.vip)
@@ -275,7 +275,7 @@ def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_server(lab):
 @both_families
 @pytest.mark.parametrize("topology_name", ["one-arm"])
 def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_client(lab):
-    """Here it is the VIP that the router tells, an address that the proxy's host does not have."""
+    """Here the router sends its error to the VIP, an address that the proxy's host does not have."""
     narrow(lab, "client0")
     lab.serve()
     flow = lab.client.connect(lab.vip)

@@ -127,13 +127,13 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
 
 
 def unheard(lab):
-    """A proxy, and a client one of whose datagrams has arrived where nobody listens."""
+    """A proxy, and a client with a datagram that arrived at a port where no socket listens."""
     proxy = steering.start_for_datagrams(lab)
     client = Peer(lab.client)
-    client.send(b"nobody hears it", lab.vip)
+    client.send(b"no socket gets it", lab.vip)
     waiting.until(
         lambda: counters.total(lab.server.namespace, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
-        "the server's host says that nobody listens",
+        "the server's host reports that the port is unreachable",
     )
     proxy.check()
     return proxy, client

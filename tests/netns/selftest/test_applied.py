@@ -33,7 +33,7 @@ def lab(topology_name, recipe, firewall_tool, family):
 
 
 def is_transparent(lab, source=None, vip=None):
-    """A new connection works, the server sees who called; returns the client's address."""
+    """A new connection works, and the server sees its source; returns the client's address."""
     client_address = source or lab.client.address
     flow = lab.client.connect(vip or lab.vip, Endpoint(source, 0) if source else None)
     flow.exchange()
@@ -42,7 +42,7 @@ def is_transparent(lab, source=None, vip=None):
 
 
 def nothing_is_wrong(lab, client, vip=None):
-    """`check` on every proxy's host, while the client calls."""
+    """`check` on every proxy's host, while the client connects."""
 
     def call():
         made = lab.client.socket(client)

@@ -29,7 +29,7 @@ class Fault:
     name: str
     lines: tuple  # commands on the host; {iptables} is the tool that the recipe was loaded by
     named: tuple
-    fixed: bool = True  # by what is printed, as far as check can tell
+    fixed: bool = True  # by the printed commands, as far as check can see
 
 
 FAULTS = (
@@ -274,7 +274,7 @@ def try_connect(host):
 
 
 def syn():
-    """The IPv4 packet: header with its checksum, then TCP without one, which nobody here looks at."""
+    """The IPv4 packet: header with its checksum, then TCP without one, because nothing here checks it."""
     ip = bytes.fromhex("45000028000040004006") + b"\0\0" + socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
     total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
     total = ~(total + (total >> 16)) & 0xFFFF

@@ -2,7 +2,7 @@
 
 Each falsifier is run on the requirements that name it, one variant of each test, in a pytest of its
 own inside this run's isolation. A requirement that its falsifier passes proves nothing. Where this
-run may not do what a requirement's tests need, its falsifier is neither caught nor missed: absent.
+run may not do what a requirement's tests need, its falsifier is neither detected nor missed: absent.
 """
 
 import json
@@ -17,7 +17,7 @@ from lab.paths import ROOT, SUITE
 
 FOLDER = SUITE / "implementations" / "falsifiers"
 SHARE = "8"  # of a soak test's load, enough for what it is to show
-PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
+PATIENCE = "2"  # tests often wait for something that a wrong proxy never does
 
 NAMED = {}
 for row in requirements.load():

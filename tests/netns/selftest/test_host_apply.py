@@ -264,7 +264,7 @@ class TestToolsThatDoNotEnd:
 
 
 class TestOthersChanges:
-    """What somebody else did to our things in between is left, and said."""
+    """Changes that another program made to our rules meanwhile stay, and are reported."""
 
     def test_a_rule_that_is_gone(self, host):
         before = host.snapshot()
@@ -407,7 +407,7 @@ class TestBadInput:
         assert before == host.snapshot() and not host.state.exists()
 
     def test_two_at_once(self, host):
-        """Whoever comes second waits for the first, and then finds its plan applied."""
+        """The second one waits for the first, and then finds its plan applied."""
         with host.namespace:
             words = [TPROXYCTL, "apply", *arguments_for("nft"), "--state", str(host.state)]
             running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""tproxyctl prove tells missing from untried, and believes nothing that it did not see.
+"""tproxyctl prove distinguishes missing from untried, and reports only what it has seen.
 
 Whether it is right is asked by test_prove_agrees.py.
 Programs are hidden by /dev/null over them in a mount namespace, since tproxyctl finds them without PATH, too.

@@ -61,7 +61,7 @@ def says(proof, name, family):
 
 @pytest.fixture
 def hosts():
-    """Makes labs that nothing was set up on; whoever is to speak on the proxy's host is named."""
+    """Makes labs without a set-up; `implementation` is the proxy, if there is one."""
     made = []
 
     def make(implementation=None, family=4, firewall_tool="iptables", **rest):

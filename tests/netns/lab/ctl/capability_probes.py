@@ -23,7 +23,7 @@ ANY = {4: "0.0.0.0", 6: "::"}
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 NOT_SHOWN = (CommandFailed, OSError)
 
-# What follows `-A PREROUTING` or nft's `add rule`; the last line's counter tells. {to} is TPROXY's port.
+# What follows `-A PREROUTING` or nft's `add rule`; the last line's counter decides. {to} is TPROXY's port.
 _XT = {
     "mangle": ["-p udp -j ACCEPT"],
     "socket": ["-p udp -m socket --transparent -j ACCEPT"],

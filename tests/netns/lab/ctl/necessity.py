@@ -55,13 +55,13 @@ class Change:
     source: str = ""  # clientip, but none for the recipe that is good for binding only
     servers: int = 1
     proxies: int = 1  # that listen at the same addresses
-    vip: str = "{vip}"  # that clients call
+    vip: str = "{vip}"  # that clients connect to
     held: int = 0  # connections that are there already
     connections: int = 1
     upload: int = 0  # bytes that follow
     protocol: str = "tcp"
     datagram: int = 16  # bytes of each
-    client_number: int = 0  # which of the client's addresses calls
+    client_number: int = 0  # which of the client's addresses connects
     answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
     implementation: str = "tproxyd"
     drop: tuple = ()  # capabilities that are taken from the proxy

@@ -44,7 +44,7 @@ class Lab:
         `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
         stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
 
-        An implementation that can't bind to a VIP is lent one (unless `strict`): the host gets a local
+        For an implementation that cannot bind to a VIP, the lab makes VIPs local (unless `strict`): the host gets a local
         route for all VIPs, so that a listener which is not transparent may have one, too. What the
         test is about, say the client's address at the server, can then be asked of it all the same.
 
@@ -207,7 +207,7 @@ class Lab:
         }
 
     def listener(self, endpoint=None, **rest):
-        """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
+        """A listener of a scenario: the VIP, transparent unless the lab makes VIPs local or `rest` says otherwise."""
         endpoint = endpoint or self.vip
         self.must_have(endpoint.family)
         fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.makes_vips_local}

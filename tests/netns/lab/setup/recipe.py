@@ -11,10 +11,10 @@ it out (`edited`), and everything else stays as it is.
     tproxy       the same for what belongs to a connection already, and the target TPROXY for what
                  begins one: it names the listener, so that listener may be bound to any address
     nft          `tproxy` in nftables' own language
-    local-route  a local route for the VIPs and no marks: good for binding. The leg to the server, where
+    local-route  a local route for the VIPs and no marks: enough for binding. On the server side, where
                  the client's address is used, still needs its answers diverted
 
-Two recipes joined by a plus are one after the other: local-route+divert. Rules are loaded in one call
+Two recipes joined by a plus are one after the other: local-route+divert. Rules are loaded by one run
 of iptables-restore or nft, routes in one of ip -batch.
 """
 
