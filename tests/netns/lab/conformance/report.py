@@ -1,8 +1,8 @@
 """The four reports of a run: report.json, junit.xml, report.md and report.html.
 
-All are renderings of one dictionary, whose form fixtures/schema/report.schema.json describes. The page
-is a template with that dictionary inside; what is inside a script element must not hold `</` or `<!--`,
-so every `<` is written as an escape of JSON.
+All of them show one dictionary, in the format of fixtures/schema/report.schema.json. The page is a template
+that contains this dictionary. The text of a script element must not contain `</` or `<!--`, so every `<` is
+written as an escape of JSON.
 """
 
 import html

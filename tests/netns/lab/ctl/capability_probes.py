@@ -1,8 +1,8 @@
 """What a kernel can do, shown in the lab: a second opinion on the results of `tproxyctl prove`.
 
-Each row does one thing with Python's own sockets and with the host's tools, and looks at what became of a
-packet. What raises an error, or has no effect, is not shown. Rules are judged by their counters: a
-datagram that has come to its socket has passed them.
+Each probe uses Python's own sockets and the host's tools, and looks at the result for a packet. A probe that raises
+an error or has no effect shows nothing. The counters of a rule decide whether it matched, after a datagram has
+reached its socket.
 """
 
 import os

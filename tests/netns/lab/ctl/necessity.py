@@ -1,9 +1,9 @@
 """The purpose of each part of a set-up: leave it out, make a new connection, and look.
 
-fixtures/necessity.toml has one row a change, with the symptom that it is to have and one sentence why;
-a row stands for as many cases as it names recipes and families. A case lays out its own hosts, applies
-the recipe with the change, starts the proxy and looks at what becomes of connections (see connectivity).
-docs/NECESSITY.md is the table for people, made from the same rows.
+fixtures/necessity.toml has one row for each change, with the predicted symptom and the reason in one sentence.
+A row stands for one case for each of its recipes and families. A case makes its own hosts, applies the recipe
+with the change, starts the proxy, and looks at new connections (see connectivity). docs/NECESSITY.md shows the same
+rows.
 """
 
 import fcntl

@@ -1,8 +1,8 @@
 """Packets on a link: the second witness, and evidence of failed tests.
 
-A tap is a packet socket that collects the head of every packet in its own buffer; nothing reads it
-until a test asks. When the buffer is full the kernel drops what follows, which costs next to
-nothing, so a tap may stay on a link through any load; `overflowed` then says so.
+A tap is a packet socket that collects the head of every packet in its own buffer. A test reads the buffer when it needs
+the packets. When the buffer is full, the kernel drops further packets, and `overflowed` is True. That costs very
+little, so a tap can stay on a link under any load.
 """
 
 import ctypes

@@ -1,16 +1,15 @@
 """One outer isolation for a run: however the run ends, nothing stays on the host.
 
-    caller -> keeper -> first process (pid 1 of the new pid namespace) -> the run
+    parent -> keeper -> first process (pid 1 of the new pid namespace) -> the run
 
-The keeper unshares user (unless it is root), mount, pid and network namespaces and waits. Should
-the caller die, the kernel kills the keeper; should the keeper die, the kernel kills the first
-process; and with that every process of the pid namespace. A shell may stand between the keeper and
-what really started it (make, say), so the keeper also watches its ancestors in its process group.
-Mounts, links, rules and namespaces belong to what then has no process left, so the kernel takes
-them down: no clean-up code has to run for the host to be as it was.
+The keeper unshares the user namespace (unless it is root) and mount, pid and network namespaces, and waits. If the
+parent dies, the kernel kills the keeper. If the keeper dies, the kernel kills the first process, and with it every
+process of the pid namespace. A shell may stand between the keeper and the program that really started it (make, for
+example), so the keeper also watches its ancestors in its process group. Mounts, links, rules and namespaces then have
+no process left, and the kernel removes them. No clean-up code has to run.
 
-Inside, /proc is fresh, /run is private (with /run/netns, so that `ip netns exec` works while one
-looks around), and the network has a loopback link and no way out.
+Inside, /proc is new and /run is private (with /run/netns, so that `ip netns exec` works). The network has a loopback
+link and no way out.
 """
 
 import errno

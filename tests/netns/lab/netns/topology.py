@@ -2,13 +2,12 @@
 
     client ------- proxy ------- server      inline: the proxy forwards; both ends route by it
 
-Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.113.0/24 and
-2001:db8:5::/64. VIPs are taken from 192.0.2.0/25 and 2001:db8:f::/64, which are on no link: the
-client reaches them because its default route leads to the proxy. The proxy has no default route, so
-what it neither serves nor forwards ends there.
+Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.113.0/24 and 2001:db8:5::/64. VIPs are
+in 192.0.2.0/25 and 2001:db8:f::/64, which are on no link: the client reaches them because its default route leads to
+the proxy. The proxy has no default route, so it drops packets that it neither serves nor forwards.
 
-Sysctls of a fresh namespace are partly copied from the host's. Whatever matters is set here, as far as
-the kernel has it; on a kernel without IPv6 everything is laid out for IPv4 alone.
+A new namespace copies some sysctls from the host. All sysctls that matter are set here, if the kernel has them. On a
+kernel without IPv6, everything is made for IPv4 only.
 """
 
 from dataclasses import dataclass, field

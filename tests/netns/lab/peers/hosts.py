@@ -1,11 +1,10 @@
 """The client and the server, as a test sees them.
 
-Each is a namespace with addresses. Sockets are opened in the namespace by the test's own process,
-so one test holds both ends of every connection and needs neither helper programs nor threads.
+Each is a namespace with addresses. The test's own process opens sockets in the namespace, so one test holds both ends
+of every connection and needs no helper programs or threads.
 
-A connection through a proxy has to be recognised at the server without believing the address it
-seems to come from. So a client's first bytes are a token that no other connection has, and the
-server keeps what it accepts under the token that it read.
+The server must recognise a connection through a proxy without its source address. So a client's first bytes are
+a token that no other connection has, and the server keeps accepted connections by the token that it read.
 """
 
 import errno

@@ -1,12 +1,12 @@
 """A flow as HTTP messages, for a proxy that relays only HTTP.
 
-What a client sends becomes the body of a POST, what the server answers the body of its response. A
-request's path is the flow's token, so the server finds a flow's next request on whatever connection
-the proxy chose for it, and an address that belongs to another client's connection is seen. An error
-response is the proxy's own, the lab's server never sends one: it counts as the end of the connection.
+The client's bytes become the body of a POST, the server's bytes the body of its response. The path of a request is
+the flow's token. So the server finds a flow's next request on any connection that the proxy chose, and a source address
+of another client's connection is noticed. The lab's server never sends an error response; one comes from the proxy
+and counts as the end of the connection.
 
-Half-close, resets and a server that speaks first have no counterpart here; a test that needs them
-ends as unsupported, for want of the capability `stream`.
+HTTP cannot express half-close, resets and a server that sends first. A test that needs them ends as UNSUPPORTED,
+because the capability `stream` is missing.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """ICMP echo, as by `ping`, without a wait for answers that do not come.
 
-A request that is not to be answered is followed by one that is: packets keep their order, so the
-answer to the last shows that the earlier ones will get none.
+After a request that should get no answer, another one is sent that gets one. Packets keep their order, so its answer
+shows that the earlier requests will get none.
 """
 
 import os

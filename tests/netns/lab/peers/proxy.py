@@ -1,9 +1,8 @@
 """The implementation under test, started by its adapter and observed from outside.
 
-The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
-means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
-fails the test with its log. Status 78 means that it does not offer what the scenario asks for, status 69
-that a program which it needs is not installed.
+The lab knows an implementation only by its adapter, an executable that becomes the proxy. The proxy is ready when its
+listening sockets exist; it does not report that. A proxy that ends before that fails the test with its log. Status 78
+means that it does not offer what the scenario needs; status 69 means that a program is not installed.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The proxy's host, set up by `tproxyctl apply` instead of one of the lab's recipes.
 
-Each recipe has a counterpart of apply: `nft` is its recipe `tproxy` by nft, and a local
-route that is joined with `divert` is for a proxy that uses the client's address. What apply did is kept
-in the run's private /run, a folder for each host.
+Each recipe of the lab has a counterpart: `nft` is apply's recipe `tproxy` by nft, and `local-route+divert` is apply's
+`local-route` for a proxy that uses the client's address. The state file is in the run's private /run, in one folder for
+each host.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The lab as a test sees it: client, proxy host and server, new for each test and checked.
 
-Before a proxy starts, the lab proves the preconditions of every pass:
-that a VIP is bound nowhere (a plain bind fails, and the proxy's host has no route to it), and that
-client and server reach each other without a proxy, each seeing the other's address.
+Before a proxy starts, the lab shows two preconditions, without which a pass proves nothing. A VIP is bound nowhere: a
+plain bind fails, and the proxy's host has no route to it. Client and server reach each other without a proxy, and each
+sees the other's address.
 """
 
 import errno

@@ -1,8 +1,7 @@
-"""Rules beyond the walk-through's, added to the recipe that is in force on the proxy's host.
+"""Rules beyond the walk-through's, added to the applied recipe on the proxy's host.
 
-The walk-through diverts TCP only, and only what has a socket already: a connection, or a listener at
-the very address. What else a test needs to reach the proxy is added here, for both families, in the
-language of the recipe's tool.
+The walk-through diverts only TCP, and only packets that have a socket: a connection, or a listener at exactly that
+address. Further rules that tests need are added here, for both families, by the recipe's firewall tool.
 """
 
 from lab.netns import firewall
