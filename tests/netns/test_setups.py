@@ -55,7 +55,7 @@ def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()
-    words = topology.words(lab.family)
+    words = topology.placeholders(lab.family)
     lab.topology.server.ip(f"route add {lab.client.address}/{words['all']} via {words['server_gate']}")
     is_transparent(lab)
 

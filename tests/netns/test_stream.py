@@ -15,7 +15,7 @@ from lab.setup import steering
 from lab.setup.variants import both_families, each_end, each_relay, every_relay
 
 MEGABYTE = 1 << 20
-BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
+BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them before the program reads a byte
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
 
@@ -163,7 +163,7 @@ def test_a_reader_that_stops_holds_back_only_its_own_session(lab, relay, closer,
     assert receiver.ending() == ("eof", b"")
 
 
-LIMIT = 16 * MEGABYTE  # far over four socket buffers and a proxy's own
+LIMIT = 16 * MEGABYTE  # far more than four socket buffers and a proxy's own buffers
 
 
 def push_until_stuck(sender, other):
@@ -283,7 +283,7 @@ def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_client(lab):
 
 
 def narrow(lab, link):
-    """Have the router pass on smaller packets than others, and its errors be the proxy's."""
+    """Give the router's link a smaller MTU, and divert its errors to the proxy."""
     lab.topology.hosts["router"].ip(f"link set {link} mtu 1300")
     steering.divert_icmp(lab)
 
@@ -372,7 +372,7 @@ def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, l
 
 
 def connecting_from(lab):
-    """The addresses from which the proxy tries to connect to its servers."""
+    """The source addresses of the proxy's attempts to connect to its servers."""
     return {local.address for local in lab.proxy.attempts()}
 
 
@@ -398,7 +398,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
         if reset == "with an answer":
             slow.send(b"an answer")
         breaker.reset()
-    waiting.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
+    waiting.ended(slow.socket, 0.3)  # a wrong proxy has relayed the reset by then
     how, received = slow.ending()
     assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
 
@@ -406,7 +406,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
 @requirement("TP-STREAM-24")
 @both_families
 def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
-    """The server answers only when it is asked for the second time."""
+    """The server answers only the second request."""
     lab.start(source="clientip", **lab.long_connect).await_ready()
     lab.server.serve(lab.server_endpoint)
     neighbour = f"{lab.server.address} dev server0"

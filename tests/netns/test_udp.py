@@ -95,7 +95,7 @@ def test_a_datagram_larger_than_the_links_packets_arrives_whole(lab):
 @requirement("TP-UDP-08")
 @both_families
 def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
-    """Each flow holds a socket; the proxy has only those of its listeners when all have been silent."""
+    """Each flow has a socket. When all flows have been silent, the proxy has only the sockets of its listeners."""
     server = steering.serve_datagrams(lab, timeouts={"client": 300, "server": 300})
     idle = len(lab.proxy.datagram_sockets())
     client = Peer(lab.client)

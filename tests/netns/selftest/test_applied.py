@@ -1,4 +1,4 @@
-"""What `tproxyctl apply` makes is a set-up on which the suite's connections work, wherever the proxy stands.
+"""The suite's connections work on set-ups that `tproxyctl apply` makes, in every topology.
 
 Every row of lab.setup.setups that works on the lab's own recipes works on what apply makes in their stead;
 `tproxyctl check` finds nothing missing or harmful there, and revert takes all of it back.
@@ -57,7 +57,7 @@ def nothing_is_wrong(lab, client, vip=None):
 
 
 def rules(lab):
-    """What speaks of tproxyctl's doing on the proxies' hosts."""
+    """Rules and routes of tproxyctl on the proxies' hosts."""
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:

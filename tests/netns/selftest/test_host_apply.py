@@ -1,4 +1,4 @@
-"""tproxyctl apply does what plan says, and after revert the host is as it was (see lab.ctl.ctl_host)."""
+"""tproxyctl apply does what plan prints, and revert restores the host (see lab.ctl.ctl_host)."""
 
 import contextlib
 import json
@@ -108,7 +108,7 @@ def test_a_failure_halfway_reverts_everything(host, firewall_tool):
 
 
 class TestOutputThatIsCut:
-    """A tool that ends well and says half of it is not believed."""
+    """The output of a tool that ends with status 0, but prints only a part, is not used."""
 
     def cut(self, host, name):
         folder = host.folder / "cutting"
@@ -148,7 +148,7 @@ class TestOutputThatIsCut:
 
 
 def test_a_tool_that_does_not_start_is_no_proof_that_a_table_is_gone(host):
-    """The loader of programs says "No such file or directory", too, as nft does of a table."""
+    """The program loader also prints "No such file or directory", as nft does for a missing table."""
     host.well("apply", *arguments_for("nft"))
     folder, before = host.folder / "unloadable", host.snapshot()
     folder.mkdir()
@@ -170,7 +170,7 @@ def test_a_plan_that_cannot_be_written_is_an_error(host):
 
 
 class TestWithoutNft:
-    """iptables' nft backend makes a table, and only nft takes one away."""
+    """iptables (the nf_tables variant) makes a table, and only nft can remove it."""
 
     def ctl(self, host, *arguments):
         before, environment = without("nft")
@@ -181,7 +181,7 @@ class TestWithoutNft:
         return done.stderr
 
     def fix(self, host, output):
-        """Run what revert says is to be run with nft."""
+        """Run the nft commands that revert prints."""
         commands = re.findall("`(nft delete [^`]+)`", output)
         for command in commands:
             host.run(command)
@@ -217,13 +217,13 @@ class TestWithoutNft:
 
 
 class TestToolsThatDoNotEnd:
-    """A limit ends them, with whatever they have started; without one nothing would ever go on."""
+    """A time limit ends them and all that they started; without it tproxyctl would hang."""
 
     LIMIT = {"TPROXYCTL_TOOL_SECONDS": "4"}
     SAYS = "it did not end within 4 s, and was killed"
 
     def hang(self, host, name, when):
-        """A folder with a tool that hangs when the shell says so; $in has its input."""
+        """A folder with a tool that hangs under a condition of the shell; $in has its input."""
         folder = host.folder / "hanging"
         folder.mkdir(exist_ok=True)
         real = shutil.which(name) or pytest.skip(f"absent: {name}")
@@ -305,7 +305,7 @@ class TestOthersChanges:
 
 
 class TestBadInput:
-    """A clear message, status 2, and nothing was changed."""
+    """A clear message, status 2, and no change."""
 
     @pytest.mark.parametrize("command", ["plan", "apply", "revert", "status"])
     @pytest.mark.parametrize("wrong", [["--nonsense"], ["word"]])
@@ -568,12 +568,12 @@ def test_a_wildcard_listener(inline, tmp_path, bind, firewall_tool, which):
 @pytest.mark.parametrize("firewall_tool", ["nft"])
 @both_families
 def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, firewall_tool):
-    """Twenty connections by ten ports: each port rests for a minute, unless the kernel uses it again."""
+    """Twenty connections by ten ports: each port is in TIME-WAIT for a minute, unless the kernel uses it again."""
 
     def comes_through():
         try:
             flow = inline.client.connect(inline.vip)
-        except OSError:  # refused, for the ports have rested for less than a second
+        except OSError:  # refused: the ports are in TIME-WAIT for less than a second
             return False
         flow.client.finish()
         flow.server.receive_to_end()
@@ -630,7 +630,7 @@ def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_p
 @pytest.mark.parametrize("words, only", [("transparent v6only", 0), ("transparent", 1)])
 @each_firewall_tool
 def test_packets_that_an_ipv6_listener_does_not_serve_pass_the_host(inline, tmp_path, firewall_tool, words, only):
-    """TPROXY drops what no transparent socket is there for."""
+    """TPROXY drops packets that have no transparent socket."""
     inline.proxy.namespace.sysctl({"net.ipv6.bindv6only": only})
     passing = Endpoint(inline.server.address, 80)
     inline.server.serve(passing)

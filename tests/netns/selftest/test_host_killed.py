@@ -1,4 +1,4 @@
-"""Killed at any moment, apply and revert leave enough to take everything back.
+"""Apply and revert that are killed at any moment leave enough to revert everything.
 
 Between two calls of an outside tool a kill falls into the writing of the state file, or between two
 sysctls. A library that kills at the N-th system call that changes something (kill_at.c) tries each of
@@ -32,7 +32,7 @@ def library(tmp_path_factory):
 
 
 def kill(host, library, victim, arguments, way, at):
-    """Run it with a limit to its life; whether it was killed."""
+    """Run it until it is killed at a limit; return whether it was killed."""
     # The library has to come first; AddressSanitizer's would complain of that.
     sanitizer = {"ASAN_OPTIONS": "verify_asan_link_order=0"}
     done = host.ctl(victim, *arguments, environment={"LD_PRELOAD": library, way: str(at), **sanitizer})
@@ -41,7 +41,7 @@ def kill(host, library, victim, arguments, way, at):
 
 
 def try_kills(host, library, firewall_tool, victim, way):
-    """Kill it at every place, and have it taken back; how many places there are."""
+    """Kill it at every place and revert it; return the number of places."""
     arguments = arguments_for(firewall_tool, family=4)
     host.furnish("wg-quick", firewall_tool)
     host.namespace.sysctl(FIXED)

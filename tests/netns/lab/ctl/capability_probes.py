@@ -40,7 +40,7 @@ FEATURES = {"iptables": tuple(_XT), "iptables-legacy": tuple(_XT), "nft": tuple(
 
 
 def why_not(lab, name, family):
-    """None where the lab shows a capability (named without its family), or else what went wrong."""
+    """None if the lab shows a capability (named without its family), otherwise the problem."""
     firewall_tool, _, feature = name.rpartition("-")
     try:
         if feature in FEATURES.get(firewall_tool, ()):

@@ -132,7 +132,7 @@ class Trial:
         self.server = None  # the one for datagrams
         self.source = self.row.source or ("none" if case.recipe == "local-route" else "clientip")
         client = {"client": lab.client.addresses[case.family][0]}
-        self.words = {**topology.words(case.family), **_WORDS[case.family], **client}
+        self.words = {**topology.placeholders(case.family), **_WORDS[case.family], **client}
 
     def filled(self, lines):
         """Lines with the family's words in their braces."""

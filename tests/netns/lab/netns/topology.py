@@ -83,7 +83,7 @@ def vip(family, number=80):
     return VIPS[family].format(number)
 
 
-def words(family):
+def placeholders(family):
     """The texts for the braces in lines of a layout or of the necessity table."""
     here = {
         "family": family,
@@ -153,7 +153,7 @@ class Topology:
         if lines:
             named = {name.format("client0"): value for name, value in _ANSWERING.items()}
             self.proxy.sysctl(named, where_known=True)
-            self.proxy.ip(*(line.format(**words(f)) for f in kernel.families() for line in lines))
+            self.proxy.ip(*(line.format(**placeholders(f)) for f in kernel.families() for line in lines))
 
     def close(self):
         for namespace in self.namespaces():
@@ -233,7 +233,7 @@ def _host_lines(layout, role):
     for link, net, numbers in layout.addresses[role]:
         lines += [*_address_lines(link, net, numbers), f"link set {link} up"]
     for family in kernel.families():
-        lines += [line.format(**words(family)) for line in layout.lines.get(role, ())]
+        lines += [line.format(**placeholders(family)) for line in layout.lines.get(role, ())]
     return lines
 
 
