@@ -284,11 +284,10 @@ def test_a_graceful_stop_is_carried_out_while_clients_keep_coming(lab, share):
 
 
 def stop_in_a_flood(lab, number, clients):
-    """The flood has a last client, and one before it has to be refused; the proxy's exit status.
+    """Stop the proxy in a flood: a client before the last one must be refused. Return the proxy's exit status.
 
-    The queue of clients that wait is full when the signal comes. It does not run empty after that: proxy and flood share
-    one processor, of which the proxy gets by far the smaller part, whatever else runs on the machine. No route leads to
-    the server, so that no session lasts.
+    The queue of clients that wait is full when the signal comes. It stays full: proxy and flood share one processor, and
+    the proxy gets the much smaller part of it. There is no route to the server, so no session lasts.
     """
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
     proxy = lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()

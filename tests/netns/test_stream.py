@@ -167,7 +167,7 @@ LIMIT = 16 * MEGABYTE  # far more than four socket buffers and a proxy's own buf
 
 
 def push_until_stuck(sender, other):
-    """Send until nothing more is taken, with another session in use meanwhile; bytes sent.
+    """Send until the socket takes no more, while another session is in use; return the number of bytes.
 
     Stuck means: not writable while the other session exchanges a hundred messages.
     """
@@ -200,9 +200,9 @@ def test_a_session_whose_one_side_is_silent_for_too_long_is_ended(lab, silent, w
 @requirement("TP-STREAM-12")
 @each_relay
 def test_a_request_with_its_end_right_behind_it_is_served(lab, relay):
-    """As `printf … | nc` does: the client's end is there before the server has accepted.
+    """Like `printf … | nc`: the client's end arrives before the server has accepted.
 
-    Many times, since what is lost by it is lost by chance.
+    It is done many times, because a loss depends on timing.
     """
     lab.serve(relay=relay)
     for _ in range(30):
@@ -304,7 +304,7 @@ def large_transfer(lab, sender, receiver):
 def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, behind):
     """The urgent byte itself may arrive in its place, or not at all.
 
-    What comes from it on comes alone, when everything before has been passed on; then all comes at once.
+    First the bytes from it on are sent separately, when all earlier bytes have been relayed. Then all are sent at once.
     """
     proxy = lab.serve(relay=relay)
     before, rest = bytes(stream.expected(0, BULK)), bytes(stream.expected(BULK, behind))
@@ -355,9 +355,9 @@ def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
 @both_families
 @pytest.mark.parametrize("last_words", [b"", b"request"], ids=["silent", "asking"])
 def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, last_words):
-    """Another client that came before it, and stays, shows that the attempt did not end by itself.
+    """An earlier client that stays shows that the attempt did not end by itself.
 
-    What the client sent last and its reset come together, so the one is not read before the other is there.
+    The client's last bytes and its reset arrive together, so the proxy does not read the bytes before the reset.
     """
     proxy = lab.start(source="clientip", servers=[lab.silent_server()], **lab.long_connect).await_ready()
     clients = [lab.client.open(lab.vip, Endpoint(address, 0)) for address in (lab.client.other_address, lab.client.address)]
@@ -381,10 +381,10 @@ def connecting_from(lab):
 @each_end
 @pytest.mark.parametrize("reset", ["alone", "with the bytes", "with an answer"])
 def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, reset):
-    """Its kernel takes in little at a time, so the rest is with the proxy when the reset comes.
+    """The reader's kernel buffers few bytes, so the proxy holds the rest when the reset arrives.
 
-    That may come alone, when the bytes are on their way, together with them, or together with them and with something
-    that the reader has sent: the proxy may then learn of the reset by writing.
+    The reset may arrive after the bytes, together with them, or together with them and with bytes that the reader has
+    sent: then the proxy may notice the reset when it writes.
     """
     hosts = {"client": lab.client, "server": lab.server}
     hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})

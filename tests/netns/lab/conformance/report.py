@@ -20,10 +20,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def build(columns, chosen, selection, command, seconds, necessity=None):
-    """The dictionary that every report is made of; `columns` as the conductor gives them.
+    """The dictionary that every report is made of; `columns` come from suite_runner.
 
-    `necessity` is what lab.necessity has kept of the table on the host's set-up. It is shown beside the
-    matrix and decides nothing: it is about the host, not about an implementation.
+    `necessity` is the result of necessity.kept(), or None. Reports show it, but it does not change the result: it is about
+    the host, not about an implementation.
     """
     report = {
         "format": matrix.FORMAT,

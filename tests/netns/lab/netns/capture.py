@@ -120,7 +120,7 @@ def parse_datagram(frame):
 def parse_query(frame):
     """(link-layer address that asks, address asked for) of an ARP request or a neighbour solicitation, or None.
 
-    Those to one host alone do not count: they ask a neighbour that is known whether it is still there.
+    Requests to a single host do not count: they only test whether a known neighbour still exists.
     """
     kind, asker = frame[12:14], frame[6:12].hex(":")
     if not frame[0] & 1:

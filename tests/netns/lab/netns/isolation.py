@@ -49,7 +49,7 @@ def isolated():
 def run_isolated(work):
     """Call work() inside a new isolation and return its exit status to this process.
 
-    Must be called before any thread is started. work() returns an exit status.
+    Call it before any thread starts. work() returns an exit status. Raises NotPossible.
     """
     die_with_parent()
     ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
@@ -101,10 +101,10 @@ def _await_end(first, ancestors):
 
 
 def die_with_parent():
-    """End with the process that started this one, and now if it has ended already.
+    """End together with the process that started this one; end at once if that has ended already.
 
-    A caller that may be killed at any moment gives its number in the environment: an orphan cannot
-    see that it is one, because the process that adopted it looks like a parent, too.
+    A parent that may be killed at any moment gives its process id in the environment. An orphan cannot see that it
+    is one, because the process that adopted it looks like a parent, too.
     """
     caller = int(os.environ.pop(PARENT, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)

@@ -207,8 +207,8 @@ def add_direct_link(made):
 def link_line(link, peer_namespace, peer, index):
     """The line that makes a veth pair.
 
-    Both ends are numbered, and differently: the kernel takes a link whose number is its peer's for
-    one without a peer and lets up to a second pass before it notices that the link is up.
+    Both ends get different numbers. If a link has the number of its peer, the kernel treats it as one without a
+    peer, and needs up to a second to notice that it is up.
     """
     there = f"name {peer} index {index + 100} netns {peer_namespace.name}"
     return f"link add {link} index {index} type veth peer {there}"

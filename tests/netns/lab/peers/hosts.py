@@ -81,7 +81,7 @@ class Client(Host):
     def try_connect(self, destination, source=None):
         """Try to connect where that must fail; return how the connection ended, and the bytes before that.
 
-        "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
+        "refused" or "unreachable": there was no connection. "eof" or "reset": there was one, and the proxy ended it.
         """
         try:
             connection = self.open(destination, source)
@@ -119,7 +119,7 @@ class Server(Host):
     def accept(self, hurry=None):
         """The next connection from the proxy; no byte of it is read.
 
-        A client's connection given as `hurry` ends the wait when it ends first.
+        If the client's connection `hurry` ends first, the wait ends with a ConnectionError.
         """
         if self._hub:
             return self._hub.accept(hurry)

@@ -215,9 +215,9 @@ class HttpServer(_End):
         return Connection(self.messages.socket).ending()
 
     def close(self):
-        """End it, and wait for the proxy's end: the next client's request must not race with this one's.
+        """End it and wait until the proxy has ended it, so that the next client's request does not race with this one.
 
-        A proxy may send that on a connection that it kept until it has seen its end (RFC 9112, 9.5).
+        A proxy may send a request on a kept connection until it has seen its end (RFC 9112, 9.5).
         """
         self.closed = True
         self.hub.end(self.messages)

@@ -19,7 +19,7 @@ UNREACHABLE = {4: 3, 6: 1}
 def ping(host, addresses):
     """An echo request to each address in turn; {address: "echo", "unreachable" or None}.
 
-    The last address is one that answers.
+    The last address must answer.
     """
     family = 6 if ":" in addresses[0] else 4
     protocol = socket.IPPROTO_ICMP if family == 4 else socket.IPPROTO_ICMPV6

@@ -83,9 +83,9 @@ class Proxy:
     """A running proxy: the process that the adapter became, and those that it started in turn."""
 
     def __init__(self, host, command, scenario, folder, output=None):
-        """Start `command` on the host; it is ready when all of the scenario's listeners are there.
+        """Start `command` on the host; it is ready when all listeners of the scenario exist.
 
-        `output` is a descriptor for what it writes, in place of the file that log() reads.
+        `output` is a descriptor for its standard output and error; by default they go to the file that log() reads.
         """
         self.host = host
         self.scenario = scenario
@@ -190,7 +190,7 @@ class Proxy:
     def busy_share(self, ends, seconds=1.0):
         """The share of the time in which they ran or waited for a processor, while no bytes reach the ends of connections.
 
-        A proxy that spins does so all the time, and one that waits does neither, however loaded the machine is.
+        A proxy that polls without a pause has a share near 1, and one that waits for events near 0, on a loaded machine, too.
         """
         begun, before = time.monotonic(), self._busy_seconds()
         waiting.readable([end.socket for end in ends], seconds)
@@ -268,7 +268,7 @@ def _session_of(pid):
 def run_adapter(implementation, host, scenario, folder, nofile=None, without=(), output=None):
     """Start an implementation on a scenario, with `folder` for its files.
 
-    `nofile` is its descriptor limit, `without` names capabilities that are taken from it; `output` is as for Proxy.
+    `nofile` is its descriptor limit; `without` names capabilities that it loses; `output` is as for Proxy.
     """
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")

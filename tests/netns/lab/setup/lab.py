@@ -37,19 +37,19 @@ class Lab:
         recipe_name="divert",
         set_up_by="recipe",
     ):
-        """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
+        """Make the hosts, show the preconditions, and apply the recipe if `divert` is true.
 
         `set_up_by` says what sets the proxies' hosts up: the recipe, or `tproxyctl apply`.
 
-        `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
-        stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
+        `sysctls` overrides single values of the recipe. By default ip_nonlocal_bind stays 0, so that only
+        IP_TRANSPARENT lets a socket bind to a VIP.
 
         For an implementation that cannot bind to a VIP, the lab makes VIPs local (unless `strict`): the host gets a local
-        route for all VIPs, so that a listener which is not transparent may have one, too. What the
-        test is about, say the client's address at the server, can then be asked of it all the same.
+        route for all VIPs, so that a listener that is not transparent can bind to one. Then other tests, for example of the
+        client's address at the server, can still run.
 
-        A kernel may lack a family, or what the recipe needs of the one that the test is not about: that
-        is ABSENT once the test asks for an address of it.
+        If the kernel lacks a family, or a feature that the recipe needs for the family that is not tested, the test is
+        ABSENT as soon as it asks for an address of that family.
         """
         self.implementation = implementation
         self.dialect = Dialect(implementation and implementation.dialect)
@@ -179,9 +179,9 @@ class Lab:
         output=None,
         **rest,
     ):
-        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario.
+        """Start the proxy alone, on `host` if there are several; `rest` is further fields of the scenario.
 
-        `output` is a descriptor that its standard output and error become.
+        `output` is a descriptor for its standard output and error.
         """
         scenario = self.scenario(source, listeners, servers, **rest)
         folder = new_folder()

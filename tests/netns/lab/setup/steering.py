@@ -31,8 +31,8 @@ def intercept_datagrams(lab, destination_port, port):
 def divert_datagrams(lab):
     """Divert datagrams that have a transparent socket on the host.
 
-    iptables' match `socket` has fragments put together first. nft's has not, and would leave them alone; its
-    `tproxy` has, for all rules of the host.
+    With iptables' match `socket` the kernel reassembles fragments first. With nft's it does not, and they would not match;
+    with nft's `tproxy` it does, for all rules of the host.
     """
     divert_whole_datagrams(lab)
     if lab.firewall_tool == "nft":
