@@ -123,7 +123,7 @@ def test_a_plain_and_a_transparent_listener_share_a_port_on_their_own_addresses(
 @requirement("TP-BIND-14")
 @both_families
 def test_a_listener_that_answers_with_syn_cookies_serves(lab):
-    """The proxy's host keeps nothing of a connection that is begun, until the client's answer comes."""
+    """The proxy's host keeps no state of a new connection until the client's ACK arrives."""
     lab.proxy.namespace.sysctl({"net.ipv4.tcp_syncookies": 2})
     lab.serve()
     lab.client.connect(lab.vip).exchange()

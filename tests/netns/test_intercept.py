@@ -10,13 +10,13 @@ ANY = {4: "0.0.0.0", 6: "::"}
 
 
 def intercept(lab, source="clientip", **rest):
-    """Start the proxy on a wildcard, and hand it every connection that clients make."""
+    """Start the proxy on a wildcard address, and divert every connection of clients to it."""
     steering.intercept(lab, PORT)
     lab.start(source, [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original", **rest).await_ready()
 
 
 def destinations(lab, *ports):
-    """Ports of both the server's addresses, with the server listening at each."""
+    """Ports on both addresses of the server; the server listens at each."""
     found = [Endpoint(address, port) for address in lab.server.addresses[lab.family] for port in ports]
     for each in found:
         lab.server.serve(each)
@@ -24,7 +24,7 @@ def destinations(lab, *ports):
 
 
 def went_through(lab, flow):
-    """Whether the proxy has accepted a client's connection: it did not just pass by."""
+    """Whether the proxy has accepted a client's connection, so that it was not only forwarded."""
     return ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
 
 
@@ -102,7 +102,7 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
 @requirement("TP-DST-08")
 @both_families
 def test_a_client_that_connects_to_the_proxy_itself_is_refused_and_others_are_served(lab):
-    """Taken literally, the proxy would call itself, and itself again."""
+    """Without this check, the proxy would connect to itself again and again."""
     intercept(lab, source="none", maxconn=40)
     own = Endpoint(lab.proxy_address_to_clients, PORT)
     how, data = lab.client.try_connect(own)
@@ -123,7 +123,7 @@ def test_a_destination_to_which_there_is_no_route_ends_the_clients_connection(la
 @requirement("TP-BIND-13")
 @both_families
 def test_a_wildcard_listener_serves_addresses_that_the_host_does_not_have(lab):
-    """TPROXY names the listener; a `socket` match alone would not find one on a wildcard."""
+    """TPROXY names the listener. A `socket` match alone would not find a listener on a wildcard address."""
     steering.intercept(lab, PORT)
     lab.serve(source="none", listeners=[lab.listener(Endpoint(ANY[lab.family], PORT))])
     for vip in (lab.vip, Endpoint(lab.vip_address(81), 443)):

@@ -22,14 +22,14 @@ from lab.peers.proxy import ProxyEnded
 from lab.setup.variants import both_families
 
 GONE = ("refused", "unreachable")
-FEW = 256  # descriptors that the proxy is given
+FEW = 256  # descriptors of the proxy
 NOBODY = "nobody"
 NEEDED = 1 << 10 | 1 << 12 | 1 << 13  # net_bind_service, net_admin, net_raw
-HELD = 8  # sessions that it can surely hold with them
-REFUSALS = 600  # each of which leaves a line in a log
+HELD = 8  # sessions that it can always hold with them
+REFUSALS = 600  # each writes a line to the log
 FLOOD = 120_000  # clients: many, so that a proxy has seconds to stop in
 QUEUE = 256  # clients that can wait at a listener
-LEAVING = 60  # clients: more than the few places that an adapter may add to the one that is asked for
+LEAVING = 60  # clients: more than the few slots that an adapter may add to the configured one
 PLACES = 20  # sessions at the same time
 
 
@@ -73,7 +73,7 @@ def test_a_sudden_lack_of_descriptors_loses_no_client(lab):
 
 
 def serve_a_crowd(lab):
-    """Some sessions while the descriptors are used up, then every client that had to wait."""
+    """Some sessions while all descriptors are in use, then every client that had to wait."""
     clients = crowd(lab)
     held = [next_of(lab, clients) for _ in range(HELD)]
     for flow in held:
@@ -86,7 +86,7 @@ def serve_a_crowd(lab):
 
 
 def crowd(lab):
-    """More clients than the proxy has descriptors for: {token: connection}."""
+    """More clients than the proxy has descriptors: {token: connection}."""
     clients = {}
     for _ in range(FEW // 2 + 2):
         token = secrets.token_bytes(TOKEN)
@@ -96,7 +96,7 @@ def crowd(lab):
 
 
 def next_of(lab, clients):
-    """The next of them that gets through to the server."""
+    """The next client that reaches the server."""
     server = lab.server.accept()
     token = server.receive(TOKEN)
     return Flow(lab, clients.pop(token), server, token)
@@ -128,7 +128,7 @@ def test_each_session_leaves_a_line_in_the_log(lab):
 
 
 def session_of(lab, size):
-    """A whole session, with `size` bytes from the server; the client's end of it."""
+    """Run a whole session with `size` bytes from the server; return the client's end."""
     flow = lab.client.connect(lab.vip)
     flow.client.finish()
     flow.server.send(bytes(size))
@@ -145,7 +145,7 @@ def line_of(proxy, client):
 
 @requirement("TP-OPS-07")
 def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
-    """A proxy that spins runs, or waits for a processor, all the time; one that waits does neither."""
+    """A proxy that polls without a pause always runs or waits for a processor; one that waits for events does neither."""
     proxy = lab.serve(nofile=FEW, threads=1)
     clients = crowd(lab)
     held = [next_of(lab, clients) for _ in range(HELD)]
@@ -154,7 +154,7 @@ def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
 
 @requirement("TP-OPS-11")
 def test_a_graceful_stop_in_the_middle_of_transfers_loses_no_byte(lab):
-    lab.limit_socket_buffers(1 << 20)  # so that no kernel holds all of the rest
+    lab.limit_socket_buffers(1 << 20)  # so that no kernel can buffer all remaining bytes
     proxy = lab.serve()
     flow = lab.client.connect(lab.vip)
     size, middle = 8 << 20, 4 << 20
@@ -226,7 +226,7 @@ def test_the_sessions_line_is_haproxys_tcplog(lab):
 
 @requirement("TP-OPS-21")
 def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(lab):
-    """There is one place, and an attempt to connect does not end by itself."""
+    """There is one connection slot, and an attempt to connect does not end by itself."""
     lab.start(source="clientip", servers=[lab.silent_server()], maxconn=1, **lab.long_connect).await_ready()
     before = set()
     for number in range(LEAVING):
@@ -239,7 +239,7 @@ def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(la
 @requirement("TP-OPS-22")
 @pytest.mark.parametrize("log", ["sessions", "default"])
 def test_a_full_log_that_is_never_read_delays_neither_clients_nor_the_stop(lab, log):
-    """With `default` the configuration says nothing of logs; the rest is as the adapter writes it for every test."""
+    """With `default` the configuration has no log settings; otherwise it is the adapter's usual one."""
     fields = {} if log == "sessions" else {"log": log}
     with unread_pipe() as (pipe, fill):
         proxy = lab.serve(output=pipe, **fields)
@@ -256,7 +256,7 @@ def test_a_full_log_that_is_never_read_delays_neither_clients_nor_the_stop(lab, 
 
 @contextlib.contextmanager
 def unread_pipe():
-    """A pipe to write to that is never read, and what fills it to its last byte."""
+    """The write end of a pipe that is full and never read."""
     reader, writer = os.pipe()
 
     def fill():
@@ -284,11 +284,10 @@ def test_a_graceful_stop_is_carried_out_while_clients_keep_coming(lab, share):
 
 
 def stop_in_a_flood(lab, number, clients):
-    """The flood has a last client, and one before it has to be refused; the proxy's exit status.
+    """Stop the proxy in a flood: a client before the last one must be refused. Return the proxy's exit status.
 
-    The queue of clients that wait is full when the signal comes. It does not run empty after that: proxy and flood share
-    one processor, of which the proxy gets by far the smaller part, whatever else runs on the machine. No route leads to
-    the server, so that no session lasts.
+    The queue of clients that wait is full when the signal comes. It stays full: proxy and flood share one processor, and
+    the proxy gets the much smaller part of it. There is no route to the server, so no session lasts.
     """
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
     proxy = lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
@@ -308,7 +307,7 @@ def overflows(lab):
 
 @requirement("TP-OPS-25")
 def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
-    """One client begins the loop, which would go on until no place is left. Not to start at all is well, too."""
+    """One client starts the loop, which would continue until no slot is left. A proxy may also refuse to start."""
     own = Endpoint(lab.proxy_address_to_clients, 8000)
     lab.server.serve(lab.server_endpoint)
     listeners = [lab.listener(server=0), lab.listener(own, server=1, transparent=False)]

@@ -13,7 +13,7 @@ from lab.peers.hosts import TOKEN
 from lab.peers.proxy_protocol import bad, good, write
 from lab.setup.variants import both_families
 
-WITHIN = {"client": 3_000}  # a header that does not come ends the connection
+WITHIN = {"client": 3_000}  # ms after which a missing header ends the connection
 versions = pytest.mark.parametrize("version", ["v1", "v2"])
 
 
@@ -24,14 +24,14 @@ def accepting(lab, version, source="clientip", **rest):
 
 
 def connect(lab, *parts):
-    """A client's connection that begins with a header, in parts, up to the server's having read its token."""
+    """A client's connection that begins with a header, in parts; returns when the server has read its token."""
     token = secrets.token_bytes(TOKEN)
     client = proxy_protocol.connect(lab, *parts[:-1], parts[-1] + token)
     return Flow(lab, client, lab.server.take(token, client), token)
 
 
 def taken(lab, headers):
-    """Names of those headers that do not end the connection, or that the server hears of."""
+    """Names of the headers that do not end the connection, or after which the server gets one."""
     return [header.name for header in headers if is_taken(lab, header)]
 
 
@@ -79,7 +79,7 @@ def test_a_header_without_addresses_leaves_the_connections_own_addresses(lab, ve
 @requirement("TP-PP-04")
 @versions
 def test_no_byte_of_a_header_reaches_the_server(lab, version):
-    """Nor is any byte behind it lost; the token in the same segment was the first that was read."""
+    """No byte after the header is lost: the token in the same segment is the first bytes that the server reads."""
     accepting(lab, version)
     for header in good(f"{version}-tcp4"):
         flow = connect(lab, header.data)
@@ -149,7 +149,7 @@ def test_what_is_behind_the_addresses_is_skipped(lab):
 
 
 def serve_with_header(lab, version, source="clientip", **rest):
-    """A proxy that tells the server of its clients in a header of a version."""
+    """A proxy that names its clients to the server in a header of a version."""
     return lab.serve(source, server_fields={"proxy_protocol": version}, **rest)
 
 
@@ -178,7 +178,7 @@ def test_a_binary_header_names_client_and_destination_to_the_server(lab):
 
 
 def assert_header(lab, version):
-    """The very bytes of the header come first, and the client's right behind them."""
+    """The bytes of the header come first, then the client's bytes."""
     for _ in range(3):
         client = lab.client.open(lab.vip)
         client.send(b"and then the client")
@@ -205,7 +205,7 @@ def test_the_server_gets_its_header_before_the_client_sends_anything(lab, versio
 @requirement("TP-PP-14")
 @pytest.mark.parametrize("version_in, version_out", [("v1", "v2"), ("v2", "v1")])
 def test_the_servers_header_names_what_the_clients_header_names(lab, version_in, version_out):
-    """As in a chain of proxies, each of which speaks a version of its own."""
+    """As in a chain of proxies with different versions."""
     serve_with_header(lab, version_out, listeners=[lab.listener(proxy_protocol=version_in)])
     header = good(f"{version_in}-tcp4")[0]
     client = proxy_protocol.connect(lab, header.data)

@@ -18,7 +18,7 @@ SHORT_TIMEOUTS = {"connect": 700}
 
 
 def is_transparent(lab):
-    """A new connection to the VIP works, and the server sees who called."""
+    """A new connection to the VIP works, and the server sees its source."""
     flow = lab.client.connect(lab.vip)
     assert flow.peer_seen_by_server.address == lab.client.address
     assert flow.source_on_the_wire.address == lab.client.address
@@ -55,7 +55,7 @@ def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()
-    words = topology.words(lab.family)
+    words = topology.placeholders(lab.family)
     lab.topology.server.ip(f"route add {lab.client.address}/{words['all']} via {words['server_gate']}")
     is_transparent(lab)
 

@@ -15,7 +15,7 @@ from lab.setup.variants import each_relay
 
 GIGABYTE = 1 << 30
 STALLS = 8
-BUFFER = 4 << 20  # of a socket: a stream has four, which must not hold all that is left at the last stall
+BUFFER = 4 << 20  # bytes, of a socket: a stream has four, and they must not hold all bytes after the last stall
 
 pytestmark = pytest.mark.soak
 
@@ -37,7 +37,7 @@ def test_a_gigabyte_each_way_arrives_exact_past_readers_that_stall(lab, relay, s
 
 
 def stall_for(sender, total):
-    """A reader's pause: every now and then it reads nothing until its sender is stuck."""
+    """A reader that sometimes stops until its sender cannot send."""
     every = total // STALLS // stream.PIECE * stream.PIECE
 
     def pause(position):
@@ -78,7 +78,7 @@ def test_four_thousand_connections_at_the_same_time_all_work(lab, share):
 
 
 def settled(proxy):
-    """The descriptors of a proxy that has no session: the least that it is seen to hold."""
+    """The descriptors of a proxy without sessions: the smallest number that is seen."""
     waiting.until(lambda: not proxy.host.sockets("ESTABLISHED"), "the first session has ended")
     counts = []
     waiting.until(lambda: counts.append(proxy.descriptors()) or len(counts) > 10, "ten counts")

@@ -43,7 +43,7 @@ def test_an_ipv4_client_of_an_ipv6_listener_is_spoofed_as_ipv4(lab):
 @requirement("TP-SRC-04")
 @both_families
 def test_a_client_port_in_use_is_refused_and_not_replaced(lab):
-    """One client port, two VIPs, one server: the second connection would be the first one's twin."""
+    """One client port, two VIPs, one server: both connections would have the same addresses and ports."""
     vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81)]
     lab.serve(source="client", listeners=[lab.listener(vip) for vip in vips])
     source = Endpoint(lab.client.address, CLIENT_PORT)
@@ -70,7 +70,7 @@ def test_a_client_port_in_use_has_its_own_reason_in_the_log(lab):
 
 
 def logged(proxy, client, start=0):
-    """What is logged from `start` on up to the end of a client's session, without its numbers."""
+    """The log from `start` to the end of a client's session, without numbers."""
     waiting.until(lambda: re.search(rf":{client.port}\b", proxy.log()[start:]), f"a log line with {client}")
     return {re.sub(r"[\[(]?[0-9][0-9a-zA-Z:./-]*", "N", line) for line in proxy.log()[start:].splitlines()}
 
@@ -164,7 +164,7 @@ def test_another_client_is_served_while_one_has_used_its_ports_up(lab):
 @requirement("TP-SRC-14")
 @both_families
 def test_a_clients_port_may_be_used_again_at_once(lab):
-    """The client closes and calls again from the same port, as NAT devices do."""
+    """The client closes and connects again from the same port, like NAT devices."""
     lab.serve(source="client")
     source = Endpoint(lab.client.address, CLIENT_PORT)
     for _ in range(5):
@@ -178,7 +178,7 @@ def test_a_clients_port_may_be_used_again_at_once(lab):
 @requirement("TP-SRC-15")
 @both_families
 def test_client_side_and_server_side_can_have_the_same_addresses_and_ports(lab):
-    """The proxy listens at the server's very address: what tells the legs apart is their direction."""
+    """The proxy listens at the server's own address: client side and server side differ only in direction."""
     lab.serve(source="client", listeners=[lab.listener(lab.server_endpoint)])
     flow = lab.client.connect(lab.server_endpoint)
     assert (flow.peer_seen_by_server, flow.server.local) == (flow.client.local, flow.client.peer)
@@ -222,7 +222,7 @@ def test_that_server_works_when_the_proxy_uses_its_own_address(lab):
 @requirement("TP-HOST-07")
 @both_families
 def test_a_host_route_through_the_proxy_fixes_it(lab):
-    """As where the server is in the client's own subnet and knows a way that is more direct."""
+    """As when the server is in the client's own subnet and has a direct route."""
     topology.add_direct_link(lab.topology)
     lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
     assert not lab.client.try_connect(lab.vip)[1]

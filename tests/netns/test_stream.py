@@ -15,7 +15,7 @@ from lab.setup import steering
 from lab.setup.variants import both_families, each_end, each_relay, every_relay
 
 MEGABYTE = 1 << 20
-BULK = 32 << 10  # bytes: enough for a proxy to splice, and what any kernel takes in before its program has read a byte
+BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them before the program reads a byte
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
 
@@ -163,18 +163,18 @@ def test_a_reader_that_stops_holds_back_only_its_own_session(lab, relay, closer,
     assert receiver.ending() == ("eof", b"")
 
 
-LIMIT = 16 * MEGABYTE  # far over four socket buffers and a proxy's own
+LIMIT = 16 * MEGABYTE  # far more than four socket buffers and a proxy's own buffers
 
 
 def push_until_stuck(sender, other):
-    """Send until nothing more is taken, with another session in use meanwhile; bytes sent.
+    """Send until the socket takes no more, while another session is in use; return the number of bytes.
 
     Stuck means: not writable while the other session exchanges a hundred messages.
     """
     pushed, exchanges = 0, 0
     sender.socket.setblocking(False)
     while exchanges < 100:
-        assert pushed < LIMIT, "the proxy takes in without limit what nobody reads"
+        assert pushed < LIMIT, "the proxy reads without limit, although the other side does not read"
         if waiting.writable(sender.socket):
             pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
             exchanges = 0
@@ -188,7 +188,7 @@ def push_until_stuck(sender, other):
 @requirement("TP-STREAM-11")
 @pytest.mark.parametrize("silent, waiting", [("client", "server"), ("server", "client")])
 def test_a_session_whose_one_side_is_silent_for_too_long_is_ended(lab, silent, waiting):
-    """The waiting side is told at once; the silent one at the latest when that one is done, too."""
+    """The waiting side ends at once; the silent one ends when the waiting side has ended, at the latest."""
     lab.serve(timeouts={silent: 300})
     flow = lab.client.connect(lab.vip)
     silent_end, waiting_end = ends(flow, silent, waiting)
@@ -200,9 +200,9 @@ def test_a_session_whose_one_side_is_silent_for_too_long_is_ended(lab, silent, w
 @requirement("TP-STREAM-12")
 @each_relay
 def test_a_request_with_its_end_right_behind_it_is_served(lab, relay):
-    """As `printf … | nc` does: the client's end is there before the server has accepted.
+    """Like `printf … | nc`: the client's end arrives before the server has accepted.
 
-    Many times, since what is lost by it is lost by chance.
+    It is done many times, because a loss depends on timing.
     """
     lab.serve(relay=relay)
     for _ in range(30):
@@ -264,7 +264,7 @@ def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
 @both_families
 @pytest.mark.parametrize("topology_name", ["hop"])
 def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_server(lab):
-    """A router tells whoever sends too large a packet: here the client's address, which the proxy uses."""
+    """A router sends its error to the source of a packet that is too large: here the client's address, which the proxy uses."""
     narrow(lab, "server0")
     lab.serve()
     flow = lab.client.connect(lab.vip)
@@ -275,7 +275,7 @@ def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_server(lab):
 @both_families
 @pytest.mark.parametrize("topology_name", ["one-arm"])
 def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_client(lab):
-    """Here it is the VIP that the router tells, an address that the proxy's host does not have."""
+    """Here the router sends its error to the VIP, an address that the proxy's host does not have."""
     narrow(lab, "client0")
     lab.serve()
     flow = lab.client.connect(lab.vip)
@@ -283,7 +283,7 @@ def test_a_large_transfer_passes_a_narrow_link_on_the_way_to_the_client(lab):
 
 
 def narrow(lab, link):
-    """Have the router pass on smaller packets than others, and its errors be the proxy's."""
+    """Give the router's link a smaller MTU, and divert its errors to the proxy."""
     lab.topology.hosts["router"].ip(f"link set {link} mtu 1300")
     steering.divert_icmp(lab)
 
@@ -304,7 +304,7 @@ def large_transfer(lab, sender, receiver):
 def test_urgent_data_keeps_no_other_byte_from_its_place(lab, relay, closer, reader, behind):
     """The urgent byte itself may arrive in its place, or not at all.
 
-    What comes from it on comes alone, when everything before has been passed on; then all comes at once.
+    First the bytes from it on are sent separately, when all earlier bytes have been relayed. Then all are sent at once.
     """
     proxy = lab.serve(relay=relay)
     before, rest = bytes(stream.expected(0, BULK)), bytes(stream.expected(BULK, behind))
@@ -355,9 +355,9 @@ def test_urgent_data_costs_no_processor_time(lab, relay, closer, reader):
 @both_families
 @pytest.mark.parametrize("last_words", [b"", b"request"], ids=["silent", "asking"])
 def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, last_words):
-    """Another client that came before it, and stays, shows that the attempt did not end by itself.
+    """An earlier client that stays shows that the attempt did not end by itself.
 
-    What the client sent last and its reset come together, so the one is not read before the other is there.
+    The client's last bytes and its reset arrive together, so the proxy does not read the bytes before the reset.
     """
     proxy = lab.start(source="clientip", servers=[lab.silent_server()], **lab.long_connect).await_ready()
     clients = [lab.client.open(lab.vip, Endpoint(address, 0)) for address in (lab.client.other_address, lab.client.address)]
@@ -372,7 +372,7 @@ def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, l
 
 
 def connecting_from(lab):
-    """The addresses from which the proxy tries to connect to its servers."""
+    """The source addresses of the proxy's attempts to connect to its servers."""
     return {local.address for local in lab.proxy.attempts()}
 
 
@@ -381,10 +381,10 @@ def connecting_from(lab):
 @each_end
 @pytest.mark.parametrize("reset", ["alone", "with the bytes", "with an answer"])
 def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, reader, reset):
-    """Its kernel takes in little at a time, so the rest is with the proxy when the reset comes.
+    """The reader's kernel buffers few bytes, so the proxy holds the rest when the reset arrives.
 
-    That may come alone, when the bytes are on their way, together with them, or together with them and with something
-    that the reader has sent: the proxy may then learn of the reset by writing.
+    The reset may arrive after the bytes, together with them, or together with them and with bytes that the reader has
+    sent: then the proxy may notice the reset when it writes.
     """
     hosts = {"client": lab.client, "server": lab.server}
     hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})
@@ -398,7 +398,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
         if reset == "with an answer":
             slow.send(b"an answer")
         breaker.reset()
-    waiting.ended(slow.socket, 0.3)  # a proxy that is wrong has passed the reset on by then
+    waiting.ended(slow.socket, 0.3)  # a wrong proxy has relayed the reset by then
     how, received = slow.ending()
     assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
 
@@ -406,7 +406,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
 @requirement("TP-STREAM-24")
 @both_families
 def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_answer(lab):
-    """The server answers only when it is asked for the second time."""
+    """The server answers only the second request."""
     lab.start(source="clientip", **lab.long_connect).await_ready()
     lab.server.serve(lab.server_endpoint)
     neighbour = f"{lab.server.address} dev server0"

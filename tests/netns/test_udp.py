@@ -95,7 +95,7 @@ def test_a_datagram_larger_than_the_links_packets_arrives_whole(lab):
 @requirement("TP-UDP-08")
 @both_families
 def test_a_silent_flow_is_forgotten_and_a_new_one_begins(lab):
-    """Each flow holds a socket; the proxy has only those of its listeners when all have been silent."""
+    """Each flow has a socket. When all flows have been silent, the proxy has only the sockets of its listeners."""
     server = steering.serve_datagrams(lab, timeouts={"client": 300, "server": 300})
     idle = len(lab.proxy.datagram_sockets())
     client = Peer(lab.client)
@@ -127,13 +127,13 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
 
 
 def unheard(lab):
-    """A proxy, and a client one of whose datagrams has arrived where nobody listens."""
+    """A proxy, and a client with a datagram that arrived at a port where no socket listens."""
     proxy = steering.start_for_datagrams(lab)
     client = Peer(lab.client)
-    client.send(b"nobody hears it", lab.vip)
+    client.send(b"no socket gets it", lab.vip)
     waiting.until(
         lambda: counters.total(lab.server.namespace, "IcmpOutDestUnreachs", "Icmp6OutDestUnreachs"),
-        "the server's host says that nobody listens",
+        "the server's host reports that the port is unreachable",
     )
     proxy.check()
     return proxy, client

@@ -3,7 +3,7 @@
 haproxy and tproxyd read the same language, so their adapters share this; where one of them spells
 something differently, its adapter passes it as an argument. A field that is not known here is
 refused, so that no scenario is ever served by halves. They start without `site` (-S): one is started for
-each test, and in a kernel under test that is dear.
+each test, and in a kernel under test a start is slow.
 """
 
 import json
@@ -139,9 +139,9 @@ def main(program, command, capabilities, hint):
 
 
 def have_reloaded(pid, tries=4, seconds=2):
-    """Tell the master until it has another worker.
+    """Signal the master until it has another worker.
 
-    When its first one listens, the master starts anew, to wait. Told in that moment, it ends, or forgets it.
+    When its first one listens, the master starts again, to wait. A signal in that moment ends it or is lost.
     """
     before = workers(pid)
     until(lambda: waits(pid), seconds)
@@ -149,7 +149,7 @@ def have_reloaded(pid, tries=4, seconds=2):
         os.kill(pid, signal.SIGUSR2)
         if until(lambda: workers(pid) != before, seconds):
             return
-    sys.exit(f"process {pid} was told to reload {tries} times, and has no other worker")
+    sys.exit(f"process {pid} got {tries} signals to reload, and has no other worker")
 
 
 def until(holds, seconds):

@@ -8,13 +8,14 @@ From the ground up; a module uses its own folder and those above it in this list
     toml         reads TOML
 
     netns/       namespaces and what connects them
-        isolation    one outer set of namespaces for a run, so that nothing outlives it
+        isolation    one outer set of namespaces for a run, so that nothing of it stays
         kernel       the few system calls that Python has no name for
         namespace    a network namespace: sockets, commands and sysctls inside it
         endpoint     an address with a port; one end of a TCP connection
         layouts      how hosts are connected, as data
-        topology     hosts and links, made as a layout says
+        topology     hosts and links, made from a layout
         firewall     the firewall tools: load and save rules
+        constants    numbers of socket options
         capture      packets on a link: the second witness
         counters     what a host's kernel has counted
 
@@ -25,9 +26,9 @@ From the ground up; a module uses its own folder and those above it in this list
         datagrams    UDP through the proxy
         dialect      raw bytes, HTTP or TLS: what a proxy speaks; http and tls are two of them
         ping         ICMP echo
-        flood        clients that come faster than a proxy takes them
+        flood        clients that connect faster than a proxy accepts them
         proxy        the implementation under test, started through its adapter
-        proxy_protocol  headers of the PROXY protocol
+        proxy_protocol  PROXY protocol headers
         daemon       tproxyd by itself, for what only tproxyd does
 
     setup/       what makes a host divert packets
@@ -35,32 +36,32 @@ From the ground up; a module uses its own folder and those above it in this list
         recipe       rules, routes, sysctls
         by_apply     the same by `tproxyctl apply`
         steering     further rules for single tests
-        setups       which recipes, firewall tools and topologies are run together
-        variants     what tests are repeated over
+        setups       which recipes, firewall tools and topologies run together
+        variants     decorators that repeat a test
         lab          all of these put together for one test
 
     ctl/         tproxyctl in the lab
-        ctl_host     a host with tproxyctl on it, and what a revert has to restore
+        ctl_host     a host with tproxyctl on it, and what a revert must restore
         checklist    `check` on a proxy's host
-        connectivity what becomes of new connections
-        necessity    what each part of a set-up is good for
+        connectivity the symptom of new connections
+        necessity    the purpose of each part of a set-up
         check_score  how well `check` does on the necessity table
-        capability_probes  what a kernel can do: the other opinion on what `prove` says
+        capability_probes  what a kernel can do: a second opinion on `prove`
 
     conformance/ verdicts and reports
         requirements the catalogue in fixtures/requirements.toml
         capabilities what an implementation can claim, and which scenario needs what
         verdict      the rules by which an outcome becomes a verdict
-        outcomes     pytest's side of them: every test's, as it comes
-        evidence     what is kept of a failed test
+        outcomes     verdicts of single tests in pytest
+        evidence     the evidence of a failed test
         deviations   failures that are known
         matrix       cells of requirement and implementation, and the exit status
         suite_runner the suite on one implementation after another
-        progress     what is seen of it; the summary
-        environment  kernel and tools of a run
+        progress     what a run prints; the summary
+        environment  where a run took place
         report       JSON, JUnit, Markdown, and the page made from report.html.template
         spec         docs/SPEC.md
-        schema       as much of JSON Schema as fixtures/schema uses
+        schema       the part of JSON Schema that fixtures/schema uses
         browser      Chromium, for the test of the page
 
     plugin       options and fixtures of pytest

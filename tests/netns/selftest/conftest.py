@@ -1,4 +1,4 @@
-"""What more than one of these files uses."""
+"""Fixtures that several of these files use."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def host(tmp_path):
 
 @pytest.fixture
 def for_everybody():
-    """tproxyctl where any user may start it."""
+    """A copy of tproxyctl that any user may start."""
     folder = Path(tempfile.mkdtemp(dir=RUN))
     folder.chmod(0o755)
     yield shutil.copy(TPROXYCTL, folder)
@@ -62,7 +62,7 @@ def stand_in(linux):
 
 @pytest.fixture
 def work(stand_in, tmp_path, monkeypatch):
-    """Runs the lab on it; its configuration, which is no whole kernel's, is not asked."""
+    """Runs the lab on it. The lab ignores its configuration, which is not that of a whole kernel."""
     monkeypatch.setenv("TPROXYCTL", str(program(tmp_path, KNOWS_NO_CHECK)))
 
     def run(*words, source=("--source", stand_in)):

@@ -1,4 +1,4 @@
-"""What a kernel lacks is ABSENT where a test asks for it, and nowhere else."""
+"""A feature that a kernel lacks is ABSENT for tests that need it, and for no others."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ exit 2
 
 @pytest.fixture
 def make(request):
-    """Makes labs, and takes them down."""
+    """Makes labs, and closes them."""
     made = []
 
     def lab(family=4, **rest):
@@ -41,7 +41,7 @@ def ipv4_only(monkeypatch):
 
 @pytest.fixture
 def refusing(tmp_path, monkeypatch):
-    """Programs that say what they say where the kernel lacks a match."""
+    """Programs with the messages of tools when the kernel lacks a match."""
 
     def stand_in(name):
         shutil.which(name) or pytest.skip(f"absent: {name}")

@@ -1,4 +1,4 @@
-"""Adapters are honest: they say what they are in the form that is published, and refuse what they do not know."""
+"""Adapters keep their contract: they describe themselves in the published format, and refuse unknown fields."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ def published(name):
     return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
 
 
-# What each adapter needs, and the package that has it.
+# The program that each adapter needs, and its package.
 TOOLS = {
     "adapter-template": {"jq": "jq", "socat": "socat"},
     "pen": {"jq": "jq", "pen": "pen"},
@@ -39,7 +39,7 @@ MISSING = [(adapter, tool) for adapter in ADAPTERS for tool in TOOLS.get(adapter
 
 
 def with_unknown_field(place):
-    """A plain scenario with a field more than there can be, in one of its parts."""
+    """A plain scenario with an unknown field in one of its parts."""
     scenario = copy.deepcopy(PLAIN)
     parts = {
         "scenario": scenario,
@@ -72,7 +72,7 @@ def test_a_field_that_is_unknown_is_refused(adapter, place, tmp_path):
 
 @pytest.fixture
 def without(tmp_path, monkeypatch):
-    """Hides a program, as if it were not installed; what else an adapter needs is there, if only by its name."""
+    """Hides a program, as if it were not installed. Other programs that an adapter needs exist, at least by name."""
 
     def hide(adapter, tool):
         folder = tmp_path / "bin"
@@ -184,7 +184,7 @@ def test_a_known_failure_is_explained_where_it_says(path):
 
 @pytest.mark.parametrize("path", DEVIATIONS, ids=[path.name for path in DEVIATIONS])
 def test_a_known_failure_has_a_script_that_shows_it(path):
-    """The section of the page that it refers to names it, and names a script that is there."""
+    """The section that it refers to names it, and names a script that exists."""
     for row in toml.read(path)["deviation"]:
         page, _, anchor = row["reference"].partition("#")
         page = ROOT / page

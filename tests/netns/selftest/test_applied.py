@@ -1,4 +1,4 @@
-"""What `tproxyctl apply` makes is a set-up on which the suite's connections work, wherever the proxy stands.
+"""The suite's connections work on set-ups that `tproxyctl apply` makes, in every topology.
 
 Every row of lab.setup.setups that works on the lab's own recipes works on what apply makes in their stead;
 `tproxyctl check` finds nothing missing or harmful there, and revert takes all of it back.
@@ -33,7 +33,7 @@ def lab(topology_name, recipe, firewall_tool, family):
 
 
 def is_transparent(lab, source=None, vip=None):
-    """A new connection works, the server sees who called; returns the client's address."""
+    """A new connection works, and the server sees its source; returns the client's address."""
     client_address = source or lab.client.address
     flow = lab.client.connect(vip or lab.vip, Endpoint(source, 0) if source else None)
     flow.exchange()
@@ -42,7 +42,7 @@ def is_transparent(lab, source=None, vip=None):
 
 
 def nothing_is_wrong(lab, client, vip=None):
-    """`check` on every proxy's host, while the client calls."""
+    """`check` on every proxy's host, while the client connects."""
 
     def call():
         made = lab.client.socket(client)
@@ -57,7 +57,7 @@ def nothing_is_wrong(lab, client, vip=None):
 
 
 def rules(lab):
-    """What speaks of tproxyctl's doing on the proxies' hosts."""
+    """Rules and routes of tproxyctl on the proxies' hosts."""
     text = ""
     for host in lab.topology.proxies():
         for family in topology.FAMILIES:

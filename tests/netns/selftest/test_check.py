@@ -1,4 +1,4 @@
-"""tproxyctl check on hosts that are wrong in ways of their own: each is named, and fixed by what is printed.
+"""tproxyctl check on hosts with one fault each: it names the fault, and the printed commands fix it.
 
 What a recipe lacks is the necessity table's (test_necessity.py). Here the recipe is whole, and something
 else on the host is in its way: other rules, other programs, other software's firewalls.
@@ -26,9 +26,9 @@ NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 @dataclass(frozen=True)
 class Fault:
     name: str
-    lines: tuple  # commands on the host; {iptables} is the tool that the recipe was loaded by
+    lines: tuple  # commands on the host; {iptables} is the firewall tool of the recipe
     named: tuple
-    fixed: bool = True  # by what is printed, as far as check can tell
+    fixed: bool = True  # by the printed commands, as far as check can see
 
 
 FAULTS = (
@@ -137,7 +137,7 @@ def test_a_fault_is_named_and_fixed(host, fault, firewall_tool):
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 def test_a_rule_behind_the_one_that_drops_is_moved_before_it(host, firewall_tool):
-    """It was run before, and then another rule came first: a command that only looks whether it is there does nothing."""
+    """The command ran before, and then another rule was put first. A command that only tests for the rule would do nothing."""
     host.set_up(firewall_tool)
     drop = "iptables -I INPUT -j DROP" if firewall_tool != "iptables-legacy" else "iptables-legacy -I INPUT -j DROP"
     if firewall_tool == "nft":
@@ -217,7 +217,7 @@ sys.stdin.read()
 
 @contextmanager
 def program(host, name):
-    """One that listens at the VIP, transparently, under a name of its own."""
+    """A program with its own name that listens transparently at the VIP."""
     with host.namespace:
         made = subprocess.Popen(
             [sys.executable, "-c", LISTENS, name, VIP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -238,7 +238,7 @@ def test_another_program_at_the_same_address(host):
 
 
 def test_packets_that_come_by_another_link_than_the_way_back(host):
-    """A strict reverse path filter drops them before any rule is asked; the packet socket sees them still."""
+    """A strict reverse path filter drops them before all rules; the packet socket still sees them."""
     host.set_up("iptables")
     host.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
     made = checklist.check(host, NEEDS, client=lambda: try_connect(host))
@@ -246,7 +246,7 @@ def test_packets_that_come_by_another_link_than_the_way_back(host):
 
 
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
-    """However long check takes to begin: what earlier tries leave behind would be found on the host."""
+    """Earlier attempts would leave entries on the host that check finds, however long it takes to start."""
     slow = tmp_path / "slow"
     slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {checklist.TPROXYCTL} "$@"\n', encoding="ascii")
     slow.chmod(0o755)
@@ -258,7 +258,7 @@ def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
 
 
 def try_connect(host):
-    """A SYN for the VIP, from a client whose way back is by client0, that comes by server0."""
+    """A SYN for the VIP that arrives by server0, from a client whose route back is by client0."""
     with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     made.bind(("server0-far", 0))
@@ -267,7 +267,7 @@ def try_connect(host):
 
 
 def syn():
-    """The IPv4 packet: header with its checksum, then TCP without one, which nobody here looks at."""
+    """The IPv4 packet: header with its checksum, then TCP without one, because nothing here checks it."""
     ip = bytes.fromhex("45000028000040004006") + b"\0\0" + socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
     total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
     total = ~(total + (total >> 16)) & 0xFFFF

@@ -1,4 +1,4 @@
-"""tproxyctl check prints its published form whatever the host is like, and says clearly what it cannot read.
+"""tproxyctl check prints its published format on every host, and reports what it cannot read.
 
 Tools are hidden by /dev/null over them in a mount namespace, since tproxyctl finds them without PATH,
 too; those that print half of what they should come first on PATH.
@@ -48,7 +48,7 @@ class Checked(CtlHost):
         return done
 
     def printed(self, *arguments, errors="", **rest):
-        """What it prints as JSON, which is what the published form says; and what it says on stderr."""
+        """Its JSON output, which has the published format; stderr must contain `errors`."""
         done = self.check("--json", *arguments, **rest)
         assert done.returncode in checklist.STATUSES, done.stderr
         assert errors in done.stderr if errors else done.stderr == "", done.stderr
@@ -58,7 +58,7 @@ class Checked(CtlHost):
         return made
 
     def refused(self, *arguments, errors, **rest):
-        """It gives status 2, says so on stderr alone, and has changed nothing."""
+        """It exits with status 2, writes only to stderr, and changes nothing."""
         before = self.snapshot()
         done = self.check(*arguments, **rest)
         assert (done.returncode, done.stdout) == (2, "") and errors in done.stderr, done.stderr
@@ -88,7 +88,7 @@ def wrong(made):
 
 @contextmanager
 def listener(host):
-    """What a proxy has: a transparent listener at the VIP."""
+    """A transparent listener at the VIP, as of a proxy."""
     with host.namespace, socket.socket() as made:
         made.setsockopt(IP_LEVEL[4], IP_TRANSPARENT[4], 1)
         made.bind(("192.0.2.80", 80))
@@ -138,7 +138,7 @@ def test_a_host_that_was_set_up(host):
 
 
 def test_a_host_without_a_link(host):
-    """There is no rule at all, and nothing was judged: that is no all-clear."""
+    """There is no rule and nothing was judged, so the result must not be ok."""
     bare = Namespace("bare")
     try:
         made = Checked(bare, host.folder).printed(*ASKED)
@@ -151,7 +151,7 @@ def test_a_host_without_a_link(host):
 
 
 def test_a_host_with_its_proxy(host):
-    """All that this host decides was judged: that is the status 0, and what other hosts decide does not change it."""
+    """Everything on this host was judged, so the status is 0; items of other hosts do not change it."""
     well_set_up(host)
     with listener(host):
         made = host.printed(*ASKED)
@@ -286,7 +286,7 @@ SOME_RULES = "*filter\n-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp -j ACCEPT\nCOM
 @pytest.mark.parametrize("script, words", [(HALF, ""), (FAILS, "it is broken")], ids=["cut", "fails"])
 @pytest.mark.parametrize("tool", [*RULES, "nft", "ip"])
 def test_a_tool_that_does_not_report_everything(host, tool, script, words):
-    """Its part is unknown, whatever half of it would mean; only its first line of reasons is repeated."""
+    """Its items are unknown, even if a part of the output is good; only the first line of its message is repeated."""
     well_set_up(host)
     if tool in RULES:
         if not shutil.which(tool):

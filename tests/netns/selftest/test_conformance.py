@@ -1,4 +1,4 @@
-"""The conformance command as its user meets it: arguments, exit status, reports."""
+"""The command `conformance`: arguments, exit status, reports."""
 
 import json
 import os

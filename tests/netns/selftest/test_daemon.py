@@ -78,7 +78,7 @@ def namespace():
 
 @pytest.fixture
 def folder():
-    """One that every user may look into, as pytest's own are not."""
+    """A folder that every user may read, unlike pytest's own."""
     made = Path(tempfile.mkdtemp(prefix="daemon-", dir=RUN))
     made.chmod(0o755)
     yield made
@@ -87,7 +87,7 @@ def folder():
 
 @pytest.fixture
 def start(namespace, tmp_path):
-    """Starts tproxyd on a configuration; whatever is left of it ends with the test."""
+    """Starts tproxyd on a configuration; it ends with the test."""
     if not os.access(TPROXYD, os.X_OK):
         pytest.skip("absent: build/tproxyd; `make` builds it")
     with contextlib.ExitStack() as started:
@@ -107,7 +107,7 @@ def server(namespace):
 
 
 def exchange(namespace, server, source=None):
-    """A whole session; the server's end of it."""
+    """Run a whole session; return the server's end."""
     client = connect(namespace, source=source)
     client.send(b"question")
     there = accept(server)
@@ -121,7 +121,7 @@ def exchange(namespace, server, source=None):
 
 
 def refuse(namespace, times, source=None):
-    """Clients that come while no server listens; each is ended, maybe at once, and gets no byte."""
+    """Clients that connect while no server listens. Each connection ends, maybe at once, without a byte."""
     for _ in range(times):
         try:
             with contextlib.closing(connect(namespace, source=source)) as client:
@@ -160,7 +160,7 @@ def full_pipe():
 
 @contextlib.contextmanager
 def full_socket():
-    """As a service manager gives it: a stream to its journal."""
+    """A stream to a journal, as from a service manager."""
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with reader, writer:
         fill(writer.fileno())
@@ -242,7 +242,7 @@ COUNTS = re.compile(r" (\d+/\d+/\d+/\d+/\d+) 0/0$", re.M)
 
 
 def counts_of_three_sessions(namespace, daemon, server):
-    """The counts of three sessions that are there at the same time and end in turn, and of one that is refused."""
+    """The counts of three simultaneous sessions that end one after another, and of a refused one."""
     clients, there = [], []
     for _ in range(3):  # one after another, so that the two ends are of one session
         clients.append(connect(namespace))

@@ -1,4 +1,4 @@
-"""The demo uses the lab as a program of its own; every claim that it shows holds."""
+"""The demo, as a separate program; every claim that it shows holds."""
 
 import os
 import subprocess

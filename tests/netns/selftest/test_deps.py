@@ -1,4 +1,4 @@
-"""`make demo` and `make check` say first what they are going to install."""
+"""`make demo` and `make check` first print what they will install."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ echo "$(basename "$0") $*"
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a command where packages are missing; what would install them only says that it was run."""
+    """Runs a command where packages are missing. A stand-in for the installer only reports that it ran."""
     programs = {"dpkg-query": DPKG_QUERY, "apt-get": NOTES, "dpkg": NOTES}
     for name, text in programs.items():
         (tmp_path / name).write_text(text, encoding="ascii")

@@ -1,8 +1,8 @@
-"""The suite fails every proxy that is wrong on purpose, and passes the one that is not.
+"""The suite fails every proxy that is wrong on purpose, and passes the correct one.
 
 Each falsifier is run on the requirements that name it, one variant of each test, in a pytest of its
 own inside this run's isolation. A requirement that its falsifier passes proves nothing. Where this
-run may not do what a requirement's tests need, its falsifier is neither caught nor missed: absent.
+run may not do what a requirement's tests need, its falsifier is neither detected nor missed: absent.
 """
 
 import json
@@ -16,8 +16,8 @@ from lab.exceptions import Absent
 from lab.paths import ROOT, SUITE
 
 FOLDER = SUITE / "implementations" / "falsifiers"
-SHARE = "8"  # of a soak test's load, enough for what it is to show
-PATIENCE = "2"  # a wrong proxy is often one that something is awaited of in vain
+SHARE = "8"  # soak tests run with 1/8 of their load, which is enough here
+PATIENCE = "2"  # tests often wait for something that a wrong proxy never does
 
 NAMED = {}
 for row in requirements.load():

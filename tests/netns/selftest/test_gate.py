@@ -14,7 +14,7 @@ ARROWS = ROOT / ".ci" / "arrows"
 
 @pytest.fixture
 def tree(tmp_path):
-    """Writes sources below src/, compiles them, and returns what the gate says of them."""
+    """Writes sources below src/, compiles them, and returns the completed process of the gate."""
     (tmp_path / ".ci").mkdir()
     (tmp_path / "include" / "tproxy").mkdir(parents=True)
     shutil.copy(ARROWS, tmp_path / ".ci")
@@ -67,7 +67,7 @@ def test_a_circle_that_a_shared_header_hides_fails(tree):
 
 @pytest.fixture
 def lab_tree(tmp_path):
-    """Writes modules below tests/netns/lab, and returns what the gate says of them."""
+    """Writes modules below tests/netns/lab, and returns the completed process of the gate."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ARROWS.with_name("arrows-lab"), tmp_path / ".ci")
 

@@ -1,4 +1,4 @@
-"""tproxyctl apply does what plan says, and after revert the host is as it was (see lab.ctl.ctl_host)."""
+"""tproxyctl apply does what plan prints, and revert restores the host (see lab.ctl.ctl_host)."""
 
 import contextlib
 import json
@@ -223,7 +223,7 @@ class TestToolsThatDoNotEnd:
     SAYS = "it did not end within 4 s, and was killed"
 
     def hang(self, host, name, when):
-        """A folder with a tool that hangs when the shell says so; $in has its input."""
+        """A folder with a tool that hangs under a condition of the shell; $in has its input."""
         folder = host.folder / "hanging"
         folder.mkdir(exist_ok=True)
         real = shutil.which(name) or pytest.skip(f"absent: {name}")
@@ -305,7 +305,7 @@ class TestOthersChanges:
 
 
 class TestBadInput:
-    """A clear message, status 2, and nothing was changed."""
+    """A clear message, status 2, and no change."""
 
     @pytest.mark.parametrize("command", ["plan", "apply", "revert", "status"])
     @pytest.mark.parametrize("wrong", [["--nonsense"], ["word"]])
@@ -407,7 +407,7 @@ class TestBadInput:
         assert before == host.snapshot() and not host.state.exists()
 
     def test_two_at_once(self, host):
-        """Whoever comes second waits for the first, and then finds its plan applied."""
+        """The second one waits for the first, and then finds its plan applied."""
         with host.namespace:
             words = [TPROXYCTL, "apply", *arguments_for("nft"), "--state", str(host.state)]
             running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -568,12 +568,12 @@ def test_a_wildcard_listener(inline, tmp_path, bind, firewall_tool, which):
 @pytest.mark.parametrize("firewall_tool", ["nft"])
 @both_families
 def test_ports_in_time_wait_are_used_again(inline, tmp_path, family, firewall_tool):
-    """Twenty connections by ten ports: each port rests for a minute, unless the kernel uses it again."""
+    """Twenty connections by ten ports: each port is in TIME-WAIT for a minute, unless the kernel uses it again."""
 
     def comes_through():
         try:
             flow = inline.client.connect(inline.vip)
-        except OSError:  # refused, for the ports have rested for less than a second
+        except OSError:  # refused: the ports are in TIME-WAIT for less than a second
             return False
         flow.client.finish()
         flow.server.receive_to_end()
@@ -630,7 +630,7 @@ def test_ipv4_clients_of_a_dual_stack_listener_with_an_ipv6_server(inline, tmp_p
 @pytest.mark.parametrize("words, only", [("transparent v6only", 0), ("transparent", 1)])
 @each_firewall_tool
 def test_packets_that_an_ipv6_listener_does_not_serve_pass_the_host(inline, tmp_path, firewall_tool, words, only):
-    """TPROXY drops what no transparent socket is there for."""
+    """TPROXY drops packets that have no transparent socket."""
     inline.proxy.namespace.sysctl({"net.ipv6.bindv6only": only})
     passing = Endpoint(inline.server.address, 80)
     inline.server.serve(passing)

@@ -31,7 +31,7 @@ def library(tmp_path_factory):
 
 
 def kill(host, library, victim, arguments, way, at):
-    """Run it with a limit to its life; whether it was killed."""
+    """Run it until it is killed at a limit; return whether it was killed."""
     # The library has to come first; AddressSanitizer's would complain of that.
     sanitizer = {"ASAN_OPTIONS": "verify_asan_link_order=0"}
     done = host.ctl(victim, *arguments, environment={"LD_PRELOAD": library, way: str(at), **sanitizer})

@@ -1,4 +1,4 @@
-"""Every part of a set-up is good for what the necessity table says, and for nothing else.
+"""Every part of a set-up has exactly the purpose that the necessity table says.
 
 This is about the host and not about the implementation under test: the proxy is tproxyd, or the wrong
 proxy that a row names.
@@ -17,7 +17,7 @@ from lab.setup.lab import Lab
 
 ROWS = necessity.load()
 CASES = necessity.cases(ROWS)
-ROUNDS = {"intermittent": 3}  # two proxies each have a part in it, and may show it one after the other
+ROUNDS = {"intermittent": 3}  # two proxies are involved, and may show it one after the other
 PAGE = ROOT / "docs" / "NECESSITY.md"
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -55,7 +55,7 @@ def test_the_table_is_right(lab, case, record_property):
 
 
 def fixed(trial, named, row):
-    """What is seen once what check printed was run; where connections fail by chance, check again as it says itself."""
+    """The symptom after the printed commands; if connections fail by chance, run check again, as it recommends."""
     for _ in range(ROUNDS.get(row.predicted, 1)):
         trial.fix(checklist.commands(named))
         observed = trial.observe()

@@ -1,4 +1,4 @@
-"""tproxyctl prove tells missing from untried, and believes nothing that it did not see.
+"""tproxyctl prove distinguishes missing from untried, and reports only what it has seen.
 
 Whether it is right is asked by test_prove_agrees.py.
 Programs are hidden by /dev/null over them in a mount namespace, since tproxyctl finds them without PATH, too.
@@ -39,7 +39,7 @@ exec setpriv --bounding-set=-all --inh-caps=-all "$@"
 
 
 def prove(*words, before=(), path=None, **environment):
-    """A run of it; `path` is a folder whose programs come first."""
+    """Run it; `path` is a folder that comes first on PATH."""
     environment = {**os.environ, **environment}
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
@@ -51,7 +51,7 @@ def prove(*words, before=(), path=None, **environment):
 
 
 def found(*words, **rest):
-    """What it found, as the published form says."""
+    """Its results, in the published format."""
     done = prove("--json", *words, **rest)
     assert done.stderr == "" and done.returncode in (0, 1)
     made = json.loads(done.stdout)
@@ -209,7 +209,7 @@ def test_it_changes_nothing_around_it():
 
 
 def test_a_run_that_is_killed_ends_all_that_it_started(tmp_path):
-    """A descriptor that all of them inherit comes to its end with the last of them."""
+    """A descriptor that all of them inherit reaches its end with the last of them."""
     end, inherited = os.pipe()
     path = stand_in(tmp_path, "iptables-restore", NEVER_ENDS, descriptor=inherited)
     environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}

@@ -1,4 +1,4 @@
-"""`tproxyctl prove` and the lab are of one opinion about the running kernel, capability by capability.
+"""`tproxyctl prove` and the lab agree about the running kernel, for each capability.
 
 What prove says works is what the lab shows by doing it, and what it says does not is what the lab does
 not: in both directions, for every capability and every connection that prove reports. The lab's
@@ -98,7 +98,7 @@ def test_a_connection_works_in_the_lab_where_prove_says_so(proof, hosts, name, f
 
 
 def why_not_connected(hosts, name, firewall_tool, family):
-    """None where the lab makes the same connection, or else what went wrong."""
+    """None if the lab makes the same connection, otherwise the problem."""
     way = {"udp": _datagrams, "udp-intercept": _any_datagram, "intercept": _intercepted}.get(name, _plain)
     try:
         return None if way(hosts, name, firewall_tool, family) else "it is not transparent"
@@ -143,7 +143,7 @@ def _any_datagram(hosts, _, firewall_tool, family):
 
 @pytest.mark.parametrize("word, lost", [("TPROXY", "tproxy"), ("socket", "socket"), ("MARK", "mark")])
 def test_what_a_tool_refuses_is_shown_by_neither(tmp_path, monkeypatch, hosts, word, lost):
-    """The comparison has two outcomes: here both say no, and both say yes to all else of the tool."""
+    """The comparison can have two outcomes: here both report the feature as missing, and all others as working."""
     real = shutil.which("iptables-restore") or pytest.skip("absent: iptables-restore")
     before = prove()
     (tmp_path / "iptables-restore").write_text(REFUSES.format(word=word, real=real), encoding="utf-8")

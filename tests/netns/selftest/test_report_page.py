@@ -1,4 +1,4 @@
-"""The page of a report in a browser: what is seen, the keyboard, filters, nothing loaded from outside."""
+"""The page of a report in a browser: contents, keyboard, filters, and nothing loaded from outside."""
 
 import json
 
@@ -37,7 +37,7 @@ DIFFERENT = CASES[len(CASES) // 2]
 
 
 def host_table():
-    """The necessity table, all of it tried: one case is not as predicted."""
+    """The whole necessity table was tried, and one case is not as predicted."""
     names = ("group", "change", "topology", "predicted", "why")
     rows = [{name: getattr(case.row, name) for name in names} for case in CASES]
     for row, case in zip(rows, CASES):
@@ -210,7 +210,7 @@ LUMINANCE = """colour => {
   return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
 }"""
 
-# WCAG's contrast of every cell's colour to what is behind it
+# WCAG's contrast of every cell's colour to its background
 CONTRASTS = """luminance => [...document.querySelectorAll(
     'td.cell, .matrix .text, .matrix .level, .host td, .host th, .host small, .host code, .host .symbol, .host .quiet')].map(each => {
   let behind = each;

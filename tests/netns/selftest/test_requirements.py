@@ -1,4 +1,4 @@
-"""The catalogue and the tests belong together: no requirement without a test, no test without one."""
+"""Every requirement has a test, and every test has a requirement."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What rules for sockets leave alone: datagrams in fragments, by nft."""
+"""Rules for sockets by nft do not match datagrams in fragments."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def lab(firewall_tool, family):
 
 @by_each
 def test_fragments_are_put_together_by_iptables_socket_match_and_not_by_nfts(lab):
-    """Nothing gets lost on these links: what does not come before the next datagram does not come."""
+    """No packet gets lost on these links: a datagram that has not arrived before the next one never arrives."""
     recipe.apply(lab.proxy.namespace, "divert", lab.families, lab.firewall_tool)
     steering.divert_whole_datagrams(lab)
     server, client = datagrams.Peer(lab.server, lab.server_endpoint), datagrams.Peer(lab.client)

@@ -1,4 +1,4 @@
-"""tproxyd under traffic of every kind at once, on four workers, with signals in between.
+"""tproxyd under all kinds of traffic at once, on four workers, with signals.
 
 Each kind of client has an exact outcome, so a session that is mixed up with another one fails the
 test. Its main use is with sanitizers (`make asan`, `make tsan`): a report of theirs fails it, too.
@@ -52,7 +52,7 @@ backend bk_silent
 
 
 class Server:
-    """Does what the first byte of each connection asks for."""
+    """A server that acts by the first byte of each connection."""
 
     def __init__(self):
         self.listener = socket.create_server((LOOPBACK, 0), backlog=512)

@@ -1,4 +1,4 @@
-"""The rules by which tests' outcomes become verdicts, cells and an exit status."""
+"""How outcomes of tests become verdicts, cells and an exit status."""
 
 import errno
 

@@ -142,7 +142,7 @@ class Proxy:
     # The destination
 
     def destination(self, listener, destination):
-        """The server's address for a client that a listener accepted and that called `destination`."""
+        """The server's address for a client that a listener accepted and that connected to `destination`."""
         if self.scenario["destination"] == "original":
             return destination[0].removeprefix("::ffff:"), destination[1]
         servers = self.scenario["servers"]
@@ -291,7 +291,7 @@ class Proxy:
                 self.selector.unregister(listener)
 
     def full(self):
-        """Called in every turn of the loop: whether there are descriptors for no further session."""
+        """Whether there is no descriptor for a further session. Runs in every turn of the loop."""
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
         return len(self.sessions) >= min(self.scenario.get("maxconn", descriptors), descriptors // 2)
 
@@ -308,7 +308,7 @@ class Proxy:
                 self.listeners.pop().close()
 
     def arrange(self, session):
-        """Tell the selector what a session waits for."""
+        """Register the events that a session waits for."""
         wanted = {made: events for made, events in session.wants().items() if events}
         for made in [made for made in session.events if made not in wanted]:
             self.selector.unregister(made)
@@ -369,7 +369,7 @@ def understood(scenario):
 
 
 def adapter(proxy_class):
-    """What every falsifier's executable calls."""
+    """The main function of every falsifier."""
     if sys.argv[1:] == ["describe"]:
         name = sys.argv[0].rpartition("/")[2]
         print(json.dumps({"name": name, "version": "1", "capabilities": CLAIMS, "notes": proxy_class.__doc__}))

@@ -50,7 +50,7 @@ class Flow:
         self.listener.sendto(data, self.address)
 
     def unreachable(self):
-        """The server's host said that nobody listens."""
+        """The server's host reported that the port is unreachable."""
 
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}

@@ -17,7 +17,7 @@ class Malformed(Exception):
 def parse(data):
     """(size, source, destination) of a whole header, the two None when the real ones are meant.
 
-    None when more bytes are needed to tell.
+    None when more bytes are needed.
     """
     if len(data) >= len(SIGNATURE) and data.startswith(SIGNATURE):
         return parse_v2(data)

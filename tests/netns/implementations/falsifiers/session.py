@@ -77,7 +77,7 @@ class Session:
         self.connect(rest)
 
     def greeting(self):
-        """What the server is told before the client's first byte."""
+        """The header that the server gets before the client's first byte."""
         version = self.proxy.header_version(self.server_address)
         if not version:
             return b""
@@ -87,7 +87,7 @@ class Session:
     # Connecting
 
     def connect(self, first=b""):
-        """Call the server; `first` is what the client has sent already."""
+        """Connect to the server; `first` is the bytes that the client has sent already."""
         self.server = self.proxy.socket_to_server(self, socket.SOCK_STREAM)
         error = self.server.connect_ex(self.server_address)
         if error not in (0, errno.EINPROGRESS):

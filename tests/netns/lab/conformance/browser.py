@@ -1,7 +1,7 @@
-"""Chromium, driven through its DevTools protocol over two pipes: no socket, no library.
+"""Chromium, controlled through its DevTools protocol over two pipes: no socket, no library.
 
-A message is JSON with a NUL byte after it; descriptor 3 of the browser takes them, descriptor 4 gives
-them. Answers carry the number of their request; everything else is an event and is kept.
+A message is JSON followed by a NUL byte. The browser reads messages from descriptor 3 and writes messages to
+descriptor 4. An answer has the number of its request; every other message is an event and is kept.
 """
 
 import base64

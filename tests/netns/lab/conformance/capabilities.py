@@ -1,10 +1,9 @@
 """What an implementation can claim, and which claims a scenario needs.
 
-One row a capability: its name in an adapter's `describe`, what claiming it promises, and the test
-that tells whether a scenario needs it. Claims are what UNSUPPORTED is checked against: an adapter that
-refuses a scenario all of whose capabilities it claims fails, and one that serves a scenario without
-claiming what it needs is reported. Where `needs` is None, no field of a scenario shows the need, and a
-test asks for the capability itself.
+Each capability has one row: its name in an adapter's `describe`, the promise of a claim, and the function that
+says whether a scenario needs it. UNSUPPORTED is checked against the claims. An adapter fails if it refuses a scenario
+although it claims all capabilities that the scenario needs. A scenario that is served without a claim is reported. Where
+`needs` is None, no field of a scenario shows the need; a test then asks for the capability itself.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """The evidence of a failed test, collected before its hosts are removed.
 
-One folder below build/evidence: README.txt with the failure and the command that repeats it, the
-packets of every link, and for each namespace its rules with counters, routes, policy rules,
-neighbours, sockets and sysctls; the proxy's configuration, scenario and log, and what `tproxyctl check`
-finds on its host.
+It is one folder below build/evidence. README.txt has the failure and the command that repeats it. There are the
+packets of every link, and for each namespace its rules with counters, routes, policy rules, neighbours,
+sockets and sysctls. For each proxy there are its configuration, scenario and log, and the findings of `tproxyctl check`
+on its host.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""From tests' outcomes to the matrix of requirements and implementations, and to an exit status.
+"""From outcomes of tests to the matrix of requirements and implementations, and to an exit status.
 
-A cell is one requirement on one implementation: the worst verdict of its tests, all of which are
-kept. Everything here is plain dictionaries of the form that fixtures/schema/report.schema.json
-describes, so that what is written is what was decided on.
+A cell is one requirement on one implementation. Its verdict is the worst verdict of its tests; all tests are kept. All
+data here are plain dictionaries in the format of fixtures/schema/report.schema.json, so reports contain exactly
+the data that decided the result.
 """
 
 import shlex

@@ -1,12 +1,13 @@
 """Verdicts of single tests in pytest, with their reasons, collected from all worker processes.
 
-Each report of a phase gets an attribute `finding`, a dictionary of plain values, so that it passes
-through xdist, and evidence is kept of what failed. The first process joins a test's phases to one row,
-the worst of them, and writes rows as they come to the file that --events names, a line of JSON each:
+The report of each phase of a test gets an attribute `finding`: a dictionary of plain values, because xdist can pass
+these on. The first process joins the phases of a test to one row, with the worst verdict. It writes rows at once
+to the file of --events, one line of JSON for each event:
 
     {"event": "planned", "tests": N}        once
     {"event": "started", "test": ID}
     {"event": "ended", "test": ID, "requirement": …, "verdict": …, …}
+    {"event": "broken", "test": ID, "message": …}
 """
 
 import json

@@ -1,7 +1,7 @@
 """What a run prints while it runs, and the summary at its end.
 
-On a terminal each implementation has one line, redrawn in place; elsewhere a line now and then and one
-for each test that did not pass, so that a log stays readable.
+On a terminal, each implementation has one line that is drawn again in place. Elsewhere there are a few lines of progress,
+and one line for each test that did not pass, so that a log stays readable.
 """
 
 import os

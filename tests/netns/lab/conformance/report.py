@@ -1,8 +1,8 @@
 """The reports of a run: report.json, junit.xml, report.md, report.html and the matrix as a picture.
 
-All are renderings of one dictionary, whose form fixtures/schema/report.schema.json describes. The page
-is a template with that dictionary inside; what is inside a script element must not hold `</` or `<!--`,
-so every `<` is written as an escape of JSON.
+All of them show one dictionary, in the format of fixtures/schema/report.schema.json. The page is a template
+that contains this dictionary. The text of a script element must not contain `</` or `<!--`, so every `<` is
+written as an escape of JSON.
 """
 
 import html
@@ -20,10 +20,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def build(columns, chosen, selection, command, seconds, necessity=None):
-    """The dictionary that every report is made of; `columns` as the conductor gives them.
+    """The dictionary that every report is made of; `columns` come from suite_runner.
 
-    `necessity` is what lab.necessity has kept of the table on the host's set-up. It is shown beside the
-    matrix and decides nothing: it is about the host, not about an implementation.
+    `necessity` is the result of necessity.kept(), or None. Reports show it, but it does not change the result: it is about
+    the host, not about an implementation.
     """
     report = {
         "format": matrix.FORMAT,

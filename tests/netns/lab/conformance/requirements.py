@@ -1,4 +1,4 @@
-"""The catalogue of requirements, and the mark that ties a test to one of them."""
+"""The catalogue of requirements, and the mark that connects a test with one of them."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""As much of JSON Schema (2020-12) as the schemas in fixtures/schema use.
+"""The part of JSON Schema (2020-12) that the schemas in fixtures/schema use.
 
-An unknown keyword is an error, so that no constraint is passed over in silence.
+An unknown keyword is an error, so that no constraint is ignored silently.
 """
 
 import re

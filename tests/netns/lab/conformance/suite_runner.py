@@ -1,9 +1,8 @@
 """Runs the suite on one implementation after another and collects the outcome of every test.
 
-The suite runs like `tests/netns/run`, as its own process within this run's isolation; it writes
-its progress through a pipe (see outcomes), so that there is something to show while it runs and
-nothing is lost should it die. Before that, the adapter itself is asked: what it says it is, and
-whether it refuses a scenario with a field that no adapter can know.
+The suite runs like `tests/netns/run`, as its own process within this run's isolation. It writes its events to a
+pipe (see outcomes), so that progress can be shown, and no outcome is lost if the process dies. Before that, the
+adapter is asked for its description, and must refuse a scenario with an unknown field.
 """
 
 import json

@@ -1,17 +1,17 @@
-"""The verdict of a test, and of a requirement that has several: the one place that decides.
+"""The verdict of a test, and of a requirement with several tests: the only place that decides.
 
     PASS         every assertion held
-    UNSUPPORTED  the implementation says that it does not offer this, and did not claim to
+    UNSUPPORTED  the implementation says that it does not offer this, and does not claim it
     NOT RUN      no test of the requirement was in the selection
-    ABSENT       the kernel or a tool lacks what the test needs, found by trying the operation itself
-    BLOCKED      a precondition could not be shown, so whatever the proxy does proves nothing
-    ERROR        the suite itself went wrong
-    FAIL         the implementation does something else than the requirement says
+    ABSENT       the kernel or a tool lacks a feature that the test needs; found by trying the operation itself
+    BLOCKED      a precondition could not be shown, so no result of the proxy proves anything
+    ERROR        the suite itself failed
+    FAIL         the implementation does not do what the requirement says
 
-Only PASS is a pass. An exception that is neither an assertion nor what a connection through the proxy
-came to is the suite's own: ERROR, never FAIL, so that a mistake here is not held against anybody. An
-implementation that claims a capability and refuses a scenario which needs no other fails; one that
-serves what it does not claim passes, and that is noted as `unclaimed`.
+Only PASS is a pass. FAIL comes from assertions, from timeouts, and from the end of a connection through the proxy. Every
+other exception is a mistake of the suite: ERROR, so that it does not count against an implementation. An implementation
+fails if it refuses a scenario although it claims all capabilities that the scenario needs. If it serves a scenario
+without a claim, the test passes, and the capability is noted as `unclaimed`.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """What a kernel can do, shown in the lab: a second opinion on the results of `tproxyctl prove`.
 
-Each row does one thing with Python's own sockets and with the host's tools, and looks at what became of a
-packet. What raises an error, or has no effect, is not shown. Rules are judged by their counters: a
-datagram that has come to its socket has passed them.
+Each probe uses Python's own sockets and the host's tools, and looks at the result for a packet. A probe that raises
+an error or has no effect shows nothing. The counters of a rule decide whether it matched, after a datagram has
+reached its socket.
 """
 
 import os
@@ -23,7 +23,7 @@ ANY = {4: "0.0.0.0", 6: "::"}
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 NOT_SHOWN = (CommandFailed, OSError)
 
-# What follows `-A PREROUTING` or nft's `add rule`; the last line's counter tells. {to} is TPROXY's port.
+# What follows `-A PREROUTING` or nft's `add rule`; the last line's counter decides. {to} is TPROXY's port.
 _XT = {
     "mangle": ["-p udp -j ACCEPT"],
     "socket": ["-p udp -m socket --transparent -j ACCEPT"],
@@ -40,7 +40,7 @@ FEATURES = {"iptables": tuple(_XT), "iptables-legacy": tuple(_XT), "nft": tuple(
 
 
 def why_not(lab, name, family):
-    """None where the lab shows a capability (named without its family), or else what went wrong."""
+    """None if the lab shows a capability (named without its family), otherwise the problem."""
     firewall_tool, _, feature = name.rpartition("-")
     try:
         if feature in FEATURES.get(firewall_tool, ()):

@@ -1,6 +1,6 @@
 """How well `tproxyctl check` does on the necessity table: what it found, false alarms, what it fixed.
 
-A case's score goes with its test report as a property, so that it is counted wherever the test ran.
+The score of a case is a property of its test report, so that it is counted in whichever process the test ran.
 """
 
 PROPERTY = "check"

@@ -1,7 +1,7 @@
 """`tproxyctl check` on a proxy's host: its findings, and the commands that it prints.
 
-A client tries while it looks, as an administrator has one do (`--watch`), and only then: what a client leaves
-behind that tries all the time, on a busy machine for seconds, would be found on the host.
+A client connects while check captures (`--watch`), and only then. A client that connected all the time would leave
+entries on the host, for seconds on a busy machine, and check would find them.
 """
 
 import json

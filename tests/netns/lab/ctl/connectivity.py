@@ -73,7 +73,7 @@ class Attempt:
 
     def _connect(self):
         """Send the token; nothing is complete by that."""
-        self.client.getpeername()  # or the error; SO_ERROR also tells what an established one lives with
+        self.client.getpeername()  # or the error; SO_ERROR also reports errors that an established connection survives
         self.connected = True
         self.client.send(self.token)
 

@@ -1,8 +1,8 @@
 """A host in a namespace with tproxyctl on it, and what a revert must restore.
 
-What "as it was" means is read with the host's own tools: both iptables, nft, ip, and every sysctl. Two
-things kill tproxyctl: a tool that stands first on PATH, at any of its calls, and a library that is loaded
-ahead of the C library, at any system call that changes something.
+The state of the host is read with its own tools: both iptables, nft, ip, and every sysctl. There are two ways to
+kill tproxyctl: a tool that comes first on PATH does it at one of its runs, and a library that is loaded before the C
+library does it at a system call that changes something.
 """
 
 import os

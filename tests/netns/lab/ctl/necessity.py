@@ -1,9 +1,9 @@
 """The purpose of each part of a set-up: leave it out, make a new connection, and look.
 
-fixtures/necessity.toml has one row a change, with the symptom that it is to have and one sentence why;
-a row stands for as many cases as it names recipes and families. A case lays out its own hosts, applies
-the recipe with the change, starts the proxy and looks at what becomes of connections (see connectivity).
-docs/NECESSITY.md is the table for people, made from the same rows.
+fixtures/necessity.toml has one row for each change, with the predicted symptom and the reason in one sentence.
+A row stands for one case for each of its recipes and families. A case makes its own hosts, applies the recipe
+with the change, starts the proxy, and looks at new connections (see connectivity). docs/NECESSITY.md shows the same
+rows.
 """
 
 import fcntl
@@ -55,13 +55,13 @@ class Change:
     source: str = ""  # clientip, but none for the recipe that is good for binding only
     servers: int = 1
     proxies: int = 1  # that listen at the same addresses
-    vip: str = "{vip}"  # that clients call
+    vip: str = "{vip}"  # that clients connect to
     held: int = 0  # connections that are there already
     connections: int = 1
     upload: int = 0  # bytes that follow
     protocol: str = "tcp"
     datagram: int = 16  # bytes of each
-    client_number: int = 0  # which of the client's addresses calls
+    client_number: int = 0  # which of the client's addresses connects
     answers: str = ""  # "vanish", or "reset": what becomes of the server's, where they pass the proxy undiverted
     implementation: str = "tproxyd"
     drop: tuple = ()  # capabilities that are taken from the proxy
@@ -132,7 +132,7 @@ class Trial:
         self.server = None  # the one for datagrams
         self.source = self.row.source or ("none" if case.recipe == "local-route" else "clientip")
         client = {"client": lab.client.addresses[case.family][0]}
-        self.words = {**topology.words(case.family), **_WORDS[case.family], **client}
+        self.words = {**topology.placeholders(case.family), **_WORDS[case.family], **client}
 
     def filled(self, lines):
         """Lines with the family's words in their braces."""

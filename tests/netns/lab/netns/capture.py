@@ -1,8 +1,8 @@
 """Packets on a link: the second witness, and evidence of failed tests.
 
-A tap is a packet socket that collects the head of every packet in its own buffer; nothing reads it
-until a test asks. When the buffer is full the kernel drops what follows, which costs next to
-nothing, so a tap may stay on a link through any load; `overflowed` then says so.
+A tap is a packet socket that collects the head of every packet in its own buffer. A test reads the buffer when it needs
+the packets. When the buffer is full, the kernel drops further packets, and `overflowed` is True. That costs very
+little, so a tap can stay on a link under any load.
 """
 
 import ctypes
@@ -120,7 +120,7 @@ def parse_datagram(frame):
 def parse_query(frame):
     """(link-layer address that asks, address asked for) of an ARP request or a neighbour solicitation, or None.
 
-    Those to one host alone do not count: they ask a neighbour that is known whether it is still there.
+    Requests to a single host do not count: they only test whether a known neighbour still exists.
     """
     kind, asker = frame[12:14], frame[6:12].hex(":")
     if not frame[0] & 1:

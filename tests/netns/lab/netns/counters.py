@@ -6,7 +6,7 @@ from lab.netns import kernel
 def total(namespace, *names):
     """The sum of counters of /proc/net/snmp, netstat and snmp6, by their names there.
 
-    Those of IPv6 count nothing where there is none.
+    Counters of IPv6 are 0 on a kernel without it.
     """
     names = [name for name in names if 6 in kernel.families() or not name.startswith(("Ip6", "Icmp6", "Udp6"))]
     found = {}

@@ -1,6 +1,6 @@
 """The firewall tools: load and save the rules of a namespace.
 
-Rules are loaded in one call of iptables-restore or nft. Each host has a lock of its own for iptables, because the
+Rules are loaded by one run of iptables-restore or nft. Each host has a lock of its own for iptables, because the
 default one is a file that all namespaces share.
 """
 

@@ -1,16 +1,15 @@
 """One outer isolation for a run: however the run ends, nothing stays on the host.
 
-    caller -> keeper -> first process (pid 1 of the new pid namespace) -> the run
+    parent -> keeper -> first process (pid 1 of the new pid namespace) -> the run
 
-The keeper unshares user (unless it is root), mount, pid and network namespaces and waits. Should
-the caller die, the kernel kills the keeper; should the keeper die, the kernel kills the first
-process; and with that every process of the pid namespace. A shell may stand between the keeper and
-what really started it (make, say), so the keeper also watches its ancestors in its process group.
-Mounts, links, rules and namespaces belong to what then has no process left, so the kernel takes
-them down: no clean-up code has to run for the host to be as it was.
+The keeper unshares the user namespace (unless it is root) and mount, pid and network namespaces, and waits. If the
+parent dies, the kernel kills the keeper. If the keeper dies, the kernel kills the first process, and with it every
+process of the pid namespace. A shell may stand between the keeper and the program that really started it (make, for
+example), so the keeper also watches its ancestors in its process group. Mounts, links, rules and namespaces then have
+no process left, and the kernel removes them. No clean-up code has to run.
 
-Inside, /proc is fresh, /run is private (with /run/netns, so that `ip netns exec` works while one
-looks around), and the network has a loopback link and no way out.
+Inside, /proc is new and /run is private (with /run/netns, so that `ip netns exec` works). The network has a loopback
+link and no way out.
 """
 
 import errno
@@ -50,7 +49,7 @@ def isolated():
 def run_isolated(work):
     """Call work() inside a new isolation and return its exit status to this process.
 
-    Must be called before any thread is started. work() returns an exit status.
+    Call it before any thread starts. work() returns an exit status. Raises NotPossible.
     """
     die_with_parent()
     ancestors = [os.pidfd_open(pid) for pid in _ancestors()]
@@ -102,10 +101,10 @@ def _await_end(first, ancestors):
 
 
 def die_with_parent():
-    """End with the process that started this one, and now if it has ended already.
+    """End together with the process that started this one; end at once if that has ended already.
 
-    A caller that may be killed at any moment gives its number in the environment: an orphan cannot
-    see that it is one, because the process that adopted it looks like a parent, too.
+    A parent that may be killed at any moment gives its process id in the environment. An orphan cannot see that it
+    is one, because the process that adopted it looks like a parent, too.
     """
     caller = int(os.environ.pop(PARENT, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)

@@ -1,7 +1,7 @@
 """The system calls that the standard library of Python 3.10 and 3.11 does not have.
 
-Each takes what the man page says and raises OSError with the call's name. Beside them is which
-families of addresses there are: a kernel may be without IPv6.
+Each function has the arguments of its man page and raises OSError with the name of the system call. families() says
+whether the kernel has IPv6.
 """
 
 import ctypes

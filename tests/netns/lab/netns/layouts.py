@@ -14,7 +14,7 @@
     local-client proxy --- server; the client is on the proxy's host
 
 A link is named by what is behind it, from the end of a host's only link: eth0. `lines` are input of
-`ip -batch`, once a family; what is in braces is of that family (see topology.words). A host is laid
+`ip -batch`, once a family; what is in braces is of that family (see topology.placeholders). A host is laid
 out after those that have its links at their other ends.
 """
 

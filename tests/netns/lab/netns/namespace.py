@@ -1,8 +1,8 @@
 """A network namespace of this process, and work inside it.
 
-`with namespace:` moves the calling thread into it and back again; whatever socket is made or
-program is started meanwhile belongs to it for good. Namespaces are named below the run's private
-/run/netns, so that `ip netns exec NAME …` works for a person who looks around.
+`with namespace:` moves the calling thread into it, and back at the end. Sockets that are made and programs that are
+started meanwhile belong to the namespace for good. Namespaces have names below the run's private /run/netns, so
+`ip netns exec NAME …` works for a person who looks around.
 """
 
 import fcntl

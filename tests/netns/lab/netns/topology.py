@@ -2,13 +2,12 @@
 
     client ------- proxy ------- server      inline: the proxy forwards; both ends route by it
 
-Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.113.0/24 and
-2001:db8:5::/64. VIPs are taken from 192.0.2.0/25 and 2001:db8:f::/64, which are on no link: the
-client reaches them because its default route leads to the proxy. The proxy has no default route, so
-what it neither serves nor forwards ends there.
+Client networks are 198.51.100.0/24 and 2001:db8:c::/64, server networks 203.0.113.0/24 and 2001:db8:5::/64. VIPs are
+in 192.0.2.0/25 and 2001:db8:f::/64, which are on no link: the client reaches them because its default route leads to
+the proxy. The proxy has no default route, so it drops packets that it neither serves nor forwards.
 
-Sysctls of a fresh namespace are partly copied from the host's. Whatever matters is set here, as far as
-the kernel has it; on a kernel without IPv6 everything is laid out for IPv4 alone.
+A new namespace copies some sysctls from the host. All sysctls that matter are set here, if the kernel has them. On a
+kernel without IPv6, everything is made for IPv4 only.
 """
 
 from dataclasses import dataclass, field
@@ -84,7 +83,7 @@ def vip(family, number=80):
     return VIPS[family].format(number)
 
 
-def words(family):
+def placeholders(family):
     """The texts for the braces in lines of a layout or of the necessity table."""
     here = {
         "family": family,
@@ -154,7 +153,7 @@ class Topology:
         if lines:
             named = {name.format("client0"): value for name, value in _ANSWERING.items()}
             self.proxy.sysctl(named, where_known=True)
-            self.proxy.ip(*(line.format(**words(f)) for f in kernel.families() for line in lines))
+            self.proxy.ip(*(line.format(**placeholders(f)) for f in kernel.families() for line in lines))
 
     def close(self):
         for namespace in self.namespaces():
@@ -208,8 +207,8 @@ def add_direct_link(made):
 def link_line(link, peer_namespace, peer, index):
     """The line that makes a veth pair.
 
-    Both ends are numbered, and differently: the kernel takes a link whose number is its peer's for
-    one without a peer and lets up to a second pass before it notices that the link is up.
+    Both ends get different numbers. If a link has the number of its peer, the kernel treats it as one without a
+    peer, and needs up to a second to notice that it is up.
     """
     there = f"name {peer} index {index + 100} netns {peer_namespace.name}"
     return f"link add {link} index {index} type veth peer {there}"
@@ -234,7 +233,7 @@ def _host_lines(layout, role):
     for link, net, numbers in layout.addresses[role]:
         lines += [*_address_lines(link, net, numbers), f"link set {link} up"]
     for family in kernel.families():
-        lines += [line.format(**words(family)) for line in layout.lines.get(role, ())]
+        lines += [line.format(**placeholders(family)) for line in layout.lines.get(role, ())]
     return lines
 
 

@@ -1,12 +1,12 @@
-"""What the implementation under test speaks on its client side and on its server side: plain bytes, TLS or HTTP.
+"""What the implementation under test speaks on its client side and on its server side.
 
-    client: plain      bytes as they come
-            http       HTTP/1.1; a client's bytes are the bodies of requests (lab.http)
-            tls        TLS; the certificate is RUNDIR/proxy.pem, made by the lab before the start
-            proxy-v1   a PROXY protocol header (version 1) with the client's address goes first
+    client: plain      bytes as they are
+            http       HTTP/1.1; a client's bytes are the bodies of requests (lab.peers.http)
+            tls        TLS; the certificate is RUNDIR/proxy.pem, which the lab makes before the start
+            proxy-v1   first a PROXY protocol header (version 1) with the client's address
     server: plain, http
 
-An adapter's `describe` says it; the lab speaks it, and tests know nothing of it.
+An adapter's `describe` names the dialect and the lab speaks it; the tests are the same.
 """
 
 from lab.exceptions import Unsupported

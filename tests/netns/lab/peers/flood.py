@@ -1,9 +1,9 @@
-"""Clients that connect and leave faster than a proxy accepts them. Their number is bounded; they end when one is refused.
+"""Clients that connect and leave faster than a proxy accepts them.
 
-    flood.py ADDRESS PORT CLIENTS     run by a Flood, in the clients' namespace; needs nothing of the lab
+    flood.py ADDRESS PORT CLIENTS     run by a Flood, in the clients' namespace; imports nothing of the lab
 
-A socket is made, connects, and is given up soon after, whatever has become of it: so clients that wait to
-be accepted do not run out. It prints "begun" when it has, and ends with status 3 when a client was
+Each client makes a socket, connects, and closes it soon after, whatever the result: so there are always clients that
+wait to be accepted. The process prints "begun" after the first clients. It ends with status 3 when a client was
 refused, or with 0 after its last client.
 """
 

@@ -1,9 +1,8 @@
 """One connection through the proxy: its two ends, and the packets on the link as a second witness.
 
-What the server's socket reports and what is on the server's link are found independently: the
-socket by the token that the client sent, the packet by the same token in its payload. They must
-agree; where they do not, something between them rewrites addresses, and no verdict on the proxy
-may be built on that.
+The server's socket and the packets on the server's link are found independently, both by the token that the client
+sent. They must show the same address. If they do not, something between them rewrites addresses, and no verdict on
+the proxy is possible.
 """
 
 

@@ -1,11 +1,10 @@
 """The client and the server, as a test sees them.
 
-Each is a namespace with addresses. Sockets are opened in the namespace by the test's own process,
-so one test holds both ends of every connection and needs neither helper programs nor threads.
+Each is a namespace with addresses. The test's own process opens sockets in the namespace, so one test holds both ends
+of every connection and needs no helper programs or threads.
 
-A connection through a proxy has to be recognised at the server without believing the address it
-seems to come from. So a client's first bytes are a token that no other connection has, and the
-server keeps what it accepts under the token that it read.
+The server must recognise a connection through a proxy without its source address. So a client's first bytes are
+a token that no other connection has, and the server keeps accepted connections by the token that it read.
 """
 
 import errno
@@ -82,7 +81,7 @@ class Client(Host):
     def try_connect(self, destination, source=None):
         """Try to connect where that must fail; return how the connection ended, and the bytes before that.
 
-        "refused" or "unreachable": no connection; "eof" or "reset": there was one, and the proxy ended it.
+        "refused" or "unreachable": there was no connection. "eof" or "reset": there was one, and the proxy ended it.
         """
         try:
             connection = self.open(destination, source)
@@ -120,7 +119,7 @@ class Server(Host):
     def accept(self, hurry=None):
         """The next connection from the proxy; no byte of it is read.
 
-        A client's connection given as `hurry` ends the wait when it ends first.
+        If the client's connection `hurry` ends first, the wait ends with a ConnectionError.
         """
         if self._hub:
             return self._hub.accept(hurry)

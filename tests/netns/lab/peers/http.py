@@ -1,12 +1,12 @@
 """A flow as HTTP messages, for a proxy that relays only HTTP.
 
-What a client sends becomes the body of a POST, what the server answers the body of its response. A
-request's path is the flow's token, so the server finds a flow's next request on whatever connection
-the proxy chose for it, and an address that belongs to another client's connection is seen. An error
-response is the proxy's own, the lab's server never sends one: it counts as the end of the connection.
+The client's bytes become the body of a POST, the server's bytes the body of its response. The path of a request is
+the flow's token. So the server finds a flow's next request on any connection that the proxy chose, and a source address
+of another client's connection is noticed. The lab's server never sends an error response; one comes from the proxy
+and counts as the end of the connection.
 
-Half-close, resets and a server that speaks first have no counterpart here; a test that needs them
-ends as unsupported, for want of the capability `stream`.
+HTTP cannot express half-close, resets and a server that sends first. A test that needs them ends as UNSUPPORTED,
+because the capability `stream` is missing.
 """
 
 import contextlib
@@ -215,9 +215,9 @@ class HttpServer(_End):
         return Connection(self.messages.socket).ending()
 
     def close(self):
-        """End it, and wait for the proxy's end: the next client's request must not race with this one's.
+        """End it and wait until the proxy has ended it, so that the next client's request does not race with this one.
 
-        A proxy may send that on a connection that it kept until it has seen its end (RFC 9112, 9.5).
+        A proxy may send a request on a kept connection until it has seen its end (RFC 9112, 9.5).
         """
         self.closed = True
         self.hub.end(self.messages)

@@ -1,7 +1,7 @@
 """ICMP echo, as by `ping`, without a wait for answers that do not come.
 
-A request that is not to be answered is followed by one that is: packets keep their order, so the
-answer to the last tells that the earlier ones will not be answered any more.
+After a request that should get no answer, another one is sent that gets one. Packets keep their order, so its answer
+shows that the earlier requests will get none.
 """
 
 import os
@@ -19,7 +19,7 @@ UNREACHABLE = {4: 3, 6: 1}
 def ping(host, addresses):
     """An echo request to each address in turn; {address: "echo", "unreachable" or None}.
 
-    The last address is one that answers.
+    The last address must answer.
     """
     family = 6 if ":" in addresses[0] else 4
     protocol = socket.IPPROTO_ICMP if family == 4 else socket.IPPROTO_ICMPV6

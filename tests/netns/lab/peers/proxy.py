@@ -1,9 +1,8 @@
 """The implementation under test, started by its adapter and observed from outside.
 
-The lab knows an implementation by its adapter alone, an executable that becomes the proxy. Ready
-means that the listening sockets are there; no proxy has to say so. A proxy that ends before that
-fails the test with its log. Status 78 means that it does not offer what the scenario asks for, status 69
-that a program which it needs is not installed.
+The lab knows an implementation only by its adapter, an executable that becomes the proxy. The proxy is ready when its
+listening sockets exist; it does not report that. A proxy that ends before that fails the test with its log. Status 78
+means that it does not offer what the scenario needs; status 69 means that a program is not installed.
 """
 
 import contextlib
@@ -84,9 +83,9 @@ class Proxy:
     """A running proxy: the process that the adapter became, and those that it started in turn."""
 
     def __init__(self, host, command, scenario, folder, output=None):
-        """Start `command` on the host; it is ready when all of the scenario's listeners are there.
+        """Start `command` on the host; it is ready when all listeners of the scenario exist.
 
-        `output` is a descriptor for what it writes, in place of the file that log() reads.
+        `output` is a descriptor for its standard output and error; by default they go to the file that log() reads.
         """
         self.host = host
         self.scenario = scenario
@@ -191,7 +190,7 @@ class Proxy:
     def busy_share(self, ends, seconds=1.0):
         """The share of the time in which they ran or waited for a processor, while no bytes reach the ends of connections.
 
-        A proxy that spins does so all the time, and one that waits does neither, however loaded the machine is.
+        A proxy that polls without a pause has a share near 1, and one that waits for events near 0, on a loaded machine, too.
         """
         begun, before = time.monotonic(), self._busy_seconds()
         waiting.readable([end.socket for end in ends], seconds)
@@ -269,7 +268,7 @@ def _session_of(pid):
 def run_adapter(implementation, host, scenario, folder, nofile=None, without=(), output=None):
     """Start an implementation on a scenario, with `folder` for its files.
 
-    `nofile` is its descriptor limit, `without` names capabilities that are taken from it; `output` is as for Proxy.
+    `nofile` is its descriptor limit; `without` names capabilities that it loses; `output` is as for Proxy.
     """
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """PROXY protocol headers as files, and clients that send them.
 
-fixtures/proxy-protocol holds one header a file: bytes in hexadecimal, comments behind #. In good/ are
-headers that have to be taken, with `source:` the address and port that they name (`real`: those of
-the connection count); in bad/ what has to end the connection.
+fixtures/proxy-protocol has one header in each file: bytes in hexadecimal, comments after #. Headers in good/ must be
+accepted; `source:` gives the address and port that they name (`real`: those of the connection). Headers in bad/
+must end the connection.
 """
 
 import fcntl

@@ -1,9 +1,8 @@
 """Byte streams that are checked while they arrive, and not kept.
 
-A stream repeats one pseudo-random block; which byte stands where is known from the position alone,
-so both ends check against the same block and nothing has to be stored or hashed. The block's
-length is odd and prime to buffer sizes, so that data that is dropped, repeated or swapped by
-whole buffers shows.
+A stream repeats one pseudo-random block. A byte's position alone says which value it has, so both ends check against
+the same block, and nothing is stored or hashed. The block's length is odd and has no common factor with buffer sizes, so a
+check finds data that is dropped, repeated or swapped by whole buffers.
 """
 
 import random

@@ -1,10 +1,8 @@
 """A TLS client's socket that can do what a plain one can: end one direction, or reset both.
 
-Python's own SSLSocket can't send its close_notify and read on. Here the records go through two
-memory buffers, so that the end of one direction is the close_notify alone and nothing is read
-meanwhile. Methods are those of a socket that the suite uses. One thread may send while another
-receives: OpenSSL's state is used by one at a time (`_state`), and what it wrote leaves in its order
-(`_sending`).
+Python's own SSLSocket cannot send its close_notify and then still read. Here the records go through two memory buffers,
+so the end of one direction is only the close_notify. The class has the methods of a socket that the suite uses. One
+thread may send while another receives: `_state` guards OpenSSL's state, and `_sending` keeps the order of the records.
 """
 
 import contextlib

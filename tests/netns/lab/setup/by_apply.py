@@ -1,8 +1,8 @@
 """The proxy's host, set up by `tproxyctl apply` instead of one of the lab's recipes.
 
-Each recipe has a counterpart of apply: `nft` is its recipe `tproxy` by nft, and a local
-route that is joined with `divert` is for a proxy that uses the client's address. What apply did is kept
-in the run's private /run, a folder for each host.
+Each recipe of the lab has a counterpart: `nft` is apply's recipe `tproxy` by nft, and `local-route+divert` is apply's
+`local-route` for a proxy that uses the client's address. The state file is in the run's private /run, in one folder for
+each host.
 """
 
 import os
@@ -18,13 +18,13 @@ PORT = 80
 _NAMES = {"nft": "tproxy", "local-route+divert": "local-route"}
 
 
-def words(name, firewall_tool, datagrams=False):
-    """The options of apply for a recipe of the lab's: the VIPs, and the servers where their answers are to be diverted."""
+def apply_options(name, firewall_tool, datagrams=False):
+    """The options of apply for a recipe of the lab: the VIPs, and the servers if their answers must be diverted."""
     suffix = "/udp" if datagrams else ""
-    needs = [f"--listen={_endpoint(topology.vip(family))}{suffix}" for family in topology.FAMILIES]
+    options = [f"--listen={_endpoint(topology.vip(family))}{suffix}" for family in topology.FAMILIES]
     if name != "local-route":
-        needs += [f"--server={topology.words(family)['server']}" for family in topology.FAMILIES]
-    return [*needs, "--recipe", _NAMES.get(name, name), "--firewall-tool", firewall_tool]
+        options += [f"--server={topology.placeholders(family)['server']}" for family in topology.FAMILIES]
+    return [*options, "--recipe", _NAMES.get(name, name), "--firewall-tool", firewall_tool]
 
 
 def _endpoint(address):
@@ -34,7 +34,7 @@ def _endpoint(address):
 def apply(namespace, name, firewall_tool, sysctls=None, datagrams=False):
     namespace.sysctl(sysctls or {})
     state(namespace).parent.mkdir(exist_ok=True)
-    _ctl(namespace, "apply", *words(name, firewall_tool, datagrams))
+    _ctl(namespace, "apply", *apply_options(name, firewall_tool, datagrams))
 
 
 def revert(namespace):

@@ -1,8 +1,8 @@
 """The lab as a test sees it: client, proxy host and server, new for each test and checked.
 
-Before a proxy starts, the lab proves the preconditions of every pass:
-that a VIP is bound nowhere (a plain bind fails, and the proxy's host has no route to it), and that
-client and server reach each other without a proxy, each seeing the other's address.
+Before a proxy starts, the lab shows two preconditions, without which a pass proves nothing. A VIP is bound nowhere: a
+plain bind fails, and the proxy's host has no route to it. Client and server reach each other without a proxy, and each
+sees the other's address.
 """
 
 import errno
@@ -37,19 +37,19 @@ class Lab:
         recipe_name="divert",
         set_up_by="recipe",
     ):
-        """Lay out the hosts, show the preconditions, apply the recipe (unless not `divert`).
+        """Make the hosts, show the preconditions, and apply the recipe if `divert` is true.
 
         `set_up_by` says what sets the proxies' hosts up: the recipe, or `tproxyctl apply`.
 
-        `sysctls` overrides single values of the recipe. Unless it says otherwise, ip_nonlocal_bind
-        stays 0: what then binds to a VIP does so by IP_TRANSPARENT and by nothing else.
+        `sysctls` overrides single values of the recipe. By default ip_nonlocal_bind stays 0, so that only
+        IP_TRANSPARENT lets a socket bind to a VIP.
 
-        An implementation that can't bind to a VIP is lent one (unless `strict`): the host gets a local
-        route for all VIPs, so that a listener which is not transparent may have one, too. What the
-        test is about, say the client's address at the server, can then be asked of it all the same.
+        For an implementation that cannot bind to a VIP, the lab makes VIPs local (unless `strict`): the host gets a local
+        route for all VIPs, so that a listener that is not transparent can bind to one. Then other tests, for example of the
+        client's address at the server, can still run.
 
-        A kernel may lack a family, or what the recipe needs of the one that the test is not about: that
-        is ABSENT once the test asks for an address of it.
+        If the kernel lacks a family, or a feature that the recipe needs for the family that is not tested, the test is
+        ABSENT as soon as it asks for an address of that family.
         """
         self.implementation = implementation
         self.dialect = Dialect(implementation and implementation.dialect)
@@ -179,9 +179,9 @@ class Lab:
         output=None,
         **rest,
     ):
-        """Start the proxy alone, on `host` if there are several; `rest` is of the scenario.
+        """Start the proxy alone, on `host` if there are several; `rest` is further fields of the scenario.
 
-        `output` is a descriptor that its standard output and error become.
+        `output` is a descriptor for its standard output and error.
         """
         scenario = self.scenario(source, listeners, servers, **rest)
         folder = new_folder()
@@ -207,7 +207,7 @@ class Lab:
         }
 
     def listener(self, endpoint=None, **rest):
-        """A listener of a scenario: the VIP, transparent unless VIPs are lent or `rest` says otherwise."""
+        """A listener of a scenario: the VIP, transparent unless the lab makes VIPs local or `rest` says otherwise."""
         endpoint = endpoint or self.vip
         self.must_have(endpoint.family)
         fields = {"address": endpoint.address, "port": endpoint.port, "transparent": not self.makes_vips_local}

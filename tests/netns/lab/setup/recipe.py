@@ -1,21 +1,20 @@
 """What makes a host divert packets to a transparent proxy.
 
-A recipe is a list of items, each with the name that the necessity table knows it by, the tool that
-applies it, and one line of that tool's input. To find the purpose of an item, leave
-it out (`edited`), and everything else stays as it is.
+A recipe is a list of items. Each has its name in the necessity table, the tool that applies it, and one line of input
+for that tool. To find the purpose of an item, leave it out (`edited`); the other items stay as they are.
 
     divert       the walk-through's: packets for which a socket exists on the host get mark 1 in mangle
                  PREROUTING, a policy rule sends mark 1 to table 100, and that table's only route
                  delivers locally. Its commands are those of fixtures/walkthrough, and by nft the same
                  in nftables' own language
-    tproxy       the same for what belongs to a connection already, and the target TPROXY for what
-                 begins one: it names the listener, so that listener may be bound to any address
+    tproxy       the same for packets of established connections, and the target TPROXY for packets that begin
+                 one: it names the listener, so the listener may be bound to any address
     nft          `tproxy` in nftables' own language
-    local-route  a local route for the VIPs and no marks: good for binding. The leg to the server, where
-                 the client's address is used, still needs its answers diverted
+    local-route  a local route for the VIPs and no marks: enough for binding. Where the client's
+                 address is used, the server's answers must be diverted as well
 
-Two recipes joined by a plus are one after the other: local-route+divert. Rules are loaded in one call
-of iptables-restore or nft, routes in one of ip -batch.
+A plus joins two recipes: local-route+divert. Rules are loaded by one run of iptables-restore or nft, routes by one run
+of ip -batch.
 """
 
 from dataclasses import dataclass

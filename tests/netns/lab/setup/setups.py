@@ -1,13 +1,12 @@
 """Which recipes, firewall tools and topologies run together: the only place that says so.
 
-Every recipe meets every firewall tool that it is written for on the plainest topology, where nothing but the
-rules differs. Every other topology meets one recipe of each kind (marks for sockets, the target
-TPROXY, nftables): what a topology changes is routes, and those are the same for all of a kind.
-Left out: combinations that differ only in the program that loads the same rules.
+Every recipe runs by every firewall tool that it is written for, on the simplest topology. Every other topology runs
+with one recipe of each kind (marks for sockets, the target TPROXY, nftables): a topology changes routes, and these are
+the same for all recipes of a kind. Combinations that differ only in the program that loads the same rules are left out.
 
-`asymmetric` and `same-subnet` are in no row: there the server's answers do not pass the proxy, and
-tests of their own show that. So are two-proxies and local-client, whose tests need more than one
-proxy, or a client elsewhere. Every row is run for IPv4 and IPv6.
+`asymmetric` and `same-subnet` are in no row: there the server's answers do not pass the proxy, and other tests show
+that. two-proxies and local-client are in no row either: their tests need several proxies, or a client elsewhere. Every
+row runs for IPv4 and IPv6.
 """
 
 import pytest

@@ -1,8 +1,7 @@
-"""Rules beyond the walk-through's, added to the recipe that is in force on the proxy's host.
+"""Rules beyond the walk-through's, added to the applied recipe on the proxy's host.
 
-The walk-through diverts TCP only, and only what has a socket already: a connection, or a listener at
-the very address. What else a test needs to reach the proxy is added here, for both families, in the
-language of the recipe's tool.
+The walk-through diverts only TCP, and only packets that have a socket: a connection, or a listener at exactly that
+address. Further rules that tests need are added here, for both families, by the recipe's firewall tool.
 """
 
 from lab.netns import firewall
@@ -32,8 +31,8 @@ def intercept_datagrams(lab, destination_port, port):
 def divert_datagrams(lab):
     """Divert datagrams that have a transparent socket on the host.
 
-    iptables' match `socket` has fragments put together first. nft's has not, and would leave them alone; its
-    `tproxy` has, for all rules of the host.
+    With iptables' match `socket` the kernel reassembles fragments first. With nft's it does not, and they would not match;
+    with nft's `tproxy` it does, for all rules of the host.
     """
     divert_whole_datagrams(lab)
     if lab.firewall_tool == "nft":

@@ -1,4 +1,4 @@
-"""The variants that tests are repeated over, as decorators."""
+"""Decorators that repeat a test for each variant."""
 
 import pytest
 

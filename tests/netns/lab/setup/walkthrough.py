@@ -1,7 +1,7 @@
 """The published walk-through's own text, read from fixtures/walkthrough.
 
-What is read is given back as it is printed; the only change that is made is that the example's
-1.1.1.1, a real address, becomes one from a documentation range.
+The text is not changed, with one exception: the example's 1.1.1.1 is a real address and becomes one of a documentation
+range.
 """
 
 from lab.paths import FIXTURES
