@@ -106,7 +106,7 @@ deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-kernels de
 
 # --- trying and testing ---
 
-# What makes namespaces ends with its caller, however that ends: tell it who that is.
+# A namespace ends with its parent process, however that ends. The parent is named here.
 ISOLATED = TPROXY_LAB_PARENT=$$PPID exec $(PYTHON)
 
 demo: deps-build

@@ -13,7 +13,7 @@
 	"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"},"                                        \
 	"{\"type\":\"2\",\"dst\":\"198.51.100.1\",\"dev\":\"client0\",\"table\":\"255\"},"         \
 	"{\"type\":\"2\",\"dst\":\"203.0.113.1\",\"dev\":\"server0\",\"table\":\"255\"}"
-#define CATCHES "{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+#define COVERS_ALL "{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
 
 /* --- the rule and the route of the mark --- */
 
@@ -119,7 +119,7 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 		"[" LOCAL_RULE "{\"priority\":50,\"table\":\"7\"},"
 		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
 	host.routes[FOUR] =
-		"[" CATCHES "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"}," WAYS "]";
+		"[" COVERS_ALL "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"}," WAYS "]";
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
@@ -396,7 +396,7 @@ static void a_local_route_answers_for_ipv4_alone(void **state)
 	(void)state;
 	host_serves("198.51.100.80:80", NULL);
 	host.routes[FOUR] = "[{\"type\":\"2\",\"dst\":\"198.51.100.80\",\"dev\":\"lo\",\"table\":"
-			    "\"255\"}," CATCHES WAYS "]";
+			    "\"255\"}," COVERS_ALL WAYS "]";
 	host_judged();
 	assert_well();
 	assert_reads(

@@ -106,9 +106,9 @@ def die_with_parent():
     A parent that may be killed at any moment gives its process id in the environment. An orphan cannot see that it
     is one, because the process that adopted it looks like a parent, too.
     """
-    caller = int(os.environ.pop(PARENT, os.getppid()))
+    parent = int(os.environ.pop(PARENT, os.getppid()))
     kernel.die_with_parent(signal.SIGKILL)
-    if os.getppid() != caller:
+    if os.getppid() != parent:
         os._exit(1)
 
 
