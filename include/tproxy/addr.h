@@ -38,17 +38,32 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 /* Writes the address without its port, "192.0.2.1" or "2001:db8::1", and returns text. */
 const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 
-/* The address whose addr_bits() / 8 bytes are at BYTES, in network order; port 0. */
+/* The address whose family_bits() / 8 bytes are at BYTES, in network order; port 0. */
 struct addr addr_from_bytes(int family, const void *bytes);
 
-/* The bytes of the address without its port, in network order: addr_bits() / 8 of them, part of ADDR. */
+/* The bytes of the address without its port, in network order: family_bits() / 8 of them, part of ADDR. */
 const uint8_t *addr_bytes(const struct addr *addr);
 
 /* AF_INET or AF_INET6; AF_UNSPEC for a zeroed address. */
 int addr_family(const struct addr *addr);
 
-/* Bits of an address without its port: 32 for AF_INET, 128 for AF_INET6. */
-unsigned addr_bits(int family);
+/* 4 or 6: the version of IP, and the option of iproute2. */
+static inline int family_version(int family)
+{
+	return family == AF_INET6 ? 6 : 4;
+}
+
+/* "IPv4" or "IPv6". */
+static inline const char *family_name(int family)
+{
+	return family == AF_INET6 ? "IPv6" : "IPv4";
+}
+
+/* Bits of an address: 32 or 128. */
+static inline unsigned family_bits(int family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
 
 /* Bytes of the whole structure, as bind() and connect() take them. */
 socklen_t addr_length(const struct addr *addr);

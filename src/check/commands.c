@@ -70,7 +70,7 @@ void check_fix_sysctl(
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
 	unsigned preference, uint32_t mark, unsigned table)
 {
-	int version = check_ip_version(family);
+	int version = family_version(family);
 	char *pref = preference != 0 ? text_format("pref %u ", preference) : text_format("%s", "");
 	char *rule = text_format("%sfwmark 0x%x lookup %u", pref, mark, table);
 
@@ -85,7 +85,7 @@ void check_fix_ip_rule(struct check_finding *finding, enum check_place place, in
 void check_fix_local_route(struct check_finding *finding, const struct addr *address,
 	unsigned length, unsigned table, const struct addr *source)
 {
-	int version = check_ip_version(addr_family(address));
+	int version = family_version(addr_family(address));
 	char ip[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX];
 	char *route = text_format("local %s/%u dev lo", addr_format_ip(address, ip), length);
 
@@ -102,8 +102,7 @@ void check_fix_local_route(struct check_finding *finding, const struct addr *add
 void check_fix_local_address(
 	struct check_finding *finding, const struct addr *address, const struct addr *source)
 {
-	check_fix_local_route(
-		finding, address, check_address_bits(addr_family(address)), 0, source);
+	check_fix_local_route(finding, address, family_bits(addr_family(address)), 0, source);
 }
 
 void check_fix_iptables(struct check_finding *finding, enum check_place place, const char *program,

@@ -47,8 +47,8 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 static void fix_on_server(struct check_finding *finding, const struct host_socket *socket,
 	const struct route_answer *way)
 {
-	int family = addr_family(&socket->local), version = check_ip_version(family);
-	unsigned bits = check_address_bits(family);
+	int family = addr_family(&socket->local), version = family_version(family);
+	unsigned bits = family_bits(family);
 	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 
 	addr_format_ip(&socket->local, client);
@@ -93,9 +93,9 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 		shell_format("-s %s -j CONNMARK --restore-mark", server));
 	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, number);
 	check_fix(finding, ON_ROUTER,
-		shell_format("ip -%d route replace default via %s table %u",
-			check_ip_version(family), here, number),
-		shell_format("ip -%d route del default via %s table %u", check_ip_version(family),
+		shell_format("ip -%d route replace default via %s table %u", family_version(family),
+			here, number),
+		shell_format("ip -%d route del default via %s table %u", family_version(family),
 			here, number));
 }
 
@@ -153,7 +153,7 @@ static unsigned count_established(const struct check *check, const struct addr *
 
 	for (size_t i = 0; i < sockets->count; i++)
 		if (sockets->list[i].state == SOCKET_STATE_CONNECTED &&
-			check_same_ip(&sockets->list[i].remote, server) &&
+			addr_compare_ip(&sockets->list[i].remote, server) == 0 &&
 			is_spoofed(check, &sockets->list[i]))
 			count++;
 	return count;
@@ -281,24 +281,15 @@ static bool in_time_wait(const struct host_socket *socket)
 	return socket->inode == 0 && !socket->options_known;
 }
 
-static int compare_ip(const struct addr *a, const struct addr *b)
-{
-	if (addr_family(a) != addr_family(b))
-		return addr_family(a) < addr_family(b) ? -1 : 1;
-	if (addr_family(a) == AF_INET6)
-		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	return memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
-}
-
 /* By client, then by server. */
 static int compare_ends(const void *a, const void *b)
 {
 	const struct host_socket *one = *(const struct host_socket *const *)a,
 				 *other = *(const struct host_socket *const *)b;
-	int order = compare_ip(&one->local, &other->local);
+	int order = addr_compare_ip(&one->local, &other->local);
 
 	if (order == 0)
-		order = compare_ip(&one->remote, &other->remote);
+		order = addr_compare_ip(&one->remote, &other->remote);
 	if (order == 0)
 		order = addr_port(&one->remote) - addr_port(&other->remote);
 	return order;
@@ -408,7 +399,8 @@ static void judge_source_ports(struct check *check)
 	}
 	list = list_spoofed(check, &count);
 	for (size_t from = 0, to; enough && from < count; from = to) {
-		for (to = from; to < count && check_same_ip(&list[to]->local, &list[from]->local);
+		for (to = from;
+			to < count && addr_compare_ip(&list[to]->local, &list[from]->local) == 0;
 			to++)
 			;
 		enough = judge_client_ports(check, list + from, to - from, &range);

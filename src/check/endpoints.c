@@ -54,10 +54,10 @@ static bool is_in_use(const struct check *check, const struct addr *address)
 	const struct service *service = check->snapshot->service;
 
 	for (size_t i = 0; i < service->listener_count; i++)
-		if (check_same_ip(&service->listeners[i].address, address))
+		if (addr_compare_ip(&service->listeners[i].address, address) == 0)
 			return true;
 	for (size_t i = 0; i < service->server_count; i++)
-		if (check_same_ip(&service->servers[i], address))
+		if (addr_compare_ip(&service->servers[i], address) == 0)
 			return true;
 	return network_find_address(&check->snapshot->network, address) != NULL;
 }

@@ -226,7 +226,7 @@ static void judge_answers_to_client(struct check *check, const struct packet_pat
 	path.packet.tcp_flags = SYN | ACK;
 	path.packet.ct = CT_ESTABLISHED;
 	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
-		check_ip_version(family_of(request)));
+		family_version(family_of(request)));
 	follow_outgoing(check, request, &path);
 }
 
@@ -295,7 +295,7 @@ static void judge_requests_to_server(struct check *check, const struct packet_pa
 	path.packet.tcp_flags = SYN;
 	path.packet.ct = CT_NEW;
 	snprintf(path.subject, sizeof(path.subject), "requests to the servers (IPv%d)",
-		check_ip_version(family_of(answer)));
+		family_version(family_of(answer)));
 	trace = follow_outgoing(check, answer, &path);
 	if (trace.dropped)
 		return;
@@ -369,7 +369,7 @@ static void judge_server_answers(
 	}
 	snprintf(path.subject, sizeof(path.subject), "servers' %s to the client's address (IPv%d)",
 		protocol == IPPROTO_UDP ? "datagrams" : "answers",
-		check_ip_version(addr_family(client)));
+		family_version(addr_family(client)));
 	judge_requests_to_server(check, &path);
 	if (!packet_judge_incoming(check, &path))
 		return;
@@ -393,7 +393,7 @@ static void judge_forwarded_packet(
 		.protocol = IPPROTO_TCP,
 		.tcp_flags = SYN,
 		.ct = CT_NEW};
-	const char *family = check_family_name(addr_family(client));
+	const char *family = family_name(addr_family(client));
 	const struct network_rule *chosen;
 	struct route_answer back;
 	struct trace trace;
@@ -430,7 +430,7 @@ static void judge_listener(struct check *check, const struct service_listener *l
 
 	if (client_count == 0)
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, "",
-			"no link that is up leads to %s clients", check_family_name(family));
+			"no link that is up leads to %s clients", family_name(family));
 	for (size_t i = 0; i < client_count; i++)
 		for (size_t j = 0; j < destination_count; j++)
 			judge_client(check, listener, &clients[i], &destinations[j]);

@@ -90,7 +90,7 @@ static void fix_listener(struct check *check, struct check_finding *finding,
 void packet_judge_fragments(struct check *check, const struct packet_path *path)
 {
 	int family = addr_family(&path->packet.destination);
-	const char *subject = check_family_name(family);
+	const char *subject = family_name(family);
 	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
 	const struct ruleset *rules = &check->snapshot->rules;
 	const struct service *service = check->snapshot->service;

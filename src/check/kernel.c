@@ -70,7 +70,7 @@ static struct kernel_options options_of_best_tool(const struct check *check, int
 static void judge_options(struct check *check, int family)
 {
 	struct kernel_options options = options_of_best_tool(check, family);
-	const char *subject = check_family_name(family);
+	const char *subject = family_name(family);
 	const char *source = kernel_config_source(check->snapshot->kernel);
 	char *names = NULL;
 

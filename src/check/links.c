@@ -164,7 +164,7 @@ static const struct network_proxied *neighbour_proxy(
 	const struct network *network, const struct addr *address)
 {
 	for (size_t i = 0; i < network->proxied_count; i++)
-		if (check_same_ip(&network->proxied[i].address, address))
+		if (addr_compare_ip(&network->proxied[i].address, address) == 0)
 			return &network->proxied[i];
 	return NULL;
 }
@@ -175,7 +175,7 @@ static const char *link_of_network(const struct network *network, const struct a
 	for (size_t i = 0; i < network->address_count; i++) {
 		const struct network_address *own = &network->addresses[i];
 
-		if (own->length < check_address_bits(addr_family(&own->address)) &&
+		if (own->length < family_bits(addr_family(&own->address)) &&
 			strcmp(own->link, "lo") != 0 &&
 			network_covers(&own->address, own->length, address))
 			return own->link;

@@ -194,7 +194,7 @@ static void report_no_local_route(struct check *check, int family, unsigned tabl
 	struct addr everything = addr_any(family);
 	bool taken = check_leads_away(check, family, table);
 	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
-		check_family_name(family),
+		family_name(family),
 		"table %u has no `local` route that covers the proxy's packets%s", table,
 		taken ? ", and its routes lead to other hosts. Use another mark and table for the proxy (`tproxyctl plan --mark N --table N`)"
 		      : "");
@@ -231,8 +231,8 @@ static const struct network_rule *judge_routing(
 	struct check_finding *finding;
 
 	if (rule == NULL) {
-		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, check_family_name(family),
-			"`ip -%d rule` has no rule for mark 0x%x", check_ip_version(family), mark);
+		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, family_name(family),
+			"`ip -%d rule` has no rule for mark 0x%x", family_version(family), mark);
 		check_fix_ip_rule(
 			finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
 	}

@@ -43,30 +43,6 @@ enum check_remedy check_remedy_of_reading(const struct check *check);
 /* Whether an item has been found missing or harmful so far. */
 bool check_failed(const struct check *check, enum check_item item);
 
-/* 4 or 6, for AF_INET or AF_INET6. */
-static inline int check_ip_version(int family)
-{
-	return family == AF_INET6 ? 6 : 4;
-}
-
-/* Bits of an address: 32 or 128. */
-static inline unsigned check_address_bits(int family)
-{
-	return family == AF_INET6 ? 128 : 32;
-}
-
-/* Whether two addresses are the same, with any ports. */
-static inline bool check_same_ip(const struct addr *a, const struct addr *b)
-{
-	return network_covers(a, check_address_bits(addr_family(a)), b);
-}
-
-/* "IPv4" or "IPv6". */
-static inline const char *check_family_name(int family)
-{
-	return family == AF_INET6 ? "IPv6" : "IPv4";
-}
-
 /*
  * The judges, each a file. check_run() calls them in this order. Each adds findings for the items that it
  * judges, and may leave early: an item that got no finding is unknown in the end.

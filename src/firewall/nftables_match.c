@@ -50,7 +50,7 @@ static bool add_address(struct match *match, const json_t *value)
 		return true;
 	}
 	return json_is_string(value) && addr_parse(&first, json_string_value(value)) &&
-	       ruleset_add_prefix(match, first, addr_bits(addr_family(&first)));
+	       ruleset_add_prefix(match, first, family_bits(addr_family(&first)));
 }
 
 static bool add_port(struct match *match, const json_t *value)

@@ -27,7 +27,7 @@ void ruleset_add_numbers(struct match *match, uint16_t first, uint16_t last)
 
 bool ruleset_add_prefix(struct match *match, struct addr address, unsigned length)
 {
-	unsigned bits = addr_bits(addr_family(&address));
+	unsigned bits = family_bits(addr_family(&address));
 	struct addr first = address, last = address;
 	uint8_t *low = (uint8_t *)addr_bytes(&first), *high = (uint8_t *)addr_bytes(&last);
 

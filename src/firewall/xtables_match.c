@@ -24,7 +24,7 @@ static int mask_length(const char *text)
 
 	if (!addr_parse(&mask, text))
 		return -1;
-	bits = addr_bits(addr_family(&mask));
+	bits = family_bits(addr_family(&mask));
 	bytes = addr_bytes(&mask);
 	while (length < bits && (bytes[length / 8] & 0x80 >> length % 8) != 0)
 		length++;
@@ -67,7 +67,7 @@ static bool read_prefix(
 		*slash = '\0';
 	well = addr_parse(&address, text);
 	if (well && slash == NULL)
-		length = addr_bits(addr_family(&address));
+		length = family_bits(addr_family(&address));
 	else if (well)
 		well = read_length(slash + 1, &length);
 	well = well && ruleset_add_prefix(match, address, length);

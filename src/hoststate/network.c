@@ -71,7 +71,7 @@ static bool add_address(struct network *network, const char *link, const json_t 
 
 	if (!addr_parse(&address, json_text(info, "local")))
 		return *family != '\0' && strncmp(family, "inet", 4) != 0;
-	if (!json_is_integer(length) || bits < 0 || bits > addr_bits(addr_family(&address)))
+	if (!json_is_integer(length) || bits < 0 || bits > family_bits(addr_family(&address)))
 		return false;
 	network->addresses = array_room(network->addresses, network->address_count, sizeof(*made));
 	made = &network->addresses[network->address_count++];
@@ -202,8 +202,8 @@ static bool read_prefix(const char *text, int family, struct addr *address, unsi
 		*slash = '\0';
 	if (!addr_parse(address, copied) || addr_family(address) != family)
 		return false;
-	*length = addr_bits(family);
-	return slash == NULL || (text_number(slash + 1, length) && *length <= addr_bits(family));
+	*length = family_bits(family);
+	return slash == NULL || (text_number(slash + 1, length) && *length <= family_bits(family));
 }
 
 static bool is_type(const char *type, const char *number, const char *name)
@@ -316,7 +316,7 @@ bool network_covers(const struct addr *net, unsigned length, const struct addr *
 	const uint8_t *a = addr_bytes(net), *b = addr_bytes(address);
 	unsigned rest = length % 8;
 
-	if (addr_family(net) != addr_family(address) || length > addr_bits(addr_family(net)) ||
+	if (addr_family(net) != addr_family(address) || length > family_bits(addr_family(net)) ||
 		memcmp(a, b, length / 8) != 0)
 		return false;
 	return rest == 0 || (a[length / 8] ^ b[length / 8]) >> (8 - rest) == 0;

@@ -18,7 +18,7 @@
 
 static int read_ip(const struct nlattr *attribute, struct addr *address)
 {
-	size_t size = addr_bits(addr_family(address)) / 8;
+	size_t size = family_bits(addr_family(address)) / 8;
 
 	if (mnl_attr_get_payload_len(attribute) != size)
 		return netlink_refuse(EPROTO);
@@ -88,7 +88,7 @@ bool route_parse_answer(struct route_answer *answer, int family, const void *dat
 static void put_ip(
 	struct nlmsghdr *message, uint16_t type, const struct addr *address, unsigned char *length)
 {
-	*length = (unsigned char)addr_bits(addr_family(address));
+	*length = (unsigned char)family_bits(addr_family(address));
 	mnl_attr_put(message, type, *length / 8, addr_bytes(address));
 }
 

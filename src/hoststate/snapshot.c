@@ -153,12 +153,12 @@ int snapshot_sysctl(const struct snapshot *snapshot, const char *path)
 int snapshot_link_sysctl(
 	const struct snapshot *snapshot, int family, const char *link, const char *key, int *all)
 {
-	char *path = text_format("net/ipv%d/conf/all/%s", family == AF_INET6 ? 6 : 4, key);
+	char *path = text_format("net/ipv%d/conf/all/%s", family_version(family), key);
 	int number;
 
 	*all = snapshot_sysctl(snapshot, path);
 	free(path);
-	path = text_format("net/ipv%d/conf/%s/%s", family == AF_INET6 ? 6 : 4, link, key);
+	path = text_format("net/ipv%d/conf/%s/%s", family_version(family), link, key);
 	number = snapshot_sysctl(snapshot, path);
 	free(path);
 	return number;

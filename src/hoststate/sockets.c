@@ -187,8 +187,7 @@ static bool read_family(struct host_sockets *sockets, int family, int protocol, 
 		return true;
 	}
 	*problem = text_format("cannot list %s/IPv%d sockets (sock_diag): %s",
-		protocol == IPPROTO_TCP ? "TCP" : "UDP", family == AF_INET6 ? 6 : 4,
-		strerror(errno));
+		protocol == IPPROTO_TCP ? "TCP" : "UDP", family_version(family), strerror(errno));
 	return false;
 }
 

@@ -90,7 +90,7 @@ struct addr addr_from_bytes(int family, const void *bytes)
 {
 	struct addr addr = addr_any(family);
 
-	memcpy((uint8_t *)addr_bytes(&addr), bytes, addr_bits(family) / 8);
+	memcpy((uint8_t *)addr_bytes(&addr), bytes, family_bits(family) / 8);
 	return addr;
 }
 
@@ -115,11 +115,6 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX])
 int addr_family(const struct addr *addr)
 {
 	return addr->sa.sa_family;
-}
-
-unsigned addr_bits(int family)
-{
-	return family == AF_INET6 ? 128 : 32;
 }
 
 socklen_t addr_length(const struct addr *addr)
@@ -166,7 +161,7 @@ int addr_compare_ip(const struct addr *a, const struct addr *b)
 		return family < addr_family(b) ? -1 : 1;
 	if (family == AF_UNSPEC)
 		return 0;
-	return memcmp(addr_bytes(a), addr_bytes(b), addr_bits(family) / 8);
+	return memcmp(addr_bytes(a), addr_bytes(b), family_bits(family) / 8);
 }
 
 void addr_unmap(struct addr *addr)

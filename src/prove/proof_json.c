@@ -5,6 +5,7 @@
  * of a connection is "none" where its recipe has no packet rules.
  */
 #include "prove.h"
+#include "tproxy/addr.h"
 
 #include <jansson.h>
 #include <netinet/in.h>
@@ -26,7 +27,7 @@ static json_t *list_of(const char *const *texts, size_t count)
 
 static json_t *number_of(int family)
 {
-	return json_integer(family == AF_INET6 ? 6 : 4);
+	return json_integer(family_version(family));
 }
 
 static json_t *capability_object(

@@ -6,6 +6,7 @@
  * capability is in the list.
  */
 #include "prove.h"
+#include "tproxy/addr.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -129,7 +130,7 @@ static void put_reasons(const struct proof *proof, bool verbose, FILE *out)
 			continue;
 		fputs("  ", out);
 		put_name(out, each);
-		fprintf(out, ", IPv%d %s: %s\n", each->family == AF_INET6 ? 6 : 4,
+		fprintf(out, ", IPv%d %s: %s\n", family_version(each->family),
 			connection_state_name(each->state), each->detail);
 	}
 }

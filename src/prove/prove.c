@@ -28,7 +28,7 @@ static const int families[] = {AF_INET, AF_INET6};
 const char *const profile_names[PROFILES] = {
 	"binding", "source", "full", "intercept", "udp", "ipv6"};
 const char *const profile_meanings[PROFILES] = {
-	"listen on an address that the host lacks",
+	"listen on an address that the host does not have",
 	"connect to servers from the client's address",
 	"both: HAProxy's walk-through",
 	"serve every address that clients connect to",

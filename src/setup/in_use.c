@@ -68,8 +68,8 @@ static void note_preference(struct in_use *in_use, const struct network_rule *ru
 
 static void add_policy_rule(struct in_use *in_use, const struct network_rule *rule)
 {
-	char *where = text_format("the policy rule %u (ip -%d rule)", rule->priority,
-		rule->family == AF_INET6 ? 6 : 4);
+	char *where = text_format(
+		"the policy rule %u (ip -%d rule)", rule->priority, family_version(rule->family));
 
 	if (is_ours(rule->protocol))
 		note_leftover(in_use, where);
@@ -92,7 +92,7 @@ static void add_route(struct in_use *in_use, const struct network_route *route)
 	else {
 		add_table(in_use, route->table, where);
 		if (route->table == TABLE_LOCAL &&
-			route->length == addr_bits(addr_family(&route->to))) {
+			route->length == family_bits(addr_family(&route->to))) {
 			in_use->local_addresses = array_room(in_use->local_addresses,
 				in_use->local_count, sizeof(*in_use->local_addresses));
 			in_use->local_addresses[in_use->local_count++] = text_copy(ip);

@@ -140,7 +140,7 @@ static void add_local_route(struct plan *plan, const struct addr *address)
 	char ip[ADDR_TEXT_MAX], *to;
 
 	addr_format_ip(address, ip);
-	to = text_format("%s/%d", ip, addr_family(address) == AF_INET6 ? 128 : 32);
+	to = text_format("%s/%d", ip, family_bits(addr_family(address)));
 	add_route(plan, addr_family(address), to, TABLE_LOCAL,
 		"packets to the listener's address are delivered to this host");
 	free(to);
@@ -316,7 +316,7 @@ char *step_name(const struct step *step)
 
 char *step_command(const struct step *step, const char *verb)
 {
-	int ip = step->family == AF_INET6 ? 6 : 4;
+	int ip = family_version(step->family);
 	char *table = table_name(step->table), *line;
 
 	if (step->kind == STEP_RULE)

@@ -125,7 +125,7 @@ static void print_shell(const struct plan *plan, FILE *out)
 	for (size_t i = 0; i < plan->step_count; i++) {
 		const struct step *step = &plan->steps[i];
 
-		fprintf(out, "\n# IPv%d: %s\n", step->family == AF_INET6 ? 6 : 4, step->why);
+		fprintf(out, "\n# IPv%d: %s\n", family_version(step->family), step->why);
 		if (step->kind == STEP_FIREWALL && step->tool == TOOL_NFT)
 			fprintf(out, "nft -f - <<'EOF'\n%sEOF\n", step->input);
 		else

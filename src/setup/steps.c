@@ -68,7 +68,7 @@ void steps_print_result(bool json, const char *result, const json_t *messages, j
 static char *title_of(const struct step *step)
 {
 	char *name = step_name(step);
-	char *title = text_format("IPv%d %s", step->family == AF_INET6 ? 6 : 4, name);
+	char *title = text_format("IPv%d %s", family_version(step->family), name);
 
 	free(name);
 	return title;

@@ -45,7 +45,7 @@ static void put_ip(uint16_t type, const char *ip)
 {
 	struct addr addr = at(ip);
 
-	mnl_attr_put(made.header, type, addr_bits(addr_family(&addr)) / 8, addr_bytes(&addr));
+	mnl_attr_put(made.header, type, family_bits(addr_family(&addr)) / 8, addr_bytes(&addr));
 }
 
 static bool parse(int family)
