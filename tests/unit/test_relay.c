@@ -1,7 +1,8 @@
 /*
  * One direction on a pair of socket pairs: writer -> [source  destination] -> reader.
  *
- * Every test runs along both paths. Whatever the path, the same bytes must arrive.
+ * Every test runs along both paths. Whatever the path, the same bytes must arrive. After each test no
+ * descriptor and no memory of the pool is left. pipe2() is this file's own, so that it can fail.
  */
 #include "proxy/relay.h"
 #include "tproxy/socket.h"
@@ -9,11 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct rig {
@@ -29,6 +33,34 @@ enum {
 
 static const struct config no_sections;
 static struct rig rig;
+static size_t memory_before;
+static int descriptor_before;
+
+static int pipe_error;        /* 0: pipes can be had */
+static bool pipes_are_small;  /* as for a user who has many (pipe(7), pipe-user-pages-soft) */
+static unsigned pipes_opened; /* since the test began */
+
+int pipe2(int ends[2], int flags)
+{
+	if (pipe_error != 0) {
+		errno = pipe_error;
+		return -1;
+	}
+	pipes_opened++;
+	if (syscall(SYS_pipe2, ends, flags) == -1)
+		return -1;
+	if (pipes_are_small)
+		assert_int_equal(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+	return 0;
+}
+
+static int next_descriptor(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
 
 static void pair(int *a, int *b)
 {
@@ -42,10 +74,16 @@ static void pair(int *a, int *b)
 static int set_up(enum relay_path path)
 {
 	memset(&rig, 0, sizeof(rig));
+	pipe_error = 0;
+	pipes_are_small = false;
+	pipes_opened = 0;
+	memory_before = mallinfo2().uordblks;
+	descriptor_before = next_descriptor();
 	pair(&rig.writer, &rig.source);
 	pair(&rig.destination, &rig.reader);
 	rig.direction.path = path;
 	rig.limits = limits_new(&no_sections, 4 * PIPES);
+	memset(&rig.pool, 0xff, sizeof(rig.pool)); /* it is made, whatever was there */
 	return relay_pool_init(&rig.pool, rig.limits);
 }
 
@@ -82,12 +120,16 @@ static int tear_down(void **state)
 	direction_clear(&rig.direction, &rig.pool);
 	assert_int_equal(rig.pool.leased_count, 0);
 	relay_pool_free(&rig.pool);
+	assert_null(rig.pool.scratch);
 	assert_int_equal(take_all_pipes(), PIPES);
 	limits_free(rig.limits);
 	close(rig.writer);
 	close(rig.source);
 	close(rig.destination);
 	close(rig.reader);
+	assert_int_equal(next_descriptor(), descriptor_before);
+	/* malloc() keeps small pieces; the buffers are larger. */
+	assert_in_range(mallinfo2().uordblks, 0, memory_before + 4096);
 	return 0;
 }
 
@@ -424,6 +466,138 @@ static void a_pipe_given_up_with_bytes_in_it_is_not_used_again(void **state)
 	free(bytes);
 }
 
+/* --- single bytes, and sizes at an edge --- */
+
+static void a_single_byte_is_a_byte(void **state)
+{
+	(void)state;
+	write_text("x");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_reads("x");
+	assert_int_equal(rig.direction.held, 0);
+	assert_int_equal(rig.direction.bytes, 1);
+}
+
+/* Fills the destination past the direction, so that it takes nothing. */
+static void stuff_destination(void)
+{
+	static const char stuff[4096];
+
+	while (send(rig.destination, stuff, sizeof(stuff), MSG_NOSIGNAL) > 0)
+		;
+	while (send(rig.destination, stuff, 1, MSG_NOSIGNAL) > 0)
+		;
+}
+
+static void empty_reader(void)
+{
+	char part[65536];
+
+	while (recv(rig.reader, part, sizeof(part), 0) > 0)
+		;
+}
+
+static void a_single_byte_that_is_held_arrives(void **state)
+{
+	(void)state;
+	stuff_destination();
+	write_text("x");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(rig.direction.held, 1);
+	assert_true(rig.direction.moved_in);
+	assert_false(rig.direction.moved_out);
+	empty_reader();
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(rig.direction.held, 0);
+	assert_true(rig.direction.moved_out);
+	assert_false(rig.direction.moved_in);
+	assert_reads("x");
+}
+
+enum {
+	BULK = 16 * 1024
+};
+
+static void a_read_of_16_kib_is_bulk(void **state)
+{
+	static const char bytes[BULK];
+
+	(void)state;
+	for (int turn = 0; turn < 4; turn++) {
+		size_t length = turn % 2 == 0 ? BULK : BULK - 1;
+
+		assert_int_equal(send(rig.writer, bytes, length, 0), length);
+		assert_int_equal(moved(), RELAY_OK);
+		assert_int_equal(rig.direction.bulk, length == BULK);
+		empty_reader();
+	}
+}
+
+/* --- pipes --- */
+
+static void a_pipe_is_used_again(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		write_text("hello");
+		assert_int_equal(moved(), RELAY_OK);
+		assert_reads("hello");
+		assert_int_equal(rig.pool.leased_count, 0);
+	}
+	assert_int_equal(pipes_opened, 1);
+	assert_int_equal(rig.pool.idle_count, 1);
+	assert_true(fcntl(rig.pool.idle[0].read, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(rig.pool.idle[0].write, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(rig.pool.idle[0].read, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(rig.pool.idle[0].write, F_GETFD) & FD_CLOEXEC);
+}
+
+static void assert_copied(void)
+{
+	int next = next_descriptor();
+
+	write_text("hello");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_reads("hello");
+	assert_int_equal(rig.pool.bytes_copied, 5);
+	assert_int_equal(rig.pool.leased_count, 0);
+	assert_int_equal(rig.pool.idle_count, 0);
+	assert_int_equal(next_descriptor(), next);
+	assert_int_equal(take_all_pipes(), PIPES);
+	for (unsigned i = 0; i < PIPES; i++)
+		limits_give_pipe(rig.limits);
+}
+
+static void where_a_pipe_cannot_be_opened_bytes_are_copied(void **state)
+{
+	(void)state;
+	pipe_error = EMFILE;
+	assert_copied();
+}
+
+/* splice() would report a full pipe and an empty socket in the same way. */
+static void where_a_pipe_is_too_small_bytes_are_copied(void **state)
+{
+	(void)state;
+	pipes_are_small = true;
+	assert_copied();
+}
+
+/* It cannot happen; if it did, bytes would be missing from the middle of a stream. */
+static void a_pipe_that_has_lost_its_bytes_breaks_the_direction(void **state)
+{
+	(void)state;
+	write_text("hello");
+	assert_int_equal(moved(), RELAY_OK);
+	rig.direction.pipe = rig.pool.idle[0];
+	rig.pool.idle_count = 0;
+	rig.pool.leased_count = 1;
+	rig.direction.held = 5;
+	close(rig.direction.pipe.write);
+	assert_int_equal(moved(), RELAY_DESTINATION_FAILED);
+	assert_int_equal(errno, EIO);
+}
+
 #define BOTH_PATHS(test)                                                                           \
 	{"copy: " #test, test, set_up_copy, tear_down, NULL},                                      \
 	{                                                                                          \
@@ -441,6 +615,16 @@ int main(void)
 		BOTH_PATHS(the_end_waits_for_what_is_held),
 		BOTH_PATHS(a_destination_that_is_gone_is_the_destinations_failure),
 		BOTH_PATHS(a_source_that_broke_is_the_sources_failure),
+		BOTH_PATHS(a_single_byte_is_a_byte),
+		BOTH_PATHS(a_single_byte_that_is_held_arrives),
+		BOTH_PATHS(a_read_of_16_kib_is_bulk),
+		cmocka_unit_test_setup_teardown(a_pipe_is_used_again, set_up_splice, tear_down),
+		cmocka_unit_test_setup_teardown(
+			where_a_pipe_cannot_be_opened_bytes_are_copied, set_up_splice, tear_down),
+		cmocka_unit_test_setup_teardown(
+			where_a_pipe_is_too_small_bytes_are_copied, set_up_splice, tear_down),
+		cmocka_unit_test_setup_teardown(a_pipe_that_has_lost_its_bytes_breaks_the_direction,
+			set_up_splice, tear_down),
 		BOTH_PATHS(an_urgent_byte_and_what_follows_it_arrive),
 		BOTH_PATHS(an_urgent_byte_right_before_the_end_arrives),
 		cmocka_unit_test_setup_teardown(
