@@ -7,6 +7,7 @@
 #include "tproxy/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -375,6 +376,7 @@ static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
 		rig_turn(rig);
 		assert_int_equal(rig->ended, 0);
 	}
+	assert_int_equal(session->sides[SERVER].fd, -1); /* all of it was read */
 	long_ago = session->sides[CLIENT].activity -= 100000;
 	before = session->undelivered;
 	while (session->undelivered == before) {
@@ -385,6 +387,46 @@ static void a_side_that_takes_what_is_drained_is_not_timed_out(void **state)
 	}
 	assert_true(session->sides[CLIENT].activity > long_ago);
 	close(client);
+}
+
+/* While the session holds bytes for it, and while its kernel has all of them. */
+static void a_side_that_resets_while_it_is_drained_ends_the_session(void **state)
+{
+	for (int delivered = 0; delivered < 2; delivered++) {
+		struct rig *rig = *state;
+		int client, server, wide = 1 << 20;
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		begin_narrow(rig, CLIENT, &client, &server);
+		write_more(rig, server, SERVER);
+		rig_reset(server);
+		rig_until(rig, is_draining);
+		if (delivered)
+			assert_int_equal(setsockopt(rig_session(rig)->sides[CLIENT].fd, SOL_SOCKET,
+						 SO_SNDBUF, &wide, sizeof(wide)),
+				0);
+		while (delivered && (rig_session(rig)->directions[SERVER].held > 0 ||
+					    rig_session(rig)->undelivered == 0)) {
+			char part[512];
+
+			(void)!recv(client, part, sizeof(part), 0);
+			rig_turn(rig);
+		}
+		rig_reset(client);
+		assert_ended_with(rig, REASON_SERVER_RESET);
+		assert_true(rig->last.directions[SERVER].bytes < MORE);
+	}
+}
+
+static void every_state_has_a_name(void **state)
+{
+	(void)state;
+	assert_string_equal(session_state_name(SESSION_ACCEPTED), "accepted");
+	assert_string_equal(session_state_name(SESSION_CONNECTING), "connecting");
+	assert_string_equal(session_state_name(SESSION_RELAYING), "relaying");
+	assert_string_equal(session_state_name(SESSION_DRAINING), "draining");
+	assert_string_equal(session_state_name(SESSION_CLOSING), "closing");
 }
 
 static void a_slow_side_gets_all_of_it(void **state)
@@ -1035,12 +1077,13 @@ static void the_backends_retries_count(void **state)
 	rig->server_listeners[0] = -1;
 }
 
-static int next_descriptor(void)
+static unsigned descriptors_open(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC);
+	unsigned count = 0;
 
-	close(fd);
-	return fd;
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
 }
 
 /* Time has passed already, so there is no pause. */
@@ -1048,10 +1091,11 @@ static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
 {
 	struct rig *rig = *state;
 	struct proxy *backend = separate_backend(rig);
-	int fillers[8], client, next;
+	int fillers[8], client;
+	unsigned before;
 
 	silence_server(rig, fillers, 8);
-	next = next_descriptor();
+	before = descriptors_open();
 	backend->server_count = 1;
 	backend->retries = 1;
 	backend->timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
@@ -1071,7 +1115,7 @@ static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
 	assert_int_equal(rig->last.failures, 2);
 	assert_int_equal(rig->last.error, 0);
 	close(client);
-	assert_int_equal(next_descriptor(), next);
+	assert_int_equal(descriptors_open(), before);
 	close_all(fillers, 8);
 }
 
@@ -1277,6 +1321,7 @@ static void a_shutdown_resets_both_sides(void **state)
 
 	session_close_all(&rig->sessions);
 	assert_ended_with(rig, REASON_SHUTDOWN);
+	assert_int_equal(rig->last.error, 0);
 	assert_reset(rig, client);
 	assert_reset(rig, server);
 }
@@ -1382,6 +1427,8 @@ int main(void)
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_server_that_does_not_answer_times_out),
+		SESSION_TEST(a_side_that_resets_while_it_is_drained_ends_the_session),
+		SESSION_TEST(every_state_has_a_name),
 		SESSION_TEST(a_slow_side_gets_all_of_it),
 		SESSION_TEST(each_sections_option_keeps_its_own_side_alive),
 		SESSION_TEST(either_section_may_ask_for_splicing),
