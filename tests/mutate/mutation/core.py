@@ -1,6 +1,6 @@
 """Sites, operators and mutants.
 
-A front end (front_c.py for C) reads one file and yields sites: places that some operator can change. An
+A front end (front_c.py, front_python.py) reads one file and yields sites: places that some operator can change. An
 operator turns a site into changes of the text. What depends on the language are the site's ranges and
 the few spellings in `Language`; so another front end needs no operators of its own.
 
@@ -17,6 +17,7 @@ import hashlib
 from dataclasses import dataclass
 
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+OPPOSITE |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 OFF_BY_ONE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
 
@@ -41,10 +42,11 @@ class Language:
     nothing: str  # instead of a statement
     logic: tuple  # pairs of operators that replace each other
     early: str  # a statement put in front of others; {0} is `return` and its value
+    never_handled: str = ""  # instead of the exception that a branch is for
 
 
 C = Language("!({0})", "({0}) && 0", "", (("&&", "||"), ("||", "&&")), "{0}; ")
-PYTHON = Language("not ({0})", "({0}) and False", "pass", (("and", "or"), ("or", "and")), "{0}; ")
+PYTHON = Language("not ({0})", "({0}) and False", "pass", (("and", "or"), ("or", "and")), "{0}; ", "()")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def constant(site, source, language, sides):
 
 
 def drop_error_branch(site, source, language, sides):
-    yield site.begin, site.end, language.never.format(source[site.begin : site.end])
+    never = language.never_handled if site.kind == "handler" else language.never
+    yield site.begin, site.end, never.format(source[site.begin : site.end])
 
 
 def swap_arguments(site, source, language, sides):
@@ -139,7 +142,7 @@ OPERATORS = {
     "negate": (("condition", "comparison"), negate, "negate a condition"),
     "off-by-one": (("comparison",), boundary, "< becomes <=, > becomes >=, and back"),
     "constant": (("number",), constant, "another constant: 1 more, 1 becomes 0, true becomes false"),
-    "drop-error-branch": (("error",), drop_error_branch, "never take the branch of an error"),
+    "drop-error-branch": (("error", "handler"), drop_error_branch, "never take the branch of an error"),
     "swap-arguments": (("call",), swap_arguments, "swap two arguments of one type"),
     "return-early": (("early",), return_early, "return at once, or before the last statement"),
     "other-side": (("name",), other_side, "use the other side's variable or member"),
@@ -147,6 +150,12 @@ OPERATORS = {
     "drop-flag": (("flags",), drop_flag, "drop a flag of a | b"),
     "use-first": (("index",), use_first, "use the first element instead of the own one"),
 }
+
+
+def keep_lines(old, new):
+    """The new text with as many lines as the old one; Python has them within parentheses only."""
+    lines = "\n" * (old.count("\n") - new.count("\n"))
+    return f"{new[:-1]}{lines})" if new.endswith(")") else new + lines
 
 
 def mutants_of(path, source, sites, language, sides=()):
@@ -157,8 +166,7 @@ def mutants_of(path, source, sites, language, sides=()):
             if site.kind not in kinds:
                 continue
             for begin, end, replacement in change(site, source, language, sides):
-                lost = source[begin:end].count("\n") - replacement.count("\n")
-                replacement += "\n" * max(lost, 0)
+                replacement = keep_lines(source[begin:end], replacement)
                 found.setdefault((begin, end, replacement), (operator, site.function))
     seen = collections.Counter()
     mutants = []

@@ -200,6 +200,56 @@ def test_a_result_of_other_sources_is_stale(small):
     assert "STALE" in small("--score")
 
 
+PYTHON = """\
+def serve(sides, fd, flags):
+    """ + '"""if a < b: in a docstring"""' + """
+    flags = flags | 4  # a < b
+    if fd is None or fd < 0:
+        raise ValueError("a < b")
+    try:
+        fd.close()
+    except (OSError,
+            ValueError):
+        return False
+    sides[fd] = below(3, fd, LEFT)
+    return [each for each in sides if each != 1]
+"""
+PYTHON_CHANGES = {
+    "delete-statement": "pass",
+    "forget-release": "pass",
+    "negate": "if fd is not None or",
+    "off-by-one": "or fd <= 0:",
+    "constant": "return True",
+    "drop-error-branch": "except ( ):",
+    "swap-arguments": "below(fd, 3,",
+    "return-early": "return None; ",
+    "other-side": "RIGHT)",
+    "and-or": "is None and fd",
+    "drop-flag": "flags = flags  #",
+    "use-first": "sides[0] = ",
+}
+
+
+def test_the_same_operators_change_python():
+    """Each mutant compiles, has as many lines, and leaves comments and strings alone."""
+    sys.path.insert(0, str(MUTATE.parent))
+    try:
+        from mutation import core, front_python
+    finally:
+        sys.path.pop(0)
+    mutants = core.mutants_of("serve.py", PYTHON, front_python.sites_of(PYTHON), core.PYTHON, [("LEFT", "RIGHT")])
+    changes = {}
+    for mutant in mutants:
+        changed = mutant.apply(PYTHON)
+        compile(changed, mutant.id, "exec")
+        assert changed.count("\n") == PYTHON.count("\n"), mutant.id
+        assert "a < b: in a docstring" in changed
+        changes.setdefault(mutant.operator, []).append(mutant.change(PYTHON).partition("  =>  ")[2])
+    assert set(changes) == set(PYTHON_CHANGES)
+    for operator, change in PYTHON_CHANGES.items():
+        assert any(change in each for each in changes[operator]), f"{operator}: {changes[operator]}"
+
+
 def test_the_project_has_a_result():
     done = subprocess.run([MUTATE, "--score"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.startswith("mutation: "), done.stdout + done.stderr
