@@ -1,7 +1,7 @@
 /*
  * Listeners: their addresses, what one turn of the loop accepts in a flood, pauses, and how draining ends.
  *
- * accept4() is this file's own, so that it can fail in every way that accept(2) knows.
+ * accept4() and eventfd() are this file's own, so that they can fail: accept4() in every way that accept(2) knows.
  */
 #include "proxy/listener.h"
 #include "rig.h"
@@ -9,10 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +40,16 @@ static void on_pause(void *arg, const struct listener *listener, int error)
 	flood->pauses++;
 	flood->paused = listener;
 	flood->error = error;
+}
+
+static bool eventfd_fails; /* EMFILE: a spare descriptor cannot be had */
+
+int eventfd(unsigned initial, int flags)
+{
+	if (!eventfd_fails)
+		return (int)syscall(SYS_eventfd2, initial, flags);
+	errno = EMFILE;
+	return -1;
 }
 
 static int accept_error; /* 0: it is asked of the kernel */
@@ -506,6 +517,7 @@ static void a_limit_pauses_until_a_session_ends(void **state)
 	assert_int_equal(flood.error, 0);
 	assert_int_equal(accepted(&flood), 1);
 	assert_int_equal(counts_of(&flood).process, 1);
+	assert_int_equal(flood.listeners.list[0].accepts, 1);
 	session_close_all(&flood.rig->sessions);
 	listeners_resume(&flood.listeners);
 	assert_int_equal(flood.listeners.paused_count, 0);
@@ -514,28 +526,26 @@ static void a_limit_pauses_until_a_session_ends(void **state)
 	finish(&flood);
 }
 
+/* Though the client itself could be accepted. */
 static void without_a_descriptor_for_the_server_no_client_is_accepted(void **state)
 {
-	struct rlimit before, tight;
 	struct flood flood;
-	unsigned pauses, here;
 
 	start(&flood, state);
 	connect_clients(&flood, 1);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	close(flood.rig->sessions.spare);
 	flood.rig->sessions.spare = -1;
-	tight = before;
-	tight.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	flood.listeners.list[0].accepts = 4;
+	eventfd_fails = true;
 	rig_turn(flood.rig);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	pauses = flood.pauses;
-	here = accepted(&flood);
-	assert_int_equal(pauses, 1);
+	eventfd_fails = false;
+	assert_int_equal(flood.pauses, 1);
 	assert_int_equal(flood.error, EMFILE);
-	assert_int_equal(here, 0);
+	assert_int_equal(accepted(&flood), 0);
 	assert_int_equal(counts_of(&flood).process, 0);
+	assert_int_equal(flood.listeners.list[0].accepts, 1);
+	while (!is_here(&flood, 1))
+		rig_turn(flood.rig);
 	finish(&flood);
 }
 
@@ -576,6 +586,129 @@ static void draining_accepts_no_more_than_were_in_the_queue(void **state)
 	finish(&flood);
 }
 
+static void a_turn_never_accepts_more_than_64(void **state)
+{
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, TURN_MAX);
+	flood.listeners.list[0].accepts = TURN_MAX;
+	while (!is_here(&flood, TURN_MAX))
+		rig_turn(flood.rig);
+	assert_int_equal(flood.listeners.list[0].accepts, TURN_MAX);
+	finish(&flood);
+}
+
+/* --- several listeners --- */
+
+/* The flood's listener is the second one of its section. */
+static void start_two(struct flood *flood, struct bind binds[2], void **state)
+{
+	struct listener_failure failure;
+	struct rig *rig = *state;
+
+	*flood = (struct flood){.rig = rig};
+	memset(binds, 0, 2 * sizeof(*binds));
+	assert_true(addr_parse(&binds[0].address, "127.0.0.1"));
+	assert_true(addr_parse(&binds[1].address, "127.0.0.2"));
+	rig->section.binds = binds;
+	rig->section.bind_count = 2;
+	assert_int_equal(listeners_bind(&flood->listeners, &rig->config, true, &failure), 0);
+	assert_int_equal(listeners_start(&flood->listeners, rig->base, &rig->sessions, on_pause,
+				 flood, &failure),
+		0);
+	assert_true(socket_local_address(flood->listeners.list[1].fd, &flood->bind.address));
+}
+
+static bool is_on(const struct flood *flood, unsigned listener)
+{
+	return event_pending(&flood->listeners.list[listener].event, EV_READ, NULL);
+}
+
+static void only_a_listener_that_is_paused_is_resumed(void **state)
+{
+	struct bind binds[2];
+	struct flood flood;
+
+	start_two(&flood, binds, state);
+	connect_clients(&flood, 1);
+	accept_error = EMFILE;
+	while (flood.pauses == 0)
+		rig_turn(flood.rig);
+	accept_error = 0;
+	assert_ptr_equal(flood.paused, &flood.listeners.list[1]);
+	assert_true(is_on(&flood, 0) && !is_on(&flood, 1));
+	listeners_resume(&flood.listeners);
+	assert_true(is_on(&flood, 0) && is_on(&flood, 1));
+	assert_int_equal(flood.listeners.paused_count, 0);
+	finish(&flood);
+}
+
+/* The first one has no client left and closes; that must not keep the second one from its queue. */
+static void draining_resumes_what_is_paused_at_once(void **state)
+{
+	struct bind binds[2];
+	struct flood flood;
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct addr first;
+
+	start_two(&flood, binds, state);
+	assert_true(socket_local_address(flood.listeners.list[0].fd, &first));
+	assert_int_equal(connect(client, &first.sa, addr_length(&first)), 0);
+	connect_clients(&flood, 1);
+	accept_error = EMFILE;
+	while (flood.pauses < 2)
+		rig_turn(flood.rig);
+	accept_error = 0;
+	close((int)syscall(SYS_accept4, flood.listeners.list[0].fd, NULL, NULL, 0));
+	listeners_drain(&flood.listeners);
+	assert_int_equal(flood.listeners.list[0].fd, -1);
+	assert_true(is_on(&flood, 1));
+	assert_int_equal(flood.listeners.paused_count, 0);
+	assert_int_equal(flood.listeners.open_count, 1);
+	for (int turn = 0; turn < FLOOD && listeners_are_open(&flood.listeners); turn++)
+		rig_turn(flood.rig);
+	assert_int_equal(accepted(&flood), 1);
+	assert_false(listeners_are_open(&flood.listeners));
+	close(client);
+	finish(&flood);
+}
+
+static void closing_closes_each_of_them(void **state)
+{
+	struct bind binds[2];
+	struct flood flood;
+	int next = next_descriptor();
+
+	start_two(&flood, binds, state);
+	listeners_close(&flood.listeners);
+	assert_int_equal(flood.listeners.open_count, 0);
+	assert_int_equal(next_descriptor(), next);
+	listeners_free(&flood.listeners);
+	flood.rig->section.bind_count = 0;
+}
+
+enum {
+	MANY = 100
+};
+
+static void freeing_leaves_no_memory(void **state)
+{
+	static struct bind binds[MANY];
+	struct listener_failure failure;
+	struct listeners set;
+	struct proxy section = {.binds = binds, .bind_count = MANY};
+	struct config config = {.proxies = &section, .proxy_count = 1};
+	size_t before = mallinfo2().uordblks;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		assert_true(addr_parse(&binds[i].address, "127.0.0.1"));
+	assert_int_equal(listeners_bind(&set, &config, true, &failure), 0);
+	listeners_free(&set);
+	assert_in_range(mallinfo2().uordblks, 0, before + 4096);
+}
+
 #define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -601,6 +734,11 @@ int main(void)
 		LISTENER_TEST(without_a_descriptor_for_the_server_no_client_is_accepted),
 		LISTENER_TEST(closing_a_listener_that_is_paused_ends_its_pause),
 		LISTENER_TEST(draining_accepts_no_more_than_were_in_the_queue),
+		LISTENER_TEST(a_turn_never_accepts_more_than_64),
+		LISTENER_TEST(only_a_listener_that_is_paused_is_resumed),
+		LISTENER_TEST(draining_resumes_what_is_paused_at_once),
+		LISTENER_TEST(closing_closes_each_of_them),
+		LISTENER_TEST(freeing_leaves_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);
