@@ -32,7 +32,7 @@ static bool side_wants_read(const struct session *session, enum side_name side)
 static bool side_wants_write(const struct session *session, enum side_name side)
 {
 	if (session->state == SESSION_CONNECTING)
-		return side == SERVER && session->sides[SERVER].fd != -1;
+		return side == SERVER;
 	return is_relaying(session) &&
 	       direction_wants_write(&session->directions[side_other(side)]);
 }
