@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -694,7 +695,7 @@ enum {
 
 static void freeing_leaves_no_memory(void **state)
 {
-	static struct bind binds[MANY];
+	struct bind *binds = calloc(MANY, sizeof(*binds));
 	struct listener_failure failure;
 	struct listeners set;
 	struct proxy section = {.binds = binds, .bind_count = MANY};
@@ -702,11 +703,13 @@ static void freeing_leaves_no_memory(void **state)
 	size_t before = mallinfo2().uordblks;
 
 	(void)state;
+	assert_non_null(binds);
 	for (int i = 0; i < MANY; i++)
 		assert_true(addr_parse(&binds[i].address, "127.0.0.1"));
 	assert_int_equal(listeners_bind(&set, &config, true, &failure), 0);
 	listeners_free(&set);
 	assert_in_range(mallinfo2().uordblks, 0, before + 4096);
+	free(binds);
 }
 
 #define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)

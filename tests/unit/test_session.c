@@ -550,6 +550,32 @@ static void a_client_that_finishes_while_connecting_keeps_its_session(void **sta
 	close(client);
 }
 
+/* The event loop refuses to watch a file, as it refuses a socket where memory is missing. */
+static void a_side_that_cannot_be_watched_ends_its_session(void **state)
+{
+	struct rig *rig = *state;
+	int client = rig_client(rig), server = rig_accept(rig, 0), kept, file;
+	struct session *session;
+
+	rig->may_warn = true;
+	rig_until(rig, rig_is_relaying);
+	session = rig_session(rig);
+	shutdown(client, SHUT_WR);
+	while (!session->directions[CLIENT].shut_out)
+		rig_turn(rig);
+	kept = dup(session->sides[CLIENT].fd);
+	file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (!event_pending(&session->hangup, EV_READ, NULL)) { /* else this machine was too slow */
+		assert_int_equal(dup2(file, session->sides[CLIENT].fd), session->sides[CLIENT].fd);
+		assert_ended_with(rig, REASON_MEMORY);
+		assert_int_equal(rig->last.error, EPERM);
+	}
+	close(kept);
+	close(file);
+	close(client);
+	close(server);
+}
+
 static void a_client_that_has_finished_and_then_resets_ends_its_session(void **state)
 {
 	struct rig *rig = *state;
@@ -1402,6 +1428,7 @@ int main(void)
 		SESSION_TEST(what_a_client_does_not_take_is_neither_waited_for_nor_counted),
 		SESSION_TEST(a_client_that_resets_while_connecting_ends_its_session),
 		SESSION_TEST(a_client_that_finishes_while_connecting_keeps_its_session),
+		SESSION_TEST(a_side_that_cannot_be_watched_ends_its_session),
 		SESSION_TEST(a_client_that_has_finished_and_then_resets_ends_its_session),
 		SESSION_TEST(a_server_that_has_finished_and_then_resets_ends_its_session),
 		SESSION_TEST(a_watched_client_can_still_be_answered),

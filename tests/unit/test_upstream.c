@@ -1,5 +1,7 @@
 /*
  * The connection to a server: from which address, and for which reason there is none.
+ *
+ * socket() and connect() are this file's own, so that they can answer as they seldom do.
  */
 #include "proxy/upstream.h"
 #include "tproxy/socket.h"
@@ -9,11 +11,28 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
 	NOBODY = 65534
 };
+
+static int socket_error;            /* 0: it is asked of the kernel */
+static bool connected_without_wait; /* connect() succeeds at once, and does nothing */
+
+int socket(int family, int type, int protocol)
+{
+	if (socket_error == 0)
+		return (int)syscall(SYS_socket, family, type, protocol);
+	errno = socket_error;
+	return -1;
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	return connected_without_wait ? 0 : (int)syscall(SYS_connect, fd, address, length);
+}
 
 static struct addr parsed(const char *text, uint16_t port)
 {
@@ -134,6 +153,68 @@ static void a_source_that_may_be_foreign_is_transparent(void **state)
 	assert_connects_from(SOURCE_FOREIGN, 14000, "127.0.0.2", true);
 }
 
+/* Its own family must be the server's; the client's may be another one. */
+static void a_fixed_source_serves_clients_of_either_family(void **state)
+{
+	struct source source = {.mode = SOURCE_FOREIGN, .address = parsed("127.0.0.2", 0)};
+	struct addr client = parsed("2001:db8::10", 4000), server;
+	struct upstream_failure failure;
+	int listener = listening(&server), fd;
+
+	(void)state;
+	if (!socket_may_be_transparent()) {
+		close(listener);
+		skip();
+	}
+	fd = upstream_open(&source, &client, &server, &failure);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	close(listener);
+}
+
+static void a_connection_that_needs_no_time_is_one(void **state)
+{
+	struct addr client = parsed("198.51.100.10", 4000), server = parsed("127.0.0.1", 9);
+	struct source source = {.mode = SOURCE_ROUTED};
+	struct upstream_failure failure;
+	int fd;
+
+	(void)state;
+	errno = 0;
+	connected_without_wait = true;
+	fd = upstream_open(&source, &client, &server, &failure);
+	connected_without_wait = false;
+	assert_int_not_equal(fd, -1);
+	close(fd);
+}
+
+static void each_error_of_opening_has_its_reason(void **state)
+{
+	static const struct {
+		int error;
+		const char *reason;
+	} rows[] = {
+		{EMFILE, "descriptors"},
+		{ENFILE, "descriptors"},
+		{ENOBUFS, "memory"},
+		{ENOMEM, "memory"},
+		{EACCES, "connect-failed"},
+	};
+	struct addr client = parsed("198.51.100.10", 4000), server = parsed("127.0.0.1", 9);
+	struct source source = {.mode = SOURCE_ROUTED};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct upstream_failure failure;
+
+		socket_error = rows[i].error;
+		assert_int_equal(upstream_open(&source, &client, &server, &failure), -1);
+		socket_error = 0;
+		assert_int_equal(failure.error, rows[i].error);
+		assert_string_equal(reason_name(failure.reason), rows[i].reason);
+	}
+}
+
 /* No connection, no descriptor that stays, and the reason. */
 static void assert_fails(const struct source *source, const struct addr *client,
 	const struct addr *server, enum reason reason, int error)
@@ -241,6 +322,9 @@ int main(void)
 		cmocka_unit_test(each_error_of_connecting_has_its_reason),
 		cmocka_unit_test(a_source_of_this_host_needs_no_rights),
 		cmocka_unit_test(a_source_that_may_be_foreign_is_transparent),
+		cmocka_unit_test(a_fixed_source_serves_clients_of_either_family),
+		cmocka_unit_test(a_connection_that_needs_no_time_is_one),
+		cmocka_unit_test(each_error_of_opening_has_its_reason),
 		cmocka_unit_test(a_source_that_cannot_be_used_ends_the_attempt),
 		cmocka_unit_test(a_broadcast_address_is_no_server),
 		cmocka_unit_test(a_family_without_tcp_is_a_failure_of_connecting),
