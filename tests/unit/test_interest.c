@@ -228,7 +228,14 @@ static void while_draining_the_next_question_is_due(void **state)
 	assert_false(it.session->sides[CLIENT].awaited);
 	it.session->drain_due = session_now() + OTHER_MS;
 	assert_int_equal(due_after_update(&it), it.session->sides[SERVER].activity + SERVER_FIN_MS);
+	/* A side that has broken is read to its end, and needs no watching for that. */
+	it.session->directions[CLIENT].eof_in = false;
+	it.session->directions[CLIENT].held = 1;
+	assert_true(interest_update(it.session));
+	it.session->sides[CLIENT].activity -= 1000;
+	assert_true(interest_update(it.session));
 	assert_false(event_pending(&it.session->hangup, EV_READ, NULL));
+	it.session->directions[CLIENT].held = 0;
 	it.session->state = SESSION_RELAYING;
 	end(&it);
 }
