@@ -163,7 +163,9 @@ static void a_session_that_relays_is_due_with_its_earlier_side(void **state)
 	assert_int_equal(due_after_update(&it), it.session->sides[SERVER].activity + SERVER_MS);
 	it.rig->section.timeouts[TIMEOUT_CLIENT] = 0;
 	it.backend.timeouts[TIMEOUT_SERVER] = 0;
+	evtimer_del(&it.session->timer);
 	assert_int_equal(due_after_update(&it), 0);
+	assert_false(evtimer_pending(&it.session->timer, NULL));
 	end(&it);
 }
 

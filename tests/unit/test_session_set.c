@@ -114,8 +114,8 @@ static void each_backend_has_a_round_robin_that_begins_at_the_seed(void **state)
 	struct proxy none = {.index = 1};
 	struct session_set set;
 
-	assert_int_equal(make_set(&set, *state, &config, 4), 0);
-	for (unsigned i = 4; i < 10; i++) {
+	assert_int_equal(make_set(&set, *state, &config, 5), 0);
+	for (unsigned i = 5; i < 11; i++) {
 		assert_ptr_equal(session_set_next_server(&set, &three), &servers[i % 3]);
 		assert_ptr_equal(session_set_next_server(&set, &two), &servers[i % 2]);
 		assert_null(session_set_next_server(&set, &none));
