@@ -52,11 +52,13 @@ static void what_is_no_address_is_refused_and_changes_nothing(void **state)
 {
 	static const char *const wrong[] = {"", "192.0.2", "192.0.2.256", "[192.0.2.1]", "[", "[]",
 		"[2001:db8::1", "2001:db8::1]", "2001:db8:::1", "localhost", "192.0.2.1 ",
+		"1111:2222:3333:4444:5555:6666:255.255.255.2555",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd"};
 	struct addr before = parsed("192.0.2.9", 9), addr = before;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		(void)parsed("2001:db8::1", 0); /* nothing of it is left for the next one */
 		assert_false(addr_parse(&addr, wrong[i]));
 		assert_true(addr_equal(&addr, &before));
 	}

@@ -163,7 +163,9 @@ static void a_session_that_relays_is_due_with_its_earlier_side(void **state)
 	assert_int_equal(due_after_update(&it), it.session->sides[SERVER].activity + SERVER_MS);
 	it.rig->section.timeouts[TIMEOUT_CLIENT] = 0;
 	it.backend.timeouts[TIMEOUT_SERVER] = 0;
+	evtimer_del(&it.session->timer);
 	assert_int_equal(due_after_update(&it), 0);
+	assert_false(evtimer_pending(&it.session->timer, NULL));
 	end(&it);
 }
 
@@ -228,7 +230,14 @@ static void while_draining_the_next_question_is_due(void **state)
 	assert_false(it.session->sides[CLIENT].awaited);
 	it.session->drain_due = session_now() + OTHER_MS;
 	assert_int_equal(due_after_update(&it), it.session->sides[SERVER].activity + SERVER_FIN_MS);
+	/* A side that has broken is read to its end, and needs no watching for that. */
+	it.session->directions[CLIENT].eof_in = false;
+	it.session->directions[CLIENT].held = 1;
+	assert_true(interest_update(it.session));
+	it.session->sides[CLIENT].activity -= 1000;
+	assert_true(interest_update(it.session));
 	assert_false(event_pending(&it.session->hangup, EV_READ, NULL));
+	it.session->directions[CLIENT].held = 0;
 	it.session->state = SESSION_RELAYING;
 	end(&it);
 }

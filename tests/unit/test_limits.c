@@ -5,6 +5,7 @@
 #include "proxy/reason.h"
 #include "unit.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -65,6 +66,26 @@ static void a_quarter_of_maxconn_may_be_pipes(void **state)
 	limits_free(limits);
 }
 
+static void four_sessions_may_have_one_pipe(void **state)
+{
+	struct limits *limits = limits_new(&config, 4);
+
+	(void)state;
+	assert_true(limits_take_pipe(limits));
+	assert_false(limits_take_pipe(limits));
+	limits_free(limits);
+}
+
+static void freed_limits_leave_no_memory(void **state)
+{
+	static const struct config large = {.proxy_count = 5000};
+	size_t before = mallinfo2().uordblks;
+
+	(void)state;
+	limits_free(limits_new(&large, 4));
+	assert_in_range(mallinfo2().uordblks, 0, before + 4096);
+}
+
 static void where_a_quarter_is_none_there_is_no_pipe(void **state)
 {
 	struct limits *limits = limits_new(&config, 3);
@@ -114,6 +135,11 @@ static void each_section_and_each_server_has_its_own_counts(void **state)
 	assert_int_equal(limits_counts(limits, &sections[0], NULL, NULL).backend, 0);
 	limits_unuse(limits, &sections[1], &servers[1]);
 	assert_counts(limits, &sections[1], 0, 1, 1);
+	assert_true(limits_enter(limits, &sections[1]));
+	assert_counts(limits, &sections[0], 1, 0, 1);
+	assert_counts(limits, &sections[1], 1, 1, 1);
+	limits_leave(limits, &sections[1]);
+	assert_counts(limits, &sections[0], 1, 0, 1);
 	limits_free(limits);
 	limits_free(NULL);
 }
@@ -174,6 +200,8 @@ int main(void)
 		cmocka_unit_test(the_process_admits_no_more_than_its_own),
 		cmocka_unit_test(one_frontends_refusal_takes_nothing_from_another),
 		cmocka_unit_test(a_quarter_of_maxconn_may_be_pipes),
+		cmocka_unit_test(four_sessions_may_have_one_pipe),
+		cmocka_unit_test(freed_limits_leave_no_memory),
 		cmocka_unit_test(where_a_quarter_is_none_there_is_no_pipe),
 		cmocka_unit_test(a_frontends_refusal_takes_no_place_of_the_process),
 		cmocka_unit_test(each_section_and_each_server_has_its_own_counts),

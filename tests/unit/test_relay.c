@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,13 +27,14 @@ struct rig {
 };
 
 enum {
-	PIPES = 8
+	PIPES = 20,
+	IDLE_MAX = 16 /* pipes that a pool keeps */
 };
 
 static const struct config no_sections;
 static struct rig rig;
 static size_t memory_before;
-static int descriptor_before;
+static int descriptors_before;
 
 static int pipe_error;        /* 0: pipes can be had */
 static bool pipes_are_small;  /* as for a user who has many (pipe(7), pipe-user-pages-soft) */
@@ -54,12 +54,13 @@ int pipe2(int ends[2], int flags)
 	return 0;
 }
 
-static int next_descriptor(void)
+static int descriptors_open(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC);
+	int count = 0;
 
-	close(fd);
-	return fd;
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
 }
 
 static void pair(int *a, int *b)
@@ -78,7 +79,7 @@ static int set_up(enum relay_path path)
 	pipes_are_small = false;
 	pipes_opened = 0;
 	memory_before = mallinfo2().uordblks;
-	descriptor_before = next_descriptor();
+	descriptors_before = descriptors_open();
 	pair(&rig.writer, &rig.source);
 	pair(&rig.destination, &rig.reader);
 	rig.direction.path = path;
@@ -118,6 +119,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	direction_clear(&rig.direction, &rig.pool);
+	assert_null(rig.direction.buffer);
 	assert_int_equal(rig.pool.leased_count, 0);
 	relay_pool_free(&rig.pool);
 	assert_null(rig.pool.scratch);
@@ -127,7 +129,7 @@ static int tear_down(void **state)
 	close(rig.source);
 	close(rig.destination);
 	close(rig.reader);
-	assert_int_equal(next_descriptor(), descriptor_before);
+	assert_int_equal(descriptors_open(), descriptors_before);
 	/* malloc() keeps small pieces; the buffers are larger. */
 	assert_in_range(mallinfo2().uordblks, 0, memory_before + 4096);
 	return 0;
@@ -514,6 +516,15 @@ static void a_single_byte_that_is_held_arrives(void **state)
 	assert_reads("x");
 }
 
+static void a_single_byte_that_is_given_up_leaves_nothing(void **state)
+{
+	(void)state;
+	stuff_destination();
+	write_text("x");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(rig.direction.held, 1); /* and the rest is the tear-down's */
+}
+
 enum {
 	BULK = 16 * 1024
 };
@@ -552,9 +563,30 @@ static void a_pipe_is_used_again(void **state)
 	assert_true(fcntl(rig.pool.idle[0].write, F_GETFD) & FD_CLOEXEC);
 }
 
+static void a_pool_keeps_no_more_pipes_than_it_has_room_for(void **state)
+{
+	(void)state;
+	stuff_destination();
+	write_text("x");
+	assert_int_equal(moved(), RELAY_OK);
+	assert_int_equal(rig.pool.leased_count, 1);
+	for (int i = 0; i < IDLE_MAX; i++) {
+		int ends[2];
+
+		assert_true(limits_take_pipe(rig.limits));
+		assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+		rig.pool.idle[i] = (struct relay_pipe){.read = ends[0], .write = ends[1]};
+	}
+	rig.pool.idle_count = IDLE_MAX;
+	empty_reader();
+	assert_int_equal(moved(), RELAY_OK);
+	assert_reads("x");
+	assert_int_equal(rig.pool.idle_count, IDLE_MAX);
+}
+
 static void assert_copied(void)
 {
-	int next = next_descriptor();
+	int before = descriptors_open();
 
 	write_text("hello");
 	assert_int_equal(moved(), RELAY_OK);
@@ -562,7 +594,7 @@ static void assert_copied(void)
 	assert_int_equal(rig.pool.bytes_copied, 5);
 	assert_int_equal(rig.pool.leased_count, 0);
 	assert_int_equal(rig.pool.idle_count, 0);
-	assert_int_equal(next_descriptor(), next);
+	assert_int_equal(descriptors_open(), before);
 	assert_int_equal(take_all_pipes(), PIPES);
 	for (unsigned i = 0; i < PIPES; i++)
 		limits_give_pipe(rig.limits);
@@ -617,6 +649,9 @@ int main(void)
 		BOTH_PATHS(a_source_that_broke_is_the_sources_failure),
 		BOTH_PATHS(a_single_byte_is_a_byte),
 		BOTH_PATHS(a_single_byte_that_is_held_arrives),
+		BOTH_PATHS(a_single_byte_that_is_given_up_leaves_nothing),
+		cmocka_unit_test_setup_teardown(
+			a_pool_keeps_no_more_pipes_than_it_has_room_for, set_up_splice, tear_down),
 		BOTH_PATHS(a_read_of_16_kib_is_bulk),
 		cmocka_unit_test_setup_teardown(a_pipe_is_used_again, set_up_splice, tear_down),
 		cmocka_unit_test_setup_teardown(

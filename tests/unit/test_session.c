@@ -1088,6 +1088,29 @@ static void the_pause_before_another_attempt_is_a_second_or_less(void **state)
 	rig->server_listeners[0] = -1;
 }
 
+/* connect() itself fails: no event will come. */
+static void a_server_that_cannot_be_reached_now_is_tried_again(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t before = session_now();
+	struct session *session;
+	int client;
+
+	rig->section.retries = 1;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
+	assert_true(addr_parse(&rig->servers[0].address, "255.255.255.255"));
+	client = rig_client(rig);
+	session = rig_session(rig);
+	assert_int_equal(session->failures, 1);
+	assert_int_equal(session->sides[SERVER].fd, -1);
+	assert_in_range(session->connect_due, before + 1000, session_now() + 1000);
+	session->connect_due = session_now();
+	event_active(&session->timer, EV_TIMEOUT, 1);
+	assert_ended_with(rig, REASON_CONNECT_UNREACHABLE);
+	assert_int_equal(rig->last.failures, 2);
+	close(client);
+}
+
 static void the_backends_retries_count(void **state)
 {
 	struct rig *rig = *state;
@@ -1463,6 +1486,7 @@ int main(void)
 		SESSION_TEST(a_session_knows_its_client_and_its_times),
 		SESSION_TEST(a_connected_servers_write_event_is_for_writing_alone),
 		SESSION_TEST(the_pause_before_another_attempt_is_a_second_or_less),
+		SESSION_TEST(a_server_that_cannot_be_reached_now_is_tried_again),
 		SESSION_TEST(the_backends_retries_count),
 		SESSION_TEST(after_a_timeout_the_next_attempt_begins_at_once),
 		SESSION_TEST(without_a_timeout_connecting_takes_as_long_as_it_takes),

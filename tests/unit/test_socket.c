@@ -1,7 +1,8 @@
 /*
  * Sockets: their options, what binds and what does not, and what they say of a connection.
  *
- * Everything is on the loopback address. What needs rights is left out for an ordinary user.
+ * Everything is on the loopback address. What needs rights is left out for an ordinary user. socket(),
+ * setsockopt() and connect() are this file's own, so that they can fail.
  */
 #include "tproxy/socket.h"
 #include "unit.h"
@@ -13,12 +14,43 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
 	NOBODY = 65534,
 	SECONDS = 10 * 1000 /* ms in which the kernel has done what it does on loopback */
 };
+
+static int socket_error;           /* 0: it is asked of the kernel */
+static int failing_option;         /* setsockopt() fails for it */
+static unsigned interfaces_asked;  /* calls of setsockopt() for SO_BINDTODEVICE */
+static const struct addr *instead; /* not NULL: connect() connects to this address */
+
+int socket(int family, int type, int protocol)
+{
+	if (socket_error == 0)
+		return (int)syscall(SYS_socket, family, type, protocol);
+	errno = socket_error;
+	return -1;
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	interfaces_asked += level == SOL_SOCKET && name == SO_BINDTODEVICE;
+	if (failing_option == 0 || name != failing_option)
+		return (int)syscall(SYS_setsockopt, fd, level, name, value, length);
+	errno = ENOPROTOOPT;
+	return -1;
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	if (instead != NULL)
+		return (int)syscall(SYS_connect, fd, &instead->sa, addr_length(instead));
+	return (int)syscall(SYS_connect, fd, address, length);
+}
 
 static int option(int fd, int level, int name)
 {
@@ -256,8 +288,10 @@ static void an_interface_that_is_not_there_is_an_error(void **state)
 			.address = parsed("127.0.0.1", 0), .interface = names[i]};
 
 		errno = 0;
+		interfaces_asked = 0;
 		assert_int_equal(socket_bind_listener(&listener, true), -1);
 		assert_int_equal(errno, ENODEV);
+		assert_int_equal(interfaces_asked, i == 0);
 		assert_int_equal(next_descriptor(), next);
 	}
 }
@@ -301,6 +335,45 @@ static void without_rights_nothing_is_transparent(void **state)
 	assert_int_equal(fd, -1);
 	assert_int_equal(error, EPERM);
 	assert_int_equal(next_descriptor(), next);
+}
+
+static void what_may_be_transparent_can_be_made_so(void **state)
+{
+	int fd = socket_open(AF_INET), on = 1;
+	bool can = setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0;
+
+	(void)state;
+	assert_int_equal(socket_may_be_transparent(), can);
+	socket_error = EMFILE;
+	can = socket_may_be_transparent();
+	socket_error = 0;
+	assert_false(can);
+	close(fd);
+}
+
+/* Nothing is bound without an option that was to be set. */
+static void an_option_that_cannot_be_set_is_an_error(void **state)
+{
+	static const int listeners[] = {SO_REUSEADDR, SO_REUSEPORT};
+	struct socket_listener listener = {.address = parsed("127.0.0.1", 0)};
+	struct addr source = parsed("127.0.0.2", 0), bound;
+	int next = next_descriptor(), fd;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		failing_option = listeners[i / 2];
+		fd = socket_bind_listener(&listener, i % 2 == 0);
+		failing_option = 0;
+		assert_int_equal(fd, -1);
+		assert_int_equal(next_descriptor(), next);
+	}
+	fd = socket_open(AF_INET);
+	failing_option = IP_BIND_ADDRESS_NO_PORT;
+	assert_int_equal(socket_bind_source(fd, &source), -1);
+	failing_option = 0;
+	bound = local(fd);
+	assert_true(addr_is_any(&bound));
+	close(fd);
 }
 
 static void asking_for_rights_leaves_no_descriptor(void **state)
@@ -400,6 +473,43 @@ static void only_addresses_of_this_host_are_its_own(void **state)
 	assert_int_equal(socket_address_is_own(&six), have_ipv6());
 	assert_int_equal(next_descriptor(), next);
 	assert_int_equal(addr_port(&port), 80);
+}
+
+/* Another host can be connected to, but not from its own address. */
+static void a_host_that_can_be_reached_is_not_this_one(void **state)
+{
+	struct addr other = parsed("192.0.2.80", 80), here = parsed("127.0.0.1", 9);
+	bool own;
+
+	(void)state;
+	instead = &here;
+	own = socket_address_is_own(&other);
+	instead = NULL;
+	assert_false(own);
+}
+
+static void a_client_that_has_no_ip_address_is_not_accepted(void **state)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	socklen_t length = sizeof(name);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), next;
+	struct addr kept = parsed("192.0.2.9", 9), peer = kept;
+
+	(void)state;
+	/* An address without a name is one that the kernel chooses. */
+	assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(name.sun_family)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &length), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&name, length), 0);
+	next = next_descriptor();
+	errno = 0;
+	assert_int_equal(socket_accept(listener, &peer), -1);
+	assert_int_equal(errno, EPROTO);
+	assert_int_equal(next_descriptor(), next);
+	assert_true(addr_equal(&peer, &kept));
+	close(client);
+	close(listener);
 }
 
 /* --- the source of a connection --- */
@@ -542,6 +652,10 @@ int main(void)
 		cmocka_unit_test(an_interface_that_is_not_there_is_an_error),
 		cmocka_unit_test(a_transparent_listener_binds_an_address_that_is_not_here),
 		cmocka_unit_test(without_rights_nothing_is_transparent),
+		cmocka_unit_test(what_may_be_transparent_can_be_made_so),
+		cmocka_unit_test(an_option_that_cannot_be_set_is_an_error),
+		cmocka_unit_test(a_host_that_can_be_reached_is_not_this_one),
+		cmocka_unit_test(a_client_that_has_no_ip_address_is_not_accepted),
 		cmocka_unit_test(asking_for_rights_leaves_no_descriptor),
 		cmocka_unit_test(an_accepted_connection_has_its_options_and_its_peer),
 		cmocka_unit_test(an_ipv4_client_of_an_ipv6_listener_is_an_ipv4_host),

@@ -48,7 +48,7 @@ class Project:
 
     def fingerprint(self, patterns):
         whole = hashlib.sha256()
-        for path in self.glob(patterns):
+        for path in sorted(set(self.glob(patterns))):
             whole.update(f"{path.relative_to(self.root)}\0".encode() + path.read_bytes() + b"\0")
         return whole.hexdigest()[:12]
 

@@ -225,7 +225,7 @@ PYTHON_CHANGES = {
     "return-early": "return None; ",
     "other-side": "RIGHT)",
     "and-or": "is None and fd",
-    "drop-flag": "flags = flags  #",
+    "drop-flag": "flags = flags #",
     "use-first": "sides[0] = ",
 }
 
