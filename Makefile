@@ -33,6 +33,9 @@ C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
             $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
+# Builds within other targets use all processors, unless make was given its own -j.
+QUIET_MAKE = $(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint stats format clean install
 .PHONY: mutate compile-words link-words library-words
 .PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
@@ -111,7 +114,7 @@ ISOLATED = TPROXY_LAB_PARENT=$$PPID exec $(PYTHON)
 
 demo: deps-build
 	@$(if $(filter haproxy,$(PROXY)),.ci/deps test)
-	@$(MAKE) --no-print-directory -s all
+	@$(QUIET_MAKE) all
 	@$(ISOLATED) tests/netns/demo --proxy $(PROXY)
 
 # The same sources with sanitizers, in a folder of their own.
@@ -119,32 +122,32 @@ ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize
 TSAN := BUILD=$(BUILD)/tsan SANITIZE='-fsanitize=thread'
 
 check: deps-test
-	@$(MAKE) --no-print-directory -s all units
-	@$(MAKE) --no-print-directory -s $(ASAN) all units
+	@$(QUIET_MAKE) all units
+	@$(QUIET_MAKE) $(ASAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD)
 unit: deps-test
-	@$(MAKE) --no-print-directory -s units
+	@$(QUIET_MAKE) units
 	@$(ISOLATED) tests/check --build $(BUILD) unit
 netns: deps-test
-	@$(MAKE) --no-print-directory -s all
+	@$(QUIET_MAKE) all
 	@$(ISOLATED) tests/check --build $(BUILD) netns
 asan: deps-test
-	@$(MAKE) --no-print-directory -s $(ASAN) all units
+	@$(QUIET_MAKE) $(ASAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD) unit-asan netns-asan
 tsan: deps-test
-	@$(MAKE) --no-print-directory -s $(TSAN) all units
+	@$(QUIET_MAKE) $(TSAN) all units
 	@$(ISOLATED) tests/check --build $(BUILD) unit-tsan netns-tsan
 
 # T: seconds for each target. The sources are built anew, with what libFuzzer and the sanitizers need.
 T ?= 60
 FUZZ := BUILD=$(BUILD)/fuzz CC=clang SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 fuzz: deps-fuzz
-	@$(MAKE) --no-print-directory -s $(FUZZ) fuzzers
+	@$(QUIET_MAKE) $(FUZZ) fuzzers
 	@$(PYTHON) tests/fuzz/run --build $(BUILD)/fuzz --seconds $(T)
 
 # Takes an hour and more, and goes on where it was ended. MUTATE="--file src/proxy/relay.c": further arguments.
 mutate: deps-test deps-lint
-	@$(MAKE) --no-print-directory -s all units
+	@$(QUIET_MAKE) all units
 	@$(PYTHON) tests/mutate/mutate $(MUTATE)
 # What it compiles and links with.
 compile-words:
@@ -157,7 +160,7 @@ library-words:
 # IMPL="tproxyd haproxy": the implementations; CONFORMANCE="--profile full": further arguments.
 IMPL ?= tproxyd
 conformance: deps-test
-	@$(if $(filter tproxyd,$(IMPL)),$(MAKE) --no-print-directory -s all)
+	@$(if $(filter tproxyd,$(IMPL)),$(QUIET_MAKE) all)
 	@$(ISOLATED) tests/netns/conformance --impl $(IMPL) $(CONFORMANCE)
 
 # KERNELS="base no-ipv6" or all, or KERNEL=PATH, CONFIG=FILE, MINIMIZE=1 or CONFIRM=1; LAB="--within 10": further arguments.
@@ -167,15 +170,15 @@ KERNEL_LAB = $(if $(CONFIG),--config $(CONFIG),$(if $(KERNEL),--kernel $(KERNEL)
 kernel-lab: deps-test
 	@$(if $(CONFIG)$(KERNEL),,.ci/deps kernels)
 	@$(if $(filter qemu,$(ENGINE)),.ci/deps kernels-qemu)
-	@$(MAKE) --no-print-directory -s all
+	@$(QUIET_MAKE) all
 	@$(ISOLATED) tests/kernels/lab $(KERNEL_LAB)
 
 # --- reading ---
 
 lint: deps-lint deps-test
 	@echo 'gcc and clang, warnings as errors'
-	@$(MAKE) --no-print-directory -s all units
-	@$(MAKE) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all units
+	@$(QUIET_MAKE) all units
+	@$(QUIET_MAKE) BUILD=$(BUILD)/clang CC=clang all units
 	@echo 'folders use those below them, and no files use each other in a circle'
 	@.ci/arrows $(BUILD)
 	@.ci/arrows-lab
