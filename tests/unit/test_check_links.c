@@ -118,8 +118,8 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 	host.policy[FOUR] =
 		"[" LOCAL_RULE "{\"priority\":50,\"table\":\"7\"},"
 		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
-	host.routes[FOUR] =
-		"[" COVERS_ALL "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"}," WAYS "]";
+	host.routes[FOUR] = "[" COVERS_ALL
+			    "{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"}," WAYS "]";
 	host_judged();
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
