@@ -10,6 +10,7 @@ The trap: a test program goes on after a failed test, and then often waits for w
 its output is read as it comes, and the first failure ends it.
 """
 
+import ctypes
 import os
 import re
 import resource
@@ -28,6 +29,8 @@ ISOLATED = ["unshare", "--net", "--mount", "--ipc", "--pid", "--mount-proc", "--
 ISOLATED += ["sh", "-c", 'ip link set lo up && LD_PRELOAD="$1" "$0"; exit $?']
 PLAIN = ["sh", "-c", 'LD_PRELOAD="$1" "$0"; exit $?']
 MEMORY = 4 << 30
+CPU_SECONDS = 300
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class NotPossible(Exception):
@@ -51,16 +54,19 @@ def isolation():
     return ISOLATED if probe.returncode == 0 else PLAIN
 
 
-def limit_memory():
+def limit():
+    """Bound what a mutant may use, and end it with the tool: a tool that is killed ends nothing by itself."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def run_test(words, cwd, seconds):
     """Empty where the test passed, or how it failed: at the first failure or after so many seconds it is ended."""
     test = subprocess.Popen(
         words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        preexec_fn=limit_memory,
+        preexec_fn=limit,
     )
     output, until, open_ = b"", time.monotonic() + seconds, True
     try:

@@ -1,6 +1,7 @@
 """tests/mutate/mutate on a C file of a few lines: what it changes, and what it says of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from lab import waiting
+from lab.paths import ROOT
+
 MUTATE = ROOT / "tests" / "mutate" / "mutate"
 
 pytestmark = [
@@ -169,6 +172,31 @@ def test_each_mutant_gets_its_verdict(small):
     assert [each["id"] for each in result["survivors"]] == [survivor]
     assert result["files"]["src/small.c"]["score"] == 66.7
     assert "-\treturn a - 5;\n+\treturn a - (5 + 1);" in small("--show", survivor)
+
+
+def test_a_hanging_mutant_ends_with_a_tool_that_is_killed(small):
+    project = small.folder / "project.toml"
+    project.write_text(PROJECT.replace("patience = 1", "patience = 1000"), encoding="ascii")
+    hangs = find(small("--list"), "waits", "n += 0;")
+    tool = subprocess.Popen([sys.executable, str(MUTATE), "--project", str(project), "--only", hangs], stdout=subprocess.DEVNULL)
+    try:
+        waiting.until(lambda: spinning(small.folder), "the mutant runs")
+    finally:
+        tool.kill()
+        tool.wait()
+    waiting.until(lambda: not spinning(small.folder), "the mutant has ended")
+
+
+def spinning(folder):
+    """Processes that run a test of the project and have used processor time."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder) in os.readlink(each / "exe") and int((each / "stat").read_text().rsplit(")")[-1].split()[11]) > 20:
+                found.append(each.name)
+        except OSError:
+            pass
+    return found
 
 
 def test_a_marked_survivor_is_equivalent(small):
