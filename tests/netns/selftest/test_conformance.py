@@ -8,7 +8,8 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from lab.conformance import report, schema, spec
+from lab import schema
+from lab.conformance import report, spec
 from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
@@ -152,19 +153,30 @@ def test_what_is_served_without_a_claim_is_reported(tmp_path):
     assert made["implementations"][0]["cells"][0]["remarks"] == ["served without a claim: plain-listener, source"]
 
 
+def test_an_adapter_is_found_from_any_folder(tmp_path):
+    adapter(tmp_path, f'#!/bin/sh\nexec {shlex.quote(str(FALSIFIERS / "correct"))} "$@"\n')
+    words = ["--impl", "./adapter", "--only", "TP-SRC-03", "--out", tmp_path, "-n", "0"]
+    done = subprocess.run([SUITE / "conformance", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert f"--impl {tmp_path}/adapter" in made["implementations"][0]["cells"][0]["command"]
+
+
 @pytest.mark.parametrize(
     "text, problem",
     [
         ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot run: no such program"),
         ("#!/bin/sh\necho oops >&2\nexit 1\n", "describe` ended with status 1: oops"),
-        ("#!/bin/sh\necho '[]'\n", "no valid description"),
+        ("#!/bin/sh\necho '[]'\n", "the object is an array, expected an object"),
+        ("#!/bin/sh\nsleep 600\n", "describe` did not end within 3 s"),
         (REFUSES_ALL % '"telepathy"', "unknown capability: telepathy"),
         ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
     ],
-    ids=["absent", "broken", "no form", "no capability", "no refusal"],
+    ids=["absent", "broken", "no form", "no end", "no capability", "no refusal"],
 )
 def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path):
-    done, made = run(tmp_path, "--impl", adapter(tmp_path, text), "--only", "TP-SRC-01", "--family", "4")
+    words = ["--only", "TP-SRC-01", "--family", "4", "--patience", "3"]
+    done, made = run(tmp_path, "--impl", adapter(tmp_path, text), *words)
     assert done.returncode == 1
     assert any(problem in each for each in made["implementations"][0]["problems"])
     assert not schema.problems(made, SCHEMA)
@@ -173,8 +185,8 @@ def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path
 def test_the_validator_sees_what_is_wrong(tmp_path):
     assert schema.problems({"format": 2}, SCHEMA)
     assert schema.problems([1, "a", True], {"items": {"type": "integer"}}) == [
-        "$[1]: is not integer",
-        "$[2]: is not integer",
+        "`$[1]` is a string, expected an integer",
+        "`$[2]` is a boolean, expected an integer",
     ]
 
 

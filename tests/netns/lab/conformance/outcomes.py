@@ -19,7 +19,8 @@ from lab.conformance import capabilities, evidence, verdict
 from lab.conformance.requirements import requirement_of
 from lab.exceptions import Absent, GuardFailed
 from lab.paths import ROOT
-from lab.peers.proxy import AdapterFailed, Implementation
+from lab.peers.description import AdapterFailed
+from lab.peers.proxy import Implementation
 
 SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
@@ -114,8 +115,8 @@ def _claimed(item):
     implementation = Implementation(item.config.option.impl)
     if implementation.path not in _claims:
         try:
-            _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
-        except (Absent, AdapterFailed, ValueError, AttributeError):
+            _claims[implementation.path] = implementation.describe()["capabilities"]
+        except (Absent, AdapterFailed):
             _claims[implementation.path] = []
     return _claims[implementation.path]
 
