@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import xml.etree.ElementTree as xml
 
@@ -193,3 +194,30 @@ def test_the_validator_sees_what_is_wrong(tmp_path):
 def test_no_text_of_a_report_gets_out_of_its_script_element():
     page = report.page({"implementations": [{"name": "</script><b>&"}]})
     assert page.count("</script>") == 2 and "<b>&" not in page
+
+
+@pytest.fixture
+def without_program(tmp_path, monkeypatch):
+    """Hides one program: PATH is a folder of links to all others."""
+
+    def hide(hidden):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for each in os.environ["PATH"].split(":"):
+            for name in os.listdir(each) if os.path.isdir(each) else ():
+                if name != hidden and not (folder / name).is_symlink():
+                    (folder / name).symlink_to(os.path.join(each, name))
+        monkeypatch.setenv("PATH", str(folder))
+
+    return hide
+
+
+@pytest.mark.parametrize("program", ["socat", "jq"])
+def test_a_program_that_the_template_lacks_is_named_by_the_run(tmp_path, without_program, program):
+    if not shutil.which(program):
+        pytest.skip(f"absent: {program}")
+    without_program(program)
+    done, made = run(tmp_path, "--impl", "contrib/adapter-template", "--only", "TP-STREAM-01", "--patience", "30")
+    problem = f"cannot run: {program} is not installed. On Debian and Ubuntu: apt-get install {program}"
+    assert done.returncode == 1 and made["implementations"][0]["problems"] == [problem]
+    assert problem in done.stdout and "127" not in done.stdout
