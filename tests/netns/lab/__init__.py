@@ -55,6 +55,7 @@ From the ground up; a module uses its own folder and those above it in this list
         capabilities what an implementation can claim, and which scenario needs what
         verdict      the rules by which an outcome becomes a verdict
         outcomes     verdicts of single tests in pytest
+        wording      messages of failed tests for readers who do not know the suite
         evidence     the evidence of a failed test
         deviations   failures that are known
         matrix       cells of requirement and implementation, and the exit status

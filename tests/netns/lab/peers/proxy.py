@@ -39,6 +39,11 @@ def refusal(status, text):
     return None
 
 
+def about_log(text):
+    """The end of a message that shows a log."""
+    return f"its log:\n{text}" if text.strip() else "its log is empty"
+
+
 class Implementation:
     """An adapter, by the name of a file in implementations/ or by its path."""
 
@@ -116,14 +121,14 @@ class Proxy:
         """Raise when the proxy has ended."""
         status = self.process.poll()
         if status is not None:
-            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
+            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; {about_log(self.log())}")
 
     def await_end(self):
         """Wait until it ends by itself; return its exit status."""
         try:
             status = self.process.wait(waiting.seconds)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the proxy does not end. Its log:\n{self.log()}") from None
+            raise TimeoutError(f"the proxy does not end within {waiting.seconds:g} s; {about_log(self.log())}") from None
         if refused := refusal(status, self.log()):
             raise refused
         return status
