@@ -96,7 +96,7 @@ def _status_of(implementation, scenario):
         path.write_text(json.dumps(scenario), encoding="utf-8")
         command = [implementation.path, "run", path, folder]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=waiting.seconds, check=False)
+            done = subprocess.run(command, capture_output=True, cwd=folder, timeout=waiting.seconds, check=False)
         except subprocess.TimeoutExpired:
             return "served"
     return f"status {done.returncode}" if done.returncode != UNSUPPORTED else UNSUPPORTED

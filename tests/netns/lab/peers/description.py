@@ -19,6 +19,7 @@ from lab.paths import FIXTURES
 UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 FORM = "fixtures/schema/describe.schema.json"
 NOT_STARTED = (126, 127)  # statuses by which env(1) says that it cannot start the interpreter
+PATIENCE = 4  # times `waiting.seconds`: a verdict on the adapter must not depend on a busy machine
 SHOWN = 200  # characters of what an adapter printed
 
 
@@ -41,7 +42,7 @@ def ask(path, name):
     """The description of the adapter at `path`, as a dictionary; `name` is what messages call it.
 
     Absent if a program is not installed (status 69). AdapterFailed if it cannot be started, does not end within
-    `waiting.seconds`, ends with another status, or prints another form.
+    PATIENCE * `waiting.seconds`, ends with another status, or prints another form.
     """
     status, output, errors = _run(path, name)
     if status == UNAVAILABLE:
@@ -67,14 +68,15 @@ def _run(path, name):
         )
     except OSError as problem:
         raise AdapterFailed(f"{path} cannot be started: {_why_not_started(path) or problem.strerror}") from None
+    limit = PATIENCE * waiting.seconds
     with process:
         try:
-            output, errors = process.communicate(timeout=waiting.seconds)
+            output, errors = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise AdapterFailed(
-                f"`{name} describe` did not end within {waiting.seconds:g} s, so it was killed. It must print one JSON object "
+                f"`{name} describe` did not end within {limit:g} s, so it was killed. It must print one JSON object "
                 "and end; it must not start the proxy."
             ) from None
     return process.returncode, output, errors
