@@ -137,12 +137,22 @@ def test_a_failure_names_the_command_that_repeats_it(tmp_path):
 def test_refusing_what_is_claimed_fails_and_refusing_the_rest_does_not(tmp_path):
     path = adapter(tmp_path, REFUSES_ALL % "")
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01")
-    assert done.returncode == 0
     assert {test["verdict"] for test in every_test(made)} == {"UNSUPPORTED"}
+    assert done.returncode == 1 and len(made["reasons"]) == 1 and "nothing was tested" in made["reasons"][0]
+    sentence = "0 of 1 MUSTs passed; 1 was not asked, because the implementation does not claim: ipv6 (1), plain-listener (1), source (1)"
+    assert made["summary"] == [sentence] and sentence in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert done.stdout.splitlines()[-1] == f"1 reason why the run did not pass. {sentence}"
     adapter(tmp_path, REFUSES_ALL % '"bind", "source"')
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
     assert done.returncode == 1
     assert {test["verdict"] for test in every_test(made)} == {"FAIL"}
+
+
+def test_a_row_that_runs_no_proxy_is_no_pass_of_the_implementation(tmp_path):
+    done, made = run(tmp_path, "--impl", adapter(tmp_path, REFUSES_ALL % ""), "--only", "TP-HOST-04", "TP-SRC-01", "--family", "4")
+    assert {cell["requirement"]: cell["verdict"] for cell in made["implementations"][0]["cells"]}["TP-HOST-04"] == "PASS"
+    assert done.returncode == 1 and "nothing was tested" in made["reasons"][0]
+    assert not schema.problems(made, SCHEMA)
 
 
 def test_what_is_served_without_a_claim_is_reported(tmp_path):
@@ -169,7 +179,7 @@ def test_an_adapter_is_found_from_any_folder(tmp_path):
         ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot run: no such program"),
         ("#!/bin/sh\necho oops >&2\nexit 1\n", "describe` ended with status 1: oops"),
         ("#!/bin/sh\necho '[]'\n", "the object is an array, expected an object"),
-        ("#!/bin/sh\nsleep 600\n", "describe` did not end within 3 s"),
+        ("#!/bin/sh\nsleep 600\n", "describe` did not end within 12 s"),
         (REFUSES_ALL % '"telepathy"', "unknown capability: telepathy"),
         ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
     ],

@@ -64,11 +64,12 @@ def of_skip(reason):
 
 
 def confirmed(claimed, needed):
-    """What becomes of an UNSUPPORTED: (verdict, why) from what is claimed and what was needed."""
+    """What becomes of an UNSUPPORTED: (verdict, why, what is lacking) from what is claimed and what was needed."""
     lacking = sorted(set(needed) - set(claimed))
     if lacking:
-        return UNSUPPORTED, f"not claimed: {', '.join(lacking)}"
-    return FAIL, f"claims {', '.join(sorted(needed)) or 'to be an adapter'}, and refuses a scenario that needs nothing else"
+        return UNSUPPORTED, f"not claimed: {', '.join(lacking)}", lacking
+    claims = ", ".join(sorted(needed)) or "to be an adapter"
+    return FAIL, f"claims {claims}, and refuses a scenario that needs nothing else", []
 
 
 def unclaimed(claimed, needed):
