@@ -33,17 +33,30 @@ ROLES = {"198.51.100.10": "the client", "203.0.113.1": "the proxy", "203.0.113.2
             "assert flow.peer_seen_by_server == flow.client.local",
             "the server saw 203.0.113.1:7 (the proxy), expected 198.51.100.10:8 (the client)",
         ),
-        ("assert 'eof' == 'reset'", "assert how == 'reset'", "assert 'eof' == 'reset'"),
+        ("assert 'eof' == 'reset'", "assert how == 'reset'", "got 'eof', expected 'reset'"),
+        ("assert ('eof', b'') == ('reset', b'')\n  x", "assert flow.ending() == x", "got ('eof', b''), expected ('reset', b'')"),
+        ("assert 1 < 0", "assert a < b", "assert 1 < 0"),
+        ("assert (1 == 2 == 3)", "assert a == b == c", "assert (1 == 2 == 3)"),
         (
             "assert {'203.0.113.1'} == {'198.51.100.10'}",
             "assert lab.sources_tried() == {lab.client.address}",
-            "assert {'203.0.113.1' (the proxy)} == {'198.51.100.10' (the client)}",
+            "got {'203.0.113.1' (the proxy)}, expected {'198.51.100.10' (the client)}",
         ),
         ("assert '2001:db8::9' == '198.51.100.10'", "assert a == b", "got 2001:db8::9, expected 198.51.100.10 (the client)"),
     ],
 )
 def test_an_address_is_named_by_its_host(text, statement, sentence):
     assert wording.of_assertion(text, statement, ROLES).partition("\n")[0] == sentence
+
+
+def test_an_error_of_the_kernel_says_where_it_came():
+    with pytest.raises(OSError) as problem:
+        raise ConnectionResetError(104, "Connection reset by peer")
+    text = wording.of_error(problem)
+    assert text == 'Connection reset by peer, at: raise ConnectionResetError(104, "Connection reset by peer")'
+    with pytest.raises(ConnectionError) as problem:
+        raise ConnectionError("the stream ended 3 bytes short of 4")
+    assert wording.of_error(problem) == "the stream ended 3 bytes short of 4"
 
 
 def test_hints_of_pytest_are_left_out():

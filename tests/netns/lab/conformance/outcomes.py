@@ -104,6 +104,8 @@ def _message(item, excinfo):
         return wording.with_timeouts(text, next(iter([*_scenarios(item)][-1:]), None))
     if isinstance(problem, AssertionError) and text:
         return wording.of_assertion(text, str(excinfo.traceback[-1].statement), role_of)
+    if verdict.is_the_connections(problem) and text:
+        return wording.of_error(excinfo)
     return isinstance(problem, (Absent, GuardFailed)) and text or excinfo.exconly()
 
 

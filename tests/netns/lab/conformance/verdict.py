@@ -45,12 +45,12 @@ def of_exception(problem, phase="call"):
         return ABSENT
     if isinstance(problem, GuardFailed):
         return BLOCKED
-    if isinstance(problem, AssertionError) or _is_the_connections(problem):
+    if isinstance(problem, AssertionError) or is_the_connections(problem):
         return {"setup": BLOCKED, "call": FAIL}.get(phase, ERROR)
     return ERROR
 
 
-def _is_the_connections(problem):
+def is_the_connections(problem):
     """Whether it is how a connection ended: refused, reset, timed out, unreachable."""
     if isinstance(problem, (ConnectionError, TimeoutError)):
         return True

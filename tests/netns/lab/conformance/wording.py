@@ -49,6 +49,8 @@ def of_assertion(text, statement, role_of):
         subject = next((words for name, words in SUBJECTS.items() if name in left), "got")
         return f"{subject} {seen}, expected {wanted}{newline}{rest}"
     first = _QUOTED.sub(lambda found: found.group(0) + _role(found.group(1), role_of), first)
+    if first.startswith("assert ") and first.count(" == ") == 1 and not first.startswith("assert (("):
+        first = "got " + first.removeprefix("assert ").replace(" == ", ", expected ")
     return f"{first}{newline}{rest}"
 
 
@@ -59,6 +61,14 @@ def _named(place, role_of):
 def _role(place, role_of):
     address = place if place in role_of else place.rpartition(":")[0].strip("[]")
     return f" ({role_of[address]})" if address in role_of else ""
+
+
+def of_error(excinfo):
+    """The message of an error by which a connection ended: the kernel's words and the line where they came, or its own."""
+    problem = excinfo.value
+    if not problem.errno:
+        return str(problem)
+    return f"{problem.strerror}, at: {str(excinfo.traceback[-1].statement).strip()}"
 
 
 def of_timeout(excinfo, role_of):
