@@ -6,6 +6,7 @@ From the ground up; a module uses its own folder and those above it in this list
     waiting      how a test waits for an event, and for how long
     exceptions   Absent, GuardFailed, Unsupported
     toml         reads TOML
+    schema       the part of JSON Schema that fixtures/schema uses
 
     netns/       namespaces and what connects them
         isolation    one outer set of namespaces for a run, so that nothing of it stays
@@ -27,6 +28,7 @@ From the ground up; a module uses its own folder and those above it in this list
         dialect      raw bytes, HTTP or TLS: what a proxy speaks; http and tls are two of them
         ping         ICMP echo
         flood        clients that connect faster than a proxy accepts them
+        description  runs `adapter describe`, and holds it to its schema
         proxy        the implementation under test, started through its adapter
         proxy_protocol  PROXY protocol headers
         daemon       tproxyd by itself, for what only tproxyd does
@@ -53,6 +55,7 @@ From the ground up; a module uses its own folder and those above it in this list
         capabilities what an implementation can claim, and which scenario needs what
         verdict      the rules by which an outcome becomes a verdict
         outcomes     verdicts of single tests in pytest
+        wording      messages of failed tests for readers who do not know the suite
         evidence     the evidence of a failed test
         deviations   failures that are known
         matrix       cells of requirement and implementation, and the exit status
@@ -61,7 +64,6 @@ From the ground up; a module uses its own folder and those above it in this list
         environment  where a run took place
         report       JSON, JUnit, Markdown, and the page made from report.html.template
         spec         docs/SPEC.md
-        schema       the part of JSON Schema that fixtures/schema uses
         browser      Chromium, for the test of the page
 
     plugin       options and fixtures of pytest

@@ -9,13 +9,14 @@ import sys
 
 import pytest
 
-from lab import toml
-from lab.conformance import capabilities, requirements, schema
+from lab import schema, toml
+from lab.conformance import capabilities, requirements
 from lab.conformance.suite_runner import PLAIN
 from lab.conformance.verdict import ABSENT
 from lab.exceptions import Absent
 from lab.paths import FIXTURES, IMPLEMENTATIONS, ROOT, SUITE
-from lab.peers.proxy import UNAVAILABLE, UNSUPPORTED, AdapterFailed, Implementation
+from lab.peers.description import AdapterFailed
+from lab.peers.proxy import UNAVAILABLE, UNSUPPORTED, Implementation
 
 SCHEMAS = FIXTURES / "schema"
 TEMPLATE = ROOT / "contrib" / "adapter-template"

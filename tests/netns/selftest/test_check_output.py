@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.conformance import schema
+from lab import schema
 from lab.ctl import checklist
 from lab.ctl.ctl_host import EVERYTHING, CtlHost
 from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT

@@ -3,12 +3,14 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import xml.etree.ElementTree as xml
 
 import pytest
 
-from lab.conformance import report, schema, spec
+from lab import schema
+from lab.conformance import report, spec
 from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
@@ -135,12 +137,22 @@ def test_a_failure_names_the_command_that_repeats_it(tmp_path):
 def test_refusing_what_is_claimed_fails_and_refusing_the_rest_does_not(tmp_path):
     path = adapter(tmp_path, REFUSES_ALL % "")
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01")
-    assert done.returncode == 0
     assert {test["verdict"] for test in every_test(made)} == {"UNSUPPORTED"}
+    assert done.returncode == 1 and len(made["reasons"]) == 1 and "nothing was tested" in made["reasons"][0]
+    sentence = "0 of 1 MUSTs passed; 1 was not asked, because the implementation does not claim: ipv6 (1), plain-listener (1), source (1)"
+    assert made["summary"] == [sentence] and sentence in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert done.stdout.splitlines()[-1] == f"1 reason why the run did not pass. {sentence}"
     adapter(tmp_path, REFUSES_ALL % '"bind", "source"')
     done, made = run(tmp_path, "--impl", path, "--only", "TP-SRC-01", "--family", "4")
     assert done.returncode == 1
     assert {test["verdict"] for test in every_test(made)} == {"FAIL"}
+
+
+def test_a_row_that_runs_no_proxy_is_no_pass_of_the_implementation(tmp_path):
+    done, made = run(tmp_path, "--impl", adapter(tmp_path, REFUSES_ALL % ""), "--only", "TP-HOST-04", "TP-SRC-01", "--family", "4")
+    assert {cell["requirement"]: cell["verdict"] for cell in made["implementations"][0]["cells"]}["TP-HOST-04"] == "PASS"
+    assert done.returncode == 1 and "nothing was tested" in made["reasons"][0]
+    assert not schema.problems(made, SCHEMA)
 
 
 def test_what_is_served_without_a_claim_is_reported(tmp_path):
@@ -152,19 +164,30 @@ def test_what_is_served_without_a_claim_is_reported(tmp_path):
     assert made["implementations"][0]["cells"][0]["remarks"] == ["served without a claim: plain-listener, source"]
 
 
+def test_an_adapter_is_found_from_any_folder(tmp_path):
+    adapter(tmp_path, f'#!/bin/sh\nexec {shlex.quote(str(FALSIFIERS / "correct"))} "$@"\n')
+    words = ["--impl", "./adapter", "--only", "TP-SRC-03", "--out", tmp_path, "-n", "0"]
+    done = subprocess.run([SUITE / "conformance", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert f"--impl {tmp_path}/adapter" in made["implementations"][0]["cells"][0]["command"]
+
+
 @pytest.mark.parametrize(
     "text, problem",
     [
         ("#!/bin/sh\necho no such program >&2\nexit 69\n", "cannot run: no such program"),
         ("#!/bin/sh\necho oops >&2\nexit 1\n", "describe` ended with status 1: oops"),
-        ("#!/bin/sh\necho '[]'\n", "no valid description"),
+        ("#!/bin/sh\necho '[]'\n", "the object is an array, expected an object"),
+        ("#!/bin/sh\nsleep 600\n", "describe` did not end within 12 s"),
         (REFUSES_ALL % '"telepathy"', "unknown capability: telepathy"),
         ((REFUSES_ALL % "").replace("78", "3"), "unknown field"),
     ],
-    ids=["absent", "broken", "no form", "no capability", "no refusal"],
+    ids=["absent", "broken", "no form", "no end", "no capability", "no refusal"],
 )
 def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path):
-    done, made = run(tmp_path, "--impl", adapter(tmp_path, text), "--only", "TP-SRC-01", "--family", "4")
+    words = ["--only", "TP-SRC-01", "--family", "4", "--patience", "3"]
+    done, made = run(tmp_path, "--impl", adapter(tmp_path, text), *words)
     assert done.returncode == 1
     assert any(problem in each for each in made["implementations"][0]["problems"])
     assert not schema.problems(made, SCHEMA)
@@ -173,11 +196,38 @@ def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path
 def test_the_validator_sees_what_is_wrong(tmp_path):
     assert schema.problems({"format": 2}, SCHEMA)
     assert schema.problems([1, "a", True], {"items": {"type": "integer"}}) == [
-        "$[1]: is not integer",
-        "$[2]: is not integer",
+        "`$[1]` is a string, expected an integer",
+        "`$[2]` is a boolean, expected an integer",
     ]
 
 
 def test_no_text_of_a_report_gets_out_of_its_script_element():
     page = report.page({"implementations": [{"name": "</script><b>&"}]})
     assert page.count("</script>") == 2 and "<b>&" not in page
+
+
+@pytest.fixture
+def without_program(tmp_path, monkeypatch):
+    """Hides one program: PATH is a folder of links to all others."""
+
+    def hide(hidden):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for each in os.environ["PATH"].split(":"):
+            for name in os.listdir(each) if os.path.isdir(each) else ():
+                if name != hidden and not (folder / name).is_symlink():
+                    (folder / name).symlink_to(os.path.join(each, name))
+        monkeypatch.setenv("PATH", str(folder))
+
+    return hide
+
+
+@pytest.mark.parametrize("program", ["socat", "jq"])
+def test_a_program_that_the_template_lacks_is_named_by_the_run(tmp_path, without_program, program):
+    if not shutil.which(program):
+        pytest.skip(f"absent: {program}")
+    without_program(program)
+    done, made = run(tmp_path, "--impl", "contrib/adapter-template", "--only", "TP-STREAM-01", "--patience", "30")
+    problem = f"cannot run: {program} is not installed. On Debian and Ubuntu: apt-get install {program}"
+    assert done.returncode == 1 and made["implementations"][0]["problems"] == [problem]
+    assert problem in done.stdout and "127" not in done.stdout

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from lab import waiting
-from lab.conformance import report, schema
+from lab import schema, waiting
+from lab.conformance import report
 from lab.ctl import check_score, checklist, necessity
 from lab.paths import ROOT
 from lab.peers.proxy import Implementation

@@ -12,8 +12,7 @@ import subprocess
 
 import pytest
 
-from lab import waiting
-from lab.conformance import schema
+from lab import schema, waiting
 from lab.ctl import ctl_host
 from lab.paths import ROOT, TPROXYCTL
 

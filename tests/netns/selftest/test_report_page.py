@@ -21,6 +21,7 @@ pytestmark = [
 def cell(requirement, word, message=""):
     test = {"test": f"tests/netns/test_x.py::test_{word}", "verdict": word, "message": message, "details": message}
     test |= {"parameters": {"family": 4}, "seconds": 0.1, "evidence": "", "unclaimed": [], "command": "run it"}
+    test |= {"lacking": ["udp", "bind"] if word == "UNSUPPORTED" else [], "proxies": 1}
     made = {"requirement": requirement, "verdict": word, "passed": int(word == "PASS"), "message": message}
     return made | {"known": "", "deviates": False, "remarks": [], "command": f"repeat {requirement}", "tests": [test]}
 
@@ -190,6 +191,64 @@ def test_a_search_does_not_change_the_hosts_table(page):
 def test_a_table_that_was_not_tried_is_marked(shared, tmp_path):
     shared.open(write_page(tmp_path, None))
     assert texts(shared, "#necessity > p") == ["Not tried. To try it, run tests/netns/necessity."]
+
+
+CUT = """[...document.querySelectorAll('tr[data-id] .text, .group .text, td.cell, .group td, thead th, .card p, .chip')].filter(each =>
+  each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline' || !each.getClientRects().length).map(each => each.innerText)"""
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_every_sentence_can_be_read_at_every_width(page, width):
+    page.size(width, 800)
+    try:
+        assert not page.value(CUT)
+        shown = page.value("[...document.querySelectorAll('tr[data-id] .text')].map(each => each.innerText)")
+        assert sorted(shown) == sorted(row.text for row in requirements.load() if not row.withdrawn)
+        assert page.value("document.documentElement.scrollWidth") <= width
+    finally:
+        page.size(1200, 800)
+
+
+def test_what_is_not_offered_does_not_look_like_a_failure(shared, tmp_path):
+    """A cell that was not asked counts in no share; a group without any says so."""
+    chosen = [row for row in requirements.load() if not row.withdrawn]
+    words = {"BIND": "UNSUPPORTED", "SRC": "PASS"}
+    cells = [cell(row.id, words.get(row.group, "FAIL" if row.group == "DST" else "UNSUPPORTED")) for row in chosen]
+    made = {"name": "one", "adapter": "one", "version": "1.0", "capabilities": [], "notes": "", "problems": []}
+    column_of = made | {"seconds": 1.0, "command": "repeat", "cells": cells}
+    selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+    path = tmp_path / "report.html"
+    path.write_text(report.page(report.build([column_of], chosen, selection, "repeat", 1.0)), encoding="utf-8")
+    shared.open(path)
+    shares = dict(zip(texts(shared, "tr.group .id"), texts(shared, "tr.group td")))
+    number = sum(row.group == "SRC" for row in chosen)
+    assert (shares["BIND"], shares["SRC"]) == ("not offered", f"{number} of {number}")
+    assert shares["DST"].startswith("0 of ")
+    musts = [row for row in chosen if row.level == "MUST"]
+    passed, tried = (sum(row.group in groups for row in musts) for groups in (("SRC",), ("SRC", "DST")))
+    assert f"{passed} of {tried} MUSTs that it offers passed" in texts(shared, ".card")[0]
+    unsupported = sum(each["verdict"] == "UNSUPPORTED" for each in cells)
+    assert f"{unsupported} not asked, because it does not claim: bind ({unsupported}), udp ({unsupported})" in texts(shared, ".card")[0]
+
+
+def test_a_cell_that_was_not_asked_lists_its_reasons(page):
+    page.value("location.hash = '#TP-BIND-02/0'")
+    page.value("new Promise(done => setTimeout(done))")
+    assert page.value("document.querySelectorAll('#panel > ul:not(.tests) > li').length") == 1
+    assert "1 test" in texts(page, "#panel > ul:not(.tests)")[0]
+    assert not {"false", "0"} & set(texts(page, "#panel")[0].split("\n"))
+    assert page.value("document.querySelector('[data-cell=\"TP-BIND-02/0\"]').title") == "not asked; not claimed: bind, udp"
+    section = page.value("document.getElementById('unasked').innerText")
+    assert "What was not asked" in section and "TP-BIND-02" in section and "udp" in section
+
+
+def test_the_text_beside_the_page_has_what_its_noscript_promises(page, path):
+    """report.md lists every requirement with its verdicts, what did not pass, and what was not asked."""
+    made = json.loads(page.value("document.getElementById('data').textContent"))
+    text = report.markdown(made)
+    assert not [each["id"] for each in made["requirements"] if f"| {each['id']} | {each['level']} |" not in text]
+    assert "### What was not asked" in text and "- one: `bind` (" in text
+    assert "report.md lists every requirement" in page.value("document.querySelector('noscript').textContent")
 
 
 def test_light_and_dark_differ_and_both_can_be_read(page):

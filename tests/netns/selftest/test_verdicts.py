@@ -15,9 +15,10 @@ ROW = requirements.Requirement("TP-SRC-01", "MUST", "source", "Text.", "source")
 SELECTION = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
 
 
-def outcome(word=verdict.FAIL, message="it went wrong", unclaimed=()):
+def outcome(word=verdict.FAIL, message="it went wrong", unclaimed=(), lacking=(), proxies=1):
     event = {"test": f"t[{word}]", "verdict": word, "message": message, "details": "", "parameters": {}, "seconds": 0}
-    return matrix.row({**event, "evidence": "", "unclaimed": list(unclaimed)}, "repeat")
+    event |= {"unclaimed": list(unclaimed), "lacking": list(lacking), "proxies": proxies}
+    return matrix.row({**event, "evidence": ""}, "repeat")
 
 
 def reasons(rows, recorded=(), level="MUST", **selection):
@@ -27,14 +28,86 @@ def reasons(rows, recorded=(), level="MUST", **selection):
     return matrix.reasons({**needed, "implementations": [column]})
 
 
+def report_on(*cells, level="MUST", recorded=(), columns=1):
+    """A report on implementations that all have these cells; each cell is the outcomes of its tests."""
+    rows = [requirements.Requirement(f"TP-SRC-{number:02}", level, "source", "Text.", "source") for number in range(len(cells))]
+    made = [matrix.cell(row, outcomes, list(recorded), "command") for row, outcomes in zip(rows, cells)]
+    return {
+        "requirements": [{"id": row.id, "level": level} for row in rows],
+        "selection": SELECTION,
+        "implementations": [{"name": f"proxy{number}", "problems": [], "cells": made} for number in range(columns)],
+    }
+
+
+PASSED, FAILED = [outcome(verdict.PASS)], [outcome(verdict.FAIL)]
+HOST_ALONE = [outcome(verdict.PASS, proxies=0)]
+
+
+def unasked(*lacking):
+    return [outcome(verdict.UNSUPPORTED, lacking=lacking, proxies=0)]
+
+
 @pytest.mark.parametrize(
-    "level, known, end",
-    [("MUST", "", ""), ("MUST", "a page", ", except 1 known failure"), ("SHOULD", "a page", "")],
+    "cells, sentence",
+    [
+        ([PASSED, PASSED], "Every MUST passed"),
+        ([PASSED, HOST_ALONE], "Every MUST passed"),
+        ([PASSED, FAILED], "1 of 2 MUSTs passed; 1 failed"),
+        (
+            [PASSED, unasked("bind"), unasked("udp", "bind"), unasked("udp"), unasked("udp")],
+            "1 of 5 MUSTs passed; 4 were not asked, because the implementation does not claim: udp (3), bind (2)",
+        ),
+        (
+            [PASSED, unasked("a", "b", "c", "d", "e", "f", "g")],
+            "1 of 2 MUSTs passed; 1 was not asked, because the implementation does not claim: "
+            "a (1), b (1), c (1), d (1), e (1) and 2 more",
+        ),
+        ([PASSED, unasked()], "1 of 2 MUSTs passed; 1 was not asked, because the adapter refused it (status 78)"),
+        (
+            [PASSED, HOST_ALONE, unasked("bind")],
+            "1 of 2 MUSTs passed; 1 was not asked, because the implementation does not claim: bind (1); "
+            "1 more is about the host alone",
+        ),
+        ([PASSED, [outcome(verdict.PASS), *unasked("ipv6")]], "1 of 2 MUSTs passed; 1 was asked only in part, "
+         "because the implementation does not claim: ipv6 (1)"),
+        ([PASSED, [outcome(verdict.ABSENT)]], "1 of 2 MUSTs passed; 1 could not be tried here (ABSENT)"),
+        ([PASSED, []], "1 of 2 MUSTs passed; 1 was not run"),
+        ([PASSED, [outcome(verdict.ERROR)]], "1 of 2 MUSTs passed; 1 has no verdict (BLOCKED or ERROR)"),
+        ([HOST_ALONE], "No MUST was tested: 1 is about the host alone"),
+    ],
 )
-def test_a_known_failure_is_no_pass(level, known, end):
-    column = {"cells": [{"requirement": ROW.id, "known": known}]}
-    report = {"requirements": [{"id": ROW.id, "level": level}], "implementations": [column]}
-    assert matrix.success(report) == f"Every MUST passed{end}"
+def test_the_last_line_says_what_was_not_asked(cells, sentence):
+    assert matrix.summary(report_on(*cells)) == [sentence]
+
+
+def test_several_implementations_have_a_line_each():
+    assert matrix.summary(report_on(PASSED, columns=2)) == ["proxy0: Every MUST passed", "proxy1: Every MUST passed"]
+
+
+def test_a_run_without_a_must_says_so():
+    assert matrix.summary(report_on(PASSED, level="SHOULD")) == ["No MUST was chosen"]
+    assert not matrix.reasons(report_on(unasked("bind"), level="SHOULD"))
+
+
+@pytest.mark.parametrize(
+    "cells, nothing",
+    [
+        ([unasked("bind")], True),
+        ([unasked("bind"), HOST_ALONE], True),
+        ([HOST_ALONE], True),
+        ([[outcome(verdict.ABSENT)]], True),
+        ([unasked("bind"), PASSED], False),
+        ([unasked("bind"), FAILED], False),
+    ],
+)
+def test_a_run_that_tested_nothing_does_not_succeed(cells, nothing):
+    found = [each for each in matrix.reasons(report_on(*cells)) if "nothing was tested" in each]
+    assert bool(found) == nothing
+
+
+def test_a_known_failure_is_no_pass():
+    known = report_on(PASSED, [outcome()], recorded=[deviations.Deviation("TP-SRC-01", "wrong", "a page")])
+    assert matrix.summary(known) == ["Every MUST passed, except 1 known failure"]
 
 
 @pytest.mark.parametrize(
@@ -78,8 +151,9 @@ def test_the_worst_verdict_counts():
 
 def test_unsupported_has_to_be_confirmed():
     assert verdict.confirmed(["bind"], ["bind", "source"])[0] == verdict.UNSUPPORTED
-    word, why = verdict.confirmed(["bind", "source"], ["bind", "source"])
-    assert word == verdict.FAIL and "bind, source" in why
+    assert verdict.confirmed(["bind"], ["bind", "udp", "source"])[2] == ["source", "udp"]
+    word, why, lacking = verdict.confirmed(["bind", "source"], ["bind", "source"])
+    assert word == verdict.FAIL and "bind, source" in why and not lacking
 
 
 def test_what_a_scenario_needs():
@@ -101,7 +175,7 @@ def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_reported()
     [("PASS", True), ("UNSUPPORTED", True), ("ABSENT", True), ("BLOCKED", False), ("ERROR", False), ("FAIL", False)],
 )
 def test_which_verdicts_of_a_must_pass_a_run(word, passes):
-    assert (not reasons([outcome(word)])) == passes
+    assert (not matrix.reasons(report_on(PASSED, [outcome(word)]))) == passes
     assert not reasons([outcome(word)], level="SHOULD")
 
 
@@ -110,8 +184,8 @@ def test_what_is_absent_fails_where_everything_is_expected():
 
 
 def test_what_was_not_run_is_no_pass_unless_it_was_not_asked_for():
-    assert reasons([])
-    assert not reasons([], family=6)
+    assert "NOT RUN" in matrix.reasons(report_on(PASSED, []))[0]
+    assert not matrix.reasons({**report_on(PASSED, []), "selection": {**SELECTION, "family": 6}})
 
 
 KNOWN = deviations.Deviation("TP-SRC-01", "went (very )?wrong", "https://example.org/1")

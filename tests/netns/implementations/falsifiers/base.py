@@ -372,7 +372,7 @@ def adapter(proxy_class):
     """The main function of every falsifier."""
     if sys.argv[1:] == ["describe"]:
         name = sys.argv[0].rpartition("/")[2]
-        print(json.dumps({"name": name, "version": "1", "capabilities": CLAIMS, "notes": proxy_class.__doc__}))
+        print(json.dumps({"name": name, "version": "1", "capabilities": CLAIMS, "notes": proxy_class.__doc__ or ""}))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
         with open(sys.argv[2], encoding="utf-8") as file:
             scenario = json.load(file)

@@ -6,15 +6,17 @@ the data that decided the result.
 """
 
 import shlex
+from collections import Counter
 
 from lab.conformance import deviations, verdict
 
 FORMAT = 1
+NAMED = 5  # capabilities that a sentence of the summary names; reports list all
 
 
 def row(event, command):
     """A test's outcome in the report's format, from its event."""
-    names = ("test", "verdict", "message", "details", "parameters", "seconds", "evidence", "unclaimed")
+    names = ("test", "verdict", "message", "details", "parameters", "seconds", "evidence", "unclaimed", "lacking", "proxies")
     return {**{name: event[name] for name in names}, "command": command}
 
 
@@ -67,26 +69,91 @@ def shown(each):
     return "FAIL (known)" if each["known"] else each["verdict"]
 
 
+def is_host_alone(each):
+    """Whether a cell passed without a proxy: its tests are about the host, so it is no pass of the implementation."""
+    return each["verdict"] == verdict.PASS and not any(test["proxies"] for test in each["tests"])
+
+
+def lacking(each):
+    """Names of the capabilities for lack of which tests of a cell were not asked, sorted."""
+    return sorted({name for test in each["tests"] for name in test["lacking"]})
+
+
 def reasons(report):
-    """Why the run did not succeed, one sentence each; none when every MUST passed."""
-    selection = report["selection"]
+    """Why the run did not succeed, one sentence each; empty if no MUST failed and at least one was tested."""
     levels = {each["id"]: each["level"] for each in report["requirements"]}
     found = []
     for column in report["implementations"]:
-        found += [f"{column['name']}: {problem}" for problem in column["problems"]]
+        said = [*column["problems"]]
         for each in column["cells"]:
-            why = _reason(each, levels[each["requirement"]], selection)
-            if why:
-                found.append(f"{column['name']}: {each['requirement']}: {why}")
+            why = _reason(each, levels[each["requirement"]], report["selection"])
+            said += [f"{each['requirement']}: {why}"] if why else []
+        musts = [each for each in column["cells"] if levels[each["requirement"]] == "MUST"]
+        if not said and musts and not any(map(_is_tested, musts)):
+            said.append("nothing was tested: no MUST was asked and passed; docs/ADAPTERS.md says what to claim")
+        found += [f"{column['name']}: {each}" for each in said]
     return found
 
 
-def success(report):
-    """The last line of a run without such reasons; a known failure is still no pass."""
+def _is_tested(each):
+    return each["verdict"] == verdict.FAIL or each["verdict"] == verdict.PASS and not is_host_alone(each)
+
+
+def summary(report):
+    """One sentence for each implementation: how many MUSTs passed, and why others were not asked.
+
+    "Every MUST passed" is said only where all chosen MUSTs were asked in full and passed. Known failures are named.
+    """
     musts = {each["id"] for each in report["requirements"] if each["level"] == "MUST"}
-    cells = [each for column in report["implementations"] for each in column["cells"]]
-    known = sum(bool(each["known"]) and each["requirement"] in musts for each in cells)
-    return "Every MUST passed" + (f", except {known} known failure{'s' if known > 1 else ''}" if known else "")
+    columns = report["implementations"]
+    texts = [_sentence([each for each in column["cells"] if each["requirement"] in musts]) for column in columns]
+    return texts if len(columns) == 1 else [f"{column['name']}: {text}" for column, text in zip(columns, texts)]
+
+
+def _sentence(musts):
+    cells = [each for each in musts if not is_host_alone(each)]
+    host = len(musts) - len(cells)
+    if not cells:
+        return f"No MUST was tested: {host} {_be(host)} about the host alone" if host else "No MUST was chosen"
+    passed = sum(each["verdict"] == verdict.PASS for each in cells)
+    known = sum(bool(each["known"]) for each in cells)
+    if passed + known == len(cells) and passed:
+        return "Every MUST passed" + (f", except {known} known failure{'s' if known > 1 else ''}" if known else "")
+    parts = [f"{passed} of {len(cells)} MUSTs passed", *_not_passed(cells)]
+    return "; ".join(parts + ([f"{host} more {_be(host)} about the host alone"] if host else []))
+
+
+def _not_passed(cells):
+    """Parts of a sentence on cells without a pass."""
+    unasked = [each for each in cells if each["verdict"] == verdict.UNSUPPORTED]
+    partly = [each for each in unasked if each["passed"]]
+    yield from _unasked([each for each in unasked if not each["passed"]], "not asked")
+    yield from _unasked(partly, "asked only in part")
+    found = counts(cells)
+    if number := found[verdict.FAIL]:
+        known = sum(bool(each["known"]) for each in cells)
+        yield f"{number} failed" + (f" ({known} known)" if known else "")
+    if number := found[verdict.BLOCKED] + found[verdict.ERROR]:
+        yield f"{number} {'has' if number == 1 else 'have'} no verdict (BLOCKED or ERROR)"
+    if number := found[verdict.ABSENT]:
+        yield f"{number} could not be tried here (ABSENT)"
+    if number := found[verdict.NOT_RUN]:
+        yield f"{number} {_be(number, past=True)} not run"
+
+
+def _unasked(cells, how):
+    if not cells:
+        return
+    names = Counter(name for each in cells for name in lacking(each))
+    most = sorted(names.items(), key=lambda one: (-one[1], one[0]))
+    listed = ", ".join(f"{name} ({number})" for name, number in most[:NAMED])
+    more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
+    why = f"the implementation does not claim: {listed}{more}" if names else "the adapter refused it (status 78)"
+    yield f"{len(cells)} {_be(len(cells), past=True)} {how}, because {why}"
+
+
+def _be(number, past=False):
+    return ("was" if past else "is") if number == 1 else ("were" if past else "are")
 
 
 def _reason(each, level, selection):

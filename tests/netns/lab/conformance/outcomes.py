@@ -15,11 +15,12 @@ import os
 
 import pytest
 
-from lab.conformance import capabilities, evidence, verdict
+from lab.conformance import capabilities, evidence, verdict, wording
 from lab.conformance.requirements import requirement_of
 from lab.exceptions import Absent, GuardFailed
 from lab.paths import ROOT
-from lab.peers.proxy import AdapterFailed, Implementation
+from lab.peers.description import AdapterFailed
+from lab.peers.proxy import Implementation
 
 SHOWN = ("family", "firewall_tool", "topology_name", "recipe", "relay")
 DETAILS = 6000  # characters of a failure's traceback that are kept
@@ -59,34 +60,53 @@ def _parameters(item):
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # outermost: sees what the others made of it
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    word, message, unclaimed = judge(item, call, report)
+    word, message, names = judge(item, call, report)
     settle(item, report, word, message)
     keep_evidence(item, report)
     report.finding = {
         "requirement": requirement_of(item),
         "verdict": word,
         "message": message[:DETAILS],
-        "details": report.longreprtext[-DETAILS:] if report.failed else "",
+        "details": wording.without_hints(report.longreprtext)[-DETAILS:] if report.failed else "",
         "parameters": shown_parameters(item),
         "evidence": kept_evidence(item),
-        "unclaimed": unclaimed,
+        "unclaimed": names if word == verdict.PASS else [],
+        "lacking": names if word == verdict.UNSUPPORTED else [],
+        "proxies": len(_proxies(item)),
     }
 
 
 def judge(item, call, report):
-    """(verdict, message, capabilities that were served without a claim) of one phase."""
+    """(verdict, message, capabilities) of one phase.
+
+    The capabilities are those that were served without a claim (PASS), or those that are not claimed (UNSUPPORTED).
+    """
     if call.excinfo is None:
         return verdict.PASS, "", _unclaimed(item) if call.when == "call" else []
     if call.excinfo.errisinstance(pytest.skip.Exception):
         reason = str(call.excinfo.value)
         return verdict.of_skip(reason), reason, []
     word = verdict.of_exception(call.excinfo.value, call.when)
-    says_it_all = isinstance(call.excinfo.value, (AssertionError, TimeoutError, Absent, GuardFailed))
-    message = says_it_all and str(call.excinfo.value) or call.excinfo.exconly()
-    if word == verdict.UNSUPPORTED:
-        word, why = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
-        message = f"{str(call.excinfo.value) or 'refused with status 78'} ({why})"
-    return word, message, []
+    if word != verdict.UNSUPPORTED:
+        return word, _message(item, call.excinfo), []
+    word, why, lacking = _confirmed(item, getattr(call.excinfo.value, "needs", ()))
+    said = str(call.excinfo.value) or "refused with status 78"
+    return word, said if said == why else f"{said} ({why})", lacking
+
+
+def _message(item, excinfo):
+    """What an exception says, in words that need no knowledge of the suite."""
+    problem, lab = excinfo.value, getattr(item, "funcargs", {}).get("lab")
+    role_of = wording.roles(lab) if lab else {}
+    text = wording.without_hints(str(problem))
+    if isinstance(problem, TimeoutError):
+        text = wording.of_timeout(excinfo, role_of) if text in wording.BARE else text
+        return wording.with_timeouts(text, next(iter([*_scenarios(item)][-1:]), None))
+    if isinstance(problem, AssertionError) and text:
+        return wording.of_assertion(text, str(excinfo.traceback[-1].statement), role_of)
+    if verdict.is_the_connections(problem) and text:
+        return wording.of_error(excinfo)
+    return isinstance(problem, (Absent, GuardFailed)) and text or excinfo.exconly()
 
 
 def settle(item, report, word, message):
@@ -98,10 +118,15 @@ def settle(item, report, word, message):
         report.outcome, report.longrepr = "failed", f"{word}: {message}"
 
 
+def _proxies(item):
+    """Proxies that the test started."""
+    lab = getattr(item, "funcargs", {}).get("lab")
+    return lab.proxies if lab else []
+
+
 def _scenarios(item):
     """Scenarios that the test gave to proxies, the last one last."""
-    lab = getattr(item, "funcargs", {}).get("lab")
-    for proxy in lab.proxies if lab else ():
+    for proxy in _proxies(item):
         path = proxy.folder / "scenario.json"
         if path.exists():
             yield json.loads(path.read_text(encoding="utf-8"))
@@ -114,8 +139,8 @@ def _claimed(item):
     implementation = Implementation(item.config.option.impl)
     if implementation.path not in _claims:
         try:
-            _claims[implementation.path] = list(implementation.describe().get("capabilities", ()))
-        except (Absent, AdapterFailed, ValueError, AttributeError):
+            _claims[implementation.path] = implementation.describe()["capabilities"]
+        except (Absent, AdapterFailed):
             _claims[implementation.path] = []
     return _claims[implementation.path]
 
@@ -124,7 +149,7 @@ def _confirmed(item, needs):
     """What an UNSUPPORTED is, given what was claimed; `needs` are those that no scenario shows."""
     scenarios = list(_scenarios(item))
     if not scenarios and not needs:
-        return verdict.UNSUPPORTED, "the test had no scenario"
+        return verdict.UNSUPPORTED, "the test had no scenario", []
     needed = capabilities.needed(scenarios[-1]) if scenarios else []
     return verdict.confirmed(_claimed(item), [*needed, *needs])
 
@@ -204,5 +229,6 @@ def joined(phases):
         "seconds": round(sum(phase.duration for phase in phases), 3),
         **bad,
         "unclaimed": sorted({name for each in findings for name in each["unclaimed"]}),
+        "proxies": max(each["proxies"] for each in findings),
         "evidence": next((each["evidence"] for each in findings if each["evidence"]), ""),
     }

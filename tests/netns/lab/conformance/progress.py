@@ -97,11 +97,17 @@ def summary(report, screen, files):
     if len(bad) > room:
         lines.append(f"  … and {len(bad) - room} more in the reports")
     lines += ["", f"reports: {files}"]
-    why = matrix.reasons(report)
-    well = matrix.success(report)
-    end = well if not why else f"{len(why)} reason{'s' if len(why) > 1 else ''} why the run did not pass"
-    lines.append(paint(screen, verdict.FAIL if why else verdict.PASS, end))
-    return lines
+    lines += [f"  {reason}" for reason in report["reasons"] if "nothing was tested" in reason]
+    return lines + [paint(screen, verdict.PASS if report["passed"] else verdict.FAIL, line) for line in _end(report)]
+
+
+def _end(report):
+    """The last lines: one for each implementation. A failed run says so first."""
+    why, said = len(report["reasons"]), report["summary"]
+    if not why:
+        return said
+    first = f"{why} reason{'s' if why > 1 else ''} why the run did not pass"
+    return [f"{first}. {said[0]}"] if len(said) == 1 else [first, *said]
 
 
 def _groups(report, screen):
@@ -127,7 +133,7 @@ def _tally(cells, screen, width):
 
 def _bad(report, screen):
     levels = {each["id"]: each["level"] for each in report["requirements"]}
-    width = shutil.get_terminal_size((100, 60)).columns - 1
+    width = shutil.get_terminal_size().columns - 1 if screen.live else None  # a log has room for whole lines
     for column in report["implementations"]:
         for each in column["cells"]:
             word = each["verdict"]
@@ -136,7 +142,7 @@ def _bad(report, screen):
                 where = f"{column['name']} {each['requirement']} {levels[each['requirement']]} {matrix.shown(each)}"
                 text = "; ".join(each["remarks"]) if each["deviates"] else first_line(each["message"])
                 mark = verdict.SYMBOLS[word]
-                yield f"{paint(screen, word, mark)} {where}  {text}"[: width + 12 * screen.colour]
+                yield f"{paint(screen, word, mark)} {where}  {text}"[: width and width + 12 * screen.colour]
 
 
 def first_line(text):

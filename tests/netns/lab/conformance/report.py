@@ -51,6 +51,7 @@ def build(columns, chosen, selection, command, seconds, necessity=None):
     }
     report["reasons"] = matrix.reasons(report)
     report["passed"] = not report["reasons"]
+    report["summary"] = matrix.summary(report)
     return report
 
 
@@ -113,12 +114,15 @@ def markdown(report):
         tallies = (_tally(column, group, group_of) for column in columns)
         lines.append(f"| {group} | {' | '.join(tallies)} |")
     lines += ["", " · ".join(f"{verdict.SYMBOLS[word]} {word}" for word in verdict.VERDICTS), ""]
-    lines += [f"- {_plain(reason)}" for reason in report["reasons"]] or [f"{matrix.success(report)}."]
+    lines += [f"{_plain(sentence)}.  " for sentence in report["summary"]]
+    lines += ["", *(f"- {_plain(reason)}" for reason in report["reasons"])]
     failed = [(column, cell) for column in columns for cell in column["cells"] if cell["message"] and _is_bad(cell)]
     if failed:
         lines += ["", "| implementation | requirement | verdict | what happened |", "|---|---|---|---|"]
         lines += [_failed(column, cell) for column, cell in failed]
+    lines += _unasked(columns)
     lines += _necessity(report["necessity"])
+    lines += _every_requirement(report, names)
     where = report["environment"]
     lines += ["", f"Linux {where['kernel']}, {_plain(where['system'])}; repeat with `{report['command']}`"]
     return "\n".join(lines) + "\n"
@@ -137,6 +141,32 @@ def _tally(column, group, group_of):
 def _failed(column, cell):
     message = _plain(cell["message"].strip().partition("\n")[0][:160])
     return f"| {_plain(column['name'])} | {cell['requirement']} | {matrix.shown(cell)} | {message} |"
+
+
+def _unasked(columns):
+    """For each implementation the capabilities that it does not claim, with the requirements that were not asked for that."""
+    lines = []
+    for column in columns:
+        by_name = {}
+        for cell in column["cells"]:
+            if cell["verdict"] == verdict.UNSUPPORTED:
+                for name in matrix.lacking(cell) or [""]:
+                    by_name.setdefault(name, []).append(cell["requirement"])
+        for name, ids in sorted(by_name.items(), key=lambda one: (-len(one[1]), one[0])):
+            what = f"`{name}`" if name else "refused with status 78"
+            lines.append(f"- {_plain(column['name'])}: {what} ({len(ids)}): {', '.join(ids)}")
+    return ["", "### What was not asked", "", "By the capability that is not claimed:", "", *lines] if lines else []
+
+
+def _every_requirement(report, names):
+    """The whole matrix, folded up."""
+    cells = [{each["requirement"]: each for each in column["cells"]} for column in report["implementations"]]
+    lines = ["", "<details><summary>Every requirement</summary>", ""]
+    lines += [f"| requirement | level | text | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
+    for each in report["requirements"]:
+        words = (matrix.shown(found[each["id"]]) if each["id"] in found else "" for found in cells)
+        lines.append(f"| {each['id']} | {each['level']} | {_plain(each['text'])} | {' | '.join(words)} |")
+    return [*lines, "", "</details>"]
 
 
 def _necessity(kept):

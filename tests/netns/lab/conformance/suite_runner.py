@@ -14,11 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab import waiting
+from lab import paths, waiting
 from lab.conformance import capabilities, deviations, evidence, matrix
 from lab.exceptions import Absent
 from lab.paths import ROOT, RUN, SUITE
-from lab.peers.proxy import UNSUPPORTED, AdapterFailed, Implementation
+from lab.peers.description import AdapterFailed
+from lab.peers.proxy import UNSUPPORTED, Implementation
 
 PLAIN = {
     "listeners": [{"address": "127.0.0.1", "port": 8000}],
@@ -33,8 +34,8 @@ class Column:
     """One implementation, and what the run found on it."""
 
     def __init__(self, adapter):
-        self.adapter = adapter
         self.implementation = Implementation(adapter)
+        self.adapter = adapter if _means_the_same_in_root(adapter) else str(self.implementation.path)
         self.name, self.version, self.capabilities, self.notes = Path(adapter).name, "", [], ""
         self.problems = []
         self.rows = {}  # by requirement
@@ -44,16 +45,14 @@ class Column:
         """Ask the adapter; False when it cannot be used at all."""
         try:
             said = self.implementation.describe()
-            self.name, self.version = str(said["name"]), str(said["version"])
-            self.capabilities, self.notes = list(said["capabilities"]), str(said.get("notes", ""))
-        except (Absent, AdapterFailed, OSError) as problem:
+        except (Absent, AdapterFailed) as problem:
             self.problems.append(f"cannot run: {problem}")
-        except (ValueError, KeyError, TypeError) as problem:
-            self.problems.append(f"`describe` prints no valid description: {problem!r}")
         else:
+            self.name, self.version = said["name"], said["version"]
+            self.capabilities, self.notes = said["capabilities"], said.get("notes", "")
             unknown = sorted(set(self.capabilities) - set(capabilities.NAMES))
             if unknown:
-                self.problems.append(f"claims an unknown capability: {', '.join(unknown)}")
+                self.problems.append(f"claims an unknown capability: {', '.join(unknown)}; docs/ADAPTERS.md lists all of them")
             self.problems += [f"a scenario with an unknown field {where}" for where in accepted(self.implementation)]
             return True
         return False
@@ -75,6 +74,11 @@ class Column:
         }
 
 
+def _means_the_same_in_root(adapter):
+    """Whether an adapter's name needs no change for commands that run in the repository's folder."""
+    return (paths.IMPLEMENTATIONS / adapter).is_file() or Path.cwd() == ROOT
+
+
 def accepted(implementation):
     """Places where the adapter does not refuse an unknown field, with the result."""
     for where in ("scenario", "listener"):
@@ -92,7 +96,7 @@ def _status_of(implementation, scenario):
         path.write_text(json.dumps(scenario), encoding="utf-8")
         command = [implementation.path, "run", path, folder]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=waiting.seconds / 3, check=False)
+            done = subprocess.run(command, capture_output=True, cwd=folder, timeout=waiting.seconds, check=False)
         except subprocess.TimeoutExpired:
             return "served"
     return f"status {done.returncode}" if done.returncode != UNSUPPORTED else UNSUPPORTED

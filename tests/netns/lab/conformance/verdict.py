@@ -45,12 +45,12 @@ def of_exception(problem, phase="call"):
         return ABSENT
     if isinstance(problem, GuardFailed):
         return BLOCKED
-    if isinstance(problem, AssertionError) or _is_the_connections(problem):
+    if isinstance(problem, AssertionError) or is_the_connections(problem):
         return {"setup": BLOCKED, "call": FAIL}.get(phase, ERROR)
     return ERROR
 
 
-def _is_the_connections(problem):
+def is_the_connections(problem):
     """Whether it is how a connection ended: refused, reset, timed out, unreachable."""
     if isinstance(problem, (ConnectionError, TimeoutError)):
         return True
@@ -64,11 +64,12 @@ def of_skip(reason):
 
 
 def confirmed(claimed, needed):
-    """What becomes of an UNSUPPORTED: (verdict, why) from what is claimed and what was needed."""
+    """What becomes of an UNSUPPORTED: (verdict, why, what is lacking) from what is claimed and what was needed."""
     lacking = sorted(set(needed) - set(claimed))
     if lacking:
-        return UNSUPPORTED, f"not claimed: {', '.join(lacking)}"
-    return FAIL, f"claims {', '.join(sorted(needed)) or 'to be an adapter'}, and refuses a scenario that needs nothing else"
+        return UNSUPPORTED, f"not claimed: {', '.join(lacking)}", lacking
+    claims = ", ".join(sorted(needed)) or "to be an adapter"
+    return FAIL, f"claims {claims}, and refuses a scenario that needs nothing else", []
 
 
 def unclaimed(claimed, needed):

@@ -1,5 +1,6 @@
 """An address with a port, and one end of a TCP connection."""
 
+import contextlib
 import errno
 import fcntl
 import socket
@@ -42,7 +43,17 @@ class Connection:
         return not hasattr(self.socket, "has_input") or self.socket.has_input()
 
     def send(self, data):
-        self.socket.sendall(data)
+        with self.saying("could not send to {peer}"):
+            self.socket.sendall(data)
+
+    @contextlib.contextmanager
+    def saying(self, what):
+        """A timeout within says who waited for what; `what` may have {peer} and {seconds} in it."""
+        try:
+            yield
+        except TimeoutError:
+            text = what.format(peer=self.peer, seconds=f"{waiting.seconds:g}")
+            raise TimeoutError(f"{self.local} {text}: timed out after {waiting.seconds:g} s") from None
 
     def send_urgent(self, byte):
         """One byte of urgent data (tcp(7)), at its place in the stream."""

@@ -19,18 +19,15 @@ from pathlib import Path
 from lab import paths, waiting
 from lab.exceptions import Absent, Unsupported
 from lab.netns.endpoint import Endpoint
+from lab.peers import description
+from lab.peers.description import UNAVAILABLE
 
 UNSUPPORTED = 78
 LOW_PRIORITY = 10  # a tenth of what an ordinary process gets
-UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class ProxyEnded(AssertionError):
     """The proxy ended by itself; the text has its status and its log."""
-
-
-class AdapterFailed(Exception):
-    """The adapter breaks the contract of docs/ADAPTERS.md."""
 
 
 def refusal(status, text):
@@ -42,14 +39,23 @@ def refusal(status, text):
     return None
 
 
+def about_log(text):
+    """The end of a message that shows a log."""
+    return f"its log:\n{text}" if text.strip() else "its log is empty"
+
+
 class Implementation:
     """An adapter, by the name of a file in implementations/ or by its path."""
 
     def __init__(self, name):
+        """Find the adapter; FileNotFoundError, with what to type, where there is none.
+
+        A link is not followed: an adapter may look at the name by which it was started.
+        """
         known = paths.IMPLEMENTATIONS / name
-        self.path = known if known.is_file() else Path(name).resolve()
-        if not os.access(self.path, os.X_OK):
-            raise FileNotFoundError(f"no adapter: neither {known} nor {self.path} is an executable")
+        self.path = known if known.is_file() else Path(name).absolute()
+        if problem := description.not_an_adapter(self.path, known):
+            raise FileNotFoundError(f"no adapter: {problem}")
         self.name = name
 
     @functools.cached_property
@@ -70,13 +76,8 @@ class Implementation:
 
     @functools.lru_cache(maxsize=None)
     def describe(self):
-        done = subprocess.run([self.path, "describe"], capture_output=True, text=True, check=False)
-        if done.returncode == UNAVAILABLE:
-            raise Absent(done.stderr.strip())
-        if done.returncode != 0:
-            said = done.stderr.strip() or done.stdout.strip() or "no reason was given"
-            raise AdapterFailed(f"`{self.name} describe` ended with status {done.returncode}: {said}")
-        return json.loads(done.stdout)
+        """What `adapter describe` prints, in the form of its schema; see lab.peers.description."""
+        return description.ask(self.path, self.name)
 
 
 class Proxy:
@@ -120,14 +121,14 @@ class Proxy:
         """Raise when the proxy has ended."""
         status = self.process.poll()
         if status is not None:
-            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; its log:\n{self.log()}")
+            raise refusal(status, self.log()) or ProxyEnded(f"the proxy ended with status {status}; {about_log(self.log())}")
 
     def await_end(self):
         """Wait until it ends by itself; return its exit status."""
         try:
             status = self.process.wait(waiting.seconds)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the proxy does not end. Its log:\n{self.log()}") from None
+            raise TimeoutError(f"the proxy does not end within {waiting.seconds:g} s; {about_log(self.log())}") from None
         if refused := refusal(status, self.log()):
             raise refused
         return status

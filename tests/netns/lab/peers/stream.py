@@ -5,6 +5,7 @@ the same block, and nothing is stored or hashed. The block's length is odd and h
 check finds data that is dropped, repeated or swapped by whole buffers.
 """
 
+import contextlib
 import random
 import threading
 
@@ -28,7 +29,8 @@ def feed(connection, total, seed, largest=PIECE):
     while position < total:
         size = chance.choice((chance.randint(1, 1500), chance.randint(1, largest), largest))
         size = min(size, total - position)
-        connection.socket.sendall(expected(position, size))
+        with saying(connection, f"could not send byte {position} of a stream to {{peer}}"):
+            connection.socket.sendall(expected(position, size))
         position += size
 
 
@@ -51,10 +53,16 @@ def check(connection, total, pause=None):
 def fill(connection, view, position):
     filled = 0
     while filled < len(view):
-        got = connection.socket.recv_into(view[filled:])
+        with saying(connection, f"waited {{seconds}} s for byte {position + filled} of a stream from {{peer}}"):
+            got = connection.socket.recv_into(view[filled:])
         if got == 0:
             raise AssertionError(f"the stream ended after {position + filled} bytes")
         filled += got
+
+
+def saying(connection, what):
+    """Connection.saying(), where the connection has it: an end that speaks HTTP has messages of its own."""
+    return connection.saying(what) if hasattr(connection, "saying") else contextlib.nullcontext()
 
 
 def first_difference(buffer, position):

@@ -17,8 +17,15 @@ TYPES = {
 }
 
 
+KINDS = {"null": "null", "integer": "an integer", "array": "an array", "object": "an object"}
+
+
 def problems(value, schema, root=None, where="$"):
-    """What is wrong with a value, one sentence each."""
+    """What is wrong with a value: a list of sentences, empty when nothing is.
+
+    Each names the field as a path from the root `$`, what it is, and what is expected: "`$.name` is a number, expected a
+    string". `root` has the definitions that references name; `where` is the path of the value.
+    """
     root = root or schema
     found = []
     for keyword, wanted in schema.items():
@@ -37,9 +44,20 @@ def _is(value, name):
     return isinstance(value, TYPES[name])
 
 
+def kind_of(value):
+    """What a value is, with its article: "an array"."""
+    return _with_article(next(name for name in TYPES if _is(value, name)))
+
+
+def _with_article(name):
+    return KINDS.get(name, f"a {name}")
+
+
 def _type(value, wanted, _, __, where):
     names = [wanted] if isinstance(wanted, str) else wanted
-    return [] if any(_is(value, name) for name in names) else [f"{where}: is not {' or '.join(names)}"]
+    if any(_is(value, name) for name in names):
+        return []
+    return [f"`{where}` is {kind_of(value)}, expected {' or '.join(map(_with_article, names))}"]
 
 
 def _reference(value, wanted, _, root, where):
@@ -60,13 +78,14 @@ def _additional(value, wanted, schema, root, where):
         return []
     names = sorted(set(value) - set(schema.get("properties", {})))
     if wanted is False:
-        return [f"{where}: unknown field {name}" for name in names]
+        known = ", ".join(schema.get("properties", {})) or "no field"
+        return [f"`{where}` has an unknown field `{name}`, expected only {known}" for name in names]
     return [p for name in names for p in problems(value[name], wanted, root, f"{where}.{name}")]
 
 
 def _required(value, wanted, *_):
     where = _[-1]
-    return [f"{where}: no {name}" for name in wanted if isinstance(value, dict) and name not in value]
+    return [f"`{where}` has no field `{name}`, expected one" for name in wanted if isinstance(value, dict) and name not in value]
 
 
 def _items(value, wanted, _, root, where):
@@ -76,7 +95,12 @@ def _items(value, wanted, _, root, where):
 
 def _says(holds, text):
     """A check of one value against the keyword's own."""
-    return lambda value, wanted, _, __, where: [] if holds(value, wanted) else [f"{where}: {value!r} {text} {wanted}"]
+
+    def check(value, wanted, _, __, where):
+        expected = ", ".join(map(str, wanted)) if isinstance(wanted, list) else wanted
+        return [] if holds(value, wanted) else [f"`{where}` is {value!r}, expected {text}{expected}"]
+
+    return check
 
 
 def _numeric(value):
@@ -90,10 +114,10 @@ _CHECKS = {
     "additionalProperties": _additional,
     "required": _required,
     "items": _items,
-    "enum": _says(lambda value, wanted: value in wanted, "is none of"),
-    "const": _says(lambda value, wanted: value == wanted, "is not"),
-    "pattern": _says(lambda value, wanted: not isinstance(value, str) or re.search(wanted, value), "does not match"),
-    "minimum": _says(lambda value, wanted: not _numeric(value) or value >= wanted, "is below"),
-    "maximum": _says(lambda value, wanted: not _numeric(value) or value <= wanted, "is above"),
-    "minItems": _says(lambda value, wanted: not isinstance(value, list) or len(value) >= wanted, "has fewer items than"),
+    "enum": _says(lambda value, wanted: value in wanted, "one of "),
+    "const": _says(lambda value, wanted: value == wanted, ""),
+    "pattern": _says(lambda value, wanted: not isinstance(value, str) or re.search(wanted, value), "text that matches the pattern "),
+    "minimum": _says(lambda value, wanted: not _numeric(value) or value >= wanted, "at least "),
+    "maximum": _says(lambda value, wanted: not _numeric(value) or value <= wanted, "at most "),
+    "minItems": _says(lambda value, wanted: not isinstance(value, list) or len(value) >= wanted, "items, at least "),
 }

@@ -1,0 +1,121 @@
+"""Messages of failed tests: they say who saw what, who waited for what, and nothing about pytest."""
+
+import socket
+
+import pytest
+
+from lab import waiting
+from lab.conformance import wording
+from lab.netns.endpoint import Connection, Endpoint
+from lab.peers import stream
+from lab.peers.proxy import ProxyEnded, about_log
+
+pytestmark = pytest.mark.suite
+
+ROLES = {"198.51.100.10": "the client", "203.0.113.1": "the proxy", "203.0.113.20": "the server"}
+
+
+@pytest.mark.parametrize(
+    "text, statement, sentence",
+    [
+        (
+            "assert '203.0.113.1' == '198.51.100.10'\n  - 198.51.100.10\n  + 203.0.113.1",
+            "assert flow.peer_seen_by_server.address == lab.client.address",
+            "the server saw 203.0.113.1 (the proxy), expected 198.51.100.10 (the client)",
+        ),
+        (
+            "assert '203.0.113.1' == '198.51.100.10'",
+            "assert flow.source_on_the_wire.address == lab.client.address",
+            "the packets to the server came from 203.0.113.1 (the proxy), expected 198.51.100.10 (the client)",
+        ),
+        (
+            "AssertionError: assert Endpoint(address='203.0.113.1', port=7) == Endpoint(address='198.51.100.10', port=8)",
+            "assert flow.peer_seen_by_server == flow.client.local",
+            "the server saw 203.0.113.1:7 (the proxy), expected 198.51.100.10:8 (the client)",
+        ),
+        ("assert 'eof' == 'reset'", "assert how == 'reset'", "got 'eof', expected 'reset'"),
+        ("assert ('eof', b'') == ('reset', b'')\n  x", "assert flow.ending() == x", "got ('eof', b''), expected ('reset', b'')"),
+        ("assert 1 < 0", "assert a < b", "assert 1 < 0"),
+        ("assert (1 == 2 == 3)", "assert a == b == c", "assert (1 == 2 == 3)"),
+        (
+            "assert {'203.0.113.1'} == {'198.51.100.10'}",
+            "assert lab.sources_tried() == {lab.client.address}",
+            "got {'203.0.113.1' (the proxy)}, expected {'198.51.100.10' (the client)}",
+        ),
+        ("assert '2001:db8::9' == '198.51.100.10'", "assert a == b", "got 2001:db8::9, expected 198.51.100.10 (the client)"),
+    ],
+)
+def test_an_address_is_named_by_its_host(text, statement, sentence):
+    assert wording.of_assertion(text, statement, ROLES).partition("\n")[0] == sentence
+
+
+def test_an_error_of_the_kernel_says_where_it_came():
+    with pytest.raises(OSError) as problem:
+        raise ConnectionResetError(104, "Connection reset by peer")
+    text = wording.of_error(problem)
+    assert text == 'Connection reset by peer, at: raise ConnectionResetError(104, "Connection reset by peer")'
+    with pytest.raises(ConnectionError) as problem:
+        raise ConnectionError("the stream ended 3 bytes short of 4")
+    assert wording.of_error(problem) == "the stream ended 3 bytes short of 4"
+
+
+def test_hints_of_pytest_are_left_out():
+    text = "assert 1 == 2\n  Use -v to get more diff\n  ...Full output truncated (3 lines hidden), use '-vv' to show\n  end"
+    assert wording.without_hints(text) == "assert 1 == 2\n  end"
+    assert wording.without_hints("E     \nE     Use -v to get the full diff\nE   x") == "E     \nE   x"
+    assert wording.without_hints("assert (1 == 2\n  Use -v to get more diff)") == "assert (1 == 2)"
+
+
+@pytest.fixture
+def pair(monkeypatch):
+    """Both ends of a connection; no wait on them is longer than a moment."""
+    monkeypatch.setattr(waiting, "seconds", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    ends = Connection(one), Connection(other)
+    yield ends
+    for end in ends:
+        end.close()
+
+
+def test_who_cannot_send_says_to_whom(pair):
+    with pytest.raises(TimeoutError) as problem:
+        pair[0].send(bytes(1 << 26))
+    assert str(problem.value) == f"{pair[0].local} could not send to {pair[0].peer}: timed out after 0.2 s"
+
+
+def test_who_waits_for_bytes_says_from_whom(pair):
+    with pytest.raises(TimeoutError) as problem:
+        stream.check(pair[0], 1000)
+    assert f"{pair[0].local} waited 0.2 s for byte 0 of a stream from {pair[0].peer}: timed out" in str(problem.value)
+    with pytest.raises(TimeoutError) as problem:
+        stream.feed(pair[0], 1 << 27, 1)
+    assert f"{pair[0].local} could not send byte " in str(problem.value)
+
+
+def test_a_bare_timeout_says_what_was_waited_for(pair):
+    destination = Endpoint(*pair[0].peer)
+    with pytest.raises(TimeoutError) as problem:
+        assert destination and pair[0].socket.recv(1)
+    sentence = wording.of_timeout(problem, {})
+    assert "timed out after 0.2 s" in sentence and "pair[0].socket.recv(1)" in sentence
+    assert f"destination {destination}" in sentence
+
+
+@pytest.mark.parametrize(
+    "scenario, end",
+    [
+        ({"timeouts": {"connect": 700, "client": 900}}, " (timeouts of the scenario: connect 700 ms, client 900 ms)"),
+        ({}, " (the scenario has no timeouts)"),
+        (None, ""),
+    ],
+)
+def test_a_wait_names_the_timeouts_of_the_scenario(scenario, end):
+    assert wording.with_timeouts("waited 8 s\nmore", scenario) == f"waited 8 s{end}\nmore"
+
+
+def test_an_empty_log_is_said_to_be_empty():
+    assert about_log("") == "its log is empty"
+    assert about_log("one\n") == "its log:\none\n"
+    assert issubclass(ProxyEnded, AssertionError)
