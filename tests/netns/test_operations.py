@@ -31,6 +31,7 @@ FLOOD = 120_000  # clients: many, so that a proxy has seconds to stop in
 QUEUE = 256  # clients that can wait at a listener
 LEAVING = 60  # clients: more than the few slots that an adapter may add to the configured one
 PLACES = 20  # sessions at the same time
+RELOADED = 3  # clients after a reload
 
 
 @requirement("TP-OPS-01")
@@ -323,3 +324,18 @@ def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
         flow = lab.client.connect(lab.vip)
         flow.exchange()
         flow.close()
+
+
+@requirement("TP-OPS-26")
+@both_families
+@pytest.mark.parametrize("before, after", [("clientip", "clientip"), ("none", "clientip"), ("clientip", "none")])
+def test_after_a_reload_the_server_sees_the_source_of_the_new_configuration(lab, before, after):
+    more = Endpoint(lab.vip_address(81), lab.vip.port)
+    addresses = {"clientip": lab.client.address, "none": lab.proxy.address}
+    proxy = lab.serve(before, reload=True)
+    assert lab.client.connect(lab.vip).peer_seen_by_server.address == addresses[before]
+    lab.reload(proxy, after, listeners=[lab.listener(), lab.listener(more)], reload=True)
+    waiting.until(lambda: lab.proxy.listens(more), "the proxy listens at the new address, too")
+    for _ in range(RELOADED):
+        seen = lab.client.connect(more).peer_seen_by_server.address
+        assert seen == addresses[after], f"after the reload the server saw {seen}, not {addresses[after]}"

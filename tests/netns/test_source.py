@@ -230,3 +230,18 @@ def test_a_host_route_through_the_proxy_fixes_it(lab):
     gateway = topology.address(topology.SERVER_NET[lab.family], topology.PROXY_HOST)
     lab.topology.server.ip(f"route add {lab.client.address}/{length} via {gateway}")
     assert lab.client.connect(lab.vip).peer_seen_by_server.address == lab.client.address
+
+
+@requirement("TP-SRC-19")
+@both_families
+def test_a_client_port_that_is_taken_on_the_proxys_host_is_refused(lab):
+    """Another program there listens at the client's address and port, so no other socket can be bound to them."""
+    lab.serve(source="client")
+    taken = Endpoint(lab.client.address, CLIENT_PORT)
+    lab.keep(bound_transparently(lab.proxy, taken))
+    how, data = lab.client.try_connect(lab.vip, taken)
+    assert how in ("eof", "reset") and not data
+    assert lab.server.no_connection_came(), "the proxy connected to the server, although the client's port was taken"
+    assert lab.sources_tried() <= {lab.client.address}
+    free = Endpoint(lab.client.address, CLIENT_PORT + 1)
+    assert lab.client.connect(lab.vip, free).peer_seen_by_server == free
