@@ -422,3 +422,32 @@ def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_ans
     server.send(b"answer")
     server.finish()
     assert client.receive_to_end() == b"answer"
+
+
+@requirement("TP-STREAM-27")
+@each_end
+def test_a_half_closed_session_has_timeouts_of_its_own(lab, closer, reader):
+    """Those of whole sessions are ten minutes here. A session that is not half-closed goes on."""
+    lab.serve(timeouts={"client": 600_000, "server": 600_000, "client_fin": 300, "server_fin": 300})
+    whole = lab.client.connect(lab.vip)
+    first, last = ends(lab.client.connect(lab.vip), closer, reader)
+    first.finish()
+    assert last.ending() == ("eof", b"")
+    assert first.ending()[0] in ("eof", "reset")
+    whole.exchange()
+
+
+@requirement("TP-STREAM-28")
+@each_relay
+@each_end
+@pytest.mark.parametrize("sent", [b"", b"the first half of an answer"], ids=["silent", "after bytes"])
+def test_a_reset_after_the_other_sides_end_arrives_as_a_reset(lab, relay, closer, reader, sent):
+    """As when a server fails in the middle of its answer: the client must not take what it has for the whole."""
+    lab.serve(relay=relay)
+    waits, fails = ends(lab.client.connect(lab.vip), closer, reader)
+    waits.finish()
+    assert fails.ending() == ("eof", b"")
+    fails.send(sent)
+    assert waits.receive(len(sent)) == sent
+    fails.reset()
+    assert waits.ending() == ("reset", b"")

@@ -36,8 +36,8 @@ SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
-    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
-    *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
+    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
+    *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server"),
 ]
 
@@ -55,6 +55,8 @@ class Proxy:
         self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
         self.timeouts = {"connect": 10_000, "client": 600_000, "server": 600_000}
         self.timeouts.update(scenario.get("timeouts", {}))
+        for side in ("client", "server"):
+            self.timeouts.setdefault(f"{side}_fin", self.timeouts[side])
         self.timeouts = {name: value / 1000 for name, value in self.timeouts.items()}
         self.selector = selectors.DefaultSelector()
         self.sessions = set()

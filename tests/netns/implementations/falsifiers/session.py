@@ -227,7 +227,11 @@ class Session:
         if not self.connected:
             return now - self.started > limits["connect"]
         client, server = now - self.client_active, now - self.server_active
-        return client > limits["client"] or server > limits["server"]
+        fin = "_fin" if self.half_closed() else ""
+        return client > limits[f"client{fin}"] or server > limits[f"server{fin}"]
+
+    def half_closed(self):
+        return any(way.ended for way in self.directions)
 
     def close(self, reset=False, reason="--"):
         if self in self.proxy.sessions:
