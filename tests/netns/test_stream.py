@@ -15,6 +15,7 @@ from lab.setup import steering
 from lab.setup.variants import both_families, each_end, each_relay, every_relay
 
 MEGABYTE = 1 << 20
+LONG = 40 * MEGABYTE  # bytes of a stream
 BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them before the program reads a byte
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
@@ -451,3 +452,35 @@ def test_a_reset_after_the_other_sides_end_arrives_as_a_reset(lab, relay, closer
     assert waits.receive(len(sent)) == sent
     fails.reset()
     assert waits.ending() == ("reset", b"")
+
+
+@requirement("TP-STREAM-29")
+def test_long_streams_arrive_exact_however_the_proxy_relays_by_itself(lab):
+    """The scenario does not say how to relay."""
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    stream.together(
+        lambda: stream.feed(flow.client, LONG, seed=1),
+        lambda: stream.check(flow.server, LONG),
+        lambda: stream.feed(flow.server, LONG, seed=2),
+        lambda: stream.check(flow.client, LONG),
+    )
+
+
+@requirement("TP-STREAM-30")
+@each_end
+def test_a_proxy_that_is_to_splice_moves_bytes_through_a_pipe(lab, closer, reader):
+    """splice(2) needs a pipe. A proxy that copies has none while bytes flow that it has not without them."""
+    proxy = lab.serve(relay="splice")
+    before, during = proxy.pipes(), set()
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+
+    def look(position):
+        if position % MEGABYTE == 0:
+            during.update(proxy.pipes() - before)
+
+    stream.together(
+        lambda: stream.feed(sender, 8 * MEGABYTE, seed=1),
+        lambda: stream.check(receiver, 8 * MEGABYTE, look),
+    )
+    assert during, "the proxy is to relay by splice, and has no pipe while bytes flow"

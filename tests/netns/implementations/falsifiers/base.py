@@ -7,6 +7,7 @@ each session (session.py, datagrams.py).
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import resource
@@ -66,6 +67,11 @@ class Proxy:
         self.draining = False
         self.reloading = False
         self.turn = 0
+
+    @functools.cached_property
+    def pipe(self):
+        """What bytes are spliced through; it is empty between two turns of the loop."""
+        return os.pipe()
 
     # Listening
 
