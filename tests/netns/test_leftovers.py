@@ -6,8 +6,8 @@ from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.setup.variants import each_end
 
-FEW = 20  # sessions after which a proxy has what it keeps for good
-MANY = 150  # sessions that follow
+FEW = 10  # sessions after which a proxy has what it keeps for good
+MANY = 60  # sessions that follow; each may leave a descriptor
 
 
 @requirement("TP-OPS-27")
