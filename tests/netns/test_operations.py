@@ -31,6 +31,9 @@ FLOOD = 120_000  # clients: many, so that a proxy has seconds to stop in
 QUEUE = 256  # clients that can wait at a listener
 LEAVING = 60  # clients: more than the few slots that an adapter may add to the configured one
 PLACES = 20  # sessions at the same time
+RELOADED = 3  # clients after a reload
+TOO_MANY = 200  # clients, far more than there are places
+TURNS = 10  # messages of each session, in which a proxy without a limit accepts all that wait
 
 
 @requirement("TP-OPS-01")
@@ -323,3 +326,42 @@ def test_a_listener_that_is_its_own_server_takes_no_places_from_another(lab):
         flow = lab.client.connect(lab.vip)
         flow.exchange()
         flow.close()
+
+
+@requirement("TP-OPS-26")
+@both_families
+@pytest.mark.parametrize("before, after", [("clientip", "clientip"), ("none", "clientip"), ("clientip", "none")])
+def test_after_a_reload_the_server_sees_the_source_of_the_new_configuration(lab, before, after):
+    more = Endpoint(lab.vip_address(81), lab.vip.port)
+    addresses = {"clientip": lab.client.address, "none": lab.proxy.address}
+    proxy = lab.serve(before, reload=True)
+    assert lab.client.connect(lab.vip).peer_seen_by_server.address == addresses[before]
+    lab.reload(proxy, after, listeners=[lab.listener(), lab.listener(more)], reload=True)
+    waiting.until(lambda: lab.proxy.listens(more), "the proxy listens at the new address, too")
+    for _ in range(RELOADED):
+        seen = lab.client.connect(more).peer_seen_by_server.address
+        assert seen == addresses[after], f"after the reload the server saw {seen}, not {addresses[after]}"
+
+
+@requirement("TP-OPS-31")
+def test_no_more_sessions_exist_than_configured(lab):
+    """The first clients are held while the others wait, or are refused. How many may wait is up to the implementation."""
+    lab.serve(maxconn=PLACES)
+    held = [lab.client.connect(lab.vip) for _ in range(PLACES)]
+    for _ in range(TOO_MANY):
+        open_in_background(lab)
+    for _ in range(TURNS):
+        for flow in held:
+            flow.exchange()
+    further = 0
+    while not lab.server.no_connection_came():
+        lab.server.accept()
+        further += 1
+    assert further <= LEAVING, f"{PLACES + further} sessions exist, and maxconn is {PLACES}"
+
+
+def open_in_background(lab):
+    """Begin to connect to the proxy; the queue of those that wait may be full."""
+    made = lab.client.socket(lab.vip.address)
+    made.setblocking(False)
+    made.connect_ex(tuple(lab.vip))

@@ -93,14 +93,26 @@ def test_no_byte_of_a_header_reaches_the_server(lab, version):
 def test_a_header_in_several_segments_is_read_whole_or_refused(lab, version):
     accepting(lab, version)
     header = good(f"{version}-tcp4")[0]
-    for cut in (1, 14, len(header.data) - 1):
-        parts = header.data[:cut], header.data[cut:]
+    assert_whole_wherever_it_is_cut(lab, header)
+
+
+def assert_whole_wherever_it_is_cut(lab, header):
+    """A client for each cut. The server sees the address that the header names, or the connection has ended.
+
+    A whole header is accepted in any case.
+    """
+    cuts = range(1, len(header.data))
+    tokens = [secrets.token_bytes(TOKEN) for _ in cuts]
+    parts = [(header.data[:cut], header.data[cut:] + token) for cut, token in zip(cuts, tokens)]
+    for cut, token, client in zip(cuts, tokens, proxy_protocol.connect_all(lab, parts)):
         try:
-            flow = connect(lab, *parts)
+            flow = Flow(lab, client, lab.server.take(token, client), token)
         except ConnectionError:
             assert lab.server.no_connection_came(), f"cut behind byte {cut}"
         else:
-            assert flow.peer_seen_by_server.address == header.source.address, f"cut behind byte {cut}"
+            seen = flow.peer_seen_by_server.address
+            assert seen == header.source.address, f"cut behind byte {cut}: the server saw {seen}, not {header.source}"
+    connect(lab, header.data).exchange()
 
 
 @requirement("TP-PP-06")
@@ -223,3 +235,11 @@ def test_the_servers_header_names_the_client_whatever_source_is_used(lab, versio
     header = write(version, client.local, lab.vip)
     assert server.receive(len(header)) == header
     assert server.peer.address == lab.proxy.address
+
+
+@requirement("TP-PP-19")
+@both_families
+def test_a_binary_header_is_read_whole_wherever_it_is_cut(lab):
+    accepting(lab, "v2")
+    header = good("v2-tcp", lab.family)[0]
+    assert_whole_wherever_it_is_cut(lab, header)

@@ -16,6 +16,8 @@ from lab.setup.variants import each_relay
 GIGABYTE = 1 << 30
 STALLS = 8
 BUFFER = 4 << 20  # bytes, of a socket: a stream has four, and they must not hold all bytes after the last stall
+SESSIONS = 800  # for the memory: at 6 KiB a session, they take 4.7 MiB
+A_SESSIONS_SHARE = 6 << 10  # bytes that stay of each session, at most
 
 pytestmark = pytest.mark.soak
 
@@ -83,3 +85,24 @@ def settled(proxy):
     counts = []
     waiting.until(lambda: counts.append(proxy.descriptors()) or len(counts) > 10, "ten counts")
     return min(counts)
+
+
+@requirement("TP-OPS-29")
+def test_sessions_that_have_ended_keep_no_memory(lab):
+    """One session after another, so that a proxy never needs the memory of more than a few."""
+    proxy = lab.serve()
+    run_sessions(lab, SESSIONS // 4)
+    before = proxy.resident()
+    run_sessions(lab, SESSIONS)
+    share = (proxy.resident() - before) / SESSIONS
+    assert share < A_SESSIONS_SHARE, f"{share / 1024:.1f} KiB of memory stay of each session that has ended"
+
+
+def run_sessions(lab, count):
+    for number in range(count):
+        flow = lab.client.connect(lab.vip)
+        flow.exchange()
+        if number % 4 == 0:
+            flow.client.reset()
+            flow.server.ending()
+        flow.close()

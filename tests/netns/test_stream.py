@@ -15,6 +15,7 @@ from lab.setup import steering
 from lab.setup.variants import both_families, each_end, each_relay, every_relay
 
 MEGABYTE = 1 << 20
+LONG = 40 * MEGABYTE  # bytes of a stream
 BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them before the program reads a byte
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
@@ -422,3 +423,64 @@ def test_a_client_that_ends_its_direction_before_its_server_answers_gets_its_ans
     server.send(b"answer")
     server.finish()
     assert client.receive_to_end() == b"answer"
+
+
+@requirement("TP-STREAM-27")
+@each_end
+def test_a_half_closed_session_has_timeouts_of_its_own(lab, closer, reader):
+    """Those of whole sessions are ten minutes here. A session that is not half-closed goes on."""
+    lab.serve(timeouts={"client": 600_000, "server": 600_000, "client_fin": 300, "server_fin": 300})
+    whole = lab.client.connect(lab.vip)
+    first, last = ends(lab.client.connect(lab.vip), closer, reader)
+    first.finish()
+    assert last.ending() == ("eof", b"")
+    assert first.ending()[0] in ("eof", "reset")
+    whole.exchange()
+
+
+@requirement("TP-STREAM-28")
+@each_relay
+@each_end
+@pytest.mark.parametrize("sent", [b"", b"the first half of an answer"], ids=["silent", "after bytes"])
+def test_a_reset_after_the_other_sides_end_arrives_as_a_reset(lab, relay, closer, reader, sent):
+    """As when a server fails in the middle of its answer: the client must not take what it has for the whole."""
+    lab.serve(relay=relay)
+    waits, fails = ends(lab.client.connect(lab.vip), closer, reader)
+    waits.finish()
+    assert fails.ending() == ("eof", b"")
+    fails.send(sent)
+    assert waits.receive(len(sent)) == sent
+    fails.reset()
+    assert waits.ending() == ("reset", b"")
+
+
+@requirement("TP-STREAM-29")
+def test_long_streams_arrive_exact_however_the_proxy_relays_by_itself(lab):
+    """The scenario does not say how to relay."""
+    lab.serve()
+    flow = lab.client.connect(lab.vip)
+    stream.together(
+        lambda: stream.feed(flow.client, LONG, seed=1),
+        lambda: stream.check(flow.server, LONG),
+        lambda: stream.feed(flow.server, LONG, seed=2),
+        lambda: stream.check(flow.client, LONG),
+    )
+
+
+@requirement("TP-STREAM-30")
+@each_end
+def test_a_proxy_that_is_to_splice_moves_bytes_through_a_pipe(lab, closer, reader):
+    """splice(2) needs a pipe. A proxy that copies has none while bytes flow that it has not without them."""
+    proxy = lab.serve(relay="splice")
+    before, during = proxy.pipes(), set()
+    sender, receiver = ends(lab.client.connect(lab.vip), closer, reader)
+
+    def look(position):
+        if position % MEGABYTE == 0:
+            during.update(proxy.pipes() - before)
+
+    stream.together(
+        lambda: stream.feed(sender, 8 * MEGABYTE, seed=1),
+        lambda: stream.check(receiver, 8 * MEGABYTE, look),
+    )
+    assert during, "the proxy is to relay by splice, and has no pipe while bytes flow"

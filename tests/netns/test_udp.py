@@ -152,3 +152,22 @@ def test_a_client_keeps_its_flow_as_long_as_it_is_used(lab):
     server, client = steering.serve_datagrams(lab), Peer(lab.client)
     seen = {datagrams.exchange(lab, server, client, b"question %d" % number) for number in range(5)}
     assert len(seen) == 1
+
+
+@requirement("TP-UDP-13")
+@both_families
+def test_one_client_of_two_addresses_gets_each_answer_from_the_address_it_asked(lab):
+    """One socket of the client sends to both addresses in turn, so only its destination tells the two flows apart."""
+    vips = [lab.vip, Endpoint(lab.vip_address(81), lab.vip.port)]
+    server = steering.serve_datagrams(lab, listeners=[lab.listener(vip) for vip in vips])
+    client = Peer(lab.client)
+    seen = {}
+    for number, vip in enumerate([*vips, *vips]):
+        client.send(b"question %d" % number, vip)
+        data, seen[vip] = server.receive()
+        assert data == b"question %d" % number
+    for number, vip in enumerate(reversed(vips)):
+        server.send(b"answer %d" % number, seen[vip])
+        data, source = client.receive()
+        assert data == b"answer %d" % number
+        assert source == vip, f"the answer to a question to {vip} came from {source}"

@@ -2,7 +2,8 @@
 
 server ADDRESS PORT KIND... what to do with each connection in turn; the last word is for all further ones. late: send only
                             after the client's end; early: send, end that direction, read on; mute: read to the
-                            end and print how it came; reset: reset after the first bytes; http: answer requests,
+                            end and print how it came; reset: reset after the first bytes; late-reset: after the
+                            client's end send a part of an answer, and reset; http: answer requests,
                             print the address that each came from; slow: the same a second later; hold: without an
                             answer; echo: send back what comes, print nothing; a number: after the first bytes
                             send so many, then end; or one of those of both ends
@@ -174,6 +175,12 @@ def serve(made, peer, kind):
         print("server: the client's side:", ending(made))
     elif kind == "reset":
         made.recv(100)
+        reset(made)
+        print("server: resets")
+    elif kind == "late-reset":
+        print("server: the client's side:", ending(made))
+        made.sendall(b"half of an")
+        time.sleep(0.3)  # so that the bytes are there before the reset
         reset(made)
         print("server: resets")
     elif kind.isdigit():

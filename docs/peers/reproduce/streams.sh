@@ -2,9 +2,10 @@
 # usage: streams.sh PEER     nginx, haproxy, tproxyd, go-mmproxy, sslh, sslh-select, socat, pen or stunnel4 between a
 #                            client and a server
 #
-# Half-close (one side ends its direction, the other sends after that), a reset from either side, and a client that
-# comes again from the same port right after a reset. Expected: what one side does is what the other sees, and every
-# answer arrives. stunnel4 is asked for the resets alone. With SOURCE=none one socat stands where two are joined.
+# Half-close (one side ends its direction, the other sends after that), a reset from either side, also after the
+# client's end, and a client that comes again from the same port right after a reset. Expected: what one side does is
+# what the other sees, and every answer arrives. stunnel4 is asked for the resets alone. With SOURCE=none one socat
+# stands where two are joined.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
@@ -20,10 +21,10 @@ try() { # WHAT, CLIENT'S KIND, CLIENT'S PORT
 	until_ came || true
 	tail -n +$((lines + 1)) server.log | grep . || echo "server: no client arrived"
 }
-half='late early'
-[ "$1" != stunnel4 ] || half=''
+half='late early' after=late-reset
+[ "$1" != stunnel4 ] || half='' after=''
 # shellcheck disable=SC2086
-ends server server 203.0.113.20 8080 $half mute reset mute >server.log 2>&1 &
+ends server server 203.0.113.20 8080 $half mute reset $after mute >server.log 2>&1 &
 until_listening server 8080
 if [ -n "$half" ]; then
 	try 'the client ends its direction; the server answers then' half-close
@@ -32,6 +33,7 @@ fi
 try 'the client resets' reset
 try 'the server resets' await-reset
 if [ -n "$half" ]; then
+	try 'the client ends its direction; the server sends half of an answer and resets' half-close
 	try 'a client from port 40000 resets' reset 40000
 	try 'and again, from the same port' reset 40000
 fi

@@ -7,6 +7,7 @@ each session (session.py, datagrams.py).
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import resource
@@ -36,8 +37,8 @@ SERVER_FIELDS = {"address", "port", "proxy_protocol"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
-    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "threads", "maxconn", "tcplog", "drain"),
-    *("intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
+    *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
+    *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server"),
 ]
 
@@ -55,6 +56,8 @@ class Proxy:
         self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
         self.timeouts = {"connect": 10_000, "client": 600_000, "server": 600_000}
         self.timeouts.update(scenario.get("timeouts", {}))
+        for side in ("client", "server"):
+            self.timeouts.setdefault(f"{side}_fin", self.timeouts[side])
         self.timeouts = {name: value / 1000 for name, value in self.timeouts.items()}
         self.selector = selectors.DefaultSelector()
         self.sessions = set()
@@ -64,6 +67,11 @@ class Proxy:
         self.draining = False
         self.reloading = False
         self.turn = 0
+
+    @functools.cached_property
+    def pipe(self):
+        """What bytes are spliced through; it is empty between two turns of the loop."""
+        return os.pipe()
 
     # Listening
 

@@ -5,8 +5,10 @@ fails, what it sent before is passed on to its end, and then the other side is r
 kernel drop what the other side has not acknowledged, so that is awaited.
 """
 
+import contextlib
 import errno
 import fcntl
+import os
 import selectors
 import socket
 import struct
@@ -110,7 +112,7 @@ class Session:
 
     def read(self, way):
         try:
-            data = way.source.recv(CHUNK)
+            data = self.receive(way)
         except BlockingIOError:
             return
         except OSError:
@@ -124,6 +126,14 @@ class Session:
         else:
             way.ended = True
         self.write(way)
+
+    def receive(self, way):
+        """Bytes that have come, b"" for the end. splice(2) says 0 or EAGAIN of urgent data, too, so then recv() is asked."""
+        if self.proxy.scenario.get("relay") == "splice":
+            with contextlib.suppress(BlockingIOError):
+                if size := os.splice(way.source.fileno(), self.proxy.pipe[1], CHUNK):
+                    return os.read(self.proxy.pipe[0], size)
+        return way.source.recv(CHUNK)
 
     def passed(self, way, data):
         """What becomes of the bytes."""
@@ -227,7 +237,11 @@ class Session:
         if not self.connected:
             return now - self.started > limits["connect"]
         client, server = now - self.client_active, now - self.server_active
-        return client > limits["client"] or server > limits["server"]
+        fin = "_fin" if self.half_closed() else ""
+        return client > limits[f"client{fin}"] or server > limits[f"server{fin}"]
+
+    def half_closed(self):
+        return any(way.ended for way in self.directions)
 
     def close(self, reset=False, reason="--"):
         if self in self.proxy.sessions:

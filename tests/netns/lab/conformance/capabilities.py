@@ -47,6 +47,8 @@ def _has_ipv6(scenario):
     return any(":" in place.get("address", "") for place in places)
 
 
+_FIN = {"client_fin", "server_fin"}
+
 CAPABILITIES = (
     Capability(
         "bind", "listens at addresses that the host does not have", _listener(lambda one: one.get("transparent"))
@@ -95,7 +97,12 @@ CAPABILITIES = (
     Capability(
         "timeouts",
         "ends a session that is silent for longer than a configured time",
-        lambda s: bool(set(s.get("timeouts", ())) - {"connect"}),
+        lambda s: bool(set(s.get("timeouts", ())) - {"connect", *_FIN}),
+    ),
+    Capability(
+        "timeouts-fin",
+        "has other timeouts for sessions of which one direction has ended",
+        lambda s: bool(_FIN & set(s.get("timeouts", ()))),
     ),
     Capability("threads", "runs with the configured number of threads", lambda s: "threads" in s),
     Capability("maxconn", "holds no more sessions than configured", lambda s: "maxconn" in s),

@@ -174,14 +174,22 @@ class ProxyHost(Host):
         """UDP sockets in the same form."""
         return self._proc_sockets("udp")
 
+    def unread(self):
+        """Remote addresses of TCP connections with bytes that no program has read yet."""
+        with_bytes = [(family, fields) for family, fields in self._proc_lines("tcp") if fields[4].partition(":")[2].strip("0")]
+        return {_proc_endpoint(family, fields[2]) for family, fields in with_bytes}
+
     def _proc_sockets(self, protocol, families=None):
+        return [_proc_socket(family, fields) for family, fields in self._proc_lines(protocol, families)]
+
+    def _proc_lines(self, protocol, families=None):
+        """(family, fields) of each line of /proc/net/tcp, for example."""
         found = []
         with self.namespace:
             for family in set(kernel.families()) & (families or {4, 6}):
                 name = protocol if family == 4 else f"{protocol}6"
                 with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
-                    lines = file.readlines()[1:]
-                found += [_proc_socket(family, line.split()) for line in lines]
+                    found += [(family, line.split()) for line in file.readlines()[1:]]
         return found
 
     def attempts(self):

@@ -159,6 +159,23 @@ class Proxy:
         """How many descriptors they hold."""
         return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
 
+    def pipes(self):
+        """The pipes that they hold, by the names that /proc/PID/fd gives them."""
+        found = set()
+        for pid in self.processes():
+            for number in _numbers(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it was closed meanwhile
+                    found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+        return {name for name in found if name.startswith("pipe:")}
+
+    def resident(self):
+        """How many bytes of memory they hold in sum: the resident set of /proc/PID/statm."""
+        pages = 0
+        for pid in self.processes():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+
     def allow_descriptors(self, count):
         """Lower the limit of its running processes."""
         for pid in self.processes():

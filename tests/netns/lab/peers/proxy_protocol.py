@@ -5,10 +5,12 @@ accepted; `source:` gives the address and port that they name (`real`: those of 
 must end the connection.
 """
 
+import contextlib
 import fcntl
 import socket
 import struct
 import termios
+import time
 from typing import NamedTuple, Optional
 
 from lab import paths, waiting
@@ -16,6 +18,7 @@ from lab.netns.endpoint import Connection, Endpoint
 
 FOLDER = paths.FIXTURES / "proxy-protocol"
 MOMENT = 0.15  # seconds in which a proxy is likely to look at a part, unless it ends the connection
+LONGEST = 1.5  # seconds for a proxy that leaves it unread
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -60,16 +63,41 @@ def write(version, source, destination):
 
 def connect(lab, *parts):
     """A client's connection whose first bytes are sent in separate segments."""
-    made = lab.client.socket(lab.vip.address)
-    made.settimeout(waiting.seconds)
-    made.connect(tuple(lab.vip))
-    connection = Connection(made)
+    connection = _open(lab)
     for part in parts:
         connection.send(part)
         if part is not parts[-1]:
-            waiting.until(lambda: _acknowledged(made), "the segment is acknowledged")
-            waiting.readable([made], MOMENT)
+            waiting.until(lambda: _acknowledged(connection.socket), "the segment is acknowledged")
+            waiting.readable([connection.socket], MOMENT)
     return connection
+
+
+def connect_all(lab, pairs):
+    """Clients' connections at the same time; the first bytes of each are the two parts of its pair, in two segments."""
+    connections = [_open(lab) for _ in pairs]
+    for connection, (first, _) in zip(connections, pairs):
+        connection.send(first)
+    for connection in connections:
+        waiting.until(lambda: _acknowledged(connection.socket), "the segment is acknowledged")
+    _await_reading(lab.proxy, connections)
+    for connection, (_, second) in zip(connections, pairs):
+        with contextlib.suppress(ConnectionError):  # the proxy may have ended it
+            connection.send(second)
+    return connections
+
+
+def _open(lab):
+    made = lab.client.socket(lab.vip.address)
+    made.settimeout(waiting.seconds)
+    made.connect(tuple(lab.vip))
+    return Connection(made)
+
+
+def _await_reading(host, connections):
+    """Wait until the proxy has read what the connections sent, or LONGEST: a proxy may look at bytes and leave them."""
+    begun, clients = time.monotonic(), {connection.local for connection in connections}
+    while time.monotonic() < begun + MOMENT or time.monotonic() < begun + LONGEST and host.unread() & clients:
+        time.sleep(MOMENT / 5)
 
 
 def _acknowledged(made):
