@@ -45,17 +45,9 @@ def test_resets_leave_no_descriptor_behind(lab, closer, reader, moment):
 
 def assert_no_descriptor_is_left(proxy, run):
     run(FEW)
-    before = without_sessions(proxy)
+    before = proxy.descriptors_without_sessions()
     run(MANY)
     waiting.until(lambda: proxy.descriptors() <= before, f"the proxy has {before} descriptors again")
-
-
-def without_sessions(proxy):
-    """The descriptors of a proxy without sessions: the smallest number that is seen."""
-    waiting.until(lambda: not proxy.host.sockets("ESTABLISHED"), "the sessions have ended")
-    counts = []
-    waiting.until(lambda: counts.append(proxy.descriptors()) or len(counts) > 10, "ten counts")
-    return min(counts)
 
 
 @requirement("TP-OPS-30")

@@ -1200,24 +1200,29 @@ static void a_server_that_has_answered_when_the_timer_fires_is_connected(void **
 	close(server);
 }
 
-static void an_answer_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
+/* Bytes of SIDE that arrived before its timer fired keep the session. */
+static void assert_bytes_in_time_keep_the_session(struct rig *rig, int side, int timeout)
 {
-	struct rig *rig = *state;
 	struct session *session;
-	int client, server;
+	int ends[2];
 
-	rig->section.timeouts[TIMEOUT_SERVER] = 5000;
-	client = rig_client(rig);
-	server = rig_accept(rig, 0);
+	rig->section.timeouts[timeout] = 5000;
+	ends[CLIENT] = rig_client(rig);
+	ends[SERVER] = rig_accept(rig, 0);
 	rig_until(rig, rig_is_relaying);
 	session = rig_session(rig);
-	session->sides[SERVER].activity -= 6000;
-	rig_write(server, "in time");
+	session->sides[side].activity -= 6000;
+	rig_write(ends[side], "in time");
 	event_active(&session->timer, EV_TIMEOUT, 1);
-	rig_assert_reads(rig, client, "in time");
+	rig_assert_reads(rig, ends[!side], "in time");
 	assert_int_equal(rig->ended, 0);
-	close(client);
-	close(server);
+	close(ends[CLIENT]);
+	close(ends[SERVER]);
+}
+
+static void an_answer_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
+{
+	assert_bytes_in_time_keep_the_session(*state, SERVER, TIMEOUT_SERVER);
 }
 
 static void a_silent_client_times_out(void **state)
@@ -1324,22 +1329,7 @@ static void a_client_is_not_timed_out_while_it_has_nothing_to_do(void **state)
 
 static void data_that_is_there_when_the_timer_fires_keeps_the_session(void **state)
 {
-	struct rig *rig = *state;
-	struct session *session;
-	int client, server;
-
-	rig->section.timeouts[TIMEOUT_CLIENT] = 5000;
-	client = rig_client(rig);
-	server = rig_accept(rig, 0);
-	rig_until(rig, rig_is_relaying);
-	session = rig_session(rig);
-	session->sides[CLIENT].activity -= 6000;
-	rig_write(client, "in time");
-	event_active(&session->timer, EV_TIMEOUT, 1);
-	rig_assert_reads(rig, server, "in time");
-	assert_int_equal(rig->ended, 0);
-	close(client);
-	close(server);
+	assert_bytes_in_time_keep_the_session(*state, CLIENT, TIMEOUT_CLIENT);
 }
 
 static bool has_timed_out(struct rig *rig)

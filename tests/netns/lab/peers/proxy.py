@@ -159,6 +159,13 @@ class Proxy:
         """How many descriptors they hold."""
         return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
 
+    def descriptors_without_sessions(self):
+        """The descriptors that they keep between sessions: the smallest number that is seen once all have ended."""
+        waiting.until(lambda: not self.host.sockets("ESTABLISHED"), "the sessions have ended")
+        counts = []
+        waiting.until(lambda: counts.append(self.descriptors()) or len(counts) > 10, "ten counts")
+        return min(counts)
+
     def pipes(self):
         """The pipes that they hold, by the names that /proc/PID/fd gives them."""
         found = set()
