@@ -222,7 +222,7 @@ class Proxy:
         return (self._busy_seconds() - before) / (time.monotonic() - begun)
 
     def _busy_seconds(self):
-        return max(self._scheduled_seconds(), self._processor_seconds())
+        return max(self._scheduled_seconds(), self.processor_seconds())
 
     def _scheduled_seconds(self):
         """From the scheduler's statistics (Documentation/scheduler/sched-stats.rst); 0 if the kernel has none."""
@@ -234,7 +234,8 @@ class Proxy:
                     nanoseconds += int(ran) + int(waited)
         return nanoseconds / 1e9
 
-    def _processor_seconds(self):
+    def processor_seconds(self):
+        """How much processor time they have used so far, those that have ended left out."""
         ticks = [int(fields[11]) + int(fields[12]) for pid in self.processes() if (fields := _stat(pid))]
         return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
