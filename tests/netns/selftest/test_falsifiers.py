@@ -44,6 +44,7 @@ def verdicts(name, wanted, tmp_path, patience=PATIENCE):
         assert event["event"] != "broken", event["message"]
         if event["event"] == "ended":
             found.setdefault(event["requirement"], set()).add(event["verdict"])
+            print(event["requirement"], event["verdict"], event["message"])  # pytest shows it where this test fails
     return found
 
 

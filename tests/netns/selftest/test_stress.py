@@ -62,14 +62,13 @@ class Server:
 
     def _accept(self):
         while True:
-            accepted = self.listener.accept()[0]
-            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+            threading.Thread(target=self._serve, args=self.listener.accept(), daemon=True).start()
 
-    def _serve(self, accepted):
+    def _serve(self, accepted, peer):
         kinds = {b"e": echo, b"r": reset_after_bulk, b"h": finish_first, b"u": answer_urgently, b"a": await_reset}
         with accepted:
             try:
-                connection = Connection(accepted)
+                connection = Connection(accepted, peer)
                 kinds[connection.receive(1)](connection)
             except Exception as error:  # reported by the test, whichever it is
                 self.errors.append(repr(error))
@@ -143,7 +142,7 @@ def client_resets(connect):
 
 
 def client_leaves_while_connecting(_):
-    flow = Connection(socket.create_connection((LOOPBACK, 7081), waiting.seconds))
+    flow = connect_to(7081)
     flow.send(b"a question")
     flow.reset()
 
@@ -162,8 +161,12 @@ CLIENTS = (
 )
 
 
+def connect_to(port):
+    return Connection(socket.create_connection((LOOPBACK, port), waiting.seconds), (LOOPBACK, port))
+
+
 def connect(kind):
-    flow = Connection(socket.create_connection((LOOPBACK, 7080), waiting.seconds))
+    flow = connect_to(7080)
     flow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     flow.send(kind)
     return flow

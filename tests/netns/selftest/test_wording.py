@@ -1,6 +1,7 @@
 """Messages of failed tests: they say who saw what, who waited for what, and nothing about pytest."""
 
 import socket
+import struct
 
 import pytest
 
@@ -72,11 +73,22 @@ def pair(monkeypatch):
     monkeypatch.setattr(waiting, "seconds", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         one = socket.create_connection(listener.getsockname())
-        other, _ = listener.accept()
-    ends = Connection(one), Connection(other)
+        ends = Connection(one, listener.getsockname()), Connection(*listener.accept())
     yield ends
     for end in ends:
         end.close()
+
+
+def test_a_connection_that_is_reset_at_once_keeps_its_addresses():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        with listener.accept()[0] as accepted:
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        waiting.until(lambda: waiting.ended(client, 0), "the reset has come")
+        connection = Connection(client, listener.getsockname())
+        assert connection.peer == listener.getsockname()
+        assert connection.ending() == ("reset", b"")
+        connection.close()
 
 
 def test_who_cannot_send_says_to_whom(pair):

@@ -99,7 +99,7 @@ class Attempt:
 
 def observe(lab, attempts, upload=0):
     """The symptom of new connections. If they work, the first one uploads `upload` bytes."""
-    unread = {}  # accepted sockets: what came of their tokens
+    unread = {}  # accepted connections: what came of their tokens
     deadline, last_look = waiting.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
         moved = _turn(lab, pending, unread)
@@ -127,32 +127,33 @@ def _turn(lab, pending, unread):
     poll = select.poll()
     for number, each in by_number.items():
         poll.register(number, each.events())
-    servers = [*lab.server.listeners.values(), *unread]
-    for made in servers:
-        poll.register(made.fileno(), select.POLLIN)
+    listeners = {made.fileno(): made for made in lab.server.listeners.values()}
+    accepted = {connection.socket.fileno(): connection for connection in unread}
+    for number in [*listeners, *accepted]:
+        poll.register(number, select.POLLIN)
     ready = [number for number, _ in poll.poll(TURN * 1000)]
-    for made in [made for made in servers if made.fileno() in ready]:
-        if made in unread:
-            _read_token(made, pending, unread)
-        else:
-            unread[lab.server.accepted(made)] = b""
+    for number in ready:
+        if number in accepted:
+            _read_token(accepted[number], pending, unread)
+        elif number in listeners:
+            unread[lab.server.accepted(listeners[number])] = b""
     for number in ready:
         if number in by_number:
             by_number[number].proceed()
     return bool(ready)
 
 
-def _read_token(made, pending, unread):
+def _read_token(connection, pending, unread):
     try:
-        data = made.recv(TOKEN - len(unread[made]))
+        data = connection.socket.recv(TOKEN - len(unread[connection]))
     except OSError:
         data = b""
-    token = unread.pop(made) + data
+    token = unread.pop(connection) + data
     if data and len(token) < TOKEN:
-        unread[made] = token
+        unread[connection] = token
     for each in pending:
         if each.token == token:
-            each.answer(Connection(made))
+            each.answer(connection)
 
 
 def _stuck(lab):

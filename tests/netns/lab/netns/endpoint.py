@@ -30,13 +30,16 @@ def socket_family(address):
 
 
 class Connection:
-    """A connected socket. Every wait on it ends after `waiting.seconds` at the latest."""
+    """A connected socket. Every wait on it ends after `waiting.seconds` at the latest.
 
-    def __init__(self, connected):
+    `peer` is what connect(2) was given or accept(2) returned: after a reset the socket no longer knows it.
+    """
+
+    def __init__(self, connected, peer):
         self.socket = connected
         self.socket.settimeout(waiting.seconds)
         self.local = Endpoint(*connected.getsockname()[:2])
-        self.peer = Endpoint(*connected.getpeername()[:2])
+        self.peer = Endpoint(*peer[:2])
 
     def has_input(self):
         """Whether a readable socket has bytes for the test, or its end."""

@@ -118,8 +118,8 @@ def connect(namespace, port=PORT, source=None):
         made.bind((ADDRESS, source))
     made.settimeout(waiting.seconds)
     made.connect((ADDRESS, port))
-    return Connection(made)
+    return Connection(made, (ADDRESS, port))
 
 
 def accept(listener):
-    return Connection(listener.accept()[0])
+    return Connection(*listener.accept())

@@ -45,7 +45,7 @@ class Dialect:
             return HttpClient(connected, destination)
         if self.client == "tls":
             connected = TlsSocket(connected)
-        made = Connection(connected)
+        made = Connection(connected, destination)
         if self.client == "proxy-v1":
             made.send(proxy_header(made.local, destination))
         return made

@@ -129,7 +129,7 @@ class Server(Host):
             ready = waiting.readable(watched, end - time.monotonic())
             for listener in ready:
                 if hurry is None or listener is not hurry.socket:
-                    return Connection(self.accepted(listener))
+                    return self.accepted(listener)
             if hurry and hurry.socket in ready and hurry.has_input():
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
@@ -157,10 +157,10 @@ class Server(Host):
         return not waiting.readable(self.listeners.values(), 0)
 
     def accepted(self, listener):
-        made, _ = listener.accept()
-        made.settimeout(waiting.seconds)
+        """The next connection of a listener that is ready."""
+        made, peer = listener.accept()
         self.lab.keep(made)
-        return made
+        return Connection(made, peer)
 
 
 class ProxyHost(Host):

@@ -38,9 +38,8 @@ class _NoStream:
 class _Messages:
     """Messages that arrive on a socket: (first line, body)."""
 
-    def __init__(self, connected):
-        self.socket = connected
-        self.peer = Endpoint(*connected.getpeername()[:2])
+    def __init__(self, connected, peer):
+        self.socket, self.peer = connected, peer
         self._buffer = b""
 
     def next(self):
@@ -108,9 +107,9 @@ class HttpClient(_End):
         connected.settimeout(waiting.seconds)
         self.socket = _NoStream(connected)
         self.local = Endpoint(*connected.getsockname()[:2])
-        self.peer = Endpoint(*connected.getpeername()[:2])
+        self.peer = destination
         self.partner = None  # the server's end, once it is known
-        self._connected, self._messages = connected, _Messages(connected)
+        self._connected, self._messages = connected, _Messages(connected, destination)
         self._host = str(destination)
         self._path = secrets.token_hex(TOKEN)
         self._outstanding = 0
@@ -212,7 +211,7 @@ class HttpServer(_End):
             self.send(b"")
 
     def ending(self):
-        return Connection(self.messages.socket).ending()
+        return Connection(self.messages.socket, self.messages.peer).ending()
 
     def close(self):
         """End it and wait until the proxy has ended it, so that the next client's request does not race with this one.
@@ -246,7 +245,7 @@ class Hub:
     def take_in(self):
         while ready := waiting.readable(self.server.listeners.values(), 0):
             for listener in ready:
-                self._connections.append(_Messages(self.server.accepted(listener)))
+                self._accept(listener)
 
     def no_connection_came(self):
         """Whether no connection waits, and no request came on an earlier one."""
@@ -271,8 +270,12 @@ class Hub:
                 if made in by_socket:
                     self._request(by_socket[made])
                 elif not hurry or made is not hurry.socket:
-                    self._connections.append(_Messages(self.server.accepted(made)))
+                    self._accept(made)
         return found
+
+    def _accept(self, listener):
+        connection = self.server.accepted(listener)
+        self._connections.append(_Messages(connection.socket, connection.peer))
 
     def _request(self, messages):
         try:

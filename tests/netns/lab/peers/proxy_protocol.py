@@ -90,7 +90,7 @@ def _open(lab):
     made = lab.client.socket(lab.vip.address)
     made.settimeout(waiting.seconds)
     made.connect(tuple(lab.vip))
-    return Connection(made)
+    return Connection(made, lab.vip)
 
 
 def _await_reading(host, connections):

@@ -217,7 +217,7 @@ class Lab:
         """The client's end of a new connection, in the proxy's dialect if a proxy serves the destination."""
         if self.steered or any(proxy.serves(destination) for proxy in self.proxies):
             return self.dialect.client_end(connected, destination)
-        return Connection(connected)
+        return Connection(connected, destination)
 
     def limit_socket_buffers(self, most):
         """Let no TCP socket buffer grow beyond so many bytes; for sockets that are made from now on."""
