@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from lab import schema
-from lab.conformance import badge, diff, report, requirements, saved, verdict
+from lab.conformance import badge, report, requirements, saved, verdict
 from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
