@@ -6,6 +6,7 @@ from lab.setup import steering
 from lab.setup.variants import both_families
 
 PORT = 3129
+MANY = 1024  # descriptors: where maxconn is not offered, they end a loop
 ANY = {4: "0.0.0.0", 6: "::"}
 
 
@@ -103,7 +104,7 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
 @both_families
 def test_a_client_that_connects_to_the_proxy_itself_is_refused_and_others_are_served(lab):
     """Without this check, the proxy would connect to itself again and again."""
-    intercept(lab, source="none", maxconn=40)
+    intercept(lab, source="none", nofile=MANY, **lab.wished("maxconn", maxconn=40))
     own = Endpoint(lab.proxy_address_to_clients, PORT)
     how, data = lab.client.try_connect(own)
     assert how in ("eof", "reset", "refused") and not data

@@ -123,7 +123,7 @@ def flags_on(tap, port):
 @requirement("TP-STREAM-07")
 @both_families
 def test_when_the_server_refuses_the_clients_connection_ends(lab):
-    lab.start(source="clientip", timeouts={"connect": 5_000}).await_ready()
+    lab.start(source="clientip", **lab.wished("timeout-connect", timeouts={"connect": 5_000})).await_ready()
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
 
@@ -154,7 +154,7 @@ def test_the_server_may_speak_first(lab, relay):
 @each_end
 def test_a_reader_that_stops_holds_back_only_its_own_session(lab, relay, closer, reader):
     lab.limit_socket_buffers(MEGABYTE)
-    lab.serve(relay=relay, threads=1)
+    lab.serve(relay=relay, **lab.wished("threads", threads=1))
     stuck, other = lab.client.connect(lab.vip), lab.client.connect(lab.vip)
     sender, receiver = ends(stuck, closer, reader)
     pushed = push_until_stuck(sender, other)

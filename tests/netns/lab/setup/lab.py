@@ -146,11 +146,28 @@ class Lab:
         self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
         return Endpoint(address, SERVER_PORT)
 
+    # What a test can do without
+
+    def wished(self, capability, **fields):
+        """Fields of a scenario that help a test which is not about them: none where the capability is not claimed."""
+        return fields if capability in self.implementation.capabilities else {}
+
     @property
     def long_connect(self):
-        """Fields of a scenario by which an attempt to connect does not end by itself, where the implementation offers that."""
-        offered = "timeout-connect" in self.implementation.capabilities
-        return {"timeouts": {"connect": 600_000}} if offered else {}
+        """Fields by which an attempt to connect does not end by itself."""
+        return self.wished("timeout-connect", timeouts={"connect": 600_000})
+
+    def short_connect(self):
+        """Fields by which an attempt to connect that is not answered ends soon, after 0.7 s.
+
+        For an implementation that has no such timeout the kernel of its host ends it, after 3 s: it repeats a SYN once
+        (Documentation/networking/ip-sysctl.rst, tcp_syn_retries).
+        """
+        if "timeout-connect" not in self.implementation.capabilities:
+            retries = {"net.ipv4.tcp_syn_retries": 1, "net.ipv4.tcp_syn_linear_timeouts": 0}
+            for host in self.proxy_hosts:
+                host.namespace.sysctl(retries, where_known=True)
+        return self.wished("timeout-connect", timeouts={"connect": 700})
 
     # The proxy
 

@@ -1,0 +1,67 @@
+"""A proxy that does little is asked what it does, and passes if it does it right.
+
+`modest-proxy` has no defect. It listens by IPv6 sockets alone, connects from its own address and claims few capabilities.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lab.conformance import verdict
+from lab.netns import sockets
+from lab.netns.endpoint import Endpoint
+from lab.paths import ROOT, SUITE
+
+MODEST = SUITE / "selftest" / "modest-proxy"
+ASKED = ["TP-BIND-10", "TP-BIND-11", "TP-BIND-13", "TP-DST-05", "TP-DST-08", "TP-HOST-06", "TP-HOST-12", "TP-PP-15", "TP-SRC-07", "TP-UDP-10"]
+
+
+def run(adapter, wanted, folder, *options):
+    """{requirement: {(verdict, message)}} of one variant of each test for each family and way to relay."""
+    events = folder / "events"
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", ROOT, "-p", "no:xdist"),
+        *("--impl", adapter, "--sample-per", "family,relay", "--share", "8", "--patience", "10", "--seed", "1"),
+        *("--events", events, "--no-evidence", "--requirements", ",".join(sorted(wanted)), *options),
+        *sorted(SUITE.glob("test_*.py")),
+    ]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert events.exists(), done.stdout
+    found = {}
+    for event in map(json.loads, events.read_text(encoding="utf-8").splitlines()):
+        assert event["event"] != "broken", event["message"]
+        if event["event"] == "ended":
+            found.setdefault(event["requirement"], set()).add((event["verdict"], event["message"]))
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.suite
+def test_a_proxy_that_offers_little_passes_what_needs_no_more(tmp_path):
+    wanted = set(ASKED)
+    found = run(MODEST, wanted, tmp_path)
+    assert set(found) == wanted
+    others = {each: seen for each, seen in found.items() if {word for word, _ in seen} - {verdict.PASS, verdict.ABSENT}}
+    assert not others
+
+
+@pytest.mark.suite
+@pytest.mark.parametrize(
+    "bound, endpoint, answer",
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("0.0.0.0", "192.0.2.1", True),
+        ("::", "192.0.2.1", True),
+        ("::", "0.0.0.0", True),
+        ("::", "2001:db8::1", True),
+        ("0.0.0.0", "2001:db8::1", False),
+        ("0.0.0.0", "::", False),
+        ("192.0.2.2", "192.0.2.1", False),
+        ("192.0.2.1", "0.0.0.0", False),
+    ],
+)
+def test_a_socket_is_found_by_what_it_serves(bound, endpoint, answer):
+    assert sockets.serves(Endpoint(bound, 80), Endpoint(endpoint, 80)) is answer
+    assert not sockets.serves(Endpoint(bound, 80), Endpoint(endpoint, 81))
