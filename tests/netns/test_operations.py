@@ -227,7 +227,7 @@ def test_the_sessions_line_is_haproxys_tcplog(lab):
 @requirement("TP-OPS-21")
 def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(lab):
     """There is one connection slot, and an attempt to connect does not end by itself."""
-    lab.start(source="clientip", servers=[lab.silent_server()], maxconn=1, **lab.long_connect).await_ready()
+    lab.start(servers=[lab.silent_server()], maxconn=1, **lab.long_connect).await_ready()
     before = set()
     for number in range(LEAVING):
         client = lab.client.open(lab.vip)

@@ -15,7 +15,7 @@ import time
 from lab import waiting
 from lab.netns import sockets
 from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
-from lab.netns.endpoint import RESETS, Connection, Endpoint, socket_family
+from lab.netns.endpoint import RESETS, Connection, socket_family
 from lab.peers.flow import Flow
 from lab.peers.http import Hub
 

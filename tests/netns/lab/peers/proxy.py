@@ -137,6 +137,11 @@ class Proxy:
         """Whether one of its listeners is the one for an endpoint."""
         return self.intercepts or any(sockets.serves(each, endpoint) for each in self.listens)
 
+    @property
+    def uses_clients_address(self):
+        """Whether servers see the client's address, with any port."""
+        return self.scenario["source"]["mode"] == "clientip"
+
     def signal(self, number):
         self.process.send_signal(number)
 
