@@ -394,7 +394,7 @@ def test_what_was_sent_before_a_reset_reaches_a_slow_reader(lab, relay, closer, 
             slow.send(b"an answer")
         breaker.reset()
     waiting.ended(slow.socket, 0.3)  # a wrong proxy has relayed the reset by then
-    how, received = slow.ending()
+    how, received = slow.ending(len(LATEST))
     assert received == LATEST, f"{how} after {len(received)} of {len(LATEST)} bytes"
 
 

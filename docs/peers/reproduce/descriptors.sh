@@ -1,6 +1,7 @@
 #!/bin/sh
 # usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy,
-#                            haproxy or trafficserver; nginx or tproxyd for comparison
+#                            haproxy, sniproxy or trafficserver; nginx or tproxyd for comparison. LIMIT=255 is another limit
+#                            than 256
 #
 # 500 clients one after the other: the proxy is to have as many descriptors as after the first. Then 128 clients at the
 # same time, with a limit of 256 descriptors that is there at the start, or comes later: each is to be served in its turn.
@@ -29,12 +30,12 @@ done
 stop
 echo '== started with 256 descriptors'
 # without the capability, or it raises the limit itself
-under='setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource prlimit --nofile=256:256'
+under="setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource prlimit --nofile=${LIMIT-256}:${LIMIT-256}"
 start "$1"
 crowd "$1"
 [ "$1" != trafficserver ] || exit 0 # who runs as another user may not be limited later
 echo '== limited to 256 descriptors when it runs'
 under=''
 start "$1"
-for each in $pid $(cat /proc/$pid/task/*/children); do prlimit --pid "$each" --nofile=256:256; done
+for each in $pid $(cat /proc/$pid/task/*/children); do prlimit --pid "$each" --nofile="${LIMIT-256}:${LIMIT-256}"; done
 crowd "$1"
