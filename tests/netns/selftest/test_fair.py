@@ -15,9 +15,12 @@ from lab.netns.endpoint import Endpoint
 from lab.paths import ROOT, SUITE
 
 MODEST = SUITE / "selftest" / "modest-proxy"
-TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-UDP-08", "TP-PP-09"}  # about timeouts
+TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
 SPOOFED = {"TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-DST-04", "TP-DST-06"}
-LIMITED = {"TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25"}  # about reload, user and maxconn
+LIMITED = {  # about reload, user, maxconn and splice
+    *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31"),
+    "TP-STREAM-30",
+}
 MAY_BE_ABSENT = {"TP-OPS-20"}  # descriptors of another user's process
 SOURCES = {"TP-SRC-07", "TP-HOST-06", "TP-HOST-12"}  # that speak of the proxy's own address
 HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04"}
