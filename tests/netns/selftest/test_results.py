@@ -8,6 +8,8 @@ import re
 import subprocess
 import xml.etree.ElementTree as xml
 from dataclasses import replace
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 
@@ -47,7 +49,27 @@ def result(words=None, names=("one",), chosen=ROWS, selection=None, **others):
     return report.build(columns, chosen, {**SELECTION, **(selection or {})}, "repeat all", 1.0)
 
 
-def conformance(*words):
+LOADER = SourceFileLoader("conformance_command", str(SUITE / "conformance"))
+COMMAND = module_from_spec(spec_from_loader(LOADER.name, LOADER))
+LOADER.exec_module(COMMAND)
+
+
+@pytest.fixture
+def conformance(capsys):
+    """The command in this process, which is much faster; the result is like that of a process."""
+
+    def run(*words):
+        try:
+            status = COMMAND.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, out, err)
+
+    return run
+
+
+def as_process(*words):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run([SUITE / "conformance", *words], capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
 
@@ -58,8 +80,11 @@ def kept(folder, name, made):
     return path
 
 
-def compare(folder, old, new, *words):
-    return conformance("--diff", kept(folder, "old.json", old), kept(folder, "new.json", new), *words)
+@pytest.fixture
+def compare(conformance, tmp_path):
+    return lambda old, new, *words: conformance(
+        "--diff", kept(tmp_path, "old.json", old), kept(tmp_path, "new.json", new), *words
+    )
 
 
 # The format
@@ -151,7 +176,7 @@ def test_a_row_without_a_proxy_is_not_counted():
     assert badge_of(made) == (f"{len(MUSTS) - 1} of {len(MUSTS) - 1} MUSTs", "pass")
 
 
-def test_the_badge_is_a_picture_that_says_in_words_what_it_shows(tmp_path):
+def test_the_badge_is_a_picture_that_says_in_words_what_it_shows(conformance, tmp_path):
     made, path = kept(tmp_path, "report.json", result({MUSTS[0].id: ["FAIL"]}, names=("a<b",))), tmp_path / "badge.svg"
     done = conformance("--from", made, "--badge", path)
     assert (done.returncode, done.stderr) == (0, "") and f"{len(MUSTS) - 1} of {len(MUSTS)} MUSTs, 1 failed" in done.stdout
@@ -160,7 +185,7 @@ def test_the_badge_is_a_picture_that_says_in_words_what_it_shows(tmp_path):
     assert badge.COLOURS["fail"] in path.read_text(encoding="utf-8") and badge.COLOURS["pass"] not in path.read_text(encoding="utf-8")
 
 
-def test_a_badge_of_several_implementations_has_to_be_chosen(tmp_path):
+def test_a_badge_of_several_implementations_has_to_be_chosen(conformance, tmp_path):
     made, path = kept(tmp_path, "report.json", result(names=("one", "two"))), tmp_path / "badge.svg"
     done = conformance("--from", tmp_path, "--badge", path)
     assert done.returncode == 2 and "--impl NAME; this report has: one, two" in done.stderr and not path.exists()
@@ -183,27 +208,27 @@ def test_white_text_can_be_read_on_every_colour(colour):
 # The comparison
 
 
-def test_the_same_result_twice_is_no_regression(tmp_path):
-    done = compare(tmp_path, result({"TP-SRC-01": ["FAIL"]}), result({"TP-SRC-01": ["FAIL"]}))
+def test_the_same_result_twice_is_no_regression(compare):
+    done = compare(result({"TP-SRC-01": ["FAIL"]}), result({"TP-SRC-01": ["FAIL"]}))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"No regression; {len(ROWS)} as before"
 
 
 @pytest.mark.parametrize("word", [word for word in verdict.VERDICTS if word != "PASS"])
-def test_a_pass_that_is_lost_is_a_regression(tmp_path, word):
-    done = compare(tmp_path, result(), result({"TP-SRC-01": [word]}))
+def test_a_pass_that_is_lost_is_a_regression(compare, word):
+    done = compare(result(), result({"TP-SRC-01": [word]}))
     assert done.returncode == 1 and f"TP-SRC-01     MUST   PASS → {word}\n" in done.stdout
     assert f"it is {word}" in done.stdout and "repeat with: repeat TP-SRC-01" in done.stdout
     assert done.stdout.splitlines()[-1] == f"1 regression; {len(ROWS) - 1} as before"
 
 
-def test_a_regression_within_a_requirement_that_fails_already_is_seen(tmp_path):
-    done = compare(tmp_path, result({"TP-SRC-01": ["FAIL", "PASS"]}), result({"TP-SRC-01": ["FAIL", "FAIL"]}))
+def test_a_regression_within_a_requirement_that_fails_already_is_seen(compare):
+    done = compare(result({"TP-SRC-01": ["FAIL", "PASS"]}), result({"TP-SRC-01": ["FAIL", "FAIL"]}))
     assert done.returncode == 1 and "PASS → FAIL  test_x.py::test_TP-SRC-01[1]" in done.stdout
 
 
-def test_a_failure_by_a_new_test_is_said_to_be_one(tmp_path):
-    done = compare(tmp_path, result(), result({"TP-SRC-01": ["PASS", "FAIL"]}))
+def test_a_failure_by_a_new_test_is_marked(compare):
+    done = compare(result(), result({"TP-SRC-01": ["PASS", "FAIL"]}))
     assert done.returncode == 1 and "by tests that the old run did not have" in done.stdout
 
 
@@ -220,8 +245,8 @@ def test_a_failure_by_a_new_test_is_said_to_be_one(tmp_path):
         ("ABSENT", "BLOCKED", 1, "Regressions: 1"),
     ],
 )
-def test_other_changes_are_listed_for_what_they_are(tmp_path, before, now, status, head):
-    done = compare(tmp_path, result({"TP-OPS-01": [before]}), result({"TP-OPS-01": [now]}))
+def test_other_changes_are_listed_for_what_they_are(compare, before, now, status, head):
+    done = compare(result({"TP-OPS-01": [before]}), result({"TP-OPS-01": [now]}))
     assert (done.returncode, done.stderr) == (status, "") and f"\n{head}\n" in done.stdout
 
 
@@ -236,52 +261,52 @@ def without(made, id):
     return made
 
 
-def test_what_is_new_in_the_catalogue_or_gone_from_it_is_listed(tmp_path):
+def test_what_is_new_in_the_catalogue_or_gone_from_it_is_listed(compare):
     whole = result({"TP-SRC-02": ["FAIL"]})
-    done = compare(tmp_path, without(whole, "TP-SRC-02"), whole)
+    done = compare(without(whole, "TP-SRC-02"), whole)
     assert done.returncode == 0 and "New in the catalogue: 1\n  ✗ TP-SRC-02" in done.stdout
     assert f"1 new, 0 gone, 0 changed. What both have is compared: {len(ROWS) - 1} requirements." in done.stdout
-    done = compare(tmp_path, whole, without(whole, "TP-SRC-02"))
+    done = compare(whole, without(whole, "TP-SRC-02"))
     assert done.returncode == 0 and "Gone from the catalogue: 1\n  TP-SRC-02" in done.stdout
 
 
-def test_a_requirement_with_another_sentence_is_named_and_compared(tmp_path):
+def test_a_requirement_with_another_sentence_is_named_and_compared(compare):
     old, new = result(), result({"TP-SRC-02": ["FAIL"]})
     next(row for row in old["requirements"] if row["id"] == "TP-SRC-02")["text"] = "It was another one."
     old["catalogue"]["sha256"] = "0" * 64
-    done = compare(tmp_path, old, new)
+    done = compare(old, new)
     assert done.returncode == 1 and "0 new, 0 gone, 1 changed (TP-SRC-02)" in done.stdout
 
 
-def test_what_one_run_did_not_choose_is_no_regression(tmp_path):
-    done = compare(tmp_path, result(), result(chosen=ROWS[:3], selection={"only": [row.id for row in ROWS[:3]]}))
+def test_what_one_run_did_not_choose_is_no_regression(compare):
+    done = compare(result(), result(chosen=ROWS[:3], selection={"only": [row.id for row in ROWS[:3]]}))
     assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(f"{len(ROWS) - 3} chosen for one run only; 3 as before")
     assert f"--only: none → {' '.join(row.id for row in ROWS[:3])}\n" in done.stdout
-    done = compare(tmp_path, result(), result({"TP-SRC-02": []}, selection={"family": 4}))
+    done = compare(result(), result({"TP-SRC-02": []}, selection={"family": 4}))
     assert done.returncode == 0 and "--family: none → 4\n" in done.stdout and "not compared: 1\n  TP-SRC-02\n" in done.stdout
 
 
-def test_kernel_tools_and_claims_that_differ_are_named(tmp_path):
+def test_kernel_tools_and_claims_that_differ_are_named(compare):
     old, new = result(), result(capabilities=["udp"])
     new["environment"] |= {"kernel": "6.99", "tools": {**new["environment"]["tools"], "nft": None}}
-    done = compare(tmp_path, old, new)
+    done = compare(old, new)
     assert f"kernel: {old['environment']['kernel']} → 6.99\n" in done.stdout and re.search("nft: .* → none\n", done.stdout)
     assert "no longer claims: bind\n" in done.stdout and "claims besides: udp\n" in done.stdout
 
 
-def test_implementations_are_compared_by_name(tmp_path):
+def test_implementations_are_compared_by_name(compare):
     old, new = result(names=("one", "two")), result({"TP-SRC-01": ["FAIL"]}, names=("two", "three"))
-    done = compare(tmp_path, old, new)
+    done = compare(old, new)
     assert done.returncode == 1 and "two 1.0 → two 1.0" in done.stdout
     assert "missing in the new report: one; only in the new report: three" in done.stdout.splitlines()[-1]
-    assert compare(tmp_path, old, result(names=("two", "three")), "--impl", "two").returncode == 0
-    assert compare(tmp_path, old, result(names=("two", "three")), "--impl", "one").returncode == 2
-    assert compare(tmp_path, result(names=("before",)), result(names=("after",))).returncode == 0
+    assert compare(old, result(names=("two", "three")), "--impl", "two").returncode == 0
+    assert compare(old, result(names=("two", "three")), "--impl", "one").returncode == 2
+    assert compare(result(names=("before",)), result(names=("after",))).returncode == 0
 
 
-def test_an_implementation_that_is_missing_is_a_regression(tmp_path):
+def test_an_implementation_that_is_missing_is_a_regression(compare):
     """A run that was interrupted has no column for what it did not begin."""
-    done = compare(tmp_path, result(names=("one", "two")), result(names=("one",)))
+    done = compare(result(names=("one", "two")), result(names=("one",)))
     assert done.returncode == 1 and "missing in the new report: two" in done.stdout.splitlines()[-1]
 
 
@@ -301,7 +326,7 @@ def test_an_implementation_that_is_missing_is_a_regression(tmp_path):
     ],
 )
 @pytest.mark.parametrize("place", ["old", "new", "badge"])
-def test_a_file_that_is_no_report_is_named(tmp_path, text, words, place):
+def test_a_file_that_is_no_report_is_named(conformance, tmp_path, text, words, place):
     good, bad, made = kept(tmp_path, "good.json", result(chosen=ROWS[:1])), tmp_path / "bad.json", tmp_path / "badge.svg"
     if text is not None:
         bad.write_text(text, encoding="latin-1")
@@ -311,15 +336,15 @@ def test_a_file_that_is_no_report_is_named(tmp_path, text, words, place):
     assert done.stderr.startswith(f"conformance: {bad}: ") and words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_report_whose_cells_are_missing_is_not_used(tmp_path):
+def test_a_report_whose_cells_are_missing_is_not_used(compare):
     made = result()
     made["implementations"][0]["cells"].pop()
-    done = compare(tmp_path, result(), made)
+    done = compare(result(), made)
     assert done.returncode == 2 and "one does not have one cell for each requirement" in done.stderr
 
 
-def test_runs_without_a_common_requirement_are_not_compared(tmp_path):
-    done = compare(tmp_path, result(chosen=ROWS[:1]), result(chosen=ROWS[1:2]))
+def test_runs_without_a_common_requirement_are_not_compared(compare):
+    done = compare(result(chosen=ROWS[:1]), result(chosen=ROWS[1:2]))
     assert done.returncode == 2 and "no requirement in common" in done.stderr
 
 
@@ -337,7 +362,7 @@ def test_runs_without_a_common_requirement_are_not_compared(tmp_path):
         (["--badge", "badge.svg", "--impl", "tproxyd", "haproxy"], "give --impl one name"),
     ],
 )
-def test_wrong_arguments_are_reported_at_once(words, text):
+def test_wrong_arguments_are_reported_at_once(conformance, words, text):
     done = conformance(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("conformance: ") and text in done.stderr
@@ -348,9 +373,9 @@ def test_wrong_arguments_are_reported_at_once(words, text):
 
 def test_a_run_writes_its_badge(tmp_path):
     made, words = tmp_path / "badge.svg", ("--impl", "falsifiers/correct", "--only", "TP-SRC-03", "-n", "0", "--out", tmp_path / "out")
-    done = conformance(*words, "--badge", made)
+    done = as_process(*words, "--badge", made)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"badge: {os.path.relpath(made, ROOT)}: 1 of {len(MUSTS)} MUSTs, {len(MUSTS) - 1} not asked\n" in done.stdout
     assert f"1 of {len(MUSTS)} MUSTs" in xml.parse(made).getroot().get("aria-label")
-    done = conformance("--diff", tmp_path / "out", tmp_path / "out")
+    done = as_process("--diff", tmp_path / "out", tmp_path / "out")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "No regression; 1 as before"), done.stdout + done.stderr

@@ -55,8 +55,8 @@ def identity(path=CATALOGUE):
 
 def digest(rows):
     """The hash of rows, as hexadecimal digits."""
-    said = sorted([row.id, row.level, row.profile, row.text] for row in rows)
-    return hashlib.sha256(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    listed = sorted([row.id, row.level, row.profile, row.text] for row in rows)
+    return hashlib.sha256(json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def with_parts(profiles):
