@@ -47,10 +47,10 @@ def host_table():
     return {"total": len(rows), "cases": rows}
 
 
-def write_page(folder, table):
+def write_page(folder, table, names=("one", "two")):
     chosen = [row for row in requirements.load() if not row.withdrawn]
     selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
-    columns = [column("one", chosen, 0), column("two", chosen, 3)]
+    columns = [column(name, chosen, 3 * number) for number, name in enumerate(names)]
     made = folder / "report.html"
     made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0, table)), encoding="utf-8")
     return made
@@ -225,6 +225,15 @@ def test_every_sentence_can_be_read_at_every_width(page, width):
         assert not page.value(CUT) and page.value(f"Math.max(...{WIDER})") <= 0
     finally:
         page.size(1200, 800)
+
+
+def test_three_implementations_fit_on_a_telephone(shared, tmp_path):
+    shared.size(390, 800)
+    try:
+        shared.open(write_page(tmp_path, None, ("tproxyd", "haproxy", "trafficserver")))
+        assert not shared.value(CUT) and shared.value("document.documentElement.scrollWidth") <= 390
+    finally:
+        shared.size(1200, 800)
 
 
 def test_what_is_not_offered_does_not_look_like_a_failure(shared, tmp_path):
