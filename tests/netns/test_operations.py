@@ -126,8 +126,14 @@ def test_a_missing_capability_is_reported_at_the_start(lab):
 @both_families
 def test_each_session_leaves_a_line_in_the_log(lab):
     proxy = lab.serve()
-    line = line_of(proxy, session_of(lab, 4321))
-    assert re.search(r"\b4321\b", line)
+    client = session_of(lab, 4321)
+    waiting.until(lambda: names_all(proxy.log(), client, 4321), f"a line of the log has {client} and the number of bytes, 4321")
+
+
+def names_all(log, client, size):
+    """Whether a line of a log has a client's address and port and a number, in whatever order and form."""
+    wanted = (rf"(?<![\w.:]){re.escape(client.address)}(?![\w.])", rf"(?<![\w.]){client.port}(?![\w.])", rf"(?<![\w.]){size}(?![\w.])")
+    return any(all(re.search(each, line) for each in wanted) for line in log.splitlines())
 
 
 def session_of(lab, size):
