@@ -37,7 +37,7 @@ struct proxy_header {
 	size_t length;
 	/*
 	 * WHOLE: the addresses that the header names, IPv4-mapped ones as IPv4. The family is AF_UNSPEC where it
-	 * names none (LOCAL, UNKNOWN) or none of TCP: then the connection's own addresses hold.
+	 * names none (LOCAL, UNKNOWN): then the connection's own addresses hold.
 	 */
 	struct addr source, destination;
 	const char *problem; /* MALFORMED: what is wrong, for a log. Static. */
@@ -45,7 +45,8 @@ struct proxy_header {
 
 /*
  * Reads a header of either version from the first LENGTH bytes of DATA, and fills HEADER. Bytes behind the header do
- * not matter. A version 2 header with a CRC32C is MALFORMED where that is wrong (section 2.2.3).
+ * not matter. A version 2 header with a CRC32C is MALFORMED where that is wrong (section 2.2.3). So is one that relays a
+ * connection other than TCP over IPv4 or IPv6: a receiver may refuse it (section 2.2), and HAProxy does.
  */
 enum proxy_header_state proxy_header_parse(
 	struct proxy_header *header, const void *data, size_t length);

@@ -190,21 +190,14 @@ static void take_addresses(struct proxy_header *header, int family, const unsign
 /* The addresses and what is behind them; the header is there to its end. */
 static enum proxy_header_state parse_block(struct proxy_header *header, const unsigned char *data)
 {
-	static const size_t lengths[] = {0, 2 * 4 + 4, 2 * 16 + 4, 2 * 108}; /* by family */
-	unsigned command = data[12] & 0x0f, family = data[13] >> 4, protocol = data[13] & 0x0f;
-	size_t addresses;
+	int family = data[13] == 0x11 ? AF_INET : AF_INET6;
+	size_t addresses = 2 * (family_bits(family) / 8) + 4;
 
-	if (command == 0) /* LOCAL: all else is to be ignored, and may be anything */
+	if ((data[12] & 0x0f) == 0) /* LOCAL: all else is to be ignored, and may be anything */
 		return PROXY_HEADER_WHOLE;
-	addresses = protocol == 0 ? 0 : lengths[family];
 	if (header->length < PROXY_HEADER_FIXED + addresses)
 		return malformed(header, "its addresses are cut off");
-	if (family == 0 || protocol == 0) /* what the block holds is not said */
-		return PROXY_HEADER_WHOLE;
-	if (protocol == 1 && family == 1)
-		take_addresses(header, AF_INET, data + PROXY_HEADER_FIXED);
-	if (protocol == 1 && family == 2)
-		take_addresses(header, AF_INET6, data + PROXY_HEADER_FIXED);
+	take_addresses(header, family, data + PROXY_HEADER_FIXED);
 	return check_fields(header, data, PROXY_HEADER_FIXED + addresses);
 }
 
@@ -216,8 +209,8 @@ static enum proxy_header_state parse_binary(
 		return malformed(header, "its version is not 2");
 	if (length > 12 && (data[12] & 0x0f) > 1)
 		return malformed(header, "its command is neither LOCAL nor PROXY");
-	if (length > 13 && (data[12] & 0x0f) == 1 && (data[13] >> 4 > 3 || (data[13] & 0x0f) > 2))
-		return malformed(header, "its family or its protocol does not exist");
+	if (length > 13 && (data[12] & 0x0f) == 1 && data[13] != 0x11 && data[13] != 0x21)
+		return malformed(header, "it names no TCP address");
 	if (length < PROXY_HEADER_FIXED)
 		return PROXY_HEADER_PARTIAL;
 	header->length += (size_t)data[14] << 8 | data[15];

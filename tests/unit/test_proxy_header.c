@@ -214,22 +214,21 @@ static enum proxy_header_state parse_block(struct proxy_header *header, unsigned
 	return proxy_header_parse(header, bytes, 16 + length);
 }
 
-static void families_that_name_no_tcp_address_are_read_without_one(void **state)
+static void only_local_connections_and_those_of_tcp_are_taken(void **state)
 {
-	static const unsigned families[] = {0x00, 0x01, 0x10, 0x12, 0x20, 0x22, 0x30, 0x31, 0x32};
+	static const unsigned others[] = {
+		0x00, 0x01, 0x10, 0x12, 0x20, 0x22, 0x30, 0x31, 0x32, 0x41};
 	static unsigned char block[216];
 	struct proxy_header header;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		assert_int_equal(parse_block(&header, 1, families[i], block, sizeof(block)),
-			PROXY_HEADER_WHOLE);
-		assert_int_equal(addr_family(&header.source), AF_UNSPEC);
-	}
-	assert_int_equal(parse_block(&header, 1, 0x00, block, 0), PROXY_HEADER_WHOLE);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_int_equal(parse_block(&header, 1, others[i], block, sizeof(block)),
+			PROXY_HEADER_MALFORMED);
 	assert_int_equal(parse_block(&header, 0, 0xff, block, 5), PROXY_HEADER_WHOLE);
-	assert_int_equal(parse_block(&header, 1, 0x31, block, 215), PROXY_HEADER_MALFORMED);
+	assert_int_equal(parse_block(&header, 1, 0x11, block, 12), PROXY_HEADER_WHOLE);
 	assert_int_equal(parse_block(&header, 1, 0x11, block, 11), PROXY_HEADER_MALFORMED);
+	assert_int_equal(parse_block(&header, 1, 0x21, block, 36), PROXY_HEADER_WHOLE);
 	assert_int_equal(parse_block(&header, 1, 0x21, block, 35), PROXY_HEADER_MALFORMED);
 	assert_int_equal(parse_block(&header, 2, 0x11, block, 12), PROXY_HEADER_MALFORMED);
 }
@@ -325,7 +324,7 @@ int main(void)
 		cmocka_unit_test(a_line_has_one_form),
 		cmocka_unit_test(a_line_is_no_longer_than_the_longest),
 		cmocka_unit_test(a_mapped_address_is_its_ipv4_address),
-		cmocka_unit_test(families_that_name_no_tcp_address_are_read_without_one),
+		cmocka_unit_test(only_local_connections_and_those_of_tcp_are_taken),
 		cmocka_unit_test(fields_must_end_where_the_header_does),
 		cmocka_unit_test(a_wrong_checksum_is_malformed),
 		cmocka_unit_test(the_longest_binary_header_is_read),
