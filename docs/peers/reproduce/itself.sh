@@ -14,7 +14,7 @@ most=0
 for _ in $(seq 10); do
 	sleep 0.2
 	number=$(in_ proxy ss -Htn state established 'dport = :3129' | grep -vc 198.51.100.10) || true
-	[ "$number" -le $most ] || most=$number
+	[ "$number" -le "$most" ] || most=$number
 done
 echo "the most connections of the proxy to itself: $most"
 echo "connections of the proxy to itself after 2 s: $(in_ proxy ss -Htn state established 'dport = :3129' | grep -vc 198.51.100.10)"

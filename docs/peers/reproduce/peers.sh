@@ -145,8 +145,10 @@ become() {
 	varnish) # clients begin with a PROXY header where PROXY_IN=1; varnishncsa writes a line for each request
 		printf '%s\n' 'vcl 4.1;' "backend s { .host = \"${server%:*}\"; .port = \"${server#*:}\"; }" \
 			'sub vcl_recv { return (pass); }' >$run/varnish.vcl
+		# shellcheck disable=SC2016
 		set -- sh -c 'varnishncsa -n "$1" -t off & shift; exec "$@"' sh $run/varnish \
-			varnishd -F -j none -n $run/varnish -s malloc,64m -t 0 -f $run/varnish.vcl -a "$vip,$([ "${PROXY_IN-}" = 1 ] && echo PROXY || echo HTTP)"
+			varnishd -F -j none -n $run/varnish -s malloc,64m -t 0 -p backend_remote_error_holddown=0 \
+			-p backend_local_error_holddown=0 -f $run/varnish.vcl -a "$vip,$([ "${PROXY_IN-}" = 1 ] && echo PROXY || echo HTTP)"
 		;;
 	shadowsocks-libev) # ss-server is no child of the others: they take SIGCHLD for the end of a plugin
 		common='-s 127.0.0.1 -p 8388 -k secret -m aes-256-gcm -t 600 --mtu 65535 -v'

@@ -16,8 +16,8 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 made = []
 for _ in range(300):
-    made.append(socket.create_connection(("192.0.2.80", 80)))
     try:
+        made.append(socket.create_connection(("192.0.2.80", 80)))
         if len(sys.argv) > 1:
             made[-1] = context.wrap_socket(made[-1], do_handshake_on_connect=False)
             made[-1].setblocking(False)
@@ -34,6 +34,7 @@ ticks() { # of processor time that the proxy's processes have used
 for limit in 256 257; do
 	# shellcheck disable=SC2034 # for peers.sh
 	under="setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource prlimit --nofile=$limit:$limit"
+	run=/run/scratch/$limit && mkdir "$run"
 	start "$1"
 	in_ client /usr/bin/python3 clients.py ${TLS:+tls} &
 	clients=$!
@@ -44,6 +45,6 @@ for limit in 256 257; do
 	tail -n 1 "$log" | cut -c1-100
 	kill $clients
 	# shellcheck disable=SC2046
-	kill -KILL $(ip netns pids proxy)
+	kill -KILL $(ip netns pids proxy) 2>/dev/null || true
 	wait $clients $pid 2>/dev/null || true
 done

@@ -11,7 +11,7 @@ mkfifo $run/peer.log
 # shellcheck disable=SC2217 # it holds the pipe open, and does not read
 sleep 1000 <$run/peer.log &
 case $1 in sniproxy | squid | trafficserver | varnish) kind=http ;; *) kind='echo' ;; esac
-half=half-close
+half='half-close'
 case $1 in hitch | shadowsocks-libev) half=await ;; esac # they end a client that ends its direction, whatever the server does
 serve() {
 	ip netns exec server /usr/bin/python3 "$here/ends.py" server 203.0.113.20 8080 $kind >/dev/null 2>&1 &
