@@ -51,7 +51,7 @@ def test_clients_whose_header_does_not_come_hold_no_other_client_up(lab, version
         client.send(header.data[:20] if number % 2 else b"")
     for _ in range(3):
         token = secrets.token_bytes(TOKEN)
-        client = proxy_protocol.connect(lab, header.data + token)
+        client = proxy_protocol.connect(lab, header.data, token)
         flow = Flow(lab, client, lab.server.take(token, client), token)
         flow.exchange()
         flow.close()

@@ -23,10 +23,10 @@ def accepting(lab, version, source=None, **rest):
     return lab.serve(source, [lab.listener(proxy_protocol=version)], **{**lab.wished("timeouts", timeouts=WITHIN), **rest})
 
 
-def connect(lab, *parts):
-    """A client's connection that begins with a header, in parts; returns when the server has read its token."""
+def connect(lab, header):
+    """A client's connection that begins with a header; returns when the server has read its token."""
     token = secrets.token_bytes(TOKEN)
-    client = proxy_protocol.connect(lab, *parts[:-1], parts[-1] + token)
+    client = proxy_protocol.connect(lab, header, token)
     return Flow(lab, client, lab.server.take(token, client), token)
 
 
@@ -43,10 +43,10 @@ def taken(lab, headers):
 
 
 def is_taken(lab, header):
-    client = proxy_protocol.connect(lab, header.data + secrets.token_bytes(TOKEN))
+    client = proxy_protocol.connect(lab, header.data, secrets.token_bytes(TOKEN))
     if "timeouts" not in lab.implementation.capabilities:
         with contextlib.suppress(OSError):  # the proxy has ended it already
-            client.finish()  # or else it waits for the rest of the header, and has to end now
+            client.hang_up()  # or else it waits for the rest of the header, and has to end now
     try:
         lab.server.accept(client).close()
     except ConnectionError:
@@ -94,8 +94,7 @@ def test_no_byte_of_a_header_reaches_the_server(lab, version):
     for header in good(f"{version}-tcp4"):
         flow = connect(lab, header.data)
         flow.client.send(b"the rest")
-        flow.client.finish()
-        assert flow.server.receive_to_end() == b"the rest", header.name
+        assert flow.server.receive(8) == b"the rest", header.name
 
 
 @requirement("TP-PP-05")
@@ -113,8 +112,7 @@ def assert_whole_wherever_it_is_cut(lab, proxy, header):
     """
     cuts = range(1, len(header.data))
     tokens = [secrets.token_bytes(TOKEN) for _ in cuts]
-    parts = [(header.data[:cut], header.data[cut:] + token) for cut, token in zip(cuts, tokens)]
-    for cut, token, client in zip(cuts, tokens, proxy_protocol.connect_all(lab, parts)):
+    for cut, token, client in zip(cuts, tokens, proxy_protocol.connect_in_parts(lab, header.data, tokens)):
         try:
             flow = Flow(lab, client, lab.server.take(token, client), token)
         except ConnectionError:
@@ -195,16 +193,15 @@ def test_a_binary_header_names_client_and_destination_to_the_server(lab):
 
 
 def assert_header(lab, version):
-    """The bytes of the header come first, then the client's bytes."""
+    """The bytes of the header come first, then the client's bytes. The test needs no half-close, which not every proxy relays."""
     for _ in range(3):
         client = lab.client.open(lab.vip)
         client.send(b"and then the client")
-        client.finish()
         server = lab.server.accept(client)
-        assert server.receive_to_end() == write(version, client.local, lab.vip) + b"and then the client"
+        expected = write(version, client.local, lab.vip) + b"and then the client"
+        assert server.receive(len(expected)) == expected
         server.send(b"an answer")
-        server.finish()
-        assert client.receive_to_end() == b"an answer"
+        assert client.receive(9) == b"an answer"
 
 
 @requirement("TP-PP-13")
@@ -225,10 +222,9 @@ def test_the_servers_header_names_what_the_clients_header_names(lab, version_in,
     """As in a chain of proxies with different versions."""
     serve_with_header(lab, version_out, listeners=[lab.listener(proxy_protocol=version_in)])
     header = good(f"{version_in}-tcp4")[0]
-    client = proxy_protocol.connect(lab, header.data)
-    client.finish()
-    server = lab.server.accept()
-    assert server.receive_to_end() == write(version_out, header.source, Endpoint(topology.vip(4), 80))
+    client = proxy_protocol.connect(lab, header.data, secrets.token_bytes(TOKEN))
+    expected = write(version_out, header.source, Endpoint(topology.vip(4), 80))
+    assert lab.server.accept(client).receive(len(expected)) == expected
 
 
 @requirement("TP-PP-15")
@@ -236,6 +232,7 @@ def test_the_servers_header_names_what_the_clients_header_names(lab, version_in,
 def test_the_servers_header_names_the_client_whatever_source_is_used(lab, version):
     serve_with_header(lab, version, source="none")
     client = lab.client.open(lab.vip)
+    client.send(b"and then the client")
     server = lab.server.accept(client)
     header = write(version, client.local, lab.vip)
     assert server.receive(len(header)) == header

@@ -8,7 +8,7 @@
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
-source=client
+source=${SOURCE-client}
 start "$1"
 new() { tail -n +$((lines + 1)) $log; }
 try() { # WHAT PORT KIND
@@ -23,7 +23,7 @@ try() { # WHAT PORT KIND
 ends server server 203.0.113.20 8080 4321 >/dev/null &
 until_listening server 8080
 [ "$1" = trafficserver ] || try 'a session: the client comes from port 40000 and gets 4321 bytes' 40000 await 4321
-case $1 in pen | stunnel4) exit ;; esac
+case $1 in pen | stunnel4 | hitch | shadowsocks-libev) exit ;; esac
 in_ proxy /usr/bin/python3 -c '
 import socket, time
 taken = socket.socket()

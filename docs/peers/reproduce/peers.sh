@@ -6,7 +6,10 @@
 #   start PEER    run it beside the script, as $pid; what it logs is in $log
 #   stop          end it
 #
-# What a script may set after that: $servers, empty for the client's own destination (trafficserver, haproxy and v2ray); $under, a
+# hitch, varnish and shadowsocks-libev connect from the proxy's own address.
+#
+# What a script may set after that: $servers, empty for the client's own destination (trafficserver, haproxy, v2ray and
+# shadowsocks-libev); $under, a
 # command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
 # not; $source, client for its port, too, none for the proxy's own address (where it can choose); $options, a line of
 # haproxy's or tproxyd's defaults.
@@ -14,6 +17,12 @@ vip=192.0.2.80:80 servers=203.0.113.20:8080
 run=/run/scratch transparent=1 source=clientip under='' options=''
 
 yes_() { test "$@" && echo 1 || echo 0; }
+
+certificate() { # proxy.pem: a key, and a certificate that it signed
+	[ ! -e proxy.pem ] || return 0
+	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=proxy.example -days 2 -keyout proxy.pem -out cert.pem 2>/dev/null
+	cat cert.pem >>proxy.pem && rm cert.pem
+}
 
 become() {
 	server=${servers%% *} peer=$1
@@ -66,8 +75,7 @@ become() {
 		fi
 		;;
 	stunnel4)
-		[ -e proxy.pem ] || openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=proxy.example -days 2 -keyout proxy.pem -out cert.pem 2>/dev/null
-		[ ! -e cert.pem ] || { cat cert.pem >>proxy.pem && rm cert.pem; }
+		certificate
 		printf '%s\n' 'foreground = yes' 'pid =' 'debug = info' 'syslog = no' '[service]' "accept = $vip" "connect = $server" \
 			'cert = /run/scratch/proxy.pem' 'transparent = source' >$run/stunnel.conf
 		set -- stunnel4 $run/stunnel.conf
@@ -128,6 +136,28 @@ become() {
 		END
 		set -- v2ray -config $run/v2ray.json
 		;;
+	hitch)
+		certificate
+		printf '%s\n' "frontend = \"[${vip%:*}]:${vip#*:}\"" "backend = \"[${server%:*}]:${server#*:}\"" \
+			'pem-file = "/run/scratch/proxy.pem"' 'ocsp-dir = ""' 'user = "nobody"' 'log-level = 2' >$run/hitch.conf
+		set -- hitch --config=$run/hitch.conf
+		;;
+	varnish) # clients begin with a PROXY header where PROXY_IN=1; varnishncsa writes a line for each request
+		printf '%s\n' 'vcl 4.1;' "backend s { .host = \"${server%:*}\"; .port = \"${server#*:}\"; }" \
+			'sub vcl_recv { return (pass); }' >$run/varnish.vcl
+		# shellcheck disable=SC2016
+		set -- sh -c 'varnishncsa -n "$1" -t off & shift; exec "$@"' sh $run/varnish \
+			varnishd -F -j none -n $run/varnish -s malloc,64m -t 0 -p backend_remote_error_holddown=0 \
+			-p backend_local_error_holddown=0 -f $run/varnish.vcl -a "$vip,$([ "${PROXY_IN-}" = 1 ] && echo PROXY || echo HTTP)"
+		;;
+	shadowsocks-libev) # ss-server is no child of the others: they take SIGCHLD for the end of a plugin
+		common='-s 127.0.0.1 -p 8388 -k secret -m aes-256-gcm -t 600 --mtu 65535 -v'
+		listener="-b ${vip%:*} -l ${vip#*:} ${DATAGRAMS:+-U}"
+		if [ -n "$server" ]; then listener="ss-tunnel $listener -L $server"; else listener="ss-redir $listener -T"; fi
+		set -- sh -c "(ss-server $common -u &)
+			until ss -Hltn 'sport = :8388' | grep -q .; do sleep 0.05; done
+			exec $listener $common"
+		;;
 	*)
 		echo "no peer of this script: $peer" >&2
 		exit 2
@@ -142,7 +172,7 @@ start() {
 	become "$1" >$log 2>&1 &
 	pid=$!
 	[ "$1" != go-mmproxy ] || export PROXY_HEADER=1
-	[ "$1" != stunnel4 ] || export TLS=1
+	case $1 in stunnel4 | hitch) export TLS=1 ;; esac
 	until_listening proxy "${vip##*:}"
 }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
 # usage: streams.sh PEER     nginx, haproxy, tproxyd, go-mmproxy, sslh, sslh-select, socat, pen or stunnel4 between a
-#                            client and a server
+#                            client and a server; hitch, or with SOURCE=none shadowsocks-libev
 #
 # Half-close (one side ends its direction, the other sends after that), a reset from either side, also after the
 # client's end, and a client that comes again from the same port right after a reset. Expected: what one side does is
-# what the other sees, and every answer arrives. stunnel4 is asked for the resets alone. With SOURCE=none one socat
+# what the other sees, and every answer arrives. stunnel4 and hitch are asked for the resets alone. With SOURCE=none one socat
 # stands where two are joined.
 LEND=1
 . "$(dirname "$0")/lab.sh"
@@ -22,7 +22,7 @@ try() { # WHAT, CLIENT'S KIND, CLIENT'S PORT
 	tail -n +$((lines + 1)) server.log | grep . || echo "server: no client arrived"
 }
 half='late early' after=late-reset
-[ "$1" != stunnel4 ] || half='' after=''
+case $1 in stunnel4 | hitch) half='' after='' ;; esac
 # shellcheck disable=SC2086
 ends server server 203.0.113.20 8080 $half mute reset $after mute >server.log 2>&1 &
 until_listening server 8080

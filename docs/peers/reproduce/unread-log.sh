@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: unread-log.sh PEER  the proxy's log is a full pipe that is never read: does it go on, and does SIGTERM end it?
-#                            nginx, go-mmproxy, stunnel4, sslh, socat, pen, squid, sniproxy or trafficserver; haproxy or tproxyd
-#                            for comparison
+#                            nginx, go-mmproxy, stunnel4, sslh, socat, pen, squid, sniproxy, trafficserver, hitch, varnish or
+#                            shadowsocks-libev; haproxy or tproxyd for comparison
 #
 # Expected: 5 clients are ended while nothing listens at the server, then one is served, and then SIGTERM ends the proxy.
 LEND=1
@@ -10,7 +10,9 @@ LEND=1
 mkfifo $run/peer.log
 # shellcheck disable=SC2217 # it holds the pipe open, and does not read
 sleep 1000 <$run/peer.log &
-case $1 in sniproxy | squid | trafficserver) kind=http ;; *) kind='echo' ;; esac
+case $1 in sniproxy | squid | trafficserver | varnish) kind=http ;; *) kind='echo' ;; esac
+half='half-close'
+case $1 in hitch | shadowsocks-libev) half=await ;; esac # they end a client that ends its direction, whatever the server does
 serve() {
 	ip netns exec server /usr/bin/python3 "$here/ends.py" server 203.0.113.20 8080 $kind >/dev/null 2>&1 &
 	server=$!
@@ -20,7 +22,7 @@ client() { # what becomes of one
 	if [ $kind = http ]; then
 		ends client client 198.51.100.10 192.0.2.80 80 get 2>&1 | tail -1
 	else
-		ends client client 198.51.100.10 192.0.2.80 80 half-close 2>&1 | tail -1
+		ends client client 198.51.100.10 192.0.2.80 80 $half 2>&1 | tail -1
 	fi
 }
 serve

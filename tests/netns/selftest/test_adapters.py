@@ -32,9 +32,11 @@ def published(name):
 TOOLS = {
     "adapter-template": {"jq": "jq", "socat": "socat"},
     "pen": {"jq": "jq", "pen": "pen"},
+    "shadowsocks-libev": {"ss-redir": "shadowsocks-libev"},
     "stunnel4": {"stunnel4": "stunnel4"},
     "trafficserver": {"traffic_server": "trafficserver"},
-    **{name: {name: name} for name in ("go-mmproxy", "haproxy", "nginx", "socat", "sniproxy", "squid", "sslh", "v2ray")},
+    "varnish": {"varnishd": "varnish"},
+    **{name: {name: name} for name in ("go-mmproxy", "haproxy", "hitch", "nginx", "socat", "sniproxy", "squid", "sslh", "v2ray")},
 }
 MISSING = [(adapter, tool) for adapter in ADAPTERS for tool in TOOLS.get(adapter.name, ())]
 

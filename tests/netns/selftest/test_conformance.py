@@ -10,7 +10,7 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from lab import schema
-from lab.conformance import report, spec
+from lab.conformance import matrix, report, spec
 from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
@@ -22,6 +22,18 @@ REFUSES_ALL = """#!/bin/sh
 [ "$1" = describe ] && echo '{"name": "refuser", "version": "1", "capabilities": [%s]}' && exit
 exit 78
 """
+
+
+@pytest.mark.parametrize(
+    "message, line",
+    [
+        ("no connection came\nE  more", "no connection came"),
+        ("the proxy ended with status 1; its log:\nstarting\nno such option: x\n", "the proxy ended with status 1; its log: … no such option: x"),
+        ("the proxy ended with status 1; its log:", "the proxy ended with status 1; its log:"),
+    ],
+)
+def test_a_table_shows_the_last_line_of_the_log_of_a_proxy_that_did_not_start(message, line):
+    assert matrix.one_line(message) == line
 
 
 def conformance(*words, without=""):

@@ -99,6 +99,12 @@ def _is_tested(each):
     return each["verdict"] == verdict.FAIL or each["verdict"] == verdict.PASS and not is_host_alone(each)
 
 
+def one_line(message):
+    """What a table has room for: a message's first line, and if that is about a log, the log's last."""
+    first, _, rest = message.strip().partition("\n")
+    return f"{first} … {rest.splitlines()[-1].strip()}" if first.endswith("its log:") and rest else first
+
+
 def summary(report):
     """One sentence for each implementation: how many MUSTs passed, and why others were not asked.
 

@@ -140,10 +140,6 @@ def _bad(report, screen):
             good = (verdict.PASS, verdict.UNSUPPORTED, verdict.NOT_RUN)
             if word not in good or each["deviates"]:
                 where = f"{column['name']} {each['requirement']} {levels[each['requirement']]} {matrix.shown(each)}"
-                text = "; ".join(each["remarks"]) if each["deviates"] else first_line(each["message"])
+                text = "; ".join(each["remarks"]) if each["deviates"] else matrix.one_line(each["message"])
                 mark = verdict.SYMBOLS[word]
                 yield f"{paint(screen, word, mark)} {where}  {text}"[: width and width + 12 * screen.colour]
-
-
-def first_line(text):
-    return text.strip().partition("\n")[0]

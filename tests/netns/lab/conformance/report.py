@@ -141,7 +141,7 @@ def _tally(column, group, group_of):
 
 
 def _failed(column, cell):
-    message = _plain(cell["message"].strip().partition("\n")[0][:160])
+    message = _plain(matrix.one_line(cell["message"])[:160])
     return f"| {_plain(column['name'])} | {cell['requirement']} | {matrix.shown(cell)} | {message} |"
 
 

@@ -115,6 +115,8 @@ class Connection:
         """No more bytes from this side; the other direction stays open."""
         self.socket.shutdown(socket.SHUT_WR)
 
+    hang_up = finish  # in other dialects these are not the same
+
     def reset(self):
         """End both directions by a reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -11,7 +11,7 @@ An adapter's `describe` names the dialect and the lab speaks it; the tests are t
 
 from lab.exceptions import Unsupported
 from lab.netns.endpoint import Connection
-from lab.peers.http import HttpClient
+from lab.peers.http import HttpClient, request
 from lab.peers.tls import TlsSocket, make_certificate
 
 PLAIN = {"client": "plain", "server": "plain"}
@@ -48,6 +48,18 @@ class Dialect:
         made = Connection(connected, destination)
         if self.client == "proxy-v1":
             made.send(proxy_header(made.local, destination))
+        return made
+
+    def first_bytes(self, token, destination):
+        """What a client sends first where the server is to read this token: behind a PROXY header, for example."""
+        return request(token.hex(), destination) if self.http else token
+
+    def begun(self, connected, destination, token):
+        """The client's end of a connection on which the first bytes are sent already."""
+        if not self.http:
+            return Connection(connected, destination)
+        made = HttpClient(connected, destination)
+        made.has_begun(token)
         return made
 
     def find(self, token):

@@ -17,8 +17,15 @@ import time
 from lab import waiting
 from lab.exceptions import Unsupported
 from lab.netns.endpoint import RESETS, Connection, Endpoint
+from lab.peers.proxy_protocol import SIGNATURE
 
 TOKEN = 16
+
+
+def request(path, destination, body=b""):
+    """The bytes of a request whose path is a flow's token."""
+    head = f"POST /{path} HTTP/1.1\r\nHost: {destination}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def unsupported(what):
@@ -40,18 +47,29 @@ class _Messages:
 
     def __init__(self, connected, peer):
         self.socket, self.peer = connected, peer
+        self.header = None  # the PROXY header before the first message, b"" if there is none
         self._buffer = b""
 
     def next(self):
         """The next message, or None at the end of the connection between two of them."""
         if not self._buffer and not self._more():
             return None
+        if self.header is None:
+            self.header = self._proxy_header()
         head = self._upto(b"\r\n\r\n").decode("latin-1")
         first, *lines = head.split("\r\n")
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if fields.get("transfer-encoding", "").lower() == "chunked":
             return first, self._chunks()
         return first, self._exactly(int(fields.get("content-length", 0)))
+
+    def _proxy_header(self):
+        """Its bytes, of either version. A message is longer than the shortest header of version 2."""
+        fixed = self._exactly(len(SIGNATURE) + 4)
+        if fixed.startswith(SIGNATURE):
+            return fixed + self._exactly(int.from_bytes(fixed[-2:], "big"))
+        self._buffer = fixed + self._buffer
+        return self._upto(b"\r\n") + b"\r\n" if fixed.startswith(b"PROXY ") else b""
 
     def _more(self):
         data = self.socket.recv(1 << 16)
@@ -110,7 +128,6 @@ class HttpClient(_End):
         self.peer = destination
         self.partner = None  # the server's end, once it is known
         self._connected, self._messages = connected, _Messages(connected, destination)
-        self._host = str(destination)
         self._path = secrets.token_hex(TOKEN)
         self._outstanding = 0
         self._received = b""
@@ -121,13 +138,21 @@ class HttpClient(_End):
         self._path = token.hex()
         self.send(b"")
 
+    def has_begun(self, token):
+        """The request that names this token is sent already, behind something that is no HTTP (a PROXY header)."""
+        self._path = token.hex()
+        self._outstanding, self.asked = 1, True
+
+    def hang_up(self):
+        """End the connection's direction to the proxy. In HTTP this says only that no request follows."""
+        self._connected.shutdown(socket.SHUT_WR)
+
     def send(self, data):
         while self._outstanding:
             if self.partner:
                 self.partner.settle()
             self._receive_more()
-        head = f"POST /{self._path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(data)}\r\n\r\n"
-        self._connected.sendall(head.encode() + data)
+        self._connected.sendall(request(self._path, self.peer, data))
         self._outstanding += 1
         self.asked = True
 
@@ -191,6 +216,9 @@ class HttpServer(_End):
         return Endpoint(*self.messages.socket.getsockname()[:2])
 
     def take(self, messages, body):
+        """A request. A PROXY header before it is part of what the server has received, as on a plain connection."""
+        if messages is not self.messages:
+            self._received += messages.header
         self.messages = messages
         self._received += body
         self._unanswered = True

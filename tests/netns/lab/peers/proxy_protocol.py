@@ -61,41 +61,41 @@ def write(version, source, destination):
     return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if source.family == 6 else 0x11, len(body)) + body
 
 
-def connect(lab, *parts):
-    """A client's connection whose first bytes are sent in separate segments."""
-    connection = _open(lab)
-    for part in parts:
-        connection.send(part)
-        if part is not parts[-1]:
-            waiting.until(lambda: _acknowledged(connection.socket), "the segment is acknowledged")
-            waiting.readable([connection.socket], MOMENT)
-    return connection
+def connect(lab, header, token=None):
+    """A client's connection that begins with a header. Behind it, in the same segment, is the token if there is one."""
+    made = _open(lab)
+    if token is None:
+        made.sendall(header)
+        return Connection(made, lab.vip)
+    made.sendall(header + lab.dialect.first_bytes(token, lab.vip))
+    return lab.dialect.begun(made, lab.vip, token)
 
 
-def connect_all(lab, pairs):
-    """Clients' connections at the same time; the first bytes of each are the two parts of its pair, in two segments."""
-    connections = [_open(lab) for _ in pairs]
-    for connection, (first, _) in zip(connections, pairs):
-        connection.send(first)
-    for connection in connections:
-        waiting.until(lambda: _acknowledged(connection.socket), "the segment is acknowledged")
-    _await_reading(lab.proxy, connections)
-    for connection, (_, second) in zip(connections, pairs):
+def connect_in_parts(lab, header, tokens):
+    """A client for each cut of the header and each token, all at the same time. Each sends the header in two segments,
+    cut behind byte 1, 2 and so on, with its token behind the second part."""
+    sockets = [_open(lab) for _ in tokens]
+    for cut, made in enumerate(sockets, 1):
+        made.sendall(header[:cut])
+    for made in sockets:
+        waiting.until(lambda made=made: _acknowledged(made), "the segment is acknowledged")
+    _await_reading(lab.proxy, {Endpoint(*made.getsockname()[:2]) for made in sockets})
+    for cut, (made, token) in enumerate(zip(sockets, tokens), 1):
         with contextlib.suppress(ConnectionError):  # the proxy may have ended it
-            connection.send(second)
-    return connections
+            made.sendall(header[cut:] + lab.dialect.first_bytes(token, lab.vip))
+    return [lab.dialect.begun(made, lab.vip, token) for made, token in zip(sockets, tokens)]
 
 
 def _open(lab):
     made = lab.client.socket(lab.vip.address)
     made.settimeout(waiting.seconds)
     made.connect(tuple(lab.vip))
-    return Connection(made, lab.vip)
+    return made
 
 
-def _await_reading(host, connections):
-    """Wait until the proxy has read what the connections sent, or LONGEST: a proxy may look at bytes and leave them."""
-    begun, clients = time.monotonic(), {connection.local for connection in connections}
+def _await_reading(host, clients):
+    """Wait until the proxy has read what these clients sent, or LONGEST: a proxy may look at bytes and leave them."""
+    begun = time.monotonic()
     while time.monotonic() < begun + MOMENT or time.monotonic() < begun + LONGEST and host.unread() & clients:
         time.sleep(MOMENT / 5)
 
