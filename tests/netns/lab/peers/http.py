@@ -19,10 +19,11 @@ from lab.exceptions import Unsupported
 from lab.netns.endpoint import RESETS, Connection, Endpoint
 
 TOKEN = 16
+ONLY_HTTP = "a proxy that relays only HTTP"
 
 
-def unsupported(what):
-    return Unsupported(f"a proxy that relays only HTTP has no {what}", needs=("stream",))
+def unsupported(what, needs=("stream",)):
+    return Unsupported(f"{ONLY_HTTP} has no {what}", needs)
 
 
 class _NoStream:
