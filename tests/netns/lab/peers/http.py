@@ -41,12 +41,15 @@ class _Messages:
 
     def __init__(self, connected, peer):
         self.socket, self.peer = connected, peer
+        self.header = None  # a PROXY header of version 1 in front of the first message, or b""; None before that
         self._buffer = b""
 
     def next(self):
         """The next message, or None at the end of the connection between two of them."""
         if not self._buffer and not self._more():
             return None
+        if self.header is None:
+            self.header = self._upto(b"\r\n") + b"\r\n" if self._begins_with(b"PROXY ") else b""
         head = self._upto(b"\r\n\r\n").decode("latin-1")
         first, *lines = head.split("\r\n")
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -58,6 +61,11 @@ class _Messages:
         data = self.socket.recv(1 << 16)
         self._buffer += data
         return bool(data)
+
+    def _begins_with(self, word):
+        while len(self._buffer) < len(word) and self._more():
+            pass
+        return self._buffer.startswith(word)
 
     def _upto(self, mark):
         while mark not in self._buffer:
@@ -186,6 +194,11 @@ class HttpServer(_End):
     @property
     def peer(self):
         return self.messages.peer
+
+    @property
+    def header(self):
+        """The PROXY header in front of the connection's first request, or b""."""
+        return self.messages.header
 
     @property
     def local(self):
