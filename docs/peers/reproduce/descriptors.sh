@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy,
+# usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy, pen, stunnel4,
 #                            haproxy, sniproxy or trafficserver; nginx or tproxyd for comparison
 #
 # 500 clients one after the other: the proxy is to have as many descriptors as after the first. Then CLIENTS (128) at the
