@@ -217,6 +217,8 @@ class HttpServer(_End):
         if not self._unanswered:
             raise unsupported("server that speaks unasked")
         self._unanswered = False
+        if self.messages.socket.fileno() == -1:
+            raise ConnectionError("the proxy ended the connection to the server before the response")
         self.messages.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     def settle(self):
