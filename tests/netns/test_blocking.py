@@ -54,7 +54,7 @@ def test_clients_whose_header_does_not_come_hold_no_other_client_up(lab, version
         client = proxy_protocol.connect(lab, header.data, token)
         flow = Flow(lab, client, lab.server.take(token, client), token)
         flow.exchange()
-        flow.close()
+        proxy_protocol.end(lab, flow)
 
 
 @requirement("TP-STREAM-26")

@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: before-reset.sh PEER   one side sends 32768 bytes, which the proxy's host acknowledges, and resets; the other reads
-#                               slowly. haproxy, go-mmproxy, stunnel4, sslh, socat or pen; nginx or tproxyd for comparison
+#                               slowly. haproxy, go-mmproxy, stunnel4, sslh, socat, pen or v2ray; nginx or tproxyd for comparison
 #
 # Expected: 32768 bytes come, whatever the end is. The reset comes alone, when the bytes are on their way; together with
 # the bytes; or together with something that the reader has sent, where the first to be seen may decide.

@@ -1,10 +1,11 @@
 #!/bin/sh
-# usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy,
+# usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy, pen, stunnel4,
 #                            haproxy, sniproxy, trafficserver, hitch or varnish; nginx or tproxyd for comparison. With
 #                            KIND=slow the server answers after a second
 #
 # 500 clients one after the other: the proxy is to have as many descriptors as after the first. Then CLIENTS (128) at the
-# same time, with a limit of 256 descriptors that is there at the start, or comes later: each is to be served in its turn.
+# same time (KIND=slow: each is answered after a second), with a limit of 256 descriptors that is there at the start, or
+# comes later: each is to be served in its turn.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
@@ -33,7 +34,7 @@ echo '== started with 256 descriptors'
 under='setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource prlimit --nofile=256:256'
 start "$1"
 crowd "$1"
-case $1 in trafficserver | hitch) exit 0 ;; esac # who runs as another user may not be limited later
+case $1 in squid | trafficserver | hitch) exit 0 ;; esac # who runs as another user may not be limited later
 echo '== limited to 256 descriptors when it runs'
 under=''
 start "$1"

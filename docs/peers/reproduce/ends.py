@@ -230,6 +230,8 @@ def answer(made):
         return made.recv(65536).split(b"\r\n")[0].decode() or "ended without a byte"
     except ConnectionResetError:
         return "reset"
+    except ssl.SSLEOFError:
+        return "an end without close_notify"
     except TimeoutError:
         return "nothing"
 

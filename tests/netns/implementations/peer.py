@@ -148,24 +148,32 @@ def require_program(program, package):
         unavailable(program, package)
 
 
-def main(describe, run, program, package):
+def main(describe, run, program, package, reload=None):
     """`describe()` is what the adapter says of itself, `run(fields, folder)` becomes the proxy.
 
-    `program` is what both need, and `package` has it.
+    `program` is what both need, and `package` has it. `reload(fields, folder, pid)` makes the running proxy use another
+    scenario, where the adapter claims `reload`.
     """
     usage = f"usage: {os.path.basename(sys.argv[0])} describe | run SCENARIO.json RUNDIR"
+    usage += " | reload SCENARIO.json RUNDIR PID" if reload else ""
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(usage)
     elif sys.argv[1:] == ["describe"]:
         require_program(program, package)
         print(json.dumps(describe(), indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        with open(sys.argv[2], encoding="utf-8") as file:
-            fields = json.load(file)
         require_program(program, package)
-        try:
-            run(fields, os.path.abspath(sys.argv[3]))
-        except Unsupported as reason:
-            refuse(reason)
+        _serve(run, *sys.argv[2:])
+    elif reload and len(sys.argv) == 5 and sys.argv[1] == "reload":
+        _serve(lambda fields, folder: reload(fields, folder, int(sys.argv[4])), *sys.argv[2:4])
     else:
         sys.exit(usage)
+
+
+def _serve(function, path, folder):
+    with open(path, encoding="utf-8") as file:
+        fields = json.load(file)
+    try:
+        function(fields, os.path.abspath(folder))
+    except Unsupported as reason:
+        refuse(reason)

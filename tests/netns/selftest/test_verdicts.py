@@ -7,7 +7,8 @@ import pytest
 from lab import toml
 from lab.conformance import capabilities, deviations, matrix, requirements, verdict
 from lab.exceptions import Absent, GuardFailed, Unsupported
-from lab.peers.proxy import ProxyEnded
+from lab.peers import http
+from lab.peers.proxy import Implementation, ProxyEnded
 
 pytestmark = pytest.mark.suite
 
@@ -39,6 +40,7 @@ def report_on(*cells, level="MUST", recorded=(), columns=1):
     }
 
 
+HTTP_ALONE = str(http.unsupported("half-close"))
 PASSED, FAILED = [outcome(verdict.PASS)], [outcome(verdict.FAIL)]
 HOST_ALONE = [outcome(verdict.PASS, proxies=0)]
 
@@ -161,6 +163,29 @@ def test_what_a_scenario_needs():
     scenario = {"listeners": [listener], "servers": [], "source": {"mode": "client"}, "relay": "splice"}
     assert capabilities.needed(scenario) == ["bind", "ipv6", "source-port", "relay-splice"]
     assert capabilities.needed({"listeners": [{"address": "192.0.2.1", "port": 80}]}) == ["source-none"]
+
+
+@pytest.mark.parametrize(
+    "messages, shown",
+    [
+        (("not claimed: relay-splice", "a transparent listener (not claimed: bind)"), "a transparent listener (not claimed: bind)"),
+        (("a transparent listener (not claimed: bind)", HTTP_ALONE), HTTP_ALONE),
+        (("not claimed: bind", "not claimed: udp"), "not claimed: bind"),
+    ],
+)
+def test_a_cell_that_was_not_asked_shows_its_most_specific_reason(messages, shown):
+    rows = [outcome(verdict.PASS, ""), *(outcome(verdict.UNSUPPORTED, message) for message in messages)]
+    assert matrix.cell(ROW, rows, [], "command")["message"] == shown
+
+
+def test_where_the_dialect_is_the_reason_the_refusal_names_it(tmp_path):
+    adapter = tmp_path / "adapter"
+    described = '{"name": "one", "version": "1", "capabilities": ["source-none"], "dialect": {"client": "http", "server": "http"}}'
+    adapter.write_text(f"#!/bin/sh\necho '{described}'\n", encoding="ascii")
+    adapter.chmod(0o755)
+    with pytest.raises(Unsupported, match="relays only HTTP") as refused:
+        Implementation(str(adapter)).must_claim(["bind", "stream"])
+    assert refused.value.needs == ("bind", "stream")
 
 
 def test_all_tests_of_a_requirement_are_kept_and_what_is_unclaimed_is_reported():

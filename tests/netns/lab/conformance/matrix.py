@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 
 from lab.conformance import deviations, verdict
+from lab.peers.http import ONLY_HTTP
 
 FORMAT = 2
 NAMED = 5  # capabilities that a sentence of the summary names; reports list all
@@ -26,7 +27,7 @@ def cell(requirement, rows, recorded, command):
     unclaimed = sorted({name for each in rows for name in each["unclaimed"]})
     if unclaimed:
         remarks = [*remarks, f"served without a claim: {', '.join(unclaimed)}"]
-    bad = next((each for each in rows if each["verdict"] == word and word != verdict.PASS), None)
+    bad = min((each for each in rows if each["verdict"] == word != verdict.PASS), key=_generality, default=None)
     return {
         "requirement": requirement.id,
         "verdict": word,
@@ -38,6 +39,15 @@ def cell(requirement, rows, recorded, command):
         "command": command,
         "tests": sorted(rows, key=lambda each: each["test"]),
     }
+
+
+def _generality(each):
+    """How little the message of a test says: 0 where it names the dialect, 2 where it only lists missing claims.
+
+    A cell shows the first of its worst tests whose message says most.
+    """
+    message = each["message"]
+    return 0 if message.startswith(ONLY_HTTP) else 2 if message.startswith("not claimed:") else 1
 
 
 def cells(chosen, rows_by_requirement, recorded, command_of):

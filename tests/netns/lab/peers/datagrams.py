@@ -40,7 +40,7 @@ def exchange(lab, server, client, message):
     """Send a datagram and its answer; return the source that the server saw."""
     client.send(message, lab.vip)
     data, seen = server.receive()
-    assert data == message, f"the server got {data[:80]!r}"
+    assert data == message, f"the server got {len(data)} of {len(message)} bytes, {data[:20]!r}"
     server.send(message[::-1], seen)
     data, source = client.receive()
     assert (data, source) == (message[::-1], lab.vip), f"the client got {data[:80]!r} from {source}"

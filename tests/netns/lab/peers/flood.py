@@ -36,7 +36,7 @@ class Flood:
         for each in self.processes:
             os.sched_setaffinity(each.pid, {self.processor})
         for each in self.processes:
-            assert each.stdout.readline() == "begun\n"
+            assert each.stdout.readline() == "begun\n", "a client is refused before the proxy is to stop"
         return self
 
     def was_refused(self):

@@ -11,6 +11,7 @@ import errno
 import secrets
 import socket
 import time
+from concurrent import futures
 
 from lab import waiting
 from lab.netns import sockets
@@ -58,13 +59,16 @@ class Host:
 
     def open(self, destination, source=None):
         """A new connection, in the proxy's dialect if it goes to the proxy; raises the kernel's error if it fails."""
+        return self.lab.client_end(self._connected(destination, source), destination)
+
+    def _connected(self, destination, source=None):
         made = self.socket(destination.address)
         if source is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(tuple(source))
         made.settimeout(waiting.seconds)
         made.connect(tuple(destination))
-        return self.lab.client_end(made, destination)
+        return made
 
 
 class Client(Host):
@@ -77,6 +81,22 @@ class Client(Host):
         else:
             connection.send(token)
         return Flow(self.lab, connection, self.lab.server.take(token, connection), token)
+
+    def connect_all(self, destination, count):
+        """So many connections at the same time, each sends its token: {token: future of the client's end}.
+
+        Each begins in a thread of its own: a handshake of the dialect waits as long as the proxy does not accept it.
+        """
+        pool = futures.ThreadPoolExecutor(count)
+        made = {secrets.token_bytes(TOKEN): self._connected(destination) for _ in range(count)}
+        begun = {token: pool.submit(self._begin, connected, destination, token) for token, connected in made.items()}
+        pool.shutdown(wait=False)
+        return begun
+
+    def _begin(self, connected, destination, token):
+        connection = self.lab.client_end(connected, destination)
+        connection.send(token)
+        return connection
 
     def try_connect(self, destination, source=None):
         """Try to connect where that must fail; return how the connection ended, and the bytes before that.
@@ -101,6 +121,7 @@ class Server(Host):
     def __init__(self, lab, namespace, addresses):
         super().__init__(lab, namespace, addresses)
         self.listeners = {}
+        self._silent = []  # accepted connections that have sent no byte yet
         self._unclaimed = {}
         self._hub = Hub(self) if lab.dialect.http else None
 
@@ -137,13 +158,59 @@ class Server(Host):
                 raise TimeoutError(f"no connection came to {[str(e) for e in self.listeners]}")
 
     def take(self, token, client):
-        """The connection whose first bytes are the token."""
+        """The connection whose first bytes are the token. Others, of which no byte has come yet, do not delay it."""
         if self._hub:
             return self._hub.take(token, client)
         while token not in self._unclaimed:
-            connection = self.accept(client)
-            self._unclaimed[connection.receive(TOKEN)] = connection
+            for connection in self._with_bytes(client):
+                self._unclaimed[connection.receive(TOKEN)] = connection
         return self._unclaimed.pop(token)
+
+    def gets_bytes(self, client):
+        """Whether a byte comes on a new connection before the client's connection ends; that connection is closed then."""
+        try:
+            if self._hub:
+                self._hub.accept(client).close()
+            else:
+                for connection in self._with_bytes(client):
+                    connection.close()
+        except ConnectionError:
+            return not self.no_byte_came()
+        return True
+
+    def _with_bytes(self, client):
+        """Wait until a byte comes on new connections, and return these; ConnectionError if the client's ends first."""
+        end = waiting.deadline()
+        while True:
+            by_socket = {connection.socket: connection for connection in self._silent}
+            watched = [*self.listeners.values(), *by_socket, client.socket]
+            ready = waiting.readable(watched, end - time.monotonic())
+            if found := self._sort(by_socket, ready):
+                return found
+            if ready == [client.socket] and client.has_input():
+                how, data = client.ending()
+                raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
+            if not ready:
+                silent = f", and {len(by_socket)} without a byte" if by_socket else ""
+                raise TimeoutError(f"no connection with bytes came to {[str(e) for e in self.listeners]}{silent}")
+
+    def _sort(self, by_socket, ready):
+        """Accept from listeners that are ready; forget silent connections that have ended, and return those with bytes."""
+        found = []
+        for made in ready:
+            if made in by_socket:
+                self._silent.remove(by_socket[made])
+                found += [by_socket[made]] if has_bytes(made) else []
+            elif made in self.listeners.values():
+                self._silent.append(self.accepted(made))
+        return found
+
+    def no_byte_came(self):
+        """Whether no connection that no test has taken brought a byte; one without a byte serves no client."""
+        if self._hub:
+            return self._hub.no_connection_came()
+        self._silent += [self.accepted(listener) for listener in waiting.readable(self.listeners.values(), 0)]
+        return not any(map(has_bytes, waiting.readable([each.socket for each in self._silent], 0)))
 
     def take_in(self):
         """Accept the waiting connections. Only a hub sees from the bytes whether a client is behind one."""
@@ -161,6 +228,16 @@ class Server(Host):
         made, peer = listener.accept()
         self.lab.keep(made)
         return Connection(made, peer)
+
+
+def has_bytes(made):
+    """Whether bytes wait in a socket that is readable, rather than its end."""
+    try:
+        return bool(made.recv(1, socket.MSG_PEEK))
+    except OSError as error:
+        if error.errno not in RESETS:
+            raise
+        return False
 
 
 class ProxyHost(Host):

@@ -20,6 +20,7 @@ from lab.netns.endpoint import RESETS, Connection, Endpoint
 from lab.peers.proxy_protocol import SIGNATURE
 
 TOKEN = 16
+ONLY_HTTP = "a proxy that relays only HTTP"
 
 
 def request(path, destination, body=b""):
@@ -28,8 +29,8 @@ def request(path, destination, body=b""):
     return head.encode() + body
 
 
-def unsupported(what):
-    return Unsupported(f"a proxy that relays only HTTP has no {what}", needs=("stream",))
+def unsupported(what, needs=("stream",)):
+    return Unsupported(f"{ONLY_HTTP} has no {what}", needs)
 
 
 class _NoStream:
@@ -211,7 +212,6 @@ class HttpServer(_End):
     def peer(self):
         return self.messages.peer
 
-    @property
     def local(self):
         return Endpoint(*self.messages.socket.getsockname()[:2])
 
@@ -231,6 +231,8 @@ class HttpServer(_End):
         if not self._unanswered:
             raise unsupported("server that speaks unasked")
         self._unanswered = False
+        if self.messages.socket.fileno() == -1:
+            raise ConnectionError("the proxy ended the connection to the server before the response")
         self.messages.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     def settle(self):

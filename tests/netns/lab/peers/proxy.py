@@ -20,7 +20,7 @@ from lab import paths, waiting
 from lab.exceptions import Absent, Unsupported
 from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
-from lab.peers import description
+from lab.peers import description, http
 from lab.peers.description import UNAVAILABLE
 
 UNSUPPORTED = 78
@@ -70,8 +70,10 @@ class Implementation:
         return self.describe().get("dialect")
 
     def must_claim(self, names):
-        """Raise Unsupported unless all of the capabilities are claimed."""
+        """Raise Unsupported unless all of the capabilities are claimed; the text says where the dialect is the reason."""
         lacking = sorted(set(names) - self.capabilities)
+        if "stream" in lacking and "http" in (self.dialect or {}).values():
+            raise http.unsupported("stream of bytes", lacking)
         if lacking:
             raise Unsupported(f"not claimed: {', '.join(lacking)}", needs=lacking)
 
@@ -209,6 +211,16 @@ class Proxy:
         group = Path(f"/proc/{self.pid}/autogroup")  # sched(7): where there is one, priorities count within a session alone
         if group.exists():
             waiting.until(lambda: _write(group, str(LOW_PRIORITY)), "the kernel changes the session's priority")
+
+    def await_rest(self, unless):
+        """Wait until all its tasks sleep, ten looks in a row, or until `unless()` is true."""
+        looks = []
+
+        def rests():
+            looks.append({_stat(f"{pid}/task/{task}")[:1] == ["S"] for pid in self.processes() for task in _numbers(f"/proc/{pid}/task")})
+            return unless() or looks[-10:] == [{True}] * 10
+
+        waiting.until(rests, "the proxy has nothing to do")
 
     def privileges(self):
         """(user ids, capabilities) of each of its processes, from /proc."""

@@ -86,6 +86,19 @@ def connect_in_parts(lab, header, tokens):
     return [lab.dialect.begun(made, lab.vip, token) for made, token in zip(sockets, tokens)]
 
 
+def end(lab, flow):
+    """End a session from the server's side, and wait until its port on the proxy's host is free.
+
+    Several headers name the same client and port, and a proxy may use both towards the server. The side that ends first
+    keeps the pair of addresses for a while (TIME-WAIT), so that has to be the server.
+    """
+    used = flow.server.peer
+    flow.server.close()
+    flow.client.ending()
+    flow.client.close()
+    waiting.until(lambda: used not in {local for _, local, _ in lab.proxy.sockets()}, f"the proxy has closed {used}")
+
+
 def _open(lab):
     made = lab.client.socket(lab.vip.address)
     made.settimeout(waiting.seconds)
