@@ -8,7 +8,7 @@
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
-ends server server 203.0.113.20 8080 ${KIND-http} >/dev/null 2>&1 &
+ends server server 203.0.113.20 8080 "${KIND-http}" >/dev/null 2>&1 &
 until_listening server 8080
 held() { echo "$(find /proc/$pid/fd -type l | wc -l) descriptors, $(find /proc/$pid/fd -lname 'pipe:*' | wc -l) of them ends of pipes"; }
 crowd() {
