@@ -212,6 +212,7 @@ class HttpServer(_End):
     def peer(self):
         return self.messages.peer
 
+    @property
     def local(self):
         return Endpoint(*self.messages.socket.getsockname()[:2])
 
