@@ -1,5 +1,6 @@
 """What is mutated and how it is judged (a TOML file), results as they come, and the committed result."""
 
+import fnmatch
 import hashlib
 import json
 import subprocess
@@ -21,8 +22,10 @@ class Project:
         self.root = (path.parent / values["root"]).resolve()
         self.sources = values["sources"]
         self.sides = [tuple(pair) for pair in values.get("sides", ())]
-        self.commands = values["commands"]
-        self.tests, self.rigs, self.archive = values["tests"], values.get("rigs", []), values["archive"]
+        self.without = values.get("without", [])  # functions that are left as they are
+        self.language = values.get("language", "c")
+        self.commands = values.get("commands", {})
+        self.tests, self.rigs, self.archive = values.get("tests"), values.get("rigs", []), values.get("archive")
         self.test_sources = values["test_sources"]
         self.build, self.result = self.root / values["build"], self.root / values["result"]
         self.equivalent = self.root / values["equivalent"]
@@ -31,6 +34,8 @@ class Project:
         suite = values.get("suite", {})
         self.suite_command, self.suite_main = suite.get("command"), suite.get("main")
         self.suite_variable = suite.get("variable")
+        # Of a Python project: the adapter's text, by the source that it is for.
+        self.interpreter, self.adapters = values.get("interpreter"), values.get("adapters", {})
 
     def glob(self, patterns):
         patterns = [patterns] if isinstance(patterns, str) else patterns
@@ -38,6 +43,11 @@ class Project:
 
     def files(self):
         return [str(path.relative_to(self.root)) for path in self.glob(self.sources)]
+
+    def owns(self, path):
+        """Whether this project changes files of this name."""
+        patterns = [self.sources] if isinstance(self.sources, str) else self.sources
+        return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
     def command(self, name):
         """The words of a command: as they are, or where they begin with `$`, what that command prints."""
