@@ -23,11 +23,6 @@ LIMIT = 16 << 20  # bytes: far more than all buffers of a session
 ROUNDS = 30  # in which no stuck sender can send
 
 
-def one_thread(lab):
-    """The field of a scenario for a single thread, where the implementation offers that."""
-    return {"threads": 1} if "threads" in lab.implementation.capabilities else {}
-
-
 @requirement("TP-STREAM-25")
 @both_families
 def test_clients_of_one_server_do_not_wait_for_another_server(lab):
@@ -35,7 +30,7 @@ def test_clients_of_one_server_do_not_wait_for_another_server(lab):
     lab.server.serve(lab.server_endpoint)
     listeners = [lab.listener(server=0), lab.listener(silent, server=1)]
     servers = [lab.server_endpoint, lab.silent_server()]
-    lab.start("clientip", listeners, servers, **one_thread(lab), **lab.long_connect).await_ready()
+    lab.start(None, listeners, servers, **lab.wished("threads", threads=1), **lab.long_connect).await_ready()
     for client in [lab.client.open(silent) for _ in range(MANY)]:
         client.send(b"request")
     waiting.until(lab.proxy.attempts, "the proxy tries to connect to the silent server")
@@ -47,7 +42,7 @@ def test_clients_of_one_server_do_not_wait_for_another_server(lab):
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_clients_whose_header_does_not_come_hold_no_other_client_up(lab, version):
     """Half of them send nothing, the others a part of a header."""
-    lab.serve("clientip", [lab.listener(proxy_protocol=version)], **one_thread(lab))
+    lab.serve(None, [lab.listener(proxy_protocol=version)], **lab.wished("threads", threads=1))
     header = good(f"{version}-tcp4")[0]
     waiting_clients = [lab.client.socket(lab.vip.address) for _ in range(MANY)]
     for number, client in enumerate(waiting_clients):
@@ -66,7 +61,7 @@ def test_clients_whose_header_does_not_come_hold_no_other_client_up(lab, version
 @each_end
 def test_readers_that_stop_hold_no_other_session_up(lab, closer, reader):
     lab.limit_socket_buffers(SMALL)
-    lab.serve(**one_thread(lab))
+    lab.serve(**lab.wished("threads", threads=1))
     other = lab.client.connect(lab.vip)
     senders = [getattr(lab.client.connect(lab.vip), closer) for _ in range(MANY)]
     push_until_all_are_stuck(senders, other)

@@ -6,10 +6,11 @@ from lab.setup import steering
 from lab.setup.variants import both_families
 
 PORT = 3129
+MANY = 1024  # descriptors: where maxconn is not offered, they end a loop
 ANY = {4: "0.0.0.0", 6: "::"}
 
 
-def intercept(lab, source="clientip", **rest):
+def intercept(lab, source=None, **rest):
     """Start the proxy on a wildcard address, and divert every connection of clients to it."""
     steering.intercept(lab, PORT)
     lab.start(source, [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original", **rest).await_ready()
@@ -95,7 +96,7 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
     refusing = Endpoint(lab.server.address, 8081)
     how, data = lab.client.try_connect(refusing)
     assert how in ("eof", "reset", "refused") and not data
-    assert lab.sources_tried(refusing) == {lab.client.address}
+    assert lab.sources_tried(refusing), "the proxy did not try to connect there"
     lab.client.connect(destinations(lab, 8080)[0]).exchange()
 
 
@@ -103,7 +104,7 @@ def test_a_destination_that_refuses_ends_the_clients_connection(lab):
 @both_families
 def test_a_client_that_connects_to_the_proxy_itself_is_refused_and_others_are_served(lab):
     """Without this check, the proxy would connect to itself again and again."""
-    intercept(lab, source="none", maxconn=40)
+    intercept(lab, source="none", nofile=MANY, **lab.wished("maxconn", maxconn=40))
     own = Endpoint(lab.proxy_address_to_clients, PORT)
     how, data = lab.client.try_connect(own)
     assert how in ("eof", "reset", "refused") and not data

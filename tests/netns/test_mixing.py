@@ -73,7 +73,7 @@ def test_two_clients_with_the_same_port_keep_their_own_addresses(lab, source):
 @both_families
 def test_clients_that_are_accepted_at_once_reach_their_own_destinations(lab):
     steering.intercept(lab, PORT)
-    proxy = lab.start("clientip", [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original").await_ready()
+    proxy = lab.start(None, [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original").await_ready()
     destinations = [Endpoint(lab.server.addresses[lab.family][0], 8080), Endpoint(lab.server.addresses[lab.family][1], 443)]
     for each in destinations:
         lab.server.serve(each)

@@ -14,8 +14,6 @@ from lab.setup.setups import (
     two_proxies,
 )
 
-SHORT_TIMEOUTS = {"connect": 700}
-
 
 def is_transparent(lab):
     """A new connection to the VIP works, and the server sees its source."""
@@ -51,7 +49,7 @@ def test_a_local_route_alone_is_enough_for_binding(lab):
 @requirement("TP-HOST-13")
 @same_subnet
 def test_a_client_in_the_servers_subnet_needs_a_route_of_its_own(lab):
-    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    lab.serve(source="clientip", **lab.short_connect())
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()

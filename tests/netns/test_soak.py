@@ -66,7 +66,7 @@ def test_four_thousand_connections_at_the_same_time_all_work(lab, share):
     count, batch = 4_000 // share, 500 // share
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2 * count + 500:
         pytest.skip(f"absent: {2 * count + 500} descriptors for a process (ulimit -Hn)")
-    proxy = lab.serve(maxconn=count + 500)
+    proxy = lab.serve(**lab.wished("maxconn", maxconn=count + 500))
     lab.client.connect(lab.vip).close()
     before = proxy.descriptors_without_sessions()
     flows = []

@@ -11,7 +11,6 @@ from lab.setup.variants import asymmetric, both_families, each_firewall_tool
 
 CLIENT_PORT = 40_000
 SHORT_RANGE = {"net.ipv4.ip_local_port_range": "50000 50009"}
-SHORT_TIMEOUTS = {"connect": 700}
 
 
 @requirement("TP-SRC-01")
@@ -113,7 +112,7 @@ def test_a_fixed_address_of_the_host_is_what_the_server_sees(lab):
 @both_families
 def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
     other = Endpoint(lab.server.addresses[10 - lab.family][0], 8080)
-    lab.serve(source="clientip", servers=[other], timeouts=SHORT_TIMEOUTS)
+    lab.serve(source="clientip", servers=[other], **lab.short_connect())
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()
@@ -136,7 +135,7 @@ def test_one_client_has_a_whole_port_range_for_each_server(lab):
 @both_families
 def test_when_its_ports_are_used_up_a_client_is_refused(lab):
     lab.topology.proxy.sysctl(SHORT_RANGE)
-    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    lab.serve(source="clientip", **lab.short_connect())
     flows = [lab.client.connect(lab.vip) for _ in range(10)]
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
@@ -208,7 +207,7 @@ def test_a_connection_to_the_server_is_never_used_for_another_client(lab):
 @asymmetric
 @both_families
 def test_a_server_that_answers_past_the_proxy_gets_no_connection(lab):
-    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    lab.serve(source="clientip", **lab.short_connect())
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()
@@ -231,7 +230,7 @@ def test_that_server_works_when_the_proxy_uses_its_own_address(lab):
 def test_a_host_route_through_the_proxy_fixes_it(lab):
     """As when the server is in the client's own subnet and has a direct route."""
     topology.add_direct_link(lab.topology)
-    lab.serve(source="clientip", timeouts=SHORT_TIMEOUTS)
+    lab.serve(source="clientip", **lab.short_connect())
     assert not lab.client.try_connect(lab.vip)[1]
     length = 32 if lab.family == 4 else 128
     gateway = topology.address(topology.SERVER_NET[lab.family], topology.PROXY_HOST)

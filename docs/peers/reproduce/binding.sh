@@ -33,7 +33,7 @@ try() { # WHAT PEER
 run=/run/scratch/foreign transparent=''
 [ "$1" = squid ] || try "an address that the host does not have, and no wish to be transparent" "$1"
 run=/run/scratch/alone transparent=1 under='setpriv --bounding-set=-net_raw,-net_admin --inh-caps=-net_raw,-net_admin'
-case $1 in haproxy | tproxyd | socat | squid | trafficserver) try 'a transparent listener without the capabilities' "$1" ;; esac
+case $1 in haproxy | tproxyd | socat | squid | trafficserver | v2ray) try 'a transparent listener without the capabilities' "$1" ;; esac
 run=/run/scratch/private under=
 # shellcheck disable=SC2034 # for peers.sh
 FORWARD=0

@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: descriptors.sh PEER are descriptors given back, and what becomes of clients when they run short? go-mmproxy,
-#                            haproxy or trafficserver; nginx or tproxyd for comparison
+#                            haproxy, sniproxy or trafficserver; nginx or tproxyd for comparison
 #
-# 500 clients one after the other: the proxy is to have as many descriptors as after the first. Then 128 clients at the
+# 500 clients one after the other: the proxy is to have as many descriptors as after the first. Then CLIENTS (128) at the
 # same time, with a limit of 256 descriptors that is there at the start, or comes later: each is to be served in its turn.
 LEND=1
 . "$(dirname "$0")/lab.sh"
@@ -11,7 +11,7 @@ ends server server 203.0.113.20 8080 http >/dev/null 2>&1 &
 until_listening server 8080
 held() { echo "$(find /proc/$pid/fd -type l | wc -l) descriptors, $(find /proc/$pid/fd -lname 'pipe:*' | wc -l) of them ends of pipes"; }
 crowd() {
-	ends client gets 198.51.100.10 192.0.2.80 80 128
+	ends client gets 198.51.100.10 192.0.2.80 80 "${CLIENTS-128}"
 	kill -0 $pid 2>/dev/null || echo "$1 has ended"
 	grep -iE 'too many|descriptor|throttl' $log | cut -c1-190 | tail -2 || true
 	stop

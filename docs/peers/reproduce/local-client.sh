@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: local-client.sh PEER  sslh (haproxy, nginx or tproxyd for comparison): a client on the proxy's own host connects
+# usage: local-client.sh PEER  sslh or sniproxy (haproxy, nginx or tproxyd for comparison): a client on the proxy's own host connects
 #                            from 198.51.100.1, an address of that host. Which address does the server see?
 LEND=1
 . "$(dirname "$0")/lab.sh"

@@ -6,7 +6,7 @@
 #   start PEER    run it beside the script, as $pid; what it logs is in $log
 #   stop          end it
 #
-# What a script may set after that: $servers, empty for the client's own destination (trafficserver and haproxy); $under, a
+# What a script may set after that: $servers, empty for the client's own destination (trafficserver, haproxy and v2ray); $under, a
 # command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
 # not; $source, client for its port, too, none for the proxy's own address (where it can choose); $options, a line of
 # haproxy's or tproxyd's defaults.
@@ -110,6 +110,24 @@ become() {
 			"logdir: $run/logs" >$run/root
 		set -- traffic_server --run-root=$run/root
 		;;
+	sniproxy)
+		printf '%s\n' 'user root' "pidfile $run/pid" 'error_log {' 'filename /dev/stderr' 'priority info' '}' "listener $vip {" \
+			'protocol http' "$([ $source = none ] || echo source client)" 'access_log {' 'filename /dev/stderr' '}' '}' \
+			'table {' ".* $server" '}' >$run/sniproxy.conf
+		set -- sniproxy -f -c $run/sniproxy.conf
+		;;
+	v2ray) # from its own address
+		to="\"address\": \"${server%:*}\", \"port\": ${server##*:}"
+		[ -n "$server" ] || to='"followRedirect": true'
+		cat >$run/v2ray.json <<-END
+			{"log": {"loglevel": "info"},
+			 "inbounds": [{"listen": "${vip%:*}", "port": ${vip#*:}, "protocol": "dokodemo-door",
+			   "settings": {"network": "tcp", $to},
+			   "streamSettings": {"sockopt": {"tproxy": "$([ -z "$transparent" ] && echo off || echo tproxy)"}}}],
+			 "outbounds": [{"protocol": "freedom"}]}
+		END
+		set -- v2ray -config $run/v2ray.json
+		;;
 	*)
 		echo "no peer of this script: $peer" >&2
 		exit 2
@@ -125,7 +143,7 @@ start() {
 	pid=$!
 	[ "$1" != go-mmproxy ] || export PROXY_HEADER=1
 	[ "$1" != stunnel4 ] || export TLS=1
-	until_listening proxy "${vip#*:}"
+	until_listening proxy "${vip##*:}"
 }
 
 # Its processes: those that it is, or has started.

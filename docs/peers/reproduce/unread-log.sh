@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: unread-log.sh PEER  the proxy's log is a full pipe that is never read: does it go on, and does SIGTERM end it?
-#                            nginx, go-mmproxy, stunnel4, sslh, socat, pen, squid or trafficserver; haproxy or tproxyd
+#                            nginx, go-mmproxy, stunnel4, sslh, socat, pen, squid, sniproxy or trafficserver; haproxy or tproxyd
 #                            for comparison
 #
 # Expected: 5 clients are ended while nothing listens at the server, then one is served, and then SIGTERM ends the proxy.
@@ -10,7 +10,7 @@ LEND=1
 mkfifo $run/peer.log
 # shellcheck disable=SC2217 # it holds the pipe open, and does not read
 sleep 1000 <$run/peer.log &
-case $1 in squid | trafficserver) kind=http ;; *) kind='echo' ;; esac
+case $1 in sniproxy | squid | trafficserver) kind=http ;; *) kind='echo' ;; esac
 serve() {
 	ip netns exec server /usr/bin/python3 "$here/ends.py" server 203.0.113.20 8080 $kind >/dev/null 2>&1 &
 	server=$!

@@ -10,8 +10,10 @@ from lab import waiting
 from lab.conformance import evidence, requirements
 from lab.conformance.requirements import requirement_of
 from lab.ctl import check_score
+from lab.exceptions import Absent
 from lab.netns import isolation
 from lab.netns.firewall import FIREWALL_TOOLS
+from lab.peers.description import AdapterFailed
 from lab.peers.proxy import Implementation
 from lab.setup import by_apply
 from lab.setup.lab import Lab
@@ -25,6 +27,7 @@ MARKS = (
     "soak: a long load; deselect with -m 'not soak'",
     "long: takes many seconds, so it starts first",
     "falsify: runs the suite on proxies that are wrong on purpose",
+    "no_relay_claimed: is left out where the implementation claims a way to relay",
     "kills: ends a program at each of its steps in turn",
     "suite: tests the suite's own Python; sanitizers do not apply",
     "necessity: the purpose of each part of the host's set-up, with any proxy",
@@ -77,6 +80,7 @@ def pytest_collection_modifyitems(config, items):
     if config.option.requirements:
         wanted = set(config.option.requirements.split(","))
         keep(config, items, lambda item: requirement_of(item) in wanted)
+    keep_claimed_relays(config, items)
     if config.option.sample:
         keep_sample(config, items)
     elif config.option.sample_per:
@@ -109,6 +113,21 @@ def starting_order(item):
 def keep(config, items, wanted):
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     items[:] = [item for item in items if wanted(item)]
+
+
+def keep_claimed_relays(config, items):
+    """Of tests for each way to relay: the claimed ways, and the implementation's own choice."""
+    try:
+        claimed = _implementation(config.option.impl).capabilities
+    except (Absent, AdapterFailed):
+        claimed = frozenset()  # each test will say so
+    ways = {name.removeprefix("relay-") for name in claimed if name.startswith("relay-")}
+
+    def is_wanted(item):
+        way = item.callspec.params.get("relay", "auto") if hasattr(item, "callspec") else "auto"
+        return way in ways or way == "auto" and not (ways and item.get_closest_marker("no_relay_claimed"))
+
+    keep(config, items, is_wanted)
 
 
 def keep_sample(config, items, names=()):

@@ -34,7 +34,7 @@ TOOLS = {
     "pen": {"jq": "jq", "pen": "pen"},
     "stunnel4": {"stunnel4": "stunnel4"},
     "trafficserver": {"traffic_server": "trafficserver"},
-    **{name: {name: name} for name in ("go-mmproxy", "haproxy", "nginx", "socat", "squid", "sslh")},
+    **{name: {name: name} for name in ("go-mmproxy", "haproxy", "nginx", "socat", "sniproxy", "squid", "sslh", "v2ray")},
 }
 MISSING = [(adapter, tool) for adapter in ADAPTERS for tool in TOOLS.get(adapter.name, ())]
 

@@ -27,12 +27,12 @@ for row in requirements.load():
 pytestmark = pytest.mark.falsify
 
 
-def verdicts(name, wanted, tmp_path, patience=PATIENCE):
-    """{requirement: verdicts} of the wanted requirements' tests for a falsifier."""
+def verdicts(name, wanted, tmp_path, patience=PATIENCE, variants=("--sample",)):
+    """{requirement: verdicts} of the wanted requirements' tests for a falsifier; `variants` are the options that choose them."""
     report = tmp_path / "events"
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
-        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", "--sample"),
+        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", *variants),
         *("--share", SHARE, "--patience", patience, "--seed", "1", "--events", str(report), "--no-evidence"),
         *("--requirements", ",".join(sorted(wanted))),
         *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
@@ -57,6 +57,12 @@ def test_the_suite_fails(name, tmp_path):
         assert seen == {verdict.FAIL}, f"{identifier} does not fail {name}: {seen}"
     if len(shown) < len(NAMED[name]):
         raise Absent(f"what {', '.join(sorted(NAMED[name] - set(shown)))} needs")
+
+
+def test_an_ipv6_listener_that_is_not_transparent_fails(tmp_path):
+    """IPv6 answers from any address, so here it is the rule that tells the sockets apart."""
+    found = verdicts("listens-without-transparency", {"TP-BIND-01"}, tmp_path, variants=("-k", "ipv6"))
+    assert found == {"TP-BIND-01": {verdict.FAIL}}
 
 
 @pytest.mark.long

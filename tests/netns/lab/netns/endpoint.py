@@ -92,12 +92,17 @@ class Connection:
                 f"{self.local} waited {waiting.seconds:g} s for a byte or an end from {self.peer} and got none"
             ) from None
 
-    def ending(self):
-        """Read up to the end; return ("eof" or "reset", the bytes before it)."""
+    def ending(self, enough=None):
+        """Read up to the end; return ("eof" or "reset", the bytes before it).
+
+        With `enough` it is also the end of the reading, "open", when so many bytes have come.
+        """
         parts = []
         try:
             while part := self._receive_some(1 << 16):
                 parts.append(part)
+                if enough and sum(map(len, parts)) >= enough:
+                    return "open", b"".join(parts)
         except OSError as error:
             if error.errno not in RESETS:
                 raise

@@ -13,9 +13,9 @@ import socket
 import time
 
 from lab import waiting
-from lab.netns import kernel
+from lab.netns import sockets
 from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
-from lab.netns.endpoint import RESETS, Connection, Endpoint, socket_family
+from lab.netns.endpoint import RESETS, Connection, socket_family
 from lab.peers.flow import Flow
 from lab.peers.http import Hub
 
@@ -167,37 +167,24 @@ class ProxyHost(Host):
     """The host that the proxy runs on."""
 
     def sockets(self, state=None, families=None):
-        """TCP sockets as (state, local, remote), from /proc; all, or those in one of the states of _STATES."""
-        return [entry for entry in self._proc_sockets("tcp", families) if state in (None, entry[0])]
+        """TCP sockets as (state, local, remote), from /proc; all, or those in a state of lab.netns.sockets."""
+        return [entry for entry in sockets.read(self.namespace, "tcp", families) if state in (None, entry[0])]
 
     def datagram_sockets(self):
         """UDP sockets in the same form."""
-        return self._proc_sockets("udp")
+        return sockets.read(self.namespace, "udp")
 
     def unread(self):
         """Remote addresses of TCP connections with bytes that no program has read yet."""
-        with_bytes = [(family, fields) for family, fields in self._proc_lines("tcp") if fields[4].partition(":")[2].strip("0")]
-        return {_proc_endpoint(family, fields[2]) for family, fields in with_bytes}
-
-    def _proc_sockets(self, protocol, families=None):
-        return [_proc_socket(family, fields) for family, fields in self._proc_lines(protocol, families)]
-
-    def _proc_lines(self, protocol, families=None):
-        """(family, fields) of each line of /proc/net/tcp, for example."""
-        found = []
-        with self.namespace:
-            for family in set(kernel.families()) & (families or {4, 6}):
-                name = protocol if family == 4 else f"{protocol}6"
-                with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
-                    found += [(family, line.split()) for line in file.readlines()[1:]]
-        return found
+        return sockets.unread(self.namespace)
 
     def attempts(self):
         """Local addresses of connections to servers that have not answered yet."""
         return {local for _, local, _ in self.sockets("SYN_SENT", {self.lab.family})}
 
     def listens(self, endpoint):
-        return any(local == endpoint for _, local, _ in self.sockets("LISTEN", {endpoint.family}))
+        """Whether a listening socket serves the endpoint."""
+        return any(sockets.serves(local, endpoint) for _, local, _ in self.sockets("LISTEN", {endpoint.family}))
 
 
 def bound_transparently(host, endpoint):
@@ -207,23 +194,3 @@ def bound_transparently(host, endpoint):
     made.bind(tuple(endpoint))
     made.listen(1)
     return made
-
-
-_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "0A": "LISTEN"}
-
-
-def _proc_socket(family, fields):
-    return (
-        _STATES.get(fields[3], fields[3]),
-        _proc_endpoint(family, fields[1]),
-        _proc_endpoint(family, fields[2]),
-    )
-
-
-def _proc_endpoint(family, text):
-    """What /proc/net/tcp writes: 32-bit words in the machine's byte order, all in hexadecimal."""
-    words, port = text.split(":")
-    raw = bytes.fromhex(words)
-    swapped = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-    kind = socket.AF_INET if family == 4 else socket.AF_INET6
-    return Endpoint(socket.inet_ntop(kind, swapped), int(port, 16))

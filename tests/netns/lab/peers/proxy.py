@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lab import paths, waiting
 from lab.exceptions import Absent, Unsupported
+from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
 from lab.peers import description
 from lab.peers.description import UNAVAILABLE
@@ -106,13 +107,13 @@ class Proxy:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def await_ready(self):
-        """Wait until all its sockets listen. A look is expensive: the kernel walks all connections of the machine."""
+        """Wait until a socket serves each of its listeners. A look is expensive: see lab.netns.sockets."""
         families = {each.family for each in self.listens}
 
         def ready():
             self.check()
             found = self.host.datagram_sockets() if self.datagrams else self.host.sockets("LISTEN", families)
-            return self.listens <= {local for _, local, _ in found}
+            return all(any(sockets.serves(local, each) for _, local, _ in found) for each in self.listens)
 
         waiting.until(ready, f"the proxy listens at {sorted(map(str, self.listens))}\n{self.log()}", pause=0.02)
         return self
@@ -135,7 +136,12 @@ class Proxy:
 
     def serves(self, endpoint):
         """Whether one of its listeners is the one for an endpoint."""
-        return self.intercepts or bool({endpoint, Endpoint("::", endpoint.port), Endpoint("0.0.0.0", endpoint.port)} & self.listens)
+        return self.intercepts or any(sockets.serves(each, endpoint) for each in self.listens)
+
+    @property
+    def uses_clients_address(self):
+        """Whether servers see the client's address, with any port."""
+        return self.scenario["source"]["mode"] == "clientip"
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -46,7 +46,8 @@ class Lab:
 
         For an implementation that cannot bind to a VIP, the lab makes VIPs local (unless `strict`): the host gets a local
         route for all VIPs, so that a listener that is not transparent can bind to one. Then other tests, for example of the
-        client's address at the server, can still run.
+        client's address at the server, can still run. In the same way an implementation that cannot use the client's address
+        connects from its host's, in tests that are not about the source.
 
         If the kernel lacks a family, or a feature that the recipe needs for the family that is not tested, the test is
         ABSENT as soon as it asks for an address of that family.
@@ -146,15 +147,39 @@ class Lab:
         self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
         return Endpoint(address, SERVER_PORT)
 
+    # What a test can do without
+
+    def wished(self, capability, **fields):
+        """Fields of a scenario that help a test which is not about them: none where the capability is not claimed."""
+        return fields if capability in self.implementation.capabilities else {}
+
+    def any_source(self, listeners):
+        """The source of a test that is not about it: the client's address, or the host's where only that is offered."""
+        claimed = self.implementation.capabilities
+        plain = not all(each.get("transparent") for each in listeners)
+        uses_clients = "source" in claimed and (not plain or "plain-listener" in claimed)
+        return "clientip" if uses_clients or "source-none" not in claimed else "none"
+
     @property
     def long_connect(self):
-        """Fields of a scenario by which an attempt to connect does not end by itself, where the implementation offers that."""
-        offered = "timeout-connect" in self.implementation.capabilities
-        return {"timeouts": {"connect": 600_000}} if offered else {}
+        """Fields by which an attempt to connect does not end by itself."""
+        return self.wished("timeout-connect", timeouts={"connect": 600_000})
+
+    def short_connect(self):
+        """Fields by which an attempt to connect that is not answered ends soon, after 0.7 s.
+
+        For an implementation that has no such timeout the kernel of its host ends it, after 3 s: it repeats a SYN once
+        (Documentation/networking/ip-sysctl.rst, tcp_syn_retries).
+        """
+        if "timeout-connect" not in self.implementation.capabilities:
+            retries = {"net.ipv4.tcp_syn_retries": 1, "net.ipv4.tcp_syn_linear_timeouts": 0}
+            for host in self.proxy_hosts:
+                host.namespace.sysctl(retries, where_known=True)
+        return self.wished("timeout-connect", timeouts={"connect": 700})
 
     # The proxy
 
-    def serve(self, source="clientip", listeners=None, servers=None, **rest):
+    def serve(self, source=None, listeners=None, servers=None, **rest):
         """Start the servers and the proxy, and wait until it is ready."""
         servers = [self.server_endpoint] if servers is None else servers
         for endpoint in servers:
@@ -170,7 +195,7 @@ class Lab:
 
     def start(
         self,
-        source="clientip",
+        source=None,
         listeners=None,
         servers=None,
         nofile=None,
@@ -181,7 +206,8 @@ class Lab:
     ):
         """Start the proxy alone, on `host` if there are several; `rest` is further fields of the scenario.
 
-        `output` is a descriptor for its standard output and error.
+        `source` is a mode or the scenario's field; by default any_source(). `output` is a descriptor for the proxy's
+        standard output and error.
         """
         scenario = self.scenario(source, listeners, servers, **rest)
         folder = new_folder()
@@ -190,15 +216,22 @@ class Lab:
         self.proxies.append(proxy)
         return proxy
 
-    def reload(self, proxy, source="clientip", listeners=None, servers=None, **rest):
+    def reload(self, proxy, source=None, listeners=None, servers=None, **rest):
         """Make a running proxy use another scenario."""
         reload_adapter(self.implementation, proxy, self.scenario(source, listeners, servers, **rest))
 
     def scenario(self, source, listeners, servers, server_fields=None, **rest):
-        """The scenario; `server_fields` are further fields of each server, `rest` of the scenario."""
+        """The scenario; `server_fields` are further fields of each server, `rest` of the scenario.
+
+        There is no field `relay` for "auto": it says the same, and an implementation may know no such field.
+        """
         servers = [self.server_endpoint] if servers is None else servers
+        listeners = listeners or [self.listener()]
+        source = source or self.any_source(listeners)
+        if rest.get("relay") == "auto":
+            del rest["relay"]
         return {
-            "listeners": listeners or [self.listener()],
+            "listeners": listeners,
             "destination": "servers",
             "servers": [{"address": e.address, "port": e.port, **(server_fields or {})} for e in servers],
             "source": {"mode": source} if isinstance(source, str) else source,

@@ -53,14 +53,14 @@ def divert_icmp(lab):
     )
 
 
-def serve_datagrams(lab, source="clientip", **rest):
+def serve_datagrams(lab, source=None, **rest):
     """Start the proxy for datagrams; the server's socket."""
     server = Peer(lab.server, lab.server_endpoint)
     start_for_datagrams(lab, source, **rest)
     return server
 
 
-def start_for_datagrams(lab, source="clientip", **rest):
+def start_for_datagrams(lab, source=None, **rest):
     """Start the proxy for datagrams, and wait until it is ready."""
     divert_datagrams(lab)
     divert_icmp(lab)

@@ -1,10 +1,14 @@
-"""Decorators that repeat a test for each variant."""
+"""Decorators that repeat a test for each variant.
+
+The ways to relay are asked of an implementation that claims them. "auto" is the implementation's own choice: the only
+variant of `each_relay` for one that claims no way to relay.
+"""
 
 import pytest
 
 both_families = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 each_firewall_tool = pytest.mark.parametrize("firewall_tool", ["iptables", "iptables-legacy"])
-each_relay = pytest.mark.parametrize("relay", ["splice", "copy"])
+each_relay = pytest.mark.parametrize("relay", [pytest.param("auto", marks=pytest.mark.no_relay_claimed), "splice", "copy"])
 every_relay = pytest.mark.parametrize("relay", ["auto", "splice", "copy"])
 asymmetric = pytest.mark.parametrize("topology_name", ["asymmetric"])
 each_end = pytest.mark.parametrize("closer, reader", [("client", "server"), ("server", "client")])

@@ -1,0 +1,83 @@
+"""A proxy that does little is asked what it does, and passes if it does it right.
+
+`modest-proxy` has no defect. It listens by IPv6 sockets alone, connects from its own address and claims few capabilities.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lab.conformance import requirements, verdict
+from lab.netns import sockets
+from lab.netns.endpoint import Endpoint
+from lab.paths import ROOT, SUITE
+
+MODEST = SUITE / "selftest" / "modest-proxy"
+TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
+SPOOFED = {"TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-DST-04", "TP-DST-06"}
+LIMITED = {  # about reload, user, maxconn and splice
+    *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31"),
+    "TP-STREAM-30",
+}
+MAY_BE_ABSENT = {"TP-OPS-20"}  # descriptors of another user's process
+SOURCES = {"TP-SRC-07", "TP-HOST-06", "TP-HOST-12"}  # that speak of the proxy's own address
+HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04"}
+
+
+def asked():
+    """The requirements that the modest proxy has to pass."""
+    rows = [row for row in requirements.load() if not row.withdrawn]
+    groups = {row.id for row in rows if row.group in ("BIND", "DST", "STREAM", "UDP", "PP", "OPS")}
+    return (groups | SOURCES | HOST) - TIMED - SPOOFED - LIMITED
+
+
+def run(adapter, wanted, folder, *options):
+    """{requirement: {(verdict, message)}} of one variant of each test for each family and way to relay."""
+    events = folder / "events"
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", ROOT, "-p", "no:xdist"),
+        *("--impl", adapter, "--sample-per", "family,relay", "--share", "8", "--patience", "10", "--seed", "1"),
+        *("--events", events, "--no-evidence", "--requirements", ",".join(sorted(wanted)), *options),
+        *sorted(SUITE.glob("test_*.py")),
+    ]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert events.exists(), done.stdout
+    found = {}
+    for event in map(json.loads, events.read_text(encoding="utf-8").splitlines()):
+        assert event["event"] != "broken", event["message"]
+        if event["event"] == "ended":
+            found.setdefault(event["requirement"], set()).add((event["verdict"], event["message"]))
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.suite
+@pytest.mark.parametrize("group", ["BIND", "DST", "STREAM", "UDP", "PP", "OPS", "SRC", "HOST"])
+def test_a_proxy_that_offers_little_passes_what_needs_no_more(group, tmp_path):
+    wanted = {each for each in asked() if each.split("-")[1] == group}
+    found = run(MODEST, wanted, tmp_path)
+    assert set(found) == wanted
+    others = {each: seen for each, seen in found.items() if {word for word, _ in seen} - {verdict.PASS, verdict.ABSENT}}
+    assert not others
+
+
+@pytest.mark.suite
+@pytest.mark.parametrize(
+    "bound, endpoint, answer",
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("0.0.0.0", "192.0.2.1", True),
+        ("::", "192.0.2.1", True),
+        ("::", "0.0.0.0", True),
+        ("::", "2001:db8::1", True),
+        ("0.0.0.0", "2001:db8::1", False),
+        ("0.0.0.0", "::", False),
+        ("192.0.2.2", "192.0.2.1", False),
+        ("192.0.2.1", "0.0.0.0", False),
+    ],
+)
+def test_a_socket_is_found_by_what_it_serves(bound, endpoint, answer):
+    assert sockets.serves(Endpoint(bound, 80), Endpoint(endpoint, 80)) is answer
+    assert not sockets.serves(Endpoint(bound, 80), Endpoint(endpoint, 81))
