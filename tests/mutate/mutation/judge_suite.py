@@ -331,10 +331,16 @@ def statements(text):
     """(first line, last line) of each statement of a text; of a compound one, of its head."""
     found = []
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.stmt, ast.ExceptHandler)):
+        if isinstance(node, (ast.stmt, ast.ExceptHandler)) and not is_docstring(node):
             body = getattr(node, "body", None)
             found.append((node.lineno, max(node.lineno, body[0].lineno - 1) if body else node.end_lineno))
+        if isinstance(node, ast.FunctionDef) and is_docstring(node.body[0]) and len(node.body) > 1:
+            found.append((node.body[0].lineno, node.body[1].lineno))  # a docstring does not run, what is behind it does
     return found
+
+
+def is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def enclosing(found, line):
