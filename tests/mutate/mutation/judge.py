@@ -33,13 +33,16 @@ CPU_SECONDS = 300
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
+OPEN = "open"  # a verdict: it passed the first tests, and is judged on behind the others
+
+
 class NotPossible(Exception):
     """The run cannot begin; the message says what to do."""
 
 
 @dataclass
 class Verdict:
-    verdict: str  # killed, survived, equivalent, broken
+    verdict: str  # killed, survived, equivalent, broken, open
     by: str = ""  # the test that killed it, or why it is broken
     seconds: float = 0.0
 

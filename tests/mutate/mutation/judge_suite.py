@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 from . import front_python, record_lines
-from .judge import MEMORY, NotPossible, Verdict
+from .judge import MEMORY, OPEN, NotPossible, Verdict
 
 HERE = Path(__file__).resolve().parent
 COLLECTING = 600  # seconds within which pytest has collected the tests, on a loaded machine, too
@@ -232,11 +232,9 @@ class Judge:
         return sorted(found, key=lambda test: (-kills[test], number[test], seconds[test]))
 
     def judge(self, mutant, number):
-        """The verdict, or None where the mutant passed the first tests and is to be judged on later."""
         begin = time.monotonic()
         verdict = self.verdict(mutant, number)
-        if verdict is not None:
-            verdict.seconds = round(time.monotonic() - begin, 1)
+        verdict.seconds = round(time.monotonic() - begin, 1)
         return verdict
 
     def verdict(self, mutant, number):
@@ -262,7 +260,7 @@ class Judge:
             if killer:
                 return Verdict("broken" if killer == REFUSED else "killed", killer)
             passed |= set(left)
-            return None if first and len(left) < len(tests) else Verdict("survived", f"{len(tests)} tests pass")
+            return Verdict(OPEN if first and len(left) < len(tests) else "survived", f"{len(passed)} tests pass")
         finally:
             shutil.rmtree(folder)
 

@@ -11,6 +11,8 @@ try:
 except ModuleNotFoundError:  # Python before 3.11
     import tomli as tomllib
 
+from .judge import OPEN
+
 FORMAT = 1
 
 
@@ -93,7 +95,7 @@ class Results:
     def has(self, mutant, tests):
         """Judged already. A survivor is judged again when the tests have changed."""
         row = self.rows.get(mutant.id)
-        return row is not None and (row["verdict"] != "survived" or row["tests"] == tests)
+        return row is not None and row["verdict"] != OPEN and (row["verdict"] != "survived" or row["tests"] == tests)
 
 
 def summary(mutants, sources, results, marked, fingerprint):
@@ -101,7 +103,7 @@ def summary(mutants, sources, results, marked, fingerprint):
     files, survivors = {}, []
     for mutant in mutants:
         row = results.rows.get(mutant.id)
-        verdict = row["verdict"] if row else "not judged"
+        verdict = row["verdict"] if row and row["verdict"] != OPEN else "not judged"
         if verdict == "survived" and mutant.id in marked:
             verdict = "equivalent"
         counts = files.setdefault(mutant.path, dict.fromkeys(("killed", "survived", "equivalent", "broken", "not judged"), 0))
