@@ -19,6 +19,8 @@ LONG = 40 * MEGABYTE  # bytes of a stream
 BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them before the program reads a byte
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
+SMALL = 700  # bytes of a message
+MOST_SMALL = 16 * MEGABYTE  # bytes: far more than all buffers of a session
 
 
 def ends(flow, *names):
@@ -524,3 +526,36 @@ def reset_while_paused(lab, flow, end):
     port = flow.client.local.port if of_client else flow.server.peer.port
     end.reset()
     waiting.until(lambda: RST in flags_on(link, port), "the reset is on its way to the proxy")
+
+
+@requirement("TP-STREAM-05")
+@each_relay
+@each_end
+def test_a_reset_behind_bytes_reaches_a_slow_reader(lab, relay, closer, reader):
+    """The proxy has to wait until the reader's host has the bytes, and no event tells it that they are acknowledged."""
+    hosts = {"client": lab.client, "server": lab.server}
+    hosts[reader].namespace.sysctl({"net.ipv4.tcp_rmem": "4096 4096 4096"})
+    lab.serve(relay=relay)
+    breaker, slow = ends(lab.client.connect(lab.vip), closer, reader)
+    breaker.send(LATEST)
+    waiting.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
+    breaker.reset()
+    how, _ = slow.ending()  # whether all bytes come is another requirement's
+    assert how == "reset", f"the reset arrived as {how}"
+
+
+@requirement("TP-STREAM-10")
+@each_relay
+@each_end
+def test_small_messages_for_a_reader_that_stops_wait_until_it_reads(lab, relay, closer, reader):
+    """Each message fits into the socket as a whole, until the proxy has one more for a socket that is full."""
+    lab.limit_socket_buffers(BULK)
+    lab.serve(relay=relay)
+    other = lab.client.connect(lab.vip)
+    sender, slow = ends(lab.client.connect(lab.vip), closer, reader)
+    sent = 0
+    while waiting.writable(sender.socket) and sent < MOST_SMALL:
+        sent += sender.socket.send(stream.expected(sent, SMALL))
+        other.exchange()
+    assert sent < MOST_SMALL, "the proxy reads without limit, although the other side does not read"
+    stream.check(slow, sent)
