@@ -14,6 +14,7 @@ except ModuleNotFoundError:  # Python before 3.11
 from .judge import OPEN
 
 FORMAT = 1
+COUNTED = ("killed", "survived", "equivalent", "broken", OPEN, "not judged")
 
 
 class Project:
@@ -103,17 +104,17 @@ def summary(mutants, sources, results, marked, fingerprint):
     files, survivors = {}, []
     for mutant in mutants:
         row = results.rows.get(mutant.id)
-        verdict = row["verdict"] if row and row["verdict"] != OPEN else "not judged"
+        verdict = row["verdict"] if row else "not judged"
         if verdict == "survived" and mutant.id in marked:
             verdict = "equivalent"
-        counts = files.setdefault(mutant.path, dict.fromkeys(("killed", "survived", "equivalent", "broken", "not judged"), 0))
+        counts = files.setdefault(mutant.path, dict.fromkeys(COUNTED, 0))
         counts[verdict] += 1
         if verdict == "survived":
             change = mutant.change(sources[mutant.path])
             survivors.append({"id": mutant.id, "line": mutant.line, "change": change})
     for counts in files.values():
         counts["score"] = score(counts)
-    total = {name: sum(counts[name] for counts in files.values()) for name in ("killed", "survived", "equivalent", "broken", "not judged")}
+    total = {name: sum(counts[name] for counts in files.values()) for name in COUNTED}
     return {
         "format": FORMAT,
         "sources": fingerprint,
@@ -139,7 +140,8 @@ def score_line(project):
     now = project.fingerprint(project.sources)
     state = "current" if now == result["sources"] else f"STALE: they are {now} now; make mutate"
     places = " and ".join(sorted({str(Path(pattern).parent) for pattern in project.sources}))
-    unjudged = f", {result['not judged']} not judged" if result["not judged"] else ""
+    unjudged = f", {result[OPEN]} passed the first tests and are not judged on" if result.get(OPEN) else ""
+    unjudged += f", {result['not judged']} not judged" if result["not judged"] else ""
     return (
         f"mutation: {result['score']} % of {result['killed'] + result['survived']} mutants of {places} are killed, "
         f"{result['survived']} survive{unjudged} (sources {result['sources']}, {state})"
