@@ -75,6 +75,9 @@ void addr_set_port(struct addr *addr, uint16_t port);
 /* Whether it is the wildcard address of its family, with any port. */
 bool addr_is_any(const struct addr *addr);
 
+/* Whether a single host can have it: neither unspecified, loopback, multicast nor the broadcast address. */
+bool addr_is_unicast(const struct addr *addr);
+
 /* Whether family, address, port, and the scope of IPv6 are equal. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 

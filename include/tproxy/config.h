@@ -14,6 +14,7 @@
 
 #include "tproxy/addr.h"
 #include "tproxy/diag.h"
+#include "tproxy/proxy_header.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,6 +56,7 @@ enum v6_mode {
 struct bind {
 	struct addr address;
 	bool transparent;
+	bool accept_proxy; /* clients begin with a PROXY header */
 	enum v6_mode v6_mode;
 	const char *interface; /* NULL: any */
 	unsigned backlog;      /* 0: from maxconn */
@@ -66,7 +68,8 @@ struct server {
 	const char *name;
 	struct addr address; /* port 0: the port that the client connected to */
 	struct source source;
-	unsigned index; /* of all servers of the configuration, from 0 */
+	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
+	unsigned index;                       /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
 	 * The listener of this configuration through which connections to the server come back to the

@@ -138,6 +138,8 @@ void parse_source(struct parser *parser);
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
+void parse_server_send_proxy(struct parser *parser);
+void parse_server_send_proxy_v2(struct parser *parser);
 void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */

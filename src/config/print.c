@@ -190,6 +190,9 @@ static void print_server(FILE *out, const struct server *server)
 			addr_format_ip(&server->address, text));
 	fputs(", ", out);
 	print_source(out, &server->source);
+	if (server->send_proxy != PROXY_HEADER_NONE)
+		fprintf(out, ", begins with a PROXY header of version %d",
+			server->send_proxy == PROXY_HEADER_V1 ? 1 : 2);
 	print_values(out, ON_SERVER, server, &of_line);
 	fputc('\n', out);
 }

@@ -105,6 +105,26 @@ void parse_server_source(struct parser *parser)
 	parse_source_words(parser, &parser->server->server.source);
 }
 
+static void send_proxy(struct parser *parser, enum proxy_header_version version)
+{
+	struct server *server = &parser->server->server;
+
+	if (server->send_proxy != PROXY_HEADER_NONE && server->send_proxy != version)
+		parser_fail(parser, NULL,
+			"'send-proxy' and 'send-proxy-v2' contradict each other; keep one of them");
+	server->send_proxy = version;
+}
+
+void parse_server_send_proxy(struct parser *parser)
+{
+	send_proxy(parser, PROXY_HEADER_V1);
+}
+
+void parse_server_send_proxy_v2(struct parser *parser)
+{
+	send_proxy(parser, PROXY_HEADER_V2);
+}
+
 /* Notes the server's name, which no other of its section may have. */
 static void claim_server_name(struct parser *parser, const char *name)
 {

@@ -116,6 +116,9 @@ static const struct keyword keywords[] = {
 		.help = "user to run as; default: the one who started it",
 		.label = "runs as user"},
 
+	{"accept-proxy", "", ON_BIND, 0, FLAG(struct bind, accept_proxy),
+		.help = "each client begins with a PROXY header of version 1 or 2, which names the client; others are refused",
+		.label = "clients begin with a PROXY header"},
 	{"backlog", "N", ON_BIND, 0, NUMBER(struct bind, backlog, 1, INT_MAX),
 		.help = "as in the section, for these addresses"},
 	{"interface", "NAME", ON_BIND, 0, TEXT(struct bind, interface, IF_NAMESIZE - 1, "the interface's name"),
@@ -128,6 +131,10 @@ static const struct keyword keywords[] = {
 		.help = "an IPv6 address takes IPv4 clients, too"},
 	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
 		.help = "an IPv6 address takes IPv6 clients only"},
+	{"send-proxy", "", ON_SERVER, 0, OWN(parse_server_send_proxy),
+		.help = "connections begin with a PROXY header of version 1, which names client and destination"},
+	{"send-proxy-v2", "", ON_SERVER, 0, OWN(parse_server_send_proxy_v2),
+		.help = "the same in version 2, the binary one"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
 		.help = "as in the section, for this server"},
 };
@@ -147,10 +154,6 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define TURNS    "the servers take equal turns; leave it out"
 #define THREADS  "every thread serves every listener; leave it out"
 #define UNIX     "it belongs to UNIX sockets; leave it out"
-#define IN_PP    "the PROXY protocol is not supported yet; let what is in front connect without it"
-#define OUT_PP                                                                                     \
-	"the PROXY protocol is not supported yet; 'source 0.0.0.0 usesrc clientip' shows servers " \
-	"the client's address"
 #define SERVICE  "let the service manager do this; leave it out"
 #define KEEPIDLE "set the sysctls net.ipv4.tcp_keepalive_* for the whole host"
 
@@ -358,8 +361,7 @@ static const struct foreign_row {
 		"there are no statistics to show it"},
 	{ON_SERVER, FOREIGN_NO_EFFECT, "enabled", "a server is always enabled"},
 	{ON_SERVER, FOREIGN_NO_EFFECT,
-		"no-agent-check|no-backup|no-check|no-check-send-proxy|no-check-ssl|no-send-proxy"
-		"|no-send-proxy-v2|no-send-proxy-v2-ssl|no-send-proxy-v2-ssl-cn|no-ssl|no-tfo",
+		"no-agent-check|no-backup|no-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
 		"it is so in any case"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
 		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
@@ -384,7 +386,9 @@ static const struct foreign_row {
 		"write 'timeout client' and 'timeout server'"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED, "tfo", "TCP Fast Open is not used; leave it out"},
 
-	{ON_BIND, FOREIGN_REFUSED, "accept-netscaler-cip+1|accept-proxy", IN_PP},
+	{ON_BIND, FOREIGN_REFUSED, "accept-netscaler-cip+1",
+		"NetScaler's header is not read; let what is in front send a PROXY header, and write "
+		"'accept-proxy'"},
 	{ON_BIND, FOREIGN_REFUSED, "defer-accept",
 		"a connection is accepted at once, so that servers can speak first; leave it out"},
 	{ON_BIND, FOREIGN_REFUSED, "expose-fd+1|gid+1|group+1|level+1|mode+1|severity-output+1",
@@ -423,9 +427,12 @@ static const struct foreign_row {
 		"no connection waits for a server; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "non-stick|stick|shard+1", NO_TABLE},
 	{ON_SERVER, FOREIGN_REFUSED,
-		"proxy-v2-options+1|send-proxy|send-proxy-v2|send-proxy-v2-ssl"
-		"|send-proxy-v2-ssl-cn|set-proxy-v2-tlv-fmt+1",
-		OUT_PP},
+		"no-send-proxy|no-send-proxy-v2|no-send-proxy-v2-ssl|no-send-proxy-v2-ssl-cn",
+		"leave it out, and 'send-proxy' or 'send-proxy-v2' with it"},
+	{ON_SERVER, FOREIGN_REFUSED, "proxy-v2-options+1|set-proxy-v2-tlv-fmt+1",
+		"the header has addresses alone; leave it out"},
+	{ON_SERVER, FOREIGN_REFUSED, "send-proxy-v2-ssl|send-proxy-v2-ssl-cn",
+		"tproxyd does not speak TLS; write 'send-proxy-v2'"},
 	{ON_SERVER, FOREIGN_REFUSED, "socks4+1", "servers are connected to directly; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "hash-key+1|weight+1", TURNS},
 	{ON_SERVER, FOREIGN_REFUSED, "usesrc+1",

@@ -35,13 +35,15 @@ static void warn_of_timeouts(struct parser *parser, const struct proxy *proxy)
 			server ? " 'timeout server'" : "");
 }
 
-/* Whether a frontend can have clients of each family. */
+/* Whether a frontend can have clients of each family. A PROXY header may name one of any. */
 static void client_families(const struct proxy *frontend, bool has[FAMILIES])
 {
 	for (size_t i = 0; i < frontend->bind_count; i++) {
 		const struct bind *bind = &frontend->binds[i];
 
 		has[family_index(&bind->address)] = true;
+		if (bind->accept_proxy)
+			has[0] = has[1] = true;
 		if (bind->v6_mode != V6_ONLY && addr_is_any(&bind->address))
 			has[0] = true;
 	}

@@ -143,6 +143,18 @@ bool addr_is_any(const struct addr *addr)
 	return addr->in4.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+bool addr_is_unicast(const struct addr *addr)
+{
+	uint32_t ipv4;
+
+	if (addr_family(addr) == AF_INET6)
+		return !addr_is_any(addr) && !IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr) &&
+		       !IN6_IS_ADDR_MULTICAST(&addr->in6.sin6_addr);
+	ipv4 = ntohl(addr->in4.sin_addr.s_addr);
+	return ipv4 >> 24 != 0 && ipv4 >> 24 != IN_LOOPBACKNET && !IN_MULTICAST(ipv4) &&
+	       ipv4 != INADDR_BROADCAST;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	if (addr_family(a) != addr_family(b) || addr_port(a) != addr_port(b))

@@ -26,6 +26,8 @@ static bool is_relaying(const struct session *session)
 
 static bool side_wants_read(const struct session *session, enum side_name side)
 {
+	if (session->state == SESSION_HEADER)
+		return side == CLIENT;
 	return is_relaying(session) && direction_wants_read(&session->directions[side]);
 }
 
@@ -100,10 +102,11 @@ static uint64_t hangup_due(struct session *session)
 
 static uint64_t session_due(struct session *session)
 {
-	uint64_t sides = earlier_due(side_due(session, CLIENT), side_due(session, SERVER));
+	uint64_t sides;
 
-	if (session->state == SESSION_CONNECTING)
-		return earlier_due(session->connect_due, hangup_due(session));
+	if (session->state == SESSION_HEADER || session->state == SESSION_CONNECTING)
+		return earlier_due(session->wait_due, hangup_due(session));
+	sides = earlier_due(side_due(session, CLIENT), side_due(session, SERVER));
 	if (session->state == SESSION_DRAINING)
 		return earlier_due(sides, session->drain_due);
 	return earlier_due(sides, hangup_due(session));

@@ -152,7 +152,7 @@ static int accept_session(struct listener *listener)
 
 	if (fd == -1)
 		return errno;
-	if (session_begin(sessions, listener->frontend, fd, &client))
+	if (session_begin(sessions, listener->frontend, listener->bind, fd, &client))
 		return 0;
 	socket_reset_on_close(fd);
 	close(fd);

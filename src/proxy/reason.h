@@ -26,6 +26,10 @@ enum reason {
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without servers */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */
+	REASON_HEADER_TIMEOUT,      /* no whole PROXY header within timeout client */
+	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */
+	REASON_HEADER_MALFORMED,    /* what came is no PROXY header */
+	REASON_HEADER_ADDRESS,      /* the header names a client whose address cannot be used */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
 	REASON_SHUTDOWN,            /* the daemon is stopping */

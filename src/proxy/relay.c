@@ -124,8 +124,7 @@ static void count_written(struct direction *direction, size_t bytes)
 	direction->moved_out = true;
 }
 
-/* Keeps a copy of what the destination did not take. False: no memory. */
-static bool hold_in_buffer(struct direction *direction, const char *bytes, size_t length)
+bool direction_hold(struct direction *direction, const char *bytes, size_t length)
 {
 	direction->buffer = malloc(length);
 	if (direction->buffer == NULL)
@@ -200,7 +199,7 @@ static enum step copy_once(
 		count_written(direction, (size_t)sent);
 	else
 		sent = 0;
-	if (sent < got && !hold_in_buffer(direction, pool->scratch + sent, (size_t)(got - sent)))
+	if (sent < got && !direction_hold(direction, pool->scratch + sent, (size_t)(got - sent)))
 		return NO_MEMORY;
 	if (sent < got)
 		return DESTINATION_FULL;

@@ -88,6 +88,12 @@ bool direction_has_ended(const struct direction *direction);
 /* Stops reading, as after an end that is not orderly. What is held can still be written. */
 void direction_cut(struct direction *direction);
 
+/*
+ * Holds a copy of LENGTH bytes, which are written before anything that is read; the direction must hold nothing. False:
+ * no memory.
+ */
+bool direction_hold(struct direction *direction, const char *bytes, size_t length);
+
 /* Drops what is held; POOL is the one that relay_move() used. */
 void direction_clear(struct direction *direction, struct relay_pool *pool);
 

@@ -32,6 +32,7 @@ enum {
 };
 
 static void connect_to_server(struct session *session);
+static void read_header(struct session *session);
 
 static void set_state(struct session *session, enum session_state state)
 {
@@ -195,7 +196,7 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 	if (reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
-		session->connect_due = session_now() + pause;
+		session->wait_due = session_now() + pause;
 }
 
 /*
@@ -210,6 +211,30 @@ static bool watch_connected(struct side *server)
 		       event_get_callback_arg(&server->write)) == 0;
 }
 
+/* The address that the client connected to, as its header names it or else as the kernel does. */
+static bool destination_of(const struct session *session, struct addr *destination)
+{
+	*destination = session->destination;
+	return addr_family(destination) != AF_UNSPEC ||
+	       socket_local_address(session->sides[CLIENT].fd, destination);
+}
+
+/* Puts the PROXY header in front of the client's bytes, if the server expects one. False: no memory. */
+static bool send_header(struct session *session)
+{
+	struct direction *direction = &session->directions[CLIENT];
+	char header[PROXY_HEADER_WRITTEN_MAX];
+	struct addr destination;
+
+	if (session->server->send_proxy == PROXY_HEADER_NONE)
+		return true;
+	if (!destination_of(session, &destination))
+		return false;
+	return direction_hold(direction, header,
+		proxy_header_write(
+			header, session->server->send_proxy, &session->client, &destination));
+}
+
 static void connect_finished(struct session *session)
 {
 	int error = socket_take_error(session->sides[SERVER].fd);
@@ -221,7 +246,7 @@ static void connect_finished(struct session *session)
 	}
 	session->connected = session_now();
 	set_state(session, SESSION_RELAYING);
-	if (watch_connected(&session->sides[SERVER]))
+	if (send_header(session) && watch_connected(&session->sides[SERVER]))
 		relay_from(session, CLIENT);
 	else
 		session_close(session, REASON_MEMORY, errno);
@@ -230,7 +255,9 @@ static void connect_finished(struct session *session)
 /* The source can be read, or the other side can be written. */
 static void on_side_ready(struct session *session, enum side_name source)
 {
-	if (session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_HEADER)
+		read_header(session);
+	else if (session->state == SESSION_CONNECTING)
 		connect_finished(session);
 	else if (session->state == SESSION_RELAYING)
 		relay_from(session, source);
@@ -275,10 +302,23 @@ static struct addr address_of_server(const struct session *session)
 {
 	struct addr vip;
 
-	if (addr_port(&session->server->address) != 0 ||
-		!socket_local_address(session->sides[CLIENT].fd, &vip))
+	if (addr_port(&session->server->address) != 0 || !destination_of(session, &vip))
 		return session->server->address;
 	return server_address(session->server, addr_port(&vip));
+}
+
+/*
+ * Whether the connection to the server would come from an address that a header names and that no
+ * client of this host can have. The kernel would take some of them: the host's own, above all.
+ */
+static bool source_cannot_be(const struct session *session)
+{
+	struct addr from;
+
+	return addr_family(&session->destination) != AF_UNSPEC &&
+	       upstream_uses_client(&session->server->source) &&
+	       upstream_source(&session->server->source, &session->client, &from) &&
+	       (!addr_is_unicast(&from) || socket_address_is_own(&from));
 }
 
 static void connect_to_server(struct session *session)
@@ -292,13 +332,17 @@ static void connect_to_server(struct session *session)
 		session_close(session, REASON_LOOP, 0);
 		return;
 	}
+	if (source_cannot_be(session)) {
+		session_close(session, REASON_HEADER_ADDRESS, 0);
+		return;
+	}
 	fd = session_set_open_upstream(
 		session->set, &session->server->source, &session->client, &server, &failure);
 	if (fd == -1) {
 		connect_failed(session, failure.reason, failure.error);
 		return;
 	}
-	session->connect_due = timeout == 0 ? 0 : session_now() + timeout;
+	session->wait_due = timeout == 0 ? 0 : session_now() + timeout;
 	side_open(session, SERVER, fd);
 }
 
@@ -329,13 +373,58 @@ static void choose_server(struct session *session)
 	connect_to_server(session);
 }
 
+/* --- the client's header --- */
+
+static void read_header(struct session *session)
+{
+	struct proxy_header found;
+	enum reason reason;
+	int error;
+
+	switch (client_header_read(
+		&session->header, session->sides[CLIENT].fd, &found, &reason, &error)) {
+	case CLIENT_HEADER_PARTIAL:
+		return;
+	case CLIENT_HEADER_FAILED:
+		session_close(session, reason, error);
+		return;
+	case CLIENT_HEADER_WHOLE:
+		break;
+	}
+	client_header_clear(&session->header);
+	if (addr_family(&found.source) != AF_UNSPEC) {
+		session->client = found.source;
+		session->destination = found.destination;
+	}
+	choose_server(session);
+}
+
+/* The whole header has to come within `timeout client`, however it comes. */
+static void await_header(struct session *session)
+{
+	unsigned timeout = session->frontend->timeouts[TIMEOUT_CLIENT];
+
+	session->wait_due = timeout == 0 ? 0 : session_now() + timeout;
+	set_state(session, SESSION_HEADER);
+	read_header(session);
+}
+
 /* --- time --- */
+
+static void header_expired(struct session *session)
+{
+	if (session->wait_due == 0 || session->wait_due > session_now())
+		return;
+	read_header(session);
+	if (session->state == SESSION_HEADER)
+		session_close(session, REASON_HEADER_TIMEOUT, 0);
+}
 
 static void connect_expired(struct session *session)
 {
 	struct pollfd answer = {.fd = session->sides[SERVER].fd, .events = POLLOUT};
 
-	if (session->connect_due == 0 || session->connect_due > session_now())
+	if (session->wait_due == 0 || session->wait_due > session_now())
 		return;
 	if (session->sides[SERVER].fd == -1)
 		connect_to_server(session);
@@ -376,7 +465,9 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	session->timer_due = 0;
-	if (session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_HEADER)
+		header_expired(session);
+	else if (session->state == SESSION_CONNECTING)
 		connect_expired(session);
 	else if (session->state == SESSION_RELAYING)
 		relay_expired(session);
@@ -387,8 +478,8 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- beginning and end --- */
 
-bool session_begin(
-	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client)
+bool session_begin(struct session_set *set, const struct proxy *frontend, const struct bind *bind,
+	int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
@@ -405,7 +496,10 @@ bool session_begin(
 	evtimer_assign(&session->timer, set->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	choose_server(session);
+	if (bind->accept_proxy)
+		await_header(session);
+	else
+		choose_server(session);
 	update_interest(session);
 	return true;
 }
@@ -422,6 +516,7 @@ void session_close(struct session *session, enum reason reason, int error)
 	event_del(&session->timer);
 	close_side(session, CLIENT, session->reason != REASON_DONE);
 	close_side(session, SERVER, session->reason != REASON_DONE);
+	client_header_clear(&session->header);
 	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
 }
@@ -436,6 +531,7 @@ const char *session_state_name(enum session_state state)
 {
 	static const char *const names[SESSION_STATE_COUNT] = {
 		[SESSION_ACCEPTED] = "accepted",
+		[SESSION_HEADER] = "header",
 		[SESSION_CONNECTING] = "connecting",
 		[SESSION_RELAYING] = "relaying",
 		[SESSION_DRAINING] = "draining",

@@ -1,7 +1,7 @@
 /*
  * Sessions: a client's connection, the server's connection made for it, and what passes between.
  *
- *   ACCEPTED -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
+ *   ACCEPTED [-> HEADER] -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
  *   RELAYING: one side breaks or times out -> DRAINING -> CLOSING(reason)
  *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
@@ -14,6 +14,7 @@
 #ifndef TPROXY_SESSION_H
 #define TPROXY_SESSION_H
 
+#include "client_header.h"
 #include "limits.h"
 #include "reason.h"
 #include "relay.h"
@@ -27,6 +28,7 @@
 
 enum session_state {
 	SESSION_ACCEPTED,   /* the client's connection is here, no server is chosen */
+	SESSION_HEADER,     /* `accept-proxy`: waiting for the client's PROXY header */
 	SESSION_CONNECTING, /* connecting to the server, or waiting for the next attempt */
 	SESSION_RELAYING,
 	SESSION_DRAINING, /* one side is gone; the other one gets what it sent before */
@@ -56,11 +58,13 @@ struct session {
 	enum side_name gone; /* DRAINING: the side that broke or timed out */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
-	struct addr client;          /* where the client's connection came from */
+	struct addr client; /* where its connection came from, or what its PROXY header names */
+	struct addr destination;     /* what the header names; without one, AF_UNSPEC */
+	struct client_header header; /* HEADER: what has come of it */
 	struct side sides[2];
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
 	unsigned failures;              /* attempts to connect to the server that failed */
-	uint64_t connect_due;           /* CONNECTING: the end of this attempt or pause; 0: never */
+	uint64_t wait_due; /* HEADER, CONNECTING: the end of the wait, attempt or pause; 0: never */
 	uint64_t drain_due; /* DRAINING: when to ask again what was delivered; 0: not yet */
 	size_t undelivered; /* DRAINING: bytes that the kernel held when it was last asked */
 	struct event timer;
@@ -112,12 +116,12 @@ bool session_set_keep_spare(struct session_set *set);
 void session_set_reap(struct session_set *set);
 
 /*
- * Begins a session on FD, an accepted connection from CLIENT. The caller has taken its place in the
- * limits with limits_enter(). The session owns both from now on, even where it ends at once. False:
- * no memory; the caller then still owns both.
+ * Begins a session on FD, a connection from CLIENT that was accepted for a BIND of FRONTEND. The
+ * caller has taken its place in the limits with limits_enter(). The session owns both from now on,
+ * even where it ends at once. False: no memory; the caller then still owns both.
  */
-bool session_begin(
-	struct session_set *set, const struct proxy *frontend, int fd, const struct addr *client);
+bool session_begin(struct session_set *set, const struct proxy *frontend, const struct bind *bind,
+	int fd, const struct addr *client);
 
 /*
  * Ends a session: closes its connections, with a reset unless REASON is REASON_DONE. ERROR is the

@@ -35,6 +35,11 @@ bool upstream_source(const struct source *source, const struct addr *client, str
 	return false;
 }
 
+bool upstream_uses_client(const struct source *source)
+{
+	return source->mode == SOURCE_CLIENTIP || source->mode == SOURCE_CLIENT;
+}
+
 static enum reason open_reason(int error)
 {
 	if (error == EMFILE || error == ENFILE)

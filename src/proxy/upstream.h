@@ -23,6 +23,9 @@ struct upstream_failure {
  */
 bool upstream_source(const struct source *source, const struct addr *client, struct addr *from);
 
+/* Whether the source is the client's address. */
+bool upstream_uses_client(const struct source *source);
+
 /*
  * Starts a connection to SERVER. Returns its socket, which the caller owns and whose connection is
  * usually still under way: once it can be written, SO_ERROR says what became of it (connect(2),

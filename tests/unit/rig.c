@@ -115,7 +115,7 @@ static int connect_client(struct rig *rig, int client)
 	accepted = socket_accept(rig->vip, &peer);
 	assert_int_not_equal(accepted, -1);
 	assert_true(limits_enter(rig->limits, &rig->section));
-	assert_true(session_begin(&rig->sessions, &rig->section, accepted, &peer));
+	assert_true(session_begin(&rig->sessions, &rig->section, &rig->bind, accepted, &peer));
 	return client;
 }
 

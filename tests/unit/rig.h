@@ -20,6 +20,7 @@ struct rig {
 	struct event_base *base;
 	struct config config;
 	struct proxy section; /* frontend and backend at once */
+	struct bind bind;     /* of clients that are accepted from now on */
 	struct server servers[RIG_SERVERS];
 	int server_listeners[RIG_SERVERS];
 	int vip; /* where clients connect to */

@@ -206,10 +206,10 @@ static void while_connecting_the_attempt_and_the_quiet_client_are_due(void **sta
 	it.session->state = SESSION_CONNECTING;
 	assert_true(interest_update(it.session));
 	it.session->sides[CLIENT].activity = session_now() + MARGIN;
-	it.session->connect_due = session_now() + 60000;
+	it.session->wait_due = session_now() + 60000;
 	assert_int_equal(due_after_update(&it), it.session->sides[CLIENT].activity + 20);
-	it.session->connect_due = session_now() + 100;
-	assert_int_equal(due_after_update(&it), it.session->connect_due);
+	it.session->wait_due = session_now() + 100;
+	assert_int_equal(due_after_update(&it), it.session->wait_due);
 	assert_true(it.session->sides[SERVER].awaited);
 	assert_false(it.session->sides[CLIENT].awaited);
 	it.session->state = SESSION_RELAYING;

@@ -1066,7 +1066,7 @@ static void assert_pauses(struct rig *rig, struct proxy *backend, unsigned timeo
 	backend->timeouts[TIMEOUT_CONNECT] = timeout;
 	client = rig_client(rig);
 	rig_until(rig, failed_once);
-	due = rig_session(rig)->connect_due;
+	due = rig_session(rig)->wait_due;
 	assert_in_range(due, before + pause, session_now() + pause);
 	assert_int_equal(rig_session(rig)->sides[SERVER].fd, -1);
 	close(client);
@@ -1103,8 +1103,8 @@ static void a_server_that_cannot_be_reached_now_is_tried_again(void **state)
 	session = rig_session(rig);
 	assert_int_equal(session->failures, 1);
 	assert_int_equal(session->sides[SERVER].fd, -1);
-	assert_in_range(session->connect_due, before + 1000, session_now() + 1000);
-	session->connect_due = session_now();
+	assert_in_range(session->wait_due, before + 1000, session_now() + 1000);
+	session->wait_due = session_now();
 	event_active(&session->timer, EV_TIMEOUT, 1);
 	assert_ended_with(rig, REASON_CONNECT_UNREACHABLE);
 	assert_int_equal(rig->last.failures, 2);
@@ -1150,13 +1150,13 @@ static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
 	backend->timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
 	rig->section.timeouts[TIMEOUT_CONNECT] = 1;
 	client = rig_client(rig);
-	assert_true(rig_session(rig)->connect_due > session_now() + 1000 * 1000);
+	assert_true(rig_session(rig)->wait_due > session_now() + 1000 * 1000);
 	for (unsigned i = 0; i < 2; i++) {
 		struct session *session = rig_session(rig);
 
 		assert_int_equal(session->failures, i);
 		assert_int_not_equal(session->sides[SERVER].fd, -1);
-		session->connect_due = session_now();
+		session->wait_due = session_now();
 		event_active(&session->timer, EV_TIMEOUT, 1);
 		rig_turn(rig);
 	}
@@ -1175,7 +1175,7 @@ static void without_a_timeout_connecting_takes_as_long_as_it_takes(void **state)
 
 	silence_server(rig, fillers, 8);
 	client = rig_client(rig);
-	assert_int_equal(rig_session(rig)->connect_due, 0);
+	assert_int_equal(rig_session(rig)->wait_due, 0);
 	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
 	rig_turn(rig);
 	assert_int_equal(rig->ended, 0);
@@ -1191,7 +1191,7 @@ static void a_server_that_has_answered_when_the_timer_fires_is_connected(void **
 
 	rig->section.timeouts[TIMEOUT_CONNECT] = 3600 * 1000;
 	client = rig_client(rig);
-	rig_session(rig)->connect_due = session_now();
+	rig_session(rig)->wait_due = session_now();
 	event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
 	server = rig_accept(rig, 0);
 	rig_until(rig, rig_is_relaying);

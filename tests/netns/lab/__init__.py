@@ -64,6 +64,10 @@ From the ground up; a module uses its own folder and those above it in this list
         environment  where a run took place
         report       JSON, JUnit, Markdown, and the page made from report.html.template
         spec         docs/SPEC.md
+        picture      the matrix as a picture
+        badge        how an implementation does, for the README of a proxy
+        saved        reads the report of an earlier run
+        diff         what two reports differ in
         browser      Chromium, for the test of the page
 
     plugin       options and fixtures of pytest

@@ -194,7 +194,7 @@ def test_an_adapter_that_cannot_be_trusted_fails_the_run(text, problem, tmp_path
 
 
 def test_the_validator_sees_what_is_wrong(tmp_path):
-    assert schema.problems({"format": 2}, SCHEMA)
+    assert schema.problems({"format": 1}, SCHEMA)
     assert schema.problems([1, "a", True], {"items": {"type": "integer"}}) == [
         "`$[1]` is a string, expected an integer",
         "`$[2]` is a boolean, expected an integer",

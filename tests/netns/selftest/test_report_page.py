@@ -47,10 +47,10 @@ def host_table():
     return {"total": len(rows), "cases": rows}
 
 
-def write_page(folder, table):
+def write_page(folder, table, names=("one", "two")):
     chosen = [row for row in requirements.load() if not row.withdrawn]
     selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
-    columns = [column("one", chosen, 0), column("two", chosen, 3)]
+    columns = [column(name, chosen, 3 * number) for number, name in enumerate(names)]
     made = folder / "report.html"
     made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0, table)), encoding="utf-8")
     return made
@@ -89,6 +89,18 @@ def test_every_cell_has_a_symbol_and_a_name(page):
     assert len(shown) == 2 * rows and set(shown) == set(verdict.SYMBOLS.values())
     labels = page.value("[...document.querySelectorAll('td.cell')].map(each => each.getAttribute('aria-label'))")
     assert all(label.startswith("TP-") and ": " in label for label in labels)
+
+
+def test_the_name_of_a_cell_contains_the_words_that_are_seen(page):
+    """WCAG 2.5.3: a user who speaks the words of a cell reaches it."""
+    seen = page.value("[...document.querySelectorAll('td.cell')].map(each => [each.querySelector('.word')?.innerText || '', each.ariaLabel])")
+    assert [words for words, _ in seen if words] and not [each for each in seen if each[0].strip() not in each[1]]
+
+
+def test_a_table_that_can_be_scrolled_can_be_reached_by_keyboard(page):
+    """WCAG 2.1.1, and a name for what is reached."""
+    tables = page.value("[...document.querySelectorAll('.host .scroll')].map(each => [each.tabIndex, each.role || each.getAttribute('role'), each.ariaLabel])")
+    assert tables and all(index == 0 and role == "region" and name for index, role, name in tables)
 
 
 def test_totals_add_up(page):
@@ -193,8 +205,12 @@ def test_a_table_that_was_not_tried_is_marked(shared, tmp_path):
     assert texts(shared, "#necessity > p") == ["Not tried. To try it, run tests/netns/necessity."]
 
 
-CUT = """[...document.querySelectorAll('tr[data-id] .text, .group .text, td.cell, .group td, thead th, .card p, .chip')].filter(each =>
+CUT = """[...document.querySelectorAll('tr[data-id] .text, .group .text, td.cell, .group td, thead th, .card p, .chip, .host td, .host th')].filter(each =>
   each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline' || !each.getClientRects().length).map(each => each.innerText)"""
+
+
+# By how much each table of the host's set-up is wider than the place that it has
+WIDER = "[...document.querySelectorAll('.host .scroll')].map(each => each.scrollWidth - each.clientWidth)"
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
@@ -203,10 +219,21 @@ def test_every_sentence_can_be_read_at_every_width(page, width):
     try:
         assert not page.value(CUT)
         shown = page.value("[...document.querySelectorAll('tr[data-id] .text')].map(each => each.innerText)")
-        assert sorted(shown) == sorted(row.text for row in requirements.load() if not row.withdrawn)
+        assert sorted(shown) == sorted(row.text.replace("`", "") for row in requirements.load() if not row.withdrawn)
         assert page.value("document.documentElement.scrollWidth") <= width
+        page.value("for (const each of document.querySelectorAll('.host details')) each.open = true")
+        assert not page.value(CUT) and page.value(f"Math.max(...{WIDER})") <= 0
     finally:
         page.size(1200, 800)
+
+
+def test_three_implementations_fit_on_a_telephone(shared, tmp_path):
+    shared.size(390, 800)
+    try:
+        shared.open(write_page(tmp_path, None, ("tproxyd", "haproxy", "trafficserver")))
+        assert not shared.value(CUT) and shared.value("document.documentElement.scrollWidth") <= 390
+    finally:
+        shared.size(1200, 800)
 
 
 def test_what_is_not_offered_does_not_look_like_a_failure(shared, tmp_path):

@@ -30,7 +30,7 @@ ROLES = {"198.51.100.10": "the client", "203.0.113.1": "the proxy", "203.0.113.2
             "the packets to the server came from 203.0.113.1 (the proxy), expected 198.51.100.10 (the client)",
         ),
         (
-            "AssertionError: assert Endpoint(address='203.0.113.1', port=7) == Endpoint(address='198.51.100.10', port=8)",
+            "AssertionError: assert 203.0.113.1:7 == 198.51.100.10:8",
             "assert flow.peer_seen_by_server == flow.client.local",
             "the server saw 203.0.113.1:7 (the proxy), expected 198.51.100.10:8 (the client)",
         ),
@@ -48,6 +48,17 @@ ROLES = {"198.51.100.10": "the client", "203.0.113.1": "the proxy", "203.0.113.2
 )
 def test_an_address_is_named_by_its_host(text, statement, sentence):
     assert wording.of_assertion(text, statement, ROLES).partition("\n")[0] == sentence
+
+
+@pytest.mark.parametrize("proxy, client", [("203.0.113.1", "198.51.100.10"), ("2001:db8:5::1", "2001:db8:c::10")])
+def test_both_endpoints_of_a_failed_comparison_are_shown_whole(proxy, client):
+    """pytest shortens what is long: an endpoint has to be short."""
+    with pytest.raises(AssertionError) as problem:
+        assert Endpoint(proxy, 41362) == Endpoint(client, 50262)
+    statement, roles = "assert flow.peer_seen_by_server == flow.client.local", {proxy: "the proxy", client: "the client"}
+    first = wording.of_assertion(str(problem.value), statement, roles).partition("\n")[0]
+    seen, expected = Endpoint(proxy, 41362), Endpoint(client, 50262)
+    assert first == f"the server saw {seen} (the proxy), expected {expected} (the client)"
 
 
 def test_an_error_of_the_kernel_says_where_it_came():

@@ -10,7 +10,7 @@ from collections import Counter
 
 from lab.conformance import deviations, verdict
 
-FORMAT = 1
+FORMAT = 2
 NAMED = 5  # capabilities that a sentence of the summary names; reports list all
 
 

@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from lab.conformance import environment, matrix, picture, spec, verdict
+from lab.conformance import environment, matrix, picture, requirements, spec, verdict
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
 FILES = ("report.json", "junit.xml", "report.md", "report.html", "matrix.svg")
@@ -32,6 +32,7 @@ def build(columns, chosen, selection, command, seconds, necessity=None):
         "command": command,
         "selection": selection,
         "environment": environment.describe(),
+        "catalogue": requirements.identity(),
         "requirements": [
             {
                 "id": each.id,
@@ -123,7 +124,8 @@ def markdown(report):
     lines += _unasked(columns)
     lines += _necessity(report["necessity"])
     lines += _every_requirement(report, names)
-    where = report["environment"]
+    where, catalogue = report["environment"], report["catalogue"]
+    lines += ["", f"Catalogue {catalogue['version']}, {len(catalogue['requirements'])} requirements, sha256 `{catalogue['sha256']}`"]
     lines += ["", f"Linux {where['kernel']}, {_plain(where['system'])}; repeat with `{report['command']}`"]
     return "\n".join(lines) + "\n"
 

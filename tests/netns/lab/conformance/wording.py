@@ -12,7 +12,6 @@ from lab.netns.endpoint import Endpoint
 _HINT = re.compile(
     r"^E?[ ]*(?:\.\.\.)?(?:Use -v+ to get [a-z ]+|Full output truncated \(\d+ lines? hidden\), use '-vv' to show)(\)?)$", re.M
 )
-_ENDPOINT = re.compile(r"Endpoint\(address='([0-9a-f.:]+)', port=(\d+)\)")
 _QUOTED = re.compile(r"'([0-9a-f]*[.:][0-9a-f.:]+)'")
 _PLACE = r"(?:'([0-9a-f]*[.:][0-9a-f.:]+)'|([0-9a-f.:]+:\d+|\[[0-9a-f.:]+\]:\d+))"
 _EQUAL = re.compile(rf"assert {_PLACE} == {_PLACE}$")
@@ -42,7 +41,6 @@ def of_assertion(text, statement, role_of):
     `text` is pytest's message, `statement` the line of the test, `role_of` a dictionary as from roles().
     """
     first, newline, rest = text.removeprefix("AssertionError: ").partition("\n")
-    first = _ENDPOINT.sub(lambda found: str(Endpoint(found.group(1), int(found.group(2)))), first)
     if equal := _EQUAL.match(first):
         seen, wanted = (_named(equal.group(n) or equal.group(n + 1), role_of) for n in (1, 3))
         left = statement.partition("==")[0]

@@ -22,7 +22,6 @@ from collections import Counter
 
 from lab import waiting
 from lab.netns.capture import ACK, RST, SYN
-from lab.netns.endpoint import Connection
 from lab.peers.flow import WitnessesDisagree
 
 SYMPTOMS = ("works", "wrong source", "refused", "times out", "stalls", "intermittent")

@@ -24,6 +24,8 @@ class Endpoint(NamedTuple):
     def __str__(self):
         return f"[{self.address}]:{self.port}" if self.family == 6 else f"{self.address}:{self.port}"
 
+    __repr__ = __str__  # the default is so long that pytest cuts its middle, and with it the address, out of a message
+
 
 def socket_family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET

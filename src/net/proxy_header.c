@@ -1,0 +1,300 @@
+/*
+ * The PROXY protocol's two headers, read and written.
+ *
+ * What is read comes from anybody who can connect, at any length and cut anywhere. So each step first asks whether
+ * its bytes are there; what is missing is PARTIAL only while the bytes so far can become a header. That is the
+ * invariant: a prefix of a good header is never MALFORMED, and no header is WHOLE before its last byte.
+ *
+ * The trap is version 1. Its end is not announced, so it is found as the first CR, and a line without one in 107
+ * bytes is no header. Its numbers and addresses have one form each (section 2.1): no sign, no leading zero, no
+ * second space; inet_pton(3) is strict enough for the addresses, and strtoul(3) is not for the ports.
+ */
+#include "tproxy/proxy_header.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_BEGIN "PROXY "
+#define SIGNATURE  "\r\n\r\n\0\r\nQUIT\n"
+
+enum {
+	SIGNATURE_LENGTH = sizeof(SIGNATURE) - 1,
+	TLV_CRC32C = 0x03,
+	TLV_HEAD = 3 /* type and length */
+};
+
+static enum proxy_header_state malformed(struct proxy_header *header, const char *problem)
+{
+	header->problem = problem;
+	return PROXY_HEADER_MALFORMED;
+}
+
+/* Whether the first LENGTH bytes at DATA, or all of WANTED, are the beginning of WANTED. */
+static bool begins_with(const char *data, size_t length, const char *wanted, size_t wanted_length)
+{
+	return memcmp(data, wanted, length < wanted_length ? length : wanted_length) == 0;
+}
+
+/* --- version 1 --- */
+
+/* The next word of a line, which one space ends, or NULL. The words of a header are never empty. */
+static char *next_word(char **rest)
+{
+	char *word = *rest, *space;
+
+	if (word == NULL || *word == '\0' || *word == ' ')
+		return NULL;
+	space = strchr(word, ' ');
+	if (space != NULL)
+		*space = '\0';
+	*rest = space == NULL ? NULL : space + 1;
+	return word;
+}
+
+/* A port: 0 to 65535, without a sign or a leading zero. */
+static bool parse_port(const char *word, struct addr *addr)
+{
+	unsigned port = 0;
+
+	if (word == NULL || (word[0] == '0' && word[1] != '\0') || strlen(word) > 5)
+		return false;
+	for (const char *at = word; *at != '\0'; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		port = port * 10 + (unsigned)(*at - '0');
+	}
+	addr_set_port(addr, (uint16_t)port);
+	return port <= UINT16_MAX;
+}
+
+static bool parse_address(const char *word, int family, struct addr *addr)
+{
+	unsigned char bytes[16];
+
+	if (word == NULL || inet_pton(family, word, bytes) != 1)
+		return false;
+	*addr = addr_from_bytes(family, bytes);
+	return true;
+}
+
+/* The words after "PROXY ", without the end of the line. */
+static enum proxy_header_state parse_words(struct proxy_header *header, char *rest)
+{
+	const char *protocol = next_word(&rest), *source, *destination, *source_port;
+	int family;
+
+	if (protocol != NULL && strcmp(protocol, "UNKNOWN") == 0)
+		return PROXY_HEADER_WHOLE;
+	if (protocol == NULL || (strcmp(protocol, "TCP4") != 0 && strcmp(protocol, "TCP6") != 0))
+		return malformed(header, "its protocol is not TCP4, TCP6 or UNKNOWN");
+	family = protocol[3] == '4' ? AF_INET : AF_INET6;
+	source = next_word(&rest);
+	destination = next_word(&rest);
+	if (!parse_address(source, family, &header->source) ||
+		!parse_address(destination, family, &header->destination))
+		return malformed(header, "an address is wrong");
+	source_port = next_word(&rest);
+	if (!parse_port(source_port, &header->source) ||
+		!parse_port(next_word(&rest), &header->destination))
+		return malformed(header, "a port is wrong");
+	if (rest != NULL)
+		return malformed(header, "something follows its last port");
+	return PROXY_HEADER_WHOLE;
+}
+
+static enum proxy_header_state parse_line(
+	struct proxy_header *header, const char *data, size_t length)
+{
+	char line[PROXY_HEADER_LONGEST_LINE + 1];
+	size_t seen = length < PROXY_HEADER_LONGEST_LINE ? length : PROXY_HEADER_LONGEST_LINE, end;
+	const char *cr = memchr(data, '\r', seen);
+
+	header->length = PROXY_HEADER_LONGEST_LINE;
+	if (cr == NULL && length < PROXY_HEADER_LONGEST_LINE - 1)
+		return memchr(data, '\n', seen) != NULL || memchr(data, '\0', seen) != NULL
+			       ? malformed(header, "its line does not end with CR LF")
+			       : PROXY_HEADER_PARTIAL;
+	if (cr == NULL)
+		return malformed(header, "its line is too long");
+	end = (size_t)(cr - data);
+	if (memchr(data, '\n', end) != NULL || memchr(data, '\0', end) != NULL ||
+		(end + 1 < seen && cr[1] != '\n') || end + 2 > PROXY_HEADER_LONGEST_LINE)
+		return malformed(header, "its line does not end with CR LF");
+	header->length = end + 2;
+	if (end + 1 == length)
+		return PROXY_HEADER_PARTIAL;
+	memcpy(line, data, end);
+	line[end] = '\0';
+	return parse_words(header, line + strlen(LINE_BEGIN));
+}
+
+/* --- version 2 --- */
+
+/* CRC32C (RFC 3720, appendix B.4) of LENGTH bytes, added to SUM, which is ~0 at first; inverted at the end. */
+static uint32_t add_crc32c(uint32_t sum, const unsigned char *data, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		sum ^= data[i];
+		for (int bit = 0; bit < 8; bit++)
+			sum = sum & 1 ? sum >> 1 ^ 0x82f63b78 : sum >> 1;
+	}
+	return sum;
+}
+
+/* Whether the checksum at DATA + AT is that of the whole header, with zeros in its own place. */
+static bool checksum_is_right(const unsigned char *data, size_t length, size_t at)
+{
+	static const unsigned char zeros[4];
+	uint32_t sum = add_crc32c(~0U, data, at), sent;
+
+	sum = add_crc32c(sum, zeros, sizeof(zeros));
+	sum = add_crc32c(sum, data + at + sizeof(zeros), length - at - sizeof(zeros));
+	memcpy(&sent, data + at, sizeof(sent));
+	return ntohl(sent) == ~sum;
+}
+
+/* The fields behind the addresses, from AT to the end of the header. */
+static enum proxy_header_state check_fields(
+	struct proxy_header *header, const unsigned char *data, size_t at)
+{
+	while (at < header->length) {
+		size_t left = header->length - at, length;
+
+		if (left < TLV_HEAD)
+			return malformed(header, "a field behind its addresses is cut off");
+		length = (size_t)data[at + 1] << 8 | data[at + 2];
+		if (length > left - TLV_HEAD)
+			return malformed(header, "a field behind its addresses is cut off");
+		if (data[at] == TLV_CRC32C && length != sizeof(uint32_t))
+			return malformed(header, "its checksum has a wrong length");
+		if (data[at] == TLV_CRC32C &&
+			!checksum_is_right(data, header->length, at + TLV_HEAD))
+			return malformed(header, "its checksum is wrong");
+		at += TLV_HEAD + length;
+	}
+	return PROXY_HEADER_WHOLE;
+}
+
+static void take_addresses(struct proxy_header *header, int family, const unsigned char *block)
+{
+	size_t bytes = family_bits(family) / 8;
+	const unsigned char *ports = block + 2 * bytes;
+
+	header->source = addr_from_bytes(family, block);
+	header->destination = addr_from_bytes(family, block + bytes);
+	addr_set_port(&header->source, (uint16_t)(ports[0] << 8 | ports[1]));
+	addr_set_port(&header->destination, (uint16_t)(ports[2] << 8 | ports[3]));
+}
+
+/* The addresses and what is behind them; the header is there to its end. */
+static enum proxy_header_state parse_block(struct proxy_header *header, const unsigned char *data)
+{
+	static const size_t lengths[] = {0, 2 * 4 + 4, 2 * 16 + 4, 2 * 108}; /* by family */
+	unsigned command = data[12] & 0x0f, family = data[13] >> 4, protocol = data[13] & 0x0f;
+	size_t addresses;
+
+	if (command == 0) /* LOCAL: all else is to be ignored, and may be anything */
+		return PROXY_HEADER_WHOLE;
+	addresses = protocol == 0 ? 0 : lengths[family];
+	if (header->length < PROXY_HEADER_FIXED + addresses)
+		return malformed(header, "its addresses are cut off");
+	if (family == 0 || protocol == 0) /* what the block holds is not said */
+		return PROXY_HEADER_WHOLE;
+	if (protocol == 1 && family == 1)
+		take_addresses(header, AF_INET, data + PROXY_HEADER_FIXED);
+	if (protocol == 1 && family == 2)
+		take_addresses(header, AF_INET6, data + PROXY_HEADER_FIXED);
+	return check_fields(header, data, PROXY_HEADER_FIXED + addresses);
+}
+
+static enum proxy_header_state parse_binary(
+	struct proxy_header *header, const unsigned char *data, size_t length)
+{
+	header->length = PROXY_HEADER_FIXED;
+	if (length > 12 && data[12] >> 4 != 2)
+		return malformed(header, "its version is not 2");
+	if (length > 12 && (data[12] & 0x0f) > 1)
+		return malformed(header, "its command is neither LOCAL nor PROXY");
+	if (length > 13 && (data[12] & 0x0f) == 1 && (data[13] >> 4 > 3 || (data[13] & 0x0f) > 2))
+		return malformed(header, "its family or its protocol does not exist");
+	if (length < PROXY_HEADER_FIXED)
+		return PROXY_HEADER_PARTIAL;
+	header->length += (size_t)data[14] << 8 | data[15];
+	return length < header->length ? PROXY_HEADER_PARTIAL : parse_block(header, data);
+}
+
+/* --- both --- */
+
+enum proxy_header_state proxy_header_parse(
+	struct proxy_header *header, const void *data, size_t length)
+{
+	enum proxy_header_state state;
+
+	memset(header, 0, sizeof(*header));
+	header->length = PROXY_HEADER_FIXED;
+	if (length == 0)
+		return PROXY_HEADER_PARTIAL;
+	if (begins_with(data, length, SIGNATURE, SIGNATURE_LENGTH))
+		state = parse_binary(header, data, length);
+	else if (begins_with(data, length, LINE_BEGIN, strlen(LINE_BEGIN)))
+		state = parse_line(header, data, length);
+	else
+		return malformed(header, "there is none");
+	addr_unmap(&header->source);
+	addr_unmap(&header->destination);
+	return state;
+}
+
+static struct addr mapped(const struct addr *addr)
+{
+	unsigned char bytes[16] = {[10] = 0xff, [11] = 0xff};
+	struct addr made;
+
+	if (addr_family(addr) == AF_INET6)
+		return *addr;
+	memcpy(bytes + 12, addr_bytes(addr), 4);
+	made = addr_from_bytes(AF_INET6, bytes);
+	addr_set_port(&made, addr_port(addr));
+	return made;
+}
+
+static size_t write_line(
+	char *text, int family, const struct addr *source, const struct addr *destination)
+{
+	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], line[PROXY_HEADER_WRITTEN_MAX + 1];
+	int length = snprintf(line, sizeof(line), LINE_BEGIN "TCP%d %s %s %u %u\r\n",
+		family_version(family), addr_format_ip(source, from),
+		addr_format_ip(destination, to), addr_port(source), addr_port(destination));
+
+	memcpy(text, line, (size_t)length);
+	return (size_t)length;
+}
+
+static size_t write_binary(
+	char *text, int family, const struct addr *source, const struct addr *destination)
+{
+	size_t bytes = family_bits(family) / 8, length = 2 * bytes + 4;
+	uint16_t ports[] = {htons(addr_port(source)), htons(addr_port(destination))};
+	char head[] = {0x21, family == AF_INET ? 0x11 : 0x21, 0, (char)length};
+	char *block = text + PROXY_HEADER_FIXED;
+
+	memcpy(text, SIGNATURE, SIGNATURE_LENGTH);
+	memcpy(text + SIGNATURE_LENGTH, head, sizeof(head));
+	memcpy(block, addr_bytes(source), bytes);
+	memcpy(block + bytes, addr_bytes(destination), bytes);
+	memcpy(block + 2 * bytes, ports, sizeof(ports));
+	return PROXY_HEADER_FIXED + length;
+}
+
+size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_version version,
+	const struct addr *source, const struct addr *destination)
+{
+	bool is_ipv4 = addr_family(source) == AF_INET && addr_family(destination) == AF_INET;
+	struct addr from = is_ipv4 ? *source : mapped(source);
+	struct addr to = is_ipv4 ? *destination : mapped(destination);
+
+	if (version == PROXY_HEADER_V1)
+		return write_line(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
+	return write_binary(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
+}
