@@ -127,8 +127,9 @@ def flags_on(tap, port):
 @both_families
 def test_when_the_server_refuses_the_clients_connection_ends(lab):
     lab.start(**lab.wished("timeout-connect", timeouts={"connect": 5_000})).await_ready()
-    how, data = lab.client.try_connect(lab.vip)
-    assert how in ("eof", "reset") and not data
+    for _ in range(2):  # the second time by a proxy that has survived the first
+        how, data = lab.client.try_connect(lab.vip)
+        assert how in ("eof", "reset") and not data, f"{how} {data!r}"
 
 
 @requirement("TP-STREAM-08")
@@ -259,8 +260,9 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
 @both_families
 def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
     lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
-    how, data = lab.client.try_connect(lab.vip)
-    assert how in ("eof", "reset", "unreachable") and not data
+    for _ in range(2):  # the second time by a proxy that has survived the first
+        how, data = lab.client.try_connect(lab.vip)
+        assert how in ("eof", "reset", "unreachable") and not data, f"{how} {data!r}"
 
 
 @requirement("TP-STREAM-18")
