@@ -57,8 +57,8 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, CONFIRM=1, LAB=--help'
-	@echo 'make mutate    change src/proxy and src/net in one place at a time, and see whether a unit test notices;'
-	@echo '               MUTATE=--help: a file, one mutant, more at a time'
+	@echo 'make mutate    change src/proxy, src/net and the base of the wrong proxies in one place at a time, and see'
+	@echo '               whether a test notices; MUTATE=--help: a file, one mutant, more at a time'
 	@echo 'make lint      two compilers, analysers, formatting, order of folders, sizes, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
@@ -145,10 +145,11 @@ fuzz: deps-fuzz
 	@$(QUIET_MAKE) $(FUZZ) fuzzers
 	@$(PYTHON) tests/fuzz/run --build $(BUILD)/fuzz --seconds $(T)
 
-# Takes an hour and more, and goes on where it was ended. MUTATE="--file src/proxy/relay.c": further arguments.
+# Takes some hours, and goes on where it was ended. MUTATE="--file src/proxy/relay.c": arguments for one project.
 mutate: deps-test deps-lint
 	@$(QUIET_MAKE) all units
 	@$(PYTHON) tests/mutate/mutate $(MUTATE)
+	@$(if $(MUTATE),,$(PYTHON) tests/mutate/mutate --project tests/mutate/base.toml)
 # What it compiles and links with.
 compile-words:
 	@echo '$(CC) $(ALL_CFLAGS)'

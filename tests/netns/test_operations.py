@@ -215,12 +215,24 @@ def test_a_listener_that_a_reload_removes_keeps_its_sessions(lab):
 def test_as_an_ordinary_user_it_keeps_no_capability_that_it_does_not_need(lab):
     if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", "true"], check=False).returncode:
         raise Absent("this run's root may not become another user")
-    proxy = lab.serve(source="clientip", user=NOBODY)
-    waiting.until(lambda: all(0 not in users for users, _ in proxy.privileges()), "the proxy has left root")
+    with supplementary_group_of_root():
+        proxy = lab.serve(source="clientip", user=NOBODY)
+    waiting.until(lambda: all(0 not in ids for ids, _ in proxy.privileges()), "the proxy has left root, its groups included")
     for _, held in proxy.privileges():
         assert not held & ~NEEDED, f"capabilities {held:#x}"
     flow = lab.client.connect(lab.vip)
     assert flow.peer_seen_by_server.address == lab.client.address
+
+
+@contextlib.contextmanager
+def supplementary_group_of_root():
+    """What is started meanwhile has the group root as a supplementary one, as what an init system starts."""
+    before = os.getgroups()
+    os.setgroups([0])
+    try:
+        yield
+    finally:
+        os.setgroups(before)
 
 
 @requirement("TP-OPS-08")
@@ -385,3 +397,38 @@ def open_in_background(lab):
     made = lab.client.socket(lab.vip.address)
     made.setblocking(False)
     made.connect_ex(tuple(lab.vip))
+
+
+@requirement("TP-OPS-35")
+def test_a_session_that_waits_costs_no_processor_time_after_sigusr1(lab):
+    """A signal wakes a loop. What woke it has to be taken away, or it wakes the loop for ever."""
+    proxy = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    proxy.signal(signal.SIGUSR1)
+    waiting.until(lambda: not lab.proxy.listens(lab.vip), "the proxy closes its listener")
+    assert proxy.busy_share([flow.client, flow.server]) < 0.5
+    flow.exchange()
+
+
+@requirement("TP-OPS-36")
+def test_a_session_that_waits_costs_no_processor_time_after_a_reload(lab):
+    more = Endpoint(lab.vip_address(81), lab.vip.port)
+    proxy = lab.serve(reload=True)
+    flow = lab.client.connect(lab.vip)
+    lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
+    waiting.until(lambda: lab.proxy.listens(more), "the proxy listens at the new address, too")
+    assert proxy.busy_share([flow.client, flow.server]) < 0.5
+    flow.exchange()
+
+
+@requirement("TP-OPS-37")
+@both_families
+def test_a_proxy_that_is_started_again_serves_at_once(lab):
+    """Its kernel still keeps the old connections, because the proxy ended them first: in FIN-WAIT-2 or in TIME-WAIT."""
+    first = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    first.stop()
+    lab.start().await_ready()
+    lab.client.connect(lab.vip).exchange()
+    flow.close()

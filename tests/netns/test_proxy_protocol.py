@@ -267,3 +267,22 @@ def test_a_binary_header_is_read_whole_wherever_it_is_cut(lab):
     proxy = accepting(lab, "v2")
     header = good("v2-tcp", lab.family)[0]
     assert_whole_wherever_it_is_cut(lab, proxy, header)
+
+
+@requirement("TP-PP-06")
+def test_a_malformed_line_ends_the_connection_before_any_timeout(lab):
+    assert_each_ends(lab, "v1", bad("v1"))
+
+
+@requirement("TP-PP-07")
+def test_a_malformed_binary_header_ends_the_connection_before_any_timeout(lab):
+    assert_each_ends(lab, "v2", bad("v2"))
+
+
+def assert_each_ends(lab, version, headers):
+    """No byte that may follow makes these headers right. So the proxy has nothing to wait for, and no timeout ends them here."""
+    lab.serve(None, [lab.listener(proxy_protocol=version)])
+    for header in headers:
+        client = proxy_protocol.connect(lab, header.data + secrets.token_bytes(TOKEN))
+        how, data = client.ending()
+        assert not data, f"{header.name}: {how} after {data!r}"

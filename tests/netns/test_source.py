@@ -113,8 +113,9 @@ def test_a_fixed_address_of_the_host_is_what_the_server_sees(lab):
 def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
     other = Endpoint(lab.server.addresses[10 - lab.family][0], 8080)
     lab.serve(source="clientip", servers=[other], **lab.short_connect())
-    how, data = lab.client.try_connect(lab.vip)
-    assert how in ("eof", "reset") and not data
+    for _ in range(2):  # the second is refused by a proxy that has survived the first
+        how, data = lab.client.try_connect(lab.vip)
+        assert how in ("eof", "reset") and not data, f"{how} {data!r}"
     assert lab.server.no_connection_came()
     assert not lab.sources_tried(other)
 

@@ -2,7 +2,7 @@
 
 from lab import waiting
 from lab.conformance.requirements import requirement
-from lab.netns import counters
+from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers import datagrams
 from lab.peers.datagrams import Peer
@@ -171,3 +171,27 @@ def test_one_client_of_two_addresses_gets_each_answer_from_the_address_it_asked(
         data, source = client.receive()
         assert data == b"answer %d" % number
         assert source == vip, f"the answer to a question to {vip} came from {source}"
+
+
+@requirement("TP-UDP-15")
+@both_families
+def test_a_server_to_which_there_is_no_route_disturbs_no_other_clients(lab):
+    nowhere = Endpoint(lab.vip_address(81), lab.vip.port)
+    listeners = [lab.listener(server=0), lab.listener(nowhere, server=1)]
+    servers = [lab.server_endpoint, Endpoint(topology.NOWHERE[lab.family], 8080)]
+    server = Peer(lab.server, lab.server_endpoint)
+    proxy = steering.start_for_datagrams(lab, listeners=listeners, servers=servers)
+    other, client = Peer(lab.client), Peer(lab.client)
+    for _ in range(3):
+        other.send(b"no route leads there", nowhere)
+        datagrams.exchange(lab, server, client, b"a question")
+    proxy.check()
+
+
+@requirement("TP-UDP-16")
+@both_families
+def test_a_second_instance_for_datagrams_on_the_same_port_does_not_start(lab):
+    server = steering.serve_datagrams(lab)
+    second = lab.start(protocol="udp")
+    assert second.await_end() != 0
+    datagrams.exchange(lab, server, Peer(lab.client), b"a question")

@@ -8,6 +8,8 @@ statement is a compound one has no mutant that returns early.
 """
 
 import ast
+import builtins
+import dis
 import io
 import re
 import tokenize
@@ -22,6 +24,21 @@ LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 def sites_of(source):
     return Reader(source).sites
+
+
+def unknown_names(source):
+    """The names that a text uses and that nothing in it, nor Python, makes. A compiler of C would refuse the text."""
+    code = compile(source, "source", "exec", dont_inherit=True)
+    used, made, waiting = set(), {"__file__", "__name__", "__doc__", *vars(builtins)}, [code]
+    while waiting:
+        code = waiting.pop()
+        waiting += [each for each in code.co_consts if hasattr(each, "co_code")]
+        for each in dis.get_instructions(code):
+            if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                used.add(each.argval)
+            elif each.opname in ("STORE_NAME", "STORE_GLOBAL"):
+                made.add(each.argval)
+    return used - made
 
 
 class Reader(ast.NodeVisitor):
@@ -64,7 +81,8 @@ class Reader(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node):
         outer, self.function = self.function, node.name
-        if isinstance(node.body[0], SIMPLE):
+        only_a_docstring = len(node.body) == 1 and ast.get_docstring(node) is not None
+        if isinstance(node.body[0], SIMPLE) and not only_a_docstring:
             begin = self.range(node.body[0])[0]
             self.add("early", begin, begin, "return None")
         outer_last, self.last = self.last, node.body[-1]

@@ -33,13 +33,16 @@ CPU_SECONDS = 300
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
+OPEN = "open"  # a verdict: it passed the first tests, and is judged on behind the others
+
+
 class NotPossible(Exception):
     """The run cannot begin; the message says what to do."""
 
 
 @dataclass
 class Verdict:
-    verdict: str  # killed, survived, equivalent, broken
+    verdict: str  # killed, survived, equivalent, broken, open
     by: str = ""  # the test that killed it, or why it is broken
     seconds: float = 0.0
 
@@ -117,6 +120,25 @@ class Judge:
         self.folder = self.project.build / "base"
         self.library = self.folder / "libmutated.so"
         self.lock = threading.Lock()
+
+    def begin(self, sources, paths, workers):
+        """Build what is common, and find the tests that reach each of the files to judge. `sources`: path -> text, of all."""
+        self.sources = sources
+        self.prepare(sources)
+        self.originals, self.tests_of = {}, {}
+        for path in paths:
+            self.tests_of[path] = self.reaching(path, (self.folder / path).with_suffix(".o"))
+            print(f"{path}: {' '.join(self.tests_of[path])}", flush=True)
+
+    def end(self):
+        """Nothing runs between two mutants."""
+
+    def original(self, path, folder):
+        """Compiled where the worker compiles its mutants: names of files stand in the object."""
+        if (path, folder) not in self.originals:
+            made, _ = self.compile(path, self.sources[path], folder)
+            self.originals[path, folder] = made.read_bytes()
+        return self.originals[path, folder]
 
     def prepare(self, sources):
         """Builds the library of all files as they are. `sources`: path -> text."""
@@ -209,29 +231,31 @@ class Judge:
         if done.returncode != 0:
             raise NotPossible(f"{main.stem} cannot be linked: {first_error(done.stderr)}")
 
-    def judge(self, mutant, source, original, tests, folder):
+    def judge(self, mutant, number):
         begin = time.monotonic()
-        verdict = self.verdict(mutant, source, original, tests, folder)
+        verdict = self.verdict(mutant, self.project.build / f"worker-{number}")
         verdict.seconds = round(time.monotonic() - begin, 1)
         return verdict
 
-    def verdict(self, mutant, source, original, tests, folder):
-        made, problem = self.compile(mutant.path, mutant.apply(source), folder)
+    def verdict(self, mutant, folder):
+        original = self.original(mutant.path, folder)
+        made, problem = self.compile(mutant.path, mutant.apply(self.sources[mutant.path]), folder)
         if made is None:
             return Verdict("broken", problem)
         if made.read_bytes() == original:
             return Verdict("equivalent", "the same object code")
         library = folder / "mutant.so"
         self.share(library, made)
-        for name in tests:
+        for name in self.tests_of[mutant.path]:
             trouble = self.run(name, library, self.limit(name))
             if trouble:
                 return Verdict("killed", f"{name} {trouble}")
         return Verdict("survived")
 
-    def judge_by_suite(self, mutant, source, folder):
+    def judge_by_suite(self, mutant, number):
         """A survivor of the unit tests, judged by the project's suite on a whole program."""
-        made, _ = self.compile(mutant.path, mutant.apply(source), folder)
+        folder = self.project.build / f"worker-{number}"
+        made, _ = self.compile(mutant.path, mutant.apply(self.sources[mutant.path]), folder)
         program = folder / "program"
         self.link(self.project.root / self.project.suite_main, made, program)
         environment = {**os.environ, self.project.suite_variable: str(program)}

@@ -1,5 +1,6 @@
 """What is mutated and how it is judged (a TOML file), results as they come, and the committed result."""
 
+import fnmatch
 import hashlib
 import json
 import subprocess
@@ -10,7 +11,10 @@ try:
 except ModuleNotFoundError:  # Python before 3.11
     import tomli as tomllib
 
+from .judge import OPEN
+
 FORMAT = 1
+COUNTED = ("killed", "survived", "equivalent", "broken", OPEN, "not judged")
 
 
 class Project:
@@ -21,8 +25,10 @@ class Project:
         self.root = (path.parent / values["root"]).resolve()
         self.sources = values["sources"]
         self.sides = [tuple(pair) for pair in values.get("sides", ())]
-        self.commands = values["commands"]
-        self.tests, self.rigs, self.archive = values["tests"], values.get("rigs", []), values["archive"]
+        self.without = values.get("without", [])  # functions that are left as they are
+        self.language = values.get("language", "c")
+        self.commands = values.get("commands", {})
+        self.tests, self.rigs, self.archive = values.get("tests"), values.get("rigs", []), values.get("archive")
         self.test_sources = values["test_sources"]
         self.build, self.result = self.root / values["build"], self.root / values["result"]
         self.equivalent = self.root / values["equivalent"]
@@ -31,6 +37,8 @@ class Project:
         suite = values.get("suite", {})
         self.suite_command, self.suite_main = suite.get("command"), suite.get("main")
         self.suite_variable = suite.get("variable")
+        # Of a Python project: the adapter's text, by the source that it is for.
+        self.interpreter, self.adapters = values.get("interpreter"), values.get("adapters", {})
 
     def glob(self, patterns):
         patterns = [patterns] if isinstance(patterns, str) else patterns
@@ -38,6 +46,11 @@ class Project:
 
     def files(self):
         return [str(path.relative_to(self.root)) for path in self.glob(self.sources)]
+
+    def owns(self, path):
+        """Whether this project changes files of this name."""
+        patterns = [self.sources] if isinstance(self.sources, str) else self.sources
+        return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
     def command(self, name):
         """The words of a command: as they are, or where they begin with `$`, what that command prints."""
@@ -83,7 +96,7 @@ class Results:
     def has(self, mutant, tests):
         """Judged already. A survivor is judged again when the tests have changed."""
         row = self.rows.get(mutant.id)
-        return row is not None and (row["verdict"] != "survived" or row["tests"] == tests)
+        return row is not None and row["verdict"] != OPEN and (row["verdict"] != "survived" or row["tests"] == tests)
 
 
 def summary(mutants, sources, results, marked, fingerprint):
@@ -94,14 +107,14 @@ def summary(mutants, sources, results, marked, fingerprint):
         verdict = row["verdict"] if row else "not judged"
         if verdict == "survived" and mutant.id in marked:
             verdict = "equivalent"
-        counts = files.setdefault(mutant.path, dict.fromkeys(("killed", "survived", "equivalent", "broken", "not judged"), 0))
+        counts = files.setdefault(mutant.path, dict.fromkeys(COUNTED, 0))
         counts[verdict] += 1
         if verdict == "survived":
             change = mutant.change(sources[mutant.path])
             survivors.append({"id": mutant.id, "line": mutant.line, "change": change})
     for counts in files.values():
         counts["score"] = score(counts)
-    total = {name: sum(counts[name] for counts in files.values()) for name in ("killed", "survived", "equivalent", "broken", "not judged")}
+    total = {name: sum(counts[name] for counts in files.values()) for name in COUNTED}
     return {
         "format": FORMAT,
         "sources": fingerprint,
@@ -127,7 +140,8 @@ def score_line(project):
     now = project.fingerprint(project.sources)
     state = "current" if now == result["sources"] else f"STALE: they are {now} now; make mutate"
     places = " and ".join(sorted({str(Path(pattern).parent) for pattern in project.sources}))
-    unjudged = f", {result['not judged']} not judged" if result["not judged"] else ""
+    unjudged = f", {result[OPEN]} passed the first tests and are not judged on" if result.get(OPEN) else ""
+    unjudged += f", {result['not judged']} not judged" if result["not judged"] else ""
     return (
         f"mutation: {result['score']} % of {result['killed'] + result['survived']} mutants of {places} are killed, "
         f"{result['survived']} survive{unjudged} (sources {result['sources']}, {state})"

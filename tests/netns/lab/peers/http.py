@@ -112,6 +112,9 @@ class _End:
     def receive_to_end(self):
         raise unsupported("end of a stream")
 
+    def unacknowledged(self):
+        raise unsupported("byte stream (unacknowledged)")
+
     def receive(self, size):
         while len(self._received) < size:
             self._receive_more()

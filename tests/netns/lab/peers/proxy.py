@@ -223,12 +223,13 @@ class Proxy:
         waiting.until(rests, "the proxy has nothing to do")
 
     def privileges(self):
-        """(user ids, capabilities) of each of its processes, from /proc."""
+        """(ids of users and groups, capabilities) of each of its processes, from /proc."""
         for pid in self.processes():
             text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
             fields = dict(line.split(":", 1) for line in text.splitlines())
             sets = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
-            yield {int(number) for number in fields["Uid"].split()}, sets[0] | sets[1] | sets[2] | sets[3]
+            ids = {int(number) for name in ("Uid", "Gid", "Groups") for number in fields[name].split()}
+            yield ids, sets[0] | sets[1] | sets[2] | sets[3]
 
     def busy_share(self, ends, seconds=1.0):
         """The share of the time in which they ran or waited for a processor, while no bytes reach the ends of connections.
