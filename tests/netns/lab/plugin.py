@@ -15,7 +15,7 @@ from lab.netns import isolation
 from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.description import AdapterFailed
 from lab.peers.proxy import Implementation
-from lab.setup import by_apply
+from lab.setup import by_apply, witness
 from lab.setup.lab import Lab
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
@@ -24,6 +24,7 @@ FALSIFIER = "test_falsifiers.py::test_the_suite_fails["
 
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
+    "unwitnessed(what, why): the witness leaves this out, because the test breaks it on purpose",
     "soak: a long load; deselect with -m 'not soak'",
     "long: takes many seconds, so it starts first",
     "falsify: runs the suite on proxies that are wrong on purpose",
@@ -191,6 +192,13 @@ def _catalogue():
 def row(request):
     """The requirement that the test is about."""
     return _catalogue()[requirement_of(request.node)]
+
+
+@pytest.hookimpl(trylast=True)  # behind the test itself, and only where that passed
+def pytest_runtest_call(item):
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if lab and requirement_of(item):
+        witness.judge(lab, {mark.args[0] for mark in item.iter_markers("unwitnessed")})
 
 
 @pytest.fixture

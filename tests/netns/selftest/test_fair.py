@@ -25,7 +25,7 @@ LIMITED = {  # about reload, user, maxconn and splice
 }
 MAY_BE_ABSENT = {"TP-OPS-20"}  # descriptors of another user's process
 SOURCES = {"TP-SRC-07", "TP-HOST-06", "TP-HOST-12"}  # that speak of the proxy's own address
-HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04"}
+HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04", "TP-HOST-17"}
 
 
 def asked():
