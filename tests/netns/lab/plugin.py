@@ -24,7 +24,6 @@ FALSIFIER = "test_falsifiers.py::test_the_suite_fails["
 
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
-    "unwitnessed(what, why): the witness leaves this out, because the test breaks it on purpose",
     "soak: a long load; deselect with -m 'not soak'",
     "long: takes many seconds, so it starts first",
     "falsify: runs the suite on proxies that are wrong on purpose",
@@ -198,7 +197,7 @@ def row(request):
 def pytest_runtest_call(item):
     lab = getattr(item, "funcargs", {}).get("lab")
     if lab and requirement_of(item):
-        witness.judge(lab, {mark.args[0] for mark in item.iter_markers("unwitnessed")})
+        witness.judge(lab)
 
 
 @pytest.fixture

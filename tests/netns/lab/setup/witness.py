@@ -8,9 +8,9 @@ It looks when a test has passed, and fails it with the id of the requirement tha
     sockets      when the test has closed its ends, the proxy holds no socket of a session any more
     host         no sysctl, route, policy rule or packet rule of the proxy's host has changed, except by the lab itself
 
-A test that breaks one of these on purpose says so: `@pytest.mark.unwitnessed("bytes", "why")`. Bytes are compared where both
-ends speak plainly, and up to RecordedSocket.KEPT. Sockets are judged by what they are, not by their number: a proxy may open
-pipes or files when it first has a use for them, but a connected TCP socket belongs to a session.
+No test breaks one of these on purpose. Bytes are compared where both ends speak plainly, and up to RecordedSocket.KEPT. Sockets
+are judged by what they are, not by their number: a proxy may open pipes or files when it first has a use for them, but a
+connected TCP socket belongs to a session.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ IDS = {  # by the source's mode: (servers are configured, servers are what clien
 }
 
 
-def judge(lab, left_out=()):
-    """Raise AssertionError where something is not true of a test's flows; `left_out` names what is not looked at."""
-    for name, look in LOOKS.items():
-        if name not in left_out and lab.proxies:
+def judge(lab):
+    """Raise AssertionError where something is not true of a test's flows. It closes the test's own sockets."""
+    if lab.proxies:
+        for look in (addresses, bytes_of_flows, sockets, host):
             look(lab)
 
 
@@ -94,7 +94,7 @@ def named_client(flow):
     own, sent = flow.client.local, bytes(getattr(flow.client.socket, "sent", b""))
     if sent.startswith(b"PROXY TCP"):
         words = sent.partition(b"\r")[0].decode("ascii").split(" ")
-        return Endpoint(words[2], int(words[4]))
+        return Endpoint(str(ipaddress.ip_address(words[2])), int(words[4]))
     if sent.startswith(SIGNATURE) and sent[12] & 15 == 1 and sent[13] >> 4 in (1, 2):
         size = 4 if sent[13] >> 4 == 1 else 16
         return Endpoint(str(ipaddress.ip_address(sent[16 : 16 + size])), *struct.unpack_from("!H", sent, 16 + 2 * size))
@@ -243,6 +243,3 @@ def host(lab):
     for watch in lab.watches.values():
         if found := watch.look():
             raise AssertionError(f"TP-HOST-17: the proxy changed its host: {', '.join(found)}")
-
-
-LOOKS = {"addresses": addresses, "bytes": bytes_of_flows, "sockets": sockets, "host": host}
