@@ -6,10 +6,13 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
+from lab.peers import proxy_protocol, stream
+from lab.peers.proxy_protocol import good
 from lab.setup.variants import each_end
 
 FEW = 10  # sessions after which a proxy has what it keeps for good
 MANY = 60  # sessions that follow; each may leave a descriptor
+SMALL = 64 << 10  # bytes: the most that a socket buffer holds
 
 
 @requirement("TP-OPS-27")
@@ -43,6 +46,25 @@ def test_resets_leave_no_descriptor_behind(lab, closer, reader, moment):
     assert_no_descriptor_is_left(proxy, resets)
 
 
+@requirement("TP-PP-21")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("how", ["finish", "reset"])
+def test_clients_that_leave_within_their_header_leave_no_descriptor_behind(lab, version, how):
+    proxy = lab.serve(None, [lab.listener(proxy_protocol=version)])
+    header = good(f"{version}-tcp4")[0]
+
+    def leave(count):
+        for _ in range(count):
+            client = proxy_protocol.connect(lab, header.data[:20])
+            with contextlib.suppress(OSError):  # a proxy may end a client at once whose header is not whole
+                getattr(client, how)()
+            if how == "finish":
+                assert client.ending()[1] == b""
+                client.close()
+
+    assert_no_descriptor_is_left(proxy, leave)
+
+
 def assert_no_descriptor_is_left(proxy, run):
     run(FEW)
     before = proxy.descriptors_without_sessions()
@@ -61,3 +83,37 @@ def test_a_half_closed_session_costs_no_processor_time(lab, closer, reader):
     first.finish()
     assert last.ending() == ("eof", b"")
     assert proxy.busy_share([first]) < 0.5
+
+
+@requirement("TP-OPS-34")
+@pytest.mark.parametrize("what", ["a server", "a server, after its end", "bytes", "a reader"])
+def test_a_session_that_waits_costs_no_processor_time(lab, what):
+    lab.limit_socket_buffers(SMALL)
+    if what.startswith("a server"):
+        proxy = lab.start(servers=[lab.silent_server()], **lab.long_connect).await_ready()
+        client = lab.client.open(lab.vip)
+        client.send(b"request")
+        if what.endswith("end"):
+            client.finish()
+        waiting.until(lambda: lab.proxy.attempts() and not client.unacknowledged(), "the proxy tries to connect")
+    else:
+        proxy = lab.serve()
+        flow = lab.client.connect(lab.vip)
+        flow.exchange()
+        client = flow.client
+        if what == "a reader":
+            push_until_stuck(client, lab.client.connect(lab.vip))
+    assert proxy.busy_share([client]) < 0.5
+
+
+def push_until_stuck(sender, other):
+    """Send until the socket takes no more while another session exchanges messages."""
+    sender.socket.setblocking(False)
+    exchanges = 0
+    while exchanges < 30:
+        if waiting.writable(sender.socket):
+            sender.socket.send(bytes(stream.PIECE))
+            exchanges = 0
+        else:
+            other.exchange()
+            exchanges += 1

@@ -10,7 +10,10 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
+from lab.netns import topology
 from lab.netns.endpoint import Endpoint
+from lab.peers import proxy_protocol
+from lab.peers.datagrams import Peer
 from lab.peers.flow import Flow
 from lab.peers.hosts import TOKEN
 from lab.setup import steering
@@ -81,3 +84,43 @@ def test_clients_that_are_accepted_at_once_reach_their_own_destinations(lab):
     for flow in connect_at_once(lab, proxy, wanted):
         assert flow.server.local == flow.client.peer, f"a client of {flow.client.peer} reached {flow.server.local}"
         flow.exchange()
+
+
+@requirement("TP-PP-20")
+@both_families
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_clients_whose_headers_arrive_at_once_keep_their_own_addresses(lab, version):
+    """Their connections are accepted before: a later client has been served."""
+    proxy = lab.serve("clientip", [lab.listener(proxy_protocol=version)])
+    named = [Endpoint(topology.address(topology.CLIENT_NET[lab.family], 100 + number), 4000) for number in range(len(ORDER))]
+    headers = [proxy_protocol.write(version, each, lab.vip) for each in named]
+    tokens = [secrets.token_bytes(TOKEN) for _ in named]
+    clients = [lab.client.open(lab.vip) for _ in named]
+    latest, token = proxy_protocol.connect(lab, headers[0] + bytes(TOKEN)), bytes(TOKEN)
+    Flow(lab, latest, lab.server.take(token, latest), token).exchange()
+    with proxy.paused():
+        for client, header, token in zip(clients, headers, tokens):
+            client.send(header + token)
+    for client, own, token in zip(clients, named, tokens):
+        flow = Flow(lab, client, lab.server.take(token, client), token)
+        seen = flow.peer_seen_by_server
+        assert seen.address == own.address, f"the server saw {seen} for a client whose header names {own}"
+        flow.exchange()
+
+
+@requirement("TP-UDP-14")
+@both_families
+def test_clients_whose_datagrams_wait_at_once_keep_their_own_addresses_and_answers(lab):
+    server = Peer(lab.server, lab.server_endpoint)
+    proxy = steering.start_for_datagrams(lab)
+    clients = [Peer(lab.client, Endpoint(lab.client.addresses[lab.family][number], 0)) for number in ORDER]
+    with proxy.paused():
+        for number, client in enumerate(clients):
+            client.send(b"%d" % number, lab.vip)
+    for _ in clients:
+        data, seen = server.receive()
+        own = clients[int(data)].local
+        assert not proxy.uses_clients_address or seen.address == own.address, f"the server saw {seen} for the client {own}"
+        server.send(b"answer " + data, seen)
+    for number, client in enumerate(clients):
+        assert client.receive() == (b"answer %d" % number, lab.vip)

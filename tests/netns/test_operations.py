@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import secrets
 import signal
+import socket
 import subprocess
 from concurrent import futures
 
@@ -17,7 +19,7 @@ from lab.netns.endpoint import Endpoint
 from lab.peers import stream
 from lab.peers.flood import Flood
 from lab.peers.flow import Flow
-from lab.peers.hosts import TOKEN
+from lab.peers.hosts import TOKEN, bound_transparently
 from lab.peers.proxy import ProxyEnded
 from lab.setup.variants import both_families
 
@@ -432,3 +434,64 @@ def test_a_proxy_that_is_started_again_serves_at_once(lab):
     lab.start().await_ready()
     lab.client.connect(lab.vip).exchange()
     flow.close()
+
+
+@requirement("TP-OPS-32")
+@both_families
+def test_clients_that_reset_before_they_are_accepted_disturb_no_other(lab):
+    """All of them wait at the listener when the proxy begins to accept, and some have left by then."""
+    proxy = lab.serve()
+    before = lab.client.connect(lab.vip)
+    with proxy.paused():
+        leaving = [lab.client.open(lab.vip) for _ in range(LEAVING)]
+        stays = lab.client.open(lab.vip)
+        for number, client in enumerate(leaving):
+            client.send(b"request" if number % 2 else b"")
+            client.reset()
+    before.exchange()
+    for client in (stays, lab.client.open(lab.vip)):
+        token = secrets.token_bytes(TOKEN)
+        client.send(token)
+        Flow(lab, client, server_of(lab, token), token).exchange()
+    proxy.check()
+
+
+def server_of(lab, token):
+    """The server's end of a client, past those of clients that have left."""
+    came = []
+
+    def begins_with_it(server):
+        with contextlib.suppress(OSError):
+            return server.socket.recv(TOKEN, socket.MSG_PEEK | socket.MSG_DONTWAIT) == token
+
+    def found():
+        if not lab.server.no_connection_came():
+            came.append(lab.server.accept())
+        return next(filter(begins_with_it, came), None)
+
+    server = waiting.until(found, "the bytes of the client that stays arrive at the server")
+    server.receive(TOKEN)
+    return server
+
+
+@requirement("TP-OPS-33")
+def test_a_reload_that_fails_changes_nothing_and_the_next_one_works(lab):
+    """The adapter may say that the reload has failed. What shows that it is over is that a later one is carried out."""
+    taken, more = (Endpoint(lab.vip_address(number), lab.vip.port) for number in (81, 82))
+    proxy = lab.serve(reload=True)
+    flow = lab.client.connect(lab.vip)
+    neighbour = bound_transparently(lab.proxy, taken)
+    with contextlib.suppress(AssertionError):
+        lab.reload(proxy, listeners=[lab.listener(), lab.listener(taken)], reload=True)
+    flow.exchange()
+    lab.client.connect(lab.vip).exchange()
+    neighbour.close()
+
+    def still_served():
+        lab.client.connect(lab.vip).exchange()
+        return lab.proxy.listens(more)
+
+    lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
+    waiting.until(still_served, "the proxy listens at the address of the second reload")
+    lab.client.connect(more).exchange()
+    flow.exchange(1 << 20)

@@ -1,7 +1,7 @@
 """HOST: the ways to divert packets to a proxy, and the places of a proxy in the network (see lab.setup.setups)."""
 
 from lab.conformance.requirements import requirement
-from lab.netns import topology
+from lab.netns import hoststate, topology
 from lab.netns.endpoint import Endpoint
 from lab.setup.setups import (
     bridge_calls_rules,
@@ -13,6 +13,7 @@ from lab.setup.setups import (
     same_subnet,
     two_proxies,
 )
+from lab.setup.variants import both_families
 
 
 def is_transparent(lab):
@@ -89,3 +90,16 @@ def test_a_bridge_that_passes_packets_to_iptables_disturbs_nothing(lab):
         is_transparent(lab)
     else:
         lab.client.connect(lab.vip).exchange()
+
+
+@requirement("TP-HOST-17")
+@both_families
+def test_a_proxy_changes_nothing_of_its_host(lab):
+    before = hoststate.of(lab.proxy.namespace)
+    proxy = lab.serve()
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    flow.close()
+    assert not hoststate.changes(before, hoststate.of(lab.proxy.namespace))
+    proxy.stop()
+    assert not hoststate.changes(before, hoststate.of(lab.proxy.namespace))

@@ -561,3 +561,29 @@ def test_small_messages_for_a_reader_that_stops_wait_until_it_reads(lab, relay, 
         other.exchange()
     assert sent < MOST_SMALL, "the proxy reads without limit, although the other side does not read"
     stream.check(slow, sent)
+
+
+@requirement("TP-STREAM-31")
+@both_families
+def test_a_client_whose_server_does_not_answer_has_to_wait(lab):
+    """It is stuck when its socket takes no more while the proxy begins to connect for one further client after another."""
+    lab.limit_socket_buffers(64 << 10)
+    lab.start(servers=[lab.silent_server()], **lab.long_connect).await_ready()
+    sender = lab.client.open(lab.vip)
+    sender.socket.setblocking(False)
+    pushed, further = 0, 0
+    while further < 30:
+        assert pushed < LIMIT, "the proxy reads without limit, although the server has not answered"
+        if waiting.writable(sender.socket):
+            pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
+            further = 0
+        else:
+            await_another_attempt(lab)
+            further += 1
+
+
+def await_another_attempt(lab):
+    """One more client, and the proxy tries to connect for it."""
+    before = lab.proxy.attempts()
+    lab.client.open(lab.vip).send(b"request")
+    waiting.until(lambda: lab.proxy.attempts() - before, "the proxy tries to connect for a further client")

@@ -18,6 +18,7 @@ From the ground up; a module uses its own folder and those above it in this list
         firewall     the firewall tools: load and save rules
         constants    numbers of socket options
         capture      packets on a link: the second witness
+        hoststate    what decides about packets on a host: rules, routes, sysctls
         counters     what a host's kernel has counted
 
     peers/       clients, servers, proxies
@@ -41,6 +42,7 @@ From the ground up; a module uses its own folder and those above it in this list
         setups       which recipes, firewall tools and topologies run together
         variants     decorators that repeat a test
         lab          all of these put together for one test
+        witness      what has to stay true in every test, whatever it is about
 
     ctl/         tproxyctl in the lab
         ctl_host     a host with tproxyctl on it, and what a revert must restore

@@ -15,7 +15,7 @@ from lab.netns import isolation
 from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.description import AdapterFailed
 from lab.peers.proxy import Implementation
-from lab.setup import by_apply
+from lab.setup import by_apply, witness
 from lab.setup.lab import Lab
 
 FIRST = ("long", "soak", "falsify")  # marks of tests that are started before others, in this order
@@ -191,6 +191,13 @@ def _catalogue():
 def row(request):
     """The requirement that the test is about."""
     return _catalogue()[requirement_of(request.node)]
+
+
+@pytest.hookimpl(trylast=True)  # behind the test itself, and only where that passed
+def pytest_runtest_call(item):
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if lab and requirement_of(item):
+        witness.judge(lab)
 
 
 @pytest.fixture

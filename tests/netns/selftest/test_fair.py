@@ -16,14 +16,16 @@ from lab.paths import ROOT, SUITE
 
 MODEST = SUITE / "selftest" / "modest-proxy"
 TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
-SPOOFED = {"TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-DST-04", "TP-DST-06"}
+SPOOFED = {  # about the client's address
+    *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06"),
+}
 LIMITED = {  # about reload, user, maxconn and splice
-    *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31"),
+    *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31", "TP-OPS-33"),
     "TP-STREAM-30",
 }
 MAY_BE_ABSENT = {"TP-OPS-20"}  # descriptors of another user's process
 SOURCES = {"TP-SRC-07", "TP-HOST-06", "TP-HOST-12"}  # that speak of the proxy's own address
-HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04"}
+HOST = {"TP-HOST-01", "TP-HOST-03", "TP-HOST-04", "TP-HOST-17"}
 
 
 def asked():

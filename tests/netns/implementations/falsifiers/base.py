@@ -282,15 +282,29 @@ class Proxy:
     def reload(self):
         """Take on the next scenario: what was listened at already stays as it is, and so do sessions."""
         with open(f"{self.folder}/next.json", encoding="utf-8") as file:
-            self.scenario = json.load(file)
+            scenario = json.load(file)
         self.stop_accepting()
+        before, self.scenario = self.scenario, scenario
+        there = {made.getsockname()[:2]: made for made in self.listeners}
         wanted = {(address, port): listener for listener, address, port in self.endpoints()}
-        for made in list(self.listeners):
-            if not wanted.pop(made.getsockname()[:2], None):
-                self.listeners.remove(made)
-                made.close()
-        for (address, port), listener in wanted.items():
-            self.add_listener(listener, address, port)
+        try:
+            for place in wanted.keys() - there.keys():
+                self.add_listener(wanted[place], *place)
+        except OSError as problem:
+            self.scenario = before
+            self.close_listeners(set(self.listeners) - set(there.values()))
+            self.reload_failed(problem)
+        else:
+            self.close_listeners({there[place] for place in there.keys() - wanted.keys()})
+
+    def close_listeners(self, gone):
+        for made in gone:
+            self.listeners.remove(made)
+            made.close()
+
+    def reload_failed(self, problem):
+        """A listener of the next scenario cannot be bound; nothing has changed."""
+        self.log(f"the reload fails: {problem}")
 
     def stop_accepting(self):
         if self.accepting:

@@ -9,7 +9,6 @@ is no regression.
 from dataclasses import dataclass, field
 
 from lab.conformance import matrix, verdict
-from lab.conformance.progress import first_line
 from lab.conformance.saved import Unusable
 
 PASSED, UNASKED, BAD = range(3)
@@ -221,7 +220,7 @@ def _change(each):
     verdicts = f"{matrix.shown(each.before)} → {matrix.shown(each.now)}"
     yield f"  {verdict.SYMBOLS[word]} {row['id']:13} {row['level']:6} {verdicts}"
     yield f"      {row['text']}"
-    if message := first_line(each.now["message"]):
+    if message := matrix.one_line(each.now["message"]):
         yield f"      {message}"
     worst = sorted(each.tests, key=lambda one: not is_worse(*one[1:]))
     yield from (f"      {before} → {now}  {test}" for test, before, now in worst[:SHOWN_TESTS])

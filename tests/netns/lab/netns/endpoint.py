@@ -31,6 +31,44 @@ def socket_family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+class RecordedSocket(socket.socket):
+    """A socket that keeps the first KEPT bytes that it sent and received, for the lab's witness."""
+
+    KEPT = 64 << 10
+
+    def __init__(self, *words, **named):
+        super().__init__(*words, **named)
+        self.sent, self.received = bytearray(), bytearray()
+        self.totals = [0, 0]  # bytes sent (at most, after an error) and received
+        self.urgent = False  # whether a byte was sent that may be left out
+
+    def _keep(self, kept, way, data):
+        self.totals[way] += len(data)
+        if len(kept) < self.KEPT:
+            kept += data[: self.KEPT - len(kept)]
+
+    def send(self, data, flags=0):
+        size = super().send(data, flags)
+        self.urgent = self.urgent or bool(flags & socket.MSG_OOB)
+        self._keep(self.sent, 0, memoryview(data)[:size])
+        return size
+
+    def sendall(self, data, flags=0):
+        self._keep(self.sent, 0, memoryview(data))
+        super().sendall(data, flags)
+
+    def recv(self, size, flags=0):
+        data = super().recv(size, flags)
+        if not flags & socket.MSG_PEEK:
+            self._keep(self.received, 1, data)
+        return data
+
+    def recv_into(self, buffer, size=0, flags=0):
+        got = super().recv_into(buffer, size, flags)
+        self._keep(self.received, 1, memoryview(buffer)[:got])
+        return got
+
+
 class Connection:
     """A connected socket. Every wait on it ends after `waiting.seconds` at the latest.
 

@@ -5,6 +5,7 @@ started meanwhile belong to the namespace for good. Namespaces have names below 
 `ip netns exec NAME …` works for a person who looks around.
 """
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -64,6 +65,7 @@ def fresh_name(role):
 class Namespace:
     def __init__(self, role):
         self.role = role
+        self.around = contextlib.nullcontext  # entered around what the lab itself may change
         self.name = fresh_name(role)
         self.path = f"/run/netns/{self.name}"
         origin = _current()
@@ -90,7 +92,7 @@ class Namespace:
 
     def run(self, *command, text=None, environment=None):
         """Run a program in the namespace and return its output; raises CommandFailed."""
-        with self:
+        with self.around(), self:
             done = subprocess.run(
                 command,
                 input=text,
@@ -112,20 +114,20 @@ class Namespace:
 
     def sysctl(self, values, where_known=False):
         """Write sysctls, {dotted name: value}. A missing one is Absent; with `where_known` it is skipped."""
-        with self:
+        with self.around(), self:
             for name, value in values.items():
                 try:
-                    _write(_sysctl_path(name), str(value))
+                    _write(sysctl_path(name), str(value))
                 except FileNotFoundError:
                     if not where_known:
                         raise Absent(f"the kernel has no sysctl {name}") from None
 
     def has_sysctl(self, name):
         with self:
-            return os.path.exists(_sysctl_path(name))
+            return os.path.exists(sysctl_path(name))
 
     def read_sysctl(self, name):
-        with self, open(_sysctl_path(name), encoding="ascii") as file:
+        with self, open(sysctl_path(name), encoding="ascii") as file:
             return file.read().split()
 
     def running(self, link):
@@ -156,5 +158,5 @@ def _write(path, text):
         os.close(descriptor)
 
 
-def _sysctl_path(name):
+def sysctl_path(name):
     return "/proc/sys/" + name.replace(".", "/")

@@ -16,6 +16,7 @@ class Flow:
         self.client = client
         self.server = server
         self.token = token
+        lab.flows.append(self)
         if hasattr(client, "partner"):
             client.partner = server
 

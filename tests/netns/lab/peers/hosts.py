@@ -16,7 +16,7 @@ from concurrent import futures
 from lab import waiting
 from lab.netns import sockets
 from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
-from lab.netns.endpoint import RESETS, Connection, socket_family
+from lab.netns.endpoint import RESETS, Connection, RecordedSocket, socket_family
 from lab.peers.flow import Flow
 from lab.peers.http import Hub
 
@@ -43,7 +43,7 @@ class Host:
         family = socket_family(address)
         self.lab.must_have(6 if family == socket.AF_INET6 else 4)
         with self.namespace:
-            made = socket.socket(family, kind, protocol)
+            made = (RecordedSocket if kind == socket.SOCK_STREAM else socket.socket)(family, kind, protocol)
         self.lab.keep(made)
         return made
 
@@ -225,7 +225,8 @@ class Server(Host):
 
     def accepted(self, listener):
         """The next connection of a listener that is ready."""
-        made, peer = listener.accept()
+        accepted, peer = listener.accept()
+        made = RecordedSocket(fileno=accepted.detach())
         self.lab.keep(made)
         return Connection(made, peer)
 

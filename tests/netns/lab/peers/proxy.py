@@ -93,6 +93,7 @@ class Proxy:
         """
         self.host = host
         self.scenario = scenario
+        self.sources = [scenario["source"]]  # of all its scenarios
         self.listens = set(endpoints(scenario))
         self.datagrams = scenario["protocol"] == "udp"
         self.intercepts = scenario["destination"] == "original"
@@ -331,6 +332,7 @@ def reload_adapter(implementation, proxy, scenario):
         raise refused
     assert done.returncode == 0, f"the adapter's reload ended with status {done.returncode}: {done.stderr}"
     proxy.listens = set(endpoints(scenario))
+    proxy.sources.append(scenario["source"])
 
 
 def new_folder():

@@ -16,7 +16,7 @@ from lab.netns.endpoint import Connection, Endpoint
 from lab.peers.dialect import Dialect
 from lab.peers.hosts import Client, ProxyHost, Server
 from lab.peers.proxy import new_folder, reload_adapter, run_adapter
-from lab.setup import by_apply, recipe
+from lab.setup import by_apply, recipe, witness
 
 _NO_NONLOCAL_BIND = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
 VIP_PORT = 80
@@ -60,6 +60,8 @@ class Lab:
         self.recipe = recipe_name
         self.set_up_by = set_up_by
         self.proxies = []
+        self.flows = []  # connections through a proxy, for the witness
+        self.watches = {}  # {namespace of a proxy's host: what changes there}
         self.steered = False  # whether every connection from clients is handed to a proxy
         self._kept = []
         self.taps = []
@@ -212,7 +214,10 @@ class Lab:
         scenario = self.scenario(source, listeners, servers, **rest)
         folder = new_folder()
         self.dialect.prepare(folder)
-        proxy = run_adapter(self.implementation, host or self.proxy, scenario, folder, nofile, without, output)
+        host = host or self.proxy
+        if host.namespace not in self.watches:
+            self.watches[host.namespace] = witness.HostWatch(host.namespace)
+        proxy = run_adapter(self.implementation, host, scenario, folder, nofile, without, output)
         self.proxies.append(proxy)
         return proxy
 
@@ -275,10 +280,14 @@ class Lab:
     def sources_tried(self, endpoint=None):
         """Addresses from which connections to the server were asked for since the proxy serves, as its link shows."""
         endpoint = endpoint or self.server_endpoint
+        return {source.address for source, destination in self.connections_tried() if destination == endpoint}
+
+    def connections_tried(self):
+        """(source, destination) of each connection that was asked for since the proxy serves, on the server's link."""
         return {
-            segment.source.address
+            (segment.source, segment.destination)
             for segment in self.server_link.segments(self._before_it_served)
-            if segment.destination == endpoint and segment.flags & (SYN | ACK) == SYN
+            if segment.flags & (SYN | ACK) == SYN and segment.destination.port != GUARD_PORT
         }
 
     def _overflow(self):
@@ -323,12 +332,18 @@ class Lab:
         """Close a socket together with the lab."""
         self._kept.append(made)
 
+    def close_sockets(self):
+        """Close the test's sockets."""
+        while self._kept:
+            self._kept.pop().close()
+
     def close(self):
         """Kill the proxies: some need seconds to stop, and other tests cover how they stop."""
         for proxy in self.proxies:
             proxy.kill()
-        for made in self._kept + self.taps:
-            made.close()
+        self.close_sockets()
+        for tap in self.taps:
+            tap.close()
         self.topology.close()
 
 
