@@ -21,6 +21,15 @@ def test_an_address_on_no_interface_is_served(lab):
     lab.client.connect(lab.vip).exchange()
 
 
+@requirement("TP-BIND-01")
+@both_families
+@pytest.mark.parametrize("recipe, firewall_tool", [("nft", "nft")])
+def test_rules_that_ask_for_a_transparent_socket_find_the_listener(lab):
+    """The walk-through's rule matches any socket, and IPv6 answers from any address: so it does not tell them apart."""
+    lab.serve()
+    lab.client.connect(lab.vip).exchange()
+
+
 @requirement("TP-BIND-02")
 @both_families
 def test_a_transparently_bound_address_cannot_be_pinged_yet_serves(lab):

@@ -504,7 +504,7 @@ def test_a_reset_that_meets_bytes_arrives_as_a_reset(lab, relay, closer, reader)
     assert other.ending() == ("reset", b"")
 
 
-@requirement("TP-STREAM-28")
+@requirement("TP-STREAM-05")
 @each_relay
 @each_end
 def test_a_reset_that_meets_the_other_sides_end_arrives_as_a_reset(lab, relay, closer, reader):

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from lab import toml
-from lab.conformance import capabilities, deviations, matrix, requirements, verdict
+from lab.conformance import capabilities, deviations, evidence, matrix, requirements, verdict
 from lab.exceptions import Absent, GuardFailed, Unsupported
 from lab.peers import http
 from lab.peers.proxy import Implementation, ProxyEnded
@@ -260,3 +260,8 @@ def test_recorded_deviations_name_requirements_that_there_are():
     for path in deviations.FOLDER.glob("*.toml"):
         rows = toml.read(path)["deviation"]
         assert {row["requirement"] for row in rows} <= known, path.name
+
+
+def test_the_evidence_of_a_test_with_a_long_name_has_a_folder_of_its_own():
+    one, other = (evidence.folder_of(f"test_x.py::test_y[{'z' * 300}{number}]") for number in (1, 2))
+    assert one != other and max(len(one.name), len(other.name)) <= 255

@@ -6,6 +6,7 @@ sockets and sysctls. For each proxy there are its configuration, scenario and lo
 on its host.
 """
 
+import hashlib
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from lab.netns.namespace import CommandFailed
 from lab.paths import BUILD
 
 FOLDER = BUILD / "evidence"
+LONGEST = 200  # bytes of a folder's name, a hash left out
 
 _COMMANDS = {
     "links": ["ip", "-s", "addr", "show"],
@@ -44,8 +46,11 @@ def forget():
 
 
 def folder_of(nodeid):
-    """The folder for a test's evidence."""
-    return FOLDER / re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+    """The folder for a test's evidence; a file's name has at most 255 bytes, and ids may be longer."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid).strip("-")
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+    return FOLDER / name
 
 
 def collect(lab, nodeid, failure, command):

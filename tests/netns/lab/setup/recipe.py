@@ -48,7 +48,7 @@ class Recipe:
 
 
 def _walkthrough(family, firewall_tool):
-    rules = _nft_chain(family) if firewall_tool == "nft" else _chain(family)
+    rules = _nft_chain(family) if firewall_tool == "nft" else _chain()
     return [*_sysctls(family), *rules, *_routing(family)]
 
 
@@ -58,19 +58,13 @@ def _sysctls(family):
         yield Item(name.rpartition(".")[2], "sysctl", f"{name if family == 4 else _SYSCTLS_6[name]}=1")
 
 
-def _chain(family):
-    """The walk-through's iptables commands, without the program and the table.
-
-    IPv6 answers from an address that is not the host's, whichever socket does (there is no counterpart of ip(7)'s
-    IP_TRANSPARENT check in its routing). So there the rule has to say that the socket is transparent.
-    """
-    socket_match = "-m socket" if family == 4 else "-m socket --transparent"
+def _chain():
+    """The walk-through's iptables commands, without the program and the table."""
     for command in walkthrough.iptables_commands():
         _, option, table, *words = command.split()
         assert (option, table) == ("-t", "mangle"), command
         target = words[words.index("-j") + 1] if "-j" in words else "-N"
-        rule = " ".join(words).replace("-m socket", socket_match)
-        yield Item(_RULES[target], "mangle", f":{words[1]} - [0:0]" if target == "-N" else rule)
+        yield Item(_RULES[target], "mangle", f":{words[1]} - [0:0]" if target == "-N" else " ".join(words))
 
 
 def _routing(family):
@@ -83,7 +77,7 @@ def _routing(family):
 def _tproxy(family, _):
     vip = VIP[family]
     target = f"-p tcp -d {vip} --dport {PORT} -j TPROXY --on-ip {vip} --on-port {PORT} --tproxy-mark 1"
-    return [*_chain(family), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
+    return [*_chain(), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
 
 
 def _nft_chain(family):
