@@ -89,7 +89,7 @@ static void check_good(const char *path)
 			fail_msg("%s is not partial after %zu bytes", path, cut);
 		assert_in_range(header.length, cut + 1, ROOM);
 	}
-	memcpy(bytes + length, "data", 4);
+	copy_bytes(bytes + length, "data", 4);
 	for (size_t more = 0; more <= 4; more++) {
 		if (proxy_header_parse(&header, bytes, length + more) != PROXY_HEADER_WHOLE)
 			fail_msg("%s: %s", path, header.problem);
@@ -177,14 +177,14 @@ static void a_line_is_no_longer_than_the_longest(void **state)
 
 	(void)state;
 	memset(line, 'x', sizeof(line));
-	memcpy(line, "PROXY UNKNOWN ", 14);
+	copy_bytes(line, "PROXY UNKNOWN ", 14);
 	assert_int_equal(proxy_header_parse(&header, line, 105), PROXY_HEADER_PARTIAL);
 	assert_int_equal(proxy_header_parse(&header, line, 106), PROXY_HEADER_MALFORMED);
-	memcpy(line + 105, "\r\n", 2);
+	copy_bytes(line + 105, "\r\n", 2);
 	assert_int_equal(proxy_header_parse(&header, line, 106), PROXY_HEADER_PARTIAL);
 	assert_int_equal(proxy_header_parse(&header, line, sizeof(line)), PROXY_HEADER_WHOLE);
 	assert_int_equal(header.length, PROXY_HEADER_LONGEST_LINE);
-	memcpy(line + 105, "x\r\n", 3);
+	copy_bytes(line + 105, "x\r\n", 3);
 	assert_int_equal(proxy_header_parse(&header, line, sizeof(line)), PROXY_HEADER_MALFORMED);
 }
 
@@ -205,7 +205,7 @@ static void a_mapped_address_is_its_ipv4_address(void **state)
 static enum proxy_header_state parse_block(struct proxy_header *header, unsigned command,
 	unsigned family, const void *block, size_t length)
 {
-	memcpy(bytes, "\r\n\r\n\0\r\nQUIT\n", 12);
+	copy_bytes(bytes, "\r\n\r\n\0\r\nQUIT\n", 12);
 	bytes[12] = (unsigned char)(0x20 | command);
 	bytes[13] = (unsigned char)family;
 	bytes[14] = (unsigned char)(length >> 8);

@@ -103,7 +103,7 @@ static void a_header_of_many_bytes_is_read_whole(void **state)
 	int client = accepting(rig), server;
 
 	memcpy(header + 12, fixed, sizeof(fixed));
-	memcpy(header + 16 + 60000, "data", 4);
+	copy_bytes(header + 16 + 60000, "data", 4);
 	for (size_t sent = 0; sent < sizeof(header);) {
 		ssize_t part = send(client, header + sent, sizeof(header) - sent, MSG_NOSIGNAL);
 

@@ -1,5 +1,5 @@
 /*
- * What every unit test needs: cmocka's headers in the order it wants them, and a short table.
+ * What every unit test needs: cmocka's headers in the order it wants them, and bytes written as text.
  */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
@@ -10,5 +10,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include <string.h>
+
+/* memcpy() of bytes that are no string, though they may be written as one. */
+static inline void copy_bytes(void *to, const void *from, size_t length)
+{
+	memcpy(to, from, length);
+}
 
 #endif
