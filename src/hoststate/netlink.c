@@ -56,6 +56,15 @@ int netlink_parse(const void *data, size_t length, unsigned port, mnl_cb_t take,
 		data, length, 0, port, take, context, controls, MNL_ARRAY_SIZE(controls));
 }
 
+int netlink_attributes(
+	const struct nlmsghdr *message, size_t header, mnl_attr_cb_t take, void *context)
+{
+	const char *payload = mnl_nlmsg_get_payload(message);
+
+	return mnl_attr_parse_payload(
+		payload + header, mnl_nlmsg_get_payload_len(message) - header, take, context);
+}
+
 static int read_answer(struct mnl_socket *netlink, mnl_cb_t take, void *context)
 {
 	char *answer = malloc(ANSWER_MAX);

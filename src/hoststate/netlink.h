@@ -25,6 +25,14 @@ int netlink_request(int bus, const struct nlmsghdr *request, mnl_cb_t take, void
  */
 int netlink_parse(const void *data, size_t length, unsigned port, mnl_cb_t take, void *context);
 
+/*
+ * Gives each attribute behind the HEADER bytes of a message's own header to TAKE, and returns what that returned last;
+ * MNL_CB_OK without one. The message must have its header. Use this and not mnl_attr_parse(), which rounds the
+ * message's length up, and so may read behind its end.
+ */
+int netlink_attributes(
+	const struct nlmsghdr *message, size_t header, mnl_attr_cb_t take, void *context);
+
 /* Sets errno to ERROR and returns what ends the reading of an answer (MNL_CB_ERROR). */
 int netlink_refuse(int error);
 

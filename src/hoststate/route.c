@@ -54,7 +54,7 @@ static int read_route(const struct nlmsghdr *message, void *context)
 		mnl_nlmsg_get_payload_len(message) < sizeof(*route) ||
 		route->rtm_family != addr_family(&answer->gateway))
 		return netlink_refuse(EPROTO);
-	if (mnl_attr_parse(message, sizeof(*route), read_attribute, answer) == MNL_CB_ERROR)
+	if (netlink_attributes(message, sizeof(*route), read_attribute, answer) == MNL_CB_ERROR)
 		return MNL_CB_ERROR;
 	answer->local = route->rtm_type == RTN_LOCAL;
 	answer->found = true;

@@ -134,7 +134,7 @@ static int read_socket(const struct nlmsghdr *message, void *context)
 	made = &sockets->list[sockets->count++];
 	made->protocol = dump->protocol;
 	read_identity(made, reported);
-	return mnl_attr_parse(message, sizeof(*reported), read_attribute, made);
+	return netlink_attributes(message, sizeof(*reported), read_attribute, made);
 }
 
 int sockets_parse(struct host_sockets *sockets, int protocol, unsigned port, const void *answer,

@@ -229,6 +229,26 @@ static void a_host_without_routes_says_so(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Each part has memory of its own size, so that AddressSanitizer shows a read behind it. */
+static void an_attribute_that_the_message_ends_in_is_not_read(void **state)
+{
+	const size_t before = sizeof(struct nlmsghdr) + sizeof(struct rtmsg);
+
+	(void)state;
+	begin(RTM_NEWROUTE, AF_INET6, RTN_UNICAST);
+	put_ip(RTA_GATEWAY, "2001:db8:5::fe");
+	for (uint32_t length = (uint32_t)before; length < before + 20; length++) {
+		char *part = malloc(length);
+
+		assert_non_null(part);
+		made.header->nlmsg_len = length;
+		memcpy(part, made.bytes, length);
+		assert_true(route_parse_answer(&answer, AF_INET6, part, length));
+		assert_true(addr_is_any(&answer.gateway));
+		free(part);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +257,7 @@ int main(void)
 		cmocka_unit_test(what_an_answer_leaves_out_is_the_wildcard),
 		cmocka_unit_test(the_kernels_error_is_the_reason),
 		cmocka_unit_test(what_is_cut_off_anywhere_is_refused),
+		cmocka_unit_test(an_attribute_that_the_message_ends_in_is_not_read),
 		cmocka_unit_test(an_address_or_a_link_of_another_size_is_refused),
 		cmocka_unit_test(a_message_of_another_kind_is_refused),
 		cmocka_unit_test(the_kernel_delivers_its_loopback_address_here),
