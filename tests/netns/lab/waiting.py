@@ -31,11 +31,16 @@ def until(condition, what, pause=0.001):
         pause = min(pause * 1.5, 0.05)
 
 
-def readable(sockets, timeout):
-    """Those of the sockets that have something to read, or an end; waits `timeout` seconds for one."""
-    poll, by_number = select.poll(), {made.fileno(): made for made in sockets}
-    for number in by_number:
-        poll.register(number, select.POLLIN)
+def readable(sockets, timeout, ends=()):
+    """Those of the sockets that have something to read, or an end; waits `timeout` seconds for one.
+
+    Of the sockets in `ends` only an end of what is received counts, also if bytes come before it.
+    """
+    poll, by_number = select.poll(), {made.fileno(): made for made in [*sockets, *ends]}
+    for made in sockets:
+        poll.register(made.fileno(), select.POLLIN)
+    for made in ends:
+        poll.register(made.fileno(), select.POLLRDHUP)
     return [by_number[number] for number, _ in poll.poll(max(0.0, timeout) * 1000)]
 
 

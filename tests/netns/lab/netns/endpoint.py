@@ -81,10 +81,6 @@ class Connection:
         self.local = Endpoint(*connected.getsockname()[:2])
         self.peer = Endpoint(*peer[:2])
 
-    def has_input(self):
-        """Whether a readable socket has bytes for the test, or its end."""
-        return not hasattr(self.socket, "has_input") or self.socket.has_input()
-
     def send(self, data):
         with self.saying("could not send to {peer}"):
             self.socket.sendall(data)

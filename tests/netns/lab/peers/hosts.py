@@ -146,12 +146,12 @@ class Server(Host):
             return self._hub.accept(hurry)
         end = waiting.deadline()
         while True:
-            watched = [*self.listeners.values()] + ([hurry.socket] if hurry else [])
-            ready = waiting.readable(watched, end - time.monotonic())
+            ends = [hurry.socket] if hurry else []  # bytes alone are no end: a proxy may speak first
+            ready = waiting.readable(self.listeners.values(), end - time.monotonic(), ends)
             for listener in ready:
                 if hurry is None or listener is not hurry.socket:
                     return self.accepted(listener)
-            if hurry and hurry.socket in ready and hurry.has_input():
+            if hurry and hurry.socket in ready:
                 how, data = hurry.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
             if not ready:
@@ -183,11 +183,11 @@ class Server(Host):
         end = waiting.deadline()
         while True:
             by_socket = {connection.socket: connection for connection in self._silent}
-            watched = [*self.listeners.values(), *by_socket, client.socket]
-            ready = waiting.readable(watched, end - time.monotonic())
+            watched = [*self.listeners.values(), *by_socket]
+            ready = waiting.readable(watched, end - time.monotonic(), [client.socket])
             if found := self._sort(by_socket, ready):
                 return found
-            if ready == [client.socket] and client.has_input():
+            if ready == [client.socket]:
                 how, data = client.ending()
                 raise ConnectionError(f"the proxy ended the client's connection ({how}, {data!r})")
             if not ready:

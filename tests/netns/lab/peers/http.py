@@ -172,9 +172,6 @@ class HttpClient(_End):
         self._outstanding -= 1
         self._received += message[1]
 
-    def has_input(self):
-        return True
-
     def ending(self):
         """As for a plain connection; an error response of the proxy is an end, too."""
         if self.partner and self.partner.closed:

@@ -15,7 +15,6 @@ import pytest
 
 from lab.exceptions import Absent
 
-RECORD = 1 << 14
 SOME = 1 << 17  # bytes that are taken at once: several records cost little more than one
 
 
@@ -49,7 +48,6 @@ class TlsSocket:
         self._tls = _context().wrap_bio(self._in, self._out)
         self._state, self._sending = threading.Lock(), threading.Lock()
         self._unsent = b""
-        self._plain = b""
         while True:
             try:
                 self._tls.do_handshake()
@@ -73,9 +71,6 @@ class TlsSocket:
 
     def _read(self, limit):
         """What has been received, b"" at the end; None when more has to be fed first."""
-        if self._plain:
-            data, self._plain = self._plain[:limit], self._plain[limit:]
-            return data
         try:
             with self._state:
                 return self._tls.read(limit)
@@ -95,14 +90,6 @@ class TlsSocket:
         data = self.recv(len(view))
         view[: len(data)] = data
         return len(data)
-
-    def has_input(self):
-        """Whether there are bytes or an end, and not only records of TLS itself."""
-        self._feed()
-        data = self._read(RECORD)
-        if data:
-            self._plain = data
-        return data is not None
 
     # Sending
 
