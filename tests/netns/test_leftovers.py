@@ -102,18 +102,5 @@ def test_a_session_that_waits_costs_no_processor_time(lab, what):
         flow.exchange()
         client = flow.client
         if what == "a reader":
-            push_until_stuck(client, lab.client.connect(lab.vip))
+            stream.push_until_stuck(client, lab.client.connect(lab.vip).exchange, times=30)
     assert proxy.busy_share([client]) < 0.5
-
-
-def push_until_stuck(sender, other):
-    """Send until the socket takes no more while another session exchanges messages."""
-    sender.socket.setblocking(False)
-    exchanges = 0
-    while exchanges < 30:
-        if waiting.writable(sender.socket):
-            sender.socket.send(bytes(stream.PIECE))
-            exchanges = 0
-        else:
-            other.exchange()
-            exchanges += 1

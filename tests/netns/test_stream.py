@@ -161,32 +161,10 @@ def test_a_reader_that_stops_holds_back_only_its_own_session(lab, relay, closer,
     lab.serve(relay=relay, **lab.wished("threads", threads=1))
     stuck, other = lab.client.connect(lab.vip), lab.client.connect(lab.vip)
     sender, receiver = ends(stuck, closer, reader)
-    pushed = push_until_stuck(sender, other)
+    pushed = stream.push_until_stuck(sender, other.exchange, times=100)
     # In TLS the end is bytes, too, for which the socket has no room before the receiver reads.
     stream.together(sender.finish, lambda: stream.check(receiver, pushed))
     assert receiver.ending() == ("eof", b"")
-
-
-LIMIT = 16 * MEGABYTE  # far more than four socket buffers and a proxy's own buffers
-
-
-def push_until_stuck(sender, other):
-    """Send until the socket takes no more, while another session is in use; return the number of bytes.
-
-    Stuck means: not writable while the other session exchanges a hundred messages.
-    """
-    pushed, exchanges = 0, 0
-    sender.socket.setblocking(False)
-    while exchanges < 100:
-        assert pushed < LIMIT, "the proxy reads without limit, although the other side does not read"
-        if waiting.writable(sender.socket):
-            pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
-            exchanges = 0
-        else:
-            other.exchange()
-            exchanges += 1
-    sender.socket.settimeout(waiting.seconds)
-    return pushed
 
 
 @requirement("TP-STREAM-11")
@@ -569,17 +547,7 @@ def test_a_client_whose_server_does_not_answer_has_to_wait(lab):
     """It is stuck when its socket takes no more while the proxy begins to connect for one further client after another."""
     lab.limit_socket_buffers(64 << 10)
     lab.start(servers=[lab.silent_server()], **lab.long_connect).await_ready()
-    sender = lab.client.open(lab.vip)
-    sender.socket.setblocking(False)
-    pushed, further = 0, 0
-    while further < 30:
-        assert pushed < LIMIT, "the proxy reads without limit, although the server has not answered"
-        if waiting.writable(sender.socket):
-            pushed += sender.socket.send(stream.expected(pushed, stream.PIECE))
-            further = 0
-        else:
-            await_another_attempt(lab)
-            further += 1
+    stream.push_until_stuck(lab.client.open(lab.vip), lambda: await_another_attempt(lab), times=30)
 
 
 def await_another_attempt(lab):

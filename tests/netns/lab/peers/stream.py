@@ -9,8 +9,11 @@ import contextlib
 import random
 import threading
 
+from lab import waiting
+
 BLOCK = 4 * 1024 * 1024 + 4099
 PIECE = 256 * 1024
+LIMIT = 16 * 1024 * 1024  # far more than four socket buffers and a proxy's own buffers
 
 _data = random.Random(20).randbytes(BLOCK)
 _view = memoryview(_data + _data[:PIECE])
@@ -32,6 +35,26 @@ def feed(connection, total, seed, largest=PIECE):
         with saying(connection, f"could not send byte {position} of a stream to {{peer}}"):
             connection.socket.sendall(expected(position, size))
         position += size
+
+
+def push_until_stuck(sender, elsewhere, times):
+    """Send expected() bytes until the socket takes no more; return how many.
+
+    It is stuck when it takes nothing while elsewhere(), something that the proxy does for another client, is done
+    `times` times. A socket that takes more than LIMIT shows a proxy that reads without limit.
+    """
+    pushed, done = 0, 0
+    sender.socket.setblocking(False)
+    while done < times:
+        assert pushed < LIMIT, "the proxy reads without limit, although nothing takes the bytes"
+        if waiting.writable(sender.socket):
+            pushed += sender.socket.send(expected(pushed, PIECE))
+            done = 0
+        else:
+            elsewhere()
+            done += 1
+    sender.socket.settimeout(waiting.seconds)
+    return pushed
 
 
 def check(connection, total, pause=None):
