@@ -130,14 +130,14 @@ bool socket_local_address(int fd, struct addr *local)
 	return true;
 }
 
-bool socket_address_is_own(const struct addr *address)
+int socket_address_is_own(const struct addr *address)
 {
 	int fd = socket(addr_family(address), SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
 	struct addr peer = *address, local;
 	bool own;
 
 	if (fd == -1)
-		return false;
+		return -1;
 	addr_set_port(&peer, 9); /* nothing is sent; port 0 cannot be connected to */
 	own = connect(fd, &peer.sa, addr_length(&peer)) == 0 && socket_local_address(fd, &local);
 	addr_set_port(&local, 9);

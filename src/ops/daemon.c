@@ -191,12 +191,19 @@ static int drop_privileges(const struct daemon *daemon)
 	return check_privileges(daemon);
 }
 
-static bool may_loop(const struct config *config)
+/* For servers that may be the proxy itself, and for clients that a PROXY header names. */
+static bool asks_for_own_addresses(const struct config *config)
 {
-	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].server_count; j++)
-			if (config->proxies[i].servers[j].loop != NULL)
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		const struct proxy *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->server_count; j++)
+			if (proxy->servers[j].loop != NULL)
 				return true;
+		for (size_t j = 0; j < proxy->bind_count; j++)
+			if (proxy->binds[j].accept_proxy)
+				return true;
+	}
 	return false;
 }
 
@@ -205,7 +212,7 @@ static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 {
 	struct sandbox sandbox = {.opens_logs = log_has_files(daemon->shared.log),
 		.removes_pidfile = daemon->config->global.pidfile != NULL,
-		.finds_loops = may_loop(daemon->config)};
+		.asks_for_own_addresses = asks_for_own_addresses(daemon->config)};
 	int failed = sandbox_enter(&sandbox);
 
 	*restricted = failed == 0;

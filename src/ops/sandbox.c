@@ -218,7 +218,7 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->opens_logs)
 		failed = allow_logs(filter);
-	if (failed == 0 && sandbox->finds_loops)
+	if (failed == 0 && sandbox->asks_for_own_addresses)
 		failed = allow_udp(filter);
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));

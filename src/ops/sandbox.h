@@ -8,9 +8,9 @@
 
 /* What only some configurations need. */
 struct sandbox {
-	bool opens_logs;      /* opens files, to append to them */
-	bool removes_pidfile; /* removes and truncates files */
-	bool finds_loops; /* opens sockets of UDP, to ask whether an address is the host's own */
+	bool opens_logs;             /* opens files, to append to them */
+	bool removes_pidfile;        /* removes and truncates files */
+	bool asks_for_own_addresses; /* opens sockets of UDP, socket_address_is_own() */
 };
 
 /*

@@ -309,16 +309,14 @@ static struct addr address_of_server(const struct session *session)
 
 /*
  * Whether the connection to the server would come from an address that a header names and that no
- * client of this host can have. The kernel would take some of them: the host's own, above all.
+ * client of this host can have. The kernel would take some of them: the host's own, above all. So
+ * an address about which the kernel cannot be asked is not used either.
  */
 static bool source_cannot_be(const struct session *session)
 {
-	struct addr from;
-
 	return addr_family(&session->destination) != AF_UNSPEC &&
 	       upstream_uses_client(&session->server->source) &&
-	       upstream_source(&session->server->source, &session->client, &from) &&
-	       (!addr_is_unicast(&from) || socket_address_is_own(&from));
+	       (!addr_is_unicast(&session->client) || socket_address_is_own(&session->client) != 0);
 }
 
 static void connect_to_server(struct session *session)
@@ -328,7 +326,7 @@ static void connect_to_server(struct session *session)
 	struct upstream_failure failure;
 	int fd;
 
-	if (session->server->loop != NULL && socket_address_is_own(&server)) {
+	if (session->server->loop != NULL && socket_address_is_own(&server) == 1) {
 		session_close(session, REASON_LOOP, 0);
 		return;
 	}

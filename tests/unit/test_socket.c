@@ -177,7 +177,7 @@ static void a_family_without_tcp_has_no_socket(void **state)
 	assert_int_equal(socket_open(AF_UNIX), -1);
 	assert_int_equal(socket_bind_listener(&listener, true), -1);
 	assert_int_equal(errno, EPROTONOSUPPORT);
-	assert_false(socket_address_is_own(&listener.address));
+	assert_int_equal(socket_address_is_own(&listener.address), -1);
 }
 
 static void a_listener_has_its_options_and_its_address(void **state)
@@ -467,8 +467,8 @@ static void only_addresses_of_this_host_are_its_own(void **state)
 	int next = next_descriptor();
 
 	(void)state;
-	assert_true(socket_address_is_own(&own));
-	assert_true(socket_address_is_own(&port));
+	assert_int_equal(socket_address_is_own(&own), 1);
+	assert_int_equal(socket_address_is_own(&port), 1);
 	assert_false(socket_address_is_own(&other));
 	assert_int_equal(socket_address_is_own(&six), have_ipv6());
 	assert_int_equal(next_descriptor(), next);
@@ -479,13 +479,13 @@ static void only_addresses_of_this_host_are_its_own(void **state)
 static void a_host_that_can_be_reached_is_not_this_one(void **state)
 {
 	struct addr other = parsed("192.0.2.80", 80), here = parsed("127.0.0.1", 9);
-	bool own;
+	int own;
 
 	(void)state;
 	instead = &here;
 	own = socket_address_is_own(&other);
 	instead = NULL;
-	assert_false(own);
+	assert_int_equal(own, 0);
 }
 
 static void a_client_that_has_no_ip_address_is_not_accepted(void **state)

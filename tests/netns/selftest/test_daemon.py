@@ -342,6 +342,24 @@ def test_another_user_goes_on_with_the_old_file_until_it_may_have_a_new_one(name
     assert daemon.stop() == 0
 
 
+# The PROXY protocol
+
+
+OWN = "192.0.2.9"
+
+
+def test_a_header_that_names_an_address_of_the_host_is_refused(namespace, start, server):
+    """The kernel would connect from it: it is the proxy's own. With its system calls restricted, too."""
+    namespace.ip(f"addr add {OWN}/32 dev lo")
+    proxy = f"{WITH_SERVER}  source 0.0.0.0 usesrc clientip\n".replace(f"bind {ADDRESS}:{PORT}", f"bind {ADDRESS}:{PORT} accept-proxy")
+    assert "accept-proxy" in proxy
+    daemon = start(configured(proxy=proxy)).await_started()
+    client = connect(namespace)
+    client.send(f"PROXY TCP4 {OWN} 192.0.2.80 1000 80\r\n".encode())
+    assert client.ending() == ("reset", b"")
+    assert daemon.await_line("(header-address)") and not waiting.readable([server], 0)
+
+
 # Privileges
 
 
