@@ -5,6 +5,7 @@ import secrets
 
 import pytest
 
+from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns import topology
 from lab.netns.endpoint import Endpoint
@@ -224,6 +225,7 @@ def assert_header(lab, version):
         assert server.receive(len(expected)) == expected
         server.send(b"an answer")
         assert client.receive(9) == b"an answer"
+        assert not waiting.readable([server.socket], 0), "more bytes came than the client sent"
 
 
 @requirement("TP-PP-13")
