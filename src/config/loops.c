@@ -18,7 +18,7 @@
  */
 #include "parser.h"
 
-#include "cycles.h"
+#include "tproxy/cycles.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
