@@ -13,6 +13,7 @@
 #define TPROXY_CONFIG_H
 
 #include "tproxy/addr.h"
+#include "tproxy/condition.h"
 #include "tproxy/diag.h"
 #include "tproxy/proxy_header.h"
 
@@ -114,6 +115,30 @@ enum proxy_option {
 	OPTION_SPLICE_RESPONSE = 1 << 4, /* server to client: always splice */
 };
 
+enum rule_action {
+	/* tcp-request connection; the first of these two that applies decides, and without one the client is accepted */
+	RULE_ACCEPT,
+	RULE_REJECT,
+	RULE_EXPECT_PROXY, /* as `accept-proxy`, for this client; the rules after it are asked, too */
+	RULE_USE_BACKEND,
+	RULE_USE_SERVER,
+};
+
+struct client_rule {
+	enum rule_action action;
+	struct condition condition;
+	const struct proxy *backend; /* of RULE_USE_BACKEND */
+	const struct server *server; /* of RULE_USE_SERVER */
+	const char *text;            /* as written, its words parted by spaces */
+	unsigned line;
+};
+
+/* In their order in the file. */
+struct client_rules {
+	struct client_rule *list;
+	size_t count;
+};
+
 enum role {
 	ROLE_FRONTEND = 1 << 0,
 	ROLE_BACKEND = 1 << 1,
@@ -133,11 +158,19 @@ struct proxy {
 	/* Of a frontend. */
 	struct bind *binds;
 	size_t bind_count;
+	struct client_rules
+		connection_rules; /* of the connection's own addresses, before any PROXY header */
+	struct client_rules
+		backend_rules; /* the first one that applies chooses; none: default_backend */
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
+	const struct proxy **targets;        /* every backend that its clients may come to, once */
+	size_t target_count;
 	unsigned maxconn; /* sessions at the same time; 0: global's limit alone */
 	unsigned backlog; /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
+	struct client_rules
+		server_rules; /* the first one that applies chooses; none: the servers take turns */
 	struct server *servers; /* balanced by round robin */
 	size_t server_count;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
@@ -179,6 +212,9 @@ void config_print(const struct config *config, FILE *out);
 
 /* The address of a server, with its port or else the port of the listener that the client connected to. */
 struct addr server_address(const struct server *server, uint16_t listener_port);
+
+/* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
+bool config_reads_header(const struct proxy *frontend, const struct bind *bind);
 
 /* Whether anything in the configuration needs IP_TRANSPARENT, hence CAP_NET_RAW. */
 bool config_needs_transparent(const struct config *config);

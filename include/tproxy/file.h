@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /*
- * Reads the file at PATH, which may be a pipe, too. Returns its bytes, to be freed, and their number in *LENGTH; NULL
+ * Reads the file at PATH, which may be a pipe, too. Returns its bytes, to be freed, with a NUL byte behind them, and their number in *LENGTH; NULL
  * with errno where it cannot be read, EFBIG where it has more than 16 MiB.
  */
 char *file_read(const char *path, size_t *length);

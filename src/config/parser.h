@@ -37,6 +37,19 @@ struct server_line {
 	bool has_source; /* else its backend's `source` holds */
 };
 
+/* A rule, and the name of the backend or server that it chooses, or NULL. */
+struct rule_line {
+	struct client_rule rule;
+	const char *target;
+};
+
+/* A test that counts the servers of a backend, whose name becomes a pointer after the last line. */
+struct counting_test {
+	struct acl_test *test;
+	const char *backend;
+	unsigned line;
+};
+
 /* A section while it is read; what it will be is known after the last line of the file. */
 struct section {
 	struct section *next;
@@ -49,7 +62,13 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
-	struct claims server_names;
+	struct claims server_names; /* each with its place in SERVERS */
+	struct acl **acls;
+	size_t acl_count;
+	struct claims acl_names; /* each with its place in ACLS */
+	struct rule_line *rules;
+	size_t rule_count;
+	unsigned use_backend_line; /* of the first one, or 0 */
 };
 
 struct parser {
@@ -74,9 +93,11 @@ struct parser {
 	struct section *section; /* NULL in `global` */
 	struct section *sections, **sections_end;
 	unsigned section_count;
-	struct claims frontends, backends; /* by index; a `listen` section is in both */
-	struct section *defaults;          /* the last one, or NULL */
-	struct log_line *logs;             /* of `global` */
+	struct claims frontends, backends;    /* by index; a `listen` section is in both */
+	struct section *defaults;             /* the last one, or NULL */
+	struct counting_test *counting_tests; /* of all sections */
+	size_t counting_test_count;
+	struct log_line *logs; /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */
@@ -127,6 +148,7 @@ void parse_backend(struct parser *parser);
 void parse_listen(struct parser *parser);
 
 /* Lines of sections. */
+void parse_acl(struct parser *parser);
 void parse_balance(struct parser *parser);
 void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
@@ -134,6 +156,15 @@ void parse_log(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
+void parse_tcp_request_connection(struct parser *parser);
+void parse_use_backend(struct parser *parser);
+void parse_use_server(struct parser *parser);
+
+/*
+ * Takes `if` or `unless` and all that follows it. ACLs of the section are known by name from their first line on.
+ * False after an error, which was reported, or without memory.
+ */
+bool parse_condition(struct parser *parser, struct condition *condition);
 
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
@@ -144,6 +175,9 @@ void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */
 void config_resolve(struct parser *parser);
+
+/* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
+void config_resolve_rules(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */
 void config_warn_of_proxies(struct parser *parser);

@@ -144,12 +144,23 @@ static void print_bind(FILE *out, const struct bind *bind)
 	fputc('\n', out);
 }
 
+/* As they were written, which is what the reader compares them with. */
+static void print_rules(FILE *out, const struct client_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		fprintf(out, "  %s\n", rules->list[i].text);
+}
+
 static void print_frontend(FILE *out, const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->bind_count; i++)
 		print_bind(out, &proxy->binds[i]);
-	if (proxy->default_backend == NULL)
+	print_rules(out, &proxy->connection_rules);
+	print_rules(out, &proxy->backend_rules);
+	if (proxy->target_count == 0)
 		fputs("  refuses every connection: no default_backend\n", out);
+	else if (proxy->default_backend == NULL)
+		fputs("  refuses all other connections: no default_backend\n", out);
 	else if (proxy->default_backend != proxy)
 		fprintf(out, "  connects to the servers of %s\n", proxy->default_backend->name);
 }
@@ -199,6 +210,7 @@ static void print_server(FILE *out, const struct server *server)
 
 static void print_backend(FILE *out, const struct proxy *proxy)
 {
+	print_rules(out, &proxy->server_rules);
 	for (size_t i = 0; i < proxy->server_count; i++)
 		print_server(out, &proxy->servers[i]);
 	if (proxy->server_count == 0 && proxy->default_backend == proxy)

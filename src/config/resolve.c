@@ -194,6 +194,7 @@ void config_resolve(struct parser *parser)
 
 	resolve_sections(parser);
 	resolve_default_backends(parser);
+	config_resolve_rules(parser);
 	if (places_sort(&places, parser->config, parser->memory)) {
 		check_collisions(parser, &places);
 		if (diag_count(parser->diag, DIAG_ERROR) == 0)

@@ -134,8 +134,9 @@ static void claim_server_name(struct parser *parser, const char *name)
 	if (other != NULL)
 		parser_fail(parser, name, "line %u has a server of this name already", other->line);
 	else
-		claims_add(
-			claims, parser->memory, (struct claim){.text = name, .line = parser->line});
+		claims_add(claims, parser->memory,
+			(struct claim){
+				name, parser->line, (unsigned)parser->section->server_count});
 }
 
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)

@@ -44,6 +44,8 @@ static const struct keyword keywords[] = {
 	{"listen", "NAME", IN_FILE, MANY_TIMES, OWN(parse_listen),
 		.help = "begins a section that is a frontend and its backend in one"},
 
+	{"acl", "NAME TEST [-f FILE] [VALUE]…", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_acl),
+		.help = "names a test of connections for the rules of this section; one of several with the same name must hold"},
 	{"backlog", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, backlog, 1, INT_MAX),
 		.help = "connections that the kernel holds until they are accepted; default: from maxconn"},
 	{"balance", "roundrobin", IN_BACKENDS, 0, OWN(parse_balance),
@@ -102,6 +104,8 @@ static const struct keyword keywords[] = {
 		.help = "a server; without a port, the port that the client connected to"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, OWN(parse_source),
 		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
+	{"tcp-request connection", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_connection),
+		.help = "`accept` or `reject` a client, or `expect-proxy layer4`: a PROXY header from it"},
 	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
 		.help = "longest silence of the client"},
 	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
@@ -112,6 +116,10 @@ static const struct keyword keywords[] = {
 		.help = "longest silence of the server"},
 	{"timeout server-fin", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER_FIN]),
 		.help = "the same once one direction has ended; default: timeout server"},
+	{"use-server", "NAME if CONDITION", IN_BACKEND, MANY_TIMES, OWN(parse_use_server),
+		.help = "the server of the clients for which the condition holds; the first such line counts"},
+	{"use_backend", "NAME [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_use_backend),
+		.help = "the backend or listen section of the clients for which the condition holds; the first such line counts, and then default_backend"},
 	{"user", "NAME", IN_GLOBAL, 0, TEXT(struct global, user, 0, "the user's name"),
 		.help = "user to run as; default: the one who started it",
 		.label = "runs as user"},
@@ -147,7 +155,8 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
 #define NO_CHECK "there are no health checks; leave it out"
-#define NO_RULES "there are no rules; give every service a frontend of its own"
+#define NO_CONTENT                                                                                 \
+	"tproxyd reads nothing of what passes; write 'tcp-request connection' with tests of addresses"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define NO_NAMES "names are not looked up; write addresses"
@@ -250,7 +259,7 @@ static const struct foreign_row {
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
 		"servers have no state to keep; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", NO_RULES},
+	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "stats|stats-file|shm-stats-file", NO_STATS},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
 		"write 'nbthread'"},
@@ -269,8 +278,8 @@ static const struct foreign_row {
 		"the kernel decides about acknowledgements"},
 	{IN_PROXIES, FOREIGN_REFUSED,
 		"appsession|block|capture|compression|cookie|declare|dynamic-cookie-key|errorfile"
-		"|errorfiles|errorloc|errorloc302|errorloc303|http-after-response|http-error"
-		"|http-request|http-response|http-reuse|http-send-name-header|max-keep-alive-queue"
+		"|errorfiles|errorloc|errorloc302|errorloc303|force-be-switch|force-persist|http-after-response|http-error"
+		"|http-request|http-response|http-reuse|http-send-name-header|ignore-persist|max-keep-alive-queue"
 		"|max-session-srv-conns|monitor|monitor-uri|option accept-invalid-http-request"
 		"|option accept-invalid-http-response|option "
 		"accept-unsafe-violations-in-http-request"
@@ -297,9 +306,9 @@ static const struct foreign_row {
 		"|option tcp-check|tcp-check|timeout check",
 		NO_CHECK},
 	{IN_PROXIES, FOREIGN_REFUSED,
-		"acl|force-be-switch|force-persist|ignore-persist|quic-initial|tcp-request"
-		"|tcp-response|use-server|use_backend",
-		NO_RULES},
+		"tcp-request content|tcp-request inspect-delay|tcp-request session|tcp-response",
+		NO_CONTENT},
+	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_PROXIES, FOREIGN_REFUSED, "bind-process", THREADS},
 	{IN_PROXIES, FOREIGN_REFUSED, "clitcpka-cnt|clitcpka-idle|clitcpka-intvl", KEEPIDLE},
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtcpka-cnt|srvtcpka-idle|srvtcpka-intvl", KEEPIDLE},

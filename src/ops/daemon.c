@@ -201,7 +201,7 @@ static bool asks_for_own_addresses(const struct config *config)
 			if (proxy->servers[j].loop != NULL)
 				return true;
 		for (size_t j = 0; j < proxy->bind_count; j++)
-			if (proxy->binds[j].accept_proxy)
+			if (config_reads_header(proxy, &proxy->binds[j]))
 				return true;
 	}
 	return false;

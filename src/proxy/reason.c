@@ -45,6 +45,8 @@ static const struct {
 	[REASON_SOURCE_FAILED] = {"source-failed", 'P', REFUSED, "cannot bind the source address"},
 	[REASON_NO_SERVER] = {"no-server", 'S', REFUSED,
 		"no server: the frontend has no backend, or its backend no `server` line"},
+	[REASON_REJECTED] = {"rejected", 'P', REFUSED,
+		"a `tcp-request connection reject` rule of the frontend refuses this client"},
 	[REASON_LOOP] = {"loop", 'P', REFUSED,
 		"the server's address is this host's own, and the proxy listens there: write the address of a server"},
 	[REASON_HEADER_TIMEOUT] = {"header-timeout", 'c', REFUSED,

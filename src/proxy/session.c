@@ -17,6 +17,7 @@
 #include "session.h"
 
 #include "interest.h"
+#include "routing.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
 #include "upstream.h"
@@ -211,14 +212,6 @@ static bool watch_connected(struct side *server)
 		       event_get_callback_arg(&server->write)) == 0;
 }
 
-/* The address that the client connected to, as its header names it or else as the kernel does. */
-static bool destination_of(const struct session *session, struct addr *destination)
-{
-	*destination = session->destination;
-	return addr_family(destination) != AF_UNSPEC ||
-	       socket_local_address(session->sides[CLIENT].fd, destination);
-}
-
 /* Puts the PROXY header in front of the client's bytes, if the server expects one. False: no memory. */
 static bool send_header(struct session *session)
 {
@@ -228,7 +221,7 @@ static bool send_header(struct session *session)
 
 	if (session->server->send_proxy == PROXY_HEADER_NONE)
 		return true;
-	if (!destination_of(session, &destination))
+	if (!routing_destination(session, &destination))
 		return false;
 	return direction_hold(direction, header,
 		proxy_header_write(
@@ -302,7 +295,7 @@ static struct addr address_of_server(const struct session *session)
 {
 	struct addr vip;
 
-	if (addr_port(&session->server->address) != 0 || !destination_of(session, &vip))
+	if (addr_port(&session->server->address) != 0 || !routing_destination(session, &vip))
 		return session->server->address;
 	return server_address(session->server, addr_port(&vip));
 }
@@ -355,12 +348,14 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 
 static void choose_server(struct session *session)
 {
-	const struct proxy *backend = session->frontend->default_backend;
+	const struct proxy *backend = routing_backend(session);
 
 	session->backend = backend;
 	if (backend != NULL)
+		session->server = routing_server(session);
+	if (backend != NULL && session->server == NULL)
 		session->server = session_set_next_server(session->set, backend);
-	if (backend == NULL || session->server == NULL) {
+	if (session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
 	}
@@ -480,6 +475,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
+	bool header = bind->accept_proxy;
 
 	if (session == NULL)
 		return false;
@@ -494,7 +490,9 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	if (bind->accept_proxy)
+	if (!routing_admits(session, &header))
+		session_close(session, REASON_REJECTED, 0);
+	else if (header)
 		await_header(session);
 	else
 		choose_server(session);

@@ -25,8 +25,10 @@ static char *read_all(int fd, size_t *length)
 
 	for (*length = 0; text != NULL; *length += (size_t)got) {
 		got = read(fd, text + *length, room - *length);
-		if (got == 0)
+		if (got == 0) {
+			text[*length] = '\0';
 			return text;
+		}
 		if (got == -1)
 			break;
 		if (*length + (size_t)got < room)

@@ -1,0 +1,81 @@
+/*
+ * Rules are asked in their order. Of `tcp-request connection` the first accept or reject that applies decides, and
+ * expect-proxy only takes a note; of the others the first one that applies chooses.
+ *
+ * A section without rules costs one comparison: nothing is asked of the kernel for it. Every server counts as usable,
+ * since there are no health checks.
+ */
+#include "routing.h"
+
+#include "tproxy/socket.h"
+
+static unsigned usable_servers(const struct proxy *backend)
+{
+	return (unsigned)backend->server_count;
+}
+
+bool routing_destination(const struct session *session, struct addr *destination)
+{
+	*destination = session->destination;
+	return addr_family(destination) != AF_UNSPEC ||
+	       socket_local_address(session->sides[CLIENT].fd, destination);
+}
+
+static struct connection_facts facts_of(const struct session *session)
+{
+	struct connection_facts facts = {
+		.source = session->client, .usable_servers = usable_servers};
+
+	if (!routing_destination(session, &facts.destination))
+		facts.destination = (struct addr){0};
+	return facts;
+}
+
+bool routing_admits(const struct session *session, bool *header)
+{
+	const struct client_rules *rules = &session->frontend->connection_rules;
+	struct connection_facts facts;
+
+	if (rules->count == 0)
+		return true;
+	facts = facts_of(session);
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct client_rule *rule = &rules->list[i];
+
+		if (!condition_holds(&rule->condition, &facts))
+			continue;
+		if (rule->action != RULE_EXPECT_PROXY)
+			return rule->action == RULE_ACCEPT;
+		*header = true;
+	}
+	return true;
+}
+
+/* The first rule that applies, or NULL. */
+static const struct client_rule *find_rule(
+	const struct session *session, const struct client_rules *rules)
+{
+	struct connection_facts facts;
+
+	if (rules->count == 0)
+		return NULL;
+	facts = facts_of(session);
+	for (size_t i = 0; i < rules->count; i++)
+		if (condition_holds(&rules->list[i].condition, &facts))
+			return &rules->list[i];
+	return NULL;
+}
+
+const struct proxy *routing_backend(const struct session *session)
+{
+	const struct client_rule *rule = find_rule(session, &session->frontend->backend_rules);
+
+	return rule != NULL ? rule->backend : session->frontend->default_backend;
+}
+
+const struct server *routing_server(const struct session *session)
+{
+	const struct client_rule *rule = find_rule(session, &session->backend->server_rules);
+
+	return rule != NULL ? rule->server : NULL;
+}
