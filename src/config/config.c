@@ -135,14 +135,6 @@ void config_free(struct config *config)
 		memory_free(config->memory);
 }
 
-bool config_reads_header(const struct proxy *frontend, const struct bind *bind)
-{
-	for (size_t i = 0; i < frontend->connection_rules.count; i++)
-		if (frontend->connection_rules.list[i].action == RULE_EXPECT_PROXY)
-			return true;
-	return bind->accept_proxy;
-}
-
 /* An address of this host needs no privilege; a client's or a foreign one does. */
 static bool source_needs_transparent(const struct source *source)
 {

@@ -223,3 +223,11 @@ void config_resolve_rules(struct parser *parser)
 			add_target(parser, proxy, proxy->backend_rules.list[j].backend, marks);
 	}
 }
+
+bool config_reads_header(const struct proxy *frontend, const struct bind *bind)
+{
+	for (size_t i = 0; i < frontend->connection_rules.count; i++)
+		if (frontend->connection_rules.list[i].action == RULE_EXPECT_PROXY)
+			return true;
+	return bind->accept_proxy;
+}
