@@ -27,6 +27,7 @@ enum timeout {
 	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
+	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
 
@@ -113,6 +114,11 @@ enum proxy_option {
 	OPTION_SRVTCPKA = 1 << 2,        /* keep-alives to the server; `option tcpka` sets both */
 	OPTION_SPLICE_REQUEST = 1 << 3,  /* client to server: always splice */
 	OPTION_SPLICE_RESPONSE = 1 << 4, /* server to client: always splice */
+	/* Of the lines of OPTION_TCPLOG: */
+	OPTION_DONTLOGNULL = 1 << 5,         /* none where the client sent nothing */
+	OPTION_DONTLOG_NORMAL = 1 << 6,      /* none where all went well */
+	OPTION_LOG_SEPARATE_ERRORS = 1 << 7, /* the others have the level err */
+	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
 };
 
 enum rule_action {
@@ -177,10 +183,13 @@ struct proxy {
 };
 
 struct global {
-	unsigned maxconn;  /* sessions at the same time; 0: from the descriptor limit */
-	unsigned nbthread; /* 0: one for each processor */
-	const char *user;  /* NULL: stay */
-	const char *group; /* NULL: the user's */
+	unsigned maxconn;   /* sessions at the same time; 0: from the descriptor limit */
+	unsigned nbthread;  /* 0: one for each processor */
+	unsigned ulimit_n;  /* descriptor limit; 0: as high as it may be */
+	bool daemon;        /* goes to the background once it has started */
+	const char *chroot; /* folder that is the root once it has started; NULL: stay */
+	const char *user;   /* NULL: stay */
+	const char *group;  /* NULL: the user's */
 	const char *pidfile;
 	bool nosplice; /* always copy */
 	struct log_targets logs;

@@ -279,7 +279,9 @@ static bool report_unknown(struct parser *parser, unsigned where)
 
 	if (parser->foreign_find(name, where, &foreign)) {
 		arguments = foreign.argument_count;
-		if (foreign.class == FOREIGN_REFUSED)
+		if (foreign.class == FOREIGN_HTTP && where == (IN_DEFAULTS | IN_FILE))
+			parser_note_http(parser, name);
+		else if (foreign.class != FOREIGN_NO_EFFECT)
 			parser_fail(parser, name, "not supported: %s", foreign.text);
 		else
 			parser_warn_at(parser, parser->line, name, "no effect: %s", foreign.text);

@@ -69,6 +69,7 @@ struct section {
 	struct rule_line *rules;
 	size_t rule_count;
 	unsigned use_backend_line; /* of the first one, or 0 */
+	unsigned http_mode_line;   /* of the `mode http` that it took from `defaults`, or 0 */
 };
 
 struct parser {
@@ -91,6 +92,9 @@ struct parser {
 	bool skipping;           /* within a section that is not known */
 	bool skipped;            /* there was such a section */
 	struct section *section; /* NULL in `global` */
+	/* Words of HTTP in `defaults`: the first of them, its line, and how many there are. */
+	char http_word[64];
+	unsigned http_line, http_count;
 	struct section *sections, **sections_end;
 	unsigned section_count;
 	struct claims frontends, backends;    /* by index; a `listen` section is in both */
@@ -131,6 +135,12 @@ const char *parser_require_text(struct parser *parser, const char *what);
 bool parser_require_number(
 	struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
 
+/*
+ * Notes a word of HTTP in `defaults`, where it does no harm to sections with `mode tcp`. All of them get one warning,
+ * after the last line.
+ */
+void parser_note_http(struct parser *parser, const char *name);
+
 /* Names are letters, digits, and . : _ - as in HAProxy. False after an error. */
 bool parser_check_name(struct parser *parser, const char *name);
 
@@ -154,6 +164,8 @@ void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
 void parse_log(struct parser *parser);
 void parse_mode(struct parser *parser);
+void parse_nbproc(struct parser *parser);
+void parse_httplog(struct parser *parser);
 void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
 void parse_tcp_request_connection(struct parser *parser);

@@ -54,6 +54,12 @@ static const struct keyword keywords[] = {
 		.help = "addresses to listen on"},
 	{"default_backend", "NAME", IN_FRONTENDS, 0, OWN(parse_default_backend),
 		.help = "the backend or listen section that the connections go to"},
+	{"chroot", "PATH", IN_GLOBAL, 0, TEXT(struct global, chroot, 0, "the folder's path"),
+		.help = "folder that becomes the root of the file system before privileges are dropped",
+		.label = "changes its root to"},
+	{"daemon", "", IN_GLOBAL, MANY_TIMES, FLAG(struct global, daemon),
+		.help = "goes to the background once it has started; the option `-db` keeps it in the foreground",
+		.label = "goes to the background"},
 	{"group", "NAME", IN_GLOBAL, 0, TEXT(struct global, group, 0, "the group's name"),
 		.help = "group to run as; default: the user's",
 		.label = "runs as group"},
@@ -70,6 +76,8 @@ static const struct keyword keywords[] = {
 		.label = "connections at the same time"},
 	{"mode", "tcp", IN_PROXIES, 0, OWN(parse_mode),
 		.help = "the only mode, and the default"},
+	{"nbproc", "1", IN_GLOBAL, MANY_TIMES, OWN(parse_nbproc),
+		.help = "allowed; it changes nothing, since there is one process"},
 	{"nbthread", "N", IN_GLOBAL, 0, NUMBER(struct global, nbthread, 1, 64),
 		.help = "worker threads, 1 to 64; default: one for each processor",
 		.label = "threads", .unset = "one for each processor"},
@@ -79,6 +87,20 @@ static const struct keyword keywords[] = {
 	{"option clitcpka", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_CLITCPKA),
 		.help = "keep-alives to the client",
 		.label = "sends keep-alives to clients"},
+	{"option dontlog-normal", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_DONTLOG_NORMAL),
+		.help = "with tcplog, no line for a connection that ended in order and without a retry",
+		.label = "logs no connection that ended in order"},
+	{"option dontlognull", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_DONTLOGNULL),
+		.help = "with tcplog, no line for a connection on which the client sent nothing",
+		.label = "logs no connection on which the client sent nothing"},
+	{"option httplog", "", IN_DEFAULTS, MANY_TIMES, OWN(parse_httplog),
+		.help = "the same as tcplog, as in HAProxy for a section with `mode tcp`"},
+	{"option log-separate-errors", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOG_SEPARATE_ERRORS),
+		.help = "with tcplog, the level err for connections that did not end in order, or with a retry",
+		.label = "logs failed connections at level err"},
+	{"option logasap", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOGASAP),
+		.help = "with tcplog, the line comes when the server is reached, not at the end",
+		.label = "logs each connection when its server is reached"},
 	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(0),
 		.help = "allowed; it changes nothing, since tproxyd always chooses by itself"},
 	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_REQUEST),
@@ -116,6 +138,11 @@ static const struct keyword keywords[] = {
 		.help = "longest silence of the server"},
 	{"timeout server-fin", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER_FIN]),
 		.help = "the same once one direction has ended; default: timeout server"},
+	{"timeout tunnel", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_TUNNEL]),
+		.help = "longest silence of both sides of a connection whose server was reached, instead of timeout client and timeout server"},
+	{"ulimit-n", "N", IN_GLOBAL, 0, NUMBER(struct global, ulimit_n, 0, INT_MAX),
+		.help = "descriptor limit of the process; default: as high as it may be",
+		.label = "descriptor limit"},
 	{"use-server", "NAME if CONDITION", IN_BACKEND, MANY_TIMES, OWN(parse_use_server),
 		.help = "the server of the clients for which the condition holds; the first such line counts"},
 	{"use_backend", "NAME [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_use_backend),
@@ -214,16 +241,12 @@ static const struct foreign_row {
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.peers.|tune.stick-counters",
 		"there are no stick tables"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.vars.", "there are no variables of connections"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "chroot",
-		"let the service manager confine the process; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "close-spread-time|grace|hard-stop-after",
 		"let the service manager end a stop that takes too long; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "cluster-secret|localpeer",
 		"there are no other instances to talk to; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "cpu-map|cpu-policy|cpu-set|numa-cpu-mapping",
 		"the kernel places the threads; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "daemon",
-		"tproxyd stays in the foreground; the service manager puts it in the background"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "debug|profiling.|stress-level|anonkey",
 		"leave it out; 'log stderr format raw local0 debug' shows each change of state"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
@@ -236,7 +259,7 @@ static const struct foreign_row {
 		NO_HTTP},
 	{IN_GLOBAL, FOREIGN_REFUSED, "expose-deprecated-directives|expose-experimental-directives",
 		"what it would allow is not supported; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "fd-hard-limit|strict-limits|ulimit-n",
+	{IN_GLOBAL, FOREIGN_REFUSED, "fd-hard-limit|strict-limits",
 		"let the service manager set the descriptor limit; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "gid", "write 'group' and the group's name"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "insecure-setuid-wanted|setcap|set-dumpable", SERVICE},
@@ -249,7 +272,6 @@ static const struct foreign_row {
 		"there is one process, in the foreground, which counts pipes within maxconn; leave "
 		"it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "maxconnrate|maxsessrate", "write 'maxconn'"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "nbproc", "there is one process; write 'nbthread'"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "busy-polling|noepoll|nopoll|nosepoll",
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
@@ -260,10 +282,17 @@ static const struct foreign_row {
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
 		"servers have no state to keep; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "stats|stats-file|shm-stats-file", NO_STATS},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats", "there is no socket for commands and statistics"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file", NO_STATS},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
 		"write 'nbthread'"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "tune.", "there is nothing to tune; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED,
+		"tune.rcvbuf.|tune.sndbuf.|tune.client.rcvbuf|tune.client.sndbuf|tune.frontend."
+		"|tune.server.rcvbuf|tune.server.sndbuf|tune.backend.",
+		"set the sysctls net.ipv4.tcp_rmem and net.ipv4.tcp_wmem for the whole host"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "tune.fail-alloc|tune.disable-",
+		"what it would change is not there; leave it out"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.", "it tunes HAProxy's own buffers, pools and queues"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "uid", "write 'user' and the user's name"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "unix-bind", UNIX},
 	{IN_GLOBAL, FOREIGN_REFUSED, "zero-warning",
@@ -277,10 +306,14 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_NO_EFFECT, "option tcp-smart-accept|option tcp-smart-connect",
 		"the kernel decides about acknowledgements"},
 	{IN_PROXIES, FOREIGN_REFUSED,
-		"appsession|block|capture|compression|cookie|declare|dynamic-cookie-key|errorfile"
-		"|errorfiles|errorloc|errorloc302|errorloc303|force-be-switch|force-persist|http-after-response|http-error"
-		"|http-request|http-response|http-reuse|http-send-name-header|ignore-persist|max-keep-alive-queue"
-		"|max-session-srv-conns|monitor|monitor-uri|option accept-invalid-http-request"
+		"appsession|block|capture|declare|force-be-switch|force-persist|http-after-response"
+		"|http-request|http-response|ignore-persist|monitor|redirect|reqadd|reqdel|reqrep|rspadd"
+		"|rspdel|rsprep|use-fcgi-app",
+		NO_HTTP},
+	{IN_PROXIES, FOREIGN_HTTP,
+		"compression|cookie|dynamic-cookie-key|errorfile|errorfiles|errorloc|errorloc302"
+		"|errorloc303|http-error|http-reuse|http-send-name-header|max-keep-alive-queue"
+		"|max-session-srv-conns|monitor-uri|option accept-invalid-http-request"
 		"|option accept-invalid-http-response|option "
 		"accept-unsafe-violations-in-http-request"
 		"|option accept-unsafe-violations-in-http-response|option checkcache"
@@ -291,14 +324,14 @@ static const struct foreign_row {
 		"|option http-pretend-keepalive|option http-restrict-req-hdr-names"
 		"|option http-server-close|option http-tunnel|option http-use-htx"
 		"|option http-use-proxy-header|option httpclose|option idle-close-on-response"
-		"|option persist|option prefer-last-server|persist|redirect|reqadd|reqdel|reqrep"
-		"|rspadd|rspdel|rsprep|timeout http-keep-alive|timeout http-request"
-		"|timeout tarpit|unique-id-format|unique-id-header|use-fcgi-app",
+		"|option persist|option prefer-last-server|persist|timeout http-keep-alive"
+		"|timeout http-request|timeout tarpit|unique-id-format|unique-id-header",
 		NO_HTTP},
-	{IN_PROXIES, FOREIGN_REFUSED, "option forwardfor|option forwarded|option originalto",
+	{IN_PROXIES, FOREIGN_HTTP, "option forwardfor|option forwarded|option originalto",
 		HTTP "; write 'source 0.0.0.0 usesrc clientip' to pass the client's address on"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option httplog|option httpslog",
+	{IN_FRONTEND | IN_BACKEND, FOREIGN_REFUSED, "option httplog",
 		HTTP "; write 'option tcplog'"},
+	{IN_PROXIES, FOREIGN_HTTP, "option httpslog", HTTP "; write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED,
 		"external-check|http-check|option external-check|option httpchk|option ldap-check"
 		"|option log-health-checks|option mysql-check|option pgsql-check"
@@ -336,13 +369,8 @@ static const struct foreign_row {
 		"HAProxy no longer has it; give monitors an address of their own"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option abortonclose",
 		"leave it out; a client that has ended its data may still wait for the answer"},
-	{IN_PROXIES, FOREIGN_REFUSED,
-		"option dontlog-normal|option dontlognull|option log-separate-errors",
-		"let the receiver of the log filter it; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option independent-streams",
 		"data in either direction counts for both timeouts; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option logasap",
-		"a connection is logged when it ends; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option nolinger",
 		"connections are closed in order; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option redispatch|redispatch",
@@ -356,11 +384,11 @@ static const struct foreign_row {
 		"says; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "server-template", "write 'server' lines"},
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtimeout", "write 'timeout server'"},
-	{IN_PROXIES, FOREIGN_REFUSED, "stats", NO_STATS},
+	{IN_PROXIES, FOREIGN_HTTP, "stats", "its page of statistics belongs to HTTP; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "stick|stick-table", NO_TABLE},
 	{IN_PROXIES, FOREIGN_REFUSED, "timeout queue",
 		"no connection waits for a server; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "timeout tunnel|timeout client-hs",
+	{IN_PROXIES, FOREIGN_REFUSED, "timeout client-hs",
 		"write 'timeout client' and 'timeout server'"},
 	{IN_BACKENDS, FOREIGN_REFUSED, "transparent",
 		"connecting to the original destination is not supported yet; a listener's "

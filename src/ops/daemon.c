@@ -14,6 +14,7 @@
 #include "daemon.h"
 
 #include "advice.h"
+#include "background.h"
 #include "descriptors.h"
 #include "pidfile.h"
 #include "privileges.h"
@@ -51,6 +52,7 @@ struct daemon {
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_ended;
 	struct pidfile pidfile;
+	struct background background; /* where the configuration has `daemon` */
 	bool started;
 };
 
@@ -177,10 +179,25 @@ static int check_privileges(const struct daemon *daemon)
 	return -1;
 }
 
+/* After all that is opened by its path, and before the privilege for it is dropped. */
+static int change_root(const struct daemon *daemon)
+{
+	const char *path = daemon->config->global.chroot;
+
+	if (path == NULL || (chroot(path) == 0 && chdir("/") == 0))
+		return 0;
+	log_complain(daemon->shared.log,
+		"cannot change the root to %s: %s; start tproxyd as root and make the folder, or remove `chroot` from %s",
+		path, strerror(errno), daemon->path);
+	return -1;
+}
+
 static int drop_privileges(const struct daemon *daemon)
 {
 	const struct identity *identity = daemon->identity;
 
+	if (change_root(daemon) == -1)
+		return -1;
 	if (privileges_drop(identity, privileges_needed(daemon->config)) == -1) {
 		log_complain(daemon->shared.log,
 			"cannot change to user %u and group %u: %s; start tproxyd as root, or remove `user` and `group` from %s",
@@ -211,6 +228,7 @@ static bool asks_for_own_addresses(const struct config *config)
 static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 {
 	struct sandbox sandbox = {.opens_logs = log_has_files(daemon->shared.log),
+		.leaves_terminal = daemon->config->global.daemon,
 		.removes_pidfile = daemon->config->global.pidfile != NULL,
 		.asks_for_own_addresses = asks_for_own_addresses(daemon->config)};
 	int failed = sandbox_enter(&sandbox);
@@ -321,10 +339,10 @@ static int daemon_start(struct daemon *daemon)
 		return -1;
 	if (pidfile != NULL && pidfile_take(&daemon->pidfile, pidfile, library_log) == -1)
 		return -1;
+	tzset(); /* reads files, which are out of reach from here on */
 	if (drop_privileges(daemon) == -1)
 		return -1;
 	privileges = privileges_held();
-	tzset(); /* reads files, which is forbidden from here on */
 	log_check(library_log);
 	if (start_workers(daemon) == -1 || restrict_system_calls(daemon, &restricted) == -1)
 		return -1;
@@ -379,8 +397,15 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 	int failed = -1;
 	sigset_t before;
 
+	if (config->global.daemon && background_begin(&daemon.background) == -1) {
+		fprintf(stderr, "tproxyd: cannot go to the background: %s%s\n", strerror(errno),
+			advice_on_errno(errno));
+		return EXIT_FAILURE;
+	}
 	block_signals(&before);
 	if (daemon_start(&daemon) == 0) {
+		if (config->global.daemon)
+			background_ready(&daemon.background, config, daemon.shared.log);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		failed = event_base_dispatch(daemon.base);
 	}

@@ -17,7 +17,7 @@ enum {
 };
 
 /*
- * Raises the limit (RLIMIT_NOFILE) as far as the process may, and sets *MAXCONN to the maxconn of
+ * Sets the limit (RLIMIT_NOFILE) to `ulimit-n` of CONFIG, or else raises it as far as the process may, and sets *MAXCONN to the maxconn of
  * CONFIG, or where that is 0, to what the limit has room for with so many WORKERS. Call it with the
  * logs open and nothing else. Writes a warning where the limit is low. Returns 0, or -1 with an error
  * written to stderr where it has no room for a single session.

@@ -18,6 +18,7 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -295,6 +296,13 @@ void log_free(struct log *log)
 		free(place);
 	}
 	free(log);
+}
+
+void log_leave_stderr(struct log *log, int nowhere)
+{
+	for (const struct place *place = log->places; place != NULL; place = place->next)
+		if (place->sink.target->kind == LOG_TO_STDERR)
+			dup3(nowhere, place->sink.fd, O_CLOEXEC);
 }
 
 bool log_has_files(const struct log *log)

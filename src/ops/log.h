@@ -54,6 +54,9 @@ void log_check(struct log *log);
  */
 void log_reopen(struct log *log);
 
+/* What is written to stderr goes to NOWHERE from now on, a descriptor of /dev/null. Makes the call dup3() only. */
+void log_leave_stderr(struct log *log, int nowhere);
+
 /* Whether any target is a file, which log_reopen() opens. */
 bool log_has_files(const struct log *log);
 

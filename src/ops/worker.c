@@ -61,16 +61,22 @@ static void log_accepted(struct worker *worker, const struct session *session)
 			addr_format(&session->client, client), frontend->name);
 }
 
-static void log_closed(struct worker *worker, const struct session *session)
+/* The line of a session, if it has one in this state. */
+static void log_session(struct worker *worker, const struct session *session)
 {
 	char line[LOG_LINE_MAX];
 
-	if (reason_is_refusal(session->reason))
-		refusal_log_add(worker->refusals, session);
-	if (session->frontend->logs.count == 0 || !(session->frontend->options & OPTION_TCPLOG))
+	if (!tcplog_is_due(session))
 		return;
 	tcplog_format(session, line, sizeof(line));
-	log_line(worker->shared->log, session->frontend, LOG_INFO, "%s", line);
+	log_line(worker->shared->log, session->frontend, tcplog_level(session), "%s", line);
+}
+
+static void log_closed(struct worker *worker, const struct session *session)
+{
+	if (reason_is_refusal(session->reason))
+		refusal_log_add(worker->refusals, session);
+	log_session(worker, session);
 }
 
 static void log_state(struct worker *worker, const struct session *session, enum session_state from)
@@ -88,9 +94,13 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	struct worker *worker = arg;
 
 	log_state(worker, session, from);
+	if (from == SESSION_ACCEPTED && session->state != from &&
+		session->reason != REASON_REJECTED)
+		log_accepted(worker, session);
 	if (session->state == SESSION_ACCEPTED) {
 		worker->counters.accepted++;
-		log_accepted(worker, session);
+	} else if (session->state == SESSION_RELAYING) {
+		log_session(worker, session);
 	} else if (session->state == SESSION_CLOSING) {
 		worker->counters.ended[session->reason]++;
 		worker->counters.to_servers += session->directions[CLIENT].bytes;
