@@ -80,6 +80,14 @@ bool parser_check_name(struct parser *parser, const char *name)
 	return true;
 }
 
+void parser_note_http(struct parser *parser, const char *name)
+{
+	if (parser->http_count++ > 0)
+		return;
+	snprintf(parser->http_word, sizeof(parser->http_word), "%.60s", name);
+	parser->http_line = parser->line;
+}
+
 /* --- places: where a keyword may stand --- */
 
 static const struct place {

@@ -147,14 +147,6 @@ void parse_default_backend(struct parser *parser)
 	parser->section->default_backend_line = parser->line;
 }
 
-void parser_note_http(struct parser *parser, const char *name)
-{
-	if (parser->http_count++ > 0)
-		return;
-	snprintf(parser->http_word, sizeof(parser->http_word), "%s", name);
-	parser->http_line = parser->line;
-}
-
 /* `mode http` may stand in `defaults`, for sections that say `mode tcp` themselves. */
 void parse_mode(struct parser *parser)
 {
