@@ -16,6 +16,7 @@
 #include "tproxy/condition.h"
 #include "tproxy/diag.h"
 #include "tproxy/proxy_header.h"
+#include "tproxy/value_format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,12 +67,25 @@ struct bind {
 	unsigned line;
 };
 
+/* What a PROXY header of version 2 has behind its addresses. */
+struct header_fields {
+	bool checksum;
+	bool authority; /* the one that the client's own header has */
+	bool unique_id; /* by the frontend's `unique-id-format` */
+	struct header_field {
+		unsigned type; /* 0 to 255 */
+		struct value_format value;
+	} * list;
+	size_t count;
+};
+
 struct server {
 	const char *name;
 	struct addr address; /* port 0: the port that the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
-	unsigned index;                       /* of all servers of the configuration, from 0 */
+	struct header_fields send_proxy_fields;
+	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
 	 * The listener of this configuration through which connections to the server come back to the
@@ -171,8 +185,9 @@ struct proxy {
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
-	unsigned maxconn; /* sessions at the same time; 0: global's limit alone */
-	unsigned backlog; /* of its listeners that name none; 0: from maxconn */
+	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
+	struct value_format unique_id; /* `unique-id-format` */
+	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
 	struct client_rules

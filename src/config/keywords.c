@@ -139,8 +139,11 @@ unsigned role_places(enum role role)
 static size_t name_words(const struct parser *parser, size_t start, const char *name)
 {
 	const char *word = parser->words.list[start], *space = strchr(name, ' ');
+	const char *argument = strchr(name, '(');
 	size_t length = strlen(word);
 
+	if (argument != NULL) /* its own function reads what is in the parentheses */
+		return strncmp(word, name, (size_t)(argument - name) + 1) == 0 ? 1 : 0;
 	if (space == NULL)
 		return strcmp(word, name) == 0 ? 1 : 0;
 	if (length != (size_t)(space - name) || memcmp(word, name, length) != 0)

@@ -168,6 +168,7 @@ void parse_nbproc(struct parser *parser);
 void parse_httplog(struct parser *parser);
 void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
+void parse_unique_id_format(struct parser *parser);
 void parse_tcp_request_connection(struct parser *parser);
 void parse_use_backend(struct parser *parser);
 void parse_use_server(struct parser *parser);
@@ -181,6 +182,8 @@ bool parse_condition(struct parser *parser, struct condition *condition);
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
+void parse_server_proxy_v2_options(struct parser *parser);
+void parse_server_proxy_v2_tlv(struct parser *parser);
 void parse_server_send_proxy(struct parser *parser);
 void parse_server_send_proxy_v2(struct parser *parser);
 void parse_server_source(struct parser *parser);

@@ -179,3 +179,14 @@ void parse_nbproc(struct parser *parser)
 	else if (word != NULL)
 		parser_warn_at(parser, parser->line, "nbproc", "no effect: there is one process");
 }
+
+void parse_unique_id_format(struct parser *parser)
+{
+	const char *text = parser_require_word(parser, "a format");
+	const char *error = NULL;
+
+	if (text != NULL)
+		error = value_format_parse(&parser->section->proxy.unique_id, parser->memory, text);
+	if (error != NULL)
+		parser_fail(parser, text, "%s", error);
+}

@@ -143,6 +143,8 @@ static const struct keyword keywords[] = {
 	{"ulimit-n", "N", IN_GLOBAL, 0, NUMBER(struct global, ulimit_n, 0, INT_MAX),
 		.help = "descriptor limit of the process; default: as high as it may be",
 		.label = "descriptor limit"},
+	{"unique-id-format", "FORMAT", IN_FRONTENDS, 0, OWN(parse_unique_id_format),
+		.help = "what `proxy-v2-options unique-id` sends, 127 bytes at most; for instance `%ci:%cp_%fi:%fp_%Ts`"},
 	{"use-server", "NAME if CONDITION", IN_BACKEND, MANY_TIMES, OWN(parse_use_server),
 		.help = "the server of the clients for which the condition holds; the first such line counts"},
 	{"use_backend", "NAME [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_use_backend),
@@ -166,10 +168,14 @@ static const struct keyword keywords[] = {
 		.help = "an IPv6 address takes IPv4 clients, too"},
 	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
 		.help = "an IPv6 address takes IPv6 clients only"},
+	{"proxy-v2-options", "OPTION,…", ON_SERVER, 0, OWN(parse_server_proxy_v2_options),
+		.help = "fields of the header of version 2: a checksum (`crc32c`), the client's `authority`, the `unique-id`"},
 	{"send-proxy", "", ON_SERVER, 0, OWN(parse_server_send_proxy),
 		.help = "connections begin with a PROXY header of version 1, which names client and destination"},
 	{"send-proxy-v2", "", ON_SERVER, 0, OWN(parse_server_send_proxy_v2),
 		.help = "the same in version 2, the binary one"},
+	{"set-proxy-v2-tlv-fmt(TYPE)", "FORMAT", ON_SERVER, MANY_TIMES, OWN(parse_server_proxy_v2_tlv),
+		.help = "a field of this type in the header of version 2; a word of HAProxy's since version 2.9"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
 		.help = "as in the section, for this server"},
 };
@@ -325,7 +331,7 @@ static const struct foreign_row {
 		"|option http-server-close|option http-tunnel|option http-use-htx"
 		"|option http-use-proxy-header|option httpclose|option idle-close-on-response"
 		"|option persist|option prefer-last-server|persist|timeout http-keep-alive"
-		"|timeout http-request|timeout tarpit|unique-id-format|unique-id-header",
+		"|timeout http-request|timeout tarpit|unique-id-header",
 		NO_HTTP},
 	{IN_PROXIES, FOREIGN_HTTP, "option forwardfor|option forwarded|option originalto",
 		HTTP "; write 'source 0.0.0.0 usesrc clientip' to pass the client's address on"},
@@ -466,8 +472,6 @@ static const struct foreign_row {
 	{ON_SERVER, FOREIGN_REFUSED,
 		"no-send-proxy|no-send-proxy-v2|no-send-proxy-v2-ssl|no-send-proxy-v2-ssl-cn",
 		"leave it out, and 'send-proxy' or 'send-proxy-v2' with it"},
-	{ON_SERVER, FOREIGN_REFUSED, "proxy-v2-options+1|set-proxy-v2-tlv-fmt+1",
-		"the header has addresses alone; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "send-proxy-v2-ssl|send-proxy-v2-ssl-cn",
 		"tproxyd does not speak TLS; write 'send-proxy-v2'"},
 	{ON_SERVER, FOREIGN_REFUSED, "socks4+1", "servers are connected to directly; leave it out"},

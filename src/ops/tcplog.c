@@ -83,7 +83,8 @@ bool tcplog_is_due(const struct session *session)
 		return early || session->connected == 0;
 	if (early)
 		return false;
-	return !(options & OPTION_DONTLOGNULL) || session->directions[CLIENT].bytes > 0;
+	return !(options & OPTION_DONTLOGNULL) ||
+	       session->directions[CLIENT].bytes > session->greeting;
 }
 
 void tcplog_format(const struct session *session, char *out, size_t room)

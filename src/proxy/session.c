@@ -18,6 +18,7 @@
 
 #include "interest.h"
 #include "routing.h"
+#include "server_header.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
 #include "upstream.h"
@@ -212,20 +213,20 @@ static bool watch_connected(struct side *server)
 		       event_get_callback_arg(&server->write)) == 0;
 }
 
-/* Puts the PROXY header in front of the client's bytes, if the server expects one. False: no memory. */
+/*
+ * Puts the PROXY header in front of the client's bytes, if the server expects one. The client's own is not needed any
+ * more then. False: no memory.
+ */
 static bool send_header(struct session *session)
 {
-	struct direction *direction = &session->directions[CLIENT];
-	char header[PROXY_HEADER_WRITTEN_MAX];
-	struct addr destination;
+	char header[SERVER_HEADER_MAX];
+	bool sends = session->server->send_proxy != PROXY_HEADER_NONE;
 
-	if (session->server->send_proxy == PROXY_HEADER_NONE)
-		return true;
-	if (!routing_destination(session, &destination))
-		return false;
-	return direction_hold(direction, header,
-		proxy_header_write(
-			header, session->server->send_proxy, &session->client, &destination));
+	if (sends)
+		session->greeting = (unsigned)server_header_write(session, header);
+	client_header_clear(&session->header);
+	return !sends || (session->greeting > 0 && direction_hold(&session->directions[CLIENT],
+							   header, session->greeting));
 }
 
 static void connect_finished(struct session *session)
@@ -384,7 +385,8 @@ static void read_header(struct session *session)
 	case CLIENT_HEADER_WHOLE:
 		break;
 	}
-	client_header_clear(&session->header);
+	if (found.authority.length == 0 && found.unique_id.length == 0)
+		client_header_clear(&session->header);
 	if (addr_family(&found.source) != AF_UNSPEC) {
 		session->client = found.source;
 		session->destination = found.destination;

@@ -1,10 +1,30 @@
 /*
- * The configuration: parsed, printed as by `tproxyd -c`, and asked whether it needs IP_TRANSPARENT.
+ * The configuration: parsed, printed as by `tproxyd -c`, asked whether it needs IP_TRANSPARENT, and its rules about two
+ * connections.
  */
 #include "fuzz.h"
 #include "tproxy/config.h"
 
 #include <stdio.h>
+
+static unsigned count_servers(const struct proxy *backend)
+{
+	return (unsigned)backend->server_count;
+}
+
+static void ask_rules(const struct client_rules *rules)
+{
+	static const char *const addresses[] = {"198.51.100.7", "2001:db8::7"};
+
+	for (size_t i = 0; i < rules->count; i++)
+		for (size_t j = 0; j < 2; j++) {
+			struct connection_facts facts = {.usable_servers = count_servers};
+
+			if (!addr_parse(&facts.source, addresses[j]))
+				abort();
+			condition_holds(&rules->list[i].condition, &facts);
+		}
+}
 
 static void use(const struct config *config)
 {
@@ -14,6 +34,11 @@ static void use(const struct config *config)
 		abort();
 	config_print(config, out);
 	config_needs_transparent(config);
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		ask_rules(&config->proxies[i].connection_rules);
+		ask_rules(&config->proxies[i].backend_rules);
+		ask_rules(&config->proxies[i].server_rules);
+	}
 	fclose(out);
 }
 
