@@ -45,13 +45,21 @@ static const struct subject_row {
 
 #define SUBJECT_COUNT (sizeof(subjects) / sizeof(subjects[0]))
 
+enum comparison {
+	EQUAL,
+	GREATER_OR_EQUAL,
+	GREATER,
+	LESS_OR_EQUAL,
+	LESS
+};
+
 /* Where the values of a test come from, and how a number is compared. */
 struct reader {
 	struct parser *parser;
 	struct acl_test *test;
 	enum values values;
-	char comparison[3]; /* eq, ge, gt, le or lt */
-	const char *file;   /* for messages */
+	enum comparison comparison;
+	const char *file; /* for messages */
 	unsigned line;
 };
 
@@ -61,17 +69,16 @@ struct reader {
 
 /* --- values --- */
 
-static bool add_range(struct reader *reader, unsigned first, unsigned last)
+static void add_range(struct reader *reader, unsigned first, unsigned last)
 {
 	struct acl_test *test = reader->test;
 	struct number_range *grown = memory_grow(
 		reader->parser->memory, test->ranges, test->range_count, sizeof(*grown));
 
 	if (grown == NULL)
-		return false;
+		return;
 	test->ranges = grown;
 	test->ranges[test->range_count++] = (struct number_range){first, last};
-	return true;
 }
 
 /* FIRST:LAST, of which one may be missing. */
@@ -94,31 +101,48 @@ static const char *parse_range(const char *text, const char *colon, struct numbe
 	return NULL;
 }
 
-static void add_number(struct reader *reader, const char *text)
+/* The numbers that VALUE admits; none of them is less than 0. */
+static struct number_range compared(enum comparison comparison, unsigned value)
+{
+	switch (comparison) {
+	case EQUAL:
+		break;
+	case GREATER_OR_EQUAL:
+		return (struct number_range){value, INT_MAX};
+	case GREATER:
+		return (struct number_range){value + 1, INT_MAX};
+	case LESS_OR_EQUAL:
+		return (struct number_range){0, value};
+	case LESS:
+		return value == 0 ? (struct number_range){1, 0}
+				  : (struct number_range){0, value - 1};
+	}
+	return (struct number_range){value, value};
+}
+
+static const char *parse_number(
+	const char *text, enum comparison comparison, struct number_range *range)
 {
 	const char *colon = strchr(text, ':'), *error;
-	bool equal = strcmp(reader->comparison, "eq") == 0;
-	struct number_range range;
-	unsigned number;
+	unsigned number = 0;
 
-	if (colon != NULL) {
-		error = equal ? parse_range(text, colon, &range)
-			      : "a range cannot follow a comparison; write one number";
-	} else {
-		error = number_parse(text, 0, INT_MAX - 1, &number);
-		range = (struct number_range){number, number};
-	}
-	if (error != NULL) {
+	if (colon != NULL)
+		return comparison == EQUAL ? parse_range(text, colon, range)
+					   : "a range cannot follow a comparison; write one number";
+	error = number_parse(text, 0, INT_MAX - 1, &number);
+	*range = compared(comparison, number);
+	return error;
+}
+
+static void add_number(struct reader *reader, const char *text)
+{
+	struct number_range range;
+	const char *error = parse_number(text, reader->comparison, &range);
+
+	if (error != NULL)
 		reader_fail(reader, text, "%s", error);
-		return;
-	}
-	if (reader->comparison[0] == 'g')
-		range = (struct number_range){number + (reader->comparison[1] == 't'), INT_MAX};
-	else if (reader->comparison[0] == 'l' && reader->comparison[1] == 't' && number == 0)
-		return; /* no number is less */
-	else if (reader->comparison[0] == 'l')
-		range = (struct number_range){0, number - (reader->comparison[1] == 't')};
-	add_range(reader, range.first, range.last);
+	else
+		add_range(reader, range.first, range.last);
 }
 
 static void add_network(struct reader *reader, const char *text)
@@ -191,8 +215,7 @@ static void add_file_text(struct reader *reader, char *text, size_t length)
 static void add_file(
 	struct parser *parser, struct acl_test *test, enum values values, const char *path)
 {
-	struct reader reader = {
-		.parser = parser, .test = test, .values = values, .comparison = "eq", .file = path};
+	struct reader reader = {.parser = parser, .test = test, .values = values, .file = path};
 	size_t length;
 	char *text = file_read_regular(path, &length);
 
@@ -255,12 +278,16 @@ static bool parse_flags(
 
 static bool take_comparison(struct reader *reader, const char *word)
 {
-	static const char *const comparisons[] = {"eq", "ge", "gt", "le", "lt"};
+	static const char *const comparisons[] = {[EQUAL] = "eq",
+		[GREATER_OR_EQUAL] = "ge",
+		[GREATER] = "gt",
+		[LESS_OR_EQUAL] = "le",
+		[LESS] = "lt"};
 
 	for (size_t i = 0; i < sizeof(comparisons) / sizeof(comparisons[0]); i++)
-		if (strcmp(word, comparisons[i]) == 0) {
-			memcpy(reader->comparison, word, sizeof(reader->comparison));
-			return reader->values == NUMBERS;
+		if (reader->values == NUMBERS && strcmp(word, comparisons[i]) == 0) {
+			reader->comparison = (enum comparison)i;
+			return true;
 		}
 	return false;
 }
@@ -271,7 +298,6 @@ static void parse_values(
 	struct reader reader = {.parser = parser,
 		.test = test,
 		.values = row->values,
-		.comparison = "eq",
 		.file = parser->file,
 		.line = parser->line};
 	bool has_value = parse_flags(parser, test, row->values, in_braces);

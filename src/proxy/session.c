@@ -356,7 +356,7 @@ static void choose_server(struct session *session)
 		session->server = routing_server(session);
 	if (backend != NULL && session->server == NULL)
 		session->server = session_set_next_server(session->set, backend);
-	if (session->server == NULL) {
+	if (backend == NULL || session->server == NULL) {
 		session_close(session, REASON_NO_SERVER, 0);
 		return;
 	}
