@@ -135,20 +135,29 @@ enum proxy_option {
 	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
 };
 
+/* When a rule is asked, in this order. */
+enum rule_stage {
+	STAGE_CONNECTION, /* tcp-request connection: of the connection's own addresses, before any PROXY header */
+	STAGE_SESSION, /* tcp-request session: once the client is known */
+	STAGE_CONTENT, /* tcp-request content: of the frontend, and then of a backend that is another section */
+	STAGE_BACKEND, /* use_backend: the first one that applies chooses; none: default_backend */
+	STAGE_SERVER, /* use-server: the first one that applies chooses; none: the servers take turns */
+	STAGE_COUNT
+};
+
 enum rule_action {
-	/* tcp-request connection; the first of these two that applies decides, and without one the client is accepted */
+	/* The first of these two that applies ends its stage; without one the client is accepted. */
 	RULE_ACCEPT,
 	RULE_REJECT,
-	RULE_EXPECT_PROXY, /* as `accept-proxy`, for this client; the rules after it are asked, too */
-	RULE_USE_BACKEND,
-	RULE_USE_SERVER,
+	RULE_EXPECT_PROXY, /* of STAGE_CONNECTION: as `accept-proxy`, for this client; the rules after it are asked, too */
+	RULE_CHOOSE, /* of the last two stages */
 };
 
 struct client_rule {
 	enum rule_action action;
 	struct condition condition;
-	const struct proxy *backend; /* of RULE_USE_BACKEND */
-	const struct server *server; /* of RULE_USE_SERVER */
+	const struct proxy *backend; /* of STAGE_BACKEND */
+	const struct server *server; /* of STAGE_SERVER */
 	const char *text;            /* as written, its words parted by spaces */
 	unsigned line;
 };
@@ -174,14 +183,11 @@ struct proxy {
 	unsigned options; /* of enum proxy_option */
 	unsigned timeouts[TIMEOUT_COUNT];
 	struct log_targets logs; /* `log global` is resolved to global's targets */
+	struct client_rules rules[STAGE_COUNT];
 
 	/* Of a frontend. */
 	struct bind *binds;
 	size_t bind_count;
-	struct client_rules
-		connection_rules; /* of the connection's own addresses, before any PROXY header */
-	struct client_rules
-		backend_rules; /* the first one that applies chooses; none: default_backend */
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
@@ -190,8 +196,6 @@ struct proxy {
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
-	struct client_rules
-		server_rules; /* the first one that applies chooses; none: the servers take turns */
 	struct server *servers; /* balanced by round robin */
 	size_t server_count;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */

@@ -39,6 +39,7 @@ struct server_line {
 
 /* A rule, and the name of the backend or server that it chooses, or NULL. */
 struct rule_line {
+	enum rule_stage stage;
 	struct client_rule rule;
 	const char *target;
 };
@@ -170,6 +171,9 @@ void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
 void parse_unique_id_format(struct parser *parser);
 void parse_tcp_request_connection(struct parser *parser);
+void parse_tcp_request_session(struct parser *parser);
+void parse_tcp_request_content(struct parser *parser);
+void parse_tcp_request_inspect_delay(struct parser *parser);
 void parse_use_backend(struct parser *parser);
 void parse_use_server(struct parser *parser);
 

@@ -155,8 +155,8 @@ static void print_frontend(FILE *out, const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->bind_count; i++)
 		print_bind(out, &proxy->binds[i]);
-	print_rules(out, &proxy->connection_rules);
-	print_rules(out, &proxy->backend_rules);
+	for (int stage = STAGE_CONNECTION; stage <= STAGE_BACKEND; stage++)
+		print_rules(out, &proxy->rules[stage]);
 	if (proxy->target_count == 0)
 		fputs("  refuses every connection: no default_backend\n", out);
 	else if (proxy->default_backend == NULL)
@@ -210,7 +210,9 @@ static void print_server(FILE *out, const struct server *server)
 
 static void print_backend(FILE *out, const struct proxy *proxy)
 {
-	print_rules(out, &proxy->server_rules);
+	if (!(proxy->role & ROLE_FRONTEND))
+		print_rules(out, &proxy->rules[STAGE_CONTENT]);
+	print_rules(out, &proxy->rules[STAGE_SERVER]);
 	for (size_t i = 0; i < proxy->server_count; i++)
 		print_server(out, &proxy->servers[i]);
 	if (proxy->server_count == 0 && proxy->default_backend == proxy)

@@ -1,11 +1,12 @@
 /*
- * Rules: what becomes of a client, by conditions. `tcp-request connection`, `use_backend` and `use-server`.
+ * Rules: what becomes of a client, by conditions. `tcp-request`, `use_backend` and `use-server`.
  *
- * They are kept in the order of the file, and each kind is asked at its time: `tcp-request connection` of every client,
- * then `use_backend`, then `use-server` of the backend. Names of backends and servers become pointers after the last
+ * They are kept in the order of the file, and each kind is asked at its stage. Names of backends and servers become pointers after the last
  * line.
  */
 #include "parser.h"
+
+#include "units.h"
 
 #include <string.h>
 
@@ -32,10 +33,11 @@ static bool at_condition(const struct parser *parser)
 }
 
 /* Reads the condition, and adds the rule to the section. TARGET is the name that it gives, or NULL. */
-static void parse_rule(struct parser *parser, enum rule_action action, const char *target)
+static void parse_rule(
+	struct parser *parser, enum rule_stage stage, enum rule_action action, const char *target)
 {
 	struct section *section = parser->section;
-	struct rule_line line = {
+	struct rule_line line = {.stage = stage,
 		.rule = {.action = action, .text = line_text(parser), .line = parser->line},
 		.target = target};
 	struct rule_line *grown;
@@ -49,30 +51,63 @@ static void parse_rule(struct parser *parser, enum rule_action action, const cha
 	section->rules[section->rule_count++] = line;
 }
 
-void parse_tcp_request_connection(struct parser *parser)
+/* `tcp-request` and the word NAME, which stand in front. */
+static void parse_tcp_request(struct parser *parser, enum rule_stage stage, const char *name)
 {
-	const char *action = parser_require_word(parser, "accept, reject or expect-proxy layer4");
+	bool may_expect = stage == STAGE_CONNECTION;
+	const char *action = parser_require_word(
+		parser, may_expect ? "accept, reject or expect-proxy layer4" : "accept or reject");
 
 	if (action == NULL)
 		return;
 	if (parser->section->use_backend_line != 0)
-		parser_warn_at(parser, parser->line, "tcp-request connection",
+		parser_warn_at(parser, parser->line, name,
 			"it is asked before the 'use_backend' of line %u, although it follows it; "
 			"write it above",
 			parser->section->use_backend_line);
 	if (strcmp(action, "accept") == 0) {
-		parse_rule(parser, RULE_ACCEPT, NULL);
+		parse_rule(parser, stage, RULE_ACCEPT, NULL);
 	} else if (strcmp(action, "reject") == 0) {
-		parse_rule(parser, RULE_REJECT, NULL);
-	} else if (strcmp(action, "expect-proxy") == 0) {
+		parse_rule(parser, stage, RULE_REJECT, NULL);
+	} else if (may_expect && strcmp(action, "expect-proxy") == 0) {
 		if (!parser_take_word(parser, "layer4"))
 			parser_fail(parser, action, "'layer4' is missing after it");
-		parse_rule(parser, RULE_EXPECT_PROXY, NULL);
+		parse_rule(parser, stage, RULE_EXPECT_PROXY, NULL);
 	} else {
-		parser_fail(parser, action,
-			"not supported: the actions are accept, reject and expect-proxy layer4");
+		parser_fail(parser, action, "not supported: the actions are accept%s",
+			may_expect ? ", reject and expect-proxy layer4" : " and reject");
 		parser->next = parser->words.count;
 	}
+}
+
+void parse_tcp_request_connection(struct parser *parser)
+{
+	parse_tcp_request(parser, STAGE_CONNECTION, "tcp-request connection");
+}
+
+void parse_tcp_request_session(struct parser *parser)
+{
+	parse_tcp_request(parser, STAGE_SESSION, "tcp-request session");
+}
+
+void parse_tcp_request_content(struct parser *parser)
+{
+	parse_tcp_request(parser, STAGE_CONTENT, "tcp-request content");
+}
+
+/* A test of addresses never waits for bytes. */
+void parse_tcp_request_inspect_delay(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "a duration"), *error = NULL;
+	unsigned unused;
+
+	if (word != NULL)
+		error = duration_parse(word, &unused);
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else if (word != NULL)
+		parser_warn_at(parser, parser->line, "tcp-request inspect-delay",
+			"no effect: no rule waits for what the client sends");
 }
 
 void parse_use_backend(struct parser *parser)
@@ -88,7 +123,7 @@ void parse_use_backend(struct parser *parser)
 	}
 	if (parser->section->use_backend_line == 0)
 		parser->section->use_backend_line = parser->line;
-	parse_rule(parser, RULE_USE_BACKEND, name);
+	parse_rule(parser, STAGE_BACKEND, RULE_CHOOSE, name);
 }
 
 void parse_use_server(struct parser *parser)
@@ -99,7 +134,7 @@ void parse_use_server(struct parser *parser)
 		return;
 	if (!at_condition(parser))
 		parser_fail(parser, name, "'if' or 'unless' with a condition is missing after it");
-	parse_rule(parser, RULE_USE_SERVER, name);
+	parse_rule(parser, STAGE_SERVER, RULE_CHOOSE, name);
 }
 
 /* --- after the last line --- */
@@ -131,31 +166,16 @@ static void resolve_server(struct parser *parser, const struct section *section,
 		line->rule.server = &proxy->servers[server->index];
 }
 
-static bool is_of(
-	enum rule_action action, const struct proxy *proxy, const struct client_rules *rules)
+static void take_rule(
+	struct parser *parser, struct client_rules *rules, const struct client_rule *rule)
 {
-	if (action == RULE_USE_BACKEND)
-		return rules == &proxy->backend_rules;
-	if (action == RULE_USE_SERVER)
-		return rules == &proxy->server_rules;
-	return rules == &proxy->connection_rules;
-}
+	struct client_rule *grown =
+		memory_grow(parser->memory, rules->list, rules->count, sizeof(*grown));
 
-/* The rules of one kind, in their order. */
-static void take_rules(struct parser *parser, const struct section *section,
-	const struct proxy *proxy, struct client_rules *rules)
-{
-	for (size_t i = 0; i < section->rule_count; i++) {
-		struct client_rule *grown;
-
-		if (!is_of(section->rules[i].rule.action, proxy, rules))
-			continue;
-		grown = memory_grow(parser->memory, rules->list, rules->count, sizeof(*grown));
-		if (grown == NULL)
-			return;
-		rules->list = grown;
-		rules->list[rules->count++] = section->rules[i].rule;
-	}
+	if (grown == NULL)
+		return;
+	rules->list = grown;
+	rules->list[rules->count++] = *rule;
 }
 
 static void resolve_section(struct parser *parser, struct section *section, struct proxy *proxy)
@@ -163,14 +183,12 @@ static void resolve_section(struct parser *parser, struct section *section, stru
 	for (size_t i = 0; i < section->rule_count; i++) {
 		struct rule_line *line = &section->rules[i];
 
-		if (line->rule.action == RULE_USE_BACKEND)
+		if (line->stage == STAGE_BACKEND)
 			resolve_backend(parser, proxy, line);
-		else if (line->rule.action == RULE_USE_SERVER)
+		else if (line->stage == STAGE_SERVER)
 			resolve_server(parser, section, proxy, line);
+		take_rule(parser, &proxy->rules[line->stage], &line->rule);
 	}
-	take_rules(parser, section, proxy, &proxy->connection_rules);
-	take_rules(parser, section, proxy, &proxy->backend_rules);
-	take_rules(parser, section, proxy, &proxy->server_rules);
 }
 
 static void resolve_counting_tests(struct parser *parser)
@@ -219,15 +237,18 @@ void config_resolve_rules(struct parser *parser)
 
 		resolve_section(parser, section, proxy);
 		add_target(parser, proxy, proxy->default_backend, marks);
-		for (size_t j = 0; j < proxy->backend_rules.count; j++)
-			add_target(parser, proxy, proxy->backend_rules.list[j].backend, marks);
+		for (size_t j = 0; j < proxy->rules[STAGE_BACKEND].count; j++)
+			add_target(
+				parser, proxy, proxy->rules[STAGE_BACKEND].list[j].backend, marks);
 	}
 }
 
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind)
 {
-	for (size_t i = 0; i < frontend->connection_rules.count; i++)
-		if (frontend->connection_rules.list[i].action == RULE_EXPECT_PROXY)
+	const struct client_rules *rules = &frontend->rules[STAGE_CONNECTION];
+
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->list[i].action == RULE_EXPECT_PROXY)
 			return true;
 	return bind->accept_proxy;
 }

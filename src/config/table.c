@@ -128,6 +128,12 @@ static const struct keyword keywords[] = {
 		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
 	{"tcp-request connection", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_connection),
 		.help = "`accept` or `reject` a client, or `expect-proxy layer4`: a PROXY header from it"},
+	{"tcp-request content", "ACTION [if CONDITION]", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_tcp_request_content),
+		.help = "`accept` or `reject` a client, by the address that its PROXY header names; in a backend, the clients that come to it"},
+	{"tcp-request inspect-delay", "TIME", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_tcp_request_inspect_delay),
+		.help = "allowed; it changes nothing, since no rule waits for what the client sends"},
+	{"tcp-request session", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_session),
+		.help = "the same before the rules for contents; its clients have no line of tcplog"},
 	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
 		.help = "longest silence of the client"},
 	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
@@ -188,8 +194,6 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
 #define NO_CHECK "there are no health checks; leave it out"
-#define NO_CONTENT                                                                                 \
-	"tproxyd reads nothing of what passes; write 'tcp-request connection' with tests of addresses"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define NO_NAMES "names are not looked up; write addresses"
@@ -344,9 +348,8 @@ static const struct foreign_row {
 		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
 		"|option tcp-check|tcp-check|timeout check",
 		NO_CHECK},
-	{IN_PROXIES, FOREIGN_REFUSED,
-		"tcp-request content|tcp-request inspect-delay|tcp-request session|tcp-response",
-		NO_CONTENT},
+	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
+		"tproxyd reads nothing of what passes; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_PROXIES, FOREIGN_REFUSED, "bind-process", THREADS},
 	{IN_PROXIES, FOREIGN_REFUSED, "clitcpka-cnt|clitcpka-idle|clitcpka-intvl", KEEPIDLE},

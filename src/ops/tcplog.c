@@ -36,6 +36,8 @@ static char end_phase(const struct session *session)
 
 	if (session->reason == REASON_DONE)
 		return '-';
+	if (session->reason == REASON_CONTENT_REJECTED)
+		return 'R';
 	if (session->connected == 0)
 		return 'C';
 	return server->eof_in && !server->cut_short ? 'L' : 'D';

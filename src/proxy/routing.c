@@ -1,6 +1,6 @@
 /*
- * Rules are asked in their order. Of `tcp-request connection` the first accept or reject that applies decides, and
- * expect-proxy only takes a note; of the others the first one that applies chooses.
+ * Rules of a stage are asked in their order. The first one that applies decides or chooses; only expect-proxy is a
+ * note, and the rules after it are asked, too.
  *
  * A section without rules costs one comparison: nothing is asked of the kernel for it. Every server counts as usable,
  * since there are no health checks.
@@ -31,13 +31,15 @@ static struct connection_facts facts_of(const struct session *session)
 	return facts;
 }
 
-bool routing_admits(const struct session *session, bool *header)
+/* The first rule of a stage that applies and is no note, or NULL. *HEADER becomes true where one expects a header. */
+static const struct client_rule *find_rule(const struct session *session, const struct proxy *proxy,
+	enum rule_stage stage, bool *header)
 {
-	const struct client_rules *rules = &session->frontend->connection_rules;
+	const struct client_rules *rules = &proxy->rules[stage];
 	struct connection_facts facts;
 
 	if (rules->count == 0)
-		return true;
+		return NULL;
 	facts = facts_of(session);
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct client_rule *rule = &rules->list[i];
@@ -45,37 +47,30 @@ bool routing_admits(const struct session *session, bool *header)
 		if (!condition_holds(&rule->condition, &facts))
 			continue;
 		if (rule->action != RULE_EXPECT_PROXY)
-			return rule->action == RULE_ACCEPT;
+			return rule;
 		*header = true;
 	}
-	return true;
+	return NULL;
 }
 
-/* The first rule that applies, or NULL. */
-static const struct client_rule *find_rule(
-	const struct session *session, const struct client_rules *rules)
+bool routing_admits(const struct session *session, const struct proxy *proxy, enum rule_stage stage,
+	bool *header)
 {
-	struct connection_facts facts;
+	const struct client_rule *rule = find_rule(session, proxy, stage, header);
 
-	if (rules->count == 0)
-		return NULL;
-	facts = facts_of(session);
-	for (size_t i = 0; i < rules->count; i++)
-		if (condition_holds(&rules->list[i].condition, &facts))
-			return &rules->list[i];
-	return NULL;
+	return rule == NULL || rule->action == RULE_ACCEPT;
 }
 
 const struct proxy *routing_backend(const struct session *session)
 {
-	const struct client_rule *rule = find_rule(session, &session->frontend->backend_rules);
+	const struct client_rule *rule = find_rule(session, session->frontend, STAGE_BACKEND, NULL);
 
 	return rule != NULL ? rule->backend : session->frontend->default_backend;
 }
 
 const struct server *routing_server(const struct session *session)
 {
-	const struct client_rule *rule = find_rule(session, &session->backend->server_rules);
+	const struct client_rule *rule = find_rule(session, session->backend, STAGE_SERVER, NULL);
 
 	return rule != NULL ? rule->server : NULL;
 }

@@ -13,10 +13,11 @@
 bool routing_destination(const struct session *session, struct addr *destination);
 
 /*
- * Whether `tcp-request connection` lets the client in. *HEADER becomes true where a rule says that it has to begin with
- * a PROXY header, and stays as it is otherwise.
+ * Whether the rules of PROXY let the client in, at a stage of `tcp-request`. *HEADER, of STAGE_CONNECTION, becomes true where a
+ * rule says that it has to begin with a PROXY header, and stays as it is otherwise; of other stages it may be NULL.
  */
-bool routing_admits(const struct session *session, bool *header);
+bool routing_admits(const struct session *session, const struct proxy *proxy, enum rule_stage stage,
+	bool *header);
 
 /* The backend that `use_backend` chooses, or else default_backend; NULL: there is none. */
 const struct proxy *routing_backend(const struct session *session);

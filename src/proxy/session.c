@@ -347,11 +347,32 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 	return RELAY_AUTO;
 }
 
+/* The rules for clients that are known, of the frontend and then of its backend. False: the session has ended. */
+static bool is_admitted(struct session *session)
+{
+	const struct proxy *frontend = session->frontend;
+
+	if (!routing_admits(session, frontend, STAGE_SESSION, NULL)) {
+		session_close(session, REASON_REJECTED, 0);
+		return false;
+	}
+	if (routing_admits(session, frontend, STAGE_CONTENT, NULL)) {
+		session->backend = routing_backend(session);
+		if (session->backend == NULL || session->backend == frontend ||
+			routing_admits(session, session->backend, STAGE_CONTENT, NULL))
+			return true;
+	}
+	session_close(session, REASON_CONTENT_REJECTED, 0);
+	return false;
+}
+
 static void choose_server(struct session *session)
 {
-	const struct proxy *backend = routing_backend(session);
+	const struct proxy *backend;
 
-	session->backend = backend;
+	if (!is_admitted(session))
+		return;
+	backend = session->backend;
 	if (backend != NULL)
 		session->server = routing_server(session);
 	if (backend != NULL && session->server == NULL)
@@ -492,7 +513,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	if (!routing_admits(session, &header))
+	if (!routing_admits(session, frontend, STAGE_CONNECTION, &header))
 		session_close(session, REASON_REJECTED, 0);
 	else if (header)
 		await_header(session);

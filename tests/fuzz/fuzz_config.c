@@ -34,11 +34,9 @@ static void use(const struct config *config)
 		abort();
 	config_print(config, out);
 	config_needs_transparent(config);
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		ask_rules(&config->proxies[i].connection_rules);
-		ask_rules(&config->proxies[i].backend_rules);
-		ask_rules(&config->proxies[i].server_rules);
-	}
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (int stage = 0; stage < STAGE_COUNT; stage++)
+			ask_rules(&config->proxies[i].rules[stage]);
 	fclose(out);
 }
 

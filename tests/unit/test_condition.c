@@ -50,7 +50,8 @@ static bool holds(const char *lines, const char *condition)
 		.destination = endpoint("192.0.2.80", 443),
 		.usable_servers = count_servers};
 	struct config *config = read_condition(lines, condition);
-	bool result = condition_holds(&config->proxies[0].backend_rules.list[0].condition, &facts);
+	bool result =
+		condition_holds(&config->proxies[0].rules[STAGE_BACKEND].list[0].condition, &facts);
 
 	config_free(config);
 	return result;
@@ -144,7 +145,8 @@ static void values_come_from_files_and_from_the_line(void **state)
 static void what_a_file_says_is_looked_up(void **state)
 {
 	struct config *config = read_condition("", "if { src -f fixtures/config/networks.txt }");
-	const struct condition *condition = &config->proxies[0].backend_rules.list[0].condition;
+	const struct condition *condition =
+		&config->proxies[0].rules[STAGE_BACKEND].list[0].condition;
 	static const struct {
 		const char *address;
 		bool inside;
@@ -166,10 +168,12 @@ static void what_is_not_known_passes_no_test(void **state)
 	struct config *config = read_condition("", "if { dst 0.0.0.0/0 } or { dst_port 0:65535 }");
 
 	(void)state;
-	assert_false(condition_holds(&config->proxies[0].backend_rules.list[0].condition, &facts));
+	assert_false(condition_holds(
+		&config->proxies[0].rules[STAGE_BACKEND].list[0].condition, &facts));
 	config_free(config);
 	config = read_condition("", "if !{ dst 0.0.0.0/0 }");
-	assert_true(condition_holds(&config->proxies[0].backend_rules.list[0].condition, &facts));
+	assert_true(condition_holds(
+		&config->proxies[0].rules[STAGE_BACKEND].list[0].condition, &facts));
 	config_free(config);
 }
 

@@ -221,7 +221,7 @@ static void a_file_can_have_100000_networks(void **state)
 		facts.source.in4.sin_addr.s_addr = htonl(10U << 24 | i);
 		assert_int_equal(
 			condition_holds(
-				&config->proxies[0].backend_rules.list[0].condition, &facts),
+				&config->proxies[0].rules[STAGE_BACKEND].list[0].condition, &facts),
 			i % 2 == 0);
 	}
 	config_free(config);
@@ -242,7 +242,7 @@ static void a_section_can_have_30000_acls_and_rules(void **state)
 		fprintf(source.out, "backend b%u\n server s 192.0.2.1:%u\n", i, i + 1);
 	config = text_end();
 	assert_non_null(config);
-	assert_int_equal(config->proxies[0].backend_rules.count, 30000);
+	assert_int_equal(config->proxies[0].rules[STAGE_BACKEND].count, 30000);
 	assert_int_equal(config->proxies[0].target_count, 1000);
 	config_free(config);
 	expect_messages(0, 0);

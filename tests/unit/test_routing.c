@@ -44,16 +44,14 @@ static void use_rules(struct rig *rig, const char *lines)
 	diag_free(diag);
 	free(text);
 	read = &config->proxies[0];
-	rig->section.connection_rules = read->connection_rules;
-	rig->section.server_rules = read->server_rules;
-	for (size_t i = 0; i < read->server_rules.count; i++) {
-		struct client_rule *rule = &rig->section.server_rules.list[i];
+	memcpy(rig->section.rules, read->rules, sizeof(read->rules));
+	for (size_t i = 0; i < read->rules[STAGE_SERVER].count; i++) {
+		struct client_rule *rule = &rig->section.rules[STAGE_SERVER].list[i];
 
 		rule->server = &rig->servers[rule->server - read->servers];
 	}
-	rig->section.backend_rules = read->backend_rules;
-	for (size_t i = 0; i < read->backend_rules.count; i++)
-		rig->section.backend_rules.list[i].backend = &rig->section;
+	for (size_t i = 0; i < read->rules[STAGE_BACKEND].count; i++)
+		rig->section.rules[STAGE_BACKEND].list[i].backend = &rig->section;
 }
 
 static void assert_rejected(struct rig *rig, int client)
@@ -189,6 +187,52 @@ static void later_rules_see_what_the_header_names(void **state)
 	assert_served(rig, client, 1, "request");
 }
 
+static void assert_content_rejected(struct rig *rig, int client)
+{
+	rig_until(rig, rig_has_ended);
+	assert_string_equal(reason_name(rig->last.reason), "content-rejected");
+	close(client);
+}
+
+static void rules_for_sessions_see_what_the_header_names(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	use_rules(rig, " tcp-request session reject if { src 198.51.100.10 }\n");
+	rig->bind.accept_proxy = true;
+	client = rig_client(rig);
+	rig_write(client, HEADER);
+	assert_rejected(rig, client);
+}
+
+static void an_accept_ends_its_own_stage_only(void **state)
+{
+	struct rig *rig = *state;
+
+	use_rules(rig,
+		" tcp-request connection accept\n tcp-request session accept\n tcp-request session reject\n"
+		" tcp-request content reject\n");
+	assert_content_rejected(rig, rig_client(rig));
+	assert_null(rig->last.backend);
+}
+
+static void a_backend_has_rules_of_its_own(void **state)
+{
+	static struct proxy backend;
+	struct rig *rig = *state;
+
+	use_rules(rig, " tcp-request content reject if { src 127.0.0.1 }\n");
+	backend = rig->section;
+	rig->section.rules[STAGE_CONTENT].count = 0;
+	rig->section.default_backend = &backend;
+	assert_content_rejected(rig, rig_client(rig));
+	assert_ptr_equal(rig->last.backend, &backend);
+	backend.rules[STAGE_CONTENT].count = 0;
+	rig->ended = 0;
+	assert_served(rig, rig_client(rig), 0, "request");
+}
+
 static void a_chosen_server_takes_no_turn(void **state)
 {
 	struct rig *rig = *state;
@@ -199,7 +243,7 @@ static void a_chosen_server_takes_no_turn(void **state)
 		rig->ended = 0;
 		assert_served(rig, rig_client(rig), 1, "request");
 	}
-	rig->section.server_rules.count = 0;
+	rig->section.rules[STAGE_SERVER].count = 0;
 	rig->ended = 0;
 	assert_served(rig, rig_client(rig), 0, "request");
 }
@@ -241,6 +285,9 @@ int main(void)
 		ROUTING_TEST(rules_behind_expect_proxy_are_asked_too),
 		ROUTING_TEST(rules_for_connections_see_the_sender_of_a_header),
 		ROUTING_TEST(later_rules_see_what_the_header_names),
+		ROUTING_TEST(rules_for_sessions_see_what_the_header_names),
+		ROUTING_TEST(an_accept_ends_its_own_stage_only),
+		ROUTING_TEST(a_backend_has_rules_of_its_own),
 		ROUTING_TEST(a_chosen_server_takes_no_turn),
 		ROUTING_TEST(the_first_backend_that_applies_is_used),
 		ROUTING_TEST(without_a_backend_that_applies_the_default_one_counts),

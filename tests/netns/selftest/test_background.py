@@ -165,7 +165,7 @@ def test_rules_work_in_the_restricted_daemon(background, namespace, server):
     waiting.until(lambda: "(rejected)" in background.log(), "the refusal in the log")
     background.stop()
     lines = background.log().splitlines()
-    assert [line for line in lines if "refused 127.0.0.1:" in line and "`tcp-request connection reject`" in line]
+    assert [line for line in lines if "refused 127.0.0.1:" in line and "`tcp-request connection`" in line]
     assert "1 sessions: rejected 1;" in lines[-1]
 
 

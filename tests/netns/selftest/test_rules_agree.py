@@ -82,6 +82,8 @@ def frontend(draw, port):
     for _ in range(draw.choice([0, 1, 2, 3])):
         action = draw.choice(["accept", "reject", "reject", "expect-proxy layer4"])
         lines.append(f"  tcp-request connection {action} {condition(draw, port, names)}")
+    for _ in range(draw.choice([0, 0, 1, 2])):
+        lines.append(f"  tcp-request {draw.choice(['session', 'content'])} {draw.choice(['accept', 'reject'])} {condition(draw, port, names)}")
     for _ in range(draw.choice([0, 1, 2])):
         lines.append(f"  use_backend {draw.choice(['b0', 'b1'])} {condition(draw, port, names)}")
     return [*lines, *draw.choice([["  default_backend b0"], ["  default_backend b1"], []])]
@@ -90,6 +92,7 @@ def frontend(draw, port):
 def backend(draw, name, servers):
     lines = [f"backend {name}", f"  acl inner {a_test(draw, 7000)}"]
     lines += [f"  server {letter} 127.0.0.1:{FIRST_SERVER + SERVERS.index(letter)}" for letter in servers]
+    lines += [f"  tcp-request content reject if {{ src 198.51.100.2 }} {{ {a_test(draw, 7000)} }}"]
     lines += [f"  use-server {servers[0]} if {{ src_port lt 4500 }}"]
     lines += [f"  use-server {draw.choice(servers)} {condition(draw, 7000, ['inner'])}"]
     return [*lines, f"  use-server {servers[1]} if TRUE"]
