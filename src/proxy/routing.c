@@ -53,24 +53,37 @@ static const struct client_rule *find_rule(const struct session *session, const 
 	return NULL;
 }
 
-bool routing_admits(const struct session *session, const struct proxy *proxy, enum rule_stage stage,
-	bool *header)
+static bool is_rejected(const struct client_rule *rule)
 {
-	const struct client_rule *rule = find_rule(session, proxy, stage, header);
-
-	return rule == NULL || rule->action == RULE_ACCEPT;
+	return rule != NULL && rule->action == RULE_REJECT;
 }
 
-const struct proxy *routing_backend(const struct session *session)
+bool routing_admits(const struct session *session, bool *header)
 {
-	const struct client_rule *rule = find_rule(session, session->frontend, STAGE_BACKEND, NULL);
-
-	return rule != NULL ? rule->backend : session->frontend->default_backend;
+	return !is_rejected(find_rule(session, session->frontend, STAGE_CONNECTION, header));
 }
 
-const struct server *routing_server(const struct session *session)
+enum reason routing_choose(
+	const struct session *session, const struct proxy **backend, const struct server **server)
 {
-	const struct client_rule *rule = find_rule(session, session->backend, STAGE_SERVER, NULL);
+	const struct proxy *frontend = session->frontend;
+	const struct client_rule *rule;
+	bool unused;
 
-	return rule != NULL ? rule->server : NULL;
+	*backend = NULL;
+	*server = NULL;
+	if (is_rejected(find_rule(session, frontend, STAGE_SESSION, &unused)))
+		return REASON_REJECTED;
+	if (is_rejected(find_rule(session, frontend, STAGE_CONTENT, &unused)))
+		return REASON_CONTENT_REJECTED;
+	rule = find_rule(session, frontend, STAGE_BACKEND, &unused);
+	*backend = rule != NULL ? rule->backend : frontend->default_backend;
+	if (*backend == NULL)
+		return REASON_DONE;
+	if (*backend != frontend &&
+		is_rejected(find_rule(session, *backend, STAGE_CONTENT, &unused)))
+		return REASON_CONTENT_REJECTED;
+	rule = find_rule(session, *backend, STAGE_SERVER, &unused);
+	*server = rule != NULL ? rule->server : NULL;
+	return REASON_DONE;
 }

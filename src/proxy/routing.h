@@ -13,16 +13,17 @@
 bool routing_destination(const struct session *session, struct addr *destination);
 
 /*
- * Whether the rules of PROXY let the client in, at a stage of `tcp-request`. *HEADER, of STAGE_CONNECTION, becomes true where a
- * rule says that it has to begin with a PROXY header, and stays as it is otherwise; of other stages it may be NULL.
+ * Whether `tcp-request connection` lets the client in. *HEADER becomes true where a rule says that it has to begin with
+ * a PROXY header, and stays as it is otherwise.
  */
-bool routing_admits(const struct session *session, const struct proxy *proxy, enum rule_stage stage,
-	bool *header);
+bool routing_admits(const struct session *session, bool *header);
 
-/* The backend that `use_backend` chooses, or else default_backend; NULL: there is none. */
-const struct proxy *routing_backend(const struct session *session);
-
-/* The server of the session's backend that `use-server` chooses; NULL: its servers take turns. */
-const struct server *routing_server(const struct session *session);
+/*
+ * What the rules for a client that is known choose: *BACKEND by `use_backend` or else default_backend (NULL: there is none),
+ * and *SERVER by `use-server` (NULL: its servers take turns). Returns REASON_DONE, or why `tcp-request session` or `content`
+ * rejects the client.
+ */
+enum reason routing_choose(
+	const struct session *session, const struct proxy **backend, const struct server **server);
 
 #endif

@@ -347,41 +347,21 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 	return RELAY_AUTO;
 }
 
-/* The rules for clients that are known, of the frontend and then of its backend. False: the session has ended. */
-static bool is_admitted(struct session *session)
-{
-	const struct proxy *frontend = session->frontend;
-
-	if (!routing_admits(session, frontend, STAGE_SESSION, NULL)) {
-		session_close(session, REASON_REJECTED, 0);
-		return false;
-	}
-	if (routing_admits(session, frontend, STAGE_CONTENT, NULL)) {
-		session->backend = routing_backend(session);
-		if (session->backend == NULL || session->backend == frontend ||
-			routing_admits(session, session->backend, STAGE_CONTENT, NULL))
-			return true;
-	}
-	session_close(session, REASON_CONTENT_REJECTED, 0);
-	return false;
-}
-
 static void choose_server(struct session *session)
 {
 	const struct proxy *backend;
+	const struct server *server;
+	enum reason reason = routing_choose(session, &backend, &server);
 
-	if (!is_admitted(session))
-		return;
-	backend = session->backend;
-	if (backend != NULL)
-		session->server = routing_server(session);
-	if (backend != NULL && session->server == NULL)
-		session->server = session_set_next_server(session->set, backend);
-	if (backend == NULL || session->server == NULL) {
-		session_close(session, REASON_NO_SERVER, 0);
+	if (reason == REASON_DONE && backend != NULL && server == NULL)
+		server = session_set_next_server(session->set, backend);
+	session->backend = backend;
+	session->server = server;
+	if (reason != REASON_DONE || backend == NULL || server == NULL) {
+		session_close(session, reason != REASON_DONE ? reason : REASON_NO_SERVER, 0);
 		return;
 	}
-	limits_use(session->set->limits, backend, session->server);
+	limits_use(session->set->limits, backend, server);
 	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
 	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);
@@ -513,7 +493,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	if (!routing_admits(session, frontend, STAGE_CONNECTION, &header))
+	if (!routing_admits(session, &header))
 		session_close(session, REASON_REJECTED, 0);
 	else if (header)
 		await_header(session);
