@@ -1,6 +1,6 @@
 /*
- * The configuration: parsed, printed as by `tproxyd -c`, asked whether it needs IP_TRANSPARENT, and its rules about two
- * connections.
+ * The configuration: parsed, printed as by `tproxyd -c`, asked whether it needs IP_TRANSPARENT, its rules about two
+ * connections, and its formats.
  */
 #include "fuzz.h"
 #include "tproxy/config.h"
@@ -26,6 +26,22 @@ static void ask_rules(const struct client_rules *rules)
 		}
 }
 
+static void write_formats(const struct proxy *proxy)
+{
+	struct format_values values = {.authority = {"host", 4}};
+	char out[64];
+
+	if (!addr_parse(&values.source, "2001:db8::7"))
+		abort();
+	value_format_write(&proxy->unique_id, &values, out, sizeof(out));
+	for (size_t i = 0; i < proxy->server_count; i++) {
+		const struct header_fields *fields = &proxy->servers[i].send_proxy_fields;
+
+		for (size_t j = 0; j < fields->count; j++)
+			value_format_write(&fields->list[j].value, &values, out, sizeof(out));
+	}
+}
+
 static void use(const struct config *config)
 {
 	FILE *out = fopen("/dev/null", "w");
@@ -34,9 +50,11 @@ static void use(const struct config *config)
 		abort();
 	config_print(config, out);
 	config_needs_transparent(config);
-	for (size_t i = 0; i < config->proxy_count; i++)
+	for (size_t i = 0; i < config->proxy_count; i++) {
 		for (int stage = 0; stage < STAGE_COUNT; stage++)
 			ask_rules(&config->proxies[i].rules[stage]);
+		write_formats(&config->proxies[i]);
+	}
 	fclose(out);
 }
 
