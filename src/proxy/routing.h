@@ -9,7 +9,10 @@
 
 #include "session.h"
 
-/* The address that the client connected to, as its header names it or else as the kernel does. False: it is not known. */
+/*
+ * The address that the client connected to, as its header names it or else as the kernel does. False: it is not known, and
+ * *DESTINATION has no family.
+ */
 bool routing_destination(const struct session *session, struct addr *destination);
 
 /*
