@@ -317,7 +317,7 @@ def stop_in_a_flood(lab, number):
     processor time to stop in, not seconds: on a loaded machine it gets little in a second.
     """
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
-    proxy = lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
+    proxy = lab.start(servers=[Endpoint(topology.nowhere(lab.family), lab.server_endpoint.port)]).await_ready()
     with Flood(lab.client, lab.vip) as flood:
         proxy.stand_back(flood.processor)
         with proxy.paused():
