@@ -20,7 +20,7 @@ BULK = 32 << 10  # bytes: enough for splice, and every kernel can buffer them be
 LATEST = bytes(stream.expected(0, BULK))
 URGENT = b"!"
 SMALL = 700  # bytes of a message
-MOST_SMALL = 16 * MEGABYTE  # bytes: far more than all buffers of a session
+MOST_SMALL = 4 * MEGABYTE  # bytes: far more than all buffers of a session
 
 
 def ends(flow, *names):
