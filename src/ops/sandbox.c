@@ -6,6 +6,9 @@
  * kernel logs each refusal with the number of the call (audit type 1326, in dmesg where no audit
  * daemon runs; `ausyscall NUMBER` prints the name), so a running proxy must not make such calls.
  *
+ * Each thread restricts itself, since they differ: those that carry traffic open no file, and only the
+ * main thread, which reads the configuration again, does.
+ *
  * The trap: libevent and the C library make calls, too, which differ by version and machine. A name
  * that this machine or this libseccomp does not know is skipped.
  */
@@ -39,6 +42,7 @@ static const char *const always[] = {
 	/* sessions; socket() has conditions */
 	"accept4",
 	"bind",
+	"listen",
 	"connect",
 	"getsockname",
 	"getsockopt",
@@ -100,6 +104,9 @@ static const char *const always[] = {
 	"statx",
 };
 
+/* The C library's, when it closes a file before its end. */
+static const char *const with_reload[] = {"lseek", "_llseek"};
+
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
 /*
@@ -155,6 +162,17 @@ static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned coun
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
+/* By which socket_address_is_own() asks. */
+static int allow_udp(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp udp[] = {
+		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_equals(2, IPPROTO_UDP),
+	};
+
+	return allow_call_if(filter, "socket", COUNT(udp), udp);
+}
+
 /*
  * TCP sockets, and the question how many of their bytes are not delivered; memory that is not
  * executable; signals to this process alone, which abort() sends.
@@ -181,31 +199,57 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 
 		failed = allow_call_if(filter, "socket", COUNT(tcp), tcp);
 	}
-	return failed;
+	return failed != 0 ? failed : allow_udp(filter);
 }
 
-static int allow_udp(scmp_filter_ctx filter)
+/* Allows open() and openat() where the bits in MASK of their flags are those in WANTED. */
+static int allow_open(scmp_filter_ctx filter, int mask, int wanted)
 {
-	const struct scmp_arg_cmp udp[] = {
-		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
-		argument_equals(2, IPPROTO_UDP),
-	};
-
-	return allow_call_if(filter, "socket", COUNT(udp), udp);
-}
-
-/* Log files are opened to append to them, never to read or to truncate them. */
-static int allow_logs(scmp_filter_ctx filter)
-{
-	enum {
-		MASK = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
-		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
-	};
-	const struct scmp_arg_cmp of_open = argument_has_bits(1, MASK, WANTED);
-	const struct scmp_arg_cmp of_openat = argument_has_bits(2, MASK, WANTED);
+	const struct scmp_arg_cmp of_open = argument_has_bits(1, mask, wanted);
+	const struct scmp_arg_cmp of_openat = argument_has_bits(2, mask, wanted);
 	int failed = allow_call_if(filter, "open", 1, &of_open);
 
 	return failed != 0 ? failed : allow_call_if(filter, "openat", 1, &of_openat);
+}
+
+/* Sockets for syslog. */
+static int allow_syslog(scmp_filter_ctx filter)
+{
+	static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
+	int failed = 0;
+
+	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
+		const struct scmp_arg_cmp datagrams[] = {
+			argument_equals(0, families[i]),
+			argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_DGRAM),
+			argument_equals(2, 0),
+		};
+
+		failed = allow_call_if(filter, "socket", COUNT(datagrams), datagrams);
+	}
+	return failed;
+}
+
+/*
+ * Files are opened to read them, or to append to them, which also makes them. stdout and stderr, whose
+ * paths are in /proc, are opened to write to them.
+ */
+static int allow_reload(scmp_filter_ctx filter)
+{
+	enum {
+		MASK = O_ACCMODE | O_APPEND | O_CREAT | O_TRUNC | O_PATH,
+		LOG_MASK = (MASK & ~O_CREAT) | O_NOFOLLOW,
+		LOG_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW,
+	};
+	int failed = allow_calls(filter, with_reload, COUNT(with_reload));
+
+	if (failed == 0)
+		failed = allow_open(filter, MASK, O_RDONLY);
+	if (failed == 0)
+		failed = allow_open(filter, LOG_MASK, LOG_FLAGS);
+	if (failed == 0)
+		failed = allow_open(filter, MASK | O_NONBLOCK, O_WRONLY | O_NONBLOCK);
+	return failed != 0 ? failed : allow_syslog(filter);
 }
 
 static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbox)
@@ -216,10 +260,8 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_with_conditions(filter);
 	if (failed == 0 && sandbox->removes_pidfile)
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
-	if (failed == 0 && sandbox->opens_logs)
-		failed = allow_logs(filter);
-	if (failed == 0 && sandbox->asks_for_own_addresses)
-		failed = allow_udp(filter);
+	if (failed == 0 && sandbox->reloads)
+		failed = allow_reload(filter);
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
 	return failed;
@@ -236,9 +278,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (filter == NULL)
 		return ENOMEM;
-	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (failed == 0)
-		failed = allow_all_needed(filter, sandbox);
+	failed = allow_all_needed(filter, sandbox);
 	/* Older kernels and libraries lack these two, and the filter works without them. */
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
