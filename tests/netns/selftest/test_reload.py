@@ -1,7 +1,6 @@
 """What tproxyd does at SIGHUP beside what the catalogue asks of every proxy: messages, privileges, logs, nothing left."""
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from lab import waiting
 from lab.netns.namespace import Namespace
 from lab.paths import RUN
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
+from lab.peers.reloads import reload_under_load
 
 from test_daemon import LOG, NOBODY, THREADS, WITH_SERVER, configured, exchange, held, may_become_another_user
 
@@ -350,29 +350,24 @@ def test_reloads_leave_no_descriptor_and_no_memory(namespace, start, server):
     """A session that is open all the time holds the oldest configuration, and no other."""
     texts = [large(8000), large(8020)]
     daemon = start(texts[0])
+    before = daemon.descriptors()
     client = connect(namespace)
     there = accept(server)
 
     def reload_often():
         for number in range(RELOADS):
             reload(daemon, texts[number % 2 - 1])
-            end(connect_again(namespace), accept(server))
+            end(connect(namespace), accept(server))
 
     reload_often()
-    descriptors, memory = daemon.descriptors(), resident(daemon)
+    memory = resident(daemon)
     reload_often()
     reload_often()
-    assert daemon.descriptors() == descriptors
     assert resident(daemon) - memory < RELOADS * 10, "10 KiB a reload are left"
     client.send(b"still")
     assert there.receive(5) == b"still"
     end(client, there)
-
-
-def connect_again(namespace):
-    client = connect(namespace)
-    client.send(b"again")
-    return client
+    waiting.until(lambda: daemon.descriptors() == before, f"it has {before} descriptors again")
 
 
 def test_a_reload_that_fails_leaves_no_descriptor(namespace, start):
@@ -393,6 +388,18 @@ def test_without_descriptors_a_reload_fails_and_a_later_one_works(namespace, sta
     daemon.allow_descriptors(limit)
     reload(daemon)
     exchange(namespace, server)
+
+
+# Under load
+
+
+@pytest.mark.parametrize("relay, threads", [("splice", THREADS), ("copy", 1), ("auto", 2)])
+def test_reloads_during_many_connections_lose_none(namespace, folder, relay, threads):
+    """A short run of what tests/netns/reloads does."""
+    outcome = reload_under_load(namespace, folder, threads, relay, reloads=12, pace=50)
+    assert not outcome.failures
+    assert outcome.bad == 1 and outcome.reloads == 14
+    assert outcome.descriptors == 0
 
 
 # The end
