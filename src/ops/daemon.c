@@ -425,9 +425,9 @@ static void report_end(struct daemon *daemon, const struct counters *counters)
 {
 	char summary[LOG_LINE_MAX];
 	uint64_t lost = daemon->lost;
-	const struct generation *generation;
+	const struct generation *generation = SLIST_FIRST(&daemon->generations);
 
-	SLIST_FOREACH (generation, &daemon->generations, link)
+	for (; generation != NULL; generation = SLIST_NEXT(generation, link))
 		lost += log_lost(generation->log);
 	counters_format(counters, summary, sizeof(summary));
 	log_line(daemon->current->log, NULL, LOG_NOTICE, "tproxyd ended: %s; %lu log lines lost",

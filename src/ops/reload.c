@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* --- what cannot change --- */
 
@@ -76,12 +77,27 @@ static void report_message(void *log, enum diag_severity severity, const char *t
 	log_line(log, NULL, severity == DIAG_ERROR ? LOG_ERR : LOG_WARNING, "SIGHUP: %s", text);
 }
 
+/* A start may wait for a pipe (`-f <(…)`). A running daemon must not, and a pipe has its text only once. */
+static bool is_no_file(const char *path)
+{
+	struct stat file;
+
+	return stat(path, &file) == 0 && !S_ISREG(file.st_mode);
+}
+
 static struct config *read_config(
 	const char *path, struct log *log, const struct permanent *permanent)
 {
-	struct diag *diag = diag_new();
+	struct diag *diag;
 	struct config *config;
 
+	if (is_no_file(path)) {
+		log_complain(log,
+			"SIGHUP: %s is not a regular file, so it cannot be read again; start tproxyd with the path of one",
+			path);
+		return NULL;
+	}
+	diag = diag_new();
 	if (diag == NULL) {
 		log_complain(log, "SIGHUP: out of memory");
 		return NULL;

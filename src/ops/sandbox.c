@@ -104,8 +104,8 @@ static const char *const always[] = {
 	"statx",
 };
 
-/* The C library's, when it closes a file before its end. */
-static const char *const with_reload[] = {"lseek", "_llseek"};
+/* What the path is; and what the C library does when it closes a file before its end. */
+static const char *const with_reload[] = {"stat", "stat64", "lseek", "_llseek"};
 
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 

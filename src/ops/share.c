@@ -26,7 +26,7 @@ struct share {
 	TAILQ_ENTRY(share) link; /* while it drains */
 	struct shares *shares;
 	struct generation *generation;
-	bool started; /* the event loop knows its listeners */
+	bool started; /* the event loop knows all of its listeners */
 	struct listeners listeners;
 	struct session_set sessions;
 	struct refusal_log *refusals;
@@ -165,9 +165,9 @@ int share_start(struct share *share, struct listener_failure *failure)
 	struct shares *shares = share->shares;
 
 	shares->current = share;
-	share->started = true;
-	return listeners_start(&share->listeners, shares->base, &share->sessions, on_accept_paused,
-		share, failure);
+	share->started = listeners_start(&share->listeners, shares->base, &share->sessions,
+				 on_accept_paused, share, failure) == 0;
+	return share->started ? 0 : -1;
 }
 
 void share_take_over(struct share *share)
@@ -237,36 +237,37 @@ void shares_drain(struct shares *shares)
 
 static void share_close(struct share *share)
 {
-	listeners_close(&share->listeners);
+	if (share->started)
+		listeners_close(&share->listeners);
 	session_close_all(&share->sessions);
 }
 
 void shares_close(struct shares *shares)
 {
-	struct share *share;
+	struct share *share = TAILQ_FIRST(&shares->draining);
 
 	share_close(shares->current);
-	TAILQ_FOREACH (share, &shares->draining, link)
+	for (; share != NULL; share = TAILQ_NEXT(share, link))
 		share_close(share);
 }
 
 unsigned shares_sessions(const struct shares *shares)
 {
 	unsigned count = shares->current->sessions.count;
-	const struct share *share;
+	const struct share *share = TAILQ_FIRST(&shares->draining);
 
-	TAILQ_FOREACH (share, &shares->draining, link)
+	for (; share != NULL; share = TAILQ_NEXT(share, link))
 		count += share->sessions.count;
 	return count;
 }
 
 bool shares_are_busy(const struct shares *shares)
 {
-	const struct share *share;
+	const struct share *share = shares->current;
 
-	if (share_is_busy(shares->current))
+	if (share_is_busy(share))
 		return true;
-	TAILQ_FOREACH (share, &shares->draining, link)
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
 		if (share_is_busy(share))
 			return true;
 	return false;

@@ -48,11 +48,12 @@ struct worker {
 
 static void handle_successor(struct worker *worker)
 {
-	struct share *share = atomic_exchange(&worker->successor, NULL);
+	struct share *share = atomic_load(&worker->successor);
 
 	if (share == NULL)
 		return;
 	share_take_over(share);
+	atomic_store(&worker->successor, NULL);
 	eventfd_write(worker->reports, 1);
 }
 

@@ -54,10 +54,8 @@ static bool is_server(const void *parts, size_t index, const void *name)
 static void find_servers(
 	struct counterparts *found, const struct proxy *backend, const struct proxy *before)
 {
-	struct search search = {0};
+	struct search search = {.parts = before->servers, .count = before->server_count};
 
-	if (before != NULL)
-		search = (struct search){.parts = before->servers, .count = before->server_count};
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server = &backend->servers[i];
 		size_t index = find(&search, is_server, server->name);
@@ -72,11 +70,12 @@ static void find_servers(
 static void find_sections(
 	struct counterparts *found, const struct config *now, const struct config *before)
 {
+	static const struct proxy none;
 	struct search frontends = {.parts = before->proxies, .count = before->proxy_count};
 	struct search backends = frontends;
 
 	for (size_t i = 0; i < now->proxy_count; i++) {
-		const struct proxy *section = &now->proxies[i], *older = NULL;
+		const struct proxy *section = &now->proxies[i];
 		size_t index = COUNTERPART_NONE;
 
 		if (section->role & ROLE_FRONTEND)
@@ -86,9 +85,8 @@ static void find_sections(
 		if (section->role & ROLE_BACKEND)
 			index = find(&backends, is_backend, section->name);
 		found->backends[i] = index;
-		if (index != COUNTERPART_NONE)
-			older = &before->proxies[index];
-		find_servers(found, section, older);
+		find_servers(found, section,
+			index == COUNTERPART_NONE ? &none : &before->proxies[index]);
 	}
 }
 

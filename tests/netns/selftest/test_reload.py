@@ -1,6 +1,7 @@
 """What tproxyd does at SIGHUP beside what the catalogue asks of every proxy: messages, privileges, logs, nothing left."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -227,6 +228,16 @@ def test_many_signals_end_with_the_newest_file(namespace, start, server, other):
     reload(daemon, newer)
     daemon.signal(signal.SIGHUP)
     exchange(namespace, other)
+
+
+def test_a_pipe_is_not_waited_for(namespace, start, server):
+    daemon = start(configured())
+    daemon.config.unlink()
+    os.mkfifo(daemon.config)
+    reload(daemon, outcome=NOT_USED)
+    assert daemon.lines("daemon.cfg is not a regular file, so it cannot be read again")
+    exchange(namespace, server)
+    assert daemon.stop() == 0
 
 
 # What cannot change
