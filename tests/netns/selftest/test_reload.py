@@ -357,28 +357,36 @@ def large(first):
     return f"{GLOBALS}{SECTIONS}{WITH_SERVER}  bind {ADDRESS}:{first}-{first + 49}\n  log global\n"
 
 
-def test_reloads_leave_no_descriptor_and_no_memory(namespace, start, server):
+def reload_often(namespace, daemon, server):
+    for number in range(RELOADS):
+        reload(daemon, large(8000 + 20 * (number % 2)))
+        end(connect(namespace), accept(server))
+
+
+def test_reloads_leave_no_descriptor(namespace, start, server):
     """A session that is open all the time holds the oldest configuration, and no other."""
-    texts = [large(8000), large(8020)]
-    daemon = start(texts[0])
+    daemon = start(large(8020))
     before = daemon.descriptors()
     client = connect(namespace)
     there = accept(server)
-
-    def reload_often():
-        for number in range(RELOADS):
-            reload(daemon, texts[number % 2 - 1])
-            end(connect(namespace), accept(server))
-
-    reload_often()
-    memory = resident(daemon)
-    reload_often()
-    reload_often()
-    assert resident(daemon) - memory < RELOADS * 10, "10 KiB a reload are left"
+    reload_often(namespace, daemon, server)
     client.send(b"still")
     assert there.receive(5) == b"still"
     end(client, there)
     waiting.until(lambda: daemon.descriptors() == before, f"it has {before} descriptors again")
+
+
+@pytest.mark.soak  # left out with sanitizers, which keep memory that was freed
+def test_reloads_leave_no_memory(namespace, start, server):
+    daemon = start(large(8020))
+    client = connect(namespace)
+    there = accept(server)
+    reload_often(namespace, daemon, server)
+    before = resident(daemon)
+    reload_often(namespace, daemon, server)
+    reload_often(namespace, daemon, server)
+    assert resident(daemon) - before < RELOADS * 10, "of a configuration of 100 KiB, 5 KiB are left at each reload"
+    end(client, there)
 
 
 def test_a_reload_that_fails_leaves_no_descriptor(namespace, start):
