@@ -80,9 +80,9 @@ static void on_library_message(int severity, const char *message)
 #define SANDBOX_FAILED                                                                             \
 	"cannot restrict system calls: %s; allow seccomp(2) in the container or systemd unit that tproxyd runs in"
 
-static const char *bind_advice(const struct listener_failure *failure)
+static const char *bind_advice(int error, bool reload)
 {
-	switch (failure->error) {
+	switch (error) {
 	case EADDRNOTAVAIL:
 		return "; this host does not have this address: add it to an interface, or write `transparent` on the bind line";
 	case EADDRINUSE:
@@ -90,11 +90,13 @@ static const char *bind_advice(const struct listener_failure *failure)
 	case EPERM:
 		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
 	case EACCES:
+		if (reload)
+			return "; this port needs CAP_NET_BIND_SERVICE, which a reload cannot get back, since tproxyd dropped what it did not need: restart it, or write a higher port";
 		return "; this port needs CAP_NET_BIND_SERVICE: start tproxyd as root, or write a higher port";
 	case ENODEV:
 		return "; write an interface that exists (`ip link` lists them)";
 	default:
-		return advice_on_errno(failure->error);
+		return advice_on_errno(error);
 	}
 }
 
@@ -119,7 +121,7 @@ static void complain_of_worker(
 	log_complain(log, "%s:%u: frontend %s cannot listen on %s: %s%s", daemon->path,
 		failure->bind->line, failure->frontend->name,
 		addr_format(&failure->bind->address, address), strerror(failure->error),
-		bind_advice(failure));
+		bind_advice(failure->error, daemon->started));
 }
 
 static int drop_privileges(const struct daemon *daemon)

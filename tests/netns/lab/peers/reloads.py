@@ -66,12 +66,14 @@ class Outcome:
     failures: list = field(default_factory=list)
     descriptors: int = 0
     memory: int = 0
+    parts: dict = field(default_factory=dict)  # of lines, by process
 
     def read(self, processes):
-        """Take in what client processes have printed."""
+        """Take in what client processes have printed. A line may come in parts."""
         for each in processes:
-            for line in iter(each.stdout.readline, b""):
-                word, _, rest = line.decode().strip().partition(" ")
+            *lines, self.parts[each.pid] = (self.parts.get(each.pid, "") + printed(each)).split("\n")
+            for line in lines:
+                word, _, rest = line.partition(" ")
                 if word == "done":
                     self.connections += int(rest)
                 else:
@@ -84,7 +86,7 @@ def reload_under_load(namespace, folder, threads, relay, reloads, pace, processe
     outcome = Outcome()
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running(namespace, "server", SERVER))
-        waiting.until(lambda: server.stdout.readline() == b"ready\n", "the server listens")
+        waiting.until(lambda: "ready" in printed(server), "the server listens")
         proxy = stack.enter_context(contextlib.closing(Daemon(namespace, folder, configuration(threads, relay, 0))))
         proxy.await_started()
         held = [stack.enter_context(contextlib.closing(connect(namespace))) for _ in range(HELD)]
@@ -125,6 +127,13 @@ def running(namespace, what, port):
         made.kill()
         made.wait()
         made.stdout.close()
+
+
+def printed(process):
+    """What a process has printed since the last call."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(process.stdout.fileno(), 1 << 16).decode()
+    return ""
 
 
 def reload(proxy, text, outcome):
