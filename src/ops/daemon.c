@@ -124,7 +124,7 @@ static void complain_of_worker(
 		bind_advice(failure->error, daemon->started));
 }
 
-static int drop_privileges(const struct daemon *daemon)
+static int drop_privileges(struct daemon *daemon)
 {
 	const struct identity *identity = daemon->identity;
 	const struct config *config = daemon->current->config;
@@ -137,7 +137,8 @@ static int drop_privileges(const struct daemon *daemon)
 			daemon->path);
 		return -1;
 	}
-	return privileges_check(config, daemon->path, false, log);
+	daemon->permanent.privileges = privileges_held();
+	return privileges_check(config, daemon->path, daemon->permanent.privileges, false, log);
 }
 
 static int start_workers(struct daemon *daemon)
@@ -215,6 +216,7 @@ static void report_reload(struct daemon *daemon)
 	const struct generation *current = daemon->current;
 	size_t listeners = listeners_count(current->config);
 
+	log_check(current->log);
 	log_line(current->log, NULL, LOG_NOTICE,
 		"SIGHUP: %s is in force: %zu listeners, %zu of them kept; maxconn %u", daemon->path,
 		listeners, current->counterparts->kept, current->maxconn);
@@ -363,13 +365,14 @@ static int daemon_prepare(struct daemon *daemon)
 	return -1;
 }
 
-static void report_start(struct daemon *daemon, unsigned privileges, bool restricted)
+static void report_start(struct daemon *daemon, bool restricted)
 {
 	daemon->started = true;
 	log_started(daemon->current->log);
 	log_line(daemon->current->log, NULL, LOG_NOTICE,
 		"tproxyd %s started: %u threads, maxconn %u; keeps %s; %s", TPROXYD_VERSION,
-		daemon->workers.count, daemon->current->maxconn, privileges_text(privileges),
+		daemon->workers.count, daemon->current->maxconn,
+		privileges_text(daemon->permanent.privileges),
 		restricted
 			? "system calls are restricted"
 			: "system calls are not restricted: the kernel lacks CONFIG_SECCOMP_FILTER");
@@ -379,7 +382,6 @@ static void report_start(struct daemon *daemon, unsigned privileges, bool restri
 static int daemon_start(struct daemon *daemon, struct config *config)
 {
 	const char *pidfile;
-	unsigned privileges;
 	bool restricted;
 
 	if (prepare_generation(daemon, config) == -1 || daemon_prepare(daemon) == -1)
@@ -389,12 +391,11 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 		return -1;
 	if (drop_privileges(daemon) == -1)
 		return -1;
-	privileges = privileges_held();
 	tzset(); /* reads files, which workers may not do */
 	log_check(daemon->current->log);
 	if (start_workers(daemon) == -1 || restrict_system_calls(daemon, &restricted) == -1)
 		return -1;
-	report_start(daemon, privileges, restricted);
+	report_start(daemon, restricted);
 	return 0;
 }
 

@@ -142,9 +142,10 @@ static const char *advice_on_start(bool reload, const char *start)
 }
 
 /* A privilege that is needed in any case is an error where it is missing, another one a warning. */
-int privileges_check(const struct config *config, const char *path, bool reload, struct log *log)
+int privileges_check(
+	const struct config *config, const char *path, unsigned held, bool reload, struct log *log)
 {
-	unsigned needed = privileges_needed(config), missing = needed & ~privileges_held();
+	unsigned needed = privileges_needed(config), missing = needed & ~held;
 	const struct server *server = privileges_low_source(config);
 	char address[ADDR_TEXT_MAX];
 

@@ -42,11 +42,12 @@ unsigned privileges_needed(const struct config *config);
 unsigned privileges_kept(const struct config *config);
 
 /*
- * Complains of privileges that CONFIG, which was read from PATH, needs and this thread has not. Returns 0,
- * or -1 where it cannot work without. RELOAD: the process has dropped what the configuration before did not
+ * Complains of privileges that CONFIG, which was read from PATH, needs and that are not in HELD. Returns 0, or
+ * -1 where it cannot work without. RELOAD: the process has dropped what the configuration of its start did not
  * need.
  */
-int privileges_check(const struct config *config, const char *path, bool reload, struct log *log);
+int privileges_check(
+	const struct config *config, const char *path, unsigned held, bool reload, struct log *log);
 
 /* The first server whose `source` has a fixed port that needs PRIVILEGE_LOW_PORTS; NULL: none has. */
 const struct server *privileges_low_source(const struct config *config);

@@ -8,7 +8,6 @@
  */
 #include "reload.h"
 
-#include "privileges.h"
 #include "workers.h"
 
 #include <stdlib.h>
@@ -121,7 +120,7 @@ struct generation *reload_read(
 	made = generation_new(config);
 	if (made == NULL)
 		goto no_memory;
-	if (privileges_check(config, path, true, before->log) == -1)
+	if (privileges_check(config, path, permanent->privileges, true, before->log) == -1)
 		goto fail;
 	made->log = log_renew(before->log, config);
 	if (made->log == NULL)

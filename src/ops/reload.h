@@ -6,10 +6,12 @@
 
 #include "descriptors.h"
 #include "generation.h"
+#include "privileges.h"
 
 /* What stays as it was at the start, whatever a file says. */
 struct permanent {
 	struct descriptors descriptors;
+	unsigned privileges;          /* a set of enum privilege: what was kept */
 	char *user, *group, *pidfile; /* NULL: not set */
 };
 

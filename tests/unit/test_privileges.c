@@ -92,7 +92,8 @@ static int check_without_any(bool reload, char *text, size_t room)
 		log = log_new(&config, NULL);
 		if (privileges_drop(&self, 0) == -1 || log == NULL)
 			_exit(3);
-		_exit(privileges_check(&config, "a.cfg", reload, log) == 0 ? 0 : 1);
+		_exit(privileges_check(&config, "a.cfg", privileges_held(), reload, log) == 0 ? 0
+											      : 1);
 	}
 	close(ends[1]);
 	assert_int_equal(waitpid(child, &status, 0), child);

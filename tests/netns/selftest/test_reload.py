@@ -276,6 +276,15 @@ def test_a_low_port_is_added_where_there_was_one_at_the_start(namespace, start, 
         end(client, accept(server))
 
 
+@pytest.mark.parametrize("source", [f"source {ADDRESS}:25", "source 0.0.0.0 usesrc client"])
+def test_a_privilege_that_was_kept_is_not_missed(namespace, start, server, source):
+    text = configured(proxy=f"{WITH_SERVER}  {source}\n")
+    daemon = start(text)
+    reload(daemon, text)
+    assert not daemon.lines("is missing")
+    assert exchange(namespace, server, source=99).peer.port in (25, 99)
+
+
 def test_a_low_port_is_refused_where_there_was_none_at_the_start(namespace, start, server):
     daemon = start(configured())
     reload(daemon, f"{configured()}  bind {ADDRESS}:443\n", NOT_USED)
@@ -332,6 +341,12 @@ def test_logs_are_opened_and_closed_as_the_file_says(namespace, start, server, f
     assert file.read_text().startswith(f"SIGHUP: reopened the log file {file}\n")
     reload(daemon, text)
     waiting.until(lambda: daemon.descriptors() == before, "the logs are closed")
+
+
+def test_a_syslog_socket_that_is_missing_is_reported(start, folder):
+    daemon = start(configured())
+    reload(daemon, configured(log=f"{LOG}  log {folder}/none local0\n"))
+    assert f"warning: the log {folder}/none cannot be reached: No such file or directory" in daemon.log()
 
 
 def test_a_log_that_cannot_be_opened_leaves_all_as_it_was(namespace, start, server, folder):
