@@ -77,9 +77,6 @@ static void on_library_message(int severity, const char *message)
 
 /* --- what goes wrong --- */
 
-#define SANDBOX_FAILED                                                                             \
-	"cannot restrict system calls: %s; allow seccomp(2) in the container or systemd unit that tproxyd runs in"
-
 static const char *bind_advice(int error, bool reload)
 {
 	switch (error) {
@@ -141,33 +138,50 @@ static int drop_privileges(struct daemon *daemon)
 	return privileges_check(config, daemon->path, daemon->permanent.privileges, false, log);
 }
 
-static int start_workers(struct daemon *daemon)
+static int complain_of_sandbox(const struct daemon *daemon, int error)
 {
-	struct listener_failure failure;
-	struct log *log = daemon->current->log;
-	int not_restricted;
-
-	if (workers_start(&daemon->workers, &failure, &not_restricted) == -1) {
-		complain_of_worker(daemon, log, &failure);
-		return -1;
-	}
-	if (not_restricted == 0)
-		return 0;
-	log_complain(log, SANDBOX_FAILED, strerror(not_restricted));
+	log_complain(daemon->current->log,
+		"cannot restrict system calls: %s; allow seccomp(2) in the container or systemd unit that tproxyd runs in",
+		strerror(error));
 	return -1;
 }
 
-/* Sets *RESTRICTED; a kernel without filters leaves it false, which the first log line reports. */
-static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
+/* Each restricted by FILTER; NULL: the kernel has no filters. */
+static int start_workers(struct daemon *daemon, const struct sandbox_filter *filter)
 {
-	struct sandbox sandbox = {.reloads = true, .removes_pidfile = daemon->pidfile.fd != -1};
-	int failed = sandbox_enter(&sandbox);
+	struct listener_failure failure;
+	int not_restricted;
 
-	*restricted = failed == 0;
-	if (failed == 0 || failed == ENOTSUP)
-		return 0;
-	log_complain(daemon->current->log, SANDBOX_FAILED, strerror(failed));
-	return -1;
+	if (workers_start(&daemon->workers, filter, &failure, &not_restricted) == -1) {
+		complain_of_worker(daemon, daemon->current->log, &failure);
+		return -1;
+	}
+	return not_restricted == 0 ? 0 : complain_of_sandbox(daemon, not_restricted);
+}
+
+/*
+ * Starts the threads, and restricts them and this one. Sets *RESTRICTED; a kernel without filters leaves it
+ * false, which the first log line reports.
+ */
+static int start_restricted(struct daemon *daemon, bool *restricted)
+{
+	struct sandbox main_thread = {.reloads = true, .removes_pidfile = daemon->pidfile.fd != -1};
+	struct sandbox_filter *traffic = sandbox_compile(&(struct sandbox){0});
+	struct sandbox_filter *own = sandbox_compile(&main_thread);
+	int status = 0, error = traffic == NULL || own == NULL ? errno : 0;
+
+	*restricted = error != ENOTSUP;
+	if (error != 0 && error != ENOTSUP)
+		status = complain_of_sandbox(daemon, error);
+	if (status == 0)
+		status = start_workers(daemon, traffic);
+	if (status == 0 && *restricted)
+		error = sandbox_enter(own);
+	if (status == 0 && *restricted && error != 0)
+		status = complain_of_sandbox(daemon, error);
+	sandbox_filter_free(traffic);
+	sandbox_filter_free(own);
+	return status;
 }
 
 /* --- a reload --- */
@@ -393,7 +407,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 		return -1;
 	tzset(); /* reads files, which workers may not do */
 	log_check(daemon->current->log);
-	if (start_workers(daemon) == -1 || restrict_system_calls(daemon, &restricted) == -1)
+	if (start_restricted(daemon, &restricted) == -1)
 		return -1;
 	report_start(daemon, restricted);
 	return 0;

@@ -7,7 +7,8 @@
  * daemon runs; `ausyscall NUMBER` prints the name), so a running proxy must not make such calls.
  *
  * Each thread restricts itself, since they differ: those that carry traffic open no file, and only the
- * main thread, which reads the configuration again, does.
+ * main thread, which reads the configuration again, does. The library's work is done once, in the main
+ * thread: it takes memory, which the heap of each thread would keep.
  *
  * The trap: libevent and the C library make calls, too, which differ by version and machine. A name
  * that this machine or this libseccomp does not know is skipped.
@@ -18,12 +19,15 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -35,6 +39,11 @@
 #else
 #define SANITIZED 0
 #endif
+
+struct sandbox_filter {
+	size_t count;
+	struct sock_filter instructions[BPF_MAXINSNS];
+};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -267,23 +276,81 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 	return failed;
 }
 
-int sandbox_enter(const struct sandbox *sandbox)
+static struct sandbox_filter *read_program(int fd)
 {
-	scmp_filter_ctx filter;
+	struct sandbox_filter *filter = malloc(sizeof(*filter));
+	ssize_t length;
+
+	if (filter == NULL)
+		return NULL;
+	length = read(fd, filter->instructions, sizeof(filter->instructions));
+	if (length <= 0) {
+		free(filter);
+		return NULL;
+	}
+	filter->count = (size_t)length / sizeof(filter->instructions[0]);
+	return filter;
+}
+
+/* The library writes a program to a descriptor only. A pipe has room for it. */
+static struct sandbox_filter *export_program(scmp_filter_ctx context)
+{
+	struct sandbox_filter *filter = NULL;
+	int ends[2], failed;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1)
+		return NULL;
+	failed = seccomp_export_bpf(context, ends[1]);
+	if (failed == 0)
+		filter = read_program(ends[0]);
+	else
+		errno = -failed;
+	close(ends[0]);
+	close(ends[1]);
+	return filter;
+}
+
+struct sandbox_filter *sandbox_compile(const struct sandbox *sandbox)
+{
+	struct sandbox_filter *filter = NULL;
+	scmp_filter_ctx context;
 	int failed;
 
 	/* With a NULL filter this fails with EFAULT where the kernel has filters, else with EINVAL. */
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 || errno != EFAULT)
-		return ENOTSUP;
-	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	if (filter == NULL)
-		return ENOMEM;
-	failed = allow_all_needed(filter, sandbox);
-	/* Older kernels and libraries lack these two, and the filter works without them. */
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 || errno != EFAULT) {
+		errno = ENOTSUP;
+		return NULL;
+	}
+	context = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	if (context == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	failed = allow_all_needed(context, sandbox);
+	/* Older libraries lack this, and the filter works without. */
+	seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (failed == 0)
-		failed = seccomp_load(filter);
-	seccomp_release(filter);
-	return -failed;
+		filter = export_program(context);
+	else
+		errno = -failed;
+	seccomp_release(context);
+	return filter;
+}
+
+void sandbox_filter_free(struct sandbox_filter *filter)
+{
+	free(filter);
+}
+
+/* Older kernels log no refusal, and the filter works without. */
+int sandbox_enter(const struct sandbox_filter *filter)
+{
+	struct sock_fprog program = {.len = (unsigned short)filter->count,
+		.filter = (struct sock_filter *)filter->instructions};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, &program) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : errno;
 }

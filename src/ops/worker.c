@@ -13,7 +13,6 @@
  */
 #include "worker.h"
 
-#include "sandbox.h"
 #include "share.h"
 
 #include <errno.h>
@@ -33,6 +32,7 @@ struct worker {
 	bool failed;   /* its event loop failed */
 	bool has_loop; /* session_loop_init() was called, so the loop must be freed */
 	sem_t restricted;
+	const struct sandbox_filter *filter;
 	int not_restricted; /* errno of the sandbox; valid after RESTRICTED */
 	struct shares shares;
 	struct share *prepared;            /* the main thread's, until it is handed over */
@@ -151,7 +151,8 @@ static void *worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
-	worker->not_restricted = sandbox_enter(&(struct sandbox){0});
+	if (worker->filter != NULL)
+		worker->not_restricted = sandbox_enter(worker->filter);
 	sem_post(&worker->restricted);
 	while (worker_has_work(worker) && !worker->failed) {
 		if (event_base_loop(worker->shares.base, EVLOOP_ONCE) == -1)
@@ -227,7 +228,8 @@ fail:
 	return NULL;
 }
 
-int worker_start(struct worker *worker, struct listener_failure *failure)
+int worker_start(struct worker *worker, const struct sandbox_filter *filter,
+	struct listener_failure *failure)
 {
 	struct shares *shares = &worker->shares;
 	struct share *first = worker->prepared;
@@ -241,6 +243,7 @@ int worker_start(struct worker *worker, struct listener_failure *failure)
 	if (event_add(&worker->on_wake, NULL) == -1)
 		goto fail;
 	worker->prepared = NULL;
+	worker->filter = filter;
 	if (share_start(first, failure) == -1)
 		return -1;
 	failure->error = pthread_create(&worker->thread, NULL, worker_run, worker);

@@ -7,6 +7,7 @@
 #include "counters.h"
 #include "generation.h"
 #include "proxy/listener.h"
+#include "sandbox.h"
 
 struct worker;
 
@@ -27,14 +28,15 @@ struct worker *worker_new(unsigned index, int reports, struct generation *genera
 	struct listener_failure *failure);
 
 /*
- * Starts to listen, and starts the thread. Returns 0, or -1 and fills FAILURE as worker_new(); the
- * worker must then be joined like one that runs.
+ * Starts to listen, and starts the thread, which restricts itself by FILTER; NULL: it does not. Returns 0, or
+ * -1 and fills FAILURE as worker_new(); the worker must then be joined like one that runs.
  */
-int worker_start(struct worker *worker, struct listener_failure *failure);
+int worker_start(struct worker *worker, const struct sandbox_filter *filter,
+	struct listener_failure *failure);
 
 /*
- * Waits until the worker's thread is restricted (sandbox.h), before it has accepted a client. Returns 0 or
- * an errno of sandbox_enter().
+ * Waits until the worker's thread is restricted, which is before it accepts a client. The filter may be freed
+ * then. Returns 0 or an errno of sandbox_enter().
  */
 int worker_await_sandbox(struct worker *worker);
 

@@ -4,7 +4,6 @@
  */
 #include "workers.h"
 
-#include <errno.h>
 #include <sched.h>
 
 unsigned workers_wanted(const struct config *config)
@@ -33,16 +32,15 @@ int workers_bind(struct workers *workers, unsigned count, struct generation *gen
 	return 0;
 }
 
-int workers_start(struct workers *workers, struct listener_failure *failure, int *not_restricted)
+int workers_start(struct workers *workers, const struct sandbox_filter *filter,
+	struct listener_failure *failure, int *not_restricted)
 {
 	*not_restricted = 0;
 	for (unsigned i = 0; i < workers->count && *not_restricted == 0; i++) {
-		if (worker_start(workers->list[i], failure) == -1)
+		if (worker_start(workers->list[i], filter, failure) == -1)
 			return -1;
 		workers->started++;
 		*not_restricted = worker_await_sandbox(workers->list[i]);
-		if (*not_restricted == ENOTSUP)
-			*not_restricted = 0; /* the main thread reports it */
 	}
 	return 0;
 }

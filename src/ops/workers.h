@@ -26,10 +26,11 @@ int workers_bind(struct workers *workers, unsigned count, struct generation *gen
 	struct listener_failure *failure);
 
 /*
- * Starts all of them, each one restricted. Returns 0, or -1 and fills FAILURE. *NOT_RESTRICTED is an errno
- * of sandbox_enter(), or 0.
+ * Starts all of them, each one restricted by FILTER; NULL: none is. Returns 0, or -1 and fills FAILURE.
+ * *NOT_RESTRICTED is an errno of sandbox_enter(), or 0.
  */
-int workers_start(struct workers *workers, struct listener_failure *failure, int *not_restricted);
+int workers_start(struct workers *workers, const struct sandbox_filter *filter,
+	struct listener_failure *failure, int *not_restricted);
 
 void workers_command(struct workers *workers, enum worker_command command);
 

@@ -56,10 +56,13 @@ static int tear_down(void **state)
 
 static void enter(struct sandbox sandbox)
 {
-	int failed;
+	struct sandbox_filter *filter = sandbox_compile(&sandbox);
+	int failed = filter == NULL ? errno : 0;
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	failed = sandbox_enter(&sandbox);
+	if (filter != NULL)
+		failed = sandbox_enter(filter);
+	sandbox_filter_free(filter);
 	if (failed != 0) {
 		fprintf(stderr, "the sandbox cannot be entered: %s\n", strerror(failed));
 		_exit(100);

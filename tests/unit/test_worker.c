@@ -79,7 +79,7 @@ static struct worker *start_worker(void)
 	choose_address();
 	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
-	assert_int_equal(worker_start(worker, &failure), 0);
+	assert_int_equal(worker_start(worker, NULL, &failure), 0);
 	return worker;
 }
 
@@ -176,7 +176,7 @@ static void one_that_could_not_be_started_is_taken_apart(void **state)
 	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
 	assert_int_not_equal(dup2(nothing, find_epoll()), -1);
-	assert_int_equal(worker_start(worker, &failure), -1);
+	assert_int_equal(worker_start(worker, NULL, &failure), -1);
 	assert_null(failure.bind);
 	assert_int_equal(failure.error, EINVAL);
 	assert_true(worker_join(worker, &counters));
@@ -212,7 +212,7 @@ static void a_want_of_descriptors_is_named(void **state)
 	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
 	before = use_descriptors_up();
-	assert_int_equal(worker_start(worker, &failure), -1);
+	assert_int_equal(worker_start(worker, NULL, &failure), -1);
 	assert_int_equal(failure.error, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_true(worker_join(worker, &counters));
