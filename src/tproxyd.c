@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -20,13 +21,14 @@ enum {
 
 static void print_usage(FILE *out)
 {
-	fputs("usage: tproxyd -f FILE [-c]\n"
+	fputs("usage: tproxyd -f FILE [-c | -db]\n"
 	      "       tproxyd -v | -h\n"
 	      "\n"
 	      "A transparent TCP proxy; FILE is in HAProxy's configuration language.\n"
 	      "\n"
 	      "  -f, --file FILE   the configuration to serve\n"
 	      "  -c, --check       check it, print its listeners and servers, and exit\n"
+	      "  -db               stay in the foreground, whatever `daemon` says\n"
 	      "  -v, --version     print the version\n"
 	      "  -h, --help        print this help\n"
 	      "\n"
@@ -41,6 +43,7 @@ static void print_usage(FILE *out)
 struct arguments {
 	const char *file;
 	bool check;
+	bool foreground;
 };
 
 /* Returns -1 to go on, or the exit status. */
@@ -55,7 +58,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "f:cvh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f:cd:vh", options, NULL)) != -1) {
 		switch (option) {
 		case 'f':
 			arguments->file = optarg;
@@ -63,6 +66,13 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		case 'c':
 			arguments->check = true;
 			break;
+		case 'd': /* HAProxy's -db */
+			arguments->foreground = strcmp(optarg, "b") == 0;
+			if (arguments->foreground)
+				break;
+			fprintf(stderr, "tproxyd: unknown option '-d%s'\n", optarg);
+			print_usage(stderr);
+			return EXIT_USAGE;
 		case 'v':
 			printf("tproxyd %s (libevent %s)\n", TPROXYD_VERSION, event_get_version());
 			return EXIT_SUCCESS;
@@ -123,6 +133,7 @@ int main(int argc, char **argv)
 	config = load_config(arguments.file, &identity);
 	if (config == NULL)
 		return EXIT_FAILURE;
+	config->global.daemon &= !arguments.foreground;
 	if (!arguments.check)
 		return daemon_run(config, arguments.file, &identity);
 	config_print(config, stdout);

@@ -13,8 +13,10 @@
 #define TPROXY_CONFIG_H
 
 #include "tproxy/addr.h"
+#include "tproxy/condition.h"
 #include "tproxy/diag.h"
 #include "tproxy/proxy_header.h"
+#include "tproxy/value_format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +28,7 @@ enum timeout {
 	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
+	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
 
@@ -64,12 +67,25 @@ struct bind {
 	unsigned line;
 };
 
+/* What a PROXY header of version 2 has behind its addresses. */
+struct header_fields {
+	bool checksum;
+	bool authority; /* the one that the client's own header has */
+	bool unique_id; /* by the frontend's `unique-id-format` */
+	struct header_field {
+		unsigned type; /* 0 to 255 */
+		struct value_format value;
+	} * list;
+	size_t count;
+};
+
 struct server {
 	const char *name;
 	struct addr address; /* port 0: the port that the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
-	unsigned index;                       /* of all servers of the configuration, from 0 */
+	struct header_fields send_proxy_fields;
+	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
 	 * The listener of this configuration through which connections to the server come back to the
@@ -112,6 +128,44 @@ enum proxy_option {
 	OPTION_SRVTCPKA = 1 << 2,        /* keep-alives to the server; `option tcpka` sets both */
 	OPTION_SPLICE_REQUEST = 1 << 3,  /* client to server: always splice */
 	OPTION_SPLICE_RESPONSE = 1 << 4, /* server to client: always splice */
+	/* Of the lines of OPTION_TCPLOG: */
+	OPTION_DONTLOGNULL = 1 << 5,         /* none where the client sent nothing */
+	OPTION_DONTLOG_NORMAL = 1 << 6,      /* none where all went well */
+	OPTION_LOG_SEPARATE_ERRORS = 1 << 7, /* the others have the level err */
+	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
+};
+
+/* When a rule is asked, in this order. */
+enum rule_stage {
+	STAGE_CONNECTION, /* tcp-request connection: of the connection's own addresses, before any PROXY header */
+	STAGE_SESSION, /* tcp-request session: once the client is known */
+	STAGE_CONTENT, /* tcp-request content: of the frontend, and then of a backend that is another section */
+	STAGE_BACKEND, /* use_backend: the first one that applies chooses; none: default_backend */
+	STAGE_SERVER, /* use-server: the first one that applies chooses; none: the servers take turns */
+	STAGE_COUNT
+};
+
+enum rule_action {
+	/* The first of these two that applies ends its stage; without one the client is accepted. */
+	RULE_ACCEPT,
+	RULE_REJECT,
+	RULE_EXPECT_PROXY, /* of STAGE_CONNECTION: as `accept-proxy`, for this client; the rules after it are asked, too */
+	RULE_CHOOSE, /* of the last two stages */
+};
+
+struct client_rule {
+	enum rule_action action;
+	struct condition condition;
+	const struct proxy *backend; /* of STAGE_BACKEND */
+	const struct server *server; /* of STAGE_SERVER */
+	const char *text;            /* as written, its words parted by spaces */
+	unsigned line;
+};
+
+/* In their order in the file. */
+struct client_rules {
+	struct client_rule *list;
+	size_t count;
 };
 
 enum role {
@@ -129,13 +183,17 @@ struct proxy {
 	unsigned options; /* of enum proxy_option */
 	unsigned timeouts[TIMEOUT_COUNT];
 	struct log_targets logs; /* `log global` is resolved to global's targets */
+	struct client_rules rules[STAGE_COUNT];
 
 	/* Of a frontend. */
 	struct bind *binds;
 	size_t bind_count;
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
-	unsigned maxconn; /* sessions at the same time; 0: global's limit alone */
-	unsigned backlog; /* of its listeners that name none; 0: from maxconn */
+	const struct proxy **targets;        /* every backend that its clients may come to, once */
+	size_t target_count;
+	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
+	struct value_format unique_id; /* `unique-id-format` */
+	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
 	struct server *servers; /* balanced by round robin */
@@ -144,10 +202,13 @@ struct proxy {
 };
 
 struct global {
-	unsigned maxconn;  /* sessions at the same time; 0: from the descriptor limit */
-	unsigned nbthread; /* 0: one for each processor */
-	const char *user;  /* NULL: stay */
-	const char *group; /* NULL: the user's */
+	unsigned maxconn;   /* sessions at the same time; 0: from the descriptor limit */
+	unsigned nbthread;  /* 0: one for each processor */
+	unsigned ulimit_n;  /* descriptor limit; 0: as high as it may be */
+	bool daemon;        /* goes to the background once it has started */
+	const char *chroot; /* folder that is the root once it has started; NULL: stay */
+	const char *user;   /* NULL: stay */
+	const char *group;  /* NULL: the user's */
 	const char *pidfile;
 	bool nosplice; /* always copy */
 	struct log_targets logs;
@@ -179,6 +240,9 @@ void config_print(const struct config *config, FILE *out);
 
 /* The address of a server, with its port or else the port of the listener that the client connected to. */
 struct addr server_address(const struct server *server, uint16_t listener_port);
+
+/* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
+bool config_reads_header(const struct proxy *frontend, const struct bind *bind);
 
 /* Whether anything in the configuration needs IP_TRANSPARENT, hence CAP_NET_RAW. */
 bool config_needs_transparent(const struct config *config);

@@ -14,7 +14,24 @@
 enum {
 	PROXY_HEADER_LONGEST_LINE = 107, /* bytes of a version 1 header (section 2.1) */
 	PROXY_HEADER_FIXED = 16, /* of a version 2 header, before its addresses (section 2.2) */
-	PROXY_HEADER_WRITTEN_MAX = PROXY_HEADER_LONGEST_LINE /* room for proxy_header_write() */
+	PROXY_HEADER_WRITTEN_MAX = PROXY_HEADER_LONGEST_LINE, /* room for proxy_header_write() */
+	PROXY_FIELD_HEAD = 3,                                 /* of a field, before its value */
+	PROXY_AUTHORITY_MAX = 255,
+	PROXY_UNIQUE_ID_MAX = 128, /* section 2.2.5 */
+	PROXY_CHECKSUM_LENGTH = 4
+};
+
+/* Types of fields behind the addresses of version 2 (section 2.2). */
+enum proxy_field_type {
+	PROXY_FIELD_AUTHORITY = 0x02, /* the name of the host that the client asked for */
+	PROXY_FIELD_CRC32C = 0x03,    /* a checksum of the header */
+	PROXY_FIELD_UNIQUE_ID = 0x05, /* what tells the connection from all others */
+};
+
+/* The value of a field, part of other bytes; length 0: none, or an empty one. */
+struct proxy_field {
+	const char *value;
+	size_t length;
 };
 
 enum proxy_header_version {
@@ -40,7 +57,8 @@ struct proxy_header {
 	 * names none (LOCAL, UNKNOWN): then the connection's own addresses hold.
 	 */
 	struct addr source, destination;
-	const char *problem; /* MALFORMED: what is wrong, for a log. Static. */
+	struct proxy_field authority, unique_id; /* WHOLE: parts of the bytes that were read */
+	const char *problem;                     /* MALFORMED: what is wrong, for a log. Static. */
 };
 
 /*
@@ -57,5 +75,15 @@ enum proxy_header_state proxy_header_parse(
  */
 size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_version version,
 	const struct addr *source, const struct addr *destination);
+
+/*
+ * Adds a field to the LENGTH bytes of a version 2 header at TEXT, which has ROOM. Returns the new length; it is LENGTH where
+ * there is no room.
+ */
+size_t proxy_header_add(char *text, size_t length, size_t room, unsigned type, const void *value,
+	size_t value_length);
+
+/* Puts the checksum of the LENGTH bytes at TEXT into their field of that type, whose value is 0 so far. */
+void proxy_header_sum(char *text, size_t length);
 
 #endif

@@ -8,15 +8,13 @@
 #include "parser.h"
 
 #include "config.h"
+#include "tproxy/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MEMORY_MAX ((size_t)256 << 20)
-#define FILE_MAX   ((size_t)16 << 20)
 
 static void report_words(void *context, const char *culprit, const char *error)
 {
@@ -117,48 +115,17 @@ struct config *config_parse(const char *name, const char *text, size_t length, s
 	return config_parse_within(name, text, length, diag, MEMORY_MAX);
 }
 
-/* Reads all that is left of FD. Returns NULL with errno set. */
-static char *read_all(int fd, size_t *length)
-{
-	size_t room = 4096;
-	char *text = malloc(room), *larger;
-	ssize_t got;
-
-	for (*length = 0; text != NULL; *length += (size_t)got) {
-		got = read(fd, text + *length, room - *length);
-		if (got == 0)
-			return text;
-		if (got == -1)
-			break;
-		if (*length + (size_t)got < room)
-			continue;
-		errno = EFBIG;
-		larger = room < FILE_MAX ? realloc(text, 2 * room) : NULL;
-		if (larger == NULL)
-			break;
-		text = larger;
-		room *= 2;
-	}
-	free(text);
-	return NULL;
-}
-
 struct config *config_load(const char *path, struct diag *diag)
 {
-	struct config *config = NULL;
-	char *text = NULL;
 	size_t length = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = file_read(path, &length);
+	struct config *config = NULL;
 
-	if (fd != -1)
-		text = read_all(fd, &length);
 	if (text == NULL)
 		diag_add(diag, DIAG_ERROR, path, 0, NULL, "cannot be read: %s", strerror(errno));
 	else
 		config = config_parse(path, text, length, diag);
 	free(text);
-	if (fd != -1)
-		close(fd);
 	return config;
 }
 

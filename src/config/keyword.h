@@ -73,7 +73,7 @@ struct keyword {
 };
 
 /* The table has no more rows than this. */
-#define KEYWORDS_MAX 64
+#define KEYWORDS_MAX 128
 
 /* The rows of the table, from 0; NULL after the last. */
 const struct keyword *keyword_at(size_t index);
@@ -90,6 +90,7 @@ const char *where_text(unsigned where, char *text, size_t size);
 enum foreign_class {
 	FOREIGN_REFUSED,   /* an error: to leave it out would change what the file means */
 	FOREIGN_NO_EFFECT, /* a warning: it changes nothing here, whatever its arguments are */
+	FOREIGN_HTTP,      /* in `defaults` one warning for all of them, elsewhere refused */
 };
 
 /* A word of HAProxy that is no keyword here. */

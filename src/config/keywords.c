@@ -80,6 +80,14 @@ bool parser_check_name(struct parser *parser, const char *name)
 	return true;
 }
 
+void parser_note_http(struct parser *parser, const char *name)
+{
+	if (parser->http_count++ > 0)
+		return;
+	snprintf(parser->http_word, sizeof(parser->http_word), "%.60s", name);
+	parser->http_line = parser->line;
+}
+
 /* --- places: where a keyword may stand --- */
 
 static const struct place {
@@ -131,8 +139,11 @@ unsigned role_places(enum role role)
 static size_t name_words(const struct parser *parser, size_t start, const char *name)
 {
 	const char *word = parser->words.list[start], *space = strchr(name, ' ');
+	const char *argument = strchr(name, '(');
 	size_t length = strlen(word);
 
+	if (argument != NULL) /* its own function reads what is in the parentheses */
+		return strncmp(word, name, (size_t)(argument - name) + 1) == 0 ? 1 : 0;
 	if (space == NULL)
 		return strcmp(word, name) == 0 ? 1 : 0;
 	if (length != (size_t)(space - name) || memcmp(word, name, length) != 0)
@@ -279,7 +290,9 @@ static bool report_unknown(struct parser *parser, unsigned where)
 
 	if (parser->foreign_find(name, where, &foreign)) {
 		arguments = foreign.argument_count;
-		if (foreign.class == FOREIGN_REFUSED)
+		if (foreign.class == FOREIGN_HTTP && where == (IN_DEFAULTS | IN_FILE))
+			parser_note_http(parser, name);
+		else if (foreign.class != FOREIGN_NO_EFFECT)
 			parser_fail(parser, name, "not supported: %s", foreign.text);
 		else
 			parser_warn_at(parser, parser->line, name, "no effect: %s", foreign.text);

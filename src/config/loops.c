@@ -18,7 +18,7 @@
  */
 #include "parser.h"
 
-#include "cycles.h"
+#include "tproxy/cycles.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@
 
 #define FAMILIES 2
 
-/* What becomes of a connection to a listener: one for each. Those that are equal share a node. */
+/* What can become of a connection to a listener: one for each backend of its frontend. Those that are equal share a node. */
 struct way {
 	const struct proxy *backend;
 	uint16_t port;
@@ -94,7 +94,11 @@ static bool sort_ways(struct graph *graph)
 {
 	const struct places *places = graph->places;
 
-	graph->ways = memory_alloc(graph->memory, places->count * sizeof(*graph->ways));
+	size_t ways = 0;
+
+	for (size_t i = 0; i < places->count; i++)
+		ways += places->list[i].frontend->target_count;
+	graph->ways = memory_alloc(graph->memory, ways * sizeof(*graph->ways));
 	graph->takes_ipv4 = memory_alloc(graph->memory, places->count * sizeof(*graph->takes_ipv4));
 	if (graph->ways == NULL || graph->takes_ipv4 == NULL)
 		return false;
@@ -102,12 +106,12 @@ static bool sort_ways(struct graph *graph)
 		next = places_next(places, place);
 		for (size_t i = place; i < next; i++) {
 			const struct bind *bind = places->list[i].bind;
-			const struct proxy *backend = places->list[i].frontend->default_backend;
+			const struct proxy *frontend = places->list[i].frontend;
 
 			graph->takes_ipv4[place] |= bind->v6_mode != V6_ONLY;
-			if (backend != NULL)
-				graph->ways[graph->way_count++] =
-					(struct way){backend, addr_port(&bind->address), i, place};
+			for (size_t j = 0; j < frontend->target_count; j++)
+				graph->ways[graph->way_count++] = (struct way){
+					frontend->targets[j], addr_port(&bind->address), i, place};
 		}
 	}
 	qsort(graph->ways, graph->way_count, sizeof(*graph->ways), compare_ways);

@@ -37,6 +37,20 @@ struct server_line {
 	bool has_source; /* else its backend's `source` holds */
 };
 
+/* A rule, and the name of the backend or server that it chooses, or NULL. */
+struct rule_line {
+	enum rule_stage stage;
+	struct client_rule rule;
+	const char *target;
+};
+
+/* A test that counts the servers of a backend, whose name becomes a pointer after the last line. */
+struct counting_test {
+	struct acl_test *test;
+	const char *backend;
+	unsigned line;
+};
+
 /* A section while it is read; what it will be is known after the last line of the file. */
 struct section {
 	struct section *next;
@@ -49,7 +63,14 @@ struct section {
 	size_t log_count;
 	struct server_line *servers;
 	size_t server_count;
-	struct claims server_names;
+	struct claims server_names; /* each with its place in SERVERS */
+	struct acl **acls;
+	size_t acl_count;
+	struct claims acl_names; /* each with its place in ACLS */
+	struct rule_line *rules;
+	size_t rule_count;
+	unsigned use_backend_line; /* of the first one, or 0 */
+	unsigned http_mode_line;   /* of the `mode http` that it took from `defaults`, or 0 */
 };
 
 struct parser {
@@ -72,11 +93,16 @@ struct parser {
 	bool skipping;           /* within a section that is not known */
 	bool skipped;            /* there was such a section */
 	struct section *section; /* NULL in `global` */
+	/* Words of HTTP in `defaults`: the first of them, its line, and how many there are. */
+	char http_word[64];
+	unsigned http_line, http_count;
 	struct section *sections, **sections_end;
 	unsigned section_count;
-	struct claims frontends, backends; /* by index; a `listen` section is in both */
-	struct section *defaults;          /* the last one, or NULL */
-	struct log_line *logs;             /* of `global` */
+	struct claims frontends, backends;    /* by index; a `listen` section is in both */
+	struct section *defaults;             /* the last one, or NULL */
+	struct counting_test *counting_tests; /* of all sections */
+	size_t counting_test_count;
+	struct log_line *logs; /* of `global` */
 	size_t log_count;
 
 	struct bind *bind;          /* of the line that is read */
@@ -110,6 +136,12 @@ const char *parser_require_text(struct parser *parser, const char *what);
 bool parser_require_number(
 	struct parser *parser, unsigned minimum, unsigned maximum, unsigned *value);
 
+/*
+ * Notes a word of HTTP in `defaults`, where it does no harm to sections with `mode tcp`. All of them get one warning,
+ * after the last line.
+ */
+void parser_note_http(struct parser *parser, const char *name);
+
 /* Names are letters, digits, and . : _ - as in HAProxy. False after an error. */
 bool parser_check_name(struct parser *parser, const char *name);
 
@@ -127,23 +159,44 @@ void parse_backend(struct parser *parser);
 void parse_listen(struct parser *parser);
 
 /* Lines of sections. */
+void parse_acl(struct parser *parser);
 void parse_balance(struct parser *parser);
 void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
 void parse_log(struct parser *parser);
 void parse_mode(struct parser *parser);
+void parse_nbproc(struct parser *parser);
+void parse_httplog(struct parser *parser);
 void parse_server(struct parser *parser);
 void parse_source(struct parser *parser);
+void parse_unique_id_format(struct parser *parser);
+void parse_tcp_request_connection(struct parser *parser);
+void parse_tcp_request_session(struct parser *parser);
+void parse_tcp_request_content(struct parser *parser);
+void parse_tcp_request_inspect_delay(struct parser *parser);
+void parse_use_backend(struct parser *parser);
+void parse_use_server(struct parser *parser);
+
+/*
+ * Takes `if` or `unless` and all that follows it. ACLs of the section are known by name from their first line on.
+ * False after an error, which was reported, or without memory.
+ */
+bool parse_condition(struct parser *parser, struct condition *condition);
 
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
+void parse_server_proxy_v2_options(struct parser *parser);
+void parse_server_proxy_v2_tlv(struct parser *parser);
 void parse_server_send_proxy(struct parser *parser);
 void parse_server_send_proxy_v2(struct parser *parser);
 void parse_server_source(struct parser *parser);
 
 /* After the last line: checks the whole, and makes the model of it. */
 void config_resolve(struct parser *parser);
+
+/* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
+void config_resolve_rules(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */
 void config_warn_of_proxies(struct parser *parser);

@@ -101,6 +101,26 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 	}
 }
 
+/* A section that has no mode of its own has that of `defaults`. */
+static void check_modes(struct parser *parser)
+{
+	char more[64] = "";
+
+	for (const struct section *section = parser->sections; section != NULL;
+		section = section->next)
+		if (section->http_mode_line != 0)
+			parser_fail_at(parser, section->proxy.line, section->proxy.name,
+				"'mode http' of line %u holds for it, and tproxyd relays TCP and "
+				"reads nothing of it; write 'mode tcp'",
+				section->http_mode_line);
+	if (parser->http_count > 1)
+		snprintf(more, sizeof(more), " (%u more like it in 'defaults')",
+			parser->http_count - 1);
+	if (parser->http_count > 0)
+		parser_warn_at(parser, parser->http_line, parser->http_word,
+			"no effect: it belongs to HTTP, and tproxyd relays TCP%s", more);
+}
+
 static void resolve_sections(struct parser *parser)
 {
 	struct config *config = parser->config;
@@ -192,8 +212,10 @@ void config_resolve(struct parser *parser)
 {
 	struct places places;
 
+	check_modes(parser);
 	resolve_sections(parser);
 	resolve_default_backends(parser);
+	config_resolve_rules(parser);
 	if (places_sort(&places, parser->config, parser->memory)) {
 		check_collisions(parser, &places);
 		if (diag_count(parser->diag, DIAG_ERROR) == 0)

@@ -147,11 +147,46 @@ void parse_default_backend(struct parser *parser)
 	parser->section->default_backend_line = parser->line;
 }
 
+/* `mode http` may stand in `defaults`, for sections that say `mode tcp` themselves. */
 void parse_mode(struct parser *parser)
 {
 	const char *word = parser_require_word(parser, "tcp");
 
-	if (word != NULL && strcmp(word, "tcp") != 0)
+	if (word == NULL)
+		return;
+	parser->section->http_mode_line = 0;
+	if (strcmp(word, "http") == 0 && parser->where == IN_DEFAULTS) {
+		parser->section->http_mode_line = parser->line;
+		parser_note_http(parser, "mode http");
+	} else if (strcmp(word, "tcp") != 0) {
 		parser_fail(parser, word,
 			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
+	}
+}
+
+void parse_httplog(struct parser *parser)
+{
+	parser_note_http(parser, "option httplog");
+	parser->section->proxy.options |= OPTION_TCPLOG;
+}
+
+void parse_nbproc(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "1");
+
+	if (word != NULL && strcmp(word, "1") != 0)
+		parser_fail(parser, word, "not supported: there is one process; write 'nbthread'");
+	else if (word != NULL)
+		parser_warn_at(parser, parser->line, "nbproc", "no effect: there is one process");
+}
+
+void parse_unique_id_format(struct parser *parser)
+{
+	const char *text = parser_require_word(parser, "a format");
+	const char *error = NULL;
+
+	if (text != NULL)
+		error = value_format_parse(&parser->section->proxy.unique_id, parser->memory, text);
+	if (error != NULL)
+		parser_fail(parser, text, "%s", error);
 }

@@ -11,6 +11,7 @@
 #include "address.h"
 #include "tproxy/spelling.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool read_address(struct parser *parser, const char *text, struct addr *addr)
@@ -125,6 +126,75 @@ void parse_server_send_proxy_v2(struct parser *parser)
 	send_proxy(parser, PROXY_HEADER_V2);
 }
 
+void parse_server_proxy_v2_options(struct parser *parser)
+{
+	struct header_fields *fields = &parser->server->server.send_proxy_fields;
+	const char *list = parser_require_word(parser, "crc32c, authority or unique-id");
+	char copy[sizeof(parser->words.text)], *option, *next = copy;
+
+	if (list == NULL)
+		return;
+	memcpy(copy, list, strlen(list) + 1);
+	while ((option = strsep(&next, ",")) != NULL) {
+		if (strcmp(option, "crc32c") == 0)
+			fields->checksum = true;
+		else if (strcmp(option, "authority") == 0)
+			fields->authority = true;
+		else if (strcmp(option, "unique-id") == 0)
+			fields->unique_id = true;
+		else
+			parser_fail(parser, option,
+				"not supported: the options are crc32c, authority and unique-id; "
+				"tproxyd does not speak TLS");
+	}
+}
+
+/* The number in parentheses, in decimal or with 0x. */
+static bool parse_field_type(struct parser *parser, const char *word, unsigned *type)
+{
+	const char *text = strchr(word, '(') + 1;
+	unsigned long number;
+	char *end;
+
+	number = strtoul(text, &end, 0);
+	if (end == text || strcmp(end, ")") != 0 || *text == '-' || number > 255) {
+		parser_fail(parser, word, "not a type; write 0 to 255, as in (0xE0)");
+		return false;
+	}
+	*type = (unsigned)number;
+	return true;
+}
+
+void parse_server_proxy_v2_tlv(struct parser *parser)
+{
+	struct header_fields *fields = &parser->server->server.send_proxy_fields;
+	struct header_field field = {0}, *grown;
+	const char *word = parser->words.list[parser->next - 1], *text, *error;
+
+	if (!parse_field_type(parser, word, &field.type))
+		field.type = 0;
+	text = parser_require_word(parser, "a format");
+	error = text == NULL ? NULL : value_format_parse(&field.value, parser->memory, text);
+	if (error != NULL)
+		parser_fail(parser, text, "%s", error);
+	grown = memory_grow(parser->memory, fields->list, fields->count, sizeof(*grown));
+	if (grown == NULL)
+		return;
+	fields->list = grown;
+	fields->list[fields->count++] = field;
+}
+
+/* Fields belong to headers of version 2; HAProxy sends none, or even no such header. */
+static void check_fields(struct parser *parser, const struct server *server)
+{
+	const struct header_fields *fields = &server->send_proxy_fields;
+	bool has_options = fields->checksum || fields->authority || fields->unique_id;
+
+	if (server->send_proxy != PROXY_HEADER_V2 && (has_options || fields->count > 0))
+		parser_fail(parser, has_options ? "proxy-v2-options" : "set-proxy-v2-tlv-fmt",
+			"'send-proxy-v2' is missing on this line");
+}
+
 /* Notes the server's name, which no other of its section may have. */
 static void claim_server_name(struct parser *parser, const char *name)
 {
@@ -134,8 +204,9 @@ static void claim_server_name(struct parser *parser, const char *name)
 	if (other != NULL)
 		parser_fail(parser, name, "line %u has a server of this name already", other->line);
 	else
-		claims_add(
-			claims, parser->memory, (struct claim){.text = name, .line = parser->line});
+		claims_add(claims, parser->memory,
+			(struct claim){
+				name, parser->line, (unsigned)parser->section->server_count});
 }
 
 static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
@@ -161,6 +232,7 @@ void parse_server(struct parser *parser)
 	parse_server_address(parser, address, &line.server.address);
 	parser->server = &line;
 	parse_parameters(parser, ON_SERVER);
+	check_fields(parser, &line.server);
 	parser->server = NULL;
 	grown = memory_grow(
 		parser->memory, section->servers, section->server_count, sizeof(*grown));

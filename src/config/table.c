@@ -44,6 +44,8 @@ static const struct keyword keywords[] = {
 	{"listen", "NAME", IN_FILE, MANY_TIMES, OWN(parse_listen),
 		.help = "begins a section that is a frontend and its backend in one"},
 
+	{"acl", "NAME TEST [-f FILE] [VALUE]…", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_acl),
+		.help = "names a test of connections for the rules of this section; one of several with the same name must hold"},
 	{"backlog", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, backlog, 1, INT_MAX),
 		.help = "connections that the kernel holds until they are accepted; default: from maxconn"},
 	{"balance", "roundrobin", IN_BACKENDS, 0, OWN(parse_balance),
@@ -52,6 +54,12 @@ static const struct keyword keywords[] = {
 		.help = "addresses to listen on"},
 	{"default_backend", "NAME", IN_FRONTENDS, 0, OWN(parse_default_backend),
 		.help = "the backend or listen section that the connections go to"},
+	{"chroot", "PATH", IN_GLOBAL, 0, TEXT(struct global, chroot, 0, "the folder's path"),
+		.help = "folder that becomes the root of the file system before privileges are dropped",
+		.label = "changes its root to"},
+	{"daemon", "", IN_GLOBAL, MANY_TIMES, FLAG(struct global, daemon),
+		.help = "goes to the background once it has started; the option `-db` keeps it in the foreground",
+		.label = "goes to the background"},
 	{"group", "NAME", IN_GLOBAL, 0, TEXT(struct global, group, 0, "the group's name"),
 		.help = "group to run as; default: the user's",
 		.label = "runs as group"},
@@ -68,6 +76,8 @@ static const struct keyword keywords[] = {
 		.label = "connections at the same time"},
 	{"mode", "tcp", IN_PROXIES, 0, OWN(parse_mode),
 		.help = "the only mode, and the default"},
+	{"nbproc", "1", IN_GLOBAL, MANY_TIMES, OWN(parse_nbproc),
+		.help = "allowed; it changes nothing, since there is one process"},
 	{"nbthread", "N", IN_GLOBAL, 0, NUMBER(struct global, nbthread, 1, 64),
 		.help = "worker threads, 1 to 64; default: one for each processor",
 		.label = "threads", .unset = "one for each processor"},
@@ -77,6 +87,20 @@ static const struct keyword keywords[] = {
 	{"option clitcpka", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_CLITCPKA),
 		.help = "keep-alives to the client",
 		.label = "sends keep-alives to clients"},
+	{"option dontlog-normal", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_DONTLOG_NORMAL),
+		.help = "with tcplog, no line for a connection that ended in order and without a retry",
+		.label = "logs no connection that ended in order"},
+	{"option dontlognull", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_DONTLOGNULL),
+		.help = "with tcplog, no line for a connection on which the client sent nothing",
+		.label = "logs no connection on which the client sent nothing"},
+	{"option httplog", "", IN_DEFAULTS, MANY_TIMES, OWN(parse_httplog),
+		.help = "the same as tcplog, as in HAProxy for a section with `mode tcp`"},
+	{"option log-separate-errors", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOG_SEPARATE_ERRORS),
+		.help = "with tcplog, the level err for connections that did not end in order, or with a retry",
+		.label = "logs failed connections at level err"},
+	{"option logasap", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOGASAP),
+		.help = "with tcplog, the line comes when the server is reached, not at the end",
+		.label = "logs each connection when its server is reached"},
 	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(0),
 		.help = "allowed; it changes nothing, since tproxyd always chooses by itself"},
 	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_REQUEST),
@@ -102,6 +126,14 @@ static const struct keyword keywords[] = {
 		.help = "a server; without a port, the port that the client connected to"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, OWN(parse_source),
 		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
+	{"tcp-request connection", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_connection),
+		.help = "`accept` or `reject` a client, or `expect-proxy layer4`: a PROXY header from it"},
+	{"tcp-request content", "ACTION [if CONDITION]", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_tcp_request_content),
+		.help = "`accept` or `reject` a client, by the address that its PROXY header names; in a backend, the clients that come to it"},
+	{"tcp-request inspect-delay", "TIME", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_tcp_request_inspect_delay),
+		.help = "allowed; it changes nothing, since no rule waits for what the client sends"},
+	{"tcp-request session", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_session),
+		.help = "the same before the rules for contents; its clients have no line of tcplog"},
 	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
 		.help = "longest silence of the client"},
 	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
@@ -112,6 +144,17 @@ static const struct keyword keywords[] = {
 		.help = "longest silence of the server"},
 	{"timeout server-fin", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER_FIN]),
 		.help = "the same once one direction has ended; default: timeout server"},
+	{"timeout tunnel", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_TUNNEL]),
+		.help = "longest silence of both sides of a connection whose server was reached, instead of timeout client and timeout server"},
+	{"ulimit-n", "N", IN_GLOBAL, 0, NUMBER(struct global, ulimit_n, 0, INT_MAX),
+		.help = "descriptor limit of the process; default: as high as it may be",
+		.label = "descriptor limit"},
+	{"unique-id-format", "FORMAT", IN_FRONTENDS, 0, OWN(parse_unique_id_format),
+		.help = "what `proxy-v2-options unique-id` sends, 127 bytes at most; for instance `%ci:%cp_%fi:%fp_%Ts`"},
+	{"use-server", "NAME if CONDITION", IN_BACKEND, MANY_TIMES, OWN(parse_use_server),
+		.help = "the server of the clients for which the condition holds; the first such line counts"},
+	{"use_backend", "NAME [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_use_backend),
+		.help = "the backend or listen section of the clients for which the condition holds; the first such line counts, and then default_backend"},
 	{"user", "NAME", IN_GLOBAL, 0, TEXT(struct global, user, 0, "the user's name"),
 		.help = "user to run as; default: the one who started it",
 		.label = "runs as user"},
@@ -131,10 +174,14 @@ static const struct keyword keywords[] = {
 		.help = "an IPv6 address takes IPv4 clients, too"},
 	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
 		.help = "an IPv6 address takes IPv6 clients only"},
+	{"proxy-v2-options", "OPTION,…", ON_SERVER, 0, OWN(parse_server_proxy_v2_options),
+		.help = "fields of the header of version 2: a checksum (`crc32c`), the client's `authority`, the `unique-id`"},
 	{"send-proxy", "", ON_SERVER, 0, OWN(parse_server_send_proxy),
 		.help = "connections begin with a PROXY header of version 1, which names client and destination"},
 	{"send-proxy-v2", "", ON_SERVER, 0, OWN(parse_server_send_proxy_v2),
 		.help = "the same in version 2, the binary one"},
+	{"set-proxy-v2-tlv-fmt(TYPE)", "FORMAT", ON_SERVER, MANY_TIMES, OWN(parse_server_proxy_v2_tlv),
+		.help = "a field of this type in the header of version 2; a word of HAProxy's since version 2.9"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
 		.help = "as in the section, for this server"},
 };
@@ -147,7 +194,6 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
 #define NO_CHECK "there are no health checks; leave it out"
-#define NO_RULES "there are no rules; give every service a frontend of its own"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define NO_NAMES "names are not looked up; write addresses"
@@ -205,16 +251,12 @@ static const struct foreign_row {
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.peers.|tune.stick-counters",
 		"there are no stick tables"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.vars.", "there are no variables of connections"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "chroot",
-		"let the service manager confine the process; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "close-spread-time|grace|hard-stop-after",
 		"let the service manager end a stop that takes too long; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "cluster-secret|localpeer",
 		"there are no other instances to talk to; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "cpu-map|cpu-policy|cpu-set|numa-cpu-mapping",
 		"the kernel places the threads; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "daemon",
-		"tproxyd stays in the foreground; the service manager puts it in the background"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "debug|profiling.|stress-level|anonkey",
 		"leave it out; 'log stderr format raw local0 debug' shows each change of state"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
@@ -227,7 +269,7 @@ static const struct foreign_row {
 		NO_HTTP},
 	{IN_GLOBAL, FOREIGN_REFUSED, "expose-deprecated-directives|expose-experimental-directives",
 		"what it would allow is not supported; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "fd-hard-limit|strict-limits|ulimit-n",
+	{IN_GLOBAL, FOREIGN_REFUSED, "fd-hard-limit|strict-limits",
 		"let the service manager set the descriptor limit; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "gid", "write 'group' and the group's name"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "insecure-setuid-wanted|setcap|set-dumpable", SERVICE},
@@ -240,7 +282,6 @@ static const struct foreign_row {
 		"there is one process, in the foreground, which counts pipes within maxconn; leave "
 		"it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "maxconnrate|maxsessrate", "write 'maxconn'"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "nbproc", "there is one process; write 'nbthread'"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "busy-polling|noepoll|nopoll|nosepoll",
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
@@ -250,11 +291,18 @@ static const struct foreign_row {
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
 		"servers have no state to keep; leave it out"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", NO_RULES},
-	{IN_GLOBAL, FOREIGN_REFUSED, "stats|stats-file|shm-stats-file", NO_STATS},
+	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats", "there is no socket for commands and statistics"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file", NO_STATS},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
 		"write 'nbthread'"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "tune.", "there is nothing to tune; leave it out"},
+	{IN_GLOBAL, FOREIGN_REFUSED,
+		"tune.rcvbuf.|tune.sndbuf.|tune.client.rcvbuf|tune.client.sndbuf|tune.frontend."
+		"|tune.server.rcvbuf|tune.server.sndbuf|tune.backend.",
+		"set the sysctls net.ipv4.tcp_rmem and net.ipv4.tcp_wmem for the whole host"},
+	{IN_GLOBAL, FOREIGN_REFUSED, "tune.fail-alloc|tune.disable-",
+		"what it would change is not there; leave it out"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.", "it tunes HAProxy's own buffers, pools and queues"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "uid", "write 'user' and the user's name"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "unix-bind", UNIX},
 	{IN_GLOBAL, FOREIGN_REFUSED, "zero-warning",
@@ -268,10 +316,14 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_NO_EFFECT, "option tcp-smart-accept|option tcp-smart-connect",
 		"the kernel decides about acknowledgements"},
 	{IN_PROXIES, FOREIGN_REFUSED,
-		"appsession|block|capture|compression|cookie|declare|dynamic-cookie-key|errorfile"
-		"|errorfiles|errorloc|errorloc302|errorloc303|http-after-response|http-error"
-		"|http-request|http-response|http-reuse|http-send-name-header|max-keep-alive-queue"
-		"|max-session-srv-conns|monitor|monitor-uri|option accept-invalid-http-request"
+		"appsession|block|capture|declare|force-be-switch|force-persist|http-after-response"
+		"|http-request|http-response|ignore-persist|monitor|redirect|reqadd|reqdel|reqrep|rspadd"
+		"|rspdel|rsprep|use-fcgi-app",
+		NO_HTTP},
+	{IN_PROXIES, FOREIGN_HTTP,
+		"compression|cookie|dynamic-cookie-key|errorfile|errorfiles|errorloc|errorloc302"
+		"|errorloc303|http-error|http-reuse|http-send-name-header|max-keep-alive-queue"
+		"|max-session-srv-conns|monitor-uri|option accept-invalid-http-request"
 		"|option accept-invalid-http-response|option "
 		"accept-unsafe-violations-in-http-request"
 		"|option accept-unsafe-violations-in-http-response|option checkcache"
@@ -282,24 +334,23 @@ static const struct foreign_row {
 		"|option http-pretend-keepalive|option http-restrict-req-hdr-names"
 		"|option http-server-close|option http-tunnel|option http-use-htx"
 		"|option http-use-proxy-header|option httpclose|option idle-close-on-response"
-		"|option persist|option prefer-last-server|persist|redirect|reqadd|reqdel|reqrep"
-		"|rspadd|rspdel|rsprep|timeout http-keep-alive|timeout http-request"
-		"|timeout tarpit|unique-id-format|unique-id-header|use-fcgi-app",
+		"|option persist|option prefer-last-server|persist|timeout http-keep-alive"
+		"|timeout http-request|timeout tarpit|unique-id-header",
 		NO_HTTP},
-	{IN_PROXIES, FOREIGN_REFUSED, "option forwardfor|option forwarded|option originalto",
+	{IN_PROXIES, FOREIGN_HTTP, "option forwardfor|option forwarded|option originalto",
 		HTTP "; write 'source 0.0.0.0 usesrc clientip' to pass the client's address on"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option httplog|option httpslog",
+	{IN_FRONTEND | IN_BACKEND, FOREIGN_REFUSED, "option httplog",
 		HTTP "; write 'option tcplog'"},
+	{IN_PROXIES, FOREIGN_HTTP, "option httpslog", HTTP "; write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED,
 		"external-check|http-check|option external-check|option httpchk|option ldap-check"
 		"|option log-health-checks|option mysql-check|option pgsql-check"
 		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
 		"|option tcp-check|tcp-check|timeout check",
 		NO_CHECK},
-	{IN_PROXIES, FOREIGN_REFUSED,
-		"acl|force-be-switch|force-persist|ignore-persist|quic-initial|tcp-request"
-		"|tcp-response|use-server|use_backend",
-		NO_RULES},
+	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
+		"tproxyd reads nothing of what passes; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_PROXIES, FOREIGN_REFUSED, "bind-process", THREADS},
 	{IN_PROXIES, FOREIGN_REFUSED, "clitcpka-cnt|clitcpka-idle|clitcpka-intvl", KEEPIDLE},
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtcpka-cnt|srvtcpka-idle|srvtcpka-intvl", KEEPIDLE},
@@ -327,13 +378,8 @@ static const struct foreign_row {
 		"HAProxy no longer has it; give monitors an address of their own"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option abortonclose",
 		"leave it out; a client that has ended its data may still wait for the answer"},
-	{IN_PROXIES, FOREIGN_REFUSED,
-		"option dontlog-normal|option dontlognull|option log-separate-errors",
-		"let the receiver of the log filter it; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option independent-streams",
 		"data in either direction counts for both timeouts; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option logasap",
-		"a connection is logged when it ends; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option nolinger",
 		"connections are closed in order; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option redispatch|redispatch",
@@ -347,11 +393,11 @@ static const struct foreign_row {
 		"says; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "server-template", "write 'server' lines"},
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtimeout", "write 'timeout server'"},
-	{IN_PROXIES, FOREIGN_REFUSED, "stats", NO_STATS},
+	{IN_PROXIES, FOREIGN_HTTP, "stats", "its page of statistics belongs to HTTP; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "stick|stick-table", NO_TABLE},
 	{IN_PROXIES, FOREIGN_REFUSED, "timeout queue",
 		"no connection waits for a server; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "timeout tunnel|timeout client-hs",
+	{IN_PROXIES, FOREIGN_REFUSED, "timeout client-hs",
 		"write 'timeout client' and 'timeout server'"},
 	{IN_BACKENDS, FOREIGN_REFUSED, "transparent",
 		"connecting to the original destination is not supported yet; a listener's "
@@ -429,8 +475,6 @@ static const struct foreign_row {
 	{ON_SERVER, FOREIGN_REFUSED,
 		"no-send-proxy|no-send-proxy-v2|no-send-proxy-v2-ssl|no-send-proxy-v2-ssl-cn",
 		"leave it out, and 'send-proxy' or 'send-proxy-v2' with it"},
-	{ON_SERVER, FOREIGN_REFUSED, "proxy-v2-options+1|set-proxy-v2-tlv-fmt+1",
-		"the header has addresses alone; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "send-proxy-v2-ssl|send-proxy-v2-ssl-cn",
 		"tproxyd does not speak TLS; write 'send-proxy-v2'"},
 	{ON_SERVER, FOREIGN_REFUSED, "socks4+1", "servers are connected to directly; leave it out"},

@@ -42,7 +42,7 @@ static void client_families(const struct proxy *frontend, bool has[FAMILIES])
 		const struct bind *bind = &frontend->binds[i];
 
 		has[family_index(&bind->address)] = true;
-		if (bind->accept_proxy)
+		if (config_reads_header(frontend, bind))
 			has[0] = has[1] = true;
 		if (bind->v6_mode != V6_ONLY && addr_is_any(&bind->address))
 			has[0] = true;
@@ -93,7 +93,7 @@ static void warn_of_frontend(
 		parser_warn_at(parser, proxy->line, proxy->name,
 			"no 'bind' line, so no connection arrives; write one, or make the "
 			"section a backend");
-	if (proxy->default_backend == NULL)
+	if (proxy->target_count == 0)
 		parser_warn_at(parser, proxy->line, proxy->name,
 			"no 'default_backend', so every connection will be refused");
 	if (proxy->server_count > 0 && proxy->default_backend != proxy)
@@ -135,8 +135,8 @@ void config_warn_of_proxies(struct parser *parser)
 
 		binds += proxy->bind_count;
 		warn_of_proxy(parser, section, proxy);
-		if (proxy->default_backend != NULL)
-			warn_of_families(parser, proxy, spoofed[proxy->default_backend->index]);
+		for (size_t j = 0; j < proxy->target_count; j++)
+			warn_of_families(parser, proxy, spoofed[proxy->targets[j]->index]);
 	}
 	if (binds == 0)
 		parser_warn_at(

@@ -19,9 +19,7 @@
 #define SIGNATURE  "\r\n\r\n\0\r\nQUIT\n"
 
 enum {
-	SIGNATURE_LENGTH = sizeof(SIGNATURE) - 1,
-	TLV_CRC32C = 0x03,
-	TLV_HEAD = 3 /* type and length */
+	SIGNATURE_LENGTH = sizeof(SIGNATURE) - 1
 };
 
 static enum proxy_header_state malformed(struct proxy_header *header, const char *problem)
@@ -142,16 +140,44 @@ static uint32_t add_crc32c(uint32_t sum, const unsigned char *data, size_t lengt
 	return sum;
 }
 
-/* Whether the checksum at DATA + AT is that of the whole header, with zeros in its own place. */
-static bool checksum_is_right(const unsigned char *data, size_t length, size_t at)
+/* The checksum of the whole header, with zeros in its own place, which is AT. */
+static uint32_t checksum(const unsigned char *data, size_t length, size_t at)
 {
-	static const unsigned char zeros[4];
-	uint32_t sum = add_crc32c(~0U, data, at), sent;
+	static const unsigned char zeros[PROXY_CHECKSUM_LENGTH];
+	uint32_t sum = add_crc32c(~0U, data, at);
 
 	sum = add_crc32c(sum, zeros, sizeof(zeros));
-	sum = add_crc32c(sum, data + at + sizeof(zeros), length - at - sizeof(zeros));
-	memcpy(&sent, data + at, sizeof(sent));
-	return ntohl(sent) == ~sum;
+	return ~add_crc32c(sum, data + at + sizeof(zeros), length - at - sizeof(zeros));
+}
+
+static size_t field_length(const unsigned char *field)
+{
+	return (size_t)field[1] << 8 | field[2];
+}
+
+/* What is wrong with one field, whose value is at DATA + AT; NULL: nothing. */
+static const char *check_field(struct proxy_header *header, const unsigned char *data,
+	unsigned type, size_t at, size_t length)
+{
+	struct proxy_field field = {(const char *)data + at, length};
+	uint32_t sent;
+
+	switch (type) {
+	case PROXY_FIELD_CRC32C:
+		if (length != sizeof(sent))
+			return "its checksum has a wrong length";
+		memcpy(&sent, data + at, sizeof(sent));
+		return ntohl(sent) == checksum(data, header->length, at) ? NULL
+									 : "its checksum is wrong";
+	case PROXY_FIELD_AUTHORITY:
+		header->authority = field;
+		return length <= PROXY_AUTHORITY_MAX ? NULL : "its authority is too long";
+	case PROXY_FIELD_UNIQUE_ID:
+		header->unique_id = field;
+		return length <= PROXY_UNIQUE_ID_MAX ? NULL : "its unique id is too long";
+	default:
+		return NULL;
+	}
 }
 
 /* The fields behind the addresses, from AT to the end of the header. */
@@ -160,18 +186,15 @@ static enum proxy_header_state check_fields(
 {
 	while (at < header->length) {
 		size_t left = header->length - at, length;
+		const char *problem;
 
-		if (left < TLV_HEAD)
+		if (left < PROXY_FIELD_HEAD || field_length(data + at) > left - PROXY_FIELD_HEAD)
 			return malformed(header, "a field behind its addresses is cut off");
-		length = (size_t)data[at + 1] << 8 | data[at + 2];
-		if (length > left - TLV_HEAD)
-			return malformed(header, "a field behind its addresses is cut off");
-		if (data[at] == TLV_CRC32C && length != sizeof(uint32_t))
-			return malformed(header, "its checksum has a wrong length");
-		if (data[at] == TLV_CRC32C &&
-			!checksum_is_right(data, header->length, at + TLV_HEAD))
-			return malformed(header, "its checksum is wrong");
-		at += TLV_HEAD + length;
+		length = field_length(data + at);
+		problem = check_field(header, data, data[at], at + PROXY_FIELD_HEAD, length);
+		if (problem != NULL)
+			return malformed(header, problem);
+		at += PROXY_FIELD_HEAD + length;
 	}
 	return PROXY_HEADER_WHOLE;
 }
@@ -290,4 +313,35 @@ size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header
 	if (version == PROXY_HEADER_V1)
 		return write_line(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
 	return write_binary(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
+}
+
+size_t proxy_header_add(char *text, size_t length, size_t room, unsigned type, const void *value,
+	size_t value_length)
+{
+	const char head[] = {(char)type, (char)(value_length >> 8), (char)value_length};
+	size_t after = length + sizeof(head) + value_length, rest = after - PROXY_HEADER_FIXED;
+
+	if (after > room || rest > UINT16_MAX)
+		return length;
+	memcpy(text + length, head, sizeof(head));
+	if (value_length > 0)
+		memcpy(text + length + sizeof(head), value, value_length);
+	text[14] = (char)(rest >> 8);
+	text[15] = (char)rest;
+	return after;
+}
+
+void proxy_header_sum(char *text, size_t length)
+{
+	const unsigned char *data = (const unsigned char *)text;
+	int family = data[13] == 0x11 ? AF_INET : AF_INET6;
+	size_t at = PROXY_HEADER_FIXED + 2 * (family_bits(family) / 8) + 4;
+
+	while (at + PROXY_FIELD_HEAD < length && data[at] != PROXY_FIELD_CRC32C)
+		at += PROXY_FIELD_HEAD + field_length(data + at);
+	if (at + PROXY_FIELD_HEAD + PROXY_CHECKSUM_LENGTH <= length) {
+		uint32_t sum = htonl(checksum(data, length, at + PROXY_FIELD_HEAD));
+
+		memcpy(text + at + PROXY_FIELD_HEAD, &sum, sizeof(sum));
+	}
 }

@@ -15,6 +15,7 @@
 #include "daemon.h"
 
 #include "advice.h"
+#include "background.h"
 #include "descriptors.h"
 #include "notify.h"
 #include "pidfile.h"
@@ -51,6 +52,7 @@ struct daemon {
 	struct event *on_signal[SIGNALS], *on_report;
 	struct pidfile pidfile;
 	struct notify notify;
+	struct background background; /* where the configuration has `daemon` */
 	bool started;
 	bool ends;         /* no client is accepted any more */
 	bool reloading;    /* a generation was handed over, and not every worker has taken it */
@@ -121,12 +123,27 @@ static void complain_of_worker(
 		bind_advice(failure->error, daemon->started));
 }
 
+/* After all that is opened by its path, and before the privilege for it is dropped. */
+static int change_root(const struct daemon *daemon)
+{
+	const char *path = daemon->permanent.chroot;
+
+	if (path == NULL || (chroot(path) == 0 && chdir("/") == 0))
+		return 0;
+	log_complain(daemon->current->log,
+		"cannot change the root to %s: %s; start tproxyd as root and make the folder, or remove `chroot` from %s",
+		path, strerror(errno), daemon->path);
+	return -1;
+}
+
 static int drop_privileges(struct daemon *daemon)
 {
 	const struct identity *identity = daemon->identity;
 	const struct config *config = daemon->current->config;
 	struct log *log = daemon->current->log;
 
+	if (change_root(daemon) == -1)
+		return -1;
 	if (privileges_drop(identity, privileges_kept(config)) == -1) {
 		log_complain(log,
 			"cannot change to user %u and group %u: %s; start tproxyd as root, or remove `user` and `group` from %s",
@@ -165,7 +182,9 @@ static int start_workers(struct daemon *daemon, const struct sandbox_filter *fil
  */
 static int start_restricted(struct daemon *daemon, bool *restricted)
 {
-	struct sandbox main_thread = {.reloads = true, .removes_pidfile = daemon->pidfile.fd != -1};
+	struct sandbox main_thread = {.reloads = true,
+		.removes_pidfile = daemon->pidfile.fd != -1,
+		.leaves_terminal = daemon->current->config->global.daemon};
 	struct sandbox_filter *traffic = sandbox_compile(&(struct sandbox){0});
 	struct sandbox_filter *own = sandbox_compile(&main_thread);
 	int status = 0, error = traffic == NULL || own == NULL ? errno : 0;
@@ -354,7 +373,8 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 	atomic_store(&library_log, generation->log);
 	event_set_log_callback(on_library_message);
 	notify_open(&daemon->notify);
-	daemon->permanent.descriptors = descriptors_measure(workers, generation->log);
+	daemon->permanent.descriptors =
+		descriptors_measure(&config->global, workers, generation->log);
 	return descriptors_plan(&daemon->permanent.descriptors, config, log_places(generation->log),
 		generation->log, &generation->maxconn);
 }
@@ -462,8 +482,15 @@ int daemon_run(struct config *config, const char *path, const struct identity *i
 	int failed = -1;
 	sigset_t before;
 
+	if (config->global.daemon && background_begin(&daemon.background) == -1) {
+		fprintf(stderr, "tproxyd: cannot go to the background: %s%s\n", strerror(errno),
+			advice_on_errno(errno));
+		return EXIT_FAILURE;
+	}
 	block_signals(&before);
 	if (daemon_start(&daemon, config) == 0) {
+		if (config->global.daemon)
+			background_ready(&daemon.background, config, daemon.current->log);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		failed = event_base_dispatch(daemon.base);
 	}

@@ -9,8 +9,10 @@
 
 #include "proxy/listener.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,14 +26,18 @@ unsigned long descriptors_of_sessions(unsigned long sessions)
 	return 2 * sessions + sessions / 2;
 }
 
-static unsigned long raise_limit(void)
+/* Sets the limit to WANTED, or with 0 as high as it may be without a privilege. 0: it cannot be set; errno says why. */
+static unsigned long set_limit(unsigned wanted)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return LIMIT_DEFAULT;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = wanted == 0 ? limit.rlim_max : wanted;
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_max = limit.rlim_cur;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1 && wanted != 0)
+		return 0;
 	return getrlimit(RLIMIT_NOFILE, &limit) == -1 ? LIMIT_DEFAULT : limit.rlim_cur;
 }
 
@@ -45,12 +51,14 @@ static unsigned long count_open(unsigned long limit)
 	return count;
 }
 
-struct descriptors descriptors_measure(unsigned workers, const struct log *log)
+struct descriptors descriptors_measure(
+	const struct global *global, unsigned workers, const struct log *log)
 {
-	unsigned long limit = raise_limit();
+	unsigned long limit = set_limit(global->ulimit_n);
 
 	return (struct descriptors){
 		.limit = limit,
+		.error = limit == 0 ? errno : 0,
 		.others = count_open(limit) - log_places(log) + DESCRIPTORS_OF_DAEMON +
 			  workers * DESCRIPTORS_OF_WORKER + DESCRIPTORS_IN_PASSING,
 		.workers = workers,
@@ -65,6 +73,12 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 
+	if (descriptors->error != 0) {
+		log_complain(log,
+			"cannot set the descriptor limit to %u (ulimit-n): %s; start tproxyd as root, or write a lower number",
+			config->global.ulimit_n, strerror(descriptors->error));
+		return -1;
+	}
 	if (limit < least) {
 		log_complain(log,
 			"the descriptor limit of %lu is too low: %lu threads with their listeners need at least %lu. Raise the limit (ulimit -n %lu, LimitNOFILE=%lu), or lower nbthread",

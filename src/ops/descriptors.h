@@ -21,17 +21,21 @@ struct descriptors {
 	unsigned long limit,
 		others; /* RLIMIT_NOFILE; what is open, or will be, beside logs and listeners */
 	unsigned workers;
+	int error; /* errno where `ulimit-n` could not be set */
 };
 
 /*
- * Raises the limit (RLIMIT_NOFILE) as far as the process may, and measures what a process with so many
- * WORKERS needs. Call it with the places of LOG open, and nothing that the daemon opens later.
+ * Sets the limit (RLIMIT_NOFILE) to `ulimit-n` of GLOBAL, or else raises it as far as the process may, and
+ * measures what a process with so many WORKERS needs. Call it with the places of LOG open, and nothing that the
+ * daemon opens later. A limit that cannot be set is an error of the plan.
  */
-struct descriptors descriptors_measure(unsigned workers, const struct log *log);
+struct descriptors descriptors_measure(
+	const struct global *global, unsigned workers, const struct log *log);
 
 /*
  * Sets *MAXCONN to the maxconn of CONFIG, whose log has so many PLACES, or where that is 0, to what the limit
- * has room for. Complains where the limit is low. Returns 0, or -1 where it has no room for a single session.
+ * has room for. Complains where the limit is low. Returns 0, or -1 where it has no room for a single session, or
+ * could not be set.
  */
 int descriptors_plan(const struct descriptors *descriptors, const struct config *config,
 	size_t places, struct log *log, unsigned *maxconn);

@@ -22,6 +22,7 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -355,6 +356,13 @@ void log_free(struct log *log)
 		free(place);
 	}
 	free(log);
+}
+
+void log_leave_stderr(struct log *log, int nowhere)
+{
+	for (size_t i = 0; i < log->place_count; i++)
+		if (log->places[i]->target.kind == LOG_TO_STDERR)
+			dup3(nowhere, log->places[i]->sink.fd, O_CLOEXEC);
 }
 
 size_t log_places(const struct log *log)

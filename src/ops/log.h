@@ -68,6 +68,9 @@ void log_reopen(struct log *log);
 /* How many places it has open. */
 size_t log_places(const struct log *log);
 
+/* What is written to stderr goes to NOWHERE from now on, a descriptor of /dev/null. Makes the call dup3() only. */
+void log_leave_stderr(struct log *log, int nowhere);
+
 /* How many lines were lost, over all targets. */
 uint64_t log_lost(const struct log *log);
 

@@ -32,6 +32,8 @@ int permanent_set(struct permanent *permanent, const struct global *global)
 	permanent->user = copy_word(global->user, &status);
 	permanent->group = copy_word(global->group, &status);
 	permanent->pidfile = copy_word(global->pidfile, &status);
+	permanent->chroot = copy_word(global->chroot, &status);
+	permanent->ulimit_n = global->ulimit_n;
 	return status;
 }
 
@@ -40,6 +42,7 @@ void permanent_clear(struct permanent *permanent)
 	free(permanent->user);
 	free(permanent->group);
 	free(permanent->pidfile);
+	free(permanent->chroot);
 	*permanent = (struct permanent){0};
 }
 
@@ -55,18 +58,27 @@ static void warn_of_word(
 		stays == NULL ? "none" : "", before, now == NULL ? "none" : "", wanted);
 }
 
+static void warn_of_number(
+	struct diag *diag, const char *path, const char *word, unsigned stays, unsigned now)
+{
+	if (stays != now)
+		diag_add(diag, DIAG_WARNING, path, 0, word,
+			"cannot change in a running process: %u stays; restart tproxyd for %u",
+			stays, now);
+}
+
 static void warn_of_permanent(struct diag *diag, const char *path, const struct config *config,
 	const struct permanent *permanent)
 {
-	unsigned workers = permanent->descriptors.workers, wanted = workers_wanted(config);
+	const struct global *global = &config->global;
 
-	if (wanted != workers)
-		diag_add(diag, DIAG_WARNING, path, 0, "nbthread",
-			"cannot change in a running process: %u stays; restart tproxyd for %u",
-			workers, wanted);
-	warn_of_word(diag, path, "user", permanent->user, config->global.user);
-	warn_of_word(diag, path, "group", permanent->group, config->global.group);
-	warn_of_word(diag, path, "pidfile", permanent->pidfile, config->global.pidfile);
+	warn_of_number(
+		diag, path, "nbthread", permanent->descriptors.workers, workers_wanted(config));
+	warn_of_number(diag, path, "ulimit-n", permanent->ulimit_n, global->ulimit_n);
+	warn_of_word(diag, path, "user", permanent->user, global->user);
+	warn_of_word(diag, path, "group", permanent->group, global->group);
+	warn_of_word(diag, path, "pidfile", permanent->pidfile, global->pidfile);
+	warn_of_word(diag, path, "chroot", permanent->chroot, global->chroot);
 }
 
 /* --- reading --- */

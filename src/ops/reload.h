@@ -11,8 +11,9 @@
 /* What stays as it was at the start, whatever a file says. */
 struct permanent {
 	struct descriptors descriptors;
-	unsigned privileges;          /* a set of enum privilege: what was kept */
-	char *user, *group, *pidfile; /* NULL: not set */
+	unsigned privileges;                   /* a set of enum privilege: what was kept */
+	char *user, *group, *pidfile, *chroot; /* NULL: not set */
+	unsigned ulimit_n;                     /* 0: not set */
 };
 
 /* Copies the words of GLOBAL. Returns 0, or -1 without memory; permanent_clear() is due in any case. */

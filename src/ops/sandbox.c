@@ -118,6 +118,8 @@ static const char *const with_reload[] = {"stat", "stat64", "lseek", "_llseek"};
 
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
+static const char *const in_background[] = {"dup2", "dup3"};
+
 /*
  * Calls of the sanitizers, in a build with one of them: they read /proc, make memory executable, and
  * look for leaks from another process.
@@ -271,6 +273,8 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->reloads)
 		failed = allow_reload(filter);
+	if (failed == 0 && sandbox->leaves_terminal)
+		failed = allow_calls(filter, in_background, COUNT(in_background));
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
 	return failed;

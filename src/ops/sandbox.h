@@ -10,6 +10,7 @@
 struct sandbox {
 	bool reloads;         /* opens files to read them, and logs */
 	bool removes_pidfile; /* removes and truncates files */
+	bool leaves_terminal; /* background_ready() */
 };
 
 struct sandbox_filter;

@@ -54,16 +54,22 @@ static void log_accepted(const struct share *share, const struct session *sessio
 			addr_format(&session->client, client), frontend->name);
 }
 
-static void log_closed(const struct share *share, const struct session *session)
+/* The line of a session, if it has one in this state. */
+static void log_session(const struct share *share, const struct session *session)
 {
 	char line[LOG_LINE_MAX];
 
-	if (reason_is_refusal(session->reason))
-		refusal_log_add(share->refusals, session);
-	if (session->frontend->logs.count == 0 || !(session->frontend->options & OPTION_TCPLOG))
+	if (!tcplog_is_due(session))
 		return;
 	tcplog_format(session, line, sizeof(line));
-	log_line(share_log(share), session->frontend, LOG_INFO, "%s", line);
+	log_line(share_log(share), session->frontend, tcplog_level(session), "%s", line);
+}
+
+static void log_closed(const struct share *share, const struct session *session)
+{
+	if (reason_is_refusal(session->reason))
+		refusal_log_add(share->refusals, session);
+	log_session(share, session);
 }
 
 static void log_state(
@@ -83,9 +89,13 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	struct counters *counters = &share->shares->counters;
 
 	log_state(share, session, from);
+	if (from == SESSION_ACCEPTED && session->state != from &&
+		session->reason != REASON_REJECTED)
+		log_accepted(share, session);
 	if (session->state == SESSION_ACCEPTED) {
 		counters->accepted++;
-		log_accepted(share, session);
+	} else if (session->state == SESSION_RELAYING) {
+		log_session(share, session);
 	} else if (session->state == SESSION_CLOSING) {
 		counters->ended[session->reason]++;
 		counters->to_servers += session->directions[CLIENT].bytes;

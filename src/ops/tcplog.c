@@ -7,13 +7,17 @@
  * reached. The second letter of the state says in which phase the session ended. Retries are the
  * attempts after the first one.
  *
- * The trap is what the counts include. When HAProxy writes the line, the session has given up its
+ * A line that comes before the end (`option logasap`) has a + before what may still grow. As in HAProxy, so has every
+ * line of such a frontend.
+ *
+ * The trap is what the counts include. When HAProxy writes the line of a session that has ended, that has given up its
  * server and its backend, but not its place in the process and in the frontend. Here it has given up
  * all four, so one is added to the first two.
  */
 #include "tcplog.h"
 
 #include <stdio.h>
+#include <syslog.h>
 #include <time.h>
 
 static void format_date(const struct timespec *at, char *out, size_t room)
@@ -32,6 +36,8 @@ static char end_phase(const struct session *session)
 
 	if (session->reason == REASON_DONE)
 		return '-';
+	if (session->reason == REASON_CONTENT_REJECTED)
+		return 'R';
 	if (session->connected == 0)
 		return 'C';
 	return server->eof_in && !server->cut_short ? 'L' : 'D';
@@ -51,6 +57,38 @@ static unsigned count_retries(const struct session *session)
 	return gave_up ? session->failures - 1 : session->failures;
 }
 
+/* As HAProxy has it: the session ended in another way than in order, or needed another attempt. */
+static bool is_an_error(const struct session *session)
+{
+	return session->failures > 0 || session->reason != REASON_DONE;
+}
+
+/* At the end it is known whether the session was an error. A line that comes before that is none. */
+int tcplog_level(const struct session *session)
+{
+	bool separate = session->frontend->options & OPTION_LOG_SEPARATE_ERRORS;
+
+	return separate && is_an_error(session) ? LOG_ERR : LOG_INFO;
+}
+
+bool tcplog_is_due(const struct session *session)
+{
+	unsigned options = session->frontend->options;
+	bool early = session->state == SESSION_RELAYING;
+
+	if (session->frontend->logs.count == 0 || !(options & OPTION_TCPLOG) ||
+		session->reason == REASON_REJECTED)
+		return false;
+	if ((options & OPTION_DONTLOG_NORMAL) && !is_an_error(session))
+		return false;
+	if (options & OPTION_LOGASAP)
+		return early || session->connected == 0;
+	if (early)
+		return false;
+	return !(options & OPTION_DONTLOGNULL) ||
+	       session->directions[CLIENT].bytes > session->greeting;
+}
+
 void tcplog_format(const struct session *session, char *out, size_t room)
 {
 	struct limits_counts counts = limits_counts(
@@ -58,14 +96,17 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 	const char *backend =
 		session->backend == NULL ? session->frontend->name : session->backend->name;
 	const char *server = session->server == NULL ? "<NOSRV>" : session->server->name;
+	const char *more = session->frontend->options & OPTION_LOGASAP ? "+" : "";
+	bool ended = session->state != SESSION_RELAYING;
 	char client[ADDR_TEXT_MAX], date[64];
 
 	format_date(&session->accepted_at, date, sizeof(date));
-	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%ld %llu %c%c %u/%u/%u/%u/%u 0/0",
+	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%u 0/0",
 		addr_format_ip(&session->client, client), addr_port(&session->client), date,
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,
-		since_accept(session, session->connected), since_accept(session, session->closed),
+		since_accept(session, session->connected), more,
+		since_accept(session, ended ? session->closed : session->connected), more,
 		(unsigned long long)session->directions[SERVER].bytes,
-		reason_cause(session->reason), end_phase(session), counts.process + 1,
-		counts.frontend + 1, counts.backend, counts.server, count_retries(session));
+		reason_cause(session->reason), end_phase(session), counts.process + ended,
+		counts.frontend + ended, counts.backend, counts.server, count_retries(session));
 }

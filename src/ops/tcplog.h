@@ -7,8 +7,17 @@
 
 #include "proxy/session.h"
 
+/* The line's level of <syslog.h> of a session. */
+int tcplog_level(const struct session *session);
+
 /*
- * Writes the line of a closed session into OUT, without a newline; it is cut where it is longer than
+ * Whether a session has a line now, in the state that it has come to: at its end, or with `option logasap` as soon as its
+ * server is reached.
+ */
+bool tcplog_is_due(const struct session *session);
+
+/*
+ * Writes the line of a session into OUT, without a newline; it is cut where it is longer than
  * ROOM, the bytes of OUT.
  */
 void tcplog_format(const struct session *session, char *out, size_t room);

@@ -59,6 +59,8 @@ static unsigned side_timeout(const struct session *session, enum side_name side)
 
 	if (ending && fin != 0)
 		return fin;
+	if (session->backend->timeouts[TIMEOUT_TUNNEL] != 0)
+		return session->backend->timeouts[TIMEOUT_TUNNEL];
 	return timeouts[side == CLIENT ? TIMEOUT_CLIENT : TIMEOUT_SERVER];
 }
 

@@ -25,6 +25,8 @@ enum reason {
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without servers */
+	REASON_REJECTED,            /* a rule for connections or sessions refuses the client */
+	REASON_CONTENT_REJECTED,    /* a rule for contents does */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */
 	REASON_HEADER_TIMEOUT,      /* no whole PROXY header within timeout client */
 	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */

@@ -17,6 +17,8 @@
 #include "session.h"
 
 #include "interest.h"
+#include "routing.h"
+#include "server_header.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
 #include "upstream.h"
@@ -212,28 +214,20 @@ static bool watch_connected(struct side *server)
 		       event_get_callback_arg(&server->write)) == 0;
 }
 
-/* The address that the client connected to, as its header names it or else as the kernel does. */
-static bool destination_of(const struct session *session, struct addr *destination)
-{
-	*destination = session->destination;
-	return addr_family(destination) != AF_UNSPEC ||
-	       socket_local_address(session->sides[CLIENT].fd, destination);
-}
-
-/* Puts the PROXY header in front of the client's bytes, if the server expects one. False: no memory. */
+/*
+ * Puts the PROXY header in front of the client's bytes, if the server expects one. The client's own is not needed any
+ * more then. False: no memory.
+ */
 static bool send_header(struct session *session)
 {
-	struct direction *direction = &session->directions[CLIENT];
-	char header[PROXY_HEADER_WRITTEN_MAX];
-	struct addr destination;
+	char header[SERVER_HEADER_MAX];
+	bool sends = session->server->send_proxy != PROXY_HEADER_NONE;
 
-	if (session->server->send_proxy == PROXY_HEADER_NONE)
-		return true;
-	if (!destination_of(session, &destination))
-		return false;
-	return direction_hold(direction, header,
-		proxy_header_write(
-			header, session->server->send_proxy, &session->client, &destination));
+	if (sends)
+		session->greeting = (unsigned)server_header_write(session, header);
+	client_header_clear(&session->header);
+	return !sends || (session->greeting > 0 && direction_hold(&session->directions[CLIENT],
+							   header, session->greeting));
 }
 
 static void connect_finished(struct session *session)
@@ -304,7 +298,7 @@ static struct addr address_of_server(const struct session *session)
 {
 	struct addr vip;
 
-	if (addr_port(&session->server->address) != 0 || !destination_of(session, &vip))
+	if (addr_port(&session->server->address) != 0 || !routing_destination(session, &vip))
 		return session->server->address;
 	return server_address(session->server, addr_port(&vip));
 }
@@ -357,16 +351,19 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 
 static void choose_server(struct session *session)
 {
-	const struct proxy *backend = session->frontend->default_backend;
+	const struct proxy *backend;
+	const struct server *server;
+	enum reason reason = routing_choose(session, &backend, &server);
 
+	if (reason == REASON_DONE && backend != NULL && server == NULL)
+		server = session_set_next_server(session->set, backend);
 	session->backend = backend;
-	if (backend != NULL)
-		session->server = session_set_next_server(session->set, backend);
-	if (backend == NULL || session->server == NULL) {
-		session_close(session, REASON_NO_SERVER, 0);
+	session->server = server;
+	if (reason != REASON_DONE || backend == NULL || server == NULL) {
+		session_close(session, reason != REASON_DONE ? reason : REASON_NO_SERVER, 0);
 		return;
 	}
-	limits_use(session->set->limits, backend, session->server);
+	limits_use(session->set->limits, backend, server);
 	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
 	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);
@@ -391,7 +388,8 @@ static void read_header(struct session *session)
 	case CLIENT_HEADER_WHOLE:
 		break;
 	}
-	client_header_clear(&session->header);
+	if (found.authority.length == 0 && found.unique_id.length == 0)
+		client_header_clear(&session->header);
 	if (addr_family(&found.source) != AF_UNSPEC) {
 		session->client = found.source;
 		session->destination = found.destination;
@@ -482,6 +480,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	int fd, const struct addr *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
+	bool header = bind->accept_proxy;
 
 	if (session == NULL)
 		return false;
@@ -496,7 +495,9 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->loop->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	if (bind->accept_proxy)
+	if (!routing_admits(session, &header))
+		session_close(session, REASON_REJECTED, 0);
+	else if (header)
 		await_header(session);
 	else
 		choose_server(session);

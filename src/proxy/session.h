@@ -61,9 +61,10 @@ struct session {
 	const struct server *server; /* NULL until one is chosen */
 	struct addr client; /* where its connection came from, or what its PROXY header names */
 	struct addr destination;     /* what the header names; without one, AF_UNSPEC */
-	struct client_header header; /* HEADER: what has come of it */
+	struct client_header header; /* what has come of it; kept until the server has its own */
 	struct side sides[2];
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
+	unsigned greeting;              /* bytes of the header that the server gets */
 	unsigned failures;              /* attempts to connect to the server that failed */
 	uint64_t wait_due; /* HEADER, CONNECTING: the end of the wait, attempt or pause; 0: never */
 	uint64_t drain_due; /* DRAINING: when to ask again what was delivered; 0: not yet */

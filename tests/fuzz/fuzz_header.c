@@ -17,6 +17,28 @@ static void check_written(const struct proxy_header *header, enum proxy_header_v
 		abort();
 }
 
+/* With the fields that may be passed on, and a checksum. */
+static void check_fields(const struct proxy_header *header)
+{
+	static const char no_sum[PROXY_CHECKSUM_LENGTH];
+	char text[1024];
+	struct proxy_header again;
+	size_t length =
+		proxy_header_write(text, PROXY_HEADER_V2, &header->source, &header->destination);
+
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_AUTHORITY,
+		header->authority.value, header->authority.length);
+	length = proxy_header_add(
+		text, length, sizeof(text), PROXY_FIELD_CRC32C, no_sum, sizeof(no_sum));
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_UNIQUE_ID,
+		header->unique_id.value, header->unique_id.length);
+	proxy_header_sum(text, length);
+	if (proxy_header_parse(&again, text, length) != PROXY_HEADER_WHOLE ||
+		again.length != length || again.authority.length != header->authority.length ||
+		again.unique_id.length != header->unique_id.length)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *copy =
@@ -34,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (addr_family(&header.source) != AF_UNSPEC) {
 			check_written(&header, PROXY_HEADER_V1);
 			check_written(&header, PROXY_HEADER_V2);
+			check_fields(&header);
 		}
 	}
 	free(copy);

@@ -688,15 +688,16 @@ static void the_manual_has_the_keyword_table_as_the_code_has_it(void **state)
 static bool line_has(const char *line, const struct keyword *keyword)
 {
 	const char *at = line + strspn(line, " \t");
-	size_t length = strlen(keyword->name);
+	size_t length = strcspn(keyword->name, "(");
+	const char *ends = keyword->name[length] == '(' ? "(" : " \n";
 
 	if (keyword->where & (ON_BIND | ON_SERVER)) {
 		if (strncmp(at, keyword->where & ON_BIND ? "bind " : "server ", 5) != 0)
 			return false;
-		at = strstr(at, keyword->name);
-		return at != NULL && at[-1] == ' ' && strchr(" \n", at[length]) != NULL;
+		at = memmem(at, strlen(at), keyword->name, length);
+		return at != NULL && at[-1] == ' ' && strchr(ends, at[length]) != NULL;
 	}
-	return strncmp(at, keyword->name, length) == 0 && strchr(" \n", at[length]) != NULL;
+	return strncmp(at, keyword->name, length) == 0 && strchr(ends, at[length]) != NULL;
 }
 
 static bool keywords_found[KEYWORDS_MAX];

@@ -77,7 +77,7 @@ static void a_name_stands_for_what_begins_with_its_words(void **state)
 
 	(void)state;
 	assert_true(foreign_find("stats socket", IN_GLOBAL, &foreign));
-	assert_true(foreign_find("tune.anything", IN_GLOBAL, &foreign));
+	assert_true(foreign_find("tune.rcvbuf.anything", IN_GLOBAL, &foreign));
 	assert_int_equal(foreign.class, FOREIGN_REFUSED);
 	assert_true(foreign_find("tune.ssl.anything", IN_GLOBAL, &foreign));
 	assert_int_equal(foreign.class, FOREIGN_NO_EFFECT);

@@ -198,6 +198,67 @@ static void servers_without_clients_of_their_family_are_reported_once_a_frontend
 	expect_messages(1000, 0);
 }
 
+/* Each is read once, into one test; the file's lines are those of its message. */
+static void a_file_can_have_100000_networks(void **state)
+{
+	struct connection_facts facts = {.source = addr_any(AF_INET)};
+	char path[] = "/tmp/tproxyd-test-XXXXXX";
+	FILE *out = fdopen(mkstemp(path), "w");
+	struct config *config;
+
+	(void)state;
+	assert_non_null(out);
+	for (unsigned i = 0; i < 100000; i++)
+		fprintf(out, "%s/32\n", nth_address(2 * i));
+	fclose(out);
+	text_begin(DEFAULTS "frontend f\n bind :80\n default_backend b\n");
+	fprintf(source.out, " use_backend b if { src -f %s }\n", path);
+	fputs("backend b\n server s 192.0.2.1:80\n", source.out);
+	config = text_end();
+	remove(path);
+	assert_non_null(config);
+	for (uint32_t i = 0; i < 200000; i += 999) {
+		facts.source.in4.sin_addr.s_addr = htonl(10U << 24 | i);
+		assert_int_equal(
+			condition_holds(
+				&config->proxies[0].rules[STAGE_BACKEND].list[0].condition, &facts),
+			i % 2 == 0);
+	}
+	config_free(config);
+	expect_messages(0, 0);
+}
+
+static void a_section_can_have_30000_acls_and_rules(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	text_begin(DEFAULTS "frontend f\n bind :80\n default_backend b0\n");
+	for (unsigned i = 0; i < 30000; i++)
+		fprintf(source.out,
+			" acl a%u src %s\n use_backend b%u if a%u or { nbsrv(b%u) 0 }\n", i,
+			nth_address(i), i % 1000, i / 2, i % 500);
+	for (unsigned i = 0; i < 1000; i++)
+		fprintf(source.out, "backend b%u\n server s 192.0.2.1:%u\n", i, i + 1);
+	config = text_end();
+	assert_non_null(config);
+	assert_int_equal(config->proxies[0].rules[STAGE_BACKEND].count, 30000);
+	assert_int_equal(config->proxies[0].target_count, 1000);
+	config_free(config);
+	expect_messages(0, 0);
+}
+
+static void of_a_file_that_is_no_list_a_few_errors_are_reported(void **state)
+{
+	(void)state;
+	text_begin(
+		DEFAULTS "frontend f\n bind :80\n default_backend b\n"
+			 " tcp-request connection reject if { src -f fixtures/requirements.toml }\n"
+			 "backend b\n server s 192.0.2.1:80\n");
+	assert_null(text_end());
+	expect_messages(0, 11);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +269,9 @@ int main(void)
 		cmocka_unit_test(every_one_of_100000_errors_is_reported),
 		cmocka_unit_test(a_servers_name_that_stands_often_is_reported_once_a_line),
 		cmocka_unit_test(a_sections_name_that_stands_often_is_reported_once_a_section),
+		cmocka_unit_test(a_file_can_have_100000_networks),
+		cmocka_unit_test(a_section_can_have_30000_acls_and_rules),
+		cmocka_unit_test(of_a_file_that_is_no_list_a_few_errors_are_reported),
 		cmocka_unit_test(
 			servers_without_clients_of_their_family_are_reported_once_a_frontend),
 	};

@@ -180,10 +180,20 @@ static void each_interface_of_a_place_counts(void **state)
 		"self:9", WARNING("14", "self", "192.0.2.1:80", "b", "9"));
 }
 
+static void a_backend_that_a_rule_chooses_counts(void **state)
+{
+	(void)state;
+	expect_loops("frontend a\n bind 192.0.2.1:80\n default_backend real\n"
+		     " use_backend self if { src 198.51.100.7 }\n"
+		     "backend real\n server r 192.0.2.3:80\n"
+		     "backend self\n server s 192.0.2.1:80\n",
+		"s:6", WARNING("12", "s", "192.0.2.1:80", "a", "6"));
+}
+
 /* --- the same by trying every step --- */
 
 static struct bind *listeners[256];
-static const struct proxy *backends[256];
+static const struct proxy *frontends[256];
 static size_t listener_count;
 
 static bool leads_to(const struct addr *address, size_t listener)
@@ -217,20 +227,35 @@ static bool server_leads(const struct server *server, size_t from, size_t to)
 	return leads_to(&address, to);
 }
 
+static bool backend_leads(const struct proxy *backend, size_t from, size_t to)
+{
+	for (size_t i = 0; i < backend->server_count; i++)
+		if (server_leads(&backend->servers[i], from, to))
+			return true;
+	return false;
+}
+
+static bool is_target(const struct proxy *frontend, const struct proxy *backend)
+{
+	for (size_t i = 0; i < frontend->target_count; i++)
+		if (frontend->targets[i] == backend)
+			return true;
+	return false;
+}
+
 static void try_every_step(void)
 {
 	listener_count = 0;
 	for (size_t i = 0; i < config->proxy_count; i++)
 		for (size_t j = 0; j < config->proxies[i].bind_count; j++) {
 			listeners[listener_count] = &config->proxies[i].binds[j];
-			backends[listener_count++] = config->proxies[i].default_backend;
+			frontends[listener_count++] = &config->proxies[i];
 		}
 	memset(steps, 0, sizeof(steps));
 	for (size_t i = 0; i < listener_count; i++)
 		for (size_t j = 0; j < listener_count; j++)
-			for (size_t k = 0; backends[i] != NULL && k < backends[i]->server_count;
-				k++)
-				steps[i][j] |= server_leads(&backends[i]->servers[k], i, j);
+			for (size_t k = 0; k < frontends[i]->target_count; k++)
+				steps[i][j] |= backend_leads(frontends[i]->targets[k], i, j);
 	for (size_t k = 0; k < listener_count; k++)
 		for (size_t i = 0; i < listener_count; i++)
 			for (size_t j = 0; j < listener_count; j++)
@@ -240,7 +265,7 @@ static void try_every_step(void)
 static bool is_in_loop(const struct proxy *backend, const struct server *server)
 {
 	for (size_t i = 0; i < listener_count; i++)
-		for (size_t j = 0; backends[i] == backend && j < listener_count; j++)
+		for (size_t j = 0; is_target(frontends[i], backend) && j < listener_count; j++)
 			if (server_leads(server, i, j) && (i == j || steps[j][i]))
 				return true;
 	return false;
@@ -265,6 +290,8 @@ static void print_random(FILE *out)
 	fputs(DEFAULTS, out);
 	for (unsigned i = 0; i < proxies; i++) {
 		fprintf(out, "frontend f%u\n default_backend b%u\n", i, pick(proxies));
+		for (unsigned j = pick(3); j > 0; j--)
+			fprintf(out, " use_backend b%u if { src_port %u }\n", pick(proxies), j);
 		for (unsigned j = 1 + pick(3); j > 0; j--) {
 			unsigned place = pick(6), port = pick(4), bit = 1U << (4 * place + port);
 
@@ -417,6 +444,7 @@ int main(void)
 		cmocka_unit_test(a_server_without_a_port_takes_the_one_of_the_listener),
 		cmocka_unit_test(a_port_is_kept_along_a_chain),
 		cmocka_unit_test(each_interface_of_a_place_counts),
+		cmocka_unit_test(a_backend_that_a_rule_chooses_counts),
 		cmocka_unit_test(the_marks_are_what_trying_every_step_finds),
 		cmocka_unit_test(a_ring_of_30000_frontends_is_found),
 		cmocka_unit_test(a_chain_of_30000_frontends_is_none),

@@ -43,7 +43,7 @@ static void plan_and_answer(const struct planned *asked, int answer)
 	if (log == NULL || setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		_exit(2);
 	config.global.maxconn = asked->maxconn;
-	descriptors = descriptors_measure(asked->workers, log);
+	descriptors = descriptors_measure(&config.global, asked->workers, log);
 	made.result = descriptors_plan(&descriptors, &config, log_places(log), log, &made.sessions);
 	if (read(ends[0], made.text, sizeof(made.text) - 1) == -1)
 		made.text[0] = '\0';

@@ -308,6 +308,145 @@ static void complaints_go_to_the_targets_once_it_is_started(void **state)
 	assert_file_holds("number 1\nnumber 2\n");
 }
 
+/* A session of one section that ends in order; options and end are the test's. */
+static struct session logged_session(
+	struct proxy *section, struct log_target *target, unsigned options)
+{
+	*section = (struct proxy){
+		.name = "f", .logs = {target, 1}, .options = OPTION_TCPLOG | options};
+	return (struct session){.frontend = section,
+		.state = SESSION_CLOSING,
+		.connected = 7,
+		.directions[CLIENT].bytes = 1};
+}
+
+static void a_session_has_its_line_at_the_end(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session = logged_session(&section, &target, 0);
+
+	(void)state;
+	assert_true(tcplog_is_due(&session));
+	assert_int_equal(tcplog_level(&session), LOG_INFO);
+	session.directions[CLIENT].bytes = 0;
+	session.connected = 0;
+	assert_true(tcplog_is_due(&session));
+	session.state = SESSION_RELAYING;
+	assert_false(tcplog_is_due(&session));
+	session.state = SESSION_CLOSING;
+	section.options = 0;
+	assert_false(tcplog_is_due(&session));
+	section.options = OPTION_TCPLOG;
+	section.logs.count = 0;
+	assert_false(tcplog_is_due(&session));
+}
+
+static void a_rejected_client_has_the_line_of_its_refusal_alone(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session = logged_session(&section, &target, 0);
+
+	(void)state;
+	session.reason = REASON_REJECTED;
+	assert_false(tcplog_is_due(&session));
+}
+
+static void dontlognull_leaves_out_clients_that_sent_nothing(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session = logged_session(&section, &target, OPTION_DONTLOGNULL);
+
+	(void)state;
+	assert_true(tcplog_is_due(&session));
+	session.directions[CLIENT].bytes = 0;
+	session.directions[SERVER].bytes = 5;
+	assert_false(tcplog_is_due(&session));
+}
+
+static void dontlog_normal_leaves_out_what_ended_in_order_and_at_once(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session = logged_session(&section, &target, OPTION_DONTLOG_NORMAL);
+
+	(void)state;
+	assert_false(tcplog_is_due(&session));
+	session.failures = 1;
+	assert_true(tcplog_is_due(&session));
+	session.failures = 0;
+	session.reason = REASON_CLIENT_TIMEOUT;
+	assert_true(tcplog_is_due(&session));
+}
+
+static void log_separate_errors_raises_the_level_of_failures(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session = logged_session(&section, &target, OPTION_LOG_SEPARATE_ERRORS);
+
+	(void)state;
+	assert_int_equal(tcplog_level(&session), LOG_INFO);
+	session.failures = 1;
+	assert_int_equal(tcplog_level(&session), LOG_ERR);
+	session.failures = 0;
+	session.reason = REASON_SERVER_RESET;
+	assert_int_equal(tcplog_level(&session), LOG_ERR);
+	section.options &= ~(unsigned)OPTION_LOG_SEPARATE_ERRORS;
+	assert_int_equal(tcplog_level(&session), LOG_INFO);
+}
+
+static void logasap_has_one_line_as_soon_as_the_server_is_reached(void **state)
+{
+	struct log_target target = {.kind = LOG_TO_STDERR};
+	struct proxy section;
+	struct session session =
+		logged_session(&section, &target, OPTION_LOGASAP | OPTION_DONTLOGNULL);
+
+	(void)state;
+	session.directions[CLIENT].bytes = 0;
+	session.state = SESSION_RELAYING;
+	assert_true(tcplog_is_due(&session));
+	session.state = SESSION_CLOSING;
+	assert_false(tcplog_is_due(&session));
+	session.connected = 0;
+	assert_true(tcplog_is_due(&session));
+}
+
+/* HAProxy 2.6 wrote the fields of this line. */
+static void an_early_line_has_a_plus_before_what_may_grow(void **state)
+{
+	struct server server = {.name = "s"};
+	struct proxy sections[] = {
+		{.name = "l", .options = OPTION_LOGASAP, .servers = &server, .server_count = 1}};
+	struct config config = {.proxies = sections, .proxy_count = 1, .server_count = 1};
+	struct session_set set = {.config = &config, .limits = limits_new(&config, 10)};
+	struct session session = {.set = &set,
+		.state = SESSION_RELAYING,
+		.frontend = &sections[0],
+		.backend = &sections[0],
+		.server = &server,
+		.accepted = 1000,
+		.connected = 1003};
+
+	(void)state;
+	assert_true(addr_parse(&session.client, "192.0.2.2"));
+	assert_true(limits_enter(set.limits, &sections[0]));
+	limits_use(set.limits, &sections[0], &server);
+	assert_counts(&session, " l l/s 0/3/+3 +0 -- 1/1/1/1/0 0/0");
+	limits_unuse(set.limits, &sections[0], &server);
+	limits_leave(set.limits, &sections[0]);
+	session.state = SESSION_CLOSING;
+	session.reason = REASON_CONNECT_REFUSED;
+	session.connected = 0;
+	session.closed = 2000;
+	session.failures = 1;
+	assert_counts(&session, " l l/s 0/-1/+1000 +0 SC 1/1/0/0/0 0/0");
+	limits_free(set.limits);
+}
+
 static void counters_are_summed_and_said_in_a_sentence(void **state)
 {
 	struct counters sum = {.accepted = 1},
@@ -341,6 +480,13 @@ int main(void)
 		cmocka_unit_test(a_place_that_stays_is_open_once_and_outlives_either_log),
 		cmocka_unit_test(what_cannot_be_opened_is_reported_in_the_log_before),
 		cmocka_unit_test(complaints_go_to_the_targets_once_it_is_started),
+		cmocka_unit_test(a_session_has_its_line_at_the_end),
+		cmocka_unit_test(a_rejected_client_has_the_line_of_its_refusal_alone),
+		cmocka_unit_test(dontlognull_leaves_out_clients_that_sent_nothing),
+		cmocka_unit_test(dontlog_normal_leaves_out_what_ended_in_order_and_at_once),
+		cmocka_unit_test(log_separate_errors_raises_the_level_of_failures),
+		cmocka_unit_test(logasap_has_one_line_as_soon_as_the_server_is_reached),
+		cmocka_unit_test(an_early_line_has_a_plus_before_what_may_grow),
 		cmocka_unit_test(counters_are_summed_and_said_in_a_sentence),
 	};
 

@@ -316,6 +316,81 @@ static void what_is_written_is_read_as_the_same(void **state)
 		"PROXY TCP6 ::ffff:198.51.100.10 2001:db8:f::80 51234 80\r\n");
 }
 
+static void fields_of_a_written_header_are_read_again(void **state)
+{
+	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
+	struct proxy_header header;
+	char text[512];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_AUTHORITY, "host", 4);
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_CRC32C, "\0\0\0", 4);
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_UNIQUE_ID, "id", 2);
+	length = proxy_header_add(text, length, sizeof(text), 0xe0, NULL, 0);
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
+	proxy_header_sum(text, length);
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_WHOLE);
+	assert_int_equal(header.length, length);
+	assert_int_equal(header.authority.length, 4);
+	assert_memory_equal(header.authority.value, "host", 4);
+	assert_int_equal(header.unique_id.length, 2);
+	assert_memory_equal(header.unique_id.value, "id", 2);
+	text[length - 1] ^= 1;
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
+}
+
+static void a_header_without_a_checksum_is_not_changed_by_it(void **state)
+{
+	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
+	char text[128], before[128];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
+	length = proxy_header_add(text, length, sizeof(text), 0xe0, "\3\0\4\0\0\0\0", 7);
+	copy_bytes(before, text, length);
+	proxy_header_sum(text, length);
+	assert_memory_equal(before, text, length);
+}
+
+static void a_field_without_room_is_left_out(void **state)
+{
+	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
+	char text[128], before[128];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
+	copy_bytes(before, text, length);
+	assert_int_equal(proxy_header_add(text, length, length + 5, 0xe0, "abc", 3), length);
+	assert_memory_equal(before, text, length);
+	assert_int_equal(proxy_header_add(text, length, length + 6, 0xe0, "abc", 3), length + 6);
+}
+
+/* As HAProxy's limits are. */
+static void fields_have_their_longest_values(void **state)
+{
+	static const struct {
+		unsigned type;
+		size_t most;
+	} rows[] = {{PROXY_FIELD_AUTHORITY, 255}, {PROXY_FIELD_UNIQUE_ID, 128}};
+	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
+	static const char value[300];
+	struct proxy_header header;
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t begin = proxy_header_write(text, PROXY_HEADER_V2, &from, &to), length;
+
+		length = proxy_header_add(
+			text, begin, sizeof(text), rows[i].type, value, rows[i].most);
+		assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_WHOLE);
+		length = proxy_header_add(
+			text, begin, sizeof(text), rows[i].type, value, rows[i].most + 1);
+		assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +404,10 @@ int main(void)
 		cmocka_unit_test(a_wrong_checksum_is_malformed),
 		cmocka_unit_test(the_longest_binary_header_is_read),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
+		cmocka_unit_test(fields_of_a_written_header_are_read_again),
+		cmocka_unit_test(a_header_without_a_checksum_is_not_changed_by_it),
+		cmocka_unit_test(a_field_without_room_is_left_out),
+		cmocka_unit_test(fields_have_their_longest_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,7 +81,8 @@ static struct running run(const char *global)
 	running.first->log = log_new(config, NULL);
 	running.first->limits = limits_new(config, 100);
 	assert_int_equal(permanent_set(&running.permanent, &config->global), 0);
-	running.permanent.descriptors = descriptors_measure(2, running.first->log);
+	running.permanent.descriptors =
+		descriptors_measure(&running.first->config->global, 2, running.first->log);
 	log_started(running.first->log);
 	return running;
 }

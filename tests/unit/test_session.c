@@ -1312,6 +1312,48 @@ static void once_one_direction_has_ended_the_fin_timeout_counts(void **state)
 	close(server);
 }
 
+/* HAProxy's manual, timeout tunnel: it supersedes both, but for the times after an end. */
+static void a_tunnel_has_its_own_timeout_on_both_sides(void **state)
+{
+	for (int side = 0; side < 2; side++) {
+		struct rig *rig = *state;
+		int client, server;
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		rig->section.timeouts[TIMEOUT_CLIENT] = rig->section.timeouts[TIMEOUT_SERVER] = 1;
+		rig->section.timeouts[TIMEOUT_TUNNEL] = 5000;
+		client = rig_client(rig);
+		server = rig_accept(rig, 0);
+		rig_until(rig, rig_is_relaying);
+		rig_session(rig)->sides[side].activity -= 4000;
+		event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+		rig_turn(rig);
+		assert_int_equal(rig->ended, 0);
+		rig_session(rig)->sides[side].activity -= 2000;
+		event_active(&rig_session(rig)->timer, EV_TIMEOUT, 1);
+		assert_ended_with(
+			rig, side == CLIENT ? REASON_CLIENT_TIMEOUT : REASON_SERVER_TIMEOUT);
+		close(client);
+		close(server);
+	}
+}
+
+static void the_fin_timeout_counts_in_a_tunnel_too(void **state)
+{
+	struct rig *rig = *state;
+	int client, server;
+
+	rig->section.timeouts[TIMEOUT_TUNNEL] = 3600 * 1000;
+	rig->section.timeouts[TIMEOUT_SERVER_FIN] = 20;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	shutdown(client, SHUT_WR);
+	assert_ended_with(rig, REASON_SERVER_TIMEOUT);
+	close(client);
+	close(server);
+}
+
 static void a_client_is_not_timed_out_while_it_has_nothing_to_do(void **state)
 {
 	struct rig *rig = *state;
@@ -1464,6 +1506,8 @@ int main(void)
 		SESSION_TEST(the_time_of_a_side_begins_when_it_is_first_waited_for),
 		SESSION_TEST(a_side_that_timed_out_ends_its_session_in_the_same_turn),
 		SESSION_TEST(once_one_direction_has_ended_the_fin_timeout_counts),
+		SESSION_TEST(a_tunnel_has_its_own_timeout_on_both_sides),
+		SESSION_TEST(the_fin_timeout_counts_in_a_tunnel_too),
 		SESSION_TEST(a_client_is_not_timed_out_while_it_has_nothing_to_do),
 		SESSION_TEST(data_that_is_there_when_the_timer_fires_keeps_the_session),
 		SESSION_TEST(a_server_that_does_not_answer_times_out),

@@ -262,6 +262,110 @@ static void a_clients_header_is_passed_on_in_the_servers_version(void **state)
 	close(server);
 }
 
+/* Reads the header that a server got, whose length is not known before. */
+static struct proxy_header read_header(struct rig *rig, int server, char *got, size_t room)
+{
+	struct proxy_header header = {0};
+	size_t have = 0;
+
+	while (proxy_header_parse(&header, got, have) == PROXY_HEADER_PARTIAL) {
+		ssize_t part = rig_read(rig, server, got + have, header.length - have);
+
+		assert_true(part > 0);
+		have += (size_t)part;
+		assert_true(have < room);
+	}
+	assert_int_equal(proxy_header_parse(&header, got, have), PROXY_HEADER_WHOLE);
+	return header;
+}
+
+/* A client whose own header has an authority and a unique id. */
+static int client_with_fields(struct rig *rig)
+{
+	struct addr source, destination;
+	char header[256];
+	int client = accepting(rig);
+	size_t length;
+
+	assert_true(addr_parse(&source, "198.51.100.10") && addr_parse(&destination, "192.0.2.80"));
+	addr_set_port(&source, 51234);
+	addr_set_port(&destination, 443);
+	length = proxy_header_write(header, PROXY_HEADER_V2, &source, &destination);
+	length = proxy_header_add(header, length, sizeof(header), PROXY_FIELD_AUTHORITY, "host", 4);
+	length = proxy_header_add(header, length, sizeof(header), PROXY_FIELD_UNIQUE_ID, "id", 2);
+	assert_int_equal(send(client, header, length, MSG_NOSIGNAL), length);
+	return client;
+}
+
+static void a_servers_header_has_the_fields_of_its_line(void **state)
+{
+	struct rig *rig = *state;
+	struct config_memory *memory = memory_new(1 << 16);
+	struct header_field field = {.type = 0xe1};
+	struct header_fields *fields = &rig->servers[0].send_proxy_fields;
+	struct proxy_header header;
+	char got[512];
+	int client, server;
+
+	assert_null(
+		value_format_parse(&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp"));
+	assert_null(value_format_parse(&field.value, memory, "fixed"));
+	*fields = (struct header_fields){
+		.checksum = true, .authority = true, .unique_id = true, .list = &field, .count = 1};
+	rig->servers[0].send_proxy = PROXY_HEADER_V2;
+	client = client_with_fields(rig);
+	server = rig_accept(rig, 0);
+	header = read_header(rig, server, got, sizeof(got));
+	assert_int_equal(got[28], PROXY_FIELD_CRC32C);
+	assert_int_equal(header.authority.length, 4);
+	assert_memory_equal(header.authority.value, "host", 4);
+	assert_int_equal(header.unique_id.length, strlen("id-198.51.100.10:51234"));
+	assert_memory_equal(
+		header.unique_id.value, "id-198.51.100.10:51234", header.unique_id.length);
+	assert_memory_equal(got + header.length - 8, "\xe1\0\5fixed", 8);
+	assert_null(rig_session(rig)->header.bytes);
+	assert_int_equal(rig_session(rig)->greeting, header.length);
+	close(client);
+	close(server);
+	rig_until(rig, rig_has_ended);
+	memory_free(memory);
+}
+
+static void fields_of_a_client_are_not_passed_on_unless_the_line_says_so(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy_header header;
+	char got[512];
+	int client, server;
+
+	rig->servers[0].send_proxy = PROXY_HEADER_V2;
+	client = client_with_fields(rig);
+	server = rig_accept(rig, 0);
+	header = read_header(rig, server, got, sizeof(got));
+	assert_int_equal(header.length, 28);
+	close(client);
+	close(server);
+}
+
+/* HAProxy sends an empty one where the frontend has no format. */
+static void without_a_format_the_unique_id_is_empty(void **state)
+{
+	struct rig *rig = *state;
+	struct proxy_header header;
+	char got[512];
+	int client, server;
+
+	rig->servers[0].send_proxy = PROXY_HEADER_V2;
+	rig->servers[0].send_proxy_fields.unique_id = true;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	header = read_header(rig, server, got, sizeof(got));
+	assert_int_equal(header.length, 28 + 3);
+	assert_memory_equal(got + 28, "\5\0\0", 3);
+	close(client);
+	close(server);
+}
+
 static void a_session_may_end_while_it_waits_for_its_header(void **state)
 {
 	struct rig *rig = *state;
@@ -291,6 +395,9 @@ int main(void)
 		TEST(such_an_address_does_no_harm_where_it_is_not_used),
 		TEST(a_server_gets_its_header_before_the_client_has_sent_anything),
 		TEST(a_clients_header_is_passed_on_in_the_servers_version),
+		TEST(a_servers_header_has_the_fields_of_its_line),
+		TEST(fields_of_a_client_are_not_passed_on_unless_the_line_says_so),
+		TEST(without_a_format_the_unique_id_is_empty),
 		TEST(a_session_may_end_while_it_waits_for_its_header),
 	};
 

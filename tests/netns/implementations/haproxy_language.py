@@ -15,16 +15,19 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log"),
+    *("user", "reload", "log", "rules"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER = {"address", "port", "proxy_protocol"}
 SOURCE = {"mode", "address", "port"}
+RULE = {"action", "sources", "destinations", "ports", "server"}
+RULES = {"accept": "accept", "reject": "reject", "header": "expect-proxy layer4"}
+MANY = 20  # networks, from which on they stand in a file
 CAPABILITIES = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
-    *("drain", "log-default", "listener-server"),
+    *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -63,18 +66,58 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
     lines += timeouts(scenario.get("timeouts", {}))
-    for chosen in dict.fromkeys(listener.get("server") for listener in scenario["listeners"]):
-        lines += application(scenario, chosen)
+    of_listeners = dict.fromkeys(listener.get("server") for listener in scenario["listeners"])
+    for chosen in of_listeners:
+        lines += frontend(scenario, chosen)
+    of_rules = {rule["server"]: None for rule in scenario.get("rules", ()) if "server" in rule}
+    for chosen in {**of_listeners, **of_rules}:
+        lines += backend(scenario, chosen)
     return "\n".join(lines) + "\n"
 
 
-def application(scenario, chosen):
-    """The listeners whose clients go to the server of that number, or in turn to all (None), and where that is."""
-    name = "application" if chosen is None else f"server{chosen}"
+def name_of(chosen):
+    return "application" if chosen is None else f"server{chosen}"
+
+
+def frontend(scenario, chosen):
+    """The listeners whose clients go to the server of that number, or in turn to all (None)."""
     listeners = [listener for listener in scenario["listeners"] if listener.get("server") == chosen]
+    rules = [line for number, rule in enumerate(scenario.get("rules", ())) for line in rule_lines(number, rule)]
+    rules.sort(key=lambda line: "use_backend" in line)  # the order within each kind stays
+    name = name_of(chosen)
+    return ["", f"frontend ft_{name}", *map(bind, listeners), *rules, f"  default_backend bk_{name}"]
+
+
+def rule_lines(number, rule):
+    require_known(rule, RULE, "rule")
+    action = rule["action"]
+    require(action in RULES or action == "server", f"rule {action}")
+    words = f"  tcp-request connection {RULES[action]}" if action in RULES else f"  use_backend bk_server{rule['server']}"
+    tests = [test("src", f"rule-{number}-sources", rule.get("sources"))]
+    tests += [test("dst", f"rule-{number}-destinations", rule.get("destinations"))]
+    tests += [f"{{ dst_port {' '.join(map(str, rule['ports']))} }}"] if "ports" in rule else []
+    condition = " ".join(filter(None, tests))
+    return [f"{words} if {condition}" if condition else words]
+
+
+def test(what, file, networks):
+    if not networks:
+        return ""
+    return f"{{ {what} -f {file} }}" if len(networks) > MANY else f"{{ {what} {' '.join(networks)} }}"
+
+
+def files(scenario):
+    """{name: text} of the files of networks that the configuration names."""
+    for number, rule in enumerate(scenario.get("rules", ())):
+        for field in ("sources", "destinations"):
+            if len(rule.get(field, ())) > MANY:
+                yield f"rule-{number}-{field}", "".join(f"{network}\n" for network in rule[field])
+
+
+def backend(scenario, chosen):
+    """The server of that number, or all of them in turn (None)."""
     servers = scenario["servers"] if chosen is None else scenario["servers"][chosen : chosen + 1]
-    lines = ["", f"frontend ft_{name}", *map(bind, listeners), f"  default_backend bk_{name}"]
-    lines += ["", f"backend bk_{name}", *source(scenario["source"])]
+    lines = ["", f"backend bk_{name_of(chosen)}", *source(scenario["source"])]
     for number, server in enumerate(servers, 1):
         require_known(server, SERVER, "server")
         lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
@@ -180,8 +223,9 @@ def write(scenario_path, folder, capabilities, reloadable):
     except Unsupported as reason:
         refuse(reason)
     path = os.path.join(folder, "proxy.cfg")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    for name, content in [("proxy.cfg", text), *files(scenario)]:
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(content)
     return path, scenario
 
 

@@ -13,7 +13,7 @@ SHARED = [path for path in GOOD if not path.name.startswith("extension-")]
 
 
 def accepted(program, path):
-    done = subprocess.run([program, "-c", "-f", path], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "-c", "-f", path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

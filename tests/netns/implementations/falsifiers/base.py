@@ -15,10 +15,12 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 
 import privileges
+import rules
 from datagrams import LARGEST, Flow
 from session import Refused, Session  # noqa: F401
 
@@ -30,7 +32,7 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log"),
+    *("user", "reload", "log", "rules"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol"}
@@ -39,7 +41,7 @@ CLAIMS = [
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
-    *("log-default", "listener-server"),
+    *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
 ]
 
 
@@ -188,12 +190,38 @@ class Proxy:
         except OSError:
             return
         client.setblocking(False)
-        expected = bool(self.fields[listener].get("proxy_protocol"))
-        server = self.destination(listener, client.getsockname()[:2])
+        destination = client.getsockname()[:2]
+        if not self.admits(address, destination):
+            self.reject(client)
+            return
+        expected = bool(self.fields[listener].get("proxy_protocol")) or self.expects_header(address, destination)
+        server = self.destination(listener, destination)
         session = self.session_class(self, client, address, server, expected)
         self.sessions.add(session)
         if not expected:
             self.begin(session)
+
+    # Rules
+
+    @functools.cached_property
+    def rules(self):
+        return [rules.Rule(fields) for fields in self.scenario.get("rules", ())]
+
+    def admits(self, address, destination):
+        return rules.admits(self.rules, address, destination)
+
+    def reject(self, client):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        self.log("rejected by a rule")
+
+    def expects_header(self, address, destination):
+        return rules.first(self.rules, ("header",), address, destination) is not None
+
+    def server_by_rule(self, address, destination):
+        """The address of the server that a rule chooses for a client, or None."""
+        rule = rules.first(self.rules, ("server",), address, destination)
+        return rule and tuple(self.scenario["servers"][rule.server][name] for name in ("address", "port"))
 
     def datagram(self, listener):
         try:

@@ -90,6 +90,7 @@ class Session:
 
     def connect(self, first=b""):
         """Connect to the server; `first` is the bytes that the client has sent already."""
+        self.server_address = self.proxy.server_by_rule(self.address, self.destination) or self.server_address
         self.server = self.proxy.socket_to_server(self, socket.SOCK_STREAM)
         error = self.server.connect_ex(self.server_address)
         if error not in (0, errno.EINPROGRESS):

@@ -37,6 +37,15 @@ def _header_out(version):
     return lambda scenario: any(one.get("proxy_protocol") == version for one in scenario.get("servers", ()))
 
 
+def _rule(condition):
+    return lambda scenario: any(condition(rule) for rule in scenario.get("rules", ()))
+
+
+def _rules_beside_headers(scenario):
+    headers = any("proxy_protocol" in listener for listener in scenario.get("listeners", ()))
+    return any(rule["action"] == "header" or headers for rule in scenario.get("rules", ()))
+
+
 def _in_turn(scenario):
     chosen = all("server" in listener for listener in scenario.get("listeners", ()))
     return len(scenario.get("servers", ())) > 1 and not chosen
@@ -80,6 +89,18 @@ CAPABILITIES = (
     Capability("balance", "uses several servers in turn", _in_turn),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
+    ),
+    Capability("rules", "refuses clients by their address, by rules of which the first one that applies decides", _rule(bool)),
+    Capability(
+        "rules-destination",
+        "its rules know the address and the port that a client connected to",
+        _rule(lambda rule: "destinations" in rule or "ports" in rule),
+    ),
+    Capability("rules-server", "chooses the server of a client by rules", _rule(lambda rule: rule["action"] == "server")),
+    Capability(
+        "rules-header",
+        "reads a PROXY protocol header from clients of some networks alone, and rejects by the address of the connection",
+        _rules_beside_headers,
     ),
     Capability("intercept", "serves any address that a client connects to", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),

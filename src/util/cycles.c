@@ -6,7 +6,7 @@
  * path that is walked. A node that reaches none before itself closes a component: all that was put
  * aside since.
  */
-#include "cycles.h"
+#include "tproxy/cycles.h"
 
 #include <stdlib.h>
 

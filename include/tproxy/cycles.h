@@ -1,6 +1,6 @@
 /* Cycles of a directed graph, in time and memory proportional to its size. */
-#ifndef TPROXY_CONFIG_CYCLES_H
-#define TPROXY_CONFIG_CYCLES_H
+#ifndef TPROXY_CYCLES_H
+#define TPROXY_CYCLES_H
 
 #include "tproxy/memory.h"
 
