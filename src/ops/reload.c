@@ -116,6 +116,10 @@ static struct config *read_config(
 	config = config_load(path, diag);
 	if (config != NULL)
 		warn_of_permanent(diag, path, config, permanent);
+	if (config == NULL && permanent->chroot != NULL)
+		diag_add(diag, DIAG_WARNING, path, 0, NULL,
+			"since tproxyd started with `chroot`: it is looked for below %s, and so are the files that it names",
+			permanent->chroot);
 	diag_report(diag, report_message, log);
 	diag_free(diag);
 	return config;
