@@ -34,7 +34,7 @@ static void print_usage(FILE *out)
 	      "\n"
 	      "Signals: SIGTERM, SIGINT  stop now; sessions are reset\n"
 	      "         SIGUSR1          accept no more clients, stop after the last session\n"
-	      "         SIGHUP           reopen the log files\n"
+	      "         SIGHUP           reopen the log files, and read the configuration again\n"
 	      "Exit status: 0 success, 1 error (stderr or the log has the reason), 2 wrong arguments\n"
 	      "Manual: tproxyd(8), and docs/CONFIGURATION.md for the configuration\n",
 		out);
@@ -133,16 +133,13 @@ int main(int argc, char **argv)
 	config = load_config(arguments.file, &identity);
 	if (config == NULL)
 		return EXIT_FAILURE;
-	status = EXIT_SUCCESS;
 	config->global.daemon &= !arguments.foreground;
-	if (!arguments.check) {
-		status = daemon_run(config, arguments.file, &identity);
-	} else {
-		config_print(config, stdout);
-		if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
-			printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
-				privileges_first_port());
-	}
+	if (!arguments.check)
+		return daemon_run(config, arguments.file, &identity);
+	config_print(config, stdout);
+	if (privileges_needed(config) & PRIVILEGE_LOW_PORTS)
+		printf("needs the capability CAP_NET_BIND_SERVICE for source ports below %u\n",
+			privileges_first_port());
 	config_free(config);
-	return status;
+	return EXIT_SUCCESS;
 }

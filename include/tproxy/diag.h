@@ -34,6 +34,13 @@ void diag_add(struct diag *diag, enum diag_severity severity, const char *file, 
 /* How many messages of SEVERITY were added. */
 size_t diag_count(const struct diag *diag, enum diag_severity severity);
 
+/*
+ * Calls REPORT with ARG for each message, in the order in which they were added: as diag_print() prints it,
+ * without a newline. Messages that were lost are one more, of DIAG_ERROR.
+ */
+void diag_report(const struct diag *diag,
+	void (*report)(void *arg, enum diag_severity severity, const char *text), void *arg);
+
 /* Prints the messages in the order in which they were added, one line each. */
 void diag_print(const struct diag *diag, FILE *out);
 

@@ -64,6 +64,9 @@ int socket_open(int family);
  */
 int socket_set_transparent(int fd, int family);
 
+/* Takes that back, also from a socket that listens; connections that it accepted keep it. Returns 0, or -1. */
+int socket_clear_transparent(int fd, int family);
+
 /*
  * Binds the source of a connection, before socket_connect(). With port 0, connect() chooses the port for the whole
  * 4-tuple (IP_BIND_ADDRESS_NO_PORT, ip(7)); so one source address can have as many connections to each server as

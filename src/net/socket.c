@@ -20,11 +20,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+static int set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
 static int enable_option(int fd, int level, int option)
 {
-	int on = 1;
-
-	return setsockopt(fd, level, option, &on, sizeof(on));
+	return set_option(fd, level, option, 1);
 }
 
 /* Closes the descriptor of a function that failed, keeps errno, and returns -1. */
@@ -160,6 +163,13 @@ int socket_set_transparent(int fd, int family)
 	if (family == AF_INET6)
 		return enable_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
 	return enable_option(fd, IPPROTO_IP, IP_TRANSPARENT);
+}
+
+int socket_clear_transparent(int fd, int family)
+{
+	if (family == AF_INET6)
+		return set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 0);
+	return set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 0);
 }
 
 int socket_bind_source(int fd, const struct addr *source)

@@ -3,9 +3,10 @@
  * first (log files, ports, the pidfile), then privileges are dropped, then threads start, and then
  * the system calls that a running daemon does not make are forbidden to all of them.
  *
- * The main thread carries no traffic. It waits for signals and for the workers' ends, and passes
- * commands on. A failure before the workers run ends the process with a message that says what to
- * do; later only a signal ends it, or the end of the last worker.
+ * The main thread carries no traffic. It waits for signals and for the workers' reports, passes commands
+ * on, and reloads: it prepares a generation beside the running one, and only when nothing can fail any
+ * more, the workers put it in force. A failure before the workers run ends the process with a message that
+ * says what to do; a reload that fails changes nothing.
  *
  * The traps: signals must be blocked before the first thread starts, so that only the main thread
  * gets them. And stderr may be a pipe that no process reads: every message, those of libevent too,
@@ -16,26 +17,23 @@
 #include "advice.h"
 #include "background.h"
 #include "descriptors.h"
+#include "notify.h"
 #include "pidfile.h"
 #include "privileges.h"
+#include "reload.h"
 #include "sandbox.h"
-#include "tproxy/socket.h"
 #include "tproxy/version.h"
-#include "worker.h"
+#include "workers.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-
-enum {
-	WORKERS_MAX = 64,
-};
 
 static const int signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 enum {
@@ -43,21 +41,29 @@ enum {
 };
 
 struct daemon {
-	const struct config *config;
 	const char *path;
 	const struct identity *identity;
-	struct worker_shared shared;
-	struct worker *workers[WORKERS_MAX];
-	unsigned worker_count, running;
+	struct generation *current;     /* the one that is in force, or is being put in force */
+	struct generations generations; /* that one and those of older sessions; newest first */
+	uint64_t lost;                  /* log lines, of generations that are gone */
+	struct workers workers;
+	struct permanent permanent;
 	struct event_base *base;
-	struct event *on_signal[SIGNALS], *on_ended;
+	struct event *on_signal[SIGNALS], *on_report;
 	struct pidfile pidfile;
+	struct notify notify;
 	struct background background; /* where the configuration has `daemon` */
 	bool started;
+	bool ends;         /* no client is accepted any more */
+	bool reloading;    /* a generation was handed over, and not every worker has taken it */
+	bool reload_again; /* SIGHUP came meanwhile */
 };
 
-/* libevent's messages know no daemon, so the log that they go to is kept here. */
-static struct log *library_log;
+/*
+ * libevent's messages know no daemon, so the log that they go to is kept here. An older log is freed only
+ * after every worker has put the newer generation in force, so none can still be using it.
+ */
+static _Atomic(struct log *) library_log;
 
 static void on_library_message(int severity, const char *message)
 {
@@ -67,27 +73,15 @@ static void on_library_message(int severity, const char *message)
 		[EVENT_LOG_ERR] = LOG_ERR};
 	int error = errno;
 
-	log_line(library_log, NULL, levels[severity], "libevent: %s", message);
+	log_line(atomic_load(&library_log), NULL, levels[severity], "libevent: %s", message);
 	errno = error;
 }
 
-/* --- starting --- */
+/* --- what goes wrong --- */
 
-static unsigned count_workers(const struct config *config)
+static const char *bind_advice(int error, bool reload)
 {
-	unsigned count = config->global.nbthread;
-	cpu_set_t cpus;
-
-	if (count == 0 && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-		count = (unsigned)CPU_COUNT(&cpus);
-	if (count == 0)
-		count = 1;
-	return count > WORKERS_MAX ? WORKERS_MAX : count;
-}
-
-static const char *bind_advice(const struct listener_failure *failure)
-{
-	switch (failure->error) {
+	switch (error) {
 	case EADDRNOTAVAIL:
 		return "; this host does not have this address: add it to an interface, or write `transparent` on the bind line";
 	case EADDRINUSE:
@@ -95,160 +89,201 @@ static const char *bind_advice(const struct listener_failure *failure)
 	case EPERM:
 		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
 	case EACCES:
+		if (reload)
+			return "; this port needs CAP_NET_BIND_SERVICE, which a reload cannot get back, since tproxyd dropped what it did not need: restart it, or write a higher port";
 		return "; this port needs CAP_NET_BIND_SERVICE: start tproxyd as root, or write a higher port";
 	case ENODEV:
 		return "; write an interface that exists (`ip link` lists them)";
 	default:
-		return advice_on_errno(failure->error);
+		return advice_on_errno(error);
 	}
 }
 
-static void complain_of_worker(const struct daemon *daemon, const struct listener_failure *failure)
+/* LOG is that of the generation in force. */
+static void complain_of_worker(
+	const struct daemon *daemon, struct log *log, const struct listener_failure *failure)
 {
 	char address[ADDR_TEXT_MAX];
 
+	if (failure->bind == NULL && daemon->started) {
+		log_complain(log, "SIGHUP: no thread can take it on: %s%s",
+			strerror(failure->error), advice_on_errno(failure->error));
+		return;
+	}
 	if (failure->bind == NULL) {
-		log_complain(daemon->shared.log, "cannot start a thread: %s%s",
-			strerror(failure->error),
+		log_complain(log, "cannot start a thread: %s%s", strerror(failure->error),
 			failure->error == EAGAIN
 				? "; raise the limit on threads (ulimit -u, TasksMax=), or lower nbthread"
 				: advice_on_errno(failure->error));
 		return;
 	}
-	log_complain(daemon->shared.log, "%s:%u: frontend %s cannot listen on %s: %s%s",
-		daemon->path, failure->bind->line, failure->frontend->name,
+	log_complain(log, "%s:%u: frontend %s cannot listen on %s: %s%s", daemon->path,
+		failure->bind->line, failure->frontend->name,
 		addr_format(&failure->bind->address, address), strerror(failure->error),
-		bind_advice(failure));
-}
-
-static int bind_workers(struct daemon *daemon, unsigned count)
-{
-	struct listener_failure failure;
-
-	while (daemon->worker_count < count) {
-		struct worker *worker = worker_new(&daemon->shared, daemon->worker_count, &failure);
-
-		if (worker == NULL) {
-			complain_of_worker(daemon, &failure);
-			return -1;
-		}
-		daemon->workers[daemon->worker_count++] = worker;
-	}
-	return 0;
-}
-
-static int start_workers(struct daemon *daemon)
-{
-	struct listener_failure failure;
-
-	for (unsigned i = 0; i < daemon->worker_count; i++) {
-		if (worker_start(daemon->workers[i], &failure) == -1) {
-			complain_of_worker(daemon, &failure);
-			return -1;
-		}
-		daemon->running++;
-	}
-	return 0;
-}
-
-/* A privilege that is needed in any case is an error where it is missing, another one a warning. */
-static int check_privileges(const struct daemon *daemon)
-{
-	unsigned needed = privileges_needed(daemon->config), missing = needed & ~privileges_held();
-	const struct server *server = privileges_low_source(daemon->config);
-	struct log *log = daemon->shared.log;
-	char address[ADDR_TEXT_MAX];
-
-	if (needed & PRIVILEGE_TRANSPARENT && !socket_may_be_transparent()) {
-		log_complain(log,
-			"CAP_NET_RAW is missing: `transparent` and `usesrc` need it. Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit, or `setcap cap_net_raw+ep` on the program)");
-		return -1;
-	}
-	if (!(missing & PRIVILEGE_LOW_PORTS))
-		return 0;
-	if (server == NULL) {
-		log_complain(log,
-			"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients whose port is below %u are refused. Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit)",
-			privileges_first_port());
-		return 0;
-	}
-	log_complain(log,
-		"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s has the source %s, and ports below %u need it. Start tproxyd as root, give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), or write a higher port",
-		daemon->path, server->line, server->name,
-		addr_format(&server->source.address, address), privileges_first_port());
-	return -1;
+		bind_advice(failure->error, daemon->started));
 }
 
 /* After all that is opened by its path, and before the privilege for it is dropped. */
 static int change_root(const struct daemon *daemon)
 {
-	const char *path = daemon->config->global.chroot;
+	const char *path = daemon->permanent.chroot;
 
 	if (path == NULL || (chroot(path) == 0 && chdir("/") == 0))
 		return 0;
-	log_complain(daemon->shared.log,
+	log_complain(daemon->current->log,
 		"cannot change the root to %s: %s; start tproxyd as root and make the folder, or remove `chroot` from %s",
 		path, strerror(errno), daemon->path);
 	return -1;
 }
 
-static int drop_privileges(const struct daemon *daemon)
+static int drop_privileges(struct daemon *daemon)
 {
 	const struct identity *identity = daemon->identity;
+	const struct config *config = daemon->current->config;
+	struct log *log = daemon->current->log;
 
 	if (change_root(daemon) == -1)
 		return -1;
-	if (privileges_drop(identity, privileges_needed(daemon->config)) == -1) {
-		log_complain(daemon->shared.log,
+	if (privileges_drop(identity, privileges_kept(config)) == -1) {
+		log_complain(log,
 			"cannot change to user %u and group %u: %s; start tproxyd as root, or remove `user` and `group` from %s",
 			(unsigned)identity->uid, (unsigned)identity->gid, strerror(errno),
 			daemon->path);
 		return -1;
 	}
-	return check_privileges(daemon);
+	daemon->permanent.privileges = privileges_held();
+	return privileges_check(config, daemon->path, daemon->permanent.privileges, false, log);
 }
 
-/* For servers that may be the proxy itself, and for clients that a PROXY header names. */
-static bool asks_for_own_addresses(const struct config *config)
+static int complain_of_sandbox(const struct daemon *daemon, int error)
 {
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		const struct proxy *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->server_count; j++)
-			if (proxy->servers[j].loop != NULL)
-				return true;
-		for (size_t j = 0; j < proxy->bind_count; j++)
-			if (config_reads_header(proxy, &proxy->binds[j]))
-				return true;
-	}
-	return false;
-}
-
-/* Sets *RESTRICTED; a kernel without filters leaves it false, which the first log line reports. */
-static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
-{
-	struct sandbox sandbox = {.opens_logs = log_has_files(daemon->shared.log),
-		.leaves_terminal = daemon->config->global.daemon,
-		.removes_pidfile = daemon->config->global.pidfile != NULL,
-		.asks_for_own_addresses = asks_for_own_addresses(daemon->config)};
-	int failed = sandbox_enter(&sandbox);
-
-	*restricted = failed == 0;
-	if (failed == 0 || failed == ENOTSUP)
-		return 0;
-	log_complain(daemon->shared.log,
+	log_complain(daemon->current->log,
 		"cannot restrict system calls: %s; allow seccomp(2) in the container or systemd unit that tproxyd runs in",
-		strerror(failed));
+		strerror(error));
 	return -1;
 }
 
-/* --- running --- */
-
-static void command_workers(struct daemon *daemon, enum worker_command command)
+/* Each restricted by FILTER; NULL: the kernel has no filters. */
+static int start_workers(struct daemon *daemon, const struct sandbox_filter *filter)
 {
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_command(daemon->workers[i], command);
+	struct listener_failure failure;
+	int not_restricted;
+
+	if (workers_start(&daemon->workers, filter, &failure, &not_restricted) == -1) {
+		complain_of_worker(daemon, daemon->current->log, &failure);
+		return -1;
+	}
+	return not_restricted == 0 ? 0 : complain_of_sandbox(daemon, not_restricted);
 }
+
+/*
+ * Starts the threads, and restricts them and this one. Sets *RESTRICTED; a kernel without filters leaves it
+ * false, which the first log line reports.
+ */
+static int start_restricted(struct daemon *daemon, bool *restricted)
+{
+	struct sandbox main_thread = {.reloads = true,
+		.removes_pidfile = daemon->pidfile.fd != -1,
+		.leaves_terminal = daemon->current->config->global.daemon};
+	struct sandbox_filter *traffic = sandbox_compile(&(struct sandbox){0});
+	struct sandbox_filter *own = sandbox_compile(&main_thread);
+	int status = 0, error = traffic == NULL || own == NULL ? errno : 0;
+
+	*restricted = error != ENOTSUP;
+	if (error != 0 && error != ENOTSUP)
+		status = complain_of_sandbox(daemon, error);
+	if (status == 0)
+		status = start_workers(daemon, traffic);
+	if (status == 0 && *restricted)
+		error = sandbox_enter(own);
+	if (status == 0 && *restricted && error != 0)
+		status = complain_of_sandbox(daemon, error);
+	sandbox_filter_free(traffic);
+	sandbox_filter_free(own);
+	return status;
+}
+
+/* --- a reload --- */
+
+static void end_reload(struct daemon *daemon, const char *outcome)
+{
+	daemon->reloading = false;
+	notify_ready(&daemon->notify, outcome);
+}
+
+/* From here on nothing can fail: each worker puts NEXT in force when it comes to it. */
+static void put_in_force(struct daemon *daemon, struct generation *next)
+{
+	limits_set_maxconn(next->limits, next->maxconn);
+	SLIST_INSERT_HEAD(&daemon->generations, next, link);
+	daemon->current = next;
+	atomic_store(&library_log, next->log);
+	daemon->reloading = true;
+	workers_succeed(&daemon->workers);
+}
+
+static void reload(struct daemon *daemon)
+{
+	struct generation *before = daemon->current, *next;
+	struct listener_failure failure;
+
+	notify_reloading(&daemon->notify);
+	next = reload_read(daemon->path, before, &daemon->permanent);
+	if (next != NULL && workers_prepare(&daemon->workers, next, &failure) == 0) {
+		put_in_force(daemon, next);
+		return;
+	}
+	if (next != NULL)
+		complain_of_worker(daemon, before->log, &failure);
+	generation_free(next);
+	log_complain(before->log,
+		"SIGHUP: %s is not used, and the configuration before stays in force; correct what the lines above name, and send SIGHUP again",
+		daemon->path);
+	end_reload(daemon,
+		"the reload failed: the configuration before stays in force; the log says why");
+}
+
+/* All workers have put the newest generation in force. */
+static void report_reload(struct daemon *daemon)
+{
+	const struct generation *current = daemon->current;
+	size_t listeners = listeners_count(current->config);
+
+	log_check(current->log);
+	log_line(current->log, NULL, LOG_NOTICE,
+		"SIGHUP: %s is in force: %zu listeners, %zu of them kept; maxconn %u", daemon->path,
+		listeners, current->counterparts->kept, current->maxconn);
+	end_reload(daemon, "reloaded");
+}
+
+static void on_hangup(struct daemon *daemon)
+{
+	log_reopen(daemon->current->log);
+	if (daemon->ends)
+		log_line(daemon->current->log, NULL, LOG_WARNING,
+			"SIGHUP: %s is not read again, since tproxyd accepts no more clients",
+			daemon->path);
+	else if (daemon->reloading)
+		daemon->reload_again = true;
+	else
+		reload(daemon);
+}
+
+static void free_unused_generations(struct daemon *daemon)
+{
+	struct generation *generation = SLIST_FIRST(&daemon->generations), *next;
+
+	for (; generation != NULL; generation = next) {
+		next = SLIST_NEXT(generation, link);
+		if (generation == daemon->current || atomic_load(&generation->users) > 0)
+			continue;
+		SLIST_REMOVE(&daemon->generations, generation, generation, link);
+		daemon->lost += log_lost(generation->log);
+		generation_free(generation);
+	}
+}
+
+/* --- running --- */
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
@@ -256,30 +291,36 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	if (number == SIGHUP) {
-		log_reopen(daemon->shared.log);
-		log_line(daemon->shared.log, NULL, LOG_WARNING,
-			"SIGHUP: the configuration is not read again; restart tproxyd to read %s",
-			daemon->path);
+		on_hangup(daemon);
 		return;
 	}
-	log_line(daemon->shared.log, NULL, LOG_NOTICE, "%s",
+	log_line(daemon->current->log, NULL, LOG_NOTICE, "%s",
 		number == SIGUSR1
 			? "SIGUSR1: accepts no more clients, and ends with the last session"
 		: number == SIGINT ? "SIGINT: ends now; sessions are reset"
 				   : "SIGTERM: ends now; sessions are reset");
-	command_workers(daemon, number == SIGUSR1 ? WORKER_DRAIN : WORKER_STOP);
+	daemon->ends = true;
+	notify_stopping(&daemon->notify);
+	workers_command(&daemon->workers, number == SIGUSR1 ? WORKER_DRAIN : WORKER_STOP);
 }
 
-static void on_workers_ended(evutil_socket_t fd, short what, void *arg)
+/* Something of what worker_new() names has happened; which, is asked. */
+static void on_report(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 	eventfd_t count = 0;
 
 	(void)what;
 	eventfd_read(fd, &count);
-	daemon->running -= (unsigned)count;
-	if (daemon->running == 0)
+	if (daemon->reloading && workers_are_settled(&daemon->workers))
+		report_reload(daemon);
+	free_unused_generations(daemon);
+	if (workers_running(&daemon->workers) == 0) {
 		event_base_loopbreak(daemon->base);
+	} else if (daemon->reload_again && !daemon->reloading) {
+		daemon->reload_again = false;
+		on_hangup(daemon);
+	}
 }
 
 static int watch_events(struct daemon *daemon)
@@ -292,9 +333,9 @@ static int watch_events(struct daemon *daemon)
 		if (daemon->on_signal[i] == NULL || event_add(daemon->on_signal[i], NULL) == -1)
 			return -1;
 	}
-	daemon->on_ended = event_new(
-		daemon->base, daemon->shared.ended, EV_READ | EV_PERSIST, on_workers_ended, daemon);
-	return daemon->on_ended == NULL ? -1 : event_add(daemon->on_ended, NULL);
+	daemon->on_report = event_new(
+		daemon->base, daemon->workers.reports, EV_READ | EV_PERSIST, on_report, daemon);
+	return daemon->on_report == NULL ? -1 : event_add(daemon->on_report, NULL);
 }
 
 /* Workers never get signals: the main thread unblocks them again when the workers run. */
@@ -310,90 +351,134 @@ static void block_signals(sigset_t *before)
 	signal(SIGXFSZ, SIG_IGN); /* at ulimit -f a log file loses lines, and no session */
 }
 
-/* Makes the main loop, and binds the listeners, which may need privileges. */
-static int daemon_prepare(struct daemon *daemon, unsigned workers, unsigned maxconn)
+/* --- starting --- */
+
+/* The first generation, as far as it can be had before listeners are bound. */
+static int prepare_generation(struct daemon *daemon, struct config *config)
 {
-	daemon->shared.ended = eventfd(0, EFD_CLOEXEC);
-	daemon->shared.limits = limits_new(daemon->config, maxconn);
-	if (daemon->shared.ended != -1 && daemon->shared.limits != NULL &&
-		watch_events(daemon) == 0)
-		return bind_workers(daemon, workers);
-	log_complain(
-		daemon->shared.log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
+	struct generation *generation = generation_new(config);
+	unsigned workers = workers_wanted(config);
+
+	if (generation == NULL || permanent_set(&daemon->permanent, &config->global) == -1) {
+		fputs("tproxyd: cannot start: out of memory\n", stderr);
+		generation_free(generation);
+		return -1;
+	}
+	SLIST_INSERT_HEAD(&daemon->generations, generation, link);
+	daemon->current = generation;
+	generation->owner = daemon->identity;
+	generation->log = log_new(config, daemon->identity);
+	if (generation->log == NULL)
+		return -1;
+	atomic_store(&library_log, generation->log);
+	event_set_log_callback(on_library_message);
+	notify_open(&daemon->notify);
+	daemon->permanent.descriptors =
+		descriptors_measure(&config->global, workers, generation->log);
+	return descriptors_plan(&daemon->permanent.descriptors, config, log_places(generation->log),
+		generation->log, &generation->maxconn);
+}
+
+/* Makes the main loop, and binds the listeners, which may need privileges. */
+static int daemon_prepare(struct daemon *daemon)
+{
+	struct generation *first = daemon->current;
+	struct listener_failure failure;
+
+	daemon->workers.reports = eventfd(0, EFD_CLOEXEC);
+	first->limits = limits_new(first->config, first->maxconn);
+	if (daemon->workers.reports == -1 || first->limits == NULL || watch_events(daemon) == -1) {
+		log_complain(
+			first->log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
+		return -1;
+	}
+	if (workers_bind(
+		    &daemon->workers, daemon->permanent.descriptors.workers, first, &failure) == 0)
+		return 0;
+	complain_of_worker(daemon, first->log, &failure);
 	return -1;
 }
 
-static int daemon_start(struct daemon *daemon)
+static void report_start(struct daemon *daemon, bool restricted)
 {
-	unsigned workers = count_workers(daemon->config), maxconn;
-	const char *pidfile = daemon->config->global.pidfile;
-	unsigned privileges;
-	bool restricted;
-
-	daemon->shared.log = library_log = log_new(daemon->config, daemon->identity);
-	if (library_log == NULL)
-		return -1;
-	event_set_log_callback(on_library_message);
-	if (descriptors_plan(daemon->config, workers, library_log, &maxconn) == -1 ||
-		daemon_prepare(daemon, workers, maxconn) == -1)
-		return -1;
-	if (pidfile != NULL && pidfile_take(&daemon->pidfile, pidfile, library_log) == -1)
-		return -1;
-	tzset(); /* reads files, which are out of reach from here on */
-	if (drop_privileges(daemon) == -1)
-		return -1;
-	privileges = privileges_held();
-	log_check(library_log);
-	if (start_workers(daemon) == -1 || restrict_system_calls(daemon, &restricted) == -1)
-		return -1;
 	daemon->started = true;
-	log_line(library_log, NULL, LOG_NOTICE,
+	log_started(daemon->current->log);
+	log_line(daemon->current->log, NULL, LOG_NOTICE,
 		"tproxyd %s started: %u threads, maxconn %u; keeps %s; %s", TPROXYD_VERSION,
-		workers, maxconn, privileges_text(privileges),
+		daemon->workers.count, daemon->current->maxconn,
+		privileges_text(daemon->permanent.privileges),
 		restricted
 			? "system calls are restricted"
 			: "system calls are not restricted: the kernel lacks CONFIG_SECCOMP_FILTER");
+	notify_ready(&daemon->notify, "serves");
+}
+
+static int daemon_start(struct daemon *daemon, struct config *config)
+{
+	const char *pidfile;
+	bool restricted;
+
+	if (prepare_generation(daemon, config) == -1 || daemon_prepare(daemon) == -1)
+		return -1;
+	pidfile = daemon->permanent.pidfile;
+	if (pidfile != NULL && pidfile_take(&daemon->pidfile, pidfile, daemon->current->log) == -1)
+		return -1;
+	if (drop_privileges(daemon) == -1)
+		return -1;
+	tzset(); /* reads files, which workers may not do */
+	log_check(daemon->current->log);
+	if (start_restricted(daemon, &restricted) == -1)
+		return -1;
+	report_start(daemon, restricted);
 	return 0;
 }
 
-/* Stops all workers, waits for them, and adds up their counters. -1 where one of them had failed. */
-static int join_workers(struct daemon *daemon, struct counters *counters)
-{
-	int status = 0;
-
-	command_workers(daemon, WORKER_STOP);
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		if (!worker_join(daemon->workers[i], counters))
-			status = -1;
-	return status;
-}
+/* --- the end --- */
 
 static void daemon_release(struct daemon *daemon)
 {
+	struct generation *generation;
+
 	pidfile_drop(&daemon->pidfile);
+	notify_close(&daemon->notify);
 	for (int i = 0; i < SIGNALS; i++)
 		if (daemon->on_signal[i] != NULL)
 			event_free(daemon->on_signal[i]);
-	if (daemon->on_ended != NULL)
-		event_free(daemon->on_ended);
+	if (daemon->on_report != NULL)
+		event_free(daemon->on_report);
 	if (daemon->base != NULL)
 		event_base_free(daemon->base);
 	event_set_log_callback(NULL);
-	log_free(daemon->shared.log);
-	limits_free(daemon->shared.limits);
-	if (daemon->shared.ended != -1)
-		close(daemon->shared.ended);
+	while ((generation = SLIST_FIRST(&daemon->generations)) != NULL) {
+		SLIST_REMOVE_HEAD(&daemon->generations, link);
+		generation_free(generation);
+	}
+	permanent_clear(&daemon->permanent);
+	if (daemon->workers.reports != -1)
+		close(daemon->workers.reports);
 }
 
-int daemon_run(const struct config *config, const char *path, const struct identity *identity)
+static void report_end(struct daemon *daemon, const struct counters *counters)
 {
-	struct daemon daemon = {.config = config,
-		.path = path,
-		.identity = identity,
-		.shared = {.config = config, .ended = -1},
-		.pidfile = {.fd = -1}};
-	struct counters counters = {0};
 	char summary[LOG_LINE_MAX];
+	uint64_t lost = daemon->lost;
+	const struct generation *generation = SLIST_FIRST(&daemon->generations);
+
+	for (; generation != NULL; generation = SLIST_NEXT(generation, link))
+		lost += log_lost(generation->log);
+	counters_format(counters, summary, sizeof(summary));
+	log_line(daemon->current->log, NULL, LOG_NOTICE, "tproxyd ended: %s; %lu log lines lost",
+		summary, (unsigned long)lost);
+}
+
+int daemon_run(struct config *config, const char *path, const struct identity *identity)
+{
+	struct daemon daemon = {.path = path,
+		.identity = identity,
+		.workers = {.reports = -1},
+		.pidfile = {.fd = -1},
+		.notify = {.fd = -1}};
+	struct counters counters = {0};
 	int failed = -1;
 	sigset_t before;
 
@@ -403,19 +488,15 @@ int daemon_run(const struct config *config, const char *path, const struct ident
 		return EXIT_FAILURE;
 	}
 	block_signals(&before);
-	if (daemon_start(&daemon) == 0) {
+	if (daemon_start(&daemon, config) == 0) {
 		if (config->global.daemon)
-			background_ready(&daemon.background, config, daemon.shared.log);
+			background_ready(&daemon.background, config, daemon.current->log);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		failed = event_base_dispatch(daemon.base);
 	}
-	failed |= join_workers(&daemon, &counters);
-	if (daemon.started) {
-		counters_format(&counters, summary, sizeof(summary));
-		log_line(daemon.shared.log, NULL, LOG_NOTICE,
-			"tproxyd ended: %s; %lu log lines lost", summary,
-			(unsigned long)log_lost(daemon.shared.log));
-	}
+	failed |= workers_join(&daemon.workers, &counters);
+	if (daemon.started)
+		report_end(&daemon, &counters);
 	daemon_release(&daemon);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

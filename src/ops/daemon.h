@@ -8,11 +8,12 @@
 #include "tproxy/config.h"
 
 /*
- * Serves CONFIG until a signal ends it: SIGTERM and SIGINT at once, SIGUSR1 with the last session.
- * PATH names the configuration in messages. IDENTITY is the user that the process changes to once all
- * addresses are bound. All three must stay until it returns. Returns the exit status of the process:
- * EXIT_FAILURE where it did not start, which stderr then explains, or where a worker ended by itself.
+ * Serves CONFIG until a signal ends it: SIGTERM and SIGINT at once, SIGUSR1 with the last session. SIGHUP
+ * reopens the log files, and reads the configuration again from PATH. IDENTITY is the user that the process
+ * changes to once all addresses are bound. Takes CONFIG over; the other two must stay until it returns.
+ * Returns the exit status of the process: EXIT_FAILURE where it did not start, which stderr then explains,
+ * or where a worker ended by itself.
  */
-int daemon_run(const struct config *config, const char *path, const struct identity *identity);
+int daemon_run(struct config *config, const char *path, const struct identity *identity);
 
 #endif

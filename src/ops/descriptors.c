@@ -51,25 +51,37 @@ static unsigned long count_open(unsigned long limit)
 	return count;
 }
 
-int descriptors_plan(
-	const struct config *config, unsigned workers, struct log *log, unsigned *maxconn)
+struct descriptors descriptors_measure(
+	const struct global *global, unsigned workers, const struct log *log)
 {
-	unsigned long limit = set_limit(config->global.ulimit_n);
-	unsigned long of_worker = DESCRIPTORS_OF_WORKER + listeners_count(config);
-	unsigned long fixed = count_open(limit) + DESCRIPTORS_OF_DAEMON + workers * of_worker +
-			      DESCRIPTORS_IN_PASSING;
+	unsigned long limit = set_limit(global->ulimit_n);
+
+	return (struct descriptors){
+		.limit = limit,
+		.error = limit == 0 ? errno : 0,
+		.others = count_open(limit) - log_places(log) + DESCRIPTORS_OF_DAEMON +
+			  workers * DESCRIPTORS_OF_WORKER + DESCRIPTORS_IN_PASSING,
+		.workers = workers,
+	};
+}
+
+int descriptors_plan(const struct descriptors *descriptors, const struct config *config,
+	size_t places, struct log *log, unsigned *maxconn)
+{
+	unsigned long limit = descriptors->limit, workers = descriptors->workers;
+	unsigned long fixed = descriptors->others + places + workers * listeners_count(config);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 
-	if (limit == 0) {
+	if (descriptors->error != 0) {
 		log_complain(log,
 			"cannot set the descriptor limit to %u (ulimit-n): %s; start tproxyd as root, or write a lower number",
-			config->global.ulimit_n, strerror(errno));
+			config->global.ulimit_n, strerror(descriptors->error));
 		return -1;
 	}
 	if (limit < least) {
 		log_complain(log,
-			"the descriptor limit of %lu is too low: %u threads with their listeners need at least %lu. Raise the limit (ulimit -n %lu, LimitNOFILE=%lu), or lower nbthread",
+			"the descriptor limit of %lu is too low: %lu threads with their listeners need at least %lu. Raise the limit (ulimit -n %lu, LimitNOFILE=%lu), or lower nbthread",
 			limit, workers, least, least, least);
 		return -1;
 	}

@@ -10,20 +10,35 @@
 enum {
 	/* Each worker: its loop's epoll and the two ends of its signal pipe, its eventfd, its spare. */
 	DESCRIPTORS_OF_WORKER = 5,
-	/* The main thread: its loop's three, the eventfd by which workers end, the pidfile. */
+	/* The main thread: its loop's three, the eventfd by which workers report, the pidfile. */
 	DESCRIPTORS_OF_DAEMON = 5,
 	/* Open for a moment: a log file that is reopened, a client that is refused. */
 	DESCRIPTORS_IN_PASSING = 3,
 };
 
+/* What is the same for every configuration of a process. */
+struct descriptors {
+	unsigned long limit,
+		others; /* RLIMIT_NOFILE; what is open, or will be, beside logs and listeners */
+	unsigned workers;
+	int error; /* errno where `ulimit-n` could not be set */
+};
+
 /*
- * Sets the limit (RLIMIT_NOFILE) to `ulimit-n` of CONFIG, or else raises it as far as the process may, and sets *MAXCONN to the maxconn of
- * CONFIG, or where that is 0, to what the limit has room for with so many WORKERS. Call it with the
- * logs open and nothing else. Writes a warning where the limit is low. Returns 0, or -1 with an error
- * written to stderr where it has no room for a single session.
+ * Sets the limit (RLIMIT_NOFILE) to `ulimit-n` of GLOBAL, or else raises it as far as the process may, and
+ * measures what a process with so many WORKERS needs. Call it with the places of LOG open, and nothing that the
+ * daemon opens later. A limit that cannot be set is an error of the plan.
  */
-int descriptors_plan(
-	const struct config *config, unsigned workers, struct log *log, unsigned *maxconn);
+struct descriptors descriptors_measure(
+	const struct global *global, unsigned workers, const struct log *log);
+
+/*
+ * Sets *MAXCONN to the maxconn of CONFIG, whose log has so many PLACES, or where that is 0, to what the limit
+ * has room for. Complains where the limit is low. Returns 0, or -1 where it has no room for a single session, or
+ * could not be set.
+ */
+int descriptors_plan(const struct descriptors *descriptors, const struct config *config,
+	size_t places, struct log *log, unsigned *maxconn);
 
 /*
  * How many descriptors so many sessions need: two each, and two of a pipe for every fourth, which is

@@ -9,6 +9,10 @@
  * A line that a place does not take is lost. The next line that it takes follows one that reports how
  * many were lost; there is at most one such report a second, so that a slow reader gets other lines.
  *
+ * A reload makes a log for the new configuration, while the sessions of the older one still write to
+ * theirs. A place that is in both belongs to both, so its lines keep their order, and its file is open
+ * once. A place keeps its own copy of its target, since either configuration may be freed first.
+ *
  * The trap: any thread writes, and a slow disk must not stop all of them. A place's lock is held for
  * one non-blocking write, never while a file is opened.
  */
@@ -29,12 +33,14 @@
 #include <unistd.h>
 
 struct place {
-	struct place *next;
-	pthread_mutex_t lock; /* of all that follows */
+	unsigned users;           /* logs that have it; the main thread's */
+	struct log_target target; /* its path stands in PATH */
+	pthread_mutex_t lock;     /* of all that follows but PATH */
 	struct sink sink;
 	unsigned long unreported; /* lines lost since the last report */
 	int error;                /* errno of the last one */
 	time_t report_due;        /* monotonic seconds: no report before */
+	char path[];
 };
 
 struct log {
@@ -42,8 +48,10 @@ struct log {
 	struct log_target stderr_target;
 	struct log_targets stderr_targets; /* the one above, as a list */
 	int pid;
-	struct place *places; /* newest first */
+	bool started;
 	atomic_uint_least64_t lost;
+	size_t place_count;
+	struct place *places[];
 };
 
 static bool is_same_place(const struct log_target *a, const struct log_target *b)
@@ -57,9 +65,9 @@ static bool is_same_place(const struct log_target *a, const struct log_target *b
 
 static struct place *find_place(const struct log *log, const struct log_target *target)
 {
-	for (struct place *place = log->places; place != NULL; place = place->next)
-		if (is_same_place(place->sink.target, target))
-			return place;
+	for (size_t i = 0; i < log->place_count; i++)
+		if (is_same_place(&log->places[i]->target, target))
+			return log->places[i];
 	return NULL;
 }
 
@@ -196,7 +204,15 @@ void log_complain(struct log *log, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	send_text(log, &log->stderr_target, LOG_ERR, text);
+	if (log->started)
+		log_line(log, NULL, LOG_ERR, "%s", text);
+	else
+		send_text(log, &log->stderr_target, LOG_ERR, text);
+}
+
+void log_started(struct log *log)
+{
+	log->started = true;
 }
 
 uint64_t log_lost(const struct log *log)
@@ -215,67 +231,96 @@ static const char *target_name(const struct log_target *target, char text[ADDR_T
 	return target->kind == LOG_TO_STDOUT ? "stdout" : "stderr";
 }
 
-/* There may be no log to write it to. */
-static int complain_of_memory(void)
+/* ERROR is an errno; LOG is where the message goes, if there is one. */
+static int complain_of_target(struct log *log, const struct log_target *target, int error)
 {
-	fputs("tproxyd: cannot start: out of memory\n", stderr);
+	char name[ADDR_TEXT_MAX];
+
+	if (log == NULL)
+		fprintf(stderr,
+			"tproxyd: cannot start: stderr cannot be opened for the log: %s%s\n",
+			strerror(error), advice_on_errno(error));
+	else
+		log_complain(log, "cannot open the log %s: %s%s", target_name(target, name),
+			strerror(error), advice_on_errno(error));
 	return -1;
 }
 
-static int add_place(struct log *log, const struct log_target *target, const struct identity *owner)
+static struct place *place_new(
+	const struct log_target *target, const struct identity *owner, int *error)
 {
-	struct place *place = calloc(1, sizeof(*place));
-	char name[ADDR_TEXT_MAX];
-	int error;
+	size_t room = target->path == NULL ? 0 : strlen(target->path) + 1;
+	struct place *place = calloc(1, sizeof(*place) + room);
 
+	*error = ENOMEM;
 	if (place == NULL)
-		return complain_of_memory();
-	error = sink_open(&place->sink, target, owner);
-	if (error != 0) {
+		return NULL;
+	place->target = *target;
+	if (room > 0)
+		place->target.path = memcpy(place->path, target->path, room);
+	*error = sink_open(&place->sink, &place->target, owner);
+	if (*error != 0) {
 		free(place);
-		if (target == &log->stderr_target)
-			fprintf(stderr,
-				"tproxyd: cannot start: stderr cannot be opened for the log: %s%s\n",
-				strerror(error), advice_on_errno(error));
-		else
-			log_complain(log, "cannot open the log %s: %s%s", target_name(target, name),
-				strerror(error), advice_on_errno(error));
-		return -1;
-	}
-	pthread_mutex_init(&place->lock, NULL);
-	place->next = log->places;
-	log->places = place;
-	return 0;
-}
-
-static int add_targets(
-	struct log *log, const struct log_targets *targets, const struct identity *owner)
-{
-	for (size_t i = 0; i < targets->count; i++)
-		if (find_place(log, &targets->list[i]) == NULL &&
-			add_place(log, &targets->list[i], owner) == -1)
-			return -1;
-	return 0;
-}
-
-struct log *log_new(const struct config *config, const struct identity *owner)
-{
-	struct log *log = calloc(1, sizeof(*log));
-
-	if (log == NULL) {
-		complain_of_memory();
 		return NULL;
 	}
+	pthread_mutex_init(&place->lock, NULL);
+	return place;
+}
+
+/* BEFORE is the log of the configuration before, or NULL; failures are reported there, or else here. */
+static int add_targets(struct log *log, struct log *before, const struct log_targets *targets,
+	const struct identity *owner)
+{
+	struct log *reports = before != NULL ? before : log->place_count > 0 ? log : NULL;
+	int error;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		const struct log_target *target = &targets->list[i];
+		struct place *place = before == NULL ? NULL : find_place(before, target);
+
+		if (find_place(log, target) != NULL)
+			continue;
+		if (place == NULL)
+			place = place_new(target, owner, &error);
+		if (place == NULL)
+			return complain_of_target(reports, target, error);
+		place->users++;
+		log->places[log->place_count++] = place;
+	}
+	return 0;
+}
+
+static size_t count_targets(const struct config *config)
+{
+	size_t count = 1 + config->global.logs.count; /* the first is stderr */
+
+	for (size_t i = 0; i < config->proxy_count; i++)
+		count += config->proxies[i].logs.count;
+	return count;
+}
+
+static struct log *log_make(
+	struct log *before, const struct config *config, const struct identity *owner)
+{
+	size_t room = count_targets(config) * sizeof(struct place *);
+	struct log *log = calloc(1, sizeof(*log) + room);
+
+	if (log == NULL && before == NULL)
+		fputs("tproxyd: cannot start: out of memory\n", stderr);
+	else if (log == NULL)
+		log_complain(before, "cannot open the logs: out of memory");
+	if (log == NULL)
+		return NULL;
 	log->config = config;
 	log->pid = (int)getpid();
 	log->stderr_target = (struct log_target){
 		.kind = LOG_TO_STDERR, .format = LOG_RAW, .max_level = LOG_WARNING};
 	log->stderr_targets = (struct log_targets){&log->stderr_target, 1};
-	if (add_targets(log, &log->stderr_targets, owner) == -1 ||
-		add_targets(log, &config->global.logs, owner) == -1)
+	if (add_targets(log, before, &log->stderr_targets, owner) == -1 ||
+		add_targets(log, before, &config->global.logs, owner) == -1)
 		goto fail;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		if (add_targets(log, &config->proxies[i].logs, owner) == -1)
+		if (add_targets(log, before, &config->proxies[i].logs, owner) == -1)
 			goto fail;
 	return log;
 fail:
@@ -283,14 +328,29 @@ fail:
 	return NULL;
 }
 
+struct log *log_new(const struct config *config, const struct identity *owner)
+{
+	return log_make(NULL, config, owner);
+}
+
+struct log *log_renew(struct log *before, const struct config *config)
+{
+	struct log *log = log_make(before, config, NULL);
+
+	if (log != NULL)
+		log->started = before->started;
+	return log;
+}
+
 void log_free(struct log *log)
 {
-	struct place *place;
-
 	if (log == NULL)
 		return;
-	while ((place = log->places) != NULL) {
-		log->places = place->next;
+	for (size_t i = 0; i < log->place_count; i++) {
+		struct place *place = log->places[i];
+
+		if (--place->users > 0)
+			continue;
 		pthread_mutex_destroy(&place->lock);
 		sink_close(&place->sink);
 		free(place);
@@ -300,30 +360,28 @@ void log_free(struct log *log)
 
 void log_leave_stderr(struct log *log, int nowhere)
 {
-	for (const struct place *place = log->places; place != NULL; place = place->next)
-		if (place->sink.target->kind == LOG_TO_STDERR)
-			dup3(nowhere, place->sink.fd, O_CLOEXEC);
+	for (size_t i = 0; i < log->place_count; i++)
+		if (log->places[i]->target.kind == LOG_TO_STDERR)
+			dup3(nowhere, log->places[i]->sink.fd, O_CLOEXEC);
 }
 
-bool log_has_files(const struct log *log)
+size_t log_places(const struct log *log)
 {
-	for (const struct place *place = log->places; place != NULL; place = place->next)
-		if (place->sink.target->kind == LOG_TO_FILE)
-			return true;
-	return false;
+	return log->place_count;
 }
 
 void log_check(struct log *log)
 {
 	char name[ADDR_TEXT_MAX];
 
-	for (struct place *place = log->places; place != NULL; place = place->next) {
+	for (size_t i = 0; i < log->place_count; i++) {
+		struct place *place = log->places[i];
 		int error = sink_reach(&place->sink);
 
 		if (error != 0)
 			log_complain(log,
 				"warning: the log %s cannot be reached: %s; its lines are lost until a syslog daemon listens there",
-				target_name(place->sink.target, name), strerror(error));
+				target_name(&place->target, name), strerror(error));
 	}
 }
 
@@ -334,7 +392,7 @@ void log_check(struct log *log)
 static int place_reopen(struct place *place)
 {
 	struct sink made;
-	int before, error = sink_open(&made, place->sink.target, NULL);
+	int before, error = sink_open(&made, &place->target, NULL);
 
 	if (error != 0)
 		return error;
@@ -349,11 +407,12 @@ static int place_reopen(struct place *place)
 
 void log_reopen(struct log *log)
 {
-	for (struct place *place = log->places; place != NULL; place = place->next) {
-		const char *path = place->sink.target->path;
+	for (size_t i = 0; i < log->place_count; i++) {
+		struct place *place = log->places[i];
+		const char *path = place->target.path;
 		int error;
 
-		if (place->sink.target->kind != LOG_TO_FILE)
+		if (place->target.kind != LOG_TO_FILE)
 			continue;
 		error = place_reopen(place);
 		if (error == 0)

@@ -3,13 +3,12 @@
  *
  * No thread waits for a log: a target that takes nothing at the moment loses the line. The loss is
  * counted, and reported in the log once the target takes lines again. The one exception is a regular
- * file, whose disk may be slow. Lines are cut at LOG_LINE_MAX. Several threads may call all functions
- * but log_new(), log_free() and log_reopen(), which are for the main thread.
+ * file, whose disk may be slow. Lines are cut at LOG_LINE_MAX. Several threads may call log_line(),
+ * log_wants() and log_lost(); the other functions are for the main thread.
  */
 #ifndef TPROXY_LOG_H
 #define TPROXY_LOG_H
 
-#include "privileges.h"
 #include "tproxy/config.h"
 
 #include <stdint.h>
@@ -19,6 +18,7 @@ enum {
 	LOG_LINE_MAX = 1024 /* bytes, with what stands before the message */
 };
 
+struct identity;
 struct log;
 
 /*
@@ -27,6 +27,12 @@ struct log;
  * Returns NULL, with a message on stderr, where a target cannot be opened or memory is missing.
  */
 struct log *log_new(const struct config *config, const struct identity *owner);
+
+/*
+ * The same for a CONFIG that follows the one of BEFORE: what both write to is shared and stays open, and
+ * the message about what cannot be opened goes to BEFORE. Either of the two may be freed first.
+ */
+struct log *log_renew(struct log *before, const struct config *config);
 
 /* NULL is allowed. */
 void log_free(struct log *log);
@@ -42,10 +48,15 @@ void log_line(struct log *log, const struct proxy *section, int level, const cha
 /* Whether any target takes a line of this section and level. If not, it need not be made. */
 bool log_wants(const struct log *log, const struct proxy *section, int level);
 
-/* Writes one line to stderr, for the person who starts the daemon. The targets do not get it. */
+/*
+ * Writes one line for the person who starts the daemon, to stderr; the targets do not get it. After
+ * log_started() it is for the person who reloads it, and goes to the targets of `global`.
+ */
 void log_complain(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Warns on stderr of syslog targets that cannot be reached now. Call it once privileges are dropped. */
+void log_started(struct log *log);
+
+/* Complains of syslog targets that cannot be reached now. Call it once privileges are dropped. */
 void log_check(struct log *log);
 
 /*
@@ -54,11 +65,11 @@ void log_check(struct log *log);
  */
 void log_reopen(struct log *log);
 
+/* How many places it has open. */
+size_t log_places(const struct log *log);
+
 /* What is written to stderr goes to NOWHERE from now on, a descriptor of /dev/null. Makes the call dup3() only. */
 void log_leave_stderr(struct log *log, int nowhere);
-
-/* Whether any target is a file, which log_reopen() opens. */
-bool log_has_files(const struct log *log);
 
 /* How many lines were lost, over all targets. */
 uint64_t log_lost(const struct log *log);

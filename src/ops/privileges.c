@@ -1,6 +1,6 @@
 /*
  * Dropping privileges: all but CAP_NET_RAW, the least that IP_TRANSPARENT needs (ip(7)), and
- * CAP_NET_BIND_SERVICE, where the source of a connection to a server may have a low port.
+ * CAP_NET_BIND_SERVICE, where a listener or the source of a connection to a server may have a low port.
  *
  * The trap is the order: the bounding set, groups and user change while the process may still change
  * them, the capabilities are kept across that, and no_new_privs comes last. Without root only the
@@ -8,6 +8,8 @@
  * program that is started could gain a capability from it.
  */
 #include "privileges.h"
+
+#include "tproxy/socket.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -116,6 +118,62 @@ unsigned privileges_needed(const struct config *config)
 	return needed;
 }
 
+static bool has_low_listener(const struct config *config)
+{
+	unsigned first_port = privileges_first_port();
+
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].bind_count; j++)
+			if (addr_port(&config->proxies[i].binds[j].address) < first_port)
+				return true;
+	return false;
+}
+
+unsigned privileges_kept(const struct config *config)
+{
+	return privileges_needed(config) | (has_low_listener(config) ? PRIVILEGE_LOW_PORTS : 0);
+}
+
+/* Where a capability comes from. */
+static const char *advice_on_start(bool reload, const char *start)
+{
+	return reload ? "A reload cannot get it back, since tproxyd dropped what it did not need: restart it"
+		      : start;
+}
+
+/* A privilege that is needed in any case is an error where it is missing, another one a warning. */
+int privileges_check(
+	const struct config *config, const char *path, unsigned held, bool reload, struct log *log)
+{
+	unsigned needed = privileges_needed(config), missing = needed & ~held;
+	const struct server *server = privileges_low_source(config);
+	char address[ADDR_TEXT_MAX];
+
+	if (needed & PRIVILEGE_TRANSPARENT && !socket_may_be_transparent()) {
+		log_complain(log, "CAP_NET_RAW is missing: `transparent` and `usesrc` need it. %s",
+			advice_on_start(reload,
+				"Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit, or `setcap cap_net_raw+ep` on the program)"));
+		return -1;
+	}
+	if (!(missing & PRIVILEGE_LOW_PORTS))
+		return 0;
+	if (server == NULL) {
+		log_complain(log,
+			"warning: CAP_NET_BIND_SERVICE is missing: with `usesrc client`, clients whose port is below %u are refused. %s",
+			privileges_first_port(),
+			advice_on_start(reload,
+				"Start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit)"));
+		return 0;
+	}
+	log_complain(log,
+		"%s:%u: CAP_NET_BIND_SERVICE is missing: server %s has the source %s, and ports below %u need it. %s, or write a higher port",
+		path, server->line, server->name, addr_format(&server->source.address, address),
+		privileges_first_port(),
+		advice_on_start(reload,
+			"Start tproxyd as root, give it the capability (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit)"));
+	return -1;
+}
+
 /* --- what is kept --- */
 
 unsigned privileges_held(void)
@@ -166,22 +224,22 @@ static int change_identity(const struct identity *identity, bool may_cut_bounds)
 	return failed == 0 ? 0 : -1;
 }
 
-int privileges_drop(const struct identity *identity, unsigned needed)
+int privileges_drop(const struct identity *identity, unsigned kept)
 {
 	bool may_cut_bounds;
-	unsigned kept = 0;
+	unsigned held = 0;
 
 	if (capng_get_caps_process() == -1)
 		return -1;
 	may_cut_bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	for (int i = 0; i < CAPABILITIES; i++)
 		if (capng_have_capability(CAPNG_PERMITTED, capabilities[i].capability))
-			kept |= needed & capabilities[i].privilege;
+			held |= kept & capabilities[i].privilege;
 	if (drop_groups() == -1)
 		return -1;
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (int i = 0; i < CAPABILITIES; i++)
-		if (kept & capabilities[i].privilege)
+		if (held & capabilities[i].privilege)
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
 				capabilities[i].capability);
 	errno = 0;

@@ -4,6 +4,7 @@
 #ifndef TPROXY_PRIVILEGES_H
 #define TPROXY_PRIVILEGES_H
 
+#include "log.h"
 #include "tproxy/config.h"
 
 #include <sys/types.h>
@@ -34,6 +35,20 @@ int privileges_resolve(const struct global *global, const char *path, struct ide
  */
 unsigned privileges_needed(const struct config *config);
 
+/*
+ * The same with what a reload may need: CAP_NET_BIND_SERVICE where a listener of CONFIG has a low port, so
+ * that another one can be added.
+ */
+unsigned privileges_kept(const struct config *config);
+
+/*
+ * Complains of privileges that CONFIG, which was read from PATH, needs and that are not in HELD. Returns 0, or
+ * -1 where it cannot work without. RELOAD: the process has dropped what the configuration of its start did not
+ * need.
+ */
+int privileges_check(
+	const struct config *config, const char *path, unsigned held, bool reload, struct log *log);
+
 /* The first server whose `source` has a fixed port that needs PRIVILEGE_LOW_PORTS; NULL: none has. */
 const struct server *privileges_low_source(const struct config *config);
 
@@ -45,11 +60,11 @@ unsigned privileges_first_port(void);
 
 /*
  * Changes to that user and group for good, without supplementary groups and with an empty bounding
- * set, and sets no_new_privs. Of the capabilities it keeps those in NEEDED that the process has. Call
+ * set, and sets no_new_privs. Of the capabilities it keeps those in KEPT that the process has. Call
  * it before the first thread starts: the kernel keeps credentials by thread. Returns 0, or -1 with
  * errno.
  */
-int privileges_drop(const struct identity *identity, unsigned needed);
+int privileges_drop(const struct identity *identity, unsigned kept);
 
 /* The set of enum privilege that the calling thread has. */
 unsigned privileges_held(void);

@@ -53,7 +53,8 @@ void refusal_log_free(struct refusal_log *refusals)
 	if (refusals == NULL)
 		return;
 	refusal_log_flush(refusals);
-	evtimer_del(&refusals->timer);
+	if (evtimer_pending(&refusals->timer, NULL))
+		evtimer_del(&refusals->timer);
 	free(refusals);
 }
 

@@ -22,7 +22,7 @@ enum {
 struct refusal_log *refusal_log_new(
 	struct event_base *base, const struct config *config, struct log *log);
 
-/* Flushes and frees it. NULL is allowed. */
+/* Flushes and frees it. NULL is allowed. One that was never used may be freed in any thread. */
 void refusal_log_free(struct refusal_log *refusals);
 
 /* Logs or counts a closed session whose reason is a refusal; session->closed is the time. */

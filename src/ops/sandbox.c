@@ -6,6 +6,10 @@
  * kernel logs each refusal with the number of the call (audit type 1326, in dmesg where no audit
  * daemon runs; `ausyscall NUMBER` prints the name), so a running proxy must not make such calls.
  *
+ * Each thread restricts itself, since they differ: those that carry traffic open no file, and only the
+ * main thread, which reads the configuration again, does. The library's work is done once, in the main
+ * thread: it takes memory, which the heap of each thread would keep.
+ *
  * The trap: libevent and the C library make calls, too, which differ by version and machine. A name
  * that this machine or this libseccomp does not know is skipped.
  */
@@ -15,12 +19,15 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -33,12 +40,18 @@
 #define SANITIZED 0
 #endif
 
+struct sandbox_filter {
+	size_t count;
+	struct sock_filter instructions[BPF_MAXINSNS];
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const always[] = {
 	/* sessions; socket() has conditions */
 	"accept4",
 	"bind",
+	"listen",
 	"connect",
 	"getsockname",
 	"getsockopt",
@@ -100,6 +113,9 @@ static const char *const always[] = {
 	"statx",
 };
 
+/* What the path is; and what the C library does when it closes a file before its end. */
+static const char *const with_reload[] = {"stat", "stat64", "lseek", "_llseek"};
+
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
 static const char *const in_background[] = {"dup2", "dup3"};
@@ -157,6 +173,17 @@ static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned coun
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
+/* By which socket_address_is_own() asks. */
+static int allow_udp(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp udp[] = {
+		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_equals(2, IPPROTO_UDP),
+	};
+
+	return allow_call_if(filter, "socket", COUNT(udp), udp);
+}
+
 /*
  * TCP sockets, and the question how many of their bytes are not delivered; memory that is not
  * executable; signals to this process alone, which abort() sends.
@@ -183,31 +210,57 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 
 		failed = allow_call_if(filter, "socket", COUNT(tcp), tcp);
 	}
-	return failed;
+	return failed != 0 ? failed : allow_udp(filter);
 }
 
-static int allow_udp(scmp_filter_ctx filter)
+/* Allows open() and openat() where the bits in MASK of their flags are those in WANTED. */
+static int allow_open(scmp_filter_ctx filter, int mask, int wanted)
 {
-	const struct scmp_arg_cmp udp[] = {
-		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
-		argument_equals(2, IPPROTO_UDP),
-	};
-
-	return allow_call_if(filter, "socket", COUNT(udp), udp);
-}
-
-/* Log files are opened to append to them, never to read or to truncate them. */
-static int allow_logs(scmp_filter_ctx filter)
-{
-	enum {
-		MASK = O_ACCMODE | O_APPEND | O_TRUNC | O_NOFOLLOW | O_PATH,
-		WANTED = O_WRONLY | O_APPEND | O_NOFOLLOW,
-	};
-	const struct scmp_arg_cmp of_open = argument_has_bits(1, MASK, WANTED);
-	const struct scmp_arg_cmp of_openat = argument_has_bits(2, MASK, WANTED);
+	const struct scmp_arg_cmp of_open = argument_has_bits(1, mask, wanted);
+	const struct scmp_arg_cmp of_openat = argument_has_bits(2, mask, wanted);
 	int failed = allow_call_if(filter, "open", 1, &of_open);
 
 	return failed != 0 ? failed : allow_call_if(filter, "openat", 1, &of_openat);
+}
+
+/* Sockets for syslog. */
+static int allow_syslog(scmp_filter_ctx filter)
+{
+	static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
+	int failed = 0;
+
+	for (size_t i = 0; i < COUNT(families) && failed == 0; i++) {
+		const struct scmp_arg_cmp datagrams[] = {
+			argument_equals(0, families[i]),
+			argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_DGRAM),
+			argument_equals(2, 0),
+		};
+
+		failed = allow_call_if(filter, "socket", COUNT(datagrams), datagrams);
+	}
+	return failed;
+}
+
+/*
+ * Files are opened to read them, or to append to them, which also makes them. stdout and stderr, whose
+ * paths are in /proc, are opened to write to them.
+ */
+static int allow_reload(scmp_filter_ctx filter)
+{
+	enum {
+		MASK = O_ACCMODE | O_APPEND | O_CREAT | O_TRUNC | O_PATH,
+		LOG_MASK = (MASK & ~O_CREAT) | O_NOFOLLOW,
+		LOG_FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW,
+	};
+	int failed = allow_calls(filter, with_reload, COUNT(with_reload));
+
+	if (failed == 0)
+		failed = allow_open(filter, MASK, O_RDONLY);
+	if (failed == 0)
+		failed = allow_open(filter, LOG_MASK, LOG_FLAGS);
+	if (failed == 0)
+		failed = allow_open(filter, MASK | O_NONBLOCK, O_WRONLY | O_NONBLOCK);
+	return failed != 0 ? failed : allow_syslog(filter);
 }
 
 static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbox)
@@ -218,36 +271,90 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_with_conditions(filter);
 	if (failed == 0 && sandbox->removes_pidfile)
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
+	if (failed == 0 && sandbox->reloads)
+		failed = allow_reload(filter);
 	if (failed == 0 && sandbox->leaves_terminal)
 		failed = allow_calls(filter, in_background, COUNT(in_background));
-	if (failed == 0 && sandbox->opens_logs)
-		failed = allow_logs(filter);
-	if (failed == 0 && sandbox->asks_for_own_addresses)
-		failed = allow_udp(filter);
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
 	return failed;
 }
 
-int sandbox_enter(const struct sandbox *sandbox)
+static struct sandbox_filter *read_program(int fd)
 {
-	scmp_filter_ctx filter;
+	struct sandbox_filter *filter = malloc(sizeof(*filter));
+	ssize_t length;
+
+	if (filter == NULL)
+		return NULL;
+	length = read(fd, filter->instructions, sizeof(filter->instructions));
+	if (length <= 0) {
+		free(filter);
+		return NULL;
+	}
+	filter->count = (size_t)length / sizeof(filter->instructions[0]);
+	return filter;
+}
+
+/* The library writes a program to a descriptor only. A pipe has room for it. */
+static struct sandbox_filter *export_program(scmp_filter_ctx context)
+{
+	struct sandbox_filter *filter = NULL;
+	int ends[2], failed;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1)
+		return NULL;
+	failed = seccomp_export_bpf(context, ends[1]);
+	if (failed == 0)
+		filter = read_program(ends[0]);
+	else
+		errno = -failed;
+	close(ends[0]);
+	close(ends[1]);
+	return filter;
+}
+
+struct sandbox_filter *sandbox_compile(const struct sandbox *sandbox)
+{
+	struct sandbox_filter *filter = NULL;
+	scmp_filter_ctx context;
 	int failed;
 
 	/* With a NULL filter this fails with EFAULT where the kernel has filters, else with EINVAL. */
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 || errno != EFAULT)
-		return ENOTSUP;
-	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	if (filter == NULL)
-		return ENOMEM;
-	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 || errno != EFAULT) {
+		errno = ENOTSUP;
+		return NULL;
+	}
+	context = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	if (context == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	failed = allow_all_needed(context, sandbox);
+	/* Older libraries lack this, and the filter works without. */
+	seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (failed == 0)
-		failed = allow_all_needed(filter, sandbox);
-	/* Older kernels and libraries lack these two, and the filter works without them. */
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (failed == 0)
-		failed = seccomp_load(filter);
-	seccomp_release(filter);
-	return -failed;
+		filter = export_program(context);
+	else
+		errno = -failed;
+	seccomp_release(context);
+	return filter;
+}
+
+void sandbox_filter_free(struct sandbox_filter *filter)
+{
+	free(filter);
+}
+
+/* Older kernels log no refusal, and the filter works without. */
+int sandbox_enter(const struct sandbox_filter *filter)
+{
+	struct sock_fprog program = {.len = (unsigned short)filter->count,
+		.filter = (struct sock_filter *)filter->instructions};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, &program) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : errno;
 }

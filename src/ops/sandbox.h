@@ -6,20 +6,29 @@
 
 #include <stdbool.h>
 
-/* What only some configurations need. */
+/* What only the main thread needs; all false is a thread that carries traffic. */
 struct sandbox {
-	bool opens_logs;             /* opens files, to append to them */
-	bool removes_pidfile;        /* removes and truncates files */
-	bool leaves_terminal;        /* background_ready() */
-	bool asks_for_own_addresses; /* opens sockets of UDP, socket_address_is_own() */
+	bool reloads;         /* opens files to read them, and logs */
+	bool removes_pidfile; /* removes and truncates files */
+	bool leaves_terminal; /* background_ready() */
 };
 
+struct sandbox_filter;
+
 /*
- * Restricts every thread of the process, for good, to the system calls of a running proxy; any other
- * call fails with ENOSYS, and the kernel logs it. Call it when all threads run, since no thread can
- * be started later, and with no_new_privs set. Returns 0 or an errno, with which nothing is
- * restricted: ENOTSUP where the kernel has no such filters (CONFIG_SECCOMP_FILTER).
+ * Makes the list of system calls, for sandbox_enter(); the caller frees it. Returns NULL with errno: ENOTSUP
+ * where the kernel has no such filters (CONFIG_SECCOMP_FILTER). One thread at a time may call it.
  */
-int sandbox_enter(const struct sandbox *sandbox);
+struct sandbox_filter *sandbox_compile(const struct sandbox *sandbox);
+
+/* NULL is allowed. */
+void sandbox_filter_free(struct sandbox_filter *filter);
+
+/*
+ * Restricts the calling thread, for good, to the system calls of a running proxy; any other call fails with
+ * ENOSYS, and the kernel logs it. It can start no thread any more. no_new_privs has to be set. Returns 0, or
+ * an errno, with which nothing is restricted.
+ */
+int sandbox_enter(const struct sandbox_filter *filter);
 
 #endif

@@ -5,139 +5,66 @@
  * and what any thread may use (log). The main thread writes a command as an atomic value, and wakes
  * the worker by its eventfd. The value says what to do, so a second wake-up does no harm.
  *
- * The worker is the observer of its sessions: it logs and counts what they do, and resumes its
- * listeners when one ends.
+ * A reload comes the same way: the main thread prepares a share, and leaves it as `successor`. The worker
+ * takes it between two events and puts it in force, in one step: no client can come in between.
  *
  * The trap: an event loop that fails would leave listeners open that no thread serves, and the kernel
  * would go on giving them clients. So the worker closes them before its thread ends.
  */
 #include "worker.h"
 
-#include "advice.h"
-#include "refusal_log.h"
-#include "tcplog.h"
+#include "share.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-enum {
-	PAUSES_INTERVAL = 60 /* seconds between two lines about a lack of resources */
-};
-
 struct worker {
-	const struct worker_shared *shared;
 	unsigned index;
+	int reports;
 	pthread_t thread;
-	bool started;      /* the thread was started, and must be joined */
-	bool failed;       /* its event loop failed */
-	bool has_sessions; /* session_set_init() was called, so the set must be freed */
-	struct event_base *base;
-	struct listeners listeners;
-	struct session_set sessions;
-	struct counters counters;
-	struct refusal_log *refusals;
-	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
-	atomic_int command;    /* enum worker_command, written by the main thread */
-	int handled;           /* the command that was handled last */
-	int wake;              /* eventfd */
+	bool started;  /* the thread was started, and must be joined */
+	bool failed;   /* its event loop failed */
+	bool has_loop; /* session_loop_init() was called, so the loop must be freed */
+	sem_t restricted;
+	const struct sandbox_filter *filter;
+	int not_restricted; /* errno of the sandbox; valid after RESTRICTED */
+	struct shares shares;
+	struct share *prepared;            /* the main thread's, until it is handed over */
+	_Atomic(struct share *) successor; /* handed over */
+	atomic_bool ended;
+	atomic_int command; /* enum worker_command, written by the main thread */
+	int handled;        /* the command that was handled last */
+	int wake;           /* eventfd */
 	struct event on_wake;
 };
 
-/* --- what sessions report --- */
+/* --- what the main thread wants --- */
 
-static void log_accepted(struct worker *worker, const struct session *session)
+static void handle_successor(struct worker *worker)
 {
-	const struct proxy *frontend = session->frontend;
-	char client[ADDR_TEXT_MAX];
+	struct share *share = atomic_load(&worker->successor);
 
-	if (frontend->logs.count > 0 && !(frontend->options & OPTION_TCPLOG))
-		log_line(worker->shared->log, frontend, LOG_INFO, "Connect from %s (%s/TCP)",
-			addr_format(&session->client, client), frontend->name);
-}
-
-/* The line of a session, if it has one in this state. */
-static void log_session(struct worker *worker, const struct session *session)
-{
-	char line[LOG_LINE_MAX];
-
-	if (!tcplog_is_due(session))
+	if (share == NULL)
 		return;
-	tcplog_format(session, line, sizeof(line));
-	log_line(worker->shared->log, session->frontend, tcplog_level(session), "%s", line);
+	share_take_over(share);
+	atomic_store(&worker->successor, NULL);
+	eventfd_write(worker->reports, 1);
 }
-
-static void log_closed(struct worker *worker, const struct session *session)
-{
-	if (reason_is_refusal(session->reason))
-		refusal_log_add(worker->refusals, session);
-	log_session(worker, session);
-}
-
-static void log_state(struct worker *worker, const struct session *session, enum session_state from)
-{
-	char client[ADDR_TEXT_MAX];
-
-	if (log_wants(worker->shared->log, session->frontend, LOG_DEBUG))
-		log_line(worker->shared->log, session->frontend, LOG_DEBUG, "session %s: %s -> %s",
-			addr_format(&session->client, client), session_state_name(from),
-			session_state_name(session->state));
-}
-
-static void on_session_changed(void *arg, const struct session *session, enum session_state from)
-{
-	struct worker *worker = arg;
-
-	log_state(worker, session, from);
-	if (from == SESSION_ACCEPTED && session->state != from &&
-		session->reason != REASON_REJECTED)
-		log_accepted(worker, session);
-	if (session->state == SESSION_ACCEPTED) {
-		worker->counters.accepted++;
-	} else if (session->state == SESSION_RELAYING) {
-		log_session(worker, session);
-	} else if (session->state == SESSION_CLOSING) {
-		worker->counters.ended[session->reason]++;
-		worker->counters.to_servers += session->directions[CLIENT].bytes;
-		worker->counters.to_clients += session->directions[SERVER].bytes;
-		log_closed(worker, session);
-		listeners_resume(&worker->listeners);
-	}
-}
-
-/* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
-static void on_accept_paused(void *arg, const struct listener *listener, int error)
-{
-	struct worker *worker = arg;
-	struct timespec now;
-
-	worker->counters.pauses++;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (error == 0 || now.tv_sec < worker->pause_line_due)
-		return;
-	worker->pause_line_due = now.tv_sec + PAUSES_INTERVAL;
-	log_line(worker->shared->log, listener->frontend, LOG_WARNING,
-		"frontend %s: accepting pauses until a session ends: %s%s (logged once a minute)",
-		listener->frontend->name, strerror(error), advice_on_errno(error));
-}
-
-/* --- commands of the main thread --- */
 
 static void handle_command(struct worker *worker)
 {
 	int command = atomic_load(&worker->command);
 
 	if (command == WORKER_DRAIN && worker->handled == WORKER_RUN)
-		listeners_drain(&worker->listeners);
-	if (command == WORKER_STOP) {
-		listeners_close(&worker->listeners);
-		session_close_all(&worker->sessions);
-	}
+		shares_drain(&worker->shares);
+	if (command == WORKER_STOP)
+		shares_close(&worker->shares);
 	worker->handled = command;
 }
 
@@ -147,45 +74,102 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	eventfd_read(fd, &count);
+	handle_successor(arg);
 	handle_command(arg);
+}
+
+static void wake(struct worker *worker)
+{
+	eventfd_write(worker->wake, 1);
 }
 
 void worker_command(struct worker *worker, enum worker_command command)
 {
 	if ((int)command > atomic_load(&worker->command))
 		atomic_store(&worker->command, (int)command);
-	eventfd_write(worker->wake, 1);
+	wake(worker);
+}
+
+/* --- a reload --- */
+
+int worker_prepare(struct worker *worker, struct generation *generation, bool first,
+	struct listener_failure *failure)
+{
+	worker->prepared = share_new(&worker->shares, generation, first, failure);
+	return worker->prepared == NULL ? -1 : 0;
+}
+
+int worker_listen(struct worker *worker, struct listener_failure *failure)
+{
+	return worker->prepared == NULL ? 0 : share_listen(worker->prepared, failure);
+}
+
+void worker_succeed(struct worker *worker)
+{
+	if (worker->prepared == NULL)
+		return;
+	atomic_store(&worker->successor, worker->prepared);
+	worker->prepared = NULL;
+	wake(worker);
+}
+
+void worker_abandon(struct worker *worker)
+{
+	share_free(worker->prepared);
+	worker->prepared = NULL;
+}
+
+bool worker_is_settled(struct worker *worker)
+{
+	if (worker_has_ended(worker))
+		share_free(atomic_exchange(&worker->successor, NULL));
+	return atomic_load(&worker->successor) == NULL;
+}
+
+bool worker_has_ended(struct worker *worker)
+{
+	return atomic_load(&worker->ended);
 }
 
 /* --- the thread --- */
 
 static bool worker_has_work(const struct worker *worker)
 {
-	return worker->handled == WORKER_RUN || listeners_are_open(&worker->listeners) ||
-	       worker->sessions.count > 0;
+	return worker->handled == WORKER_RUN || shares_are_busy(&worker->shares);
 }
 
 static void worker_give_up(struct worker *worker, int error)
 {
 	worker->failed = true;
-	log_line(worker->shared->log, NULL, LOG_CRIT,
+	log_line(share_log(worker->shares.current), NULL, LOG_CRIT,
 		"thread %u: its event loop failed: %s; it ends and resets its %u sessions, the other threads go on; restart tproxyd",
-		worker->index, strerror(error), worker->sessions.count);
-	listeners_close(&worker->listeners);
-	session_close_all(&worker->sessions);
+		worker->index, strerror(error), shares_sessions(&worker->shares));
+	shares_close(&worker->shares);
 }
 
 static void *worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
+	if (worker->filter != NULL)
+		worker->not_restricted = sandbox_enter(worker->filter);
+	sem_post(&worker->restricted);
 	while (worker_has_work(worker) && !worker->failed) {
-		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
+		if (event_base_loop(worker->shares.base, EVLOOP_ONCE) == -1)
 			worker_give_up(worker, errno);
-		session_set_reap(&worker->sessions);
+		session_loop_reap(&worker->shares.loop);
+		shares_sweep(&worker->shares);
 	}
-	eventfd_write(worker->shared->ended, 1);
+	atomic_store(&worker->ended, true);
+	eventfd_write(worker->reports, 1);
 	return NULL;
+}
+
+int worker_await_sandbox(struct worker *worker)
+{
+	while (sem_wait(&worker->restricted) == -1)
+		;
+	return worker->not_restricted;
 }
 
 static struct event_base *new_event_base(void)
@@ -203,60 +187,64 @@ static struct event_base *new_event_base(void)
 
 static void worker_free(struct worker *worker)
 {
-	refusal_log_free(worker->refusals);
-	listeners_free(&worker->listeners);
+	share_free(worker->prepared);
+	share_free(atomic_load(&worker->successor));
+	shares_free(&worker->shares);
+	if (worker->has_loop)
+		session_loop_free(&worker->shares.loop);
 	if (worker->wake != -1)
 		close(worker->wake);
-	if (worker->base != NULL)
-		event_base_free(worker->base);
+	if (worker->shares.base != NULL)
+		event_base_free(worker->shares.base);
+	sem_destroy(&worker->restricted);
 	free(worker);
 }
 
-struct worker *worker_new(
-	const struct worker_shared *shared, unsigned index, struct listener_failure *failure)
+struct worker *worker_new(unsigned index, int reports, struct generation *generation,
+	struct listener_failure *failure)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 
 	*failure = (struct listener_failure){.error = ENOMEM};
 	if (worker == NULL)
 		return NULL;
-	worker->shared = shared;
-	worker->index = index;
+	worker->index = worker->shares.seed = index;
+	worker->reports = worker->shares.reports = reports;
+	TAILQ_INIT(&worker->shares.draining);
+	sem_init(&worker->restricted, 0, 0);
 	worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->wake == -1)
 		goto fail;
-	worker->base = new_event_base();
-	if (worker->base == NULL)
+	worker->shares.base = new_event_base();
+	if (worker->shares.base == NULL)
 		goto fail;
-	worker->refusals = refusal_log_new(worker->base, shared->config, shared->log);
-	if (worker->refusals == NULL)
-		goto fail;
-	if (listeners_bind(&worker->listeners, shared->config, index == 0, failure) == -1)
-		goto fail_listeners;
-	return worker;
+	if (worker_prepare(worker, generation, index == 0, failure) == 0)
+		return worker;
+	worker_free(worker);
+	return NULL;
 fail:
 	failure->error = errno;
-fail_listeners:
 	worker_free(worker);
 	return NULL;
 }
 
-int worker_start(struct worker *worker, struct listener_failure *failure)
+int worker_start(struct worker *worker, const struct sandbox_filter *filter,
+	struct listener_failure *failure)
 {
-	struct session_observer observer = {on_session_changed, worker};
-	const struct worker_shared *shared = worker->shared;
+	struct shares *shares = &worker->shares;
+	struct share *first = worker->prepared;
 
 	*failure = (struct listener_failure){.error = ENOMEM};
-	worker->has_sessions = true;
-	if (session_set_init(&worker->sessions, worker->base, shared->config, shared->limits,
-		    observer, worker->index) == -1)
+	worker->has_loop = true;
+	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1)
 		goto fail;
-	event_assign(&worker->on_wake, worker->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
+	event_assign(&worker->on_wake, shares->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);
 	if (event_add(&worker->on_wake, NULL) == -1)
 		goto fail;
-	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_accept_paused,
-		    worker, failure) == -1)
+	worker->prepared = NULL;
+	worker->filter = filter;
+	if (share_start(first, failure) == -1)
 		return -1;
 	failure->error = pthread_create(&worker->thread, NULL, worker_run, worker);
 	worker->started = failure->error == 0;
@@ -272,15 +260,13 @@ bool worker_join(struct worker *worker, struct counters *counters)
 
 	if (worker->started) {
 		pthread_join(worker->thread, NULL);
-		worker->counters.copied = worker->sessions.pool.bytes_copied;
-		worker->counters.spliced = worker->sessions.pool.bytes_spliced;
+		worker->shares.counters.copied = worker->shares.loop.pool.bytes_copied;
+		worker->shares.counters.spliced = worker->shares.loop.pool.bytes_spliced;
 	}
-	if (worker->has_sessions) {
-		session_close_all(&worker->sessions);
-		session_set_free(&worker->sessions);
-	}
+	if (worker->shares.current != NULL)
+		shares_close(&worker->shares);
 	well = !worker->failed;
-	counters_add(counters, &worker->counters);
+	counters_add(counters, &worker->shares.counters);
 	worker_free(worker);
 	return well;
 }

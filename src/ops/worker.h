@@ -1,24 +1,15 @@
 /*
- * Workers: a thread each, with its own event loop, listeners and sessions.
+ * Workers: a thread each, with its own event loop, and a share of each generation.
  */
 #ifndef TPROXY_WORKER_H
 #define TPROXY_WORKER_H
 
 #include "counters.h"
-#include "log.h"
-#include "proxy/limits.h"
+#include "generation.h"
 #include "proxy/listener.h"
-#include "tproxy/config.h"
+#include "sandbox.h"
 
 struct worker;
-
-/* What all workers share. It must outlive them. */
-struct worker_shared {
-	const struct config *config;
-	struct limits *limits;
-	struct log *log;
-	int ended; /* an eventfd; each worker adds 1 when its thread ends */
-};
 
 enum worker_command {
 	WORKER_RUN,
@@ -27,25 +18,55 @@ enum worker_command {
 };
 
 /*
- * Makes a worker and binds its listeners; INDEX is its number, from 0. Worker 0 has to be made first:
- * it refuses addresses that another process serves. SHARED must outlive it. Returns NULL and fills
- * FAILURE where an address cannot be bound, or (BIND is NULL) a resource is missing. The caller frees
- * it with worker_join().
+ * Makes a worker and binds the listeners of GENERATION; INDEX is its number, from 0. Worker 0 has to be
+ * made first: it refuses addresses that another process serves. REPORTS is an eventfd: each worker adds 1
+ * where its thread ends, where it has taken a generation on, and where the last worker leaves one. Returns
+ * NULL and fills FAILURE where an address cannot be bound, or (BIND is NULL) a resource is missing. The
+ * caller frees it with worker_join().
  */
-struct worker *worker_new(
-	const struct worker_shared *shared, unsigned index, struct listener_failure *failure);
+struct worker *worker_new(unsigned index, int reports, struct generation *generation,
+	struct listener_failure *failure);
 
 /*
- * Starts to listen, and starts the thread. Returns 0, or -1 and fills FAILURE as worker_new(); the
- * worker must then be joined like one that runs.
+ * Starts to listen, and starts the thread, which restricts itself by FILTER; NULL: it does not. Returns 0, or
+ * -1 and fills FAILURE as worker_new(); the worker must then be joined like one that runs.
  */
-int worker_start(struct worker *worker, struct listener_failure *failure);
+int worker_start(struct worker *worker, const struct sandbox_filter *filter,
+	struct listener_failure *failure);
+
+/*
+ * Waits until the worker's thread is restricted, which is before it accepts a client. The filter may be freed
+ * then. Returns 0 or an errno of sandbox_enter().
+ */
+int worker_await_sandbox(struct worker *worker);
 
 /*
  * Gives a worker a command. One that is less urgent than the one before has no effect. For the main
  * thread; the worker handles it in its own thread, soon.
  */
 void worker_command(struct worker *worker, enum worker_command command);
+
+/*
+ * A reload, by the main thread, in this order for all workers: prepare, listen, succeed. Until then each
+ * worker goes on as before, and worker_abandon() takes everything back.
+ *
+ * worker_prepare() binds the new listeners of GENERATION, and worker_listen() lets them listen; both return
+ * 0, or -1 and fill FAILURE. FIRST is for the first worker, as in worker_new(). worker_succeed() hands over:
+ * the worker puts the generation in force in its own thread, soon, and reports that. The next reload must
+ * not begin before worker_is_settled() returns true. For a worker that was not prepared the other three do
+ * nothing.
+ */
+int worker_prepare(struct worker *worker, struct generation *generation, bool first,
+	struct listener_failure *failure);
+int worker_listen(struct worker *worker, struct listener_failure *failure);
+void worker_succeed(struct worker *worker);
+void worker_abandon(struct worker *worker);
+
+/* Whether the worker has taken on what it was handed. One whose thread has ended never will, and is. */
+bool worker_is_settled(struct worker *worker);
+
+/* Whether its thread has ended. */
+bool worker_has_ended(struct worker *worker);
 
 /*
  * Waits until the worker's thread has ended, which takes a command, adds what it did to COUNTERS, and

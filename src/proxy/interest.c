@@ -156,8 +156,8 @@ static bool update_hangup(struct session *session)
 	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= session_now();
 
 	if (wanted && !event_pending(hangup, EV_READ, NULL))
-		event_assign(hangup, session->set->base, quiet->fd, EV_READ | EV_ET | EV_PERSIST,
-			event_get_callback(hangup), session);
+		event_assign(hangup, session->set->loop->base, quiet->fd,
+			EV_READ | EV_ET | EV_PERSIST, event_get_callback(hangup), session);
 	return interest_watch(hangup, wanted);
 }
 

@@ -3,15 +3,21 @@
  * many pipes.
  *
  * A limit holds for all workers together, so this is the one piece of state that they share and
- * change. It is made of atomic counts, and any thread may call any function. Everything else that
- * workers count is their own.
+ * change. It is made of atomic counts. Everything else that workers count is their own.
+ *
+ * Each configuration has its own limits. After a reload those of the new one and of the one before count
+ * together what they have in common, so no limit is passed while sessions of both are open: the process,
+ * its pipes, and sections and servers with counterparts. The main thread makes, changes and frees limits;
+ * any thread may call the other functions.
  */
 #ifndef TPROXY_LIMITS_H
 #define TPROXY_LIMITS_H
 
+#include "counterparts.h"
 #include "tproxy/config.h"
 
 struct limits;
+struct process_limits; /* what all configurations of the process share */
 
 /*
  * MAXCONN: sessions of the process at the same time. CONFIG is read here only. Returns NULL where
@@ -19,18 +25,31 @@ struct limits;
  */
 struct limits *limits_new(const struct config *config, unsigned maxconn);
 
+/*
+ * Makes the limits of a configuration that is to follow the one of BEFORE; each of them may be freed first.
+ * The maxconn of the process stays until limits_set_maxconn(). NULL: no memory.
+ */
+struct limits *limits_renew(struct limits *before, const struct config *config,
+	const struct counterparts *counterparts);
+
+/* Sessions beyond a lower limit go on; none begins until enough of them have ended. */
+void limits_set_maxconn(struct limits *limits, unsigned maxconn);
+
 /* NULL is allowed. */
 void limits_free(struct limits *limits);
+
+/* Valid while any limits that share it are there. */
+struct process_limits *limits_process(struct limits *limits);
 
 /*
  * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy computes
  * (`maxpipes`, configuration manual, section 3.2). False, and nothing is taken, where none is left. A
  * pipe counts from pipe2() to close(), whether it is in use or kept for later.
  */
-bool limits_take_pipe(struct limits *limits);
+bool limits_take_pipe(struct process_limits *process);
 
 /* Gives back what limits_take_pipe() took, once the pipe is closed. */
-void limits_give_pipe(struct limits *limits);
+void limits_give_pipe(struct process_limits *process);
 
 /* Takes a place for a session of this frontend. False, and nothing is taken, where none is free. */
 bool limits_enter(struct limits *limits, const struct proxy *frontend);

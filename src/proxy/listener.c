@@ -9,6 +9,9 @@
  * A turn of the loop accepts a bounded number, so that sessions get theirs. It begins with one, as
  * most turns have just one client; a turn that took all it could doubles what the next one may.
  *
+ * A socket that is taken over is changed to what its new `bind` line says while it listens; what cannot
+ * be changed (address, interface, IPV6_V6ONLY) makes it another listener (counterparts.c).
+ *
  * Draining accepts what is in the queue at that moment, turn by turn, and then closes the socket. In
  * a flood the queue never is empty, so its length is asked once and counted down.
  *
@@ -56,30 +59,9 @@ size_t listeners_count(const struct config *config)
 	return count;
 }
 
-static int bind_frontend(struct listeners *set, const struct proxy *frontend, bool first,
-	struct listener_failure *failure)
-{
-	for (size_t i = 0; i < frontend->bind_count; i++) {
-		struct listener *listener = &set->list[set->count];
-
-		*listener = (struct listener){
-			.fd = bind_address(&frontend->binds[i], first),
-			.accepts = 1,
-			.frontend = frontend,
-			.bind = &frontend->binds[i],
-			.set = set,
-		};
-		if (listener->fd == -1) {
-			*failure = (struct listener_failure){frontend, listener->bind, errno};
-			return -1;
-		}
-		set->count++;
-	}
-	return 0;
-}
-
-int listeners_bind(struct listeners *set, const struct config *config, bool first,
-	struct listener_failure *failure)
+/* One closed listener for each `bind`. */
+static int list_listeners(struct listeners *set, const struct config *config,
+	const struct counterparts *counterparts, struct listener_failure *failure)
 {
 	memset(set, 0, sizeof(*set));
 	set->list = calloc(listeners_count(config) + 1, sizeof(*set->list));
@@ -88,9 +70,49 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 		return -1;
 	}
 	for (size_t i = 0; i < config->proxy_count; i++)
-		if (bind_frontend(set, &config->proxies[i], first, failure) == -1)
-			return -1;
+		for (size_t j = 0; j < config->proxies[i].bind_count; j++) {
+			struct listener *listener = &set->list[set->count];
+
+			*listener = (struct listener){
+				.fd = -1,
+				.inherits = counterparts == NULL
+						    ? COUNTERPART_NONE
+						    : counterparts->listeners[set->count],
+				.accepts = 1,
+				.frontend = &config->proxies[i],
+				.bind = &config->proxies[i].binds[j],
+				.set = set,
+			};
+			set->count++;
+		}
 	return 0;
+}
+
+int listeners_bind_new(struct listeners *set, const struct config *config,
+	const struct counterparts *counterparts, bool first, struct listener_failure *failure)
+{
+	if (list_listeners(set, config, counterparts, failure) == -1)
+		return -1;
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+		bool shares = counterparts != NULL && counterparts->overlaps[i];
+
+		if (listener->inherits != COUNTERPART_NONE)
+			continue;
+		listener->fd = bind_address(listener->bind, first && !shares);
+		if (listener->fd == -1) {
+			*failure = (struct listener_failure){
+				listener->frontend, listener->bind, errno};
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int listeners_bind(struct listeners *set, const struct config *config, bool first,
+	struct listener_failure *failure)
+{
+	return listeners_bind_new(set, config, NULL, first, failure);
 }
 
 static void resume_later(struct listeners *set)
@@ -165,7 +187,7 @@ static bool accept_one(struct listener *listener)
 	struct session_set *sessions = listener->set->sessions;
 	int error;
 
-	if (!session_set_keep_spare(sessions)) {
+	if (!session_loop_keep_spare(sessions->loop)) {
 		pause_listener(listener, EMFILE);
 		return false;
 	}
@@ -182,16 +204,27 @@ static bool accept_one(struct listener *listener)
 	return trouble_with_accept(error) == THIS_CLIENT;
 }
 
-static void listener_close(struct listener *listener)
+/* Takes the socket of a started listener from it, and returns it; -1: it has none. */
+static int listener_release(struct listener *listener)
 {
-	if (listener->fd == -1)
-		return;
+	int fd = listener->fd;
+
+	if (fd == -1)
+		return -1;
 	event_del(&listener->event);
-	close(listener->fd);
 	listener->fd = -1;
 	listener->set->open_count--;
 	listener->set->paused_count -= listener->paused;
 	listener->paused = false;
+	return fd;
+}
+
+static void listener_close(struct listener *listener)
+{
+	int fd = listener_release(listener);
+
+	if (fd != -1)
+		close(fd);
 }
 
 static void on_client(evutil_socket_t fd, short what, void *arg)
@@ -231,20 +264,35 @@ static int listener_backlog(const struct listener *listener)
 	return frontend->maxconn != 0 ? (int)frontend->maxconn : BACKLOG_DEFAULT;
 }
 
-int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
-	listeners_paused on_pause, void *arg, struct listener_failure *failure)
+static int listener_listen(const struct listener *listener)
+{
+	return listen(listener->fd, listener_backlog(listener));
+}
+
+static void set_up_listeners(struct listeners *set, struct event_base *base,
+	struct session_set *sessions, listeners_paused on_pause, void *arg)
 {
 	set->sessions = sessions;
 	set->on_pause = on_pause;
 	set->arg = arg;
 	evtimer_assign(&set->resume, base, on_resume, set);
+}
+
+static int listener_watch(struct listener *listener, struct event_base *base)
+{
+	event_assign(
+		&listener->event, base, listener->fd, EV_READ | EV_PERSIST, on_client, listener);
+	return event_add(&listener->event, NULL);
+}
+
+int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
+	listeners_paused on_pause, void *arg, struct listener_failure *failure)
+{
+	set_up_listeners(set, base, sessions, on_pause, arg);
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *listener = &set->list[i];
 
-		event_assign(&listener->event, base, listener->fd, EV_READ | EV_PERSIST, on_client,
-			listener);
-		if (listen(listener->fd, listener_backlog(listener)) == -1 ||
-			event_add(&listener->event, NULL) == -1) {
+		if (listener_listen(listener) == -1 || listener_watch(listener, base) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;
@@ -252,6 +300,61 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 		set->open_count++;
 	}
 	return 0;
+}
+
+/* --- a reload --- */
+
+int listeners_listen(struct listeners *set, struct listener_failure *failure)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->fd != -1 && listener_listen(listener) == -1) {
+			*failure = (struct listener_failure){
+				listener->frontend, listener->bind, errno};
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Neither of these can fail here: the socket has listened before, and a reload for which the capability
+ * is missing does not get this far.
+ */
+static void listener_inherit(struct listener *listener, struct listener *before)
+{
+	int family = addr_family(&listener->bind->address);
+
+	listener->fd = listener_release(before);
+	if (listener->fd == -1)
+		return;
+	if (listener->bind->transparent && !before->bind->transparent)
+		socket_set_transparent(listener->fd, family);
+	if (!listener->bind->transparent && before->bind->transparent)
+		socket_clear_transparent(listener->fd, family);
+	if (listener_backlog(listener) != listener_backlog(before))
+		listener_listen(listener);
+}
+
+void listeners_take_over(struct listeners *set, struct listeners *before, struct event_base *base,
+	struct session_set *sessions, listeners_paused on_pause, void *arg)
+{
+	set_up_listeners(set, base, sessions, on_pause, arg);
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->inherits != COUNTERPART_NONE)
+			listener_inherit(listener, &before->list[listener->inherits]);
+		if (listener->fd == -1)
+			continue;
+		set->open_count++;
+		if (listener_watch(listener, base) == 0)
+			continue;
+		listener->paused = true;
+		set->paused_count++;
+		resume_later(set);
+	}
 }
 
 void listeners_resume(struct listeners *set)

@@ -4,6 +4,9 @@
  * Accepting pauses, and the kernel's backlog holds the clients, while a limit is reached or
  * descriptors are short; it goes on when a session ends, and in any case after a short while, since
  * what was missing may have been held by another worker or by another process.
+ *
+ * A reload makes a new set of listeners. It takes over the sockets, with the clients that wait at them,
+ * of those that listen where a listener before did; only the others are bound anew.
  */
 #ifndef TPROXY_LISTENER_H
 #define TPROXY_LISTENER_H
@@ -15,7 +18,8 @@
 #include <event2/event_struct.h>
 
 struct listener {
-	int fd; /* -1: closed */
+	int fd;          /* -1: closed, or not yet taken over */
+	size_t inherits; /* which listener of the set before has its socket; COUNTERPART_NONE: none */
 	const struct proxy *frontend;
 	const struct bind *bind;
 	struct listeners *set;
@@ -62,12 +66,33 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 	struct listener_failure *failure);
 
 /*
+ * The same for a CONFIG that follows another one: binds what has no counterpart there. An address that
+ * overlaps one of the configuration before (a wildcard, say) is shared with that listener for the moment.
+ */
+int listeners_bind_new(struct listeners *set, const struct config *config,
+	const struct counterparts *counterparts, bool first, struct listener_failure *failure);
+
+/*
+ * Lets every bound socket listen: clients wait in its queue from now on. Returns 0, or -1 and fills
+ * FAILURE.
+ */
+int listeners_listen(struct listeners *set, struct listener_failure *failure);
+
+/*
  * Starts to accept; clients become sessions of SESSIONS. ON_PAUSE is called with ARG from the loop's
  * thread. BASE and SESSIONS must outlive SET. Returns 0, or -1 and fills FAILURE where an address
  * cannot be listened on; the listeners before it are then open.
  */
 int listeners_start(struct listeners *set, struct event_base *base, struct session_set *sessions,
 	listeners_paused on_pause, void *arg, struct listener_failure *failure);
+
+/*
+ * Starts to accept in place of BEFORE, in the thread of its loop: SET takes over the sockets that it
+ * inherits, and BEFORE no longer has them. What listeners_bind_new() has bound must listen already. A
+ * listener that the event loop cannot watch now is tried again. The other arguments are as above.
+ */
+void listeners_take_over(struct listeners *set, struct listeners *before, struct event_base *base,
+	struct session_set *sessions, listeners_paused on_pause, void *arg);
 
 /*
  * Accepts again where it was paused; costs nothing where it was not. A listener that the event loop

@@ -36,7 +36,7 @@ enum step {
 	NO_MEMORY
 };
 
-int relay_pool_init(struct relay_pool *pool, struct limits *limits)
+int relay_pool_init(struct relay_pool *pool, struct process_limits *limits)
 {
 	memset(pool, 0, sizeof(*pool));
 	pool->limits = limits;

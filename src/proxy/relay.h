@@ -31,16 +31,16 @@ struct relay_pool {
 	struct relay_pipe idle[16]; /* empty pipes, kept for later */
 	unsigned idle_count;
 	unsigned leased_count; /* pipes that hold bytes of a direction */
-	struct limits *limits;
+	struct process_limits *limits;
 	uint64_t bytes_copied, bytes_spliced; /* read from sources, by the path that they took */
 };
 
 /*
- * Pipes are taken from LIMITS, which all pools of the process share and which must outlive this
+ * Pipes are taken from the process's LIMITS, which all pools share and which must outlive this
  * one; where none is left, bytes are copied. Returns 0, or -1 with errno where memory is missing;
  * POOL may be freed then, too.
  */
-int relay_pool_init(struct relay_pool *pool, struct limits *limits);
+int relay_pool_init(struct relay_pool *pool, struct process_limits *limits);
 
 /* Closes the idle pipes. Every direction that used POOL must have been cleared before. */
 void relay_pool_free(struct relay_pool *pool);

@@ -12,7 +12,7 @@
  * The traps: a timer and data can be due in the same turn of the loop, so an expired timer looks for
  * data before it closes. A write that fails with ECONNRESET clears the socket's error: the next read
  * returns 0, as after an orderly end, so the side that is gone is remembered. And an event of a
- * closed session may be queued already, so memory is freed after the turn (session_set_reap()).
+ * closed session may be queued already, so memory is freed after the turn (session_loop_reap()).
  */
 #include "session.h"
 
@@ -83,7 +83,7 @@ static void drain_gone_side(struct session *session)
 	struct side *to = &session->sides[side_other(gone)];
 	struct direction *direction = &session->directions[gone];
 	enum relay_result result =
-		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->pool);
+		relay_move(direction, session->sides[gone].fd, to->fd, &session->set->loop->pool);
 	size_t undelivered;
 
 	if (direction->eof_in)
@@ -116,7 +116,7 @@ static void side_failed(struct session *session, enum side_name side, enum reaso
 	session->error = error;
 	session->gone = side;
 	direction_cut(towards);
-	direction_clear(towards, &session->set->pool);
+	direction_clear(towards, &session->set->loop->pool);
 	if (broke)
 		from->cut_short |= !from->eof_in; /* what arrived before the reset is still read */
 	else
@@ -166,7 +166,8 @@ static void relay_from(struct session *session, enum side_name source)
 {
 	struct direction *direction = &session->directions[source];
 	struct side *from = &session->sides[source], *to = &session->sides[side_other(source)];
-	enum relay_result result = relay_move(direction, from->fd, to->fd, &session->set->pool);
+	enum relay_result result =
+		relay_move(direction, from->fd, to->fd, &session->set->loop->pool);
 
 	if (direction->moved_in)
 		from->activity = session_now();
@@ -285,8 +286,9 @@ static void side_open(struct session *session, enum side_name name, int fd)
 
 	side->fd = fd;
 	side->activity = session_now();
-	event_assign(&side->read, session->set->base, fd, EV_READ | EV_PERSIST, readable, session);
-	event_assign(&side->write, session->set->base, fd, EV_WRITE | EV_PERSIST | connecting,
+	event_assign(
+		&side->read, session->set->loop->base, fd, EV_READ | EV_PERSIST, readable, session);
+	event_assign(&side->write, session->set->loop->base, fd, EV_WRITE | EV_PERSIST | connecting,
 		writable, session);
 	if (keep_alive)
 		socket_keep_alive(fd);
@@ -489,8 +491,8 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	clock_gettime(CLOCK_REALTIME, &session->accepted_at);
 	session->sides[SERVER].fd = -1;
 	side_open(session, CLIENT, fd);
-	event_assign(&session->hangup, set->base, fd, EV_READ | EV_ET, on_hangup, session);
-	evtimer_assign(&session->timer, set->base, on_session_timer, session);
+	event_assign(&session->hangup, set->loop->base, fd, EV_READ | EV_ET, on_hangup, session);
+	evtimer_assign(&session->timer, set->loop->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	if (!routing_admits(session, &header))

@@ -6,7 +6,8 @@
  *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
  * A session belongs to one set of sessions, a set to one event loop and its thread; nothing here is
- * locked. The set's observer is notified of every change of state, and reads from the session what
+ * locked. A loop has a set for each configuration under which sessions are open: after a reload, the
+ * older ones go on under the configuration that they began with. The set's observer is notified of every change of state, and reads from the session what
  * it wants to log or count. So this folder needs no logs.
  *
  * Times are milliseconds of the monotonic clock, unless a member says otherwise.
@@ -83,38 +84,59 @@ struct session_observer {
 	void *arg;
 };
 
-/* All sessions of one event loop, and what they share. */
-struct session_set {
+/* What all sets of one event loop share. */
+struct session_loop {
 	struct event_base *base;
+	struct relay_pool pool;
+	struct session_list dead; /* closed, not yet freed */
+	int spare;                /* a descriptor kept for a server's side; -1: a session uses it */
+};
+
+/* The sessions of one event loop that began under one configuration. */
+struct session_set {
+	struct session_loop *loop;
 	const struct config *config;
 	struct limits *limits;
 	struct session_observer observer;
-	struct relay_pool pool;
-	struct session_list live, dead;
+	struct session_list live;
 	unsigned count;        /* of the live ones */
 	unsigned *next_server; /* round robin, by proxy->index */
-	int spare;             /* a descriptor kept for a server's side; -1: a session uses it */
 };
 
 /*
- * Makes an empty set. SEED, a worker's number, makes the workers' round robins start at different
- * servers. BASE, CONFIG and LIMITS must outlive it. Returns 0, or -1 with errno where memory or a
- * descriptor is missing; the set must be freed then, too.
+ * BASE and PROCESS must outlive it. Returns 0, or -1 with errno where memory or a descriptor is missing;
+ * it must be freed then, too.
  */
-int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
-	struct limits *limits, struct session_observer observer, unsigned seed);
+int session_loop_init(
+	struct session_loop *loop, struct event_base *base, struct process_limits *process);
 
-/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
-void session_set_free(struct session_set *set);
+/* All sets must have been freed before. */
+void session_loop_free(struct session_loop *loop);
 
 /*
  * Opens the spare descriptor again where it was used. False where none can be had: a session begun
  * now might find no descriptor for its server's side.
  */
-bool session_set_keep_spare(struct session_set *set);
+bool session_loop_keep_spare(struct session_loop *loop);
 
 /* Frees closed sessions. Call it after each turn of the event loop, never from an event. */
-void session_set_reap(struct session_set *set);
+void session_loop_reap(struct session_loop *loop);
+
+/*
+ * Makes an empty set. SEED, a worker's number, makes the workers' round robins start at different
+ * servers. LOOP, CONFIG and LIMITS must outlive it. Returns 0, or -1 with errno where memory is missing;
+ * the set must be freed then, too.
+ */
+int session_set_init(struct session_set *set, struct session_loop *loop,
+	const struct config *config, struct limits *limits, struct session_observer observer,
+	unsigned seed);
+
+/* Goes on with the round robins of the counterparts in BEFORE, the set of the configuration before. */
+void session_set_continue(struct session_set *set, const struct session_set *before,
+	const struct counterparts *counterparts);
+
+/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
+void session_set_free(struct session_set *set);
 
 /*
  * Begins a session on FD, a connection from CLIENT that was accepted for a BIND of FRONTEND. The

@@ -2,8 +2,8 @@
  * The sessions of one event loop, and what they share: pipes, round robin, the spare descriptor.
  *
  * A session needs two descriptors, the second one after it was accepted. So that an accepted client
- * is not refused for lack of the second, the set keeps a spare: when no socket can be opened, the
- * spare is closed for it, and no session begins until the set has a spare again. The trap: another
+ * is not refused for lack of the second, the loop keeps a spare: when no socket can be opened, the
+ * spare is closed for it, and no session begins until the loop has a spare again. The trap: another
  * worker may take the number in between. The session then ends with REASON_DESCRIPTORS.
  */
 #include "session_set.h"
@@ -14,56 +14,77 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static void refill_spare(struct session_set *set)
+static void refill_spare(struct session_loop *loop)
 {
-	if (set->spare == -1)
-		set->spare = eventfd(0, EFD_CLOEXEC);
+	if (loop->spare == -1)
+		loop->spare = eventfd(0, EFD_CLOEXEC);
 }
 
-int session_set_init(struct session_set *set, struct event_base *base, const struct config *config,
-	struct limits *limits, struct session_observer observer, unsigned seed)
+int session_loop_init(
+	struct session_loop *loop, struct event_base *base, struct process_limits *process)
+{
+	memset(loop, 0, sizeof(*loop));
+	loop->base = base;
+	loop->spare = -1;
+	TAILQ_INIT(&loop->dead);
+	refill_spare(loop);
+	return loop->spare == -1 ? -1 : relay_pool_init(&loop->pool, process);
+}
+
+void session_loop_free(struct session_loop *loop)
+{
+	session_loop_reap(loop);
+	relay_pool_free(&loop->pool);
+	if (loop->spare != -1)
+		close(loop->spare);
+}
+
+bool session_loop_keep_spare(struct session_loop *loop)
+{
+	refill_spare(loop);
+	return loop->spare != -1;
+}
+
+void session_loop_reap(struct session_loop *loop)
+{
+	struct session *session;
+
+	while ((session = TAILQ_FIRST(&loop->dead)) != NULL) {
+		TAILQ_REMOVE(&loop->dead, session, link);
+		free(session);
+	}
+}
+
+int session_set_init(struct session_set *set, struct session_loop *loop,
+	const struct config *config, struct limits *limits, struct session_observer observer,
+	unsigned seed)
 {
 	memset(set, 0, sizeof(*set));
-	set->base = base;
+	set->loop = loop;
 	set->config = config;
 	set->limits = limits;
 	set->observer = observer;
-	set->spare = -1;
 	TAILQ_INIT(&set->live);
-	TAILQ_INIT(&set->dead);
-	refill_spare(set);
 	set->next_server = calloc(config->proxy_count + 1, sizeof(*set->next_server));
-	if (set->spare == -1 || set->next_server == NULL)
+	if (set->next_server == NULL)
 		return -1;
 	for (size_t i = 0; i < config->proxy_count; i++)
 		set->next_server[i] = seed;
-	return relay_pool_init(&set->pool, limits);
+	return 0;
+}
+
+void session_set_continue(struct session_set *set, const struct session_set *before,
+	const struct counterparts *counterparts)
+{
+	for (size_t i = 0; i < set->config->proxy_count; i++)
+		if (counterparts->backends[i] != COUNTERPART_NONE)
+			set->next_server[i] = before->next_server[counterparts->backends[i]];
 }
 
 void session_set_free(struct session_set *set)
 {
 	assert(TAILQ_EMPTY(&set->live));
-	session_set_reap(set);
-	relay_pool_free(&set->pool);
 	free(set->next_server);
-	if (set->spare != -1)
-		close(set->spare);
-}
-
-bool session_set_keep_spare(struct session_set *set)
-{
-	refill_spare(set);
-	return set->spare != -1;
-}
-
-void session_set_reap(struct session_set *set)
-{
-	struct session *session;
-
-	while ((session = TAILQ_FIRST(&set->dead)) != NULL) {
-		TAILQ_REMOVE(&set->dead, session, link);
-		free(session);
-	}
 }
 
 const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend)
@@ -76,12 +97,13 @@ const struct server *session_set_next_server(struct session_set *set, const stru
 int session_set_open_upstream(struct session_set *set, const struct source *source,
 	const struct addr *client, const struct addr *server, struct upstream_failure *failure)
 {
+	struct session_loop *loop = set->loop;
 	int fd = upstream_open(source, client, server, failure);
 
-	if (fd != -1 || failure->reason != REASON_DESCRIPTORS || set->spare == -1)
+	if (fd != -1 || failure->reason != REASON_DESCRIPTORS || loop->spare == -1)
 		return fd;
-	close(set->spare);
-	set->spare = -1;
+	close(loop->spare);
+	loop->spare = -1;
 	return upstream_open(source, client, server, failure);
 }
 
@@ -96,13 +118,13 @@ void session_set_remove(struct session *session)
 	struct session_set *set = session->set;
 
 	assert(session->sides[CLIENT].fd == -1 && session->sides[SERVER].fd == -1);
-	direction_clear(&session->directions[CLIENT], &set->pool);
-	direction_clear(&session->directions[SERVER], &set->pool);
-	refill_spare(set);
+	direction_clear(&session->directions[CLIENT], &set->loop->pool);
+	direction_clear(&session->directions[SERVER], &set->loop->pool);
+	refill_spare(set->loop);
 	if (session->server != NULL)
 		limits_unuse(set->limits, session->backend, session->server);
 	limits_leave(set->limits, session->frontend);
 	TAILQ_REMOVE(&set->live, session, link);
-	TAILQ_INSERT_TAIL(&set->dead, session, link);
+	TAILQ_INSERT_TAIL(&set->loop->dead, session, link);
 	set->count--;
 }

@@ -13,6 +13,7 @@
 
 struct message {
 	struct message *next;
+	enum diag_severity severity;
 	char text[];
 };
 
@@ -59,21 +60,23 @@ static void print_word(FILE *out, const char *word)
 	fputs("': ", out);
 }
 
-static struct message *message_new(const char *text, size_t length)
+static struct message *message_new(enum diag_severity severity, const char *text, size_t length)
 {
 	struct message *message = malloc(sizeof(*message) + length + 1);
 
 	if (message == NULL)
 		return NULL;
 	message->next = NULL;
+	message->severity = severity;
 	memcpy(message->text, text, length);
 	message->text[length] = '\0';
 	return message;
 }
 
-static void append_message(struct diag *diag, const char *text, size_t length)
+static void append_message(
+	struct diag *diag, enum diag_severity severity, const char *text, size_t length)
 {
-	struct message *message = message_new(text, length);
+	struct message *message = message_new(severity, text, length);
 
 	if (message == NULL) {
 		diag->lost++;
@@ -106,7 +109,7 @@ void diag_add(struct diag *diag, enum diag_severity severity, const char *file, 
 	vfprintf(out, format, arguments);
 	va_end(arguments);
 	if (fclose(out) == 0)
-		append_message(diag, text, length);
+		append_message(diag, severity, text, length);
 	else
 		diag->lost++;
 	free(text);
@@ -117,10 +120,26 @@ size_t diag_count(const struct diag *diag, enum diag_severity severity)
 	return diag->counts[severity];
 }
 
+void diag_report(const struct diag *diag,
+	void (*report)(void *arg, enum diag_severity severity, const char *text), void *arg)
+{
+	char lost[80];
+
+	for (const struct message *message = diag->first; message != NULL; message = message->next)
+		report(arg, message->severity, message->text);
+	if (diag->lost == 0)
+		return;
+	snprintf(lost, sizeof(lost), "%zu more messages were lost: out of memory", diag->lost);
+	report(arg, DIAG_ERROR, lost);
+}
+
+static void print_message(void *out, enum diag_severity severity, const char *text)
+{
+	(void)severity;
+	fprintf(out, "%s\n", text);
+}
+
 void diag_print(const struct diag *diag, FILE *out)
 {
-	for (const struct message *message = diag->first; message != NULL; message = message->next)
-		fprintf(out, "%s\n", message->text);
-	if (diag->lost > 0)
-		fprintf(out, "%zu more messages were lost: out of memory\n", diag->lost);
+	diag_report(diag, print_message, out);
 }

@@ -50,7 +50,7 @@ def test_the_accepted_sockets_own_address_is_the_vip(lab):
 @requirement("TP-BIND-04")
 @both_families
 def test_several_vips_are_served_at_the_same_time(lab):
-    vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81, 82)]
+    vips = [Endpoint(lab.vip_address(number), lab.vip.port) for number in (80, 81, 82)]
     lab.serve(listeners=[lab.listener(vip) for vip in vips])
     flows = [lab.client.connect(vip) for vip in vips]
     for flow in flows:

@@ -36,6 +36,7 @@ QUEUE = 1024  # clients that can wait at a listener: so many that a slow proxy d
 LEAVING = 60  # clients: more than the few slots that an adapter may add to the configured one
 PLACES = 20  # sessions at the same time
 RELOADED = 3  # clients after a reload
+RELOADS = 3  # twice so many reloads: each may leave a descriptor
 TOO_MANY = 200  # clients, far more than there are places
 TURNS = 10  # messages of each session, in which a proxy without a limit accepts all that wait
 
@@ -317,7 +318,7 @@ def stop_in_a_flood(lab, number):
     processor time to stop in, not seconds: on a loaded machine it gets little in a second.
     """
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
-    proxy = lab.start(servers=[Endpoint(topology.NOWHERE[lab.family], 8080)]).await_ready()
+    proxy = lab.start(servers=[Endpoint(topology.nowhere(lab.family), lab.server_endpoint.port)]).await_ready()
     with Flood(lab.client, lab.vip) as flood:
         proxy.stand_back(flood.processor)
         with proxy.paused():
@@ -421,6 +422,40 @@ def test_a_session_that_waits_costs_no_processor_time_after_a_reload(lab):
     waiting.until(lambda: lab.proxy.listens(more), "the proxy listens at the new address, too")
     assert proxy.busy_share([flow.client, flow.server]) < 0.5
     flow.exchange()
+
+
+@requirement("TP-OPS-38")
+def test_a_client_that_waits_at_a_listener_is_served_after_a_reload(lab):
+    """There is one place at first, and it is taken; the next configuration has more. A queue for one place may be short."""
+    proxy = lab.serve(maxconn=1, reload=True)
+    flow = lab.client.connect(lab.vip)
+    waits = lab.client.open(lab.vip)
+    flow.exchange()
+    lab.reload(proxy, maxconn=PLACES, reload=True)
+    assert_served(lab, waits)
+    flow.exchange()
+
+
+@requirement("TP-OPS-39")
+def test_reloads_leave_no_descriptor_behind(lab):
+    """A runtime may keep a few for later, so the number only has to come back to what it was after the first reloads."""
+    more = Endpoint(lab.vip_address(81), lab.vip.port)
+    proxy = lab.serve(reload=True)
+
+    def reload_twice():
+        lab.reload(proxy, listeners=[lab.listener(), lab.listener(more)], reload=True)
+        waiting.until(lambda: lab.proxy.listens(more), "the proxy listens at the new address, too")
+        lab.reload(proxy, reload=True)
+        waiting.until(lambda: not lab.proxy.listens(more), "the proxy listens there no more")
+        flow = lab.client.connect(lab.vip)
+        flow.exchange()
+        flow.close()
+
+    reload_twice()
+    before = proxy.descriptors_without_sessions()
+    for _ in range(RELOADS):
+        reload_twice()
+    waiting.until(lambda: proxy.descriptors_without_sessions() <= before, f"the proxy has {before} descriptors again")
 
 
 @requirement("TP-OPS-37")

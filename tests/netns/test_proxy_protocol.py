@@ -7,7 +7,6 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
-from lab.netns import topology
 from lab.netns.endpoint import Endpoint
 from lab.peers import proxy_protocol
 from lab.peers.flow import Flow
@@ -245,10 +244,11 @@ def test_the_server_gets_its_header_before_the_client_sends_anything(lab, versio
 def test_the_servers_header_names_what_the_clients_header_names(lab, version_in, version_out):
     """As in a chain of proxies with different versions."""
     serve_with_header(lab, version_out, listeners=[lab.listener(proxy_protocol=version_in)])
-    header = good(f"{version_in}-tcp4")[0]
-    client = proxy_protocol.connect(lab, header.data, secrets.token_bytes(TOKEN))
-    expected = write(version_out, header.source, Endpoint(topology.vip(4), 80))
-    assert lab.server.accept(client).receive(len(expected)) == expected
+    named = good(f"{version_in}-tcp4")[0].source, Endpoint(lab.vip_address(81), 443)
+    client = proxy_protocol.connect(lab, write(version_in, *named), secrets.token_bytes(TOKEN))
+    expected = write(version_out, *named)
+    seen = lab.server.accept(client).receive(len(expected))
+    assert seen == expected, f"the server's header is {seen!r}, expected {expected!r}"
 
 
 @requirement("TP-PP-15")

@@ -43,7 +43,7 @@ def test_an_ipv4_client_of_an_ipv6_listener_is_spoofed_as_ipv4(lab):
 @both_families
 def test_a_client_port_in_use_is_refused_and_not_replaced(lab):
     """One client port, two VIPs, one server: both connections would have the same addresses and ports."""
-    vips = [Endpoint(lab.vip_address(number), 80) for number in (80, 81)]
+    vips = [Endpoint(lab.vip_address(number), lab.vip.port) for number in (80, 81)]
     lab.serve(source="client", listeners=[lab.listener(vip) for vip in vips])
     source = Endpoint(lab.client.address, CLIENT_PORT)
     first = lab.client.connect(vips[0], source)
@@ -111,7 +111,7 @@ def test_a_fixed_address_of_the_host_is_what_the_server_sees(lab):
 @requirement("TP-SRC-09")
 @both_families
 def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
-    other = Endpoint(lab.server.addresses[10 - lab.family][0], 8080)
+    other = Endpoint(lab.server.addresses[10 - lab.family][0], lab.server_endpoint.port)
     lab.serve(source="clientip", servers=[other], **lab.short_connect())
     for _ in range(2):  # the second is refused by a proxy that has survived the first
         how, data = lab.client.try_connect(lab.vip)
@@ -123,7 +123,7 @@ def test_a_server_of_the_other_family_gets_no_connection_at_all(lab):
 @requirement("TP-SRC-10")
 @both_families
 def test_one_client_has_a_whole_port_range_for_each_server(lab):
-    servers = [Endpoint(lab.server.address, port) for port in (8080, 8081)]
+    servers = [Endpoint(lab.server.address, port) for port in (lab.server_endpoint.port, lab.server_endpoint.port + 1)]
     lab.topology.proxy.sysctl(SHORT_RANGE)
     lab.serve(source="clientip", servers=servers)
     flows = [lab.client.connect(lab.vip) for _ in range(20)]

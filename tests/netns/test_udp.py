@@ -178,7 +178,7 @@ def test_one_client_of_two_addresses_gets_each_answer_from_the_address_it_asked(
 def test_a_server_to_which_there_is_no_route_disturbs_no_other_clients(lab):
     nowhere = Endpoint(lab.vip_address(81), lab.vip.port)
     listeners = [lab.listener(server=0), lab.listener(nowhere, server=1)]
-    servers = [lab.server_endpoint, Endpoint(topology.NOWHERE[lab.family], 8080)]
+    servers = [lab.server_endpoint, Endpoint(topology.nowhere(lab.family), lab.server_endpoint.port)]
     server = Peer(lab.server, lab.server_endpoint)
     proxy = steering.start_for_datagrams(lab, listeners=listeners, servers=servers)
     other, client = Peer(lab.client), Peer(lab.client)

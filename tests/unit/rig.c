@@ -68,7 +68,8 @@ int rig_set_up(void **state)
 	}
 	rig->vip = listen_on_loopback(&vip);
 	rig->limits = limits_new(&rig->config, 100);
-	assert_int_equal(session_set_init(&rig->sessions, rig->base, &rig->config, rig->limits,
+	assert_int_equal(session_loop_init(&rig->loop, rig->base, limits_process(rig->limits)), 0);
+	assert_int_equal(session_set_init(&rig->sessions, &rig->loop, &rig->config, rig->limits,
 				 (struct session_observer){on_changed, rig}, 0),
 		0);
 	*state = rig;
@@ -95,6 +96,7 @@ int rig_tear_down(void **state)
 	assert_no_event_is_left(rig);
 	assert_true(warnings == 0 || rig->may_warn);
 	session_set_free(&rig->sessions);
+	session_loop_free(&rig->loop);
 	event_base_free(rig->base);
 	limits_free(rig->limits);
 	for (unsigned i = 0; i < RIG_SERVERS; i++)
@@ -146,7 +148,7 @@ void rig_turn(struct rig *rig)
 
 	event_base_loopexit(rig->base, &tick);
 	event_base_loop(rig->base, EVLOOP_ONCE);
-	session_set_reap(&rig->sessions);
+	session_loop_reap(&rig->loop);
 }
 
 int rig_accept(struct rig *rig, unsigned server)

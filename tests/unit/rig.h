@@ -25,6 +25,7 @@ struct rig {
 	int server_listeners[RIG_SERVERS];
 	int vip; /* where clients connect to */
 	struct limits *limits;
+	struct session_loop loop;
 	struct session_set sessions;
 	enum session_state states[RIG_STATES];
 	unsigned state_count;

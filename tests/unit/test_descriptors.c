@@ -33,6 +33,7 @@ static void plan_and_answer(const struct planned *asked, int answer)
 	struct rlimit limit = {.rlim_cur = asked->limit, .rlim_max = asked->limit};
 	struct planned made = {0};
 	int ends[2];
+	struct descriptors descriptors;
 	struct log *log;
 
 	if (pipe2(ends, O_NONBLOCK) == -1)
@@ -43,7 +44,8 @@ static void plan_and_answer(const struct planned *asked, int answer)
 		_exit(2);
 	config.global.maxconn = asked->maxconn;
 	config.global.ulimit_n = asked->ulimit_n;
-	made.result = descriptors_plan(&config, asked->workers, log, &made.sessions);
+	descriptors = descriptors_measure(&config.global, asked->workers, log);
+	made.result = descriptors_plan(&descriptors, &config, log_places(log), log, &made.sessions);
 	if (read(ends[0], made.text, sizeof(made.text) - 1) == -1)
 		made.text[0] = '\0';
 	_exit(write(answer, &made, sizeof(made)) == sizeof(made) ? 0 : 3);

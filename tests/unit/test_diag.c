@@ -6,6 +6,7 @@
 #include "tproxy/diag.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void expect_text(const struct diag *diag, const char *expected)
 {
@@ -58,12 +59,33 @@ static void a_word_cannot_break_its_line(void **state)
 	diag_free(diag);
 }
 
+static void append_message(void *arg, enum diag_severity severity, const char *text)
+{
+	strcat(arg, severity == DIAG_ERROR ? "E " : "W ");
+	strcat(arg, text);
+	strcat(arg, "|");
+}
+
+static void messages_are_reported_one_by_one(void **state)
+{
+	struct diag *diag = diag_new();
+	char got[200] = "";
+
+	(void)state;
+	diag_add(diag, DIAG_WARNING, "a.cfg", 7, "word", "first");
+	diag_add(diag, DIAG_ERROR, "a.cfg", 3, NULL, "second");
+	diag_report(diag, append_message, got);
+	assert_string_equal(got, "W a.cfg:7: warning: 'word': first|E a.cfg:3: error: second|");
+	diag_free(diag);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_printed_where_nothing_is_wrong),
 		cmocka_unit_test(messages_keep_their_order_and_are_counted_by_severity),
 		cmocka_unit_test(a_word_cannot_break_its_line),
+		cmocka_unit_test(messages_are_reported_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,13 @@
 
 static struct server servers[] = {{.name = "s1"}, {.name = "s2", .index = 1}};
 static struct proxy sections[] = {
-	{.name = "a", .index = 0, .maxconn = 2, .servers = servers, .server_count = 2},
-	{.name = "b", .index = 1},
+	{.name = "a",
+		.role = ROLE_LISTEN,
+		.index = 0,
+		.maxconn = 2,
+		.servers = servers,
+		.server_count = 2},
+	{.name = "b", .role = ROLE_LISTEN, .index = 1},
 };
 static const struct config config = {.proxies = sections, .proxy_count = 2, .server_count = 2};
 
@@ -58,11 +63,11 @@ static void a_quarter_of_maxconn_may_be_pipes(void **state)
 	struct limits *limits = limits_new(&config, 11);
 
 	(void)state;
-	assert_true(limits_take_pipe(limits));
-	assert_true(limits_take_pipe(limits));
-	assert_false(limits_take_pipe(limits));
-	limits_give_pipe(limits);
-	assert_true(limits_take_pipe(limits));
+	assert_true(limits_take_pipe(limits_process(limits)));
+	assert_true(limits_take_pipe(limits_process(limits)));
+	assert_false(limits_take_pipe(limits_process(limits)));
+	limits_give_pipe(limits_process(limits));
+	assert_true(limits_take_pipe(limits_process(limits)));
 	limits_free(limits);
 }
 
@@ -71,8 +76,8 @@ static void four_sessions_may_have_one_pipe(void **state)
 	struct limits *limits = limits_new(&config, 4);
 
 	(void)state;
-	assert_true(limits_take_pipe(limits));
-	assert_false(limits_take_pipe(limits));
+	assert_true(limits_take_pipe(limits_process(limits)));
+	assert_false(limits_take_pipe(limits_process(limits)));
 	limits_free(limits);
 }
 
@@ -91,7 +96,7 @@ static void where_a_quarter_is_none_there_is_no_pipe(void **state)
 	struct limits *limits = limits_new(&config, 3);
 
 	(void)state;
-	assert_false(limits_take_pipe(limits));
+	assert_false(limits_take_pipe(limits_process(limits)));
 	limits_free(limits);
 }
 
@@ -142,6 +147,89 @@ static void each_section_and_each_server_has_its_own_counts(void **state)
 	assert_counts(limits, &sections[0], 1, 0, 1);
 	limits_free(limits);
 	limits_free(NULL);
+}
+
+/* --- a reload --- */
+
+static struct server newer_servers[] = {{.name = "s2"}, {.name = "s3", .index = 1}};
+static struct proxy newer[] = {
+	{.name = "c", .role = ROLE_LISTEN, .index = 0},
+	{.name = "a",
+		.role = ROLE_LISTEN,
+		.index = 1,
+		.maxconn = 3,
+		.servers = newer_servers,
+		.server_count = 2},
+};
+static const struct config newer_config = {.proxies = newer, .proxy_count = 2, .server_count = 2};
+
+static struct limits *renew(struct limits *before)
+{
+	struct counterparts *counterparts = counterparts_find(&newer_config, &config);
+	struct limits *limits = limits_renew(before, &newer_config, counterparts);
+
+	assert_non_null(limits);
+	counterparts_free(counterparts);
+	return limits;
+}
+
+static void what_has_a_counterpart_is_counted_together(void **state)
+{
+	struct limits *before = limits_new(&config, 10), *now = renew(before);
+	struct limits_counts counts;
+
+	(void)state;
+	assert_true(limits_enter(before, &sections[0]));
+	assert_true(limits_enter(before, &sections[0]));
+	limits_use(before, &sections[0], &servers[1]);
+	counts = limits_counts(now, &newer[1], &newer[1], &newer_servers[0]);
+	assert_int_equal(counts.process, 2);
+	assert_int_equal(counts.frontend, 2);
+	assert_int_equal(counts.backend, 1);
+	assert_int_equal(counts.server, 1);
+	assert_int_equal(limits_counts(now, &newer[0], NULL, &newer_servers[1]).frontend, 0);
+	assert_int_equal(limits_counts(now, &newer[0], NULL, &newer_servers[1]).server, 0);
+	assert_true(limits_enter(now, &newer[1]));
+	assert_false(limits_enter(now, &newer[1]));
+	limits_leave(before, &sections[0]);
+	assert_true(limits_enter(now, &newer[1]));
+	limits_free(before);
+	limits_free(now);
+}
+
+/* Sessions of the older one may be open for long, or end first. */
+static void either_of_two_may_be_freed_first(void **state)
+{
+	size_t memory = mallinfo2().uordblks;
+	struct limits *before = limits_new(&config, 10), *now = renew(before);
+
+	(void)state;
+	limits_free(before);
+	assert_true(limits_enter(now, &newer[1]));
+	limits_leave(now, &newer[1]);
+	limits_free(now);
+	before = limits_new(&config, 10);
+	now = renew(before);
+	limits_free(now);
+	assert_true(limits_enter(before, &sections[0]));
+	limits_free(before);
+	assert_in_range(mallinfo2().uordblks, 0, memory + 4096);
+}
+
+static void the_process_has_one_maxconn_that_can_change(void **state)
+{
+	struct limits *before = limits_new(&config, 10), *now = renew(before);
+
+	(void)state;
+	assert_true(limits_enter(before, &sections[1]));
+	limits_set_maxconn(now, 1);
+	assert_false(limits_enter(now, &newer[0]));
+	assert_false(limits_enter(before, &sections[1]));
+	assert_false(limits_take_pipe(limits_process(before)));
+	limits_set_maxconn(now, 2);
+	assert_true(limits_enter(now, &newer[0]));
+	limits_free(before);
+	limits_free(now);
 }
 
 enum {
@@ -205,6 +293,9 @@ int main(void)
 		cmocka_unit_test(where_a_quarter_is_none_there_is_no_pipe),
 		cmocka_unit_test(a_frontends_refusal_takes_no_place_of_the_process),
 		cmocka_unit_test(each_section_and_each_server_has_its_own_counts),
+		cmocka_unit_test(what_has_a_counterpart_is_counted_together),
+		cmocka_unit_test(either_of_two_may_be_freed_first),
+		cmocka_unit_test(the_process_has_one_maxconn_that_can_change),
 		cmocka_unit_test(threads_that_compete_leave_the_count_at_zero),
 		cmocka_unit_test(every_reason_has_a_name_and_a_text_of_its_own_and_a_cause),
 	};

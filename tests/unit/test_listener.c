@@ -268,7 +268,8 @@ static void an_address_that_is_taken_is_named(void **state)
 	assert_ptr_equal(failure.frontend, &sections.proxies[0]);
 	assert_ptr_equal(failure.bind, &sections.binds[1]);
 	assert_int_equal(failure.error, EADDRINUSE);
-	assert_int_equal(set.count, 1);
+	assert_int_not_equal(set.list[0].fd, -1);
+	assert_int_equal(set.list[1].fd, -1);
 	listeners_free(&set);
 	assert_int_equal(descriptors_open(), before);
 }
@@ -535,8 +536,8 @@ static void without_a_descriptor_for_the_server_no_client_is_accepted(void **sta
 
 	start(&flood, state);
 	connect_clients(&flood, 1);
-	close(flood.rig->sessions.spare);
-	flood.rig->sessions.spare = -1;
+	close(flood.rig->loop.spare);
+	flood.rig->loop.spare = -1;
 	flood.listeners.list[0].accepts = 4;
 	eventfd_fails = true;
 	rig_turn(flood.rig);
@@ -713,6 +714,185 @@ static void freeing_leaves_no_memory(void **state)
 	free(binds);
 }
 
+/* --- a reload --- */
+
+/* Listeners that follow those of a flood, at the same address, under another `bind` line. */
+struct successor {
+	struct bind bind;
+	struct proxy section;
+	struct config config;
+	struct counterparts *counterparts;
+	struct listeners listeners;
+};
+
+static void prepare_successor(struct flood *flood, struct successor *next, unsigned backlog)
+{
+	struct rig *rig = flood->rig;
+	struct listener_failure failure;
+
+	*next = (struct successor){.bind = flood->bind, .section = rig->section};
+	next->bind.backlog = backlog;
+	next->section.binds = &next->bind;
+	next->config = rig->config;
+	next->config.proxies = &next->section;
+	next->counterparts = counterparts_find(&next->config, &rig->config);
+	assert_int_equal(next->counterparts->kept, 1);
+	assert_int_equal(listeners_bind_new(&next->listeners, &next->config, next->counterparts,
+				 true, &failure),
+		0);
+	assert_int_equal(next->listeners.list[0].fd, -1);
+	assert_int_equal(listeners_listen(&next->listeners, &failure), 0);
+}
+
+static void take_over(struct flood *flood, struct successor *next)
+{
+	struct rig *rig = flood->rig;
+
+	listeners_take_over(
+		&next->listeners, &flood->listeners, rig->base, &rig->sessions, on_pause, flood);
+}
+
+static void release_successor(struct successor *next)
+{
+	listeners_close(&next->listeners);
+	listeners_free(&next->listeners);
+	counterparts_free(next->counterparts);
+}
+
+static unsigned queue_room(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+	return info.tcpi_sacked;
+}
+
+static void a_socket_is_taken_over_with_the_clients_in_its_queue(void **state)
+{
+	struct flood flood;
+	struct successor next;
+	int fd;
+
+	start(&flood, state);
+	prepare_successor(&flood, &next, 7);
+	connect_clients(&flood, 50);
+	fd = flood.listeners.list[0].fd;
+	take_over(&flood, &next);
+	assert_int_equal(next.listeners.list[0].fd, fd);
+	assert_int_equal(queue_room(fd), 7);
+	assert_int_equal(flood.listeners.list[0].fd, -1);
+	assert_false(listeners_are_open(&flood.listeners));
+	assert_true(listeners_are_open(&next.listeners));
+	listeners_drain(&flood.listeners);
+	for (int turn = 0; turn < FLOOD && accepted(&flood) < 50; turn++)
+		rig_turn(flood.rig);
+	assert_int_equal(accepted(&flood), 50);
+	release_successor(&next);
+	finish(&flood);
+}
+
+/* The one before waits for a place; the new one finds out by itself. */
+static void a_listener_that_is_paused_is_taken_over_and_tried_again(void **state)
+{
+	struct flood flood;
+	struct successor next;
+
+	start(&flood, state);
+	prepare_successor(&flood, &next, 0);
+	connect_clients(&flood, FLOOD);
+	while (flood.pauses == 0)
+		rig_turn(flood.rig);
+	take_over(&flood, &next);
+	assert_int_equal(flood.listeners.paused_count, 0);
+	assert_int_equal(next.listeners.paused_count, 0);
+	session_close_all(&flood.rig->sessions);
+	for (int turn = 0; turn < 100 * FLOOD && accepted(&flood) < FLOOD; turn++) {
+		rig_turn(flood.rig);
+		session_close_all(&flood.rig->sessions);
+		listeners_resume(&next.listeners);
+	}
+	assert_int_equal(accepted(&flood), FLOOD);
+	release_successor(&next);
+	finish(&flood);
+}
+
+static void a_listener_becomes_transparent_and_plain_again(void **state)
+{
+	struct flood flood;
+	struct successor next;
+
+	if (!socket_may_be_transparent())
+		skip();
+	for (int on = 0; on < 2; on++) {
+		start(&flood, state);
+		if (!on)
+			assert_int_equal(
+				socket_set_transparent(flood.listeners.list[0].fd, AF_INET), 0);
+		flood.bind.transparent = !on;
+		prepare_successor(&flood, &next, 0);
+		next.bind.transparent = on;
+		take_over(&flood, &next);
+		assert_int_equal(option(next.listeners.list[0].fd, IPPROTO_IP, IP_TRANSPARENT), on);
+		release_successor(&next);
+		finish(&flood);
+	}
+}
+
+/* As where memory is missing: it must not be lost for ever. */
+static void a_socket_that_cannot_be_watched_now_is_watched_later(void **state)
+{
+	struct flood flood;
+	struct successor next;
+	int fd, kept, file;
+
+	start(&flood, state);
+	prepare_successor(&flood, &next, 0);
+	flood.rig->may_warn = true;
+	fd = flood.listeners.list[0].fd;
+	kept = dup(fd);
+	file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(event_del(&flood.listeners.list[0].event), 0);
+	assert_int_equal(dup2(file, fd), fd);
+	take_over(&flood, &next);
+	assert_int_equal(next.listeners.paused_count, 1);
+	assert_int_equal(dup2(kept, fd), fd);
+	connect_clients(&flood, 1);
+	for (int turn = 0; turn < 100 * FLOOD && accepted(&flood) < 1; turn++)
+		rig_turn(flood.rig);
+	assert_int_equal(accepted(&flood), 1);
+	close(kept);
+	close(file);
+	release_successor(&next);
+	finish(&flood);
+}
+
+/* Its own user's sockets may; the address of another process may not be shared. */
+static void a_wildcard_is_bound_beside_an_address_of_the_configuration_before(void **state)
+{
+	struct listener_failure failure;
+	struct flood flood;
+	struct bind wildcard = {.address = addr_any(AF_INET)};
+	struct proxy section = {.name = "web", .role = ROLE_LISTEN, .binds = &wildcard};
+	struct config config = {.proxies = &section, .proxy_count = 1};
+	struct counterparts *counterparts;
+	struct listeners set;
+
+	start(&flood, state);
+	section.bind_count = 1;
+	addr_set_port(&wildcard.address, addr_port(&flood.bind.address));
+	counterparts = counterparts_find(&config, &flood.rig->config);
+	assert_int_equal(listeners_bind_new(&set, &config, counterparts, true, &failure), 0);
+	assert_int_equal(listeners_listen(&set, &failure), 0);
+	listeners_free(&set);
+	counterparts->overlaps[0] = false;
+	assert_int_equal(listeners_bind_new(&set, &config, counterparts, true, &failure), -1);
+	assert_int_equal(failure.error, EADDRINUSE);
+	listeners_free(&set);
+	counterparts_free(counterparts);
+	finish(&flood);
+}
+
 #define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -743,6 +923,11 @@ int main(void)
 		LISTENER_TEST(draining_resumes_what_is_paused_at_once),
 		LISTENER_TEST(closing_closes_each_of_them),
 		LISTENER_TEST(freeing_leaves_no_memory),
+		LISTENER_TEST(a_socket_is_taken_over_with_the_clients_in_its_queue),
+		LISTENER_TEST(a_listener_that_is_paused_is_taken_over_and_tried_again),
+		LISTENER_TEST(a_listener_becomes_transparent_and_plain_again),
+		LISTENER_TEST(a_socket_that_cannot_be_watched_now_is_watched_later),
+		LISTENER_TEST(a_wildcard_is_bound_beside_an_address_of_the_configuration_before),
 	};
 
 	return cmocka_run_group_tests_name("listener", tests, NULL, NULL);

@@ -245,6 +245,69 @@ static void a_session_that_reached_no_server_says_so(void **state)
 	limits_free(set.limits);
 }
 
+/* --- a reload --- */
+
+static void a_place_that_stays_is_open_once_and_outlives_either_log(void **state)
+{
+	struct log_target targets[2] = {
+		file_target(LOG_RAW, LOG_INFO), file_target(LOG_RAW, LOG_INFO)};
+	struct config older = {.global.logs = {&targets[0], 1}};
+	struct config newer = {.global.logs = {&targets[1], 1}};
+	char own_path[64];
+	struct log *before, *log;
+	int next_free = dup(STDERR_FILENO), still_free;
+
+	(void)state;
+	close(next_free);
+	memcpy(own_path, path, sizeof(own_path));
+	targets[0].path = own_path;
+	before = log_new(&older, NULL);
+	log = log_renew(before, &newer);
+	memset(own_path, 'x',
+		sizeof(own_path) - 1); /* as the older configuration's memory may be */
+	assert_int_equal(log_places(log), 2);
+	log_line(log, NULL, LOG_INFO, "newer");
+	log_free(before);
+	log_line(log, NULL, LOG_INFO, "after");
+	log_free(log);
+	still_free = dup(STDERR_FILENO);
+	close(still_free);
+	assert_int_equal(still_free, next_free);
+	assert_file_holds("newer\nafter\n");
+}
+
+static void what_cannot_be_opened_is_reported_in_the_log_before(void **state)
+{
+	struct log_target target = file_target(LOG_RAW, LOG_ERR), none = target;
+	struct config older = {.global.logs = {&target, 1}};
+	struct config newer = {.global.logs = {&none, 1}};
+	struct log *before = log_new(&older, NULL);
+
+	(void)state;
+	none.path = "/none/log";
+	log_started(before);
+	assert_null(log_renew(before, &newer));
+	log_line(before, NULL, LOG_ERR, "goes on");
+	log_free(before);
+	assert_file_holds("cannot open the log /none/log: No such file or directory\ngoes on\n");
+}
+
+static void complaints_go_to_the_targets_once_it_is_started(void **state)
+{
+	struct log_target target = file_target(LOG_RAW, LOG_ERR);
+	struct config config = {.global.logs = {&target, 1}};
+	struct log *log = log_new(&config, NULL), *next;
+
+	(void)state;
+	log_started(log);
+	log_complain(log, "number %d", 1);
+	next = log_renew(log, &config);
+	log_free(log);
+	log_complain(next, "number %d", 2);
+	log_free(next);
+	assert_file_holds("number 1\nnumber 2\n");
+}
+
 /* A session of one section that ends in order; options and end are the test's. */
 static struct session logged_session(
 	struct proxy *section, struct log_target *target, unsigned options)
@@ -414,6 +477,9 @@ int main(void)
 		cmocka_unit_test(counts_are_those_of_haproxy_when_a_session_ends),
 		cmocka_unit_test(retries_are_attempts_after_the_first_one),
 		cmocka_unit_test(a_session_that_reached_no_server_says_so),
+		cmocka_unit_test(a_place_that_stays_is_open_once_and_outlives_either_log),
+		cmocka_unit_test(what_cannot_be_opened_is_reported_in_the_log_before),
+		cmocka_unit_test(complaints_go_to_the_targets_once_it_is_started),
 		cmocka_unit_test(a_session_has_its_line_at_the_end),
 		cmocka_unit_test(a_rejected_client_has_the_line_of_its_refusal_alone),
 		cmocka_unit_test(dontlognull_leaves_out_clients_that_sent_nothing),

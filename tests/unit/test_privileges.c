@@ -57,6 +57,79 @@ static void the_port_of_a_client_may_be_a_low_one(void **state)
 	assert_null(privileges_low_source(&config));
 }
 
+/* A reload may add a listener with another low port. */
+static void for_a_listener_with_a_low_port_the_right_to_it_is_kept(void **state)
+{
+	struct bind bind = {0};
+
+	(void)state;
+	assert_int_equal(needed(SOURCE_ROUTED, 0), 0);
+	assert_true(addr_parse(&bind.address, "192.0.2.80"));
+	section.binds = &bind;
+	section.bind_count = 1;
+	addr_set_port(&bind.address, (uint16_t)privileges_first_port());
+	assert_int_equal(privileges_kept(&config), 0);
+	addr_set_port(&bind.address, 80);
+	assert_int_equal(privileges_kept(&config), PRIVILEGE_LOW_PORTS);
+	assert_int_equal(privileges_needed(&config), 0);
+	section.bind_count = 0;
+}
+
+/* In a child without capabilities: the result, and what stderr got. */
+static int check_without_any(bool reload, char *text, size_t room)
+{
+	struct identity self = {.uid = geteuid(), .gid = getegid()};
+	int ends[2], status;
+	ssize_t length;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		struct log *log;
+
+		dup2(ends[1], STDERR_FILENO);
+		log = log_new(&config, NULL);
+		if (privileges_drop(&self, 0) == -1 || log == NULL)
+			_exit(3);
+		_exit(privileges_check(&config, "a.cfg", privileges_held(), reload, log) == 0 ? 0
+											      : 1);
+	}
+	close(ends[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	length = read(ends[0], text, room - 1);
+	assert_true(length >= 0);
+	text[length] = '\0';
+	close(ends[0]);
+	return WEXITSTATUS(status);
+}
+
+#define RESTART                                                                                    \
+	"A reload cannot get it back, since tproxyd dropped what it did not need: restart it"
+
+static void what_is_missing_is_named_with_where_it_comes_from(void **state)
+{
+	char text[2048];
+
+	(void)state;
+	needed(SOURCE_ROUTED, 0);
+	assert_int_equal(check_without_any(false, text, sizeof(text)), 0);
+	assert_string_equal(text, "");
+	needed(SOURCE_CLIENTIP, 0);
+	assert_int_equal(check_without_any(false, text, sizeof(text)), 1);
+	assert_non_null(strstr(text, "CAP_NET_RAW is missing"));
+	assert_non_null(strstr(text, "Start tproxyd as root"));
+	assert_int_equal(check_without_any(true, text, sizeof(text)), 1);
+	assert_non_null(strstr(text, RESTART));
+	assert_null(strstr(text, "as root"));
+	needed(SOURCE_ADDRESS, 25);
+	servers[1].name = "s1";
+	servers[1].line = 7;
+	assert_int_equal(check_without_any(true, text, sizeof(text)), 1);
+	assert_non_null(strstr(text, "a.cfg:7: CAP_NET_BIND_SERVICE is missing: server s1"));
+	assert_non_null(strstr(text, RESTART));
+}
+
 static void the_words_are_those_of_capabilities_7(void **state)
 {
 	(void)state;
@@ -138,6 +211,8 @@ int main(void)
 		cmocka_unit_test(a_source_with_a_low_port_needs_the_right_to_it),
 		cmocka_unit_test(any_other_port_needs_none),
 		cmocka_unit_test(the_port_of_a_client_may_be_a_low_one),
+		cmocka_unit_test(for_a_listener_with_a_low_port_the_right_to_it_is_kept),
+		cmocka_unit_test(what_is_missing_is_named_with_where_it_comes_from),
 		cmocka_unit_test(the_words_are_those_of_capabilities_7),
 		cmocka_unit_test(what_is_not_needed_is_dropped_with_groups_and_bounding_set),
 		cmocka_unit_test(another_user_keeps_no_more),

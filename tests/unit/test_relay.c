@@ -85,7 +85,7 @@ static int set_up(enum relay_path path)
 	rig.direction.path = path;
 	rig.limits = limits_new(&no_sections, 4 * PIPES);
 	memset(&rig.pool, 0xff, sizeof(rig.pool)); /* it is made, whatever was there */
-	return relay_pool_init(&rig.pool, rig.limits);
+	return relay_pool_init(&rig.pool, limits_process(rig.limits));
 }
 
 static int set_up_copy(void **state)
@@ -110,7 +110,7 @@ static unsigned take_all_pipes(void)
 {
 	unsigned count = 0;
 
-	while (limits_take_pipe(rig.limits))
+	while (limits_take_pipe(limits_process(rig.limits)))
 		count++;
 	return count;
 }
@@ -440,7 +440,7 @@ static void without_a_pipe_to_be_had_bytes_are_copied(void **state)
 	assert_reads("hello");
 	assert_int_equal(rig.pool.bytes_copied, 5);
 	for (unsigned i = 0; i < PIPES; i++)
-		limits_give_pipe(rig.limits);
+		limits_give_pipe(limits_process(rig.limits));
 }
 
 static void pipes_kept_for_later_count_as_taken(void **state)
@@ -451,7 +451,7 @@ static void pipes_kept_for_later_count_as_taken(void **state)
 	assert_int_equal(rig.pool.idle_count, 1);
 	assert_int_equal(take_all_pipes(), PIPES - 1);
 	for (unsigned i = 0; i < PIPES - 1; i++)
-		limits_give_pipe(rig.limits);
+		limits_give_pipe(limits_process(rig.limits));
 }
 
 static void a_pipe_given_up_with_bytes_in_it_is_not_used_again(void **state)
@@ -573,7 +573,7 @@ static void a_pool_keeps_no_more_pipes_than_it_has_room_for(void **state)
 	for (int i = 0; i < IDLE_MAX; i++) {
 		int ends[2];
 
-		assert_true(limits_take_pipe(rig.limits));
+		assert_true(limits_take_pipe(limits_process(rig.limits)));
 		assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
 		rig.pool.idle[i] = (struct relay_pipe){.read = ends[0], .write = ends[1]};
 	}
@@ -597,7 +597,7 @@ static void assert_copied(void)
 	assert_int_equal(descriptors_open(), before);
 	assert_int_equal(take_all_pipes(), PIPES);
 	for (unsigned i = 0; i < PIPES; i++)
-		limits_give_pipe(rig.limits);
+		limits_give_pipe(limits_process(rig.limits));
 }
 
 static void where_a_pipe_cannot_be_opened_bytes_are_copied(void **state)

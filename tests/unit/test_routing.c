@@ -92,7 +92,7 @@ static void a_rejected_client_gives_back_its_places(void **state)
 
 	use_rules(rig, " tcp-request connection reject\n");
 	assert_rejected(rig, rig_client(rig));
-	session_set_reap(&rig->sessions);
+	session_loop_reap(&rig->loop);
 	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
 	assert_int_equal(counts.process, 0);
 	assert_int_equal(counts.frontend, 0);

@@ -56,10 +56,13 @@ static int tear_down(void **state)
 
 static void enter(struct sandbox sandbox)
 {
-	int failed;
+	struct sandbox_filter *filter = sandbox_compile(&sandbox);
+	int failed = filter == NULL ? errno : 0;
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	failed = sandbox_enter(&sandbox);
+	if (filter != NULL)
+		failed = sandbox_enter(filter);
+	sandbox_filter_free(filter);
 	if (failed != 0) {
 		fprintf(stderr, "the sandbox cannot be entered: %s\n", strerror(failed));
 		_exit(100);
@@ -195,28 +198,67 @@ static void what_a_proxy_does_works(void **state)
 	assert_in_a_child(do_what_a_proxy_does);
 }
 
-static int open_log(void)
-{
-	enum {
-		LOG = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC
-	};
+enum {
+	LOG = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC
+};
 
-	enter((struct sandbox){.opens_logs = true});
-	if (open(path, LOG, 0600) == -1)
+static int open_files(void)
+{
+	enter((struct sandbox){.reloads = true});
+	if (open(path, LOG, 0600) == -1 || open(path, O_RDONLY | O_CLOEXEC) == -1)
 		return 1;
+	if (socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) == -1 ||
+		socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0) == -1)
+		return 2;
 	if (SANITIZED)
 		return 0;
 	if (!is_forbidden(open(path, LOG | O_TRUNC, 0600)) || !is_forbidden(open(path, O_WRONLY)))
-		return 2;
-	return !is_forbidden(open(path, O_RDONLY)) || !is_forbidden(open(path, O_RDWR | O_APPEND))
-		       ? 3
-		       : 0;
+		return 3;
+	if (!is_forbidden(open(path, O_RDONLY | O_CREAT, 0600)) ||
+		!is_forbidden(open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0600)))
+		return 4;
+	if (!is_forbidden(open(path, O_RDWR | O_APPEND)) || !is_forbidden(open(path, O_RDWR)))
+		return 5;
+	return !is_forbidden(socket(AF_UNIX, SOCK_STREAM, 0)) ? 6 : 0;
 }
 
-static void logs_are_opened_to_be_added_to_and_for_nothing_else(void **state)
+static void to_reload_files_are_read_and_logs_are_added_to(void **state)
 {
 	(void)state;
-	assert_in_a_child(open_log);
+	assert_in_a_child(open_files);
+}
+
+static int read_a_file_and_close_it_before_its_end(void)
+{
+	FILE *file;
+	bool well;
+
+	enter((struct sandbox){.reloads = true});
+	file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	errno = 0;
+	well = file != NULL && fgetc(file) != EOF && fclose(file) == 0;
+	return well && errno == 0 ? 0 : 1;
+}
+
+static void to_reload_a_file_may_be_closed_before_its_end(void **state)
+{
+	(void)state;
+	assert_in_a_child(read_a_file_and_close_it_before_its_end);
+}
+
+/* What carries traffic has no business with files. */
+static int open_no_file(void)
+{
+	enter((struct sandbox){0});
+	return !is_forbidden(open(path, LOG, 0600)) ||
+	       !is_forbidden(socket(AF_UNIX, SOCK_DGRAM, 0));
+}
+
+static void a_thread_that_carries_traffic_opens_no_file(void **state)
+{
+	(void)state;
+	if (!SANITIZED)
+		assert_in_a_child(open_no_file);
 }
 
 static int remove_pidfile(void)
@@ -233,7 +275,7 @@ static int ask_for_an_own_address(void)
 
 	if (!addr_parse(&address, "127.0.0.1"))
 		return 1;
-	enter((struct sandbox){.asks_for_own_addresses = true});
+	enter((struct sandbox){0});
 	return socket_address_is_own(&address) == 1 ? 0 : 2;
 }
 
@@ -249,37 +291,36 @@ static void a_pidfile_may_be_removed(void **state)
 	assert_in_a_child(remove_pidfile);
 }
 
-static void *try_to_execute(void *barrier)
+static bool may_execute(void)
 {
-	static char name[] = "true", *const words[] = {name, NULL};
-	static int outcome;
+	static char name[] = "none", *const words[] = {name, NULL};
 
-	pthread_barrier_wait(barrier);
-	pthread_barrier_wait(barrier);
-	outcome = is_forbidden(execve("/bin/true", words, words)) ? 0 : 1;
-	return &outcome;
+	return execve("/none", words, words) == -1 && errno == ENOENT;
 }
 
-static int enter_with_a_thread(void)
+static void *enter_and_try(void *outcome)
 {
-	pthread_barrier_t barrier;
-	pthread_t thread;
-	void *outcome;
-
-	pthread_barrier_init(&barrier, NULL, 2);
-	if (pthread_create(&thread, NULL, try_to_execute, &barrier) != 0)
-		return 1;
-	pthread_barrier_wait(&barrier);
 	enter((struct sandbox){0});
-	pthread_barrier_wait(&barrier);
-	pthread_join(thread, &outcome);
-	return *(int *)outcome == 0 ? 0 : 2;
+	*(int *)outcome = may_execute() ? 1 : 0;
+	return outcome;
 }
 
-static void threads_that_run_already_are_restricted_too(void **state)
+static int enter_in_a_thread(void)
+{
+	pthread_t thread;
+	int outcome = 2;
+
+	if (pthread_create(&thread, NULL, enter_and_try, &outcome) != 0)
+		return 3;
+	pthread_join(thread, NULL);
+	return outcome != 0 ? outcome : may_execute() ? 0 : 4;
+}
+
+/* So that the main thread can be restricted less. */
+static void a_thread_restricts_itself_alone(void **state)
 {
 	(void)state;
-	assert_in_a_child(enter_with_a_thread);
+	assert_in_a_child(enter_in_a_thread);
 }
 
 int main(void)
@@ -288,10 +329,12 @@ int main(void)
 		cmocka_unit_test(what_no_proxy_does_fails),
 		cmocka_unit_test(what_only_sanitizers_do_fails_in_a_build_without_them),
 		cmocka_unit_test(what_a_proxy_does_works),
-		cmocka_unit_test(logs_are_opened_to_be_added_to_and_for_nothing_else),
+		cmocka_unit_test(to_reload_files_are_read_and_logs_are_added_to),
+		cmocka_unit_test(to_reload_a_file_may_be_closed_before_its_end),
+		cmocka_unit_test(a_thread_that_carries_traffic_opens_no_file),
 		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
 		cmocka_unit_test(a_pidfile_may_be_removed),
-		cmocka_unit_test(threads_that_run_already_are_restricted_too),
+		cmocka_unit_test(a_thread_restricts_itself_alone),
 	};
 
 	return cmocka_run_group_tests_name("sandbox", tests, set_up, tear_down);

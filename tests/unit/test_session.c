@@ -330,8 +330,8 @@ static void the_time_of_a_side_that_is_gone_does_not_run(void **state)
 	rig_reset(client);
 	rig_until(rig, is_draining);
 	assert_int_equal(rig_session(rig)->directions[SERVER].held, 0);
-	assert_int_equal(rig->sessions.pool.leased_count,
-		rig_session(rig)->directions[CLIENT].buffer == NULL);
+	assert_int_equal(
+		rig->loop.pool.leased_count, rig_session(rig)->directions[CLIENT].buffer == NULL);
 	rig->section.timeouts[TIMEOUT_CLIENT] = 1;
 	rig_turn(rig);
 	rig_turn(rig);
@@ -1455,9 +1455,9 @@ static void the_last_client_gets_its_server_by_the_spare_descriptor(void **state
 	client = rig_client(rig);
 	assert_int_equal(rig->ended, 0);
 	assert_int_equal(rig_session(rig)->state, SESSION_CONNECTING);
-	assert_false(session_set_keep_spare(&rig->sessions));
+	assert_false(session_loop_keep_spare(&rig->loop));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_true(session_set_keep_spare(&rig->sessions));
+	assert_true(session_loop_keep_spare(&rig->loop));
 	close(client);
 }
 

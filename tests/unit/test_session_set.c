@@ -56,7 +56,7 @@ static const struct session_observer no_observer;
 static int make_set(
 	struct session_set *set, struct rig *rig, const struct config *config, unsigned seed)
 {
-	return session_set_init(set, rig->base, config, rig->limits, no_observer, seed);
+	return session_set_init(set, &rig->loop, config, rig->limits, no_observer, seed);
 }
 
 static void a_set_leaves_no_descriptor_and_no_memory(void **state)
@@ -67,40 +67,55 @@ static void a_set_leaves_no_descriptor_and_no_memory(void **state)
 	size_t memory = mallinfo2().uordblks;
 
 	assert_int_equal(make_set(&set, *state, &config, 0), 0);
-	assert_int_equal(descriptors_open(), before + 1);
-	assert_true(fcntl(set.spare, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(descriptors_open(), before);
 	assert_int_equal(set.count, 0);
 	session_set_free(&set);
 	assert_int_equal(descriptors_open(), before);
 	assert_in_range(mallinfo2().uordblks, 0, memory + 4096);
 }
 
-static void without_a_spare_descriptor_there_is_no_set(void **state)
+static int make_loop(struct session_loop *loop, struct rig *rig)
 {
-	static const struct config config = {.proxy_count = 1};
-	struct session_set set;
+	return session_loop_init(loop, rig->base, limits_process(rig->limits));
+}
+
+static void a_loop_keeps_one_descriptor_and_leaves_none(void **state)
+{
+	struct session_loop loop;
+	unsigned before = descriptors_open();
+
+	assert_int_equal(make_loop(&loop, *state), 0);
+	assert_int_equal(descriptors_open(), before + 1);
+	assert_true(fcntl(loop.spare, F_GETFD) & FD_CLOEXEC);
+	session_loop_free(&loop);
+	assert_int_equal(descriptors_open(), before);
+}
+
+static void without_a_spare_descriptor_there_is_no_loop(void **state)
+{
+	struct session_loop loop;
 	unsigned before = descriptors_open();
 
 	eventfd_fails = true;
-	assert_int_equal(make_set(&set, *state, &config, 0), -1);
-	assert_false(session_set_keep_spare(&set));
+	assert_int_equal(make_loop(&loop, *state), -1);
+	assert_false(session_loop_keep_spare(&loop));
 	eventfd_fails = false;
-	session_set_free(&set);
+	session_loop_free(&loop);
 	assert_int_equal(descriptors_open(), before);
 }
 
 static void the_spare_is_opened_once(void **state)
 {
-	struct session_set *set = &((struct rig *)*state)->sessions;
+	struct session_loop *loop = &((struct rig *)*state)->loop;
 	unsigned before = descriptors_open();
-	int spare = set->spare;
+	int spare = loop->spare;
 
-	assert_true(session_set_keep_spare(set));
-	assert_int_equal(set->spare, spare);
+	assert_true(session_loop_keep_spare(loop));
+	assert_int_equal(loop->spare, spare);
 	assert_int_equal(descriptors_open(), before);
-	close(set->spare);
-	set->spare = -1;
-	assert_true(session_set_keep_spare(set));
+	close(loop->spare);
+	loop->spare = -1;
+	assert_true(session_loop_keep_spare(loop));
 	assert_int_equal(descriptors_open(), before);
 }
 
@@ -123,6 +138,38 @@ static void each_backend_has_a_round_robin_that_begins_at_the_seed(void **state)
 	session_set_free(&set);
 }
 
+/* The counterpart of one is the other; a backend that is new begins at the seed. */
+static void round_robins_go_on_after_a_reload(void **state)
+{
+	static struct server servers[] = {{.name = "s1"}, {.name = "s2"}, {.name = "s3"}};
+	struct proxy older[] = {
+		{.name = "a", .role = ROLE_BACKEND, .servers = servers, .server_count = 3},
+	};
+	struct proxy newer[] = {
+		{.name = "new", .role = ROLE_BACKEND, .servers = servers, .server_count = 3},
+		{.name = "a",
+			.role = ROLE_BACKEND,
+			.index = 1,
+			.servers = servers,
+			.server_count = 3},
+	};
+	const struct config before = {.proxies = older, .proxy_count = 1, .server_count = 3};
+	const struct config now = {.proxies = newer, .proxy_count = 2, .server_count = 6};
+	struct counterparts *counterparts = counterparts_find(&now, &before);
+	struct session_set first, second;
+
+	assert_int_equal(make_set(&first, *state, &before, 0), 0);
+	assert_int_equal(make_set(&second, *state, &now, 0), 0);
+	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[0]);
+	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[1]);
+	session_set_continue(&second, &first, counterparts);
+	assert_ptr_equal(session_set_next_server(&second, &newer[1]), &servers[2]);
+	assert_ptr_equal(session_set_next_server(&second, &newer[0]), &servers[0]);
+	session_set_free(&first);
+	session_set_free(&second);
+	counterparts_free(counterparts);
+}
+
 static int open_upstream(struct rig *rig, struct upstream_failure *failure)
 {
 	static const struct source routed = {.mode = SOURCE_ROUTED};
@@ -142,21 +189,21 @@ static void the_spare_is_used_only_where_descriptors_are_missing(void **state)
 
 	assert_int_not_equal(fd, -1);
 	assert_int_equal(sockets_asked, 1);
-	assert_int_not_equal(rig->sessions.spare, -1);
+	assert_int_not_equal(rig->loop.spare, -1);
 	close(fd);
 
 	socket_error = ENOMEM;
 	sockets_that_fail = 1;
 	assert_int_equal(open_upstream(rig, &failure), -1);
 	assert_int_equal(sockets_asked, 1);
-	assert_int_not_equal(rig->sessions.spare, -1);
+	assert_int_not_equal(rig->loop.spare, -1);
 
 	socket_error = EMFILE;
 	sockets_that_fail = 1;
 	fd = open_upstream(rig, &failure);
 	assert_int_not_equal(fd, -1);
 	assert_int_equal(sockets_asked, 2);
-	assert_int_equal(rig->sessions.spare, -1);
+	assert_int_equal(rig->loop.spare, -1);
 	close(fd);
 
 	sockets_that_fail = 2;
@@ -196,14 +243,14 @@ static void sessions_are_counted_and_freed_after_the_turn(void **state)
 			clients[i] = rig_client(rig);
 			assert_int_equal(rig->sessions.count, i + 1);
 		}
-		close(rig->sessions.spare);
-		rig->sessions.spare = -1;
+		close(rig->loop.spare);
+		rig->loop.spare = -1;
 		session_close_all(&rig->sessions);
 		assert_int_equal(rig->sessions.count, 0);
-		assert_int_not_equal(rig->sessions.spare, -1);
-		assert_false(TAILQ_EMPTY(&rig->sessions.dead));
-		session_set_reap(&rig->sessions);
-		assert_true(TAILQ_EMPTY(&rig->sessions.dead));
+		assert_int_not_equal(rig->loop.spare, -1);
+		assert_false(TAILQ_EMPTY(&rig->loop.dead));
+		session_loop_reap(&rig->loop);
+		assert_true(TAILQ_EMPTY(&rig->loop.dead));
 		for (unsigned i = 0; i < MANY; i++)
 			close(clients[i]);
 	}
@@ -227,9 +274,9 @@ static void what_a_session_holds_is_dropped_with_it(void **state)
 			rig_turn(rig);
 		}
 	}
-	assert_int_equal(rig->sessions.pool.leased_count, 2);
+	assert_int_equal(rig->loop.pool.leased_count, 2);
 	session_close_all(&rig->sessions);
-	assert_int_equal(rig->sessions.pool.leased_count, 0);
+	assert_int_equal(rig->loop.pool.leased_count, 0);
 	close(client);
 	close(server);
 }
@@ -240,7 +287,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SET_TEST(a_set_leaves_no_descriptor_and_no_memory),
-		SET_TEST(without_a_spare_descriptor_there_is_no_set),
+		SET_TEST(a_loop_keeps_one_descriptor_and_leaves_none),
+		SET_TEST(without_a_spare_descriptor_there_is_no_loop),
+		SET_TEST(round_robins_go_on_after_a_reload),
 		SET_TEST(the_spare_is_opened_once),
 		SET_TEST(each_backend_has_a_round_robin_that_begins_at_the_seed),
 		SET_TEST(the_spare_is_used_only_where_descriptors_are_missing),

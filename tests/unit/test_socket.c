@@ -337,6 +337,32 @@ static void without_rights_nothing_is_transparent(void **state)
 	assert_int_equal(next_descriptor(), next);
 }
 
+static void what_listens_becomes_transparent_and_plain_again(void **state)
+{
+	struct socket_listener listener = {.address = parsed("127.0.0.1", 0)};
+	int fd = socket_bind_listener(&listener, true), value;
+	socklen_t length = sizeof(value);
+
+	(void)state;
+	if (!socket_may_be_transparent())
+		skip();
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(socket_set_transparent(fd, AF_INET), 0);
+	assert_int_equal(socket_clear_transparent(fd, AF_INET), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &value, &length), 0);
+	assert_int_equal(value, 0);
+	close(fd);
+	listener.address = parsed("::1", 0);
+	fd = socket_bind_listener(&listener, true);
+	if (fd == -1)
+		return; /* no IPv6 here */
+	assert_int_equal(socket_set_transparent(fd, AF_INET6), 0);
+	assert_int_equal(socket_clear_transparent(fd, AF_INET6), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &value, &length), 0);
+	assert_int_equal(value, 0);
+	close(fd);
+}
+
 static void what_may_be_transparent_can_be_made_so(void **state)
 {
 	int fd = socket_open(AF_INET), on = 1;
@@ -653,6 +679,7 @@ int main(void)
 		cmocka_unit_test(a_transparent_listener_binds_an_address_that_is_not_here),
 		cmocka_unit_test(without_rights_nothing_is_transparent),
 		cmocka_unit_test(what_may_be_transparent_can_be_made_so),
+		cmocka_unit_test(what_listens_becomes_transparent_and_plain_again),
 		cmocka_unit_test(an_option_that_cannot_be_set_is_an_error),
 		cmocka_unit_test(a_host_that_can_be_reached_is_not_this_one),
 		cmocka_unit_test(a_client_that_has_no_ip_address_is_not_accepted),

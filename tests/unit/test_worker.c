@@ -1,5 +1,6 @@
 /*
- * A worker whose event loop breaks: the descriptor of its epoll is taken from it while it runs.
+ * A worker whose event loop breaks: the descriptor of its epoll is taken from it while it runs. And a worker
+ * that takes another configuration on.
  */
 #include "ops/worker.h"
 
@@ -28,7 +29,8 @@ static struct log_target target = {
 static struct bind address;
 static struct proxy section = {.name = "web", .binds = &address, .bind_count = 1};
 static struct config config = {.global.logs = {&target, 1}, .proxies = &section, .proxy_count = 1};
-static struct worker_shared shared = {.config = &config};
+static struct generation first = {.config = &config};
+static int reports;
 
 static int set_up(void **state)
 {
@@ -37,31 +39,36 @@ static int set_up(void **state)
 		return -1;
 	snprintf(path, sizeof(path), "%s/log", folder);
 	section.default_backend = &section;
-	shared.ended = eventfd(0, 0);
-	shared.limits = limits_new(&config, 10);
-	shared.log = log_new(&config, NULL);
-	return shared.log == NULL || shared.limits == NULL ? -1 : 0;
+	reports = eventfd(0, 0);
+	first.limits = limits_new(&config, 10);
+	first.log = log_new(&config, NULL);
+	return first.log == NULL || first.limits == NULL ? -1 : 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	log_free(shared.log);
-	limits_free(shared.limits);
-	close(shared.ended);
+	log_free(first.log);
+	limits_free(first.limits);
+	close(reports);
 	unlink(path);
 	return rmdir(folder);
 }
 
-/* A free port of the loopback address. */
-static void choose_address(void)
+/* A socket at a free port of the loopback address, which is set. */
+static int take_port(struct addr *free_one)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	assert_true(addr_parse(&address.address, "127.0.0.1"));
-	assert_int_equal(bind(fd, &address.address.sa, addr_length(&address.address)), 0);
-	assert_true(socket_local_address(fd, &address.address));
-	close(fd);
+	assert_true(addr_parse(free_one, "127.0.0.1"));
+	assert_int_equal(bind(fd, &free_one->sa, addr_length(free_one)), 0);
+	assert_true(socket_local_address(fd, free_one));
+	return fd;
+}
+
+static void choose_address(void)
+{
+	close(take_port(&address.address));
 }
 
 static struct worker *start_worker(void)
@@ -70,31 +77,43 @@ static struct worker *start_worker(void)
 	struct worker *worker;
 
 	choose_address();
-	worker = worker_new(&shared, 0, &failure);
+	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
-	assert_int_equal(worker_start(worker, &failure), 0);
+	assert_int_equal(worker_start(worker, NULL, &failure), 0);
 	return worker;
 }
 
-/* A connection to the worker's listener: 0, or the errno. */
-static int try_to_connect(void)
+/* A connection to an address: 0, or the errno. */
+static int try_to_connect_to(const struct addr *to)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), error = 0;
 
-	if (connect(fd, &address.address.sa, addr_length(&address.address)) == -1)
+	if (connect(fd, &to->sa, addr_length(to)) == -1)
 		error = errno;
 	close(fd);
 	return error;
 }
 
-static void assert_ends(void)
+/* The same to the worker's listener. */
+static int try_to_connect(void)
 {
-	struct pollfd ended = {.fd = shared.ended, .events = POLLIN};
+	return try_to_connect_to(&address.address);
+}
+
+static void await_report(void)
+{
+	struct pollfd report = {.fd = reports, .events = POLLIN};
 	eventfd_t count;
 
-	assert_int_equal(poll(&ended, 1, PATIENCE), 1);
-	eventfd_read(shared.ended, &count);
-	assert_int_equal(count, 1);
+	assert_int_equal(poll(&report, 1, PATIENCE), 1);
+	eventfd_read(reports, &count);
+}
+
+static void assert_ends(struct worker *worker)
+{
+	while (!worker_has_ended(worker))
+		await_report();
+	assert_true(worker_is_settled(worker));
 }
 
 static int find_epoll(void)
@@ -118,7 +137,7 @@ static void ordered_to_stop_it_ends_well(void **state)
 	(void)state;
 	assert_int_equal(try_to_connect(), 0);
 	worker_command(worker, WORKER_STOP);
-	assert_ends();
+	assert_ends(worker);
 	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_true(worker_join(worker, &counters));
 }
@@ -135,7 +154,7 @@ static void with_a_broken_loop_it_says_so_and_listens_no_more(void **state)
 	assert_int_equal(try_to_connect(), 0);
 	assert_int_not_equal(dup2(nothing, find_epoll()), -1);
 	worker_command(worker, WORKER_RUN); /* wakes it */
-	assert_ends();
+	assert_ends(worker);
 	assert_int_equal(try_to_connect(), ECONNREFUSED);
 	assert_false(worker_join(worker, &counters));
 	file = open(path, O_RDONLY);
@@ -154,10 +173,10 @@ static void one_that_could_not_be_started_is_taken_apart(void **state)
 
 	(void)state;
 	choose_address();
-	worker = worker_new(&shared, 0, &failure);
+	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
 	assert_int_not_equal(dup2(nothing, find_epoll()), -1);
-	assert_int_equal(worker_start(worker, &failure), -1);
+	assert_int_equal(worker_start(worker, NULL, &failure), -1);
 	assert_null(failure.bind);
 	assert_int_equal(failure.error, EINVAL);
 	assert_true(worker_join(worker, &counters));
@@ -167,7 +186,7 @@ static void one_that_could_not_be_started_is_taken_apart(void **state)
 /* Leaves room for no more descriptors; returns the limit to go back to. */
 static struct rlimit use_descriptors_up(void)
 {
-	int free_one = dup(shared.ended);
+	int free_one = dup(reports);
 	struct rlimit before, limit;
 
 	close(free_one);
@@ -185,18 +204,127 @@ static void a_want_of_descriptors_is_named(void **state)
 	struct worker *worker;
 
 	(void)state;
-	worker = worker_new(&shared, 0, &failure);
+	worker = worker_new(0, reports, &first, &failure);
 	assert_null(worker);
 	assert_int_equal(failure.error, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	choose_address();
-	worker = worker_new(&shared, 0, &failure);
+	worker = worker_new(0, reports, &first, &failure);
 	assert_non_null(worker);
 	before = use_descriptors_up();
-	assert_int_equal(worker_start(worker, &failure), -1);
+	assert_int_equal(worker_start(worker, NULL, &failure), -1);
 	assert_int_equal(failure.error, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_true(worker_join(worker, &counters));
+}
+
+/* --- a reload --- */
+
+static struct bind newer[2];
+static struct proxy newer_section = {.name = "web", .binds = newer, .bind_count = 2};
+static struct config newer_config = {
+	.global.logs = {&target, 1}, .proxies = &newer_section, .proxy_count = 1};
+static struct generation second;
+
+/* A generation that follows the first one, with the addresses in `newer`. */
+static void make_generation(void)
+{
+	second = (struct generation){.config = &newer_config};
+	second.log = log_renew(first.log, &newer_config);
+	second.counterparts = counterparts_find(&newer_config, &config);
+	second.limits = limits_renew(first.limits, &newer_config, second.counterparts);
+	assert_non_null(second.limits);
+}
+
+static void free_generation(void)
+{
+	assert_int_equal(second.users, 0);
+	log_free(second.log);
+	limits_free(second.limits);
+	counterparts_free(second.counterparts);
+}
+
+static void join(struct worker *worker)
+{
+	struct counters counters = {0};
+
+	worker_command(worker, WORKER_STOP);
+	assert_true(worker_join(worker, &counters));
+	assert_int_equal(first.users, 0);
+}
+
+static void handed_a_generation_over_it_serves_that_one_and_leaves_the_first(void **state)
+{
+	struct worker *worker = start_worker();
+	struct listener_failure failure;
+
+	(void)state;
+	newer[0] = address;
+	close(take_port(&newer[1].address));
+	make_generation();
+	assert_int_equal(second.counterparts->kept, 1);
+	assert_int_equal(worker_prepare(worker, &second, true, &failure), 0);
+	assert_int_equal(try_to_connect_to(&newer[1].address), ECONNREFUSED);
+	assert_int_equal(worker_listen(worker, &failure), 0);
+	assert_true(worker_is_settled(worker));
+	worker_succeed(worker);
+	while (!worker_is_settled(worker) || first.users > 0)
+		await_report();
+	assert_int_equal(second.users, 1);
+	assert_int_equal(try_to_connect(), 0);
+	assert_int_equal(try_to_connect_to(&newer[1].address), 0);
+	join(worker);
+	free_generation();
+}
+
+static void a_generation_that_cannot_be_bound_leaves_nothing(void **state)
+{
+	struct worker *worker = start_worker();
+	struct listener_failure failure;
+	int taken = take_port(&newer[1].address);
+
+	(void)state;
+	close(take_port(&newer[0].address));
+	assert_int_equal(listen(taken, 1), 0);
+	make_generation();
+	assert_int_equal(worker_prepare(worker, &second, true, &failure), -1);
+	assert_ptr_equal(failure.bind, &newer[1]);
+	assert_int_equal(failure.error, EADDRINUSE);
+	worker_abandon(worker);
+	assert_int_equal(second.users, 0);
+	assert_int_equal(try_to_connect_to(&newer[0].address), ECONNREFUSED);
+	assert_int_equal(try_to_connect(), 0);
+	close(taken);
+	assert_int_equal(worker_prepare(worker, &second, true, &failure), 0);
+	assert_int_equal(worker_listen(worker, &failure), 0);
+	worker_abandon(worker);
+	assert_int_equal(second.users, 0);
+	assert_int_equal(try_to_connect_to(&newer[0].address), ECONNREFUSED);
+	join(worker);
+	free_generation();
+}
+
+/* A worker that has ended takes nothing on, and holds up no reload. */
+static void handed_over_to_a_worker_that_has_ended_a_generation_is_given_back(void **state)
+{
+	struct worker *worker = start_worker();
+	struct listener_failure failure;
+
+	(void)state;
+	newer[0] = address;
+	close(take_port(&newer[1].address));
+	make_generation();
+	assert_int_equal(worker_prepare(worker, &second, true, &failure), 0);
+	assert_int_equal(worker_listen(worker, &failure), 0);
+	worker_command(worker, WORKER_STOP);
+	assert_ends(worker);
+	worker_succeed(worker);
+	assert_int_equal(second.users, 1);
+	assert_true(worker_is_settled(worker));
+	assert_int_equal(second.users, 0);
+	assert_int_equal(try_to_connect_to(&newer[1].address), ECONNREFUSED);
+	join(worker);
+	free_generation();
 }
 
 int main(void)
@@ -206,6 +334,9 @@ int main(void)
 		cmocka_unit_test(with_a_broken_loop_it_says_so_and_listens_no_more),
 		cmocka_unit_test(one_that_could_not_be_started_is_taken_apart),
 		cmocka_unit_test(a_want_of_descriptors_is_named),
+		cmocka_unit_test(handed_a_generation_over_it_serves_that_one_and_leaves_the_first),
+		cmocka_unit_test(a_generation_that_cannot_be_bound_leaves_nothing),
+		cmocka_unit_test(handed_over_to_a_worker_that_has_ended_a_generation_is_given_back),
 	};
 
 	return cmocka_run_group_tests_name("worker", tests, set_up, tear_down);

@@ -3,13 +3,14 @@
 #                               slowly. haproxy, go-mmproxy, stunnel4, sslh, socat, pen or v2ray; nginx or tproxyd for comparison
 #
 # Expected: 32768 bytes come, whatever the end is. The reset comes alone, when the bytes are on their way; together with
-# the bytes; or together with something that the reader has sent, where the first to be seen may decide.
+# the bytes; together with something that the reader has sent, where the first to be seen may decide; or behind such an answer
+# and the bytes.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
 export SLOW=1
 ip netns exec server /usr/bin/python3 "$here/ends.py" server 203.0.113.20 8080 abort count abort count \
-	abort answer abort answer >>server.log 2>&1 &
+	abort answer abort answer abort early-answer >>server.log 2>&1 &
 until_listening server 8080
 start "$1"
 try() { # WHOSE-RESET KIND START SECONDS   the proxy stands still from START on
@@ -30,3 +31,4 @@ both 'the reset comes alone' count 0 0
 both 'the reset comes with the bytes' count 0.3 1.8
 both 'the reset comes with the bytes and an answer' answer 0.3 1.8
 both 'the reset comes with an answer, the bytes being on their way' answer 1.2 0.8
+both 'the answer, the bytes and the reset come in this order' early-answer 0.1 2

@@ -14,8 +14,9 @@ both ends                   urgent: half a second after the first bytes 32 KiB, 
                             then end; urgent-open: end 2 s later; abort: half a second after the first bytes 32 KiB,
                             which the other host acknowledges, and a second later a reset; last-bytes: a second after
                             the first bytes some more and a reset; count: read to the end, say how many bytes came;
-                            answer: the same, and half a second before send some bytes. SLOW=1: these two take in
-                            little, and read 2 s after the first bytes
+                            answer: the same, and half a second before send some bytes; early-answer: the same, and send
+                            them 0.2 s after the first bytes. SLOW=1: these three take in little, and read 2 s after
+                            the first bytes
 fill PATH                   write to a pipe until it is full
 turns FROM TO PORT N        N clients, one after the other: each says hello, ends its direction at once, reads to the end
 gets FROM TO PORT N [METHOD]  N clients at the same time, each with a request that is answered or not within 4 s;
@@ -128,6 +129,12 @@ def answer_slowly(made, who):
     count(made, who, b"some bytes")
 
 
+def answer_early(made, who):
+    time.sleep(0.2)
+    made.sendall(b"some bytes")
+    count(made, who)
+
+
 def count(made, who, answer=b""):
     if os.environ.get("SLOW"):
         time.sleep(1.5)
@@ -145,6 +152,7 @@ BOTH = {
     "last-bytes": last_bytes,
     "count": count,
     "answer": answer_slowly,
+    "early-answer": answer_early,
 }
 BESIDE = {"http": requests, "hold": hold, "slow": slow, "echo": echo}  # any number of connections at the same time
 

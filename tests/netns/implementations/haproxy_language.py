@@ -8,7 +8,6 @@ each test, and in a kernel under test a start is slow.
 
 import json
 import os
-import signal
 import sys
 import time
 
@@ -35,8 +34,11 @@ SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
 TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 
 
-def configuration(scenario, capabilities):
-    """The text of the configuration file, in the words that an implementation of the capabilities knows."""
+def configuration(scenario, capabilities, reloadable=lambda _: ()):
+    """The text of the configuration file, in the words that an implementation of the capabilities knows.
+
+    `reloadable(scenario)` are lines of `global` without which it cannot be reloaded.
+    """
     require_known(scenario, KNOWN, "scenario")
     require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     intercepts = scenario["destination"] == "original"
@@ -58,7 +60,7 @@ def configuration(scenario, capabilities):
     lines += option("  maxconn", scenario.get("maxconn")) + option("  nbthread", scenario.get("threads"))
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
-        lines.append("  stats socket unix@admin.sock mode 600 level admin expose-fd listeners")
+        lines += reloadable(scenario)
     lines += ["", "defaults", "  mode tcp", "  retries 0"]
     lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
@@ -163,8 +165,11 @@ def source(given):
     return [f"  source {where}" if mode == "address" else f"  source 0.0.0.0 usesrc {where}"]
 
 
-def main(program, command, capabilities, hint):
-    """An adapter: `command(path, scenario)` is what it becomes; `hint` says how to get a program that is not there."""
+def main(program, command, capabilities, hint, reload=None, reloadable=lambda _: ()):
+    """An adapter: `command(path, scenario)` is what it becomes; `hint` says how to get a program that is not there.
+
+    `reload(folder, pid)` makes a running one use the configuration file that was written anew; `reloadable` is as above.
+    """
     name = os.path.basename(sys.argv[0])
     usage = f"usage: {name} describe | run SCENARIO.json RUNDIR | reload SCENARIO.json RUNDIR PID"
     if sys.argv[1:] in (["--help"], ["-h"]):
@@ -173,26 +178,13 @@ def main(program, command, capabilities, hint):
         said = {"name": name, "version": version(program, hint), "capabilities": capabilities, "notes": ""}
         print(json.dumps(said, indent=2))
     elif len(sys.argv) == 4 and sys.argv[1] == "run":
-        run(sys.argv[2], sys.argv[3], command, capabilities, hint)
+        words = command(*write(sys.argv[2], sys.argv[3], capabilities, reloadable))
+        become(words, hint)
     elif len(sys.argv) == 5 and sys.argv[1] == "reload":
-        write(sys.argv[2], sys.argv[3], capabilities)
-        have_reloaded(int(sys.argv[4]))
+        write(sys.argv[2], sys.argv[3], capabilities, reloadable)
+        reload(sys.argv[3], int(sys.argv[4]))
     else:
         sys.exit(usage)
-
-
-def have_reloaded(pid, tries=4, seconds=2):
-    """Signal the master until it has another worker.
-
-    When its first one listens, the master starts again, to wait. A signal in that moment ends it or is lost.
-    """
-    before = workers(pid)
-    until(lambda: waits(pid), seconds)
-    for _ in range(tries):
-        os.kill(pid, signal.SIGUSR2)
-        if until(lambda: workers(pid) != before, seconds):
-            return
-    sys.exit(f"process {pid} got {tries} signals to reload, and has no other worker")
 
 
 def until(holds, seconds):
@@ -201,18 +193,6 @@ def until(holds, seconds):
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.002)
     return holds()
-
-
-def waits(pid):
-    """Whether the master has started anew, and takes the signal."""
-    with open(f"/proc/{pid}/environ", "rb") as environment, open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        handled = next(line.split()[1] for line in status if line.startswith("SigCgt"))
-        return b"HAPROXY_MWORKER_WAIT_ONLY=" in environment.read() and int(handled, 16) >> (signal.SIGUSR2 - 1) & 1
-
-
-def workers(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return file.read().split()
 
 
 def version(program, hint):
@@ -234,12 +214,12 @@ def unavailable(program, error, hint):
     sys.exit(UNAVAILABLE)
 
 
-def write(scenario_path, folder, capabilities):
+def write(scenario_path, folder, capabilities, reloadable):
     """Write the configuration; its path and the scenario."""
     with open(scenario_path, encoding="utf-8") as file:
         scenario = json.load(file)
     try:
-        text = configuration(scenario, capabilities)
+        text = configuration(scenario, capabilities, reloadable)
     except Unsupported as reason:
         refuse(reason)
     path = os.path.join(folder, "proxy.cfg")
@@ -249,8 +229,7 @@ def write(scenario_path, folder, capabilities):
     return path, scenario
 
 
-def run(scenario_path, folder, command, capabilities, hint):
-    words = command(*write(scenario_path, folder, capabilities))
+def become(words, hint):
     try:
         os.execvp(words[0], words)
     except OSError as error:

@@ -13,6 +13,7 @@ From the ground up; a module uses its own folder and those above it in this list
         kernel       the few system calls that Python has no name for
         namespace    a network namespace: sockets, commands and sysctls inside it
         endpoint     an address with a port; one end of a TCP connection
+        drawn        numbers of hosts and ports: the walk-through's, or drawn for a test
         layouts      how hosts are connected, as data
         topology     hosts and links, made from a layout
         firewall     the firewall tools: load and save rules

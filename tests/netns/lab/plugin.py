@@ -11,7 +11,7 @@ from lab.conformance import evidence, requirements
 from lab.conformance.requirements import requirement_of
 from lab.ctl import check_score
 from lab.exceptions import Absent
-from lab.netns import isolation
+from lab.netns import drawn, isolation
 from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.description import AdapterFailed
 from lab.peers.proxy import Implementation
@@ -39,7 +39,7 @@ def pytest_addoption(parser):
     group.addoption("--impl", default="tproxyd", help="implementation: a name, or an adapter's path")
     group.addoption("--set-up", default="recipe", choices=by_apply.WAYS, help="what sets the proxy's host up")
     group.addoption("--rules-by", default="iptables", choices=FIREWALL_TOOLS, help="firewall tool of tests that choose none")
-    group.addoption("--seed", type=int, help="order of the tests; a random one is printed")
+    group.addoption("--seed", type=int, help="of the order, addresses and ports; a random one is printed")
     group.addoption("--sample", action="store_true", help="one variant of each test only")
     group.addoption("--sample-per", metavar="NAMES", help="one variant for each combination of these, with commas")
     group.addoption("--share", type=int, default=1, metavar="N", help="run soak tests with 1/N of their load")
@@ -205,6 +205,10 @@ def lab(request, implementation, row, family, topology_name, recipe, firewall_to
     implementation.must_claim(row.needs)
     strict = row.profile == "binding" or "bind" in row.needs
     way = request.config.option.set_up
-    made = Lab(implementation, family, topology_name, firewall_tool, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
-    yield made
-    made.close()
+    drawn.use(drawn.draw(request.config.option.seed, request.node.nodeid))
+    try:
+        made = Lab(implementation, family, topology_name, firewall_tool, sysctls, strict=strict, recipe_name=recipe, set_up_by=way)
+        yield made
+        made.close()
+    finally:
+        drawn.use(drawn.WALKTHROUGH)

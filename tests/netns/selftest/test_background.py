@@ -139,6 +139,28 @@ def test_chroot_is_the_root_of_the_running_daemon(background, namespace, server)
     background.stop()
 
 
+def test_a_reload_in_another_root_looks_for_the_file_there(background, namespace, server):
+    jail = background.folder / "jail"
+    jail.mkdir()
+    assert background.start(f"  chroot {jail}\n  user nobody") == (0, "")
+    os.kill(background.pid, signal.SIGHUP)
+    waiting.until(lambda: "stays in force" in background.log(), "what became of the reload in the log")
+    assert f"`chroot`: it is looked for below {jail}" in background.log()
+    exchange(namespace, server)
+    background.stop()
+
+
+def test_a_reload_in_the_background_reads_the_file_again(background, namespace, server):
+    assert background.start() == (0, "")
+    file = background.folder / "daemon.cfg"
+    file.write_text(file.read_text(encoding="ascii").replace("daemon\n", "daemon\n  ulimit-n 300\n"), encoding="ascii")
+    os.kill(background.pid, signal.SIGHUP)
+    waiting.until(lambda: "is in force" in background.log(), "the reload in the log")
+    assert "'ulimit-n': cannot change in a running process" in background.log()
+    exchange(namespace, server)
+    background.stop()
+
+
 def test_a_root_that_is_not_there_is_an_error(background):
     status, messages = background.start("  chroot /none")
     assert status == 1

@@ -121,6 +121,19 @@ def test_a_sample_has_each_combination_of_its_parameters_once(tmp_path):
     assert "--sample-per family" in made["implementations"][0]["cells"][0]["command"]
 
 
+def test_a_quick_run_asks_the_musts_alone_and_says_that_it_was_a_sample(tmp_path):
+    done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-STREAM-03", "--only", "TP-STREAM-23", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["id"] for row in made["requirements"]] == ["TP-STREAM-03"]
+    assert sorted(test["parameters"]["family"] for test in every_test(made)) == [4, 6]
+    assert "Every MUST passed (a sample)\n" in done.stdout
+
+
+def test_a_quick_run_without_a_must_is_refused(tmp_path):
+    done = conformance("--only", "TP-STREAM-23", "--quick", "--out", str(tmp_path))
+    assert done.returncode == 2 and "no chosen requirement is a MUST" in done.stderr
+
+
 @pytest.mark.parametrize("program", ["nft", "iptables-legacy"])
 def test_rules_of_a_test_that_asks_for_none_are_loaded_by_what_is_chosen(tmp_path, program):
     done, made = run(tmp_path, "--impl", "falsifiers/correct", "--only", "TP-SRC-03", "--rules-by", program, "--keep")

@@ -316,12 +316,12 @@ def test_sighup_opens_a_renamed_log_file_again(namespace, start, server, folder)
     exchange(namespace, server)
     file.rename(old)
     daemon.signal(signal.SIGHUP)
-    waiting.until(lambda: file.exists() and "is not read again" in file.read_text(), "a new log file with lines")
+    waiting.until(lambda: file.exists() and "is in force" in file.read_text(), "a new log file with lines")
     exchange(namespace, server)
     assert daemon.stop() == 0
     assert old.read_text().count("Connect from") == 1
     new = file.read_text()
-    assert new.startswith(f"SIGHUP: reopened the log file {file}\nSIGHUP: the configuration is not read again")
+    assert new.startswith(f"SIGHUP: reopened the log file {file}\nSIGHUP: {daemon.config} is in force")
     assert new.count("Connect from") == 1
 
 

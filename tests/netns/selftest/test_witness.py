@@ -1,5 +1,6 @@
 """The witness fails wrong proxies on tests that are about something else, and names the requirement that is broken."""
 
+from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
@@ -20,10 +21,10 @@ OWN, NAMED, VIP = Endpoint("198.51.100.10", 1), Endpoint("198.51.100.77", 4000),
     [
         ("no-spoofing", "TP-BIND-01", "TP-SRC-01: the server saw 203.0.113.1:"),
         ("no-spoofing", "TP-DST-01", "TP-DST-04: the server saw 203.0.113.1:"),
-        ("no-spoofing", "TP-STREAM-09", "TP-SRC-01: a connection to 203.0.113.20:8080 was tried from 203.0.113.1:"),
-        ("no-spoofing", "TP-UDP-05", "TP-UDP-01: a datagram to 203.0.113.20:8080 came from 203.0.113.1:"),
-        ("always-spoofing", "TP-BIND-13", "TP-SRC-07: the server saw 198.51.100.10:"),
-        ("ignores-the-header", "TP-PP-04", "TP-PP-01: the server saw 198.51.100.10:"),
+        ("no-spoofing", "TP-STREAM-09", "TP-SRC-01: a connection to 203.0.113.*:* was tried from 203.0.113.1:"),
+        ("no-spoofing", "TP-UDP-05", "TP-UDP-01: a datagram to 203.0.113.*:* came from 203.0.113.1:"),
+        ("always-spoofing", "TP-BIND-13", "TP-SRC-07: the server saw 198.51.100.*:* (the client)"),
+        ("ignores-the-header", "TP-PP-04", "TP-PP-01: the server saw 198.51.100.*:* (the client)"),
         ("switches-a-sysctl-on", "TP-BIND-03", "TP-HOST-17: the proxy changed its host: sysctl net.ipv4.ip_nonlocal_bind"),
         ("says-something-first", "TP-BIND-03", "TP-STREAM-01: the client got 11 bytes, and 0 were sent"),
         ("shuts-down-and-does-not-close", "TP-BIND-01", "TP-OPS-09: all sessions have ended, and the proxy holds"),
@@ -31,7 +32,7 @@ OWN, NAMED, VIP = Endpoint("198.51.100.10", 1), Endpoint("198.51.100.77", 4000),
 )
 def test_a_wrong_proxy_fails_where_the_test_looks_at_something_else(falsifier, requirement, message, tmp_path):
     found = run(f"falsifiers/{falsifier}", {requirement}, tmp_path, "--family", "4", "--patience", "3")[requirement]
-    assert found and all(word == verdict.FAIL and text.startswith(message) for word, text in found), found
+    assert found and all(word == verdict.FAIL and fnmatch(text, f"{message}*") for word, text in found), found
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

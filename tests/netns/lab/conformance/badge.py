@@ -58,18 +58,8 @@ def score(report, column):
     passed, failed = found[verdict.PASS], found[verdict.FAIL]
     unclear = found[verdict.BLOCKED] + found[verdict.ERROR]
     total = len(scope) - (len(musts) - len(cells))
-    return Score(passed, failed, unclear, total - passed - failed - unclear, tuple(_limits(report["selection"], column)))
-
-
-def _limits(selection, column):
-    if selection["family"]:
-        yield f"IPv{selection['family']} only"
-    if selection["recipe"]:
-        yield f"recipe {selection['recipe']} only"
-    if selection["sample_per"]:
-        yield "a sample"
-    if column["problems"]:
-        yield "the run has problems"
+    limits = (*matrix.limits(report["selection"]), *(["the run has problems"] if column["problems"] else []))
+    return Score(passed, failed, unclear, total - passed - failed - unclear, limits)
 
 
 def svg(report, column):

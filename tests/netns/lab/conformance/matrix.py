@@ -122,8 +122,19 @@ def summary(report):
     """
     musts = {each["id"] for each in report["requirements"] if each["level"] == "MUST"}
     columns = report["implementations"]
-    texts = [_sentence([each for each in column["cells"] if each["requirement"] in musts]) for column in columns]
+    limited = f" ({', '.join(limits(report['selection']))})" if any(limits(report["selection"])) else ""
+    texts = [_sentence([each for each in column["cells"] if each["requirement"] in musts]) + limited for column in columns]
     return texts if len(columns) == 1 else [f"{column['name']}: {text}" for column, text in zip(columns, texts)]
+
+
+def limits(selection):
+    """What of the chosen requirements was not asked, because the run was told so."""
+    if selection["family"]:
+        yield f"IPv{selection['family']} only"
+    if selection["recipe"]:
+        yield f"recipe {selection['recipe']} only"
+    if selection["sample_per"]:
+        yield "a sample"
 
 
 def _sentence(musts):

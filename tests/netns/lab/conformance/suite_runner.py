@@ -146,6 +146,7 @@ def repeated(options):
     """Options that a repeating command needs, too."""
     words = ["--family", str(options.family)] if options.family else []
     words += ["--sample-per", options.sample_per] if options.sample_per else []
+    words += ["--share", "8"] if options.quick else []
     words += ["--rules-by", options.rules_by] if options.rules_by != "iptables" else []
     return words + (["--recipe", options.recipe] if options.recipe else [])
 

@@ -26,12 +26,10 @@ DIRECT_NET = {4: "192.0.2.{}/25", 6: "2001:db8:d::{}/64"}
 ARM_NET = {4: "192.0.2.{}/26", 6: "2001:db8:a::{}/64"}
 ARM2_NET = {4: "192.0.2.{}/26", 6: "2001:db8:b::{}/64"}
 
-VIP = {4: "192.0.2.80", 6: "2001:db8:f::80"}  # where a proxy serves by default: on no link
 VIP_NET = {4: "192.0.2.0/25", 6: "2001:db8:f::/64"}
 
 PROXY_HOST = 1
-CLIENT_HOSTS = (10, 11)
-SERVER_HOSTS = (20, 21)
+CLIENT_HOSTS, SERVER_HOSTS = "clients", "servers"  # numbers that a test may draw (drawn.Numbers)
 DIRECT_CLIENT, DIRECT_SERVER = 129, 130
 ARM_GATE, ARM = 129, 130
 ARM2_GATE, ARM2 = 193, 194
@@ -40,7 +38,7 @@ ARM2_GATE, ARM2 = 193, 194
 @dataclass(frozen=True)
 class Layout:
     wires: tuple  # (host, its link, host, its link)
-    addresses: dict  # host: ((link, net, numbers), …)
+    addresses: dict  # host: ((link, net, numbers or the name of such), …)
     lines: dict = field(default_factory=dict)  # host: lines, {} of each family
     policy: dict = field(default_factory=dict)  # host: policy rules, the same
     links: dict = field(default_factory=dict)  # host: lines that come before its addresses

@@ -13,7 +13,7 @@ kernel without IPv6, everything is made for IPv4 only.
 from dataclasses import dataclass, field
 
 from lab import waiting
-from lab.netns import firewall, kernel
+from lab.netns import drawn, firewall, kernel
 from lab.netns.layouts import (
     ARM,
     ARM2,
@@ -21,14 +21,12 @@ from lab.netns.layouts import (
     ARM_GATE,
     ARM_NET,
     ARM2_NET,
-    CLIENT_HOSTS,
     CLIENT_NET,
     DIRECT_CLIENT,
     DIRECT_NET,
     DIRECT_SERVER,
     LAYOUTS,
     PROXY_HOST,
-    SERVER_HOSTS,
     SERVER_NET,
     VIP_NET,
 )
@@ -37,7 +35,7 @@ from lab.netns.namespace import Namespace
 TOPOLOGIES = tuple(LAYOUTS)
 
 VIPS = {4: "192.0.2.{}", 6: "2001:db8:f::{}"}
-NOWHERE = {4: "192.0.2.250", 6: "2001:db8:e::99"}  # on no link, and neither a VIP
+NOWHERE = {4: "192.0.2.{}", 6: "2001:db8:e::{}"}
 FAMILIES = (4, 6)
 
 _PER_LINK_4 = {"rp_filter": 0, "src_valid_mark": 0, "accept_local": 0, "send_redirects": 0}
@@ -80,7 +78,17 @@ def address(template, host):
 
 
 def vip(family, number=80):
-    return VIPS[family].format(number)
+    return VIPS[family].format(drawn.in_use().vips[number])
+
+
+def nowhere(family):
+    """An address that is on no link, and is no VIP."""
+    return NOWHERE[family].format(drawn.in_use().nowhere)
+
+
+def _numbers(named):
+    """The numbers of hosts in a layout, which may be drawn."""
+    return getattr(drawn.in_use(), named) if isinstance(named, str) else named
 
 
 def placeholders(family):
@@ -88,8 +96,8 @@ def placeholders(family):
     here = {
         "family": family,
         "all": {4: 32, 6: 128}[family],
-        "client": address(CLIENT_NET[family], CLIENT_HOSTS[0]),
-        "server": address(SERVER_NET[family], SERVER_HOSTS[0]),
+        "client": address(CLIENT_NET[family], drawn.in_use().clients[0]),
+        "server": address(SERVER_NET[family], drawn.in_use().servers[0]),
         "client_net": _network(CLIENT_NET[family]),
         "server_net": _network(SERVER_NET[family]),
         "vip_net": VIP_NET[family],
@@ -140,7 +148,7 @@ class Topology:
         role = self.layout.client if role == "client" else role
         entries = self.layout.addresses[role]
         _, net, numbers = entries[-1 if role.startswith("proxy") and role != self.layout.client else 0]
-        return {f: [address(net[f], number) for number in numbers] for f in FAMILIES}
+        return {f: [address(net[f], number) for number in _numbers(numbers)] for f in FAMILIES}
 
     def front(self, family):
         """The proxy's own address that clients reach it by."""
@@ -231,7 +239,7 @@ def _wire_lines(made, role):
 def _host_lines(layout, role):
     lines = list(layout.links.get(role, ()))
     for link, net, numbers in layout.addresses[role]:
-        lines += [*_address_lines(link, net, numbers), f"link set {link} up"]
+        lines += [*_address_lines(link, net, _numbers(numbers)), f"link set {link} up"]
     for family in kernel.families():
         lines += [line.format(**placeholders(family)) for line in layout.lines.get(role, ())]
     return lines

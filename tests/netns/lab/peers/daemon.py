@@ -79,10 +79,18 @@ class Daemon:
         return self.await_end()
 
     def allow_no_descriptor_more(self):
-        """Lower its limit to the lowest free descriptor number. The limit is on numbers, not on a count."""
+        """Lower its limit to the lowest free descriptor number, and return the one before.
+
+        The limit is on numbers, not on a count.
+        """
         taken = {int(number) for number in os.listdir(f"/proc/{self.pid}/fd")}
         lowest = next(number for number in itertools.count() if number not in taken)
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest, lowest))
+        before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
+        return before
+
+    def allow_descriptors(self, limit):
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, limit)
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

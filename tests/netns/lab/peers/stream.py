@@ -15,7 +15,7 @@ BLOCK = 4 * 1024 * 1024 + 4099
 PIECE = 256 * 1024
 LIMIT = 16 * 1024 * 1024  # far more than four socket buffers and a proxy's own buffers
 
-_data = random.Random(20).randbytes(BLOCK)
+_data = random.SystemRandom().randbytes(BLOCK)  # no proxy can know it
 _view = memoryview(_data + _data[:PIECE])
 
 

@@ -8,12 +8,11 @@ each host.
 import os
 import subprocess
 
-from lab.netns import firewall, topology
+from lab.netns import drawn, firewall, topology
 from lab.netns.namespace import CommandFailed
 from lab.paths import RUN, TPROXYCTL
 
 WAYS = ("recipe", "apply")  # who sets the proxy's host up
-PORT = 80
 
 _NAMES = {"nft": "tproxy", "local-route+divert": "local-route"}
 
@@ -28,7 +27,8 @@ def apply_options(name, firewall_tool, datagrams=False):
 
 
 def _endpoint(address):
-    return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+    port = drawn.in_use().port
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def apply(namespace, name, firewall_tool, sysctls=None, datagrams=False):

@@ -10,7 +10,7 @@ import socket
 
 from lab import waiting
 from lab.exceptions import Absent, GuardFailed
-from lab.netns import kernel, topology
+from lab.netns import drawn, kernel, topology
 from lab.netns.capture import SYN, ACK, Tap
 from lab.netns.endpoint import Connection, Endpoint
 from lab.peers.dialect import Dialect
@@ -19,9 +19,6 @@ from lab.peers.proxy import new_folder, reload_adapter, run_adapter
 from lab.setup import by_apply, recipe, witness
 
 _NO_NONLOCAL_BIND = {"net.ipv4.ip_nonlocal_bind": 0, "net.ipv6.ip_nonlocal_bind": 0}
-VIP_PORT = 80
-SERVER_PORT = 8080
-GUARD_PORT = 7
 
 
 class Lab:
@@ -132,7 +129,7 @@ class Lab:
     @property
     def vip(self):
         """The default address of the proxy: on no interface of any host."""
-        return Endpoint(self.vip_address(), VIP_PORT)
+        return Endpoint(self.vip_address(), drawn.in_use().port)
 
     @property
     def proxy_address_to_clients(self):
@@ -141,13 +138,13 @@ class Lab:
     @property
     def server_endpoint(self):
         """The server's default endpoint."""
-        return Endpoint(self.server.address, SERVER_PORT)
+        return Endpoint(self.server.address, drawn.in_use().server_port)
 
     def silent_server(self):
         """An endpoint in the server's network that never answers."""
-        address = topology.address(topology.SERVER_NET[self.family], 99)
+        address = topology.address(topology.SERVER_NET[self.family], drawn.in_use().silent)
         self.topology.proxy.ip(f"neigh replace {address} lladdr 02:00:00:00:00:99 dev server0 nud permanent")
-        return Endpoint(address, SERVER_PORT)
+        return Endpoint(address, drawn.in_use().server_port)
 
     # What a test can do without
 
@@ -287,7 +284,7 @@ class Lab:
         return {
             (segment.source, segment.destination)
             for segment in self.server_link.segments(self._before_it_served)
-            if segment.flags & (SYN | ACK) == SYN and segment.destination.port != GUARD_PORT
+            if segment.flags & (SYN | ACK) == SYN and segment.destination.port != drawn.GUARD_PORT
         }
 
     def _overflow(self):
@@ -308,14 +305,14 @@ class Lab:
             if error != errno.EADDRNOTAVAIL:
                 raise GuardFailed(f"{address} can be bound on the host of the {host.namespace.role}")
         probe = self.proxy.socket(address, socket.SOCK_DGRAM)
-        if probe.connect_ex((address, VIP_PORT)) != errno.ENETUNREACH:
+        if probe.connect_ex((address, drawn.in_use().port)) != errno.ENETUNREACH:
             raise GuardFailed(f"the proxy's host has a route to {address}")
 
     def _guard_path_works_without_the_proxy(self, family):
         client, server = self.client.addresses[family][0], self.server.addresses[family][0]
-        listener = self.server.listen(Endpoint(server, GUARD_PORT), 1)
+        listener = self.server.listen(Endpoint(server, drawn.GUARD_PORT), 1)
         listener.settimeout(waiting.seconds)
-        there = self.client.open(Endpoint(server, GUARD_PORT))
+        there = self.client.open(Endpoint(server, drawn.GUARD_PORT))
         accepted, peer = listener.accept()
         with accepted:
             there.send(b"?")
@@ -355,7 +352,7 @@ def make_vips_local(namespace):
 
 def _bind_error(probe, address):
     try:
-        probe.bind((address, VIP_PORT))
+        probe.bind((address, drawn.in_use().port))
     except OSError as error:
         return error.errno
     finally:

@@ -20,11 +20,10 @@ of ip -batch.
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
+from lab.netns import drawn, topology
 from lab.netns.firewall import FIREWALL_TOOLS, IPTABLES, load_rules
-from lab.netns.layouts import VIP, VIP_NET
+from lab.netns.layouts import VIP_NET
 from lab.setup import walkthrough
-
-PORT = 80
 
 _SYSCTLS_6 = {
     "net.ipv4.ip_forward": "net.ipv6.conf.all.forwarding",
@@ -75,8 +74,8 @@ def _routing(family):
 
 
 def _tproxy(family, _):
-    vip = VIP[family]
-    target = f"-p tcp -d {vip} --dport {PORT} -j TPROXY --on-ip {vip} --on-port {PORT} --tproxy-mark 1"
+    vip, port = topology.vip(family), drawn.in_use().port
+    target = f"-p tcp -d {vip} --dport {port} -j TPROXY --on-ip {vip} --on-port {port} --tproxy-mark 1"
     return [*_chain(), Item("tproxy rule", "mangle", f"-A PREROUTING {target}"), *_routing(family)]
 
 
@@ -102,8 +101,9 @@ def _nft(family, _):
 
 def nft_tproxy(family, protocol):
     """nft's rule that hands what is sent to the VIP to the listener there."""
-    ip, to = ("ip", f"{VIP[4]}:{PORT}") if family == 4 else ("ip6", f"[{VIP[6]}]:{PORT}")
-    return f"{ip} daddr {VIP[family]} {protocol} dport {PORT} tproxy to {to} meta mark set 1 accept"
+    vip, port = topology.vip(family), drawn.in_use().port
+    ip, to = ("ip", f"{vip}:{port}") if family == 4 else ("ip6", f"[{vip}]:{port}")
+    return f"{ip} daddr {vip} {protocol} dport {port} tproxy to {to} meta mark set 1 accept"
 
 
 def _local_route(family, _):

@@ -1,0 +1,36 @@
+/*
+ * Generations: a configuration that is or was in force, with what belongs to it alone.
+ *
+ * A reload makes a new generation. The older ones stay while sessions are open that began under them.
+ */
+#ifndef TPROXY_OPS_GENERATION_H
+#define TPROXY_OPS_GENERATION_H
+
+#include "log.h"
+#include "proxy/counterparts.h"
+#include "proxy/limits.h"
+#include "tproxy/config.h"
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+struct generation {
+	SLIST_ENTRY(generation) link;
+	struct config *config;
+	struct log *log;
+	struct limits *limits;
+	struct counterparts *counterparts; /* in the generation before; NULL: this is the first */
+	unsigned maxconn;                  /* of the process, while this generation is in force */
+	const struct identity *owner; /* whose its sockets will be; NULL: this process's user */
+	atomic_uint users;            /* shares of workers; any thread changes it */
+};
+
+SLIST_HEAD(generations, generation);
+
+/* Makes one that owns CONFIG and nothing else yet. NULL: no memory; CONFIG is freed then. */
+struct generation *generation_new(struct config *config);
+
+/* Frees it with all that it has; NULL is allowed. Call it when no worker has a share of it. */
+void generation_free(struct generation *generation);
+
+#endif

@@ -1,0 +1,298 @@
+/*
+ * A share is the observer of its sessions: it logs and counts what they do, and resumes listeners when one
+ * ends. The current share's listeners resume then, too, since limits hold for all generations together.
+ *
+ * The trap is when an older share may be freed: never from an event, since its own may be queued. So what
+ * ends a session only leaves a note, and shares_sweep() looks after the turn.
+ */
+#include "share.h"
+
+#include "advice.h"
+#include "privileges.h"
+#include "refusal_log.h"
+#include "tcplog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	PAUSES_INTERVAL = 60 /* seconds between two lines about a lack of resources */
+};
+
+struct share {
+	TAILQ_ENTRY(share) link; /* while it drains */
+	struct shares *shares;
+	struct generation *generation;
+	bool started; /* the event loop knows all of its listeners */
+	struct listeners listeners;
+	struct session_set sessions;
+	struct refusal_log *refusals;
+};
+
+struct log *share_log(const struct share *share)
+{
+	return share->generation->log;
+}
+
+struct process_limits *share_process_limits(const struct share *share)
+{
+	return limits_process(share->generation->limits);
+}
+
+/* --- what sessions report --- */
+
+static void log_accepted(const struct share *share, const struct session *session)
+{
+	const struct proxy *frontend = session->frontend;
+	char client[ADDR_TEXT_MAX];
+
+	if (frontend->logs.count > 0 && !(frontend->options & OPTION_TCPLOG))
+		log_line(share_log(share), frontend, LOG_INFO, "Connect from %s (%s/TCP)",
+			addr_format(&session->client, client), frontend->name);
+}
+
+/* The line of a session, if it has one in this state. */
+static void log_session(const struct share *share, const struct session *session)
+{
+	char line[LOG_LINE_MAX];
+
+	if (!tcplog_is_due(session))
+		return;
+	tcplog_format(session, line, sizeof(line));
+	log_line(share_log(share), session->frontend, tcplog_level(session), "%s", line);
+}
+
+static void log_closed(const struct share *share, const struct session *session)
+{
+	if (reason_is_refusal(session->reason))
+		refusal_log_add(share->refusals, session);
+	log_session(share, session);
+}
+
+static void log_state(
+	const struct share *share, const struct session *session, enum session_state from)
+{
+	char client[ADDR_TEXT_MAX];
+
+	if (log_wants(share_log(share), session->frontend, LOG_DEBUG))
+		log_line(share_log(share), session->frontend, LOG_DEBUG, "session %s: %s -> %s",
+			addr_format(&session->client, client), session_state_name(from),
+			session_state_name(session->state));
+}
+
+static void on_session_changed(void *arg, const struct session *session, enum session_state from)
+{
+	struct share *share = arg, *current = share->shares->current;
+	struct counters *counters = &share->shares->counters;
+
+	log_state(share, session, from);
+	if (from == SESSION_ACCEPTED && session->state != from &&
+		session->reason != REASON_REJECTED)
+		log_accepted(share, session);
+	if (session->state == SESSION_ACCEPTED) {
+		counters->accepted++;
+	} else if (session->state == SESSION_RELAYING) {
+		log_session(share, session);
+	} else if (session->state == SESSION_CLOSING) {
+		counters->ended[session->reason]++;
+		counters->to_servers += session->directions[CLIENT].bytes;
+		counters->to_clients += session->directions[SERVER].bytes;
+		log_closed(share, session);
+		listeners_resume(&current->listeners);
+		if (share == current)
+			return;
+		listeners_resume(&share->listeners);
+		share->shares->sweeps = true;
+	}
+}
+
+/* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
+static void on_accept_paused(void *arg, const struct listener *listener, int error)
+{
+	struct share *share = arg;
+	struct timespec now;
+
+	share->shares->counters.pauses++;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (error == 0 || now.tv_sec < share->shares->pause_line_due)
+		return;
+	share->shares->pause_line_due = now.tv_sec + PAUSES_INTERVAL;
+	log_line(share_log(share), listener->frontend, LOG_WARNING,
+		"frontend %s: accepting pauses until a session ends: %s%s (logged once a minute)",
+		listener->frontend->name, strerror(error), advice_on_errno(error));
+}
+
+/* --- beginning and end --- */
+
+/*
+ * Sockets of one user only may share an address (SO_REUSEPORT, socket(7)). What root has bound gets the
+ * owner of what a reload will bind, or else no wildcard could replace an address. Without this it works, too,
+ * but for such a reload, which is then refused.
+ */
+static void give_listeners(const struct listeners *listeners, const struct identity *owner)
+{
+	for (size_t i = 0; i < listeners->count && owner != NULL; i++)
+		(void)!fchown(listeners->list[i].fd, owner->uid, owner->gid);
+}
+
+struct share *share_new(struct shares *shares, struct generation *generation, bool first,
+	struct listener_failure *failure)
+{
+	struct share *share = calloc(1, sizeof(*share));
+	const struct config *config = generation->config;
+
+	*failure = (struct listener_failure){.error = ENOMEM};
+	if (share == NULL)
+		return NULL;
+	share->shares = shares;
+	share->generation = generation;
+	atomic_fetch_add(&generation->users, 1);
+	share->refusals = refusal_log_new(shares->base, config, generation->log);
+	if (session_set_init(&share->sessions, &shares->loop, config, generation->limits,
+		    (struct session_observer){on_session_changed, share}, shares->seed) == -1 ||
+		share->refusals == NULL)
+		goto fail;
+	if (listeners_bind_new(
+		    &share->listeners, config, generation->counterparts, first, failure) == 0) {
+		give_listeners(&share->listeners, generation->owner);
+		return share;
+	}
+fail:
+	share_free(share);
+	return NULL;
+}
+
+int share_listen(struct share *share, struct listener_failure *failure)
+{
+	return listeners_listen(&share->listeners, failure);
+}
+
+int share_start(struct share *share, struct listener_failure *failure)
+{
+	struct shares *shares = share->shares;
+
+	shares->current = share;
+	share->started = listeners_start(&share->listeners, shares->base, &share->sessions,
+				 on_accept_paused, share, failure) == 0;
+	return share->started ? 0 : -1;
+}
+
+void share_take_over(struct share *share)
+{
+	struct shares *shares = share->shares;
+	struct share *before = shares->current;
+
+	session_set_continue(&share->sessions, &before->sessions, share->generation->counterparts);
+	shares->current = share;
+	share->started = true;
+	listeners_take_over(&share->listeners, &before->listeners, shares->base, &share->sessions,
+		on_accept_paused, share);
+	listeners_drain(&before->listeners);
+	TAILQ_INSERT_TAIL(&shares->draining, before, link);
+	shares->sweeps = true;
+}
+
+/* The generation may be freed once its last user has gone, so that comes last. */
+void share_free(struct share *share)
+{
+	struct generation *generation;
+	int reports;
+
+	if (share == NULL)
+		return;
+	generation = share->generation;
+	reports = share->shares->reports;
+	if (share->started)
+		listeners_close(&share->listeners);
+	listeners_free(&share->listeners);
+	session_set_free(&share->sessions);
+	refusal_log_free(share->refusals);
+	free(share);
+	if (atomic_fetch_sub(&generation->users, 1) == 1)
+		eventfd_write(reports, 1);
+}
+
+/* --- all of a worker --- */
+
+static bool share_is_busy(const struct share *share)
+{
+	return listeners_are_open(&share->listeners) || share->sessions.count > 0;
+}
+
+void shares_sweep(struct shares *shares)
+{
+	struct share *next;
+
+	if (!shares->sweeps)
+		return;
+	shares->sweeps = false;
+	for (struct share *share = TAILQ_FIRST(&shares->draining); share != NULL; share = next) {
+		next = TAILQ_NEXT(share, link);
+		if (!share_is_busy(share)) {
+			TAILQ_REMOVE(&shares->draining, share, link);
+			share_free(share);
+		} else if (listeners_are_open(&share->listeners)) {
+			shares->sweeps = true;
+		}
+	}
+}
+
+void shares_drain(struct shares *shares)
+{
+	listeners_drain(&shares->current->listeners);
+}
+
+static void share_close(struct share *share)
+{
+	if (share->started)
+		listeners_close(&share->listeners);
+	session_close_all(&share->sessions);
+}
+
+void shares_close(struct shares *shares)
+{
+	struct share *share = TAILQ_FIRST(&shares->draining);
+
+	share_close(shares->current);
+	for (; share != NULL; share = TAILQ_NEXT(share, link))
+		share_close(share);
+}
+
+unsigned shares_sessions(const struct shares *shares)
+{
+	unsigned count = shares->current->sessions.count;
+	const struct share *share = TAILQ_FIRST(&shares->draining);
+
+	for (; share != NULL; share = TAILQ_NEXT(share, link))
+		count += share->sessions.count;
+	return count;
+}
+
+bool shares_are_busy(const struct shares *shares)
+{
+	const struct share *share = shares->current;
+
+	if (share_is_busy(share))
+		return true;
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
+		if (share_is_busy(share))
+			return true;
+	return false;
+}
+
+void shares_free(struct shares *shares)
+{
+	struct share *share;
+
+	if (shares->current == NULL)
+		return;
+	shares_close(shares);
+	while ((share = TAILQ_FIRST(&shares->draining)) != NULL) {
+		TAILQ_REMOVE(&shares->draining, share, link);
+		share_free(share);
+	}
+	share_free(shares->current);
+}
