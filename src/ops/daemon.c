@@ -191,14 +191,15 @@ static int drop_privileges(const struct daemon *daemon)
 	return check_privileges(daemon);
 }
 
-/* For servers that may be the proxy itself, and for clients that a PROXY header names. */
+/* For servers that may be the proxy itself, or where a client chooses, and for clients that a PROXY header names. */
 static bool asks_for_own_addresses(const struct config *config)
 {
 	for (size_t i = 0; i < config->proxy_count; i++) {
 		const struct proxy *proxy = &config->proxies[i];
 
 		for (size_t j = 0; j < proxy->server_count; j++)
-			if (proxy->servers[j].loop != NULL)
+			if (proxy->servers[j].loop != NULL ||
+				server_is_original(&proxy->servers[j]))
 				return true;
 		for (size_t j = 0; j < proxy->bind_count; j++)
 			if (proxy->binds[j].accept_proxy)

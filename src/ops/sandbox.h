@@ -10,7 +10,7 @@
 struct sandbox {
 	bool opens_logs;             /* opens files, to append to them */
 	bool removes_pidfile;        /* removes and truncates files */
-	bool asks_for_own_addresses; /* opens sockets of UDP, socket_address_is_own() */
+	bool asks_for_own_addresses; /* opens sockets of UDP, socket_address_kind() */
 };
 
 /*

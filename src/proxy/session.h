@@ -59,8 +59,10 @@ struct session {
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
 	struct addr client; /* where its connection came from, or what its PROXY header names */
-	struct addr destination;     /* what the header names; without one, AF_UNSPEC */
-	struct client_header header; /* HEADER: what has come of it */
+	struct addr destination;      /* what the header names; without one, AF_UNSPEC */
+	struct addr server_address;   /* where it connects to, once it does; AF_UNSPEC before */
+	struct own_connection *noted; /* of the server's side (own_traffic.h), or NULL */
+	struct client_header header;  /* HEADER: what has come of it */
 	struct side sides[2];
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
 	unsigned failures;              /* attempts to connect to the server that failed */
@@ -90,9 +92,10 @@ struct session_set {
 	struct session_observer observer;
 	struct relay_pool pool;
 	struct session_list live, dead;
-	unsigned count;        /* of the live ones */
-	unsigned *next_server; /* round robin, by proxy->index */
-	int spare;             /* a descriptor kept for a server's side; -1: a session uses it */
+	unsigned count;         /* of the live ones */
+	unsigned *next_server;  /* round robin, by proxy->index */
+	int spare;              /* a descriptor kept for a server's side; -1: a session uses it */
+	bool notes_own_traffic; /* what it connects to might be diverted to itself */
 };
 
 /*

@@ -29,6 +29,7 @@ int session_set_init(struct session_set *set, struct event_base *base, const str
 	set->limits = limits;
 	set->observer = observer;
 	set->spare = -1;
+	set->notes_own_traffic = config->intercepts;
 	TAILQ_INIT(&set->live);
 	TAILQ_INIT(&set->dead);
 	refill_spare(set);
@@ -73,16 +74,35 @@ const struct server *session_set_next_server(struct session_set *set, const stru
 	return &backend->servers[set->next_server[backend->index]++ % backend->server_count];
 }
 
-int session_set_open_upstream(struct session_set *set, const struct source *source,
-	const struct addr *client, const struct addr *server, struct upstream_failure *failure)
+static int open_upstream(struct session *session, struct upstream_failure *failure)
 {
-	int fd = upstream_open(source, client, server, failure);
+	return upstream_open(&session->server->source, &session->client, &session->server_address,
+		session->set->notes_own_traffic ? &session->noted : NULL, failure);
+}
+
+int session_set_open_upstream(struct session *session, struct upstream_failure *failure)
+{
+	struct session_set *set = session->set;
+	int fd = open_upstream(session, failure);
 
 	if (fd != -1 || failure->reason != REASON_DESCRIPTORS || set->spare == -1)
 		return fd;
 	close(set->spare);
 	set->spare = -1;
-	return upstream_open(source, client, server, failure);
+	return open_upstream(session, failure);
+}
+
+enum address_kind session_set_address_kind(struct session_set *set, const struct addr *address)
+{
+	enum address_kind kind = socket_address_kind(address);
+
+	if (kind != ADDRESS_UNKNOWN || set->spare == -1)
+		return kind;
+	close(set->spare);
+	set->spare = -1;
+	kind = socket_address_kind(address);
+	refill_spare(set);
+	return kind;
 }
 
 void session_set_insert(struct session *session)
