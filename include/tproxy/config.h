@@ -81,7 +81,7 @@ struct header_fields {
 
 struct server {
 	const char *name;
-	struct addr address; /* port 0: the port that the client connected to */
+	struct addr address; /* the wildcard, port 0: what the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
 	struct header_fields send_proxy_fields;
@@ -90,7 +90,8 @@ struct server {
 	/*
 	 * The listener of this configuration through which connections to the server come back to the
 	 * proxy, for ever, if the server's address is this host's own; NULL: there is none. What the
-	 * address is does not show in the file: a wildcard listener covers real servers, too.
+	 * address is does not show in the file: a wildcard listener covers real servers, too. For a
+	 * server at the wildcard with a port, it is any listener on that port.
 	 */
 	const struct bind *loop;
 };
@@ -133,6 +134,8 @@ enum proxy_option {
 	OPTION_DONTLOG_NORMAL = 1 << 6,      /* none where all went well */
 	OPTION_LOG_SEPARATE_ERRORS = 1 << 7, /* the others have the level err */
 	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
+
+	OPTION_TRANSPARENT = 1 << 9, /* connects to where the client connected to */
 };
 
 /* When a rule is asked, in this order. */
@@ -196,7 +199,8 @@ struct proxy {
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
-	struct server *servers; /* balanced by round robin */
+	/* Balanced by round robin. With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
+	struct server *servers;
 	size_t server_count;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
 };
@@ -219,6 +223,11 @@ struct config {
 	struct proxy *proxies;
 	size_t proxy_count;
 	unsigned server_count; /* of all proxies together */
+	/*
+	 * Connections to any address may be diverted here: a transparent listener is on the wildcard, or a server is
+	 * where the client connected to.
+	 */
+	bool intercepts;
 	struct config_memory *memory;
 };
 
@@ -238,8 +247,14 @@ void config_free(struct config *config);
 /* Prints what listens where, and where it connects to: the answer of `tproxyd -c`. */
 void config_print(const struct config *config, FILE *out);
 
-/* The address of a server, with its port or else the port of the listener that the client connected to. */
-struct addr server_address(const struct server *server, uint16_t listener_port);
+/*
+ * The address to connect to for a client that connected to ASKED: the server's address and port, save that the
+ * wildcard stands for ASKED's address, and port 0 for its port.
+ */
+struct addr server_address(const struct server *server, const struct addr *asked);
+
+/* Whether a server is where the client connected to: its address is the wildcard of either family. */
+bool server_is_original(const struct server *server);
 
 /* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind);

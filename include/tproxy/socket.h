@@ -48,12 +48,15 @@ unsigned socket_accept_queue(int listener);
  */
 bool socket_local_address(int fd, struct addr *local);
 
-/*
- * Whether ADDRESS is one of this host's own: the kernel connects to such an address from the address itself. Returns 1
- * or 0; 0, too, for an IPv6 address that only a `local` route makes the host's own; or -1 with errno where the kernel
- * cannot be asked.
- */
-int socket_address_is_own(const struct addr *address);
+enum address_kind {
+	ADDRESS_UNKNOWN,   /* the kernel cannot be asked: errno says why */
+	ADDRESS_OWN,       /* of this host: the kernel connects to it from the address itself */
+	ADDRESS_BROADCAST, /* of a network that this host is part of */
+	ADDRESS_OTHER, /* also: an IPv6 address that only a `local` route makes the host's own */
+};
+
+/* What ADDRESS is to this host. Sends nothing. */
+enum address_kind socket_address_kind(const struct addr *address);
 
 /* Opens a TCP socket of FAMILY for a connection to a server, with the two options of an accepted one. */
 int socket_open(int family);

@@ -197,11 +197,16 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	return error;
 }
 
-struct addr server_address(const struct server *server, uint16_t listener_port)
+struct addr server_address(const struct server *server, const struct addr *asked)
 {
-	struct addr address = server->address;
+	struct addr address = server_is_original(server) ? *asked : server->address;
+	uint16_t port = addr_port(&server->address);
 
-	if (addr_port(&address) == 0)
-		addr_set_port(&address, listener_port);
+	addr_set_port(&address, port != 0 ? port : addr_port(asked));
 	return address;
+}
+
+bool server_is_original(const struct server *server)
+{
+	return addr_is_any(&server->address);
 }

@@ -200,6 +200,8 @@ static bool link_servers(struct graph *graph, struct proxy *backend)
 		struct server *server = &backend->servers[i];
 		const struct addr *address = &server->address;
 
+		if (server_is_original(server))
+			continue; /* which address that is shows when a client comes */
 		if (addr_port(address) == 0)
 			portless->list[portless->count++] = server;
 		else if (find_exact(graph, address, &place) ||
@@ -406,7 +408,7 @@ static const char *frontend_name(const struct places *places, const struct bind 
 static void warn_of_server(
 	struct parser *parser, const struct places *places, const struct server *server)
 {
-	struct addr address = server_address(server, addr_port(&server->loop->address));
+	struct addr address = server_address(server, &server->loop->address);
 	bool certain = is_loopback(&address);
 	char text[ADDR_TEXT_MAX];
 
@@ -420,7 +422,25 @@ static void warn_of_server(
 		server->loop->line, certain ? ":" : ": where that address is this host's own,");
 }
 
-void config_warn_of_loops(struct parser *parser, const struct places *places)
+/*
+ * Marks servers that are at the address that the client connected to, with a port that is listened on. They are no
+ * loop where clients connect to addresses of other hosts, so there is no warning.
+ */
+static void mark_originals(struct config *config, const struct places *places)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			struct server *server = &config->proxies[i].servers[j];
+			struct addr lowest = wildcard(AF_INET, addr_port(&server->address));
+			size_t place = places_find(places, &lowest);
+
+			if (server_is_original(server) && place < places->count &&
+				addr_port(&places->list[place].bind->address) == addr_port(&lowest))
+				server->loop = places->list[place].bind;
+		}
+}
+
+static void warn_of_certain_loops(struct parser *parser, const struct places *places)
 {
 	struct graph graph = {.config = parser->config, .memory = parser->memory, .places = places};
 	const uint32_t *components;
@@ -438,4 +458,10 @@ void config_warn_of_loops(struct parser *parser, const struct places *places)
 			if (proxy->servers[j].loop != NULL)
 				warn_of_server(parser, places, &proxy->servers[j]);
 	}
+}
+
+void config_warn_of_loops(struct parser *parser, const struct places *places)
+{
+	warn_of_certain_loops(parser, places);
+	mark_originals(parser->config, places);
 }

@@ -59,6 +59,7 @@ struct section {
 	unsigned default_backend_line;
 	struct source source;
 	unsigned source_line;
+	unsigned balance_line; /* 0: there is none */
 	struct log_line *logs;
 	size_t log_count;
 	struct server_line *servers;

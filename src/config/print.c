@@ -189,12 +189,20 @@ static void print_source(FILE *out, const struct source *source)
 	}
 }
 
-static void print_server(FILE *out, const struct server *server)
+static void print_server(FILE *out, const struct proxy *proxy, const struct server *server)
 {
 	char text[ADDR_TEXT_MAX];
 
-	fprintf(out, "  server %s at ", server->name);
-	if (addr_port(&server->address) != 0)
+	if (proxy->options & OPTION_TRANSPARENT)
+		fputs("  connects to ", out);
+	else
+		fprintf(out, "  server %s at ", server->name);
+	if (server_is_original(server) && addr_port(&server->address) != 0)
+		fprintf(out, "the address that the client connected to, port %u",
+			addr_port(&server->address));
+	else if (server_is_original(server))
+		fputs("the address and port that the client connected to", out);
+	else if (addr_port(&server->address) != 0)
 		fputs(addr_format(&server->address, text), out);
 	else
 		fprintf(out, "%s, the port that the client connected to",
@@ -214,7 +222,7 @@ static void print_backend(FILE *out, const struct proxy *proxy)
 		print_rules(out, &proxy->rules[STAGE_CONTENT]);
 	print_rules(out, &proxy->rules[STAGE_SERVER]);
 	for (size_t i = 0; i < proxy->server_count; i++)
-		print_server(out, &proxy->servers[i]);
+		print_server(out, proxy, &proxy->servers[i]);
 	if (proxy->server_count == 0 && proxy->default_backend == proxy)
 		fputs("  refuses every connection: no server\n", out);
 }

@@ -75,6 +75,8 @@ static void check_source(
 
 	if (source->mode != SOURCE_ADDRESS && source->mode != SOURCE_FOREIGN)
 		return;
+	if (server_is_original(&line->server))
+		return; /* of the family that the client has */
 	if (addr_family(&source->address) == addr_family(&line->server.address))
 		return;
 	parser_fail_at(parser, line->server.line, line->server.name,
@@ -84,8 +86,33 @@ static void check_source(
 		addr_family(&source->address) == AF_INET ? "IPv4" : "IPv6");
 }
 
+/* `option transparent` puts one server at the original destination in place of all others, as HAProxy does. */
+static void put_original(struct parser *parser, struct section *section)
+{
+	struct server_line *original = memory_alloc(parser->memory, sizeof(*original));
+
+	if (section->balance_line != 0)
+		parser_fail_at(parser, section->balance_line, "balance",
+			"'option transparent' leaves no servers to choose from; leave one of them "
+			"out");
+	if (section->server_count > 0)
+		parser_warn_at(parser, section->servers[0].server.line,
+			section->servers[0].server.name,
+			"never used, since 'option transparent' connects to the address that the "
+			"client connected to; leave one of them out");
+	if (original == NULL)
+		return;
+	original->server.name = "<NOSRV>";
+	original->server.address = addr_any(AF_INET);
+	original->server.line = section->proxy.line;
+	section->servers = original;
+	section->server_count = 1;
+}
+
 static void resolve_servers(struct parser *parser, struct section *section, struct proxy *proxy)
 {
+	if (proxy->options & OPTION_TRANSPARENT)
+		put_original(parser, section);
 	proxy->servers =
 		memory_alloc(parser->memory, section->server_count * sizeof(*proxy->servers));
 	if (proxy->servers == NULL)
@@ -195,6 +222,21 @@ static void check_collisions(struct parser *parser, const struct places *places)
 	}
 }
 
+static bool intercepts(const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		const struct proxy *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->bind_count; j++)
+			if (proxy->binds[j].transparent && addr_is_any(&proxy->binds[j].address))
+				return true;
+		for (size_t j = 0; j < proxy->server_count; j++)
+			if (server_is_original(&proxy->servers[j]))
+				return true;
+	}
+	return false;
+}
+
 /* What is only worth saying of a file without errors. */
 static void judge_whole(struct parser *parser, const struct places *places)
 {
@@ -216,6 +258,7 @@ void config_resolve(struct parser *parser)
 	resolve_sections(parser);
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
+	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, parser->memory)) {
 		check_collisions(parser, &places);
 		if (diag_count(parser->diag, DIAG_ERROR) == 0)

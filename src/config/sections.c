@@ -135,6 +135,7 @@ void parse_balance(struct parser *parser)
 {
 	const char *word = parser_require_word(parser, "roundrobin");
 
+	parser->section->balance_line = parser->line;
 	if (word == NULL || strcmp(word, "roundrobin") == 0)
 		return;
 	parser_fail(parser, word, "not supported: the servers take turns; write 'roundrobin'");

@@ -209,14 +209,6 @@ static void claim_server_name(struct parser *parser, const char *name)
 				name, parser->line, (unsigned)parser->section->server_count});
 }
 
-static void parse_server_address(struct parser *parser, const char *text, struct addr *addr)
-{
-	if (read_address(parser, text, addr) && addr_is_any(addr))
-		parser_fail(parser, text,
-			"connecting to the client's original destination is not supported yet; "
-			"write the server's address");
-}
-
 void parse_server(struct parser *parser)
 {
 	struct section *section = parser->section;
@@ -229,7 +221,7 @@ void parse_server(struct parser *parser)
 		return;
 	if (parser_check_name(parser, name))
 		claim_server_name(parser, name);
-	parse_server_address(parser, address, &line.server.address);
+	read_address(parser, address, &line.server.address);
 	parser->server = &line;
 	parse_parameters(parser, ON_SERVER);
 	check_fields(parser, &line.server);

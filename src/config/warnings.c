@@ -57,6 +57,8 @@ static void note_spoofed(const struct proxy *backend, struct spoofed spoofed[FAM
 
 		if (server->source.mode != SOURCE_CLIENT && server->source.mode != SOURCE_CLIENTIP)
 			continue;
+		if (server_is_original(server))
+			continue; /* of the family that the client has */
 		if (of->count++ == 0)
 			of->first = server;
 	}
@@ -83,6 +85,33 @@ static void warn_of_families(
 			"the clients of '%s' have no %s address, so every connection%s will be "
 			"refused",
 			frontend->name, i == 0 ? "IPv4" : "IPv6", more);
+	}
+}
+
+/*
+ * A listener that is not transparent gets connections to this host's own addresses alone. Where these are the original
+ * destination, they lead back to the proxy, save that a PROXY header may name another one.
+ */
+static void warn_of_own_destinations(
+	struct parser *parser, const struct proxy *frontend, const struct proxy *backend)
+{
+	const struct server *original = NULL;
+
+	for (size_t i = 0; i < backend->server_count && original == NULL; i++)
+		if (server_is_original(&backend->servers[i]) &&
+			addr_port(&backend->servers[i].address) == 0)
+			original = &backend->servers[i];
+	for (size_t i = 0; i < frontend->bind_count && original != NULL; i++) {
+		const struct bind *bind = &frontend->binds[i];
+
+		if (bind->transparent || config_reads_header(frontend, bind))
+			continue;
+		parser_warn_at(parser, bind->line, "bind",
+			"without 'transparent', only connections to this host itself arrive here; to "
+			"connect to where the client connected to (line %u) would lead back to the "
+			"proxy, so they are refused (destination-own)",
+			original->line);
+		return;
 	}
 }
 
@@ -135,8 +164,10 @@ void config_warn_of_proxies(struct parser *parser)
 
 		binds += proxy->bind_count;
 		warn_of_proxy(parser, section, proxy);
-		for (size_t j = 0; j < proxy->target_count; j++)
+		for (size_t j = 0; j < proxy->target_count; j++) {
 			warn_of_families(parser, proxy, spoofed[proxy->targets[j]->index]);
+			warn_of_own_destinations(parser, proxy, proxy->targets[j]);
+		}
 	}
 	if (binds == 0)
 		parser_warn_at(

@@ -61,17 +61,24 @@ static int load_config(struct host_options *options)
 	return options->config != NULL ? 0 : -1;
 }
 
+static int refuse_both(void)
+{
+	fputs("tproxyctl: use either --config, or --listen and --server, not both; with --config, "
+	      "--server is for servers at 0.0.0.0 alone, as an example of where clients connect to\n",
+		stderr);
+	return STATUS_USAGE;
+}
+
 int host_options_finish(struct host_options *options)
 {
 	struct service *service = &options->service;
 
+	bool has_servers = service->server_count > 0;
+
 	if (options->wrong)
 		return STATUS_USAGE;
-	if (options->file != NULL && service->listener_count + service->server_count > 0) {
-		fputs("tproxyctl: use either --config, or --listen and --server, not both\n",
-			stderr);
-		return STATUS_USAGE;
-	}
+	if (options->file != NULL && service->listener_count > 0)
+		return refuse_both();
 	if (options->file != NULL && load_config(options) == -1) {
 		fputs("tproxyctl: --config reads configurations of tproxyd; for another proxy use "
 		      "--listen and --server\n",
@@ -79,7 +86,7 @@ int host_options_finish(struct host_options *options)
 		return STATUS_USAGE;
 	}
 	if (options->file != NULL)
-		return STATUS_OK;
+		return has_servers && !service->intercepts ? refuse_both() : STATUS_OK;
 	if (service->listener_count == 0)
 		service_add_example(service);
 	else

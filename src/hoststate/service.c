@@ -66,7 +66,16 @@ static struct addr source_of(const struct server *server, bool *spoofed)
 	}
 }
 
-static void add_proxy(struct service *service, const struct proxy *proxy)
+/* A server that is any host: the first EXAMPLES of the list are taken for it. */
+static void add_original(struct service *service, size_t examples, struct addr source, bool spoofed)
+{
+	service->intercepts = true;
+	for (size_t i = 0; i < examples; i++)
+		service->sources[i] =
+			spoofed ? source : addr_any(addr_family(&service->servers[i]));
+}
+
+static void add_proxy(struct service *service, size_t examples, const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
@@ -78,17 +87,22 @@ static void add_proxy(struct service *service, const struct proxy *proxy)
 		bool spoofed;
 		struct addr source = source_of(&proxy->servers[i], &spoofed);
 
-		add_server(service, proxy->servers[i].address, source);
 		service->spoofs |= spoofed;
+		if (server_is_original(&proxy->servers[i]))
+			add_original(service, examples, source, spoofed);
+		else
+			add_server(service, proxy->servers[i].address, source);
 	}
 }
 
 void service_add_config(struct service *service, const struct config *config, const char *file)
 {
+	size_t examples = service->server_count;
+
 	service->file = file;
 	service->user = config->global.user;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		add_proxy(service, &config->proxies[i]);
+		add_proxy(service, examples, &config->proxies[i]);
 }
 
 struct addr service_source(const struct service *service, size_t server, const struct addr *client)

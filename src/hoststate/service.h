@@ -24,6 +24,7 @@ struct service_listener {
 struct service {
 	const char *file; /* of the configuration, or NULL */
 	bool example;     /* no configuration was given: this is the walk-through's example */
+	bool intercepts; /* it connects to where clients connect to; `servers` may have examples of that */
 	bool spoofs; /* the proxy connects to servers from addresses that are not this host's */
 	struct service_listener *listeners; /* one for each port of a range */
 	size_t listener_count;
@@ -45,7 +46,10 @@ struct service_port_range {
 /* Adds the walk-through's example: a transparent listener on port 80; servers see the client's address. */
 void service_add_example(struct service *service);
 
-/* Adds the listeners and servers of a configuration; CONFIG and FILE have to outlive SERVICE. */
+/*
+ * Adds the listeners and servers of a configuration; CONFIG and FILE have to outlive SERVICE. Where a server is wherever
+ * clients connect to, the servers that SERVICE has already are examples of it.
+ */
 void service_add_config(struct service *service, const struct config *config, const char *file);
 
 void service_free(struct service *service);

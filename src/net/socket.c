@@ -133,20 +133,32 @@ bool socket_local_address(int fd, struct addr *local)
 	return true;
 }
 
-int socket_address_is_own(const struct addr *address)
+/* A route of the type `prohibit` gives EACCES, too, but lets no broadcast through either. */
+static bool is_broadcast(int fd, const struct addr *peer)
+{
+	return errno == EACCES && enable_option(fd, SOL_SOCKET, SO_BROADCAST) == 0 &&
+	       connect(fd, &peer->sa, addr_length(peer)) == 0;
+}
+
+enum address_kind socket_address_kind(const struct addr *address)
 {
 	int fd = socket(addr_family(address), SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	enum address_kind kind = ADDRESS_OTHER;
 	struct addr peer = *address, local;
-	bool own;
 
 	if (fd == -1)
-		return -1;
+		return ADDRESS_UNKNOWN;
 	addr_set_port(&peer, 9); /* nothing is sent; port 0 cannot be connected to */
-	own = connect(fd, &peer.sa, addr_length(&peer)) == 0 && socket_local_address(fd, &local);
-	addr_set_port(&local, 9);
-	own = own && addr_equal(&local, &peer);
+	if (connect(fd, &peer.sa, addr_length(&peer)) == -1) {
+		if (is_broadcast(fd, &peer))
+			kind = ADDRESS_BROADCAST;
+	} else if (socket_local_address(fd, &local)) {
+		addr_set_port(&local, 9);
+		if (addr_equal(&local, &peer))
+			kind = ADDRESS_OWN;
+	}
 	close(fd);
-	return own;
+	return kind;
 }
 
 int socket_open(int family)

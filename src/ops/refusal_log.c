@@ -68,13 +68,17 @@ static void use_line(struct refusals *rate, uint64_t now)
 
 static void log_refusal(struct log *log, const struct session *session)
 {
-	char client[ADDR_TEXT_MAX];
+	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+	bool is_original = session->server != NULL && server_is_original(session->server) &&
+			   addr_family(&session->server_address) != AF_UNSPEC;
 
 	log_line(log, session->frontend, LOG_WARNING,
-		"refused %s: frontend %s, server %s/%s: %s%s%s (%s)",
+		"refused %s: frontend %s, server %s/%s%s%s: %s%s%s (%s)",
 		addr_format(&session->client, client), session->frontend->name,
 		session->backend == NULL ? "<none>" : session->backend->name,
 		session->server == NULL ? "<none>" : session->server->name,
+		is_original ? " at " : "",
+		is_original ? addr_format(&session->server_address, server) : "",
 		reason_text(session->reason), session->error == 0 ? "" : ": ",
 		session->error == 0 ? "" : strerror(session->error), reason_name(session->reason));
 }

@@ -173,7 +173,7 @@ static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned coun
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
-/* By which socket_address_is_own() asks. */
+/* By which socket_address_kind() asks. */
 static int allow_udp(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp udp[] = {

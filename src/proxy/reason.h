@@ -28,6 +28,9 @@ enum reason {
 	REASON_REJECTED,            /* a rule for connections or sessions refuses the client */
 	REASON_CONTENT_REJECTED,    /* a rule for contents does */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */
+	REASON_DIVERTED_AGAIN,      /* the client is this process, on its way to a server */
+	REASON_DESTINATION_OWN,     /* the client connected to an address of this host itself */
+	REASON_DESTINATION_ADDRESS, /* the client connected to an address that no server can have */
 	REASON_HEADER_TIMEOUT,      /* no whole PROXY header within timeout client */
 	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */
 	REASON_HEADER_MALFORMED,    /* what came is no PROXY header */

@@ -8,18 +8,11 @@
  */
 #include "routing.h"
 
-#include "tproxy/socket.h"
+#include "destination.h"
 
 static unsigned usable_servers(const struct proxy *backend)
 {
 	return (unsigned)backend->server_count;
-}
-
-bool routing_destination(const struct session *session, struct addr *destination)
-{
-	*destination = session->destination;
-	return addr_family(destination) != AF_UNSPEC ||
-	       socket_local_address(session->sides[CLIENT].fd, destination);
 }
 
 static struct connection_facts facts_of(const struct session *session)
@@ -27,7 +20,7 @@ static struct connection_facts facts_of(const struct session *session)
 	struct connection_facts facts = {
 		.source = session->client, .usable_servers = usable_servers};
 
-	routing_destination(session, &facts.destination); /* stays zeroed where it is not known */
+	destination_asked(session, &facts.destination); /* without a family where it is not known */
 	return facts;
 }
 

@@ -10,12 +10,6 @@
 #include "session.h"
 
 /*
- * The address that the client connected to, as its header names it or else as the kernel does. False: it is not known, and
- * *DESTINATION has no family.
- */
-bool routing_destination(const struct session *session, struct addr *destination);
-
-/*
  * Whether `tcp-request connection` lets the client in. *HEADER becomes true where a rule says that it has to begin with
  * a PROXY header, and stays as it is otherwise.
  */

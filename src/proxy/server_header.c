@@ -5,7 +5,7 @@
  */
 #include "server_header.h"
 
-#include "routing.h"
+#include "destination.h"
 
 enum {
 	FIELD_MAX = 1024,                 /* bytes of a value by a format */
@@ -64,7 +64,7 @@ size_t server_header_write(const struct session *session, char out[SERVER_HEADER
 	struct addr destination;
 	size_t length;
 
-	if (!routing_destination(session, &destination))
+	if (!destination_asked(session, &destination))
 		return 0;
 	length = proxy_header_write(out, version, &session->client, &destination);
 	return version == PROXY_HEADER_V2 ? add_fields(session, &destination, out, length) : length;

@@ -16,7 +16,9 @@
  */
 #include "session.h"
 
+#include "destination.h"
 #include "interest.h"
+#include "own_traffic.h"
 #include "routing.h"
 #include "server_header.h"
 #include "session_set.h"
@@ -74,6 +76,10 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 	}
 	close(side->fd);
 	side->fd = -1;
+	if (name == SERVER) {
+		own_traffic_forget(session->noted);
+		session->noted = NULL;
+	}
 }
 
 /* Delivers what the side that is gone sent before. The other side is reset when it has all of that. */
@@ -294,15 +300,6 @@ static void side_open(struct session *session, enum side_name name, int fd)
 		socket_keep_alive(fd);
 }
 
-static struct addr address_of_server(const struct session *session)
-{
-	struct addr vip;
-
-	if (addr_port(&session->server->address) != 0 || !routing_destination(session, &vip))
-		return session->server->address;
-	return server_address(session->server, addr_port(&vip));
-}
-
 /*
  * Whether the connection to the server would come from an address that a header names and that no
  * client of this host can have. The kernel would take some of them: the host's own, above all. So
@@ -312,26 +309,27 @@ static bool source_cannot_be(const struct session *session)
 {
 	return addr_family(&session->destination) != AF_UNSPEC &&
 	       upstream_uses_client(&session->server->source) &&
-	       (!addr_is_unicast(&session->client) || socket_address_is_own(&session->client) != 0);
+	       (!addr_is_unicast(&session->client) ||
+		       session_set_address_kind(session->set, &session->client) != ADDRESS_OTHER);
 }
 
 static void connect_to_server(struct session *session)
 {
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
-	struct addr server = address_of_server(session);
 	struct upstream_failure failure;
-	int fd;
+	enum reason reason;
+	int fd, error;
 
-	if (session->server->loop != NULL && socket_address_is_own(&server) == 1) {
-		session_close(session, REASON_LOOP, 0);
+	reason = destination_choose(session, &session->server_address, &error);
+	if (reason != REASON_DONE) {
+		session_close(session, reason, error);
 		return;
 	}
 	if (source_cannot_be(session)) {
 		session_close(session, REASON_HEADER_ADDRESS, 0);
 		return;
 	}
-	fd = session_set_open_upstream(
-		session->set, &session->server->source, &session->client, &server, &failure);
+	fd = session_set_open_upstream(session, &failure);
 	if (fd == -1) {
 		connect_failed(session, failure.reason, failure.error);
 		return;
@@ -476,6 +474,15 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- beginning and end --- */
 
+/* Whether the client is this process itself. Its addresses are those of the socket: a header names others. */
+static bool is_own_traffic(const struct session *session)
+{
+	struct addr destination;
+
+	return session->set->notes_own_traffic && destination_asked(session, &destination) &&
+	       own_traffic_has(&session->client, &destination);
+}
+
 bool session_begin(struct session_set *set, const struct proxy *frontend, const struct bind *bind,
 	int fd, const struct addr *client)
 {
@@ -495,7 +502,9 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->loop->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
-	if (!routing_admits(session, &header))
+	if (is_own_traffic(session))
+		session_close(session, REASON_DIVERTED_AGAIN, 0);
+	else if (!routing_admits(session, &header))
 		session_close(session, REASON_REJECTED, 0);
 	else if (header)
 		await_header(session);

@@ -60,8 +60,10 @@ struct session {
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
 	struct addr client; /* where its connection came from, or what its PROXY header names */
-	struct addr destination;     /* what the header names; without one, AF_UNSPEC */
-	struct client_header header; /* what has come of it; kept until the server has its own */
+	struct addr destination;      /* what the header names; without one, AF_UNSPEC */
+	struct addr server_address;   /* where it connects to, once it does; AF_UNSPEC before */
+	struct own_connection *noted; /* of the server's side (own_traffic.h), or NULL */
+	struct client_header header;  /* what has come of it; kept until the server has its own */
 	struct side sides[2];
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
 	unsigned greeting;              /* bytes of the header that the server gets */
@@ -99,8 +101,9 @@ struct session_set {
 	struct limits *limits;
 	struct session_observer observer;
 	struct session_list live;
-	unsigned count;        /* of the live ones */
-	unsigned *next_server; /* round robin, by proxy->index */
+	unsigned count;         /* of the live ones */
+	unsigned *next_server;  /* round robin, by proxy->index */
+	bool notes_own_traffic; /* what it connects to might be diverted to itself */
 };
 
 /*

@@ -64,6 +64,7 @@ int session_set_init(struct session_set *set, struct session_loop *loop,
 	set->config = config;
 	set->limits = limits;
 	set->observer = observer;
+	set->notes_own_traffic = config->intercepts;
 	TAILQ_INIT(&set->live);
 	set->next_server = calloc(config->proxy_count + 1, sizeof(*set->next_server));
 	if (set->next_server == NULL)
@@ -94,17 +95,36 @@ const struct server *session_set_next_server(struct session_set *set, const stru
 	return &backend->servers[set->next_server[backend->index]++ % backend->server_count];
 }
 
-int session_set_open_upstream(struct session_set *set, const struct source *source,
-	const struct addr *client, const struct addr *server, struct upstream_failure *failure)
+static int open_upstream(struct session *session, struct upstream_failure *failure)
 {
-	struct session_loop *loop = set->loop;
-	int fd = upstream_open(source, client, server, failure);
+	return upstream_open(&session->server->source, &session->client, &session->server_address,
+		session->set->notes_own_traffic ? &session->noted : NULL, failure);
+}
+
+int session_set_open_upstream(struct session *session, struct upstream_failure *failure)
+{
+	struct session_loop *loop = session->set->loop;
+	int fd = open_upstream(session, failure);
 
 	if (fd != -1 || failure->reason != REASON_DESCRIPTORS || loop->spare == -1)
 		return fd;
 	close(loop->spare);
 	loop->spare = -1;
-	return upstream_open(source, client, server, failure);
+	return open_upstream(session, failure);
+}
+
+enum address_kind session_set_address_kind(struct session_set *set, const struct addr *address)
+{
+	struct session_loop *loop = set->loop;
+	enum address_kind kind = socket_address_kind(address);
+
+	if (kind != ADDRESS_UNKNOWN || loop->spare == -1)
+		return kind;
+	close(loop->spare);
+	loop->spare = -1;
+	kind = socket_address_kind(address);
+	refill_spare(loop);
+	return kind;
 }
 
 void session_set_insert(struct session *session)

@@ -5,14 +5,20 @@
 #define PROXY_SESSION_SET_H
 
 #include "session.h"
+#include "tproxy/socket.h"
 #include "upstream.h"
 
 /* The backend's next server by round robin, which belongs to the configuration; NULL: it has none. */
 const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend);
 
-/* As upstream_open(); where no descriptor is left, it gives up the loop's spare one for it. */
-int session_set_open_upstream(struct session_set *set, const struct source *source,
-	const struct addr *client, const struct addr *server, struct upstream_failure *failure);
+/*
+ * As upstream_open(), for a session whose server and its address are chosen; where no descriptor is left, it gives up
+ * the loop's spare one for it.
+ */
+int session_set_open_upstream(struct session *session, struct upstream_failure *failure);
+
+/* As socket_address_kind(), which needs a descriptor for a moment: where none is left, the loop's spare one. */
+enum address_kind session_set_address_kind(struct session_set *set, const struct addr *address);
 
 /* Adds a session, whose `set` is filled, to the live ones. Its place in the limits is taken already. */
 void session_set_insert(struct session *session);

@@ -40,7 +40,12 @@ bool upstream_uses_client(const struct source *source)
 	return source->mode == SOURCE_CLIENTIP || source->mode == SOURCE_CLIENT;
 }
 
-static enum reason open_reason(int error)
+bool upstream_is_foreign(const struct source *source)
+{
+	return upstream_uses_client(source) || source->mode == SOURCE_FOREIGN;
+}
+
+enum reason upstream_open_reason(int error)
 {
 	if (error == EMFILE || error == ENFILE)
 		return REASON_DESCRIPTORS;
@@ -102,19 +107,24 @@ static enum reason bind_source(
 	return REASON_DONE;
 }
 
+static int start_connecting(int fd, const struct addr *server, struct own_connection **noted)
+{
+	return noted == NULL ? socket_connect(fd, server) : own_traffic_connect(fd, server, noted);
+}
+
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
-	struct upstream_failure *failure)
+	struct own_connection **noted, struct upstream_failure *failure)
 {
 	int fd = socket_open(addr_family(server));
 
 	if (fd == -1) {
-		failure->reason = open_reason(errno);
+		failure->reason = upstream_open_reason(errno);
 		goto fail;
 	}
 	failure->reason = bind_source(fd, source, client, server);
 	if (failure->reason != REASON_DONE)
 		goto fail;
-	if (socket_connect(fd, server) == 0 || errno == EINPROGRESS)
+	if (start_connecting(fd, server, noted) == 0 || errno == EINPROGRESS)
 		return fd;
 	failure->reason = upstream_connect_reason(source, errno);
 fail:

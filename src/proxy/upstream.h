@@ -7,6 +7,7 @@
 #ifndef TPROXY_UPSTREAM_H
 #define TPROXY_UPSTREAM_H
 
+#include "own_traffic.h"
 #include "reason.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
@@ -26,13 +27,19 @@ bool upstream_source(const struct source *source, const struct addr *client, str
 /* Whether the source is the client's address. */
 bool upstream_uses_client(const struct source *source);
 
+/* Whether the source may be an address that is not this host's: the client's, or a fixed one. */
+bool upstream_is_foreign(const struct source *source);
+
 /*
- * Starts a connection to SERVER. Returns its socket, which the caller owns and whose connection is
+ * Starts a connection to SERVER, by own_traffic_connect() where NOTED is not NULL. Returns its socket, which the caller owns and whose connection is
  * usually still under way: once it can be written, SO_ERROR says what became of it (connect(2),
  * EINPROGRESS). Returns -1 and fills FAILURE otherwise.
  */
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
-	struct upstream_failure *failure);
+	struct own_connection **noted, struct upstream_failure *failure);
+
+/* What ERROR, an errno of socket(), means. */
+enum reason upstream_open_reason(int error);
 
 /* What ERROR, an errno of connect() or of a connection under way, means for this source. */
 enum reason upstream_connect_reason(const struct source *source, int error);

@@ -1,19 +1,38 @@
 """DST: connections to any address are accepted and reach their destination."""
 
+import ipaddress
+import random
+
+import pytest
+
+from lab import waiting
 from lab.conformance.requirements import requirement
+from lab.netns import counters
 from lab.netns.endpoint import Endpoint
+from lab.peers import proxy_protocol
 from lab.setup import steering
 from lab.setup.variants import both_families
 
 PORT = 3129
+PROGRAM = 8022  # of a program on the proxy's host
+TRIES = 9  # at most so many attempts are for one client, where a proxy tries again
 MANY = 1024  # descriptors: where maxconn is not offered, they end a loop
 ANY = {4: "0.0.0.0", 6: "::"}
+LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+# No server can have them: loopback, unspecified (to which Linux connects as to loopback), multicast, broadcast.
+NOWHERE = {
+    4: [LOOPBACK[4], "127.1.2.3", ANY[4], "224.0.0.9", "255.255.255.255", "203.0.113.255"],
+    6: [LOOPBACK[6], ANY[6], "ff0e::9", "::ffff:127.0.0.1"],
+}
+# IPv4 has no /16 for documentation. This one is for tests in networks of their own (RFC 2544, appendix C.2.2).
+WIDE = {4: "198.18.0.0/16", 6: "2001:db8:7::/64"}
 
 
-def intercept(lab, source=None, **rest):
-    """Start the proxy on a wildcard address, and divert every connection of clients to it."""
+def intercept(lab, source=None, fields=None, **rest):
+    """Start the proxy on a wildcard address, and divert every connection of clients to it. `fields` are the listener's."""
     steering.intercept(lab, PORT)
-    lab.start(source, [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original", **rest).await_ready()
+    listener = lab.listener(Endpoint(ANY[lab.family], PORT), **(fields or {}))
+    return lab.start(source, [listener], [], destination="original", **rest).await_ready()
 
 
 def destinations(lab, *ports):
@@ -119,6 +138,80 @@ def test_a_destination_to_which_there_is_no_route_ends_the_clients_connection(la
     how, data = lab.client.try_connect(Endpoint(lab.vip_address(99), 8080))
     assert how in ("eof", "reset", "refused", "unreachable") and not data
     lab.client.connect(destinations(lab, 8080)[0]).exchange()
+
+
+@requirement("TP-DST-11")
+@both_families
+def test_what_the_proxy_sends_is_refused_when_it_is_diverted_to_the_proxy_again(lab):
+    again, other = destinations(lab, 8080, 8081)[:2]
+    intercept(lab, source="none", nofile=MANY, **lab.wished("maxconn", maxconn=40))
+    steering.intercept_own(lab, again, PORT)
+    before = counters.total(lab.proxy.namespace, "TcpActiveOpens")
+    how, data = lab.client.try_connect(again)
+    tries = counters.total(lab.proxy.namespace, "TcpActiveOpens") - before
+    assert how in ("eof", "reset", "refused") and not data
+    assert 1 <= tries <= TRIES, f"the proxy connected {tries} times for one client"
+    lab.client.connect(other).exchange()
+
+
+@requirement("TP-DST-12")
+@both_families
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_no_connection_is_made_to_an_address_that_no_server_can_have(lab, version):
+    """A PROXY header can name one; no packet with such a destination comes this far."""
+    intercept(lab, source="none", fields={"proxy_protocol": version})
+    program = lab.proxy.listen(Endpoint(LOOPBACK[lab.family], PROGRAM))
+    client = Endpoint(lab.client.address, 4000)
+    for address in NOWHERE[lab.family]:
+        there = proxy_protocol.connect(lab, proxy_protocol.write(version, client, Endpoint(address, PROGRAM)), b"?")
+        how, data = there.ending()
+        assert how in ("eof", "reset") and not data, address
+    assert not waiting.readable([program], 0), "the proxy connected to a program of its own host"
+
+
+@requirement("TP-DST-13")
+@both_families
+def test_a_client_reaches_no_program_on_the_proxys_host(lab):
+    """It would take the client for its own host, which it may trust. The rules leave out programs at one address alone."""
+    intercept(lab, source="none")
+    listener = lab.proxy.listen(Endpoint(ANY[lab.family], PROGRAM))
+    how, data = lab.client.try_connect(Endpoint(lab.proxy_address_to_clients, PROGRAM))
+    assert how in ("eof", "reset", "refused") and not data
+    assert not waiting.readable([listener], 0), "the proxy connected to a program of its own host"
+    lab.client.connect(destinations(lab, 8080)[0]).exchange()
+
+
+@requirement("TP-DST-14")
+@both_families
+def test_one_listener_serves_each_address_of_a_wide_network(lab, pytestconfig):
+    wide = ipaddress.ip_network(WIDE[lab.family])
+    lab.topology.server.ip(f"route add local {wide} dev lo")
+    lab.topology.server.sysctl({"net.ipv6.ip_nonlocal_bind": 1}, where_known=True)
+    lab.topology.proxy.ip(f"route add {wide} via {lab.server.address}")
+    intercept(lab)
+    numbers = random.Random(pytestconfig.option.seed)
+    first, last = wide[1], wide[wide.num_addresses - 2]
+    for address in (first, last, *(wide[numbers.randrange(2, wide.num_addresses - 2)] for _ in range(20))):
+        destination = Endpoint(str(address), numbers.randrange(1024, 60_000))
+        lab.server.serve(destination)
+        flow = lab.client.connect(destination)
+        assert flow.server.local == destination
+        assert went_through(lab, flow)
+        flow.exchange()
+
+
+@requirement("TP-DST-14")
+def test_one_listener_serves_both_families(lab):
+    """Each client reaches an address of its own family."""
+    steering.intercept(lab, PORT)
+    listener = lab.listener(Endpoint("::", PORT), v6="v4v6")
+    lab.start(None, [listener], [], destination="original").await_ready()
+    for family in (4, 6):
+        destination = Endpoint(lab.server.addresses[family][0], 8080)
+        lab.server.serve(destination)
+        flow = lab.client.connect(destination)
+        assert flow.server.local == destination
+        flow.exchange()
 
 
 @requirement("TP-BIND-13")

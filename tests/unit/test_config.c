@@ -504,18 +504,93 @@ static void a_bind_line_makes_a_listener_for_each_address_and_port(void **state)
 	config_free(config);
 }
 
+static void assert_address(
+	const struct server *server, const char *ip, uint16_t port, const char *expected)
+{
+	char text[ADDR_TEXT_MAX];
+	struct addr asked, address;
+
+	assert_true(addr_parse(&asked, ip));
+	addr_set_port(&asked, port);
+	address = server_address(server, &asked);
+	assert_string_equal(addr_format(&address, text), expected);
+}
+
 static void a_server_without_a_port_takes_the_listeners(void **state)
 {
 	struct config *config = parse_good(
 		DEFAULTS "listen l\n bind :80\n server a 192.0.2.1\n server b 192.0.2.1:8080\n");
 	const struct server *servers = config->proxies[0].servers;
-	struct addr a = server_address(&servers[0], 443), b = server_address(&servers[1], 443);
 
 	(void)state;
-	assert_int_equal(addr_port(&a), 443);
-	assert_int_equal(addr_port(&b), 8080);
+	assert_address(&servers[0], "198.51.100.9", 443, "192.0.2.1:443");
+	assert_address(&servers[1], "198.51.100.9", 443, "192.0.2.1:8080");
 	assert_int_equal(addr_port(&servers[0].address), 0);
 	config_free(config);
+}
+
+static void a_server_at_the_wildcard_is_where_the_client_connected_to(void **state)
+{
+	struct config *config = parse_good(
+		DEFAULTS "listen l\n bind :80 transparent\n server a 0.0.0.0\n"
+			 " server b *:8080\n server c 0.0.0.0:0\n server d [::]\n server e :0\n"
+			 " source 0.0.0.0 usesrc client\n");
+	const struct server *servers = config->proxies[0].servers;
+
+	(void)state;
+	assert_int_equal(config->proxies[0].server_count, 5);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_true(server_is_original(&servers[i]));
+		assert_address(&servers[i], "198.51.100.9", 443,
+			i == 1 ? "198.51.100.9:8080" : "198.51.100.9:443");
+		assert_address(&servers[i], "2001:db8::9", 443,
+			i == 1 ? "[2001:db8::9]:8080" : "[2001:db8::9]:443");
+	}
+	assert_true(config->intercepts);
+	config_free(config);
+}
+
+static void option_transparent_is_a_server_at_the_wildcard(void **state)
+{
+	struct config *config =
+		parse_good("defaults\n transparent\n timeout connect 1s\n timeout client 1s\n"
+			   " timeout server 1s\n"
+			   "frontend f\n bind :80 transparent\n default_backend b\n"
+			   "backend b\n source 0.0.0.0 usesrc clientip\n"
+			   "backend c\n no option transparent\n server s 192.0.2.1:80\n");
+	const struct proxy *b = &config->proxies[1], *c = &config->proxies[2];
+
+	(void)state;
+	assert_int_equal(b->server_count, 1);
+	assert_string_equal(b->servers[0].name, "<NOSRV>");
+	assert_true(server_is_original(&b->servers[0]));
+	assert_int_equal(b->servers[0].source.mode, SOURCE_CLIENTIP);
+	assert_int_equal(config->proxies[0].server_count, 0);
+	assert_int_equal(c->server_count, 1);
+	assert_false(server_is_original(&c->servers[0]));
+	assert_int_equal(config->server_count, 2);
+	config_free(config);
+}
+
+static bool intercepts(const char *text)
+{
+	struct config *config = parse_good(text);
+	bool result = config->intercepts;
+
+	config_free(config);
+	return result;
+}
+
+static void what_any_address_may_be_diverted_to_is_known(void **state)
+{
+	(void)state;
+	assert_true(intercepts(
+		DEFAULTS "listen l\n bind [::]:80 transparent\n server a 192.0.2.1:80\n"));
+	assert_false(intercepts(DEFAULTS "listen l\n bind :80\n server a 192.0.2.1:80\n"));
+	assert_false(intercepts(
+		DEFAULTS "listen l\n bind 192.0.2.9:80 transparent\n server a 192.0.2.1:80\n"));
+	assert_true(intercepts(
+		DEFAULTS "listen l\n bind 192.0.2.9:80 transparent\n server a 0.0.0.0:80\n"));
 }
 
 static void expect_transparent(bool expected, const char *bind, const char *source)
@@ -776,6 +851,9 @@ int main(void)
 		cmocka_unit_test(an_address_before_usesrc_has_no_part_in_it_nor_its_port),
 		cmocka_unit_test(a_bind_line_makes_a_listener_for_each_address_and_port),
 		cmocka_unit_test(a_server_without_a_port_takes_the_listeners),
+		cmocka_unit_test(a_server_at_the_wildcard_is_where_the_client_connected_to),
+		cmocka_unit_test(option_transparent_is_a_server_at_the_wildcard),
+		cmocka_unit_test(what_any_address_may_be_diverted_to_is_known),
 		cmocka_unit_test(transparency_is_needed_on_either_side),
 		cmocka_unit_test(a_message_shows_a_word_on_one_line),
 		cmocka_unit_test(the_print_names_what_is_left_open),

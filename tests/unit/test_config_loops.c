@@ -190,6 +190,21 @@ static void a_backend_that_a_rule_chooses_counts(void **state)
 		"s:6", WARNING("12", "s", "192.0.2.1:80", "a", "6"));
 }
 
+/* Clients of an interception connect to other hosts, so this is no loop. Whether it is shows for each client. */
+static void a_server_where_the_client_connected_to_gives_no_warning(void **state)
+{
+	(void)state;
+	expect_loops("listen a\n bind :80 transparent\n server original 0.0.0.0\n", "", "");
+	expect_loops("listen a\n bind :80 transparent\n server original 0.0.0.0:80\n"
+		     " server six [::]:80\n server other *:81\n",
+		"original:6 six:6", "");
+	expect_loops(
+		"listen a\n bind [::]:80 transparent\n server original *:80\n", "original:6", "");
+	expect_loops("frontend a\n bind 127.0.0.1:81\n default_backend b\n"
+		     "backend b\n server original *:81\n server back 127.0.0.1\n",
+		"original:6 back:6", CERTAIN("10", "back", "127.0.0.1:81", "a", "6"));
+}
+
 /* --- the same by trying every step --- */
 
 static struct bind *listeners[256];
@@ -222,7 +237,7 @@ static bool steps[256][256]; /* from one listener to another, in one step or mor
 
 static bool server_leads(const struct server *server, size_t from, size_t to)
 {
-	struct addr address = server_address(server, addr_port(&listeners[from]->address));
+	struct addr address = server_address(server, &listeners[from]->address);
 
 	return leads_to(&address, to);
 }
@@ -443,6 +458,7 @@ int main(void)
 		cmocka_unit_test(an_exact_address_goes_before_a_wildcard),
 		cmocka_unit_test(a_server_without_a_port_takes_the_one_of_the_listener),
 		cmocka_unit_test(a_port_is_kept_along_a_chain),
+		cmocka_unit_test(a_server_where_the_client_connected_to_gives_no_warning),
 		cmocka_unit_test(each_interface_of_a_place_counts),
 		cmocka_unit_test(a_backend_that_a_rule_chooses_counts),
 		cmocka_unit_test(the_marks_are_what_trying_every_step_finds),

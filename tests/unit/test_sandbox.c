@@ -276,7 +276,7 @@ static int ask_for_an_own_address(void)
 	if (!addr_parse(&address, "127.0.0.1"))
 		return 1;
 	enter((struct sandbox){0});
-	return socket_address_is_own(&address) == 1 ? 0 : 2;
+	return socket_address_kind(&address) == ADDRESS_OWN ? 0 : 2;
 }
 
 static void whether_an_address_is_the_hosts_own_may_be_asked(void **state)

@@ -74,6 +74,43 @@ static void a_configuration_has_listeners_and_servers(void **state)
 	diag_free(diag);
 }
 
+/* Where clients connect to is any host, so there is no server but those that were named as examples. */
+static void servers_at_the_wildcard_are_examples_alone(void **state)
+{
+	static const char text[] = "defaults\n timeout connect 1s\n timeout client 1s\n"
+				   " timeout server 1s\n"
+				   "listen a\n bind :80 transparent\n server s 0.0.0.0%s\n";
+	static const char *const sources[] = {"", " source 0.0.0.0 usesrc clientip"};
+	struct addr client;
+	char filled[256];
+
+	(void)state;
+	assert_true(addr_parse(&client, "198.51.100.10"));
+	for (int i = 0; i < 4; i++) {
+		struct diag *diag = diag_new();
+		struct config *config;
+		struct addr source;
+
+		snprintf(filled, sizeof(filled), text, sources[i % 2]);
+		config = config_parse("test", filled, strlen(filled), diag);
+		assert_non_null(config);
+		service_free(&service);
+		if (i >= 2)
+			assert_int_equal(service_add_server(&service, "203.0.113.20"), 0);
+		service_add_config(&service, config, "test");
+		assert_true(service.intercepts);
+		assert_int_equal(service.spoofs, i % 2);
+		assert_int_equal(service.server_count, i >= 2);
+		if (i >= 2) {
+			source = service_source(&service, 0, &client);
+			assert_int_equal(addr_is_any(&source), i % 2 == 0);
+			assert_int_equal(addr_equal(&source, &client), i % 2);
+		}
+		config_free(config);
+		diag_free(diag);
+	}
+}
+
 static void assert_hears_ipv4(const char *bind, bool system, bool expected)
 {
 	char text[256];
@@ -206,6 +243,7 @@ int main(void)
 		cmocka_unit_test(addresses_with_ports_are_read),
 		cmocka_unit_test(other_text_is_refused),
 		cmocka_unit_test(a_configuration_has_listeners_and_servers),
+		cmocka_unit_test(servers_at_the_wildcard_are_examples_alone),
 		cmocka_unit_test(a_listener_on_the_ipv6_wildcard_accepts_ipv4_by_default),
 		cmocka_unit_test(a_range_of_all_ports_is_taken),
 		cmocka_unit_test(a_source_that_is_not_this_hosts_is_spoofed),

@@ -825,15 +825,74 @@ static void a_server_that_is_the_proxys_own_listener_is_refused(void **state)
 	assert_reset(rig, client);
 }
 
+/* Clients of this test connect to 127.0.0.1. */
+static void a_destination_that_no_server_can_have_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->servers[0].address = addr_any(AF_INET);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_DESTINATION_ADDRESS);
+	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
+	assert_true(addr_equal(&rig->last.server_address, &rig->servers[0].address));
+	assert_int_equal(rig->state_count, 3);
+	assert_reset(rig, client);
+}
+
+static bool both_have_ended(struct rig *rig)
+{
+	return rig->ended == 2;
+}
+
+/* Its server is where clients connect to, so what it sends there comes back. */
+static void what_a_session_sends_to_its_server_is_known_when_it_comes_back(void **state)
+{
+	struct rig *rig = *state;
+	struct addr peer;
+	int client, again;
+
+	rig->sessions.notes_own_traffic = true;
+	assert_true(socket_local_address(rig->vip, &rig->servers[0].address));
+	client = rig_client(rig);
+	again = socket_accept(rig->vip, &peer);
+	assert_int_not_equal(again, -1);
+	assert_true(limits_enter(rig->limits, &rig->section));
+	assert_true(session_begin(&rig->sessions, &rig->section, &rig->bind, again, &peer));
+	assert_int_equal(rig->ended, 1);
+	assert_int_equal(rig->last.reason, REASON_DIVERTED_AGAIN);
+	assert_null(rig->last.server);
+	rig_until(rig, both_have_ended);
+	assert_reset(rig, client);
+}
+
+static void a_client_is_no_longer_taken_for_a_session_that_ended(void **state)
+{
+	struct rig *rig = *state;
+	struct addr from;
+	int client, server;
+
+	rig->sessions.notes_own_traffic = true;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	assert_non_null(rig_session(rig)->noted);
+	assert_true(socket_local_address(rig_session(rig)->sides[SERVER].fd, &from));
+	assert_true(own_traffic_has(&from, &rig->servers[0].address));
+	session_close(rig_session(rig), REASON_SHUTDOWN, 0);
+	assert_false(own_traffic_has(&from, &rig->servers[0].address));
+	close(client);
+	close(server);
+}
+
 static void an_address_on_another_host_is_not_the_hosts_own(void **state)
 {
 	struct addr address;
 
 	(void)state;
 	assert_true(addr_parse(&address, "127.0.0.1"));
-	assert_true(socket_address_is_own(&address));
+	assert_int_equal(socket_address_kind(&address), ADDRESS_OWN);
 	assert_true(addr_parse(&address, "192.0.2.80"));
-	assert_false(socket_address_is_own(&address));
+	assert_int_equal(socket_address_kind(&address), ADDRESS_OTHER);
 }
 
 /* --- the source address: closed, never opaque --- */
@@ -1496,6 +1555,9 @@ int main(void)
 		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),
 		SESSION_TEST(a_backend_without_servers_is_a_reason_of_its_own),
 		SESSION_TEST(a_server_that_is_the_proxys_own_listener_is_refused),
+		SESSION_TEST(a_destination_that_no_server_can_have_is_refused),
+		SESSION_TEST(what_a_session_sends_to_its_server_is_known_when_it_comes_back),
+		SESSION_TEST(a_client_is_no_longer_taken_for_a_session_that_ended),
 		SESSION_TEST(an_address_on_another_host_is_not_the_hosts_own),
 		SESSION_TEST(a_source_of_the_other_family_is_refused),
 		SESSION_TEST(a_source_that_is_not_here_is_refused),

@@ -172,13 +172,13 @@ static void round_robins_go_on_after_a_reload(void **state)
 
 static int open_upstream(struct rig *rig, struct upstream_failure *failure)
 {
-	static const struct source routed = {.mode = SOURCE_ROUTED};
-	struct addr client;
+	struct session session = {.set = &rig->sessions,
+		.server = &rig->servers[0],
+		.server_address = rig->servers[0].address};
 
-	assert_true(addr_parse(&client, "198.51.100.10"));
+	assert_true(addr_parse(&session.client, "198.51.100.10"));
 	sockets_asked = 0;
-	return session_set_open_upstream(
-		&rig->sessions, &routed, &client, &rig->servers[0].address, failure);
+	return session_set_open_upstream(&session, failure);
 }
 
 static void the_spare_is_used_only_where_descriptors_are_missing(void **state)

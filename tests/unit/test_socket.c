@@ -177,7 +177,7 @@ static void a_family_without_tcp_has_no_socket(void **state)
 	assert_int_equal(socket_open(AF_UNIX), -1);
 	assert_int_equal(socket_bind_listener(&listener, true), -1);
 	assert_int_equal(errno, EPROTONOSUPPORT);
-	assert_int_equal(socket_address_is_own(&listener.address), -1);
+	assert_int_equal(socket_address_kind(&listener.address), ADDRESS_UNKNOWN);
 }
 
 static void a_listener_has_its_options_and_its_address(void **state)
@@ -493,25 +493,35 @@ static void only_addresses_of_this_host_are_its_own(void **state)
 	int next = next_descriptor();
 
 	(void)state;
-	assert_int_equal(socket_address_is_own(&own), 1);
-	assert_int_equal(socket_address_is_own(&port), 1);
-	assert_false(socket_address_is_own(&other));
-	assert_int_equal(socket_address_is_own(&six), have_ipv6());
+	assert_int_equal(socket_address_kind(&own), ADDRESS_OWN);
+	assert_int_equal(socket_address_kind(&port), ADDRESS_OWN);
+	assert_int_equal(socket_address_kind(&other), ADDRESS_OTHER);
+	assert_int_equal(socket_address_kind(&six), have_ipv6() ? ADDRESS_OWN : ADDRESS_OTHER);
 	assert_int_equal(next_descriptor(), next);
 	assert_int_equal(addr_port(&port), 80);
+}
+
+static void a_broadcast_address_is_not_a_hosts(void **state)
+{
+	struct addr broadcast = parsed("127.255.255.255", 80);
+	int next = next_descriptor();
+
+	(void)state;
+	assert_int_equal(socket_address_kind(&broadcast), ADDRESS_BROADCAST);
+	assert_int_equal(next_descriptor(), next);
 }
 
 /* Another host can be connected to, but not from its own address. */
 static void a_host_that_can_be_reached_is_not_this_one(void **state)
 {
 	struct addr other = parsed("192.0.2.80", 80), here = parsed("127.0.0.1", 9);
-	int own;
+	enum address_kind kind;
 
 	(void)state;
 	instead = &here;
-	own = socket_address_is_own(&other);
+	kind = socket_address_kind(&other);
 	instead = NULL;
-	assert_int_equal(own, 0);
+	assert_int_equal(kind, ADDRESS_OTHER);
 }
 
 static void a_client_that_has_no_ip_address_is_not_accepted(void **state)
@@ -689,6 +699,7 @@ int main(void)
 		cmocka_unit_test(the_length_of_the_queue_is_how_many_wait),
 		cmocka_unit_test(what_is_no_ip_socket_has_no_local_address),
 		cmocka_unit_test(only_addresses_of_this_host_are_its_own),
+		cmocka_unit_test(a_broadcast_address_is_not_a_hosts),
 		cmocka_unit_test(a_source_without_a_port_gets_it_when_it_connects),
 		cmocka_unit_test(a_source_with_a_port_can_be_used_more_than_once),
 		cmocka_unit_test(a_source_that_is_not_here_is_refused),

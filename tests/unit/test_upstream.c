@@ -119,7 +119,7 @@ static void assert_connects_from(enum source_mode mode, uint16_t port, const cha
 	int listener = listening(&server), fd, transparent = -1;
 	socklen_t length = sizeof(transparent);
 
-	fd = upstream_open(&source, &client, &server, &failure);
+	fd = upstream_open(&source, &client, &server, NULL, &failure);
 	assert_int_not_equal(fd, -1);
 	assert_true(socket_local_address(fd, &local));
 	assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &transparent, &length), 0);
@@ -166,7 +166,7 @@ static void a_fixed_source_serves_clients_of_either_family(void **state)
 		close(listener);
 		skip();
 	}
-	fd = upstream_open(&source, &client, &server, &failure);
+	fd = upstream_open(&source, &client, &server, NULL, &failure);
 	assert_int_not_equal(fd, -1);
 	close(fd);
 	close(listener);
@@ -182,7 +182,7 @@ static void a_connection_that_needs_no_time_is_one(void **state)
 	(void)state;
 	errno = 0;
 	connected_without_wait = true;
-	fd = upstream_open(&source, &client, &server, &failure);
+	fd = upstream_open(&source, &client, &server, NULL, &failure);
 	connected_without_wait = false;
 	assert_int_not_equal(fd, -1);
 	close(fd);
@@ -208,7 +208,7 @@ static void each_error_of_opening_has_its_reason(void **state)
 		struct upstream_failure failure;
 
 		socket_error = rows[i].error;
-		assert_int_equal(upstream_open(&source, &client, &server, &failure), -1);
+		assert_int_equal(upstream_open(&source, &client, &server, NULL, &failure), -1);
 		socket_error = 0;
 		assert_int_equal(failure.error, rows[i].error);
 		assert_string_equal(reason_name(failure.reason), rows[i].reason);
@@ -222,7 +222,7 @@ static void assert_fails(const struct source *source, const struct addr *client,
 	struct upstream_failure failure = {REASON_DONE, 0};
 	int next = next_descriptor();
 
-	assert_int_equal(upstream_open(source, client, server, &failure), -1);
+	assert_int_equal(upstream_open(source, client, server, NULL, &failure), -1);
 	assert_int_equal(failure.error, error);
 	assert_string_equal(reason_name(failure.reason), reason_name(reason));
 	assert_int_equal(next_descriptor(), next);
@@ -255,7 +255,7 @@ static void a_broadcast_address_is_no_server(void **state)
 	int next = next_descriptor();
 
 	(void)state;
-	assert_int_equal(upstream_open(&source, &client, &server, &failure), -1);
+	assert_int_equal(upstream_open(&source, &client, &server, NULL, &failure), -1);
 	assert_string_equal(reason_name(failure.reason), "connect-unreachable");
 	assert_int_equal(failure.error, ENETUNREACH);
 	assert_int_equal(next_descriptor(), next);
@@ -283,8 +283,8 @@ static void without_rights_a_foreign_source_is_denied(void **state)
 		close(listener);
 		skip();
 	}
-	fds[0] = upstream_open(&foreign, &client, &server, &failures[0]);
-	fds[1] = upstream_open(&low, &client, &server, &failures[1]);
+	fds[0] = upstream_open(&foreign, &client, &server, NULL, &failures[0]);
+	fds[1] = upstream_open(&low, &client, &server, NULL, &failures[1]);
 	assert_int_equal(seteuid(0), 0);
 	assert_int_equal(fds[0], -1);
 	assert_int_equal(failures[0].error, EPERM);
@@ -308,7 +308,7 @@ static void without_a_descriptor_that_is_the_reason(void **state)
 	tight = before;
 	tight.rlim_cur = (rlim_t)next_descriptor();
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-	fd = upstream_open(&source, &client, &server, &failure);
+	fd = upstream_open(&source, &client, &server, NULL, &failure);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(fd, -1);
 	assert_int_equal(failure.error, EMFILE);

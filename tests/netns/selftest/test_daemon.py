@@ -16,6 +16,7 @@ import pytest
 
 from lab import waiting
 from lab.netns.endpoint import RESETS
+from lab.netns.firewall import load_rules
 from lab.netns.namespace import Namespace
 from lab.paths import RUN, TPROXYD
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
@@ -358,6 +359,66 @@ def test_a_header_that_names_an_address_of_the_host_is_refused(namespace, start,
     client.send(f"PROXY TCP4 {OWN} 192.0.2.80 1000 80\r\n".encode())
     assert client.ending() == ("reset", b"")
     assert daemon.await_line("(header-address)") and not waiting.readable([server], 0)
+
+
+# Servers where the client connected to
+
+
+ANYWHERE = PROXY.replace(f"bind {ADDRESS}:{PORT}", f"bind :{PORT} transparent")
+TO_ANYWHERE = {"server": "server s 0.0.0.0", "option": "option transparent"}
+
+
+def assert_reset(namespace, **destination):
+    """A client's connection is reset, maybe before connect() returns."""
+    try:
+        assert connect(namespace, **destination).ending() == ("reset", b"")
+    except ConnectionResetError:
+        pass
+
+
+@pytest.mark.parametrize("words", TO_ANYWHERE.values(), ids=TO_ANYWHERE)
+def test_a_refused_destination_is_named(namespace, start, words):
+    """Its system calls are restricted, and it still finds out which addresses are its host's."""
+    namespace.ip(f"addr add {OWN}/24 brd + dev lo")
+    daemon = start(configured(proxy=f"{ANYWHERE}  {words}\n")).await_started()
+    name = "s" if words.startswith("server") else "<NOSRV>"
+    for address, reason in ((ADDRESS, "destination-address"), (OWN, "destination-own")):
+        assert_reset(namespace, address=address)
+        line = daemon.await_line(f"({reason})")
+        assert f"frontend web, server web/{name} at {address}:{PORT}: " in line
+
+
+def test_another_port_of_the_hosts_addresses_is_reached_from_this_host(namespace, start):
+    namespace.ip(f"addr add {OWN}/32 dev lo")
+    daemon = start(configured(proxy=f"{ANYWHERE}  server s *:{SERVER}\n")).await_started()
+    with contextlib.closing(listen(namespace, address=OWN)) as server:
+        client = connect(namespace, address=OWN)
+        client.send(b"question")
+        assert accept(server).receive(8) == b"question"
+    assert daemon.stop() == 0
+
+
+LEAD_BACK = f"""*mangle
+-A OUTPUT -p tcp --dport {SERVER} -j MARK --set-mark 1
+-A PREROUTING -i lo -p tcp --dport {SERVER} -j TPROXY --on-port {PORT} --tproxy-mark 1
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("threads", [1, THREADS])
+@pytest.mark.parametrize("server", ["192.0.2.80:", "*:"], ids=["fixed", "original"])
+def test_what_it_sends_is_refused_in_one_step_when_it_comes_back(namespace, start, server, threads):
+    """Whichever thread accepts it, the client ends and nothing more is sent."""
+    namespace.ip("link add own type veth peer name other", f"addr add {OWN}/24 dev own", "link set own up", "link set other up")
+    namespace.ip("rule add fwmark 1 lookup 100", "route add local default dev lo table 100")
+    load_rules(namespace, LEAD_BACK, 4, "iptables")
+    daemon = start(configured(threads=threads, proxy=f"{ANYWHERE}  server s {server}{SERVER}\n")).await_started()
+    destination = {"port": SERVER, "address": "192.0.2.80"} if server == "*:" else {}
+    for number in range(1, 6):
+        assert_reset(namespace, **destination)
+        waiting.until(lambda: len(daemon.lines("(diverted-again)")) == number, "each is refused once")
+    assert daemon.stop() == 0
+    assert daemon.lines("ended: 10 sessions"), daemon.log()
 
 
 # Privileges

@@ -8,6 +8,7 @@ each session (session.py, datagrams.py).
 import contextlib
 import errno
 import functools
+import ipaddress
 import json
 import os
 import resource
@@ -47,6 +48,11 @@ CLAIMS = [
 
 def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def plain(address):
+    """Address and port, IPv4 never in its mapped form."""
+    return address[0].removeprefix("::ffff:"), address[1]
 
 
 class Proxy:
@@ -126,6 +132,8 @@ class Proxy:
         """A socket that is bound to what the session's server is to see."""
         if self.leads_back(session.server_address):
             raise Refused("the client connected to the proxy itself")
+        if self.senseless(session.server_address):
+            raise Refused("no server can have the address that the client connected to")
         where = self.source_for(session)
         made = socket.socket(family_of(session.server_address[0]), kind)
         session.server = made
@@ -160,12 +168,14 @@ class Proxy:
         self.turn += 1
         return server["address"], server["port"]
 
+    def after_header(self, session):
+        """The server's address for a session whose header names another destination."""
+        return plain(session.destination) if self.scenario["destination"] == "original" else session.server_address
+
     def leads_back(self, address):
-        """Whether a server's address is where the proxy itself listens: one of its listeners', on an address of its host."""
+        """Whether a server's address is where the proxy itself listens, or where clients choose, any address of its host."""
         own = {own_address for _, own_address, port in self.endpoints() if port == address[1]}
-        if self.scenario["destination"] == "servers":
-            own &= {address[0], "0.0.0.0", "::"}
-        if not own:
+        if self.scenario["destination"] == "servers" and not own & {address[0], "0.0.0.0", "::"}:
             return False
         with socket.socket(family_of(address[0]), self.kind) as probe:
             try:
@@ -173,6 +183,18 @@ class Proxy:
             except OSError:
                 return False
         return True
+
+    def senseless(self, address):
+        """Whether no server can have an address that a client chose."""
+        chosen = ipaddress.ip_address(address[0].removeprefix("::ffff:"))
+        nowhere = chosen.is_loopback or chosen.is_unspecified or chosen.is_multicast or str(chosen) == "255.255.255.255"
+        return self.scenario["destination"] == "original" and nowhere
+
+    def is_own(self, address, destination):
+        """Whether a client is this proxy itself, whose connection to a server was diverted to it."""
+        ends = plain(address), plain(destination)
+        servers = (each for each in self.sessions if each.server)
+        return any((plain(each.server.getsockname()), plain(each.server_address)) == ends for each in servers)
 
     def header_version(self, address):
         """The version of the PROXY protocol that a server wants, or None."""
@@ -197,8 +219,11 @@ class Proxy:
         expected = bool(self.fields[listener].get("proxy_protocol")) or self.expects_header(address, destination)
         server = self.destination(listener, destination)
         session = self.session_class(self, client, address, server, expected)
+        own = self.is_own(address, client.getsockname())
         self.sessions.add(session)
-        if not expected:
+        if own:
+            self.refused(session, "the client is this proxy itself")
+        elif not expected:
             self.begin(session)
 
     # Rules

@@ -76,6 +76,7 @@ class Session:
         rest, self.header = self.header[size:], None
         if source:
             self.address, self.destination = source, destination
+            self.server_address = self.proxy.after_header(self)
         self.connect(rest)
 
     def greeting(self):

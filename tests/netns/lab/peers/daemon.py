@@ -106,18 +106,18 @@ class Daemon:
         self.process.wait()
 
 
-def listen(namespace, port=SERVER):
+def listen(namespace, port=SERVER, address=ADDRESS):
     """A server's listening socket in the namespace."""
     with namespace:
         made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((ADDRESS, port))
+    made.bind((address, port))
     made.listen(1024)
     made.settimeout(waiting.seconds)
     return made
 
 
-def connect(namespace, port=PORT, source=None):
+def connect(namespace, port=PORT, source=None, address=ADDRESS):
     """A client's connection."""
     with namespace:
         made = socket.socket()
@@ -125,8 +125,8 @@ def connect(namespace, port=PORT, source=None):
     if source is not None:
         made.bind((ADDRESS, source))
     made.settimeout(waiting.seconds)
-    made.connect((ADDRESS, port))
-    return Connection(made, (ADDRESS, port))
+    made.connect((address, port))
+    return Connection(made, (address, port))
 
 
 def accept(listener):

@@ -19,6 +19,26 @@ def intercept(lab, port):
     )
 
 
+def intercept_own(lab, destination, port):
+    """Divert what the proxy's host itself sends to a destination, too: it is marked, so that it comes in again by lo."""
+    to = f"-p tcp -d {destination.address} --dport {destination.port}"
+    ip = "ip" if destination.family == 4 else "ip6"
+    match = f"{ip} daddr {destination.address} tcp dport {destination.port}"
+    if lab.firewall_tool == "nft":
+        lines = [
+            f"add chain {ip} {_TABLE[lab.set_up_by]} own {{ type route hook output priority mangle; }}",
+            f"add rule {ip} {_TABLE[lab.set_up_by]} own {match} meta mark set 1",
+        ]
+        lab.topology.proxy.run("nft", "-f", "-", text="\n".join(lines) + "\n")
+    mark = f"-A OUTPUT {to} -j MARK --set-mark 1"
+    _add(
+        lab,
+        f"{mark}\n-A PREROUTING -i lo {to} -j TPROXY --on-port {port} --tproxy-mark 1",
+        f"iifname lo {match} tproxy to :{port} meta mark set 1 accept",
+        (destination.family,),
+    )
+
+
 def intercept_datagrams(lab, destination_port, port):
     """Divert every datagram to a port, to any address, to the socket on another port."""
     _add(
@@ -69,11 +89,12 @@ def start_for_datagrams(lab, source=None, **rest):
 
 # Where rules for sockets jump to, and nft's chain, by who has set the host up.
 _DIVERT = {"recipe": "DIVERT", "apply": "TPROXYCTL"}
+_TABLE = {"recipe": "transparent", "apply": "tproxyctl"}
 _CHAIN = {"recipe": "transparent PREROUTING", "apply": "tproxyctl divert"}
 
 
-def _add(lab, mangle, nft):
-    for family in lab.families:
+def _add(lab, mangle, nft, families=None):
+    for family in families or lab.families:
         icmp, ip = ("icmp", "ip") if family == 4 else ("ipv6-icmp", "ip6")
         if lab.firewall_tool == "nft":
             rule = nft.format(icmp=icmp, tproxy=recipe.nft_tproxy(family, "udp"))

@@ -1,0 +1,64 @@
+/*
+ * Most servers are at the address of their line. One at the wildcard is wherever the client connected to, and then the
+ * client chooses, so every address is looked at before anything is sent to it.
+ *
+ * This host's own addresses are never such a destination: whoever connects to one of them is connected to the proxy's
+ * host already, and the connection would come back to the proxy, or reach a program that trusts this host. A port on
+ * the server's line is another thing: it maps the host's own addresses to another port of them, as in HAProxy. That
+ * can work where no listener has the port, and where the source is this host's, too.
+ */
+#include "destination.h"
+
+#include "session_set.h"
+#include "tproxy/socket.h"
+#include "upstream.h"
+
+#include <errno.h>
+
+bool destination_asked(const struct session *session, struct addr *asked)
+{
+	*asked = session->destination;
+	return addr_family(asked) != AF_UNSPEC ||
+	       socket_local_address(session->sides[CLIENT].fd, asked);
+}
+
+static bool comes_back(const struct server *server)
+{
+	return addr_port(&server->address) == 0 || server->loop != NULL ||
+	       upstream_is_foreign(&server->source);
+}
+
+static enum reason judge_original(const struct session *session, const struct addr *to, int *error)
+{
+	if (!addr_is_unicast(to) || addr_port(to) == 0)
+		return REASON_DESTINATION_ADDRESS;
+	switch (session_set_address_kind(session->set, to)) {
+	case ADDRESS_UNKNOWN:
+		*error = errno;
+		return upstream_open_reason(*error);
+	case ADDRESS_BROADCAST:
+		return REASON_DESTINATION_ADDRESS;
+	case ADDRESS_OWN:
+		return comes_back(session->server) ? REASON_DESTINATION_OWN : REASON_DONE;
+	case ADDRESS_OTHER:
+		break;
+	}
+	return REASON_DONE;
+}
+
+enum reason destination_choose(const struct session *session, struct addr *to, int *error)
+{
+	const struct server *server = session->server;
+	bool is_original = server_is_original(server);
+	struct addr asked = addr_any(AF_INET);
+
+	*error = 0;
+	if (is_original || addr_port(&server->address) == 0)
+		destination_asked(session, &asked);
+	*to = server_address(server, &asked);
+	if (is_original)
+		return judge_original(session, to, error);
+	if (server->loop != NULL && session_set_address_kind(session->set, to) == ADDRESS_OWN)
+		return REASON_LOOP;
+	return REASON_DONE;
+}

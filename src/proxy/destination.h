@@ -1,0 +1,20 @@
+/* The destination: which address a session connects to, as its server's line and its client say. */
+#ifndef PROXY_DESTINATION_H
+#define PROXY_DESTINATION_H
+
+#include "session.h"
+
+/*
+ * Sets ASKED to the address that the client connected to: the one that its PROXY header names, or else the accepted
+ * socket's own local address, which TPROXY leaves as the client sent it. False: the kernel does not say.
+ */
+bool destination_asked(const struct session *session, struct addr *asked);
+
+/*
+ * Sets SERVER to where the session, whose server is chosen, is to connect to. Returns REASON_DONE, or the reason for
+ * which it must not: the connection would come back to the proxy, or no server can be there. *ERROR is the errno
+ * behind the reason, or 0.
+ */
+enum reason destination_choose(const struct session *session, struct addr *server, int *error);
+
+#endif

@@ -1,0 +1,87 @@
+"""The fully transparent proxy beside conntrack: both sides have the same addresses and ports, so they share an entry.
+
+Packets that conntrack takes for invalid are dropped, as many firewalls do. That is no harm in one zone, and none where the
+client's link has a zone of its own. A rule counts what conntrack knows, so that a host without conntrack does not pass.
+"""
+
+import pytest
+
+from lab.exceptions import Absent
+from lab.netns import firewall, topology
+from lab.netns.endpoint import Endpoint
+from lab.peers.proxy import Implementation
+from lab.setup import steering
+from lab.setup.lab import Lab
+
+pytestmark = pytest.mark.suite
+
+PORT = 3129
+ANY = {4: "0.0.0.0", 6: "::"}
+
+IPTABLES = """*mangle
+-I PREROUTING -m conntrack --ctstate INVALID -j DROP
+COMMIT
+*filter
+-A INPUT -m conntrack --ctstate INVALID -j DROP
+-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A OUTPUT -m conntrack --ctstate INVALID -j DROP
+COMMIT
+"""
+IPTABLES_ZONE = """*raw
+-A PREROUTING -i client0 -j CT --zone 1
+-A OUTPUT -o client0 -j CT --zone 1
+COMMIT
+"""
+NFT = """table inet filter {
+  chain before { type filter hook prerouting priority mangle - 1; ct state invalid drop; }
+  chain input { type filter hook input priority filter; ct state invalid drop; ct state established counter accept; }
+  chain output { type filter hook output priority filter; ct state invalid drop; }
+}
+"""
+NFT_ZONE = """table inet zones {
+  chain from { type filter hook prerouting priority raw; iifname client0 ct zone set 1; }
+  chain to { type filter hook output priority raw; oifname client0 ct zone set 1; }
+}
+"""
+
+
+@pytest.fixture
+def lab(firewall_tool, family):
+    made = Lab(Implementation("tproxyd"), family, "inline", firewall_tool)
+    yield made
+    made.close()
+
+
+def track(lab, zones):
+    """Load rules that use conntrack."""
+    host = lab.proxy.namespace
+    if lab.firewall_tool == "nft":
+        host.run("nft", "-f", "-", text=NFT + (NFT_ZONE if zones else ""))
+    else:
+        firewall.load_rules(host, IPTABLES + (IPTABLES_ZONE if zones else ""), lab.family, lab.firewall_tool, "--noflush")
+
+
+def tracked(lab, zones):
+    """The entries of connections that a client's zone, or the only one, has."""
+    try:
+        with lab.proxy.namespace, open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as file:
+            return [line for line in file if "dport=8080" in line and ("zone=1" in line) == zones]
+    except FileNotFoundError:
+        raise Absent("the kernel does not show conntrack's entries") from None
+
+
+@pytest.mark.parametrize("zones", [False, True], ids=["one-zone", "zones"])
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+@pytest.mark.parametrize("family", topology.FAMILIES)
+def test_both_sides_of_a_session_have_the_same_addresses_and_ports(lab, zones):
+    track(lab, zones)
+    steering.intercept(lab, PORT)
+    lab.start("client", [lab.listener(Endpoint(ANY[lab.family], PORT))], [], destination="original").await_ready()
+    lab.server.serve(lab.server_endpoint)
+    flow = lab.client.connect(lab.server_endpoint)
+    assert (flow.server.peer, flow.server.local) == (flow.client.local, flow.client.peer)
+    assert ("ESTABLISHED", flow.client.peer, flow.client.local) in lab.proxy.sockets()
+    flow.exchange(1 << 20)
+    assert tracked(lab, zones)
+    flow.client.close()
+    assert flow.server.ending()[0] == "eof"
