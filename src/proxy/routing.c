@@ -2,7 +2,8 @@
  * Rules of a stage are asked in their order. The first one that applies decides or chooses; only expect-proxy is a
  * note, and the rules after it are asked, too.
  *
- * A section without rules costs one comparison: nothing is asked of the kernel for it. Every server counts as usable,
+ * A listen section is its own backend, so its rules for contents are asked twice, with the same answer. A section without
+ * rules costs one comparison: nothing is asked of the kernel for it. Every server counts as usable,
  * since there are no health checks.
  */
 #include "routing.h"
@@ -19,8 +20,7 @@ static struct connection_facts facts_of(const struct session *session)
 	struct connection_facts facts = {
 		.source = session->client, .usable_servers = usable_servers};
 
-	if (!destination_asked(session, &facts.destination))
-		facts.destination = (struct addr){0};
+	destination_asked(session, &facts.destination); /* without a family where it is not known */
 	return facts;
 }
 
@@ -73,8 +73,7 @@ enum reason routing_choose(
 	*backend = rule != NULL ? rule->backend : frontend->default_backend;
 	if (*backend == NULL)
 		return REASON_DONE;
-	if (*backend != frontend &&
-		is_rejected(find_rule(session, *backend, STAGE_CONTENT, &unused)))
+	if (is_rejected(find_rule(session, *backend, STAGE_CONTENT, &unused)))
 		return REASON_CONTENT_REJECTED;
 	rule = find_rule(session, *backend, STAGE_SERVER, &unused);
 	*server = rule != NULL ? rule->server : NULL;

@@ -22,7 +22,7 @@ static struct config config = {.proxies = &section, .proxy_count = 1};
 
 /* What is planned for, and the outcome: the result and what stderr got. */
 struct planned {
-	unsigned limit, workers, maxconn;
+	unsigned limit, workers, maxconn, ulimit_n;
 	int result;
 	unsigned sessions;
 	char text[1024];
@@ -43,6 +43,7 @@ static void plan_and_answer(const struct planned *asked, int answer)
 	if (log == NULL || setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		_exit(2);
 	config.global.maxconn = asked->maxconn;
+	config.global.ulimit_n = asked->ulimit_n;
 	descriptors = descriptors_measure(&config.global, asked->workers, log);
 	made.result = descriptors_plan(&descriptors, &config, log_places(log), log, &made.sessions);
 	if (read(ends[0], made.text, sizeof(made.text) - 1) == -1)
@@ -119,12 +120,37 @@ static void a_maxconn_that_may_not_fit_is_kept_and_warned_of(void **state)
 	assert_string_equal(made.text, "");
 }
 
+static void the_configured_limit_holds(void **state)
+{
+	struct planned low =
+		plan_in_child((struct planned){.limit = 4096, .workers = 1, .ulimit_n = 64});
+	struct planned same = plan_in_child((struct planned){.limit = 64, .workers = 1});
+
+	(void)state;
+	assert_int_equal(low.result, 0);
+	assert_int_equal(low.sessions, same.sessions);
+}
+
+/* No process can have so many: fs.nr_open is less. */
+static void a_limit_that_cannot_be_set_is_an_error(void **state)
+{
+	struct planned made = plan_in_child(
+		(struct planned){.limit = 4096, .workers = 1, .ulimit_n = 2000000000});
+
+	(void)state;
+	assert_int_equal(made.result, -1);
+	assert_non_null(
+		strstr(made.text, "cannot set the descriptor limit to 2000000000 (ulimit-n)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_worker_takes_what_it_takes),
 		cmocka_unit_test(a_small_limit_is_used_as_far_as_it_goes_and_warned_of),
 		cmocka_unit_test(without_room_for_a_session_it_says_what_to_raise),
+		cmocka_unit_test(the_configured_limit_holds),
+		cmocka_unit_test(a_limit_that_cannot_be_set_is_an_error),
 		cmocka_unit_test(a_maxconn_that_may_not_fit_is_kept_and_warned_of),
 	};
 
