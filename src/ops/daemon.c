@@ -205,10 +205,12 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 
 /* --- a reload --- */
 
+/* The service manager waits for this, except where it has ended tproxyd meanwhile. */
 static void end_reload(struct daemon *daemon, const char *outcome)
 {
 	daemon->reloading = false;
-	notify_ready(&daemon->notify, outcome);
+	if (!daemon->ends)
+		notify_ready(&daemon->notify, outcome);
 }
 
 /* From here on nothing can fail: each worker puts NEXT in force when it comes to it. */

@@ -6,6 +6,7 @@
 #include "tproxy/diag.h"
 #include "unit.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,6 +116,47 @@ static void the_same_file_has_all_in_common(void **state)
 	release(&pair);
 }
 
+/* Of an IPv4 address it says nothing. */
+static void how_ipv6_takes_ipv4_makes_another_listener_of_ipv6_alone(void **state)
+{
+	struct pair pair = compare(
+		TIMES "listen a\n bind 192.0.2.1:1,[2001:db8::1]:1\n server s 192.0.2.9:1\n", TIMES
+		"listen a\n bind 192.0.2.1:1,[2001:db8::1]:1 v6only\n server s 192.0.2.9:1\n");
+	static const size_t listeners[] = {0, NONE};
+
+	(void)state;
+	assert_memory_equal(pair.found->listeners, listeners, sizeof(listeners));
+	release(&pair);
+}
+
+static void listeners_are_found_in_every_section(void **state)
+{
+	struct pair pair = compare(TIMES
+		"listen a\n bind 192.0.2.1:1\n bind 192.0.2.1:2\n server s 192.0.2.9:1\n"
+		"listen b\n bind 192.0.2.1:3\n bind 192.0.2.1:4\n server s 192.0.2.9:1\n",
+		TIMES "listen b\n bind 192.0.2.1:4\n bind 192.0.2.1:2\n server s 192.0.2.9:1\n"
+		      "listen a\n bind 192.0.2.1:3\n bind 192.0.2.1:1\n server s 192.0.2.9:1\n");
+	static const size_t listeners[] = {3, 1, 2, 0};
+
+	(void)state;
+	assert_memory_equal(pair.found->listeners, listeners, sizeof(listeners));
+	release(&pair);
+}
+
+static void freed_counterparts_leave_no_memory(void **state)
+{
+	struct pair pair = compare(TIMES "listen a\n bind :1-9\n server s 192.0.2.9:1\n",
+		TIMES "listen a\n bind :1-9\n server s 192.0.2.9:1\n");
+	size_t before = mallinfo2().uordblks;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		counterparts_free(counterparts_find(pair.now, pair.before));
+	assert_in_range(mallinfo2().uordblks, 0, before + 4096);
+	release(&pair);
+	counterparts_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +164,9 @@ int main(void)
 		cmocka_unit_test(listeners_are_found_by_where_they_listen),
 		cmocka_unit_test(a_new_listener_that_overlaps_an_older_one_is_found),
 		cmocka_unit_test(the_same_file_has_all_in_common),
+		cmocka_unit_test(how_ipv6_takes_ipv4_makes_another_listener_of_ipv6_alone),
+		cmocka_unit_test(listeners_are_found_in_every_section),
+		cmocka_unit_test(freed_counterparts_leave_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("counterparts", tests, NULL, NULL);

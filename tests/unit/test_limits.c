@@ -201,18 +201,21 @@ static void what_has_a_counterpart_is_counted_together(void **state)
 static void either_of_two_may_be_freed_first(void **state)
 {
 	size_t memory = mallinfo2().uordblks;
-	struct limits *before = limits_new(&config, 10), *now = renew(before);
 
 	(void)state;
-	limits_free(before);
-	assert_true(limits_enter(now, &newer[1]));
-	limits_leave(now, &newer[1]);
-	limits_free(now);
-	before = limits_new(&config, 10);
-	now = renew(before);
-	limits_free(now);
-	assert_true(limits_enter(before, &sections[0]));
-	limits_free(before);
+	for (int i = 0; i < 1000; i++) {
+		struct limits *before = limits_new(&config, 10), *now = renew(before);
+
+		limits_free(before);
+		assert_true(limits_enter(now, &newer[1]));
+		limits_leave(now, &newer[1]);
+		limits_free(now);
+		before = limits_new(&config, 10);
+		now = renew(before);
+		limits_free(now);
+		assert_true(limits_enter(before, &sections[0]));
+		limits_free(before);
+	}
 	assert_in_range(mallinfo2().uordblks, 0, memory + 4096);
 }
 

@@ -817,26 +817,93 @@ static void a_listener_that_is_paused_is_taken_over_and_tried_again(void **state
 	finish(&flood);
 }
 
-static void a_listener_becomes_transparent_and_plain_again(void **state)
+/* What the line says holds, and what it has said before does not. */
+static void a_listener_is_transparent_as_its_new_line_says(void **state)
 {
 	struct flood flood;
 	struct successor next;
 
 	if (!socket_may_be_transparent())
 		skip();
-	for (int on = 0; on < 2; on++) {
+	for (int change = 0; change < 4; change++) {
+		bool was = change & 1, is = change & 2;
+
 		start(&flood, state);
-		if (!on)
+		if (was)
 			assert_int_equal(
 				socket_set_transparent(flood.listeners.list[0].fd, AF_INET), 0);
-		flood.bind.transparent = !on;
+		flood.bind.transparent = was;
 		prepare_successor(&flood, &next, 0);
-		next.bind.transparent = on;
+		next.bind.transparent = is;
 		take_over(&flood, &next);
-		assert_int_equal(option(next.listeners.list[0].fd, IPPROTO_IP, IP_TRANSPARENT), on);
+		assert_int_equal(option(next.listeners.list[0].fd, IPPROTO_IP, IP_TRANSPARENT), is);
 		release_successor(&next);
 		finish(&flood);
 	}
+}
+
+/* Three that follow each other in another order, one of which is new, and one that has closed already. */
+static void each_socket_is_taken_over_by_its_own_counterpart(void **state)
+{
+	struct rig *rig = *state;
+	struct listener_failure failure;
+	struct sections before, now;
+	struct listeners older, newer;
+	struct counterparts *counterparts;
+	int first, second;
+
+	configure(&before);
+	assert_int_equal(listeners_bind(&older, &before.config, true, &failure), 0);
+	for (int i = 0; i < 3; i++)
+		assert_true(socket_local_address(older.list[i].fd, &before.binds[i].address));
+	assert_int_equal(
+		listeners_start(&older, rig->base, &rig->sessions, on_pause, NULL, &failure), 0);
+	configure(&now);
+	now.binds[0].address = before.binds[2].address;
+	now.binds[2].address = before.binds[0].address;
+	counterparts = counterparts_find(&now.config, &before.config);
+	assert_int_equal(listeners_bind_new(&newer, &now.config, counterparts, true, &failure), 0);
+	assert_int_equal(newer.list[0].fd, -1);
+	assert_int_not_equal(newer.list[1].fd, -1);
+	assert_int_equal(newer.list[2].fd, -1);
+	assert_int_equal(listeners_listen(&newer, &failure), 0);
+	first = older.list[0].fd;
+	second = newer.list[1].fd;
+	event_del(&older.list[2].event);
+	close(older.list[2].fd);
+	older.list[2].fd = -1;
+	older.open_count--;
+	listeners_take_over(&newer, &older, rig->base, &rig->sessions, on_pause, NULL);
+	assert_int_equal(newer.list[0].fd, -1);
+	assert_int_equal(newer.list[1].fd, second);
+	assert_int_equal(newer.list[2].fd, first);
+	assert_int_equal(newer.open_count, 2);
+	assert_int_equal(older.open_count, 1);
+	assert_int_equal(event_base_get_num_events(rig->base, EVENT_BASE_COUNT_ADDED), 3);
+	listeners_close(&older);
+	listeners_close(&newer);
+	listeners_free(&older);
+	listeners_free(&newer);
+	counterparts_free(counterparts);
+}
+
+static void a_new_socket_that_cannot_listen_is_named(void **state)
+{
+	struct listener_failure failure = {0};
+	struct sections sections;
+	struct listeners set;
+	int file = eventfd(0, EFD_CLOEXEC);
+
+	(void)state;
+	configure(&sections);
+	assert_int_equal(listeners_bind(&set, &sections.config, true, &failure), 0);
+	assert_int_equal(dup2(file, set.list[0].fd), set.list[0].fd);
+	assert_int_equal(listeners_listen(&set, &failure), -1);
+	assert_ptr_equal(failure.frontend, &sections.proxies[0]);
+	assert_ptr_equal(failure.bind, &sections.binds[0]);
+	assert_int_equal(failure.error, ENOTSOCK);
+	listeners_free(&set);
+	close(file);
 }
 
 /* As where memory is missing: it must not be lost for ever. */
@@ -925,7 +992,9 @@ int main(void)
 		LISTENER_TEST(freeing_leaves_no_memory),
 		LISTENER_TEST(a_socket_is_taken_over_with_the_clients_in_its_queue),
 		LISTENER_TEST(a_listener_that_is_paused_is_taken_over_and_tried_again),
-		LISTENER_TEST(a_listener_becomes_transparent_and_plain_again),
+		LISTENER_TEST(a_listener_is_transparent_as_its_new_line_says),
+		LISTENER_TEST(each_socket_is_taken_over_by_its_own_counterpart),
+		LISTENER_TEST(a_new_socket_that_cannot_listen_is_named),
 		LISTENER_TEST(a_socket_that_cannot_be_watched_now_is_watched_later),
 		LISTENER_TEST(a_wildcard_is_bound_beside_an_address_of_the_configuration_before),
 	};

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,16 +80,20 @@ static int make_loop(struct session_loop *loop, struct rig *rig)
 	return session_loop_init(loop, rig->base, limits_process(rig->limits));
 }
 
-static void a_loop_keeps_one_descriptor_and_leaves_none(void **state)
+static void a_loop_keeps_one_descriptor_and_leaves_nothing(void **state)
 {
 	struct session_loop loop;
 	unsigned before = descriptors_open();
+	struct session *dead = calloc(1, sizeof(*dead));
+	size_t memory = mallinfo2().uordblks;
 
 	assert_int_equal(make_loop(&loop, *state), 0);
 	assert_int_equal(descriptors_open(), before + 1);
 	assert_true(fcntl(loop.spare, F_GETFD) & FD_CLOEXEC);
+	TAILQ_INSERT_TAIL(&loop.dead, dead, link);
 	session_loop_free(&loop);
 	assert_int_equal(descriptors_open(), before);
+	assert_in_range(mallinfo2().uordblks, 0, memory - sizeof(*dead));
 }
 
 static void without_a_spare_descriptor_there_is_no_loop(void **state)
@@ -138,33 +143,37 @@ static void each_backend_has_a_round_robin_that_begins_at_the_seed(void **state)
 	session_set_free(&set);
 }
 
-/* The counterpart of one is the other; a backend that is new begins at the seed. */
+/* Each backend goes on where its counterpart was; one that is new begins at the seed. */
 static void round_robins_go_on_after_a_reload(void **state)
 {
 	static struct server servers[] = {{.name = "s1"}, {.name = "s2"}, {.name = "s3"}};
-	struct proxy older[] = {
-		{.name = "a", .role = ROLE_BACKEND, .servers = servers, .server_count = 3},
-	};
-	struct proxy newer[] = {
-		{.name = "new", .role = ROLE_BACKEND, .servers = servers, .server_count = 3},
-		{.name = "a",
-			.role = ROLE_BACKEND,
-			.index = 1,
-			.servers = servers,
-			.server_count = 3},
-	};
-	const struct config before = {.proxies = older, .proxy_count = 1, .server_count = 3};
-	const struct config now = {.proxies = newer, .proxy_count = 2, .server_count = 6};
-	struct counterparts *counterparts = counterparts_find(&now, &before);
+	struct proxy older[2], newer[3];
+	static const char *const older_names[] = {"a", "b"}, *const newer_names[] = {
+								     "b", "new", "a"};
+	const struct config before = {.proxies = older, .proxy_count = 2, .server_count = 3};
+	const struct config now = {.proxies = newer, .proxy_count = 3, .server_count = 3};
+	struct counterparts *counterparts;
 	struct session_set first, second;
 
+	for (unsigned i = 0; i < 5; i++) {
+		struct proxy *proxy = i < 2 ? &older[i] : &newer[i - 2];
+
+		*proxy = (struct proxy){.name = i < 2 ? older_names[i] : newer_names[i - 2],
+			.role = ROLE_BACKEND,
+			.index = i < 2 ? i : i - 2,
+			.servers = servers,
+			.server_count = 3};
+	}
+	counterparts = counterparts_find(&now, &before);
 	assert_int_equal(make_set(&first, *state, &before, 0), 0);
 	assert_int_equal(make_set(&second, *state, &now, 0), 0);
 	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[0]);
 	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[1]);
+	assert_ptr_equal(session_set_next_server(&first, &older[1]), &servers[0]);
 	session_set_continue(&second, &first, counterparts);
-	assert_ptr_equal(session_set_next_server(&second, &newer[1]), &servers[2]);
-	assert_ptr_equal(session_set_next_server(&second, &newer[0]), &servers[0]);
+	assert_ptr_equal(session_set_next_server(&second, &newer[0]), &servers[1]);
+	assert_ptr_equal(session_set_next_server(&second, &newer[1]), &servers[0]);
+	assert_ptr_equal(session_set_next_server(&second, &newer[2]), &servers[2]);
 	session_set_free(&first);
 	session_set_free(&second);
 	counterparts_free(counterparts);
@@ -287,7 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SET_TEST(a_set_leaves_no_descriptor_and_no_memory),
-		SET_TEST(a_loop_keeps_one_descriptor_and_leaves_none),
+		SET_TEST(a_loop_keeps_one_descriptor_and_leaves_nothing),
 		SET_TEST(without_a_spare_descriptor_there_is_no_loop),
 		SET_TEST(round_robins_go_on_after_a_reload),
 		SET_TEST(the_spare_is_opened_once),
