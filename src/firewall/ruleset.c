@@ -120,6 +120,7 @@ static void free_chain(struct chain *chain)
 	for (size_t i = 0; i < chain->rule_count; i++)
 		free_rule(&chain->rules[i]);
 	free(chain->rules);
+	free(chain->links);
 	free(chain->name);
 }
 
