@@ -91,7 +91,7 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 			"-m mac --mac-source %s -j CONNMARK --set-mark 0x%x", link->mac, number));
 	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
 		shell_format("-s %s -j CONNMARK --restore-mark", server));
-	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, number);
+	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, UINT32_MAX, number);
 	check_fix(finding, ON_ROUTER,
 		shell_format("ip -%d route replace default via %s table %u", family_version(family),
 			here, number),
@@ -138,7 +138,8 @@ static bool has_other_cause(const struct check *check)
 {
 	static const enum check_item items[] = {CHECK_CAPABILITY, CHECK_DIVERT, CHECK_RULE_ORDER,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FILTER, CHECK_NAT_SOURCE,
-		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_SERVER_ROUTE};
+		CHECK_NAT_DESTINATION, CHECK_MARK_SHARED, CHECK_SRC_VALID_MARK, CHECK_RP_FILTER,
+		CHECK_SERVER_ROUTE};
 
 	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
 		if (check_failed(check, items[i]))

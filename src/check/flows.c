@@ -108,25 +108,6 @@ static void judge_fwmark_accept(struct check *check, const struct packet_path *p
 	}
 }
 
-/* The listener that a TPROXY rule names has to be there once the proxy runs. */
-static void judge_tproxy_listener(struct check *check, const struct packet_path *path)
-{
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
-	const struct snapshot *snapshot = check->snapshot;
-	char text[ADDR_TEXT_MAX], *rule;
-
-	if (trace.tproxy == NULL || !snapshot->sockets_known ||
-		snapshot_listener(snapshot, path->packet.protocol, &trace.listener) != NULL ||
-		snapshot_listener(snapshot, path->packet.protocol, &path->listener->address) ==
-			NULL)
-		return;
-	rule = check_rule_text(check, trace.tproxy);
-	check_add(check, CHECK_LISTENER, CHECK_MISSING, path->subject,
-		"%s gives them to %s, but nothing listens there", rule,
-		addr_format(&trace.listener, text));
-	free(rule);
-}
-
 /*
  * A bridge with br_netfilter runs PREROUTING, then the host drops the socket that TPROXY chose (Linux:
  * skb_orphan() in ip_rcv_core()). Mark and destination stay, so only a listener at that destination works.
@@ -171,12 +152,14 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	struct route_question question = {.to = packet.destination};
 	struct route_answer answer;
 	struct check_finding *finding;
+	struct trace trace;
 
 	check->snapshot->route(&question, &answer);
 	packet.in = NULL;
 	packet.out = answer.link;
-	question.mark = packet_trace(check, HOOK_OUTPUT, &packet).mark;
-	if (answer.found && !answer.local && question.mark != 0)
+	trace = packet_trace(check, HOOK_OUTPUT, &packet);
+	question.mark = trace.mark;
+	if (answer.found && !answer.local && trace.routed_again)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, path->subject,
@@ -186,48 +169,24 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	finding = check_add(check, CHECK_LOCAL_CLIENT, CHECK_MISSING, path->subject,
 		"the client is this host, but this host does not deliver the address to itself");
 	/* Without `src`, packets to a local address have that address as their source, too. */
-	check_fix_local_address(finding, &packet.destination, &packet.source);
-}
-
-/*
- * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook
- * drops it or changes an address of it. Returns the last trace.
- */
-static struct trace follow_outgoing(
-	struct check *check, const struct packet_path *other, struct packet_path *path)
-{
-	struct packet *packet = &path->packet;
-	struct trace trace = {0};
-
-	packet->source = other->packet.destination;
-	packet->destination = other->packet.source;
-	packet->in = NULL;
-	packet->out = other->back.link;
-	packet->destination_local = false;
-	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
-		trace = packet_trace(check, hook, packet);
-		if (trace.dropped)
-			packet_report_drop(check, path, hook, packet, &trace);
-		else
-			packet_report_uncertain(check, path, &trace);
-		if (trace.dropped || trace.nat != NULL)
-			return trace;
-		packet->mark = trace.mark;
-	}
-	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
-	return trace;
+	check_fix_local_address(check, finding, &packet.destination, &packet.source);
 }
 
 /* The proxy's answer to a client's packet. */
 static void judge_answers_to_client(struct check *check, const struct packet_path *request)
 {
 	struct packet_path path = *request;
+	struct trace trace = packet_trace(check, HOOK_PREROUTING, &request->packet);
 
+	/* Of a request that is not tracked, the answer belongs to no connection. */
 	path.packet.tcp_flags = SYN | ACK;
-	path.packet.ct = CT_ESTABLISHED;
+	path.packet.ct = trace.ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	path.packet.ct_mark = trace.ct_mark;
 	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
 		family_version(family_of(request)));
-	follow_outgoing(check, request, &path);
+	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace))
+		check_add(check, CHECK_MARK_SHARED, CHECK_OK, path.subject,
+			"no mark keeps them on this host");
 }
 
 /* The packets between one client and one destination. */
@@ -270,7 +229,6 @@ static void judge_client(struct check *check, const struct service_listener *lis
 		} else
 			packet_judge_fragments(check, &path);
 	}
-	judge_tproxy_listener(check, &path);
 	judge_bridge(check, &path);
 }
 
@@ -284,37 +242,50 @@ static bool changes_source(const struct rule *rule)
 	return false;
 }
 
-/* The request to the server, with the client's address as its source. ANSWER is the server's. */
-static void judge_requests_to_server(struct check *check, const struct packet_path *answer)
+/*
+ * The request to the server, with the client's address as its source. ANSWER is the server's, and learns what
+ * connection tracking knows of it.
+ */
+static void judge_requests_to_server(struct check *check, struct packet_path *answer)
 {
 	struct packet_path path = *answer;
-	struct check_finding *finding;
 	struct trace trace;
-	char *rule;
 
 	path.packet.tcp_flags = SYN;
 	path.packet.ct = CT_NEW;
 	snprintf(path.subject, sizeof(path.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
-	trace = follow_outgoing(check, answer, &path);
-	if (trace.dropped)
+	if (!packet_judge_outgoing(check, answer, &path, CHECK_SERVER_ROUTE, &trace))
 		return;
-	if (trace.nat == NULL) {
-		check_add(check, CHECK_NAT_SOURCE, CHECK_OK, path.subject,
-			"no rule changes the client's address");
-		check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path.subject,
-			"no rule changes their destination");
+	answer->packet.ct_mark = trace.ct_mark;
+	if (trace.ct == CT_UNTRACKED)
+		answer->packet.ct = CT_INVALID;
+	if (trace.nat != NULL) {
+		packet_report_nat(check, &path,
+			changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION,
+			&path.packet, &trace);
 		return;
 	}
-	rule = check_rule_text(check, trace.nat);
-	if (changes_source(trace.nat))
-		finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, path.subject,
-			"%s changes the client's address", rule);
-	else
-		finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL, path.subject,
-			"%s changes their destination", rule);
-	check_fix_nat(check, finding, &path.packet, &trace);
-	free(rule);
+	check_add(check, CHECK_NAT_SOURCE, CHECK_OK, path.subject,
+		"no rule changes the client's address");
+	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path.subject,
+		"no rule changes their destination");
+}
+
+/* What the proxy sends after the server's answer: by then the connection may have a mark, which rules restore. */
+static void judge_later_packets(struct check *check, const struct packet_path *answer)
+{
+	struct packet_path path = *answer;
+	struct trace trace = packet_trace(check, HOOK_PREROUTING, &answer->packet);
+
+	if (trace.ct_mark == answer->packet.ct_mark)
+		return; /* they go as the first packet went */
+	path.packet.tcp_flags = ACK;
+	path.packet.ct = CT_ESTABLISHED;
+	path.packet.ct_mark = trace.ct_mark;
+	snprintf(path.subject, sizeof(path.subject), "data for the servers (IPv%d)",
+		family_version(family_of(answer)));
+	packet_judge_outgoing(check, answer, &path, CHECK_SERVER_ROUTE, &trace);
 }
 
 /* An ICMP error about the client's address, such as "packet too big". ANSWER is the server's packet. */
@@ -373,6 +344,7 @@ static void judge_server_answers(
 	judge_requests_to_server(check, &path);
 	if (!packet_judge_incoming(check, &path))
 		return;
+	judge_later_packets(check, &path);
 	if (path.packet.destination_local)
 		check_add(check, CHECK_ICMP, CHECK_OK, path.subject,
 			"not needed: the address is local to this host");

@@ -194,7 +194,7 @@ static void report_not_announced(
 		link);
 
 	if (addr_family(address) == AF_INET) {
-		check_fix_local_address(finding, address, NULL);
+		check_fix_local_address(check, finding, address, NULL);
 		return;
 	}
 	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
@@ -231,6 +231,38 @@ static void judge_neighbour_proxy(
 	}
 }
 
+/*
+ * A local address of IPv4 is answered for on every link, unless arp_ignore is not 0: 1 and 2 want it among the
+ * addresses of the link, 8 answers for none (ip-sysctl.rst). The larger value of the link and of `all` counts.
+ */
+static void judge_arp_ignore(struct check *check, const struct addr *address, const char *link)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct network_address *own = network_find_address(network, address);
+	int all, value = snapshot_link_sysctl(check->snapshot, AF_INET, link, "arp_ignore", &all);
+	bool by_all = all > value;
+	struct check_finding *finding;
+	char ip[ADDR_TEXT_MAX];
+
+	addr_format_ip(address, ip);
+	value = by_all ? all : value;
+	if (value <= 0 || (value < 8 && own != NULL && strcmp(own->link, link) == 0)) {
+		if (own != NULL)
+			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it is an address of %s",
+				own->link);
+		else
+			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it has a local route");
+		return;
+	}
+	finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, ip,
+		"net.ipv4.conf.%s.arp_ignore is %d, so this host does not answer for it on %s",
+		by_all ? "all" : link, value, link);
+	if (all > 0)
+		fix_link_sysctl(check, finding, "all", "arp_ignore", "0");
+	if (value != all || !by_all)
+		fix_link_sysctl(check, finding, link, "arp_ignore", "0");
+}
+
 static const struct captured *captured_for(const struct check *check, const struct addr *address)
 {
 	for (size_t i = 0; i < check->snapshot->captured_count; i++) {
@@ -244,6 +276,25 @@ static const struct captured *captured_for(const struct check *check, const stru
 	return NULL;
 }
 
+/* Whether clients are behind the link, so that they may ask there for the address; a server answers for its own. */
+static bool is_clients_link(const struct check *check, const struct addr *address, const char *link)
+{
+	const struct service *service = check->snapshot->service;
+	struct addr clients[CLIENTS_MAX];
+	size_t count = check_clients(check, addr_family(address), clients);
+	struct route_answer back;
+	bool found = false;
+
+	for (size_t i = 0; i < service->server_count; i++)
+		if (addr_compare_ip(&service->servers[i], address) == 0)
+			return false;
+	for (size_t i = 0; i < count; i++) {
+		check->snapshot->route(&(struct route_question){.to = clients[i]}, &back);
+		found |= back.found && strcmp(back.link, link) == 0;
+	}
+	return found;
+}
+
 /* Whether clients that ask for the address, or a router, send its packets here. */
 static void judge_announced(struct check *check, const struct addr *address)
 {
@@ -253,21 +304,29 @@ static void judge_announced(struct check *check, const struct addr *address)
 	const struct captured *seen = captured_for(check, address);
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
+	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0;
 	char text[ADDR_TEXT_MAX];
 
 	addr_format_ip(address, text);
-	if (own != NULL)
+	if (own != NULL && (link == NULL || addr_family(address) != AF_INET))
 		check_add(
 			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
+	else if (own != NULL)
+		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
 	else if (entry != NULL)
 		judge_neighbour_proxy(check, address, entry);
+	else if (local && addr_family(address) == AF_INET && (unanswered || link != NULL))
+		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
 	else if (local && addr_family(address) == AF_INET)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
 	else if (seen != NULL && seen->packets > 0)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
 			seen->packet_link);
-	else if (seen != NULL && seen->requests > 0 && seen->replies == 0)
+	else if (unanswered)
 		report_not_announced(check, address, seen->request_link, true);
+	else if (link != NULL && !is_clients_link(check, address, link))
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
+			"clients do not ask for it on %s, the link of its network", link);
 	else if (link != NULL)
 		report_not_announced(check, address, link, false);
 	else

@@ -173,7 +173,7 @@ static void fix_transparent(
 			shell_format("sed -i '%us/ transparent//' %s", listener->line, file));
 		return;
 	}
-	check_fix_local_address(finding, &listener->address, NULL);
+	check_fix_local_address(check, finding, &listener->address, NULL);
 	if (addr_family(&listener->address) == AF_INET6)
 		check_fix_sysctl(check, finding, "net/ipv6/ip_nonlocal_bind", "1");
 }

@@ -230,8 +230,7 @@ static void add_key(struct nft_parse *parse, const json_t *key, const json_t *va
 }
 
 /* Adds one element of a choice: its match and, of a verdict map, its verdict. */
-static void add_element(
-	struct nft_parse *parse, const struct choice *choice, const json_t *element)
+static void add_element(struct nft_parse *parse, const struct choice *choice, const json_t *element)
 {
 	void *at;
 
@@ -346,8 +345,8 @@ static bool read_object(void *context, json_t *object)
 	static const struct {
 		const char *kind;
 		bool (*read)(struct reader *reader, const json_t *object);
-	} kinds[] = {{"rule", read_rule}, {"chain", read_chain}, {"set", read_set}, {"map", read_set},
-		{"table", read_table}};
+	} kinds[] = {{"rule", read_rule}, {"chain", read_chain}, {"set", read_set},
+		{"map", read_set}, {"table", read_table}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const json_t *one = json_object_get(object, kinds[i].kind);

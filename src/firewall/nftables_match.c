@@ -339,8 +339,7 @@ static bool match_socket(
 }
 
 /* `ct state`, `ct status`, `ct mark`. */
-static bool match_ct(
-	struct nft_parse *parse, const json_t *ct, const char *op, const json_t *right)
+static bool match_ct(struct nft_parse *parse, const json_t *ct, const char *op, const json_t *right)
 {
 	const char *key = json_text(ct, "key");
 	const struct name *names = strcmp(key, "status") == 0 ? status_names : state_names;
@@ -359,7 +358,8 @@ static bool match_ct(
 }
 
 /* `fib FLAGS oif missing`, also as `oif 0`; of interfaces by their names nothing is known. */
-static bool match_fib_link(struct nft_parse *parse, uint32_t flags, bool negated, const json_t *right)
+static bool match_fib_link(
+	struct nft_parse *parse, uint32_t flags, bool negated, const json_t *right)
 {
 	const char *name = json_string_value(right);
 	bool none = json_is_false(right) || (name != NULL && strcmp(name, "0") == 0) ||

@@ -80,8 +80,7 @@ static bool read_mark(
 		const json_t *sides = json_object_get(value, operators[i]);
 		size_t count = json_array_size(sides), side = 1;
 
-		if (count < 2 ||
-			!read_mark(json_array_get(sides, 0), whose, keep, flip, depth + 1))
+		if (count < 2 || !read_mark(json_array_get(sides, 0), whose, keep, flip, depth + 1))
 			continue;
 		while (side < count &&
 			nft_uint(json_array_get(sides, side), UINT32_MAX, &constant) &&
@@ -185,8 +184,8 @@ static uint32_t limit_rate(const json_t *limit)
 	static const struct {
 		const char *unit;
 		double minutes;
-	} units[] = {{"second", 1.0 / 60}, {"minute", 1}, {"hour", 60}, {"day", 1440},
-		{"week", 10080}};
+	} units[] = {
+		{"second", 1.0 / 60}, {"minute", 1}, {"hour", 60}, {"day", 1440}, {"week", 10080}};
 	double rate = (double)json_integer_value(json_object_get(limit, "rate"));
 
 	if (json_object_get(limit, "rate_unit") != NULL)
@@ -228,8 +227,7 @@ static void read_set_statement(struct nft_parse *parse, const json_t *value)
 		void *at = json_object_iter((json_t *)each);
 
 		if (at != NULL)
-			nft_statement(
-				parse, json_object_iter_key(at), json_object_iter_value(at));
+			nft_statement(parse, json_object_iter_key(at), json_object_iter_value(at));
 	}
 	ruleset_add_target(parse->rule, TARGET_NONE);
 }

@@ -40,12 +40,12 @@ enum match_kind {
 	MATCH_TCP_FLAGS, /* (flags & mask) == number, in TCP's own bits */
 	MATCH_CT_STATE,  /* number: a set of enum ct_state */
 	MATCH_CT_MARK,   /* (the connection's mark & mask) == number */
-	MATCH_TYPE,      /* what an address is by the routes (addrtype, `fib … type`); number: a set of
+	MATCH_TYPE, /* what an address is by the routes (addrtype, `fib … type`); number: a set of
 			    enum address_type; mask: of enum route_key */
-	MATCH_ROUTE,     /* there is a route to an address (rpfilter, `fib … oif exists`); mask: as above */
-	MATCH_LIMIT,     /* holds until a limit is reached; number: packets a minute */
-	MATCH_ALWAYS,    /* a comment, a counter: always holds */
-	MATCH_UNKNOWN    /* text: the match as the tool prints it */
+	MATCH_ROUTE, /* there is a route to an address (rpfilter, `fib … oif exists`); mask: as above */
+	MATCH_LIMIT,  /* holds until a limit is reached; number: packets a minute */
+	MATCH_ALWAYS, /* a comment, a counter: always holds */
+	MATCH_UNKNOWN /* text: the match as the tool prints it */
 };
 
 enum ct_state {
@@ -68,9 +68,10 @@ enum address_type {
 
 /* How a match asks the routing tables. */
 enum route_key {
-	ROUTE_TO_SOURCE = 1 << 0,   /* about the packet's source; else about its destination */
-	ROUTE_BY_MARK = 1 << 1,     /* with the packet's mark; else with none */
-	ROUTE_ON_LINK_IN = 1 << 2,  /* an answer counts only on the link that the packet comes in by */
+	ROUTE_TO_SOURCE = 1 << 0, /* about the packet's source; else about its destination */
+	ROUTE_BY_MARK = 1 << 1,   /* with the packet's mark; else with none */
+	ROUTE_ON_LINK_IN =
+		1 << 2, /* an answer counts only on the link that the packet comes in by */
 	ROUTE_ON_LINK_OUT = 1 << 3, /* or goes out by */
 	ROUTE_MAY_BE_LOCAL = 1 << 4 /* a local route counts, too */
 };
@@ -98,11 +99,11 @@ enum target_kind {
 	TARGET_RETURN,
 	TARGET_JUMP, /* text: the chain */
 	TARGET_GOTO,
-	TARGET_MARK,            /* mark = (mark & ~mask) ^ number; the next rule follows */
-	TARGET_TPROXY,          /* to, and the mark; ends the table in iptables, not in nft */
-	TARGET_NOTRACK,         /* connection tracking leaves the packet out; the next rule follows */
-	TARGET_CT_MARK,         /* the connection's mark = (its mark & ~mask) ^ number */
-	TARGET_CT_MARK_SAVE,    /* the connection's mark = (its mark & ~mask) ^ (mark & number) */
+	TARGET_MARK,         /* mark = (mark & ~mask) ^ number; the next rule follows */
+	TARGET_TPROXY,       /* to, and the mark; ends the table in iptables, not in nft */
+	TARGET_NOTRACK,      /* connection tracking leaves the packet out; the next rule follows */
+	TARGET_CT_MARK,      /* the connection's mark = (its mark & ~mask) ^ number */
+	TARGET_CT_MARK_SAVE, /* the connection's mark = (its mark & ~mask) ^ (mark & number) */
 	TARGET_CT_MARK_RESTORE, /* mark = (mark & ~number) ^ (the connection's mark & mask) */
 	TARGET_NAT_SOURCE,      /* SNAT, MASQUERADE */
 	TARGET_NAT_DESTINATION, /* DNAT, REDIRECT */
@@ -130,9 +131,9 @@ struct rule {
 struct chain {
 	char *name;
 	enum hook hook;
-	int priority; /* as the chain has it in nft; iptables: that of the table */
-	bool nat;     /* only the first packet of a connection passes it */
-	bool drops;   /* the policy is drop */
+	int priority;      /* as the chain has it in nft; iptables: that of the table */
+	bool nat;          /* only the first packet of a connection passes it */
+	bool drops;        /* the policy is drop */
 	bool routes_again; /* at OUTPUT: after a change of the mark the packet gets another route */
 	char *links;       /* at INGRESS: names with blanks between them, else NULL */
 	struct rule *rules;
@@ -183,6 +184,15 @@ int ruleset_parse_iptables(struct ruleset *ruleset, enum firewall_tool tool, int
  * elements, all with the number and the handle of the rule that has the map.
  */
 int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem);
+
+/*
+ * Reads the links of chains at INGRESS from TEXT, what `nft list chains` prints; nft's JSON leaves them out before
+ * version 1.0.9. What is not understood stays unknown.
+ */
+void ruleset_parse_nft_links(struct ruleset *ruleset, const char *text);
+
+/* Whether a chain at INGRESS has no links yet. */
+bool ruleset_lacks_links(const struct ruleset *ruleset);
 
 void ruleset_free(struct ruleset *ruleset);
 

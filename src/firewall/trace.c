@@ -287,18 +287,32 @@ static void note_unsure(struct walk *walk, const struct rule *rule)
 		walk->trace.unsure = rule;
 }
 
+static struct trace_place place_of(const struct walk *walk)
+{
+	return (struct trace_place){walk->table, walk->base};
+}
+
 static enum verdict end_trace(struct walk *walk, const struct rule *rule, enum verdict verdict)
 {
 	walk->trace.ended = rule;
 	walk->trace.table = walk->table;
+	walk->trace.ended_at = place_of(walk);
 	return verdict;
 }
 
 static void put_mark(struct walk *walk, const struct rule *rule, uint32_t mark)
 {
-	walk->trace.routed_again |= walk->base->routes_again && walk->trace.mark != mark;
-	walk->trace.mark = mark;
-	walk->trace.marked = rule;
+	struct trace *trace = &walk->trace;
+
+	trace->routed_again |= walk->base->routes_again && trace->mark != mark;
+	if (trace->changed == NULL && trace->mark != 0 && trace->mark != mark) {
+		trace->changed = rule;
+		trace->mark_before = trace->mark;
+		trace->changed_at = place_of(walk);
+	}
+	trace->mark = mark;
+	trace->marked = rule;
+	trace->marked_at = place_of(walk);
 }
 
 static void set_mark(struct walk *walk, const struct rule *rule, const struct target *target)
@@ -335,23 +349,38 @@ static struct addr listener_of(const struct walk *walk, const struct target *tar
 	if (!addr_is_any(&target->to))
 		listener = target->to;
 	else if (host != NULL && host->first_address != NULL && packet->in != NULL)
-		host->first_address(
-			host->context, addr_family(&listener), packet->in, &listener);
+		host->first_address(host->context, addr_family(&listener), packet->in, &listener);
 	addr_set_port(&listener, port != 0 ? port : addr_port(&packet->destination));
 	return listener;
+}
+
+/* Whether TPROXY finds a socket: that of the packet's connection, or a listener. */
+static bool finds_socket(const struct packet *packet, const struct addr *listener)
+{
+	const struct trace_host *host = packet->host;
+
+	if (packet->socket == SOCKET_CONNECTED)
+		return true;
+	return !packet->proxy_down &&
+	       (host == NULL || host->listens == NULL ||
+		       host->listens(host->context, packet->protocol, listener));
 }
 
 /* *STOPS: without a listener, the rest of a rule of nft has no effect. */
 static enum verdict divert(
 	struct walk *walk, const struct rule *rule, const struct target *target, bool *stops)
 {
+	struct addr listener;
+
 	if (!has_ports(walk->packet))
 		return GOES_ON;
-	if (walk->packet->proxy_down) {
+	listener = listener_of(walk, target);
+	walk->trace.listener = listener;
+	if (!finds_socket(walk->packet, &listener)) {
+		walk->trace.missed = rule;
 		*stops = true;
 		return walk->table->tool == TOOL_NFT ? GOES_ON : end_trace(walk, rule, DROPPED);
 	}
-	walk->trace.listener = listener_of(walk, target);
 	walk->trace.tproxy = rule;
 	set_mark(walk, rule, target);
 	return walk->table->tool == TOOL_NFT ? GOES_ON : end_trace(walk, rule, ACCEPTED);
@@ -398,6 +427,7 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 	case TARGET_NAT_SOURCE:
 	case TARGET_NAT_DESTINATION:
 		walk->trace.nat = rule;
+		walk->trace.nat_at = place_of(walk);
 		return end_trace(walk, rule, ACCEPTED);
 	case TARGET_UNKNOWN:
 		note_unsure(walk, rule);
@@ -455,9 +485,10 @@ static bool passes_chain(
 {
 	if (chain->nat && (walk->ct != CT_NEW || walk->trace.nat != NULL))
 		return false;
-	if (walk->hook == HOOK_INGRESS)
-		return chain->links != NULL && walk->packet->in != NULL &&
-		       is_named(chain->links, walk->packet->in, '*');
+	/* Where it is not known which links a chain is for, it may be for this one. */
+	if (walk->hook == HOOK_INGRESS && chain->links != NULL && walk->packet->in != NULL &&
+		!is_named(chain->links, walk->packet->in, '*'))
+		return false;
 	return table->family == AF_UNSPEC ||
 	       table->family == addr_family(&walk->packet->destination);
 }

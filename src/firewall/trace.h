@@ -5,8 +5,7 @@
  * Where the result depends on a match or target that the model does not know, `unsure` names the rule. Then both
  * outcomes are possible, and the trace goes on as if the match did not hold, or the target had no effect.
  *
- * The trace assumes that TPROXY finds its listener, unless the packet says `proxy_down`: then iptables' target
- * drops the packet and nft's rule ends there. Compare `listener` with the host's sockets.
+ * Where TPROXY finds no listener, iptables' target drops the packet and nft's rule ends there.
  */
 #ifndef TPROXY_TRACE_H
 #define TPROXY_TRACE_H
@@ -29,8 +28,9 @@ struct trace_host {
 	bool (*route)(void *context, const struct addr *address, uint32_t mark,
 		struct trace_route *answer);
 	/* The address that TPROXY takes where a rule names none: the first of LINK. False: it has none. */
-	bool (*first_address)(
-		void *context, int family, const char *link, struct addr *address);
+	bool (*first_address)(void *context, int family, const char *link, struct addr *address);
+	/* Whether TPROXY finds a listener there. NULL: it does. */
+	bool (*listens)(void *context, int protocol, const struct addr *address);
 };
 
 enum packet_socket {
@@ -57,6 +57,12 @@ struct packet {
 	const struct trace_host *host; /* that rules ask, or NULL */
 };
 
+/* The base chain that led a packet to a rule, and its table. */
+struct trace_place {
+	const struct table *table;
+	const struct chain *base;
+};
+
 struct trace {
 	bool dropped;
 	uint32_t mark;             /* after the rules */
@@ -66,8 +72,9 @@ struct trace {
 	const struct rule *socket; /* the first whose socket match found a socket, or NULL */
 	const struct rule *marked; /* the last that set the mark, or NULL */
 	const struct rule *tproxy; /* that diverted it to a listener, or NULL */
+	const struct rule *missed; /* TPROXY that found no listener, or NULL */
 	/*
-	 * Of tproxy: address and port. Where the rule has no address, the first one of the link that the
+	 * Of tproxy, or of missed: address and port. Where the rule has no address, the first one of the link that the
 	 * packet came in by, and without such an address the packet's destination; where it has no port,
 	 * that of the packet (Linux: nf_tproxy_laddr4()).
 	 */
@@ -75,6 +82,10 @@ struct trace {
 	const struct rule *nat; /* that changes its source (POSTROUTING) or destination, or NULL */
 	const struct rule *ended;  /* that accepted or dropped it, or NULL: a policy */
 	const struct table *table; /* of `ended`, else of the last policy that dropped */
+	const struct rule
+		*changed;     /* the first that gave a packet with a mark another one, or NULL */
+	uint32_t mark_before; /* the mark that it had before that */
+	struct trace_place ended_at, nat_at, marked_at, changed_at;
 	const struct rule *limited; /* the first that depends on a limit, or NULL */
 	uint32_t rate;              /* the lowest such limit, in packets a minute */
 	const struct rule

@@ -262,8 +262,7 @@ static bool read_type(
 static struct match *match_before(struct xtables_parse *parse, enum match_kind kind)
 {
 	struct rule *rule = parse->rule;
-	struct match *match =
-		rule->match_count > 0 ? &rule->matches[rule->match_count - 1] : NULL;
+	struct match *match = rule->match_count > 0 ? &rule->matches[rule->match_count - 1] : NULL;
 
 	return match != NULL && match->kind == kind ? match : NULL;
 }
@@ -275,8 +274,8 @@ static bool read_type_on_link(
 
 	if (match == NULL || parse->negated)
 		return false;
-	match->mask |= xtables_is(values - 1, "--limit-iface-in") ? ROUTE_ON_LINK_IN
-								  : ROUTE_ON_LINK_OUT;
+	match->mask |=
+		xtables_is(values - 1, "--limit-iface-in") ? ROUTE_ON_LINK_IN : ROUTE_ON_LINK_OUT;
 	return true;
 }
 

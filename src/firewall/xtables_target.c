@@ -128,8 +128,8 @@ static bool read_ct_copy(
 	uint32_t all;
 
 	target->number = target->mask = UINT32_MAX;
-	target->kind = xtables_is(words, "--save-mark") ? TARGET_CT_MARK_SAVE
-							: TARGET_CT_MARK_RESTORE;
+	target->kind =
+		xtables_is(words, "--save-mark") ? TARGET_CT_MARK_SAVE : TARGET_CT_MARK_RESTORE;
 	if (target->kind == TARGET_CT_MARK_RESTORE && !xtables_is(words, "--restore-mark"))
 		return false;
 	for (words++; end - words >= 2; words += 2) {
@@ -161,8 +161,8 @@ static void read_connmark(struct xtables_parse *parse, size_t first)
 /* CT: helpers, zones and the like change nothing that rules match. */
 static void read_ct(struct xtables_parse *parse, size_t first)
 {
-	bool left_out = parse->count - first == 3 &&
-			xtables_is(&parse->words[first + 2], "--notrack");
+	bool left_out =
+		parse->count - first == 3 && xtables_is(&parse->words[first + 2], "--notrack");
 
 	add_target(parse, left_out ? TARGET_NOTRACK : TARGET_NONE, true, first);
 }

@@ -44,6 +44,18 @@ static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int fam
 	return well;
 }
 
+/* Without the links, what chains at INGRESS drop is unknown. */
+static void read_links_of_chains(struct ruleset *rules)
+{
+	struct subprocess_result result;
+
+	if (!ruleset_lacks_links(rules))
+		return;
+	if (subprocess_run_line("nft list chains", NULL, &result))
+		ruleset_parse_nft_links(rules, result.out);
+	subprocess_free(&result);
+}
+
 /* A tool that is not installed has no rules. */
 static bool read_rules(struct ruleset *rules, char **problem)
 {
@@ -57,8 +69,11 @@ static bool read_rules(struct ruleset *rules, char **problem)
 				!read_listing(rules, tool, families[i], save, problem))
 				return false;
 		}
-	return !subprocess_exists("nft") ||
-	       read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem);
+	if (subprocess_exists("nft") &&
+		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem))
+		return false;
+	read_links_of_chains(rules);
+	return true;
 }
 
 /* For a wildcard listener, packets to every address count that have its port. */

@@ -124,7 +124,7 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding,
-		"the rule for mark 0x1 has priority 100, but another rule decides first: {\"priority\":50,\"table\":\"7\"}");
+		"the rule for mark 0x1 has priority 100, but another rule decides first: `pref 50 lookup 7`");
 	assert_fixed_by_ip_rule(finding, 4, "pref 1 fwmark 0x1 lookup 100");
 }
 

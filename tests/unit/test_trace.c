@@ -384,8 +384,8 @@ static bool type_of(
 	void *context, const struct addr *address, uint32_t mark, struct trace_route *answer)
 {
 	(void)context;
-	answer->type = mark != 0 && addr_family(address) == AF_INET6 ? ADDRESS_LOCAL
-								     : ADDRESS_UNICAST;
+	answer->type =
+		mark != 0 && addr_family(address) == AF_INET6 ? ADDRESS_LOCAL : ADDRESS_UNICAST;
 	return true;
 }
 
@@ -407,7 +407,7 @@ static bool first_address_of(void *context, int family, const char *link, struct
 	return true;
 }
 
-static const struct trace_host asked = {NULL, type_of, route_of, first_address_of};
+static const struct trace_host asked = {NULL, type_of, route_of, first_address_of, NULL};
 
 static struct trace asked_of(const char *lines, struct packet packet)
 {
@@ -438,17 +438,17 @@ static void a_reverse_path_filter_uses_the_mark_only_if_it_is_told(void **state)
 	elsewhere.in = "server0";
 	assert_false(asked_of("-A PREROUTING -m rpfilter --invert -j DROP\n", syn()).dropped);
 	assert_true(asked_of("-A PREROUTING -m rpfilter --invert -j DROP\n", elsewhere).dropped);
-	assert_false(
-		asked_of("-A PREROUTING -m rpfilter --loose --invert -j DROP\n", elsewhere)
-			.dropped);
+	assert_false(asked_of("-A PREROUTING -m rpfilter --loose --invert -j DROP\n", elsewhere)
+			     .dropped);
 	assert_true(asked_of("-A PREROUTING -j MARK --set-mark 1\n"
 			     "-A PREROUTING -m rpfilter --validmark --invert -j DROP\n",
 		syn())
-			.dropped);
-	assert_false(asked_of("-A PREROUTING -j MARK --set-mark 1\n"
-			      "-A PREROUTING -m rpfilter --loose --accept-local --validmark --invert -j DROP\n",
+			    .dropped);
+	assert_false(asked_of(
+		"-A PREROUTING -j MARK --set-mark 1\n"
+		"-A PREROUTING -m rpfilter --loose --accept-local --validmark --invert -j DROP\n",
 		syn())
-			.dropped);
+			     .dropped);
 }
 
 static void tproxy_without_an_address_takes_the_links_first(void **state)
@@ -479,8 +479,7 @@ static void without_its_listener_tproxy_drops_and_nft_goes_on(void **state)
 	packet.proxy_down = true;
 	assert_false(traced(&ruleset, packet).dropped);
 	assert_int_equal(traced(&ruleset, packet).mark, 0);
-	assert_true(
-		asked_of("-A PREROUTING -p tcp -j TPROXY --on-port 3129\n", packet).dropped);
+	assert_true(asked_of("-A PREROUTING -p tcp -j TPROXY --on-port 3129\n", packet).dropped);
 	ruleset_free(&ruleset);
 }
 
