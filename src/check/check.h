@@ -70,17 +70,18 @@ enum check_state {
 
 /* What lets an unknown item be judged. */
 enum check_remedy {
-	REMEDY_FIRST,   /* the items that it depends on are fixed */
-	REMEDY_RULES,   /* a person reads the rules that are not understood */
-	REMEDY_CLIENT,  /* a link that is up, or the address of a client */
-	REMEDY_SERVER,  /* the address of a server */
-	REMEDY_ROOT,    /* root's rights */
-	REMEDY_TOOL,    /* a tool of the host that works */
-	REMEDY_PROXY,   /* the proxy runs */
-	REMEDY_KERNEL,  /* the complete configuration of the kernel */
-	REMEDY_DIAG,    /* a kernel that reports more about its sockets */
-	REMEDY_TRY,     /* a person tries a connection: check cannot simulate it */
-	REMEDY_TRAFFIC, /* a client connects: other hosts decide the item */
+	REMEDY_FIRST,    /* the items that it depends on are fixed */
+	REMEDY_RULES,    /* a person reads the rules that are not understood */
+	REMEDY_CLIENT,   /* a link that is up, or the address of a client */
+	REMEDY_SERVER,   /* the address of a server */
+	REMEDY_ROOT,     /* root's rights */
+	REMEDY_TOOL,     /* a tool of the host that works */
+	REMEDY_PROXY,    /* the proxy runs */
+	REMEDY_KERNEL,   /* the complete configuration of the kernel */
+	REMEDY_DIAG,     /* a kernel that reports more about its sockets */
+	REMEDY_TRY,      /* a person tries a connection: check cannot simulate it */
+	REMEDY_TRAFFIC,  /* a client connects: other hosts decide the item */
+	REMEDY_UPSTREAM, /* the fault lies before this host, if there is one */
 	REMEDY_COUNT
 };
 
@@ -144,8 +145,9 @@ struct check_finding {
 struct check_report {
 	struct check_finding *findings;
 	size_t count;
-	int items;   /* that were judged, from the first on: all, or the kernel's alone */
-	char *scope; /* the listeners, servers and clients that were looked at, a line each */
+	int items;    /* that were judged, from the first on: all, or the kernel's alone */
+	bool watched; /* packets were captured */
+	char *scope;  /* the listeners, servers and clients that were looked at, a line each */
 	const struct kernel_config *kernel; /* the snapshot's, or NULL */
 };
 
@@ -169,7 +171,7 @@ bool check_has_findings(const struct check_report *report, enum check_item item)
 
 /*
  * Whether an item is unknown although this host decides it. Where only a client's connection would show it
- * (REMEDY_TRAFFIC), the answer is no: such an item is unknown on a host without faults, too, until a client
+ * (REMEDY_TRAFFIC, REMEDY_UPSTREAM), the answer is no: such an item is unknown on a host without faults, too, until a client
  * connects.
  */
 bool check_is_unjudged(const struct check_report *report, enum check_item item);

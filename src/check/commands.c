@@ -67,6 +67,15 @@ void check_fix_sysctl(
 	free(was);
 }
 
+void check_fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
+	const char *key, const char *value)
+{
+	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
+
+	check_fix_sysctl(check, finding, path, value);
+	free(path);
+}
+
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
 	unsigned preference, uint32_t mark, uint32_t mask, unsigned table)
 {

@@ -18,6 +18,10 @@ void check_fix(struct check_finding *finding, enum check_place place, char *run,
 void check_fix_sysctl(
 	struct check *check, struct check_finding *finding, const char *path, const char *value);
 
+/* The same for net/ipv4/conf/LINK/KEY; LINK may be "all". */
+void check_fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
+	const char *key, const char *value);
+
 /*
  * Adds a policy rule for a mark and a table. PREFERENCE 0: the kernel chooses one. Adds nothing for a mark of 0,
  * which every packet has.

@@ -113,17 +113,26 @@ static struct check_finding *find_unanswered(const struct check *check, const ch
 
 static void report_unanswered(struct check *check, const struct host_socket *socket)
 {
-	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX], next[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 	struct route_answer way;
+	struct addr hop;
 
 	check->snapshot->route(&(struct route_question){.to = socket->remote}, &way);
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&socket->remote, server);
 	finding = find_unanswered(check, server);
+	hop = addr_is_any(&way.gateway) ? socket->remote : way.gateway;
+	if (finding == NULL && way.found && check->snapshot->silent(&hop, way.link)) {
+		addr_format_ip(&hop, next);
+		check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
+			"%s does not answer on %s when this host asks for its link-layer address: it is down, or has another address",
+			next, way.link);
+		return;
+	}
 	if (finding == NULL)
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-			"requests from %s are sent again and again, because no answer reaches this host",
+			"requests from %s are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter)",
 			client);
 	if (!way.found || addr_is_any(&way.source))
 		return;

@@ -189,9 +189,12 @@ static void judge_answers_to_client(struct check *check, const struct packet_pat
 			"no mark keeps them on this host");
 }
 
-/* The packets between one client and one destination. */
+/*
+ * The packets between one client and one destination. They come in by LINK, or, where that is NULL, by the link that
+ * leads back to the client.
+ */
 static void judge_client(struct check *check, const struct service_listener *listener,
-	const struct addr *client, const struct addr *destination)
+	const struct addr *client, const struct addr *destination, const char *link)
 {
 	struct packet_path path = {
 		.packet = {.source = *client,
@@ -215,7 +218,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	addr_format_ip(client, text);
 	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
-	path.packet.in = path.back.link;
+	path.packet.in = link != NULL ? link : path.back.link;
 	if (!path.back.found) {
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, text,
 			"this host has no route to the client: %s", path.back.error);
@@ -394,6 +397,25 @@ static void judge_forwarded_packet(
 
 /* --- all of them --- */
 
+/* Packets that were captured count as they came: from that client, by that link. */
+static void judge_captured(struct check *check, const struct service_listener *listener, int family)
+{
+	const struct snapshot *snapshot = check->snapshot;
+
+	for (size_t i = 0; i < snapshot->captured_count; i++) {
+		const struct captured *seen = &snapshot->captured[i];
+		struct addr client = seen->from;
+
+		if (seen->packets == 0 || seen->protocol != listener->protocol ||
+			!addr_equal(&seen->address, &listener->address) ||
+			addr_is_any(&seen->address) || addr_family(&client) != family ||
+			network_find_link(&snapshot->network, seen->packet_link) == NULL)
+			continue;
+		addr_set_port(&client, 0);
+		judge_client(check, listener, &client, &listener->address, seen->packet_link);
+	}
+}
+
 static void judge_listener(struct check *check, const struct service_listener *listener, int family)
 {
 	struct addr clients[CLIENTS_MAX], destinations[CLIENTS_MAX];
@@ -405,7 +427,8 @@ static void judge_listener(struct check *check, const struct service_listener *l
 			"no link that is up leads to %s clients", family_name(family));
 	for (size_t i = 0; i < client_count; i++)
 		for (size_t j = 0; j < destination_count; j++)
-			judge_client(check, listener, &clients[i], &destinations[j]);
+			judge_client(check, listener, &clients[i], &destinations[j], NULL);
+	judge_captured(check, listener, family);
 }
 
 static void judge_server(struct check *check, size_t number)

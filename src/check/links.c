@@ -5,9 +5,6 @@
  * Sysctls count as in the kernel: of rp_filter the larger one of the link's and of `all`'s, of
  * src_valid_mark and accept_local either (Documentation/networking/ip-sysctl.rst). Only links that the
  * proxy's packets arrive on are looked at: elsewhere a value does no harm.
- *
- * Whether clients find an address is certain in two cases only: the address is in the network of one of
- * the links, so that clients ask for it there; or packets were captured (capture.h).
  */
 #include "commands.h"
 #include "endpoints.h"
@@ -32,16 +29,6 @@ static bool marked_sources_are_local(const struct check *check, const struct add
 			network->rules[i].table == table)
 			return network_find_local_route(network, table, source) != NULL;
 	return false;
-}
-
-/* Sets a sysctl of an IPv4 link, or of `all`. */
-static void fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
-	const char *key, const char *value)
-{
-	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
-
-	check_fix_sysctl(check, finding, path, value);
-	free(path);
 }
 
 static int rp_filter_of(const struct check *check, const char *link)
@@ -82,11 +69,11 @@ static void judge_src_valid_mark(struct check *check, const char *link, const st
 		finding = check_add(check, CHECK_SRC_VALID_MARK, CHECK_HARMFUL, link,
 			"net.ipv4.conf.%s.src_valid_mark is 1, but accept_local is 0 there and in `all`",
 			where);
-		fix_link_sysctl(check, finding, where, "accept_local", "1");
+		check_fix_link_sysctl(check, finding, where, "accept_local", "1");
 	} else if (rp_filter_of(check, link) == 1) {
 		finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link,
 			"src_valid_mark is 1, and rp_filter is 1 (strict)");
-		fix_link_sysctl(check, finding, link, "rp_filter", "2");
+		check_fix_link_sysctl(check, finding, link, "rp_filter", "2");
 	} else
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
 			"src_valid_mark is 1, and accept_local is on");
@@ -136,7 +123,43 @@ static void judge_captured(struct check *check, const struct captured *seen)
 	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->packet_link,
 		"rp_filter is 1 (strict), but the route back to clients that arrive here uses %s",
 		back.found ? back.link : "no link");
-	fix_link_sysctl(check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
+	check_fix_link_sysctl(
+		check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
+}
+
+/* Whether the route back to a client or a server uses the link. */
+static bool leads_back(const struct check *check, const char *link)
+{
+	const struct service *service = check->snapshot->service;
+	struct addr clients[CLIENTS_MAX];
+	size_t count = check_clients(check, AF_INET, clients);
+	struct route_answer back;
+
+	for (size_t i = 0; i < count + service->server_count; i++) {
+		check->snapshot->route(
+			&(struct route_question){
+				.to = i < count ? clients[i] : service->servers[i - count]},
+			&back);
+		if (back.found && strcmp(back.link, link) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A link that no route back uses, but that has an address, so that clients' packets may arrive there. */
+static void judge_other_links(struct check *check)
+{
+	const struct network *network = &check->snapshot->network;
+
+	for (size_t i = 0; i < network->link_count; i++) {
+		const struct network_link *link = &network->links[i];
+
+		if (link->up && strcmp(link->name, "lo") != 0 &&
+			network_first_address(network, AF_INET, link->name) != NULL &&
+			rp_filter_of(check, link->name) == 1 && !leads_back(check, link->name))
+			check_add(check, CHECK_RP_FILTER, CHECK_ADVICE, link->name,
+				"rp_filter is 1 (strict), and no route back to the clients uses this link: their packets are dropped if they arrive here");
+	}
 }
 
 static void judge_sources(struct check *check)
@@ -155,183 +178,7 @@ static void judge_sources(struct check *check)
 	for (size_t i = 0; i < snapshot->captured_count; i++)
 		if (snapshot->captured[i].packets > 0)
 			judge_captured(check, &snapshot->captured[i]);
-}
-
-/* --- whether clients find the address --- */
-
-/* The entry of `ip neigh show proxy` for an address, or NULL. */
-static const struct network_proxied *neighbour_proxy(
-	const struct network *network, const struct addr *address)
-{
-	for (size_t i = 0; i < network->proxied_count; i++)
-		if (addr_compare_ip(&network->proxied[i].address, address) == 0)
-			return &network->proxied[i];
-	return NULL;
-}
-
-/* The link whose network the address is in, or NULL. Hosts there ask on the link who has the address. */
-static const char *link_of_network(const struct network *network, const struct addr *address)
-{
-	for (size_t i = 0; i < network->address_count; i++) {
-		const struct network_address *own = &network->addresses[i];
-
-		if (own->length < family_bits(addr_family(&own->address)) &&
-			strcmp(own->link, "lo") != 0 &&
-			network_covers(&own->address, own->length, address))
-			return own->link;
-	}
-	return NULL;
-}
-
-static void report_not_announced(
-	struct check *check, const struct addr *address, const char *link, bool seen)
-{
-	char ip[ADDR_TEXT_MAX], *path;
-	struct check_finding *finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING,
-		addr_format_ip(address, ip),
-		seen ? "a host on %s asked who has the address, but this host did not answer"
-		     : "the address is in the network of %s, but this host does not answer for it there",
-		link);
-
-	if (addr_family(address) == AF_INET) {
-		check_fix_local_address(check, finding, address, NULL);
-		return;
-	}
-	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
-	check_fix_sysctl(check, finding, "net/ipv6/conf/all/forwarding", "1");
-	check_fix_sysctl(check, finding, path, "1");
-	check_fix(finding, ON_HOST, shell_format("ip -6 neigh replace proxy %s dev %s", ip, link),
-		shell_format("ip -6 neigh del proxy %s dev %s", ip, link));
-	free(path);
-}
-
-/* An entry `ip neigh proxy` answers only on links that forward (Linux: arp_process(), ndisc_recv_ns()). */
-static void judge_neighbour_proxy(
-	struct check *check, const struct addr *address, const struct network_proxied *entry)
-{
-	bool ipv6 = addr_family(address) == AF_INET6;
-	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
-	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = snapshot_sysctl(check->snapshot, path);
-	char ip[ADDR_TEXT_MAX];
-	struct check_finding *finding;
-
-	addr_format_ip(address, ip);
-	if (forwards > 0)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip,
-			"%s answers for it (`ip neigh show proxy`)", entry->link);
-	else if (forwards == -1)
-		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), ip,
-			"cannot read %s", name);
-	else {
-		finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, ip,
-			"%s is 0, so the `ip neigh proxy` entry for the address on %s has no effect",
-			name, entry->link);
-		check_fix_sysctl(check, finding, path, "1");
-	}
-}
-
-/*
- * A local address of IPv4 is answered for on every link, unless arp_ignore is not 0: 1 and 2 want it among the
- * addresses of the link, 8 answers for none (ip-sysctl.rst). The larger value of the link and of `all` counts.
- */
-static void judge_arp_ignore(struct check *check, const struct addr *address, const char *link)
-{
-	const struct network *network = &check->snapshot->network;
-	const struct network_address *own = network_find_address(network, address);
-	int all, value = snapshot_link_sysctl(check->snapshot, AF_INET, link, "arp_ignore", &all);
-	bool by_all = all > value;
-	struct check_finding *finding;
-	char ip[ADDR_TEXT_MAX];
-
-	addr_format_ip(address, ip);
-	value = by_all ? all : value;
-	if (value <= 0 || (value < 8 && own != NULL && strcmp(own->link, link) == 0)) {
-		if (own != NULL)
-			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it is an address of %s",
-				own->link);
-		else
-			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it has a local route");
-		return;
-	}
-	finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, ip,
-		"net.ipv4.conf.%s.arp_ignore is %d, so this host does not answer for it on %s",
-		by_all ? "all" : link, value, link);
-	if (all > 0)
-		fix_link_sysctl(check, finding, "all", "arp_ignore", "0");
-	if (value != all || !by_all)
-		fix_link_sysctl(check, finding, link, "arp_ignore", "0");
-}
-
-static const struct captured *captured_for(const struct check *check, const struct addr *address)
-{
-	for (size_t i = 0; i < check->snapshot->captured_count; i++) {
-		const struct captured *each = &check->snapshot->captured[i];
-
-		if (addr_equal(&each->address, address) ||
-			(addr_is_any(&each->address) &&
-				addr_family(&each->address) == addr_family(address)))
-			return each;
-	}
-	return NULL;
-}
-
-/* Whether clients are behind the link, so that they may ask there for the address; a server answers for its own. */
-static bool is_clients_link(const struct check *check, const struct addr *address, const char *link)
-{
-	const struct service *service = check->snapshot->service;
-	struct addr clients[CLIENTS_MAX];
-	size_t count = check_clients(check, addr_family(address), clients);
-	struct route_answer back;
-	bool found = false;
-
-	for (size_t i = 0; i < service->server_count; i++)
-		if (addr_compare_ip(&service->servers[i], address) == 0)
-			return false;
-	for (size_t i = 0; i < count; i++) {
-		check->snapshot->route(&(struct route_question){.to = clients[i]}, &back);
-		found |= back.found && strcmp(back.link, link) == 0;
-	}
-	return found;
-}
-
-/* Whether clients that ask for the address, or a router, send its packets here. */
-static void judge_announced(struct check *check, const struct addr *address)
-{
-	const struct network *network = &check->snapshot->network;
-	const struct network_proxied *entry = neighbour_proxy(network, address);
-	const struct network_address *own = network_find_address(network, address);
-	const struct captured *seen = captured_for(check, address);
-	bool local = snapshot_is_local(check->snapshot, address);
-	const char *link = link_of_network(network, address);
-	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0;
-	char text[ADDR_TEXT_MAX];
-
-	addr_format_ip(address, text);
-	if (own != NULL && (link == NULL || addr_family(address) != AF_INET))
-		check_add(
-			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
-	else if (own != NULL)
-		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
-	else if (entry != NULL)
-		judge_neighbour_proxy(check, address, entry);
-	else if (local && addr_family(address) == AF_INET && (unanswered || link != NULL))
-		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
-	else if (local && addr_family(address) == AF_INET)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
-	else if (seen != NULL && seen->packets > 0)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
-			seen->packet_link);
-	else if (unanswered)
-		report_not_announced(check, address, seen->request_link, true);
-	else if (link != NULL && !is_clients_link(check, address, link))
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
-			"clients do not ask for it on %s, the link of its network", link);
-	else if (link != NULL)
-		report_not_announced(check, address, link, false);
-	else
-		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
-			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
+	judge_other_links(check);
 }
 
 /* --- the rest --- */
@@ -385,16 +232,13 @@ static bool tool_has_rules(const struct ruleset *rules, bool legacy)
 static void judge_firewall_tools(struct check *check)
 {
 	const struct ruleset *rules = &check->snapshot->rules;
-	struct check_finding *finding;
 
 	if (!check->snapshot->rules_known)
 		check_unknown(check, CHECK_BACKENDS, check_remedy_of_reading(check), "", "%s",
 			check->snapshot->rules_problem);
 	else if (tool_has_rules(rules, true) && tool_has_rules(rules, false)) {
-		finding = check_add(check, CHECK_BACKENDS, CHECK_HARMFUL, "",
-			"iptables-legacy and nftables (iptables, nft) both have rules. The command lists them: move all rules to one tool");
-		check_fix(finding, ON_HOST, shell_format("iptables-legacy-save; nft list ruleset"),
-			NULL);
+		check_add(check, CHECK_BACKENDS, CHECK_ADVICE, "",
+			"iptables-legacy and nftables (iptables, nft) both have rules. Packets pass all of them, but each tool lists only its own: `iptables-legacy-save` and `nft list ruleset`");
 	} else if (check->snapshot->rules_unseen != NULL)
 		check_unknown(check, CHECK_BACKENDS, REMEDY_TOOL, "", "%s",
 			check->snapshot->rules_unseen);
@@ -406,10 +250,6 @@ static void judge_firewall_tools(struct check *check)
 
 void check_links(struct check *check)
 {
-	static const int families[] = {AF_INET, AF_INET6};
-	const struct service *service = check->snapshot->service;
-	struct addr destinations[CLIENTS_MAX];
-
 	judge_firewall_tools(check);
 	report_sysctl(check, CHECK_NONLOCAL_BIND, "net/ipv4/ip_nonlocal_bind",
 		"; transparent listeners do not need it");
@@ -417,17 +257,7 @@ void check_links(struct check *check)
 	if (!check->snapshot->network_known)
 		return;
 	judge_sources(check);
-	for (size_t i = 0; i < service->listener_count; i++)
-		for (size_t f = 0; f < 2; f++) {
-			int family = families[f];
-			size_t count = 0;
-
-			if (check_hears(check, &service->listeners[i], family))
-				count = check_destinations(
-					check, &service->listeners[i], family, destinations);
-			for (size_t j = 0; j < count; j++)
-				judge_announced(check, &destinations[j]);
-		}
+	check_announced(check);
 	judge_server_routes(check);
 	if (!check_has_findings(check->report, CHECK_IP_FORWARD))
 		report_sysctl(check, CHECK_IP_FORWARD, "net/ipv4/ip_forward",

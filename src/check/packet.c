@@ -389,16 +389,6 @@ static const struct network_rule *judge_routing(
 	return NULL;
 }
 
-/* Whether the kernel may refuse the packet's source because it counts as local: check_links() reports that. */
-static bool refuses_source(const struct check *check, const struct packet_path *path)
-{
-	int all, value = snapshot_link_sysctl(
-			 check->snapshot, AF_INET, path->packet.in, "src_valid_mark", &all);
-
-	return family_of(path) == AF_INET && (value > 0 || all > 0) &&
-	       !check_accepts_local_sources(check, path->packet.in);
-}
-
 /* Whether the kernel delivers the packet to this host when it has this mark. */
 static bool is_delivered(const struct check *check, const struct packet_path *path, uint32_t mark)
 {
@@ -479,7 +469,8 @@ static bool judge_delivery(
 	if (judge_changed_mark(check, path, trace))
 		return false;
 	rule = judge_routing(check, path, trace->mark);
-	if (rule != NULL && !refuses_source(check, path))
+	/* Else the kernel refuses its source on this link, which check_links() reports. */
+	if (rule != NULL && decide(check, path, trace->mark).result != POLICY_LOCAL)
 		report_rule_comes_late(check, path, rule, trace->mark);
 	return false;
 }

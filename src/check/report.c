@@ -136,7 +136,7 @@ bool check_is_unjudged(const struct check_report *report, enum check_item item)
 		const struct check_finding *finding = &report->findings[i];
 
 		if (finding->item == item && finding->state == CHECK_UNKNOWN &&
-			finding->remedy != REMEDY_TRAFFIC)
+			finding->remedy != REMEDY_TRAFFIC && finding->remedy != REMEDY_UPSTREAM)
 			return true;
 	}
 	return !check_has_findings(report, item);

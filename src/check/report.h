@@ -51,7 +51,11 @@ void check_listeners(struct check *check);   /* the proxy's sockets and their ow
 void check_flows(struct check *check);       /* the packets of connections, simulated */
 void check_links(struct check *check);       /* links, sysctls, routes, firewall tools */
 void check_connections(struct check *check); /* connections of the proxy that do not work */
+void check_unanswered(struct check *check);  /* captured packets without an answer */
 void check_kernel(struct check *check);      /* kernel options; uses the findings of the others */
+
+/* Of check_links(): whether clients find the addresses. */
+void check_announced(struct check *check);
 
 /*
  * Whether packets of IPv4 whose source counts as this host's own may arrive on LINK: accept_local is on, and

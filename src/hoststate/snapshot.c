@@ -9,6 +9,8 @@
  * or after the next request a second later. So sockets are read again until it shows.
  */
 #include "snapshot.h"
+#include "counters.h"
+#include "neighbour.h"
 #include "sysctl.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
@@ -80,6 +82,7 @@ static bool read_rules(struct ruleset *rules, char **problem)
 static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
 	const struct service *service = snapshot->service;
+	struct counters before, after;
 
 	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
 	if (snapshot->captured == NULL)
@@ -89,8 +92,12 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		snapshot->captured[i].address = service->listeners[i].address;
 		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
+	counters_read(&before);
 	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
 		milliseconds, &snapshot->captured_problem);
+	counters_read(&after);
+	snapshot->counters_moved = counters_moved(&before, &after);
+	snapshot->captured_seconds = milliseconds / 1000;
 }
 
 /* Whether a request of a transparent socket was sent once and its outcome is open. */
@@ -122,6 +129,7 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
 		.route = route_get,
+		.silent = neighbour_is_silent,
 		.owners = socket_owners};
 	snapshot->kernel = kernel_config_running("", snapshot->kernel_problem);
 	if (milliseconds > 0)
@@ -154,6 +162,7 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->rules_unseen);
 	free(snapshot->sockets_problem);
 	free(snapshot->captured_problem);
+	free(snapshot->counters_moved);
 }
 
 int snapshot_sysctl(const struct snapshot *snapshot, const char *path)
@@ -202,7 +211,9 @@ const struct host_socket *snapshot_listener(
 		if (each->protocol != protocol || each->state != SOCKET_STATE_LISTENING ||
 			!accepts(each, address))
 			continue;
-		if (found == NULL || (addr_is_any(&found->local) && !addr_is_any(&each->local)))
+		if (found == NULL || (addr_is_any(&found->local) && !addr_is_any(&each->local)) ||
+			(addr_equal(&found->local, &each->local) && !found->transparent &&
+				each->transparent))
 			found = each;
 	}
 	return found;

@@ -42,10 +42,14 @@ struct snapshot {
 	bool captured_known; /* packets were captured */
 	struct captured *captured;
 	size_t captured_count;
-	char *captured_problem; /* NULL: no error, or no capture was asked for */
+	unsigned captured_seconds; /* that a capture was to last at most; 0: none was asked for */
+	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
+	char *captured_problem;    /* NULL: no error, or no capture was asked for */
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
 	void (*route)(const struct route_question *question, struct route_answer *answer);
+	bool (*silent)(
+		const struct addr *neighbour, const char *link); /* as neighbour_is_silent() */
 	size_t (*owners)(
 		const struct host_socket *socket, struct socket_owner *owners, size_t room);
 };
@@ -71,7 +75,7 @@ int snapshot_link_sysctl(
 
 /*
  * The listening socket, part of SNAPSHOT, that accepts clients of ADDRESS (with its port): one bound to it, else a
- * wildcard listener, else NULL.
+ * wildcard listener, else NULL. Of several at the same address, a transparent one.
  */
 const struct host_socket *snapshot_listener(
 	const struct snapshot *snapshot, int protocol, const struct addr *address);

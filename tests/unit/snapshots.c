@@ -52,6 +52,13 @@ static char *sysctl(const char *path)
 	return text_format("0");
 }
 
+static bool silent(const struct addr *neighbour, const char *link)
+{
+	(void)neighbour;
+	(void)link;
+	return host.neighbours_silent;
+}
+
 static size_t owners(const struct host_socket *socket, struct socket_owner *list, size_t room)
 {
 	size_t count = 0;
@@ -199,6 +206,7 @@ int host_fresh(void **state)
 		.rules_known = true,
 		.sockets_known = true,
 		.sysctl = sysctl,
+		.silent = silent,
 		.route = route,
 		.owners = owners};
 	snprintf(host.snapshot.kernel_problem, sizeof(host.snapshot.kernel_problem),

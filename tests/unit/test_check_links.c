@@ -276,6 +276,7 @@ static struct captured seen_from(const char *ip, const char *packet_link)
 	struct captured seen = {.address = host_address(VIP4, 80),
 		.protocol = IPPROTO_TCP,
 		.packets = 1,
+		.answers = 1,
 		.from = host_address(ip, 4711)};
 
 	snprintf(seen.packet_link, sizeof(seen.packet_link), "%s", packet_link);
@@ -332,6 +333,46 @@ static void packets_on_another_link_pass_a_loose_filter(void **state)
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "2");
 	judge_captured(&seen);
 	assert_well();
+}
+
+static void a_strict_link_that_leads_back_to_no_client_is_a_risk(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
+	host.service.client_count = 0;
+	service_add_client(&host.service, "203.0.113.7");
+	host_judged();
+	assert_well();
+	found_about(CHECK_RP_FILTER, CHECK_ADVICE, "client0");
+}
+
+static void packets_without_an_answer_are_reported_with_the_kernels_counters(void **state)
+{
+	struct captured seen = seen_from("198.51.100.7", "client0");
+	const struct check_finding *finding;
+
+	(void)state;
+	seen.packets = 3;
+	seen.answers = 0;
+	host.snapshot.counters_moved = (char *)"ListenOverflows 3 (the listener's queue was full)";
+	judge_captured(&seen);
+	assert_alone(CHECK_LISTENER, CHECK_HARMFUL);
+	finding = found_about(CHECK_LISTENER, CHECK_HARMFUL, VIP4 ":80");
+	assert_non_null(strstr(finding->read,
+		"3 connection requests for it came in by client0, and none was answered"));
+	assert_non_null(strstr(finding->read, "ListenOverflows 3"));
+}
+
+static void without_a_packet_the_fault_lies_before_this_host(void **state)
+{
+	struct captured seen = {.address = host_address(VIP4, 80), .protocol = IPPROTO_TCP};
+
+	(void)state;
+	host.snapshot.captured_seconds = 5;
+	judge_captured(&seen);
+	assert_well();
+	assert_reads(found(CHECK_ANNOUNCE, CHECK_UNKNOWN),
+		"no packet for it arrived in 5 s: if a client tried, the fault lies before this host");
 }
 
 static void packets_on_the_link_that_leads_back_pass_a_strict_filter(void **state)
@@ -554,6 +595,9 @@ int main(void)
 		WITH(a_strict_filter_drops_packets_on_another_link),
 		WITH(if_all_is_strict_the_command_is_for_all),
 		WITH(packets_on_another_link_pass_a_loose_filter),
+		WITH(a_strict_link_that_leads_back_to_no_client_is_a_risk),
+		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
+		WITH(without_a_packet_the_fault_lies_before_this_host),
 		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
 		WITH(hosts_of_its_network_ask_who_has_the_address),
 		WITH(ipv6_answers_for_an_address_by_neighbour_proxy),

@@ -318,7 +318,12 @@ static void text_says_when_nothing_is_wrong(void **state)
 	host_serves("198.51.100.1:80", SERVER4 ":80");
 	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host_judged();
-	assert_string_equal(last_lines(), "Nothing is missing or harmful.\n");
+	assert_string_equal(last_lines(),
+		"Nothing is missing or harmful.\n"
+		"If clients still time out, let one connect while `tproxyctl check --watch 10` runs.\n");
+	host.snapshot.captured_known = true;
+	host_judged();
+	assert_non_null(strstr(last_lines(), "look at the way of the servers' answers"));
 	host.snapshot.kernel_alone = true;
 	host_built_with(HEADING, NULL, NULL);
 	assert_string_equal(
@@ -332,7 +337,8 @@ static void text_says_what_other_hosts_decide(void **state)
 	assert_string_equal(last_lines(),
 		"Nothing is missing or harmful.\n"
 		"Unknown, because other hosts decide: announce, return-path, path-mtu. To find out, let a client\n"
-		"connect while `tproxyctl check --watch 10` runs.\n");
+		"connect while `tproxyctl check --watch 10` runs.\n"
+		"If clients still time out, let one connect while `tproxyctl check --watch 10` runs.\n");
 }
 
 /* What was not judged reads like no all-clear, and what would let it be is said. */
