@@ -225,6 +225,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 		return;
 	}
 	if (packet_judge_incoming(check, &path)) {
+		packet_judge_bypass(check, &path);
 		judge_answers_to_client(check, &path);
 		if (listener->protocol == IPPROTO_TCP) {
 			judge_syncookies(check, &path);

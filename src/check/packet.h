@@ -41,6 +41,9 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
  */
 void packet_judge_fragments(struct check *check, const struct packet_path *path);
 
+/* Judges what becomes of a client's packet while nothing listens for it. The packet has been found to arrive. */
+void packet_judge_bypass(struct check *check, const struct packet_path *path);
+
 /*
  * Reports that a hook drops PACKET, which is the path's at that hook, with the commands against it. TRACE is
  * of that packet.

@@ -109,9 +109,11 @@ static void a_listener_that_was_left_over_is_named_with_the_proxys(void **state)
 		host.sockets[first].transparent = false;
 		host_judged();
 		assert_alone(CHECK_OTHER_LISTENER, CHECK_HARMFUL);
-		assert_non_null(strstr(found_about(CHECK_OTHER_LISTENER, CHECK_HARMFUL, LISTENER)->read,
-			first == 0 ? "proxy (process 8) listens there transparently, and proxy (process 7) does not"
-				   : "proxy (process 7) listens there transparently, and proxy (process 8) does not"));
+		assert_non_null(strstr(
+			found_about(CHECK_OTHER_LISTENER, CHECK_HARMFUL, LISTENER)->read,
+			first == 0
+				? "proxy (process 8) listens there transparently, and proxy (process 7) does not"
+				: "proxy (process 7) listens there transparently, and proxy (process 8) does not"));
 		host_gone(state);
 	}
 	host_fresh(state);
