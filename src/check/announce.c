@@ -61,9 +61,22 @@ static void report_not_announced(
 	free(path);
 }
 
+/* A neighbour asked, and this host was silent although it has an entry for the address. */
+static void report_silent(struct check *check, const char *ip, const struct network_proxied *entry)
+{
+	const char *arp = check->snapshot->rules.arp;
+
+	check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, ip,
+		"a host asked who has the address, and this host did not answer, although `ip neigh show proxy` has it for %s. Either %s%s, or the host asked on another link, or rp_filter drops its question",
+		entry->link,
+		arp != NULL ? "rules for ARP drop it, in the table arp "
+			    : "its route leads back to that link",
+		arp != NULL ? arp : "");
+}
+
 /* An entry `ip neigh proxy` answers only on links that forward (Linux: arp_process(), ndisc_recv_ns()). */
-static void judge_neighbour_proxy(
-	struct check *check, const struct addr *address, const struct network_proxied *entry)
+static void judge_neighbour_proxy(struct check *check, const struct addr *address,
+	const struct network_proxied *entry, bool unanswered)
 {
 	bool ipv6 = addr_family(address) == AF_INET6;
 	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
@@ -73,7 +86,13 @@ static void judge_neighbour_proxy(
 	struct check_finding *finding;
 
 	addr_format_ip(address, ip);
-	if (forwards > 0)
+	if (forwards > 0 && unanswered)
+		report_silent(check, ip, entry);
+	else if (forwards > 0 && !ipv6 && check->snapshot->rules.arp != NULL)
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_RULES, ip,
+			"%s is to answer for it, but rules for ARP drop packets, and are not followed here: `nft list table arp %s`",
+			entry->link, check->snapshot->rules.arp);
+	else if (forwards > 0)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip,
 			"%s answers for it (`ip neigh show proxy`)", entry->link);
 	else if (forwards == -1)
@@ -170,7 +189,7 @@ static void judge_announced(struct check *check, const struct addr *address)
 	else if (own != NULL)
 		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
 	else if (entry != NULL)
-		judge_neighbour_proxy(check, address, entry);
+		judge_neighbour_proxy(check, address, entry, unanswered);
 	else if (local && addr_family(address) == AF_INET && (unanswered || link != NULL))
 		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
 	else if (local && addr_family(address) == AF_INET)

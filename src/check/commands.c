@@ -77,10 +77,10 @@ void check_fix_link_sysctl(struct check *check, struct check_finding *finding, c
 }
 
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
-	unsigned preference, uint32_t mark, uint32_t mask, unsigned table)
+	int preference, uint32_t mark, uint32_t mask, unsigned table)
 {
 	int version = family_version(family);
-	char *pref = preference != 0 ? text_format("pref %u ", preference) : text_format("%s", "");
+	char *pref = preference != -1 ? text_format("pref %d ", preference) : text_format("%s", "");
 	char *masked = mask != UINT32_MAX ? text_format("/0x%x", mask) : text_format("%s", "");
 	char *rule = text_format("%sfwmark 0x%x%s lookup %u", pref, mark, masked, table);
 

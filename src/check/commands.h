@@ -23,11 +23,11 @@ void check_fix_link_sysctl(struct check *check, struct check_finding *finding, c
 	const char *key, const char *value);
 
 /*
- * Adds a policy rule for a mark and a table. PREFERENCE 0: the kernel chooses one. Adds nothing for a mark of 0,
+ * Adds a policy rule for a mark and a table. PREFERENCE -1: the kernel chooses one. Adds nothing for a mark of 0,
  * which every packet has.
  */
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
-	unsigned preference, uint32_t mark, uint32_t mask, unsigned table);
+	int preference, uint32_t mark, uint32_t mask, unsigned table);
 
 /* Adds a policy rule on this host before another one, at a free priority. Takes SELECTORS, plain words of `ip`. */
 void check_fix_ip_rule_before(struct check *check, struct check_finding *finding, int family,

@@ -91,7 +91,7 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 			"-m mac --mac-source %s -j CONNMARK --set-mark 0x%x", link->mac, number));
 	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
 		shell_format("-s %s -j CONNMARK --restore-mark", server));
-	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, UINT32_MAX, number);
+	check_fix_ip_rule(finding, ON_ROUTER, family, -1, number, UINT32_MAX, number);
 	check_fix(finding, ON_ROUTER,
 		shell_format("ip -%d route replace default via %s table %u", family_version(family),
 			here, number),

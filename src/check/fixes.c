@@ -116,7 +116,8 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family != family || !rule->has_mark || rule->mark == 0)
+		if (rule->family != family || !rule->has_mark || rule->mark == 0 ||
+			rule->action != RULE_LOOKUP)
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
@@ -149,7 +150,8 @@ const struct network_rule *check_rule_for_mark(const struct check *check, int fa
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
+		if (rule->family == family && rule->has_mark && rule->action == RULE_LOOKUP &&
+			(mark & rule->mask) == rule->mark)
 			return rule;
 	}
 	return NULL;

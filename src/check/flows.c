@@ -128,6 +128,10 @@ static void judge_bridge(struct check *check, const struct packet_path *path)
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "not a bridge");
 		return;
 	}
+	if (check->snapshot->rules.bridge != NULL)
+		check_unknown(check, CHECK_FILTER, REMEDY_RULES, link->name,
+			"rules for bridges drop packets, and are not followed here: `nft list table bridge %s`",
+			check->snapshot->rules.bridge);
 	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
 	if (snapshot_sysctl(check->snapshot, key) <= 0) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name,

@@ -197,12 +197,48 @@ static void report_sysctl(
 	free(value);
 }
 
+/* Whether a server of this family is there, or one that is connected to from an address of the proxy's own choice. */
+static bool has_server_for(const struct check *check, int family)
+{
+	const struct service *service = check->snapshot->service;
+	const struct addr client = {0}; /* stands for "the client's" */
+
+	for (size_t i = 0; i < service->server_count; i++) {
+		struct addr source = service_source(service, i, &client);
+
+		if (addr_family(&service->servers[i]) == family ||
+			addr_family(&source) != AF_UNSPEC)
+			return true;
+	}
+	return service->server_count == 0;
+}
+
+/* A client's address is no source for a connection of the other family: the proxy refuses such clients. */
+static void judge_families(struct check *check, const struct service_listener *listener)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < 2; i++) {
+		bool both = check_hears(check, listener, families[!i]);
+
+		if (check_hears(check, listener, families[i]) &&
+			!has_server_for(check, families[i]))
+			check_add(check, CHECK_SERVER_ROUTE, both ? CHECK_ADVICE : CHECK_MISSING,
+				addr_format(&listener->address, text),
+				"no server has an %s address, so clients of %s cannot be the source of the proxy's connections, and are refused",
+				family_name(families[i]), family_name(families[i]));
+	}
+}
+
 static void judge_server_routes(struct check *check)
 {
 	const struct service *service = check->snapshot->service;
 	struct route_answer way;
 	char text[ADDR_TEXT_MAX];
 
+	for (size_t i = 0; service->spoofs && i < service->listener_count; i++)
+		judge_families(check, &service->listeners[i]);
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);

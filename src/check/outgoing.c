@@ -125,6 +125,48 @@ static bool judge_routed_again(struct check *check, const struct packet_path *pa
 	return false;
 }
 
+enum {
+	OWNERS_MAX = 16
+};
+
+/* The user that the listener's processes run as: sockets that they make belong to it. False: they disagree. */
+static bool find_user_of_owners(
+	const struct check *check, const struct host_socket *socket, unsigned *uid)
+{
+	struct socket_owner owners[OWNERS_MAX];
+	size_t count = check->snapshot->owners(socket, owners, OWNERS_MAX);
+
+	for (size_t i = 1; i < count && i < OWNERS_MAX; i++)
+		if (owners[i].uid != owners[0].uid)
+			return false;
+	if (count > 0)
+		*uid = owners[0].uid;
+	return count > 0;
+}
+
+/*
+ * The user whose socket sends a packet, for matches of owners. A socket belongs to the user that made it: a listener
+ * often to root, and connections to the user that the proxy became.
+ */
+static bool find_user(const struct check *check, const struct packet *packet, unsigned *uid)
+{
+	const struct service *service = check->snapshot->service;
+	bool answers = packet->tcp_flags == (TH_SYN | TH_ACK);
+
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct host_socket *socket = snapshot_listener(check->snapshot,
+			service->listeners[i].protocol, &service->listeners[i].address);
+
+		if (socket == NULL || service->listeners[i].protocol != packet->protocol)
+			continue;
+		if (!answers)
+			return find_user_of_owners(check, socket, uid);
+		*uid = socket->uid;
+		return true;
+	}
+	return false;
+}
+
 bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	struct packet_path *path, enum check_item item, struct trace *trace)
 {
@@ -135,6 +177,7 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	packet->in = NULL;
 	packet->out = other->back.link;
 	packet->destination_local = false;
+	packet->has_uid = find_user(check, packet, &packet->uid);
 	*trace = (struct trace){0};
 	if (!judge_own_route(check, path, packet, item))
 		return false;

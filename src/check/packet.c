@@ -234,8 +234,10 @@ void packet_judge_limits(struct check *check, const struct packet_path *path, en
 				     : text_format("the policy of table %s", reached.table->name);
 	finding = check_add(check, CHECK_FILTER,
 		judge_certainty(check, path, &reached, low ? CHECK_HARMFUL : CHECK_ADVICE),
-		path->subject, "%s drops them as soon as the limit of %s is reached", rule,
-		limited);
+		path->subject,
+		trace->rate > 0 ? "%s drops them as soon as the limit of %s is reached"
+				: "%s drops some of them (%s)",
+		rule, limited);
 	if (finding->state == CHECK_HARMFUL)
 		fix_passage(check, finding, path, packet, reached.mark, &reached.ended_at,
 			reached.ended == NULL);
@@ -268,15 +270,14 @@ static enum check_item item_of_rule(const struct rule *rule)
 void packet_report_uncertain(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
-	char *rule;
+	for (size_t i = 0; i < trace->unsure_count; i++) {
+		char *rule = check_rule_text(check, trace->unsures[i]);
 
-	if (trace->unsure == NULL)
-		return;
-	rule = check_rule_text(check, trace->unsure);
-	check_add(check, item_of_rule(trace->unsure),
-		judge_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
-		"%s might apply to them (unsupported match or target)", rule);
-	free(rule);
+		check_add(check, item_of_rule(trace->unsures[i]),
+			judge_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
+			"%s might apply to them (unsupported match or target)", rule);
+		free(rule);
+	}
 }
 
 void packet_report_nat(struct check *check, const struct packet_path *path, enum check_item item,
@@ -358,12 +359,12 @@ static void report_rule_comes_late(struct check *check, const struct packet_path
 		path->subject,
 		"the rule for mark 0x%x has priority %u, but another rule decides first: `%s`",
 		rule->mark, rule->priority, first);
-	/* One that has priority 1 or 0 itself comes first even so. */
-	bool first_of_all = decided.rule != NULL && decided.rule->priority <= 1;
+	unsigned before = decided.rule != NULL ? decided.rule->priority : UINT32_MAX;
 
-	if (!first_of_all)
-		check_fix_ip_rule(
-			finding, ON_HOST, family_of(path), 1, rule->mark, rule->mask, rule->table);
+	/* At priority 0 it still comes after the table `local`, which is there first. */
+	if (before > 0)
+		check_fix_ip_rule(finding, ON_HOST, family_of(path), before > 1 ? 1 : 0, rule->mark,
+			rule->mask, rule->table);
 }
 
 /* Returns the policy rule for the mark; NULL if that, or a local route for the packet, is missing. */
@@ -379,7 +380,7 @@ static const struct network_rule *judge_routing(
 	if (rule == NULL) {
 		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, family_name(family),
 			"`ip -%d rule` has no rule for mark 0x%x", family_version(family), mark);
-		check_fix_ip_rule(finding, ON_HOST, family, 0, mark, UINT32_MAX,
+		check_fix_ip_rule(finding, ON_HOST, family, -1, mark, UINT32_MAX,
 			check_table_in_use(check, family));
 	}
 	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
@@ -450,7 +451,7 @@ static bool judge_changed_mark(
 		      : "%s changes their mark (0x%x becomes 0x%x), so the ip rule for mark 0x%x does not match them",
 		rule, before, trace->mark, before);
 	if (added)
-		check_fix_ip_rule(finding, ON_HOST, family_of(path), 0, before, before,
+		check_fix_ip_rule(finding, ON_HOST, family_of(path), -1, before, before,
 			check_table_in_use(check, family_of(path)));
 	else
 		fix_passage(check, finding, path, &path->packet, before, &trace->changed_at, false);

@@ -105,7 +105,7 @@ static int read_options(struct check_options *options, int argc, char **argv)
 static void print_problems(const struct snapshot *snapshot)
 {
 	const char *const problems[] = {snapshot->network_problem, snapshot->rules_problem,
-		snapshot->rules_unseen, snapshot->sockets_problem, snapshot->captured_problem};
+		snapshot->rules_note, snapshot->rules_unseen, snapshot->sockets_problem, snapshot->captured_problem};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (problems[i] != NULL) {

@@ -70,6 +70,30 @@ static bool read_table(struct reader *reader, const json_t *object)
 	return true;
 }
 
+/* Notes a table of a family that traces do not follow: it drops something. */
+static void note_dropping(struct reader *reader, const json_t *object)
+{
+	const char *family = json_text(object, "family"), *name = json_text(object, "table");
+	char **list = strcmp(family, "arp") == 0      ? &reader->parsed.arp
+		      : strcmp(family, "bridge") == 0 ? &reader->parsed.bridge
+						      : NULL;
+
+	if (list != NULL && (*list == NULL || strstr(*list, name) == NULL))
+		text_add(list, "%s%s", *list != NULL ? " " : "", name);
+}
+
+static bool drops_something(const json_t *expressions)
+{
+	const json_t *each;
+	size_t i;
+
+	json_array_foreach(
+		expressions, i, each) if (json_object_get(each, "drop") != NULL ||
+					  json_object_get(each, "reject") != NULL ||
+					  json_object_get(each, "vmap") != NULL) return true;
+	return false;
+}
+
 /* The place of the table that OBJECT is in; false: that table was skipped. */
 static bool find_table(const struct reader *reader, const json_t *object, size_t *place)
 {
@@ -160,8 +184,11 @@ static bool read_chain(struct reader *reader, const json_t *object)
 	struct chain *chain;
 	size_t place;
 
-	if (!find_table(reader, object, &place))
+	if (!find_table(reader, object, &place)) {
+		if (strcmp(json_text(object, "policy"), "drop") == 0)
+			note_dropping(reader, object);
 		return true;
+	}
 	chain = *name != '\0' ? ruleset_add_chain(&reader->parsed.tables[place], name) : NULL;
 	if (chain == NULL)
 		return fail(reader, "a chain has no name, or its name was listed before", name);
@@ -327,8 +354,11 @@ static bool read_rule(struct reader *reader, const json_t *object)
 	struct chain *chain;
 	size_t place;
 
-	if (!find_table(reader, object, &place))
+	if (!find_table(reader, object, &place)) {
+		if (drops_something(json_object_get(object, "expr")))
+			note_dropping(reader, object);
 		return true;
+	}
 	chain = ruleset_chain(&reader->parsed.tables[place], name);
 	if (chain == NULL)
 		return fail(reader, "the chain of a rule is not listed", name);

@@ -417,6 +417,20 @@ static bool match_masked(
 	return match_flags(parse, op, bits, right);
 }
 
+/* `meta skuid 1000` or `meta skuid 1000-2000`; nft prints the names of users that it knows. */
+static bool match_uid(struct nft_parse *parse, bool negated, const json_t *right)
+{
+	const json_t *range = json_object_get(right, "range");
+	struct match *match = ruleset_add_match(parse->rule, MATCH_UID, negated);
+	const json_t *first = range != NULL ? json_array_get(range, 0) : right;
+	const json_t *last = range != NULL ? json_array_get(range, 1) : right;
+
+	if (nft_uint(first, UINT32_MAX, &match->number) && nft_uint(last, UINT32_MAX, &match->mask))
+		return true;
+	ruleset_drop_match(parse->rule);
+	return false;
+}
+
 static bool match_known(
 	struct nft_parse *parse, const char *op, const json_t *left, const json_t *right)
 {
@@ -430,7 +444,14 @@ static bool match_known(
 		return match_ct(parse, inner, op, right);
 	if (!plain)
 		return false;
-	if ((inner = json_object_get(left, "meta")) != NULL)
+	if (json_object_get(left, "numgen") != NULL) {
+		ruleset_add_match(parse->rule, MATCH_LIMIT, true); /* some packets, by chance */
+		return true;
+	}
+	if ((inner = json_object_get(left, "meta")) != NULL &&
+		strcmp(json_text(inner, "key"), "skuid") == 0)
+		return match_uid(parse, negated, right);
+	if (inner != NULL)
 		return match_meta(parse, inner, negated, right);
 	if ((inner = json_object_get(left, "socket")) != NULL)
 		return match_socket(parse, inner, negated, right);

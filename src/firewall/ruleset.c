@@ -142,6 +142,8 @@ void ruleset_free(struct ruleset *ruleset)
 	free(ruleset->tables);
 	free(ruleset->bases);
 	free(ruleset->sets);
+	free(ruleset->arp);
+	free(ruleset->bridge);
 	*ruleset = (struct ruleset){0};
 }
 
@@ -284,6 +286,14 @@ static void list_bases(struct ruleset *ruleset)
 		qsort(ruleset->bases, ruleset->base_count, sizeof(struct base_chain), by_passage);
 }
 
+static void move_text(char **to, char *from)
+{
+	if (from == NULL)
+		return;
+	free(*to);
+	*to = from;
+}
+
 void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 {
 	for (size_t i = 0; i < added->table_count; i++) {
@@ -295,6 +305,8 @@ void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 		ruleset->sets = array_room(ruleset->sets, ruleset->set_count, sizeof(struct match));
 		ruleset->sets[ruleset->set_count++] = added->sets[i];
 	}
+	move_text(&ruleset->arp, added->arp);
+	move_text(&ruleset->bridge, added->bridge);
 	free(added->tables);
 	free(added->sets);
 	*added = (struct ruleset){0};

@@ -43,7 +43,9 @@ enum match_kind {
 	MATCH_TYPE, /* what an address is by the routes (addrtype, `fib … type`); number: a set of
 			    enum address_type; mask: of enum route_key */
 	MATCH_ROUTE, /* there is a route to an address (rpfilter, `fib … oif exists`); mask: as above */
-	MATCH_LIMIT,  /* holds until a limit is reached; number: packets a minute */
+	MATCH_LIMIT, /* holds until a limit is reached; number: packets a minute. Negated: holds from then
+			on, or by chance (number 0) */
+	MATCH_UID,    /* the packet's socket is of a user from `number` to `mask` */
 	MATCH_ALWAYS, /* a comment, a counter: always holds */
 	MATCH_UNKNOWN /* text: the match as the tool prints it */
 };
@@ -162,6 +164,8 @@ struct ruleset {
 	size_t table_count;
 	struct base_chain *bases; /* by hook, priority, then in the order of the listing */
 	size_t base_count;
+	char *arp,
+		*bridge; /* tables of nft's other families that drop something, with blanks; or NULL */
 	struct match *sets; /* contents of named sets, for the matches that borrow them */
 	size_t set_count;
 };

@@ -207,6 +207,11 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 		return type_holds(walk, match);
 	case MATCH_ROUTE:
 		return route_holds(walk, match);
+	case MATCH_UID:
+		if (!packet->has_uid) /* a packet that comes in has no socket for this match */
+			return walk->hook == HOOK_OUTPUT || walk->hook == HOOK_POSTROUTING ? UNKNOWN
+											   : NO;
+		return answer(packet->uid >= match->number && packet->uid <= match->mask);
 	case MATCH_LIMIT:
 		return answer(!packet->limits_reached);
 	case MATCH_ALWAYS:
@@ -283,8 +288,14 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 
 static void note_unsure(struct walk *walk, const struct rule *rule)
 {
-	if (walk->trace.unsure == NULL)
-		walk->trace.unsure = rule;
+	struct trace *trace = &walk->trace;
+
+	for (size_t i = 0; i < trace->unsure_count; i++)
+		if (trace->unsures[i] == rule)
+			return;
+	if (trace->unsure_count < UNSURE_MAX)
+		trace->unsures[trace->unsure_count++] = rule;
+	trace->unsure = trace->unsures[0];
 }
 
 static struct trace_place place_of(const struct walk *walk)

@@ -52,9 +52,15 @@ struct packet {
 	bool destination_local; /* to an address of the host; for matches, where `host` is NULL */
 	uint32_t mark;          /* before the rules */
 	uint32_t ct_mark;       /* of its connection */
-	bool limits_reached;    /* rules with a limit do not match any more */
-	bool proxy_down;        /* nothing listens where TPROXY looks */
+	bool has_uid;           /* this host sends it, and its socket is of user `uid` */
+	unsigned uid;
+	bool limits_reached;           /* rules with a limit do not match any more */
+	bool proxy_down;               /* nothing listens where TPROXY looks */
 	const struct trace_host *host; /* that rules ask, or NULL */
+};
+
+enum {
+	UNSURE_MAX = 8 /* rules that are listed */
 };
 
 /* The base chain that led a packet to a rule, and its table. */
@@ -86,10 +92,11 @@ struct trace {
 		*changed;     /* the first that gave a packet with a mark another one, or NULL */
 	uint32_t mark_before; /* the mark that it had before that */
 	struct trace_place ended_at, nat_at, marked_at, changed_at;
-	const struct rule *limited; /* the first that depends on a limit, or NULL */
-	uint32_t rate;              /* the lowest such limit, in packets a minute */
-	const struct rule
-		*unsure; /* the first with an unknown match or target that counts, or NULL */
+	const struct rule *limited;             /* the first that depends on a limit, or NULL */
+	uint32_t rate;                          /* the lowest such limit, in packets a minute */
+	const struct rule *unsure;              /* the first of those, or NULL: */
+	const struct rule *unsures[UNSURE_MAX]; /* with an unknown match or target that counts */
+	size_t unsure_count;
 };
 
 /* The way of PACKET through the chains of HOOK. The rules in the result are part of RULESET. */

@@ -346,6 +346,51 @@ static bool read_socket_option(
 	return true;
 }
 
+/* `statistic` matches some packets, by chance or by counting. */
+static bool read_statistic(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	(void)values;
+	ruleset_add_match(parse->rule, kind, true);
+	return true;
+}
+
+/* --connlimit-above and --hashlimit-above hold from a limit on, -upto until it. Of a hashlimit the rate counts. */
+static bool read_limit_each(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	bool above = strstr(values[-1].text, "-above") != NULL;
+	uint32_t rate = UINT32_MAX;
+
+	if (strncmp(values[-1].text, "--hashlimit", 11) == 0 && !read_rate(values->text, &rate))
+		rate = UINT32_MAX; /* of bytes */
+	ruleset_add_match(parse->rule, kind, above != parse->negated)->number = rate;
+	return true;
+}
+
+/* Options that say how a limit counts. */
+static bool read_detail(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	(void)kind;
+	(void)values;
+	return !parse->negated;
+}
+
+/* "1000" or "1000-2000". */
+static bool read_uid(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	const char *end;
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
+	bool well = xtables_number(values->text, &match->number, &end);
+
+	match->mask = match->number;
+	if (well && *end == '-')
+		well = xtables_number(end + 1, &match->mask, &end);
+	return keep_match_if(parse, well && *end == '\0');
+}
+
 static const struct xtables_option options[] = {
 	{NULL, "-s", 1, read_prefix, MATCH_SOURCE},
 	{NULL, "-d", 1, read_prefix, MATCH_DESTINATION},
@@ -368,6 +413,27 @@ static const struct xtables_option options[] = {
 	{"comment", "--comment", 1, read_always, MATCH_ALWAYS},
 	{"limit", "--limit", 1, read_limit, MATCH_LIMIT},
 	{"limit", "--limit-burst", 1, read_always, MATCH_ALWAYS},
+	{"statistic", "--mode", 1, read_statistic, MATCH_LIMIT},
+	{"statistic", "--probability", 1, read_detail, MATCH_LIMIT},
+	{"statistic", "--every", 1, read_detail, MATCH_LIMIT},
+	{"statistic", "--packet", 1, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-above", 1, read_limit_each, MATCH_LIMIT},
+	{"connlimit", "--connlimit-upto", 1, read_limit_each, MATCH_LIMIT},
+	{"connlimit", "--connlimit-mask", 1, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-saddr", 0, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-daddr", 0, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-above", 1, read_limit_each, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-upto", 1, read_limit_each, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-burst", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-mode", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-name", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-srcmask", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-dstmask", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-size", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-max", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-expire", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-gcinterval", 1, read_detail, MATCH_LIMIT},
+	{"owner", "--uid-owner", 1, read_uid, MATCH_UID},
 	{"conntrack", "--ctstate", 1, read_states, MATCH_CT_STATE},
 	{"state", "--state", 1, read_states, MATCH_CT_STATE},
 	{"addrtype", "--dst-type", 1, read_type, MATCH_TYPE},

@@ -3,7 +3,7 @@
  *
  * A firewall tool that is not installed has no rules, except nft: other programs load such rules, too. So a
  * missing nft is noted in rules_unseen. A tool that is installed and fails leaves all rules unknown, because half
- * a rule set proves nothing.
+ * a rule set proves nothing; only where iptables-save fails at a rule of nft's, nft lists the rest.
  *
  * The trap is a connection request that has just been sent: whether a server replies shows only after the reply,
  * or after the next request a second later. So sockets are read again until it shows.
@@ -24,24 +24,56 @@ enum {
 	TURNS_MAX = 13 /* of 100 ms each: Linux sends a SYN again after one second */
 };
 
-/* Runs LINE, which lists the rules of TOOL for FAMILY, and adds them to *RULES. */
-static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int family,
-	const char *line, char **problem)
+static bool parse_listing(struct ruleset *rules, enum firewall_tool tool, int family,
+	const char *line, const char *text, char **problem)
 {
-	struct subprocess_result result;
 	char *why = NULL;
-	bool well = subprocess_run_line(line, NULL, &result);
+	bool well = (tool == TOOL_NFT ? ruleset_parse_nft(rules, text, &why)
+				      : ruleset_parse_iptables(rules, tool, family, text, &why)) == 0;
 
 	if (!well)
-		*problem = subprocess_problem(line, &result);
-	else {
-		well = (tool == TOOL_NFT ? ruleset_parse_nft(rules, result.out, &why)
-					 : ruleset_parse_iptables(
-						   rules, tool, family, result.out, &why)) == 0;
-		if (!well)
-			*problem = text_format("`%s`: %s", line, why);
-	}
+		*problem = text_format("`%s`: %s", line, why);
 	free(why);
+	return well;
+}
+
+/*
+ * iptables-save gives up at the first rule that nft wrote into one of its tables and that it cannot print. The tables
+ * before that one are whole; the others are taken from nft, which lists all of them.
+ */
+static bool keep_whole_tables(struct ruleset *rules, int family, const char *line, char *text)
+{
+	char *end = NULL, *problem = NULL;
+	bool well;
+
+	for (char *at = text; (at = strstr(at, "\nCOMMIT\n")) != NULL; at++)
+		end = at + strlen("\nCOMMIT\n");
+	if (end == NULL)
+		return true;
+	*end = '\0';
+	well = parse_listing(rules, TOOL_IPTABLES, family, line, text, &problem);
+	free(problem);
+	return well;
+}
+
+/* Runs LINE, which lists the rules of TOOL for FAMILY, and adds them to *RULES. */
+static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int family,
+	const char *line, char **problem, char **note)
+{
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
+
+	if (well)
+		well = parse_listing(rules, tool, family, line, result.out, problem);
+	else if (tool == TOOL_IPTABLES && subprocess_exists("nft") && result.status > 0 &&
+		 keep_whole_tables(rules, family, line, result.out)) {
+		free(*note);
+		*note = text_format(
+			"`%s` fails, because nft wrote a rule into one of its tables. That table is read by nft, which does not print all matches of iptables",
+			line);
+		well = true;
+	} else
+		*problem = subprocess_problem(line, &result);
 	subprocess_free(&result);
 	return well;
 }
@@ -59,7 +91,7 @@ static void read_links_of_chains(struct ruleset *rules)
 }
 
 /* A tool that is not installed has no rules. */
-static bool read_rules(struct ruleset *rules, char **problem)
+static bool read_rules(struct ruleset *rules, char **problem, char **note)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
@@ -68,11 +100,11 @@ static bool read_rules(struct ruleset *rules, char **problem)
 			const char *save = firewall_tool_save(tool, families[i]);
 
 			if (subprocess_exists(save) &&
-				!read_listing(rules, tool, families[i], save, problem))
+				!read_listing(rules, tool, families[i], save, problem, note))
 				return false;
 		}
 	if (subprocess_exists("nft") &&
-		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem))
+		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem, note))
 		return false;
 	read_links_of_chains(rules);
 	return true;
@@ -135,7 +167,8 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 	if (milliseconds > 0)
 		read_packets(snapshot, milliseconds);
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
-	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
+	snapshot->rules_known = read_rules(
+		&snapshot->rules, &snapshot->rules_problem, &snapshot->rules_note);
 	if (!subprocess_exists("nft"))
 		snapshot->rules_unseen = text_copy(
 			"there is no program 'nft' on this host: rules that only nft lists are not read");
@@ -160,6 +193,7 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->network_problem);
 	free(snapshot->rules_problem);
 	free(snapshot->rules_unseen);
+	free(snapshot->rules_note);
 	free(snapshot->sockets_problem);
 	free(snapshot->captured_problem);
 	free(snapshot->counters_moved);

@@ -33,6 +33,7 @@ struct snapshot {
 	bool rules_known; /* every installed tool listed its rules */
 	struct ruleset rules;
 	char *rules_problem;
+	char *rules_note;   /* what was read in another way than usual, or NULL */
 	char *rules_unseen; /* why there may be rules that no installed tool lists, or NULL */
 
 	bool sockets_known;

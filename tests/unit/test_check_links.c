@@ -335,6 +335,20 @@ static void packets_on_another_link_pass_a_loose_filter(void **state)
 	assert_well();
 }
 
+static void an_ipv4_server_has_no_source_for_ipv6_clients(void **state)
+{
+	(void)state;
+	host_serves("[2001:db8:f::80]:80", SERVER4 ":80");
+	host_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT6));
+	host_listens(VIP6, 80, IPPROTO_TCP);
+	host_judged();
+	assert_non_null(strstr(found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "[2001:db8:f::80]:80")->read,
+		"no server has an IPv6 address"));
+	host_serves("[::]:80", SERVER4 ":80");
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_ADVICE, "[::]:80");
+}
+
 static void a_strict_link_that_leads_back_to_no_client_is_a_risk(void **state)
 {
 	(void)state;
@@ -595,6 +609,7 @@ int main(void)
 		WITH(a_strict_filter_drops_packets_on_another_link),
 		WITH(if_all_is_strict_the_command_is_for_all),
 		WITH(packets_on_another_link_pass_a_loose_filter),
+		WITH(an_ipv4_server_has_no_source_for_ipv6_clients),
 		WITH(a_strict_link_that_leads_back_to_no_client_is_a_risk),
 		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
 		WITH(without_a_packet_the_fault_lies_before_this_host),

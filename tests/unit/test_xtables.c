@@ -150,7 +150,13 @@ static void each_option_has_its_match(void **state)
 		{"-m limit --limit 3/min --limit-burst 10", MATCH_LIMIT, false, 3, 0},
 		{"-m conntrack --ctstate DNAT", MATCH_CT_STATE, false, CT_CHANGED, 0},
 		{"-d 192.0.2.0/255.255.0.255", MATCH_UNKNOWN, false, 0, 0},
-		{"-m owner --uid-owner 0", MATCH_UNKNOWN, false, 0, 0},
+		{"-m owner --gid-owner 0", MATCH_UNKNOWN, false, 0, 0},
+		{"-m owner ! --uid-owner 1000-2000", MATCH_UID, true, 1000, 2000},
+		{"-m owner --uid-owner proxy", MATCH_UNKNOWN, false, 0, 0},
+		{"-m statistic --mode nth --every 2 --packet 0", MATCH_LIMIT, true, 0, 0},
+		{"-m connlimit --connlimit-upto 9 --connlimit-mask 32 --connlimit-saddr", MATCH_LIMIT,
+			false, UINT32_MAX, 0},
+		{"-m hashlimit --hashlimit-above 2/min --hashlimit-name x", MATCH_LIMIT, true, 2, 0},
 		{"-m sctp --dport 80", MATCH_UNKNOWN, false, 0, 0},
 	};
 

@@ -320,3 +320,21 @@ def syn():
     total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
     total = ~(total + (total >> 16)) & 0xFFFF
     return ip[:10] + total.to_bytes(2, "big") + ip[12:] + bytes.fromhex("9c400050000000010000000050027210") + b"\0" * 4
+
+
+@pytest.mark.parametrize(
+    "family,item,why", [("arp", "announce", "rules for ARP drop packets"), ("bridge", "filter", "rules for bridges drop packets")]
+)
+def test_tables_that_are_not_followed_are_not_ok(host, family, item, why):
+    """Of ARP and of bridges, check knows that something is dropped, and says so."""
+    host.set_up("iptables")
+    host.run("sysctl -qw net.ipv4.ip_forward=1")
+    host.run("ip link add br0 type bridge; ip link set br0 up; ip link set client0 master br0")
+    host.run("ip addr flush dev client0; ip addr add 198.51.100.1/24 dev br0")
+    host.run(f"ip neigh add proxy {VIP} dev br0")
+    host.run(f"nft 'add table {family} f; add chain {family} f in {{ type filter hook input priority 0; }}'")
+    assert state_of(checklist.check(host, NEEDS), item) == "ok"
+    host.run(f"nft add rule {family} f in drop")
+    made = checklist.check(host, NEEDS)
+    assert state_of(made, item) == "unknown" and item in made["not_judged"]
+    assert any(why in each["read"] for row in made["items"] if row["id"] == item for each in row["findings"])
