@@ -194,6 +194,32 @@ unsigned check_table_in_use(const struct check *check, int family)
 	return table;
 }
 
+bool check_is_bit_free(
+	const struct check *check, int family, uint32_t bits, const struct rule *except)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct ruleset *rules = &check->snapshot->rules;
+
+	for (size_t i = 0; i < network->rule_count; i++) {
+		const struct network_rule *rule = &network->rules[i];
+
+		if (rule->family == family && rule->mask != 0 && rule->mark != bits &&
+			(rule->mark & bits) != 0)
+			return false;
+	}
+	for (size_t i = 0; i < rules->base_count; i++)
+		for (size_t j = 0; j < rules->bases[i].chain->rule_count; j++) {
+			const struct rule *rule = &rules->bases[i].chain->rules[j];
+
+			for (size_t k = 0; rule != except && k < rule->target_count; k++)
+				if (rule->targets[k].kind == TARGET_MARK &&
+					rule->targets[k].number != bits &&
+					(rule->targets[k].number & bits) != 0)
+					return false;
+		}
+	return true;
+}
+
 char *check_rule_text(const struct check *check, const struct rule *rule)
 {
 	const struct table *table;

@@ -17,6 +17,13 @@ uint32_t check_mark_in_use(const struct check *check, int family);
 const struct network_rule *check_rule_for_mark(
 	const struct check *check, int family, uint32_t mark);
 
+/*
+ * Whether no rule of other software uses the bits of a mark, so that a policy rule may look at them alone. EXCEPT: a
+ * rule that does not count.
+ */
+bool check_is_bit_free(
+	const struct check *check, int family, uint32_t bits, const struct rule *except);
+
 /* The routing table that a fix uses: that of the same policy rule, else one with a local route, else 100. */
 unsigned check_table_in_use(const struct check *check, int family);
 

@@ -404,33 +404,6 @@ static bool is_delivered(const struct check *check, const struct packet_path *pa
 	return answer.local;
 }
 
-/* Whether no rule of other software uses the bits of a mark, so that a policy rule may look at them alone. */
-static bool is_bit_free(
-	const struct check *check, int family, uint32_t bits, const struct rule *except)
-{
-	const struct network *network = &check->snapshot->network;
-	const struct ruleset *rules = &check->snapshot->rules;
-
-	for (size_t i = 0; i < network->rule_count; i++) {
-		const struct network_rule *rule = &network->rules[i];
-
-		if (rule->family == family && rule->mask != 0 && rule->mark != bits &&
-			(rule->mark & bits) != 0)
-			return false;
-	}
-	for (size_t i = 0; i < rules->base_count; i++)
-		for (size_t j = 0; j < rules->bases[i].chain->rule_count; j++) {
-			const struct rule *rule = &rules->bases[i].chain->rules[j];
-
-			for (size_t k = 0; rule != except && k < rule->target_count; k++)
-				if (rule->targets[k].kind == TARGET_MARK &&
-					rule->targets[k].number != bits &&
-					(rule->targets[k].number & bits) != 0)
-					return false;
-		}
-	return true;
-}
-
 /* A rule took the mark away, or added bits to it. Returns whether that is why the packet is not delivered. */
 static bool judge_changed_mark(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
@@ -443,7 +416,7 @@ static bool judge_changed_mark(
 	if (trace->changed == NULL || !is_delivered(check, path, before))
 		return false;
 	added = (trace->mark & before) == before &&
-		is_bit_free(check, family_of(path), before, trace->changed);
+		check_is_bit_free(check, family_of(path), before, trace->changed);
 	rule = check_rule_text(check, trace->changed);
 	finding = check_add(check, added ? CHECK_IP_RULE : CHECK_MARK,
 		judge_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
