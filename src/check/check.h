@@ -165,6 +165,12 @@ extern const char *const check_remedies[REMEDY_COUNT]; /* what to do: an imperat
 void check_run(struct check_report *report, const struct snapshot *snapshot);
 void check_free(struct check_report *report);
 
+/*
+ * The servers that may be probed, each with a client's address to probe it from; servers without a port are left out.
+ * Returns how many; *LIST is to be freed.
+ */
+size_t check_probe_list(const struct snapshot *snapshot, struct probe **list);
+
 /* The worst state of an item's findings; CHECK_UNKNOWN if it has none. */
 enum check_state check_worst(const struct check_report *report, enum check_item item);
 
@@ -200,6 +206,9 @@ enum check_verdict {
 };
 
 enum check_verdict check_verdict(const struct check_report *report);
+
+/* Whether ITEM is missing or harmful, and no other item is. */
+bool check_wrong_alone(const struct check_report *report, enum check_item item);
 
 /*
  * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The

@@ -44,14 +44,14 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 /* --- requests without an answer --- */
 
 /* For a server in the network of one of this host's links: a route to the client through this host. */
-static void fix_on_server(struct check_finding *finding, const struct host_socket *socket,
-	const struct route_answer *way)
+static void fix_on_server(
+	struct check_finding *finding, const struct addr *address, const struct route_answer *way)
 {
-	int family = addr_family(&socket->local), version = family_version(family);
+	int family = addr_family(address), version = family_version(family);
 	unsigned bits = family_bits(family);
 	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 
-	addr_format_ip(&socket->local, client);
+	addr_format_ip(address, client);
 	addr_format_ip(&way->source, here);
 	check_fix(finding, ON_SERVER,
 		shell_format("ip -%d route replace %s/%u via %s", version, client, bits, here),
@@ -73,11 +73,11 @@ static unsigned router_mark(const struct addr *address)
  * link-layer address, and sends what the server answers on them back to this host. Other proxies may do
  * the same.
  */
-static void fix_on_router(struct check *check, struct check_finding *finding,
-	const struct host_socket *socket, const struct route_answer *way)
+static void fix_on_router(struct check *check, struct check_finding *finding, const struct addr *to,
+	const struct route_answer *way)
 {
 	const struct network_link *link = network_find_link(&check->snapshot->network, way->link);
-	int family = addr_family(&socket->local);
+	int family = addr_family(to);
 	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
 	unsigned number = router_mark(&way->source);
 	char here[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
@@ -85,7 +85,7 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 	if (link == NULL || strlen(link->mac) != MAC_TEXT_LENGTH)
 		return;
 	addr_format_ip(&way->source, here);
-	addr_format_ip(&socket->remote, server);
+	addr_format_ip(to, server);
 	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
 		shell_format(
 			"-m mac --mac-source %s -j CONNMARK --set-mark 0x%x", link->mac, number));
@@ -97,6 +97,17 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 			here, number),
 		shell_format("ip -%d route del default via %s table %u", family_version(family),
 			here, number));
+}
+
+void check_fix_way_back(struct check *check, struct check_finding *finding,
+	const struct addr *client, const struct addr *server, const struct route_answer *way)
+{
+	if (!way->found || addr_is_any(&way->source))
+		return;
+	if (addr_is_any(&way->gateway))
+		fix_on_server(finding, client, way);
+	else
+		fix_on_router(check, finding, server, way);
 }
 
 /* The finding about a server: one for all of its clients. NULL if there is none yet. */
@@ -132,14 +143,9 @@ static void report_unanswered(struct check *check, const struct host_socket *soc
 	}
 	if (finding == NULL)
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-			"requests from %s are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter)",
+			"requests from %s are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter): `tproxyctl check --probe` tells them apart",
 			client);
-	if (!way.found || addr_is_any(&way.source))
-		return;
-	if (addr_is_any(&way.gateway))
-		fix_on_server(finding, socket, &way);
-	else
-		fix_on_router(check, finding, socket, &way);
+	check_fix_way_back(check, finding, &socket->local, &socket->remote, &way);
 }
 
 /* Whether a finding about this host explains that answers are lost. */
@@ -203,7 +209,7 @@ static void judge_return_path(struct check *check)
 			!is_spoofed(check, socket))
 			continue;
 		waits = true;
-		if (!explained && !check->answers_uncertain)
+		if (!explained && !check->answers_uncertain && check->snapshot->probe_count == 0)
 			report_unanswered(check, socket);
 	}
 	if (waits && explained)
@@ -212,7 +218,10 @@ static void judge_return_path(struct check *check)
 	else if (waits && check->answers_uncertain)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
 			"requests to servers get no answer, and check cannot tell whether this host would accept one");
-	for (size_t i = 0; !waits && i < check->snapshot->service->server_count; i++)
+	check_probes(check, explained);
+	for (size_t i = 0; !waits && check->snapshot->probe_count == 0 &&
+			   i < check->snapshot->service->server_count;
+		i++)
 		judge_idle_server(check, i);
 }
 

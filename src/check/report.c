@@ -196,6 +196,15 @@ enum check_verdict check_verdict(const struct check_report *report)
 	return verdict;
 }
 
+bool check_wrong_alone(const struct check_report *report, enum check_item item)
+{
+	for (int each = 0; each < report->items; each++)
+		if ((check_worst(report, (enum check_item)each) >= CHECK_MISSING) !=
+			(each == (int)item))
+			return false;
+	return true;
+}
+
 void check_free(struct check_report *report)
 {
 	for (size_t i = 0; i < report->count; i++) {

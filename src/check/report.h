@@ -54,6 +54,16 @@ void check_connections(struct check *check); /* connections of the proxy that do
 void check_unanswered(struct check *check);  /* captured packets without an answer */
 void check_kernel(struct check *check);      /* kernel options; uses the findings of the others */
 
+/* Of check_connections(): what probed servers did. EXPLAINED: something about this host explains a silence. */
+void check_probes(struct check *check, bool explained);
+
+/*
+ * Adds the commands that lead SERVER's packets for CLIENT to this host: on the server, or on the router before it. WAY
+ * is this host's route to the server.
+ */
+void check_fix_way_back(struct check *check, struct check_finding *finding,
+	const struct addr *client, const struct addr *server, const struct route_answer *way);
+
 /* Of check_links(): whether clients find the addresses. */
 void check_announced(struct check *check);
 

@@ -84,13 +84,16 @@ static void note_dropping(struct reader *reader, const json_t *object)
 
 static bool drops_something(const json_t *expressions)
 {
+	static const char *const words[] = {"drop", "reject", "vmap"};
 	const json_t *each;
 	size_t i;
 
-	json_array_foreach(
-		expressions, i, each) if (json_object_get(each, "drop") != NULL ||
-					  json_object_get(each, "reject") != NULL ||
-					  json_object_get(each, "vmap") != NULL) return true;
+	json_array_foreach(expressions, i, each)
+	{
+		for (size_t j = 0; j < sizeof(words) / sizeof(words[0]); j++)
+			if (json_object_get(each, words[j]) != NULL)
+				return true;
+	}
 	return false;
 }
 
@@ -253,7 +256,9 @@ static void add_key(struct nft_parse *parse, const json_t *key, const json_t *va
 		return;
 	}
 	json_array_foreach(fields, i, field)
+	{
 		nft_match(parse, "==", field, json_array_get(values, i));
+	}
 }
 
 /* Adds one element of a choice: its match and, of a verdict map, its verdict. */

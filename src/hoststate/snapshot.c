@@ -196,6 +196,7 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->rules_note);
 	free(snapshot->sockets_problem);
 	free(snapshot->captured_problem);
+	free(snapshot->probes);
 	free(snapshot->counters_moved);
 }
 

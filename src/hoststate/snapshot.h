@@ -12,6 +12,7 @@
 #include "firewall/ruleset.h"
 #include "kernel_config.h"
 #include "network.h"
+#include "probe.h"
 #include "route.h"
 #include "service.h"
 #include "sockets.h"
@@ -46,6 +47,9 @@ struct snapshot {
 	unsigned captured_seconds; /* that a capture was to last at most; 0: none was asked for */
 	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
 	char *captured_problem;    /* NULL: no error, or no capture was asked for */
+
+	struct probe *probes; /* what servers did when they were asked; none unless the user wants it */
+	size_t probe_count;
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
 	void (*route)(const struct route_question *question, struct route_answer *answer);

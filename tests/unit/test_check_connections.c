@@ -49,7 +49,7 @@ static void a_server_on_the_link_needs_a_route_back(void **state)
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
 	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
 	assert_reads(finding,
-		"requests from 198.51.100.10 are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter)");
+		"requests from 198.51.100.10 are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter): `tproxyctl check --probe` tells them apart");
 	assert_int_equal(finding->command_count, 1);
 	assert_fix(finding, 0, ON_SERVER, "ip -4 route replace 198.51.100.10/32 via 203.0.113.1",
 		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");

@@ -342,8 +342,9 @@ static void an_ipv4_server_has_no_source_for_ipv6_clients(void **state)
 	host_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT6));
 	host_listens(VIP6, 80, IPPROTO_TCP);
 	host_judged();
-	assert_non_null(strstr(found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "[2001:db8:f::80]:80")->read,
-		"no server has an IPv6 address"));
+	assert_non_null(
+		strstr(found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "[2001:db8:f::80]:80")->read,
+			"no server has an IPv6 address"));
 	host_serves("[::]:80", SERVER4 ":80");
 	host_judged();
 	found_about(CHECK_SERVER_ROUTE, CHECK_ADVICE, "[::]:80");

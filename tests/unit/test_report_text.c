@@ -268,6 +268,7 @@ static void text_prints_all_that_is_wrong_about_an_item(void **state)
 {
 	(void)state;
 	service_add_listener(&host.service, "[" VIP6 "]:80");
+	service_add_server(&host.service, "[" SERVER6 "]:80");
 	host.policy[FOUR] = "[{\"priority\":5,\"table\":\"254\"},"
 			    "{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"}]";
 	host.policy[SIX] = "[{\"priority\":9,\"table\":\"254\"}]";

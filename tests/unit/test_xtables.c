@@ -154,9 +154,10 @@ static void each_option_has_its_match(void **state)
 		{"-m owner ! --uid-owner 1000-2000", MATCH_UID, true, 1000, 2000},
 		{"-m owner --uid-owner proxy", MATCH_UNKNOWN, false, 0, 0},
 		{"-m statistic --mode nth --every 2 --packet 0", MATCH_LIMIT, true, 0, 0},
-		{"-m connlimit --connlimit-upto 9 --connlimit-mask 32 --connlimit-saddr", MATCH_LIMIT,
-			false, UINT32_MAX, 0},
-		{"-m hashlimit --hashlimit-above 2/min --hashlimit-name x", MATCH_LIMIT, true, 2, 0},
+		{"-m connlimit --connlimit-upto 9 --connlimit-mask 32 --connlimit-saddr",
+			MATCH_LIMIT, false, UINT32_MAX, 0},
+		{"-m hashlimit --hashlimit-above 2/min --hashlimit-name x", MATCH_LIMIT, true, 2,
+			0},
 		{"-m sctp --dport 80", MATCH_UNKNOWN, false, 0, 0},
 	};
 
