@@ -220,17 +220,61 @@ bool check_is_bit_free(
 	return true;
 }
 
+/* Software that writes its rules anew, by its tables and chains. */
+static const char *writer_of(const struct table *table, const struct chain *chain)
+{
+	static const struct {
+		const char *prefix, *name;
+		bool table;
+	} writers[] = {{"KUBE-", "kube-proxy", false}, {"cali-", "Calico", false},
+		{"CILIUM_", "Cilium", false}, {"DOCKER", "Docker", false},
+		{"ts-", "Tailscale", false}, {"ISTIO_", "Istio", false}, {"ufw", "ufw", false},
+		{"LIBVIRT_", "libvirt", false}, {"f2b-", "fail2ban", false},
+		{"kube-proxy", "kube-proxy", true}, {"firewalld", "firewalld", true},
+		{"fw4", "OpenWrt's fw4", true}, {"sing-box", "sing-box", true},
+		{"f2b-", "fail2ban", true}};
+
+	for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++)
+		if (strncmp(writers[i].table ? table->name : chain->name, writers[i].prefix,
+			    strlen(writers[i].prefix)) == 0)
+			return writers[i].name;
+	return NULL;
+}
+
+/* "ip f in handle 7", and what stands there, if it can be read. */
+static char *nft_rule_text(const struct check *check, const struct rule *rule)
+{
+	char *where =
+		text_format("%.*s", (int)(strstr(rule->text, " handle ") - rule->text), rule->text);
+	char *text = check->snapshot->rule_text != NULL
+			     ? check->snapshot->rule_text(where, rule->handle)
+			     : NULL;
+	char *shown = text != NULL ? text_format("`nft %s: %s`", where, text)
+				   : text_format("`%s`", rule->text);
+
+	free(text);
+	free(where);
+	return shown;
+}
+
 char *check_rule_text(const struct check *check, const struct rule *rule)
 {
 	const struct table *table;
 	const struct chain *chain;
+	const char *writer;
+	char *text;
 
 	if (!ruleset_place(&check->snapshot->rules, rule, &table, &chain))
 		return text_format("a rule");
 	if (table->tool == TOOL_NFT)
-		return text_format("`%s`", rule->text);
-	return text_format("`%s -t %s %s`", firewall_tool_program(table->tool, table->family),
-		table->name, rule->text);
+		text = nft_rule_text(check, rule);
+	else
+		text = text_format("`%s -t %s %s`",
+			firewall_tool_program(table->tool, table->family), table->name, rule->text);
+	writer = writer_of(table, chain);
+	if (writer != NULL)
+		text_add(&text, " (of %s, which may undo a command: configure it, too)", writer);
+	return text;
 }
 
 /* --- diverting --- */

@@ -204,7 +204,8 @@ static void put_wrong(const struct printer *printer, unsigned wrong)
 		text_add(&text,
 			" To set everything up, run `tproxyctl apply` with the same options.");
 	else if (has_commands(report))
-		text_add(&text, " Run the commands marked #, then check again.");
+		text_add(&text,
+			" Run the commands marked #, then check again. They last until the next reboot; `tproxyctl plan` prints files that last.");
 	put_text(printer->out, 0, text);
 	free(text);
 }

@@ -28,8 +28,9 @@ static bool parse_listing(struct ruleset *rules, enum firewall_tool tool, int fa
 	const char *line, const char *text, char **problem)
 {
 	char *why = NULL;
-	bool well = (tool == TOOL_NFT ? ruleset_parse_nft(rules, text, &why)
-				      : ruleset_parse_iptables(rules, tool, family, text, &why)) == 0;
+	bool well =
+		(tool == TOOL_NFT ? ruleset_parse_nft(rules, text, &why)
+				  : ruleset_parse_iptables(rules, tool, family, text, &why)) == 0;
 
 	if (!well)
 		*problem = text_format("`%s`: %s", line, why);
@@ -142,6 +143,35 @@ static bool has_open_request(const struct host_sockets *sockets)
 	return false;
 }
 
+/* The line of `nft -a list chain` that has the handle at its end. */
+static char *find_handle(const char *listing, uint64_t handle)
+{
+	char *end = text_format(" # handle %llu", (unsigned long long)handle), *found = NULL;
+
+	for (char *line; found == NULL && (line = text_line(&listing)) != NULL; free(line)) {
+		size_t length = strlen(line), tail = strlen(end);
+
+		if (length > tail && strcmp(line + length - tail, end) == 0)
+			found = text_format("%.*s", (int)(length - tail - strspn(line, " \t")),
+				line + strspn(line, " \t"));
+	}
+	free(end);
+	return found;
+}
+
+/* Only for rules that a finding names: to list them all again would take as long as reading them. */
+static char *read_rule_text(const char *where, uint64_t handle)
+{
+	struct subprocess_result result;
+	char *line = text_format("nft -a list chain %s", where), *text = NULL;
+
+	if (subprocess_run_line(line, NULL, &result))
+		text = find_handle(result.out, handle);
+	subprocess_free(&result);
+	free(line);
+	return text;
+}
+
 static bool read_sockets(struct host_sockets *sockets, char **problem)
 {
 	static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
@@ -161,14 +191,15 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
 		.route = route_get,
+		.rule_text = read_rule_text,
 		.silent = neighbour_is_silent,
 		.owners = socket_owners};
 	snapshot->kernel = kernel_config_running("", snapshot->kernel_problem);
 	if (milliseconds > 0)
 		read_packets(snapshot, milliseconds);
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
-	snapshot->rules_known = read_rules(
-		&snapshot->rules, &snapshot->rules_problem, &snapshot->rules_note);
+	snapshot->rules_known =
+		read_rules(&snapshot->rules, &snapshot->rules_problem, &snapshot->rules_note);
 	if (!subprocess_exists("nft"))
 		snapshot->rules_unseen = text_copy(
 			"there is no program 'nft' on this host: rules that only nft lists are not read");

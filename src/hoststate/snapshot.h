@@ -48,10 +48,16 @@ struct snapshot {
 	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
 	char *captured_problem;    /* NULL: no error, or no capture was asked for */
 
-	struct probe *probes; /* what servers did when they were asked; none unless the user wants it */
+	struct probe
+		*probes; /* what servers did when they were asked; none unless the user wants it */
 	size_t probe_count;
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
+	/*
+	 * The text of a rule of nft, which its JSON does not have, to be freed; NULL: it cannot be read. WHERE is
+	 * "FAMILY TABLE CHAIN".
+	 */
+	char *(*rule_text)(const char *where, uint64_t handle);
 	void (*route)(const struct route_question *question, struct route_answer *answer);
 	bool (*silent)(
 		const struct addr *neighbour, const char *link); /* as neighbour_is_silent() */

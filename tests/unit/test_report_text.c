@@ -374,7 +374,7 @@ static void text_says_it_beside_what_is_wrong_too(void **state)
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_non_null(strstr(last_lines(),
-		"1 item needs fixing. Run the commands marked #, then check again.\n"));
+		"1 item needs fixing. Run the commands marked #, then check again. They last until the next"));
 	assert_non_null(strstr(text, " items were not judged. To judge them: first fix what "
 				     "is missing or harmful;"));
 }
