@@ -31,7 +31,7 @@ static struct policy_answer decide(
 
 /*
  * Whether the model of policy rules may be believed: of a packet without source, ports and mark it says what the
- * kernel says. The kernel cannot be asked about packets that this host sends from addresses of others.
+ * kernel says, that it leaves this host. The kernel cannot be asked about packets that this host sends from addresses of others.
  */
 static bool model_holds(const struct check *check, const struct packet *packet)
 {
@@ -40,8 +40,7 @@ static bool model_holds(const struct check *check, const struct packet *packet)
 	struct route_answer kernel;
 
 	check->snapshot->route(&(struct route_question){.to = to}, &kernel);
-	return kernel.found && kernel.local == (plain.result == POLICY_LOCAL) &&
-	       (kernel.local || plain.result == POLICY_LINK);
+	return kernel.found && !kernel.local && plain.result == POLICY_LINK;
 }
 
 /* A rule for the source, the port or the protocol: the packets' own way comes before it. */
