@@ -8,7 +8,6 @@
 #include "fixes.h"
 #include "tproxy/text.h"
 
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -413,7 +412,7 @@ static char *packet_match(const struct check *check, const struct packet *packet
 	enum firewall_tool tool)
 {
 	int family = addr_family(&packet->destination);
-	bool nft = tool == TOOL_NFT, answers = packet->tcp_flags == (TH_SYN | TH_ACK);
+	bool nft = tool == TOOL_NFT, answers = packet->reply;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const char *protocol = protocol_name(family, packet->protocol);
 	char ip[ADDR_TEXT_MAX];

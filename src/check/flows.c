@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "endpoints.h"
 #include "fixes.h"
+#include "hoststate/policy.h"
 #include "packet.h"
 #include "tproxy/text.h"
 
@@ -84,16 +85,42 @@ static void judge_syncookies(struct check *check, const struct packet_path *path
 				     : "this kernel has no SYN cookies");
 }
 
-/* With tcp_fwmark_accept the accepted socket sends with the mark of the client's packet. */
-static void judge_fwmark_accept(struct check *check, const struct packet_path *path)
+/*
+ * With tcp_fwmark_accept the accepted socket sends with the mark that the client's packet had when it ARRIVED. A rule
+ * of OUTPUT may give its packets another mark, and so another route.
+ */
+static bool is_kept_by_mark(
+	const struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
+	struct packet answer = path->packet;
+	struct policy_answer way;
+	struct trace trace;
+
+	answer.source = path->packet.destination;
+	answer.destination = path->packet.source;
+	answer.in = NULL;
+	answer.out = path->back.link;
+	answer.mark = mark;
+	answer.tcp_flags = SYN | ACK;
+	answer.ct = CT_ESTABLISHED;
+	trace = packet_trace(check, HOOK_OUTPUT, &answer);
+	way = policy_decide(
+		&check->snapshot->network, &(struct policy_flow){.from = answer.source,
+						   .to = answer.destination,
+						   .mark = trace.routed_again ? trace.mark : mark,
+						   .protocol = IPPROTO_TCP});
+	return way.result != POLICY_LINK;
+}
+
+static void judge_fwmark_accept(
+	struct check *check, const struct packet_path *path, const struct trace *arrived)
+{
 	int accepts = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
-	if (trace.mark == 0 || check_rule_for_mark(check, family_of(path), trace.mark) == NULL)
+	if (arrived->mark == 0 || !is_kept_by_mark(check, path, arrived->mark))
 		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, path->subject,
-			"they have no mark that an ip rule matches");
+			"they have no mark that would keep answers on this host");
 	else if (accepts == 0)
 		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
 			"net.ipv4.tcp_fwmark_accept is 0");
@@ -103,7 +130,7 @@ static void judge_fwmark_accept(struct check *check, const struct packet_path *p
 	else {
 		finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, path->subject,
 			"net.ipv4.tcp_fwmark_accept is %d, and rules set mark 0x%x on them",
-			accepts, trace.mark);
+			accepts, arrived->mark);
 		check_fix_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
 	}
 }
@@ -176,21 +203,41 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	check_fix_local_address(check, finding, &packet.destination, &packet.source);
 }
 
-/* The proxy's answer to a client's packet. */
-static void judge_answers_to_client(struct check *check, const struct packet_path *request)
+/* The proxy's answer to a client's packet that ARRIVED; FLAGS are those of TCP. Returns what becomes of it. */
+static struct trace judge_answer_to_client(struct check *check, const struct packet_path *request,
+	const struct trace *arrived, int flags)
 {
 	struct packet_path path = *request;
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &request->packet);
+	struct trace trace;
 
 	/* Of a request that is not tracked, the answer belongs to no connection. */
-	path.packet.tcp_flags = SYN | ACK;
-	path.packet.ct = trace.ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
-	path.packet.ct_mark = trace.ct_mark;
+	path.packet.tcp_flags = (uint8_t)flags;
+	path.packet.reply = true;
+	path.packet.ct = arrived->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	path.packet.ct_mark = arrived->ct_mark;
 	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
 		family_version(family_of(request)));
 	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace))
 		check_add(check, CHECK_MARK_SHARED, CHECK_OK, path.subject,
 			"no mark keeps them on this host");
+	return trace;
+}
+
+/* The packets after a handshake: the connection is established, and may have got a mark. ANSWER is the SYN-ACK's. */
+static void judge_clients_later_packets(
+	struct check *check, const struct packet_path *first, const struct trace *answer)
+{
+	struct packet_path path = *first;
+	struct trace arrived;
+
+	if (answer->dropped)
+		return;
+	path.packet.tcp_flags = ACK;
+	path.packet.ct = answer->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	path.packet.ct_mark = answer->ct_mark;
+	path.packet.socket = SOCKET_CONNECTED;
+	if (packet_judge_incoming(check, &path, &arrived) && !arrived.dropped)
+		judge_answer_to_client(check, &path, &arrived, ACK);
 }
 
 /*
@@ -208,6 +255,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 			.ct = CT_NEW,
 			.destination_local = snapshot_is_local(check->snapshot, destination)},
 		.listener = listener};
+	struct trace arrived, answer;
 	char text[ADDR_TEXT_MAX];
 
 	addr_set_port(&path.packet.source, SOME_PORT);
@@ -228,12 +276,13 @@ static void judge_client(struct check *check, const struct service_listener *lis
 			"this host has no route to the client: %s", path.back.error);
 		return;
 	}
-	if (packet_judge_incoming(check, &path)) {
+	if (packet_judge_incoming(check, &path, &arrived)) {
 		packet_judge_bypass(check, &path);
-		judge_answers_to_client(check, &path);
+		answer = judge_answer_to_client(check, &path, &arrived, SYN | ACK);
 		if (listener->protocol == IPPROTO_TCP) {
 			judge_syncookies(check, &path);
-			judge_fwmark_accept(check, &path);
+			judge_fwmark_accept(check, &path, &arrived);
+			judge_clients_later_packets(check, &path, &answer);
 		} else
 			packet_judge_fragments(check, &path);
 	}
@@ -260,6 +309,7 @@ static void judge_requests_to_server(struct check *check, struct packet_path *an
 	struct trace trace;
 
 	path.packet.tcp_flags = SYN;
+	path.packet.reply = false;
 	path.packet.ct = CT_NEW;
 	snprintf(path.subject, sizeof(path.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
@@ -280,20 +330,28 @@ static void judge_requests_to_server(struct check *check, struct packet_path *an
 		"no rule changes their destination");
 }
 
-/* What the proxy sends after the server's answer: by then the connection may have a mark, which rules restore. */
-static void judge_later_packets(struct check *check, const struct packet_path *answer)
+/*
+ * What follows the server's first ANSWER: by then the connection may have a mark, which rules restore. ARRIVED is the
+ * trace of that answer.
+ */
+static void judge_servers_later_packets(
+	struct check *check, const struct packet_path *answer, const struct trace *arrived)
 {
-	struct packet_path path = *answer;
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &answer->packet);
+	struct packet_path data = *answer, back = *answer;
+	struct trace trace;
 
-	if (trace.ct_mark == answer->packet.ct_mark)
-		return; /* they go as the first packet went */
-	path.packet.tcp_flags = ACK;
-	path.packet.ct = CT_ESTABLISHED;
-	path.packet.ct_mark = trace.ct_mark;
-	snprintf(path.subject, sizeof(path.subject), "data for the servers (IPv%d)",
+	data.packet.tcp_flags = ACK;
+	data.packet.reply = false;
+	data.packet.ct = answer->packet.ct;
+	data.packet.ct_mark = arrived->ct_mark;
+	snprintf(data.subject, sizeof(data.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
-	packet_judge_outgoing(check, answer, &path, CHECK_SERVER_ROUTE, &trace);
+	if (!packet_judge_outgoing(check, answer, &data, CHECK_SERVER_ROUTE, &trace) ||
+		trace.dropped)
+		return;
+	back.packet.tcp_flags = ACK;
+	back.packet.ct_mark = trace.ct_mark;
+	packet_judge_incoming(check, &back, &trace);
 }
 
 /* An ICMP error about the client's address, such as "packet too big". ANSWER is the server's packet. */
@@ -326,11 +384,13 @@ static void judge_server_answers(
 			.destination = *client,
 			.protocol = protocol,
 			.tcp_flags = SYN | ACK,
+			.reply = true,
 			.ct = CT_ESTABLISHED,
 			.socket = SOCKET_CONNECTED,
 			.socket_transparent = true,
 			.destination_local =
 				network_find_address(&check->snapshot->network, client) != NULL}};
+	struct trace arrived;
 
 	addr_set_port(&path.packet.destination, SOME_PORT);
 	if (addr_port(server) == 0)
@@ -350,9 +410,10 @@ static void judge_server_answers(
 		protocol == IPPROTO_UDP ? "datagrams" : "answers",
 		family_version(addr_family(client)));
 	judge_requests_to_server(check, &path);
-	if (!packet_judge_incoming(check, &path))
+	if (!packet_judge_incoming(check, &path, &arrived))
 		return;
-	judge_later_packets(check, &path);
+	if (protocol == IPPROTO_TCP && !arrived.dropped)
+		judge_servers_later_packets(check, &path, &arrived);
 	if (path.packet.destination_local)
 		check_add(check, CHECK_ICMP, CHECK_OK, path.subject,
 			"not needed: the address is local to this host");

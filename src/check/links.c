@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "endpoints.h"
 #include "fixes.h"
+#include "hoststate/policy.h"
 #include "hoststate/sysctl.h"
 #include "report.h"
 #include "tproxy/text.h"
@@ -18,17 +19,15 @@
 
 /* --- the checks of a packet's source --- */
 
-/* Whether the mark makes a source local: the mark's table has a local route for it. */
+/* Whether the mark makes a source local: the kernel asks for the way back as for a packet of its own, by `lo`. */
 static bool marked_sources_are_local(const struct check *check, const struct addr *source)
 {
-	const struct network *network = &check->snapshot->network;
-	unsigned table = check_table_in_use(check, AF_INET);
+	struct policy_flow back = {.from = addr_any(AF_INET),
+		.to = *source,
+		.mark = check_mark_in_use(check, AF_INET),
+		.protocol = IPPROTO_TCP};
 
-	for (size_t i = 0; i < network->rule_count; i++)
-		if (network->rules[i].family == AF_INET && network->rules[i].has_mark &&
-			network->rules[i].table == table)
-			return network_find_local_route(network, table, source) != NULL;
-	return false;
+	return policy_decide(&check->snapshot->network, &back).result == POLICY_LOCAL;
 }
 
 static int rp_filter_of(const struct check *check, const char *link)

@@ -12,16 +12,18 @@
 #include "packet.h"
 #include "tproxy/text.h"
 
-#include <netinet/tcp.h>
 #include <stdlib.h>
 
 static struct policy_answer decide(
 	const struct check *check, const struct packet *packet, bool plainly)
 {
-	struct policy_flow flow = {
-		.from = addr_any(addr_family(&packet->destination)), .to = packet->destination};
+	struct policy_flow flow = {.from = addr_any(addr_family(&packet->destination)),
+		.to = packet->destination,
+		.protocol = IPPROTO_TCP};
 
-	if (!plainly) {
+	if (plainly)
+		addr_set_port(&flow.to, 0);
+	else {
 		flow.from = packet->source;
 		flow.mark = packet->mark;
 		flow.protocol = (unsigned)packet->protocol;
@@ -47,7 +49,7 @@ static bool model_holds(const struct check *check, const struct packet *packet)
 static void fix_own_route(struct check *check, struct check_finding *finding,
 	const struct packet *packet, const struct network_rule *rule)
 {
-	bool answers = packet->tcp_flags == (TH_SYN | TH_ACK);
+	bool answers = packet->reply;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const struct policy_answer plain = decide(check, packet, true);
 	char ip[ADDR_TEXT_MAX];
@@ -150,7 +152,7 @@ static bool find_user_of_owners(
 static bool find_user(const struct check *check, const struct packet *packet, unsigned *uid)
 {
 	const struct service *service = check->snapshot->service;
-	bool answers = packet->tcp_flags == (TH_SYN | TH_ACK);
+	bool answers = packet->reply;
 
 	for (size_t i = 0; i < service->listener_count; i++) {
 		const struct host_socket *socket = snapshot_listener(check->snapshot,

@@ -451,7 +451,7 @@ static bool judge_delivery(
 
 /* --- an incoming packet --- */
 
-static void judge_input(
+static struct trace judge_input(
 	struct check *check, const struct packet_path *path, const struct trace *prerouting)
 {
 	struct packet packet = path->packet;
@@ -463,11 +463,12 @@ static void judge_input(
 	trace = packet_trace(check, HOOK_INPUT, &packet);
 	if (trace.dropped) {
 		packet_report_drop(check, path, &packet, &trace);
-		return;
+		return trace;
 	}
 	packet_judge_limits(check, path, HOOK_INPUT, &packet, &trace);
 	packet_report_uncertain(check, path, &trace);
 	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
+	return trace;
 }
 
 /* The packet arrives at its socket: each step that made it arrive is ok. */
@@ -547,7 +548,8 @@ static bool judge_arrival(struct check *check, const struct packet_path *path, s
 	return true;
 }
 
-bool packet_judge_incoming(struct check *check, const struct packet_path *path)
+bool packet_judge_incoming(
+	struct check *check, const struct packet_path *path, struct trace *arrived)
 {
 	/* That a packet for an address of this host does not need. */
 	static const enum check_item divert_items[] = {CHECK_DIVERT, CHECK_RULE_ORDER,
@@ -569,6 +571,6 @@ bool packet_judge_incoming(struct check *check, const struct packet_path *path)
 	if (!local && !judge_divert(check, path, &trace))
 		return false;
 	packet_report_uncertain(check, path, &trace);
-	judge_input(check, path, &trace);
+	*arrived = judge_input(check, path, &trace);
 	return true;
 }

@@ -23,9 +23,10 @@ bool packet_diverted(const struct trace *trace);
 /*
  * Judges an incoming packet: rules of PREROUTING, policy rule, route, rules of INPUT. Adds a finding for each
  * item that the packet reaches. Returns whether the packet gets to a socket of this host as far as rules of
- * PREROUTING and routes decide.
+ * PREROUTING and routes decide; *ARRIVED is then the trace of INPUT.
  */
-bool packet_judge_incoming(struct check *check, const struct packet_path *path);
+bool packet_judge_incoming(
+	struct check *check, const struct packet_path *path, struct trace *arrived);
 
 /*
  * Gives PATH the packet in the opposite direction of OTHER, and judges its way out: its route by all that it has, and

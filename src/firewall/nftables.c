@@ -52,6 +52,7 @@ static bool read_table(struct reader *reader, const json_t *object)
 	int family = nft_family(json_text(object, "family"));
 	const char *name = json_text(object, "name");
 	size_t count = reader->parsed.table_count;
+	struct table *table;
 	char *key;
 	bool fresh;
 
@@ -65,8 +66,9 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (!fresh)
 		return fail(reader, "a table of this name was listed before", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
-	ruleset_add_table(&reader->parsed, TOOL_NFT, family, name)->netdev =
-		strcmp(json_text(object, "family"), "netdev") == 0;
+	table = ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
+	table->netdev = strcmp(json_text(object, "family"), "netdev") == 0;
+	table->order = count + 1;
 	return true;
 }
 

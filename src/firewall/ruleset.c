@@ -221,6 +221,18 @@ static const struct table *find_printed(const struct ruleset *printed, const str
 	return NULL;
 }
 
+/* A table that iptables-save printed was made when nft says. */
+static void take_order(struct ruleset *ruleset, const struct table *seen)
+{
+	for (size_t i = 0; i < ruleset->table_count; i++) {
+		struct table *table = &ruleset->tables[i];
+
+		if (table->tool == TOOL_IPTABLES && table->family == seen->family &&
+			strcmp(table->name, seen->name) == 0)
+			table->order = seen->order;
+	}
+}
+
 /* Removes what nft lists of tables that iptables-save printed: a few for each family, however many nft has. */
 static void remove_duplicates(struct ruleset *ruleset)
 {
@@ -233,6 +245,9 @@ static void remove_duplicates(struct ruleset *ruleset)
 				printed.tables, printed.table_count, sizeof(struct table));
 			printed.tables[printed.table_count++] = ruleset->tables[i];
 		}
+	for (size_t i = 0; i < ruleset->table_count; i++)
+		if (ruleset->tables[i].tool == TOOL_NFT)
+			take_order(ruleset, &ruleset->tables[i]);
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		struct table *table = &ruleset->tables[i];
 		const struct table *same =
@@ -258,7 +273,10 @@ static int by_passage(const void *a, const void *b)
 		return first->hook < second->hook ? -1 : 1;
 	if (first->priority != second->priority)
 		return first->priority < second->priority ? -1 : 1;
-	return (one->place > other->place) - (one->place < other->place);
+	/* The kernel puts a new chain before those of its priority (nf_hook_entries_grow()). */
+	if (one->table->order != other->table->order)
+		return one->table->order > other->table->order ? -1 : 1;
+	return (one->place < other->place) - (one->place > other->place);
 }
 
 /* Lists the base chains, when no table moves any more. */

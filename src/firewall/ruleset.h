@@ -145,6 +145,7 @@ struct chain {
 struct table {
 	enum firewall_tool tool;
 	int family;  /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
+	size_t order; /* in which nft lists it, that is, in which it was made; 0: unknown */
 	bool netdev; /* of nft's family netdev, whose packets are of any family */
 	char *name;
 	struct chain *chains;
@@ -162,7 +163,7 @@ struct base_chain {
 struct ruleset {
 	struct table *tables;
 	size_t table_count;
-	struct base_chain *bases; /* by hook, priority, then in the order of the listing */
+	struct base_chain *bases; /* by hook, priority, then the latest of the listing first */
 	size_t base_count;
 	char *arp,
 		*bridge; /* tables of nft's other families that drop something, with blanks; or NULL */

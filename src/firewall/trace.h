@@ -45,6 +45,7 @@ struct packet {
 	int protocol;                    /* IPPROTO_TCP, _UDP, _ICMP, _ICMPV6 */
 	const char *in, *out;            /* interfaces; NULL: unknown, or the hook has none */
 	uint8_t tcp_flags;
+	bool reply; /* of the side that was connected to */
 	enum ct_state ct;
 	enum packet_socket
 		socket; /* of the host for it; an ICMP error: for the packet that it quotes */

@@ -95,9 +95,11 @@ static void put_ip(
 /* For rules that select by protocol and port (Linux 4.17 and later). */
 static void put_ports(struct nlmsghdr *message, const struct route_question *question)
 {
+	/* Without one the kernel takes UDP, and rules for UDP would decide (inet_rtm_getroute()). */
+	mnl_attr_put_u8(message, RTA_IP_PROTO,
+		(uint8_t)(question->protocol != 0 ? question->protocol : IPPROTO_TCP));
 	if (question->protocol == 0)
 		return;
-	mnl_attr_put_u8(message, RTA_IP_PROTO, (uint8_t)question->protocol);
 	if (question->from != NULL && addr_port(question->from) != 0)
 		mnl_attr_put_u16(message, RTA_SPORT, htons(addr_port(question->from)));
 	if (addr_port(&question->to) != 0)

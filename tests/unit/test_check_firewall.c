@@ -384,11 +384,12 @@ static void rules_that_no_tool_shows_are_unknown(void **state)
 static void tproxied(const char *cookies)
 {
 	host_sysctl("net/ipv4/tcp_syncookies", cookies);
-	host_serves(VIP4 ":80", NULL);
+	host_serves("0.0.0.0:80", NULL); /* which the socket match skips */
+	host.sockets[0].local = host_address("0.0.0.0", 80);
 	host_rules(TOOL_IPTABLES, AF_INET,
-		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 --tcp-flags "
-		       "FIN,SYN,RST,ACK SYN -j TPROXY --on-port 80 --on-ip 192.0.2.80 "
-		       "--tproxy-mark 0x1/0xffffffff\n"));
+		MANGLE(DIVERT_TCP "-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 "
+				  "--tcp-flags FIN,SYN,RST,ACK SYN -j TPROXY --on-port 80 "
+				  "--on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff\n"));
 	host_judged();
 }
 
