@@ -180,19 +180,19 @@ static void judge_announced(struct check *check, const struct addr *address)
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
 	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0;
+	bool ipv4 = addr_family(address) == AF_INET;
+	const char *asked = unanswered ? seen->request_link : link; /* where hosts ask for it */
 	char text[ADDR_TEXT_MAX];
 
 	addr_format_ip(address, text);
-	if (own != NULL && (link == NULL || addr_family(address) != AF_INET))
+	if (ipv4 && asked != NULL && (own != NULL || (local && entry == NULL)))
+		judge_arp_ignore(check, address, asked);
+	else if (own != NULL)
 		check_add(
 			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
-	else if (own != NULL)
-		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
 	else if (entry != NULL)
 		judge_neighbour_proxy(check, address, entry, unanswered);
-	else if (local && addr_family(address) == AF_INET && (unanswered || link != NULL))
-		judge_arp_ignore(check, address, unanswered ? seen->request_link : link);
-	else if (local && addr_family(address) == AF_INET)
+	else if (local && ipv4)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
 	else if (seen != NULL && seen->packets > 0)
 		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",

@@ -12,7 +12,6 @@ import random
 from dataclasses import dataclass
 
 from lab.ctl import checklist, necessity
-from lab.netns import firewall
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
 
