@@ -102,7 +102,7 @@ static void fix_on_router(struct check *check, struct check_finding *finding, co
 void check_fix_way_back(struct check *check, struct check_finding *finding,
 	const struct addr *client, const struct addr *server, const struct route_answer *way)
 {
-	if (!way->found || addr_is_any(&way->source))
+	if (!way->found || way->local || addr_is_any(&way->source))
 		return;
 	if (addr_is_any(&way->gateway))
 		fix_on_server(finding, client, way);
@@ -130,6 +130,8 @@ static void report_unanswered(struct check *check, const struct host_socket *soc
 	struct addr hop;
 
 	check->snapshot->route(&(struct route_question){.to = socket->remote}, &way);
+	if (way.found && way.local)
+		return; /* check_flows() has judged a server on this host */
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&socket->remote, server);
 	finding = find_unanswered(check, server);

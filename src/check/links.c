@@ -244,9 +244,9 @@ static void judge_server_routes(struct check *check)
 		if (!way.found)
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text,
 				"this host has no route to the server: %s", way.error);
-		else if (way.local && service->spoofs)
-			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
-				"the server is on this host, so its answers do not pass PREROUTING");
+		else if (way.local)
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
+				"the server is on this host");
 		else
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the route uses %s",
 				way.link);

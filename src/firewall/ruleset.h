@@ -144,9 +144,9 @@ struct chain {
 
 struct table {
 	enum firewall_tool tool;
-	int family;  /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
+	int family;   /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
 	size_t order; /* in which nft lists it, that is, in which it was made; 0: unknown */
-	bool netdev; /* of nft's family netdev, whose packets are of any family */
+	bool netdev;  /* of nft's family netdev, whose packets are of any family */
 	char *name;
 	struct chain *chains;
 	size_t chain_count;

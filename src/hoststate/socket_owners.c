@@ -214,7 +214,8 @@ static bool describe_owner(struct socket_owner *owner, pid_t pid)
 	bool whole = comm != NULL && status != NULL && limits != NULL;
 
 	*owner = (struct socket_owner){.pid = pid};
-	whole = whole && read_capabilities(owner, status) && read_uid(owner, status) && read_descriptor_limit(owner, limits);
+	whole = whole && read_capabilities(owner, status) && read_uid(owner, status) &&
+		read_descriptor_limit(owner, limits);
 	if (whole) {
 		/* A process chooses its own name, so it may have any bytes. */
 		snprintf(owner->name, sizeof(owner->name), "%.*s", (int)strcspn(comm, "\n"), comm);

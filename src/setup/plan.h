@@ -69,7 +69,7 @@ struct plan {
 	uint32_t mark;
 	unsigned table;
 	bool fail_open; /* intercepted packets pass while the proxy is down; else they are dropped */
-	bool marks; /* packets are marked: always, except for a plain local route */
+	bool marks;     /* packets are marked: always, except for a plain local route */
 	struct step *steps;
 	size_t step_count;
 	char *notes; /* lines for people about what the plan does not do, or NULL */

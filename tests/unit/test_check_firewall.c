@@ -529,6 +529,23 @@ static void packets_marked_in_output_come_back_to_this_host(void **state)
 	assert_well();
 }
 
+/* By lo, to a server on this host: each of the proxy's own requests would make another one. */
+static void the_proxys_own_requests_must_not_be_intercepted(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_serves(VIP4 ":80", "203.0.113.1:80");
+	host_rules(TOOL_IPTABLES, AF_INET,
+		MANGLE(DIVERT "-A PREROUTING -p tcp -m tcp --dport 80 -j TPROXY --on-port 80 --on-ip "
+			      "192.0.2.80 --tproxy-mark 0x1/0xffffffff\n"));
+	host_judged();
+	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, "203.0.113.1");
+	assert_non_null(strstr(finding->read, "intercepts the proxy's own connections"));
+	assert_fixed_by_rule(finding, "iptables -w -t mangle", "PREROUTING",
+		"-p tcp -d 203.0.113.1 --dport 80 -j ACCEPT");
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 int main(void)
@@ -560,6 +577,7 @@ int main(void)
 		WITH(connections_from_the_proxys_own_address_may_be_masqueraded),
 		WITH(undiverted_icmp_errors_are_advice_with_a_command),
 		WITH(icmp_of_ipv6_has_another_name),
+		WITH(the_proxys_own_requests_must_not_be_intercepted),
 		WITH(rules_of_two_tools_are_advice),
 		WITH(nft_and_legacy_are_two_tools),
 		WITH(empty_tables_of_the_other_tool_do_no_harm),
