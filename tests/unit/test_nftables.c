@@ -119,11 +119,17 @@ static void each_expression_has_its_match(void **state)
 			MATCH_CT_STATE, false, CT_ESTABLISHED | CT_RELATED, 0},
 		{"==", "\"ct\": {\"key\": \"state\"}", "{\"set\": [\"new\", \"invalid\"]}",
 			MATCH_CT_STATE, false, CT_NEW | CT_INVALID, 0},
-		{"in", "\"ct\": {\"key\": \"status\"}", "\"dnat\"", MATCH_UNKNOWN, false, 0, 0},
+		{"in", "\"ct\": {\"key\": \"status\"}", "\"dnat\"", MATCH_CT_STATE, false,
+			CT_CHANGED, 0},
+		{"in", "\"ct\": {\"key\": \"status\"}", "\"assured\"", MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"ct\": {\"key\": \"mark\"}", "5", MATCH_CT_MARK, false, 5, UINT32_MAX},
+		{"==", "\"fib\": {\"result\": \"oif\", \"flags\": [\"saddr\", \"mark\", \"iif\"]}",
+			"false", MATCH_ROUTE, true, 0,
+			ROUTE_TO_SOURCE | ROUTE_BY_MARK | ROUTE_ON_LINK_IN},
 		{"!=", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\"]}", "\"local\"",
-			MATCH_LOCAL, true, 0, 0},
+			MATCH_TYPE, true, ADDRESS_LOCAL, 0},
 		{"==", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\", \"iif\"]}",
-			"\"local\"", MATCH_UNKNOWN, false, 0, 0},
+			"\"local\"", MATCH_TYPE, false, ADDRESS_LOCAL, ROUTE_ON_LINK_IN},
 		{"==",
 			"\"&\": [{\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}}, "
 			"[\"fin\", \"syn\", \"rst\", \"ack\"]]",
@@ -293,8 +299,10 @@ static void a_mark_is_computed_from_the_old_one(void **state)
 		{"{\"^\": [{\"meta\": {\"key\": \"mark\"}}, 16]}", TARGET_MARK, 16, 0},
 		{"{\"|\": [{\"&\": [{\"meta\": {\"key\": \"mark\"}}, 4294967040]}, 1]}",
 			TARGET_MARK, 1, 0xff},
-		{"{\"ct\": {\"key\": \"mark\"}}", TARGET_UNKNOWN, 0, 0},
-		{"{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}", TARGET_UNKNOWN, 0, 0},
+		{"{\"ct\": {\"key\": \"mark\"}}", TARGET_CT_MARK_RESTORE, UINT32_MAX, UINT32_MAX},
+		{"{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}", TARGET_CT_MARK_RESTORE,
+			UINT32_MAX, 255},
+		{"{\"meta\": {\"key\": \"priority\"}}", TARGET_UNKNOWN, 0, 0},
 	};
 
 	(void)state;
