@@ -148,7 +148,7 @@ enum rule_stage {
 	STAGE_COUNT
 };
 
-enum rule_action {
+enum client_rule_action {
 	/* The first of these two that applies ends its stage; without one the client is accepted. */
 	RULE_ACCEPT,
 	RULE_REJECT,
@@ -157,7 +157,7 @@ enum rule_action {
 };
 
 struct client_rule {
-	enum rule_action action;
+	enum client_rule_action action;
 	struct condition condition;
 	const struct proxy *backend; /* of STAGE_BACKEND */
 	const struct server *server; /* of STAGE_SERVER */
