@@ -63,7 +63,10 @@ SELECTORS = (
     "fwmark 1/1", "fwmark 2", "not fwmark 7", "not fwmark 1", "iif client0", "iif server0", "iif lo",
     "ipproto tcp sport 80", "ipproto tcp dport 80", "ipproto tcp dport 8080", "ipproto udp",
 )  # fmt: skip
-ACTIONS = ("lookup main", "lookup 100", "lookup 77", "blackhole", "prohibit", "unreachable", "lookup main suppress_prefixlength 0")
+ACTIONS = (
+    "lookup main", "lookup 100", "lookup 77", "blackhole", "prohibit", "unreachable",
+    "lookup main suppress_prefixlength 0",
+)  # fmt: skip
 ROUTES = (
     "route add {vip_net} via {server} table 77", "route add {vip_net} via {server}", "route add local {vip_net} dev lo",
     "route add unreachable {vip_net}", "route add {vip} dev server0 table 100", "route add throw {client_net} table 100",
@@ -75,19 +78,55 @@ SYSCTLS = (
 )  # fmt: skip
 
 
+# What a recipe has in place of its own rules and listener.
+VARIANTS = {
+    "divert": (
+        {"listener": "any:80"},
+        {"divert rule": "-A PREROUTING -p tcp -m socket --nowildcard -j DIVERT", "listener": "any:80"},
+        {"divert rule": "-A PREROUTING -i client0 -p tcp -m socket -j DIVERT"},
+        {"accept": "-A DIVERT -j RETURN"},
+        {"ip rule": "rule add pref 32800 fwmark 1 lookup 100"},
+        {"ip rule": "rule add fwmark 1/1 lookup 100"},
+        {"ip route": "route add local {vip_net} dev lo table 100"},
+    ),
+    "tproxy": (
+        {"listener": "any:80"},
+        {"tproxy rule": "-A PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1"},
+        {
+            "tproxy rule": "-A PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1",
+            "listener": "any:80",
+        },
+        {"tproxy rule": "-I PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1"},
+        {"divert rule": "-A PREROUTING -i server0 -p tcp -m socket -j DIVERT"},
+    ),
+    "nft": (
+        {"listener": "any:80"},
+        {"tproxy rule": "add rule {ip} transparent PREROUTING {ip} daddr {vip} tcp dport 80 tproxy to :80 meta mark set 1"},
+        {
+            "tproxy rule": "insert rule {ip} transparent PREROUTING tcp dport 80 tproxy to :80 meta mark set 1 accept",
+            "listener": "any:80",
+        },
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Host:
     seed: int
     recipe: str
     family: int
     firewall_tool: str
-    pieces: tuple  # (field of necessity.Change, line)
+    pieces: tuple  # (field of necessity.Change, line); of "variant" the line is a row of VARIANTS
 
     def change(self):
         fields = {}
         for name, line in self.pieces:
             fields.setdefault(name, []).append(line)
         fields = {name: tuple(lines) for name, lines in fields.items()}
+        for variant in fields.pop("variant", ()):
+            instead = dict(variant)
+            fields["listener"] = instead.pop("listener", "{vip}:80")
+            fields["instead"] = instead
         if "on" in fields:
             fields["on"] = {"proxy": fields["on"]}
         if "nft" in fields:
@@ -109,7 +148,8 @@ def make(seed):
         (("divert", "iptables"), ("divert", "iptables-legacy"), ("divert", "nft"), ("tproxy", "iptables"), ("nft", "nft"))
     )
     kinds = ["ip rule", "route", "sysctl", "nft", "nft", "iptables", "iptables", "iptables"]
-    pieces = []
+    pieces = [("variant", chance.choice(VARIANTS[recipe]))] if firewall_tool != "nft" or recipe == "nft" else []
+    pieces = pieces if chance.random() < 0.5 else []
     for number in range(chance.randint(1, PIECES_MOST)):
         pieces += PIECES[chance.choice(kinds)](chance, number)
     return Host(seed, recipe, chance.choice((4, 6)), firewall_tool, tuple(pieces))
@@ -182,7 +222,8 @@ def try_out(host):
         about = [each["read"] for each in found if item != "mark-shared" or not each["subject"].startswith("IPv")]
         if about:
             wrong[item] = about[0]
-    return _verdict(observed, wrong, made["not_judged"]), f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}"
+    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}"
+    return _verdict(observed, wrong, made["not_judged"]), seen
 
 
 def _observe(trial):
