@@ -11,12 +11,13 @@ What disagrees is made smaller, piece by piece, as long as it still disagrees.
 import random
 from dataclasses import dataclass
 
-from lab.ctl import checklist, necessity
+from lab.ctl import bystanders, checklist, necessity
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
 
 AGREED, IN_DOUBT, DISAGREED, NOT_MADE = "agreed", "in doubt", "disagreed", "not made"
 PIECES_MOST = 4
+ROUNDS = 3  # of commands: one fault may hide another
 OUTGOING = ("OUTPUT", "POSTROUTING")
 
 MATCHES = (
@@ -201,8 +202,12 @@ PIECES = {
 }
 
 
-def try_out(host):
-    """(verdict, what was seen): brings the host up, connects, and asks check."""
+def try_out(host, mends=False):
+    """(verdict, what was seen): brings the host up, connects, and asks check.
+
+    With `mends`, the printed commands are run where the connection fails, in up to three rounds; what was seen says
+    whether it works then.
+    """
     case = necessity.Case(host.change(), host.recipe, host.family, host.firewall_tool)
     lab = Lab(Implementation("tproxyd"), host.family, "inline", host.firewall_tool, divert=False, recipe_name=host.recipe)
     try:
@@ -213,7 +218,8 @@ def try_out(host):
             return NOT_MADE, str(refused)
         observed = _observe(trial)
         proxy = lab.proxies[0]
-        made = checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, trial._client()))
+        made = _ask(trial, proxy)
+        mended = _mend(trial, proxy, made) if mends and observed != "works" else ""
     finally:
         lab.close()
     wrong = {}
@@ -222,17 +228,44 @@ def try_out(host):
         about = [each["read"] for each in found if item != "mark-shared" or not each["subject"].startswith("IPv")]
         if about:
             wrong[item] = about[0]
-    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}"
+    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{mended}"
     return _verdict(observed, wrong, made["not_judged"]), seen
+
+
+def _ask(trial, proxy):
+    return checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, trial._client()))
+
+
+def _mend(trial, proxy, made):
+    """What becomes of the connection when the commands are run; "" where there is none."""
+    before, commands = bystanders.reached(trial), []
+    for _ in range(ROUNDS):
+        commands = [each for each in checklist.commands(checklist.wrong(made)) if each.place == "this host"]
+        if not commands:
+            break
+        try:
+            trial.fix(commands)
+        except Exception as failed:
+            return f"; MENDING FAILED: {failed}"
+        made = _ask(trial, proxy)
+    lost = before - bystanders.reached(trial)
+    symptom = _observe_again(trial)
+    harm = f", and {sorted(lost)} ended" if lost else ""
+    left = {item: found[0]["read"] for item, found in checklist.wrong(made).items()}
+    return f"; MENDED{harm}" if symptom == "works" else f"; NOT MENDED ({symptom}){harm}; left: {left}"
+
+
+def _observe_again(trial):
+    try:
+        return trial.observe()
+    except TimeoutError:
+        return "stuck"
 
 
 def _observe(trial):
     """The symptom. What neither works nor fails is stuck on the host itself, where no link sees it."""
     trial._serve()
-    try:
-        return trial.observe()
-    except TimeoutError:
-        return "stuck"
+    return _observe_again(trial)
 
 
 def _verdict(observed, wrong, not_judged):
