@@ -111,13 +111,15 @@ void check_fix_ip_rule_before(struct check *check, struct check_finding *finding
 			taken |= network->rules[i].family == family && preference != 0 &&
 				 network->rules[i].priority == preference;
 	}
-	if (!taken)
+	if (!taken) {
+		char *rule = text_format("pref %u %s lookup %u", preference, selectors, table);
+
 		check_fix(finding, ON_HOST,
-			text_format(
-				"[ -n \"$(ip -%d rule show pref %u lookup %u)\" ] || ip -%d rule add pref %u %s lookup %u",
-				version, preference, table, version, preference, selectors, table),
-			text_format(
-				"ip -%d rule del pref %u lookup %u", version, preference, table));
+			text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s",
+				version, rule, version, rule),
+			text_format("ip -%d rule del %s", version, rule));
+		free(rule);
+	}
 	free(selectors);
 }
 

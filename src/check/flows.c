@@ -272,6 +272,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
 	path.packet.in = link != NULL ? link : path.back.link;
 	if (!path.back.found) {
+		check_no_route(check, CHECK_IP_RULE, "client", client, path.back.error);
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, text,
 			"this host has no route to the client: %s", path.back.error);
 		return;

@@ -230,28 +230,6 @@ static void judge_families(struct check *check, const struct service_listener *l
 	}
 }
 
-/* The kernel has no route to a server. Where an ip rule refuses it, the table main may have one. */
-static void report_no_route(struct check *check, const struct addr *server, const char *error)
-{
-	const struct network *network = &check->snapshot->network;
-	struct policy_answer way =
-		policy_decide(network, &(struct policy_flow){.from = addr_any(addr_family(server)),
-					       .to = *server,
-					       .protocol = IPPROTO_TCP});
-	const struct network_route *route = policy_find_route(network, TABLE_MAIN, server);
-	bool by_rule = way.result == POLICY_REFUSED && way.route == NULL;
-	char text[ADDR_TEXT_MAX];
-	struct check_finding *finding;
-
-	addr_format_ip(server, text);
-	finding = check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text,
-		"this host has no route to the server: %s%s%s%s", error, by_rule ? " (`" : "",
-		by_rule ? way.rule->text : "", by_rule ? "` refuses it)" : "");
-	if (by_rule && route != NULL && !route->refuses && !route->thrown)
-		check_fix_ip_rule_before(check, finding, addr_family(server), way.rule,
-			text_format("iif lo to %s", text), TABLE_MAIN);
-}
-
 static void judge_server_routes(struct check *check)
 {
 	const struct service *service = check->snapshot->service;
@@ -264,7 +242,8 @@ static void judge_server_routes(struct check *check)
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
 		if (!way.found)
-			report_no_route(check, &service->servers[i], way.error);
+			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
+				way.error);
 		else if (way.local)
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
 				"the server is on this host");

@@ -203,6 +203,30 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	return true;
 }
 
+bool check_no_route(struct check *check, enum check_item item, const char *role,
+	const struct addr *peer, const char *error)
+{
+	const struct network *network = &check->snapshot->network;
+	struct policy_answer way = policy_decide(network,
+		&(struct policy_flow){
+			.from = addr_any(addr_family(peer)), .to = *peer, .protocol = IPPROTO_TCP});
+	const struct network_route *route = policy_find_route(network, TABLE_MAIN, peer);
+	bool by_rule = way.result == POLICY_REFUSED && way.route == NULL;
+	char text[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	addr_format_ip(peer, text);
+	if (!by_rule && item != CHECK_SERVER_ROUTE)
+		return false;
+	finding = check_add(check, item, CHECK_MISSING, text,
+		"this host has no route to the %s: %s%s%s%s", role, error, by_rule ? " (`" : "",
+		by_rule ? way.rule->text : "", by_rule ? "` refuses it)" : "");
+	if (by_rule && route != NULL && !route->refuses && !route->thrown)
+		check_fix_ip_rule_before(check, finding, addr_family(peer), way.rule,
+			text_format("iif lo to %s", text), TABLE_MAIN);
+	return true;
+}
+
 /* --- a server on this host --- */
 
 /* Whether the proxy's own request to a server on this host is intercepted again, when it comes in by lo. */

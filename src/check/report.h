@@ -65,6 +65,14 @@ bool check_has_other_cause(const struct check *check);
 void check_fix_way_back(struct check *check, struct check_finding *finding,
 	const struct addr *client, const struct addr *server, const struct route_answer *way);
 
+/*
+ * Reports that the kernel has no route to PEER, a server or a client (ROLE), and why: ERROR, and the ip rule that refuses
+ * it, if one does. Where the table main has a route, the command puts a rule for it first. Without such a rule, only
+ * CHECK_SERVER_ROUTE is reported. Returns whether a finding was added.
+ */
+bool check_no_route(struct check *check, enum check_item item, const char *role,
+	const struct addr *peer, const char *error);
+
 /* Of check_links(): whether clients find the addresses. */
 void check_announced(struct check *check);
 
