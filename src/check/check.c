@@ -171,6 +171,7 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 		check_flows(&check);
 		check_links(&check);
 		check_connections(&check);
+		check_probes(&check);
 		check_unanswered(&check);
 	}
 	check_kernel(&check);

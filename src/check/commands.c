@@ -103,19 +103,23 @@ void check_fix_ip_rule_before(struct check *check, struct check_finding *finding
 	unsigned preference = before->priority;
 	bool taken = true;
 
-	while (taken && preference > 1) {
+	while (taken && preference > 0) {
 		preference--;
 		taken = false;
 		for (size_t i = 0; i < network->rule_count; i++)
-			taken |= network->rules[i].family == family &&
+			/* At priority 0 there is the table `local`, and ours comes after that. */
+			taken |= network->rules[i].family == family && preference != 0 &&
 				 network->rules[i].priority == preference;
 	}
-	if (!taken)
+	if (!taken) {
+		char *rule = text_format("pref %u %s lookup %u", preference, selectors, table);
+
 		check_fix(finding, ON_HOST,
-			text_format(
-				"[ -n \"$(ip -%d rule show pref %u)\" ] || ip -%d rule add pref %u %s lookup %u",
-				version, preference, version, preference, selectors, table),
-			text_format("ip -%d rule del pref %u", version, preference));
+			text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s",
+				version, rule, version, rule),
+			text_format("ip -%d rule del %s", version, rule));
+		free(rule);
+	}
 	free(selectors);
 }
 

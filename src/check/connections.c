@@ -150,8 +150,7 @@ static void report_unanswered(struct check *check, const struct host_socket *soc
 	check_fix_way_back(check, finding, &socket->local, &socket->remote, &way);
 }
 
-/* Whether a finding about this host explains that answers are lost. */
-static bool has_other_cause(const struct check *check)
+bool check_has_other_cause(const struct check *check)
 {
 	static const enum check_item items[] = {CHECK_CAPABILITY, CHECK_DIVERT, CHECK_RULE_ORDER,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FILTER, CHECK_NAT_SOURCE,
@@ -202,7 +201,7 @@ static void judge_idle_server(struct check *check, size_t number)
 static void judge_return_path(struct check *check)
 {
 	const struct host_sockets *sockets = &check->snapshot->sockets;
-	bool explained = has_other_cause(check), waits = false;
+	bool explained = check_has_other_cause(check), waits = false;
 
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct host_socket *socket = &sockets->list[i];
@@ -220,7 +219,6 @@ static void judge_return_path(struct check *check)
 	else if (waits && check->answers_uncertain)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
 			"requests to servers get no answer, and check cannot tell whether this host would accept one");
-	check_probes(check, explained);
 	for (size_t i = 0; !waits && check->snapshot->probe_count == 0 &&
 			   i < check->snapshot->service->server_count;
 		i++)

@@ -272,6 +272,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
 	path.packet.in = link != NULL ? link : path.back.link;
 	if (!path.back.found) {
+		check_no_route(check, CHECK_IP_RULE, "client", client, path.back.error);
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, text,
 			"this host has no route to the client: %s", path.back.error);
 		return;
@@ -376,87 +377,6 @@ static void judge_icmp_errors(struct check *check, const struct packet_path *ans
 	packet_fix_divert(check, finding, &path);
 }
 
-/* Whether the proxy's own request to a server on this host is intercepted again, when it comes in by lo. */
-static bool judge_loop(struct check *check, const struct packet_path *answer)
-{
-	struct packet request = answer->packet;
-	struct check_finding *finding;
-	struct trace trace;
-	char *rule;
-
-	request.source = answer->packet.destination;
-	request.destination = answer->packet.source;
-	request.in = "lo";
-	request.tcp_flags = SYN;
-	request.reply = false;
-	request.ct = CT_NEW;
-	request.socket = SOCKET_LISTENER; /* the server's own */
-	request.socket_transparent = false;
-	request.destination_local = true;
-	trace = packet_trace(check, HOOK_PREROUTING, &request);
-	if (trace.tproxy == NULL)
-		return false;
-	rule = check_rule_text(check, trace.tproxy);
-	finding = check_add(check, CHECK_RULE_ORDER, CHECK_HARMFUL, answer->subject,
-		"%s intercepts the proxy's own connections to the server, so it connects to itself again and again",
-		rule);
-	check_fix_accept(check, finding, &request, 0, &trace.marked_at, CHECK_FRONT);
-	free(rule);
-	return true;
-}
-
-/*
- * A server on this host. Its answers to the client's address pass OUTPUT, and have to come back by lo: by a mark that a
- * rule of OUTPUT sets, or by an ip rule for what this host sends from the server's address. A rule like that for an
- * address that other hosts reach, too, would keep answers to them.
- */
-static void judge_own_server(struct check *check, struct packet_path *path)
-{
-	static const enum check_item items[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH};
-	struct packet *packet = &path->packet;
-	struct policy_flow flow = {.from = packet->source,
-		.to = packet->destination,
-		.protocol = (unsigned)packet->protocol};
-	bool loopback =
-		addr_family(&packet->source) == AF_INET
-			? addr_bytes(&packet->source)[0] == 127
-			: network_find_address(&check->snapshot->network, &packet->source) == NULL;
-	struct check_finding *finding;
-	struct policy_answer way;
-	struct route_answer out;
-	struct trace trace;
-	char ip[ADDR_TEXT_MAX];
-
-	check->snapshot->route(&(struct route_question){.to = packet->destination}, &out);
-	packet->in = NULL;
-	packet->out = out.link;
-	addr_format_ip(&packet->source, path->subject);
-	trace = packet_trace(check, HOOK_OUTPUT, packet);
-	flow.mark = trace.routed_again ? trace.mark : 0;
-	way = policy_decide(&check->snapshot->network, &flow);
-	if (judge_loop(check, path))
-		return;
-	if (way.result == POLICY_LOCAL) {
-		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
-			check_add(check, items[i], CHECK_OK, path->subject,
-				"the server is on this host, and its answers come back by lo");
-		return;
-	}
-	finding = check_add(check, CHECK_RETURN_PATH, CHECK_MISSING, path->subject,
-		"the server is on this host, and its answers to the client's address leave by %s instead of coming back to the proxy%s",
-		way.route != NULL ? way.route->link : "no link",
-		loopback
-			? ""
-			: ". Let the server listen on 127.0.0.1, so that a rule for its answers concerns no other client");
-	if (loopback && way.rule != NULL)
-		check_fix_ip_rule_before(check, finding, family_of(path), way.rule,
-			text_format("iif lo from %s ipproto %s sport %u",
-				addr_format_ip(&packet->source, ip),
-				packet->protocol == IPPROTO_UDP ? "udp" : "tcp",
-				addr_port(&packet->source)),
-			check_table_in_use(check, family_of(path)));
-}
-
 static void judge_server_answers(
 	struct check *check, const struct addr *server, const struct addr *client, int protocol)
 {
@@ -479,7 +399,7 @@ static void judge_server_answers(
 	check->snapshot->route(&(struct route_question){.to = *server}, &path.back);
 	path.packet.in = path.back.link;
 	if (path.back.found && path.back.local) {
-		judge_own_server(check, &path);
+		packet_judge_own_server(check, &path);
 		return;
 	}
 	if (!path.back.found) {

@@ -242,8 +242,8 @@ static void judge_server_routes(struct check *check)
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
 		if (!way.found)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text,
-				"this host has no route to the server: %s", way.error);
+			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
+				way.error);
 		else if (way.local)
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
 				"the server is on this host");

@@ -12,6 +12,7 @@
 #include "packet.h"
 #include "tproxy/text.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
 static struct policy_answer decide(
@@ -200,4 +201,107 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	}
 	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
 	return true;
+}
+
+bool check_no_route(struct check *check, enum check_item item, const char *role,
+	const struct addr *peer, const char *error)
+{
+	const struct network *network = &check->snapshot->network;
+	struct policy_answer way = policy_decide(network,
+		&(struct policy_flow){
+			.from = addr_any(addr_family(peer)), .to = *peer, .protocol = IPPROTO_TCP});
+	const struct network_route *route = policy_find_route(network, TABLE_MAIN, peer);
+	bool by_rule = way.result == POLICY_REFUSED && way.route == NULL;
+	char text[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	addr_format_ip(peer, text);
+	if (!by_rule && item != CHECK_SERVER_ROUTE)
+		return false;
+	finding = check_add(check, item, CHECK_MISSING, text,
+		"this host has no route to the %s: %s%s%s%s", role, error, by_rule ? " (`" : "",
+		by_rule ? way.rule->text : "", by_rule ? "` refuses it)" : "");
+	if (by_rule && route != NULL && !route->refuses && !route->thrown)
+		check_fix_ip_rule_before(check, finding, addr_family(peer), way.rule,
+			text_format("iif lo to %s", text), TABLE_MAIN);
+	return true;
+}
+
+/* --- a server on this host --- */
+
+/* Whether the proxy's own request to a server on this host is intercepted again, when it comes in by lo. */
+static bool judge_loop(struct check *check, const struct packet_path *answer)
+{
+	struct packet request = answer->packet;
+	struct check_finding *finding;
+	struct trace trace;
+	char *rule;
+
+	request.source = answer->packet.destination;
+	request.destination = answer->packet.source;
+	request.in = "lo";
+	request.tcp_flags = TH_SYN;
+	request.reply = false;
+	request.ct = CT_NEW;
+	request.socket = SOCKET_LISTENER; /* the server's own */
+	request.socket_transparent = false;
+	request.destination_local = true;
+	trace = packet_trace(check, HOOK_PREROUTING, &request);
+	if (trace.tproxy == NULL)
+		return false;
+	rule = check_rule_text(check, trace.tproxy);
+	finding = check_add(check, CHECK_RULE_ORDER, CHECK_HARMFUL, answer->subject,
+		"%s intercepts the proxy's own connections to the server, so it connects to itself again and again",
+		rule);
+	check_fix_accept(check, finding, &request, 0, &trace.marked_at, CHECK_FRONT);
+	free(rule);
+	return true;
+}
+
+void packet_judge_own_server(struct check *check, struct packet_path *path)
+{
+	static const enum check_item items[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH};
+	struct packet *packet = &path->packet;
+	struct policy_flow flow = {.from = packet->source,
+		.to = packet->destination,
+		.protocol = (unsigned)packet->protocol};
+	bool loopback =
+		addr_family(&packet->source) == AF_INET
+			? addr_bytes(&packet->source)[0] == 127
+			: network_find_address(&check->snapshot->network, &packet->source) == NULL;
+	struct check_finding *finding;
+	struct policy_answer way;
+	struct route_answer out;
+	struct trace trace;
+	char ip[ADDR_TEXT_MAX];
+
+	check->snapshot->route(&(struct route_question){.to = packet->destination}, &out);
+	packet->in = NULL;
+	packet->out = out.link;
+	addr_format_ip(&packet->source, path->subject);
+	trace = packet_trace(check, HOOK_OUTPUT, packet);
+	flow.mark = trace.routed_again ? trace.mark : 0;
+	way = policy_decide(&check->snapshot->network, &flow);
+	if (judge_loop(check, path))
+		return;
+	if (way.result == POLICY_LOCAL) {
+		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+			check_add(check, items[i], CHECK_OK, path->subject,
+				"the server is on this host, and its answers come back by lo");
+		return;
+	}
+	finding = check_add(check, CHECK_RETURN_PATH, CHECK_MISSING, path->subject,
+		"the server is on this host, and its answers to the client's address leave by %s instead of coming back to the proxy%s",
+		way.route != NULL ? way.route->link : "no link",
+		loopback
+			? ""
+			: ". Let the server listen on 127.0.0.1, so that a rule for its answers concerns no other client");
+	if (loopback && way.rule != NULL)
+		check_fix_ip_rule_before(check, finding, addr_family(&packet->destination),
+			way.rule,
+			text_format("iif lo from %s ipproto %s sport %u",
+				addr_format_ip(&packet->source, ip),
+				packet->protocol == IPPROTO_UDP ? "udp" : "tcp",
+				addr_port(&packet->source)),
+			check_table_in_use(check, addr_family(&packet->destination)));
 }

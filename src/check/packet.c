@@ -21,62 +21,6 @@ static int family_of(const struct packet_path *path)
 	return addr_family(&path->packet.destination);
 }
 
-bool packet_diverted(const struct trace *trace)
-{
-	return trace->socket != NULL || trace->tproxy != NULL;
-}
-
-/*
- * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's
- * answers are lost, which check_connections() has to know.
- */
-static enum check_state judge_certainty(struct check *check, const struct packet_path *path,
-	const struct trace *trace, enum check_state state)
-{
-	if (trace->unsure == NULL)
-		return state;
-	check->answers_uncertain |= path->packet.socket == SOCKET_CONNECTED;
-	return CHECK_UNKNOWN;
-}
-
-/* The address that TPROXY has to name for a client's packet. */
-static struct addr listener_for(const struct packet_path *path)
-{
-	const struct service_listener *listener = path->listener;
-	struct addr to = listener->address;
-
-	if (addr_is_any(&to) && addr_family(&to) != family_of(path)) {
-		to = addr_any(family_of(path));
-		addr_set_port(&to, addr_port(&listener->address));
-	}
-	return to;
-}
-
-/* ACCEPTS: other rules must not see the packet afterwards. */
-static void fix_divert(struct check *check, struct check_finding *finding,
-	const struct packet_path *path, bool accepts)
-{
-	struct addr listener;
-
-	if (path->packet.socket == SOCKET_NONE && path->listener != NULL) {
-		listener = listener_for(path);
-		check_fix_tproxy(check, finding, &path->packet, &listener);
-		return;
-	}
-	check_fix_divert(check, finding,
-		&(struct divert_selection){.family = family_of(path),
-			.protocol = path->packet.protocol,
-			.any_socket = !path->packet.socket_transparent,
-			.wildcard_sockets = path->packet.socket == SOCKET_WILDCARD,
-			.accepts = accepts});
-}
-
-void packet_fix_divert(
-	struct check *check, struct check_finding *finding, const struct packet_path *path)
-{
-	fix_divert(check, finding, path, false);
-}
-
 /* --- rules --- */
 
 /* TPROXY that finds no listener: iptables' target drops the packet, nft's rule has no effect. */
@@ -84,14 +28,14 @@ static void report_missed(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	char text[ADDR_TEXT_MAX], *rule = check_rule_text(check, trace->missed);
-	struct check_finding *finding =
-		check_add(check, CHECK_LISTENER, judge_certainty(check, path, trace, CHECK_MISSING),
-			path->subject, "%s gives them to %s, but nothing listens there", rule,
-			addr_format(&trace->listener, text));
+	struct check_finding *finding = check_add(check, CHECK_LISTENER,
+		packet_certainty(check, path, trace, CHECK_MISSING), path->subject,
+		"%s gives them to %s, but nothing listens there", rule,
+		addr_format(&trace->listener, text));
 	struct addr listener;
 
 	if (path->listener != NULL && finding->state == CHECK_MISSING) {
-		listener = listener_for(path);
+		listener = packet_listener(path);
 		check_fix_tproxy(check, finding, &path->packet, &listener);
 	}
 	free(rule);
@@ -136,7 +80,7 @@ static void report_not_diverted(
 		item = CHECK_DIVERT; /* the socket works as it is: a rule for it is missing */
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
-		check_add(check, item, judge_certainty(check, path, trace, CHECK_UNKNOWN),
+		check_add(check, item, packet_certainty(check, path, trace, CHECK_UNKNOWN),
 			path->subject,
 			"no rule is known to match; %s might (unsupported match or target)", rule);
 	} else if (item == CHECK_RULE_ORDER) {
@@ -160,138 +104,10 @@ static void report_not_marked(
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
 	char *rule = check_rule_text(check, by);
 	struct check_finding *finding =
-		check_add(check, CHECK_MARK, judge_certainty(check, path, trace, CHECK_MISSING),
+		check_add(check, CHECK_MARK, packet_certainty(check, path, trace, CHECK_MISSING),
 			path->subject, "%s matches them, but no rule sets a mark", rule);
 
 	packet_fix_divert(check, finding, path);
-	free(rule);
-}
-
-/*
- * Adds the command that lets PACKET pass a place that drops or changes it. Where the same chain diverts packets, it
- * has to be diverted first: an accept would end the chain before that.
- */
-static void fix_passage(struct check *check, struct check_finding *finding,
-	const struct packet_path *path, const struct packet *packet, uint32_t mark,
-	const struct trace_place *place, bool by_policy)
-{
-	const struct table *table = place->table;
-	bool at_end = by_policy && table != NULL && table->tool == TOOL_NFT;
-
-	if (!at_end && place->base != NULL && place->base->hook == HOOK_PREROUTING &&
-		!place->base->nat && check_table_diverts(table) && !path->packet.destination_local)
-		fix_divert(check, finding, path, true);
-	else
-		check_fix_accept(
-			check, finding, packet, mark, place, at_end ? CHECK_BACK : CHECK_FRONT);
-}
-
-void packet_report_drop(struct check *check, const struct packet_path *path,
-	const struct packet *packet, const struct trace *trace)
-{
-	const struct table *table = trace->table;
-	char *rule = trace->ended != NULL ? check_rule_text(check, trace->ended)
-					  : text_format("the policy of table %s",
-						    table != NULL ? table->name : "?");
-	bool anywhere = trace->ended_at.base != NULL &&
-			trace->ended_at.base->hook == HOOK_INGRESS &&
-			trace->ended_at.base->links == NULL;
-	struct check_finding *finding = check_add(check, CHECK_FILTER,
-		judge_certainty(check, path, trace, anywhere ? CHECK_UNKNOWN : CHECK_HARMFUL),
-		path->subject, "%s drops them%s", rule,
-		anywhere ? " if it is for their link (nft does not list the links of the chain)"
-		: trace->tproxy != NULL && trace->ended == NULL
-			? ", because the rule with `tproxy` has no verdict (accept)"
-			: "");
-
-	if (finding->state == CHECK_HARMFUL)
-		fix_passage(check, finding, path, packet, trace->mark, &trace->ended_at,
-			trace->ended == NULL);
-	free(rule);
-}
-
-enum {
-	LIMIT_LOW = 60 /* packets a minute; lower ones are reached by a few clients */
-};
-
-void packet_judge_limits(struct check *check, const struct packet_path *path, enum hook hook,
-	const struct packet *packet, const struct trace *trace)
-{
-	struct packet late = *packet;
-	struct check_finding *finding;
-	struct trace reached;
-	bool low = trace->rate < LIMIT_LOW;
-	char *limited, *rule;
-
-	if (trace->limited == NULL || trace->dropped)
-		return;
-	late.limits_reached = true;
-	reached = packet_trace(check, hook, &late);
-	if (!reached.dropped)
-		return;
-	limited = check_rule_text(check, trace->limited);
-	rule = reached.ended != NULL ? check_rule_text(check, reached.ended)
-				     : text_format("the policy of table %s", reached.table->name);
-	finding = check_add(check, CHECK_FILTER,
-		judge_certainty(check, path, &reached, low ? CHECK_HARMFUL : CHECK_ADVICE),
-		path->subject,
-		trace->rate > 0 ? "%s drops them as soon as the limit of %s is reached"
-				: "%s drops some of them (%s)",
-		rule, limited);
-	if (finding->state == CHECK_HARMFUL)
-		fix_passage(check, finding, path, packet, reached.mark, &reached.ended_at,
-			reached.ended == NULL);
-	free(limited);
-	free(rule);
-}
-
-/* The item that a rule would concern if it applied. */
-static enum check_item item_of_rule(const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->target_count; i++)
-		switch (rule->targets[i].kind) {
-		case TARGET_DROP:
-		case TARGET_JUMP:
-		case TARGET_GOTO:
-			return CHECK_FILTER;
-		case TARGET_MARK:
-		case TARGET_UNKNOWN:
-			return CHECK_MARK;
-		case TARGET_NAT_SOURCE:
-			return CHECK_NAT_SOURCE;
-		case TARGET_NAT_DESTINATION:
-			return CHECK_NAT_DESTINATION;
-		default:
-			break;
-		}
-	return CHECK_RULE_ORDER;
-}
-
-void packet_report_uncertain(
-	struct check *check, const struct packet_path *path, const struct trace *trace)
-{
-	for (size_t i = 0; i < trace->unsure_count; i++) {
-		char *rule = check_rule_text(check, trace->unsures[i]);
-
-		check_add(check, item_of_rule(trace->unsures[i]),
-			judge_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
-			"%s might apply to them (unsupported match or target)", rule);
-		free(rule);
-	}
-}
-
-void packet_report_nat(struct check *check, const struct packet_path *path, enum check_item item,
-	const struct packet *packet, const struct trace *trace)
-{
-	char *rule = check_rule_text(check, trace->nat);
-	struct check_finding *finding = check_add(check, item,
-		judge_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
-		item == CHECK_NAT_SOURCE ? "%s changes the client's address"
-					 : "%s changes their destination",
-		rule);
-
-	if (finding->state == CHECK_HARMFUL)
-		check_fix_accept(check, finding, packet, trace->mark, &trace->nat_at, CHECK_FRONT);
 	free(rule);
 }
 
@@ -367,6 +183,22 @@ static void report_rule_comes_late(struct check *check, const struct packet_path
 			rule->mask, rule->table);
 }
 
+/* The mark's table delivers locally, but has a longer route for the packets. It is replaced. */
+static void report_other_route(
+	struct check *check, const struct packet_path *path, const struct network_route *route)
+{
+	char to[ADDR_TEXT_MAX];
+	struct check_finding *finding =
+		check_add(check, CHECK_IP_ROUTE, CHECK_HARMFUL, path->subject,
+			"the route to %s/%u in table %u is longer than the local one, and %s",
+			addr_format_ip(&route->to, to), route->length, route->table,
+			route->thrown    ? "leaves them to other tables (throw)"
+			: route->refuses ? "refuses them"
+					 : "sends them out");
+
+	check_fix_local_route(finding, &route->to, route->length, route->table, NULL);
+}
+
 /* Returns the policy rule for the mark; NULL if that, or a local route for the packet, is missing. */
 static const struct network_rule *judge_routing(
 	struct check *check, const struct packet_path *path, uint32_t mark)
@@ -374,7 +206,9 @@ static const struct network_rule *judge_routing(
 	const struct addr *to = &path->packet.destination;
 	int family = family_of(path);
 	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
+	const struct network *network = &check->snapshot->network;
 	unsigned table = rule != NULL ? rule->table : 0; /* 0: any table with a local route */
+	const struct network_route *route;
 	struct check_finding *finding;
 
 	if (rule == NULL) {
@@ -383,7 +217,13 @@ static const struct network_rule *judge_routing(
 		check_fix_ip_rule(finding, ON_HOST, family, -1, mark, UINT32_MAX,
 			check_table_in_use(check, family));
 	}
-	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
+	route = rule != NULL ? policy_find_route(network, table, to) : NULL;
+	if (route != NULL && !route->local && !check_is_mistaken(check, route) &&
+		network_find_local_route(network, table, to) != NULL) {
+		report_other_route(check, path, route);
+		return NULL;
+	}
+	if (route != NULL ? route->local : network_find_local_route(network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
 		check, family, rule != NULL ? table : check_table_in_use(check, family));
@@ -404,32 +244,41 @@ static bool is_delivered(const struct check *check, const struct packet_path *pa
 	return answer.local;
 }
 
-/* A rule took the mark away, or added bits to it. Returns whether that is why the packet is not delivered. */
-static bool judge_changed_mark(
+/* Whether a rule changed a mark that an ip rule is for into one that no ip rule leads here for. */
+static bool is_mark_lost(
+	const struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	int family = family_of(path);
+	const struct network_rule *was = check_rule_for_mark(check, family, trace->mark_before),
+				  *is = check_rule_for_mark(check, family, trace->mark);
+
+	return trace->changed != NULL && trace->mark != trace->mark_before && was != NULL &&
+	       was != is &&
+	       network_find_local_route(
+		       &check->snapshot->network, was->table, &path->packet.destination) != NULL;
+}
+
+/* A rule took the mark away, or added bits to it. */
+static void report_changed_mark(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	uint32_t before = trace->mark_before;
-	struct check_finding *finding;
-	bool added;
-	char *rule;
-
-	if (trace->changed == NULL || !is_delivered(check, path, before))
-		return false;
-	added = (trace->mark & before) == before &&
-		check_is_bit_free(check, family_of(path), before, trace->changed);
-	rule = check_rule_text(check, trace->changed);
-	finding = check_add(check, added ? CHECK_IP_RULE : CHECK_MARK,
-		judge_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
+	bool added = (trace->mark & before) == before &&
+		     check_is_bit_free(check, family_of(path), before, trace->changed);
+	char *rule = check_rule_text(check, trace->changed);
+	struct check_finding *finding = check_add(check, added ? CHECK_IP_RULE : CHECK_MARK,
+		packet_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
 		added ? "%s adds bits to their mark (0x%x becomes 0x%x), and no ip rule is for that. The rule for mark 0x%x needs a mask"
 		      : "%s changes their mark (0x%x becomes 0x%x), so the ip rule for mark 0x%x does not match them",
 		rule, before, trace->mark, before);
+
 	if (added)
 		check_fix_ip_rule(finding, ON_HOST, family_of(path), -1, before, before,
 			check_table_in_use(check, family_of(path)));
 	else
-		fix_passage(check, finding, path, &path->packet, before, &trace->changed_at, false);
+		packet_fix_passage(
+			check, finding, path, &path->packet, before, &trace->changed_at, false);
 	free(rule);
-	return true;
 }
 
 /* Whether a packet with the mark of TRACE is delivered to this host. */
@@ -437,15 +286,18 @@ static bool judge_delivery(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	const struct network_rule *rule;
+	uint32_t mark = trace->mark;
 
-	if (is_delivered(check, path, trace->mark))
+	if (is_delivered(check, path, mark))
 		return true;
-	if (judge_changed_mark(check, path, trace))
-		return false;
-	rule = judge_routing(check, path, trace->mark);
+	if (is_mark_lost(check, path, trace)) {
+		report_changed_mark(check, path, trace);
+		mark = trace->mark_before;
+	}
+	rule = judge_routing(check, path, mark);
 	/* Else the kernel refuses its source on this link, which check_links() reports. */
-	if (rule != NULL && decide(check, path, trace->mark).result != POLICY_LOCAL)
-		report_rule_comes_late(check, path, rule, trace->mark);
+	if (rule != NULL && decide(check, path, mark).result != POLICY_LOCAL)
+		report_rule_comes_late(check, path, rule, mark);
 	return false;
 }
 

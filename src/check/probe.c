@@ -109,8 +109,10 @@ static void judge_probe(struct check *check, const struct probe *probe, bool exp
 		report_silent(check, probe, server);
 }
 
-void check_probes(struct check *check, bool explained)
+void check_probes(struct check *check)
 {
+	bool explained = check_has_other_cause(check);
+
 	for (size_t i = 0; i < check->snapshot->probe_count; i++)
 		judge_probe(check, &check->snapshot->probes[i], explained);
 }

@@ -40,7 +40,7 @@ static bool selects(const struct network_rule *rule, const struct policy_flow *f
 	       is_in_range(&rule->destination_ports, addr_port(&flow->to));
 }
 
-static const struct network_route *find_route(
+const struct network_route *policy_find_route(
 	const struct network *network, unsigned table, const struct addr *to)
 {
 	const struct network_route *best = NULL;
@@ -68,7 +68,7 @@ static struct policy_answer ask_rule(const struct network *network, const struct
 	else if (rule->action == RULE_REFUSE)
 		answer.result = POLICY_REFUSED;
 	else if (rule->action == RULE_LOOKUP) {
-		route = find_route(network, rule->table, &flow->to);
+		route = policy_find_route(network, rule->table, &flow->to);
 		if (route == NULL || route->thrown || (int)route->length <= rule->suppressed)
 			return answer;
 		answer.route = route;

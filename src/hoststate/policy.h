@@ -30,6 +30,10 @@ struct policy_answer {
 	const struct network_route *route; /* that it finds, or NULL: the rule itself refuses */
 };
 
+/* The route of a table that decides about TO: the longest prefix, of equal ones the lowest metric; or NULL. */
+const struct network_route *policy_find_route(
+	const struct network *network, unsigned table, const struct addr *to);
+
 struct policy_answer policy_decide(const struct network *network, const struct policy_flow *flow);
 
 #endif

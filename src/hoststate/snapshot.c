@@ -38,6 +38,13 @@ static bool parse_listing(struct ruleset *rules, enum firewall_tool tool, int fa
 	return well;
 }
 
+/* Whether iptables-save says that it failed at a rule which it cannot print, and at nothing else. */
+static bool fails_at_nft(const struct subprocess_result *result)
+{
+	return result->status > 0 && strstr(result->errors, "(nf_tables)") != NULL &&
+	       strstr(result->errors, "Parsing nftables rule failed") != NULL;
+}
+
 /*
  * iptables-save gives up at the first rule that nft wrote into one of its tables and that it cannot print. The tables
  * before that one are whole; the others are taken from nft, which lists all of them.
@@ -66,7 +73,7 @@ static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int fam
 
 	if (well)
 		well = parse_listing(rules, tool, family, line, result.out, problem);
-	else if (tool == TOOL_IPTABLES && subprocess_exists("nft") && result.status > 0 &&
+	else if (tool == TOOL_IPTABLES && fails_at_nft(&result) && subprocess_exists("nft") &&
 		 keep_whole_tables(rules, family, line, result.out)) {
 		free(*note);
 		*note = text_format(

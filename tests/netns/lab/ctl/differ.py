@@ -11,12 +11,13 @@ What disagrees is made smaller, piece by piece, as long as it still disagrees.
 import random
 from dataclasses import dataclass
 
-from lab.ctl import checklist, necessity
+from lab.ctl import bystanders, checklist, necessity
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
 
 AGREED, IN_DOUBT, DISAGREED, NOT_MADE = "agreed", "in doubt", "disagreed", "not made"
 PIECES_MOST = 4
+ROUNDS = 3  # of commands: one fault may hide another
 OUTGOING = ("OUTPUT", "POSTROUTING")
 
 MATCHES = (
@@ -63,7 +64,10 @@ SELECTORS = (
     "fwmark 1/1", "fwmark 2", "not fwmark 7", "not fwmark 1", "iif client0", "iif server0", "iif lo",
     "ipproto tcp sport 80", "ipproto tcp dport 80", "ipproto tcp dport 8080", "ipproto udp",
 )  # fmt: skip
-ACTIONS = ("lookup main", "lookup 100", "lookup 77", "blackhole", "prohibit", "unreachable", "lookup main suppress_prefixlength 0")
+ACTIONS = (
+    "lookup main", "lookup 100", "lookup 77", "blackhole", "prohibit", "unreachable",
+    "lookup main suppress_prefixlength 0",
+)  # fmt: skip
 ROUTES = (
     "route add {vip_net} via {server} table 77", "route add {vip_net} via {server}", "route add local {vip_net} dev lo",
     "route add unreachable {vip_net}", "route add {vip} dev server0 table 100", "route add throw {client_net} table 100",
@@ -75,19 +79,55 @@ SYSCTLS = (
 )  # fmt: skip
 
 
+# What a recipe has in place of its own rules and listener.
+VARIANTS = {
+    "divert": (
+        {"listener": "any:80"},
+        {"divert rule": "-A PREROUTING -p tcp -m socket --nowildcard -j DIVERT", "listener": "any:80"},
+        {"divert rule": "-A PREROUTING -i client0 -p tcp -m socket -j DIVERT"},
+        {"accept": "-A DIVERT -j RETURN"},
+        {"ip rule": "rule add pref 32800 fwmark 1 lookup 100"},
+        {"ip rule": "rule add fwmark 1/1 lookup 100"},
+        {"ip route": "route add local {vip_net} dev lo table 100"},
+    ),
+    "tproxy": (
+        {"listener": "any:80"},
+        {"tproxy rule": "-A PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1"},
+        {
+            "tproxy rule": "-A PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1",
+            "listener": "any:80",
+        },
+        {"tproxy rule": "-I PREROUTING -p tcp -d {vip} --dport 80 -j TPROXY --on-port 80 --tproxy-mark 1"},
+        {"divert rule": "-A PREROUTING -i server0 -p tcp -m socket -j DIVERT"},
+    ),
+    "nft": (
+        {"listener": "any:80"},
+        {"tproxy rule": "add rule {ip} transparent PREROUTING {ip} daddr {vip} tcp dport 80 tproxy to :80 meta mark set 1"},
+        {
+            "tproxy rule": "insert rule {ip} transparent PREROUTING tcp dport 80 tproxy to :80 meta mark set 1 accept",
+            "listener": "any:80",
+        },
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Host:
     seed: int
     recipe: str
     family: int
     firewall_tool: str
-    pieces: tuple  # (field of necessity.Change, line)
+    pieces: tuple  # (field of necessity.Change, line); of "variant" the line is a row of VARIANTS
 
     def change(self):
         fields = {}
         for name, line in self.pieces:
             fields.setdefault(name, []).append(line)
         fields = {name: tuple(lines) for name, lines in fields.items()}
+        for variant in fields.pop("variant", ()):
+            instead = dict(variant)
+            fields["listener"] = instead.pop("listener", "{vip}:80")
+            fields["instead"] = instead
         if "on" in fields:
             fields["on"] = {"proxy": fields["on"]}
         if "nft" in fields:
@@ -109,7 +149,8 @@ def make(seed):
         (("divert", "iptables"), ("divert", "iptables-legacy"), ("divert", "nft"), ("tproxy", "iptables"), ("nft", "nft"))
     )
     kinds = ["ip rule", "route", "sysctl", "nft", "nft", "iptables", "iptables", "iptables"]
-    pieces = []
+    pieces = [("variant", chance.choice(VARIANTS[recipe]))] if firewall_tool != "nft" or recipe == "nft" else []
+    pieces = pieces if chance.random() < 0.5 else []
     for number in range(chance.randint(1, PIECES_MOST)):
         pieces += PIECES[chance.choice(kinds)](chance, number)
     return Host(seed, recipe, chance.choice((4, 6)), firewall_tool, tuple(pieces))
@@ -161,8 +202,12 @@ PIECES = {
 }
 
 
-def try_out(host):
-    """(verdict, what was seen): brings the host up, connects, and asks check."""
+def try_out(host, mends=False):
+    """(verdict, what was seen): brings the host up, connects, and asks check.
+
+    With `mends`, the printed commands are run where the connection fails, in up to three rounds; what was seen says
+    whether it works then.
+    """
     case = necessity.Case(host.change(), host.recipe, host.family, host.firewall_tool)
     lab = Lab(Implementation("tproxyd"), host.family, "inline", host.firewall_tool, divert=False, recipe_name=host.recipe)
     try:
@@ -173,7 +218,8 @@ def try_out(host):
             return NOT_MADE, str(refused)
         observed = _observe(trial)
         proxy = lab.proxies[0]
-        made = checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, trial._client()))
+        made = _ask(trial, proxy)
+        mended = _mend(trial, proxy, made) if mends and observed != "works" else ""
     finally:
         lab.close()
     wrong = {}
@@ -182,16 +228,44 @@ def try_out(host):
         about = [each["read"] for each in found if item != "mark-shared" or not each["subject"].startswith("IPv")]
         if about:
             wrong[item] = about[0]
-    return _verdict(observed, wrong, made["not_judged"]), f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}"
+    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{mended}"
+    return _verdict(observed, wrong, made["not_judged"]), seen
+
+
+def _ask(trial, proxy):
+    return checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, trial._client()))
+
+
+def _mend(trial, proxy, made):
+    """What becomes of the connection when the commands are run; "" where there is none."""
+    before, commands = bystanders.reached(trial), []
+    for _ in range(ROUNDS):
+        commands = [each for each in checklist.commands(checklist.wrong(made)) if each.place == "this host"]
+        if not commands:
+            break
+        try:
+            trial.fix(commands)
+        except Exception as failed:
+            return f"; MENDING FAILED: {failed}"
+        made = _ask(trial, proxy)
+    lost = before - bystanders.reached(trial)
+    symptom = _observe_again(trial)
+    harm = f", and {sorted(lost)} ended" if lost else ""
+    left = {item: found[0]["read"] for item, found in checklist.wrong(made).items()}
+    return f"; MENDED{harm}" if symptom == "works" else f"; NOT MENDED ({symptom}){harm}; left: {left}"
+
+
+def _observe_again(trial):
+    try:
+        return trial.observe()
+    except TimeoutError:
+        return "stuck"
 
 
 def _observe(trial):
     """The symptom. What neither works nor fails is stuck on the host itself, where no link sees it."""
     trial._serve()
-    try:
-        return trial.observe()
-    except TimeoutError:
-        return "stuck"
+    return _observe_again(trial)
 
 
 def _verdict(observed, wrong, not_judged):
