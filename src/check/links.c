@@ -19,15 +19,23 @@
 
 /* --- the checks of a packet's source --- */
 
-/* Whether the mark makes a source local: the kernel asks for the way back as for a packet of its own, by `lo`. */
+/*
+ * Whether the mark makes a source local: the kernel asks for the way back as for a packet of its own, by `lo`. Where the
+ * rule for the mark does not decide yet, and is a finding, it will: one report has to name both faults.
+ */
 static bool marked_sources_are_local(const struct check *check, const struct addr *source)
 {
+	const struct network *network = &check->snapshot->network;
 	struct policy_flow back = {.from = addr_any(AF_INET),
 		.to = *source,
 		.mark = check_mark_in_use(check, AF_INET),
 		.protocol = IPPROTO_TCP};
 
-	return policy_decide(&check->snapshot->network, &back).result == POLICY_LOCAL;
+	if (policy_decide(network, &back).result == POLICY_LOCAL)
+		return true;
+	return check_failed(check, CHECK_IP_RULE) &&
+	       network_find_local_route(network, check_table_in_use(check, AF_INET), source) !=
+		       NULL;
 }
 
 static int rp_filter_of(const struct check *check, const char *link)
