@@ -179,6 +179,61 @@ static void resolve_default_backends(struct parser *parser)
 		resolve_default_backend(parser, section, &config->proxies[i]);
 }
 
+/* --- datagrams: what is said about them can only be judged once the modes are known --- */
+
+static void check_datagram_servers(struct parser *parser, const struct proxy *backend)
+{
+	for (size_t i = 0; i < backend->server_count; i++) {
+		const struct server *server = &backend->servers[i];
+
+		if (server_is_original(server))
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp', where the client sent to is not supported; write "
+				"the server's address");
+		if (server->send_proxy != PROXY_HEADER_NONE)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");
+	}
+}
+
+static void check_datagram_frontend(struct parser *parser, struct proxy *frontend)
+{
+	const struct proxy *backend = frontend->default_backend;
+	unsigned client = frontend->timeouts[TIMEOUT_CLIENT];
+	unsigned server = backend == NULL ? 0 : backend->timeouts[TIMEOUT_SERVER];
+
+	for (size_t i = 0; i < frontend->bind_count; i++)
+		if (frontend->binds[i].accept_proxy)
+			parser_fail_at(parser, frontend->binds[i].line, "accept-proxy",
+				"with 'mode udp' there is no PROXY header; leave it out");
+	frontend->flow_timeout = client;
+	if (client == 0 || (server != 0 && server < client))
+		frontend->flow_timeout = server;
+	if (frontend->flow_timeout == 0)
+		parser_fail_at(parser, frontend->line, frontend->name,
+			"datagrams have no end, so 'mode udp' needs 'timeout client', 'timeout "
+			"server' or both");
+}
+
+static void check_modes(struct parser *parser)
+{
+	for (size_t i = 0; i < parser->config->proxy_count; i++) {
+		struct proxy *proxy = &parser->config->proxies[i];
+		const struct proxy *backend = proxy->default_backend;
+
+		parser->config->has_datagrams |= proxy->mode == MODE_UDP;
+		if (backend != NULL && backend->mode != proxy->mode)
+			parser_fail_at(parser, proxy->line, proxy->name,
+				"its mode is not that of '%s', its backend; write the same 'mode' "
+				"in both",
+				backend->name);
+		if (proxy->mode == MODE_UDP && (proxy->role & ROLE_BACKEND))
+			check_datagram_servers(parser, proxy);
+		if (proxy->mode == MODE_UDP && (proxy->role & ROLE_FRONTEND))
+			check_datagram_frontend(parser, proxy);
+	}
+}
+
 static bool same_interface(const struct bind *a, const struct bind *b)
 {
 	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
@@ -232,13 +287,16 @@ static void judge_whole(struct parser *parser, const struct places *places)
 
 void config_resolve(struct parser *parser)
 {
-	struct places places;
+	struct places places, datagrams;
 
 	resolve_sections(parser);
 	resolve_default_backends(parser);
+	check_modes(parser);
 	parser->config->intercepts = intercepts(parser->config);
-	if (places_sort(&places, parser->config, parser->memory)) {
+	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&
+		places_sort(&datagrams, parser->config, MODE_UDP, parser->memory)) {
 		check_collisions(parser, &places);
+		check_collisions(parser, &datagrams);
 		if (diag_count(parser->diag, DIAG_ERROR) == 0)
 			judge_whole(parser, &places);
 	}

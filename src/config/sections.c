@@ -150,9 +150,13 @@ void parse_default_backend(struct parser *parser)
 
 void parse_mode(struct parser *parser)
 {
-	const char *word = parser_require_word(parser, "tcp");
+	const char *word = parser_require_word(parser, "tcp or udp");
 
-	if (word != NULL && strcmp(word, "tcp") != 0)
+	if (word == NULL)
+		return;
+	parser->section->proxy.mode = strcmp(word, "udp") == 0 ? MODE_UDP : MODE_TCP;
+	if (parser->section->proxy.mode == MODE_TCP && strcmp(word, "tcp") != 0)
 		parser_fail(parser, word,
-			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
+			"not supported: tproxyd reads nothing of what it relays; write 'tcp', or "
+			"'udp' for datagrams");
 }

@@ -28,8 +28,10 @@ int datagram_report_destination(int fd, int family)
 {
 	int on = 1;
 
-	if (family == AF_INET6)
-		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+	/* A socket of IPv6 that takes IPv4, too, has the destination of that in a message of IPv4. */
+	if (family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on)) == -1)
+		return -1;
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
@@ -81,4 +83,52 @@ ssize_t datagram_receive(
 	}
 	read_destination(&message, destination);
 	return length;
+}
+
+/* Writes the control message that says which address a datagram is to leave from; the port is the socket's. */
+static void write_source(struct msghdr *message, int family, const struct addr *from)
+{
+	struct cmsghdr *part = CMSG_FIRSTHDR(message);
+
+	if (family == AF_INET) {
+		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
+
+		part->cmsg_level = IPPROTO_IP;
+		part->cmsg_type = IP_PKTINFO;
+		part->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(part), &info, sizeof(info));
+	} else {
+		struct in6_pktinfo info = {.ipi6_addr = from->in6.sin6_addr};
+
+		if (addr_family(from) == AF_INET) {
+			info.ipi6_addr = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+			memcpy(&info.ipi6_addr.s6_addr[12], &from->in4.sin_addr, 4);
+		}
+		part->cmsg_level = IPPROTO_IPV6;
+		part->cmsg_type = IPV6_PKTINFO;
+		part->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(part), &info, sizeof(info));
+	}
+	message->msg_controllen = CMSG_SPACE(part->cmsg_len - CMSG_LEN(0));
+}
+
+int datagram_send(
+	int fd, const void *data, size_t length, const struct addr *to, const struct addr *from)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr aligned;
+	} control = {{0}};
+	struct iovec part = {(void *)data, length};
+	struct msghdr message = {.msg_name = (void *)&to->sa,
+		.msg_namelen = addr_length(to),
+		.msg_iov = &part,
+		.msg_iovlen = 1};
+
+	if (from != NULL) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		write_source(&message, addr_family(to), from);
+	}
+	return sendmsg(fd, &message, 0) == -1 ? -1 : 0;
 }

@@ -213,6 +213,7 @@ static int restrict_system_calls(const struct daemon *daemon, bool *restricted)
 {
 	struct sandbox sandbox = {.opens_logs = log_has_files(daemon->shared.log),
 		.removes_pidfile = daemon->config->global.pidfile != NULL,
+		.relays_datagrams = daemon->config->has_datagrams,
 		.asks_for_own_addresses = asks_for_own_addresses(daemon->config)};
 	int failed = sandbox_enter(&sandbox);
 

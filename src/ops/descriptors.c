@@ -8,6 +8,7 @@
 #include "descriptors.h"
 
 #include "proxy/listener.h"
+#include "udp/receiver.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -49,7 +50,8 @@ int descriptors_plan(
 	const struct config *config, unsigned workers, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = raise_limit();
-	unsigned long of_worker = DESCRIPTORS_OF_WORKER + listeners_count(config);
+	unsigned long of_worker =
+		DESCRIPTORS_OF_WORKER + listeners_count(config) + receivers_count(config);
 	unsigned long fixed = count_open(limit) + DESCRIPTORS_OF_DAEMON + workers * of_worker +
 			      DESCRIPTORS_IN_PASSING;
 	unsigned long room = limit > fixed ? limit - fixed : 0;

@@ -187,7 +187,7 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 static int allow_udp(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp udp[] = {
-		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_DGRAM),
 		argument_equals(2, IPPROTO_UDP),
 	};
 
@@ -218,7 +218,7 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->opens_logs)
 		failed = allow_logs(filter);
-	if (failed == 0 && sandbox->asks_for_own_addresses)
+	if (failed == 0 && (sandbox->asks_for_own_addresses || sandbox->relays_datagrams))
 		failed = allow_udp(filter);
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));

@@ -10,6 +10,7 @@
 struct sandbox {
 	bool opens_logs;             /* opens files, to append to them */
 	bool removes_pidfile;        /* removes and truncates files */
+	bool relays_datagrams;       /* `mode udp` */
 	bool asks_for_own_addresses; /* opens sockets of UDP, socket_address_kind() */
 };
 

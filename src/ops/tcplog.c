@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static void format_date(const struct timespec *at, char *out, size_t room)
+void tcplog_date(const struct timespec *at, char *out, size_t room)
 {
 	struct tm tm;
 	char date[32];
@@ -60,7 +60,7 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 	const char *server = session->server == NULL ? "<NOSRV>" : session->server->name;
 	char client[ADDR_TEXT_MAX], date[64];
 
-	format_date(&session->accepted_at, date, sizeof(date));
+	tcplog_date(&session->accepted_at, date, sizeof(date));
 	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%ld %llu %c%c %u/%u/%u/%u/%u 0/0",
 		addr_format_ip(&session->client, client), addr_port(&session->client), date,
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,

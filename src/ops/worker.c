@@ -14,8 +14,10 @@
 #include "worker.h"
 
 #include "advice.h"
+#include "flow_log.h"
 #include "refusal_log.h"
 #include "tcplog.h"
+#include "udp/receiver.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -40,6 +42,8 @@ struct worker {
 	struct event_base *base;
 	struct listeners listeners;
 	struct session_set sessions;
+	struct receivers receivers;
+	struct flow_set flows;
 	struct counters counters;
 	struct refusal_log *refusals;
 	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
@@ -66,7 +70,10 @@ static void log_closed(struct worker *worker, const struct session *session)
 	char line[LOG_LINE_MAX];
 
 	if (reason_is_refusal(session->reason))
-		refusal_log_add(worker->refusals, session);
+		refusal_log_add(worker->refusals,
+			&(struct refusal){session->frontend, session->backend, session->server,
+				session->client, session->server_address, session->reason,
+				session->error, session->closed});
 	if (session->frontend->logs.count == 0 || !(session->frontend->options & OPTION_TCPLOG))
 		return;
 	tcplog_format(session, line, sizeof(line));
@@ -100,6 +107,22 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	}
 }
 
+/* --- what flows report --- */
+
+static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change change)
+{
+	struct worker *worker = arg;
+
+	if (change != FLOW_ENDED)
+		worker->counters.accepted++;
+	if (change != FLOW_BEGAN) {
+		worker->counters.ended[flow->reason]++;
+		worker->counters.to_servers += flow->to_server;
+		worker->counters.to_clients += flow->to_client;
+	}
+	flow_log(worker->shared->log, worker->refusals, flow, change);
+}
+
 /* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
 static void on_accept_paused(void *arg, const struct listener *listener, int error)
 {
@@ -118,10 +141,19 @@ static void on_accept_paused(void *arg, const struct listener *listener, int err
 
 /* --- commands of the main thread --- */
 
+/* Datagrams have no end that could be awaited, so draining ends their flows as stopping does. */
+static void end_flows(struct worker *worker)
+{
+	flow_set_end_all(&worker->flows);
+	receivers_close(&worker->receivers);
+}
+
 static void handle_command(struct worker *worker)
 {
 	int command = atomic_load(&worker->command);
 
+	if (command != WORKER_RUN)
+		end_flows(worker);
 	if (command == WORKER_DRAIN && worker->handled == WORKER_RUN)
 		listeners_drain(&worker->listeners);
 	if (command == WORKER_STOP) {
@@ -163,6 +195,7 @@ static void worker_give_up(struct worker *worker, int error)
 		worker->index, strerror(error), worker->sessions.count);
 	listeners_close(&worker->listeners);
 	session_close_all(&worker->sessions);
+	end_flows(worker);
 }
 
 static void *worker_run(void *arg)
@@ -173,6 +206,7 @@ static void *worker_run(void *arg)
 		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
 			worker_give_up(worker, errno);
 		session_set_reap(&worker->sessions);
+		flow_set_reap(&worker->flows);
 	}
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;
@@ -195,6 +229,7 @@ static void worker_free(struct worker *worker)
 {
 	refusal_log_free(worker->refusals);
 	listeners_free(&worker->listeners);
+	receivers_free(&worker->receivers);
 	if (worker->wake != -1)
 		close(worker->wake);
 	if (worker->base != NULL)
@@ -221,7 +256,8 @@ struct worker *worker_new(
 	worker->refusals = refusal_log_new(worker->base, shared->config, shared->log);
 	if (worker->refusals == NULL)
 		goto fail;
-	if (listeners_bind(&worker->listeners, shared->config, index == 0, failure) == -1)
+	if (listeners_bind(&worker->listeners, shared->config, index == 0, failure) == -1 ||
+		receivers_bind(&worker->receivers, shared->config, index == 0, failure) == -1)
 		goto fail_listeners;
 	return worker;
 fail:
@@ -234,19 +270,23 @@ fail_listeners:
 int worker_start(struct worker *worker, struct listener_failure *failure)
 {
 	struct session_observer observer = {on_session_changed, worker};
+	struct flow_observer flow_observer = {on_flow_changed, worker};
 	const struct worker_shared *shared = worker->shared;
 
 	*failure = (struct listener_failure){.error = ENOMEM};
 	worker->has_sessions = true;
 	if (session_set_init(&worker->sessions, worker->base, shared->config, shared->limits,
-		    observer, worker->index) == -1)
+		    observer, worker->index) == -1 ||
+		flow_set_init(&worker->flows, worker->base, shared->config, shared->limits,
+			flow_observer, worker->index) == -1)
 		goto fail;
 	event_assign(&worker->on_wake, worker->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);
 	if (event_add(&worker->on_wake, NULL) == -1)
 		goto fail;
 	if (listeners_start(&worker->listeners, worker->base, &worker->sessions, on_accept_paused,
-		    worker, failure) == -1)
+		    worker, failure) == -1 ||
+		receivers_start(&worker->receivers, worker->base, &worker->flows, failure) == -1)
 		return -1;
 	failure->error = pthread_create(&worker->thread, NULL, worker_run, worker);
 	worker->started = failure->error == 0;
@@ -268,6 +308,8 @@ bool worker_join(struct worker *worker, struct counters *counters)
 	if (worker->has_sessions) {
 		session_close_all(&worker->sessions);
 		session_set_free(&worker->sessions);
+		flow_set_end_all(&worker->flows);
+		flow_set_free(&worker->flows);
 	}
 	well = !worker->failed;
 	counters_add(counters, &worker->counters);

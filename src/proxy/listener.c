@@ -52,7 +52,8 @@ size_t listeners_count(const struct config *config)
 	size_t count = 0;
 
 	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
+		if (config->proxies[i].mode == MODE_TCP)
+			count += config->proxies[i].bind_count;
 	return count;
 }
 
@@ -88,7 +89,8 @@ int listeners_bind(struct listeners *set, const struct config *config, bool firs
 		return -1;
 	}
 	for (size_t i = 0; i < config->proxy_count; i++)
-		if (bind_frontend(set, &config->proxies[i], first, failure) == -1)
+		if (config->proxies[i].mode == MODE_TCP &&
+			bind_frontend(set, &config->proxies[i], first, failure) == -1)
 			return -1;
 	return 0;
 }

@@ -26,6 +26,7 @@ enum {
 
 struct own_connection {
 	struct own_connection *next;
+	int type;
 	struct addr from, to;
 };
 
@@ -89,7 +90,7 @@ static int connect_and_note(int fd, struct shard *shard, struct own_connection *
 	return result;
 }
 
-int own_traffic_connect(int fd, const struct addr *server, struct own_connection **noted)
+int own_traffic_connect(int type, int fd, const struct addr *server, struct own_connection **noted)
 {
 	struct own_connection *made = calloc(1, sizeof(*made));
 	struct shard *shard = shard_of(server);
@@ -98,6 +99,7 @@ int own_traffic_connect(int fd, const struct addr *server, struct own_connection
 	*noted = NULL;
 	if (made == NULL)
 		return -1;
+	made->type = type;
 	made->to = *server;
 	pthread_mutex_lock(&shard->lock);
 	result = connect_and_note(fd, shard, made);
@@ -128,14 +130,21 @@ void own_traffic_forget(struct own_connection *noted)
 	free(noted);
 }
 
-bool own_traffic_has(const struct addr *peer, const struct addr *destination)
+static bool is_one(const struct own_connection *one, int type, const struct addr *peer,
+	const struct addr *destination)
+{
+	return one->type == type && addr_equal(&one->from, peer) &&
+	       addr_equal(&one->to, destination);
+}
+
+bool own_traffic_has(int type, const struct addr *peer, const struct addr *destination)
 {
 	struct shard *shard = shard_of(destination);
 	const struct own_connection *one;
 
 	pthread_mutex_lock(&shard->lock);
 	one = *bucket_of(shard, peer, destination);
-	while (one != NULL && !(addr_equal(&one->from, peer) && addr_equal(&one->to, destination)))
+	while (one != NULL && !is_one(one, type, peer, destination))
 		one = one->next;
 	pthread_mutex_unlock(&shard->lock);
 	return one != NULL;

@@ -35,10 +35,14 @@ TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
 def configuration(scenario, capabilities):
     """The text of the configuration file, in the words that an implementation of the capabilities knows."""
     require_known(scenario, KNOWN, "scenario")
-    require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
+    datagrams = scenario["protocol"] == "udp"
+    require(not datagrams or "udp" in capabilities, "protocol udp")
+    require(datagrams or scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
-    require(not intercepts or "intercept" in capabilities, "destination original")
+    require(not intercepts or ("intercept" in capabilities and not datagrams), "destination original")
+    headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
+    require(not (datagrams and headers), "PROXY headers of datagrams")
     for field in ("user", "reload"):
         require(field not in scenario or field in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]
@@ -56,7 +60,7 @@ def configuration(scenario, capabilities):
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
         lines.append("  stats socket unix@admin.sock mode 600 level admin expose-fd listeners")
-    lines += ["", "defaults", "  mode tcp", "  retries 0"]
+    lines += ["", "defaults", f"  mode {scenario['protocol']}", "  retries 0"]
     lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]
