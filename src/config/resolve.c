@@ -186,10 +186,6 @@ static void check_datagram_servers(struct parser *parser, const struct proxy *ba
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server = &backend->servers[i];
 
-		if (server_is_original(server))
-			parser_fail_at(parser, server->line, server->name,
-				"with 'mode udp', where the client sent to is not supported; write "
-				"the server's address");
 		if (server->send_proxy != PROXY_HEADER_NONE)
 			parser_fail_at(parser, server->line, server->name,
 				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");

@@ -12,10 +12,12 @@
 #include "flow.h"
 
 #include "flow_table.h"
+#include "proxy/destination.h"
 #include "proxy/own_traffic.h"
 #include "proxy/upstream.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
+#include "tproxy/socket.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -142,6 +144,15 @@ static void on_reply(evutil_socket_t fd, short what, void *arg)
 
 /* --- from the client --- */
 
+/* Where the client sent to is any address; so it is looked at before anything is sent there. */
+static enum reason judge_destination(struct flow *flow)
+{
+	enum address_kind kind = socket_address_kind(&flow->server_address);
+
+	flow->error = kind == ADDRESS_UNKNOWN ? errno : 0;
+	return destination_judge(flow->server, &flow->server_address, kind);
+}
+
 static enum reason choose_server(struct flow *flow)
 {
 	const struct proxy *backend = flow->key.receiver->frontend->default_backend;
@@ -152,7 +163,7 @@ static enum reason choose_server(struct flow *flow)
 	flow->server =
 		&backend->servers[flow->set->next_server[backend->index]++ % backend->server_count];
 	flow->server_address = server_address(flow->server, &flow->key.destination);
-	return REASON_DONE;
+	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
 }
 
 /* Sets everything of a flow that can fail, but for its place in the limits. */
