@@ -75,7 +75,6 @@ struct flow_group {
 struct flow_table {
 	struct flow **buckets;
 	size_t size, count; /* the size is a power of two */
-	uint64_t start;     /* of the hash */
 };
 
 enum flow_change {

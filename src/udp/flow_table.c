@@ -7,43 +7,20 @@
 #include "flow_table.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
 
 enum {
 	BUCKETS_MIN = 64
 };
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 29;
-}
-
-static uint64_t hash_address(uint64_t hash, const struct addr *addr)
-{
-	const uint8_t *bytes = addr_bytes(addr);
-	uint32_t word;
-
-	for (unsigned i = 0; i < family_bits(addr_family(addr)) / 8; i += sizeof(word)) {
-		memcpy(&word, bytes + i, sizeof(word));
-		hash = mix(hash, word);
-	}
-	return mix(hash, addr_port(addr));
-}
-
 static struct flow **bucket_of(const struct flow_table *table, const struct flow_key *key)
 {
-	uint64_t hash = mix(table->start, (uintptr_t)key->receiver);
+	uint64_t hash = addr_hash(addr_hash(addr_hash_start(), &key->client), &key->destination);
 
-	hash = hash_address(hash_address(hash, &key->client), &key->destination);
-	return &table->buckets[(hash >> 32) & (table->size - 1)];
+	return &table->buckets[hash & (table->size - 1)];
 }
 
 int flow_table_init(struct flow_table *table)
 {
-	/* The kernel gives every process 16 random bytes (getauxval(3)). */
-	memcpy(&table->start, (const void *)getauxval(AT_RANDOM), sizeof(table->start));
 	table->count = 0;
 	table->size = BUCKETS_MIN;
 	table->buckets = calloc(table->size, sizeof(struct flow *));

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -44,7 +45,8 @@ static int connected(const struct addr *server, struct own_connection **noted)
 {
 	int fd = socket_open(AF_INET);
 
-	assert_true(own_traffic_connect(SOCK_STREAM, fd, server, noted) == 0 || errno == EINPROGRESS);
+	assert_true(
+		own_traffic_connect(SOCK_STREAM, fd, server, noted) == 0 || errno == EINPROGRESS);
 	assert_non_null(*noted);
 	return fd;
 }
@@ -113,6 +115,47 @@ static void what_cannot_connect_is_not_noted(void **state)
 	close(fd);
 }
 
+/* Memory is counted: neither what could not connect nor what is forgotten leaves any. */
+static void nothing_is_left(void **state)
+{
+	struct addr server, nowhere = parsed("255.255.255.255");
+	int listener = listening(&server);
+	size_t before = 0;
+
+	(void)state;
+	addr_set_port(&nowhere, 80);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct own_connection *noted;
+		int fd = connected(&server, &noted), other = socket_open(AF_INET);
+
+		own_traffic_forget(noted);
+		assert_int_equal(own_traffic_connect(SOCK_STREAM, other, &nowhere, &noted), -1);
+		close(fd);
+		close(other);
+		if (i == 0)
+			before = mallinfo2().uordblks;
+	}
+	assert_int_equal(mallinfo2().uordblks, before);
+	close(listener);
+}
+
+/* A datagram and a connection may have the same ends. */
+static void each_protocol_has_its_own(void **state)
+{
+	struct own_connection *noted;
+	struct addr server, from;
+	int listener = listening(&server), fd = socket_open_datagrams(AF_INET);
+
+	(void)state;
+	assert_int_equal(own_traffic_connect(SOCK_DGRAM, fd, &server, &noted), 0);
+	from = local(fd);
+	assert_true(own_traffic_has(SOCK_DGRAM, &from, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &from, &server));
+	own_traffic_forget(noted);
+	close(fd);
+	close(listener);
+}
+
 /* Accepts as another worker does, as soon as the kernel has the connection. */
 static void *accept_own(void *arg)
 {
@@ -159,6 +202,8 @@ int main(void)
 		cmocka_unit_test(a_connection_is_known_by_both_of_its_ends),
 		cmocka_unit_test(many_are_told_apart_and_forgotten_in_any_order),
 		cmocka_unit_test(what_cannot_connect_is_not_noted),
+		cmocka_unit_test(nothing_is_left),
+		cmocka_unit_test(each_protocol_has_its_own),
 		cmocka_unit_test(a_connection_is_known_before_another_thread_can_accept_it),
 	};
 
