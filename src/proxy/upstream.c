@@ -72,8 +72,7 @@ enum reason upstream_connect_reason(const struct source *source, int error)
 	switch (error) {
 	case EADDRINUSE:
 		return REASON_SOURCE_IN_USE;
-	case EAGAIN: /* of a UDP socket without a port */
-		return REASON_SOURCE_EXHAUSTED;
+	case EAGAIN: /* of UDP, where the kernel chooses the port */
 	case EADDRNOTAVAIL:
 		return port_is_given ? REASON_SOURCE_IN_USE : REASON_SOURCE_EXHAUSTED;
 	case ECONNREFUSED:
