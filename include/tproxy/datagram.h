@@ -29,11 +29,4 @@ int datagram_report_destination(int fd, int family);
 ssize_t datagram_receive(
 	int fd, void *data, size_t size, struct addr *from, struct addr *destination);
 
-/*
- * Sends one datagram to TO. With FROM it leaves from that address, and from the port that FD is bound to; an address that
- * is not this host's needs a transparent socket. Returns 0, or -1 with the errno of sendmsg(2).
- */
-int datagram_send(
-	int fd, const void *data, size_t length, const struct addr *to, const struct addr *from);
-
 #endif

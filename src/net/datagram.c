@@ -10,6 +10,8 @@
  */
 #include "tproxy/datagram.h"
 
+#include "datagram_message.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +43,7 @@ static bool is_destination(const struct cmsghdr *part)
 	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_ORIGDSTADDR);
 }
 
-static void read_destination(struct msghdr *message, struct addr *destination)
+void datagram_read_destination(struct msghdr *message, struct addr *destination)
 {
 	struct sockaddr_storage original;
 
@@ -60,10 +62,7 @@ static void read_destination(struct msghdr *message, struct addr *destination)
 ssize_t datagram_receive(
 	int fd, void *data, size_t size, struct addr *from, struct addr *destination)
 {
-	union {
-		char room[CMSG_SPACE(sizeof(struct sockaddr_in6)) * 2];
-		struct cmsghdr aligned;
-	} control;
+	union datagram_control control;
 	struct sockaddr_storage source = {0};
 	struct iovec part = {data, size};
 	struct msghdr message = {.msg_name = &source,
@@ -81,15 +80,15 @@ ssize_t datagram_receive(
 		errno = EPROTO;
 		return -1;
 	}
-	read_destination(&message, destination);
+	datagram_read_destination(&message, destination);
 	return length;
 }
 
-/* Writes the control message that says which address a datagram is to leave from; the port is the socket's. */
-static void write_source(struct msghdr *message, int family, const struct addr *from)
+void datagram_write_source(struct msghdr *message, int family, const struct addr *from)
 {
 	struct cmsghdr *part = CMSG_FIRSTHDR(message);
 
+	memset(message->msg_control, 0, message->msg_controllen);
 	if (family == AF_INET) {
 		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
 
@@ -110,25 +109,4 @@ static void write_source(struct msghdr *message, int family, const struct addr *
 		memcpy(CMSG_DATA(part), &info, sizeof(info));
 	}
 	message->msg_controllen = CMSG_SPACE(part->cmsg_len - CMSG_LEN(0));
-}
-
-int datagram_send(
-	int fd, const void *data, size_t length, const struct addr *to, const struct addr *from)
-{
-	union {
-		char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-		struct cmsghdr aligned;
-	} control = {{0}};
-	struct iovec part = {(void *)data, length};
-	struct msghdr message = {.msg_name = (void *)&to->sa,
-		.msg_namelen = addr_length(to),
-		.msg_iov = &part,
-		.msg_iovlen = 1};
-
-	if (from != NULL) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-		write_source(&message, addr_family(to), from);
-	}
-	return sendmsg(fd, &message, 0) == -1 ? -1 : 0;
 }

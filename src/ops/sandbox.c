@@ -100,6 +100,8 @@ static const char *const always[] = {
 	"statx",
 };
 
+static const char *const with_datagrams[] = {"recvmmsg", "recvmmsg_time64", "sendmmsg"};
+
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
 /*
@@ -220,6 +222,8 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_logs(filter);
 	if (failed == 0 && (sandbox->asks_for_own_addresses || sandbox->relays_datagrams))
 		failed = allow_udp(filter);
+	if (failed == 0 && sandbox->relays_datagrams)
+		failed = allow_calls(filter, with_datagrams, COUNT(with_datagrams));
 	if (failed == 0 && SANITIZED)
 		failed = allow_calls(filter, sanitizers, COUNT(sanitizers));
 	return failed;

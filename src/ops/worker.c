@@ -206,7 +206,7 @@ static void *worker_run(void *arg)
 		if (event_base_loop(worker->base, EVLOOP_ONCE) == -1)
 			worker_give_up(worker, errno);
 		session_set_reap(&worker->sessions);
-		flow_set_reap(&worker->flows);
+		flow_set_end_turn(&worker->flows);
 	}
 	eventfd_write(worker->shared->ended, 1);
 	return NULL;

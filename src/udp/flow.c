@@ -6,6 +6,8 @@
  * client's address. Where the client's address cannot be had, the datagram is dropped and the reason reported; nothing
  * is ever sent from another address instead.
  *
+ * Replies of many flows leave together, at the end of the loop's turn: one system call for all.
+ *
  * The trap: an error that a socket reports may be that of an earlier datagram, for which an ICMP message came ("port
  * unreachable"). The call that gets it has sent or received nothing, and so it is made again.
  */
@@ -16,7 +18,6 @@
 #include "proxy/own_traffic.h"
 #include "proxy/upstream.h"
 #include "tproxy/clock.h"
-#include "tproxy/datagram.h"
 #include "tproxy/socket.h"
 
 #include <assert.h>
@@ -27,7 +28,8 @@
 #include <unistd.h>
 
 enum {
-	READS_MAX = 64 /* datagrams of one server, in one turn of the loop */
+	REPLIES_MAX = 8, /* of one flow, in one turn of the loop */
+	ERRORS_MAX = 4,  /* the same */
 };
 
 static uint64_t now_ms(void)
@@ -69,10 +71,29 @@ static void touch(struct flow *flow)
 	TAILQ_INSERT_TAIL(&group->list, flow, link);
 }
 
+/* A reply that cannot be sent is lost, and those behind it are not. */
+static void send_replies(struct flow_set *set)
+{
+	for (unsigned first = 0; first < set->reply_count;) {
+		unsigned sent = datagram_batch_send(
+			set->replies, first, set->reply_count, set->reply_receiver->fd);
+
+		for (unsigned i = first; i < first + sent; i++) {
+			size_t length;
+
+			datagram_batch_data(set->replies, i, &length);
+			set->reply_flows[i]->to_client += length;
+		}
+		first += sent == 0 ? 1 : sent;
+	}
+	set->reply_count = 0;
+}
+
 static void flow_end(struct flow *flow, enum reason reason)
 {
 	struct flow_set *set = flow->set;
 
+	send_replies(set);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	event_del(&flow->readable);
@@ -120,25 +141,39 @@ static bool is_of_an_earlier_one(int error)
 	}
 }
 
+/* Receives replies behind those that wait already. Returns how many, or -1. */
+static int receive_replies(struct flow_set *set, int fd)
+{
+	unsigned room = DATAGRAM_BATCH_SIZE - set->reply_count;
+	int count = -1;
+
+	errno = ECONNREFUSED;
+	for (int i = 0; i < ERRORS_MAX && count == -1 && is_of_an_earlier_one(errno); i++)
+		count = datagram_batch_receive(set->replies, set->reply_count,
+			room < REPLIES_MAX ? room : REPLIES_MAX, fd);
+	return count;
+}
+
 static void on_reply(evutil_socket_t fd, short what, void *arg)
 {
 	struct flow *flow = arg;
+	struct flow_set *set = flow->set;
 	const struct flow_key *key = &flow->key;
 	bool is_bound = addr_equal(&key->receiver->bind->address, &key->destination);
-	char *buffer = flow->set->buffer;
+	int count;
 
 	(void)what;
-	for (int i = 0; i < READS_MAX; i++) {
-		ssize_t length = recv(fd, buffer, DATAGRAM_MAX, 0);
-
-		if (length == -1 && is_of_an_earlier_one(errno))
-			continue;
-		if (length == -1)
-			break;
-		touch(flow);
-		if (datagram_send(key->receiver->fd, buffer, (size_t)length, &key->client,
-			    is_bound ? NULL : &key->destination) == 0)
-			flow->to_client += (uint64_t)length;
+	if (set->reply_count == DATAGRAM_BATCH_SIZE || set->reply_receiver != key->receiver)
+		send_replies(set);
+	set->reply_receiver = key->receiver;
+	count = receive_replies(set, fd);
+	if (count == -1)
+		return;
+	touch(flow);
+	for (int i = 0; i < count; i++) {
+		datagram_batch_address(set->replies, set->reply_count, &key->client,
+			is_bound ? NULL : &key->destination);
+		set->reply_flows[set->reply_count++] = flow;
 	}
 }
 
@@ -264,10 +299,11 @@ void flow_set_relay(
 
 /* --- the set --- */
 
-void flow_set_reap(struct flow_set *set)
+void flow_set_end_turn(struct flow_set *set)
 {
 	struct flow *flow;
 
+	send_replies(set);
 	while ((flow = TAILQ_FIRST(&set->dead)) != NULL) {
 		TAILQ_REMOVE(&set->dead, flow, link);
 		free(flow);
@@ -286,9 +322,10 @@ int flow_set_init(struct flow_set *set, struct event_base *base, const struct co
 		return 0;
 	set->groups = calloc(count, sizeof(*set->groups));
 	set->next_server = calloc(count, sizeof(*set->next_server));
-	set->buffer = malloc(DATAGRAM_MAX);
-	if (set->groups == NULL || set->next_server == NULL || set->buffer == NULL ||
-		flow_table_init(&set->table) == -1)
+	set->arrivals = datagram_batch_new();
+	set->replies = datagram_batch_new();
+	if (set->groups == NULL || set->next_server == NULL || set->arrivals == NULL ||
+		set->replies == NULL || flow_table_init(&set->table) == -1)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		struct flow_group *group = &set->groups[i];
@@ -321,10 +358,11 @@ void flow_set_end_all(struct flow_set *set)
 void flow_set_free(struct flow_set *set)
 {
 	assert(set->table.count == 0);
-	flow_set_reap(set);
+	flow_set_end_turn(set);
 	flow_table_free(&set->table);
 	free(set->groups);
 	free(set->next_server);
-	free(set->buffer);
+	datagram_batch_free(set->arrivals);
+	datagram_batch_free(set->replies);
 	*set = (struct flow_set){0};
 }

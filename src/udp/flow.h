@@ -16,6 +16,7 @@
 #include "proxy/reason.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
+#include "tproxy/datagram_batch.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -24,10 +25,6 @@
 #include <time.h>
 
 struct own_connection;
-
-enum {
-	DATAGRAM_MAX = 65536 /* no datagram of UDP is longer */
-};
 
 /* Where the datagrams of clients arrive, and where the replies leave: a listener's socket. */
 struct receiver {
@@ -94,10 +91,15 @@ struct flow_set {
 	struct limits *limits;
 	struct flow_observer observer;
 	struct flow_table table;
-	struct flow_list dead;     /* ended, but not freed yet */
-	struct flow_group *groups; /* by frontend->index */
-	unsigned *next_server;     /* round robin, by backend->index */
-	char *buffer;              /* DATAGRAM_MAX bytes, for one datagram at a time */
+	struct flow_list dead;           /* ended, but not freed yet */
+	struct flow_group *groups;       /* by frontend->index */
+	unsigned *next_server;           /* round robin, by backend->index */
+	struct datagram_batch *arrivals; /* from clients, while they are relayed */
+	/* From servers, until the end of the turn: they leave together, by the socket of one receiver. */
+	struct datagram_batch *replies;
+	struct flow *reply_flows[DATAGRAM_BATCH_SIZE];
+	const struct receiver *reply_receiver;
+	unsigned reply_count;
 };
 
 /*
@@ -110,8 +112,8 @@ int flow_set_init(struct flow_set *set, struct event_base *base, const struct co
 /* Ends all flows with REASON_SHUTDOWN. */
 void flow_set_end_all(struct flow_set *set);
 
-/* Frees flows that have ended. Call it after each turn of the event loop, never from an event. */
-void flow_set_reap(struct flow_set *set);
+/* Sends the replies that came in this turn of the event loop, and frees flows that have ended. Never call it from an event. */
+void flow_set_end_turn(struct flow_set *set);
 
 /* Frees what the flows shared; all of them must have ended. The set must have been made, if without success. */
 void flow_set_free(struct flow_set *set);

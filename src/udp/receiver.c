@@ -4,7 +4,7 @@
  * The kernel reports the destination beside each datagram (IP_RECVORIGDSTADDR), also where a rule of TPROXY diverted it to
  * a socket with another address. A datagram without it is dropped: no reply could come from where it was sent.
  *
- * A turn of the loop reads a bounded number, so that flows get theirs. Nothing pauses: what cannot be relayed is read and
+ * A turn of the loop reads one batch, so that flows get theirs. Nothing pauses: what cannot be relayed is read and
  * dropped, or else the socket would stay readable for ever, and flows that are there would wait for those that are not.
  */
 #include "receiver.h"
@@ -15,10 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum {
-	READS_MAX = 64 /* datagrams of one socket, in one turn of the loop */
-};
 
 size_t receivers_count(const struct config *config)
 {
@@ -96,17 +92,17 @@ static void on_datagrams(evutil_socket_t fd, short what, void *arg)
 	struct receiver *receiver = arg;
 	struct flow_set *flows = receiver->set->flows;
 	struct flow_key key = {.receiver = receiver};
+	int count = datagram_batch_receive(flows->arrivals, 0, DATAGRAM_BATCH_SIZE, fd);
 
 	(void)what;
-	for (int i = 0; i < READS_MAX; i++) {
-		ssize_t length = datagram_receive(
-			fd, flows->buffer, DATAGRAM_MAX, &key.client, &key.destination);
+	for (unsigned i = 0; count > 0 && i < (unsigned)count; i++) {
+		size_t length;
+		const void *data = datagram_batch_data(flows->arrivals, i, &length);
 
-		if (length == -1 && errno == EAGAIN)
-			return;
+		if (!datagram_batch_addresses(flows->arrivals, i, &key.client, &key.destination))
+			continue;
 		addr_unmap(&key.destination);
-		if (length != -1 && addr_family(&key.destination) != AF_UNSPEC)
-			flow_set_relay(flows, &key, flows->buffer, (size_t)length);
+		flow_set_relay(flows, &key, data, length);
 	}
 }
 

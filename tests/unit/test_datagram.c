@@ -142,78 +142,6 @@ static void a_destination_that_is_not_reported_is_of_no_family(void **state)
 	}
 }
 
-/* Sends a datagram from FD to a socket at IP, and checks which address it came from. */
-static void assert_leaves_from(
-	int fd, const char *ip, const struct addr *from, const char *expected)
-{
-	struct addr wanted, to, seen, destination;
-	int family, receiver;
-	struct pollfd ready = {.events = POLLIN};
-	char data[16];
-
-	assert_true(addr_parse(&to, ip));
-	family = addr_family(&to);
-	receiver = datagram_open(family);
-	assert_int_equal(bind(receiver, &to.sa, addr_length(&to)), 0);
-	assert_true(socket_local_address(receiver, &to));
-	if (option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6 && family == AF_INET) {
-		struct addr mapped = addr_any(AF_INET6);
-
-		mapped.in6.sin6_addr.s6_addr[10] = mapped.in6.sin6_addr.s6_addr[11] = 0xff;
-		memcpy(&mapped.in6.sin6_addr.s6_addr[12], &to.in4.sin_addr, 4);
-		mapped.in6.sin6_port = to.in4.sin_port;
-		to = mapped;
-	}
-	assert_int_equal(datagram_send(fd, "hello", 5, &to, from), 0);
-	ready.fd = receiver;
-	assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
-	assert_int_equal(datagram_receive(receiver, data, sizeof(data), &seen, &destination), 5);
-	assert_memory_equal(data, "hello", 5);
-	assert_true(addr_parse(&wanted, expected));
-	assert_int_equal(addr_compare_ip(&seen, &wanted), 0);
-	close(receiver);
-}
-
-static void a_datagram_leaves_from_the_address_that_is_asked_for(void **state)
-{
-	int ipv4 = datagram_open(AF_INET), both = datagram_open(AF_INET6), no = 0;
-	struct addr any = addr_any(AF_INET), any6 = addr_any(AF_INET6), from;
-
-	(void)state;
-	assert_int_equal(bind(ipv4, &any.sa, addr_length(&any)), 0);
-	assert_true(addr_parse(&from, "127.0.0.7"));
-	assert_leaves_from(ipv4, "127.0.0.1", &from, "127.0.0.7");
-	assert_leaves_from(ipv4, "127.0.0.1", NULL, "127.0.0.1");
-	if (both != -1) {
-		setsockopt(both, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
-		assert_int_equal(bind(both, &any6.sa, addr_length(&any6)), 0);
-		assert_leaves_from(both, "127.0.0.1", &from, "127.0.0.7");
-		assert_true(addr_parse(&from, "::1"));
-		assert_leaves_from(both, "::1", &from, "::1");
-	}
-	close(ipv4);
-	close(both);
-}
-
-static void a_datagram_does_not_leave_from_an_address_that_is_not_here(void **state)
-{
-	static const char *const elsewhere[] = {"203.0.113.7", "2001:db8::7"};
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		int fd = datagram_open(families[i].family);
-		struct addr to, from;
-
-		if (fd == -1)
-			continue;
-		assert_true(addr_parse(&to, families[i].loopback));
-		addr_set_port(&to, 9);
-		assert_true(addr_parse(&from, elsewhere[i]));
-		assert_int_equal(datagram_send(fd, "hello", 5, &to, &from), -1);
-		close(fd);
-	}
-}
-
 static void without_a_datagram_there_is_an_error(void **state)
 {
 	struct addr to, from, destination;
@@ -258,8 +186,6 @@ int main(void)
 		cmocka_unit_test(a_datagram_socket_has_its_options),
 		cmocka_unit_test(a_datagram_comes_with_its_source_and_its_destination),
 		cmocka_unit_test(a_destination_that_is_not_reported_is_of_no_family),
-		cmocka_unit_test(a_datagram_leaves_from_the_address_that_is_asked_for),
-		cmocka_unit_test(a_datagram_does_not_leave_from_an_address_that_is_not_here),
 		cmocka_unit_test(without_a_datagram_there_is_an_error),
 		cmocka_unit_test(a_source_that_is_no_ip_address_is_an_error),
 		cmocka_unit_test(what_is_no_socket_reports_nothing),

@@ -3,6 +3,7 @@
  */
 #include "ops/sandbox.h"
 
+#include "tproxy/datagram_batch.h"
 #include "tproxy/socket.h"
 #include "unit.h"
 
@@ -243,6 +244,44 @@ static void whether_an_address_is_the_hosts_own_may_be_asked(void **state)
 	assert_in_a_child(ask_for_an_own_address);
 }
 
+/* 0: a datagram can be sent and received by a new socket. 2: no such socket can be had. */
+static int relay_a_datagram(bool relays)
+{
+	struct datagram_batch *batch = datagram_batch_new();
+	struct addr here;
+	int fd;
+
+	if (batch == NULL || !addr_parse(&here, "127.0.0.1"))
+		return 1;
+	enter((struct sandbox){.relays_datagrams = relays});
+	fd = socket_open_datagrams(AF_INET);
+	if (fd == -1)
+		return is_forbidden(-1) ? 2 : 3;
+	if (socket_bind_datagram_source(fd, &here) == -1 || !socket_local_address(fd, &here))
+		return 4;
+	datagram_batch_address(batch, 0, &here, NULL);
+	if (datagram_batch_send(batch, 0, 1, fd) != 1)
+		return 5;
+	return datagram_batch_receive(batch, 1, 1, fd) == 1 ? 0 : 6;
+}
+
+static int relay_with_datagrams(void)
+{
+	return relay_a_datagram(true);
+}
+
+static int relay_without(void)
+{
+	return relay_a_datagram(false) == 2 ? 0 : 1;
+}
+
+static void datagrams_are_relayed_only_where_the_configuration_says_so(void **state)
+{
+	(void)state;
+	assert_in_a_child(relay_with_datagrams);
+	assert_in_a_child(relay_without);
+}
+
 static void a_pidfile_may_be_removed(void **state)
 {
 	(void)state;
@@ -290,6 +329,7 @@ int main(void)
 		cmocka_unit_test(what_a_proxy_does_works),
 		cmocka_unit_test(logs_are_opened_to_be_added_to_and_for_nothing_else),
 		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
+		cmocka_unit_test(datagrams_are_relayed_only_where_the_configuration_says_so),
 		cmocka_unit_test(a_pidfile_may_be_removed),
 		cmocka_unit_test(threads_that_run_already_are_restricted_too),
 	};
