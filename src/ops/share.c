@@ -8,9 +8,11 @@
 #include "share.h"
 
 #include "advice.h"
+#include "flow_log.h"
 #include "privileges.h"
 #include "refusal_log.h"
 #include "tcplog.h"
+#include "udp/receiver.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,6 +31,8 @@ struct share {
 	bool started; /* the event loop knows all of its listeners */
 	struct listeners listeners;
 	struct session_set sessions;
+	struct receivers receivers;
+	struct flow_set flows;
 	struct refusal_log *refusals;
 };
 
@@ -68,7 +72,10 @@ static void log_session(const struct share *share, const struct session *session
 static void log_closed(const struct share *share, const struct session *session)
 {
 	if (reason_is_refusal(session->reason))
-		refusal_log_add(share->refusals, session);
+		refusal_log_add(share->refusals,
+			&(struct refusal){session->frontend, session->backend, session->server,
+				session->client, session->server_address, session->reason,
+				session->error, session->closed});
 	log_session(share, session);
 }
 
@@ -125,6 +132,25 @@ static void on_accept_paused(void *arg, const struct listener *listener, int err
 		listener->frontend->name, strerror(error), advice_on_errno(error));
 }
 
+/* --- what flows report --- */
+
+static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change change)
+{
+	struct share *share = arg;
+	struct counters *counters = &share->shares->counters;
+
+	if (change != FLOW_ENDED)
+		counters->accepted++;
+	if (change != FLOW_BEGAN) {
+		counters->ended[flow->reason]++;
+		counters->to_servers += flow->to_server;
+		counters->to_clients += flow->to_client;
+	}
+	flow_log(share_log(share), share->refusals, flow, change);
+	if (change == FLOW_ENDED && share != share->shares->current)
+		share->shares->sweeps = true;
+}
+
 /* --- beginning and end --- */
 
 /*
@@ -153,10 +179,13 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
 	if (session_set_init(&share->sessions, &shares->loop, config, generation->limits,
 		    (struct session_observer){on_session_changed, share}, shares->seed) == -1 ||
+		flow_set_init(&share->flows, shares->base, config, generation->limits,
+			(struct flow_observer){on_flow_changed, share}, shares->seed) == -1 ||
 		share->refusals == NULL)
 		goto fail;
 	if (listeners_bind_new(
-		    &share->listeners, config, generation->counterparts, first, failure) == 0) {
+		    &share->listeners, config, generation->counterparts, first, failure) == 0 &&
+		receivers_bind(&share->receivers, config, first, failure) == 0) {
 		give_listeners(&share->listeners, generation->owner);
 		return share;
 	}
@@ -175,8 +204,10 @@ int share_start(struct share *share, struct listener_failure *failure)
 	struct shares *shares = share->shares;
 
 	shares->current = share;
-	share->started = listeners_start(&share->listeners, shares->base, &share->sessions,
-				 on_accept_paused, share, failure) == 0;
+	share->started =
+		listeners_start(&share->listeners, shares->base, &share->sessions, on_accept_paused,
+			share, failure) == 0 &&
+		receivers_start(&share->receivers, shares->base, &share->flows, failure) == 0;
 	return share->started ? 0 : -1;
 }
 
@@ -185,7 +216,10 @@ void share_take_over(struct share *share)
 	struct shares *shares = share->shares;
 	struct share *before = shares->current;
 
+	struct listener_failure unused;
+
 	session_set_continue(&share->sessions, &before->sessions, share->generation->counterparts);
+	(void)!receivers_start(&share->receivers, shares->base, &share->flows, &unused);
 	shares->current = share;
 	share->started = true;
 	listeners_take_over(&share->listeners, &before->listeners, shares->base, &share->sessions,
@@ -209,6 +243,8 @@ void share_free(struct share *share)
 		listeners_close(&share->listeners);
 	listeners_free(&share->listeners);
 	session_set_free(&share->sessions);
+	receivers_free(&share->receivers);
+	flow_set_free(&share->flows);
 	refusal_log_free(share->refusals);
 	free(share);
 	if (atomic_fetch_sub(&generation->users, 1) == 1)
@@ -219,13 +255,17 @@ void share_free(struct share *share)
 
 static bool share_is_busy(const struct share *share)
 {
-	return listeners_are_open(&share->listeners) || share->sessions.count > 0;
+	return listeners_are_open(&share->listeners) || share->sessions.count > 0 ||
+	       flow_set_count(&share->flows) > 0;
 }
 
 void shares_sweep(struct shares *shares)
 {
 	struct share *next;
 
+	flow_set_end_turn(&shares->current->flows);
+	TAILQ_FOREACH (next, &shares->draining, link)
+		flow_set_end_turn(&next->flows);
 	if (!shares->sweeps)
 		return;
 	shares->sweeps = false;
@@ -243,6 +283,8 @@ void shares_sweep(struct shares *shares)
 void shares_drain(struct shares *shares)
 {
 	listeners_drain(&shares->current->listeners);
+	flow_set_end_all(&shares->current->flows);
+	receivers_close(&shares->current->receivers);
 }
 
 static void share_close(struct share *share)
@@ -250,6 +292,8 @@ static void share_close(struct share *share)
 	if (share->started)
 		listeners_close(&share->listeners);
 	session_close_all(&share->sessions);
+	flow_set_end_all(&share->flows);
+	receivers_close(&share->receivers);
 }
 
 void shares_close(struct shares *shares)
