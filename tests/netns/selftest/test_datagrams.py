@@ -98,6 +98,21 @@ def test_intercepted_datagrams_go_where_the_client_sent_to(lab, start, source):
 
 
 @by_iptables
+def test_a_clients_second_flow_from_one_port_is_refused_where_the_port_is_kept(lab, start):
+    """The server could not tell the two apart, and its answers could not be taken to the right address."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    daemon = start(f":{PORT} transparent", str(lab.server_endpoint), "client")
+    client.send(b"question", Endpoint(lab.vip_address(80), PORT))
+    assert server.receive() == (b"question", client.local)
+    client.send(b"question", Endpoint(lab.vip_address(81), PORT))
+    assert f"refused {client.local}: frontend datagrams, server datagrams/s" in daemon.await_line("(source-in-use)")
+    assert daemon.lines(f"Datagrams from {client.local} (datagrams/UDP)")
+    assert not waiting.readable([server.socket], 0)
+
+
+@by_iptables
 def test_a_datagram_for_another_port_is_refused(lab, start):
     """The listener has no port from which an answer could come."""
     steering.intercept_datagrams(lab, PORT + 1, PORT)
