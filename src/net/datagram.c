@@ -88,7 +88,6 @@ void datagram_write_source(struct msghdr *message, int family, const struct addr
 {
 	struct cmsghdr *part = CMSG_FIRSTHDR(message);
 
-	memset(message->msg_control, 0, message->msg_controllen);
 	if (family == AF_INET) {
 		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
 

@@ -8,6 +8,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,42 @@ static void a_datagram_leaves_from_the_address_that_is_asked_for(void **state)
 	close(one);
 }
 
+static void each_place_goes_to_its_own_address(void **state)
+{
+	struct addr any, here, there[2], from = parsed("127.0.0.7", 0), seen, destination;
+	int fd = bound("0.0.0.0", &any);
+	int fds[2] = {bound("127.0.0.1", &there[0]), bound("127.0.0.2", &there[1])};
+
+	(void)state;
+	here = parsed("127.0.0.1", addr_port(&any));
+	send_text(fds[0], "one", &here);
+	send_text(fds[1], "two", &here);
+	receive(fd, 3, 2);
+	for (unsigned i = 0; i < 2; i++)
+		datagram_batch_address(batch, 3 + i, &there[1 - i], i == 0 ? &from : NULL);
+	assert_int_equal(datagram_batch_send(batch, 3, 5, fd), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		receive(fds[1 - i], 0, 1);
+		assert_holds(0, i == 0 ? "one" : "two");
+		assert_true(datagram_batch_addresses(batch, 0, &seen, &destination));
+		assert_int_equal(addr_compare_ip(&seen, &from) == 0, i == 0);
+	}
+	close(fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void a_batch_leaves_no_memory(void **state)
+{
+	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		datagram_batch_free(datagram_batch_new());
+	assert_int_equal(mallinfo2().uordblks, before);
+	assert_int_equal(mallinfo2().hblkhd, mapped);
+}
+
 static void what_cannot_be_sent_ends_the_row(void **state)
 {
 	struct addr here, elsewhere = parsed("203.0.113.77", 0);
@@ -222,7 +259,9 @@ int main(void)
 		TEST(the_largest_datagram_is_whole),
 		TEST(without_a_destination_there_are_no_addresses),
 		TEST(a_datagram_leaves_from_the_address_that_is_asked_for),
+		TEST(each_place_goes_to_its_own_address),
 		TEST(what_cannot_be_sent_ends_the_row),
+		TEST(a_batch_leaves_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 """What tproxyd does with datagrams beyond the rows of TP-UDP: any address, several threads, its log and its end."""
 
+import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 
@@ -93,6 +95,21 @@ def test_intercepted_datagrams_go_where_the_client_sent_to(lab, start, source):
         assert source != "client" or seen == client.local
         server.send(b"answer", seen)
         assert client.receive() == (b"answer", server.local)
+
+
+@by_iptables
+def test_a_clients_second_flow_from_one_port_is_refused_where_the_port_is_kept(lab, start):
+    """The server could not tell the two apart, and its answers could not be taken to the right address."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    daemon = start(f":{PORT} transparent", str(lab.server_endpoint), "client")
+    client.send(b"question", Endpoint(lab.vip_address(80), PORT))
+    assert server.receive() == (b"question", client.local)
+    client.send(b"question", Endpoint(lab.vip_address(81), PORT))
+    assert f"refused {client.local}: frontend datagrams, server datagrams/s" in daemon.await_line("(source-in-use)")
+    assert daemon.lines(f"Datagrams from {client.local} (datagrams/UDP)")
+    assert not waiting.readable([server.socket], 0)
 
 
 @by_iptables
@@ -208,3 +225,91 @@ def test_the_host_tool_sets_a_host_up_for_it(firewall_tool, family, tmp_path):
         if daemon:
             daemon.close()
         lab.close()
+
+
+LIVES, TURNS = 10, 250  # 2500 turns make it a million datagrams, and take 40 s
+
+
+@by_iptables
+@pytest.mark.long
+def test_flows_that_begin_and_end_are_never_mixed(lab, start):
+    """Twenty clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    daemon = start(f":{PORT} transparent", "0.0.0.0", threads=4, more="  timeout server 100ms\n  option tcplog\n")
+    servers = [Peer(lab.server, Endpoint(address, PORT)) for address in lab.server.addresses[4]]
+    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(20)]
+    relayed = 0
+    for life in range(LIVES):
+        clients = [Peer(lab.client, end) for end in ends]
+        for turn in range(TURNS):
+            # Which server a client speaks to changes with each turn, and from life to life.
+            chosen = [servers[(number + turn + life) % 2] for number in range(len(ends))]
+            for number, (client, server) in enumerate(zip(clients, chosen)):
+                client.send(b"%d %d %d" % (life, turn, number), server.local)
+            for server in servers:
+                for _ in range(chosen.count(server)):
+                    data, seen = server.receive()
+                    said = [int(word) for word in data.split()]
+                    assert said[:2] == [life, turn] and chosen[said[2]] is server
+                    assert seen.address == ends[said[2]].address
+                    server.send(data, seen)
+            for number, (client, server) in enumerate(zip(clients, chosen)):
+                assert client.receive() == (b"%d %d %d" % (life, turn, number), server.local)
+            relayed += 2 * len(ends)
+        for client in clients:
+            client.close()
+        waiting.until(lambda: len(daemon.lines(" -- ")) == 40 * (life + 1), "all flows have ended")
+    assert relayed == LIVES * TURNS * 2 * len(ends)
+
+
+# Programs
+
+
+@pytest.fixture
+def program():
+    """Finds a program, and says that it is absent where it is."""
+    return lambda name: shutil.which(name) or pytest.skip(f"absent: {name}")
+
+
+@by_iptables
+def test_syslog_reaches_the_server_from_the_client(lab, start, program):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint))
+    lab.client.namespace.run(program("logger"), "--server", lab.vip.address, "--port", str(lab.vip.port), "--udp", "a line of a log")
+    data, seen = server.receive()
+    assert data.endswith(b"a line of a log") and seen.address == lab.client.address
+
+
+IPERF = """
+listen control
+  log global
+  bind {vip}:5201 transparent
+  source 0.0.0.0 usesrc clientip
+  server s {server}:5201
+  timeout connect 5s
+  timeout client 1m
+  timeout server 1m
+"""
+
+
+@by_iptables
+def test_iperf3_measures_in_both_directions(lab, start, program):
+    """Its control connection is of TCP, its datagrams of UDP, both at one port."""
+    iperf = program("iperf3")
+    steering.divert_datagrams(lab)
+    vip, server = lab.vip.address, lab.server.address
+    start(f"{vip}:5201 transparent", f"{server}:5201", threads=4, more=IPERF.format(vip=vip, server=server))
+    with lab.server.namespace:
+        serving = subprocess.Popen([iperf, "-s", "-J"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        waiting.until(lambda: ":5201" in lab.server.namespace.run("ss", "-Hltn"), "iperf3 listens")
+        for way in ([], ["-R"]):
+            measured = json.loads(lab.client.namespace.run(iperf, "-c", vip, "-u", "-b", "20M", "-l", "1000", "-n", "1M", "-J", *way))
+            total = measured["end"]["sum"]
+            assert total["packets"] >= 1000 and total["lost_packets"] < total["packets"] / 2
+    finally:
+        serving.terminate()
+        shown = serving.communicate()[0]
+    assert f'"remote_host":\t"{lab.client.address}"' in shown
