@@ -10,7 +10,7 @@
 
 static void log_begun(struct log *log, const struct flow *flow)
 {
-	const struct proxy *frontend = flow->key.receiver->frontend;
+	const struct proxy *frontend = flow->frontend;
 	char client[ADDR_TEXT_MAX];
 
 	log_line(log, frontend, LOG_INFO, "Datagrams from %s (%s/UDP)",
@@ -19,7 +19,7 @@ static void log_begun(struct log *log, const struct flow *flow)
 
 static void log_ended(struct log *log, const struct flow *flow)
 {
-	const struct proxy *frontend = flow->key.receiver->frontend;
+	const struct proxy *frontend = flow->frontend;
 	struct limits_counts counts =
 		limits_counts(flow->set->limits, frontend, flow->backend, flow->server);
 	char client[ADDR_TEXT_MAX], date[64];
@@ -36,7 +36,7 @@ static void log_ended(struct log *log, const struct flow *flow)
 void flow_log(struct log *log, struct refusal_log *refusals, const struct flow *flow,
 	enum flow_change change)
 {
-	const struct proxy *frontend = flow->key.receiver->frontend;
+	const struct proxy *frontend = flow->frontend;
 	bool is_tcplog = frontend->options & OPTION_TCPLOG;
 
 	if (change == FLOW_REFUSED)

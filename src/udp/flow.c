@@ -39,7 +39,7 @@ static uint64_t now_ms(void)
 
 static struct flow_group *group_of(const struct flow *flow)
 {
-	return &flow->set->groups[flow->key.receiver->frontend->index];
+	return &flow->set->groups[flow->frontend->index];
 }
 
 static void notify(struct flow *flow, enum flow_change change)
@@ -72,38 +72,39 @@ static void touch(struct flow *flow)
 }
 
 /* A reply that cannot be sent is lost, and those behind it are not. */
-static void send_replies(struct flow_set *set)
+static void send_replies(struct flow_loop *loop)
 {
-	for (unsigned first = 0; first < set->reply_count;) {
+	for (unsigned first = 0; first < loop->reply_count;) {
 		unsigned sent = datagram_batch_send(
-			set->replies, first, set->reply_count, set->reply_receiver->fd);
+			loop->replies, first, loop->reply_count, loop->reply_socket->fd);
 
 		for (unsigned i = first; i < first + sent; i++) {
 			size_t length;
 
-			datagram_batch_data(set->replies, i, &length);
-			set->reply_flows[i]->to_client += length;
+			datagram_batch_data(loop->replies, i, &length);
+			loop->reply_flows[i]->to_client += length;
 		}
 		first += sent == 0 ? 1 : sent;
 	}
-	set->reply_count = 0;
+	loop->reply_count = 0;
 }
 
 static void flow_end(struct flow *flow, enum reason reason)
 {
 	struct flow_set *set = flow->set;
 
-	send_replies(set);
+	send_replies(set->loop);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	event_del(&flow->readable);
 	close(flow->fd);
 	own_traffic_forget(flow->noted);
 	TAILQ_REMOVE(&group_of(flow)->list, flow, link);
-	flow_table_remove(&set->table, flow);
+	flow_table_remove(&set->loop->table, flow);
 	limits_unuse(set->limits, flow->backend, flow->server);
-	limits_leave(set->limits, flow->key.receiver->frontend);
-	TAILQ_INSERT_TAIL(&set->dead, flow, link);
+	limits_leave(set->limits, flow->frontend);
+	set->count--;
+	TAILQ_INSERT_TAIL(&set->loop->dead, flow, link);
 	notify(flow, FLOW_ENDED);
 }
 
@@ -142,14 +143,14 @@ static bool is_of_an_earlier_one(int error)
 }
 
 /* Receives replies behind those that wait already. Returns how many, or -1. */
-static int receive_replies(struct flow_set *set, int fd)
+static int receive_replies(struct flow_loop *loop, int fd)
 {
-	unsigned room = DATAGRAM_BATCH_SIZE - set->reply_count;
+	unsigned room = DATAGRAM_BATCH_SIZE - loop->reply_count;
 	int count = -1;
 
 	errno = ECONNREFUSED;
 	for (int i = 0; i < ERRORS_MAX && count == -1 && is_of_an_earlier_one(errno); i++)
-		count = datagram_batch_receive(set->replies, set->reply_count,
+		count = datagram_batch_receive(loop->replies, loop->reply_count,
 			room < REPLIES_MAX ? room : REPLIES_MAX, fd);
 	return count;
 }
@@ -157,23 +158,24 @@ static int receive_replies(struct flow_set *set, int fd)
 static void on_reply(evutil_socket_t fd, short what, void *arg)
 {
 	struct flow *flow = arg;
-	struct flow_set *set = flow->set;
+	struct flow_loop *loop = flow->set->loop;
 	const struct flow_key *key = &flow->key;
+	const struct receiver_socket *socket = key->receiver->socket;
 	bool is_bound = addr_equal(&key->receiver->bind->address, &key->destination);
 	int count;
 
 	(void)what;
-	if (set->reply_count == DATAGRAM_BATCH_SIZE || set->reply_receiver != key->receiver)
-		send_replies(set);
-	set->reply_receiver = key->receiver;
-	count = receive_replies(set, fd);
+	if (loop->reply_count == DATAGRAM_BATCH_SIZE || loop->reply_socket != socket)
+		send_replies(loop);
+	loop->reply_socket = socket;
+	count = receive_replies(loop, fd);
 	if (count == -1)
 		return;
 	touch(flow);
 	for (int i = 0; i < count; i++) {
-		datagram_batch_address(set->replies, set->reply_count, &key->client,
+		datagram_batch_address(loop->replies, loop->reply_count, &key->client,
 			is_bound ? NULL : &key->destination);
-		set->reply_flows[set->reply_count++] = flow;
+		loop->reply_flows[loop->reply_count++] = flow;
 	}
 }
 
@@ -190,7 +192,7 @@ static enum reason judge_destination(struct flow *flow)
 
 static enum reason choose_server(struct flow *flow)
 {
-	const struct proxy *backend = flow->key.receiver->frontend->default_backend;
+	const struct proxy *backend = flow->frontend->default_backend;
 
 	flow->backend = backend;
 	if (backend == NULL || backend->server_count == 0)
@@ -232,14 +234,17 @@ static struct flow *keep_flow(const struct flow *opened)
 	if (flow == NULL)
 		return NULL;
 	*flow = *opened;
-	event_assign(
-		&flow->readable, flow->set->base, flow->fd, EV_READ | EV_PERSIST, on_reply, flow);
+	event_assign(&flow->readable, flow->set->loop->base, flow->fd, EV_READ | EV_PERSIST,
+		on_reply, flow);
 	if (event_add(&flow->readable, NULL) == -1) {
 		free(flow);
 		return NULL;
 	}
-	flow_table_add(&flow->set->table, flow);
+	flow_table_add(&flow->set->loop->table, flow);
+	flow->set->count++;
 	TAILQ_INSERT_TAIL(&group->list, flow, link);
+	if (!event_initialized(&group->timer))
+		evtimer_assign(&group->timer, flow->set->loop->base, on_silence, group);
 	if (!evtimer_pending(&group->timer, NULL))
 		await_silence(group, flow->active);
 	limits_use(flow->set->limits, flow->backend, flow->server);
@@ -254,11 +259,13 @@ static struct flow *refuse(struct flow *flow, enum reason reason)
 	return NULL;
 }
 
-/* NULL: it was refused, which the observer knows. */
-static struct flow *flow_begin(struct flow_set *set, const struct flow_key *key)
+struct flow *flow_begin(const struct flow_key *key)
 {
-	struct flow made = {.set = set, .key = *key, .client = key->client, .fd = -1}, *flow;
+	struct flow_set *set = key->receiver->flows;
 	const struct proxy *frontend = key->receiver->frontend;
+	struct flow made = {
+		.set = set, .key = *key, .frontend = frontend, .client = key->client, .fd = -1};
+	struct flow *flow;
 	enum reason reason;
 
 	addr_unmap(&made.client);
@@ -279,16 +286,10 @@ static struct flow *flow_begin(struct flow_set *set, const struct flow_key *key)
 	return refuse(&made, reason == REASON_DONE ? REASON_MEMORY : reason);
 }
 
-void flow_set_relay(
-	struct flow_set *set, const struct flow_key *key, const void *data, size_t length)
+void flow_relay(struct flow *flow, const void *data, size_t length)
 {
-	struct flow *flow = flow_table_find(&set->table, key);
 	ssize_t sent;
 
-	if (flow == NULL)
-		flow = flow_begin(set, key);
-	if (flow == NULL)
-		return;
 	touch(flow);
 	sent = send(flow->fd, data, length, 0);
 	if (sent == -1 && is_of_an_earlier_one(errno))
@@ -297,50 +298,71 @@ void flow_set_relay(
 		flow->to_server += length;
 }
 
-/* --- the set --- */
+/* --- the loop --- */
 
-void flow_set_end_turn(struct flow_set *set)
+int flow_loop_init(struct flow_loop *loop, struct event_base *base)
+{
+	*loop = (struct flow_loop){.base = base};
+	TAILQ_INIT(&loop->dead);
+	loop->arrivals = datagram_batch_new();
+	loop->replies = datagram_batch_new();
+	if (loop->arrivals == NULL || loop->replies == NULL)
+		return -1;
+	return flow_table_init(&loop->table);
+}
+
+void flow_loop_end_turn(struct flow_loop *loop)
 {
 	struct flow *flow;
 
-	send_replies(set);
-	while ((flow = TAILQ_FIRST(&set->dead)) != NULL) {
-		TAILQ_REMOVE(&set->dead, flow, link);
+	send_replies(loop);
+	while ((flow = TAILQ_FIRST(&loop->dead)) != NULL) {
+		TAILQ_REMOVE(&loop->dead, flow, link);
 		free(flow);
 	}
 }
 
-int flow_set_init(struct flow_set *set, struct event_base *base, const struct config *config,
+void flow_loop_free(struct flow_loop *loop)
+{
+	assert(loop->table.count == 0);
+	flow_loop_end_turn(loop);
+	flow_table_free(&loop->table);
+	datagram_batch_free(loop->arrivals);
+	datagram_batch_free(loop->replies);
+	*loop = (struct flow_loop){0};
+}
+
+/* --- a set --- */
+
+int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct config *config,
 	struct limits *limits, struct flow_observer observer, unsigned seed)
 {
 	size_t count = config->proxy_count;
 
 	*set = (struct flow_set){
-		.base = base, .config = config, .limits = limits, .observer = observer};
-	TAILQ_INIT(&set->dead);
+		.loop = loop, .config = config, .limits = limits, .observer = observer};
 	if (!config->has_datagrams)
 		return 0;
 	set->groups = calloc(count, sizeof(*set->groups));
 	set->next_server = calloc(count, sizeof(*set->next_server));
-	set->arrivals = datagram_batch_new();
-	set->replies = datagram_batch_new();
-	if (set->groups == NULL || set->next_server == NULL || set->arrivals == NULL ||
-		set->replies == NULL || flow_table_init(&set->table) == -1)
+	if (set->groups == NULL || set->next_server == NULL)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		struct flow_group *group = &set->groups[i];
-
-		TAILQ_INIT(&group->list);
-		group->timeout = config->proxies[i].flow_timeout;
-		evtimer_assign(&group->timer, base, on_silence, group);
+		TAILQ_INIT(&set->groups[i].list);
+		set->groups[i].timeout = config->proxies[i].flow_timeout;
 		set->next_server[i] = seed;
 	}
 	return 0;
 }
 
-size_t flow_set_count(const struct flow_set *set)
+void flow_set_continue(struct flow_set *set, const struct flow_set *before,
+	const struct counterparts *counterparts)
 {
-	return set->table.count;
+	if (set->next_server == NULL || before->next_server == NULL)
+		return;
+	for (size_t i = 0; i < set->config->proxy_count; i++)
+		if (counterparts->backends[i] != COUNTERPART_NONE)
+			set->next_server[i] = before->next_server[counterparts->backends[i]];
 }
 
 void flow_set_end_all(struct flow_set *set)
@@ -357,12 +379,8 @@ void flow_set_end_all(struct flow_set *set)
 
 void flow_set_free(struct flow_set *set)
 {
-	assert(set->table.count == 0);
-	flow_set_end_turn(set);
-	flow_table_free(&set->table);
+	assert(set->count == 0);
 	free(set->groups);
 	free(set->next_server);
-	datagram_batch_free(set->arrivals);
-	datagram_batch_free(set->replies);
 	*set = (struct flow_set){0};
 }

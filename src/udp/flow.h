@@ -2,8 +2,12 @@
  * Flows: the datagrams between one client and one server, and the socket that the server sees.
  *
  * Datagrams have no beginning and no end. A flow begins with the first datagram of a client to an address of a listener,
- * and ends when neither side has sent one for as long as its timeout says. All flows of a set belong to one event loop
- * and its thread; nothing here is locked. The set's observer is notified of their begin and end.
+ * and ends when neither side has sent one for as long as its timeout says. The set's observer is notified of its begin
+ * and end.
+ *
+ * Each configuration has a set of its own, with its servers, timeouts and limits. A worker's loop has one table with the
+ * flows of all its sets, so after a reload a client's next datagram finds the flow that began under an older one. A loop
+ * and its sets belong to one thread; nothing here is locked.
  *
  * Each datagram is relayed as it came, or it is lost: nothing is kept for later, and no side waits for the other.
  *
@@ -12,6 +16,7 @@
 #ifndef TPROXY_FLOW_H
 #define TPROXY_FLOW_H
 
+#include "proxy/counterparts.h"
 #include "proxy/limits.h"
 #include "proxy/reason.h"
 #include "tproxy/addr.h"
@@ -25,17 +30,30 @@
 #include <time.h>
 
 struct own_connection;
+struct receivers; /* receiver.h */
 
-/* Where the datagrams of clients arrive, and where the replies leave: a listener's socket. */
-struct receiver {
+/* A socket, of one worker, and of all receivers at its address. */
+struct receiver_socket {
 	int fd; /* -1: closed */
-	const struct proxy *frontend;
-	const struct bind *bind;
-	struct receivers *set;
 	struct event event;
+	struct receiver *reader; /* the newest of them; NULL: closed */
+	unsigned users;
 };
 
-/* What tells flows apart. The client is as the socket of its receiver reports it, IPv4 maybe in the mapped form. */
+/* Where the datagrams of clients arrive, and where the replies leave. */
+struct receiver {
+	struct receiver_socket *socket;     /* NULL: not yet inherited */
+	const struct counterpart *inherits; /* whose socket it takes over; NULL: it has its own */
+	const struct proxy *frontend;
+	const struct bind *bind;
+	struct flow_set *flows; /* those that begin here */
+	struct receivers *set;
+};
+
+/*
+ * What tells flows apart: client, destination, and the interface that the receiver's `bind` line names. The client is
+ * as the receiver's socket reports it, IPv4 maybe in the mapped form.
+ */
 struct flow_key {
 	struct receiver *receiver;
 	struct addr client, destination;
@@ -45,7 +63,8 @@ struct flow {
 	struct flow *next;      /* in its bucket */
 	TAILQ_ENTRY(flow) link; /* in its group, or among the dead */
 	struct flow_set *set;
-	struct flow_key key;
+	struct flow_key key; /* the receiver where it began */
+	const struct proxy *frontend;
 	struct addr client; /* never mapped */
 	const struct proxy *backend;
 	const struct server *server; /* NULL until one is chosen */
@@ -85,44 +104,62 @@ struct flow_observer {
 	void *arg;
 };
 
-struct flow_set {
+/* What all sets of a worker have in common. */
+struct flow_loop {
 	struct event_base *base;
-	const struct config *config;
-	struct limits *limits;
-	struct flow_observer observer;
+	struct receivers *receivers; /* those at which flows begin; NULL: none does any more */
 	struct flow_table table;
 	struct flow_list dead;           /* ended, but not freed yet */
-	struct flow_group *groups;       /* by frontend->index */
-	unsigned *next_server;           /* round robin, by backend->index */
 	struct datagram_batch *arrivals; /* from clients, while they are relayed */
-	/* From servers, until the end of the turn: they leave together, by the socket of one receiver. */
+	/* From servers, until the end of the turn: they leave together, by one socket. */
 	struct datagram_batch *replies;
 	struct flow *reply_flows[DATAGRAM_BATCH_SIZE];
-	const struct receiver *reply_receiver;
+	const struct receiver_socket *reply_socket;
 	unsigned reply_count;
 };
 
+/* The flows that began under one configuration. */
+struct flow_set {
+	struct flow_loop *loop;
+	const struct config *config;
+	struct limits *limits;
+	struct flow_observer observer;
+	struct flow_group *groups; /* by frontend->index */
+	unsigned *next_server;     /* round robin, by backend->index */
+	size_t count;
+};
+
+/* Makes a loop without flows. BASE must outlive it. Returns 0, or -1 with errno; it must be freed then, too. */
+int flow_loop_init(struct flow_loop *loop, struct event_base *base);
+
+/* Frees it; all flows must have ended. A zeroed one is allowed. */
+void flow_loop_free(struct flow_loop *loop);
+
+/* Sends the replies that came in this turn of the event loop, and frees flows that have ended. Never call it from an event. */
+void flow_loop_end_turn(struct flow_loop *loop);
+
 /*
- * Makes an empty set; SEED, a worker's number, makes the workers' round robins start at different servers. BASE, CONFIG
- * and LIMITS must outlive it. Returns 0, or -1 with errno; the set must be freed then, too.
+ * Makes an empty set; SEED, a worker's number, makes the workers' round robins start at different servers. LOOP, CONFIG
+ * and LIMITS must outlive it; the loop may be made later, before the first flow. Returns 0, or -1 with errno; the set
+ * must be freed then, too.
  */
-int flow_set_init(struct flow_set *set, struct event_base *base, const struct config *config,
+int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct config *config,
 	struct limits *limits, struct flow_observer observer, unsigned seed);
+
+/* Goes on with the round robins of BEFORE, where a backend has a counterpart there. */
+void flow_set_continue(struct flow_set *set, const struct flow_set *before,
+	const struct counterparts *counterparts);
 
 /* Ends all flows with REASON_SHUTDOWN. */
 void flow_set_end_all(struct flow_set *set);
 
-/* Sends the replies that came in this turn of the event loop, and frees flows that have ended. Never call it from an event. */
-void flow_set_end_turn(struct flow_set *set);
-
 /* Frees what the flows shared; all of them must have ended. The set must have been made, if without success. */
 void flow_set_free(struct flow_set *set);
 
-/* How many flows there are. */
-size_t flow_set_count(const struct flow_set *set);
+/* Begins a flow in the set of KEY's receiver, which must have none for KEY. NULL: it was refused, which the observer knows. */
+struct flow *flow_begin(const struct flow_key *key);
 
-/* Relays one datagram of LENGTH bytes from a client; it begins a flow where there is none for KEY. */
-void flow_set_relay(
-	struct flow_set *set, const struct flow_key *key, const void *data, size_t length);
+/* Relays one datagram of LENGTH bytes from the flow's client. */
+void flow_relay(struct flow *flow, const void *data, size_t length);
 
 #endif

@@ -7,6 +7,7 @@
 #include "flow_table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	BUCKETS_MIN = 64
@@ -33,13 +34,21 @@ void flow_table_free(struct flow_table *table)
 	*table = (struct flow_table){0};
 }
 
+static bool is_of_key(const struct flow *flow, const struct flow_key *key)
+{
+	const char *one = flow->key.receiver->bind->interface;
+	const char *other = key->receiver->bind->interface;
+
+	return addr_equal(&flow->key.client, &key->client) &&
+	       addr_equal(&flow->key.destination, &key->destination) &&
+	       (one == other || (one != NULL && other != NULL && strcmp(one, other) == 0));
+}
+
 struct flow *flow_table_find(const struct flow_table *table, const struct flow_key *key)
 {
 	struct flow *flow = *bucket_of(table, key);
 
-	while (flow != NULL && !(flow->key.receiver == key->receiver &&
-				       addr_equal(&flow->key.client, &key->client) &&
-				       addr_equal(&flow->key.destination, &key->destination)))
+	while (flow != NULL && !is_of_key(flow, key))
 		flow = flow->next;
 	return flow;
 }
