@@ -35,7 +35,7 @@ struct receiver {
 	struct event event;
 };
 
-/* What tells flows apart. The client is as the socket of its receiver reports it, IPv4 maybe in the mapped form. */
+/* What distinguishes flows. The client is as the socket of its receiver reports it, IPv4 maybe in the mapped form. */
 struct flow_key {
 	struct receiver *receiver;
 	struct addr client, destination;
