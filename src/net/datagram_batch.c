@@ -17,8 +17,8 @@ enum {
 
 struct place {
 	struct sockaddr_storage peer;
-	union datagram_control control;
 	struct iovec part;
+	union datagram_control control; /* has a member without a size, so it is the last */
 };
 
 struct datagram_batch {

@@ -2,10 +2,10 @@
  * Most servers are at the address of their line. One at the wildcard is wherever the client connected to, and then the
  * client chooses, so every address is looked at before anything is sent to it.
  *
- * This host's own addresses are never such a destination: whoever connects to one of them is connected to the proxy's
- * host already, and the connection would come back to the proxy, or reach a program that trusts this host. A port on
- * the server's line is another thing: it maps the host's own addresses to another port of them, as in HAProxy. That
- * can work where no listener has the port, and where the source is this host's, too.
+ * This host's own addresses are never such a destination. A client can reach them without the proxy, and a connection
+ * from the proxy would come back to it, or reach a program that trusts this host. A port on the server's line is another
+ * thing: it maps the host's own addresses to another port of them, as in HAProxy. That can work where no listener has
+ * the port, and where the source is this host's, too.
  */
 #include "destination.h"
 

@@ -3,7 +3,7 @@
  * back, as no address is translated in between.
  *
  * The trap is time: the kernel chooses the source port within connect(), and another worker may accept what comes back
- * before connect() has returned. So the lock is held over connect(), and whoever accepts waits until the connection is
+ * before connect() has returned. So the lock is held over connect(), and a worker that accepts waits until the connection is
  * noted. The lock is that of the server's address and port, which are known before; nothing within it blocks.
  *
  * Clients choose parts of the key. The hash begins with a random number, so that they cannot make all keys meet.

@@ -61,7 +61,7 @@ static void await_silence(struct flow_group *group, uint64_t now)
 	evtimer_add(&group->timer, &time);
 }
 
-/* The flow is the last to have been silent now. */
+/* The flow is in use now: of its group, it is the last whose wait for silence ends. */
 static void touch(struct flow *flow)
 {
 	struct flow_group *group = group_of(flow);

@@ -51,7 +51,7 @@ struct receiver {
 };
 
 /*
- * What tells flows apart: client, destination, and the interface that the receiver's `bind` line names. The client is
+ * What distinguishes flows: client, destination, and the interface that the receiver's `bind` line names. The client is
  * as the receiver's socket reports it, IPv4 maybe in the mapped form.
  */
 struct flow_key {

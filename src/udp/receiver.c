@@ -147,6 +147,8 @@ int receivers_bind(struct receivers *set, const struct config *config,
 	const struct counterparts *counterparts, bool first, struct listener_failure *failure)
 {
 	*set = (struct receivers){0};
+	if (!config->has_datagrams)
+		return 0;
 	set->list = calloc(receivers_count(config) + 1, sizeof(*set->list));
 	if (set->list == NULL) {
 		*failure = (struct listener_failure){NULL, NULL, ENOMEM};

@@ -41,7 +41,7 @@ static struct addr parsed(const char *text, uint16_t port)
 	return addr;
 }
 
-/* A socket that the kernel tells destinations; -1 where the host has no such family. */
+/* A socket for which the kernel reports destinations; -1 where the host has no such family. */
 static int bound(const char *ip, struct addr *address)
 {
 	struct addr wanted = parsed(ip, 0);

@@ -7,11 +7,14 @@
 #include "udp/receiver.h"
 
 #include "proxy/own_traffic.h"
+#include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 #include "tproxy/socket.h"
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -127,6 +130,14 @@ static int tear_down(void **state)
 	for (unsigned i = 0; i < SERVERS; i++)
 		close(server_fds[i]);
 	return 0;
+}
+
+static void restart_flows(unsigned seed)
+{
+	flow_set_free(&flows);
+	assert_int_equal(flow_set_init(&flows, &loop, &config, limits,
+				 (struct flow_observer){on_changed, NULL}, seed),
+		0);
 }
 
 static void turn(void)
@@ -266,10 +277,7 @@ static void a_silent_flow_ends_and_one_in_use_stays(void **state)
 
 	(void)state;
 	section.flow_timeout = 50;
-	flow_set_free(&flows);
-	assert_int_equal(flow_set_init(&flows, &loop, &config, limits,
-				 (struct flow_observer){on_changed, NULL}, 0),
-		0);
+	restart_flows(0);
 	start("127.0.0.1");
 	send_text(used, "used", &bind_line.address);
 	seen = receive(server_fds[0], "used");
@@ -376,6 +384,153 @@ static void what_comes_back_begins_no_flow(void **state)
 	close(fd);
 }
 
+static unsigned descriptors_open(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
+}
+
+static void a_flow_that_ended_gives_everything_back(void **state)
+{
+	int fd = bound("127.0.0.1", 0, NULL);
+	unsigned before;
+	struct addr seen;
+
+	(void)state;
+	start("127.0.0.1");
+	before = descriptors_open();
+	for (int i = 0; i < 3; i++) {
+		send_text(fd, "question", &bind_line.address);
+		seen = receive(server_fds[0], "question");
+		assert_true(own_traffic_has(SOCK_DGRAM, &seen, &servers[0].address));
+		assert_int_equal(limits_counts(limits, &section, &section, &servers[0]).server, 1);
+		flow_set_end_all(&flows);
+		assert_true(last.ended >= last.active && last.active >= last.began);
+		assert_int_equal(limits_counts(limits, &section, &section, &servers[0]).server, 0);
+		assert_false(own_traffic_has(SOCK_DGRAM, &seen, &servers[0].address));
+		assert_int_equal(descriptors_open(), before);
+		flow_loop_end_turn(&loop);
+	}
+	close(fd);
+}
+
+static void a_refused_flow_gives_everything_back(void **state)
+{
+	struct flow_key key = {.receiver = NULL};
+	unsigned before;
+
+	(void)state;
+	start("127.0.0.1");
+	before = descriptors_open();
+	key.receiver = &receivers.list[0];
+	key.client = parsed("127.0.0.1", 4000);
+	key.destination = bind_line.address;
+	addr_set_port(&key.destination, (uint16_t)(addr_port(&bind_line.address) ^ 1));
+	assert_null(flow_begin(&key));
+	assert_int_equal(refused, 1);
+	assert_int_equal(last.reason, REASON_DESTINATION_PORT);
+	assert_true(last.ended >= last.began && last.ended != 0);
+	key.destination = bind_line.address;
+	servers[0].source =
+		(struct source){.mode = SOURCE_ADDRESS, .address = parsed("203.0.113.77", 0)};
+	assert_null(flow_begin(&key));
+	assert_int_equal(last.error, EADDRNOTAVAIL);
+	assert_int_equal(refused, 2);
+	assert_int_equal(descriptors_open(), before);
+	assert_int_equal(limits_counts(limits, &section, NULL, NULL).process, 0);
+}
+
+static void a_client_that_sends_keeps_its_flow(void **state)
+{
+	int fd = bound("127.0.0.1", 0, NULL);
+	uint64_t begun_at;
+
+	(void)state;
+	section.flow_timeout = 50;
+	restart_flows(0);
+	start("127.0.0.1");
+	send_text(fd, "question", &bind_line.address);
+	receive(server_fds[0], "question");
+	for (begun_at = last.began; (uint64_t)clock_ms() < begun_at + 150;) {
+		send_text(fd, "question", &bind_line.address);
+		receive(server_fds[0], "question");
+	}
+	assert_int_equal(begun, 1);
+	until(&ended, 1);
+	close(fd);
+}
+
+/* More than a batch holds, in one turn of the loop; the client of one of them is gone. */
+static void replies_of_many_flows_leave_together(void **state)
+{
+	enum {
+		MANY = 50
+	};
+	int fds[MANY];
+	struct addr seen[MANY];
+
+	(void)state;
+	limits_free(limits);
+	limits = limits_new(&config, MANY);
+	restart_flows(0);
+	start("127.0.0.1");
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = bound("127.0.0.1", 0, NULL);
+		send_text(fds[i], "question", &bind_line.address);
+		seen[i] = receive(server_fds[0], "question");
+	}
+	for (int i = 0; i < MANY; i++) {
+		send_text(server_fds[0], "one", &seen[i]);
+		send_text(server_fds[0], "and two", &seen[i]);
+	}
+	for (int i = 0; i < MANY; i++) {
+		receive(fds[i], "one");
+		receive(fds[i], "and two");
+	}
+	for (int i = 0; i < MANY; i++) {
+		flow_set_end_all(&flows);
+		assert_int_equal(last.to_client, strlen("oneand two"));
+		close(fds[i]);
+	}
+}
+
+static void the_first_server_depends_on_the_seed(void **state)
+{
+	int fd = bound("127.0.0.1", 0, NULL);
+
+	(void)state;
+	section.server_count = SERVERS;
+	restart_flows(1);
+	start("127.0.0.1");
+	send_text(fd, "question", &bind_line.address);
+	receive(server_fds[1], "question");
+	close(fd);
+}
+
+static void a_set_leaves_no_memory_and_needs_none_without_datagrams(void **state)
+{
+	static const struct config none = {.proxies = &section, .proxy_count = 1};
+	struct listener_failure failure;
+	struct receivers others;
+	struct flow_set set;
+	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
+
+	(void)state;
+	assert_int_equal(flow_set_init(&set, &loop, &none, limits, flows.observer, 0), 0);
+	assert_int_equal(receivers_bind(&others, &none, NULL, true, &failure), 0);
+	assert_int_equal(mallinfo2().uordblks, before);
+	flow_set_end_all(&set);
+	flow_set_free(&set);
+	receivers_free(&others);
+	assert_int_equal(flow_set_init(&set, &loop, &config, limits, flows.observer, 0), 0);
+	flow_set_free(&set);
+	assert_int_equal(mallinfo2().uordblks, before);
+	assert_int_equal(mallinfo2().hblkhd, mapped);
+}
+
 static void only_later_sockets_of_the_first_share_its_address(void **state)
 {
 	struct receivers other, worker;
@@ -391,7 +546,7 @@ static void only_later_sockets_of_the_first_share_its_address(void **state)
 	receivers_free(&worker);
 }
 
-static void many_flows_are_told_apart(void **state)
+static void many_flows_are_kept_apart(void **state)
 {
 	enum {
 		MANY = 300
@@ -442,7 +597,13 @@ int main(void)
 		TEST(what_cannot_be_sent_from_the_source_is_dropped_with_its_reason),
 		TEST(what_comes_back_begins_no_flow),
 		TEST(only_later_sockets_of_the_first_share_its_address),
-		TEST(many_flows_are_told_apart),
+		TEST(many_flows_are_kept_apart),
+		TEST(a_flow_that_ended_gives_everything_back),
+		TEST(a_refused_flow_gives_everything_back),
+		TEST(a_client_that_sends_keeps_its_flow),
+		TEST(replies_of_many_flows_leave_together),
+		TEST(the_first_server_depends_on_the_seed),
+		TEST(a_set_leaves_no_memory_and_needs_none_without_datagrams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
