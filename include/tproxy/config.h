@@ -79,12 +79,20 @@ struct header_fields {
 	size_t count;
 };
 
+enum {
+	WEIGHT_MAX = 256
+};
+
 struct server {
 	const char *name;
 	struct addr address; /* the wildcard, port 0: what the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
 	struct header_fields send_proxy_fields;
+	unsigned weight;  /* its share of the clients; 0: only `use-server` chooses it */
+	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
+	bool backup;      /* serves where no other server can */
+	bool disabled;    /* never used */
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
@@ -136,6 +144,22 @@ enum proxy_option {
 	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
 
 	OPTION_TRANSPARENT = 1 << 9, /* connects to where the client connected to */
+	OPTION_ALLBACKUPS = 1 << 10, /* backup servers share the clients; else the first one has all */
+};
+
+/* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */
+enum balance {
+	BALANCE_ROUNDROBIN, /* in turn, by weight; `static-rr` is the same here */
+	BALANCE_LEASTCONN,  /* the one with the fewest sessions, by weight */
+	BALANCE_FIRST,      /* the first one that has room */
+	BALANCE_SOURCE,     /* by the client's address */
+	BALANCE_RANDOM,     /* the less busy one of some drawn at random, by weight */
+};
+
+/* One cycle of turns, in which each server has as many as its weight says, spread over the cycle. */
+struct turns {
+	const struct server **list;
+	size_t count;
 };
 
 /* When a rule is asked, in this order. */
@@ -199,9 +223,16 @@ struct proxy {
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 
 	/* Of a backend. */
-	/* Balanced by round robin. With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
+	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
 	struct server *servers;
 	size_t server_count;
+	enum balance balance;
+	unsigned draws;        /* of BALANCE_RANDOM */
+	bool consistent;       /* `hash-type consistent`: no client moves but those of a server that is removed */
+	bool weighted;         /* TURNS hold; else all servers have the same weight, and none is a backup */
+	struct turns turns[2]; /* of the active servers, and of the backups; without those that are never used */
+	/* `option redispatch N`: the attempts for which another server is chosen; 0: none. See routing.h. */
+	int redispatch;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
 };
 

@@ -10,9 +10,14 @@
 
 #include "address.h"
 #include "tproxy/spelling.h"
+#include "units.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	SERVERS_MAX = 10000 /* of one server-template */
+};
 
 static bool read_address(struct parser *parser, const char *text, struct addr *addr)
 {
@@ -106,14 +111,31 @@ void parse_server_source(struct parser *parser)
 	parse_source_words(parser, &parser->server->server.source);
 }
 
+/* One on the line replaces what `default-server` says. */
 static void send_proxy(struct parser *parser, enum proxy_header_version version)
 {
-	struct server *server = &parser->server->server;
+	struct server_line *line = parser->server;
 
-	if (server->send_proxy != PROXY_HEADER_NONE && server->send_proxy != version)
+	if (line->proxy_line == parser->line && line->server.send_proxy != version)
 		parser_fail(parser, NULL,
 			"'send-proxy' and 'send-proxy-v2' contradict each other; keep one of them");
-	server->send_proxy = version;
+	line->proxy_line = parser->line;
+	line->server.send_proxy = version;
+}
+
+void parse_server_enabled(struct parser *parser)
+{
+	parser->server->server.disabled = false;
+}
+
+void parse_server_weight(struct parser *parser)
+{
+	parser_require_number(parser, 0, WEIGHT_MAX, &parser->server->server.weight);
+}
+
+void parse_server_no_backup(struct parser *parser)
+{
+	parser->server->server.backup = false;
 }
 
 void parse_server_send_proxy(struct parser *parser)
@@ -209,27 +231,119 @@ static void claim_server_name(struct parser *parser, const char *name)
 				name, parser->line, (unsigned)parser->section->server_count});
 }
 
-void parse_server(struct parser *parser)
+static void add_server(struct parser *parser, const struct server_line *line)
 {
 	struct section *section = parser->section;
-	const char *name = parser_require_text(parser, "the server's name");
-	const char *address =
-		name == NULL ? NULL : parser_require_word(parser, "the server's address");
-	struct server_line line = {.server = {.name = name, .line = parser->line}}, *grown;
-
-	if (address == NULL)
-		return;
-	if (parser_check_name(parser, name))
-		claim_server_name(parser, name);
-	read_address(parser, address, &line.server.address);
-	parser->server = &line;
-	parse_parameters(parser, ON_SERVER);
-	check_fields(parser, &line.server);
-	parser->server = NULL;
-	grown = memory_grow(
+	struct server_line *grown = memory_grow(
 		parser->memory, section->servers, section->server_count, sizeof(*grown));
+
+	claim_server_name(parser, line->server.name);
 	if (grown == NULL)
 		return;
 	section->servers = grown;
-	section->servers[section->server_count++] = line;
+	section->servers[section->server_count++] = *line;
+}
+
+/* Lists of their own, since the line will add to them. */
+static void copy_fields(struct parser *parser, struct header_fields *fields)
+{
+	const struct header_field *from = fields->list;
+	size_t count = fields->count;
+
+	fields->list = NULL;
+	for (fields->count = 0; fields->count < count; fields->count++) {
+		struct header_field *grown = memory_grow(
+			parser->memory, fields->list, fields->count, sizeof(*grown));
+
+		if (grown == NULL)
+			return;
+		fields->list = grown;
+		fields->list[fields->count] = from[fields->count];
+	}
+}
+
+/* The address and all that follows it, on top of what `default-server` says. False where the address is missing. */
+static bool parse_server_line(struct parser *parser, struct server_line *line)
+{
+	const char *address = parser_require_word(parser, "the server's address");
+
+	if (address == NULL)
+		return false;
+	*line = parser->section->default_server;
+	line->server.line = parser->line;
+	copy_fields(parser, &line->server.send_proxy_fields);
+	read_address(parser, address, &line->server.address);
+	parser->server = line;
+	parse_parameters(parser, ON_SERVER);
+	check_fields(parser, &line->server);
+	parser->server = NULL;
+	return true;
+}
+
+void parse_server(struct parser *parser)
+{
+	const char *name = parser_require_text(parser, "the server's name");
+	struct server_line line;
+
+	if (name == NULL)
+		return;
+	parser_check_name(parser, name);
+	if (!parse_server_line(parser, &line))
+		return;
+	line.server.name = name;
+	add_server(parser, &line);
+}
+
+/* N is 1 to N, as N-M is all of them. */
+static bool parse_range(struct parser *parser, unsigned *first, unsigned *last)
+{
+	const char *word = parser_require_word(parser, "how many servers"), *dash;
+	char low[16];
+
+	if (word == NULL)
+		return false;
+	dash = strchr(word, '-');
+	*first = 1;
+	snprintf(low, sizeof(low), "%.*s", dash == NULL ? 0 : (int)(dash - word), word);
+	if ((dash != NULL && number_parse(low, 1, SERVERS_MAX, first) != NULL) ||
+		number_parse(dash == NULL ? word : dash + 1, 1, SERVERS_MAX, last) != NULL ||
+		*last < *first) {
+		parser_fail(parser, word, "not a range; write a number, or FIRST-LAST, from 1 to %d",
+			SERVERS_MAX);
+		parser->next = parser->words.count;
+		return false;
+	}
+	return true;
+}
+
+void parse_server_template(struct parser *parser)
+{
+	const char *prefix = parser_require_text(parser, "the beginning of the servers' names");
+	unsigned number, last;
+	struct server_line line;
+
+	if (prefix == NULL || !parse_range(parser, &number, &last))
+		return;
+	parser_check_name(parser, prefix);
+	if (!parse_server_line(parser, &line))
+		return;
+	for (; number <= last; number++) {
+		char digits[16], *name;
+
+		snprintf(digits, sizeof(digits), "%u", number);
+		name = memory_alloc(parser->memory, strlen(prefix) + strlen(digits) + 1);
+		if (name == NULL)
+			return;
+		stpcpy(stpcpy(name, prefix), digits);
+		line.server.name = name;
+		add_server(parser, &line);
+	}
+}
+
+void parse_default_server(struct parser *parser)
+{
+	parser->server = &parser->section->default_server;
+	copy_fields(parser, &parser->server->server.send_proxy_fields);
+	parse_parameters(parser, ON_SERVER);
+	parser->server = NULL;
 }

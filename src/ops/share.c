@@ -12,6 +12,7 @@
 #include "refusal_log.h"
 #include "tcplog.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,9 +152,9 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	share->generation = generation;
 	atomic_fetch_add(&generation->users, 1);
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
-	if (session_set_init(&share->sessions, &shares->loop, config, generation->limits,
-		    (struct session_observer){on_session_changed, share}, shares->seed) == -1 ||
-		share->refusals == NULL)
+	session_set_init(&share->sessions, &shares->loop, config, generation->limits,
+		(struct session_observer){on_session_changed, share});
+	if (share->refusals == NULL)
 		goto fail;
 	if (listeners_bind_new(
 		    &share->listeners, config, generation->counterparts, first, failure) == 0) {
@@ -185,7 +186,6 @@ void share_take_over(struct share *share)
 	struct shares *shares = share->shares;
 	struct share *before = shares->current;
 
-	session_set_continue(&share->sessions, &before->sessions, share->generation->counterparts);
 	shares->current = share;
 	share->started = true;
 	listeners_take_over(&share->listeners, &before->listeners, shares->base, &share->sessions,
@@ -208,7 +208,7 @@ void share_free(struct share *share)
 	if (share->started)
 		listeners_close(&share->listeners);
 	listeners_free(&share->listeners);
-	session_set_free(&share->sessions);
+	assert(share->sessions.count == 0);
 	refusal_log_free(share->refusals);
 	free(share);
 	if (atomic_fetch_sub(&generation->users, 1) == 1)
