@@ -93,7 +93,7 @@ struct server {
 	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
 	bool backup;      /* serves where no other server can */
 	bool disabled;    /* never used */
-	unsigned index; /* of all servers of the configuration, from 0 */
+	unsigned index;   /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
 	 * The listener of this configuration through which connections to the server come back to the
@@ -144,7 +144,8 @@ enum proxy_option {
 	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
 
 	OPTION_TRANSPARENT = 1 << 9, /* connects to where the client connected to */
-	OPTION_ALLBACKUPS = 1 << 10, /* backup servers share the clients; else the first one has all */
+	OPTION_ALLBACKUPS =
+		1 << 10, /* backup servers share the clients; else the first one has all */
 };
 
 /* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */
@@ -227,10 +228,11 @@ struct proxy {
 	struct server *servers;
 	size_t server_count;
 	enum balance balance;
-	unsigned draws;        /* of BALANCE_RANDOM */
-	bool consistent;       /* `hash-type consistent`: no client moves but those of a server that is removed */
-	bool weighted;         /* TURNS hold; else all servers have the same weight, and none is a backup */
-	struct turns turns[2]; /* of the active servers, and of the backups; without those that are never used */
+	unsigned draws; /* of BALANCE_RANDOM */
+	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
+	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
+	struct turns turns
+		[2]; /* of the active servers, and of the backups; without those that are never used */
 	/* `option redispatch N`: the attempts for which another server is chosen; 0: none. See routing.h. */
 	int redispatch;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */

@@ -66,8 +66,7 @@ void parse_hash_type(struct parser *parser)
 	if (word == NULL)
 		return;
 	if (strcmp(word, "consistent") != 0 && strcmp(word, "map-based") != 0)
-		parser_fail(
-			parser, word, "unknown hash type; write 'consistent' or 'map-based'");
+		parser_fail(parser, word, "unknown hash type; write 'consistent' or 'map-based'");
 	parser->section->proxy.consistent = strcmp(word, "consistent") == 0;
 	word = parser_peek_word(parser);
 	if (word == NULL)
@@ -126,7 +125,8 @@ static int compare_turns(const void *left, const void *right)
 	return a->server < b->server ? -1 : a->server > b->server;
 }
 
-static void spread(struct parser *parser, const struct proxy *proxy, bool backup, struct turns *turns)
+static void spread(
+	struct parser *parser, const struct proxy *proxy, bool backup, struct turns *turns)
 {
 	unsigned divisor = 0;
 	size_t count = 0;
@@ -161,8 +161,8 @@ void config_spread_turns(struct parser *parser, struct proxy *proxy)
 	for (size_t i = 0; i < proxy->server_count; i++) {
 		const struct server *server = &proxy->servers[i];
 
-		proxy->weighted |= !takes_turns(server, false) ||
-				   server->weight != proxy->servers[0].weight;
+		proxy->weighted |=
+			!takes_turns(server, false) || server->weight != proxy->servers[0].weight;
 	}
 	for (int backup = 0; proxy->weighted && backup <= 1; backup++)
 		spread(parser, proxy, backup, &proxy->turns[backup]);

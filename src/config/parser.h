@@ -34,7 +34,7 @@ struct log_line {
 
 struct server_line {
 	struct server server;
-	bool has_source; /* else its backend's `source` holds */
+	bool has_source;     /* else its backend's `source` holds */
 	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
 };
 
@@ -60,7 +60,7 @@ struct section {
 	unsigned default_backend_line;
 	struct source source;
 	unsigned source_line;
-	unsigned balance_line; /* 0: there is none */
+	unsigned balance_line;             /* 0: there is none */
 	struct server_line default_server; /* what `default-server` says of the servers after it */
 	struct log_line *logs;
 	size_t log_count;

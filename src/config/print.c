@@ -220,14 +220,16 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 
 static void print_balance(FILE *out, const struct proxy *proxy)
 {
-	static const char *const names[] = {[BALANCE_LEASTCONN] = "the server with the fewest sessions",
+	static const char *const names[] = {
+		[BALANCE_LEASTCONN] = "the server with the fewest sessions",
 		[BALANCE_FIRST] = "the first server that has room",
 		[BALANCE_SOURCE] = "a server by the client's address",
 		[BALANCE_RANDOM] = "the less busy one of servers drawn at random"};
 
 	if (proxy->balance != BALANCE_ROUNDROBIN)
 		fprintf(out, "  chooses %s%s\n", names[proxy->balance],
-			proxy->balance == BALANCE_SOURCE && proxy->consistent ? ", consistently" : "");
+			proxy->balance == BALANCE_SOURCE && proxy->consistent ? ", consistently"
+									      : "");
 	if (proxy->redispatch != 0)
 		fprintf(out, "  chooses another server after a failed attempt: %d\n",
 			proxy->redispatch);

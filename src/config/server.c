@@ -252,8 +252,8 @@ static void copy_fields(struct parser *parser, struct header_fields *fields)
 
 	fields->list = NULL;
 	for (fields->count = 0; fields->count < count; fields->count++) {
-		struct header_field *grown = memory_grow(
-			parser->memory, fields->list, fields->count, sizeof(*grown));
+		struct header_field *grown =
+			memory_grow(parser->memory, fields->list, fields->count, sizeof(*grown));
 
 		if (grown == NULL)
 			return;
@@ -308,8 +308,8 @@ static bool parse_range(struct parser *parser, unsigned *first, unsigned *last)
 	if ((dash != NULL && number_parse(low, 1, SERVERS_MAX, first) != NULL) ||
 		number_parse(dash == NULL ? word : dash + 1, 1, SERVERS_MAX, last) != NULL ||
 		*last < *first) {
-		parser_fail(parser, word, "not a range; write a number, or FIRST-LAST, from 1 to %d",
-			SERVERS_MAX);
+		parser_fail(parser, word,
+			"not a range; write a number, or FIRST-LAST, from 1 to %d", SERVERS_MAX);
 		parser->next = parser->words.count;
 		return false;
 	}

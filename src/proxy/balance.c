@@ -166,7 +166,7 @@ static double rendezvous_score(uint64_t client, const struct server *server, uns
 	uint64_t hash = mix(client + 1);
 
 	for (const char *at = server->name; *at != '\0'; at++)
-		hash = (hash ^ (unsigned char)*at) * 0x100000001b3ULL; /* FNV */
+		hash = (hash ^ (unsigned char)*at) * 0x100000001b3ULL;             /* FNV */
 	return log(((double)(mix(hash) >> 11) + 1) / 9007199254740993.0) / weight; /* 2^53 + 1 */
 }
 
@@ -253,8 +253,7 @@ static const struct server *find_and_use(const struct choice *choice)
 
 		if (server == NULL)
 			return NULL;
-		if (by_sessions
-				? limits_use_at(choice->limits, choice->backend, server, sessions)
+		if (by_sessions ? limits_use_at(choice->limits, choice->backend, server, sessions)
 				: limits_use(choice->limits, choice->backend, server))
 			return server;
 	}

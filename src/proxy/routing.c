@@ -17,8 +17,7 @@ static unsigned usable_servers(void *limits, const struct proxy *backend)
 
 static struct connection_facts facts_of(const struct session *session)
 {
-	struct connection_facts facts = {
-		.source = session->client,
+	struct connection_facts facts = {.source = session->client,
 		.usable_servers = usable_servers,
 		.context = session->set->limits};
 
@@ -39,8 +38,7 @@ static const struct client_rule *find_rule(const struct session *session, const 
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct client_rule *rule = &rules->list[i];
 
-		if (rule->server != NULL &&
-			!balance_is_usable(session->set->limits, rule->server))
+		if (rule->server != NULL && !balance_is_usable(session->set->limits, rule->server))
 			continue; /* the next rule may have a better one, and then `balance` */
 		if (!condition_holds(&rule->condition, &facts))
 			continue;
@@ -116,7 +114,7 @@ bool routing_redispatch(struct session *session)
 	const struct server *before = session->server, *server;
 
 	if (!redispatches_now(session) || balance_choose(limits, session->backend, &session->client,
-						   before, &server) != REASON_DONE)
+						  before, &server) != REASON_DONE)
 		return false;
 	limits_unuse(limits, session->backend, before);
 	session->server = server;

@@ -350,8 +350,8 @@ static void the_server_to_avoid_is_the_last_choice(void **state)
 	(void)state;
 	use(" server a 192.0.2.1\n server b 192.0.2.2 maxconn 1\n");
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(balance_choose(limits, backend, &client, &backend->servers[0],
-					 &server),
+		assert_int_equal(
+			balance_choose(limits, backend, &client, &backend->servers[0], &server),
 			REASON_DONE);
 	assert_string_equal(server->name, "a");
 	assert_int_equal(limits_server_sessions(limits, &backend->servers[1]), 1);
