@@ -85,6 +85,7 @@ enum {
 
 struct server {
 	const char *name;
+	const char *host;    /* the name that the address was looked up for; NULL: none */
 	struct addr address; /* the wildcard, port 0: what the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
@@ -261,6 +262,7 @@ struct config {
 	 * where the client connected to.
 	 */
 	bool intercepts;
+	bool has_names; /* a server is given by name */
 	struct config_memory *memory;
 };
 

@@ -34,7 +34,12 @@ struct log_line {
 
 struct server_line {
 	struct server server;
-	bool has_source;     /* else its backend's `source` holds */
+	bool has_source; /* else its backend's `source` holds */
+	struct init_addr {
+		bool set, last, libc, none; /* `init-addr`: the ways that it has */
+		bool has_address;
+		struct addr address; /* where no other way finds one */
+	} init_addr;
 	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
 };
 
@@ -193,6 +198,7 @@ bool parse_condition(struct parser *parser, struct condition *condition);
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
+void parse_server_init_addr(struct parser *parser);
 void parse_server_enabled(struct parser *parser);
 void parse_server_no_backup(struct parser *parser);
 void parse_server_proxy_v2_options(struct parser *parser);

@@ -197,6 +197,8 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 		fputs("  connects to ", out);
 	else
 		fprintf(out, "  server %s at ", server->name);
+	if (server->host != NULL)
+		fprintf(out, "%s, ", server->host);
 	if (server_is_original(server) && addr_port(&server->address) != 0)
 		fprintf(out, "the address that the client connected to, port %u",
 			addr_port(&server->address));

@@ -9,6 +9,7 @@
 #include "parser.h"
 
 #include "address.h"
+#include "tproxy/lookup.h"
 #include "tproxy/spelling.h"
 #include "units.h"
 
@@ -262,20 +263,93 @@ static void copy_fields(struct parser *parser, struct header_fields *fields)
 	}
 }
 
+/* What a name of a server may not stand for: with such an address, a line would mean another thing. */
+static bool is_of_a_server(const struct addr *found)
+{
+	return !addr_is_any(found);
+}
+
+/* The address of a name, by the ways of `init-addr`, which are `last,libc` by default. */
+static void look_up(struct parser *parser, struct server_line *line, const struct address *named)
+{
+	const struct init_addr *ways = &line->init_addr;
+	uint16_t port = addr_port(&named->addr);
+	struct server *server = &line->server;
+	const char *problem = "`init-addr` has no 'libc', and no address";
+	struct addr found;
+
+	server->host = memory_copy(parser->memory, named->name);
+	parser->config->has_names = true;
+	if (!ways->set || ways->libc)
+		problem = lookup_name(named->name, named->family, &found);
+	if (problem == NULL && !is_of_a_server(&found))
+		problem = "the name stands for the wildcard, which is no server's address";
+	if (problem != NULL && ways->has_address) {
+		found = ways->address;
+		parser_warn_at(parser, parser->line, named->name,
+			"cannot be looked up (%s), so the address of 'init-addr' is used", problem);
+	} else if (problem != NULL && ways->none) {
+		found = named->addr;
+		server->disabled = true;
+		parser_warn_at(parser, parser->line, named->name,
+			"cannot be looked up (%s), so the server is not used until a reload finds an address",
+			problem);
+		return;
+	} else if (problem != NULL) {
+		parser_fail(parser, named->name, "cannot be looked up: %s", problem);
+		return;
+	}
+	server->address = found;
+	addr_set_port(&server->address, port);
+}
+
+/* `last` is an address that HAProxy has in its file of states; there is none here. */
+void parse_server_init_addr(struct parser *parser)
+{
+	const char *list = parser_require_word(parser, "last, libc, none or an address");
+	char copy[sizeof(parser->words.text)], *way, *next = copy;
+	struct init_addr ways = {.set = true};
+
+	if (list == NULL)
+		return;
+	memcpy(copy, list, strlen(list) + 1);
+	while ((way = strsep(&next, ",")) != NULL) {
+		if (strcmp(way, "last") == 0)
+			ways.last = true;
+		else if (strcmp(way, "libc") == 0)
+			ways.libc = true;
+		else if (strcmp(way, "none") == 0)
+			ways.none = true;
+		else if (addr_parse(&ways.address, way) && !addr_is_any(&ways.address))
+			ways.has_address = true;
+		else
+			parser_fail(parser, way,
+				"not a way to an address; there are last, libc, none, and the address of a server");
+	}
+	parser->server->init_addr = ways;
+}
+
 /* The address and all that follows it, on top of what `default-server` says. False where the address is missing. */
 static bool parse_server_line(struct parser *parser, struct server_line *line)
 {
-	const char *address = parser_require_word(parser, "the server's address");
+	const char *word = parser_require_word(parser, "the server's address"), *error;
+	struct address address;
 
-	if (address == NULL)
+	if (word == NULL)
 		return false;
 	*line = parser->section->default_server;
 	line->server.line = parser->line;
 	copy_fields(parser, &line->server.send_proxy_fields);
-	read_address(parser, address, &line->server.address);
+	error = address_parse(word, NAMES, &address);
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else
+		line->server.address = address.addr;
 	parser->server = line;
 	parse_parameters(parser, ON_SERVER);
 	check_fields(parser, &line->server);
+	if (error == NULL && address.name[0] != '\0')
+		look_up(parser, line, &address);
 	parser->server = NULL;
 	return true;
 }

@@ -197,6 +197,8 @@ static const struct keyword keywords[] = {
 		.label = "disabled"},
 	{"enabled", "", ON_SERVER, 0, OWN(parse_server_enabled),
 		.help = "is used, whatever `default-server` says"},
+	{"init-addr", "WAY,…", ON_SERVER, 0, OWN(parse_server_init_addr),
+		.help = "of a server that is given by name: how it gets its address, `libc` (look it up), an address for where that fails, or `none` (not used until a reload); `last` changes nothing; default: `last,libc`"},
 	{"maxconn", "N", ON_SERVER, 0, NUMBER(struct server, maxconn, 0, INT_MAX),
 		.help = "sessions at the same time; clients beyond it come to another server, and where none has room, they are refused (servers-full)"},
 	{"no-backup", "", ON_SERVER, 0, OWN(parse_server_no_backup),
@@ -225,7 +227,7 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define NO_CHECK "there are no health checks; leave it out"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
-#define NO_NAMES "names are not looked up; write addresses"
+#define NO_NAMES "names are looked up by the C library, at the start and at a reload; leave it out"
 #define TURNS    "leave it out; 'hash-type consistent' says what 'balance source' does"
 #define THREADS  "every thread serves every listener; leave it out"
 #define UNIX     "it belongs to UNIX sockets; leave it out"
@@ -272,7 +274,7 @@ static const struct foreign_row {
 		"external-check|insecure-fork-wanted|max-spread-checks|spread-checks",
 		"there are no health checks"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "description|node", "there are no statistics to show it"},
-	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are not looked up"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are always looked up by it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nokqueue|noevports", "Linux does not have it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "quiet", "messages are always printed"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "mworker-max-reloads", "there is one process"},
@@ -477,8 +479,8 @@ static const struct foreign_row {
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
 		"|pool-purge-delay+1|redir+1",
 		NO_HTTP},
-	{ON_SERVER, FOREIGN_REFUSED,
-		"init-addr+1|resolve-net+1|resolve-opts+1|resolve-prefer+1|resolvers+1", NO_NAMES},
+	{ON_SERVER, FOREIGN_REFUSED, "resolve-net+1|resolve-opts+1|resolve-prefer+1|resolvers+1",
+		NO_NAMES},
 	{ON_SERVER, FOREIGN_REFUSED, "log-bufsize+1|log-proto+1",
 		"logs are not relayed; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "minconn+1|strict-maxconn",

@@ -21,6 +21,7 @@
 #include "pidfile.h"
 #include "privileges.h"
 #include "reload.h"
+#include "resolver.h"
 #include "sandbox.h"
 #include "tproxy/version.h"
 #include "workers.h"
@@ -52,6 +53,7 @@ struct daemon {
 	struct event *on_signal[SIGNALS], *on_report;
 	struct pidfile pidfile;
 	struct notify notify;
+	struct resolver resolver;     /* where the configuration of the start has names */
 	struct background background; /* where the configuration has `daemon` */
 	bool started;
 	bool ends;         /* no client is accepted any more */
@@ -368,6 +370,12 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 	}
 	SLIST_INSERT_HEAD(&daemon->generations, generation, link);
 	daemon->current = generation;
+	resolver_do_without(&daemon->resolver);
+	if (config->has_names && resolver_start(&daemon->resolver, daemon->identity) == -1) {
+		fprintf(stderr, "tproxyd: cannot start a process that looks names up: %s%s\n",
+			strerror(errno), advice_on_errno(errno));
+		return -1;
+	}
 	generation->owner = daemon->identity;
 	generation->log = log_new(config, daemon->identity);
 	if (generation->log == NULL)
@@ -443,6 +451,7 @@ static void daemon_release(struct daemon *daemon)
 
 	pidfile_drop(&daemon->pidfile);
 	notify_close(&daemon->notify);
+	resolver_stop(&daemon->resolver);
 	for (int i = 0; i < SIGNALS; i++)
 		if (daemon->on_signal[i] != NULL)
 			event_free(daemon->on_signal[i]);
@@ -479,7 +488,8 @@ int daemon_run(struct config *config, const char *path, const struct identity *i
 		.identity = identity,
 		.workers = {.reports = -1},
 		.pidfile = {.fd = -1},
-		.notify = {.fd = -1}};
+		.notify = {.fd = -1},
+		.resolver = {.socket = -1}};
 	struct counters counters = {0};
 	int failed = -1;
 	sigset_t before;
