@@ -28,6 +28,7 @@ enum timeout {
 	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
+	TIMEOUT_CHECK,      /* see proxy/health.h */
 	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
@@ -83,6 +84,16 @@ enum {
 	WEIGHT_MAX = 256
 };
 
+/* How a server is checked; 0 stands for HAProxy's default (proxy/health.h). */
+struct server_check {
+	bool on;
+	unsigned inter, fastinter,
+		downinter;   /* between two checks; the last two by default as the first */
+	unsigned rise, fall; /* how many checks take a server up, and down */
+	unsigned port;       /* 0: the address's, or the server's */
+	struct addr addr;    /* of family AF_UNSPEC: the server's */
+};
+
 struct server {
 	const char *name;
 	const char *host;    /* the name that the address was looked up for; NULL: none */
@@ -94,7 +105,8 @@ struct server {
 	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
 	bool backup;      /* serves where no other server can */
 	bool disabled;    /* never used */
-	unsigned index;   /* of all servers of the configuration, from 0 */
+	struct server_check check;
+	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
 	 * The listener of this configuration through which connections to the server come back to the

@@ -134,6 +134,20 @@ void parse_server_weight(struct parser *parser)
 	parser_require_number(parser, 0, WEIGHT_MAX, &parser->server->server.weight);
 }
 
+void parse_server_no_check(struct parser *parser)
+{
+	parser->server->server.check.on = false;
+}
+
+void parse_server_check_addr(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "an address");
+
+	if (word != NULL && read_address(parser, word, &parser->server->server.check.addr) &&
+		addr_is_any(&parser->server->server.check.addr))
+		parser_fail(parser, word, "not an address that can be checked");
+}
+
 void parse_server_no_backup(struct parser *parser)
 {
 	parser->server->server.backup = false;
@@ -218,6 +232,24 @@ static void check_fields(struct parser *parser, const struct server *server)
 			"'send-proxy-v2' is missing on this line");
 }
 
+/* A check needs an address and a port: those of a client's destination are not known. */
+static void check_target(struct parser *parser, const struct server *server)
+{
+	const struct server_check *check = &server->check;
+	bool has_address = addr_family(&check->addr) != AF_UNSPEC;
+	bool has_port = check->port != 0 || addr_port(&server->address) != 0 ||
+			(has_address && addr_port(&check->addr) != 0);
+
+	if (!check->on || addr_family(&server->address) == AF_UNSPEC)
+		return;
+	if (!has_port)
+		parser_fail(parser, "check",
+			"no port to check; write one behind the address, or 'port'");
+	else if (!has_address && server_is_original(server))
+		parser_fail(parser, "check",
+			"the server is where clients connect to; write 'addr' and the address to check");
+}
+
 /* Notes the server's name, which no other of its section may have. */
 static void claim_server_name(struct parser *parser, const char *name)
 {
@@ -263,44 +295,45 @@ static void copy_fields(struct parser *parser, struct header_fields *fields)
 	}
 }
 
-/* What a name of a server may not stand for: with such an address, a line would mean another thing. */
-static bool is_of_a_server(const struct addr *found)
+/* The address of a server that has none: it is not used, and nothing is ever there (RFC 1112, RFC 6666). */
+static struct addr nowhere(int family)
 {
-	return !addr_is_any(found);
+	struct addr address;
+
+	addr_parse(&address, family == AF_INET6 ? "100::" : "240.0.0.0");
+	return address;
 }
 
 /* The address of a name, by the ways of `init-addr`, which are `last,libc` by default. */
 static void look_up(struct parser *parser, struct server_line *line, const struct address *named)
 {
 	const struct init_addr *ways = &line->init_addr;
-	uint16_t port = addr_port(&named->addr);
 	struct server *server = &line->server;
 	const char *problem = "`init-addr` has no 'libc', and no address";
-	struct addr found;
+	struct addr found = nowhere(named->family);
 
 	server->host = memory_copy(parser->memory, named->name);
 	parser->config->has_names = true;
 	if (!ways->set || ways->libc)
 		problem = lookup_name(named->name, named->family, &found);
-	if (problem == NULL && !is_of_a_server(&found))
+	if (problem == NULL && addr_is_any(&found))
 		problem = "the name stands for the wildcard, which is no server's address";
 	if (problem != NULL && ways->has_address) {
 		found = ways->address;
 		parser_warn_at(parser, parser->line, named->name,
 			"cannot be looked up (%s), so the address of 'init-addr' is used", problem);
 	} else if (problem != NULL && ways->none) {
-		found = named->addr;
+		found = nowhere(named->family);
 		server->disabled = true;
 		parser_warn_at(parser, parser->line, named->name,
 			"cannot be looked up (%s), so the server is not used until a reload finds an address",
 			problem);
-		return;
 	} else if (problem != NULL) {
+		found = nowhere(named->family);
 		parser_fail(parser, named->name, "cannot be looked up: %s", problem);
-		return;
 	}
 	server->address = found;
-	addr_set_port(&server->address, port);
+	addr_set_port(&server->address, addr_port(&named->addr));
 }
 
 /* `last` is an address that HAProxy has in its file of states; there is none here. */
@@ -350,6 +383,7 @@ static bool parse_server_line(struct parser *parser, struct server_line *line)
 	check_fields(parser, &line->server);
 	if (error == NULL && address.name[0] != '\0')
 		look_up(parser, line, &address);
+	check_target(parser, &line->server);
 	parser->server = NULL;
 	return true;
 }

@@ -28,6 +28,7 @@
 #define OWN(function)            {VALUE_OWN, .parse = (function)}
 #define FLAG(of, member)         {VALUE_FLAG, .offset = OF_BOOL(of, member)}
 #define TIME(of, member)         {VALUE_TIME, .offset = OF_UNSIGNED(of, member)}
+#define INTERVAL(of, member)     {VALUE_TIME, .offset = OF_UNSIGNED(of, member), .minimum = 1}
 #define OPTIONS(bits_)           {VALUE_OPTIONS, .offset = OF_UNSIGNED(struct proxy, options), .bits = (bits_)}
 #define NUMBER(of, member, a, b) {VALUE_NUMBER, .offset = OF_UNSIGNED(of, member), .minimum = (a), .maximum = (b)}
 #define TEXT(of, member, b, w)   {VALUE_TEXT, .offset = OF_TEXT(of, member), .maximum = (b), .what = (w)}
@@ -123,6 +124,8 @@ static const struct keyword keywords[] = {
 		.label = "sends keep-alives to servers"},
 	{"option tcpka", "", IN_PROXIES, MANY_TIMES, OPTIONS(OPTION_CLITCPKA | OPTION_SRVTCPKA),
 		.help = "keep-alives to client and server"},
+	{"option tcp-check", "", IN_BACKENDS, MANY_TIMES, OPTIONS(0),
+		.help = "allowed; it changes nothing, since checks connect and do no more"},
 	{"option tcplog", "", IN_FRONTENDS, MANY_TIMES, OPTIONS(OPTION_TCPLOG),
 		.help = "logs each connection's end with its timers, counts and reason",
 		.label = "logs each connection"},
@@ -147,6 +150,8 @@ static const struct keyword keywords[] = {
 		.help = "allowed; it changes nothing, since no rule waits for what the client sends"},
 	{"tcp-request session", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_session),
 		.help = "the same before the rules for contents; its clients have no line of tcplog"},
+	{"timeout check", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CHECK]),
+		.help = "with it a check may take as long as timeout connect, if that is shorter than inter; default: inter"},
 	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
 		.help = "longest silence of the client"},
 	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
@@ -189,22 +194,41 @@ static const struct keyword keywords[] = {
 		.help = "an IPv6 address takes IPv4 clients, too"},
 	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
 		.help = "an IPv6 address takes IPv6 clients only"},
+	{"addr", "ADDRESS[:PORT]", ON_SERVER, 0, OWN(parse_server_check_addr),
+		.help = "address that is checked in place of the server's"},
 	{"backup", "", ON_SERVER, 0, FLAG(struct server, backup),
 		.help = "serves where no other server can",
 		.label = "backup"},
+	{"check", "", ON_SERVER, 0, FLAG(struct server, check.on),
+		.help = "the server is checked: it gets clients as long as it accepts connections",
+		.label = "checked"},
 	{"disabled", "", ON_SERVER, 0, FLAG(struct server, disabled),
 		.help = "is never used",
 		.label = "disabled"},
+	{"downinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.downinter),
+		.help = "between two checks of a server that is down; default: inter"},
 	{"enabled", "", ON_SERVER, 0, OWN(parse_server_enabled),
 		.help = "is used, whatever `default-server` says"},
+	{"fall", "N", ON_SERVER, 0, NUMBER(struct server, check.fall, 1, INT_MAX),
+		.help = "failed checks that take a server down; default 3"},
+	{"fastinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.fastinter),
+		.help = "between two checks of a server that goes up or down; default: inter"},
+	{"inter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.inter),
+		.help = "between two checks; default 2 s"},
 	{"init-addr", "WAY,…", ON_SERVER, 0, OWN(parse_server_init_addr),
 		.help = "of a server that is given by name: how it gets its address, `libc` (look it up), an address for where that fails, or `none` (not used until a reload); `last` changes nothing; default: `last,libc`"},
 	{"maxconn", "N", ON_SERVER, 0, NUMBER(struct server, maxconn, 0, INT_MAX),
 		.help = "sessions at the same time; clients beyond it come to another server, and where none has room, they are refused (servers-full)"},
 	{"no-backup", "", ON_SERVER, 0, OWN(parse_server_no_backup),
 		.help = "is no backup, whatever `default-server` says"},
+	{"no-check", "", ON_SERVER, 0, OWN(parse_server_no_check),
+		.help = "is not checked, whatever `default-server` says"},
+	{"port", "N", ON_SERVER, 0, NUMBER(struct server, check.port, 1, 65535),
+		.help = "port that is checked; default: that of addr, or the server's"},
 	{"proxy-v2-options", "OPTION,…", ON_SERVER, 0, OWN(parse_server_proxy_v2_options),
 		.help = "fields of the header of version 2: a checksum (`crc32c`), the client's `authority`, the `unique-id`"},
+	{"rise", "N", ON_SERVER, 0, NUMBER(struct server, check.rise, 1, INT_MAX),
+		.help = "passed checks that take a server up; default 2"},
 	{"send-proxy", "", ON_SERVER, 0, OWN(parse_server_send_proxy),
 		.help = "connections begin with a PROXY header of version 1, which names client and destination"},
 	{"send-proxy-v2", "", ON_SERVER, 0, OWN(parse_server_send_proxy_v2),
@@ -224,7 +248,7 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
-#define NO_CHECK "there are no health checks; leave it out"
+#define CONNECTS "a check connects to the server, and does no more; leave it out"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define NO_NAMES "names are looked up by the C library, at the start and at a reload; leave it out"
@@ -241,7 +265,7 @@ static const struct foreign_row {
 } foreign_rows[] = {
 	{IN_FILE, FOREIGN_REFUSED, "cache|fcgi-app|http-errors|userlist", NO_HTTP},
 	{IN_FILE, FOREIGN_REFUSED, "acme|crt-store", NO_TLS},
-	{IN_FILE, FOREIGN_REFUSED, "healthcheck", NO_CHECK},
+	{IN_FILE, FOREIGN_REFUSED, "healthcheck", CONNECTS},
 	{IN_FILE, FOREIGN_REFUSED, "log-forward", "logs are not relayed; leave it out"},
 	{IN_FILE, FOREIGN_REFUSED, "log-profile", "write 'option tcplog'"},
 	{IN_FILE, FOREIGN_REFUSED, "mailers", "no mail is sent; leave it out"},
@@ -272,7 +296,7 @@ static const struct foreign_row {
 		"it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT,
 		"external-check|insecure-fork-wanted|max-spread-checks|spread-checks",
-		"there are no health checks"},
+		"checks are always spread, and none is a program"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "description|node", "there are no statistics to show it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are always looked up by it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nokqueue|noevports", "Linux does not have it"},
@@ -317,7 +341,7 @@ static const struct foreign_row {
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
 		"each thread has a socket of its own; write 'nbthread 1' for a single one"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", NO_CHECK},
+	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", CONNECTS},
 	{IN_GLOBAL, FOREIGN_REFUSED, "presetenv|resetenv|setenv|unsetenv",
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
@@ -376,8 +400,8 @@ static const struct foreign_row {
 		"external-check|http-check|option external-check|option httpchk|option ldap-check"
 		"|option log-health-checks|option mysql-check|option pgsql-check"
 		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
-		"|option tcp-check|tcp-check|timeout check",
-		NO_CHECK},
+		"|tcp-check",
+		CONNECTS},
 	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
 		"tproxyd reads nothing of what passes; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
@@ -425,7 +449,7 @@ static const struct foreign_row {
 	{ON_BIND | ON_SERVER, FOREIGN_NO_EFFECT, "id+1|guid+1|guid-prefix+1",
 		"there are no statistics to show it"},
 	{ON_SERVER, FOREIGN_NO_EFFECT,
-		"no-agent-check|no-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
+		"no-agent-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
 		"it is so in any case"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
 		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
@@ -469,12 +493,11 @@ static const struct foreign_row {
 		"every thread has its own socket in any case; leave it out"},
 
 	{ON_SERVER, FOREIGN_REFUSED,
-		"addr+1|agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1|check"
+		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
 		"|check-pool-conn-name+1|check-reuse-pool|check-send-proxy|check-sni-auto"
-		"|check-via-socks4|downinter+1|error-limit+1|fall+1|fastinter+1|init-state+1"
-		"|inter+1|no-check-reuse-pool|no-check-sni-auto|observe+1|on-error+1"
-		"|on-marked-down+1|on-marked-up+1|port+1|rise+1|slowstart+1|track+1",
-		NO_CHECK},
+		"|check-via-socks4|error-limit+1|init-state+1|no-check-reuse-pool|no-check-sni-auto"
+		"|observe+1|on-error+1|on-marked-down+1|on-marked-up+1|slowstart+1|track+1",
+		CONNECTS},
 	{ON_SERVER, FOREIGN_REFUSED,
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
 		"|pool-purge-delay+1|redir+1",

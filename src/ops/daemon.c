@@ -20,6 +20,7 @@
 #include "notify.h"
 #include "pidfile.h"
 #include "privileges.h"
+#include "proxy/health.h"
 #include "reload.h"
 #include "resolver.h"
 #include "sandbox.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct generations generations; /* that one and those of older sessions; newest first */
 	uint64_t lost;                  /* log lines, of generations that are gone */
 	struct workers workers;
+	struct health *health; /* of the current generation; NULL: no server is checked */
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
@@ -205,6 +207,31 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 	return status;
 }
 
+/* --- health of servers --- */
+
+/* The lines are HAProxy's. */
+static void on_health_changed(void *arg, const struct health_change *change)
+{
+	const struct daemon *daemon = arg;
+	char line[LOG_LINE_MAX];
+
+	health_format(change, line, sizeof(line));
+	log_line(daemon->current->log, change->backend, change->up ? LOG_NOTICE : LOG_ALERT, "%s",
+		line);
+	if (!change->up && change->active + change->backups == 0)
+		log_line(daemon->current->log, change->backend, LOG_EMERG,
+			"proxy %s has no server available!", change->backend->name);
+}
+
+/* Once the threads run, or with the next generation that is put in force. */
+static void check_health(struct daemon *daemon)
+{
+	const struct generation *current = daemon->current;
+
+	daemon->health = health_start(daemon->base, current->config, current->limits,
+		daemon->health, current->counterparts, on_health_changed, daemon);
+}
+
 /* --- a reload --- */
 
 /* The service manager waits for this, except where it has ended tproxyd meanwhile. */
@@ -223,6 +250,7 @@ static void put_in_force(struct daemon *daemon, struct generation *next)
 	daemon->current = next;
 	atomic_store(&library_log, next->log);
 	daemon->reloading = true;
+	check_health(daemon);
 	workers_succeed(&daemon->workers);
 }
 
@@ -440,6 +468,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 	if (start_restricted(daemon, &restricted) == -1)
 		return -1;
 	report_start(daemon, restricted);
+	check_health(daemon);
 	return 0;
 }
 
@@ -449,6 +478,7 @@ static void daemon_release(struct daemon *daemon)
 {
 	struct generation *generation;
 
+	health_free(daemon->health);
 	pidfile_drop(&daemon->pidfile);
 	notify_close(&daemon->notify);
 	resolver_stop(&daemon->resolver);

@@ -7,6 +7,7 @@
  */
 #include "descriptors.h"
 
+#include "proxy/health.h"
 #include "proxy/listener.h"
 
 #include <errno.h>
@@ -69,7 +70,8 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	size_t places, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
-	unsigned long fixed = descriptors->others + places + workers * listeners_count(config);
+	unsigned long fixed = descriptors->others + places + workers * listeners_count(config) +
+			      health_count(config);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 

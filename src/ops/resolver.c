@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 enum {
-	PATIENCE = 20000 /* ms; getaddrinfo(3) asks up to three servers twice for 5 s each, by default */
+	PATIENCE =
+		20000 /* ms; getaddrinfo(3) asks up to three servers twice for 5 s each, by default */
 };
 
 struct question {
@@ -44,8 +45,8 @@ static void answer_questions(int fd)
 
 	while (read(fd, &question, sizeof(question)) == sizeof(question)) {
 		struct answer answer = {.number = question.number};
-		const char *problem = lookup_by_library(
-			NULL, question.name, question.family, &answer.address);
+		const char *problem =
+			lookup_by_library(NULL, question.name, question.family, &answer.address);
 
 		if (problem != NULL)
 			snprintf(answer.problem, sizeof(answer.problem), "%s", problem);

@@ -7,7 +7,7 @@
 struct identity;
 
 struct resolver {
-	int socket;  /* to the process; -1: there is none */
+	int socket;      /* to the process; -1: there is none */
 	unsigned number; /* of the last question */
 };
 

@@ -31,8 +31,7 @@ struct choice {
 
 bool balance_is_usable(const struct limits *limits, const struct server *server)
 {
-	(void)limits;
-	return !server->disabled;
+	return !server->disabled && limits_is_up(limits, server);
 }
 
 static unsigned weight_of(const struct choice *choice, const struct server *server)
@@ -269,16 +268,24 @@ static unsigned count_candidates(const struct choice *choice)
 	return count;
 }
 
-unsigned balance_usable(struct limits *limits, const struct proxy *backend)
+void balance_count(
+	struct limits *limits, const struct proxy *backend, unsigned *active, unsigned *backups)
 {
 	struct choice choice = {.limits = limits, .backend = backend};
-	unsigned count = count_candidates(&choice);
 
-	if (count > 0)
-		return count;
+	*active = count_candidates(&choice);
 	choice.backup = true;
-	count = count_candidates(&choice);
-	return count > 0 && !(backend->options & OPTION_ALLBACKUPS) ? 1 : count;
+	*backups = count_candidates(&choice);
+}
+
+unsigned balance_usable(struct limits *limits, const struct proxy *backend)
+{
+	unsigned active, backups;
+
+	balance_count(limits, backend, &active, &backups);
+	if (active > 0)
+		return active;
+	return backups > 0 && !(backend->options & OPTION_ALLBACKUPS) ? 1 : backups;
 }
 
 enum reason balance_choose(struct limits *limits, const struct proxy *backend,

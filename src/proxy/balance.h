@@ -15,6 +15,10 @@
 /* Whether a client can come to the server. */
 bool balance_is_usable(const struct limits *limits, const struct server *server);
 
+/* How many servers of BACKEND clients could come to, of the active ones and of the backups; none without weight. */
+void balance_count(
+	struct limits *limits, const struct proxy *backend, unsigned *active, unsigned *backups);
+
 /*
  * How many servers of BACKEND clients can come to, as HAProxy's `nbsrv` counts them: the active ones; without any, the
  * backups that serve in their place. A server without weight does not count.

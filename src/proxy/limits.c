@@ -14,6 +14,7 @@
 struct count {
 	atomic_uint value;
 	atomic_uint turn; /* of a backend: the next one */
+	atomic_bool down; /* of a server */
 	unsigned users;
 };
 
@@ -212,6 +213,16 @@ void limits_unuse(struct limits *limits, const struct proxy *backend, const stru
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server)
 {
 	return read_count(&limits->servers[server->index]->value);
+}
+
+void limits_set_up(struct limits *limits, const struct server *server, bool up)
+{
+	atomic_store_explicit(&limits->servers[server->index]->down, !up, memory_order_relaxed);
+}
+
+bool limits_is_up(const struct limits *limits, const struct server *server)
+{
+	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
 }
 
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)

@@ -1,6 +1,6 @@
 /*
  * Limits: how many sessions there are, of the process, of each section and of each server, how
- * many pipes, and whose turn it is.
+ * many pipes, and whose turn it is, and which servers are up.
  *
  * A limit holds for all workers together, and so does the balance of servers. So this is the one piece of state
  * that workers share and change. It is made of atomic counts. Everything else that workers count is their own.
@@ -70,6 +70,10 @@ bool limits_use_at(struct limits *limits, const struct proxy *backend, const str
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server);
 
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server);
+
+/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. */
+void limits_set_up(struct limits *limits, const struct server *server, bool up);
+bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);

@@ -59,7 +59,8 @@ static struct config *read_server(const char *server, char *messages)
 	char *text;
 
 	assert_return_code(
-		asprintf(&text, "listen l\n bind :80\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n %s\n",
+		asprintf(&text,
+			"listen l\n bind :80\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n %s\n",
 			server),
 		0);
 	config = config_parse("test", text, strlen(text), diag);
@@ -77,8 +78,7 @@ static void assert_address(const char *line, const char *expected)
 
 	assert_string_equal(messages, "");
 	assert_non_null(config);
-	assert_string_equal(
-		addr_format(&config->proxies[0].servers[0].address, text), expected);
+	assert_string_equal(addr_format(&config->proxies[0].servers[0].address, text), expected);
 	assert_false(config->proxies[0].servers[0].disabled);
 	config_free(config);
 }

@@ -15,7 +15,7 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
@@ -28,7 +28,7 @@ CAPABILITIES = [
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
-    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch"),
+    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -123,6 +123,7 @@ def backend(scenario, chosen):
         require_known(server, SERVER, "server")
         words = SEND_PROXY.get(server.get("proxy_protocol"), "") + (" backup" if server.get("backup") else "")
         words += "".join(f" {name} {server[name]}" for name in ("weight", "maxconn") if name in server)
+        words += f" check inter {scenario['check']}ms rise 1 fall 1" if "check" in scenario else ""
         if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
             number, words = server["port"], f"{words} id {server['port']}"
         lines.append(f"  server s{number} {endpoint(server)}{words}")

@@ -10,10 +10,11 @@ class Balance:
         self.kind = scenario.get("balance")
         self.servers = scenario["servers"]
         self.turn = 0
+        self.down = set()  # the places of those that do not pass their check
 
     def choose(self, client, connections, avoid=None):
         """A server for a client's address, or None; not the one to avoid, where there is another."""
-        servers = [each for each in self.servers if self.has_room(each, connections)]
+        servers = [each for each in self.servers if place(each) not in self.down and self.has_room(each, connections)]
         servers = [each for each in servers if place(each) != avoid] or servers
         servers = self.active(servers)
         if not servers:

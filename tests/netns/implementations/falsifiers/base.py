@@ -35,7 +35,7 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
@@ -45,7 +45,7 @@ CLAIMS = [
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
-    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch"),
+    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
 ]
 
 
@@ -173,9 +173,30 @@ class Proxy:
 
     def balanced(self, client, avoid=None):
         """The address of the server that is chosen for a client's address."""
+        self.check()
         connections = collections.Counter(session.server_address for session in self.sessions)
         server = self.balance.choose(client, connections, avoid)
         return balancing.place(server or self.scenario["servers"][0])
+
+    def check(self):
+        """Which servers accept at the moment. They are asked when a client comes, which is often enough for a wrong proxy."""
+        self.balance.down = set()
+        patience = self.scenario.get("check", 0) / 1000
+        for server in self.scenario["servers"] if patience else ():
+            if not self.accepts(balancing.place(server), patience):
+                self.balance.down.add(balancing.place(server))
+
+    def accepts(self, place, patience):
+        try:
+            with socket.create_connection(place, patience) as made:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except TimeoutError:
+            return self.silence_is_health
+        except OSError:
+            return False
+        return True
+
+    silence_is_health = False
 
     def another_server(self, session):
         """Where to try next for a session whose server refuses, or None."""

@@ -100,6 +100,7 @@ CAPABILITIES = (
     Capability("balance-source", "uses the same server for a client's address, also when another one leaves", _balance("source")),
     Capability("backup", "uses backup servers only where no other one is usable", _server("backup")),
     Capability("server-maxconn", "limits the connections to a server; others get those beyond it", _server("maxconn")),
+    Capability("check", "connects to servers again and again, and uses those that accept", lambda s: "check" in s),
     Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
