@@ -141,3 +141,39 @@ def test_a_client_whose_server_refuses_is_served_by_another_one(lab):
         flow, port = connect(lab)
         assert port == first.port
         flow.exchange()
+
+
+def port_or_none(lab):
+    """The port of the server that the next client comes to; None: it is ended without one."""
+    try:
+        flow, port = connect(lab)
+    except ConnectionError:
+        return None
+    flow.close()
+    return port
+
+
+def await_servers(lab, *expected):
+    """Wait until so many clients in a row come to these servers, and to no others."""
+    wanted = {server.port for server in expected}
+    waiting.until(lambda: {port_or_none(lab) for _ in range(2 * SERVERS)} == wanted, f"clients come to the servers at {wanted} alone")
+
+
+@requirement("TP-OPS-54")
+@both_families
+def test_a_server_that_refuses_or_is_silent_gets_no_client_until_it_accepts(lab):
+    """`source: none`, since checks come from the proxy's own address."""
+    first = lab.server_endpoint
+    servers = [Endpoint(first.address, first.port + number) for number in range(SERVERS)]
+    for server in servers:
+        lab.server.serve(server)
+    fields = [{}, {}, {}, {"backup": True}]
+    every = [lab.silent_server(), *servers]
+    lab.start("none", servers=every, server_fields=fields, check=100, **lab.short_connect()).await_ready()
+    await_servers(lab, *servers[:2])
+    lab.server.listeners.pop(servers[0]).close()
+    await_servers(lab, servers[1])
+    lab.server.listeners.pop(servers[1]).close()
+    await_servers(lab, servers[2])
+    lab.server.serve(servers[0])
+    await_servers(lab, servers[0])

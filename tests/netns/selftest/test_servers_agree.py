@@ -4,6 +4,7 @@ Both proxies get the same file, each in a namespace of its own, where the docume
 holds the clients' ends and the servers' ends, so it sees at once which server each client came to.
 """
 
+import re
 import shutil
 import socket
 from collections import Counter
@@ -159,3 +160,50 @@ def test_both_try_another_server_where_one_refuses(tmp_path):
     lines = "  option redispatch\n" + template()
     haproxy, tproxyd = both(tmp_path, lines, ONE[:8], held=True, servers=2)
     assert set(haproxy) == set(tproxyd) == {"a", "b"}
+
+
+CHANGES = re.compile(r"(?:Backup )?Server l/\w+ is \w+, reason: .*|proxy l has no server available!")
+CHECKED = """\
+  log stderr format raw local0 debug
+  default-server check inter 200ms rise 2 fall 2
+  server a 127.0.0.1:6000
+  server b 127.0.0.1:6001 backup
+  server c 203.0.113.1:80
+  server d 127.0.0.1:6003 disabled
+"""
+
+
+def changes(proxy):
+    """What its log says of its servers so far; a time that was measured is N. HAProxy's own messages say it twice."""
+    lines = [line for line in proxy.daemon.log().splitlines() if not line.startswith("[")]
+    found = [CHANGES.match(line) for line in lines]
+    return [re.sub(r"duration: \d+ms", "duration: Nms", each[0]) for each in found if each]
+
+
+def of_server(lines, letter):
+    """The part of the lines about one server that does not depend on when another one was found."""
+    return [line.partition(", check duration")[0] for line in lines if f"Server l/{letter} " in line]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_changes_of_state_are_logged_in_the_same_words(tmp_path, name):
+    """Refusal, silence and return, with the same reason; all lines have HAProxy's form."""
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    proxy = Proxy(tmp_path / name, name, HEAD + CHECKED, 2)
+    proxy.namespace.ip("route add blackhole 203.0.113.0/24")
+    waiting.until(lambda: of_server(changes(proxy), "c"), "the server without a route goes down")
+    for listener in proxy.listeners:
+        listener.close()
+    waiting.until(lambda: "proxy l has no server available!" in changes(proxy), "no server is left")
+    with proxy.namespace:
+        proxy.listeners = [socket.create_server(("127.0.0.1", FIRST_SERVER))]
+    waiting.until(lambda: len(of_server(changes(proxy), "a")) == 2, "the first server comes back")
+    found = changes(proxy)
+    proxy.close()
+    refused = 'reason: Layer4 connection problem, info: "Connection refused"'
+    assert of_server(found, "a") == [f"Server l/a is DOWN, {refused}", "Server l/a is UP, reason: Layer4 check passed"]
+    assert of_server(found, "b") == [f"Backup Server l/b is DOWN, {refused}"]
+    assert of_server(found, "c")[0].startswith("Server l/c is DOWN, reason: Layer4 ")
+    assert of_server(found, "d") == []
+    assert found[-1].endswith("check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.")
