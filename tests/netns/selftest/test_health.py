@@ -6,7 +6,7 @@ from lab import waiting
 from lab.peers.daemon import SERVER, accept, connect, listen
 
 from test_daemon import THREADS, configured
-from test_reload import OTHER, folder, namespace, other, reload, server, start  # noqa: F401
+from test_reload import OTHER, reload
 
 DOWN, UP = "Server web/other is DOWN", "Server web/other is UP"
 

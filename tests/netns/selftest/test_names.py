@@ -8,7 +8,7 @@ from lab import waiting
 from lab.peers.daemon import SERVER, accept, connect
 
 from test_daemon import THREADS, configured
-from test_reload import IN_FORCE, NOT_USED, folder, namespace, other, reload, server, start  # noqa: F401
+from test_reload import IN_FORCE, NOT_USED, reload
 
 NAMED = "ipv4@localhost"  # /etc/hosts has it everywhere
 NOWHERE = "nowhere.invalid"  # RFC 6761, section 6.4
