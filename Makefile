@@ -15,7 +15,7 @@ ALL_CFLAGS = -std=c11 $(DEFINES) -g -O2 -pthread -fstack-protector-strong -MMD -
              $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
 # Each program loads only the libraries that it uses.
 ALL_LDFLAGS = -pthread -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
-LIBS      = $(shell pkg-config --libs $(PACKAGES))
+LIBS      = $(shell pkg-config --libs $(PACKAGES)) -lm
 
 # The two mains; each program is its main and the archive.
 MAINS    := src/tproxyd.c src/ctl/main.c

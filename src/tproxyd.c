@@ -5,6 +5,7 @@
  * numbers, and messages would go to clients. So these three are opened before anything else.
  */
 #include "ops/daemon.h"
+#include "tproxy/lookup.h"
 #include "tproxy/version.h"
 
 #include <event2/event.h>
@@ -130,6 +131,7 @@ int main(int argc, char **argv)
 
 	if (status != -1)
 		return status;
+	lookup_use(lookup_by_library, NULL);
 	config = load_config(arguments.file, &identity);
 	if (config == NULL)
 		return EXIT_FAILURE;

@@ -61,7 +61,8 @@ struct condition {
 /* What is known of a connection. An address that is not known is zeroed, and in no network. */
 struct connection_facts {
 	struct addr source, destination;
-	unsigned (*usable_servers)(const struct proxy *backend);
+	unsigned (*usable_servers)(void *context, const struct proxy *backend);
+	void *context;
 };
 
 bool condition_holds(const struct condition *condition, const struct connection_facts *facts);

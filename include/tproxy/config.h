@@ -28,6 +28,7 @@ enum timeout {
 	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
+	TIMEOUT_CHECK,      /* see proxy/health.h */
 	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
@@ -79,12 +80,32 @@ struct header_fields {
 	size_t count;
 };
 
+enum {
+	WEIGHT_MAX = 256
+};
+
+/* How a server is checked; 0 stands for HAProxy's default (proxy/health.h). */
+struct server_check {
+	bool on;
+	unsigned inter, fastinter,
+		downinter;   /* between two checks; the last two by default as the first */
+	unsigned rise, fall; /* how many checks take a server up, and down */
+	unsigned port;       /* 0: the address's, or the server's */
+	struct addr addr;    /* of family AF_UNSPEC: the server's */
+};
+
 struct server {
 	const char *name;
+	const char *host;    /* the name that the address was looked up for; NULL: none */
 	struct addr address; /* the wildcard, port 0: what the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
 	struct header_fields send_proxy_fields;
+	unsigned weight;  /* its share of the clients; 0: only `use-server` chooses it */
+	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
+	bool backup;      /* serves where no other server can */
+	bool disabled;    /* never used */
+	struct server_check check;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
@@ -136,6 +157,23 @@ enum proxy_option {
 	OPTION_LOGASAP = 1 << 8,             /* when the server is reached, not at the end */
 
 	OPTION_TRANSPARENT = 1 << 9, /* connects to where the client connected to */
+	OPTION_ALLBACKUPS =
+		1 << 10, /* backup servers share the clients; else the first one has all */
+};
+
+/* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */
+enum balance {
+	BALANCE_ROUNDROBIN, /* in turn, by weight; `static-rr` is the same here */
+	BALANCE_LEASTCONN,  /* the one with the fewest sessions, by weight */
+	BALANCE_FIRST,      /* the first one that has room */
+	BALANCE_SOURCE,     /* by the client's address */
+	BALANCE_RANDOM,     /* the less busy one of some drawn at random, by weight */
+};
+
+/* One cycle of turns, in which each server has as many as its weight says, spread over the cycle. */
+struct turns {
+	const struct server **list;
+	size_t count;
 };
 
 /* When a rule is asked, in this order. */
@@ -207,9 +245,17 @@ struct proxy {
 	unsigned flow_timeout;
 
 	/* Of a backend. */
-	/* Balanced by round robin. With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
+	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
 	struct server *servers;
 	size_t server_count;
+	enum balance balance;
+	unsigned draws; /* of BALANCE_RANDOM */
+	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
+	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
+	struct turns turns
+		[2]; /* of the active servers, and of the backups; without those that are never used */
+	/* `option redispatch N`: the attempts for which another server is chosen; 0: none. See routing.h. */
+	int redispatch;
 	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
 };
 
@@ -237,6 +283,7 @@ struct config {
 	 * where the client connected to.
 	 */
 	bool intercepts;
+	bool has_names; /* a server is given by name */
 	struct config_memory *memory;
 };
 

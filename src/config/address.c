@@ -4,7 +4,7 @@
  * The port is what follows the last colon, for IPv6 too: 2001:db8::1:80 is port 80 of 2001:db8::1,
  * and :::80 port 80 of any address. That is the trap: an IPv6 address without brackets and without
  * a port loses its last group to the port, and is either refused or, worse, still a valid address.
- * HAProxy reads it so, hence this does. No name is ever resolved.
+ * HAProxy reads it so, hence this does. A name is only recognized here; server.c has it looked up.
  */
 #include "address.h"
 
@@ -114,7 +114,7 @@ static const char *ip_parse(const char *text, int family, struct addr *addr)
 		return NULL;
 	}
 	if (!addr_parse(&parsed, text))
-		return "not an IP address; names are not looked up, write the number";
+		return "not an IP address; names are looked up for servers alone, write the number";
 	if (family == AF_INET && addr_family(&parsed) != AF_INET)
 		return "not an IPv4 address, as the prefix asks for";
 	if (family == AF_INET6 && addr_family(&parsed) != AF_INET6)
@@ -185,7 +185,15 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 		return "not an address";
 	memcpy(copy, text, length + 1);
 	port = split_port(copy);
-	error = ip_parse(copy, family, &address->addr);
+	address->family = family;
+	address->name[0] = '\0';
+	if ((options & NAMES) && lookup_is_name(copy)) {
+		memcpy(address->name, copy, strlen(copy) + 1);
+		address->addr = addr_any(family == AF_INET6 ? AF_INET6 : AF_INET);
+		error = NULL;
+	} else {
+		error = ip_parse(copy, family, &address->addr);
+	}
 	if (error != NULL && family != AF_INET && inet_pton(AF_INET6, text, &unused) == 1)
 		return "the port follows the last colon; write an IPv6 address in [brackets]";
 	if (error == NULL && *port != '\0')

@@ -53,9 +53,9 @@ struct value {
 	enum value_type type;
 	void (*parse)(struct parser *parser); /* of VALUE_OWN */
 	size_t offset;                        /* of all others, in bytes */
-	unsigned minimum, maximum;
-	unsigned bits;    /* of VALUE_OPTIONS: of enum proxy_option */
-	const char *what; /* of VALUE_TEXT, for messages, such as "the file's path" */
+	unsigned minimum, maximum; /* of VALUE_NUMBER; of VALUE_TIME the minimum, in milliseconds */
+	unsigned bits;             /* of VALUE_OPTIONS: of enum proxy_option */
+	const char *what;          /* of VALUE_TEXT, for messages, such as "the file's path" */
 };
 
 /* One row of the table of keywords. */

@@ -347,13 +347,15 @@ static void *object_of(struct parser *parser, const struct keyword *keyword)
 	return &parser->section->proxy;
 }
 
-static void parse_time(struct parser *parser, unsigned *milliseconds)
+static void parse_time(struct parser *parser, unsigned minimum, unsigned *milliseconds)
 {
 	const char *word = parser_require_word(parser, "a duration");
 	const char *error = word == NULL ? NULL : duration_parse(word, milliseconds);
 
 	if (error != NULL)
 		parser_fail(parser, word, "%s", error);
+	else if (word != NULL && *milliseconds < minimum)
+		parser_fail(parser, word, "too short; the least is %u ms", minimum);
 }
 
 static const char *parse_name(struct parser *parser, const struct value *value)
@@ -390,7 +392,7 @@ static void parse_value(struct parser *parser, const struct keyword *keyword)
 		parser_require_number(parser, value->minimum, value->maximum, member);
 		break;
 	case VALUE_TIME:
-		parse_time(parser, member);
+		parse_time(parser, value->minimum, member);
 		break;
 	case VALUE_TEXT:
 		*(const char **)member = parse_name(parser, value);

@@ -35,6 +35,12 @@ struct log_line {
 struct server_line {
 	struct server server;
 	bool has_source; /* else its backend's `source` holds */
+	struct init_addr {
+		bool set, last, libc, none; /* `init-addr`: the ways that it has */
+		bool has_address;
+		struct addr address; /* where no other way finds one */
+	} init_addr;
+	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
 };
 
 /* A rule, and the name of the backend or server that it chooses, or NULL. */
@@ -59,7 +65,8 @@ struct section {
 	unsigned default_backend_line;
 	struct source source;
 	unsigned source_line;
-	unsigned balance_line; /* 0: there is none */
+	unsigned balance_line;             /* 0: there is none */
+	struct server_line default_server; /* what `default-server` says of the servers after it */
 	struct log_line *logs;
 	size_t log_count;
 	struct server_line *servers;
@@ -167,8 +174,12 @@ void parse_default_backend(struct parser *parser);
 void parse_log(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_nbproc(struct parser *parser);
+void parse_hash_type(struct parser *parser);
 void parse_httplog(struct parser *parser);
+void parse_redispatch(struct parser *parser);
 void parse_server(struct parser *parser);
+void parse_server_template(struct parser *parser);
+void parse_default_server(struct parser *parser);
 void parse_source(struct parser *parser);
 void parse_unique_id_format(struct parser *parser);
 void parse_tcp_request_connection(struct parser *parser);
@@ -187,11 +198,20 @@ bool parse_condition(struct parser *parser, struct condition *condition);
 /* Parameters of `bind` and `server` lines. */
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
+void parse_server_check_addr(struct parser *parser);
+void parse_server_no_check(struct parser *parser);
+void parse_server_init_addr(struct parser *parser);
+void parse_server_enabled(struct parser *parser);
+void parse_server_no_backup(struct parser *parser);
 void parse_server_proxy_v2_options(struct parser *parser);
 void parse_server_proxy_v2_tlv(struct parser *parser);
 void parse_server_send_proxy(struct parser *parser);
 void parse_server_send_proxy_v2(struct parser *parser);
 void parse_server_source(struct parser *parser);
+void parse_server_weight(struct parser *parser);
+
+/* After the last line: spreads the turns of a backend's servers by their weights. */
+void config_spread_turns(struct parser *parser, struct proxy *proxy);
 
 /* After the last line: checks the whole, and makes the model of it. */
 void config_resolve(struct parser *parser);

@@ -197,6 +197,8 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 		fputs("  connects to ", out);
 	else
 		fprintf(out, "  server %s at ", server->name);
+	if (server->host != NULL)
+		fprintf(out, "%s, ", server->host);
 	if (server_is_original(server) && addr_port(&server->address) != 0)
 		fprintf(out, "the address that the client connected to, port %u",
 			addr_port(&server->address));
@@ -212,8 +214,27 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 	if (server->send_proxy != PROXY_HEADER_NONE)
 		fprintf(out, ", begins with a PROXY header of version %d",
 			server->send_proxy == PROXY_HEADER_V1 ? 1 : 2);
+	if (server->weight != 1)
+		fprintf(out, ", weight %u", server->weight);
 	print_values(out, ON_SERVER, server, &of_line);
 	fputc('\n', out);
+}
+
+static void print_balance(FILE *out, const struct proxy *proxy)
+{
+	static const char *const names[] = {
+		[BALANCE_LEASTCONN] = "the server with the fewest sessions",
+		[BALANCE_FIRST] = "the first server that has room",
+		[BALANCE_SOURCE] = "a server by the client's address",
+		[BALANCE_RANDOM] = "the less busy one of servers drawn at random"};
+
+	if (proxy->balance != BALANCE_ROUNDROBIN)
+		fprintf(out, "  chooses %s%s\n", names[proxy->balance],
+			proxy->balance == BALANCE_SOURCE && proxy->consistent ? ", consistently"
+									      : "");
+	if (proxy->redispatch != 0)
+		fprintf(out, "  chooses another server after a failed attempt: %d\n",
+			proxy->redispatch);
 }
 
 static void print_backend(FILE *out, const struct proxy *proxy)
@@ -221,6 +242,7 @@ static void print_backend(FILE *out, const struct proxy *proxy)
 	if (!(proxy->role & ROLE_FRONTEND))
 		print_rules(out, &proxy->rules[STAGE_CONTENT]);
 	print_rules(out, &proxy->rules[STAGE_SERVER]);
+	print_balance(out, proxy);
 	for (size_t i = 0; i < proxy->server_count; i++)
 		print_server(out, proxy, &proxy->servers[i]);
 	if (proxy->server_count == 0 && proxy->default_backend == proxy)

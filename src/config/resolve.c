@@ -105,6 +105,7 @@ static void put_original(struct parser *parser, struct section *section)
 	original->server.name = "<NOSRV>";
 	original->server.address = addr_any(AF_INET);
 	original->server.line = section->proxy.line;
+	original->server.weight = 1;
 	section->servers = original;
 	section->server_count = 1;
 }
@@ -126,6 +127,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 		check_source(parser, section, line);
 		proxy->servers[proxy->server_count++] = line->server;
 	}
+	config_spread_turns(parser, proxy);
 }
 
 /* A section that has no mode of its own has that of `defaults`. */

@@ -59,6 +59,7 @@ static struct section *section_new(struct parser *parser, const struct section *
 		copy_logs(parser, section, from);
 	} else {
 		section->proxy.retries = 3;
+		section->default_server.server.weight = 1;
 	}
 	section->proxy.line = parser->line;
 	return section;
@@ -129,17 +130,6 @@ void parse_backend(struct parser *parser)
 void parse_listen(struct parser *parser)
 {
 	parse_proxy(parser, IN_LISTEN, ROLE_LISTEN);
-}
-
-void parse_balance(struct parser *parser)
-{
-	const char *word = parser_require_word(parser, "roundrobin");
-
-	parser->section->balance_line = parser->line;
-	if (word == NULL || strcmp(word, "roundrobin") == 0)
-		return;
-	parser_fail(parser, word, "not supported: the servers take turns; write 'roundrobin'");
-	parser->next = parser->words.count;
 }
 
 void parse_default_backend(struct parser *parser)

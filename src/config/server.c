@@ -9,10 +9,16 @@
 #include "parser.h"
 
 #include "address.h"
+#include "tproxy/lookup.h"
 #include "tproxy/spelling.h"
+#include "units.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	SERVERS_MAX = 10000 /* of one server-template */
+};
 
 static bool read_address(struct parser *parser, const char *text, struct addr *addr)
 {
@@ -106,14 +112,45 @@ void parse_server_source(struct parser *parser)
 	parse_source_words(parser, &parser->server->server.source);
 }
 
+/* One on the line replaces what `default-server` says. */
 static void send_proxy(struct parser *parser, enum proxy_header_version version)
 {
-	struct server *server = &parser->server->server;
+	struct server_line *line = parser->server;
 
-	if (server->send_proxy != PROXY_HEADER_NONE && server->send_proxy != version)
+	if (line->proxy_line == parser->line && line->server.send_proxy != version)
 		parser_fail(parser, NULL,
 			"'send-proxy' and 'send-proxy-v2' contradict each other; keep one of them");
-	server->send_proxy = version;
+	line->proxy_line = parser->line;
+	line->server.send_proxy = version;
+}
+
+void parse_server_enabled(struct parser *parser)
+{
+	parser->server->server.disabled = false;
+}
+
+void parse_server_weight(struct parser *parser)
+{
+	parser_require_number(parser, 0, WEIGHT_MAX, &parser->server->server.weight);
+}
+
+void parse_server_no_check(struct parser *parser)
+{
+	parser->server->server.check.on = false;
+}
+
+void parse_server_check_addr(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "an address");
+
+	if (word != NULL && read_address(parser, word, &parser->server->server.check.addr) &&
+		addr_is_any(&parser->server->server.check.addr))
+		parser_fail(parser, word, "not an address that can be checked");
+}
+
+void parse_server_no_backup(struct parser *parser)
+{
+	parser->server->server.backup = false;
 }
 
 void parse_server_send_proxy(struct parser *parser)
@@ -195,6 +232,24 @@ static void check_fields(struct parser *parser, const struct server *server)
 			"'send-proxy-v2' is missing on this line");
 }
 
+/* A check needs an address and a port: those of a client's destination are not known. */
+static void check_target(struct parser *parser, const struct server *server)
+{
+	const struct server_check *check = &server->check;
+	bool has_address = addr_family(&check->addr) != AF_UNSPEC;
+	bool has_port = check->port != 0 || addr_port(&server->address) != 0 ||
+			(has_address && addr_port(&check->addr) != 0);
+
+	if (!check->on || addr_family(&server->address) == AF_UNSPEC)
+		return;
+	if (!has_port)
+		parser_fail(parser, "check",
+			"no port to check; write one behind the address, or 'port'");
+	else if (!has_address && server_is_original(server))
+		parser_fail(parser, "check",
+			"the server is where clients connect to; write 'addr' and the address to check");
+}
+
 /* Notes the server's name, which no other of its section may have. */
 static void claim_server_name(struct parser *parser, const char *name)
 {
@@ -209,27 +264,194 @@ static void claim_server_name(struct parser *parser, const char *name)
 				name, parser->line, (unsigned)parser->section->server_count});
 }
 
-void parse_server(struct parser *parser)
+static void add_server(struct parser *parser, const struct server_line *line)
 {
 	struct section *section = parser->section;
-	const char *name = parser_require_text(parser, "the server's name");
-	const char *address =
-		name == NULL ? NULL : parser_require_word(parser, "the server's address");
-	struct server_line line = {.server = {.name = name, .line = parser->line}}, *grown;
-
-	if (address == NULL)
-		return;
-	if (parser_check_name(parser, name))
-		claim_server_name(parser, name);
-	read_address(parser, address, &line.server.address);
-	parser->server = &line;
-	parse_parameters(parser, ON_SERVER);
-	check_fields(parser, &line.server);
-	parser->server = NULL;
-	grown = memory_grow(
+	struct server_line *grown = memory_grow(
 		parser->memory, section->servers, section->server_count, sizeof(*grown));
+
+	claim_server_name(parser, line->server.name);
 	if (grown == NULL)
 		return;
 	section->servers = grown;
-	section->servers[section->server_count++] = line;
+	section->servers[section->server_count++] = *line;
+}
+
+/* Lists of their own, since the line will add to them. */
+static void copy_fields(struct parser *parser, struct header_fields *fields)
+{
+	const struct header_field *from = fields->list;
+	size_t count = fields->count;
+
+	fields->list = NULL;
+	for (fields->count = 0; fields->count < count; fields->count++) {
+		struct header_field *grown =
+			memory_grow(parser->memory, fields->list, fields->count, sizeof(*grown));
+
+		if (grown == NULL)
+			return;
+		fields->list = grown;
+		fields->list[fields->count] = from[fields->count];
+	}
+}
+
+/* The address of a server that has none: it is not used, and nothing is ever there (RFC 1112, RFC 6666). */
+static struct addr nowhere(int family)
+{
+	struct addr address;
+
+	addr_parse(&address, family == AF_INET6 ? "100::" : "240.0.0.0");
+	return address;
+}
+
+/* The address of a name, by the ways of `init-addr`, which are `last,libc` by default. */
+static void look_up(struct parser *parser, struct server_line *line, const struct address *named)
+{
+	const struct init_addr *ways = &line->init_addr;
+	struct server *server = &line->server;
+	const char *problem = "`init-addr` has no 'libc', and no address";
+	struct addr found = nowhere(named->family);
+
+	server->host = memory_copy(parser->memory, named->name);
+	parser->config->has_names = true;
+	if (!ways->set || ways->libc)
+		problem = lookup_name(named->name, named->family, &found);
+	if (problem == NULL && addr_is_any(&found))
+		problem = "the name stands for the wildcard, which is no server's address";
+	if (problem != NULL && ways->has_address) {
+		found = ways->address;
+		parser_warn_at(parser, parser->line, named->name,
+			"cannot be looked up (%s), so the address of 'init-addr' is used", problem);
+	} else if (problem != NULL && ways->none) {
+		found = nowhere(named->family);
+		server->disabled = true;
+		parser_warn_at(parser, parser->line, named->name,
+			"cannot be looked up (%s), so the server is not used until a reload finds an address",
+			problem);
+	} else if (problem != NULL) {
+		found = nowhere(named->family);
+		parser_fail(parser, named->name, "cannot be looked up: %s", problem);
+	}
+	server->address = found;
+	addr_set_port(&server->address, addr_port(&named->addr));
+}
+
+/* `last` is an address that HAProxy has in its file of states; there is none here. */
+void parse_server_init_addr(struct parser *parser)
+{
+	const char *list = parser_require_word(parser, "last, libc, none or an address");
+	char copy[sizeof(parser->words.text)], *way, *next = copy;
+	struct init_addr ways = {.set = true};
+
+	if (list == NULL)
+		return;
+	memcpy(copy, list, strlen(list) + 1);
+	while ((way = strsep(&next, ",")) != NULL) {
+		if (strcmp(way, "last") == 0)
+			ways.last = true;
+		else if (strcmp(way, "libc") == 0)
+			ways.libc = true;
+		else if (strcmp(way, "none") == 0)
+			ways.none = true;
+		else if (addr_parse(&ways.address, way) && !addr_is_any(&ways.address))
+			ways.has_address = true;
+		else
+			parser_fail(parser, way,
+				"not a way to an address; there are last, libc, none, and the address of a server");
+	}
+	parser->server->init_addr = ways;
+}
+
+/* The address and all that follows it, on top of what `default-server` says. False where the address is missing. */
+static bool parse_server_line(struct parser *parser, struct server_line *line)
+{
+	const char *word = parser_require_word(parser, "the server's address"), *error;
+	struct address address;
+
+	if (word == NULL)
+		return false;
+	*line = parser->section->default_server;
+	line->server.line = parser->line;
+	copy_fields(parser, &line->server.send_proxy_fields);
+	error = address_parse(word, NAMES, &address);
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else
+		line->server.address = address.addr;
+	parser->server = line;
+	parse_parameters(parser, ON_SERVER);
+	check_fields(parser, &line->server);
+	if (error == NULL && address.name[0] != '\0')
+		look_up(parser, line, &address);
+	check_target(parser, &line->server);
+	parser->server = NULL;
+	return true;
+}
+
+void parse_server(struct parser *parser)
+{
+	const char *name = parser_require_text(parser, "the server's name");
+	struct server_line line;
+
+	if (name == NULL)
+		return;
+	parser_check_name(parser, name);
+	if (!parse_server_line(parser, &line))
+		return;
+	line.server.name = name;
+	add_server(parser, &line);
+}
+
+/* N is 1 to N, as N-M is all of them. */
+static bool parse_range(struct parser *parser, unsigned *first, unsigned *last)
+{
+	const char *word = parser_require_word(parser, "how many servers"), *dash;
+	char low[16];
+
+	if (word == NULL)
+		return false;
+	dash = strchr(word, '-');
+	*first = 1;
+	snprintf(low, sizeof(low), "%.*s", dash == NULL ? 0 : (int)(dash - word), word);
+	if ((dash != NULL && number_parse(low, 1, SERVERS_MAX, first) != NULL) ||
+		number_parse(dash == NULL ? word : dash + 1, 1, SERVERS_MAX, last) != NULL ||
+		*last < *first) {
+		parser_fail(parser, word,
+			"not a range; write a number, or FIRST-LAST, from 1 to %d", SERVERS_MAX);
+		parser->next = parser->words.count;
+		return false;
+	}
+	return true;
+}
+
+void parse_server_template(struct parser *parser)
+{
+	const char *prefix = parser_require_text(parser, "the beginning of the servers' names");
+	unsigned number, last;
+	struct server_line line;
+
+	if (prefix == NULL || !parse_range(parser, &number, &last))
+		return;
+	parser_check_name(parser, prefix);
+	if (!parse_server_line(parser, &line))
+		return;
+	for (; number <= last; number++) {
+		char digits[16], *name;
+
+		snprintf(digits, sizeof(digits), "%u", number);
+		name = memory_alloc(parser->memory, strlen(prefix) + strlen(digits) + 1);
+		if (name == NULL)
+			return;
+		stpcpy(stpcpy(name, prefix), digits);
+		line.server.name = name;
+		add_server(parser, &line);
+	}
+}
+
+void parse_default_server(struct parser *parser)
+{
+	parser->server = &parser->section->default_server;
+	copy_fields(parser, &parser->server->server.send_proxy_fields);
+	parse_parameters(parser, ON_SERVER);
+	parser->server = NULL;
 }

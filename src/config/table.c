@@ -28,6 +28,7 @@
 #define OWN(function)            {VALUE_OWN, .parse = (function)}
 #define FLAG(of, member)         {VALUE_FLAG, .offset = OF_BOOL(of, member)}
 #define TIME(of, member)         {VALUE_TIME, .offset = OF_UNSIGNED(of, member)}
+#define INTERVAL(of, member)     {VALUE_TIME, .offset = OF_UNSIGNED(of, member), .minimum = 1}
 #define OPTIONS(bits_)           {VALUE_OPTIONS, .offset = OF_UNSIGNED(struct proxy, options), .bits = (bits_)}
 #define NUMBER(of, member, a, b) {VALUE_NUMBER, .offset = OF_UNSIGNED(of, member), .minimum = (a), .maximum = (b)}
 #define TEXT(of, member, b, w)   {VALUE_TEXT, .offset = OF_TEXT(of, member), .maximum = (b), .what = (w)}
@@ -48,8 +49,8 @@ static const struct keyword keywords[] = {
 		.help = "names a test of connections for the rules of this section; one of several with the same name must hold"},
 	{"backlog", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, backlog, 1, INT_MAX),
 		.help = "connections that the kernel holds until they are accepted; default: from maxconn"},
-	{"balance", "roundrobin", IN_BACKENDS, 0, OWN(parse_balance),
-		.help = "servers take turns, which is also the default"},
+	{"balance", "ALGORITHM", IN_BACKENDS, 0, OWN(parse_balance),
+		.help = "how servers share clients: in turn (`roundrobin`, the default, or `static-rr`), to the one with the fewest sessions (`leastconn`), to the `first` that has room, by the client's address (`source`), or at `random`"},
 	{"bind", "ADDRESS:PORT[-PORT],… [PARAMETER]…", IN_FRONTEND, MANY_TIMES, OWN(parse_bind),
 		.help = "addresses to listen on"},
 	{"default_backend", "NAME", IN_FRONTENDS, 0, OWN(parse_default_backend),
@@ -60,9 +61,13 @@ static const struct keyword keywords[] = {
 	{"daemon", "", IN_GLOBAL, MANY_TIMES, FLAG(struct global, daemon),
 		.help = "goes to the background once it has started; the option `-db` keeps it in the foreground",
 		.label = "goes to the background"},
+	{"default-server", "[PARAMETER]…", IN_BACKENDS, MANY_TIMES, OWN(parse_default_server),
+		.help = "parameters of the `server` lines that follow; a line may say another value"},
 	{"group", "NAME", IN_GLOBAL, 0, TEXT(struct global, group, 0, "the group's name"),
 		.help = "group to run as; default: the user's",
 		.label = "runs as group"},
+	{"hash-type", "METHOD", IN_BACKENDS, 0, OWN(parse_hash_type),
+		.help = "of `balance source`: `map-based`, the default, or `consistent`, by which only clients of a server that is removed move"},
 	{"log", "global", IN_PROXIES, MANY_TIMES | NEGATABLE, OWN(parse_log),
 		.help = "logs to the targets of `global`; `no log` forgets what `defaults` said"},
 	{"log", "TARGET [format raw] FACILITY [LEVEL]", IN_GLOBAL | IN_PROXIES,
@@ -84,6 +89,9 @@ static const struct keyword keywords[] = {
 	{"nosplice", "", IN_GLOBAL, 0, FLAG(struct global, nosplice),
 		.help = "always copies, never splices",
 		.label = "never splices"},
+	{"option allbackups", "", IN_BACKENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_ALLBACKUPS),
+		.help = "all backup servers share the clients, where only backups are usable; default: the first one has all",
+		.label = "uses all backup servers"},
 	{"option clitcpka", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_CLITCPKA),
 		.help = "keep-alives to the client",
 		.label = "sends keep-alives to clients"},
@@ -101,6 +109,8 @@ static const struct keyword keywords[] = {
 	{"option logasap", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOGASAP),
 		.help = "with tcplog, the line comes when the server is reached, not at the end",
 		.label = "logs each connection when its server is reached"},
+	{"option redispatch", "[N]", IN_BACKENDS, MANY_TIMES | NEGATABLE, OWN(parse_redispatch),
+		.help = "another server at every Nth attempt to connect, -1 the last one, which is the default; where servers take turns, at each"},
 	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(0),
 		.help = "allowed; it changes nothing, since tproxyd always chooses by itself"},
 	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_REQUEST),
@@ -114,6 +124,8 @@ static const struct keyword keywords[] = {
 		.label = "sends keep-alives to servers"},
 	{"option tcpka", "", IN_PROXIES, MANY_TIMES, OPTIONS(OPTION_CLITCPKA | OPTION_SRVTCPKA),
 		.help = "keep-alives to client and server"},
+	{"option tcp-check", "", IN_BACKENDS, MANY_TIMES, OPTIONS(0),
+		.help = "allowed; it changes nothing, since checks connect and do no more"},
 	{"option tcplog", "", IN_FRONTENDS, MANY_TIMES, OPTIONS(OPTION_TCPLOG),
 		.help = "logs each connection's end with its timers, counts and reason",
 		.label = "logs each connection"},
@@ -126,6 +138,8 @@ static const struct keyword keywords[] = {
 		.unset = "0"},
 	{"server", "NAME ADDRESS[:PORT] [PARAMETER]…", IN_BACKEND, MANY_TIMES, OWN(parse_server),
 		.help = "a server; without a port, the port that the client connected to; at `0.0.0.0`, `*` or `[::]`, the address that it connected to"},
+	{"server-template", "PREFIX N[-M] ADDRESS[:PORT] [PARAMETER]…", IN_BACKEND, MANY_TIMES, OWN(parse_server_template),
+		.help = "the servers PREFIX1 to PREFIXN, or PREFIXN to PREFIXM, which differ by their names alone"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, OWN(parse_source),
 		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
 	{"tcp-request connection", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_connection),
@@ -136,6 +150,8 @@ static const struct keyword keywords[] = {
 		.help = "allowed; it changes nothing, since no rule waits for what the client sends"},
 	{"tcp-request session", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_session),
 		.help = "the same before the rules for contents; its clients have no line of tcplog"},
+	{"timeout check", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CHECK]),
+		.help = "with it a check may take as long as timeout connect, if that is shorter than inter; default: inter"},
 	{"timeout client", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT]),
 		.help = "longest silence of the client"},
 	{"timeout client-fin", "TIME", IN_FRONTENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CLIENT_FIN]),
@@ -178,8 +194,41 @@ static const struct keyword keywords[] = {
 		.help = "an IPv6 address takes IPv4 clients, too"},
 	{"v6only", "", ON_BIND, 0, OWN(parse_bind_v6only),
 		.help = "an IPv6 address takes IPv6 clients only"},
+	{"addr", "ADDRESS[:PORT]", ON_SERVER, 0, OWN(parse_server_check_addr),
+		.help = "address that is checked in place of the server's"},
+	{"backup", "", ON_SERVER, 0, FLAG(struct server, backup),
+		.help = "serves where no other server can",
+		.label = "backup"},
+	{"check", "", ON_SERVER, 0, FLAG(struct server, check.on),
+		.help = "the server is checked: it gets clients as long as it accepts connections",
+		.label = "checked"},
+	{"disabled", "", ON_SERVER, 0, FLAG(struct server, disabled),
+		.help = "is never used",
+		.label = "disabled"},
+	{"downinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.downinter),
+		.help = "between two checks of a server that is down; default: inter"},
+	{"enabled", "", ON_SERVER, 0, OWN(parse_server_enabled),
+		.help = "is used, whatever `default-server` says"},
+	{"fall", "N", ON_SERVER, 0, NUMBER(struct server, check.fall, 1, INT_MAX),
+		.help = "failed checks that take a server down; default 3"},
+	{"fastinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.fastinter),
+		.help = "between two checks of a server that goes up or down; default: inter"},
+	{"inter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.inter),
+		.help = "between two checks; default 2 s"},
+	{"init-addr", "WAY,…", ON_SERVER, 0, OWN(parse_server_init_addr),
+		.help = "of a server that is given by name: how it gets its address, `libc` (look it up), an address for where that fails, or `none` (not used until a reload); `last` changes nothing; default: `last,libc`"},
+	{"maxconn", "N", ON_SERVER, 0, NUMBER(struct server, maxconn, 0, INT_MAX),
+		.help = "sessions at the same time; clients beyond it come to another server, and where none has room, they are refused (servers-full)"},
+	{"no-backup", "", ON_SERVER, 0, OWN(parse_server_no_backup),
+		.help = "is no backup, whatever `default-server` says"},
+	{"no-check", "", ON_SERVER, 0, OWN(parse_server_no_check),
+		.help = "is not checked, whatever `default-server` says"},
+	{"port", "N", ON_SERVER, 0, NUMBER(struct server, check.port, 1, 65535),
+		.help = "port that is checked; default: that of addr, or the server's"},
 	{"proxy-v2-options", "OPTION,…", ON_SERVER, 0, OWN(parse_server_proxy_v2_options),
 		.help = "fields of the header of version 2: a checksum (`crc32c`), the client's `authority`, the `unique-id`"},
+	{"rise", "N", ON_SERVER, 0, NUMBER(struct server, check.rise, 1, INT_MAX),
+		.help = "passed checks that take a server up; default 2"},
 	{"send-proxy", "", ON_SERVER, 0, OWN(parse_server_send_proxy),
 		.help = "connections begin with a PROXY header of version 1, which names client and destination"},
 	{"send-proxy-v2", "", ON_SERVER, 0, OWN(parse_server_send_proxy_v2),
@@ -188,6 +237,8 @@ static const struct keyword keywords[] = {
 		.help = "a field of this type in the header of version 2; a word of HAProxy's since version 2.9"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
 		.help = "as in the section, for this server"},
+	{"weight", "N", ON_SERVER, 0, OWN(parse_server_weight),
+		.help = "its share of the clients, 0 to 256, default 1; with 0 only `use-server` chooses it"},
 };
 /* clang-format on */
 
@@ -197,11 +248,11 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
-#define NO_CHECK "there are no health checks; leave it out"
+#define CONNECTS "a check connects to the server, and does no more; leave it out"
 #define NO_STATS "there are no statistics yet; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
-#define NO_NAMES "names are not looked up; write addresses"
-#define TURNS    "the servers take equal turns; leave it out"
+#define NO_NAMES "names are looked up by the C library, at the start and at a reload; leave it out"
+#define TURNS    "leave it out; 'hash-type consistent' says what 'balance source' does"
 #define THREADS  "every thread serves every listener; leave it out"
 #define UNIX     "it belongs to UNIX sockets; leave it out"
 #define SERVICE  "let the service manager do this; leave it out"
@@ -214,7 +265,7 @@ static const struct foreign_row {
 } foreign_rows[] = {
 	{IN_FILE, FOREIGN_REFUSED, "cache|fcgi-app|http-errors|userlist", NO_HTTP},
 	{IN_FILE, FOREIGN_REFUSED, "acme|crt-store", NO_TLS},
-	{IN_FILE, FOREIGN_REFUSED, "healthcheck", NO_CHECK},
+	{IN_FILE, FOREIGN_REFUSED, "healthcheck", CONNECTS},
 	{IN_FILE, FOREIGN_REFUSED, "log-forward", "logs are not relayed; leave it out"},
 	{IN_FILE, FOREIGN_REFUSED, "log-profile", "write 'option tcplog'"},
 	{IN_FILE, FOREIGN_REFUSED, "mailers", "no mail is sent; leave it out"},
@@ -245,9 +296,9 @@ static const struct foreign_row {
 		"it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT,
 		"external-check|insecure-fork-wanted|max-spread-checks|spread-checks",
-		"there are no health checks"},
+		"checks are always spread, and none is a program"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "description|node", "there are no statistics to show it"},
-	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are not looked up"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nogetaddrinfo", "names are always looked up by it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "nokqueue|noevports", "Linux does not have it"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "quiet", "messages are always printed"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "mworker-max-reloads", "there is one process"},
@@ -290,7 +341,7 @@ static const struct foreign_row {
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
 		"each thread has a socket of its own; write 'nbthread 1' for a single one"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", NO_CHECK},
+	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", CONNECTS},
 	{IN_GLOBAL, FOREIGN_REFUSED, "presetenv|resetenv|setenv|unsetenv",
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
@@ -316,7 +367,6 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_NO_EFFECT, "description|id|guid|option contstats|option socket-stats",
 		"there are no statistics to show it"},
 	{IN_PROXIES, FOREIGN_NO_EFFECT, "enabled", "a section is always enabled"},
-	{IN_PROXIES, FOREIGN_NO_EFFECT, "option allbackups", "there are no backup servers"},
 	{IN_PROXIES, FOREIGN_NO_EFFECT, "option tcp-smart-accept|option tcp-smart-connect",
 		"the kernel decides about acknowledgements"},
 	{IN_PROXIES, FOREIGN_REFUSED,
@@ -350,8 +400,8 @@ static const struct foreign_row {
 		"external-check|http-check|option external-check|option httpchk|option ldap-check"
 		"|option log-health-checks|option mysql-check|option pgsql-check"
 		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
-		"|option tcp-check|tcp-check|timeout check",
-		NO_CHECK},
+		"|tcp-check",
+		CONNECTS},
 	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
 		"tproxyd reads nothing of what passes; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
@@ -361,8 +411,6 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED, "clitimeout", "write 'timeout client'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "contimeout", "write 'timeout connect'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
-	{IN_PROXIES, FOREIGN_REFUSED, "default-server",
-		"write the parameters on each 'server' line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "disabled", "turn the section's lines into comments"},
 	{IN_PROXIES, FOREIGN_REFUSED, "dispatch", "write a 'server' line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "email-alert", "no mail is sent; leave it out"},
@@ -370,11 +418,10 @@ static const struct foreign_row {
 		"write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "filter", "there are no filters; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "fullconn",
-		"there is no limit for each server; leave it out"},
+		"a server's limit is fixed; write 'maxconn' on its line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "grace",
 		"let the service manager end a stop that takes too long; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "hash-balance-factor|hash-preserve-affinity|hash-type",
-		TURNS},
+	{IN_PROXIES, FOREIGN_REFUSED, "hash-balance-factor|hash-preserve-affinity", TURNS},
 	{IN_PROXIES, FOREIGN_REFUSED, "load-server-state-from-file|server-state-file-name",
 		"servers have no state to keep; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "log-tag", "the tag is always tproxyd; leave it out"},
@@ -386,13 +433,11 @@ static const struct foreign_row {
 		"data in either direction counts for both timeouts; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "option nolinger",
 		"connections are closed in order; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option redispatch|redispatch",
-		"leave it out; 'retries' says how often a server is tried"},
+	{IN_PROXIES, FOREIGN_REFUSED, "redispatch", "write 'option redispatch'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "rate-limit", "write 'maxconn'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "retry-on",
 		"a server is tried again when it refuses or does not answer, as 'conn-failure' "
 		"says; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "server-template", "write 'server' lines"},
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtimeout", "write 'timeout server'"},
 	{IN_PROXIES, FOREIGN_HTTP, "stats", "its page of statistics belongs to HTTP; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "stick|stick-table", NO_TABLE},
@@ -403,9 +448,8 @@ static const struct foreign_row {
 
 	{ON_BIND | ON_SERVER, FOREIGN_NO_EFFECT, "id+1|guid+1|guid-prefix+1",
 		"there are no statistics to show it"},
-	{ON_SERVER, FOREIGN_NO_EFFECT, "enabled", "a server is always enabled"},
 	{ON_SERVER, FOREIGN_NO_EFFECT,
-		"no-agent-check|no-backup|no-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
+		"no-agent-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
 		"it is so in any case"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
 		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
@@ -449,24 +493,21 @@ static const struct foreign_row {
 		"every thread has its own socket in any case; leave it out"},
 
 	{ON_SERVER, FOREIGN_REFUSED,
-		"addr+1|agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1|check"
+		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
 		"|check-pool-conn-name+1|check-reuse-pool|check-send-proxy|check-sni-auto"
-		"|check-via-socks4|downinter+1|error-limit+1|fall+1|fastinter+1|init-state+1"
-		"|inter+1|no-check-reuse-pool|no-check-sni-auto|observe+1|on-error+1"
-		"|on-marked-down+1|on-marked-up+1|port+1|rise+1|slowstart+1|track+1",
-		NO_CHECK},
-	{ON_SERVER, FOREIGN_REFUSED, "backup", "there are no backup servers; leave the line out"},
+		"|check-via-socks4|error-limit+1|init-state+1|no-check-reuse-pool|no-check-sni-auto"
+		"|observe+1|on-error+1|on-marked-down+1|on-marked-up+1|slowstart+1|track+1",
+		CONNECTS},
 	{ON_SERVER, FOREIGN_REFUSED,
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
 		"|pool-purge-delay+1|redir+1",
 		NO_HTTP},
-	{ON_SERVER, FOREIGN_REFUSED, "disabled", "turn the line into a comment"},
-	{ON_SERVER, FOREIGN_REFUSED,
-		"init-addr+1|resolve-net+1|resolve-opts+1|resolve-prefer+1|resolvers+1", NO_NAMES},
+	{ON_SERVER, FOREIGN_REFUSED, "resolve-net+1|resolve-opts+1|resolve-prefer+1|resolvers+1",
+		NO_NAMES},
 	{ON_SERVER, FOREIGN_REFUSED, "log-bufsize+1|log-proto+1",
 		"logs are not relayed; leave it out"},
-	{ON_SERVER, FOREIGN_REFUSED, "maxconn+1|minconn+1|strict-maxconn",
-		"there is no limit for each server; write 'maxconn' in the frontend"},
+	{ON_SERVER, FOREIGN_REFUSED, "minconn+1|strict-maxconn",
+		"a server's limit is fixed; write 'maxconn'"},
 	{ON_SERVER, FOREIGN_REFUSED, "maxqueue+1",
 		"no connection waits for a server; leave it out"},
 	{ON_SERVER, FOREIGN_REFUSED, "non-stick|stick|shard+1", NO_TABLE},
@@ -476,7 +517,7 @@ static const struct foreign_row {
 	{ON_SERVER, FOREIGN_REFUSED, "send-proxy-v2-ssl|send-proxy-v2-ssl-cn",
 		"tproxyd does not speak TLS; write 'send-proxy-v2'"},
 	{ON_SERVER, FOREIGN_REFUSED, "socks4+1", "servers are connected to directly; leave it out"},
-	{ON_SERVER, FOREIGN_REFUSED, "hash-key+1|weight+1", TURNS},
+	{ON_SERVER, FOREIGN_REFUSED, "hash-key+1", TURNS},
 	{ON_SERVER, FOREIGN_REFUSED, "usesrc+1",
 		"it goes after a 'source', as in 'source 0.0.0.0 usesrc clientip'"},
 };

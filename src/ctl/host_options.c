@@ -6,6 +6,7 @@
  */
 #include "host_options.h"
 #include "subcommands.h"
+#include "tproxy/lookup.h"
 
 #include <stdio.h>
 
@@ -53,6 +54,7 @@ static int load_config(struct host_options *options)
 
 	if (diag == NULL)
 		return -1;
+	lookup_use(lookup_by_library, NULL);
 	options->config = config_load(options->file, diag);
 	if (options->config != NULL)
 		service_add_config(&options->service, options->config, options->file);

@@ -20,7 +20,9 @@
 #include "notify.h"
 #include "pidfile.h"
 #include "privileges.h"
+#include "proxy/health.h"
 #include "reload.h"
+#include "resolver.h"
 #include "sandbox.h"
 #include "tproxy/version.h"
 #include "udp/receiver.h"
@@ -48,11 +50,13 @@ struct daemon {
 	struct generations generations; /* that one and those of older sessions; newest first */
 	uint64_t lost;                  /* log lines, of generations that are gone */
 	struct workers workers;
+	struct health *health; /* of the current generation; NULL: no server is checked */
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
 	struct pidfile pidfile;
 	struct notify notify;
+	struct resolver resolver;     /* where the configuration of the start has names */
 	struct background background; /* where the configuration has `daemon` */
 	bool started;
 	bool ends;         /* no client is accepted any more */
@@ -204,6 +208,31 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 	return status;
 }
 
+/* --- health of servers --- */
+
+/* The lines are HAProxy's. */
+static void on_health_changed(void *arg, const struct health_change *change)
+{
+	const struct daemon *daemon = arg;
+	char line[LOG_LINE_MAX];
+
+	health_format(change, line, sizeof(line));
+	log_line(daemon->current->log, change->backend, change->up ? LOG_NOTICE : LOG_ALERT, "%s",
+		line);
+	if (!change->up && change->active + change->backups == 0)
+		log_line(daemon->current->log, change->backend, LOG_EMERG,
+			"proxy %s has no server available!", change->backend->name);
+}
+
+/* Once the threads run, or with the next generation that is put in force. */
+static void check_health(struct daemon *daemon)
+{
+	const struct generation *current = daemon->current;
+
+	daemon->health = health_start(daemon->base, current->config, current->limits,
+		daemon->health, current->counterparts, on_health_changed, daemon);
+}
+
 /* --- a reload --- */
 
 /* The service manager waits for this, except where it has ended tproxyd meanwhile. */
@@ -222,6 +251,7 @@ static void put_in_force(struct daemon *daemon, struct generation *next)
 	daemon->current = next;
 	atomic_store(&library_log, next->log);
 	daemon->reloading = true;
+	check_health(daemon);
 	workers_succeed(&daemon->workers);
 }
 
@@ -388,6 +418,12 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 	}
 	SLIST_INSERT_HEAD(&daemon->generations, generation, link);
 	daemon->current = generation;
+	resolver_do_without(&daemon->resolver);
+	if (config->has_names && resolver_start(&daemon->resolver, daemon->identity) == -1) {
+		fprintf(stderr, "tproxyd: cannot start a process that looks names up: %s%s\n",
+			strerror(errno), advice_on_errno(errno));
+		return -1;
+	}
 	generation->owner = daemon->identity;
 	generation->log = log_new(config, daemon->identity);
 	if (generation->log == NULL)
@@ -452,6 +488,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 	if (start_restricted(daemon, &restricted) == -1)
 		return -1;
 	report_start(daemon, restricted);
+	check_health(daemon);
 	return 0;
 }
 
@@ -461,8 +498,10 @@ static void daemon_release(struct daemon *daemon)
 {
 	struct generation *generation;
 
+	health_free(daemon->health);
 	pidfile_drop(&daemon->pidfile);
 	notify_close(&daemon->notify);
+	resolver_stop(&daemon->resolver);
 	for (int i = 0; i < SIGNALS; i++)
 		if (daemon->on_signal[i] != NULL)
 			event_free(daemon->on_signal[i]);
@@ -499,7 +538,8 @@ int daemon_run(struct config *config, const char *path, const struct identity *i
 		.identity = identity,
 		.workers = {.reports = -1},
 		.pidfile = {.fd = -1},
-		.notify = {.fd = -1}};
+		.notify = {.fd = -1},
+		.resolver = {.socket = -1}};
 	struct counters counters = {0};
 	int failed = -1;
 	sigset_t before;

@@ -17,6 +17,7 @@
 #include "tcplog.h"
 #include "udp/receiver.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,10 +201,10 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	share->generation = generation;
 	atomic_fetch_add(&generation->users, 1);
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
-	if (session_set_init(&share->sessions, &shares->loop, config, generation->limits,
-		    (struct session_observer){on_session_changed, share}, shares->seed) == -1 ||
-		flow_set_init(&share->flows, &shares->flow_loop, config, generation->limits,
-			(struct flow_observer){on_flow_changed, share}, shares->seed) == -1 ||
+	session_set_init(&share->sessions, &shares->loop, config, generation->limits,
+		(struct session_observer){on_session_changed, share});
+	if (flow_set_init(&share->flows, &shares->flow_loop, config, generation->limits,
+		    (struct flow_observer){on_flow_changed, share}) == -1 ||
 		share->refusals == NULL)
 		goto fail;
 	if (listeners_bind_new(
@@ -240,8 +241,6 @@ void share_take_over(struct share *share)
 	struct listener_failure tried_again;
 	struct share *older;
 
-	session_set_continue(&share->sessions, &before->sessions, share->generation->counterparts);
-	flow_set_continue(&share->flows, &before->flows, share->generation->counterparts);
 	shares->current = share;
 	share->started = true;
 	listeners_take_over(&share->listeners, &before->listeners, shares->base, &share->sessions,
@@ -267,7 +266,7 @@ void share_free(struct share *share)
 	if (share->started)
 		listeners_close(&share->listeners);
 	listeners_free(&share->listeners);
-	session_set_free(&share->sessions);
+	assert(share->sessions.count == 0);
 	receivers_free(&share->receivers);
 	flow_set_free(&share->flows);
 	refusal_log_free(share->refusals);

@@ -22,7 +22,6 @@ TAILQ_HEAD(share_list, share);
 
 /* All shares of a worker, and what they have in common; its thread's alone. */
 struct shares {
-	unsigned seed; /* the worker's number */
 	struct event_base *base;
 	int reports; /* an eventfd, of the daemon: 1 is added when a generation has no user */
 	struct session_loop loop;   /* filled before the first share starts */

@@ -101,12 +101,13 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 	char client[ADDR_TEXT_MAX], date[64];
 
 	tcplog_date(&session->accepted_at, date, sizeof(date));
-	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%u 0/0",
+	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%s%u 0/0",
 		addr_format_ip(&session->client, client), addr_port(&session->client), date,
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,
 		since_accept(session, session->connected), more,
 		since_accept(session, ended ? session->closed : session->connected), more,
 		(unsigned long long)session->directions[SERVER].bytes,
 		reason_cause(session->reason), end_phase(session), counts.process + ended,
-		counts.frontend + ended, counts.backend, counts.server, count_retries(session));
+		counts.frontend + ended, counts.backend, counts.server,
+		session->redispatched ? "+" : "", count_retries(session));
 }

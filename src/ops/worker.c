@@ -219,7 +219,7 @@ struct worker *worker_new(unsigned index, int reports, struct generation *genera
 	*failure = (struct listener_failure){.error = ENOMEM};
 	if (worker == NULL)
 		return NULL;
-	worker->index = worker->shares.seed = index;
+	worker->index = index;
 	worker->reports = worker->shares.reports = reports;
 	TAILQ_INIT(&worker->shares.draining);
 	sem_init(&worker->restricted, 0, 0);

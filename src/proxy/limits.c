@@ -1,5 +1,5 @@
 /*
- * Atomic counts behind maxconn, behind the budget of pipes, and behind the counts of the log line.
+ * Atomic counts behind maxconn, behind balancing, behind the budget of pipes, and behind the counts of the log line.
  *
  * A place is taken by adding first and comparing afterwards; a worker that got beyond the limit
  * subtracts again. So no more places than the limit are ever used. The trap: two workers at its edge
@@ -13,6 +13,8 @@
 /* `users` is the main thread's: how many limits refer to it. */
 struct count {
 	atomic_uint value;
+	atomic_uint turn; /* of a backend: the next one */
+	atomic_bool down; /* of a server */
 	unsigned users;
 };
 
@@ -184,16 +186,48 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
-void limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
+bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
+	if (!take_place(&limits->servers[server->index]->value, server->maxconn))
+		return false;
 	count_up(&limits->backends[backend->index]->value);
-	count_up(&limits->servers[server->index]->value);
+	return true;
+}
+
+bool limits_use_at(struct limits *limits, const struct proxy *backend, const struct server *server,
+	unsigned sessions)
+{
+	if (!atomic_compare_exchange_strong_explicit(&limits->servers[server->index]->value,
+		    &sessions, sessions + 1, memory_order_relaxed, memory_order_relaxed))
+		return false;
+	count_up(&limits->backends[backend->index]->value);
+	return true;
 }
 
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	count_down(&limits->backends[backend->index]->value);
 	count_down(&limits->servers[server->index]->value);
+}
+
+unsigned limits_server_sessions(const struct limits *limits, const struct server *server)
+{
+	return read_count(&limits->servers[server->index]->value);
+}
+
+void limits_set_up(struct limits *limits, const struct server *server, bool up)
+{
+	atomic_store_explicit(&limits->servers[server->index]->down, !up, memory_order_relaxed);
+}
+
+bool limits_is_up(const struct limits *limits, const struct server *server)
+{
+	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+}
+
+unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)
+{
+	return count_up(&limits->backends[backend->index]->turn);
 }
 
 struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,

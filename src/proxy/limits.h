@@ -1,9 +1,9 @@
 /*
- * Limits: how many sessions there are, of the process, of each section and of each server, and how
- * many pipes.
+ * Limits: how many sessions there are, of the process, of each section and of each server, how
+ * many pipes, and whose turn it is, and which servers are up.
  *
- * A limit holds for all workers together, so this is the one piece of state that they share and
- * change. It is made of atomic counts. Everything else that workers count is their own.
+ * A limit holds for all workers together, and so does the balance of servers. So this is the one piece of state
+ * that workers share and change. It is made of atomic counts. Everything else that workers count is their own.
  *
  * Each configuration has its own limits. After a reload those of the new one and of the one before count
  * together what they have in common, so no limit is passed while sessions of both are open: the process,
@@ -57,9 +57,26 @@ bool limits_enter(struct limits *limits, const struct proxy *frontend);
 /* Gives back what limits_enter() took. */
 void limits_leave(struct limits *limits, const struct proxy *frontend);
 
-/* Counts a session of BACKEND and SERVER, until limits_unuse(); neither has a limit. */
-void limits_use(struct limits *limits, const struct proxy *backend, const struct server *server);
+/*
+ * Counts a session of BACKEND and SERVER, until limits_unuse(). False, and nothing is counted, where the server has
+ * as many as its maxconn.
+ */
+bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server);
+
+/* The same where the server has exactly as many SESSIONS, which are below its maxconn. False: it has not. */
+bool limits_use_at(struct limits *limits, const struct proxy *backend, const struct server *server,
+	unsigned sessions);
+
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server);
+
+unsigned limits_server_sessions(const struct limits *limits, const struct server *server);
+
+/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. */
+void limits_set_up(struct limits *limits, const struct server *server, bool up);
+bool limits_is_up(const struct limits *limits, const struct server *server);
+
+/* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
+unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);
 
 /* Sessions at one moment. */
 struct limits_counts {

@@ -24,7 +24,8 @@ enum reason {
 	REASON_SOURCE_IN_USE,       /* source and server have a connection with this port already */
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
-	REASON_NO_SERVER,           /* no backend, or a backend without servers */
+	REASON_NO_SERVER,           /* no backend, or a backend without a usable server */
+	REASON_SERVERS_FULL,        /* every usable server has its maxconn of sessions */
 	REASON_REJECTED,            /* a rule for connections or sessions refuses the client */
 	REASON_CONTENT_REJECTED,    /* a rule for contents does */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */

@@ -3,22 +3,23 @@
  * note, and the rules after it are asked, too.
  *
  * A listen section is its own backend, so its rules for contents are asked twice, with the same answer. A section without
- * rules costs one comparison: nothing is asked of the kernel for it. Every server counts as usable,
- * since there are no health checks.
+ * rules costs one comparison: nothing is asked of the kernel for it.
  */
 #include "routing.h"
 
+#include "balance.h"
 #include "destination.h"
 
-static unsigned usable_servers(const struct proxy *backend)
+static unsigned usable_servers(void *limits, const struct proxy *backend)
 {
-	return (unsigned)backend->server_count;
+	return balance_usable(limits, backend);
 }
 
 static struct connection_facts facts_of(const struct session *session)
 {
-	struct connection_facts facts = {
-		.source = session->client, .usable_servers = usable_servers};
+	struct connection_facts facts = {.source = session->client,
+		.usable_servers = usable_servers,
+		.context = session->set->limits};
 
 	destination_asked(session, &facts.destination); /* without a family where it is not known */
 	return facts;
@@ -37,6 +38,8 @@ static const struct client_rule *find_rule(const struct session *session, const 
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct client_rule *rule = &rules->list[i];
 
+		if (rule->server != NULL && !balance_is_usable(session->set->limits, rule->server))
+			continue; /* the next rule may have a better one, and then `balance` */
 		if (!condition_holds(&rule->condition, &facts))
 			continue;
 		if (rule->action != RULE_EXPECT_PROXY)
@@ -56,26 +59,66 @@ bool routing_admits(const struct session *session, bool *header)
 	return !is_rejected(find_rule(session, session->frontend, STAGE_CONNECTION, header));
 }
 
-enum reason routing_choose(
-	const struct session *session, const struct proxy **backend, const struct server **server)
+/* By use-server, where a rule applies whose server has room, or else by `balance`. */
+static enum reason choose_server(struct session *session, const struct proxy *backend)
+{
+	struct limits *limits = session->set->limits;
+	bool unused;
+	const struct client_rule *rule = find_rule(session, backend, STAGE_SERVER, &unused);
+
+	session->by_rule = rule != NULL && limits_use(limits, backend, rule->server);
+	if (!session->by_rule)
+		return balance_choose(limits, backend, &session->client, NULL, &session->server);
+	session->server = rule->server;
+	return REASON_DONE;
+}
+
+enum reason routing_choose(struct session *session)
 {
 	const struct proxy *frontend = session->frontend;
 	const struct client_rule *rule;
 	bool unused;
 
-	*backend = NULL;
-	*server = NULL;
 	if (is_rejected(find_rule(session, frontend, STAGE_SESSION, &unused)))
 		return REASON_REJECTED;
 	if (is_rejected(find_rule(session, frontend, STAGE_CONTENT, &unused)))
 		return REASON_CONTENT_REJECTED;
 	rule = find_rule(session, frontend, STAGE_BACKEND, &unused);
-	*backend = rule != NULL ? rule->backend : frontend->default_backend;
-	if (*backend == NULL)
-		return REASON_DONE;
-	if (is_rejected(find_rule(session, *backend, STAGE_CONTENT, &unused)))
+	session->backend = rule != NULL ? rule->backend : frontend->default_backend;
+	if (session->backend == NULL)
+		return REASON_NO_SERVER;
+	if (is_rejected(find_rule(session, session->backend, STAGE_CONTENT, &unused)))
 		return REASON_CONTENT_REJECTED;
-	rule = find_rule(session, *backend, STAGE_SERVER, &unused);
-	*server = rule != NULL ? rule->server : NULL;
-	return REASON_DONE;
+	return choose_server(session, session->backend);
+}
+
+/* Whether the attempt that comes now is one for another server. */
+static bool redispatches_now(const struct session *session)
+{
+	const struct proxy *backend = session->backend;
+	int interval = backend->redispatch;
+	bool in_turn = backend->balance == BALANCE_ROUNDROBIN || backend->balance == BALANCE_RANDOM;
+
+	if (interval == 0)
+		return false;
+	if (in_turn && !session->by_rule && balance_usable(session->set->limits, backend) > 1)
+		return true; /* none of them was meant more than another */
+	if (interval < 0)
+		interval += (int)backend->retries + 1;
+	return session->failures % (unsigned)(interval > 1 ? interval : 1) == 0;
+}
+
+bool routing_redispatch(struct session *session)
+{
+	struct limits *limits = session->set->limits;
+	const struct server *before = session->server, *server;
+
+	if (!redispatches_now(session) || balance_choose(limits, session->backend, &session->client,
+						  before, &server) != REASON_DONE)
+		return false;
+	limits_unuse(limits, session->backend, before);
+	session->server = server;
+	session->by_rule = false;
+	session->redispatched |= server != before;
+	return server != before;
 }

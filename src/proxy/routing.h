@@ -16,11 +16,16 @@
 bool routing_admits(const struct session *session, bool *header);
 
 /*
- * What the rules for a client that is known choose: *BACKEND by `use_backend` or else default_backend (NULL: there is none),
- * and *SERVER by `use-server` (NULL: its servers take turns). Returns REASON_DONE, or why `tcp-request session` or `content`
- * rejects the client.
+ * What the rules for a client that is known choose, and `balance`: the session's backend and server, whose place it then
+ * has until limits_unuse(). Returns REASON_DONE, or why there is no server: a rule rejects the client, or none is usable.
  */
-enum reason routing_choose(
-	const struct session *session, const struct proxy **backend, const struct server **server);
+enum reason routing_choose(struct session *session);
+
+/*
+ * After a failed attempt to connect: gives the session another server where `option redispatch` says so (configuration manual,
+ * section 4.2): with a count N at every Nth attempt, counted from the end where it is negative, and -1 is the last one; where the
+ * servers take turns, at each. False: it stays at its server.
+ */
+bool routing_redispatch(struct session *session);
 
 #endif

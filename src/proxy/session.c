@@ -202,7 +202,7 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 		return;
 	}
 	close_side(session, SERVER, false);
-	if (reason == REASON_CONNECT_TIMEOUT)
+	if (routing_redispatch(session) || reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
 		session->wait_due = session_now() + pause;
@@ -349,19 +349,12 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 
 static void choose_server(struct session *session)
 {
-	const struct proxy *backend;
-	const struct server *server;
-	enum reason reason = routing_choose(session, &backend, &server);
+	enum reason reason = routing_choose(session);
 
-	if (reason == REASON_DONE && backend != NULL && server == NULL)
-		server = session_set_next_server(session->set, backend);
-	session->backend = backend;
-	session->server = server;
-	if (reason != REASON_DONE || backend == NULL || server == NULL) {
-		session_close(session, reason != REASON_DONE ? reason : REASON_NO_SERVER, 0);
+	if (reason != REASON_DONE) {
+		session_close(session, reason, 0);
 		return;
 	}
-	limits_use(session->set->limits, backend, server);
 	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
 	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);

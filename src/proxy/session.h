@@ -59,6 +59,8 @@ struct session {
 	enum side_name gone; /* DRAINING: the side that broke or timed out */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
+	bool by_rule;                /* `use-server` chose it */
+	bool redispatched;           /* it is another one than at first */
 	struct addr client; /* where its connection came from, or what its PROXY header names */
 	struct addr destination;      /* what the header names; without one, AF_UNSPEC */
 	struct addr server_address;   /* where it connects to, once it does; AF_UNSPEC before */
@@ -102,7 +104,6 @@ struct session_set {
 	struct session_observer observer;
 	struct session_list live;
 	unsigned count;         /* of the live ones */
-	unsigned *next_server;  /* round robin, by proxy->index */
 	bool notes_own_traffic; /* what it connects to might be diverted to itself */
 };
 
@@ -125,21 +126,9 @@ bool session_loop_keep_spare(struct session_loop *loop);
 /* Frees closed sessions. Call it after each turn of the event loop, never from an event. */
 void session_loop_reap(struct session_loop *loop);
 
-/*
- * Makes an empty set. SEED, a worker's number, makes the workers' round robins start at different
- * servers. LOOP, CONFIG and LIMITS must outlive it. Returns 0, or -1 with errno where memory is missing;
- * the set must be freed then, too.
- */
-int session_set_init(struct session_set *set, struct session_loop *loop,
-	const struct config *config, struct limits *limits, struct session_observer observer,
-	unsigned seed);
-
-/* Goes on with the round robins of the counterparts in BEFORE, the set of the configuration before. */
-void session_set_continue(struct session_set *set, const struct session_set *before,
-	const struct counterparts *counterparts);
-
-/* Frees what the sessions shared. All of them must have been closed: session_close_all(). */
-void session_set_free(struct session_set *set);
+/* Makes an empty set. LOOP, CONFIG and LIMITS must outlive it. All its sessions must end before: session_close_all(). */
+void session_set_init(struct session_set *set, struct session_loop *loop,
+	const struct config *config, struct limits *limits, struct session_observer observer);
 
 /*
  * Begins a session on FD, a connection from CLIENT that was accepted for a BIND of FRONTEND. The

@@ -1,5 +1,5 @@
 /*
- * The sessions of one event loop, and what they share: pipes, round robin, the spare descriptor.
+ * The sessions of one event loop, and what they share: pipes, the spare descriptor.
  *
  * A session needs two descriptors, the second one after it was accepted. So that an accepted client
  * is not refused for lack of the second, the loop keeps a spare: when no socket can be opened, the
@@ -55,9 +55,8 @@ void session_loop_reap(struct session_loop *loop)
 	}
 }
 
-int session_set_init(struct session_set *set, struct session_loop *loop,
-	const struct config *config, struct limits *limits, struct session_observer observer,
-	unsigned seed)
+void session_set_init(struct session_set *set, struct session_loop *loop,
+	const struct config *config, struct limits *limits, struct session_observer observer)
 {
 	memset(set, 0, sizeof(*set));
 	set->loop = loop;
@@ -66,33 +65,6 @@ int session_set_init(struct session_set *set, struct session_loop *loop,
 	set->observer = observer;
 	set->notes_own_traffic = config->intercepts;
 	TAILQ_INIT(&set->live);
-	set->next_server = calloc(config->proxy_count + 1, sizeof(*set->next_server));
-	if (set->next_server == NULL)
-		return -1;
-	for (size_t i = 0; i < config->proxy_count; i++)
-		set->next_server[i] = seed;
-	return 0;
-}
-
-void session_set_continue(struct session_set *set, const struct session_set *before,
-	const struct counterparts *counterparts)
-{
-	for (size_t i = 0; i < set->config->proxy_count; i++)
-		if (counterparts->backends[i] != COUNTERPART_NONE)
-			set->next_server[i] = before->next_server[counterparts->backends[i]];
-}
-
-void session_set_free(struct session_set *set)
-{
-	assert(TAILQ_EMPTY(&set->live));
-	free(set->next_server);
-}
-
-const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend)
-{
-	if (backend->server_count == 0)
-		return NULL;
-	return &backend->servers[set->next_server[backend->index]++ % backend->server_count];
 }
 
 static int open_upstream(struct session *session, struct upstream_failure *failure)

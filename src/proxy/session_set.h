@@ -8,9 +8,6 @@
 #include "tproxy/socket.h"
 #include "upstream.h"
 
-/* The backend's next server by round robin, which belongs to the configuration; NULL: it has none. */
-const struct server *session_set_next_server(struct session_set *set, const struct proxy *backend);
-
 /*
  * As upstream_open(), for a session whose server and its address are chosen; where no descriptor is left, it gives up
  * the loop's spare one for it.

@@ -35,7 +35,7 @@ static bool test_passes(const struct acl_test *test, const struct connection_fac
 	case SUBJECT_DESTINATION_PORT:
 		return port_in_ranges(test, &facts->destination);
 	case SUBJECT_SERVERS:
-		return in_ranges(test, facts->usable_servers(test->backend));
+		return in_ranges(test, facts->usable_servers(facts->context, test->backend));
 	case SUBJECT_TRUE:
 		return true;
 	case SUBJECT_FALSE:

@@ -14,6 +14,7 @@
 #include "flow.h"
 
 #include "flow_table.h"
+#include "proxy/balance.h"
 #include "proxy/destination.h"
 #include "proxy/own_traffic.h"
 #include "proxy/upstream.h"
@@ -193,12 +194,14 @@ static enum reason judge_destination(struct flow *flow)
 static enum reason choose_server(struct flow *flow)
 {
 	const struct proxy *backend = flow->frontend->default_backend;
+	enum reason reason;
 
 	flow->backend = backend;
-	if (backend == NULL || backend->server_count == 0)
+	if (backend == NULL)
 		return REASON_NO_SERVER;
-	flow->server =
-		&backend->servers[flow->set->next_server[backend->index]++ % backend->server_count];
+	reason = balance_choose(flow->set->limits, backend, &flow->client, NULL, &flow->server);
+	if (reason != REASON_DONE)
+		return reason;
 	flow->server_address = server_address(flow->server, &flow->key.destination);
 	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
 }
@@ -247,7 +250,6 @@ static struct flow *keep_flow(const struct flow *opened)
 		evtimer_assign(&group->timer, flow->set->loop->base, on_silence, group);
 	if (!evtimer_pending(&group->timer, NULL))
 		await_silence(group, flow->active);
-	limits_use(flow->set->limits, flow->backend, flow->server);
 	return flow;
 }
 
@@ -282,6 +284,8 @@ struct flow *flow_begin(const struct flow_key *key)
 	if (made.fd != -1)
 		close(made.fd);
 	own_traffic_forget(made.noted);
+	if (made.server != NULL)
+		limits_unuse(set->limits, made.backend, made.server);
 	limits_leave(set->limits, frontend);
 	return refuse(&made, reason == REASON_DONE ? REASON_MEMORY : reason);
 }
@@ -335,7 +339,7 @@ void flow_loop_free(struct flow_loop *loop)
 /* --- a set --- */
 
 int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct config *config,
-	struct limits *limits, struct flow_observer observer, unsigned seed)
+	struct limits *limits, struct flow_observer observer)
 {
 	size_t count = config->proxy_count;
 
@@ -344,25 +348,13 @@ int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct con
 	if (!config->has_datagrams)
 		return 0;
 	set->groups = calloc(count, sizeof(*set->groups));
-	set->next_server = calloc(count, sizeof(*set->next_server));
-	if (set->groups == NULL || set->next_server == NULL)
+	if (set->groups == NULL)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		TAILQ_INIT(&set->groups[i].list);
 		set->groups[i].timeout = config->proxies[i].flow_timeout;
-		set->next_server[i] = seed;
 	}
 	return 0;
-}
-
-void flow_set_continue(struct flow_set *set, const struct flow_set *before,
-	const struct counterparts *counterparts)
-{
-	if (set->next_server == NULL || before->next_server == NULL)
-		return;
-	for (size_t i = 0; i < set->config->proxy_count; i++)
-		if (counterparts->backends[i] != COUNTERPART_NONE)
-			set->next_server[i] = before->next_server[counterparts->backends[i]];
 }
 
 void flow_set_end_all(struct flow_set *set)
@@ -381,6 +373,5 @@ void flow_set_free(struct flow_set *set)
 {
 	assert(set->count == 0);
 	free(set->groups);
-	free(set->next_server);
 	*set = (struct flow_set){0};
 }

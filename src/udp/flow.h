@@ -125,7 +125,6 @@ struct flow_set {
 	struct limits *limits;
 	struct flow_observer observer;
 	struct flow_group *groups; /* by frontend->index */
-	unsigned *next_server;     /* round robin, by backend->index */
 	size_t count;
 };
 
@@ -139,16 +138,11 @@ void flow_loop_free(struct flow_loop *loop);
 void flow_loop_end_turn(struct flow_loop *loop);
 
 /*
- * Makes an empty set; SEED, a worker's number, makes the workers' round robins start at different servers. LOOP, CONFIG
- * and LIMITS must outlive it; the loop may be made later, before the first flow. Returns 0, or -1 with errno; the set
- * must be freed then, too.
+ * Makes an empty set. LOOP, CONFIG and LIMITS must outlive it; the loop may be made later, before the first flow.
+ * Returns 0, or -1 with errno; the set must be freed then, too.
  */
 int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct config *config,
-	struct limits *limits, struct flow_observer observer, unsigned seed);
-
-/* Goes on with the round robins of BEFORE, where a backend has a counterpart there. */
-void flow_set_continue(struct flow_set *set, const struct flow_set *before,
-	const struct counterparts *counterparts);
+	struct limits *limits, struct flow_observer observer);
 
 /* Ends all flows with REASON_SHUTDOWN. */
 void flow_set_end_all(struct flow_set *set);

@@ -7,8 +7,9 @@
 
 #include <stdio.h>
 
-static unsigned count_servers(const struct proxy *backend)
+static unsigned count_servers(void *context, const struct proxy *backend)
 {
+	(void)context;
 	return (unsigned)backend->server_count;
 }
 

@@ -69,9 +69,8 @@ int rig_set_up(void **state)
 	rig->vip = listen_on_loopback(&vip);
 	rig->limits = limits_new(&rig->config, 100);
 	assert_int_equal(session_loop_init(&rig->loop, rig->base, limits_process(rig->limits)), 0);
-	assert_int_equal(session_set_init(&rig->sessions, &rig->loop, &rig->config, rig->limits,
-				 (struct session_observer){on_changed, rig}, 0),
-		0);
+	session_set_init(&rig->sessions, &rig->loop, &rig->config, rig->limits,
+		(struct session_observer){on_changed, rig});
 	*state = rig;
 	return 0;
 }
@@ -95,7 +94,6 @@ int rig_tear_down(void **state)
 	session_close_all(&rig->sessions);
 	assert_no_event_is_left(rig);
 	assert_true(warnings == 0 || rig->may_warn);
-	session_set_free(&rig->sessions);
 	session_loop_free(&rig->loop);
 	event_base_free(rig->base);
 	limits_free(rig->limits);

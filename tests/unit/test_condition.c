@@ -29,8 +29,9 @@ static struct config *read_condition(const char *lines, const char *condition)
 	return config;
 }
 
-static unsigned count_servers(const struct proxy *backend)
+static unsigned count_servers(void *context, const struct proxy *backend)
 {
+	(void)context;
 	return (unsigned)backend->server_count;
 }
 

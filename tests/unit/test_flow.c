@@ -109,7 +109,7 @@ static int set_up(void **state)
 	limits = limits_new(&config, MAXCONN);
 	assert_int_equal(flow_loop_init(&loop, base), 0);
 	return flow_set_init(
-		&flows, &loop, &config, limits, (struct flow_observer){on_changed, NULL}, 0);
+		&flows, &loop, &config, limits, (struct flow_observer){on_changed, NULL});
 }
 
 static int tear_down(void **state)
@@ -132,11 +132,11 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void restart_flows(unsigned seed)
+static void restart_flows(void)
 {
 	flow_set_free(&flows);
 	assert_int_equal(flow_set_init(&flows, &loop, &config, limits,
-				 (struct flow_observer){on_changed, NULL}, seed),
+				 (struct flow_observer){on_changed, NULL}),
 		0);
 }
 
@@ -277,7 +277,7 @@ static void a_silent_flow_ends_and_one_in_use_stays(void **state)
 
 	(void)state;
 	section.flow_timeout = 50;
-	restart_flows(0);
+	restart_flows();
 	start("127.0.0.1");
 	send_text(used, "used", &bind_line.address);
 	seen = receive(server_fds[0], "used");
@@ -450,7 +450,7 @@ static void a_client_that_sends_keeps_its_flow(void **state)
 
 	(void)state;
 	section.flow_timeout = 50;
-	restart_flows(0);
+	restart_flows();
 	start("127.0.0.1");
 	send_text(fd, "question", &bind_line.address);
 	receive(server_fds[0], "question");
@@ -475,7 +475,7 @@ static void replies_of_many_flows_leave_together(void **state)
 	(void)state;
 	limits_free(limits);
 	limits = limits_new(&config, MANY);
-	restart_flows(0);
+	restart_flows();
 	start("127.0.0.1");
 	for (int i = 0; i < MANY; i++) {
 		fds[i] = bound("127.0.0.1", 0, NULL);
@@ -497,19 +497,6 @@ static void replies_of_many_flows_leave_together(void **state)
 	}
 }
 
-static void the_first_server_depends_on_the_seed(void **state)
-{
-	int fd = bound("127.0.0.1", 0, NULL);
-
-	(void)state;
-	section.server_count = SERVERS;
-	restart_flows(1);
-	start("127.0.0.1");
-	send_text(fd, "question", &bind_line.address);
-	receive(server_fds[1], "question");
-	close(fd);
-}
-
 static void a_set_leaves_no_memory_and_needs_none_without_datagrams(void **state)
 {
 	static const struct config none = {.proxies = &section, .proxy_count = 1};
@@ -519,13 +506,13 @@ static void a_set_leaves_no_memory_and_needs_none_without_datagrams(void **state
 	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
 
 	(void)state;
-	assert_int_equal(flow_set_init(&set, &loop, &none, limits, flows.observer, 0), 0);
+	assert_int_equal(flow_set_init(&set, &loop, &none, limits, flows.observer), 0);
 	assert_int_equal(receivers_bind(&others, &none, NULL, true, &failure), 0);
 	assert_int_equal(mallinfo2().uordblks, before);
 	flow_set_end_all(&set);
 	flow_set_free(&set);
 	receivers_free(&others);
-	assert_int_equal(flow_set_init(&set, &loop, &config, limits, flows.observer, 0), 0);
+	assert_int_equal(flow_set_init(&set, &loop, &config, limits, flows.observer), 0);
 	flow_set_free(&set);
 	assert_int_equal(mallinfo2().uordblks, before);
 	assert_int_equal(mallinfo2().hblkhd, mapped);
@@ -559,7 +546,7 @@ static void many_flows_are_kept_apart(void **state)
 	limits_free(limits);
 	limits = limits_new(&config, MANY);
 	assert_int_equal(flow_set_init(&flows, &loop, &config, limits,
-				 (struct flow_observer){on_changed, NULL}, 0),
+				 (struct flow_observer){on_changed, NULL}),
 		0);
 	start("127.0.0.1");
 	for (int i = 0; i < MANY; i++) {
@@ -602,7 +589,6 @@ int main(void)
 		TEST(a_refused_flow_gives_everything_back),
 		TEST(a_client_that_sends_keeps_its_flow),
 		TEST(replies_of_many_flows_leave_together),
-		TEST(the_first_server_depends_on_the_seed),
 		TEST(a_set_leaves_no_memory_and_needs_none_without_datagrams),
 	};
 

@@ -129,7 +129,7 @@ static struct generation *start(const char *bind, uint16_t at, int server)
 			assert_true(counterparts_add_receivers(
 				next->counterparts, next->config, generations[i].config));
 	assert_int_equal(flow_set_init(&next->flows, &loop, next->config, next->limits,
-				 (struct flow_observer){on_changed, NULL}, 0),
+				 (struct flow_observer){on_changed, NULL}),
 		0);
 	assert_int_equal(
 		receivers_bind(&next->receivers, next->config, next->counterparts, true, &failure),
@@ -302,19 +302,6 @@ static void while_all_drain_no_flow_begins(void **state)
 	close(other);
 }
 
-static void turns_of_servers_go_on(void **state)
-{
-	struct generation *first = start("127.0.0.1", port, 0), *second;
-	int client = bound(NULL);
-
-	(void)state;
-	exchange(client, port, 0);
-	second = start("127.0.0.1", port, 0);
-	flow_set_continue(&second->flows, &first->flows, second->counterparts);
-	assert_int_equal(second->flows.next_server[0], 1);
-	close(client);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,7 +312,6 @@ int main(void)
 		RECEIVER_TEST(one_that_comes_back_has_the_socket_that_drains),
 		RECEIVER_TEST(a_wildcard_gets_the_new_clients_of_an_address_that_drains),
 		RECEIVER_TEST(while_all_drain_no_flow_begins),
-		RECEIVER_TEST(turns_of_servers_go_on),
 	};
 
 	return cmocka_run_group_tests_name("receiver", tests, NULL, NULL);

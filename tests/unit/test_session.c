@@ -773,6 +773,68 @@ static void a_failed_attempt_is_repeated_as_often_as_retries_says(void **state)
 	rig->server_listeners[0] = -1;
 }
 
+/* With redispatch: INTERVAL as the configuration has it; FAILURES at the first server before the second one is tried. */
+static void assert_redispatches(
+	struct rig *rig, enum balance balance, int interval, unsigned failures)
+{
+	struct limits_counts counts;
+	int client, server;
+
+	rig->section.retries = 3;
+	rig->section.redispatch = interval;
+	rig->section.balance = balance;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 5;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	server = rig_accept(rig, 1);
+	assert_int_equal(rig_session(rig)->failures, failures);
+	assert_true(rig_session(rig)->redispatched);
+	counts = limits_counts(rig->limits, &rig->section, &rig->section, &rig->servers[0]);
+	assert_int_equal(counts.server, 0);
+	assert_int_equal(counts.backend, 1);
+	close(client);
+	close(server);
+	rig->server_listeners[0] = -1;
+}
+
+static void where_servers_take_turns_another_one_is_tried_at_once(void **state)
+{
+	assert_redispatches(*state, BALANCE_ROUNDROBIN, -1, 1);
+}
+
+static void else_another_one_is_tried_at_the_last_attempt(void **state)
+{
+	assert_redispatches(*state, BALANCE_FIRST, -1, 3);
+}
+
+static void an_interval_says_at_which_attempts_another_one_is_tried(void **state)
+{
+	assert_redispatches(*state, BALANCE_FIRST, 2, 2);
+}
+
+static void an_interval_may_be_counted_from_the_end(void **state)
+{
+	assert_redispatches(*state, BALANCE_FIRST, -2, 2);
+}
+
+static void a_server_that_is_alone_is_tried_again(void **state)
+{
+	struct rig *rig = *state;
+	int client;
+
+	rig->section.server_count = 1;
+	rig->section.retries = 2;
+	rig->section.redispatch = 1;
+	rig->section.timeouts[TIMEOUT_CONNECT] = 5;
+	close(rig->server_listeners[0]);
+	client = rig_client(rig);
+	assert_ended_with(rig, REASON_CONNECT_REFUSED);
+	assert_int_equal(rig->last.failures, 3);
+	assert_false(rig->last.redispatched);
+	close(client);
+	rig->server_listeners[0] = -1;
+}
+
 static bool failed_once(struct rig *rig)
 {
 	return rig_session(rig)->failures == 1;
@@ -1552,6 +1614,11 @@ int main(void)
 		SESSION_TEST(an_end_that_is_not_delivered_is_no_byte),
 		SESSION_TEST(a_refused_connection_resets_the_client),
 		SESSION_TEST(a_failed_attempt_is_repeated_as_often_as_retries_says),
+		SESSION_TEST(where_servers_take_turns_another_one_is_tried_at_once),
+		SESSION_TEST(else_another_one_is_tried_at_the_last_attempt),
+		SESSION_TEST(an_interval_says_at_which_attempts_another_one_is_tried),
+		SESSION_TEST(an_interval_may_be_counted_from_the_end),
+		SESSION_TEST(a_server_that_is_alone_is_tried_again),
 		SESSION_TEST(a_server_that_comes_up_between_two_attempts_is_reached),
 		SESSION_TEST(a_backend_without_servers_is_a_reason_of_its_own),
 		SESSION_TEST(a_server_that_is_the_proxys_own_listener_is_refused),

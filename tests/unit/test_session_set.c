@@ -47,34 +47,6 @@ static unsigned descriptors_open(void)
 	return count;
 }
 
-enum {
-	SECTIONS = 5000
-};
-
-static const struct session_observer no_observer;
-
-/* An empty set that is not the rig's. */
-static int make_set(
-	struct session_set *set, struct rig *rig, const struct config *config, unsigned seed)
-{
-	return session_set_init(set, &rig->loop, config, rig->limits, no_observer, seed);
-}
-
-static void a_set_leaves_no_descriptor_and_no_memory(void **state)
-{
-	static const struct config config = {.proxy_count = SECTIONS};
-	struct session_set set;
-	unsigned before = descriptors_open();
-	size_t memory = mallinfo2().uordblks;
-
-	assert_int_equal(make_set(&set, *state, &config, 0), 0);
-	assert_int_equal(descriptors_open(), before);
-	assert_int_equal(set.count, 0);
-	session_set_free(&set);
-	assert_int_equal(descriptors_open(), before);
-	assert_in_range(mallinfo2().uordblks, 0, memory + 4096);
-}
-
 static int make_loop(struct session_loop *loop, struct rig *rig)
 {
 	return session_loop_init(loop, rig->base, limits_process(rig->limits));
@@ -122,61 +94,6 @@ static void the_spare_is_opened_once(void **state)
 	loop->spare = -1;
 	assert_true(session_loop_keep_spare(loop));
 	assert_int_equal(descriptors_open(), before);
-}
-
-/* The workers' seeds differ, so that not all of them begin with the first server. */
-static void each_backend_has_a_round_robin_that_begins_at_the_seed(void **state)
-{
-	static const struct config config = {.proxy_count = 2};
-	struct server servers[3];
-	struct proxy three = {.index = 0, .servers = servers, .server_count = 3};
-	struct proxy two = {.index = 1, .servers = servers, .server_count = 2};
-	struct proxy none = {.index = 1};
-	struct session_set set;
-
-	assert_int_equal(make_set(&set, *state, &config, 5), 0);
-	for (unsigned i = 5; i < 11; i++) {
-		assert_ptr_equal(session_set_next_server(&set, &three), &servers[i % 3]);
-		assert_ptr_equal(session_set_next_server(&set, &two), &servers[i % 2]);
-		assert_null(session_set_next_server(&set, &none));
-	}
-	session_set_free(&set);
-}
-
-/* Each backend goes on where its counterpart was; one that is new begins at the seed. */
-static void round_robins_go_on_after_a_reload(void **state)
-{
-	static struct server servers[] = {{.name = "s1"}, {.name = "s2"}, {.name = "s3"}};
-	struct proxy older[2], newer[3];
-	static const char *const older_names[] = {"a", "b"}, *const newer_names[] = {
-								     "b", "new", "a"};
-	const struct config before = {.proxies = older, .proxy_count = 2, .server_count = 3};
-	const struct config now = {.proxies = newer, .proxy_count = 3, .server_count = 3};
-	struct counterparts *counterparts;
-	struct session_set first, second;
-
-	for (unsigned i = 0; i < 5; i++) {
-		struct proxy *proxy = i < 2 ? &older[i] : &newer[i - 2];
-
-		*proxy = (struct proxy){.name = i < 2 ? older_names[i] : newer_names[i - 2],
-			.role = ROLE_BACKEND,
-			.index = i < 2 ? i : i - 2,
-			.servers = servers,
-			.server_count = 3};
-	}
-	counterparts = counterparts_find(&now, &before);
-	assert_int_equal(make_set(&first, *state, &before, 0), 0);
-	assert_int_equal(make_set(&second, *state, &now, 0), 0);
-	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[0]);
-	assert_ptr_equal(session_set_next_server(&first, &older[0]), &servers[1]);
-	assert_ptr_equal(session_set_next_server(&first, &older[1]), &servers[0]);
-	session_set_continue(&second, &first, counterparts);
-	assert_ptr_equal(session_set_next_server(&second, &newer[0]), &servers[1]);
-	assert_ptr_equal(session_set_next_server(&second, &newer[1]), &servers[0]);
-	assert_ptr_equal(session_set_next_server(&second, &newer[2]), &servers[2]);
-	session_set_free(&first);
-	session_set_free(&second);
-	counterparts_free(counterparts);
 }
 
 static int open_upstream(struct rig *rig, struct upstream_failure *failure)
@@ -295,12 +212,9 @@ static void what_a_session_holds_is_dropped_with_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SET_TEST(a_set_leaves_no_descriptor_and_no_memory),
 		SET_TEST(a_loop_keeps_one_descriptor_and_leaves_nothing),
 		SET_TEST(without_a_spare_descriptor_there_is_no_loop),
-		SET_TEST(round_robins_go_on_after_a_reload),
 		SET_TEST(the_spare_is_opened_once),
-		SET_TEST(each_backend_has_a_round_robin_that_begins_at_the_seed),
 		SET_TEST(the_spare_is_used_only_where_descriptors_are_missing),
 		SET_TEST(the_spares_own_descriptor_is_given_to_the_server),
 		SET_TEST(sessions_are_counted_and_freed_after_the_turn),

@@ -15,10 +15,10 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER = {"address", "port", "proxy_protocol"}
+SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
 SOURCE = {"mode", "address", "port"}
 RULE = {"action", "sources", "destinations", "ports", "server"}
 RULES = {"accept": "accept", "reject": "reject", "header": "expect-proxy layer4"}
@@ -28,6 +28,7 @@ CAPABILITIES = [
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
+    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -121,13 +122,26 @@ def files(scenario):
 def backend(scenario, chosen):
     """The server of that number, or all of them in turn (None)."""
     servers = scenario["servers"] if chosen is None else scenario["servers"][chosen : chosen + 1]
-    lines = ["", f"backend bk_{name_of(chosen)}", *source(scenario["source"])]
+    lines = ["", f"backend bk_{name_of(chosen)}", *source(scenario["source"]), *balance(scenario)]
     for number, server in enumerate(servers, 1):
         require_known(server, SERVER, "server")
-        lines.append(f"  server s{number} {endpoint(server)}{SEND_PROXY.get(server.get('proxy_protocol'), '')}")
+        words = SEND_PROXY.get(server.get("proxy_protocol"), "") + (" backup" if server.get("backup") else "")
+        words += "".join(f" {name} {server[name]}" for name in ("weight", "maxconn") if name in server)
+        words += f" check inter {scenario['check']}ms rise 1 fall 1" if "check" in scenario else ""
+        if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
+            number, words = server["port"], f"{words} id {server['port']}"
+        lines.append(f"  server s{number} {endpoint(server)}{words}")
     if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
     return lines
+
+
+def balance(scenario):
+    chosen = scenario.get("balance")
+    require(chosen in (None, "leastconn", "source"), f"balance {chosen}")
+    yield from [f"  balance {chosen}"] if chosen else []
+    yield from ["  hash-type consistent"] if chosen == "source" else []
+    yield from ["  option redispatch", "  retries 3"] if scenario.get("redispatch") else []
 
 
 def option(word, value):

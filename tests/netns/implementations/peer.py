@@ -36,14 +36,15 @@ class Scenario:
         headers_in=(),
         headers_out=(),
         listener_more=(),
+        server_more=(),
     ):
-        """`more` and `listener_more` are fields of a scenario and of its listeners beyond those that every
-        adapter here knows; the others are values, or numbers, that are served."""
+        """`more`, `listener_more` and `server_more` are fields of a scenario, of its listeners and of its servers beyond those
+        that every adapter here knows; the others are values, or numbers, that are served."""
         require_known(fields, SCENARIO | set(more), "scenario")
         for listener in fields["listeners"]:
             require_known(listener, LISTENER | set(listener_more), "listener")
         for server in fields["servers"]:
-            require_known(server, SERVER, "server")
+            require_known(server, SERVER | set(server_more), "server")
             require(server.get("proxy_protocol") in (None, *headers_out), "PROXY header to the server")
         require_known(fields["source"], SOURCE, "source")
         self.fields = fields

@@ -1,5 +1,6 @@
 """Fixtures that several of these files use."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from kernel_stand_ins import KNOWS_NO_CHECK, MAKEFILE, commit, kernel_lab, progr
 from lab.ctl.ctl_host import CtlHost
 from lab.netns.namespace import Namespace
 from lab.paths import RUN, TPROXYCTL
+from lab.peers.daemon import SERVER, Daemon, listen
 
 
 @pytest.fixture
@@ -71,3 +73,49 @@ def work(stand_in, tmp_path, monkeypatch):
         return done
 
     return run
+
+
+@pytest.fixture
+def namespace():
+    """A host with a loopback interface alone."""
+    made = Namespace("daemon")
+    made.ip("link set lo up")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder():
+    """A folder that every user may read, unlike pytest's own."""
+    made = Path(tempfile.mkdtemp(prefix="daemon-", dir=RUN))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def start(namespace, folder):
+    """Starts tproxyd on a configuration; it ends with the test."""
+    with contextlib.ExitStack() as started:
+
+        def run(text, **rest):
+            place = folder / f"daemon-{len(list(folder.glob('daemon-*')))}"
+            place.mkdir()
+            daemon = started.enter_context(contextlib.closing(Daemon(namespace, place, text, **rest)))
+            return daemon.await_started()
+
+        yield run
+
+
+@pytest.fixture
+def server(namespace):
+    """What listens where configurations have their server."""
+    with contextlib.closing(listen(namespace)) as made:
+        yield made
+
+
+@pytest.fixture
+def other(namespace):
+    """The same for a second one."""
+    with contextlib.closing(listen(namespace, SERVER + 1)) as made:
+        yield made

@@ -3,19 +3,15 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from lab import waiting
-from lab.netns.namespace import Namespace
-from lab.paths import RUN
-from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
+from lab.peers.daemon import ADDRESS, PORT, SERVER, accept, connect, listen
 from lab.peers.reloads import reload_under_load
 
 from test_daemon import LOG, NOBODY, THREADS, WITH_SERVER, configured, exchange, held, may_become_another_user
@@ -28,49 +24,6 @@ LITTLE = 5  # KiB of a reload
 ROUNDS = 5
 RELOADS = 20
 NET_BIND_SERVICE = 1 << 10
-
-
-@pytest.fixture
-def namespace():
-    made = Namespace("reload")
-    made.ip("link set lo up")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def folder():
-    """A folder that every user may read, unlike pytest's own."""
-    made = Path(tempfile.mkdtemp(prefix="reload-", dir=RUN))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-def start(namespace, folder):
-    """Starts tproxyd on a configuration; it ends with the test."""
-    with contextlib.ExitStack() as started:
-
-        def run(text, **rest):
-            place = folder / f"daemon-{len(list(folder.glob('daemon-*')))}"
-            place.mkdir()
-            daemon = started.enter_context(contextlib.closing(Daemon(namespace, place, text, **rest)))
-            return daemon.await_started()
-
-        yield run
-
-
-@pytest.fixture
-def server(namespace):
-    with contextlib.closing(listen(namespace)) as made:
-        yield made
-
-
-@pytest.fixture
-def other(namespace):
-    with contextlib.closing(listen(namespace, OTHER)) as made:
-        yield made
 
 
 def reload(daemon, text=None, outcome=IN_FORCE):

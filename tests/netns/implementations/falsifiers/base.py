@@ -5,6 +5,7 @@ base has none and must pass. One thread, one selector; what it waits for is comp
 each session (session.py, datagrams.py).
 """
 
+import collections
 import contextlib
 import errno
 import functools
@@ -20,6 +21,7 @@ import struct
 import sys
 import time
 
+import balancing
 import privileges
 import rules
 from datagrams import LARGEST, Flow
@@ -33,16 +35,17 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER_FIELDS = {"address", "port", "proxy_protocol"}
+SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
+    *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
 ]
 
 
@@ -58,6 +61,7 @@ def plain(address):
 class Proxy:
     session_class = Session
     flow_class = Flow
+    balance_class = balancing.Balance
 
     def __init__(self, scenario, folder):
         self.scenario, self.folder = scenario, folder
@@ -74,7 +78,7 @@ class Proxy:
         self.accepting = False
         self.draining = False
         self.reloading = False
-        self.turn = 0
+        self.balance = self.balance_class(scenario)
 
     @functools.cached_property
     def pipe(self):
@@ -159,14 +163,46 @@ class Proxy:
 
     # The destination
 
-    def destination(self, listener, destination):
-        """The server's address for a client that a listener accepted and that connected to `destination`."""
+    def destination(self, listener, destination, client):
+        """The server's address for a client's address that a listener accepted and that connected to `destination`."""
         if self.scenario["destination"] == "original":
             return destination[0].removeprefix("::ffff:"), destination[1]
-        servers = self.scenario["servers"]
-        server = servers[self.fields[listener].get("server", self.turn % len(servers))]
-        self.turn += 1
-        return server["address"], server["port"]
+        if "server" in self.fields[listener]:
+            return balancing.place(self.scenario["servers"][self.fields[listener]["server"]])
+        return self.balanced(client)
+
+    def balanced(self, client, avoid=None):
+        """The address of the server that is chosen for a client's address."""
+        self.check()
+        connections = collections.Counter(session.server_address for session in self.sessions)
+        server = self.balance.choose(client, connections, avoid)
+        return balancing.place(server or self.scenario["servers"][0])
+
+    def check(self):
+        """Which servers accept at the moment. They are asked when a client comes, which is often enough for a wrong proxy."""
+        self.balance.down = set()
+        patience = self.scenario.get("check", 0) / 1000
+        for server in self.scenario["servers"] if patience else ():
+            if not self.accepts(balancing.place(server), patience):
+                self.balance.down.add(balancing.place(server))
+
+    def accepts(self, place, patience):
+        try:
+            with socket.create_connection(place, patience) as made:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except TimeoutError:
+            return self.silence_is_health
+        except OSError:
+            return False
+        return True
+
+    silence_is_health = False
+
+    def another_server(self, session):
+        """Where to try next for a session whose server refuses, or None."""
+        if not self.scenario.get("redispatch") or session.tries >= len(self.scenario["servers"]):
+            return None
+        return self.balanced(session.address[0], session.server_address)
 
     def after_header(self, session):
         """The server's address for a session whose header names another destination."""
@@ -217,7 +253,7 @@ class Proxy:
             self.reject(client)
             return
         expected = bool(self.fields[listener].get("proxy_protocol")) or self.expects_header(address, destination)
-        server = self.destination(listener, destination)
+        server = self.destination(listener, destination, address[0])
         session = self.session_class(self, client, address, server, expected)
         own = self.is_own(address, client.getsockname())
         self.sessions.add(session)
@@ -261,7 +297,7 @@ class Proxy:
         for each in self.sessions:
             if (each.listener, each.address) == (listener, address):
                 return each
-        flow = self.flow_class(self, listener, address, self.destination(listener, listener.getsockname()[:2]))
+        flow = self.flow_class(self, listener, address, self.destination(listener, listener.getsockname()[:2], address[0]))
         self.sessions.add(flow)
         self.begin(flow)
         return flow
@@ -338,6 +374,7 @@ class Proxy:
             scenario = json.load(file)
         self.stop_accepting()
         before, self.scenario = self.scenario, scenario
+        self.balance = self.balance_class(scenario)
         there = {made.getsockname()[:2]: made for made in self.listeners}
         wanted = {(address, port): listener for listener, address, port in self.endpoints()}
         try:

@@ -40,6 +40,7 @@ class Session:
         self.client, self.address = client, address
         self.destination = client.getsockname()[:2]
         self.server_address = server_address
+        self.tries = 0
         self.header = b"" if header_expected else None  # what has come of it
         self.server = None
         self.connected = False
@@ -91,6 +92,8 @@ class Session:
 
     def connect(self, first=b""):
         """Connect to the server; `first` is the bytes that the client has sent already."""
+        self.first = first
+        self.tries += 1
         self.server_address = self.proxy.server_by_rule(self.address, self.destination) or self.server_address
         self.server = self.proxy.socket_to_server(self, socket.SOCK_STREAM)
         error = self.server.connect_ex(self.server_address)
@@ -102,9 +105,17 @@ class Session:
     def connect_done(self):
         error = self.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            raise Refused(f"server: {errno.errorcode[error]}")
+            self.try_another(f"server: {errno.errorcode[error]}")
+            return
         self.connected = True
         self.touch(self.server)
+
+    def try_another(self, problem):
+        self.server_address = self.proxy.another_server(self)
+        if not self.server_address:
+            raise Refused(problem)
+        self.server.close()
+        self.connect(self.first)
 
     # Relaying
 

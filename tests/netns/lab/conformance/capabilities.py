@@ -51,6 +51,14 @@ def _in_turn(scenario):
     return len(scenario.get("servers", ())) > 1 and not chosen
 
 
+def _server(field):
+    return lambda scenario: any(field in server for server in scenario.get("servers", ()))
+
+
+def _balance(value):
+    return lambda scenario: scenario.get("balance") == value
+
+
 def _has_ipv6(scenario):
     places = [*scenario.get("listeners", ()), *scenario.get("servers", ()), scenario.get("source", {})]
     return any(":" in place.get("address", "") for place in places)
@@ -87,6 +95,13 @@ CAPABILITIES = (
     Capability("source-foreign", "connects to the server from a configured address that the host does not have", _source("foreign")),
     Capability("listeners", "has several listeners", lambda s: len(s.get("listeners", ())) > 1),
     Capability("balance", "uses several servers in turn", _in_turn),
+    Capability("balance-weight", "uses servers by their weights", _server("weight")),
+    Capability("balance-leastconn", "uses the server with the fewest connections", _balance("leastconn")),
+    Capability("balance-source", "uses the same server for a client's address, also when another one leaves", _balance("source")),
+    Capability("backup", "uses backup servers only where no other one is usable", _server("backup")),
+    Capability("server-maxconn", "limits the connections to a server; others get those beyond it", _server("maxconn")),
+    Capability("check", "connects to servers again and again, and uses those that accept", lambda s: "check" in s),
+    Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
     ),

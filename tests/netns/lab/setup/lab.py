@@ -223,7 +223,7 @@ class Lab:
         reload_adapter(self.implementation, proxy, self.scenario(source, listeners, servers, **rest))
 
     def scenario(self, source, listeners, servers, server_fields=None, **rest):
-        """The scenario; `server_fields` are further fields of each server, `rest` of the scenario.
+        """The scenario; `server_fields` are further fields of each server, or a list of those of one each, `rest` of the scenario.
 
         There is no field `relay` for "auto": it says the same, and an implementation may know no such field.
         """
@@ -232,10 +232,11 @@ class Lab:
         source = source or self.any_source(listeners)
         if rest.get("relay") == "auto":
             del rest["relay"]
+        fields = server_fields if isinstance(server_fields, list) else [server_fields or {}] * len(servers)
         return {
             "listeners": listeners,
             "destination": "servers",
-            "servers": [{"address": e.address, "port": e.port, **(server_fields or {})} for e in servers],
+            "servers": [{"address": e.address, "port": e.port, **more} for e, more in zip(servers, fields)],
             "source": {"mode": source} if isinstance(source, str) else source,
             "protocol": "tcp",
             **rest,

@@ -1,0 +1,311 @@
+/*
+ * Balancing without a lock. Workers share two kinds of atomic counts (limits.h): a backend's turns, and each server's
+ * sessions. A choice is a look at these, and one step that takes the place; where another worker was faster, it
+ * looks again.
+ *
+ * Turns: the configuration has a cycle of them, in which each server has as many as its weight says. Every choice takes
+ * the next number, from whichever worker. A turn of a server that cannot serve is passed over, number and all,
+ * so the others keep their weights among each other. Least sessions: the server's count must still be what it was when
+ * the servers were compared, or they are compared again; so no two workers choose for the same gap.
+ *
+ * By source: the hash is HAProxy's map-based one, the address modulo the cycle, as long as that server can serve. Its clients
+ * then go by rendezvous: each server has a score for the client, from the server's name, and the best one gets it. So they
+ * spread over the others, and no other client moves. `hash-type consistent` goes by rendezvous alone.
+ */
+#include "balance.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+	ATTEMPTS = 100 /* then another worker was faster each time */
+};
+
+struct choice {
+	struct limits *limits;
+	const struct proxy *backend;
+	const struct addr *client;
+	const struct server *avoid; /* NULL: none */
+	bool backup;                /* among the backups, else among the active servers */
+};
+
+bool balance_is_usable(const struct limits *limits, const struct server *server)
+{
+	return !server->disabled && limits_is_up(limits, server);
+}
+
+static unsigned weight_of(const struct choice *choice, const struct server *server)
+{
+	return choice->backend->weighted ? server->weight : 1;
+}
+
+/* Whether clients of this choice can come to the server, if it has room. */
+static bool is_candidate(const struct choice *choice, const struct server *server)
+{
+	return server->backup == choice->backup && weight_of(choice, server) > 0 &&
+	       balance_is_usable(choice->limits, server);
+}
+
+static bool has_room(const struct choice *choice, const struct server *server)
+{
+	return server->maxconn == 0 ||
+	       limits_server_sessions(choice->limits, server) < server->maxconn;
+}
+
+static bool can_serve(const struct choice *choice, const struct server *server)
+{
+	return server != choice->avoid && is_candidate(choice, server) && has_room(choice, server);
+}
+
+static size_t cycle_length(const struct choice *choice)
+{
+	const struct proxy *backend = choice->backend;
+
+	if (backend->weighted)
+		return backend->turns[choice->backup].count;
+	return choice->backup ? 0 : backend->server_count;
+}
+
+/* The server of a turn. The cycle is not empty. */
+static const struct server *turn_of(const struct choice *choice, uint64_t turn)
+{
+	const struct proxy *backend = choice->backend;
+	size_t place = turn % cycle_length(choice);
+
+	return backend->weighted ? backend->turns[choice->backup].list[place]
+				 : &backend->servers[place];
+}
+
+static const struct server *next_in_turn(const struct choice *choice)
+{
+	for (size_t i = cycle_length(choice); i > 0; i--) {
+		const struct server *server =
+			turn_of(choice, limits_next_turn(choice->limits, choice->backend));
+
+		if (can_serve(choice, server))
+			return server;
+	}
+	return NULL;
+}
+
+static const struct server *first_with_room(const struct choice *choice)
+{
+	for (size_t i = 0; i < choice->backend->server_count; i++)
+		if (can_serve(choice, &choice->backend->servers[i]))
+			return &choice->backend->servers[i];
+	return NULL;
+}
+
+/* --- fewest sessions --- */
+
+/* As HAProxy compares them: a server without sessions comes first, whatever its weight. */
+static bool is_less_busy(const struct choice *choice, const struct server *a, unsigned a_sessions,
+	const struct server *b, unsigned b_sessions)
+{
+	uint64_t a_load = a_sessions == 0 ? 0 : a_sessions + 1ULL;
+	uint64_t b_load = b_sessions == 0 ? 0 : b_sessions + 1ULL;
+
+	return a_load * weight_of(choice, b) < b_load * weight_of(choice, a);
+}
+
+/* Servers that are equally busy take turns. *SESSIONS is what the choice has seen. */
+static const struct server *least_busy(const struct choice *choice, unsigned *sessions)
+{
+	const struct proxy *backend = choice->backend;
+	size_t first = limits_next_turn(choice->limits, backend);
+	const struct server *best = NULL;
+
+	for (size_t i = 0; i < backend->server_count; i++) {
+		const struct server *server =
+			&backend->servers[(first + i) % backend->server_count];
+		unsigned seen;
+
+		if (server == choice->avoid || !is_candidate(choice, server))
+			continue;
+		seen = limits_server_sessions(choice->limits, server);
+		if (server->maxconn != 0 && seen >= server->maxconn)
+			continue;
+		if (best != NULL && !is_less_busy(choice, server, seen, best, *sessions))
+			continue;
+		best = server;
+		*sessions = seen;
+	}
+	return best;
+}
+
+/* --- by the client's address --- */
+
+/* The finishing step of MurmurHash3, which is in the public domain: every bit depends on every other. */
+static uint64_t mix(uint64_t value)
+{
+	value = (value ^ value >> 33) * 0xff51afd7ed558ccdULL;
+	value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return value ^ value >> 33;
+}
+
+/* The exclusive or of the address's words, as HAProxy's map-based hash has it. */
+static uint32_t hash_address(const struct addr *client)
+{
+	const unsigned char *bytes = (const unsigned char *)&client->in6.sin6_addr;
+	size_t length = sizeof(client->in6.sin6_addr);
+	uint32_t hash = 0;
+
+	if (addr_family(client) == AF_INET) {
+		bytes = (const unsigned char *)&client->in4.sin_addr;
+		length = sizeof(client->in4.sin_addr);
+	}
+	for (size_t i = 0; i < length; i++)
+		hash ^= (uint32_t)bytes[i] << 8 * (3 - i % 4);
+	return hash;
+}
+
+/* A server's score for a client, below 0. Over all clients, the chance to have the best one is as the weight. */
+static double rendezvous_score(uint64_t client, const struct server *server, unsigned weight)
+{
+	uint64_t hash = mix(client + 1);
+
+	for (const char *at = server->name; *at != '\0'; at++)
+		hash = (hash ^ (unsigned char)*at) * 0x100000001b3ULL;             /* FNV */
+	return log(((double)(mix(hash) >> 11) + 1) / 9007199254740993.0) / weight; /* 2^53 + 1 */
+}
+
+static const struct server *by_rendezvous(const struct choice *choice, uint32_t client)
+{
+	const struct server *best = NULL;
+	double best_score = 0;
+
+	for (size_t i = 0; i < choice->backend->server_count; i++) {
+		const struct server *server = &choice->backend->servers[i];
+		double score;
+
+		if (!can_serve(choice, server))
+			continue;
+		score = rendezvous_score(client, server, weight_of(choice, server));
+		if (best != NULL && score <= best_score)
+			continue;
+		best = server;
+		best_score = score;
+	}
+	return best;
+}
+
+static const struct server *by_source(const struct choice *choice)
+{
+	uint32_t hash = hash_address(choice->client);
+
+	if (!choice->backend->consistent && cycle_length(choice) > 0 &&
+		can_serve(choice, turn_of(choice, hash)))
+		return turn_of(choice, hash);
+	return by_rendezvous(choice, hash);
+}
+
+/* --- at random --- */
+
+static const struct server *at_random(const struct choice *choice)
+{
+	const struct server *best = NULL;
+
+	for (unsigned i = 0; i < choice->backend->draws && cycle_length(choice) > 0; i++) {
+		uint64_t number = mix(limits_next_turn(choice->limits, choice->backend) + 1ULL);
+		const struct server *server = turn_of(choice, number);
+
+		if (!can_serve(choice, server))
+			continue;
+		if (best == NULL ||
+			is_less_busy(choice, server, limits_server_sessions(choice->limits, server),
+				best, limits_server_sessions(choice->limits, best)))
+			best = server;
+	}
+	return best != NULL ? best : next_in_turn(choice);
+}
+
+/* --- all of them --- */
+
+static const struct server *find(const struct choice *choice)
+{
+	if (choice->backup && !(choice->backend->options & OPTION_ALLBACKUPS))
+		return first_with_room(choice);
+	switch (choice->backend->balance) {
+	case BALANCE_FIRST:
+		return first_with_room(choice);
+	case BALANCE_SOURCE:
+		return by_source(choice);
+	case BALANCE_RANDOM:
+		return at_random(choice);
+	case BALANCE_ROUNDROBIN:
+	case BALANCE_LEASTCONN:
+		break;
+	}
+	return next_in_turn(choice);
+}
+
+/* Finds a server and takes its place. NULL: none has room. */
+static const struct server *find_and_use(const struct choice *choice)
+{
+	bool by_sessions = choice->backend->balance == BALANCE_LEASTCONN &&
+			   (!choice->backup || choice->backend->options & OPTION_ALLBACKUPS);
+	unsigned sessions = 0;
+
+	for (unsigned i = 0; i < ATTEMPTS; i++) {
+		const struct server *server =
+			by_sessions ? least_busy(choice, &sessions) : find(choice);
+
+		if (server == NULL)
+			return NULL;
+		if (by_sessions ? limits_use_at(choice->limits, choice->backend, server, sessions)
+				: limits_use(choice->limits, choice->backend, server))
+			return server;
+	}
+	return NULL;
+}
+
+static unsigned count_candidates(const struct choice *choice)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < choice->backend->server_count; i++)
+		count += is_candidate(choice, &choice->backend->servers[i]);
+	return count;
+}
+
+void balance_count(
+	struct limits *limits, const struct proxy *backend, unsigned *active, unsigned *backups)
+{
+	struct choice choice = {.limits = limits, .backend = backend};
+
+	*active = count_candidates(&choice);
+	choice.backup = true;
+	*backups = count_candidates(&choice);
+}
+
+unsigned balance_usable(struct limits *limits, const struct proxy *backend)
+{
+	unsigned active, backups;
+
+	balance_count(limits, backend, &active, &backups);
+	if (active > 0)
+		return active;
+	return backups > 0 && !(backend->options & OPTION_ALLBACKUPS) ? 1 : backups;
+}
+
+enum reason balance_choose(struct limits *limits, const struct proxy *backend,
+	const struct addr *client, const struct server *avoid, const struct server **server)
+{
+	struct choice choice = {
+		.limits = limits, .backend = backend, .client = client, .avoid = avoid};
+
+	*server = find_and_use(&choice);
+	if (*server != NULL)
+		return REASON_DONE;
+	if (count_candidates(&choice) == 0) {
+		choice.backup = true;
+		*server = find_and_use(&choice);
+	}
+	if (*server == NULL && avoid != NULL) {
+		choice.avoid = NULL;
+		*server = find_and_use(&choice);
+	}
+	if (*server != NULL)
+		return REASON_DONE;
+	return count_candidates(&choice) > 0 ? REASON_SERVERS_FULL : REASON_NO_SERVER;
+}

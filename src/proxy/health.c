@@ -1,0 +1,416 @@
+/*
+ * A check is an attempt to connect: it passes when the server accepts, and is ended with a reset then, so that the
+ * server has nothing to do. A refusal and silence are told apart.
+ *
+ * As in HAProxy, a server has points: `rise` of them or more are up. A check that passes gives one point, and all of
+ * them when the server comes up; one that fails takes one from a server that has more than it needs, and else all of them.
+ * At the start a server has exactly `rise`, so the first check that fails takes it down.
+ *
+ * The first checks are spread evenly over the shortest interval, and each goes on at its own pace, so that they never all fall
+ * due at once. The trap: a lack of this host's own resources says nothing of a server, and is no failed check.
+ */
+#include "health.h"
+
+#include "balance.h"
+#include "tproxy/clock.h"
+#include "tproxy/socket.h"
+#include "upstream.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	INTER = 2000, /* ms; HAProxy's defaults */
+	RISE = 2,
+	FALL = 3
+};
+
+struct check {
+	struct health *health;
+	const struct proxy *backend;
+	const struct server *server;
+	struct addr address; /* what it connects to */
+	unsigned points;
+	int fd;            /* -1: it waits for its time */
+	long long started; /* the last one, or when the first one would have */
+	struct event timer, answer;
+};
+
+struct health {
+	struct limits *limits;
+	health_observer observer;
+	void *arg;
+	size_t count;
+	struct check checks[];
+};
+
+static unsigned or_default(unsigned value, unsigned other)
+{
+	return value != 0 ? value : other;
+}
+
+static unsigned rise_of(const struct server *server)
+{
+	return or_default(server->check.rise, RISE);
+}
+
+/* The points of a server that is up for sure. */
+static unsigned points_max(const struct server *server)
+{
+	return rise_of(server) + or_default(server->check.fall, FALL) - 1;
+}
+
+static bool is_checked(const struct server *server)
+{
+	return server->check.on && !server->disabled;
+}
+
+size_t health_count(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			count += is_checked(&config->proxies[i].servers[j]);
+	return count;
+}
+
+static struct addr check_address(const struct server *server)
+{
+	const struct server_check *check = &server->check;
+	struct addr address =
+		addr_family(&check->addr) != AF_UNSPEC ? check->addr : server->address;
+	uint16_t port = addr_port(&check->addr);
+
+	if (addr_family(&check->addr) == AF_UNSPEC || port == 0)
+		port = addr_port(&server->address);
+	addr_set_port(&address, check->port != 0 ? (uint16_t)check->port : port);
+	return address;
+}
+
+/* --- time --- */
+
+/* From the beginning of a check to that of the next one. */
+static unsigned interval(const struct check *check)
+{
+	const struct server_check *settings = &check->server->check;
+	unsigned inter = or_default(settings->inter, INTER);
+
+	if (check->points == 0)
+		return or_default(settings->downinter, inter);
+	if (check->points == points_max(check->server))
+		return inter;
+	return or_default(settings->fastinter, inter);
+}
+
+/* How long a server may take to accept: `inter`, or with `timeout check` the shorter one of it and `timeout connect`. */
+static unsigned patience(const struct check *check)
+{
+	unsigned inter = or_default(check->server->check.inter, INTER);
+	unsigned connect = check->backend->timeouts[TIMEOUT_CONNECT];
+
+	if (check->backend->timeouts[TIMEOUT_CHECK] == 0 || connect == 0)
+		return inter;
+	return connect < inter ? connect : inter;
+}
+
+static void set_timer(struct check *check, long long milliseconds)
+{
+	struct timeval wait = {0, 0};
+
+	if (milliseconds > 0)
+		wait = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
+	evtimer_add(&check->timer, &wait);
+}
+
+static void wait_for_next(struct check *check)
+{
+	set_timer(check, check->started + interval(check) - clock_ms());
+}
+
+/* --- the result --- */
+
+static void report(struct check *check, bool up, enum reason reason, int error)
+{
+	struct health *health = check->health;
+	struct health_change change = {.backend = check->backend,
+		.server = check->server,
+		.up = up,
+		.reason = reason,
+		.error = error,
+		.duration = (unsigned)(clock_ms() - check->started)};
+
+	limits_set_up(health->limits, check->server, up);
+	balance_count(health->limits, check->backend, &change.active, &change.backups);
+	change.sessions = limits_server_sessions(health->limits, check->server);
+	health->observer(health->arg, &change);
+}
+
+static void passed(struct check *check)
+{
+	unsigned rise = rise_of(check->server);
+
+	if (check->points == points_max(check->server))
+		return;
+	check->points++;
+	if (check->points == rise)
+		report(check, true, REASON_DONE, 0);
+	if (check->points >= rise)
+		check->points = points_max(check->server);
+}
+
+static void failed(struct check *check, enum reason reason, int error)
+{
+	unsigned before = check->points, rise = rise_of(check->server);
+
+	check->points = before > rise ? before - 1 : 0;
+	if (before == rise)
+		report(check, false, reason, error);
+}
+
+static bool is_of_this_host(enum reason reason)
+{
+	return reason == REASON_DESCRIPTORS || reason == REASON_MEMORY;
+}
+
+static void finish(struct check *check, enum reason reason, int error)
+{
+	if (check->fd != -1) {
+		event_del(&check->answer);
+		socket_reset_on_close(check->fd);
+		close(check->fd);
+		check->fd = -1;
+	}
+	if (reason == REASON_DONE)
+		passed(check);
+	else if (!is_of_this_host(reason))
+		failed(check, reason, error);
+	wait_for_next(check);
+}
+
+/* --- a check --- */
+
+/* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
+static struct source source_of(const struct server *server)
+{
+	if (server->source.mode == SOURCE_ADDRESS)
+		return server->source;
+	return (struct source){.mode = SOURCE_ROUTED};
+}
+
+static void on_answer(evutil_socket_t fd, short what, void *arg)
+{
+	struct check *check = arg;
+	struct source source = source_of(check->server);
+	int error = socket_take_error(fd);
+
+	(void)what;
+	event_del(&check->timer);
+	finish(check, error == 0 ? REASON_DONE : upstream_connect_reason(&source, error), error);
+}
+
+static void begin(struct check *check)
+{
+	struct source source = source_of(check->server);
+	struct upstream_failure failure;
+
+	check->started = clock_ms();
+	check->fd = upstream_open(&source, NULL, &check->address, NULL, &failure);
+	if (check->fd == -1) {
+		finish(check, failure.reason, failure.error);
+		return;
+	}
+	event_assign(&check->answer, event_get_base(&check->timer), check->fd, EV_WRITE, on_answer,
+		check);
+	if (event_add(&check->answer, NULL) == -1)
+		finish(check, REASON_MEMORY, errno);
+	else
+		set_timer(check, patience(check));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct check *check = arg;
+
+	(void)fd;
+	(void)what;
+	if (check->fd == -1)
+		begin(check);
+	else
+		finish(check, REASON_CONNECT_TIMEOUT, ETIMEDOUT);
+}
+
+/* --- beginning and end --- */
+
+static int compare_indices(const void *key, const void *element)
+{
+	size_t index = *(const size_t *)key;
+	size_t other = ((const struct check *)element)->server->index;
+
+	return index < other ? -1 : index > other;
+}
+
+/* The check of a server's counterpart, if it was at the same address; or NULL. Checks are sorted by server->index. */
+static const struct check *check_before(const struct check *check, const struct health *before,
+	const struct counterparts *counterparts)
+{
+	size_t index = counterparts == NULL ? COUNTERPART_NONE
+					    : counterparts->servers[check->server->index];
+
+	const struct check *found = NULL;
+
+	if (before != NULL && index != COUNTERPART_NONE)
+		found = bsearch(&index, before->checks, before->count, sizeof(before->checks[0]),
+			compare_indices);
+	return found != NULL && addr_equal(&found->address, &check->address) ? found : NULL;
+}
+
+/* Goes on where the check before was, or else begins as one of many, spread over the SHORTEST interval. */
+static void check_start(
+	struct check *check, const struct check *before, size_t place, unsigned shortest)
+{
+	unsigned rise = rise_of(check->server);
+
+	check->points = rise;
+	if (before != NULL && before->points < rise_of(before->server))
+		check->points = before->points < rise ? before->points : rise - 1;
+	else if (before != NULL && before->points > rise_of(before->server))
+		check->points = points_max(check->server);
+	limits_set_up(check->health->limits, check->server, check->points >= rise);
+	check->started = clock_ms();
+	if (before != NULL) {
+		check->started = before->started;
+		wait_for_next(check);
+	} else {
+		set_timer(check, (long long)(place * shortest / check->health->count));
+	}
+}
+
+static void add_checks(struct health *health, struct event_base *base, const struct proxy *backend)
+{
+	for (size_t i = 0; i < backend->server_count; i++) {
+		struct check *check = &health->checks[health->count];
+
+		if (!is_checked(&backend->servers[i]))
+			continue;
+		health->count++;
+		*check = (struct check){.health = health,
+			.backend = backend,
+			.server = &backend->servers[i],
+			.address = check_address(&backend->servers[i]),
+			.fd = -1};
+		evtimer_assign(&check->timer, base, on_timer, check);
+	}
+}
+
+static unsigned shortest_interval(const struct health *health)
+{
+	unsigned shortest = UINT32_MAX;
+
+	for (size_t i = 0; i < health->count; i++) {
+		unsigned inter = or_default(health->checks[i].server->check.inter, INTER);
+
+		shortest = inter < shortest ? inter : shortest;
+	}
+	return shortest;
+}
+
+static void all_are_up(const struct config *config, struct limits *limits)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			limits_set_up(limits, &config->proxies[i].servers[j], true);
+}
+
+static struct health *health_new(
+	struct event_base *base, const struct config *config, struct limits *limits)
+{
+	size_t count = health_count(config);
+	struct health *health = NULL;
+
+	if (count > 0)
+		health = calloc(1, sizeof(*health) + count * sizeof(health->checks[0]));
+	if (health == NULL)
+		return NULL;
+	health->limits = limits;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		add_checks(health, base, &config->proxies[i]);
+	return health;
+}
+
+struct health *health_start(struct event_base *base, const struct config *config,
+	struct limits *limits, struct health *before, const struct counterparts *counterparts,
+	health_observer observer, void *arg)
+{
+	struct health *health = health_new(base, config, limits);
+	unsigned shortest;
+
+	if (health == NULL) {
+		all_are_up(config, limits);
+		health_free(before);
+		return NULL;
+	}
+	health->observer = observer;
+	health->arg = arg;
+	shortest = shortest_interval(health);
+	for (size_t i = 0; i < health->count; i++)
+		check_start(&health->checks[i],
+			check_before(&health->checks[i], before, counterparts), i, shortest);
+	health_free(before);
+	return health;
+}
+
+void health_free(struct health *health)
+{
+	if (health == NULL)
+		return;
+	for (size_t i = 0; i < health->count; i++) {
+		struct check *check = &health->checks[i];
+
+		event_del(&check->timer);
+		if (check->fd == -1)
+			continue;
+		event_del(&check->answer);
+		socket_reset_on_close(check->fd);
+		close(check->fd);
+	}
+	free(health);
+}
+
+/* --- the log --- */
+
+static void format_reason(const struct health_change *change, char *out, size_t room)
+{
+	if (change->reason == REASON_DONE)
+		snprintf(out, room, "Layer4 check passed");
+	else if (change->reason == REASON_CONNECT_TIMEOUT)
+		snprintf(out, room, "Layer4 timeout");
+	else
+		snprintf(out, room, "Layer4 connection problem, info: \"%s\"",
+			strerror(change->error));
+}
+
+void health_format(const struct health_change *change, char *out, size_t room)
+{
+	char reason[128], rest[128];
+
+	format_reason(change, reason, sizeof(reason));
+	if (change->up)
+		snprintf(rest, sizeof(rest), "online. 0 sessions requeued, 0 total in queue.");
+	else
+		snprintf(rest, sizeof(rest),
+			"left.%s %u sessions active, 0 requeued, 0 remaining in queue.",
+			change->active == 0 && change->backups > 0 && !change->server->backup
+				? " Running on backup."
+				: "",
+			change->sessions);
+	snprintf(out, room,
+		"%sServer %s/%s is %s, reason: %s, check duration: %ums. %u active and %u backup servers %s",
+		change->server->backup ? "Backup " : "", change->backend->name,
+		change->server->name, change->up ? "UP" : "DOWN", reason, change->duration,
+		change->active, change->backups, rest);
+}

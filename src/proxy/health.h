@@ -1,0 +1,52 @@
+/*
+ * Health: connects to servers again and again, and keeps those that do not accept from getting clients.
+ *
+ * The words are HAProxy's: `check`, `inter`, `fastinter`, `downinter`, `rise`, `fall`, `port`, `addr` and `timeout check`
+ * (configuration manual, section 5.2). One thread checks for all workers; they see the result in the limits.
+ */
+#ifndef PROXY_HEALTH_H
+#define PROXY_HEALTH_H
+
+#include "counterparts.h"
+#include "limits.h"
+#include "reason.h"
+#include "tproxy/config.h"
+
+#include <event2/event.h>
+
+struct health;
+
+/* A server that went up or down, and what its backend has left. */
+struct health_change {
+	const struct proxy *backend;
+	const struct server *server;
+	bool up;
+	enum reason reason;       /* of the check; REASON_DONE: it was passed */
+	int error;                /* errno behind it */
+	unsigned duration;        /* of the check, in milliseconds */
+	unsigned active, backups; /* servers that clients can come to now */
+	unsigned sessions;        /* that the server has */
+};
+
+typedef void (*health_observer)(void *arg, const struct health_change *change);
+
+/*
+ * Checks the servers of CONFIG from now on. BEFORE is the health of the configuration before, which is stopped and freed
+ * by it, and COUNTERPARTS says what the two have in common: a server that is still checked at the same address keeps its state.
+ * Both are NULL at the start, where every server is up until a check says otherwise. BASE, CONFIG and LIMITS must outlive it.
+ * Where memory is missing, or no server is checked, it returns NULL; without a check all servers are up.
+ */
+struct health *health_start(struct event_base *base, const struct config *config,
+	struct limits *limits, struct health *before, const struct counterparts *counterparts,
+	health_observer observer, void *arg);
+
+/* Stops all checks; the servers stay as they are. NULL is allowed. */
+void health_free(struct health *health);
+
+/* How many servers of CONFIG are checked: each check has a descriptor for a while. */
+size_t health_count(const struct config *config);
+
+/* The line of HAProxy's log about a change; cut off at ROOM bytes. */
+void health_format(const struct health_change *change, char *out, size_t room);
+
+#endif

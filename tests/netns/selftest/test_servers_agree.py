@@ -1,0 +1,209 @@
+"""tproxyd chooses servers as HAProxy does: the same configuration, the same clients, the same servers.
+
+Both proxies get the same file, each in a namespace of its own, where the documentation's addresses are local. This process
+holds the clients' ends and the servers' ends, so it sees at once which server each client came to.
+"""
+
+import re
+import shutil
+import socket
+from collections import Counter
+
+import pytest
+
+from lab import waiting
+from lab.netns.namespace import Namespace
+from lab.paths import TPROXYD
+from lab.peers.daemon import Daemon
+
+PORT, FIRST_SERVER, SERVERS = 7000, 6000, 4
+PROGRAMS = {"haproxy": "haproxy", "tproxyd": TPROXYD}
+HEAD = f"""\
+global
+  nbthread 1
+defaults
+  mode tcp
+  retries 3
+  timeout client 20s
+  timeout server 20s
+  timeout connect 20s
+  timeout queue 100ms
+listen l
+  bind 198.51.100.200:{PORT}
+"""
+
+
+def server(letter, words=""):
+    return f"  server {letter} 127.0.0.1:{FIRST_SERVER + 'abcd'.index(letter)} {words}\n"
+
+
+def template(words=""):
+    return "".join(server(letter, words) for letter in "abcd")
+
+
+class Proxy:
+    def __init__(self, folder, name, text, servers=SERVERS):
+        self.namespace = Namespace(name)
+        self.namespace.ip("link set lo up", "route add local 198.51.100.0/24 dev lo")
+        with self.namespace:
+            self.listeners = [socket.create_server(("127.0.0.1", FIRST_SERVER + n)) for n in range(servers)]
+        folder.mkdir()
+        known = text if name == "haproxy" else text.replace("  timeout queue 100ms\n", "")
+        self.daemon = Daemon(self.namespace, folder, known, program=PROGRAMS[name])
+        self.daemon.await_ready(PORT)
+
+    def connect(self, source):
+        """A client's connection, and the letter of its server; None: it is ended without one."""
+        try:
+            with self.namespace:
+                client = socket.create_connection(("198.51.100.200", PORT), 20, (source, 0))
+        except ConnectionError:  # it is refused so soon that connect() sees it
+            return None, None, None
+        ready = waiting.readable([*self.listeners, client], waiting.seconds)
+        assert ready, "no server and no end"
+        if client in ready:
+            return client, None, None
+        accepted, _ = ready[0].accept()
+        return client, accepted, "abcd"[self.listeners.index(ready[0])]
+
+    def close(self):
+        self.daemon.process.kill()
+        self.daemon.process.wait()
+        for listener in self.listeners:
+            listener.close()
+        self.namespace.close()
+
+
+def choices(proxy, sources, held):
+    """The letters of the servers that clients of these addresses come to, one after the other."""
+    found, kept = [], []
+    for source in sources:
+        client, accepted, letter = proxy.connect(source)
+        found.append(letter)
+        kept += [each for each in (client, accepted) if each]
+        if not held:
+            end(client, accepted)
+    for each in kept:
+        each.close()
+    return found
+
+
+def end(client, accepted):
+    """Both ends have seen the other's, so the proxy's session has ended when the client reads its end."""
+    client.sendall(b"x")
+    client.shutdown(socket.SHUT_WR)
+    assert accepted.recv(2) == b"x" and accepted.recv(1) == b""
+    accepted.close()
+    assert client.recv(1) == b""
+    client.close()
+
+
+def both(tmp_path, lines, sources, held=False, servers=SERVERS):
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    found = {}
+    for name in PROGRAMS:
+        proxy = Proxy(tmp_path / name, name, HEAD + lines, servers)
+        found[name] = choices(proxy, sources, held)
+        proxy.close()
+    return found["haproxy"], found["tproxyd"]
+
+
+ONE = ["198.51.100.1"] * 24
+MANY = [f"198.51.{100}.{number}" for number in range(1, 100)]
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "  balance roundrobin\n" + template(),
+        "  balance static-rr\n" + template(),
+        "  balance leastconn\n" + template(),
+        "  balance first\n" + template("maxconn 7"),
+        "  balance source\n" + template(),
+        "  default-server weight 7\n" + template(),
+        "  server-template s 4 127.0.0.1:6000\n",
+        server("a", "backup") + server("b", "disabled") + server("c") + server("d", "weight 0"),
+        server("a", "backup") + server("b", "disabled") + server("c", "backup"),
+        "  option allbackups\n" + server("a", "backup") + server("b", "disabled") + server("c", "backup"),
+        "  use-server d if { src 198.51.100.1 }\n" + server("a") + server("d", "disabled"),
+        "  use-server d if { src 198.51.100.1 }\n" + server("a") + server("d", "weight 0"),
+        "  use-server d if { src 198.51.100.1 }\n" + server("a") + server("d", "backup"),
+        "  use-server d if { nbsrv(l) 1 }\n" + server("a") + server("b", "disabled") + server("c", "weight 0") + server("d", "backup"),
+    ],
+)
+def test_both_choose_the_same_servers_in_the_same_order(tmp_path, lines, held):
+    haproxy, tproxyd = both(tmp_path, lines, ONE, held)
+    assert haproxy == tproxyd and None not in haproxy
+
+
+def test_both_choose_the_same_servers_by_source(tmp_path):
+    haproxy, tproxyd = both(tmp_path, "  balance source\n" + template(), MANY)
+    assert haproxy == tproxyd and len(set(haproxy)) == SERVERS
+
+
+@pytest.mark.parametrize("balance", ["roundrobin", "static-rr", "leastconn"])
+def test_both_meet_weights(tmp_path, balance):
+    lines = f"  balance {balance}\n" + server("a", "weight 30") + server("b", "weight 20") + server("c", "weight 10")
+    counts = [Counter(each) for each in both(tmp_path, lines, ONE, held=True)]
+    assert counts[0] == counts[1]
+
+
+def test_limits_of_servers_are_kept_by_both(tmp_path):
+    lines = server("a", "maxconn 1") + server("b", "maxconn 3") + server("c", "maxconn 2")
+    haproxy, tproxyd = both(tmp_path, lines, ONE[:9], held=True)
+    assert Counter(haproxy) == Counter(tproxyd) == {"a": 1, "b": 3, "c": 2, None: 3}
+
+
+def test_both_try_another_server_where_one_refuses(tmp_path):
+    lines = "  option redispatch\n" + template()
+    haproxy, tproxyd = both(tmp_path, lines, ONE[:8], held=True, servers=2)
+    assert set(haproxy) == set(tproxyd) == {"a", "b"}
+
+
+CHANGES = re.compile(r"(?:Backup )?Server l/\w+ is \w+, reason: .*|proxy l has no server available!")
+CHECKED = """\
+  log stderr format raw local0 debug
+  default-server check inter 200ms rise 2 fall 2
+  server a 127.0.0.1:6000
+  server b 127.0.0.1:6001 backup
+  server c 203.0.113.1:80
+  server d 127.0.0.1:6003 disabled
+"""
+
+
+def changes(proxy):
+    """What its log says of its servers so far; a time that was measured is N. HAProxy's own messages say it twice."""
+    lines = [line for line in proxy.daemon.log().splitlines() if not line.startswith("[")]
+    found = [CHANGES.match(line) for line in lines]
+    return [re.sub(r"duration: \d+ms", "duration: Nms", each[0]) for each in found if each]
+
+
+def of_server(lines, letter):
+    """The part of the lines about one server that does not depend on when another one was found."""
+    return [line.partition(", check duration")[0] for line in lines if f"Server l/{letter} " in line]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_changes_of_state_are_logged_in_the_same_words(tmp_path, name):
+    """Refusal, silence and return, with the same reason; all lines have HAProxy's form."""
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    proxy = Proxy(tmp_path / name, name, HEAD + CHECKED, 2)
+    proxy.namespace.ip("route add blackhole 203.0.113.0/24")
+    waiting.until(lambda: of_server(changes(proxy), "c"), "the server without a route goes down")
+    for listener in proxy.listeners:
+        listener.close()
+    waiting.until(lambda: "proxy l has no server available!" in changes(proxy), "no server is left")
+    with proxy.namespace:
+        proxy.listeners = [socket.create_server(("127.0.0.1", FIRST_SERVER))]
+    waiting.until(lambda: len(of_server(changes(proxy), "a")) == 2, "the first server comes back")
+    found = changes(proxy)
+    proxy.close()
+    refused = 'reason: Layer4 connection problem, info: "Connection refused"'
+    assert of_server(found, "a") == [f"Server l/a is DOWN, {refused}", "Server l/a is UP, reason: Layer4 check passed"]
+    assert of_server(found, "b") == [f"Backup Server l/b is DOWN, {refused}"]
+    assert of_server(found, "c")[0].startswith("Server l/c is DOWN, reason: Layer4 ")
+    assert of_server(found, "d") == []
+    assert found[-1].endswith("check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.")
