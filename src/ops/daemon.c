@@ -319,10 +319,10 @@ static void free_unused_generations(struct daemon *daemon)
 /* Receivers that drain close in all workers, or in none (udp/receiver.c). */
 static void end_silent_generations(struct daemon *daemon)
 {
-	struct generation *generation, *silent = SLIST_FIRST(&daemon->generations);
+	struct generation *generation = SLIST_FIRST(&daemon->generations), *silent = generation;
 	bool news = false;
 
-	SLIST_FOREACH (generation, &daemon->generations, link)
+	for (; generation != NULL; generation = SLIST_NEXT(generation, link))
 		if (atomic_load(&generation->flows) > 0 ||
 			(generation == daemon->current && !daemon->ends))
 			silent = SLIST_NEXT(generation, link);

@@ -236,10 +236,8 @@ int share_start(struct share *share, struct listener_failure *failure)
 void share_take_over(struct share *share)
 {
 	struct shares *shares = share->shares;
-	struct share *before = shares->current;
-
+	struct share *before = shares->current, *older;
 	struct listener_failure tried_again;
-	struct share *older;
 
 	shares->current = share;
 	share->started = true;
@@ -247,7 +245,7 @@ void share_take_over(struct share *share)
 		on_accept_paused, share);
 	listeners_drain(&before->listeners);
 	TAILQ_INSERT_TAIL(&shares->draining, before, link);
-	TAILQ_FOREACH (older, &shares->draining, link)
+	for (older = TAILQ_FIRST(&shares->draining); older != NULL; older = TAILQ_NEXT(older, link))
 		receivers_inherit(&share->receivers, older->generation->config, &older->receivers);
 	receivers_start(&share->receivers, &share->flows, &tried_again);
 	shares->sweeps = true;
@@ -337,10 +335,10 @@ void shares_close(struct shares *shares)
 
 	receivers_drain(&shares->flow_loop);
 	flow_set_end_all(&shares->current->flows);
-	TAILQ_FOREACH (share, &shares->draining, link)
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
 		flow_set_end_all(&share->flows);
 	share_close(shares->current);
-	TAILQ_FOREACH (share, &shares->draining, link)
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
 		share_close(share);
 }
 

@@ -12,10 +12,13 @@ enum {
 	MANY = 1000
 };
 
-static struct receiver receivers[2];
+/* The same bind line in two configurations, and one of an interface. */
+static struct bind binds[3] = {[2] = {.interface = "lo"}};
+static struct receiver receivers[3] = {
+	{.bind = &binds[0]}, {.bind = &binds[1]}, {.bind = &binds[2]}};
 static struct flow flows[MANY];
 
-/* Keys that differ in the receiver, the client's port, its address or the destination alone. */
+/* Keys that differ in the interface, the client's port, its address or the destination alone. */
 static void make_flow(unsigned i)
 {
 	struct flow_key *key = &flows[i].key;
@@ -23,7 +26,7 @@ static void make_flow(unsigned i)
 	assert_true(addr_parse(&key->client, i & 2 ? "198.51.100.10" : "2001:db8::10"));
 	assert_true(addr_parse(&key->destination, i & 4 ? "192.0.2.80" : "192.0.2.81"));
 	addr_set_port(&key->client, (uint16_t)(1024 + i / 8));
-	key->receiver = &receivers[i & 1];
+	key->receiver = &receivers[2 * (i & 1)];
 }
 
 static void assert_finds(const struct flow_table *table, unsigned first)
@@ -58,6 +61,24 @@ static void each_flow_is_found_until_it_is_taken_out(void **state)
 	flow_table_free(&table);
 }
 
+static void a_flow_is_found_by_a_receiver_of_a_later_configuration(void **state)
+{
+	struct flow_table table;
+	struct flow_key key;
+
+	(void)state;
+	assert_int_equal(flow_table_init(&table), 0);
+	make_flow(0);
+	flow_table_add(&table, &flows[0]);
+	key = flows[0].key;
+	key.receiver = &receivers[1];
+	assert_ptr_equal(flow_table_find(&table, &key), &flows[0]);
+	key.receiver = &receivers[2];
+	assert_null(flow_table_find(&table, &key));
+	flow_table_remove(&table, &flows[0]);
+	flow_table_free(&table);
+}
+
 static void a_table_leaves_no_memory(void **state)
 {
 	struct flow_table table;
@@ -80,6 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_flow_is_found_until_it_is_taken_out),
+		cmocka_unit_test(a_flow_is_found_by_a_receiver_of_a_later_configuration),
 		cmocka_unit_test(a_table_leaves_no_memory),
 	};
 

@@ -117,14 +117,14 @@ static struct config *parse(const char *bind, uint16_t at, int server)
 /* Puts a configuration in force in place of the one before. */
 static struct generation *start(const char *bind, uint16_t at, int server)
 {
-	struct generation *next = &generations[count], *before = count > 0 ? next - 1 : NULL;
+	struct generation *next = &generations[count];
 	struct listener_failure failure;
 
 	next->config = parse(bind, at, server);
 	next->limits = limits_new(next->config, 10);
 	for (int i = count - 1; i >= 0; i--)
 		if (next->counterparts == NULL)
-			next->counterparts = counterparts_find(next->config, before->config);
+			next->counterparts = counterparts_find(next->config, generations[i].config);
 		else
 			assert_true(counterparts_add_receivers(
 				next->counterparts, next->config, generations[i].config));

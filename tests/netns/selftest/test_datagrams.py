@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
 
+FLOWS = Path(__file__).resolve().parents[1] / "flows"
 PORT = 5353
 ANY = {4: ":", 6: "[::]:"}
 SOURCES = {"none": "0.0.0.0", "clientip": "0.0.0.0 usesrc clientip", "client": "0.0.0.0 usesrc client"}
@@ -310,3 +312,11 @@ def test_iperf3_measures_in_both_directions(lab, start, program):
         serving.terminate()
         shown = serving.communicate()[0]
     assert f'"remote_host":\t"{lab.client.address}"' in shown
+
+
+def test_the_script_that_measures_flows_does_so():
+    done = subprocess.run(
+        [FLOWS, "--flows", "1,3", "--trips", "10", "--idle", "10", "--rounds", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^3 +\d+\.\d\d", done.stdout, re.M) and "memory of an idle flow of tproxyd, of 10: " in done.stdout
