@@ -91,4 +91,13 @@ int addr_compare_ip(const struct addr *a, const struct addr *b);
  */
 void addr_unmap(struct addr *addr);
 
+/* A number of this process that no client knows: where a hash of what clients send begins. */
+uint64_t addr_hash_start(void);
+
+/*
+ * Mixes the address and its port into HASH, the result for what was mixed before or addr_hash_start(). All bits of the
+ * result depend on all that was mixed; scopes do not matter.
+ */
+uint64_t addr_hash(uint64_t hash, const struct addr *addr);
+
 #endif

@@ -187,7 +187,7 @@ enum rule_stage {
 	STAGE_COUNT
 };
 
-enum rule_action {
+enum client_rule_action {
 	/* The first of these two that applies ends its stage; without one the client is accepted. */
 	RULE_ACCEPT,
 	RULE_REJECT,
@@ -196,7 +196,7 @@ enum rule_action {
 };
 
 struct client_rule {
-	enum rule_action action;
+	enum client_rule_action action;
 	struct condition condition;
 	const struct proxy *backend; /* of STAGE_BACKEND */
 	const struct server *server; /* of STAGE_SERVER */
@@ -216,10 +216,16 @@ enum role {
 	ROLE_LISTEN = ROLE_FRONTEND | ROLE_BACKEND,
 };
 
+enum mode {
+	MODE_TCP,
+	MODE_UDP, /* `mode udp`: an extension, HAProxy relays no datagrams */
+};
+
 /* A `frontend`, `backend` or `listen` section, with what it took from `defaults`. */
 struct proxy {
 	const char *name;
 	enum role role;
+	enum mode mode; /* a frontend and its backend have the same */
 	unsigned index; /* of all sections of the configuration, from 0 */
 	unsigned line;
 	unsigned options; /* of enum proxy_option */
@@ -236,6 +242,8 @@ struct proxy {
 	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
 	struct value_format unique_id; /* `unique-id-format` */
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
+	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
+	unsigned flow_timeout;
 
 	/* Of a backend. */
 	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
@@ -270,6 +278,7 @@ struct config {
 	struct proxy *proxies;
 	size_t proxy_count;
 	unsigned server_count; /* of all proxies together */
+	bool has_datagrams;    /* a section is of MODE_UDP */
 	/*
 	 * Connections to any address may be diverted here: a transparent listener is on the wildcard, or a server is
 	 * where the client connected to.

@@ -19,6 +19,7 @@ enum socket_v6only {
 
 struct socket_listener {
 	struct addr address;
+	bool datagrams; /* of UDP, else of TCP */
 	bool transparent;
 	enum socket_v6only v6only;
 	const char *interface; /* NULL: any */
@@ -58,6 +59,9 @@ enum address_kind {
 /* What ADDRESS is to this host. Sends nothing. */
 enum address_kind socket_address_kind(const struct addr *address);
 
+/* Opens a UDP socket of FAMILY, which shares no address with another one. */
+int socket_open_datagrams(int family);
+
 /* Opens a TCP socket of FAMILY for a connection to a server, with the two options of an accepted one. */
 int socket_open(int family);
 
@@ -77,6 +81,12 @@ int socket_clear_transparent(int fd, int family);
  * with the errno of bind(2).
  */
 int socket_bind_source(int fd, const struct addr *source);
+
+/*
+ * The same for a UDP socket. The kernel chooses the port at once, and no other socket of this host has the same address
+ * and port: only so it is certain whose the replies are.
+ */
+int socket_bind_datagram_source(int fd, const struct addr *source);
 
 /*
  * Starts to connect. Returns 0 if it is connected at once, or -1 with the errno of connect(2): EINPROGRESS while the

@@ -161,7 +161,8 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 	struct check check = {.snapshot = snapshot, .report = report};
 
 	*report = (struct check_report){
-		.items = snapshot->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS};
+		.items = snapshot->kernel_alone ? CHECK_KERNEL + 1 : CHECK_ITEMS,
+		.watched = snapshot->captured_known};
 	report->scope = snapshot->kernel_alone ? text_copy("") : describe_scope(&check);
 	if (!snapshot->kernel_alone) {
 		report_not_used(&check);
@@ -170,6 +171,8 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 		check_flows(&check);
 		check_links(&check);
 		check_connections(&check);
+		check_probes(&check);
+		check_unanswered(&check);
 	}
 	check_kernel(&check);
 	report_unreached(&check);

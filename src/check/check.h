@@ -38,6 +38,7 @@ enum check_item {
 	CHECK_IP_ROUTE,
 	CHECK_MARK_SHARED,
 	CHECK_FILTER,
+	CHECK_BYPASS,
 	CHECK_NAT_DESTINATION,
 	CHECK_NAT_SOURCE,
 	CHECK_ICMP,
@@ -70,17 +71,18 @@ enum check_state {
 
 /* What lets an unknown item be judged. */
 enum check_remedy {
-	REMEDY_FIRST,   /* the items that it depends on are fixed */
-	REMEDY_RULES,   /* a person reads the rules that are not understood */
-	REMEDY_CLIENT,  /* a link that is up, or the address of a client */
-	REMEDY_SERVER,  /* the address of a server */
-	REMEDY_ROOT,    /* root's rights */
-	REMEDY_TOOL,    /* a tool of the host that works */
-	REMEDY_PROXY,   /* the proxy runs */
-	REMEDY_KERNEL,  /* the complete configuration of the kernel */
-	REMEDY_DIAG,    /* a kernel that reports more about its sockets */
-	REMEDY_TRY,     /* a person tries a connection: check cannot simulate it */
-	REMEDY_TRAFFIC, /* a client connects: other hosts decide the item */
+	REMEDY_FIRST,    /* the items that it depends on are fixed */
+	REMEDY_RULES,    /* a person reads the rules that are not understood */
+	REMEDY_CLIENT,   /* a link that is up, or the address of a client */
+	REMEDY_SERVER,   /* the address of a server */
+	REMEDY_ROOT,     /* root's rights */
+	REMEDY_TOOL,     /* a tool of the host that works */
+	REMEDY_PROXY,    /* the proxy runs */
+	REMEDY_KERNEL,   /* the complete configuration of the kernel */
+	REMEDY_DIAG,     /* a kernel that reports more about its sockets */
+	REMEDY_TRY,      /* a person tries a connection: check cannot simulate it */
+	REMEDY_TRAFFIC,  /* a client connects: other hosts decide the item */
+	REMEDY_UPSTREAM, /* the fault lies before this host, if there is one */
 	REMEDY_COUNT
 };
 
@@ -144,8 +146,9 @@ struct check_finding {
 struct check_report {
 	struct check_finding *findings;
 	size_t count;
-	int items;   /* that were judged, from the first on: all, or the kernel's alone */
-	char *scope; /* the listeners, servers and clients that were looked at, a line each */
+	int items;    /* that were judged, from the first on: all, or the kernel's alone */
+	bool watched; /* packets were captured */
+	char *scope;  /* the listeners, servers and clients that were looked at, a line each */
 	const struct kernel_config *kernel; /* the snapshot's, or NULL */
 };
 
@@ -162,6 +165,12 @@ extern const char *const check_remedies[REMEDY_COUNT]; /* what to do: an imperat
 void check_run(struct check_report *report, const struct snapshot *snapshot);
 void check_free(struct check_report *report);
 
+/*
+ * The servers that may be probed, each with a client's address to probe it from; servers without a port are left out.
+ * Returns how many; *LIST is to be freed.
+ */
+size_t check_probe_list(const struct snapshot *snapshot, struct probe **list);
+
 /* The worst state of an item's findings; CHECK_UNKNOWN if it has none. */
 enum check_state check_worst(const struct check_report *report, enum check_item item);
 
@@ -169,7 +178,7 @@ bool check_has_findings(const struct check_report *report, enum check_item item)
 
 /*
  * Whether an item is unknown although this host decides it. Where only a client's connection would show it
- * (REMEDY_TRAFFIC), the answer is no: such an item is unknown on a host without faults, too, until a client
+ * (REMEDY_TRAFFIC, REMEDY_UPSTREAM), the answer is no: such an item is unknown on a host without faults, too, until a client
  * connects.
  */
 bool check_is_unjudged(const struct check_report *report, enum check_item item);
@@ -197,6 +206,9 @@ enum check_verdict {
 };
 
 enum check_verdict check_verdict(const struct check_report *report);
+
+/* Whether ITEM is missing or harmful, and no other item is. */
+bool check_wrong_alone(const struct check_report *report, enum check_item item);
 
 /*
  * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The

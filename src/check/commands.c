@@ -67,19 +67,60 @@ void check_fix_sysctl(
 	free(was);
 }
 
+void check_fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
+	const char *key, const char *value)
+{
+	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
+
+	check_fix_sysctl(check, finding, path, value);
+	free(path);
+}
+
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
-	unsigned preference, uint32_t mark, unsigned table)
+	int preference, uint32_t mark, uint32_t mask, unsigned table)
 {
 	int version = family_version(family);
-	char *pref = preference != 0 ? text_format("pref %u ", preference) : text_format("%s", "");
-	char *rule = text_format("%sfwmark 0x%x lookup %u", pref, mark, table);
+	char *pref = preference != -1 ? text_format("pref %d ", preference) : text_format("%s", "");
+	char *masked = mask != UINT32_MAX ? text_format("/0x%x", mask) : text_format("%s", "");
+	char *rule = text_format("%sfwmark 0x%x%s lookup %u", pref, mark, masked, table);
 
-	check_fix(finding, place,
-		text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s", version,
-			rule, version, rule),
-		text_format("ip -%d rule del %s", version, rule));
+	/* A rule for mark 0 would be for all packets of the host. */
+	if ((mark & mask) != 0)
+		check_fix(finding, place,
+			text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s",
+				version, rule, version, rule),
+			text_format("ip -%d rule del %s", version, rule));
 	free(rule);
+	free(masked);
 	free(pref);
+}
+
+void check_fix_ip_rule_before(struct check *check, struct check_finding *finding, int family,
+	const struct network_rule *before, char *selectors, unsigned table)
+{
+	const struct network *network = &check->snapshot->network;
+	int version = family_version(family);
+	unsigned preference = before->priority;
+	bool taken = true;
+
+	while (taken && preference > 0) {
+		preference--;
+		taken = false;
+		for (size_t i = 0; i < network->rule_count; i++)
+			/* At priority 0 there is the table `local`, and ours comes after that. */
+			taken |= network->rules[i].family == family && preference != 0 &&
+				 network->rules[i].priority == preference;
+	}
+	if (!taken) {
+		char *rule = text_format("pref %u %s lookup %u", preference, selectors, table);
+
+		check_fix(finding, ON_HOST,
+			text_format("[ -n \"$(ip -%d rule show %s)\" ] || ip -%d rule add %s",
+				version, rule, version, rule),
+			text_format("ip -%d rule del %s", version, rule));
+		free(rule);
+	}
+	free(selectors);
 }
 
 void check_fix_local_route(struct check_finding *finding, const struct addr *address,
@@ -99,10 +140,33 @@ void check_fix_local_route(struct check_finding *finding, const struct addr *add
 	free(route);
 }
 
-void check_fix_local_address(
-	struct check_finding *finding, const struct addr *address, const struct addr *source)
+/* Whether the address is some other host's: a local route for it would cut this host off from that one. */
+static bool is_of_another_host(const struct check *check, const struct addr *address)
 {
-	check_fix_local_route(finding, address, family_bits(addr_family(address)), 0, source);
+	const struct service *service = check->snapshot->service;
+	const struct network *network = &check->snapshot->network;
+
+	if (addr_is_any(address))
+		return true;
+	for (size_t i = 0; i < service->server_count; i++)
+		if (addr_compare_ip(&service->servers[i], address) == 0)
+			return true;
+	for (size_t i = 0; i < service->client_count; i++)
+		if (addr_compare_ip(&service->clients[i], address) == 0)
+			return true;
+	for (size_t i = 0; i < network->route_count; i++)
+		if (addr_compare_ip(&network->routes[i].to, address) == 0 &&
+			network->routes[i].length < family_bits(addr_family(address)))
+			return true; /* a network's own address */
+	return false;
+}
+
+void check_fix_local_address(struct check *check, struct check_finding *finding,
+	const struct addr *address, const struct addr *source)
+{
+	if (!is_of_another_host(check, address))
+		check_fix_local_route(
+			finding, address, family_bits(addr_family(address)), 0, source);
 }
 
 void check_fix_iptables(struct check_finding *finding, enum check_place place, const char *program,
@@ -144,9 +208,10 @@ static char *nft_comment(const char *name)
 void check_fix_nft(struct check_finding *finding, const struct table *table,
 	const struct chain *chain, enum check_end end, const char *name, char *rule)
 {
-	const char *family = table->family == AF_UNSPEC  ? "inet"
-			     : table->family == AF_INET6 ? "ip6"
-							 : "ip";
+	const char *family = table->netdev                ? "netdev"
+			     : table->family == AF_UNSPEC ? "inet"
+			     : table->family == AF_INET6  ? "ip6"
+							  : "ip";
 	char *where = shell_format("%s %s %s", family, table->name, chain->name);
 	char *comment = nft_comment(name), *away;
 

@@ -18,9 +18,20 @@ void check_fix(struct check_finding *finding, enum check_place place, char *run,
 void check_fix_sysctl(
 	struct check *check, struct check_finding *finding, const char *path, const char *value);
 
-/* Adds a policy rule for a mark and a table. PREFERENCE 0: the kernel chooses one. */
+/* The same for net/ipv4/conf/LINK/KEY; LINK may be "all". */
+void check_fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
+	const char *key, const char *value);
+
+/*
+ * Adds a policy rule for a mark and a table. PREFERENCE -1: the kernel chooses one. Adds nothing for a mark of 0,
+ * which every packet has.
+ */
 void check_fix_ip_rule(struct check_finding *finding, enum check_place place, int family,
-	unsigned preference, uint32_t mark, unsigned table);
+	int preference, uint32_t mark, uint32_t mask, unsigned table);
+
+/* Adds a policy rule on this host before another one, at a free priority. Takes SELECTORS, plain words of `ip`. */
+void check_fix_ip_rule_before(struct check *check, struct check_finding *finding, int family,
+	const struct network_rule *before, char *selectors, unsigned table);
 
 /*
  * Adds a route of type local on this host for ADDRESS with a prefix of LENGTH bits. TABLE 0: the command
@@ -29,9 +40,12 @@ void check_fix_ip_rule(struct check_finding *finding, enum check_place place, in
 void check_fix_local_route(struct check_finding *finding, const struct addr *address,
 	unsigned length, unsigned table, const struct addr *source);
 
-/* The same for one address, in no particular table. */
-void check_fix_local_address(
-	struct check_finding *finding, const struct addr *address, const struct addr *source);
+/*
+ * The same for one address, in no particular table. Adds nothing for the address of a server, a client or a
+ * network: this host would no longer reach it.
+ */
+void check_fix_local_address(struct check *check, struct check_finding *finding,
+	const struct addr *address, const struct addr *source);
 
 /* Where a rule goes in its chain. A rule that is there already moves to that place. */
 enum check_end {

@@ -44,14 +44,14 @@ static bool is_spoofed(const struct check *check, const struct host_socket *sock
 /* --- requests without an answer --- */
 
 /* For a server in the network of one of this host's links: a route to the client through this host. */
-static void fix_on_server(struct check_finding *finding, const struct host_socket *socket,
-	const struct route_answer *way)
+static void fix_on_server(
+	struct check_finding *finding, const struct addr *address, const struct route_answer *way)
 {
-	int family = addr_family(&socket->local), version = family_version(family);
+	int family = addr_family(address), version = family_version(family);
 	unsigned bits = family_bits(family);
 	char client[ADDR_TEXT_MAX], here[ADDR_TEXT_MAX];
 
-	addr_format_ip(&socket->local, client);
+	addr_format_ip(address, client);
 	addr_format_ip(&way->source, here);
 	check_fix(finding, ON_SERVER,
 		shell_format("ip -%d route replace %s/%u via %s", version, client, bits, here),
@@ -73,11 +73,11 @@ static unsigned router_mark(const struct addr *address)
  * link-layer address, and sends what the server answers on them back to this host. Other proxies may do
  * the same.
  */
-static void fix_on_router(struct check *check, struct check_finding *finding,
-	const struct host_socket *socket, const struct route_answer *way)
+static void fix_on_router(struct check *check, struct check_finding *finding, const struct addr *to,
+	const struct route_answer *way)
 {
 	const struct network_link *link = network_find_link(&check->snapshot->network, way->link);
-	int family = addr_family(&socket->local);
+	int family = addr_family(to);
 	const char *program = family == AF_INET6 ? "ip6tables" : "iptables";
 	unsigned number = router_mark(&way->source);
 	char here[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
@@ -85,18 +85,29 @@ static void fix_on_router(struct check *check, struct check_finding *finding,
 	if (link == NULL || strlen(link->mac) != MAC_TEXT_LENGTH)
 		return;
 	addr_format_ip(&way->source, here);
-	addr_format_ip(&socket->remote, server);
+	addr_format_ip(to, server);
 	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
 		shell_format(
 			"-m mac --mac-source %s -j CONNMARK --set-mark 0x%x", link->mac, number));
 	check_fix_iptables(finding, ON_ROUTER, program, "mangle", "PREROUTING", CHECK_BACK,
 		shell_format("-s %s -j CONNMARK --restore-mark", server));
-	check_fix_ip_rule(finding, ON_ROUTER, family, 0, number, number);
+	check_fix_ip_rule(finding, ON_ROUTER, family, -1, number, UINT32_MAX, number);
 	check_fix(finding, ON_ROUTER,
 		shell_format("ip -%d route replace default via %s table %u", family_version(family),
 			here, number),
 		shell_format("ip -%d route del default via %s table %u", family_version(family),
 			here, number));
+}
+
+void check_fix_way_back(struct check *check, struct check_finding *finding,
+	const struct addr *client, const struct addr *server, const struct route_answer *way)
+{
+	if (!way->found || way->local || addr_is_any(&way->source))
+		return;
+	if (addr_is_any(&way->gateway))
+		fix_on_server(finding, client, way);
+	else
+		fix_on_router(check, finding, server, way);
 }
 
 /* The finding about a server: one for all of its clients. NULL if there is none yet. */
@@ -113,32 +124,38 @@ static struct check_finding *find_unanswered(const struct check *check, const ch
 
 static void report_unanswered(struct check *check, const struct host_socket *socket)
 {
-	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX], next[ADDR_TEXT_MAX];
 	struct check_finding *finding;
 	struct route_answer way;
+	struct addr hop;
 
 	check->snapshot->route(&(struct route_question){.to = socket->remote}, &way);
+	if (way.found && way.local)
+		return; /* check_flows() has judged a server on this host */
 	addr_format_ip(&socket->local, client);
 	addr_format_ip(&socket->remote, server);
 	finding = find_unanswered(check, server);
+	hop = addr_is_any(&way.gateway) ? socket->remote : way.gateway;
+	if (finding == NULL && way.found && check->snapshot->silent(&hop, way.link)) {
+		addr_format_ip(&hop, next);
+		check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
+			"%s does not answer on %s when this host asks for its link-layer address: it is down, or has another address",
+			next, way.link);
+		return;
+	}
 	if (finding == NULL)
 		finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-			"requests from %s are sent again and again, because no answer reaches this host",
+			"requests from %s are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter): `tproxyctl check --probe` tells them apart",
 			client);
-	if (!way.found || addr_is_any(&way.source))
-		return;
-	if (addr_is_any(&way.gateway))
-		fix_on_server(finding, socket, &way);
-	else
-		fix_on_router(check, finding, socket, &way);
+	check_fix_way_back(check, finding, &socket->local, &socket->remote, &way);
 }
 
-/* Whether a finding about this host explains that answers are lost. */
-static bool has_other_cause(const struct check *check)
+bool check_has_other_cause(const struct check *check)
 {
 	static const enum check_item items[] = {CHECK_CAPABILITY, CHECK_DIVERT, CHECK_RULE_ORDER,
 		CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE, CHECK_FILTER, CHECK_NAT_SOURCE,
-		CHECK_SRC_VALID_MARK, CHECK_RP_FILTER, CHECK_SERVER_ROUTE};
+		CHECK_NAT_DESTINATION, CHECK_MARK_SHARED, CHECK_SRC_VALID_MARK, CHECK_RP_FILTER,
+		CHECK_SERVER_ROUTE};
 
 	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
 		if (check_failed(check, items[i]))
@@ -184,7 +201,7 @@ static void judge_idle_server(struct check *check, size_t number)
 static void judge_return_path(struct check *check)
 {
 	const struct host_sockets *sockets = &check->snapshot->sockets;
-	bool explained = has_other_cause(check), waits = false;
+	bool explained = check_has_other_cause(check), waits = false;
 
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct host_socket *socket = &sockets->list[i];
@@ -193,7 +210,7 @@ static void judge_return_path(struct check *check)
 			!is_spoofed(check, socket))
 			continue;
 		waits = true;
-		if (!explained && !check->answers_uncertain)
+		if (!explained && !check->answers_uncertain && check->snapshot->probe_count == 0)
 			report_unanswered(check, socket);
 	}
 	if (waits && explained)
@@ -202,7 +219,9 @@ static void judge_return_path(struct check *check)
 	else if (waits && check->answers_uncertain)
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, "",
 			"requests to servers get no answer, and check cannot tell whether this host would accept one");
-	for (size_t i = 0; !waits && i < check->snapshot->service->server_count; i++)
+	for (size_t i = 0; !waits && check->snapshot->probe_count == 0 &&
+			   i < check->snapshot->service->server_count;
+		i++)
 		judge_idle_server(check, i);
 }
 

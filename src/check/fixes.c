@@ -6,7 +6,6 @@
  * never deleted, since they may be good for something else.
  */
 #include "fixes.h"
-#include "firewall/trace.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -73,6 +72,26 @@ static bool is_local_table(const struct check *check, int family, unsigned table
 	return false;
 }
 
+/* Whether the prefix is that of a network which this host has an address in, on the route's link. */
+static bool is_own_network(const struct network *network, const struct network_route *route)
+{
+	for (size_t i = 0; i < network->address_count; i++)
+		if (strcmp(network->addresses[i].link, route->link) == 0 &&
+			network_covers(&route->to, route->length, &network->addresses[i].address))
+			return true;
+	return false;
+}
+
+bool check_is_mistaken(const struct check *check, const struct network_route *route)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct network_link *link = network_find_link(network, route->link);
+
+	return !route->local && !route->has_gateway && link != NULL && *link->mac != '\0' &&
+	       strcmp(route->link, "lo") != 0 &&
+	       (route->length == 0 || !is_own_network(network, route));
+}
+
 bool check_leads_away(const struct check *check, int family, unsigned table)
 {
 	const struct network *network = &check->snapshot->network;
@@ -96,7 +115,8 @@ static const struct network_rule *rule_in_use(const struct check *check, int fam
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family != family || !rule->has_mark || rule->mark == 0)
+		if (rule->family != family || !rule->has_mark || rule->mark == 0 ||
+			rule->action != RULE_LOOKUP)
 			continue;
 		if (is_local_table(check, family, rule->table))
 			return rule;
@@ -129,7 +149,8 @@ const struct network_rule *check_rule_for_mark(const struct check *check, int fa
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->has_mark && (mark & rule->mask) == rule->mark)
+		if (rule->family == family && rule->has_mark && rule->action == RULE_LOOKUP &&
+			(mark & rule->mask) == rule->mark)
 			return rule;
 	}
 	return NULL;
@@ -172,17 +193,87 @@ unsigned check_table_in_use(const struct check *check, int family)
 	return table;
 }
 
+bool check_is_bit_free(
+	const struct check *check, int family, uint32_t bits, const struct rule *except)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct ruleset *rules = &check->snapshot->rules;
+
+	for (size_t i = 0; i < network->rule_count; i++) {
+		const struct network_rule *rule = &network->rules[i];
+
+		if (rule->family == family && rule->mask != 0 && rule->mark != bits &&
+			(rule->mark & bits) != 0)
+			return false;
+	}
+	for (size_t i = 0; i < rules->base_count; i++)
+		for (size_t j = 0; j < rules->bases[i].chain->rule_count; j++) {
+			const struct rule *rule = &rules->bases[i].chain->rules[j];
+
+			for (size_t k = 0; rule != except && k < rule->target_count; k++)
+				if (rule->targets[k].kind == TARGET_MARK &&
+					rule->targets[k].number != bits &&
+					(rule->targets[k].number & bits) != 0)
+					return false;
+		}
+	return true;
+}
+
+/* Software that writes its rules anew, by its tables and chains. */
+static const char *writer_of(const struct table *table, const struct chain *chain)
+{
+	static const struct {
+		const char *prefix, *name;
+		bool table;
+	} writers[] = {{"KUBE-", "kube-proxy", false}, {"cali-", "Calico", false},
+		{"CILIUM_", "Cilium", false}, {"DOCKER", "Docker", false},
+		{"ts-", "Tailscale", false}, {"ISTIO_", "Istio", false}, {"ufw", "ufw", false},
+		{"LIBVIRT_", "libvirt", false}, {"f2b-", "fail2ban", false},
+		{"kube-proxy", "kube-proxy", true}, {"firewalld", "firewalld", true},
+		{"fw4", "OpenWrt's fw4", true}, {"sing-box", "sing-box", true},
+		{"f2b-", "fail2ban", true}};
+
+	for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++)
+		if (strncmp(writers[i].table ? table->name : chain->name, writers[i].prefix,
+			    strlen(writers[i].prefix)) == 0)
+			return writers[i].name;
+	return NULL;
+}
+
+/* "ip f in handle 7", and what stands there, if it can be read. */
+static char *nft_rule_text(const struct check *check, const struct rule *rule)
+{
+	char *where =
+		text_format("%.*s", (int)(strstr(rule->text, " handle ") - rule->text), rule->text);
+	char *text = check->snapshot->rule_text != NULL
+			     ? check->snapshot->rule_text(where, rule->handle)
+			     : NULL;
+	char *shown = text != NULL ? text_format("`nft %s: %s`", where, text)
+				   : text_format("`%s`", rule->text);
+
+	free(text);
+	free(where);
+	return shown;
+}
+
 char *check_rule_text(const struct check *check, const struct rule *rule)
 {
 	const struct table *table;
 	const struct chain *chain;
+	const char *writer;
+	char *text;
 
 	if (!ruleset_place(&check->snapshot->rules, rule, &table, &chain))
 		return text_format("a rule");
 	if (table->tool == TOOL_NFT)
-		return text_format("`%s`", rule->text);
-	return text_format("`%s -t %s %s`", firewall_tool_program(table->tool, table->family),
-		table->name, rule->text);
+		text = nft_rule_text(check, rule);
+	else
+		text = text_format("`%s -t %s %s`",
+			firewall_tool_program(table->tool, table->family), table->name, rule->text);
+	writer = writer_of(table, chain);
+	if (writer != NULL)
+		text_add(&text, " (of %s, which may undo a command: configure it, too)", writer);
+	return text;
 }
 
 /* --- diverting --- */
@@ -234,36 +325,100 @@ void check_fix_divert(struct check *check, struct check_finding *finding,
 {
 	enum firewall_tool tool = check_tool(check);
 	int family = selection->family;
+	uint32_t mark = check_mark_in_use(check, family);
+	const char *program = firewall_tool_program(tool, family);
+	char *match;
 
 	if (tool == TOOL_NFT) {
 		divert_nft(check, finding, selection);
 		return;
 	}
+	match = text_format("-p %s -m socket%s%s", protocol_name(family, selection->protocol),
+		selection->any_socket ? "" : " --transparent",
+		selection->wildcard_sockets ? " --nowildcard" : "");
+	/* The later command goes first in the chain: the packet gets its mark, and no rule after that sees it. */
+	if (selection->accepts)
+		check_fix_iptables(finding, ON_HOST, program, "mangle", "PREROUTING", CHECK_FRONT,
+			text_format("%s -m mark --mark 0x%x -j ACCEPT", match, mark));
+	check_fix_iptables(finding, ON_HOST, program, "mangle", "PREROUTING", CHECK_FRONT,
+		text_format("%s -j MARK --set-mark 0x%x", match, mark));
+	free(match);
+}
+
+/* A `tproxy` rule of nft, in the chain that diverts. */
+static void tproxy_nft(struct check *check, struct check_finding *finding,
+	const struct packet *packet, const struct addr *listener)
+{
+	int family = addr_family(listener);
+	const char *ip = family == AF_INET6 ? "ip6" : "ip";
+	const struct table *table;
+	const struct chain *chain = divert_chain_of_nft(check, family, &table);
+	char to[ADDR_TEXT_MAX], at[ADDR_TEXT_MAX], *name;
+	bool inet = chain != NULL && table->family == AF_UNSPEC;
+
+	if (chain == NULL)
+		return;
+	name = text_format("tproxy-%s", addr_format(&packet->destination, to));
+	addr_format_ip(&packet->destination, to);
+	check_fix_nft(finding, table, chain, CHECK_FRONT, name,
+		text_format("%s daddr %s %s dport %u tproxy %s%sto '%s' meta mark set 0x%x accept",
+			ip, to, protocol_name(family, packet->protocol),
+			addr_port(&packet->destination), inet ? ip : "", inet ? " " : "",
+			addr_format(listener, at), check_mark_in_use(check, family)));
+	free(name);
+}
+
+void check_fix_tproxy(struct check *check, struct check_finding *finding,
+	const struct packet *packet, const struct addr *listener)
+{
+	enum firewall_tool tool = check_tool(check);
+	int family = addr_family(listener);
+	char to[ADDR_TEXT_MAX], at[ADDR_TEXT_MAX];
+	uint32_t mark = check_mark_in_use(check, family);
+
+	if (addr_family(&packet->destination) != family)
+		return;
+	if (tool == TOOL_NFT) {
+		tproxy_nft(check, finding, packet, listener);
+		return;
+	}
 	check_fix_iptables(finding, ON_HOST, firewall_tool_program(tool, family), "mangle",
 		"PREROUTING", CHECK_FRONT,
-		text_format("-p %s -m socket%s%s -j MARK --set-mark 0x%x",
-			protocol_name(family, selection->protocol),
-			selection->any_socket ? "" : " --transparent",
-			selection->wildcard_sockets ? " --nowildcard" : "",
-			check_mark_in_use(check, family)));
+		text_format(
+			"-p %s -d %s --dport %u -j TPROXY --on-ip %s --on-port %u --tproxy-mark 0x%x/0x%x",
+			protocol_name(family, packet->protocol),
+			addr_format_ip(&packet->destination, to), addr_port(&packet->destination),
+			addr_format_ip(listener, at), addr_port(listener), mark, mark));
 }
 
 /* --- accepting --- */
 
+/* The mark, with its mask if the policy rule for it has one. */
+static char *mark_match(const struct check *check, uint32_t mark, bool nft, int family)
+{
+	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
+
+	if (rule == NULL || rule->mask == UINT32_MAX || (rule->mark & rule->mask) == 0)
+		return text_format(nft ? "meta mark 0x%x" : "-m mark --mark 0x%x", mark);
+	return nft ? text_format("meta mark and 0x%x == 0x%x", rule->mask, rule->mark)
+		   : text_format("-m mark --mark 0x%x/0x%x", rule->mark, rule->mask);
+}
+
 /*
- * A match for the packet in the tool's language: by its mark if it has one, else by the service's address and
+ * A match for the packet in the tool's language: by MARK if it has one, else by the service's address and
  * port, which are its destination, or in an answer its source.
  */
-static char *packet_match(
-	const struct packet *packet, const struct trace *trace, enum firewall_tool tool, int family)
+static char *packet_match(const struct check *check, const struct packet *packet, uint32_t mark,
+	enum firewall_tool tool)
 {
-	bool nft = tool == TOOL_NFT, answers = packet->ct == CT_ESTABLISHED;
+	int family = addr_family(&packet->destination);
+	bool nft = tool == TOOL_NFT, answers = packet->reply;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const char *protocol = protocol_name(family, packet->protocol);
 	char ip[ADDR_TEXT_MAX];
 
-	if (trace->mark != 0)
-		return text_format(nft ? "meta mark 0x%x" : "-m mark --mark 0x%x", trace->mark);
+	if (mark != 0)
+		return mark_match(check, mark, nft, family);
 	addr_format_ip(service, ip);
 	if (nft)
 		return text_format("%s %caddr %s %s %cport %u", family == AF_INET6 ? "ip6" : "ip",
@@ -272,45 +427,24 @@ static char *packet_match(
 		answers ? 's' : 'd', addr_port(service));
 }
 
-/* The base chain of the hook whose policy drops, or NULL. */
-static const struct chain *chain_that_drops(const struct table *table, enum hook hook)
+void check_fix_accept(struct check *check, struct check_finding *finding,
+	const struct packet *packet, uint32_t mark, const struct trace_place *place,
+	enum check_end end)
 {
-	for (size_t i = 0; i < table->chain_count; i++)
-		if (table->chains[i].hook == hook && table->chains[i].drops)
-			return &table->chains[i];
-	return NULL;
-}
-
-void check_fix_drop(struct check *check, struct check_finding *finding, enum hook hook,
-	const struct packet *packet, const struct trace *trace)
-{
-	const struct table *table = trace->table;
-	const struct chain *chain = NULL;
-	bool by_policy = trace->ended == NULL;
+	const struct table *table = place->table;
 	char *match, *name;
 
-	if (!by_policy)
-		ruleset_place(&check->snapshot->rules, trace->ended, &table, &chain);
-	else if (table != NULL)
-		chain = chain_that_drops(table, hook);
-	if (chain == NULL)
+	if (table == NULL || place->base == NULL)
 		return;
-	match = packet_match(packet, trace, table->tool, addr_family(&packet->destination));
+	match = packet_match(check, packet, mark, table->tool);
 	name = text_format("accept-%s", match);
 	if (table->tool == TOOL_NFT)
-		check_fix_nft(finding, table, chain, by_policy ? CHECK_BACK : CHECK_FRONT, name,
-			text_format("%s accept", match));
+		check_fix_nft(
+			finding, table, place->base, end, name, text_format("%s accept", match));
 	else
 		check_fix_iptables(finding, ON_HOST,
-			firewall_tool_program(table->tool, table->family), table->name, chain->name,
-			CHECK_FRONT, text_format("%s -j ACCEPT", match));
+			firewall_tool_program(table->tool, table->family), table->name,
+			place->base->name, CHECK_FRONT, text_format("%s -j ACCEPT", match));
 	free(name);
 	free(match);
-}
-
-void check_fix_nat(struct check *check, struct check_finding *finding, const struct packet *packet,
-	const struct trace *trace)
-{
-	check_fix_drop(check, finding, HOOK_NONE, packet,
-		&(struct trace){.mark = trace->mark, .ended = trace->nat});
 }

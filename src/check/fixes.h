@@ -5,6 +5,7 @@
 #define CHECK_FIXES_H
 
 #include "commands.h"
+#include "firewall/trace.h"
 
 /*
  * The mark that a fix uses: the one of the host's policy rule for a local table, else the one that rules
@@ -16,8 +17,22 @@ uint32_t check_mark_in_use(const struct check *check, int family);
 const struct network_rule *check_rule_for_mark(
 	const struct check *check, int family, uint32_t mark);
 
+/*
+ * Whether no rule of other software uses the bits of a mark, so that a policy rule may look at them alone. EXCEPT: a
+ * rule that does not count.
+ */
+bool check_is_bit_free(
+	const struct check *check, int family, uint32_t bits, const struct rule *except);
+
 /* The routing table that a fix uses: that of the same policy rule, else one with a local route, else 100. */
 unsigned check_table_in_use(const struct check *check, int family);
+
+/*
+ * Whether a route sends packets to a link with link-layer addresses without a gateway, although their destinations
+ * are not in the link's network: somebody left out `local`, or took the wrong link. On a VPN's link, which has no such
+ * addresses, a route like that is in order.
+ */
+bool check_is_mistaken(const struct check *check, const struct network_route *route);
 
 /* Whether a table has routes to other hosts, such as a VPN's table. */
 bool check_leads_away(const struct check *check, int family, unsigned table);
@@ -31,19 +46,27 @@ struct divert_selection {
 	int protocol;          /* IPPROTO_TCP, _UDP, _ICMP or _ICMPV6 */
 	bool any_socket;       /* of sockets that are not transparent, too */
 	bool wildcard_sockets; /* of listeners on wildcard addresses, too */
+	bool accepts;          /* rules of the chain that follow must not see them */
 };
 
 /* Adds the command that diverts and marks packets, in front of all other rules. */
 void check_fix_divert(struct check *check, struct check_finding *finding,
 	const struct divert_selection *selection);
 
-/* Adds the command that accepts a packet in the chain that dropped it at HOOK. TRACE is of that packet. */
-void check_fix_drop(struct check *check, struct check_finding *finding, enum hook hook,
-	const struct packet *packet, const struct trace *trace);
+/*
+ * Adds the command that gives packets like this one to LISTENER by TPROXY, in front of all other rules; none for a
+ * listener of another family.
+ */
+void check_fix_tproxy(struct check *check, struct check_finding *finding,
+	const struct packet *packet, const struct addr *listener);
 
-/* Adds the command that accepts a packet in front of the NAT rule of its trace. */
-void check_fix_nat(struct check *check, struct check_finding *finding, const struct packet *packet,
-	const struct trace *trace);
+/*
+ * Adds the command that accepts a packet in a base chain, before it gets to chains of other programs. MARK is the
+ * packet's there; 0: it is recognized by its addresses.
+ */
+void check_fix_accept(struct check *check, struct check_finding *finding,
+	const struct packet *packet, uint32_t mark, const struct trace_place *place,
+	enum check_end end);
 
 /* Whether a rule of the table matches sockets or has a target TPROXY. */
 bool check_table_diverts(const struct table *table);

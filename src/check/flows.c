@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "endpoints.h"
 #include "fixes.h"
+#include "hoststate/policy.h"
 #include "packet.h"
 #include "tproxy/text.h"
 
@@ -84,16 +85,42 @@ static void judge_syncookies(struct check *check, const struct packet_path *path
 				     : "this kernel has no SYN cookies");
 }
 
-/* With tcp_fwmark_accept the accepted socket sends with the mark of the client's packet. */
-static void judge_fwmark_accept(struct check *check, const struct packet_path *path)
+/*
+ * With tcp_fwmark_accept the accepted socket sends with the mark that the client's packet had when it ARRIVED. A rule
+ * of OUTPUT may give its packets another mark, and so another route.
+ */
+static bool is_kept_by_mark(
+	const struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
+	struct packet answer = path->packet;
+	struct policy_answer way;
+	struct trace trace;
+
+	answer.source = path->packet.destination;
+	answer.destination = path->packet.source;
+	answer.in = NULL;
+	answer.out = path->back.link;
+	answer.mark = mark;
+	answer.tcp_flags = SYN | ACK;
+	answer.ct = CT_ESTABLISHED;
+	trace = packet_trace(check, HOOK_OUTPUT, &answer);
+	way = policy_decide(
+		&check->snapshot->network, &(struct policy_flow){.from = answer.source,
+						   .to = answer.destination,
+						   .mark = trace.routed_again ? trace.mark : mark,
+						   .protocol = IPPROTO_TCP});
+	return way.result != POLICY_LINK;
+}
+
+static void judge_fwmark_accept(
+	struct check *check, const struct packet_path *path, const struct trace *arrived)
+{
 	int accepts = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_fwmark_accept");
 	struct check_finding *finding;
 
-	if (trace.mark == 0 || check_rule_for_mark(check, family_of(path), trace.mark) == NULL)
+	if (arrived->mark == 0 || !is_kept_by_mark(check, path, arrived->mark))
 		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, path->subject,
-			"they have no mark that an ip rule matches");
+			"they have no mark that would keep answers on this host");
 	else if (accepts == 0)
 		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
 			"net.ipv4.tcp_fwmark_accept is 0");
@@ -103,28 +130,9 @@ static void judge_fwmark_accept(struct check *check, const struct packet_path *p
 	else {
 		finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, path->subject,
 			"net.ipv4.tcp_fwmark_accept is %d, and rules set mark 0x%x on them",
-			accepts, trace.mark);
+			accepts, arrived->mark);
 		check_fix_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
 	}
-}
-
-/* The listener that a TPROXY rule names has to be there once the proxy runs. */
-static void judge_tproxy_listener(struct check *check, const struct packet_path *path)
-{
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
-	const struct snapshot *snapshot = check->snapshot;
-	char text[ADDR_TEXT_MAX], *rule;
-
-	if (trace.tproxy == NULL || !snapshot->sockets_known ||
-		snapshot_listener(snapshot, path->packet.protocol, &trace.listener) != NULL ||
-		snapshot_listener(snapshot, path->packet.protocol, &path->listener->address) ==
-			NULL)
-		return;
-	rule = check_rule_text(check, trace.tproxy);
-	check_add(check, CHECK_LISTENER, CHECK_MISSING, path->subject,
-		"%s gives them to %s, but nothing listens there", rule,
-		addr_format(&trace.listener, text));
-	free(rule);
 }
 
 /*
@@ -147,6 +155,10 @@ static void judge_bridge(struct check *check, const struct packet_path *path)
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name, "not a bridge");
 		return;
 	}
+	if (check->snapshot->rules.bridge != NULL)
+		check_unknown(check, CHECK_FILTER, REMEDY_RULES, link->name,
+			"rules for bridges drop packets, and are not followed here: `nft list table bridge %s`",
+			check->snapshot->rules.bridge);
 	/* Without br_netfilter there is no such sysctl, and rules do not run on bridges. */
 	if (snapshot_sysctl(check->snapshot, key) <= 0) {
 		check_add(check, CHECK_BRIDGE, CHECK_OK, link->name,
@@ -171,12 +183,14 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	struct route_question question = {.to = packet.destination};
 	struct route_answer answer;
 	struct check_finding *finding;
+	struct trace trace;
 
 	check->snapshot->route(&question, &answer);
 	packet.in = NULL;
 	packet.out = answer.link;
-	question.mark = packet_trace(check, HOOK_OUTPUT, &packet).mark;
-	if (answer.found && !answer.local && question.mark != 0)
+	trace = packet_trace(check, HOOK_OUTPUT, &packet);
+	question.mark = trace.mark;
+	if (answer.found && !answer.local && trace.routed_again)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, path->subject,
@@ -186,53 +200,52 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	finding = check_add(check, CHECK_LOCAL_CLIENT, CHECK_MISSING, path->subject,
 		"the client is this host, but this host does not deliver the address to itself");
 	/* Without `src`, packets to a local address have that address as their source, too. */
-	check_fix_local_address(finding, &packet.destination, &packet.source);
+	check_fix_local_address(check, finding, &packet.destination, &packet.source);
 }
 
-/*
- * Gives PATH the packet in the opposite direction of OTHER, and simulates it on its way out, until a hook
- * drops it or changes an address of it. Returns the last trace.
- */
-static struct trace follow_outgoing(
-	struct check *check, const struct packet_path *other, struct packet_path *path)
+/* The proxy's answer to a client's packet that ARRIVED; FLAGS are those of TCP. Returns what becomes of it. */
+static struct trace judge_answer_to_client(struct check *check, const struct packet_path *request,
+	const struct trace *arrived, int flags)
 {
-	struct packet *packet = &path->packet;
-	struct trace trace = {0};
+	struct packet_path path = *request;
+	struct trace trace;
 
-	packet->source = other->packet.destination;
-	packet->destination = other->packet.source;
-	packet->in = NULL;
-	packet->out = other->back.link;
-	packet->destination_local = false;
-	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
-		trace = packet_trace(check, hook, packet);
-		if (trace.dropped)
-			packet_report_drop(check, path, hook, packet, &trace);
-		else
-			packet_report_uncertain(check, path, &trace);
-		if (trace.dropped || trace.nat != NULL)
-			return trace;
-		packet->mark = trace.mark;
-	}
-	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
+	/* Of a request that is not tracked, the answer belongs to no connection. */
+	path.packet.tcp_flags = (uint8_t)flags;
+	path.packet.reply = true;
+	path.packet.ct = arrived->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	path.packet.ct_mark = arrived->ct_mark;
+	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
+		family_version(family_of(request)));
+	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace))
+		check_add(check, CHECK_MARK_SHARED, CHECK_OK, path.subject,
+			"no mark keeps them on this host");
 	return trace;
 }
 
-/* The proxy's answer to a client's packet. */
-static void judge_answers_to_client(struct check *check, const struct packet_path *request)
+/* The packets after a handshake: the connection is established, and may have got a mark. ANSWER is the SYN-ACK's. */
+static void judge_clients_later_packets(
+	struct check *check, const struct packet_path *first, const struct trace *answer)
 {
-	struct packet_path path = *request;
+	struct packet_path path = *first;
+	struct trace arrived;
 
-	path.packet.tcp_flags = SYN | ACK;
-	path.packet.ct = CT_ESTABLISHED;
-	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
-		family_version(family_of(request)));
-	follow_outgoing(check, request, &path);
+	if (answer->dropped)
+		return;
+	path.packet.tcp_flags = ACK;
+	path.packet.ct = answer->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	path.packet.ct_mark = answer->ct_mark;
+	path.packet.socket = SOCKET_CONNECTED;
+	if (packet_judge_incoming(check, &path, &arrived) && !arrived.dropped)
+		judge_answer_to_client(check, &path, &arrived, ACK);
 }
 
-/* The packets between one client and one destination. */
+/*
+ * The packets between one client and one destination. They come in by LINK, or, where that is NULL, by the link that
+ * leads back to the client.
+ */
 static void judge_client(struct check *check, const struct service_listener *listener,
-	const struct addr *client, const struct addr *destination)
+	const struct addr *client, const struct addr *destination, const char *link)
 {
 	struct packet_path path = {
 		.packet = {.source = *client,
@@ -242,6 +255,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 			.ct = CT_NEW,
 			.destination_local = snapshot_is_local(check->snapshot, destination)},
 		.listener = listener};
+	struct trace arrived, answer;
 	char text[ADDR_TEXT_MAX];
 
 	addr_set_port(&path.packet.source, SOME_PORT);
@@ -256,21 +270,23 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	addr_format_ip(client, text);
 	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
-	path.packet.in = path.back.link;
+	path.packet.in = link != NULL ? link : path.back.link;
 	if (!path.back.found) {
+		check_no_route(check, CHECK_IP_RULE, "client", client, path.back.error);
 		check_unknown_basis(check, BY_CLIENTS, REMEDY_CLIENT, text,
 			"this host has no route to the client: %s", path.back.error);
 		return;
 	}
-	if (packet_judge_incoming(check, &path)) {
-		judge_answers_to_client(check, &path);
+	if (packet_judge_incoming(check, &path, &arrived)) {
+		packet_judge_bypass(check, &path);
+		answer = judge_answer_to_client(check, &path, &arrived, SYN | ACK);
 		if (listener->protocol == IPPROTO_TCP) {
 			judge_syncookies(check, &path);
-			judge_fwmark_accept(check, &path);
+			judge_fwmark_accept(check, &path, &arrived);
+			judge_clients_later_packets(check, &path, &answer);
 		} else
 			packet_judge_fragments(check, &path);
 	}
-	judge_tproxy_listener(check, &path);
 	judge_bridge(check, &path);
 }
 
@@ -284,37 +300,59 @@ static bool changes_source(const struct rule *rule)
 	return false;
 }
 
-/* The request to the server, with the client's address as its source. ANSWER is the server's. */
-static void judge_requests_to_server(struct check *check, const struct packet_path *answer)
+/*
+ * The request to the server, with the client's address as its source. ANSWER is the server's, and learns what
+ * connection tracking knows of it.
+ */
+static void judge_requests_to_server(struct check *check, struct packet_path *answer)
 {
 	struct packet_path path = *answer;
-	struct check_finding *finding;
 	struct trace trace;
-	char *rule;
 
 	path.packet.tcp_flags = SYN;
+	path.packet.reply = false;
 	path.packet.ct = CT_NEW;
 	snprintf(path.subject, sizeof(path.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
-	trace = follow_outgoing(check, answer, &path);
-	if (trace.dropped)
+	if (!packet_judge_outgoing(check, answer, &path, CHECK_SERVER_ROUTE, &trace))
 		return;
-	if (trace.nat == NULL) {
-		check_add(check, CHECK_NAT_SOURCE, CHECK_OK, path.subject,
-			"no rule changes the client's address");
-		check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path.subject,
-			"no rule changes their destination");
+	answer->packet.ct_mark = trace.ct_mark;
+	if (trace.ct == CT_UNTRACKED)
+		answer->packet.ct = CT_INVALID;
+	if (trace.nat != NULL) {
+		packet_report_nat(check, &path,
+			changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION,
+			&path.packet, &trace);
 		return;
 	}
-	rule = check_rule_text(check, trace.nat);
-	if (changes_source(trace.nat))
-		finding = check_add(check, CHECK_NAT_SOURCE, CHECK_HARMFUL, path.subject,
-			"%s changes the client's address", rule);
-	else
-		finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL, path.subject,
-			"%s changes their destination", rule);
-	check_fix_nat(check, finding, &path.packet, &trace);
-	free(rule);
+	check_add(check, CHECK_NAT_SOURCE, CHECK_OK, path.subject,
+		"no rule changes the client's address");
+	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path.subject,
+		"no rule changes their destination");
+}
+
+/*
+ * What follows the server's first ANSWER: by then the connection may have a mark, which rules restore. ARRIVED is the
+ * trace of that answer.
+ */
+static void judge_servers_later_packets(
+	struct check *check, const struct packet_path *answer, const struct trace *arrived)
+{
+	struct packet_path data = *answer, back = *answer;
+	struct trace trace;
+
+	data.packet.tcp_flags = ACK;
+	data.packet.reply = false;
+	data.packet.ct = answer->packet.ct;
+	data.packet.ct_mark = arrived->ct_mark;
+	snprintf(data.subject, sizeof(data.subject), "requests to the servers (IPv%d)",
+		family_version(family_of(answer)));
+	if (!packet_judge_outgoing(check, answer, &data, CHECK_SERVER_ROUTE, &trace) ||
+		trace.dropped)
+		return;
+	back.packet.tcp_flags = ACK;
+	back.packet.ct_mark = trace.ct_mark;
+	packet_judge_incoming(check, &back, &trace);
 }
 
 /* An ICMP error about the client's address, such as "packet too big". ANSWER is the server's packet. */
@@ -347,32 +385,37 @@ static void judge_server_answers(
 			.destination = *client,
 			.protocol = protocol,
 			.tcp_flags = SYN | ACK,
+			.reply = true,
 			.ct = CT_ESTABLISHED,
 			.socket = SOCKET_CONNECTED,
 			.socket_transparent = true,
 			.destination_local =
 				network_find_address(&check->snapshot->network, client) != NULL}};
+	struct trace arrived;
 
 	addr_set_port(&path.packet.destination, SOME_PORT);
 	if (addr_port(server) == 0)
 		addr_set_port(&path.packet.source, 80);
 	check->snapshot->route(&(struct route_question){.to = *server}, &path.back);
 	path.packet.in = path.back.link;
-	if (!path.back.found || path.back.local) {
+	if (path.back.found && path.back.local) {
+		packet_judge_own_server(check, &path);
+		return;
+	}
+	if (!path.back.found) {
 		addr_format_ip(server, path.subject);
-		check_unknown_basis(check, BY_ANSWERS, path.back.local ? REMEDY_TRY : REMEDY_FIRST,
-			path.subject,
-			path.back.local
-				? "the server is on this host, so its answers do not pass PREROUTING"
-				: "this host has no route to the server");
+		check_unknown_basis(check, BY_ANSWERS, REMEDY_FIRST, path.subject,
+			"this host has no route to the server");
 		return;
 	}
 	snprintf(path.subject, sizeof(path.subject), "servers' %s to the client's address (IPv%d)",
 		protocol == IPPROTO_UDP ? "datagrams" : "answers",
 		family_version(addr_family(client)));
 	judge_requests_to_server(check, &path);
-	if (!packet_judge_incoming(check, &path))
+	if (!packet_judge_incoming(check, &path, &arrived))
 		return;
+	if (protocol == IPPROTO_TCP && !arrived.dropped)
+		judge_servers_later_packets(check, &path, &arrived);
 	if (path.packet.destination_local)
 		check_add(check, CHECK_ICMP, CHECK_OK, path.subject,
 			"not needed: the address is local to this host");
@@ -422,6 +465,25 @@ static void judge_forwarded_packet(
 
 /* --- all of them --- */
 
+/* Packets that were captured count as they came: from that client, by that link. */
+static void judge_captured(struct check *check, const struct service_listener *listener, int family)
+{
+	const struct snapshot *snapshot = check->snapshot;
+
+	for (size_t i = 0; i < snapshot->captured_count; i++) {
+		const struct captured *seen = &snapshot->captured[i];
+		struct addr client = seen->from;
+
+		if (seen->packets == 0 || seen->protocol != listener->protocol ||
+			!addr_equal(&seen->address, &listener->address) ||
+			addr_is_any(&seen->address) || addr_family(&client) != family ||
+			network_find_link(&snapshot->network, seen->packet_link) == NULL)
+			continue;
+		addr_set_port(&client, 0);
+		judge_client(check, listener, &client, &listener->address, seen->packet_link);
+	}
+}
+
 static void judge_listener(struct check *check, const struct service_listener *listener, int family)
 {
 	struct addr clients[CLIENTS_MAX], destinations[CLIENTS_MAX];
@@ -433,7 +495,8 @@ static void judge_listener(struct check *check, const struct service_listener *l
 			"no link that is up leads to %s clients", family_name(family));
 	for (size_t i = 0; i < client_count; i++)
 		for (size_t j = 0; j < destination_count; j++)
-			judge_client(check, listener, &clients[i], &destinations[j]);
+			judge_client(check, listener, &clients[i], &destinations[j], NULL);
+	judge_captured(check, listener, family);
 }
 
 static void judge_server(struct check *check, size_t number)

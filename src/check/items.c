@@ -23,6 +23,8 @@ const char *const check_remedies[REMEDY_COUNT] = {
 		"run `tproxyctl prove`, or give the complete kernel configuration (--kernel-config FILE)",
 	[REMEDY_DIAG] = "use Linux 5.10 or later with CONFIG_INET_UDP_DIAG",
 	[REMEDY_TRY] = "try a connection (check cannot simulate this one)",
+	[REMEDY_UPSTREAM] =
+		"look at the clients' routes, and at routers and switches before this host",
 	[REMEDY_TRAFFIC] = "let a client connect while `tproxyctl check --watch 10` runs",
 };
 
@@ -67,6 +69,9 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 		BY_RULES | BY_CLIENTS, FOR_ALL},
 	[CHECK_FILTER] = {"filter", "rules that drop the proxy's packets",
 		"A firewall that does not know the proxy drops packets for foreign addresses.",
+		BY_RULES | BY_CLIENTS, FOR_ALL},
+	[CHECK_BYPASS] = {"bypass", "clients' packets while the proxy is down",
+		"Rules that divert only what finds a listener let packets pass when there is none: past the proxy, to the real server.",
 		BY_RULES | BY_CLIENTS, FOR_ALL},
 	[CHECK_NAT_DESTINATION] = {"nat-destination", "rules that change the destination",
 		"After DNAT or REDIRECT the packet is for another address.", BY_RULES | BY_CLIENTS,

@@ -5,13 +5,11 @@
  * Sysctls count as in the kernel: of rp_filter the larger one of the link's and of `all`'s, of
  * src_valid_mark and accept_local either (Documentation/networking/ip-sysctl.rst). Only links that the
  * proxy's packets arrive on are looked at: elsewhere a value does no harm.
- *
- * Whether clients find an address is certain in two cases only: the address is in the network of one of
- * the links, so that clients ask for it there; or packets were captured (capture.h).
  */
 #include "commands.h"
 #include "endpoints.h"
 #include "fixes.h"
+#include "hoststate/policy.h"
 #include "hoststate/sysctl.h"
 #include "report.h"
 #include "tproxy/text.h"
@@ -21,27 +19,23 @@
 
 /* --- the checks of a packet's source --- */
 
-/* Whether the mark makes a source local: the mark's table has a local route for it. */
+/*
+ * Whether the mark makes a source local: the kernel asks for the way back as for a packet of its own, by `lo`. Where the
+ * rule for the mark does not decide yet, and is a finding, it will: one report has to name both faults.
+ */
 static bool marked_sources_are_local(const struct check *check, const struct addr *source)
 {
 	const struct network *network = &check->snapshot->network;
-	unsigned table = check_table_in_use(check, AF_INET);
+	struct policy_flow back = {.from = addr_any(AF_INET),
+		.to = *source,
+		.mark = check_mark_in_use(check, AF_INET),
+		.protocol = IPPROTO_TCP};
 
-	for (size_t i = 0; i < network->rule_count; i++)
-		if (network->rules[i].family == AF_INET && network->rules[i].has_mark &&
-			network->rules[i].table == table)
-			return network_find_local_route(network, table, source) != NULL;
-	return false;
-}
-
-/* Sets a sysctl of an IPv4 link, or of `all`. */
-static void fix_link_sysctl(struct check *check, struct check_finding *finding, const char *link,
-	const char *key, const char *value)
-{
-	char *path = text_format("net/ipv4/conf/%s/%s", link, key);
-
-	check_fix_sysctl(check, finding, path, value);
-	free(path);
+	if (policy_decide(network, &back).result == POLICY_LOCAL)
+		return true;
+	return check_failed(check, CHECK_IP_RULE) &&
+	       network_find_local_route(network, check_table_in_use(check, AF_INET), source) !=
+		       NULL;
 }
 
 static int rp_filter_of(const struct check *check, const char *link)
@@ -82,11 +76,11 @@ static void judge_src_valid_mark(struct check *check, const char *link, const st
 		finding = check_add(check, CHECK_SRC_VALID_MARK, CHECK_HARMFUL, link,
 			"net.ipv4.conf.%s.src_valid_mark is 1, but accept_local is 0 there and in `all`",
 			where);
-		fix_link_sysctl(check, finding, where, "accept_local", "1");
+		check_fix_link_sysctl(check, finding, where, "accept_local", "1");
 	} else if (rp_filter_of(check, link) == 1) {
 		finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link,
 			"src_valid_mark is 1, and rp_filter is 1 (strict)");
-		fix_link_sysctl(check, finding, link, "rp_filter", "2");
+		check_fix_link_sysctl(check, finding, link, "rp_filter", "2");
 	} else
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
 			"src_valid_mark is 1, and accept_local is on");
@@ -136,7 +130,43 @@ static void judge_captured(struct check *check, const struct captured *seen)
 	finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, seen->packet_link,
 		"rp_filter is 1 (strict), but the route back to clients that arrive here uses %s",
 		back.found ? back.link : "no link");
-	fix_link_sysctl(check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
+	check_fix_link_sysctl(
+		check, finding, all > filter ? "all" : seen->packet_link, "rp_filter", "2");
+}
+
+/* Whether the route back to a client or a server uses the link. */
+static bool leads_back(const struct check *check, const char *link)
+{
+	const struct service *service = check->snapshot->service;
+	struct addr clients[CLIENTS_MAX];
+	size_t count = check_clients(check, AF_INET, clients);
+	struct route_answer back;
+
+	for (size_t i = 0; i < count + service->server_count; i++) {
+		check->snapshot->route(
+			&(struct route_question){
+				.to = i < count ? clients[i] : service->servers[i - count]},
+			&back);
+		if (back.found && strcmp(back.link, link) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A link that no route back uses, but that has an address, so that clients' packets may arrive there. */
+static void judge_other_links(struct check *check)
+{
+	const struct network *network = &check->snapshot->network;
+
+	for (size_t i = 0; i < network->link_count; i++) {
+		const struct network_link *link = &network->links[i];
+
+		if (link->up && strcmp(link->name, "lo") != 0 &&
+			network_first_address(network, AF_INET, link->name) != NULL &&
+			rp_filter_of(check, link->name) == 1 && !leads_back(check, link->name))
+			check_add(check, CHECK_RP_FILTER, CHECK_ADVICE, link->name,
+				"rp_filter is 1 (strict), and no route back to the clients uses this link: their packets are dropped if they arrive here");
+	}
 }
 
 static void judge_sources(struct check *check)
@@ -155,124 +185,7 @@ static void judge_sources(struct check *check)
 	for (size_t i = 0; i < snapshot->captured_count; i++)
 		if (snapshot->captured[i].packets > 0)
 			judge_captured(check, &snapshot->captured[i]);
-}
-
-/* --- whether clients find the address --- */
-
-/* The entry of `ip neigh show proxy` for an address, or NULL. */
-static const struct network_proxied *neighbour_proxy(
-	const struct network *network, const struct addr *address)
-{
-	for (size_t i = 0; i < network->proxied_count; i++)
-		if (addr_compare_ip(&network->proxied[i].address, address) == 0)
-			return &network->proxied[i];
-	return NULL;
-}
-
-/* The link whose network the address is in, or NULL. Hosts there ask on the link who has the address. */
-static const char *link_of_network(const struct network *network, const struct addr *address)
-{
-	for (size_t i = 0; i < network->address_count; i++) {
-		const struct network_address *own = &network->addresses[i];
-
-		if (own->length < family_bits(addr_family(&own->address)) &&
-			strcmp(own->link, "lo") != 0 &&
-			network_covers(&own->address, own->length, address))
-			return own->link;
-	}
-	return NULL;
-}
-
-static void report_not_announced(
-	struct check *check, const struct addr *address, const char *link, bool seen)
-{
-	char ip[ADDR_TEXT_MAX], *path;
-	struct check_finding *finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING,
-		addr_format_ip(address, ip),
-		seen ? "a host on %s asked who has the address, but this host did not answer"
-		     : "the address is in the network of %s, but this host does not answer for it there",
-		link);
-
-	if (addr_family(address) == AF_INET) {
-		check_fix_local_address(finding, address, NULL);
-		return;
-	}
-	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
-	check_fix_sysctl(check, finding, "net/ipv6/conf/all/forwarding", "1");
-	check_fix_sysctl(check, finding, path, "1");
-	check_fix(finding, ON_HOST, shell_format("ip -6 neigh replace proxy %s dev %s", ip, link),
-		shell_format("ip -6 neigh del proxy %s dev %s", ip, link));
-	free(path);
-}
-
-/* An entry `ip neigh proxy` answers only on links that forward (Linux: arp_process(), ndisc_recv_ns()). */
-static void judge_neighbour_proxy(
-	struct check *check, const struct addr *address, const struct network_proxied *entry)
-{
-	bool ipv6 = addr_family(address) == AF_INET6;
-	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
-	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
-	int forwards = snapshot_sysctl(check->snapshot, path);
-	char ip[ADDR_TEXT_MAX];
-	struct check_finding *finding;
-
-	addr_format_ip(address, ip);
-	if (forwards > 0)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip,
-			"%s answers for it (`ip neigh show proxy`)", entry->link);
-	else if (forwards == -1)
-		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), ip,
-			"cannot read %s", name);
-	else {
-		finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, ip,
-			"%s is 0, so the `ip neigh proxy` entry for the address on %s has no effect",
-			name, entry->link);
-		check_fix_sysctl(check, finding, path, "1");
-	}
-}
-
-static const struct captured *captured_for(const struct check *check, const struct addr *address)
-{
-	for (size_t i = 0; i < check->snapshot->captured_count; i++) {
-		const struct captured *each = &check->snapshot->captured[i];
-
-		if (addr_equal(&each->address, address) ||
-			(addr_is_any(&each->address) &&
-				addr_family(&each->address) == addr_family(address)))
-			return each;
-	}
-	return NULL;
-}
-
-/* Whether clients that ask for the address, or a router, send its packets here. */
-static void judge_announced(struct check *check, const struct addr *address)
-{
-	const struct network *network = &check->snapshot->network;
-	const struct network_proxied *entry = neighbour_proxy(network, address);
-	const struct network_address *own = network_find_address(network, address);
-	const struct captured *seen = captured_for(check, address);
-	bool local = snapshot_is_local(check->snapshot, address);
-	const char *link = link_of_network(network, address);
-	char text[ADDR_TEXT_MAX];
-
-	addr_format_ip(address, text);
-	if (own != NULL)
-		check_add(
-			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
-	else if (entry != NULL)
-		judge_neighbour_proxy(check, address, entry);
-	else if (local && addr_family(address) == AF_INET)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
-	else if (seen != NULL && seen->packets > 0)
-		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
-			seen->packet_link);
-	else if (seen != NULL && seen->requests > 0 && seen->replies == 0)
-		report_not_announced(check, address, seen->request_link, true);
-	else if (link != NULL)
-		report_not_announced(check, address, link, false);
-	else
-		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
-			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
+	judge_other_links(check);
 }
 
 /* --- the rest --- */
@@ -291,21 +204,57 @@ static void report_sysctl(
 	free(value);
 }
 
+/* Whether a server of this family is there, or one that is connected to from an address of the proxy's own choice. */
+static bool has_server_for(const struct check *check, int family)
+{
+	const struct service *service = check->snapshot->service;
+	const struct addr client = {0}; /* stands for "the client's" */
+
+	for (size_t i = 0; i < service->server_count; i++) {
+		struct addr source = service_source(service, i, &client);
+
+		if (addr_family(&service->servers[i]) == family ||
+			addr_family(&source) != AF_UNSPEC)
+			return true;
+	}
+	return service->server_count == 0;
+}
+
+/* A client's address is no source for a connection of the other family: the proxy refuses such clients. */
+static void judge_families(struct check *check, const struct service_listener *listener)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < 2; i++) {
+		bool both = check_hears(check, listener, families[!i]);
+
+		if (check_hears(check, listener, families[i]) &&
+			!has_server_for(check, families[i]))
+			check_add(check, CHECK_SERVER_ROUTE, both ? CHECK_ADVICE : CHECK_MISSING,
+				addr_format(&listener->address, text),
+				"no server has an %s address, so clients of %s cannot be the source of the proxy's connections, and are refused",
+				family_name(families[i]), family_name(families[i]));
+	}
+}
+
 static void judge_server_routes(struct check *check)
 {
 	const struct service *service = check->snapshot->service;
 	struct route_answer way;
 	char text[ADDR_TEXT_MAX];
 
+	for (size_t i = 0; service->spoofs && i < service->listener_count; i++)
+		judge_families(check, &service->listeners[i]);
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
 		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
 		if (!way.found)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_MISSING, text,
-				"this host has no route to the server: %s", way.error);
-		else if (way.local && service->spoofs)
-			check_unknown(check, CHECK_SERVER_ROUTE, REMEDY_TRY, text,
-				"the server is on this host, so its answers do not pass PREROUTING");
+			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
+				way.error);
+		else if (way.local)
+			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
+				"the server is on this host");
 		else
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the route uses %s",
 				way.link);
@@ -326,16 +275,13 @@ static bool tool_has_rules(const struct ruleset *rules, bool legacy)
 static void judge_firewall_tools(struct check *check)
 {
 	const struct ruleset *rules = &check->snapshot->rules;
-	struct check_finding *finding;
 
 	if (!check->snapshot->rules_known)
 		check_unknown(check, CHECK_BACKENDS, check_remedy_of_reading(check), "", "%s",
 			check->snapshot->rules_problem);
 	else if (tool_has_rules(rules, true) && tool_has_rules(rules, false)) {
-		finding = check_add(check, CHECK_BACKENDS, CHECK_HARMFUL, "",
-			"iptables-legacy and nftables (iptables, nft) both have rules. The command lists them: move all rules to one tool");
-		check_fix(finding, ON_HOST, shell_format("iptables-legacy-save; nft list ruleset"),
-			NULL);
+		check_add(check, CHECK_BACKENDS, CHECK_ADVICE, "",
+			"iptables-legacy and nftables (iptables, nft) both have rules. Packets pass all of them, but each tool lists only its own: `iptables-legacy-save` and `nft list ruleset`");
 	} else if (check->snapshot->rules_unseen != NULL)
 		check_unknown(check, CHECK_BACKENDS, REMEDY_TOOL, "", "%s",
 			check->snapshot->rules_unseen);
@@ -347,10 +293,6 @@ static void judge_firewall_tools(struct check *check)
 
 void check_links(struct check *check)
 {
-	static const int families[] = {AF_INET, AF_INET6};
-	const struct service *service = check->snapshot->service;
-	struct addr destinations[CLIENTS_MAX];
-
 	judge_firewall_tools(check);
 	report_sysctl(check, CHECK_NONLOCAL_BIND, "net/ipv4/ip_nonlocal_bind",
 		"; transparent listeners do not need it");
@@ -358,17 +300,7 @@ void check_links(struct check *check)
 	if (!check->snapshot->network_known)
 		return;
 	judge_sources(check);
-	for (size_t i = 0; i < service->listener_count; i++)
-		for (size_t f = 0; f < 2; f++) {
-			int family = families[f];
-			size_t count = 0;
-
-			if (check_hears(check, &service->listeners[i], family))
-				count = check_destinations(
-					check, &service->listeners[i], family, destinations);
-			for (size_t j = 0; j < count; j++)
-				judge_announced(check, &destinations[j]);
-		}
+	check_announced(check);
 	judge_server_routes(check);
 	if (!check_has_findings(check->report, CHECK_IP_FORWARD))
 		report_sysctl(check, CHECK_IP_FORWARD, "net/ipv4/ip_forward",

@@ -108,6 +108,11 @@ static void judge_other_listeners(struct check *check, const char *subject,
 		other_count = owners_of(check, each, others);
 		if (other_count == 0)
 			report_unknown_owner(check, CHECK_OTHER_LISTENER, subject);
+		else if (each->options_known && socket->transparent && !each->transparent)
+			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
+				"%s (process %d) listens there transparently, and %s (process %d) does not: clients that get the second one time out. Stop it",
+				owners[0].name, (int)owners[0].pid, others[0].name,
+				(int)others[0].pid);
 		else if (!share_a_name(owners, count, others, other_count))
 			check_add(check, CHECK_OTHER_LISTENER, CHECK_HARMFUL, subject,
 				"%s (process %d) and %s (process %d) both listen there",
@@ -173,7 +178,7 @@ static void fix_transparent(
 			shell_format("sed -i '%us/ transparent//' %s", listener->line, file));
 		return;
 	}
-	check_fix_local_address(finding, &listener->address, NULL);
+	check_fix_local_address(check, finding, &listener->address, NULL);
 	if (addr_family(&listener->address) == AF_INET6)
 		check_fix_sysctl(check, finding, "net/ipv6/ip_nonlocal_bind", "1");
 }

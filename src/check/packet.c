@@ -10,6 +10,7 @@
  */
 #include "packet.h"
 #include "fixes.h"
+#include "hoststate/policy.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -20,40 +21,25 @@ static int family_of(const struct packet_path *path)
 	return addr_family(&path->packet.destination);
 }
 
-bool packet_diverted(const struct trace *trace)
-{
-	return trace->socket != NULL || trace->tproxy != NULL;
-}
-
-struct trace packet_trace(const struct check *check, enum hook hook, const struct packet *packet)
-{
-	return trace_packet(&check->snapshot->rules, hook, packet);
-}
-
-/*
- * STATE, or CHECK_UNKNOWN if a rule of the trace is not understood. That rule may also be why a server's
- * answers are lost, which check_connections() has to know.
- */
-static enum check_state judge_certainty(struct check *check, const struct packet_path *path,
-	const struct trace *trace, enum check_state state)
-{
-	if (trace->unsure == NULL)
-		return state;
-	check->answers_uncertain |= path->packet.socket == SOCKET_CONNECTED;
-	return CHECK_UNKNOWN;
-}
-
-void packet_fix_divert(
-	struct check *check, struct check_finding *finding, const struct packet_path *path)
-{
-	check_fix_divert(check, finding,
-		&(struct divert_selection){.family = family_of(path),
-			.protocol = path->packet.protocol,
-			.any_socket = !path->packet.socket_transparent,
-			.wildcard_sockets = path->packet.socket == SOCKET_WILDCARD});
-}
-
 /* --- rules --- */
+
+/* TPROXY that finds no listener: iptables' target drops the packet, nft's rule has no effect. */
+static void report_missed(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	char text[ADDR_TEXT_MAX], *rule = check_rule_text(check, trace->missed);
+	struct check_finding *finding = check_add(check, CHECK_LISTENER,
+		packet_certainty(check, path, trace, CHECK_MISSING), path->subject,
+		"%s gives them to %s, but nothing listens there", rule,
+		addr_format(&trace->listener, text));
+	struct addr listener;
+
+	if (path->listener != NULL && finding->state == CHECK_MISSING) {
+		listener = packet_listener(path);
+		check_fix_tproxy(check, finding, &path->packet, &listener);
+	}
+	free(rule);
+}
 
 /* The item that explains why no rule diverts a packet. */
 static enum check_item cause_of_not_diverted(
@@ -83,6 +69,10 @@ static void report_not_diverted(
 	struct check_finding *finding;
 	char *rule = NULL;
 
+	if (trace->missed != NULL && item != CHECK_RULE_ORDER) {
+		report_missed(check, path, trace);
+		return;
+	}
 	if (item == CHECK_TRANSPARENT &&
 		(check_failed(check, CHECK_TRANSPARENT) || check_failed(check, CHECK_CAPABILITY)))
 		return; /* check_listeners() has reported it */
@@ -90,7 +80,7 @@ static void report_not_diverted(
 		item = CHECK_DIVERT; /* the socket works as it is: a rule for it is missing */
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
-		check_add(check, item, judge_certainty(check, path, trace, CHECK_UNKNOWN),
+		check_add(check, item, packet_certainty(check, path, trace, CHECK_UNKNOWN),
 			path->subject,
 			"no rule is known to match; %s might (unsupported match or target)", rule);
 	} else if (item == CHECK_RULE_ORDER) {
@@ -114,110 +104,99 @@ static void report_not_marked(
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
 	char *rule = check_rule_text(check, by);
 	struct check_finding *finding =
-		check_add(check, CHECK_MARK, judge_certainty(check, path, trace, CHECK_MISSING),
+		check_add(check, CHECK_MARK, packet_certainty(check, path, trace, CHECK_MISSING),
 			path->subject, "%s matches them, but no rule sets a mark", rule);
 
 	packet_fix_divert(check, finding, path);
 	free(rule);
 }
 
-void packet_report_drop(struct check *check, const struct packet_path *path, enum hook hook,
-	const struct packet *packet, const struct trace *trace)
-{
-	char *rule = trace->ended != NULL
-			     ? check_rule_text(check, trace->ended)
-			     : text_format("the policy of table %s",
-				       trace->table != NULL ? trace->table->name : "?");
-	struct check_finding *finding =
-		check_add(check, CHECK_FILTER, judge_certainty(check, path, trace, CHECK_HARMFUL),
-			path->subject, "%s drops them%s", rule,
-			trace->tproxy != NULL && trace->ended == NULL
-				? ", because the rule with `tproxy` has no verdict (accept)"
-				: "");
-
-	check_fix_drop(check, finding, hook, packet, trace);
-	free(rule);
-}
-
-/* The item that a rule would concern if it applied. */
-static enum check_item item_of_rule(const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->target_count; i++)
-		switch (rule->targets[i].kind) {
-		case TARGET_DROP:
-		case TARGET_JUMP:
-		case TARGET_GOTO:
-			return CHECK_FILTER;
-		case TARGET_MARK:
-		case TARGET_UNKNOWN:
-			return CHECK_MARK;
-		case TARGET_NAT_SOURCE:
-			return CHECK_NAT_SOURCE;
-		case TARGET_NAT_DESTINATION:
-			return CHECK_NAT_DESTINATION;
-		default:
-			break;
-		}
-	return CHECK_RULE_ORDER;
-}
-
-void packet_report_uncertain(
-	struct check *check, const struct packet_path *path, const struct trace *trace)
-{
-	char *rule;
-
-	if (trace->unsure == NULL)
-		return;
-	rule = check_rule_text(check, trace->unsure);
-	check_add(check, item_of_rule(trace->unsure),
-		judge_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
-		"%s might apply to them (unsupported match or target)", rule);
-	free(rule);
-}
-
-static void report_redirected(
-	struct check *check, const struct packet_path *path, const struct trace *trace)
-{
-	char *rule = check_rule_text(check, trace->nat);
-	struct check_finding *finding = check_add(check, CHECK_NAT_DESTINATION, CHECK_HARMFUL,
-		path->subject, "%s changes their destination", rule);
-
-	check_fix_nat(check, finding, &path->packet, trace);
-	free(rule);
-}
-
 /* --- routes --- */
+
+/* Whether routes of the table lead to other hosts, but for those that are a mistake. */
+static bool has_other_use(const struct check *check, int family, unsigned table)
+{
+	const struct network *network = &check->snapshot->network;
+
+	for (size_t i = 0; i < network->route_count; i++) {
+		const struct network_route *route = &network->routes[i];
+
+		if (route->table == table && addr_family(&route->to) == family &&
+			*route->link != '\0' && strcmp(route->link, "lo") != 0 &&
+			!check_is_mistaken(check, route))
+			return true;
+	}
+	return false;
+}
 
 /* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
 static void report_no_local_route(struct check *check, int family, unsigned table)
 {
+	const struct network *network = &check->snapshot->network;
 	struct addr everything = addr_any(family);
-	bool taken = check_leads_away(check, family, table);
+	bool taken = has_other_use(check, family, table);
 	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
 		family_name(family),
 		"table %u has no `local` route that covers the proxy's packets%s", table,
 		taken ? ", and its routes lead to other hosts. Use another mark and table for the proxy (`tproxyctl plan --mark N --table N`)"
 		      : "");
 
-	if (!taken)
-		check_fix_local_route(finding, &everything, 0, table, NULL);
+	if (taken)
+		return;
+	check_fix_local_route(finding, &everything, 0, table, NULL);
+	for (size_t i = 0; i < network->route_count; i++) {
+		const struct network_route *route = &network->routes[i];
+
+		if (route->table == table && addr_family(&route->to) == family &&
+			route->length > 0 && check_is_mistaken(check, route))
+			check_fix_local_route(finding, &route->to, route->length, table, NULL);
+	}
 }
 
-static void report_rule_comes_late(
-	struct check *check, const struct packet_path *path, const struct network_rule *rule)
+static struct policy_answer decide(
+	const struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	int family = family_of(path);
-	const struct network *network = &check->snapshot->network;
-	const char *first = "another rule";
-	struct check_finding *finding;
+	return policy_decide(
+		&check->snapshot->network, &(struct policy_flow){.from = path->packet.source,
+						   .to = path->packet.destination,
+						   .iif = path->packet.in,
+						   .mark = mark,
+						   .protocol = (unsigned)path->packet.protocol});
+}
 
-	for (size_t i = 0; i < network->rule_count && &network->rules[i] != rule; i++)
-		if (network->rules[i].family == family && network->rules[i].table != TABLE_LOCAL)
-			first = network->rules[i].text;
-	finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL, path->subject,
-		"the rule for mark 0x%x has priority %u, but another rule decides first: %s",
+/* RULE is the one for the mark; another one decides. Which one that is, the model says. */
+static void report_rule_comes_late(struct check *check, const struct packet_path *path,
+	const struct network_rule *rule, uint32_t mark)
+{
+	struct policy_answer decided = decide(check, path, mark);
+	const char *first =
+		decided.rule != NULL && decided.rule != rule ? decided.rule->text : "another rule";
+	struct check_finding *finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL,
+		path->subject,
+		"the rule for mark 0x%x has priority %u, but another rule decides first: `%s`",
 		rule->mark, rule->priority, first);
-	check_fix_ip_rule(finding, ON_HOST, family, 1, rule->mark, rule->table);
+	unsigned before = decided.rule != NULL ? decided.rule->priority : UINT32_MAX;
+
+	/* At priority 0 it still comes after the table `local`, which is there first. */
+	if (before > 0)
+		check_fix_ip_rule(finding, ON_HOST, family_of(path), before > 1 ? 1 : 0, rule->mark,
+			rule->mask, rule->table);
+}
+
+/* The mark's table delivers locally, but has a longer route for the packets. It is replaced. */
+static void report_other_route(
+	struct check *check, const struct packet_path *path, const struct network_route *route)
+{
+	char to[ADDR_TEXT_MAX];
+	struct check_finding *finding =
+		check_add(check, CHECK_IP_ROUTE, CHECK_HARMFUL, path->subject,
+			"the route to %s/%u in table %u is longer than the local one, and %s",
+			addr_format_ip(&route->to, to), route->length, route->table,
+			route->thrown    ? "leaves them to other tables (throw)"
+			: route->refuses ? "refuses them"
+					 : "sends them out");
+
+	check_fix_local_route(finding, &route->to, route->length, route->table, NULL);
 }
 
 /* Returns the policy rule for the mark; NULL if that, or a local route for the packet, is missing. */
@@ -227,66 +206,121 @@ static const struct network_rule *judge_routing(
 	const struct addr *to = &path->packet.destination;
 	int family = family_of(path);
 	const struct network_rule *rule = check_rule_for_mark(check, family, mark);
+	const struct network *network = &check->snapshot->network;
 	unsigned table = rule != NULL ? rule->table : 0; /* 0: any table with a local route */
+	const struct network_route *route;
 	struct check_finding *finding;
 
 	if (rule == NULL) {
 		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, family_name(family),
 			"`ip -%d rule` has no rule for mark 0x%x", family_version(family), mark);
-		check_fix_ip_rule(
-			finding, ON_HOST, family, 0, mark, check_table_in_use(check, family));
+		check_fix_ip_rule(finding, ON_HOST, family, -1, mark, UINT32_MAX,
+			check_table_in_use(check, family));
 	}
-	if (network_find_local_route(&check->snapshot->network, table, to) != NULL)
+	route = rule != NULL ? policy_find_route(network, table, to) : NULL;
+	if (route != NULL && !route->local && !check_is_mistaken(check, route) &&
+		network_find_local_route(network, table, to) != NULL) {
+		report_other_route(check, path, route);
+		return NULL;
+	}
+	if (route != NULL ? route->local : network_find_local_route(network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
 		check, family, rule != NULL ? table : check_table_in_use(check, family));
 	return NULL;
 }
 
-/* Whether the kernel may refuse the packet's source because it counts as local: check_links() reports that. */
-static bool refuses_source(const struct check *check, const struct packet_path *path)
+/* Whether the kernel delivers the packet to this host when it has this mark. */
+static bool is_delivered(const struct check *check, const struct packet_path *path, uint32_t mark)
 {
-	int all, value = snapshot_link_sysctl(
-			 check->snapshot, AF_INET, path->packet.in, "src_valid_mark", &all);
-
-	return family_of(path) == AF_INET && (value > 0 || all > 0) &&
-	       !check_accepts_local_sources(check, path->packet.in);
-}
-
-/* Whether a packet with this mark is delivered to this host. */
-static bool judge_delivery(struct check *check, const struct packet_path *path, uint32_t mark)
-{
-	const struct network_rule *rule = judge_routing(check, path, mark);
 	struct route_question question = {.to = path->packet.destination,
 		.from = &path->packet.source,
 		.iif = path->packet.in,
-		.mark = mark};
+		.mark = mark,
+		.protocol = (unsigned)path->packet.protocol};
 	struct route_answer answer;
 
-	if (rule == NULL)
-		return false;
 	check->snapshot->route(&question, &answer);
-	if (!answer.local && !refuses_source(check, path))
-		report_rule_comes_late(check, path, rule);
 	return answer.local;
+}
+
+/* Whether a rule changed a mark that an ip rule is for into one that no ip rule leads here for. */
+static bool is_mark_lost(
+	const struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	int family = family_of(path);
+	const struct network_rule *was = check_rule_for_mark(check, family, trace->mark_before),
+				  *is = check_rule_for_mark(check, family, trace->mark);
+
+	return trace->changed != NULL && trace->mark != trace->mark_before && was != NULL &&
+	       was != is &&
+	       network_find_local_route(
+		       &check->snapshot->network, was->table, &path->packet.destination) != NULL;
+}
+
+/* A rule took the mark away, or added bits to it. */
+static void report_changed_mark(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	uint32_t before = trace->mark_before;
+	bool added = (trace->mark & before) == before &&
+		     check_is_bit_free(check, family_of(path), before, trace->changed);
+	char *rule = check_rule_text(check, trace->changed);
+	struct check_finding *finding = check_add(check, added ? CHECK_IP_RULE : CHECK_MARK,
+		packet_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
+		added ? "%s adds bits to their mark (0x%x becomes 0x%x), and no ip rule is for that. The rule for mark 0x%x needs a mask"
+		      : "%s changes their mark (0x%x becomes 0x%x), so the ip rule for mark 0x%x does not match them",
+		rule, before, trace->mark, before);
+
+	if (added)
+		check_fix_ip_rule(finding, ON_HOST, family_of(path), -1, before, before,
+			check_table_in_use(check, family_of(path)));
+	else
+		packet_fix_passage(
+			check, finding, path, &path->packet, before, &trace->changed_at, false);
+	free(rule);
+}
+
+/* Whether a packet with the mark of TRACE is delivered to this host. */
+static bool judge_delivery(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	const struct network_rule *rule;
+	uint32_t mark = trace->mark;
+
+	if (is_delivered(check, path, mark))
+		return true;
+	if (is_mark_lost(check, path, trace)) {
+		report_changed_mark(check, path, trace);
+		mark = trace->mark_before;
+	}
+	rule = judge_routing(check, path, mark);
+	/* Else the kernel refuses its source on this link, which check_links() reports. */
+	if (rule != NULL && decide(check, path, mark).result != POLICY_LOCAL)
+		report_rule_comes_late(check, path, rule, mark);
+	return false;
 }
 
 /* --- an incoming packet --- */
 
-static void judge_input(struct check *check, const struct packet_path *path, uint32_t mark)
+static struct trace judge_input(
+	struct check *check, const struct packet_path *path, const struct trace *prerouting)
 {
 	struct packet packet = path->packet;
 	struct trace trace;
 
-	packet.mark = mark;
-	packet.destination_local = true;
+	packet.mark = prerouting->mark;
+	packet.ct = prerouting->ct;
+	packet.ct_mark = prerouting->ct_mark;
 	trace = packet_trace(check, HOOK_INPUT, &packet);
 	if (trace.dropped) {
-		packet_report_drop(check, path, HOOK_INPUT, &packet, &trace);
-		return;
+		packet_report_drop(check, path, &packet, &trace);
+		return trace;
 	}
+	packet_judge_limits(check, path, HOOK_INPUT, &packet, &trace);
 	packet_report_uncertain(check, path, &trace);
 	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
+	return trace;
 }
 
 /* The packet arrives at its socket: each step that made it arrive is ok. */
@@ -294,9 +328,8 @@ static void report_delivered(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
 	const struct rule *by = trace->socket != NULL ? trace->socket : trace->tproxy;
-	char *rule = check_rule_text(check, by);
-	const struct network_rule *chosen =
-		check_rule_for_mark(check, family_of(path), trace->mark);
+	char *rule = by != NULL ? check_rule_text(check, by) : text_format("their route");
+	const struct network_rule *chosen = decide(check, path, trace->mark).rule;
 
 	check_add(check, CHECK_DIVERT, CHECK_OK, path->subject, "diverted by %s", rule);
 	check_add(check, CHECK_RULE_ORDER, CHECK_OK, path->subject,
@@ -307,46 +340,79 @@ static void report_delivered(
 			: "the socket is bound to their destination");
 	check_add(check, CHECK_MARK, CHECK_OK, path->subject, "mark 0x%x", trace->mark);
 	if (chosen != NULL) {
-		check_add(check, CHECK_IP_RULE, CHECK_OK, path->subject,
-			"mark 0x%x chooses table %u", trace->mark, chosen->table);
+		check_add(check, CHECK_IP_RULE, CHECK_OK, path->subject, "`%s` chooses table %u",
+			chosen->text, chosen->table);
 		check_add(check, CHECK_IP_ROUTE, CHECK_OK, path->subject,
 			"table %u delivers to this host", chosen->table);
 	}
 	free(rule);
 }
 
-/* Whether a packet for a foreign address is diverted, marked and delivered. TRACE is that of PREROUTING. */
+/*
+ * Whether a packet for a foreign address is diverted, marked and delivered. TRACE is that of PREROUTING. However it
+ * is done, the kernel's answer counts: where the route delivers the packet, and it has a socket, that is all.
+ */
 static bool judge_divert(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
-	if (!packet_diverted(trace))
-		report_not_diverted(check, path, trace);
-	else if (trace->marked == NULL)
-		report_not_marked(check, path, trace);
-	if (!packet_diverted(trace) || trace->marked == NULL) {
-		judge_routing(check, path, check_mark_in_use(check, family_of(path)));
-		return false;
+	bool diverted = packet_diverted(trace);
+
+	if (!diverted && path->packet.socket != SOCKET_NONE &&
+		is_delivered(check, path, trace->mark)) {
+		report_delivered(check, path, trace);
+		return true;
 	}
-	if (!judge_delivery(check, path, trace->mark))
-		return false;
-	report_delivered(check, path, trace);
+	if (!diverted)
+		report_not_diverted(check, path, trace);
+	else if (trace->marked == NULL && !is_delivered(check, path, trace->mark))
+		report_not_marked(check, path, trace);
+	else {
+		if (!judge_delivery(check, path, trace))
+			return false;
+		report_delivered(check, path, trace);
+		return true;
+	}
+	judge_routing(check, path, check_mark_in_use(check, family_of(path)));
+	return false;
+}
+
+/* The hooks before the route: a link's own, and PREROUTING. Returns whether they let the packet pass. */
+static bool judge_arrival(struct check *check, const struct packet_path *path, struct trace *trace)
+{
+	static const enum hook hooks[] = {HOOK_INGRESS, HOOK_PREROUTING};
+
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+		*trace = packet_trace(check, hooks[i], &path->packet);
+		if (trace->dropped && trace->ended_at.base->hook == HOOK_INGRESS &&
+			trace->ended_at.base->links == NULL) {
+			packet_report_drop(check, path, &path->packet, trace);
+			continue;
+		}
+		if (trace->dropped) {
+			if (trace->missed != NULL && trace->missed == trace->ended)
+				report_missed(check, path, trace);
+			else
+				packet_report_drop(check, path, &path->packet, trace);
+			return false;
+		}
+		packet_judge_limits(check, path, hooks[i], &path->packet, trace);
+	}
 	return true;
 }
 
-bool packet_judge_incoming(struct check *check, const struct packet_path *path)
+bool packet_judge_incoming(
+	struct check *check, const struct packet_path *path, struct trace *arrived)
 {
 	/* That a packet for an address of this host does not need. */
 	static const enum check_item divert_items[] = {CHECK_DIVERT, CHECK_RULE_ORDER,
 		CHECK_WILDCARD, CHECK_MARK, CHECK_IP_RULE, CHECK_IP_ROUTE};
-	struct trace trace = packet_trace(check, HOOK_PREROUTING, &path->packet);
 	bool local = path->packet.destination_local;
+	struct trace trace;
 
-	if (trace.dropped) {
-		packet_report_drop(check, path, HOOK_PREROUTING, &path->packet, &trace);
+	if (!judge_arrival(check, path, &trace))
 		return false;
-	}
 	if (trace.nat != NULL) {
-		report_redirected(check, path, &trace);
+		packet_report_nat(check, path, CHECK_NAT_DESTINATION, &path->packet, &trace);
 		return false;
 	}
 	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path->subject,
@@ -357,6 +423,6 @@ bool packet_judge_incoming(struct check *check, const struct packet_path *path)
 	if (!local && !judge_divert(check, path, &trace))
 		return false;
 	packet_report_uncertain(check, path, &trace);
-	judge_input(check, path, trace.mark);
+	*arrived = judge_input(check, path, &trace);
 	return true;
 }

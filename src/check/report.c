@@ -136,7 +136,7 @@ bool check_is_unjudged(const struct check_report *report, enum check_item item)
 		const struct check_finding *finding = &report->findings[i];
 
 		if (finding->item == item && finding->state == CHECK_UNKNOWN &&
-			finding->remedy != REMEDY_TRAFFIC)
+			finding->remedy != REMEDY_TRAFFIC && finding->remedy != REMEDY_UPSTREAM)
 			return true;
 	}
 	return !check_has_findings(report, item);
@@ -194,6 +194,15 @@ enum check_verdict check_verdict(const struct check_report *report)
 			verdict = CHECK_UNJUDGED;
 	}
 	return verdict;
+}
+
+bool check_wrong_alone(const struct check_report *report, enum check_item item)
+{
+	for (int each = 0; each < report->items; each++)
+		if ((check_worst(report, (enum check_item)each) >= CHECK_MISSING) !=
+			(each == (int)item))
+			return false;
+	return true;
 }
 
 void check_free(struct check_report *report)

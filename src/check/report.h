@@ -51,7 +51,30 @@ void check_listeners(struct check *check);   /* the proxy's sockets and their ow
 void check_flows(struct check *check);       /* the packets of connections, simulated */
 void check_links(struct check *check);       /* links, sysctls, routes, firewall tools */
 void check_connections(struct check *check); /* connections of the proxy that do not work */
+void check_probes(struct check *check);      /* what probed servers did */
+void check_unanswered(struct check *check);  /* captured packets without an answer */
 void check_kernel(struct check *check);      /* kernel options; uses the findings of the others */
+
+/* Of check_connections(): whether a finding about this host explains that answers are lost. */
+bool check_has_other_cause(const struct check *check);
+
+/*
+ * Adds the commands that lead SERVER's packets for CLIENT to this host: on the server, or on the router before it. WAY
+ * is this host's route to the server.
+ */
+void check_fix_way_back(struct check *check, struct check_finding *finding,
+	const struct addr *client, const struct addr *server, const struct route_answer *way);
+
+/*
+ * Reports that the kernel has no route to PEER, a server or a client (ROLE), and why: ERROR, and the ip rule that refuses
+ * it, if one does. Where the table main has a route, the command puts a rule for it first. Without such a rule, only
+ * CHECK_SERVER_ROUTE is reported. Returns whether a finding was added.
+ */
+bool check_no_route(struct check *check, enum check_item item, const char *role,
+	const struct addr *peer, const char *error);
+
+/* Of check_links(): whether clients find the addresses. */
+void check_announced(struct check *check);
 
 /*
  * Whether packets of IPv4 whose source counts as this host's own may arrive on LINK: accept_local is on, and

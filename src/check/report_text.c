@@ -204,7 +204,8 @@ static void put_wrong(const struct printer *printer, unsigned wrong)
 		text_add(&text,
 			" To set everything up, run `tproxyctl apply` with the same options.");
 	else if (has_commands(report))
-		text_add(&text, " Run the commands marked #, then check again.");
+		text_add(&text,
+			" Run the commands marked #, then check again. They last until the next reboot; `tproxyctl plan` prints files that last.");
 	put_text(printer->out, 0, text);
 	free(text);
 }
@@ -224,29 +225,60 @@ static void put_unjudged(const struct printer *printer, unsigned wrong)
 		wrong == 0 ? "Nothing is missing or harmful so far, but " : "", count,
 		report->items, count == 1 ? "was" : "were", count == 1 ? "it" : "them");
 	for (int remedy = 0, some = 0; remedy < REMEDY_COUNT; remedy++)
-		if (remedy != REMEDY_TRAFFIC && check_has_remedy(report, (enum check_remedy)remedy))
+		if (check_has_remedy(report, (enum check_remedy)remedy))
 			text_add(&text, "%s%s", some++ == 0 ? "" : "; ", check_remedies[remedy]);
 	text_add(&text, "; then check again.");
 	put_text(printer->out, 0, text);
 	free(text);
 }
 
+/* Whether an item is unknown, and only this remedy of other hosts is left for it. */
+static bool waits_for(
+	const struct check_report *report, enum check_item item, enum check_remedy remedy)
+{
+	if (check_worst(report, item) != CHECK_UNKNOWN || check_is_unjudged(report, item))
+		return false;
+	for (size_t i = 0; i < report->count; i++)
+		if (report->findings[i].item == item &&
+			report->findings[i].state == CHECK_UNKNOWN &&
+			report->findings[i].remedy == remedy)
+			return true;
+	return false;
+}
+
 static void put_other_hosts(const struct printer *printer)
 {
+	static const enum check_remedy remedies[] = {REMEDY_UPSTREAM, REMEDY_TRAFFIC};
 	const struct check_report *report = printer->report;
-	char *text = NULL;
 
-	for (int item = 0; item < report->items; item++)
-		if (check_worst(report, (enum check_item)item) == CHECK_UNKNOWN &&
-			!check_is_unjudged(report, (enum check_item)item))
-			text_add(&text, "%s%s",
-				text == NULL ? "Unknown, because other hosts decide: " : ", ",
-				check_rows[item].id);
-	if (text == NULL)
+	for (size_t r = 0; r < sizeof(remedies) / sizeof(remedies[0]); r++) {
+		char *text = NULL;
+
+		for (int item = 0; item < report->items; item++)
+			if (waits_for(report, (enum check_item)item, remedies[r]))
+				text_add(&text, "%s%s",
+					text == NULL ? "Unknown, because other hosts decide: "
+						     : ", ",
+					check_rows[item].id);
+		if (text == NULL)
+			continue;
+		text_add(&text, ". To find out, %s.", check_remedies[remedies[r]]);
+		put_text(printer->out, 0, text);
+		free(text);
+	}
+}
+
+/* The last line: what to do if clients still time out. */
+static void put_next(const struct printer *printer)
+{
+	const struct check_report *report = printer->report;
+
+	if (check_verdict(report) != CHECK_WELL || report->items == CHECK_KERNEL + 1)
 		return;
-	text_add(&text, ". To find out, %s.", check_remedies[REMEDY_TRAFFIC]);
-	put_text(printer->out, 0, text);
-	free(text);
+	put_text(printer->out, 0,
+		report->watched
+			? "If clients still time out, look at the way of the servers' answers (return-path), and at the proxy's log."
+			: "If clients still time out, let one connect while `tproxyctl check --watch 10` runs.");
 }
 
 void check_print(const struct check_report *report, bool verbose, FILE *out)
@@ -273,5 +305,6 @@ void check_print(const struct check_report *report, bool verbose, FILE *out)
 		put_text(out, 0, "Nothing is missing or harmful.");
 	put_unjudged(&printer, wrong);
 	put_other_hosts(&printer);
+	put_next(&printer);
 	free(printer.printed);
 }

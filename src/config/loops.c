@@ -434,7 +434,8 @@ static void mark_originals(struct config *config, const struct places *places)
 			struct addr lowest = wildcard(AF_INET, addr_port(&server->address));
 			size_t place = places_find(places, &lowest);
 
-			if (server_is_original(server) && place < places->count &&
+			if (config->proxies[i].mode == MODE_TCP && server_is_original(server) &&
+				place < places->count &&
 				addr_port(&places->list[place].bind->address) == addr_port(&lowest))
 				server->loop = places->list[place].bind;
 		}

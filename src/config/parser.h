@@ -219,6 +219,9 @@ void config_resolve(struct parser *parser);
 /* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
 void config_resolve_rules(struct parser *parser);
 
+/* And after that part: the sections of `mode udp`. */
+void config_resolve_datagrams(struct parser *parser);
+
 /* Then, where there was no error: warnings of what can hardly be meant. */
 void config_warn_of_proxies(struct parser *parser);
 

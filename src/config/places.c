@@ -33,7 +33,8 @@ static int compare_listenings(const void *left, const void *right)
 	return a->line < b->line ? -1 : 1;
 }
 
-bool places_sort(struct places *places, const struct config *config, struct config_memory *memory)
+bool places_sort(struct places *places, const struct config *config, enum mode mode,
+	struct config_memory *memory)
 {
 	size_t count = 0;
 
@@ -46,7 +47,7 @@ bool places_sort(struct places *places, const struct config *config, struct conf
 	for (size_t i = 0; i < config->proxy_count; i++) {
 		const struct proxy *proxy = &config->proxies[i];
 
-		for (size_t j = 0; j < proxy->bind_count; j++)
+		for (size_t j = 0; j < proxy->bind_count && proxy->mode == mode; j++)
 			places->list[places->count++] = (struct listening){&proxy->binds[j], proxy};
 	}
 	qsort(places->list, places->count, sizeof(*places->list), compare_listenings);

@@ -17,8 +17,9 @@ struct places {
 	size_t count;
 };
 
-/* Lists the listeners of CONFIG, which must outlive PLACES. The list is in MEMORY. False without memory. */
-bool places_sort(struct places *places, const struct config *config, struct config_memory *memory);
+/* Lists the listeners of CONFIG of one mode. CONFIG must outlive PLACES. The list is in MEMORY. False without memory. */
+bool places_sort(struct places *places, const struct config *config, enum mode mode,
+	struct config_memory *memory);
 
 /* The order of two addresses with their ports, as places have it: below, equal to or above 0. */
 int places_compare(const struct addr *a, const struct addr *b);

@@ -251,7 +251,8 @@ static void print_backend(FILE *out, const struct proxy *proxy)
 
 static void print_proxy(FILE *out, const struct proxy *proxy)
 {
-	fprintf(out, "%s %s\n", place_name(role_places(proxy->role)), proxy->name);
+	fprintf(out, "%s %s%s\n", place_name(role_places(proxy->role)), proxy->name,
+		proxy->mode == MODE_UDP ? ", of datagrams" : "");
 	if (proxy->role & ROLE_FRONTEND)
 		print_frontend(out, proxy);
 	if (proxy->role & ROLE_BACKEND)

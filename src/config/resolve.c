@@ -265,15 +265,18 @@ static void judge_whole(struct parser *parser, const struct places *places)
 
 void config_resolve(struct parser *parser)
 {
-	struct places places;
+	struct places places, datagrams;
 
 	check_modes(parser);
 	resolve_sections(parser);
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
+	config_resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
-	if (places_sort(&places, parser->config, parser->memory)) {
+	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&
+		places_sort(&datagrams, parser->config, MODE_UDP, parser->memory)) {
 		check_collisions(parser, &places);
+		check_collisions(parser, &datagrams);
 		if (diag_count(parser->diag, DIAG_ERROR) == 0)
 			judge_whole(parser, &places);
 	}

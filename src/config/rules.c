@@ -33,8 +33,8 @@ static bool at_condition(const struct parser *parser)
 }
 
 /* Reads the condition, and adds the rule to the section. TARGET is the name that it gives, or NULL. */
-static void parse_rule(
-	struct parser *parser, enum rule_stage stage, enum rule_action action, const char *target)
+static void parse_rule(struct parser *parser, enum rule_stage stage, enum client_rule_action action,
+	const char *target)
 {
 	struct section *section = parser->section;
 	struct rule_line line = {.stage = stage,

@@ -141,17 +141,19 @@ void parse_default_backend(struct parser *parser)
 /* `mode http` may stand in `defaults`, for sections that say `mode tcp` themselves. */
 void parse_mode(struct parser *parser)
 {
-	const char *word = parser_require_word(parser, "tcp");
+	const char *word = parser_require_word(parser, "tcp or udp");
 
 	if (word == NULL)
 		return;
 	parser->section->http_mode_line = 0;
+	parser->section->proxy.mode = strcmp(word, "udp") == 0 ? MODE_UDP : MODE_TCP;
 	if (strcmp(word, "http") == 0 && parser->where == IN_DEFAULTS) {
 		parser->section->http_mode_line = parser->line;
 		parser_note_http(parser, "mode http");
-	} else if (strcmp(word, "tcp") != 0) {
+	} else if (strcmp(word, "tcp") != 0 && strcmp(word, "udp") != 0) {
 		parser_fail(parser, word,
-			"not supported: tproxyd relays TCP and reads nothing of it; write 'tcp'");
+			"not supported: tproxyd reads nothing of what it relays; write 'tcp', or "
+			"'udp' for datagrams");
 	}
 }
 

@@ -28,6 +28,8 @@ static void warn_of_timeouts(struct parser *parser, const struct proxy *proxy)
 	bool connect = has_servers && timeouts[TIMEOUT_CONNECT] == 0;
 	bool server = has_servers && timeouts[TIMEOUT_SERVER] == 0;
 
+	if (proxy->mode == MODE_UDP)
+		return; /* it has one of them, or there was an error */
 	if (client || connect || server)
 		parser_warn_at(parser, proxy->line, proxy->name,
 			"without a limit, lost connections stay for ever; missing:%s%s%s",

@@ -19,6 +19,8 @@ enum {
 	OPTION_JSON = 0x2000,
 	OPTION_KERNEL,
 	OPTION_WATCH,
+	OPTION_PROBE,
+	STATUS_NO_WAY_BACK = 4,
 	CAPTURE_MAX = 3600
 };
 
@@ -32,18 +34,23 @@ static const char usage[] =
 	"  --kernel-config FILE     judge only the kernel configuration in FILE (plain or gzip)\n"
 	"  --watch SECONDS          capture packets for at most so many seconds; meanwhile let a\n"
 	"                           client connect\n"
+	"  --probe                  connect to each server from a client's address, and from this\n"
+	"                           host's own where that gets no answer: at most three packets\n"
+	"                           a server. Needs root\n"
 	"  -v, --verbose            print what was read for items that are ok, too\n"
 	"  --json                   print JSON (fixtures/schema/check.schema.json)\n"
 	"  -h, --help               print this help\n"
 	"\n"
 	"Exit status: 0 nothing is missing or harmful, 1 something is, 2 wrong arguments or\n"
 	"input, 3 nothing is missing or harmful so far, but an item that this host decides was\n"
-	"not judged. Items that other hosts decide do not count.\n";
+	"not judged, 4 with --probe: only a server does not answer clients. Items that other hosts\n"
+	"decide do not count.\n";
 
 static const struct option known[] = {
 	HOST_OPTIONS,
 	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
 	{"watch", required_argument, NULL, OPTION_WATCH},
+	{"probe", no_argument, NULL, OPTION_PROBE},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
@@ -54,7 +61,7 @@ struct check_options {
 	struct host_options host;
 	const char *kernel; /* a configuration's path, or NULL: this host */
 	unsigned watch;     /* seconds */
-	bool json, verbose;
+	bool json, verbose, probe;
 };
 
 static bool take_seconds(struct check_options *options, const char *word)
@@ -75,6 +82,8 @@ static bool take_option(struct check_options *options, int c, const char *word)
 	case OPTION_KERNEL:
 		options->kernel = word;
 		return true;
+	case OPTION_PROBE:
+		return options->probe = true;
 	case OPTION_JSON:
 		return options->json = true;
 	case 'v':
@@ -105,7 +114,8 @@ static int read_options(struct check_options *options, int argc, char **argv)
 static void print_problems(const struct snapshot *snapshot)
 {
 	const char *const problems[] = {snapshot->network_problem, snapshot->rules_problem,
-		snapshot->rules_unseen, snapshot->sockets_problem, snapshot->captured_problem};
+		snapshot->rules_note, snapshot->rules_unseen, snapshot->sockets_problem,
+		snapshot->captured_problem};
 
 	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
 		if (problems[i] != NULL) {
@@ -128,6 +138,8 @@ static int print_report(const struct check_options *options, const struct snapsh
 
 	check_run(&report, snapshot);
 	status = statuses[check_verdict(&report)];
+	if (options->probe && check_wrong_alone(&report, CHECK_RETURN_PATH))
+		status = STATUS_NO_WAY_BACK;
 	if (options->json)
 		written = check_print_json(&report, stdout);
 	else
@@ -138,6 +150,17 @@ static int print_report(const struct check_options *options, const struct snapsh
 	}
 	check_free(&report);
 	return status;
+}
+
+/* Connects to the servers. False, with a message: none can be probed. */
+static bool run_probes(struct snapshot *snapshot)
+{
+	snapshot->probe_count = check_probe_list(snapshot, &snapshot->probes);
+	probe_servers(snapshot->probes, snapshot->probe_count);
+	if (snapshot->probe_count == 0)
+		fputs("tproxyctl: --probe: no server can be probed. Name it with its port (--server ADDR:PORT), and a client of its family (--client ADDR)\n",
+			stderr);
+	return snapshot->probe_count > 0;
 }
 
 /* Whether a listener on [::] hears IPv4 clients, where its configuration does not say. */
@@ -166,7 +189,10 @@ int check_command(int argc, char **argv)
 		goto out;
 	}
 	print_problems(&snapshot);
-	status = print_report(&options, &snapshot);
+	if (options.kernel == NULL && options.probe && !run_probes(&snapshot))
+		status = STATUS_USAGE;
+	else
+		status = print_report(&options, &snapshot);
 	snapshot_free(&snapshot);
 out:
 	host_options_free(&options.host);

@@ -23,6 +23,7 @@ enum {
 	OPTION_MARK,
 	OPTION_TABLE,
 	OPTION_STATE,
+	OPTION_FAIL_OPEN,
 	OPTION_JSON
 };
 
@@ -34,6 +35,7 @@ static const struct option known[] = {
 	{"mark", required_argument, NULL, OPTION_MARK},
 	{"table", required_argument, NULL, OPTION_TABLE},
 	{"state", required_argument, NULL, OPTION_STATE},
+	{"fail-open", no_argument, NULL, OPTION_FAIL_OPEN},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -99,6 +101,8 @@ static bool read_option(struct plan_options *options, int c, const char *word, b
 		return read_mark(options, word);
 	case OPTION_TABLE:
 		return read_table(options, word);
+	case OPTION_FAIL_OPEN:
+		return options->plan.fail_open = true;
 	case OPTION_STATE:
 		options->state = word;
 		return true;

@@ -38,15 +38,18 @@ int plan_options_conflicts(const struct plan_options *options);
 
 void plan_options_free(struct plan_options *options);
 
-#define PLAN_OPTIONS_HELP                                                                           \
-	HOST_OPTIONS_HELP                                                                           \
-	"  --firewall-tool NAME     iptables, iptables-legacy or nft (default: the first of them\n" \
-	"                           that is there: iptables, nft, iptables-legacy)\n"               \
-	"  --recipe NAME            divert (default): packets of transparent sockets are marked;\n" \
-	"                           tproxy: the same, and each listener has a rule;\n"              \
-	"                           local-route: packets to the listeners' addresses are\n"         \
-	"                           delivered to this host\n"                                       \
-	"  --mark N, --table N      fwmark and routing table (default: 1 and 100)\n"                \
+#define PLAN_OPTIONS_HELP                                                                            \
+	HOST_OPTIONS_HELP                                                                            \
+	"  --firewall-tool NAME     iptables, iptables-legacy or nft (default: the first of them\n"  \
+	"                           that is there: iptables, nft, iptables-legacy)\n"                \
+	"  --recipe NAME            divert (default): packets of transparent sockets are marked;\n"  \
+	"                           tproxy: the same, and each listener has a rule;\n"               \
+	"                           local-route: packets to the listeners' addresses are\n"          \
+	"                           delivered to this host\n"                                        \
+	"  --fail-open              let intercepted packets pass while the proxy is down; without\n" \
+	"                           it, packets for a listener on a wildcard address are dropped\n"  \
+	"                           then\n"                                                          \
+	"  --mark N, --table N      fwmark and routing table (default: 1 and 100)\n"                 \
 	"  --state FILE             the state file (default: " STATE_FILE_DEFAULT ")\n"
 
 #endif

@@ -2,7 +2,7 @@
  * `nft -j list ruleset`: tables, chains, and where a rule begins.
  *
  * nft's JSON does not have the text of a rule, so a rule is named by its place, "ip transparent PREROUTING handle 7",
- * as `nft delete rule` takes it. A verdict map becomes a rule for each of its elements: only one of them can match,
+ * as `nft delete rule` takes it. A verdict map or a match of several fields becomes a rule for each of its elements: only one of them can match,
  * so the result is the same.
  *
  * The objects are read one by one. nft lists a table before its contents, and sets and chains before rules. A
@@ -52,6 +52,7 @@ static bool read_table(struct reader *reader, const json_t *object)
 	int family = nft_family(json_text(object, "family"));
 	const char *name = json_text(object, "name");
 	size_t count = reader->parsed.table_count;
+	struct table *table;
 	char *key;
 	bool fresh;
 
@@ -65,8 +66,37 @@ static bool read_table(struct reader *reader, const json_t *object)
 	if (!fresh)
 		return fail(reader, "a table of this name was listed before", name);
 	reader->sets = array_room(reader->sets, count, sizeof(*reader->sets));
-	ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
+	table = ruleset_add_table(&reader->parsed, TOOL_NFT, family, name);
+	table->netdev = strcmp(json_text(object, "family"), "netdev") == 0;
+	table->order = count + 1;
 	return true;
+}
+
+/* Notes a table of a family that traces do not follow: it drops something. */
+static void note_dropping(struct reader *reader, const json_t *object)
+{
+	const char *family = json_text(object, "family"), *name = json_text(object, "table");
+	char **list = strcmp(family, "arp") == 0      ? &reader->parsed.arp
+		      : strcmp(family, "bridge") == 0 ? &reader->parsed.bridge
+						      : NULL;
+
+	if (list != NULL && (*list == NULL || strstr(*list, name) == NULL))
+		text_add(list, "%s%s", *list != NULL ? " " : "", name);
+}
+
+static bool drops_something(const json_t *expressions)
+{
+	static const char *const words[] = {"drop", "reject", "vmap"};
+	const json_t *each;
+	size_t i;
+
+	json_array_foreach(expressions, i, each)
+	{
+		for (size_t j = 0; j < sizeof(words) / sizeof(words[0]); j++)
+			if (json_object_get(each, words[j]) != NULL)
+				return true;
+	}
+	return false;
 }
 
 /* The place of the table that OBJECT is in; false: that table was skipped. */
@@ -105,9 +135,10 @@ static enum hook hook_of(const char *name)
 		[HOOK_INPUT] = "input",
 		[HOOK_FORWARD] = "forward",
 		[HOOK_OUTPUT] = "output",
-		[HOOK_POSTROUTING] = "postrouting"};
+		[HOOK_POSTROUTING] = "postrouting",
+		[HOOK_INGRESS] = "ingress"};
 
-	for (int hook = HOOK_PREROUTING; hook <= HOOK_POSTROUTING; hook++)
+	for (int hook = HOOK_PREROUTING; hook <= HOOK_INGRESS; hook++)
 		if (strcmp(names[hook], name) == 0)
 			return (enum hook)hook;
 	return HOOK_NONE;
@@ -131,20 +162,47 @@ static bool read_priority(const json_t *value, int *priority)
 	return json_is_integer(value) && number >= INT32_MIN && number <= INT32_MAX;
 }
 
+/* Names with blanks between them; NULL where nft does not list them, as before version 1.0.9. */
+static char *links_of(const json_t *devices)
+{
+	const json_t *each;
+	char *names = NULL;
+	size_t i;
+
+	if (json_is_string(devices))
+		return text_copy(json_string_value(devices));
+	json_array_foreach(devices, i, each)
+	{
+		if (!json_is_string(each))
+			continue;
+		if (names == NULL)
+			names = text_copy(json_string_value(each));
+		else
+			text_add(&names, " %s", json_string_value(each));
+	}
+	return names;
+}
+
 static bool read_chain(struct reader *reader, const json_t *object)
 {
 	const char *name = json_text(object, "name");
 	struct chain *chain;
 	size_t place;
 
-	if (!find_table(reader, object, &place))
+	if (!find_table(reader, object, &place)) {
+		if (strcmp(json_text(object, "policy"), "drop") == 0)
+			note_dropping(reader, object);
 		return true;
+	}
 	chain = *name != '\0' ? ruleset_add_chain(&reader->parsed.tables[place], name) : NULL;
 	if (chain == NULL)
 		return fail(reader, "a chain has no name, or its name was listed before", name);
 	chain->hook = hook_of(json_text(object, "hook"));
 	chain->nat = strcmp(json_text(object, "type"), "nat") == 0;
 	chain->drops = strcmp(json_text(object, "policy"), "drop") == 0;
+	chain->routes_again = strcmp(json_text(object, "type"), "route") == 0;
+	if (chain->hook == HOOK_INGRESS)
+		chain->links = links_of(json_object_get(object, "dev"));
 	return chain->hook == HOOK_NONE ||
 	       read_priority(json_object_get(object, "prio"), &chain->priority) ||
 	       fail(reader, "a base chain has no priority", name);
@@ -152,20 +210,70 @@ static bool read_chain(struct reader *reader, const json_t *object)
 
 /* --- rules --- */
 
-/* The elements of a verdict map in a rule, or NULL. */
-static const json_t *find_map(const json_t *expression)
+const json_t *nft_elements(const struct nft_parse *parse, const json_t *data)
 {
-	const json_t *data = json_object_get(json_object_get(expression, "vmap"), "data");
+	const char *name = json_string_value(data);
+	size_t place;
 
-	return json_object_get(data, "set");
+	if (name == NULL)
+		return json_object_get(data, "set");
+	if (*name != '@' || !names_find(&parse->sets->names, name + 1, &place))
+		return NULL;
+	return parse->sets->list[place].elements;
 }
 
-/* Adds one element of a verdict map: its match and its verdict. */
-static void add_element(struct nft_parse *parse, const json_t *map, const json_t *element)
-{
-	void *at = json_object_iter(json_array_get(element, 1));
+/* A choice: one of several values or fields decides, and only one element can match. */
+struct choice {
+	const json_t *key;      /* what is looked at */
+	const json_t *elements; /* NULL: the expression is no choice */
+	bool verdicts;          /* each element has a verdict: a verdict map */
+};
 
-	nft_match(parse, "==", json_object_get(map, "key"), json_array_get(element, 0));
+/* A verdict map, or a match of several fields at once (`ip daddr . tcp dport @SET`). */
+static struct choice find_choice(const struct nft_parse *parse, const json_t *expression)
+{
+	const json_t *map = json_object_get(expression, "vmap");
+	const json_t *match = json_object_get(expression, "match");
+	const json_t *left = json_object_get(match, "left");
+
+	if (map != NULL)
+		return (struct choice){json_object_get(map, "key"),
+			nft_elements(parse, json_object_get(map, "data")), true};
+	if (json_object_get(left, "concat") != NULL && strcmp(json_text(match, "op"), "==") == 0)
+		return (struct choice){
+			left, nft_elements(parse, json_object_get(match, "right")), false};
+	return (struct choice){0};
+}
+
+/* Adds the match of a key; of several fields, one match for each. */
+static void add_key(struct nft_parse *parse, const json_t *key, const json_t *value)
+{
+	const json_t *wrapped = json_object_get(json_object_get(value, "elem"), "val");
+	const json_t *fields = json_object_get(key, "concat"), *field;
+	const json_t *values = json_object_get(wrapped != NULL ? wrapped : value, "concat");
+	size_t i;
+
+	if (json_array_size(fields) != json_array_size(values) || fields == NULL) {
+		nft_match(parse, "==", key, wrapped != NULL ? wrapped : value);
+		return;
+	}
+	json_array_foreach(fields, i, field)
+	{
+		nft_match(parse, "==", field, json_array_get(values, i));
+	}
+}
+
+/* Adds one element of a choice: its match and, of a verdict map, its verdict. */
+static void add_element(struct nft_parse *parse, const struct choice *choice, const json_t *element)
+{
+	void *at;
+
+	if (!choice->verdicts) {
+		add_key(parse, choice->key, element);
+		return;
+	}
+	add_key(parse, choice->key, json_array_get(element, 0));
+	at = json_object_iter(json_array_get(element, 1));
 	if (at != NULL)
 		nft_statement(parse, json_object_iter_key(at), json_object_iter_value(at));
 	else
@@ -187,37 +295,41 @@ static void add_expression(struct nft_parse *parse, const json_t *expression)
 			json_object_get(value, "right"));
 }
 
-/* Fills in the rule; if it has a verdict map, with element number INDEX of it. */
+/* Fills in the rule; if it has a choice, with element number INDEX of it. */
 static void fill_rule(struct nft_parse *parse, const json_t *expressions, size_t index)
 {
-	const json_t *expression, *mapped = NULL;
+	const json_t *expression;
+	bool chosen = false;
 	size_t i;
 
 	json_array_foreach(expressions, i, expression)
 	{
-		const json_t *map = find_map(expression);
+		struct choice choice = find_choice(parse, expression);
 
-		if (map == NULL || mapped != NULL)
+		if (choice.elements == NULL || chosen)
 			add_expression(parse, expression);
-		else if (json_array_size(map) > 0)
-			add_element(parse, json_object_get(expression, "vmap"),
-				json_array_get(map, index));
-		mapped = map != NULL ? map : mapped;
+		else if (json_array_size(choice.elements) > 0)
+			add_element(parse, &choice, json_array_get(choice.elements, index));
+		else
+			ruleset_add_match(parse->rule, MATCH_ALWAYS, true); /* an empty set */
+		chosen |= choice.elements != NULL;
 	}
 }
 
 /* How many rules of the model a rule becomes. */
-static size_t count_copies(const json_t *expressions)
+static size_t count_copies(const struct nft_parse *parse, const json_t *expressions)
 {
 	const json_t *expression;
 	size_t i;
 
 	json_array_foreach(expressions, i, expression)
 	{
-		size_t elements = json_array_size(find_map(expression));
+		struct choice choice = find_choice(parse, expression);
 
-		if (elements > 0)
-			return elements;
+		if (choice.elements != NULL)
+			return json_array_size(choice.elements) > 0
+				       ? json_array_size(choice.elements)
+				       : 1;
 	}
 	return 1;
 }
@@ -227,7 +339,7 @@ static void add_copies(
 {
 	unsigned number =
 		chain->rule_count > 0 ? chain->rules[chain->rule_count - 1].number + 1 : 1;
-	size_t count = count_copies(expressions);
+	size_t count = count_copies(&parse, expressions);
 
 	for (size_t i = 0; i < count; i++) {
 		parse.rule = ruleset_add_rule(chain);
@@ -249,8 +361,11 @@ static bool read_rule(struct reader *reader, const json_t *object)
 	struct chain *chain;
 	size_t place;
 
-	if (!find_table(reader, object, &place))
+	if (!find_table(reader, object, &place)) {
+		if (drops_something(json_object_get(object, "expr")))
+			note_dropping(reader, object);
 		return true;
+	}
 	chain = ruleset_chain(&reader->parsed.tables[place], name);
 	if (chain == NULL)
 		return fail(reader, "the chain of a rule is not listed", name);
@@ -268,7 +383,7 @@ static bool read_object(void *context, json_t *object)
 		const char *kind;
 		bool (*read)(struct reader *reader, const json_t *object);
 	} kinds[] = {{"rule", read_rule}, {"chain", read_chain}, {"set", read_set},
-		{"table", read_table}};
+		{"map", read_set}, {"table", read_table}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const json_t *one = json_object_get(object, kinds[i].kind);

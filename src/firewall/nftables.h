@@ -41,11 +41,17 @@ struct nft_parse {
 	struct rule *rule;
 };
 
-/* AF_INET, AF_INET6, AF_UNSPEC for "ip", "ip6", "inet"; -1 for other families, which have no IP packets. */
+/* AF_INET, AF_INET6, AF_UNSPEC for "ip", "ip6", "inet" and "netdev"; -1 for other families, which have no IP packets. */
 int nft_family(const char *name);
 
 /* Reads a whole number from 0 to MOST into *NUMBER. */
 bool nft_uint(const json_t *value, json_int_t most, uint32_t *number);
+
+/*
+ * The values that a choice has: a set of a rule, or the elements of a named set or map ("@NAME"), or NULL if it
+ * is not listed.
+ */
+const json_t *nft_elements(const struct nft_parse *parse, const json_t *data);
 
 /* Adds the match `LEFT OP RIGHT` to the rule, as an unknown match if it is unknown. */
 void nft_match(struct nft_parse *parse, const char *op, const json_t *left, const json_t *right);

@@ -15,7 +15,7 @@ int nft_family(const char *name)
 		return AF_INET;
 	if (strcmp(name, "ip6") == 0)
 		return AF_INET6;
-	return strcmp(name, "inet") == 0 ? AF_UNSPEC : -1;
+	return strcmp(name, "inet") == 0 || strcmp(name, "netdev") == 0 ? AF_UNSPEC : -1;
 }
 
 bool nft_uint(const json_t *value, json_int_t most, uint32_t *number)

@@ -24,7 +24,20 @@ static const struct name flag_names[] = {{"fin", 1}, {"syn", 2}, {"rst", 4}, {"p
 	{"ack", 16}, {"urg", 32}, {"ecn", 64}, {"cwr", 128}, {NULL, 0}};
 
 static const struct name state_names[] = {{"new", CT_NEW}, {"established", CT_ESTABLISHED},
-	{"related", CT_RELATED}, {"invalid", CT_INVALID}, {"untracked", CT_OTHER}, {NULL, 0}};
+	{"related", CT_RELATED}, {"invalid", CT_INVALID}, {"untracked", CT_UNTRACKED}, {NULL, 0}};
+
+/* What `ct status` says of a simulated packet's connection; `assured` is not known. */
+static const struct name status_names[] = {{"dnat", CT_CHANGED}, {"snat", CT_CHANGED},
+	{"expected", CT_CHANGED}, {"seen-reply", CT_ESTABLISHED}, {"confirmed", CT_ESTABLISHED},
+	{NULL, 0}};
+
+static const struct name type_names[] = {{"local", ADDRESS_LOCAL}, {"unicast", ADDRESS_UNICAST},
+	{"broadcast", ADDRESS_BROADCAST}, {"multicast", ADDRESS_MULTICAST},
+	{"anycast", ADDRESS_ANYCAST}, {"unreachable", ADDRESS_UNREACHABLE},
+	{"blackhole", ADDRESS_UNREACHABLE}, {"prohibit", ADDRESS_UNREACHABLE}, {NULL, 0}};
+
+static const struct name fib_flags[] = {{"saddr", ROUTE_TO_SOURCE}, {"daddr", 0},
+	{"mark", ROUTE_BY_MARK}, {"iif", ROUTE_ON_LINK_IN}, {"oif", ROUTE_ON_LINK_OUT}, {NULL, 0}};
 
 /* --- values --- */
 
@@ -106,7 +119,7 @@ static bool add_bits(const json_t *value, const struct name *names, uint32_t *bi
 		json_array_foreach(list, i, one) if (!add_bits(one, names, bits)) return false;
 		return true;
 	}
-	if (nft_uint(value, UINT8_MAX, &number) && names == flag_names) {
+	if (names == flag_names && nft_uint(value, UINT8_MAX, &number)) {
 		*bits |= number;
 		return true;
 	}
@@ -325,46 +338,73 @@ static bool match_socket(
 	return true;
 }
 
-static bool match_state(
-	struct nft_parse *parse, const json_t *ct, const char *op, const json_t *right)
+/* `ct state`, `ct status`, `ct mark`. */
+static bool match_ct(struct nft_parse *parse, const json_t *ct, const char *op, const json_t *right)
 {
+	const char *key = json_text(ct, "key");
+	const struct name *names = strcmp(key, "status") == 0 ? status_names : state_names;
+	bool negated = strcmp(op, "!=") == 0;
 	uint32_t bits = 0;
 
-	if (strcmp(json_text(ct, "key"), "state") != 0 || strcmp(op, "!") == 0 ||
-		!add_bits(right, state_names, &bits))
+	if (strcmp(op, "!") == 0)
 		return false;
-	ruleset_add_match(parse->rule, MATCH_CT_STATE, strcmp(op, "!=") == 0)->number = bits;
+	if (strcmp(key, "mark") == 0)
+		return strcmp(op, "in") != 0 &&
+		       add_values(parse, MATCH_CT_MARK, negated, right, add_mark, true);
+	if ((names == state_names && strcmp(key, "state") != 0) || !add_bits(right, names, &bits))
+		return false;
+	ruleset_add_match(parse->rule, MATCH_CT_STATE, negated)->number = bits;
 	return true;
 }
 
-/* `fib daddr type local`. With an interface it means something else, and is unknown. */
+/* `fib FLAGS oif missing`, also as `oif 0`; of interfaces by their names nothing is known. */
+static bool match_fib_link(
+	struct nft_parse *parse, uint32_t flags, bool negated, const json_t *right)
+{
+	const char *name = json_string_value(right);
+	bool none = json_is_false(right) || (name != NULL && strcmp(name, "0") == 0) ||
+		    (json_is_integer(right) && json_integer_value(right) == 0);
+
+	if (!none && !json_is_true(right))
+		return false;
+	ruleset_add_match(parse->rule, MATCH_ROUTE, negated != none)->mask = flags;
+	return true;
+}
+
+/* `fib FLAGS type …` and `fib FLAGS oif …`. */
 static bool match_fib(struct nft_parse *parse, const json_t *fib, bool negated, const json_t *right)
 {
-	const json_t *flags = json_object_get(fib, "flags");
-	const char *flag =
-		json_string_value(json_is_array(flags) ? json_array_get(flags, 0) : flags);
-	const char *type = json_string_value(right);
+	const json_t *named = json_object_get(fib, "flags");
+	const char *result = json_text(fib, "result");
+	struct match *match;
+	uint32_t flags = 0, types = 0;
 
-	if (json_array_size(flags) > 1 || flag == NULL || strcmp(flag, "daddr") != 0 ||
-		strcmp(json_text(fib, "result"), "type") != 0 || type == NULL ||
-		strcmp(type, "local") != 0)
+	if (!add_bits(named, fib_flags, &flags))
 		return false;
-	ruleset_add_match(parse->rule, MATCH_LOCAL, negated);
+	if (strncmp(result, "oif", 3) == 0)
+		return match_fib_link(parse, flags, negated, right);
+	if (strcmp(result, "type") != 0 || !add_bits(right, type_names, &types))
+		return false;
+	match = ruleset_add_match(parse->rule, MATCH_TYPE, negated);
+	match->number = types;
+	match->mask = flags;
 	return true;
 }
 
-/* `meta mark & MASK`, `tcp flags & MASK`. */
+/* `meta mark & MASK`, `ct mark & MASK`, `tcp flags & MASK`. */
 static bool match_masked(
 	struct nft_parse *parse, const char *op, const json_t *sides, const json_t *right)
 {
 	const json_t *value = json_array_get(sides, 0), *mask = json_array_get(sides, 1);
 	const json_t *payload = json_object_get(value, "payload");
+	const json_t *meta = json_object_get(value, "meta"), *ct = json_object_get(value, "ct");
 	uint32_t bits = 0;
 
-	if (strcmp(json_text(json_object_get(value, "meta"), "key"), "mark") == 0) {
+	if (strcmp(json_text(meta, "key"), "mark") == 0 ||
+		strcmp(json_text(ct, "key"), "mark") == 0) {
 		if (!nft_uint(mask, UINT32_MAX, &bits) ||
-			!match_meta(parse, json_object_get(value, "meta"), strcmp(op, "!=") == 0,
-				right))
+			!(meta != NULL ? match_meta(parse, meta, strcmp(op, "!=") == 0, right)
+				       : match_ct(parse, ct, op, right)))
 			return false;
 		parse->rule->matches[parse->rule->match_count - 1].mask = bits;
 		return true;
@@ -377,6 +417,20 @@ static bool match_masked(
 	return match_flags(parse, op, bits, right);
 }
 
+/* `meta skuid 1000` or `meta skuid 1000-2000`; nft prints the names of users that it knows. */
+static bool match_uid(struct nft_parse *parse, bool negated, const json_t *right)
+{
+	const json_t *range = json_object_get(right, "range");
+	struct match *match = ruleset_add_match(parse->rule, MATCH_UID, negated);
+	const json_t *first = range != NULL ? json_array_get(range, 0) : right;
+	const json_t *last = range != NULL ? json_array_get(range, 1) : right;
+
+	if (nft_uint(first, UINT32_MAX, &match->number) && nft_uint(last, UINT32_MAX, &match->mask))
+		return true;
+	ruleset_drop_match(parse->rule);
+	return false;
+}
+
 static bool match_known(
 	struct nft_parse *parse, const char *op, const json_t *left, const json_t *right)
 {
@@ -387,10 +441,17 @@ static bool match_known(
 		return (plain || strcmp(json_text(inner, "field"), "flags") == 0) &&
 		       match_payload(parse, op, inner, right);
 	if ((inner = json_object_get(left, "ct")) != NULL)
-		return match_state(parse, inner, op, right);
+		return match_ct(parse, inner, op, right);
 	if (!plain)
 		return false;
-	if ((inner = json_object_get(left, "meta")) != NULL)
+	if (json_object_get(left, "numgen") != NULL) {
+		ruleset_add_match(parse->rule, MATCH_LIMIT, true); /* some packets, by chance */
+		return true;
+	}
+	if ((inner = json_object_get(left, "meta")) != NULL &&
+		strcmp(json_text(inner, "key"), "skuid") == 0)
+		return match_uid(parse, negated, right);
+	if (inner != NULL)
 		return match_meta(parse, inner, negated, right);
 	if ((inner = json_object_get(left, "socket")) != NULL)
 		return match_socket(parse, inner, negated, right);

@@ -120,6 +120,7 @@ static void free_chain(struct chain *chain)
 	for (size_t i = 0; i < chain->rule_count; i++)
 		free_rule(&chain->rules[i]);
 	free(chain->rules);
+	free(chain->links);
 	free(chain->name);
 }
 
@@ -141,6 +142,8 @@ void ruleset_free(struct ruleset *ruleset)
 	free(ruleset->tables);
 	free(ruleset->bases);
 	free(ruleset->sets);
+	free(ruleset->arp);
+	free(ruleset->bridge);
 	*ruleset = (struct ruleset){0};
 }
 
@@ -218,6 +221,18 @@ static const struct table *find_printed(const struct ruleset *printed, const str
 	return NULL;
 }
 
+/* A table that iptables-save printed was made when nft says. */
+static void take_order(struct ruleset *ruleset, const struct table *seen)
+{
+	for (size_t i = 0; i < ruleset->table_count; i++) {
+		struct table *table = &ruleset->tables[i];
+
+		if (table->tool == TOOL_IPTABLES && table->family == seen->family &&
+			strcmp(table->name, seen->name) == 0)
+			table->order = seen->order;
+	}
+}
+
 /* Removes what nft lists of tables that iptables-save printed: a few for each family, however many nft has. */
 static void remove_duplicates(struct ruleset *ruleset)
 {
@@ -230,6 +245,9 @@ static void remove_duplicates(struct ruleset *ruleset)
 				printed.tables, printed.table_count, sizeof(struct table));
 			printed.tables[printed.table_count++] = ruleset->tables[i];
 		}
+	for (size_t i = 0; i < ruleset->table_count; i++)
+		if (ruleset->tables[i].tool == TOOL_NFT)
+			take_order(ruleset, &ruleset->tables[i]);
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		struct table *table = &ruleset->tables[i];
 		const struct table *same =
@@ -255,7 +273,10 @@ static int by_passage(const void *a, const void *b)
 		return first->hook < second->hook ? -1 : 1;
 	if (first->priority != second->priority)
 		return first->priority < second->priority ? -1 : 1;
-	return (one->place > other->place) - (one->place < other->place);
+	/* The kernel puts a new chain before those of its priority (nf_hook_entries_grow()). */
+	if (one->table->order != other->table->order)
+		return one->table->order > other->table->order ? -1 : 1;
+	return (one->place < other->place) - (one->place > other->place);
 }
 
 /* Lists the base chains, when no table moves any more. */
@@ -283,6 +304,14 @@ static void list_bases(struct ruleset *ruleset)
 		qsort(ruleset->bases, ruleset->base_count, sizeof(struct base_chain), by_passage);
 }
 
+static void move_text(char **to, char *from)
+{
+	if (from == NULL)
+		return;
+	free(*to);
+	*to = from;
+}
+
 void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 {
 	for (size_t i = 0; i < added->table_count; i++) {
@@ -294,6 +323,8 @@ void ruleset_join(struct ruleset *ruleset, struct ruleset *added)
 		ruleset->sets = array_room(ruleset->sets, ruleset->set_count, sizeof(struct match));
 		ruleset->sets[ruleset->set_count++] = added->sets[i];
 	}
+	move_text(&ruleset->arp, added->arp);
+	move_text(&ruleset->bridge, added->bridge);
 	free(added->tables);
 	free(added->sets);
 	*added = (struct ruleset){0};

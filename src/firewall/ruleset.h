@@ -22,7 +22,8 @@ enum hook {
 	HOOK_INPUT,
 	HOOK_FORWARD,
 	HOOK_OUTPUT,
-	HOOK_POSTROUTING
+	HOOK_POSTROUTING,
+	HOOK_INGRESS /* of a link, before PREROUTING: nft's alone */
 };
 
 enum match_kind {
@@ -38,17 +39,43 @@ enum match_kind {
 	MATCH_SOCKET,    /* the host has a socket for the packet; see `transparent` and below */
 	MATCH_TCP_FLAGS, /* (flags & mask) == number, in TCP's own bits */
 	MATCH_CT_STATE,  /* number: a set of enum ct_state */
-	MATCH_LOCAL,     /* the destination is an address of the host (addrtype LOCAL, fib) */
-	MATCH_ALWAYS,    /* a comment, a counter, a limit: always holds */
-	MATCH_UNKNOWN    /* text: the match as the tool prints it */
+	MATCH_CT_MARK,   /* (the connection's mark & mask) == number */
+	MATCH_TYPE, /* what an address is by the routes (addrtype, `fib … type`); number: a set of
+			    enum address_type; mask: of enum route_key */
+	MATCH_ROUTE, /* there is a route to an address (rpfilter, `fib … oif exists`); mask: as above */
+	MATCH_LIMIT, /* holds until a limit is reached; number: packets a minute. Negated: holds from then
+			on, or by chance (number 0) */
+	MATCH_UID,    /* the packet's socket is of a user from `number` to `mask` */
+	MATCH_ALWAYS, /* a comment, a counter: always holds */
+	MATCH_UNKNOWN /* text: the match as the tool prints it */
 };
 
 enum ct_state {
 	CT_NEW = 1 << 0,
 	CT_ESTABLISHED = 1 << 1,
 	CT_INVALID = 1 << 2,
-	CT_OTHER = 1 << 3,  /* untracked */
-	CT_RELATED = 1 << 4 /* such as an ICMP error */
+	CT_UNTRACKED = 1 << 3,
+	CT_RELATED = 1 << 4, /* such as an ICMP error */
+	CT_CHANGED = 1 << 5  /* NAT changed an address: of no simulated packet */
+};
+
+enum address_type {
+	ADDRESS_LOCAL = 1 << 0,
+	ADDRESS_UNICAST = 1 << 1,
+	ADDRESS_BROADCAST = 1 << 2,
+	ADDRESS_MULTICAST = 1 << 3,
+	ADDRESS_UNREACHABLE = 1 << 4, /* blackhole, prohibit and unreachable included */
+	ADDRESS_ANYCAST = 1 << 5
+};
+
+/* How a match asks the routing tables. */
+enum route_key {
+	ROUTE_TO_SOURCE = 1 << 0, /* about the packet's source; else about its destination */
+	ROUTE_BY_MARK = 1 << 1,   /* with the packet's mark; else with none */
+	ROUTE_ON_LINK_IN =
+		1 << 2, /* an answer counts only on the link that the packet comes in by */
+	ROUTE_ON_LINK_OUT = 1 << 3, /* or goes out by */
+	ROUTE_MAY_BE_LOCAL = 1 << 4 /* a local route counts, too */
 };
 
 struct range {
@@ -74,8 +101,12 @@ enum target_kind {
 	TARGET_RETURN,
 	TARGET_JUMP, /* text: the chain */
 	TARGET_GOTO,
-	TARGET_MARK,            /* mark = (mark & ~mask) ^ number; the next rule follows */
-	TARGET_TPROXY,          /* to, and the mark; ends the table in iptables, not in nft */
+	TARGET_MARK,         /* mark = (mark & ~mask) ^ number; the next rule follows */
+	TARGET_TPROXY,       /* to, and the mark; ends the table in iptables, not in nft */
+	TARGET_NOTRACK,      /* connection tracking leaves the packet out; the next rule follows */
+	TARGET_CT_MARK,      /* the connection's mark = (its mark & ~mask) ^ number */
+	TARGET_CT_MARK_SAVE, /* the connection's mark = (its mark & ~mask) ^ (mark & number) */
+	TARGET_CT_MARK_RESTORE, /* mark = (mark & ~number) ^ (the connection's mark & mask) */
 	TARGET_NAT_SOURCE,      /* SNAT, MASQUERADE */
 	TARGET_NAT_DESTINATION, /* DNAT, REDIRECT */
 	TARGET_UNKNOWN          /* text: the target; the next rule follows, the mark is unknown */
@@ -83,7 +114,7 @@ enum target_kind {
 
 struct target {
 	enum target_kind kind;
-	uint32_t number, mask; /* of MARK and TPROXY (mask 0: the mark stays) */
+	uint32_t number, mask; /* of TPROXY: mask 0: the mark stays */
 	struct addr to;        /* of TPROXY; port 0 and the wildcard: those of the packet */
 	char *text;
 };
@@ -102,16 +133,20 @@ struct rule {
 struct chain {
 	char *name;
 	enum hook hook;
-	int priority; /* as the chain has it in nft; iptables: that of the table */
-	bool nat;     /* only the first packet of a connection passes it */
-	bool drops;   /* the policy is drop */
+	int priority;      /* as the chain has it in nft; iptables: that of the table */
+	bool nat;          /* only the first packet of a connection passes it */
+	bool drops;        /* the policy is drop */
+	bool routes_again; /* at OUTPUT: after a change of the mark the packet gets another route */
+	char *links;       /* at INGRESS: names with blanks between them, else NULL */
 	struct rule *rules;
 	size_t rule_count;
 };
 
 struct table {
 	enum firewall_tool tool;
-	int family; /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
+	int family;   /* AF_INET, AF_INET6, AF_UNSPEC (inet) */
+	size_t order; /* in which nft lists it, that is, in which it was made; 0: unknown */
+	bool netdev;  /* of nft's family netdev, whose packets are of any family */
 	char *name;
 	struct chain *chains;
 	size_t chain_count;
@@ -128,8 +163,10 @@ struct base_chain {
 struct ruleset {
 	struct table *tables;
 	size_t table_count;
-	struct base_chain *bases; /* by hook, priority, then in the order of the listing */
+	struct base_chain *bases; /* by hook, priority, then the latest of the listing first */
 	size_t base_count;
+	char *arp,
+		*bridge; /* tables of nft's other families that drop something, with blanks; or NULL */
 	struct match *sets; /* contents of named sets, for the matches that borrow them */
 	size_t set_count;
 };
@@ -148,10 +185,19 @@ int ruleset_parse_iptables(struct ruleset *ruleset, enum firewall_tool tool, int
 	const char *text, char **problem);
 
 /*
- * The same for `nft -j list ruleset`: tables of ip, ip6 and inet. A verdict map becomes a rule for each of its
+ * The same for `nft -j list ruleset`: tables of ip, ip6, inet and netdev. A verdict map becomes a rule for each of its
  * elements, all with the number and the handle of the rule that has the map.
  */
 int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem);
+
+/*
+ * Reads the links of chains at INGRESS from TEXT, what `nft list chains` prints; nft's JSON leaves them out before
+ * version 1.0.9. What is not understood stays unknown.
+ */
+void ruleset_parse_nft_links(struct ruleset *ruleset, const char *text);
+
+/* Whether a chain at INGRESS has no links yet. */
+bool ruleset_lacks_links(const struct ruleset *ruleset);
 
 void ruleset_free(struct ruleset *ruleset);
 

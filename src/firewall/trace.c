@@ -35,6 +35,7 @@ struct walk {
 	enum hook hook;
 	const struct table *table;
 	const struct chain *base;
+	enum ct_state ct;
 	unsigned steps;
 	struct trace trace;
 };
@@ -105,7 +106,67 @@ static bool state_holds(const struct walk *walk, const struct match *match)
 	bool known = walk->base->priority > CONNTRACK_PRIORITY ||
 		     (walk->hook != HOOK_PREROUTING && walk->hook != HOOK_OUTPUT);
 
-	return (match->number & (known ? walk->packet->ct : CT_INVALID)) != 0;
+	/* Before that, only a packet that is left out has a state. */
+	if (!known && walk->ct != CT_UNTRACKED)
+		return (match->number & CT_INVALID) != 0;
+	return (match->number & walk->ct) != 0;
+}
+
+/* Whether an answer about a route counts for a match that asks for a link. */
+static bool is_on_link(
+	const struct walk *walk, const struct match *match, const struct trace_route *route)
+{
+	const char *link = match->mask & ROUTE_ON_LINK_IN    ? walk->packet->in
+			   : match->mask & ROUTE_ON_LINK_OUT ? walk->packet->out
+							     : NULL;
+
+	if ((match->mask & (ROUTE_ON_LINK_IN | ROUTE_ON_LINK_OUT)) == 0)
+		return true;
+	return link != NULL && route->link != NULL && strcmp(link, route->link) == 0;
+}
+
+/* Asks the host what the match asks of the routing tables. */
+static bool ask_host(const struct walk *walk, const struct match *match, struct trace_route *route)
+{
+	const struct packet *packet = walk->packet;
+	const struct addr *address =
+		match->mask & ROUTE_TO_SOURCE ? &packet->source : &packet->destination;
+	uint32_t mark = match->mask & ROUTE_BY_MARK ? walk->trace.mark : 0;
+	const struct trace_host *host = packet->host;
+
+	*route = (struct trace_route){.type = ADDRESS_UNICAST};
+	if (match->kind == MATCH_ROUTE)
+		return host != NULL && host->route != NULL &&
+		       host->route(host->context, address, mark, route);
+	if (host != NULL && host->type != NULL)
+		return host->type(host->context, address, mark, route);
+	if (packet->destination_local)
+		route->type = ADDRESS_LOCAL;
+	return match->mask == 0;
+}
+
+static enum match_answer type_holds(const struct walk *walk, const struct match *match)
+{
+	struct trace_route route;
+
+	if (!ask_host(walk, match, &route))
+		return UNKNOWN;
+	if (route.type == ADDRESS_LOCAL && !is_on_link(walk, match, &route))
+		route.type = ADDRESS_UNICAST;
+	return answer((match->number & route.type) != 0);
+}
+
+/* A local route is none here: the kernel does not expect own addresses as sources (nft_fib4_eval()). */
+static enum match_answer route_holds(const struct walk *walk, const struct match *match)
+{
+	struct trace_route route;
+	bool counts;
+
+	if (!ask_host(walk, match, &route))
+		return UNKNOWN;
+	counts = route.type == ADDRESS_UNICAST ||
+		 (route.type == ADDRESS_LOCAL && (match->mask & ROUTE_MAY_BE_LOCAL) != 0);
+	return answer(counts && is_on_link(walk, match, &route));
 }
 
 /* The answer without negation. */
@@ -140,8 +201,19 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 		return answer((packet->tcp_flags & match->mask) == match->number);
 	case MATCH_CT_STATE:
 		return answer(state_holds(walk, match));
-	case MATCH_LOCAL:
-		return answer(packet->destination_local);
+	case MATCH_CT_MARK:
+		return answer((walk->trace.ct_mark & match->mask) == match->number);
+	case MATCH_TYPE:
+		return type_holds(walk, match);
+	case MATCH_ROUTE:
+		return route_holds(walk, match);
+	case MATCH_UID:
+		if (!packet->has_uid) /* a packet that comes in has no socket for this match */
+			return walk->hook == HOOK_OUTPUT || walk->hook == HOOK_POSTROUTING ? UNKNOWN
+											   : NO;
+		return answer(packet->uid >= match->number && packet->uid <= match->mask);
+	case MATCH_LIMIT:
+		return answer(!packet->limits_reached);
 	case MATCH_ALWAYS:
 		return YES;
 	default:
@@ -175,19 +247,39 @@ static enum match_answer match_holds(const struct walk *walk, const struct match
 	return answer(plain == NO);
 }
 
-static enum match_answer rule_holds(const struct walk *walk, const struct rule *rule)
+/* Notes a rule that applies, or does not, only when its limit is reached. */
+static void note_limit(struct walk *walk, const struct rule *rule, uint32_t rate)
+{
+	if (!ruleset_has_effect(rule))
+		return;
+	if (walk->trace.limited == NULL || rate < walk->trace.rate)
+		walk->trace.rate = rate;
+	if (walk->trace.limited == NULL)
+		walk->trace.limited = rule;
+}
+
+static enum match_answer rule_holds(struct walk *walk, const struct rule *rule)
 {
 	enum match_answer all = YES;
+	const struct match *limit = NULL;
 
 	for (size_t i = 0; i < rule->match_count; i++) {
-		enum match_answer one = match_holds(walk, &rule->matches[i]);
+		enum match_answer one;
 
+		if (rule->matches[i].kind == MATCH_LIMIT) {
+			limit = &rule->matches[i];
+			continue;
+		}
+		one = match_holds(walk, &rule->matches[i]);
 		if (one == NO)
 			return NO;
 		if (one == UNKNOWN)
 			all = UNKNOWN;
 	}
-	return all;
+	if (limit == NULL)
+		return all;
+	note_limit(walk, rule, limit->number);
+	return match_holds(walk, limit) == NO ? NO : all;
 }
 
 /* --- targets --- */
@@ -196,36 +288,110 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 
 static void note_unsure(struct walk *walk, const struct rule *rule)
 {
-	if (walk->trace.unsure == NULL)
-		walk->trace.unsure = rule;
+	struct trace *trace = &walk->trace;
+
+	for (size_t i = 0; i < trace->unsure_count; i++)
+		if (trace->unsures[i] == rule)
+			return;
+	if (trace->unsure_count < UNSURE_MAX)
+		trace->unsures[trace->unsure_count++] = rule;
+	trace->unsure = trace->unsures[0];
+}
+
+static struct trace_place place_of(const struct walk *walk)
+{
+	return (struct trace_place){walk->table, walk->base};
 }
 
 static enum verdict end_trace(struct walk *walk, const struct rule *rule, enum verdict verdict)
 {
 	walk->trace.ended = rule;
 	walk->trace.table = walk->table;
+	walk->trace.ended_at = place_of(walk);
 	return verdict;
+}
+
+static void put_mark(struct walk *walk, const struct rule *rule, uint32_t mark)
+{
+	struct trace *trace = &walk->trace;
+
+	trace->routed_again |= walk->base->routes_again && trace->mark != mark;
+	if (trace->changed == NULL && trace->mark != 0 && trace->mark != mark) {
+		trace->changed = rule;
+		trace->mark_before = trace->mark;
+		trace->changed_at = place_of(walk);
+	}
+	trace->mark = mark;
+	trace->marked = rule;
+	trace->marked_at = place_of(walk);
 }
 
 static void set_mark(struct walk *walk, const struct rule *rule, const struct target *target)
 {
 	if (target->kind == TARGET_TPROXY && target->mask == 0 && target->number == 0)
 		return;
-	walk->trace.mark = (walk->trace.mark & ~target->mask) ^ target->number;
-	walk->trace.marked = rule;
+	put_mark(walk, rule, (walk->trace.mark & ~target->mask) ^ target->number);
 }
 
-static enum verdict divert(struct walk *walk, const struct rule *rule, const struct target *target)
+/* Marks of connections. A packet that is not tracked has no connection, and such a target no effect. */
+static void copy_mark(struct walk *walk, const struct rule *rule, const struct target *target)
 {
-	struct addr listener = walk->packet->destination;
+	struct trace *trace = &walk->trace;
+
+	if (walk->ct == CT_UNTRACKED || walk->ct == CT_INVALID)
+		return;
+	if (target->kind == TARGET_CT_MARK)
+		trace->ct_mark = (trace->ct_mark & ~target->mask) ^ target->number;
+	else if (target->kind == TARGET_CT_MARK_SAVE)
+		trace->ct_mark = (trace->ct_mark & ~target->mask) ^ (trace->mark & target->number);
+	else
+		put_mark(walk, rule,
+			(trace->mark & ~target->number) ^ (trace->ct_mark & target->mask));
+}
+
+/* The address and port at which TPROXY looks for a listener. */
+static struct addr listener_of(const struct walk *walk, const struct target *target)
+{
+	const struct packet *packet = walk->packet;
+	const struct trace_host *host = packet->host;
+	struct addr listener = packet->destination;
 	uint16_t port = addr_port(&target->to);
+
+	if (!addr_is_any(&target->to))
+		listener = target->to;
+	else if (host != NULL && host->first_address != NULL && packet->in != NULL)
+		host->first_address(host->context, addr_family(&listener), packet->in, &listener);
+	addr_set_port(&listener, port != 0 ? port : addr_port(&packet->destination));
+	return listener;
+}
+
+/* Whether TPROXY finds a socket: that of the packet's connection, or a listener. */
+static bool finds_socket(const struct packet *packet, const struct addr *listener)
+{
+	const struct trace_host *host = packet->host;
+
+	if (packet->socket == SOCKET_CONNECTED)
+		return true;
+	return !packet->proxy_down &&
+	       (host == NULL || host->listens == NULL ||
+		       host->listens(host->context, packet->protocol, listener));
+}
+
+/* *STOPS: without a listener, the rest of a rule of nft has no effect. */
+static enum verdict divert(
+	struct walk *walk, const struct rule *rule, const struct target *target, bool *stops)
+{
+	struct addr listener;
 
 	if (!has_ports(walk->packet))
 		return GOES_ON;
-	if (!addr_is_any(&target->to))
-		listener = target->to;
-	addr_set_port(&listener, port != 0 ? port : addr_port(&walk->packet->destination));
+	listener = listener_of(walk, target);
 	walk->trace.listener = listener;
+	if (!finds_socket(walk->packet, &listener)) {
+		walk->trace.missed = rule;
+		*stops = true;
+		return walk->table->tool == TOOL_NFT ? GOES_ON : end_trace(walk, rule, DROPPED);
+	}
 	walk->trace.tproxy = rule;
 	set_mark(walk, rule, target);
 	return walk->table->tool == TOOL_NFT ? GOES_ON : end_trace(walk, rule, ACCEPTED);
@@ -243,9 +409,9 @@ static enum verdict follow_jump(
 	return run_chain(walk, chain, depth + 1);
 }
 
-/* Applies one target. *LEAVES: the packet leaves the chain. */
+/* Applies one target. *LEAVES: the packet leaves the chain. *STOPS: it leaves the rule. */
 static enum verdict apply_target(struct walk *walk, const struct rule *rule,
-	const struct target *target, unsigned depth, bool *leaves)
+	const struct target *target, unsigned depth, bool *leaves, bool *stops)
 {
 	*leaves = target->kind == TARGET_GOTO || target->kind == TARGET_RETURN;
 	switch (target->kind) {
@@ -259,11 +425,20 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 	case TARGET_MARK:
 		set_mark(walk, rule, target);
 		return GOES_ON;
+	case TARGET_CT_MARK:
+	case TARGET_CT_MARK_SAVE:
+	case TARGET_CT_MARK_RESTORE:
+		copy_mark(walk, rule, target);
+		return GOES_ON;
+	case TARGET_NOTRACK:
+		walk->ct = CT_UNTRACKED;
+		return GOES_ON;
 	case TARGET_TPROXY:
-		return divert(walk, rule, target);
+		return divert(walk, rule, target, stops);
 	case TARGET_NAT_SOURCE:
 	case TARGET_NAT_DESTINATION:
 		walk->trace.nat = rule;
+		walk->trace.nat_at = place_of(walk);
 		return end_trace(walk, rule, ACCEPTED);
 	case TARGET_UNKNOWN:
 		note_unsure(walk, rule);
@@ -273,10 +448,10 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 	}
 }
 
-static bool has_socket_match(const struct rule *rule)
+static bool has_match(const struct rule *rule, enum match_kind kind)
 {
 	for (size_t i = 0; i < rule->match_count; i++)
-		if (rule->matches[i].kind == MATCH_SOCKET && !rule->matches[i].negated)
+		if (rule->matches[i].kind == kind && !rule->matches[i].negated)
 			return true;
 	return false;
 }
@@ -286,15 +461,16 @@ static enum verdict run_rule(
 {
 	enum match_answer holds = rule_holds(walk, rule);
 	enum verdict verdict = GOES_ON;
+	bool stops = false;
 
 	if (holds == UNKNOWN && ruleset_has_effect(rule))
 		note_unsure(walk, rule);
 	if (holds != YES)
 		return GOES_ON;
-	if (walk->trace.socket == NULL && has_socket_match(rule))
+	if (walk->trace.socket == NULL && has_match(rule, MATCH_SOCKET))
 		walk->trace.socket = rule;
-	for (size_t i = 0; verdict == GOES_ON && !*leaves && i < rule->target_count; i++)
-		verdict = apply_target(walk, rule, &rule->targets[i], depth, leaves);
+	for (size_t i = 0; verdict == GOES_ON && !*leaves && !stops && i < rule->target_count; i++)
+		verdict = apply_target(walk, rule, &rule->targets[i], depth, leaves, &stops);
 	return verdict;
 }
 
@@ -318,7 +494,11 @@ static enum verdict run_chain(struct walk *walk, const struct chain *chain, unsi
 static bool passes_chain(
 	const struct walk *walk, const struct table *table, const struct chain *chain)
 {
-	if (chain->nat && (walk->packet->ct != CT_NEW || walk->trace.nat != NULL))
+	if (chain->nat && (walk->ct != CT_NEW || walk->trace.nat != NULL))
+		return false;
+	/* Where it is not known which links a chain is for, it may be for this one. */
+	if (walk->hook == HOOK_INGRESS && chain->links != NULL && walk->packet->in != NULL &&
+		!is_named(chain->links, walk->packet->in, '*'))
 		return false;
 	return table->family == AF_UNSPEC ||
 	       table->family == addr_family(&walk->packet->destination);
@@ -343,7 +523,10 @@ static size_t first_base(const struct ruleset *ruleset, enum hook hook)
 struct trace trace_packet(
 	const struct ruleset *ruleset, enum hook hook, const struct packet *packet)
 {
-	struct walk walk = {.packet = packet, .hook = hook, .trace = {.mark = packet->mark}};
+	struct walk walk = {.packet = packet,
+		.hook = hook,
+		.ct = packet->ct,
+		.trace = {.mark = packet->mark, .ct_mark = packet->ct_mark}};
 
 	for (size_t i = first_base(ruleset, hook); i < ruleset->base_count; i++) {
 		const struct base_chain *base = &ruleset->bases[i];
@@ -362,5 +545,6 @@ struct trace trace_packet(
 		if (walk.trace.dropped)
 			break;
 	}
+	walk.trace.ct = walk.ct;
 	return walk.trace;
 }

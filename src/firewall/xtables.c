@@ -90,6 +90,7 @@ static int base_chain(struct reader *reader, struct chain *chain, const char *po
 	chain->drops = strcmp(policy, "DROP") == 0;
 	chain->nat = strcmp(table->name, "nat") == 0;
 	chain->priority = reader->priority;
+	chain->routes_again = chain->hook == HOOK_OUTPUT && strcmp(table->name, "mangle") == 0;
 	if (chain->nat && (chain->hook == HOOK_INPUT || chain->hook == HOOK_POSTROUTING))
 		chain->priority = SOURCE_NAT_PRIORITY;
 	return 0;

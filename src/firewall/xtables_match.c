@@ -228,7 +228,8 @@ static bool read_states(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	static const struct name names[] = {{"NEW", CT_NEW}, {"ESTABLISHED", CT_ESTABLISHED},
-		{"RELATED", CT_RELATED}, {"INVALID", CT_INVALID}, {"UNTRACKED", CT_OTHER}};
+		{"RELATED", CT_RELATED}, {"INVALID", CT_INVALID}, {"UNTRACKED", CT_UNTRACKED},
+		{"DNAT", CT_CHANGED}, {"SNAT", CT_CHANGED}};
 	uint32_t bits;
 
 	if (!read_names(values->text, names, sizeof(names) / sizeof(names[0]), &bits))
@@ -237,12 +238,93 @@ static bool read_states(
 	return true;
 }
 
-static bool read_local(
+/* --dst-type, --src-type: the kernel asks its routes, without the packet's mark. */
+static bool read_type(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
-	if (strcmp(values->text, "LOCAL") != 0)
+	static const struct name names[] = {{"LOCAL", ADDRESS_LOCAL}, {"UNICAST", ADDRESS_UNICAST},
+		{"BROADCAST", ADDRESS_BROADCAST}, {"MULTICAST", ADDRESS_MULTICAST},
+		{"ANYCAST", ADDRESS_ANYCAST}, {"UNREACHABLE", ADDRESS_UNREACHABLE},
+		{"BLACKHOLE", ADDRESS_UNREACHABLE}, {"PROHIBIT", ADDRESS_UNREACHABLE}};
+	struct match *match;
+	uint32_t bits;
+
+	if (!read_names(values->text, names, sizeof(names) / sizeof(names[0]), &bits))
 		return false;
-	ruleset_add_match(parse->rule, kind, parse->negated);
+	match = ruleset_add_match(parse->rule, kind, parse->negated);
+	match->number = bits;
+	if (xtables_is(values - 1, "--src-type"))
+		match->mask = ROUTE_TO_SOURCE;
+	return true;
+}
+
+/* An option that changes the match before it, if that is of its kind. */
+static struct match *match_before(struct xtables_parse *parse, enum match_kind kind)
+{
+	struct rule *rule = parse->rule;
+	struct match *match = rule->match_count > 0 ? &rule->matches[rule->match_count - 1] : NULL;
+
+	return match != NULL && match->kind == kind ? match : NULL;
+}
+
+static bool read_type_on_link(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	struct match *match = match_before(parse, kind);
+
+	if (match == NULL || parse->negated)
+		return false;
+	match->mask |=
+		xtables_is(values - 1, "--limit-iface-in") ? ROUTE_ON_LINK_IN : ROUTE_ON_LINK_OUT;
+	return true;
+}
+
+/* Options of the rpfilter match change the match that "-m rpfilter" added. */
+static bool read_rpfilter_option(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	struct match *match = match_before(parse, kind);
+
+	if (match == NULL || parse->negated)
+		return false;
+	if (xtables_is(values - 1, "--loose"))
+		match->mask &= ~(uint32_t)ROUTE_ON_LINK_IN;
+	else if (xtables_is(values - 1, "--validmark"))
+		match->mask |= ROUTE_BY_MARK;
+	else if (xtables_is(values - 1, "--accept-local"))
+		match->mask |= ROUTE_MAY_BE_LOCAL;
+	else
+		match->negated = true; /* --invert */
+	return true;
+}
+
+/* "3/min", "10/second", "5/sec": as packets a minute, one at least. */
+static bool read_rate(const char *text, uint32_t *rate)
+{
+	static const struct name units[] = {{"s", 3600}, {"m", 60}, {"h", 1}, {"d", 0}};
+	const char *end;
+	uint32_t number;
+
+	if (!xtables_number(text, &number, &end) || *end != '/')
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (end[1] == *units[i].name) {
+			uint64_t each = (uint64_t)number * units[i].bits / 60;
+
+			*rate = each > UINT32_MAX ? UINT32_MAX : (uint32_t)each;
+			return true;
+		}
+	return false;
+}
+
+static bool read_limit(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	uint32_t rate;
+
+	if (parse->negated || !read_rate(values->text, &rate))
+		return false;
+	ruleset_add_match(parse->rule, kind, false)->number = rate;
 	return true;
 }
 
@@ -262,6 +344,51 @@ static bool read_socket_option(
 	else
 		parse->restores_mark = true;
 	return true;
+}
+
+/* `statistic` matches some packets, by chance or by counting. */
+static bool read_statistic(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	(void)values;
+	ruleset_add_match(parse->rule, kind, true);
+	return true;
+}
+
+/* --connlimit-above and --hashlimit-above hold from a limit on, -upto until it. Of a hashlimit the rate counts. */
+static bool read_limit_each(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	bool above = strstr(values[-1].text, "-above") != NULL;
+	uint32_t rate = UINT32_MAX;
+
+	if (strncmp(values[-1].text, "--hashlimit", 11) == 0 && !read_rate(values->text, &rate))
+		rate = UINT32_MAX; /* of bytes */
+	ruleset_add_match(parse->rule, kind, above != parse->negated)->number = rate;
+	return true;
+}
+
+/* Options that say how a limit counts. */
+static bool read_detail(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	(void)kind;
+	(void)values;
+	return !parse->negated;
+}
+
+/* "1000" or "1000-2000". */
+static bool read_uid(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	const char *end;
+	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
+	bool well = xtables_number(values->text, &match->number, &end);
+
+	match->mask = match->number;
+	if (well && *end == '-')
+		well = xtables_number(end + 1, &match->mask, &end);
+	return keep_match_if(parse, well && *end == '\0');
 }
 
 static const struct xtables_option options[] = {
@@ -284,11 +411,40 @@ static const struct xtables_option options[] = {
 	{"socket", "--nowildcard", 0, read_socket_option, MATCH_SOCKET},
 	{"socket", "--restore-skmark", 0, read_socket_option, MATCH_SOCKET},
 	{"comment", "--comment", 1, read_always, MATCH_ALWAYS},
-	{"limit", "--limit", 1, read_always, MATCH_ALWAYS},
+	{"limit", "--limit", 1, read_limit, MATCH_LIMIT},
 	{"limit", "--limit-burst", 1, read_always, MATCH_ALWAYS},
+	{"statistic", "--mode", 1, read_statistic, MATCH_LIMIT},
+	{"statistic", "--probability", 1, read_detail, MATCH_LIMIT},
+	{"statistic", "--every", 1, read_detail, MATCH_LIMIT},
+	{"statistic", "--packet", 1, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-above", 1, read_limit_each, MATCH_LIMIT},
+	{"connlimit", "--connlimit-upto", 1, read_limit_each, MATCH_LIMIT},
+	{"connlimit", "--connlimit-mask", 1, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-saddr", 0, read_detail, MATCH_LIMIT},
+	{"connlimit", "--connlimit-daddr", 0, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-above", 1, read_limit_each, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-upto", 1, read_limit_each, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-burst", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-mode", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-name", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-srcmask", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-dstmask", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-size", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-max", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-expire", 1, read_detail, MATCH_LIMIT},
+	{"hashlimit", "--hashlimit-htable-gcinterval", 1, read_detail, MATCH_LIMIT},
+	{"owner", "--uid-owner", 1, read_uid, MATCH_UID},
 	{"conntrack", "--ctstate", 1, read_states, MATCH_CT_STATE},
 	{"state", "--state", 1, read_states, MATCH_CT_STATE},
-	{"addrtype", "--dst-type", 1, read_local, MATCH_LOCAL},
+	{"addrtype", "--dst-type", 1, read_type, MATCH_TYPE},
+	{"addrtype", "--src-type", 1, read_type, MATCH_TYPE},
+	{"addrtype", "--limit-iface-in", 0, read_type_on_link, MATCH_TYPE},
+	{"addrtype", "--limit-iface-out", 0, read_type_on_link, MATCH_TYPE},
+	{"rpfilter", "--loose", 0, read_rpfilter_option, MATCH_ROUTE},
+	{"rpfilter", "--validmark", 0, read_rpfilter_option, MATCH_ROUTE},
+	{"rpfilter", "--accept-local", 0, read_rpfilter_option, MATCH_ROUTE},
+	{"rpfilter", "--invert", 0, read_rpfilter_option, MATCH_ROUTE},
+	{"connmark", "--mark", 1, read_mark, MATCH_CT_MARK},
 	{"iprange", "--src-range", 1, read_address_range, MATCH_SOURCE},
 	{"iprange", "--dst-range", 1, read_address_range, MATCH_DESTINATION},
 };

@@ -72,6 +72,9 @@ static void read_module(struct xtables_parse *parse)
 	parse->module = parse->words[parse->at++].text;
 	if (strcmp(parse->module, "socket") == 0)
 		ruleset_add_match(parse->rule, MATCH_SOCKET, false)->no_wildcard_sockets = true;
+	if (strcmp(parse->module, "rpfilter") == 0)
+		ruleset_add_match(parse->rule, MATCH_ROUTE, false)->mask =
+			ROUTE_TO_SOURCE | ROUTE_ON_LINK_IN;
 	if (xtables_knows_match(parse->module))
 		return;
 	while (parse->at < parse->count && !xtables_is(&parse->words[parse->at], "-m") &&

@@ -27,7 +27,7 @@ static const struct {
 	{"TOS", TARGET_NONE}, {"TTL", TARGET_NONE}, {"HL", TARGET_NONE}, {"IDLETIMER", TARGET_NONE},
 	{"LED", TARGET_NONE}, {"RATEEST", TARGET_NONE}, {"SECMARK", TARGET_NONE},
 	{"CONNSECMARK", TARGET_NONE}, {"TCPOPTSTRIP", TARGET_NONE}, {"ECN", TARGET_NONE},
-	{"TEE", TARGET_NONE}};
+	{"TEE", TARGET_NONE}, {"NOTRACK", TARGET_NOTRACK}};
 
 /* Adds a target of KIND, or an unknown one where its options are not KNOWN. */
 static struct target *add_target(
@@ -107,13 +107,64 @@ static void read_netmap(struct xtables_parse *parse, size_t first)
 		parse->hook != HOOK_NONE, first);
 }
 
-/* CONNMARK changes the packet's mark only when it restores it from the connection. */
+/* "0xVALUE/0xMASK" of CONNMARK's --set-xmark; --set-mark sets all bits of VALUE as well as those of MASK. */
+static bool read_ct_mark(struct target *target, const struct xtables_word *words)
+{
+	bool whole = xtables_is(words, "--set-mark");
+
+	if (!xtables_masked(words[1].text, &target->number, &target->mask) ||
+		(!whole && !xtables_is(words, "--set-xmark")))
+		return false;
+	if (whole)
+		target->mask |= target->number;
+	target->kind = TARGET_CT_MARK;
+	return true;
+}
+
+/* --save-mark and --restore-mark, with "--nfmask MASK", "--ctmask MASK" or, for both, "--mask MASK". */
+static bool read_ct_copy(
+	struct target *target, const struct xtables_word *words, const struct xtables_word *end)
+{
+	uint32_t all;
+
+	target->number = target->mask = UINT32_MAX;
+	target->kind =
+		xtables_is(words, "--save-mark") ? TARGET_CT_MARK_SAVE : TARGET_CT_MARK_RESTORE;
+	if (target->kind == TARGET_CT_MARK_RESTORE && !xtables_is(words, "--restore-mark"))
+		return false;
+	for (words++; end - words >= 2; words += 2) {
+		uint32_t mask;
+
+		if (!xtables_masked(words[1].text, &mask, &all))
+			return false;
+		if (!xtables_is(words, "--ctmask"))
+			target->number = mask;
+		if (!xtables_is(words, "--nfmask"))
+			target->mask = mask;
+	}
+	return words == end;
+}
+
 static void read_connmark(struct xtables_parse *parse, size_t first)
 {
-	bool restores =
-		parse->count - first < 3 || xtables_is(&parse->words[first + 2], "--restore-mark");
+	const struct xtables_word *words = &parse->words[first + 2],
+				  *end = &parse->words[parse->count];
+	struct target read = {0};
+	bool known = (end - words == 2 && read_ct_mark(&read, words)) ||
+		     (end - words >= 1 && read_ct_copy(&read, words, end));
+	struct target *target = add_target(parse, read.kind, known, first);
 
-	add_target(parse, TARGET_NONE, !restores, first);
+	if (known)
+		*target = read;
+}
+
+/* CT: helpers, zones and the like change nothing that rules match. */
+static void read_ct(struct xtables_parse *parse, size_t first)
+{
+	bool left_out =
+		parse->count - first == 3 && xtables_is(&parse->words[first + 2], "--notrack");
+
+	add_target(parse, left_out ? TARGET_NOTRACK : TARGET_NONE, true, first);
 }
 
 static void read_jump(struct xtables_parse *parse, size_t first, const char *name)
@@ -136,6 +187,8 @@ static void read_extension(struct xtables_parse *parse, size_t first, const char
 		read_netmap(parse, first);
 	else if (strcmp(name, "CONNMARK") == 0)
 		read_connmark(parse, first);
+	else if (strcmp(name, "CT") == 0)
+		read_ct(parse, first);
 	else
 		read_jump(parse, first, name);
 }

@@ -27,6 +27,7 @@
 enum {
 	QUEUE_SIZE = 4 << 20, /* bytes of packets in the queue; more are lost */
 	FRAME_MAX = 512,      /* bytes of a packet that are read */
+	ANSWER_MS = 300,      /* the kernel answers a SYN at once */
 	REQUESTS_ENOUGH = 3,  /* Linux asks so often (mcast_solicit), once a second */
 	REPLY_MS = 1000,      /* proxy_arp replies after up to 0.8 seconds (proxy_delay) */
 	PASSAGE_MS = 20       /* from a bridge's port to the bridge, whose name is to be reported */
@@ -85,15 +86,18 @@ static int open_packets(void)
 /* How long to go on, in milliseconds, after what was seen; 0: it is not enough. */
 static int grace_of(const struct captured *list, size_t count)
 {
-	bool all = true, no_reply = false;
+	bool all = true, no_reply = false, unanswered = false;
 
 	for (size_t i = 0; i < count; i++) {
+		unanswered |= list[i].packets > 0 && list[i].answers == 0;
 		if (list[i].packets > 0)
 			continue;
 		all = false;
 		no_reply |= list[i].requests >= REQUESTS_ENOUGH && list[i].replies == 0;
 	}
-	return all ? PASSAGE_MS : no_reply ? REPLY_MS : 0;
+	if (all)
+		return unanswered ? ANSWER_MS : PASSAGE_MS;
+	return no_reply ? REPLY_MS : 0;
 }
 
 /* How many milliseconds are left; 0: the capture ends. */

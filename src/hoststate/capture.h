@@ -29,6 +29,7 @@ struct captured {
 	unsigned replies;    /* how often this host replied that it has it, on all links */
 	char request_link[IF_NAMESIZE];
 	unsigned packets; /* that begin something: TCP with SYN and no ACK, any datagram */
+	unsigned answers; /* of this host to such packets: TCP with SYN and ACK, any datagram */
 	struct addr from; /* the sender of the last one */
 	char packet_link[IF_NAMESIZE];
 	char request_first_link[IF_NAMESIZE];
@@ -36,8 +37,8 @@ struct captured {
 };
 
 /*
- * Captures for MILLISECONDS at most. Ends earlier when each of the COUNT addresses of LIST has had a packet, or
- * when one of them got three requests (Linux sends one a second) and for another second neither a reply nor a
+ * Captures for MILLISECONDS at most. Ends earlier when each of the COUNT addresses of LIST has had a packet and
+ * time to answer it, or when one of them got three requests (Linux sends one a second) and for another second neither a reply nor a
  * packet. False with *PROBLEM (to be freed) where packets cannot be captured.
  */
 bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem);

@@ -113,6 +113,13 @@ static void count_packet(const struct packet_reader *packet, int protocol)
 	}
 }
 
+static void count_answer(const struct packet_reader *packet, int protocol)
+{
+	for (size_t i = 0; i < packet->count; i++)
+		if (matches_address(&packet->list[i], protocol, &packet->from))
+			packet->list[i].answers++;
+}
+
 /* A request for the sender's own address is an announcement (gratuitous ARP), and counts as a reply. */
 static void read_arp(const struct packet_reader *packet, struct bytes bytes)
 {
@@ -148,21 +155,27 @@ static void read_neighbour(const struct packet_reader *packet, struct bytes byte
 		count_reply(packet, &target);
 }
 
-static bool begins_flow(int protocol, const struct bytes *bytes)
+/* Whether it begins something, or, of this host's packets, answers that. */
+static bool begins_flow(int protocol, const struct bytes *bytes, bool outgoing)
 {
+	int flags = outgoing ? TH_SYN | TH_ACK : TH_SYN;
+
 	if (protocol == IPPROTO_UDP)
 		return bytes->left >= UDP_HEADER;
 	return protocol == IPPROTO_TCP && bytes->left >= TCP_UP_TO_FLAGS &&
-	       (bytes->at[13] & (TH_SYN | TH_ACK | TH_RST | TH_FIN)) == TH_SYN;
+	       (bytes->at[13] & (TH_SYN | TH_ACK | TH_RST | TH_FIN)) == flags;
 }
 
 static void read_transport(struct packet_reader *packet, int protocol, struct bytes bytes)
 {
-	if (packet->outgoing || !begins_flow(protocol, &bytes))
+	if (!begins_flow(protocol, &bytes, packet->outgoing))
 		return;
 	addr_set_port(&packet->from, (uint16_t)read_u16(bytes.at));
 	addr_set_port(&packet->to, (uint16_t)read_u16(bytes.at + 2));
-	count_packet(packet, protocol);
+	if (packet->outgoing)
+		count_answer(packet, protocol);
+	else
+		count_packet(packet, protocol);
 }
 
 static void read_ipv4(struct packet_reader *packet, struct bytes bytes)

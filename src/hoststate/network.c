@@ -14,6 +14,7 @@
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,9 @@ static bool add_address(struct network *network, const char *link, const json_t 
 	copy_whole(made->link, sizeof(made->link), link);
 	made->address = address;
 	made->length = (unsigned)bits;
+	made->passed_over = json_is_true(json_object_get(info, "secondary")) ||
+			    json_is_true(json_object_get(info, "tentative")) ||
+			    json_is_true(json_object_get(info, "deprecated"));
 	return true;
 }
 
@@ -150,6 +154,158 @@ static bool read_number(const json_t *object, const char *key, uint32_t *number)
 	return well;
 }
 
+/* "src"/"srclen" or "dst"/"dstlen"; without a length, of one address. */
+static bool read_selected(
+	const json_t *rule, const char *key, const char *length_key, struct rule_prefix *prefix)
+{
+	const char *text = json_text(rule, key);
+	const json_t *length = json_object_get(rule, length_key);
+
+	if (*text == '\0' || strcmp(text, "all") == 0)
+		return true;
+	if (!addr_parse(&prefix->net, text))
+		return false;
+	prefix->length = family_bits(addr_family(&prefix->net));
+	if (json_is_integer(length))
+		prefix->length = (unsigned)json_integer_value(length);
+	return true;
+}
+
+/* KEY alone, or KEY_start and KEY_end. */
+static struct rule_range read_range(const json_t *rule, const char *key)
+{
+	char start[32], end[32];
+	json_int_t one = json_integer_value(json_object_get(rule, key));
+
+	snprintf(start, sizeof(start), "%s_start", key);
+	snprintf(end, sizeof(end), "%s_end", key);
+	if (one != 0)
+		return (struct rule_range){(unsigned)one, (unsigned)one};
+	return (struct rule_range){(unsigned)json_integer_value(json_object_get(rule, start)),
+		(unsigned)json_integer_value(json_object_get(rule, end))};
+}
+
+/* "ipproto-6", as `ip -N` prints it, or "tcp". */
+static bool read_ip_protocol(const json_t *rule, unsigned *number)
+{
+	const char *text = json_text(rule, "ipproto"), *digits = strrchr(text, '-');
+
+	if (*text == '\0' || text_number(digits != NULL ? digits + 1 : text, number))
+		return true;
+	*number = strcmp(text, "tcp") == 0   ? IPPROTO_TCP
+		  : strcmp(text, "udp") == 0 ? IPPROTO_UDP
+					     : 0;
+	return *number != 0;
+}
+
+static enum rule_action read_action(const json_t *rule, const struct network_rule *read)
+{
+	static const char *const others[] = {"tun_id", "suppress_ifgroup", "l3mdev"};
+	const char *action = json_text(rule, "action");
+
+	if (json_object_get(rule, "nop") != NULL)
+		return RULE_NOTHING;
+	if (json_object_get(rule, "goto") != NULL)
+		return RULE_GOTO;
+	if (json_object_get(rule, "l3mdev") != NULL)
+		return RULE_NOTHING; /* for packets of a VRF */
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (json_object_get(rule, others[i]) != NULL)
+			return RULE_UNKNOWN;
+	if (*action != '\0')
+		return RULE_REFUSE;
+	return read->table != 0 ? RULE_LOOKUP : RULE_UNKNOWN;
+}
+
+/* What the rule selects, besides the mark. */
+static bool read_selectors(const json_t *rule, struct network_rule *read)
+{
+	const json_t *suppressed = json_object_get(rule, "suppress_prefixlen");
+
+	copy_whole(read->iif, sizeof(read->iif), json_text(rule, "iif"));
+	copy_whole(read->oif, sizeof(read->oif), json_text(rule, "oif"));
+	read->source_ports = read_range(rule, "sport");
+	read->destination_ports = read_range(rule, "dport");
+	read->uids = read_range(rule, "uid");
+	read->suppressed = json_is_integer(suppressed) ? (int)json_integer_value(suppressed) : -1;
+	read->target = (unsigned)json_integer_value(json_object_get(rule, "goto"));
+	return read_selected(rule, "src", "srclen", &read->from) &&
+	       read_selected(rule, "dst", "dstlen", &read->to) &&
+	       read_number(rule, "tos", &read->tos) && read_ip_protocol(rule, &read->ip_protocol);
+}
+
+static void write_prefix(FILE *out, const char *word, const struct rule_prefix *prefix)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (prefix->length != 0)
+		fprintf(out, " %s %s/%u", word, addr_format_ip(&prefix->net, text), prefix->length);
+}
+
+static void write_range(FILE *out, const char *word, const struct rule_range *range)
+{
+	if (range->last == 0)
+		return;
+	fprintf(out, " %s %u", word, range->first);
+	if (range->last != range->first)
+		fprintf(out, "-%u", range->last);
+}
+
+/* What the rule does, in the words of `ip rule`. */
+static void write_action(FILE *out, const json_t *rule, const struct network_rule *read)
+{
+	static const struct {
+		const char *number, *word;
+	} actions[] = {{"6", "blackhole"}, {"7", "unreachable"}, {"8", "prohibit"}};
+
+	if (read->action == RULE_GOTO)
+		fprintf(out, " goto %u", read->target);
+	else if (json_object_get(rule, "l3mdev") != NULL)
+		fputs(" l3mdev", out);
+	else if (read->action == RULE_NOTHING)
+		fputs(" nop", out);
+	else if (read->table != 0)
+		fprintf(out, " lookup %s",
+			read->table == TABLE_MAIN      ? "main"
+			: read->table == TABLE_LOCAL   ? "local"
+			: read->table == TABLE_DEFAULT ? "default"
+						       : json_text(rule, "table"));
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(json_text(rule, "action"), actions[i].number) == 0 ||
+			strcmp(json_text(rule, "action"), actions[i].word) == 0)
+			fprintf(out, " %s", actions[i].word);
+	if (read->suppressed >= 0)
+		fprintf(out, " suppress_prefixlength %d", read->suppressed);
+}
+
+/* The rule in the words of `ip rule`, to be freed. */
+static char *format_rule(const json_t *rule, const struct network_rule *read)
+{
+	struct text_stream text;
+
+	text_begin(&text);
+	fprintf(text.out, "pref %u%s", read->priority, read->inverted ? " not" : "");
+	write_prefix(text.out, "from", &read->from);
+	write_prefix(text.out, "to", &read->to);
+	if (read->iif[0] != '\0')
+		fprintf(text.out, " iif %s", read->iif);
+	if (read->oif[0] != '\0')
+		fprintf(text.out, " oif %s", read->oif);
+	if (read->mask != 0)
+		fprintf(text.out, " fwmark 0x%x", read->mark);
+	if (read->mask != 0 && read->mask != UINT32_MAX)
+		fprintf(text.out, "/0x%x", read->mask);
+	if (read->tos != 0)
+		fprintf(text.out, " tos %u", read->tos);
+	if (read->ip_protocol != 0)
+		fprintf(text.out, " ipproto %u", read->ip_protocol);
+	write_range(text.out, "sport", &read->source_ports);
+	write_range(text.out, "dport", &read->destination_ports);
+	write_range(text.out, "uidrange", &read->uids);
+	write_action(text.out, rule, read);
+	return text_end(&text);
+}
+
 static bool read_rule(void *context, json_t *rule)
 {
 	const struct family_list *list = context;
@@ -162,16 +318,16 @@ static bool read_rule(void *context, json_t *rule)
 	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
 		!read_number(rule, "table", &read.table) ||
 		!read_number(rule, "fwmark", &read.mark) ||
-		!read_number(rule, "fwmask", &read.mask))
+		!read_number(rule, "fwmask", &read.mask) || !read_selectors(rule, &read))
 		return false;
 	read.priority = (unsigned)priority;
 	text_number(json_text(rule, "protocol"), &read.protocol);
-	/* `not`: the rule is for all other marks. */
-	read.has_mark =
-		json_object_get(rule, "fwmark") != NULL && json_object_get(rule, "not") == NULL;
-	read.text = json_dumps(rule, JSON_COMPACT);
-	if (read.text == NULL)
-		abort(); /* out of memory */
+	read.action = read_action(rule, &read);
+	read.inverted = json_object_get(rule, "not") != NULL;
+	if (json_object_get(rule, "fwmark") == NULL)
+		read.mask = 0;
+	read.has_mark = json_object_get(rule, "fwmark") != NULL && !read.inverted;
+	read.text = format_rule(rule, &read);
 	network->rules = array_room(network->rules, network->rule_count, sizeof(read));
 	network->rules[network->rule_count++] = read;
 	return true;
@@ -223,7 +379,17 @@ static bool read_route(void *context, json_t *route)
 		return false;
 	text_number(json_text(route, "protocol"), &read.protocol);
 	read.local = is_type(type, "2", "local");
+	read.refuses = is_type(type, "6", "blackhole") || is_type(type, "7", "unreachable") ||
+		       is_type(type, "8", "prohibit");
+	read.thrown = is_type(type, "9", "throw");
+	read.has_gateway = json_object_get(route, "gateway") != NULL ||
+			   json_object_get(route, "via") != NULL ||
+			   json_object_get(route, "nexthops") != NULL;
+	read.metric = (unsigned)json_integer_value(json_object_get(route, "metric"));
 	copy_whole(read.link, sizeof(read.link), json_text(route, "dev"));
+	if (read.link[0] == '\0') /* of several next hops, the first */
+		copy_whole(read.link, sizeof(read.link),
+			json_text(json_array_get(json_object_get(route, "nexthops"), 0), "dev"));
 	if (*type != '\0' && !read.local && !is_type(type, "1", "unicast"))
 		read.link[0] = '\0'; /* broadcast, blackhole and the like leave by no link */
 	network->routes = array_room(network->routes, network->route_count, sizeof(read));
@@ -328,6 +494,19 @@ const struct network_address *network_find_address(
 	for (size_t i = 0; i < network->address_count; i++)
 		if (addr_compare_ip(&network->addresses[i].address, address) == 0)
 			return &network->addresses[i];
+	return NULL;
+}
+
+const struct network_address *network_first_address(
+	const struct network *network, int family, const char *link)
+{
+	for (size_t i = 0; i < network->address_count; i++) {
+		const struct network_address *each = &network->addresses[i];
+
+		if (!each->passed_over && addr_family(&each->address) == family &&
+			strcmp(each->link, link) == 0)
+			return each;
+	}
 	return NULL;
 }
 

@@ -29,7 +29,8 @@ struct network_link {
 struct network_address {
 	char link[IF_NAMESIZE];
 	struct addr address;
-	unsigned length; /* of the prefix, in bits */
+	unsigned length;  /* of the prefix, in bits */
+	bool passed_over; /* secondary, tentative or deprecated: TPROXY does not take it */
 };
 
 /* An address that the host answers for on a link, though it is not its own (`ip neigh add proxy`). */
@@ -38,21 +39,53 @@ struct network_proxied {
 	struct addr address;
 };
 
+/* What a policy rule does with a packet that it selects. */
+enum rule_action {
+	RULE_LOOKUP, /* in `table` */
+	RULE_REFUSE, /* blackhole, unreachable, prohibit */
+	RULE_GOTO,   /* `target`: a priority */
+	RULE_NOTHING,
+	RULE_UNKNOWN /* it selects by something that is not read here */
+};
+
+/* Addresses that a rule selects; LENGTH 0: all. */
+struct rule_prefix {
+	struct addr net;
+	unsigned length;
+};
+
+/* 0 to 0: all. */
+struct rule_range {
+	unsigned first, last;
+};
+
 struct network_rule {
 	int family;
 	unsigned priority, table;
-	bool has_mark; /* the rule is for packets whose (mark & mask) is `mark` */
-	uint32_t mark, mask;
+	enum rule_action action;
+	unsigned target;
+	bool has_mark;       /* the rule is for packets whose (mark & mask) is `mark` */
+	bool inverted;       /* `not`: the rule is for packets that it would not select otherwise */
+	uint32_t mark, mask; /* mask 0: any mark */
+	struct rule_prefix from, to;
+	char iif[IF_NAMESIZE], oif[IF_NAMESIZE]; /* "": any; `lo`: packets of this host */
+	unsigned ip_protocol, tos;               /* 0: any */
+	struct rule_range source_ports, destination_ports, uids;
+	int suppressed; /* routes of at most so many bits do not count; -1: all count */
 	unsigned
 		protocol; /* which program made it (rtnetlink(7), rtm_protocol); 0: `ip` does not say */
-	char *text;       /* the whole rule as JSON, to show */
+	char *text;       /* the rule in the words of `ip rule`, to show */
 };
 
 struct network_route {
 	struct addr to;
 	unsigned length, table;
-	unsigned protocol;      /* as of a rule */
-	bool local;             /* of type `local`: delivers to this host */
+	unsigned protocol; /* as of a rule */
+	unsigned metric;   /* the lowest comes first */
+	bool local;        /* of type `local`: delivers to this host */
+	bool refuses;      /* blackhole, unreachable, prohibit */
+	bool thrown;       /* `throw`: the next policy rule decides */
+	bool has_gateway;
 	char link[IF_NAMESIZE]; /* that it leaves by; "": none */
 };
 
@@ -96,6 +129,10 @@ const struct network_address *network_find_address(
 /* The first `local` route that covers ADDRESS in TABLE, or NULL. TABLE 0: any table but TABLE_LOCAL. */
 const struct network_route *network_find_local_route(
 	const struct network *network, unsigned table, const struct addr *address);
+
+/* The first address of a family on a link that is not passed over, part of NETWORK, or NULL. */
+const struct network_address *network_first_address(
+	const struct network *network, int family, const char *link);
 
 /* Whether ADDRESS shares its first LENGTH bits with NET. False for different families or a LENGTH too long. */
 bool network_covers(const struct addr *net, unsigned length, const struct addr *address);

@@ -92,6 +92,20 @@ static void put_ip(
 	mnl_attr_put(message, type, *length / 8, addr_bytes(address));
 }
 
+/* For rules that select by protocol and port (Linux 4.17 and later). */
+static void put_ports(struct nlmsghdr *message, const struct route_question *question)
+{
+	/* Without one the kernel takes UDP, and rules for UDP would decide (inet_rtm_getroute()). */
+	mnl_attr_put_u8(message, RTA_IP_PROTO,
+		(uint8_t)(question->protocol != 0 ? question->protocol : IPPROTO_TCP));
+	if (question->protocol == 0)
+		return;
+	if (question->from != NULL && addr_port(question->from) != 0)
+		mnl_attr_put_u16(message, RTA_SPORT, htons(addr_port(question->from)));
+	if (addr_port(&question->to) != 0)
+		mnl_attr_put_u16(message, RTA_DPORT, htons(addr_port(&question->to)));
+}
+
 static int ask_kernel(const struct route_question *question, struct route_answer *answer)
 {
 	char room[256] = {0};
@@ -111,17 +125,22 @@ static int ask_kernel(const struct route_question *question, struct route_answer
 	}
 	if (question->mark != 0)
 		mnl_attr_put_u32(message, RTA_MARK, question->mark);
+	put_ports(message, question);
 	return netlink_request(NETLINK_ROUTE, message, read_route, answer);
 }
 
 static char *question_key(const struct route_question *question)
 {
 	char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX] = "";
+	bool ports = question->protocol != 0;
 
-	if (question->iif != NULL)
+	if (question->iif != NULL && !ports)
 		addr_format_ip(question->from, from);
-	return text_format("%s %s %s %x", addr_format_ip(&question->to, to), from,
-		question->iif != NULL ? question->iif : "", question->mark);
+	else if (question->from != NULL)
+		addr_format(question->from, from);
+	return text_format("%s %s %s %x %u",
+		ports ? addr_format(&question->to, to) : addr_format_ip(&question->to, to), from,
+		question->iif != NULL ? question->iif : "", question->mark, question->protocol);
 }
 
 void route_get(const struct route_question *question, struct route_answer *answer)

@@ -14,11 +14,13 @@
 #include <stdint.h>
 
 struct route_question {
-	struct addr to; /* IPv4 or IPv6; the port does not matter */
+	struct addr to; /* IPv4 or IPv6; the port matters with `protocol` */
 	const struct addr
 		*from;   /* with `iif`: the packet's source, of the same family; else NULL */
 	const char *iif; /* the link that the packet comes in by; NULL: this host sends it */
 	uint32_t mark;   /* of the packet (fwmark) */
+	unsigned
+		protocol; /* IPPROTO_TCP or _UDP: with the ports of `to` and `from`; 0: TCP, no ports */
 };
 
 struct route_answer {

@@ -80,7 +80,9 @@ static void add_proxy(struct service *service, size_t examples, const struct pro
 	for (size_t i = 0; i < proxy->bind_count; i++) {
 		const struct bind *bind = &proxy->binds[i];
 
-		add_listener(service, (struct service_listener){bind->address, IPPROTO_TCP,
+		int protocol = proxy->mode == MODE_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+
+		add_listener(service, (struct service_listener){bind->address, protocol,
 					      bind->transparent, bind->line, bind->v6_mode});
 	}
 	for (size_t i = 0; i < proxy->server_count; i++) {

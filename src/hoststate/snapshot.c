@@ -3,12 +3,14 @@
  *
  * A firewall tool that is not installed has no rules, except nft: other programs load such rules, too. So a
  * missing nft is noted in rules_unseen. A tool that is installed and fails leaves all rules unknown, because half
- * a rule set proves nothing.
+ * a rule set proves nothing; only where iptables-save fails at a rule of nft's, nft lists the rest.
  *
  * The trap is a connection request that has just been sent: whether a server replies shows only after the reply,
  * or after the next request a second later. So sockets are read again until it shows.
  */
 #include "snapshot.h"
+#include "counters.h"
+#include "neighbour.h"
 #include "sysctl.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
@@ -22,30 +24,82 @@ enum {
 	TURNS_MAX = 13 /* of 100 ms each: Linux sends a SYN again after one second */
 };
 
-/* Runs LINE, which lists the rules of TOOL for FAMILY, and adds them to *RULES. */
-static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int family,
-	const char *line, char **problem)
+static bool parse_listing(struct ruleset *rules, enum firewall_tool tool, int family,
+	const char *line, const char *text, char **problem)
 {
-	struct subprocess_result result;
 	char *why = NULL;
-	bool well = subprocess_run_line(line, NULL, &result);
+	bool well =
+		(tool == TOOL_NFT ? ruleset_parse_nft(rules, text, &why)
+				  : ruleset_parse_iptables(rules, tool, family, text, &why)) == 0;
 
 	if (!well)
-		*problem = subprocess_problem(line, &result);
-	else {
-		well = (tool == TOOL_NFT ? ruleset_parse_nft(rules, result.out, &why)
-					 : ruleset_parse_iptables(
-						   rules, tool, family, result.out, &why)) == 0;
-		if (!well)
-			*problem = text_format("`%s`: %s", line, why);
-	}
+		*problem = text_format("`%s`: %s", line, why);
 	free(why);
+	return well;
+}
+
+/* Whether iptables-save says that it failed at a rule which it cannot print, and at nothing else. */
+static bool fails_at_nft(const struct subprocess_result *result)
+{
+	return result->status > 0 && strstr(result->errors, "(nf_tables)") != NULL &&
+	       strstr(result->errors, "Parsing nftables rule failed") != NULL;
+}
+
+/*
+ * iptables-save gives up at the first rule that nft wrote into one of its tables and that it cannot print. The tables
+ * before that one are whole; the others are taken from nft, which lists all of them.
+ */
+static bool keep_whole_tables(struct ruleset *rules, int family, const char *line, char *text)
+{
+	char *end = NULL, *problem = NULL;
+	bool well;
+
+	for (char *at = text; (at = strstr(at, "\nCOMMIT\n")) != NULL; at++)
+		end = at + strlen("\nCOMMIT\n");
+	if (end == NULL)
+		return true;
+	*end = '\0';
+	well = parse_listing(rules, TOOL_IPTABLES, family, line, text, &problem);
+	free(problem);
+	return well;
+}
+
+/* Runs LINE, which lists the rules of TOOL for FAMILY, and adds them to *RULES. */
+static bool read_listing(struct ruleset *rules, enum firewall_tool tool, int family,
+	const char *line, char **problem, char **note)
+{
+	struct subprocess_result result;
+	bool well = subprocess_run_line(line, NULL, &result);
+
+	if (well)
+		well = parse_listing(rules, tool, family, line, result.out, problem);
+	else if (tool == TOOL_IPTABLES && fails_at_nft(&result) && subprocess_exists("nft") &&
+		 keep_whole_tables(rules, family, line, result.out)) {
+		free(*note);
+		*note = text_format(
+			"`%s` fails, because nft wrote a rule into one of its tables. That table is read by nft, which does not print all matches of iptables",
+			line);
+		well = true;
+	} else
+		*problem = subprocess_problem(line, &result);
 	subprocess_free(&result);
 	return well;
 }
 
+/* Without the links, what chains at INGRESS drop is unknown. */
+static void read_links_of_chains(struct ruleset *rules)
+{
+	struct subprocess_result result;
+
+	if (!ruleset_lacks_links(rules))
+		return;
+	if (subprocess_run_line("nft list chains", NULL, &result))
+		ruleset_parse_nft_links(rules, result.out);
+	subprocess_free(&result);
+}
+
 /* A tool that is not installed has no rules. */
-static bool read_rules(struct ruleset *rules, char **problem)
+static bool read_rules(struct ruleset *rules, char **problem, char **note)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
@@ -54,17 +108,21 @@ static bool read_rules(struct ruleset *rules, char **problem)
 			const char *save = firewall_tool_save(tool, families[i]);
 
 			if (subprocess_exists(save) &&
-				!read_listing(rules, tool, families[i], save, problem))
+				!read_listing(rules, tool, families[i], save, problem, note))
 				return false;
 		}
-	return !subprocess_exists("nft") ||
-	       read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem);
+	if (subprocess_exists("nft") &&
+		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem, note))
+		return false;
+	read_links_of_chains(rules);
+	return true;
 }
 
 /* For a wildcard listener, packets to every address count that have its port. */
 static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
 	const struct service *service = snapshot->service;
+	struct counters before, after;
 
 	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
 	if (snapshot->captured == NULL)
@@ -74,8 +132,12 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		snapshot->captured[i].address = service->listeners[i].address;
 		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
+	counters_read(&before);
 	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
 		milliseconds, &snapshot->captured_problem);
+	counters_read(&after);
+	snapshot->counters_moved = counters_moved(&before, &after);
+	snapshot->captured_seconds = milliseconds / 1000;
 }
 
 /* Whether a request of a transparent socket was sent once and its outcome is open. */
@@ -86,6 +148,35 @@ static bool has_open_request(const struct host_sockets *sockets)
 			sockets->list[i].transparent && sockets->list[i].retransmits == 0)
 			return true;
 	return false;
+}
+
+/* The line of `nft -a list chain` that has the handle at its end. */
+static char *find_handle(const char *listing, uint64_t handle)
+{
+	char *end = text_format(" # handle %llu", (unsigned long long)handle), *found = NULL;
+
+	for (char *line; found == NULL && (line = text_line(&listing)) != NULL; free(line)) {
+		size_t length = strlen(line), tail = strlen(end);
+
+		if (length > tail && strcmp(line + length - tail, end) == 0)
+			found = text_format("%.*s", (int)(length - tail - strspn(line, " \t")),
+				line + strspn(line, " \t"));
+	}
+	free(end);
+	return found;
+}
+
+/* Only for rules that a finding names: to list them all again would take as long as reading them. */
+static char *read_rule_text(const char *where, uint64_t handle)
+{
+	struct subprocess_result result;
+	char *line = text_format("nft -a list chain %s", where), *text = NULL;
+
+	if (subprocess_run_line(line, NULL, &result))
+		text = find_handle(result.out, handle);
+	subprocess_free(&result);
+	free(line);
+	return text;
 }
 
 static bool read_sockets(struct host_sockets *sockets, char **problem)
@@ -107,12 +198,15 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 		.root = geteuid() == 0,
 		.sysctl = sysctl_read,
 		.route = route_get,
+		.rule_text = read_rule_text,
+		.silent = neighbour_is_silent,
 		.owners = socket_owners};
 	snapshot->kernel = kernel_config_running("", snapshot->kernel_problem);
 	if (milliseconds > 0)
 		read_packets(snapshot, milliseconds);
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
-	snapshot->rules_known = read_rules(&snapshot->rules, &snapshot->rules_problem);
+	snapshot->rules_known =
+		read_rules(&snapshot->rules, &snapshot->rules_problem, &snapshot->rules_note);
 	if (!subprocess_exists("nft"))
 		snapshot->rules_unseen = text_copy(
 			"there is no program 'nft' on this host: rules that only nft lists are not read");
@@ -137,8 +231,11 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->network_problem);
 	free(snapshot->rules_problem);
 	free(snapshot->rules_unseen);
+	free(snapshot->rules_note);
 	free(snapshot->sockets_problem);
 	free(snapshot->captured_problem);
+	free(snapshot->probes);
+	free(snapshot->counters_moved);
 }
 
 int snapshot_sysctl(const struct snapshot *snapshot, const char *path)
@@ -187,7 +284,9 @@ const struct host_socket *snapshot_listener(
 		if (each->protocol != protocol || each->state != SOCKET_STATE_LISTENING ||
 			!accepts(each, address))
 			continue;
-		if (found == NULL || (addr_is_any(&found->local) && !addr_is_any(&each->local)))
+		if (found == NULL || (addr_is_any(&found->local) && !addr_is_any(&each->local)) ||
+			(addr_equal(&found->local, &each->local) && !found->transparent &&
+				each->transparent))
 			found = each;
 	}
 	return found;

@@ -12,6 +12,7 @@
 #include "firewall/ruleset.h"
 #include "kernel_config.h"
 #include "network.h"
+#include "probe.h"
 #include "route.h"
 #include "service.h"
 #include "sockets.h"
@@ -33,6 +34,7 @@ struct snapshot {
 	bool rules_known; /* every installed tool listed its rules */
 	struct ruleset rules;
 	char *rules_problem;
+	char *rules_note;   /* what was read in another way than usual, or NULL */
 	char *rules_unseen; /* why there may be rules that no installed tool lists, or NULL */
 
 	bool sockets_known;
@@ -42,10 +44,23 @@ struct snapshot {
 	bool captured_known; /* packets were captured */
 	struct captured *captured;
 	size_t captured_count;
-	char *captured_problem; /* NULL: no error, or no capture was asked for */
+	unsigned captured_seconds; /* that a capture was to last at most; 0: none was asked for */
+	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
+	char *captured_problem;    /* NULL: no error, or no capture was asked for */
+
+	struct probe
+		*probes; /* what servers did when they were asked; none unless the user wants it */
+	size_t probe_count;
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
+	/*
+	 * The text of a rule of nft, which its JSON does not have, to be freed; NULL: it cannot be read. WHERE is
+	 * "FAMILY TABLE CHAIN".
+	 */
+	char *(*rule_text)(const char *where, uint64_t handle);
 	void (*route)(const struct route_question *question, struct route_answer *answer);
+	bool (*silent)(
+		const struct addr *neighbour, const char *link); /* as neighbour_is_silent() */
 	size_t (*owners)(
 		const struct host_socket *socket, struct socket_owner *owners, size_t room);
 };
@@ -71,7 +86,7 @@ int snapshot_link_sysctl(
 
 /*
  * The listening socket, part of SNAPSHOT, that accepts clients of ADDRESS (with its port): one bound to it, else a
- * wildcard listener, else NULL.
+ * wildcard listener, else NULL. Of several at the same address, a transparent one.
  */
 const struct host_socket *snapshot_listener(
 	const struct snapshot *snapshot, int protocol, const struct addr *address);

@@ -180,6 +180,18 @@ static bool read_capabilities(struct socket_owner *owner, const char *status)
 	return at != NULL;
 }
 
+/* The second of the four numbers is the effective one. */
+static bool read_uid(struct socket_owner *owner, const char *status)
+{
+	const char *at = strstr(status, "\nUid:");
+	unsigned uid;
+
+	if (at == NULL || sscanf(at, "\nUid: %*u %u", &uid) != 1)
+		return false;
+	owner->uid = uid;
+	return true;
+}
+
 /* The first of the two numbers is the soft limit, which is in force. */
 static bool read_descriptor_limit(struct socket_owner *owner, const char *limits)
 {
@@ -202,7 +214,8 @@ static bool describe_owner(struct socket_owner *owner, pid_t pid)
 	bool whole = comm != NULL && status != NULL && limits != NULL;
 
 	*owner = (struct socket_owner){.pid = pid};
-	whole = whole && read_capabilities(owner, status) && read_descriptor_limit(owner, limits);
+	whole = whole && read_capabilities(owner, status) && read_uid(owner, status) &&
+		read_descriptor_limit(owner, limits);
 	if (whole) {
 		/* A process chooses its own name, so it may have any bytes. */
 		snprintf(owner->name, sizeof(owner->name), "%.*s", (int)strcspn(comm, "\n"), comm);

@@ -51,6 +51,7 @@ struct host_sockets {
 struct socket_owner {
 	pid_t pid;
 	char name[32];             /* of the process: /proc/PID/comm */
+	uid_t uid;                 /* effective: sockets that it makes now belong to this user */
 	uint64_t capabilities;     /* effective; bit numbers as in <linux/capability.h> */
 	unsigned long descriptors; /* its limit of open files; ULONG_MAX: none */
 	char command[512]; /* its command line, quoted for sh(1); "": too long, or unknown */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct addr addr_any(int family)
 {
@@ -185,4 +186,35 @@ void addr_unmap(struct addr *addr)
 	memcpy(&in4.in4.sin_addr, &addr->in6.sin6_addr.s6_addr[12], sizeof(in4.in4.sin_addr));
 	in4.in4.sin_port = addr->in6.sin6_port;
 	*addr = in4;
+}
+
+uint64_t addr_hash_start(void)
+{
+	uint64_t start;
+
+	/* The kernel gives every process 16 random bytes (getauxval(3)). */
+	memcpy(&start, (const void *)getauxval(AT_RANDOM), sizeof(start));
+	return start;
+}
+
+/* Multiplying carries bits upwards, and a shift brings them down again; twice, so that all depend on all. */
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	const uint64_t golden = 0x9e3779b97f4a7c15; /* 2^64, divided by the golden ratio */
+
+	hash = (hash ^ value) * golden;
+	hash = (hash ^ hash >> 32) * golden;
+	return hash ^ hash >> 32;
+}
+
+uint64_t addr_hash(uint64_t hash, const struct addr *addr)
+{
+	const uint8_t *bytes = addr_bytes(addr);
+	uint32_t word;
+
+	for (unsigned i = 0; i < family_bits(addr_family(addr)) / 8; i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		hash = mix(hash, word);
+	}
+	return mix(hash, addr_port(addr));
 }

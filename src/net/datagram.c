@@ -10,6 +10,8 @@
  */
 #include "tproxy/datagram.h"
 
+#include "datagram_message.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,8 +30,10 @@ int datagram_report_destination(int fd, int family)
 {
 	int on = 1;
 
-	if (family == AF_INET6)
-		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+	/* A socket of IPv6 that takes IPv4, too, has the destination of that in a message of IPv4. */
+	if (family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on)) == -1)
+		return -1;
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
@@ -39,7 +43,7 @@ static bool is_destination(const struct cmsghdr *part)
 	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_ORIGDSTADDR);
 }
 
-static void read_destination(struct msghdr *message, struct addr *destination)
+void datagram_read_destination(struct msghdr *message, struct addr *destination)
 {
 	struct sockaddr_storage original;
 
@@ -58,10 +62,7 @@ static void read_destination(struct msghdr *message, struct addr *destination)
 ssize_t datagram_receive(
 	int fd, void *data, size_t size, struct addr *from, struct addr *destination)
 {
-	union {
-		char room[CMSG_SPACE(sizeof(struct sockaddr_in6)) * 2];
-		struct cmsghdr aligned;
-	} control;
+	union datagram_control control;
 	struct sockaddr_storage source = {0};
 	struct iovec part = {data, size};
 	struct msghdr message = {.msg_name = &source,
@@ -79,6 +80,32 @@ ssize_t datagram_receive(
 		errno = EPROTO;
 		return -1;
 	}
-	read_destination(&message, destination);
+	datagram_read_destination(&message, destination);
 	return length;
+}
+
+void datagram_write_source(struct msghdr *message, int family, const struct addr *from)
+{
+	struct cmsghdr *part = CMSG_FIRSTHDR(message);
+
+	if (family == AF_INET) {
+		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
+
+		part->cmsg_level = IPPROTO_IP;
+		part->cmsg_type = IP_PKTINFO;
+		part->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(part), &info, sizeof(info));
+	} else {
+		struct in6_pktinfo info = {.ipi6_addr = from->in6.sin6_addr};
+
+		if (addr_family(from) == AF_INET) {
+			info.ipi6_addr = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+			memcpy(&info.ipi6_addr.s6_addr[12], &from->in4.sin_addr, 4);
+		}
+		part->cmsg_level = IPPROTO_IPV6;
+		part->cmsg_type = IPV6_PKTINFO;
+		part->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(part), &info, sizeof(info));
+	}
+	message->msg_controllen = CMSG_SPACE(part->cmsg_len - CMSG_LEN(0));
 }

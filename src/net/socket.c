@@ -75,18 +75,22 @@ static int set_interface(int fd, const char *interface)
 int socket_bind_listener(const struct socket_listener *listener, bool first)
 {
 	const struct addr *address = &listener->address;
-	int fd = open_tcp(addr_family(address));
+	int fd = listener->datagrams ? socket_open_datagrams(addr_family(address))
+				     : open_tcp(addr_family(address));
 
 	if (fd == -1)
 		return -1;
-	if (enable_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1 || set_v6only(fd, listener) == -1 ||
-		set_interface(fd, listener->interface) == -1)
+	/* For UDP, SO_REUSEADDR would let another process take the datagrams (socket(7)). */
+	if (!listener->datagrams && enable_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1)
+		return close_failed(fd);
+	if (set_v6only(fd, listener) == -1 || set_interface(fd, listener->interface) == -1)
 		return close_failed(fd);
 	if (listener->transparent && socket_set_transparent(fd, addr_family(address)) == -1)
 		return close_failed(fd);
 	if (!first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
 		return close_failed(fd);
-	set_relay_options(fd);
+	if (!listener->datagrams)
+		set_relay_options(fd);
 	if (bind(fd, &address->sa, addr_length(address)) == -1)
 		return close_failed(fd);
 	if (first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
@@ -170,6 +174,11 @@ int socket_open(int family)
 	return fd;
 }
 
+int socket_open_datagrams(int family)
+{
+	return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+}
+
 int socket_set_transparent(int fd, int family)
 {
 	if (family == AF_INET6)
@@ -194,6 +203,11 @@ int socket_bind_source(int fd, const struct addr *source)
 		ready = enable_option(fd, SOL_SOCKET, SO_REUSEADDR);
 	if (ready == -1)
 		return -1;
+	return bind(fd, &source->sa, addr_length(source));
+}
+
+int socket_bind_datagram_source(int fd, const struct addr *source)
+{
 	return bind(fd, &source->sa, addr_length(source));
 }
 

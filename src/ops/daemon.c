@@ -25,6 +25,7 @@
 #include "resolver.h"
 #include "sandbox.h"
 #include "tproxy/version.h"
+#include "udp/receiver.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -279,7 +280,7 @@ static void reload(struct daemon *daemon)
 static void report_reload(struct daemon *daemon)
 {
 	const struct generation *current = daemon->current;
-	size_t listeners = listeners_count(current->config);
+	size_t listeners = listeners_count(current->config) + receivers_count(current->config);
 
 	log_check(current->log);
 	log_line(current->log, NULL, LOG_NOTICE,
@@ -315,6 +316,22 @@ static void free_unused_generations(struct daemon *daemon)
 	}
 }
 
+/* Receivers that drain close in all workers, or in none (udp/receiver.c). */
+static void end_silent_generations(struct daemon *daemon)
+{
+	struct generation *generation = SLIST_FIRST(&daemon->generations), *silent = generation;
+	bool news = false;
+
+	for (; generation != NULL; generation = SLIST_NEXT(generation, link))
+		if (atomic_load(&generation->flows) > 0 ||
+			(generation == daemon->current && !daemon->ends))
+			silent = SLIST_NEXT(generation, link);
+	for (; silent != NULL; silent = SLIST_NEXT(silent, link))
+		news |= !atomic_exchange(&silent->silent, true);
+	if (news)
+		workers_look(&daemon->workers);
+}
+
 /* --- running --- */
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -344,8 +361,11 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	eventfd_read(fd, &count);
-	if (daemon->reloading && workers_are_settled(&daemon->workers))
-		report_reload(daemon);
+	if (workers_are_settled(&daemon->workers)) {
+		if (daemon->reloading)
+			report_reload(daemon);
+		end_silent_generations(daemon);
+	}
 	free_unused_generations(daemon);
 	if (workers_running(&daemon->workers) == 0) {
 		event_base_loopbreak(daemon->base);

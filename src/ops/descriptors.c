@@ -9,6 +9,7 @@
 
 #include "proxy/health.h"
 #include "proxy/listener.h"
+#include "udp/receiver.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,8 +71,9 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	size_t places, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
-	unsigned long fixed = descriptors->others + places + workers * listeners_count(config) +
-			      health_count(config);
+	unsigned long of_worker = listeners_count(config) + receivers_count(config);
+	unsigned long fixed =
+		descriptors->others + places + workers * of_worker + health_count(config);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 

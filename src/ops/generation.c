@@ -13,6 +13,8 @@ struct generation *generation_new(struct config *config)
 	}
 	generation->config = config;
 	atomic_init(&generation->users, 0);
+	atomic_init(&generation->flows, 0);
+	atomic_init(&generation->silent, false);
 	return generation;
 }
 

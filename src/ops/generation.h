@@ -23,6 +23,12 @@ struct generation {
 	unsigned maxconn;                  /* of the process, while this generation is in force */
 	const struct identity *owner; /* whose its sockets will be; NULL: this process's user */
 	atomic_uint users;            /* shares of workers; any thread changes it */
+	atomic_uint flows;            /* in all of them; the same */
+	/*
+	 * Nothing that began under this generation or an older one is left in any worker, so receivers that drain
+	 * may close. The main thread sets it.
+	 */
+	atomic_bool silent;
 };
 
 SLIST_HEAD(generations, generation);

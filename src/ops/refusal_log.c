@@ -9,13 +9,15 @@
  */
 #include "refusal_log.h"
 
+#include <event2/event_struct.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 struct refusals {
 	SLIST_ENTRY(refusals) link; /* in the list while COUNT is not 0 */
-	uint64_t used_until;        /* a time as session->closed */
+	uint64_t used_until;        /* a time as refusal->at */
 	uint64_t count;             /* refusals that no line has reported */
 };
 
@@ -66,38 +68,38 @@ static void use_line(struct refusals *rate, uint64_t now)
 	rate->used_until += REFUSALS_INTERVAL;
 }
 
-static void log_refusal(struct log *log, const struct session *session)
+static void log_refusal(struct log *log, const struct refusal *refusal)
 {
 	char client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
-	bool is_original = session->server != NULL && server_is_original(session->server) &&
-			   addr_family(&session->server_address) != AF_UNSPEC;
+	bool is_original = refusal->server != NULL && server_is_original(refusal->server) &&
+			   addr_family(&refusal->server_address) != AF_UNSPEC;
 
-	log_line(log, session->frontend, LOG_WARNING,
+	log_line(log, refusal->frontend, LOG_WARNING,
 		"refused %s: frontend %s, server %s/%s%s%s: %s%s%s (%s)",
-		addr_format(&session->client, client), session->frontend->name,
-		session->backend == NULL ? "<none>" : session->backend->name,
-		session->server == NULL ? "<none>" : session->server->name,
+		addr_format(&refusal->client, client), refusal->frontend->name,
+		refusal->backend == NULL ? "<none>" : refusal->backend->name,
+		refusal->server == NULL ? "<none>" : refusal->server->name,
 		is_original ? " at " : "",
-		is_original ? addr_format(&session->server_address, server) : "",
-		reason_text(session->reason), session->error == 0 ? "" : ": ",
-		session->error == 0 ? "" : strerror(session->error), reason_name(session->reason));
+		is_original ? addr_format(&refusal->server_address, server) : "",
+		reason_text(refusal->reason), refusal->error == 0 ? "" : ": ",
+		refusal->error == 0 ? "" : strerror(refusal->error), reason_name(refusal->reason));
 }
 
-void refusal_log_add(struct refusal_log *refusals, const struct session *session)
+void refusal_log_add(struct refusal_log *refusals, const struct refusal *refusal)
 {
 	static const struct timeval interval = {.tv_sec = REFUSALS_INTERVAL / 1000};
-	size_t place = session->frontend->index * (size_t)REASON_COUNT + session->reason;
+	size_t place = refusal->frontend->index * (size_t)REASON_COUNT + refusal->reason;
 	struct refusals *rate = &refusals->refusals[place];
 
 	if (rate->count == 0 &&
-		rate->used_until < session->closed + REFUSALS_AT_ONCE * REFUSALS_INTERVAL) {
-		use_line(rate, session->closed);
-		log_refusal(refusals->log, session);
+		rate->used_until < refusal->at + REFUSALS_AT_ONCE * REFUSALS_INTERVAL) {
+		use_line(rate, refusal->at);
+		log_refusal(refusals->log, refusal);
 		return;
 	}
 	if (rate->count++ > 0)
 		return;
-	use_line(rate, session->closed);
+	use_line(rate, refusal->at);
 	SLIST_INSERT_HEAD(&refusals->counted, rate, link);
 	if (!evtimer_pending(&refusals->timer, NULL))
 		evtimer_add(&refusals->timer, &interval);

@@ -9,7 +9,11 @@
 #define TPROXY_OPS_REFUSAL_LOG_H
 
 #include "log.h"
-#include "proxy/session.h"
+#include "proxy/reason.h"
+#include "tproxy/config.h"
+
+#include <event2/event.h>
+#include <stdint.h>
 
 struct refusal_log;
 
@@ -25,8 +29,19 @@ struct refusal_log *refusal_log_new(
 /* Flushes and frees it. NULL is allowed. One that was never used may be freed in any thread. */
 void refusal_log_free(struct refusal_log *refusals);
 
-/* Logs or counts a closed session whose reason is a refusal; session->closed is the time. */
-void refusal_log_add(struct refusal_log *refusals, const struct session *session);
+/* A client that was refused. */
+struct refusal {
+	const struct proxy *frontend, *backend; /* BACKEND may be NULL */
+	const struct server *server;            /* NULL: none was chosen */
+	struct addr client;
+	struct addr server_address; /* AF_UNSPEC: it is not known */
+	enum reason reason;
+	int error;   /* errno behind it, or 0 */
+	uint64_t at; /* milliseconds of the monotonic clock */
+};
+
+/* Logs or counts a refusal. */
+void refusal_log_add(struct refusal_log *refusals, const struct refusal *refusal);
 
 /* Logs the counts of refusals that had no line; without any it logs nothing. */
 void refusal_log_flush(struct refusal_log *refusals);

@@ -125,6 +125,18 @@ static struct config *read_config(
 	return config;
 }
 
+/* Receivers of older generations, which still drain. The list goes on from the newest to the oldest. */
+static bool find_draining(struct generation *made, const struct generation *before)
+{
+	const struct generation *older = SLIST_NEXT(before, link);
+
+	for (; older != NULL; older = SLIST_NEXT(older, link))
+		if (!atomic_load(&older->silent) && !counterparts_add_receivers(made->counterparts,
+							    made->config, older->config))
+			return false;
+	return true;
+}
+
 struct generation *reload_read(
 	const char *path, struct generation *before, const struct permanent *permanent)
 {
@@ -145,7 +157,7 @@ struct generation *reload_read(
 		    &made->maxconn) == -1)
 		goto fail;
 	made->counterparts = counterparts_find(config, before->config);
-	if (made->counterparts == NULL)
+	if (made->counterparts == NULL || !find_draining(made, before))
 		goto no_memory;
 	made->limits = limits_renew(before->limits, config, made->counterparts);
 	if (made->limits != NULL)

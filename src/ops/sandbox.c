@@ -48,7 +48,7 @@ struct sandbox_filter {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const always[] = {
-	/* sessions; socket() has conditions */
+	/* sessions and flows; socket() has conditions */
 	"accept4",
 	"bind",
 	"listen",
@@ -59,8 +59,11 @@ static const char *const always[] = {
 	"shutdown",
 	"recvfrom",
 	"recvmsg",
+	"recvmmsg",
+	"recvmmsg_time64",
 	"sendto",
 	"sendmsg",
+	"sendmmsg",
 	"pipe2",
 	"splice",
 	"read",
@@ -173,11 +176,11 @@ static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned coun
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
-/* By which socket_address_kind() asks. */
+/* Listeners and flows of datagrams, and what socket_address_kind() asks by. */
 static int allow_udp(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp udp[] = {
-		argument_has_bits(1, ~SOCK_CLOEXEC, SOCK_DGRAM),
+		argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_DGRAM),
 		argument_equals(2, IPPROTO_UDP),
 	};
 

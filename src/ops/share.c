@@ -2,15 +2,20 @@
  * A share is the observer of its sessions: it logs and counts what they do, and resumes listeners when one
  * ends. The current share's listeners resume then, too, since limits hold for all generations together.
  *
+ * Flows are counted in the generation, too: receivers that drain close when no worker has a flow that needs
+ * them (receiver.c), which only the main thread can see. It says so in generation->silent.
+ *
  * The trap is when an older share may be freed: never from an event, since its own may be queued. So what
  * ends a session only leaves a note, and shares_sweep() looks after the turn.
  */
 #include "share.h"
 
 #include "advice.h"
+#include "flow_log.h"
 #include "privileges.h"
 #include "refusal_log.h"
 #include "tcplog.h"
+#include "udp/receiver.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +35,8 @@ struct share {
 	bool started; /* the event loop knows all of its listeners */
 	struct listeners listeners;
 	struct session_set sessions;
+	struct receivers receivers;
+	struct flow_set flows;
 	struct refusal_log *refusals;
 };
 
@@ -69,7 +76,10 @@ static void log_session(const struct share *share, const struct session *session
 static void log_closed(const struct share *share, const struct session *session)
 {
 	if (reason_is_refusal(session->reason))
-		refusal_log_add(share->refusals, session);
+		refusal_log_add(share->refusals,
+			&(struct refusal){session->frontend, session->backend, session->server,
+				session->client, session->server_address, session->reason,
+				session->error, session->closed});
 	log_session(share, session);
 }
 
@@ -126,17 +136,56 @@ static void on_accept_paused(void *arg, const struct listener *listener, int err
 		listener->frontend->name, strerror(error), advice_on_errno(error));
 }
 
+/* --- what flows report --- */
+
+/* Listeners may have paused for want of its place. */
+static void on_flow_ended(struct share *share)
+{
+	struct shares *shares = share->shares;
+	bool last = atomic_fetch_sub(&share->generation->flows, 1) == 1;
+
+	listeners_resume(&shares->current->listeners);
+	if (share == shares->current && !shares->drains)
+		return;
+	shares->sweeps = true;
+	if (last)
+		eventfd_write(shares->reports, 1);
+}
+
+static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change change)
+{
+	struct share *share = arg;
+	struct shares *shares = share->shares;
+	struct counters *counters = &shares->counters;
+
+	if (change == FLOW_BEGAN)
+		atomic_fetch_add(&share->generation->flows, 1);
+	if (change != FLOW_ENDED)
+		counters->accepted++;
+	if (change != FLOW_BEGAN) {
+		counters->ended[flow->reason]++;
+		counters->to_servers += flow->to_server;
+		counters->to_clients += flow->to_client;
+	}
+	flow_log(share_log(share), share->refusals, flow, change);
+	if (change == FLOW_ENDED)
+		on_flow_ended(share);
+}
+
 /* --- beginning and end --- */
 
-/*
- * Sockets of one user only may share an address (SO_REUSEPORT, socket(7)). What root has bound gets the
- * owner of what a reload will bind, or else no wildcard could replace an address. Without this it works, too,
- * but for such a reload, which is then refused.
- */
-static void give_listeners(const struct listeners *listeners, const struct identity *owner)
+/* Without this it works, too, but for a reload that needs it, which is then refused. */
+void share_give_sockets(const struct share *share)
 {
+	const struct identity *owner = share->generation->owner;
+	const struct listeners *listeners = &share->listeners;
+	const struct receivers *receivers = &share->receivers;
+
 	for (size_t i = 0; i < listeners->count && owner != NULL; i++)
 		(void)!fchown(listeners->list[i].fd, owner->uid, owner->gid);
+	for (size_t i = 0; i < receivers->count && owner != NULL; i++)
+		if (receivers->list[i].socket != NULL)
+			(void)!fchown(receivers->list[i].socket->fd, owner->uid, owner->gid);
 }
 
 struct share *share_new(struct shares *shares, struct generation *generation, bool first,
@@ -154,13 +203,15 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
 	session_set_init(&share->sessions, &shares->loop, config, generation->limits,
 		(struct session_observer){on_session_changed, share});
-	if (share->refusals == NULL)
+	if (flow_set_init(&share->flows, &shares->flow_loop, config, generation->limits,
+		    (struct flow_observer){on_flow_changed, share}) == -1 ||
+		share->refusals == NULL)
 		goto fail;
 	if (listeners_bind_new(
-		    &share->listeners, config, generation->counterparts, first, failure) == 0) {
-		give_listeners(&share->listeners, generation->owner);
+		    &share->listeners, config, generation->counterparts, first, failure) == 0 &&
+		receivers_bind(
+			&share->receivers, config, generation->counterparts, first, failure) == 0)
 		return share;
-	}
 fail:
 	share_free(share);
 	return NULL;
@@ -177,14 +228,16 @@ int share_start(struct share *share, struct listener_failure *failure)
 
 	shares->current = share;
 	share->started = listeners_start(&share->listeners, shares->base, &share->sessions,
-				 on_accept_paused, share, failure) == 0;
+				 on_accept_paused, share, failure) == 0 &&
+			 receivers_start(&share->receivers, &share->flows, failure) == 0;
 	return share->started ? 0 : -1;
 }
 
 void share_take_over(struct share *share)
 {
 	struct shares *shares = share->shares;
-	struct share *before = shares->current;
+	struct share *before = shares->current, *older;
+	struct listener_failure tried_again;
 
 	shares->current = share;
 	share->started = true;
@@ -192,6 +245,9 @@ void share_take_over(struct share *share)
 		on_accept_paused, share);
 	listeners_drain(&before->listeners);
 	TAILQ_INSERT_TAIL(&shares->draining, before, link);
+	for (older = TAILQ_FIRST(&shares->draining); older != NULL; older = TAILQ_NEXT(older, link))
+		receivers_inherit(&share->receivers, older->generation->config, &older->receivers);
+	receivers_start(&share->receivers, &share->flows, &tried_again);
 	shares->sweeps = true;
 }
 
@@ -209,6 +265,8 @@ void share_free(struct share *share)
 		listeners_close(&share->listeners);
 	listeners_free(&share->listeners);
 	assert(share->sessions.count == 0);
+	receivers_free(&share->receivers);
+	flow_set_free(&share->flows);
 	refusal_log_free(share->refusals);
 	free(share);
 	if (atomic_fetch_sub(&generation->users, 1) == 1)
@@ -219,18 +277,29 @@ void share_free(struct share *share)
 
 static bool share_is_busy(const struct share *share)
 {
-	return listeners_are_open(&share->listeners) || share->sessions.count > 0;
+	return listeners_are_open(&share->listeners) || share->sessions.count > 0 ||
+	       receivers_are_open(&share->receivers) || share->flows.count > 0;
+}
+
+static void close_silent(struct share *share)
+{
+	if (atomic_load(&share->generation->silent))
+		receivers_close(&share->receivers);
 }
 
 void shares_sweep(struct shares *shares)
 {
 	struct share *next;
 
+	session_loop_reap(&shares->loop);
+	flow_loop_end_turn(&shares->flow_loop);
 	if (!shares->sweeps)
 		return;
 	shares->sweeps = false;
+	close_silent(shares->current);
 	for (struct share *share = TAILQ_FIRST(&shares->draining); share != NULL; share = next) {
 		next = TAILQ_NEXT(share, link);
+		close_silent(share);
 		if (!share_is_busy(share)) {
 			TAILQ_REMOVE(&shares->draining, share, link);
 			share_free(share);
@@ -243,6 +312,13 @@ void shares_sweep(struct shares *shares)
 void shares_drain(struct shares *shares)
 {
 	listeners_drain(&shares->current->listeners);
+	receivers_drain(&shares->flow_loop);
+	shares->drains = true;
+}
+
+void shares_look(struct shares *shares)
+{
+	shares->sweeps = true;
 }
 
 static void share_close(struct share *share)
@@ -250,20 +326,25 @@ static void share_close(struct share *share)
 	if (share->started)
 		listeners_close(&share->listeners);
 	session_close_all(&share->sessions);
+	receivers_close(&share->receivers);
 }
 
 void shares_close(struct shares *shares)
 {
-	struct share *share = TAILQ_FIRST(&shares->draining);
+	struct share *share;
 
+	receivers_drain(&shares->flow_loop);
+	flow_set_end_all(&shares->current->flows);
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
+		flow_set_end_all(&share->flows);
 	share_close(shares->current);
-	for (; share != NULL; share = TAILQ_NEXT(share, link))
+	for (share = TAILQ_FIRST(&shares->draining); share != NULL; share = TAILQ_NEXT(share, link))
 		share_close(share);
 }
 
 unsigned shares_sessions(const struct shares *shares)
 {
-	unsigned count = shares->current->sessions.count;
+	unsigned count = shares->current->sessions.count + (unsigned)shares->flow_loop.table.count;
 	const struct share *share = TAILQ_FIRST(&shares->draining);
 
 	for (; share != NULL; share = TAILQ_NEXT(share, link))

@@ -1,8 +1,9 @@
 /*
- * Shares: what one worker has of a generation, its listeners and the sessions that began at them.
+ * Shares: what one worker has of a generation, its listeners and the sessions that began at them, and the
+ * same for datagrams: receivers and flows.
  *
  * The current share accepts clients. A reload puts another one in its place; the one before then drains:
- * it closes the listeners that were not taken over, and is freed when its last session ends.
+ * it closes the listeners that were not taken over, and is freed when its last session and flow end.
  */
 #ifndef TPROXY_OPS_SHARE_H
 #define TPROXY_OPS_SHARE_H
@@ -11,6 +12,7 @@
 #include "generation.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
+#include "udp/flow.h"
 
 #include <time.h>
 
@@ -22,10 +24,12 @@ TAILQ_HEAD(share_list, share);
 struct shares {
 	struct event_base *base;
 	int reports; /* an eventfd, of the daemon: 1 is added when a generation has no user */
-	struct session_loop loop; /* filled before the first share starts */
+	struct session_loop loop;   /* filled before the first share starts */
+	struct flow_loop flow_loop; /* the same */
 	struct counters counters;
 	struct share *current;      /* NULL before the first one starts */
 	struct share_list draining; /* the older ones */
+	bool drains;                /* the current one does, too */
 	bool sweeps;                /* one of those may be done */
 	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
 };
@@ -38,6 +42,13 @@ struct shares {
  */
 struct share *share_new(struct shares *shares, struct generation *generation, bool first,
 	struct listener_failure *failure);
+
+/*
+ * Gives its sockets to the owner that the generation names. Sockets of one user only may share an address
+ * (SO_REUSEPORT, socket(7)), so what root has bound gets the owner of what a reload will bind, or else no wildcard
+ * could replace an address. Call it when the sockets of all workers are bound, for the same reason.
+ */
+void share_give_sockets(const struct share *share);
 
 /* Lets its new sockets listen. Returns 0, or -1 and fills FAILURE. */
 int share_listen(struct share *share, struct listener_failure *failure);
@@ -54,19 +65,22 @@ void share_free(struct share *share);
 struct log *share_log(const struct share *share);
 struct process_limits *share_process_limits(const struct share *share);
 
-/* Frees the shares that are done. Call it after each turn of the event loop; it costs nothing without any. */
+/* Frees the shares that are done, and what ended in them. Call it after each turn of the event loop. */
 void shares_sweep(struct shares *shares);
 
-/* Each listener accepts the clients in its queue, and closes then. */
+/* The main thread has something new to say of generations; the next sweep looks at all of them. */
+void shares_look(struct shares *shares);
+
+/* Each listener accepts the clients in its queue, and closes then; no flow begins any more. */
 void shares_drain(struct shares *shares);
 
-/* Closes all listeners and resets all sessions. */
+/* Closes all listeners and receivers, resets all sessions, and ends all flows. */
 void shares_close(struct shares *shares);
 
-/* Sessions of all shares. */
+/* Sessions and flows of all shares. */
 unsigned shares_sessions(const struct shares *shares);
 
-/* Whether a listener or a session is open. */
+/* Whether a listener, a receiver, a session or a flow is open. */
 bool shares_are_busy(const struct shares *shares);
 
 /* Closes and frees all of them. */

@@ -20,7 +20,7 @@
 #include <syslog.h>
 #include <time.h>
 
-static void format_date(const struct timespec *at, char *out, size_t room)
+void tcplog_date(const struct timespec *at, char *out, size_t room)
 {
 	struct tm tm;
 	char date[32];
@@ -100,7 +100,7 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 	bool ended = session->state != SESSION_RELAYING;
 	char client[ADDR_TEXT_MAX], date[64];
 
-	format_date(&session->accepted_at, date, sizeof(date));
+	tcplog_date(&session->accepted_at, date, sizeof(date));
 	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%s%u 0/0",
 		addr_format_ip(&session->client, client), addr_port(&session->client), date,
 		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,

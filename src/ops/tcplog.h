@@ -22,4 +22,7 @@ bool tcplog_is_due(const struct session *session);
  */
 void tcplog_format(const struct session *session, char *out, size_t room);
 
+/* Writes the line's date, of the wall clock, into the ROOM bytes of OUT. */
+void tcplog_date(const struct timespec *at, char *out, size_t room);
+
 #endif

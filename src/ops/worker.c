@@ -39,7 +39,7 @@ struct worker {
 	_Atomic(struct share *) successor; /* handed over */
 	atomic_bool ended;
 	atomic_int command; /* enum worker_command, written by the main thread */
-	int handled;        /* the command that was handled last */
+	atomic_int handled; /* the command that was handled last, written by the worker */
 	int wake;           /* eventfd */
 	struct event on_wake;
 };
@@ -65,7 +65,8 @@ static void handle_command(struct worker *worker)
 		shares_drain(&worker->shares);
 	if (command == WORKER_STOP)
 		shares_close(&worker->shares);
-	worker->handled = command;
+	if (atomic_exchange(&worker->handled, command) != command)
+		eventfd_write(worker->reports, 1);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -76,6 +77,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	eventfd_read(fd, &count);
 	handle_successor(arg);
 	handle_command(arg);
+	shares_look(&((struct worker *)arg)->shares);
 }
 
 static void wake(struct worker *worker)
@@ -121,9 +123,17 @@ void worker_abandon(struct worker *worker)
 
 bool worker_is_settled(struct worker *worker)
 {
-	if (worker_has_ended(worker))
+	if (worker_has_ended(worker)) {
 		share_free(atomic_exchange(&worker->successor, NULL));
-	return atomic_load(&worker->successor) == NULL;
+		return true;
+	}
+	return atomic_load(&worker->successor) == NULL &&
+	       atomic_load(&worker->handled) == atomic_load(&worker->command);
+}
+
+void worker_look(struct worker *worker)
+{
+	wake(worker);
 }
 
 bool worker_has_ended(struct worker *worker)
@@ -135,7 +145,7 @@ bool worker_has_ended(struct worker *worker)
 
 static bool worker_has_work(const struct worker *worker)
 {
-	return worker->handled == WORKER_RUN || shares_are_busy(&worker->shares);
+	return atomic_load(&worker->handled) == WORKER_RUN || shares_are_busy(&worker->shares);
 }
 
 static void worker_give_up(struct worker *worker, int error)
@@ -157,7 +167,6 @@ static void *worker_run(void *arg)
 	while (worker_has_work(worker) && !worker->failed) {
 		if (event_base_loop(worker->shares.base, EVLOOP_ONCE) == -1)
 			worker_give_up(worker, errno);
-		session_loop_reap(&worker->shares.loop);
 		shares_sweep(&worker->shares);
 	}
 	atomic_store(&worker->ended, true);
@@ -190,8 +199,10 @@ static void worker_free(struct worker *worker)
 	share_free(worker->prepared);
 	share_free(atomic_load(&worker->successor));
 	shares_free(&worker->shares);
-	if (worker->has_loop)
+	if (worker->has_loop) {
 		session_loop_free(&worker->shares.loop);
+		flow_loop_free(&worker->shares.flow_loop);
+	}
 	if (worker->wake != -1)
 		close(worker->wake);
 	if (worker->shares.base != NULL)
@@ -228,6 +239,11 @@ fail:
 	return NULL;
 }
 
+void worker_give_sockets(const struct worker *worker)
+{
+	share_give_sockets(worker->prepared);
+}
+
 int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 	struct listener_failure *failure)
 {
@@ -236,7 +252,8 @@ int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 
 	*failure = (struct listener_failure){.error = ENOMEM};
 	worker->has_loop = true;
-	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1)
+	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1 ||
+		flow_loop_init(&shares->flow_loop, shares->base) == -1)
 		goto fail;
 	event_assign(&worker->on_wake, shares->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);

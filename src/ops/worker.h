@@ -20,12 +20,16 @@ enum worker_command {
 /*
  * Makes a worker and binds the listeners of GENERATION; INDEX is its number, from 0. Worker 0 has to be
  * made first: it refuses addresses that another process serves. REPORTS is an eventfd: each worker adds 1
- * where its thread ends, where it has taken a generation on, and where the last worker leaves one. Returns
+ * where its thread ends, where it has taken a generation on or handled a command, and where the last worker
+ * leaves one, or ends the last flow of one that drains. Returns
  * NULL and fills FAILURE where an address cannot be bound, or (BIND is NULL) a resource is missing. The
  * caller frees it with worker_join().
  */
 struct worker *worker_new(unsigned index, int reports, struct generation *generation,
 	struct listener_failure *failure);
+
+/* Gives the sockets of a worker that was made to their owner; share_give_sockets() has the rule. */
+void worker_give_sockets(const struct worker *worker);
 
 /*
  * Starts to listen, and starts the thread, which restricts itself by FILTER; NULL: it does not. Returns 0, or
@@ -62,8 +66,14 @@ int worker_listen(struct worker *worker, struct listener_failure *failure);
 void worker_succeed(struct worker *worker);
 void worker_abandon(struct worker *worker);
 
-/* Whether the worker has taken on what it was handed. One whose thread has ended never will, and is. */
+/*
+ * Whether the worker has taken on what it was handed, and handled its command. One whose thread has ended never
+ * will, and is.
+ */
 bool worker_is_settled(struct worker *worker);
+
+/* Lets the worker look at what the main thread has set in generations. */
+void worker_look(struct worker *worker);
 
 /* Whether its thread has ended. */
 bool worker_has_ended(struct worker *worker);

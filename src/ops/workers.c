@@ -29,6 +29,8 @@ int workers_bind(struct workers *workers, unsigned count, struct generation *gen
 			return -1;
 		workers->list[workers->count++] = worker;
 	}
+	for (unsigned i = 0; i < count; i++)
+		worker_give_sockets(workers->list[i]);
 	return 0;
 }
 
@@ -101,6 +103,12 @@ bool workers_are_settled(const struct workers *workers)
 	for (unsigned i = 0; i < workers->count; i++)
 		settled &= worker_is_settled(workers->list[i]);
 	return settled;
+}
+
+void workers_look(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		worker_look(workers->list[i]);
 }
 
 int workers_join(struct workers *workers, struct counters *counters)

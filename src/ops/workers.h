@@ -47,8 +47,11 @@ int workers_prepare(
 /* Hands over what was prepared. Each worker puts it in force, soon, and reports that. */
 void workers_succeed(struct workers *workers);
 
-/* Whether all of them have done so. */
+/* Whether all of them have done so, and handled their command. */
 bool workers_are_settled(const struct workers *workers);
+
+/* Lets all of them look at what is set in generations. */
+void workers_look(struct workers *workers);
 
 /* Stops and frees all of them, and adds up what they did. -1 where one had failed. */
 int workers_join(struct workers *workers, struct counters *counters);

@@ -92,24 +92,26 @@ static void find_sections(
 
 /* --- listeners --- */
 
-static size_t count_binds(const struct config *config)
+static size_t count_binds(const struct config *config, enum mode mode)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
+		if (config->proxies[i].mode == mode)
+			count += config->proxies[i].bind_count;
 	return count;
 }
 
-/* All of a configuration, in its order; the caller frees the list. NULL: no memory. */
-static const struct bind **list_binds(const struct config *config)
+/* All of a configuration and of a mode, in its order; the caller frees the list. NULL: no memory. */
+static const struct bind **list_binds(const struct config *config, enum mode mode)
 {
-	const struct bind **list = calloc(count_binds(config) + 1, sizeof(struct bind *));
+	const struct bind **list = calloc(count_binds(config, mode) + 1, sizeof(struct bind *));
 	size_t next = 0;
 
 	for (size_t i = 0; i < config->proxy_count && list != NULL; i++)
 		for (size_t j = 0; j < config->proxies[i].bind_count; j++)
-			list[next++] = &config->proxies[i].binds[j];
+			if (config->proxies[i].mode == mode)
+				list[next++] = &config->proxies[i].binds[j];
 	return list;
 }
 
@@ -141,8 +143,9 @@ static bool is_overlapping(const void *parts, size_t index, const void *wanted)
 static bool find_listeners(
 	struct counterparts *found, const struct config *now, const struct config *before)
 {
-	const struct bind **older = list_binds(before), **newer = list_binds(now);
-	struct search search = {.parts = older, .count = count_binds(before)};
+	const struct bind **older = list_binds(before, MODE_TCP);
+	const struct bind **newer = list_binds(now, MODE_TCP);
+	struct search search = {.parts = older, .count = count_binds(before, MODE_TCP)};
 	bool has_memory = older != NULL && newer != NULL;
 
 	for (size_t i = 0; has_memory && newer[i] != NULL; i++) {
@@ -156,10 +159,38 @@ static bool find_listeners(
 	return has_memory;
 }
 
+bool counterparts_add_receivers(
+	struct counterparts *found, const struct config *now, const struct config *before)
+{
+	const struct bind **older = list_binds(before, MODE_UDP);
+	const struct bind **newer = list_binds(now, MODE_UDP);
+	struct search search = {.parts = older, .count = count_binds(before, MODE_UDP)};
+	bool has_memory = older != NULL && newer != NULL;
+
+	for (size_t i = 0; has_memory && newer[i] != NULL; i++) {
+		struct counterpart *receiver = &found->receivers[i];
+		size_t index;
+
+		if (receiver->config != NULL)
+			continue;
+		index = find(&search, is_same_place, newer[i]);
+		if (index != COUNTERPART_NONE) {
+			*receiver = (struct counterpart){.config = before, .index = index};
+			found->kept++;
+		} else if (find(&search, is_overlapping, newer[i]) != COUNTERPART_NONE) {
+			receiver->overlaps = true;
+		}
+	}
+	free(older);
+	free(newer);
+	return has_memory;
+}
+
 struct counterparts *counterparts_find(const struct config *now, const struct config *before)
 {
 	size_t sections = now->proxy_count;
-	size_t binds = count_binds(now), count = 2 * sections + now->server_count + binds;
+	size_t binds = count_binds(now, MODE_TCP);
+	size_t count = 2 * sections + now->server_count + binds;
 	struct counterparts *found =
 		calloc(1, sizeof(*found) + count * sizeof(found->indices[0]) + binds);
 
@@ -170,14 +201,19 @@ struct counterparts *counterparts_find(const struct config *now, const struct co
 	found->servers = found->backends + sections;
 	found->listeners = found->servers + now->server_count;
 	found->overlaps = (bool *)(found->listeners + binds);
+	found->receivers = calloc(count_binds(now, MODE_UDP) + 1, sizeof(*found->receivers));
 	find_sections(found, now, before);
-	if (find_listeners(found, now, before))
+	if (found->receivers != NULL && find_listeners(found, now, before) &&
+		counterparts_add_receivers(found, now, before))
 		return found;
-	free(found);
+	counterparts_free(found);
 	return NULL;
 }
 
 void counterparts_free(struct counterparts *counterparts)
 {
+	if (counterparts == NULL)
+		return;
+	free(counterparts->receivers);
 	free(counterparts);
 }

@@ -2,10 +2,10 @@
  * Most servers are at the address of their line. One at the wildcard is wherever the client connected to, and then the
  * client chooses, so every address is looked at before anything is sent to it.
  *
- * This host's own addresses are never such a destination: whoever connects to one of them is connected to the proxy's
- * host already, and the connection would come back to the proxy, or reach a program that trusts this host. A port on
- * the server's line is another thing: it maps the host's own addresses to another port of them, as in HAProxy. That
- * can work where no listener has the port, and where the source is this host's, too.
+ * This host's own addresses are never such a destination. A client can reach them without the proxy, and a connection
+ * from the proxy would come back to it, or reach a program that trusts this host. A port on the server's line is another
+ * thing: it maps the host's own addresses to another port of them, as in HAProxy. That can work where no listener has
+ * the port, and where the source is this host's, too.
  */
 #include "destination.h"
 
@@ -28,18 +28,18 @@ static bool comes_back(const struct server *server)
 	       upstream_is_foreign(&server->source);
 }
 
-static enum reason judge_original(const struct session *session, const struct addr *to, int *error)
+enum reason destination_judge(
+	const struct server *server, const struct addr *to, enum address_kind kind)
 {
 	if (!addr_is_unicast(to) || addr_port(to) == 0)
 		return REASON_DESTINATION_ADDRESS;
-	switch (session_set_address_kind(session->set, to)) {
+	switch (kind) {
 	case ADDRESS_UNKNOWN:
-		*error = errno;
-		return upstream_open_reason(*error);
+		return upstream_open_reason(errno);
 	case ADDRESS_BROADCAST:
 		return REASON_DESTINATION_ADDRESS;
 	case ADDRESS_OWN:
-		return comes_back(session->server) ? REASON_DESTINATION_OWN : REASON_DONE;
+		return comes_back(server) ? REASON_DESTINATION_OWN : REASON_DONE;
 	case ADDRESS_OTHER:
 		break;
 	}
@@ -51,14 +51,17 @@ enum reason destination_choose(const struct session *session, struct addr *to, i
 	const struct server *server = session->server;
 	bool is_original = server_is_original(server);
 	struct addr asked = addr_any(AF_INET);
+	enum address_kind kind;
 
 	*error = 0;
 	if (is_original || addr_port(&server->address) == 0)
 		destination_asked(session, &asked);
 	*to = server_address(server, &asked);
-	if (is_original)
-		return judge_original(session, to, error);
-	if (server->loop != NULL && session_set_address_kind(session->set, to) == ADDRESS_OWN)
-		return REASON_LOOP;
-	return REASON_DONE;
+	if (!is_original && server->loop == NULL)
+		return REASON_DONE;
+	kind = session_set_address_kind(session->set, to);
+	if (!is_original)
+		return kind == ADDRESS_OWN ? REASON_LOOP : REASON_DONE;
+	*error = kind == ADDRESS_UNKNOWN ? errno : 0;
+	return destination_judge(server, to, kind);
 }

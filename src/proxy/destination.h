@@ -3,6 +3,7 @@
 #define PROXY_DESTINATION_H
 
 #include "session.h"
+#include "tproxy/socket.h"
 
 /*
  * Sets ASKED to the address that the client connected to: the one that its PROXY header names, or else the accepted
@@ -16,5 +17,12 @@ bool destination_asked(const struct session *session, struct addr *asked);
  * behind the reason, or 0.
  */
 enum reason destination_choose(const struct session *session, struct addr *server, int *error);
+
+/*
+ * Whether a client's destination TO, which is of that KIND to this host, can be where SERVER is, whose line has the
+ * wildcard. Returns REASON_DONE, or why not. With ADDRESS_UNKNOWN, errno says why the kernel could not be asked.
+ */
+enum reason destination_judge(
+	const struct server *server, const struct addr *to, enum address_kind kind);
 
 #endif

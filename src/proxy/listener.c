@@ -55,8 +55,28 @@ size_t listeners_count(const struct config *config)
 	size_t count = 0;
 
 	for (size_t i = 0; i < config->proxy_count; i++)
-		count += config->proxies[i].bind_count;
+		if (config->proxies[i].mode == MODE_TCP)
+			count += config->proxies[i].bind_count;
 	return count;
+}
+
+static void list_frontend(struct listeners *set, const struct proxy *frontend,
+	const struct counterparts *counterparts)
+{
+	for (size_t i = 0; i < frontend->bind_count; i++) {
+		struct listener *listener = &set->list[set->count];
+
+		*listener = (struct listener){
+			.fd = -1,
+			.inherits = counterparts == NULL ? COUNTERPART_NONE
+							 : counterparts->listeners[set->count],
+			.accepts = 1,
+			.frontend = frontend,
+			.bind = &frontend->binds[i],
+			.set = set,
+		};
+		set->count++;
+	}
 }
 
 /* One closed listener for each `bind`. */
@@ -70,21 +90,8 @@ static int list_listeners(struct listeners *set, const struct config *config,
 		return -1;
 	}
 	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].bind_count; j++) {
-			struct listener *listener = &set->list[set->count];
-
-			*listener = (struct listener){
-				.fd = -1,
-				.inherits = counterparts == NULL
-						    ? COUNTERPART_NONE
-						    : counterparts->listeners[set->count],
-				.accepts = 1,
-				.frontend = &config->proxies[i],
-				.bind = &config->proxies[i].binds[j],
-				.set = set,
-			};
-			set->count++;
-		}
+		if (config->proxies[i].mode == MODE_TCP)
+			list_frontend(set, &config->proxies[i], counterparts);
 	return 0;
 }
 

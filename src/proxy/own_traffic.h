@@ -14,15 +14,15 @@
 struct own_connection;
 
 /*
- * As socket_connect(), and notes the connection in *NOTED, which the caller owns and gives to own_traffic_forget().
+ * As socket_connect() for a socket of TYPE (SOCK_STREAM, SOCK_DGRAM), and notes the connection in *NOTED, which the caller owns and gives to own_traffic_forget().
  * Nothing is noted, and *NOTED is NULL, where connecting fails at once; ENOMEM without memory.
  */
-int own_traffic_connect(int fd, const struct addr *server, struct own_connection **noted);
+int own_traffic_connect(int type, int fd, const struct addr *server, struct own_connection **noted);
 
 /* Forgets a connection that is closed. NULL is allowed. */
 void own_traffic_forget(struct own_connection *noted);
 
-/* Whether a connection that was accepted from PEER, who connected to DESTINATION, is one of those that are noted. */
-bool own_traffic_has(const struct addr *peer, const struct addr *destination);
+/* Whether what came from PEER, who connected or sent to DESTINATION, is from one of those of TYPE that are noted. */
+bool own_traffic_has(int type, const struct addr *peer, const struct addr *destination);
 
 #endif

@@ -32,6 +32,9 @@ enum reason {
 	REASON_DIVERTED_AGAIN,      /* the client is this process, on its way to a server */
 	REASON_DESTINATION_OWN,     /* the client connected to an address of this host itself */
 	REASON_DESTINATION_ADDRESS, /* the client connected to an address that no server can have */
+	REASON_FLOW_IDLE,           /* no datagram for as long as the timeouts say */
+	REASON_FLOWS_FULL,          /* maxconn flows of datagrams are there already */
+	REASON_DESTINATION_PORT,    /* a datagram was sent to another port than the listener's */
 	REASON_HEADER_TIMEOUT,      /* no whole PROXY header within timeout client */
 	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */
 	REASON_HEADER_MALFORMED,    /* what came is no PROXY header */

@@ -473,7 +473,7 @@ static bool is_own_traffic(const struct session *session)
 	struct addr destination;
 
 	return session->set->notes_own_traffic && destination_asked(session, &destination) &&
-	       own_traffic_has(&session->client, &destination);
+	       own_traffic_has(SOCK_STREAM, &session->client, &destination);
 }
 
 bool session_begin(struct session_set *set, const struct proxy *frontend, const struct bind *bind,

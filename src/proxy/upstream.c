@@ -72,6 +72,7 @@ enum reason upstream_connect_reason(const struct source *source, int error)
 	switch (error) {
 	case EADDRINUSE:
 		return REASON_SOURCE_IN_USE;
+	case EAGAIN: /* of UDP, where the kernel chooses the port */
 	case EADDRNOTAVAIL:
 		return port_is_given ? REASON_SOURCE_IN_USE : REASON_SOURCE_EXHAUSTED;
 	case ECONNREFUSED:
@@ -88,9 +89,9 @@ enum reason upstream_connect_reason(const struct source *source, int error)
 	}
 }
 
-/* Binds the socket to its source. REASON_DONE: it is bound, or nothing was to be bound. */
-static enum reason bind_source(
-	int fd, const struct source *source, const struct addr *client, const struct addr *server)
+/* Binds a socket of TYPE to its source. REASON_DONE: it is bound, or nothing was to be bound. */
+static enum reason bind_source(int type, int fd, const struct source *source,
+	const struct addr *client, const struct addr *server)
 {
 	struct addr from;
 
@@ -102,29 +103,33 @@ static enum reason bind_source(
 	}
 	if (source->mode != SOURCE_ADDRESS && socket_set_transparent(fd, addr_family(server)) == -1)
 		return bind_reason(errno);
-	if (socket_bind_source(fd, &from) == -1)
+	if ((type == SOCK_STREAM ? socket_bind_source(fd, &from)
+				 : socket_bind_datagram_source(fd, &from)) == -1)
 		return bind_reason(errno);
 	return REASON_DONE;
 }
 
-static int start_connecting(int fd, const struct addr *server, struct own_connection **noted)
+static int start_connecting(
+	int type, int fd, const struct addr *server, struct own_connection **noted)
 {
-	return noted == NULL ? socket_connect(fd, server) : own_traffic_connect(fd, server, noted);
+	return noted == NULL ? socket_connect(fd, server)
+			     : own_traffic_connect(type, fd, server, noted);
 }
 
-int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
-	struct own_connection **noted, struct upstream_failure *failure)
+static int open_upstream(int type, const struct source *source, const struct addr *client,
+	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure)
 {
-	int fd = socket_open(addr_family(server));
+	int fd = type == SOCK_STREAM ? socket_open(addr_family(server))
+				     : socket_open_datagrams(addr_family(server));
 
 	if (fd == -1) {
 		failure->reason = upstream_open_reason(errno);
 		goto fail;
 	}
-	failure->reason = bind_source(fd, source, client, server);
+	failure->reason = bind_source(type, fd, source, client, server);
 	if (failure->reason != REASON_DONE)
 		goto fail;
-	if (start_connecting(fd, server, noted) == 0 || errno == EINPROGRESS)
+	if (start_connecting(type, fd, server, noted) == 0 || errno == EINPROGRESS)
 		return fd;
 	failure->reason = upstream_connect_reason(source, errno);
 fail:
@@ -132,4 +137,16 @@ fail:
 	if (fd != -1)
 		close(fd);
 	return -1;
+}
+
+int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
+	struct own_connection **noted, struct upstream_failure *failure)
+{
+	return open_upstream(SOCK_STREAM, source, client, server, noted, failure);
+}
+
+int upstream_open_datagrams(const struct source *source, const struct addr *client,
+	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure)
+{
+	return open_upstream(SOCK_DGRAM, source, client, server, noted, failure);
 }

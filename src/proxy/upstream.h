@@ -38,6 +38,10 @@ bool upstream_is_foreign(const struct source *source);
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
 	struct own_connection **noted, struct upstream_failure *failure);
 
+/* The same for datagrams: the socket is connected when it is returned, and nothing was sent. */
+int upstream_open_datagrams(const struct source *source, const struct addr *client,
+	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure);
+
 /* What ERROR, an errno of socket(), means. */
 enum reason upstream_open_reason(int error);
 

@@ -62,13 +62,14 @@ struct step {
 	char *seen;     /* our rules as the tool lists them, or NULL */
 };
 
-/* All zero but for recipe, tool, mark and table: a plan that plan_build() completes. */
+/* All zero but for recipe, tool, mark, table and fail_open: a plan that plan_build() completes. */
 struct plan {
 	enum plan_recipe recipe;
 	enum firewall_tool tool;
 	uint32_t mark;
 	unsigned table;
-	bool marks; /* packets are marked: always, except for a plain local route */
+	bool fail_open; /* intercepted packets pass while the proxy is down; else they are dropped */
+	bool marks;     /* packets are marked: always, except for a plain local route */
 	struct step *steps;
 	size_t step_count;
 	char *notes; /* lines for people about what the plan does not do, or NULL */

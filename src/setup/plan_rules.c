@@ -9,6 +9,10 @@
  *
  * The trap: the expression `socket` of nft does not see fragments, so with nft datagrams get such a rule in any
  * recipe. `tproxy` makes the kernel reassemble fragments before all rules.
+ *
+ * A listener on a wildcard address intercepts packets for other hosts. While it is down, no rule matches them, and
+ * they would pass to those hosts, past the proxy. So the last rules drop them, unless the plan is to fail open.
+ * iptables' TPROXY drops them itself.
  */
 #include "plan.h"
 #include "tproxy/text.h"
@@ -89,6 +93,35 @@ static void tproxy_iptables(
 	free(span);
 }
 
+/* Whether a listener intercepts: it is transparent, for packets to all addresses. */
+static bool intercepts(const struct service_listener *listener, int family)
+{
+	return is_named(listener, family) && addr_is_any(&listener->address);
+}
+
+/* Drops what the rules before did not divert, but for this host's own addresses. */
+static void close_bypass(
+	FILE *out, const struct plan *plan, const struct service *service, int family)
+{
+	bool nft = plan->tool == TOOL_NFT;
+	size_t count;
+	struct service_port_range *list = service_port_ranges(service, family, intercepts, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *protocol = protocol_name(family, list[i].protocol);
+		char *span = ports_text(&list[i], nft ? '-' : ':');
+
+		fprintf(out,
+			nft ? "\t\t%s dport %s fib daddr type != local drop comment \"" OUR_NAME
+			      "\"\n"
+			    : "-A PREROUTING -p %s --dport %s -m addrtype ! --dst-type LOCAL " COMMENT
+			      " -j DROP\n",
+			protocol, span);
+		free(span);
+	}
+	free(list);
+}
+
 static char *iptables_rules(const struct plan *plan, const struct service *service, int family)
 {
 	struct service_port_range *named = NULL;
@@ -110,6 +143,8 @@ static char *iptables_rules(const struct plan *plan, const struct service *servi
 	for (size_t i = 0; i < named_count; i++)
 		tproxy_iptables(text.out, plan, &named[i]);
 	free(named);
+	if (!plan->fail_open && plan->recipe != RECIPE_TPROXY)
+		close_bypass(text.out, plan, service, family);
 	fprintf(text.out,
 		"-A " OUR_CHAIN " " COMMENT " -j MARK --set-mark 0x%x\n"
 		"-A " OUR_CHAIN " " COMMENT " -j ACCEPT\n"
@@ -169,6 +204,8 @@ static char *nft_rules(const struct plan *plan, const struct service *service, i
 	for (size_t i = 0; i < named_count; i++)
 		tproxy_nft(text.out, plan, &named[i], family);
 	free(named);
+	if (!plan->fail_open)
+		close_bypass(text.out, plan, service, family);
 	fputs("\t}\n}\n", text.out);
 	return text_end(&text);
 }

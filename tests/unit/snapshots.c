@@ -4,6 +4,7 @@
  * The trap: findings point into the host, so they are valid only until host_gone().
  */
 #include "snapshots.h"
+#include "hoststate/policy.h"
 #include "tproxy/text.h"
 
 #include <linux/capability.h>
@@ -51,6 +52,13 @@ static char *sysctl(const char *path)
 	return text_format("0");
 }
 
+static bool silent(const struct addr *neighbour, const char *link)
+{
+	(void)neighbour;
+	(void)link;
+	return host.neighbours_silent;
+}
+
 static size_t owners(const struct host_socket *socket, struct socket_owner *list, size_t room)
 {
 	size_t count = 0;
@@ -62,27 +70,6 @@ static size_t owners(const struct host_socket *socket, struct socket_owner *list
 			count++;
 		}
 	return count;
-}
-
-static bool is_asked(const struct network_rule *rule, const struct route_question *question)
-{
-	return rule->family == addr_family(&question->to) &&
-	       (!rule->has_mark || (question->mark & rule->mask) == rule->mark);
-}
-
-static const struct network_route *longest(unsigned table, const struct addr *to)
-{
-	const struct network *network = &host.snapshot.network;
-	const struct network_route *found_one = NULL;
-
-	for (size_t i = 0; i < network->route_count; i++) {
-		const struct network_route *route = &network->routes[i];
-
-		if (route->table == table && network_covers(&route->to, route->length, to) &&
-			(found_one == NULL || route->length > found_one->length))
-			found_one = route;
-	}
-	return found_one;
 }
 
 static struct addr source_on(const char *link, int family)
@@ -100,12 +87,17 @@ static void route(const struct route_question *question, struct route_answer *an
 {
 	int family = addr_family(&question->to);
 	const struct network *network = &host.snapshot.network;
-	const struct network_route *way = NULL;
+	const struct network_route *way;
+	struct policy_flow flow = {.to = question->to,
+		.from = question->from != NULL ? *question->from : addr_any(family),
+		.iif = question->iif,
+		.mark = question->mark,
+		.protocol = question->protocol};
+	struct policy_answer decided;
 
 	*answer = (struct route_answer){.gateway = addr_any(family), .source = addr_any(family)};
-	for (size_t i = 0; way == NULL && i < network->rule_count; i++)
-		if (is_asked(&network->rules[i], question))
-			way = longest(network->rules[i].table, &question->to);
+	decided = policy_decide(network, &flow);
+	way = decided.result == POLICY_REFUSED ? NULL : decided.route;
 	if (way == NULL || (question->iif != NULL && host.refuses_sources)) {
 		snprintf(answer->error, sizeof(answer->error), "Network is unreachable");
 		return;
@@ -214,6 +206,7 @@ int host_fresh(void **state)
 		.rules_known = true,
 		.sockets_known = true,
 		.sysctl = sysctl,
+		.silent = silent,
 		.route = route,
 		.owners = owners};
 	snprintf(host.snapshot.kernel_problem, sizeof(host.snapshot.kernel_problem),

@@ -70,7 +70,8 @@ struct host {
 	const char *links, *policy[2], *routes[2], *proxied; /* as `ip -j` prints them */
 	struct addr gateway;                                 /* of default routes */
 	bool udp_unlisted;                                   /* the kernel lacks udp_diag */
-	bool refuses_sources; /* the kernel has no route for any incoming packet */
+	bool neighbours_silent; /* none answers for its link-layer address */
+	bool refuses_sources;   /* the kernel has no route for any incoming packet */
 	struct {
 		enum firewall_tool tool;
 		int family;

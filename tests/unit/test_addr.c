@@ -196,6 +196,61 @@ static void a_foreign_family_is_refused(void **state)
 	assert_true(addr_equal(&addr, &kept));
 }
 
+enum {
+	BUCKETS = 256,
+	FULL = 64 /* what a bucket gets on the average */
+};
+
+/* Whether so many hashes are spread over buckets, by their low bits. */
+static void assert_spread(const uint64_t *hashes)
+{
+	unsigned counts[BUCKETS] = {0};
+
+	for (unsigned i = 0; i < BUCKETS * FULL; i++)
+		counts[hashes[i] % BUCKETS]++;
+	for (unsigned i = 0; i < BUCKETS; i++)
+		assert_in_range(counts[i], FULL / 3, FULL * 3);
+}
+
+/* Addresses that differ in one part only, as those of clients of one network do, or of one host. */
+static void hashes_of_similar_addresses_are_spread(void **state)
+{
+	static const char *const hosts[] = {"198.51.0.0", "2001:db8::", "2001:db8::"};
+	static const unsigned last[] = {3, 15, 7}; /* the last byte that differs */
+	static uint64_t by_port[BUCKETS * FULL], by_host[BUCKETS * FULL];
+
+	(void)state;
+	for (unsigned kind = 0; kind < 3; kind++) {
+		for (unsigned i = 0; i < BUCKETS * FULL; i++) {
+			struct addr addr = parsed(hosts[kind], (uint16_t)i);
+			uint8_t *bytes = (uint8_t *)addr_bytes(&addr);
+
+			by_port[i] = addr_hash(addr_hash_start(), &addr);
+			addr_set_port(&addr, 53);
+			bytes[last[kind]] = (uint8_t)i;
+			bytes[last[kind] - 1] = (uint8_t)(i >> 8);
+			by_host[i] = addr_hash(addr_hash_start(), &addr);
+		}
+		assert_spread(by_port);
+		assert_spread(by_host);
+	}
+}
+
+static void a_hash_depends_on_all_that_was_mixed_and_on_nothing_else(void **state)
+{
+	struct addr a = parsed("192.0.2.1", 80), b = parsed("192.0.2.2", 80);
+	struct addr link = parsed("fe80::1", 80), same = link;
+	uint64_t start = addr_hash_start();
+
+	(void)state;
+	same.in6.sin6_scope_id = 2;
+	assert_true(addr_hash(start, &link) == addr_hash(start, &same));
+	assert_true(start == addr_hash_start());
+	assert_true(start != 0);
+	assert_true(addr_hash(start, &a) != addr_hash(start + 1, &a));
+	assert_true(addr_hash(addr_hash(start, &a), &b) != addr_hash(addr_hash(start, &b), &a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +270,8 @@ int main(void)
 		cmocka_unit_test(
 			an_address_taken_from_the_kernel_keeps_its_scope_and_drops_its_flow_label),
 		cmocka_unit_test(a_foreign_family_is_refused),
+		cmocka_unit_test(hashes_of_similar_addresses_are_spread),
+		cmocka_unit_test(a_hash_depends_on_all_that_was_mixed_and_on_nothing_else),
 	};
 
 	return cmocka_run_group_tests_name("addr", tests, NULL, NULL);

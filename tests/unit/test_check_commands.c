@@ -125,7 +125,7 @@ static void a_link_that_cannot_be_typed_is_in_no_command(void **state)
 		found_about(CHECK_SRC_VALID_MARK, CHECK_HARMFUL, "a\\x1b")->command_count, 0);
 }
 
-static void a_chain_is_one_word(void **state)
+static void a_chain_of_others_is_in_no_command(void **state)
 {
 	(void)state;
 	host_more_rules(TOOL_IPTABLES, AF_INET,
@@ -133,7 +133,7 @@ static void a_chain_is_one_word(void **state)
 		"-A a;reboot -j DROP\nCOMMIT\n");
 	host_judged();
 	assert_fixed_by_rule(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
-		"iptables -w -t filter", "'a;reboot'", "-m mark --mark 0x1 -j ACCEPT");
+		"iptables -w -t filter", "INPUT", "-m mark --mark 0x1 -j ACCEPT");
 }
 
 /* nft parses its words a second time: quoting for the shell does not help there. */
@@ -152,13 +152,51 @@ static void a_table_that_leads_to_others_gets_no_route(void **state)
 	const struct check_finding *finding;
 
 	(void)state;
-	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"100\"},"
-			    "{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
-			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host.routes[FOUR] =
+		"[{\"dst\":\"default\",\"gateway\":\"203.0.113.9\",\"dev\":\"server0\",\"table\":\"100\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
 	host_judged();
 	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
 	assert_int_equal(finding->command_count, 0);
 	assert_non_null(strstr(finding->read, "Use another mark and table for the proxy"));
+}
+
+/* No host is behind a default route without a gateway on such a link. */
+static void a_default_route_to_a_link_alone_is_replaced(void **state)
+{
+	(void)state;
+	host.routes[FOUR] = "[{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"100\"},"
+			    "{\"dst\":\"192.0.2.0/24\",\"dev\":\"server0\",\"table\":\"100\"},"
+			    "{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+			    "{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	assert_int_equal(found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4")->command_count, 2);
+}
+
+/* `from all lookup 100` would cut the host off from its network. */
+static void no_rule_is_made_for_mark_0(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_rules(TOOL_IPTABLES, AF_INET,
+		MANGLE(DIVERT_TCP "-A PREROUTING -p tcp -j MARK --set-xmark 0x0/0xffffffff\n"));
+	host_judged();
+	finding = found_about(CHECK_MARK, CHECK_HARMFUL, PACKETS4);
+	assert_non_null(strstr(finding->read, "(0x1 becomes 0x0)"));
+	assert_int_equal(finding->command_count, 2);
+	assert_int_equal(found_count(CHECK_IP_RULE, CHECK_MISSING), 0);
+}
+
+/* A local route for a server's address would make this host answer in the server's place. */
+static void a_servers_address_is_never_made_local(void **state)
+{
+	(void)state;
+	host_serves(SERVER4 ":80", SERVER4 ":80");
+	service_add_client(&host.service, "203.0.113.1");
+	host_judged();
+	assert_int_equal(found(CHECK_LOCAL_CLIENT, CHECK_MISSING)->command_count, 0);
 }
 
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
@@ -167,6 +205,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(a_process_name_is_in_no_command),
+		WITH(a_default_route_to_a_link_alone_is_replaced),
+		WITH(no_rule_is_made_for_mark_0),
+		WITH(a_servers_address_is_never_made_local),
 		WITH(a_users_program_is_started_as_that_user),
 		WITH(a_command_line_with_control_characters_is_in_no_command),
 		WITH(more_owners_than_the_list_has_room_for_are_cut_off),
@@ -174,7 +215,7 @@ int main(void)
 		WITH(a_file_is_one_word),
 		WITH(a_link_is_one_word),
 		WITH(a_link_that_cannot_be_typed_is_in_no_command),
-		WITH(a_chain_is_one_word),
+		WITH(a_chain_of_others_is_in_no_command),
 		WITH(a_table_name_that_is_nft_syntax_is_in_no_command),
 		WITH(a_table_that_leads_to_others_gets_no_route),
 	};

@@ -49,10 +49,26 @@ static void a_server_on_the_link_needs_a_route_back(void **state)
 	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
 	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
 	assert_reads(finding,
-		"requests from 198.51.100.10 are sent again and again, because no answer reaches this host");
+		"requests from 198.51.100.10 are sent again and again, because no answer reaches this host. Either the server's way back to the client does not lead through this host, or the server drops them (its firewall, its rp_filter): `tproxyctl check --probe` tells them apart");
 	assert_int_equal(finding->command_count, 1);
 	assert_fix(finding, 0, ON_SERVER, "ip -4 route replace 198.51.100.10/32 via 203.0.113.1",
 		"ip -4 route del 198.51.100.10/32 via 203.0.113.1");
+}
+
+/* Its way back is not to blame, and no command is printed for it. */
+static void a_server_that_is_down_is_not_told_to_change_its_routes(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	waits(CLIENT4, SERVER4);
+	host.neighbours_silent = true;
+	host_judged();
+	assert_alone(CHECK_RETURN_PATH, CHECK_HARMFUL);
+	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4);
+	assert_reads(finding,
+		"203.0.113.20 does not answer on server0 when this host asks for its link-layer address: it is down, or has another address");
+	assert_int_equal(finding->command_count, 0);
 }
 
 static void an_ipv6_server_on_the_link_needs_a_route_too(void **state)
@@ -438,6 +454,7 @@ int main(void)
 		WITH(a_request_sent_only_once_is_no_finding),
 		WITH(an_established_connection_proves_the_way_back),
 		WITH(a_server_on_the_link_needs_a_route_back),
+		WITH(a_server_that_is_down_is_not_told_to_change_its_routes),
 		WITH(an_ipv6_server_on_the_link_needs_a_route_too),
 		WITH(a_server_behind_a_router_is_fixed_on_the_router),
 		WITH(a_connection_without_retransmissions_proves_large_packets),

@@ -22,7 +22,8 @@ static void the_walkthroughs_set_up_is_ok(void **state)
 		"MARK "
 		"--set-xmark 0x1/0xffffffff`");
 	assert_reads(found_about(CHECK_MARK, CHECK_OK, ANSWERS4), "mark 0x1");
-	assert_reads(found_about(CHECK_IP_RULE, CHECK_OK, PACKETS4), "mark 0x1 chooses table 100");
+	assert_reads(found_about(CHECK_IP_RULE, CHECK_OK, PACKETS4),
+		"`pref 100 fwmark 0x1 lookup 100` chooses table 100");
 	assert_reads(
 		found_about(CHECK_IP_ROUTE, CHECK_OK, PACKETS4), "table 100 delivers to this host");
 	assert_reads(found(CHECK_ICMP, CHECK_OK), "ICMP errors are diverted, too");
@@ -365,8 +366,7 @@ static void an_unknown_mark_is_not_missing(void **state)
 {
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
-		MANGLE("-A PREROUTING -p tcp -m socket --transparent -j CONNMARK --restore-mark "
-		       "--nfmask 0xffffffff --ctmask 0xffffffff\n"));
+		MANGLE("-A PREROUTING -p tcp -m socket --transparent --restore-skmark -j ACCEPT\n"));
 	host_judged();
 	assert_state(CHECK_MARK, CHECK_UNKNOWN);
 	assert_well();
@@ -389,7 +389,7 @@ static void tproxy_without_a_mark_is_not_delivered(void **state)
 	(void)state;
 	host_rules(TOOL_IPTABLES, AF_INET,
 		MANGLE("-A PREROUTING -d 192.0.2.80/32 -p tcp -m tcp --dport 80 -j TPROXY "
-		       "--on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0\n" DIVERT));
+		       "--on-port 80 --on-ip 192.0.2.80 --tproxy-mark 0x0/0x0\n" DIVERT));
 	host_judged();
 	assert_alone(CHECK_MARK, CHECK_MISSING);
 	found_about(CHECK_MARK, CHECK_MISSING, PACKETS4);

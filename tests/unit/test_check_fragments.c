@@ -13,7 +13,7 @@
 	NFT_CHAIN(family, "t", "pre", "prerouting", "-150", "accept")                              \
 	NFT_RULE(family, "t", "pre", NFT_UDP "," NFT_SOCKET "," NFT_MARK)
 
-#define UNKNOWN(family)  OTHER(family, NFT_IS("{\"ct\":{\"key\":\"status\"}}", "\"dnat\""))
+#define UNKNOWN(family)  OTHER(family, NFT_IS("{\"ct\":{\"key\":\"status\"}}", "\"assured\""))
 #define TRACKING(family) OTHER(family, NFT_ESTABLISHED)
 #define OTHER(family, match)                                                                       \
 	NFT_TABLE(family, "f")                                                                     \

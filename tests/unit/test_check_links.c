@@ -124,7 +124,7 @@ static void a_rule_of_a_lower_priority_may_decide_instead(void **state)
 	assert_alone(CHECK_IP_RULE, CHECK_HARMFUL);
 	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
 	assert_reads(finding,
-		"the rule for mark 0x1 has priority 100, but another rule decides first: {\"priority\":50,\"table\":\"7\"}");
+		"the rule for mark 0x1 has priority 100, but another rule decides first: `pref 50 lookup 7`");
 	assert_fixed_by_ip_rule(finding, 4, "pref 1 fwmark 0x1 lookup 100");
 }
 
@@ -276,6 +276,7 @@ static struct captured seen_from(const char *ip, const char *packet_link)
 	struct captured seen = {.address = host_address(VIP4, 80),
 		.protocol = IPPROTO_TCP,
 		.packets = 1,
+		.answers = 1,
 		.from = host_address(ip, 4711)};
 
 	snprintf(seen.packet_link, sizeof(seen.packet_link), "%s", packet_link);
@@ -332,6 +333,61 @@ static void packets_on_another_link_pass_a_loose_filter(void **state)
 	host_sysctl("net/ipv4/conf/client0/rp_filter", "2");
 	judge_captured(&seen);
 	assert_well();
+}
+
+static void an_ipv4_server_has_no_source_for_ipv6_clients(void **state)
+{
+	(void)state;
+	host_serves("[2001:db8:f::80]:80", SERVER4 ":80");
+	host_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT6));
+	host_listens(VIP6, 80, IPPROTO_TCP);
+	host_judged();
+	assert_non_null(
+		strstr(found_about(CHECK_SERVER_ROUTE, CHECK_MISSING, "[2001:db8:f::80]:80")->read,
+			"no server has an IPv6 address"));
+	host_serves("[::]:80", SERVER4 ":80");
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_ADVICE, "[::]:80");
+}
+
+static void a_strict_link_that_leads_back_to_no_client_is_a_risk(void **state)
+{
+	(void)state;
+	host_sysctl("net/ipv4/conf/client0/rp_filter", "1");
+	host.service.client_count = 0;
+	service_add_client(&host.service, "203.0.113.7");
+	host_judged();
+	assert_well();
+	found_about(CHECK_RP_FILTER, CHECK_ADVICE, "client0");
+}
+
+static void packets_without_an_answer_are_reported_with_the_kernels_counters(void **state)
+{
+	struct captured seen = seen_from("198.51.100.7", "client0");
+	const struct check_finding *finding;
+
+	(void)state;
+	seen.packets = 3;
+	seen.answers = 0;
+	host.snapshot.counters_moved = (char *)"ListenOverflows 3 (the listener's queue was full)";
+	judge_captured(&seen);
+	assert_alone(CHECK_LISTENER, CHECK_HARMFUL);
+	finding = found_about(CHECK_LISTENER, CHECK_HARMFUL, VIP4 ":80");
+	assert_non_null(strstr(finding->read,
+		"3 connection requests for it came in by client0, and none was answered"));
+	assert_non_null(strstr(finding->read, "ListenOverflows 3"));
+}
+
+static void without_a_packet_the_fault_lies_before_this_host(void **state)
+{
+	struct captured seen = {.address = host_address(VIP4, 80), .protocol = IPPROTO_TCP};
+
+	(void)state;
+	host.snapshot.captured_seconds = 5;
+	judge_captured(&seen);
+	assert_well();
+	assert_reads(found(CHECK_ANNOUNCE, CHECK_UNKNOWN),
+		"no packet for it arrived in 5 s: if a client tried, the fault lies before this host");
 }
 
 static void packets_on_the_link_that_leads_back_pass_a_strict_filter(void **state)
@@ -513,14 +569,15 @@ static void a_server_without_a_route_is_reported_with_the_kernels_error(void **s
 	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the route uses server0");
 }
 
-static void a_server_on_this_host_is_not_known_to_answer(void **state)
+/* Its answers leave by the client's link. A rule for its address would keep its answers to all others, too. */
+static void a_server_on_this_host_has_to_answer_to_the_proxy(void **state)
 {
 	(void)state;
 	host_serves(VIP4 ":80", "203.0.113.1:80");
 	host_judged();
-	assert_well();
-	assert_reads(found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, "203.0.113.1"),
-		"the server is on this host, so its answers do not pass PREROUTING");
+	assert_alone(CHECK_RETURN_PATH, CHECK_MISSING);
+	assert_int_equal(found(CHECK_RETURN_PATH, CHECK_MISSING)->command_count, 0);
+	found_about(CHECK_SERVER_ROUTE, CHECK_OK, "203.0.113.1");
 	host.service.spoofs = false;
 	host_judged();
 	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);
@@ -554,6 +611,10 @@ int main(void)
 		WITH(a_strict_filter_drops_packets_on_another_link),
 		WITH(if_all_is_strict_the_command_is_for_all),
 		WITH(packets_on_another_link_pass_a_loose_filter),
+		WITH(an_ipv4_server_has_no_source_for_ipv6_clients),
+		WITH(a_strict_link_that_leads_back_to_no_client_is_a_risk),
+		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
+		WITH(without_a_packet_the_fault_lies_before_this_host),
 		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
 		WITH(hosts_of_its_network_ask_who_has_the_address),
 		WITH(ipv6_answers_for_an_address_by_neighbour_proxy),
@@ -566,7 +627,7 @@ int main(void)
 		WITH(packets_captured_for_a_wildcard_count_for_its_destinations),
 		WITH(sysctls_that_make_no_difference_are_printed_with_their_value),
 		WITH(a_server_without_a_route_is_reported_with_the_kernels_error),
-		WITH(a_server_on_this_host_is_not_known_to_answer),
+		WITH(a_server_on_this_host_has_to_answer_to_the_proxy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

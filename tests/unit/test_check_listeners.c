@@ -99,6 +99,26 @@ static void workers_of_one_program_may_share_connections(void **state)
 	assert_well();
 }
 
+/* Whichever the kernel lists first, and although both have one name. */
+static void a_listener_that_was_left_over_is_named_with_the_proxys(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		host_fresh(state);
+		host_owned(host_listens(VIP4, 80, IPPROTO_TCP), 8, "proxy", NET_RAW);
+		host.sockets[first].transparent = false;
+		host_judged();
+		assert_alone(CHECK_OTHER_LISTENER, CHECK_HARMFUL);
+		assert_non_null(strstr(
+			found_about(CHECK_OTHER_LISTENER, CHECK_HARMFUL, LISTENER)->read,
+			first == 0
+				? "proxy (process 8) listens there transparently, and proxy (process 7) does not"
+				: "proxy (process 7) listens there transparently, and proxy (process 8) does not"));
+		host_gone(state);
+	}
+	host_fresh(state);
+}
+
 static void a_socket_of_two_processes_is_one_listener(void **state)
 {
 	(void)state;
@@ -327,6 +347,7 @@ int main(void)
 		WITH(tproxy_may_name_a_wildcard_listener),
 		WITH(two_programs_at_one_address_share_its_connections),
 		WITH(workers_of_one_program_may_share_connections),
+		WITH(a_listener_that_was_left_over_is_named_with_the_proxys),
 		WITH(a_socket_of_two_processes_is_one_listener),
 		WITH(another_program_at_another_address_does_no_harm),
 		WITH(without_a_capability_nothing_is_transparent),

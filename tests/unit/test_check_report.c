@@ -386,6 +386,7 @@ static void a_family_without_clients_leaves_open_what_the_other_shows(void **sta
 {
 	(void)state;
 	service_add_listener(&host.service, "[" VIP6 "]:80");
+	host.service.spoofs = false; /* no server has an IPv6 address */
 	host.routes[SIX] =
 		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"}]";
 	host_judged();

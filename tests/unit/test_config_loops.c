@@ -200,6 +200,9 @@ static void a_server_where_the_client_connected_to_gives_no_warning(void **state
 		"original:6 six:6", "");
 	expect_loops(
 		"listen a\n bind [::]:80 transparent\n server original *:80\n", "original:6", "");
+	expect_loops("listen a\n bind :80 transparent\n server other *:81\n"
+		     "listen b\n mode udp\n bind :80 transparent\n server datagrams *:80\n",
+		"", "");
 	expect_loops("frontend a\n bind 127.0.0.1:81\n default_backend b\n"
 		     "backend b\n server original *:81\n server back 127.0.0.1\n",
 		"original:6 back:6", CERTAIN("10", "back", "127.0.0.1:81", "a", "6"));

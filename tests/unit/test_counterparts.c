@@ -99,6 +99,54 @@ static void a_new_listener_that_overlaps_an_older_one_is_found(void **state)
 	release(&pair);
 }
 
+#define UDP TIMES " mode udp\n"
+
+static void assert_receiver(
+	const struct counterpart *found, const struct config *config, size_t index, bool overlaps)
+{
+	assert_ptr_equal(found->config, config);
+	assert_int_equal(found->overlaps, overlaps);
+	if (config != NULL)
+		assert_int_equal(found->index, index);
+}
+
+/* Ports of UDP are others than those of TCP. */
+static void receivers_are_found_among_receivers(void **state)
+{
+	struct pair pair = compare(UDP
+		"listen t\n mode tcp\n bind 192.0.2.1:1\n server s 192.0.2.9:1\n"
+		"listen u\n bind 192.0.2.1:2\n bind 192.0.2.1:3\n server s 192.0.2.9:1\n",
+		UDP
+		"listen u\n bind 192.0.2.1:3\n bind 192.0.2.1:1\n bind :2\n server s 192.0.2.9:1\n"
+		"listen t\n mode tcp\n bind 192.0.2.1:2\n bind 192.0.2.1:1\n server s 192.0.2.9:1\n");
+	static const size_t listeners[] = {NONE, 0};
+
+	(void)state;
+	assert_memory_equal(pair.found->listeners, listeners, sizeof(listeners));
+	assert_false(pair.found->overlaps[0]);
+	assert_receiver(&pair.found->receivers[0], pair.before, 1, false);
+	assert_receiver(&pair.found->receivers[1], NULL, 0, false);
+	assert_receiver(&pair.found->receivers[2], NULL, 0, true);
+	assert_int_equal(pair.found->kept, 2);
+	release(&pair);
+}
+
+static void what_a_newer_configuration_left_open_is_found_in_an_older_one(void **state)
+{
+	struct config *oldest = parse(UDP "listen u\n bind 192.0.2.1:1-3\n server s 192.0.2.9:1\n");
+	struct pair pair = compare(UDP "listen u\n bind 192.0.2.1:1\n server s 192.0.2.9:1\n",
+		UDP "listen u\n bind 192.0.2.1:1-2\n bind :3\n server s 192.0.2.9:1\n");
+
+	(void)state;
+	assert_true(counterparts_add_receivers(pair.found, pair.now, oldest));
+	assert_receiver(&pair.found->receivers[0], pair.before, 0, false);
+	assert_receiver(&pair.found->receivers[1], oldest, 1, false);
+	assert_receiver(&pair.found->receivers[2], NULL, 0, true);
+	assert_int_equal(pair.found->kept, 2);
+	release(&pair);
+	config_free(oldest);
+}
+
 static void the_same_file_has_all_in_common(void **state)
 {
 	static const char text[] =
@@ -163,6 +211,8 @@ int main(void)
 		cmocka_unit_test(sections_and_servers_are_found_by_their_names),
 		cmocka_unit_test(listeners_are_found_by_where_they_listen),
 		cmocka_unit_test(a_new_listener_that_overlaps_an_older_one_is_found),
+		cmocka_unit_test(receivers_are_found_among_receivers),
+		cmocka_unit_test(what_a_newer_configuration_left_open_is_found_in_an_older_one),
 		cmocka_unit_test(the_same_file_has_all_in_common),
 		cmocka_unit_test(how_ipv6_takes_ipv4_makes_another_listener_of_ipv6_alone),
 		cmocka_unit_test(listeners_are_found_in_every_section),

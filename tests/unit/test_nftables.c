@@ -119,11 +119,17 @@ static void each_expression_has_its_match(void **state)
 			MATCH_CT_STATE, false, CT_ESTABLISHED | CT_RELATED, 0},
 		{"==", "\"ct\": {\"key\": \"state\"}", "{\"set\": [\"new\", \"invalid\"]}",
 			MATCH_CT_STATE, false, CT_NEW | CT_INVALID, 0},
-		{"in", "\"ct\": {\"key\": \"status\"}", "\"dnat\"", MATCH_UNKNOWN, false, 0, 0},
+		{"in", "\"ct\": {\"key\": \"status\"}", "\"dnat\"", MATCH_CT_STATE, false,
+			CT_CHANGED, 0},
+		{"in", "\"ct\": {\"key\": \"status\"}", "\"assured\"", MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"ct\": {\"key\": \"mark\"}", "5", MATCH_CT_MARK, false, 5, UINT32_MAX},
+		{"==", "\"fib\": {\"result\": \"oif\", \"flags\": [\"saddr\", \"mark\", \"iif\"]}",
+			"false", MATCH_ROUTE, true, 0,
+			ROUTE_TO_SOURCE | ROUTE_BY_MARK | ROUTE_ON_LINK_IN},
 		{"!=", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\"]}", "\"local\"",
-			MATCH_LOCAL, true, 0, 0},
+			MATCH_TYPE, true, ADDRESS_LOCAL, 0},
 		{"==", "\"fib\": {\"result\": \"type\", \"flags\": [\"daddr\", \"iif\"]}",
-			"\"local\"", MATCH_UNKNOWN, false, 0, 0},
+			"\"local\"", MATCH_TYPE, false, ADDRESS_LOCAL, ROUTE_ON_LINK_IN},
 		{"==",
 			"\"&\": [{\"payload\": {\"protocol\": \"tcp\", \"field\": \"flags\"}}, "
 			"[\"fin\", \"syn\", \"rst\", \"ack\"]]",
@@ -293,8 +299,10 @@ static void a_mark_is_computed_from_the_old_one(void **state)
 		{"{\"^\": [{\"meta\": {\"key\": \"mark\"}}, 16]}", TARGET_MARK, 16, 0},
 		{"{\"|\": [{\"&\": [{\"meta\": {\"key\": \"mark\"}}, 4294967040]}, 1]}",
 			TARGET_MARK, 1, 0xff},
-		{"{\"ct\": {\"key\": \"mark\"}}", TARGET_UNKNOWN, 0, 0},
-		{"{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}", TARGET_UNKNOWN, 0, 0},
+		{"{\"ct\": {\"key\": \"mark\"}}", TARGET_CT_MARK_RESTORE, UINT32_MAX, UINT32_MAX},
+		{"{\"&\": [{\"ct\": {\"key\": \"mark\"}}, 255]}", TARGET_CT_MARK_RESTORE,
+			UINT32_MAX, 255},
+		{"{\"meta\": {\"key\": \"priority\"}}", TARGET_UNKNOWN, 0, 0},
 	};
 
 	(void)state;
@@ -475,6 +483,107 @@ static void a_text_that_is_cut_anywhere_is_refused(void **state)
 	}
 }
 
+/* --- choices of several fields, links, and what traces do not follow --- */
+
+#define LIST(objects)    "{\"nftables\": [" objects "]}"
+#define TABLE_OF(family) "{\"table\": {\"family\": \"" family "\", \"name\": \"t\"}}"
+#define CHAIN_OF(family, rest)                                                                     \
+	",{\"chain\": {\"family\": \"" family "\", \"table\": \"t\", \"name\": \"c\"" rest "}}"
+#define RULE_OF(family, expr)                                                                      \
+	",{\"rule\": {\"family\": \"" family                                                       \
+	"\", \"table\": \"t\", \"chain\": \"c\", \"handle\": 7, \"expr\": "                        \
+	"[" expr "]}}"
+#define FIELDS                                                                                      \
+	"{\"concat\": [{\"payload\": {\"protocol\": \"ip\", \"field\": \"daddr\"}}, {\"payload\": " \
+	"{\"protocol\": \"tcp\", \"field\": \"dport\"}}]}"
+
+static void a_named_verdict_map_is_a_rule_for_each_element(void **state)
+{
+	struct ruleset ruleset = {0};
+	const struct chain *chain;
+
+	(void)state;
+	add_text(&ruleset,
+		LIST(TABLE_OF(
+			"ip") ",{\"map\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"m\", \"elem\": "
+			      "[[{\"concat\": [\"192.0.2.80\", 80]}, {\"drop\": null}], "
+			      "[{\"elem\": {\"val\": {\"concat\": [\"192.0.2.81\", 80]}, \"comment\": "
+			      "\"x\"}}, {\"accept\": null}]]}}" CHAIN_OF("ip", "") RULE_OF("ip",
+				      "{\"vmap\": {\"key\": " FIELDS ", \"data\": \"@m\"}}")));
+	chain = &ruleset.tables[0].chains[0];
+	assert_int_equal(chain->rule_count, 2);
+	assert_int_equal(chain->rules[0].matches[0].kind, MATCH_DESTINATION);
+	assert_int_equal(chain->rules[0].targets[0].kind, TARGET_DROP);
+	assert_int_equal(chain->rules[1].targets[0].kind, TARGET_ACCEPT);
+	assert_int_equal(chain->rules[1].number, 1);
+	ruleset_free(&ruleset);
+}
+
+static void a_set_of_several_fields_is_a_rule_for_each_element(void **state)
+{
+	struct ruleset ruleset = {0};
+	const struct rule *rule;
+
+	(void)state;
+	add_text(&ruleset, LIST(TABLE_OF("ip") CHAIN_OF("ip", "") RULE_OF("ip",
+				   "{\"match\": {\"op\": \"==\", \"left\": " FIELDS
+				   ", \"right\": {\"set\": [{\"concat\": "
+				   "[\"192.0.2.80\", 80]}]}}}, {\"drop\": null}")));
+	assert_int_equal(ruleset.tables[0].chains[0].rule_count, 1);
+	rule = first(&ruleset);
+	for (size_t i = 0; i < rule->match_count; i++)
+		assert_int_not_equal(rule->matches[i].kind, MATCH_UNKNOWN);
+	ruleset_free(&ruleset);
+}
+
+static void an_empty_map_matches_nothing(void **state)
+{
+	struct ruleset ruleset = {0};
+
+	(void)state;
+	add_text(&ruleset,
+		LIST(TABLE_OF("ip") ",{\"map\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"m\", \"elem\": []}}" CHAIN_OF(
+			"ip", "") RULE_OF("ip",
+			"{\"vmap\": {\"key\": " FIELDS ", \"data\": \"@m\"}}")));
+	assert_int_equal(first(&ruleset)->matches[0].kind, MATCH_ALWAYS);
+	assert_true(first(&ruleset)->matches[0].negated);
+	ruleset_free(&ruleset);
+}
+
+static void links_of_ingress_come_from_the_text_where_json_lacks_them(void **state)
+{
+	struct ruleset ruleset = {0};
+
+	(void)state;
+	add_text(&ruleset,
+		LIST(TABLE_OF("netdev") CHAIN_OF("netdev",
+			", \"type\": \"filter\", \"hook\": \"ingress\", \"prio\": 0, \"policy\": \"accept\"")));
+	assert_true(ruleset_lacks_links(&ruleset));
+	ruleset_parse_nft_links(&ruleset,
+		"table inet t {\n\tchain c {\n\t\ttype filter hook ingress device \"no\" priority 0;\n"
+		"\t}\n}\ntable netdev t {\n\tchain c {\n"
+		"\t\ttype filter hook ingress devices = { \"eth0\", \"eth1\" } priority filter;\n\t}\n}\n");
+	assert_false(ruleset_lacks_links(&ruleset));
+	assert_string_equal(ruleset.tables[0].chains[0].links, "eth0 eth1");
+	ruleset_free(&ruleset);
+}
+
+static void tables_for_arp_and_bridges_are_noted_if_they_drop(void **state)
+{
+	struct ruleset ruleset = {0};
+
+	(void)state;
+	add_text(&ruleset,
+		LIST(TABLE_OF("arp") CHAIN_OF("arp", "") RULE_OF("arp", "{\"accept\": null}")));
+	assert_null(ruleset.arp);
+	add_text(&ruleset,
+		LIST(TABLE_OF("arp") CHAIN_OF("arp", "") RULE_OF("arp", "{\"drop\": null}")));
+	assert_string_equal(ruleset.arp, "t");
+	add_text(&ruleset, LIST(TABLE_OF("bridge") CHAIN_OF("bridge", ", \"policy\": \"drop\"")));
+	assert_string_equal(ruleset.bridge, "t");
+	ruleset_free(&ruleset);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +606,11 @@ int main(void)
 		cmocka_unit_test(other_json_than_nfts_is_refused),
 		cmocka_unit_test(a_rule_of_an_unlisted_chain_is_refused),
 		cmocka_unit_test(a_text_that_is_cut_anywhere_is_refused),
+		cmocka_unit_test(a_named_verdict_map_is_a_rule_for_each_element),
+		cmocka_unit_test(a_set_of_several_fields_is_a_rule_for_each_element),
+		cmocka_unit_test(an_empty_map_matches_nothing),
+		cmocka_unit_test(links_of_ingress_come_from_the_text_where_json_lacks_them),
+		cmocka_unit_test(tables_for_arp_and_bridges_are_noted_if_they_drop),
 	};
 
 	return cmocka_run_group_tests_name("nftables", tests, NULL, NULL);

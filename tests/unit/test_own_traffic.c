@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -44,7 +45,8 @@ static int connected(const struct addr *server, struct own_connection **noted)
 {
 	int fd = socket_open(AF_INET);
 
-	assert_true(own_traffic_connect(fd, server, noted) == 0 || errno == EINPROGRESS);
+	assert_true(
+		own_traffic_connect(SOCK_STREAM, fd, server, noted) == 0 || errno == EINPROGRESS);
 	assert_non_null(*noted);
 	return fd;
 }
@@ -57,19 +59,19 @@ static void a_connection_is_known_by_both_of_its_ends(void **state)
 
 	(void)state;
 	from = local(fd);
-	assert_true(own_traffic_has(&from, &server));
-	assert_false(own_traffic_has(&server, &from));
+	assert_true(own_traffic_has(SOCK_STREAM, &from, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &server, &from));
 	other = from;
 	addr_set_port(&other, (uint16_t)(addr_port(&from) ^ 1));
-	assert_false(own_traffic_has(&other, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &other, &server));
 	other = server;
 	addr_set_port(&other, (uint16_t)(addr_port(&server) ^ 1));
-	assert_false(own_traffic_has(&from, &other));
+	assert_false(own_traffic_has(SOCK_STREAM, &from, &other));
 	other = parsed("127.0.0.2");
 	addr_set_port(&other, addr_port(&from));
-	assert_false(own_traffic_has(&other, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &other, &server));
 	own_traffic_forget(noted);
-	assert_false(own_traffic_has(&from, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &from, &server));
 	own_traffic_forget(NULL);
 	close(fd);
 	close(listener);
@@ -89,11 +91,11 @@ static void many_are_told_apart_and_forgotten_in_any_order(void **state)
 	for (int i = 0; i < ROUNDS; i += 2)
 		own_traffic_forget(noted[i]);
 	for (int i = 0; i < ROUNDS; i++)
-		assert_int_equal(own_traffic_has(&from[i], &server), i % 2);
+		assert_int_equal(own_traffic_has(SOCK_STREAM, &from[i], &server), i % 2);
 	for (int i = ROUNDS - 1; i > 0; i -= 2)
 		own_traffic_forget(noted[i]);
 	for (int i = 0; i < ROUNDS; i++) {
-		assert_false(own_traffic_has(&from[i], &server));
+		assert_false(own_traffic_has(SOCK_STREAM, &from[i], &server));
 		close(fds[i]);
 	}
 	close(listener);
@@ -107,10 +109,51 @@ static void what_cannot_connect_is_not_noted(void **state)
 
 	(void)state;
 	addr_set_port(&server, 80);
-	assert_int_equal(own_traffic_connect(fd, &server, &noted), -1);
+	assert_int_equal(own_traffic_connect(SOCK_STREAM, fd, &server, &noted), -1);
 	assert_int_equal(errno, ENETUNREACH);
 	assert_null(noted);
 	close(fd);
+}
+
+/* Memory is counted: neither what could not connect nor what is forgotten leaves any. */
+static void nothing_is_left(void **state)
+{
+	struct addr server, nowhere = parsed("255.255.255.255");
+	int listener = listening(&server);
+	size_t before = 0;
+
+	(void)state;
+	addr_set_port(&nowhere, 80);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct own_connection *noted;
+		int fd = connected(&server, &noted), other = socket_open(AF_INET);
+
+		own_traffic_forget(noted);
+		assert_int_equal(own_traffic_connect(SOCK_STREAM, other, &nowhere, &noted), -1);
+		close(fd);
+		close(other);
+		if (i == 0)
+			before = mallinfo2().uordblks;
+	}
+	assert_int_equal(mallinfo2().uordblks, before);
+	close(listener);
+}
+
+/* A datagram and a connection may have the same ends. */
+static void each_protocol_has_its_own(void **state)
+{
+	struct own_connection *noted;
+	struct addr server, from;
+	int listener = listening(&server), fd = socket_open_datagrams(AF_INET);
+
+	(void)state;
+	assert_int_equal(own_traffic_connect(SOCK_DGRAM, fd, &server, &noted), 0);
+	from = local(fd);
+	assert_true(own_traffic_has(SOCK_DGRAM, &from, &server));
+	assert_false(own_traffic_has(SOCK_STREAM, &from, &server));
+	own_traffic_forget(noted);
+	close(fd);
+	close(listener);
 }
 
 /* Accepts as another worker does, as soon as the kernel has the connection. */
@@ -126,7 +169,7 @@ static void *accept_own(void *arg)
 		while ((fd = socket_accept(listener, &peer)) == -1 && errno == EAGAIN)
 			;
 		here = local(fd);
-		strangers += !own_traffic_has(&peer, &here);
+		strangers += !own_traffic_has(SOCK_STREAM, &peer, &here);
 		close(fd);
 	}
 	return (void *)strangers;
@@ -159,6 +202,8 @@ int main(void)
 		cmocka_unit_test(a_connection_is_known_by_both_of_its_ends),
 		cmocka_unit_test(many_are_told_apart_and_forgotten_in_any_order),
 		cmocka_unit_test(what_cannot_connect_is_not_noted),
+		cmocka_unit_test(nothing_is_left),
+		cmocka_unit_test(each_protocol_has_its_own),
 		cmocka_unit_test(a_connection_is_known_before_another_thread_can_accept_it),
 	};
 

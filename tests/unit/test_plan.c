@@ -106,6 +106,47 @@ static void by_nft_listeners_for_datagrams_are_named(void **state)
 	assert_null(strstr(rules, "tcp dport 53 tproxy"));
 }
 
+/* While the proxy is down, no connection passes it by. */
+static void a_wildcard_listener_fails_closed_unless_the_user_says_otherwise(void **state)
+{
+	static const char *const closing[] = {
+		[TOOL_IPTABLES] = "-A PREROUTING -p tcp --dport 80 -m addrtype ! --dst-type LOCAL",
+		[TOOL_NFT] = "tcp dport 80 fib daddr type != local drop comment",
+	};
+	static const enum firewall_tool tools[] = {TOOL_IPTABLES, TOOL_NFT};
+
+	(void)state;
+	service_add_listener(&service, "0.0.0.0:80");
+	for (size_t i = 0; i < 2; i++) {
+		const char *rules;
+
+		plan.tool = tools[i];
+		plan.fail_open = false;
+		plan_build(&plan, &service, &in_use);
+		rules = strstr(find(STEP_FIREWALL, AF_INET)->input, closing[tools[i]]);
+		assert_non_null(rules);
+		assert_null(strstr(rules, "socket"));
+		plan_free(&plan);
+		plan.fail_open = true;
+		plan_build(&plan, &service, &in_use);
+		assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, closing[tools[i]]));
+		plan_free(&plan);
+	}
+	plan.fail_open = false;
+	plan.tool = TOOL_IPTABLES;
+	plan.recipe = RECIPE_TPROXY;
+	plan_build(&plan, &service, &in_use);
+	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "-j DROP"));
+}
+
+static void a_listener_with_an_address_closes_nothing(void **state)
+{
+	(void)state;
+	service_add_listener(&service, "192.0.2.80:80");
+	plan_build(&plan, &service, &in_use);
+	assert_null(strstr(find(STEP_FIREWALL, AF_INET)->input, "DROP"));
+}
+
 static void answers_of_servers_are_diverted_too(void **state)
 {
 	(void)state;
@@ -172,6 +213,7 @@ static void assert_reads(enum firewall_tool tool, int family, const char *expect
 {
 	const char *text;
 
+	plan.fail_open = true; /* without rules that close the way past the proxy */
 	plan.recipe = RECIPE_TPROXY;
 	plan.tool = tool;
 	plan_build(&plan, &service, &in_use);
@@ -377,6 +419,8 @@ int main(void)
 		WITH(the_example_is_the_walkthroughs),
 		WITH(only_what_is_served_is_diverted),
 		WITH(by_nft_listeners_for_datagrams_are_named),
+		WITH(a_wildcard_listener_fails_closed_unless_the_user_says_otherwise),
+		WITH(a_listener_with_an_address_closes_nothing),
 		WITH(answers_of_servers_are_diverted_too),
 		WITH(ipv4_clients_of_a_dual_stack_listener_are_diverted),
 		WITH(only_transparent_listeners_that_hear_it_are_named),

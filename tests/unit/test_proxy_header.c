@@ -340,6 +340,39 @@ static void fields_of_a_written_header_are_read_again(void **state)
 	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
 }
 
+static void a_field_may_be_longer_than_255_bytes(void **state)
+{
+	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
+	static const char value[300];
+	struct proxy_header header;
+	char text[512];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
+	length = proxy_header_add(text, length, sizeof(text), 0xe0, value, sizeof(value));
+	assert_int_equal(length, 28 + 3 + sizeof(value));
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_UNIQUE_ID, "i", 1);
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_CRC32C, "\0\0\0", 4);
+	proxy_header_sum(text, length);
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_WHOLE);
+	assert_int_equal(header.length, length);
+	assert_int_equal(header.unique_id.length, 1);
+	assert_int_equal(*header.unique_id.value, 'i');
+}
+
+static void a_checksum_of_another_length_is_named(void **state)
+{
+	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
+	struct proxy_header header;
+	char text[128];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
+	length = proxy_header_add(text, length, sizeof(text), PROXY_FIELD_CRC32C, "\0\0\0\0", 5);
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
+	assert_string_equal(header.problem, "its checksum has a wrong length");
+}
+
 static void a_header_without_a_checksum_is_not_changed_by_it(void **state)
 {
 	struct addr from = endpoint("198.51.100.10", 51234), to = endpoint("192.0.2.80", 80);
@@ -405,6 +438,8 @@ int main(void)
 		cmocka_unit_test(the_longest_binary_header_is_read),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(fields_of_a_written_header_are_read_again),
+		cmocka_unit_test(a_field_may_be_longer_than_255_bytes),
+		cmocka_unit_test(a_checksum_of_another_length_is_named),
 		cmocka_unit_test(a_header_without_a_checksum_is_not_changed_by_it),
 		cmocka_unit_test(a_field_without_room_is_left_out),
 		cmocka_unit_test(fields_have_their_longest_values),

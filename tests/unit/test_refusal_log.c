@@ -65,11 +65,11 @@ static int tear_down(void **state)
 static void refuse(
 	struct rate *rate, unsigned section, enum reason reason, unsigned at, unsigned times)
 {
-	struct session session = {.frontend = &sections[section], .reason = reason, .closed = at};
+	struct refusal refusal = {.frontend = &sections[section], .reason = reason, .at = at};
 
-	assert_true(addr_parse(&session.client, "198.51.100.10"));
+	assert_true(addr_parse(&refusal.client, "198.51.100.10"));
 	while (times-- > 0)
-		refusal_log_add(rate->refusals, &session);
+		refusal_log_add(rate->refusals, &refusal);
 }
 
 /* Lines of single refusals with all of these words, and the sum of those that are counted. */

@@ -268,6 +268,7 @@ static void text_prints_all_that_is_wrong_about_an_item(void **state)
 {
 	(void)state;
 	service_add_listener(&host.service, "[" VIP6 "]:80");
+	service_add_server(&host.service, "[" SERVER6 "]:80");
 	host.policy[FOUR] = "[{\"priority\":5,\"table\":\"254\"},"
 			    "{\"priority\":9,\"fwmark\":\"0x1\",\"table\":\"100\"}]";
 	host.policy[SIX] = "[{\"priority\":9,\"table\":\"254\"}]";
@@ -318,7 +319,12 @@ static void text_says_when_nothing_is_wrong(void **state)
 	host_serves("198.51.100.1:80", SERVER4 ":80");
 	host.sockets[0].local = host_address("198.51.100.1", 80);
 	host_judged();
-	assert_string_equal(last_lines(), "Nothing is missing or harmful.\n");
+	assert_string_equal(last_lines(),
+		"Nothing is missing or harmful.\n"
+		"If clients still time out, let one connect while `tproxyctl check --watch 10` runs.\n");
+	host.snapshot.captured_known = true;
+	host_judged();
+	assert_non_null(strstr(last_lines(), "look at the way of the servers' answers"));
 	host.snapshot.kernel_alone = true;
 	host_built_with(HEADING, NULL, NULL);
 	assert_string_equal(
@@ -332,7 +338,8 @@ static void text_says_what_other_hosts_decide(void **state)
 	assert_string_equal(last_lines(),
 		"Nothing is missing or harmful.\n"
 		"Unknown, because other hosts decide: announce, return-path, path-mtu. To find out, let a client\n"
-		"connect while `tproxyctl check --watch 10` runs.\n");
+		"connect while `tproxyctl check --watch 10` runs.\n"
+		"If clients still time out, let one connect while `tproxyctl check --watch 10` runs.\n");
 }
 
 /* What was not judged reads like no all-clear, and what would let it be is said. */
@@ -367,7 +374,7 @@ static void text_says_it_beside_what_is_wrong_too(void **state)
 	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(""));
 	host_judged();
 	assert_non_null(strstr(last_lines(),
-		"1 item needs fixing. Run the commands marked #, then check again.\n"));
+		"1 item needs fixing. Run the commands marked #, then check again. They last until the next"));
 	assert_non_null(strstr(text, " items were not judged. To judge them: first fix what "
 				     "is missing or harmful;"));
 }

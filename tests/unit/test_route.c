@@ -189,7 +189,7 @@ static void the_kernel_delivers_its_loopback_address_here(void **state)
 static void a_link_that_is_not_there_has_no_route(void **state)
 {
 	struct addr from = at("198.51.100.10");
-	struct route_question question = {at("192.0.2.80"), &from, "no-such-link", 1};
+	struct route_question question = {at("192.0.2.80"), &from, "no-such-link", 1, 0};
 
 	(void)state;
 	assert_string_equal(get(&question).error, strerror(ENODEV));
@@ -201,7 +201,7 @@ static int ask_without_network(void)
 	struct route_question question = {.to = at("203.0.113.20")};
 	struct route_question marked = {.to = at("203.0.113.20"), .mark = 1};
 	struct addr from = at("198.51.100.10");
-	struct route_question comes_in = {at("192.0.2.80"), &from, "lo", 0};
+	struct route_question comes_in = {at("192.0.2.80"), &from, "lo", 0, 0};
 
 	if (strcmp(get(&question).error, strerror(ENETUNREACH)) != 0)
 		return 1;

@@ -3,6 +3,7 @@
  */
 #include "ops/sandbox.h"
 
+#include "tproxy/datagram_batch.h"
 #include "tproxy/socket.h"
 #include "unit.h"
 
@@ -285,6 +286,33 @@ static void whether_an_address_is_the_hosts_own_may_be_asked(void **state)
 	assert_in_a_child(ask_for_an_own_address);
 }
 
+/* A reload may bring `mode udp` at any time. */
+static int relay_a_datagram(void)
+{
+	struct datagram_batch *batch = datagram_batch_new();
+	struct addr here;
+	int fd;
+
+	if (batch == NULL || !addr_parse(&here, "127.0.0.1"))
+		return 1;
+	enter((struct sandbox){0});
+	fd = socket_open_datagrams(AF_INET);
+	if (fd == -1)
+		return 3;
+	if (socket_bind_datagram_source(fd, &here) == -1 || !socket_local_address(fd, &here))
+		return 4;
+	datagram_batch_address(batch, 0, &here, NULL);
+	if (datagram_batch_send(batch, 0, 1, fd) != 1)
+		return 5;
+	return datagram_batch_receive(batch, 1, 1, fd) == 1 ? 0 : 6;
+}
+
+static void datagrams_are_relayed(void **state)
+{
+	(void)state;
+	assert_in_a_child(relay_a_datagram);
+}
+
 static void a_pidfile_may_be_removed(void **state)
 {
 	(void)state;
@@ -333,6 +361,7 @@ int main(void)
 		cmocka_unit_test(to_reload_a_file_may_be_closed_before_its_end),
 		cmocka_unit_test(a_thread_that_carries_traffic_opens_no_file),
 		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
+		cmocka_unit_test(datagrams_are_relayed),
 		cmocka_unit_test(a_pidfile_may_be_removed),
 		cmocka_unit_test(a_thread_restricts_itself_alone),
 	};

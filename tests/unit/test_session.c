@@ -939,9 +939,9 @@ static void a_client_is_no_longer_taken_for_a_session_that_ended(void **state)
 	server = rig_accept(rig, 0);
 	assert_non_null(rig_session(rig)->noted);
 	assert_true(socket_local_address(rig_session(rig)->sides[SERVER].fd, &from));
-	assert_true(own_traffic_has(&from, &rig->servers[0].address));
+	assert_true(own_traffic_has(SOCK_STREAM, &from, &rig->servers[0].address));
 	session_close(rig_session(rig), REASON_SHUTDOWN, 0);
-	assert_false(own_traffic_has(&from, &rig->servers[0].address));
+	assert_false(own_traffic_has(SOCK_STREAM, &from, &rig->servers[0].address));
 	close(client);
 	close(server);
 }

@@ -280,7 +280,7 @@ static struct proxy_header read_header(struct rig *rig, int server, char *got, s
 }
 
 /* A client whose own header has an authority and a unique id. */
-static int client_with_fields(struct rig *rig)
+static int client_with_authority(struct rig *rig, const char *authority)
 {
 	struct addr source, destination;
 	char header[256];
@@ -291,17 +291,23 @@ static int client_with_fields(struct rig *rig)
 	addr_set_port(&source, 51234);
 	addr_set_port(&destination, 443);
 	length = proxy_header_write(header, PROXY_HEADER_V2, &source, &destination);
-	length = proxy_header_add(header, length, sizeof(header), PROXY_FIELD_AUTHORITY, "host", 4);
+	length = proxy_header_add(header, length, sizeof(header), PROXY_FIELD_AUTHORITY, authority,
+		strlen(authority));
 	length = proxy_header_add(header, length, sizeof(header), PROXY_FIELD_UNIQUE_ID, "id", 2);
 	assert_int_equal(send(client, header, length, MSG_NOSIGNAL), length);
 	return client;
+}
+
+static int client_with_fields(struct rig *rig)
+{
+	return client_with_authority(rig, "host");
 }
 
 static void a_servers_header_has_the_fields_of_its_line(void **state)
 {
 	struct rig *rig = *state;
 	struct config_memory *memory = memory_new(1 << 16);
-	struct header_field field = {.type = 0xe1};
+	struct header_field list[] = {{.type = 0xe1}, {.type = 0xe2}};
 	struct header_fields *fields = &rig->servers[0].send_proxy_fields;
 	struct proxy_header header;
 	char got[512];
@@ -309,9 +315,10 @@ static void a_servers_header_has_the_fields_of_its_line(void **state)
 
 	assert_null(
 		value_format_parse(&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp"));
-	assert_null(value_format_parse(&field.value, memory, "fixed"));
+	assert_null(value_format_parse(&list[0].value, memory, "one"));
+	assert_null(value_format_parse(&list[1].value, memory, "fixed"));
 	*fields = (struct header_fields){
-		.checksum = true, .authority = true, .unique_id = true, .list = &field, .count = 1};
+		.checksum = true, .authority = true, .unique_id = true, .list = list, .count = 2};
 	rig->servers[0].send_proxy = PROXY_HEADER_V2;
 	client = client_with_fields(rig);
 	server = rig_accept(rig, 0);
@@ -322,7 +329,7 @@ static void a_servers_header_has_the_fields_of_its_line(void **state)
 	assert_int_equal(header.unique_id.length, strlen("id-198.51.100.10:51234"));
 	assert_memory_equal(
 		header.unique_id.value, "id-198.51.100.10:51234", header.unique_id.length);
-	assert_memory_equal(got + header.length - 8, "\xe1\0\5fixed", 8);
+	assert_memory_equal(got + header.length - 14, "\xe1\0\3one\xe2\0\5fixed", 14);
 	assert_null(rig_session(rig)->header.bytes);
 	assert_int_equal(rig_session(rig)->greeting, header.length);
 	close(client);
@@ -345,6 +352,57 @@ static void fields_of_a_client_are_not_passed_on_unless_the_line_says_so(void **
 	assert_int_equal(header.length, 28);
 	close(client);
 	close(server);
+}
+
+static void an_authority_is_passed_on_where_there_is_one(void **state)
+{
+	static const char *const sent[] = {"", "h"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rig *rig = *state;
+		struct proxy_header header;
+		char got[512];
+		int client, server;
+
+		rig->ended = 0;
+		rig->section.server_count = 1;
+		rig->servers[0].send_proxy = PROXY_HEADER_V2;
+		rig->servers[0].send_proxy_fields.authority = true;
+		client = client_with_authority(rig, sent[i]);
+		server = rig_accept(rig, 0);
+		header = read_header(rig, server, got, sizeof(got));
+		assert_int_equal(header.length, i == 0 ? 28 : 28 + 3 + 1);
+		close(client);
+		close(server);
+		rig_until(rig, rig_has_ended);
+	}
+}
+
+/* HAProxy's length; and it is the frontend's format, not the backend's. */
+static void a_unique_id_has_127_bytes_at_most(void **state)
+{
+	static struct proxy backend;
+	struct rig *rig = *state;
+	struct config_memory *memory = memory_new(1 << 16);
+	struct proxy_header header;
+	char got[512], format[201];
+	int client, server;
+
+	memset(format, 'x', sizeof(format) - 1);
+	format[sizeof(format) - 1] = '\0';
+	backend = rig->section;
+	assert_null(value_format_parse(&rig->section.unique_id, memory, format));
+	rig->section.default_backend = &backend;
+	rig->servers[0].send_proxy = PROXY_HEADER_V2;
+	rig->servers[0].send_proxy_fields.unique_id = true;
+	client = rig_client(rig);
+	server = rig_accept(rig, 0);
+	header = read_header(rig, server, got, sizeof(got));
+	assert_int_equal(header.unique_id.length, 127);
+	close(client);
+	close(server);
+	rig_until(rig, rig_has_ended);
+	memory_free(memory);
 }
 
 /* HAProxy sends an empty one where the frontend has no format. */
@@ -398,6 +456,8 @@ int main(void)
 		TEST(a_servers_header_has_the_fields_of_its_line),
 		TEST(fields_of_a_client_are_not_passed_on_unless_the_line_says_so),
 		TEST(without_a_format_the_unique_id_is_empty),
+		TEST(an_authority_is_passed_on_where_there_is_one),
+		TEST(a_unique_id_has_127_bytes_at_most),
 		TEST(a_session_may_end_while_it_waits_for_its_header),
 	};
 

@@ -36,6 +36,8 @@ int socket(int family, int type, int protocol)
 	return -1;
 }
 
+static int connect_error; /* 0: it is asked of the kernel */
+
 int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
 	interfaces_asked += level == SOL_SOCKET && name == SO_BINDTODEVICE;
@@ -47,6 +49,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 
 int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
+	if (connect_error != 0) {
+		errno = connect_error;
+		return -1;
+	}
 	if (instead != NULL)
 		return (int)syscall(SYS_connect, fd, &instead->sa, addr_length(instead));
 	return (int)syscall(SYS_connect, fd, address, length);
@@ -167,6 +173,46 @@ static void a_socket_for_a_server_has_its_options(void **state)
 		assert_int_equal(option(fd, IPPROTO_IP, IP_TRANSPARENT), 0);
 		close(fd);
 	}
+}
+
+static void a_socket_for_datagrams_has_its_options(void **state)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		int fd = socket_open_datagrams(families[i]);
+
+		if (fd == -1 && families[i] == AF_INET6)
+			continue;
+		assert_int_equal(option(fd, SOL_SOCKET, SO_DOMAIN), families[i]);
+		assert_int_equal(option(fd, SOL_SOCKET, SO_PROTOCOL), IPPROTO_UDP);
+		assert_int_equal(option(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+		assert_never_blocks(fd);
+		close(fd);
+	}
+}
+
+static void a_listener_of_datagrams_shares_its_address_only_with_its_own(void **state)
+{
+	struct socket_listener listener = {.address = parsed("127.0.0.1", 0), .datagrams = true};
+	int first = socket_bind_listener(&listener, true), later, fd;
+
+	(void)state;
+	listener.address = local(first);
+	assert_int_equal(option(first, SOL_SOCKET, SO_PROTOCOL), IPPROTO_UDP);
+	assert_int_equal(option(first, SOL_SOCKET, SO_REUSEADDR), 0);
+	assert_int_equal(socket_bind_listener(&listener, true), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	later = socket_bind_listener(&listener, false);
+	assert_int_not_equal(later, -1);
+	fd = socket_open_datagrams(AF_INET);
+	assert_int_equal(socket_bind_datagram_source(fd, &listener.address), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	close(later);
+	close(first);
+	assert_int_equal(socket_bind_datagram_source(fd, &listener.address), 0);
+	close(fd);
 }
 
 static void a_family_without_tcp_has_no_socket(void **state)
@@ -509,6 +555,9 @@ static void a_broadcast_address_is_not_a_hosts(void **state)
 	(void)state;
 	assert_int_equal(socket_address_kind(&broadcast), ADDRESS_BROADCAST);
 	assert_int_equal(next_descriptor(), next);
+	connect_error = EACCES; /* of a route of the type prohibit, for any socket */
+	assert_int_equal(socket_address_kind(&broadcast), ADDRESS_OTHER);
+	connect_error = 0;
 }
 
 /* Another host can be connected to, but not from its own address. */
@@ -679,6 +728,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_socket_for_a_server_has_its_options),
 		cmocka_unit_test(a_family_without_tcp_has_no_socket),
+		cmocka_unit_test(a_socket_for_datagrams_has_its_options),
+		cmocka_unit_test(a_listener_of_datagrams_shares_its_address_only_with_its_own),
 		cmocka_unit_test(a_listener_has_its_options_and_its_address),
 		cmocka_unit_test(only_later_sockets_of_the_first_share_its_address),
 		cmocka_unit_test(an_address_that_is_not_here_is_not_bound),

@@ -348,7 +348,7 @@ static void ufw_drops_packets_without_a_service(void **state)
 	struct packet packet = syn();
 
 	(void)state;
-	assert_non_null(trace_packet(&ruleset, HOOK_INPUT, &packet).unsure);
+	assert_true(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped); /* ufw-not-local */
 	packet.destination_local = true;
 	assert_false(trace_packet(&ruleset, HOOK_INPUT, &packet).dropped);
 	packet.destination = at("192.0.2.80", 25);
@@ -371,7 +371,182 @@ static void wireguards_drop_is_for_its_own_address(void **state)
 		packet.in = "wg0";
 		assert_null(traced(&ruleset, packet).unsure);
 		packet.protocol = IPPROTO_UDP;
-		assert_non_null(traced(&ruleset, packet).unsure); /* the connection's mark */
+		packet.ct_mark = 0xca6c;
+		assert_int_equal(traced(&ruleset, packet).mark, 0xca6c);
+		ruleset_free(&ruleset);
+	}
+}
+
+/* --- what rules ask of the host --- */
+
+/* A host on which the mark makes every address local, and that has one link, client0. */
+static bool type_of(
+	void *context, const struct addr *address, uint32_t mark, struct trace_route *answer)
+{
+	(void)context;
+	answer->type =
+		mark != 0 && addr_family(address) == AF_INET6 ? ADDRESS_LOCAL : ADDRESS_UNICAST;
+	return true;
+}
+
+static bool route_of(
+	void *context, const struct addr *address, uint32_t mark, struct trace_route *answer)
+{
+	(void)context;
+	(void)address;
+	answer->type = mark != 0 ? ADDRESS_LOCAL : ADDRESS_UNICAST;
+	answer->link = mark != 0 ? "lo" : "client0";
+	return true;
+}
+
+static bool first_address_of(void *context, int family, const char *link, struct addr *address)
+{
+	(void)context;
+	(void)link;
+	*address = at(family == AF_INET6 ? "2001:db8:c::1" : "198.51.100.1", 0);
+	return true;
+}
+
+static const struct trace_host asked = {NULL, type_of, route_of, first_address_of, NULL};
+
+static struct trace asked_of(const char *lines, struct packet packet)
+{
+	struct ruleset ruleset = rules("mangle", "ACCEPT", lines);
+	struct trace trace;
+
+	packet.host = &asked;
+	trace = traced(&ruleset, packet);
+	assert_null(trace.unsure);
+	ruleset_free(&ruleset);
+	return trace;
+}
+
+static void a_mark_makes_no_address_local_for_addrtype(void **state)
+{
+	static const char lines[] = "-A PREROUTING -j MARK --set-mark 1\n"
+				    "-A PREROUTING -m addrtype ! --dst-type LOCAL -j DROP\n";
+
+	(void)state;
+	assert_true(asked_of(lines, syn()).dropped);
+}
+
+static void a_reverse_path_filter_uses_the_mark_only_if_it_is_told(void **state)
+{
+	struct packet elsewhere = syn();
+
+	(void)state;
+	elsewhere.in = "server0";
+	assert_false(asked_of("-A PREROUTING -m rpfilter --invert -j DROP\n", syn()).dropped);
+	assert_true(asked_of("-A PREROUTING -m rpfilter --invert -j DROP\n", elsewhere).dropped);
+	assert_false(asked_of("-A PREROUTING -m rpfilter --loose --invert -j DROP\n", elsewhere)
+			     .dropped);
+	assert_true(asked_of("-A PREROUTING -j MARK --set-mark 1\n"
+			     "-A PREROUTING -m rpfilter --validmark --invert -j DROP\n",
+		syn())
+			    .dropped);
+	assert_false(asked_of(
+		"-A PREROUTING -j MARK --set-mark 1\n"
+		"-A PREROUTING -m rpfilter --loose --accept-local --validmark --invert -j DROP\n",
+		syn())
+			     .dropped);
+}
+
+static void tproxy_without_an_address_takes_the_links_first(void **state)
+{
+	struct trace trace = asked_of("-A PREROUTING -p tcp -j TPROXY --on-port 3129\n", syn());
+	struct addr first = at("198.51.100.1", 3129);
+
+	(void)state;
+	assert_true(addr_equal(&trace.listener, &first));
+}
+
+static void without_its_listener_tproxy_drops_and_nft_goes_on(void **state)
+{
+	static const char nft[] =
+		"{\"nftables\": [{\"metainfo\": {\"json_schema_version\": 1}},"
+		"{\"table\": {\"family\": \"ip\", \"name\": \"t\"}},"
+		"{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\", \"type\": \"filter\","
+		" \"hook\": \"prerouting\", \"prio\": -150, \"policy\": \"accept\"}},"
+		"{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"handle\": 2, \"expr\":"
+		" [{\"tproxy\": {\"port\": 3129}}, {\"mangle\": {\"key\": {\"meta\": {\"key\": \"mark\"}},"
+		" \"value\": 1}}, {\"drop\": null}]}}]}";
+	struct ruleset ruleset = {0};
+	struct packet packet = syn();
+
+	(void)state;
+	add_text(&ruleset, "text.nft.json", nft);
+	assert_true(traced(&ruleset, packet).dropped);
+	packet.proxy_down = true;
+	assert_false(traced(&ruleset, packet).dropped);
+	assert_int_equal(traced(&ruleset, packet).mark, 0);
+	assert_true(asked_of("-A PREROUTING -p tcp -j TPROXY --on-port 3129\n", packet).dropped);
+	ruleset_free(&ruleset);
+}
+
+static void what_is_not_tracked_is_neither_new_nor_established(void **state)
+{
+	struct ruleset raw = rules("raw", "ACCEPT", "-A PREROUTING -p tcp -j CT --notrack\n");
+	static const char input[] =
+		"*filter\n:INPUT DROP [0:0]\n"
+		"-A INPUT -m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n";
+	struct packet packet = syn();
+
+	(void)state;
+	add_text(&raw, "text", input);
+	assert_false(trace_packet(&raw, HOOK_INPUT, &packet).dropped);
+	packet.ct = traced(&raw, packet).ct;
+	assert_int_equal(packet.ct, CT_UNTRACKED);
+	assert_true(trace_packet(&raw, HOOK_INPUT, &packet).dropped);
+	ruleset_free(&raw);
+}
+
+static void a_mark_is_saved_in_the_connection_and_restored(void **state)
+{
+	struct packet packet = syn();
+	struct trace trace =
+		asked_of("-A PREROUTING -j MARK --set-mark 0x13\n"
+			 "-A PREROUTING -j CONNMARK --save-mark --nfmask 0xf --ctmask 0xff\n"
+			 "-A PREROUTING -j MARK --set-mark 0x20\n"
+			 "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xf --ctmask 0xff\n",
+			packet);
+
+	(void)state;
+	assert_int_equal(trace.ct_mark, 3);
+	assert_int_equal(trace.mark, 0x23);
+}
+
+static void a_limit_is_passed_until_it_is_reached(void **state)
+{
+	static const char lines[] =
+		"-A PREROUTING -m limit --limit 2/hour --limit-burst 1 -j ACCEPT\n"
+		"-A PREROUTING -j DROP\n";
+	struct packet packet = syn();
+	struct trace trace = asked_of(lines, packet);
+
+	(void)state;
+	assert_false(trace.dropped);
+	assert_non_null(trace.limited);
+	assert_int_equal(trace.rate, 0);
+	packet.limits_reached = true;
+	assert_true(asked_of(lines, packet).dropped);
+}
+
+static void only_mangle_routes_again_at_output(void **state)
+{
+	struct packet packet = syn();
+
+	(void)state;
+	packet.in = NULL;
+	for (size_t i = 0; i < 2; i++) {
+		struct ruleset ruleset = {0};
+		struct trace trace;
+
+		add_text(&ruleset, "text",
+			i == 0 ? "*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n"
+			       : "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n");
+		trace = trace_packet(&ruleset, HOOK_OUTPUT, &packet);
+		assert_int_equal(trace.mark, 1);
+		assert_int_equal(trace.routed_again, i == 0);
 		ruleset_free(&ruleset);
 	}
 }
@@ -476,6 +651,14 @@ int main(void)
 		cmocka_unit_test(firewalld_masquerades_towards_the_server),
 		cmocka_unit_test(ufw_drops_packets_without_a_service),
 		cmocka_unit_test(wireguards_drop_is_for_its_own_address),
+		cmocka_unit_test(a_mark_makes_no_address_local_for_addrtype),
+		cmocka_unit_test(a_reverse_path_filter_uses_the_mark_only_if_it_is_told),
+		cmocka_unit_test(tproxy_without_an_address_takes_the_links_first),
+		cmocka_unit_test(without_its_listener_tproxy_drops_and_nft_goes_on),
+		cmocka_unit_test(what_is_not_tracked_is_neither_new_nor_established),
+		cmocka_unit_test(a_mark_is_saved_in_the_connection_and_restored),
+		cmocka_unit_test(a_limit_is_passed_until_it_is_reached),
+		cmocka_unit_test(only_mangle_routes_again_at_output),
 		cmocka_unit_test(an_unknown_match_is_unsure_only_where_it_matters),
 		cmocka_unit_test(a_chain_returns_to_where_it_was_jumped_from),
 		cmocka_unit_test(loops_end),

@@ -101,6 +101,7 @@ static void each_error_of_connecting_has_its_reason(void **state)
 		{ENETDOWN, REASON_CONNECT_UNREACHABLE},
 		{EHOSTDOWN, REASON_CONNECT_UNREACHABLE},
 		{EINVAL, REASON_CONNECT_FAILED},
+		{EAGAIN, REASON_SOURCE_EXHAUSTED},
 	};
 	struct source source = {.mode = SOURCE_CLIENTIP};
 
@@ -108,6 +109,37 @@ static void each_error_of_connecting_has_its_reason(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		assert_string_equal(reason_name(upstream_connect_reason(&source, rows[i].error)),
 			reason_name(rows[i].reason));
+}
+
+static void datagrams_come_from_the_source_and_share_it_with_no_other_socket(void **state)
+{
+	struct source source = {.mode = SOURCE_CLIENT};
+	struct addr client = parsed("127.0.0.2", 0), server = parsed("127.0.0.1", 9), local, peer;
+	struct upstream_failure failure;
+	socklen_t length = sizeof(peer);
+	int fd, type = 0, reuse = -1, taken = socket_open_datagrams(AF_INET);
+
+	(void)state;
+	assert_int_equal(bind(taken, &client.sa, addr_length(&client)), 0);
+	assert_true(socket_local_address(taken, &client));
+	assert_int_equal(upstream_open_datagrams(&source, &client, &server, NULL, &failure), -1);
+	assert_string_equal(reason_name(failure.reason), "source-in-use");
+	close(taken);
+	fd = upstream_open_datagrams(&source, &client, &server, NULL, &failure);
+	assert_int_not_equal(fd, -1);
+	assert_true(socket_local_address(fd, &local));
+	assert_true(addr_equal(&local, &client));
+	assert_int_equal(getpeername(fd, &peer.sa, &length), 0);
+	assert_int_equal(addr_port(&peer), 9);
+	length = sizeof(type);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length), 0);
+	assert_int_equal(type, SOCK_DGRAM);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &length), 0);
+	assert_int_equal(reuse, 0);
+	close(fd);
+	client = parsed("::1", 0);
+	assert_int_equal(upstream_open_datagrams(&source, &client, &server, NULL, &failure), -1);
+	assert_string_equal(reason_name(failure.reason), "source-family");
 }
 
 /* Opens a connection from 127.0.0.2, as the client's or as a fixed address, and checks its source. */
@@ -319,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_source_is_what_the_configuration_says),
+		cmocka_unit_test(datagrams_come_from_the_source_and_share_it_with_no_other_socket),
 		cmocka_unit_test(each_error_of_connecting_has_its_reason),
 		cmocka_unit_test(a_source_of_this_host_needs_no_rights),
 		cmocka_unit_test(a_source_that_may_be_foreign_is_transparent),

@@ -132,16 +132,32 @@ static void each_option_has_its_match(void **state)
 		{"-m conntrack --ctstate RELATED,ESTABLISHED", MATCH_CT_STATE, false,
 			CT_RELATED | CT_ESTABLISHED, 0},
 		{"-m state ! --state NEW", MATCH_CT_STATE, true, CT_NEW, 0},
-		{"-m addrtype --dst-type LOCAL", MATCH_LOCAL, false, 0, 0},
+		{"-m addrtype --dst-type LOCAL", MATCH_TYPE, false, ADDRESS_LOCAL, 0},
 		{"-m comment --comment \"-j \\\"it\\\" \\'\"", MATCH_ALWAYS, false, 0, 0},
 		{"-f", MATCH_ALWAYS, true, 0, 0},
 		{"-m tcp --syn", MATCH_TCP_FLAGS, false, 2, 0x17},
 		{"-m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN", MATCH_TCP_FLAGS, true, 2, 0x17},
 		{"-m tcp --tcp-flags ALL NONE", MATCH_TCP_FLAGS, false, 0, 0x3f},
-		{"-m addrtype ! --src-type LOCAL", MATCH_UNKNOWN, false, 0, 0},
-		{"-m conntrack --ctstate DNAT", MATCH_UNKNOWN, false, 0, 0},
+		{"-m addrtype ! --src-type LOCAL", MATCH_TYPE, true, ADDRESS_LOCAL,
+			ROUTE_TO_SOURCE},
+		{"-m addrtype --dst-type LOCAL --limit-iface-in", MATCH_TYPE, false, ADDRESS_LOCAL,
+			ROUTE_ON_LINK_IN},
+		{"-m addrtype --dst-type THROW", MATCH_UNKNOWN, false, 0, 0},
+		{"-m rpfilter --validmark --invert", MATCH_ROUTE, true, 0,
+			ROUTE_TO_SOURCE | ROUTE_ON_LINK_IN | ROUTE_BY_MARK},
+		{"-m connmark --mark 0x1/0x3", MATCH_CT_MARK, false, 1, 3},
+		{"-m limit --limit 10/sec", MATCH_LIMIT, false, 600, 0},
+		{"-m limit --limit 3/min --limit-burst 10", MATCH_LIMIT, false, 3, 0},
+		{"-m conntrack --ctstate DNAT", MATCH_CT_STATE, false, CT_CHANGED, 0},
 		{"-d 192.0.2.0/255.255.0.255", MATCH_UNKNOWN, false, 0, 0},
-		{"-m owner --uid-owner 0", MATCH_UNKNOWN, false, 0, 0},
+		{"-m owner --gid-owner 0", MATCH_UNKNOWN, false, 0, 0},
+		{"-m owner ! --uid-owner 1000-2000", MATCH_UID, true, 1000, 2000},
+		{"-m owner --uid-owner proxy", MATCH_UNKNOWN, false, 0, 0},
+		{"-m statistic --mode nth --every 2 --packet 0", MATCH_LIMIT, true, 0, 0},
+		{"-m connlimit --connlimit-upto 9 --connlimit-mask 32 --connlimit-saddr",
+			MATCH_LIMIT, false, UINT32_MAX, 0},
+		{"-m hashlimit --hashlimit-above 2/min --hashlimit-name x", MATCH_LIMIT, true, 2,
+			0},
 		{"-m sctp --dport 80", MATCH_UNKNOWN, false, 0, 0},
 	};
 
@@ -150,7 +166,7 @@ static void each_option_has_its_match(void **state)
 		struct ruleset ruleset = one_rule(cases[i].words);
 		const struct match *match = &first(&ruleset)->matches[0];
 
-		assert_int_equal(first(&ruleset)->match_count, 1);
+		assert_true(first(&ruleset)->match_count == 1 || match->kind == MATCH_LIMIT);
 		assert_int_equal(match->kind, cases[i].kind);
 		assert_int_equal(match->negated, cases[i].negated);
 		assert_int_equal(match->number, cases[i].number);
@@ -255,8 +271,14 @@ static void each_target_has_its_kind(void **state)
 		{"-j SNAT --to-source 192.0.2.1", TARGET_NAT_SOURCE, 0, 0},
 		{"-j REDIRECT --to-ports 3128", TARGET_NAT_DESTINATION, 0, 0},
 		{"-j NETMAP --to 192.0.2.0/24", TARGET_NAT_DESTINATION, 0, 0},
-		{"-j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x1", TARGET_UNKNOWN, 0, 0},
-		{"-j CONNMARK --save-mark", TARGET_NONE, 0, 0},
+		{"-j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x3", TARGET_CT_MARK_RESTORE, 1,
+			3},
+		{"-j CONNMARK --save-mark", TARGET_CT_MARK_SAVE, UINT32_MAX, UINT32_MAX},
+		{"-j CONNMARK --set-xmark 0x1/0xff", TARGET_CT_MARK, 1, 0xff},
+		{"-j CONNMARK --frob", TARGET_UNKNOWN, 0, 0},
+		{"-j CT --notrack", TARGET_NOTRACK, 0, 0},
+		{"-j CT --zone 1", TARGET_NONE, 0, 0},
+		{"-j NOTRACK", TARGET_NOTRACK, 0, 0},
 		{"-j LOG --log-prefix \"[UFW BLOCK] \"", TARGET_NONE, 0, 0},
 		{"-j NFQUEUE --queue-num 1", TARGET_UNKNOWN, 0, 0},
 		{"-j MARK --frob 1", TARGET_UNKNOWN, 0, 0},

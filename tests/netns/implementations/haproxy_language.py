@@ -41,10 +41,14 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     `reloadable(scenario)` are lines of `global` without which it cannot be reloaded.
     """
     require_known(scenario, KNOWN, "scenario")
-    require(scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
+    datagrams = scenario["protocol"] == "udp"
+    require(not datagrams or "udp" in capabilities, "protocol udp")
+    require(datagrams or scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
-    require(not intercepts or "intercept" in capabilities, "destination original")
+    require(not intercepts or ("intercept" in capabilities and not datagrams), "destination original")
+    headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
+    require(not (datagrams and headers), "PROXY headers of datagrams")
     for field in ("user", "reload"):
         require(field not in scenario or field in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]
@@ -62,7 +66,7 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
         lines += reloadable(scenario)
-    lines += ["", "defaults", "  mode tcp", "  retries 0"]
+    lines += ["", "defaults", f"  mode {scenario['protocol']}", "  retries 0"]
     lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
         lines += ["  option splice-request", "  option splice-response"]

@@ -179,16 +179,35 @@ def test_rules_work_in_the_restricted_daemon(background, namespace, server):
     rules = f"  acl blocked src -f {networks}\n  tcp-request connection reject if blocked {{ dst_port {PORT} }}"
     assert background.start(rules=rules) == (0, "")
     networks.unlink()
-    try:
-        client = connect(namespace)
-        assert client.ending()[0] == "reset"
-    except OSError as error:
-        assert error.errno in RESETS
+    assert is_rejected(namespace)
     waiting.until(lambda: "(rejected)" in background.log(), "the refusal in the log")
     background.stop()
     lines = background.log().splitlines()
     assert [line for line in lines if "refused 127.0.0.1:" in line and "`tcp-request connection`" in line]
     assert "1 sessions: rejected 1;" in lines[-1]
+
+
+def test_a_reload_reads_files_of_networks_again(background, namespace, server):
+    networks = background.folder / "networks"
+    networks.write_text("127.0.0.0/30\n", encoding="ascii")
+    assert background.start(rules=f"  tcp-request connection reject if {{ src -f {networks} }}") == (0, "")
+    assert is_rejected(namespace)
+    networks.write_text("192.0.2.0/24\n", encoding="ascii")
+    os.kill(background.pid, signal.SIGHUP)
+    waiting.until(lambda: " is in force" in background.log(), "the reload in the log")
+    exchange(namespace, server)
+    networks.write_text("not a network\n", encoding="ascii")
+    os.kill(background.pid, signal.SIGHUP)
+    waiting.until(lambda: "'not a network': not an address or a network" in background.log(), "the error in the log")
+    exchange(namespace, server)
+
+
+def is_rejected(namespace):
+    try:
+        return connect(namespace).ending()[0] == "reset"
+    except OSError as error:
+        assert error.errno in RESETS
+        return True
 
 
 def test_sessions_are_logged_as_soon_as_their_server_is_reached(background, namespace, server):

@@ -74,6 +74,21 @@ FAULTS = (
         ("rp_filter",),
     ),
     Fault("answers bear the mark", ("sysctl -qw net.ipv4.tcp_fwmark_accept=1",), ("tcp_fwmark_accept",)),
+    Fault(
+        "a rule of another program marks what the proxy sends",
+        ("{iptables} -t mangle -A OUTPUT -p tcp --dport 8080 -j MARK --set-mark 1",),
+        ("mark-shared",),
+    ),
+    Fault(
+        "policy rules in the manner of wg-quick",
+        (
+            "ip route add default dev client0 table 51820",
+            "ip rule add pref 5 not fwmark 0xca6c lookup 51820",
+            "ip rule add pref 4 lookup main suppress_prefixlength 0",
+            "sysctl -qw net.ipv4.conf.all.src_valid_mark=1",
+        ),
+        ("ip-rule", "src_valid_mark"),
+    ),
     Fault("the VIP is in the network of a link", ("ip addr add 192.0.2.1/24 dev client0",), ("announce",)),
 )
 
@@ -160,10 +175,18 @@ def test_another_proxys_configuration_gets_a_message_with_the_options_to_use(hos
     assert done.returncode == 2 and "haproxy.cfg:3" in done.stderr and "--listen and --server" in done.stderr
 
 
-def test_two_firewalls_at_once(host):
+def test_two_firewalls_at_once_are_advice(host):
+    """Packets pass the rules of both; what drops them is named by itself."""
     host.set_up("iptables")
     host.run("iptables-legacy -A INPUT -i lo -j ACCEPT")
-    assert set(host.wrong()) == {"backends"}
+    made = checklist.check(host, NEEDS)
+    assert not checklist.wrong(made)
+    assert state_of(made, "backends") == "advice"
+    host.run("iptables-legacy -A INPUT -j DROP")
+    named = host.wrong()
+    assert set(named) == {"filter"}
+    host.fix(named)
+    assert not host.wrong()
 
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
@@ -183,6 +206,10 @@ def test_a_firewall_that_would_drop_clients_is_named_and_fixed(host, software):
         assert set(named) <= {"filter"}, named
         host.fix(named)
     assert not host.wrong()
+
+
+def state_of(made, item):
+    return next(each["state"] for each in made["items"] if each["id"] == item)
 
 
 def furnish(host, name, program):
@@ -206,7 +233,7 @@ LISTENS = """\
 import socket, sys
 made = socket.socket()
 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-made.setsockopt(socket.IPPROTO_IP, 19, 1)
+made.setsockopt(socket.IPPROTO_IP, 19 if sys.argv[3] == "transparent" else 15, 1)
 made.bind((sys.argv[2], 80))
 made.listen()
 open("/proc/self/comm", "w").write(sys.argv[1])
@@ -216,11 +243,11 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(host, name):
-    """A program with its own name that listens transparently at the VIP."""
+def program(host, name, transparent=True):
+    """A program with its own name that listens at the VIP; without IP_TRANSPARENT by IP_FREEBIND."""
     with host.namespace:
         made = subprocess.Popen(
-            [sys.executable, "-c", LISTENS, name, VIP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
     assert made.stdout.readline() == "there\n"
     yield made
@@ -237,12 +264,33 @@ def test_another_program_at_the_same_address(host):
     assert "proxy" in named["other-listener"][0]["read"] and "web" in named["other-listener"][0]["read"]
 
 
-def test_packets_that_come_by_another_link_than_the_way_back(host):
+@pytest.mark.parametrize("scope", ["all", "server0"])
+def test_packets_that_come_by_another_link_than_the_way_back(host, scope):
     """A strict reverse path filter drops them before all rules; the packet socket still sees them."""
     host.set_up("iptables")
-    host.namespace.sysctl({"net.ipv4.conf.all.rp_filter": 1})
+    host.namespace.sysctl({f"net.ipv4.conf.{scope}.rp_filter": 1})
     made = checklist.check(host, NEEDS, client=lambda: try_connect(host))
     assert set(checklist.wrong(made)) == {"rp_filter"}
+
+
+def test_a_listener_that_was_left_over(host):
+    """It is not transparent; both have the same name."""
+    host.set_up("iptables")
+    with program(host, "proxy"), program(host, "proxy", transparent=False):
+        for _ in range(4):
+            named = host.wrong()
+            assert set(named) == {"other-listener"}
+            assert "listens there transparently" in named["other-listener"][0]["read"]
+
+
+def test_without_a_packet_the_fault_lies_before_this_host(host):
+    host.set_up("iptables")
+    words = [checklist.TPROXYCTL, "check", *NEEDS, "--watch", "1"]
+    with host.namespace:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    said = " ".join(done.stdout.split())
+    assert "no packet for it arrived in 1 s" in said
+    assert "look at the clients' routes, and at routers and switches before this host" in said
 
 
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
@@ -257,11 +305,11 @@ def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     assert len(tries) == 1
 
 
-def try_connect(host):
-    """A SYN for the VIP that arrives by server0, from a client whose route back is by client0."""
+def try_connect(host, link="server0"):
+    """A SYN for the VIP that arrives by a link, from a client whose route back is by client0."""
     with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    made.bind(("server0-far", 0))
+    made.bind((f"{link}-far", 0))
     made.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn())
     return made
 
@@ -272,3 +320,21 @@ def syn():
     total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
     total = ~(total + (total >> 16)) & 0xFFFF
     return ip[:10] + total.to_bytes(2, "big") + ip[12:] + bytes.fromhex("9c400050000000010000000050027210") + b"\0" * 4
+
+
+@pytest.mark.parametrize(
+    "family,item,why", [("arp", "announce", "rules for ARP drop packets"), ("bridge", "filter", "rules for bridges drop packets")]
+)
+def test_tables_that_are_not_followed_are_not_ok(host, family, item, why):
+    """Of ARP and of bridges, check knows that something is dropped, and says so."""
+    host.set_up("iptables")
+    host.run("sysctl -qw net.ipv4.ip_forward=1")
+    host.run("ip link add br0 type bridge; ip link set br0 up; ip link set client0 master br0")
+    host.run("ip addr flush dev client0; ip addr add 198.51.100.1/24 dev br0")
+    host.run(f"ip neigh add proxy {VIP} dev br0")
+    host.run(f"nft 'add table {family} f; add chain {family} f in {{ type filter hook input priority 0; }}'")
+    assert state_of(checklist.check(host, NEEDS), item) == "ok"
+    host.run(f"nft add rule {family} f in drop")
+    made = checklist.check(host, NEEDS)
+    assert state_of(made, item) == "unknown" and item in made["not_judged"]
+    assert any(why in each["read"] for row in made["items"] if row["id"] == item for each in row["findings"])

@@ -10,7 +10,7 @@ import pytest
 
 from lab import schema, waiting
 from lab.conformance import report
-from lab.ctl import check_score, checklist, necessity
+from lab.ctl import bystanders, check_score, checklist, necessity
 from lab.paths import ROOT
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
@@ -49,7 +49,9 @@ def test_the_table_is_right(lab, case, record_property):
     # What this host sends to its own proxy is not followed through all hooks.
     assert named or not trial.not_judged or case.row.topology == "local-client", trial.not_judged
     if named:
+        before = bystanders.reached(trial)
         assert fixed(trial, named, case.row) == "works", "what check prints does not fix it"
+        waiting.until(lambda: before <= bystanders.reached(trial), f"all of {before} work as before the fix")
         waiting.until(lambda: not trial.check(), "check finds nothing any more")
         made["fixed"] = True
 

@@ -49,7 +49,7 @@ def host_table():
 
 def write_page(folder, table, names=("one", "two")):
     chosen = [row for row in requirements.load() if not row.withdrawn]
-    selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+    selection = {"family": None, "recipe": None, "sample_per": None, "expect_env": False, "known_ok": False}
     columns = [column(name, chosen, 3 * number) for number, name in enumerate(names)]
     made = folder / "report.html"
     made.write_text(report.page(report.build(columns, chosen, selection, "repeat all", 1.0, table)), encoding="utf-8")
@@ -243,7 +243,7 @@ def test_what_is_not_offered_does_not_look_like_a_failure(shared, tmp_path):
     cells = [cell(row.id, words.get(row.group, "FAIL" if row.group == "DST" else "UNSUPPORTED")) for row in chosen]
     made = {"name": "one", "adapter": "one", "version": "1.0", "capabilities": [], "notes": "", "problems": []}
     column_of = made | {"seconds": 1.0, "command": "repeat", "cells": cells}
-    selection = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+    selection = {"family": None, "recipe": None, "sample_per": None, "expect_env": False, "known_ok": False}
     path = tmp_path / "report.html"
     path.write_text(report.page(report.build([column_of], chosen, selection, "repeat", 1.0)), encoding="utf-8")
     shared.open(path)

@@ -13,7 +13,7 @@ from lab.peers.proxy import Implementation, ProxyEnded
 pytestmark = pytest.mark.suite
 
 ROW = requirements.Requirement("TP-SRC-01", "MUST", "source", "Text.", "source")
-SELECTION = {"family": None, "recipe": None, "expect_env": False, "known_ok": False}
+SELECTION = {"family": None, "recipe": None, "sample_per": None, "expect_env": False, "known_ok": False}
 
 
 def outcome(word=verdict.FAIL, message="it went wrong", unclaimed=(), lacking=(), proxies=1):

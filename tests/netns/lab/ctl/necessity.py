@@ -25,6 +25,7 @@ TABLE = FIXTURES / "necessity.toml"
 OBSERVED = BUILD / "necessity.json"
 FORMAT = 2
 
+IPTABLES_TABLES = ("raw", "mangle", "nat", "filter")
 DEFAULT_RECIPES = ("divert", "tproxy", "nft")
 NO_TIMEOUT = {"connect": 60_000}
 
@@ -44,6 +45,8 @@ class Change:
     instead: dict = field(default_factory=dict)  # items of it that have another text
     mangle: tuple = ()  # further lines of the proxy host's table mangle
     nat: tuple = ()  # of its table nat
+    filter: tuple = ()  # of its table filter
+    raw: tuple = ()  # of its table raw
     nft: tuple = ()  # of its nftables rules
     sysctls: tuple = ()  # NAME=VALUE, on the proxies' hosts
     on: dict = field(default_factory=dict)  # host: lines for ip -batch
@@ -82,8 +85,8 @@ class Case:
 
 
 _WORDS = {
-    4: {"ip": "ip", "icmp": "icmp", "vip_literal": "192.0.2.80"},
-    6: {"ip": "ip6", "icmp": "ipv6-icmp", "vip_literal": "[2001:db8:f::80]"},
+    4: {"ip": "ip", "icmp": "icmp", "addr_type": "ipv4_addr", "vip_literal": "192.0.2.80"},
+    6: {"ip": "ip6", "icmp": "ipv6-icmp", "addr_type": "ipv6_addr", "vip_literal": "[2001:db8:f::80]"},
 }
 
 
@@ -109,7 +112,8 @@ def firewall_tools(row, name):
     """The tools that load the rules of a row's recipe: iptables comes in two kinds."""
     if name == "nft" or row.nft:
         return ("nft",)
-    return firewall.IPTABLES if name != "local-route" or row.mangle or row.nat else ("iptables",)
+    ruled = name != "local-route" or any(getattr(row, table) for table in IPTABLES_TABLES)
+    return firewall.IPTABLES if ruled else ("iptables",)
 
 
 def cases(rows=None):
@@ -179,7 +183,8 @@ class Trial:
         instead = {name: self.filled([text])[0] for name, text in row.instead.items()}
         items = recipe.edited(recipe.items(self.case.recipe, family, self.case.firewall_tool), row.without, instead)
         recipe.apply_items(host, items, family, self.case.firewall_tool, dict(each.split("=", 1) for each in row.sysctls))
-        for table, lines in (("mangle", row.mangle), ("nat", row.nat)):
+        for table in IPTABLES_TABLES:
+            lines = getattr(row, table)
             if lines:
                 text = "\n".join([f"*{table}", *self.filled(lines), "COMMIT", ""])
                 firewall_tool = "iptables" if self.case.firewall_tool == "nft" else self.case.firewall_tool

@@ -1,0 +1,55 @@
+/*
+ * Many datagrams by one system call: a row of places, each with room for the largest datagram and its addresses.
+ *
+ * Places are received into, and may then be sent as they are, to another address.
+ */
+#ifndef TPROXY_DATAGRAM_BATCH_H
+#define TPROXY_DATAGRAM_BATCH_H
+
+#include "tproxy/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+	DATAGRAM_BATCH_SIZE = 32
+};
+
+struct datagram_batch;
+
+/* Returns NULL without memory. Memory of places that are never used is never there. */
+struct datagram_batch *datagram_batch_new(void);
+
+/* NULL is allowed. */
+void datagram_batch_free(struct datagram_batch *batch);
+
+/*
+ * Receives up to COUNT datagrams into the places from FIRST on; FIRST + COUNT is at most DATAGRAM_BATCH_SIZE. Returns how
+ * many there were, at least 1, or -1 with the errno of recvmmsg(2): EAGAIN without a datagram.
+ */
+int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigned count, int fd);
+
+/* The bytes of a place, and how many there are. */
+const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place, size_t *length);
+
+/*
+ * The addresses of a received datagram, as datagram_receive() sets them. False: its source is not of IPv4 or IPv6, or
+ * the kernel did not report its destination.
+ */
+bool datagram_batch_addresses(
+	struct datagram_batch *batch, unsigned place, struct addr *from, struct addr *destination);
+
+/*
+ * Says where a place is to be sent to. With FROM it leaves from that address, and from the port of the socket that it is
+ * sent by; an address that is not this host's needs a transparent socket. Without, the kernel chooses the address.
+ */
+void datagram_batch_address(struct datagram_batch *batch, unsigned place, const struct addr *to,
+	const struct addr *from);
+
+/*
+ * Sends the places from FIRST to before END, in their order, until one cannot be sent. Returns how many were; 0, with
+ * the errno of sendmmsg(2), where it was the first.
+ */
+unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsigned end, int fd);
+
+#endif

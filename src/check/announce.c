@@ -1,0 +1,265 @@
+/*
+ * Judges whether clients find the address, and whether what they send is answered.
+ *
+ * It is certain in two cases only: the address is in the network of one of the links, so that clients ask for it
+ * there; or packets were captured (capture.h). A capture without a packet says that the fault lies before this host;
+ * one with packets that were not answered says that it lies here, whatever else was found.
+ *
+ * The trap: clients of an intercepting proxy connect to addresses of other hosts, which answer for themselves.
+ */
+#include "commands.h"
+#include "endpoints.h"
+#include "report.h"
+#include "tproxy/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The entry of `ip neigh show proxy` for an address, or NULL. */
+static const struct network_proxied *neighbour_proxy(
+	const struct network *network, const struct addr *address)
+{
+	for (size_t i = 0; i < network->proxied_count; i++)
+		if (addr_compare_ip(&network->proxied[i].address, address) == 0)
+			return &network->proxied[i];
+	return NULL;
+}
+
+/* The link whose network the address is in, or NULL. Hosts there ask on the link who has the address. */
+static const char *link_of_network(const struct network *network, const struct addr *address)
+{
+	for (size_t i = 0; i < network->address_count; i++) {
+		const struct network_address *own = &network->addresses[i];
+
+		if (own->length < family_bits(addr_family(&own->address)) &&
+			strcmp(own->link, "lo") != 0 &&
+			network_covers(&own->address, own->length, address))
+			return own->link;
+	}
+	return NULL;
+}
+
+static void report_not_announced(
+	struct check *check, const struct addr *address, const char *link, bool seen)
+{
+	char ip[ADDR_TEXT_MAX], *path;
+	struct check_finding *finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING,
+		addr_format_ip(address, ip),
+		seen ? "a host on %s asked who has the address, but this host did not answer"
+		     : "the address is in the network of %s, but this host does not answer for it there",
+		link);
+
+	if (addr_family(address) == AF_INET) {
+		check_fix_local_address(check, finding, address, NULL);
+		return;
+	}
+	path = text_format("net/ipv6/conf/%s/proxy_ndp", link);
+	check_fix_sysctl(check, finding, "net/ipv6/conf/all/forwarding", "1");
+	check_fix_sysctl(check, finding, path, "1");
+	check_fix(finding, ON_HOST, shell_format("ip -6 neigh replace proxy %s dev %s", ip, link),
+		shell_format("ip -6 neigh del proxy %s dev %s", ip, link));
+	free(path);
+}
+
+/* A neighbour asked, and this host was silent although it has an entry for the address. */
+static void report_silent(struct check *check, const char *ip, const struct network_proxied *entry)
+{
+	const char *arp = check->snapshot->rules.arp;
+
+	check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, ip,
+		"a host asked who has the address, and this host did not answer, although `ip neigh show proxy` has it for %s. Either %s%s, or the host asked on another link, or rp_filter drops its question",
+		entry->link,
+		arp != NULL ? "rules for ARP drop it, in the table arp "
+			    : "its route leads back to that link",
+		arp != NULL ? arp : "");
+}
+
+/* An entry `ip neigh proxy` answers only on links that forward (Linux: arp_process(), ndisc_recv_ns()). */
+static void judge_neighbour_proxy(struct check *check, const struct addr *address,
+	const struct network_proxied *entry, bool unanswered)
+{
+	bool ipv6 = addr_family(address) == AF_INET6;
+	const char *path = ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward";
+	const char *name = ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward";
+	int forwards = snapshot_sysctl(check->snapshot, path);
+	char ip[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	addr_format_ip(address, ip);
+	if (forwards > 0 && unanswered)
+		report_silent(check, ip, entry);
+	else if (forwards > 0 && !ipv6 && check->snapshot->rules.arp != NULL)
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_RULES, ip,
+			"%s is to answer for it, but rules for ARP drop packets, and are not followed here: `nft list table arp %s`",
+			entry->link, check->snapshot->rules.arp);
+	else if (forwards > 0)
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip,
+			"%s answers for it (`ip neigh show proxy`)", entry->link);
+	else if (forwards == -1)
+		check_unknown(check, CHECK_IP_FORWARD, check_remedy_of_reading(check), ip,
+			"cannot read %s", name);
+	else {
+		finding = check_add(check, CHECK_IP_FORWARD, CHECK_MISSING, ip,
+			"%s is 0, so the `ip neigh proxy` entry for the address on %s has no effect",
+			name, entry->link);
+		check_fix_sysctl(check, finding, path, "1");
+	}
+}
+
+/*
+ * A local address of IPv4 is answered for on every link, unless arp_ignore is not 0: 1 and 2 want it among the
+ * addresses of the link, 8 answers for none (ip-sysctl.rst). The larger value of the link and of `all` counts.
+ */
+static void judge_arp_ignore(struct check *check, const struct addr *address, const char *link)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct network_address *own = network_find_address(network, address);
+	int all, value = snapshot_link_sysctl(check->snapshot, AF_INET, link, "arp_ignore", &all);
+	bool by_all = all > value;
+	struct check_finding *finding;
+	char ip[ADDR_TEXT_MAX];
+
+	addr_format_ip(address, ip);
+	value = by_all ? all : value;
+	if (value <= 0 || (value < 8 && own != NULL && strcmp(own->link, link) == 0)) {
+		if (own != NULL)
+			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it is an address of %s",
+				own->link);
+		else
+			check_add(check, CHECK_ANNOUNCE, CHECK_OK, ip, "it has a local route");
+		return;
+	}
+	finding = check_add(check, CHECK_ANNOUNCE, CHECK_MISSING, ip,
+		"net.ipv4.conf.%s.arp_ignore is %d, so this host does not answer for it on %s",
+		by_all ? "all" : link, value, link);
+	if (all > 0)
+		check_fix_link_sysctl(check, finding, "all", "arp_ignore", "0");
+	if (value != all || !by_all)
+		check_fix_link_sysctl(check, finding, link, "arp_ignore", "0");
+}
+
+static const struct captured *captured_for(const struct check *check, const struct addr *address)
+{
+	for (size_t i = 0; i < check->snapshot->captured_count; i++) {
+		const struct captured *each = &check->snapshot->captured[i];
+
+		if (addr_equal(&each->address, address) ||
+			(addr_is_any(&each->address) &&
+				addr_family(&each->address) == addr_family(address)))
+			return each;
+	}
+	return NULL;
+}
+
+/* Whether clients are behind the link, so that they may ask there for the address; a server answers for its own. */
+static bool is_clients_link(const struct check *check, const struct addr *address, const char *link)
+{
+	const struct service *service = check->snapshot->service;
+	struct addr clients[CLIENTS_MAX];
+	size_t count = check_clients(check, addr_family(address), clients);
+	struct route_answer back;
+	bool found = false;
+
+	for (size_t i = 0; i < service->server_count; i++)
+		if (addr_compare_ip(&service->servers[i], address) == 0)
+			return false;
+	for (size_t i = 0; i < count; i++) {
+		check->snapshot->route(&(struct route_question){.to = clients[i]}, &back);
+		found |= back.found && strcmp(back.link, link) == 0;
+	}
+	return found;
+}
+
+/* Whether clients that ask for the address, or a router, send its packets here. */
+static void judge_announced(struct check *check, const struct addr *address)
+{
+	const struct network *network = &check->snapshot->network;
+	const struct network_proxied *entry = neighbour_proxy(network, address);
+	const struct network_address *own = network_find_address(network, address);
+	const struct captured *seen = captured_for(check, address);
+	bool local = snapshot_is_local(check->snapshot, address);
+	const char *link = link_of_network(network, address);
+	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0;
+	bool ipv4 = addr_family(address) == AF_INET;
+	const char *asked = unanswered ? seen->request_link : link; /* where hosts ask for it */
+	char text[ADDR_TEXT_MAX];
+
+	addr_format_ip(address, text);
+	if (ipv4 && asked != NULL && (own != NULL || (local && entry == NULL)))
+		judge_arp_ignore(check, address, asked);
+	else if (own != NULL)
+		check_add(
+			check, CHECK_ANNOUNCE, CHECK_OK, text, "it is an address of %s", own->link);
+	else if (entry != NULL)
+		judge_neighbour_proxy(check, address, entry, unanswered);
+	else if (local && ipv4)
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "it has a local route");
+	else if (seen != NULL && seen->packets > 0)
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text, "packets for it arrive on %s",
+			seen->packet_link);
+	else if (unanswered)
+		report_not_announced(check, address, seen->request_link, true);
+	else if (link != NULL && !is_clients_link(check, address, link))
+		check_add(check, CHECK_ANNOUNCE, CHECK_OK, text,
+			"clients do not ask for it on %s, the link of its network", link);
+	else if (link != NULL)
+		report_not_announced(check, address, link, false);
+	else if (seen == NULL || !check->snapshot->captured_known || addr_is_any(&seen->address))
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
+			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
+}
+
+/* --- what was captured --- */
+
+/* No packet came, although a capture was asked for. Of wildcard listeners the port is not known for sure. */
+static void judge_nothing_arrived(struct check *check, const struct captured *seen)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (seen->packets == 0 && seen->requests == 0 && !addr_is_any(&seen->address))
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_UPSTREAM,
+			addr_format(&seen->address, text),
+			"no packet for it arrived in %u s: if a client tried, the fault lies before this host",
+			check->snapshot->captured_seconds);
+}
+
+/* Packets came, and this host answered none of them. If nothing else was found, this is the finding. */
+static void judge_unanswered(struct check *check, const struct captured *seen)
+{
+	const char *moved = check->snapshot->counters_moved;
+	char text[ADDR_TEXT_MAX];
+
+	if (seen->packets == 0 || seen->answers > 0 || seen->protocol != IPPROTO_TCP ||
+		check_verdict(check->report) == CHECK_WRONG)
+		return;
+	check_add(check, CHECK_LISTENER, CHECK_HARMFUL, addr_format(&seen->address, text),
+		"%u connection requests for it came in by %s, and none was answered. Counters of the kernel that moved meanwhile: %s",
+		seen->packets, seen->packet_link, moved != NULL ? moved : "none");
+}
+
+void check_announced(struct check *check)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	const struct service *service = check->snapshot->service;
+	struct addr destinations[CLIENTS_MAX];
+
+	for (size_t i = 0; i < service->listener_count; i++)
+		for (size_t f = 0; f < 2; f++) {
+			size_t count = 0;
+
+			if (check_hears(check, &service->listeners[i], families[f]))
+				count = check_destinations(
+					check, &service->listeners[i], families[f], destinations);
+			for (size_t j = 0; j < count; j++)
+				judge_announced(check, &destinations[j]);
+		}
+	for (size_t i = 0; check->snapshot->captured_known && i < check->snapshot->captured_count;
+		i++)
+		judge_nothing_arrived(check, &check->snapshot->captured[i]);
+}
+
+void check_unanswered(struct check *check)
+{
+	for (size_t i = 0; i < check->snapshot->captured_count; i++)
+		judge_unanswered(check, &check->snapshot->captured[i]);
+}

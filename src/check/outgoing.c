@@ -1,0 +1,307 @@
+/*
+ * Follows one simulated packet that this host sends: its route, the rules of OUTPUT and POSTROUTING, and the route
+ * again where a rule marked it.
+ *
+ * The proxy's packets have source addresses that are not this host's. The kernel does not say which way such a packet
+ * would go, so the model of the policy rules does (policy.h), where it agrees with the kernel about the same packet
+ * without its source. The trap is the mark: only tables `mangle` and chains of type `route` choose the way again.
+ */
+#include "commands.h"
+#include "fixes.h"
+#include "hoststate/policy.h"
+#include "packet.h"
+#include "tproxy/text.h"
+
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+static struct policy_answer decide(
+	const struct check *check, const struct packet *packet, bool plainly)
+{
+	struct policy_flow flow = {.from = addr_any(addr_family(&packet->destination)),
+		.to = packet->destination,
+		.protocol = IPPROTO_TCP};
+
+	if (plainly)
+		addr_set_port(&flow.to, 0);
+	else {
+		flow.from = packet->source;
+		flow.mark = packet->mark;
+		flow.protocol = (unsigned)packet->protocol;
+	}
+	return policy_decide(&check->snapshot->network, &flow);
+}
+
+/*
+ * Whether the model of policy rules may be believed: of a packet without source, ports and mark it says what the
+ * kernel says, that it leaves this host. The kernel cannot be asked about packets that this host sends from addresses of others.
+ */
+static bool model_holds(const struct check *check, const struct packet *packet)
+{
+	struct policy_answer plain = decide(check, packet, true);
+	struct addr to = packet->destination;
+	struct route_answer kernel;
+
+	check->snapshot->route(&(struct route_question){.to = to}, &kernel);
+	return kernel.found && !kernel.local && plain.result == POLICY_LINK;
+}
+
+/* A rule for the source, the port or the protocol: the packets' own way comes before it. */
+static void fix_own_route(struct check *check, struct check_finding *finding,
+	const struct packet *packet, const struct network_rule *rule)
+{
+	bool answers = packet->reply;
+	const struct addr *service = answers ? &packet->source : &packet->destination;
+	const struct policy_answer plain = decide(check, packet, true);
+	char ip[ADDR_TEXT_MAX];
+
+	if (plain.rule == NULL)
+		return;
+	check_fix_ip_rule_before(check, finding, addr_family(service), rule,
+		text_format("iif lo %s %s ipproto %s %cport %u", answers ? "from" : "to",
+			addr_format_ip(service, ip),
+			packet->protocol == IPPROTO_UDP ? "udp" : "tcp", answers ? 's' : 'd',
+			addr_port(service)),
+		plain.rule->table);
+}
+
+/*
+ * Where the packet goes, by all that it has: source, ports, protocol and mark. Sets its link. Returns whether it
+ * leaves this host. ITEM is what is wrong if it does not.
+ */
+static bool judge_own_route(struct check *check, const struct packet_path *path,
+	struct packet *packet, enum check_item item)
+{
+	struct policy_answer way = decide(check, packet, false);
+	struct check_finding *finding;
+
+	if (!model_holds(check, packet))
+		return true;
+	if (way.result == POLICY_LINK) {
+		packet->out = way.route->link;
+		return true;
+	}
+	if (way.result == POLICY_UNKNOWN) {
+		check_unknown(check, item, REMEDY_TRY, path->subject,
+			"`%s` may decide where they go, by what is not known of them",
+			way.rule->text);
+		return true;
+	}
+	if (way.rule == NULL) {
+		check_add(check, item, CHECK_HARMFUL, path->subject,
+			"no ip rule has a route for them");
+		return false;
+	}
+	finding = check_add(check, item, CHECK_HARMFUL, path->subject,
+		way.result == POLICY_LOCAL ? "`%s` keeps them on this host" : "`%s` refuses them",
+		way.rule->text);
+	fix_own_route(check, finding, packet, way.rule);
+	return false;
+}
+
+/* A rule at OUTPUT marked the packet, and the mark chose another route. Returns whether it still leaves. */
+static bool judge_routed_again(struct check *check, const struct packet_path *path,
+	struct packet *packet, const struct trace *trace)
+{
+	struct packet marked = *packet;
+	struct check_finding *finding;
+	struct policy_answer way;
+	char *rule;
+
+	marked.mark = trace->mark;
+	way = decide(check, &marked, false);
+	if (!trace->routed_again || way.result == POLICY_UNKNOWN || !model_holds(check, packet))
+		return true;
+	if (way.result == POLICY_LINK) {
+		packet->out = way.route->link;
+		return true;
+	}
+	rule = check_rule_text(check, trace->marked);
+	finding = check_add(check, CHECK_MARK_SHARED,
+		trace->unsure == NULL ? CHECK_HARMFUL : CHECK_UNKNOWN, path->subject,
+		"%s sets mark 0x%x on them, so `%s` keeps them on this host", rule, trace->mark,
+		way.rule != NULL ? way.rule->text : "no rule");
+	if (trace->unsure == NULL)
+		check_fix_accept(check, finding, packet, 0, &trace->marked_at, CHECK_FRONT);
+	free(rule);
+	return false;
+}
+
+enum {
+	OWNERS_MAX = 16
+};
+
+/* The user that the listener's processes run as: sockets that they make belong to it. False: they disagree. */
+static bool find_user_of_owners(
+	const struct check *check, const struct host_socket *socket, unsigned *uid)
+{
+	struct socket_owner owners[OWNERS_MAX];
+	size_t count = check->snapshot->owners(socket, owners, OWNERS_MAX);
+
+	for (size_t i = 1; i < count && i < OWNERS_MAX; i++)
+		if (owners[i].uid != owners[0].uid)
+			return false;
+	if (count > 0)
+		*uid = owners[0].uid;
+	return count > 0;
+}
+
+/*
+ * The user whose socket sends a packet, for matches of owners. A socket belongs to the user that made it: a listener
+ * often to root, and connections to the user that the proxy became.
+ */
+static bool find_user(const struct check *check, const struct packet *packet, unsigned *uid)
+{
+	const struct service *service = check->snapshot->service;
+	bool answers = packet->reply;
+
+	for (size_t i = 0; i < service->listener_count; i++) {
+		const struct host_socket *socket = snapshot_listener(check->snapshot,
+			service->listeners[i].protocol, &service->listeners[i].address);
+
+		if (socket == NULL || service->listeners[i].protocol != packet->protocol)
+			continue;
+		if (!answers)
+			return find_user_of_owners(check, socket, uid);
+		*uid = socket->uid;
+		return true;
+	}
+	return false;
+}
+
+bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
+	struct packet_path *path, enum check_item item, struct trace *trace)
+{
+	struct packet *packet = &path->packet;
+
+	packet->source = other->packet.destination;
+	packet->destination = other->packet.source;
+	packet->in = NULL;
+	packet->out = other->back.link;
+	packet->destination_local = false;
+	packet->has_uid = find_user(check, packet, &packet->uid);
+	*trace = (struct trace){0};
+	if (!judge_own_route(check, path, packet, item))
+		return false;
+	for (enum hook hook = HOOK_OUTPUT; hook <= HOOK_POSTROUTING; hook++) {
+		*trace = packet_trace(check, hook, packet);
+		if (trace->dropped) {
+			packet_report_drop(check, path, packet, trace);
+			return false;
+		}
+		packet_judge_limits(check, path, hook, packet, trace);
+		packet_report_uncertain(check, path, trace);
+		if (trace->nat != NULL)
+			return true;
+		if (hook == HOOK_OUTPUT && !judge_routed_again(check, path, packet, trace))
+			return false;
+		packet->mark = trace->mark;
+		packet->ct = trace->ct;
+		packet->ct_mark = trace->ct_mark;
+	}
+	check_add(check, CHECK_FILTER, CHECK_OK, path->subject, "no rule drops them");
+	return true;
+}
+
+bool check_no_route(struct check *check, enum check_item item, const char *role,
+	const struct addr *peer, const char *error)
+{
+	const struct network *network = &check->snapshot->network;
+	struct policy_answer way = policy_decide(network,
+		&(struct policy_flow){
+			.from = addr_any(addr_family(peer)), .to = *peer, .protocol = IPPROTO_TCP});
+	const struct network_route *route = policy_find_route(network, TABLE_MAIN, peer);
+	bool by_rule = way.result == POLICY_REFUSED && way.route == NULL;
+	char text[ADDR_TEXT_MAX];
+	struct check_finding *finding;
+
+	addr_format_ip(peer, text);
+	if (!by_rule && item != CHECK_SERVER_ROUTE)
+		return false;
+	finding = check_add(check, item, CHECK_MISSING, text,
+		"this host has no route to the %s: %s%s%s%s", role, error, by_rule ? " (`" : "",
+		by_rule ? way.rule->text : "", by_rule ? "` refuses it)" : "");
+	if (by_rule && route != NULL && !route->refuses && !route->thrown)
+		check_fix_ip_rule_before(check, finding, addr_family(peer), way.rule,
+			text_format("iif lo to %s", text), TABLE_MAIN);
+	return true;
+}
+
+/* --- a server on this host --- */
+
+/* Whether the proxy's own request to a server on this host is intercepted again, when it comes in by lo. */
+static bool judge_loop(struct check *check, const struct packet_path *answer)
+{
+	struct packet request = answer->packet;
+	struct check_finding *finding;
+	struct trace trace;
+	char *rule;
+
+	request.source = answer->packet.destination;
+	request.destination = answer->packet.source;
+	request.in = "lo";
+	request.tcp_flags = TH_SYN;
+	request.reply = false;
+	request.ct = CT_NEW;
+	request.socket = SOCKET_LISTENER; /* the server's own */
+	request.socket_transparent = false;
+	request.destination_local = true;
+	trace = packet_trace(check, HOOK_PREROUTING, &request);
+	if (trace.tproxy == NULL)
+		return false;
+	rule = check_rule_text(check, trace.tproxy);
+	finding = check_add(check, CHECK_RULE_ORDER, CHECK_HARMFUL, answer->subject,
+		"%s intercepts the proxy's own connections to the server, so it connects to itself again and again",
+		rule);
+	check_fix_accept(check, finding, &request, 0, &trace.marked_at, CHECK_FRONT);
+	free(rule);
+	return true;
+}
+
+void packet_judge_own_server(struct check *check, struct packet_path *path)
+{
+	static const enum check_item items[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH};
+	struct packet *packet = &path->packet;
+	struct policy_flow flow = {.from = packet->source,
+		.to = packet->destination,
+		.protocol = (unsigned)packet->protocol};
+	bool loopback =
+		addr_family(&packet->source) == AF_INET
+			? addr_bytes(&packet->source)[0] == 127
+			: network_find_address(&check->snapshot->network, &packet->source) == NULL;
+	struct check_finding *finding;
+	struct policy_answer way;
+	struct route_answer out;
+	struct trace trace;
+	char ip[ADDR_TEXT_MAX];
+
+	check->snapshot->route(&(struct route_question){.to = packet->destination}, &out);
+	packet->in = NULL;
+	packet->out = out.link;
+	addr_format_ip(&packet->source, path->subject);
+	trace = packet_trace(check, HOOK_OUTPUT, packet);
+	flow.mark = trace.routed_again ? trace.mark : 0;
+	way = policy_decide(&check->snapshot->network, &flow);
+	if (judge_loop(check, path))
+		return;
+	if (way.result == POLICY_LOCAL) {
+		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
+			check_add(check, items[i], CHECK_OK, path->subject,
+				"the server is on this host, and its answers come back by lo");
+		return;
+	}
+	finding = check_add(check, CHECK_RETURN_PATH, CHECK_MISSING, path->subject,
+		"the server is on this host, and its answers to the client's address leave by %s instead of coming back to the proxy%s",
+		way.route != NULL ? way.route->link : "no link",
+		loopback
+			? ""
+			: ". Let the server listen on 127.0.0.1, so that a rule for its answers concerns no other client");
+	if (loopback && way.rule != NULL)
+		check_fix_ip_rule_before(check, finding, addr_family(&packet->destination),
+			way.rule,
+			text_format("iif lo from %s ipproto %s sport %u",
+				addr_format_ip(&packet->source, ip),
+				packet->protocol == IPPROTO_UDP ? "udp" : "tcp",
+				addr_port(&packet->source)),
+			check_table_in_use(check, addr_family(&packet->destination)));
+}

@@ -1,0 +1,52 @@
+"""What works on a proxy's host besides the proxy: forwarded connections and the host's own. A fix must not end it.
+
+Each way is tried by a connection to a port that nobody serves. Whatever comes back, a reset or an acceptance, shows
+that packets pass in both directions.
+"""
+
+import select
+import socket
+import time
+
+from lab.netns.endpoint import Endpoint
+
+PORT = 9  # discard (RFC 863); neither a client, a server nor a proxy of the lab serves it
+TIME = 0.3  # seconds in which a way that works brings something back
+
+
+def reached(trial):
+    """The names of the ways that bring something back."""
+    tries = {name: _begin(namespace, address) for name, (namespace, address) in _ways(trial).items()}
+    found, deadline = set(), time.monotonic() + TIME
+    try:
+        while len(found) < len(tries) and (left := deadline - time.monotonic()) > 0:
+            waiting = {each.fileno(): name for name, each in tries.items() if name not in found}
+            poll = select.poll()
+            for descriptor in waiting:
+                poll.register(descriptor, select.POLLOUT)
+            found |= {waiting[descriptor] for descriptor, _ in poll.poll(left * 1000)}
+    finally:
+        for each in tries.values():
+            each.close()
+    return found
+
+
+def _ways(trial):
+    lab, family = trial.lab, trial.case.family
+    server = lab.server.address
+    client = lab.client.addresses[family][0]
+    ways = {}
+    if lab.topology.client is not lab.topology.proxy:
+        ways["client to server, forwarded"] = (lab.topology.client, server)
+        ways["client to the host"] = (lab.topology.client, lab.proxy_address_to_clients)
+        ways["host to client"] = (lab.topology.proxy, client)
+    ways["host to server"] = (lab.topology.proxy, server)
+    return ways
+
+
+def _begin(namespace, address):
+    with namespace:
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    made.setblocking(False)
+    made.connect_ex(tuple(Endpoint(address, PORT)))
+    return made

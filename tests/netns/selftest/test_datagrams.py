@@ -1,0 +1,322 @@
+"""What tproxyd does with datagrams beyond the rows of TP-UDP: any address, several threads, its log and its end."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab import waiting
+from lab.netns import firewall, topology
+from lab.netns.endpoint import Endpoint
+from lab.paths import TPROXYCTL
+from lab.peers.daemon import Daemon
+from lab.peers.datagrams import Peer
+from lab.peers.proxy import Implementation
+from lab.setup import steering
+from lab.setup.lab import Lab
+
+pytestmark = pytest.mark.suite
+
+FLOWS = Path(__file__).resolve().parents[1] / "flows"
+PORT = 5353
+ANY = {4: ":", 6: "[::]:"}
+SOURCES = {"none": "0.0.0.0", "clientip": "0.0.0.0 usesrc clientip", "client": "0.0.0.0 usesrc client"}
+
+by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for each in firewall.FIREWALL_TOOLS for family in topology.FAMILIES])
+by_iptables = pytest.mark.parametrize("firewall_tool, family", [("iptables", 4)])
+
+
+@pytest.fixture
+def lab(firewall_tool, family):
+    made = Lab(Implementation("tproxyd"), family, "inline", firewall_tool)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(lab, tmp_path):
+    """Starts tproxyd with a listener and a server of datagrams."""
+    started = []
+
+    def run(bind, server, source="clientip", threads=1, more=""):
+        text = f"""global
+  nbthread {threads}
+  log stderr format raw local0 info
+listen datagrams
+  mode udp
+  log global
+  bind {bind}
+  source {SOURCES[source]}
+  server s {server}
+  timeout client 1m
+{more}"""
+        started.append(Daemon(lab.proxy.namespace, tmp_path, text))
+        return started[-1].await_started()
+
+    yield run
+    for each in started:
+        each.close()
+
+
+def bracketed(endpoint):
+    return f"[{endpoint.address}]:{endpoint.port}" if endpoint.family == 6 else str(endpoint)
+
+
+@by_each
+def test_on_the_wildcard_answers_come_from_where_the_client_sent_to(lab, start):
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    start(f"{ANY[lab.family]}{PORT} transparent", bracketed(lab.server_endpoint))
+    for number in (80, 81):
+        vip = Endpoint(lab.vip_address(number), PORT)
+        client.send(b"question", vip)
+        data, seen = server.receive()
+        assert (data, seen.address) == (b"question", lab.client.address)
+        server.send(b"answer", seen)
+        assert client.receive() == (b"answer", vip)
+
+
+@by_each
+@pytest.mark.parametrize("source", SOURCES)
+def test_intercepted_datagrams_go_where_the_client_sent_to(lab, start, source):
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    servers = [Peer(lab.server, Endpoint(address, PORT)) for address in lab.server.addresses[lab.family]]
+    start(f"{ANY[lab.family]}{PORT} transparent", "0.0.0.0", source)
+    for server, client in zip(servers, (Peer(lab.client), Peer(lab.client))):
+        client.send(b"question", server.local)
+        data, seen = server.receive()
+        assert data == b"question"
+        assert seen.address == (lab.proxy.address if source == "none" else lab.client.address)
+        assert source != "client" or seen == client.local
+        server.send(b"answer", seen)
+        assert client.receive() == (b"answer", server.local)
+
+
+@by_iptables
+def test_a_clients_second_flow_from_one_port_is_refused_where_the_port_is_kept(lab, start):
+    """The server could not tell the two apart, and its answers could not be taken to the right address."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    daemon = start(f":{PORT} transparent", str(lab.server_endpoint), "client")
+    client.send(b"question", Endpoint(lab.vip_address(80), PORT))
+    assert server.receive() == (b"question", client.local)
+    client.send(b"question", Endpoint(lab.vip_address(81), PORT))
+    assert f"refused {client.local}: frontend datagrams, server datagrams/s" in daemon.await_line("(source-in-use)")
+    assert daemon.lines(f"Datagrams from {client.local} (datagrams/UDP)")
+    assert not waiting.readable([server.socket], 0)
+
+
+@by_iptables
+def test_a_datagram_for_another_port_is_refused(lab, start):
+    """The listener has no port from which an answer could come."""
+    steering.intercept_datagrams(lab, PORT + 1, PORT)
+    server = Peer(lab.server, lab.server_endpoint)
+    daemon = start(f":{PORT} transparent", str(lab.server_endpoint))
+    Peer(lab.client).send(b"question", Endpoint(lab.vip_address(), PORT + 1))
+    assert daemon.await_line("(destination-port)")
+    assert not waiting.readable([server.socket], 0)
+
+
+@by_iptables
+def test_a_destination_on_the_proxys_host_is_refused(lab, start):
+    steering.intercept_datagrams(lab, PORT, PORT)
+    daemon = start(f":{PORT} transparent", "0.0.0.0")
+    Peer(lab.client).send(b"question", Endpoint(lab.proxy.address, PORT))
+    assert f"at {lab.proxy.address}:{PORT}" in daemon.await_line("(destination-own)")
+
+
+@by_iptables
+@pytest.mark.parametrize("threads", [1, 4])
+def test_many_clients_of_many_destinations_are_never_mixed(lab, start, threads, pytestconfig):
+    """Each datagram says whose it is and where it was sent. A client's flows stay with their thread: they keep their ports."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    start(f":{PORT} transparent", str(lab.server_endpoint), threads=threads)
+    server = Peer(lab.server, lab.server_endpoint)
+    clients = [Peer(lab.client, Endpoint(lab.client.addresses[4][number % 2], 0)) for number in range(50)]
+    vips = [Endpoint(lab.vip_address(number), PORT) for number in (80, 81)]
+    turns = [(number, vip) for number in range(len(clients)) for vip in (0, 1)] * 20
+    random.Random(pytestconfig.option.seed).shuffle(turns)
+    ports = {}
+    for number, vip in turns:
+        word = b"%d %d" % (number, vip)
+        clients[number].send(word, vips[vip])
+        data, seen = server.receive()
+        assert (data, seen.address) == (word, clients[number].local.address)
+        assert ports.setdefault(word, seen) == seen
+        server.send(word, seen)
+        assert clients[number].receive() == (word, vips[vip])
+    assert len(set(ports.values())) == len(ports) == 100
+
+
+LEAD_BACK = f"""*mangle
+-A OUTPUT -p udp --dport {PORT} -j MARK --set-mark 1
+-A PREROUTING -i lo -p udp --dport {PORT} -j TPROXY --on-port {PORT} --tproxy-mark 1
+COMMIT
+"""
+
+
+@by_iptables
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("server", ["203.0.113.20:", "0.0.0.0:"], ids=["fixed", "original"])
+def test_what_it_sends_is_dropped_in_one_step_when_it_comes_back(lab, start, server, threads):
+    steering.intercept_datagrams(lab, PORT, PORT)
+    firewall.load_rules(lab.proxy.namespace, LEAD_BACK, 4, "iptables", "--noflush")
+    daemon = start(f":{PORT} transparent", f"{server}{PORT}", "none", threads)
+    client = Peer(lab.client)
+    for number in range(1, 6):
+        client.send(b"question", Endpoint(lab.server.address, PORT))
+        waiting.until(lambda: len(daemon.lines("(diverted-again)")) == number, "each is refused once")
+    assert daemon.stop() == 0
+    assert daemon.lines("ended: 6 sessions"), daemon.log()
+
+
+@by_iptables
+def test_flows_are_logged_and_end_with_it(lab, start):
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    steering.divert_datagrams(lab)
+    daemon = start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint), more="  option tcplog\n")
+    client.send(b"question", lab.vip)
+    _, seen = server.receive()
+    server.send(b"an answer", seen)
+    client.receive()
+    assert daemon.stop() == 0
+    line = daemon.lines(f"{client.local.address}:{client.local.port} [")[0]
+    assert re.search(r"\] datagrams datagrams/s 0/0/\d+ 9 K- 1/1/0/0/0 0/0$", line)
+    assert daemon.lines("ended: 1 sessions: shutdown 1; 8 bytes to servers, 9 to clients")
+
+
+@by_each
+def test_the_host_tool_sets_a_host_up_for_it(firewall_tool, family, tmp_path):
+    """`check` judges what `apply` made by the same configuration, and traffic passes."""
+    lab = Lab(Implementation("tproxyd"), family, "inline", firewall_tool, divert=False)
+    file = tmp_path / "cfg"
+    text = f"""listen datagrams
+  mode udp
+  bind {bracketed(lab.vip)} transparent
+  source 0.0.0.0 usesrc clientip
+  server s {bracketed(lab.server_endpoint)}
+  timeout client 1m
+"""
+    file.write_text(text, encoding="ascii")
+    daemon, state = None, ("--state", str(tmp_path / "state.json"))
+    try:
+        lab.proxy.namespace.run(TPROXYCTL, "apply", "--config", str(file), "--firewall-tool", firewall_tool, *state)
+        daemon = Daemon(lab.proxy.namespace, tmp_path, "global\n log stderr format raw local0\n" + text + " log global\n").await_started()
+        server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+        client.send(b"question", lab.vip)
+        data, seen = server.receive()
+        assert (data, seen.address) == (b"question", lab.client.address)
+        server.send(b"answer", seen)
+        assert client.receive() == (b"answer", lab.vip)
+        with lab.proxy.namespace:
+            done = subprocess.run([TPROXYCTL, "check", "--config", file], capture_output=True, text=True, check=False)
+        assert "Nothing is missing or harmful" in done.stdout, done.stdout
+        lab.proxy.namespace.run(TPROXYCTL, "revert", *state)
+    finally:
+        if daemon:
+            daemon.close()
+        lab.close()
+
+
+LIVES, TURNS = 10, 250  # 2500 turns make it a million datagrams, and take 40 s
+
+
+@by_iptables
+@pytest.mark.long
+def test_flows_that_begin_and_end_are_never_mixed(lab, start):
+    """Twenty clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    daemon = start(f":{PORT} transparent", "0.0.0.0", threads=4, more="  timeout server 100ms\n  option tcplog\n")
+    servers = [Peer(lab.server, Endpoint(address, PORT)) for address in lab.server.addresses[4]]
+    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(20)]
+    relayed = 0
+    for life in range(LIVES):
+        clients = [Peer(lab.client, end) for end in ends]
+        for turn in range(TURNS):
+            # Which server a client speaks to changes with each turn, and from life to life.
+            chosen = [servers[(number + turn + life) % 2] for number in range(len(ends))]
+            for number, (client, server) in enumerate(zip(clients, chosen)):
+                client.send(b"%d %d %d" % (life, turn, number), server.local)
+            for server in servers:
+                for _ in range(chosen.count(server)):
+                    data, seen = server.receive()
+                    said = [int(word) for word in data.split()]
+                    assert said[:2] == [life, turn] and chosen[said[2]] is server
+                    assert seen.address == ends[said[2]].address
+                    server.send(data, seen)
+            for number, (client, server) in enumerate(zip(clients, chosen)):
+                assert client.receive() == (b"%d %d %d" % (life, turn, number), server.local)
+            relayed += 2 * len(ends)
+        for client in clients:
+            client.close()
+        waiting.until(lambda: len(daemon.lines(" -- ")) == 40 * (life + 1), "all flows have ended")
+    assert relayed == LIVES * TURNS * 2 * len(ends)
+
+
+# Programs
+
+
+@pytest.fixture
+def program():
+    """Finds a program, and says that it is absent where it is."""
+    return lambda name: shutil.which(name) or pytest.skip(f"absent: {name}")
+
+
+@by_iptables
+def test_syslog_reaches_the_server_from_the_client(lab, start, program):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint))
+    lab.client.namespace.run(program("logger"), "--server", lab.vip.address, "--port", str(lab.vip.port), "--udp", "a line of a log")
+    data, seen = server.receive()
+    assert data.endswith(b"a line of a log") and seen.address == lab.client.address
+
+
+IPERF = """
+listen control
+  log global
+  bind {vip}:5201 transparent
+  source 0.0.0.0 usesrc clientip
+  server s {server}:5201
+  timeout connect 5s
+  timeout client 1m
+  timeout server 1m
+"""
+
+
+@by_iptables
+def test_iperf3_measures_in_both_directions(lab, start, program):
+    """Its control connection is of TCP, its datagrams of UDP, both at one port."""
+    iperf = program("iperf3")
+    steering.divert_datagrams(lab)
+    vip, server = lab.vip.address, lab.server.address
+    start(f"{vip}:5201 transparent", f"{server}:5201", threads=4, more=IPERF.format(vip=vip, server=server))
+    with lab.server.namespace:
+        serving = subprocess.Popen([iperf, "-s", "-J"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        waiting.until(lambda: ":5201" in lab.server.namespace.run("ss", "-Hltn"), "iperf3 listens")
+        for way in ([], ["-R"]):
+            measured = json.loads(lab.client.namespace.run(iperf, "-c", vip, "-u", "-b", "20M", "-l", "1000", "-n", "1M", "-J", *way))
+            total = measured["end"]["sum"]
+            assert total["packets"] >= 1000 and total["lost_packets"] < total["packets"] / 2
+    finally:
+        serving.terminate()
+        shown = serving.communicate()[0]
+    assert f'"remote_host":\t"{lab.client.address}"' in shown
+
+
+def test_the_script_that_measures_flows_does_so():
+    done = subprocess.run(
+        [FLOWS, "--flows", "1,3", "--trips", "10", "--idle", "10", "--rounds", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^3 +\d+\.\d\d", done.stdout, re.M) and "memory of an idle flow of tproxyd, of 10: " in done.stdout

@@ -1,0 +1,268 @@
+/*
+ * Many datagrams by one system call: what comes, where it was sent, and where it leaves from.
+ */
+#include "tproxy/datagram_batch.h"
+
+#include "tproxy/datagram.h"
+#include "tproxy/socket.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct datagram_batch *batch;
+
+static int set_up(void **state)
+{
+	(void)state;
+	batch = datagram_batch_new();
+	return batch == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	datagram_batch_free(batch);
+	datagram_batch_free(NULL);
+	return 0;
+}
+
+static struct addr parsed(const char *text, uint16_t port)
+{
+	struct addr addr;
+
+	assert_true(addr_parse(&addr, text));
+	addr_set_port(&addr, port);
+	return addr;
+}
+
+/* A socket for which the kernel reports destinations; -1 where the host has no such family. */
+static int bound(const char *ip, struct addr *address)
+{
+	struct addr wanted = parsed(ip, 0);
+	int fd = socket_open_datagrams(addr_family(&wanted)), no = 0;
+
+	if (fd == -1)
+		return -1;
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
+	if (bind(fd, &wanted.sa, addr_length(&wanted)) == -1) {
+		close(fd);
+		return -1;
+	}
+	assert_int_equal(datagram_report_destination(fd, addr_family(&wanted)), 0);
+	assert_true(socket_local_address(fd, address));
+	return fd;
+}
+
+static void send_text(int fd, const char *text, const struct addr *to)
+{
+	assert_int_equal(sendto(fd, text, strlen(text), 0, &to->sa, addr_length(to)), strlen(text));
+}
+
+/* Receives WANTED datagrams into the places from FIRST on. */
+static void receive(int fd, unsigned first, unsigned wanted)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+	assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
+	assert_int_equal(datagram_batch_receive(batch, first, wanted, fd), wanted);
+}
+
+static void assert_holds(unsigned place, const char *text)
+{
+	size_t length;
+	const void *data = datagram_batch_data(batch, place, &length);
+
+	assert_int_equal(length, strlen(text));
+	assert_memory_equal(data, text, length);
+}
+
+static void each_datagram_has_its_place_and_its_addresses(void **state)
+{
+	struct addr any, here, a, b, from, destination, asked;
+	int fd = bound("0.0.0.0", &any), one = bound("127.0.0.1", &a), two = bound("127.0.0.2", &b);
+
+	(void)state;
+	here = parsed("127.0.0.1", addr_port(&any));
+	asked = parsed("127.0.0.9", addr_port(&any));
+	send_text(one, "first", &here);
+	send_text(two, "", &asked);
+	send_text(one, "a third", &here);
+	receive(fd, 5, 3);
+	assert_holds(5, "first");
+	assert_holds(6, "");
+	assert_holds(7, "a third");
+	assert_true(datagram_batch_addresses(batch, 5, &from, &destination));
+	assert_true(addr_equal(&from, &a));
+	assert_true(addr_equal(&destination, &here));
+	assert_true(datagram_batch_addresses(batch, 6, &from, &destination));
+	assert_true(addr_equal(&from, &b));
+	assert_true(addr_equal(&destination, &asked));
+	assert_int_equal(datagram_batch_receive(batch, 0, 4, fd), -1);
+	assert_int_equal(errno, EAGAIN);
+	/* The same places again, after a shorter address was in them. */
+	send_text(two, "again", &here);
+	receive(fd, 5, 1);
+	assert_true(datagram_batch_addresses(batch, 5, &from, &destination));
+	assert_true(addr_equal(&from, &b));
+	close(fd);
+	close(one);
+	close(two);
+}
+
+static void the_largest_datagram_is_whole(void **state)
+{
+	enum {
+		LARGEST = 65507
+	};
+	struct addr here, from, destination;
+	int fd = bound("127.0.0.1", &here);
+	char *large = malloc(LARGEST);
+	const void *data;
+	size_t length;
+
+	(void)state;
+	memset(large, 'x', LARGEST);
+	large[LARGEST - 1] = 'y';
+	assert_int_equal(sendto(fd, large, LARGEST, 0, &here.sa, addr_length(&here)), LARGEST);
+	receive(fd, DATAGRAM_BATCH_SIZE - 1, 1);
+	data = datagram_batch_data(batch, DATAGRAM_BATCH_SIZE - 1, &length);
+	assert_int_equal(length, LARGEST);
+	assert_memory_equal(data, large, LARGEST);
+	assert_true(datagram_batch_addresses(batch, DATAGRAM_BATCH_SIZE - 1, &from, &destination));
+	free(large);
+	close(fd);
+}
+
+static void without_a_destination_there_are_no_addresses(void **state)
+{
+	struct addr here = parsed("127.0.0.1", 0), from, destination;
+	int fd = socket_open_datagrams(AF_INET);
+
+	(void)state;
+	assert_int_equal(bind(fd, &here.sa, addr_length(&here)), 0);
+	assert_true(socket_local_address(fd, &here));
+	send_text(fd, "text", &here);
+	receive(fd, 0, 1);
+	assert_false(datagram_batch_addresses(batch, 0, &from, &destination));
+	close(fd);
+}
+
+/* Sends what came to FD on from there, and checks which address it left from. */
+static void assert_leaves_from(int fd, const char *ip, const char *from, const char *expected)
+{
+	struct addr to, wanted = parsed(expected, 0), seen, destination, source, here;
+	int receiver = bound(ip, &to);
+
+	assert_true(socket_local_address(fd, &here));
+	if (addr_is_any(&here))
+		here = parsed(ip, addr_port(&here));
+	send_text(receiver, "hello", &here);
+	receive(fd, 2, 1);
+	assert_true(datagram_batch_addresses(batch, 2, &to, &destination));
+	if (from != NULL)
+		source = parsed(from, 0);
+	datagram_batch_address(batch, 2, &to, from == NULL ? NULL : &source);
+	assert_int_equal(datagram_batch_send(batch, 2, 3, fd), 1);
+	receive(receiver, 0, 1);
+	assert_holds(0, "hello");
+	assert_true(datagram_batch_addresses(batch, 0, &seen, &destination));
+	assert_int_equal(addr_compare_ip(&seen, &wanted), 0);
+	assert_int_equal(addr_port(&seen), addr_port(&here));
+	close(receiver);
+}
+
+static void a_datagram_leaves_from_the_address_that_is_asked_for(void **state)
+{
+	struct addr here;
+	int ipv4 = bound("0.0.0.0", &here), both = bound("::", &here),
+	    one = bound("127.0.0.8", &here);
+
+	(void)state;
+	assert_leaves_from(ipv4, "127.0.0.1", "127.0.0.7", "127.0.0.7");
+	assert_leaves_from(ipv4, "127.0.0.1", NULL, "127.0.0.1");
+	assert_leaves_from(one, "127.0.0.8", NULL, "127.0.0.8");
+	if (both != -1) {
+		assert_leaves_from(both, "127.0.0.1", "127.0.0.7", "127.0.0.7");
+		assert_leaves_from(both, "::1", "::1", "::1");
+	}
+	close(ipv4);
+	close(both);
+	close(one);
+}
+
+static void each_place_goes_to_its_own_address(void **state)
+{
+	struct addr any, here, there[2], from = parsed("127.0.0.7", 0), seen, destination;
+	int fd = bound("0.0.0.0", &any);
+	int fds[2] = {bound("127.0.0.1", &there[0]), bound("127.0.0.2", &there[1])};
+
+	(void)state;
+	here = parsed("127.0.0.1", addr_port(&any));
+	send_text(fds[0], "one", &here);
+	send_text(fds[1], "two", &here);
+	receive(fd, 3, 2);
+	for (unsigned i = 0; i < 2; i++)
+		datagram_batch_address(batch, 3 + i, &there[1 - i], i == 0 ? &from : NULL);
+	assert_int_equal(datagram_batch_send(batch, 3, 5, fd), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		receive(fds[1 - i], 0, 1);
+		assert_holds(0, i == 0 ? "one" : "two");
+		assert_true(datagram_batch_addresses(batch, 0, &seen, &destination));
+		assert_int_equal(addr_compare_ip(&seen, &from) == 0, i == 0);
+	}
+	close(fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void a_batch_leaves_no_memory(void **state)
+{
+	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		datagram_batch_free(datagram_batch_new());
+	assert_int_equal(mallinfo2().uordblks, before);
+	assert_int_equal(mallinfo2().hblkhd, mapped);
+}
+
+static void what_cannot_be_sent_ends_the_row(void **state)
+{
+	struct addr here, elsewhere = parsed("203.0.113.77", 0);
+	int fd = bound("127.0.0.1", &here);
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		send_text(fd, "text", &here);
+	receive(fd, 0, 3);
+	for (unsigned i = 0; i < 3; i++)
+		datagram_batch_address(batch, i, &here, i == 1 ? &elsewhere : NULL);
+	assert_int_equal(datagram_batch_send(batch, 0, 3, fd), 1);
+	assert_int_equal(datagram_batch_send(batch, 1, 3, fd), 0);
+	assert_int_equal(datagram_batch_send(batch, 2, 3, fd), 1);
+	receive(fd, 4, 2);
+	close(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_datagram_has_its_place_and_its_addresses),
+		TEST(the_largest_datagram_is_whole),
+		TEST(without_a_destination_there_are_no_addresses),
+		TEST(a_datagram_leaves_from_the_address_that_is_asked_for),
+		TEST(each_place_goes_to_its_own_address),
+		TEST(what_cannot_be_sent_ends_the_row),
+		TEST(a_batch_leaves_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
