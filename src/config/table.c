@@ -158,6 +158,8 @@ static const struct keyword keywords[] = {
 		.help = "the same once one direction has ended; default: timeout client"},
 	{"timeout connect", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_CONNECT]),
 		.help = "longest wait for a server to accept"},
+	{"timeout queue", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_QUEUE]),
+		.help = "allowed where no server of the section has a maxconn, since no client waits for a server then"},
 	{"timeout server", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER]),
 		.help = "longest silence of the server"},
 	{"timeout server-fin", "TIME", IN_BACKENDS, 0, TIME(struct proxy, timeouts[TIMEOUT_SERVER_FIN]),
@@ -441,8 +443,6 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED, "srvtimeout", "write 'timeout server'"},
 	{IN_PROXIES, FOREIGN_HTTP, "stats", "its page of statistics belongs to HTTP; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "stick|stick-table", NO_TABLE},
-	{IN_PROXIES, FOREIGN_REFUSED, "timeout queue",
-		"no connection waits for a server; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "timeout client-hs",
 		"write 'timeout client' and 'timeout server'"},
 
