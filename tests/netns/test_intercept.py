@@ -24,8 +24,8 @@ NOWHERE = {
     4: [LOOPBACK[4], "127.1.2.3", ANY[4], "224.0.0.9", "255.255.255.255", "203.0.113.255"],
     6: [LOOPBACK[6], ANY[6], "ff0e::9", "::ffff:127.0.0.1"],
 }
-# IPv4 has no /16 for documentation. This one is for tests in networks of their own (RFC 2544, appendix C.2.2).
-WIDE = {4: "198.18.0.0/16", 6: "2001:db8:7::/64"}
+# The widest network for documentation that the clients and servers of the lab leave free; IPv4 has none wider than /24.
+WIDE = {4: "192.0.2.0/24", 6: "2001:db8:7::/64"}
 
 
 def intercept(lab, source=None, fields=None, **rest):
