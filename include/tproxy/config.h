@@ -29,8 +29,8 @@ enum timeout {
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
 	TIMEOUT_CHECK,      /* see proxy/health.h */
-	TIMEOUT_QUEUE,      /* never used: no client waits, and with a server's maxconn it is an error */
-	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
+	TIMEOUT_QUEUE, /* never used: no client waits, and with a server's maxconn it is an error */
+	TIMEOUT_TUNNEL, /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
 

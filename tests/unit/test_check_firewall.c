@@ -537,8 +537,9 @@ static void the_proxys_own_requests_must_not_be_intercepted(void **state)
 	(void)state;
 	host_serves(VIP4 ":80", "203.0.113.1:80");
 	host_rules(TOOL_IPTABLES, AF_INET,
-		MANGLE(DIVERT "-A PREROUTING -p tcp -m tcp --dport 80 -j TPROXY --on-port 80 --on-ip "
-			      "192.0.2.80 --tproxy-mark 0x1/0xffffffff\n"));
+		MANGLE(DIVERT
+			"-A PREROUTING -p tcp -m tcp --dport 80 -j TPROXY --on-port 80 --on-ip "
+			"192.0.2.80 --tproxy-mark 0x1/0xffffffff\n"));
 	host_judged();
 	finding = found_about(CHECK_RULE_ORDER, CHECK_HARMFUL, "203.0.113.1");
 	assert_non_null(strstr(finding->read, "intercepts the proxy's own connections"));
