@@ -1,5 +1,6 @@
 """The witness fails wrong proxies on tests that are about something else, and names the requirement that is broken."""
 
+import socket
 from fnmatch import fnmatch
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from test_fair import run
 
 from lab.conformance import verdict
 from lab.netns.endpoint import Endpoint, RecordedSocket
-from lab.peers import proxy_protocol
+from lab.peers import http, proxy_protocol
 from lab.setup import witness
 
 pytestmark = pytest.mark.suite
@@ -48,8 +49,16 @@ def test_without_addresses_in_a_header_the_client_is_the_one_that_connected(sent
     assert witness.named_client(flow(sent)) == OWN
 
 
+def test_the_client_of_http_is_the_one_that_connected():
+    with socket.socket() as unused:
+        end = http.NoStream(unused)
+    assert witness.named_client(SimpleNamespace(client=SimpleNamespace(local=OWN, socket=end))) == OWN
+
+
 def flow(sent):
-    return SimpleNamespace(client=SimpleNamespace(local=OWN, socket=SimpleNamespace(sent=bytearray(sent))))
+    end = RecordedSocket()
+    end.sent[:] = sent
+    return SimpleNamespace(client=SimpleNamespace(local=OWN, socket=end))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def unsupported(what, needs=("stream",)):
     return Unsupported(f"{ONLY_HTTP} has no {what}", needs)
 
 
-class _NoStream:
+class NoStream:
     """Stands for a socket: a test can wait for it and close it."""
 
     def __init__(self, connected):
@@ -127,7 +127,7 @@ class HttpClient(_End):
 
     def __init__(self, connected, destination):
         connected.settimeout(waiting.seconds)
-        self.socket = _NoStream(connected)
+        self.socket = NoStream(connected)
         self.local = Endpoint(*connected.getsockname()[:2])
         self.peer = destination
         self.partner = None  # the server's end, once it is known
@@ -206,7 +206,7 @@ class HttpServer(_End):
 
     @property
     def socket(self):
-        return _NoStream(self.messages.socket)
+        return NoStream(self.messages.socket)
 
     @property
     def peer(self):

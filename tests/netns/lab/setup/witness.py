@@ -91,7 +91,8 @@ def client_addresses(lab):
 
 def named_client(flow):
     """The client of a flow: what its PROXY header names, or its own end."""
-    own, sent = flow.client.local, bytes(getattr(flow.client.socket, "sent", b""))
+    own, end = flow.client.local, flow.client.socket
+    sent = bytes(end.sent) if isinstance(end, RecordedSocket) else b""
     if sent.startswith(b"PROXY TCP"):
         words = sent.partition(b"\r")[0].decode("ascii").split(" ")
         return Endpoint(str(ipaddress.ip_address(words[2])), int(words[4]))
