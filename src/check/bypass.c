@@ -3,7 +3,7 @@
  *
  * A socket match finds no socket then, and nft's `tproxy` has no effect; only iptables' TPROXY drops the packet. What
  * is not dropped is routed like any other packet. Where this host forwards, and has a route, the client gets a
- * connection to the real server, past the proxy, and nobody notices.
+ * connection to the real server, past the proxy, and nothing shows it.
  *
  * It is advice while the proxy runs, and for an address of a listener alone: whether such packets should pass is the
  * user's choice. Where packets for other hosts are intercepted, and the proxy does not run, something is missing.

@@ -1,7 +1,7 @@
 /*
  * A pipe tells the parent that the daemon serves: one byte, or the end where the child has gone.
  *
- * The messages of the start still go to the terminal, since it is left only when all is done. The trap: whoever reads
+ * The messages of the start still go to the terminal, since it is left only when all is done. The trap: a program that reads
  * the command's output waits for its end, so the standard descriptors must not stay open in the background, nor those
  * that the log has made of them.
  */

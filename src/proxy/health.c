@@ -1,6 +1,6 @@
 /*
  * A check is an attempt to connect: it passes when the server accepts, and is ended with a reset then, so that the
- * server has nothing to do. A refusal and silence are told apart.
+ * server has nothing to do. A refusal is not the same as silence.
  *
  * As in HAProxy, a server has points: `rise` of them or more are up. A check that passes gives one point, and all of
  * them when the server comes up; one that fails takes one from a server that has more than it needs, and else all of them.

@@ -19,7 +19,7 @@ TALLY = BUILD / "differ"
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
 def test_check_says_what_the_kernel_does(seed):
     host = differ.make(seed)
-    verdict, seen = differ.try_out(host, mends="DIFFER_MENDS" in os.environ)
+    verdict, seen = differ.try_out(host, fixes="DIFFER_FIXES" in os.environ)
     if verdict == differ.DISAGREED:
         host, seen = differ.shrink(host, seen)
     TALLY.mkdir(parents=True, exist_ok=True)

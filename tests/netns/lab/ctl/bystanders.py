@@ -1,6 +1,6 @@
 """What works on a proxy's host besides the proxy: forwarded connections and the host's own. A fix must not end it.
 
-Each way is tried by a connection to a port that nobody serves. Whatever comes back, a reset or an acceptance, shows
+Each way is tried by a connection to a port that no program serves. Whatever comes back, a reset or an acceptance, shows
 that packets pass in both directions.
 """
 

@@ -202,10 +202,10 @@ PIECES = {
 }
 
 
-def try_out(host, mends=False):
+def try_out(host, fixes=False):
     """(verdict, what was seen): brings the host up, connects, and asks check.
 
-    With `mends`, the printed commands are run where the connection fails, in up to three rounds; what was seen says
+    With `fixes`, the printed commands are run where the connection fails, in up to three rounds; what was seen says
     whether it works then.
     """
     case = necessity.Case(host.change(), host.recipe, host.family, host.firewall_tool)
@@ -219,7 +219,7 @@ def try_out(host, mends=False):
         observed = _observe(trial)
         proxy = lab.proxies[0]
         made = _ask(trial, proxy)
-        mended = _mend(trial, proxy, made) if mends and observed != "works" else ""
+        fixed = _fix(trial, proxy, made) if fixes and observed != "works" else ""
     finally:
         lab.close()
     wrong = {}
@@ -228,7 +228,7 @@ def try_out(host, mends=False):
         about = [each["read"] for each in found if item != "mark-shared" or not each["subject"].startswith("IPv")]
         if about:
             wrong[item] = about[0]
-    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{mended}"
+    seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{fixed}"
     return _verdict(observed, wrong, made["not_judged"]), seen
 
 
@@ -236,7 +236,7 @@ def _ask(trial, proxy):
     return checklist.check(proxy.host, checklist.service_options(proxy.scenario, proxy.folder, trial._client()))
 
 
-def _mend(trial, proxy, made):
+def _fix(trial, proxy, made):
     """What becomes of the connection when the commands are run; "" where there is none."""
     before, commands = bystanders.reached(trial), []
     for _ in range(ROUNDS):
@@ -246,13 +246,13 @@ def _mend(trial, proxy, made):
         try:
             trial.fix(commands)
         except Exception as failed:
-            return f"; MENDING FAILED: {failed}"
+            return f"; A FIX FAILED: {failed}"
         made = _ask(trial, proxy)
     lost = before - bystanders.reached(trial)
     symptom = _observe_again(trial)
     harm = f", and {sorted(lost)} ended" if lost else ""
     left = {item: found[0]["read"] for item, found in checklist.wrong(made).items()}
-    return f"; MENDED{harm}" if symptom == "works" else f"; NOT MENDED ({symptom}){harm}; left: {left}"
+    return f"; FIXED{harm}" if symptom == "works" else f"; NOT FIXED ({symptom}){harm}; left: {left}"
 
 
 def _observe_again(trial):

@@ -4,7 +4,7 @@ A test of the catalogue draws them from the run's seed and its own name. So an a
 its scenario, and a proxy that serves or uses a fixed address fails. All else has the walk-through's numbers, which printed
 commands and expected messages contain.
 
-The numbers in use are the process's: `use` changes them before a lab is made, and whoever asks gets them by `in_use`. Trap: a
+The numbers in use are the process's: `use` changes them before a lab is made, and everything reads them by `in_use`. Trap: a
 value that a module keeps at import is the walk-through's for ever.
 """
 
