@@ -104,6 +104,7 @@ static void a_listener_that_was_left_over_is_named_with_the_proxys(void **state)
 {
 	(void)state;
 	for (int first = 0; first < 2; first++) {
+		host_gone(state);
 		host_fresh(state);
 		host_owned(host_listens(VIP4, 80, IPPROTO_TCP), 8, "proxy", NET_RAW);
 		host.sockets[first].transparent = false;
@@ -114,9 +115,7 @@ static void a_listener_that_was_left_over_is_named_with_the_proxys(void **state)
 			first == 0
 				? "proxy (process 8) listens there transparently, and proxy (process 7) does not"
 				: "proxy (process 7) listens there transparently, and proxy (process 8) does not"));
-		host_gone(state);
 	}
-	host_fresh(state);
 }
 
 static void a_socket_of_two_processes_is_one_listener(void **state)

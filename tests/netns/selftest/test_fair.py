@@ -21,7 +21,7 @@ SPOOFED = {  # about the client's address
 }
 LIMITED = {  # about reload, user, maxconn and splice
     *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31", "TP-OPS-33"),
-    *("TP-OPS-36", "TP-OPS-38", "TP-OPS-39"),
+    *("TP-OPS-36", "TP-OPS-38", "TP-OPS-39", "TP-OPS-50"),
     "TP-STREAM-30",
 }
 MAY_BE_ABSENT = {"TP-OPS-20"}  # descriptors of another user's process

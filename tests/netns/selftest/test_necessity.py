@@ -19,6 +19,7 @@ ROWS = necessity.load()
 CASES = necessity.cases(ROWS)
 ROUNDS = {"intermittent": 3}  # two proxies are involved, and may show it one after the other
 PAGE = ROOT / "docs" / "NECESSITY.md"
+WHOLE = {"family": None, "recipe": None, "sample_per": None}  # a run of everything
 SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
 
@@ -90,7 +91,7 @@ def test_what_is_kept_is_what_reports_show(tmp_path, monkeypatch):
     made = necessity.kept()
     assert not schema.problems(made, SCHEMA["properties"]["necessity"], SCHEMA)
     assert [row["case"] for row in made["cases"]] == [CASES[0].id, CASES[1].id]
-    text = report.markdown(report.build([], [], {}, "repeat", 1.0, made))
+    text = report.markdown(report.build([], [], WHOLE, "repeat", 1.0, made))
     assert f"2 of {len(CASES)} cases tried, 1 as predicted" in text and "| stalls |" in text
 
 
@@ -98,4 +99,4 @@ def test_a_file_that_is_cut_off_counts_as_none(tmp_path, monkeypatch):
     monkeypatch.setattr(necessity, "OBSERVED", tmp_path / "necessity.json")
     necessity.OBSERVED.write_text('{"format": 2, "cases": [', encoding="utf-8")
     assert necessity.kept() is None
-    assert "Not tried" in report.markdown(report.build([], [], {}, "repeat", 1.0))
+    assert "Not tried" in report.markdown(report.build([], [], WHOLE, "repeat", 1.0))
