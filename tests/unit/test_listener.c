@@ -752,8 +752,10 @@ static void take_over(struct flood *flood, struct successor *next)
 		&next->listeners, &flood->listeners, rig->base, &rig->sessions, on_pause, flood);
 }
 
-static void release_successor(struct successor *next)
+/* Its sessions end with it: they know its section. */
+static void release_successor(struct flood *flood, struct successor *next)
 {
+	session_close_all(&flood->rig->sessions);
 	listeners_close(&next->listeners);
 	listeners_free(&next->listeners);
 	counterparts_free(next->counterparts);
@@ -788,7 +790,7 @@ static void a_socket_is_taken_over_with_the_clients_in_its_queue(void **state)
 	for (int turn = 0; turn < FLOOD && accepted(&flood) < 50; turn++)
 		rig_turn(flood.rig);
 	assert_int_equal(accepted(&flood), 50);
-	release_successor(&next);
+	release_successor(&flood, &next);
 	finish(&flood);
 }
 
@@ -813,7 +815,7 @@ static void a_listener_that_is_paused_is_taken_over_and_tried_again(void **state
 		listeners_resume(&next.listeners);
 	}
 	assert_int_equal(accepted(&flood), FLOOD);
-	release_successor(&next);
+	release_successor(&flood, &next);
 	finish(&flood);
 }
 
@@ -837,7 +839,7 @@ static void a_listener_is_transparent_as_its_new_line_says(void **state)
 		next.bind.transparent = is;
 		take_over(&flood, &next);
 		assert_int_equal(option(next.listeners.list[0].fd, IPPROTO_IP, IP_TRANSPARENT), is);
-		release_successor(&next);
+		release_successor(&flood, &next);
 		finish(&flood);
 	}
 }
@@ -930,7 +932,7 @@ static void a_socket_that_cannot_be_watched_now_is_watched_later(void **state)
 	assert_int_equal(accepted(&flood), 1);
 	close(kept);
 	close(file);
-	release_successor(&next);
+	release_successor(&flood, &next);
 	finish(&flood);
 }
 
