@@ -8,17 +8,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import termios
-from pathlib import Path
 
 import pytest
 
 from lab import waiting
 from lab.netns.endpoint import RESETS
 from lab.netns.firewall import load_rules
-from lab.netns.namespace import Namespace
-from lab.paths import RUN, TPROXYD
+from lab.paths import TPROXYD
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
 
 NET_BIND_SERVICE, NET_RAW = 1 << 10, 1 << 13
@@ -67,23 +64,6 @@ def test_a_user_that_does_not_exist_is_named(tmp_path):
     done = subprocess.run([TPROXYD, "-c", "-f", path], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "error: 'nosuchuser': no such user on this host; create it, or write another one\n" in done.stderr
-
-
-@pytest.fixture
-def namespace():
-    made = Namespace("daemon")
-    made.ip("link set lo up")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def folder():
-    """A folder that every user may read, unlike pytest's own."""
-    made = Path(tempfile.mkdtemp(prefix="daemon-", dir=RUN))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

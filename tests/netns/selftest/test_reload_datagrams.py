@@ -1,18 +1,14 @@
 """What tproxyd does with flows of datagrams at SIGHUP and SIGUSR1: none is lost, and none changes."""
 
 import contextlib
-import shutil
 import signal
 import socket
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from lab import waiting
-from lab.netns.namespace import Namespace
-from lab.paths import RUN
-from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect, listen
+from lab.peers.daemon import ADDRESS, PORT, SERVER, accept, connect, listen
 
 from test_daemon import NOBODY, THREADS, may_become_another_user
 from test_reload import IN_FORCE, MORE, NOT_USED, OTHER, end, reload
@@ -20,29 +16,6 @@ from test_reload import IN_FORCE, MORE, NOT_USED, OTHER, end, reload
 CLIENTS = 30
 RELOADS = 20
 SHORT = "2s"
-
-
-@pytest.fixture
-def namespace():
-    made = Namespace("flows")
-    made.ip("link set lo up")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def folder():
-    """A folder that every user may read, unlike pytest's own."""
-    made = Path(tempfile.mkdtemp(prefix="flows-", dir=RUN))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-def start(namespace, folder):
-    with contextlib.ExitStack() as started:
-        yield lambda text: started.enter_context(contextlib.closing(Daemon(namespace, folder, text))).await_started()
 
 
 class Socket:
