@@ -29,8 +29,8 @@ unsigned check_table_in_use(const struct check *check, int family);
 
 /*
  * Whether a route sends packets to a link with link-layer addresses without a gateway, although their destinations
- * are not in the link's network: somebody left out `local`, or took the wrong link. On a VPN's link, which has no such
- * addresses, a route like that is in order.
+ * are not in the link's network: `local` is missing in the command that made it, or the link is wrong. On a VPN's
+ * link, which has no such addresses, a route like that is in order.
  */
 bool check_is_mistaken(const struct check *check, const struct network_route *route);
 

@@ -128,7 +128,7 @@ def summary(report):
 
 
 def limits(selection):
-    """What of the chosen requirements was not asked, because the run was told so."""
+    """Which tests of the chosen requirements the options of the run leave out."""
     if selection["family"]:
         yield f"IPv{selection['family']} only"
     if selection["recipe"]:

@@ -216,7 +216,7 @@ class Proxy:
         if group.exists():
             waiting.until(lambda: _write(group, str(LOW_PRIORITY)), "the kernel changes the session's priority")
 
-    def await_rest(self, unless):
+    def await_rest(self, unless=lambda: False):
         """Wait until all its tasks sleep, ten looks in a row, or until `unless()` is true."""
         looks = []
 
@@ -239,13 +239,17 @@ class Proxy:
         """The share of the time in which they ran or waited for a processor, while no bytes reach the ends of connections.
 
         A proxy that polls without a pause has a share near 1 whenever one looks, on a loaded machine, too. One that wakes now
-        and then has to wait for a processor there, but not each time: so the least busy of some looks counts.
+        and then has to wait for a processor there, but not each time. So what they ran counts at once, and what they waited in
+        the least busy of some looks.
         """
         shares = []
         while not shares or min(shares) >= 0.5 and len(shares) < LOOKS_AT_BUSY:
-            begun, before = time.monotonic(), self._busy_seconds()
+            begun, ran, busy = time.monotonic(), self.processor_seconds(), self._busy_seconds()
             waiting.readable([end.socket for end in ends], seconds)
-            shares.append((self._busy_seconds() - before) / (time.monotonic() - begun))
+            passed = time.monotonic() - begun
+            if (self.processor_seconds() - ran) / passed >= 0.5:
+                return (self._busy_seconds() - busy) / passed
+            shares.append((self._busy_seconds() - busy) / passed)
         return min(shares)
 
     def _busy_seconds(self):
