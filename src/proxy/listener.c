@@ -33,7 +33,7 @@ enum {
 	BACKLOG_DEFAULT = 4096 /* the kernel cuts it to net.core.somaxconn */
 };
 
-static int bind_address(const struct bind *bind, bool first)
+int listener_socket(const struct bind *bind, enum mode mode, bool first)
 {
 	static const enum socket_v6only v6only[] = {
 		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
@@ -42,6 +42,7 @@ static int bind_address(const struct bind *bind, bool first)
 	};
 	struct socket_listener listener = {
 		.address = bind->address,
+		.datagrams = mode == MODE_UDP,
 		.transparent = bind->transparent,
 		.v6only = v6only[bind->v6_mode],
 		.interface = bind->interface,
@@ -106,7 +107,7 @@ int listeners_bind_new(struct listeners *set, const struct config *config,
 
 		if (listener->inherits != COUNTERPART_NONE)
 			continue;
-		listener->fd = bind_address(listener->bind, first && !shares);
+		listener->fd = listener_socket(listener->bind, MODE_TCP, first && !shares);
 		if (listener->fd == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};

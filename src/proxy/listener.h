@@ -53,6 +53,9 @@ struct listener_failure {
 	int error; /* errno */
 };
 
+/* As socket_bind_listener(), of what a `bind` line says; for datagrams with MODE_UDP. The caller owns the socket. */
+int listener_socket(const struct bind *bind, enum mode mode, bool first);
+
 /* How many addresses the configuration listens on; each worker has a socket for each of them. */
 size_t listeners_count(const struct config *config);
 

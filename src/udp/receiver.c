@@ -45,19 +45,7 @@ size_t receivers_count(const struct config *config)
 
 static int bind_receiver(const struct bind *bind, bool first)
 {
-	static const enum socket_v6only v6only[] = {
-		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
-		[V6_ONLY] = SOCKET_V6ONLY_ON,
-		[V6_AND_V4] = SOCKET_V6ONLY_OFF,
-	};
-	struct socket_listener listener = {
-		.address = bind->address,
-		.datagrams = true,
-		.transparent = bind->transparent,
-		.v6only = v6only[bind->v6_mode],
-		.interface = bind->interface,
-	};
-	int fd = socket_bind_listener(&listener, first);
+	int fd = listener_socket(bind, MODE_UDP, first);
 
 	if (fd != -1 && datagram_report_destination(fd, addr_family(&bind->address)) == -1) {
 		int error = errno;
