@@ -320,8 +320,8 @@ def stop_in_a_flood(lab, number):
     lab.topology.proxy.sysctl({"net.core.somaxconn": QUEUE, "net.ipv4.icmp_ratelimit": 0})
     proxy = lab.start(servers=[Endpoint(topology.nowhere(lab.family), lab.server_endpoint.port)]).await_ready()
     with Flood(lab.client, lab.vip) as flood:
-        proxy.stand_back(flood.processor)
         with proxy.paused():
+            proxy.stand_back(flood.processor)  # in a pause, for a process that gets little time stops late
             full = overflows(lab)
             waiting.until(lambda: overflows(lab) > full, "more clients come than can wait")
             proxy.signal(number)
