@@ -12,6 +12,7 @@ Inside, /proc is new and /run is private (with /run/netns, so that `ip netns exe
 link and no way out.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -26,6 +27,10 @@ from lab.paths import RUN
 
 MARK = "TPROXY_LAB_ISOLATED"
 PARENT = "TPROXY_LAB_PARENT"
+
+# A table of TCP connections for each namespace of the lab (ip-sysctl, tcp_child_ehash_entries; Linux 6.1). Without it
+# each look at /proc/net/tcp walks the whole machine's table: 262,144 chains of it take 13 ms, these take 0.6 ms.
+CONNECTION_CHAINS = 4096
 
 NO_NAMESPACES = """\
 This program needs its own namespaces and cannot make any ({reason}).
@@ -172,6 +177,8 @@ def _make_environment():
     for folder in ("/run/netns", "/run/lock", RUN):
         os.mkdir(folder)
     link_up("lo")
+    with contextlib.suppress(OSError):  # an older kernel, or another user's
+        _write("/proc/sys/net/ipv4/tcp_child_ehash_entries", str(CONNECTION_CHAINS))
     os.environ[MARK] = "1"
 
 

@@ -20,6 +20,10 @@ from lab.netns import kernel
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
 
+# Limits that the kernel derives from the size of a namespace's table of connections. The lab's tables are small
+# (isolation.py), so each namespace gets the limits of the one that made it.
+LIMITS = [f"/proc/sys/net/ipv4/{name}" for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")]
+
 _numbers = itertools.count(1)
 _entered = threading.local()  # .stack: descriptors of the namespaces that the thread is in, its own first
 
@@ -69,8 +73,11 @@ class Namespace:
         self.name = fresh_name(role)
         self.path = f"/run/netns/{self.name}"
         origin = _current()
+        limits = {path: _read(path) for path in LIMITS}
         try:
             kernel.unshare(kernel.CLONE_NEWNET)
+            for path, limit in limits.items():
+                _write(path, limit)
             with open(self.path, "xb"):
                 pass
             kernel.mount("/proc/thread-self/ns/net", self.path, None, kernel.MS_BIND)
@@ -147,6 +154,11 @@ class Namespace:
 
 def _current():
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _read(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def _write(path, text):
