@@ -238,6 +238,50 @@ static void judge_families(struct check *check, const struct service_listener *l
 	}
 }
 
+/* Whether a program other than the proxy listens at a server's address, so that it may be on this host. */
+static bool has_own_server(const struct check *check, const struct addr *server)
+{
+	const struct service *service = check->snapshot->service;
+
+	for (int udp = 0; udp < 2; udp++) {
+		int protocol = udp ? IPPROTO_UDP : IPPROTO_TCP;
+		const struct host_socket *socket =
+			snapshot_listener(check->snapshot, protocol, server);
+		bool proxys = false;
+
+		for (size_t i = 0; socket != NULL && i < service->listener_count; i++)
+			proxys |= service->listeners[i].protocol == protocol &&
+				  addr_equal(&service->listeners[i].address, &socket->local);
+		if (socket != NULL && !proxys)
+			return true;
+	}
+	return false;
+}
+
+/* The route to a server is local. */
+static void judge_local_server(struct check *check, const struct addr *server)
+{
+	const struct network_rule *keeps = check_rule_that_keeps(check, server);
+	struct check_finding *finding;
+	char text[ADDR_TEXT_MAX];
+
+	addr_format_ip(server, text);
+	if (keeps == NULL)
+		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
+	else if (!check->snapshot->sockets_known)
+		check_unknown(check, CHECK_SERVER_ROUTE, check_remedy_of_reading(check), text,
+			"`%s` keeps packets to the server on this host, and it is unknown whether a program listens there",
+			keeps->text);
+	else if (has_own_server(check, server))
+		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
+	else {
+		finding = check_add(check, CHECK_SERVER_ROUTE, CHECK_HARMFUL, text,
+			"`%s` keeps packets to the server on this host, which has no such address, and no program listens there",
+			keeps->text);
+		check_fix_ip_rule_away(finding, keeps);
+	}
+}
+
 static void judge_server_routes(struct check *check)
 {
 	const struct service *service = check->snapshot->service;
@@ -253,8 +297,7 @@ static void judge_server_routes(struct check *check)
 			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
 				way.error);
 		else if (way.local)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
-				"the server is on this host");
+			judge_local_server(check, &service->servers[i]);
 		else
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the route uses %s",
 				way.link);

@@ -227,6 +227,35 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 	return true;
 }
 
+const struct network_rule *check_rule_that_keeps(const struct check *check, const struct addr *peer)
+{
+	const struct network *network = &check->snapshot->network;
+	struct policy_answer way = policy_decide(network,
+		&(struct policy_flow){
+			.from = addr_any(addr_family(peer)), .to = *peer, .protocol = IPPROTO_TCP});
+	struct route_answer kernel;
+
+	check->snapshot->route(&(struct route_question){.to = *peer}, &kernel);
+	return kernel.local && way.result == POLICY_LOCAL && way.rule->table != TABLE_LOCAL &&
+			       network_find_address(network, peer) == NULL
+		       ? way.rule
+		       : NULL;
+}
+
+bool check_way_without(const struct check *check, const struct addr *peer, struct route_answer *way)
+{
+	const struct network_route *route =
+		policy_find_route(&check->snapshot->network, TABLE_MAIN, peer);
+
+	*way = (struct route_answer){
+		.gateway = addr_any(addr_family(peer)), .source = addr_any(addr_family(peer))};
+	if (route == NULL || route->local || route->refuses || route->thrown)
+		return false;
+	way->found = true;
+	snprintf(way->link, sizeof(way->link), "%s", route->link);
+	return true;
+}
+
 /* --- a server on this host --- */
 
 /* Whether the proxy's own request to a server on this host is intercepted again, when it comes in by lo. */

@@ -73,6 +73,20 @@ void check_fix_way_back(struct check *check, struct check_finding *finding,
 bool check_no_route(struct check *check, enum check_item item, const char *role,
 	const struct addr *peer, const char *error);
 
+/*
+ * The ip rule that keeps packets to PEER on this host, by a table other than `local`, although the host does not have
+ * that address; NULL: none does, or they leave. The snapshot's.
+ */
+const struct network_rule *check_rule_that_keeps(
+	const struct check *check, const struct addr *peer);
+
+/*
+ * Where packets to PEER would leave this host if no such rule kept them: the table main's answer, without a gateway.
+ * False: it has no route to other hosts either.
+ */
+bool check_way_without(
+	const struct check *check, const struct addr *peer, struct route_answer *way);
+
 /* Of check_links(): whether clients find the addresses. */
 void check_announced(struct check *check);
 

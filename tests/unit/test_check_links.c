@@ -583,6 +583,85 @@ static void a_server_on_this_host_has_to_answer_to_the_proxy(void **state)
 	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);
 }
 
+#define KEEPS_ALL                                                                                  \
+	"[" LOCAL_RULE "{\"priority\":50,\"table\":\"100\"},"                                      \
+	"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]"
+
+static void assert_kept(const char *server, const char *client, int version)
+{
+	const struct check_finding *finding;
+	char run[200], undo[100];
+
+	snprintf(run, sizeof(run),
+		"[ -z \"$(ip -%d rule show pref 50 lookup 100)\" ] || ip -%d rule del pref 50 lookup 100",
+		version, version);
+	snprintf(undo, sizeof(undo), "ip -%d rule add pref 50 lookup 100", version);
+	finding = found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, server);
+	assert_reads(finding,
+		"`pref 50 lookup 100` keeps packets to the server on this host, which has no such address, and no program listens there");
+	assert_fixed_by(finding, run, undo);
+	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, client);
+	assert_reads(finding,
+		"`pref 50 lookup 100` keeps packets to the client on this host, which has no such address");
+	assert_fixed_by(finding, run, undo);
+}
+
+static void a_rule_for_all_packets_keeps_those_to_server_and_client_here(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host_judged();
+	assert_kept(SERVER4, CLIENT4, 4);
+}
+
+static void the_same_holds_for_ipv6(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host.policy[SIX] = KEEPS_ALL;
+	host_judged();
+	assert_kept(SERVER6, "2001:db8:c::a", 6);
+}
+
+static void a_program_at_the_servers_address_may_be_the_server(void **state)
+{
+	(void)state;
+	host.policy[FOUR] =
+		"[" LOCAL_RULE "{\"priority\":50,\"dst\":\"" SERVER4 "\",\"table\":\"100\"},"
+		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
+	host_serves(VIP4 ":80", SERVER4 ":8080");
+	host_judged();
+	assert_fixed_by(found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, SERVER4),
+		"[ -z \"$(ip -4 rule show pref 50 to " SERVER4
+		"/32 lookup 100)\" ] || ip -4 rule del pref 50 to " SERVER4 "/32 lookup 100",
+		"ip -4 rule add pref 50 to " SERVER4 "/32 lookup 100");
+	host_listens(SERVER4, 8080, IPPROTO_TCP);
+	host_judged();
+	assert_reads(
+		found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the server is on this host");
+}
+
+/* The proxy's own listener is no server: the proxy would connect to itself. */
+static void the_proxys_own_wildcard_listener_is_no_server(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host_serves("0.0.0.0:80", SERVER4 ":80");
+	host_listens("0.0.0.0", 80, IPPROTO_TCP);
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, SERVER4);
+}
+
+static void without_the_sockets_it_is_unknown_whether_the_server_is_here(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host.snapshot.sockets_known = false;
+	host.snapshot.sockets_problem = (char *)"cannot list sockets";
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, SERVER4);
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 int main(void)
@@ -628,6 +707,11 @@ int main(void)
 		WITH(sysctls_that_make_no_difference_are_printed_with_their_value),
 		WITH(a_server_without_a_route_is_reported_with_the_kernels_error),
 		WITH(a_server_on_this_host_has_to_answer_to_the_proxy),
+		WITH(a_rule_for_all_packets_keeps_those_to_server_and_client_here),
+		WITH(the_same_holds_for_ipv6),
+		WITH(a_program_at_the_servers_address_may_be_the_server),
+		WITH(the_proxys_own_wildcard_listener_is_no_server),
+		WITH(without_the_sockets_it_is_unknown_whether_the_server_is_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
