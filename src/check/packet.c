@@ -81,8 +81,8 @@ static void report_not_diverted(
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
 		check_add(check, item, packet_certainty(check, path, trace, CHECK_UNKNOWN),
-			path->subject,
-			"no rule is known to match; %s might (unsupported match or target)", rule);
+			path->subject, "no rule is known to match; %s might (%s)", rule,
+			packet_why_unsure(trace->unsure));
 	} else if (item == CHECK_RULE_ORDER) {
 		rule = check_rule_text(check, trace->ended);
 		finding = check_add(check, item, CHECK_HARMFUL, path->subject,

@@ -89,6 +89,9 @@ void packet_report_nat(struct check *check, const struct packet_path *path, enum
 void packet_report_uncertain(
 	struct check *check, const struct packet_path *path, const struct trace *trace);
 
+/* Why it is not known whether a rule applies: half a sentence. */
+const char *packet_why_unsure(const struct rule *rule);
+
 /* Adds the commands that divert packets like this one. */
 void packet_fix_divert(
 	struct check *check, struct check_finding *finding, const struct packet_path *path);

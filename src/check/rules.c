@@ -261,6 +261,13 @@ static enum check_item item_of_rule(const struct rule *rule)
 	return CHECK_RULE_ORDER;
 }
 
+const char *packet_why_unsure(const struct rule *rule)
+{
+	if (rule->text != NULL && strstr(rule->text, "--match-set ") != NULL)
+		return "it asks a set, which `ipset list` prints and check does not read";
+	return "unsupported match or target";
+}
+
 void packet_report_uncertain(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
@@ -269,7 +276,7 @@ void packet_report_uncertain(
 
 		check_add(check, item_of_rule(trace->unsures[i]),
 			packet_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
-			"%s might apply to them (unsupported match or target)", rule);
+			"%s might apply to them (%s)", rule, packet_why_unsure(trace->unsures[i]));
 		free(rule);
 	}
 }

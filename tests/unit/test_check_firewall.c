@@ -226,6 +226,16 @@ static void a_drop_that_might_apply_is_unknown(void **state)
 		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` might apply to them (unsupported match or target)");
 }
 
+/* ipset's sets are not read: which program has the list is said. */
+static void a_rule_that_asks_a_set_says_how_to_read_the_set(void **state)
+{
+	(void)state;
+	with(FILTER("ACCEPT", "ACCEPT", "-A INPUT -m set --match-set bad src -j DROP\n"));
+	assert_well();
+	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
+		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set, which `ipset list` prints and check does not read)");
+}
+
 /* --- address translation --- */
 
 static void a_redirect_of_clients_is_reported(void **state)
@@ -569,6 +579,7 @@ int main(void)
 		WITH(answers_of_servers_are_matched_by_their_source),
 		WITH(a_drop_that_depends_on_an_unsupported_match_is_unknown),
 		WITH(a_drop_that_might_apply_is_unknown),
+		WITH(a_rule_that_asks_a_set_says_how_to_read_the_set),
 		WITH(a_redirect_of_clients_is_reported),
 		WITH(a_dnat_of_unmarked_packets_is_fixed_by_the_address),
 		WITH(a_redirect_of_the_proxys_requests_is_reported),

@@ -361,6 +361,33 @@ static void a_strict_link_that_leads_back_to_no_client_is_a_risk(void **state)
 	found_about(CHECK_RP_FILTER, CHECK_ADVICE, "client0");
 }
 
+static void a_strict_macvlan_with_the_vip_drops_clients(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.links =
+		"[{\"ifname\":\"lo\",\"flags\":[\"UP\"]},"
+		"{\"ifname\":\"client0\",\"flags\":[\"UP\"],\"address\":\"02:00:00:00:00:01\","
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"198.51.100.1\",\"prefixlen\":24}]},"
+		"{\"ifname\":\"server0\",\"flags\":[\"UP\"],\"address\":\"02:00:00:00:00:02\","
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"203.0.113.1\",\"prefixlen\":24}]},"
+		"{\"ifname\":\"vrrp.51\",\"flags\":[\"UP\"],\"address\":\"00:00:5e:00:01:33\","
+		"\"linkinfo\":{\"info_kind\":\"macvlan\"},"
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"" VIP4 "\",\"prefixlen\":32}]}]";
+	host.routes[FOUR] = "[" COVERS_ALL WAYS ",{\"type\":\"2\",\"dst\":\"" VIP4
+			    "\",\"dev\":\"vrrp.51\",\"table\":\"255\"}]";
+	host_judged();
+	assert_well();
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_judged();
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "vrrp.51");
+	assert_int_equal(finding->command_count, 1);
+	assert_string_equal(
+		finding->commands[0].run, "sysctl -w net.ipv4.conf.vrrp/51.rp_filter=2");
+}
+
 static void packets_without_an_answer_are_reported_with_the_kernels_counters(void **state)
 {
 	struct captured seen = seen_from("198.51.100.7", "client0");
@@ -692,6 +719,7 @@ int main(void)
 		WITH(packets_on_another_link_pass_a_loose_filter),
 		WITH(an_ipv4_server_has_no_source_for_ipv6_clients),
 		WITH(a_strict_link_that_leads_back_to_no_client_is_a_risk),
+		WITH(a_strict_macvlan_with_the_vip_drops_clients),
 		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
 		WITH(without_a_packet_the_fault_lies_before_this_host),
 		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
