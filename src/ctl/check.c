@@ -8,6 +8,7 @@
 #include "check/check.h"
 #include "host_options.h"
 #include "hoststate/sysctl.h"
+#include "report/printers.h"
 #include "subcommands.h"
 #include "tproxy/shell.h"
 #include "tproxy/text.h"
@@ -141,9 +142,9 @@ static int print_report(const struct check_options *options, const struct snapsh
 	if (options->probe && check_wrong_alone(&report, CHECK_RETURN_PATH))
 		status = STATUS_NO_WAY_BACK;
 	if (options->json)
-		written = check_print_json(&report, stdout);
+		written = report_print_json(&report, stdout);
 	else
-		check_print(&report, options->verbose, stdout);
+		report_print(&report, options->verbose, stdout);
 	if (fflush(stdout) != 0 || !written) {
 		fputs("tproxyctl: cannot write the report\n", stderr);
 		status = STATUS_USAGE;
