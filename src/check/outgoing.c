@@ -46,23 +46,30 @@ static bool model_holds(const struct check *check, const struct packet *packet)
 	return kernel.found && !kernel.local && plain.result == POLICY_LINK;
 }
 
-/* A rule for the source, the port or the protocol: the packets' own way comes before it. */
+/*
+ * A rule for the source, the port or the protocol: the packets' own way comes before it. The kernel's check of the source of
+ * what comes back asks the same rules, but sees no ports there (Linux: fib_rule_requires_fldissect() leaves out rules with
+ * `iif lo`). So the new rule has ports only if the other one has them.
+ */
 static void fix_own_route(struct check *check, struct check_finding *finding,
 	const struct packet *packet, const struct network_rule *rule)
 {
 	bool answers = packet->reply;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const struct policy_answer plain = decide(check, packet, true);
-	char ip[ADDR_TEXT_MAX];
+	char ip[ADDR_TEXT_MAX], *selectors;
 
 	if (plain.rule == NULL)
 		return;
-	check_fix_ip_rule_before(check, finding, addr_family(service), rule,
-		text_format("iif lo %s %s ipproto %s %cport %u", answers ? "from" : "to",
-			addr_format_ip(service, ip),
+	selectors =
+		text_format("iif lo %s %s", answers ? "from" : "to", addr_format_ip(service, ip));
+	if (rule->ip_protocol != 0 || rule->source_ports.last != 0 ||
+		rule->destination_ports.last != 0)
+		text_add(&selectors, " ipproto %s %cport %u",
 			packet->protocol == IPPROTO_UDP ? "udp" : "tcp", answers ? 's' : 'd',
-			addr_port(service)),
-		plain.rule->table);
+			addr_port(service));
+	check_fix_ip_rule_before(
+		check, finding, addr_family(service), rule, selectors, plain.rule->table);
 }
 
 /*
@@ -167,6 +174,22 @@ static bool find_user(const struct check *check, const struct packet *packet, un
 		return true;
 	}
 	return false;
+}
+
+void packet_judge_way_back(struct check *check, const struct packet_path *path)
+{
+	struct packet_path back = {.packet = path->packet};
+	struct packet *packet = &back.packet;
+	bool to_client = !path->packet.reply;
+
+	packet->source = path->packet.destination;
+	packet->destination = path->packet.source;
+	packet->reply = to_client;
+	packet->mark = 0;
+	snprintf(back.subject, sizeof(back.subject), "%s (IPv%d)",
+		to_client ? "answers to clients" : "requests to the servers",
+		family_version(addr_family(&packet->destination)));
+	judge_own_route(check, &back, packet, to_client ? CHECK_IP_RULE : CHECK_SERVER_ROUTE);
 }
 
 bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
