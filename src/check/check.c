@@ -173,6 +173,7 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 		check_connections(&check);
 		check_probes(&check);
 		check_unanswered(&check);
+		check_persistence(&check);
 	}
 	check_kernel(&check);
 	report_unreached(&check);

@@ -24,15 +24,27 @@ static const char *protocol_name(int family, int protocol)
 
 /* --- what is in use --- */
 
+/* TPROXY, or a match of sockets with a mark, which a chain further on may set. A drop of what has a socket diverts nothing. */
 static bool rule_diverts(const struct rule *rule)
 {
+	bool socket = false, marks = false;
+
 	for (size_t i = 0; i < rule->match_count; i++)
-		if (rule->matches[i].kind == MATCH_SOCKET)
-			return true;
+		socket |= rule->matches[i].kind == MATCH_SOCKET;
 	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind == TARGET_TPROXY)
+		switch (rule->targets[i].kind) {
+		case TARGET_TPROXY:
 			return true;
-	return false;
+		case TARGET_MARK:
+		case TARGET_JUMP:
+		case TARGET_GOTO:
+		case TARGET_UNKNOWN:
+			marks = true;
+			break;
+		default:
+			break;
+		}
+	return socket && marks;
 }
 
 bool check_table_diverts(const struct table *table)

@@ -193,6 +193,7 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	if (answer.found && !answer.local && trace.routed_again)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {
+		check_note_delivery(check, NULL, NULL);
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, path->subject,
 			"this host delivers the address to itself");
 		return;

@@ -376,6 +376,7 @@ static void report_delivered(
 	char *rule = by != NULL ? check_rule_text(check, by) : text_format("their route");
 	const struct network_rule *chosen = decide(check, path, trace->mark).rule;
 
+	check_note_delivery(check, by, chosen);
 	check_add(check, CHECK_DIVERT, CHECK_OK, path->subject, "diverted by %s", rule);
 	check_add(check, CHECK_RULE_ORDER, CHECK_OK, path->subject,
 		"no rule accepts them before that");
@@ -462,6 +463,8 @@ bool packet_judge_incoming(
 	}
 	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path->subject,
 		"no rule changes their destination");
+	if (local)
+		check_note_delivery(check, NULL, NULL);
 	for (size_t i = 0; local && i < sizeof(divert_items) / sizeof(divert_items[0]); i++)
 		check_add(check, divert_items[i], CHECK_OK, path->subject,
 			"not needed: the address is local to this host");

@@ -4,6 +4,7 @@ A guest boots (lab.ctl.guest). Each boot has a lab of its own, so rules and rout
 """
 
 import contextlib
+import json
 
 import pytest
 
@@ -52,6 +53,12 @@ def enable(disk, **services):
         (wanted / f"{name}.service").symlink_to(f"../{name}.service")
 
 
+def persistence(host):
+    """What check says of the next boot."""
+    made = json.loads(host.run("tproxyctl", "check", "--json", "--config", "/etc/tproxyd.cfg").stdout)
+    return next(item["state"] for item in made["items"] if item["id"] == "persistence")
+
+
 @pytest.mark.parametrize("firewall_tool", ["iptables", "nft"])
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_set_up_survives_a_reboot(tmp_path, firewall_tool, family):
@@ -60,7 +67,10 @@ def test_a_set_up_survives_a_reboot(tmp_path, firewall_tool, family):
     enable(disk, tproxyd=UNIT, nftables=NFTABLES)
     before = units(disk)
     with booted(disk, tmp_path / "first", firewall_tool, family) as (lab, host):
+        host.well("tproxyctl", "apply", "--config", "/etc/tproxyd.cfg", "--firewall-tool", firewall_tool)
+        assert persistence(host) == "advice"
         host.well("tproxyctl", "apply", "--persist", "--config", "/etc/tproxyd.cfg", "--firewall-tool", firewall_tool)
+        assert persistence(host) == "ok"
         host.shut_down()
     applied = units(disk)
     assert applied != before
@@ -74,7 +84,9 @@ def test_a_set_up_survives_a_reboot(tmp_path, firewall_tool, family):
         host.well("systemctl", "start", "tproxyctl.service")
         assert "fwmark" in host.well("ip", f"-{family}", "rule")
         host.well("systemctl", "restart", "nftables.service")
+        host.well("systemctl", "start", "tproxyctl.service")  # waits for the restart that this has begun
         host.well("tproxyctl", "status")
+        assert persistence(host) == "ok"
         assert units(disk) == applied
         host.well("tproxyctl", "revert")
         assert units(disk) == before
