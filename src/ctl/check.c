@@ -173,6 +173,28 @@ static void read_bindv6only(struct service *service)
 	free(text);
 }
 
+/* In place of the example, what sockets of this host show, if there is a transparent listener. */
+static void find_service(struct service *service)
+{
+	struct host_sockets sockets = {0};
+	struct network network = {0};
+	char *problem = NULL;
+
+	if (sockets_read(&sockets, &problem) && network_read(&network, &problem)) {
+		struct service found = {
+			.clients = service->clients, .client_count = service->client_count};
+
+		if (service_add_found(&found, &sockets, &network)) {
+			service->clients = NULL;
+			service_free(service);
+			*service = found;
+		}
+	}
+	free(problem);
+	network_free(&network);
+	sockets_free(&sockets);
+}
+
 int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
@@ -181,6 +203,8 @@ int check_command(int argc, char **argv)
 
 	if (status != -1)
 		goto out;
+	if (options.host.service.example && options.kernel == NULL)
+		find_service(&options.host.service);
 	read_bindv6only(&options.host.service);
 	if (options.kernel == NULL)
 		snapshot_read(&snapshot, &options.host.service, options.watch * 1000);

@@ -132,7 +132,9 @@ static void keep_word(struct plan_options *options, char *word)
 static void keep_option(struct plan_options *options, int c, const char *word)
 {
 	const struct option *option = known;
-	char *full = c == HOST_OPTION_CONFIG ? realpath(word, NULL) : NULL;
+	char *full = c == HOST_OPTION_CONFIG || c == HOST_OPTION_HAPROXY || c == HOST_OPTION_NGINX
+			     ? realpath(word, NULL)
+			     : NULL;
 
 	while (option->val != c)
 		option++;
