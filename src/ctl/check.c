@@ -13,14 +13,18 @@
 #include "tproxy/shell.h"
 #include "tproxy/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	OPTION_JSON = 0x2000,
 	OPTION_KERNEL,
 	OPTION_WATCH,
 	OPTION_PROBE,
+	OPTION_REPORT,
+	OPTION_NO_REDACT,
 	STATUS_NO_WAY_BACK = 4,
 	CAPTURE_MAX = 3600
 };
@@ -38,6 +42,9 @@ static const char usage[] =
 	"  --probe                  connect to each server from a client's address, and from this\n"
 	"                           host's own where that gets no answer: at most three packets\n"
 	"                           a server. Needs root\n"
+	"  --report FILE            write a new file for a bug report: what was found, versions,\n"
+	"                           rules and routes. Public addresses are replaced\n"
+	"  --no-redact              keep public addresses in it\n"
 	"  -v, --verbose            print what was read for items that are ok, too\n"
 	"  --json                   print JSON (fixtures/schema/check.schema.json)\n"
 	"  -h, --help               print this help\n"
@@ -52,6 +59,8 @@ static const struct option known[] = {
 	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
 	{"watch", required_argument, NULL, OPTION_WATCH},
 	{"probe", no_argument, NULL, OPTION_PROBE},
+	{"report", required_argument, NULL, OPTION_REPORT},
+	{"no-redact", no_argument, NULL, OPTION_NO_REDACT},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
@@ -62,7 +71,8 @@ struct check_options {
 	struct host_options host;
 	const char *kernel; /* a configuration's path, or NULL: this host */
 	unsigned watch;     /* seconds */
-	bool json, verbose, probe;
+	bool json, verbose, probe, no_redact;
+	const char *report; /* the path of a file to hand on, or NULL */
 };
 
 static bool take_seconds(struct check_options *options, const char *word)
@@ -85,6 +95,11 @@ static bool take_option(struct check_options *options, int c, const char *word)
 		return true;
 	case OPTION_PROBE:
 		return options->probe = true;
+	case OPTION_REPORT:
+		options->report = word;
+		return true;
+	case OPTION_NO_REDACT:
+		return options->no_redact = true;
 	case OPTION_JSON:
 		return options->json = true;
 	case 'v':
@@ -147,6 +162,11 @@ static int print_report(const struct check_options *options, const struct snapsh
 		report_print(&report, options->verbose, stdout);
 	if (fflush(stdout) != 0 || !written) {
 		fputs("tproxyctl: cannot write the report\n", stderr);
+		status = STATUS_USAGE;
+	}
+	if (options->report != NULL &&
+		!report_write(&report, options->report, !options->no_redact)) {
+		fprintf(stderr, "tproxyctl: --report '%s': %s\n", options->report, strerror(errno));
 		status = STATUS_USAGE;
 	}
 	check_free(&report);

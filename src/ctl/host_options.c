@@ -104,7 +104,7 @@ static int load_foreign(struct host_options *options)
 
 static int refuse_both(void)
 {
-	fputs("tproxyctl: use either a configuration, or --listen and --server, not both; with a "
+	fputs("tproxyctl: use either --config, --haproxy or --nginx, or --listen and --server, not both; with a "
 	      "configuration, --server is for servers at 0.0.0.0 alone, as an example of where clients connect to\n",
 		stderr);
 	return STATUS_USAGE;

@@ -111,7 +111,7 @@ def _listeners(made):
         (["--haproxy", "/no/such/file"], "/no/such/file: No such file or directory"),
         (["--haproxy", "/dev/null"], "/dev/null: no listener with an address and a port"),
         (["--haproxy", "/dev/null", "--nginx", "/dev/null"], "may be given once"),
-        (["--nginx", "/dev/null", "--listen", "192.0.2.80:80"], "use either a configuration, or --listen and --server"),
+        (["--nginx", "/dev/null", "--listen", "192.0.2.80:80"], "use either --config, --haproxy or --nginx, or --listen and --server"),
         (["--no-spoof"], "--intercept and --no-spoof are for --listen"),
     ],
 )
