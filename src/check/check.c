@@ -134,6 +134,8 @@ static char *describe_scope(const struct check *check)
 		if (i == 0)
 			fputs(service->example
 					? "listeners (an example; name yours with --config or --listen): "
+				: service->found
+					? "listeners (found by their sockets; name others with --config or --listen): "
 					: "listeners: ",
 				text.out);
 		fprintf(text.out, "%s%s%s", addr_format(&listener->address, address),
@@ -173,6 +175,7 @@ void check_run(struct check_report *report, const struct snapshot *snapshot)
 		check_connections(&check);
 		check_probes(&check);
 		check_unanswered(&check);
+		check_persistence(&check);
 	}
 	check_kernel(&check);
 	report_unreached(&check);

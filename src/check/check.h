@@ -21,7 +21,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 enum check_item {
 	CHECK_KERNEL,
@@ -58,6 +57,7 @@ enum check_item {
 	CHECK_RETURN_PATH,
 	CHECK_PATH_MTU,
 	CHECK_SOURCE_PORTS,
+	CHECK_PERSISTENCE,
 	CHECK_ITEMS
 };
 
@@ -209,14 +209,5 @@ enum check_verdict check_verdict(const struct check_report *report);
 
 /* Whether ITEM is missing or harmful, and no other item is. */
 bool check_wrong_alone(const struct check_report *report, enum check_item item);
-
-/*
- * Prints for people: what is wrong first, each command once; with VERBOSE the items that are ok, too. The
- * last lines say the result, and what lets the unjudged items be judged. The caller checks OUT for errors.
- */
-void check_print(const struct check_report *report, bool verbose, FILE *out);
-
-/* Prints one JSON object (fixtures/schema/check.schema.json). False if it cannot be written. */
-bool check_print_json(const struct check_report *report, FILE *out);
 
 #endif

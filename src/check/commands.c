@@ -123,6 +123,27 @@ void check_fix_ip_rule_before(struct check *check, struct check_finding *finding
 	free(selectors);
 }
 
+/* Whether a link's name is a plain word of sh(1). */
+static bool is_plain(const char *link)
+{
+	char *word = shell_format("%s", link);
+	bool plain = *link == '\0' || (word != NULL && strcmp(word, link) == 0);
+
+	free(word);
+	return plain;
+}
+
+void check_fix_ip_rule_away(struct check_finding *finding, const struct network_rule *rule)
+{
+	int version = family_version(rule->family);
+
+	if (rule->action != RULE_UNKNOWN && is_plain(rule->iif) && is_plain(rule->oif))
+		check_fix(finding, ON_HOST,
+			text_format("[ -z \"$(ip -%d rule show %s)\" ] || ip -%d rule del %s",
+				version, rule->text, version, rule->text),
+			text_format("ip -%d rule add %s", version, rule->text));
+}
+
 void check_fix_local_route(struct check_finding *finding, const struct addr *address,
 	unsigned length, unsigned table, const struct addr *source)
 {

@@ -34,6 +34,12 @@ void check_fix_ip_rule_before(struct check *check, struct check_finding *finding
 	const struct network_rule *before, char *selectors, unsigned table);
 
 /*
+ * Deletes a policy rule on this host. Adds nothing for a rule with a link whose name would need quotes, or that the
+ * words of `ip` here do not describe in full.
+ */
+void check_fix_ip_rule_away(struct check_finding *finding, const struct network_rule *rule);
+
+/*
  * Adds a route of type local on this host for ADDRESS with a prefix of LENGTH bits. TABLE 0: the command
  * names no table. SOURCE, or NULL: the address that packets of this host get on that route.
  */

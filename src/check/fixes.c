@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	TABLE_USUAL = 100 /* that of HAProxy's walk-through */
+};
+
 static const char *protocol_name(int family, int protocol)
 {
 	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
@@ -20,15 +24,27 @@ static const char *protocol_name(int family, int protocol)
 
 /* --- what is in use --- */
 
+/* TPROXY, or a match of sockets with a mark, which a chain further on may set. A drop of what has a socket diverts nothing. */
 static bool rule_diverts(const struct rule *rule)
 {
+	bool socket = false, marks = false;
+
 	for (size_t i = 0; i < rule->match_count; i++)
-		if (rule->matches[i].kind == MATCH_SOCKET)
-			return true;
+		socket |= rule->matches[i].kind == MATCH_SOCKET;
 	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind == TARGET_TPROXY)
+		switch (rule->targets[i].kind) {
+		case TARGET_TPROXY:
 			return true;
-	return false;
+		case TARGET_MARK:
+		case TARGET_JUMP:
+		case TARGET_GOTO:
+		case TARGET_UNKNOWN:
+			marks = true;
+			break;
+		default:
+			break;
+		}
+	return socket && marks;
 }
 
 bool check_table_diverts(const struct table *table)
@@ -145,15 +161,54 @@ static uint32_t mark_of_table(const struct table *table)
 const struct network_rule *check_rule_for_mark(const struct check *check, int family, uint32_t mark)
 {
 	const struct network *network = &check->snapshot->network;
+	const struct network_rule *first = NULL;
 
 	for (size_t i = 0; i < network->rule_count; i++) {
 		const struct network_rule *rule = &network->rules[i];
 
-		if (rule->family == family && rule->has_mark && rule->action == RULE_LOOKUP &&
-			(mark & rule->mask) == rule->mark)
+		if (rule->family != family || !rule->has_mark || rule->action != RULE_LOOKUP ||
+			(mark & rule->mask) != rule->mark)
+			continue;
+		if (is_local_table(check, family, rule->table))
+			return rule;
+		if (first == NULL)
+			first = rule;
+	}
+	return first;
+}
+
+const struct network_rule *check_other_user(const struct check *check, int family, unsigned table)
+{
+	const struct network *network = &check->snapshot->network;
+
+	for (size_t i = 0; i < network->rule_count; i++) {
+		const struct network_rule *rule = &network->rules[i];
+
+		if (rule->family == family && !rule->has_mark && rule->action == RULE_LOOKUP &&
+			rule->table == table)
 			return rule;
 	}
 	return NULL;
+}
+
+unsigned check_free_table(const struct check *check)
+{
+	const struct network *network = &check->snapshot->network;
+	unsigned table = TABLE_USUAL;
+	bool taken = true;
+
+	while (taken) {
+		taken = false;
+		for (size_t i = 0; i < network->rule_count; i++)
+			taken |= network->rules[i].table == table;
+		for (size_t i = 0; i < network->route_count; i++)
+			taken |= network->routes[i].table == table;
+		if (taken)
+			table++;
+		if (table == TABLE_DEFAULT)
+			table = TABLE_LOCAL + 1;
+	}
+	return table;
 }
 
 uint32_t check_mark_in_use(const struct check *check, int family)
@@ -180,7 +235,7 @@ unsigned check_table_in_use(const struct check *check, int family)
 {
 	const struct network_rule *rule = rule_in_use(check, family);
 	const struct network *network = &check->snapshot->network;
-	unsigned table = 100; /* of HAProxy's walk-through */
+	unsigned table = TABLE_USUAL;
 
 	if (rule != NULL)
 		return rule->table;

@@ -13,9 +13,18 @@
  */
 uint32_t check_mark_in_use(const struct check *check, int family);
 
-/* The first policy rule of a family that matches a mark, or NULL. The snapshot's. */
+/*
+ * The first policy rule of a family that matches a mark and looks into a table with a local route; else the first that
+ * matches it, or NULL. The snapshot's.
+ */
 const struct network_rule *check_rule_for_mark(
 	const struct check *check, int family, uint32_t mark);
+
+/* A policy rule without a mark that looks into the table, or NULL. The snapshot's. */
+const struct network_rule *check_other_user(const struct check *check, int family, unsigned table);
+
+/* A table that no rule and no route uses. */
+unsigned check_free_table(const struct check *check);
 
 /*
  * Whether no rule of other software uses the bits of a mark, so that a policy rule may look at them alone. EXCEPT: a

@@ -193,6 +193,7 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	if (answer.found && !answer.local && trace.routed_again)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {
+		check_note_delivery(check, NULL, NULL);
 		check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, path->subject,
 			"this host delivers the address to itself");
 		return;
@@ -240,6 +241,24 @@ static void judge_clients_later_packets(
 		judge_answer_to_client(check, &path, &arrived, ACK);
 }
 
+/* An ip rule may keep packets to the client on this host. Their way without that rule is judged further. */
+static void judge_kept_client(
+	struct check *check, const struct addr *client, struct route_answer *back)
+{
+	const struct network_rule *keeps = check_rule_that_keeps(check, client);
+	struct check_finding *finding;
+	char text[ADDR_TEXT_MAX];
+
+	if (keeps == NULL)
+		return;
+	finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL, addr_format_ip(client, text),
+		"`%s` keeps packets to the client on this host, which has no such address",
+		keeps->text);
+	check_fix_ip_rule_away(finding, keeps);
+	if (!check_way_without(check, client, back))
+		snprintf(back->error, sizeof(back->error), "the table main has none");
+}
+
 /*
  * The packets between one client and one destination. They come in by LINK, or, where that is NULL, by the link that
  * leads back to the client.
@@ -270,6 +289,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 	addr_format_ip(client, text);
 	check_add(check, CHECK_LOCAL_CLIENT, CHECK_OK, text, "this client is another host");
 	check->snapshot->route(&(struct route_question){.to = *client}, &path.back);
+	judge_kept_client(check, client, &path.back);
 	path.packet.in = link != NULL ? link : path.back.link;
 	if (!path.back.found) {
 		check_no_route(check, CHECK_IP_RULE, "client", client, path.back.error);
@@ -397,6 +417,8 @@ static void judge_server_answers(
 	if (addr_port(server) == 0)
 		addr_set_port(&path.packet.source, 80);
 	check->snapshot->route(&(struct route_question){.to = *server}, &path.back);
+	if (check_rule_that_keeps(check, server) != NULL)
+		check_way_without(check, server, &path.back); /* check_links() reports the rule */
 	path.packet.in = path.back.link;
 	if (path.back.found && path.back.local) {
 		packet_judge_own_server(check, &path);

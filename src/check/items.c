@@ -129,4 +129,7 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 	[CHECK_SOURCE_PORTS] = {"source-ports", "ports for the client's address",
 		"A client can have as many connections to one server as there are ports, and fewer if bind() chooses the port.",
 		BY_SOCKETS | BY_SERVERS, FOR_SPOOFING},
+	[CHECK_PERSISTENCE] = {"persistence", "the set-up after a reboot",
+		"Rules, routes and sysctls that no file makes at boot are gone after it.",
+		BY_RULES | BY_CLIENTS, FOR_ALL},
 };

@@ -153,17 +153,51 @@ static bool leads_back(const struct check *check, const char *link)
 	return false;
 }
 
-/* A link that no route back uses, but that has an address, so that clients' packets may arrive there. */
+/* Whether the link has an address that clients connect to. */
+static bool has_destination(const struct check *check, const struct network_link *link)
+{
+	const struct service *service = check->snapshot->service;
+	struct addr destinations[CLIENTS_MAX];
+
+	for (size_t i = 0; i < service->listener_count; i++) {
+		size_t count = check_hears(check, &service->listeners[i], AF_INET)
+				       ? check_destinations(check, &service->listeners[i], AF_INET,
+						 destinations)
+				       : 0;
+
+		for (size_t j = 0; j < count; j++) {
+			const struct network_address *own =
+				network_find_address(&check->snapshot->network, &destinations[j]);
+
+			if (own != NULL && strcmp(own->link, link->name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A link that no route back uses, but that has an address, so that clients' packets may arrive there. On
+ * a macvlan (keepalived's use_vmac) with the address that clients connect to they do: it alone has the virtual router's MAC
+ * address, and the route back uses the link below it.
+ */
 static void judge_other_links(struct check *check)
 {
 	const struct network *network = &check->snapshot->network;
+	struct check_finding *finding;
 
 	for (size_t i = 0; i < network->link_count; i++) {
 		const struct network_link *link = &network->links[i];
 
-		if (link->up && strcmp(link->name, "lo") != 0 &&
-			network_first_address(network, AF_INET, link->name) != NULL &&
-			rp_filter_of(check, link->name) == 1 && !leads_back(check, link->name))
+		if (!link->up || strcmp(link->name, "lo") == 0 ||
+			network_first_address(network, AF_INET, link->name) == NULL ||
+			rp_filter_of(check, link->name) != 1 || leads_back(check, link->name))
+			continue;
+		if (link->macvlan && has_destination(check, link)) {
+			finding = check_add(check, CHECK_RP_FILTER, CHECK_HARMFUL, link->name,
+				"rp_filter is 1 (strict) on this macvlan, which has the address that clients connect to. The route back to them uses another link, so their packets are dropped");
+			check_fix_link_sysctl(check, finding, link->name, "rp_filter", "2");
+		} else
 			check_add(check, CHECK_RP_FILTER, CHECK_ADVICE, link->name,
 				"rp_filter is 1 (strict), and no route back to the clients uses this link: their packets are dropped if they arrive here");
 	}
@@ -238,6 +272,50 @@ static void judge_families(struct check *check, const struct service_listener *l
 	}
 }
 
+/* Whether a program other than the proxy listens at a server's address, so that it may be on this host. */
+static bool has_own_server(const struct check *check, const struct addr *server)
+{
+	const struct service *service = check->snapshot->service;
+
+	for (int udp = 0; udp < 2; udp++) {
+		int protocol = udp ? IPPROTO_UDP : IPPROTO_TCP;
+		const struct host_socket *socket =
+			snapshot_listener(check->snapshot, protocol, server);
+		bool proxys = false;
+
+		for (size_t i = 0; socket != NULL && i < service->listener_count; i++)
+			proxys |= service->listeners[i].protocol == protocol &&
+				  addr_equal(&service->listeners[i].address, &socket->local);
+		if (socket != NULL && !proxys)
+			return true;
+	}
+	return false;
+}
+
+/* The route to a server is local. */
+static void judge_local_server(struct check *check, const struct addr *server)
+{
+	const struct network_rule *keeps = check_rule_that_keeps(check, server);
+	struct check_finding *finding;
+	char text[ADDR_TEXT_MAX];
+
+	addr_format_ip(server, text);
+	if (keeps == NULL)
+		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
+	else if (!check->snapshot->sockets_known)
+		check_unknown(check, CHECK_SERVER_ROUTE, check_remedy_of_reading(check), text,
+			"`%s` keeps packets to the server on this host, and it is unknown whether a program listens there",
+			keeps->text);
+	else if (has_own_server(check, server))
+		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
+	else {
+		finding = check_add(check, CHECK_SERVER_ROUTE, CHECK_HARMFUL, text,
+			"`%s` keeps packets to the server on this host, which has no such address, and no program listens there",
+			keeps->text);
+		check_fix_ip_rule_away(finding, keeps);
+	}
+}
+
 static void judge_server_routes(struct check *check)
 {
 	const struct service *service = check->snapshot->service;
@@ -253,8 +331,7 @@ static void judge_server_routes(struct check *check)
 			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
 				way.error);
 		else if (way.local)
-			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text,
-				"the server is on this host");
+			judge_local_server(check, &service->servers[i]);
 		else
 			check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the route uses %s",
 				way.link);

@@ -197,11 +197,34 @@ static bool works_untransparent(
 	       snapshot_sysctl(snapshot, "net/ipv6/ip_nonlocal_bind") == 1;
 }
 
+/* Which word is missing, and where; to be freed. A configuration of tproxyd is named by the command. */
+static char *describe_untransparent(const struct check *check, const char *subject,
+	const struct service_listener *listener, const struct host_socket *socket)
+{
+	struct socket_owner owners[OWNERS_MAX];
+	size_t count = owners_of(check, socket, owners);
+	char *read;
+
+	if (check->snapshot->service->file != NULL && listener->line != 0)
+		return text_copy("the socket is not transparent");
+	read = count > 0 ? text_format("the socket of %s (process %d) is not transparent: ",
+				   owners[0].name, (int)owners[0].pid)
+			 : text_copy("the socket is not transparent: ");
+	if (count > 0 && strcmp(owners[0].name, "haproxy") == 0)
+		text_add(&read, "its line `bind %s` lacks the word `transparent`", subject);
+	else
+		text_add(&read,
+			"it has to set IP_TRANSPARENT (the word `transparent` on the line `bind` of HAProxy and tproxyd)");
+	text_add(&read, ". The command makes the address this host's own instead");
+	return read;
+}
+
 static void judge_untransparent(struct check *check, const char *subject,
 	const struct service_listener *listener, const struct addr *destination,
 	const struct host_socket *socket)
 {
 	struct check_finding *finding;
+	char *read;
 
 	if (!check->snapshot->network_known) {
 		check_unknown(check, CHECK_TRANSPARENT, check_remedy_of_reading(check), "", "%s",
@@ -213,10 +236,12 @@ static void judge_untransparent(struct check *check, const char *subject,
 			"not transparent, but it can answer from this address");
 		return;
 	}
-	finding = check_add(check, CHECK_TRANSPARENT, CHECK_MISSING, subject,
-		socket != NULL
-			? "the socket is not transparent"
-			: "the configuration does not set `transparent`, and this host does not have the address");
+	read = socket != NULL
+		       ? describe_untransparent(check, subject, listener, socket)
+		       : text_copy(
+				 "the configuration does not set `transparent`, and this host does not have the address");
+	finding = check_add(check, CHECK_TRANSPARENT, CHECK_MISSING, subject, "%s", read);
+	free(read);
 	fix_transparent(check, finding, listener);
 }
 

@@ -46,23 +46,30 @@ static bool model_holds(const struct check *check, const struct packet *packet)
 	return kernel.found && !kernel.local && plain.result == POLICY_LINK;
 }
 
-/* A rule for the source, the port or the protocol: the packets' own way comes before it. */
+/*
+ * A rule for the source, the port or the protocol: the packets' own way comes before it. The kernel's check of the source of
+ * what comes back asks the same rules, but sees no ports there (Linux: fib_rule_requires_fldissect() leaves out rules with
+ * `iif lo`). So the new rule has ports only if the other one has them.
+ */
 static void fix_own_route(struct check *check, struct check_finding *finding,
 	const struct packet *packet, const struct network_rule *rule)
 {
 	bool answers = packet->reply;
 	const struct addr *service = answers ? &packet->source : &packet->destination;
 	const struct policy_answer plain = decide(check, packet, true);
-	char ip[ADDR_TEXT_MAX];
+	char ip[ADDR_TEXT_MAX], *selectors;
 
 	if (plain.rule == NULL)
 		return;
-	check_fix_ip_rule_before(check, finding, addr_family(service), rule,
-		text_format("iif lo %s %s ipproto %s %cport %u", answers ? "from" : "to",
-			addr_format_ip(service, ip),
+	selectors =
+		text_format("iif lo %s %s", answers ? "from" : "to", addr_format_ip(service, ip));
+	if (rule->ip_protocol != 0 || rule->source_ports.last != 0 ||
+		rule->destination_ports.last != 0)
+		text_add(&selectors, " ipproto %s %cport %u",
 			packet->protocol == IPPROTO_UDP ? "udp" : "tcp", answers ? 's' : 'd',
-			addr_port(service)),
-		plain.rule->table);
+			addr_port(service));
+	check_fix_ip_rule_before(
+		check, finding, addr_family(service), rule, selectors, plain.rule->table);
 }
 
 /*
@@ -169,6 +176,22 @@ static bool find_user(const struct check *check, const struct packet *packet, un
 	return false;
 }
 
+void packet_judge_way_back(struct check *check, const struct packet_path *path)
+{
+	struct packet_path back = {.packet = path->packet};
+	struct packet *packet = &back.packet;
+	bool to_client = !path->packet.reply;
+
+	packet->source = path->packet.destination;
+	packet->destination = path->packet.source;
+	packet->reply = to_client;
+	packet->mark = 0;
+	snprintf(back.subject, sizeof(back.subject), "%s (IPv%d)",
+		to_client ? "answers to clients" : "requests to the servers",
+		family_version(addr_family(&packet->destination)));
+	judge_own_route(check, &back, packet, to_client ? CHECK_IP_RULE : CHECK_SERVER_ROUTE);
+}
+
 bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	struct packet_path *path, enum check_item item, struct trace *trace)
 {
@@ -224,6 +247,35 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 	if (by_rule && route != NULL && !route->refuses && !route->thrown)
 		check_fix_ip_rule_before(check, finding, addr_family(peer), way.rule,
 			text_format("iif lo to %s", text), TABLE_MAIN);
+	return true;
+}
+
+const struct network_rule *check_rule_that_keeps(const struct check *check, const struct addr *peer)
+{
+	const struct network *network = &check->snapshot->network;
+	struct policy_answer way = policy_decide(network,
+		&(struct policy_flow){
+			.from = addr_any(addr_family(peer)), .to = *peer, .protocol = IPPROTO_TCP});
+	struct route_answer kernel;
+
+	check->snapshot->route(&(struct route_question){.to = *peer}, &kernel);
+	return kernel.local && way.result == POLICY_LOCAL && way.rule->table != TABLE_LOCAL &&
+			       network_find_address(network, peer) == NULL
+		       ? way.rule
+		       : NULL;
+}
+
+bool check_way_without(const struct check *check, const struct addr *peer, struct route_answer *way)
+{
+	const struct network_route *route =
+		policy_find_route(&check->snapshot->network, TABLE_MAIN, peer);
+
+	*way = (struct route_answer){
+		.gateway = addr_any(addr_family(peer)), .source = addr_any(addr_family(peer))};
+	if (route == NULL || route->local || route->refuses || route->thrown)
+		return false;
+	way->found = true;
+	snprintf(way->link, sizeof(way->link), "%s", route->link);
 	return true;
 }
 

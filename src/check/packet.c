@@ -81,8 +81,8 @@ static void report_not_diverted(
 	if (trace->unsure != NULL) {
 		rule = check_rule_text(check, trace->unsure);
 		check_add(check, item, packet_certainty(check, path, trace, CHECK_UNKNOWN),
-			path->subject,
-			"no rule is known to match; %s might (unsupported match or target)", rule);
+			path->subject, "no rule is known to match; %s might (%s)", rule,
+			packet_why_unsure(trace->unsure));
 	} else if (item == CHECK_RULE_ORDER) {
 		rule = check_rule_text(check, trace->ended);
 		finding = check_add(check, item, CHECK_HARMFUL, path->subject,
@@ -129,18 +129,42 @@ static bool has_other_use(const struct check *check, int family, unsigned table)
 	return false;
 }
 
+/* OTHER looks into the table of RULE for packets without the mark: they would be kept here, too. */
+static void report_shared_table(struct check *check, int family, const struct network_rule *rule,
+	const struct network_rule *other)
+{
+	struct addr everything = addr_any(family);
+	unsigned table = check_free_table(check);
+	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
+		family_name(family),
+		"table %u has no `local` route that covers the proxy's packets, and `%s` uses it for others. The commands use another table",
+		rule->table, other->text);
+	char *mark = text_format("fwmark 0x%x", rule->mark);
+
+	if (rule->mask != UINT32_MAX)
+		text_add(&mark, "/0x%x", rule->mask);
+	check_fix_local_route(finding, &everything, 0, table, NULL);
+	check_fix_ip_rule_before(check, finding, family, rule, mark, table);
+}
+
 /* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
-static void report_no_local_route(struct check *check, int family, unsigned table)
+static void report_no_local_route(
+	struct check *check, int family, unsigned table, const struct network_rule *rule)
 {
 	const struct network *network = &check->snapshot->network;
 	struct addr everything = addr_any(family);
 	bool taken = has_other_use(check, family, table);
-	struct check_finding *finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING,
-		family_name(family),
+	const struct network_rule *other = check_other_user(check, family, table);
+	struct check_finding *finding;
+
+	if (!taken && rule != NULL && other != NULL) {
+		report_shared_table(check, family, rule, other);
+		return;
+	}
+	finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING, family_name(family),
 		"table %u has no `local` route that covers the proxy's packets%s", table,
 		taken ? ", and its routes lead to other hosts. Use another mark and table for the proxy (`tproxyctl plan --mark N --table N`)"
 		      : "");
-
 	if (taken)
 		return;
 	check_fix_local_route(finding, &everything, 0, table, NULL);
@@ -164,6 +188,17 @@ static struct policy_answer decide(
 						   .protocol = (unsigned)path->packet.protocol});
 }
 
+/* Why no rule for the mark is printed: it would keep other packets here; "" if there are none. To be freed. */
+static char *describe_shared_mark(
+	const struct check *check, const struct packet_path *path, uint32_t mark, uint32_t mask)
+{
+	if (!packet_mark_is_shared(check, path, mark, mask))
+		return text_copy("");
+	return text_format(
+		". Other packets have mark 0x%x, too: use another one for the proxy (`tproxyctl plan --mark N`)",
+		mark);
+}
+
 /* RULE is the one for the mark; another one decides. Which one that is, the model says. */
 static void report_rule_comes_late(struct check *check, const struct packet_path *path,
 	const struct network_rule *rule, uint32_t mark)
@@ -171,16 +206,18 @@ static void report_rule_comes_late(struct check *check, const struct packet_path
 	struct policy_answer decided = decide(check, path, mark);
 	const char *first =
 		decided.rule != NULL && decided.rule != rule ? decided.rule->text : "another rule";
+	char *shared = describe_shared_mark(check, path, rule->mark, rule->mask);
 	struct check_finding *finding = check_add(check, CHECK_IP_RULE, CHECK_HARMFUL,
 		path->subject,
-		"the rule for mark 0x%x has priority %u, but another rule decides first: `%s`",
-		rule->mark, rule->priority, first);
+		"the rule for mark 0x%x has priority %u, but another rule decides first: `%s`%s",
+		rule->mark, rule->priority, first, shared);
 	unsigned before = decided.rule != NULL ? decided.rule->priority : UINT32_MAX;
 
 	/* At priority 0 it still comes after the table `local`, which is there first. */
-	if (before > 0)
+	if (before > 0 && *shared == '\0')
 		check_fix_ip_rule(finding, ON_HOST, family_of(path), before > 1 ? 1 : 0, rule->mark,
 			rule->mask, rule->table);
+	free(shared);
 }
 
 /* The mark's table delivers locally, but has a longer route for the packets. It is replaced. */
@@ -212,10 +249,15 @@ static const struct network_rule *judge_routing(
 	struct check_finding *finding;
 
 	if (rule == NULL) {
+		char *shared = describe_shared_mark(check, path, mark, UINT32_MAX);
+
 		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, family_name(family),
-			"`ip -%d rule` has no rule for mark 0x%x", family_version(family), mark);
-		check_fix_ip_rule(finding, ON_HOST, family, -1, mark, UINT32_MAX,
-			check_table_in_use(check, family));
+			"`ip -%d rule` has no rule for mark 0x%x%s", family_version(family), mark,
+			shared);
+		if (*shared == '\0')
+			check_fix_ip_rule(finding, ON_HOST, family, -1, mark, UINT32_MAX,
+				check_table_in_use(check, family));
+		free(shared);
 	}
 	route = rule != NULL ? policy_find_route(network, table, to) : NULL;
 	if (route != NULL && !route->local && !check_is_mistaken(check, route) &&
@@ -226,7 +268,7 @@ static const struct network_rule *judge_routing(
 	if (route != NULL ? route->local : network_find_local_route(network, table, to) != NULL)
 		return rule;
 	report_no_local_route(
-		check, family, rule != NULL ? table : check_table_in_use(check, family));
+		check, family, rule != NULL ? table : check_table_in_use(check, family), rule);
 	return NULL;
 }
 
@@ -295,9 +337,12 @@ static bool judge_delivery(
 		mark = trace->mark_before;
 	}
 	rule = judge_routing(check, path, mark);
-	/* Else the kernel refuses its source on this link, which check_links() reports. */
 	if (rule != NULL && decide(check, path, mark).result != POLICY_LOCAL)
 		report_rule_comes_late(check, path, rule, mark);
+	else if (
+		rule !=
+		NULL) /* the kernel refuses its source: src_valid_mark, for check_links(), or a rule */
+		packet_judge_way_back(check, path);
 	return false;
 }
 
@@ -331,6 +376,7 @@ static void report_delivered(
 	char *rule = by != NULL ? check_rule_text(check, by) : text_format("their route");
 	const struct network_rule *chosen = decide(check, path, trace->mark).rule;
 
+	check_note_delivery(check, by, chosen);
 	check_add(check, CHECK_DIVERT, CHECK_OK, path->subject, "diverted by %s", rule);
 	check_add(check, CHECK_RULE_ORDER, CHECK_OK, path->subject,
 		"no rule accepts them before that");
@@ -417,6 +463,8 @@ bool packet_judge_incoming(
 	}
 	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path->subject,
 		"no rule changes their destination");
+	if (local)
+		check_note_delivery(check, NULL, NULL);
 	for (size_t i = 0; local && i < sizeof(divert_items) / sizeof(divert_items[0]); i++)
 		check_add(check, divert_items[i], CHECK_OK, path->subject,
 			"not needed: the address is local to this host");

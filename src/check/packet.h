@@ -89,6 +89,22 @@ void packet_report_nat(struct check *check, const struct packet_path *path, enum
 void packet_report_uncertain(
 	struct check *check, const struct packet_path *path, const struct trace *trace);
 
+/*
+ * Whether packets that are not the proxy's get a mark with these bits, so that a policy rule for it would keep them here: what
+ * passes between the path's source and others, and what this host sends.
+ */
+bool packet_mark_is_shared(
+	const struct check *check, const struct packet_path *path, uint32_t mark, uint32_t mask);
+
+/*
+ * Judges the way of what this host sends against a packet that came in. An ip rule that keeps it here is bad for the packet
+ * itself, too: its source counts as this host's own, and IPv4 drops it (Linux: fib_validate_source()).
+ */
+void packet_judge_way_back(struct check *check, const struct packet_path *path);
+
+/* Why it is not known whether a rule applies: half a sentence. */
+const char *packet_why_unsure(const struct rule *rule);
+
 /* Adds the commands that divert packets like this one. */
 void packet_fix_divert(
 	struct check *check, struct check_finding *finding, const struct packet_path *path);

@@ -21,7 +21,7 @@ size_t check_probe_list(const struct snapshot *snapshot, struct probe **list)
 	*list = calloc(service->server_count + 1, sizeof(**list));
 	if (*list == NULL)
 		abort(); /* out of memory */
-	for (size_t i = 0; !service->example && i < service->server_count; i++) {
+	for (size_t i = 0; !service->example && !service->found && i < service->server_count; i++) {
 		struct addr sources[CLIENTS_MAX];
 
 		if (addr_port(&service->servers[i]) == 0 || check_sources(&check, i, sources) == 0)

@@ -9,11 +9,25 @@
 
 #include "check.h"
 
+enum {
+	CHECK_DELIVERY_MAX = 16
+};
+
+/* What delivers the proxy's packets, noted while they are followed. */
+struct check_delivery {
+	bool any; /* some packet was delivered */
+	const struct rule *diverting[CHECK_DELIVERY_MAX];
+	size_t count;
+	const struct network_rule *chosen[2]; /* IPv4's, IPv6's; NULL: none is needed */
+};
+
 /* A check under way. */
 struct check {
 	const struct snapshot *snapshot;
 	struct check_report *report;
 	bool not_used[CHECK_ITEMS]; /* items about what this proxy does not do: they are ok */
+
+	struct check_delivery delivery; /* for check_persistence(), found by check_flows() */
 
 	/* For check_connections(), found by check_flows(): */
 	bool answers_uncertain;  /* a rule that is not understood may drop servers' answers */
@@ -53,6 +67,7 @@ void check_links(struct check *check);       /* links, sysctls, routes, firewall
 void check_connections(struct check *check); /* connections of the proxy that do not work */
 void check_probes(struct check *check);      /* what probed servers did */
 void check_unanswered(struct check *check);  /* captured packets without an answer */
+void check_persistence(struct check *check); /* what a reboot would leave */
 void check_kernel(struct check *check);      /* kernel options; uses the findings of the others */
 
 /* Of check_connections(): whether a finding about this host explains that answers are lost. */
@@ -72,6 +87,24 @@ void check_fix_way_back(struct check *check, struct check_finding *finding,
  */
 bool check_no_route(struct check *check, enum check_item item, const char *role,
 	const struct addr *peer, const char *error);
+
+/*
+ * The ip rule that keeps packets to PEER on this host, by a table other than `local`, although the host does not have
+ * that address; NULL: none does, or they leave. The snapshot's.
+ */
+const struct network_rule *check_rule_that_keeps(
+	const struct check *check, const struct addr *peer);
+
+/*
+ * Where packets to PEER would leave this host if no such rule kept them: the table main's answer, without a gateway.
+ * False: it has no route to other hosts either.
+ */
+bool check_way_without(
+	const struct check *check, const struct addr *peer, struct route_answer *way);
+
+/* Of check_persistence(): notes the rule that diverts a packet (or NULL) and the ip rule that delivers it (or NULL). */
+void check_note_delivery(
+	struct check *check, const struct rule *diverts, const struct network_rule *chosen);
 
 /* Of check_links(): whether clients find the addresses. */
 void check_announced(struct check *check);

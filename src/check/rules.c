@@ -13,6 +13,7 @@
 #include "packet.h"
 #include "tproxy/text.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,7 +206,8 @@ void packet_report_drop(struct check *check, const struct packet_path *path,
 }
 
 enum {
-	LIMIT_LOW = 60 /* packets a minute; lower ones are reached by a few clients */
+	OTHER_PORT = 9, /* that no proxy serves: discard (RFC 863) */
+	LIMIT_LOW = 60  /* packets a minute; lower ones are reached by a few clients */
 };
 
 void packet_judge_limits(struct check *check, const struct packet_path *path, enum hook hook,
@@ -261,6 +263,50 @@ static enum check_item item_of_rule(const struct rule *rule)
 	return CHECK_RULE_ORDER;
 }
 
+/* Whether a rule of the hook gives a packet the mark, before its route is chosen. */
+static bool gets_mark(const struct check *check, enum hook hook, const struct packet *packet,
+	uint32_t mark, uint32_t mask)
+{
+	struct trace trace = packet_trace(check, hook, packet);
+
+	return !trace.dropped && trace.tproxy == NULL && trace.marked != NULL &&
+	       (trace.mark & mask) == mark && (hook == HOOK_PREROUTING || trace.routed_again);
+}
+
+bool packet_mark_is_shared(
+	const struct check *check, const struct packet_path *path, uint32_t mark, uint32_t mask)
+{
+	const struct network_address *own =
+		network_first_address(&check->snapshot->network, family_of(path), path->packet.in);
+	struct packet passing = {.source = path->packet.source,
+		.destination = path->packet.destination,
+		.in = path->packet.in,
+		.protocol = IPPROTO_TCP};
+	struct packet sent = {.destination = path->packet.source,
+		.out = path->packet.in,
+		.protocol = IPPROTO_TCP};
+
+	addr_set_port(&passing.source, OTHER_PORT);
+	addr_set_port(&passing.destination, OTHER_PORT);
+	addr_set_port(&sent.destination, OTHER_PORT);
+	sent.source = own != NULL ? own->address : addr_any(family_of(path));
+	for (int established = 0; established < 2; established++) {
+		passing.ct = sent.ct = established ? CT_ESTABLISHED : CT_NEW;
+		passing.tcp_flags = sent.tcp_flags = established ? TH_ACK : TH_SYN;
+		if (gets_mark(check, HOOK_PREROUTING, &passing, mark, mask) ||
+			gets_mark(check, HOOK_OUTPUT, &sent, mark, mask))
+			return true;
+	}
+	return false;
+}
+
+const char *packet_why_unsure(const struct rule *rule)
+{
+	if (rule->text != NULL && strstr(rule->text, "--match-set ") != NULL)
+		return "it asks a set, which `ipset list` prints and check does not read";
+	return "unsupported match or target";
+}
+
 void packet_report_uncertain(
 	struct check *check, const struct packet_path *path, const struct trace *trace)
 {
@@ -269,7 +315,7 @@ void packet_report_uncertain(
 
 		check_add(check, item_of_rule(trace->unsures[i]),
 			packet_certainty(check, path, trace, CHECK_UNKNOWN), path->subject,
-			"%s might apply to them (unsupported match or target)", rule);
+			"%s might apply to them (%s)", rule, packet_why_unsure(trace->unsures[i]));
 		free(rule);
 	}
 }

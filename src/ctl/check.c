@@ -8,18 +8,23 @@
 #include "check/check.h"
 #include "host_options.h"
 #include "hoststate/sysctl.h"
+#include "report/printers.h"
 #include "subcommands.h"
 #include "tproxy/shell.h"
 #include "tproxy/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	OPTION_JSON = 0x2000,
 	OPTION_KERNEL,
 	OPTION_WATCH,
 	OPTION_PROBE,
+	OPTION_REPORT,
+	OPTION_NO_REDACT,
 	STATUS_NO_WAY_BACK = 4,
 	CAPTURE_MAX = 3600
 };
@@ -37,6 +42,9 @@ static const char usage[] =
 	"  --probe                  connect to each server from a client's address, and from this\n"
 	"                           host's own where that gets no answer: at most three packets\n"
 	"                           a server. Needs root\n"
+	"  --report FILE            write a new file for a bug report: what was found, versions,\n"
+	"                           rules and routes. Public addresses are replaced\n"
+	"  --no-redact              keep public addresses in it\n"
 	"  -v, --verbose            print what was read for items that are ok, too\n"
 	"  --json                   print JSON (fixtures/schema/check.schema.json)\n"
 	"  -h, --help               print this help\n"
@@ -51,6 +59,8 @@ static const struct option known[] = {
 	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
 	{"watch", required_argument, NULL, OPTION_WATCH},
 	{"probe", no_argument, NULL, OPTION_PROBE},
+	{"report", required_argument, NULL, OPTION_REPORT},
+	{"no-redact", no_argument, NULL, OPTION_NO_REDACT},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
@@ -61,7 +71,8 @@ struct check_options {
 	struct host_options host;
 	const char *kernel; /* a configuration's path, or NULL: this host */
 	unsigned watch;     /* seconds */
-	bool json, verbose, probe;
+	bool json, verbose, probe, no_redact;
+	const char *report; /* the path of a file to hand on, or NULL */
 };
 
 static bool take_seconds(struct check_options *options, const char *word)
@@ -84,6 +95,11 @@ static bool take_option(struct check_options *options, int c, const char *word)
 		return true;
 	case OPTION_PROBE:
 		return options->probe = true;
+	case OPTION_REPORT:
+		options->report = word;
+		return true;
+	case OPTION_NO_REDACT:
+		return options->no_redact = true;
 	case OPTION_JSON:
 		return options->json = true;
 	case 'v':
@@ -141,11 +157,16 @@ static int print_report(const struct check_options *options, const struct snapsh
 	if (options->probe && check_wrong_alone(&report, CHECK_RETURN_PATH))
 		status = STATUS_NO_WAY_BACK;
 	if (options->json)
-		written = check_print_json(&report, stdout);
+		written = report_print_json(&report, stdout);
 	else
-		check_print(&report, options->verbose, stdout);
+		report_print(&report, options->verbose, stdout);
 	if (fflush(stdout) != 0 || !written) {
 		fputs("tproxyctl: cannot write the report\n", stderr);
+		status = STATUS_USAGE;
+	}
+	if (options->report != NULL &&
+		!report_write(&report, options->report, !options->no_redact)) {
+		fprintf(stderr, "tproxyctl: --report '%s': %s\n", options->report, strerror(errno));
 		status = STATUS_USAGE;
 	}
 	check_free(&report);
@@ -172,6 +193,28 @@ static void read_bindv6only(struct service *service)
 	free(text);
 }
 
+/* In place of the example, what sockets of this host show, if there is a transparent listener. */
+static void find_service(struct service *service)
+{
+	struct host_sockets sockets = {0};
+	struct network network = {0};
+	char *problem = NULL;
+
+	if (sockets_read(&sockets, &problem) && network_read(&network, &problem)) {
+		struct service found = {
+			.clients = service->clients, .client_count = service->client_count};
+
+		if (service_add_found(&found, &sockets, &network)) {
+			service->clients = NULL;
+			service_free(service);
+			*service = found;
+		}
+	}
+	free(problem);
+	network_free(&network);
+	sockets_free(&sockets);
+}
+
 int check_command(int argc, char **argv)
 {
 	struct check_options options = {0};
@@ -180,6 +223,8 @@ int check_command(int argc, char **argv)
 
 	if (status != -1)
 		goto out;
+	if (options.host.service.example && options.kernel == NULL)
+		find_service(&options.host.service);
 	read_bindv6only(&options.host.service);
 	if (options.kernel == NULL)
 		snapshot_read(&snapshot, &options.host.service, options.watch * 1000);

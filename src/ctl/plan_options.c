@@ -7,7 +7,9 @@
  */
 #include "plan_options.h"
 #include "setup/state_file.h"
+#include "state_options.h"
 #include "subcommands.h"
+#include "tproxy/array.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
@@ -24,6 +26,7 @@ enum {
 	OPTION_TABLE,
 	OPTION_STATE,
 	OPTION_FAIL_OPEN,
+	OPTION_PERSIST,
 	OPTION_JSON
 };
 
@@ -36,6 +39,7 @@ static const struct option known[] = {
 	{"table", required_argument, NULL, OPTION_TABLE},
 	{"state", required_argument, NULL, OPTION_STATE},
 	{"fail-open", no_argument, NULL, OPTION_FAIL_OPEN},
+	{"persist", no_argument, NULL, OPTION_PERSIST},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -103,6 +107,10 @@ static bool read_option(struct plan_options *options, int c, const char *word, b
 		return read_table(options, word);
 	case OPTION_FAIL_OPEN:
 		return options->plan.fail_open = true;
+	case OPTION_PERSIST:
+		if (formats)
+			fputs("tproxyctl: --persist is an option of apply\n", stderr);
+		return options->persist = !formats;
 	case OPTION_STATE:
 		options->state = word;
 		return true;
@@ -112,6 +120,29 @@ static bool read_option(struct plan_options *options, int c, const char *word, b
 	default:
 		return host_option(&options->host, c, word);
 	}
+}
+
+static void keep_word(struct plan_options *options, char *word)
+{
+	options->words = array_room(options->words, options->word_count, sizeof(*options->words));
+	options->words[options->word_count++] = word;
+}
+
+/* Keeps an option for a later run, which may start in another folder. */
+static void keep_option(struct plan_options *options, int c, const char *word)
+{
+	const struct option *option = known;
+	char *full = c == HOST_OPTION_CONFIG || c == HOST_OPTION_HAPROXY || c == HOST_OPTION_NGINX
+			     ? realpath(word, NULL)
+			     : NULL;
+
+	while (option->val != c)
+		option++;
+	if (c == OPTION_STATE)
+		full = state_options_full_path(word);
+	keep_word(options, text_format("--%s", option->name));
+	if (option->has_arg == required_argument)
+		keep_word(options, full != NULL ? full : text_copy(word));
 }
 
 int plan_options_read(
@@ -129,6 +160,8 @@ int plan_options_read(
 		}
 		if (c == '?' || !read_option(options, c, optarg, formats))
 			return subcommand_refused(argv[0]);
+		if (c != OPTION_PERSIST && c != OPTION_JSON)
+			keep_option(options, c, optarg);
 	}
 	if (subcommand_options_only(argc, argv) != -1)
 		return STATUS_USAGE;
@@ -238,6 +271,9 @@ int plan_options_conflicts(const struct plan_options *options)
 
 void plan_options_free(struct plan_options *options)
 {
+	for (size_t i = 0; i < options->word_count; i++)
+		free(options->words[i]);
+	free(options->words);
 	plan_free(&options->plan);
 	in_use_free(&options->in_use);
 	host_options_free(&options->host);

@@ -17,6 +17,9 @@ struct plan_options {
 	const char *state; /* the path of the state file */
 	bool json;
 	bool tool_given;
+	bool persist; /* apply is to be run at boot, too */
+	char **words; /* the options but for --persist and --json, paths in full, as apply takes them */
+	size_t word_count;
 };
 
 /*

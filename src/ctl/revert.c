@@ -3,27 +3,52 @@
  *
  * Without a state file nothing is known to be ours: what has our name on the host is reported, and stays.
  */
+#include "setup/boot_service.h"
 #include "setup/in_use.h"
 #include "setup/state_file.h"
 #include "setup/steps.h"
 #include "state_options.h"
 #include "subcommands.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: tproxyctl revert [--state FILE] [--json]\n"
+	"usage: tproxyctl revert [--state FILE] [--keep-service] [--json]\n"
 	"\n"
 	"Undoes what `tproxyctl apply` did; the host is then as it was before. What another\n"
-	"program has changed since then stays as it is and is reported. Needs root.\n"
+	"program has changed since then stays as it is and is reported. A service of\n"
+	"`apply --persist` goes, too. Needs root.\n"
 	"\n"
 	"  --state FILE   the state file (default: " STATE_FILE_DEFAULT ")\n"
+	"  --keep-service leave the service of `apply --persist`: the next boot applies again\n"
 	"  --json         print the result as JSON\n"
 	"  -h, --help     print this help\n"
 	"\n"
 	"Exit status: 0 reverted, or nothing was applied; 1 something is left or was changed by\n"
 	"another program; 2 wrong arguments or input.\n";
+
+/* Removes the service that would apply again at the next boot. */
+static int forget_at_boot(const struct state_options *options, json_t *messages)
+{
+	char *state = state_options_full_path(options->state);
+	int removed = 0;
+
+	if (!options->keep_service)
+		removed = boot_service_remove(BOOT_SERVICE_FOLDER, state);
+	free(state);
+	if (removed == 1) {
+		boot_service_reload();
+		steps_message(messages, BOOT_SERVICE_FOLDER
+			"/" BOOT_SERVICE_NAME " is removed: nothing is applied at boot");
+	} else if (removed == -1)
+		steps_message(messages, BOOT_SERVICE_FOLDER "/" BOOT_SERVICE_NAME ": %s",
+			strerror(errno));
+	return removed == -1 ? STATUS_PROBLEM : STATUS_OK;
+}
 
 static int report_nothing(
 	const struct state_options *options, struct state_file *state_file, json_t *messages)
@@ -52,7 +77,9 @@ static int revert(const struct state_options *options, struct state_file *state_
 	json_t *messages = json_array();
 	int status;
 
-	if (!state_file->applied)
+	if (forget_at_boot(options, messages) != STATUS_OK)
+		status = STATUS_PROBLEM;
+	else if (!state_file->applied)
 		status = report_nothing(options, state_file, messages);
 	else {
 		status = steps_revert(state_file, messages);
@@ -70,7 +97,7 @@ int revert_command(int argc, char **argv)
 {
 	struct state_options options;
 	struct state_file state_file = {.lock = -1};
-	int status = state_options_read(&options, argc, argv, usage);
+	int status = state_options_read(&options, argc, argv, usage, true);
 
 	if (status != -1)
 		return status;

@@ -94,7 +94,7 @@ int status_command(int argc, char **argv)
 	struct state_file state_file;
 	bool whole;
 	json_t *list;
-	int status = state_options_read(&options, argc, argv, usage);
+	int status = state_options_read(&options, argc, argv, usage, false);
 
 	if (status != -1)
 		return status;

@@ -89,6 +89,7 @@ static bool read_link(void *context, json_t *link)
 {
 	const json_t *addresses = json_object_get(link, "addr_info"), *each;
 	const char *name = json_text(link, "ifname");
+	const char *kind = json_text(json_object_get(link, "linkinfo"), "info_kind");
 	struct network *network = context;
 	struct network_link *made;
 	bool well = true;
@@ -103,8 +104,8 @@ static bool read_link(void *context, json_t *link)
 	copy_whole(made->name, sizeof(made->name), name);
 	copy_whole(made->mac, sizeof(made->mac), json_text(link, "address"));
 	made->up = has_flag(link, "UP");
-	made->bridge =
-		strcmp(json_text(json_object_get(link, "linkinfo"), "info_kind"), "bridge") == 0;
+	made->bridge = strcmp(kind, "bridge") == 0;
+	made->macvlan = strcmp(kind, "macvlan") == 0;
 	for (i = 0; (each = json_array_get(addresses, i)) != NULL; i++)
 		well = well && add_address(network, name, each);
 	return well;

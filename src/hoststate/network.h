@@ -22,7 +22,7 @@ enum {
 
 struct network_link {
 	char name[IF_NAMESIZE];
-	bool up, bridge;
+	bool up, bridge, macvlan;
 	char mac[24]; /* "aa:bb:cc:dd:ee:ff"; "": none */
 };
 

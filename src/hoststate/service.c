@@ -28,14 +28,14 @@ void service_free(struct service *service)
 	*service = (struct service){0};
 }
 
-static void add_listener(struct service *service, struct service_listener listener)
+void service_put_listener(struct service *service, struct service_listener listener)
 {
 	service->listeners =
 		array_room(service->listeners, service->listener_count, sizeof(listener));
 	service->listeners[service->listener_count++] = listener;
 }
 
-static void add_server(struct service *service, struct addr address, struct addr source)
+void service_put_server(struct service *service, struct addr address, struct addr source)
 {
 	service->servers = array_room(service->servers, service->server_count, sizeof(address));
 	service->sources = array_room(service->sources, service->server_count, sizeof(source));
@@ -82,8 +82,9 @@ static void add_proxy(struct service *service, size_t examples, const struct pro
 
 		int protocol = proxy->mode == MODE_UDP ? IPPROTO_UDP : IPPROTO_TCP;
 
-		add_listener(service, (struct service_listener){bind->address, protocol,
-					      bind->transparent, bind->line, bind->v6_mode});
+		service_put_listener(
+			service, (struct service_listener){bind->address, protocol,
+					 bind->transparent, bind->line, bind->v6_mode});
 	}
 	for (size_t i = 0; i < proxy->server_count; i++) {
 		bool spoofed;
@@ -93,7 +94,7 @@ static void add_proxy(struct service *service, size_t examples, const struct pro
 		if (server_is_original(&proxy->servers[i]))
 			add_original(service, examples, source, spoofed);
 		else
-			add_server(service, proxy->servers[i].address, source);
+			service_put_server(service, proxy->servers[i].address, source);
 	}
 }
 
@@ -156,7 +157,7 @@ int service_add_listener(struct service *service, const char *text)
 	}
 	if (read_address(copy, true, &listener.address) == -1)
 		return -1;
-	add_listener(service, listener);
+	service_put_listener(service, listener);
 	return 0;
 }
 
@@ -166,7 +167,7 @@ int service_add_server(struct service *service, const char *text)
 
 	if (read_address(text, false, &address) == -1)
 		return -1;
-	add_server(service, address, client_source());
+	service_put_server(service, address, client_source());
 	return 0;
 }
 

@@ -7,6 +7,8 @@
 #ifndef TPROXY_SERVICE_H
 #define TPROXY_SERVICE_H
 
+#include "network.h"
+#include "sockets.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
 
@@ -24,6 +26,7 @@ struct service_listener {
 struct service {
 	const char *file; /* of the configuration, or NULL */
 	bool example;     /* no configuration was given: this is the walk-through's example */
+	bool found;       /* no configuration was given: these are sockets that are there */
 	bool intercepts; /* it connects to where clients connect to; `servers` may have examples of that */
 	bool spoofs; /* the proxy connects to servers from addresses that are not this host's */
 	struct service_listener *listeners; /* one for each port of a range */
@@ -47,12 +50,23 @@ struct service_port_range {
 void service_add_example(struct service *service);
 
 /*
+ * Adds what sockets of this host show: transparent listeners, and servers that are connected to from an address that is not
+ * the host's. Returns whether a listener was found; else nothing is added.
+ */
+bool service_add_found(
+	struct service *service, const struct host_sockets *sockets, const struct network *network);
+
+/*
  * Adds the listeners and servers of a configuration; CONFIG and FILE have to outlive SERVICE. Where a server is wherever
  * clients connect to, the servers that SERVICE has already are examples of it.
  */
 void service_add_config(struct service *service, const struct config *config, const char *file);
 
 void service_free(struct service *service);
+
+/* Each adds one entry. SOURCE as in the list of sources: without a family it stands for the client's. */
+void service_put_listener(struct service *service, struct service_listener listener);
+void service_put_server(struct service *service, struct addr address, struct addr source);
 
 /*
  * Each adds one entry and returns 0, or -1 where TEXT is something else: a listener "ADDRESS:PORT" or

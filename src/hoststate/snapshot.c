@@ -211,6 +211,7 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 		snapshot->rules_unseen = text_copy(
 			"there is no program 'nft' on this host: rules that only nft lists are not read");
 	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
+	boot_read(&snapshot->boot, "");
 }
 
 bool snapshot_read_kernel(
@@ -234,6 +235,7 @@ void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->rules_note);
 	free(snapshot->sockets_problem);
 	free(snapshot->captured_problem);
+	boot_free(&snapshot->boot);
 	free(snapshot->probes);
 	free(snapshot->counters_moved);
 }

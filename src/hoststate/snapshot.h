@@ -8,6 +8,7 @@
 #ifndef TPROXY_SNAPSHOT_H
 #define TPROXY_SNAPSHOT_H
 
+#include "boot.h"
 #include "capture.h"
 #include "firewall/ruleset.h"
 #include "kernel_config.h"
@@ -51,6 +52,8 @@ struct snapshot {
 	struct probe
 		*probes; /* what servers did when they were asked; none unless the user wants it */
 	size_t probe_count;
+
+	struct boot boot; /* what files make at the next boot */
 
 	char *(*sysctl)(const char *path); /* as sysctl_read() */
 	/*

@@ -205,6 +205,7 @@ int host_fresh(void **state)
 		.network_known = true,
 		.rules_known = true,
 		.sockets_known = true,
+		.boot = {.known = true, .service = true},
 		.sysctl = sysctl,
 		.silent = silent,
 		.route = route,

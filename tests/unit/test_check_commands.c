@@ -174,6 +174,86 @@ static void a_default_route_to_a_link_alone_is_replaced(void **state)
 	assert_int_equal(found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4")->command_count, 2);
 }
 
+#define RULES(others)                                                                              \
+	"[{\"priority\":0,\"src\":\"all\",\"table\":\"255\"}," others                              \
+	"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"},"                                 \
+	"{\"priority\":32766,\"src\":\"all\",\"table\":\"254\"}]"
+
+/* Another rule looks into the mark's table: a local route for all addresses there would keep all of its packets here. */
+static void a_table_that_others_look_into_gets_no_route(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.policy[FOUR] = RULES("{\"priority\":90,\"iif\":\"server0\",\"table\":\"100\"},");
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"192.0.2.0/24\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
+	assert_reads(finding,
+		"table 100 has no `local` route that covers the proxy's packets, and `pref 90 iif server0 lookup 100` uses it for others. The commands use another table");
+	assert_int_equal(finding->command_count, 2);
+	assert_string_equal(
+		finding->commands[0].run, "ip -4 route replace local 0.0.0.0/0 dev lo table 101");
+	assert_string_equal(finding->commands[1].run,
+		"[ -n \"$(ip -4 rule show pref 99 fwmark 0x1 lookup 101)\" ] || ip -4 rule add pref 99 fwmark 0x1 lookup 101");
+}
+
+/* The rule for the mark comes late, and all packets get the mark: if it came first, none would be forwarded. */
+static void a_rule_for_a_mark_that_others_have_is_not_moved(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.policy[FOUR] = RULES("{\"priority\":50,\"table\":\"7\"},");
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_more_rules(
+		TOOL_LEGACY, AF_INET, MANGLE("-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff\n"));
+	host_judged();
+	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4);
+	assert_int_equal(finding->command_count, 0);
+	assert_non_null(strstr(finding->read,
+		". Other packets have mark 0x1, too: use another one for the proxy (`tproxyctl plan --mark N`)"));
+}
+
+static void nor_is_one_for_a_mark_of_the_hosts_own_packets(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = RULES("{\"priority\":50,\"table\":\"7\"},");
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"default\",\"dev\":\"server0\",\"table\":\"7\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_more_rules(TOOL_LEGACY, AF_INET, MANGLE("-A OUTPUT -j MARK --set-xmark 0x1/0x1\n"));
+	host_judged();
+	assert_int_equal(found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4)->command_count, 0);
+}
+
+/* Of two rules for the mark, ours is the one whose table delivers here. */
+static void a_rule_for_the_mark_into_another_table_is_not_ours(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.policy[FOUR] = RULES(
+		"{\"priority\":50,\"fwmark\":\"0x1\",\"table\":\"254\",\"suppress_prefixlen\":0},");
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_judged();
+	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, ANSWERS4);
+	assert_int_equal(found_count(CHECK_IP_ROUTE, CHECK_MISSING), 0);
+	assert_fixed_by_ip_rule(finding, 4, "pref 1 fwmark 0x1 lookup 100");
+}
+
 /* `from all lookup 100` would cut the host off from its network. */
 static void no_rule_is_made_for_mark_0(void **state)
 {
@@ -218,6 +298,10 @@ int main(void)
 		WITH(a_chain_of_others_is_in_no_command),
 		WITH(a_table_name_that_is_nft_syntax_is_in_no_command),
 		WITH(a_table_that_leads_to_others_gets_no_route),
+		WITH(a_table_that_others_look_into_gets_no_route),
+		WITH(a_rule_for_a_mark_that_others_have_is_not_moved),
+		WITH(nor_is_one_for_a_mark_of_the_hosts_own_packets),
+		WITH(a_rule_for_the_mark_into_another_table_is_not_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

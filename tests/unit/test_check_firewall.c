@@ -208,6 +208,16 @@ static void answers_of_servers_are_matched_by_their_source(void **state)
 		"iptables -w -t raw", "PREROUTING", "-p tcp -s 203.0.113.20 --sport 80 -j ACCEPT");
 }
 
+/* A match of sockets alone diverts nothing, so an accept in front of the rule is right. */
+static void a_rule_that_drops_what_has_a_socket_is_passed_by_an_accept(void **state)
+{
+	(void)state;
+	with("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	     "-A PREROUTING -p tcp -m socket -j DROP\nCOMMIT\n");
+	assert_fixed_by_rule(found_about(CHECK_FILTER, CHECK_HARMFUL, PACKETS4),
+		"iptables -w -t raw", "PREROUTING", "-p tcp -d 192.0.2.80 --dport 80 -j ACCEPT");
+}
+
 static void a_drop_that_depends_on_an_unsupported_match_is_unknown(void **state)
 {
 	(void)state;
@@ -224,6 +234,16 @@ static void a_drop_that_might_apply_is_unknown(void **state)
 	assert_well();
 	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, REQUESTS4),
 		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` might apply to them (unsupported match or target)");
+}
+
+/* ipset's sets are not read: which program has the list is said. */
+static void a_rule_that_asks_a_set_says_how_to_read_the_set(void **state)
+{
+	(void)state;
+	with(FILTER("ACCEPT", "ACCEPT", "-A INPUT -m set --match-set bad src -j DROP\n"));
+	assert_well();
+	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
+		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set, which `ipset list` prints and check does not read)");
 }
 
 /* --- address translation --- */
@@ -567,8 +587,10 @@ int main(void)
 		WITH(nft_matches_requests_by_their_server),
 		WITH(nft_tproxy_needs_a_verdict_if_the_policy_drops),
 		WITH(answers_of_servers_are_matched_by_their_source),
+		WITH(a_rule_that_drops_what_has_a_socket_is_passed_by_an_accept),
 		WITH(a_drop_that_depends_on_an_unsupported_match_is_unknown),
 		WITH(a_drop_that_might_apply_is_unknown),
+		WITH(a_rule_that_asks_a_set_says_how_to_read_the_set),
 		WITH(a_redirect_of_clients_is_reported),
 		WITH(a_dnat_of_unmarked_packets_is_fixed_by_the_address),
 		WITH(a_redirect_of_the_proxys_requests_is_reported),

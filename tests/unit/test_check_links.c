@@ -361,6 +361,33 @@ static void a_strict_link_that_leads_back_to_no_client_is_a_risk(void **state)
 	found_about(CHECK_RP_FILTER, CHECK_ADVICE, "client0");
 }
 
+static void a_strict_macvlan_with_the_vip_drops_clients(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.links =
+		"[{\"ifname\":\"lo\",\"flags\":[\"UP\"]},"
+		"{\"ifname\":\"client0\",\"flags\":[\"UP\"],\"address\":\"02:00:00:00:00:01\","
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"198.51.100.1\",\"prefixlen\":24}]},"
+		"{\"ifname\":\"server0\",\"flags\":[\"UP\"],\"address\":\"02:00:00:00:00:02\","
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"203.0.113.1\",\"prefixlen\":24}]},"
+		"{\"ifname\":\"vrrp.51\",\"flags\":[\"UP\"],\"address\":\"00:00:5e:00:01:33\","
+		"\"linkinfo\":{\"info_kind\":\"macvlan\"},"
+		"\"addr_info\":[{\"family\":\"inet\",\"local\":\"" VIP4 "\",\"prefixlen\":32}]}]";
+	host.routes[FOUR] = "[" COVERS_ALL WAYS ",{\"type\":\"2\",\"dst\":\"" VIP4
+			    "\",\"dev\":\"vrrp.51\",\"table\":\"255\"}]";
+	host_judged();
+	assert_well();
+	host_sysctl("net/ipv4/conf/all/rp_filter", "1");
+	host_judged();
+	assert_alone(CHECK_RP_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_RP_FILTER, CHECK_HARMFUL, "vrrp.51");
+	assert_int_equal(finding->command_count, 1);
+	assert_string_equal(
+		finding->commands[0].run, "sysctl -w net.ipv4.conf.vrrp/51.rp_filter=2");
+}
+
 static void packets_without_an_answer_are_reported_with_the_kernels_counters(void **state)
 {
 	struct captured seen = seen_from("198.51.100.7", "client0");
@@ -583,6 +610,85 @@ static void a_server_on_this_host_has_to_answer_to_the_proxy(void **state)
 	assert_state(CHECK_SERVER_ROUTE, CHECK_OK);
 }
 
+#define KEEPS_ALL                                                                                  \
+	"[" LOCAL_RULE "{\"priority\":50,\"table\":\"100\"},"                                      \
+	"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]"
+
+static void assert_kept(const char *server, const char *client, int version)
+{
+	const struct check_finding *finding;
+	char run[200], undo[100];
+
+	snprintf(run, sizeof(run),
+		"[ -z \"$(ip -%d rule show pref 50 lookup 100)\" ] || ip -%d rule del pref 50 lookup 100",
+		version, version);
+	snprintf(undo, sizeof(undo), "ip -%d rule add pref 50 lookup 100", version);
+	finding = found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, server);
+	assert_reads(finding,
+		"`pref 50 lookup 100` keeps packets to the server on this host, which has no such address, and no program listens there");
+	assert_fixed_by(finding, run, undo);
+	finding = found_about(CHECK_IP_RULE, CHECK_HARMFUL, client);
+	assert_reads(finding,
+		"`pref 50 lookup 100` keeps packets to the client on this host, which has no such address");
+	assert_fixed_by(finding, run, undo);
+}
+
+static void a_rule_for_all_packets_keeps_those_to_server_and_client_here(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host_judged();
+	assert_kept(SERVER4, CLIENT4, 4);
+}
+
+static void the_same_holds_for_ipv6(void **state)
+{
+	(void)state;
+	host_serves_ipv6();
+	host.policy[SIX] = KEEPS_ALL;
+	host_judged();
+	assert_kept(SERVER6, "2001:db8:c::a", 6);
+}
+
+static void a_program_at_the_servers_address_may_be_the_server(void **state)
+{
+	(void)state;
+	host.policy[FOUR] =
+		"[" LOCAL_RULE "{\"priority\":50,\"dst\":\"" SERVER4 "\",\"table\":\"100\"},"
+		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
+	host_serves(VIP4 ":80", SERVER4 ":8080");
+	host_judged();
+	assert_fixed_by(found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, SERVER4),
+		"[ -z \"$(ip -4 rule show pref 50 to " SERVER4
+		"/32 lookup 100)\" ] || ip -4 rule del pref 50 to " SERVER4 "/32 lookup 100",
+		"ip -4 rule add pref 50 to " SERVER4 "/32 lookup 100");
+	host_listens(SERVER4, 8080, IPPROTO_TCP);
+	host_judged();
+	assert_reads(
+		found_about(CHECK_SERVER_ROUTE, CHECK_OK, SERVER4), "the server is on this host");
+}
+
+/* The proxy's own listener is no server: the proxy would connect to itself. */
+static void the_proxys_own_wildcard_listener_is_no_server(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host_serves("0.0.0.0:80", SERVER4 ":80");
+	host_listens("0.0.0.0", 80, IPPROTO_TCP);
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_HARMFUL, SERVER4);
+}
+
+static void without_the_sockets_it_is_unknown_whether_the_server_is_here(void **state)
+{
+	(void)state;
+	host.policy[FOUR] = KEEPS_ALL;
+	host.snapshot.sockets_known = false;
+	host.snapshot.sockets_problem = (char *)"cannot list sockets";
+	host_judged();
+	found_about(CHECK_SERVER_ROUTE, CHECK_UNKNOWN, SERVER4);
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, host_fresh, host_gone)
 
 int main(void)
@@ -613,6 +719,7 @@ int main(void)
 		WITH(packets_on_another_link_pass_a_loose_filter),
 		WITH(an_ipv4_server_has_no_source_for_ipv6_clients),
 		WITH(a_strict_link_that_leads_back_to_no_client_is_a_risk),
+		WITH(a_strict_macvlan_with_the_vip_drops_clients),
 		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
 		WITH(without_a_packet_the_fault_lies_before_this_host),
 		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
@@ -628,6 +735,11 @@ int main(void)
 		WITH(sysctls_that_make_no_difference_are_printed_with_their_value),
 		WITH(a_server_without_a_route_is_reported_with_the_kernels_error),
 		WITH(a_server_on_this_host_has_to_answer_to_the_proxy),
+		WITH(a_rule_for_all_packets_keeps_those_to_server_and_client_here),
+		WITH(the_same_holds_for_ipv6),
+		WITH(a_program_at_the_servers_address_may_be_the_server),
+		WITH(the_proxys_own_wildcard_listener_is_no_server),
+		WITH(without_the_sockets_it_is_unknown_whether_the_server_is_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,9 +239,20 @@ static void a_socket_that_is_not_transparent_is_reported(void **state)
 	host_judged();
 	assert_alone(CHECK_TRANSPARENT, CHECK_MISSING);
 	finding = found_about(CHECK_TRANSPARENT, CHECK_MISSING, LISTENER);
-	assert_reads(finding, "the socket is not transparent");
+	assert_reads(finding,
+		"the socket of proxy (process 7) is not transparent: it has to set IP_TRANSPARENT (the word `transparent` on the line `bind` of HAProxy and tproxyd). The command makes the address this host's own instead");
 	assert_fixed_by(finding, "ip -4 route replace local 192.0.2.80/32 dev lo",
 		"ip -4 route del local 192.0.2.80/32 dev lo");
+}
+
+static void haproxys_word_is_named(void **state)
+{
+	(void)state;
+	host.sockets[0].transparent = false;
+	snprintf(host.owners[0].owner.name, sizeof(host.owners[0].owner.name), "haproxy");
+	host_judged();
+	assert_reads(found_about(CHECK_TRANSPARENT, CHECK_MISSING, LISTENER),
+		"the socket of haproxy (process 7) is not transparent: its line `bind 192.0.2.80:80` lacks the word `transparent`. The command makes the address this host's own instead");
 }
 
 static void the_line_of_the_configuration_is_fixed_if_there_is_one(void **state)
@@ -357,6 +368,7 @@ int main(void)
 		WITH(few_descriptors_are_printed_with_the_number_of_sessions),
 		WITH(no_limit_is_not_printed_as_a_number),
 		WITH(a_socket_that_is_not_transparent_is_reported),
+		WITH(haproxys_word_is_named),
 		WITH(the_line_of_the_configuration_is_fixed_if_there_is_one),
 		WITH(ipv6_binds_with_nonlocal_bind),
 		WITH(a_bound_ipv6_listener_answers_without_ip_transparent),

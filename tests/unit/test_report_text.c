@@ -1,6 +1,7 @@
 /*
  * How the report of the checklist is printed, for programs and for people.
  */
+#include "report/printers.h"
 #include "snapshots.h"
 #include "tproxy/text.h"
 
@@ -45,7 +46,7 @@ static json_t *printed_json(void)
 	FILE *out = open_memstream(&text, &size);
 
 	host_judged();
-	assert_true(check_print_json(&host.report, out));
+	assert_true(report_print_json(&host.report, out));
 	fclose(out);
 	made = json_loads(text, 0, &error);
 	if (made == NULL)
@@ -182,7 +183,7 @@ static const char *printed(bool verbose)
 
 	free(text);
 	out = open_memstream(&text, &size);
-	check_print(&host.report, verbose, out);
+	report_print(&host.report, verbose, out);
 	fclose(out);
 	return text;
 }

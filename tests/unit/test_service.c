@@ -236,6 +236,70 @@ static void consecutive_ports_are_one_range(void **state)
 	assert_runs(AF_INET, "");
 }
 
+/* A socket in STATE between two texts "ADDRESS:PORT". */
+static struct host_socket socket_of(
+	enum host_socket_state state, const char *local, const char *remote)
+{
+	struct service made = {0};
+	struct host_socket socket = {.protocol = IPPROTO_TCP,
+		.state = state,
+		.options_known = true,
+		.transparent = true,
+		.remote = addr_any(AF_INET)};
+
+	assert_int_equal(service_add_server(&made, local), 0);
+	socket.local = made.servers[0];
+	if (remote != NULL) {
+		assert_int_equal(service_add_server(&made, remote), 0);
+		socket.remote = made.servers[1];
+	}
+	service_free(&made);
+	return socket;
+}
+
+static void sockets_show_listeners_and_servers(void **state)
+{
+	struct host_socket list[] = {socket_of(SOCKET_STATE_LISTENING, "192.0.2.80:80", NULL),
+		socket_of(SOCKET_STATE_LISTENING, "192.0.2.80:80", NULL), /* of another thread */
+		socket_of(SOCKET_STATE_LISTENING, "192.0.2.81:22", NULL),
+		socket_of(SOCKET_STATE_CONNECTED, "192.0.2.80:80", "198.51.100.10:40000"),
+		socket_of(SOCKET_STATE_CONNECTED, "198.51.100.10:40001", "203.0.113.20:8080"),
+		socket_of(SOCKET_STATE_CONNECTING, "198.51.100.10:40002", "203.0.113.20:8080"),
+		socket_of(SOCKET_STATE_CONNECTED, "203.0.113.1:22", "198.51.100.10:40003")};
+	struct host_sockets sockets = {list, sizeof(list) / sizeof(list[0]), true};
+	struct network_address own = {
+		"server0", socket_of(SOCKET_STATE_OTHER, "203.0.113.1", NULL).local, 24, false};
+	struct network network = {.addresses = &own, .address_count = 1};
+
+	(void)state;
+	list[2].transparent = false;
+	service_free(&service);
+	assert_true(service_add_found(&service, &sockets, &network));
+	assert_int_equal(service.listener_count, 1);
+	assert_int_equal(service.server_count, 1);
+	assert_int_equal(addr_port(&service.servers[0]), 8080);
+	assert_true(service.found && service.spoofs && !service.intercepts);
+	service_free(&service);
+	sockets.count = 0;
+	assert_false(service_add_found(&service, &sockets, &network));
+	assert_false(service.found);
+}
+
+/* What a listener on the wildcard has accepted looks like a connection to a server. */
+static void a_wildcard_listener_shows_no_servers(void **state)
+{
+	struct host_socket list[] = {socket_of(SOCKET_STATE_LISTENING, "0.0.0.0:3129", NULL),
+		socket_of(SOCKET_STATE_CONNECTED, "203.0.113.20:80", "198.51.100.10:40000")};
+	struct host_sockets sockets = {list, 2, true};
+	struct network network = {0};
+
+	(void)state;
+	assert_true(service_add_found(&service, &sockets, &network));
+	assert_int_equal(service.server_count, 0);
+	assert_true(service.intercepts);
+	service_free(&service);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +312,8 @@ int main(void)
 		cmocka_unit_test(a_range_of_all_ports_is_taken),
 		cmocka_unit_test(a_source_that_is_not_this_hosts_is_spoofed),
 		cmocka_unit_test(consecutive_ports_are_one_range),
+		cmocka_unit_test(sockets_show_listeners_and_servers),
+		cmocka_unit_test(a_wildcard_listener_shows_no_servers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  * The last lines say the result. They never say that the host is well while an item is unjudged, and they
  * say what lets it be judged.
  */
-#include "check.h"
+#include "printers.h"
 #include "tproxy/text.h"
 
 #include <stdlib.h>
@@ -281,7 +281,7 @@ static void put_next(const struct printer *printer)
 			: "If clients still time out, let one connect while `tproxyctl check --watch 10` runs.");
 }
 
-void check_print(const struct check_report *report, bool verbose, FILE *out)
+void report_print(const struct check_report *report, bool verbose, FILE *out)
 {
 	struct printer printer = {.report = report, .out = out};
 	unsigned wrong;

@@ -5,7 +5,7 @@
  * misled. A snapshot may have text that is not UTF-8, which JSON cannot have: printable_json() makes it
  * printable.
  */
-#include "check.h"
+#include "printers.h"
 #include "tproxy/shell.h"
 
 #include <jansson.h>
@@ -118,7 +118,7 @@ static json_t *kernel_json(const struct kernel_config *kernel)
 		"version", kernel_config_version(kernel), "capabilities", list);
 }
 
-bool check_print_json(const struct check_report *report, FILE *out)
+bool report_print_json(const struct check_report *report, FILE *out)
 {
 	json_t *root, *items = json_array();
 	bool written;

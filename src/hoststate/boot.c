@@ -1,0 +1,349 @@
+/*
+ * Reads the files that make rules, routes and sysctls at boot.
+ *
+ * A file of packet rules counts only if the service that loads it is enabled: a link in some TARGET.wants. Of sysctl.d, a
+ * file in /etc replaces one of the same name below /usr, and all are set in the order of their names (sysctl.d(5)).
+ *
+ * The trap is a file that only root may read: then nothing is known, and nothing is reported as lost.
+ */
+#include "boot.h"
+#include "tproxy/array.h"
+#include "tproxy/file.h"
+#include "tproxy/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct reader {
+	struct boot *boot;
+	const char *root;
+};
+
+/* The text of a file, or NULL. One that is there and cannot be read is noted. */
+static char *read_text(const struct reader *reader, const char *path)
+{
+	char *full = text_format("%s%s", reader->root, path), *text;
+	size_t length;
+
+	text = file_read_regular(full, &length);
+	if (text == NULL && errno == EACCES && *reader->boot->unreadable == '\0')
+		snprintf(reader->boot->unreadable, sizeof(reader->boot->unreadable), "%s", path);
+	free(full);
+	return text;
+}
+
+static void add_file(const struct reader *reader, const char *path, char **list)
+{
+	char *text = read_text(reader, path);
+
+	if (text != NULL)
+		text_add(list, "%s\n", text);
+	free(text);
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t length = strlen(name), tail = strlen(end);
+
+	return length > tail && strcmp(name + length - tail, end) == 0;
+}
+
+/* The names in a folder that end in END, sorted; to be freed, and each of them. NULL behind the last. */
+static char **names_in(const struct reader *reader, const char *folder, const char *end)
+{
+	char *full = text_format("%s%s", reader->root, folder);
+	struct dirent **entries = NULL;
+	int count = scandir(full, &entries, NULL, alphasort);
+	char **names = array_room(NULL, 0, sizeof(*names));
+	size_t made = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (ends_with(entries[i]->d_name, end)) {
+			names[made++] = text_copy(entries[i]->d_name);
+			names = array_room(names, made, sizeof(*names));
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	free(full);
+	return names;
+}
+
+static void free_names(char **names)
+{
+	for (size_t i = 0; names[i] != NULL; i++)
+		free(names[i]);
+	free(names);
+}
+
+static void add_folder(
+	const struct reader *reader, const char *folder, const char *end, char **list)
+{
+	char **names = names_in(reader, folder, end);
+
+	for (size_t i = 0; names[i] != NULL; i++) {
+		char *path = text_format("%s/%s", folder, names[i]);
+
+		add_file(reader, path, list);
+		free(path);
+	}
+	free_names(names);
+}
+
+static bool is_there(const struct reader *reader, const char *path)
+{
+	char *full = text_format("%s%s", reader->root, path);
+	bool found = access(full, F_OK) == 0;
+
+	free(full);
+	return found;
+}
+
+/* Whether a service is enabled: some folder TARGET.wants has a link of its name. It may lead nowhere. */
+static bool is_enabled(const struct reader *reader, const char *service)
+{
+	char **targets = names_in(reader, "/etc/systemd/system", ".wants");
+	bool found = false;
+
+	for (size_t i = 0; !found && targets[i] != NULL; i++) {
+		char *link = text_format(
+			"%s/etc/systemd/system/%s/%s.service", reader->root, targets[i], service);
+		char to[8];
+
+		found = readlink(link, to, sizeof(to)) != -1;
+		free(link);
+	}
+	free_names(targets);
+	return found;
+}
+
+/* Whether a line of TEXT sets KEY to something that means no. */
+static bool is_off(const char *text, const char *key)
+{
+	static const char *const words[] = {"no", "false", "off", "0", "n", "f"};
+	bool off = false;
+
+	for (char *line; text != NULL && (line = text_line(&text)) != NULL; free(line)) {
+		size_t length = strlen(key);
+
+		if (strncmp(line, key, length) != 0 || line[length] != '=')
+			continue;
+		off = false;
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			off |= strcasecmp(line + length + 1, words[i]) == 0;
+	}
+	return off;
+}
+
+static void read_networkd(const struct reader *reader)
+{
+	struct boot *boot = reader->boot;
+	char *text = NULL;
+
+	add_file(reader, "/etc/systemd/networkd.conf", &text);
+	add_folder(reader, "/usr/lib/systemd/networkd.conf.d", ".conf", &text);
+	add_folder(reader, "/etc/systemd/networkd.conf.d", ".conf", &text);
+	boot->networkd = is_there(reader, "/run/systemd/netif");
+	boot->deletes_rules = boot->networkd && !is_off(text, "ManageForeignRoutingPolicyRules");
+	boot->deletes_routes = boot->networkd && !is_off(text, "ManageForeignRoutes");
+	free(text);
+	add_folder(reader, "/etc/systemd/network", ".network", &boot->network);
+}
+
+static void read_packet_rules(const struct reader *reader)
+{
+	char **list = &reader->boot->packet_rules;
+
+	if (is_enabled(reader, "nftables")) {
+		add_file(reader, "/etc/nftables.conf", list);
+		add_folder(reader, "/etc/nftables.d", ".nft", list);
+		add_folder(reader, "/etc/nftables", ".nft", list);
+	}
+	if (is_enabled(reader, "netfilter-persistent")) {
+		add_file(reader, "/etc/iptables/rules.v4", list);
+		add_file(reader, "/etc/iptables/rules.v6", list);
+	}
+	if (is_enabled(reader, "iptables"))
+		add_file(reader, "/etc/sysconfig/iptables", list);
+}
+
+/* --- sysctls --- */
+
+/* Adds what a file sets: "NAME=VALUE FILE", names with dots. */
+static void add_sysctls(const struct reader *reader, const char *path)
+{
+	char *text = read_text(reader, path);
+	const char *at = text;
+
+	for (char *line; at != NULL && (line = text_line(&at)) != NULL; free(line)) {
+		char name[128], value[64];
+		const char *start = line + strspn(line, " \t-");
+
+		if (*start == '#' || *start == ';' ||
+			sscanf(start, "%127[^= \t] = %63s", name, value) != 2)
+			continue;
+		for (char *slash = name; (slash = strchr(slash, '/')) != NULL;)
+			*slash = '.';
+		text_add(&reader->boot->sysctls, "%s=%s %s\n", name, value, path);
+	}
+	free(text);
+}
+
+static const char *const sysctl_folders[] = {
+	"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"};
+
+/* The path of a file of sysctl.d in the first folder that has it. */
+static char *sysctl_file(const struct reader *reader, const char *name)
+{
+	for (size_t i = 0; i < sizeof(sysctl_folders) / sizeof(sysctl_folders[0]); i++) {
+		char *path = text_format("%s/%s", sysctl_folders[i], name);
+
+		if (is_there(reader, path))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void read_sysctls(const struct reader *reader)
+{
+	char **all = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(sysctl_folders) / sizeof(sysctl_folders[0]); i++) {
+		char **names = names_in(reader, sysctl_folders[i], ".conf");
+
+		for (size_t j = 0; names[j] != NULL; j++) {
+			all = array_room(all, count, sizeof(*all));
+			all[count++] = names[j];
+		}
+		free(names);
+	}
+	if (count > 0)
+		qsort(all, count, sizeof(*all), compare_names);
+	for (size_t i = 0; i < count; i++) {
+		char *path = i == 0 || strcmp(all[i], all[i - 1]) != 0 ? sysctl_file(reader, all[i])
+								       : NULL;
+
+		if (path != NULL)
+			add_sysctls(reader, path);
+		free(path);
+	}
+	for (size_t i = 0; i < count; i++)
+		free(all[i]);
+	free(all);
+	add_sysctls(reader, "/etc/sysctl.conf"); /* procps reads it last */
+}
+
+void boot_read(struct boot *boot, const char *root)
+{
+	struct reader reader = {boot, root};
+
+	*boot = (struct boot){0};
+	boot->service = is_enabled(&reader, "tproxyctl");
+	read_networkd(&reader);
+	add_file(&reader, "/etc/network/interfaces", &boot->network);
+	add_folder(&reader, "/etc/network/interfaces.d", "", &boot->network);
+	add_folder(
+		&reader, "/etc/NetworkManager/system-connections", ".nmconnection", &boot->network);
+	read_packet_rules(&reader);
+	read_sysctls(&reader);
+	boot->known = *boot->unreadable == '\0';
+}
+
+void boot_free(struct boot *boot)
+{
+	free(boot->network);
+	free(boot->packet_rules);
+	free(boot->sysctls);
+	*boot = (struct boot){0};
+}
+
+/* --- what is in them --- */
+
+/* Whether the number behind KEY, somewhere in LINE, is NUMBER; a mask may follow. */
+static bool has_number(const char *line, const char *key, uint32_t number)
+{
+	for (const char *at = line; (at = strstr(at, key)) != NULL; at++) {
+		const char *digits = at + strlen(key);
+		char *end;
+		unsigned long read = strtoul(digits, &end, 0);
+
+		if (end != digits && read == number && strchr(" \t/", *end) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool is_comment(const char *line)
+{
+	line += strspn(line, " \t");
+	return *line == '#' || *line == ';';
+}
+
+bool boot_makes_rule(const struct boot *boot, uint32_t mark)
+{
+	const char *at = boot->network;
+	bool found = false;
+
+	for (char *line; at != NULL && !found && (line = text_line(&at)) != NULL; free(line))
+		found = !is_comment(line) && (has_number(line, "fwmark ", mark) ||
+						     has_number(line, "FirewallMark=", mark));
+	return found;
+}
+
+bool boot_makes_route(const struct boot *boot, unsigned table, const char *address)
+{
+	const char *at = boot->network;
+	bool found = false, local = false, here = false;
+
+	for (char *line; at != NULL && !found && (line = text_line(&at)) != NULL; free(line)) {
+		if (is_comment(line))
+			continue;
+		if (*line == '[')
+			local = here = false; /* a section of networkd's */
+		local |= strcmp(line, "Type=local") == 0;
+		here |= table == TABLE_LOCAL
+				? strncmp(line, "Destination=", 12) == 0 &&
+					  strncmp(line + 12, address, strlen(address)) == 0
+				: has_number(line, "Table=", table);
+		found = (local && here) ||
+			(strstr(line, " local ") != NULL &&
+				(table == TABLE_LOCAL ? strstr(line, address) != NULL
+						      : has_number(line, "table ", table)));
+	}
+	return found;
+}
+
+bool boot_makes_packet_rule(const struct boot *boot, const char *text)
+{
+	return boot->packet_rules != NULL && strstr(boot->packet_rules, text) != NULL;
+}
+
+char *boot_sysctl(const struct boot *boot, const char *name, const char **file)
+{
+	const char *at = boot->sysctls;
+	size_t length = strlen(name);
+	char *found = NULL;
+
+	for (char *line; at != NULL && (line = text_line(&at)) != NULL; free(line))
+		if (strncmp(line, name, length) == 0 && line[length] == '=') {
+			free(found);
+			found = text_copy(line + length + 1);
+		}
+	if (found != NULL) {
+		char *blank = strchr(found, ' ');
+
+		*blank = '\0';
+		*file = blank + 1;
+	}
+	return found;
+}
