@@ -29,7 +29,7 @@ enum timeout {
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
 	TIMEOUT_CHECK,      /* see proxy/health.h */
-	TIMEOUT_QUEUE, /* never used: no client waits, and with a server's maxconn it is an error */
+	TIMEOUT_QUEUE,  /* the client waits for a server; 0: as long as TIMEOUT_CONNECT */
 	TIMEOUT_TUNNEL, /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
@@ -104,6 +104,7 @@ struct server {
 	struct header_fields send_proxy_fields;
 	unsigned weight;  /* its share of the clients; 0: only `use-server` chooses it */
 	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
+	unsigned maxqueue; /* clients that wait for it alone; 0: no limit of their own */
 	bool backup;      /* serves where no other server can */
 	bool disabled;    /* never used */
 	struct server_check check;
@@ -252,6 +253,7 @@ struct proxy {
 	enum balance balance;
 	unsigned draws; /* of BALANCE_RANDOM */
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
+	bool queues;   /* clients wait where its servers are full: one of them has a maxconn */
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
 	struct turns turns
 		[2]; /* of the active servers, and of the backups; without those that are never used */

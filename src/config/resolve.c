@@ -86,16 +86,6 @@ static void check_source(
 		addr_family(&source->address) == AF_INET ? "IPv4" : "IPv6");
 }
 
-/* Where HAProxy would let clients wait for a server, it has to be said that tproxyd does not. */
-static void check_queue(
-	struct parser *parser, const struct proxy *proxy, const struct server *server)
-{
-	if (proxy->timeouts[TIMEOUT_QUEUE] != 0 && server->maxconn != 0)
-		parser_fail_at(parser, server->line, server->name,
-			"'timeout queue' holds for it, and no client waits for a server with 'maxconn': "
-			"where all are full, it is refused (servers-full); leave one of the two out");
-}
-
 /* `option transparent` puts one server at the original destination in place of all others, as HAProxy does. */
 static void put_original(struct parser *parser, struct section *section)
 {
@@ -135,7 +125,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 			line->server.source = section->source;
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
-		check_queue(parser, proxy, &line->server);
+		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);

@@ -248,6 +248,7 @@ void share_take_over(struct share *share)
 	for (older = TAILQ_FIRST(&shares->draining); older != NULL; older = TAILQ_NEXT(older, link))
 		receivers_inherit(&share->receivers, older->generation->config, &older->receivers);
 	receivers_start(&share->receivers, &share->flows, &tried_again);
+	shares->loop.serves = true; /* a limit of a server may be higher now */
 	shares->sweeps = true;
 }
 
@@ -291,6 +292,8 @@ void shares_sweep(struct shares *shares)
 {
 	struct share *next;
 
+	if (shares->loop.serves)
+		session_loop_serve(&shares->loop);
 	session_loop_reap(&shares->loop);
 	flow_loop_end_turn(&shares->flow_loop);
 	if (!shares->sweeps)

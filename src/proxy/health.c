@@ -134,6 +134,28 @@ static void wait_for_next(struct check *check)
 
 /* --- the result --- */
 
+/* As far as it can be known before the workers act on it. */
+static void count_queued(struct limits *limits, struct health_change *change)
+{
+	const struct server *server = change->server;
+	const struct proxy *backend = change->backend;
+	unsigned any, places = server->maxconn;
+
+	if (!backend->queues)
+		return;
+	change->waiting = queue_length(limits_server_queue(limits, server));
+	if (!change->up && backend->redispatch != 0) {
+		change->requeued = change->waiting;
+		change->waiting = 0;
+	}
+	if (!change->up)
+		return;
+	any = queue_length(limits_backend_queue(limits, backend));
+	if (places != 0)
+		places = places > change->sessions ? places - change->sessions : 0;
+	change->requeued = server->maxconn != 0 && any > places ? places : any;
+}
+
 static void report(struct check *check, bool up, enum reason reason, int error)
 {
 	struct health *health = check->health;
@@ -144,9 +166,10 @@ static void report(struct check *check, bool up, enum reason reason, int error)
 		.error = error,
 		.duration = (unsigned)(clock_ms() - check->started)};
 
+	change.sessions = limits_server_sessions(health->limits, check->server);
+	count_queued(health->limits, &change);
 	limits_set_up(health->limits, check->server, up);
 	balance_count(health->limits, check->backend, &change.active, &change.backups);
-	change.sessions = limits_server_sessions(health->limits, check->server);
 	health->observer(health->arg, &change);
 }
 
@@ -400,14 +423,16 @@ void health_format(const struct health_change *change, char *out, size_t room)
 
 	format_reason(change, reason, sizeof(reason));
 	if (change->up)
-		snprintf(rest, sizeof(rest), "online. 0 sessions requeued, 0 total in queue.");
+		snprintf(rest, sizeof(rest),
+			"online. %u sessions requeued, %u total in queue.", change->requeued,
+			change->waiting);
 	else
 		snprintf(rest, sizeof(rest),
-			"left.%s %u sessions active, 0 requeued, 0 remaining in queue.",
+			"left.%s %u sessions active, %u requeued, %u remaining in queue.",
 			change->active == 0 && change->backups > 0 && !change->server->backup
 				? " Running on backup."
 				: "",
-			change->sessions);
+			change->sessions, change->requeued, change->waiting);
 	snprintf(out, room,
 		"%sServer %s/%s is %s, reason: %s, check duration: %ums. %u active and %u backup servers %s",
 		change->server->backup ? "Backup " : "", change->backend->name,

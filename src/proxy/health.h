@@ -26,6 +26,8 @@ struct health_change {
 	unsigned duration;        /* of the check, in milliseconds */
 	unsigned active, backups; /* servers that clients can come to now */
 	unsigned sessions;        /* that the server has */
+	unsigned requeued;        /* clients that had waited, and go to other servers, or come to this one */
+	unsigned waiting;         /* clients that wait for this server alone */
 };
 
 typedef void (*health_observer)(void *arg, const struct health_change *change);

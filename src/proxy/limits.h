@@ -14,7 +14,9 @@
 #define TPROXY_LIMITS_H
 
 #include "counterparts.h"
+#include "queue.h"
 #include "tproxy/config.h"
+#include "tproxy/wakers.h"
 
 struct limits;
 struct process_limits; /* what all configurations of the process share */
@@ -40,6 +42,9 @@ void limits_free(struct limits *limits);
 
 /* Valid while any limits that share it are there. */
 struct process_limits *limits_process(struct limits *limits);
+
+/* The threads that may wait for what others change. */
+struct wakers *limits_wakers(struct process_limits *process);
 
 /*
  * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy computes
@@ -71,7 +76,18 @@ void limits_unuse(struct limits *limits, const struct proxy *backend, const stru
 
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server);
 
-/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. */
+/* Whether SERVER has fewer sessions than its maxconn, or none of its own. */
+bool limits_has_place(const struct limits *limits, const struct server *server);
+
+/* The clients that wait for any server of BACKEND, and for SERVER alone; of a backend with `queues`. */
+struct queue *limits_backend_queue(const struct limits *limits, const struct proxy *backend);
+struct queue *limits_server_queue(const struct limits *limits, const struct server *server);
+
+/* Counts a client of BACKEND that waits for a server, until limits_wait_no_more(). */
+void limits_wait(struct limits *limits, const struct proxy *backend);
+void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
+
+/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. A change wakes all workers. */
 void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
 

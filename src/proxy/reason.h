@@ -25,7 +25,10 @@ enum reason {
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without a usable server */
-	REASON_SERVERS_FULL,        /* every usable server has its maxconn of sessions */
+	REASON_SERVERS_FULL,        /* every usable server has its maxconn of flows */
+	REASON_QUEUE_FULL,          /* the server that it has to wait for has its maxqueue of clients */
+	REASON_QUEUE_TIMEOUT,       /* timeout queue */
+	REASON_CLIENT_LEFT,         /* the client ended its connection while it waited for a server */
 	REASON_REJECTED,            /* a rule for connections or sessions refuses the client */
 	REASON_CONTENT_REJECTED,    /* a rule for contents does */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */

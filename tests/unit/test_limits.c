@@ -83,7 +83,8 @@ static void four_sessions_may_have_one_pipe(void **state)
 
 static void freed_limits_leave_no_memory(void **state)
 {
-	static const struct config large = {.proxy_count = 5000};
+	static struct proxy many[5000];
+	static const struct config large = {.proxies = many, .proxy_count = 5000};
 	size_t before = mallinfo2().uordblks;
 
 	(void)state;

@@ -1,8 +1,4 @@
-"""tproxyd chooses servers as HAProxy does: the same configuration, the same clients, the same servers.
-
-Both proxies get the same file, each in a namespace of its own, where the documentation's addresses are local. This process
-holds the clients' ends and the servers' ends, so it sees at once which server each client came to.
-"""
+"""tproxyd chooses servers as HAProxy does: the same configuration, the same clients, the same servers (lab.peers.side_by_side)."""
 
 import re
 import shutil
@@ -12,12 +8,9 @@ from collections import Counter
 import pytest
 
 from lab import waiting
-from lab.netns.namespace import Namespace
-from lab.paths import TPROXYD
-from lab.peers.daemon import Daemon
+from lab.peers.side_by_side import FIRST_SERVER, PORT, PROGRAMS, Proxy, end, server
 
-PORT, FIRST_SERVER, SERVERS = 7000, 6000, 4
-PROGRAMS = {"haproxy": "haproxy", "tproxyd": TPROXYD}
+SERVERS = 4
 HEAD = f"""\
 global
   nbthread 1
@@ -33,45 +26,8 @@ listen l
 """
 
 
-def server(letter, words=""):
-    return f"  server {letter} 127.0.0.1:{FIRST_SERVER + 'abcd'.index(letter)} {words}\n"
-
-
 def template(words=""):
     return "".join(server(letter, words) for letter in "abcd")
-
-
-class Proxy:
-    def __init__(self, folder, name, text, servers=SERVERS):
-        self.namespace = Namespace(name)
-        self.namespace.ip("link set lo up", "route add local 198.51.100.0/24 dev lo")
-        with self.namespace:
-            self.listeners = [socket.create_server(("127.0.0.1", FIRST_SERVER + n)) for n in range(servers)]
-        folder.mkdir()
-        known = text if name == "haproxy" else text.replace("  timeout queue 100ms\n", "")
-        self.daemon = Daemon(self.namespace, folder, known, program=PROGRAMS[name])
-        self.daemon.await_ready(PORT)
-
-    def connect(self, source):
-        """A client's connection, and the letter of its server; None: it is ended without one."""
-        try:
-            with self.namespace:
-                client = socket.create_connection(("198.51.100.200", PORT), 20, (source, 0))
-        except ConnectionError:  # it is refused so soon that connect() sees it
-            return None, None, None
-        ready = waiting.readable([*self.listeners, client], waiting.seconds)
-        assert ready, "no server and no end"
-        if client in ready:
-            return client, None, None
-        accepted, _ = ready[0].accept()
-        return client, accepted, "abcd"[self.listeners.index(ready[0])]
-
-    def close(self):
-        self.daemon.process.kill()
-        self.daemon.process.wait()
-        for listener in self.listeners:
-            listener.close()
-        self.namespace.close()
 
 
 def choices(proxy, sources, held):
@@ -86,16 +42,6 @@ def choices(proxy, sources, held):
     for each in kept:
         each.close()
     return found
-
-
-def end(client, accepted):
-    """Both ends have seen the other's, so the proxy's session has ended when the client reads its end."""
-    client.sendall(b"x")
-    client.shutdown(socket.SHUT_WR)
-    assert accepted.recv(2) == b"x" and accepted.recv(1) == b""
-    accepted.close()
-    assert client.recv(1) == b""
-    client.close()
 
 
 def both(tmp_path, lines, sources, held=False, servers=SERVERS):
