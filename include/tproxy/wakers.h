@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 enum {
-	WAKERS_MAX = 64 /* threads; their numbers are below it */
+	WAKERS_MAX = 65 /* threads: their numbers are below it. 64 workers, and the main thread */
 };
 
 struct waker {

@@ -41,6 +41,7 @@ struct server_line {
 		struct addr address; /* where no other way finds one */
 	} init_addr;
 	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
+	const char *track;   /* what `track` names, or NULL */
 };
 
 /* A rule, and the name of the backend or server that it chooses, or NULL. */
@@ -200,6 +201,11 @@ void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
 void parse_server_check_addr(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
+void parse_server_observe(struct parser *parser);
+void parse_server_on_error(struct parser *parser);
+void parse_server_on_marked_down(struct parser *parser);
+void parse_server_on_marked_up(struct parser *parser);
+void parse_server_track(struct parser *parser);
 void parse_server_init_addr(struct parser *parser);
 void parse_server_enabled(struct parser *parser);
 void parse_server_no_backup(struct parser *parser);
@@ -219,7 +225,10 @@ void config_resolve(struct parser *parser);
 /* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
 void config_resolve_rules(struct parser *parser);
 
-/* And after that part: the sections of `mode udp`. */
+/* And after that part: which servers follow others. */
+void config_resolve_tracks(struct parser *parser);
+
+/* And after that: the sections of `mode udp`. */
 void config_resolve_datagrams(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */

@@ -125,6 +125,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 			line->server.source = section->source;
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
+		proxy->ramps |= line->server.slowstart != 0;
 		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
 		proxy->servers[proxy->server_count++] = line->server;
 	}
@@ -261,6 +262,7 @@ void config_resolve(struct parser *parser)
 	resolve_sections(parser);
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
+	config_resolve_tracks(parser);
 	config_resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&

@@ -211,6 +211,8 @@ static const struct keyword keywords[] = {
 		.help = "between two checks of a server that is down; default: inter"},
 	{"enabled", "", ON_SERVER, 0, OWN(parse_server_enabled),
 		.help = "is used, whatever `default-server` says"},
+	{"error-limit", "N", ON_SERVER, 0, NUMBER(struct server, check.error_limit, 1, INT_MAX),
+		.help = "with observe: errors in a row, and then on-error; default 10"},
 	{"fall", "N", ON_SERVER, 0, NUMBER(struct server, check.fall, 1, INT_MAX),
 		.help = "failed checks that take a server down; default 3"},
 	{"fastinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.fastinter),
@@ -227,6 +229,14 @@ static const struct keyword keywords[] = {
 		.help = "is no backup, whatever `default-server` says"},
 	{"no-check", "", ON_SERVER, 0, OWN(parse_server_no_check),
 		.help = "is not checked, whatever `default-server` says"},
+	{"observe", "layer4", ON_SERVER, 0, OWN(parse_server_observe),
+		.help = "connections of clients that the server refuses or does not answer count against it"},
+	{"on-error", "ACTION", ON_SERVER, 0, OWN(parse_server_on_error),
+		.help = "with observe: `fastinter` (the next check comes soon), `fail-check` (and it is as if one had failed, the default), `sudden-death` (and one more that fails takes it down) or `mark-down`"},
+	{"on-marked-down", "shutdown-sessions", ON_SERVER, 0, OWN(parse_server_on_marked_down),
+		.help = "its sessions end when it goes down (server-down)"},
+	{"on-marked-up", "shutdown-backup-sessions", ON_SERVER, 0, OWN(parse_server_on_marked_up),
+		.help = "the sessions of its backend's backups end when it comes up (server-up)"},
 	{"port", "N", ON_SERVER, 0, NUMBER(struct server, check.port, 1, 65535),
 		.help = "port that is checked; default: that of addr, or the server's"},
 	{"proxy-v2-options", "OPTION,…", ON_SERVER, 0, OWN(parse_server_proxy_v2_options),
@@ -239,8 +249,12 @@ static const struct keyword keywords[] = {
 		.help = "the same in version 2, the binary one"},
 	{"set-proxy-v2-tlv-fmt(TYPE)", "FORMAT", ON_SERVER, MANY_TIMES, OWN(parse_server_proxy_v2_tlv),
 		.help = "a field of this type in the header of version 2; a word of HAProxy's since version 2.9"},
+	{"slowstart", "TIME", ON_SERVER, 0, TIME(struct server, slowstart),
+		.help = "once it has come up, its weight and its maxconn grow for so long; its weight not with `static-rr` and `source`"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", ON_SERVER, 0, OWN(parse_server_source),
 		.help = "as in the section, for this server"},
+	{"track", "[BACKEND/]SERVER", ON_SERVER, 0, OWN(parse_server_track),
+		.help = "is up and down with that server, which is checked"},
 	{"weight", "N", ON_SERVER, 0, OWN(parse_server_weight),
 		.help = "its share of the clients, 0 to 256, default 1; with 0 only `use-server` chooses it"},
 };
@@ -498,8 +512,7 @@ static const struct foreign_row {
 	{ON_SERVER, FOREIGN_REFUSED,
 		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
 		"|check-pool-conn-name+1|check-reuse-pool|check-send-proxy|check-sni-auto"
-		"|check-via-socks4|error-limit+1|init-state+1|no-check-reuse-pool|no-check-sni-auto"
-		"|observe+1|on-error+1|on-marked-down+1|on-marked-up+1|slowstart+1|track+1",
+		"|check-via-socks4|init-state+1|no-check-reuse-pool|no-check-sni-auto",
 		CONNECTS},
 	{ON_SERVER, FOREIGN_REFUSED,
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"

@@ -319,8 +319,24 @@ void shares_drain(struct shares *shares)
 	shares->drains = true;
 }
 
+/* Where a server went down, say, and its sessions are to end with it. */
+static void end_sessions_of_servers(struct shares *shares)
+{
+	unsigned ends = limits_ends(share_process_limits(shares->current));
+
+	if (ends == shares->ends)
+		return;
+	session_close_of_servers(&shares->current->sessions, shares->ends);
+	for (struct share *share = TAILQ_FIRST(&shares->draining); share != NULL;
+		share = TAILQ_NEXT(share, link))
+		session_close_of_servers(&share->sessions, shares->ends);
+	shares->ends = ends;
+}
+
 void shares_look(struct shares *shares)
 {
+	session_loop_look(&shares->loop);
+	end_sessions_of_servers(shares);
 	shares->sweeps = true;
 }
 

@@ -36,7 +36,8 @@ static char end_phase(const struct session *session)
 {
 	const struct direction *server = &session->directions[SERVER];
 
-	if (session->reason == REASON_DONE)
+	if (session->reason == REASON_DONE || session->reason == REASON_SERVER_DOWN ||
+		session->reason == REASON_SERVER_UP)
 		return '-';
 	if (session->reason == REASON_CONTENT_REJECTED)
 		return 'R';
@@ -116,8 +117,8 @@ void tcplog_format(const struct session *session, char *out, size_t room)
 	static const struct waiting none;
 	const struct waiting *waiting = session->waiting != NULL ? session->waiting : &none;
 	const struct server *chosen = server_of(session);
-	struct limits_counts counts = limits_counts(
-		session->set->limits, session->frontend, session->backend, chosen);
+	struct limits_counts counts =
+		limits_counts(session->set->limits, session->frontend, session->backend, chosen);
 	const char *backend =
 		session->backend == NULL ? session->frontend->name : session->backend->name;
 	const char *server = chosen == NULL ? "<NOSRV>" : chosen->name;

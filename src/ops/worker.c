@@ -28,7 +28,7 @@ struct worker {
 	unsigned index;
 	int reports;
 	pthread_t thread;
-	bool started;  /* the thread was started, and must be joined */
+	bool started; /* the thread was started, and must be joined */
 	bool joined;
 	bool failed;   /* its event loop failed */
 	bool has_loop; /* session_loop_init() was called, so the loop must be freed */
@@ -78,7 +78,6 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	eventfd_read(fd, &count);
 	handle_successor(arg);
 	handle_command(arg);
-	session_loop_look(&((struct worker *)arg)->shares.loop);
 	shares_look(&((struct worker *)arg)->shares);
 }
 

@@ -29,9 +29,9 @@ struct choice {
 	struct limits *limits;
 	const struct proxy *backend;
 	const struct addr *client;
-	const struct server *avoid; /* NULL: none */
-	bool backup;                /* among the backups, else among the active servers */
-	uint64_t ticket;            /* NO_TICKET: it has not waited */
+	const struct server *avoid;  /* NULL: none */
+	bool backup;                 /* among the backups, else among the active servers */
+	uint64_t ticket;             /* NO_TICKET: it has not waited */
 	const struct server *wanted; /* the one that it has to wait for; NULL: any */
 };
 
@@ -40,9 +40,32 @@ bool balance_is_usable(const struct limits *limits, const struct server *server)
 	return !server->disabled && limits_is_up(limits, server);
 }
 
+static bool is_slow(const struct choice *choice, const struct server *server)
+{
+	return choice->backend->ramps && !choice->backend->static_weights && server->slowstart != 0;
+}
+
+/* In sixteenths, so that one that starts slowly can have less than 1. */
 static unsigned weight_of(const struct choice *choice, const struct server *server)
 {
-	return choice->backend->weighted ? server->weight : 1;
+	unsigned weight = 16 * (choice->backend->weighted ? server->weight : 1);
+
+	if (weight == 0 || !is_slow(choice, server))
+		return weight;
+	weight = weight * limits_progress(choice->limits, server) / 100;
+	return weight == 0 ? 1 : weight;
+}
+
+/* Of so many turns in the order of their numbers, a server that starts slowly takes as many as it has come far. */
+static bool takes_turn(const struct choice *choice, const struct server *server, uint64_t turn)
+{
+	unsigned progress = is_slow(choice, server) ? limits_progress(choice->limits, server) : 100;
+
+	if (progress >= 100)
+		return true;
+	if (progress < 6)
+		progress = 6; /* a sixteenth, as in HAProxy */
+	return (turn + 1) * progress / 100 > turn * progress / 100;
 }
 
 /* Whether clients of this choice can come to the server, if it has room. */
@@ -85,16 +108,29 @@ static const struct server *turn_of(const struct choice *choice, uint64_t turn)
 				 : &backend->servers[place];
 }
 
-static const struct server *next_in_turn(const struct choice *choice)
+/* SLOWLY: a server that starts slowly passes some of its turns on. */
+static const struct server *try_turns(const struct choice *choice, bool slowly)
 {
-	for (size_t i = cycle_length(choice); i > 0; i--) {
-		const struct server *server =
-			turn_of(choice, limits_next_turn(choice->limits, choice->backend));
+	size_t length = cycle_length(choice);
 
-		if (can_serve(choice, server))
+	for (size_t i = length; i > 0; i--) {
+		uint64_t turn = limits_next_turn(choice->limits, choice->backend);
+		const struct server *server = turn_of(choice, turn);
+
+		if (can_serve(choice, server) &&
+			(!slowly || takes_turn(choice, server, turn / length)))
 			return server;
 	}
 	return NULL;
+}
+
+static const struct server *next_in_turn(const struct choice *choice)
+{
+	const struct server *server = try_turns(choice, choice->backend->ramps);
+
+	if (server == NULL && choice->backend->ramps)
+		server = try_turns(choice, false);
+	return server;
 }
 
 /* Of the backups, where only the first one that is usable serves: it may be full. */
@@ -221,8 +257,7 @@ static const struct server *by_rendezvous(const struct choice *choice, uint32_t 
 static const struct server *by_source(const struct choice *choice)
 {
 	uint32_t hash = hash_address(choice->client);
-	const struct server *server =
-		cycle_length(choice) == 0 ? NULL : turn_of(choice, hash);
+	const struct server *server = cycle_length(choice) == 0 ? NULL : turn_of(choice, hash);
 
 	if (!choice->backend->consistent && server != NULL && server != choice->avoid &&
 		is_candidate(choice, server))
@@ -240,7 +275,7 @@ static const struct server *at_random(const struct choice *choice)
 		uint64_t number = mix(limits_next_turn(choice->limits, choice->backend) + 1ULL);
 		const struct server *server = turn_of(choice, number);
 
-		if (!can_serve(choice, server))
+		if (!can_serve(choice, server) || !takes_turn(choice, server, number % 100))
 			continue;
 		if (best == NULL ||
 			is_less_busy(choice, server, limits_server_sessions(choice->limits, server),
@@ -323,8 +358,7 @@ unsigned balance_usable(struct limits *limits, const struct proxy *backend)
 	return backups > 0 && !(backend->options & OPTION_ALLBACKUPS) ? 1 : backups;
 }
 
-bool balance_shares(
-	struct limits *limits, const struct proxy *backend, const struct server *server)
+bool balance_shares(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	struct choice choice = {.limits = limits, .backend = backend, .backup = server->backup};
 

@@ -9,6 +9,8 @@
  */
 #include "limits.h"
 
+#include "tproxy/clock.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -19,6 +21,11 @@ struct count {
 	atomic_bool down; /* of a server */
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
+	atomic_llong came_up; /* of a server with `slowstart`, in milliseconds; 0: long ago */
+	atomic_uint
+		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
+	atomic_uint errors;   /* of a server that is observed, in a row */
+	atomic_uint too_many; /* errors that its observer has not taken */
 	unsigned users;
 };
 
@@ -26,6 +33,7 @@ struct process_limits {
 	atomic_uint maxconn;
 	atomic_uint sessions, pipes;
 	struct wakers wakers;
+	atomic_uint ends; /* how often sessions were to end */
 	unsigned users;
 };
 
@@ -225,6 +233,17 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
+/* Of sessions of a server that has a maxconn, now. */
+static unsigned places_of(const struct limits *limits, const struct server *server)
+{
+	uint64_t places;
+
+	if (server->slowstart == 0)
+		return server->maxconn;
+	places = (uint64_t)server->maxconn * limits_progress(limits, server) / 100;
+	return places == 0 ? 1 : (unsigned)places;
+}
+
 bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	atomic_uint *count = &limits->servers[server->index]->value;
@@ -233,7 +252,7 @@ bool limits_use(struct limits *limits, const struct proxy *backend, const struct
 	if (server->maxconn == 0)
 		atomic_fetch_add(count, 1);
 	while (server->maxconn != 0)
-		if (sessions >= server->maxconn)
+		if (sessions >= places_of(limits, server))
 			return false;
 		else if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
 			break;
@@ -264,7 +283,8 @@ unsigned limits_server_sessions(const struct limits *limits, const struct server
 
 bool limits_has_place(const struct limits *limits, const struct server *server)
 {
-	return server->maxconn == 0 || limits_server_sessions(limits, server) < server->maxconn;
+	return server->maxconn == 0 ||
+	       limits_server_sessions(limits, server) < places_of(limits, server);
 }
 
 struct queue *limits_backend_queue(const struct limits *limits, const struct proxy *backend)
@@ -296,6 +316,67 @@ void limits_set_up(struct limits *limits, const struct server *server, bool up)
 bool limits_is_up(const struct limits *limits, const struct server *server)
 {
 	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+}
+
+void limits_start_slowly(struct limits *limits, const struct server *server)
+{
+	if (server->slowstart != 0)
+		atomic_store(&limits->servers[server->index]->came_up, clock_ms());
+}
+
+unsigned limits_progress(const struct limits *limits, const struct server *server)
+{
+	long long since = atomic_load(&limits->servers[server->index]->came_up);
+	long long passed = since == 0 ? server->slowstart : clock_ms() - since;
+
+	return passed >= server->slowstart ? 100 : (unsigned)(100 * passed / server->slowstart);
+}
+
+void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason)
+{
+	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1;
+
+	atomic_store(
+		&limits->servers[server->index]->ends, 2 * number + (reason == REASON_SERVER_UP));
+	wakers_wake_all(&limits->process->wakers);
+}
+
+unsigned limits_ends(struct process_limits *process)
+{
+	return atomic_load(&process->ends);
+}
+
+enum reason limits_end_reason(
+	const struct limits *limits, const struct server *server, unsigned seen)
+{
+	unsigned ends = atomic_load(&limits->servers[server->index]->ends);
+
+	if (ends / 2 <= seen)
+		return REASON_DONE;
+	return ends % 2 == 0 ? REASON_SERVER_DOWN : REASON_SERVER_UP;
+}
+
+void limits_observe(struct limits *limits, const struct server *server, bool good)
+{
+	struct count *count = limits->servers[server->index];
+	unsigned limit = server->check.error_limit == 0 ? 10 : server->check.error_limit, errors;
+
+	if (good) {
+		if (atomic_load(&count->errors) != 0)
+			atomic_store(&count->errors, 0);
+		return;
+	}
+	errors = atomic_fetch_add(&count->errors, 1) + 1;
+	if (errors < limit)
+		return;
+	atomic_store(&count->errors, 0);
+	atomic_store(&count->too_many, errors);
+	wakers_wake(&limits->process->wakers, LIMITS_OBSERVER);
+}
+
+unsigned limits_take_errors(struct limits *limits, const struct server *server)
+{
+	return atomic_exchange(&limits->servers[server->index]->too_many, 0);
 }
 
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)

@@ -15,6 +15,7 @@
 
 #include "counterparts.h"
 #include "queue.h"
+#include "reason.h"
 #include "tproxy/config.h"
 #include "tproxy/wakers.h"
 
@@ -90,6 +91,34 @@ void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
 /* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. A change wakes all workers. */
 void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
+
+/* SERVER has come up just now: its `slowstart` begins. */
+void limits_start_slowly(struct limits *limits, const struct server *server);
+
+/* How far its `slowstart` has come, in percent; 100 without one. */
+unsigned limits_progress(const struct limits *limits, const struct server *server);
+
+/*
+ * All sessions that SERVER has now are to end with REASON. Each worker ends its own: it is woken, and looks which of its servers
+ * have a later number than the last one that it has seen, which limits_ends() returns.
+ */
+void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason);
+unsigned limits_ends(struct process_limits *process);
+
+/* The reason for a session of SERVER to end, where that was said since the number SEEN; else REASON_DONE. */
+enum reason limits_end_reason(
+	const struct limits *limits, const struct server *server, unsigned seen);
+
+/*
+ * A connection of a client to SERVER, which `observe`s, has come about, or not. Where it is the last of too many errors, the thread of
+ * number LIMITS_OBSERVER is woken. limits_take_errors() is for that thread: how many there were, or 0.
+ */
+void limits_observe(struct limits *limits, const struct server *server, bool good);
+unsigned limits_take_errors(struct limits *limits, const struct server *server);
+
+enum {
+	LIMITS_OBSERVER = WAKERS_MAX - 1
+};
 
 /* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);

@@ -94,8 +94,7 @@ void queue_join(
 	atomic_fetch_add(&queue->length, 1);
 }
 
-unsigned queue_leave(
-	struct waiter *waiter, unsigned worker, struct queue_parts *mine, bool served)
+unsigned queue_leave(struct waiter *waiter, unsigned worker, struct queue_parts *mine, bool served)
 {
 	struct queue *queue = waiter->queue;
 	struct queue_part *part = &queue->parts[worker];

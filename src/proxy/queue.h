@@ -48,8 +48,7 @@ void queue_join(
 	struct queue *queue, unsigned worker, struct queue_parts *mine, struct waiter *waiter);
 
 /* It waits no more; SERVED: it has got its place. Returns its place in the queue, for the log. */
-unsigned queue_leave(
-	struct waiter *waiter, unsigned worker, struct queue_parts *mine, bool served);
+unsigned queue_leave(struct waiter *waiter, unsigned worker, struct queue_parts *mine, bool served);
 
 /* The first waiter of a part, or NULL; and the part after it of the same worker, or NULL. */
 struct waiter *queue_first(struct queue_part *part);

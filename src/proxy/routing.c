@@ -60,8 +60,8 @@ bool routing_admits(const struct session *session, bool *header)
 }
 
 /* Takes a place at SERVER, unless one with an older ticket waits for it. */
-static enum reason take_place(struct session *session, const struct server *server,
-	uint64_t ticket, const struct server **wanted)
+static enum reason take_place(struct session *session, const struct server *server, uint64_t ticket,
+	const struct server **wanted)
 {
 	struct limits *limits = session->set->limits;
 	const struct proxy *backend = session->backend;
@@ -75,8 +75,8 @@ static enum reason take_place(struct session *session, const struct server *serv
 }
 
 /* Whether no more clients may wait for the server of a rule, and may go to another one. */
-static bool is_given_up(const struct limits *limits, const struct proxy *backend,
-	const struct server *server)
+static bool is_given_up(
+	const struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	return server->maxqueue != 0 && backend->queues && backend->redispatch != 0 &&
 	       queue_length(limits_server_queue(limits, server)) >= server->maxqueue;

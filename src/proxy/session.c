@@ -203,6 +203,8 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 	unsigned pause = timeout != 0 && timeout < RETRY_PAUSE ? timeout : RETRY_PAUSE;
 
 	session->failures++;
+	if (session->server->check.observes && reason_is_retried(reason))
+		limits_observe(session->set->limits, session->server, false);
 	if (!reason_is_retried(reason) || session->failures > session->backend->retries) {
 		session_close(session, reason, error);
 		return;
@@ -255,6 +257,8 @@ static void connect_finished(struct session *session)
 		return;
 	}
 	session->connected = session_now();
+	if (session->server->check.observes)
+		limits_observe(session->set->limits, session->server, true);
 	set_state(session, SESSION_RELAYING);
 	if (send_header(session) && watch_connected(&session->sides[SERVER]))
 		relay_from(session, CLIENT);
@@ -369,8 +373,8 @@ static void go_to_server(struct session *session)
 static void wait_for_server(struct session *session)
 {
 	const unsigned *timeouts = session->backend->timeouts;
-	unsigned timeout = timeouts[TIMEOUT_QUEUE] != 0 ? timeouts[TIMEOUT_QUEUE]
-							: timeouts[TIMEOUT_CONNECT];
+	unsigned timeout =
+		timeouts[TIMEOUT_QUEUE] != 0 ? timeouts[TIMEOUT_QUEUE] : timeouts[TIMEOUT_CONNECT];
 
 	session->wait_due = timeout == 0 ? 0 : session_now() + timeout;
 	set_state(session, SESSION_WAITING);
@@ -573,6 +577,21 @@ void session_close(struct session *session, enum reason reason, int error)
 	client_header_clear(&session->header);
 	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
+}
+
+void session_close_of_servers(struct session_set *set, unsigned seen)
+{
+	struct session *session = TAILQ_FIRST(&set->live), *next;
+
+	for (; session != NULL; session = next) {
+		enum reason reason = REASON_DONE;
+
+		next = TAILQ_NEXT(session, link);
+		if (session->server != NULL)
+			reason = limits_end_reason(set->limits, session->server, seen);
+		if (reason != REASON_DONE)
+			session_close(session, reason, 0);
+	}
 }
 
 void session_close_all(struct session_set *set)

@@ -72,7 +72,8 @@ struct session {
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
 	unsigned greeting;              /* bytes of the header that the server gets */
 	unsigned failures;              /* attempts to connect to the server that failed */
-	uint64_t wait_due; /* HEADER, WAITING, CONNECTING: the end of the wait, attempt or pause; 0: never */
+	uint64_t
+		wait_due; /* HEADER, WAITING, CONNECTING: the end of the wait, attempt or pause; 0: never */
 	uint64_t drain_due; /* DRAINING: when to ask again what was delivered; 0: not yet */
 	size_t undelivered; /* DRAINING: bytes that the kernel held when it was last asked */
 	struct event timer;
@@ -155,6 +156,9 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
  * errno behind it, or 0. Only the first call counts; a session that is draining keeps its reason.
  */
 void session_close(struct session *session, enum reason reason, int error);
+
+/* Ends the sessions whose server's are to end, of all that was said since the number SEEN (limits_end_sessions()). */
+void session_close_of_servers(struct session_set *set, unsigned seen);
 
 /* Ends all sessions of a set, with REASON_SHUTDOWN. */
 void session_close_all(struct session_set *set);

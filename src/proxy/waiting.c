@@ -240,8 +240,7 @@ static struct session *move_on(struct waiting *waiting, enum reason *reason)
 	leave(waiting, false);
 	waiting->session->by_rule = false;
 	waiting->session->redispatched = true;
-	*reason = routing_choose_again(
-		waiting->session, NULL, waiting->waiter.ticket, &wanted);
+	*reason = routing_choose_again(waiting->session, NULL, waiting->waiter.ticket, &wanted);
 	if (*reason != REASON_SERVERS_FULL) {
 		end(waiting);
 		return waiting->session;

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from lab import waiting
-from lab.peers.side_by_side import PORT, PROGRAMS, Proxy, end, server
+from lab.peers.side_by_side import PORT, PROGRAMS, Proxy, end, has_ended, server
 
 HEAD = f"""\
 global
@@ -94,14 +94,6 @@ def test_clients_are_served_in_the_order_in_which_they_came(tmp_path, lines):
     assert haproxy == tproxyd
 
 
-def has_ended(client):
-    """HAProxy ends the connection of a client that it refuses, and tproxyd resets it."""
-    try:
-        return client is None or client.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
 def none_is_served(proxy):
     first, *rest = begin(proxy, 3)
     accepted, _ = proxy.accept()
@@ -123,7 +115,7 @@ def second_leaves(proxy, how):
     accepted, _ = proxy.accept()
     assert_no_other_is_served(proxy)
     how(second)
-    lines = await_lines(proxy, 1)
+    await_lines(proxy, 1)
     end(first, accepted)
     accepted, _ = proxy.accept()
     end(third, accepted)
@@ -167,7 +159,7 @@ def three_for_a_queue_of_one(proxy):
     first, second, third = begin(proxy, 3)
     accepted, _ = proxy.accept()
     assert has_ended(third)
-    lines = await_lines(proxy, 1)
+    await_lines(proxy, 1)
     end(first, accepted)
     accepted, _ = proxy.accept()
     end(second, accepted)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lab import waiting
-from lab.peers.side_by_side import FIRST_SERVER, PORT, PROGRAMS, Proxy, end, server
+from lab.peers.side_by_side import FIRST_SERVER, PORT, PROGRAMS, Proxy, end, has_ended, server
 
 SERVERS = 4
 HEAD = f"""\
@@ -108,7 +108,7 @@ def test_both_try_another_server_where_one_refuses(tmp_path):
     assert set(haproxy) == set(tproxyd) == {"a", "b"}
 
 
-CHANGES = re.compile(r"(?:Backup )?Server l/\w+ is \w+, reason: .*|proxy l has no server available!")
+CHANGES = re.compile(r"(?:Backup )?Server \w+/\w+ is \w+(?:, reason:| via) .*|(?:proxy|backend) \w+ has no server available!|.* D- .*")
 CHECKED = """\
   log stderr format raw local0 debug
   default-server check inter 200ms rise 2 fall 2
@@ -153,3 +153,77 @@ def test_changes_of_state_are_logged_in_the_same_words(tmp_path, name):
     assert of_server(found, "c")[0].startswith("Server l/c is DOWN, reason: Layer4 ")
     assert of_server(found, "d") == []
     assert found[-1].endswith("check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.")
+
+
+FOLLOWED = """\
+  log stderr format raw local0 debug
+  option tcplog
+  retries 0
+  default-server inter 100ms rise 1 fall 1
+  server a 127.0.0.1:6000 check port 6002 on-marked-down shutdown-sessions
+  server b 127.0.0.1:6001 track a
+  server c 127.0.0.1:6001 track m/x backup
+backend m
+  log stderr format raw local0 debug
+  server x 127.0.0.1:6001 track l/a
+"""
+
+
+def both_logs(tmp_path, text, scene, servers):
+    """What both say of their servers until the scene has ended."""
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    found = {}
+    for name in PROGRAMS:
+        proxy = Proxy(tmp_path / name, name, HEAD.replace("  timeout queue 100ms\n", "") + text, servers)
+        scene(proxy)
+        found[name] = [re.sub(r".* (l l/\w) \S+ \d+ D-", r"\1 D-", line) for line in changes(proxy)]
+        proxy.close()
+    assert found["haproxy"]
+    return found["haproxy"], found["tproxyd"]
+
+
+def goes_down_and_up(proxy):
+    """A server that others follow, and which has a session."""
+    checked = proxy.listeners.pop()
+    client, accepted, letter = proxy.connect("198.51.100.1")
+    assert letter == "a"
+    checked.close()
+    waiting.until(lambda: any(" D- " in line for line in changes(proxy)), "the session of the server that went down ends")
+    assert has_ended(client)
+    with proxy.namespace:
+        proxy.listeners.append(socket.create_server(("127.0.0.1", 6002)))
+    waiting.until(lambda: any("l/b is UP" in line for line in changes(proxy)), "the servers come up")
+    for each in (client, accepted):
+        each.close()
+
+
+def test_servers_that_follow_others_change_with_them_in_the_same_words(tmp_path):
+    haproxy, tproxyd = both_logs(tmp_path, FOLLOWED, goes_down_and_up, 3)
+    assert haproxy == tproxyd
+    assert [line for line in tproxyd if " D- " in line] == ["l l/a D- 1/1/0/0/0 0/0"]
+
+
+OBSERVED = """\
+  log stderr format raw local0 debug
+  retries 0
+  server a 127.0.0.1:6009 check port 6000 inter 60s rise 1 fall 2 observe layer4 error-limit 3 on-error {action}
+"""
+
+
+@pytest.mark.parametrize("action, clients", [("mark-down", 3), ("fail-check", 6), ("sudden-death", 6)])
+def test_errors_of_connections_take_a_server_down_after_as_many_clients(tmp_path, action, clients):
+    def scene(proxy):
+        checked = proxy.listeners.pop()
+        for number in range(clients):
+            assert not changes(proxy), f"it is down after {number} clients"
+            client, accepted, _ = proxy.connect("198.51.100.1")
+            assert accepted is None
+            if client:
+                client.close()
+        waiting.until(lambda: len(changes(proxy)) == 2, "it is down, and no server is left")
+        checked.close()
+
+    haproxy, tproxyd = both_logs(tmp_path, OBSERVED.format(action=action), scene, 1)
+    sessions = re.compile(r"\d+ sessions active")
+    assert [sessions.sub("", line) for line in haproxy] == [sessions.sub("", line) for line in tproxyd]

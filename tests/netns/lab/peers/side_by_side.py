@@ -69,3 +69,11 @@ def end(client, accepted):
     accepted.close()
     assert client.recv(1) == b""
     client.close()
+
+
+def has_ended(client):
+    """HAProxy ends the connection of a client that it refuses, and tproxyd resets it."""
+    try:
+        return client is None or client.recv(1) == b""
+    except ConnectionResetError:
+        return True
