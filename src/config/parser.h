@@ -225,10 +225,7 @@ void config_resolve(struct parser *parser);
 /* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
 void config_resolve_rules(struct parser *parser);
 
-/* And after that part: which servers follow others. */
-void config_resolve_tracks(struct parser *parser);
-
-/* And after that: the sections of `mode udp`. */
+/* And after that part: the sections of `mode udp`. */
 void config_resolve_datagrams(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */

@@ -203,6 +203,76 @@ static void resolve_default_backends(struct parser *parser)
 		resolve_default_backend(parser, section, &config->proxies[i]);
 }
 
+static const struct server *find_server(const struct proxy *backend, const char *name)
+{
+	for (size_t i = 0; i < backend->server_count; i++)
+		if (strcmp(backend->servers[i].name, name) == 0)
+			return &backend->servers[i];
+	return NULL;
+}
+
+/* The server that TEXT names, from within BACKEND; NULL: there is none. */
+static const struct server *find_tracked(
+	const struct parser *parser, const struct proxy *backend, const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	if (slash == NULL)
+		return find_server(backend, text);
+	for (size_t i = 0; i < parser->config->proxy_count; i++) {
+		const struct proxy *other = &parser->config->proxies[i];
+
+		if (other->role & ROLE_BACKEND && strlen(other->name) == (size_t)(slash - text) &&
+			strncmp(other->name, text, (size_t)(slash - text)) == 0)
+			return find_server(other, slash + 1);
+	}
+	return NULL;
+}
+
+static void resolve_track(struct parser *parser, const struct proxy *backend,
+	const struct server_line *line, struct server *server)
+{
+	if (line->track == NULL)
+		return;
+	server->track = find_tracked(parser, backend, line->track);
+	if (server->check.on)
+		parser_fail_at(parser, server->line, "track",
+			"the server cannot be checked, too; leave 'check' out, or write 'no-check'");
+	else if (server->track == NULL)
+		parser_fail_at(parser, server->line, line->track,
+			"no server of this file; write its name, or BACKEND/SERVER");
+}
+
+/* Whoever follows others must come to one that is checked. */
+static void check_track(struct parser *parser, const struct server *server)
+{
+	const struct server *last = server;
+	unsigned steps = 0;
+
+	while (last->track != NULL && steps++ <= parser->config->server_count)
+		last = last->track;
+	if (server->track != NULL && !last->check.on)
+		parser_fail_at(parser, server->line, server->name,
+			"'track' leads to no server that is checked; write 'check' on the line of '%s'",
+			last->name);
+}
+
+static void resolve_tracks(struct parser *parser)
+{
+	struct config *config = parser->config;
+	const struct section *section = parser->sections;
+
+	for (size_t i = 0; i < config->proxy_count; i++, section = section->next)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			resolve_track(parser, &config->proxies[i], &section->servers[j],
+				&config->proxies[i].servers[j]);
+	if (diag_count(parser->diag, DIAG_ERROR) > 0)
+		return;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			check_track(parser, &config->proxies[i].servers[j]);
+}
+
 static bool same_interface(const struct bind *a, const struct bind *b)
 {
 	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
@@ -262,7 +332,7 @@ void config_resolve(struct parser *parser)
 	resolve_sections(parser);
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
-	config_resolve_tracks(parser);
+	resolve_tracks(parser);
 	config_resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&

@@ -319,6 +319,21 @@ void shares_drain(struct shares *shares)
 	shares->drains = true;
 }
 
+static void end_sessions(struct session_set *set, unsigned seen)
+{
+	struct session *session = TAILQ_FIRST(&set->live), *next;
+
+	for (; session != NULL; session = next) {
+		enum reason reason = REASON_DONE;
+
+		next = TAILQ_NEXT(session, link);
+		if (session->server != NULL)
+			reason = limits_end_reason(set->limits, session->server, seen);
+		if (reason != REASON_DONE)
+			session_close(session, reason, 0);
+	}
+}
+
 /* Where a server went down, say, and its sessions are to end with it. */
 static void end_sessions_of_servers(struct shares *shares)
 {
@@ -326,10 +341,10 @@ static void end_sessions_of_servers(struct shares *shares)
 
 	if (ends == shares->ends)
 		return;
-	session_close_of_servers(&shares->current->sessions, shares->ends);
+	end_sessions(&shares->current->sessions, shares->ends);
 	for (struct share *share = TAILQ_FIRST(&shares->draining); share != NULL;
 		share = TAILQ_NEXT(share, link))
-		session_close_of_servers(&share->sessions, shares->ends);
+		end_sessions(&share->sessions, shares->ends);
 	shares->ends = ends;
 }
 

@@ -313,19 +313,6 @@ static void side_open(struct session *session, enum side_name name, int fd)
 		socket_keep_alive(fd);
 }
 
-/*
- * Whether the connection to the server would come from an address that a header names and that no
- * client of this host can have. The kernel would take some of them: the host's own, above all. So
- * an address about which the kernel cannot be asked is not used either.
- */
-static bool source_cannot_be(const struct session *session)
-{
-	return addr_family(&session->destination) != AF_UNSPEC &&
-	       upstream_uses_client(&session->server->source) &&
-	       (!addr_is_unicast(&session->client) ||
-		       session_set_address_kind(session->set, &session->client) != ADDRESS_OTHER);
-}
-
 static void connect_to_server(struct session *session)
 {
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
@@ -338,7 +325,7 @@ static void connect_to_server(struct session *session)
 		session_close(session, reason, error);
 		return;
 	}
-	if (source_cannot_be(session)) {
+	if (!destination_allows_source(session)) {
 		session_close(session, REASON_HEADER_ADDRESS, 0);
 		return;
 	}
@@ -577,21 +564,6 @@ void session_close(struct session *session, enum reason reason, int error)
 	client_header_clear(&session->header);
 	session_set_remove(session);
 	set_state(session, SESSION_CLOSING);
-}
-
-void session_close_of_servers(struct session_set *set, unsigned seen)
-{
-	struct session *session = TAILQ_FIRST(&set->live), *next;
-
-	for (; session != NULL; session = next) {
-		enum reason reason = REASON_DONE;
-
-		next = TAILQ_NEXT(session, link);
-		if (session->server != NULL)
-			reason = limits_end_reason(set->limits, session->server, seen);
-		if (reason != REASON_DONE)
-			session_close(session, reason, 0);
-	}
 }
 
 void session_close_all(struct session_set *set)

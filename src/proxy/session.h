@@ -157,9 +157,6 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
  */
 void session_close(struct session *session, enum reason reason, int error);
 
-/* Ends the sessions whose server's are to end, of all that was said since the number SEEN (limits_end_sessions()). */
-void session_close_of_servers(struct session_set *set, unsigned seen);
-
 /* Ends all sessions of a set, with REASON_SHUTDOWN. */
 void session_close_all(struct session_set *set);
 

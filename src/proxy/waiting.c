@@ -1,27 +1,16 @@
 /*
  * A session that waits stands in its backend's queue, or in that of the one server that may serve it (queue.h). Whoever gives a
- * place back wakes the worker of the oldest one that could take it. The worker looks at the end of its turn, and for each
- * queue tries the first of its own: that one takes a place only where no older one, of any worker, could have it.
+ * place back wakes the worker of the oldest one that could take it.
  *
  * No free place is forgotten: where the oldest one takes a place or leaves, the worker of the next one is woken if a place
  * is left. And where one who was woken has the place taken away, the one who took it gives it back some day.
- *
- * A server that goes down keeps its queue, as in HAProxy, but with `option redispatch` its clients go to the others.
- * The trap: an older configuration's clients wait in the same queues, and may not know a new server. While the oldest one
- * can't be served, those behind it wait, too, no longer than `timeout queue`.
  */
 #include "waiting.h"
 
 #include "balance.h"
 #include "interest.h"
-#include "routing.h"
 
 #include <stdlib.h>
-
-static struct waiting *waiting_of(struct waiter *waiter)
-{
-	return (struct waiting *)waiter; /* its first member */
-}
 
 /* --- waking --- */
 
@@ -113,7 +102,7 @@ void waiting_give_back(struct session *session, const struct server *server)
 
 /* --- coming and going --- */
 
-static void join(struct waiting *waiting)
+void waiting_join(struct waiting *waiting)
 {
 	struct session *session = waiting->session;
 	struct limits *limits = session->set->limits;
@@ -126,7 +115,7 @@ static void join(struct waiting *waiting)
 	loop->serves = true; /* a place may have been given back before it had joined */
 }
 
-static void leave(struct waiting *waiting, bool served)
+void waiting_leave_queue(struct waiting *waiting, bool served)
 {
 	struct session_loop *loop = waiting->session->set->loop;
 	struct queue_head head = queue_oldest(waiting->waiter.queue);
@@ -158,11 +147,11 @@ enum reason waiting_begin(struct session *session, const struct server *server)
 	waiting->since = session_now();
 	waiting->waiter.ticket = queue_ticket(limits_backend_queue(limits, session->backend));
 	limits_wait(limits, session->backend);
-	join(waiting);
+	waiting_join(waiting);
 	return REASON_DONE;
 }
 
-static void end(struct waiting *waiting)
+void waiting_end(struct waiting *waiting)
 {
 	waiting->until = session_now();
 	limits_wait_no_more(waiting->session->set->limits, waiting->session->backend);
@@ -174,8 +163,8 @@ void waiting_leave(struct session *session)
 
 	if (waiting == NULL || waiting->waiter.queue == NULL)
 		return;
-	leave(waiting, false);
-	end(waiting);
+	waiting_leave_queue(waiting, false);
+	waiting_end(waiting);
 }
 
 void waiting_free(struct session *session)
@@ -183,10 +172,7 @@ void waiting_free(struct session *session)
 	free(session->waiting);
 }
 
-/* --- whose turn it is --- */
-
-/* Whether an older one, of any worker, has to come first. Its worker is woken, if there is a place for it. */
-static bool comes_later(struct waiting *waiting)
+bool waiting_comes_later(struct waiting *waiting)
 {
 	struct session *session = waiting->session;
 	struct limits *limits = session->set->limits;
@@ -205,77 +191,4 @@ static bool comes_later(struct waiting *waiting)
 		return false;
 	wake_oldest(session->set->loop, any);
 	return true;
-}
-
-static struct session *served(struct waiting *waiting)
-{
-	leave(waiting, true);
-	end(waiting);
-	return waiting->session;
-}
-
-static struct session *try_first(struct waiting *waiting)
-{
-	const struct server *wanted;
-
-	if (comes_later(waiting) || routing_choose_again(waiting->session, waiting->server,
-					    waiting->waiter.ticket, &wanted) != REASON_DONE)
-		return NULL;
-	return served(waiting);
-}
-
-static bool has_lost_its_server(const struct waiting *waiting)
-{
-	const struct session *session = waiting->session;
-
-	return waiting->server != NULL && session->backend->redispatch != 0 &&
-	       !balance_is_usable(session->set->limits, waiting->server);
-}
-
-/* It goes to another server, or waits for one, with the ticket that it has. NULL: it waits. */
-static struct session *move_on(struct waiting *waiting, enum reason *reason)
-{
-	const struct server *wanted;
-
-	leave(waiting, false);
-	waiting->session->by_rule = false;
-	waiting->session->redispatched = true;
-	*reason = routing_choose_again(waiting->session, NULL, waiting->waiter.ticket, &wanted);
-	if (*reason != REASON_SERVERS_FULL) {
-		end(waiting);
-		return waiting->session;
-	}
-	waiting->server = wanted;
-	join(waiting);
-	return NULL;
-}
-
-static struct session *next_of_part(struct queue_part *part, enum reason *reason)
-{
-	struct waiter *first;
-	struct session *moved;
-
-	while ((first = queue_first(part)) != NULL) {
-		if (!has_lost_its_server(waiting_of(first)))
-			return try_first(waiting_of(first));
-		moved = move_on(waiting_of(first), reason);
-		if (moved != NULL)
-			return moved;
-	}
-	return NULL;
-}
-
-struct session *waiting_next(struct session_loop *loop, enum reason *reason)
-{
-	struct session *session = NULL;
-
-	loop->serves = false;
-	for (struct queue_part *part = TAILQ_FIRST(&loop->queues), *next;
-		part != NULL && session == NULL; part = next) {
-		next = queue_next_part(part);
-		*reason = REASON_DONE;
-		session = next_of_part(part, reason);
-	}
-	loop->serves |= session != NULL;
-	return session;
 }

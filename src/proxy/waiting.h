@@ -34,6 +34,16 @@ void waiting_free(struct session *session);
  */
 struct session *waiting_next(struct session_loop *loop, enum reason *reason);
 
+/*
+ * The parts of it. waiting_join() lets it stand in the queue of its server, or of its backend (NULL); waiting_leave_queue() takes it
+ * out again, SERVED where it has got a place, and waiting_end() ends the wait as a whole. waiting_comes_later() says whether an older one,
+ * of any worker, has to come first; its worker is woken, if there is a place for it.
+ */
+void waiting_join(struct waiting *waiting);
+void waiting_leave_queue(struct waiting *waiting, bool served);
+void waiting_end(struct waiting *waiting);
+bool waiting_comes_later(struct waiting *waiting);
+
 /* Gives the session's place at SERVER back, and wakes the worker of the one who has waited for it longest. */
 void waiting_give_back(struct session *session, const struct server *server);
 
