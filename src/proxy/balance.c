@@ -77,9 +77,11 @@ static bool is_candidate(const struct choice *choice, const struct server *serve
 
 static bool has_room(const struct choice *choice, const struct server *server)
 {
-	if (!choice->backend->queues)
-		return limits_has_place(choice->limits, server);
-	return limits_has_place(choice->limits, server) &&
+	if (server->maxconn == 0)
+		return true;
+	if (!limits_has_place(choice->limits, server))
+		return false;
+	return !choice->backend->queues ||
 	       !queue_has_older(limits_server_queue(choice->limits, server),
 		       choice->ticket == NO_TICKET ? UINT64_MAX : choice->ticket);
 }

@@ -61,7 +61,8 @@ void session_loop_reap(struct session_loop *loop)
 
 	while ((session = TAILQ_FIRST(&loop->dead)) != NULL) {
 		TAILQ_REMOVE(&loop->dead, session, link);
-		waiting_free(session);
+		if (session->waiting != NULL)
+			waiting_free(session);
 		free(session);
 	}
 }
@@ -124,7 +125,8 @@ void session_set_remove(struct session *session)
 	direction_clear(&session->directions[CLIENT], &set->loop->pool);
 	direction_clear(&session->directions[SERVER], &set->loop->pool);
 	refill_spare(set->loop);
-	waiting_leave(session);
+	if (session->waiting != NULL)
+		waiting_leave(session);
 	if (session->server != NULL)
 		waiting_give_back(session, session->server);
 	limits_leave(set->limits, session->frontend);

@@ -161,7 +161,7 @@ void waiting_leave(struct session *session)
 {
 	struct waiting *waiting = session->waiting;
 
-	if (waiting == NULL || waiting->waiter.queue == NULL)
+	if (waiting->waiter.queue == NULL)
 		return;
 	waiting_leave_queue(waiting, false);
 	waiting_end(waiting);

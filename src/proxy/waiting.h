@@ -22,7 +22,7 @@ struct waiting {
  */
 enum reason waiting_begin(struct session *session, const struct server *server);
 
-/* The session waits no more, if it does: it ends. */
+/* The session, which has waited, waits no more, if it still does: it ends. */
 void waiting_leave(struct session *session);
 
 /* Frees what is left of the wait. */
