@@ -29,8 +29,8 @@ enum timeout {
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
 	TIMEOUT_CHECK,      /* see proxy/health.h */
-	TIMEOUT_QUEUE, /* never used: no client waits, and with a server's maxconn it is an error */
-	TIMEOUT_TUNNEL, /* as both of them, instead of them, once the server is reached */
+	TIMEOUT_QUEUE,      /* the client waits for a server; 0: as long as TIMEOUT_CONNECT */
+	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
 };
 
@@ -85,14 +85,25 @@ enum {
 	WEIGHT_MAX = 256
 };
 
+/* What too many errors in a row of clients' connections do to a server; with all of them it is checked soon. */
+enum on_error {
+	ON_ERROR_FAIL_CHECK,   /* as a check that has failed */
+	ON_ERROR_FASTINTER,    /* no more */
+	ON_ERROR_SUDDEN_DEATH, /* one more check that fails takes it down */
+	ON_ERROR_MARK_DOWN,    /* it is down */
+};
+
 /* How a server is checked; 0 stands for HAProxy's default (proxy/health.h). */
 struct server_check {
 	bool on;
 	unsigned inter, fastinter,
-		downinter;   /* between two checks; the last two by default as the first */
-	unsigned rise, fall; /* how many checks take a server up, and down */
-	unsigned port;       /* 0: the address's, or the server's */
-	struct addr addr;    /* of family AF_UNSPEC: the server's */
+		downinter;    /* between two checks; the last two by default as the first */
+	unsigned rise, fall;  /* how many checks take a server up, and down */
+	unsigned port;        /* 0: the address's, or the server's */
+	struct addr addr;     /* of family AF_UNSPEC: the server's */
+	bool observes;        /* errors of clients' connections count */
+	unsigned error_limit; /* so many in a row, and then: */
+	enum on_error on_error;
 };
 
 struct server {
@@ -102,10 +113,16 @@ struct server {
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
 	struct header_fields send_proxy_fields;
-	unsigned weight;  /* its share of the clients; 0: only `use-server` chooses it */
-	unsigned maxconn; /* sessions at the same time; 0: no limit of its own */
-	bool backup;      /* serves where no other server can */
-	bool disabled;    /* never used */
+	unsigned weight;   /* its share of the clients; 0: only `use-server` chooses it */
+	unsigned maxconn;  /* sessions at the same time; 0: no limit of its own */
+	unsigned maxqueue; /* clients that wait for it alone; 0: no limit of their own */
+	unsigned
+		slowstart; /* how long its weight and its maxconn grow once it has come up; 0: at once */
+	const struct server *track; /* its state is that one's; NULL: its own */
+	bool ends_sessions_down;    /* its sessions end where it goes down */
+	bool ends_backups_up;       /* those of its backend's backups end where it comes up */
+	bool backup;                /* serves where no other server can */
+	bool disabled;              /* never used */
 	struct server_check check;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
@@ -252,6 +269,9 @@ struct proxy {
 	enum balance balance;
 	unsigned draws; /* of BALANCE_RANDOM */
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
+	bool static_weights; /* `static-rr`: `slowstart` does not change them */
+	bool ramps;          /* a server has a `slowstart` */
+	bool queues;   /* clients wait where its servers are full: one of them has a maxconn */
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
 	struct turns turns
 		[2]; /* of the active servers, and of the backups; without those that are never used */

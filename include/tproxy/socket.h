@@ -104,6 +104,9 @@ int socket_take_error(int fd);
  */
 bool socket_has_failed(int fd);
 
+/* Whether the peer has ended its data, and none of it waits to be read. Takes the error of a connection that has failed. */
+bool socket_has_nothing_more(int fd);
+
 /* Bytes that the peer has not acknowledged; a FIN counts as one (SIOCOUTQ, tcp(7)). */
 size_t socket_undelivered(int fd);
 

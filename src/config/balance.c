@@ -34,9 +34,10 @@ void parse_balance(struct parser *parser)
 	static const struct {
 		const char *name;
 		enum balance balance;
-	} algorithms[] = {{"roundrobin", BALANCE_ROUNDROBIN}, {"static-rr", BALANCE_ROUNDROBIN},
-		{"leastconn", BALANCE_LEASTCONN}, {"first", BALANCE_FIRST},
-		{"source", BALANCE_SOURCE}};
+		bool is_static;
+	} algorithms[] = {{"roundrobin", BALANCE_ROUNDROBIN, false},
+		{"static-rr", BALANCE_ROUNDROBIN, true}, {"leastconn", BALANCE_LEASTCONN, false},
+		{"first", BALANCE_FIRST, false}, {"source", BALANCE_SOURCE, false}};
 	const char *word = parser_require_word(parser, "an algorithm such as roundrobin");
 	struct proxy *proxy = &parser->section->proxy;
 
@@ -46,6 +47,7 @@ void parse_balance(struct parser *parser)
 	for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++)
 		if (strcmp(word, algorithms[i].name) == 0) {
 			proxy->balance = algorithms[i].balance;
+			proxy->static_weights = algorithms[i].is_static;
 			return;
 		}
 	if (parse_draws(parser, word, &proxy->draws)) {

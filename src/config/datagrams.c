@@ -22,6 +22,12 @@ static void check_servers(struct parser *parser, const struct proxy *backend)
 		if (server->send_proxy != PROXY_HEADER_NONE)
 			parser_fail_at(parser, server->line, server->name,
 				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");
+		if (server->ends_sessions_down || server->ends_backups_up)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' there are no sessions to shut down; leave 'on-marked-down' and 'on-marked-up' out");
+		if (server->maxqueue != 0)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' no datagram waits for a server; leave 'maxqueue' out");
 	}
 }
 

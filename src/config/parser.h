@@ -41,6 +41,7 @@ struct server_line {
 		struct addr address; /* where no other way finds one */
 	} init_addr;
 	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
+	const char *track;   /* what `track` names, or NULL */
 };
 
 /* A rule, and the name of the backend or server that it chooses, or NULL. */
@@ -200,6 +201,11 @@ void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
 void parse_server_check_addr(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
+void parse_server_observe(struct parser *parser);
+void parse_server_on_error(struct parser *parser);
+void parse_server_on_marked_down(struct parser *parser);
+void parse_server_on_marked_up(struct parser *parser);
+void parse_server_track(struct parser *parser);
 void parse_server_init_addr(struct parser *parser);
 void parse_server_enabled(struct parser *parser);
 void parse_server_no_backup(struct parser *parser);

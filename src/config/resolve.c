@@ -86,16 +86,6 @@ static void check_source(
 		addr_family(&source->address) == AF_INET ? "IPv4" : "IPv6");
 }
 
-/* Where HAProxy would let clients wait for a server, it has to be said that tproxyd does not. */
-static void check_queue(
-	struct parser *parser, const struct proxy *proxy, const struct server *server)
-{
-	if (proxy->timeouts[TIMEOUT_QUEUE] != 0 && server->maxconn != 0)
-		parser_fail_at(parser, server->line, server->name,
-			"'timeout queue' holds for it, and no client waits for a server with 'maxconn': "
-			"where all are full, it is refused (servers-full); leave one of the two out");
-}
-
 /* `option transparent` puts one server at the original destination in place of all others, as HAProxy does. */
 static void put_original(struct parser *parser, struct section *section)
 {
@@ -135,7 +125,8 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 			line->server.source = section->source;
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
-		check_queue(parser, proxy, &line->server);
+		proxy->ramps |= line->server.slowstart != 0;
+		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);
@@ -212,6 +203,76 @@ static void resolve_default_backends(struct parser *parser)
 		resolve_default_backend(parser, section, &config->proxies[i]);
 }
 
+static const struct server *find_server(const struct proxy *backend, const char *name)
+{
+	for (size_t i = 0; i < backend->server_count; i++)
+		if (strcmp(backend->servers[i].name, name) == 0)
+			return &backend->servers[i];
+	return NULL;
+}
+
+/* The server that TEXT names, from within BACKEND; NULL: there is none. */
+static const struct server *find_tracked(
+	const struct parser *parser, const struct proxy *backend, const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	if (slash == NULL)
+		return find_server(backend, text);
+	for (size_t i = 0; i < parser->config->proxy_count; i++) {
+		const struct proxy *other = &parser->config->proxies[i];
+
+		if (other->role & ROLE_BACKEND && strlen(other->name) == (size_t)(slash - text) &&
+			strncmp(other->name, text, (size_t)(slash - text)) == 0)
+			return find_server(other, slash + 1);
+	}
+	return NULL;
+}
+
+static void resolve_track(struct parser *parser, const struct proxy *backend,
+	const struct server_line *line, struct server *server)
+{
+	if (line->track == NULL)
+		return;
+	server->track = find_tracked(parser, backend, line->track);
+	if (server->check.on)
+		parser_fail_at(parser, server->line, "track",
+			"the server cannot be checked, too; leave 'check' out, or write 'no-check'");
+	else if (server->track == NULL)
+		parser_fail_at(parser, server->line, line->track,
+			"no server of this file; write its name, or BACKEND/SERVER");
+}
+
+/* Whoever follows others must come to one that is checked. */
+static void check_track(struct parser *parser, const struct server *server)
+{
+	const struct server *last = server;
+	unsigned steps = 0;
+
+	while (last->track != NULL && steps++ <= parser->config->server_count)
+		last = last->track;
+	if (server->track != NULL && !last->check.on)
+		parser_fail_at(parser, server->line, server->name,
+			"'track' leads to no server that is checked; write 'check' on the line of '%s'",
+			last->name);
+}
+
+static void resolve_tracks(struct parser *parser)
+{
+	struct config *config = parser->config;
+	const struct section *section = parser->sections;
+
+	for (size_t i = 0; i < config->proxy_count; i++, section = section->next)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			resolve_track(parser, &config->proxies[i], &section->servers[j],
+				&config->proxies[i].servers[j]);
+	if (diag_count(parser->diag, DIAG_ERROR) > 0)
+		return;
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			check_track(parser, &config->proxies[i].servers[j]);
+}
+
 static bool same_interface(const struct bind *a, const struct bind *b)
 {
 	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
@@ -271,6 +332,7 @@ void config_resolve(struct parser *parser)
 	resolve_sections(parser);
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
+	resolve_tracks(parser);
 	config_resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&

@@ -148,6 +148,59 @@ void parse_server_check_addr(struct parser *parser)
 		parser_fail(parser, word, "not an address that can be checked");
 }
 
+/* Takes a word, which must be the only one that is supported. */
+static bool take_only(struct parser *parser, const char *only, const char *why)
+{
+	const char *word = parser_require_word(parser, only);
+
+	if (word != NULL && strcmp(word, only) != 0)
+		parser_fail(parser, word, "%s; write '%s'", why, only);
+	return word != NULL;
+}
+
+void parse_server_observe(struct parser *parser)
+{
+	parser->server->server.check.observes =
+		take_only(parser, "layer4", "not supported: tproxyd reads nothing of what passes");
+}
+
+void parse_server_on_marked_down(struct parser *parser)
+{
+	parser->server->server.ends_sessions_down =
+		take_only(parser, "shutdown-sessions", "not an action");
+}
+
+void parse_server_on_marked_up(struct parser *parser)
+{
+	parser->server->server.ends_backups_up =
+		take_only(parser, "shutdown-backup-sessions", "not an action");
+}
+
+void parse_server_on_error(struct parser *parser)
+{
+	static const char *const names[] = {
+		[ON_ERROR_FAIL_CHECK] = "fail-check",
+		[ON_ERROR_FASTINTER] = "fastinter",
+		[ON_ERROR_SUDDEN_DEATH] = "sudden-death",
+		[ON_ERROR_MARK_DOWN] = "mark-down",
+	};
+	const char *word = parser_require_word(parser, "an action such as mark-down");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && word != NULL; i++)
+		if (strcmp(word, names[i]) == 0) {
+			parser->server->server.check.on_error = (enum on_error)i;
+			return;
+		}
+	if (word != NULL)
+		parser_fail(parser, word,
+			"not an action; write 'fastinter', 'fail-check', 'sudden-death' or 'mark-down'");
+}
+
+void parse_server_track(struct parser *parser)
+{
+	parser->server->track = parser_require_text(parser, "a server, or BACKEND/SERVER");
+}
+
 void parse_server_no_backup(struct parser *parser)
 {
 	parser->server->server.backup = false;

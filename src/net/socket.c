@@ -233,6 +233,13 @@ bool socket_has_failed(int fd)
 	return poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR);
 }
 
+bool socket_has_nothing_more(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 size_t socket_undelivered(int fd)
 {
 	int bytes = 0;

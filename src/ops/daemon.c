@@ -221,7 +221,9 @@ static void on_health_changed(void *arg, const struct health_change *change)
 		line);
 	if (!change->up && change->active + change->backups == 0)
 		log_line(daemon->current->log, change->backend, LOG_EMERG,
-			"proxy %s has no server available!", change->backend->name);
+			"%s %s has no server available!",
+			change->backend->role == ROLE_LISTEN ? "proxy" : "backend",
+			change->backend->name);
 }
 
 /* Once the threads run, or with the next generation that is put in force. */
@@ -361,6 +363,8 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	eventfd_read(fd, &count);
+	wakers_look(limits_wakers(limits_process(daemon->current->limits)), LIMITS_OBSERVER);
+	health_observe(daemon->health);
 	if (workers_are_settled(&daemon->workers)) {
 		if (daemon->reloading)
 			report_reload(daemon);
@@ -450,6 +454,8 @@ static int daemon_prepare(struct daemon *daemon)
 			first->log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
 		return -1;
 	}
+	wakers_add(limits_wakers(limits_process(first->limits)), LIMITS_OBSERVER,
+		daemon->workers.reports);
 	if (workers_bind(
 		    &daemon->workers, daemon->permanent.descriptors.workers, first, &failure) == 0)
 		return 0;

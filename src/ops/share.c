@@ -248,6 +248,7 @@ void share_take_over(struct share *share)
 	for (older = TAILQ_FIRST(&shares->draining); older != NULL; older = TAILQ_NEXT(older, link))
 		receivers_inherit(&share->receivers, older->generation->config, &older->receivers);
 	receivers_start(&share->receivers, &share->flows, &tried_again);
+	shares->loop.serves = true; /* a limit of a server may be higher now */
 	shares->sweeps = true;
 }
 
@@ -291,6 +292,8 @@ void shares_sweep(struct shares *shares)
 {
 	struct share *next;
 
+	if (shares->loop.serves)
+		session_loop_serve(&shares->loop);
 	session_loop_reap(&shares->loop);
 	flow_loop_end_turn(&shares->flow_loop);
 	if (!shares->sweeps)
@@ -316,8 +319,39 @@ void shares_drain(struct shares *shares)
 	shares->drains = true;
 }
 
+static void end_sessions(struct session_set *set, unsigned seen)
+{
+	struct session *session = TAILQ_FIRST(&set->live), *next;
+
+	for (; session != NULL; session = next) {
+		enum reason reason = REASON_DONE;
+
+		next = TAILQ_NEXT(session, link);
+		if (session->server != NULL)
+			reason = limits_end_reason(set->limits, session->server, seen);
+		if (reason != REASON_DONE)
+			session_close(session, reason, 0);
+	}
+}
+
+/* Where a server went down, say, and its sessions are to end with it. */
+static void end_sessions_of_servers(struct shares *shares)
+{
+	unsigned ends = limits_ends(share_process_limits(shares->current));
+
+	if (ends == shares->ends)
+		return;
+	end_sessions(&shares->current->sessions, shares->ends);
+	for (struct share *share = TAILQ_FIRST(&shares->draining); share != NULL;
+		share = TAILQ_NEXT(share, link))
+		end_sessions(&share->sessions, shares->ends);
+	shares->ends = ends;
+}
+
 void shares_look(struct shares *shares)
 {
+	session_loop_look(&shares->loop);
+	end_sessions_of_servers(shares);
 	shares->sweeps = true;
 }
 

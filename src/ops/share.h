@@ -31,6 +31,7 @@ struct shares {
 	struct share_list draining; /* the older ones */
 	bool drains;                /* the current one does, too */
 	bool sweeps;                /* one of those may be done */
+	unsigned ends;              /* the last of limits_ends() that it has seen */
 	time_t pause_line_due; /* monotonic seconds: no line about a lack of resources before */
 };
 
@@ -68,7 +69,10 @@ struct process_limits *share_process_limits(const struct share *share);
 /* Frees the shares that are done, and what ended in them. Call it after each turn of the event loop. */
 void shares_sweep(struct shares *shares);
 
-/* The main thread has something new to say of generations; the next sweep looks at all of them. */
+/*
+ * Another thread has something new to say: of servers, whose sessions are to end or may have a place, or of generations; the next
+ * sweep looks at all of those.
+ */
 void shares_look(struct shares *shares);
 
 /* Each listener accepts the clients in its queue, and closes then; no flow begins any more. */

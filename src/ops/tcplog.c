@@ -3,7 +3,7 @@
  *
  *   client:port [date] frontend backend/server Tw/Tc/Tt bytes state counts/retries queues
  *
- * Tw is always 0 and both queues are empty, since tproxyd has no queues; -1 is a phase that was not
+ * Tw is the time that it waited for a server, and the queues say how many had their turn before it; -1 is a phase that was not
  * reached. The second letter of the state says in which phase the session ended. Retries are the
  * attempts after the first one.
  *
@@ -15,6 +15,8 @@
  * all four, so one is added to the first two.
  */
 #include "tcplog.h"
+
+#include "proxy/waiting.h"
 
 #include <stdio.h>
 #include <syslog.h>
@@ -34,10 +36,13 @@ static char end_phase(const struct session *session)
 {
 	const struct direction *server = &session->directions[SERVER];
 
-	if (session->reason == REASON_DONE)
+	if (session->reason == REASON_DONE || session->reason == REASON_SERVER_DOWN ||
+		session->reason == REASON_SERVER_UP)
 		return '-';
 	if (session->reason == REASON_CONTENT_REJECTED)
 		return 'R';
+	if (session->waiting != NULL && session->server == NULL)
+		return session->reason == REASON_CLIENT_RESET ? 'D' : 'Q'; /* as HAProxy has it */
 	if (session->connected == 0)
 		return 'C';
 	return server->eof_in && !server->cut_short ? 'L' : 'D';
@@ -47,6 +52,24 @@ static char end_phase(const struct session *session)
 static long since_accept(const struct session *session, uint64_t at)
 {
 	return at == 0 ? -1 : (long)(at - session->accepted);
+}
+
+/* Tw: milliseconds, or -1 where no server was found and none was waited for. */
+static long waited(const struct session *session)
+{
+	const struct waiting *waiting = session->waiting;
+
+	if (waiting == NULL)
+		return session->server == NULL ? -1 : 0;
+	return waiting->until == 0 ? -1 : (long)(waiting->until - waiting->since);
+}
+
+/* The one that it has come to, or that it waits for alone; or NULL. */
+static const struct server *server_of(const struct session *session)
+{
+	if (session->server == NULL && session->waiting != NULL)
+		return session->waiting->server;
+	return session->server;
 }
 
 /* Each failed attempt was followed by a retry, but for the one that ended the session. */
@@ -91,23 +114,27 @@ bool tcplog_is_due(const struct session *session)
 
 void tcplog_format(const struct session *session, char *out, size_t room)
 {
-	struct limits_counts counts = limits_counts(
-		session->set->limits, session->frontend, session->backend, session->server);
+	static const struct waiting none;
+	const struct waiting *waiting = session->waiting != NULL ? session->waiting : &none;
+	const struct server *chosen = server_of(session);
+	struct limits_counts counts =
+		limits_counts(session->set->limits, session->frontend, session->backend, chosen);
 	const char *backend =
 		session->backend == NULL ? session->frontend->name : session->backend->name;
-	const char *server = session->server == NULL ? "<NOSRV>" : session->server->name;
+	const char *server = chosen == NULL ? "<NOSRV>" : chosen->name;
 	const char *more = session->frontend->options & OPTION_LOGASAP ? "+" : "";
 	bool ended = session->state != SESSION_RELAYING;
 	char client[ADDR_TEXT_MAX], date[64];
 
 	tcplog_date(&session->accepted_at, date, sizeof(date));
-	snprintf(out, room, "%s:%u [%s] %s %s/%s %d/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%s%u 0/0",
+	snprintf(out, room, "%s:%u [%s] %s %s/%s %ld/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%s%u %u/%u",
 		addr_format_ip(&session->client, client), addr_port(&session->client), date,
-		session->frontend->name, backend, server, session->server == NULL ? -1 : 0,
+		session->frontend->name, backend, server, waited(session),
 		since_accept(session, session->connected), more,
 		since_accept(session, ended ? session->closed : session->connected), more,
 		(unsigned long long)session->directions[SERVER].bytes,
 		reason_cause(session->reason), end_phase(session), counts.process + ended,
 		counts.frontend + ended, counts.backend, counts.server,
-		session->redispatched ? "+" : "", count_retries(session));
+		session->redispatched ? "+" : "", count_retries(session), waiting->server_place,
+		waiting->backend_place);
 }

@@ -28,7 +28,8 @@ struct worker {
 	unsigned index;
 	int reports;
 	pthread_t thread;
-	bool started;  /* the thread was started, and must be joined */
+	bool started; /* the thread was started, and must be joined */
+	bool joined;
 	bool failed;   /* its event loop failed */
 	bool has_loop; /* session_loop_init() was called, so the loop must be freed */
 	sem_t restricted;
@@ -203,6 +204,8 @@ static void worker_free(struct worker *worker)
 		session_loop_free(&worker->shares.loop);
 		flow_loop_free(&worker->shares.flow_loop);
 	}
+	if (worker->has_loop)
+		wakers_add(worker->shares.loop.wakers, worker->index, -1);
 	if (worker->wake != -1)
 		close(worker->wake);
 	if (worker->shares.base != NULL)
@@ -255,6 +258,8 @@ int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1 ||
 		flow_loop_init(&shares->flow_loop, shares->base) == -1)
 		goto fail;
+	shares->loop.index = worker->index;
+	wakers_add(shares->loop.wakers, worker->index, worker->wake);
 	event_assign(&worker->on_wake, shares->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);
 	if (event_add(&worker->on_wake, NULL) == -1)
@@ -271,12 +276,19 @@ fail:
 	return -1;
 }
 
+void worker_await_end(struct worker *worker)
+{
+	if (worker->started && !worker->joined)
+		pthread_join(worker->thread, NULL);
+	worker->joined = worker->started;
+}
+
 bool worker_join(struct worker *worker, struct counters *counters)
 {
 	bool well;
 
+	worker_await_end(worker);
 	if (worker->started) {
-		pthread_join(worker->thread, NULL);
 		worker->shares.counters.copied = worker->shares.loop.pool.bytes_copied;
 		worker->shares.counters.spliced = worker->shares.loop.pool.bytes_spliced;
 	}

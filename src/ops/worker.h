@@ -78,6 +78,9 @@ void worker_look(struct worker *worker);
 /* Whether its thread has ended. */
 bool worker_has_ended(struct worker *worker);
 
+/* Waits until the worker's thread has ended, which takes a command, and wakes no other worker any more. */
+void worker_await_end(struct worker *worker);
+
 /*
  * Waits until the worker's thread has ended, which takes a command, adds what it did to COUNTERS, and
  * frees it. Also for a worker that was not started. False: it ended because its event loop failed;

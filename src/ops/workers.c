@@ -117,6 +117,8 @@ int workers_join(struct workers *workers, struct counters *counters)
 
 	workers_command(workers, WORKER_STOP);
 	for (unsigned i = 0; i < workers->count; i++)
+		worker_await_end(workers->list[i]);
+	for (unsigned i = 0; i < workers->count; i++)
 		if (!worker_join(workers->list[i], counters))
 			status = -1;
 	workers->count = 0;

@@ -3,12 +3,16 @@
  * sessions. A choice is a look at these, and one step that takes the place; where another worker was faster, it
  * looks again.
  *
+ * Where clients may wait, no one overtakes: a server's place is none for a client that came later than one who waits for it
+ * (queue.h). As in HAProxy, a client whose server is given (by source, or the first backup) waits for that server alone, and with
+ * least sessions for one with room in its `maxqueue`; all others wait for any server.
+ *
  * Turns: the configuration has a cycle of them, in which each server has as many as its weight says. Every choice takes
  * the next number, from whichever worker. A turn of a server that cannot serve is passed over, number and all,
  * so the others keep their weights among each other. Least sessions: the server's count must still be what it was when
  * the servers were compared, or they are compared again; so no two workers choose for the same gap.
  *
- * By source: the hash is HAProxy's map-based one, the address modulo the cycle, as long as that server can serve. Its clients
+ * By source: the hash is HAProxy's map-based one, the address modulo the cycle, as long as that server is usable. Its clients
  * then go by rendezvous: each server has a score for the client, from the server's name, and the best one gets it. So they
  * spread over the others, and no other client moves. `hash-type consistent` goes by rendezvous alone.
  */
@@ -25,8 +29,10 @@ struct choice {
 	struct limits *limits;
 	const struct proxy *backend;
 	const struct addr *client;
-	const struct server *avoid; /* NULL: none */
-	bool backup;                /* among the backups, else among the active servers */
+	const struct server *avoid;  /* NULL: none */
+	bool backup;                 /* among the backups, else among the active servers */
+	uint64_t ticket;             /* NO_TICKET: it has not waited */
+	const struct server *wanted; /* the one that it has to wait for; NULL: any */
 };
 
 bool balance_is_usable(const struct limits *limits, const struct server *server)
@@ -34,9 +40,32 @@ bool balance_is_usable(const struct limits *limits, const struct server *server)
 	return !server->disabled && limits_is_up(limits, server);
 }
 
+static bool is_slow(const struct choice *choice, const struct server *server)
+{
+	return choice->backend->ramps && !choice->backend->static_weights && server->slowstart != 0;
+}
+
+/* In sixteenths, so that one that starts slowly can have less than 1. */
 static unsigned weight_of(const struct choice *choice, const struct server *server)
 {
-	return choice->backend->weighted ? server->weight : 1;
+	unsigned weight = 16 * (choice->backend->weighted ? server->weight : 1);
+
+	if (weight == 0 || !is_slow(choice, server))
+		return weight;
+	weight = weight * limits_progress(choice->limits, server) / 100;
+	return weight == 0 ? 1 : weight;
+}
+
+/* Of so many turns in the order of their numbers, a server that starts slowly takes as many as it has come far. */
+static bool takes_turn(const struct choice *choice, const struct server *server, uint64_t turn)
+{
+	unsigned progress = is_slow(choice, server) ? limits_progress(choice->limits, server) : 100;
+
+	if (progress >= 100)
+		return true;
+	if (progress < 6)
+		progress = 6; /* a sixteenth, as in HAProxy */
+	return (turn + 1) * progress / 100 > turn * progress / 100;
 }
 
 /* Whether clients of this choice can come to the server, if it has room. */
@@ -48,8 +77,13 @@ static bool is_candidate(const struct choice *choice, const struct server *serve
 
 static bool has_room(const struct choice *choice, const struct server *server)
 {
-	return server->maxconn == 0 ||
-	       limits_server_sessions(choice->limits, server) < server->maxconn;
+	if (server->maxconn == 0)
+		return true;
+	if (!limits_has_place(choice->limits, server))
+		return false;
+	return !choice->backend->queues ||
+	       !queue_has_older(limits_server_queue(choice->limits, server),
+		       choice->ticket == NO_TICKET ? UINT64_MAX : choice->ticket);
 }
 
 static bool can_serve(const struct choice *choice, const struct server *server)
@@ -76,15 +110,37 @@ static const struct server *turn_of(const struct choice *choice, uint64_t turn)
 				 : &backend->servers[place];
 }
 
-static const struct server *next_in_turn(const struct choice *choice)
+/* SLOWLY: a server that starts slowly passes some of its turns on. */
+static const struct server *try_turns(const struct choice *choice, bool slowly)
 {
-	for (size_t i = cycle_length(choice); i > 0; i--) {
-		const struct server *server =
-			turn_of(choice, limits_next_turn(choice->limits, choice->backend));
+	size_t length = cycle_length(choice);
 
-		if (can_serve(choice, server))
+	for (size_t i = length; i > 0; i--) {
+		uint64_t turn = limits_next_turn(choice->limits, choice->backend);
+		const struct server *server = turn_of(choice, turn);
+
+		if (can_serve(choice, server) &&
+			(!slowly || takes_turn(choice, server, turn / length)))
 			return server;
 	}
+	return NULL;
+}
+
+static const struct server *next_in_turn(const struct choice *choice)
+{
+	const struct server *server = try_turns(choice, choice->backend->ramps);
+
+	if (server == NULL && choice->backend->ramps)
+		server = try_turns(choice, false);
+	return server;
+}
+
+/* Of the backups, where only the first one that is usable serves: it may be full. */
+static const struct server *first_backup(const struct choice *choice)
+{
+	for (size_t i = 0; i < choice->backend->server_count; i++)
+		if (is_candidate(choice, &choice->backend->servers[i]))
+			return &choice->backend->servers[i];
 	return NULL;
 }
 
@@ -97,6 +153,14 @@ static const struct server *first_with_room(const struct choice *choice)
 }
 
 /* --- fewest sessions --- */
+
+/* Those that wait for it alone; they count as its sessions. */
+static unsigned waiting_for(const struct choice *choice, const struct server *server)
+{
+	if (!choice->backend->queues)
+		return 0;
+	return queue_length(limits_server_queue(choice->limits, server));
+}
 
 /* As HAProxy compares them: a server without sessions comes first, whatever its weight. */
 static bool is_less_busy(const struct choice *choice, const struct server *a, unsigned a_sessions,
@@ -114,20 +178,23 @@ static const struct server *least_busy(const struct choice *choice, unsigned *se
 	const struct proxy *backend = choice->backend;
 	size_t first = limits_next_turn(choice->limits, backend);
 	const struct server *best = NULL;
+	unsigned best_load = 0;
 
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server =
 			&backend->servers[(first + i) % backend->server_count];
-		unsigned seen;
+		unsigned seen, load;
 
 		if (server == choice->avoid || !is_candidate(choice, server))
 			continue;
 		seen = limits_server_sessions(choice->limits, server);
-		if (server->maxconn != 0 && seen >= server->maxconn)
+		load = seen + waiting_for(choice, server);
+		if (server->maxconn != 0 && load >= (uint64_t)server->maxconn + server->maxqueue)
 			continue;
-		if (best != NULL && !is_less_busy(choice, server, seen, best, *sessions))
+		if (best != NULL && !is_less_busy(choice, server, load, best, best_load))
 			continue;
 		best = server;
+		best_load = load;
 		*sessions = seen;
 	}
 	return best;
@@ -178,7 +245,7 @@ static const struct server *by_rendezvous(const struct choice *choice, uint32_t 
 		const struct server *server = &choice->backend->servers[i];
 		double score;
 
-		if (!can_serve(choice, server))
+		if (server == choice->avoid || !is_candidate(choice, server))
 			continue;
 		score = rendezvous_score(client, server, weight_of(choice, server));
 		if (best != NULL && score <= best_score)
@@ -192,10 +259,11 @@ static const struct server *by_rendezvous(const struct choice *choice, uint32_t 
 static const struct server *by_source(const struct choice *choice)
 {
 	uint32_t hash = hash_address(choice->client);
+	const struct server *server = cycle_length(choice) == 0 ? NULL : turn_of(choice, hash);
 
-	if (!choice->backend->consistent && cycle_length(choice) > 0 &&
-		can_serve(choice, turn_of(choice, hash)))
-		return turn_of(choice, hash);
+	if (!choice->backend->consistent && server != NULL && server != choice->avoid &&
+		is_candidate(choice, server))
+		return server;
 	return by_rendezvous(choice, hash);
 }
 
@@ -209,7 +277,7 @@ static const struct server *at_random(const struct choice *choice)
 		uint64_t number = mix(limits_next_turn(choice->limits, choice->backend) + 1ULL);
 		const struct server *server = turn_of(choice, number);
 
-		if (!can_serve(choice, server))
+		if (!can_serve(choice, server) || !takes_turn(choice, server, number % 100))
 			continue;
 		if (best == NULL ||
 			is_less_busy(choice, server, limits_server_sessions(choice->limits, server),
@@ -224,7 +292,7 @@ static const struct server *at_random(const struct choice *choice)
 static const struct server *find(const struct choice *choice)
 {
 	if (choice->backup && !(choice->backend->options & OPTION_ALLBACKUPS))
-		return first_with_room(choice);
+		return first_backup(choice);
 	switch (choice->backend->balance) {
 	case BALANCE_FIRST:
 		return first_with_room(choice);
@@ -239,8 +307,8 @@ static const struct server *find(const struct choice *choice)
 	return next_in_turn(choice);
 }
 
-/* Finds a server and takes its place. NULL: none has room. */
-static const struct server *find_and_use(const struct choice *choice)
+/* Finds a server and takes its place. NULL: none has room; the choice says then which one is to be waited for. */
+static const struct server *find_and_use(struct choice *choice)
 {
 	bool by_sessions = choice->backend->balance == BALANCE_LEASTCONN &&
 			   (!choice->backup || choice->backend->options & OPTION_ALLBACKUPS);
@@ -252,6 +320,10 @@ static const struct server *find_and_use(const struct choice *choice)
 
 		if (server == NULL)
 			return NULL;
+		if (!has_room(choice, server)) {
+			choice->wanted = server;
+			return NULL;
+		}
 		if (by_sessions ? limits_use_at(choice->limits, choice->backend, server, sessions)
 				: limits_use(choice->limits, choice->backend, server))
 			return server;
@@ -288,24 +360,68 @@ unsigned balance_usable(struct limits *limits, const struct proxy *backend)
 	return backups > 0 && !(backend->options & OPTION_ALLBACKUPS) ? 1 : backups;
 }
 
+bool balance_shares(struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	struct choice choice = {.limits = limits, .backend = backend, .backup = server->backup};
+
+	if (!is_candidate(&choice, server))
+		return false;
+	if (!server->backup)
+		return true;
+	choice.backup = false;
+	if (count_candidates(&choice) > 0)
+		return false;
+	choice.backup = true;
+	return backend->options & OPTION_ALLBACKUPS || server == first_backup(&choice);
+}
+
+/* Whether it has to stand behind those that wait for any server. One who comes may not overtake them. */
+static bool is_behind_others(const struct choice *choice)
+{
+	return choice->backend->queues && choice->ticket == NO_TICKET &&
+	       choice->backend->balance != BALANCE_SOURCE &&
+	       queue_length(limits_backend_queue(choice->limits, choice->backend)) > 0 &&
+	       balance_usable(choice->limits, choice->backend) > 0;
+}
+
+static enum reason choose(struct choice *choice, const struct server **server)
+{
+	*server = NULL;
+	if (is_behind_others(choice))
+		return REASON_SERVERS_FULL;
+	*server = find_and_use(choice);
+	if (*server != NULL)
+		return REASON_DONE;
+	if (count_candidates(choice) == 0) {
+		choice->backup = true;
+		*server = find_and_use(choice);
+	}
+	if (*server == NULL && choice->avoid != NULL) {
+		choice->avoid = NULL;
+		*server = find_and_use(choice);
+	}
+	if (*server != NULL)
+		return REASON_DONE;
+	return count_candidates(choice) > 0 ? REASON_SERVERS_FULL : REASON_NO_SERVER;
+}
+
 enum reason balance_choose(struct limits *limits, const struct proxy *backend,
 	const struct addr *client, const struct server *avoid, const struct server **server)
 {
 	struct choice choice = {
 		.limits = limits, .backend = backend, .client = client, .avoid = avoid};
 
-	*server = find_and_use(&choice);
-	if (*server != NULL)
-		return REASON_DONE;
-	if (count_candidates(&choice) == 0) {
-		choice.backup = true;
-		*server = find_and_use(&choice);
-	}
-	if (*server == NULL && avoid != NULL) {
-		choice.avoid = NULL;
-		*server = find_and_use(&choice);
-	}
-	if (*server != NULL)
-		return REASON_DONE;
-	return count_candidates(&choice) > 0 ? REASON_SERVERS_FULL : REASON_NO_SERVER;
+	return choose(&choice, server);
+}
+
+enum reason balance_choose_or_wait(struct limits *limits, const struct proxy *backend,
+	const struct addr *client, uint64_t ticket, const struct server **server,
+	const struct server **wanted)
+{
+	struct choice choice = {
+		.limits = limits, .backend = backend, .client = client, .ticket = ticket};
+	enum reason reason = choose(&choice, server);
+
+	*wanted = choice.wanted;
+	return reason;
 }

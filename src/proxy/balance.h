@@ -33,4 +33,20 @@ unsigned balance_usable(struct limits *limits, const struct proxy *backend);
 enum reason balance_choose(struct limits *limits, const struct proxy *backend,
 	const struct addr *client, const struct server *avoid, const struct server **server);
 
+enum {
+	NO_TICKET = 0 /* of one who comes just now, and has not waited */
+};
+
+/*
+ * The same for one who can wait, with the TICKET that it has in a queue, if it waits already. Where it returns
+ * REASON_SERVERS_FULL, *WANTED is the server whose queue it has to wait in, or NULL: the backend's. One who waits longer comes first.
+ */
+enum reason balance_choose_or_wait(struct limits *limits, const struct proxy *backend,
+	const struct addr *client, uint64_t ticket, const struct server **server,
+	const struct server **wanted);
+
+/* Whether SERVER is one of those that a client of BACKEND without a server of its own may come to now, if it has a place. */
+bool balance_shares(
+	struct limits *limits, const struct proxy *backend, const struct server *server);
+
 #endif

@@ -46,6 +46,14 @@ enum reason destination_judge(
 	return REASON_DONE;
 }
 
+bool destination_allows_source(const struct session *session)
+{
+	return addr_family(&session->destination) == AF_UNSPEC ||
+	       !upstream_uses_client(&session->server->source) ||
+	       (addr_is_unicast(&session->client) &&
+		       session_set_address_kind(session->set, &session->client) == ADDRESS_OTHER);
+}
+
 enum reason destination_choose(const struct session *session, struct addr *to, int *error)
 {
 	const struct server *server = session->server;

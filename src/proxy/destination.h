@@ -25,4 +25,11 @@ enum reason destination_choose(const struct session *session, struct addr *serve
 enum reason destination_judge(
 	const struct server *server, const struct addr *to, enum address_kind kind);
 
+/*
+ * Whether the connection to the session's server may come from the address that it is to have. It may not where a header names one that no
+ * client of this host can have. The kernel would take some of them: the host's own, above all. So an address about which the
+ * kernel cannot be asked is not used either.
+ */
+bool destination_allows_source(const struct session *session);
+
 #endif

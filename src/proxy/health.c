@@ -42,6 +42,7 @@ struct check {
 
 struct health {
 	struct limits *limits;
+	const struct config *config;
 	health_observer observer;
 	void *arg;
 	size_t count;
@@ -127,6 +128,15 @@ static void set_timer(struct check *check, long long milliseconds)
 	evtimer_add(&check->timer, &wait);
 }
 
+/* The next check comes within `fastinter`. */
+static void advance_timer(struct check *check)
+{
+	unsigned soon = check->server->check.fastinter;
+
+	if (check->started + interval(check) > clock_ms() + soon)
+		set_timer(check, soon);
+}
+
 static void wait_for_next(struct check *check)
 {
 	set_timer(check, check->started + interval(check) - clock_ms());
@@ -134,26 +144,106 @@ static void wait_for_next(struct check *check)
 
 /* --- the result --- */
 
+/* As far as it can be known before the workers act on it. */
+static void count_queued(struct limits *limits, struct health_change *change)
+{
+	const struct server *server = change->server;
+	const struct proxy *backend = change->backend;
+	unsigned any, places = server->maxconn;
+
+	if (!backend->queues)
+		return;
+	change->waiting = queue_length(limits_server_queue(limits, server));
+	if (!change->up && backend->redispatch != 0) {
+		change->requeued = change->waiting;
+		change->waiting = 0;
+	}
+	if (!change->up)
+		return;
+	any = queue_length(limits_backend_queue(limits, backend));
+	if (places != 0)
+		places = places > change->sessions ? places - change->sessions : 0;
+	change->requeued = server->maxconn != 0 && any > places ? places : any;
+}
+
+static void end_sessions(struct health *health, const struct health_change *change)
+{
+	const struct server *server = change->server;
+	const struct proxy *backend = change->backend;
+
+	if (!change->up && server->ends_sessions_down)
+		limits_end_sessions(health->limits, server, REASON_SERVER_DOWN);
+	if (!change->up || !server->ends_backups_up || server->backup || server->weight == 0)
+		return;
+	for (size_t i = 0; i < backend->server_count; i++)
+		if (backend->servers[i].backup)
+			limits_end_sessions(health->limits, &backend->servers[i], REASON_SERVER_UP);
+}
+
+/* The one function that changes a server's state: all that follows from it happens here. */
+static void change_state(struct health *health, struct health_change *change)
+{
+	struct limits *limits = health->limits;
+	const struct server *server = change->server;
+
+	change->sessions = limits_server_sessions(limits, server);
+	count_queued(limits, change);
+	if (change->up)
+		limits_start_slowly(limits, server);
+	limits_set_up(limits, server, change->up);
+	balance_count(limits, change->backend, &change->active, &change->backups);
+	health->observer(health->arg, change);
+	end_sessions(health, change);
+}
+
+/* In HAProxy's order: the last one of the file first, and with each those that track it. */
+static void change_trackers(struct health *health, const struct health_change *change)
+{
+	for (size_t i = health->config->proxy_count; i-- > 0;) {
+		const struct proxy *backend = &health->config->proxies[i];
+
+		for (size_t j = backend->server_count; j-- > 0;) {
+			const struct server *server = &backend->servers[j];
+			struct health_change follows = {.backend = backend,
+				.server = server,
+				.via = change->server,
+				.via_backend = change->backend,
+				.up = change->up};
+
+			if (server->track != change->server || server->disabled)
+				continue;
+			change_state(health, &follows);
+			change_trackers(health, &follows);
+		}
+	}
+}
+
+static void report_change(struct check *check, struct health_change *change)
+{
+	change->backend = check->backend;
+	change->server = check->server;
+	change->duration = (unsigned)(clock_ms() - check->started);
+	change_state(check->health, change);
+	change_trackers(check->health, change);
+}
+
 static void report(struct check *check, bool up, enum reason reason, int error)
 {
-	struct health *health = check->health;
-	struct health_change change = {.backend = check->backend,
-		.server = check->server,
-		.up = up,
-		.reason = reason,
-		.error = error,
-		.duration = (unsigned)(clock_ms() - check->started)};
+	report_change(check, &(struct health_change){.up = up, .reason = reason, .error = error});
+}
 
-	limits_set_up(health->limits, check->server, up);
-	balance_count(health->limits, check->backend, &change.active, &change.backups);
-	change.sessions = limits_server_sessions(health->limits, check->server);
-	health->observer(health->arg, &change);
+/* More clients may have a place at a server that has come up slowly. */
+static void look_at_queue(const struct check *check)
+{
+	if (check->server->slowstart != 0 && check->backend->queues)
+		wakers_wake_all(limits_wakers(limits_process(check->health->limits)));
 }
 
 static void passed(struct check *check)
 {
 	unsigned rise = rise_of(check->server);
 
+	look_at_queue(check);
 	if (check->points == points_max(check->server))
 		return;
 	check->points++;
@@ -170,6 +260,38 @@ static void failed(struct check *check, enum reason reason, int error)
 	check->points = before > rise ? before - 1 : 0;
 	if (before == rise)
 		report(check, false, reason, error);
+}
+
+/* As HAProxy: what the errors of clients' connections do (configuration manual, section 5.2, `on-error`). */
+static void observed(struct check *check, unsigned errors)
+{
+	unsigned before = check->points, rise = rise_of(check->server);
+	enum on_error action = check->server->check.on_error;
+	struct health_change change = {.errors = errors};
+
+	if (action == ON_ERROR_MARK_DOWN && before > rise)
+		before = rise;
+	if (action == ON_ERROR_SUDDEN_DEATH && before > rise)
+		before = rise + 1;
+	if (action != ON_ERROR_FASTINTER)
+		check->points = before > rise ? before - 1 : 0;
+	if (action != ON_ERROR_FASTINTER && before == rise)
+		report_change(check, &change);
+	if (check->fd == -1 && check->server->check.fastinter != 0)
+		advance_timer(check);
+}
+
+void health_observe(struct health *health)
+{
+	for (size_t i = 0; health != NULL && i < health->count; i++) {
+		struct check *check = &health->checks[i];
+		unsigned errors = check->server->check.observes
+					  ? limits_take_errors(health->limits, check->server)
+					  : 0;
+
+		if (errors > 0)
+			observed(check, errors);
+	}
 }
 
 static bool is_of_this_host(enum reason reason)
@@ -269,6 +391,18 @@ static const struct check *check_before(const struct check *check, const struct 
 	return found != NULL && addr_equal(&found->address, &check->address) ? found : NULL;
 }
 
+/* The state at the beginning, and that of all servers that track it. */
+static void set_up_all(struct health *health, const struct server *server, bool up)
+{
+	const struct config *config = health->config;
+
+	limits_set_up(health->limits, server, up);
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			if (config->proxies[i].servers[j].track == server)
+				set_up_all(health, &config->proxies[i].servers[j], up);
+}
+
 /* Goes on where the check before was, or else begins as one of many, spread over the SHORTEST interval. */
 static void check_start(
 	struct check *check, const struct check *before, size_t place, unsigned shortest)
@@ -280,7 +414,7 @@ static void check_start(
 		check->points = before->points < rise ? before->points : rise - 1;
 	else if (before != NULL && before->points > rise_of(before->server))
 		check->points = points_max(check->server);
-	limits_set_up(check->health->limits, check->server, check->points >= rise);
+	set_up_all(check->health, check->server, check->points >= rise);
 	check->started = clock_ms();
 	if (before != NULL) {
 		check->started = before->started;
@@ -337,6 +471,7 @@ static struct health *health_new(
 	if (health == NULL)
 		return NULL;
 	health->limits = limits;
+	health->config = config;
 	for (size_t i = 0; i < config->proxy_count; i++)
 		add_checks(health, base, &config->proxies[i]);
 	return health;
@@ -383,7 +518,7 @@ void health_free(struct health *health)
 
 /* --- the log --- */
 
-static void format_reason(const struct health_change *change, char *out, size_t room)
+static void format_result(const struct health_change *change, char *out, size_t room)
 {
 	if (change->reason == REASON_DONE)
 		snprintf(out, room, "Layer4 check passed");
@@ -394,23 +529,43 @@ static void format_reason(const struct health_change *change, char *out, size_t 
 			strerror(change->error));
 }
 
+static void format_check(const struct health_change *change, char *out, size_t room)
+{
+	char result[128];
+
+	format_result(change, result, sizeof(result));
+	snprintf(out, room, ", reason: %s, check duration: %ums", result, change->duration);
+}
+
+static void format_reason(const struct health_change *change, char *out, size_t room)
+{
+	if (change->via != NULL)
+		snprintf(out, room, " via %s/%s", change->via_backend->name, change->via->name);
+	else if (change->errors > 0)
+		snprintf(out, room,
+			", reason: Health analyze, info: \"Detected %u consecutive errors, last one was: L4 unsuccessful connection\"",
+			change->errors);
+	else
+		format_check(change, out, room);
+}
+
 void health_format(const struct health_change *change, char *out, size_t room)
 {
-	char reason[128], rest[128];
+	char reason[256], rest[128];
 
 	format_reason(change, reason, sizeof(reason));
 	if (change->up)
-		snprintf(rest, sizeof(rest), "online. 0 sessions requeued, 0 total in queue.");
+		snprintf(rest, sizeof(rest), "online. %u sessions requeued, %u total in queue.",
+			change->requeued, change->waiting);
 	else
 		snprintf(rest, sizeof(rest),
-			"left.%s %u sessions active, 0 requeued, 0 remaining in queue.",
+			"left.%s %u sessions active, %u requeued, %u remaining in queue.",
 			change->active == 0 && change->backups > 0 && !change->server->backup
 				? " Running on backup."
 				: "",
-			change->sessions);
-	snprintf(out, room,
-		"%sServer %s/%s is %s, reason: %s, check duration: %ums. %u active and %u backup servers %s",
+			change->sessions, change->requeued, change->waiting);
+	snprintf(out, room, "%sServer %s/%s is %s%s. %u active and %u backup servers %s",
 		change->server->backup ? "Backup " : "", change->backend->name,
-		change->server->name, change->up ? "UP" : "DOWN", reason, change->duration,
-		change->active, change->backups, rest);
+		change->server->name, change->up ? "UP" : "DOWN", reason, change->active,
+		change->backups, rest);
 }

@@ -26,6 +26,13 @@ struct health_change {
 	unsigned duration;        /* of the check, in milliseconds */
 	unsigned active, backups; /* servers that clients can come to now */
 	unsigned sessions;        /* that the server has */
+	unsigned
+		requeued; /* clients that had waited, and go to other servers, or come to this one */
+	unsigned waiting; /* clients that wait for this server alone */
+	/* Where no check has changed it: the server that it tracks, or how many errors in a row of clients' connections. */
+	const struct server *via;
+	const struct proxy *via_backend;
+	unsigned errors;
 };
 
 typedef void (*health_observer)(void *arg, const struct health_change *change);
@@ -39,6 +46,9 @@ typedef void (*health_observer)(void *arg, const struct health_change *change);
 struct health *health_start(struct event_base *base, const struct config *config,
 	struct limits *limits, struct health *before, const struct counterparts *counterparts,
 	health_observer observer, void *arg);
+
+/* Acts on the errors of clients' connections to servers, of which LIMITS_OBSERVER was woken. NULL is allowed. */
+void health_observe(struct health *health);
 
 /* Stops all checks; the servers stay as they are. NULL is allowed. */
 void health_free(struct health *health);

@@ -6,7 +6,8 @@
  *
  * A side that is neither read nor written (a client that has finished, or whose server is slow) has
  * no event that would show its reset. After HANGUP_AFTER the hangup event watches it. That event is
- * edge-triggered, so that data which is not read yet wakes the loop only once.
+ * edge-triggered, so that data which is not read yet wakes the loop only once. A client that waits for a server is watched at
+ * once, as it may be long.
  *
  * The trap: libevent cannot have edge-triggered and ordinary events on one descriptor. So the hangup
  * event is removed before the others are added, and added after they are removed.
@@ -106,7 +107,8 @@ static uint64_t session_due(struct session *session)
 {
 	uint64_t sides;
 
-	if (session->state == SESSION_HEADER || session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_HEADER || session->state == SESSION_WAITING ||
+		session->state == SESSION_CONNECTING)
 		return earlier_due(session->wait_due, hangup_due(session));
 	sides = earlier_due(side_due(session, CLIENT), side_due(session, SERVER));
 	if (session->state == SESSION_DRAINING)
@@ -153,7 +155,8 @@ static bool update_hangup(struct session *session)
 {
 	struct side *quiet = quiet_side(session);
 	struct event *hangup = &session->hangup;
-	bool wanted = quiet != NULL && quiet->activity + HANGUP_AFTER <= session_now();
+	bool wanted = quiet != NULL && (session->state == SESSION_WAITING ||
+					       quiet->activity + HANGUP_AFTER <= session_now());
 
 	if (wanted && !event_pending(hangup, EV_READ, NULL))
 		event_assign(hangup, session->set->loop->base, quiet->fd,

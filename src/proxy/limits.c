@@ -3,9 +3,13 @@
  *
  * A place is taken by adding first and comparing afterwards; a worker that got beyond the limit
  * subtracts again. So no more places than the limit are ever used. The trap: two workers at its edge
- * may both subtract, and find a place a moment later; a refusal is no proof that all are taken.
+ * may both subtract, and find a place a moment later; a refusal is no proof that all are taken. A server's places
+ * are another thing, since clients wait for them (queue.h): there a refusal must be true, so the count is compared
+ * before it changes. These counts are sequentially consistent, as queues need it, which costs nothing on x86.
  */
 #include "limits.h"
+
+#include "tproxy/clock.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,12 +19,21 @@ struct count {
 	atomic_uint value;
 	atomic_uint turn; /* of a backend: the next one */
 	atomic_bool down; /* of a server */
+	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
+	_Atomic(struct queue *) queue;
+	atomic_llong came_up; /* of a server with `slowstart`, in milliseconds; 0: long ago */
+	atomic_uint
+		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
+	atomic_uint errors;   /* of a server that is observed, in a row */
+	atomic_uint too_many; /* errors that its observer has not taken */
 	unsigned users;
 };
 
 struct process_limits {
 	atomic_uint maxconn;
 	atomic_uint sessions, pipes;
+	struct wakers wakers;
+	atomic_uint ends; /* how often sessions were to end */
 	unsigned users;
 };
 
@@ -57,8 +70,32 @@ static void share_counts(
 		}
 }
 
+static bool add_queue(struct count *count)
+{
+	if (atomic_load(&count->queue) == NULL)
+		atomic_store(&count->queue, queue_new());
+	return atomic_load(&count->queue) != NULL;
+}
+
+/* For each backend where clients may wait, and for its servers. False: no memory. */
+static bool add_queues(struct limits *limits, const struct config *config)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		const struct proxy *backend = &config->proxies[i];
+
+		if (!backend->queues)
+			continue;
+		all &= add_queue(limits->backends[backend->index]);
+		for (size_t j = 0; j < backend->server_count; j++)
+			all &= add_queue(limits->servers[backend->servers[j].index]);
+	}
+	return all;
+}
+
 /* Makes the counts that are still missing. Returns LIMITS, or without memory frees them and returns NULL. */
-static struct limits *complete_counts(struct limits *limits)
+static struct limits *complete_counts(struct limits *limits, const struct config *config)
 {
 	for (size_t i = 0; i < limits->count; i++) {
 		if (limits->counts[i] != NULL)
@@ -70,7 +107,10 @@ static struct limits *complete_counts(struct limits *limits)
 		}
 		limits->counts[i]->users = 1;
 	}
-	return limits;
+	if (add_queues(limits, config))
+		return limits;
+	limits_free(limits);
+	return NULL;
 }
 
 struct limits *limits_new(const struct config *config, unsigned maxconn)
@@ -86,7 +126,7 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	}
 	limits->process->users = 1;
 	limits_set_maxconn(limits, maxconn);
-	return complete_counts(limits);
+	return complete_counts(limits, config);
 }
 
 struct limits *limits_renew(
@@ -102,7 +142,7 @@ struct limits *limits_renew(
 	share_counts(limits->frontends, before->frontends, counterparts->frontends, sections);
 	share_counts(limits->backends, before->backends, counterparts->backends, sections);
 	share_counts(limits->servers, before->servers, counterparts->servers, config->server_count);
-	return complete_counts(limits);
+	return complete_counts(limits, config);
 }
 
 void limits_set_maxconn(struct limits *limits, unsigned maxconn)
@@ -115,8 +155,10 @@ void limits_free(struct limits *limits)
 	if (limits == NULL)
 		return;
 	for (size_t i = 0; i < limits->count; i++)
-		if (limits->counts[i] != NULL && --limits->counts[i]->users == 0)
+		if (limits->counts[i] != NULL && --limits->counts[i]->users == 0) {
+			queue_free(atomic_load(&limits->counts[i]->queue));
 			free(limits->counts[i]);
+		}
 	if (--limits->process->users == 0)
 		free(limits->process);
 	free(limits);
@@ -125,6 +167,11 @@ void limits_free(struct limits *limits)
 struct process_limits *limits_process(struct limits *limits)
 {
 	return limits->process;
+}
+
+struct wakers *limits_wakers(struct process_limits *process)
+{
+	return &process->wakers;
 }
 
 static unsigned count_up(atomic_uint *count)
@@ -186,10 +233,29 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
+/* Of sessions of a server that has a maxconn, now. */
+static unsigned places_of(const struct limits *limits, const struct server *server)
+{
+	uint64_t places;
+
+	if (server->slowstart == 0)
+		return server->maxconn;
+	places = (uint64_t)server->maxconn * limits_progress(limits, server) / 100;
+	return places == 0 ? 1 : (unsigned)places;
+}
+
 bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
-	if (!take_place(&limits->servers[server->index]->value, server->maxconn))
-		return false;
+	atomic_uint *count = &limits->servers[server->index]->value;
+	unsigned sessions = atomic_load(count);
+
+	if (server->maxconn == 0)
+		atomic_fetch_add(count, 1);
+	while (server->maxconn != 0)
+		if (sessions >= places_of(limits, server))
+			return false;
+		else if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
+			break;
 	count_up(&limits->backends[backend->index]->value);
 	return true;
 }
@@ -197,8 +263,8 @@ bool limits_use(struct limits *limits, const struct proxy *backend, const struct
 bool limits_use_at(struct limits *limits, const struct proxy *backend, const struct server *server,
 	unsigned sessions)
 {
-	if (!atomic_compare_exchange_strong_explicit(&limits->servers[server->index]->value,
-		    &sessions, sessions + 1, memory_order_relaxed, memory_order_relaxed))
+	if (!atomic_compare_exchange_strong(
+		    &limits->servers[server->index]->value, &sessions, sessions + 1))
 		return false;
 	count_up(&limits->backends[backend->index]->value);
 	return true;
@@ -207,22 +273,110 @@ bool limits_use_at(struct limits *limits, const struct proxy *backend, const str
 void limits_unuse(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	count_down(&limits->backends[backend->index]->value);
-	count_down(&limits->servers[server->index]->value);
+	atomic_fetch_sub(&limits->servers[server->index]->value, 1);
 }
 
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server)
 {
-	return read_count(&limits->servers[server->index]->value);
+	return atomic_load(&limits->servers[server->index]->value);
+}
+
+bool limits_has_place(const struct limits *limits, const struct server *server)
+{
+	return server->maxconn == 0 ||
+	       limits_server_sessions(limits, server) < places_of(limits, server);
+}
+
+struct queue *limits_backend_queue(const struct limits *limits, const struct proxy *backend)
+{
+	return atomic_load(&limits->backends[backend->index]->queue);
+}
+
+struct queue *limits_server_queue(const struct limits *limits, const struct server *server)
+{
+	return atomic_load(&limits->servers[server->index]->queue);
+}
+
+void limits_wait(struct limits *limits, const struct proxy *backend)
+{
+	count_up(&limits->backends[backend->index]->value);
+}
+
+void limits_wait_no_more(struct limits *limits, const struct proxy *backend)
+{
+	count_down(&limits->backends[backend->index]->value);
 }
 
 void limits_set_up(struct limits *limits, const struct server *server, bool up)
 {
-	atomic_store_explicit(&limits->servers[server->index]->down, !up, memory_order_relaxed);
+	if (atomic_exchange(&limits->servers[server->index]->down, !up) == up)
+		wakers_wake_all(&limits->process->wakers);
 }
 
 bool limits_is_up(const struct limits *limits, const struct server *server)
 {
 	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+}
+
+void limits_start_slowly(struct limits *limits, const struct server *server)
+{
+	if (server->slowstart != 0)
+		atomic_store(&limits->servers[server->index]->came_up, clock_ms());
+}
+
+unsigned limits_progress(const struct limits *limits, const struct server *server)
+{
+	long long since = atomic_load(&limits->servers[server->index]->came_up);
+	long long passed = since == 0 ? server->slowstart : clock_ms() - since;
+
+	return passed >= server->slowstart ? 100 : (unsigned)(100 * passed / server->slowstart);
+}
+
+void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason)
+{
+	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1;
+
+	atomic_store(
+		&limits->servers[server->index]->ends, 2 * number + (reason == REASON_SERVER_UP));
+	wakers_wake_all(&limits->process->wakers);
+}
+
+unsigned limits_ends(struct process_limits *process)
+{
+	return atomic_load(&process->ends);
+}
+
+enum reason limits_end_reason(
+	const struct limits *limits, const struct server *server, unsigned seen)
+{
+	unsigned ends = atomic_load(&limits->servers[server->index]->ends);
+
+	if (ends / 2 <= seen)
+		return REASON_DONE;
+	return ends % 2 == 0 ? REASON_SERVER_DOWN : REASON_SERVER_UP;
+}
+
+void limits_observe(struct limits *limits, const struct server *server, bool good)
+{
+	struct count *count = limits->servers[server->index];
+	unsigned limit = server->check.error_limit == 0 ? 10 : server->check.error_limit, errors;
+
+	if (good) {
+		if (atomic_load(&count->errors) != 0)
+			atomic_store(&count->errors, 0);
+		return;
+	}
+	errors = atomic_fetch_add(&count->errors, 1) + 1;
+	if (errors < limit)
+		return;
+	atomic_store(&count->errors, 0);
+	atomic_store(&count->too_many, errors);
+	wakers_wake(&limits->process->wakers, LIMITS_OBSERVER);
+}
+
+unsigned limits_take_errors(struct limits *limits, const struct server *server)
+{
+	return atomic_exchange(&limits->servers[server->index]->too_many, 0);
 }
 
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)

@@ -14,7 +14,10 @@
 #define TPROXY_LIMITS_H
 
 #include "counterparts.h"
+#include "queue.h"
+#include "reason.h"
 #include "tproxy/config.h"
+#include "tproxy/wakers.h"
 
 struct limits;
 struct process_limits; /* what all configurations of the process share */
@@ -40,6 +43,9 @@ void limits_free(struct limits *limits);
 
 /* Valid while any limits that share it are there. */
 struct process_limits *limits_process(struct limits *limits);
+
+/* The threads that may wait for what others change. */
+struct wakers *limits_wakers(struct process_limits *process);
 
 /*
  * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy computes
@@ -71,9 +77,48 @@ void limits_unuse(struct limits *limits, const struct proxy *backend, const stru
 
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server);
 
-/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. */
+/* Whether SERVER has fewer sessions than its maxconn, or none of its own. */
+bool limits_has_place(const struct limits *limits, const struct server *server);
+
+/* The clients that wait for any server of BACKEND, and for SERVER alone; of a backend with `queues`. */
+struct queue *limits_backend_queue(const struct limits *limits, const struct proxy *backend);
+struct queue *limits_server_queue(const struct limits *limits, const struct server *server);
+
+/* Counts a client of BACKEND that waits for a server, until limits_wait_no_more(). */
+void limits_wait(struct limits *limits, const struct proxy *backend);
+void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
+
+/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. A change wakes all workers. */
 void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
+
+/* SERVER has come up just now: its `slowstart` begins. */
+void limits_start_slowly(struct limits *limits, const struct server *server);
+
+/* How far its `slowstart` has come, in percent; 100 without one. */
+unsigned limits_progress(const struct limits *limits, const struct server *server);
+
+/*
+ * All sessions that SERVER has now are to end with REASON. Each worker ends its own: it is woken, and looks which of its servers
+ * have a later number than the last one that it has seen, which limits_ends() returns.
+ */
+void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason);
+unsigned limits_ends(struct process_limits *process);
+
+/* The reason for a session of SERVER to end, where that was said since the number SEEN; else REASON_DONE. */
+enum reason limits_end_reason(
+	const struct limits *limits, const struct server *server, unsigned seen);
+
+/*
+ * A connection of a client to SERVER, which `observe`s, has come about, or not. Where it is the last of too many errors, the thread of
+ * number LIMITS_OBSERVER is woken. limits_take_errors() is for that thread: how many there were, or 0.
+ */
+void limits_observe(struct limits *limits, const struct server *server, bool good);
+unsigned limits_take_errors(struct limits *limits, const struct server *server);
+
+enum {
+	LIMITS_OBSERVER = WAKERS_MAX - 1
+};
 
 /* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);

@@ -25,8 +25,11 @@ enum reason {
 	REASON_SOURCE_EXHAUSTED,    /* the source address has no port left for this server */
 	REASON_SOURCE_FAILED,       /* any other failure to bind the source address */
 	REASON_NO_SERVER,           /* no backend, or a backend without a usable server */
-	REASON_SERVERS_FULL,        /* every usable server has its maxconn of sessions */
-	REASON_REJECTED,            /* a rule for connections or sessions refuses the client */
+	REASON_SERVERS_FULL,        /* every usable server has its maxconn of flows */
+	REASON_QUEUE_FULL,    /* the server that it has to wait for has its maxqueue of clients */
+	REASON_QUEUE_TIMEOUT, /* timeout queue */
+	REASON_CLIENT_LEFT,   /* the client ended its connection while it waited for a server */
+	REASON_REJECTED,      /* a rule for connections or sessions refuses the client */
 	REASON_CONTENT_REJECTED,    /* a rule for contents does */
 	REASON_LOOP,                /* the server is a listener of the proxy itself */
 	REASON_DIVERTED_AGAIN,      /* the client is this process, on its way to a server */
@@ -39,6 +42,8 @@ enum reason {
 	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */
 	REASON_HEADER_MALFORMED,    /* what came is no PROXY header */
 	REASON_HEADER_ADDRESS,      /* the header names a client whose address cannot be used */
+	REASON_SERVER_DOWN,         /* on-marked-down shutdown-sessions */
+	REASON_SERVER_UP,           /* on-marked-up shutdown-backup-sessions */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
 	REASON_SHUTDOWN,            /* the daemon is stopping */

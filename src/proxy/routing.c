@@ -59,21 +59,57 @@ bool routing_admits(const struct session *session, bool *header)
 	return !is_rejected(find_rule(session, session->frontend, STAGE_CONNECTION, header));
 }
 
-/* By use-server, where a rule applies whose server has room, or else by `balance`. */
-static enum reason choose_server(struct session *session, const struct proxy *backend)
+/* Takes a place at SERVER, unless one with an older ticket waits for it. */
+static enum reason take_place(struct session *session, const struct server *server, uint64_t ticket,
+	const struct server **wanted)
+{
+	struct limits *limits = session->set->limits;
+	const struct proxy *backend = session->backend;
+
+	*wanted = server;
+	if ((backend->queues && queue_has_older(limits_server_queue(limits, server), ticket)) ||
+		!limits_use(limits, backend, server))
+		return REASON_SERVERS_FULL;
+	session->server = server;
+	return REASON_DONE;
+}
+
+/* Whether no more clients may wait for the server of a rule, and may go to another one. */
+static bool is_given_up(
+	const struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	return server->maxqueue != 0 && backend->queues && backend->redispatch != 0 &&
+	       queue_length(limits_server_queue(limits, server)) >= server->maxqueue;
+}
+
+/* By use-server, where a rule applies, or else by `balance`. */
+static enum reason choose_server(
+	struct session *session, const struct proxy *backend, const struct server **wanted)
 {
 	struct limits *limits = session->set->limits;
 	bool unused;
 	const struct client_rule *rule = find_rule(session, backend, STAGE_SERVER, &unused);
 
-	session->by_rule = rule != NULL && limits_use(limits, backend, rule->server);
-	if (!session->by_rule)
-		return balance_choose(limits, backend, &session->client, NULL, &session->server);
-	session->server = rule->server;
-	return REASON_DONE;
+	session->by_rule = rule != NULL;
+	if (rule != NULL && take_place(session, rule->server, UINT64_MAX, wanted) == REASON_DONE)
+		return REASON_DONE;
+	if (rule != NULL && !is_given_up(limits, backend, rule->server))
+		return REASON_SERVERS_FULL;
+	session->by_rule = false;
+	return balance_choose_or_wait(
+		limits, backend, &session->client, NO_TICKET, &session->server, wanted);
 }
 
-enum reason routing_choose(struct session *session)
+enum reason routing_choose_again(struct session *session, const struct server *server,
+	uint64_t ticket, const struct server **wanted)
+{
+	if (server != NULL)
+		return take_place(session, server, ticket, wanted);
+	return balance_choose_or_wait(session->set->limits, session->backend, &session->client,
+		ticket, &session->server, wanted);
+}
+
+enum reason routing_choose(struct session *session, const struct server **wanted)
 {
 	const struct proxy *frontend = session->frontend;
 	const struct client_rule *rule;
@@ -89,7 +125,7 @@ enum reason routing_choose(struct session *session)
 		return REASON_NO_SERVER;
 	if (is_rejected(find_rule(session, session->backend, STAGE_CONTENT, &unused)))
 		return REASON_CONTENT_REJECTED;
-	return choose_server(session, session->backend);
+	return choose_server(session, session->backend, wanted);
 }
 
 /* Whether the attempt that comes now is one for another server. */
@@ -108,17 +144,20 @@ static bool redispatches_now(const struct session *session)
 	return session->failures % (unsigned)(interval > 1 ? interval : 1) == 0;
 }
 
-bool routing_redispatch(struct session *session)
+const struct server *routing_redispatch(struct session *session)
 {
 	struct limits *limits = session->set->limits;
 	const struct server *before = session->server, *server;
 
 	if (!redispatches_now(session) || balance_choose(limits, session->backend, &session->client,
 						  before, &server) != REASON_DONE)
-		return false;
-	limits_unuse(limits, session->backend, before);
+		return NULL;
+	if (server == before) { /* with two places there: one is given back, and it stays */
+		limits_unuse(limits, session->backend, before);
+		return NULL;
+	}
 	session->server = server;
 	session->by_rule = false;
-	session->redispatched |= server != before;
-	return server != before;
+	session->redispatched = true;
+	return before;
 }

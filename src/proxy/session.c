@@ -24,6 +24,7 @@
 #include "session_set.h"
 #include "tproxy/socket.h"
 #include "upstream.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -33,6 +34,7 @@
 enum {
 	RETRY_PAUSE = 1000, /* ms; as HAProxy, unless `timeout connect` is shorter */
 	DRAIN_PAUSE = 20,   /* ms between two questions whether everything was delivered */
+	SERVED_MAX = 64     /* sessions that get a server after one turn of the loop */
 };
 
 static void connect_to_server(struct session *session);
@@ -143,11 +145,14 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 	enum side_name side = fd == session->sides[CLIENT].fd ? CLIENT : SERVER;
 
 	(void)what;
-	if (!socket_has_failed(fd))
+	if (!socket_has_failed(fd)) {
+		if (session->state == SESSION_WAITING && socket_has_nothing_more(fd))
+			session_close(session, REASON_CLIENT_LEFT, 0);
 		return;
+	}
 	if (session->state == SESSION_RELAYING)
 		side_broke(session, side, socket_take_error(fd));
-	else if (session->state == SESSION_CONNECTING)
+	else if (session->state == SESSION_CONNECTING || session->state == SESSION_WAITING)
 		session_close(session, REASON_CLIENT_RESET, socket_take_error(fd));
 	update_interest(session);
 }
@@ -193,16 +198,22 @@ static void relay_from(struct session *session, enum side_name source)
 
 static void connect_failed(struct session *session, enum reason reason, int error)
 {
+	const struct server *left;
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
 	unsigned pause = timeout != 0 && timeout < RETRY_PAUSE ? timeout : RETRY_PAUSE;
 
 	session->failures++;
+	if (session->server->check.observes && reason_is_retried(reason))
+		limits_observe(session->set->limits, session->server, false);
 	if (!reason_is_retried(reason) || session->failures > session->backend->retries) {
 		session_close(session, reason, error);
 		return;
 	}
 	close_side(session, SERVER, false);
-	if (routing_redispatch(session) || reason == REASON_CONNECT_TIMEOUT)
+	left = routing_redispatch(session);
+	if (left != NULL)
+		waiting_give_back(session, left);
+	if (left != NULL || reason == REASON_CONNECT_TIMEOUT)
 		connect_to_server(session);
 	else
 		session->wait_due = session_now() + pause;
@@ -246,6 +257,8 @@ static void connect_finished(struct session *session)
 		return;
 	}
 	session->connected = session_now();
+	if (session->server->check.observes)
+		limits_observe(session->set->limits, session->server, true);
 	set_state(session, SESSION_RELAYING);
 	if (send_header(session) && watch_connected(&session->sides[SERVER]))
 		relay_from(session, CLIENT);
@@ -300,19 +313,6 @@ static void side_open(struct session *session, enum side_name name, int fd)
 		socket_keep_alive(fd);
 }
 
-/*
- * Whether the connection to the server would come from an address that a header names and that no
- * client of this host can have. The kernel would take some of them: the host's own, above all. So
- * an address about which the kernel cannot be asked is not used either.
- */
-static bool source_cannot_be(const struct session *session)
-{
-	return addr_family(&session->destination) != AF_UNSPEC &&
-	       upstream_uses_client(&session->server->source) &&
-	       (!addr_is_unicast(&session->client) ||
-		       session_set_address_kind(session->set, &session->client) != ADDRESS_OTHER);
-}
-
 static void connect_to_server(struct session *session)
 {
 	unsigned timeout = session->backend->timeouts[TIMEOUT_CONNECT];
@@ -325,7 +325,7 @@ static void connect_to_server(struct session *session)
 		session_close(session, reason, error);
 		return;
 	}
-	if (source_cannot_be(session)) {
+	if (!destination_allows_source(session)) {
 		session_close(session, REASON_HEADER_ADDRESS, 0);
 		return;
 	}
@@ -347,18 +347,58 @@ static enum relay_path choose_path(const struct session *session, enum proxy_opt
 	return RELAY_AUTO;
 }
 
-static void choose_server(struct session *session)
-{
-	enum reason reason = routing_choose(session);
+/* --- choosing a server, or waiting for one --- */
 
-	if (reason != REASON_DONE) {
-		session_close(session, reason, 0);
-		return;
-	}
+static void go_to_server(struct session *session)
+{
 	session->directions[CLIENT].path = choose_path(session, OPTION_SPLICE_REQUEST);
 	session->directions[SERVER].path = choose_path(session, OPTION_SPLICE_RESPONSE);
 	set_state(session, SESSION_CONNECTING);
 	connect_to_server(session);
+}
+
+static void wait_for_server(struct session *session)
+{
+	const unsigned *timeouts = session->backend->timeouts;
+	unsigned timeout =
+		timeouts[TIMEOUT_QUEUE] != 0 ? timeouts[TIMEOUT_QUEUE] : timeouts[TIMEOUT_CONNECT];
+
+	session->wait_due = timeout == 0 ? 0 : session_now() + timeout;
+	set_state(session, SESSION_WAITING);
+}
+
+static void choose_server(struct session *session)
+{
+	const struct server *wanted;
+	enum reason reason = routing_choose(session, &wanted);
+	bool waits = reason == REASON_SERVERS_FULL;
+
+	if (waits)
+		reason = waiting_begin(session, wanted);
+	if (reason != REASON_DONE)
+		session_close(session, reason, 0);
+	else if (waits)
+		wait_for_server(session);
+	else
+		go_to_server(session);
+}
+
+void session_loop_serve(struct session_loop *loop)
+{
+	for (unsigned i = 0; loop->serves && i < SERVED_MAX; i++) {
+		enum reason reason;
+		struct session *session = waiting_next(loop, &reason);
+
+		if (session == NULL)
+			continue;
+		if (reason == REASON_DONE)
+			go_to_server(session);
+		else
+			session_close(session, reason, 0);
+		update_interest(session);
+	}
+	if (loop->serves) /* after the next turn */
+		wakers_wake(loop->wakers, loop->index);
 }
 
 /* --- the client's header --- */
@@ -456,6 +496,8 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 	session->timer_due = 0;
 	if (session->state == SESSION_HEADER)
 		header_expired(session);
+	else if (session->state == SESSION_WAITING && session->wait_due <= session_now())
+		session_close(session, REASON_QUEUE_TIMEOUT, 0);
 	else if (session->state == SESSION_CONNECTING)
 		connect_expired(session);
 	else if (session->state == SESSION_RELAYING)
@@ -535,6 +577,7 @@ const char *session_state_name(enum session_state state)
 	static const char *const names[SESSION_STATE_COUNT] = {
 		[SESSION_ACCEPTED] = "accepted",
 		[SESSION_HEADER] = "header",
+		[SESSION_WAITING] = "waiting",
 		[SESSION_CONNECTING] = "connecting",
 		[SESSION_RELAYING] = "relaying",
 		[SESSION_DRAINING] = "draining",

@@ -1,7 +1,7 @@
 /*
  * Sessions: a client's connection, the server's connection made for it, and what passes between.
  *
- *   ACCEPTED [-> HEADER] -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
+ *   ACCEPTED [-> HEADER] [-> WAITING] -> CONNECTING -> RELAYING -> CLOSING -> freed at the end of the loop turn
  *   RELAYING: one side breaks or times out -> DRAINING -> CLOSING(reason)
  *   any other phase: error | that phase's timeout | shutdown -> CLOSING(reason)
  *
@@ -30,6 +30,7 @@
 enum session_state {
 	SESSION_ACCEPTED,   /* the client's connection is here, no server is chosen */
 	SESSION_HEADER,     /* `accept-proxy`: waiting for the client's PROXY header */
+	SESSION_WAITING,    /* its servers are full: waiting for a place (waiting.h) */
 	SESSION_CONNECTING, /* connecting to the server, or waiting for the next attempt */
 	SESSION_RELAYING,
 	SESSION_DRAINING, /* one side is gone; the other one gets what it sent before */
@@ -61,6 +62,7 @@ struct session {
 	const struct server *server; /* NULL until one is chosen */
 	bool by_rule;                /* `use-server` chose it */
 	bool redispatched;           /* it is another one than at first */
+	struct waiting *waiting;     /* NULL: it has never waited for a server */
 	struct addr client; /* where its connection came from, or what its PROXY header names */
 	struct addr destination;      /* what the header names; without one, AF_UNSPEC */
 	struct addr server_address;   /* where it connects to, once it does; AF_UNSPEC before */
@@ -70,7 +72,8 @@ struct session {
 	struct direction directions[2]; /* named by their source: [CLIENT] is client to server */
 	unsigned greeting;              /* bytes of the header that the server gets */
 	unsigned failures;              /* attempts to connect to the server that failed */
-	uint64_t wait_due; /* HEADER, CONNECTING: the end of the wait, attempt or pause; 0: never */
+	uint64_t
+		wait_due; /* HEADER, WAITING, CONNECTING: the end of the wait, attempt or pause; 0: never */
 	uint64_t drain_due; /* DRAINING: when to ask again what was delivered; 0: not yet */
 	size_t undelivered; /* DRAINING: bytes that the kernel held when it was last asked */
 	struct event timer;
@@ -94,6 +97,10 @@ struct session_loop {
 	struct relay_pool pool;
 	struct session_list dead; /* closed, not yet freed */
 	int spare;                /* a descriptor kept for a server's side; -1: a session uses it */
+	struct wakers *wakers;    /* of all loops; this one's number is INDEX, 0 unless it is set */
+	unsigned index;
+	struct queue_parts queues; /* where its sessions wait for servers */
+	bool serves;               /* one of them may be ready: session_loop_serve() looks */
 };
 
 /* The sessions of one event loop that began under one configuration. */
@@ -122,6 +129,12 @@ void session_loop_free(struct session_loop *loop);
  * now might find no descriptor for its server's side.
  */
 bool session_loop_keep_spare(struct session_loop *loop);
+
+/* Another loop has woken this one: it looks at what they share. */
+void session_loop_look(struct session_loop *loop);
+
+/* Gives servers to sessions that wait for them. Call it where loop->serves, after a turn of the event loop, before the next. */
+void session_loop_serve(struct session_loop *loop);
 
 /* Frees closed sessions. Call it after each turn of the event loop, never from an event. */
 void session_loop_reap(struct session_loop *loop);

@@ -8,6 +8,8 @@
  */
 #include "session_set.h"
 
+#include "waiting.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,8 @@ int session_loop_init(
 	memset(loop, 0, sizeof(*loop));
 	loop->base = base;
 	loop->spare = -1;
+	loop->wakers = limits_wakers(process);
+	TAILQ_INIT(&loop->queues);
 	TAILQ_INIT(&loop->dead);
 	refill_spare(loop);
 	return loop->spare == -1 ? -1 : relay_pool_init(&loop->pool, process);
@@ -45,12 +49,20 @@ bool session_loop_keep_spare(struct session_loop *loop)
 	return loop->spare != -1;
 }
 
+void session_loop_look(struct session_loop *loop)
+{
+	wakers_look(loop->wakers, loop->index);
+	loop->serves = true;
+}
+
 void session_loop_reap(struct session_loop *loop)
 {
 	struct session *session;
 
 	while ((session = TAILQ_FIRST(&loop->dead)) != NULL) {
 		TAILQ_REMOVE(&loop->dead, session, link);
+		if (session->waiting != NULL)
+			waiting_free(session);
 		free(session);
 	}
 }
@@ -113,8 +125,10 @@ void session_set_remove(struct session *session)
 	direction_clear(&session->directions[CLIENT], &set->loop->pool);
 	direction_clear(&session->directions[SERVER], &set->loop->pool);
 	refill_spare(set->loop);
+	if (session->waiting != NULL)
+		waiting_leave(session);
 	if (session->server != NULL)
-		limits_unuse(set->limits, session->backend, session->server);
+		waiting_give_back(session, session->server);
 	limits_leave(set->limits, session->frontend);
 	TAILQ_REMOVE(&set->live, session, link);
 	TAILQ_INSERT_TAIL(&set->loop->dead, session, link);

@@ -1,11 +1,14 @@
 """OPS: which of several servers a client comes to."""
 
+import secrets
 from collections import Counter
 
 from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
+from lab.peers.flow import Flow
+from lab.peers.hosts import TOKEN
 from lab.setup.variants import both_families
 
 SERVERS = 3
@@ -177,3 +180,107 @@ def test_a_server_that_refuses_or_is_silent_gets_no_client_until_it_accepts(lab)
     await_servers(lab, servers[2])
     lab.server.serve(servers[0])
     await_servers(lab, servers[0])
+
+
+LONG = 600_000  # ms
+
+
+def begin(lab, source=None):
+    """A client that may have to wait for a server: its connection, and the token that it has sent."""
+    connection = lab.client.open(lab.vip, source)
+    token = secrets.token_bytes(TOKEN)
+    connection.send(token)
+    return connection, token
+
+
+def serve_one_at_a_time(lab, queue=LONG):
+    """One server, which may have one connection; it has one, of the client that is returned. Others wait."""
+    serve_several(lab, [{"maxconn": 1}], count=1, timeouts={"queue": queue})
+    return lab.client.connect(lab.vip)
+
+
+def assert_none_comes(lab, flow):
+    """Pass data through a session a few times; no other one is at the server then."""
+    for _ in range(4):
+        flow.exchange()
+    assert lab.server.no_byte_came(), "a server has more connections than it may"
+
+
+def next_token(lab):
+    return lab.server.accept().receive(TOKEN)
+
+
+@requirement("TP-OPS-63")
+@both_families
+def test_a_client_waits_until_a_server_has_a_place(lab):
+    first = serve_one_at_a_time(lab)
+    connection, token = begin(lab)
+    assert_none_comes(lab, first)
+    first.close()
+    lab.server.take(token, connection)
+
+
+@requirement("TP-OPS-64")
+@both_families
+def test_clients_that_wait_are_served_in_their_order(lab):
+    flow = serve_one_at_a_time(lab)
+    waiters = [begin(lab) for _ in range(5)]
+    assert_none_comes(lab, flow)
+    for connection, token in waiters:
+        flow.close()
+        there = lab.server.accept()
+        assert there.receive(TOKEN) == token, "another one has come before it"
+        flow = Flow(lab, connection, there, token)
+
+
+@requirement("TP-OPS-65")
+@both_families
+def test_a_client_is_ended_that_has_waited_as_long_as_configured(lab):
+    first = serve_one_at_a_time(lab, queue=300)
+    connection, _ = begin(lab)
+    how, data = connection.ending()
+    assert how in ("eof", "reset") and not data
+    assert_none_comes(lab, first)
+
+
+@requirement("TP-OPS-66")
+@both_families
+def test_a_client_that_leaves_the_queue_gets_no_server(lab):
+    first = serve_one_at_a_time(lab)
+    leaves, _ = begin(lab)
+    _, token = begin(lab)
+    assert_none_comes(lab, first)
+    leaves.reset()
+    assert_none_comes(lab, first)
+    first.close()
+    assert next_token(lab) == token
+
+
+@requirement("TP-OPS-67")
+@both_families
+def test_a_client_that_waits_for_a_server_that_dies_is_served_by_another_one(lab):
+    """`source: none`, since checks come from the proxy's own address."""
+    first = lab.server_endpoint
+    servers = [Endpoint(first.address, first.port + number) for number in range(2)]
+    for server in servers:
+        lab.server.serve(server)
+    fields = {"balance": "source", "redispatch": True, "check": 100, "timeouts": {"queue": LONG}}
+    lab.start("none", servers=servers, server_fields=[{"maxconn": 1}] * 2, **fields).await_ready()
+    flow, port = connect(lab)
+    connection, token = begin(lab)
+    assert_none_comes(lab, flow)
+    [dies] = [server for server in servers if server.port == port]
+    lab.server.listeners.pop(dies).close()
+    assert lab.server.take(token, connection).local.port != port
+
+
+@requirement("TP-OPS-68")
+@both_families
+def test_the_sessions_of_a_server_that_dies_end(lab):
+    server = lab.server_endpoint
+    lab.server.serve(server)
+    lab.start("none", servers=[server], check=100, ends_sessions=True).await_ready()
+    flow = lab.client.connect(lab.vip)
+    flow.exchange()
+    lab.server.listeners.pop(server).close()
+    assert flow.client.ending()[0] in ("eof", "reset")

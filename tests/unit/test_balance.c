@@ -442,6 +442,55 @@ static void threads_do_not_pass_a_servers_limit(void **state)
 
 #define BALANCE_TEST(function) cmocka_unit_test_teardown(function, tear_down)
 
+/* Just after it has come up: a sixteenth of its turns. */
+static void a_server_that_starts_slowly_has_few_turns(void **state)
+{
+	unsigned counts[2] = {0, 0};
+
+	(void)state;
+	use(" server a 192.0.2.1\n server b 192.0.2.2 slowstart 1h\n");
+	assert_choices("a b a b", false);
+	limits_start_slowly(limits, &backend->servers[1]);
+	for (int i = 0; i < 1000; i++) {
+		const struct server *server;
+
+		assert_int_equal(
+			balance_choose(limits, backend, &client, NULL, &server), REASON_DONE);
+		counts[server->name[0] - 'a']++;
+		limits_unuse(limits, backend, server);
+	}
+	assert_in_range(counts[1], 30, 80);
+	limits_set_up(limits, &backend->servers[0], false);
+	assert_choices("b b b", false);
+}
+
+static void with_fewest_sessions_it_has_few_of_them(void **state)
+{
+	(void)state;
+	use(" balance leastconn\n server a 192.0.2.1\n server b 192.0.2.2 slowstart 1h\n");
+	limits_start_slowly(limits, &backend->servers[1]);
+	for (int i = 0; i < 32; i++)
+		choose();
+	assert_in_range(limits_server_sessions(limits, &backend->servers[1]), 1, 3);
+}
+
+static void with_static_rr_it_has_all_its_turns(void **state)
+{
+	(void)state;
+	use(" balance static-rr\n server a 192.0.2.1\n server b 192.0.2.2 slowstart 1h\n");
+	limits_start_slowly(limits, &backend->servers[1]);
+	assert_choices("a b a b", false);
+}
+
+static void its_maxconn_begins_with_one(void **state)
+{
+	(void)state;
+	use(" server a 192.0.2.1 maxconn 50 slowstart 1h\n");
+	limits_start_slowly(limits, &backend->servers[0]);
+	assert_string_equal(choose(), "a");
+	assert_string_equal(choose(), "servers-full");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +520,10 @@ int main(void)
 		BALANCE_TEST(threads_meet_the_weights_exactly),
 		BALANCE_TEST(threads_keep_leastconn_even),
 		BALANCE_TEST(threads_do_not_pass_a_servers_limit),
+		BALANCE_TEST(a_server_that_starts_slowly_has_few_turns),
+		BALANCE_TEST(with_fewest_sessions_it_has_few_of_them),
+		BALANCE_TEST(with_static_rr_it_has_all_its_turns),
+		BALANCE_TEST(its_maxconn_begins_with_one),
 	};
 
 	return cmocka_run_group_tests_name("balance", tests, NULL, NULL);

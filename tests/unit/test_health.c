@@ -358,17 +358,55 @@ static void the_lines_are_haproxys(void **state)
 	const struct server server = {.name = "a"}, backup = {.name = "c", .backup = true};
 
 	(void)state;
-	assert_line((struct health_change){&backend, &server, false, REASON_CONNECT_REFUSED,
-			    ECONNREFUSED, 0, 1, 1, 4},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &server,
+			    .up = false,
+			    .reason = REASON_CONNECT_REFUSED,
+			    .error = ECONNREFUSED,
+			    .duration = 0,
+			    .active = 1,
+			    .backups = 1,
+			    .sessions = 4},
 		"Server l/a is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 1 active and 1 backup servers left. 4 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &server, false, REASON_CONNECT_TIMEOUT,
-			    ETIMEDOUT, 201, 0, 1, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &server,
+			    .up = false,
+			    .reason = REASON_CONNECT_TIMEOUT,
+			    .error = ETIMEDOUT,
+			    .duration = 201,
+			    .active = 0,
+			    .backups = 1,
+			    .sessions = 0},
 		"Server l/a is DOWN, reason: Layer4 timeout, check duration: 201ms. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &backup, false, REASON_CONNECT_REFUSED,
-			    ECONNREFUSED, 0, 0, 0, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &backup,
+			    .up = false,
+			    .reason = REASON_CONNECT_REFUSED,
+			    .error = ECONNREFUSED,
+			    .duration = 0,
+			    .active = 0,
+			    .backups = 0,
+			    .sessions = 0},
 		"Backup Server l/c is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &backup, true, REASON_DONE, 0, 0, 1, 1, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &backup,
+			    .up = true,
+			    .reason = REASON_DONE,
+			    .error = 0,
+			    .duration = 0,
+			    .active = 1,
+			    .backups = 1,
+			    .sessions = 0},
 		"Backup Server l/c is UP, reason: Layer4 check passed, check duration: 0ms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.");
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &server,
+			    .via = &backup,
+			    .via_backend = &backend,
+			    .requeued = 2,
+			    .waiting = 1},
+		"Server l/a is DOWN via l/c. 0 active and 0 backup servers left. 0 sessions active, 2 requeued, 1 remaining in queue.");
+	assert_line((struct health_change){.backend = &backend, .server = &server, .errors = 10},
+		"Server l/a is DOWN, reason: Health analyze, info: \"Detected 10 consecutive errors, last one was: L4 unsuccessful connection\". 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.");
 }
 
 #define HEALTH_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

@@ -83,7 +83,8 @@ static void four_sessions_may_have_one_pipe(void **state)
 
 static void freed_limits_leave_no_memory(void **state)
 {
-	static const struct config large = {.proxy_count = 5000};
+	static struct proxy many[5000];
+	static const struct config large = {.proxies = many, .proxy_count = 5000};
 	size_t before = mallinfo2().uordblks;
 
 	(void)state;
@@ -274,7 +275,7 @@ static void every_reason_has_a_name_and_a_text_of_its_own_and_a_cause(void **sta
 	for (int a = 0; a < REASON_COUNT; a++) {
 		assert_non_null(reason_name((enum reason)a));
 		assert_non_null(reason_text((enum reason)a));
-		assert_non_null(strchr("-CSPRcsIK", reason_cause((enum reason)a)));
+		assert_non_null(strchr("-CSPRcsIKDU", reason_cause((enum reason)a)));
 		for (int b = 0; b < a; b++) {
 			assert_string_not_equal(
 				reason_name((enum reason)a), reason_name((enum reason)b));

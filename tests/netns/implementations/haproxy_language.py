@@ -15,7 +15,7 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
@@ -29,10 +29,11 @@ CAPABILITIES = [
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
+    *("queue", "ends-sessions"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
-TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin"}
+TIMEOUTS = {"connect", "client", "server", "client_fin", "server_fin", "queue"}
 
 
 def configuration(scenario, capabilities, reloadable=lambda _: ()):
@@ -128,6 +129,7 @@ def backend(scenario, chosen):
         words = SEND_PROXY.get(server.get("proxy_protocol"), "") + (" backup" if server.get("backup") else "")
         words += "".join(f" {name} {server[name]}" for name in ("weight", "maxconn") if name in server)
         words += f" check inter {scenario['check']}ms rise 1 fall 1" if "check" in scenario else ""
+        words += " on-marked-down shutdown-sessions" if scenario.get("ends_sessions") else ""
         if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
             number, words = server["port"], f"{words} id {server['port']}"
         lines.append(f"  server s{number} {endpoint(server)}{words}")

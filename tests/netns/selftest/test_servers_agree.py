@@ -1,8 +1,4 @@
-"""tproxyd chooses servers as HAProxy does: the same configuration, the same clients, the same servers.
-
-Both proxies get the same file, each in a namespace of its own, where the documentation's addresses are local. This process
-holds the clients' ends and the servers' ends, so it sees at once which server each client came to.
-"""
+"""tproxyd chooses servers as HAProxy does: the same configuration, the same clients, the same servers (lab.peers.side_by_side)."""
 
 import re
 import shutil
@@ -12,12 +8,9 @@ from collections import Counter
 import pytest
 
 from lab import waiting
-from lab.netns.namespace import Namespace
-from lab.paths import TPROXYD
-from lab.peers.daemon import Daemon
+from lab.peers.side_by_side import FIRST_SERVER, PORT, PROGRAMS, Proxy, end, has_ended, server
 
-PORT, FIRST_SERVER, SERVERS = 7000, 6000, 4
-PROGRAMS = {"haproxy": "haproxy", "tproxyd": TPROXYD}
+SERVERS = 4
 HEAD = f"""\
 global
   nbthread 1
@@ -33,45 +26,8 @@ listen l
 """
 
 
-def server(letter, words=""):
-    return f"  server {letter} 127.0.0.1:{FIRST_SERVER + 'abcd'.index(letter)} {words}\n"
-
-
 def template(words=""):
     return "".join(server(letter, words) for letter in "abcd")
-
-
-class Proxy:
-    def __init__(self, folder, name, text, servers=SERVERS):
-        self.namespace = Namespace(name)
-        self.namespace.ip("link set lo up", "route add local 198.51.100.0/24 dev lo")
-        with self.namespace:
-            self.listeners = [socket.create_server(("127.0.0.1", FIRST_SERVER + n)) for n in range(servers)]
-        folder.mkdir()
-        known = text if name == "haproxy" else text.replace("  timeout queue 100ms\n", "")
-        self.daemon = Daemon(self.namespace, folder, known, program=PROGRAMS[name])
-        self.daemon.await_ready(PORT)
-
-    def connect(self, source):
-        """A client's connection, and the letter of its server; None: it is ended without one."""
-        try:
-            with self.namespace:
-                client = socket.create_connection(("198.51.100.200", PORT), 20, (source, 0))
-        except ConnectionError:  # it is refused so soon that connect() sees it
-            return None, None, None
-        ready = waiting.readable([*self.listeners, client], waiting.seconds)
-        assert ready, "no server and no end"
-        if client in ready:
-            return client, None, None
-        accepted, _ = ready[0].accept()
-        return client, accepted, "abcd"[self.listeners.index(ready[0])]
-
-    def close(self):
-        self.daemon.process.kill()
-        self.daemon.process.wait()
-        for listener in self.listeners:
-            listener.close()
-        self.namespace.close()
 
 
 def choices(proxy, sources, held):
@@ -86,16 +42,6 @@ def choices(proxy, sources, held):
     for each in kept:
         each.close()
     return found
-
-
-def end(client, accepted):
-    """Both ends have seen the other's, so the proxy's session has ended when the client reads its end."""
-    client.sendall(b"x")
-    client.shutdown(socket.SHUT_WR)
-    assert accepted.recv(2) == b"x" and accepted.recv(1) == b""
-    accepted.close()
-    assert client.recv(1) == b""
-    client.close()
 
 
 def both(tmp_path, lines, sources, held=False, servers=SERVERS):
@@ -162,7 +108,7 @@ def test_both_try_another_server_where_one_refuses(tmp_path):
     assert set(haproxy) == set(tproxyd) == {"a", "b"}
 
 
-CHANGES = re.compile(r"(?:Backup )?Server l/\w+ is \w+, reason: .*|proxy l has no server available!")
+CHANGES = re.compile(r"(?:Backup )?Server \w+/\w+ is \w+(?:, reason:| via) .*|(?:proxy|backend) \w+ has no server available!|.* D- .*")
 CHECKED = """\
   log stderr format raw local0 debug
   default-server check inter 200ms rise 2 fall 2
@@ -207,3 +153,77 @@ def test_changes_of_state_are_logged_in_the_same_words(tmp_path, name):
     assert of_server(found, "c")[0].startswith("Server l/c is DOWN, reason: Layer4 ")
     assert of_server(found, "d") == []
     assert found[-1].endswith("check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.")
+
+
+FOLLOWED = """\
+  log stderr format raw local0 debug
+  option tcplog
+  retries 0
+  default-server inter 100ms rise 1 fall 1
+  server a 127.0.0.1:6000 check port 6002 on-marked-down shutdown-sessions
+  server b 127.0.0.1:6001 track a
+  server c 127.0.0.1:6001 track m/x backup
+backend m
+  log stderr format raw local0 debug
+  server x 127.0.0.1:6001 track l/a
+"""
+
+
+def both_logs(tmp_path, text, scene, servers):
+    """What both say of their servers until the scene has ended."""
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    found = {}
+    for name in PROGRAMS:
+        proxy = Proxy(tmp_path / name, name, HEAD.replace("  timeout queue 100ms\n", "") + text, servers)
+        scene(proxy)
+        found[name] = [re.sub(r".* (l l/\w) \S+ \d+ D-", r"\1 D-", line) for line in changes(proxy)]
+        proxy.close()
+    assert found["haproxy"]
+    return found["haproxy"], found["tproxyd"]
+
+
+def goes_down_and_up(proxy):
+    """A server that others follow, and which has a session."""
+    checked = proxy.listeners.pop()
+    client, accepted, letter = proxy.connect("198.51.100.1")
+    assert letter == "a"
+    checked.close()
+    waiting.until(lambda: any(" D- " in line for line in changes(proxy)), "the session of the server that went down ends")
+    assert has_ended(client)
+    with proxy.namespace:
+        proxy.listeners.append(socket.create_server(("127.0.0.1", 6002)))
+    waiting.until(lambda: any("l/b is UP" in line for line in changes(proxy)), "the servers come up")
+    for each in (client, accepted):
+        each.close()
+
+
+def test_servers_that_follow_others_change_with_them_in_the_same_words(tmp_path):
+    haproxy, tproxyd = both_logs(tmp_path, FOLLOWED, goes_down_and_up, 3)
+    assert haproxy == tproxyd
+    assert [line for line in tproxyd if " D- " in line] == ["l l/a D- 1/1/0/0/0 0/0"]
+
+
+OBSERVED = """\
+  log stderr format raw local0 debug
+  retries 0
+  server a 127.0.0.1:6009 check port 6000 inter 60s rise 1 fall 2 observe layer4 error-limit 3 on-error {action}
+"""
+
+
+@pytest.mark.parametrize("action, clients", [("mark-down", 3), ("fail-check", 6), ("sudden-death", 6)])
+def test_errors_of_connections_take_a_server_down_after_as_many_clients(tmp_path, action, clients):
+    def scene(proxy):
+        checked = proxy.listeners.pop()
+        for number in range(clients):
+            assert not changes(proxy), f"it is down after {number} clients"
+            client, accepted, _ = proxy.connect("198.51.100.1")
+            assert accepted is None
+            if client:
+                client.close()
+        waiting.until(lambda: len(changes(proxy)) == 2, "it is down, and no server is left")
+        checked.close()
+
+    haproxy, tproxyd = both_logs(tmp_path, OBSERVED.format(action=action), scene, 1)
+    sessions = re.compile(r"\d+ sessions active")
+    assert [sessions.sub("", line) for line in haproxy] == [sessions.sub("", line) for line in tproxyd]

@@ -14,7 +14,9 @@ class Balance:
 
     def choose(self, client, connections, avoid=None):
         """A server for a client's address, or None; not the one to avoid, where there is another."""
-        servers = [each for each in self.servers if place(each) not in self.down and self.has_room(each, connections)]
+        servers = self.usable()
+        if self.kind != "source":
+            servers = [each for each in servers if self.has_room(each, connections)]
         servers = [each for each in servers if place(each) != avoid] or servers
         servers = self.active(servers)
         if not servers:
@@ -22,8 +24,16 @@ class Balance:
         if self.kind == "leastconn":
             return self.least_busy(servers, connections)
         if self.kind == "source":
-            return self.of_client(servers, client)
+            server = self.of_client(servers, client)
+            return server if self.has_room(server, connections) else None
         return self.next_in_turn(servers)
+
+    def usable(self):
+        return [each for each in self.servers if place(each) not in self.down]
+
+    def is_full(self, connections):
+        """Whether there is a server, and only its place is missing."""
+        return any(not self.has_room(each, connections) for each in self.usable())
 
     def active(self, servers):
         return [each for each in servers if not each.get("backup")] or servers

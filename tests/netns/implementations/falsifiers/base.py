@@ -35,7 +35,7 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch", "check"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
 SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
@@ -46,6 +46,7 @@ CLAIMS = [
     *("drain", "intercept", "udp", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
+    *("queue", "ends-sessions"),
 ]
 
 
@@ -66,13 +67,14 @@ class Proxy:
     def __init__(self, scenario, folder):
         self.scenario, self.folder = scenario, folder
         self.kind = socket.SOCK_DGRAM if scenario["protocol"] == "udp" else socket.SOCK_STREAM
-        self.timeouts = {"connect": 10_000, "client": 600_000, "server": 600_000}
+        self.timeouts = {"connect": 10_000, "queue": 10_000, "client": 600_000, "server": 600_000}
         self.timeouts.update(scenario.get("timeouts", {}))
         for side in ("client", "server"):
             self.timeouts.setdefault(f"{side}_fin", self.timeouts[side])
         self.timeouts = {name: value / 1000 for name, value in self.timeouts.items()}
         self.selector = selectors.DefaultSelector()
         self.sessions = set()
+        self.queue = []  # of them, those that wait for a server, in their order
         self.listeners = []
         self.fields = {}  # {listening socket: the scenario's listener}
         self.accepting = False
@@ -172,11 +174,34 @@ class Proxy:
         return self.balanced(client)
 
     def balanced(self, client, avoid=None):
-        """The address of the server that is chosen for a client's address."""
+        """The address of the server that is chosen for a client's address; None: all are full."""
         self.check()
         connections = collections.Counter(session.server_address for session in self.sessions)
         server = self.balance.choose(client, connections, avoid)
+        if not server and self.balance.is_full(connections):
+            return None
         return balancing.place(server or self.scenario["servers"][0])
+
+    def serve_queue(self):
+        for session in self.in_line():
+            if session not in self.sessions:
+                self.queue.remove(session)
+                continue
+            session.server_address = self.next_server(session)
+            if session.server_address:
+                self.queue.remove(session)
+                self.begin(session)
+
+    def in_line(self):
+        return list(self.queue)
+
+    def next_server(self, session):
+        return self.balanced(session.address[0])
+
+    def end_sessions_of_dead_servers(self):
+        self.check()
+        for session in [each for each in self.sessions if each.server_address in self.balance.down]:
+            session.close(reset=True, reason="D-")
 
     def check(self):
         """Which servers accept at the moment. They are asked when a client comes, which is often enough for a wrong proxy."""
@@ -303,10 +328,16 @@ class Proxy:
         return flow
 
     def begin(self, session):
+        if session.server_address is None:
+            self.wait_for_server(session)
+            return
         try:
             session.connect()
         except Refused as reason:
             self.refused(session, str(reason))
+
+    def wait_for_server(self, session):
+        self.queue.append(session)
 
     def refused(self, session, reason):
         session.close(reset=True, reason=reason)
@@ -457,6 +488,10 @@ class Proxy:
 
     def tend(self):
         now = time.monotonic()
+        if self.queue:
+            self.serve_queue()
+        if self.scenario.get("ends_sessions"):
+            self.end_sessions_of_dead_servers()
         for session in list(self.sessions):
             session.tick()
             if session in self.sessions and session.late(now):

@@ -41,6 +41,7 @@ class Session:
         self.destination = client.getsockname()[:2]
         self.server_address = server_address
         self.tries = 0
+        self.connecting = 0  # since when; 0: not yet
         self.header = b"" if header_expected else None  # what has come of it
         self.server = None
         self.connected = False
@@ -94,6 +95,7 @@ class Session:
         """Connect to the server; `first` is the bytes that the client has sent already."""
         self.first = first
         self.tries += 1
+        self.connecting = self.connecting or time.monotonic()
         self.server_address = self.proxy.server_by_rule(self.address, self.destination) or self.server_address
         self.server = self.proxy.socket_to_server(self, socket.SOCK_STREAM)
         error = self.server.connect_ex(self.server_address)
@@ -216,7 +218,10 @@ class Session:
 
     def tick(self):
         """What no event reports."""
-        if self.server and not self.connected:
+        if self.server_address is None:
+            if self.has_left_the_queue():
+                self.close(reason="CQ")
+        elif self.server and not self.connected:
             if self.client_has_gone():
                 self.close(reason="CC")
         elif self.failed:
@@ -225,6 +230,9 @@ class Session:
     def client_has_gone(self):
         """Whether the client has reset; its bytes may still wait to be read. An end alone is no reason to give it up."""
         return has_reset(self.client)
+
+    def has_left_the_queue(self):
+        return self.client_has_gone()
 
     def fail(self, side):
         """A side has reset: nothing more can be sent to it, but what came from it is passed on."""
@@ -247,11 +255,16 @@ class Session:
         limits = self.proxy.timeouts
         if self.header is not None:
             return now - self.started > limits["client"]
+        if self.server_address is None:
+            return self.has_waited_enough(now - self.started)
         if not self.connected:
-            return now - self.started > limits["connect"]
+            return now - self.connecting > limits["connect"]
         client, server = now - self.client_active, now - self.server_active
         fin = "_fin" if self.half_closed() else ""
         return client > limits[f"client{fin}"] or server > limits[f"server{fin}"]
+
+    def has_waited_enough(self, seconds):
+        return seconds > self.proxy.timeouts["queue"]
 
     def half_closed(self):
         return any(way.ended for way in self.directions)

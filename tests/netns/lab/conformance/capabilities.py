@@ -101,6 +101,10 @@ CAPABILITIES = (
     Capability("backup", "uses backup servers only where no other one is usable", _server("backup")),
     Capability("server-maxconn", "limits the connections to a server; others get those beyond it", _server("maxconn")),
     Capability("check", "connects to servers again and again, and uses those that accept", lambda s: "check" in s),
+    Capability(
+        "queue", "lets clients wait for servers that are full, for a time", lambda s: "queue" in s.get("timeouts", {})
+    ),
+    Capability("ends-sessions", "ends the sessions of a server that goes down", lambda s: s.get("ends_sessions", False)),
     Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
