@@ -88,6 +88,8 @@ void datagram_write_source(struct msghdr *message, int family, const struct addr
 {
 	struct cmsghdr *part = CMSG_FIRSTHDR(message);
 
+	/* So that equal addresses are equal bytes. */
+	memset(part, 0, CMSG_SPACE(sizeof(struct in6_pktinfo)));
 	if (family == AF_INET) {
 		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
 

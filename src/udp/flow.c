@@ -29,8 +29,8 @@
 #include <unistd.h>
 
 enum {
-	REPLIES_MAX = 8, /* of one flow, in one turn of the loop */
-	ERRORS_MAX = 4,  /* the same */
+	REPLIES_MAX = 32, /* of one flow, in one turn of the loop */
+	ERRORS_MAX = 4,   /* the same */
 };
 
 static uint64_t now_ms(void)
@@ -79,12 +79,8 @@ static void send_replies(struct flow_loop *loop)
 		unsigned sent = datagram_batch_send(
 			loop->replies, first, loop->reply_count, loop->reply_socket->fd);
 
-		for (unsigned i = first; i < first + sent; i++) {
-			size_t length;
-
-			datagram_batch_data(loop->replies, i, &length);
-			loop->reply_flows[i]->to_client += length;
-		}
+		for (unsigned i = first; i < first + sent; i++)
+			loop->reply_flows[i]->to_client += datagram_batch_length(loop->replies, i);
 		first += sent == 0 ? 1 : sent;
 	}
 	loop->reply_count = 0;
@@ -143,16 +139,24 @@ static bool is_of_an_earlier_one(int error)
 	}
 }
 
-/* Receives replies behind those that wait already. Returns how many, or -1. */
-static int receive_replies(struct flow_loop *loop, int fd)
+/*
+ * Receives replies behind those that wait already. Returns how many, or -1. To ask for more than there are costs as much
+ * as to receive one; so a flow is asked for more only when it had as many as it was asked for.
+ */
+static int receive_replies(struct flow_loop *loop, struct flow *flow)
 {
 	unsigned room = DATAGRAM_BATCH_SIZE - loop->reply_count;
+	unsigned wanted = flow->expected < room ? flow->expected : room;
 	int count = -1;
 
 	errno = ECONNREFUSED;
 	for (int i = 0; i < ERRORS_MAX && count == -1 && is_of_an_earlier_one(errno); i++)
-		count = datagram_batch_receive(loop->replies, loop->reply_count,
-			room < REPLIES_MAX ? room : REPLIES_MAX, fd);
+		count = datagram_batch_receive_connected(
+			loop->replies, loop->reply_count, wanted, flow->fd);
+	if (count == (int)flow->expected && flow->expected < REPLIES_MAX)
+		flow->expected *= 2;
+	else if (count < (int)wanted)
+		flow->expected = 1;
 	return count;
 }
 
@@ -165,11 +169,12 @@ static void on_reply(evutil_socket_t fd, short what, void *arg)
 	bool is_bound = addr_equal(&key->receiver->bind->address, &key->destination);
 	int count;
 
+	(void)fd;
 	(void)what;
 	if (loop->reply_count == DATAGRAM_BATCH_SIZE || loop->reply_socket != socket)
 		send_replies(loop);
 	loop->reply_socket = socket;
-	count = receive_replies(loop, fd);
+	count = receive_replies(loop, flow);
 	if (count == -1)
 		return;
 	touch(flow);
@@ -265,8 +270,12 @@ struct flow *flow_begin(const struct flow_key *key)
 {
 	struct flow_set *set = key->receiver->flows;
 	const struct proxy *frontend = key->receiver->frontend;
-	struct flow made = {
-		.set = set, .key = *key, .frontend = frontend, .client = key->client, .fd = -1};
+	struct flow made = {.set = set,
+		.key = *key,
+		.frontend = frontend,
+		.client = key->client,
+		.fd = -1,
+		.expected = 1};
 	struct flow *flow;
 	enum reason reason;
 
@@ -290,16 +299,20 @@ struct flow *flow_begin(const struct flow_key *key)
 	return refuse(&made, reason == REASON_DONE ? REASON_MEMORY : reason);
 }
 
-void flow_relay(struct flow *flow, const void *data, size_t length)
+void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
 {
-	ssize_t sent;
-
 	touch(flow);
-	sent = send(flow->fd, data, length, 0);
-	if (sent == -1 && is_of_an_earlier_one(errno))
-		sent = send(flow->fd, data, length, 0);
-	if (sent != -1)
-		flow->to_server += length;
+	for (unsigned i = first; i < end; i++)
+		datagram_batch_address(batch, i, NULL, NULL);
+	while (first < end) {
+		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
+
+		if (sent == 0 && is_of_an_earlier_one(errno))
+			sent = datagram_batch_send(batch, first, end, flow->fd);
+		for (unsigned i = first; i < first + sent; i++)
+			flow->to_server += datagram_batch_length(batch, i);
+		first += sent == 0 ? 1 : sent;
+	}
 }
 
 /* --- the loop --- */
