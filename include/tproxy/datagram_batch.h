@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 enum {
-	DATAGRAM_BATCH_SIZE = 64
+	DATAGRAM_BATCH_SIZE = 64,
+	DATAGRAM_PREFIX_MAX = 128
 };
 
 struct datagram_batch;
@@ -51,6 +52,10 @@ bool datagram_batch_addresses(
  */
 void datagram_batch_address(struct datagram_batch *batch, unsigned place, const struct addr *to,
 	const struct addr *from);
+
+/* Puts LENGTH bytes, at most DATAGRAM_PREFIX_MAX, in front of those of a received place; once. */
+void datagram_batch_prefix(
+	struct datagram_batch *batch, unsigned place, const void *data, size_t length);
 
 /*
  * Sends the places from FIRST to before END, in their order, until one cannot be sent; each is a datagram of its own. May

@@ -19,9 +19,17 @@ static void check_servers(struct parser *parser, const struct proxy *backend)
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server = &backend->servers[i];
 
-		if (server->send_proxy != PROXY_HEADER_NONE)
+		const struct header_fields *fields = &server->send_proxy_fields;
+
+		if (server->send_proxy == PROXY_HEADER_V1)
 			parser_fail_at(parser, server->line, server->name,
-				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");
+				"the PROXY header of version 1 has no word for UDP; write "
+				"'send-proxy-v2'");
+		if (fields->checksum || fields->authority || fields->unique_id || fields->count > 0)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' each datagram has a PROXY header, and fields "
+				"would leave too little of it; leave 'proxy-v2-options' and "
+				"'set-proxy-v2-tlv-fmt' out");
 	}
 }
 
@@ -34,7 +42,8 @@ static void check_frontend(struct parser *parser, struct proxy *frontend)
 	for (size_t i = 0; i < frontend->bind_count; i++)
 		if (frontend->binds[i].accept_proxy)
 			parser_fail_at(parser, frontend->binds[i].line, "accept-proxy",
-				"with 'mode udp' there is no PROXY header; leave it out");
+				"with 'mode udp' no PROXY header is read: anyone can write one "
+				"and send it from any address; leave it out");
 	frontend->flow_timeout = client;
 	if (client == 0 || (server != 0 && server < client))
 		frontend->flow_timeout = server;

@@ -24,7 +24,8 @@
 
 enum {
 	DATAGRAM_ROOM = 65536, /* no datagram of UDP is longer */
-	SEGMENT_MAX = 1472,    /* a packet of Ethernet has no room for more */
+	PLACE_ROOM = DATAGRAM_PREFIX_MAX + DATAGRAM_ROOM,
+	SEGMENT_MAX = 1472, /* a packet of Ethernet has no room for more */
 	SEGMENTS_MAX =
 		44, /* of 1472 bytes: a message has no more bytes than a datagram, and at most 64 segments */
 };
@@ -48,13 +49,11 @@ struct datagram_batch *datagram_batch_new(void)
 
 	if (batch == NULL)
 		return NULL;
-	batch->data = malloc((size_t)DATAGRAM_BATCH_SIZE * DATAGRAM_ROOM);
+	batch->data = malloc((size_t)DATAGRAM_BATCH_SIZE * PLACE_ROOM);
 	if (batch->data == NULL) {
 		free(batch);
 		return NULL;
 	}
-	for (size_t i = 0; i < DATAGRAM_BATCH_SIZE; i++)
-		batch->parts[i].iov_base = batch->data + i * DATAGRAM_ROOM;
 	return batch;
 }
 
@@ -81,13 +80,22 @@ static struct msghdr *set_header(struct datagram_batch *batch, unsigned i)
 	return header;
 }
 
+/* Makes the part of a place that is to be received into: all of its room. */
+static struct iovec *set_part(struct datagram_batch *batch, unsigned i)
+{
+	char *place = batch->data + (size_t)i * PLACE_ROOM;
+
+	batch->parts[i] = (struct iovec){place + DATAGRAM_PREFIX_MAX, DATAGRAM_ROOM};
+	return &batch->parts[i];
+}
+
 int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigned count, int fd)
 {
 	int received;
 
 	for (unsigned i = first; i < first + count; i++) {
 		set_header(batch, i);
-		batch->parts[i].iov_len = DATAGRAM_ROOM;
+		set_part(batch, i);
 	}
 	received = recvmmsg(fd, &batch->headers[first], count, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < received; i++)
@@ -104,14 +112,14 @@ int datagram_batch_receive_connected(
 	int received;
 
 	if (count == 1) {
-		length = recv(fd, batch->parts[first].iov_base, DATAGRAM_ROOM, MSG_DONTWAIT);
+		length = recv(fd, set_part(batch, first)->iov_base, DATAGRAM_ROOM, MSG_DONTWAIT);
 		batch->parts[first].iov_len = length == -1 ? 0 : (size_t)length;
 		return length == -1 ? -1 : 1;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		batch->parts[first + i].iov_len = DATAGRAM_ROOM;
-		headers[i].msg_hdr =
-			(struct msghdr){.msg_iov = &batch->parts[first + i], .msg_iovlen = 1};
+		struct iovec *part = set_part(batch, first + i);
+
+		headers[i].msg_hdr = (struct msghdr){.msg_iov = part, .msg_iovlen = 1};
 	}
 	received = recvmmsg(fd, headers, count, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < received; i++)
@@ -150,6 +158,16 @@ void datagram_batch_address(struct datagram_batch *batch, unsigned place, const 
 		header->msg_controllen = 0;
 	else
 		datagram_write_source(header, addr_family(to), from);
+}
+
+void datagram_batch_prefix(
+	struct datagram_batch *batch, unsigned place, const void *data, size_t length)
+{
+	struct iovec *part = &batch->parts[place];
+
+	part->iov_base = (char *)part->iov_base - length;
+	part->iov_len += length;
+	memcpy(part->iov_base, data, length);
 }
 
 /* --- sending --- */

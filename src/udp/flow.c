@@ -299,9 +299,22 @@ struct flow *flow_begin(const struct flow_key *key)
 	return refuse(&made, reason == REASON_DONE ? REASON_MEMORY : reason);
 }
 
+/* Each datagram has a header of its own: any of them may be the first that arrives. */
+static void add_headers(
+	const struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
+{
+	char header[PROXY_HEADER_WRITTEN_MAX];
+	size_t length = proxy_header_write_datagram(header, &flow->client, &flow->key.destination);
+
+	for (unsigned i = first; i < end; i++)
+		datagram_batch_prefix(batch, i, header, length);
+}
+
 void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
 {
 	touch(flow);
+	if (flow->server->send_proxy == PROXY_HEADER_V2)
+		add_headers(flow, batch, first, end);
 	for (unsigned i = first; i < end; i++)
 		datagram_batch_address(batch, i, NULL, NULL);
 	while (first < end) {

@@ -11,8 +11,8 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,7 +59,8 @@ static void *echo(void *arg)
 		}
 		count = recvmmsg(fd, headers, BATCH, MSG_WAITFORONE, NULL);
 		for (int sent = 0, done; sent < count; sent += done)
-			if ((done = sendmmsg(fd, headers + sent, (unsigned)(count - sent), 0)) == -1)
+			if ((done = sendmmsg(fd, headers + sent, (unsigned)(count - sent), 0)) ==
+				-1)
 				err(1, "the server cannot send");
 	}
 	return NULL;

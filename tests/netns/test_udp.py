@@ -4,7 +4,7 @@ from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
-from lab.peers import datagrams
+from lab.peers import datagrams, proxy_protocol
 from lab.peers.datagrams import Peer
 from lab.setup import steering
 from lab.setup.variants import both_families
@@ -124,6 +124,19 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     _, client = unheard(lab)
     server = Peer(lab.server, lab.server_endpoint)
     datagrams.exchange(lab, server, client, b"a question")
+
+
+@requirement("TP-UDP-17")
+@both_families
+def test_each_datagram_has_a_proxy_header_of_its_own(lab):
+    server, client = steering.serve_datagrams(lab, server_fields={"proxy_protocol": "v2"}), Peer(lab.client)
+    header = proxy_protocol.write("v2", client.local, lab.vip, transport=2)
+    for text in (b"one", b"two", b"", b"four"):
+        client.send(text, lab.vip)
+        data, seen = server.receive()
+        assert data == header + text
+        server.send(b"an answer", seen)
+        assert client.receive() == (b"an answer", lab.vip)
 
 
 def unheard(lab):

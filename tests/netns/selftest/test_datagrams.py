@@ -281,6 +281,33 @@ def test_syslog_reaches_the_server_from_the_client(lab, start, program):
     assert data.endswith(b"a line of a log") and seen.address == lab.client.address
 
 
+@by_iptables
+def test_go_mmproxy_reads_the_header_of_each_datagram(lab, start, program):
+    """Client, tproxyd, go-mmproxy on the server's host, server: the server sees the client."""
+    mmproxy = program("go-mmproxy")
+    steering.divert_datagrams(lab)
+    behind = Endpoint("127.0.0.1", 7099)
+    for line in ("rule add from 127.0.0.1/8 iif lo table 123", "route add local 0.0.0.0/0 dev lo table 123"):
+        lab.server.namespace.ip(line)
+    words = [mmproxy, "-p", "udp", "-l", str(lab.server_endpoint), "-4", str(behind)]
+    server, client = Peer(lab.server, behind), Peer(lab.client)
+    start(f"{bracketed(lab.vip)} transparent", f"{lab.server_endpoint} send-proxy-v2", source="none")
+    with lab.server.namespace:
+        between = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port = f":{lab.server_endpoint.port}"
+        waiting.until(lambda: port in lab.server.namespace.run("ss", "-Hlnu"), "go-mmproxy receives")
+        for text in (b"one", b"two"):
+            client.send(text, lab.vip)
+            data, seen = server.receive()
+            assert (data, seen) == (text, client.local)
+            server.send(b"an answer", seen)
+            assert client.receive() == (b"an answer", lab.vip)
+    finally:
+        between.terminate()
+        between.wait()
+
+
 IPERF = """
 listen control
   log global
@@ -316,7 +343,7 @@ def test_iperf3_measures_in_both_directions(lab, start, program):
 
 def test_the_script_that_measures_flows_does_so():
     done = subprocess.run(
-        [FLOWS, "--flows", "1,3", "--trips", "10", "--idle", "10", "--rounds", "1"], capture_output=True, text=True, check=False
+        [FLOWS, "--flows", "1,3", "--trips", "100", "--idle", "1,10", "--rounds", "1"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^3 +\d+\.\d\d", done.stdout, re.M) and "memory of an idle flow of tproxyd, of 10: " in done.stdout
+    assert re.search(r"^3 +\d+\.\d\d +\d+", done.stdout, re.M) and re.search(r"^10 +1 +\d+ +\d+\.\d\d +[+-]\d+\.\d%$", done.stdout, re.M)

@@ -9,6 +9,8 @@ import selectors
 import socket
 import time
 
+import header
+
 LARGEST = 1 << 16
 
 
@@ -28,9 +30,16 @@ class Flow:
         self.server = self.proxy.socket_to_server(self, socket.SOCK_DGRAM)
         self.server.connect(self.server_address)
 
+    def greeting(self):
+        """The PROXY header of a datagram to the server."""
+        if not self.proxy.header_version(self.server_address):
+            return b""
+        return header.write_v2(self.address, self.listener.getsockname(), transport=2)
+
     def forward(self, data):
         """One datagram from the client."""
         self.active = time.monotonic()
+        data = self.greeting() + data
         try:
             self.server.send(data)
         except ConnectionError:  # what the one before met; this one has not been sent
