@@ -19,7 +19,10 @@
 #include "proxy/own_traffic.h"
 #include "proxy/upstream.h"
 #include "tproxy/clock.h"
+#include "tproxy/datagram.h"
+#include "tproxy/proxy_header.h"
 #include "tproxy/socket.h"
+#include "tproxy/unreachable.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,6 +34,7 @@
 enum {
 	REPLIES_MAX = 32, /* of one flow, in one turn of the loop */
 	ERRORS_MAX = 4,   /* the same */
+	REPORTS_MAX = 1000,
 };
 
 static uint64_t now_ms(void)
@@ -133,10 +137,41 @@ static bool is_of_an_earlier_one(int error)
 	case ENOPROTOOPT:
 	case EPROTO:
 	case EACCES:
+	case EMSGSIZE:
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* As many in a second as Linux sends by itself (icmp_msgs_per_sec): a client's address may be anyone's. */
+static bool may_report(struct flow_loop *loop)
+{
+	uint64_t second = now_ms() / 1000;
+
+	if (second != loop->report_second) {
+		loop->report_second = second;
+		loop->reports = 0;
+	}
+	return loop->reports++ < REPORTS_MAX;
+}
+
+/*
+ * Reports to the client what the network reported about its datagram, or what this host knows of the way. Without
+ * CAP_NET_RAW that fails, and the client gets nothing.
+ */
+static void pass_on(const struct flow *flow, int error)
+{
+	enum unreachable what = UNREACHABLE_PORT;
+
+	if (error == EHOSTUNREACH || error == EHOSTDOWN)
+		what = UNREACHABLE_HOST;
+	else if (error == ENETUNREACH || error == ENETDOWN)
+		what = UNREACHABLE_NETWORK;
+	else if (error != ECONNREFUSED)
+		return;
+	if (may_report(flow->set->loop))
+		unreachable_report(what, &flow->client, &flow->key.destination);
 }
 
 /*
@@ -149,10 +184,16 @@ static int receive_replies(struct flow_loop *loop, struct flow *flow)
 	unsigned wanted = flow->expected < room ? flow->expected : room;
 	int count = -1;
 
-	errno = ECONNREFUSED;
-	for (int i = 0; i < ERRORS_MAX && count == -1 && is_of_an_earlier_one(errno); i++)
+	for (int i = 0; i < ERRORS_MAX && count == -1; i++) {
 		count = datagram_batch_receive_connected(
 			loop->replies, loop->reply_count, wanted, flow->fd);
+		if (count == -1 && !is_of_an_earlier_one(errno))
+			break;
+		if (count == -1)
+			pass_on(flow, errno);
+	}
+	if (count == -1)
+		datagram_discard_errors(flow->fd);
 	if (count == (int)flow->expected && flow->expected < REPLIES_MAX)
 		flow->expected *= 2;
 	else if (count < (int)wanted)
@@ -227,8 +268,10 @@ static enum reason open_flow(struct flow *flow)
 		return reason;
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
 		&flow->server_address, &flow->noted, &failure);
-	if (flow->fd != -1)
+	if (flow->fd != -1) {
+		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
 		return REASON_DONE;
+	}
 	flow->error = failure.error;
 	return failure.reason;
 }
@@ -260,6 +303,8 @@ static struct flow *keep_flow(const struct flow *opened)
 
 static struct flow *refuse(struct flow *flow, enum reason reason)
 {
+	if (reason == REASON_CONNECT_UNREACHABLE)
+		pass_on(flow, flow->error);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	notify(flow, FLOW_REFUSED);
@@ -320,8 +365,10 @@ void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first,
 	while (first < end) {
 		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
 
-		if (sent == 0 && is_of_an_earlier_one(errno))
+		if (sent == 0 && is_of_an_earlier_one(errno)) {
+			pass_on(flow, errno);
 			sent = datagram_batch_send(batch, first, end, flow->fd);
+		}
 		for (unsigned i = first; i < first + sent; i++)
 			flow->to_server += datagram_batch_length(batch, i);
 		first += sent == 0 ? 1 : sent;

@@ -117,6 +117,8 @@ struct flow_loop {
 	struct flow *reply_flows[DATAGRAM_BATCH_SIZE];
 	const struct receiver_socket *reply_socket;
 	unsigned reply_count;
+	uint64_t report_second; /* in which REPORTS were sent to clients */
+	unsigned reports;
 };
 
 /* The flows that began under one configuration. */

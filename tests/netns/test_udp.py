@@ -1,5 +1,7 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
+import errno
+
 from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns import counters, topology
@@ -137,6 +139,21 @@ def test_each_datagram_has_a_proxy_header_of_its_own(lab):
         assert data == header + text
         server.send(b"an answer", seen)
         assert client.receive() == (b"an answer", lab.vip)
+
+
+@requirement("TP-UDP-18")
+@both_families
+def test_a_client_learns_that_the_servers_port_is_unreachable(lab):
+    """Its socket is connected to the VIP, so its kernel reports errors about datagrams to the VIP and no others."""
+    steering.start_for_datagrams(lab)
+    for _ in range(2):
+        client = Peer(lab.client)
+        client.connect(lab.vip)
+        client.send(b"no socket gets it")
+        assert client.error() == errno.ECONNREFUSED
+        client.close()
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    datagrams.exchange(lab, server, client, b"and then one does")
 
 
 def unheard(lab):

@@ -10,6 +10,7 @@ import socket
 import time
 
 import header
+import unreachable
 
 LARGEST = 1 << 16
 
@@ -43,6 +44,7 @@ class Flow:
         try:
             self.server.send(data)
         except ConnectionError:  # what the one before met; this one has not been sent
+            self.unreachable()
             self.server.send(data)
 
     def ready(self, _made, _mask):
@@ -59,7 +61,8 @@ class Flow:
         self.listener.sendto(data, self.address)
 
     def unreachable(self):
-        """The server's host reported that the port is unreachable."""
+        """The server's host reported that the port is unreachable: the client gets the same report, from where it sent to."""
+        unreachable.report(self.proxy, self.address, self.listener.getsockname())
 
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}
