@@ -63,14 +63,24 @@ static void check_targets(struct parser *parser, const struct proxy *frontend)
 				frontend->targets[i]->name);
 }
 
+static void check_connections(struct parser *parser, const struct proxy *proxy)
+{
+	if (proxy->client_flows != 0 || proxy->client_rate != 0)
+		parser_fail_at(parser, proxy->line, proxy->name,
+			"'client-flows' and 'client-rate' are for datagrams; leave them out, or "
+			"write 'mode udp'");
+}
+
 void config_resolve_datagrams(struct parser *parser)
 {
 	for (size_t i = 0; i < parser->config->proxy_count; i++) {
 		struct proxy *proxy = &parser->config->proxies[i];
 
 		check_targets(parser, proxy);
-		if (proxy->mode != MODE_UDP)
+		if (proxy->mode != MODE_UDP) {
+			check_connections(parser, proxy);
 			continue;
+		}
 		parser->config->has_datagrams = true;
 		check_rules(parser, proxy);
 		if (proxy->role & ROLE_BACKEND)

@@ -248,7 +248,7 @@ unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsig
 		set_message(batch, &messages[made], place, counts[made]);
 	}
 	sent = sendmmsg(fd, messages, made, MSG_DONTWAIT);
-	if (sent == -1 && counts[0] > 1 && is_of_the_message(errno)) {
+	if (sent == -1 && made > 0 && counts[0] > 1 && is_of_the_message(errno)) {
 		places = counts[0];
 		sent = sendmmsg(fd, &batch->headers[first], places, MSG_DONTWAIT);
 		return sent == -1 ? 0 : (unsigned)sent;

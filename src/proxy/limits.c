@@ -21,6 +21,7 @@ struct count {
 struct process_limits {
 	atomic_uint maxconn;
 	atomic_uint sessions, pipes;
+	struct clients *clients;
 	unsigned users;
 };
 
@@ -85,6 +86,11 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 		return NULL;
 	}
 	limits->process->users = 1;
+	limits->process->clients = clients_new();
+	if (limits->process->clients == NULL) {
+		limits_free(limits);
+		return NULL;
+	}
 	limits_set_maxconn(limits, maxconn);
 	return complete_counts(limits);
 }
@@ -117,14 +123,21 @@ void limits_free(struct limits *limits)
 	for (size_t i = 0; i < limits->count; i++)
 		if (limits->counts[i] != NULL && --limits->counts[i]->users == 0)
 			free(limits->counts[i]);
-	if (--limits->process->users == 0)
+	if (--limits->process->users == 0) {
+		clients_free(limits->process->clients);
 		free(limits->process);
+	}
 	free(limits);
 }
 
 struct process_limits *limits_process(struct limits *limits)
 {
 	return limits->process;
+}
+
+struct clients *limits_clients(const struct limits *limits)
+{
+	return limits->process->clients;
 }
 
 static unsigned count_up(atomic_uint *count)

@@ -13,6 +13,7 @@
 #ifndef TPROXY_LIMITS_H
 #define TPROXY_LIMITS_H
 
+#include "clients.h"
 #include "counterparts.h"
 #include "tproxy/config.h"
 
@@ -40,6 +41,9 @@ void limits_free(struct limits *limits);
 
 /* Valid while any limits that share it are there. */
 struct process_limits *limits_process(struct limits *limits);
+
+/* The clients of datagrams, of all configurations; valid as long. */
+struct clients *limits_clients(const struct limits *limits);
 
 /*
  * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy computes

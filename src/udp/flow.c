@@ -90,6 +90,12 @@ static void send_replies(struct flow_loop *loop)
 	loop->reply_count = 0;
 }
 
+static void uncount_client(const struct flow *flow)
+{
+	if (flow->counted != NULL)
+		clients_leave(limits_clients(flow->set->limits), flow->counted);
+}
+
 static void flow_end(struct flow *flow, enum reason reason)
 {
 	struct flow_set *set = flow->set;
@@ -100,6 +106,7 @@ static void flow_end(struct flow *flow, enum reason reason)
 	event_del(&flow->readable);
 	close(flow->fd);
 	own_traffic_forget(flow->noted);
+	uncount_client(flow);
 	TAILQ_REMOVE(&group_of(flow)->list, flow, link);
 	flow_table_remove(&set->loop->table, flow);
 	limits_unuse(set->limits, flow->backend, flow->server);
@@ -252,6 +259,20 @@ static enum reason choose_server(struct flow *flow)
 	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
 }
 
+static enum reason count_client(struct flow *flow)
+{
+	const struct proxy *frontend = flow->frontend;
+	bool no_memory = false;
+
+	if (frontend->client_flows == 0 && frontend->client_rate == 0)
+		return REASON_DONE;
+	flow->counted = clients_enter(limits_clients(flow->set->limits), frontend->name,
+		&flow->client, frontend->client_flows, &no_memory);
+	if (flow->counted != NULL)
+		return REASON_DONE;
+	return no_memory ? REASON_MEMORY : REASON_CLIENT_FLOWS;
+}
+
 /* Sets everything of a flow that can fail, but for its place in the limits. */
 static enum reason open_flow(struct flow *flow)
 {
@@ -263,7 +284,9 @@ static enum reason open_flow(struct flow *flow)
 		return REASON_DESTINATION_PORT;
 	if (own_traffic_has(SOCK_DGRAM, &flow->client, destination))
 		return REASON_DIVERTED_AGAIN;
-	reason = choose_server(flow);
+	reason = count_client(flow);
+	if (reason == REASON_DONE)
+		reason = choose_server(flow);
 	if (reason != REASON_DONE)
 		return reason;
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
@@ -338,6 +361,7 @@ struct flow *flow_begin(const struct flow_key *key)
 	if (made.fd != -1)
 		close(made.fd);
 	own_traffic_forget(made.noted);
+	uncount_client(&made);
 	if (made.server != NULL)
 		limits_unuse(set->limits, made.backend, made.server);
 	limits_leave(set->limits, frontend);
@@ -355,8 +379,29 @@ static void add_headers(
 		datagram_batch_prefix(batch, i, header, length);
 }
 
+/* How many of so many datagrams the client may send. */
+static unsigned limit_rate(struct flow *flow, unsigned count)
+{
+	unsigned rate = flow->frontend->client_rate;
+	bool first_lost;
+
+	if (rate == 0)
+		return count;
+	count = clients_take(limits_clients(flow->set->limits), flow->counted, rate, count,
+		now_ms() / 1000, &first_lost);
+	if (first_lost) {
+		flow->reason = REASON_CLIENT_RATE;
+		flow->ended = now_ms();
+		notify(flow, FLOW_LIMITED);
+	}
+	return count;
+}
+
 void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
 {
+	end = first + limit_rate(flow, end - first);
+	if (first == end)
+		return;
 	touch(flow);
 	if (flow->server->send_proxy == PROXY_HEADER_V2)
 		add_headers(flow, batch, first, end);

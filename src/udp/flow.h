@@ -72,6 +72,7 @@ struct flow {
 	int fd;                  /* connected to the server */
 	unsigned short expected; /* how many replies it may have at once */
 	struct own_connection *noted;
+	struct client *counted; /* NULL: the frontend has no limits of clients */
 	struct event readable;
 	uint64_t began, active, ended; /* ACTIVE: when the last datagram came */
 	struct timespec began_at;      /* wall clock */
@@ -98,6 +99,7 @@ enum flow_change {
 	FLOW_BEGAN,
 	FLOW_REFUSED, /* it never began: its datagram was dropped */
 	FLOW_ENDED,
+	FLOW_LIMITED, /* datagrams were dropped for its reason; it goes on */
 };
 
 struct flow_observer {

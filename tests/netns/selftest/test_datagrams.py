@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -191,6 +192,54 @@ def test_flows_are_logged_and_end_with_it(lab, start):
     line = daemon.lines(f"{client.local.address}:{client.local.port} [")[0]
     assert re.search(r"\] datagrams datagrams/s 0/0/\d+ 9 K- 1/1/0/0/0 0/0$", line)
     assert daemon.lines("ended: 1 sessions: shutdown 1; 8 bytes to servers, 9 to clients")
+
+
+@by_iptables
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_client_has_its_flows_and_takes_none_of_others(lab, start, threads):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    daemon = start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint), threads=threads, more="  client-flows 10\n")
+    addresses = lab.client.addresses[4]
+    for address in addresses:
+        clients = [Peer(lab.client, Endpoint(address, 0)) for _ in range(15)]
+        for number, client in enumerate(clients):
+            client.send(b"%d" % number, lab.vip)
+        received = [server.receive() for _ in range(10)]
+        assert {seen.address for _, seen in received} == {address}
+        wanted = 5 * (addresses.index(address) + 1)
+        waiting.until(lambda: refused(daemon, "client-flows") == wanted, "further flows are refused")
+        for _, seen in received:
+            server.send(b"an answer", seen)
+        answered = waiting.readable([client.socket for client in clients], waiting.seconds)
+        assert answered
+        again = clients[int(received[0][0])]
+        again.send(b"again", lab.vip)
+        assert server.receive() == (b"again", received[0][1])
+
+
+def refused(daemon, reason):
+    """How many refusals the log has, of which it counts those that repeat."""
+    lines = daemon.lines(f"({reason})")
+    return sum(int(found[1]) if (found := re.search(r"(\d+) more", line)) else 1 for line in lines)
+
+
+@by_iptables
+def test_a_client_sends_so_many_datagrams_in_a_second(lab, start):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    daemon = start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint), more="  client-rate 20\n")
+    client, other = Peer(lab.client), Peer(lab.client, Endpoint(lab.client.addresses[4][1], 0))
+    daemon.signal(signal.SIGSTOP)
+    for number in range(100):
+        client.send(b"%d" % number, lab.vip)
+    other.send(b"from another client", lab.vip)
+    daemon.signal(signal.SIGCONT)  # it reads them at once; a new second may begin meanwhile, which has 20, too
+    got = []
+    while not got or got[-1] != b"from another client":
+        got.append(server.receive()[0])
+    assert 20 <= len(got) - 1 <= 40
+    assert daemon.await_line("(client-rate)")
 
 
 @by_each
