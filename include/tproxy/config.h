@@ -261,6 +261,8 @@ struct proxy {
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
+	unsigned client_flows; /* MODE_UDP: flows of one client at the same time; 0: no limit */
+	unsigned client_rate;  /* MODE_UDP: datagrams of one client in a second; 0: no limit */
 
 	/* Of a backend. */
 	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */

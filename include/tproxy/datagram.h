@@ -22,6 +22,16 @@ int datagram_open(int family);
 int datagram_report_destination(int fd, int family);
 
 /*
+ * Makes all ICMP errors about datagrams of a connected socket errors of its next call, those of routers, too; without it
+ * only the peer's own are (ip(7), IP_RECVERR). Each must be discarded then, or the socket stays ready for ever. FAMILY is
+ * that of the socket. Returns 0, or -1.
+ */
+int datagram_report_errors(int fd, int family);
+
+/* Discards errors that wait at the socket; a few at most in one call. */
+void datagram_discard_errors(int fd);
+
+/*
  * Receives one datagram into the SIZE bytes at DATA; a longer one is cut. FROM is set to its source, DESTINATION to
  * where it was sent, with the family AF_UNSPEC if the kernel did not report it. Returns the length, or -1: EAGAIN
  * without a datagram.

@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 enum {
-	DATAGRAM_BATCH_SIZE = 32
+	DATAGRAM_BATCH_SIZE = 64,
+	DATAGRAM_PREFIX_MAX = 128
 };
 
 struct datagram_batch;
@@ -29,8 +30,13 @@ void datagram_batch_free(struct datagram_batch *batch);
  */
 int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigned count, int fd);
 
+/* The same at a socket that is connected, so that the addresses are known; they are not kept. */
+int datagram_batch_receive_connected(
+	struct datagram_batch *batch, unsigned first, unsigned count, int fd);
+
 /* The bytes of a place, and how many there are. */
-const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place, size_t *length);
+const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place);
+size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place);
 
 /*
  * The addresses of a received datagram, as datagram_receive() sets them. False: its source is not of IPv4 or IPv6, or
@@ -40,14 +46,20 @@ bool datagram_batch_addresses(
 	struct datagram_batch *batch, unsigned place, struct addr *from, struct addr *destination);
 
 /*
- * Says where a place is to be sent to. With FROM it leaves from that address, and from the port of the socket that it is
+ * Says where a place is to be sent to; without TO, to the peer that the socket is connected to. With FROM it leaves from that address, and from the port of the socket that it is
  * sent by; an address that is not this host's needs a transparent socket. Without, the kernel chooses the address.
+ * FROM needs TO.
  */
 void datagram_batch_address(struct datagram_batch *batch, unsigned place, const struct addr *to,
 	const struct addr *from);
 
+/* Puts LENGTH bytes, at most DATAGRAM_PREFIX_MAX, in front of those of a received place; once. */
+void datagram_batch_prefix(
+	struct datagram_batch *batch, unsigned place, const void *data, size_t length);
+
 /*
- * Sends the places from FIRST to before END, in their order, until one cannot be sent. Returns how many were; 0, with
+ * Sends the places from FIRST to before END, in their order, until one cannot be sent; each is a datagram of its own. May
+ * leave some for a next call. Returns how many were; 0, with
  * the errno of sendmmsg(2), where it was the first.
  */
 unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsigned end, int fd);

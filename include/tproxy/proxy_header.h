@@ -77,6 +77,13 @@ size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header
 	const struct addr *source, const struct addr *destination);
 
 /*
+ * The same for a datagram (UDP over IPv4 or IPv6, section 2.2). It is of version 2: version 1 has no word for UDP. Each
+ * datagram has its own header, since each may be the first one that arrives.
+ */
+size_t proxy_header_write_datagram(char text[PROXY_HEADER_WRITTEN_MAX], const struct addr *source,
+	const struct addr *destination);
+
+/*
  * Adds a field to the LENGTH bytes of a version 2 header at TEXT, which has ROOM. Returns the new length; it is LENGTH where
  * there is no room.
  */

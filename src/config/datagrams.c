@@ -19,9 +19,17 @@ static void check_servers(struct parser *parser, const struct proxy *backend)
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server = &backend->servers[i];
 
-		if (server->send_proxy != PROXY_HEADER_NONE)
+		const struct header_fields *fields = &server->send_proxy_fields;
+
+		if (server->send_proxy == PROXY_HEADER_V1)
 			parser_fail_at(parser, server->line, server->name,
-				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");
+				"the PROXY header of version 1 has no word for UDP; write "
+				"'send-proxy-v2'");
+		if (fields->checksum || fields->authority || fields->unique_id || fields->count > 0)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' each datagram has a PROXY header, and fields "
+				"would leave too little of it; leave 'proxy-v2-options' and "
+				"'set-proxy-v2-tlv-fmt' out");
 		if (server->ends_sessions_down || server->ends_backups_up)
 			parser_fail_at(parser, server->line, server->name,
 				"with 'mode udp' there are no sessions to shut down; leave 'on-marked-down' and 'on-marked-up' out");
@@ -40,7 +48,8 @@ static void check_frontend(struct parser *parser, struct proxy *frontend)
 	for (size_t i = 0; i < frontend->bind_count; i++)
 		if (frontend->binds[i].accept_proxy)
 			parser_fail_at(parser, frontend->binds[i].line, "accept-proxy",
-				"with 'mode udp' there is no PROXY header; leave it out");
+				"with 'mode udp' no PROXY header is read: anyone can write one "
+				"and send it from any address; leave it out");
 	frontend->flow_timeout = client;
 	if (client == 0 || (server != 0 && server < client))
 		frontend->flow_timeout = server;
@@ -60,14 +69,24 @@ static void check_targets(struct parser *parser, const struct proxy *frontend)
 				frontend->targets[i]->name);
 }
 
+static void check_connections(struct parser *parser, const struct proxy *proxy)
+{
+	if (proxy->client_flows != 0 || proxy->client_rate != 0)
+		parser_fail_at(parser, proxy->line, proxy->name,
+			"'client-flows' and 'client-rate' are for datagrams; leave them out, or "
+			"write 'mode udp'");
+}
+
 void config_resolve_datagrams(struct parser *parser)
 {
 	for (size_t i = 0; i < parser->config->proxy_count; i++) {
 		struct proxy *proxy = &parser->config->proxies[i];
 
 		check_targets(parser, proxy);
-		if (proxy->mode != MODE_UDP)
+		if (proxy->mode != MODE_UDP) {
+			check_connections(parser, proxy);
 			continue;
+		}
 		parser->config->has_datagrams = true;
 		check_rules(parser, proxy);
 		if (proxy->role & ROLE_BACKEND)

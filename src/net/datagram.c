@@ -16,6 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+	ERRORS_MAX = 8
+};
+
 int datagram_open(int family)
 {
 	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
@@ -35,6 +39,24 @@ int datagram_report_destination(int fd, int family)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on)) == -1)
 		return -1;
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
+}
+
+int datagram_report_errors(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+}
+
+void datagram_discard_errors(int fd)
+{
+	struct msghdr nothing = {0};
+
+	for (int i = 0; i < ERRORS_MAX; i++)
+		if (recvmsg(fd, &nothing, MSG_ERRQUEUE | MSG_DONTWAIT) == -1)
+			return;
 }
 
 static bool is_destination(const struct cmsghdr *part)
@@ -88,6 +110,8 @@ void datagram_write_source(struct msghdr *message, int family, const struct addr
 {
 	struct cmsghdr *part = CMSG_FIRSTHDR(message);
 
+	/* So that equal addresses are equal bytes. */
+	memset(part, 0, CMSG_SPACE(sizeof(struct in6_pktinfo)));
 	if (family == AF_INET) {
 		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
 

@@ -1,6 +1,11 @@
 /*
  * recvmmsg() and sendmmsg() over one array of message headers.
  *
+ * Datagrams of one size to one address, one behind the other, leave as one message, which the kernel cuts into datagrams
+ * again as late as it can (UDP_SEGMENT, udp(7)): the way through the network's layers, which is most of what a datagram
+ * costs, is gone once for all of them. Only the last may be shorter. What the kernel refuses so is sent one by one: it
+ * cuts to no more than a packet, and not every interface can.
+ *
  * The trap: the kernel changes the headers. A received one has the lengths of its addresses where the room was, so these
  * are set anew before each call.
  */
@@ -8,21 +13,32 @@
 
 #include "datagram_message.h"
 
+#include <errno.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
 enum {
-	DATAGRAM_ROOM = 65536 /* no datagram of UDP is longer */
+	DATAGRAM_ROOM = 65536, /* no datagram of UDP is longer */
+	PLACE_ROOM = DATAGRAM_PREFIX_MAX + DATAGRAM_ROOM,
+	SEGMENT_MAX = 1472, /* a packet of Ethernet has no room for more */
+	SEGMENTS_MAX =
+		44, /* of 1472 bytes: a message has no more bytes than a datagram, and at most 64 segments */
 };
 
 struct place {
 	struct sockaddr_storage peer;
-	struct iovec part;
 	union datagram_control control; /* has a member without a size, so it is the last */
 };
 
 struct datagram_batch {
 	struct mmsghdr headers[DATAGRAM_BATCH_SIZE];
+	struct iovec parts
+		[DATAGRAM_BATCH_SIZE]; /* of one place each: those of neighbours make a message */
 	struct place places[DATAGRAM_BATCH_SIZE];
 	char *data;
 };
@@ -33,13 +49,11 @@ struct datagram_batch *datagram_batch_new(void)
 
 	if (batch == NULL)
 		return NULL;
-	batch->data = malloc((size_t)DATAGRAM_BATCH_SIZE * DATAGRAM_ROOM);
+	batch->data = malloc((size_t)DATAGRAM_BATCH_SIZE * PLACE_ROOM);
 	if (batch->data == NULL) {
 		free(batch);
 		return NULL;
 	}
-	for (size_t i = 0; i < DATAGRAM_BATCH_SIZE; i++)
-		batch->places[i].part.iov_base = batch->data + i * DATAGRAM_ROOM;
 	return batch;
 }
 
@@ -59,11 +73,20 @@ static struct msghdr *set_header(struct datagram_batch *batch, unsigned i)
 
 	*header = (struct msghdr){.msg_name = &place->peer,
 		.msg_namelen = sizeof(place->peer),
-		.msg_iov = &place->part,
+		.msg_iov = &batch->parts[i],
 		.msg_iovlen = 1,
 		.msg_control = &place->control,
 		.msg_controllen = sizeof(place->control)};
 	return header;
+}
+
+/* Makes the part of a place that is to be received into: all of its room. */
+static struct iovec *set_part(struct datagram_batch *batch, unsigned i)
+{
+	char *place = batch->data + (size_t)i * PLACE_ROOM;
+
+	batch->parts[i] = (struct iovec){place + DATAGRAM_PREFIX_MAX, DATAGRAM_ROOM};
+	return &batch->parts[i];
 }
 
 int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigned count, int fd)
@@ -72,19 +95,46 @@ int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigne
 
 	for (unsigned i = first; i < first + count; i++) {
 		set_header(batch, i);
-		batch->places[i].part.iov_len = DATAGRAM_ROOM;
+		set_part(batch, i);
 	}
 	received = recvmmsg(fd, &batch->headers[first], count, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < received; i++)
-		batch->places[first + (unsigned)i].part.iov_len =
+		batch->parts[first + (unsigned)i].iov_len =
 			batch->headers[first + (unsigned)i].msg_len;
 	return received;
 }
 
-const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place, size_t *length)
+int datagram_batch_receive_connected(
+	struct datagram_batch *batch, unsigned first, unsigned count, int fd)
 {
-	*length = batch->places[place].part.iov_len;
-	return batch->places[place].part.iov_base;
+	struct mmsghdr *headers = &batch->headers[first];
+	ssize_t length;
+	int received;
+
+	if (count == 1) {
+		length = recv(fd, set_part(batch, first)->iov_base, DATAGRAM_ROOM, MSG_DONTWAIT);
+		batch->parts[first].iov_len = length == -1 ? 0 : (size_t)length;
+		return length == -1 ? -1 : 1;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct iovec *part = set_part(batch, first + i);
+
+		headers[i].msg_hdr = (struct msghdr){.msg_iov = part, .msg_iovlen = 1};
+	}
+	received = recvmmsg(fd, headers, count, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < received; i++)
+		batch->parts[first + (unsigned)i].iov_len = headers[i].msg_len;
+	return received;
+}
+
+const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place)
+{
+	return batch->parts[place].iov_base;
+}
+
+size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place)
+{
+	return batch->parts[place].iov_len;
 }
 
 bool datagram_batch_addresses(
@@ -101,17 +151,109 @@ void datagram_batch_address(struct datagram_batch *batch, unsigned place, const 
 {
 	struct msghdr *header = set_header(batch, place);
 
-	memcpy(&batch->places[place].peer, &to->sa, addr_length(to));
-	header->msg_namelen = addr_length(to);
+	header->msg_namelen = to == NULL ? 0 : addr_length(to);
+	if (to != NULL)
+		memcpy(&batch->places[place].peer, &to->sa, addr_length(to));
 	if (from == NULL)
 		header->msg_controllen = 0;
 	else
 		datagram_write_source(header, addr_family(to), from);
 }
 
+void datagram_batch_prefix(
+	struct datagram_batch *batch, unsigned place, const void *data, size_t length)
+{
+	struct iovec *part = &batch->parts[place];
+
+	part->iov_base = (char *)part->iov_base - length;
+	part->iov_len += length;
+	memcpy(part->iov_base, data, length);
+}
+
+/* --- sending --- */
+
+/* Whether PLACE goes where the one before it does. */
+static bool has_the_same_way(const struct datagram_batch *batch, unsigned place)
+{
+	const struct msghdr *one = &batch->headers[place - 1].msg_hdr;
+	const struct msghdr *other = &batch->headers[place].msg_hdr;
+
+	return one->msg_namelen == other->msg_namelen &&
+	       one->msg_controllen == other->msg_controllen &&
+	       memcmp(one->msg_name, other->msg_name, one->msg_namelen) == 0 &&
+	       memcmp(one->msg_control, other->msg_control, one->msg_controllen) == 0;
+}
+
+/* How many places from FIRST on leave as one message. */
+static unsigned count_segments(const struct datagram_batch *batch, unsigned first, unsigned end)
+{
+	size_t size = batch->parts[first].iov_len;
+	unsigned last = first;
+
+	while (size <= SEGMENT_MAX && last + 1 < end && last + 1 - first < SEGMENTS_MAX &&
+		batch->parts[last].iov_len == size && batch->parts[last + 1].iov_len > 0 &&
+		batch->parts[last + 1].iov_len <= size && has_the_same_way(batch, last + 1))
+		last++;
+	return last + 1 - first;
+}
+
+/* Makes the header of a message of COUNT places; its control messages are those of the first, and the segments' size. */
+static void set_message(
+	struct datagram_batch *batch, struct mmsghdr *message, unsigned first, unsigned count)
+{
+	uint16_t size = (uint16_t)batch->parts[first].iov_len;
+	struct msghdr *header = &message->msg_hdr;
+	struct cmsghdr *part;
+
+	*header = batch->headers[first].msg_hdr;
+	if (count == 1)
+		return;
+	header->msg_iovlen = count;
+	part = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
+	*part = (struct cmsghdr){.cmsg_level = SOL_UDP,
+		.cmsg_type = UDP_SEGMENT,
+		.cmsg_len = CMSG_LEN(sizeof(size))};
+	memcpy(CMSG_DATA(part), &size, sizeof(size));
+	header->msg_controllen += CMSG_SPACE(sizeof(size));
+}
+
+/* Whether datagrams that could not leave as one message may leave one by one. */
+static bool is_of_the_message(int error)
+{
+	return error == EINVAL || error == EMSGSIZE || error == EIO || error == EOPNOTSUPP;
+}
+
+/* Without a header the kernel has less to read. */
+static unsigned send_one(struct datagram_batch *batch, unsigned place, int fd)
+{
+	const struct msghdr *header = &batch->headers[place].msg_hdr;
+
+	return sendto(fd, batch->parts[place].iov_base, batch->parts[place].iov_len, MSG_DONTWAIT,
+		       header->msg_namelen == 0 ? NULL : header->msg_name,
+		       header->msg_namelen) == -1
+		       ? 0
+		       : 1;
+}
+
 unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsigned end, int fd)
 {
-	int sent = sendmmsg(fd, &batch->headers[first], end - first, MSG_DONTWAIT);
+	struct mmsghdr messages[DATAGRAM_BATCH_SIZE];
+	unsigned counts[DATAGRAM_BATCH_SIZE], made = 0, places = 0;
+	int sent;
 
-	return sent == -1 ? 0 : (unsigned)sent;
+	if (end - first == 1 && batch->headers[first].msg_hdr.msg_controllen == 0)
+		return send_one(batch, first, fd);
+	for (unsigned place = first; place < end; place += counts[made++]) {
+		counts[made] = count_segments(batch, place, end);
+		set_message(batch, &messages[made], place, counts[made]);
+	}
+	sent = sendmmsg(fd, messages, made, MSG_DONTWAIT);
+	if (sent == -1 && made > 0 && counts[0] > 1 && is_of_the_message(errno)) {
+		places = counts[0];
+		sent = sendmmsg(fd, &batch->headers[first], places, MSG_DONTWAIT);
+		return sent == -1 ? 0 : (unsigned)sent;
+	}
+	for (int i = 0; i < sent; i++)
+		places += counts[i];
+	return places;
 }

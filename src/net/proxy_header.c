@@ -315,6 +315,16 @@ size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header
 	return write_binary(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
 }
 
+size_t proxy_header_write_datagram(char text[PROXY_HEADER_WRITTEN_MAX], const struct addr *source,
+	const struct addr *destination)
+{
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, source, destination);
+	char *protocol = &text[SIGNATURE_LENGTH + 1];
+
+	*protocol = (char)((*protocol & 0xf0) | 2);
+	return length;
+}
+
 size_t proxy_header_add(char *text, size_t length, size_t room, unsigned type, const void *value,
 	size_t value_length)
 {

@@ -39,7 +39,7 @@ void flow_log(struct log *log, struct refusal_log *refusals, const struct flow *
 	const struct proxy *frontend = flow->frontend;
 	bool is_tcplog = frontend->options & OPTION_TCPLOG;
 
-	if (change == FLOW_REFUSED)
+	if (change == FLOW_REFUSED || change == FLOW_LIMITED)
 		refusal_log_add(refusals,
 			&(struct refusal){frontend, flow->backend, flow->server, flow->client,
 				flow->server_address, flow->reason, flow->error, flow->ended});

@@ -176,7 +176,7 @@ static int allow_call_if(scmp_filter_ctx filter, const char *name, unsigned coun
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, conditions);
 }
 
-/* Listeners and flows of datagrams, and what socket_address_kind() asks by. */
+/* Listeners and flows of datagrams, and what socket_address_kind() asks by; reports to their clients (unreachable.h). */
 static int allow_udp(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp udp[] = {
@@ -184,7 +184,19 @@ static int allow_udp(scmp_filter_ctx filter)
 		argument_equals(2, IPPROTO_UDP),
 	};
 
-	return allow_call_if(filter, "socket", COUNT(udp), udp);
+	const struct scmp_arg_cmp icmp[] = {
+		argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_RAW),
+		argument_equals(2, IPPROTO_ICMP),
+	};
+	const struct scmp_arg_cmp icmpv6[] = {
+		argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_RAW),
+		argument_equals(2, IPPROTO_ICMPV6),
+	};
+	int failed = allow_call_if(filter, "socket", COUNT(udp), udp);
+
+	if (failed == 0)
+		failed = allow_call_if(filter, "socket", COUNT(icmp), icmp);
+	return failed != 0 ? failed : allow_call_if(filter, "socket", COUNT(icmpv6), icmpv6);
 }
 
 /*

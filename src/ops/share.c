@@ -160,9 +160,9 @@ static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change
 
 	if (change == FLOW_BEGAN)
 		atomic_fetch_add(&share->generation->flows, 1);
-	if (change != FLOW_ENDED)
+	if (change == FLOW_BEGAN || change == FLOW_REFUSED)
 		counters->accepted++;
-	if (change != FLOW_BEGAN) {
+	if (change == FLOW_ENDED || change == FLOW_REFUSED) {
 		counters->ended[flow->reason]++;
 		counters->to_servers += flow->to_server;
 		counters->to_clients += flow->to_client;

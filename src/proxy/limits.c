@@ -34,6 +34,7 @@ struct process_limits {
 	atomic_uint sessions, pipes;
 	struct wakers wakers;
 	atomic_uint ends; /* how often sessions were to end */
+	struct clients *clients;
 	unsigned users;
 };
 
@@ -125,6 +126,11 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 		return NULL;
 	}
 	limits->process->users = 1;
+	limits->process->clients = clients_new();
+	if (limits->process->clients == NULL) {
+		limits_free(limits);
+		return NULL;
+	}
 	limits_set_maxconn(limits, maxconn);
 	return complete_counts(limits, config);
 }
@@ -159,8 +165,10 @@ void limits_free(struct limits *limits)
 			queue_free(atomic_load(&limits->counts[i]->queue));
 			free(limits->counts[i]);
 		}
-	if (--limits->process->users == 0)
+	if (--limits->process->users == 0) {
+		clients_free(limits->process->clients);
 		free(limits->process);
+	}
 	free(limits);
 }
 
@@ -172,6 +180,11 @@ struct process_limits *limits_process(struct limits *limits)
 struct wakers *limits_wakers(struct process_limits *process)
 {
 	return &process->wakers;
+}
+
+struct clients *limits_clients(const struct limits *limits)
+{
+	return limits->process->clients;
 }
 
 static unsigned count_up(atomic_uint *count)

@@ -13,6 +13,7 @@
 #ifndef TPROXY_LIMITS_H
 #define TPROXY_LIMITS_H
 
+#include "clients.h"
 #include "counterparts.h"
 #include "queue.h"
 #include "reason.h"
@@ -46,6 +47,8 @@ struct process_limits *limits_process(struct limits *limits);
 
 /* The threads that may wait for what others change. */
 struct wakers *limits_wakers(struct process_limits *process);
+/* The clients of datagrams, of all configurations; valid as long. */
+struct clients *limits_clients(const struct limits *limits);
 
 /*
  * Takes one of the process's pipes for splicing, which are a quarter of maxconn, as HAProxy computes

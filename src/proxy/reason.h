@@ -37,6 +37,8 @@ enum reason {
 	REASON_DESTINATION_ADDRESS, /* the client connected to an address that no server can have */
 	REASON_FLOW_IDLE,           /* no datagram for as long as the timeouts say */
 	REASON_FLOWS_FULL,          /* maxconn flows of datagrams are there already */
+	REASON_CLIENT_FLOWS,        /* the client has as many flows as it may have */
+	REASON_CLIENT_RATE,         /* the client sends more datagrams in a second than it may */
 	REASON_DESTINATION_PORT,    /* a datagram was sent to another port than the listener's */
 	REASON_HEADER_TIMEOUT,      /* no whole PROXY header within timeout client */
 	REASON_HEADER_CUT,          /* the client ended its data before the header was whole */

@@ -19,7 +19,10 @@
 #include "proxy/own_traffic.h"
 #include "proxy/upstream.h"
 #include "tproxy/clock.h"
+#include "tproxy/datagram.h"
+#include "tproxy/proxy_header.h"
 #include "tproxy/socket.h"
+#include "tproxy/unreachable.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,8 +32,9 @@
 #include <unistd.h>
 
 enum {
-	REPLIES_MAX = 8, /* of one flow, in one turn of the loop */
-	ERRORS_MAX = 4,  /* the same */
+	REPLIES_MAX = 32, /* of one flow, in one turn of the loop */
+	ERRORS_MAX = 4,   /* the same */
+	REPORTS_MAX = 1000,
 };
 
 static uint64_t now_ms(void)
@@ -79,15 +83,17 @@ static void send_replies(struct flow_loop *loop)
 		unsigned sent = datagram_batch_send(
 			loop->replies, first, loop->reply_count, loop->reply_socket->fd);
 
-		for (unsigned i = first; i < first + sent; i++) {
-			size_t length;
-
-			datagram_batch_data(loop->replies, i, &length);
-			loop->reply_flows[i]->to_client += length;
-		}
+		for (unsigned i = first; i < first + sent; i++)
+			loop->reply_flows[i]->to_client += datagram_batch_length(loop->replies, i);
 		first += sent == 0 ? 1 : sent;
 	}
 	loop->reply_count = 0;
+}
+
+static void uncount_client(const struct flow *flow)
+{
+	if (flow->counted != NULL)
+		clients_leave(limits_clients(flow->set->limits), flow->counted);
 }
 
 static void flow_end(struct flow *flow, enum reason reason)
@@ -100,6 +106,7 @@ static void flow_end(struct flow *flow, enum reason reason)
 	event_del(&flow->readable);
 	close(flow->fd);
 	own_traffic_forget(flow->noted);
+	uncount_client(flow);
 	TAILQ_REMOVE(&group_of(flow)->list, flow, link);
 	flow_table_remove(&set->loop->table, flow);
 	limits_unuse(set->limits, flow->backend, flow->server);
@@ -137,22 +144,67 @@ static bool is_of_an_earlier_one(int error)
 	case ENOPROTOOPT:
 	case EPROTO:
 	case EACCES:
+	case EMSGSIZE:
 		return true;
 	default:
 		return false;
 	}
 }
 
-/* Receives replies behind those that wait already. Returns how many, or -1. */
-static int receive_replies(struct flow_loop *loop, int fd)
+/* As many in a second as Linux sends by itself (icmp_msgs_per_sec): a client's address may be anyone's. */
+static bool may_report(struct flow_loop *loop)
+{
+	uint64_t second = now_ms() / 1000;
+
+	if (second != loop->report_second) {
+		loop->report_second = second;
+		loop->reports = 0;
+	}
+	return loop->reports++ < REPORTS_MAX;
+}
+
+/*
+ * Reports to the client what the network reported about its datagram, or what this host knows of the way. Without
+ * CAP_NET_RAW that fails, and the client gets nothing.
+ */
+static void pass_on(const struct flow *flow, int error)
+{
+	enum unreachable what = UNREACHABLE_PORT;
+
+	if (error == EHOSTUNREACH || error == EHOSTDOWN)
+		what = UNREACHABLE_HOST;
+	else if (error == ENETUNREACH || error == ENETDOWN)
+		what = UNREACHABLE_NETWORK;
+	else if (error != ECONNREFUSED)
+		return;
+	if (may_report(flow->set->loop))
+		unreachable_report(what, &flow->client, &flow->key.destination);
+}
+
+/*
+ * Receives replies behind those that wait already. Returns how many, or -1. To ask for more than there are costs as much
+ * as to receive one; so a flow is asked for more only when it had as many as it was asked for.
+ */
+static int receive_replies(struct flow_loop *loop, struct flow *flow)
 {
 	unsigned room = DATAGRAM_BATCH_SIZE - loop->reply_count;
+	unsigned wanted = flow->expected < room ? flow->expected : room;
 	int count = -1;
 
-	errno = ECONNREFUSED;
-	for (int i = 0; i < ERRORS_MAX && count == -1 && is_of_an_earlier_one(errno); i++)
-		count = datagram_batch_receive(loop->replies, loop->reply_count,
-			room < REPLIES_MAX ? room : REPLIES_MAX, fd);
+	for (int i = 0; i < ERRORS_MAX && count == -1; i++) {
+		count = datagram_batch_receive_connected(
+			loop->replies, loop->reply_count, wanted, flow->fd);
+		if (count == -1 && !is_of_an_earlier_one(errno))
+			break;
+		if (count == -1)
+			pass_on(flow, errno);
+	}
+	if (count == -1)
+		datagram_discard_errors(flow->fd);
+	if (count == (int)flow->expected && flow->expected < REPLIES_MAX)
+		flow->expected *= 2;
+	else if (count < (int)wanted)
+		flow->expected = 1;
 	return count;
 }
 
@@ -165,11 +217,12 @@ static void on_reply(evutil_socket_t fd, short what, void *arg)
 	bool is_bound = addr_equal(&key->receiver->bind->address, &key->destination);
 	int count;
 
+	(void)fd;
 	(void)what;
 	if (loop->reply_count == DATAGRAM_BATCH_SIZE || loop->reply_socket != socket)
 		send_replies(loop);
 	loop->reply_socket = socket;
-	count = receive_replies(loop, fd);
+	count = receive_replies(loop, flow);
 	if (count == -1)
 		return;
 	touch(flow);
@@ -206,6 +259,20 @@ static enum reason choose_server(struct flow *flow)
 	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
 }
 
+static enum reason count_client(struct flow *flow)
+{
+	const struct proxy *frontend = flow->frontend;
+	bool no_memory = false;
+
+	if (frontend->client_flows == 0 && frontend->client_rate == 0)
+		return REASON_DONE;
+	flow->counted = clients_enter(limits_clients(flow->set->limits), frontend->name,
+		&flow->client, frontend->client_flows, &no_memory);
+	if (flow->counted != NULL)
+		return REASON_DONE;
+	return no_memory ? REASON_MEMORY : REASON_CLIENT_FLOWS;
+}
+
 /* Sets everything of a flow that can fail, but for its place in the limits. */
 static enum reason open_flow(struct flow *flow)
 {
@@ -217,13 +284,17 @@ static enum reason open_flow(struct flow *flow)
 		return REASON_DESTINATION_PORT;
 	if (own_traffic_has(SOCK_DGRAM, &flow->client, destination))
 		return REASON_DIVERTED_AGAIN;
-	reason = choose_server(flow);
+	reason = count_client(flow);
+	if (reason == REASON_DONE)
+		reason = choose_server(flow);
 	if (reason != REASON_DONE)
 		return reason;
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
 		&flow->server_address, &flow->noted, &failure);
-	if (flow->fd != -1)
+	if (flow->fd != -1) {
+		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
 		return REASON_DONE;
+	}
 	flow->error = failure.error;
 	return failure.reason;
 }
@@ -255,6 +326,8 @@ static struct flow *keep_flow(const struct flow *opened)
 
 static struct flow *refuse(struct flow *flow, enum reason reason)
 {
+	if (reason == REASON_CONNECT_UNREACHABLE)
+		pass_on(flow, flow->error);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	notify(flow, FLOW_REFUSED);
@@ -265,8 +338,12 @@ struct flow *flow_begin(const struct flow_key *key)
 {
 	struct flow_set *set = key->receiver->flows;
 	const struct proxy *frontend = key->receiver->frontend;
-	struct flow made = {
-		.set = set, .key = *key, .frontend = frontend, .client = key->client, .fd = -1};
+	struct flow made = {.set = set,
+		.key = *key,
+		.frontend = frontend,
+		.client = key->client,
+		.fd = -1,
+		.expected = 1};
 	struct flow *flow;
 	enum reason reason;
 
@@ -284,22 +361,63 @@ struct flow *flow_begin(const struct flow_key *key)
 	if (made.fd != -1)
 		close(made.fd);
 	own_traffic_forget(made.noted);
+	uncount_client(&made);
 	if (made.server != NULL)
 		limits_unuse(set->limits, made.backend, made.server);
 	limits_leave(set->limits, frontend);
 	return refuse(&made, reason == REASON_DONE ? REASON_MEMORY : reason);
 }
 
-void flow_relay(struct flow *flow, const void *data, size_t length)
+/* Each datagram has a header of its own: any of them may be the first that arrives. */
+static void add_headers(
+	const struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
 {
-	ssize_t sent;
+	char header[PROXY_HEADER_WRITTEN_MAX];
+	size_t length = proxy_header_write_datagram(header, &flow->client, &flow->key.destination);
 
+	for (unsigned i = first; i < end; i++)
+		datagram_batch_prefix(batch, i, header, length);
+}
+
+/* How many of so many datagrams the client may send. */
+static unsigned limit_rate(struct flow *flow, unsigned count)
+{
+	unsigned rate = flow->frontend->client_rate;
+	bool first_lost;
+
+	if (rate == 0)
+		return count;
+	count = clients_take(limits_clients(flow->set->limits), flow->counted, rate, count,
+		now_ms() / 1000, &first_lost);
+	if (first_lost) {
+		flow->reason = REASON_CLIENT_RATE;
+		flow->ended = now_ms();
+		notify(flow, FLOW_LIMITED);
+	}
+	return count;
+}
+
+void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
+{
+	end = first + limit_rate(flow, end - first);
+	if (first == end)
+		return;
 	touch(flow);
-	sent = send(flow->fd, data, length, 0);
-	if (sent == -1 && is_of_an_earlier_one(errno))
-		sent = send(flow->fd, data, length, 0);
-	if (sent != -1)
-		flow->to_server += length;
+	if (flow->server->send_proxy == PROXY_HEADER_V2)
+		add_headers(flow, batch, first, end);
+	for (unsigned i = first; i < end; i++)
+		datagram_batch_address(batch, i, NULL, NULL);
+	while (first < end) {
+		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
+
+		if (sent == 0 && is_of_an_earlier_one(errno)) {
+			pass_on(flow, errno);
+			sent = datagram_batch_send(batch, first, end, flow->fd);
+		}
+		for (unsigned i = first; i < first + sent; i++)
+			flow->to_server += datagram_batch_length(batch, i);
+		first += sent == 0 ? 1 : sent;
+	}
 }
 
 /* --- the loop --- */

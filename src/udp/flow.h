@@ -69,8 +69,10 @@ struct flow {
 	const struct proxy *backend;
 	const struct server *server; /* NULL until one is chosen */
 	struct addr server_address;
-	int fd; /* connected to the server */
+	int fd;                  /* connected to the server */
+	unsigned short expected; /* how many replies it may have at once */
 	struct own_connection *noted;
+	struct client *counted; /* NULL: the frontend has no limits of clients */
 	struct event readable;
 	uint64_t began, active, ended; /* ACTIVE: when the last datagram came */
 	struct timespec began_at;      /* wall clock */
@@ -97,6 +99,7 @@ enum flow_change {
 	FLOW_BEGAN,
 	FLOW_REFUSED, /* it never began: its datagram was dropped */
 	FLOW_ENDED,
+	FLOW_LIMITED, /* datagrams were dropped for its reason; it goes on */
 };
 
 struct flow_observer {
@@ -116,6 +119,8 @@ struct flow_loop {
 	struct flow *reply_flows[DATAGRAM_BATCH_SIZE];
 	const struct receiver_socket *reply_socket;
 	unsigned reply_count;
+	uint64_t report_second; /* in which REPORTS were sent to clients */
+	unsigned reports;
 };
 
 /* The flows that began under one configuration. */
@@ -153,7 +158,7 @@ void flow_set_free(struct flow_set *set);
 /* Begins a flow in the set of KEY's receiver, which must have none for KEY. NULL: it was refused, which the observer knows. */
 struct flow *flow_begin(const struct flow_key *key);
 
-/* Relays one datagram of LENGTH bytes from the flow's client. */
-void flow_relay(struct flow *flow, const void *data, size_t length);
+/* Relays datagrams of the flow's client, in the places of BATCH from FIRST to before END. */
+void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end);
 
 #endif

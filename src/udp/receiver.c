@@ -190,25 +190,38 @@ static struct flow *flow_of(struct flow_loop *loop, struct flow_key *key)
 	return flow != NULL ? flow : flow_begin(key);
 }
 
-/* Returns whether there was anything to read. */
-static bool read_batch(struct receiver *receiver, int fd)
+/* The flow of the datagram in PLACE; NULL: it is dropped. */
+static struct flow *flow_at(struct receiver *receiver, unsigned place)
 {
 	struct flow_loop *loop = receiver->flows->loop;
-	int count = datagram_batch_receive(loop->arrivals, 0, DATAGRAM_BATCH_SIZE, fd);
+	struct flow_key key = {.receiver = receiver};
+
+	if (!datagram_batch_addresses(loop->arrivals, place, &key.client, &key.destination))
+		return NULL;
+	addr_unmap(&key.destination);
+	return flow_of(loop, &key);
+}
+
+/* Returns whether there was anything to read. Datagrams of one flow that follow each other are relayed together. */
+static bool read_batch(struct receiver *receiver, int fd)
+{
+	struct datagram_batch *arrivals = receiver->flows->loop->arrivals;
+	int count = datagram_batch_receive(arrivals, 0, DATAGRAM_BATCH_SIZE, fd);
+	struct flow *flow = NULL;
+	unsigned first = 0;
 
 	for (unsigned i = 0; count > 0 && i < (unsigned)count; i++) {
-		struct flow_key key = {.receiver = receiver};
-		size_t length;
-		const void *data = datagram_batch_data(loop->arrivals, i, &length);
-		struct flow *flow;
+		struct flow *next = flow_at(receiver, i);
 
-		if (!datagram_batch_addresses(loop->arrivals, i, &key.client, &key.destination))
+		if (next == flow)
 			continue;
-		addr_unmap(&key.destination);
-		flow = flow_of(loop, &key);
 		if (flow != NULL)
-			flow_relay(flow, data, length);
+			flow_relay(flow, arrivals, first, i);
+		flow = next;
+		first = i;
 	}
+	if (flow != NULL)
+		flow_relay(flow, arrivals, first, (unsigned)count);
 	return count > 0;
 }
 

@@ -1,10 +1,12 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
+import errno
+
 from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
-from lab.peers import datagrams
+from lab.peers import datagrams, proxy_protocol
 from lab.peers.datagrams import Peer
 from lab.setup import steering
 from lab.setup.variants import both_families
@@ -124,6 +126,34 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     _, client = unheard(lab)
     server = Peer(lab.server, lab.server_endpoint)
     datagrams.exchange(lab, server, client, b"a question")
+
+
+@requirement("TP-UDP-17")
+@both_families
+def test_each_datagram_has_a_proxy_header_of_its_own(lab):
+    server, client = steering.serve_datagrams(lab, server_fields={"proxy_protocol": "v2"}), Peer(lab.client)
+    header = proxy_protocol.write("v2", client.local, lab.vip, transport=2)
+    for text in (b"one", b"two", b"", b"four"):
+        client.send(text, lab.vip)
+        data, seen = server.receive()
+        assert data == header + text
+        server.send(b"an answer", seen)
+        assert client.receive() == (b"an answer", lab.vip)
+
+
+@requirement("TP-UDP-18")
+@both_families
+def test_a_client_learns_that_the_servers_port_is_unreachable(lab):
+    """Its socket is connected to the VIP, so its kernel reports errors about datagrams to the VIP and no others."""
+    steering.start_for_datagrams(lab)
+    for _ in range(2):
+        client = Peer(lab.client)
+        client.connect(lab.vip)
+        client.send(b"no socket gets it")
+        assert client.error() == errno.ECONNREFUSED
+        client.close()
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    datagrams.exchange(lab, server, client, b"and then one does")
 
 
 def unheard(lab):

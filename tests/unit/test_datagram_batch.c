@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,11 +76,8 @@ static void receive(int fd, unsigned first, unsigned wanted)
 
 static void assert_holds(unsigned place, const char *text)
 {
-	size_t length;
-	const void *data = datagram_batch_data(batch, place, &length);
-
-	assert_int_equal(length, strlen(text));
-	assert_memory_equal(data, text, length);
+	assert_int_equal(datagram_batch_length(batch, place), strlen(text));
+	assert_memory_equal(datagram_batch_data(batch, place), text, strlen(text));
 }
 
 static void each_datagram_has_its_place_and_its_addresses(void **state)
@@ -123,17 +121,14 @@ static void the_largest_datagram_is_whole(void **state)
 	struct addr here, from, destination;
 	int fd = bound("127.0.0.1", &here);
 	char *large = malloc(LARGEST);
-	const void *data;
-	size_t length;
 
 	(void)state;
 	memset(large, 'x', LARGEST);
 	large[LARGEST - 1] = 'y';
 	assert_int_equal(sendto(fd, large, LARGEST, 0, &here.sa, addr_length(&here)), LARGEST);
 	receive(fd, DATAGRAM_BATCH_SIZE - 1, 1);
-	data = datagram_batch_data(batch, DATAGRAM_BATCH_SIZE - 1, &length);
-	assert_int_equal(length, LARGEST);
-	assert_memory_equal(data, large, LARGEST);
+	assert_int_equal(datagram_batch_length(batch, DATAGRAM_BATCH_SIZE - 1), LARGEST);
+	assert_memory_equal(datagram_batch_data(batch, DATAGRAM_BATCH_SIZE - 1), large, LARGEST);
 	assert_true(datagram_batch_addresses(batch, DATAGRAM_BATCH_SIZE - 1, &from, &destination));
 	free(large);
 	close(fd);
@@ -221,6 +216,163 @@ static void each_place_goes_to_its_own_address(void **state)
 	close(fds[1]);
 }
 
+/* Receives into the last place with UDP_GRO, and returns how long each datagram of the message is; 0: it is one alone. */
+static int receive_message(int fd, size_t *length)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr aligned;
+	} control;
+	static char data[65536];
+	struct iovec part = {data, sizeof(data)};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *header;
+	int size = 0;
+
+	assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
+	*length = (size_t)recvmsg(fd, &message, 0);
+	header = CMSG_FIRSTHDR(&message);
+	if (header != NULL)
+		memcpy(&size, CMSG_DATA(header), sizeof(size));
+	return size;
+}
+
+/* Sends datagrams of these lengths from one place on to THERE, maybe from a connected socket. */
+static void send_lengths(
+	int fd, const struct addr *there, bool connected, const size_t *lengths, unsigned count)
+{
+	struct addr here;
+	int giver = bound("127.0.0.1", &here);
+	static char data[65536];
+
+	for (unsigned i = 0; i < count; i++) {
+		memset(data, 'a' + (int)i, lengths[i]);
+		assert_int_equal(sendto(giver, data, lengths[i], 0, &here.sa, addr_length(&here)),
+			lengths[i]);
+	}
+	receive(giver, 3, count);
+	for (unsigned i = 0; i < count; i++)
+		datagram_batch_address(batch, 3 + i, connected ? NULL : there, NULL);
+	for (unsigned first = 3, sent; first < 3 + count; first += sent) {
+		sent = datagram_batch_send(batch, first, 3 + count, fd);
+		assert_true(sent > 0);
+	}
+	close(giver);
+}
+
+static void assert_lengths_arrive(int fd, const size_t *lengths, unsigned count)
+{
+	receive(fd, 0, count);
+	for (unsigned i = 0; i < count; i++) {
+		const char *data = datagram_batch_data(batch, i);
+
+		assert_int_equal(datagram_batch_length(batch, i), lengths[i]);
+		for (size_t k = 0; k < lengths[i]; k++)
+			assert_int_equal(data[k], (char)('a' + (int)i));
+	}
+	assert_int_equal(datagram_batch_receive(batch, 0, 1, fd), -1);
+}
+
+static void datagrams_that_leave_together_stay_datagrams(void **state)
+{
+	static const size_t rows[][7] = {
+		{5, 5, 5, 5, 5, 5, 5},
+		{9, 9, 4, 4, 4, 3, 9},
+		{1, 0, 0, 1, 1, 0, 2},
+		{1472, 1472, 1472, 1, 1472, 1472, 1473},
+		{2000, 2000, 2000, 2000, 2000, 2000, 2000},
+	};
+	struct addr there;
+	int fd = bound("127.0.0.1", &there), connected = bound("127.0.0.1", &(struct addr){0});
+
+	(void)state;
+	assert_int_equal(connect(connected, &there.sa, addr_length(&there)), 0);
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++)
+		for (int i = 0; i < 2; i++) {
+			send_lengths(i == 0 ? fd : connected, &there, i == 1, rows[row], 7);
+			assert_lengths_arrive(fd, rows[row], 7);
+		}
+	close(fd);
+	close(connected);
+}
+
+/* What leaves together comes together, where the other end can take it so. */
+static void datagrams_of_one_size_to_one_address_leave_together(void **state)
+{
+	static const size_t lengths[] = {5, 5, 5, 2, 5, 0, 5};
+	struct addr there;
+	int fd = bound("127.0.0.1", &there), on = 1;
+	size_t length;
+
+	(void)state;
+	setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &(int){0}, sizeof(int));
+	if (setsockopt(fd, SOL_UDP, 104 /* UDP_GRO */, &on, sizeof(on)) == -1)
+		skip();
+	send_lengths(fd, &there, false, lengths, 7);
+	assert_int_equal(receive_message(fd, &length), 5);
+	assert_int_equal(length, 17);
+	for (unsigned i = 4; i < 7; i++) {
+		assert_int_equal(receive_message(fd, &length), 0);
+		assert_int_equal(length, lengths[i]);
+	}
+	close(fd);
+}
+
+static void what_cannot_leave_together_leaves_one_by_one(void **state)
+{
+	static const size_t lengths[] = {900, 900, 900, 900};
+	struct addr there;
+	int fd = bound("127.0.0.1", &there), sender = bound("127.0.0.1", &(struct addr){0});
+	int on = 1;
+
+	(void)state;
+	/* Without checksums there is no message (udp(7)). */
+	assert_int_equal(setsockopt(sender, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	send_lengths(sender, &there, false, lengths, 4);
+	assert_lengths_arrive(fd, lengths, 4);
+	close(fd);
+	close(sender);
+}
+
+static void a_full_batch_of_the_largest_packets_arrives(void **state)
+{
+	size_t lengths[DATAGRAM_BATCH_SIZE - 3];
+	struct addr there;
+	int fd = bound("127.0.0.1", &there), large = 1 << 20;
+
+	(void)state;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof(large));
+	for (unsigned i = 0; i < DATAGRAM_BATCH_SIZE - 3; i++)
+		lengths[i] = 1472;
+	send_lengths(fd, &there, false, lengths, 45);
+	assert_lengths_arrive(fd, lengths, 45);
+	close(fd);
+}
+
+static void at_a_connected_socket_only_the_data_counts(void **state)
+{
+	struct addr here, there;
+	int fd = bound("127.0.0.1", &here), other = bound("127.0.0.2", &there);
+
+	(void)state;
+	assert_int_equal(connect(fd, &there.sa, addr_length(&there)), 0);
+	for (unsigned wanted = 1; wanted <= 3; wanted += 2) {
+		for (unsigned i = 0; i < wanted; i++)
+			send_text(other, i == 1 ? "" : "text", &here);
+		assert_int_equal(datagram_batch_receive_connected(batch, 4, wanted, fd), wanted);
+		for (unsigned i = 0; i < wanted; i++)
+			assert_holds(4 + i, i == 1 ? "" : "text");
+		assert_int_equal(datagram_batch_receive_connected(batch, 4, wanted, fd), -1);
+		assert_int_equal(errno, EAGAIN);
+	}
+	close(fd);
+	close(other);
+}
+
 static void a_batch_leaves_no_memory(void **state)
 {
 	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
@@ -261,6 +413,11 @@ int main(void)
 		TEST(a_datagram_leaves_from_the_address_that_is_asked_for),
 		TEST(each_place_goes_to_its_own_address),
 		TEST(what_cannot_be_sent_ends_the_row),
+		TEST(datagrams_that_leave_together_stay_datagrams),
+		TEST(datagrams_of_one_size_to_one_address_leave_together),
+		TEST(what_cannot_leave_together_leaves_one_by_one),
+		TEST(a_full_batch_of_the_largest_packets_arrives),
+		TEST(at_a_connected_socket_only_the_data_counts),
 		TEST(a_batch_leaves_no_memory),
 	};
 

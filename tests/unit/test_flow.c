@@ -206,6 +206,69 @@ static void a_question_and_its_answers_are_one_flow(void **state)
 	close(fd);
 }
 
+static void each_datagram_has_a_header_where_the_server_wants_one(void **state)
+{
+	char header[PROXY_HEADER_WRITTEN_MAX], data[256];
+	struct addr client, from, destination;
+	int fd = bound("127.0.0.1", 0, &client);
+	size_t length;
+
+	(void)state;
+	start("127.0.0.1");
+	servers[0].send_proxy = PROXY_HEADER_V2;
+	for (int i = 0; i < 5; i++)
+		send_text(fd, "a word", &bind_line.address);
+	length = proxy_header_write_datagram(header, &client, &bind_line.address);
+	for (int i = 0; i < 5; i++) {
+		ssize_t received = -1;
+
+		for (int k = 0; k < TURNS_MAX && received == -1; k++) {
+			turn();
+			received = datagram_receive(
+				server_fds[0], data, sizeof(data), &from, &destination);
+		}
+		assert_int_equal(received, length + strlen("a word"));
+		assert_memory_equal(data, header, length);
+		assert_memory_equal(data + length, "a word", strlen("a word"));
+	}
+	servers[0].send_proxy = PROXY_HEADER_NONE;
+	send_text(server_fds[0], "no header back", &from);
+	receive(fd, "no header back");
+	close(fd);
+}
+
+/* The client's kernel reports what it got only about where the socket is connected to. Without CAP_NET_RAW it gets nothing. */
+static void a_client_learns_that_the_servers_port_is_unreachable(void **state)
+{
+	struct addr client;
+	int fd = bound("127.0.0.1", 0, &client);
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	ssize_t length = 0;
+	char data[16];
+
+	(void)state;
+	if (raw == -1)
+		skip();
+	close(raw);
+	start("127.0.0.1");
+	close(server_fds[0]);
+	assert_int_equal(connect(fd, &bind_line.address.sa, addr_length(&bind_line.address)), 0);
+	assert_int_equal(send(fd, "question", 8, 0), 8);
+	until(&begun, 1);
+	errno = 0;
+	for (int i = 0; i < TURNS_MAX && errno != ECONNREFUSED; i++) {
+		turn();
+		length = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+	}
+	assert_int_equal(length, -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	server_fds[0] = bound("127.0.0.1", addr_port(&servers[0].address), NULL);
+	assert_int_equal(send(fd, "again", 5, 0), 5);
+	receive(server_fds[0], "again");
+	assert_int_equal(begun, 1);
+	close(fd);
+}
+
 static void clients_take_turns_of_servers_and_get_their_own_answers(void **state)
 {
 	struct addr clients[SERVERS], seen[SERVERS];
@@ -575,6 +638,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_question_and_its_answers_are_one_flow),
+		TEST(each_datagram_has_a_header_where_the_server_wants_one),
+		TEST(a_client_learns_that_the_servers_port_is_unreachable),
 		TEST(clients_take_turns_of_servers_and_get_their_own_answers),
 		TEST(on_the_wildcard_each_answer_comes_from_where_its_question_went),
 		TEST(an_ipv4_client_of_an_ipv6_listener_is_an_ipv4_host),

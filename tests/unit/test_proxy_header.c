@@ -316,6 +316,30 @@ static void what_is_written_is_read_as_the_same(void **state)
 		"PROXY TCP6 ::ffff:198.51.100.10 2001:db8:f::80 51234 80\r\n");
 }
 
+static void a_header_of_a_datagram_says_udp(void **state)
+{
+	static const struct {
+		const char *source, *destination;
+		size_t length;
+		unsigned char protocol;
+	} rows[] = {{"198.51.100.10", "192.0.2.80", 28, 0x12},
+		{"2001:db8::10", "2001:db8:f::80", 52, 0x22},
+		{"198.51.100.10", "2001:db8:f::80", 52, 0x22}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct addr from = endpoint(rows[i].source, 51234),
+			    to = endpoint(rows[i].destination, 80);
+		char text[PROXY_HEADER_WRITTEN_MAX], of_tcp[PROXY_HEADER_WRITTEN_MAX];
+
+		proxy_header_write(of_tcp, PROXY_HEADER_V2, &from, &to);
+		assert_int_equal(proxy_header_write_datagram(text, &from, &to), rows[i].length);
+		assert_int_equal((unsigned char)text[13], rows[i].protocol);
+		text[13] = of_tcp[13];
+		assert_memory_equal(text, of_tcp, rows[i].length);
+	}
+}
+
 static void fields_of_a_written_header_are_read_again(void **state)
 {
 	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
@@ -437,6 +461,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_checksum_is_malformed),
 		cmocka_unit_test(the_longest_binary_header_is_read),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
+		cmocka_unit_test(a_header_of_a_datagram_says_udp),
 		cmocka_unit_test(fields_of_a_written_header_are_read_again),
 		cmocka_unit_test(a_field_may_be_longer_than_255_bytes),
 		cmocka_unit_test(a_checksum_of_another_length_is_named),

@@ -5,6 +5,7 @@
 
 #include "tproxy/datagram_batch.h"
 #include "tproxy/socket.h"
+#include "tproxy/unreachable.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -307,6 +308,27 @@ static int relay_a_datagram(void)
 	return datagram_batch_receive(batch, 1, 1, fd) == 1 ? 0 : 6;
 }
 
+/* Without CAP_NET_RAW it cannot, for another reason than the sandbox, whose is ENOSYS. */
+static int report_to_a_client(void)
+{
+	struct addr v4, v6;
+
+	if (!addr_parse(&v4, "127.0.0.1") || !addr_parse(&v6, "::1"))
+		return 1;
+	addr_set_port(&v4, 7);
+	addr_set_port(&v6, 7);
+	enter((struct sandbox){0});
+	if (unreachable_report(UNREACHABLE_PORT, &v4, &v4) == -1 && errno == ENOSYS)
+		return 2;
+	return unreachable_report(UNREACHABLE_PORT, &v6, &v6) == -1 && errno == ENOSYS ? 3 : 0;
+}
+
+static void clients_of_datagrams_may_be_sent_reports(void **state)
+{
+	(void)state;
+	assert_in_a_child(report_to_a_client);
+}
+
 static void datagrams_are_relayed(void **state)
 {
 	(void)state;
@@ -362,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_carries_traffic_opens_no_file),
 		cmocka_unit_test(whether_an_address_is_the_hosts_own_may_be_asked),
 		cmocka_unit_test(datagrams_are_relayed),
+		cmocka_unit_test(clients_of_datagrams_may_be_sent_reports),
 		cmocka_unit_test(a_pidfile_may_be_removed),
 		cmocka_unit_test(a_thread_restricts_itself_alone),
 	};

@@ -49,7 +49,8 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
     require(not intercepts or ("intercept" in capabilities and not datagrams), "destination original")
     headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
-    require(not (datagrams and headers), "PROXY headers of datagrams")
+    read = headers and any("proxy_protocol" in each for each in scenario["listeners"])
+    require(not (datagrams and read), "PROXY headers in datagrams of clients")
     for field in ("user", "reload"):
         require(field not in scenario or field in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -193,6 +194,54 @@ def test_flows_are_logged_and_end_with_it(lab, start):
     assert daemon.lines("ended: 1 sessions: shutdown 1; 8 bytes to servers, 9 to clients")
 
 
+@by_iptables
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_client_has_its_flows_and_takes_none_of_others(lab, start, threads):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    daemon = start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint), threads=threads, more="  client-flows 10\n")
+    addresses = lab.client.addresses[4]
+    for address in addresses:
+        clients = [Peer(lab.client, Endpoint(address, 0)) for _ in range(15)]
+        for number, client in enumerate(clients):
+            client.send(b"%d" % number, lab.vip)
+        received = [server.receive() for _ in range(10)]
+        assert {seen.address for _, seen in received} == {address}
+        wanted = 5 * (addresses.index(address) + 1)
+        waiting.until(lambda: refused(daemon, "client-flows") == wanted, "further flows are refused")
+        for _, seen in received:
+            server.send(b"an answer", seen)
+        answered = waiting.readable([client.socket for client in clients], waiting.seconds)
+        assert answered
+        again = clients[int(received[0][0])]
+        again.send(b"again", lab.vip)
+        assert server.receive() == (b"again", received[0][1])
+
+
+def refused(daemon, reason):
+    """How many refusals the log has, of which it counts those that repeat."""
+    lines = daemon.lines(f"({reason})")
+    return sum(int(found[1]) if (found := re.search(r"(\d+) more", line)) else 1 for line in lines)
+
+
+@by_iptables
+def test_a_client_sends_so_many_datagrams_in_a_second(lab, start):
+    steering.divert_datagrams(lab)
+    server = Peer(lab.server, lab.server_endpoint)
+    daemon = start(f"{bracketed(lab.vip)} transparent", str(lab.server_endpoint), more="  client-rate 20\n")
+    client, other = Peer(lab.client), Peer(lab.client, Endpoint(lab.client.addresses[4][1], 0))
+    daemon.signal(signal.SIGSTOP)
+    for number in range(100):
+        client.send(b"%d" % number, lab.vip)
+    other.send(b"from another client", lab.vip)
+    daemon.signal(signal.SIGCONT)  # it reads them at once; a new second may begin meanwhile, which has 20, too
+    got = []
+    while not got or got[-1] != b"from another client":
+        got.append(server.receive()[0])
+    assert 20 <= len(got) - 1 <= 40
+    assert daemon.await_line("(client-rate)")
+
+
 @by_each
 def test_the_host_tool_sets_a_host_up_for_it(firewall_tool, family, tmp_path):
     """`check` judges what `apply` made by the same configuration, and traffic passes."""
@@ -281,6 +330,33 @@ def test_syslog_reaches_the_server_from_the_client(lab, start, program):
     assert data.endswith(b"a line of a log") and seen.address == lab.client.address
 
 
+@by_iptables
+def test_go_mmproxy_reads_the_header_of_each_datagram(lab, start, program):
+    """Client, tproxyd, go-mmproxy on the server's host, server: the server sees the client."""
+    mmproxy = program("go-mmproxy")
+    steering.divert_datagrams(lab)
+    behind = Endpoint("127.0.0.1", 7099)
+    for line in ("rule add from 127.0.0.1/8 iif lo table 123", "route add local 0.0.0.0/0 dev lo table 123"):
+        lab.server.namespace.ip(line)
+    words = [mmproxy, "-p", "udp", "-l", str(lab.server_endpoint), "-4", str(behind)]
+    server, client = Peer(lab.server, behind), Peer(lab.client)
+    start(f"{bracketed(lab.vip)} transparent", f"{lab.server_endpoint} send-proxy-v2", source="none")
+    with lab.server.namespace:
+        between = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port = f":{lab.server_endpoint.port}"
+        waiting.until(lambda: port in lab.server.namespace.run("ss", "-Hlnu"), "go-mmproxy receives")
+        for text in (b"one", b"two"):
+            client.send(text, lab.vip)
+            data, seen = server.receive()
+            assert (data, seen) == (text, client.local)
+            server.send(b"an answer", seen)
+            assert client.receive() == (b"an answer", lab.vip)
+    finally:
+        between.terminate()
+        between.wait()
+
+
 IPERF = """
 listen control
   log global
@@ -316,7 +392,7 @@ def test_iperf3_measures_in_both_directions(lab, start, program):
 
 def test_the_script_that_measures_flows_does_so():
     done = subprocess.run(
-        [FLOWS, "--flows", "1,3", "--trips", "10", "--idle", "10", "--rounds", "1"], capture_output=True, text=True, check=False
+        [FLOWS, "--flows", "1,3", "--trips", "100", "--idle", "1,10", "--rounds", "1"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^3 +\d+\.\d\d", done.stdout, re.M) and "memory of an idle flow of tproxyd, of 10: " in done.stdout
+    assert re.search(r"^3 +\d+\.\d\d +\d+", done.stdout, re.M) and re.search(r"^10 +1 +\d+ +\d+\.\d\d +[+-]\d+\.\d%$", done.stdout, re.M)

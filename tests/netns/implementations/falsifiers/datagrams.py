@@ -9,6 +9,9 @@ import selectors
 import socket
 import time
 
+import header
+import unreachable
+
 LARGEST = 1 << 16
 
 
@@ -28,12 +31,20 @@ class Flow:
         self.server = self.proxy.socket_to_server(self, socket.SOCK_DGRAM)
         self.server.connect(self.server_address)
 
+    def greeting(self):
+        """The PROXY header of a datagram to the server."""
+        if not self.proxy.header_version(self.server_address):
+            return b""
+        return header.write_v2(self.address, self.listener.getsockname(), transport=2)
+
     def forward(self, data):
         """One datagram from the client."""
         self.active = time.monotonic()
+        data = self.greeting() + data
         try:
             self.server.send(data)
         except ConnectionError:  # what the one before met; this one has not been sent
+            self.unreachable()
             self.server.send(data)
 
     def ready(self, _made, _mask):
@@ -50,7 +61,8 @@ class Flow:
         self.listener.sendto(data, self.address)
 
     def unreachable(self):
-        """The server's host reported that the port is unreachable."""
+        """The server's host reported that the port is unreachable: the client gets the same report, from where it sent to."""
+        unreachable.report(self.proxy, self.address, self.listener.getsockname())
 
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}

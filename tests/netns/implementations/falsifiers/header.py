@@ -80,9 +80,10 @@ def write_v1(source, destination):
     return f"PROXY TCP{family} {source[0]} {destination[0]} {source[1]} {destination[1]}\r\n".encode("ascii")
 
 
-def write_v2(source, destination):
+def write_v2(source, destination, transport=1):
+    """For connections, or with transport 2 for datagrams."""
     kind = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
     packed = b"".join(socket.inet_pton(kind, each[0]) for each in (source, destination))
     packed += struct.pack("!HH", source[1], destination[1])
-    family = 0x21 if kind == socket.AF_INET6 else 0x11
+    family = (0x20 if kind == socket.AF_INET6 else 0x10) | transport
     return SIGNATURE + struct.pack("!BBH", 0x21, family, len(packed)) + packed

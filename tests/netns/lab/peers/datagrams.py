@@ -21,8 +21,26 @@ class Peer:
         self.socket.settimeout(waiting.seconds)
         self.local = Endpoint(*self.socket.getsockname()[:2])
 
-    def send(self, data, to):
-        self.socket.sendto(data, tuple(to))
+    def connect(self, to):
+        """Sends there from then on, and gets the errors that the network reports about that."""
+        self.socket.connect(tuple(to))
+        self.local = Endpoint(*self.socket.getsockname()[:2])
+
+    def send(self, data, to=None):
+        if to is None:
+            self.socket.send(data)
+        else:
+            self.socket.sendto(data, tuple(to))
+
+    def error(self):
+        """The number of the next error of the socket."""
+        try:
+            data = self.socket.recv(LARGEST)
+        except TimeoutError:
+            raise TimeoutError(f"no error came to {self.local}") from None
+        except OSError as reported:
+            return reported.errno
+        raise AssertionError(f"{self.local} got {data[:80]!r} in place of an error")
 
     def receive(self):
         """The next datagram and its source."""

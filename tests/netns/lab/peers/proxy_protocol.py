@@ -50,15 +50,15 @@ def _folder(name, prefix):
     return sorted(read(path) for path in (FOLDER / name).glob(f"{prefix}*.hex"))
 
 
-def write(version, source, destination):
-    """A header in the format of the specification."""
+def write(version, source, destination, transport=1):
+    """A header in the format of the specification; in version 2 for connections, or with transport 2 for datagrams."""
     if version == "v1":
         kind = 6 if source.family == 6 else 4
         return f"PROXY TCP{kind} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()
     kind = socket.AF_INET6 if source.family == 6 else socket.AF_INET
     body = b"".join(socket.inet_pton(kind, each.address) for each in (source, destination))
     body += struct.pack("!HH", source.port, destination.port)
-    return SIGNATURE + struct.pack("!BBH", 0x21, 0x21 if source.family == 6 else 0x11, len(body)) + body
+    return SIGNATURE + struct.pack("!BBH", 0x21, (0x20 if source.family == 6 else 0x10) | transport, len(body)) + body
 
 
 def connect(lab, header, token=None):
