@@ -26,6 +26,7 @@
 #include "sandbox.h"
 #include "tproxy/version.h"
 #include "udp/receiver.h"
+#include "watchdog.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -54,6 +55,8 @@ struct daemon {
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
+	struct watchdog watchdog;
+	pid_t pid; /* the process that was started, of which this one may be a child */
 	struct pidfile pidfile;
 	struct notify notify;
 	struct resolver resolver;     /* where the configuration of the start has names */
@@ -84,26 +87,6 @@ static void on_library_message(int severity, const char *message)
 
 /* --- what goes wrong --- */
 
-static const char *bind_advice(int error, bool reload)
-{
-	switch (error) {
-	case EADDRNOTAVAIL:
-		return "; this host does not have this address: add it to an interface, or write `transparent` on the bind line";
-	case EADDRINUSE:
-		return "; another process listens on it (`ss -ltnp` shows which): stop that one, or write another port";
-	case EPERM:
-		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
-	case EACCES:
-		if (reload)
-			return "; this port needs CAP_NET_BIND_SERVICE, which a reload cannot get back, since tproxyd dropped what it did not need: restart it, or write a higher port";
-		return "; this port needs CAP_NET_BIND_SERVICE: start tproxyd as root, or write a higher port";
-	case ENODEV:
-		return "; write an interface that exists (`ip link` lists them)";
-	default:
-		return advice_on_errno(error);
-	}
-}
-
 /* LOG is that of the generation in force. */
 static void complain_of_worker(
 	const struct daemon *daemon, struct log *log, const struct listener_failure *failure)
@@ -125,7 +108,7 @@ static void complain_of_worker(
 	log_complain(log, "%s:%u: frontend %s cannot listen on %s: %s%s", daemon->path,
 		failure->bind->line, failure->frontend->name,
 		addr_format(&failure->bind->address, address), strerror(failure->error),
-		bind_advice(failure->error, daemon->started));
+		advice_on_bind(failure->error, daemon->started));
 }
 
 /* After all that is opened by its path, and before the privilege for it is dropped. */
@@ -430,7 +413,7 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 		return -1;
 	atomic_store(&library_log, generation->log);
 	event_set_log_callback(on_library_message);
-	notify_open(&daemon->notify);
+	notify_open(&daemon->notify, daemon->pid);
 	daemon->permanent.descriptors =
 		descriptors_measure(&config->global, workers, generation->log);
 	return descriptors_plan(&daemon->permanent.descriptors, config, log_places(generation->log),
@@ -471,6 +454,27 @@ static void report_start(struct daemon *daemon, bool restricted)
 	notify_ready(&daemon->notify, "serves");
 }
 
+static struct log *log_in_force(void *daemon)
+{
+	return ((struct daemon *)daemon)->current->log;
+}
+
+/* While a reload waits for names, which may be long, it goes on. */
+static int start_watchdog(struct daemon *daemon)
+{
+	struct watchdog *watchdog = &daemon->watchdog;
+
+	if (watchdog_start(watchdog, daemon->base, &daemon->notify, &daemon->workers, log_in_force,
+		    daemon) == -1) {
+		log_complain(daemon->current->log, "cannot start the watchdog's timer");
+		return -1;
+	}
+	daemon->resolver.meanwhile = watchdog->event == NULL ? NULL : watchdog_give_sign;
+	daemon->resolver.arg = watchdog;
+	daemon->resolver.interval = watchdog->interval;
+	return 0;
+}
+
 static int daemon_start(struct daemon *daemon, struct config *config)
 {
 	const char *pidfile;
@@ -489,7 +493,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 		return -1;
 	report_start(daemon, restricted);
 	check_health(daemon);
-	return 0;
+	return start_watchdog(daemon);
 }
 
 /* --- the end --- */
@@ -500,6 +504,7 @@ static void daemon_release(struct daemon *daemon)
 
 	health_free(daemon->health);
 	pidfile_drop(&daemon->pidfile);
+	watchdog_stop(&daemon->watchdog);
 	notify_close(&daemon->notify);
 	resolver_stop(&daemon->resolver);
 	for (int i = 0; i < SIGNALS; i++)
@@ -536,6 +541,7 @@ int daemon_run(struct config *config, const char *path, const struct identity *i
 {
 	struct daemon daemon = {.path = path,
 		.identity = identity,
+		.pid = getpid(),
 		.workers = {.reports = -1},
 		.pidfile = {.fd = -1},
 		.notify = {.fd = -1},

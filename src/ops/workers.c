@@ -111,6 +111,20 @@ void workers_look(struct workers *workers)
 		worker_look(workers->list[i]);
 }
 
+void workers_ask(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		worker_ask(workers->list[i]);
+}
+
+int workers_find_silent(const struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		if (worker_is_silent(workers->list[i]))
+			return (int)i;
+	return -1;
+}
+
 int workers_join(struct workers *workers, struct counters *counters)
 {
 	int status = 0;

@@ -4,6 +4,7 @@ Each function has the arguments of its man page and raises OSError with the name
 whether the kernel has IPv6.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -52,6 +53,24 @@ def setns(descriptor, kind):
 
 def mount(source, target, kind=None, flags=0, data=None):
     _call("mount", _text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
+
+
+@contextlib.contextmanager
+def stopped_thread(thread):
+    """One thread of another process hangs, and its other threads do not: that of a process whose tracer stops it."""
+    seize, interrupt, detach, wait_all = 0x4206, 0x4207, 17, 0x40000000
+    _ptrace(seize, thread)
+    _ptrace(interrupt, thread)
+    os.waitpid(thread, wait_all)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+            _ptrace(detach, thread)
+
+
+def _ptrace(request, thread):
+    _call("ptrace", ctypes.c_long(request), ctypes.c_long(thread), ctypes.c_void_p(), ctypes.c_void_p())
 
 
 def unmount(target, flags=MNT_DETACH):
