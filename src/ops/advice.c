@@ -40,3 +40,15 @@ const char *advice_on_bind(int error, bool reload)
 		return advice_on_errno(error);
 	}
 }
+
+const char *advice_on_inherited(int error)
+{
+	switch (error) {
+	case EPERM:
+		return "; it is a socket of the service manager, and `transparent` needs CAP_NET_RAW: write Transparent=yes in the .socket unit";
+	case EADDRINUSE:
+		return "; it is a socket of the service manager, and threads of another user cannot share its address: write `nbthread 1`, or start tproxyd as root";
+	default:
+		return advice_on_errno(error);
+	}
+}

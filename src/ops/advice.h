@@ -12,6 +12,9 @@
  */
 const char *advice_on_errno(int error);
 
+/* The same for a socket of the service manager that cannot be listened on. */
+const char *advice_on_inherited(int error);
+
 /* The same for an address that cannot be listened on. RELOAD: the process has dropped privileges. */
 const char *advice_on_bind(int error, bool reload);
 

@@ -21,6 +21,7 @@
 #include "pidfile.h"
 #include "privileges.h"
 #include "proxy/health.h"
+#include "proxy/inherited.h"
 #include "reload.h"
 #include "resolver.h"
 #include "sandbox.h"
@@ -91,6 +92,7 @@ static void on_library_message(int severity, const char *message)
 static void complain_of_worker(
 	const struct daemon *daemon, struct log *log, const struct listener_failure *failure)
 {
+	struct socket_listener place;
 	char address[ADDR_TEXT_MAX];
 
 	if (failure->bind == NULL && daemon->started) {
@@ -105,10 +107,12 @@ static void complain_of_worker(
 				: advice_on_errno(failure->error));
 		return;
 	}
+	place = inherited_place(failure->bind, failure->frontend->mode);
 	log_complain(log, "%s:%u: frontend %s cannot listen on %s: %s%s", daemon->path,
 		failure->bind->line, failure->frontend->name,
 		addr_format(&failure->bind->address, address), strerror(failure->error),
-		advice_on_bind(failure->error, daemon->started));
+		inherited_has(&place, false) ? advice_on_inherited(failure->error)
+					     : advice_on_bind(failure->error, daemon->started));
 }
 
 /* After all that is opened by its path, and before the privilege for it is dropped. */
@@ -388,6 +392,18 @@ static void block_signals(sigset_t *before)
 
 /* --- starting --- */
 
+/* The service manager's sockets: each has to have its bind line. */
+static int receive_sockets(const struct daemon *daemon)
+{
+	struct log *log = daemon->current->log;
+
+	if (inherited_receive(daemon->pid) == 0)
+		return descriptors_check_inherited(daemon->current->config, daemon->path, log);
+	log_complain(log,
+		"$LISTEN_FDS is not a number of descriptors; start tproxyd by a .socket unit, or without $LISTEN_PID");
+	return -1;
+}
+
 /* The first generation, as far as it can be had before listeners are bound. */
 static int prepare_generation(struct daemon *daemon, struct config *config)
 {
@@ -414,6 +430,8 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 	atomic_store(&library_log, generation->log);
 	event_set_log_callback(on_library_message);
 	notify_open(&daemon->notify, daemon->pid);
+	if (receive_sockets(daemon) == -1)
+		return -1;
 	daemon->permanent.descriptors =
 		descriptors_measure(&config->global, workers, generation->log);
 	return descriptors_plan(&daemon->permanent.descriptors, config, log_places(generation->log),
@@ -507,6 +525,7 @@ static void daemon_release(struct daemon *daemon)
 	watchdog_stop(&daemon->watchdog);
 	notify_close(&daemon->notify);
 	resolver_stop(&daemon->resolver);
+	inherited_close();
 	for (int i = 0; i < SIGNALS; i++)
 		if (daemon->on_signal[i] != NULL)
 			event_free(daemon->on_signal[i]);

@@ -4,6 +4,8 @@
  */
 #include "workers.h"
 
+#include "proxy/inherited.h"
+
 #include <sched.h>
 
 unsigned workers_wanted(const struct config *config)
@@ -21,6 +23,7 @@ unsigned workers_wanted(const struct config *config)
 int workers_bind(struct workers *workers, unsigned count, struct generation *generation,
 	struct listener_failure *failure)
 {
+	inherited_deal();
 	while (workers->count < count) {
 		struct worker *worker =
 			worker_new(workers->count, workers->reports, generation, failure);
@@ -67,6 +70,7 @@ static int prepare_all(
 {
 	bool first = true;
 
+	inherited_deal();
 	for (unsigned i = 0; i < workers->count; i++) {
 		if (worker_has_ended(workers->list[i]))
 			continue;
