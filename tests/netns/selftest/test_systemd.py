@@ -32,7 +32,7 @@ BOOT = Path(__file__).with_name("boot-systemd")
 UNIT, SOCKET = ROOT / "contrib" / "tproxyd.service", ROOT / "contrib" / "tproxyd.socket"
 CGROUPS = "tproxy-lab-"
 VIP = "192.0.2.80"
-EXPOSURE = 20  # tenths, of systemd-analyze security: docs/CONFIGURATION.md has the figure
+EXPOSURE = 20  # tenths, of systemd-analyze security: 15 by version 252; others weigh differently
 READABLE = 0o644
 
 CONFIGURATION = f"""\
@@ -228,7 +228,7 @@ def test_it_starts_reloads_and_stops(namespace, system, server):
     process = system.show("MainPID")
     system.configure(CONFIGURATION.replace("retries 0", "retries 1"))
     system.ctl("reload", "tproxyd")
-    waiting.until(lambda: "daemon.cfg" not in system.log() and "/etc/tproxyd.cfg is in force" in system.log(), "a reload")
+    waiting.until(lambda: "/etc/tproxyd.cfg is in force" in system.log(), "a reload")
     waiting.until(lambda: system.show("StatusText") == "reloaded", "its status")
     assert system.show("MainPID") == process
     exchange(namespace, server)
@@ -336,7 +336,7 @@ def test_a_transparent_socket_needs_no_capability(namespace, system, server):
         assert there.receive(8) == b"question"
         there.finish()
     assert capabilities(system) == 0
-    assert "keeps no capability;" in system.log()
+    waiting.until(lambda: "keeps no capability;" in system.log(), "the line of the start")  # its threads accept before
 
 
 def test_a_socket_without_a_bind_line_fails_the_start(system):
