@@ -200,7 +200,7 @@ lint: deps-lint deps-test
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
 	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen \
-		tests/kernels/guest
+		tests/kernels/guest tests/netns/selftest/boot-systemd
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'
 stats:

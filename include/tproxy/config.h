@@ -338,6 +338,9 @@ bool server_is_original(const struct server *server);
 /* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind);
 
+/* Whether servers are connected to from addresses that are not this host's. */
+bool config_has_foreign_sources(const struct config *config);
+
 /* Whether anything in the configuration needs IP_TRANSPARENT, hence CAP_NET_RAW. */
 bool config_needs_transparent(const struct config *config);
 

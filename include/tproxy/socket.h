@@ -9,6 +9,7 @@
 
 #include "tproxy/addr.h"
 
+#include <net/if.h>
 #include <stdbool.h>
 
 enum socket_v6only {
@@ -32,6 +33,24 @@ struct socket_listener {
  * interface.
  */
 int socket_bind_listener(const struct socket_listener *listener, bool first);
+
+/*
+ * Fills LISTENER with what socket_bind_listener() would make such a socket from, for one that another program has bound;
+ * INTERFACE has the room for its name. Returns 0, or -1: ENOTSOCK, EAFNOSUPPORT if it is neither of TCP nor of UDP over
+ * IPv4 or IPv6, EINVAL if it does not listen, or, of UDP, has a peer.
+ */
+int socket_describe(int fd, struct socket_listener *listener, char interface[IF_NAMESIZE]);
+
+/*
+ * A descriptor of the same socket, whose options become those of LISTENER as far as they can change. Both have one queue.
+ * Fails as socket_set_transparent() does if the socket is not transparent, and has to be.
+ */
+int socket_adopt(int fd, const struct socket_listener *listener);
+
+/* Whether other sockets of the same user may share the address (SO_REUSEPORT). */
+bool socket_is_shared(int fd);
+/* Lets them, also if it is bound already. Returns 0, or -1. */
+int socket_share(int fd);
 
 /*
  * Accepts one connection and returns its socket. PEER is set to the client's address, never IPv4-mapped. Fails as

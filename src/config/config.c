@@ -141,17 +141,20 @@ static bool source_needs_transparent(const struct source *source)
 	return source->mode != SOURCE_ROUTED && source->mode != SOURCE_ADDRESS;
 }
 
+bool config_has_foreign_sources(const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			if (source_needs_transparent(&config->proxies[i].servers[j].source))
+				return true;
+	return false;
+}
+
 bool config_needs_transparent(const struct config *config)
 {
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		const struct proxy *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->bind_count; j++)
-			if (proxy->binds[j].transparent)
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].bind_count; j++)
+			if (config->proxies[i].binds[j].transparent)
 				return true;
-		for (size_t j = 0; j < proxy->server_count; j++)
-			if (source_needs_transparent(&proxy->servers[j].source))
-				return true;
-	}
-	return false;
+	return config_has_foreign_sources(config);
 }

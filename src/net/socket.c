@@ -12,8 +12,8 @@
 #include "tproxy/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
-#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -97,6 +97,94 @@ int socket_bind_listener(const struct socket_listener *listener, bool first)
 		return close_failed(fd);
 	return fd;
 }
+
+/* --- a socket that another program has bound --- */
+
+/* 0 if the socket does not have the option. */
+static int get_option(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &length) == -1 ? 0 : value;
+}
+
+static bool is_transparent(int fd, int family)
+{
+	return family == AF_INET6 ? get_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT)
+				  : get_option(fd, IPPROTO_IP, IP_TRANSPARENT);
+}
+
+/* Whether clients can come, and not just one peer. */
+static bool is_open_to_clients(int fd, bool datagrams)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+
+	if (!datagrams)
+		return get_option(fd, SOL_SOCKET, SO_ACCEPTCONN);
+	return getpeername(fd, (struct sockaddr *)&peer, &length) == -1;
+}
+
+int socket_describe(int fd, struct socket_listener *listener, char interface[IF_NAMESIZE])
+{
+	struct sockaddr_storage bound = {0};
+	socklen_t length = sizeof(bound), room = IF_NAMESIZE;
+	int protocol, family;
+
+	*listener = (struct socket_listener){0};
+	if (getsockname(fd, (struct sockaddr *)&bound, &length) == -1)
+		return -1;
+	protocol = get_option(fd, SOL_SOCKET, SO_PROTOCOL);
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) ||
+		!addr_from_sockaddr(&listener->address, (struct sockaddr *)&bound)) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	family = addr_family(&listener->address);
+	listener->datagrams = protocol == IPPROTO_UDP;
+	listener->transparent = is_transparent(fd, family);
+	listener->v6only = family == AF_INET6 && get_option(fd, IPPROTO_IPV6, IPV6_V6ONLY)
+				   ? SOCKET_V6ONLY_ON
+				   : SOCKET_V6ONLY_OFF;
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, &room) == 0 && room > 0)
+		listener->interface = interface;
+	if (is_open_to_clients(fd, listener->datagrams))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+int socket_adopt(int fd, const struct socket_listener *listener)
+{
+	int family = addr_family(&listener->address);
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0), status;
+
+	if (own == -1)
+		return -1;
+	status = fcntl(own, F_SETFL, fcntl(own, F_GETFL) | O_NONBLOCK);
+	if (status == 0 && listener->transparent && !is_transparent(own, family))
+		status = socket_set_transparent(own, family);
+	if (status == 0 && !listener->transparent)
+		status = socket_clear_transparent(own, family);
+	if (status == -1)
+		return close_failed(own);
+	if (!listener->datagrams)
+		set_relay_options(own);
+	return own;
+}
+
+bool socket_is_shared(int fd)
+{
+	return get_option(fd, SOL_SOCKET, SO_REUSEPORT);
+}
+
+int socket_share(int fd)
+{
+	return enable_option(fd, SOL_SOCKET, SO_REUSEPORT);
+}
+
+/* --- connections --- */
 
 int socket_accept(int listener, struct addr *peer)
 {

@@ -21,11 +21,13 @@
 #include "pidfile.h"
 #include "privileges.h"
 #include "proxy/health.h"
+#include "proxy/inherited.h"
 #include "reload.h"
 #include "resolver.h"
 #include "sandbox.h"
 #include "tproxy/version.h"
 #include "udp/receiver.h"
+#include "watchdog.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -54,6 +56,8 @@ struct daemon {
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
+	struct watchdog watchdog;
+	pid_t pid; /* the process that was started, of which this one may be a child */
 	struct pidfile pidfile;
 	struct notify notify;
 	struct resolver resolver;     /* where the configuration of the start has names */
@@ -84,30 +88,11 @@ static void on_library_message(int severity, const char *message)
 
 /* --- what goes wrong --- */
 
-static const char *bind_advice(int error, bool reload)
-{
-	switch (error) {
-	case EADDRNOTAVAIL:
-		return "; this host does not have this address: add it to an interface, or write `transparent` on the bind line";
-	case EADDRINUSE:
-		return "; another process listens on it (`ss -ltnp` shows which): stop that one, or write another port";
-	case EPERM:
-		return "; `transparent` needs CAP_NET_RAW: start tproxyd as root, or give it the capability (AmbientCapabilities=CAP_NET_RAW in its systemd unit)";
-	case EACCES:
-		if (reload)
-			return "; this port needs CAP_NET_BIND_SERVICE, which a reload cannot get back, since tproxyd dropped what it did not need: restart it, or write a higher port";
-		return "; this port needs CAP_NET_BIND_SERVICE: start tproxyd as root, or write a higher port";
-	case ENODEV:
-		return "; write an interface that exists (`ip link` lists them)";
-	default:
-		return advice_on_errno(error);
-	}
-}
-
 /* LOG is that of the generation in force. */
 static void complain_of_worker(
 	const struct daemon *daemon, struct log *log, const struct listener_failure *failure)
 {
+	struct socket_listener place;
 	char address[ADDR_TEXT_MAX];
 
 	if (failure->bind == NULL && daemon->started) {
@@ -122,10 +107,12 @@ static void complain_of_worker(
 				: advice_on_errno(failure->error));
 		return;
 	}
+	place = inherited_place(failure->bind, failure->frontend->mode);
 	log_complain(log, "%s:%u: frontend %s cannot listen on %s: %s%s", daemon->path,
 		failure->bind->line, failure->frontend->name,
 		addr_format(&failure->bind->address, address), strerror(failure->error),
-		bind_advice(failure->error, daemon->started));
+		inherited_has(&place, false) ? advice_on_inherited(failure->error)
+					     : advice_on_bind(failure->error, daemon->started));
 }
 
 /* After all that is opened by its path, and before the privilege for it is dropped. */
@@ -409,6 +396,18 @@ static void block_signals(sigset_t *before)
 
 /* --- starting --- */
 
+/* The service manager's sockets: each has to have its bind line. */
+static int receive_sockets(const struct daemon *daemon)
+{
+	struct log *log = daemon->current->log;
+
+	if (inherited_receive(daemon->pid) == 0)
+		return descriptors_check_inherited(daemon->current->config, daemon->path, log);
+	log_complain(log,
+		"$LISTEN_FDS is not a number of descriptors; start tproxyd by a .socket unit, or without $LISTEN_PID");
+	return -1;
+}
+
 /* The first generation, as far as it can be had before listeners are bound. */
 static int prepare_generation(struct daemon *daemon, struct config *config)
 {
@@ -434,7 +433,9 @@ static int prepare_generation(struct daemon *daemon, struct config *config)
 		return -1;
 	atomic_store(&library_log, generation->log);
 	event_set_log_callback(on_library_message);
-	notify_open(&daemon->notify);
+	notify_open(&daemon->notify, daemon->pid);
+	if (receive_sockets(daemon) == -1)
+		return -1;
 	daemon->permanent.descriptors =
 		descriptors_measure(&config->global, workers, generation->log);
 	return descriptors_plan(&daemon->permanent.descriptors, config, log_places(generation->log),
@@ -477,6 +478,27 @@ static void report_start(struct daemon *daemon, bool restricted)
 	notify_ready(&daemon->notify, "serves");
 }
 
+static struct log *log_in_force(void *daemon)
+{
+	return ((struct daemon *)daemon)->current->log;
+}
+
+/* While a reload waits for names, which may be long, it goes on. */
+static int start_watchdog(struct daemon *daemon)
+{
+	struct watchdog *watchdog = &daemon->watchdog;
+
+	if (watchdog_start(watchdog, daemon->base, &daemon->notify, &daemon->workers, log_in_force,
+		    daemon) == -1) {
+		log_complain(daemon->current->log, "cannot start the watchdog's timer");
+		return -1;
+	}
+	daemon->resolver.meanwhile = watchdog->event == NULL ? NULL : watchdog_give_sign;
+	daemon->resolver.arg = watchdog;
+	daemon->resolver.interval = watchdog->interval;
+	return 0;
+}
+
 static int daemon_start(struct daemon *daemon, struct config *config)
 {
 	const char *pidfile;
@@ -495,7 +517,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 		return -1;
 	report_start(daemon, restricted);
 	check_health(daemon);
-	return 0;
+	return start_watchdog(daemon);
 }
 
 /* --- the end --- */
@@ -506,8 +528,10 @@ static void daemon_release(struct daemon *daemon)
 
 	health_free(daemon->health);
 	pidfile_drop(&daemon->pidfile);
+	watchdog_stop(&daemon->watchdog);
 	notify_close(&daemon->notify);
 	resolver_stop(&daemon->resolver);
+	inherited_close();
 	for (int i = 0; i < SIGNALS; i++)
 		if (daemon->on_signal[i] != NULL)
 			event_free(daemon->on_signal[i]);
@@ -542,6 +566,7 @@ int daemon_run(struct config *config, const char *path, const struct identity *i
 {
 	struct daemon daemon = {.path = path,
 		.identity = identity,
+		.pid = getpid(),
 		.workers = {.reports = -1},
 		.pidfile = {.fd = -1},
 		.notify = {.fd = -1},

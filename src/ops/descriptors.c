@@ -8,6 +8,7 @@
 #include "descriptors.h"
 
 #include "proxy/health.h"
+#include "proxy/inherited.h"
 #include "proxy/listener.h"
 #include "udp/receiver.h"
 
@@ -51,6 +52,20 @@ static unsigned long count_open(unsigned long limit)
 	if (first_free != -1)
 		close(first_free);
 	return count;
+}
+
+int descriptors_check_inherited(const struct config *config, const char *path, struct log *log)
+{
+	char problem[INHERITED_TEXT_MAX];
+	int status = 0;
+
+	for (size_t i = 0; i < inherited_count(); i++) {
+		if (!inherited_problem(i, config, path, problem))
+			continue;
+		log_complain(log, "%s", problem);
+		status = -1;
+	}
+	return status;
 }
 
 struct descriptors descriptors_measure(

@@ -24,6 +24,9 @@ struct descriptors {
 	int error; /* errno where `ulimit-n` could not be set */
 };
 
+/* Complains of each socket of a service manager that CONFIG, read from PATH, does not serve. Returns 0, or -1. */
+int descriptors_check_inherited(const struct config *config, const char *path, struct log *log);
+
 /*
  * Sets the limit (RLIMIT_NOFILE) to `ulimit-n` of GLOBAL, or else raises it as far as the process may, and
  * measures what a process with so many WORKERS needs. Call it with the places of LOG open, and nothing that the

@@ -6,14 +6,38 @@
  */
 #include "notify.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-void notify_open(struct notify *notify)
+/* A positive decimal number, which may be of 64 bits; 0: something else. */
+static unsigned long long read_number(const char *text)
+{
+	unsigned long long number;
+
+	if (text == NULL || text[strspn(text, "0123456789")] != '\0')
+		return 0;
+	errno = 0;
+	number = strtoull(text, NULL, 10);
+	return errno == 0 && number != UINT64_MAX ? number : 0;
+}
+
+/* Without $WATCHDOG_PID, it is for each process that has the variable. */
+static unsigned long long read_watchdog(pid_t pid)
+{
+	const char *wanted = getenv("WATCHDOG_PID");
+
+	if (wanted != NULL && read_number(wanted) != (unsigned long long)pid)
+		return 0;
+	return read_number(getenv("WATCHDOG_USEC"));
+}
+
+void notify_open(struct notify *notify, pid_t pid)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t length = path == NULL ? 0 : strlen(path);
@@ -27,6 +51,8 @@ void notify_open(struct notify *notify)
 		notify->address.sun_path[0] = '\0';
 	notify->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 	notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (notify->fd != -1)
+		notify->watchdog = read_watchdog(pid);
 }
 
 void notify_close(struct notify *notify)
@@ -65,4 +91,9 @@ void notify_reloading(const struct notify *notify)
 void notify_stopping(const struct notify *notify)
 {
 	send_message(notify, "STOPPING=1");
+}
+
+void notify_alive(const struct notify *notify)
+{
+	send_message(notify, "WATCHDOG=1");
 }

@@ -1,5 +1,6 @@
 /*
- * Messages to the service manager: sd_notify(3), for units of Type=notify and Type=notify-reload.
+ * Messages to the service manager: sd_notify(3), for units of Type=notify and Type=notify-reload, and
+ * sd_watchdog_enabled(3), for units with WatchdogSec=.
  */
 #ifndef TPROXY_OPS_NOTIFY_H
 #define TPROXY_OPS_NOTIFY_H
@@ -11,13 +12,15 @@ struct notify {
 	int fd; /* -1: no manager wants messages */
 	struct sockaddr_un address;
 	socklen_t length;
+	unsigned long long watchdog; /* µs: a sign of life is due within each; 0: none is */
 };
 
 /*
  * Opens a socket where $NOTIFY_SOCKET names one. Call it before system calls are restricted. Without the
- * variable, or where it cannot be used, no message is sent.
+ * variable, or where it cannot be used, no message is sent. PID is the process that the manager started, which
+ * $WATCHDOG_PID names where the manager wants signs of life from it.
  */
-void notify_open(struct notify *notify);
+void notify_open(struct notify *notify, pid_t pid);
 
 /* May be called again. */
 void notify_close(struct notify *notify);
@@ -26,5 +29,6 @@ void notify_close(struct notify *notify);
 void notify_ready(const struct notify *notify, const char *status);
 void notify_reloading(const struct notify *notify);
 void notify_stopping(const struct notify *notify);
+void notify_alive(const struct notify *notify);
 
 #endif

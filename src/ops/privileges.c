@@ -9,6 +9,7 @@
  */
 #include "privileges.h"
 
+#include "proxy/inherited.h"
 #include "tproxy/socket.h"
 
 #include <cap-ng.h>
@@ -108,9 +109,24 @@ const struct server *privileges_low_source(const struct config *config)
 	return find_server(config, has_low_port);
 }
 
+/* A listener of TCP that a service manager has made transparent needs nothing; replies to datagrams do. */
+static bool needs_transparent(const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].bind_count; j++) {
+			const struct bind *bind = &config->proxies[i].binds[j];
+			struct socket_listener place =
+				inherited_place(bind, config->proxies[i].mode);
+
+			if (bind->transparent && (place.datagrams || !inherited_has(&place, true)))
+				return true;
+		}
+	return config_has_foreign_sources(config);
+}
+
 unsigned privileges_needed(const struct config *config)
 {
-	unsigned needed = config_needs_transparent(config) ? PRIVILEGE_TRANSPARENT : 0;
+	unsigned needed = needs_transparent(config) ? PRIVILEGE_TRANSPARENT : 0;
 
 	if (privileges_low_source(config) != NULL ||
 		find_server(config, takes_port_of_client) != NULL)

@@ -148,6 +148,8 @@ struct generation *reload_read(
 	made = generation_new(config);
 	if (made == NULL)
 		goto no_memory;
+	if (descriptors_check_inherited(config, path, before->log) == -1)
+		goto fail;
 	if (privileges_check(config, path, permanent->privileges, true, before->log) == -1)
 		goto fail;
 	made->log = log_renew(before->log, config);

@@ -79,7 +79,13 @@ static bool await_answer(const struct resolver *resolver, struct answer *answer)
 	struct pollfd socket = {.fd = resolver->socket, .events = POLLIN};
 
 	for (long long now = clock_ms(); now < end; now = clock_ms()) {
-		if (poll(&socket, 1, (int)(end - now)) == -1 && errno != EINTR)
+		long long rest = end - now;
+
+		if (resolver->meanwhile != NULL)
+			resolver->meanwhile(resolver->arg);
+		if (resolver->meanwhile != NULL && rest > resolver->interval)
+			rest = resolver->interval;
+		if (poll(&socket, 1, (int)rest) == -1 && errno != EINTR)
 			return false;
 		if (socket.revents == 0)
 			continue;

@@ -9,6 +9,10 @@ struct identity;
 struct resolver {
 	int socket;      /* to the process; -1: there is none */
 	unsigned number; /* of the last question */
+	void (*meanwhile)(
+		void *arg); /* called every INTERVAL ms while it is waited for, or oftener */
+	void *arg;
+	int interval;
 };
 
 /*

@@ -8,7 +8,7 @@
 #ifndef TPROXY_OPS_SHARE_H
 #define TPROXY_OPS_SHARE_H
 
-#include "counters.h"
+#include "proxy/counters.h"
 #include "generation.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"

@@ -41,7 +41,9 @@ struct worker {
 	atomic_bool ended;
 	atomic_int command; /* enum worker_command, written by the main thread */
 	atomic_int handled; /* the command that was handled last, written by the worker */
-	int wake;           /* eventfd */
+	atomic_uint asked;  /* how often it was asked whether it runs, written by the main thread */
+	atomic_uint answered; /* the question that was answered last, written by the worker */
+	int wake;             /* eventfd */
 	struct event on_wake;
 };
 
@@ -72,13 +74,15 @@ static void handle_command(struct worker *worker)
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
+	struct worker *worker = arg;
 	eventfd_t count;
 
 	(void)what;
 	eventfd_read(fd, &count);
-	handle_successor(arg);
-	handle_command(arg);
-	shares_look(&((struct worker *)arg)->shares);
+	atomic_store(&worker->answered, atomic_load(&worker->asked));
+	handle_successor(worker);
+	handle_command(worker);
+	shares_look(&worker->shares);
 }
 
 static void wake(struct worker *worker)
@@ -91,6 +95,18 @@ void worker_command(struct worker *worker, enum worker_command command)
 	if ((int)command > atomic_load(&worker->command))
 		atomic_store(&worker->command, (int)command);
 	wake(worker);
+}
+
+void worker_ask(struct worker *worker)
+{
+	atomic_fetch_add(&worker->asked, 1);
+	wake(worker);
+}
+
+bool worker_is_silent(struct worker *worker)
+{
+	return !worker_has_ended(worker) &&
+	       atomic_load(&worker->answered) != atomic_load(&worker->asked);
 }
 
 /* --- a reload --- */

@@ -4,7 +4,7 @@
 #ifndef TPROXY_WORKER_H
 #define TPROXY_WORKER_H
 
-#include "counters.h"
+#include "proxy/counters.h"
 #include "generation.h"
 #include "proxy/listener.h"
 #include "sandbox.h"
@@ -49,6 +49,13 @@ int worker_await_sandbox(struct worker *worker);
  * thread; the worker handles it in its own thread, soon.
  */
 void worker_command(struct worker *worker, enum worker_command command);
+
+/*
+ * Asks the worker whether its event loop still turns, which it answers in its own thread, soon. Until then
+ * worker_is_silent() is true; never of one whose thread has ended.
+ */
+void worker_ask(struct worker *worker);
+bool worker_is_silent(struct worker *worker);
 
 /*
  * A reload, by the main thread, in this order for all workers: prepare, listen, succeed. Until then each

@@ -4,6 +4,8 @@
  */
 #include "workers.h"
 
+#include "proxy/inherited.h"
+
 #include <sched.h>
 
 unsigned workers_wanted(const struct config *config)
@@ -21,6 +23,7 @@ unsigned workers_wanted(const struct config *config)
 int workers_bind(struct workers *workers, unsigned count, struct generation *generation,
 	struct listener_failure *failure)
 {
+	inherited_deal();
 	while (workers->count < count) {
 		struct worker *worker =
 			worker_new(workers->count, workers->reports, generation, failure);
@@ -67,6 +70,7 @@ static int prepare_all(
 {
 	bool first = true;
 
+	inherited_deal();
 	for (unsigned i = 0; i < workers->count; i++) {
 		if (worker_has_ended(workers->list[i]))
 			continue;
@@ -109,6 +113,20 @@ void workers_look(struct workers *workers)
 {
 	for (unsigned i = 0; i < workers->count; i++)
 		worker_look(workers->list[i]);
+}
+
+void workers_ask(struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		worker_ask(workers->list[i]);
+}
+
+int workers_find_silent(const struct workers *workers)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		if (worker_is_silent(workers->list[i]))
+			return (int)i;
+	return -1;
 }
 
 int workers_join(struct workers *workers, struct counters *counters)

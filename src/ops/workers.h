@@ -53,6 +53,12 @@ bool workers_are_settled(const struct workers *workers);
 /* Lets all of them look at what is set in generations. */
 void workers_look(struct workers *workers);
 
+/* Asks all of them whether they run. */
+void workers_ask(struct workers *workers);
+
+/* The number of one that has not answered yet; -1: there is none. */
+int workers_find_silent(const struct workers *workers);
+
 /* Stops and frees all of them, and adds up what they did. -1 where one had failed. */
 int workers_join(struct workers *workers, struct counters *counters);
 

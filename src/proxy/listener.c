@@ -20,7 +20,7 @@
  */
 #include "listener.h"
 
-#include "tproxy/socket.h"
+#include "inherited.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,20 +35,10 @@ enum {
 
 int listener_socket(const struct bind *bind, enum mode mode, bool first)
 {
-	static const enum socket_v6only v6only[] = {
-		[V6_SYSTEM] = SOCKET_V6ONLY_SYSTEM,
-		[V6_ONLY] = SOCKET_V6ONLY_ON,
-		[V6_AND_V4] = SOCKET_V6ONLY_OFF,
-	};
-	struct socket_listener listener = {
-		.address = bind->address,
-		.datagrams = mode == MODE_UDP,
-		.transparent = bind->transparent,
-		.v6only = v6only[bind->v6_mode],
-		.interface = bind->interface,
-	};
+	struct socket_listener place = inherited_place(bind, mode);
 
-	return socket_bind_listener(&listener, first);
+	return inherited_has(&place, false) ? inherited_take(&place)
+					    : socket_bind_listener(&place, first);
 }
 
 size_t listeners_count(const struct config *config)

@@ -53,7 +53,10 @@ struct listener_failure {
 	int error; /* errno */
 };
 
-/* As socket_bind_listener(), of what a `bind` line says; for datagrams with MODE_UDP. The caller owns the socket. */
+/*
+ * As socket_bind_listener(), of what a `bind` line says; for datagrams with MODE_UDP. Where the process was started with
+ * that socket, as inherited_take(). The caller owns the socket.
+ */
 int listener_socket(const struct bind *bind, enum mode mode, bool first);
 
 /* How many addresses the configuration listens on; each worker has a socket for each of them. */

@@ -1,7 +1,7 @@
 /*
  * What reaches the log: the targets, the levels, the tcplog line, the counters' sentence.
  */
-#include "ops/counters.h"
+#include "proxy/counters.h"
 #include "ops/log.h"
 #include "ops/tcplog.h"
 #include "unit.h"

@@ -7,14 +7,19 @@
 #include "tproxy/socket.h"
 #include "unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -114,6 +119,70 @@ static void assert_ends(struct worker *worker)
 	while (!worker_has_ended(worker))
 		await_report();
 	assert_true(worker_is_settled(worker));
+}
+
+/* --- whether it answers --- */
+
+static sem_t hanging, goes_on;
+
+static void hang(int number)
+{
+	(void)number;
+	sem_post(&hanging);
+	while (sem_wait(&goes_on) == -1)
+		;
+}
+
+/* The worker's thread, in a process that has just this one besides its main thread. */
+static pid_t find_thread(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *entry;
+	pid_t found = 0;
+
+	assert_non_null(threads);
+	while ((entry = readdir(threads)) != NULL)
+		if (atoi(entry->d_name) != getpid() && entry->d_name[0] != '.')
+			found = atoi(entry->d_name);
+	closedir(threads);
+	return found;
+}
+
+static void await_answer(struct worker *worker)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	for (int i = 0; worker_is_silent(worker); i++) {
+		assert_in_range(i, 0, PATIENCE);
+		nanosleep(&moment, NULL);
+	}
+}
+
+static void one_that_hangs_does_not_answer(void **state)
+{
+	struct worker *worker = start_worker();
+	struct counters counters = {0};
+	const struct sigaction action = {.sa_handler = hang};
+
+	(void)state;
+	sem_init(&hanging, 0, 0);
+	sem_init(&goes_on, 0, 0);
+	sigaction(SIGUSR2, &action, NULL);
+	assert_false(worker_is_silent(worker));
+	worker_ask(worker);
+	await_answer(worker);
+	assert_int_equal(syscall(SYS_tgkill, getpid(), find_thread(), SIGUSR2), 0);
+	while (sem_wait(&hanging) == -1)
+		;
+	worker_ask(worker);
+	assert_true(worker_is_silent(worker));
+	sem_post(&goes_on);
+	await_answer(worker);
+	worker_command(worker, WORKER_STOP);
+	assert_ends(worker);
+	worker_ask(worker);
+	assert_false(worker_is_silent(worker));
+	assert_true(worker_join(worker, &counters));
 }
 
 static int find_epoll(void)
@@ -331,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ordered_to_stop_it_ends_well),
+		cmocka_unit_test(one_that_hangs_does_not_answer),
 		cmocka_unit_test(with_a_broken_loop_it_says_so_and_listens_no_more),
 		cmocka_unit_test(one_that_could_not_be_started_is_taken_apart),
 		cmocka_unit_test(a_want_of_descriptors_is_named),

@@ -4,10 +4,13 @@ Each function has the arguments of its man page and raises OSError with the name
 whether the kernel has IPv6.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
 import socket
+
+from lab import waiting
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -23,6 +26,7 @@ MS_PRIVATE = 0x40000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
+_WAIT_ALL = 0x40000000  # __WALL: threads, too
 _PIDFD_GETFD = 438  # the same on all machines
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,6 +56,29 @@ def setns(descriptor, kind):
 
 def mount(source, target, kind=None, flags=0, data=None):
     _call("mount", _text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
+
+
+@contextlib.contextmanager
+def stopped_thread(thread):
+    """One thread of another process hangs, and its other threads do not: that of a process whose tracer stops it."""
+    seize, interrupt, detach = 0x4206, 0x4207, 17
+    _ptrace(seize, thread)
+    _ptrace(interrupt, thread)
+    os.waitpid(thread, _WAIT_ALL)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+            _ptrace(detach, thread)
+
+
+def await_thread(thread):
+    """Wait until a stopped thread has been killed. Until then its process has not ended."""
+    waiting.until(lambda: os.waitpid(thread, os.WNOHANG | _WAIT_ALL)[0], "the thread is killed", pause=0.01)
+
+
+def _ptrace(request, thread):
+    _call("ptrace", ctypes.c_long(request), ctypes.c_long(thread), ctypes.c_void_p(), ctypes.c_void_p())
 
 
 def unmount(target, flags=MNT_DETACH):

@@ -22,8 +22,8 @@ PORT, SERVER = 7080, 7090
 class Daemon:
     """A running tproxyd, or haproxy as `program`. Its log is its stderr, unless `stderr` is given."""
 
-    def __init__(self, namespace, folder, text, before=(), stderr=None, program=TPROXYD):
-        """`before` is a command that becomes tproxyd, for example prlimit, as a list of words."""
+    def __init__(self, namespace, folder, text, before=(), stderr=None, program=TPROXYD, keep=()):
+        """`before` is a command that becomes tproxyd, for example prlimit, as a list of words; it has the descriptors `keep`."""
         self.namespace = namespace
         self.config = folder / "daemon.cfg"
         self.config.write_text(text, encoding="utf-8")
@@ -36,6 +36,7 @@ class Daemon:
                 stdout=subprocess.DEVNULL,
                 stderr=log if stderr is None else stderr,
                 start_new_session=True,
+                pass_fds=keep,
             )
         self.pid = self.process.pid
 
