@@ -198,6 +198,8 @@ lint: deps-lint deps-test
 	@pyflakes3 .ci tests docs
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
+	@echo 'manual pages format without a warning'
+	@for page in man/*.8; do man --warnings -E UTF-8 -l $$page 2>&1 >/dev/null | sed "s|^|$$page: |"; done | ( ! grep . )
 	@echo 'shellcheck'
 	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen \
 		tests/kernels/guest tests/netns/selftest/boot-systemd

@@ -166,10 +166,11 @@ void check_run(struct check_report *report, const struct snapshot *snapshot);
 void check_free(struct check_report *report);
 
 /*
- * The servers that may be probed, each with a client's address to probe it from; servers without a port are left out.
- * Returns how many; *LIST is to be freed.
+ * The servers that may be probed, each with a client's address to probe it from; servers without a port are left out. With a
+ * PAYLOAD they are probed by UDP, else by TCP. Returns how many; *LIST is to be freed, and points to PAYLOAD.
  */
-size_t check_probe_list(const struct snapshot *snapshot, struct probe **list);
+size_t check_probe_list(
+	const struct snapshot *snapshot, const char *payload, size_t length, struct probe **list);
 
 /* The worst state of an item's findings; CHECK_UNKNOWN if it has none. */
 enum check_state check_worst(const struct check_report *report, enum check_item item);

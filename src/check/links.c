@@ -300,13 +300,11 @@ static void judge_local_server(struct check *check, const struct addr *server)
 	char text[ADDR_TEXT_MAX];
 
 	addr_format_ip(server, text);
-	if (keeps == NULL)
-		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
-	else if (!check->snapshot->sockets_known)
+	if (keeps != NULL && !check->snapshot->sockets_known)
 		check_unknown(check, CHECK_SERVER_ROUTE, check_remedy_of_reading(check), text,
 			"`%s` keeps packets to the server on this host, and it is unknown whether a program listens there",
 			keeps->text);
-	else if (has_own_server(check, server))
+	else if (keeps == NULL || has_own_server(check, server))
 		check_add(check, CHECK_SERVER_ROUTE, CHECK_OK, text, "the server is on this host");
 	else {
 		finding = check_add(check, CHECK_SERVER_ROUTE, CHECK_HARMFUL, text,

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t check_probe_list(const struct snapshot *snapshot, struct probe **list)
+size_t check_probe_list(
+	const struct snapshot *snapshot, const char *payload, size_t length, struct probe **list)
 {
 	const struct service *service = snapshot->service;
 	struct check check = {.snapshot = snapshot};
@@ -26,6 +27,8 @@ size_t check_probe_list(const struct snapshot *snapshot, struct probe **list)
 
 		if (addr_port(&service->servers[i]) == 0 || check_sources(&check, i, sources) == 0)
 			continue;
+		(*list)[count].payload = payload;
+		(*list)[count].payload_length = length;
 		(*list)[count].server = service->servers[i];
 		(*list)[count++].client = sources[0];
 	}
@@ -76,15 +79,19 @@ static void report_silent(struct check *check, const struct probe *probe, const 
 	hop = addr_is_any(&way.gateway) ? probe->server : way.gateway;
 	down = way.found && check->snapshot->silent(&hop, way.link);
 	check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
-		down ? "probed: it answers neither the client's address nor this host's own, and nothing on the link has its link-layer address: it is down, or has another address"
-		     : "probed: it answers neither the client's address nor this host's own: it is down, or a firewall drops packets for this port");
+		probe->payload != NULL
+			? "probed: it answers this datagram neither to the client's address nor to this host's own: it is down, a firewall drops it, or nothing answers such a payload"
+		: down ? "probed: it answers neither the client's address nor this host's own, and nothing on the link has its link-layer address: it is down, or has another address"
+		       : "probed: it answers neither the client's address nor this host's own: it is down, or a firewall drops packets for this port");
 }
 
 static void judge_probe(struct check *check, const struct probe *probe, bool explained)
 {
-	char server[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX];
+	char server[ADDR_TEXT_MAX + 8], client[ADDR_TEXT_MAX];
 
 	addr_format(&probe->server, server);
+	if (probe->payload != NULL)
+		strcat(server, "/udp");
 	addr_format_ip(&probe->client, client);
 	if (probe->from_client == PROBE_NOT_SENT)
 		check_unknown(check, CHECK_RETURN_PATH, check_remedy_of_reading(check), server,
@@ -103,6 +110,10 @@ static void judge_probe(struct check *check, const struct probe *probe, bool exp
 		check_unknown(check, CHECK_RETURN_PATH, REMEDY_RULES, server,
 			"probed: no answer to %s came, and check cannot tell whether this host would accept one",
 			client);
+	else if (probe->payload != NULL && probe->from_host == PROBE_REFUSED)
+		/* An ICMP error to the client's address reaches this host only if ICMP is diverted, too. */
+		check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
+			"probed: it refuses datagrams: nothing listens at that port, or a firewall rejects them");
 	else if (probe->from_host == PROBE_ANSWERED || probe->from_host == PROBE_REFUSED)
 		report_other_way(check, probe, server, client, probe->from_host == PROBE_REFUSED);
 	else

@@ -23,10 +23,12 @@ enum {
 	OPTION_KERNEL,
 	OPTION_WATCH,
 	OPTION_PROBE,
+	OPTION_PROBE_UDP,
 	OPTION_REPORT,
 	OPTION_NO_REDACT,
 	STATUS_NO_WAY_BACK = 4,
-	CAPTURE_MAX = 3600
+	CAPTURE_MAX = 3600,
+	PAYLOAD_MAX = 1024
 };
 
 static const char usage[] =
@@ -42,6 +44,7 @@ static const char usage[] =
 	"  --probe                  connect to each server from a client's address, and from this\n"
 	"                           host's own where that gets no answer: at most three packets\n"
 	"                           a server. Needs root\n"
+	"  --probe-udp PAYLOAD      the same with datagrams; \\xNN in PAYLOAD is a byte\n"
 	"  --report FILE            write a new file for a bug report: what was found, versions,\n"
 	"                           rules and routes. Public addresses are replaced\n"
 	"  --no-redact              keep public addresses in it\n"
@@ -59,6 +62,7 @@ static const struct option known[] = {
 	{"kernel-config", required_argument, NULL, OPTION_KERNEL},
 	{"watch", required_argument, NULL, OPTION_WATCH},
 	{"probe", no_argument, NULL, OPTION_PROBE},
+	{"probe-udp", required_argument, NULL, OPTION_PROBE_UDP},
 	{"report", required_argument, NULL, OPTION_REPORT},
 	{"no-redact", no_argument, NULL, OPTION_NO_REDACT},
 	{"verbose", no_argument, NULL, 'v'},
@@ -72,7 +76,9 @@ struct check_options {
 	const char *kernel; /* a configuration's path, or NULL: this host */
 	unsigned watch;     /* seconds */
 	bool json, verbose, probe, no_redact;
-	const char *report; /* the path of a file to hand on, or NULL */
+	char payload[PAYLOAD_MAX]; /* of probes by UDP */
+	size_t payload_length;     /* 0: by TCP */
+	const char *report;        /* the path of a file to hand on, or NULL */
 };
 
 static bool take_seconds(struct check_options *options, const char *word)
@@ -82,6 +88,32 @@ static bool take_seconds(struct check_options *options, const char *word)
 		return true;
 	fprintf(stderr, "tproxyctl: --watch '%s': not a number of seconds from 1 to %d\n", word,
 		CAPTURE_MAX);
+	return false;
+}
+
+/* Text with bytes as \xNN in it; a backslash is \\. */
+static bool take_payload(struct check_options *options, const char *word)
+{
+	size_t length = 0;
+
+	for (; *word != '\0' && length < PAYLOAD_MAX; length++) {
+		unsigned byte = (unsigned char)*word++;
+		int read = 0;
+
+		if (byte == '\\' && *word == '\\')
+			word++;
+		else if (byte == '\\' && sscanf(word, "x%2x%n", &byte, &read) == 1 && read == 3)
+			word += read;
+		else if (byte == '\\')
+			break;
+		options->payload[length] = (char)byte;
+	}
+	options->payload_length = length;
+	if (length > 0 && *word == '\0')
+		return true;
+	fprintf(stderr,
+		"tproxyctl: --probe-udp: not 1 to %d bytes of text, with \\xNN for other bytes and \\\\ for a backslash\n",
+		PAYLOAD_MAX);
 	return false;
 }
 
@@ -95,6 +127,9 @@ static bool take_option(struct check_options *options, int c, const char *word)
 		return true;
 	case OPTION_PROBE:
 		return options->probe = true;
+	case OPTION_PROBE_UDP:
+		options->probe = true;
+		return take_payload(options, word);
 	case OPTION_REPORT:
 		options->report = word;
 		return true;
@@ -174,9 +209,11 @@ static int print_report(const struct check_options *options, const struct snapsh
 }
 
 /* Connects to the servers. False, with a message: none can be probed. */
-static bool run_probes(struct snapshot *snapshot)
+static bool run_probes(const struct check_options *options, struct snapshot *snapshot)
 {
-	snapshot->probe_count = check_probe_list(snapshot, &snapshot->probes);
+	snapshot->probe_count =
+		check_probe_list(snapshot, options->payload_length > 0 ? options->payload : NULL,
+			options->payload_length, &snapshot->probes);
 	probe_servers(snapshot->probes, snapshot->probe_count);
 	if (snapshot->probe_count == 0)
 		fputs("tproxyctl: --probe: no server can be probed. Name it with its port (--server ADDR:PORT), and a client of its family (--client ADDR)\n",
@@ -234,7 +271,7 @@ int check_command(int argc, char **argv)
 		goto out;
 	}
 	print_problems(&snapshot);
-	if (options.kernel == NULL && options.probe && !run_probes(&snapshot))
+	if (options.kernel == NULL && options.probe && !run_probes(&options, &snapshot))
 		status = STATUS_USAGE;
 	else
 		status = print_report(&options, &snapshot);

@@ -17,6 +17,11 @@
 bool service_add_haproxy(struct service *service, const char *path, char **notes);
 bool service_add_nginx(struct service *service, const char *path, char **notes);
 
+/* The pure part: the same of a file's TEXT. PATH is for notes. */
+void service_parse_haproxy(
+	struct service *service, const char *text, const char *path, char **notes);
+void service_parse_nginx(struct service *service, const char *text, const char *path, char **notes);
+
 /*
  * Reads HOST:PORT, where HOST is an address, or empty or `*` for all of FAMILY; PORT may be left out, and may be a range. False:
  * it is something else, such as a name or the path of a socket. *LAST is the last port of the range.

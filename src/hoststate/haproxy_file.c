@@ -233,19 +233,14 @@ static void read_line(struct reader *reader, char *words[], size_t count)
 	}
 }
 
-bool service_add_haproxy(struct service *service, const char *path, char **notes)
+void service_parse_haproxy(
+	struct service *service, const char *text, const char *path, char **notes)
 {
 	struct reader reader = {service, path, 0, notes, "", {false, addr_any(AF_INET)},
 		{false, addr_any(AF_INET)}};
-	char *words[WORDS_MAX], *text;
-	const char *at;
-	size_t length;
+	char *words[WORDS_MAX];
 
-	at = text = file_read(path, &length);
-	if (text == NULL)
-		return false;
-	service->file = path;
-	for (char *line; (line = text_line(&at)) != NULL; free(line)) {
+	for (char *line; (line = text_line(&text)) != NULL; free(line)) {
 		size_t count;
 
 		reader.line++;
@@ -253,6 +248,17 @@ bool service_add_haproxy(struct service *service, const char *path, char **notes
 		if (count > 0)
 			read_line(&reader, words, count);
 	}
+}
+
+bool service_add_haproxy(struct service *service, const char *path, char **notes)
+{
+	size_t length;
+	char *text = file_read(path, &length);
+
+	if (text == NULL)
+		return false;
+	service->file = path;
+	service_parse_haproxy(service, text, path, notes);
 	free(text);
 	return true;
 }

@@ -250,14 +250,10 @@ static void read_all(struct reader *reader, const char *text)
 		close_block(reader);
 }
 
-bool service_add_nginx(struct service *service, const char *path, char **notes)
+void service_parse_nginx(struct service *service, const char *text, const char *path, char **notes)
 {
 	struct reader reader = {.service = service, .path = path, .line = 1, .notes = notes};
-	size_t length;
-	char *text = file_read(path, &length);
 
-	if (text == NULL)
-		return false;
 	read_all(&reader, text);
 	for (size_t i = 0; i < reader.member_count; i++)
 		if (reader.members[i].passed)
@@ -267,6 +263,16 @@ bool service_add_nginx(struct service *service, const char *path, char **notes)
 		free(reader.members[i].address);
 	}
 	free(reader.members);
+}
+
+bool service_add_nginx(struct service *service, const char *path, char **notes)
+{
+	size_t length;
+	char *text = file_read(path, &length);
+
+	if (text == NULL)
+		return false;
+	service_parse_nginx(service, text, path, notes);
 	free(text);
 	return true;
 }

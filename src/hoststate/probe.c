@@ -24,25 +24,34 @@ enum {
 	ROUND_MS = 900
 };
 
-/* Starts a connection; -1 with errno. */
-static int begin(const struct addr *server, const struct addr *source)
+/* Starts a connection, or sends a datagram; -1 with errno. */
+static int begin(const struct probe *probe, const struct addr *source)
 {
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	static const int off = 0;
-	int family = addr_family(server), fd = socket_open(family), error;
+	const struct addr *server = &probe->server;
+	bool udp = probe->payload != NULL;
+	int family = addr_family(server), error;
+	int fd = udp ? socket_open_datagrams(family) : socket_open(family);
 	struct addr from = addr_any(family);
 
 	if (fd == -1)
 		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+	if (!udp) {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+	}
 	if (source != NULL) {
 		from = *source;
 		addr_set_port(&from, 0);
-		if (socket_set_transparent(fd, family) == -1 || socket_bind_source(fd, &from) == -1)
+		if (socket_set_transparent(fd, family) == -1 ||
+			(udp ? socket_bind_datagram_source(fd, &from)
+			     : socket_bind_source(fd, &from)) == -1)
 			goto fail;
 	}
-	if (socket_connect(fd, server) == 0 || errno == EINPROGRESS)
+	if (socket_connect(fd, server) == -1 && errno != EINPROGRESS)
+		goto fail;
+	if (!udp || send(fd, probe->payload, probe->payload_length, MSG_NOSIGNAL) != -1)
 		return fd;
 fail:
 	error = errno;
@@ -94,13 +103,14 @@ static void run_round(struct probe *list, size_t count, bool spoofed)
 
 		if (!spoofed && list[i].from_client != PROBE_SILENT)
 			continue;
-		fd = begin(&list[i].server, spoofed ? &list[i].client : NULL);
+		fd = begin(&list[i], spoofed ? &list[i].client : NULL);
 		*outcome = fd == -1 ? PROBE_NOT_SENT : PROBE_SILENT;
 		if (fd == -1) {
 			list[i].error = errno;
 			continue;
 		}
-		ready[begun] = (struct pollfd){.fd = fd, .events = POLLOUT};
+		ready[begun] = (struct pollfd){
+			.fd = fd, .events = list[i].payload != NULL ? POLLIN : POLLOUT};
 		outcomes[begun++] = outcome;
 	}
 	end_round(ready, outcomes, begun);

@@ -166,17 +166,34 @@ static char *find_handle(const char *listing, uint64_t handle)
 	return found;
 }
 
+/* The chain that was listed last: several findings in a row name rules of one chain. */
+static struct {
+	char *line;
+	struct subprocess_result result;
+} listed;
+
+static void forget_listed(void)
+{
+	if (listed.line != NULL)
+		subprocess_free(&listed.result);
+	free(listed.line);
+	listed.line = NULL;
+}
+
 /* Only for rules that a finding names: to list them all again would take as long as reading them. */
 static char *read_rule_text(const char *where, uint64_t handle)
 {
-	struct subprocess_result result;
-	char *line = text_format("nft -a list chain %s", where), *text = NULL;
+	char *line = text_format("nft -a list chain %s", where);
 
-	if (subprocess_run_line(line, NULL, &result))
-		text = find_handle(result.out, handle);
-	subprocess_free(&result);
-	free(line);
-	return text;
+	if (listed.line == NULL || strcmp(listed.line, line) != 0) {
+		forget_listed();
+		subprocess_run_line(line, NULL, &listed.result);
+		listed.line = line;
+	} else
+		free(line);
+	return listed.result.out != NULL && listed.result.status == 0
+		       ? find_handle(listed.result.out, handle)
+		       : NULL;
 }
 
 static bool read_sockets(struct host_sockets *sockets, char **problem)
@@ -224,6 +241,7 @@ bool snapshot_read_kernel(
 
 void snapshot_free(struct snapshot *snapshot)
 {
+	forget_listed();
 	kernel_config_free(snapshot->kernel);
 	network_free(&snapshot->network);
 	ruleset_free(&snapshot->rules);

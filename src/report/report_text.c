@@ -205,7 +205,7 @@ static void put_wrong(const struct printer *printer, unsigned wrong)
 			" To set everything up, run `tproxyctl apply` with the same options.");
 	else if (has_commands(report))
 		text_add(&text,
-			" Run the commands marked #, then check again. They last until the next reboot; `tproxyctl plan` prints files that last.");
+			" Run the commands marked #, then check again. They last until the next reboot; what `tproxyctl apply --persist` makes, or the files of `tproxyctl plan`, last.");
 	put_text(printer->out, 0, text);
 	free(text);
 }

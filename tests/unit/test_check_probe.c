@@ -56,6 +56,24 @@ static void an_answer_to_this_host_alone_blames_the_way_back(void **state)
 		finding->commands[0].run, "ip -4 route replace 198.51.100.10/32 via 203.0.113.1");
 }
 
+/* The ICMP error to the client's address would reach this host only if ICMP were diverted. */
+static void a_refusal_of_datagrams_blames_no_way_back(void **state)
+{
+	struct probe made = probe(PROBE_SILENT, PROBE_REFUSED);
+	const struct check_finding *finding;
+
+	(void)state;
+	made.payload = "x";
+	host.snapshot.probes = &made;
+	host.snapshot.probe_count = 1;
+	host_judged();
+	host.snapshot.probes = NULL;
+	host.snapshot.probe_count = 0;
+	finding = found_about(CHECK_RETURN_PATH, CHECK_HARMFUL, SERVER4 ":80/udp");
+	assert_non_null(strstr(finding->read, "it refuses datagrams"));
+	assert_int_equal(finding->command_count, 0);
+}
+
 static void a_client_in_the_servers_network_is_answered_directly(void **state)
 {
 	struct probe made = probe(PROBE_SILENT, PROBE_ANSWERED);
@@ -102,14 +120,14 @@ static void only_servers_of_the_users_with_a_port_are_probed(void **state)
 
 	(void)state;
 	host_judged();
-	assert_int_equal(check_probe_list(&host.snapshot, &list), 1);
+	assert_int_equal(check_probe_list(&host.snapshot, NULL, 0, &list), 1);
 	free(list);
 	host_serves(VIP4 ":80", SERVER4);
-	assert_int_equal(check_probe_list(&host.snapshot, &list), 0);
+	assert_int_equal(check_probe_list(&host.snapshot, NULL, 0, &list), 0);
 	free(list);
 	host_serves(VIP4 ":80", SERVER4 ":80");
 	host.service.example = true;
-	assert_int_equal(check_probe_list(&host.snapshot, &list), 0);
+	assert_int_equal(check_probe_list(&host.snapshot, NULL, 0, &list), 0);
 	free(list);
 }
 
@@ -119,6 +137,7 @@ int main(void)
 		WITH(an_answer_to_a_client_is_ok),
 		WITH(a_refusal_shows_that_the_way_back_is_right),
 		WITH(an_answer_to_this_host_alone_blames_the_way_back),
+		WITH(a_refusal_of_datagrams_blames_no_way_back),
 		WITH(a_client_in_the_servers_network_is_answered_directly),
 		WITH(no_answer_at_all_blames_nobodys_routes),
 		WITH(silence_counts_only_where_this_host_takes_answers),

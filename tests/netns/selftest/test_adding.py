@@ -103,7 +103,7 @@ WHY = "Without it a lost packet costs all that was sent after it."
 CHECK_ITEM = {
     "src/check/check.h": before("\tCHECK_ITEMS\n", "\tCHECK_SACK,\n"),
     "src/check/items.c": lambda old: re.sub(
-        r"(?ms)(^\t\[CHECK_SOURCE_PORTS\] = .*?\},\n)",
+        r"(?ms)(^\t\[CHECK_PERSISTENCE\] = .*?\},\n)",
         lambda row: f'{row[1]}\t[CHECK_SACK] = {{"tcp_sack", "selective acknowledgements",\n\t\t"{WHY}", BY_NETWORK | BY_CLIENTS}},\n',
         old,
     ),
@@ -114,7 +114,7 @@ CHECK_ITEM = {
         old,
     ),
     "man/tproxyctl.8": lambda old: re.sub(
-        r"(?m)(^\.It Li source-ports\n.*\n.*\n)", rf"\1.It Li tcp_sack\nSelective acknowledgements.\n{WHY}\n", old
+        r"(?m)(^\.It Li persistence\n.*\n.*\n)", rf"\1.It Li tcp_sack\nSelective acknowledgements.\n{WHY}\n", old
     ),
     "tests/unit/test_check_links.c": several(
         after('\thost_sysctl("net/ipv4/ip_early_demux", "1");\n', '\thost_sysctl("net/ipv4/tcp_sack", "1");\n'),

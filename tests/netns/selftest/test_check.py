@@ -23,6 +23,13 @@ VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
 NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 
 
+# Software whose rules let the proxy's packets pass.
+QUIET = (
+    "docker", "wg-quick", "mangle", "tailscale", "kube-proxy", "kube-proxy-nft", "cilium", "libvirt", "fail2ban",
+    "keepalived", "fw4", "sing-box",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str
@@ -190,20 +197,24 @@ def test_two_firewalls_at_once_are_advice(host):
 
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
-@pytest.mark.parametrize("software", ["docker", "wg-quick", "mangle"])
+@pytest.mark.parametrize("software", QUIET)
 def test_rules_of_other_software_are_no_finding(host, software, firewall_tool):
     furnish(host, software, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
     applied(host, firewall_tool)
-    assert not host.wrong()
+    made = checklist.check(host, NEEDS)
+    assert not checklist.wrong(made)
+    # The proxy does not run here, so its user is unknown. Every other rule is understood.
+    unknown = [each["read"] for item in made["items"] for each in item["findings"] if each["state"] == "unknown"]
+    assert not [each for each in unknown if "might apply" in each and "--uid-owner" not in each], unknown
 
 
-@pytest.mark.parametrize("software", ["ufw", "firewalld"])
-def test_a_firewall_that_would_drop_clients_is_named_and_fixed(host, software):
+@pytest.mark.parametrize("software, item", [("ufw", "filter"), ("firewalld", "filter"), ("calico", "rule-order")])
+def test_rules_that_lose_clients_packets_are_named_and_fixed(host, software, item):
     furnish(host, software, "iptables")
     applied(host, "nft" if software == "firewalld" else "iptables")
     for _ in range(3):
         named = host.wrong()
-        assert set(named) <= {"filter"}, named
+        assert set(named) <= {item}, named
         host.fix(named)
     assert not host.wrong()
 

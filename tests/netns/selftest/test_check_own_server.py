@@ -32,11 +32,12 @@ def server(lab):
 
 def connect(lab, server):
     """The address that the server sees, or None: the proxy sends its request to the server again and again."""
+    earlier = repeated(lab)  # the proxy may still try for a client before this one
     client = lab.client.socket(lab.vip.address)
     client.setblocking(False)
     client.connect_ex(tuple(lab.vip))
     try:
-        waiting.until(lambda: is_readable(server) or repeats(lab), "the server has the connection, or gets no further")
+        waiting.until(lambda: is_readable(server) or repeated(lab) - earlier, "the server has the connection, or gets no further")
         return server.accept()[1][0] if is_readable(server) else None
     finally:
         client.close()
@@ -46,10 +47,10 @@ def is_readable(server):
     return bool(waiting.readable([server], 0))
 
 
-def repeats(lab):
-    """Whether a request of the proxy to the server was sent again: `ss` prints how often behind the timer."""
+def repeated(lab):
+    """Sources of the proxy's requests to the server that were sent again: `ss` prints how often behind the timer."""
     listed = lab.topology.proxy.run("ss", "-Htno", "state", "syn-sent", "dport", f"= {SERVER.port}")
-    return any(not line.rstrip().endswith(",0)") for line in listed.splitlines() if "timer:(on" in line)
+    return {line.split()[2] for line in listed.splitlines() if "timer:(on" in line and not line.rstrip().endswith(",0)")}
 
 
 def wrong(lab):
