@@ -41,6 +41,16 @@ int datagram_report_destination(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
+int datagram_report_interface(int fd, int family)
+{
+	int on = 1;
+
+	/* A socket of IPv6 that takes IPv4, too, has the interface of that in a message of IPv6. */
+	if (family == AF_INET6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+}
+
 int datagram_report_errors(int fd, int family)
 {
 	int on = 1;
@@ -79,6 +89,25 @@ void datagram_read_destination(struct msghdr *message, struct addr *destination)
 		memcpy(&original, CMSG_DATA(part), length);
 		addr_from_sockaddr(destination, (struct sockaddr *)&original);
 	}
+}
+
+unsigned datagram_read_interface(struct msghdr *message)
+{
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+		part = CMSG_NXTHDR(message, part)) {
+		struct in_pktinfo info;
+		struct in6_pktinfo info6;
+
+		if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+			memcpy(&info, CMSG_DATA(part), sizeof(info));
+			return (unsigned)info.ipi_ifindex;
+		}
+		if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&info6, CMSG_DATA(part), sizeof(info6));
+			return info6.ipi6_ifindex;
+		}
+	}
+	return 0;
 }
 
 ssize_t datagram_receive(

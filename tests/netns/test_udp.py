@@ -128,6 +128,26 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     datagrams.exchange(lab, server, client, b"a question")
 
 
+@requirement("TP-UDP-19")
+@both_families
+def test_what_the_proxy_sends_is_dropped_when_it_is_diverted_to_the_proxy_again(lab):
+    """Each exchange of another client is behind what goes round, so that goes round as often at least."""
+    port, exchanges = lab.server_endpoint.port, 20
+    again = Endpoint(lab.server.other_address, port)
+    wildcard = lab.listener(Endpoint("0.0.0.0" if lab.family == 4 else "::", port), transparent=True, server=1)
+    servers = [lab.server_endpoint, again]
+    steering.intercept_datagrams(lab, port, port)
+    server = steering.serve_datagrams(lab, source="none", listeners=[lab.listener(server=0), wildcard], servers=servers)
+    steering.intercept_own(lab, again, port, "udp")
+    before = counters.total(lab.proxy.namespace, "UdpOutDatagrams", "Udp6OutDatagrams")
+    Peer(lab.client).send(b"round and round", Endpoint(lab.vip_address(81), port))
+    client = Peer(lab.client)
+    for _ in range(exchanges):
+        datagrams.exchange(lab, server, client, b"a question")
+    sent = counters.total(lab.proxy.namespace, "UdpOutDatagrams", "Udp6OutDatagrams") - before - 2 * exchanges
+    assert sent == 1, f"the proxy sent one datagram {sent} times"
+
+
 @requirement("TP-UDP-17")
 @both_families
 def test_each_datagram_has_a_proxy_header_of_its_own(lab):

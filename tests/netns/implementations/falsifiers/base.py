@@ -297,9 +297,14 @@ class Proxy:
         for each in self.sessions:
             if (each.listener, each.address) == (listener, address):
                 return each
-        flow = self.flow_class(self, listener, address, self.destination(listener, listener.getsockname()[:2], address[0]))
+        server = self.destination(listener, listener.getsockname()[:2], address[0])
+        own = self.is_own(address, server)
+        flow = self.flow_class(self, listener, address, server)
         self.sessions.add(flow)
-        self.begin(flow)
+        if own:
+            self.refused(flow, "the client is this proxy itself")
+        else:
+            self.begin(flow)
         return flow
 
     def begin(self, session):
