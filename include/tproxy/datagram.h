@@ -31,6 +31,9 @@ int datagram_report_interface(int fd, int family);
  */
 int datagram_report_errors(int fd, int family);
 
+/* Discards datagrams that wait at the socket: those that came before it was connected may be of any peer. A few at most. */
+void datagram_discard(int fd);
+
 /* Discards errors that wait at the socket; a few at most in one call. */
 void datagram_discard_errors(int fd);
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum {
-	ERRORS_MAX = 8
+	DISCARDED_MAX = 8
 };
 
 int datagram_open(int family)
@@ -60,11 +60,18 @@ int datagram_report_errors(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
 }
 
+void datagram_discard(int fd)
+{
+	for (int i = 0; i < DISCARDED_MAX; i++)
+		if (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) == -1)
+			return;
+}
+
 void datagram_discard_errors(int fd)
 {
 	struct msghdr nothing = {0};
 
-	for (int i = 0; i < ERRORS_MAX; i++)
+	for (int i = 0; i < DISCARDED_MAX; i++)
 		if (recvmsg(fd, &nothing, MSG_ERRQUEUE | MSG_DONTWAIT) == -1)
 			return;
 }

@@ -292,6 +292,7 @@ static enum reason open_flow(struct flow *flow)
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
 		&flow->server_address, &flow->noted, &failure);
 	if (flow->fd != -1) {
+		datagram_discard(flow->fd);
 		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
 				  addr_equal(&flow->server_address, destination);
 		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
