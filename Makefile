@@ -38,7 +38,7 @@ QUIET_MAKE = $(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEF
 
 .PHONY: all units fuzzers help deps demo check unit netns asan tsan fuzz lint stats format clean install
 .PHONY: mutate compile-words link-words library-words
-.PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers
+.PHONY: conformance deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-programs
 .PHONY: kernel-lab deps-kernels deps-kernels-qemu
 .PRECIOUS: $(BUILD)/%.o
 
@@ -62,6 +62,7 @@ help:
 	@echo 'make lint      two compilers, analysers, formatting, order of folders, sizes, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'
 	@echo 'make deps-peers   the other proxies that the suite has adapters for; their services stay down'
+	@echo 'make deps-programs   programs that tests try through tproxyd (dnsmasq, ngtcp2, chrony, sshd, vsftpd); their services stay down'
 	@echo 'make stats     how large files and functions are, by folder'
 	@echo 'make install   into PREFIX ($(PREFIX)), under DESTDIR'
 
@@ -104,7 +105,7 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-kernels deps-kernels-qemu: deps-%:
+deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-programs deps-kernels deps-kernels-qemu: deps-%:
 	@.ci/deps build $*
 
 # --- trying and testing ---

@@ -21,12 +21,18 @@ int datagram_open(int family);
  */
 int datagram_report_destination(int fd, int family);
 
+/* Makes the kernel report the interface by which each datagram comes, to datagram_batch_interface(). Returns 0, or -1. */
+int datagram_report_interface(int fd, int family);
+
 /*
  * Makes all ICMP errors about datagrams of a connected socket errors of its next call, those of routers, too; without it
  * only the peer's own are (ip(7), IP_RECVERR). Each must be discarded then, or the socket stays ready for ever. FAMILY is
  * that of the socket. Returns 0, or -1.
  */
 int datagram_report_errors(int fd, int family);
+
+/* Discards datagrams that wait at the socket: those that came before it was connected may be of any peer. A few at most. */
+void datagram_discard(int fd);
 
 /* Discards errors that wait at the socket; a few at most in one call. */
 void datagram_discard_errors(int fd);

@@ -45,6 +45,9 @@ size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place)
 bool datagram_batch_addresses(
 	struct datagram_batch *batch, unsigned place, struct addr *from, struct addr *destination);
 
+/* The index of the interface by which a received datagram came; 0: not reported. */
+unsigned datagram_batch_interface(struct datagram_batch *batch, unsigned place);
+
 /*
  * Says where a place is to be sent to; without TO, to the peer that the socket is connected to. With FROM it leaves from that address, and from the port of the socket that it is
  * sent by; an address that is not this host's needs a transparent socket. Without, the kernel chooses the address.

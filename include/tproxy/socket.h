@@ -102,8 +102,9 @@ int socket_clear_transparent(int fd, int family);
 int socket_bind_source(int fd, const struct addr *source);
 
 /*
- * The same for a UDP socket. The kernel chooses the port at once, and no other socket of this host has the same address
- * and port: only so it is certain whose the replies are.
+ * The same for a UDP socket. With port 0 the kernel chooses the port at once, and no other socket of this host has the same
+ * address and port. With a port others may have both, if they are bound by this function; their servers must differ, which
+ * is for the caller to see to: only so it is certain whose the replies are.
  */
 int socket_bind_datagram_source(int fd, const struct addr *source);
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum {
-	ERRORS_MAX = 8
+	DISCARDED_MAX = 8
 };
 
 int datagram_open(int family)
@@ -41,6 +41,16 @@ int datagram_report_destination(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 }
 
+int datagram_report_interface(int fd, int family)
+{
+	int on = 1;
+
+	/* A socket of IPv6 that takes IPv4, too, has the interface of that in a message of IPv6. */
+	if (family == AF_INET6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+}
+
 int datagram_report_errors(int fd, int family)
 {
 	int on = 1;
@@ -50,11 +60,18 @@ int datagram_report_errors(int fd, int family)
 	return setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
 }
 
+void datagram_discard(int fd)
+{
+	for (int i = 0; i < DISCARDED_MAX; i++)
+		if (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) == -1)
+			return;
+}
+
 void datagram_discard_errors(int fd)
 {
 	struct msghdr nothing = {0};
 
-	for (int i = 0; i < ERRORS_MAX; i++)
+	for (int i = 0; i < DISCARDED_MAX; i++)
 		if (recvmsg(fd, &nothing, MSG_ERRQUEUE | MSG_DONTWAIT) == -1)
 			return;
 }
@@ -79,6 +96,25 @@ void datagram_read_destination(struct msghdr *message, struct addr *destination)
 		memcpy(&original, CMSG_DATA(part), length);
 		addr_from_sockaddr(destination, (struct sockaddr *)&original);
 	}
+}
+
+unsigned datagram_read_interface(struct msghdr *message)
+{
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+		part = CMSG_NXTHDR(message, part)) {
+		struct in_pktinfo info;
+		struct in6_pktinfo info6;
+
+		if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+			memcpy(&info, CMSG_DATA(part), sizeof(info));
+			return (unsigned)info.ipi_ifindex;
+		}
+		if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&info6, CMSG_DATA(part), sizeof(info6));
+			return info6.ipi6_ifindex;
+		}
+	}
+	return 0;
 }
 
 ssize_t datagram_receive(

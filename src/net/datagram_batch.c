@@ -146,6 +146,11 @@ bool datagram_batch_addresses(
 	       addr_family(destination) != AF_UNSPEC;
 }
 
+unsigned datagram_batch_interface(struct datagram_batch *batch, unsigned place)
+{
+	return datagram_read_interface(&batch->headers[place].msg_hdr);
+}
+
 void datagram_batch_address(struct datagram_batch *batch, unsigned place, const struct addr *to,
 	const struct addr *from)
 {

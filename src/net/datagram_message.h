@@ -15,6 +15,9 @@ union datagram_control {
 /* Sets DESTINATION if a control message of a received MESSAGE reports it. */
 void datagram_read_destination(struct msghdr *message, struct addr *destination);
 
+/* The index of the interface by which a received MESSAGE came; 0: not reported. */
+unsigned datagram_read_interface(struct msghdr *message);
+
 /*
  * Writes the control message that says which address a datagram is to leave from, to a peer of FAMILY; the port is the
  * socket's. MESSAGE has room for it, whose length becomes that of the control message.

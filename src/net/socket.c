@@ -296,6 +296,8 @@ int socket_bind_source(int fd, const struct addr *source)
 
 int socket_bind_datagram_source(int fd, const struct addr *source)
 {
+	if (addr_port(source) != 0 && enable_option(fd, SOL_SOCKET, SO_REUSEADDR) == -1)
+		return -1;
 	return bind(fd, &source->sa, addr_length(source));
 }
 

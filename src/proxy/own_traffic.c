@@ -45,11 +45,41 @@ static struct own_connection **bucket_of(
 	return &shard->buckets[hash % BUCKETS];
 }
 
+static bool is_one(const struct own_connection *one, int type, const struct addr *peer,
+	const struct addr *destination)
+{
+	return one->type == type && addr_equal(&one->from, peer) &&
+	       addr_equal(&one->to, destination);
+}
+
+static bool has_one(struct shard *shard, int type, const struct addr *from, const struct addr *to)
+{
+	const struct own_connection *one = *bucket_of(shard, from, to);
+
+	while (one != NULL && !is_one(one, type, from, to))
+		one = one->next;
+	return one != NULL;
+}
+
+/* Whether a bound socket would be the second of its address with this server. */
+static bool is_taken(int fd, struct shard *shard, const struct own_connection *made)
+{
+	struct addr from;
+
+	return made->type == SOCK_DGRAM && socket_local_address(fd, &from) &&
+	       addr_port(&from) != 0 && has_one(shard, SOCK_DGRAM, &from, &made->to);
+}
+
 /* Whether it is noted; *RESULT is what socket_connect() returned. */
 static bool connect_and_note(int fd, struct shard *shard, struct own_connection *made, int *result)
 {
 	struct own_connection **bucket;
 
+	*result = -1;
+	if (is_taken(fd, shard, made)) {
+		errno = EADDRINUSE;
+		return false;
+	}
 	*result = socket_connect(fd, &made->to);
 	if ((*result == -1 && errno != EINPROGRESS) || !socket_local_address(fd, &made->from))
 		return false;
@@ -98,22 +128,13 @@ void own_traffic_forget(struct own_connection *noted)
 	free(noted);
 }
 
-static bool is_one(const struct own_connection *one, int type, const struct addr *peer,
-	const struct addr *destination)
-{
-	return one->type == type && addr_equal(&one->from, peer) &&
-	       addr_equal(&one->to, destination);
-}
-
 bool own_traffic_has(int type, const struct addr *peer, const struct addr *destination)
 {
 	struct shard *shard = shard_of(destination);
-	const struct own_connection *one;
+	bool has;
 
 	pthread_mutex_lock(&shard->lock);
-	one = *bucket_of(shard, peer, destination);
-	while (one != NULL && !is_one(one, type, peer, destination))
-		one = one->next;
+	has = has_one(shard, type, peer, destination);
 	pthread_mutex_unlock(&shard->lock);
-	return one != NULL;
+	return has;
 }

@@ -15,6 +15,7 @@ struct own_connection;
 
 /*
  * As socket_connect() for a socket of TYPE (SOCK_STREAM, SOCK_DGRAM), and notes the connection in *NOTED, which the caller owns and gives to own_traffic_forget().
+ * A bound SOCK_DGRAM gets EADDRINUSE where one that is noted has its address and the same SERVER: the kernel would let both be.
  * Nothing is noted, and *NOTED is NULL, where connecting fails at once; ENOMEM without memory.
  */
 int own_traffic_connect(int type, int fd, const struct addr *server, struct own_connection **noted);

@@ -292,6 +292,9 @@ static enum reason open_flow(struct flow *flow)
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
 		&flow->server_address, &flow->noted, &failure);
 	if (flow->fd != -1) {
+		datagram_discard(flow->fd);
+		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
+				  addr_equal(&flow->server_address, destination);
 		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
 		return REASON_DONE;
 	}
@@ -379,6 +382,22 @@ static void add_headers(
 		datagram_batch_prefix(batch, i, header, length);
 }
 
+/* Its datagrams are dropped for REASON; it goes on. */
+static void report_limit(struct flow *flow, enum reason reason)
+{
+	flow->reason = reason;
+	flow->ended = now_ms();
+	notify(flow, FLOW_LIMITED);
+}
+
+bool flow_comes_back(struct flow *flow, unsigned interface)
+{
+	if (!flow->is_mirror || interface == flow->key.interface)
+		return false;
+	report_limit(flow, REASON_DIVERTED_AGAIN);
+	return true;
+}
+
 /* How many of so many datagrams the client may send. */
 static unsigned limit_rate(struct flow *flow, unsigned count)
 {
@@ -389,11 +408,8 @@ static unsigned limit_rate(struct flow *flow, unsigned count)
 		return count;
 	count = clients_take(limits_clients(flow->set->limits), flow->counted, rate, count,
 		now_ms() / 1000, &first_lost);
-	if (first_lost) {
-		flow->reason = REASON_CLIENT_RATE;
-		flow->ended = now_ms();
-		notify(flow, FLOW_LIMITED);
-	}
+	if (first_lost)
+		report_limit(flow, REASON_CLIENT_RATE);
 	return count;
 }
 

@@ -57,6 +57,7 @@ struct receiver {
 struct flow_key {
 	struct receiver *receiver;
 	struct addr client, destination;
+	unsigned interface; /* by which the datagram came; of no account */
 };
 
 struct flow {
@@ -71,6 +72,8 @@ struct flow {
 	struct addr server_address;
 	int fd;                  /* connected to the server */
 	unsigned short expected; /* how many replies it may have at once */
+	/* What it sends has the addresses and ports of what it gets: only the interface tells them apart. */
+	bool is_mirror;
 	struct own_connection *noted;
 	struct client *counted; /* NULL: the frontend has no limits of clients */
 	struct event readable;
@@ -157,6 +160,12 @@ void flow_set_free(struct flow_set *set);
 
 /* Begins a flow in the set of KEY's receiver, which must have none for KEY. NULL: it was refused, which the observer knows. */
 struct flow *flow_begin(const struct flow_key *key);
+
+/*
+ * Whether a datagram for the flow that came by INTERFACE is one that the flow itself has sent, and that was diverted to
+ * this process again. The observer knows then.
+ */
+bool flow_comes_back(struct flow *flow, unsigned interface);
 
 /* Relays datagrams of the flow's client, in the places of BATCH from FIRST to before END. */
 void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end);

@@ -43,11 +43,24 @@ size_t receivers_count(const struct config *config)
 	return count;
 }
 
-static int bind_receiver(const struct bind *bind, bool first)
+/* Whether what a flow sends can have the addresses and ports of what it gets. */
+static bool may_mirror(const struct proxy *frontend)
 {
-	int fd = listener_socket(bind, MODE_UDP, first);
+	const struct proxy *backend = frontend->default_backend;
 
-	if (fd != -1 && datagram_report_destination(fd, addr_family(&bind->address)) == -1) {
+	for (size_t i = 0; backend != NULL && i < backend->server_count; i++)
+		if (backend->servers[i].source.mode == SOURCE_CLIENT)
+			return true;
+	return false;
+}
+
+static int bind_receiver(const struct proxy *frontend, const struct bind *bind, bool first)
+{
+	int fd = listener_socket(bind, MODE_UDP, first), family = addr_family(&bind->address);
+
+	if (fd != -1 &&
+		(datagram_report_destination(fd, family) == -1 ||
+			(may_mirror(frontend) && datagram_report_interface(fd, family) == -1))) {
 		int error = errno;
 
 		close(fd);
@@ -120,7 +133,7 @@ static int bind_frontend(struct receivers *set, const struct proxy *frontend,
 			.set = set};
 		if (receiver->inherits != NULL)
 			continue;
-		fd = bind_receiver(bind, first && !shares);
+		fd = bind_receiver(frontend, bind, first && !shares);
 		receiver->socket = fd == -1 ? NULL : socket_new(fd);
 		if (receiver->socket == NULL) {
 			*failure = (struct listener_failure){frontend, bind, errno};
@@ -194,12 +207,15 @@ static struct flow *flow_of(struct flow_loop *loop, struct flow_key *key)
 static struct flow *flow_at(struct receiver *receiver, unsigned place)
 {
 	struct flow_loop *loop = receiver->flows->loop;
-	struct flow_key key = {.receiver = receiver};
+	struct flow_key key = {
+		.receiver = receiver, .interface = datagram_batch_interface(loop->arrivals, place)};
+	struct flow *flow;
 
 	if (!datagram_batch_addresses(loop->arrivals, place, &key.client, &key.destination))
 		return NULL;
 	addr_unmap(&key.destination);
-	return flow_of(loop, &key);
+	flow = flow_of(loop, &key);
+	return flow == NULL || flow_comes_back(flow, key.interface) ? NULL : flow;
 }
 
 /* Returns whether there was anything to read. Datagrams of one flow that follow each other are relayed together. */
@@ -299,6 +315,8 @@ void receivers_inherit(struct receivers *set, const struct config *older, struct
 		receiver->socket->reader = receiver;
 		if (receiver->bind->transparent && !giver->bind->transparent)
 			socket_set_transparent(receiver->socket->fd, family);
+		if (may_mirror(receiver->frontend))
+			datagram_report_interface(receiver->socket->fd, family);
 	}
 }
 

@@ -1,6 +1,9 @@
 """UDP: datagrams reach the server from the client's address, and answers reach the client from the VIP."""
 
 import errno
+import itertools
+
+import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
@@ -126,6 +129,49 @@ def test_a_client_gets_nothing_that_its_server_did_not_send(lab):
     _, client = unheard(lab)
     server = Peer(lab.server, lab.server_endpoint)
     datagrams.exchange(lab, server, client, b"a question")
+
+
+@requirement("TP-UDP-20")
+@both_families
+@pytest.mark.parametrize("source", ["none", "clientip", "client"])
+def test_intercepted_datagrams_reach_where_they_were_sent_to(lab, source):
+    """One socket of a client sends to two servers in turn; two clients send at the same time."""
+    port = lab.server_endpoint.port
+    servers = [Peer(lab.server, Endpoint(address, port)) for address in lab.server.addresses[lab.family]]
+    steering.intercept_datagrams(lab, port, port)
+    listener = lab.listener(Endpoint("0.0.0.0" if lab.family == 4 else "::", port), transparent=True)
+    steering.start_for_datagrams(lab, source, listeners=[listener], servers=[], destination="original")
+    clients = [Peer(lab.client), Peer(lab.client)]
+    seen = {}
+    for number, (client, server) in enumerate(itertools.product([*clients, *clients], servers)):
+        client.send(b"question %d" % number, server.local)
+        data, seen[client, server] = server.receive()
+        assert data == b"question %d" % number
+        assert seen[client, server].address == (lab.proxy.address if source == "none" else lab.client.address)
+        assert source != "client" or seen[client, server] == client.local
+    for (client, server), address in seen.items():
+        server.send(b"an answer", address)
+        assert client.receive() == (b"an answer", server.local)
+
+
+@requirement("TP-UDP-19")
+@both_families
+def test_what_the_proxy_sends_is_dropped_when_it_is_diverted_to_the_proxy_again(lab):
+    """Each exchange of another client is behind what goes round, so that goes round as often at least."""
+    port, exchanges = lab.server_endpoint.port, 20
+    again = Endpoint(lab.server.other_address, port)
+    wildcard = lab.listener(Endpoint("0.0.0.0" if lab.family == 4 else "::", port), transparent=True, server=1)
+    servers = [lab.server_endpoint, again]
+    steering.intercept_datagrams(lab, port, port)
+    server = steering.serve_datagrams(lab, source="none", listeners=[lab.listener(server=0), wildcard], servers=servers)
+    steering.intercept_own(lab, again, port, "udp")
+    before = counters.total(lab.proxy.namespace, "UdpOutDatagrams", "Udp6OutDatagrams")
+    Peer(lab.client).send(b"round and round", Endpoint(lab.vip_address(81), port))
+    client = Peer(lab.client)
+    for _ in range(exchanges):
+        datagrams.exchange(lab, server, client, b"a question")
+    sent = counters.total(lab.proxy.namespace, "UdpOutDatagrams", "Udp6OutDatagrams") - before - 2 * exchanges
+    assert sent == 1, f"the proxy sent one datagram {sent} times"
 
 
 @requirement("TP-UDP-17")

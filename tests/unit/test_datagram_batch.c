@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -353,6 +354,30 @@ static void a_full_batch_of_the_largest_packets_arrives(void **state)
 	close(fd);
 }
 
+static void the_interface_is_reported_where_it_is_asked_for(void **state)
+{
+	struct addr here;
+	int fd = bound("127.0.0.1", &here);
+
+	(void)state;
+	send_text(fd, "text", &here);
+	receive(fd, 1, 1);
+	assert_int_equal(datagram_batch_interface(batch, 1), 0);
+	assert_int_equal(datagram_report_interface(fd, AF_INET), 0);
+	send_text(fd, "text", &here);
+	receive(fd, 1, 1);
+	assert_int_equal(datagram_batch_interface(batch, 1), if_nametoindex("lo"));
+	close(fd);
+	fd = bound("::1", &here);
+	if (fd == -1)
+		skip();
+	assert_int_equal(datagram_report_interface(fd, AF_INET6), 0);
+	send_text(fd, "text", &here);
+	receive(fd, 1, 1);
+	assert_int_equal(datagram_batch_interface(batch, 1), if_nametoindex("lo"));
+	close(fd);
+}
+
 static void at_a_connected_socket_only_the_data_counts(void **state)
 {
 	struct addr here, there;
@@ -417,6 +442,7 @@ int main(void)
 		TEST(datagrams_of_one_size_to_one_address_leave_together),
 		TEST(what_cannot_leave_together_leaves_one_by_one),
 		TEST(a_full_batch_of_the_largest_packets_arrives),
+		TEST(the_interface_is_reported_where_it_is_asked_for),
 		TEST(at_a_connected_socket_only_the_data_counts),
 		TEST(a_batch_leaves_no_memory),
 	};

@@ -196,6 +196,40 @@ static void a_connection_is_known_before_another_thread_can_accept_it(void **sta
 	close(listener);
 }
 
+static void datagrams_from_one_source_go_to_servers_that_differ(void **state)
+{
+	struct own_connection *noted[2], *none;
+	struct addr servers[2], from;
+	int fds[3];
+
+	(void)state;
+	assert_true(addr_parse(&from, "127.0.0.1"));
+	assert_true(addr_parse(&servers[0], "127.0.0.2"));
+	fds[0] = socket_open_datagrams(AF_INET);
+	assert_int_equal(socket_bind_datagram_source(fds[0], &from), 0);
+	assert_true(socket_local_address(fds[0], &from));
+	close(fds[0]); /* its port is free */
+	for (int i = 0; i < 3; i++) {
+		fds[i] = socket_open_datagrams(AF_INET);
+		assert_int_equal(socket_bind_datagram_source(fds[i], &from), 0);
+	}
+	servers[1] = servers[0];
+	for (int i = 0; i < 2; i++) {
+		addr_set_port(&servers[i], (uint16_t)(7 + i));
+		assert_int_equal(
+			own_traffic_connect(SOCK_DGRAM, fds[i], &servers[i], &noted[i]), 0);
+	}
+	assert_int_equal(own_traffic_connect(SOCK_DGRAM, fds[2], &servers[0], &none), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	assert_null(none);
+	own_traffic_forget(noted[0]);
+	assert_int_equal(own_traffic_connect(SOCK_DGRAM, fds[2], &servers[0], &noted[0]), 0);
+	for (int i = 0; i < 2; i++)
+		own_traffic_forget(noted[i]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +239,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left),
 		cmocka_unit_test(each_protocol_has_its_own),
 		cmocka_unit_test(a_connection_is_known_before_another_thread_can_accept_it),
+		cmocka_unit_test(datagrams_from_one_source_go_to_servers_that_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

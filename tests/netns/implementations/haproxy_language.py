@@ -47,7 +47,7 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     require(datagrams or scenario["protocol"] == "tcp", f"protocol {scenario['protocol']}")
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
-    require(not intercepts or ("intercept" in capabilities and not datagrams), "destination original")
+    require(not intercepts or "intercept" in capabilities, "destination original")
     headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
     read = headers and any("proxy_protocol" in each for each in scenario["listeners"])
     require(not (datagrams and read), "PROXY headers in datagrams of clients")

@@ -22,6 +22,7 @@ import sys
 import time
 
 import balancing
+import destinations
 import privileges
 import rules
 from datagrams import LARGEST, Flow
@@ -104,6 +105,8 @@ class Proxy:
         made.bind((address, port))
         if self.kind == socket.SOCK_STREAM:
             made.listen(1024)
+        elif self.intercepts:
+            destinations.ask(made)
         made.setblocking(False)
         return made
 
@@ -311,20 +314,38 @@ class Proxy:
 
     def datagram(self, listener):
         try:
-            data, address = listener.recvfrom(LARGEST)
+            data, address = self.receive(listener)
             flow = self.flow_of(listener, address)
             if flow in self.sessions:
                 flow.forward(data)
         except OSError as problem:
             self.log(f"a datagram is lost: {problem}")
 
+    @property
+    def intercepts(self):
+        return self.scenario["destination"] == "original"
+
+    def receive(self, listener):
+        """A datagram and its source; `asked` is where it was sent to."""
+        if self.intercepts:
+            data, address, self.asked = destinations.receive(listener, LARGEST)
+            return data, address
+        self.asked = listener.getsockname()[:2]
+        return listener.recvfrom(LARGEST)
+
     def flow_of(self, listener, address):
         for each in self.sessions:
-            if (each.listener, each.address) == (listener, address):
+            if (each.listener, each.address, each.destination) == (listener, address, self.asked):
                 return each
-        flow = self.flow_class(self, listener, address, self.destination(listener, listener.getsockname()[:2], address[0]))
+        server = self.destination(listener, self.asked, address[0])
+        own = self.is_own(address, server)
+        flow = self.flow_class(self, listener, address, server)
+        flow.destination = self.asked
         self.sessions.add(flow)
-        self.begin(flow)
+        if own:
+            self.refused(flow, "the client is this proxy itself")
+        else:
+            self.begin(flow)
         return flow
 
     def begin(self, session):
@@ -509,7 +530,6 @@ def understood(scenario):
         not set(scenario) - FIELDS
         and scenario["protocol"] in ("tcp", "udp")
         and scenario["destination"] in ("servers", "original")
-        and not (scenario["protocol"] == "udp" and scenario["destination"] == "original")
         and not any(set(each) - LISTENER_FIELDS for each in scenario["listeners"])
         and not any(set(each) - SERVER_FIELDS for each in scenario["servers"])
     )

@@ -9,6 +9,7 @@ import selectors
 import socket
 import time
 
+import destinations
 import header
 import unreachable
 
@@ -18,6 +19,7 @@ LARGEST = 1 << 16
 class Flow:
     connected = True
     directions = ()
+    destination = None  # where the client sends to
 
     def __init__(self, proxy, listener, address, server_address):
         self.proxy, self.listener = proxy, listener
@@ -35,7 +37,7 @@ class Flow:
         """The PROXY header of a datagram to the server."""
         if not self.proxy.header_version(self.server_address):
             return b""
-        return header.write_v2(self.address, self.listener.getsockname(), transport=2)
+        return header.write_v2(self.address, self.destination, transport=2)
 
     def forward(self, data):
         """One datagram from the client."""
@@ -58,11 +60,14 @@ class Flow:
     def back(self, data):
         """One datagram from the server."""
         self.active = time.monotonic()
-        self.listener.sendto(data, self.address)
+        if self.proxy.intercepts:
+            destinations.send(self.listener, data, self.address, self.destination)
+        else:
+            self.listener.sendto(data, self.address)
 
     def unreachable(self):
         """The server's host reported that the port is unreachable: the client gets the same report, from where it sent to."""
-        unreachable.report(self.proxy, self.address, self.listener.getsockname())
+        unreachable.report(self.proxy, self.address, self.destination)
 
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}

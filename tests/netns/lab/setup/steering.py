@@ -19,11 +19,11 @@ def intercept(lab, port):
     )
 
 
-def intercept_own(lab, destination, port):
+def intercept_own(lab, destination, port, protocol="tcp"):
     """Divert what the proxy's host itself sends to a destination, too: it is marked, so that it comes in again by lo."""
-    to = f"-p tcp -d {destination.address} --dport {destination.port}"
+    to = f"-p {protocol} -d {destination.address} --dport {destination.port}"
     ip = "ip" if destination.family == 4 else "ip6"
-    match = f"{ip} daddr {destination.address} tcp dport {destination.port}"
+    match = f"{ip} daddr {destination.address} {protocol} dport {destination.port}"
     if lab.firewall_tool == "nft":
         lines = [
             f"add chain {ip} {_TABLE[lab.set_up_by]} own {{ type route hook output priority mangle; }}",
