@@ -16,6 +16,7 @@ from lab.peers import churn
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect
 
 from test_daemon import NOBODY, WITH_SERVER, configured, exchange, may_become_another_user
+from test_names import helper, named
 from test_reload import NOT_USED, reload, sockets_that_listen
 from test_reload_datagrams import Socket
 
@@ -117,6 +118,19 @@ def test_without_its_own_number_and_an_interval_none_comes(start, manager, proce
     assert daemon.stop() == 0
     names = [message.partition(b"=")[0] for message in read_all(manager)]
     assert names == [b"READY", b"RELOADING", b"READY", b"STOPPING"]
+
+
+def test_they_come_while_a_reload_waits_for_names(start, manager):
+    daemon = start(named(), before=watched(manager))
+    resolver = helper(daemon)
+    os.kill(resolver, signal.SIGSTOP)
+    daemon.signal(signal.SIGHUP)
+    while not manager.recv(4096).startswith(b"RELOADING=1\n"):
+        pass
+    assert [manager.recv(4096) for _ in range(5)] == [b"WATCHDOG=1"] * 5
+    os.kill(resolver, signal.SIGCONT)
+    await_message(manager, b"READY=1\nSTATUS=reloaded")
+    assert SILENT not in daemon.log()
 
 
 def test_in_the_background_the_process_that_was_started_counts(start, manager, folder):

@@ -59,8 +59,9 @@ def cgroup_root():
         if rest.startswith("cgroup2 "):
             within, place = fields.split()[3:5]
             own = next(line[3:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines() if line.startswith("0::"))
-            return Path(place) / os.path.relpath(own, within)
-    pytest.skip("absent: no cgroup2 is mounted")
+            if not os.path.relpath(own, within).startswith(".."):
+                return Path(place) / os.path.relpath(own, within)
+    pytest.skip("absent: no cgroup2 is mounted that has this process's own")
     return None
 
 
@@ -139,7 +140,7 @@ class Systemd:
 
     def is_up(self):
         self.ended()
-        return self.run("systemctl", "is-system-running")[1] == "running\n"
+        return self.run("systemctl", "is-system-running")[1] in ("running\n", "degraded\n")
 
     def show(self, name, unit="tproxyd.service"):
         return self.ctl("show", "--value", f"--property={name}", unit).strip()
@@ -259,6 +260,7 @@ def test_a_bad_file_fails_the_reload_and_keeps_the_service(namespace, system, se
 
 
 def test_a_bad_file_fails_the_start(system):
+    system.drop_in("tproxyd.service", "[Service]\nRestart=no\n")
     system.configure("frobnicate\n")
     assert system.run("systemctl", "start", "tproxyd")[0] != 0
     assert system.show("Result") == "exit-code"
