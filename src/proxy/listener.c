@@ -13,7 +13,8 @@
  * be changed (address, interface, IPV6_V6ONLY) makes it another listener (counterparts.c).
  *
  * Draining accepts what is in the queue at that moment, turn by turn, and then closes the socket. In
- * a flood the queue never is empty, so its length is asked once and counted down.
+ * a flood the queue never is empty, so its length is asked once and counted down. Threads that share a queue (inherited.h)
+ * each count what others may take, so they look again after a while.
  *
  * The trap is accept() failing for the connection itself (it was reset while it waited, say). That
  * is not a reason to pause, and must not end the daemon.
@@ -244,11 +245,22 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		listener_close(listener);
 }
 
+/* Another thread may have emptied the queue of a listener that drains: then no event comes any more. */
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
+	struct listeners *set = arg;
+
 	(void)fd;
 	(void)what;
-	listeners_resume(arg);
+	listeners_resume(set);
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->drain > 0 && listener->fd != -1)
+			on_client(listener->fd, EV_READ, listener);
+		if (listener->drain > 0 && listener->fd != -1)
+			resume_later(set);
+	}
 }
 
 static int listener_backlog(const struct listener *listener)
@@ -380,6 +392,8 @@ void listeners_drain(struct listeners *set)
 			listener->drain = socket_accept_queue(listener->fd);
 		if (listener->drain == 0)
 			listener_close(listener);
+		else
+			resume_later(set);
 	}
 	listeners_resume(set);
 }
