@@ -173,6 +173,10 @@ static int accept_session(struct listener *listener)
 
 	if (fd == -1)
 		return errno;
+	if (listener->early > 0) {
+		listener->early--;
+		socket_set_options(fd);
+	}
 	if (session_begin(sessions, listener->frontend, listener->bind, fd, &client))
 		return 0;
 	socket_reset_on_close(fd);
@@ -279,6 +283,13 @@ static int listener_listen(const struct listener *listener)
 	return listen(listener->fd, listener_backlog(listener));
 }
 
+/* An inherited socket has listened before this. Its queue is in the order of arrival, whoever reads it. */
+static int listener_begin(struct listener *listener)
+{
+	listener->early = socket_accept_queue(listener->fd);
+	return listener_listen(listener);
+}
+
 static void set_up_listeners(struct listeners *set, struct event_base *base,
 	struct session_set *sessions, listeners_paused on_pause, void *arg)
 {
@@ -302,7 +313,7 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *listener = &set->list[i];
 
-		if (listener_listen(listener) == -1 || listener_watch(listener, base) == -1) {
+		if (listener_begin(listener) == -1 || listener_watch(listener, base) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;
@@ -319,7 +330,7 @@ int listeners_listen(struct listeners *set, struct listener_failure *failure)
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *listener = &set->list[i];
 
-		if (listener->fd != -1 && listener_listen(listener) == -1) {
+		if (listener->fd != -1 && listener_begin(listener) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;

@@ -210,6 +210,20 @@ def test_clients_at_a_socket_of_the_manager_are_served(namespace, start, server,
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("threads", [1, THREADS])
+def test_a_client_that_waited_is_like_any_other(namespace, start, server, bound, threads):
+    """The kernel copies options from the listener when a client comes, which is before tproxyd has set them."""
+    passed = bound()
+    clients = [connect(namespace) for _ in range(4)]
+    start(configured(threads=threads), **activated(passed))
+    for client in (*clients, connect(namespace)):
+        client.socket.send(b"an urgent byte", socket.MSG_OOB)
+    for _ in range(5):
+        there = accept(server)
+        assert there.receive(14) == b"an urgent byte"
+        there.finish()
+
+
 def test_in_the_background_it_has_them_too(namespace, start, server, bound, folder):
     daemon = start(configured(f"daemon\npidfile {folder}/pid", threads=2), **activated(bound()))
     assert daemon.await_end() == 0
