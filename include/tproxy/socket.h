@@ -59,6 +59,9 @@ int socket_share(int fd);
  */
 int socket_accept(int listener, struct addr *peer);
 
+/* The same two options, for a connection that came before its listener had them. */
+void socket_set_options(int fd);
+
 /* How many connections wait in a listener's accept queue; 0 if the kernel does not report it. */
 unsigned socket_accept_queue(int listener);
 

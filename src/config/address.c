@@ -22,9 +22,10 @@
 #define NO_QUIC "QUIC is not supported; write the address alone, for TCP"
 #define NO_MPTCP                                                                                   \
 	"Multipath TCP is not supported; write the address alone, and clients fall back to TCP"
-#define NO_SOCKET "a socket has no number here; write ADDRESS:PORT, and a socket that the service manager has bound there is used"
-#define NO_HTTP   "it belongs to HTTP; write ADDRESS:PORT"
-#define NO_LOG    "it belongs to logs; write ADDRESS:PORT"
+#define NO_SOCKET                                                                                  \
+	"a socket has no number here; write ADDRESS:PORT, and a socket that the service manager has bound there is used"
+#define NO_HTTP "it belongs to HTTP; write ADDRESS:PORT"
+#define NO_LOG  "it belongs to logs; write ADDRESS:PORT"
 #define NO_TARGET                                                                                  \
 	"not supported: logs go to stdout, stderr, file@/PATH, a socket's path, or by UDP to an "  \
 	"address, as in '127.0.0.1'"

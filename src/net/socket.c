@@ -45,7 +45,7 @@ static int open_tcp(int family)
 	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 }
 
-static void set_relay_options(int fd)
+void socket_set_options(int fd)
 {
 	enable_option(fd, IPPROTO_TCP, TCP_NODELAY);
 	enable_option(fd, SOL_SOCKET, SO_OOBINLINE);
@@ -90,7 +90,7 @@ int socket_bind_listener(const struct socket_listener *listener, bool first)
 	if (!first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
 		return close_failed(fd);
 	if (!listener->datagrams)
-		set_relay_options(fd);
+		socket_set_options(fd);
 	if (bind(fd, &address->sa, addr_length(address)) == -1)
 		return close_failed(fd);
 	if (first && enable_option(fd, SOL_SOCKET, SO_REUSEPORT) == -1)
@@ -170,7 +170,7 @@ int socket_adopt(int fd, const struct socket_listener *listener)
 	if (status == -1)
 		return close_failed(own);
 	if (!listener->datagrams)
-		set_relay_options(own);
+		socket_set_options(own);
 	return own;
 }
 
@@ -258,7 +258,7 @@ int socket_open(int family)
 	int fd = open_tcp(family);
 
 	if (fd != -1)
-		set_relay_options(fd);
+		socket_set_options(fd);
 	return fd;
 }
 

@@ -47,6 +47,7 @@ const char *advice_on_inherited(int error)
 	case EPERM:
 		return "; it is a socket of the service manager, and `transparent` needs CAP_NET_RAW: write Transparent=yes in the .socket unit";
 	case EADDRINUSE:
+	case EACCES:
 		return "; it is a socket of the service manager, and threads of another user cannot share its address: write `nbthread 1`, or start tproxyd as root";
 	default:
 		return advice_on_errno(error);

@@ -8,8 +8,8 @@
 #ifndef TPROXY_OPS_SHARE_H
 #define TPROXY_OPS_SHARE_H
 
-#include "proxy/counters.h"
 #include "generation.h"
+#include "proxy/counters.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
 #include "udp/flow.h"

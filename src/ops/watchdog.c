@@ -20,21 +20,20 @@ void watchdog_give_sign(void *arg)
 	watchdog->asked = clock_ms();
 }
 
-/* A question that was asked just now is not reported as silence. */
+/* A question that was asked just now is not reported as silence. There is no other one while a thread is silent. */
 static void report_silence(struct watchdog *watchdog)
 {
 	struct log *log = watchdog->log(watchdog->arg);
 	int silent = workers_find_silent(watchdog->workers);
 
-	if (silent != -1 && watchdog->silent == -1) {
-		if (clock_ms() - watchdog->asked < watchdog->interval)
-			return;
+	if (silent == watchdog->silent || clock_ms() - watchdog->asked < watchdog->interval / 2)
+		return;
+	if (watchdog->silent != -1)
+		log_line(log, NULL, LOG_NOTICE, "thread %d answers again", watchdog->silent);
+	if (silent != -1)
 		log_line(log, NULL, LOG_CRIT,
 			"thread %d does not answer; until it does, the service manager gets no sign of life (WatchdogSec=)",
 			silent);
-	} else if (silent == -1 && watchdog->silent != -1) {
-		log_line(log, NULL, LOG_NOTICE, "thread %d answers again", watchdog->silent);
-	}
 	watchdog->silent = silent;
 }
 

@@ -4,8 +4,8 @@
 #ifndef TPROXY_WORKER_H
 #define TPROXY_WORKER_H
 
-#include "proxy/counters.h"
 #include "generation.h"
+#include "proxy/counters.h"
 #include "proxy/listener.h"
 #include "sandbox.h"
 

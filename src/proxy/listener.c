@@ -13,7 +13,8 @@
  * be changed (address, interface, IPV6_V6ONLY) makes it another listener (counterparts.c).
  *
  * Draining accepts what is in the queue at that moment, turn by turn, and then closes the socket. In
- * a flood the queue never is empty, so its length is asked once and counted down.
+ * a flood the queue never is empty, so its length is asked once and counted down. Threads that share a queue (inherited.h)
+ * each count what others may take, so they look again after a while.
  *
  * The trap is accept() failing for the connection itself (it was reset while it waited, say). That
  * is not a reason to pause, and must not end the daemon.
@@ -172,6 +173,10 @@ static int accept_session(struct listener *listener)
 
 	if (fd == -1)
 		return errno;
+	if (listener->early > 0) {
+		listener->early--;
+		socket_set_options(fd);
+	}
 	if (session_begin(sessions, listener->frontend, listener->bind, fd, &client))
 		return 0;
 	socket_reset_on_close(fd);
@@ -244,11 +249,22 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		listener_close(listener);
 }
 
+/* Another thread may have emptied the queue of a listener that drains: then no event comes any more. */
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
+	struct listeners *set = arg;
+
 	(void)fd;
 	(void)what;
-	listeners_resume(arg);
+	listeners_resume(set);
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *listener = &set->list[i];
+
+		if (listener->drain > 0 && listener->fd != -1)
+			on_client(listener->fd, EV_READ, listener);
+		if (listener->drain > 0 && listener->fd != -1)
+			resume_later(set);
+	}
 }
 
 static int listener_backlog(const struct listener *listener)
@@ -265,6 +281,13 @@ static int listener_backlog(const struct listener *listener)
 static int listener_listen(const struct listener *listener)
 {
 	return listen(listener->fd, listener_backlog(listener));
+}
+
+/* An inherited socket has listened before this. Its queue is in the order of arrival, whoever reads it. */
+static int listener_begin(struct listener *listener)
+{
+	listener->early = socket_accept_queue(listener->fd);
+	return listener_listen(listener);
 }
 
 static void set_up_listeners(struct listeners *set, struct event_base *base,
@@ -290,7 +313,7 @@ int listeners_start(struct listeners *set, struct event_base *base, struct sessi
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *listener = &set->list[i];
 
-		if (listener_listen(listener) == -1 || listener_watch(listener, base) == -1) {
+		if (listener_begin(listener) == -1 || listener_watch(listener, base) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;
@@ -307,7 +330,7 @@ int listeners_listen(struct listeners *set, struct listener_failure *failure)
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *listener = &set->list[i];
 
-		if (listener->fd != -1 && listener_listen(listener) == -1) {
+		if (listener->fd != -1 && listener_begin(listener) == -1) {
 			*failure = (struct listener_failure){
 				listener->frontend, listener->bind, errno};
 			return -1;
@@ -380,6 +403,8 @@ void listeners_drain(struct listeners *set)
 			listener->drain = socket_accept_queue(listener->fd);
 		if (listener->drain == 0)
 			listener_close(listener);
+		else
+			resume_later(set);
 	}
 	listeners_resume(set);
 }

@@ -169,6 +169,23 @@ static void draining_ends_where_the_limit_is_reached(void **state)
 	finish(&flood);
 }
 
+/* Several threads read the queue of a socket that a service manager has bound. */
+static void draining_ends_where_another_thread_took_the_queue(void **state)
+{
+	struct flood flood;
+
+	start(&flood, state);
+	connect_clients(&flood, 3);
+	listeners_drain(&flood.listeners);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(close(accept4(flood.listeners.list[0].fd, NULL, NULL, 0)), 0);
+	for (int turn = 0; turn < 100 * FLOOD && listeners_are_open(&flood.listeners); turn++)
+		rig_turn(flood.rig);
+	assert_false(listeners_are_open(&flood.listeners));
+	assert_int_equal(accepted(&flood), 0);
+	finish(&flood);
+}
+
 /* The event loop refuses to watch a file, as it refuses a socket where memory is missing. */
 static void a_listener_that_cannot_be_watched_now_is_watched_later(void **state)
 {
@@ -971,6 +988,7 @@ int main(void)
 		LISTENER_TEST(draining_accepts_the_queue_and_ends_in_a_flood),
 		LISTENER_TEST(draining_an_empty_queue_closes_at_once),
 		LISTENER_TEST(draining_ends_where_the_limit_is_reached),
+		LISTENER_TEST(draining_ends_where_another_thread_took_the_queue),
 		LISTENER_TEST(a_listener_that_cannot_be_watched_now_is_watched_later),
 		LISTENER_TEST(each_address_has_its_listener),
 		LISTENER_TEST(an_address_that_is_taken_is_named),

@@ -1,9 +1,9 @@
 /*
  * What reaches the log: the targets, the levels, the tcplog line, the counters' sentence.
  */
-#include "proxy/counters.h"
 #include "ops/log.h"
 #include "ops/tcplog.h"
+#include "proxy/counters.h"
 #include "unit.h"
 
 #include <fcntl.h>

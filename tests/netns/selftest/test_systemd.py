@@ -59,8 +59,9 @@ def cgroup_root():
         if rest.startswith("cgroup2 "):
             within, place = fields.split()[3:5]
             own = next(line[3:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines() if line.startswith("0::"))
-            return Path(place) / os.path.relpath(own, within)
-    pytest.skip("absent: no cgroup2 is mounted")
+            if not os.path.relpath(own, within).startswith(".."):
+                return Path(place) / os.path.relpath(own, within)
+    pytest.skip("absent: no cgroup2 is mounted that has this process's own")
     return None
 
 
@@ -139,7 +140,10 @@ class Systemd:
 
     def is_up(self):
         self.ended()
-        return self.run("systemctl", "is-system-running")[1] == "running\n"
+        return self.run("systemctl", "is-system-running")[1] in ("running\n", "degraded\n")
+
+    def version(self):
+        return int(re.match(r"systemd (\d+)", self.ctl("--version"))[1])
 
     def show(self, name, unit="tproxyd.service"):
         return self.ctl("show", "--value", f"--property={name}", unit).strip()
@@ -239,7 +243,7 @@ def test_it_starts_reloads_and_stops(namespace, system, server):
 
 def test_a_reload_ends_when_it_is_done(system):
     """Type=notify-reload."""
-    if int(re.match(r"systemd (\d+)", system.ctl("--version"))[1]) < 253:
+    if system.version() < 253:
         pytest.skip("absent: this systemd does not know Type=notify-reload")
     system.ctl("start", "tproxyd")
     assert system.show("Type") == "notify-reload"
@@ -259,6 +263,7 @@ def test_a_bad_file_fails_the_reload_and_keeps_the_service(namespace, system, se
 
 
 def test_a_bad_file_fails_the_start(system):
+    system.drop_in("tproxyd.service", "[Service]\nRestart=no\n")
     system.configure("frobnicate\n")
     assert system.run("systemctl", "start", "tproxyd")[0] != 0
     assert system.show("Result") == "exit-code"
@@ -393,5 +398,7 @@ def test_systemd_knows_every_word_of_the_units(system):
 
 
 def test_its_exposure_is_low(system):
+    if system.version() < 250:
+        pytest.skip("absent: systemd-analyze security --offline")
     status, output = system.run("systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURE}", "--no-pager", "/etc/units/tproxyd.service")
     assert status == 0, output.splitlines()[-1]
