@@ -10,7 +10,7 @@ from lab.exceptions import GuardFailed
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers.ping import echoes
-from lab.setup.variants import both_families, each_firewall_tool, with_sysctls
+from lab.setup.variants import any_listener, both_families, each_firewall_tool, with_sysctls
 
 
 @requirement("TP-BIND-01")
@@ -40,6 +40,7 @@ def test_a_transparently_bound_address_cannot_be_pinged_yet_serves(lab):
 
 
 @requirement("TP-BIND-03")
+@any_listener
 @both_families
 def test_the_accepted_sockets_own_address_is_the_vip(lab):
     lab.serve()
@@ -58,6 +59,7 @@ def test_several_vips_are_served_at_the_same_time(lab):
 
 
 @requirement("TP-BIND-05")
+@any_listener
 @both_families
 def test_every_port_of_a_range_is_served(lab):
     ports = range(8000, 8008)
@@ -80,12 +82,17 @@ def test_another_programs_listener_on_the_same_port_goes_on(lab):
 @requirement("TP-BIND-07")
 @both_families
 def test_without_transparent_the_start_fails_and_says_why(lab):
+    """What a start at an address of the host logs does not count: it may name each address, too."""
+    own = Endpoint(lab.proxy_address_to_clients, lab.vip.port)
+    usual = lab.serve(listeners=[lab.listener(own, transparent=False)])
+    usual.stop()
     proxy = lab.start(listeners=[lab.listener(transparent=False)])
     assert proxy.await_end() != 0
-    assert lab.vip.address in proxy.log()
+    proxy.must_name(lab.vip.address, usual, own.address)
 
 
 @requirement("TP-BIND-08")
+@any_listener
 @both_families
 def test_nothing_but_the_vip_is_listened_at(lab):
     lab.serve()
@@ -105,6 +112,7 @@ def test_an_address_of_the_host_is_served_too(lab):
 
 
 @requirement("TP-BIND-10")
+@any_listener
 def test_v4v6_serves_clients_of_both_families(lab):
     lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v4v6")])
     for family in topology.FAMILIES:
@@ -113,6 +121,7 @@ def test_v4v6_serves_clients_of_both_families(lab):
 
 
 @requirement("TP-BIND-11")
+@any_listener
 def test_v6only_leaves_ipv4_alone(lab):
     lab.serve(source="none", listeners=[lab.listener(Endpoint("::", 8000), v6="v6only")])
     own = {f: topology.address(topology.CLIENT_NET[f], topology.PROXY_HOST) for f in topology.FAMILIES}
@@ -141,6 +150,7 @@ def test_a_listener_that_answers_with_syn_cookies_serves(lab):
 
 
 @requirement("TP-BIND-15")
+@any_listener
 @both_families
 def test_a_client_that_comes_again_while_its_old_connection_is_in_time_wait_is_served(lab):
     lab.serve()

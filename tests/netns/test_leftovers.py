@@ -20,11 +20,13 @@ def test_refused_connections_leave_no_descriptor_behind(lab):
     proxy = lab.start().await_ready()
 
     def refusals(count):
+        before = lab.attempts_seen()
         for _ in range(count):
             # The proxy's reset may come before connect() has returned.
             with contextlib.suppress(ConnectionError), contextlib.closing(lab.client.open(lab.vip)) as client:
                 client.send(b"request")
                 client.ending()
+        lab.must_have_tried(before)
 
     assert_no_descriptor_is_left(proxy, refusals)
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab import waiting
 from lab.conformance.requirements import requirement
-from lab.exceptions import Absent
+from lab.exceptions import Absent, GuardFailed
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers import stream
@@ -33,6 +33,7 @@ REFUSALS = 600  # each writes a line to the log
 AT_ONCE = 20  # of them
 TIME_TO_STOP = 0.2  # seconds of processor time; a Python program needs about 0.02
 QUEUE = 1024  # clients that can wait at a listener: so many that a slow proxy does not empty the queue by chance
+IN_QUEUE = 4  # clients that wait at a listener together with one more: listen(2) with 5 has room for 6
 LEAVING = 60  # clients: more than the few slots that an adapter may add to the configured one
 PLACES = 20  # sessions at the same time
 RELOADED = 3  # clients after a reload
@@ -84,6 +85,7 @@ def serve_a_crowd(lab):
     """Some sessions while all descriptors are in use, then every client that had to wait."""
     clients = lab.client.connect_all(lab.vip, CROWD)
     held = [next_of(lab, clients) for _ in range(HELD)]
+    must_keep_clients_waiting(lab)
     for flow in held:
         flow.exchange()
         flow.close()
@@ -91,6 +93,23 @@ def serve_a_crowd(lab):
         flow = next_of(lab, clients)
         flow.exchange()
         flow.close()
+
+
+def must_keep_clients_waiting(lab):
+    """End the test as unsupported where every client has a connection to the server, so that no descriptor was lacking.
+
+    A limit of descriptors is one process's. A proxy with a process for each session, or with many of them, does not get there.
+    """
+    proxy = lab.proxies[-1]
+
+    def all_served():
+        proxy.check()
+        return sum(remote == lab.server_endpoint for _, _, remote in lab.proxy.sockets("ESTABLISHED", {lab.family})) >= CROWD
+
+    with contextlib.suppress(TimeoutError):  # one that spins has no rest; then it is judged
+        proxy.await_rest(unless=all_served)
+    if all_served():
+        pytest.skip(f"unsupported: no process ran out of {FEW} descriptors, because {CROWD} sessions have several processes")
 
 
 def next_of(lab, clients):
@@ -106,19 +125,21 @@ def next_of(lab, clients):
 
 @requirement("TP-OPS-04")
 def test_a_second_instance_on_the_same_port_is_refused(lab):
-    lab.serve()
+    first = lab.serve()
     second = lab.start()
     assert second.await_end() != 0
-    assert lab.vip.address in second.log()
+    second.must_name(lab.vip.address, first, lab.vip.address)
     lab.client.connect(lab.vip).exchange()
 
 
 @requirement("TP-OPS-05")
 @both_families
 def test_a_missing_capability_is_reported_at_the_start(lab):
+    usual = lab.serve()
+    usual.stop()
     proxy = lab.start(without=("net_raw", "net_admin"))
     assert proxy.await_end() != 0
-    assert lab.vip.address in proxy.log()
+    proxy.must_name(lab.vip.address, usual, lab.vip.address)
 
 
 @requirement("TP-OPS-06")
@@ -157,6 +178,7 @@ def test_waiting_clients_do_not_make_a_full_proxy_spin(lab):
     proxy = lab.serve(nofile=FEW, **lab.wished("threads", threads=1))
     clients = lab.client.connect_all(lab.vip, CROWD)
     held = [next_of(lab, clients) for _ in range(HELD)]
+    must_keep_clients_waiting(lab)
     assert proxy.busy_share([flow.client for flow in held]) < 0.5
     proxy.check()
 
@@ -478,8 +500,7 @@ def test_clients_that_reset_before_they_are_accepted_disturb_no_other(lab):
     proxy = lab.serve()
     before = lab.client.connect(lab.vip)
     with proxy.paused():
-        leaving = [lab.client.open(lab.vip) for _ in range(LEAVING)]
-        stays = lab.client.open(lab.vip)
+        *leaving, stays = wait_at_the_listener(lab, IN_QUEUE + 1)
         for number, client in enumerate(leaving):
             client.send(b"request" if number % 2 else b"")
             client.reset()
@@ -487,6 +508,14 @@ def test_clients_that_reset_before_they_are_accepted_disturb_no_other(lab):
     assert_served(lab, stays)
     assert_served(lab, lab.client.open(lab.vip))
     proxy.check()
+
+
+def wait_at_the_listener(lab, count):
+    """So many clients that a proxy which stands still has not accepted."""
+    try:
+        return [lab.client.open(lab.vip) for _ in range(count)]
+    except TimeoutError:
+        raise GuardFailed(f"the queue of the proxy's listener has no room for {count} clients: its backlog is too small") from None
 
 
 def assert_served(lab, client):

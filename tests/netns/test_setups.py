@@ -13,7 +13,7 @@ from lab.setup.setups import (
     same_subnet,
     two_proxies,
 )
-from lab.setup.variants import both_families
+from lab.setup.variants import any_listener, both_families
 
 
 def is_transparent(lab):
@@ -39,6 +39,7 @@ def test_it_works_wherever_answers_pass_the_proxy(lab):
 
 
 @requirement("TP-HOST-12")
+@any_listener
 @local_route
 def test_a_local_route_alone_is_enough_for_binding(lab):
     lab.serve(source="none")

@@ -216,6 +216,7 @@ def test_a_server_that_answers_past_the_proxy_gets_no_connection(lab):
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
     assert lab.server.no_connection_came()
+    lab.must_have_tried()
     assert lab.sources_tried() == {lab.client.address}
     went_past = lab.taps_by_name["server-direct0"].segments()
     client, server = lab.client.address, lab.server_endpoint

@@ -130,6 +130,7 @@ def test_when_the_server_refuses_the_clients_connection_ends(lab):
     for _ in range(2):  # the second time by a proxy that has survived the first
         how, data = lab.client.try_connect(lab.vip)
         assert how in ("eof", "reset") and not data, f"{how} {data!r}"
+    lab.must_have_tried()
 
 
 @requirement("TP-STREAM-08")
@@ -138,6 +139,7 @@ def test_when_the_server_does_not_answer_the_clients_connection_ends(lab):
     lab.start(servers=[lab.silent_server()], timeouts={"connect": 500}).await_ready()
     how, data = lab.client.try_connect(lab.vip)
     assert how in ("eof", "reset") and not data
+    lab.must_have_tried()
 
 
 @requirement("TP-STREAM-09")
@@ -238,9 +240,17 @@ def test_traffic_in_one_direction_keeps_a_session_alive(lab, closer, reader):
 @both_families
 def test_when_there_is_no_route_to_the_server_the_clients_connection_ends(lab):
     lab.start(servers=[Endpoint(topology.nowhere(lab.family), lab.server_endpoint.port)]).await_ready()
+    before = unroutable(lab)
     for _ in range(2):  # the second time by a proxy that has survived the first
         how, data = lab.client.try_connect(lab.vip)
         assert how in ("eof", "reset", "unreachable") and not data, f"{how} {data!r}"
+    if unroutable(lab) == before:
+        raise GuardFailed("the proxy did not try to connect: the kernel of its host was asked for no route")
+
+
+def unroutable(lab):
+    """How often the kernel of the proxy's host has found no route for what a program there sends."""
+    return counters.total(lab.topology.proxy, "IpOutNoRoutes", "Ip6OutNoRoutes")
 
 
 @requirement("TP-STREAM-18")

@@ -8,7 +8,8 @@ a TimeoutError.
 import select
 import time
 
-seconds = 15.0
+DEFAULT = 15.0  # seconds
+seconds = DEFAULT
 
 
 def deadline():

@@ -11,10 +11,11 @@ import re
 import shlex
 import shutil
 
+from lab import waiting
 from lab.ctl import checklist
 from lab.netns import firewall, kernel, topology
 from lab.netns.namespace import CommandFailed
-from lab.paths import BUILD
+from lab.paths import BUILD, ROOT
 
 FOLDER = BUILD / "evidence"
 LONGEST = 200  # bytes of a folder's name, a hash left out
@@ -31,13 +32,20 @@ _COMMANDS = {
 
 
 def repeat_command(nodeid, options):
-    """The command that runs one test again, with the same implementation and seed."""
-    words = ["tests/netns/run", "--impl", options.impl, "--seed", str(options.seed), nodeid]
-    if options.set_up != "recipe":
-        words[1:1] = ["--set-up", options.set_up]
-    if options.rules_by != "iptables":
-        words[1:1] = ["--rules-by", options.rules_by]
-    return " ".join(shlex.quote(word) for word in words)
+    """The command that runs one test again, with the same implementation, seed and load.
+
+    Where a run has a folder of its own for evidence, the command keeps its evidence beside that folder: a run begins by
+    removing what is in its folder, so the same one would lose the evidence of all other tests.
+    """
+    words = ["tests/netns/run", "--impl", str(options.impl), "--seed", str(options.seed)]
+    words += ["--set-up", options.set_up] if options.set_up != "recipe" else []
+    words += ["--rules-by", options.rules_by] if options.rules_by != "iptables" else []
+    words += ["--share", str(options.share)] if options.share != 1 else []
+    words += ["--patience", f"{options.patience:g}"] if options.patience != waiting.DEFAULT else []
+    if options.evidence:
+        beside = (ROOT / options.evidence).parent / "repeated"
+        words += ["--evidence", str(beside.relative_to(ROOT) if ROOT in beside.parents else beside)]
+    return shlex.join([*words, nodeid])
 
 
 def forget():

@@ -21,6 +21,8 @@ from lab.paths import ROOT, RUN, SUITE
 from lab.peers.description import AdapterFailed
 from lab.peers.proxy import UNSUPPORTED, Implementation
 
+PATIENCE = 8.0  # seconds: what --patience is where it is not given
+QUICK_SHARE = 8  # soak tests of a --quick run have this part of their load
 PLAIN = {
     "listeners": [{"address": "127.0.0.1", "port": 8000}],
     "destination": "servers",
@@ -116,10 +118,10 @@ def conduct(column, chosen, out, options, progress):
 
 
 def _run_suite(column, chosen, out, options, progress):
-    folder = out / column.name.replace("/", "-")
+    folder = evidence_folder(column, out).parent
     folder.mkdir(parents=True, exist_ok=True)
     incoming, outgoing = os.pipe()
-    command = suite_command(column.adapter, chosen, folder / "evidence", f"/dev/fd/{outgoing}", options)
+    command = suite_command(column.adapter, chosen, evidence_folder(column, out), f"/dev/fd/{outgoing}", options)
     with open(folder / "suite.log", "wb") as log:
         suite = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[outgoing], cwd=ROOT)
     os.close(outgoing)
@@ -132,23 +134,35 @@ def _run_suite(column, chosen, out, options, progress):
     return status, os.path.relpath(folder / "suite.log", ROOT)
 
 
+def evidence_folder(column, out):
+    return out / column.name.replace("/", "-") / "evidence"
+
+
 def suite_command(adapter, chosen, evidence_folder, events, options):
     words = [sys.executable, SUITE / "run", "--impl", adapter, "-q", "--seed", options.seed]
     words += ["-n", options.n] if options.n is not None else []
     words += ["--patience", options.patience]
     words += ["--requirements", ",".join(each.id for each in chosen)]
-    words += ["--events", events, "--evidence", evidence_folder, *repeated(options)]
+    words += ["--events", events, "--evidence", evidence_folder, *chosen_variants(options)]
+    words += ["--share", QUICK_SHARE] if options.quick else []
     words += ["--keep"] if options.keep else []
     return [str(word) for word in (*words, *sorted(SUITE.glob("test_*.py")))]
 
 
-def repeated(options):
-    """Options that a repeating command needs, too."""
+def chosen_variants(options):
+    """Options that `conformance` and `run` both know, and that change which variants of a test run."""
     words = ["--family", str(options.family)] if options.family else []
     words += ["--sample-per", options.sample_per] if options.sample_per else []
-    words += ["--share", "8"] if options.quick else []
     words += ["--rules-by", options.rules_by] if options.rules_by != "iptables" else []
     return words + (["--recipe", options.recipe] if options.recipe else [])
+
+
+def repeated(options):
+    """Options of `conformance` that a command which repeats a column or a cell needs, too."""
+    words = ["--quick"] if options.quick else []
+    words += chosen_variants(options)
+    words += ["--patience", f"{options.patience:g}"] if options.patience != PATIENCE else []
+    return words + (["--expect-env", options.expect_env] if options.expect_env else [])
 
 
 def _listen(column, lines, options, progress):
@@ -162,7 +176,7 @@ def _listen(column, lines, options, progress):
             column.problems.append(f"{event['test']} could not run: {_last(event['message'])}")
         elif event["event"] == "ended":
             running.discard(event["test"])
-            command = evidence.repeat_command(event["test"], _Repeat(column.adapter, options))
+            command = evidence.repeat_command(event["test"], _Repeat(column, options))
             if event["evidence"]:
                 event["evidence"] = os.path.relpath(ROOT / event["evidence"], options.out)
             column.rows.setdefault(event["requirement"], []).append(matrix.row(event, command))
@@ -179,5 +193,7 @@ class _Repeat:
 
     set_up = "recipe"
 
-    def __init__(self, impl, options):
-        self.impl, self.seed, self.rules_by = impl, options.seed, options.rules_by
+    def __init__(self, column, options):
+        self.impl, self.seed, self.rules_by = column.adapter, options.seed, options.rules_by
+        self.share, self.patience = QUICK_SHARE if options.quick else 1, options.patience
+        self.evidence = evidence_folder(column, options.out)

@@ -20,7 +20,7 @@ from lab import paths, waiting
 from lab.exceptions import Absent, Unsupported
 from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
-from lab.peers import description, http
+from lab.peers import description, http, log_lines
 from lab.peers.description import UNAVAILABLE
 
 UNSUPPORTED = 78
@@ -109,6 +109,11 @@ class Proxy:
 
     def log(self):
         return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def must_name(self, address, usual, usual_address):
+        """The start has failed, and a line of the log names the address; `usual` is the proxy of a start that succeeded."""
+        named = log_lines.of_failure(self.log(), address, usual.log(), usual_address)
+        assert named, f"no line in the log names {address} and says what failed; {about_log(self.log())}"
 
     def await_ready(self):
         """Wait until a socket serves each of its listeners. A look is expensive: see lab.netns.sockets."""

@@ -288,6 +288,19 @@ class Lab:
             if segment.flags & (SYN | ACK) == SYN and segment.destination.port != drawn.GUARD_PORT
         }
 
+    def attempts_seen(self):
+        """How many connections were asked for on the server's link since the proxy serves, repeated ones included."""
+        segments = self.server_link.segments(self._before_it_served)
+        return sum(s.flags & (SYN | ACK) == SYN and s.destination.port != drawn.GUARD_PORT for s in segments)
+
+    def must_have_tried(self, before=0):
+        """Raise GuardFailed unless the proxy has tried to connect to a server, beyond `before` of attempts_seen().
+
+        What a proxy does when its server refuses, or does not answer, is shown only by one that has asked it.
+        """
+        if self.attempts_seen() <= before:
+            raise GuardFailed(f"the proxy did not try to connect to the server, so this proves nothing{self._overflow()}")
+
     def _overflow(self):
         return " (the capture overflowed)" if self.server_link.overflowed else ""
 

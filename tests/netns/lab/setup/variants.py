@@ -10,6 +10,7 @@ both_families = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 each_firewall_tool = pytest.mark.parametrize("firewall_tool", ["iptables", "iptables-legacy"])
 each_relay = pytest.mark.parametrize("relay", [pytest.param("auto", marks=pytest.mark.no_relay_claimed), "splice", "copy"])
 every_relay = pytest.mark.parametrize("relay", ["auto", "splice", "copy"])
+any_listener = pytest.mark.any_listener
 asymmetric = pytest.mark.parametrize("topology_name", ["asymmetric"])
 each_end = pytest.mark.parametrize("closer, reader", [("client", "server"), ("server", "client")])
 
