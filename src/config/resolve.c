@@ -273,6 +273,82 @@ static void resolve_tracks(struct parser *parser)
 			check_track(parser, &config->proxies[i].servers[j]);
 }
 
+/* --- sections of `mode udp`: what cannot be meant of datagrams, and how long their flows may be silent --- */
+
+static void check_datagram_rules(struct parser *parser, const struct proxy *proxy)
+{
+	for (int stage = 0; stage < STAGE_COUNT; stage++)
+		for (size_t i = 0; i < proxy->rules[stage].count; i++)
+			parser_fail_at(parser, proxy->rules[stage].list[i].line,
+				proxy->rules[stage].list[i].text,
+				"with 'mode udp' there are no rules; leave it out");
+}
+
+static void check_datagram_servers(struct parser *parser, const struct proxy *backend)
+{
+	for (size_t i = 0; i < backend->server_count; i++) {
+		const struct server *server = &backend->servers[i];
+
+		if (server->send_proxy != PROXY_HEADER_NONE)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' there is no PROXY header; leave 'send-proxy' out");
+		if (server->ends_sessions_down || server->ends_backups_up)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' there are no sessions to shut down; leave 'on-marked-down' and 'on-marked-up' out");
+		if (server->maxqueue != 0)
+			parser_fail_at(parser, server->line, server->name,
+				"with 'mode udp' no datagram waits for a server; leave 'maxqueue' out");
+	}
+}
+
+static void check_datagram_frontend(struct parser *parser, struct proxy *frontend)
+{
+	const struct proxy *backend = frontend->default_backend;
+	unsigned client = frontend->timeouts[TIMEOUT_CLIENT];
+	unsigned server = backend == NULL ? 0 : backend->timeouts[TIMEOUT_SERVER];
+
+	for (size_t i = 0; i < frontend->bind_count; i++)
+		if (frontend->binds[i].accept_proxy)
+			parser_fail_at(parser, frontend->binds[i].line, "accept-proxy",
+				"with 'mode udp' there is no PROXY header; leave it out");
+	frontend->flow_timeout = client;
+	if (client == 0 || (server != 0 && server < client))
+		frontend->flow_timeout = server;
+	if (frontend->flow_timeout == 0)
+		parser_fail_at(parser, frontend->line, frontend->name,
+			"datagrams have no end, so 'mode udp' needs 'timeout client', 'timeout "
+			"server' or both");
+}
+
+static void check_targets(struct parser *parser, const struct proxy *frontend)
+{
+	for (size_t i = 0; i < frontend->target_count; i++)
+		if (frontend->targets[i]->mode != frontend->mode)
+			parser_fail_at(parser, frontend->line, frontend->name,
+				"its mode is not that of '%s', its backend; write the same 'mode' "
+				"in both",
+				frontend->targets[i]->name);
+}
+
+static void resolve_datagrams(struct parser *parser)
+{
+	for (size_t i = 0; i < parser->config->proxy_count; i++) {
+		struct proxy *proxy = &parser->config->proxies[i];
+
+		check_targets(parser, proxy);
+		if (proxy->mode != MODE_UDP)
+			continue;
+		parser->config->has_datagrams = true;
+		check_datagram_rules(parser, proxy);
+		if (proxy->role & ROLE_BACKEND)
+			check_datagram_servers(parser, proxy);
+		if (proxy->role & ROLE_FRONTEND)
+			check_datagram_frontend(parser, proxy);
+	}
+}
+
+/* --- listeners --- */
+
 static bool same_interface(const struct bind *a, const struct bind *b)
 {
 	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
@@ -333,7 +409,8 @@ void config_resolve(struct parser *parser)
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
 	resolve_tracks(parser);
-	config_resolve_datagrams(parser);
+	config_resolve_resolvers(parser);
+	resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&
 		places_sort(&datagrams, parser->config, MODE_UDP, parser->memory)) {
