@@ -106,9 +106,40 @@ struct server_check {
 	enum on_error on_error;
 };
 
+/* How long the answer before counts, where the newest one is of this kind; HOLD_VALID: until it is asked again. */
+enum hold {
+	HOLD_VALID,
+	HOLD_OBSOLETE, /* an address that is no longer in the answer */
+	HOLD_NX,       /* there is no such name */
+	HOLD_REFUSED,
+	HOLD_TIMEOUT,
+	HOLD_OTHER,
+	HOLD_COUNT
+};
+
+/* A `resolvers` section: who is asked for the names of servers that move. */
+struct resolvers {
+	struct resolvers *next;
+	const char *name;
+	unsigned line;
+	struct nameserver {
+		const char *name;
+		struct addr address;
+	} * nameservers;
+	size_t nameserver_count;
+	unsigned retries; /* questions to a name server that does not answer */
+	unsigned timeout_resolve, timeout_retry;
+	unsigned hold[HOLD_COUNT];
+};
+
 struct server {
 	const char *name;
-	const char *host;    /* the name that the address was looked up for; NULL: none */
+	const char *host; /* the name that the address was looked up for; NULL: none */
+	const struct resolvers
+		*resolvers;  /* the address is that of HOST at any time; NULL: it stays */
+	bool prefers_ipv4;   /* of RESOLVERS; else IPv6 */
+	bool shares_address; /* of RESOLVERS: another server of the backend may have the same */
+	bool unresolved;     /* of RESOLVERS: it has no address yet; `address` has its port alone */
 	struct addr address; /* the wildcard, port 0: what the client connected to */
 	struct source source;
 	enum proxy_header_version send_proxy; /* the PROXY header that it gets first */
@@ -306,7 +337,8 @@ struct config {
 	 * where the client connected to.
 	 */
 	bool intercepts;
-	bool has_names; /* a server is given by name */
+	bool has_names;              /* a server is given by name */
+	struct resolvers *resolvers; /* a list */
 	struct config_memory *memory;
 };
 

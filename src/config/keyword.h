@@ -22,6 +22,7 @@ enum where {
 	IN_BACKEND = 1 << 4,
 	ON_BIND = 1 << 5,   /* after the addresses of a `bind` line */
 	ON_SERVER = 1 << 6, /* after the address of a `server` line */
+	IN_RESOLVERS = 1 << 7,
 };
 
 #define IN_LISTEN    (IN_FRONTEND | IN_BACKEND)
@@ -47,7 +48,7 @@ struct parser;
 
 /*
  * What follows a keyword, and where it goes: to the struct of the keyword's place, which is struct global,
- * proxy, bind or server. All of a row's places have the same struct, so that offset is right in each of them.
+ * proxy, bind, server or resolvers. All of a row's places have the same struct, so that offset is right in each of them.
  */
 struct value {
 	enum value_type type;

@@ -102,6 +102,7 @@ static const struct place {
 	{IN_LISTEN, "listen"},
 	{ON_BIND, "bind line"},
 	{ON_SERVER, "server line"},
+	{IN_RESOLVERS, "resolvers"},
 };
 
 #define PLACE_COUNT (sizeof(place_names) / sizeof(place_names[0]))
@@ -309,8 +310,8 @@ static bool report_unknown(struct parser *parser, unsigned where)
 		return true;
 	} else if (where == IN_FILE) {
 		parser_fail(parser, name,
-			"unknown section; there are global, defaults, frontend, backend and "
-			"listen");
+			"unknown section; there are global, defaults, frontend, backend, listen "
+			"and resolvers");
 	} else {
 		parser_fail(parser, name, "unknown keyword in this place, which is: %s",
 			place_name(where & ~(unsigned)IN_FILE));
@@ -344,6 +345,8 @@ static void *object_of(struct parser *parser, const struct keyword *keyword)
 		return &parser->server->server;
 	if (keyword->where & IN_GLOBAL)
 		return &parser->config->global;
+	if (keyword->where & IN_RESOLVERS)
+		return parser->resolvers;
 	return &parser->section->proxy;
 }
 

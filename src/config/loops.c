@@ -423,7 +423,7 @@ static void warn_of_server(
 }
 
 /*
- * Marks servers that are at the address that the client connected to, with a port that is listened on. They are no
+ * Marks servers that are at the address that the client connected to, or move, with a port that is listened on. They are no
  * loop where clients connect to addresses of other hosts, so there is no warning.
  */
 static void mark_originals(struct config *config, const struct places *places)
@@ -434,8 +434,9 @@ static void mark_originals(struct config *config, const struct places *places)
 			struct addr lowest = wildcard(AF_INET, addr_port(&server->address));
 			size_t place = places_find(places, &lowest);
 
-			if (config->proxies[i].mode == MODE_TCP && server_is_original(server) &&
-				place < places->count &&
+			if (config->proxies[i].mode == MODE_TCP &&
+				(server_is_original(server) || server->resolvers != NULL) &&
+				server->loop == NULL && place < places->count &&
 				addr_port(&places->list[place].bind->address) == addr_port(&lowest))
 				server->loop = places->list[place].bind;
 		}

@@ -40,8 +40,9 @@ struct server_line {
 		bool has_address;
 		struct addr address; /* where no other way finds one */
 	} init_addr;
-	unsigned proxy_line; /* of the send-proxy or send-proxy-v2, or 0 */
-	const char *track;   /* what `track` names, or NULL */
+	unsigned proxy_line;   /* of the send-proxy or send-proxy-v2, or 0 */
+	const char *track;     /* what `track` names, or NULL */
+	const char *resolvers; /* the same */
 };
 
 /* A rule, and the name of the backend or server that it chooses, or NULL. */
@@ -98,10 +99,11 @@ struct parser {
 	char corrected[64];                       /* the keyword that a word was meant to be */
 	unsigned seen[SCOPE_COUNT][KEYWORDS_MAX]; /* line of the keyword, or 0 */
 
-	enum where where;        /* the kind of the section, 0 before the first */
-	bool skipping;           /* within a section that is not known */
-	bool skipped;            /* there was such a section */
-	struct section *section; /* NULL in `global` */
+	enum where where;            /* the kind of the section, 0 before the first */
+	bool skipping;               /* within a section that is not known */
+	bool skipped;                /* there was such a section */
+	struct section *section;     /* NULL in `global` and `resolvers` */
+	struct resolvers *resolvers; /* of the section that is read */
 	/* Words of HTTP in `defaults`: the first of them, its line, and how many there are. */
 	char http_word[64];
 	unsigned http_line, http_count;
@@ -166,13 +168,17 @@ void parse_defaults(struct parser *parser);
 void parse_frontend(struct parser *parser);
 void parse_backend(struct parser *parser);
 void parse_listen(struct parser *parser);
+void parse_resolvers(struct parser *parser);
 
 /* Lines of sections. */
 void parse_acl(struct parser *parser);
 void parse_balance(struct parser *parser);
 void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
+void parse_hold(struct parser *parser);
 void parse_log(struct parser *parser);
+void parse_nameserver(struct parser *parser);
+void parse_resolv_conf(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_nbproc(struct parser *parser);
 void parse_hash_type(struct parser *parser);
@@ -205,6 +211,9 @@ void parse_server_observe(struct parser *parser);
 void parse_server_on_error(struct parser *parser);
 void parse_server_on_marked_down(struct parser *parser);
 void parse_server_on_marked_up(struct parser *parser);
+void parse_server_resolve_opts(struct parser *parser);
+void parse_server_resolve_prefer(struct parser *parser);
+void parse_server_resolvers(struct parser *parser);
 void parse_server_track(struct parser *parser);
 void parse_server_init_addr(struct parser *parser);
 void parse_server_enabled(struct parser *parser);
@@ -227,6 +236,9 @@ void config_resolve_rules(struct parser *parser);
 
 /* And after that part: the sections of `mode udp`. */
 void config_resolve_datagrams(struct parser *parser);
+
+/* And after that part: which servers move, and who is asked for their names. */
+void config_resolve_resolvers(struct parser *parser);
 
 /* Then, where there was no error: warnings of what can hardly be meant. */
 void config_warn_of_proxies(struct parser *parser);

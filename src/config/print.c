@@ -199,7 +199,9 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 		fprintf(out, "  server %s at ", server->name);
 	if (server->host != NULL)
 		fprintf(out, "%s, ", server->host);
-	if (server_is_original(server) && addr_port(&server->address) != 0)
+	if (server->unresolved)
+		fprintf(out, "with no address yet, port %u", addr_port(&server->address));
+	else if (server_is_original(server) && addr_port(&server->address) != 0)
 		fprintf(out, "the address that the client connected to, port %u",
 			addr_port(&server->address));
 	else if (server_is_original(server))
@@ -214,6 +216,10 @@ static void print_server(FILE *out, const struct proxy *proxy, const struct serv
 	if (server->send_proxy != PROXY_HEADER_NONE)
 		fprintf(out, ", begins with a PROXY header of version %d",
 			server->send_proxy == PROXY_HEADER_V1 ? 1 : 2);
+	if (server->resolvers != NULL)
+		fprintf(out, ", moves by %s", server->resolvers->name);
+	if (server->track != NULL)
+		fprintf(out, ", tracks %s", server->track->name);
 	if (server->weight != 1)
 		fprintf(out, ", weight %u", server->weight);
 	print_values(out, ON_SERVER, server, &of_line);
@@ -261,11 +267,24 @@ static void print_proxy(FILE *out, const struct proxy *proxy)
 	print_logs(out, &proxy->logs);
 }
 
+static void print_resolvers(FILE *out, const struct resolvers *resolvers)
+{
+	char text[ADDR_TEXT_MAX];
+
+	fprintf(out, "resolvers %s\n", resolvers->name);
+	for (size_t i = 0; i < resolvers->nameserver_count; i++)
+		fprintf(out, "  asks %s at %s\n", resolvers->nameservers[i].name,
+			addr_format(&resolvers->nameservers[i].address, text));
+	print_values(out, IN_RESOLVERS, resolvers, &of_section);
+}
+
 void config_print(const struct config *config, FILE *out)
 {
 	print_global(out, &config->global);
 	for (size_t i = 0; i < config->proxy_count; i++)
 		print_proxy(out, &config->proxies[i]);
+	for (const struct resolvers *each = config->resolvers; each != NULL; each = each->next)
+		print_resolvers(out, each);
 	fprintf(out, "%s\n",
 		config_needs_transparent(config)
 			? "needs IP_TRANSPARENT, hence the capability CAP_NET_RAW"

@@ -273,6 +273,8 @@ static void resolve_tracks(struct parser *parser)
 			check_track(parser, &config->proxies[i].servers[j]);
 }
 
+/* --- listeners --- */
+
 static bool same_interface(const struct bind *a, const struct bind *b)
 {
 	return strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") == 0;
@@ -333,6 +335,7 @@ void config_resolve(struct parser *parser)
 	resolve_default_backends(parser);
 	config_resolve_rules(parser);
 	resolve_tracks(parser);
+	config_resolve_resolvers(parser);
 	config_resolve_datagrams(parser);
 	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&

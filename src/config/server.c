@@ -375,6 +375,9 @@ static void look_up(struct parser *parser, struct server_line *line, const struc
 		found = ways->address;
 		parser_warn_at(parser, parser->line, named->name,
 			"cannot be looked up (%s), so the address of 'init-addr' is used", problem);
+	} else if (problem != NULL && line->resolvers != NULL && (ways->none || ways->set)) {
+		found = nowhere(named->family);
+		server->unresolved = true;
 	} else if (problem != NULL && ways->none) {
 		found = nowhere(named->family);
 		server->disabled = true;

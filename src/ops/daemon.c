@@ -20,8 +20,10 @@
 #include "notify.h"
 #include "pidfile.h"
 #include "privileges.h"
+#include "proxy/balance.h"
 #include "proxy/health.h"
 #include "proxy/inherited.h"
+#include "proxy/moving.h"
 #include "reload.h"
 #include "resolver.h"
 #include "sandbox.h"
@@ -52,6 +54,7 @@ struct daemon {
 	struct generations generations; /* that one and those of older sessions; newest first */
 	uint64_t lost;                  /* log lines, of generations that are gone */
 	struct workers workers;
+	struct moving *moving; /* of the current generation; NULL: no server moves */
 	struct health *health; /* of the current generation; NULL: no server is checked */
 	struct permanent permanent;
 	struct event_base *base;
@@ -213,11 +216,26 @@ static void on_health_changed(void *arg, const struct health_change *change)
 			change->backend->name);
 }
 
+/* The lines are HAProxy's. */
+static void on_server_moved(void *arg, const struct proxy *backend, bool lost, const char *line)
+{
+	const struct daemon *daemon = arg;
+	unsigned active, backups;
+
+	log_line(daemon->current->log, backend, lost ? LOG_ALERT : LOG_NOTICE, "%s", line);
+	balance_count(daemon->current->limits, backend, &active, &backups);
+	if (lost && active + backups == 0)
+		log_line(daemon->current->log, backend, LOG_EMERG, "%s %s has no server available!",
+			backend->role == ROLE_LISTEN ? "proxy" : "backend", backend->name);
+}
+
 /* Once the threads run, or with the next generation that is put in force. */
-static void check_health(struct daemon *daemon)
+static void look_after_servers(struct daemon *daemon)
 {
 	const struct generation *current = daemon->current;
 
+	daemon->moving = moving_start(daemon->base, current->config, current->limits,
+		daemon->moving, current->counterparts, on_server_moved, daemon);
 	daemon->health = health_start(daemon->base, current->config, current->limits,
 		daemon->health, current->counterparts, on_health_changed, daemon);
 }
@@ -240,7 +258,7 @@ static void put_in_force(struct daemon *daemon, struct generation *next)
 	daemon->current = next;
 	atomic_store(&library_log, next->log);
 	daemon->reloading = true;
-	check_health(daemon);
+	look_after_servers(daemon);
 	workers_succeed(&daemon->workers);
 }
 
@@ -516,7 +534,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 	if (start_restricted(daemon, &restricted) == -1)
 		return -1;
 	report_start(daemon, restricted);
-	check_health(daemon);
+	look_after_servers(daemon);
 	return start_watchdog(daemon);
 }
 
@@ -527,6 +545,7 @@ static void daemon_release(struct daemon *daemon)
 	struct generation *generation;
 
 	health_free(daemon->health);
+	moving_free(daemon->moving);
 	pidfile_drop(&daemon->pidfile);
 	watchdog_stop(&daemon->watchdog);
 	notify_close(&daemon->notify);

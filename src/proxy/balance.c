@@ -37,7 +37,10 @@ struct choice {
 
 bool balance_is_usable(const struct limits *limits, const struct server *server)
 {
-	return !server->disabled && limits_is_up(limits, server);
+	struct addr somewhere;
+
+	return !server->disabled && limits_is_up(limits, server) &&
+	       (server->resolvers == NULL || limits_address(limits, server, &somewhere));
 }
 
 static bool is_slow(const struct choice *choice, const struct server *server)

@@ -80,11 +80,12 @@ size_t health_count(const struct config *config)
 	return count;
 }
 
-static struct addr check_address(const struct server *server)
+static struct addr check_address(const struct limits *limits, const struct server *server)
 {
 	const struct server_check *check = &server->check;
-	struct addr address =
-		addr_family(&check->addr) != AF_UNSPEC ? check->addr : server->address;
+	struct addr address = addr_family(&check->addr) != AF_UNSPEC
+				      ? check->addr
+				      : limits_target(limits, server, &server->address);
 	uint16_t port = addr_port(&check->addr);
 
 	if (addr_family(&check->addr) == AF_UNSPEC || port == 0)
@@ -339,8 +340,16 @@ static void begin(struct check *check)
 {
 	struct source source = source_of(check->server);
 	struct upstream_failure failure;
+	struct addr somewhere;
 
 	check->started = clock_ms();
+	if (check->server->resolvers != NULL) {
+		if (!limits_address(check->health->limits, check->server, &somewhere)) {
+			wait_for_next(check);
+			return;
+		}
+		check->address = check_address(check->health->limits, check->server);
+	}
 	check->fd = upstream_open(&source, NULL, &check->address, NULL, &failure);
 	if (check->fd == -1) {
 		finish(check, failure.reason, failure.error);
@@ -435,7 +444,7 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.address = check_address(&backend->servers[i]),
+			.address = check_address(health->limits, &backend->servers[i]),
 			.fd = -1};
 		evtimer_assign(&check->timer, base, on_timer, check);
 	}

@@ -11,16 +11,29 @@
 
 #include "tproxy/clock.h"
 
+#include <string.h>
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
 /* `users` is the main thread's: how many limits refer to it. */
+/*
+ * An address that one thread changes while others read it. The number is odd while it changes, and has changed where a reader
+ * may have seen half of it; the reader then reads again.
+ */
+struct place {
+	atomic_uint number;
+	atomic_int family; /* AF_UNSPEC: nowhere */
+	atomic_uint words[4];
+};
+
 struct count {
 	atomic_uint value;
 	atomic_uint turn; /* of a backend: the next one */
 	atomic_bool down; /* of a server */
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
+	struct place place;   /* of a server with `resolvers` */
 	atomic_llong came_up; /* of a server with `slowstart`, in milliseconds; 0: long ago */
 	atomic_uint
 		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
@@ -329,6 +342,54 @@ void limits_set_up(struct limits *limits, const struct server *server, bool up)
 bool limits_is_up(const struct limits *limits, const struct server *server)
 {
 	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+}
+
+void limits_set_address(
+	struct limits *limits, const struct server *server, const struct addr *address)
+{
+	struct place *place = &limits->servers[server->index]->place;
+	int family = address == NULL ? AF_UNSPEC : addr_family(address);
+	size_t length = family == AF_INET6 ? 16 : 4;
+	unsigned words[4] = {0};
+	int before;
+
+	if (address != NULL)
+		memcpy(words, addr_bytes(address), length);
+	atomic_fetch_add(&place->number, 1);
+	before = atomic_exchange(&place->family, family);
+	for (int i = 0; i < 4; i++)
+		atomic_store(&place->words[i], words[i]);
+	atomic_fetch_add(&place->number, 1);
+	if ((before == AF_UNSPEC) != (family == AF_UNSPEC))
+		wakers_wake_all(&limits->process->wakers);
+}
+
+bool limits_address(const struct limits *limits, const struct server *server, struct addr *address)
+{
+	const struct place *place = &limits->servers[server->index]->place;
+	unsigned number, words[4];
+	int family;
+
+	do {
+		number = atomic_load(&place->number) & ~1U;
+		family = atomic_load(&place->family);
+		for (int i = 0; i < 4; i++)
+			words[i] = atomic_load(&place->words[i]);
+	} while (atomic_load(&place->number) != number);
+	if (family != AF_UNSPEC)
+		*address = addr_from_bytes(family, words);
+	return family != AF_UNSPEC;
+}
+
+struct addr limits_target(
+	const struct limits *limits, const struct server *server, const struct addr *asked)
+{
+	struct addr target = server_address(server, asked), moved;
+
+	if (server->resolvers == NULL || !limits_address(limits, server, &moved))
+		return target;
+	addr_set_port(&moved, addr_port(&target));
+	return moved;
 }
 
 void limits_start_slowly(struct limits *limits, const struct server *server)

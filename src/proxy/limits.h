@@ -95,6 +95,18 @@ void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
 void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
 
+/*
+ * Where SERVER, which has `resolvers`, is now, without its port; NULL, and false: nowhere. A change between the two wakes all workers. The
+ * main thread alone sets it.
+ */
+void limits_set_address(
+	struct limits *limits, const struct server *server, const struct addr *address);
+bool limits_address(const struct limits *limits, const struct server *server, struct addr *address);
+
+/* server_address() of config.h, also where the server moves. */
+struct addr limits_target(
+	const struct limits *limits, const struct server *server, const struct addr *asked);
+
 /* SERVER has come up just now: its `slowstart` begins. */
 void limits_start_slowly(struct limits *limits, const struct server *server);
 

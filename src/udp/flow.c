@@ -255,7 +255,8 @@ static enum reason choose_server(struct flow *flow)
 	reason = balance_choose(flow->set->limits, backend, &flow->client, NULL, &flow->server);
 	if (reason != REASON_DONE)
 		return reason;
-	flow->server_address = server_address(flow->server, &flow->key.destination);
+	flow->server_address =
+		limits_target(flow->set->limits, flow->server, &flow->key.destination);
 	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
 }
 

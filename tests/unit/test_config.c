@@ -803,7 +803,7 @@ static void every_keyword_stands_in_a_good_file(void **state)
 /* An offset is right in one struct only; drop_value() and print_value() rely on it, too. */
 static void all_places_of_a_plain_value_have_the_same_struct(void **state)
 {
-	static const unsigned objects[] = {IN_GLOBAL, IN_PROXIES, ON_BIND, ON_SERVER};
+	static const unsigned objects[] = {IN_GLOBAL, IN_PROXIES, ON_BIND, ON_SERVER, IN_RESOLVERS};
 	const struct keyword *keyword;
 
 	(void)state;
