@@ -26,7 +26,7 @@ struct listener {
 	struct event event;
 	bool paused;
 	unsigned accepts; /* how many the next turn may accept */
-	unsigned early;   /* how many of the next ones may have come before the socket had its options */
+	unsigned early;   /* how many of the next ones may have come before its options were set */
 	unsigned drain;   /* how many are still to be accepted before it closes; 0: not draining */
 };
 

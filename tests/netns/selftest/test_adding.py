@@ -75,8 +75,10 @@ KEYWORD = {
     "src/proxy/listener.c": several(
         after("#include <errno.h>\n", "#include <netinet/tcp.h>\n"),
         instead(
-            "\treturn socket_bind_listener(&listener, first);\n",
-            "\tint fd = socket_bind_listener(&listener, first);\n\n"
+            "\n\treturn inherited_has(&place, false) ? inherited_take(&place)\n"
+            "\t\t\t\t\t    : socket_bind_listener(&place, first);\n",
+            "\tint fd = inherited_has(&place, false) ? inherited_take(&place)\n"
+            "\t\t\t\t\t      : socket_bind_listener(&place, first);\n\n"
             "\tif (fd != -1)\n"
             "\t\tsetsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &bind->user_timeout,\n"
             "\t\t\tsizeof(bind->user_timeout));\n"
