@@ -13,6 +13,7 @@
 #define TPROXY_CONFIG_H
 
 #include "tproxy/addr.h"
+#include "tproxy/health_script.h"
 #include "tproxy/condition.h"
 #include "tproxy/diag.h"
 #include "tproxy/proxy_header.h"
@@ -93,6 +94,7 @@ struct server_check {
 	unsigned rise, fall; /* how many checks take a server up, and down */
 	unsigned port;       /* 0: the address's, or the server's */
 	struct addr addr;    /* of family AF_UNSPEC: the server's */
+	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */
 };
 
 struct server {
@@ -249,6 +251,7 @@ struct proxy {
 	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
 	struct server *servers;
 	size_t server_count;
+	const struct health_script *check_script; /* NULL: a check connects, and does no more */
 	enum balance balance;
 	unsigned draws; /* of BALANCE_RANDOM */
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */

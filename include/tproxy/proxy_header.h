@@ -76,6 +76,9 @@ enum proxy_header_state proxy_header_parse(
 size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_version version,
 	const struct addr *source, const struct addr *destination);
 
+/* Writes the header of version 2 that names no client: the connection is the proxy's own (LOCAL, section 2.2). */
+size_t proxy_header_write_local(char text[PROXY_HEADER_WRITTEN_MAX]);
+
 /*
  * Adds a field to the LENGTH bytes of a version 2 header at TEXT, which has ROOM. Returns the new length; it is LENGTH where
  * there is no room.

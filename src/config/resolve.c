@@ -124,6 +124,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 {
 	if (proxy->options & OPTION_TRANSPARENT)
 		put_original(parser, section);
+	proxy->check_script = config_check_script(parser, section);
 	proxy->servers =
 		memory_alloc(parser->memory, section->server_count * sizeof(*proxy->servers));
 	if (proxy->servers == NULL)
@@ -136,6 +137,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
 		check_queue(parser, proxy, &line->server);
+		config_check_target(parser, proxy->check_script, &line->server);
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);

@@ -11,7 +11,7 @@
 #include "address.h"
 #include "tproxy/lookup.h"
 #include "tproxy/spelling.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -232,21 +232,23 @@ static void check_fields(struct parser *parser, const struct server *server)
 			"'send-proxy-v2' is missing on this line");
 }
 
-/* A check needs an address and a port: those of a client's destination are not known. */
-static void check_target(struct parser *parser, const struct server *server)
+/* Those of a client's destination are not known. */
+void config_check_target(
+	struct parser *parser, const struct health_script *script, const struct server *server)
 {
 	const struct server_check *check = &server->check;
 	bool has_address = addr_family(&check->addr) != AF_UNSPEC;
 	bool has_port = check->port != 0 || addr_port(&server->address) != 0 ||
-			(has_address && addr_port(&check->addr) != 0);
+			(has_address && addr_port(&check->addr) != 0) ||
+			(script != NULL && script->count > 0 && script->steps[0].port != 0);
 
 	if (!check->on || addr_family(&server->address) == AF_UNSPEC)
 		return;
 	if (!has_port)
-		parser_fail(parser, "check",
+		parser_fail_at(parser, server->line, "check",
 			"no port to check; write one behind the address, or 'port'");
 	else if (!has_address && server_is_original(server))
-		parser_fail(parser, "check",
+		parser_fail_at(parser, server->line, "check",
 			"the server is where clients connect to; write 'addr' and the address to check");
 }
 
@@ -383,7 +385,6 @@ static bool parse_server_line(struct parser *parser, struct server_line *line)
 	check_fields(parser, &line->server);
 	if (error == NULL && address.name[0] != '\0')
 		look_up(parser, line, &address);
-	check_target(parser, &line->server);
 	parser->server = NULL;
 	return true;
 }

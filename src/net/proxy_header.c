@@ -315,6 +315,15 @@ size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header
 	return write_binary(text, is_ipv4 ? AF_INET : AF_INET6, &from, &to);
 }
 
+size_t proxy_header_write_local(char text[PROXY_HEADER_WRITTEN_MAX])
+{
+	static const char head[] = {0x20, 0, 0, 0};
+
+	memcpy(text, SIGNATURE, SIGNATURE_LENGTH);
+	memcpy(text + SIGNATURE_LENGTH, head, sizeof(head));
+	return PROXY_HEADER_FIXED;
+}
+
 size_t proxy_header_add(char *text, size_t length, size_t room, unsigned type, const void *value,
 	size_t value_length)
 {

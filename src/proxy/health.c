@@ -1,6 +1,5 @@
 /*
- * A check is an attempt to connect: it passes when the server accepts, and is ended with a reset then, so that the
- * server has nothing to do. A refusal is not the same as silence.
+ * When servers are checked, and what follows from what a check finds (attempt.h).
  *
  * As in HAProxy, a server has points: `rise` of them or more are up. A check that passes gives one point, and all of
  * them when the server comes up; one that fails takes one from a server that has more than it needs, and else all of them.
@@ -11,17 +10,12 @@
  */
 #include "health.h"
 
+#include "attempt.h"
 #include "balance.h"
 #include "tproxy/clock.h"
-#include "tproxy/socket.h"
-#include "upstream.h"
 
-#include <errno.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum {
 	INTER = 2000, /* ms; HAProxy's defaults */
@@ -33,11 +27,11 @@ struct check {
 	struct health *health;
 	const struct proxy *backend;
 	const struct server *server;
-	struct addr address; /* what it connects to */
+	struct attempt_target target;
+	struct attempt attempt;
 	unsigned points;
-	int fd;            /* -1: it waits for its time */
 	long long started; /* the last one, or when the first one would have */
-	struct event timer, answer;
+	struct event timer;
 };
 
 struct health {
@@ -107,17 +101,6 @@ static unsigned interval(const struct check *check)
 	return or_default(settings->fastinter, inter);
 }
 
-/* How long a server may take to accept: `inter`, or with `timeout check` the shorter one of it and `timeout connect`. */
-static unsigned patience(const struct check *check)
-{
-	unsigned inter = or_default(check->server->check.inter, INTER);
-	unsigned connect = check->backend->timeouts[TIMEOUT_CONNECT];
-
-	if (check->backend->timeouts[TIMEOUT_CHECK] == 0 || connect == 0)
-		return inter;
-	return connect < inter ? connect : inter;
-}
-
 static void set_timer(struct check *check, long long milliseconds)
 {
 	struct timeval wait = {0, 0};
@@ -134,14 +117,13 @@ static void wait_for_next(struct check *check)
 
 /* --- the result --- */
 
-static void report(struct check *check, bool up, enum reason reason, int error)
+static void report(struct check *check, bool up, const struct health_verdict *verdict)
 {
 	struct health *health = check->health;
 	struct health_change change = {.backend = check->backend,
 		.server = check->server,
 		.up = up,
-		.reason = reason,
-		.error = error,
+		.verdict = *verdict,
 		.duration = (unsigned)(clock_ms() - check->started)};
 
 	limits_set_up(health->limits, check->server, up);
@@ -150,7 +132,7 @@ static void report(struct check *check, bool up, enum reason reason, int error)
 	health->observer(health->arg, &change);
 }
 
-static void passed(struct check *check)
+static void passed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned rise = rise_of(check->server);
 
@@ -158,41 +140,43 @@ static void passed(struct check *check)
 		return;
 	check->points++;
 	if (check->points == rise)
-		report(check, true, REASON_DONE, 0);
+		report(check, true, verdict);
 	if (check->points >= rise)
 		check->points = points_max(check->server);
 }
 
-static void failed(struct check *check, enum reason reason, int error)
+static void failed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned before = check->points, rise = rise_of(check->server);
 
 	check->points = before > rise ? before - 1 : 0;
 	if (before == rise)
-		report(check, false, reason, error);
+		report(check, false, verdict);
 }
 
-static bool is_of_this_host(enum reason reason)
+/* VERDICT is NULL where this host lacked what a check needs. */
+static void on_verdict(void *arg, const struct health_verdict *verdict)
 {
-	return reason == REASON_DESCRIPTORS || reason == REASON_MEMORY;
-}
+	struct check *check = arg;
 
-static void finish(struct check *check, enum reason reason, int error)
-{
-	if (check->fd != -1) {
-		event_del(&check->answer);
-		socket_reset_on_close(check->fd);
-		close(check->fd);
-		check->fd = -1;
-	}
-	if (reason == REASON_DONE)
-		passed(check);
-	else if (!is_of_this_host(reason))
-		failed(check, reason, error);
+	if (verdict != NULL && health_is_passed(verdict->status))
+		passed(check, verdict);
+	else if (verdict != NULL)
+		failed(check, verdict);
 	wait_for_next(check);
 }
 
-/* --- a check --- */
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct check *check = arg;
+
+	(void)fd;
+	(void)what;
+	check->started = clock_ms();
+	attempt_start(&check->attempt, &check->target);
+}
+
+/* --- what is checked --- */
 
 /* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
 static struct source source_of(const struct server *server)
@@ -202,46 +186,30 @@ static struct source source_of(const struct server *server)
 	return (struct source){.mode = SOURCE_ROUTED};
 }
 
-static void on_answer(evutil_socket_t fd, short what, void *arg)
+/* The header that clients' connections have, unless the check goes elsewhere. */
+static enum proxy_header_version header_of(const struct server *server)
 {
-	struct check *check = arg;
-	struct source source = source_of(check->server);
-	int error = socket_take_error(fd);
+	const struct server_check *check = &server->check;
+	bool elsewhere = check->port != 0 || addr_family(&check->addr) != AF_UNSPEC;
 
-	(void)what;
-	event_del(&check->timer);
-	finish(check, error == 0 ? REASON_DONE : upstream_connect_reason(&source, error), error);
+	if (check->send_proxy && server->send_proxy == PROXY_HEADER_NONE)
+		return PROXY_HEADER_V1;
+	return check->send_proxy || !elsewhere ? server->send_proxy : PROXY_HEADER_NONE;
 }
 
-static void begin(struct check *check)
+/* `inter` is all that a check may take; with `timeout check`, connecting may take `timeout connect` if that is shorter. */
+static struct attempt_target target_of(const struct proxy *backend, const struct server *server)
 {
-	struct source source = source_of(check->server);
-	struct upstream_failure failure;
+	unsigned inter = or_default(server->check.inter, INTER);
+	unsigned connect = backend->timeouts[TIMEOUT_CONNECT];
+	unsigned answer = backend->timeouts[TIMEOUT_CHECK];
 
-	check->started = clock_ms();
-	check->fd = upstream_open(&source, NULL, &check->address, NULL, &failure);
-	if (check->fd == -1) {
-		finish(check, failure.reason, failure.error);
-		return;
-	}
-	event_assign(&check->answer, event_get_base(&check->timer), check->fd, EV_WRITE, on_answer,
-		check);
-	if (event_add(&check->answer, NULL) == -1)
-		finish(check, REASON_MEMORY, errno);
-	else
-		set_timer(check, patience(check));
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct check *check = arg;
-
-	(void)fd;
-	(void)what;
-	if (check->fd == -1)
-		begin(check);
-	else
-		finish(check, REASON_CONNECT_TIMEOUT, ETIMEDOUT);
+	return (struct attempt_target){.script = backend->check_script,
+		.address = check_address(server),
+		.source = source_of(server),
+		.header = header_of(server),
+		.connect = answer != 0 && connect != 0 && connect < inter ? connect : inter,
+		.answer = answer};
 }
 
 /* --- beginning and end --- */
@@ -266,7 +234,8 @@ static const struct check *check_before(const struct check *check, const struct 
 	if (before != NULL && index != COUNTERPART_NONE)
 		found = bsearch(&index, before->checks, before->count, sizeof(before->checks[0]),
 			compare_indices);
-	return found != NULL && addr_equal(&found->address, &check->address) ? found : NULL;
+	return found != NULL && addr_equal(&found->target.address, &check->target.address) ? found
+											   : NULL;
 }
 
 /* Goes on where the check before was, or else begins as one of many, spread over the SHORTEST interval. */
@@ -301,8 +270,8 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.address = check_address(&backend->servers[i]),
-			.fd = -1};
+			.target = target_of(backend, &backend->servers[i])};
+		attempt_init(&check->attempt, base, on_verdict, check);
 		evtimer_assign(&check->timer, base, on_timer, check);
 	}
 }
@@ -372,33 +341,18 @@ void health_free(struct health *health)
 		struct check *check = &health->checks[i];
 
 		event_del(&check->timer);
-		if (check->fd == -1)
-			continue;
-		event_del(&check->answer);
-		socket_reset_on_close(check->fd);
-		close(check->fd);
+		attempt_stop(&check->attempt);
 	}
 	free(health);
 }
 
 /* --- the log --- */
 
-static void format_reason(const struct health_change *change, char *out, size_t room)
-{
-	if (change->reason == REASON_DONE)
-		snprintf(out, room, "Layer4 check passed");
-	else if (change->reason == REASON_CONNECT_TIMEOUT)
-		snprintf(out, room, "Layer4 timeout");
-	else
-		snprintf(out, room, "Layer4 connection problem, info: \"%s\"",
-			strerror(change->error));
-}
-
 void health_format(const struct health_change *change, char *out, size_t room)
 {
-	char reason[128], rest[128];
+	char reason[1024], rest[128];
 
-	format_reason(change, reason, sizeof(reason));
+	health_verdict_format(&change->verdict, reason, sizeof(reason));
 	if (change->up)
 		snprintf(rest, sizeof(rest), "online. 0 sessions requeued, 0 total in queue.");
 	else
