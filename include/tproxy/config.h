@@ -13,9 +13,9 @@
 #define TPROXY_CONFIG_H
 
 #include "tproxy/addr.h"
-#include "tproxy/health_script.h"
 #include "tproxy/condition.h"
 #include "tproxy/diag.h"
+#include "tproxy/health_script.h"
 #include "tproxy/proxy_header.h"
 #include "tproxy/value_format.h"
 
@@ -94,6 +94,9 @@ struct server_check {
 	unsigned rise, fall; /* how many checks take a server up, and down */
 	unsigned port;       /* 0: the address's, or the server's */
 	struct addr addr;    /* of family AF_UNSPEC: the server's */
+	/* Where checks come from, a network of clients; of family AF_UNSPEC: this host (proxy/way_back.h) */
+	struct addr usesrc;
+	unsigned usesrc_bits;
 	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */
 };
 

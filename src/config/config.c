@@ -150,7 +150,8 @@ bool config_needs_transparent(const struct config *config)
 			if (proxy->binds[j].transparent)
 				return true;
 		for (size_t j = 0; j < proxy->server_count; j++)
-			if (source_needs_transparent(&proxy->servers[j].source))
+			if (source_needs_transparent(&proxy->servers[j].source) ||
+				addr_family(&proxy->servers[j].check.usesrc) != AF_UNSPEC)
 				return true;
 	}
 	return false;

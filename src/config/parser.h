@@ -243,6 +243,7 @@ bool parse_condition(struct parser *parser, struct condition *condition);
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
 void parse_server_check_addr(struct parser *parser);
+void parse_server_check_usesrc(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
 void parse_server_init_addr(struct parser *parser);
 void parse_server_enabled(struct parser *parser);

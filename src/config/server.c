@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "tproxy/lookup.h"
+#include "tproxy/networks.h"
 #include "tproxy/spelling.h"
 #include "tproxy/units.h"
 
@@ -148,6 +149,25 @@ void parse_server_check_addr(struct parser *parser)
 		parser_fail(parser, word, "not an address that can be checked");
 }
 
+/* `usesrc` alone would be the clients' own addresses, which nothing is known of when a check begins. */
+void parse_server_check_usesrc(struct parser *parser)
+{
+	struct server_check *check = &parser->server->server.check;
+	bool is_network = parser_take_word(parser, "net");
+	const char *word =
+		parser_require_word(parser, "an address of clients, or 'net' and a network");
+	const char *error =
+		word == NULL ? NULL : network_parse(word, &check->usesrc, &check->usesrc_bits);
+
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else if (word != NULL && !is_network &&
+		 check->usesrc_bits != family_bits(addr_family(&check->usesrc)))
+		parser_fail(parser, word, "a network; write 'net' before it");
+	else if (word != NULL && !addr_is_unicast(&check->usesrc))
+		parser_fail(parser, word, "not an address that a client can have");
+}
+
 void parse_server_no_backup(struct parser *parser)
 {
 	parser->server->server.backup = false;
@@ -250,6 +270,12 @@ void config_check_target(
 	else if (!has_address && server_is_original(server))
 		parser_fail_at(parser, server->line, "check",
 			"the server is where clients connect to; write 'addr' and the address to check");
+	else if (addr_family(&check->usesrc) != AF_UNSPEC &&
+		 addr_family(&check->usesrc) !=
+			 addr_family(has_address ? &check->addr : &server->address))
+		parser_fail_at(parser, server->line, "check-usesrc",
+			"%s, but what is checked is reached over the other family",
+			family_name(addr_family(&check->usesrc)));
 }
 
 /* Notes the server's name, which no other of its section may have. */

@@ -232,6 +232,8 @@ static const struct keyword keywords[] = {
 		.label = "checked"},
 	{"check-send-proxy", "", ON_SERVER, 0, FLAG(struct server, check.send_proxy),
 		.help = "checks begin with a PROXY header; by default they do so with `send-proxy`, unless `port` or `addr` says otherwise"},
+	{"check-usesrc", "ADDRESS|net NETWORK", ON_SERVER, 0, OWN(parse_server_check_usesrc),
+		.help = "checks come from this address, as if it were a client's, so that they show whether answers come back through this host; an extension"},
 	{"disabled", "", ON_SERVER, 0, FLAG(struct server, disabled),
 		.help = "is never used",
 		.label = "disabled"},
@@ -278,7 +280,7 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
-#define CONNECTS "a check connects to the server, and does no more; leave it out"
+#define CHECKS   "there is no such check, and nothing follows from it; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define NO_NAMES "names are looked up by the C library, at the start and at a reload; leave it out"
 #define TURNS    "leave it out; 'hash-type consistent' says what 'balance source' does"
@@ -294,7 +296,7 @@ static const struct foreign_row {
 } foreign_rows[] = {
 	{IN_FILE, FOREIGN_REFUSED, "cache|fcgi-app|http-errors|userlist", NO_HTTP},
 	{IN_FILE, FOREIGN_REFUSED, "acme|crt-store", NO_TLS},
-	{IN_FILE, FOREIGN_REFUSED, "healthcheck", CONNECTS},
+	{IN_FILE, FOREIGN_REFUSED, "healthcheck", "write its lines in the sections that use it"},
 	{IN_FILE, FOREIGN_REFUSED, "log-forward", "logs are not relayed; leave it out"},
 	{IN_FILE, FOREIGN_REFUSED, "log-profile", "write 'option tcplog'"},
 	{IN_FILE, FOREIGN_REFUSED, "mailers", "no mail is sent; leave it out"},
@@ -372,7 +374,7 @@ static const struct foreign_row {
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
 		"each thread has a socket of its own; write 'nbthread 1' for a single one"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", CONNECTS},
+	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", "leave it out; checks say LOCAL"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "presetenv|resetenv|setenv|unsetenv",
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "server-state-base|server-state-file",
@@ -455,8 +457,7 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format|log-format-sd|log-steps",
 		"write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "filter", "there are no filters; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "fullconn",
-		"a server's limit is fixed; write 'maxconn' on its line"},
+	{IN_PROXIES, FOREIGN_REFUSED, "fullconn", "a server's limit is fixed; write 'maxconn'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "hash-balance-factor|hash-preserve-affinity", TURNS},
 	{IN_PROXIES, FOREIGN_REFUSED, "load-server-state-from-file|server-state-file-name",
 		"servers have no state to keep; leave it out"},
@@ -529,7 +530,7 @@ static const struct foreign_row {
 		"|check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
 		"|check-via-socks4|error-limit+1|init-state+1|no-check-reuse-pool|no-check-sni-auto"
 		"|observe+1|on-error+1|on-marked-down+1|on-marked-up+1|slowstart+1|track+1",
-		CONNECTS},
+		CHECKS},
 	{ON_SERVER, FOREIGN_REFUSED,
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
 		"|pool-purge-delay+1|redir+1",

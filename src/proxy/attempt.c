@@ -135,6 +135,13 @@ static struct addr address_of(const struct attempt *attempt, const struct health
 	return address;
 }
 
+/* Nothing follows from it for the server. */
+static bool is_of_this_host(enum reason reason)
+{
+	return reason == REASON_DESCRIPTORS || reason == REASON_MEMORY ||
+	       reason == REASON_SOURCE_IN_USE || reason == REASON_SOURCE_EXHAUSTED;
+}
+
 static void open_connection(struct attempt *attempt, const struct health_step *step)
 {
 	struct addr address = address_of(attempt, step);
@@ -146,7 +153,7 @@ static void open_connection(struct attempt *attempt, const struct health_step *s
 	attempt->fd = upstream_open(&attempt->target->source, NULL, &address, NULL, &failure);
 	if (attempt->fd != -1)
 		wait_for(attempt, EV_WRITE);
-	else if (failure.reason == REASON_DESCRIPTORS || failure.reason == REASON_MEMORY)
+	else if (is_of_this_host(failure.reason))
 		finish(attempt, NULL);
 	else
 		finish_broken(attempt, HEALTH_L4CON, failure.error);
@@ -179,8 +186,8 @@ static bool send_rest(struct attempt *attempt)
 static bool send_header(struct attempt *attempt, const struct health_step *step)
 {
 	struct addr from, to = address_of(attempt, step);
-	enum proxy_header_version version = step->as_server ? attempt->target->header
-							     : PROXY_HEADER_NONE;
+	enum proxy_header_version version =
+		step->as_server ? attempt->target->header : PROXY_HEADER_NONE;
 
 	if (step->send_proxy)
 		version = PROXY_HEADER_V1;

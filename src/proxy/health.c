@@ -13,6 +13,7 @@
 #include "attempt.h"
 #include "balance.h"
 #include "tproxy/clock.h"
+#include "way_back.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,11 @@ struct check {
 	const struct server *server;
 	struct attempt_target target;
 	struct attempt attempt;
+	unsigned count; /* of checks that were made */
+	/* A server that did not answer a client's address: it is asked from this host's own, for the reason. */
+	bool asks_again;
+	struct attempt_target plain;
+	struct health_verdict silent;
 	unsigned points;
 	long long started; /* the last one, or when the first one would have */
 	struct event timer;
@@ -154,11 +160,52 @@ static void failed(struct check *check, const struct health_verdict *verdict)
 		report(check, false, verdict);
 }
 
+/* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
+static struct source source_of(const struct server *server)
+{
+	if (server->source.mode == SOURCE_ADDRESS)
+		return server->source;
+	return (struct source){.mode = SOURCE_ROUTED};
+}
+
+/* Only a server that goes down needs a reason. */
+static bool needs_reason(const struct check *check, const struct health_verdict *verdict)
+{
+	return way_back_is_checked(check->server) && verdict->status == HEALTH_L4TOUT &&
+	       check->points == rise_of(check->server);
+}
+
+static void ask_again(struct check *check, const struct health_verdict *silent)
+{
+	check->asks_again = true;
+	check->silent = *silent;
+	check->plain = check->target;
+	check->plain.script = NULL;
+	check->plain.source = source_of(check->server);
+	attempt_start(&check->attempt, &check->plain);
+}
+
+/* The server is not fit in any case; PLAIN says what it makes of this host's own address. */
+static const struct health_verdict *explained(
+	struct check *check, const struct health_verdict *plain)
+{
+	check->asks_again = false;
+	if (plain != NULL && health_is_passed(plain->status))
+		way_back_explain(&check->silent, &check->target.source);
+	return &check->silent;
+}
+
 /* VERDICT is NULL where this host lacked what a check needs. */
 static void on_verdict(void *arg, const struct health_verdict *verdict)
 {
 	struct check *check = arg;
 
+	if (check->asks_again)
+		verdict = explained(check, verdict);
+	else if (verdict != NULL && needs_reason(check, verdict)) {
+		ask_again(check, verdict);
+		return;
+	}
 	if (verdict != NULL && health_is_passed(verdict->status))
 		passed(check, verdict);
 	else if (verdict != NULL)
@@ -173,18 +220,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	check->started = clock_ms();
+	if (way_back_is_checked(check->server))
+		check->target.source = way_back_source(check->server, check->count++);
 	attempt_start(&check->attempt, &check->target);
 }
 
 /* --- what is checked --- */
-
-/* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
-static struct source source_of(const struct server *server)
-{
-	if (server->source.mode == SOURCE_ADDRESS)
-		return server->source;
-	return (struct source){.mode = SOURCE_ROUTED};
-}
 
 /* The header that clients' connections have, unless the check goes elsewhere. */
 static enum proxy_header_version header_of(const struct server *server)

@@ -1,14 +1,13 @@
 """tproxyd checks servers as HAProxy does: the same lines, the same servers, the same bytes on the wire and in the log.
 
-Every case is a section with one server of its own, and all sections are one file, so both proxies run once. A server is a
-list of parts: it plays the first one to the first connection, and so on; the last part goes on. What it was asked is kept.
+Every case is a section with one server of its own, and all sections are one file, so both proxies run once. What a
+server was asked is kept.
 """
 
 import re
 import shutil
 import socket
 import struct
-import threading
 from collections import defaultdict
 
 import pytest
@@ -17,6 +16,7 @@ from lab import waiting
 from lab.netns.namespace import Namespace
 from lab.paths import TPROXYD
 from lab.peers.daemon import Daemon
+from lab.peers.played import Played, byte_by_byte, close, ends, hold, reset, says, without_end
 
 PORT, FIRST_SERVER = 7000, 6000
 LAST = FIRST_SERVER + 500  # says B to everyone
@@ -34,61 +34,6 @@ defaults
   log stderr format raw local0 debug
   default-server check inter 1s fastinter 50ms downinter 50ms rise 1 fall 1
 """
-
-
-# --- what a server does with a connection ---
-
-
-def hold(connection, asked):
-    """Until the other end has closed, or reset."""
-    try:
-        while data := connection.recv(65536):
-            asked += data
-    except OSError:
-        pass
-
-
-def ends(connection, asked):
-    """It sends nothing, and that is its end."""
-    connection.shutdown(socket.SHUT_WR)
-    hold(connection, asked)
-
-
-def reset(connection, asked):
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def close(connection, asked):
-    pass
-
-
-def says(*pieces, after=b"", then=hold):
-    """Each piece once what was asked holds AFTER, which may be a list with one for each piece."""
-
-    def play(connection, asked):
-        awaited = after if isinstance(after, list) else [after] * len(pieces)
-        for piece, wanted in zip(pieces, awaited):
-            while wanted not in asked:
-                data = connection.recv(65536)
-                if not data:
-                    return
-                asked += data
-            connection.sendall(piece)
-        then(connection, asked)
-
-    return play
-
-
-def byte_by_byte(data, after=b"", then=hold):
-    return says(*[bytes([each]) for each in data], after=after, then=then)
-
-
-def without_end(piece):
-    def play(connection, asked):
-        while True:
-            connection.sendall(piece * 4096)
-
-    return play
 
 
 CASES = {}  # name: (lines of the section, words of the server, parts)
@@ -259,34 +204,6 @@ def configuration():
     return text
 
 
-class Server:
-    """Plays a part to each connection, in threads of its own."""
-
-    def __init__(self, port, parts):
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.parts, self.asked = parts, []
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            part = self.parts[min(len(self.asked), len(self.parts) - 1)]
-            self.asked.append(bytearray())
-            threading.Thread(target=self.play, args=(part, connection, self.asked[-1]), daemon=True).start()
-
-    @staticmethod
-    def play(part, connection, asked):
-        with connection:
-            try:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                part(connection, asked)
-            except OSError:
-                pass
-
-
 def silent_server():
     """A listener whose queue is full, and what fills it."""
     listener = socket.create_server(("127.0.0.1", SILENT), backlog=0)
@@ -325,8 +242,8 @@ def run(folder, name):
     namespace.ip("link set lo up", "route add local 198.51.100.0/24 dev lo")
     counts = {f"c{number}": len(parts) for number, (_, _, parts) in enumerate(CASES.values())}
     with namespace:
-        servers = [Server(FIRST_SERVER + number, parts) for number, (_, _, parts) in enumerate(CASES.values())]
-        last = Server(LAST, [says(b"B")])
+        servers = [Played("127.0.0.1", FIRST_SERVER + number, parts) for number, (_, _, parts) in enumerate(CASES.values())]
+        last = Played("127.0.0.1", LAST, [says(b"B")])
         silent = silent_server()
     daemon = Daemon(namespace, folder, configuration(), program=PROGRAMS[name])
 

@@ -101,6 +101,10 @@ CAPABILITIES = (
     Capability("backup", "uses backup servers only where no other one is usable", _server("backup")),
     Capability("server-maxconn", "limits the connections to a server; others get those beyond it", _server("maxconn")),
     Capability("check", "connects to servers again and again, and uses those that accept", lambda s: "check" in s),
+    Capability("check-port", "checks another port than the one that clients come to", _server("check_port")),
+    Capability("check-steps", "asks servers in a check, and uses those that answer as expected", lambda s: "check_steps" in s),
+    Capability("check-http", "asks servers by HTTP in a check, and uses those that answer with the expected status", lambda s: "check_http" in s),
+    Capability("check-source", "checks servers from the address of a client", lambda s: "check_source" in s),
     Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)
