@@ -565,7 +565,7 @@ static bool stands_for(const char *row_name, size_t length, const char *name)
 {
 	if (strncmp(row_name, name, length) != 0)
 		return false;
-	return name[length] == '\0' || name[length] == ' ' || row_name[length - 1] == '.';
+	return strchr(" (", name[length]) != NULL || row_name[length - 1] == '.';
 }
 
 /* Looks for NAME in a row's names. */

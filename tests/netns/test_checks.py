@@ -17,6 +17,7 @@ from test_balance import await_servers, connect, port_or_none
 
 EVERY = 500  # ms between two checks; so long a server may take to answer
 STEPS = [{"send": "ping"}, {"expect": "pong"}]
+PAUSE = 0.01  # s between two pieces of an answer, so that they are read one by one
 RIGHT = says(b"xpongx", after=b"ping")
 
 
@@ -47,10 +48,11 @@ def test_a_server_that_does_not_answer_as_expected_gets_no_client(lab):
 def test_a_server_gets_clients_as_long_as_it_answers_as_expected(lab):
     answers = threading.Event()
 
-    def part(connection, asked):
-        (RIGHT if answers.is_set() else hold)(connection, asked)
+    def or_else(part):
+        return [lambda connection, asked: (RIGHT if answers.is_set() else part)(connection, asked)]
 
-    servers, _ = serve_checked(lab, [RIGHT], [part], check_steps=STEPS)
+    wrong = says(b"xpingx", after=b"ping", then=close)
+    servers, _ = serve_checked(lab, [RIGHT], or_else(hold), or_else(wrong), check_steps=STEPS)
     await_servers(lab, servers[0])
     answers.set()
     await_servers(lab, *servers)
@@ -61,9 +63,9 @@ def test_a_server_gets_clients_as_long_as_it_answers_as_expected(lab):
 @requirement("TP-OPS-56")
 @both_families
 def test_an_answer_may_come_in_any_pieces(lab):
-    piecemeal, wrong = byte_by_byte(b"xxpongxx", after=b"ping"), byte_by_byte(b"xxpingxx", after=b"ping")
-    servers, _ = serve_checked(lab, [piecemeal], [wrong], [says(b"po", b"ng", after=b"ping")], check_steps=STEPS)
-    await_servers(lab, servers[0], servers[2])
+    wrong, right = (byte_by_byte(answer, after=b"ping", pause=PAUSE) for answer in (b"xxpingxx", b"xxpongxx"))
+    servers, _ = serve_checked(lab, [wrong], [right], [says(b"po", b"ng", after=b"ping", pause=PAUSE)], check_steps=STEPS)
+    await_servers(lab, servers[1], servers[2])
 
 
 @requirement("TP-OPS-57")
@@ -187,5 +189,5 @@ def test_a_server_that_answers_late_but_in_time_keeps_its_clients(lab):
         time.sleep(0.4 * EVERY / 1000)  # the time is what the test is about
         RIGHT(connection, asked)
 
-    servers, _ = serve_checked(lab, [late], [hold], check_steps=STEPS)
-    await_servers(lab, servers[0])
+    servers, _ = serve_checked(lab, [hold], [late], check_steps=STEPS)
+    await_servers(lab, servers[1])

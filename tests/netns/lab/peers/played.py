@@ -6,6 +6,7 @@ A part is a function of the connection and of the bytes that the server was aske
 import socket
 import struct
 import threading
+import time
 
 
 def hold(connection, asked):
@@ -31,8 +32,8 @@ def close(connection, asked):
     pass
 
 
-def says(*pieces, after=b"", then=hold):
-    """Each piece once what was asked holds AFTER, which may be a list with one for each piece."""
+def says(*pieces, after=b"", then=hold, pause=0):
+    """Each piece once what was asked holds AFTER, which may be a list with one for each piece; `pause` is seconds before each."""
 
     def play(connection, asked):
         awaited = after if isinstance(after, list) else [after] * len(pieces)
@@ -42,14 +43,15 @@ def says(*pieces, after=b"", then=hold):
                 if not data:
                     return
                 asked += data
+            time.sleep(pause)
             connection.sendall(piece)
         then(connection, asked)
 
     return play
 
 
-def byte_by_byte(data, after=b"", then=hold):
-    return says(*[bytes([each]) for each in data], after=after, then=then)
+def byte_by_byte(data, **rest):
+    return says(*[bytes([each]) for each in data], **rest)
 
 
 def without_end(piece):
@@ -90,5 +92,8 @@ class Played:
                 pass
 
     def close(self):
+        """Later connections are refused. It may be closed already."""
+        if self.listener.fileno() == -1:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
