@@ -36,11 +36,11 @@ defaults
 """
 
 
-CASES = {}  # name: (lines of the section, words of the server, parts)
+CASES = {}  # name: (lines of the section, words of the server, parts, how often the state changes)
 
 
-def case(name, lines, *parts, words=""):
-    CASES[name.replace(" ", "-")] = (lines, words, parts)
+def case(name, lines, *parts, words="", changes=None):
+    CASES[name.replace(" ", "-")] = (lines, words, parts, len(parts) if changes is None else changes)
 
 
 case("a string that comes", "option tcp-check\ntcp-check expect string HELLO", ends, says(b"xHELLOy"))
@@ -108,6 +108,12 @@ for kind, lines in {
 }.items():
     case(f"a refusal with {kind}", lines, hold, words=f"port {REFUSES}")
     case(f"no answer with {kind}", lines, hold, words=f"port {SILENT}")
+
+PONG = says(b"+PONG\r\n", after=b"PING\r\n")
+case("one that comes and goes", "option redis-check", *[ends, PONG] * 5)
+case("one that comes and goes slowly", "option redis-check", *[ends, PONG, PONG, ends, ends, PONG, hold, reset, ends, PONG, ends, PONG, PONG], words="rise 2 fall 3", changes=4)
+case("one that comes and goes before it is up", "option redis-check", *[ends, PONG, PONG, ends, PONG, PONG, PONG, ends, PONG], words="rise 3 fall 1", changes=3)
+case("one that is late", "timeout check 3s\noption redis-check", ends, says(b"+PONG\r\n", after=b"PING\r\n", pause=2.7))
 
 case("redis", "option redis-check", ends, says(b"+PONG\r\n", after=b"PING\r\n"))
 case("redis that loads", "option redis-check", says(b"-LOADING Redis is loading the dataset\r\n", after=b"PING\r\n"))
@@ -197,7 +203,7 @@ case("http in chunks", "option httpchk GET / HTTP/1.1\nhttp-check send hdr Host 
 
 def configuration():
     text = HEAD
-    for number, (lines, words, _) in enumerate(CASES.values()):
+    for number, (lines, words, _, _) in enumerate(CASES.values()):
         port = FIRST_SERVER + number
         text += f"listen c{number}\n  bind 198.51.100.200:{PORT + number}\n  server s 127.0.0.1:{port} {words}\n"
         text += "".join(f"  {line.format(next=LAST) if 'port' in line else line}\n" for line in lines.splitlines() if line)
@@ -240,9 +246,9 @@ def findings(tmp_path_factory):
 def run(folder, name):
     namespace = Namespace(name)
     namespace.ip("link set lo up", "route add local 198.51.100.0/24 dev lo")
-    counts = {f"c{number}": len(parts) for number, (_, _, parts) in enumerate(CASES.values())}
+    counts = {f"c{number}": changes for number, (_, _, _, changes) in enumerate(CASES.values())}
     with namespace:
-        servers = [Played("127.0.0.1", FIRST_SERVER + number, parts) for number, (_, _, parts) in enumerate(CASES.values())]
+        servers = [Played("127.0.0.1", FIRST_SERVER + number, parts) for number, (_, _, parts, _) in enumerate(CASES.values())]
         last = Played("127.0.0.1", LAST, [says(b"B")])
         silent = silent_server()
     daemon = Daemon(namespace, folder, configuration(), program=PROGRAMS[name])
@@ -252,7 +258,7 @@ def run(folder, name):
         found = changes(daemon)
         return all(len(found[section]) >= count for section, count in counts.items())
 
-    waiting.until(all_changed, "the state of each server changes as often as it has parts")
+    waiting.until(all_changed, "the state of each server changes as often as it has to")
     found = changes(daemon)
     daemon.process.kill()
     daemon.process.wait()
@@ -260,7 +266,7 @@ def run(folder, name):
         listener.close()
     namespace.close()
     return {
-        case: (found[section][:count], [without_volatile(asked) for asked in server.asked[:count]])
+        case: (found[section][:count], [without_volatile(asked) for asked in server.asked[: len(server.parts)]])
         for case, server, (section, count) in zip(CASES, servers, counts.items())
     }
 
