@@ -150,7 +150,8 @@ static void open_connection(struct attempt *attempt, const struct health_step *s
 	forget_input(attempt);
 	attempt->left.length = 0;
 	set_deadline(attempt, attempt->target->connect);
-	attempt->fd = upstream_open(&attempt->target->source, NULL, &address, NULL, &failure);
+	attempt->fd = upstream_open_check(
+		&attempt->target->source, &address, script_of(attempt) == &no_script, &failure);
 	if (attempt->fd != -1)
 		wait_for(attempt, EV_WRITE);
 	else if (is_of_this_host(failure.reason))

@@ -36,7 +36,8 @@ struct check {
 	struct attempt_target plain;
 	struct health_verdict silent;
 	unsigned points;
-	long long started; /* the last one, or when the first one would have */
+	long long due;     /* when the last one was to begin, or the first one */
+	long long started; /* when it did */
 	struct event timer;
 };
 
@@ -116,9 +117,15 @@ static void set_timer(struct check *check, long long milliseconds)
 	evtimer_add(&check->timer, &wait);
 }
 
+/* Counted from when the last one was due: checks that were late together must not stay together. */
 static void wait_for_next(struct check *check)
 {
-	set_timer(check, check->started + interval(check) - clock_ms());
+	long long now = clock_ms(), step = interval(check);
+
+	check->due += step;
+	if (check->due < now)
+		check->due += (now - check->due) / step * step;
+	set_timer(check, check->due - now);
 }
 
 /* --- the result --- */
@@ -291,12 +298,14 @@ static void check_start(
 	else if (before != NULL && before->points > rise_of(before->server))
 		check->points = points_max(check->server);
 	limits_set_up(check->health->limits, check->server, check->points >= rise);
-	check->started = clock_ms();
 	if (before != NULL) {
-		check->started = before->started;
+		check->due = before->due;
 		wait_for_next(check);
 	} else {
-		set_timer(check, (long long)(place * shortest / check->health->count));
+		long long wait = (long long)(place * shortest / check->health->count);
+
+		check->due = clock_ms() + wait;
+		set_timer(check, wait);
 	}
 }
 

@@ -18,9 +18,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Checks send a byte: one that only connects is not seen by the server's program. */
 #define HEAD                                                                                       \
 	"defaults\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"                  \
-	"listen l\n bind 192.0.2.80:80\n"
+	"listen l\n bind 192.0.2.80:80\n option tcp-check\n tcp-check send x\n"
 
 static struct event_base *base;
 static struct config *config;
@@ -162,7 +163,8 @@ static void a_server_is_up_at_the_start_and_the_first_failure_takes_it_down(void
 	assert_false(first_is_up());
 	assert_false(last.up);
 	assert_int_equal(last.verdict.status, HEALTH_L4CON);
-	assert_string_equal(last.verdict.info, "Connection refused");
+	assert_string_equal(
+		last.verdict.info, "Connection refused at initial connection step of tcp-check");
 	assert_int_equal(last.active + last.backups, 0);
 	assert_int_equal(balance_usable(limits, &config->proxies[0]), 0);
 	close(fd);
@@ -181,7 +183,7 @@ static void it_comes_up_after_as_many_checks_as_rise_says(void **state)
 	assert_int_equal(changes, 1);
 	await_changes(2);
 	assert_true(last.up);
-	assert_int_equal(last.verdict.status, HEALTH_L4OK);
+	assert_int_equal(last.verdict.status, HEALTH_L7OK);
 	assert_int_equal(last.active, 1);
 	assert_true(first_is_up());
 	close(fd);
