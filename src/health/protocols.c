@@ -157,7 +157,7 @@ static struct health_bytes log_in_to_postgres(struct config_memory *memory, cons
 
 	memcpy(packet, &written, sizeof(written));
 	memcpy(packet + 4, version, sizeof(version));
-	memcpy(packet + 4 + sizeof(version), user, strlen(user));
+	stpcpy(packet + 4 + sizeof(version), user);
 	return copy_bytes(memory, packet, length);
 }
 

@@ -6,30 +6,22 @@
  */
 #include "verdict.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void add(struct health_verdict *verdict, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void add(struct health_verdict *verdict, const char *format, ...)
-{
-	size_t used = strlen(verdict->info);
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(verdict->info + used, sizeof(verdict->info) - used, format, arguments);
-	va_end(arguments);
-}
+/* Adds to the text; what has no room is left out. */
+#define add(verdict, ...)                                                                          \
+	snprintf((verdict)->info + strlen((verdict)->info),                                        \
+		sizeof((verdict)->info) - strlen((verdict)->info), __VA_ARGS__)
 
 /* Fewer than all bytes end at a NUL, or at the end of a line. */
 static void add_input(struct health_verdict *verdict, const struct health_note *note,
 	const struct health_input *input)
 {
-	const char *at = input->bytes + note->skip;
-	size_t left = input->length > note->skip ? input->length - note->skip : 0, length;
+	size_t skip = input->length > note->skip ? note->skip : input->length;
+	size_t left = input->length - skip, length;
+	const char *at = input->bytes + skip;
 
 	while (note->kind == NOTE_LINE && left > 0 && *at == ' ') {
 		at++;

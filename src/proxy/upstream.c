@@ -147,8 +147,10 @@ int upstream_open(const struct source *source, const struct addr *client, const 
 int upstream_open_check(const struct source *source, const struct addr *server, bool quiet,
 	struct upstream_failure *failure)
 {
+	static const struct addr no_client;
+
 	return open_upstream(socket_open_check(addr_family(server), quiet), SOCK_STREAM, source,
-		NULL, server, NULL, failure);
+		&no_client, server, NULL, failure);
 }
 
 int upstream_open_datagrams(const struct source *source, const struct addr *client,

@@ -49,7 +49,7 @@ static struct addr host_of(const struct server_check *check, uint32_t number)
 		number--;
 	memcpy(bytes, addr_bytes(&check->usesrc), bits / 8);
 	for (unsigned i = check->usesrc_bits; i < bits; i++)
-		bytes[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+		bytes[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
 	for (unsigned i = 0; i < 4; i++)
 		bytes[bits / 8 - 1 - i] |= (uint8_t)(number >> 8 * i);
 	return addr_from_bytes(addr_family(&check->usesrc), bytes);
