@@ -276,6 +276,10 @@ void config_check_target(
 		parser_fail_at(parser, server->line, "check-usesrc",
 			"%s, but what is checked is reached over the other family",
 			family_name(addr_family(&check->usesrc)));
+	else if (addr_family(&check->usesrc) != AF_UNSPEC &&
+		 (server->source.mode == SOURCE_ROUTED || server->source.mode == SOURCE_ADDRESS))
+		parser_warn_at(parser, server->line, "check-usesrc",
+			"connections of clients come from this host's own address, so their answers take another way than those to a check; write 'source 0.0.0.0 usesrc clientip'");
 }
 
 /* Notes the server's name, which no other of its section may have. */
