@@ -15,6 +15,7 @@
 #include "tproxy/addr.h"
 #include "tproxy/condition.h"
 #include "tproxy/diag.h"
+#include "tproxy/health_script.h"
 #include "tproxy/proxy_header.h"
 #include "tproxy/value_format.h"
 
@@ -104,6 +105,10 @@ struct server_check {
 	bool observes;        /* errors of clients' connections count */
 	unsigned error_limit; /* so many in a row, and then: */
 	enum on_error on_error;
+	/* Where checks come from, a network of clients; of family AF_UNSPEC: this host (proxy/way_back.h) */
+	struct addr usesrc;
+	unsigned usesrc_bits;
+	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */
 };
 
 /* How long the answer before counts, where the newest one is of this kind; HOLD_VALID: until it is asked again. */
@@ -299,6 +304,7 @@ struct proxy {
 	/* With OPTION_TRANSPARENT one at the wildcard, named as in HAProxy's log. */
 	struct server *servers;
 	size_t server_count;
+	const struct health_script *check_script; /* NULL: a check connects, and does no more */
 	enum balance balance;
 	unsigned draws; /* of BALANCE_RANDOM */
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */

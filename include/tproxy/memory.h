@@ -22,6 +22,9 @@ char *memory_copy(struct config_memory *memory, const char *text);
  */
 void *memory_grow(struct config_memory *memory, void *list, size_t count, size_t size);
 
+/* Calls CLEAN with OBJECT, which lies in MEMORY and holds more than memory, before it is freed. False: no memory. */
+bool memory_clean(struct config_memory *memory, void (*clean)(void *object), void *object);
+
 bool memory_exhausted(const struct config_memory *memory);
 
 #endif

@@ -76,6 +76,9 @@ enum proxy_header_state proxy_header_parse(
 size_t proxy_header_write(char text[PROXY_HEADER_WRITTEN_MAX], enum proxy_header_version version,
 	const struct addr *source, const struct addr *destination);
 
+/* Writes the header of version 2 that names no client: the connection is the proxy's own (LOCAL, section 2.2). */
+size_t proxy_header_write_local(char text[PROXY_HEADER_WRITTEN_MAX]);
+
 /*
  * The same for a datagram (UDP over IPv4 or IPv6, section 2.2). It is of version 2: version 1 has no word for UDP. Each
  * datagram has its own header, since each may be the first one that arrives.

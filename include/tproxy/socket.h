@@ -88,6 +88,12 @@ int socket_open_datagrams(int family);
 int socket_open(int family);
 
 /*
+ * The same for a check. QUIET: the acknowledgement that would complete the connection waits for a moment, so that a reset on
+ * close comes in its place, and the server's program has nothing to accept (TCP_QUICKACK, tcp(7)).
+ */
+int socket_open_check(int family, bool quiet);
+
+/*
  * Lets the socket bind addresses that are not this host's (IP_TRANSPARENT). FAMILY is that of the socket. Returns 0,
  * or -1: EPERM without CAP_NET_RAW or CAP_NET_ADMIN.
  */

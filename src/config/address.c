@@ -10,7 +10,7 @@
 
 #include "tproxy/config.h"
 
-#include "units.h"
+#include "tproxy/units.h"
 #include "words.h"
 
 #include <arpa/inet.h>

@@ -6,7 +6,7 @@
  * equal weight have one turn each, and need no list: that is nearly every file.
  */
 #include "parser.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 
 #include "tproxy/file.h"
 #include "tproxy/spelling.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -145,7 +145,9 @@ bool config_has_foreign_sources(const struct config *config)
 {
 	for (size_t i = 0; i < config->proxy_count; i++)
 		for (size_t j = 0; j < config->proxies[i].server_count; j++)
-			if (source_needs_transparent(&config->proxies[i].servers[j].source))
+			if (source_needs_transparent(&config->proxies[i].servers[j].source) ||
+				addr_family(&config->proxies[i].servers[j].check.usesrc) !=
+					AF_UNSPEC)
 				return true;
 	return false;
 }

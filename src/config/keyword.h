@@ -74,7 +74,7 @@ struct keyword {
 };
 
 /* The table has no more rows than this. */
-#define KEYWORDS_MAX 128
+#define KEYWORDS_MAX 160
 
 /* The rows of the table, from 0; NULL after the last. */
 const struct keyword *keyword_at(size_t index);

@@ -10,7 +10,7 @@
 #include "parser.h"
 
 #include "tproxy/spelling.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <ctype.h>
 #include <stdio.h>

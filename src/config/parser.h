@@ -13,9 +13,9 @@
 
 #include "tproxy/config.h"
 
-#include "claims.h"
 #include "keyword.h"
 #include "places.h"
+#include "tproxy/claims.h"
 #include "tproxy/memory.h"
 #include "words.h"
 
@@ -59,6 +59,33 @@ struct counting_test {
 	unsigned line;
 };
 
+/* The lines of `tcp-check` or `http-check`. */
+struct check_rules {
+	const struct section *owner; /* whose they are: `defaults`, or the section itself */
+	unsigned line;               /* of the first one */
+	unsigned lines;              /* how many, comments too: messages name a step by it */
+	struct health_script script; /* without a connection that is not written down */
+	bool has_request;
+	struct health_request request;
+	const char *comment; /* of the next step */
+	bool commented;      /* the line before was that */
+	enum health_action last;
+};
+
+enum check_option {
+	CHECK_OPTION_NONE,
+	CHECK_OPTION_TCP,
+	CHECK_OPTION_HTTP,
+	CHECK_OPTION_PROTOCOL,
+};
+
+struct section_checks {
+	enum check_option option;
+	struct health_script protocol; /* of the option */
+	struct health_request option_request;
+	struct check_rules tcp, http;
+};
+
 /* A section while it is read; what it will be is known after the last line of the file. */
 struct section {
 	struct section *next;
@@ -67,7 +94,8 @@ struct section {
 	unsigned default_backend_line;
 	struct source source;
 	unsigned source_line;
-	unsigned balance_line;             /* 0: there is none */
+	unsigned balance_line; /* 0: there is none */
+	struct section_checks checks;
 	struct server_line default_server; /* what `default-server` says of the servers after it */
 	struct log_line *logs;
 	size_t log_count;
@@ -181,6 +209,22 @@ void parse_nameserver(struct parser *parser);
 void parse_resolv_conf(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_nbproc(struct parser *parser);
+void parse_tcp_check(struct parser *parser);
+void parse_tcp_check_comment(struct parser *parser);
+void parse_tcp_check_connect(struct parser *parser);
+void parse_tcp_check_expect(struct parser *parser);
+void parse_tcp_check_send(struct parser *parser);
+void parse_tcp_check_send_binary(struct parser *parser);
+void parse_httpchk(struct parser *parser);
+void parse_http_check_comment(struct parser *parser);
+void parse_http_check_connect(struct parser *parser);
+void parse_http_check_expect(struct parser *parser);
+void parse_http_check_send(struct parser *parser);
+void parse_mysql_check(struct parser *parser);
+void parse_pgsql_check(struct parser *parser);
+void parse_redis_check(struct parser *parser);
+void parse_smtpchk(struct parser *parser);
+void parse_ssl_hello_chk(struct parser *parser);
 void parse_hash_type(struct parser *parser);
 void parse_httplog(struct parser *parser);
 void parse_redispatch(struct parser *parser);
@@ -206,6 +250,7 @@ bool parse_condition(struct parser *parser, struct condition *condition);
 void parse_bind_v4v6(struct parser *parser);
 void parse_bind_v6only(struct parser *parser);
 void parse_server_check_addr(struct parser *parser);
+void parse_server_check_usesrc(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
 void parse_server_observe(struct parser *parser);
 void parse_server_on_error(struct parser *parser);
@@ -224,6 +269,14 @@ void parse_server_send_proxy(struct parser *parser);
 void parse_server_send_proxy_v2(struct parser *parser);
 void parse_server_source(struct parser *parser);
 void parse_server_weight(struct parser *parser);
+
+/* After the last line: what the section's checks do, or NULL where they connect and do no more. */
+const struct health_script *config_check_script(
+	struct parser *parser, const struct section *section);
+
+/* After the last line: what a server's checks need, an address and a port. */
+void config_check_target(
+	struct parser *parser, const struct health_script *script, const struct server *server);
 
 /* After the last line: spreads the turns of a backend's servers by their weights. */
 void config_spread_turns(struct parser *parser, struct proxy *proxy);

@@ -114,6 +114,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 {
 	if (proxy->options & OPTION_TRANSPARENT)
 		put_original(parser, section);
+	proxy->check_script = config_check_script(parser, section);
 	proxy->servers =
 		memory_alloc(parser->memory, section->server_count * sizeof(*proxy->servers));
 	if (proxy->servers == NULL)
@@ -127,6 +128,7 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 		check_source(parser, section, line);
 		proxy->ramps |= line->server.slowstart != 0;
 		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
+		config_check_target(parser, proxy->check_script, &line->server);
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);

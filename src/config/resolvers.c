@@ -8,7 +8,7 @@
 
 #include "address.h"
 #include "tproxy/file.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <stdlib.h>
 #include <string.h>

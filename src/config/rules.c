@@ -6,7 +6,7 @@
  */
 #include "parser.h"
 
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <string.h>
 

@@ -10,8 +10,9 @@
 
 #include "address.h"
 #include "tproxy/lookup.h"
+#include "tproxy/networks.h"
 #include "tproxy/spelling.h"
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,25 @@ void parse_server_track(struct parser *parser)
 	parser->server->track = parser_require_text(parser, "a server, or BACKEND/SERVER");
 }
 
+/* `usesrc` alone would be the clients' own addresses, which nothing is known of when a check begins. */
+void parse_server_check_usesrc(struct parser *parser)
+{
+	struct server_check *check = &parser->server->server.check;
+	bool is_network = parser_take_word(parser, "net");
+	const char *word =
+		parser_require_word(parser, "an address of clients, or 'net' and a network");
+	const char *error =
+		word == NULL ? NULL : network_parse(word, &check->usesrc, &check->usesrc_bits);
+
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else if (word != NULL && !is_network &&
+		 check->usesrc_bits != family_bits(addr_family(&check->usesrc)))
+		parser_fail(parser, word, "a network; write 'net' before it");
+	else if (word != NULL && !addr_is_unicast(&check->usesrc))
+		parser_fail(parser, word, "not an address that a client can have");
+}
+
 void parse_server_no_backup(struct parser *parser)
 {
 	parser->server->server.backup = false;
@@ -285,22 +305,34 @@ static void check_fields(struct parser *parser, const struct server *server)
 			"'send-proxy-v2' is missing on this line");
 }
 
-/* A check needs an address and a port: those of a client's destination are not known. */
-static void check_target(struct parser *parser, const struct server *server)
+/* Those of a client's destination are not known. */
+void config_check_target(
+	struct parser *parser, const struct health_script *script, const struct server *server)
 {
 	const struct server_check *check = &server->check;
 	bool has_address = addr_family(&check->addr) != AF_UNSPEC;
 	bool has_port = check->port != 0 || addr_port(&server->address) != 0 ||
-			(has_address && addr_port(&check->addr) != 0);
+			(has_address && addr_port(&check->addr) != 0) ||
+			(script != NULL && script->count > 0 && script->steps[0].port != 0);
 
 	if (!check->on || addr_family(&server->address) == AF_UNSPEC)
 		return;
 	if (!has_port)
-		parser_fail(parser, "check",
+		parser_fail_at(parser, server->line, "check",
 			"no port to check; write one behind the address, or 'port'");
 	else if (!has_address && server_is_original(server))
-		parser_fail(parser, "check",
+		parser_fail_at(parser, server->line, "check",
 			"the server is where clients connect to; write 'addr' and the address to check");
+	else if (addr_family(&check->usesrc) != AF_UNSPEC &&
+		 addr_family(&check->usesrc) !=
+			 addr_family(has_address ? &check->addr : &server->address))
+		parser_fail_at(parser, server->line, "check-usesrc",
+			"%s, but what is checked is reached over the other family",
+			family_name(addr_family(&check->usesrc)));
+	else if (addr_family(&check->usesrc) != AF_UNSPEC &&
+		 (server->source.mode == SOURCE_ROUTED || server->source.mode == SOURCE_ADDRESS))
+		parser_warn_at(parser, server->line, "check-usesrc",
+			"connections of clients come from this host's own address, so their answers take another way than those to a check; write 'source 0.0.0.0 usesrc clientip'");
 }
 
 /* Notes the server's name, which no other of its section may have. */
@@ -439,7 +471,6 @@ static bool parse_server_line(struct parser *parser, struct server_line *line)
 	check_fields(parser, &line->server);
 	if (error == NULL && address.name[0] != '\0')
 		look_up(parser, line, &address);
-	check_target(parser, &line->server);
 	parser->server = NULL;
 	return true;
 }

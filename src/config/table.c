@@ -1,15 +1,11 @@
 /*
  * The table of words: the keywords, and what becomes of HAProxy's other words.
  *
- * It is the one place that says what may stand where. A keyword's name is one word, or two where HAProxy's own
- * second word is a keyword ("timeout client"). The manual's table and the answer of `tproxyd -c` have the
- * order of the rows.
- *
- * Of the other words, those that share a reason share a row, in which `|` parts them. A name stands for all
- * that begins with its words, and one that ends with a dot for all that begins with it; `+N` after a
- * parameter says how many words belong to it, so that those behind them are still read. What is accepted
- * without effect could not change a connection of tproxyd's; all else is refused. The lists are those of
- * HAProxy 2.6 (`haproxy -dKall`), with what earlier and later versions have for layer 4.
+ * It is the one place that says what may stand where. The manual's table and the answer of `tproxyd -c` have the order
+ * of its rows. Of HAProxy's other words, those that share a reason share a row, in which `|` parts them. A name stands for
+ * all that begins with its words, and one that ends with a dot for all that begins with it; `+N` after a parameter says how
+ * many words belong to it. What is accepted without effect could not change a connection of tproxyd's; all else is refused. The
+ * lists are those of HAProxy 2.6 (`haproxy -dKall`), with what other versions have for layer 4.
  */
 #include "parser.h"
 
@@ -79,6 +75,14 @@ static const struct keyword keywords[] = {
 		.help = "how long a `valid` answer counts until the name is asked again (10 s); and how long a server keeps its address where the answer is `nx` (no such name), `refused`, `timeout` or `other` (30 s each)"},
 	{"hash-type", "METHOD", IN_BACKENDS, 0, OWN(parse_hash_type),
 		.help = "of `balance source`: `map-based`, the default, or `consistent`, by which only clients of a server that is removed move"},
+	{"http-check comment", "TEXT", IN_BACKENDS, MANY_TIMES, OWN(parse_http_check_comment),
+		.help = "a text for the log, where the line after it fails"},
+	{"http-check connect", "[PARAMETER]…", IN_BACKENDS, MANY_TIMES, OWN(parse_http_check_connect),
+		.help = "of `option httpchk`: how to connect, as in `tcp-check connect`"},
+	{"http-check expect", "[PARAMETER]… [!] WHAT PATTERN", IN_BACKENDS, MANY_TIMES, OWN(parse_http_check_expect),
+		.help = "of `option httpchk`: what the answer must be, by its `status` or `rstatus`, or by a `string` or `rstring` in its body; default: `status 200-399`"},
+	{"http-check send", "[PARAMETER]…", IN_BACKENDS, MANY_TIMES, OWN(parse_http_check_send),
+		.help = "of `option httpchk`: the request, by `meth`, `uri`, `ver`, `hdr NAME VALUE` and `body`"},
 	{"log", "global", IN_PROXIES, MANY_TIMES | NEGATABLE, OWN(parse_log),
 		.help = "logs to the targets of `global`; `no log` forgets what `defaults` said"},
 	{"log", "TARGET [format raw] FACILITY [LEVEL]", IN_GLOBAL | IN_PROXIES,
@@ -116,14 +120,24 @@ static const struct keyword keywords[] = {
 		.label = "logs no connection on which the client sent nothing"},
 	{"option httplog", "", IN_DEFAULTS, MANY_TIMES, OWN(parse_httplog),
 		.help = "the same as tcplog, as in HAProxy for a section with `mode tcp`"},
+	{"option httpchk", "[METHOD] [PATH] [VERSION]", IN_BACKENDS, MANY_TIMES, OWN(parse_httpchk),
+		.help = "checks send a request of HTTP, by default `OPTIONS / HTTP/1.0`, and expect the status 200 to 399"},
 	{"option log-separate-errors", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOG_SEPARATE_ERRORS),
 		.help = "with tcplog, the level err for connections that did not end in order, or with a retry",
 		.label = "logs failed connections at level err"},
 	{"option logasap", "", IN_FRONTENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_LOGASAP),
 		.help = "with tcplog, the line comes when the server is reached, not at the end",
 		.label = "logs each connection when its server is reached"},
+	{"option mysql-check", "[user NAME [post-41|pre-41]]", IN_BACKENDS, MANY_TIMES, OWN(parse_mysql_check),
+		.help = "checks expect the greeting of MySQL, and with `user` that this user can log in without a password"},
+	{"option pgsql-check", "user NAME", IN_BACKENDS, MANY_TIMES, OWN(parse_pgsql_check),
+		.help = "checks begin to log in to PostgreSQL as this user"},
+	{"option redis-check", "", IN_BACKENDS, MANY_TIMES, OWN(parse_redis_check),
+		.help = "checks send PING to Redis, and expect PONG"},
 	{"option redispatch", "[N]", IN_BACKENDS, MANY_TIMES | NEGATABLE, OWN(parse_redispatch),
 		.help = "another server at every Nth attempt to connect, -1 the last one, which is the default; where servers take turns, at each"},
+	{"option smtpchk", "[HELO|EHLO NAME]", IN_BACKENDS, MANY_TIMES, OWN(parse_smtpchk),
+		.help = "checks greet a server of SMTP, and expect codes from 200 to 299; default: `HELO localhost`"},
 	{"option splice-auto", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(0),
 		.help = "allowed; it changes nothing, since tproxyd always chooses by itself"},
 	{"option splice-request", "", IN_PROXIES, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SPLICE_REQUEST),
@@ -135,10 +149,12 @@ static const struct keyword keywords[] = {
 	{"option srvtcpka", "", IN_BACKENDS, MANY_TIMES | NEGATABLE, OPTIONS(OPTION_SRVTCPKA),
 		.help = "keep-alives to the server",
 		.label = "sends keep-alives to servers"},
+	{"option ssl-hello-chk", "", IN_BACKENDS, MANY_TIMES, OWN(parse_ssl_hello_chk),
+		.help = "checks send a hello of SSL 3, and expect a handshake or an alert"},
 	{"option tcpka", "", IN_PROXIES, MANY_TIMES, OPTIONS(OPTION_CLITCPKA | OPTION_SRVTCPKA),
 		.help = "keep-alives to client and server"},
-	{"option tcp-check", "", IN_BACKENDS, MANY_TIMES, OPTIONS(0),
-		.help = "allowed; it changes nothing, since checks connect and do no more"},
+	{"option tcp-check", "", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check),
+		.help = "checks follow the lines of `tcp-check`"},
 	{"option tcplog", "", IN_FRONTENDS, MANY_TIMES, OPTIONS(OPTION_TCPLOG),
 		.help = "logs each connection's end with its timers, counts and reason",
 		.label = "logs each connection"},
@@ -159,6 +175,16 @@ static const struct keyword keywords[] = {
 		.help = "the servers PREFIX1 to PREFIXN, or PREFIXN to PREFIXM, which differ by their names alone"},
 	{"source", "ADDRESS[:PORT] [usesrc WHOSE]", IN_BACKENDS, 0, OWN(parse_source),
 		.help = "where connections to the servers come from: this host's ADDRESS, or with usesrc the `clientip`, the `client` (address and port), or another ADDRESS[:PORT]"},
+	{"tcp-check comment", "TEXT", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check_comment),
+		.help = "a text for the log, where the line after it fails"},
+	{"tcp-check connect", "[PARAMETER]…", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check_connect),
+		.help = "of `option tcp-check`: connects, by `port`, `addr`, `send-proxy`, `linger` (ends in order), `default` (as the server's line says)"},
+	{"tcp-check expect", "[PARAMETER]… [!] WHAT PATTERN", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check_expect),
+		.help = "of `option tcp-check`: what must come, a `string`, a `binary` one in hexadecimal, or what an expression matches, `rstring` or `rbinary`"},
+	{"tcp-check send", "TEXT", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check_send),
+		.help = "of `option tcp-check`: sends this"},
+	{"tcp-check send-binary", "DIGITS", IN_BACKENDS, MANY_TIMES, OWN(parse_tcp_check_send_binary),
+		.help = "of `option tcp-check`: sends this, which is in hexadecimal"},
 	{"tcp-request connection", "ACTION [if CONDITION]", IN_FRONTEND, MANY_TIMES, OWN(parse_tcp_request_connection),
 		.help = "`accept` or `reject` a client, or `expect-proxy layer4`: a PROXY header from it"},
 	{"tcp-request content", "ACTION [if CONDITION]", IN_FRONTEND | IN_BACKEND, MANY_TIMES, OWN(parse_tcp_request_content),
@@ -225,6 +251,10 @@ static const struct keyword keywords[] = {
 	{"check", "", ON_SERVER, 0, FLAG(struct server, check.on),
 		.help = "the server is checked: it gets clients as long as it accepts connections",
 		.label = "checked"},
+	{"check-send-proxy", "", ON_SERVER, 0, FLAG(struct server, check.send_proxy),
+		.help = "checks begin with a PROXY header; by default they do so with `send-proxy`, unless `port` or `addr` says otherwise"},
+	{"check-usesrc", "ADDRESS|net NETWORK", ON_SERVER, 0, OWN(parse_server_check_usesrc),
+		.help = "checks come from this address, as if it were a client's, so that they show whether answers come back through this host; an extension"},
 	{"disabled", "", ON_SERVER, 0, FLAG(struct server, disabled),
 		.help = "is never used",
 		.label = "disabled"},
@@ -293,8 +323,7 @@ static_assert(KEYWORD_COUNT <= KEYWORDS_MAX, "every keyword has its place in par
 #define HTTP     "it belongs to HTTP, and tproxyd relays TCP"
 #define NO_HTTP  HTTP "; leave it out"
 #define NO_TLS   "tproxyd does not speak TLS; let the servers do it"
-#define CONNECTS "a check connects to the server, and does no more; leave it out"
-#define NO_STATS "there are no statistics yet; leave it out"
+#define CHECKS   "there is no such check, and nothing follows from it; leave it out"
 #define NO_TABLE "there are no stick tables; leave it out"
 #define TURNS    "leave it out; 'hash-type consistent' says what 'balance source' does"
 #define THREADS  "every thread serves every listener; leave it out"
@@ -309,7 +338,7 @@ static const struct foreign_row {
 } foreign_rows[] = {
 	{IN_FILE, FOREIGN_REFUSED, "cache|fcgi-app|http-errors|userlist", NO_HTTP},
 	{IN_FILE, FOREIGN_REFUSED, "acme|crt-store", NO_TLS},
-	{IN_FILE, FOREIGN_REFUSED, "healthcheck", CONNECTS},
+	{IN_FILE, FOREIGN_REFUSED, "healthcheck", "write its lines in the sections that use it"},
 	{IN_FILE, FOREIGN_REFUSED, "log-forward", "logs are not relayed; leave it out"},
 	{IN_FILE, FOREIGN_REFUSED, "log-profile", "write 'option tcplog'"},
 	{IN_FILE, FOREIGN_REFUSED, "mailers", "no mail is sent; leave it out"},
@@ -348,7 +377,7 @@ static const struct foreign_row {
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.peers.|tune.stick-counters",
 		"there are no stick tables"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "tune.vars.", "there are no variables of connections"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "close-spread-time|grace|hard-stop-after",
+	{IN_GLOBAL | IN_PROXIES, FOREIGN_REFUSED, "close-spread-time|grace|hard-stop-after",
 		"let the service manager end a stop that takes too long; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "cluster-secret|localpeer",
 		"there are no other instances to talk to; leave it out"},
@@ -356,7 +385,8 @@ static const struct foreign_row {
 		"the kernel places the threads; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "debug|profiling.|stress-level|anonkey",
 		"leave it out; 'log stderr format raw local0 debug' shows each change of state"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
+	{IN_GLOBAL | IN_PROXIES, FOREIGN_REFUSED, "default",
+		"write the option, or 'no' and the option"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "default-path", "write paths from the root on"},
 	{IN_GLOBAL, FOREIGN_REFUSED,
 		"51degrees-cache-size|51degrees-data-file|51degrees-property-name-list"
@@ -384,7 +414,7 @@ static const struct foreign_row {
 		"libevent chooses how to wait; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "noreuseport",
 		"each thread has a socket of its own; write 'nbthread 1' for a single one"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", CONNECTS},
+	{IN_GLOBAL, FOREIGN_REFUSED, "pp2-never-send-local", "leave it out; checks say LOCAL"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "presetenv|resetenv|setenv|unsetenv",
 		"let the service manager set the environment; leave it out"},
 	{IN_GLOBAL | IN_PROXIES, FOREIGN_REFUSED,
@@ -392,7 +422,8 @@ static const struct foreign_row {
 		"servers have no state to keep; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
 	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats", "there is no socket for commands and statistics"},
-	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file", NO_STATS},
+	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file",
+		"there are no statistics yet; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
 		"write 'nbthread'"},
 	{IN_GLOBAL, FOREIGN_REFUSED,
@@ -441,20 +472,26 @@ static const struct foreign_row {
 		HTTP "; write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_HTTP, "option httpslog", HTTP "; write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED,
-		"external-check|http-check|option external-check|option httpchk|option ldap-check"
-		"|option log-health-checks|option mysql-check|option pgsql-check"
-		"|option redis-check|option smtpchk|option spop-check|option ssl-hello-chk"
-		"|tcp-check",
-		CONNECTS},
+		"external-check|option external-check|option ldap-check|option spop-check",
+		"write 'option tcp-check', and 'tcp-check' lines"},
+	{IN_PROXIES, FOREIGN_REFUSED, "option log-health-checks",
+		"each change of a server's state is logged; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED, "http-check disable-on-404|http-check send-state",
+		"a server is up or down, and is not informed of it; leave it out"},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"http-check set-var|http-check set-var-fmt|http-check unset-var|tcp-check send-lf"
+		"|tcp-check send-binary-lf|tcp-check set-var|tcp-check set-var-fmt"
+		"|tcp-check unset-var",
+		"checks have no variables, and no formats; write the text itself"},
 	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
 		"tproxyd reads nothing of what passes; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},
 	{IN_PROXIES, FOREIGN_REFUSED, "bind-process", THREADS},
-	{IN_PROXIES, FOREIGN_REFUSED, "clitcpka-cnt|clitcpka-idle|clitcpka-intvl", KEEPIDLE},
-	{IN_PROXIES, FOREIGN_REFUSED, "srvtcpka-cnt|srvtcpka-idle|srvtcpka-intvl", KEEPIDLE},
+	{IN_PROXIES, FOREIGN_REFUSED,
+		"clitcpka-cnt|clitcpka-idle|clitcpka-intvl|srvtcpka-cnt|srvtcpka-idle|srvtcpka-intvl",
+		KEEPIDLE},
 	{IN_PROXIES, FOREIGN_REFUSED, "clitimeout", "write 'timeout client'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "contimeout", "write 'timeout connect'"},
-	{IN_PROXIES, FOREIGN_REFUSED, "default", "write the option, or 'no' and the option"},
 	{IN_PROXIES, FOREIGN_REFUSED, "disabled", "turn the section's lines into comments"},
 	{IN_PROXIES, FOREIGN_REFUSED, "dispatch", "write a 'server' line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "email-alert", "no mail is sent; leave it out"},
@@ -533,9 +570,9 @@ static const struct foreign_row {
 
 	{ON_SERVER, FOREIGN_REFUSED,
 		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
-		"|check-pool-conn-name+1|check-reuse-pool|check-send-proxy|check-sni-auto"
+		"|check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
 		"|check-via-socks4|init-state+1|no-check-reuse-pool|no-check-sni-auto",
-		CONNECTS},
+		CHECKS},
 	{ON_SERVER, FOREIGN_REFUSED,
 		"cookie+1|max-reuse+1|pool-conn-name+1|pool-low-conn+1|pool-max-conn+1"
 		"|pool-purge-delay+1|redir+1",
@@ -571,7 +608,7 @@ static bool stands_for(const char *row_name, size_t length, const char *name)
 {
 	if (strncmp(row_name, name, length) != 0)
 		return false;
-	return name[length] == '\0' || name[length] == ' ' || row_name[length - 1] == '.';
+	return strchr(" (", name[length]) != NULL || row_name[length - 1] == '.';
 }
 
 /* Looks for NAME in a row's names. */

@@ -90,7 +90,8 @@ static void add_proxy(struct service *service, size_t examples, const struct pro
 		bool spoofed;
 		struct addr source = source_of(&proxy->servers[i], &spoofed);
 
-		service->spoofs |= spoofed;
+		service->spoofs |=
+			spoofed || addr_family(&proxy->servers[i].check.usesrc) != AF_UNSPEC;
 		if (server_is_original(&proxy->servers[i]))
 			add_original(service, examples, source, spoofed);
 		else

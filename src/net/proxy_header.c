@@ -325,6 +325,15 @@ size_t proxy_header_write_datagram(char text[PROXY_HEADER_WRITTEN_MAX], const st
 	return length;
 }
 
+size_t proxy_header_write_local(char text[PROXY_HEADER_WRITTEN_MAX])
+{
+	static const char head[] = {0x20, 0, 0, 0};
+
+	memcpy(text, SIGNATURE, SIGNATURE_LENGTH);
+	memcpy(text + SIGNATURE_LENGTH, head, sizeof(head));
+	return PROXY_HEADER_FIXED;
+}
+
 size_t proxy_header_add(char *text, size_t length, size_t room, unsigned type, const void *value,
 	size_t value_length)
 {

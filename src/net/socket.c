@@ -262,6 +262,15 @@ int socket_open(int family)
 	return fd;
 }
 
+int socket_open_check(int family, bool quiet)
+{
+	int fd = open_tcp(family);
+
+	if (fd != -1 && quiet)
+		set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+	return fd;
+}
+
 int socket_open_datagrams(int family)
 {
 	return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);

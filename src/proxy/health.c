@@ -1,6 +1,5 @@
 /*
- * A check is an attempt to connect: it passes when the server accepts, and is ended with a reset then, so that the
- * server has nothing to do. A refusal is not the same as silence.
+ * When servers are checked, and what follows from what a check finds (attempt.h).
  *
  * As in HAProxy, a server has points: `rise` of them or more are up. A check that passes gives one point, and all of
  * them when the server comes up; one that fails takes one from a server that has more than it needs, and else all of them.
@@ -11,19 +10,16 @@
  */
 #include "health.h"
 
+#include "attempt.h"
 #include "balance.h"
 #include "tproxy/clock.h"
-#include "tproxy/socket.h"
-#include "upstream.h"
+#include "way_back.h"
 
-#include <errno.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum {
+	VERDICT_TEXT_MAX = 1024,
 	INTER = 2000, /* ms; HAProxy's defaults */
 	RISE = 2,
 	FALL = 3
@@ -33,11 +29,17 @@ struct check {
 	struct health *health;
 	const struct proxy *backend;
 	const struct server *server;
-	struct addr address; /* what it connects to */
+	struct attempt_target target;
+	struct attempt attempt;
+	unsigned count; /* of checks that were made */
+	/* A server that did not answer a client's address: it is asked from this host's own, for the reason. */
+	bool asks_again;
+	struct attempt_target plain;
+	struct health_verdict silent;
 	unsigned points;
-	int fd;            /* -1: it waits for its time */
-	long long started; /* the last one, or when the first one would have */
-	struct event timer, answer;
+	long long due;     /* when the last one was to begin, or the first one */
+	long long started; /* when it did */
+	struct event timer;
 };
 
 struct health {
@@ -109,17 +111,6 @@ static unsigned interval(const struct check *check)
 	return or_default(settings->fastinter, inter);
 }
 
-/* How long a server may take to accept: `inter`, or with `timeout check` the shorter one of it and `timeout connect`. */
-static unsigned patience(const struct check *check)
-{
-	unsigned inter = or_default(check->server->check.inter, INTER);
-	unsigned connect = check->backend->timeouts[TIMEOUT_CONNECT];
-
-	if (check->backend->timeouts[TIMEOUT_CHECK] == 0 || connect == 0)
-		return inter;
-	return connect < inter ? connect : inter;
-}
-
 static void set_timer(struct check *check, long long milliseconds)
 {
 	struct timeval wait = {0, 0};
@@ -132,15 +123,23 @@ static void set_timer(struct check *check, long long milliseconds)
 /* The next check comes within `fastinter`. */
 static void advance_timer(struct check *check)
 {
-	unsigned soon = check->server->check.fastinter;
+	long long soon = clock_ms() + check->server->check.fastinter;
 
-	if (check->started + interval(check) > clock_ms() + soon)
-		set_timer(check, soon);
+	if (check->due <= soon)
+		return;
+	check->due = soon;
+	set_timer(check, check->server->check.fastinter);
 }
 
+/* Counted from when the last one was due: checks that were late together must not stay together. */
 static void wait_for_next(struct check *check)
 {
-	set_timer(check, check->started + interval(check) - clock_ms());
+	long long now = clock_ms(), step = interval(check);
+
+	check->due += step;
+	if (check->due < now)
+		check->due += (now - check->due) / step * step;
+	set_timer(check, check->due - now);
 }
 
 /* --- the result --- */
@@ -228,9 +227,9 @@ static void report_change(struct check *check, struct health_change *change)
 	change_trackers(check->health, change);
 }
 
-static void report(struct check *check, bool up, enum reason reason, int error)
+static void report(struct check *check, bool up, const struct health_verdict *verdict)
 {
-	report_change(check, &(struct health_change){.up = up, .reason = reason, .error = error});
+	report_change(check, &(struct health_change){.up = up, .verdict = *verdict});
 }
 
 /* More clients may have a place at a server that has come up slowly. */
@@ -240,7 +239,7 @@ static void look_at_queue(const struct check *check)
 		wakers_wake_all(limits_wakers(limits_process(check->health->limits)));
 }
 
-static void passed(struct check *check)
+static void passed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned rise = rise_of(check->server);
 
@@ -249,18 +248,18 @@ static void passed(struct check *check)
 		return;
 	check->points++;
 	if (check->points == rise)
-		report(check, true, REASON_DONE, 0);
+		report(check, true, verdict);
 	if (check->points >= rise)
 		check->points = points_max(check->server);
 }
 
-static void failed(struct check *check, enum reason reason, int error)
+static void failed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned before = check->points, rise = rise_of(check->server);
 
 	check->points = before > rise ? before - 1 : 0;
 	if (before == rise)
-		report(check, false, reason, error);
+		report(check, false, verdict);
 }
 
 /* As HAProxy: what the errors of clients' connections do (configuration manual, section 5.2, `on-error`). */
@@ -278,7 +277,7 @@ static void observed(struct check *check, unsigned errors)
 		check->points = before > rise ? before - 1 : 0;
 	if (action != ON_ERROR_FASTINTER && before == rise)
 		report_change(check, &change);
-	if (check->fd == -1 && check->server->check.fastinter != 0)
+	if (check->attempt.fd == -1 && check->server->check.fastinter != 0)
 		advance_timer(check);
 }
 
@@ -295,26 +294,6 @@ void health_observe(struct health *health)
 	}
 }
 
-static bool is_of_this_host(enum reason reason)
-{
-	return reason == REASON_DESCRIPTORS || reason == REASON_MEMORY;
-}
-
-static void finish(struct check *check, enum reason reason, int error)
-{
-	if (check->fd != -1) {
-		event_del(&check->answer);
-		socket_reset_on_close(check->fd);
-		close(check->fd);
-		check->fd = -1;
-	}
-	if (reason == REASON_DONE)
-		passed(check);
-	else if (!is_of_this_host(reason))
-		failed(check, reason, error);
-	wait_for_next(check);
-}
-
 /* --- a check --- */
 
 /* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
@@ -325,42 +304,63 @@ static struct source source_of(const struct server *server)
 	return (struct source){.mode = SOURCE_ROUTED};
 }
 
-static void on_answer(evutil_socket_t fd, short what, void *arg)
+/* Only a server that goes down needs a reason. */
+static bool needs_reason(const struct check *check, const struct health_verdict *verdict)
 {
-	struct check *check = arg;
-	struct source source = source_of(check->server);
-	int error = socket_take_error(fd);
-
-	(void)what;
-	event_del(&check->timer);
-	finish(check, error == 0 ? REASON_DONE : upstream_connect_reason(&source, error), error);
+	return way_back_is_checked(check->server) && verdict->status == HEALTH_L4TOUT &&
+	       check->points == rise_of(check->server);
 }
 
-static void begin(struct check *check)
+static void ask_again(struct check *check, const struct health_verdict *silent)
 {
-	struct source source = source_of(check->server);
-	struct upstream_failure failure;
-	struct addr somewhere;
+	check->asks_again = true;
+	check->silent = *silent;
+	check->plain = check->target;
+	check->plain.script = NULL;
+	check->plain.source = source_of(check->server);
+	attempt_start(&check->attempt, &check->plain);
+}
 
-	check->started = clock_ms();
-	if (check->server->resolvers != NULL) {
-		if (!limits_address(check->health->limits, check->server, &somewhere)) {
-			wait_for_next(check);
-			return;
-		}
-		check->address = check_address(check->health->limits, check->server);
-	}
-	check->fd = upstream_open(&source, NULL, &check->address, NULL, &failure);
-	if (check->fd == -1) {
-		finish(check, failure.reason, failure.error);
+/* The server is not fit in any case; PLAIN says what it makes of this host's own address. */
+static const struct health_verdict *explained(
+	struct check *check, const struct health_verdict *plain)
+{
+	check->asks_again = false;
+	if (plain != NULL && health_is_passed(plain->status))
+		way_back_explain(&check->silent, &check->target.source);
+	return &check->silent;
+}
+
+/* VERDICT is NULL where this host lacked what a check needs. */
+static void on_verdict(void *arg, const struct health_verdict *verdict)
+{
+	struct check *check = arg;
+
+	if (check->asks_again)
+		verdict = explained(check, verdict);
+	else if (verdict != NULL && needs_reason(check, verdict)) {
+		ask_again(check, verdict);
 		return;
 	}
-	event_assign(&check->answer, event_get_base(&check->timer), check->fd, EV_WRITE, on_answer,
-		check);
-	if (event_add(&check->answer, NULL) == -1)
-		finish(check, REASON_MEMORY, errno);
-	else
-		set_timer(check, patience(check));
+	if (verdict != NULL && health_is_passed(verdict->status))
+		passed(check, verdict);
+	else if (verdict != NULL)
+		failed(check, verdict);
+	wait_for_next(check);
+}
+
+/* Where a server that moves is now. False: nowhere. */
+static bool find_address(struct check *check)
+{
+	const struct limits *limits = check->health->limits;
+	struct addr somewhere;
+
+	if (check->server->resolvers == NULL)
+		return true;
+	if (!limits_address(limits, check->server, &somewhere))
+		return false;
+	check->target.address = check_address(limits, check->server);
+	return true;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -369,10 +369,43 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (check->fd == -1)
-		begin(check);
-	else
-		finish(check, REASON_CONNECT_TIMEOUT, ETIMEDOUT);
+	check->started = clock_ms();
+	if (!find_address(check)) {
+		wait_for_next(check);
+		return;
+	}
+	if (way_back_is_checked(check->server))
+		check->target.source = way_back_source(check->server, check->count++);
+	attempt_start(&check->attempt, &check->target);
+}
+
+/* --- what is checked --- */
+
+/* The header that clients' connections have, unless the check goes elsewhere. */
+static enum proxy_header_version header_of(const struct server *server)
+{
+	const struct server_check *check = &server->check;
+	bool elsewhere = check->port != 0 || addr_family(&check->addr) != AF_UNSPEC;
+
+	if (check->send_proxy && server->send_proxy == PROXY_HEADER_NONE)
+		return PROXY_HEADER_V1;
+	return check->send_proxy || !elsewhere ? server->send_proxy : PROXY_HEADER_NONE;
+}
+
+/* `inter` is all that a check may take; with `timeout check`, connecting may take `timeout connect` if that is shorter. */
+static struct attempt_target target_of(
+	const struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	unsigned inter = or_default(server->check.inter, INTER);
+	unsigned connect = backend->timeouts[TIMEOUT_CONNECT];
+	unsigned answer = backend->timeouts[TIMEOUT_CHECK];
+
+	return (struct attempt_target){.script = backend->check_script,
+		.address = check_address(limits, server),
+		.source = source_of(server),
+		.header = header_of(server),
+		.connect = answer != 0 && connect != 0 && connect < inter ? connect : inter,
+		.answer = answer};
 }
 
 /* --- beginning and end --- */
@@ -397,7 +430,8 @@ static const struct check *check_before(const struct check *check, const struct 
 	if (before != NULL && index != COUNTERPART_NONE)
 		found = bsearch(&index, before->checks, before->count, sizeof(before->checks[0]),
 			compare_indices);
-	return found != NULL && addr_equal(&found->address, &check->address) ? found : NULL;
+	return found != NULL && addr_equal(&found->target.address, &check->target.address) ? found
+											   : NULL;
 }
 
 /* The state at the beginning, and that of all servers that track it. */
@@ -424,12 +458,14 @@ static void check_start(
 	else if (before != NULL && before->points > rise_of(before->server))
 		check->points = points_max(check->server);
 	set_up_all(check->health, check->server, check->points >= rise);
-	check->started = clock_ms();
 	if (before != NULL) {
-		check->started = before->started;
+		check->due = before->due;
 		wait_for_next(check);
 	} else {
-		set_timer(check, (long long)(place * shortest / check->health->count));
+		long long wait = (long long)(place * shortest / check->health->count);
+
+		check->due = clock_ms() + wait;
+		set_timer(check, wait);
 	}
 }
 
@@ -444,8 +480,8 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.address = check_address(health->limits, &backend->servers[i]),
-			.fd = -1};
+			.target = target_of(health->limits, backend, &backend->servers[i])};
+		attempt_init(&check->attempt, base, on_verdict, check);
 		evtimer_assign(&check->timer, base, on_timer, check);
 	}
 }
@@ -516,34 +552,19 @@ void health_free(struct health *health)
 		struct check *check = &health->checks[i];
 
 		event_del(&check->timer);
-		if (check->fd == -1)
-			continue;
-		event_del(&check->answer);
-		socket_reset_on_close(check->fd);
-		close(check->fd);
+		attempt_stop(&check->attempt);
 	}
 	free(health);
 }
 
 /* --- the log --- */
 
-static void format_result(const struct health_change *change, char *out, size_t room)
-{
-	if (change->reason == REASON_DONE)
-		snprintf(out, room, "Layer4 check passed");
-	else if (change->reason == REASON_CONNECT_TIMEOUT)
-		snprintf(out, room, "Layer4 timeout");
-	else
-		snprintf(out, room, "Layer4 connection problem, info: \"%s\"",
-			strerror(change->error));
-}
-
 static void format_check(const struct health_change *change, char *out, size_t room)
 {
-	char result[128];
+	char verdict[VERDICT_TEXT_MAX];
 
-	format_result(change, result, sizeof(result));
-	snprintf(out, room, ", reason: %s, check duration: %ums", result, change->duration);
+	health_verdict_format(&change->verdict, verdict, sizeof(verdict));
+	snprintf(out, room, ", reason: %s, check duration: %ums", verdict, change->duration);
 }
 
 static void format_reason(const struct health_change *change, char *out, size_t room)
@@ -560,7 +581,7 @@ static void format_reason(const struct health_change *change, char *out, size_t 
 
 void health_format(const struct health_change *change, char *out, size_t room)
 {
-	char reason[256], rest[128];
+	char reason[VERDICT_TEXT_MAX + 64], rest[128];
 
 	format_reason(change, reason, sizeof(reason));
 	if (change->up)

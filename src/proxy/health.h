@@ -1,16 +1,16 @@
 /*
- * Health: connects to servers again and again, and keeps those that do not accept from getting clients.
+ * Health: checks servers again and again, and keeps those that are not fit from getting clients.
  *
- * The words are HAProxy's: `check`, `inter`, `fastinter`, `downinter`, `rise`, `fall`, `port`, `addr` and `timeout check`
- * (configuration manual, section 5.2). One thread checks for all workers; they see the result in the limits.
+ * The words are HAProxy's: `check`, `inter`, `fastinter`, `downinter`, `rise`, `fall`, `port`, `addr`, `timeout check`, and
+ * the options that say what a check does (configuration manual, sections 4.2 and 5.2). One thread checks for all workers; they see the result in the limits.
  */
 #ifndef PROXY_HEALTH_H
 #define PROXY_HEALTH_H
 
 #include "counterparts.h"
 #include "limits.h"
-#include "reason.h"
 #include "tproxy/config.h"
+#include "tproxy/health_script.h"
 
 #include <event2/event.h>
 
@@ -21,8 +21,7 @@ struct health_change {
 	const struct proxy *backend;
 	const struct server *server;
 	bool up;
-	enum reason reason;       /* of the check; REASON_DONE: it was passed */
-	int error;                /* errno behind it */
+	struct health_verdict verdict;
 	unsigned duration;        /* of the check, in milliseconds */
 	unsigned active, backups; /* servers that clients can come to now */
 	unsigned sessions;        /* that the server has */

@@ -116,12 +116,10 @@ static int start_connecting(
 			     : own_traffic_connect(type, fd, server, noted);
 }
 
-static int open_upstream(int type, const struct source *source, const struct addr *client,
+/* Takes FD over, or what kept it from being opened. */
+static int open_upstream(int fd, int type, const struct source *source, const struct addr *client,
 	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure)
 {
-	int fd = type == SOCK_STREAM ? socket_open(addr_family(server))
-				     : socket_open_datagrams(addr_family(server));
-
 	if (fd == -1) {
 		failure->reason = upstream_open_reason(errno);
 		goto fail;
@@ -142,11 +140,22 @@ fail:
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
 	struct own_connection **noted, struct upstream_failure *failure)
 {
-	return open_upstream(SOCK_STREAM, source, client, server, noted, failure);
+	return open_upstream(socket_open(addr_family(server)), SOCK_STREAM, source, client, server,
+		noted, failure);
+}
+
+int upstream_open_check(const struct source *source, const struct addr *server, bool quiet,
+	struct upstream_failure *failure)
+{
+	static const struct addr no_client;
+
+	return open_upstream(socket_open_check(addr_family(server), quiet), SOCK_STREAM, source,
+		&no_client, server, NULL, failure);
 }
 
 int upstream_open_datagrams(const struct source *source, const struct addr *client,
 	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure)
 {
-	return open_upstream(SOCK_DGRAM, source, client, server, noted, failure);
+	return open_upstream(socket_open_datagrams(addr_family(server)), SOCK_DGRAM, source, client,
+		server, noted, failure);
 }

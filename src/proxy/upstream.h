@@ -38,6 +38,10 @@ bool upstream_is_foreign(const struct source *source);
 int upstream_open(const struct source *source, const struct addr *client, const struct addr *server,
 	struct own_connection **noted, struct upstream_failure *failure);
 
+/* The same for a check, which has no client. QUIET: see socket_open_check(). */
+int upstream_open_check(const struct source *source, const struct addr *server, bool quiet,
+	struct upstream_failure *failure);
+
 /* The same for datagrams: the socket is connected when it is returned, and nothing was sent. */
 int upstream_open_datagrams(const struct source *source, const struct addr *client,
 	const struct addr *server, struct own_connection **noted, struct upstream_failure *failure);

@@ -21,8 +21,15 @@ struct block {
 	max_align_t bytes[];
 };
 
+struct cleaning {
+	struct cleaning *next;
+	void (*clean)(void *object);
+	void *object;
+};
+
 struct config_memory {
 	struct block *blocks;
+	struct cleaning *cleanings;
 	size_t left;
 	bool exhausted;
 };
@@ -42,6 +49,8 @@ void memory_free(struct config_memory *memory)
 
 	if (memory == NULL)
 		return;
+	for (struct cleaning *at = memory->cleanings; at != NULL; at = at->next)
+		at->clean(at->object);
 	for (block = memory->blocks; block != NULL; block = next) {
 		next = block->next;
 		free(block);
@@ -86,6 +95,17 @@ void *memory_grow(struct config_memory *memory, void *list, size_t count, size_t
 	if (larger != NULL && count != 0)
 		memcpy(larger, list, count * size);
 	return larger;
+}
+
+bool memory_clean(struct config_memory *memory, void (*clean)(void *object), void *object)
+{
+	struct cleaning *cleaning = memory_alloc(memory, sizeof(*cleaning));
+
+	if (cleaning == NULL)
+		return false;
+	*cleaning = (struct cleaning){memory->cleanings, clean, object};
+	memory->cleanings = cleaning;
+	return true;
 }
 
 bool memory_exhausted(const struct config_memory *memory)

@@ -27,10 +27,15 @@ static unsigned place_of(const char *name)
 	return 0;
 }
 
+/* Or the first word of keywords, which is known to need a second one. */
 static bool is_keyword(const char *name, unsigned where)
 {
+	size_t length = strlen(name);
+
 	for (size_t i = 0; keyword_at(i) != NULL; i++)
-		if (strcmp(keyword_at(i)->name, name) == 0 && (keyword_at(i)->where & where))
+		if (strncmp(keyword_at(i)->name, name, length) == 0 &&
+			strchr(" ", keyword_at(i)->name[length]) != NULL &&
+			(keyword_at(i)->where & where))
 			return true;
 	return false;
 }

@@ -4,7 +4,7 @@
 #include "unit.h"
 
 #include "config/address.h"
-#include "config/units.h"
+#include "tproxy/units.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -18,9 +18,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Checks send a byte: one that only connects is not seen by the server's program. */
 #define HEAD                                                                                       \
 	"defaults\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"                  \
-	"listen l\n bind 192.0.2.80:80\n"
+	"listen l\n bind 192.0.2.80:80\n option tcp-check\n tcp-check send x\n"
 
 static struct event_base *base;
 static struct config *config;
@@ -161,8 +162,9 @@ static void a_server_is_up_at_the_start_and_the_first_failure_takes_it_down(void
 	await_changes(1);
 	assert_false(first_is_up());
 	assert_false(last.up);
-	assert_int_equal(last.reason, REASON_CONNECT_REFUSED);
-	assert_int_equal(last.error, ECONNREFUSED);
+	assert_int_equal(last.verdict.status, HEALTH_L4CON);
+	assert_string_equal(
+		last.verdict.info, "Connection refused at initial connection step of tcp-check");
 	assert_int_equal(last.active + last.backups, 0);
 	assert_int_equal(balance_usable(limits, &config->proxies[0]), 0);
 	close(fd);
@@ -181,7 +183,7 @@ static void it_comes_up_after_as_many_checks_as_rise_says(void **state)
 	assert_int_equal(changes, 1);
 	await_changes(2);
 	assert_true(last.up);
-	assert_int_equal(last.reason, REASON_DONE);
+	assert_int_equal(last.verdict.status, HEALTH_L7OK);
 	assert_int_equal(last.active, 1);
 	assert_true(first_is_up());
 	close(fd);
@@ -201,7 +203,7 @@ static void it_goes_down_after_as_many_as_fall_says(void **state)
 	close(fd);
 	await_changes(1);
 	assert_false(last.up);
-	assert_int_equal(last.reason, REASON_CONNECT_REFUSED);
+	assert_int_equal(last.verdict.status, HEALTH_L4CON);
 }
 
 static void a_silent_server_is_told_from_one_that_refuses(void **state)
@@ -219,7 +221,7 @@ static void a_silent_server_is_told_from_one_that_refuses(void **state)
 	start(line_for(&address, "check inter 20ms"));
 	await_changes(1);
 	assert_false(last.up);
-	assert_int_equal(last.reason, REASON_CONNECT_TIMEOUT);
+	assert_int_equal(last.verdict.status, HEALTH_L4TOUT);
 	for (size_t i = 0; i < 8; i++)
 		close(clients[i]);
 	close(fd);
@@ -356,47 +358,17 @@ static void the_lines_are_haproxys(void **state)
 {
 	const struct proxy backend = {.name = "l"};
 	const struct server server = {.name = "a"}, backup = {.name = "c", .backup = true};
+	const struct health_verdict refused = {HEALTH_L4CON, 0, "Connection refused"};
+	const struct health_verdict silent = {HEALTH_L4TOUT, 0, ""}, passed = {HEALTH_L4OK, 0, ""};
 
 	(void)state;
-	assert_line((struct health_change){.backend = &backend,
-			    .server = &server,
-			    .up = false,
-			    .reason = REASON_CONNECT_REFUSED,
-			    .error = ECONNREFUSED,
-			    .duration = 0,
-			    .active = 1,
-			    .backups = 1,
-			    .sessions = 4},
+	assert_line((struct health_change){.backend = &backend, .server = &server, .up = false, .verdict = refused, .duration = 0, .active = 1, .backups = 1, .sessions = 4},
 		"Server l/a is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 1 active and 1 backup servers left. 4 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){.backend = &backend,
-			    .server = &server,
-			    .up = false,
-			    .reason = REASON_CONNECT_TIMEOUT,
-			    .error = ETIMEDOUT,
-			    .duration = 201,
-			    .active = 0,
-			    .backups = 1,
-			    .sessions = 0},
+	assert_line((struct health_change){.backend = &backend, .server = &server, .up = false, .verdict = silent, .duration = 201, .active = 0, .backups = 1, .sessions = 0},
 		"Server l/a is DOWN, reason: Layer4 timeout, check duration: 201ms. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){.backend = &backend,
-			    .server = &backup,
-			    .up = false,
-			    .reason = REASON_CONNECT_REFUSED,
-			    .error = ECONNREFUSED,
-			    .duration = 0,
-			    .active = 0,
-			    .backups = 0,
-			    .sessions = 0},
+	assert_line((struct health_change){.backend = &backend, .server = &backup, .up = false, .verdict = refused, .duration = 0, .active = 0, .backups = 0, .sessions = 0},
 		"Backup Server l/c is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){.backend = &backend,
-			    .server = &backup,
-			    .up = true,
-			    .reason = REASON_DONE,
-			    .error = 0,
-			    .duration = 0,
-			    .active = 1,
-			    .backups = 1,
-			    .sessions = 0},
+	assert_line((struct health_change){.backend = &backend, .server = &backup, .up = true, .verdict = passed, .duration = 0, .active = 1, .backups = 1, .sessions = 0},
 		"Backup Server l/c is UP, reason: Layer4 check passed, check duration: 0ms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.");
 	assert_line((struct health_change){.backend = &backend,
 			    .server = &server,

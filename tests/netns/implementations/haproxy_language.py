@@ -16,9 +16,10 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
     *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
+    *("check_steps", "check_http", "check_source"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
+SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port"}
 SOURCE = {"mode", "address", "port"}
 RULE = {"action", "sources", "destinations", "ports", "server"}
 RULES = {"accept": "accept", "reject": "reject", "header": "expect-proxy layer4"}
@@ -29,7 +30,7 @@ CAPABILITIES = [
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
-    *("queue", "ends-sessions"),
+    *("queue", "ends-sessions", "check-port", "check-steps", "check-http"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -51,8 +52,8 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
     read = headers and any("proxy_protocol" in each for each in scenario["listeners"])
     require(not (datagrams and read), "PROXY headers in datagrams of clients")
-    for field in ("user", "reload"):
-        require(field not in scenario or field in capabilities, field)
+    for field in ("user", "reload", "check_source"):
+        require(field not in scenario or field.replace("_", "-") in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]
     for way, fields in asked:
         word = f"proxy-{fields.get('proxy_protocol')}-{way}"
@@ -124,12 +125,12 @@ def files(scenario):
 def backend(scenario, chosen):
     """The server of that number, or all of them in turn (None)."""
     servers = scenario["servers"] if chosen is None else scenario["servers"][chosen : chosen + 1]
-    lines = ["", f"backend bk_{name_of(chosen)}", *source(scenario["source"]), *balance(scenario)]
+    lines = ["", f"backend bk_{name_of(chosen)}", *source(scenario["source"]), *balance(scenario), *check_lines(scenario)]
     for number, server in enumerate(servers, 1):
         require_known(server, SERVER, "server")
         words = SEND_PROXY.get(server.get("proxy_protocol"), "") + (" backup" if server.get("backup") else "")
         words += "".join(f" {name} {server[name]}" for name in ("weight", "maxconn") if name in server)
-        words += f" check inter {scenario['check']}ms rise 1 fall 1" if "check" in scenario else ""
+        words += check_words(scenario, server) if "check" in scenario else ""
         words += " on-marked-down shutdown-sessions" if scenario.get("ends_sessions") else ""
         if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
             number, words = server["port"], f"{words} id {server['port']}"
@@ -137,6 +138,21 @@ def backend(scenario, chosen):
     if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
     return lines
+
+
+def check_words(scenario, server):
+    words = f" check inter {scenario['check']}ms rise 1 fall 1"
+    words += f" port {server['check_port']}" if "check_port" in server else ""
+    return words + (f" check-usesrc {scenario['check_source']}" if "check_source" in scenario else "")
+
+
+def check_lines(scenario):
+    if "check_http" in scenario:
+        asked = scenario["check_http"]
+        return [f"  option httpchk GET {asked['path']}", f"  http-check expect status {asked['status']}"]
+    steps = [step for each in scenario.get("check_steps", ()) for step in each.items()]
+    lines = [f"  tcp-check send {text}" if what == "send" else f"  tcp-check expect string {text}" for what, text in steps]
+    return ["  option tcp-check", *lines] if lines else []
 
 
 def balance(scenario):

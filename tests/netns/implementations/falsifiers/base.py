@@ -37,9 +37,10 @@ RESERVED = 24  # descriptors that are not sessions'
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
     *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
+    *("check_steps", "check_http", "check_source"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn"}
+SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
@@ -48,6 +49,7 @@ CLAIMS = [
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
     *("queue", "ends-sessions"),
+    *("check-port", "check-steps", "check-http", "check-source"),
 ]
 
 
@@ -211,20 +213,64 @@ class Proxy:
         self.balance.down = set()
         patience = self.scenario.get("check", 0) / 1000
         for server in self.scenario["servers"] if patience else ():
-            if not self.accepts(balancing.place(server), patience):
+            if not self.accepts(server, patience):
                 self.balance.down.add(balancing.place(server))
 
-    def accepts(self, place, patience):
+    def accepts(self, server, patience):
+        """Whether a server passes a check."""
         try:
-            with socket.create_connection(place, patience) as made:
+            with self.check_connection(server, patience) as made:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return self.converses(made, time.monotonic() + patience)
         except TimeoutError:
             return self.silence_is_health
-        except OSError:
+        except (OSError, Refused):
             return False
-        return True
 
     silence_is_health = False
+
+    def check_connection(self, server, patience):
+        """A connection to what is checked of a server, from where checks come."""
+        place = server["address"], server.get("check_port", server["port"])
+        made = socket.socket(family_of(place[0]), socket.SOCK_STREAM)
+        try:
+            made.settimeout(patience)
+            if "check_source" in self.scenario:
+                self.bind_source(made, (self.scenario["check_source"], 0))
+            made.connect(place)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def converses(self, made, end):
+        """Whether it answers as the scenario says."""
+        if "check_http" in self.scenario:
+            made.sendall(f"GET {self.scenario['check_http']['path']} HTTP/1.0\r\n\r\n".encode())
+            answer = self.answer(made, b"\r\n\r\n", end)
+            return answer is not None and self.is_fit_status(answer.split(b" ")[1])
+        for step in self.scenario.get("check_steps", ()):
+            if "send" in step:
+                made.sendall(step["send"].encode())
+            elif self.answer(made, step["expect"].encode(), end) is None:
+                return False
+        return True
+
+    def is_fit_status(self, code):
+        return int(code) == self.scenario["check_http"]["status"]
+
+    longest_answer = 16384
+
+    def answer(self, made, wanted, end):
+        """What came when that was part of it; None where it does not come."""
+        came = b""
+        while wanted not in came:
+            made.settimeout(max(end - time.monotonic(), 0.001))
+            data = made.recv(4096)
+            came += data
+            if not data or len(came) >= self.longest_answer:
+                return None
+        return came
 
     def another_server(self, session):
         """Where to try next for a session whose server refuses, or None."""

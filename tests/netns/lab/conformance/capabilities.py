@@ -105,6 +105,10 @@ CAPABILITIES = (
         "queue", "lets clients wait for servers that are full, for a time", lambda s: "queue" in s.get("timeouts", {})
     ),
     Capability("ends-sessions", "ends the sessions of a server that goes down", lambda s: s.get("ends_sessions", False)),
+    Capability("check-port", "checks another port than the one that clients come to", _server("check_port")),
+    Capability("check-steps", "asks servers in a check, and uses those that answer as expected", lambda s: "check_steps" in s),
+    Capability("check-http", "asks servers by HTTP in a check, and uses those that answer with the expected status", lambda s: "check_http" in s),
+    Capability("check-source", "checks servers from the address of a client", lambda s: "check_source" in s),
     Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)

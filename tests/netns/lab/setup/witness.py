@@ -103,8 +103,13 @@ def named_client(flow):
 
 
 def judge_attempts(lab):
-    """Where the source is the client's, no connection to the server was tried from the proxy's own address."""
-    tried, proxy = lab.connections_tried(), lab.proxies[-1]
+    """Where the source is the client's, no connection to the server was tried from the proxy's own address.
+
+    Checks may, where they have a port of their own, at which no client's connection can be.
+    """
+    checked = {each["check_port"] for proxy in lab.proxies for each in proxy.scenario["servers"] if "check_port" in each}
+    tried = {each for each in lab.connections_tried() if each[1].port not in checked}
+    proxy = lab.proxies[-1]
     if all(source["mode"] in CLIENTS for each in lab.proxies for source in each.sources):
         for source, destination in sorted(tried):
             if source.address in own_addresses(lab):

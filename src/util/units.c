@@ -5,7 +5,7 @@
  * refuses more than 2147483647 ms. It reads plain numbers with atol(), which makes 0 of "many" and
  * 1 of "1k"; here a number is digits and nothing else.
  */
-#include "units.h"
+#include "tproxy/units.h"
 
 #include <limits.h>
 #include <stddef.h>

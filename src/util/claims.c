@@ -4,7 +4,7 @@
  * A table that grows leaves its former self behind in the configuration's memory, as lists do. The
  * hash is FNV-1a: the file's writer is trusted, so collisions are never aimed at.
  */
-#include "claims.h"
+#include "tproxy/claims.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  *
  * Each function returns NULL, or what is wrong with the text, as a constant; then the result is not written.
  */
-#ifndef TPROXY_CONFIG_UNITS_H
-#define TPROXY_CONFIG_UNITS_H
+#ifndef TPROXY_UNITS_H
+#define TPROXY_UNITS_H
 
 /* A whole number, digits only, from MINIMUM to MAXIMUM. */
 const char *number_parse(const char *text, unsigned minimum, unsigned maximum, unsigned *value);

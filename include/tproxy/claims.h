@@ -1,6 +1,6 @@
 /* Names that a file has given so far, each with its place: found by hash, however many there are. */
-#ifndef TPROXY_CONFIG_CLAIMS_H
-#define TPROXY_CONFIG_CLAIMS_H
+#ifndef TPROXY_CLAIMS_H
+#define TPROXY_CLAIMS_H
 
 #include "tproxy/memory.h"
 
