@@ -29,7 +29,7 @@ enum timeout {
 	TIMEOUT_SERVER,     /* the server is silent */
 	TIMEOUT_CLIENT_FIN, /* as TIMEOUT_CLIENT, once one direction has ended */
 	TIMEOUT_SERVER_FIN, /* as TIMEOUT_SERVER, once one direction has ended */
-	TIMEOUT_CHECK,      /* see proxy/health.h */
+	TIMEOUT_CHECK,      /* see servers/health.h */
 	TIMEOUT_QUEUE,      /* the client waits for a server; 0: as long as TIMEOUT_CONNECT */
 	TIMEOUT_TUNNEL,     /* as both of them, instead of them, once the server is reached */
 	TIMEOUT_COUNT
@@ -94,7 +94,7 @@ enum on_error {
 	ON_ERROR_MARK_DOWN,    /* it is down */
 };
 
-/* How a server is checked; 0 stands for HAProxy's default (proxy/health.h). */
+/* How a server is checked; 0 stands for HAProxy's default (servers/health.h). */
 struct server_check {
 	bool on;
 	unsigned inter, fastinter,
@@ -105,7 +105,7 @@ struct server_check {
 	bool observes;        /* errors of clients' connections count */
 	unsigned error_limit; /* so many in a row, and then: */
 	enum on_error on_error;
-	/* Where checks come from, a network of clients; of family AF_UNSPEC: this host (proxy/way_back.h) */
+	/* Where checks come from, a network of clients; of family AF_UNSPEC: this host (servers/way_back.h) */
 	struct addr usesrc;
 	unsigned usesrc_bits;
 	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */

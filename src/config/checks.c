@@ -6,7 +6,7 @@
  */
 #include "checks.h"
 
-#include "address.h"
+#include "words/address.h"
 #include "tproxy/units.h"
 
 #include <stdio.h>

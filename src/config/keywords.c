@@ -2,7 +2,7 @@
  * Keywords: how a line finds its row of the table, and what is said where there is none.
  *
  * What is not in the table is reported with the best help that there is: what becomes of a keyword of
- * HAProxy that is no keyword here (table.c), where the keyword would belong, or the nearest name. Then
+ * HAProxy that is no keyword here (foreign.c), where the keyword would belong, or the nearest name. Then
  * reading goes on behind it, so that all mistakes of a line are said: a misspelt word is read as what
  * was probably meant, and a parameter takes as many words with it as belong to it. The lines of
  * HAProxy's other sections are passed over, since they are no mistakes but for the section's sake.

@@ -10,7 +10,7 @@
  */
 #include "parser.h"
 
-#include "address.h"
+#include "words/address.h"
 
 #include <string.h>
 #include <sys/un.h>

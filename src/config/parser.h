@@ -17,7 +17,7 @@
 #include "places.h"
 #include "tproxy/claims.h"
 #include "tproxy/memory.h"
-#include "words.h"
+#include "words/words.h"
 
 /* Where a keyword's once-only rule applies. */
 enum scope {
@@ -116,7 +116,7 @@ struct parser {
 	struct diag *diag;
 	struct config *config;
 	struct config_memory *memory;
-	/* The functions of table.c: it names the parsers, so that they cannot use it by name. */
+	/* The functions of table.c, which names the parsers, so that they cannot use it by name, and of foreign.c. */
 	const struct keyword *(*keyword_at)(size_t index);
 	bool (*foreign_find)(const char *name, unsigned where, struct foreign *found);
 

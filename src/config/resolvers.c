@@ -6,7 +6,7 @@
  */
 #include "parser.h"
 
-#include "address.h"
+#include "words/address.h"
 #include "tproxy/file.h"
 #include "tproxy/units.h"
 

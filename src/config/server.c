@@ -8,7 +8,7 @@
  */
 #include "parser.h"
 
-#include "address.h"
+#include "words/address.h"
 #include "tproxy/lookup.h"
 #include "tproxy/networks.h"
 #include "tproxy/spelling.h"

@@ -4,7 +4,7 @@
 #ifndef TPROXY_DAEMON_H
 #define TPROXY_DAEMON_H
 
-#include "privileges.h"
+#include "process/privileges.h"
 #include "tproxy/config.h"
 
 /*

@@ -6,9 +6,9 @@
 #ifndef TPROXY_OPS_GENERATION_H
 #define TPROXY_OPS_GENERATION_H
 
-#include "log.h"
-#include "proxy/counterparts.h"
-#include "proxy/limits.h"
+#include "process/log.h"
+#include "servers/counterparts.h"
+#include "servers/limits.h"
 #include "tproxy/config.h"
 
 #include <stdatomic.h>

@@ -4,9 +4,9 @@
 #ifndef TPROXY_OPS_RELOAD_H
 #define TPROXY_OPS_RELOAD_H
 
-#include "descriptors.h"
+#include "process/descriptors.h"
 #include "generation.h"
-#include "privileges.h"
+#include "process/privileges.h"
 
 /* What stays as it was at the start, whatever a file says. */
 struct permanent {

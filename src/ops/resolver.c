@@ -8,7 +8,7 @@
  */
 #include "resolver.h"
 
-#include "privileges.h"
+#include "process/privileges.h"
 #include "tproxy/clock.h"
 #include "tproxy/lookup.h"
 

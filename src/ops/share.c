@@ -10,11 +10,11 @@
  */
 #include "share.h"
 
-#include "advice.h"
-#include "flow_log.h"
-#include "privileges.h"
-#include "refusal_log.h"
-#include "tcplog.h"
+#include "process/advice.h"
+#include "process/flow_log.h"
+#include "process/privileges.h"
+#include "process/refusal_log.h"
+#include "process/tcplog.h"
 #include "udp/receiver.h"
 
 #include <assert.h>

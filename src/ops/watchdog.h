@@ -4,7 +4,7 @@
 #ifndef TPROXY_OPS_WATCHDOG_H
 #define TPROXY_OPS_WATCHDOG_H
 
-#include "notify.h"
+#include "process/notify.h"
 #include "workers.h"
 
 struct watchdog {

@@ -7,7 +7,7 @@
 #include "generation.h"
 #include "proxy/counters.h"
 #include "proxy/listener.h"
-#include "sandbox.h"
+#include "process/sandbox.h"
 
 struct worker;
 

@@ -4,7 +4,7 @@
 #ifndef TPROXY_OPS_WORKERS_H
 #define TPROXY_OPS_WORKERS_H
 
-#include "privileges.h"
+#include "process/privileges.h"
 #include "worker.h"
 
 enum {

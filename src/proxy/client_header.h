@@ -4,7 +4,7 @@
 #ifndef PROXY_CLIENT_HEADER_H
 #define PROXY_CLIENT_HEADER_H
 
-#include "reason.h"
+#include "servers/reason.h"
 #include "tproxy/proxy_header.h"
 
 /* What has come of a header. A zeroed one is valid at its start. */

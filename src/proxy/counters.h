@@ -4,7 +4,7 @@
 #ifndef TPROXY_COUNTERS_H
 #define TPROXY_COUNTERS_H
 
-#include "proxy/reason.h"
+#include "servers/reason.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 
 #include "session_set.h"
 #include "tproxy/socket.h"
-#include "upstream.h"
+#include "servers/upstream.h"
 
 #include <errno.h>
 

@@ -9,7 +9,7 @@
 #ifndef TPROXY_RELAY_H
 #define TPROXY_RELAY_H
 
-#include "limits.h"
+#include "servers/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>

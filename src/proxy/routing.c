@@ -7,7 +7,7 @@
  */
 #include "routing.h"
 
-#include "balance.h"
+#include "servers/balance.h"
 #include "destination.h"
 
 static unsigned usable_servers(void *limits, const struct proxy *backend)

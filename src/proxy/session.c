@@ -18,12 +18,12 @@
 
 #include "destination.h"
 #include "interest.h"
-#include "own_traffic.h"
+#include "servers/own_traffic.h"
 #include "routing.h"
 #include "server_header.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
-#include "upstream.h"
+#include "servers/upstream.h"
 #include "waiting.h"
 
 #include <errno.h>

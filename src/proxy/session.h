@@ -16,8 +16,8 @@
 #define TPROXY_SESSION_H
 
 #include "client_header.h"
-#include "limits.h"
-#include "reason.h"
+#include "servers/limits.h"
+#include "servers/reason.h"
 #include "relay.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"

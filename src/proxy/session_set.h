@@ -6,7 +6,7 @@
 
 #include "session.h"
 #include "tproxy/socket.h"
-#include "upstream.h"
+#include "servers/upstream.h"
 
 /*
  * As upstream_open(), for a session whose server and its address are chosen; where no descriptor is left, it gives up

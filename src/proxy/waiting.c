@@ -7,7 +7,7 @@
  */
 #include "waiting.h"
 
-#include "balance.h"
+#include "servers/balance.h"
 #include "interest.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * The trap: an older configuration's clients wait in the same queues, and may not know a new server. While the oldest one
  * can't be served, those behind it wait, too, no longer than `timeout queue`.
  */
-#include "balance.h"
+#include "servers/balance.h"
 #include "routing.h"
 #include "waiting.h"
 

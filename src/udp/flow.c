@@ -14,10 +14,10 @@
 #include "flow.h"
 
 #include "flow_table.h"
-#include "proxy/balance.h"
+#include "servers/balance.h"
 #include "proxy/destination.h"
-#include "proxy/own_traffic.h"
-#include "proxy/upstream.h"
+#include "servers/own_traffic.h"
+#include "servers/upstream.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 #include "tproxy/proxy_header.h"

@@ -16,9 +16,9 @@
 #ifndef TPROXY_FLOW_H
 #define TPROXY_FLOW_H
 
-#include "proxy/counterparts.h"
-#include "proxy/limits.h"
-#include "proxy/reason.h"
+#include "servers/counterparts.h"
+#include "servers/limits.h"
+#include "servers/reason.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
 #include "tproxy/datagram_batch.h"

@@ -10,7 +10,7 @@
 #define TPROXY_RECEIVER_H
 
 #include "flow.h"
-#include "proxy/counterparts.h"
+#include "servers/counterparts.h"
 #include "proxy/listener.h"
 
 /* The receivers of one configuration in one worker. */

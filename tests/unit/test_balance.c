@@ -5,7 +5,7 @@
  */
 #include "unit.h"
 
-#include "proxy/balance.h"
+#include "servers/balance.h"
 #include "tproxy/diag.h"
 
 #include <pthread.h>

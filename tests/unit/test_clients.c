@@ -1,7 +1,7 @@
 /*
  * Clients of datagrams: flows and datagrams are counted for each client and section.
  */
-#include "proxy/clients.h"
+#include "servers/clients.h"
 
 #include "unit.h"
 

@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "config/address.h"
+#include "words/address.h"
 #include "tproxy/units.h"
 
 #include <limits.h>

@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "config/words.h"
+#include "words/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>

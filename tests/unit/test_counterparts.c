@@ -1,7 +1,7 @@
 /*
  * What two configurations have in common.
  */
-#include "proxy/counterparts.h"
+#include "servers/counterparts.h"
 
 #include "tproxy/diag.h"
 #include "unit.h"

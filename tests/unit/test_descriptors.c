@@ -1,7 +1,7 @@
 /*
  * What the descriptor limit has room for. Limits are lowered in children, since only root raises them.
  */
-#include "ops/descriptors.h"
+#include "process/descriptors.h"
 
 #include "unit.h"
 

@@ -6,7 +6,7 @@
 #include "udp/flow.h"
 #include "udp/receiver.h"
 
-#include "proxy/own_traffic.h"
+#include "servers/own_traffic.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 #include "tproxy/socket.h"

@@ -5,8 +5,8 @@
  */
 #include "unit.h"
 
-#include "proxy/balance.h"
-#include "proxy/health.h"
+#include "servers/balance.h"
+#include "servers/health.h"
 #include "tproxy/diag.h"
 #include "tproxy/socket.h"
 

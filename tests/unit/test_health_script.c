@@ -4,7 +4,7 @@
  */
 #include "unit.h"
 
-#include "proxy/way_back.h"
+#include "servers/way_back.h"
 #include "tproxy/health_script.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
  * Places for sessions, and the counts behind the log line.
  */
-#include "proxy/limits.h"
-#include "proxy/reason.h"
+#include "servers/limits.h"
+#include "servers/reason.h"
 #include "unit.h"
 
 #include <malloc.h>

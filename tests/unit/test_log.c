@@ -1,8 +1,8 @@
 /*
  * What reaches the log: the targets, the levels, the tcplog line, the counters' sentence.
  */
-#include "ops/log.h"
-#include "ops/tcplog.h"
+#include "process/log.h"
+#include "process/tcplog.h"
 #include "proxy/counters.h"
 #include "unit.h"
 

@@ -1,7 +1,7 @@
 /*
  * What a service manager gets: a test's own socket stands for it.
  */
-#include "ops/notify.h"
+#include "process/notify.h"
 
 #include "unit.h"
 

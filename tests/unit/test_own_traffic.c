@@ -1,7 +1,7 @@
 /*
  * The process's own connections: known from before they can be accepted until they are closed.
  */
-#include "proxy/own_traffic.h"
+#include "servers/own_traffic.h"
 
 #include "tproxy/socket.h"
 #include "unit.h"

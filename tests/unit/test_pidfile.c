@@ -1,7 +1,7 @@
 /*
  * The pidfile: whose it is, what it does not write to, and what is left of it.
  */
-#include "ops/pidfile.h"
+#include "process/pidfile.h"
 
 #include "unit.h"
 

@@ -1,7 +1,7 @@
 /*
  * Which capabilities a configuration needs, and what is left after the others were dropped.
  */
-#include "ops/privileges.h"
+#include "process/privileges.h"
 
 #include "unit.h"
 

@@ -6,7 +6,7 @@
  */
 #include "unit.h"
 
-#include "proxy/queue.h"
+#include "servers/queue.h"
 #include "tproxy/wakers.h"
 
 #include <poll.h>

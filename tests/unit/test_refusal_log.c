@@ -1,7 +1,7 @@
 /*
  * Refusals in the log: a few have their lines, the others are counted, and none is left out.
  */
-#include "ops/refusal_log.h"
+#include "process/refusal_log.h"
 
 #include "unit.h"
 

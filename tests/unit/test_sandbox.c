@@ -1,7 +1,7 @@
 /*
  * The sandbox, tried from within: each test enters it in a child, since there is no way out.
  */
-#include "ops/sandbox.h"
+#include "process/sandbox.h"
 
 #include "tproxy/datagram_batch.h"
 #include "tproxy/socket.h"

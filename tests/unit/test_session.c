@@ -2,7 +2,7 @@
  * The life of a session: its states, its timeouts, and every way it ends.
  */
 #include "proxy/interest.h"
-#include "proxy/upstream.h"
+#include "servers/upstream.h"
 #include "rig.h"
 #include "tproxy/socket.h"
 

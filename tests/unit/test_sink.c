@@ -4,7 +4,7 @@
  * Each test hands the log a stdout of some kind. A log that waits would wait for good, so an alarm
  * ends the program then.
  */
-#include "ops/log.h"
+#include "process/log.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  *
  * socket() and connect() are this file's own, so that they can answer as they seldom do.
  */
-#include "proxy/upstream.h"
+#include "servers/upstream.h"
 #include "tproxy/socket.h"
 #include "unit.h"
 

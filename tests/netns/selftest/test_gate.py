@@ -51,9 +51,9 @@ def test_a_call_that_points_up_fails(tree):
 
 
 def test_the_hosts_side_and_the_proxys_side_do_not_know_each_other(tree):
-    done = tree({"check/flows.c": "int flows(void) { return 0; }\n", "ops/log.c": "int flows(void);\nint line(void) { return flows(); }\n"})
+    done = tree({"check/flows.c": "int flows(void) { return 0; }\n", "process/log.c": "int flows(void);\nint line(void) { return flows(); }\n"})
     assert done.returncode == 1
-    assert "ops must not use check" in done.stdout
+    assert "process must not use check" in done.stdout
 
 
 def test_a_circle_that_a_shared_header_hides_fails(tree):

@@ -8,7 +8,6 @@
  */
 #include "address.h"
 
-#include "tproxy/config.h"
 
 #include "tproxy/units.h"
 #include "words.h"
@@ -204,18 +203,4 @@ const char *address_parse(const char *text, unsigned options, struct address *ad
 	addr_set_port(&address->addr, (uint16_t)first);
 	address->last_port = (uint16_t)last;
 	return error;
-}
-
-struct addr server_address(const struct server *server, const struct addr *asked)
-{
-	struct addr address = server_is_original(server) ? *asked : server->address;
-	uint16_t port = addr_port(&server->address);
-
-	addr_set_port(&address, port != 0 ? port : addr_port(asked));
-	return address;
-}
-
-bool server_is_original(const struct server *server)
-{
-	return addr_is_any(&server->address);
 }

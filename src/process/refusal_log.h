@@ -9,7 +9,7 @@
 #define TPROXY_OPS_REFUSAL_LOG_H
 
 #include "log.h"
-#include "proxy/reason.h"
+#include "servers/reason.h"
 #include "tproxy/config.h"
 
 #include <event2/event.h>

@@ -7,7 +7,7 @@
  */
 #include "descriptors.h"
 
-#include "proxy/health.h"
+#include "servers/health.h"
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
 #include "udp/receiver.h"
