@@ -160,17 +160,3 @@ bool config_needs_transparent(const struct config *config)
 				return true;
 	return config_has_foreign_sources(config);
 }
-
-struct addr server_address(const struct server *server, const struct addr *asked)
-{
-	struct addr address = server_is_original(server) ? *asked : server->address;
-	uint16_t port = addr_port(&server->address);
-
-	addr_set_port(&address, port != 0 ? port : addr_port(asked));
-	return address;
-}
-
-bool server_is_original(const struct server *server)
-{
-	return addr_is_any(&server->address);
-}
