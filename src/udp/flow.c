@@ -293,6 +293,7 @@ static enum reason open_flow(struct flow *flow)
 		&flow->server_address, &flow->noted, &failure);
 	if (flow->fd != -1) {
 		datagram_discard(flow->fd);
+		datagram_batch_join(flow->fd);
 		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
 				  addr_equal(&flow->server_address, destination);
 		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
