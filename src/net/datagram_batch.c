@@ -321,7 +321,7 @@ unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsig
 	if (sent == -1 && made > 0 && (counts[0] > 1 || batch->segments[first] != 0) &&
 		is_of_the_message(errno))
 		return send_singly(batch, first, counts[0], fd);
-	for (int i = 0; i < sent; i++)
+	for (unsigned i = 0; i < made && (int)i < sent; i++)
 		places += counts[i];
 	return places;
 }
