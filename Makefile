@@ -30,7 +30,7 @@ RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/snapshots.o
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
 C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
-            $(wildcard tests/unit/*.c tests/netns/selftest/*.c tests/kernels/*.c)
+            $(wildcard tests/unit/*.c tests/netns/*.c tests/netns/selftest/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
 
 # Builds within other targets use all processors, unless make was given its own -j.

@@ -27,9 +27,16 @@ int datagram_report_interface(int fd, int family);
 /*
  * Makes all ICMP errors about datagrams of a connected socket errors of its next call, those of routers, too; without it
  * only the peer's own are (ip(7), IP_RECVERR). Each must be discarded then, or the socket stays ready for ever. FAMILY is
- * that of the socket. Returns 0, or -1.
+ * that of the socket. At one that is not connected, errors are of any of its peers. Returns 0, or -1.
  */
 int datagram_report_errors(int fd, int family);
+
+/*
+ * Takes one ICMP error that waits at a socket for which errors are reported: a datagram of it to PEER did not arrive. LOCAL
+ * is the address that it was sent from, where destinations are reported, else of the family AF_UNSPEC; its port is unknown.
+ * Returns the error's number, or 0 without an error.
+ */
+int datagram_take_error(int fd, struct addr *peer, struct addr *local);
 
 /* Discards datagrams that wait at the socket: those that came before it was connected may be of any peer. A few at most. */
 void datagram_discard(int fd);

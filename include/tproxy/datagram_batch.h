@@ -34,6 +34,12 @@ int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigne
 int datagram_batch_receive_connected(
 	struct datagram_batch *batch, unsigned first, unsigned count, int fd);
 
+/*
+ * Lets the kernel put several datagrams of one size into a place, at a socket that is read by
+ * datagram_batch_receive_connected(): they leave as the datagrams that they were. Returns 0, or -1 where it cannot.
+ */
+int datagram_batch_join(int fd);
+
 /* The bytes of a place, and how many there are. */
 const void *datagram_batch_data(const struct datagram_batch *batch, unsigned place);
 size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place);

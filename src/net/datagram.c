@@ -13,6 +13,7 @@
 #include "datagram_message.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,8 +56,9 @@ int datagram_report_errors(int fd, int family)
 {
 	int on = 1;
 
-	if (family == AF_INET6)
-		return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+	/* One of IPv6 may have peers of IPv4, too. */
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on)) == -1)
+		return -1;
 	return setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
 }
 
@@ -74,6 +76,37 @@ void datagram_discard_errors(int fd)
 	for (int i = 0; i < DISCARDED_MAX; i++)
 		if (recvmsg(fd, &nothing, MSG_ERRQUEUE | MSG_DONTWAIT) == -1)
 			return;
+}
+
+static bool is_error(const struct cmsghdr *part)
+{
+	return (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR) ||
+	       (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR);
+}
+
+int datagram_take_error(int fd, struct addr *peer, struct addr *local)
+{
+	union {
+		char room[256];
+		struct cmsghdr aligned;
+	} control;
+	struct sockaddr_storage to = {0};
+	struct msghdr message = {.msg_name = &to,
+		.msg_namelen = sizeof(to),
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct sock_extended_err error = {0};
+
+	if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) == -1 ||
+		!addr_from_sockaddr(peer, (struct sockaddr *)&to))
+		return 0;
+	*local = addr_any(AF_UNSPEC);
+	datagram_read_destination(&message, local);
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part != NULL;
+		part = CMSG_NXTHDR(&message, part))
+		if (is_error(part))
+			memcpy(&error, CMSG_DATA(part), sizeof(error));
+	return (int)error.ee_errno;
 }
 
 static bool is_destination(const struct cmsghdr *part)

@@ -4,7 +4,8 @@
  * Datagrams of one size to one address, one behind the other, leave as one message, which the kernel cuts into datagrams
  * again as late as it can (UDP_SEGMENT, udp(7)): the way through the network's layers, which is most of what a datagram
  * costs, is gone once for all of them. Only the last may be shorter. What the kernel refuses so is sent one by one: it
- * cuts to no more than a packet, and not every interface can.
+ * cuts to no more than a packet, and not every interface can. A connected socket may get datagrams in the same form
+ * (UDP_GRO), in one place, from which they leave as they came.
  *
  * The trap: the kernel changes the headers. A received one has the lengths of its addresses where the room was, so these
  * are set anew before each call.
@@ -20,6 +21,9 @@
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
 #endif
 
 enum {
@@ -37,8 +41,10 @@ struct place {
 
 struct datagram_batch {
 	struct mmsghdr headers[DATAGRAM_BATCH_SIZE];
-	struct iovec parts
-		[DATAGRAM_BATCH_SIZE]; /* of one place each: those of neighbours make a message */
+	/* Of one place each; those of neighbours make a message. */
+	struct iovec parts[DATAGRAM_BATCH_SIZE];
+	size_t segments
+		[DATAGRAM_BATCH_SIZE]; /* how long each datagram of a place is but the last; 0: it has one */
 	struct place places[DATAGRAM_BATCH_SIZE];
 	char *data;
 };
@@ -85,6 +91,7 @@ static struct iovec *set_part(struct datagram_batch *batch, unsigned i)
 {
 	char *place = batch->data + (size_t)i * PLACE_ROOM;
 
+	batch->segments[i] = 0;
 	batch->parts[i] = (struct iovec){place + DATAGRAM_PREFIX_MAX, DATAGRAM_ROOM};
 	return &batch->parts[i];
 }
@@ -104,26 +111,49 @@ int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigne
 	return received;
 }
 
+int datagram_batch_join(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+}
+
+/* Notes the length of a place that was received from a connected socket, and how it is cut. */
+static void take_connected(struct datagram_batch *batch, unsigned place)
+{
+	struct mmsghdr *header = &batch->headers[place];
+	struct cmsghdr *part = CMSG_FIRSTHDR(&header->msg_hdr);
+	int size;
+
+	batch->parts[place].iov_len = header->msg_len;
+	if (part == NULL || part->cmsg_level != SOL_UDP || part->cmsg_type != UDP_GRO)
+		return;
+	memcpy(&size, CMSG_DATA(part), sizeof(size));
+	if (size > 0 && (size_t)size < header->msg_len)
+		batch->segments[place] = (size_t)size;
+}
+
 int datagram_batch_receive_connected(
 	struct datagram_batch *batch, unsigned first, unsigned count, int fd)
 {
 	struct mmsghdr *headers = &batch->headers[first];
-	ssize_t length;
 	int received;
 
+	for (unsigned i = 0; i < count; i++)
+		headers[i].msg_hdr = (struct msghdr){.msg_iov = set_part(batch, first + i),
+			.msg_iovlen = 1,
+			.msg_control = &batch->places[first + i].control,
+			.msg_controllen = CMSG_SPACE(sizeof(int))};
 	if (count == 1) {
-		length = recv(fd, set_part(batch, first)->iov_base, DATAGRAM_ROOM, MSG_DONTWAIT);
-		batch->parts[first].iov_len = length == -1 ? 0 : (size_t)length;
-		return length == -1 ? -1 : 1;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		struct iovec *part = set_part(batch, first + i);
+		ssize_t length = recvmsg(fd, &headers->msg_hdr, MSG_DONTWAIT);
 
-		headers[i].msg_hdr = (struct msghdr){.msg_iov = part, .msg_iovlen = 1};
+		headers->msg_len = length == -1 ? 0 : (unsigned)length;
+		received = length == -1 ? -1 : 1;
+	} else {
+		received = recvmmsg(fd, headers, count, MSG_DONTWAIT, NULL);
 	}
-	received = recvmmsg(fd, headers, count, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < received; i++)
-		batch->parts[first + (unsigned)i].iov_len = headers[i].msg_len;
+		take_connected(batch, first + (unsigned)i);
 	return received;
 }
 
@@ -195,9 +225,12 @@ static unsigned count_segments(const struct datagram_batch *batch, unsigned firs
 	size_t size = batch->parts[first].iov_len;
 	unsigned last = first;
 
+	if (batch->segments[first] != 0)
+		return 1;
 	while (size <= SEGMENT_MAX && last + 1 < end && last + 1 - first < SEGMENTS_MAX &&
 		batch->parts[last].iov_len == size && batch->parts[last + 1].iov_len > 0 &&
-		batch->parts[last + 1].iov_len <= size && has_the_same_way(batch, last + 1))
+		batch->parts[last + 1].iov_len <= size && batch->segments[last + 1] == 0 &&
+		has_the_same_way(batch, last + 1))
 		last++;
 	return last + 1 - first;
 }
@@ -206,12 +239,13 @@ static unsigned count_segments(const struct datagram_batch *batch, unsigned firs
 static void set_message(
 	struct datagram_batch *batch, struct mmsghdr *message, unsigned first, unsigned count)
 {
-	uint16_t size = (uint16_t)batch->parts[first].iov_len;
+	bool is_cut = batch->segments[first] != 0;
+	uint16_t size = (uint16_t)(is_cut ? batch->segments[first] : batch->parts[first].iov_len);
 	struct msghdr *header = &message->msg_hdr;
 	struct cmsghdr *part;
 
 	*header = batch->headers[first].msg_hdr;
-	if (count == 1)
+	if (count == 1 && !is_cut)
 		return;
 	header->msg_iovlen = count;
 	part = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
@@ -240,25 +274,54 @@ static unsigned send_one(struct datagram_batch *batch, unsigned place, int fd)
 		       : 1;
 }
 
+/* Sends the datagrams of one place one by one. Returns 1, or 0 where the first could not be sent. */
+static unsigned send_pieces(struct datagram_batch *batch, unsigned place, int fd)
+{
+	struct iovec piece = {batch->parts[place].iov_base, 0};
+	struct msghdr header = batch->headers[place].msg_hdr;
+	size_t left = batch->parts[place].iov_len, size = batch->segments[place];
+	unsigned sent = 0;
+
+	header.msg_iov = &piece;
+	for (; left > 0; left -= piece.iov_len) {
+		piece.iov_len = left < size ? left : size;
+		if (sendmsg(fd, &header, MSG_DONTWAIT) == -1 && sent == 0)
+			return 0;
+		sent = 1;
+		piece.iov_base = (char *)piece.iov_base + piece.iov_len;
+	}
+	return sent;
+}
+
+/* The places from FIRST on that could not leave as one message. */
+static unsigned send_singly(struct datagram_batch *batch, unsigned first, unsigned count, int fd)
+{
+	int sent;
+
+	if (batch->segments[first] != 0)
+		return send_pieces(batch, first, fd);
+	sent = sendmmsg(fd, &batch->headers[first], count, MSG_DONTWAIT);
+	return sent == -1 ? 0 : (unsigned)sent;
+}
+
 unsigned datagram_batch_send(struct datagram_batch *batch, unsigned first, unsigned end, int fd)
 {
 	struct mmsghdr messages[DATAGRAM_BATCH_SIZE];
 	unsigned counts[DATAGRAM_BATCH_SIZE], made = 0, places = 0;
 	int sent;
 
-	if (end - first == 1 && batch->headers[first].msg_hdr.msg_controllen == 0)
+	if (end - first == 1 && batch->segments[first] == 0 &&
+		batch->headers[first].msg_hdr.msg_controllen == 0)
 		return send_one(batch, first, fd);
 	for (unsigned place = first; place < end; place += counts[made++]) {
 		counts[made] = count_segments(batch, place, end);
 		set_message(batch, &messages[made], place, counts[made]);
 	}
 	sent = sendmmsg(fd, messages, made, MSG_DONTWAIT);
-	if (sent == -1 && made > 0 && counts[0] > 1 && is_of_the_message(errno)) {
-		places = counts[0];
-		sent = sendmmsg(fd, &batch->headers[first], places, MSG_DONTWAIT);
-		return sent == -1 ? 0 : (unsigned)sent;
-	}
-	for (int i = 0; i < sent; i++)
+	if (sent == -1 && made > 0 && (counts[0] > 1 || batch->segments[first] != 0) &&
+		is_of_the_message(errno))
+		return send_singly(batch, first, counts[0], fd);
+	for (unsigned i = 0; i < made && (int)i < sent; i++)
 		places += counts[i];
 	return places;
 }

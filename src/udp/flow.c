@@ -76,13 +76,35 @@ static void touch(struct flow *flow)
 	TAILQ_INSERT_TAIL(&group->list, flow, link);
 }
 
-/* A reply that cannot be sent is lost, and those behind it are not. */
+/* Whether the failed call met the fate of an earlier datagram (udp(7)). */
+static bool is_of_an_earlier_one(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EPROTO:
+	case EACCES:
+	case EMSGSIZE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A reply that cannot be sent is lost, and those behind it are not. The errors are other clients' mostly. */
 static void send_replies(struct flow_loop *loop)
 {
 	for (unsigned first = 0; first < loop->reply_count;) {
-		unsigned sent = datagram_batch_send(
-			loop->replies, first, loop->reply_count, loop->reply_socket->fd);
+		unsigned sent = 0;
 
+		errno = ECONNREFUSED;
+		for (int i = 0; i < ERRORS_MAX && sent == 0 && is_of_an_earlier_one(errno); i++)
+			sent = datagram_batch_send(
+				loop->replies, first, loop->reply_count, loop->reply_socket->fd);
 		for (unsigned i = first; i < first + sent; i++)
 			loop->reply_flows[i]->to_client += datagram_batch_length(loop->replies, i);
 		first += sent == 0 ? 1 : sent;
@@ -132,25 +154,6 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 
 /* --- from the server --- */
 
-/* Whether the failed call met the fate of an earlier datagram (udp(7)). */
-static bool is_of_an_earlier_one(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EPROTO:
-	case EACCES:
-	case EMSGSIZE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* As many in a second as Linux sends by itself (icmp_msgs_per_sec): a client's address may be anyone's. */
 static bool may_report(struct flow_loop *loop)
 {
@@ -164,10 +167,11 @@ static bool may_report(struct flow_loop *loop)
 }
 
 /*
- * Reports to the client what the network reported about its datagram, or what this host knows of the way. Without
- * CAP_NET_RAW that fails, and the client gets nothing.
+ * Reports an error of the network to the sender of a datagram, from where that was sent to. Without CAP_NET_RAW that fails,
+ * and the sender gets nothing.
  */
-static void pass_on(const struct flow *flow, int error)
+static void report_error(struct flow_loop *loop, int error, const struct addr *sender,
+	const struct addr *destination)
 {
 	enum unreachable what = UNREACHABLE_PORT;
 
@@ -177,8 +181,22 @@ static void pass_on(const struct flow *flow, int error)
 		what = UNREACHABLE_NETWORK;
 	else if (error != ECONNREFUSED)
 		return;
-	if (may_report(flow->set->loop))
-		unreachable_report(what, &flow->client, &flow->key.destination);
+	if (may_report(loop))
+		unreachable_report(what, sender, destination);
+}
+
+/* What the network reported about a datagram to the server, or what this host knows of the way. */
+static void pass_on(const struct flow *flow, int error)
+{
+	report_error(flow->set->loop, error, &flow->client, &flow->key.destination);
+}
+
+void flow_client_unreachable(const struct flow *flow, int error)
+{
+	struct addr local;
+
+	if (socket_local_address(flow->fd, &local))
+		report_error(flow->set->loop, error, &flow->server_address, &local);
 }
 
 /*
@@ -294,6 +312,7 @@ static enum reason open_flow(struct flow *flow)
 		&flow->server_address, &flow->noted, &failure);
 	if (flow->fd != -1) {
 		datagram_discard(flow->fd);
+		datagram_batch_join(flow->fd);
 		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
 				  addr_equal(&flow->server_address, destination);
 		datagram_report_errors(flow->fd, addr_family(&flow->server_address));

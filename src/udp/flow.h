@@ -167,6 +167,9 @@ struct flow *flow_begin(const struct flow_key *key);
  */
 bool flow_comes_back(struct flow *flow, unsigned interface);
 
+/* The network reported ERROR about replies to the flow's client: the server gets that report, about its own datagram. */
+void flow_client_unreachable(const struct flow *flow, int error);
+
 /* Relays datagrams of the flow's client, in the places of BATCH from FIRST to before END. */
 void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end);
 

@@ -30,7 +30,8 @@
 
 enum {
 	RETRY_MS = 50,
-	LAST_BATCHES = 64 /* are read before a socket is closed; a flood has no end */
+	ERRORS_MAX = 8,    /* are taken in one turn of the loop */
+	LAST_BATCHES = 64, /* are read before a socket is closed; a flood has no end */
 };
 
 size_t receivers_count(const struct config *config)
@@ -60,6 +61,7 @@ static int bind_receiver(const struct proxy *frontend, const struct bind *bind, 
 
 	if (fd != -1 &&
 		(datagram_report_destination(fd, family) == -1 ||
+			datagram_report_errors(fd, family) == -1 ||
 			(may_mirror(frontend) && datagram_report_interface(fd, family) == -1))) {
 		int error = errno;
 
@@ -241,12 +243,36 @@ static bool read_batch(struct receiver *receiver, int fd)
 	return count > 0;
 }
 
+/* Errors about replies: each flow's server gets those of its client. */
+static void take_errors(struct receiver *receiver, int fd)
+{
+	struct flow_key key = {.receiver = receiver};
+	const struct addr *bound = &receiver->bind->address;
+	int error;
+
+	for (int i = 0; i < ERRORS_MAX; i++) {
+		const struct flow *flow;
+
+		error = datagram_take_error(fd, &key.client, &key.destination);
+		if (error == 0)
+			return;
+		addr_unmap(&key.destination);
+		if (addr_family(&key.destination) == AF_UNSPEC)
+			key.destination = *bound;
+		addr_set_port(&key.destination, addr_port(bound));
+		flow = flow_table_find(&receiver->flows->loop->table, &key);
+		if (flow != NULL)
+			flow_client_unreachable(flow, error);
+	}
+}
+
 static void on_datagrams(evutil_socket_t fd, short what, void *arg)
 {
 	struct receiver_socket *socket = arg;
 
 	(void)what;
-	read_batch(socket->reader, fd);
+	if (!read_batch(socket->reader, fd))
+		take_errors(socket->reader, fd);
 }
 
 static int watch(struct receiver *receiver)

@@ -89,6 +89,8 @@ int main(int argc, char **argv)
 	inet_pton(AF_INET, argv[1], &proxy.sin_addr);
 	server = open_socket(argv[1], atoi(argv[3]));
 	fds = calloc((size_t)clients, sizeof(*fds));
+	if (fds == NULL)
+		errx(1, "no memory");
 	for (int i = 0; i < clients; i++) {
 		fds[i] = open_socket(argv[1], 0);
 		if (connect(fds[i], (struct sockaddr *)&proxy, sizeof(proxy)) == -1)
@@ -104,5 +106,6 @@ int main(int argc, char **argv)
 			err(1, "send");
 	}
 	printf("%.6f\n", now() - start);
+	free(fds);
 	return 0;
 }

@@ -154,6 +154,22 @@ def test_what_the_proxy_sends_is_refused_when_it_is_diverted_to_the_proxy_again(
     lab.client.connect(other).exchange()
 
 
+@requirement("TP-DST-15")
+@both_families
+@pytest.mark.parametrize("source", ["clientip", "client"])
+def test_what_comes_back_with_the_clients_address_makes_no_further_connection(lab, source):
+    """Its answers go to the client, who did not ask for them. So no connection is there that could be accepted."""
+    again, other = destinations(lab, 8080, 8081)[:2]
+    intercept(lab, source=source, nofile=MANY, **lab.wished("maxconn", maxconn=40), **lab.short_connect())
+    steering.intercept_own(lab, again, PORT)
+    before = counters.total(lab.proxy.namespace, "TcpActiveOpens")
+    how, data = lab.client.try_connect(again)
+    tries = counters.total(lab.proxy.namespace, "TcpActiveOpens") - before
+    assert how in ("eof", "reset", "refused") and not data
+    assert 1 <= tries <= TRIES, f"the proxy connected {tries} times for one client"
+    lab.client.connect(other).exchange()
+
+
 @requirement("TP-DST-12")
 @both_families
 @pytest.mark.parametrize("version", ["v1", "v2"])

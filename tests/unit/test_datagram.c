@@ -180,6 +180,32 @@ static void what_is_no_socket_reports_nothing(void **state)
 	close(file);
 }
 
+static void an_error_says_whose_datagram_it_was(void **state)
+{
+	struct addr nowhere, peer, local;
+	int fd = socket_open_datagrams(AF_INET), other = socket_open_datagrams(AF_INET);
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	struct addr from;
+
+	(void)state;
+	assert_true(addr_parse(&from, "127.0.0.3"));
+	assert_true(addr_parse(&nowhere, "127.0.0.4"));
+	assert_int_equal(bind(fd, &from.sa, addr_length(&from)), 0);
+	assert_int_equal(bind(other, &nowhere.sa, addr_length(&nowhere)), 0);
+	assert_true(socket_local_address(other, &nowhere));
+	close(other);
+	assert_int_equal(datagram_report_destination(fd, AF_INET), 0);
+	assert_int_equal(datagram_report_errors(fd, AF_INET), 0);
+	assert_int_equal(datagram_take_error(fd, &peer, &local), 0);
+	assert_int_equal(sendto(fd, "text", 4, 0, &nowhere.sa, addr_length(&nowhere)), 4);
+	assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
+	assert_int_equal(datagram_take_error(fd, &peer, &local), ECONNREFUSED);
+	assert_true(addr_equal(&peer, &nowhere));
+	assert_int_equal(addr_compare_ip(&local, &from), 0);
+	assert_int_equal(datagram_take_error(fd, &peer, &local), 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +215,7 @@ int main(void)
 		cmocka_unit_test(without_a_datagram_there_is_an_error),
 		cmocka_unit_test(a_source_that_is_no_ip_address_is_an_error),
 		cmocka_unit_test(what_is_no_socket_reports_nothing),
+		cmocka_unit_test(an_error_says_whose_datagram_it_was),
 	};
 
 	return cmocka_run_group_tests_name("datagram", tests, NULL, NULL);

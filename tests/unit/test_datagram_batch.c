@@ -339,6 +339,41 @@ static void what_cannot_leave_together_leaves_one_by_one(void **state)
 	close(sender);
 }
 
+/* Receives what came together into one place, and sends it on, with checksums or without. */
+static void assert_passes_on(int fd, const struct addr *here, bool can_be_cut)
+{
+	static const size_t lengths[] = {700, 700, 700, 3};
+	struct addr there;
+	int from = bound("127.0.0.2", &(struct addr){0}), to = bound("127.0.0.1", &there), on = 1;
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+	send_lengths(from, here, false, lengths, 4);
+	assert_int_equal(poll(&ready, 1, 10 * 1000), 1);
+	assert_int_equal(datagram_batch_receive_connected(batch, 50, 1, fd), 1);
+	assert_int_equal(datagram_batch_length(batch, 50), 2103);
+	datagram_batch_address(batch, 50, &there, NULL);
+	if (!can_be_cut)
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	assert_int_equal(datagram_batch_send(batch, 50, 51, fd), 1);
+	assert_lengths_arrive(to, lengths, 4);
+	close(from);
+	close(to);
+}
+
+static void datagrams_that_came_together_leave_as_they_were(void **state)
+{
+	struct addr here;
+	int fd = bound("127.0.0.1", &here);
+
+	(void)state;
+	setsockopt(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, &(int){0}, sizeof(int));
+	if (datagram_batch_join(fd) == -1)
+		skip();
+	assert_passes_on(fd, &here, true);
+	assert_passes_on(fd, &here, false);
+	close(fd);
+}
+
 static void a_full_batch_of_the_largest_packets_arrives(void **state)
 {
 	size_t lengths[DATAGRAM_BATCH_SIZE - 3];
@@ -441,6 +476,7 @@ int main(void)
 		TEST(datagrams_that_leave_together_stay_datagrams),
 		TEST(datagrams_of_one_size_to_one_address_leave_together),
 		TEST(what_cannot_leave_together_leaves_one_by_one),
+		TEST(datagrams_that_came_together_leave_as_they_were),
 		TEST(a_full_batch_of_the_largest_packets_arrives),
 		TEST(the_interface_is_reported_where_it_is_asked_for),
 		TEST(at_a_connected_socket_only_the_data_counts),

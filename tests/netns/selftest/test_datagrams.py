@@ -1,5 +1,6 @@
 """What tproxyd does with datagrams beyond the rows of TP-UDP: any address, several threads, its log and its end."""
 
+import errno
 import random
 import re
 import signal
@@ -193,6 +194,30 @@ def test_flows_are_logged_and_end_with_it(lab, start):
     line = daemon.lines(f"{client.local.address}:{client.local.port} [")[0]
     assert re.search(r"\] datagrams datagrams/s 0/0/\d+ 9 K- 1/1/0/0/0 0/0$", line)
     assert daemon.lines("ended: 1 sessions: shutdown 1; 8 bytes to servers, 9 to clients")
+
+
+@by_each
+@pytest.mark.parametrize("source", ["clientip", "client"])
+def test_a_server_learns_that_the_clients_port_is_unreachable(lab, start, source):
+    """It gets the error of a client that has gone, and the replies to others arrive."""
+    steering.divert_datagrams(lab)
+    steering.divert_icmp(lab)
+    server, other = Peer(lab.server, lab.server_endpoint, shared=True), Peer(lab.client)
+    start(f"{bracketed(lab.vip)} transparent", bracketed(lab.server_endpoint), source)
+    other.send(b"stays", lab.vip)
+    _, stays = server.receive()
+    for _ in range(3):
+        client = Peer(lab.client)
+        client.send(b"question", lab.vip)
+        _, seen = server.receive()
+        answering = Peer(lab.server, lab.server_endpoint, shared=True)
+        client.close()
+        answering.connect(seen)
+        answering.send(b"the client has gone")
+        assert answering.error() == errno.ECONNREFUSED
+        answering.close()
+        server.send(b"an answer", stays)
+        assert other.receive() == (b"an answer", lab.vip)
 
 
 @by_iptables

@@ -14,9 +14,11 @@ LARGEST = 1 << 16
 class Peer:
     """A datagram socket of a host."""
 
-    def __init__(self, host, local=None):
+    def __init__(self, host, local=None, shared=False):
+        """SHARED: with other sockets that are, and that are connected elsewhere."""
         local = local or Endpoint(host.address, 0)
         self.socket = host.socket(local.address, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)
         self.socket.bind(tuple(local))
         self.socket.settimeout(waiting.seconds)
         self.local = Endpoint(*self.socket.getsockname()[:2])
