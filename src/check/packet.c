@@ -148,8 +148,8 @@ static void report_shared_table(struct check *check, int family, const struct ne
 }
 
 /* The command makes no route in a table that leads to other hosts: it would replace one that they need. */
-static void report_no_local_route(
-	struct check *check, int family, unsigned table, const struct network_rule *rule)
+static void report_no_local_route(struct check *check, int family, unsigned table,
+	const struct network_rule *rule, const char *shared)
 {
 	const struct network *network = &check->snapshot->network;
 	struct addr everything = addr_any(family);
@@ -164,8 +164,8 @@ static void report_no_local_route(
 	finding = check_add(check, CHECK_IP_ROUTE, CHECK_MISSING, family_name(family),
 		"table %u has no `local` route that covers the proxy's packets%s", table,
 		taken ? ", and its routes lead to other hosts. Use another mark and table for the proxy (`tproxyctl plan --mark N --table N`)"
-		      : "");
-	if (taken)
+		      : shared);
+	if (taken || *shared != '\0')
 		return;
 	check_fix_local_route(finding, &everything, 0, table, NULL);
 	for (size_t i = 0; i < network->route_count; i++) {
@@ -247,9 +247,10 @@ static const struct network_rule *judge_routing(
 	unsigned table = rule != NULL ? rule->table : 0; /* 0: any table with a local route */
 	const struct network_route *route;
 	struct check_finding *finding;
+	char *shared;
 
 	if (rule == NULL) {
-		char *shared = describe_shared_mark(check, path, mark, UINT32_MAX);
+		shared = describe_shared_mark(check, path, mark, UINT32_MAX);
 
 		finding = check_add(check, CHECK_IP_RULE, CHECK_MISSING, family_name(family),
 			"`ip -%d rule` has no rule for mark 0x%x%s", family_version(family), mark,
@@ -267,8 +268,11 @@ static const struct network_rule *judge_routing(
 	}
 	if (route != NULL ? route->local : network_find_local_route(network, table, to) != NULL)
 		return rule;
-	report_no_local_route(
-		check, family, rule != NULL ? table : check_table_in_use(check, family), rule);
+	shared = rule != NULL ? describe_shared_mark(check, path, rule->mark, rule->mask)
+			      : text_copy("");
+	report_no_local_route(check, family,
+		rule != NULL ? table : check_table_in_use(check, family), rule, shared);
+	free(shared);
 	return NULL;
 }
 

@@ -236,6 +236,23 @@ static void nor_is_one_for_a_mark_of_the_hosts_own_packets(void **state)
 	assert_int_equal(found_about(CHECK_IP_RULE, CHECK_HARMFUL, PACKETS4)->command_count, 0);
 }
 
+static void nor_gets_such_a_mark_a_route_for_all_addresses(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host.routes[FOUR] =
+		"[{\"type\":\"2\",\"dst\":\"192.0.2.0/24\",\"dev\":\"lo\",\"table\":\"100\"},"
+		"{\"dst\":\"198.51.100.0/24\",\"dev\":\"client0\"},"
+		"{\"dst\":\"203.0.113.0/24\",\"dev\":\"server0\"}]";
+	host_more_rules(
+		TOOL_LEGACY, AF_INET, MANGLE("-A OUTPUT -j MARK --set-xmark 0x1/0xffffffff\n"));
+	host_judged();
+	finding = found_about(CHECK_IP_ROUTE, CHECK_MISSING, "IPv4");
+	assert_int_equal(finding->command_count, 0);
+	assert_non_null(strstr(finding->read, "Other packets have mark 0x1, too"));
+}
+
 /* Of two rules for the mark, ours is the one whose table delivers here. */
 static void a_rule_for_the_mark_into_another_table_is_not_ours(void **state)
 {
@@ -300,6 +317,7 @@ int main(void)
 		WITH(a_table_that_leads_to_others_gets_no_route),
 		WITH(a_table_that_others_look_into_gets_no_route),
 		WITH(a_rule_for_a_mark_that_others_have_is_not_moved),
+		WITH(nor_gets_such_a_mark_a_route_for_all_addresses),
 		WITH(nor_is_one_for_a_mark_of_the_hosts_own_packets),
 		WITH(a_rule_for_the_mark_into_another_table_is_not_ours),
 	};

@@ -5,6 +5,7 @@ A guest boots (lab.ctl.guest). Each boot has a lab of its own, so rules and rout
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lab.paths import ROOT
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
 
+NETWORKD = Path("/lib/systemd/system/systemd-networkd.service")
 # Debian's, in short: its start deletes all rules.
 NFTABLES = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft flush ruleset\n[Install]\nWantedBy=multi-user.target\n"
 UNIT = (ROOT / "contrib" / "tproxyd.service").read_text(encoding="utf-8")
@@ -93,3 +95,29 @@ def test_a_set_up_survives_a_reboot(tmp_path, firewall_tool, family):
         host.shut_down()
     with booted(disk, tmp_path / "third", firewall_tool, family) as (lab, host):
         assert "fwmark" not in host.well("ip", f"-{family}", "rule")
+
+
+def test_a_restart_of_networkd_leaves_the_set_up_in_place(tmp_path):
+    """It may delete rules of others when it starts, so the set-up is applied after each of its starts."""
+    guest.require()
+    if not NETWORKD.exists():
+        pytest.skip("absent: systemd-networkd is not installed")
+    disk = tmp_path / "disk"
+    enable(disk, tproxyd=UNIT)
+    (disk / "system" / "multi-user.target.wants" / "systemd-networkd.service").symlink_to(NETWORKD)
+    with booted(disk, tmp_path / "guest", "nft", 4) as (lab, host):
+        host.well("tproxyctl", "apply", "--persist", "--config", "/etc/tproxyd.cfg", "--firewall-tool", "nft")
+        host.well("systemctl", "daemon-reload")
+        host.well("systemctl", "start", "tproxyctl.service")
+        applied = since(host)
+        host.well("systemctl", "restart", "systemd-networkd.service")
+        host.well("systemctl", "start", "tproxyctl.service")  # waits for the restart that this has begun
+        assert since(host) != applied, "it was applied again"
+        lab.server.serve(lab.server_endpoint)
+        flow = lab.client.connect(lab.vip)
+        assert flow.peer_seen_by_server.address == lab.client.address
+
+
+def since(host):
+    """The id of the run of the service that applies the set-up."""
+    return host.well("systemctl", "show", "-p", "InvocationID", "tproxyctl.service")

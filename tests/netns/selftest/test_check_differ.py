@@ -8,8 +8,10 @@ import os
 
 import pytest
 
-from lab.ctl import differ
+from lab.ctl import bystanders, differ, necessity
 from lab.paths import BUILD
+from lab.peers.proxy import Implementation
+from lab.setup.lab import Lab
 
 FIRST = int(os.environ.get("DIFFER_SEED", "1"))
 COUNT = int(os.environ.get("DIFFER_HOSTS", "16"))
@@ -30,3 +32,17 @@ def test_check_says_what_the_kernel_does(seed):
 
 def test_a_seed_makes_the_same_host_again():
     assert [str(differ.make(seed)) for seed in range(50)] == [str(differ.make(seed)) for seed in range(50)]
+
+
+def test_what_the_host_itself_refuses_does_not_work():
+    """Neither a refusal at once nor an ICMP error: a fix that ends them ends nothing."""
+    lab = Lab(Implementation("tproxyd"), 4, "inline", "iptables", divert=False)
+    try:
+        trial = necessity.Trial(lab, necessity.Case(necessity.Change("ways", "", "", ""), "divert", 4, "iptables"))
+        every = {"client to server, forwarded", "client to the host", "host to client", "host to server"}
+        assert bystanders.reached(trial) == every
+        lab.topology.proxy.ip(f"rule add pref 5 iif lo to {lab.client.address} unreachable")
+        lab.topology.proxy.ip("rule add pref 6 iif client0 unreachable")
+        assert bystanders.reached(trial) == {"host to server"}
+    finally:
+        lab.close()
