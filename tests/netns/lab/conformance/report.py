@@ -114,8 +114,9 @@ def markdown(report):
     for group in [*dict.fromkeys(group_of.values()), "**all**"]:
         tallies = (_tally(column, group, group_of) for column in columns)
         lines.append(f"| {group} | {' | '.join(tallies)} |")
-    lines += ["", " · ".join(f"{verdict.SYMBOLS[word]} {word}" for word in verdict.VERDICTS), ""]
+    lines += ["", " · ".join(f"{sign} {word}" for sign, word in matrix.LEGEND.items()), ""]
     lines += [f"{_plain(sentence)}.  " for sentence in report["summary"]]
+    lines += ["", *(f"- {_plain(cause)}" for cause in matrix.causes(report))]
     lines += ["", *(f"- {_plain(reason)}" for reason in report["reasons"])]
     failed = [(column, cell) for column in columns for cell in column["cells"] if cell["message"] and _is_bad(cell)]
     if failed:
@@ -136,8 +137,7 @@ def _is_bad(cell):
 
 def _tally(column, group, group_of):
     cells = [cell for cell in column["cells"] if group in ("**all**", group_of[cell["requirement"]])]
-    found = matrix.counts(cells)
-    return " ".join(f"{verdict.SYMBOLS[word]}&nbsp;{number}" for word, number in found.items() if number)
+    return " ".join(f"{sign}&nbsp;{number}" for _, sign, number in matrix.tally(cells))
 
 
 def _failed(column, cell):
@@ -166,9 +166,14 @@ def _every_requirement(report, names):
     lines = ["", "<details><summary>Every requirement</summary>", ""]
     lines += [f"| requirement | level | text | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
     for each in report["requirements"]:
-        words = (matrix.shown(found[each["id"]]) if each["id"] in found else "" for found in cells)
+        words = (_in_words(found[each["id"]]) if each["id"] in found else "" for found in cells)
         lines.append(f"| {each['id']} | {each['level']} | {_plain(each['text'])} | {' | '.join(words)} |")
     return [*lines, "", "</details>"]
+
+
+def _in_words(cell):
+    partly = f" ({matrix.PARTLY} {cell['passed']} of {len(cell['tests'])} tests passed)" if matrix.is_partly_asked(cell) else ""
+    return matrix.shown(cell) + partly
 
 
 def _necessity(kept):

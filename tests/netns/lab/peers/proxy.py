@@ -231,6 +231,15 @@ class Proxy:
 
         waiting.until(rests, "the proxy has nothing to do")
 
+    def writes_to_a_full_pipe(self):
+        """Whether one of its tasks sleeps in a write to a pipe: what /proc/PID/wchan says, where the kernel has names (proc(5))."""
+        found = []
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError):  # it has ended meanwhile, or may not be looked at
+                    found.append(Path(f"/proc/{pid}/task/{task}/wchan").read_text(encoding="ascii"))
+        return any("pipe" in name and "read" not in name for name in found)
+
     def privileges(self):
         """(ids of users and groups, capabilities) of each of its processes, from /proc."""
         for pid in self.processes():
