@@ -201,9 +201,28 @@ def _plain(text):
 # The page
 
 
+def plain_table(report):
+    """What a browser without JavaScript shows: the sentences of the summary, and every verdict with its message."""
+    columns, rows = report["implementations"], report.get("requirements", [])
+    cells = [{each["requirement"]: each for each in column.get("cells", [])} for column in columns]
+    heads = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in ("Requirement", *(column["name"] for column in columns)))
+    lines = [f"<p>{html.escape(sentence)}.</p>" for sentence in report.get("summary", [])]
+    lines.append(f"<table><thead><tr>{heads}</tr></thead><tbody>")
+    for each in rows:
+        texts = [_plain_cell(found[each["id"]]) if each["id"] in found else "" for found in cells]
+        what = f'<th scope="row">{html.escape(each["id"])} {each["level"]}<br>{html.escape(each["text"])}</th>'
+        lines.append(f"<tr>{what}{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+def _plain_cell(cell):
+    message = "" if cell["verdict"] == verdict.PASS else matrix.one_line(cell["message"])
+    return html.escape(f"{matrix.symbol(cell)} {_in_words(cell)}" + (f": {message}" if message else ""))
+
+
 def page(report):
     data = json.dumps(report, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     names = ", ".join(column["name"] for column in report["implementations"])
-    template = TEMPLATE.read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8").replace("{{PLAIN}}", plain_table(report))
     head, _, tail = template.partition("{{DATA}}")
     return head.replace("{{TITLE}}", html.escape(f"Conformance: {names}")) + data.replace("\u2029", "\\u2029") + tail
