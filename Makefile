@@ -199,7 +199,7 @@ lint: deps-lint deps-test
 	@echo 'docs/SPEC.md is what the catalogue says'
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen \
+	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
 		tests/kernels/guest tests/netns/selftest/boot-systemd
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'

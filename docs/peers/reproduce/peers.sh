@@ -33,6 +33,10 @@ become() {
 		# shellcheck disable=SC2086 # one word a server
 		set -- pen -f -d -r -t 2 -p $run/pid -O transparent $vip $servers
 		;;
+	redir) # --transproxy, or with source=none from the proxy's own address
+		# shellcheck disable=SC2046 # an option or none
+		set -- redir -n -l debug $([ $source = none ] || echo --transproxy) $vip "$server"
+		;;
 	socat)
 		set -- socat -d -d -t 2 "TCP4-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
 			"$([ $source = none ] && echo "TCP4:$server" || echo "SYSTEM:exec socat -t 2 STDIO TCP4\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,pipes")"
