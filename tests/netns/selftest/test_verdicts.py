@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from lab import toml
-from lab.conformance import capabilities, deviations, evidence, matrix, requirements, verdict
+from lab.conformance import capabilities, deviations, evidence, matrix, requirements, verdict, wording
 from lab.exceptions import Absent, GuardFailed, Unsupported
 from lab.peers import http
 from lab.peers.proxy import Implementation, ProxyEnded
@@ -84,6 +84,19 @@ def unasked(*lacking):
 )
 def test_the_last_line_says_what_was_not_asked(cells, sentence):
     assert matrix.summary(report_on(*cells)) == [sentence]
+
+
+def test_a_cell_that_passed_where_it_was_asked_has_a_sign_of_its_own():
+    made = report_on(PASSED, [outcome(verdict.PASS), *unasked("ipv6")], unasked("ipv6"))["implementations"][0]["cells"]
+    assert matrix.tally(made) == [(verdict.PASS, "✓", 1), (verdict.UNSUPPORTED, matrix.PARTLY, 1), (verdict.UNSUPPORTED, "–", 1)]
+    assert set(matrix.LEGEND) == {matrix.PARTLY, *verdict.SYMBOLS.values()}
+
+
+def test_a_cause_that_many_rows_share_is_named_once():
+    same = [{**outcome(), "message": f"client {n} was reset [{wording.UNTRIED}; its log ends with: bind {n}: failed]"} for n in range(6)]
+    made = report_on(*([each] for each in same), [outcome()])
+    assert list(matrix.causes(made)) == [f"proxy0: 6 rows: {wording.UNTRIED}; its log ends with: bind 0: failed"]
+    assert not list(matrix.causes(report_on(*([each] for each in same[: matrix.SHARED - 1]))))
 
 
 def test_several_implementations_have_a_line_each():
