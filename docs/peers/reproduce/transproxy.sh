@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: transproxy.sh PEER  a client through a proxy that is to use the client's address: which address does the server see,
-#                            and how many connections does the proxy's host begin? redir; pen or tproxyd for comparison
+#                            and how many connections does the proxy's host begin? redir-transproxy; pen or tproxyd for comparison
 #
 # Expected: "came from 198.51.100.10". redir --transproxy ends the client and begins none: it binds the socket without
 # IP_TRANSPARENT. With TRACE=1 and an strace the calls are shown.
