@@ -282,3 +282,12 @@ def test_recorded_deviations_name_requirements_that_there_are():
 def test_the_evidence_of_a_test_with_a_long_name_has_a_folder_of_its_own():
     one, other = (evidence.folder_of(f"test_x.py::test_y[{'z' * 300}{number}]") for number in (1, 2))
     assert one != other and max(len(one.name), len(other.name)) <= 255
+
+
+def test_a_refused_scenario_is_told_by_its_fields():
+    scenario = {
+        "listeners": [{"address": "192.0.2.1", "port": 1, "transparent": True}, {"address": "192.0.2.1", "port": 2, "v6": "v6only"}],
+        "servers": [{"address": "203.0.113.1", "port": 3}],
+        **{"destination": "servers", "source": {"mode": "none"}, "protocol": "tcp", "timeouts": {"client": 3}, "threads": 1},
+    }
+    assert capabilities.unusual(scenario) == ["listener.transparent", "listener.v6", "threads", "timeouts.client"]

@@ -163,7 +163,9 @@ def _confirmed(item, needs):
     if not scenarios and not needs:
         return verdict.UNSUPPORTED, "the test had no scenario", []
     needed = capabilities.needed(scenarios[-1]) if scenarios else []
-    return verdict.confirmed(_claimed(item), [*needed, *needs])
+    word, why, lacking = verdict.confirmed(_claimed(item), [*needed, *needs])
+    fields = capabilities.unusual(scenarios[-1]) if scenarios and word == verdict.FAIL else []
+    return word, why + (f"; its fields besides addresses and ports: {', '.join(fields)}" if fields else ""), lacking
 
 
 def _unclaimed(item):

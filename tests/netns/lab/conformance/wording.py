@@ -21,7 +21,7 @@ SUBJECTS = {
     "flow.server.local": "the connection went to",
 }
 _ENDPOINT = re.compile(r"(?<![\w.:\[])(?:\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):\d+(?!\w)")
-UNTRIED = "the proxy tried no connection to a server"
+UNTRIED = "no attempt to connect reached the server's link"
 LONGEST_LINE = 200  # characters of a log's line
 BARE = ("", "timed out", "[Errno 110] Connection timed out", "[Errno 110] ETIMEDOUT")
 
