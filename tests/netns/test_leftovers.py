@@ -74,7 +74,7 @@ def assert_no_descriptor_is_left(proxy, run):
     proxy.await_rest()  # a worker that has not started yet has not opened its own
     before = proxy.descriptors_without_sessions()
     run(MANY)
-    waiting.until(lambda: proxy.descriptors() <= before, f"the proxy has {before} descriptors again")
+    proxy.await_descriptors(before)
 
 
 @requirement("TP-OPS-30")

@@ -174,6 +174,18 @@ class Proxy:
         """How many descriptors they hold."""
         return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
 
+    def await_descriptors(self, most):
+        """Wait until they hold no more than `most`. It may last as long as the number falls: thousands of processes end slowly."""
+        lowest = self.descriptors() + 1
+
+        def falls():
+            self.check()
+            now = self.descriptors()
+            return [now] if now < lowest else []
+
+        while lowest > most:
+            (lowest,) = waiting.until(falls, f"the proxy has {most} descriptors again")
+
     def descriptors_without_sessions(self):
         """The descriptors that they keep between sessions: the smallest number that is seen once all have ended."""
         waiting.until(lambda: not self.host.sockets("ESTABLISHED"), "the sessions have ended")
