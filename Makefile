@@ -202,7 +202,7 @@ lint: deps-lint deps-test
 	@echo 'manual pages format without a warning'
 	@for page in man/*.8; do man --warnings -E UTF-8 -l $$page 2>&1 >/dev/null | sed "s|^|$$page: |"; done | ( ! grep . )
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen \
+	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
 		tests/kernels/guest tests/netns/selftest/boot-systemd
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'

@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+import secrets
 
 import pytest
 
@@ -10,6 +11,8 @@ from lab.conformance.requirements import requirement
 from lab.netns import counters
 from lab.netns.endpoint import Endpoint
 from lab.peers import proxy_protocol
+from lab.peers.controls import shown_before
+from lab.peers.hosts import TOKEN
 from lab.setup import steering
 from lab.setup.variants import both_families
 
@@ -176,6 +179,10 @@ def test_what_comes_back_with_the_clients_address_makes_no_further_connection(la
 def test_no_connection_is_made_to_an_address_that_no_server_can_have(lab, version):
     """A PROXY header can name one; no packet with such a destination comes this far."""
     intercept(lab, source="none", fields={"proxy_protocol": version})
+    usual, token = destinations(lab, 8080)[0], secrets.token_bytes(TOKEN)
+    with shown_before("a client with another destination is served"):
+        there = proxy_protocol.connect(lab, proxy_protocol.write(version, Endpoint(lab.client.address, 4001), usual), token)
+        lab.server.take(token, there)
     program = lab.proxy.listen(Endpoint(LOOPBACK[lab.family], PROGRAM))
     client = Endpoint(lab.client.address, 4000)
     for address in NOWHERE[lab.family]:

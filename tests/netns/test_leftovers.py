@@ -7,6 +7,7 @@ import pytest
 from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.peers import proxy_protocol, stream
+from lab.peers.controls import must_serve_header
 from lab.peers.proxy_protocol import good
 from lab.setup.variants import each_end
 
@@ -53,6 +54,7 @@ def test_resets_leave_no_descriptor_behind(lab, closer, reader, moment):
 @pytest.mark.parametrize("how", ["finish", "reset"])
 def test_clients_that_leave_within_their_header_leave_no_descriptor_behind(lab, version, how):
     proxy = lab.serve(None, [lab.listener(proxy_protocol=version)])
+    must_serve_header(lab, version)
     header = good(f"{version}-tcp4")[0]
 
     def leave(count):
@@ -72,7 +74,7 @@ def assert_no_descriptor_is_left(proxy, run):
     proxy.await_rest()  # a worker that has not started yet has not opened its own
     before = proxy.descriptors_without_sessions()
     run(MANY)
-    waiting.until(lambda: proxy.descriptors() <= before, f"the proxy has {before} descriptors again")
+    proxy.await_descriptors(before)
 
 
 @requirement("TP-OPS-30")

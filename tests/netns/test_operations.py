@@ -17,6 +17,7 @@ from lab.exceptions import Absent, GuardFailed
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
 from lab.peers import stream
+from lab.peers.controls import shown_before
 from lab.peers.flood import Flood
 from lab.peers.flow import Flow
 from lab.peers.hosts import TOKEN, bound_transparently
@@ -48,9 +49,20 @@ def test_sigterm_stops_at_once(lab):
     flow = lab.client.connect(lab.vip)
     proxy.signal(signal.SIGTERM)
     proxy.await_end()
-    assert flow.client.ending()[0] in ("eof", "reset")
-    assert flow.server.ending()[0] in ("eof", "reset")
+    for side in ("client", "server"):
+        assert ends_by_a_signal(proxy, getattr(flow, side), side)
     assert lab.client.try_connect(lab.vip)[0] in GONE
+
+
+def ends_by_a_signal(proxy, end, side):
+    try:
+        return end.ending()[0] in ("eof", "reset")
+    except TimeoutError:
+        running = len(proxy.processes())
+        raise TimeoutError(
+            f"waited {waiting.seconds:g} s after SIGTERM, and the {side}'s connection did not end; "
+            f"{running} process{'es' if running != 1 else ''} of the proxy still run{'s' if running == 1 else ''}"
+        ) from None
 
 
 @requirement("TP-OPS-02")
@@ -284,23 +296,39 @@ def test_the_place_of_a_client_that_resets_while_its_server_is_silent_is_free(la
 def test_a_full_log_that_is_never_read_delays_neither_clients_nor_the_stop(lab, log):
     """With `default` the configuration has no log settings; otherwise it is the adapter's usual one."""
     fields = {} if log == "sessions" else {"log": log}
+    with shown_before("with a log that is read, clients are refused and served"):
+        usual = lab.serve(**fields)
+        serve_after_refusals(lab, lab.vip, AT_ONCE)
+        usual.stop()
+    again = Endpoint(lab.vip.address, lab.vip.port + 1)  # whether the same port can be used at once is another requirement's
     with unread_pipe() as (pipe, fill):
-        proxy = lab.serve(output=pipe, **fields)
-        lab.server.refuse()
-        fill()
-        refuse_clients(lab)
-        lab.server.serve(lab.server_endpoint)
-        lab.client.connect(lab.vip).exchange()
-        proxy.signal(signal.SIGTERM)
-        proxy.await_end()
+        proxy = lab.serve(listeners=[lab.listener(again)], output=pipe, **fields)
+        with named_as_a_full_log(proxy):
+            serve_after_refusals(lab, again, REFUSALS, fill)
+            proxy.signal(signal.SIGTERM)
+            proxy.await_end()
 
 
-def refuse_clients(lab):
-    """Many clients are refused, some at a time: a proxy may try a server again and again before it refuses a client."""
+@contextlib.contextmanager
+def named_as_a_full_log(proxy):
+    """What fails within fails because of the log: it worked with a log that was read."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError) as problem:
+        where = "the proxy is blocked in a write to it" if proxy.writes_to_a_full_pipe() else "a log that is read delays nothing"
+        raise type(problem)(f"standard error is full, and {where}: {problem}") from None
+
+
+def serve_after_refusals(lab, vip, count, before=lambda: None):
+    """Many clients are refused, some at a time: a proxy may try a server again and again before it refuses one. Then one is served."""
+    lab.server.refuse()
+    before()
     with futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in range(REFUSALS // AT_ONCE):
-            for how, data in pool.map(lambda _: lab.client.try_connect(lab.vip), range(AT_ONCE)):
+        for _ in range(count // AT_ONCE):
+            for how, data in pool.map(lambda _: lab.client.try_connect(vip), range(AT_ONCE)):
                 assert how in ("eof", "reset") and not data
+    lab.server.serve(lab.server_endpoint)
+    lab.client.connect(vip).exchange()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from lab import waiting
 from lab.conformance.requirements import requirement
 from lab.netns.endpoint import Endpoint
 from lab.peers import proxy_protocol
+from lab.peers.controls import must_serve_header
 from lab.peers.flow import Flow
 from lab.peers.hosts import TOKEN
 from lab.peers.proxy_protocol import bad, good, write
@@ -145,18 +146,21 @@ def assert_whole_wherever_it_is_cut(lab, proxy, header):
 @requirement("TP-PP-06")
 def test_a_malformed_line_ends_the_connection(lab):
     accepting_for_a_moment(lab, "v1")
+    must_serve_header(lab, "v1")
     assert taken(lab, bad("v1")) == []
 
 
 @requirement("TP-PP-07")
 def test_a_malformed_binary_header_ends_the_connection(lab):
     accepting_for_a_moment(lab, "v2")
+    must_serve_header(lab, "v2")
     assert taken(lab, bad("v2")) == []
 
 
 @requirement("TP-PP-17")
 def test_a_line_with_a_value_that_cannot_be_ends_the_connection(lab):
     accepting_for_a_moment(lab, "v1")
+    must_serve_header(lab, "v1")
     assert served(lab, bad("value-v1")) == []
 
 
@@ -164,6 +168,7 @@ def test_a_line_with_a_value_that_cannot_be_ends_the_connection(lab):
 @versions
 def test_a_client_without_a_header_is_not_served(lab, version):
     accepting_for_a_moment(lab, version)
+    must_serve_header(lab, version)
     assert served(lab, bad("none")) == []
 
 
@@ -171,6 +176,7 @@ def test_a_client_without_a_header_is_not_served(lab, version):
 @versions
 def test_a_client_that_sends_no_header_or_half_of_one_is_ended(lab, version):
     accepting(lab, version, timeouts=WITHIN)
+    must_serve_header(lab, version)
     half = good(f"{version}-tcp4")[0].data[:20]
     for client in [proxy_protocol.connect(lab, b""), proxy_protocol.connect(lab, half)]:
         assert client.ending()[1] == b""
@@ -284,6 +290,7 @@ def test_a_malformed_binary_header_ends_the_connection_before_any_timeout(lab):
 def assert_each_ends(lab, version, headers):
     """No byte that may follow makes these headers right. So the proxy has nothing to wait for, and no timeout ends them here."""
     lab.serve(None, [lab.listener(proxy_protocol=version)])
+    must_serve_header(lab, version)
     for header in headers:
         client = proxy_protocol.connect(lab, header.data + secrets.token_bytes(TOKEN))
         how, data = client.ending()

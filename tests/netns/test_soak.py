@@ -89,7 +89,7 @@ def test_four_thousand_connections_at_the_same_time_all_work(lab, share):
         flow.exchange(16)
     for flow in flows:
         flow.close()
-    waiting.until(lambda: proxy.descriptors() <= before, f"{before} descriptors again")
+    proxy.await_descriptors(before)
 
 
 @requirement("TP-OPS-29")

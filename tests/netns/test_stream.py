@@ -95,7 +95,14 @@ def test_a_reset_arrives_as_a_reset(lab, relay, closer, reader):
     flow.exchange()
     breaker, other = ends(flow, closer, reader)
     breaker.reset()
-    assert other.ending() == ("reset", b"")
+    assert_reset(other, reader)
+
+
+def assert_reset(end, name):
+    """A connection ends by a reset, without a byte before it; `name` says whose it is."""
+    how, data = end.ending()
+    assert how == "reset", f"the reset arrived as {how} at the {name}, expected a reset"
+    assert not data, f"{len(data)} bytes came to the {name} that the other side did not send"
 
 
 @requirement("TP-STREAM-06")
@@ -361,7 +368,7 @@ def test_a_session_ends_when_its_client_resets_while_the_server_is_silent(lab, l
     with proxy.paused():
         leaves.send(last_words)
         leaves.reset()
-    waiting.until(lambda: lab.proxy.attempts() == earlier, "the proxy tries to connect for the one that stays alone")
+    waiting.until(lambda: lab.proxy.attempts() == earlier, "its attempt for the client that has reset ends")
 
 
 @requirement("TP-STREAM-23")
@@ -441,7 +448,7 @@ def test_a_reset_after_the_other_sides_end_arrives_as_a_reset(lab, relay, closer
     fails.send(sent)
     assert waits.receive(len(sent)) == sent
     fails.reset()
-    assert waits.ending() == ("reset", b"")
+    assert_reset(waits, closer)
 
 
 @requirement("TP-STREAM-29")
@@ -489,7 +496,7 @@ def test_a_reset_that_meets_bytes_arrives_as_a_reset(lab, relay, closer, reader)
         other.send(b"bytes for a side that is gone")
         waiting.until(lambda: not other.unacknowledged(), "the bytes are at the proxy's host")
         reset_while_paused(lab, flow, breaker)
-    assert other.ending() == ("reset", b"")
+    assert_reset(other, reader)
 
 
 @requirement("TP-STREAM-05")
@@ -505,7 +512,7 @@ def test_a_reset_that_meets_the_other_sides_end_arrives_as_a_reset(lab, relay, c
         waits.finish()
         waiting.until(lambda: not waits.unacknowledged(), "the end is at the proxy's host")
         reset_while_paused(lab, flow, fails)
-    assert waits.ending() == ("reset", b"")
+    assert_reset(waits, closer)
     bystander.exchange()
 
 
@@ -531,7 +538,7 @@ def test_a_reset_behind_bytes_reaches_a_slow_reader(lab, relay, closer, reader):
     waiting.until(lambda: not breaker.unacknowledged(), "all of it has reached the proxy's host")
     breaker.reset()
     how, _ = slow.ending()  # whether all bytes come is another requirement's
-    assert how == "reset", f"the reset arrived as {how}"
+    assert how == "reset", f"the reset arrived as {how} at the {reader}, expected a reset"
 
 
 @requirement("TP-STREAM-10")

@@ -6,7 +6,7 @@
 #   start PEER    run it beside the script, as $pid; what it logs is in $log
 #   stop          end it
 #
-# hitch, varnish and shadowsocks-libev connect from the proxy's own address.
+# hitch, redir, varnish and shadowsocks-libev connect from the proxy's own address.
 #
 # What a script may set after that: $servers, empty for the client's own destination (trafficserver, haproxy, v2ray and
 # shadowsocks-libev); $under, a
@@ -33,6 +33,8 @@ become() {
 		# shellcheck disable=SC2086 # one word a server
 		set -- pen -f -d -r -t 2 -p $run/pid -O transparent $vip $servers
 		;;
+	redir) set -- redir -n -l debug $vip "$server" ;;
+	redir-transproxy) set -- redir -n -l debug --transproxy $vip "$server" ;;
 	socat)
 		set -- socat -d -d -t 2 "TCP4-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
 			"$([ $source = none ] && echo "TCP4:$server" || echo "SYSTEM:exec socat -t 2 STDIO TCP4\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,pipes")"

@@ -32,6 +32,7 @@ def published(name):
 TOOLS = {
     "adapter-template": {"jq": "jq", "socat": "socat"},
     "pen": {"jq": "jq", "pen": "pen"},
+    "redir": {"jq": "jq", "redir": "redir"},
     "shadowsocks-libev": {"ss-redir": "shadowsocks-libev"},
     "stunnel4": {"stunnel4": "stunnel4"},
     "trafficserver": {"traffic_server": "trafficserver"},

@@ -65,6 +65,21 @@ def test_an_ipv6_listener_that_is_not_transparent_fails(tmp_path):
     assert found == {"TP-BIND-01": {verdict.FAIL}}
 
 
+# Rows that no connection to a server stands behind: about listeners, the start, the stop, and the host alone.
+WITHOUT_A_SERVER = {
+    *("TP-BIND-07", "TP-BIND-08", "TP-HOST-01", "TP-HOST-04"),
+    *("TP-OPS-05", "TP-OPS-23", "TP-OPS-24"),
+}
+
+
+@pytest.mark.long
+def test_a_proxy_that_never_connects_passes_no_row_about_servers(tmp_path):
+    """It ends every client at once, as it should where a server refuses: so such a row has to see the attempt first."""
+    everything = {row.id for row in requirements.load() if not row.withdrawn}
+    found = verdicts("never-connects", everything - WITHOUT_A_SERVER, tmp_path, patience="4")
+    assert not [each for each, seen in sorted(found.items()) if verdict.PASS in seen]
+
+
 @pytest.mark.long
 def test_the_suite_passes_the_one_without_a_defect(tmp_path):
     everything = set().union(*NAMED.values())

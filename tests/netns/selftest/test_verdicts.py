@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from lab import toml
-from lab.conformance import capabilities, deviations, evidence, matrix, requirements, verdict
+from lab.conformance import capabilities, deviations, evidence, matrix, requirements, verdict, wording
 from lab.exceptions import Absent, GuardFailed, Unsupported
 from lab.peers import http
 from lab.peers.proxy import Implementation, ProxyEnded
@@ -57,21 +57,25 @@ def unasked(*lacking):
         ([PASSED, FAILED], "1 of 2 MUSTs passed; 1 failed"),
         (
             [PASSED, unasked("bind"), unasked("udp", "bind"), unasked("udp"), unasked("udp")],
-            "1 of 5 MUSTs passed; 4 were not asked, because the implementation does not claim: udp (3), bind (2)",
+            "1 of 5 MUSTs passed; 4 were not asked, for want of one claim (udp 2, bind 1) or of several (1)",
         ),
         (
             [PASSED, unasked("a", "b", "c", "d", "e", "f", "g")],
-            "1 of 2 MUSTs passed; 1 was not asked, because the implementation does not claim: "
-            "a (1), b (1), c (1), d (1), e (1) and 2 more",
+            "1 of 2 MUSTs passed; 1 was not asked, for want of several claims each",
         ),
-        ([PASSED, unasked()], "1 of 2 MUSTs passed; 1 was not asked, because the adapter refused it (status 78)"),
+        (
+            [PASSED, *(unasked(name) for name in "abcdefgg"), unasked()],
+            "1 of 10 MUSTs passed; 9 were not asked, for want of one claim (g 2, a 1, b 1, c 1, d 1, 2 other claims 2) "
+            "or for a reason that the row names (1)",
+        ),
+        ([PASSED, unasked()], "1 of 2 MUSTs passed; 1 was not asked, for a reason that the row names (1)"),
         (
             [PASSED, HOST_ALONE, unasked("bind")],
-            "1 of 2 MUSTs passed; 1 was not asked, because the implementation does not claim: bind (1); "
-            "1 more is about the host alone",
+            "1 of 2 MUSTs passed; 1 was not asked, for want of one claim (bind 1); "
+            "1 more is about the host alone, and not counted",
         ),
         ([PASSED, [outcome(verdict.PASS), *unasked("ipv6")]], "1 of 2 MUSTs passed; 1 was asked only in part, "
-         "because the implementation does not claim: ipv6 (1)"),
+         "for want of one claim (ipv6 1)"),
         ([PASSED, [outcome(verdict.ABSENT)]], "1 of 2 MUSTs passed; 1 could not be tried here (ABSENT)"),
         ([PASSED, []], "1 of 2 MUSTs passed; 1 was not run"),
         ([PASSED, [outcome(verdict.ERROR)]], "1 of 2 MUSTs passed; 1 has no verdict (BLOCKED or ERROR)"),
@@ -80,6 +84,19 @@ def unasked(*lacking):
 )
 def test_the_last_line_says_what_was_not_asked(cells, sentence):
     assert matrix.summary(report_on(*cells)) == [sentence]
+
+
+def test_a_cell_that_passed_where_it_was_asked_has_a_sign_of_its_own():
+    made = report_on(PASSED, [outcome(verdict.PASS), *unasked("ipv6")], unasked("ipv6"))["implementations"][0]["cells"]
+    assert matrix.tally(made) == [(verdict.PASS, "✓", 1), (verdict.UNSUPPORTED, matrix.PARTLY, 1), (verdict.UNSUPPORTED, "–", 1)]
+    assert set(matrix.LEGEND) == {matrix.PARTLY, *verdict.SYMBOLS.values()}
+
+
+def test_a_cause_that_many_rows_share_is_named_once():
+    same = [{**outcome(), "message": f"client {n} was reset [{wording.UNTRIED}; its log ends with: bind {n}: failed]"} for n in range(6)]
+    made = report_on(*([each] for each in same), [outcome()])
+    assert list(matrix.causes(made)) == [f"proxy0: 6 rows: {wording.UNTRIED}; its log ends with: bind 0: failed"]
+    assert not list(matrix.causes(report_on(*([each] for each in same[: matrix.SHARED - 1]))))
 
 
 def test_several_implementations_have_a_line_each():
@@ -265,3 +282,12 @@ def test_recorded_deviations_name_requirements_that_there_are():
 def test_the_evidence_of_a_test_with_a_long_name_has_a_folder_of_its_own():
     one, other = (evidence.folder_of(f"test_x.py::test_y[{'z' * 300}{number}]") for number in (1, 2))
     assert one != other and max(len(one.name), len(other.name)) <= 255
+
+
+def test_a_refused_scenario_is_told_by_its_fields():
+    scenario = {
+        "listeners": [{"address": "192.0.2.1", "port": 1, "transparent": True}, {"address": "192.0.2.1", "port": 2, "v6": "v6only"}],
+        "servers": [{"address": "203.0.113.1", "port": 3}],
+        **{"destination": "servers", "source": {"mode": "none"}, "protocol": "tcp", "timeouts": {"client": 3}, "threads": 1},
+    }
+    assert capabilities.unusual(scenario) == ["listener.transparent", "listener.v6", "threads", "timeouts.client"]

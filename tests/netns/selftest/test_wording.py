@@ -8,7 +8,7 @@ import pytest
 from lab import waiting
 from lab.conformance import wording
 from lab.netns.endpoint import Connection, Endpoint
-from lab.peers import stream
+from lab.peers import log_lines, stream
 from lab.peers.proxy import ProxyEnded, about_log
 
 pytestmark = pytest.mark.suite
@@ -130,7 +130,7 @@ def test_a_bare_timeout_says_what_was_waited_for(pair):
     "scenario, end",
     [
         ({"timeouts": {"connect": 700, "client": 900}}, " (timeouts of the scenario: connect 700 ms, client 900 ms)"),
-        ({}, " (the scenario has no timeouts)"),
+        ({}, ""),
         (None, ""),
     ],
 )
@@ -142,3 +142,61 @@ def test_an_empty_log_is_said_to_be_empty():
     assert about_log("") == "its log is empty"
     assert about_log("one\n") == "its log:\none\n"
     assert issubclass(ProxyEnded, AssertionError)
+
+
+@pytest.mark.parametrize(
+    "tried, log, end",
+    [
+        (True, "", ""),
+        (False, "", f" [{wording.UNTRIED}]"),
+        (False, "start\nbind: no such address\n\n", f" [{wording.UNTRIED}; its log ends with: bind: no such address]"),
+        (True, "x" * 300, f" [its log ends with: {'x' * wording.LONGEST_LINE}]"),
+    ],
+)
+def test_a_message_ends_with_the_last_words_of_the_proxy(tried, log, end):
+    assert wording.with_context("the client was reset\nmore", tried, log) == f"the client was reset{end}\nmore"
+
+
+def test_a_message_that_shows_the_log_does_not_repeat_it():
+    assert wording.with_context("it ended; its log:\na", True, "a") == "it ended; its log:\na"
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("203.0.113.20:80 waited 8 s for a byte from 198.51.100.10:7", "203.0.113.20:80 (the server) waited 8 s for a byte from 198.51.100.10:7"),
+        ("[2001:db8::1]:80 waited", "[2001:db8::1]:80 waited"),
+        ("no connection came", "no connection came"),
+    ],
+)
+def test_who_waited_is_named_by_its_host(text, named):
+    assert wording.naming_the_first(text, ROLES) == named
+
+
+def test_an_end_of_a_closed_connection_says_who_closed_it(pair):
+    one, other = pair
+    other.reset()
+    waiting.until(lambda: waiting.ended(one.socket, 0), "the reset has come")
+    with pytest.raises(ConnectionError, match="could not end its direction: the proxy had closed the connection before"):
+        one.finish()
+
+
+def test_a_stream_that_is_too_short_says_how_much_came(pair):
+    pair[1].send(b"123")
+    pair[1].finish()
+    with pytest.raises(ConnectionError, match="1 bytes short of 4: .* got 3 of 4 from the proxy, and then its end"):
+        pair[0].receive(4)
+
+
+@pytest.mark.parametrize(
+    "log, named",
+    [
+        ("listening on 192.0.2.9:81\nbind: no such address\n", False),  # as always, and nothing about the address
+        ("listening on 192.0.2.9:81\ncannot bind 192.0.2.9:81\n", True),
+        ("cannot bind 192.0.2.7\n", False),
+        ("[77] listening on 192.0.2.9:81\n", False),  # another process's number
+    ],
+)
+def test_a_line_that_a_start_writes_anyway_is_no_message_of_a_failure(log, named):
+    usual = "listening on 198.51.100.1:82\n[12] listening on 198.51.100.1:82\n"
+    assert bool(log_lines.of_failure(log, "192.0.2.9", usual, "198.51.100.1")) == named

@@ -161,6 +161,20 @@ CAPABILITIES = (
 NAMES = tuple(row.name for row in CAPABILITIES)
 
 
+_USUAL = {"listener.address", "listener.port", "server.address", "server.port", "source.mode", "destination", "protocol"}
+
+
+def unusual(scenario):
+    """The fields of a scenario that a plain one does not have, as `timeouts.client`, sorted."""
+    lists, objects = {"listeners": "listener", "servers": "server", "rules": "rule"}, ("source", "timeouts")
+    found = set()
+    for name, value in scenario.items():
+        parts = value if name in lists else [value] if name in objects else []
+        found |= {f"{lists.get(name, name)}.{field}" for part in parts for field in part}
+        found |= set() if name in lists or name in objects else {name}
+    return sorted(found - _USUAL)
+
+
 def needed(scenario):
     """Names of the capabilities that a scenario needs."""
     return [row.name for row in CAPABILITIES if row.needs and row.needs(scenario)]

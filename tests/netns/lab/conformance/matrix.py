@@ -5,13 +5,17 @@ data here are plain dictionaries in the format of fixtures/schema/report.schema.
 the data that decided the result.
 """
 
+import re
 import shlex
 from collections import Counter
 
-from lab.conformance import deviations, verdict
+from lab.conformance import deviations, verdict, wording
 from lab.peers.http import ONLY_HTTP
 
 FORMAT = 2
+PARTLY = "◐"  # the sign of a cell that passed where it was asked
+SHARED = 5  # cells with one cause, from which on a summary names it
+_NUMBER = re.compile(r"[0-9a-f]*[0-9][0-9a-f.:]*")
 NAMED = 5  # capabilities that a sentence of the summary names; reports list all
 
 
@@ -79,6 +83,43 @@ def shown(each):
     return "FAIL (known)" if each["known"] else each["verdict"]
 
 
+def is_partly_asked(each):
+    """Whether some tests of a cell passed, and the others were not asked because a claim is missing."""
+    return each["verdict"] == verdict.UNSUPPORTED and each["passed"] > 0
+
+
+def symbol(each):
+    return PARTLY if is_partly_asked(each) else verdict.SYMBOLS[each["verdict"]]
+
+
+def tally(column):
+    """[(verdict, symbol, number of cells)] of a column, from good to bad, with a row of their own for those asked in part."""
+    found = Counter((each["verdict"], symbol(each)) for each in column)
+    order = [(word, sign) for word in verdict.VERDICTS for sign in (PARTLY, verdict.SYMBOLS[word])]
+    return [(word, sign, found[word, sign]) for word, sign in order if found[word, sign]]
+
+
+LEGEND = {PARTLY: "passed where it was asked", **{sign: word for word, sign in verdict.SYMBOLS.items()}}
+
+
+def causes(report):
+    """One sentence for each message that at least SHARED cells of an implementation have in common."""
+    for column in report["implementations"]:
+        bad = [each["message"] for each in column["cells"] if each["verdict"] in (verdict.FAIL, verdict.BLOCKED) and each["message"]]
+        by_cause = {}
+        for message in bad:
+            by_cause.setdefault(_NUMBER.sub("#", _cause(message)), []).append(_cause(message))
+        for same in sorted(by_cause.values(), key=len, reverse=True):
+            if len(same) >= SHARED:
+                yield f"{column['name']}: {len(same)} rows: {same[0]}"
+
+
+def _cause(message):
+    """What a message may share with others: that the proxy tried no connection, with its last words, or its first line."""
+    first = one_line(message)
+    return first[first.index(wording.UNTRIED) :].rstrip("]") if wording.UNTRIED in first else first
+
+
 def is_host_alone(each):
     """Whether a cell passed without a proxy: its tests are about the host, so it is no pass of the implementation."""
     return each["verdict"] == verdict.PASS and not any(test["proxies"] for test in each["tests"])
@@ -123,7 +164,7 @@ def summary(report):
     musts = {each["id"] for each in report["requirements"] if each["level"] == "MUST"}
     columns = report["implementations"]
     limited = f" ({', '.join(limits(report['selection']))})" if any(limits(report["selection"])) else ""
-    texts = [_sentence([each for each in column["cells"] if each["requirement"] in musts]) + limited for column in columns]
+    texts = [_sentence([each for each in column["cells"] if each["requirement"] in musts], limited) for column in columns]
     return texts if len(columns) == 1 else [f"{column['name']}: {text}" for column, text in zip(columns, texts)]
 
 
@@ -137,17 +178,17 @@ def limits(selection):
         yield "a sample"
 
 
-def _sentence(musts):
+def _sentence(musts, limited):
     cells = [each for each in musts if not is_host_alone(each)]
     host = len(musts) - len(cells)
     if not cells:
-        return f"No MUST was tested: {host} {_be(host)} about the host alone" if host else "No MUST was chosen"
+        return (f"No MUST was tested: {host} {_be(host)} about the host alone" if host else "No MUST was chosen") + limited
     passed = sum(each["verdict"] == verdict.PASS for each in cells)
     known = sum(bool(each["known"]) for each in cells)
     if passed + known == len(cells) and passed:
-        return "Every MUST passed" + (f", except {known} known failure{'s' if known > 1 else ''}" if known else "")
-    parts = [f"{passed} of {len(cells)} MUSTs passed", *_not_passed(cells)]
-    return "; ".join(parts + ([f"{host} more {_be(host)} about the host alone"] if host else []))
+        return "Every MUST passed" + (f", except {known} known failure{'s' if known > 1 else ''}" if known else "") + limited
+    parts = [f"{passed} of {len(cells)} MUSTs passed{limited}", *_not_passed(cells)]
+    return "; ".join(parts + ([f"{host} more {_be(host)} about the host alone, and not counted"] if host else []))
 
 
 def _not_passed(cells):
@@ -169,14 +210,35 @@ def _not_passed(cells):
 
 
 def _unasked(cells, how):
+    """Why they were not asked. Each cell is counted once, so that the numbers add up."""
     if not cells:
         return
-    names = Counter(name for each in cells for name in lacking(each))
-    most = sorted(names.items(), key=lambda one: (-one[1], one[0]))
-    listed = ", ".join(f"{name} ({number})" for name, number in most[:NAMED])
-    more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
-    why = f"the implementation does not claim: {listed}{more}" if names else "the adapter refused it (status 78)"
-    yield f"{len(cells)} {_be(len(cells), past=True)} {how}, because {why}"
+    missing = [_fewest(each) for each in cells]
+    alone = Counter(names[0] for names in missing if len(names) == 1)
+    several, other = sum(len(names) > 1 for names in missing), missing.count([])
+    why = []
+    if alone:
+        why.append(f"for want of one claim ({_listed(alone)})")
+    if several:
+        why.append(f"of several ({several})" if alone else "for want of several claims each")
+    text = " or ".join(why)
+    if other:
+        text += (" or " if text else "") + f"for a reason that the row names ({other})"
+    yield f"{len(cells)} {_be(len(cells), past=True)} {how}, {text}"
+
+
+def _fewest(each):
+    """The smallest set of claims that is missing for a test of the cell; empty where no claim is."""
+    missing = [sorted(test["lacking"]) for test in each["tests"] if test["verdict"] == verdict.UNSUPPORTED]
+    return min(missing, key=lambda names: (len(names), names))
+
+
+def _listed(alone):
+    most = sorted(alone.items(), key=lambda one: (-one[1], one[0]))
+    words = [f"{name} {number}" for name, number in most[:NAMED]]
+    if rest := most[NAMED:]:
+        words.append(f"{len(rest)} other claims {sum(number for _, number in rest)}")
+    return ", ".join(words)
 
 
 def _be(number, past=False):

@@ -97,15 +97,27 @@ def judge(item, call, report):
 def _message(item, excinfo):
     """What an exception says, in words that need no knowledge of the suite."""
     problem, lab = excinfo.value, getattr(item, "funcargs", {}).get("lab")
-    role_of = wording.roles(lab) if lab else {}
+    text = _words(item, excinfo, wording.roles(lab) if lab else {})
+    if _proxies(item) and (verdict.is_the_connections(problem) or isinstance(problem, GuardFailed)):
+        return wording.with_context(text, _has_tried(lab), lab.proxies[-1].log())
+    return text
+
+
+def _has_tried(lab):
+    """Whether the proxy has asked a server for a connection, or serves datagrams and so asks for none."""
+    return any(proxy.datagrams for proxy in lab.proxies) or lab.attempts_seen() > 0
+
+
+def _words(item, excinfo, role_of):
+    problem = excinfo.value
     text = wording.without_hints(str(problem))
     if isinstance(problem, TimeoutError):
-        text = wording.of_timeout(excinfo, role_of) if text in wording.BARE else text
+        text = wording.of_timeout(excinfo, role_of) if text in wording.BARE else wording.naming_the_first(text, role_of)
         return wording.with_timeouts(text, next(iter([*_scenarios(item)][-1:]), None))
     if isinstance(problem, AssertionError) and text:
         return wording.of_assertion(text, str(excinfo.traceback[-1].statement), role_of)
     if verdict.is_the_connections(problem) and text:
-        return wording.of_error(excinfo)
+        return wording.naming_the_first(wording.of_error(excinfo), role_of)
     return isinstance(problem, (Absent, GuardFailed)) and text or excinfo.exconly()
 
 
@@ -151,7 +163,9 @@ def _confirmed(item, needs):
     if not scenarios and not needs:
         return verdict.UNSUPPORTED, "the test had no scenario", []
     needed = capabilities.needed(scenarios[-1]) if scenarios else []
-    return verdict.confirmed(_claimed(item), [*needed, *needs])
+    word, why, lacking = verdict.confirmed(_claimed(item), [*needed, *needs])
+    fields = capabilities.unusual(scenarios[-1]) if scenarios and word == verdict.FAIL else []
+    return word, why + (f"; its fields besides addresses and ports: {', '.join(fields)}" if fields else ""), lacking
 
 
 def _unclaimed(item):

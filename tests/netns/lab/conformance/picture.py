@@ -14,10 +14,10 @@ KINDS = {verdict.PASS: "pass", verdict.UNSUPPORTED: "none", verdict.FAIL: "fail"
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .small { font-size: 11px; fill: #59636e }
-.pass { fill: #1a7f37 } .fail { fill: #cf222e } .none { fill: #b7bec6 } .other { fill: #9a6700 }
+.pass { fill: #1a7f37 } .fail { fill: #cf222e } .none { fill: #b7bec6 } .part { fill: #1a7f37 } .other { fill: #9a6700 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc } .small { fill: #9198a1 }
-  .pass { fill: #3fb950 } .fail { fill: #f85149 } .none { fill: #4b535d } .other { fill: #d29922 }
+  .pass { fill: #3fb950 } .fail { fill: #f85149 } .none { fill: #4b535d } .part { fill: #3fb950 } .other { fill: #d29922 }
 }
 """
 
@@ -69,8 +69,8 @@ def _row(column, places, top, width):
 
 
 def _stroke(cell, x, top):
-    kind = KINDS.get(cell["verdict"], "other")
-    y, height = {"pass": (2, 15), "none": (8, 3), "fail": (6, 17), "other": (6, 9)}[kind]
+    kind = "part" if matrix.is_partly_asked(cell) else KINDS.get(cell["verdict"], "other")
+    y, height = {"pass": (2, 15), "part": (7, 5), "none": (8, 3), "fail": (6, 17), "other": (6, 9)}[kind]
     title = html.escape(f"{cell['requirement']}: {matrix.shown(cell)}")
     return (
         f'<rect class="{kind}" x="{x}" y="{top + y}" width="{STROKE - 1}" height="{height}"><title>{title}</title></rect>'
@@ -78,9 +78,9 @@ def _stroke(cell, x, top):
 
 
 def _legend(y):
-    words = (("pass", "pass"), ("fail", "fail"), ("none", "not offered"), ("other", "not judged"))
+    words = (("pass", "pass"), ("part", "passed where asked"), ("fail", "fail"), ("none", "not offered"), ("other", "not judged"))
     for number, (kind, word) in enumerate(words):
-        x = LEFT + 110 * number
+        x = LEFT + 130 * number
         yield f'<rect class="{kind}" x="{x}" y="{y - 9}" width="10" height="10"/>'
         yield f'<text class="small" x="{x + 16}" y="{y}">{word}</text>'
 

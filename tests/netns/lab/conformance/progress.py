@@ -90,12 +90,14 @@ def paint(screen, word, text):
 
 def summary(report, screen, files):
     """The matrix by groups, what did not pass in a line each, and where to read on."""
-    lines = ["", *_groups(report, screen), ""]
+    lines = ["", *_groups(report, screen), _legend(report), ""]
     bad = list(_bad(report, screen))
     room = max(10, shutil.get_terminal_size((80, 60)).lines - len(lines) - 12)
     lines += bad[:room]
     if len(bad) > room:
         lines.append(f"  … and {len(bad) - room} more in the reports")
+    if shared := list(matrix.causes(report)):
+        lines += ["", *shared]
     lines += ["", f"reports: {files}"]
     lines += [f"  {reason}" for reason in report["reasons"] if "nothing was tested" in reason]
     return lines + [paint(screen, verdict.PASS if report["passed"] else verdict.FAIL, line) for line in _end(report)]
@@ -103,11 +105,16 @@ def summary(report, screen, files):
 
 def _end(report):
     """The last lines: one for each implementation. A failed run says so first."""
-    why, said = len(report["reasons"]), report["summary"]
-    if not why:
+    said, first = report["summary"], "The run did not pass."
+    if not report["reasons"]:
         return said
-    first = f"{why} reason{'s' if why > 1 else ''} why the run did not pass"
-    return [f"{first}. {said[0]}"] if len(said) == 1 else [first, *said]
+    return [f"{first} {said[0]}"] if len(said) == 1 else [first, *said]
+
+
+def _legend(report):
+    """What the signs of the table mean, those that it has."""
+    signs = dict.fromkeys(sign for column in report["implementations"] for _, sign, _ in matrix.tally(column["cells"]))
+    return "  ".join(f"{sign} {matrix.LEGEND[sign].lower()}" for sign in signs)
 
 
 def _groups(report, screen):
@@ -125,9 +132,9 @@ def _groups(report, screen):
 
 
 def _tally(cells, screen, width):
-    found = {word: number for word, number in matrix.counts(cells).items() if number}
-    plain = " ".join(f"{verdict.SYMBOLS[word]} {number}" for word, number in found.items())
-    painted = " ".join(paint(screen, word, f"{verdict.SYMBOLS[word]} {number}") for word, number in found.items())
+    found = matrix.tally(cells)
+    plain = " ".join(f"{sign} {number}" for _, sign, number in found)
+    painted = " ".join(paint(screen, word, f"{sign} {number}") for word, sign, number in found)
     return painted + " " * max(1, width - len(plain))
 
 

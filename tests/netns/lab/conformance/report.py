@@ -114,8 +114,9 @@ def markdown(report):
     for group in [*dict.fromkeys(group_of.values()), "**all**"]:
         tallies = (_tally(column, group, group_of) for column in columns)
         lines.append(f"| {group} | {' | '.join(tallies)} |")
-    lines += ["", " · ".join(f"{verdict.SYMBOLS[word]} {word}" for word in verdict.VERDICTS), ""]
+    lines += ["", " · ".join(f"{sign} {word}" for sign, word in matrix.LEGEND.items()), ""]
     lines += [f"{_plain(sentence)}.  " for sentence in report["summary"]]
+    lines += ["", *(f"- {_plain(cause)}" for cause in matrix.causes(report))]
     lines += ["", *(f"- {_plain(reason)}" for reason in report["reasons"])]
     failed = [(column, cell) for column in columns for cell in column["cells"] if cell["message"] and _is_bad(cell)]
     if failed:
@@ -136,8 +137,7 @@ def _is_bad(cell):
 
 def _tally(column, group, group_of):
     cells = [cell for cell in column["cells"] if group in ("**all**", group_of[cell["requirement"]])]
-    found = matrix.counts(cells)
-    return " ".join(f"{verdict.SYMBOLS[word]}&nbsp;{number}" for word, number in found.items() if number)
+    return " ".join(f"{sign}&nbsp;{number}" for _, sign, number in matrix.tally(cells))
 
 
 def _failed(column, cell):
@@ -166,9 +166,14 @@ def _every_requirement(report, names):
     lines = ["", "<details><summary>Every requirement</summary>", ""]
     lines += [f"| requirement | level | text | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
     for each in report["requirements"]:
-        words = (matrix.shown(found[each["id"]]) if each["id"] in found else "" for found in cells)
+        words = (_in_words(found[each["id"]]) if each["id"] in found else "" for found in cells)
         lines.append(f"| {each['id']} | {each['level']} | {_plain(each['text'])} | {' | '.join(words)} |")
     return [*lines, "", "</details>"]
+
+
+def _in_words(cell):
+    partly = f" ({matrix.PARTLY} {cell['passed']} of {len(cell['tests'])} tests passed)" if matrix.is_partly_asked(cell) else ""
+    return matrix.shown(cell) + partly
 
 
 def _necessity(kept):
@@ -196,9 +201,28 @@ def _plain(text):
 # The page
 
 
+def plain_table(report):
+    """What a browser without JavaScript shows: the sentences of the summary, and every verdict with its message."""
+    columns, rows = report["implementations"], report.get("requirements", [])
+    cells = [{each["requirement"]: each for each in column.get("cells", [])} for column in columns]
+    heads = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in ("Requirement", *(column["name"] for column in columns)))
+    lines = [f"<p>{html.escape(sentence)}.</p>" for sentence in report.get("summary", [])]
+    lines.append(f"<table><thead><tr>{heads}</tr></thead><tbody>")
+    for each in rows:
+        texts = [_plain_cell(found[each["id"]]) if each["id"] in found else "" for found in cells]
+        what = f'<th scope="row">{html.escape(each["id"])} {each["level"]}<br>{html.escape(each["text"])}</th>'
+        lines.append(f"<tr>{what}{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+def _plain_cell(cell):
+    message = "" if cell["verdict"] == verdict.PASS else matrix.one_line(cell["message"])
+    return html.escape(f"{matrix.symbol(cell)} {_in_words(cell)}" + (f": {message}" if message else ""))
+
+
 def page(report):
     data = json.dumps(report, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     names = ", ".join(column["name"] for column in report["implementations"])
-    template = TEMPLATE.read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8").replace("{{PLAIN}}", plain_table(report))
     head, _, tail = template.partition("{{DATA}}")
     return head.replace("{{TITLE}}", html.escape(f"Conformance: {names}")) + data.replace("\u2029", "\\u2029") + tail

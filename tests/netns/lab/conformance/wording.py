@@ -20,6 +20,9 @@ SUBJECTS = {
     "source_on_the_wire": "the packets to the server came from",
     "flow.server.local": "the connection went to",
 }
+_ENDPOINT = re.compile(r"(?<![\w.:\[])(?:\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):\d+(?!\w)")
+UNTRIED = "no attempt to connect reached the server's link"
+LONGEST_LINE = 200  # characters of a log's line
 BARE = ("", "timed out", "[Errno 110] Connection timed out", "[Errno 110] ETIMEDOUT")
 
 
@@ -69,6 +72,22 @@ def of_error(excinfo):
     return f"{problem.strerror}, at: {str(excinfo.traceback[-1].statement).strip()}"
 
 
+def naming_the_first(text, role_of):
+    """The text with the name of the host behind the first address and port in it: who waited, or got too little."""
+    found = _ENDPOINT.search(text)
+    return text[: found.end()] + _role(found.group(), role_of) + text[found.end() :] if found else text
+
+
+def with_context(text, tried, log):
+    """The message with what an author looks for next, in its first line: whether the proxy connected, and its last words."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = [] if tried else [UNTRIED]
+    if lines and "its log" not in text:
+        said.append(f"its log ends with: {lines[-1][:LONGEST_LINE]}")
+    first, newline, rest = text.partition("\n")
+    return f"{first} [{'; '.join(said)}]{newline}{rest}" if said else text
+
+
 def of_timeout(excinfo, role_of):
     """What a TimeoutError without a message waited for, from the line that waited and the endpoints that it knew."""
     entry = excinfo.traceback[-1]
@@ -78,9 +97,9 @@ def of_timeout(excinfo, role_of):
 
 
 def with_timeouts(text, scenario):
-    """The message of a wait, with the timeouts of the proxy's scenario in its first line; None: there was no proxy."""
+    """The message of a wait, with the timeouts of the proxy's scenario in its first line; if it has any. None: there was no proxy."""
     if scenario is None:
         return text
     given = ", ".join(f"{name} {value} ms" for name, value in scenario.get("timeouts", {}).items())
     first, newline, rest = text.partition("\n")
-    return f"{first} ({f'timeouts of the scenario: {given}' if given else 'the scenario has no timeouts'}){newline}{rest}"
+    return f"{first} (timeouts of the scenario: {given}){newline}{rest}" if given else text

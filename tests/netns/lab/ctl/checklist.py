@@ -94,6 +94,8 @@ def _looks(pid):
 
 def as_text(proxy, client):
     """What `check` prints for people on a proxy's host."""
+    if not os.path.exists(TPROXYCTL):
+        raise FileNotFoundError(f"{TPROXYCTL} is not built; `make` builds it. No test of another proxy needs it")
     words = [TPROXYCTL, "check", "--verbose", *service_options(proxy.scenario, proxy.folder, client)]
     environment = {**os.environ, **firewall.lock(proxy.host.namespace)}
     with proxy.host.namespace:

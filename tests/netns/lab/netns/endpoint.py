@@ -108,7 +108,8 @@ class Connection:
         while missing:
             part = self._receive_some(missing)
             if not part:
-                raise ConnectionError(f"the stream ended {missing} bytes short of {size}")
+                got = f"{self.local} got {size - missing} of {size} from the proxy, and then its end"
+                raise ConnectionError(f"the stream ended {missing} bytes short of {size}: {got}")
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
@@ -147,7 +148,13 @@ class Connection:
 
     def finish(self):
         """No more bytes from this side; the other direction stays open."""
-        self.socket.shutdown(socket.SHUT_WR)
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno not in RESETS:
+                raise
+            why = f"the proxy had closed the connection before ({error.strerror})"
+            raise ConnectionError(f"{self.local} could not end its direction: {why}") from None
 
     hang_up = finish  # in other dialects these are not the same
 

@@ -174,6 +174,18 @@ class Proxy:
         """How many descriptors they hold."""
         return sum(len(_numbers(f"/proc/{pid}/fd")) for pid in self.processes())
 
+    def await_descriptors(self, most):
+        """Wait until they hold no more than `most`. It may last as long as the number falls: thousands of processes end slowly."""
+        lowest = self.descriptors() + 1
+
+        def falls():
+            self.check()
+            now = self.descriptors()
+            return [now] if now < lowest else []
+
+        while lowest > most:
+            (lowest,) = waiting.until(falls, f"the proxy has {most} descriptors again")
+
     def descriptors_without_sessions(self):
         """The descriptors that they keep between sessions: the smallest number that is seen once all have ended."""
         waiting.until(lambda: not self.host.sockets("ESTABLISHED"), "the sessions have ended")
@@ -230,6 +242,15 @@ class Proxy:
             return unless() or looks[-10:] == [{True}] * 10
 
         waiting.until(rests, "the proxy has nothing to do")
+
+    def writes_to_a_full_pipe(self):
+        """Whether one of its tasks sleeps in a write to a pipe: what /proc/PID/wchan says, where the kernel has names (proc(5))."""
+        found = []
+        for pid in self.processes():
+            for task in _numbers(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError):  # it has ended meanwhile, or may not be looked at
+                    found.append(Path(f"/proc/{pid}/task/{task}/wchan").read_text(encoding="ascii"))
+        return any("pipe" in name and "read" not in name for name in found)
 
     def privileges(self):
         """(ids of users and groups, capabilities) of each of its processes, from /proc."""
