@@ -257,18 +257,25 @@ static unsigned places_of(const struct limits *limits, const struct server *serv
 	return places == 0 ? 1 : (unsigned)places;
 }
 
+/* Takes one of the server's places, if it has one left. */
+static bool use_place(const struct limits *limits, const struct server *server, atomic_uint *count)
+{
+	unsigned sessions = atomic_load(count);
+
+	while (sessions < places_of(limits, server))
+		if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
+			return true;
+	return false;
+}
+
 bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	atomic_uint *count = &limits->servers[server->index]->value;
-	unsigned sessions = atomic_load(count);
 
 	if (server->maxconn == 0)
 		atomic_fetch_add(count, 1);
-	while (server->maxconn != 0)
-		if (sessions >= places_of(limits, server))
-			return false;
-		else if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
-			break;
+	else if (!use_place(limits, server, count))
+		return false;
 	count_up(&limits->backends[backend->index]->value);
 	return true;
 }
