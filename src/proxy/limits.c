@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -29,8 +30,9 @@ struct place {
 
 struct count {
 	atomic_uint value;
-	atomic_uint turn; /* of a backend: the next one */
-	atomic_bool down; /* of a server */
+	atomic_uint maxconn; /* of a server, in the newest configuration that has it; 0: none */
+	atomic_uint turn;    /* of a backend: the next one */
+	atomic_bool down;    /* of a server */
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
 	struct place place;   /* of a server with `resolvers` */
@@ -139,7 +141,10 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	}
 	limits->process->users = 1;
 	limits_set_maxconn(limits, maxconn);
-	return complete_counts(limits, config);
+	limits = complete_counts(limits, config);
+	if (limits != NULL)
+		limits_set_places(limits, config);
+	return limits;
 }
 
 struct limits *limits_renew(
@@ -161,6 +166,16 @@ struct limits *limits_renew(
 void limits_set_maxconn(struct limits *limits, unsigned maxconn)
 {
 	atomic_store_explicit(&limits->process->maxconn, maxconn, memory_order_relaxed);
+}
+
+void limits_set_places(struct limits *limits, const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *server = &config->proxies[i].servers[j];
+
+			atomic_store(&limits->servers[server->index]->maxconn, server->maxconn);
+		}
 }
 
 void limits_free(struct limits *limits)
@@ -246,14 +261,17 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
-/* Of sessions of a server that has a maxconn, now. */
+/* Of sessions, now. */
 static unsigned places_of(const struct limits *limits, const struct server *server)
 {
+	unsigned maxconn = atomic_load(&limits->servers[server->index]->maxconn);
 	uint64_t places;
 
+	if (maxconn == 0)
+		return UINT_MAX;
 	if (server->slowstart == 0)
-		return server->maxconn;
-	places = (uint64_t)server->maxconn * limits_progress(limits, server) / 100;
+		return maxconn;
+	places = (uint64_t)maxconn * limits_progress(limits, server) / 100;
 	return places == 0 ? 1 : (unsigned)places;
 }
 

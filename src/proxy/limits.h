@@ -38,6 +38,12 @@ struct limits *limits_renew(struct limits *before, const struct config *config,
 /* Sessions beyond a lower limit go on; none begins until enough of them have ended. */
 void limits_set_maxconn(struct limits *limits, unsigned maxconn);
 
+/*
+ * The maxconn of servers are those of CONFIG from now on, which is that of the limits, also for sessions of older configurations that
+ * wait for these servers. limits_new() does it, and a newer configuration when it is put in force.
+ */
+void limits_set_places(struct limits *limits, const struct config *config);
+
 /* NULL is allowed. */
 void limits_free(struct limits *limits);
 

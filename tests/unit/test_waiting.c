@@ -14,6 +14,7 @@ static void serve_one_at_a_time(struct rig *rig)
 	rig->servers[0].maxconn = 1;
 	rig->servers[1].disabled = true;
 	rig->section.timeouts[TIMEOUT_QUEUE] = 20000;
+	limits_set_places(rig->limits, &rig->config);
 }
 
 static void end(struct rig *rig, int client, int server)
@@ -158,6 +159,7 @@ static void the_queue_of_a_server_that_goes_down_is_shared_out(void **state)
 	rig->section.redispatch = -1;
 	rig->section.timeouts[TIMEOUT_QUEUE] = 20000;
 	rig->servers[0].maxconn = rig->servers[1].maxconn = 1;
+	limits_set_places(rig->limits, &rig->config);
 	first = rig_client(rig);
 	full = rig_session(rig)->server == &rig->servers[1];
 	second = rig_client(rig);
@@ -171,6 +173,26 @@ static void the_queue_of_a_server_that_goes_down_is_shared_out(void **state)
 	close(server);
 }
 
+/* As by a reload. */
+static void a_higher_maxconn_serves_those_that_wait(void **state)
+{
+	struct rig *rig = *state;
+	int first, second;
+
+	serve_one_at_a_time(rig);
+	first = rig_client(rig);
+	close(rig_accept(rig, 0));
+	second = rig_client(rig);
+	assert_waits(rig, 1);
+	rig->servers[0].maxconn = 2;
+	limits_set_places(rig->limits, &rig->config);
+	session_loop_look(&rig->loop);
+	close(rig_accept(rig, 0));
+	assert_waits(rig, 0);
+	close(first);
+	close(second);
+}
+
 #define WAITING_TEST(function) cmocka_unit_test_setup_teardown(function, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -182,6 +204,7 @@ int main(void)
 		WAITING_TEST(a_client_that_leaves_waits_no_more),
 		WAITING_TEST(a_client_that_has_ended_its_data_waits_on),
 		WAITING_TEST(beyond_maxqueue_a_client_is_refused),
+		WAITING_TEST(a_higher_maxconn_serves_those_that_wait),
 		WAITING_TEST(the_queue_of_a_server_that_goes_down_is_shared_out),
 	};
 
