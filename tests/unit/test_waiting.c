@@ -173,6 +173,35 @@ static void the_queue_of_a_server_that_goes_down_is_shared_out(void **state)
 	close(server);
 }
 
+/* It was read until it has to wait, and is then watched in another way; an older timer means nothing. */
+static void a_client_waits_behind_its_header(void **state)
+{
+	struct rig *rig = *state;
+	int first, second, server;
+
+	serve_one_at_a_time(rig);
+	rig->section.timeouts[TIMEOUT_CLIENT] = 20;
+	rig->section.timeouts[TIMEOUT_QUEUE] = rig->section.timeouts[TIMEOUT_CONNECT] = 0;
+	first = rig_client(rig);
+	server = rig_accept(rig, 0);
+	rig->section.timeouts[TIMEOUT_CLIENT] = 20;
+	rig->bind.accept_proxy = true;
+	second = rig_client(rig);
+	assert_int_equal(rig_session(rig)->state, SESSION_HEADER);
+	rig_turn(rig);
+	rig->section.timeouts[TIMEOUT_CLIENT] = 0;
+	rig_write(second, "PROXY TCP4 198.51.100.10 192.0.2.80 51234 443\r\nx");
+	while (rig_session(rig)->state == SESSION_HEADER)
+		rig_turn(rig);
+	for (int i = 0; i < 60; i++)
+		rig_turn(rig);
+	assert_waits(rig, 1);
+	end(rig, first, server);
+	server = rig_accept(rig, 0);
+	rig_assert_reads(rig, server, "x");
+	end(rig, second, server);
+}
+
 /* As by a reload. */
 static void a_higher_maxconn_serves_those_that_wait(void **state)
 {
@@ -204,6 +233,7 @@ int main(void)
 		WAITING_TEST(a_client_that_leaves_waits_no_more),
 		WAITING_TEST(a_client_that_has_ended_its_data_waits_on),
 		WAITING_TEST(beyond_maxqueue_a_client_is_refused),
+		WAITING_TEST(a_client_waits_behind_its_header),
 		WAITING_TEST(a_higher_maxconn_serves_those_that_wait),
 		WAITING_TEST(the_queue_of_a_server_that_goes_down_is_shared_out),
 	};
