@@ -128,6 +128,18 @@ static struct limits *complete_counts(struct limits *limits, const struct config
 	return NULL;
 }
 
+/* Servers that move are where the file says before the first answer, and before the first client. */
+static void set_addresses(struct limits *limits, const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *server = &config->proxies[i].servers[j];
+
+			if (server->resolvers != NULL && !server->unresolved)
+				limits_set_address(limits, server, &server->address);
+		}
+}
+
 struct limits *limits_new(const struct config *config, unsigned maxconn)
 {
 	struct limits *limits = limits_alloc(config);
@@ -142,8 +154,10 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 	limits->process->users = 1;
 	limits_set_maxconn(limits, maxconn);
 	limits = complete_counts(limits, config);
-	if (limits != NULL)
-		limits_set_places(limits, config);
+	if (limits == NULL)
+		return NULL;
+	limits_set_places(limits, config);
+	set_addresses(limits, config);
 	return limits;
 }
 

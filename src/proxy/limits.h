@@ -100,7 +100,7 @@ bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /*
  * Where SERVER, which has `resolvers`, is now, without its port; NULL, and false: nowhere. A change between the two wakes all workers. The
- * main thread alone sets it.
+ * main thread alone sets it; limits_new() does where the configuration has an address.
  */
 void limits_set_address(
 	struct limits *limits, const struct server *server, const struct addr *address);
