@@ -8,8 +8,8 @@
 #include "descriptors.h"
 
 #include "proxy/health.h"
-#include "proxy/moving.h"
 #include "proxy/listener.h"
+#include "proxy/moving.h"
 #include "udp/receiver.h"
 
 #include <errno.h>
