@@ -405,8 +405,10 @@ static void look_up(struct parser *parser, struct server_line *line, const struc
 		problem = "the name stands for the wildcard, which is no server's address";
 	if (problem != NULL && ways->has_address) {
 		found = ways->address;
-		parser_warn_at(parser, parser->line, named->name,
-			"cannot be looked up (%s), so the address of 'init-addr' is used", problem);
+		if (line->resolvers == NULL || ways->libc)
+			parser_warn_at(parser, parser->line, named->name,
+				"cannot be looked up (%s), so the address of 'init-addr' is used",
+				problem);
 	} else if (problem != NULL && line->resolvers != NULL && (ways->none || ways->set)) {
 		found = nowhere(named->family);
 		server->unresolved = true;

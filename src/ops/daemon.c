@@ -254,6 +254,7 @@ static void end_reload(struct daemon *daemon, const char *outcome)
 static void put_in_force(struct daemon *daemon, struct generation *next)
 {
 	limits_set_maxconn(next->limits, next->maxconn);
+	limits_set_places(next->limits, next->config);
 	SLIST_INSERT_HEAD(&daemon->generations, next, link);
 	daemon->current = next;
 	atomic_store(&library_log, next->log);

@@ -10,6 +10,7 @@
 #include "servers/health.h"
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
+#include "proxy/moving.h"
 #include "udp/receiver.h"
 
 #include <errno.h>
@@ -87,8 +88,8 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 {
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
 	unsigned long of_worker = listeners_count(config) + receivers_count(config);
-	unsigned long fixed =
-		descriptors->others + places + workers * of_worker + health_count(config);
+	unsigned long fixed = descriptors->others + places + workers * of_worker +
+			      health_count(config) + moving_descriptors(config);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 

@@ -64,7 +64,8 @@ enum reason destination_choose(const struct session *session, struct addr *to, i
 	*error = 0;
 	if (is_original || addr_port(&server->address) == 0)
 		destination_asked(session, &asked);
-	*to = limits_target(session->set->limits, server, &asked);
+	*to = server->resolvers == NULL ? server_address(server, &asked)
+					: limits_target(session->set->limits, server, &asked);
 	if (!is_original && server->loop == NULL)
 		return REASON_DONE;
 	kind = session_set_address_kind(session->set, to);

@@ -151,25 +151,35 @@ static bool update_side(struct session *session, enum side_name name)
 		       interest_watch(&side->write, side_wants_write(session, name)));
 }
 
-static bool update_hangup(struct session *session)
+/* Whether the quiet side, if there is one, is to be watched by now. */
+static bool wants_hangup(struct session *session, const struct side *quiet)
 {
-	struct side *quiet = quiet_side(session);
-	struct event *hangup = &session->hangup;
-	bool wanted = quiet != NULL && (session->state == SESSION_WAITING ||
-					       quiet->activity + HANGUP_AFTER <= session_now());
+	return quiet != NULL && (session->state == SESSION_WAITING ||
+					quiet->activity + HANGUP_AFTER <= session_now());
+}
 
-	if (wanted && !event_pending(hangup, EV_READ, NULL))
+static bool watch_hangup(struct session *session, const struct side *quiet)
+{
+	struct event *hangup = &session->hangup;
+
+	if (!event_pending(hangup, EV_READ, NULL))
 		event_assign(hangup, session->set->loop->base, quiet->fd,
 			EV_READ | EV_ET | EV_PERSIST, event_get_callback(hangup), session);
-	return interest_watch(hangup, wanted);
+	return interest_watch(hangup, true);
 }
 
 bool interest_update(struct session *session)
 {
+	const struct side *quiet;
+	bool watched;
+
 	update_awaited(session, CLIENT);
 	update_awaited(session, SERVER);
-	return update_hangup(session) && update_side(session, CLIENT) &&
-	       update_side(session, SERVER) && update_timer(session);
+	quiet = quiet_side(session);
+	watched = wants_hangup(session, quiet);
+	return (watched || interest_watch(&session->hangup, false)) &&
+	       update_side(session, CLIENT) && update_side(session, SERVER) &&
+	       (!watched || watch_hangup(session, quiet)) && update_timer(session);
 }
 
 bool interest_expired(const struct session *session, enum side_name *side)

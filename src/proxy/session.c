@@ -449,6 +449,12 @@ static void header_expired(struct session *session)
 		session_close(session, REASON_HEADER_TIMEOUT, 0);
 }
 
+static void wait_expired(struct session *session)
+{
+	if (session->wait_due != 0 && session->wait_due <= session_now())
+		session_close(session, REASON_QUEUE_TIMEOUT, 0);
+}
+
 static void connect_expired(struct session *session)
 {
 	struct pollfd answer = {.fd = session->sides[SERVER].fd, .events = POLLOUT};
@@ -496,8 +502,8 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 	session->timer_due = 0;
 	if (session->state == SESSION_HEADER)
 		header_expired(session);
-	else if (session->state == SESSION_WAITING && session->wait_due <= session_now())
-		session_close(session, REASON_QUEUE_TIMEOUT, 0);
+	else if (session->state == SESSION_WAITING)
+		wait_expired(session);
 	else if (session->state == SESSION_CONNECTING)
 		connect_expired(session);
 	else if (session->state == SESSION_RELAYING)

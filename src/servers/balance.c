@@ -192,7 +192,10 @@ static const struct server *least_busy(const struct choice *choice, unsigned *se
 			continue;
 		seen = limits_server_sessions(choice->limits, server);
 		load = seen + waiting_for(choice, server);
-		if (server->maxconn != 0 && load >= (uint64_t)server->maxconn + server->maxqueue)
+		if (server->maxqueue == 0
+				? !limits_has_place(choice->limits, server)
+				: server->maxconn != 0 &&
+					  load >= (uint64_t)server->maxconn + server->maxqueue)
 			continue;
 		if (best != NULL && !is_less_busy(choice, server, load, best, best_load))
 			continue;

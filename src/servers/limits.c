@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -29,8 +30,9 @@ struct place {
 
 struct count {
 	atomic_uint value;
-	atomic_uint turn; /* of a backend: the next one */
-	atomic_bool down; /* of a server */
+	atomic_uint maxconn; /* of a server, in the newest configuration that has it; 0: none */
+	atomic_uint turn;    /* of a backend: the next one */
+	atomic_bool down;    /* of a server */
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
 	struct place place;   /* of a server with `resolvers` */
@@ -127,6 +129,18 @@ static struct limits *complete_counts(struct limits *limits, const struct config
 	return NULL;
 }
 
+/* Servers that move are where the file says before the first answer, and before the first client. */
+static void set_addresses(struct limits *limits, const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *server = &config->proxies[i].servers[j];
+
+			if (server->resolvers != NULL && !server->unresolved)
+				limits_set_address(limits, server, &server->address);
+		}
+}
+
 struct limits *limits_new(const struct config *config, unsigned maxconn)
 {
 	struct limits *limits = limits_alloc(config);
@@ -145,7 +159,12 @@ struct limits *limits_new(const struct config *config, unsigned maxconn)
 		return NULL;
 	}
 	limits_set_maxconn(limits, maxconn);
-	return complete_counts(limits, config);
+	limits = complete_counts(limits, config);
+	if (limits == NULL)
+		return NULL;
+	limits_set_places(limits, config);
+	set_addresses(limits, config);
+	return limits;
 }
 
 struct limits *limits_renew(
@@ -167,6 +186,16 @@ struct limits *limits_renew(
 void limits_set_maxconn(struct limits *limits, unsigned maxconn)
 {
 	atomic_store_explicit(&limits->process->maxconn, maxconn, memory_order_relaxed);
+}
+
+void limits_set_places(struct limits *limits, const struct config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *server = &config->proxies[i].servers[j];
+
+			atomic_store(&limits->servers[server->index]->maxconn, server->maxconn);
+		}
 }
 
 void limits_free(struct limits *limits)
@@ -259,29 +288,39 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
-/* Of sessions of a server that has a maxconn, now. */
+/* Of sessions, now. */
 static unsigned places_of(const struct limits *limits, const struct server *server)
 {
+	unsigned maxconn = atomic_load(&limits->servers[server->index]->maxconn);
 	uint64_t places;
 
+	if (maxconn == 0)
+		return UINT_MAX;
 	if (server->slowstart == 0)
-		return server->maxconn;
-	places = (uint64_t)server->maxconn * limits_progress(limits, server) / 100;
+		return maxconn;
+	places = (uint64_t)maxconn * limits_progress(limits, server) / 100;
 	return places == 0 ? 1 : (unsigned)places;
+}
+
+/* Takes one of the server's places, if it has one left. */
+static bool use_place(const struct limits *limits, const struct server *server, atomic_uint *count)
+{
+	unsigned sessions = atomic_load(count);
+
+	while (sessions < places_of(limits, server))
+		if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
+			return true;
+	return false;
 }
 
 bool limits_use(struct limits *limits, const struct proxy *backend, const struct server *server)
 {
 	atomic_uint *count = &limits->servers[server->index]->value;
-	unsigned sessions = atomic_load(count);
 
 	if (server->maxconn == 0)
 		atomic_fetch_add(count, 1);
-	while (server->maxconn != 0)
-		if (sessions >= places_of(limits, server))
-			return false;
-		else if (atomic_compare_exchange_weak(count, &sessions, sessions + 1))
-			break;
+	else if (!use_place(limits, server, count))
+		return false;
 	count_up(&limits->backends[backend->index]->value);
 	return true;
 }

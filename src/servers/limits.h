@@ -39,6 +39,12 @@ struct limits *limits_renew(struct limits *before, const struct config *config,
 /* Sessions beyond a lower limit go on; none begins until enough of them have ended. */
 void limits_set_maxconn(struct limits *limits, unsigned maxconn);
 
+/*
+ * The maxconn of servers are those of CONFIG from now on, which is that of the limits, also for sessions of older configurations that
+ * wait for these servers. limits_new() does it, and a newer configuration when it is put in force.
+ */
+void limits_set_places(struct limits *limits, const struct config *config);
+
 /* NULL is allowed. */
 void limits_free(struct limits *limits);
 
@@ -97,7 +103,7 @@ bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /*
  * Where SERVER, which has `resolvers`, is now, without its port; NULL, and false: nowhere. A change between the two wakes all workers. The
- * main thread alone sets it.
+ * main thread alone sets it; limits_new() does where the configuration has an address.
  */
 void limits_set_address(
 	struct limits *limits, const struct server *server, const struct addr *address);

@@ -377,13 +377,23 @@ static bool open_asked(struct event_base *base, struct asked *asked)
 		       asked->dns, &address->sa, addr_length(address), 0) == 0;
 }
 
-static bool open_all(struct moving *moving, const struct config *config)
+static size_t count_nameservers(const struct config *config)
 {
 	size_t count = 0;
 
 	for (const struct resolvers *each = config->resolvers; each != NULL; each = each->next)
 		count += each->nameserver_count;
-	moving->asked = calloc(count + 1, sizeof(*moving->asked));
+	return count;
+}
+
+size_t moving_descriptors(const struct config *config)
+{
+	return 2 * count_nameservers(config);
+}
+
+static bool open_all(struct moving *moving, const struct config *config)
+{
+	moving->asked = calloc(count_nameservers(config) + 1, sizeof(*moving->asked));
 	if (moving->asked == NULL)
 		return false;
 	for (const struct resolvers *each = config->resolvers; each != NULL; each = each->next)

@@ -29,6 +29,9 @@ struct moving *moving_start(struct event_base *base, const struct config *config
 	struct limits *limits, struct moving *before, const struct counterparts *counterparts,
 	moving_observer observer, void *arg);
 
+/* How many descriptors it may have at the same time: one for each name server, and at a reload for those before, too. */
+size_t moving_descriptors(const struct config *config);
+
 /* Asks no more; the servers stay where they are. Its event loop must not run any more. NULL is allowed. */
 void moving_free(struct moving *moving);
 

@@ -9,6 +9,7 @@ from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
 from lab.peers.flow import Flow
 from lab.peers.hosts import TOKEN
+from lab.peers.nameserver import NameServer
 from lab.setup.variants import both_families
 
 SERVERS = 3
@@ -284,3 +285,25 @@ def test_the_sessions_of_a_server_that_dies_end(lab):
     flow.exchange()
     lab.server.listeners.pop(server).close()
     assert flow.client.ending()[0] in ("eof", "reset")
+
+
+NAME, DNS = "server.example", 5353
+
+
+@requirement("TP-OPS-69")
+@both_families
+def test_a_server_moves_with_its_name(lab):
+    before = lab.server_endpoint
+    after = Endpoint(lab.server.other_address, before.port)
+    names = NameServer(lab.proxy.namespace, "127.0.0.1", DNS, {NAME: [before.address]})
+    for server in (before, after):
+        lab.server.serve(server)
+    fields = {"server_fields": {"name": NAME}, "nameserver": {"address": "127.0.0.1", "port": DNS}}
+    lab.start(servers=[before], **fields).await_ready()
+    flow = lab.client.connect(lab.vip)
+    assert flow.server.local == before
+    names.answers[NAME] = [after.address]
+    waiting.until(lambda: lab.client.connect(lab.vip).server.local == after, "clients come to the new address")
+    assert lab.client.connect(lab.vip).server.local == after
+    flow.exchange()
+    names.close()

@@ -59,6 +59,7 @@ int rig_set_up(void **state)
 	rig->base = event_base_new();
 	rig->section = (struct proxy){.name = "web", .role = ROLE_LISTEN, .servers = rig->servers};
 	rig->section.server_count = RIG_SERVERS;
+	rig->section.queues = true; /* a test may give servers a maxconn */
 	rig->section.default_backend = &rig->section;
 	rig->config = (struct config){.proxies = &rig->section, .proxy_count = 1};
 	rig->config.server_count = RIG_SERVERS;
@@ -146,6 +147,8 @@ void rig_turn(struct rig *rig)
 
 	event_base_loopexit(rig->base, &tick);
 	event_base_loop(rig->base, EVLOOP_ONCE);
+	if (rig->loop.serves)
+		session_loop_serve(&rig->loop);
 	session_loop_reap(&rig->loop);
 }
 

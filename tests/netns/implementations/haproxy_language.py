@@ -15,11 +15,11 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions", "nameserver"),
     *("check_steps", "check_http", "check_source"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port"}
+SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "name"}
 SOURCE = {"mode", "address", "port"}
 RULE = {"action", "sources", "destinations", "ports", "server"}
 RULES = {"accept": "accept", "reject": "reject", "header": "expect-proxy layer4"}
@@ -30,7 +30,7 @@ CAPABILITIES = [
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
-    *("queue", "ends-sessions", "check-port", "check-steps", "check-http"),
+    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -69,6 +69,7 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     lines += option("  user", scenario.get("user"))
     if scenario.get("reload"):
         lines += reloadable(scenario)
+    lines += resolvers(scenario["nameserver"]) if "nameserver" in scenario else []
     lines += ["", "defaults", f"  mode {scenario['protocol']}", "  retries 0"]
     lines += ["  log global", "  option tcplog"] if logs == "sessions" else []
     if relay == "splice":
@@ -134,7 +135,7 @@ def backend(scenario, chosen):
         words += " on-marked-down shutdown-sessions" if scenario.get("ends_sessions") else ""
         if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
             number, words = server["port"], f"{words} id {server['port']}"
-        lines.append(f"  server s{number} {endpoint(server)}{words}")
+        lines.append(f"  server s{number} {named(server) if 'name' in server else endpoint(server)}{words}")
     if scenario["destination"] == "original":
         lines.append("  server original 0.0.0.0")
     return lines
@@ -153,6 +154,16 @@ def check_lines(scenario):
     steps = [step for each in scenario.get("check_steps", ()) for step in each.items()]
     lines = [f"  tcp-check send {text}" if what == "send" else f"  tcp-check expect string {text}" for what, text in steps]
     return ["  option tcp-check", *lines] if lines else []
+
+
+def named(server):
+    family = "ipv6" if ":" in server["address"] else "ipv4"
+    return f"{server['name']}:{server['port']} resolvers names resolve-prefer {family} init-addr {server['address']}"
+
+
+def resolvers(nameserver):
+    times = ("timeout resolve", "timeout retry", "hold valid")
+    return ["", "resolvers names", f"  nameserver ns1 {endpoint(nameserver)}", *(f"  {name} 100ms" for name in times)]
 
 
 def balance(scenario):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import socket
 import struct
 
@@ -232,3 +233,38 @@ def come_back(proxy):
 def test_both_say_the_same_of_queues_when_a_server_comes_back(tmp_path):
     haproxy, tproxyd = both(tmp_path, server("a", CHECKED), come_back, 3)
     assert haproxy == tproxyd
+
+
+def begin_to_wait(proxy, count):
+    """A client that waits for a server, the COUNT-th one: the log of tproxyd says so."""
+    client = proxy.begin()
+    waiting.until(lambda: len(proxy.daemon.lines("-> waiting")) == count, f"{count} clients wait")
+    return client
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_those_who_wait_are_served_in_their_order_over_a_reload_by_the_new_limit(tmp_path, threads):
+    """A client waits under a limit of 1, the next one comes after a reload that raises it to 2: both have a place then, and in their order."""
+    text = HEAD.replace("nbthread 1", f"nbthread {threads}").replace("raw local0 info", "raw local0 debug")
+    text = text.replace("defaults\n", "  log stderr format raw local0 notice\ndefaults\n")
+    proxy = Proxy(tmp_path / "tproxyd", "tproxyd", text + server("a", "maxconn 1"), 1)
+    first = proxy.begin()
+    held, _ = proxy.accept()
+    second = begin_to_wait(proxy, 1)
+    assert_no_other_is_served(proxy)
+    proxy.daemon.config.write_text(text + server("a", "maxconn 2"), encoding="ascii")
+    proxy.daemon.signal(signal.SIGHUP)
+    proxy.daemon.await_line("is in force")
+    second.sendall(b"2")
+    served, _ = proxy.accept()
+    assert served.recv(1) == b"2"
+    third = begin_to_wait(proxy, 2)
+    fourth = begin_to_wait(proxy, 3)
+    assert_no_other_is_served(proxy)
+    end(first, held)
+    third.sendall(b"3")
+    held, _ = proxy.accept()
+    assert held.recv(1) == b"3"
+    for each in (fourth, third, held, second, served):
+        each.close()
+    proxy.close()

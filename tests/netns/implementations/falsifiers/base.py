@@ -23,6 +23,7 @@ import time
 
 import balancing
 import destinations
+import names
 import privileges
 import rules
 from datagrams import LARGEST, Flow
@@ -36,11 +37,11 @@ RESERVED = 24  # descriptors that are not sessions'
 
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
-    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions"),
+    *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions", "nameserver"),
     *("check_steps", "check_http", "check_source"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port"}
+SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "name"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
@@ -48,8 +49,7 @@ CLAIMS = [
     *("drain", "intercept", "udp", "udp-errors", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
-    *("queue", "ends-sessions"),
-    *("check-port", "check-steps", "check-http", "check-source"),
+    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http", "check-source"),
 ]
 
 
@@ -180,12 +180,19 @@ class Proxy:
 
     def balanced(self, client, avoid=None):
         """The address of the server that is chosen for a client's address; None: all are full."""
+        self.follow_names()
         self.check()
         connections = collections.Counter(session.server_address for session in self.sessions)
         server = self.balance.choose(client, connections, avoid)
         if not server and self.balance.is_full(connections):
             return None
         return balancing.place(server or self.scenario["servers"][0])
+
+    def follow_names(self):
+        """Ask where servers are. That happens when a client comes, which is often enough for a wrong proxy."""
+        for server in self.scenario["servers"]:
+            if "name" in server:
+                server["address"] = names.address(self.scenario["nameserver"], server["name"], family_of(server["address"]))
 
     def serve_queue(self):
         for session in self.in_line():

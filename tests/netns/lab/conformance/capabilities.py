@@ -104,6 +104,7 @@ CAPABILITIES = (
     Capability(
         "queue", "lets clients wait for servers that are full, for a time", lambda s: "queue" in s.get("timeouts", {})
     ),
+    Capability("names", "asks for the names of servers again and again, and follows the answers", _server("name")),
     Capability("ends-sessions", "ends the sessions of a server that goes down", lambda s: s.get("ends_sessions", False)),
     Capability("check-port", "checks another port than the one that clients come to", _server("check_port")),
     Capability("check-steps", "asks servers in a check, and uses those that answer as expected", lambda s: "check_steps" in s),
