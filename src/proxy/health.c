@@ -36,8 +36,9 @@ struct check {
 	struct attempt_target plain;
 	struct health_verdict silent;
 	unsigned points;
-	long long due;     /* when the last one was to begin, or the first one */
-	long long started; /* when it did */
+	enum health_status last; /* what the last one found, or HEALTH_L4OK */
+	long long due;           /* when the last one was to begin, or the first one */
+	long long started;       /* when it did */
 	struct event timer;
 };
 
@@ -145,17 +146,40 @@ static void report(struct check *check, bool up, const struct health_verdict *ve
 	health->observer(health->arg, &change);
 }
 
+/* As HAProxy: one that counts, or that has another result than the one before. */
+static void report_check(
+	struct check *check, unsigned points_before, const struct health_verdict *verdict)
+{
+	unsigned rise = rise_of(check->server), fall = or_default(check->server->check.fall, FALL);
+	bool up = check->points >= rise;
+	struct health_change change = {.backend = check->backend,
+		.server = check->server,
+		.up = up,
+		.of_check = true,
+		.points = up ? check->points - rise + 1 : check->points,
+		.of = up ? fall : rise,
+		.verdict = *verdict,
+		.duration = (unsigned)(clock_ms() - check->started)};
+	bool counts = check->points != points_before || verdict->status != check->last;
+
+	check->last = verdict->status;
+	if (counts && check->backend->options & OPTION_LOG_HEALTH_CHECKS)
+		check->health->observer(check->health->arg, &change);
+}
+
 static void passed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned rise = rise_of(check->server);
 
-	if (check->points == points_max(check->server))
-		return;
-	check->points++;
-	if (check->points == rise)
-		report(check, true, verdict);
+	unsigned before = check->points;
+
+	if (before < points_max(check->server))
+		check->points++;
 	if (check->points >= rise)
 		check->points = points_max(check->server);
+	report_check(check, before, verdict);
+	if (before < rise && check->points >= rise)
+		report(check, true, verdict);
 }
 
 static void failed(struct check *check, const struct health_verdict *verdict)
@@ -163,6 +187,7 @@ static void failed(struct check *check, const struct health_verdict *verdict)
 	unsigned before = check->points, rise = rise_of(check->server);
 
 	check->points = before > rise ? before - 1 : 0;
+	report_check(check, before, verdict);
 	if (before == rise)
 		report(check, false, verdict);
 }
@@ -188,6 +213,7 @@ static void ask_again(struct check *check, const struct health_verdict *silent)
 	check->silent = *silent;
 	check->plain = check->target;
 	check->plain.script = NULL;
+	check->plain.header = PROXY_HEADER_NONE;
 	check->plain.source = source_of(check->server);
 	attempt_start(&check->attempt, &check->plain);
 }
@@ -320,7 +346,8 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.target = target_of(backend, &backend->servers[i])};
+			.target = target_of(backend, &backend->servers[i]),
+			.last = HEALTH_L4OK};
 		attempt_init(&check->attempt, base, on_verdict, check);
 		evtimer_assign(&check->timer, base, on_timer, check);
 	}
@@ -398,11 +425,41 @@ void health_free(struct health *health)
 
 /* --- the log --- */
 
-void health_format(const struct health_change *change, char *out, size_t room)
+static void format_check(const struct health_change *change, char *out, size_t room)
 {
-	char reason[1024], rest[128];
+	char reason[1024];
 
 	health_verdict_format(&change->verdict, reason, sizeof(reason));
+	snprintf(out, room,
+		"Health check for %sserver %s/%s %s, reason: %s, check duration: %ums, status: %u/%u %s.",
+		change->server->backup ? "backup " : "", change->backend->name,
+		change->server->name,
+		health_is_passed(change->verdict.status) ? "succeeded" : "failed", reason,
+		change->duration, change->points, change->of,
+		change->up ? change->server->weight > 0 ? "UP" : "DRAIN" : "DOWN");
+}
+
+/* The check's own line has the reason, where there is one. */
+static void format_reason(const struct health_change *change, char *out, size_t room)
+{
+	char reason[1024];
+
+	*out = '\0';
+	if (change->backend->options & OPTION_LOG_HEALTH_CHECKS)
+		return;
+	health_verdict_format(&change->verdict, reason, sizeof(reason));
+	snprintf(out, room, ", reason: %s, check duration: %ums", reason, change->duration);
+}
+
+void health_format(const struct health_change *change, char *out, size_t room)
+{
+	char reason[1100], rest[128];
+
+	if (change->of_check) {
+		format_check(change, out, room);
+		return;
+	}
+	format_reason(change, reason, sizeof(reason));
 	if (change->up)
 		snprintf(rest, sizeof(rest), "online. 0 sessions requeued, 0 total in queue.");
 	else
@@ -412,9 +469,8 @@ void health_format(const struct health_change *change, char *out, size_t room)
 				? " Running on backup."
 				: "",
 			change->sessions);
-	snprintf(out, room,
-		"%sServer %s/%s is %s, reason: %s, check duration: %ums. %u active and %u backup servers %s",
+	snprintf(out, room, "%sServer %s/%s is %s%s. %u active and %u backup servers %s",
 		change->server->backup ? "Backup " : "", change->backend->name,
-		change->server->name, change->up ? "UP" : "DOWN", reason, change->duration,
-		change->active, change->backups, rest);
+		change->server->name, change->up ? "UP" : "DOWN", reason, change->active,
+		change->backups, rest);
 }

@@ -362,14 +362,50 @@ static void the_lines_are_haproxys(void **state)
 	const struct health_verdict silent = {HEALTH_L4TOUT, 0, ""}, passed = {HEALTH_L4OK, 0, ""};
 
 	(void)state;
-	assert_line((struct health_change){&backend, &server, false, refused, 0, 1, 1, 4},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &server,
+			    .up = false,
+			    .verdict = refused,
+			    .duration = 0,
+			    .active = 1,
+			    .backups = 1,
+			    .sessions = 4},
 		"Server l/a is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 1 active and 1 backup servers left. 4 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &server, false, silent, 201, 0, 1, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &server,
+			    .up = false,
+			    .verdict = silent,
+			    .duration = 201,
+			    .active = 0,
+			    .backups = 1,
+			    .sessions = 0},
 		"Server l/a is DOWN, reason: Layer4 timeout, check duration: 201ms. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &backup, false, refused, 0, 0, 0, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &backup,
+			    .up = false,
+			    .verdict = refused,
+			    .duration = 0,
+			    .active = 0,
+			    .backups = 0,
+			    .sessions = 0},
 		"Backup Server l/c is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 0ms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.");
-	assert_line((struct health_change){&backend, &backup, true, passed, 0, 1, 1, 0},
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &backup,
+			    .up = true,
+			    .verdict = passed,
+			    .duration = 0,
+			    .active = 1,
+			    .backups = 1,
+			    .sessions = 0},
 		"Backup Server l/c is UP, reason: Layer4 check passed, check duration: 0ms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.");
+	assert_line((struct health_change){.backend = &backend,
+			    .server = &backup,
+			    .of_check = true,
+			    .points = 1,
+			    .of = 2,
+			    .verdict = silent,
+			    .duration = 20},
+		"Health check for backup server l/c failed, reason: Layer4 timeout, check duration: 20ms, status: 1/2 DOWN.");
 }
 
 #define HEALTH_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
