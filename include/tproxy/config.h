@@ -213,6 +213,7 @@ enum proxy_option {
 	OPTION_TRANSPARENT = 1 << 9, /* connects to where the client connected to */
 	OPTION_ALLBACKUPS =
 		1 << 10, /* backup servers share the clients; else the first one has all */
+	OPTION_LOG_HEALTH_CHECKS = 1 << 11, /* a line for each check that changes anything */
 };
 
 /* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */

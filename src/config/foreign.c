@@ -164,15 +164,11 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED,
 		"external-check|option external-check|option ldap-check|option spop-check",
 		"write 'option tcp-check', and 'tcp-check' lines"},
-	{IN_PROXIES, FOREIGN_REFUSED, "option log-health-checks",
-		"each change of a server's state is logged; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "http-check disable-on-404|http-check send-state",
-		"a server is up or down, and is not informed of it; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED,
-		"http-check set-var|http-check set-var-fmt|http-check unset-var|tcp-check send-lf"
+		"http-check disable-on-404|http-check send-state|http-check set-var|http-check set-var-fmt|http-check unset-var|tcp-check send-lf"
 		"|tcp-check send-binary-lf|tcp-check set-var|tcp-check set-var-fmt"
 		"|tcp-check unset-var",
-		"checks have no variables, and no formats; write the text itself"},
+		"checks have no variables, formats or states of servers; write the text itself"},
 	{IN_PROXIES, FOREIGN_REFUSED, "tcp-response",
 		"tproxyd reads nothing of what passes; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "quic-initial", "it belongs to QUIC, and tproxyd relays TCP"},

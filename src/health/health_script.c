@@ -117,7 +117,7 @@ static void translate_brackets(struct translation *translation)
 
 static void translate(struct translation *translation)
 {
-	while (*translation->at != '\0' && translation->problem == NULL) {
+	while (translation->problem == NULL && *translation->at != '\0') {
 		char byte = *translation->at++;
 
 		if (byte == '\\') {

@@ -207,9 +207,9 @@ static void on_health_changed(void *arg, const struct health_change *change)
 	char line[LOG_LINE_MAX];
 
 	health_format(change, line, sizeof(line));
-	log_line(daemon->current->log, change->backend, change->up ? LOG_NOTICE : LOG_ALERT, "%s",
-		line);
-	if (!change->up && change->active + change->backups == 0)
+	log_line(daemon->current->log, change->backend,
+		change->up || change->of_check ? LOG_NOTICE : LOG_ALERT, "%s", line);
+	if (!change->of_check && !change->up && change->active + change->backups == 0)
 		log_line(daemon->current->log, change->backend, LOG_EMERG,
 			"%s %s has no server available!",
 			change->backend->role == ROLE_LISTEN ? "proxy" : "backend",

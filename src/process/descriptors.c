@@ -10,7 +10,7 @@
 #include "servers/health.h"
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
-#include "proxy/moving.h"
+#include "servers/moving.h"
 #include "udp/receiver.h"
 
 #include <errno.h>

@@ -15,11 +15,9 @@
 #include "tproxy/clock.h"
 #include "way_back.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
-	VERDICT_TEXT_MAX = 1024,
 	INTER = 2000, /* ms; HAProxy's defaults */
 	RISE = 2,
 	FALL = 3
@@ -37,8 +35,9 @@ struct check {
 	struct attempt_target plain;
 	struct health_verdict silent;
 	unsigned points;
-	long long due;     /* when the last one was to begin, or the first one */
-	long long started; /* when it did */
+	enum health_status last; /* what the last one found, or HEALTH_L4OK */
+	long long due;           /* when the last one was to begin, or the first one */
+	long long started;       /* when it did */
 	struct event timer;
 };
 
@@ -239,18 +238,41 @@ static void look_at_queue(const struct check *check)
 		wakers_wake_all(limits_wakers(limits_process(check->health->limits)));
 }
 
+/* As HAProxy: one that counts, or that has another result than the one before. */
+static void report_check(
+	struct check *check, unsigned points_before, const struct health_verdict *verdict)
+{
+	unsigned rise = rise_of(check->server), fall = or_default(check->server->check.fall, FALL);
+	bool up = check->points >= rise;
+	struct health_change change = {.backend = check->backend,
+		.server = check->server,
+		.up = up,
+		.of_check = true,
+		.points = up ? check->points - rise + 1 : check->points,
+		.of = up ? fall : rise,
+		.verdict = *verdict,
+		.duration = (unsigned)(clock_ms() - check->started)};
+	bool counts = check->points != points_before || verdict->status != check->last;
+
+	check->last = verdict->status;
+	if (counts && check->backend->options & OPTION_LOG_HEALTH_CHECKS)
+		check->health->observer(check->health->arg, &change);
+}
+
 static void passed(struct check *check, const struct health_verdict *verdict)
 {
 	unsigned rise = rise_of(check->server);
 
+	unsigned before = check->points;
+
 	look_at_queue(check);
-	if (check->points == points_max(check->server))
-		return;
-	check->points++;
-	if (check->points == rise)
-		report(check, true, verdict);
+	if (before < points_max(check->server))
+		check->points++;
 	if (check->points >= rise)
 		check->points = points_max(check->server);
+	report_check(check, before, verdict);
+	if (before < rise && check->points >= rise)
+		report(check, true, verdict);
 }
 
 static void failed(struct check *check, const struct health_verdict *verdict)
@@ -258,6 +280,7 @@ static void failed(struct check *check, const struct health_verdict *verdict)
 	unsigned before = check->points, rise = rise_of(check->server);
 
 	check->points = before > rise ? before - 1 : 0;
+	report_check(check, before, verdict);
 	if (before == rise)
 		report(check, false, verdict);
 }
@@ -317,6 +340,7 @@ static void ask_again(struct check *check, const struct health_verdict *silent)
 	check->silent = *silent;
 	check->plain = check->target;
 	check->plain.script = NULL;
+	check->plain.header = PROXY_HEADER_NONE;
 	check->plain.source = source_of(check->server);
 	attempt_start(&check->attempt, &check->plain);
 }
@@ -480,7 +504,8 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.target = target_of(health->limits, backend, &backend->servers[i])};
+			.target = target_of(health->limits, backend, &backend->servers[i]),
+			.last = HEALTH_L4OK};
 		attempt_init(&check->attempt, base, on_verdict, check);
 		evtimer_assign(&check->timer, base, on_timer, check);
 	}
@@ -555,47 +580,4 @@ void health_free(struct health *health)
 		attempt_stop(&check->attempt);
 	}
 	free(health);
-}
-
-/* --- the log --- */
-
-static void format_check(const struct health_change *change, char *out, size_t room)
-{
-	char verdict[VERDICT_TEXT_MAX];
-
-	health_verdict_format(&change->verdict, verdict, sizeof(verdict));
-	snprintf(out, room, ", reason: %s, check duration: %ums", verdict, change->duration);
-}
-
-static void format_reason(const struct health_change *change, char *out, size_t room)
-{
-	if (change->via != NULL)
-		snprintf(out, room, " via %s/%s", change->via_backend->name, change->via->name);
-	else if (change->errors > 0)
-		snprintf(out, room,
-			", reason: Health analyze, info: \"Detected %u consecutive errors, last one was: L4 unsuccessful connection\"",
-			change->errors);
-	else
-		format_check(change, out, room);
-}
-
-void health_format(const struct health_change *change, char *out, size_t room)
-{
-	char reason[VERDICT_TEXT_MAX + 64], rest[128];
-
-	format_reason(change, reason, sizeof(reason));
-	if (change->up)
-		snprintf(rest, sizeof(rest), "online. %u sessions requeued, %u total in queue.",
-			change->requeued, change->waiting);
-	else
-		snprintf(rest, sizeof(rest),
-			"left.%s %u sessions active, %u requeued, %u remaining in queue.",
-			change->active == 0 && change->backups > 0 && !change->server->backup
-				? " Running on backup."
-				: "",
-			change->sessions, change->requeued, change->waiting);
-	snprintf(out, room, "%sServer %s/%s is %s%s. %u active and %u backup servers %s",
-		change->server->backup ? "Backup " : "", change->backend->name,
-		change->server->name, change->up ? "UP" : "DOWN", reason, change->active,
-		change->backups, rest);
 }

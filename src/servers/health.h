@@ -16,11 +16,14 @@
 
 struct health;
 
-/* A server that went up or down, and what its backend has left. */
+/* A server that went up or down, and what its backend has left; or, with `option log-health-checks`, a check alone. */
 struct health_change {
 	const struct proxy *backend;
 	const struct server *server;
 	bool up;
+	bool of_check; /* the state is as it was, and what follows the duration is not set, but for the points */
+	unsigned points,
+		of; /* of a check: passed or failed ones that count, and how many change the state */
 	struct health_verdict verdict;
 	unsigned duration;        /* of the check, in milliseconds */
 	unsigned active, backups; /* servers that clients can come to now */
