@@ -313,6 +313,16 @@ static const struct server *find(const struct choice *choice)
 	return next_in_turn(choice);
 }
 
+/* Whether a client waits for this server alone where it is full. Else another worker was faster, and others may have room. */
+static bool waits_for(const struct choice *choice, const struct server *server)
+{
+	if (choice->backup && !(choice->backend->options & OPTION_ALLBACKUPS))
+		return true;
+	if (choice->backend->balance == BALANCE_LEASTCONN)
+		return server->maxqueue != 0;
+	return choice->backend->balance == BALANCE_SOURCE;
+}
+
 /* Finds a server and takes its place. NULL: none has room; the choice says then which one is to be waited for. */
 static const struct server *find_and_use(struct choice *choice)
 {
@@ -326,7 +336,7 @@ static const struct server *find_and_use(struct choice *choice)
 
 		if (server == NULL)
 			return NULL;
-		if (!has_room(choice, server)) {
+		if (!has_room(choice, server) && waits_for(choice, server)) {
 			choice->wanted = server;
 			return NULL;
 		}
