@@ -143,7 +143,7 @@ CAPABILITIES = (
     Capability(
         "timeouts",
         "ends a session that is silent for longer than a configured time",
-        lambda s: bool(set(s.get("timeouts", ())) - {"connect", *_FIN}),
+        lambda s: bool(set(s.get("timeouts", ())) - {"connect", "queue", *_FIN}),
     ),
     Capability(
         "timeouts-fin",
