@@ -57,7 +57,7 @@ help:
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
 	@echo '                KERNELS=all, KERNEL=PATH, CONFIG=FILE, ENGINE=qemu, MINIMIZE=1, CONFIRM=1, LAB=--help'
-	@echo 'make mutate    change src/proxy, src/net and the base of the wrong proxies in one place at a time, and see'
+	@echo 'make mutate    change src/proxy, src/servers, src/net and the base of the wrong proxies in one place at a time, and see'
 	@echo '               whether a test notices; MUTATE=--help: a file, one mutant, more at a time'
 	@echo 'make lint      two compilers, analysers, formatting, order of folders, sizes, shellcheck, pyflakes'
 	@echo 'make deps      install all that these need (Debian and Ubuntu, as root)'

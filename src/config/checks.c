@@ -6,8 +6,8 @@
  */
 #include "checks.h"
 
-#include "words/address.h"
 #include "tproxy/units.h"
+#include "words/address.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,9 +6,9 @@
  */
 #include "parser.h"
 
-#include "words/address.h"
 #include "tproxy/file.h"
 #include "tproxy/units.h"
+#include "words/address.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,11 +8,11 @@
  */
 #include "parser.h"
 
-#include "words/address.h"
 #include "tproxy/lookup.h"
 #include "tproxy/networks.h"
 #include "tproxy/spelling.h"
 #include "tproxy/units.h"
+#include "words/address.h"
 
 #include <stdlib.h>
 #include <string.h>

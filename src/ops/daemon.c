@@ -14,19 +14,17 @@
  */
 #include "daemon.h"
 
+#include "care.h"
 #include "process/advice.h"
 #include "process/background.h"
 #include "process/descriptors.h"
 #include "process/notify.h"
 #include "process/pidfile.h"
 #include "process/privileges.h"
-#include "servers/balance.h"
-#include "servers/health.h"
+#include "process/sandbox.h"
 #include "proxy/inherited.h"
-#include "servers/moving.h"
 #include "reload.h"
 #include "resolver.h"
-#include "process/sandbox.h"
 #include "tproxy/version.h"
 #include "udp/receiver.h"
 #include "watchdog.h"
@@ -54,8 +52,7 @@ struct daemon {
 	struct generations generations; /* that one and those of older sessions; newest first */
 	uint64_t lost;                  /* log lines, of generations that are gone */
 	struct workers workers;
-	struct moving *moving; /* of the current generation; NULL: no server moves */
-	struct health *health; /* of the current generation; NULL: no server is checked */
+	struct care care; /* for the servers of the current one */
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
@@ -198,48 +195,6 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 	return status;
 }
 
-/* --- health of servers --- */
-
-/* The lines are HAProxy's. */
-static void on_health_changed(void *arg, const struct health_change *change)
-{
-	const struct daemon *daemon = arg;
-	char line[LOG_LINE_MAX];
-
-	health_format(change, line, sizeof(line));
-	log_line(daemon->current->log, change->backend,
-		change->up || change->of_check ? LOG_NOTICE : LOG_ALERT, "%s", line);
-	if (!change->of_check && !change->up && change->active + change->backups == 0)
-		log_line(daemon->current->log, change->backend, LOG_EMERG,
-			"%s %s has no server available!",
-			change->backend->role == ROLE_LISTEN ? "proxy" : "backend",
-			change->backend->name);
-}
-
-/* The lines are HAProxy's. */
-static void on_server_moved(void *arg, const struct proxy *backend, bool lost, const char *line)
-{
-	const struct daemon *daemon = arg;
-	unsigned active, backups;
-
-	log_line(daemon->current->log, backend, lost ? LOG_ALERT : LOG_NOTICE, "%s", line);
-	balance_count(daemon->current->limits, backend, &active, &backups);
-	if (lost && active + backups == 0)
-		log_line(daemon->current->log, backend, LOG_EMERG, "%s %s has no server available!",
-			backend->role == ROLE_LISTEN ? "proxy" : "backend", backend->name);
-}
-
-/* Once the threads run, or with the next generation that is put in force. */
-static void look_after_servers(struct daemon *daemon)
-{
-	const struct generation *current = daemon->current;
-
-	daemon->moving = moving_start(daemon->base, current->config, current->limits,
-		daemon->moving, current->counterparts, on_server_moved, daemon);
-	daemon->health = health_start(daemon->base, current->config, current->limits,
-		daemon->health, current->counterparts, on_health_changed, daemon);
-}
-
 /* --- a reload --- */
 
 /* The service manager waits for this, except where it has ended tproxyd meanwhile. */
@@ -259,7 +214,7 @@ static void put_in_force(struct daemon *daemon, struct generation *next)
 	daemon->current = next;
 	atomic_store(&library_log, next->log);
 	daemon->reloading = true;
-	look_after_servers(daemon);
+	care_begin(&daemon->care, daemon->base, daemon->current);
 	workers_succeed(&daemon->workers);
 }
 
@@ -370,7 +325,7 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	eventfd_read(fd, &count);
 	wakers_look(limits_wakers(limits_process(daemon->current->limits)), LIMITS_OBSERVER);
-	health_observe(daemon->health);
+	care_observe(&daemon->care);
 	if (workers_are_settled(&daemon->workers)) {
 		if (daemon->reloading)
 			report_reload(daemon);
@@ -535,7 +490,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 	if (start_restricted(daemon, &restricted) == -1)
 		return -1;
 	report_start(daemon, restricted);
-	look_after_servers(daemon);
+	care_begin(&daemon->care, daemon->base, daemon->current);
 	return start_watchdog(daemon);
 }
 
@@ -545,8 +500,7 @@ static void daemon_release(struct daemon *daemon)
 {
 	struct generation *generation;
 
-	health_free(daemon->health);
-	moving_free(daemon->moving);
+	care_end(&daemon->care);
 	pidfile_drop(&daemon->pidfile);
 	watchdog_stop(&daemon->watchdog);
 	notify_close(&daemon->notify);

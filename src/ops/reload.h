@@ -4,8 +4,8 @@
 #ifndef TPROXY_OPS_RELOAD_H
 #define TPROXY_OPS_RELOAD_H
 
-#include "process/descriptors.h"
 #include "generation.h"
+#include "process/descriptors.h"
 #include "process/privileges.h"
 
 /* What stays as it was at the start, whatever a file says. */

@@ -5,9 +5,9 @@
 #define TPROXY_WORKER_H
 
 #include "generation.h"
+#include "process/sandbox.h"
 #include "proxy/counters.h"
 #include "proxy/listener.h"
-#include "process/sandbox.h"
 
 struct worker;
 

@@ -7,9 +7,9 @@
  */
 #include "descriptors.h"
 
-#include "servers/health.h"
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
+#include "servers/health.h"
 #include "servers/moving.h"
 #include "udp/receiver.h"
 

@@ -9,9 +9,9 @@
  */
 #include "destination.h"
 
+#include "servers/upstream.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
-#include "servers/upstream.h"
 
 #include <errno.h>
 

@@ -7,8 +7,8 @@
  */
 #include "routing.h"
 
-#include "servers/balance.h"
 #include "destination.h"
+#include "servers/balance.h"
 
 static unsigned usable_servers(void *limits, const struct proxy *backend)
 {

@@ -18,12 +18,12 @@
 
 #include "destination.h"
 #include "interest.h"
-#include "servers/own_traffic.h"
 #include "routing.h"
 #include "server_header.h"
+#include "servers/own_traffic.h"
+#include "servers/upstream.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
-#include "servers/upstream.h"
 #include "waiting.h"
 
 #include <errno.h>

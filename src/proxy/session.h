@@ -16,9 +16,9 @@
 #define TPROXY_SESSION_H
 
 #include "client_header.h"
+#include "relay.h"
 #include "servers/limits.h"
 #include "servers/reason.h"
-#include "relay.h"
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
 

@@ -4,9 +4,9 @@
 #ifndef PROXY_SESSION_SET_H
 #define PROXY_SESSION_SET_H
 
+#include "servers/upstream.h"
 #include "session.h"
 #include "tproxy/socket.h"
-#include "servers/upstream.h"
 
 /*
  * As upstream_open(), for a session whose server and its address are chosen; where no descriptor is left, it gives up

@@ -7,8 +7,8 @@
  */
 #include "waiting.h"
 
-#include "servers/balance.h"
 #include "interest.h"
+#include "servers/balance.h"
 
 #include <stdlib.h>
 

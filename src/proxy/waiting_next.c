@@ -6,8 +6,8 @@
  * The trap: an older configuration's clients wait in the same queues, and may not know a new server. While the oldest one
  * can't be served, those behind it wait, too, no longer than `timeout queue`.
  */
-#include "servers/balance.h"
 #include "routing.h"
+#include "servers/balance.h"
 #include "waiting.h"
 
 static struct waiting *waiting_of(struct waiter *waiter)

@@ -14,8 +14,7 @@ static void format_reason(const struct health_change *change, char *out, size_t 
 	char verdict[VERDICT_TEXT_MAX];
 
 	health_verdict_format(&change->verdict, verdict, sizeof(verdict));
-	snprintf(
-		out, room, ", reason: %s, check duration: %ums", verdict, change->duration);
+	snprintf(out, room, ", reason: %s, check duration: %ums", verdict, change->duration);
 }
 
 /* `option log-health-checks`: one check. */

@@ -14,8 +14,8 @@
 #include "flow.h"
 
 #include "flow_table.h"
-#include "servers/balance.h"
 #include "proxy/destination.h"
+#include "servers/balance.h"
 #include "servers/own_traffic.h"
 #include "servers/upstream.h"
 #include "tproxy/clock.h"

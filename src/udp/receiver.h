@@ -10,8 +10,8 @@
 #define TPROXY_RECEIVER_H
 
 #include "flow.h"
-#include "servers/counterparts.h"
 #include "proxy/listener.h"
+#include "servers/counterparts.h"
 
 /* The receivers of one configuration in one worker. */
 struct receivers {

@@ -8,7 +8,6 @@
  */
 #include "address.h"
 
-
 #include "tproxy/units.h"
 #include "words.h"
 

@@ -48,8 +48,7 @@ static void check_word(const char *place, const char *name, const char *argument
 	if (is_keyword(name, where))
 		return;
 	if (!foreign_find(name, where, &foreign))
-		fail_msg("%s %s: neither a keyword nor among the words of foreign.c", place,
-			name);
+		fail_msg("%s %s: neither a keyword nor among the words of foreign.c", place, name);
 	if (arguments != NULL && foreign.argument_count != strtoul(arguments, NULL, 10))
 		fail_msg("%s %s: %s words belong to it, not %zu", place, name, arguments,
 			foreign.argument_count);

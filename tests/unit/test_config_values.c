@@ -3,8 +3,8 @@
  */
 #include "unit.h"
 
-#include "words/address.h"
 #include "tproxy/units.h"
+#include "words/address.h"
 
 #include <limits.h>
 #include <stdio.h>

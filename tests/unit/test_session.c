@@ -2,8 +2,8 @@
  * The life of a session: its states, its timeouts, and every way it ends.
  */
 #include "proxy/interest.h"
-#include "servers/upstream.h"
 #include "rig.h"
+#include "servers/upstream.h"
 #include "tproxy/socket.h"
 
 #include <errno.h>
