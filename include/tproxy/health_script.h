@@ -162,7 +162,7 @@ struct health_script health_script_tls(struct config_memory *memory);
 
 /* What came since the connection, or since the last bytes were sent. */
 struct health_input {
-	const char *bytes;
+	const char *bytes; /* and a '\0' behind them */
 	size_t length;
 	bool last; /* no more will come, or can be kept */
 };

@@ -85,6 +85,7 @@ static void add_body(struct http_response *response, const char *at, size_t leng
 {
 	memcpy(response->body + response->body_length, at, length);
 	response->body_length += length;
+	response->body[response->body_length] = '\0';
 }
 
 static void read_chunks(struct http_response *response, const char *at, const char *end)
@@ -126,6 +127,7 @@ enum http_progress http_response_read(
 	long length = LENGTH_NONE;
 
 	response->body_length = 0;
+	response->body[0] = '\0';
 	response->whole = false;
 	stop = line_end(at, end, &next);
 	if (stop == NULL)

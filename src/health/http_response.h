@@ -8,7 +8,7 @@ struct http_response {
 	unsigned status;
 	const char *reason; /* part of the bytes that were read */
 	size_t reason_length;
-	char body[HEALTH_INPUT_MAX]; /* what of it has come */
+	char body[HEALTH_INPUT_MAX + 1]; /* what of it has come, and a '\0' */
 	size_t body_length;
 	bool whole; /* all of it has come */
 };

@@ -227,7 +227,7 @@ static bool receive(struct attempt *attempt)
 	size_t before = attempt->input.length;
 
 	if (attempt->bytes == NULL)
-		attempt->bytes = malloc(HEALTH_INPUT_MAX);
+		attempt->bytes = malloc(HEALTH_INPUT_MAX + 1);
 	if (attempt->bytes == NULL) {
 		finish(attempt, NULL);
 		return false;
@@ -245,6 +245,7 @@ static bool receive(struct attempt *attempt)
 			attempt->input.length += (size_t)got;
 		attempt->input.last = got <= 0 || attempt->input.length == HEALTH_INPUT_MAX;
 	}
+	attempt->bytes[attempt->input.length] = '\0';
 	if (attempt->error != 0 && attempt->input.length == 0) {
 		finish_broken(attempt, HEALTH_SOCKERR, attempt->error);
 		return false;

@@ -31,6 +31,7 @@ MARKS = (
     "any_listener: of profile `binding`, and needs no transparent listener: VIPs are made local for who has none",
     "kills: ends a program at each of its steps in turn",
     "suite: tests the suite's own Python; sanitizers do not apply",
+    "boots: boots systemd, whose restrictions of services leave sanitizers no room",
     "necessity: the purpose of each part of the host's set-up, with any proxy",
 )
 

@@ -25,7 +25,7 @@ from lab.peers.daemon import ADDRESS, PORT, SERVER, accept, connect, listen
 
 from test_daemon import NET_BIND_SERVICE, NET_RAW, exchange
 
-pytestmark = pytest.mark.xdist_group("systemd")
+pytestmark = [pytest.mark.boots, pytest.mark.xdist_group("systemd")]
 
 PROGRAM = Path("/lib/systemd/systemd")
 BOOT = Path(__file__).with_name("boot-systemd")

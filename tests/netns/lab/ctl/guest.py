@@ -35,6 +35,9 @@ mount -t sysfs -o ro sysfs sys
 for each in run tmp dev; do mount -t tmpfs tmpfs $each; done
 for each in null zero full random urandom tty; do touch dev/$each; mount --bind /dev/$each dev/$each; done
 mkdir dev/shm dev/pts
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup2 cgroup2 sys/fs/cgroup
