@@ -286,11 +286,11 @@ static void failed(struct check *check, const struct health_verdict *verdict)
 }
 
 /* As HAProxy: what the errors of clients' connections do (configuration manual, section 5.2, `on-error`). */
-static void observed(struct check *check, unsigned errors)
+static void observed(struct check *check)
 {
 	unsigned before = check->points, rise = rise_of(check->server);
 	enum on_error action = check->server->check.on_error;
-	struct health_change change = {.errors = errors};
+	struct health_change change = {.errors = limits_error_limit(check->server)};
 
 	if (action == ON_ERROR_MARK_DOWN && before > rise)
 		before = rise;
@@ -308,12 +308,12 @@ void health_observe(struct health *health)
 {
 	for (size_t i = 0; health != NULL && i < health->count; i++) {
 		struct check *check = &health->checks[i];
-		unsigned errors = check->server->check.observes
-					  ? limits_take_errors(health->limits, check->server)
-					  : 0;
+		unsigned times = check->server->check.observes
+					 ? limits_take_errors(health->limits, check->server)
+					 : 0;
 
-		if (errors > 0)
-			observed(check, errors);
+		while (times-- > 0)
+			observed(check);
 	}
 }
 

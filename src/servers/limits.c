@@ -40,7 +40,7 @@ struct count {
 	atomic_uint
 		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
 	atomic_uint errors;   /* of a server that is observed, in a row */
-	atomic_uint too_many; /* errors that its observer has not taken */
+	atomic_uint too_many; /* how often, since its observer looked */
 	unsigned users;
 };
 
@@ -469,21 +469,23 @@ enum reason limits_end_reason(
 	return ends % 2 == 0 ? REASON_SERVER_DOWN : REASON_SERVER_UP;
 }
 
+unsigned limits_error_limit(const struct server *server)
+{
+	return server->check.error_limit == 0 ? 10 : server->check.error_limit;
+}
+
 void limits_observe(struct limits *limits, const struct server *server, bool good)
 {
 	struct count *count = limits->servers[server->index];
-	unsigned limit = server->check.error_limit == 0 ? 10 : server->check.error_limit, errors;
-
 	if (good) {
 		if (atomic_load(&count->errors) != 0)
 			atomic_store(&count->errors, 0);
 		return;
 	}
-	errors = atomic_fetch_add(&count->errors, 1) + 1;
-	if (errors < limit)
+	if (atomic_fetch_add(&count->errors, 1) + 1 < limits_error_limit(server))
 		return;
 	atomic_store(&count->errors, 0);
-	atomic_store(&count->too_many, errors);
+	atomic_fetch_add(&count->too_many, 1);
 	wakers_wake(&limits->process->wakers, LIMITS_OBSERVER);
 }
 

@@ -132,10 +132,13 @@ enum reason limits_end_reason(
 
 /*
  * A connection of a client to SERVER, which `observe`s, has come about, or not. Where it is the last of too many errors, the thread of
- * number LIMITS_OBSERVER is woken. limits_take_errors() is for that thread: how many there were, or 0.
+ * number LIMITS_OBSERVER is woken. limits_take_errors() is for that thread: how often there were too many since it asked last.
  */
 void limits_observe(struct limits *limits, const struct server *server, bool good);
 unsigned limits_take_errors(struct limits *limits, const struct server *server);
+
+/* How many errors in a row are too many. */
+unsigned limits_error_limit(const struct server *server);
 
 enum {
 	LIMITS_OBSERVER = WAKERS_MAX - 1

@@ -206,6 +206,27 @@ static void it_goes_down_after_as_many_as_fall_says(void **state)
 	assert_int_equal(last.verdict.status, HEALTH_L4CON);
 }
 
+/* The first three take it to the edge, and the next three down, also where both are seen at once. */
+static void each_row_of_errors_counts(void **state)
+{
+	struct addr address;
+	int fd = make_server(&address);
+
+	(void)state;
+	listen_at(fd);
+	start(line_for(&address,
+		"check inter 5ms rise 1 fall 2 observe layer4 error-limit 3 on-error sudden-death"));
+	await_checks(fd, 3);
+	for (int i = 0; i < 6; i++)
+		limits_observe(limits, &config->proxies[0].servers[0], false);
+	assert_int_equal(changes, 0);
+	health_observe(health);
+	assert_int_equal(changes, 1);
+	assert_false(last.up);
+	assert_int_equal(last.errors, 3);
+	close(fd);
+}
+
 static void a_silent_server_is_told_from_one_that_refuses(void **state)
 {
 	struct addr address;
@@ -425,6 +446,7 @@ int main(void)
 		HEALTH_TEST(a_server_is_up_at_the_start_and_the_first_failure_takes_it_down),
 		HEALTH_TEST(it_comes_up_after_as_many_checks_as_rise_says),
 		HEALTH_TEST(it_goes_down_after_as_many_as_fall_says),
+		HEALTH_TEST(each_row_of_errors_counts),
 		HEALTH_TEST(a_silent_server_is_told_from_one_that_refuses),
 		HEALTH_TEST(the_port_and_the_address_of_a_check_may_be_others),
 		HEALTH_TEST(only_what_is_checked_is_counted),
