@@ -17,7 +17,7 @@ from lab.paths import ROOT, SUITE
 MODEST = SUITE / "selftest" / "modest-proxy"
 TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
 SPOOFED = {  # about the client's address
-    *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06"),
+    *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06", "TP-DST-15"),
 }
 LIMITED = {  # about reload, user, maxconn, queues and splice
     *("TP-OPS-63", "TP-OPS-64", "TP-OPS-65", "TP-OPS-66", "TP-OPS-67"),

@@ -9,10 +9,10 @@ IP_PKTINFO, IPV6_PKTINFO = 8, 50
 
 
 def ask(listener):
+    """An IPv6 socket that gets IPv4 datagrams, too, is told of them in IPv4's way."""
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, IPV6_ORIGDSTADDR, 1)
-    else:
-        listener.setsockopt(socket.IPPROTO_IP, IP_ORIGDSTADDR, 1)
+    listener.setsockopt(socket.IPPROTO_IP, IP_ORIGDSTADDR, 1)
 
 
 def receive(listener, size):
@@ -30,7 +30,8 @@ def receive(listener, size):
 
 def send(listener, data, to, source):
     """A datagram from an address; the port is the listener's."""
-    packed = socket.inet_pton(listener.family, source[0])
+    mapped = listener.family == socket.AF_INET6 and ":" not in source[0]
+    packed = socket.inet_pton(listener.family, f"::ffff:{source[0]}" if mapped else source[0])
     if listener.family == socket.AF_INET6:
         part = (socket.IPPROTO_IPV6, IPV6_PKTINFO, packed + bytes(4))
     else:
