@@ -100,9 +100,9 @@ def runnable(text):
     """The same file with a log that can be read, faster checks, and without what belongs to a host."""
     text = text.replace("log 127.0.0.1 local0", "log stderr format raw local0 debug")
     text = re.sub(r"^ *(daemon|user|group|maxconn 4096).*\n", "", text, flags=re.M)
-    text = re.sub(r"inter \d+m?s?", "inter 200ms", text)
-    text = text.replace("defaults\n", "defaults\n    default-server inter 200ms\n")
-    return re.sub(r"timeout check \d+m?s?", "timeout check 400ms", text)
+    text = re.sub(r"\binter \d+m?s?", "inter 2s", text)  # which a busy server needs for its answer, too
+    text = text.replace("defaults\n", "defaults\n    default-server inter 2s fastinter 100ms\n")
+    return re.sub(r"timeout check \d+m?s?", "timeout check 3s", text)
 
 
 def addresses(text):
