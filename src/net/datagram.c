@@ -64,8 +64,10 @@ int datagram_report_errors(int fd, int family)
 
 void datagram_discard(int fd)
 {
+	char nothing;
+
 	for (int i = 0; i < DISCARDED_MAX; i++)
-		if (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) == -1)
+		if (recv(fd, &nothing, 0, MSG_DONTWAIT | MSG_TRUNC) == -1)
 			return;
 }
 
