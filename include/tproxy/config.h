@@ -293,8 +293,8 @@ struct proxy {
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
-	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
 	struct value_format unique_id; /* `unique-id-format` */
+	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
@@ -306,18 +306,18 @@ struct proxy {
 	struct server *servers;
 	size_t server_count;
 	const struct health_script *check_script; /* NULL: a check connects, and does no more */
+	struct turns turns
+		[2]; /* of the active servers, and of the backups; without those that are never used */
 	enum balance balance;
 	unsigned draws; /* of BALANCE_RANDOM */
+	/* `option redispatch N`: the attempts for which another server is chosen; 0: none. See routing.h. */
+	int redispatch;
+	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
 	bool static_weights; /* `static-rr`: `slowstart` does not change them */
 	bool ramps;          /* a server has a `slowstart` */
 	bool queues;   /* clients wait where its servers are full: one of them has a maxconn */
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
-	struct turns turns
-		[2]; /* of the active servers, and of the backups; without those that are never used */
-	/* `option redispatch N`: the attempts for which another server is chosen; 0: none. See routing.h. */
-	int redispatch;
-	unsigned retries; /* further attempts after a failed connection to a server; default 3 */
 };
 
 struct global {

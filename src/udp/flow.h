@@ -65,15 +65,8 @@ struct flow {
 	TAILQ_ENTRY(flow) link; /* in its group, or among the dead */
 	struct flow_set *set;
 	struct flow_key key; /* the receiver where it began */
-	const struct proxy *frontend;
-	struct addr client; /* never mapped */
-	const struct proxy *backend;
+	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
-	struct addr server_address;
-	int fd;                  /* connected to the server */
-	unsigned short expected; /* how many replies it may have at once */
-	/* What it sends has the addresses and ports of what it gets: only the interface tells them apart. */
-	bool is_mirror;
 	struct own_connection *noted;
 	struct client *counted; /* NULL: the frontend has no limits of clients */
 	struct event readable;
@@ -82,6 +75,12 @@ struct flow {
 	uint64_t to_server, to_client; /* bytes that were sent on */
 	enum reason reason;            /* why it ended, or never began */
 	int error;                     /* errno behind it, or 0 */
+	struct addr client;            /* never mapped */
+	struct addr server_address;
+	int fd;                  /* connected to the server */
+	unsigned short expected; /* how many replies it may have at once */
+	/* What it sends has the addresses and ports of what it gets: only the interface tells them apart. */
+	bool is_mirror;
 };
 
 TAILQ_HEAD(flow_list, flow);
