@@ -268,14 +268,18 @@ def test_a_flood_of_refusals_is_counted_by_few_lines(namespace, start):
 
 def test_missing_descriptors_are_reported_after_a_pause_at_maxconn(namespace, start, server):
     daemon = start(configured("maxconn 4")).await_ready()
-    held = [connect(namespace) for _ in range(6)]
-    there = [accept(server) for _ in range(4)]
+    held = [connect(namespace) for _ in range(2)]
+    there = [accept(server) for _ in range(2)]
+    of_two = daemon.descriptors()
+    held += [connect(namespace) for _ in range(4)]
+    there += [accept(server) for _ in range(2)]
     for each in held[:4]:
         each.close()
     for each in there:
         assert each.ending()[0] == "eof"
         each.close()
     there = [accept(server) for _ in range(2)]
+    waiting.until(lambda: daemon.descriptors() <= of_two, "the sessions that have ended have no descriptor any more")
     daemon.allow_no_descriptor_more()
     held.append(connect(namespace))
     line = daemon.await_line("accepting pauses until a session ends: Too many open files")
