@@ -1,4 +1,4 @@
-"""tproxyctl check --report: one file to hand on, without addresses that belong to somebody."""
+"""tproxyctl check --report: one file to hand on, without addresses that identify its owner."""
 
 import os
 import stat

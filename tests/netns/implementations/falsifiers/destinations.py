@@ -9,7 +9,7 @@ IP_PKTINFO, IPV6_PKTINFO = 8, 50
 
 
 def ask(listener):
-    """An IPv6 socket that gets IPv4 datagrams, too, is told of them in IPv4's way."""
+    """For IPv4 datagrams an IPv6 socket needs IPv4's option, too."""
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, IPV6_ORIGDSTADDR, 1)
     listener.setsockopt(socket.IPPROTO_IP, IP_ORIGDSTADDR, 1)
