@@ -2,8 +2,8 @@
  * `server` and `source`: where connections go to, and where they come from.
  *
  * `source ADDRESS usesrc WHOSE` names two addresses. HAProxy uses the first one for its own health
- * checks alone, and only the second for the connections of clients; since there are no checks here,
- * a first address that is not the wildcard has no use, which a warning says. A server's own `source`
+ * checks alone, and only the second for the connections of clients. Checks come from the address of the
+ * route here, so a first address that is not the wildcard has no use, which a warning says. A server's own `source`
  * replaces all of its backend's, also where it says 0.0.0.0.
  */
 #include "parser.h"

@@ -1,8 +1,9 @@
 /*
  * tproxyctl apply: sets the host up, all or nothing.
  *
- * With --persist, a service of systemd applies the same at each boot. What a killed apply or revert left is reverted first. Then the plan is made anew and compared with what is
+ * What a killed apply or revert left is reverted first. Then the plan is made anew and compared with what is
  * applied: the same plan changes nothing, another one is refused, and so is one of which a part is gone.
+ * With --persist, a service of systemd applies the same at each boot.
  */
 #include "plan_options.h"
 #include "setup/boot_service.h"

@@ -1,8 +1,8 @@
 /*
  * Advice: what a person can do about an error, as the end of a message.
  */
-#ifndef TPROXY_OPS_ADVICE_H
-#define TPROXY_OPS_ADVICE_H
+#ifndef TPROXY_PROCESS_ADVICE_H
+#define TPROXY_PROCESS_ADVICE_H
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /*
  * Going to the background, as HAProxy's `daemon` has it: the command ends when the daemon serves, or with its failure.
  */
-#ifndef TPROXY_OPS_BACKGROUND_H
-#define TPROXY_OPS_BACKGROUND_H
+#ifndef TPROXY_PROCESS_BACKGROUND_H
+#define TPROXY_PROCESS_BACKGROUND_H
 
 #include "log.h"
 #include "tproxy/config.h"

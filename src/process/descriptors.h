@@ -1,8 +1,8 @@
 /*
  * Descriptors: how many sessions the limit of the process has room for.
  */
-#ifndef TPROXY_OPS_DESCRIPTORS_H
-#define TPROXY_OPS_DESCRIPTORS_H
+#ifndef TPROXY_PROCESS_DESCRIPTORS_H
+#define TPROXY_PROCESS_DESCRIPTORS_H
 
 #include "log.h"
 #include "tproxy/config.h"

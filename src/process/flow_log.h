@@ -1,6 +1,6 @@
 /* Lines about flows of datagrams. */
-#ifndef TPROXY_OPS_FLOW_LOG_H
-#define TPROXY_OPS_FLOW_LOG_H
+#ifndef TPROXY_PROCESS_FLOW_LOG_H
+#define TPROXY_PROCESS_FLOW_LOG_H
 
 #include "refusal_log.h"
 #include "udp/flow.h"

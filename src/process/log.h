@@ -6,8 +6,8 @@
  * file, whose disk may be slow. Lines are cut at LOG_LINE_MAX. Several threads may call log_line(),
  * log_wants() and log_lost(); the other functions are for the main thread.
  */
-#ifndef TPROXY_LOG_H
-#define TPROXY_LOG_H
+#ifndef TPROXY_PROCESS_LOG_H
+#define TPROXY_PROCESS_LOG_H
 
 #include "tproxy/config.h"
 

@@ -2,8 +2,8 @@
  * Messages to the service manager: sd_notify(3), for units of Type=notify and Type=notify-reload, and
  * sd_watchdog_enabled(3), for units with WatchdogSec=.
  */
-#ifndef TPROXY_OPS_NOTIFY_H
-#define TPROXY_OPS_NOTIFY_H
+#ifndef TPROXY_PROCESS_NOTIFY_H
+#define TPROXY_PROCESS_NOTIFY_H
 
 #include <sys/socket.h>
 #include <sys/un.h>

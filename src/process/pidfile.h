@@ -1,8 +1,8 @@
 /*
  * The pidfile: the number of the running process, in a file that it keeps locked.
  */
-#ifndef TPROXY_OPS_PIDFILE_H
-#define TPROXY_OPS_PIDFILE_H
+#ifndef TPROXY_PROCESS_PIDFILE_H
+#define TPROXY_PROCESS_PIDFILE_H
 
 #include "log.h"
 

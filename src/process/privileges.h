@@ -1,8 +1,8 @@
 /*
  * Privileges: which user the daemon runs as, and which capabilities it keeps (capabilities(7)).
  */
-#ifndef TPROXY_PRIVILEGES_H
-#define TPROXY_PRIVILEGES_H
+#ifndef TPROXY_PROCESS_PRIVILEGES_H
+#define TPROXY_PROCESS_PRIVILEGES_H
 
 #include "log.h"
 #include "tproxy/config.h"

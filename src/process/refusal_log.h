@@ -5,8 +5,8 @@
  * one line a second says how many more there were. So the lines account for every refusal. A
  * refusal_log belongs to one worker and its thread.
  */
-#ifndef TPROXY_OPS_REFUSAL_LOG_H
-#define TPROXY_OPS_REFUSAL_LOG_H
+#ifndef TPROXY_PROCESS_REFUSAL_LOG_H
+#define TPROXY_PROCESS_REFUSAL_LOG_H
 
 #include "log.h"
 #include "servers/reason.h"

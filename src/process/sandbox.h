@@ -1,8 +1,8 @@
 /*
  * The sandbox: which system calls a running daemon may make (seccomp(2)).
  */
-#ifndef TPROXY_OPS_SANDBOX_H
-#define TPROXY_OPS_SANDBOX_H
+#ifndef TPROXY_PROCESS_SANDBOX_H
+#define TPROXY_PROCESS_SANDBOX_H
 
 #include <stdbool.h>
 

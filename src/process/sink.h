@@ -3,8 +3,8 @@
  *
  * A sink is used by one thread at a time; its owner holds a lock. Functions return 0 or an errno.
  */
-#ifndef TPROXY_OPS_SINK_H
-#define TPROXY_OPS_SINK_H
+#ifndef TPROXY_PROCESS_SINK_H
+#define TPROXY_PROCESS_SINK_H
 
 #include "log.h"
 #include "privileges.h"

@@ -2,8 +2,8 @@
  * The line that a session leaves in the log when it ends: HAProxy's tcplog format, so that what
  * reads HAProxy's logs reads these (configuration manual, sections 8.2.2 and 8.5).
  */
-#ifndef TPROXY_TCPLOG_H
-#define TPROXY_TCPLOG_H
+#ifndef TPROXY_PROCESS_TCPLOG_H
+#define TPROXY_PROCESS_TCPLOG_H
 
 #include "proxy/session.h"
 

@@ -4,8 +4,8 @@
  * It says what it found and no more; what follows from that is health's. It has one socket at a time, and memory for an
  * answer only while it waits for one.
  */
-#ifndef PROXY_ATTEMPT_H
-#define PROXY_ATTEMPT_H
+#ifndef TPROXY_SERVERS_ATTEMPT_H
+#define TPROXY_SERVERS_ATTEMPT_H
 
 #include "tproxy/config.h"
 #include "tproxy/health_script.h"

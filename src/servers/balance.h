@@ -4,8 +4,8 @@
  * It needs no more than the backend and the limits that all workers share, so that anything that has clients can use
  * it: a session, and a flow of datagrams. Any thread may call these functions.
  */
-#ifndef PROXY_BALANCE_H
-#define PROXY_BALANCE_H
+#ifndef TPROXY_SERVERS_BALANCE_H
+#define TPROXY_SERVERS_BALANCE_H
 
 #include "limits.h"
 #include "reason.h"

@@ -6,8 +6,8 @@
  *
  * Any thread may call any function.
  */
-#ifndef TPROXY_CLIENTS_H
-#define TPROXY_CLIENTS_H
+#ifndef TPROXY_SERVERS_CLIENTS_H
+#define TPROXY_SERVERS_CLIENTS_H
 
 #include "tproxy/addr.h"
 

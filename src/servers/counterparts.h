@@ -1,8 +1,8 @@
 /*
  * Counterparts: what a configuration has in common with the one before it, so that a reload keeps it.
  */
-#ifndef PROXY_COUNTERPARTS_H
-#define PROXY_COUNTERPARTS_H
+#ifndef TPROXY_SERVERS_COUNTERPARTS_H
+#define TPROXY_SERVERS_COUNTERPARTS_H
 
 #include "tproxy/config.h"
 

@@ -4,8 +4,8 @@
  * The words are HAProxy's: `check`, `inter`, `fastinter`, `downinter`, `rise`, `fall`, `port`, `addr`, `timeout check`, and
  * the options that say what a check does (configuration manual, sections 4.2 and 5.2). One thread checks for all workers; they see the result in the limits.
  */
-#ifndef PROXY_HEALTH_H
-#define PROXY_HEALTH_H
+#ifndef TPROXY_SERVERS_HEALTH_H
+#define TPROXY_SERVERS_HEALTH_H
 
 #include "counterparts.h"
 #include "limits.h"

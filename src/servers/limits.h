@@ -10,8 +10,8 @@
  * its pipes, and sections and servers with counterparts. The main thread makes, changes and frees limits;
  * any thread may call the other functions.
  */
-#ifndef TPROXY_LIMITS_H
-#define TPROXY_LIMITS_H
+#ifndef TPROXY_SERVERS_LIMITS_H
+#define TPROXY_SERVERS_LIMITS_H
 
 #include "clients.h"
 #include "counterparts.h"

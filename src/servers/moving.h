@@ -4,8 +4,8 @@
  * The words and the lines of the log are HAProxy's (configuration manual, section 5.3, server IP address resolution using DNS). One thread
  * asks for all workers; they see the addresses in the limits.
  */
-#ifndef PROXY_MOVING_H
-#define PROXY_MOVING_H
+#ifndef TPROXY_SERVERS_MOVING_H
+#define TPROXY_SERVERS_MOVING_H
 
 #include "counterparts.h"
 #include "limits.h"

@@ -4,8 +4,8 @@
  *
  * The connections are those of all workers, and outlive a configuration. Any thread may call any function.
  */
-#ifndef TPROXY_OWN_TRAFFIC_H
-#define TPROXY_OWN_TRAFFIC_H
+#ifndef TPROXY_SERVERS_OWN_TRAFFIC_H
+#define TPROXY_SERVERS_OWN_TRAFFIC_H
 
 #include "tproxy/addr.h"
 

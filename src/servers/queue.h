@@ -4,8 +4,8 @@
  * A backend has a queue for those that any of its servers may serve, and each of its servers has one for those that it alone may
  * serve. Tickets of one backend are counted together, so the queues of its servers can be compared.
  */
-#ifndef PROXY_QUEUE_H
-#define PROXY_QUEUE_H
+#ifndef TPROXY_SERVERS_QUEUE_H
+#define TPROXY_SERVERS_QUEUE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * Whatever goes wrong on the way to the server has its own reason, and none of them leads to a
  * connection from the proxy's own address.
  */
-#ifndef TPROXY_REASON_H
-#define TPROXY_REASON_H
+#ifndef TPROXY_SERVERS_REASON_H
+#define TPROXY_SERVERS_REASON_H
 
 #include <stdbool.h>
 

@@ -4,8 +4,8 @@
  * It fails closed: where the source address cannot be used, there is no connection, and the reason
  * says which of the many ways it was.
  */
-#ifndef TPROXY_UPSTREAM_H
-#define TPROXY_UPSTREAM_H
+#ifndef TPROXY_SERVERS_UPSTREAM_H
+#define TPROXY_SERVERS_UPSTREAM_H
 
 #include "own_traffic.h"
 #include "reason.h"

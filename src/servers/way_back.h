@@ -4,8 +4,8 @@
  *
  * The word is `check-usesrc`, an extension: HAProxy has no such check.
  */
-#ifndef PROXY_WAY_BACK_H
-#define PROXY_WAY_BACK_H
+#ifndef TPROXY_SERVERS_WAY_BACK_H
+#define TPROXY_SERVERS_WAY_BACK_H
 
 #include "tproxy/config.h"
 

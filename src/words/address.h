@@ -1,6 +1,6 @@
 /* Addresses as HAProxy writes them: ADDRESS:PORT, with its short forms (HAProxy manual, Address formats). */
-#ifndef TPROXY_CONFIG_ADDRESS_H
-#define TPROXY_CONFIG_ADDRESS_H
+#ifndef TPROXY_WORDS_ADDRESS_H
+#define TPROXY_WORDS_ADDRESS_H
 
 #include "tproxy/addr.h"
 #include "tproxy/lookup.h"

@@ -1,6 +1,6 @@
 /* One line of a configuration, cut into words by HAProxy's rules (HAProxy manual, 2.2 quoting and escaping). */
-#ifndef TPROXY_CONFIG_WORDS_H
-#define TPROXY_CONFIG_WORDS_H
+#ifndef TPROXY_WORDS_H
+#define TPROXY_WORDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

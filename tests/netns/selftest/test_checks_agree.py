@@ -14,9 +14,9 @@ import pytest
 
 from lab import waiting
 from lab.netns.namespace import Namespace
-from lab.paths import TPROXYD
 from lab.peers.daemon import Daemon
 from lab.peers.played import Played, byte_by_byte, close, ends, hold, reset, says, without_end
+from lab.peers.side_by_side import PROGRAMS
 
 # One process runs all of them at once, and asks for much at a time; six of these would be late.
 pytestmark = pytest.mark.xdist_group("checks-agree")
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.xdist_group("checks-agree")
 PORT, FIRST_SERVER = 7000, 6000
 LAST = FIRST_SERVER + 500  # says B to everyone
 REFUSES, SILENT = 5999, 5998
-PROGRAMS = {"haproxy": "haproxy", "tproxyd": TPROXYD}
 HEAD = """\
 global
   nbthread 1

@@ -20,8 +20,8 @@ from lab.netns.namespace import Namespace
 from lab.paths import ROOT, TPROXYD
 from lab.peers.daemon import Daemon
 from lab.peers.played import Played, close, hold, says
+from lab.peers.side_by_side import PROGRAMS
 
-PROGRAMS = {"haproxy": "haproxy", "tproxyd": TPROXYD}
 CLIENTS = [f"198.51.100.{number}" for number in range(1, 13)]
 FILES = sorted((ROOT / "fixtures" / "config" / "services").glob("*.cfg"))
 
