@@ -351,12 +351,17 @@ def test_reloads_leave_no_memory(namespace, start, server):
     daemon = start(large(8020))
     client = connect(namespace)
     there = accept(server)
-    reload_often(namespace, daemon, server)
-    reload_often(namespace, daemon, server)
-    before = resident(daemon)
-    for _ in range(ROUNDS):
-        reload_often(namespace, daemon, server)
-    assert resident(daemon) - before < ROUNDS * RELOADS * 5, "of a configuration of 100 KiB, 5 KiB are left at each reload"
+
+    def most():
+        """What it has after a round goes up and down with the allocator's pages; the most of some rounds stays."""
+        found = []
+        for _ in range(ROUNDS):
+            reload_often(namespace, daemon, server)
+            found.append(resident(daemon))
+        return max(found)
+
+    before = most()
+    assert most() - before < ROUNDS * RELOADS * 5, "of a configuration of 100 KiB, 5 KiB are left at each reload"
     end(client, there)
 
 
