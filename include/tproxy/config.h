@@ -282,6 +282,7 @@ struct proxy {
 	enum mode mode; /* a frontend and its backend have the same */
 	unsigned index; /* of all sections of the configuration, from 0 */
 	unsigned line;
+	unsigned maxconn; /* of a frontend: sessions at the same time; 0: global's limit alone */
 	unsigned options; /* of enum proxy_option */
 	unsigned timeouts[TIMEOUT_COUNT];
 	struct log_targets logs; /* `log global` is resolved to global's targets */
@@ -294,7 +295,6 @@ struct proxy {
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
 	struct value_format unique_id; /* `unique-id-format` */
-	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
 	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
