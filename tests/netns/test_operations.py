@@ -502,6 +502,7 @@ def test_reloads_leave_no_descriptor_behind(lab):
         flow.close()
 
     reload_twice()
+    proxy.await_rest()  # a process that a reload started has not opened its own yet
     before = proxy.descriptors_without_sessions()
     for _ in range(RELOADS):
         reload_twice()
