@@ -66,6 +66,9 @@ void datagram_batch_address(struct datagram_batch *batch, unsigned place, const 
 void datagram_batch_prefix(
 	struct datagram_batch *batch, unsigned place, const void *data, size_t length);
 
+/* Takes LENGTH bytes off the front of a received place, which has as many. */
+void datagram_batch_cut_front(struct datagram_batch *batch, unsigned place, size_t length);
+
 /*
  * Sends the places from FIRST to before END, in their order, until one cannot be sent; each is a datagram of its own. May
  * leave some for a next call. Returns how many were; 0, with

@@ -70,6 +70,13 @@ enum proxy_header_state proxy_header_parse(
 	struct proxy_header *header, const void *data, size_t length);
 
 /*
+ * The same for a datagram, whose LENGTH bytes at DATA begin with a header of version 2, for UDP over IPv4 or IPv6. Nothing
+ * follows that could complete it, so one that is cut is MALFORMED, too.
+ */
+enum proxy_header_state proxy_header_parse_datagram(
+	struct proxy_header *header, const void *data, size_t length);
+
+/*
  * Writes a header of VERSION (V1 or V2) that names a TCP connection from SOURCE to DESTINATION. Where their families
  * differ, the IPv4 address is written IPv4-mapped. Returns its length; there is no final NUL.
  */

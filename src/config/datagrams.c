@@ -45,11 +45,6 @@ static void check_frontend(struct parser *parser, struct proxy *frontend)
 	unsigned client = frontend->timeouts[TIMEOUT_CLIENT];
 	unsigned server = backend == NULL ? 0 : backend->timeouts[TIMEOUT_SERVER];
 
-	for (size_t i = 0; i < frontend->bind_count; i++)
-		if (frontend->binds[i].accept_proxy)
-			parser_fail_at(parser, frontend->binds[i].line, "accept-proxy",
-				"with 'mode udp' no PROXY header is read: anyone can write one "
-				"and send it from any address; leave it out");
 	frontend->flow_timeout = client;
 	if (client == 0 || (server != 0 && server < client))
 		frontend->flow_timeout = server;

@@ -205,6 +205,14 @@ void datagram_batch_prefix(
 	memcpy(part->iov_base, data, length);
 }
 
+void datagram_batch_cut_front(struct datagram_batch *batch, unsigned place, size_t length)
+{
+	struct iovec *part = &batch->parts[place];
+
+	part->iov_base = (char *)part->iov_base + length;
+	part->iov_len -= length;
+}
+
 /* --- sending --- */
 
 /* Whether PLACE goes where the one before it does. */

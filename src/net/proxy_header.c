@@ -22,6 +22,12 @@ enum {
 	SIGNATURE_LENGTH = sizeof(SIGNATURE) - 1
 };
 
+/* What a header of version 2 names the addresses of (section 2.2). */
+enum transport {
+	CONNECTION = 1,
+	DATAGRAM = 2
+};
+
 static enum proxy_header_state malformed(struct proxy_header *header, const char *problem)
 {
 	header->problem = problem;
@@ -213,7 +219,7 @@ static void take_addresses(struct proxy_header *header, int family, const unsign
 /* The addresses and what is behind them; the header is there to its end. */
 static enum proxy_header_state parse_block(struct proxy_header *header, const unsigned char *data)
 {
-	int family = data[13] == 0x11 ? AF_INET : AF_INET6;
+	int family = data[13] >> 4 == 1 ? AF_INET : AF_INET6;
 	size_t addresses = 2 * (family_bits(family) / 8) + 4;
 
 	if ((data[12] & 0x0f) == 0) /* LOCAL: all else is to be ignored, and may be anything */
@@ -224,16 +230,18 @@ static enum proxy_header_state parse_block(struct proxy_header *header, const un
 	return check_fields(header, data, PROXY_HEADER_FIXED + addresses);
 }
 
-static enum proxy_header_state parse_binary(
-	struct proxy_header *header, const unsigned char *data, size_t length)
+static enum proxy_header_state parse_binary(struct proxy_header *header, const unsigned char *data,
+	size_t length, enum transport transport)
 {
 	header->length = PROXY_HEADER_FIXED;
 	if (length > 12 && data[12] >> 4 != 2)
 		return malformed(header, "its version is not 2");
 	if (length > 12 && (data[12] & 0x0f) > 1)
 		return malformed(header, "its command is neither LOCAL nor PROXY");
-	if (length > 13 && (data[12] & 0x0f) == 1 && data[13] != 0x11 && data[13] != 0x21)
-		return malformed(header, "it names no TCP address");
+	if (length > 13 && (data[12] & 0x0f) == 1 && data[13] != (0x10 | transport) &&
+		data[13] != (0x20 | transport))
+		return malformed(header, transport == CONNECTION ? "it names no TCP address"
+								 : "it names no UDP address");
 	if (length < PROXY_HEADER_FIXED)
 		return PROXY_HEADER_PARTIAL;
 	header->length += (size_t)data[14] << 8 | data[15];
@@ -252,7 +260,7 @@ enum proxy_header_state proxy_header_parse(
 	if (length == 0)
 		return PROXY_HEADER_PARTIAL;
 	if (begins_with(data, length, SIGNATURE, SIGNATURE_LENGTH))
-		state = parse_binary(header, data, length);
+		state = parse_binary(header, data, length, CONNECTION);
 	else if (begins_with(data, length, LINE_BEGIN, strlen(LINE_BEGIN)))
 		state = parse_line(header, data, length);
 	else
@@ -260,6 +268,20 @@ enum proxy_header_state proxy_header_parse(
 	addr_unmap(&header->source);
 	addr_unmap(&header->destination);
 	return state;
+}
+
+enum proxy_header_state proxy_header_parse_datagram(
+	struct proxy_header *header, const void *data, size_t length)
+{
+	enum proxy_header_state state;
+
+	memset(header, 0, sizeof(*header));
+	if (length < SIGNATURE_LENGTH || !begins_with(data, length, SIGNATURE, SIGNATURE_LENGTH))
+		return malformed(header, "there is none");
+	state = parse_binary(header, data, length, DATAGRAM);
+	addr_unmap(&header->source);
+	addr_unmap(&header->destination);
+	return state == PROXY_HEADER_PARTIAL ? malformed(header, "it is cut off") : state;
 }
 
 static struct addr mapped(const struct addr *addr)

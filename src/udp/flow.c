@@ -188,7 +188,10 @@ static void report_error(struct flow_loop *loop, int error, const struct addr *s
 /* What the network reported about a datagram to the server, or what this host knows of the way. */
 static void pass_on(const struct flow *flow, int error)
 {
-	report_error(flow->set->loop, error, &flow->client, &flow->key.destination);
+	struct addr sender = flow->key.sender;
+
+	addr_unmap(&sender);
+	report_error(flow->set->loop, error, &sender, &flow->key.destination);
 }
 
 void flow_client_unreachable(const struct flow *flow, int error)
@@ -245,13 +248,22 @@ static void on_reply(evutil_socket_t fd, short what, void *arg)
 		return;
 	touch(flow);
 	for (int i = 0; i < count; i++) {
-		datagram_batch_address(loop->replies, loop->reply_count, &key->client,
+		datagram_batch_address(loop->replies, loop->reply_count, &key->sender,
 			is_bound ? NULL : &key->destination);
 		loop->reply_flows[loop->reply_count++] = flow;
 	}
 }
 
 /* --- from the client --- */
+
+/* Where the client sent to; a proxy in front of this one says so in its header. */
+static const struct addr *asked_destination(const struct flow *flow)
+{
+	const struct flow_key *key = &flow->key;
+
+	return addr_family(&key->proxied.destination) == AF_UNSPEC ? &key->destination
+								   : &key->proxied.destination;
+}
 
 /* Where the client sent to is any address; so it is looked at before anything is sent there. */
 static enum reason judge_destination(struct flow *flow)
@@ -274,8 +286,17 @@ static enum reason choose_server(struct flow *flow)
 	if (reason != REASON_DONE)
 		return reason;
 	flow->server_address =
-		limits_target(flow->set->limits, flow->server, &flow->key.destination);
+		limits_target(flow->set->limits, flow->server, asked_destination(flow));
 	return server_is_original(flow->server) ? judge_destination(flow) : REASON_DONE;
+}
+
+/* Whether the client that a header names may be the source of what the server gets. */
+static bool allows_source(const struct flow *flow)
+{
+	return addr_family(&flow->key.proxied.client) == AF_UNSPEC ||
+	       !upstream_uses_client(&flow->server->source) ||
+	       (addr_is_unicast(&flow->client) &&
+		       socket_address_kind(&flow->client) == ADDRESS_OTHER);
 }
 
 static enum reason count_client(struct flow *flow)
@@ -296,16 +317,20 @@ static enum reason count_client(struct flow *flow)
 static enum reason open_flow(struct flow *flow)
 {
 	const struct addr *destination = &flow->key.destination;
+	struct addr sender = flow->key.sender;
 	struct upstream_failure failure;
 	enum reason reason;
 
+	addr_unmap(&sender);
 	if (addr_port(destination) != addr_port(&flow->key.receiver->bind->address))
 		return REASON_DESTINATION_PORT;
-	if (own_traffic_has(SOCK_DGRAM, &flow->client, destination))
+	if (own_traffic_has(SOCK_DGRAM, &sender, destination))
 		return REASON_DIVERTED_AGAIN;
 	reason = count_client(flow);
 	if (reason == REASON_DONE)
 		reason = choose_server(flow);
+	if (reason == REASON_DONE && !allows_source(flow))
+		reason = REASON_HEADER_ADDRESS;
 	if (reason != REASON_DONE)
 		return reason;
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
@@ -314,6 +339,7 @@ static enum reason open_flow(struct flow *flow)
 		datagram_discard(flow->fd);
 		datagram_batch_join(flow->fd);
 		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
+				  addr_equal(&flow->client, &sender) &&
 				  addr_equal(&flow->server_address, destination);
 		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
 		return REASON_DONE;
@@ -357,22 +383,37 @@ static struct flow *refuse(struct flow *flow, enum reason reason)
 	return NULL;
 }
 
-struct flow *flow_begin(const struct flow_key *key)
+/* A flow of KEY that has nothing yet. */
+static struct flow flow_of(const struct flow_key *key)
 {
-	struct flow_set *set = key->receiver->flows;
-	const struct proxy *frontend = key->receiver->frontend;
-	struct flow made = {.set = set,
+	bool is_proxied = addr_family(&key->proxied.client) != AF_UNSPEC;
+	struct flow made = {.set = key->receiver->flows,
 		.key = *key,
-		.frontend = frontend,
-		.client = key->client,
+		.frontend = key->receiver->frontend,
+		.client = is_proxied ? key->proxied.client : key->sender,
 		.fd = -1,
 		.expected = 1};
-	struct flow *flow;
-	enum reason reason;
 
 	addr_unmap(&made.client);
 	made.began = made.active = now_ms();
 	clock_gettime(CLOCK_REALTIME, &made.began_at);
+	return made;
+}
+
+void flow_refuse(const struct flow_key *key, enum reason reason)
+{
+	struct flow made = flow_of(key);
+
+	refuse(&made, reason);
+}
+
+struct flow *flow_begin(const struct flow_key *key)
+{
+	struct flow made = flow_of(key), *flow;
+	const struct proxy *frontend = made.frontend;
+	struct flow_set *set = made.set;
+	enum reason reason;
+
 	if (!limits_enter(set->limits, frontend))
 		return refuse(&made, REASON_FLOWS_FULL);
 	reason = open_flow(&made);
@@ -396,7 +437,7 @@ static void add_headers(
 	const struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
 {
 	char header[PROXY_HEADER_WRITTEN_MAX];
-	size_t length = proxy_header_write_datagram(header, &flow->client, &flow->key.destination);
+	size_t length = proxy_header_write_datagram(header, &flow->client, asked_destination(flow));
 
 	for (unsigned i = first; i < end; i++)
 		datagram_batch_prefix(batch, i, header, length);

@@ -51,12 +51,16 @@ struct receiver {
 };
 
 /*
- * What distinguishes flows: client, destination, and the interface that the receiver's `bind` line names. The client is
- * as the receiver's socket reports it, IPv4 maybe in the mapped form.
+ * What distinguishes flows: who sent a datagram, where to, the interface that the receiver's `bind` line names, and what the
+ * datagram's PROXY header names. The sender is as the receiver's socket reports it, IPv4 maybe in the mapped form.
  */
 struct flow_key {
 	struct receiver *receiver;
-	struct addr client, destination;
+	struct addr sender, destination;
+	struct proxied {
+		struct addr client,
+			destination; /* AF_UNSPEC: there is no header, or it names none */
+	} proxied;
 	unsigned interface; /* by which the datagram came; of no account */
 };
 
@@ -75,7 +79,7 @@ struct flow {
 	uint64_t to_server, to_client; /* bytes that were sent on */
 	enum reason reason;            /* why it ended, or never began */
 	int error;                     /* errno behind it, or 0 */
-	struct addr client;            /* never mapped */
+	struct addr client;            /* who sends, or whom the PROXY header names; never mapped */
 	struct addr server_address;
 	int fd;                  /* connected to the server */
 	unsigned short expected; /* how many replies it may have at once */
@@ -159,6 +163,9 @@ void flow_set_free(struct flow_set *set);
 
 /* Begins a flow in the set of KEY's receiver, which must have none for KEY. NULL: it was refused, which the observer knows. */
 struct flow *flow_begin(const struct flow_key *key);
+
+/* Drops a datagram of KEY for REASON, which the observer knows. */
+void flow_refuse(const struct flow_key *key, enum reason reason);
 
 /*
  * Whether a datagram for the flow that came by INTERFACE is one that the flow itself has sent, and that was diverted to

@@ -15,8 +15,10 @@ enum {
 
 static struct flow **bucket_of(const struct flow_table *table, const struct flow_key *key)
 {
-	uint64_t hash = addr_hash(addr_hash(addr_hash_start(), &key->client), &key->destination);
+	uint64_t hash = addr_hash(addr_hash(addr_hash_start(), &key->sender), &key->destination);
 
+	if (addr_family(&key->proxied.client) != AF_UNSPEC)
+		hash = addr_hash(hash, &key->proxied.client);
 	return &table->buckets[hash & (table->size - 1)];
 }
 
@@ -39,8 +41,10 @@ static bool is_of_key(const struct flow *flow, const struct flow_key *key)
 	const char *one = flow->key.receiver->bind->interface;
 	const char *other = key->receiver->bind->interface;
 
-	return addr_equal(&flow->key.client, &key->client) &&
+	return addr_equal(&flow->key.sender, &key->sender) &&
 	       addr_equal(&flow->key.destination, &key->destination) &&
+	       addr_equal(&flow->key.proxied.client, &key->proxied.client) &&
+	       addr_equal(&flow->key.proxied.destination, &key->proxied.destination) &&
 	       (one == other || (one != NULL && other != NULL && strcmp(one, other) == 0));
 }
 

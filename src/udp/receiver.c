@@ -21,6 +21,7 @@
 
 #include "flow_table.h"
 #include "tproxy/datagram.h"
+#include "tproxy/proxy_header.h"
 #include "tproxy/socket.h"
 
 #include <errno.h>
@@ -172,7 +173,8 @@ static bool is_covering(const struct receiver *receiver, const struct receiver *
 	const struct bind *bind = receiver->bind;
 
 	if (addr_family(&bind->address) != addr_family(&before->bind->address) ||
-		addr_port(&bind->address) != addr_port(destination))
+		addr_port(&bind->address) != addr_port(destination) ||
+		bind->accept_proxy != before->bind->accept_proxy)
 		return false;
 	if (bind->interface != NULL &&
 		(before->bind->interface == NULL ||
@@ -205,6 +207,21 @@ static struct flow *flow_of(struct flow_loop *loop, struct flow_key *key)
 	return flow != NULL ? flow : flow_begin(key);
 }
 
+/* `accept-proxy`: takes the header off the datagram in PLACE, and whom it names into KEY. False: it is dropped. */
+static bool take_header(struct datagram_batch *arrivals, unsigned place, struct flow_key *key)
+{
+	struct proxy_header header;
+
+	if (proxy_header_parse_datagram(&header, datagram_batch_data(arrivals, place),
+		    datagram_batch_length(arrivals, place)) != PROXY_HEADER_WHOLE) {
+		flow_refuse(key, REASON_HEADER_MALFORMED);
+		return false;
+	}
+	datagram_batch_cut_front(arrivals, place, header.length);
+	key->proxied = (struct proxied){header.source, header.destination};
+	return true;
+}
+
 /* The flow of the datagram in PLACE; NULL: it is dropped. */
 static struct flow *flow_at(struct receiver *receiver, unsigned place)
 {
@@ -213,9 +230,11 @@ static struct flow *flow_at(struct receiver *receiver, unsigned place)
 		.receiver = receiver, .interface = datagram_batch_interface(loop->arrivals, place)};
 	struct flow *flow;
 
-	if (!datagram_batch_addresses(loop->arrivals, place, &key.client, &key.destination))
+	if (!datagram_batch_addresses(loop->arrivals, place, &key.sender, &key.destination))
 		return NULL;
 	addr_unmap(&key.destination);
+	if (receiver->bind->accept_proxy && !take_header(loop->arrivals, place, &key))
+		return NULL;
 	flow = flow_of(loop, &key);
 	return flow == NULL || flow_comes_back(flow, key.interface) ? NULL : flow;
 }
@@ -243,7 +262,10 @@ static bool read_batch(struct receiver *receiver, int fd)
 	return count > 0;
 }
 
-/* Errors about replies: each flow's server gets those of its client. */
+/*
+ * Errors about replies: each flow's server gets those of its client. With `accept-proxy` they belong to one of the sender's
+ * flows, and to which is not known.
+ */
 static void take_errors(struct receiver *receiver, int fd)
 {
 	struct flow_key key = {.receiver = receiver};
@@ -253,7 +275,7 @@ static void take_errors(struct receiver *receiver, int fd)
 	for (int i = 0; i < ERRORS_MAX; i++) {
 		const struct flow *flow;
 
-		error = datagram_take_error(fd, &key.client, &key.destination);
+		error = datagram_take_error(fd, &key.sender, &key.destination);
 		if (error == 0)
 			return;
 		addr_unmap(&key.destination);

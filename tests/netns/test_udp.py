@@ -271,3 +271,76 @@ def test_a_second_instance_for_datagrams_on_the_same_port_does_not_start(lab):
     second = lab.start(protocol="udp")
     assert second.await_end() != 0
     datagrams.exchange(lab, server, Peer(lab.client), b"a question")
+
+
+class Proxied(Peer):
+    """A proxy in front of the one under test: its datagrams name a client by their header."""
+
+    def send_for(self, client, asked, data):
+        self.send(proxy_protocol.write("v2", client, asked, transport=2) + data)
+
+
+def serve_headers(lab, **rest):
+    """A server, and a sender whose datagrams have headers; replies to it have none."""
+    server = steering.serve_datagrams(lab, "clientip", listeners=[lab.listener(proxy_protocol="v2")], **rest)
+    sender = Proxied(lab.client)
+    sender.connect(lab.vip)
+    return server, sender
+
+
+def named_clients(lab, count):
+    """So many clients that only a header names: their host answers for all of them."""
+    addresses = lab.client.addresses[lab.family]
+    return [Endpoint(addresses[number % len(addresses)], 50_000 + number) for number in range(count)]
+
+
+@requirement("TP-UDP-21")
+@both_families
+def test_a_datagrams_header_names_the_client_that_the_server_sees(lab):
+    server, sender = serve_headers(lab)
+    client, asked = named_clients(lab, 2)[1], Endpoint(lab.vip_address(81), 5_000)
+    assert client.address != sender.local.address
+    for data in (b"one", b"", b"three"):
+        sender.send_for(client, asked, data)
+        received, seen = server.receive()
+        assert (received, seen.address) == (data, client.address)
+        server.send(b"an answer", seen)
+        assert sender.receive() == (b"an answer", lab.vip)
+
+
+@requirement("TP-UDP-21")
+@both_families
+def test_a_datagrams_header_is_written_anew_for_the_server(lab):
+    """The server sees what the first proxy saw: the client, and where that sent to."""
+    server, sender = serve_headers(lab, server_fields={"proxy_protocol": "v2"})
+    client, asked = named_clients(lab, 2)[1], Endpoint(lab.vip_address(81), 5_000)
+    sender.send_for(client, asked, b"a question")
+    assert server.receive()[0] == proxy_protocol.write("v2", client, asked, transport=2) + b"a question"
+
+
+@requirement("TP-UDP-22")
+@both_families
+def test_clients_that_one_sender_names_have_a_flow_each(lab):
+    server, sender = serve_headers(lab)
+    clients = named_clients(lab, 6)
+    seen = {}
+    for number, client in enumerate([*clients, *reversed(clients)]):
+        sender.send_for(client, lab.vip, b"%d" % number)
+        data, source = server.receive()
+        assert (data, source.address) == (b"%d" % number, client.address)
+        assert seen.setdefault(client, source) == source
+    assert len(set(seen.values())) == len(clients)
+
+
+@requirement("TP-UDP-23")
+@both_families
+def test_a_datagram_without_a_whole_header_is_dropped(lab):
+    server, sender = serve_headers(lab)
+    client = named_clients(lab, 1)[0]
+    header = proxy_protocol.write("v2", client, lab.vip, transport=2)
+    connection = proxy_protocol.write("v2", client, lab.vip)
+    text = proxy_protocol.write("v1", client, lab.vip)
+    for wrong in (b"", b"a question", header[:-1], header[:14], header[1:] + b"\0", text + b"a question", connection + b"a question"):
+        sender.send(wrong)
+    sender.send_for(client, lab.vip, b"the first that arrives")
+    assert server.receive()[0] == b"the first that arrives"

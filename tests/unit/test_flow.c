@@ -489,7 +489,7 @@ static void a_refused_flow_gives_everything_back(void **state)
 	start("127.0.0.1");
 	before = descriptors_open();
 	key.receiver = &receivers.list[0];
-	key.client = parsed("127.0.0.1", 4000);
+	key.sender = parsed("127.0.0.1", 4000);
 	key.destination = bind_line.address;
 	addr_set_port(&key.destination, (uint16_t)(addr_port(&bind_line.address) ^ 1));
 	assert_null(flow_begin(&key));

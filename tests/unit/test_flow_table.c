@@ -23,9 +23,9 @@ static void make_flow(unsigned i)
 {
 	struct flow_key *key = &flows[i].key;
 
-	assert_true(addr_parse(&key->client, i & 2 ? "198.51.100.10" : "2001:db8::10"));
+	assert_true(addr_parse(&key->sender, i & 2 ? "198.51.100.10" : "2001:db8::10"));
 	assert_true(addr_parse(&key->destination, i & 4 ? "192.0.2.80" : "192.0.2.81"));
-	addr_set_port(&key->client, (uint16_t)(1024 + i / 8));
+	addr_set_port(&key->sender, (uint16_t)(1024 + i / 8));
 	key->receiver = &receivers[2 * (i & 1)];
 }
 

@@ -340,6 +340,31 @@ static void a_header_of_a_datagram_says_udp(void **state)
 	}
 }
 
+static void a_datagrams_header_is_read_again(void **state)
+{
+	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
+	struct proxy_header header;
+	char text[PROXY_HEADER_WRITTEN_MAX + 4];
+	size_t length = proxy_header_write_datagram(text, &from, &to);
+
+	(void)state;
+	assert_int_equal(
+		proxy_header_parse_datagram(&header, text, length + 4), PROXY_HEADER_WHOLE);
+	assert_int_equal(header.length, length);
+	assert_true(addr_equal(&header.source, &from));
+	assert_true(addr_equal(&header.destination, &to));
+	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
+	for (size_t cut = 0; cut < length; cut++)
+		assert_int_equal(
+			proxy_header_parse_datagram(&header, text, cut), PROXY_HEADER_MALFORMED);
+	length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+	assert_int_equal(
+		proxy_header_parse_datagram(&header, text, length), PROXY_HEADER_MALFORMED);
+	length = proxy_header_write_local(text);
+	assert_int_equal(proxy_header_parse_datagram(&header, text, length), PROXY_HEADER_WHOLE);
+	assert_int_equal(addr_family(&header.source), AF_UNSPEC);
+}
+
 static void fields_of_a_written_header_are_read_again(void **state)
 {
 	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
@@ -462,6 +487,7 @@ int main(void)
 		cmocka_unit_test(the_longest_binary_header_is_read),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(a_header_of_a_datagram_says_udp),
+		cmocka_unit_test(a_datagrams_header_is_read_again),
 		cmocka_unit_test(fields_of_a_written_header_are_read_again),
 		cmocka_unit_test(a_field_may_be_longer_than_255_bytes),
 		cmocka_unit_test(a_checksum_of_another_length_is_named),

@@ -49,9 +49,6 @@ def configuration(scenario, capabilities, reloadable=lambda _: ()):
     intercepts = scenario["destination"] == "original"
     require(intercepts or scenario["destination"] == "servers", f"destination {scenario['destination']}")
     require(not intercepts or "intercept" in capabilities, "destination original")
-    headers = any("proxy_protocol" in each for each in [*scenario["listeners"], *scenario["servers"]])
-    read = headers and any("proxy_protocol" in each for each in scenario["listeners"])
-    require(not (datagrams and read), "PROXY headers in datagrams of clients")
     for field in ("user", "reload", "check_source"):
         require(field not in scenario or field.replace("_", "-") in capabilities, field)
     asked = [("in", listener) for listener in scenario["listeners"]] + [("out", s) for s in scenario["servers"]]

@@ -57,10 +57,15 @@ def test_a_daemon_that_started_without_names_says_what_to_do(namespace, start, s
 
 
 def test_the_process_for_names_has_no_capability_and_nothing_of_the_daemons(start):
-    daemon = start(named())
-    status = Path(f"/proc/{helper(daemon)}/status").read_text(encoding="ascii")
-    assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
-    assert len(os.listdir(f"/proc/{helper(daemon)}/fd")) == 4
+    """It gives them up at its start, while the daemon goes on with its own."""
+    child = helper(start(named()))
+
+    def is_alone():
+        status = Path(f"/proc/{child}/status").read_text(encoding="ascii")
+        without = "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+        return without and len(os.listdir(f"/proc/{child}/fd")) == 4
+
+    waiting.until(is_alone, "the process for names has no capability and four descriptors")
 
 
 def test_it_ends_with_the_daemon_however_that_ends(start):

@@ -22,6 +22,7 @@ import sys
 import time
 
 import balancing
+import datagrams
 import destinations
 import names
 import privileges
@@ -46,7 +47,7 @@ CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
-    *("drain", "intercept", "udp", "udp-errors", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
+    *("drain", "intercept", "udp", "udp-errors", "udp-headers", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
     *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http", "check-source"),
@@ -157,7 +158,8 @@ class Proxy:
         if family_of(where[0]) != made.family:
             raise Refused("source: the server is of the other family")
         self.make_transparent(made)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, self.kind == socket.SOCK_STREAM)
+        # One client's port may be used for two servers. A port that the kernel chooses would then be another flow's, with datagrams.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, bool(where[1]) or self.kind == socket.SOCK_STREAM)
         if not where[1]:
             self.late_port(made)
         try:
@@ -368,11 +370,15 @@ class Proxy:
     def datagram(self, listener):
         try:
             data, address = self.receive(listener)
+            data, self.named = self.take_header(listener, data)
             flow = self.flow_of(listener, address)
             if flow in self.sessions:
                 flow.forward(data)
         except OSError as problem:
             self.log(f"a datagram is lost: {problem}")
+
+    def take_header(self, listener, data):
+        return datagrams.take_header(data) if self.fields[listener].get("proxy_protocol") else (data, None)
 
     @property
     def intercepts(self):
@@ -388,11 +394,11 @@ class Proxy:
 
     def flow_of(self, listener, address):
         for each in self.sessions:
-            if (each.listener, each.address, each.destination) == (listener, address, self.asked):
+            if (each.listener, each.sender, each.destination, each.named) == (listener, address, self.asked, self.named):
                 return each
         server = self.destination(listener, self.asked, address[0])
         own = self.is_own(address, server)
-        flow = self.flow_class(self, listener, address, server)
+        flow = self.flow_class(self, listener, address, server, self.named)
         flow.destination = self.asked
         self.sessions.add(flow)
         if own:

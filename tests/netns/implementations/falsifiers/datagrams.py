@@ -16,14 +16,25 @@ import unreachable
 LARGEST = 1 << 16
 
 
+def take_header(data):
+    """What follows the PROXY header of a datagram, and the (client, destination) that it names, or None."""
+    try:
+        found = header.parse_v2(data) if data.startswith(header.SIGNATURE) and data[13:14] in (b"\x12", b"\x22") else None
+    except header.Malformed:
+        found = None
+    if found is None:
+        raise OSError("there is no whole header for UDP")
+    return data[found[0] :], found[1:]
+
+
 class Flow:
     connected = True
     directions = ()
-    destination = None  # where the client sends to
+    destination = None  # where its datagrams are sent to
 
-    def __init__(self, proxy, listener, address, server_address):
-        self.proxy, self.listener = proxy, listener
-        self.address, self.server_address = address, server_address
+    def __init__(self, proxy, listener, sender, server_address, named=None):
+        self.proxy, self.listener, self.sender, self.named = proxy, listener, sender, named
+        self.address, self.server_address = named[0] if named else sender, server_address
         self.server = None
         self.started = self.active = time.monotonic()
         self.reason = "--"
@@ -37,7 +48,8 @@ class Flow:
         """The PROXY header of a datagram to the server."""
         if not self.proxy.header_version(self.server_address):
             return b""
-        return header.write_v2(self.address, self.destination, transport=2)
+        asked = self.named[1] if self.named else self.destination
+        return header.write_v2(self.address, asked, transport=2)
 
     def forward(self, data):
         """One datagram from the client."""
@@ -61,13 +73,13 @@ class Flow:
         """One datagram from the server."""
         self.active = time.monotonic()
         if self.proxy.intercepts:
-            destinations.send(self.listener, data, self.address, self.destination)
+            destinations.send(self.listener, data, self.sender, self.destination)
         else:
-            self.listener.sendto(data, self.address)
+            self.listener.sendto(data, self.sender)
 
     def unreachable(self):
         """The server's host reported that the port is unreachable: the client gets the same report, from where it sent to."""
-        unreachable.report(self.proxy, self.address, self.destination)
+        unreachable.report(self.proxy, self.sender, self.destination)
 
     def wants(self):
         return {self.server: selectors.EVENT_READ} if self.server else {}

@@ -59,7 +59,7 @@ def parse_v2(data):
         raise Malformed("version or command")
     if family >> 4 > 3 or family & 15 > 2:
         raise Malformed("family or protocol")
-    formats = {0x11: "!4s4sHH", 0x21: "!16s16sHH"}
+    formats = {0x11: "!4s4sHH", 0x12: "!4s4sHH", 0x21: "!16s16sHH", 0x22: "!16s16sHH"}
     if command == 0x21 and family in formats and length < struct.calcsize(formats[family]):
         raise Malformed("length")
     if len(data) < 16 + length:

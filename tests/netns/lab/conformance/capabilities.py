@@ -129,6 +129,11 @@ CAPABILITIES = (
     Capability("intercept", "serves any address that a client connects to", lambda s: s.get("destination") == "original"),
     Capability("udp", "relays datagrams", lambda s: s.get("protocol") == "udp"),
     Capability("udp-errors", "passes on to clients what the network reports about their datagrams"),
+    Capability(
+        "udp-headers",
+        "reads a PROXY protocol header from each datagram of its clients",
+        lambda s: s.get("protocol") == "udp" and any("proxy_protocol" in each for each in s["listeners"]),
+    ),
     Capability("proxy-v1-in", "reads a PROXY protocol header of version 1 from clients", _header_in("v1")),
     Capability("proxy-v2-in", "reads a PROXY protocol header of version 2 from clients", _header_in("v2")),
     Capability("proxy-v1-out", "writes a PROXY protocol header of version 1 to servers", _header_out("v1")),
