@@ -129,6 +129,24 @@ static void judge_sysctls(struct check *check)
 	}
 }
 
+/* Measured with firewalld 1.3.3 and iptables-nft, for both values of its FirewallBackend; nft's other tables stay. */
+static void judge_firewalld(struct check *check)
+{
+	const struct rule *rule = NULL;
+	char *text;
+
+	for (size_t i = 0; i < check->delivery.count && rule == NULL; i++)
+		if (check->delivery.diverting[i]->handle == 0)
+			rule = check->delivery.diverting[i];
+	if (!check->snapshot->boot.firewalld || rule == NULL)
+		return;
+	text = check_rule_text(check, rule);
+	check_add(check, CHECK_PERSISTENCE, CHECK_ADVICE, "firewalld",
+		"`firewall-cmd --reload` deletes every rule of iptables that is not firewalld's, so this one, too: %s. It keeps tables of nft: `tproxyctl apply --firewall-tool nft`",
+		text);
+	free(text);
+}
+
 static void judge_lost(struct check *check)
 {
 	const struct boot *boot = &check->snapshot->boot;
@@ -163,6 +181,7 @@ void check_persistence(struct check *check)
 		return;
 	}
 	judge_sysctls(check);
+	judge_firewalld(check);
 	if (boot->service)
 		check_add(check, CHECK_PERSISTENCE, CHECK_OK, "",
 			"tproxyctl.service is enabled, and applies its plan at each boot before the proxy starts");

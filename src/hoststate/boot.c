@@ -249,6 +249,7 @@ void boot_read(struct boot *boot, const char *root)
 
 	*boot = (struct boot){0};
 	boot->service = is_enabled(&reader, "tproxyctl");
+	boot->firewalld = is_enabled(&reader, "firewalld");
 	read_networkd(&reader);
 	add_file(&reader, "/etc/network/interfaces", &boot->network);
 	add_folder(&reader, "/etc/network/interfaces.d", "", &boot->network);

@@ -18,8 +18,9 @@ struct boot {
 	bool networkd;      /* systemd-networkd runs */
 	bool deletes_rules; /* and deletes policy rules that are not in its files when it starts again */
 	bool deletes_routes; /* the same of routes */
-	char *network;       /* what makes policy rules and routes, or NULL */
-	char *packet_rules;  /* what is loaded as packet rules, or NULL */
+	bool firewalld; /* it is enabled: when it starts or reloads, it deletes all rules of iptables but its own */
+	char *network;      /* what makes policy rules and routes, or NULL */
+	char *packet_rules; /* what is loaded as packet rules, or NULL */
 	char *sysctls; /* "net.ipv4.ip_forward=0 FILE\n" in the order in which they are set, or NULL */
 	char unreadable[128]; /* the first file that could not be read; "": none */
 };

@@ -67,14 +67,14 @@ static void a_host_without_such_files_makes_nothing(void **state)
 	(void)state;
 	boot_read(&boot, root);
 	assert_true(boot.known);
-	assert_false(boot.service || boot.networkd || boot.deletes_rules);
+	assert_false(boot.service || boot.networkd || boot.deletes_rules || boot.firewalld);
 	assert_false(boot_makes_rule(&boot, 1));
 	assert_false(boot_makes_route(&boot, 100, ""));
 	assert_false(boot_makes_packet_rule(&boot, "-A PREROUTING"));
 	assert_null(boot_sysctl(&boot, "net.ipv4.ip_forward", &file));
 }
 
-static void the_service_counts_if_it_is_enabled(void **state)
+static void services_count_if_they_are_enabled(void **state)
 {
 	(void)state;
 	put("/etc/systemd/system/tproxyctl.service", "[Service]\n");
@@ -84,6 +84,11 @@ static void the_service_counts_if_it_is_enabled(void **state)
 	enable("tproxyctl");
 	boot_read(&boot, root);
 	assert_true(boot.service);
+	assert_false(boot.firewalld);
+	boot_free(&boot);
+	enable("firewalld");
+	boot_read(&boot, root);
+	assert_true(boot.firewalld);
 }
 
 static void files_of_networkd_make_rules_and_routes(void **state)
@@ -175,7 +180,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH(a_host_without_such_files_makes_nothing),
-		WITH(the_service_counts_if_it_is_enabled),
+		WITH(services_count_if_they_are_enabled),
 		WITH(files_of_networkd_make_rules_and_routes),
 		WITH(lines_of_ifupdown_make_rules_and_routes),
 		WITH(networkd_deletes_what_is_not_its_own_unless_told_otherwise),
