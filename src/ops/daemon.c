@@ -424,7 +424,9 @@ static int daemon_prepare(struct daemon *daemon)
 
 	daemon->workers.reports = eventfd(0, EFD_CLOEXEC);
 	first->limits = limits_new(first->config, first->maxconn);
-	if (daemon->workers.reports == -1 || first->limits == NULL || watch_events(daemon) == -1) {
+	first->tallies = tallies_new(first->config, daemon->permanent.descriptors.workers);
+	if (daemon->workers.reports == -1 || first->limits == NULL || first->tallies == NULL ||
+		watch_events(daemon) == -1) {
 		log_complain(
 			first->log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
 		return -1;

@@ -15,6 +15,7 @@
 #include "process/privileges.h"
 #include "process/refusal_log.h"
 #include "process/tcplog.h"
+#include "stats/count.h"
 #include "udp/receiver.h"
 
 #include <assert.h>
@@ -99,6 +100,7 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	struct share *share = arg, *current = share->shares->current;
 	struct counters *counters = &share->shares->counters;
 
+	count_session(share->generation->tallies, share->shares->loop.index, session, from);
 	log_state(share, session, from);
 	if (from == SESSION_ACCEPTED && session->state != from &&
 		session->reason != REASON_REJECTED)
@@ -118,6 +120,14 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 		listeners_resume(&share->listeners);
 		share->shares->sweeps = true;
 	}
+}
+
+static void on_session_attempted(void *arg, const struct session *session,
+	enum session_attempt what, const struct server *server)
+{
+	const struct share *share = arg;
+
+	count_attempt(share->generation->tallies, share->shares->loop.index, session, what, server);
 }
 
 /* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
@@ -158,6 +168,7 @@ static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change
 	struct shares *shares = share->shares;
 	struct counters *counters = &shares->counters;
 
+	count_flow(share->generation->tallies, shares->flow_loop.index, flow, change);
 	if (change == FLOW_BEGAN)
 		atomic_fetch_add(&share->generation->flows, 1);
 	if (change == FLOW_BEGAN || change == FLOW_REFUSED)
@@ -202,7 +213,7 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	atomic_fetch_add(&generation->users, 1);
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
 	session_set_init(&share->sessions, &shares->loop, config, generation->limits,
-		(struct session_observer){on_session_changed, share});
+		(struct session_observer){on_session_changed, share, on_session_attempted});
 	if (flow_set_init(&share->flows, &shares->flow_loop, config, generation->limits,
 		    (struct flow_observer){on_flow_changed, share}) == -1 ||
 		share->refusals == NULL)

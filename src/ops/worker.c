@@ -274,7 +274,7 @@ int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1 ||
 		flow_loop_init(&shares->flow_loop, shares->base) == -1)
 		goto fail;
-	shares->loop.index = worker->index;
+	shares->loop.index = shares->flow_loop.index = worker->index;
 	wakers_add(shares->loop.wakers, worker->index, worker->wake);
 	event_assign(&worker->on_wake, shares->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);

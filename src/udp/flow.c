@@ -17,6 +17,7 @@
 #include "proxy/destination.h"
 #include "servers/balance.h"
 #include "servers/own_traffic.h"
+#include "servers/session_id.h"
 #include "servers/upstream.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
@@ -362,6 +363,7 @@ struct flow *flow_begin(const struct flow_key *key)
 	struct flow_set *set = key->receiver->flows;
 	const struct proxy *frontend = key->receiver->frontend;
 	struct flow made = {.set = set,
+		.id = session_id(set->loop->index, true, ++set->loop->begun),
 		.key = *key,
 		.frontend = frontend,
 		.client = key->client,
