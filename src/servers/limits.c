@@ -33,6 +33,8 @@ struct count {
 	atomic_uint maxconn; /* of a server, in the newest configuration that has it; 0: none */
 	atomic_uint turn;    /* of a backend: the next one */
 	atomic_bool down;    /* of a server */
+	atomic_bool are_set; /* of a backend: its servers have settings */
+	struct setting setting;
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
 	struct place place;   /* of a server with `resolvers` */
@@ -381,6 +383,48 @@ void limits_set_up(struct limits *limits, const struct server *server, bool up)
 bool limits_is_up(const struct limits *limits, const struct server *server)
 {
 	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+}
+
+static void note_setting(struct limits *limits, const struct proxy *backend)
+{
+	atomic_store(&limits->backends[backend->index]->are_set, true);
+	wakers_wake_all(&limits->process->wakers);
+}
+
+void limits_set_state(struct limits *limits, const struct proxy *backend,
+	const struct server *server, enum server_state state)
+{
+	setting_set_state(&limits->servers[server->index]->setting, state);
+	note_setting(limits, backend);
+}
+
+enum server_state limits_state(const struct limits *limits, const struct server *server)
+{
+	enum server_state state = SERVER_READY, own;
+
+	for (; server != NULL; server = server->track) {
+		own = setting_state(&limits->servers[server->index]->setting, server);
+		state = own > state ? own : state;
+	}
+	return state;
+}
+
+void limits_set_weight(struct limits *limits, const struct proxy *backend,
+	const struct server *server, unsigned weight)
+{
+	setting_set_weight(&limits->servers[server->index]->setting, server, weight);
+	note_setting(limits, backend);
+}
+
+unsigned limits_weight(const struct limits *limits, const struct server *server)
+{
+	return setting_weight(&limits->servers[server->index]->setting, server);
+}
+
+bool limits_are_set(const struct limits *limits, const struct proxy *backend)
+{
+	return atomic_load_explicit(
+		&limits->backends[backend->index]->are_set, memory_order_relaxed);
 }
 
 void limits_set_address(

@@ -17,6 +17,7 @@
 #include "counterparts.h"
 #include "queue.h"
 #include "reason.h"
+#include "setting.h"
 #include "tproxy/config.h"
 #include "tproxy/wakers.h"
 
@@ -100,6 +101,20 @@ void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
 /* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. A change wakes all workers. */
 void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
+
+/*
+ * What an operator says of SERVER. A change wakes all workers. A server that tracks another one is in maintenance or drains with
+ * that one, too. BACKEND is the server's.
+ */
+void limits_set_state(struct limits *limits, const struct proxy *backend,
+	const struct server *server, enum server_state state);
+enum server_state limits_state(const struct limits *limits, const struct server *server);
+void limits_set_weight(struct limits *limits, const struct proxy *backend,
+	const struct server *server, unsigned weight);
+unsigned limits_weight(const struct limits *limits, const struct server *server);
+
+/* Whether that was ever said of a server of BACKEND, so that its turns do not hold any more. */
+bool limits_are_set(const struct limits *limits, const struct proxy *backend);
 
 /*
  * Where SERVER, which has `resolvers`, is now, without its port; NULL, and false: nowhere. A change between the two wakes all workers. The
