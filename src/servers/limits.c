@@ -40,7 +40,7 @@ struct count {
 	struct place place;   /* of a server with `resolvers` */
 	atomic_llong came_up; /* of a server with `slowstart`, in milliseconds; 0: long ago */
 	atomic_uint
-		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
+		ends; /* of a server: four times the number of limits_end_sessions(), and the reason's place */
 	atomic_uint errors;   /* of a server that is observed, in a row */
 	atomic_uint too_many; /* how often, since its observer looked */
 	unsigned users;
@@ -489,12 +489,15 @@ unsigned limits_progress(const struct limits *limits, const struct server *serve
 	return passed >= server->slowstart ? 100 : (unsigned)(100 * passed / server->slowstart);
 }
 
+static const enum reason end_reasons[] = {REASON_SERVER_DOWN, REASON_SERVER_UP, REASON_KILLED};
+
 void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason)
 {
-	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1;
+	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1, place = 0;
 
-	atomic_store(
-		&limits->servers[server->index]->ends, 2 * number + (reason == REASON_SERVER_UP));
+	while (end_reasons[place] != reason)
+		place++;
+	atomic_store(&limits->servers[server->index]->ends, 4 * number + place);
 	wakers_wake_all(&limits->process->wakers);
 }
 
@@ -508,9 +511,7 @@ enum reason limits_end_reason(
 {
 	unsigned ends = atomic_load(&limits->servers[server->index]->ends);
 
-	if (ends / 2 <= seen)
-		return REASON_DONE;
-	return ends % 2 == 0 ? REASON_SERVER_DOWN : REASON_SERVER_UP;
+	return ends / 4 <= seen ? REASON_DONE : end_reasons[ends % 4];
 }
 
 unsigned limits_error_limit(const struct server *server)
@@ -541,6 +542,16 @@ unsigned limits_take_errors(struct limits *limits, const struct server *server)
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)
 {
 	return count_up(&limits->backends[backend->index]->turn);
+}
+
+unsigned limits_sessions(const struct process_limits *process)
+{
+	return read_count(&process->sessions);
+}
+
+unsigned limits_pipes(const struct process_limits *process)
+{
+	return read_count(&process->pipes);
 }
 
 struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,

@@ -135,7 +135,7 @@ void limits_start_slowly(struct limits *limits, const struct server *server);
 unsigned limits_progress(const struct limits *limits, const struct server *server);
 
 /*
- * All sessions that SERVER has now are to end with REASON. Each worker ends its own: it is woken, and looks which of its servers
+ * All sessions that SERVER has now are to end with REASON, one of REASON_SERVER_DOWN, _UP and REASON_KILLED. Each worker ends its own: it is woken, and looks which of its servers
  * have a later number than the last one that it has seen, which limits_ends() returns.
  */
 void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason);
@@ -161,6 +161,10 @@ enum {
 
 /* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);
+
+/* Sessions, and pipes, of the process. */
+unsigned limits_sessions(const struct process_limits *process);
+unsigned limits_pipes(const struct process_limits *process);
 
 /* Sessions at one moment. */
 struct limits_counts {

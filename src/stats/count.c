@@ -182,14 +182,17 @@ void count_attempt(const struct tallies *tallies, unsigned worker, const struct 
 		[SESSION_TRIES_AGAIN] = TALLY_RETRIES,
 		[SESSION_TRIES_ANOTHER] = TALLY_REDISPATCHES};
 	struct tally *at = tally_of_server(tallies, server);
+	struct tally *backend = tally_of_backend(tallies, session->backend);
 
 	tally_add(at, worker, items[what], 1);
-	if (what != SESSION_TRIES)
-		tally_add(tally_of_backend(tallies, session->backend), worker, items[what], 1);
-	if (what != SESSION_TRIES)
+	if (what != SESSION_TRIES) {
+		tally_add(backend, worker, items[what], 1);
 		return;
+	}
+	tally_add(at, worker, TALLY_ATTEMPTS, 1);
+	tally_add(backend, worker, TALLY_ATTEMPTS, 1);
 	tally_came(at, worker, session_now());
-	tally_came(tally_of_backend(tallies, session->backend), worker, session_now());
+	tally_came(backend, worker, session_now());
 	tally_most(at, TALLY_MOST_SESSIONS, limits_server_sessions(session->set->limits, server));
 }
 
@@ -213,6 +216,8 @@ void count_flow(const struct tallies *tallies, unsigned worker, const struct flo
 		add_at(places.server, worker, TALLY_SESSIONS, 1);
 		add_at(places.backend, worker, TALLY_CHOSEN, 1);
 		add_at(places.server, worker, TALLY_CHOSEN, 1);
+		tally_came(places.backend, worker, flow->began);
+		tally_came(places.server, worker, flow->began);
 		note_most(&places, &counts);
 	}
 	if (change == FLOW_ENDED || change == FLOW_REFUSED)

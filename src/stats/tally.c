@@ -250,7 +250,7 @@ void tally_clear(struct tally *tally, bool all, unsigned sessions, unsigned wait
 		return;
 	for (unsigned i = 0; i < TALLY_ITEMS; i++)
 		tally->cleared[i] = total(tally, i);
-	standing->downs = standing->failures = 0;
+	standing->downs = 0;
 	standing->down_time = 0;
 	standing->sessions = standing->connections = 0;
 }

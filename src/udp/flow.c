@@ -513,6 +513,17 @@ int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct con
 	return 0;
 }
 
+bool flow_loop_end(struct flow_loop *loop, uint64_t id, enum reason reason)
+{
+	for (size_t i = 0; i < loop->table.size; i++)
+		for (struct flow *flow = loop->table.buckets[i]; flow != NULL; flow = flow->next)
+			if (flow->id == id) {
+				flow_end(flow, reason);
+				return true;
+			}
+	return false;
+}
+
 void flow_set_end_all(struct flow_set *set)
 {
 	struct flow *flow;
