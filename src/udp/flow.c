@@ -17,6 +17,7 @@
 #include "proxy/destination.h"
 #include "servers/balance.h"
 #include "servers/own_traffic.h"
+#include "servers/session_id.h"
 #include "servers/upstream.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
@@ -387,7 +388,9 @@ static struct flow *refuse(struct flow *flow, enum reason reason)
 static struct flow flow_of(const struct flow_key *key)
 {
 	bool is_proxied = addr_family(&key->proxied.client) != AF_UNSPEC;
-	struct flow made = {.set = key->receiver->flows,
+	struct flow_set *set = key->receiver->flows;
+	struct flow made = {.set = set,
+		.id = session_id(set->loop->index, true, ++set->loop->begun),
 		.key = *key,
 		.frontend = key->receiver->frontend,
 		.client = is_proxied ? key->proxied.client : key->sender,
@@ -550,6 +553,17 @@ int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct con
 		set->groups[i].timeout = config->proxies[i].flow_timeout;
 	}
 	return 0;
+}
+
+bool flow_loop_end(struct flow_loop *loop, uint64_t id, enum reason reason)
+{
+	for (size_t i = 0; i < loop->table.size; i++)
+		for (struct flow *flow = loop->table.buckets[i]; flow != NULL; flow = flow->next)
+			if (flow->id == id) {
+				flow_end(flow, reason);
+				return true;
+			}
+	return false;
 }
 
 void flow_set_end_all(struct flow_set *set)
