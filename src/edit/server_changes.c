@@ -157,10 +157,12 @@ static void expect_address(json_t *server, const char *written)
 		expect(server, "address", model_address(&address.addr));
 		expect(server, "host", json_null());
 		expect(server, "unresolved", json_false());
+		expect(server, "resolvers", json_null()); /* an address needs none */
 	} else {
 		expect(server, "address", expect_any());
 		expect(server, "host", json_string(address.name));
 		expect(server, "unresolved", expect_any());
+		expect(server, "resolvers", expect_any());
 	}
 }
 
