@@ -106,10 +106,11 @@ bool edit_piece(struct editing *editing, const struct edit_word *word, size_t fr
 	char *whole;
 
 	if (length == strlen(word->text) && memcmp(written, word->text, length) == 0) {
-		splice(editing, word->from + from, word->from + to, text_copy(text));
+		splice(editing, word->from + from, word->from + to,
+			*text == '\0' ? text_copy("") : edit_quoted(text));
 		return true;
 	}
-	if (memchr(written, '$', length) != NULL)
+	if (memchr(written, '$', length) != NULL && (from > 0 || to < strlen(word->text)))
 		return edit_refuse(editing,
 			"'%.*s' is written with a variable; change it in the text", (int)length,
 			written);

@@ -27,13 +27,13 @@ static unsigned done[OPERATION_COUNT], refused[OPERATION_COUNT];
 #define NAMING                                                                                     \
 	(ONE(ADD_LISTENER) | ONE(ADD_FARM) | ONE(ADD_SERVER) | ONE(RENAME_SECTION) |               \
 		ONE(RENAME_SERVER))
-#define ADDRESSES (ONE(SET_BIND) | ONE(ADD_BIND) | ONE(ADD_LISTENER))
+#define ADDRESSES (ONE(SET_BIND) | ONE(ADD_BIND) | ONE(ADD_LISTENER) | ONE(SET_MODE))
 #define FAMILIES                                                                                   \
 	(ONE(SET_FARM_SOURCE) | ONE(SET_SERVER_SOURCE) | ONE(SET_SERVER_ADDRESS) |                 \
 		ONE(ADD_SERVER) | ONE(ADD_FARM))
 
 /* An edit may be refused for what it asks for. Any other reason is a mistake of how it was done. */
-static void expect_reason(enum operation operation, const char *problem)
+static void expect_reason(enum operation operation, const char *problem, const char *text)
 {
 	static const struct {
 		unsigned operations;
@@ -47,6 +47,7 @@ static void expect_reason(enum operation operation, const char *problem)
 		{FAMILIES, "the server is reached over"},
 		{ONE(SET_SERVER_ADDRESS), "what is checked is reached over the other family"},
 		{ONE(SET_SERVER_VALUE), "no port to check"},
+		{ONE(SET_SERVER_VALUE), "the server is where clients connect to"},
 		{ONE(SET_SERVER_VALUE), "'track' leads to no server that is checked"},
 		{ONE(SET_SERVER_VALUE), "the server cannot be checked, too"},
 		{ONE(SET_MODE) | ONE(SET_DEFAULT_BACKEND), "its mode is not that of"},
@@ -67,7 +68,7 @@ static void expect_reason(enum operation operation, const char *problem)
 		if ((reasons[i].operations & ONE(operation)) &&
 			strstr(problem, reasons[i].part) != NULL)
 			return;
-	print_error("%s is refused: %s\n", names[operation], problem);
+	print_error("%s is refused: %s\n%s", names[operation], problem, text);
 	fail();
 }
 
@@ -89,7 +90,7 @@ static void run_edit(char **text)
 	changed = edit_change(*text, strlen(*text), edit.change, &length, &problem);
 	if (changed == NULL) {
 		assert_non_null(problem);
-		expect_reason(edit.operation, problem);
+		expect_reason(edit.operation, problem, *text);
 		refused[edit.operation]++;
 		if (getenv("VERBOSE") != NULL)
 			printf("%s: %s\n", names[edit.operation], problem);
