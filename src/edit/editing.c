@@ -311,6 +311,25 @@ size_t edit_port_place(const char *written)
 	return written[at] == ':' ? at : end;
 }
 
+bool edit_address_word(struct editing *editing, const struct edit_word *word, size_t offset,
+	const char *written, const char *text, const json_t *members)
+{
+	size_t from = 0, to = strlen(written), length = strlen(text);
+	char *part;
+	bool done;
+
+	if (strcmp(written, text) == 0)
+		return true;
+	if (json_object_get(members, "address") == NULL)
+		from = edit_port_place(written);
+	else if (json_object_get(members, "port") == NULL)
+		to = edit_port_place(written);
+	part = text_format("%.*s", (int)(length - from - (strlen(written) - to)), text + from);
+	done = edit_piece(editing, word, offset + from, offset + to, part);
+	free(part);
+	return done;
+}
+
 /* --- the result --- */
 
 /* By place; what is added at a place comes before what is taken from there on. */
