@@ -379,6 +379,14 @@ struct config {
  */
 struct config *config_parse(const char *name, const char *text, size_t length, struct diag *diag);
 
+/*
+ * The same of the text alone, for those who edit it: no file that it names is read, and no name is looked up. A server
+ * that is given by name has no address then (`unresolved`). What the files and names would add is missing, so the result is
+ * not for running a proxy.
+ */
+struct config *config_parse_text(
+	const char *name, const char *text, size_t length, struct diag *diag);
+
 /* The same from a file; what keeps the file from being read is an error like any other. */
 struct config *config_load(const char *path, struct diag *diag);
 

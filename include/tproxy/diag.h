@@ -41,6 +41,17 @@ size_t diag_count(const struct diag *diag, enum diag_severity severity);
 void diag_report(const struct diag *diag,
 	void (*report)(void *arg, enum diag_severity severity, const char *text), void *arg);
 
+struct diag_message {
+	enum diag_severity severity;
+	unsigned line;    /* 0: the file as a whole */
+	const char *word; /* as it was given, with all its bytes; NULL: the line as a whole */
+	const char *text; /* the message without its place and its word */
+};
+
+/* Calls TAKE with ARG for each message, in the same order, without those that were lost. */
+void diag_each(const struct diag *diag, void (*take)(void *arg, const struct diag_message *message),
+	void *arg);
+
 /* Prints the messages in the order in which they were added, one line each. */
 void diag_print(const struct diag *diag, FILE *out);
 

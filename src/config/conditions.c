@@ -217,8 +217,10 @@ static void add_file(
 {
 	struct reader reader = {.parser = parser, .test = test, .values = values, .file = path};
 	size_t length;
-	char *text = file_read_regular(path, &length);
+	char *text = parser->text_alone ? NULL : file_read_regular(path, &length);
 
+	if (parser->text_alone)
+		return;
 	if (text == NULL)
 		parser_fail(parser, path, "cannot be read: %s",
 			errno == EINVAL ? "not a regular file" : strerror(errno));

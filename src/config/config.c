@@ -81,8 +81,8 @@ static struct config *config_new(size_t memory_limit)
 	return config;
 }
 
-struct config *config_parse_within(
-	const char *name, const char *text, size_t length, struct diag *diag, size_t memory_limit)
+struct config *config_parse_within(const char *name, const char *text, size_t length,
+	struct diag *diag, size_t memory_limit, bool text_alone)
 {
 	size_t errors = diag_count(diag, DIAG_ERROR);
 	struct config *config = config_new(memory_limit);
@@ -99,6 +99,7 @@ struct config *config_parse_within(
 	parser->keyword_at = keyword_at;
 	parser->foreign_find = foreign_find;
 	parser->diag = diag;
+	parser->text_alone = text_alone;
 	parser->config = config;
 	parser->memory = config->memory;
 	parser->sections_end = &parser->sections;
@@ -112,7 +113,13 @@ struct config *config_parse_within(
 
 struct config *config_parse(const char *name, const char *text, size_t length, struct diag *diag)
 {
-	return config_parse_within(name, text, length, diag, MEMORY_MAX);
+	return config_parse_within(name, text, length, diag, MEMORY_MAX, false);
+}
+
+struct config *config_parse_text(
+	const char *name, const char *text, size_t length, struct diag *diag)
+{
+	return config_parse_within(name, text, length, diag, MEMORY_MAX, true);
 }
 
 struct config *config_load(const char *path, struct diag *diag)

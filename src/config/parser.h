@@ -113,6 +113,7 @@ struct section {
 
 struct parser {
 	const char *file;
+	bool text_alone; /* no file is read, and no name looked up */
 	struct diag *diag;
 	struct config *config;
 	struct config_memory *memory;
@@ -278,6 +279,9 @@ const struct health_script *config_check_script(
 /* After the last line: what a server's checks need, an address and a port. */
 void config_check_target(
 	struct parser *parser, const struct health_script *script, const struct server *server);
+
+/* Whether the server's address says which family it has: not where its name was not to be looked up. */
+bool config_has_family(const struct parser *parser, const struct server *server);
 
 /* After the last line: spreads the turns of a backend's servers by their weights. */
 void config_spread_turns(struct parser *parser, struct proxy *proxy);

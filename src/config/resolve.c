@@ -75,7 +75,7 @@ static void check_source(
 
 	if (source->mode != SOURCE_ADDRESS && source->mode != SOURCE_FOREIGN)
 		return;
-	if (server_is_original(&line->server))
+	if (server_is_original(&line->server) || !config_has_family(parser, &line->server))
 		return; /* of the family that the client has */
 	if (addr_family(&source->address) == addr_family(&line->server.address))
 		return;

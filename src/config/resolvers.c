@@ -96,8 +96,10 @@ void parse_resolv_conf(struct parser *parser)
 {
 	static const char path[] = "/etc/resolv.conf";
 	size_t length;
-	char *text = file_read(path, &length), *line, *next = text;
+	char *text = parser->text_alone ? NULL : file_read(path, &length), *line, *next = text;
 
+	if (parser->text_alone)
+		return;
 	if (text == NULL) {
 		parser_fail(parser, path, "cannot be read; write 'nameserver' lines");
 		return;
@@ -205,7 +207,7 @@ void config_resolve_resolvers(struct parser *parser)
 			if (server->resolvers == NULL)
 				parser_fail_at(parser, server->line, name,
 					"no 'resolvers' section of this file has this name");
-			else if (server->resolvers->nameserver_count == 0)
+			else if (server->resolvers->nameserver_count == 0 && !parser->text_alone)
 				parser_fail_at(parser, server->resolvers->line, name,
 					"the section has no name server; write a 'nameserver' line");
 		}

@@ -305,6 +305,11 @@ static void check_fields(struct parser *parser, const struct server *server)
 			"'send-proxy-v2' is missing on this line");
 }
 
+bool config_has_family(const struct parser *parser, const struct server *server)
+{
+	return !parser->text_alone || !server->unresolved;
+}
+
 /* Those of a client's destination are not known. */
 void config_check_target(
 	struct parser *parser, const struct health_script *script, const struct server *server)
@@ -323,7 +328,7 @@ void config_check_target(
 	else if (!has_address && server_is_original(server))
 		parser_fail_at(parser, server->line, "check",
 			"the server is where clients connect to; write 'addr' and the address to check");
-	else if (addr_family(&check->usesrc) != AF_UNSPEC &&
+	else if (addr_family(&check->usesrc) != AF_UNSPEC && config_has_family(parser, server) &&
 		 addr_family(&check->usesrc) !=
 			 addr_family(has_address ? &check->addr : &server->address))
 		parser_fail_at(parser, server->line, "check-usesrc",
@@ -399,8 +404,12 @@ static void look_up(struct parser *parser, struct server_line *line, const struc
 
 	server->host = memory_copy(parser->memory, named->name);
 	parser->config->has_names = true;
-	if (!ways->set || ways->libc)
+	if ((!ways->set || ways->libc) && parser->text_alone) {
+		problem = NULL;
+		server->unresolved = true;
+	} else if (!ways->set || ways->libc) {
 		problem = lookup_name(named->name, named->family, &found);
+	}
 	if (problem == NULL && addr_is_any(&found))
 		problem = "the name stands for the wildcard, which is no server's address";
 	if (problem != NULL && ways->has_address) {

@@ -51,7 +51,8 @@ static void client_families(const struct proxy *frontend, bool has[FAMILIES])
 	}
 }
 
-static void note_spoofed(const struct proxy *backend, struct spoofed spoofed[FAMILIES])
+static void note_spoofed(
+	const struct parser *parser, const struct proxy *backend, struct spoofed spoofed[FAMILIES])
 {
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server = &backend->servers[i];
@@ -59,7 +60,7 @@ static void note_spoofed(const struct proxy *backend, struct spoofed spoofed[FAM
 
 		if (server->source.mode != SOURCE_CLIENT && server->source.mode != SOURCE_CLIENTIP)
 			continue;
-		if (server_is_original(server))
+		if (server_is_original(server) || !config_has_family(parser, server))
 			continue; /* of the family that the client has */
 		if (of->count++ == 0)
 			of->first = server;
@@ -160,7 +161,7 @@ void config_warn_of_proxies(struct parser *parser)
 	if (spoofed == NULL)
 		return;
 	for (size_t i = 0; i < config->proxy_count; i++)
-		note_spoofed(&config->proxies[i], spoofed[i]);
+		note_spoofed(parser, &config->proxies[i], spoofed[i]);
 	for (size_t i = 0; i < config->proxy_count; i++, section = section->next) {
 		const struct proxy *proxy = &config->proxies[i];
 

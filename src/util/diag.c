@@ -13,8 +13,8 @@
 
 struct message {
 	struct message *next;
-	enum diag_severity severity;
-	char text[];
+	struct diag_message parts; /* into the texts */
+	char text[];               /* as it is printed, and behind it the word */
 };
 
 struct diag {
@@ -60,28 +60,24 @@ static void print_word(FILE *out, const char *word)
 	fputs("': ", out);
 }
 
-static struct message *message_new(enum diag_severity severity, const char *text, size_t length)
+/* TEXT is the message as it is printed; from its byte PREFIX on it is what PARTS do not say. */
+static void append_message(struct diag *diag, struct diag_message parts, const char *text,
+	size_t length, size_t prefix)
 {
-	struct message *message = malloc(sizeof(*message) + length + 1);
-
-	if (message == NULL)
-		return NULL;
-	message->next = NULL;
-	message->severity = severity;
-	memcpy(message->text, text, length);
-	message->text[length] = '\0';
-	return message;
-}
-
-static void append_message(
-	struct diag *diag, enum diag_severity severity, const char *text, size_t length)
-{
-	struct message *message = message_new(severity, text, length);
+	size_t word_size = parts.word == NULL ? 0 : strlen(parts.word) + 1;
+	struct message *message = malloc(sizeof(*message) + length + 1 + word_size);
 
 	if (message == NULL) {
 		diag->lost++;
 		return;
 	}
+	memcpy(message->text, text, length);
+	message->text[length] = '\0';
+	parts.text = message->text + prefix;
+	if (parts.word != NULL)
+		parts.word = memcpy(message->text + length + 1, parts.word, word_size);
+	message->next = NULL;
+	message->parts = parts;
 	*diag->end = message;
 	diag->end = &message->next;
 }
@@ -90,7 +86,7 @@ void diag_add(struct diag *diag, enum diag_severity severity, const char *file, 
 	const char *word, const char *format, ...)
 {
 	char *text = NULL;
-	size_t length = 0;
+	size_t length = 0, prefix;
 	FILE *out = open_memstream(&text, &length);
 	va_list arguments;
 
@@ -105,11 +101,14 @@ void diag_add(struct diag *diag, enum diag_severity severity, const char *file, 
 	fprintf(out, " %s: ", severity == DIAG_ERROR ? "error" : "warning");
 	if (word != NULL)
 		print_word(out, word);
+	fflush(out);
+	prefix = length;
 	va_start(arguments, format);
 	vfprintf(out, format, arguments);
 	va_end(arguments);
 	if (fclose(out) == 0)
-		append_message(diag, severity, text, length);
+		append_message(diag, (struct diag_message){severity, line, word, NULL}, text,
+			length, prefix);
 	else
 		diag->lost++;
 	free(text);
@@ -126,11 +125,18 @@ void diag_report(const struct diag *diag,
 	char lost[80];
 
 	for (const struct message *message = diag->first; message != NULL; message = message->next)
-		report(arg, message->severity, message->text);
+		report(arg, message->parts.severity, message->text);
 	if (diag->lost == 0)
 		return;
 	snprintf(lost, sizeof(lost), "%zu more messages were lost: out of memory", diag->lost);
 	report(arg, DIAG_ERROR, lost);
+}
+
+void diag_each(const struct diag *diag, void (*take)(void *arg, const struct diag_message *message),
+	void *arg)
+{
+	for (const struct message *message = diag->first; message != NULL; message = message->next)
+		take(arg, &message->parts);
 }
 
 static void print_message(void *out, enum diag_severity severity, const char *text)

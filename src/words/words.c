@@ -21,7 +21,7 @@
 #include <string.h>
 
 struct lexer {
-	const char *at, *end;
+	const char *line, *at, *end;
 	struct words *words;
 	char quote; /* the quote that is open, or 0 */
 	const char *quote_at;
@@ -77,14 +77,18 @@ static void open_word(struct lexer *lexer)
 		stop_line(lexer, lexer->at, "a line has 64 words at most");
 		return;
 	}
+	words->places[words->count].from = (size_t)(lexer->at - lexer->line);
 	words->list[words->count++] = words->text + words->used;
 	lexer->in_word = true;
 }
 
 static void close_word(struct lexer *lexer)
 {
-	if (lexer->in_word)
+	if (lexer->in_word) {
 		put_byte(lexer, '\0');
+		lexer->words->places[lexer->words->count - 1].to =
+			(size_t)(lexer->at - lexer->line);
+	}
 	lexer->in_word = false;
 }
 
@@ -247,7 +251,8 @@ static bool take_piece(struct lexer *lexer)
 bool words_split(
 	struct words *words, const char *line, size_t length, words_report *report, void *context)
 {
-	struct lexer lexer = {.at = line,
+	struct lexer lexer = {.line = line,
+		.at = line,
 		.end = line + length,
 		.words = words,
 		.report = report,

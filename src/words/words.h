@@ -11,6 +11,9 @@
 struct words {
 	size_t count;
 	const char *list[WORDS_MAX]; /* into text */
+	struct word_place {
+		size_t from, to; /* the bytes of the line that it was written with, quotes too */
+	} places[WORDS_MAX];
 	size_t used;
 	char text[2 * LINE_LENGTH_MAX];
 };

@@ -227,7 +227,7 @@ static void check_starved(const char *folder, const char *name)
 	config = NULL;
 	for (size_t limit = 0; config == NULL; limit += 61) {
 		diag = diag_new();
-		config = config_parse_within(name, text, length, diag, limit);
+		config = config_parse_within(name, text, length, diag, limit, false);
 		assert_int_equal(config == NULL, diag_count(diag, DIAG_ERROR) > 0);
 		diag_free(diag);
 	}
@@ -250,7 +250,8 @@ static void lines_of_port_ranges_cannot_take_all_memory(void **state)
 	char *messages;
 
 	(void)state;
-	assert_null(config_parse_within("test", text, (size_t)length, diag, (size_t)4 << 20));
+	assert_null(
+		config_parse_within("test", text, (size_t)length, diag, (size_t)4 << 20, false));
 	messages = diag_text(diag);
 	assert_non_null(strstr(messages, "test: error: out of memory\n"));
 	free(messages);
@@ -829,6 +830,28 @@ static void no_keyword_stands_twice_in_one_place(void **state)
 				assert_int_equal(a->where & b->where, 0);
 }
 
+static void a_text_alone_is_read_without_files_and_names(void **state)
+{
+	static const char text[] =
+		"listen l\n"
+		"\tbind :80\n"
+		"\ttcp-request connection reject if { src -f /nowhere }\n"
+		"\tsource 2001:db8::1:0 usesrc [2001:db8::2]\n"
+		"\tserver a nowhere.invalid:80 check check-usesrc 2001:db8::7\n"
+		"\ttimeout connect 1s\n\ttimeout client 1s\n\ttimeout server 1s\n";
+	struct diag *diag = diag_new();
+	struct config *config = config_parse_text("test", text, strlen(text), diag);
+
+	(void)state;
+	assert_non_null(config);
+	assert_string_equal(config->proxies[0].servers[0].host, "nowhere.invalid");
+	assert_true(config->proxies[0].servers[0].unresolved);
+	config_free(config);
+	config = config_parse("test", text, strlen(text), diag);
+	assert_null(config);
+	diag_free(diag);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -862,6 +885,7 @@ int main(void)
 		cmocka_unit_test(every_keyword_stands_in_a_good_file),
 		cmocka_unit_test(all_places_of_a_plain_value_have_the_same_struct),
 		cmocka_unit_test(no_keyword_stands_twice_in_one_place),
+		cmocka_unit_test(a_text_alone_is_read_without_files_and_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

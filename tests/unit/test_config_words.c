@@ -157,6 +157,29 @@ static void every_error_of_a_line_is_reported(void **state)
 		"\\x|\\x00|\\$|$1\"|$ |HAPROXY_CLI|\\");
 }
 
+/* Each word's place, cut out of LINE, in angle brackets. */
+static void expect_places(const char *line, const char *expected)
+{
+	char text[256] = "";
+	size_t used = 0;
+
+	assert_true(split_bytes(line, strlen(line)));
+	for (size_t i = 0; i < words.count; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "<%.*s>",
+			(int)(words.places[i].to - words.places[i].from),
+			line + words.places[i].from);
+	assert_string_equal(text, expected);
+}
+
+static void a_word_has_its_place_in_the_line(void **state)
+{
+	(void)state;
+	setenv("TPROXY_TEST_A", "one two", 1);
+	expect_places("  bind\t:80,:81  name 'a b'\"c\" # d", "<bind><:80,:81><name><'a b'\"c\">");
+	expect_places("x\\ y \"${TPROXY_TEST_A}\"z#c", "<x\\ y><\"${TPROXY_TEST_A}\"z>");
+	expect_places("a \"\"", "<a><\"\">");
+}
+
 static void a_nul_byte_is_an_error(void **state)
 {
 	(void)state;
@@ -212,6 +235,7 @@ int main(void)
 		cmocka_unit_test(a_value_is_not_read_again),
 		cmocka_unit_test(errors_name_the_piece_that_is_wrong),
 		cmocka_unit_test(every_error_of_a_line_is_reported),
+		cmocka_unit_test(a_word_has_its_place_in_the_line),
 		cmocka_unit_test(a_nul_byte_is_an_error),
 		cmocka_unit_test(a_line_has_2048_bytes_at_most),
 		cmocka_unit_test(a_line_has_64_words_at_most),

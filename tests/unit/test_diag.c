@@ -49,6 +49,27 @@ static void messages_keep_their_order_and_are_counted_by_severity(void **state)
 	diag_free(diag);
 }
 
+static void note_parts(void *arg, const struct diag_message *message)
+{
+	fprintf(arg, "%d %u <%s> <%s>\n", message->severity == DIAG_ERROR, message->line,
+		message->word == NULL ? "(none)" : message->word, message->text);
+}
+
+static void each_message_is_also_there_in_parts(void **state)
+{
+	struct diag *diag = diag_new();
+	char text[128] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	(void)state;
+	diag_add(diag, DIAG_WARNING, "a.cfg", 7, "a\nb", "number %d", 1);
+	diag_add(diag, DIAG_ERROR, "a.cfg", 0, NULL, "number %d", 2);
+	diag_each(diag, note_parts, out);
+	fclose(out);
+	assert_string_equal(text, "0 7 <a\nb> <number 1>\n1 0 <(none)> <number 2>\n");
+	diag_free(diag);
+}
+
 static void a_word_cannot_break_its_line(void **state)
 {
 	struct diag *diag = diag_new();
@@ -84,6 +105,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_printed_where_nothing_is_wrong),
 		cmocka_unit_test(messages_keep_their_order_and_are_counted_by_severity),
+		cmocka_unit_test(each_message_is_also_there_in_parts),
 		cmocka_unit_test(a_word_cannot_break_its_line),
 		cmocka_unit_test(messages_are_reported_one_by_one),
 	};
