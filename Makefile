@@ -72,6 +72,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# The page's files are part of this object.
+$(BUILD)/src/web/page.o: $(wildcard src/web/page/*)
+
 $(ARCHIVE): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^

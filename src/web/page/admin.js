@@ -1,0 +1,3 @@
+// admin
+export function begin() {}
+export function show() {}

@@ -1,0 +1,3 @@
+// live
+export function begin() {}
+export function show() {}

@@ -1,0 +1,2 @@
+// saving
+export function begin() {}

@@ -1,0 +1,3 @@
+// text
+export function begin() {}
+export function show() {}

@@ -1,0 +1,27 @@
+/*
+ * What can be asked for: paths, methods, and whether a session is needed.
+ */
+#ifndef TPROXY_WEB_ROUTES_H
+#define TPROXY_WEB_ROUTES_H
+
+#include "server.h"
+
+struct route {
+	const char *path;
+	bool posts;  /* POST, which may change something; else GET, which changes nothing */
+	bool public; /* no session is needed */
+	handler *handle;
+};
+
+/* The route of a path and a method; NULL: none. *KNOWN: there is one of another method. */
+const struct route *routes_find(const char *path, bool posts, bool *known);
+
+/* Handlers by what they are about. */
+handler api_login, api_logout, api_session;
+handler api_config, api_config_check, api_config_change, api_config_save;
+handler api_versions, api_version, api_versions_difference;
+handler api_live, api_live_sessions;
+handler api_host_check, api_host_plan, api_host_prove, api_host_apply, api_host_revert,
+	api_host_fix;
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The verbs of the helper (helper.h), by what they are about. Each returns an answer.
+ */
+#ifndef TPROXY_WEB_VERBS_H
+#define TPROXY_WEB_VERBS_H
+
+#include "helper.h"
+
+/*
+ * Runs a subcommand of this program: {"status": 200, "exit", "output": what it printed as JSON, or null, "messages"}.
+ * check and plan change nothing; prove does its work in namespaces of its own.
+ */
+json_t *verb_check(const struct helper_settings *settings, const json_t *call);
+json_t *verb_plan(const struct helper_settings *settings, const json_t *call);
+json_t *verb_prove(const struct helper_settings *settings, const json_t *call);
+
+/* The same for apply and revert, with --allow-apply alone. */
+json_t *verb_apply(const struct helper_settings *settings, const json_t *call);
+json_t *verb_revert(const struct helper_settings *settings, const json_t *call);
+
+/*
+ * Runs one command of a finding, "run", with --allow-apply alone. It is compared with the commands for this host that check
+ * prints now, so nothing else can be run. {"status": 200, "exit", "messages"}.
+ */
+json_t *verb_fix(const struct helper_settings *settings, const json_t *call);
+
+/* The proxy's counters: {"status": 200, "info", "stat"}, as the stats socket writes them; with "sessions": true "sess". */
+json_t *verb_stats(const struct helper_settings *settings, const json_t *call);
+
+#endif
