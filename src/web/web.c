@@ -168,14 +168,20 @@ static void become(const struct passwd *user)
 	setrlimit(RLIMIT_CORE, &none); /* it would have the sessions */
 }
 
-static int be_helper(const struct web_options *options, int control, pid_t page)
+/* Before the fork: the page's address is printed by the child, and a signal may come at once then. */
+static void catch_signals(int control)
 {
 	struct sigaction action = {.sa_handler = on_signal};
-	int status = 0;
 
 	control_of_helper = control;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+}
+
+static int be_helper(const struct web_options *options, int control, pid_t page)
+{
+	int status = 0;
+
 	helper_serve(control, &options->helper);
 	close(control);
 	waitpid(page, &status, 0);
@@ -192,8 +198,13 @@ static int serve(const struct web_options *options, int listener, const struct s
 	int pair[2];
 	pid_t page;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 ||
-		(page = fork()) == -1) {
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
+		perror("tproxyctl: web");
+		return STATUS_PROBLEM;
+	}
+	catch_signals(pair[0]);
+	page = fork();
+	if (page == -1) {
 		perror("tproxyctl: web");
 		return STATUS_PROBLEM;
 	}
