@@ -20,13 +20,14 @@
  *
  * LISTENER {"name", "section": "frontend" or "listen", "line", "mode", "maxconn" (0: none of its own),
  *           "default_backend" ("" for none; the section's own name for a `listen` section that uses its servers),
- *           "binds": [BIND…], "inherited": [KEY…]}
+ *           "timeouts": {"client", "client-fin"} (those that there are, as written), "binds": [BIND…], "inherited": [KEY…]}
  * BIND     {"index", "line", "address", "port_low", "port_high", "transparent", "shared", "written", "words"}:
  *          one for each address between commas. `index` counts them over the section, from 0. `shared` says how many
  *          addresses the line has: they share the words behind them, "transparent" among these. `written` is the
  *          address as the text has it, `words` are the words behind the addresses, parted by spaces.
  * FARM     {"name", "section": "backend" or "listen", "line", "mode", "balance", "source" (SOURCE), "original" (bool:
- *           `option transparent`, no server is used), "servers": [SERVER…], "used_by": [the names of listeners],
+ *           `option transparent`, no server is used), "timeouts": {"connect", "queue", "server", "server-fin", "tunnel", "check"},
+ *           "servers": [SERVER…], "used_by": [the names of listeners],
  *           "inherited": [KEY…]}
  * SERVER   {"name", "line", "address", "port" (0: the client's), "weight", "maxconn", "check", "backup",
  *           "disabled", "source" (SOURCE, its own or the farm's), "written", "words", "inherited": [KEY…]}, and for what the
@@ -36,7 +37,8 @@
  * SOURCE   "none", "clientip", "client", or an address "ADDRESS" (of this host) or "usesrc ADDRESS" (of another)
  * MESSAGE  {"line" (0: the text as a whole), "column" (in bytes, from 1; 0: the line as a whole), "message"}
  *
- * `inherited` has the keys of this object that `defaults` or `default-server` gave, or for a server's source its farm.
+ * `inherited` has the keys of this object that `defaults` or `default-server` gave ("timeout client" for a timeout), or for a
+ * server's source its farm.
  * Bytes that are no UTF-8 are shown as "?".
  */
 json_t *edit_describe(const char *text, size_t length);
@@ -57,8 +59,9 @@ json_t *edit_describe(const char *text, size_t length);
  * remove-bind         listener, bind
  * set-transparent     listener, bind, transparent (true or false, of all addresses of the line)
  * set-default-backend listener, farm ("" takes it away)
- * set-mode            listener or farm, mode
+ * set-mode            listener or farm or both, mode
  * set-maxconn         listener, maxconn (0: none)
+ * set-timeout         listener or farm, timeout ("client", "connect" …), value ("30s"; null takes it away)
  * add-farm            name, [section "backend" or "listen"], [mode], [balance], [source], [servers: [{name, address, …}…]]
  * remove-farm         name
  * rename-farm         name, to; what names the farm follows
