@@ -18,8 +18,8 @@ const struct route *routes_find(const char *path, bool posts, bool *known);
 
 /* Handlers by what they are about. */
 handler api_login, api_logout, api_session;
-handler api_config, api_config_check, api_config_change, api_config_save;
-handler api_versions, api_version, api_versions_difference;
+handler api_config, api_config_check, api_config_change, api_config_difference, api_config_save;
+handler api_versions, api_version;
 handler api_live, api_live_sessions;
 handler api_host_check, api_host_plan, api_host_prove, api_host_apply, api_host_revert,
 	api_host_fix;

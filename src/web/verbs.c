@@ -4,6 +4,7 @@
 #include "verbs.h"
 #include "tproxy/json.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 static const struct {
@@ -17,7 +18,19 @@ static const struct {
 	{"revert", verb_revert},
 	{"fix", verb_fix},
 	{"stats", verb_stats},
+	{"read", verb_read},
+	{"versions", verb_versions},
+	{"version", verb_version},
+	{"save", verb_save},
 };
+
+void helper_take_turn(const struct helper_settings *settings)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	while (fcntl(settings->lock, F_SETLKW, &whole) == -1)
+		continue; /* interrupted */
+}
 
 json_t *helper_verb(const struct helper_settings *settings, const json_t *call)
 {

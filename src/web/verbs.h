@@ -27,4 +27,21 @@ json_t *verb_fix(const struct helper_settings *settings, const json_t *call);
 /* The proxy's counters: {"status": 200, "info", "stat"}, as the stats socket writes them; with "sessions": true "sess". */
 json_t *verb_stats(const struct helper_settings *settings, const json_t *call);
 
+/* The configuration's file: {"status": 200, "text", "version": its digest}. A file that is not there is empty. */
+json_t *verb_read(const struct helper_settings *settings, const json_t *call);
+
+/* {"status": 200, "versions": as versions_list() says}; and the text of one, "id", as verb_read() gives it. */
+json_t *verb_versions(const struct helper_settings *settings, const json_t *call);
+json_t *verb_version(const struct helper_settings *settings, const json_t *call);
+
+/*
+ * Saves "text" in place of the version "base", "who" stands beside it, and makes the proxy read it: {"status": 200, "version",
+ * "reloaded"}. 409 with the file's "text" and "version": it is another one by now. 422 with "errors": the daemon would not
+ * take it. 502: it cannot be written, or the proxy did not take it, and the text before is back.
+ */
+json_t *verb_save(const struct helper_settings *settings, const json_t *call);
+
+/* For verbs that change something: waits until others have ended. The turn ends with this process. */
+void helper_take_turn(const struct helper_settings *settings);
+
 #endif

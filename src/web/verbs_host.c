@@ -10,10 +10,8 @@
 #include "tproxy/text.h"
 #include "verbs.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The one that runs now, also where its file was replaced since. */
 static const char program[] = "/proc/self/exe";
@@ -95,15 +93,6 @@ static json_t *refuse_to_change(void)
 		403, "this page may not change the host: start `tproxyctl web` with --allow-apply");
 }
 
-/* Waits for other changes of the host to end; the lock ends with this process. */
-static void take_turn(const struct helper_settings *settings)
-{
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	while (fcntl(settings->lock, F_SETLKW, &whole) == -1)
-		continue;
-}
-
 json_t *verb_apply(const struct helper_settings *settings, const json_t *call)
 {
 	static const char *const words[] = {program, "apply", "--json", NULL};
@@ -111,7 +100,7 @@ json_t *verb_apply(const struct helper_settings *settings, const json_t *call)
 	(void)call;
 	if (!settings->allow_apply)
 		return refuse_to_change();
-	take_turn(settings);
+	helper_take_turn(settings);
 	return run_subcommand(arguments_of(settings, words, true));
 }
 
@@ -129,7 +118,7 @@ json_t *verb_revert(const struct helper_settings *settings, const json_t *call)
 			words[3] = word[0];
 			words[4] = word[1];
 		}
-	take_turn(settings);
+	helper_take_turn(settings);
 	without.config = NULL;
 	return run_subcommand(arguments_of(&without, words, false));
 }
@@ -156,7 +145,7 @@ json_t *verb_fix(const struct helper_settings *settings, const json_t *call)
 
 	if (!settings->allow_apply)
 		return refuse_to_change();
-	take_turn(settings);
+	helper_take_turn(settings);
 	report = verb_check(settings, call);
 	printed = is_printed(json_object_get(report, "output"), run);
 	json_decref(report);
