@@ -8,6 +8,7 @@
 #include "edit/versions.h"
 #include "reloading.h"
 #include "tproxy/config.h"
+#include "tproxy/digest.h"
 #include "tproxy/file.h"
 #include "tproxy/json.h"
 #include "tproxy/lookup.h"
@@ -45,7 +46,7 @@ static json_t *answer_text(const char *text, size_t length)
 		return helper_refusal(422,
 			"the file has bytes that are no text in UTF-8, and this page would change them: edit it in a terminal, or convert it with iconv");
 	}
-	versions_digest(text, length, digest);
+	digest_text(text, length, digest);
 	return json_pack("{s:i, s:o, s:s}", "status", 200, "text", shown, "version", digest);
 }
 
@@ -190,7 +191,7 @@ static json_t *save(const struct helper_settings *settings, const char *text, si
 
 	if (before == NULL)
 		return helper_refusal(422, "%s: %s", settings->config, strerror(errno));
-	versions_digest(text, length, now);
+	digest_text(text, length, now);
 	switch (versions_save(settings->config, settings->versions, text, length, base, who, &other,
 		&other_length, &problem)) {
 	case SAVE_DONE:

@@ -6,13 +6,14 @@
 import { make } from "./common.js";
 
 const SECTIONS = /^(global|defaults|frontend|backend|listen|resolvers)$/;
-const TRANSPARENT = /^(transparent|usesrc|clientip|client|source|check-usesrc)$/;
+const TRANSPARENT = /^(transparent|usesrc|clientip|check-usesrc)$/;
 const TOKENS = /(\s+)|("(?:\\.|[^"\\])*"?|'[^']*'?)|(#.*)|((?:\\.|[^\s"'#\\])+|\\)/g;
 
 /** The parts of a line: [class, text]. */
 function colour(line) {
   const parts = [];
   let words = 0;
+  let before = "";
   let section = false;
   for (const [all, space, quoted, comment] of line.matchAll(TOKENS)) {
     if (space) parts.push(["", all]);
@@ -20,9 +21,10 @@ function colour(line) {
     else if (quoted) parts.push(["value", all]);
     else if (words++ === 0) {
       section = SECTIONS.test(all);
-      parts.push([section ? "section" : TRANSPARENT.test(all) ? "transparent" : "word", all]);
-    } else if (TRANSPARENT.test(all)) parts.push(["transparent", all]);
+      parts.push([section ? "section" : all === "source" ? "transparent" : "word", all]);
+    } else if (TRANSPARENT.test(all) || (all === "client" && before === "usesrc")) parts.push(["transparent", all]);
     else parts.push([/^[\d[*:]/.test(all) ? "value" : section ? "name" : "", all]);
+    if (!space) before = all;
   }
   return parts;
 }
@@ -30,33 +32,34 @@ function colour(line) {
 export class Editor {
   constructor(label, oninput) {
     this.lines = [];
-    this.errors = [];
+    this.ends = []; // what ends each line: a textarea knows "\n" alone, and the file's own ends have to stay
     this.layer = make("div", { className: "layer", "aria-hidden": "true" });
     this.area = make("textarea", { spellcheck: false, autocapitalize: "off", autocomplete: "off", wrap: "off", id: "editor-text", "aria-label": label, "aria-describedby": "editor-state" });
     this.area.setAttribute("autocorrect", "off");
     this.area.addEventListener("input", () => {
-      this.draw(this.area.value);
-      oninput(this.area.value);
+      this.draw(this.area.value.split("\n"));
+      oninput(this.text);
     });
     this.element = make("div", { className: "editor" }, this.layer, this.area);
   }
 
   get text() {
-    return this.area.value;
+    return this.lines.map((line, index) => line + this.ends[index]).join("");
   }
 
   /** Puts a text in; the place of the caret stays where it can. */
   set(text) {
-    if (text !== this.area.value) {
-      const at = Math.min(this.area.selectionStart, text.length);
-      this.area.value = text;
-      this.area.setSelectionRange(at, at);
-    }
-    this.draw(text);
+    if (text === this.text) return;
+    const lines = text.split(/\r?\n/);
+    const ends = [...(text.match(/\r?\n/g) ?? []), ""];
+    const at = Math.min(this.area.selectionStart, text.length);
+    this.area.value = text;
+    this.area.setSelectionRange(at, at);
+    this.draw(lines);
+    this.ends = ends;
   }
 
-  draw(text) {
-    const lines = text.replace(/\r/g, "").split("\n");
+  draw(lines) {
     const old = this.lines;
     let same = 0;
     while (same < lines.length && same < old.length && lines[same] === old[same]) same++;
@@ -71,7 +74,16 @@ export class Editor {
     }
     this.layer.insertBefore(made, after);
     this.lines = lines;
+    this.keepEnds(same, end);
     this.layer.dataset.digits = Math.max(3, String(lines.length).length);
+  }
+
+  /** New lines, which are between SAME at the beginning and END at the end, end as most do. */
+  keepEnds(same, end) {
+    const most = this.ends.filter((each) => each === "\r\n").length * 2 > this.ends.length ? "\r\n" : "\n";
+    const made = Array(this.lines.length - same - end).fill(most);
+    const last = this.lines.length - 1;
+    this.ends = [...this.ends.slice(0, same), ...made, ...(end ? this.ends.slice(-end) : [])].map((each, index) => (index === last ? "" : each || most));
   }
 
   /** Shows messages behind their lines: [{line, column, message, kind}]. */

@@ -90,7 +90,7 @@ function onKey(event) {
 
 function search(jump) {
   const wanted = parts.words.value.toLowerCase();
-  const text = editor.text.toLowerCase();
+  const text = editor.area.value.toLowerCase();
   places = [];
   for (let at = wanted ? text.indexOf(wanted) : -1; at !== -1 && places.length < 2000; at = text.indexOf(wanted, at + wanted.length)) places.push([at, at + wanted.length]);
   if (!jump && chosen >= places.length) chosen = places.length - 1;
