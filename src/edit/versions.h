@@ -1,9 +1,9 @@
 /*
  * The versions of a configuration's file, and saving it.
  *
- * The last VERSIONS_KEPT texts that were saved lie in a folder, one file each: FILE.versions beside the file, unless another
- * one is given. A text is named by its digest, 64 hexadecimal digits of SHA-256 over its bytes. What somebody
- * else wrote into the file is kept as a version, too, when the next text is saved over it.
+ * The last VERSIONS_KEPT texts that were saved lie in a folder, one file each: FILE.versions beside the file, unless
+ * another one is given. A text is named by its digest (tproxy/digest.h). What was written into the file in another way
+ * becomes a version, too, when the next text is saved over it.
  *
  * A path may be a symbolic link: the file that it leads to is what is meant. FOLDER is NULL for the one beside the
  * file. Each function that can fail sets *PROBLEM then, to be freed: what is wrong, and what to do.
@@ -11,16 +11,14 @@
 #ifndef TPROXY_EDIT_VERSIONS_H
 #define TPROXY_EDIT_VERSIONS_H
 
+#include "tproxy/digest.h"
+
 #include <jansson.h>
 #include <stddef.h>
 
 enum {
 	VERSIONS_KEPT = 20,
-	DIGEST_TEXT = 64 + 1,
 };
-
-/* Writes the digest of the text, with its final NUL, into DIGEST. */
-void versions_digest(const char *text, size_t length, char digest[DIGEST_TEXT]);
 
 enum save_result {
 	SAVE_DONE,
@@ -32,7 +30,8 @@ enum save_result {
  * Puts the text in place of the file's, if the file's digest is BASE; a file that is not there has the digest of
  * an empty text. The new file has the old one's owner, group and mode (0644 where there was none), and it is on the disk
  * when this returns: the text is written beside it and renamed, so that each reader has the old or the new
- * text as a whole. WHO (NULL: not known) stands beside the version. The text is not checked here.
+ * text as a whole. Extended attributes do not stay. WHO (NULL: not known) stands beside the version. The text is not
+ * checked here. It waits for another save of the same file.
  *
  * SAVE_STALE: *OTHER is the file's text, to be freed, and *OTHER_LENGTH its length.
  */
