@@ -6,37 +6,16 @@
  * A caller that sends more than HELPER_CALLS_MAX waits until one is done.
  */
 #include "helper.h"
-#include "tproxy/text.h"
+#include "verb_base.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-json_t *helper_refusal(int status, const char *format, ...)
-{
-	char *text = NULL;
-	json_t *made;
-	va_list arguments;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) == -1)
-		text = NULL;
-	va_end(arguments);
-	/* A text of others may have any bytes. */
-	made = json_pack("{s:i, s:s}", "status", status, "message", text != NULL ? text : "");
-	if (made == NULL && text != NULL) {
-		text_make_plain(text);
-		made = json_pack("{s:i, s:s}", "status", status, "message", text);
-	}
-	free(text);
-	return made;
-}
 
 /* The socket of the next call, or -1 at the end. */
 static int receive_call(int control)

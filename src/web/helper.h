@@ -36,7 +36,4 @@ void helper_serve(int control, const struct helper_settings *settings);
 /* Carries out one verb; the answer belongs to the caller. May take long, and run programs. */
 json_t *helper_verb(const struct helper_settings *settings, const json_t *call);
 
-/* For verbs: {"status", "message"}. */
-json_t *helper_refusal(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 #endif

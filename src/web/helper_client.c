@@ -6,6 +6,7 @@
  */
 #include "helper_client.h"
 #include "helper.h"
+#include "verb_base.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>

@@ -6,15 +6,7 @@
 
 #include "server.h"
 
-struct route {
-	const char *path;
-	bool posts;  /* POST, which may change something; else GET, which changes nothing */
-	bool public; /* no session is needed */
-	handler *handle;
-};
-
-/* The route of a path and a method; NULL: none. *KNOWN: there is one of another method. */
-const struct route *routes_find(const char *path, bool posts, bool *known);
+const struct route *routes_find(const char *path, bool posts, bool *known); /* a route_finder */
 
 /* Handlers by what they are about. */
 handler api_login, api_logout, api_session;

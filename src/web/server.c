@@ -8,7 +8,6 @@
  */
 #include "server.h"
 #include "page.h"
-#include "routes.h"
 #include "tproxy/exit_status.h"
 #include "tproxy/json.h"
 #include "tproxy/text.h"
@@ -123,8 +122,8 @@ static const char *origin_messages(int status)
 }
 
 /* The route of a request; NULL where it was answered. */
-static const struct route *judge_head(
-	struct evhttp_request *request, struct reply *reply, struct guard_target *target)
+static const struct route *judge_head(struct evhttp_request *request, route_finder *find_route,
+	struct reply *reply, struct guard_target *target)
 {
 	enum evhttp_cmd_type method = evhttp_request_get_command(request);
 	bool posts = method == EVHTTP_REQ_POST, known = false;
@@ -140,7 +139,7 @@ static const struct route *judge_head(
 		reply_message(reply, 400, "the address is not one of this page's");
 		return NULL;
 	}
-	route = routes_find(target->path, posts, &known);
+	route = find_route(target->path, posts, &known);
 	file = page_find(target->path);
 	if (route == NULL && file == NULL && !known)
 		reply_message(reply, 404, "there is nothing at this address");
@@ -209,7 +208,7 @@ static void on_request(struct evhttp_request *raw, void *arg)
 	json_t *body = NULL;
 
 	connections_working(server->connections, raw);
-	route = judge_head(raw, &request.reply, &target);
+	route = judge_head(raw, server->find_route, &request.reply, &target);
 	if (route == NULL || !judge_session(route, raw, &request))
 		return;
 	if (route->posts) {
@@ -263,11 +262,13 @@ static void close_server(struct server *server)
 }
 
 int server_run(const struct web_options *options, int listener, int control,
-	const struct sessions *sessions, const char *cookie)
+	const struct sessions *sessions, const char *cookie, route_finder *find_route)
 {
 	static const int signals[] = {SIGINT, SIGTERM};
-	struct server server = {
-		.options = options, .sessions = *sessions, .helper = {.control = control}};
+	struct server server = {.options = options,
+		.sessions = *sessions,
+		.helper = {.control = control},
+		.find_route = find_route};
 	struct event *ends[3] = {NULL};
 	int status = STATUS_PROBLEM;
 

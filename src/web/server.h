@@ -16,16 +16,7 @@ enum {
 	SERVER_COOKIE_MAX = 32
 };
 
-struct server {
-	const struct web_options *options;
-	struct event_base *base;
-	struct evhttp *http;
-	struct connections *connections;
-	struct sessions sessions;
-	struct helper_client helper;
-	struct live *live;
-	char cookie[SERVER_COOKIE_MAX]; /* the cookie's name */
-};
+struct server;
 
 /* A request that may be answered. The session is the server's, and good until the next login. */
 struct request {
@@ -44,6 +35,28 @@ typedef void handler(struct request *request);
  */
 typedef json_t *converter(const json_t *answer, int *status);
 
+struct route {
+	const char *path;
+	bool posts;  /* POST, which may change something; else GET, which changes nothing */
+	bool public; /* no session is needed */
+	handler *handle;
+};
+
+/* The route of a path and a method; NULL: none. *KNOWN: there is one of another method. */
+typedef const struct route *route_finder(const char *path, bool posts, bool *known);
+
+struct server {
+	const struct web_options *options;
+	struct event_base *base;
+	struct evhttp *http;
+	struct connections *connections;
+	struct sessions sessions;
+	struct helper_client helper;
+	struct live *live;
+	route_finder *find_route;
+	char cookie[SERVER_COOKIE_MAX]; /* the cookie's name */
+};
+
 /*
  * Calls the helper's verb in CALL, which is freed, and answers with what it says, through CONVERT if that is not NULL. Where
  * the browser leaves meanwhile, the helper's answer is discarded.
@@ -55,6 +68,6 @@ void server_call(struct request *request, json_t *call, converter *convert);
  * becomes the server's. Returns the exit status.
  */
 int server_run(const struct web_options *options, int listener, int control,
-	const struct sessions *sessions, const char *cookie);
+	const struct sessions *sessions, const char *cookie, route_finder *find_route);
 
 #endif

@@ -4,7 +4,6 @@
 #include "verbs.h"
 #include "tproxy/json.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 static const struct {
@@ -23,14 +22,6 @@ static const struct {
 	{"version", verb_version},
 	{"save", verb_save},
 };
-
-void helper_take_turn(const struct helper_settings *settings)
-{
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	while (fcntl(settings->lock, F_SETLKW, &whole) == -1)
-		continue; /* interrupted */
-}
 
 json_t *helper_verb(const struct helper_settings *settings, const json_t *call)
 {

@@ -5,6 +5,7 @@
 #define TPROXY_WEB_VERBS_H
 
 #include "helper.h"
+#include "verb_base.h"
 
 /*
  * Runs a subcommand of this program: {"status": 200, "exit", "output": what it printed as JSON, or null, "messages"}.
@@ -40,8 +41,5 @@ json_t *verb_version(const struct helper_settings *settings, const json_t *call)
  * take it. 502: it cannot be written, or the proxy did not take it, and the text before is back.
  */
 json_t *verb_save(const struct helper_settings *settings, const json_t *call);
-
-/* For verbs that change something: waits until others have ended. The turn ends with this process. */
-void helper_take_turn(const struct helper_settings *settings);
 
 #endif

@@ -216,7 +216,7 @@ json_t *verb_save(const struct helper_settings *settings, const json_t *call)
 
 	if (length > TEXT_MAX)
 		return helper_refusal(422, "the text has more than %d bytes", TEXT_MAX);
-	helper_take_turn(settings);
+	helper_take_turn(settings->lock);
 	errors = errors_of(settings->config, text, length);
 	if (json_array_size(errors) > 0)
 		return json_pack("{s:i, s:s, s:o}", "status", 422, "message",

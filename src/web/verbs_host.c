@@ -100,7 +100,7 @@ json_t *verb_apply(const struct helper_settings *settings, const json_t *call)
 	(void)call;
 	if (!settings->allow_apply)
 		return refuse_to_change();
-	helper_take_turn(settings);
+	helper_take_turn(settings->lock);
 	return run_subcommand(arguments_of(settings, words, true));
 }
 
@@ -118,7 +118,7 @@ json_t *verb_revert(const struct helper_settings *settings, const json_t *call)
 			words[3] = word[0];
 			words[4] = word[1];
 		}
-	helper_take_turn(settings);
+	helper_take_turn(settings->lock);
 	without.config = NULL;
 	return run_subcommand(arguments_of(&without, words, false));
 }
@@ -145,7 +145,7 @@ json_t *verb_fix(const struct helper_settings *settings, const json_t *call)
 
 	if (!settings->allow_apply)
 		return refuse_to_change();
-	helper_take_turn(settings);
+	helper_take_turn(settings->lock);
 	report = verb_check(settings, call);
 	printed = is_printed(json_object_get(report, "output"), run);
 	json_decref(report);

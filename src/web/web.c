@@ -6,7 +6,7 @@
  * that it has and serves the page. A pair of sockets connects them. Either ends when the other one has ended.
  */
 #include "web.h"
-#include "server.h"
+#include "routes.h"
 #include "tproxy/addr.h"
 #include "tproxy/exit_status.h"
 #include "tproxy/text.h"
@@ -220,7 +220,7 @@ static int serve(const struct web_options *options, int listener, const struct s
 	become(user);
 	signal(SIGPIPE, SIG_IGN);
 	print_address(options->bind, listener, sessions);
-	_exit(server_run(options, listener, pair[1], sessions, cookie));
+	_exit(server_run(options, listener, pair[1], sessions, cookie, routes_find));
 }
 
 int web_run(const struct web_options *options)

@@ -85,24 +85,27 @@ export async function attempt(work, button) {
  */
 export function dialog(title, content, buttons, { wide = false, check = null } = {}) {
   return new Promise((done) => {
+    const end = (value) => {
+      if (box.open) box.close(); // gives the focus back
+      box.remove();
+      done(value);
+    };
     const heading = make("h2", { id: "dialog-title" }, title);
     const row = buttons.map(([value, words, kind]) =>
-      make("button", { type: value ? "submit" : "button", value, className: kind || "", onclick: value ? null : () => box.close("") }, words),
+      make("button", { type: value ? "submit" : "button", value, className: kind || "", autofocus: Boolean(value), onclick: value ? null : () => end("") }, words),
     );
-    const form = make("form", { method: "dialog", noValidate: false }, heading, content, make("div", { className: "buttons" }, row));
+    const form = make("form", { method: "dialog" }, heading, content, make("div", { className: "buttons" }, row));
     const box = make("dialog", { className: wide ? "wide" : "", "aria-labelledby": "dialog-title" }, form);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const value = event.submitter?.value || buttons.find(([each]) => each)[0];
-      if (!check || (await check(value)) !== false) box.close(value);
+      if (!check || (await check(value)) !== false) end(value);
     });
-    box.addEventListener("close", () => {
-      box.remove();
-      done(box.returnValue);
-    });
-    box.addEventListener("cancel", () => (box.returnValue = ""));
+    box.addEventListener("close", () => end("")); // by Escape
     document.body.append(box);
+    const first = form.querySelector("input, select");
     box.showModal();
+    first?.focus();
   });
 }
 

@@ -213,7 +213,7 @@ export async function showVersions() {
   };
   const bring = async (version) => {
     chosen = (await get(`/api/versions/text?id=${version.id}`)).text;
-    box.closest("dialog").close("");
+    box.closest("dialog").close();
   };
   const box = make("div", {}, make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Versions" },
     make("table", {}, make("thead", {}, make("tr", {}, ["from", "to", "saved", "by", "bytes", ""].map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, rows))), out);

@@ -24,14 +24,20 @@ BECOME = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2])
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, "")}
 KEYS |= {"ArrowRight": (39, ""), "ArrowDown": (40, ""), "End": (35, ""), "Home": (36, "")}
 
-# The middle of an element that a click would reach; null while there is none
-PLACE = """selector => {
-  const element = document.querySelector(selector);
-  if (!element) return null;
-  element.scrollIntoView({block: "nearest"});
-  const box = element.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
-  const there = document.elementFromPoint(x, y);
-  return box.width && there && (element.contains(there) || there.contains(element)) ? [x, y] : null;
+# The middle of an element that a click would reach; null while there is none, or it moves
+PLACE = """async selector => {
+  const place = () => {
+    const element = document.querySelector(selector);
+    if (!element) return null;
+    element.scrollIntoView({block: "nearest"});
+    const box = element.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
+    const there = document.elementFromPoint(x, y);
+    return box.width && there && (element.contains(there) || there.contains(element)) ? [x, y] : null;
+  };
+  const before = place();
+  for (let turn = 0; turn < 2; turn++) await new Promise(requestAnimationFrame);
+  const after = place();
+  return before && after && before.join() === after.join() ? after : null;
 }"""
 
 
