@@ -60,7 +60,7 @@ function draw() {
 }
 
 function drawProblems(errors) {
-  return make("div", { className: "card problem-card" }, make("h3", {}, "The proxy would not take this text"),
+  return make("div", { className: "card problem-card" }, make("h2", {}, "The proxy would not take this text"),
     make("ul", { className: "messages" }, errors.slice(0, 20).map((each) => make("li", { className: "error" }, `${each.line ? `Line ${each.line}: ` : ""}${each.message}`))));
 }
 
