@@ -15,6 +15,8 @@ from lab import waiting
 from lab.ctl.admin_page import AdminPage, read_answer
 from lab.paths import TPROXYCTL
 
+pytestmark = pytest.mark.suite
+
 BODY_MAX = 2 << 20
 NOBODY = pwd.getpwnam("nobody").pw_uid
 LIMITS = ("--request-time", "1", "--answer-time", "2")
