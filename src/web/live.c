@@ -41,7 +41,7 @@ struct series {
 struct live {
 	struct helper_client *helper;
 	struct event *clock;
-	char *info, *stat, *problem;
+	char *info, *stat, *reasons, *problem;
 	unsigned taken; /* samples */
 	struct series all;
 	struct series **list;
@@ -136,8 +136,10 @@ static void take_answer(struct live *live, const json_t *answer)
 
 	free(live->info);
 	free(live->stat);
+	free(live->reasons);
 	live->info = text_copy(json_text(answer, "info"));
 	live->stat = text_copy(json_text(answer, "stat"));
+	live->reasons = text_copy(json_text(answer, "reasons"));
 	at = live->stat;
 	for (char *line; (line = text_line(&at)) != NULL; free(line))
 		read_line(live, line, &all, &hint);
@@ -230,8 +232,9 @@ json_t *live_report(const struct live *live)
 	for (size_t i = 0; i < live->count; i++)
 		json_object_set_new(history, live->list[i]->name,
 			report_series(live->list[i], LIVE_SAMPLES / POINTS, POINTS - 1));
-	return json_pack("{s:i, s:s?, s:s?, s:s?, s:o}", "seconds", LIVE_SECONDS, "problem",
-		live->problem, "info", live->info, "stat", live->stat, "history", history);
+	return json_pack("{s:i, s:s?, s:s?, s:s?, s:s?, s:o}", "seconds", LIVE_SECONDS, "problem",
+		live->problem, "info", live->info, "stat", live->stat, "reasons", live->reasons,
+		"history", history);
 }
 
 void live_free(struct live *live)
@@ -251,6 +254,7 @@ void live_free(struct live *live)
 	free(live->list);
 	free(live->info);
 	free(live->stat);
+	free(live->reasons);
 	free(live->problem);
 	free(live);
 }

@@ -19,7 +19,7 @@ struct live;
 struct live *live_new(struct helper_client *helper);
 
 /*
- * What is known, to be freed: {"seconds": between two points, "problem": why the newest reading failed, or null, "info", "stat":
+ * What is known, to be freed: {"seconds": between two points, "problem": why the newest reading failed, or null, "info", "stat", "reasons":
  * the newest answers as the socket wrote them, "history": {"PROXY/FRONTEND or PROXY/BACKEND": {"rate": [sessions a second…],
  * "bytes": [bytes a second, both directions…], "now": [sessions at that time…]}…, "": all frontends together}}. The
  * newest point is last.

@@ -25,7 +25,10 @@ json_t *verb_revert(const struct helper_settings *settings, const json_t *call);
  */
 json_t *verb_fix(const struct helper_settings *settings, const json_t *call);
 
-/* The proxy's counters: {"status": 200, "info", "stat"}, as the stats socket writes them; with "sessions": true "sess". */
+/*
+ * The proxy's counters: {"status": 200, "info", "stat", "reasons" (null of HAProxy)}, as the stats socket writes them; with
+ * "sessions": true, "info" and "sess".
+ */
 json_t *verb_stats(const struct helper_settings *settings, const json_t *call);
 
 /* The configuration's file: {"status": 200, "text", "version": its digest}. A file that is not there is empty. */

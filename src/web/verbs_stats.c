@@ -65,22 +65,40 @@ static json_t *ask(const char *path, const char *line)
 	return made;
 }
 
+/* Ends by reason, a command that HAProxy does not have: null there. */
+static json_t *ask_reasons(const char *path)
+{
+	json_t *answer = ask(path, "show reasons\n");
+
+	if (answer != NULL && strncmp(json_string_value(answer), "# pxname,", 9) == 0)
+		return answer;
+	json_decref(answer);
+	return json_null();
+}
+
+static json_t *answer_sessions(json_t *info, const char *path)
+{
+	return json_pack(
+		"{s:i, s:o, s:o?}", "status", 200, "info", info, "sess", ask(path, "show sess\n"));
+}
+
 json_t *verb_stats(const struct helper_settings *settings, const json_t *call)
 {
-	bool sessions = json_is_true(json_object_get(call, "sessions"));
+	const char *path = settings->stats_socket;
 	json_t *info, *stat;
 
-	if (settings->stats_socket == NULL)
+	if (path == NULL)
 		return helper_refusal(404,
 			"no stats socket is known: start `tproxyctl web` with --stats-socket PATH");
 	alarm(SECONDS_MAX);
-	info = ask(settings->stats_socket, "show info\n");
-	stat = info != NULL ? ask(settings->stats_socket, sessions ? "show sess\n" : "show stat\n")
-			    : NULL;
+	info = ask(path, "show info\n");
+	if (info != NULL && json_is_true(json_object_get(call, "sessions")))
+		return answer_sessions(info, path);
+	stat = info != NULL ? ask(path, "show stat\n") : NULL;
 	if (stat == NULL) {
 		json_decref(info);
-		return helper_refusal(502, "%s: %s", settings->stats_socket, strerror(errno));
+		return helper_refusal(502, "%s: %s", path, strerror(errno));
 	}
-	return json_pack(
-		"{s:i, s:o, s:o}", "status", 200, "info", info, sessions ? "sess" : "stat", stat);
+	return json_pack("{s:i, s:o, s:o, s:o}", "status", 200, "info", info, "stat", stat,
+		"reasons", ask_reasons(path));
 }

@@ -44,7 +44,7 @@ export function hide() {
 
 function drawWithoutProxy() {
   parts.state.textContent = "No counters: start this page with --stats-socket PATH. This is what the file says.";
-  draw({ rows: [], history: {}, info: {} });
+  draw({ rows: [], reasons: [], history: {}, info: {} });
 }
 
 async function refresh() {
@@ -54,7 +54,7 @@ async function refresh() {
     if (live.problem) parts.state.textContent = `The proxy cannot be asked: ${live.problem}`;
     const info = readInfo(live.info || "");
     if (!live.problem) parts.state.textContent = info.Name ? `${info.Name} ${info.Version ?? ""}, up ${info.Uptime ?? "?"}, process ${info.Pid ?? "?"}` : "The proxy is being asked.";
-    draw({ rows: readCsv(live.stat || ""), history: live.history, info });
+    draw({ rows: readCsv(live.stat || ""), reasons: readCsv(live.reasons || ""), history: live.history, info });
   } catch (error) {
     parts.state.textContent = error.message;
     if (error.status === 401) return;
@@ -90,7 +90,7 @@ function draw(live) {
     else if (row.type === "2") group.servers.push(row);
   }
   if (stats) drawTotal(live);
-  drawRefusals(live.rows);
+  drawRefusals(live);
   const listeners = names(describe.listeners, by, "front").map((name) => [name, describe.listeners.find((each) => each.name === name), by.get(name)]);
   const farms = names(describe.farms, by, "back").map((name) => [name, describe.farms.find((each) => each.name === name), by.get(name)]);
   fill(parts.listeners, "listeners", listeners, (each) => drawListener(each, live.history), "There is no listener.");
@@ -131,15 +131,20 @@ const REFUSALS = {
   eresp: "the server broke off", dresp: "the server's answer was refused", wretr: "tried again", wredis: "sent to another server", cli_abrt: "the client broke off", srv_abrt: "the server ended it early",
 };
 
-function drawRefusals(rows) {
-  const sums = {};
-  for (const row of rows) {
-    if (row.svname !== "FRONTEND" && row.svname !== "BACKEND") continue;
-    for (const [name, value] of Object.entries(row)) if ((name in REFUSALS || name.startsWith("refused_")) && Number(value) > 0) sums[name] = (sums[name] ?? 0) + Number(value);
-  }
-  const list = Object.entries(sums).sort((a, b) => b[1] - a[1]);
-  parts.refusals.replaceChildren(...(stats ? [make("div", { className: "card" }, make("h3", {}, "What did not work"),
-    list.length ? make("ul", { className: "reasons" }, list.map(([name, value]) => make("li", {}, make("b", {}, number(value)), ` ${REFUSALS[name] ?? name.replace("refused_", "").replaceAll("_", " ")} `, make("code", {}, name))))
+/** tproxyd counts its own reasons; of HAProxy, the counters say less. Frontends count each client once. */
+function refusalsOf({ rows, reasons }) {
+  const sums = new Map();
+  const add = (name, words, value) => value > 0 && sums.set(name, { words, value: (sums.get(name)?.value ?? 0) + value });
+  for (const row of reasons) if (row.svname === "FRONTEND" && row.kind === "refused") add(row.reason, "clients refused:", Number(row.sessions));
+  if (!reasons.length)
+    for (const row of rows.filter((each) => each.svname === "FRONTEND" || each.svname === "BACKEND")) for (const name in REFUSALS) add(name, REFUSALS[name], Number(row[name]));
+  return [...sums].sort((a, b) => b[1].value - a[1].value);
+}
+
+function drawRefusals(live) {
+  const list = refusalsOf(live);
+  parts.refusals.replaceChildren(...(stats ? [make("div", { className: "card" }, make("h3", {}, "Refusals by reason"),
+    list.length ? make("ul", { className: "reasons" }, list.map(([name, { words, value }]) => make("li", {}, make("b", {}, number(value)), ` ${words} `, make("code", {}, name))))
       : make("p", { className: "dim" }, "Nothing so far."))] : []));
 }
 
