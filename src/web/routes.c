@@ -26,15 +26,10 @@ static const struct route routes[] = {
 	{"/api/host/fix", true, false, api_host_fix},
 };
 
-const struct route *routes_find(const char *path, bool posts, bool *known)
+const struct route *routes_find(const char *path, bool posts)
 {
-	*known = false;
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		if (strcmp(routes[i].path, path) != 0)
-			continue;
-		if (routes[i].posts == posts)
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (routes[i].posts == posts && strcmp(routes[i].path, path) == 0)
 			return &routes[i];
-		*known = true;
-	}
 	return NULL;
 }

@@ -6,7 +6,7 @@
 
 #include "server.h"
 
-const struct route *routes_find(const char *path, bool posts, bool *known); /* a route_finder */
+const struct route *routes_find(const char *path, bool posts); /* a route_finder */
 
 /* Handlers by what they are about. */
 handler api_login, api_logout, api_session;

@@ -90,10 +90,10 @@ static const char *header_of(struct evhttp_request *request, const char *name, b
 	return found;
 }
 
-static void refuse_method(struct reply *reply, bool posts)
+static void refuse_method(struct reply *reply, const char *method)
 {
-	reply_header(reply, "Allow", posts ? "GET" : "POST");
-	reply_message(reply, 405, "this address takes %s", posts ? "GET" : "POST");
+	reply_header(reply, "Allow", method);
+	reply_message(reply, 405, "this address takes %s", method);
 }
 
 /* What is wrong with where a request comes from: a status, or 0. */
@@ -121,34 +121,39 @@ static const char *origin_messages(int status)
 		       : "the request comes from another page";
 }
 
+/* The route of a request whose origin and target are good; NULL where it was answered. */
+static const struct route *choose_route(struct evhttp_request *request, route_finder *find_route,
+	struct reply *reply, const char *path)
+{
+	enum evhttp_cmd_type method = evhttp_request_get_command(request);
+	const struct route *reads = find_route(path, false), *posts = find_route(path, true);
+	const struct page_file *file = page_find(path);
+
+	if (method == EVHTTP_REQ_POST && posts != NULL)
+		return posts;
+	if (method == EVHTTP_REQ_GET && reads != NULL)
+		return reads;
+	if (method == EVHTTP_REQ_GET && file != NULL)
+		reply_bytes(reply, file->type, file->begin, (size_t)(file->end - file->begin));
+	else if (posts != NULL || reads != NULL || file != NULL)
+		refuse_method(reply, posts != NULL ? "POST" : "GET");
+	else
+		reply_message(reply, 404, "there is nothing at this address");
+	return NULL;
+}
+
 /* The route of a request; NULL where it was answered. */
 static const struct route *judge_head(struct evhttp_request *request, route_finder *find_route,
 	struct reply *reply, struct guard_target *target)
 {
-	enum evhttp_cmd_type method = evhttp_request_get_command(request);
-	bool posts = method == EVHTTP_REQ_POST, known = false;
-	int status = judge_origin(request, posts);
-	const struct page_file *file;
-	const struct route *route;
+	int status = judge_origin(request, evhttp_request_get_command(request) == EVHTTP_REQ_POST);
 
-	if (status != 0) {
+	if (status != 0)
 		reply_message(reply, status, "%s", origin_messages(status));
-		return NULL;
-	}
-	if (!guard_target(evhttp_request_get_uri(request), target)) {
+	else if (!guard_target(evhttp_request_get_uri(request), target))
 		reply_message(reply, 400, "the address is not one of this page's");
-		return NULL;
-	}
-	route = find_route(target->path, posts, &known);
-	file = page_find(target->path);
-	if (route == NULL && file == NULL && !known)
-		reply_message(reply, 404, "there is nothing at this address");
-	else if ((method != EVHTTP_REQ_GET && !posts) || (route == NULL && (known || posts)))
-		refuse_method(reply, route != NULL ? !route->posts : posts);
-	else if (route == NULL)
-		reply_bytes(reply, file->type, file->begin, (size_t)(file->end - file->begin));
 	else
-		return route;
+		return choose_route(request, find_route, reply, target->path);
 	return NULL;
 }
 

@@ -42,8 +42,8 @@ struct route {
 	handler *handle;
 };
 
-/* The route of a path and a method; NULL: none. *KNOWN: there is one of another method. */
-typedef const struct route *route_finder(const char *path, bool posts, bool *known);
+/* The route of a path and a method; NULL: none. */
+typedef const struct route *route_finder(const char *path, bool posts);
 
 struct server {
 	const struct web_options *options;

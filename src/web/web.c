@@ -95,11 +95,13 @@ static int listen_at_path(const char *path)
 		return say("--bind", path, "the path is too long for a socket");
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (probe != -1 && lstat(path, &file) == 0 && S_ISSOCK(file.st_mode) &&
-		connect(probe, (const struct sockaddr *)&address, sizeof(address)) == -1 &&
-		errno == ECONNREFUSED)
-		unlink(path);
-	close(probe);
+	if (probe != -1) {
+		if (lstat(path, &file) == 0 && S_ISSOCK(file.st_mode) &&
+			connect(probe, (const struct sockaddr *)&address, sizeof(address)) == -1 &&
+			errno == ECONNREFUSED)
+			unlink(path);
+		close(probe);
+	}
 	mask = umask(0177);
 	made = listen_at(AF_UNIX, &address, sizeof(address), path);
 	umask(mask);
@@ -226,6 +228,7 @@ static int serve(const struct web_options *options, int listener, const struct s
 int web_run(const struct web_options *options)
 {
 	struct web_options with_lock = *options;
+	/* cppcheck-suppress getpwnamCalled ; there is one thread */
 	const struct passwd *user = geteuid() == 0 ? getpwnam(options->user) : NULL;
 	struct sessions sessions;
 	int listener = -1, status = STATUS_USAGE;

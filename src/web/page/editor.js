@@ -103,7 +103,7 @@ export class Editor {
     const line = this.area.value.slice(0, begin).split("\n").length;
     const height = this.layer.firstElementChild?.offsetHeight || 20;
     const top = (line - 1) * height;
-    if (top < this.element.scrollTop || top > this.element.scrollTop + this.element.clientHeight - 2 * height) this.element.scrollTop = Math.max(0, top - this.element.clientHeight / 3);
+    if (top < this.element.scrollTop + height || top > this.element.scrollTop + this.element.clientHeight - 2 * height) this.element.scrollTop = Math.max(0, top - this.element.clientHeight / 3);
     this.area.setSelectionRange(begin, end);
     if (focus) this.area.focus({ preventScroll: true });
   }
