@@ -72,6 +72,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# The page's files are part of this object.
+$(BUILD)/src/web/page.o: $(wildcard src/web/page/*)
+
 $(ARCHIVE): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -105,8 +108,12 @@ clean:
 
 deps:
 	.ci/deps build test lint
-deps-build deps-test deps-lint deps-fuzz deps-reports deps-peers deps-programs deps-kernels deps-kernels-qemu: deps-%:
+deps-build deps-test deps-lint deps-fuzz deps-peers deps-programs deps-kernels deps-kernels-qemu: deps-%:
 	@.ci/deps build $*
+# A browser, and what tests ask about accessibility.
+deps-reports:
+	@.ci/deps build reports
+	@.ci/axe-core $(BUILD)
 
 # --- trying and testing ---
 
@@ -202,7 +209,7 @@ lint: deps-lint deps-test
 	@echo 'manual pages format without a warning'
 	@for page in man/*.8; do man --warnings -E UTF-8 -l $$page 2>&1 >/dev/null | sed "s|^|$$page: |"; done | ( ! grep . )
 	@echo 'shellcheck'
-	@shellcheck .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
+	@shellcheck .ci/axe-core .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
 		tests/kernels/guest tests/netns/selftest/boot-systemd
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'

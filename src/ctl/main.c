@@ -18,6 +18,7 @@ static const struct {
 	{"revert", "undo what apply did", revert_command},
 	{"status", "print what is applied", status_command},
 	{"prove", "try what the running kernel can do, in namespaces of its own", prove_command},
+	{"web", "serve a page that shows and edits all of this", web_command},
 };
 
 enum {

@@ -24,6 +24,22 @@ BECOME = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2])
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, "")}
 KEYS |= {"ArrowRight": (39, ""), "ArrowDown": (40, ""), "End": (35, ""), "Home": (36, "")}
 
+# The middle of an element that a click would reach; null while there is none, or it moves
+PLACE = """async selector => {
+  const place = () => {
+    const element = document.querySelector(selector);
+    if (!element) return null;
+    element.scrollIntoView({block: "nearest"});
+    const box = element.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
+    const there = document.elementFromPoint(x, y);
+    return box.width && there && (element.contains(there) || there.contains(element)) ? [x, y] : null;
+  };
+  const before = place();
+  for (let turn = 0; turn < 2; turn++) await new Promise(requestAnimationFrame);
+  const after = place();
+  return before && after && before.join() === after.join() ? after : null;
+}"""
+
 
 def program():
     """Chromium's path, or None."""
@@ -95,6 +111,21 @@ class Browser:
         done = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
+
+    def visit(self, url):
+        """Load a page of a server and wait until it has drawn itself."""
+        self.call("Page.navigate", url=url)
+        waiting.until(lambda: self.value("document.documentElement?.dataset.ready") == "yes", f"{url} is drawn")
+
+    def click(self, selector):
+        """Click in the middle of the element, as a mouse does, once it is there, seen, and not covered."""
+        place = waiting.until(lambda: self.value(f"({PLACE})({json.dumps(selector)})"), f"{selector} can be clicked")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def type(self, text):
+        """Text into what has the focus."""
+        self.call("Input.insertText", text=text)
 
     def press(self, key):
         code, text = KEYS[key]
