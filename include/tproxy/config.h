@@ -158,7 +158,8 @@ struct server {
 	bool ends_sessions_down;    /* its sessions end where it goes down */
 	bool ends_backups_up;       /* those of its backend's backups end where it comes up */
 	bool backup;                /* serves where no other server can */
-	bool disabled;              /* never used */
+	bool follows_port; /* MODE_UDP: it may answer from any port, and gets there what comes next */
+	bool disabled;     /* never used */
 	struct server_check check;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;

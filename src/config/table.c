@@ -274,6 +274,8 @@ static const struct keyword keywords[] = {
 		.help = "failed checks that take a server down; default 3"},
 	{"fastinter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.fastinter),
 		.help = "between two checks of a server that goes up or down; default: inter"},
+	{"follow-port", "", ON_SERVER, 0, FLAG(struct server, follows_port),
+		.help = "with `mode udp`: it may answer from any of its ports, and what the client sends next goes there"},
 	{"inter", "TIME", ON_SERVER, 0, INTERVAL(struct server, check.inter),
 		.help = "between two checks; default 2 s"},
 	{"init-addr", "WAY,…", ON_SERVER, 0, OWN(parse_server_init_addr),
