@@ -205,6 +205,7 @@ void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
 void parse_hold(struct parser *parser);
 void parse_log(struct parser *parser);
+void parse_log_format(struct parser *parser);
 void parse_nameserver(struct parser *parser);
 void parse_resolv_conf(struct parser *parser);
 void parse_mode(struct parser *parser);
