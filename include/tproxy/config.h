@@ -356,6 +356,8 @@ struct global {
 	size_t stats_socket_count;
 	unsigned stats_timeout; /* how long their clients may be silent; 0: 10 s */
 	unsigned stats_maxconn; /* their clients at the same time; 0: 10 */
+	struct addr metrics;    /* where Prometheus asks; AF_UNSPEC: nowhere */
+	unsigned metrics_line;
 };
 
 struct config {

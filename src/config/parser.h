@@ -208,6 +208,7 @@ void parse_log(struct parser *parser);
 void parse_log_format(struct parser *parser);
 void parse_nameserver(struct parser *parser);
 void parse_resolv_conf(struct parser *parser);
+void parse_metrics(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_nbproc(struct parser *parser);
 void parse_tcp_check(struct parser *parser);

@@ -93,6 +93,8 @@ static const struct keyword keywords[] = {
 	{"maxconn", "N", IN_FRONTENDS, 0, NUMBER(struct proxy, maxconn, 0, INT_MAX),
 		.help = "connections at the same time of one frontend; default: no limit of its own",
 		.label = "connections at the same time"},
+	{"metrics", "ADDRESS:PORT", IN_GLOBAL, 0, OWN(parse_metrics),
+		.help = "serves /metrics for Prometheus at this address of the loopback interface; an extension"},
 	{"mode", "MODE", IN_PROXIES, 0, OWN(parse_mode),
 		.help = "`tcp` relays connections, and is the default; `udp` relays datagrams. A frontend and its backend have the same mode"},
 	{"nameserver", "NAME ADDRESS:PORT", IN_RESOLVERS, MANY_TIMES, OWN(parse_nameserver),
