@@ -320,6 +320,25 @@ struct proxy {
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
 };
 
+/* What the commands of a `stats socket` may do (management guide, section 9.3). */
+enum stats_level {
+	STATS_USER,     /* read what is not sensitive */
+	STATS_OPERATOR, /* read all, and clear counters */
+	STATS_ADMIN,    /* all */
+};
+
+/* One `stats socket`. */
+struct stats_socket {
+	const char *path;
+	const char *user, *group; /* NULL: the process's */
+	unsigned uid, gid;
+	bool has_uid, has_gid;
+	unsigned mode; /* of chmod(2) */
+	bool has_mode; /* else by the umask */
+	enum stats_level level;
+	unsigned line;
+};
+
 struct global {
 	unsigned maxconn;   /* sessions at the same time; 0: from the descriptor limit */
 	unsigned nbthread;  /* 0: one for each processor */
@@ -331,6 +350,10 @@ struct global {
 	const char *pidfile;
 	bool nosplice; /* always copy */
 	struct log_targets logs;
+	struct stats_socket *stats_sockets;
+	size_t stats_socket_count;
+	unsigned stats_timeout; /* how long their clients may be silent; 0: 10 s */
+	unsigned stats_maxconn; /* their clients at the same time; 0: 10 */
 };
 
 struct config {

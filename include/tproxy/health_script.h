@@ -189,6 +189,10 @@ void health_break(const struct health_script *script, const struct health_step *
 /* The verdict as HAProxy's log has it, such as `Layer7 wrong status, code: 503, info: "no"`; cut off at ROOM bytes. */
 void health_verdict_format(const struct health_verdict *verdict, char *out, size_t room);
 
+/* "L4OK" and "Layer4 check passed": HAProxy's words for it. Static. */
+const char *health_status_code(enum health_status status);
+const char *health_status_text(enum health_status status);
+
 /* Whether the server is fit. */
 bool health_is_passed(enum health_status status);
 

@@ -111,7 +111,7 @@ static const struct foreign_row {
 		"load-server-state-from-file|server-state-base|server-state-file|server-state-file-name",
 		"servers have no state to keep; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
-	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats", "there is no socket for commands and statistics"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats bind-process", "it changes nothing for the sockets of 'stats socket'"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file",
 		"there are no statistics yet; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",

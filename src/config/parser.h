@@ -233,6 +233,7 @@ void parse_server(struct parser *parser);
 void parse_server_template(struct parser *parser);
 void parse_default_server(struct parser *parser);
 void parse_source(struct parser *parser);
+void parse_stats_socket(struct parser *parser);
 void parse_unique_id_format(struct parser *parser);
 void parse_tcp_request_connection(struct parser *parser);
 void parse_tcp_request_session(struct parser *parser);
@@ -290,9 +291,6 @@ void config_resolve(struct parser *parser);
 
 /* A part of that: the rules of all sections, and what they may lead to. The model has its proxies by then. */
 void config_resolve_rules(struct parser *parser);
-
-/* And after that part: the sections of `mode udp`. */
-void config_resolve_datagrams(struct parser *parser);
 
 /* And after that part: which servers move, and who is asked for their names. */
 void config_resolve_resolvers(struct parser *parser);

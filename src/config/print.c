@@ -126,10 +126,20 @@ static void print_logs(FILE *out, const struct log_targets *logs)
 		print_log(out, &logs->list[i]);
 }
 
+static void print_stats_sockets(FILE *out, const struct global *global)
+{
+	static const char *const levels[] = {"user", "operator", "admin"};
+
+	for (size_t i = 0; i < global->stats_socket_count; i++)
+		fprintf(out, "  takes commands at %s, level %s\n", global->stats_sockets[i].path,
+			levels[global->stats_sockets[i].level]);
+}
+
 static void print_global(FILE *out, const struct global *global)
 {
 	fputs("global\n", out);
 	print_values(out, IN_GLOBAL, global, &of_section);
+	print_stats_sockets(out, global);
 	print_logs(out, &global->logs);
 }
 

@@ -149,19 +149,31 @@ void health_break(const struct health_script *script, const struct health_step *
 
 /* --- the log --- */
 
-static const char *const texts[] = {
-	[HEALTH_SOCKERR] = "Socket error",
-	[HEALTH_L4OK] = "Layer4 check passed",
-	[HEALTH_L4TOUT] = "Layer4 timeout",
-	[HEALTH_L4CON] = "Layer4 connection problem",
-	[HEALTH_L6OK] = "Layer6 check passed",
-	[HEALTH_L6TOUT] = "Layer6 timeout",
-	[HEALTH_L6RSP] = "Layer6 invalid response",
-	[HEALTH_L7OK] = "Layer7 check passed",
-	[HEALTH_L7TOUT] = "Layer7 timeout",
-	[HEALTH_L7RSP] = "Layer7 invalid response",
-	[HEALTH_L7STS] = "Layer7 wrong status",
+static const struct {
+	const char *code, *text;
+} words[] = {
+	[HEALTH_SOCKERR] = {"SOCKERR", "Socket error"},
+	[HEALTH_L4OK] = {"L4OK", "Layer4 check passed"},
+	[HEALTH_L4TOUT] = {"L4TOUT", "Layer4 timeout"},
+	[HEALTH_L4CON] = {"L4CON", "Layer4 connection problem"},
+	[HEALTH_L6OK] = {"L6OK", "Layer6 check passed"},
+	[HEALTH_L6TOUT] = {"L6TOUT", "Layer6 timeout"},
+	[HEALTH_L6RSP] = {"L6RSP", "Layer6 invalid response"},
+	[HEALTH_L7OK] = {"L7OK", "Layer7 check passed"},
+	[HEALTH_L7TOUT] = {"L7TOUT", "Layer7 timeout"},
+	[HEALTH_L7RSP] = {"L7RSP", "Layer7 invalid response"},
+	[HEALTH_L7STS] = {"L7STS", "Layer7 wrong status"},
 };
+
+const char *health_status_code(enum health_status status)
+{
+	return words[status].code;
+}
+
+const char *health_status_text(enum health_status status)
+{
+	return words[status].text;
+}
 
 void health_verdict_format(const struct health_verdict *verdict, char *out, size_t room)
 {
@@ -178,7 +190,7 @@ void health_verdict_format(const struct health_verdict *verdict, char *out, size
 		used += (size_t)snprintf(
 			info + used, sizeof(info) - used, is_plain ? "%c" : "<%02X>", byte);
 	}
-	snprintf(out, room, "%s%s%s%s%s", texts[verdict->status], code,
+	snprintf(out, room, "%s%s%s%s%s", words[verdict->status].text, code,
 		used > 0 ? ", info: \"" : "", info, used > 0 ? "\"" : "");
 }
 

@@ -6,6 +6,9 @@
 
 #include "servers/balance.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static void report_no_server(struct log *log, const struct proxy *backend)
 {
 	log_line(log, backend, LOG_EMERG, "%s %s has no server available!",
@@ -18,6 +21,7 @@ static void on_health_changed(void *arg, const struct health_change *change)
 	struct log *log = care->generation->log;
 	char line[LOG_LINE_MAX];
 
+	stats_look(care->stats);
 	health_format(change, line, sizeof(line));
 	log_line(log, change->backend, change->up || change->of_check ? LOG_NOTICE : LOG_ALERT,
 		"%s", line);
@@ -31,6 +35,7 @@ static void on_server_moved(void *arg, const struct proxy *backend, bool lost, c
 	struct log *log = care->generation->log;
 	unsigned active, backups;
 
+	stats_look(care->stats);
 	log_line(log, backend, lost ? LOG_ALERT : LOG_NOTICE, "%s", line);
 	balance_count(care->generation->limits, backend, &active, &backups);
 	if (lost && active + backups == 0)
@@ -49,6 +54,91 @@ void care_begin(struct care *care, struct event_base *base, const struct generat
 void care_observe(const struct care *care)
 {
 	health_observe(care->health);
+}
+
+/* --- what an operator sets --- */
+
+/* The end of HAProxy's line about a server that has no new clients any more. */
+static void format_left(const struct care *care, const struct proxy *backend,
+	const struct server *server, char *out, size_t room)
+{
+	struct limits *limits = care->generation->limits;
+	unsigned active, backups;
+
+	balance_count(limits, backend, &active, &backups);
+	snprintf(out, room,
+		"%u active and %u backup servers left.%s %u sessions active, 0 requeued, %u remaining in queue.",
+		active, backups,
+		active == 0 && backups > 0 && !server->backup ? " Running on backup." : "",
+		limits_server_sessions(limits, server),
+		backend->queues ? queue_length(limits_server_queue(limits, server)) : 0);
+}
+
+/* As HAProxy's log has it. WAS_UP: clients could come to it before. */
+static void report_state(const struct care *care, const struct proxy *backend,
+	const struct server *server, enum server_state before, bool was_up)
+{
+	enum server_state now = limits_state(care->generation->limits, server);
+	bool goes = now > before && was_up;
+	char left[160];
+
+	format_left(care, backend, server, left, sizeof(left));
+	log_line(care->generation->log, backend, goes ? LOG_ALERT : LOG_NOTICE,
+		"%sServer %s/%s %s%s", server->backup ? "Backup " : "", backend->name, server->name,
+		now == SERVER_MAINT && was_up ? "is going DOWN for maintenance. "
+		: now == SERVER_MAINT         ? "was DOWN and now enters maintenance."
+		: now == SERVER_DRAIN         ? "enters drain state. "
+		: before == SERVER_MAINT      ? "is UP/READY (leaving forced maintenance)."
+					      : "is UP (leaving forced drain).",
+		(now == SERVER_MAINT && was_up) || now == SERVER_DRAIN ? left : "");
+}
+
+static void follow_state(struct care *care, const struct proxy *backend,
+	const struct server *server, enum server_state before)
+{
+	struct limits *limits = care->generation->limits;
+	enum server_state now = limits_state(limits, server);
+	bool was_up = limits_is_up(limits, server);
+
+	if (now == before)
+		return;
+	if (before == SERVER_MAINT)
+		health_recover(care->health, limits, server);
+	else if (now == SERVER_MAINT && server->ends_sessions_down)
+		limits_end_sessions(limits, server, REASON_SERVER_DOWN);
+	report_state(care, backend, server, before, was_up);
+	if (balance_usable(limits, backend) == 0)
+		report_no_server(care->generation->log, backend);
+}
+
+static bool tracks(const struct server *server, const struct server *other)
+{
+	while (server != NULL && server != other)
+		server = server->track;
+	return server != NULL;
+}
+
+void care_set_state(struct care *care, const struct proxy *backend, const struct server *server,
+	enum server_state state)
+{
+	const struct config *config = care->generation->config;
+	struct limits *limits = care->generation->limits;
+	enum server_state *before = calloc(config->server_count, sizeof(*before));
+
+	for (size_t i = 0; before != NULL && i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++)
+			before[config->proxies[i].servers[j].index] =
+				limits_state(limits, &config->proxies[i].servers[j]);
+	limits_set_state(limits, backend, server, state);
+	for (size_t i = 0; before != NULL && i < config->proxy_count; i++)
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *each = &config->proxies[i].servers[j];
+
+			if (tracks(each, server))
+				follow_state(care, &config->proxies[i], each, before[each->index]);
+		}
+	free(before);
+	stats_look(care->stats);
 }
 
 void care_end(struct care *care)

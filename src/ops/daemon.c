@@ -15,6 +15,7 @@
 #include "daemon.h"
 
 #include "care.h"
+#include "observe.h"
 #include "process/advice.h"
 #include "process/background.h"
 #include "process/descriptors.h"
@@ -53,6 +54,7 @@ struct daemon {
 	uint64_t lost;                  /* log lines, of generations that are gone */
 	struct workers workers;
 	struct care care; /* for the servers of the current one */
+	struct observing observing;
 	struct permanent permanent;
 	struct event_base *base;
 	struct event *on_signal[SIGNALS], *on_report;
@@ -176,6 +178,7 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 {
 	struct sandbox main_thread = {.reloads = true,
 		.removes_pidfile = daemon->pidfile.fd != -1,
+		.takes_commands = daemon->current->config->global.stats_socket_count > 0,
 		.leaves_terminal = daemon->current->config->global.daemon};
 	struct sandbox_filter *traffic = sandbox_compile(&(struct sandbox){0});
 	struct sandbox_filter *own = sandbox_compile(&main_thread);
@@ -215,6 +218,7 @@ static void put_in_force(struct daemon *daemon, struct generation *next)
 	atomic_store(&library_log, next->log);
 	daemon->reloading = true;
 	care_begin(&daemon->care, daemon->base, daemon->current);
+	observing_use(&daemon->observing, next, &daemon->permanent.descriptors);
 	workers_succeed(&daemon->workers);
 }
 
@@ -225,12 +229,15 @@ static void reload(struct daemon *daemon)
 
 	notify_reloading(&daemon->notify);
 	next = reload_read(daemon->path, before, &daemon->permanent);
-	if (next != NULL && workers_prepare(&daemon->workers, next, &failure) == 0) {
-		put_in_force(daemon, next);
-		return;
-	}
-	if (next != NULL)
+	if (next != NULL &&
+		observing_prepare(&daemon->observing, next, daemon->path, before->log) == 0) {
+		if (workers_prepare(&daemon->workers, next, &failure) == 0) {
+			put_in_force(daemon, next);
+			return;
+		}
+		observing_abandon(&daemon->observing);
 		complain_of_worker(daemon, before->log, &failure);
+	}
 	generation_free(next);
 	log_complain(before->log,
 		"SIGHUP: %s is not used, and the configuration before stays in force; correct what the lines above name, and send SIGHUP again",
@@ -269,6 +276,8 @@ static void free_unused_generations(struct daemon *daemon)
 {
 	struct generation *generation = SLIST_FIRST(&daemon->generations), *next;
 
+	if (observing_is_asking(&daemon->observing))
+		return;
 	for (; generation != NULL; generation = next) {
 		next = SLIST_NEXT(generation, link);
 		if (generation == daemon->current || atomic_load(&generation->users) > 0)
@@ -331,6 +340,7 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 			report_reload(daemon);
 		end_silent_generations(daemon);
 	}
+	observing_report(&daemon->observing);
 	free_unused_generations(daemon);
 	if (workers_running(&daemon->workers) == 0) {
 		event_base_loopbreak(daemon->base);
@@ -424,13 +434,18 @@ static int daemon_prepare(struct daemon *daemon)
 
 	daemon->workers.reports = eventfd(0, EFD_CLOEXEC);
 	first->limits = limits_new(first->config, first->maxconn);
-	if (daemon->workers.reports == -1 || first->limits == NULL || watch_events(daemon) == -1) {
+	first->tallies = tallies_new(first->config, daemon->permanent.descriptors.workers);
+	if (daemon->workers.reports == -1 || first->limits == NULL || first->tallies == NULL ||
+		watch_events(daemon) == -1) {
 		log_complain(
 			first->log, "cannot start: %s%s", strerror(errno), advice_on_errno(errno));
 		return -1;
 	}
 	wakers_add(limits_wakers(limits_process(first->limits)), LIMITS_OBSERVER,
 		daemon->workers.reports);
+	observing_begin(&daemon->observing, daemon->base, &daemon->workers, &daemon->care);
+	if (observing_prepare(&daemon->observing, first, daemon->path, first->log) == -1)
+		return -1;
 	if (workers_bind(
 		    &daemon->workers, daemon->permanent.descriptors.workers, first, &failure) == 0)
 		return 0;
@@ -483,6 +498,8 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 	pidfile = daemon->permanent.pidfile;
 	if (pidfile != NULL && pidfile_take(&daemon->pidfile, pidfile, daemon->current->log) == -1)
 		return -1;
+	/* Names of sockets; what is known of servers follows. */
+	observing_use(&daemon->observing, daemon->current, &daemon->permanent.descriptors);
 	if (drop_privileges(daemon) == -1)
 		return -1;
 	tzset(); /* reads files, which workers may not do */
@@ -491,6 +508,7 @@ static int daemon_start(struct daemon *daemon, struct config *config)
 		return -1;
 	report_start(daemon, restricted);
 	care_begin(&daemon->care, daemon->base, daemon->current);
+	observing_use(&daemon->observing, daemon->current, &daemon->permanent.descriptors);
 	return start_watchdog(daemon);
 }
 
@@ -500,6 +518,7 @@ static void daemon_release(struct daemon *daemon)
 {
 	struct generation *generation;
 
+	observing_end(&daemon->observing);
 	care_end(&daemon->care);
 	pidfile_drop(&daemon->pidfile);
 	watchdog_stop(&daemon->watchdog);

@@ -24,6 +24,7 @@ void generation_free(struct generation *generation)
 		return;
 	log_free(generation->log);
 	limits_free(generation->limits);
+	tallies_free(generation->tallies);
 	counterparts_free(generation->counterparts);
 	config_free(generation->config);
 	free(generation);

@@ -9,6 +9,7 @@
 #include "process/log.h"
 #include "servers/counterparts.h"
 #include "servers/limits.h"
+#include "stats/tally.h"
 #include "tproxy/config.h"
 
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ struct generation {
 	struct config *config;
 	struct log *log;
 	struct limits *limits;
+	struct tallies *tallies;
 	struct counterparts *counterparts; /* in the generation before; NULL: this is the first */
 	unsigned maxconn;                  /* of the process, while this generation is in force */
 	const struct identity *owner; /* whose its sockets will be; NULL: this process's user */

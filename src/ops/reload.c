@@ -162,7 +162,8 @@ struct generation *reload_read(
 	if (made->counterparts == NULL || !find_draining(made, before))
 		goto no_memory;
 	made->limits = limits_renew(before->limits, config, made->counterparts);
-	if (made->limits != NULL)
+	made->tallies = tallies_renew(before->tallies, config, made->counterparts);
+	if (made->limits != NULL && made->tallies != NULL)
 		return made;
 no_memory:
 	log_complain(before->log, "SIGHUP: out of memory");

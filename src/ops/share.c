@@ -15,6 +15,7 @@
 #include "process/privileges.h"
 #include "process/refusal_log.h"
 #include "process/tcplog.h"
+#include "stats/count.h"
 #include "udp/receiver.h"
 
 #include <assert.h>
@@ -35,6 +36,7 @@ struct share {
 	bool started; /* the event loop knows all of its listeners */
 	struct listeners listeners;
 	struct session_set sessions;
+	struct session *listed; /* the next one of a list that is being made */
 	struct receivers receivers;
 	struct flow_set flows;
 	struct refusal_log *refusals;
@@ -99,6 +101,7 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 	struct share *share = arg, *current = share->shares->current;
 	struct counters *counters = &share->shares->counters;
 
+	count_session(share->generation->tallies, share->shares->loop.index, session, from);
 	log_state(share, session, from);
 	if (from == SESSION_ACCEPTED && session->state != from &&
 		session->reason != REASON_REJECTED)
@@ -118,6 +121,14 @@ static void on_session_changed(void *arg, const struct session *session, enum se
 		listeners_resume(&share->listeners);
 		share->shares->sweeps = true;
 	}
+}
+
+static void on_session_attempted(void *arg, const struct session *session,
+	enum session_attempt what, const struct server *server)
+{
+	const struct share *share = arg;
+
+	count_attempt(share->generation->tallies, share->shares->loop.index, session, what, server);
 }
 
 /* A pause at maxconn (ERROR is 0) is normal; a lack of resources is logged, at most once a minute. */
@@ -158,6 +169,7 @@ static void on_flow_changed(void *arg, const struct flow *flow, enum flow_change
 	struct shares *shares = share->shares;
 	struct counters *counters = &shares->counters;
 
+	count_flow(share->generation->tallies, shares->flow_loop.index, flow, change);
 	if (change == FLOW_BEGAN)
 		atomic_fetch_add(&share->generation->flows, 1);
 	if (change == FLOW_BEGAN || change == FLOW_REFUSED)
@@ -202,7 +214,7 @@ struct share *share_new(struct shares *shares, struct generation *generation, bo
 	atomic_fetch_add(&generation->users, 1);
 	share->refusals = refusal_log_new(shares->base, config, generation->log);
 	session_set_init(&share->sessions, &shares->loop, config, generation->limits,
-		(struct session_observer){on_session_changed, share});
+		(struct session_observer){on_session_changed, share, on_session_attempted});
 	if (flow_set_init(&share->flows, &shares->flow_loop, config, generation->limits,
 		    (struct flow_observer){on_flow_changed, share}) == -1 ||
 		share->refusals == NULL)
@@ -353,6 +365,88 @@ void shares_look(struct shares *shares)
 	session_loop_look(&shares->loop);
 	end_sessions_of_servers(shares);
 	shares->sweeps = true;
+}
+
+/* --- questions of the main thread --- */
+
+static struct share *next_share(struct shares *shares, const struct share *share)
+{
+	if (share == shares->current)
+		return NULL;
+	return TAILQ_NEXT(share, link) != NULL ? TAILQ_NEXT(share, link) : shares->current;
+}
+
+static struct share *first_share(struct shares *shares)
+{
+	return TAILQ_EMPTY(&shares->draining) ? shares->current : TAILQ_FIRST(&shares->draining);
+}
+
+/* The sessions of a set are in the order of their ids. */
+static struct session *session_after(const struct session_set *set, uint64_t id)
+{
+	struct session *session = TAILQ_FIRST(&set->live);
+
+	while (session != NULL && session->id <= id)
+		session = TAILQ_NEXT(session, link);
+	return session;
+}
+
+static void begin_list(struct shares *shares, uint64_t id)
+{
+	for (struct share *share = first_share(shares); share != NULL;
+		share = next_share(shares, share))
+		share->listed = session_after(&share->sessions, id);
+}
+
+/* The one with the smallest id that was not listed yet, of all shares; or NULL. */
+static struct session *next_listed(struct shares *shares)
+{
+	struct share *first = NULL;
+	struct session *session;
+
+	for (struct share *share = first_share(shares); share != NULL;
+		share = next_share(shares, share))
+		if (share->listed != NULL &&
+			(first == NULL || share->listed->id < first->listed->id))
+			first = share;
+	if (first == NULL)
+		return NULL;
+	session = first->listed;
+	first->listed = TAILQ_NEXT(session, link);
+	return session;
+}
+
+static void list_sessions(struct shares *shares, struct session_query *query)
+{
+	struct session *session;
+
+	begin_list(shares, query->after);
+	while (query->count < VIEWS_MAX && (session = next_listed(shares)) != NULL)
+		view_session(query, session);
+	query->more = query->count == VIEWS_MAX;
+}
+
+static void end_session(struct shares *shares, struct session_query *query)
+{
+	struct session *session;
+
+	begin_list(shares, query->after - 1);
+	session = next_listed(shares);
+	query->found = session != NULL && session->id == query->after;
+	if (query->found)
+		session_close(session, REASON_KILLED, 0);
+}
+
+void shares_answer(struct shares *shares, struct session_query *query)
+{
+	if (query->kind == QUERY_LIST && query->flows)
+		view_flows(query, &shares->flow_loop);
+	else if (query->kind == QUERY_LIST)
+		list_sessions(shares, query);
+	else if (query->flows)
+		query->found = flow_loop_end(&shares->flow_loop, query->after, REASON_KILLED);
+	else
+		end_session(shares, query);
 }
 
 static void share_close(struct share *share)

@@ -12,6 +12,7 @@
 #include "proxy/counters.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
+#include "stats/view.h"
 #include "udp/flow.h"
 
 #include <time.h>
@@ -74,6 +75,9 @@ void shares_sweep(struct shares *shares);
  * sweep looks at all of those.
  */
 void shares_look(struct shares *shares);
+
+/* Answers a question of the main thread, but for saying so. */
+void shares_answer(struct shares *shares, struct session_query *query);
 
 /* Each listener accepts the clients in its queue, and closes then; no flow begins any more. */
 void shares_drain(struct shares *shares);

@@ -38,6 +38,8 @@ struct worker {
 	struct shares shares;
 	struct share *prepared;            /* the main thread's, until it is handed over */
 	_Atomic(struct share *) successor; /* handed over */
+	_Atomic(struct session_query *)
+		query; /* the main thread's question, until it is answered */
 	atomic_bool ended;
 	atomic_int command; /* enum worker_command, written by the main thread */
 	atomic_int handled; /* the command that was handled last, written by the worker */
@@ -57,6 +59,18 @@ static void handle_successor(struct worker *worker)
 		return;
 	share_take_over(share);
 	atomic_store(&worker->successor, NULL);
+	eventfd_write(worker->reports, 1);
+}
+
+static void handle_query(struct worker *worker)
+{
+	struct session_query *query = atomic_load(&worker->query);
+
+	if (query == NULL)
+		return;
+	shares_answer(&worker->shares, query);
+	atomic_store(&worker->query, NULL);
+	atomic_store(&query->answered, true);
 	eventfd_write(worker->reports, 1);
 }
 
@@ -82,6 +96,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	atomic_store(&worker->answered, atomic_load(&worker->asked));
 	handle_successor(worker);
 	handle_command(worker);
+	handle_query(worker);
 	shares_look(&worker->shares);
 }
 
@@ -95,6 +110,20 @@ void worker_command(struct worker *worker, enum worker_command command)
 	if ((int)command > atomic_load(&worker->command))
 		atomic_store(&worker->command, (int)command);
 	wake(worker);
+}
+
+bool worker_query(struct worker *worker, struct session_query *query)
+{
+	if (worker_has_ended(worker) || atomic_load(&worker->query) != NULL)
+		return false;
+	atomic_store(&worker->query, query);
+	wake(worker);
+	return true;
+}
+
+struct session_query *worker_take_query_back(struct worker *worker)
+{
+	return worker_has_ended(worker) ? atomic_exchange(&worker->query, NULL) : NULL;
 }
 
 void worker_ask(struct worker *worker)
@@ -274,7 +303,7 @@ int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1 ||
 		flow_loop_init(&shares->flow_loop, shares->base) == -1)
 		goto fail;
-	shares->loop.index = worker->index;
+	shares->loop.index = shares->flow_loop.index = worker->index;
 	wakers_add(shares->loop.wakers, worker->index, worker->wake);
 	event_assign(&worker->on_wake, shares->base, worker->wake, EV_READ | EV_PERSIST, on_wake,
 		worker);

@@ -8,6 +8,7 @@
 #include "process/sandbox.h"
 #include "proxy/counters.h"
 #include "proxy/listener.h"
+#include "stats/view.h"
 
 struct worker;
 
@@ -56,6 +57,13 @@ void worker_command(struct worker *worker, enum worker_command command);
  */
 void worker_ask(struct worker *worker);
 bool worker_is_silent(struct worker *worker);
+
+/*
+ * Gives the worker QUERY, which it answers in its own thread, soon, sets `answered` of, and reports. False: it has another one
+ * already, or its thread has ended. worker_take_query_back() returns the one that a thread has not answered before it ended, or NULL.
+ */
+bool worker_query(struct worker *worker, struct session_query *query);
+struct session_query *worker_take_query_back(struct worker *worker);
 
 /*
  * A reload, by the main thread, in this order for all workers: prepare, listen, succeed. Until then each

@@ -21,6 +21,7 @@
 #include "routing.h"
 #include "server_header.h"
 #include "servers/own_traffic.h"
+#include "servers/session_id.h"
 #include "servers/upstream.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
@@ -47,6 +48,15 @@ static void set_state(struct session *session, enum session_state state)
 
 	session->state = state;
 	observer->changed(observer->arg, session, from);
+}
+
+static void note_attempt(
+	struct session *session, enum session_attempt what, const struct server *server)
+{
+	struct session_observer *observer = &session->set->observer;
+
+	if (observer->attempted != NULL)
+		observer->attempted(observer->arg, session, what, server);
 }
 
 static void update_interest(struct session *session)
@@ -211,6 +221,8 @@ static void connect_failed(struct session *session, enum reason reason, int erro
 	}
 	close_side(session, SERVER, false);
 	left = routing_redispatch(session);
+	note_attempt(session, left != NULL ? SESSION_TRIES_ANOTHER : SESSION_TRIES_AGAIN,
+		left != NULL ? left : session->server);
 	if (left != NULL)
 		waiting_give_back(session, left);
 	if (left != NULL || reason == REASON_CONNECT_TIMEOUT)
@@ -334,6 +346,7 @@ static void connect_to_server(struct session *session)
 		connect_failed(session, failure.reason, failure.error);
 		return;
 	}
+	note_attempt(session, SESSION_TRIES, session->server);
 	session->wait_due = timeout == 0 ? 0 : session_now() + timeout;
 	side_open(session, SERVER, fd);
 }
@@ -533,6 +546,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	if (session == NULL)
 		return false;
 	session->set = set;
+	session->id = session_id(set->loop->index, false, ++set->loop->begun);
 	session->frontend = frontend;
 	session->client = *client;
 	session->accepted = session_now();
@@ -543,9 +557,10 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	evtimer_assign(&session->timer, set->loop->base, on_session_timer, session);
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
+	session->admitted = routing_admits(session, &header);
 	if (is_own_traffic(session))
 		session_close(session, REASON_DIVERTED_AGAIN, 0);
-	else if (!routing_admits(session, &header))
+	else if (!session->admitted)
 		session_close(session, REASON_REJECTED, 0);
 	else if (header)
 		await_header(session);
@@ -576,19 +591,4 @@ void session_close_all(struct session_set *set)
 {
 	while (!TAILQ_EMPTY(&set->live))
 		session_close(TAILQ_FIRST(&set->live), REASON_SHUTDOWN, 0);
-}
-
-const char *session_state_name(enum session_state state)
-{
-	static const char *const names[SESSION_STATE_COUNT] = {
-		[SESSION_ACCEPTED] = "accepted",
-		[SESSION_HEADER] = "header",
-		[SESSION_WAITING] = "waiting",
-		[SESSION_CONNECTING] = "connecting",
-		[SESSION_RELAYING] = "relaying",
-		[SESSION_DRAINING] = "draining",
-		[SESSION_CLOSING] = "closing",
-	};
-
-	return names[state];
 }

@@ -53,6 +53,7 @@ struct side {
 
 struct session {
 	TAILQ_ENTRY(session) link;
+	uint64_t id; /* unlike that of any other session of the process */
 	struct session_set *set;
 	enum session_state state;
 	enum reason reason;
@@ -60,6 +61,7 @@ struct session {
 	enum side_name gone; /* DRAINING: the side that broke or timed out */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
+	bool admitted;               /* no rule for connections refuses it */
 	bool by_rule;                /* `use-server` chose it */
 	bool redispatched;           /* it is another one than at first */
 	struct waiting *waiting;     /* NULL: it has never waited for a server */
@@ -85,10 +87,22 @@ struct session {
 
 TAILQ_HEAD(session_list, session);
 
-/* Called after each change of state, and once with SESSION_ACCEPTED at the beginning. */
+/* What happens between two changes of state, and is counted. */
+enum session_attempt {
+	SESSION_TRIES,       /* it connects to this server */
+	SESSION_TRIES_AGAIN, /* an attempt at this server failed, and the next one is for it, too */
+	SESSION_TRIES_ANOTHER, /* the next one is for another server than this */
+};
+
+/*
+ * CHANGED is called after each change of state, and once with SESSION_ACCEPTED at the beginning; ATTEMPTED, which may be NULL, at
+ * each attempt to connect.
+ */
 struct session_observer {
 	void (*changed)(void *arg, const struct session *session, enum session_state from);
 	void *arg;
+	void (*attempted)(void *arg, const struct session *session, enum session_attempt what,
+		const struct server *server);
 };
 
 /* What all sets of one event loop share. */
@@ -99,6 +113,7 @@ struct session_loop {
 	int spare;                /* a descriptor kept for a server's side; -1: a session uses it */
 	struct wakers *wakers;    /* of all loops; this one's number is INDEX, 0 unless it is set */
 	unsigned index;
+	uint64_t begun;            /* sessions; their ids come from it */
 	struct queue_parts queues; /* where its sessions wait for servers */
 	bool serves;               /* one of them may be ready: session_loop_serve() looks */
 };

@@ -134,3 +134,18 @@ void session_set_remove(struct session *session)
 	TAILQ_INSERT_TAIL(&set->loop->dead, session, link);
 	set->count--;
 }
+
+const char *session_state_name(enum session_state state)
+{
+	static const char *const names[SESSION_STATE_COUNT] = {
+		[SESSION_ACCEPTED] = "accepted",
+		[SESSION_HEADER] = "header",
+		[SESSION_WAITING] = "waiting",
+		[SESSION_CONNECTING] = "connecting",
+		[SESSION_RELAYING] = "relaying",
+		[SESSION_DRAINING] = "draining",
+		[SESSION_CLOSING] = "closing",
+	};
+
+	return names[state];
+}

@@ -39,8 +39,14 @@ bool balance_is_usable(const struct limits *limits, const struct server *server)
 {
 	struct addr somewhere;
 
-	return !server->disabled && limits_is_up(limits, server) &&
+	return limits_state(limits, server) != SERVER_MAINT && limits_is_up(limits, server) &&
 	       (server->resolvers == NULL || limits_address(limits, server, &somewhere));
+}
+
+/* An operator has changed weights or states, so the configuration's turns do not hold. */
+static bool is_set(const struct choice *choice)
+{
+	return limits_are_set(choice->limits, choice->backend);
 }
 
 static bool is_slow(const struct choice *choice, const struct server *server)
@@ -51,8 +57,14 @@ static bool is_slow(const struct choice *choice, const struct server *server)
 /* In sixteenths, so that one that starts slowly can have less than 1. */
 static unsigned weight_of(const struct choice *choice, const struct server *server)
 {
-	unsigned weight = 16 * (choice->backend->weighted ? server->weight : 1);
+	unsigned weight = 16;
 
+	if (is_set(choice))
+		weight = limits_state(choice->limits, server) == SERVER_DRAIN
+				 ? 0
+				 : 16 * limits_weight(choice->limits, server);
+	else if (choice->backend->weighted)
+		weight = 16 * server->weight;
 	if (weight == 0 || !is_slow(choice, server))
 		return weight;
 	weight = weight * limits_progress(choice->limits, server) / 100;
@@ -113,6 +125,52 @@ static const struct server *turn_of(const struct choice *choice, uint64_t turn)
 				 : &backend->servers[place];
 }
 
+static uint64_t greatest_divisor(uint64_t a, uint64_t b)
+{
+	while (b != 0) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* In sixteenths only where a server starts slowly: else few numbers are a whole cycle. */
+static uint64_t share_of(const struct choice *choice, const struct server *server)
+{
+	if (!can_serve(choice, server))
+		return 0;
+	return weight_of(choice, server) / (choice->backend->ramps ? 1 : 16);
+}
+
+/*
+ * Of the servers that can serve now, the one whose share of all weights has this NUMBER. SPREADS: one number after the other,
+ * each share is spread over the whole, by steps of the golden section.
+ */
+static const struct server *by_weights(const struct choice *choice, uint64_t turn, bool spreads)
+{
+	const struct proxy *backend = choice->backend;
+	uint64_t all = 0, step = 1, place;
+
+	for (size_t i = 0; i < backend->server_count; i++)
+		all += share_of(choice, &backend->servers[i]);
+	if (all == 0)
+		return NULL;
+	for (step = spreads ? all * 618 / 1000 + 1 : 1; greatest_divisor(all, step) != 1;)
+		step++;
+	place = turn % all * step % all;
+	for (size_t i = 0; i < backend->server_count; i++) {
+		const struct server *server = &backend->servers[i];
+		uint64_t share = share_of(choice, server);
+
+		if (place < share)
+			return server;
+		place -= share;
+	}
+	return NULL; /* one of them has lost its place meanwhile */
+}
+
 /* SLOWLY: a server that starts slowly passes some of its turns on. */
 static const struct server *try_turns(const struct choice *choice, bool slowly)
 {
@@ -131,8 +189,11 @@ static const struct server *try_turns(const struct choice *choice, bool slowly)
 
 static const struct server *next_in_turn(const struct choice *choice)
 {
-	const struct server *server = try_turns(choice, choice->backend->ramps);
+	const struct server *server;
 
+	if (is_set(choice))
+		return by_weights(choice, limits_next_turn(choice->limits, choice->backend), true);
+	server = try_turns(choice, choice->backend->ramps);
 	if (server == NULL && choice->backend->ramps)
 		server = try_turns(choice, false);
 	return server;
@@ -265,8 +326,12 @@ static const struct server *by_rendezvous(const struct choice *choice, uint32_t 
 static const struct server *by_source(const struct choice *choice)
 {
 	uint32_t hash = hash_address(choice->client);
-	const struct server *server = cycle_length(choice) == 0 ? NULL : turn_of(choice, hash);
+	const struct server *server = NULL;
 
+	if (is_set(choice) && !choice->backend->consistent)
+		server = by_weights(choice, hash, false);
+	else if (cycle_length(choice) > 0)
+		server = turn_of(choice, hash);
 	if (!choice->backend->consistent && server != NULL && server != choice->avoid &&
 		is_candidate(choice, server))
 		return server;
@@ -279,11 +344,16 @@ static const struct server *at_random(const struct choice *choice)
 {
 	const struct server *best = NULL;
 
-	for (unsigned i = 0; i < choice->backend->draws && cycle_length(choice) > 0; i++) {
+	for (unsigned i = 0; i < choice->backend->draws; i++) {
 		uint64_t number = mix(limits_next_turn(choice->limits, choice->backend) + 1ULL);
-		const struct server *server = turn_of(choice, number);
+		const struct server *server = NULL;
 
-		if (!can_serve(choice, server) || !takes_turn(choice, server, number % 100))
+		if (is_set(choice))
+			server = by_weights(choice, number, false);
+		else if (cycle_length(choice) > 0)
+			server = turn_of(choice, number);
+		if (server == NULL || !can_serve(choice, server) ||
+			!takes_turn(choice, server, number % 100))
 			continue;
 		if (best == NULL ||
 			is_less_busy(choice, server, limits_server_sessions(choice->limits, server),

@@ -12,14 +12,14 @@
 
 #include "attempt.h"
 #include "balance.h"
+#include "check_target.h"
 #include "tproxy/clock.h"
 #include "way_back.h"
 
 #include <stdlib.h>
 
 enum {
-	INTER = 2000, /* ms; HAProxy's defaults */
-	RISE = 2,
+	RISE = 2, /* HAProxy's defaults */
 	FALL = 3
 };
 
@@ -35,9 +35,10 @@ struct check {
 	struct attempt_target plain;
 	struct health_verdict silent;
 	unsigned points;
-	enum health_status last; /* what the last one found, or HEALTH_L4OK */
-	long long due;           /* when the last one was to begin, or the first one */
-	long long started;       /* when it did */
+	struct health_report report; /* but for what is said elsewhere */
+	enum health_status last;     /* what the last one found, or HEALTH_L4OK */
+	long long due;               /* when the last one was to begin, or the first one */
+	long long started;           /* when it did */
 	struct event timer;
 };
 
@@ -68,7 +69,7 @@ static unsigned points_max(const struct server *server)
 
 static bool is_checked(const struct server *server)
 {
-	return server->check.on && !server->disabled;
+	return server->check.on;
 }
 
 size_t health_count(const struct config *config)
@@ -81,18 +82,9 @@ size_t health_count(const struct config *config)
 	return count;
 }
 
-static struct addr check_address(const struct limits *limits, const struct server *server)
+static bool is_in_maintenance(const struct check *check)
 {
-	const struct server_check *check = &server->check;
-	struct addr address = addr_family(&check->addr) != AF_UNSPEC
-				      ? check->addr
-				      : limits_target(limits, server, &server->address);
-	uint16_t port = addr_port(&check->addr);
-
-	if (addr_family(&check->addr) == AF_UNSPEC || port == 0)
-		port = addr_port(&server->address);
-	addr_set_port(&address, check->port != 0 ? (uint16_t)check->port : port);
-	return address;
+	return limits_state(check->health->limits, check->server) == SERVER_MAINT;
 }
 
 /* --- time --- */
@@ -101,7 +93,7 @@ static struct addr check_address(const struct limits *limits, const struct serve
 static unsigned interval(const struct check *check)
 {
 	const struct server_check *settings = &check->server->check;
-	unsigned inter = or_default(settings->inter, INTER);
+	unsigned inter = check_interval(check->server);
 
 	if (check->points == 0)
 		return or_default(settings->downinter, inter);
@@ -209,7 +201,7 @@ static void change_trackers(struct health *health, const struct health_change *c
 				.via_backend = change->backend,
 				.up = change->up};
 
-			if (server->track != change->server || server->disabled)
+			if (server->track != change->server)
 				continue;
 			change_state(health, &follows);
 			change_trackers(health, &follows);
@@ -255,6 +247,9 @@ static void report_check(
 	bool counts = check->points != points_before || verdict->status != check->last;
 
 	check->last = verdict->status;
+	check->report.verdict = *verdict;
+	check->report.has_verdict = true;
+	check->report.duration = change.duration;
 	if (counts && check->backend->options & OPTION_LOG_HEALTH_CHECKS)
 		check->health->observer(check->health->arg, &change);
 }
@@ -280,6 +275,7 @@ static void failed(struct check *check, const struct health_verdict *verdict)
 	unsigned before = check->points, rise = rise_of(check->server);
 
 	check->points = before > rise ? before - 1 : 0;
+	check->report.failures += before >= rise;
 	report_check(check, before, verdict);
 	if (before == rise)
 		report(check, false, verdict);
@@ -319,14 +315,6 @@ void health_observe(struct health *health)
 
 /* --- a check --- */
 
-/* The address of `source`, where it is one of this host: `usesrc` is for clients alone, as in HAProxy. */
-static struct source source_of(const struct server *server)
-{
-	if (server->source.mode == SOURCE_ADDRESS)
-		return server->source;
-	return (struct source){.mode = SOURCE_ROUTED};
-}
-
 /* Only a server that goes down needs a reason. */
 static bool needs_reason(const struct check *check, const struct health_verdict *verdict)
 {
@@ -341,7 +329,7 @@ static void ask_again(struct check *check, const struct health_verdict *silent)
 	check->plain = check->target;
 	check->plain.script = NULL;
 	check->plain.header = PROXY_HEADER_NONE;
-	check->plain.source = source_of(check->server);
+	check->plain.source = check_target_source(check->server);
 	attempt_start(&check->attempt, &check->plain);
 }
 
@@ -360,6 +348,11 @@ static void on_verdict(void *arg, const struct health_verdict *verdict)
 {
 	struct check *check = arg;
 
+	if (is_in_maintenance(check)) {
+		check->asks_again = false;
+		wait_for_next(check);
+		return;
+	}
 	if (check->asks_again)
 		verdict = explained(check, verdict);
 	else if (verdict != NULL && needs_reason(check, verdict)) {
@@ -383,7 +376,7 @@ static bool find_address(struct check *check)
 		return true;
 	if (!limits_address(limits, check->server, &somewhere))
 		return false;
-	check->target.address = check_address(limits, check->server);
+	check->target.address = check_target_address(limits, check->server);
 	return true;
 }
 
@@ -394,42 +387,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	check->started = clock_ms();
-	if (!find_address(check)) {
+	if (is_in_maintenance(check) || !find_address(check)) {
 		wait_for_next(check);
 		return;
 	}
 	if (way_back_is_checked(check->server))
 		check->target.source = way_back_source(check->server, check->count++);
 	attempt_start(&check->attempt, &check->target);
-}
-
-/* --- what is checked --- */
-
-/* The header that clients' connections have, unless the check goes elsewhere. */
-static enum proxy_header_version header_of(const struct server *server)
-{
-	const struct server_check *check = &server->check;
-	bool elsewhere = check->port != 0 || addr_family(&check->addr) != AF_UNSPEC;
-
-	if (check->send_proxy && server->send_proxy == PROXY_HEADER_NONE)
-		return PROXY_HEADER_V1;
-	return check->send_proxy || !elsewhere ? server->send_proxy : PROXY_HEADER_NONE;
-}
-
-/* `inter` is all that a check may take; with `timeout check`, connecting may take `timeout connect` if that is shorter. */
-static struct attempt_target target_of(
-	const struct limits *limits, const struct proxy *backend, const struct server *server)
-{
-	unsigned inter = or_default(server->check.inter, INTER);
-	unsigned connect = backend->timeouts[TIMEOUT_CONNECT];
-	unsigned answer = backend->timeouts[TIMEOUT_CHECK];
-
-	return (struct attempt_target){.script = backend->check_script,
-		.address = check_address(limits, server),
-		.source = source_of(server),
-		.header = header_of(server),
-		.connect = answer != 0 && connect != 0 && connect < inter ? connect : inter,
-		.answer = answer};
 }
 
 /* --- beginning and end --- */
@@ -483,6 +447,7 @@ static void check_start(
 		check->points = points_max(check->server);
 	set_up_all(check->health, check->server, check->points >= rise);
 	if (before != NULL) {
+		check->report = before->report;
 		check->due = before->due;
 		wait_for_next(check);
 	} else {
@@ -504,7 +469,7 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.target = target_of(health->limits, backend, &backend->servers[i]),
+			.target = check_target(health->limits, backend, &backend->servers[i]),
 			.last = HEALTH_L4OK};
 		attempt_init(&check->attempt, base, on_verdict, check);
 		evtimer_assign(&check->timer, base, on_timer, check);
@@ -516,7 +481,7 @@ static unsigned shortest_interval(const struct health *health)
 	unsigned shortest = UINT32_MAX;
 
 	for (size_t i = 0; i < health->count; i++) {
-		unsigned inter = or_default(health->checks[i].server->check.inter, INTER);
+		unsigned inter = check_interval(health->checks[i].server);
 
 		shortest = inter < shortest ? inter : shortest;
 	}
@@ -567,6 +532,43 @@ struct health *health_start(struct event_base *base, const struct config *config
 			check_before(&health->checks[i], before, counterparts), i, shortest);
 	health_free(before);
 	return health;
+}
+
+static struct check *find_check(struct health *health, const struct server *server)
+{
+	size_t index = server->index;
+
+	return health == NULL ? NULL
+			      : bsearch(&index, health->checks, health->count,
+					sizeof(health->checks[0]), compare_indices);
+}
+
+void health_recover(struct health *health, struct limits *limits, const struct server *server)
+{
+	struct check *check = find_check(health, server);
+
+	if (check != NULL) {
+		check->points = rise_of(server);
+		set_up_all(health, server, true);
+		check->due = clock_ms();
+		set_timer(check, 0);
+	}
+	if (limits_is_up(limits, server))
+		limits_start_slowly(limits, server);
+}
+
+bool health_report(struct health *health, const struct server *server, struct health_report *report)
+{
+	const struct check *check = find_check(health, server);
+
+	if (check == NULL)
+		return false;
+	*report = check->report;
+	report->points = check->points;
+	report->rise = rise_of(server);
+	report->fall = or_default(server->check.fall, FALL);
+	report->runs = check->attempt.fd != -1;
+	return true;
 }
 
 void health_free(struct health *health)

@@ -52,6 +52,26 @@ struct health *health_start(struct event_base *base, const struct config *config
 /* Acts on the errors of clients' connections to servers, of which LIMITS_OBSERVER was woken. NULL is allowed. */
 void health_observe(struct health *health);
 
+/* What is known of a server that is checked. */
+struct health_report {
+	unsigned points, rise,
+		fall;     /* RISE points or more are up, and RISE + FALL - 1 are the most */
+	bool runs;        /* a check is under way */
+	bool has_verdict; /* one has ended */
+	struct health_verdict verdict;
+	unsigned duration; /* of the last check that has ended, in milliseconds */
+	unsigned failures; /* checks that failed while the server was up, since the start */
+};
+
+/* False where SERVER is not checked. NULL is allowed. */
+bool health_report(
+	struct health *health, const struct server *server, struct health_report *report);
+
+/*
+ * SERVER has left maintenance: it is up, until the first check fails, and begins slowly. HEALTH may be NULL.
+ */
+void health_recover(struct health *health, struct limits *limits, const struct server *server);
+
 /* Stops all checks; the servers stay as they are. NULL is allowed. */
 void health_free(struct health *health);
 

@@ -33,12 +33,14 @@ struct count {
 	atomic_uint maxconn; /* of a server, in the newest configuration that has it; 0: none */
 	atomic_uint turn;    /* of a backend: the next one */
 	atomic_bool down;    /* of a server */
+	atomic_bool are_set; /* of a backend: its servers have settings */
+	struct setting setting;
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
 	_Atomic(struct queue *) queue;
 	struct place place;   /* of a server with `resolvers` */
 	atomic_llong came_up; /* of a server with `slowstart`, in milliseconds; 0: long ago */
 	atomic_uint
-		ends; /* of a server: twice the number of limits_end_sessions(), and 1 for REASON_SERVER_UP */
+		ends; /* of a server: four times the number of limits_end_sessions(), and the reason's place */
 	atomic_uint errors;   /* of a server that is observed, in a row */
 	atomic_uint too_many; /* how often, since its observer looked */
 	unsigned users;
@@ -383,6 +385,53 @@ bool limits_is_up(const struct limits *limits, const struct server *server)
 	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
 }
 
+static void note_setting(struct limits *limits, const struct proxy *backend)
+{
+	atomic_store(&limits->backends[backend->index]->are_set, true);
+	wakers_wake_all(&limits->process->wakers);
+}
+
+void limits_set_state(struct limits *limits, const struct proxy *backend,
+	const struct server *server, enum server_state state)
+{
+	setting_set_state(&limits->servers[server->index]->setting, state);
+	note_setting(limits, backend);
+}
+
+enum server_state limits_own_state(const struct limits *limits, const struct server *server)
+{
+	return setting_state(&limits->servers[server->index]->setting, server);
+}
+
+enum server_state limits_state(const struct limits *limits, const struct server *server)
+{
+	enum server_state state = SERVER_READY, own;
+
+	for (; server != NULL; server = server->track) {
+		own = limits_own_state(limits, server);
+		state = own > state ? own : state;
+	}
+	return state;
+}
+
+void limits_set_weight(struct limits *limits, const struct proxy *backend,
+	const struct server *server, unsigned weight)
+{
+	setting_set_weight(&limits->servers[server->index]->setting, server, weight);
+	note_setting(limits, backend);
+}
+
+unsigned limits_weight(const struct limits *limits, const struct server *server)
+{
+	return setting_weight(&limits->servers[server->index]->setting, server);
+}
+
+bool limits_are_set(const struct limits *limits, const struct proxy *backend)
+{
+	return atomic_load_explicit(
+		&limits->backends[backend->index]->are_set, memory_order_relaxed);
+}
+
 void limits_set_address(
 	struct limits *limits, const struct server *server, const struct addr *address)
 {
@@ -445,12 +494,15 @@ unsigned limits_progress(const struct limits *limits, const struct server *serve
 	return passed >= server->slowstart ? 100 : (unsigned)(100 * passed / server->slowstart);
 }
 
+static const enum reason end_reasons[] = {REASON_SERVER_DOWN, REASON_SERVER_UP, REASON_KILLED};
+
 void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason)
 {
-	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1;
+	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1, place = 0;
 
-	atomic_store(
-		&limits->servers[server->index]->ends, 2 * number + (reason == REASON_SERVER_UP));
+	while (end_reasons[place] != reason)
+		place++;
+	atomic_store(&limits->servers[server->index]->ends, 4 * number + place);
 	wakers_wake_all(&limits->process->wakers);
 }
 
@@ -464,9 +516,7 @@ enum reason limits_end_reason(
 {
 	unsigned ends = atomic_load(&limits->servers[server->index]->ends);
 
-	if (ends / 2 <= seen)
-		return REASON_DONE;
-	return ends % 2 == 0 ? REASON_SERVER_DOWN : REASON_SERVER_UP;
+	return ends / 4 <= seen ? REASON_DONE : end_reasons[ends % 4];
 }
 
 unsigned limits_error_limit(const struct server *server)
@@ -497,6 +547,16 @@ unsigned limits_take_errors(struct limits *limits, const struct server *server)
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend)
 {
 	return count_up(&limits->backends[backend->index]->turn);
+}
+
+unsigned limits_sessions(const struct process_limits *process)
+{
+	return read_count(&process->sessions);
+}
+
+unsigned limits_pipes(const struct process_limits *process)
+{
+	return read_count(&process->pipes);
 }
 
 struct limits_counts limits_counts(const struct limits *limits, const struct proxy *frontend,

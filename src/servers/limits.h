@@ -17,6 +17,7 @@
 #include "counterparts.h"
 #include "queue.h"
 #include "reason.h"
+#include "setting.h"
 #include "tproxy/config.h"
 #include "tproxy/wakers.h"
 
@@ -102,6 +103,21 @@ void limits_set_up(struct limits *limits, const struct server *server, bool up);
 bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /*
+ * What an operator says of SERVER. A change wakes all workers. A server that tracks another one is in maintenance or drains with
+ * that one, too, but for limits_own_state(). BACKEND is the server's.
+ */
+void limits_set_state(struct limits *limits, const struct proxy *backend,
+	const struct server *server, enum server_state state);
+enum server_state limits_state(const struct limits *limits, const struct server *server);
+enum server_state limits_own_state(const struct limits *limits, const struct server *server);
+void limits_set_weight(struct limits *limits, const struct proxy *backend,
+	const struct server *server, unsigned weight);
+unsigned limits_weight(const struct limits *limits, const struct server *server);
+
+/* Whether that was ever said of a server of BACKEND, so that its turns do not hold any more. */
+bool limits_are_set(const struct limits *limits, const struct proxy *backend);
+
+/*
  * Where SERVER, which has `resolvers`, is now, without its port; NULL, and false: nowhere. A change between the two wakes all workers. The
  * main thread alone sets it; limits_new() does where the configuration has an address.
  */
@@ -120,7 +136,7 @@ void limits_start_slowly(struct limits *limits, const struct server *server);
 unsigned limits_progress(const struct limits *limits, const struct server *server);
 
 /*
- * All sessions that SERVER has now are to end with REASON. Each worker ends its own: it is woken, and looks which of its servers
+ * All sessions that SERVER has now are to end with REASON, one of REASON_SERVER_DOWN, _UP and REASON_KILLED. Each worker ends its own: it is woken, and looks which of its servers
  * have a later number than the last one that it has seen, which limits_ends() returns.
  */
 void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason);
@@ -146,6 +162,10 @@ enum {
 
 /* Counts the turns of BACKEND's servers: each call returns the next number, over all workers. */
 unsigned limits_next_turn(struct limits *limits, const struct proxy *backend);
+
+/* Sessions, and pipes, of the process. */
+unsigned limits_sessions(const struct process_limits *process);
+unsigned limits_pipes(const struct process_limits *process);
 
 /* Sessions at one moment. */
 struct limits_counts {

@@ -87,6 +87,8 @@ static const struct {
 		"the server went down, and `on-marked-down shutdown-sessions` ends its sessions"},
 	[REASON_SERVER_UP] = {"server-up", 'U', ENDED,
 		"a server came up, and its `on-marked-up shutdown-backup-sessions` ends those of backups"},
+	[REASON_KILLED] = {"killed", 'K', ENDED,
+		"an operator ended it, by `shutdown session` or `shutdown sessions server`"},
 	[REASON_DESCRIPTORS] = {"descriptors", 'R', REFUSED,
 		"no file descriptor left: raise the limit (ulimit -n, LimitNOFILE=) or lower maxconn"},
 	[REASON_MEMORY] = {"memory", 'R', REFUSED, "out of memory"},

@@ -46,6 +46,7 @@ enum reason {
 	REASON_HEADER_ADDRESS,      /* the header names a client whose address cannot be used */
 	REASON_SERVER_DOWN,         /* on-marked-down shutdown-sessions */
 	REASON_SERVER_UP,           /* on-marked-up shutdown-backup-sessions */
+	REASON_KILLED,              /* an operator ended it */
 	REASON_DESCRIPTORS,         /* no descriptor left for the server's side */
 	REASON_MEMORY,              /* no memory left */
 	REASON_SHUTDOWN,            /* the daemon is stopping */

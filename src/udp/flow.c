@@ -17,6 +17,7 @@
 #include "proxy/destination.h"
 #include "servers/balance.h"
 #include "servers/own_traffic.h"
+#include "servers/session_id.h"
 #include "servers/upstream.h"
 #include "tproxy/clock.h"
 #include "tproxy/datagram.h"
@@ -362,6 +363,7 @@ struct flow *flow_begin(const struct flow_key *key)
 	struct flow_set *set = key->receiver->flows;
 	const struct proxy *frontend = key->receiver->frontend;
 	struct flow made = {.set = set,
+		.id = session_id(set->loop->index, true, ++set->loop->begun),
 		.key = *key,
 		.frontend = frontend,
 		.client = key->client,
@@ -509,6 +511,17 @@ int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct con
 		set->groups[i].timeout = config->proxies[i].flow_timeout;
 	}
 	return 0;
+}
+
+bool flow_loop_end(struct flow_loop *loop, uint64_t id, enum reason reason)
+{
+	for (size_t i = 0; i < loop->table.size; i++)
+		for (struct flow *flow = loop->table.buckets[i]; flow != NULL; flow = flow->next)
+			if (flow->id == id) {
+				flow_end(flow, reason);
+				return true;
+			}
+	return false;
 }
 
 void flow_set_end_all(struct flow_set *set)

@@ -64,6 +64,7 @@ struct flow {
 	struct flow *next;      /* in its bucket */
 	TAILQ_ENTRY(flow) link; /* in its group, or among the dead */
 	struct flow_set *set;
+	uint64_t id;         /* servers/session_id.h */
 	struct flow_key key; /* the receiver where it began */
 	const struct proxy *frontend, *backend;
 	const struct server *server; /* NULL until one is chosen */
@@ -112,6 +113,8 @@ struct flow_observer {
 /* What all sets of a worker have in common. */
 struct flow_loop {
 	struct event_base *base;
+	unsigned index;              /* the worker's, 0 unless it is set */
+	uint64_t begun;              /* flows; their ids come from it */
 	struct receivers *receivers; /* those at which flows begin; NULL: none does any more */
 	struct flow_table table;
 	struct flow_list dead;           /* ended, but not freed yet */
@@ -150,6 +153,9 @@ void flow_loop_end_turn(struct flow_loop *loop);
  */
 int flow_set_init(struct flow_set *set, struct flow_loop *loop, const struct config *config,
 	struct limits *limits, struct flow_observer observer);
+
+/* Ends the flow of this id with REASON. False: there is none. */
+bool flow_loop_end(struct flow_loop *loop, uint64_t id, enum reason reason);
 
 /* Ends all flows with REASON_SHUTDOWN. */
 void flow_set_end_all(struct flow_set *set);

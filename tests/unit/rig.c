@@ -71,7 +71,7 @@ int rig_set_up(void **state)
 	rig->limits = limits_new(&rig->config, 100);
 	assert_int_equal(session_loop_init(&rig->loop, rig->base, limits_process(rig->limits)), 0);
 	session_set_init(&rig->sessions, &rig->loop, &rig->config, rig->limits,
-		(struct session_observer){on_changed, rig});
+		(struct session_observer){on_changed, rig, NULL});
 	*state = rig;
 	return 0;
 }

@@ -80,7 +80,7 @@ static void a_name_stands_for_what_begins_with_its_words(void **state)
 	struct foreign foreign;
 
 	(void)state;
-	assert_true(foreign_find("stats socket", IN_GLOBAL, &foreign));
+	assert_true(foreign_find("stats enable", IN_PROXIES, &foreign));
 	assert_true(foreign_find("tune.rcvbuf.anything", IN_GLOBAL, &foreign));
 	assert_int_equal(foreign.class, FOREIGN_REFUSED);
 	assert_true(foreign_find("tune.ssl.anything", IN_GLOBAL, &foreign));

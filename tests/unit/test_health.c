@@ -265,12 +265,43 @@ static void the_port_and_the_address_of_a_check_may_be_others(void **state)
 	close(fd);
 }
 
+/* One that is disabled may be enabled at any time. */
 static void only_what_is_checked_is_counted(void **state)
 {
 	(void)state;
 	start(" server a 192.0.2.1:9\n server b 192.0.2.1:9 check disabled\n"
 	      " default-server check\n server c 192.0.2.1:9 no-check\n server d 192.0.2.1:9\n");
-	assert_int_equal(health_count(config), 1);
+	assert_int_equal(health_count(config), 2);
+}
+
+static void in_maintenance_a_server_is_not_checked(void **state)
+{
+	struct addr address, other;
+	struct health_report report;
+	int fd = make_server(&address), witness = make_server(&other);
+	char words[160];
+	const struct server *server;
+
+	(void)state;
+	listen_at(fd);
+	listen_at(witness);
+	snprintf(words, sizeof(words),
+		" server a 127.0.0.1:%u check inter 2ms disabled\n server b 127.0.0.1:%u check inter 2ms\n",
+		addr_port(&address), addr_port(&other));
+	start(words);
+	server = &config->proxies[0].servers[0];
+	await_checks(witness, 5);
+	assert_true(health_report(health, server, &report));
+	assert_false(report.has_verdict);
+	limits_set_state(limits, &config->proxies[0], server, SERVER_READY);
+	health_recover(health, limits, server);
+	await_checks(fd, 2);
+	assert_true(health_report(health, server, &report));
+	assert_true(report.has_verdict);
+	assert_true(health_is_passed(report.verdict.status));
+	assert_int_equal(report.failures, 0);
+	close(fd);
+	close(witness);
 }
 
 static void without_a_check_there_is_nothing(void **state)
@@ -450,6 +481,7 @@ int main(void)
 		HEALTH_TEST(a_silent_server_is_told_from_one_that_refuses),
 		HEALTH_TEST(the_port_and_the_address_of_a_check_may_be_others),
 		HEALTH_TEST(only_what_is_checked_is_counted),
+		HEALTH_TEST(in_maintenance_a_server_is_not_checked),
 		HEALTH_TEST(without_a_check_there_is_nothing),
 		HEALTH_TEST(a_lack_of_descriptors_takes_no_server_down),
 		HEALTH_TEST(a_reload_keeps_what_is_down),

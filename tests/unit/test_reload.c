@@ -80,6 +80,7 @@ static struct running run(const char *global)
 	running.first = generation_new(config);
 	running.first->log = log_new(config, NULL);
 	running.first->limits = limits_new(config, 100);
+	running.first->tallies = tallies_new(config, 2);
 	assert_int_equal(permanent_set(&running.permanent, &config->global), 0);
 	running.permanent.descriptors =
 		descriptors_measure(&running.first->config->global, 2, running.first->log);

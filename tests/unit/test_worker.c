@@ -46,6 +46,7 @@ static int set_up(void **state)
 	section.default_backend = &section;
 	reports = eventfd(0, 0);
 	first.limits = limits_new(&config, 10);
+	first.tallies = tallies_new(&config, 1);
 	first.log = log_new(&config, NULL);
 	return first.log == NULL || first.limits == NULL ? -1 : 0;
 }
@@ -55,6 +56,7 @@ static int tear_down(void **state)
 	(void)state;
 	log_free(first.log);
 	limits_free(first.limits);
+	tallies_free(first.tallies);
 	close(reports);
 	unlink(path);
 	return rmdir(folder);
@@ -302,6 +304,7 @@ static void make_generation(void)
 	second.log = log_renew(first.log, &newer_config);
 	second.counterparts = counterparts_find(&newer_config, &config);
 	second.limits = limits_renew(first.limits, &newer_config, second.counterparts);
+	second.tallies = tallies_renew(first.tallies, &newer_config, second.counterparts);
 	assert_non_null(second.limits);
 }
 
@@ -310,6 +313,7 @@ static void free_generation(void)
 	assert_int_equal(second.users, 0);
 	log_free(second.log);
 	limits_free(second.limits);
+	tallies_free(second.tallies);
 	counterparts_free(second.counterparts);
 }
 
