@@ -22,7 +22,7 @@ static char home[4096];
 static int enter_folder(void **state)
 {
 	(void)state;
-	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+	snprintf(folder, sizeof(folder), "/tmp/versions-XXXXXX");
 	return getcwd(home, sizeof(home)) == NULL || mkdtemp(folder) == NULL || chdir(folder) == -1;
 }
 
