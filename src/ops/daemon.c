@@ -178,6 +178,7 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 {
 	struct sandbox main_thread = {.reloads = true,
 		.removes_pidfile = daemon->pidfile.fd != -1,
+		.takes_commands = daemon->current->config->global.stats_socket_count > 0,
 		.leaves_terminal = daemon->current->config->global.daemon};
 	struct sandbox_filter *traffic = sandbox_compile(&(struct sandbox){0});
 	struct sandbox_filter *own = sandbox_compile(&main_thread);

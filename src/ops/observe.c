@@ -5,8 +5,7 @@
  */
 #include "observe.h"
 
-#include "process/advice.h"
-
+#include <errno.h>
 #include <string.h>
 
 static enum query_fate ask(void *arg, struct session_query *query)
@@ -47,6 +46,15 @@ void observing_begin(struct observing *observing, struct event_base *base, struc
 			.lost_lines = lost_lines});
 }
 
+static const char *advice(const struct socket_failure *failure)
+{
+	if (failure->error == 0)
+		return "; write the name of one that exists";
+	if (failure->error == ENOSYS)
+		return "; tproxyd started without a `stats socket`, so it may not make one now: restart it";
+	return "; its folder must exist, and the user that tproxyd runs as must be able to write there";
+}
+
 int observing_prepare(struct observing *observing, const struct generation *generation,
 	const char *path, struct log *log)
 {
@@ -60,10 +68,7 @@ int observing_prepare(struct observing *observing, const struct generation *gene
 		log_complain(log, "%s:%u: stats socket %s: cannot %s%s%s%s", path,
 			failure.socket->line, failure.socket->path, failure.doing,
 			failure.error != 0 ? ": " : "",
-			failure.error != 0 ? strerror(failure.error) : "",
-			failure.error != 0
-				? "; tproxyd must be able to write in its folder, also at a reload that changes the line"
-				: "; write the name of one that exists");
+			failure.error != 0 ? strerror(failure.error) : "", advice(&failure));
 	return -1;
 }
 

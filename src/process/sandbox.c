@@ -121,6 +121,10 @@ static const char *const with_reload[] = {"stat", "stat64", "lseek", "_llseek"};
 
 static const char *const with_pidfile[] = {"unlink", "unlinkat", "ftruncate", "ftruncate64"};
 
+/* Sockets that a reload changes get a name, an owner and a mode; those that end lose their names. */
+static const char *const with_command_sockets[] = {"unlink", "unlinkat", "rename", "renameat",
+	"renameat2", "chmod", "fchmodat", "fchmodat2", "chown", "chown32", "fchownat"};
+
 static const char *const in_background[] = {"dup2", "dup3"};
 
 /*
@@ -278,6 +282,18 @@ static int allow_reload(scmp_filter_ctx filter)
 	return failed != 0 ? failed : allow_syslog(filter);
 }
 
+static int allow_command_sockets(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp stream[] = {
+		argument_equals(0, AF_UNIX),
+		argument_has_bits(1, ~(SOCK_NONBLOCK | SOCK_CLOEXEC), SOCK_STREAM),
+		argument_equals(2, 0),
+	};
+	int failed = allow_calls(filter, with_command_sockets, COUNT(with_command_sockets));
+
+	return failed != 0 ? failed : allow_call_if(filter, "socket", COUNT(stream), stream);
+}
+
 static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
 	int failed = allow_calls(filter, always, COUNT(always));
@@ -288,6 +304,8 @@ static int allow_all_needed(scmp_filter_ctx filter, const struct sandbox *sandbo
 		failed = allow_calls(filter, with_pidfile, COUNT(with_pidfile));
 	if (failed == 0 && sandbox->reloads)
 		failed = allow_reload(filter);
+	if (failed == 0 && sandbox->takes_commands)
+		failed = allow_command_sockets(filter);
 	if (failed == 0 && sandbox->leaves_terminal)
 		failed = allow_calls(filter, in_background, COUNT(in_background));
 	if (failed == 0 && SANITIZED)

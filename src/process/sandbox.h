@@ -10,6 +10,7 @@
 struct sandbox {
 	bool reloads;         /* opens files to read them, and logs */
 	bool removes_pidfile; /* removes and truncates files */
+	bool takes_commands;  /* it has command sockets, which a reload may change */
 	bool leaves_terminal; /* background_ready() */
 };
 

@@ -398,12 +398,17 @@ void limits_set_state(struct limits *limits, const struct proxy *backend,
 	note_setting(limits, backend);
 }
 
+enum server_state limits_own_state(const struct limits *limits, const struct server *server)
+{
+	return setting_state(&limits->servers[server->index]->setting, server);
+}
+
 enum server_state limits_state(const struct limits *limits, const struct server *server)
 {
 	enum server_state state = SERVER_READY, own;
 
 	for (; server != NULL; server = server->track) {
-		own = setting_state(&limits->servers[server->index]->setting, server);
+		own = limits_own_state(limits, server);
 		state = own > state ? own : state;
 	}
 	return state;

@@ -104,11 +104,12 @@ bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /*
  * What an operator says of SERVER. A change wakes all workers. A server that tracks another one is in maintenance or drains with
- * that one, too. BACKEND is the server's.
+ * that one, too, but for limits_own_state(). BACKEND is the server's.
  */
 void limits_set_state(struct limits *limits, const struct proxy *backend,
 	const struct server *server, enum server_state state);
 enum server_state limits_state(const struct limits *limits, const struct server *server);
+enum server_state limits_own_state(const struct limits *limits, const struct server *server);
 void limits_set_weight(struct limits *limits, const struct proxy *backend,
 	const struct server *server, unsigned weight);
 unsigned limits_weight(const struct limits *limits, const struct server *server);

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 enum {
-	LINE_MAX_BYTES = 4096
+	LINE_MAX_BYTES = 4096,
+	SKIPPED_MAX = 64 * 1024 /* of a line that is too long */
 };
 
 struct stats_client {
@@ -27,6 +28,7 @@ struct stats_client {
 	bool closes;    /* once it has all that was said */
 	char line[LINE_MAX_BYTES];
 	size_t begin, end; /* what is not handled yet */
+	size_t skipped;    /* of a line that is too long; 0: there is none */
 	struct cli cli;
 };
 
@@ -172,6 +174,23 @@ static void make_room(struct stats_client *client)
 	client->begin = 0;
 }
 
+/* The rest of a line that is too long is read, too: else closing would be a reset, and the message lost. */
+static void skip_long_line(struct stats_client *client)
+{
+	char *line_end = end_of_line(client);
+	bool is_too_long = client->end - client->begin == sizeof(client->line);
+
+	if (client->skipped == 0 && (line_end != NULL || !is_too_long))
+		return;
+	client->skipped += client->end - client->begin;
+	client->begin = client->end;
+	if (line_end == NULL && client->skipped < SKIPPED_MAX)
+		return;
+	evbuffer_add_printf(client->cli.out, "The line is too long: it can have %d bytes.\n",
+		LINE_MAX_BYTES - 1);
+	client->closes = true;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stats_client *client = arg;
@@ -189,11 +208,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	client->has_ended = length == 0;
 	client->end += length > 0 ? (size_t)length : 0;
-	if (client->end == sizeof(client->line) && end_of_line(client) == NULL) {
-		evbuffer_add_printf(client->cli.out,
-			"The line is too long: it can have %d bytes.\n", LINE_MAX_BYTES - 1);
-		client->closes = true;
-	}
+	skip_long_line(client);
 	go_on(client);
 }
 

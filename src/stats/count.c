@@ -46,6 +46,11 @@ static void note_most(const struct places *places, const struct limits_counts *c
 
 /* --- the end --- */
 
+static bool is_header_reason(enum reason reason)
+{
+	return reason >= REASON_HEADER_TIMEOUT && reason <= REASON_HEADER_ADDRESS;
+}
+
 /* What an end counts as beside its reason. BEFORE: the session had not reached its server. */
 static void add_cause(const struct places *places, enum reason reason, bool before)
 {
@@ -53,7 +58,7 @@ static void add_cause(const struct places *places, enum reason reason, bool befo
 
 	if (reason == REASON_REJECTED || reason == REASON_CONTENT_REJECTED)
 		return;
-	if (reason >= REASON_HEADER_TIMEOUT && reason <= REASON_HEADER_ADDRESS)
+	if (is_header_reason(reason))
 		tally_add(places->frontend, worker, TALLY_BAD_REQUESTS, 1);
 	if (before && reason_is_refusal(reason)) {
 		add_at(places->backend, worker, TALLY_CONNECT_ERRORS, 1);
@@ -138,6 +143,15 @@ static void count_waiting(
 		queue_length(queue));
 }
 
+/* It is a session of its frontend now: its client is known, and no rule refuses it. */
+static bool has_begun(const struct session *session, enum session_state from)
+{
+	if (from > SESSION_HEADER || session->state <= SESSION_HEADER)
+		return false;
+	return session->state != SESSION_CLOSING ||
+	       (session->reason != REASON_REJECTED && !is_header_reason(session->reason));
+}
+
 void count_session(const struct tallies *tallies, unsigned worker, const struct session *session,
 	enum session_state from)
 {
@@ -147,7 +161,7 @@ void count_session(const struct tallies *tallies, unsigned worker, const struct 
 	struct limits_counts counts =
 		limits_counts(limits, session->frontend, session->backend, session->server);
 
-	if (from == SESSION_ACCEPTED && session->state != from && session->admitted)
+	if (has_begun(session, from))
 		tally_add(places.frontend, worker, TALLY_SESSIONS, 1);
 	switch (session->state) {
 	case SESSION_ACCEPTED:
@@ -161,10 +175,11 @@ void count_session(const struct tallies *tallies, unsigned worker, const struct 
 		note_most(&places, &counts);
 		break;
 	case SESSION_CONNECTING:
-		if (from != SESSION_WAITING)
+		if (from != SESSION_WAITING) {
 			tally_add(places.backend, worker, TALLY_SESSIONS, 1);
-		tally_add(places.backend, worker, TALLY_CHOSEN, 1);
-		tally_add(places.server, worker, TALLY_CHOSEN, 1);
+			tally_add(places.backend, worker, TALLY_CHOSEN, 1);
+			tally_add(places.server, worker, TALLY_CHOSEN, 1);
+		}
 		note_most(&places, &counts);
 		break;
 	case SESSION_CLOSING:
@@ -187,6 +202,11 @@ void count_attempt(const struct tallies *tallies, unsigned worker, const struct 
 	tally_add(at, worker, items[what], 1);
 	if (what != SESSION_TRIES) {
 		tally_add(backend, worker, items[what], 1);
+		if (what == SESSION_TRIES_ANOTHER) {
+			tally_add(backend, worker, TALLY_CHOSEN, 1);
+			tally_add(
+				tally_of_server(tallies, session->server), worker, TALLY_CHOSEN, 1);
+		}
 		return;
 	}
 	tally_add(at, worker, TALLY_ATTEMPTS, 1);

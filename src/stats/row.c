@@ -185,13 +185,15 @@ static void put_status(const struct stats_subject *subject, struct stat_row *row
 	enum server_state state = limits_state(subject->limits, server);
 	const char *up = state == SERVER_DRAIN ? "DRAIN" : "UP";
 	unsigned most = report->rise + report->fall - 1;
+	bool is_via = server->track != NULL &&
+		      limits_state(subject->limits, server->track) == SERVER_MAINT;
 
 	row->is_maintained = state == SERVER_MAINT;
 	row->is_down = !limits_is_up(subject->limits, server);
-	if (row->is_maintained)
-		snprintf(row->status, sizeof(row->status), "MAINT%s%s%s",
-			server->track != NULL ? " (via " : "", row->tracked,
-			server->track != NULL ? ")" : "");
+	if (row->is_maintained && is_via)
+		snprintf(row->status, sizeof(row->status), "MAINT (via %s)", row->tracked);
+	else if (row->is_maintained)
+		snprintf(row->status, sizeof(row->status), "MAINT");
 	else if (row->is_down && is_checked && report->points > 0)
 		snprintf(row->status, sizeof(row->status), "DOWN %u/%u", report->points,
 			report->rise);
@@ -256,8 +258,6 @@ static void put_weight(const struct stats_subject *subject, struct stat_row *row
 	unsigned progress = limits_progress(subject->limits, server);
 	unsigned effective = backend->static_weights ? weight : (weight * progress + 99) / 100;
 
-	if (limits_state(subject->limits, server) == SERVER_DRAIN)
-		effective = 0;
 	put(row, STAT_WEIGHT, effective);
 	put(row, STAT_UWEIGHT, weight);
 	put(row, STAT_ACT, !server->backup);

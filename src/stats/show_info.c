@@ -20,6 +20,7 @@ struct info {
 		INFO_JSON
 	} form;
 	unsigned position;
+	uint64_t bytes; /* to clients, of all frontends */
 };
 
 static void add_value(
@@ -96,7 +97,7 @@ static void add_traffic(struct info *info, const struct stats_core *core)
 	add_number(info, "MaxSessRate", "MMP", core->process.most_rate);
 	add_number(info, "Tasks", "MGP", limits_sessions(limits_process(subject->limits)));
 	add_number(info, "Run_queue", "MGP", 0);
-	add_number(info, "TotalBytesOut", "MCP", out);
+	info->bytes = out;
 }
 
 void run_show_info(struct cli *cli, const struct arguments *arguments)
@@ -118,6 +119,7 @@ void run_show_info(struct cli *cli, const struct arguments *arguments)
 	add_value(&info, "node", "CGS", "str", cli->core->node);
 	add_number(&info, "Stopping", "SGP", 0);
 	add_number(&info, "DroppedLogs", "MCP", cli->core->host.lost_lines(cli->core->host.arg));
+	add_number(&info, "TotalBytesOut", "MCP", info.bytes);
 	add_number(&info, "Start_time_sec", "MDP", (uint64_t)cli->core->started_at);
 	if (info.form == INFO_JSON)
 		evbuffer_add_printf(cli->out, "]\n");

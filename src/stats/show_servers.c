@@ -45,14 +45,20 @@ static bool has_backend(const struct config *config, const char *name)
 /* Bits of HAProxy's srv_admin_state (management guide, section 9.3, `show servers state`). */
 static unsigned admin_state(const struct limits *limits, const struct server *server)
 {
-	enum server_state state = limits_state(limits, server);
-	bool is_inherited = server->track != NULL && limits_state(limits, server->track) == state;
+	enum server_state own = limits_own_state(limits, server);
+	enum server_state other =
+		server->track == NULL ? SERVER_READY : limits_state(limits, server->track);
+	unsigned bits = 0;
 
-	if (state == SERVER_MAINT)
-		return is_inherited ? 0x02 : server->disabled ? 0x05 : 0x01;
-	if (state == SERVER_DRAIN)
-		return is_inherited ? 0x10 : 0x08;
-	return 0;
+	if (own == SERVER_MAINT)
+		bits |= server->disabled ? 0x05 : 0x01;
+	if (own == SERVER_DRAIN)
+		bits |= 0x08;
+	if (other == SERVER_MAINT)
+		bits |= 0x02;
+	if (other == SERVER_DRAIN)
+		bits |= 0x10;
+	return bits;
 }
 
 static unsigned check_result(const struct health_report *report)

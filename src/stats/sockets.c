@@ -149,6 +149,18 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		pause_all(clients->arg);
 }
 
+/* Those that came before the socket goes. */
+static void accept_rest(struct command_socket *old)
+{
+	for (int i = 0; i <= BACKLOG && old->fd != -1; i++) {
+		int client = accept4(old->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (client == -1)
+			return;
+		client_begin(old->clients, client, old->level);
+	}
+}
+
 /* --- putting them in place --- */
 
 static unsigned long inode_of(const char *path)
@@ -205,8 +217,10 @@ void sockets_replace(struct command_sockets *sockets, struct command_sockets *ne
 			made);
 		event_add(&made->event, NULL);
 	}
-	for (size_t i = 0; i < sockets->count; i++)
+	for (size_t i = 0; i < sockets->count; i++) {
+		accept_rest(&sockets->list[i]);
 		close_socket(&sockets->list[i]);
+	}
 	free(sockets->list);
 	*sockets = *next;
 	*next = (struct command_sockets){0};

@@ -18,7 +18,7 @@ enum tally_item {
 	TALLY_CONNECTIONS,       /* of clients, accepted; of a frontend */
 	TALLY_SESSIONS,          /* that began; of a server, attempts to connect to it */
 	TALLY_ATTEMPTS,          /* to connect to a server */
-	TALLY_CHOSEN,            /* how often a server was chosen for a client */
+	TALLY_CHOSEN,            /* how often `balance` chose it for a client that had not waited */
 	TALLY_IN,                /* bytes from clients to servers, of sessions that have ended */
 	TALLY_OUT,               /* the reverse */
 	TALLY_DENIED_CONNECTION, /* by a rule of `tcp-request connection` … */
