@@ -26,7 +26,7 @@ ARCHIVE  := $(BUILD)/libtproxy.a
 UNITS    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 # What unit tests share.
-RIGS     := $(BUILD)/tests/unit/rig.o $(BUILD)/tests/unit/snapshots.o
+RIGS     := $(patsubst %,$(BUILD)/tests/unit/%.o,rig snapshots edits_words edits_draw edits_text edits_model)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
 C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \

@@ -106,10 +106,11 @@ bool edit_piece(struct editing *editing, const struct edit_word *word, size_t fr
 	char *whole;
 
 	if (length == strlen(word->text) && memcmp(written, word->text, length) == 0) {
-		splice(editing, word->from + from, word->from + to, text_copy(text));
+		splice(editing, word->from + from, word->from + to,
+			*text == '\0' ? text_copy("") : edit_quoted(text));
 		return true;
 	}
-	if (memchr(written, '$', length) != NULL)
+	if (memchr(written, '$', length) != NULL && (from > 0 || to < strlen(word->text)))
 		return edit_refuse(editing,
 			"'%.*s' is written with a variable; change it in the text", (int)length,
 			written);
@@ -139,21 +140,21 @@ void edit_remove_words(
 
 /* --- lines --- */
 
+static bool has_feed(const struct outline *outline, const struct edit_line *line)
+{
+	return line->next > line->to && outline->text[line->next - 1] == '\n';
+}
+
 /* How lines end where this one is. */
 static char *ending_at(const struct outline *outline, size_t index)
 {
 	const struct edit_line *line = &outline->lines[index];
 
-	if (line->to == line->next && index > 0)
+	if (!has_feed(outline, line) && index > 0)
 		line = &outline->lines[index - 1];
-	if (line->to == line->next)
+	if (!has_feed(outline, line))
 		return text_copy("\n");
 	return text_format("%.*s", (int)(line->next - line->to), outline->text + line->to);
-}
-
-static bool has_ending(const struct edit_line *line)
-{
-	return line->next > line->to;
 }
 
 /* The blanks before the first line of the section with words; NULL: it has none. */
@@ -190,11 +191,13 @@ void edit_add_line(struct editing *editing, const struct edit_section *section, 
 	char *indent = indentation(outline, (size_t)(section - outline->sections));
 	char *ending = ending_at(outline, after), *text;
 
-	if (has_ending(line))
+	if (has_feed(outline, line)) {
 		text = text_format("%s%s%s", indent, words, ending);
-	else
+		splice(editing, line->next, line->next, text);
+	} else {
 		text = text_format("%s%s%s", ending, indent, words);
-	splice(editing, line->next, line->next, text);
+		splice(editing, line->to, line->to, text);
+	}
 	free(indent);
 	free(ending);
 }
@@ -268,7 +271,8 @@ void edit_add_section(struct editing *editing, const char *head, char *const *li
 	const struct edit_line *last = count == 0 ? NULL : &outline->lines[count - 1];
 	char *indent = indentation(outline, outline->section_count);
 	char *ending = count == 0 ? text_copy("\n") : ending_at(outline, count - 1);
-	bool closed = last == NULL || has_ending(last);
+	bool closed = last == NULL || has_feed(outline, last);
+	size_t place = closed ? outline->length : last->to;
 	struct text_stream stream;
 
 	text_begin(&stream);
@@ -281,7 +285,7 @@ void edit_add_section(struct editing *editing, const char *head, char *const *li
 		fprintf(stream.out, "%s%s%s", ending, indent, *lines);
 	if (closed)
 		fputs(ending, stream.out);
-	splice(editing, outline->length, outline->length, text_end(&stream));
+	splice(editing, place, place, text_end(&stream));
 	free(indent);
 	free(ending);
 }
@@ -305,6 +309,25 @@ size_t edit_port_place(const char *written)
 	while (at > 0 && written[at] != ':' && written[at] != ']')
 		at--;
 	return written[at] == ':' ? at : end;
+}
+
+bool edit_address_word(struct editing *editing, const struct edit_word *word, size_t offset,
+	const char *written, const char *text, const json_t *members)
+{
+	size_t from = 0, to = strlen(written), length = strlen(text);
+	char *part;
+	bool done;
+
+	if (strcmp(written, text) == 0)
+		return true;
+	if (json_object_get(members, "address") == NULL)
+		from = edit_port_place(written);
+	else if (json_object_get(members, "port") == NULL)
+		to = edit_port_place(written);
+	part = text_format("%.*s", (int)(length - from - (strlen(written) - to)), text + from);
+	done = edit_piece(editing, word, offset + from, offset + to, part);
+	free(part);
+	return done;
 }
 
 /* --- the result --- */

@@ -89,6 +89,13 @@ void edit_add_section(struct editing *editing, const char *head, char *const *li
 /* ADDRESS:PORT for a line, to be freed; PORT NULL: the address alone. An IPv6 address gets its brackets. */
 char *edit_address(const char *address, const char *port);
 
+/*
+ * Makes ADDRESS:PORT, which stands from byte OFFSET on in what the word means and is WRITTEN, into TEXT. The part that
+ * MEMBERS, an object with "address" or "port" or both, does not have stays as it is written. False: refused.
+ */
+bool edit_address_word(struct editing *editing, const struct edit_word *word, size_t offset,
+	const char *written, const char *text, const json_t *members);
+
 /* Where the port begins in ADDRESS:PORT: at the last colon behind any bracket, or at the end of the text. */
 size_t edit_port_place(const char *written);
 

@@ -80,16 +80,25 @@ static json_t *addresses_of(const char *list)
 	return addresses;
 }
 
-/* Replaces the place's bytes FROM to TO by TEXT, in the text and in the expected model. */
-static bool change_list(struct editing *editing, const struct place *place, size_t from, size_t to,
+/* The bytes FROM to TO of the place's list become TEXT in the expected model. */
+static void expect_list(struct editing *editing, const struct place *place, size_t from, size_t to,
 	const char *text)
 {
-	const struct edit_word *word = &place->line->words[1];
-	char *list = text_format("%.*s%s%s", (int)from, word->text, text, word->text + to);
+	const char *old = place->line->words[1].text;
+	char *list = text_format("%.*s%s%s", (int)from, old, text, old + to);
 
 	expect(expected_bind(editing, place), "addresses", addresses_of(list));
 	free(list);
-	return edit_piece(editing, word, from, to, text);
+}
+
+/* Takes one of several addresses away, with the comma that is then too many. */
+static bool remove_item(struct editing *editing, const struct place *place)
+{
+	size_t from = place->from > 0 ? place->from - 1 : 0;
+	size_t to = place->from > 0 ? place->to : place->to + 1;
+
+	expect_list(editing, place, from, to, "");
+	return edit_piece(editing, &place->line->words[1], from, to, "");
 }
 
 /* The port that a change gives, as text, to be freed; NULL: none. */
@@ -132,9 +141,11 @@ bool change_set_bind(struct editing *editing)
 	written = text_format(
 		"%.*s", (int)(place.to - place.from), place.line->words[1].text + place.from);
 	item = bind_item(editing, editing->change, written);
-	if (item != NULL)
-		done = strcmp(item, written) == 0 ||
-		       change_list(editing, &place, place.from, place.to, item);
+	if (item != NULL) {
+		expect_list(editing, &place, place.from, place.to, item);
+		done = edit_address_word(
+			editing, &place.line->words[1], place.from, written, item, editing->change);
+	}
 	free(written);
 	free(item);
 	return done;
@@ -146,10 +157,8 @@ bool change_remove_bind(struct editing *editing)
 
 	if (!find_place(editing, &place))
 		return false;
-	if (place.count > 1 && place.from > 0)
-		return change_list(editing, &place, place.from - 1, place.to, "");
 	if (place.count > 1)
-		return change_list(editing, &place, place.from, place.to + 1, "");
+		return remove_item(editing, &place);
 	edit_remove_line(editing, place.line);
 	json_array_remove(
 		json_object_get(edit_expected(editing, place.section), "binds"), place.line_index);

@@ -157,10 +157,12 @@ static void expect_address(json_t *server, const char *written)
 		expect(server, "address", model_address(&address.addr));
 		expect(server, "host", json_null());
 		expect(server, "unresolved", json_false());
+		expect(server, "resolvers", json_null()); /* an address needs none */
 	} else {
 		expect(server, "address", expect_any());
 		expect(server, "host", json_string(address.name));
 		expect(server, "unresolved", expect_any());
+		expect(server, "resolvers", expect_any());
 	}
 }
 
@@ -190,10 +192,9 @@ static bool set_address(struct editing *editing, const struct server_place *serv
 	size_t at = outline_server_parameters(server->line) - 1;
 	const struct edit_word *word = &server->line->words[at];
 	char *text = server_address_text(editing->change, word->text);
-	bool done = true;
+	bool done;
 
-	if (strcmp(text, word->text) != 0)
-		done = edit_piece(editing, word, 0, strlen(word->text), text);
+	done = edit_address_word(editing, word, 0, word->text, text, editing->change);
 	for (size_t i = 0; i < json_array_size(servers); i++) {
 		json_t *each = json_array_get(servers, i);
 
