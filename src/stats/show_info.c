@@ -121,6 +121,9 @@ void run_show_info(struct cli *cli, const struct arguments *arguments)
 	add_number(&info, "DroppedLogs", "MCP", cli->core->host.lost_lines(cli->core->host.arg));
 	add_number(&info, "TotalBytesOut", "MCP", info.bytes);
 	add_number(&info, "Start_time_sec", "MDP", (uint64_t)cli->core->started_at);
+	/* HAProxy's master has these in `show proc` */
+	add_number(&info, "Reloads", "MCP", cli->core->reloads);
+	add_number(&info, "FailedReloads", "MCP", cli->core->failed_reloads);
 	if (info.form == INFO_JSON)
 		evbuffer_add_printf(cli->out, "]\n");
 }
