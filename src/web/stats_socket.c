@@ -59,24 +59,13 @@ char *stats_socket_ask(const char *path, const char *command)
 	return text_end(&answer);
 }
 
-/* The number behind "NAME: " at the beginning of a line. */
-static bool find_number(const char *text, const char *name, unsigned *number)
-{
-	char *start = text_format("\n%s: ", name);
-	const char *found = strstr(text, start);
-	bool there = found != NULL && sscanf(found + strlen(start), "%u", number) == 1;
-
-	free(start);
-	return there;
-}
-
 bool stats_socket_reloads(const char *path, struct stats_reloads *reloads)
 {
-	char *info = stats_socket_ask(path, "show info");
-	bool known = info != NULL && find_number(info, "Reloads", &reloads->done) &&
-		     find_number(info, "FailedReloads", &reloads->failed) &&
-		     find_number(info, "Pid", &reloads->process);
+	char *text = stats_socket_ask(path, "show proc");
+	const char *line = text != NULL ? strchr(text, '\n') : NULL;
+	bool known = line != NULL && sscanf(line, "%u master %u [failed: %u]", &reloads->process,
+					     &reloads->done, &reloads->failed) == 3;
 
-	free(info);
+	free(text);
 	return known;
 }
