@@ -1,7 +1,7 @@
 // LB Admin: listeners and farms as forms. Each change is one operation on the text, and its difference is shown before it is
 // taken; the server changes the words that are meant and nothing else.
 
-import { attempt, badge, dialog, empty, find, inParts, make } from "./common.js";
+import { attempt, badge, dialog, empty, find, inParts, make, table } from "./common.js";
 import * as saving from "./saving.js";
 
 const SOURCES = {
@@ -268,12 +268,10 @@ function drawServers(farm) {
     const edit = make("button", { type: "button", className: "small", "aria-label": `Change ${server.name}`, onclick: () => attempt(() => askServer(farm, server), edit) }, "Change …");
     const remove = remover("Remove …", { op: "remove-server", farm: farm.name, server: server.name });
     remove.setAttribute("aria-label", `Remove ${server.name} …`);
-    return make("tr", {}, make("th", { scope: "row" }, server.name), make("td", {}, make("code", {}, server.address + (server.port ? `:${server.port}` : ""))),
-      make("td", { className: "number" }, server.weight), make("td", {}, server.check ? badge("checked", "good") : null, server.backup ? badge("backup", "blue") : null, server.disabled ? badge("disabled", "warn") : null, server.source !== farm.source ? badge(server.source, "blue") : null),
-      make("td", { className: "actions" }, edit, renamer("server", farm.name, server.name), remove));
+    const words = [server.check && badge("checked", "good"), server.backup && badge("backup", "blue"), server.disabled && badge("disabled", "warn"), server.source !== farm.source && badge(server.source, "blue")];
+    return [server.name, make("code", {}, server.address + (server.port ? `:${server.port}` : "")), server.weight, words, make("div", { className: "actions" }, edit, renamer("server", farm.name, server.name), remove)];
   });
-  return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Servers of ${farm.name}` },
-    make("table", {}, make("thead", {}, make("tr", {}, ["name", "address", "weight", "", ""].map((head, index) => (head ? make("th", { scope: "col", className: index === 2 ? "number" : "" }, head) : make("td"))))), make("tbody", {}, rows)));
+  return table(`Servers of ${farm.name}`, ["name", "address", "#weight", "", ""], rows);
 }
 
 /** A dialog for a new server, or for one that is there: then only what differs is changed. */

@@ -149,3 +149,20 @@ export async function inParts(list, draw, token = {}) {
     await new Promise((go) => setTimeout(go));
   }
 }
+
+/**
+ * A table in a box that scrolls, or on a telephone a card for each row. HEADS are words, "" for a column without a head; numbers
+ * stand behind "#". Each of ROWS is a list of cells: a text, an element, or a list of them. The first one names the row.
+ */
+export function table(label, heads, rows, caption = "") {
+  const plain = heads.map((head) => head.replace("#", ""));
+  const kind = (index) => (heads[index].startsWith("#") ? "number" : "");
+  const head = make("tr", {}, plain.map((each, index) => (each ? make("th", { scope: "col", className: kind(index) }, each) : make("td"))));
+  const body = rows.map((cells) =>
+    make("tr", {}, cells.map((cell, index) => make(index ? "td" : "th", { scope: index ? null : "row", className: kind(index), dataset: { label: plain[index] } }, cell))));
+  return make("div", { className: "scroll stack", tabIndex: 0, role: "region", "aria-label": label },
+    make("table", {}, caption ? make("caption", {}, caption) : null, make("thead", {}, head), make("tbody", {}, body)));
+}
+
+/** A text of our own programs, in which `…` is code. */
+export const rich = (text) => text.split(/`([^`]+)`/).map((part, index) => (index % 2 ? make("code", {}, part) : part));

@@ -1,6 +1,6 @@
 // The host: what `tproxyctl check` finds, what `plan` would do, and what `prove` tried.
 
-import { attempt, badge, command, dialog, empty, find, get, make, notice, post } from "./common.js";
+import { attempt, badge, command, dialog, empty, find, get, make, notice, post, rich, table } from "./common.js";
 
 const STATES = ["harmful", "missing", "unknown", "advice", "ok"];
 const TITLES = {
@@ -90,9 +90,9 @@ function drawItem(item) {
   const findings = item.findings.filter((each) => each.state === item.state);
   const commands = new Map(findings.flatMap((each) => each.commands).map((each) => [each.on + each.run, each]));
   return make("article", { className: "card finding", dataset: { item: item.id } },
-    make("h3", {}, item.what, " ", make("code", {}, item.id)),
-    make("p", { className: "why" }, item.why),
-    make("ul", {}, findings.map((each) => make("li", {}, each.subject ? make("b", {}, `${each.subject}: `) : null, each.read))),
+    make("h3", {}, rich(item.what), " ", make("code", {}, item.id)),
+    make("p", { className: "why" }, rich(item.why)),
+    make("ul", {}, findings.map((each) => make("li", {}, each.subject ? make("b", {}, `${each.subject}: `) : null, rich(each.read)))),
     [...commands.values()].map((each) => drawCommand(each)),
   );
 }
@@ -103,7 +103,6 @@ function drawCommand(each) {
   return make("div", {},
     here ? null : make("p", { className: "where" }, `On ${each.on}:`),
     command(each.run, run),
-    here && !session.allow_apply ? null : null,
   );
 }
 
@@ -177,32 +176,21 @@ async function drawProof(button) {
   else parts.prove.replaceChildren(drawProfiles(answer.output), drawConnections(answer.output), drawCapabilities(answer.output));
 }
 
-const works = (state) => make("td", { className: `state ${state === "works" ? "good" : "bad"}` }, `${state === "works" ? "✓" : "✗"} ${state}`);
-
-function table(caption, heads, rows) {
-  return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, rows)),
-  );
-}
+const works = (state) => make("span", { className: state === "works" ? "good state" : "bad state" }, `${state === "works" ? "✓" : "✗"} ${state}`);
 
 function drawProfiles(proof) {
-  const rows = Object.entries(proof.profiles).map(([name, profile]) =>
-    make("tr", {}, make("th", { scope: "row" }, name), works(profile.provable ? "works" : "fails"),
-      make("td", {}, profile.by.map((each) => `${each.recipe} (${each.firewall_tool})`).join(", ") || profile.options.join(", "))),
-  );
-  return table(`Profiles on kernel ${proof.kernel}`, ["profile", "state", "by"], rows);
+  const rows = Object.entries(proof.profiles).map(([name, profile]) => [
+    name, works(profile.provable ? "works" : "fails"), profile.by.map((each) => `${each.recipe} (${each.firewall_tool})`).join(", ") || profile.options.join(", "),
+  ]);
+  return table("Profiles", ["profile", "state", "by"], rows, `Profiles on kernel ${proof.kernel}`);
 }
 
 function drawConnections(proof) {
-  const rows = proof.connections.map((each) =>
-    make("tr", {}, make("th", { scope: "row" }, each.recipe), make("td", {}, each.firewall_tool), make("td", {}, `${each.protocol.toUpperCase()}, IPv${each.family}`), works(each.state), make("td", {}, each.detail)),
-  );
-  return table("Whole connections", ["recipe", "firewall tool", "protocol", "state", "what was seen"], rows);
+  const rows = proof.connections.map((each) => [each.recipe, each.firewall_tool, `${each.protocol.toUpperCase()}, IPv${each.family}`, works(each.state), each.detail]);
+  return table("Whole connections", ["recipe", "firewall tool", "protocol", "state", "what was seen"], rows, "Whole connections");
 }
 
 function drawCapabilities(proof) {
-  const rows = proof.capabilities.map((each) =>
-    make("tr", {}, make("th", { scope: "row" }, each.what), make("td", {}, each.family ? `IPv${each.family}` : ""), works(each.state), make("td", {}, each.detail)),
-  );
-  return table("Capabilities", ["what", "family", "state", "detail"], rows);
+  const rows = proof.capabilities.map((each) => [each.what, each.family ? `IPv${each.family}` : "", works(each.state), each.detail]);
+  return table("Capabilities", ["what", "family", "state", "detail"], rows, "Capabilities");
 }

@@ -3,7 +3,7 @@
 // The server keeps the last ten minutes; this page asks for it every two seconds while it is seen. Transparent settings come
 // from the text of the file, which is described beside it.
 
-import { attempt, badge, bytes, empty, find, get, make, number } from "./common.js";
+import { attempt, badge, bytes, empty, find, get, make, number, table } from "./common.js";
 import { plot } from "./plots.js";
 import * as saving from "./saving.js";
 
@@ -193,10 +193,10 @@ function reason(row) {
 }
 
 function drawServers(name, rows) {
-  return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Servers of ${name}` },
-    make("table", {}, make("thead", {}, make("tr", {}, ["server", "state", "why", "now", "in all", "in", "out"].map((head, index) => make("th", { scope: "col", className: index > 2 ? "number" : "" }, head)))),
-      make("tbody", {}, rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.svname, row.addr ? make("div", { className: "dim" }, row.addr) : null), make("td", {}, badge(row.status, stateKind(row.status))), make("td", {}, reason(row)),
-        [number(row.scur), number(row.stot), bytes(Number(row.bin)), bytes(Number(row.bout))].map((value) => make("td", { className: "number" }, value)))))));
+  return table(`Servers of ${name}`, ["server", "state", "why", "#now", "#in all", "#in", "#out"], rows.map((row) => [
+    [row.svname, row.addr ? make("div", { className: "dim" }, row.addr) : null], badge(row.status, stateKind(row.status)), reason(row),
+    number(row.scur), number(row.stot), bytes(Number(row.bin)), bytes(Number(row.bout)),
+  ]));
 }
 
 async function drawSessions() {
@@ -204,9 +204,9 @@ async function drawSessions() {
   const lines = sess.split("\n").filter((line) => line.startsWith("0x") && !line.includes("proto=unix"));
   const rows = lines.slice(0, 500).map((line) => {
     const value = (key) => line.match(new RegExp(`\\b${key}=(\\S*)`))?.[1] ?? "";
-    return make("tr", {}, make("td", {}, value("src")), make("td", {}, value("fe")), make("td", {}, [value("be"), value("srv")].filter(Boolean).join("/")), make("td", {}, value("age")), make("td", {}, make("details", {}, make("summary", {}, "all"), make("pre", { tabIndex: 0, "aria-label": "session" }, line))));
+    const all = make("details", {}, make("summary", {}, "all"), make("pre", { tabIndex: 0, "aria-label": "session" }, line));
+    return [value("src"), value("fe"), [value("be"), value("srv")].filter(Boolean).join("/"), value("age"), all];
   });
-  parts.sessions.replaceChildren(rows.length ? make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Sessions" },
-    make("table", {}, make("caption", {}, lines.length > 500 ? `500 of ${lines.length} sessions` : `${lines.length} session${lines.length > 1 ? "s" : ""}`), make("thead", {}, make("tr", {}, ["client", "listener", "server", "age", ""].map((head) => (head ? make("th", { scope: "col" }, head) : make("td"))))), make("tbody", {}, rows)))
-    : empty("There is no session."));
+  const caption = lines.length > 500 ? `500 of ${lines.length} sessions` : plural(lines.length, "session");
+  parts.sessions.replaceChildren(rows.length ? table("Sessions", ["client", "listener", "server", "age", ""], rows, caption) : empty("There is no session."));
 }

@@ -3,7 +3,7 @@
 // There is one text, so a form and the editor never disagree. `saved` is what the file had, and `base` names that version:
 // a save that starts from another one is refused by the server, and its difference is shown here.
 
-import { attempt, dialog, empty, find, get, make, notice, post, Refused } from "./common.js";
+import { attempt, dialog, empty, find, get, make, notice, post, Refused, table } from "./common.js";
 
 const TYPING = 700; // milliseconds in which typing is one step of undo
 
@@ -13,11 +13,12 @@ let past = [];
 let future = [];
 let typed = 0;
 let session = null;
+let leaving = false;
 
 export function begin(made) {
   session = made;
   if (draft.loaded) return;
-  window.addEventListener("beforeunload", (event) => isChanged() && event.preventDefault());
+  window.addEventListener("beforeunload", (event) => isChanged() && !leaving && event.preventDefault());
   window.addEventListener("focus", () => draft.loaded && look());
   load();
 }
@@ -124,6 +125,12 @@ async function discard() {
   if (answer === "drop") take(draft.saved);
 }
 
+/** Before logging out: whether the changes may be lost. */
+export async function leave() {
+  leaving = !isChanged() || (await dialog("Log out without saving?", make("p", {}, "The changes of the text are lost then."), [["", "Stay"], ["go", "Log out", "danger"]])) === "go";
+  return leaving;
+}
+
 async function saveWithDifference() {
   const { rows } = await post("/api/config/difference", { from: draft.saved, to: draft.text });
   const after = session.reloads ? "The file is saved, and the proxy reads it. If it does not take it, the file is taken back." : "The file is saved. No proxy is asked to read it: start this page with --reload or --pidfile for that.";
@@ -200,11 +207,12 @@ export async function showVersions() {
   let chosen = null;
   const choice = (name, index) => make("input", { type: "radio", name, value: versions[index].id, "aria-label": `${name === "from" ? "from" : "to"} ${when(versions[index])}`, required: true });
   const rows = versions.map((each, index) => {
-    const cells = [choice("from", index), choice("to", index)];
-    cells[0].checked = index === Math.min(1, versions.length - 1);
-    cells[1].checked = index === 0;
-    return make("tr", {}, cells.map((cell) => make("td", {}, cell)), make("td", {}, when(each), " ", each.current ? make("span", { className: "badge good" }, "in the file") : null),
-      make("td", {}, each.who), make("td", { className: "number" }, each.bytes), make("td", {}, make("button", { type: "button", className: "small", onclick: (event) => attempt(() => bring(each), event.target) }, "Edit this one")));
+    const from = choice("from", index);
+    const to = choice("to", index);
+    from.checked = index === Math.min(1, versions.length - 1);
+    to.checked = index === 0;
+    const edit = make("button", { type: "button", className: "small", onclick: (event) => attempt(() => bring(each), event.target) }, "Edit this one");
+    return [[when(each), " ", each.current ? make("span", { className: "badge good" }, "in the file") : null], from, to, each.who, each.bytes, edit];
   });
   const compare = async () => {
     const id = (name) => box.querySelector(`input[name=${name}]:checked`).value;
@@ -215,8 +223,7 @@ export async function showVersions() {
     chosen = (await get(`/api/versions/text?id=${version.id}`)).text;
     box.closest("dialog").close();
   };
-  const box = make("div", {}, make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Versions" },
-    make("table", {}, make("thead", {}, make("tr", {}, ["from", "to", "saved", "by", "bytes", ""].map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, rows))), out);
+  const box = make("div", {}, table("Versions", ["saved", "from", "to", "by", "#bytes", ""], rows), out);
   box.addEventListener("change", () => attempt(compare));
   attempt(compare);
   await dialog("Versions", box, [["", "Close"]], { wide: true });

@@ -299,7 +299,8 @@ def test_axe_finds_nothing(rich, width, scheme):
     rich.browser.press("Escape")
     rich.gone("dialog")
     rich.click("#logout")
-    rich.wait_for("#login h2")
+    rich.wait_for("#login:not([hidden]) h2")
+    rich.browser.value(AXE.read_text(encoding="utf-8"))  # it is another page now
     faults["logging in"] = rich.browser.value(FAULTS)
     assert not {name: each for name, each in faults.items() if each}
 
@@ -428,6 +429,39 @@ def test_a_version_is_compared_and_taken_back(open_page, folder):
     assert content(folder) == PLAIN
 
 
+def test_logging_out_leaves_nothing_on_the_page(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    page.click(".editor")
+    page.browser.type("# more\n")
+    page.wait_for("#draft", "Unsaved")
+    page.click("#logout")
+    page.wait_for("dialog h2", "Log out without saving?")
+    page.click("dialog button[value=go]")
+    page.wait_for("#login:not([hidden]) h2", "Log in")
+    assert "frontend" not in page.browser.value("document.documentElement.innerHTML")
+    assert page.served.ask("GET", "/api/session").status == 401
+
+
+def test_a_session_that_ended_keeps_the_text_that_was_typed(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.click(".editor")
+    page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+    page.browser.type("# typed\n")
+    page.wait_for("#draft", "Unsaved")
+    page.browser.call("Network.clearBrowserCookies")
+    page.click("#save")
+    page.wait_for("#login", "The session has ended")
+    page.click("#secret")
+    page.browser.type(page.served.token)
+    press(page, "Enter")
+    page.wait_for(".line", "# typed")
+    page.save()
+    assert content(folder) == "# typed\n" + PLAIN
+
+
 def test_undo_and_redo_go_through_both_tabs(open_page):
     page = open_page(text=PLAIN)
     page.click("#tab-admin")
@@ -486,7 +520,7 @@ def test_what_the_kernel_can_do_is_tried_at_a_click(open_page):
     page.browser.value("[...document.querySelectorAll('#host .bar button')].at(-1).id = 'try'")
     page.click("#try")
     page.wait_for("caption", "Whole connections")
-    page.wait_for("td.state", "works")
+    page.wait_for("td .state", "works")
 
 
 def test_names_of_others_stay_text(open_page):
@@ -512,6 +546,28 @@ def test_a_large_configuration_can_be_worked_with(open_page):
     page.click(".editor")
     page.browser.type("\nfrobnicate\n")
     page.wait_for(".line.error", "frobnicate")
+
+
+# Where a letter of the layer is drawn, and where the textarea has it: [left, top, height of a line] of each
+LETTERS = """(() => {
+  const area = document.getElementById("editor-text"), style = getComputedStyle(area), box = area.getBoundingClientRect();
+  const range = document.createRange(), line = document.querySelector(".line"), words = document.createTreeWalker(line, NodeFilter.SHOW_TEXT).nextNode();
+  range.setStart(words, 0);
+  range.setEnd(words, 1);
+  const seen = range.getBoundingClientRect(), lines = document.querySelectorAll(".line");
+  const there = [box.left + parseFloat(style.paddingLeft), box.top + parseFloat(style.paddingTop), parseFloat(style.lineHeight)];
+  return [[seen.left, lines[0].getBoundingClientRect().top, lines[1].offsetTop - lines[0].offsetTop], there, style.font === getComputedStyle(line).font];
+})()"""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_layer_and_the_text_lie_over_each_other(open_page, width):
+    page = open_page(text=PLAIN)
+    page.browser.size(width, 800)
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    seen, there, same_font = page.browser.value(LETTERS)
+    assert same_font and all(abs(a - b) < 1 for a, b in zip(seen, there)), (seen, there)
 
 
 # The proxy's counters
