@@ -593,7 +593,7 @@ def test_live_shows_what_the_proxy_counts(inline, open_page, folder, program):
             page.wait_for("#live", "tproxyd" if program == TPROXYD else "HAProxy")
             waiting.until(lambda: page.browser.value("document.querySelectorAll('.tile .curve').length") == 3, "plots are drawn")
             page.click("#show-sessions")
-            page.wait_for("#live td", "127.0.0.1:")
+            page.wait_for("#live tbody th", "127.0.0.1:")
             for client, there in pairs:
                 client.close()
                 there.finish()
