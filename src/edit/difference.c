@@ -67,7 +67,7 @@ static void *allocate(size_t count, size_t size)
 static struct lines split(const char *text, size_t length)
 {
 	const char *end = text + length, *feed;
-	struct lines lines = {NULL, 0};
+	struct lines lines = {allocate(1, sizeof(*lines.list)), 0};
 
 	for (; text < end; text += lines.list[lines.count - 1].length) {
 		feed = memchr(text, '\n', (size_t)(end - text));

@@ -323,15 +323,13 @@ static char *print(const struct config *config)
 struct config *edits_parse(const char *text)
 {
 	struct diag *diag = diag_new();
-	size_t length = strlen(text);
-	char *copy = calloc(1, length + 2);
+	char *copy = malloc(strlen(text) + 2);
 	struct config *config;
 
-	assert_true(diag != NULL && copy != NULL);
-	memcpy(copy, text, length);
-	if (length > 0 && text[length - 1] != '\n')
-		copy[length++] = '\n';
-	config = config_parse_text("test", copy, length, diag);
+	assert_non_null(diag);
+	assert_non_null(copy);
+	stpcpy(stpcpy(copy, text), *text != '\0' && text[strlen(text) - 1] != '\n' ? "\n" : "");
+	config = config_parse_text("test", copy, strlen(copy), diag);
 	free(copy);
 	diag_free(diag);
 	return config;

@@ -188,7 +188,8 @@ static void run_folder(const char *folder, unsigned edits)
 
 static void random_edits_change_the_words_meant_and_nothing_else(void **state)
 {
-	unsigned edits = getenv("EDITS") == NULL ? 180 : (unsigned)atoi(getenv("EDITS"));
+	const char *wanted = getenv("EDITS");
+	unsigned edits = wanted == NULL ? 180 : (unsigned)atoi(wanted);
 	unsigned good = 0, bad = 0;
 
 	(void)state;
