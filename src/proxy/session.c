@@ -75,6 +75,8 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 
 	if (side->fd == -1)
 		return;
+	if (config_logs_sockets(session->frontend))
+		socket_local_address(side->fd, &side->local);
 	event_del(&session->hangup);
 	event_del(&side->read);
 	event_del(&side->write);

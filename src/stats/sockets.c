@@ -99,7 +99,8 @@ int sockets_prepare(struct command_sockets *next, struct command_sockets *before
 	const struct global *global, struct socket_failure *failure)
 {
 	*next = (struct command_sockets){0};
-	*failure = (struct socket_failure){.doing = "open it", .error = ENOMEM};
+	*failure = (struct socket_failure){
+		.socket = global->stats_sockets, .doing = "open it", .error = ENOMEM};
 	next->list = calloc(global->stats_socket_count + 1, sizeof(*next->list));
 	if (next->list == NULL)
 		return -1;
