@@ -613,3 +613,38 @@ def connected(namespace):
 def test_a_proxy_that_is_gone_is_reported(open_page, folder):
     page = open_page("--stats-socket", str(folder / "nothing"), text=PLAIN)
     page.wait_for("#live", "No such file or directory")
+
+
+# Files
+
+
+def choose_file(page, path):
+    document = page.browser.call("DOM.getDocument")["root"]["nodeId"]
+    field = page.browser.call("DOM.querySelector", nodeId=document, selector="#upload-file")["nodeId"]
+    page.browser.call("DOM.setFileInputFiles", files=[str(path)], nodeId=field)
+
+
+def test_a_file_is_uploaded_into_the_editor_and_saved_from_there(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    (folder / "other.cfg").write_text("# uploaded\n" + PLAIN, encoding="utf-8")
+    choose_file(page, folder / "other.cfg")
+    page.wait_for(".line", "# uploaded")
+    assert content(folder) == PLAIN
+    page.save()
+    assert content(folder) == "# uploaded\n" + PLAIN
+    (folder / "picture").write_bytes(b"\x89PNG\xff")
+    choose_file(page, folder / "picture")
+    page.wait_for(".notice", "is no text in UTF-8")
+    assert not page.text("#draft")
+
+
+def test_the_text_of_the_editor_is_downloaded(open_page, folder):
+    page = open_page(text=PLAIN)
+    folder.chmod(0o777)
+    page.browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder / "got"))
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    page.click("#download")
+    waiting.until(lambda: (folder / "got" / "proxy.cfg").exists(), "the file is there")
+    assert (folder / "got" / "proxy.cfg").read_text(encoding="utf-8") == PLAIN
