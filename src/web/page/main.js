@@ -77,11 +77,13 @@ async function start() {
     event.preventDefault();
     login(find("secret").value);
   });
-  find("logout").addEventListener("click", () => attempt(async () => {
-    if (!(await saving.leave())) return;
-    await post("/api/logout");
-    location.replace("/"); // with nothing left of what was shown
-  }));
+  find("logout").addEventListener("click", () =>
+    attempt(async () => {
+      if (!(await saving.leave())) return;
+      await post("/api/logout");
+      location.replace("/"); // with nothing left of what was shown
+    }),
+  );
   const token = location.hash.match(/^#token=([0-9a-f]+)$/);
   if (token) {
     history.replaceState(null, "", "/"); // out of the history
