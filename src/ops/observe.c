@@ -109,6 +109,11 @@ void observing_report(struct observing *observing)
 	stats_go_on(&observing->stats);
 }
 
+void observing_count_reload(struct observing *observing, bool well)
+{
+	stats_count_reload(&observing->stats, well);
+}
+
 bool observing_is_asking(const struct observing *observing)
 {
 	return stats_is_asking(&observing->stats);

@@ -99,6 +99,14 @@ void stats_go_on(struct stats *stats)
 		clients_go_on(&stats->clients);
 }
 
+void stats_count_reload(struct stats *stats, bool well)
+{
+	if (well)
+		stats->core.reloads++;
+	else
+		stats->core.failed_reloads++;
+}
+
 bool stats_is_asking(const struct stats *stats)
 {
 	return stats->core.asking > 0;

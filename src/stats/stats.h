@@ -35,6 +35,9 @@ void stats_look(struct stats *stats);
 /* Workers may have answered. */
 void stats_go_on(struct stats *stats);
 
+/* A reload has ended: its configuration is in force (WELL), or not used. */
+void stats_count_reload(struct stats *stats, bool well);
+
 /* Whether a worker has a question: what it says is of configurations that must stay. */
 bool stats_is_asking(const struct stats *stats);
 

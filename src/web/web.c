@@ -11,6 +11,7 @@
 #include "tproxy/exit_status.h"
 #include "tproxy/text.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -160,8 +161,10 @@ static void become(const struct passwd *user)
 	static const struct rlimit files = {4 * CONNECTIONS_MAX, 4 * CONNECTIONS_MAX},
 				   none = {0, 0};
 
+	capng_clear(CAPNG_SELECT_ALL); /* a service may have some without being root */
 	if ((user != NULL && (setgroups(0, NULL) == -1 || setgid(user->pw_gid) == -1 ||
 				     setuid(user->pw_uid) == -1 || setuid(0) == 0)) ||
+		capng_apply(CAPNG_SELECT_ALL) != 0 ||
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || chdir("/") == -1) {
 		perror("tproxyctl: web: cannot become an ordinary user");
 		_exit(STATUS_PROBLEM);
