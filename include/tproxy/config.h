@@ -298,6 +298,7 @@ struct proxy {
 	size_t target_count;
 	struct value_format unique_id;  /* `unique-id-format` */
 	struct value_format log_format; /* `log-format`; empty: none */
+	unsigned backlog;               /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
 	unsigned client_flows; /* MODE_UDP: flows of one client at the same time; 0: no limit */
