@@ -55,6 +55,8 @@ static void expect_reason(enum operation operation, const char *problem, const c
 		{ONE(SET_MODE), "datagrams have no end"},
 		{ONE(SET_MODE), "has no word for UDP"},
 		{ONE(SET_MODE), "are for datagrams"},
+		{ONE(SET_MODE), "'follow-port' is for datagrams"},
+		{FAMILIES, "'follow-port' needs a port of its own"},
 		{ONE(SET_DEFAULT_BACKEND), "cannot be taken back here"},
 		{ONE(SET_DEFAULT_BACKEND) | ONE(REMOVE_SECTION), "is no backend or listen section"},
 		{ONE(SET_BALANCE), "leaves no servers to choose from"},
