@@ -318,6 +318,7 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	short connecting = name == SERVER ? EV_READ : 0;
 
 	side->fd = fd;
+	side->local = (struct addr){0};
 	side->activity = session_now();
 	event_assign(
 		&side->read, session->set->loop->base, fd, EV_READ | EV_PERSIST, readable, session);

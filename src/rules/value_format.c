@@ -26,22 +26,24 @@ enum piece_kind {
 	PIECE_BACKEND_SOURCE_PORT,
 	PIECE_SERVER,
 	PIECE_SERVER_PORT,
+	PIECE_DATE,
+	PIECE_UTC_DATE,
+	PIECE_LOCAL_DATE,
+	PIECE_MILLISECONDS,
+	PIECE_STATE,
+	PIECE_STATE_WITH_COOKIE,
+	/* names of the log, in the order of name_of() */
 	PIECE_FRONTEND_NAME,
 	PIECE_BACKEND_NAME,
 	PIECE_SERVER_NAME,
 	PIECE_HOST,
 	PIECE_ID,
-	PIECE_DATE,
-	PIECE_UTC_DATE,
-	PIECE_LOCAL_DATE,
-	PIECE_MILLISECONDS,
+	/* its numbers, in the order of put_count_of() */
 	PIECE_QUEUE_TIME,
 	PIECE_CONNECT_TIME,
 	PIECE_TOTAL_TIME,
 	PIECE_TO_CLIENT,
 	PIECE_TO_SERVER,
-	PIECE_STATE,
-	PIECE_STATE_WITH_COOKIE,
 	PIECE_PROCESS_SESSIONS,
 	PIECE_FRONTEND_SESSIONS,
 	PIECE_BACKEND_SESSIONS,
@@ -360,112 +362,74 @@ static void put_milliseconds(
 	put_bytes(output, text, (size_t)length);
 }
 
-/* What only the log has. */
-static void put_of_log(
-	struct output *output, const struct format_piece *piece, const struct log_values *log)
+/* NULL: the piece is no address and no port. */
+static const struct addr *address_of(enum piece_kind kind, const struct format_values *values)
 {
-	switch (piece->kind) {
+	switch (kind) {
+	case PIECE_SOURCE:
+	case PIECE_SOURCE_PORT:
+		return &values->source;
+	case PIECE_DESTINATION:
+	case PIECE_DESTINATION_PORT:
+		return &values->destination;
 	case PIECE_BACKEND_SOURCE:
-		put_address(output, piece, &log->backend_source);
-		break;
 	case PIECE_BACKEND_SOURCE_PORT:
-		put_port(output, piece, &log->backend_source);
-		break;
+		return &values->log->backend_source;
 	case PIECE_SERVER:
-		put_address(output, piece, &log->server);
-		break;
 	case PIECE_SERVER_PORT:
-		put_port(output, piece, &log->server);
-		break;
-	case PIECE_FRONTEND_NAME:
-		put_string(output, piece, log->frontend_name);
-		break;
-	case PIECE_BACKEND_NAME:
-		put_string(output, piece, log->backend_name);
-		break;
-	case PIECE_SERVER_NAME:
-		put_string(output, piece, log->server_name);
-		break;
-	case PIECE_HOST:
-		put_string(output, piece, log->host);
-		break;
-	case PIECE_ID:
-		put_string(output, piece, log->unique_id);
-		break;
-	case PIECE_DATE:
-	case PIECE_UTC_DATE:
-	case PIECE_LOCAL_DATE:
-		put_date(output, &log->came_at, piece->kind);
-		break;
-	case PIECE_MILLISECONDS:
-		put_milliseconds(output, piece, &log->came_at);
-		break;
-	case PIECE_QUEUE_TIME:
-		put_count(output, log->queue_time, false);
-		break;
-	case PIECE_CONNECT_TIME:
-		put_count(output, log->connect_time, false);
-		break;
-	case PIECE_TOTAL_TIME:
-		put_count(output, log->total_time, log->early);
-		break;
-	case PIECE_TO_CLIENT:
-		put_count(output, (long long)log->to_client, log->early);
-		break;
-	case PIECE_TO_SERVER:
-		put_count(output, (long long)log->to_server, log->early);
-		break;
-	case PIECE_STATE:
-		put_bytes(output, log->state, strlen(log->state));
-		break;
-	case PIECE_STATE_WITH_COOKIE:
-		put_bytes(output, log->state, strlen(log->state));
-		put_bytes(output, "--", 2);
-		break;
-	case PIECE_PROCESS_SESSIONS:
-		put_count(output, log->process, false);
-		break;
-	case PIECE_FRONTEND_SESSIONS:
-		put_count(output, log->frontend, false);
-		break;
-	case PIECE_BACKEND_SESSIONS:
-		put_count(output, log->backend, false);
-		break;
-	case PIECE_SERVER_SESSIONS:
-		put_count(output, log->server_sessions, false);
-		break;
-	case PIECE_RETRIES:
-		put_count(output, log->retries, log->redispatched);
-		break;
-	case PIECE_SERVER_QUEUE:
-		put_count(output, log->server_queue, false);
-		break;
-	case PIECE_BACKEND_QUEUE:
-		put_count(output, log->backend_queue, false);
-		break;
+		return &values->log->server;
 	default:
-		break;
+		return NULL;
 	}
 }
 
-static void put_piece(
+static bool is_port(enum piece_kind kind)
+{
+	return kind == PIECE_SOURCE_PORT || kind == PIECE_DESTINATION_PORT ||
+	       kind == PIECE_BACKEND_SOURCE_PORT || kind == PIECE_SERVER_PORT;
+}
+
+/* From PIECE_FRONTEND_NAME to PIECE_ID. */
+static const char *name_of(enum piece_kind kind, const struct log_values *log)
+{
+	const char *const names_of_log[] = {
+		log->frontend_name, log->backend_name, log->server_name, log->host, log->unique_id};
+
+	return names_of_log[kind - PIECE_FRONTEND_NAME];
+}
+
+/* From PIECE_QUEUE_TIME to PIECE_BACKEND_QUEUE. */
+static void put_count_of(struct output *output, enum piece_kind kind, const struct log_values *log)
+{
+	const struct {
+		long long number;
+		bool plus;
+	} counts[] = {
+		{log->queue_time, false},
+		{log->connect_time, false},
+		{log->total_time, log->early},
+		{(long long)log->to_client, log->early},
+		{(long long)log->to_server, log->early},
+		{log->process, false},
+		{log->frontend, false},
+		{log->backend, false},
+		{log->server_sessions, false},
+		{log->retries, log->redispatched},
+		{log->server_queue, false},
+		{log->backend_queue, false},
+	};
+
+	put_count(output, counts[kind - PIECE_QUEUE_TIME].number,
+		counts[kind - PIECE_QUEUE_TIME].plus);
+}
+
+/* What is left: each in a way of its own. */
+static void put_other(
 	struct output *output, const struct format_piece *piece, const struct format_values *values)
 {
 	switch (piece->kind) {
 	case PIECE_TEXT:
 		put_bytes(output, piece->text, piece->length);
-		break;
-	case PIECE_SOURCE:
-		put_address(output, piece, &values->source);
-		break;
-	case PIECE_SOURCE_PORT:
-		put_port(output, piece, &values->source);
-		break;
-	case PIECE_DESTINATION:
-		put_address(output, piece, &values->destination);
-		break;
-	case PIECE_DESTINATION_PORT:
-		put_port(output, piece, &values->destination);
 		break;
 	case PIECE_TIME:
 		put_number(output, piece, (unsigned long)values->came_at);
@@ -479,9 +443,35 @@ static void put_piece(
 	case PIECE_UNIQUE_ID:
 		put_text(output, piece, values->unique_id.value, values->unique_id.length);
 		break;
+	case PIECE_MILLISECONDS:
+		put_milliseconds(output, piece, &values->log->came_at);
+		break;
+	case PIECE_STATE:
+	case PIECE_STATE_WITH_COOKIE:
+		put_bytes(output, values->log->state, strlen(values->log->state));
+		put_bytes(output, "--", piece->kind == PIECE_STATE ? 0 : 2);
+		break;
 	default:
-		put_of_log(output, piece, values->log);
+		put_date(output, &values->log->came_at, piece->kind);
 	}
+}
+
+static void put_piece(
+	struct output *output, const struct format_piece *piece, const struct format_values *values)
+{
+	enum piece_kind kind = piece->kind;
+	const struct addr *address = address_of(kind, values);
+
+	if (address != NULL && is_port(kind))
+		put_port(output, piece, address);
+	else if (address != NULL)
+		put_address(output, piece, address);
+	else if (kind >= PIECE_FRONTEND_NAME && kind <= PIECE_ID)
+		put_string(output, piece, name_of(kind, values->log));
+	else if (kind >= PIECE_QUEUE_TIME)
+		put_count_of(output, kind, values->log);
+	else
+		put_other(output, piece, values);
 }
 
 size_t value_format_write(const struct value_format *format, const struct format_values *values,

@@ -50,7 +50,6 @@ static const struct metric metrics[] = {
 		"Clients that a rule for sessions rejected."},
 	{"connections_rate_max", F, STAT_CONN_RATE_MAX, GAUGE, "Most connections in a second."},
 	{"max_session_rate", F | B | S, STAT_RATE_MAX, GAUGE, "Most sessions in a second."},
-	{"current_session_rate", F | B | S, STAT_RATE, GAUGE, "Sessions in the last second."},
 	{"connection_errors_total", B | S, STAT_ECON, COUNTER, "Sessions that reached no server."},
 	{"response_errors_total", B | S, STAT_ERESP, COUNTER, "Connections that the server broke."},
 	{"connection_attempts_total", B | S, STAT_CONNECT, COUNTER, "Attempts to connect."},
@@ -92,25 +91,40 @@ static const struct {
 } objects[] = {{F, "frontend"}, {B, "backend"}, {S, "server"}};
 
 struct rows {
-	struct stat_row *list;
+	struct stat_row **list;
 	size_t count, room;
 	bool failed;
 };
 
+/* The texts of a row may lie in the row itself. */
+static void move_texts(struct stat_row *row, const struct stat_row *from)
+{
+	for (unsigned i = 0; i < STAT_FIELDS; i++) {
+		const char *text = row->values[i].text;
+
+		if (text >= (const char *)from && text < (const char *)(from + 1))
+			row->values[i].text = (const char *)row + (text - (const char *)from);
+	}
+}
+
 static void keep_row(void *arg, const struct stat_row *row)
 {
 	struct rows *rows = arg;
-	struct stat_row *grown = rows->list;
+	struct stat_row **grown = rows->list, *copy = malloc(sizeof(*copy));
 
 	if (rows->count == rows->room) {
 		rows->room = rows->room == 0 ? 64 : 2 * rows->room;
 		grown = realloc(rows->list, rows->room * sizeof(*grown));
 	}
-	rows->failed |= grown == NULL;
-	if (rows->failed)
+	rows->list = grown == NULL ? rows->list : grown;
+	rows->failed |= grown == NULL || copy == NULL;
+	if (rows->failed) {
+		free(copy);
 		return;
-	rows->list = grown;
-	rows->list[rows->count++] = *row;
+	}
+	*copy = *row;
+	move_texts(copy, row);
+	rows->list[rows->count++] = copy;
 }
 
 /* --- values --- */
@@ -152,7 +166,7 @@ static void write_metric(struct evbuffer *out, const struct rows *rows, unsigned
 	bool has_head = false;
 
 	for (size_t i = 0; i < rows->count; i++) {
-		const struct stat_row *row = &rows->list[i];
+		const struct stat_row *row = rows->list[i];
 
 		if (row->object != object || row->values[metric->field].kind == STAT_EMPTY)
 			continue;
@@ -174,7 +188,7 @@ static void write_states(
 
 	write_head(out, object_name, "status", "Which state holds.", "gauge");
 	for (size_t i = 0; i < rows->count; i++) {
-		const struct stat_row *row = &rows->list[i];
+		const struct stat_row *row = rows->list[i];
 		const char *status = row->values[STAT_STATUS].text;
 		unsigned holds = strncmp(status, "DOWN", 4) == 0    ? 0
 				 : strncmp(status, "MAINT", 5) == 0 ? 2
@@ -201,14 +215,14 @@ static void write_reasons(
 		"# HELP tproxyd_%s_sessions_ended_total Sessions that ended, by reason.\n# TYPE tproxyd_%s_sessions_ended_total counter\n",
 		object_name, object_name);
 	for (size_t i = 0; i < rows->count; i++) {
-		if (rows->list[i].object != object)
+		if (rows->list[i]->object != object)
 			continue;
-		tally_sum(rows->list[i].tally, &sums);
+		tally_sum(rows->list[i]->tally, &sums);
 		for (unsigned reason = 0; reason < REASON_COUNT; reason++) {
 			if (sums.items[TALLY_REASONS + reason] == 0)
 				continue;
 			evbuffer_add_printf(out, "tproxyd_%s_sessions_ended_total", object_name);
-			write_labels(out, &rows->list[i]);
+			write_labels(out, rows->list[i]);
 			evbuffer_add_printf(out, ",reason=\"%s\"} %" PRIu64 "\n",
 				reason_name((enum reason)reason),
 				sums.items[TALLY_REASONS + reason]);
@@ -269,6 +283,8 @@ bool metrics_write(const struct stats_core *core, struct evbuffer *out)
 		write_reasons(out, &rows, objects[i].object, objects[i].name);
 	}
 	write_process(core, out);
+	for (size_t i = 0; i < rows.count; i++)
+		free(rows.list[i]);
 	free(rows.list);
 	return !rows.failed;
 }

@@ -313,8 +313,8 @@ static void a_servers_header_has_the_fields_of_its_line(void **state)
 	char got[512];
 	int client, server;
 
-	assert_null(
-		value_format_parse(&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp", FORMAT_OF_HEADER));
+	assert_null(value_format_parse(
+		&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp", FORMAT_OF_HEADER));
 	assert_null(value_format_parse(&list[0].value, memory, "one", FORMAT_OF_HEADER));
 	assert_null(value_format_parse(&list[1].value, memory, "fixed", FORMAT_OF_HEADER));
 	*fields = (struct header_fields){

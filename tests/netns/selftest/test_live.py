@@ -17,8 +17,8 @@ from lab import waiting
 from lab.paths import TPROXYCTL
 from lab.peers.daemon import ADDRESS, PORT, SERVER, accept, connect
 
-from test_daemon import THREADS, exchange
-from test_stats import MANY, allow_descriptors, path, with_socket  # noqa: F401: a fixture
+from test_daemon import exchange
+from test_stats import MANY, allow_descriptors, with_socket
 
 CLEAR = re.compile(rb"\x1b\[[0-9?]*[A-Za-z]")
 
