@@ -362,24 +362,29 @@ static void put_milliseconds(
 	put_bytes(output, text, (size_t)length);
 }
 
-/* NULL: the piece is no address and no port. */
-static const struct addr *address_of(enum piece_kind kind, const struct format_values *values)
+/* False: the piece is no address and no port. */
+static bool find_address(
+	enum piece_kind kind, const struct format_values *values, struct addr *address)
 {
 	switch (kind) {
 	case PIECE_SOURCE:
 	case PIECE_SOURCE_PORT:
-		return &values->source;
+		*address = values->source;
+		return true;
 	case PIECE_DESTINATION:
 	case PIECE_DESTINATION_PORT:
-		return &values->destination;
+		*address = values->destination;
+		return true;
 	case PIECE_BACKEND_SOURCE:
 	case PIECE_BACKEND_SOURCE_PORT:
-		return &values->log->backend_source;
+		*address = values->log->backend_source;
+		return true;
 	case PIECE_SERVER:
 	case PIECE_SERVER_PORT:
-		return &values->log->server;
+		*address = values->log->server;
+		return true;
 	default:
-		return NULL;
+		return false;
 	}
 }
 
@@ -460,12 +465,10 @@ static void put_piece(
 	struct output *output, const struct format_piece *piece, const struct format_values *values)
 {
 	enum piece_kind kind = piece->kind;
-	const struct addr *address = address_of(kind, values);
+	struct addr address;
 
-	if (address != NULL && is_port(kind))
-		put_port(output, piece, address);
-	else if (address != NULL)
-		put_address(output, piece, address);
+	if (find_address(kind, values, &address))
+		(is_port(kind) ? put_port : put_address)(output, piece, &address);
 	else if (kind >= PIECE_FRONTEND_NAME && kind <= PIECE_ID)
 		put_string(output, piece, name_of(kind, values->log));
 	else if (kind >= PIECE_QUEUE_TIME)

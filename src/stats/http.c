@@ -228,8 +228,12 @@ bool http_is_open(const struct http_server *server)
 
 void http_end(struct http_server *server)
 {
-	while (!TAILQ_EMPTY(&server->clients))
-		client_end(TAILQ_FIRST(&server->clients));
+	struct http_client *client = TAILQ_FIRST(&server->clients), *next;
+
+	for (; client != NULL; client = next) {
+		next = TAILQ_NEXT(client, link);
+		client_end(client);
+	}
 	http_abandon(server);
 	if (server->fd != -1) {
 		event_del(&server->event);

@@ -34,7 +34,10 @@ static void temporary_name(const struct command_socket *made, struct sockaddr_un
 static bool find_owner(struct command_socket *made, const struct stats_socket *line,
 	struct socket_failure *failure)
 {
+	/* One thread looks names up. */
+	/* cppcheck-suppress getpwnamCalled */
 	const struct passwd *user = line->user == NULL ? NULL : getpwnam(line->user);
+	/* cppcheck-suppress getgrnamCalled */
 	const struct group *group = line->group == NULL ? NULL : getgrnam(line->group);
 
 	made->mode = line->has_mode ? line->mode : (unsigned)NOT_SET;
