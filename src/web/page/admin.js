@@ -75,7 +75,9 @@ function draw() {
   drawing.over = true;
   drawing = {};
   const blank = !saving.current().text.trim();
-  parts.problems.replaceChildren(!blank && describe.errors.length ? drawProblems(describe.errors) : "");
+  parts.problems.replaceChildren(
+    !blank && (describe.errors.length || describe.warnings.length) ? drawProblems(describe) : "",
+  );
   drawList(
     parts.listeners,
     describe.listeners,
@@ -91,17 +93,23 @@ function draw() {
   if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
-function drawProblems(errors) {
+function drawProblems({ errors, warnings }) {
   return make(
     "div",
-    { className: "card problem-card" },
-    make("h2", {}, "The proxy would not take this text"),
+    { className: errors.length ? "card problem-card" : "card" },
+    make("h2", {}, errors.length ? "The proxy would not take this text" : "The proxy would take this text, and warns"),
     make(
       "ul",
       { className: "messages" },
-      errors
+      (errors.length ? errors : warnings)
         .slice(0, 20)
-        .map((each) => make("li", { className: "error" }, `${each.line ? `Line ${each.line}: ` : ""}${each.message}`)),
+        .map((each) =>
+          make(
+            "li",
+            { className: errors.length ? "error" : "warning" },
+            `${each.line ? `Line ${each.line}: ` : ""}${each.message}`,
+          ),
+        ),
     ),
   );
 }

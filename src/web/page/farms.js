@@ -1,7 +1,18 @@
 // Farms of LB Admin: the choice of transparent proxying, how clients are shared, and servers.
 
 import { attempt, badge, dialog, empty, make, table } from "./common.js";
-import { control, entry, keepOpen, nameField, proposeFrom, remover, renamer, select, switchField } from "./forms.js";
+import {
+  control,
+  entry,
+  keepOpen,
+  nameField,
+  proposeFrom,
+  remover,
+  renamer,
+  select,
+  switchField,
+  timeoutField,
+} from "./forms.js";
 import * as saving from "./saving.js";
 
 const SOURCES = {
@@ -104,6 +115,8 @@ function farmBody(farm) {
       { className: "fields" },
       control("Transparent proxying", source, "", true),
       control("Balance", balance),
+      timeoutField("To reach a server", farm, "connect", { farm: farm.name }),
+      timeoutField("Server may be silent", farm, "server", { farm: farm.name }),
     ),
     make("div", { className: "bar inner" }, make("h3", {}, "Servers"), make("span", { className: "grow" }), add),
     farm.servers.length ? drawServers(farm) : empty("No server yet."),

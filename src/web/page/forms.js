@@ -118,3 +118,18 @@ export const nameField = (placeholder) =>
     autocomplete: "off",
     spellcheck: false,
   });
+
+/** A field for one timeout of a section; WHERE names the listener or the farm. Empty: there is none. */
+export function timeoutField(label, section, which, where) {
+  const value = section.timeouts[which] ?? "";
+  const input = make("input", {
+    value,
+    placeholder: "none",
+    autocomplete: "off",
+    dataset: { key: `timeout ${which} of ${section.name}` },
+    onchange: () =>
+      proposeFrom(input, value, { op: "set-timeout", ...where, timeout: which, value: input.value.trim() || null }),
+  });
+  const hint = section.inherited.includes(`timeout ${which}`) ? "from defaults" : "such as 30s or 5m";
+  return control(label, input, hint);
+}

@@ -11,6 +11,7 @@ import {
   renamer,
   select,
   switchField,
+  timeoutField,
   toggle,
 } from "./forms.js";
 import * as saving from "./saving.js";
@@ -90,6 +91,7 @@ function listenerBody(listener) {
       control("Farm", farm, listener.section === "listen" ? "a listen section has its own servers" : ""),
       control("Mode", mode),
       control("Most sessions", maxconn, "0: no limit of its own"),
+      timeoutField("Client may be silent", listener, "client", { listener: listener.name }),
     ),
     make(
       "div",

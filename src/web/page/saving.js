@@ -55,7 +55,7 @@ export async function load() {
   if (file) adopt(file);
 }
 
-/** Whether somebody else saved meanwhile. */
+/** Whether another person or program has saved meanwhile. */
 async function look() {
   let file;
   try {
@@ -207,7 +207,7 @@ async function save() {
   }
 }
 
-/** Somebody else saved first: shows what the file has now and this draft would change. */
+/** Another one has saved first: shows what the file has now and this draft would change. */
 async function resolve(file) {
   const { rows } = await post("/api/config/difference", { from: file.text, to: draft.text });
   const words = make(

@@ -380,6 +380,20 @@ def test_the_keyboard_alone_turns_transparent_binding_on_and_saves(open_page, fo
     assert content(folder) == PLAIN.replace("7080 ", "7080 transparent ")
 
 
+def test_a_timeout_is_set_and_its_warning_goes(open_page):
+    page = open_page(text=PLAIN.replace("  timeout client 1m\n", ""))
+    page.click("#tab-admin")
+    page.wait_for("#admin .card .warning", "timeout client")
+    page.click(".entry[data-name=web] summary")
+    page.click("[data-key='timeout client of web']")
+    page.browser.type("30s")
+    press(page, "Enter")
+    page.take()
+    page.click("#tab-text")
+    page.wait_for(".line", "timeout client 30s")
+    waiting.until(lambda: page.browser.value("document.querySelectorAll('.line.warning').length") == 0, "nothing is warned of")
+
+
 def test_escape_leaves_the_text_as_it_is_and_the_switch_goes_back(open_page):
     page = open_page(text=PLAIN)
     page.click("#tab-admin")
