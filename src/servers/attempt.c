@@ -64,11 +64,15 @@ void attempt_stop(struct attempt *attempt)
 	attempt->target = NULL;
 }
 
-/* The observer may begin the next one. */
+/* The observer may begin the next one; so it gets the input without its owner. */
 static void finish(struct attempt *attempt, const struct health_verdict *verdict)
 {
+	char *bytes = attempt->bytes;
+
+	attempt->bytes = NULL;
 	attempt_stop(attempt);
 	attempt->observer(attempt->arg, verdict);
+	free(bytes);
 }
 
 static void finish_broken(struct attempt *attempt, enum health_status status, int error)

@@ -287,7 +287,7 @@ void row_of_server(const struct stats_subject *subject, const struct proxy *back
 	begin(row, tally, backend, STAT_IS_SERVER, server->name);
 	tally_sum(tally, &sums);
 	put_traffic(row, &sums, limits_server_sessions(subject->limits, server));
-	put_limit(row, STAT_SLIM, server->maxconn);
+	put_limit(row, STAT_SLIM, limits_maxconn(subject->limits, server));
 	put(row, STAT_QCUR,
 		backend->queues ? queue_length(limits_server_queue(subject->limits, server)) : 0);
 	put_limit(row, STAT_QLIMIT, server->maxqueue);

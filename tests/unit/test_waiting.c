@@ -164,7 +164,7 @@ static void the_queue_of_a_server_that_goes_down_is_shared_out(void **state)
 	full = rig_session(rig)->server == &rig->servers[1];
 	second = rig_client(rig);
 	assert_int_equal(rig_session(rig)->state, SESSION_WAITING);
-	limits_set_up(rig->limits, &rig->servers[full], false);
+	limits_set_up(rig->limits, &rig->servers[full], DOWN_BY_CHECK, false);
 	session_loop_look(&rig->loop);
 	server = rig_accept(rig, 1 - full);
 	assert_true(rig_session(rig)->redispatched);
