@@ -41,6 +41,7 @@ struct attempt {
 	struct health_input input;
 	char *bytes; /* of the input; HEALTH_INPUT_MAX of them, or NULL */
 	int error;   /* errno that ended the input, or 0 */
+	bool was_reset; /* before the attempt saw that it was connected; what came before that is to be read */
 	struct health_verdict verdict;
 	struct event ready, deadline;
 };

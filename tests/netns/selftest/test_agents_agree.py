@@ -14,7 +14,7 @@ import pytest
 from lab import waiting
 from lab.netns.namespace import Namespace
 from lab.paths import RUN
-from lab.peers.commands import stat
+from lab.peers.commands import ask, stat
 from lab.peers.daemon import Daemon
 from lab.peers.played import Played, byte_by_byte, close, hold, reset, says, without_end
 from lab.peers.side_by_side import PROGRAMS
@@ -33,6 +33,7 @@ defaults
   timeout client 20s
   timeout server 20s
   timeout connect 20s
+  timeout check 15s
   log stderr format raw local0 debug
   option log-health-checks
   default-server agent-check agent-inter 500ms weight 10
@@ -41,7 +42,9 @@ defaults
 SAME = "status weight uweight act slim agent_status agent_code agent_desc last_agt agent_rise agent_fall agent_health check_status check_health chkdown".split()
 
 
-CASES = {}  # name: (words of the server, parts of the agent)
+LATE_RESET = says(b"", pause=0.05, then=reset)  # not while it connects
+CASES = {}  # name: (words of the server, '#', and a line of the section; parts of the agent)
+SHORT = "#timeout check 1500ms"  # for those that never answer; the others may be late
 
 
 def line(text):
@@ -64,8 +67,8 @@ case("capitals", "DOWN#Shouting")
 case("down and up", "down", "up")
 case("down and nothing", "down", "", "50%")
 case("down and garbage", "down", "hello")
-case("down and silence", "down", hold)
-case("down and a reset", "down", reset)
+case("down and silence", "down", hold, words=SHORT)
+case("down and a reset", "down", LATE_RESET)
 case("a share", "50%")
 case("a share of nothing", "0%")
 case("no share any more", "0%", "100%")
@@ -99,19 +102,19 @@ case("all at once and down", "drain 20% maxconn:3\tdown#tired")
 case("the last word counts", "up down")
 case("the last of the states counts", "maint ready")
 case("an empty line", "")
-case("nothing", close)
-case("a part of a line", says(b"down", then=close))
+case("nothing", close, words=SHORT)
+case("a part of a line", says(b"down", then=close), words=SHORT)
 case("carriage returns", says(b"down#a\r\nup\r\n", then=close))
 case("two lines", says(b"up\ndown\n", then=close))
 case("byte by byte", byte_by_byte(b"down#slow\n", then=close))
-case("a line without end", without_end(b"x"))
-case("words without end", without_end(b"up "))
-case("a nul byte", says(b"do\0wn\n", then=close))
-case("a nul byte behind", says(b"down\0#x\n", then=close))
+case("a line without end", without_end(b"x"), words=SHORT)
+case("words without end", without_end(b"up "), words=SHORT)
+case("a nul byte", says(b"do\0wn\n", then=close), words=SHORT)
+case("a nul byte behind", says(b"down\0#x\n", then=close), words=SHORT)
 case("unprintable bytes", says(b"down#\x01\xff\"'<>&\n", then=close))
 case("a long description", "down#" + "e" * 300)
-case("silence", hold)
-case("a reset", reset)
+case("silence", hold, words=SHORT)
+case("a reset", LATE_RESET)
 case("a reset behind the line", says(b"down\n", then=reset))
 case("held open", says(b"down\n"))
 case("a refusal", hold, words=f"agent-port {REFUSES}")
@@ -124,7 +127,12 @@ case("check and down and nothing", "down", "", "", words="check inter 200ms")
 case("a check that fails and up", "", "", "", "", "up", "", "", words=f"check inter 400ms rise 1 fall 2 port {REFUSES}")
 case("a check that fails and down", "", "", "", "", "down", "up", "", words=f"check inter 400ms rise 1 fall 1 port {REFUSES}")
 case("a check that fails and maint", "maint", "ready", words=f"check inter 2s rise 1 fall 1 port {REFUSES}")
-case("static weights", "50%", words="#static")
+case("static weights", "50%", words="#balance static-rr")
+case("a disabled server", "", words="disabled")
+case("a disabled server and ready", "ready", words="disabled")
+case("one that is not logged and down", "down #by hand", "up", words="#no option log-health-checks")
+case("one that is silent as long as it is asked", hold, words="#timeout check 0")
+case("a queue", "maxconn:1", words="maxconn 3 maxqueue 7")
 
 
 # --- both proxies ---
@@ -133,28 +141,59 @@ case("static weights", "50%", words="#static")
 def configuration(socket):
     text = HEAD.format(socket=socket)
     for number, (words, _) in enumerate(CASES.values()):
-        words, _, static = words.partition("#")
+        words, _, rest = words.partition("#")
         agent = "" if "agent-port" in words else f"agent-port {FIRST_AGENT + number}"
         text += f"listen c{number}\n  bind 198.51.100.200:{PORT + number}\n  server s 127.0.0.1:{FIRST_SERVER + number} {agent} {words}\n"
-        text += "  balance static-rr\n" if static else ""
+        text += f"  {rest}\n" if rest else ""
     return text
 
 
 AGENT = re.compile(r"Agent check for server (c\d+)/s (.*)")
 CHANGE = re.compile(r"Server (c\d+)/s (.*)")
+# HAProxy says it again each time that an agent changes a weight.
+REPEATED = "remains in forced drain mode."
+# HAProxy waits for more of a line that has ended without its end, and calls that a timeout; tproxyd says at once what is wrong.
+INCOMPLETE = ("failed, reason: Layer7 invalid response, info: \"Ignoring incomplete line from agent\"", "failed, reason: Layer7 timeout")
 
 
 def found(daemon, pattern):
     """{section: [text]}; a time that was measured is N. HAProxy says its own messages a second time, with a bracket before them."""
     lines = defaultdict(list)
     for match in filter(None, map(pattern.match, daemon.log().splitlines())):
-        lines[match[1]].append(re.sub(r"duration: \d+ms", "duration: Nms", match[2]))
+        if match[2] != REPEATED:
+            lines[match[1]].append(re.sub(r"duration: \d+ms", "duration: Nms", match[2]).replace(*INCOMPLETE))
     return lines
+
+
+def state(path):
+    """{section: columns of `show servers state`}, but for times, and whether the agent is asked just now."""
+    rows = [row.split(" ") for row in ask(path, "show servers state").splitlines()[2:] if row]
+    return {row[1]: [*row[4:9], *row[17:], int(row[14]) & ~1] for row in rows}
+
+
+def settled(path, kept):
+    """Keeps the rows whose agent is not asked just now: in others, HAProxy has forgotten the last answer. A silent one always is."""
+    for (section, name), row in stat(path).items():
+        if name == "s" and (section not in kept or not row["agent_status"].startswith("* ")):
+            asked, _, status = row["agent_status"].rpartition(" ")
+            kept[section] = {**{column: row[column].strip() for column in SAME}, "agent_status": status, "asked": asked}
+    is_silent = {f"c{number}": parts[-1] is hold for number, (_, parts) in enumerate(CASES.values())}
+    return all(is_silent[section] or not row["asked"] for section, row in kept.items())
+
+
+def comparable(row):
+    """Without what was wrong with an incomplete line."""
+    row = {**row, "check_status": row["check_status"].removeprefix("* ")}
+    if row["last_agt"] == "Ignoring incomplete line from agent":
+        row["agent_status"] = row["agent_desc"] = "incomplete"
+    if row.pop("asked"):
+        row["last_agt"] = ""
+    return row
 
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
-    """{program: {case: (changes of state, checks, row of `show stat`, what the agent was asked)}}"""
+    """{program: {case: (changes of state, checks, row of `show stat`, of `show servers state`, what the agent was asked)}}"""
     if not shutil.which("haproxy"):
         pytest.skip("absent: haproxy")
     return {name: run(tmp_path_factory.mktemp(name), name) for name in PROGRAMS}
@@ -177,7 +216,9 @@ def run(folder, name):
         return all("agent-port" in words or len(agent.asked) >= len(parts) + 2 for agent, (words, parts) in zip(agents, CASES.values()))
 
     waiting.until(are_asked, "each agent has played its parts")
-    rows = stat(path)
+    rows = {}
+    waiting.until(lambda: settled(path, rows), "no agent is asked")
+    states = state(path)
     changes, checks = found(daemon, CHANGE), found(daemon, AGENT)
     daemon.process.kill()
     daemon.process.wait()
@@ -186,7 +227,7 @@ def run(folder, name):
     namespace.close()
     shutil.rmtree(path.parent)
     return {
-        case: (changes[f"c{n}"], checks[f"c{n}"], {column: rows[f"c{n}", "s"][column] for column in SAME}, bytes(agents[n].asked[0]) if agents[n].asked else None)
+        case: (changes[f"c{n}"], checks[f"c{n}"], comparable(rows[f"c{n}"]), states[f"c{n}"], bytes(agents[n].asked[0]) if agents[n].asked else None)
         for n, case in enumerate(CASES)
     }
 
