@@ -254,6 +254,7 @@ void parse_server_check_addr(struct parser *parser);
 void parse_server_check_usesrc(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
 void parse_server_agent_addr(struct parser *parser);
+void parse_server_agent_send(struct parser *parser);
 void parse_server_no_agent(struct parser *parser);
 void parse_server_observe(struct parser *parser);
 void parse_server_on_error(struct parser *parser);

@@ -260,7 +260,7 @@ static const struct keyword keywords[] = {
 		.help = "between two questions to the agent, and how long an answer may take; default 2 s"},
 	{"agent-port", "N", ON_SERVER, 0, NUMBER(struct server, agent.port, 1, 65535),
 		.help = "port of the agent"},
-	{"agent-send", "TEXT", ON_SERVER, 0, TEXT(struct server, agent.send, 0, "what the agent is asked"),
+	{"agent-send", "TEXT", ON_SERVER, 0, OWN(parse_server_agent_send),
 		.help = "what is sent to the agent first, as it stands here; default: nothing"},
 	{"backup", "", ON_SERVER, 0, FLAG(struct server, backup),
 		.help = "serves where no other server can",
