@@ -308,7 +308,7 @@ static void a_reload_that_takes_a_check_away_sets_its_server_free(void **state)
 {
 	struct addr address;
 	int fd = make_server(&address);
-	char lines[160];
+	char lines[320];
 
 	(void)state;
 	start(line_for(&address, "check inter 5ms"));
