@@ -408,7 +408,10 @@ struct addr server_address(const struct server *server, const struct addr *asked
 bool server_is_original(const struct server *server);
 
 /* Whether a limit of SERVER's sessions may be there: its own, or one that its agent sets. */
-bool server_is_limited(const struct server *server);
+static inline bool server_is_limited(const struct server *server)
+{
+	return server->maxconn != 0 || server->agent.on;
+}
 
 /* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind);

@@ -135,11 +135,6 @@ void config_free(struct config *config)
 		memory_free(config->memory);
 }
 
-bool server_is_limited(const struct server *server)
-{
-	return server->maxconn != 0 || server->agent.on;
-}
-
 /* An address of this host needs no privilege; a client's or a foreign one does. */
 static bool source_needs_transparent(const struct source *source)
 {
