@@ -224,6 +224,7 @@ enum proxy_option {
 	OPTION_ALLBACKUPS =
 		1 << 10, /* backup servers share the clients; else the first one has all */
 	OPTION_LOG_HEALTH_CHECKS = 1 << 11, /* a line for each check that changes anything */
+	OPTION_JSONLOG = 1 << 12,           /* as OPTION_TCPLOG, but as an object of JSON */
 };
 
 /* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */
@@ -303,9 +304,10 @@ struct proxy {
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
-	struct value_format unique_id; /* `unique-id-format` */
-	unsigned maxconn;              /* sessions at the same time; 0: global's limit alone */
-	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
+	struct value_format unique_id;  /* `unique-id-format` */
+	struct value_format log_format; /* `log-format`; empty: none */
+	unsigned maxconn;               /* sessions at the same time; 0: global's limit alone */
+	unsigned backlog;               /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
 	unsigned client_flows; /* MODE_UDP: flows of one client at the same time; 0: no limit */
@@ -364,6 +366,8 @@ struct global {
 	size_t stats_socket_count;
 	unsigned stats_timeout; /* how long their clients may be silent; 0: 10 s */
 	unsigned stats_maxconn; /* their clients at the same time; 0: 10 */
+	struct addr metrics;    /* where Prometheus asks; AF_UNSPEC: nowhere */
+	unsigned metrics_line;
 };
 
 struct config {
@@ -412,6 +416,12 @@ static inline bool server_is_limited(const struct server *server)
 {
 	return server->maxconn != 0 || server->agent.on;
 }
+
+/* Whether each connection of FRONTEND has a line at its end: by `option tcplog`, `option jsonlog` or `log-format`. */
+bool config_logs_sessions(const struct proxy *frontend);
+
+/* The same, and the line has addresses that only sockets know. */
+bool config_logs_sockets(const struct proxy *frontend);
 
 /* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind);

@@ -182,7 +182,7 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED, "disabled", "turn the section's lines into comments"},
 	{IN_PROXIES, FOREIGN_REFUSED, "dispatch", "write a 'server' line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "email-alert", "no mail is sent; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format|log-format-sd|log-steps",
+	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format-sd|log-steps",
 		"write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "filter", "there are no filters; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "fullconn",

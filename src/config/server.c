@@ -319,7 +319,9 @@ void parse_server_proxy_v2_tlv(struct parser *parser)
 	if (!parse_field_type(parser, word, &field.type))
 		field.type = 0;
 	text = parser_require_word(parser, "a format");
-	error = text == NULL ? NULL : value_format_parse(&field.value, parser->memory, text);
+	error = text == NULL
+			? NULL
+			: value_format_parse(&field.value, parser->memory, text, FORMAT_OF_HEADER);
 	if (error != NULL)
 		parser_fail(parser, text, "%s", error);
 	grown = memory_grow(parser->memory, fields->list, fields->count, sizeof(*grown));

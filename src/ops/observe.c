@@ -5,6 +5,8 @@
  */
 #include "observe.h"
 
+#include "process/advice.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -59,11 +61,15 @@ int observing_prepare(struct observing *observing, const struct generation *gene
 	const char *path, struct log *log)
 {
 	struct socket_failure failure;
+	char address[ADDR_TEXT_MAX];
 
 	if (stats_prepare(&observing->stats, &generation->config->global, &failure) == 0)
 		return 0;
 	if (failure.socket == NULL)
-		log_complain(log, "cannot open the command sockets: %s", strerror(failure.error));
+		log_complain(log, "%s:%u: cannot serve metrics at %s: %s%s", path,
+			generation->config->global.metrics_line,
+			addr_format(&generation->config->global.metrics, address),
+			strerror(failure.error), advice_on_bind(failure.error, false));
 	else
 		log_complain(log, "%s:%u: stats socket %s: cannot %s%s%s%s", path,
 			failure.socket->line, failure.socket->path, failure.doing,

@@ -84,6 +84,19 @@ struct descriptors descriptors_measure(
 	};
 }
 
+/* Of those who ask for statistics. */
+static unsigned long of_observers(const struct global *global)
+{
+	unsigned long clients = global->stats_maxconn != 0 ? global->stats_maxconn : 10;
+	unsigned long count = 0;
+
+	if (global->stats_socket_count > 0)
+		count += global->stats_socket_count + clients;
+	if (addr_family(&global->metrics) != AF_UNSPEC)
+		count += 11; /* stats/http.c */
+	return count;
+}
+
 int descriptors_plan(const struct descriptors *descriptors, const struct config *config,
 	size_t places, struct log *log, unsigned *maxconn)
 {
@@ -91,7 +104,7 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	unsigned long of_worker = listeners_count(config) + receivers_count(config);
 	unsigned long fixed = descriptors->others + places + workers * of_worker +
 			      health_count(config) + agents_count(config) +
-			      moving_descriptors(config);
+			      moving_descriptors(config) + of_observers(&config->global);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 

@@ -4,12 +4,14 @@
 #ifndef TPROXY_STATS_STATS_H
 #define TPROXY_STATS_STATS_H
 
+#include "http.h"
 #include "sockets.h"
 
 struct stats {
 	struct stats_core core;
 	struct stats_clients clients;
 	struct command_sockets sockets, next; /* NEXT: of a reload that is not in force yet */
+	struct http_server http;
 	struct event second;
 	bool runs; /* there is a socket, so someone may ask */
 };
