@@ -111,6 +111,15 @@ struct server_check {
 	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */
 };
 
+/* `agent-check`: a program that says how the server is (servers/agent.h). */
+struct server_agent {
+	bool on;
+	unsigned inter;   /* between two questions; 0: HAProxy's default */
+	unsigned port;    /* not 0, where it is on */
+	struct addr addr; /* of family AF_UNSPEC: the server's */
+	const char *send; /* what it is asked; NULL: nothing */
+};
+
 /* How long the answer before counts, where the newest one is of this kind; HOLD_VALID: until it is asked again. */
 enum hold {
 	HOLD_VALID,
@@ -161,6 +170,7 @@ struct server {
 	bool follows_port; /* MODE_UDP: it may answer from any port, and gets there what comes next */
 	bool disabled;     /* never used */
 	struct server_check check;
+	struct server_agent agent;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
@@ -319,7 +329,7 @@ struct proxy {
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
 	bool static_weights; /* `static-rr`: `slowstart` does not change them */
 	bool ramps;          /* a server has a `slowstart` */
-	bool queues;   /* clients wait where its servers are full: one of them has a maxconn */
+	bool queues;   /* clients wait where its servers are full: one of them may have a limit */
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
 };
 
@@ -409,6 +419,12 @@ struct addr server_address(const struct server *server, const struct addr *asked
 
 /* Whether a server is where the client connected to: its address is the wildcard of either family. */
 bool server_is_original(const struct server *server);
+
+/* Whether a limit of SERVER's sessions may be there: its own, or one that its agent sets. */
+static inline bool server_is_limited(const struct server *server)
+{
+	return server->maxconn != 0 || server->agent.on;
+}
 
 /* Whether each connection of FRONTEND has a line at its end: by `option tcplog`, `option jsonlog` or `log-format`. */
 bool config_logs_sessions(const struct proxy *frontend);

@@ -212,8 +212,7 @@ static const struct foreign_row {
 
 	{ON_BIND | ON_SERVER, FOREIGN_NO_EFFECT, "id+1|guid+1|guid-prefix+1",
 		"there are no statistics to show it"},
-	{ON_SERVER, FOREIGN_NO_EFFECT,
-		"no-agent-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
+	{ON_SERVER, FOREIGN_NO_EFFECT, "no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
 		"it is so in any case"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
 		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
@@ -256,8 +255,7 @@ static const struct foreign_row {
 		"every thread has its own socket in any case; leave it out"},
 
 	{ON_SERVER, FOREIGN_REFUSED,
-		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
-		"|check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
+		"check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
 		"|check-via-socks4|init-state+1|no-check-reuse-pool|no-check-sni-auto",
 		CHECKS},
 	{ON_SERVER, FOREIGN_REFUSED,

@@ -127,8 +127,9 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
 		proxy->ramps |= line->server.slowstart != 0;
-		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
+		proxy->queues |= server_is_limited(&line->server) && proxy->mode == MODE_TCP;
 		config_check_target(parser, proxy->check_script, &line->server);
+		config_check_agent(parser, &line->server);
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);

@@ -91,6 +91,7 @@ void observing_use(struct observing *observing, const struct generation *generat
 					     .limits = generation->limits,
 					     .tallies = generation->tallies,
 					     .health = observing->care->health,
+					     .agents = observing->care->agents,
 					     .maxconn = generation->maxconn,
 					     .descriptors = descriptors->limit,
 					     .workers = descriptors->workers});

@@ -9,6 +9,7 @@
 
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
+#include "servers/agent.h"
 #include "servers/health.h"
 #include "servers/moving.h"
 #include "udp/receiver.h"
@@ -102,8 +103,8 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
 	unsigned long of_worker = listeners_count(config) + receivers_count(config);
 	unsigned long fixed = descriptors->others + places + workers * of_worker +
-			      health_count(config) + moving_descriptors(config) +
-			      of_observers(&config->global);
+			      health_count(config) + agents_count(config) +
+			      moving_descriptors(config) + of_observers(&config->global);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 
