@@ -99,12 +99,32 @@ json_t *verb_version(const struct helper_settings *settings, const json_t *call)
 
 /* --- saving --- */
 
-static void add_message(void *list, enum diag_severity severity, const char *text)
-{
-	json_t *message = json_string(text);
+/* Where errors go, and the name of the file that they may quote. */
+struct error_list {
+	const char *path;
+	json_t *errors;
+};
 
-	if (severity == DIAG_ERROR && message != NULL)
-		json_array_append(list, message);
+/* The configuration may name any file, as `acl … -f` does, and this process may read it: those who ask may not. */
+static json_t *message_of(const struct error_list *list, const char *text)
+{
+	size_t length = strlen(list->path);
+
+	if (strncmp(text, list->path, length) == 0 && text[length] == ':')
+		return json_string(text);
+	return json_string(
+		"a file that the text names is wrong; in a terminal `tproxyd -c` says what is wrong there");
+}
+
+static void add_message(void *arg, enum diag_severity severity, const char *text)
+{
+	struct error_list *list = arg;
+	json_t *message = severity == DIAG_ERROR ? message_of(list, text) : NULL;
+	size_t count = json_array_size(list->errors);
+
+	/* One message for all lines of such a file. */
+	if (message != NULL && !json_equal(message, json_array_get(list->errors, count - 1)))
+		json_array_append(list->errors, message);
 	json_decref(message);
 }
 
@@ -114,11 +134,12 @@ static json_t *errors_of(const char *path, const char *text, size_t length)
 	struct diag *diag = diag_new();
 	struct config *config = NULL;
 	json_t *errors = json_array();
+	struct error_list list = {path, errors};
 
 	lookup_use(lookup_by_library, NULL);
 	if (diag != NULL) {
 		config = config_parse(path, text, length, diag);
-		diag_report(diag, add_message, errors);
+		diag_report(diag, add_message, &list);
 	}
 	if (config == NULL && json_array_size(errors) == 0)
 		json_array_append_new(errors, json_string("out of memory"));

@@ -155,17 +155,23 @@ static void print_address(const char *bind, int listener, const struct sessions 
 
 /* --- the two processes --- */
 
+/* An ordinary user may have capabilities, too: a service's AmbientCapabilities=, or those of the program's file. */
+static bool drop_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_CAPS);
+	return capng_apply(CAPNG_SELECT_CAPS) == 0;
+}
+
 /* Gives up every right. Without, the process ends: a page with root's rights must not be served. */
 static void become(const struct passwd *user)
 {
 	static const struct rlimit files = {4 * CONNECTIONS_MAX, 4 * CONNECTIONS_MAX},
 				   none = {0, 0};
 
-	capng_clear(CAPNG_SELECT_ALL); /* a service may have some without being root */
 	if ((user != NULL && (setgroups(0, NULL) == -1 || setgid(user->pw_gid) == -1 ||
 				     setuid(user->pw_uid) == -1 || setuid(0) == 0)) ||
-		capng_apply(CAPNG_SELECT_ALL) != 0 ||
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || chdir("/") == -1) {
+		!drop_capabilities() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		chdir("/") == -1) {
 		perror("tproxyctl: web: cannot become an ordinary user");
 		_exit(STATUS_PROBLEM);
 	}
@@ -219,6 +225,7 @@ static int serve(const struct web_options *options, int listener, const struct s
 		return be_helper(options, pair[0], page);
 	}
 	close(pair[0]);
+	close(options->helper.lock); /* the helper's: who holds it keeps all others from saving */
 	/* Browsers send a host's cookies to all of its ports. */
 	snprintf(cookie, sizeof(cookie), "tproxyctl-%u",
 		address_of(listener, &address) ? addr_port(&address) : 0U);

@@ -248,6 +248,20 @@ def test_an_ordinary_user_without_rights_serves_the_page(page):
     assert status["NoNewPrivs"] == ["1"]
 
 
+def test_capabilities_of_an_ordinary_user_stay_with_the_helper(open_page):
+    """As a service with User= and AmbientCapabilities= starts it."""
+    rights = ["--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"]
+    page = open_page(start=["setpriv", "--reuid", str(NOBODY), "--clear-groups", *rights])
+    assert int(status_of(page.process.pid)["CapEff"][0], 16) != 0
+    status = status_of(page.server_pid)
+    assert all(int(status[name][0], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"))
+
+
+def test_the_page_does_not_have_the_lock_of_the_helper(page):
+    held = [os.readlink(entry) for entry in Path(f"/proc/{page.server_pid}/fd").iterdir()]
+    assert not [name for name in held if "lock" in name]
+
+
 def test_the_helper_ends_with_the_page_and_the_page_with_the_helper(open_page):
     page = open_page()
     server = page.server_pid

@@ -107,6 +107,17 @@ def test_a_text_that_the_daemon_would_not_take_is_not_saved(open_page, config):
     assert config.read_text(encoding="utf-8") == TEXT
 
 
+def test_what_a_file_of_roots_has_is_not_shown(open_page, config, folder):
+    """The helper may read files that who asks may not."""
+    secret = folder / "secret"
+    secret.write_text("the-secret\nanother-secret\n", encoding="ascii")
+    secret.chmod(0o600)
+    answer = save(open_page(), TEXT.replace("  timeout client 1m\n", f"  timeout client 1m\n  acl x src -f {secret}\n"))
+    assert answer.status == 422 and answer.json["errors"]
+    assert b"the-secret" not in answer.body and b"another-secret" not in answer.body
+    assert config.read_text(encoding="utf-8") == TEXT
+
+
 def test_a_file_with_other_bytes_than_text_is_not_edited(open_page, config):
     config.write_bytes(TEXT.encode() + b"# caf\xe9\n")
     answer = open_page().ask("GET", "/api/config")

@@ -25,12 +25,12 @@ class Answer:
 class AdminPage:
     """A running `tproxyctl web`; it ends with close()."""
 
-    def __init__(self, namespace, config, *options, bind="127.0.0.1:0", environment=None):
+    def __init__(self, namespace, config, *options, bind="127.0.0.1:0", environment=None, start=()):
         self.namespace = namespace
         self.bind = bind
         with namespace:
             self.process = subprocess.Popen(
-                [TPROXYCTL, "web", "--config", config, "--bind", bind, *options],
+                [*start, TPROXYCTL, "web", "--config", config, "--bind", bind, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
