@@ -50,8 +50,16 @@ static void copy_line(
 			memcpy(proxy->binds + proxy->bind_count, from, ports * sizeof(*from));
 			proxy->bind_count += ports;
 		} else if (edit->operation == SET_BIND) {
-			proxy->binds[proxy->bind_count] = *from;
-			proxy->binds[proxy->bind_count++].address = edit->address;
+			for (unsigned j = 0; j < (edit->keeps_port ? ports : 1); j++) {
+				struct bind *bind = &proxy->binds[proxy->bind_count++];
+
+				*bind = from[j];
+				if (!edit->keeps_address)
+					bind->address = edit->address;
+				addr_set_port(&bind->address,
+					addr_port(edit->keeps_port ? &from[j].address
+								   : &edit->address));
+			}
 		}
 		from += ports;
 	}
