@@ -523,7 +523,8 @@ void limits_end_sessions(struct limits *limits, const struct server *server, enu
 {
 	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1, place = 0;
 
-	while (end_reasons[place] != reason)
+	while (place < sizeof(end_reasons) / sizeof(end_reasons[0]) - 1 &&
+		end_reasons[place] != reason)
 		place++;
 	atomic_store(&limits->servers[server->index]->ends, 4 * number + place);
 	wakers_wake_all(&limits->process->wakers);
