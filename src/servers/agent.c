@@ -350,6 +350,22 @@ bool agents_report(struct agents *agents, const struct server *server, struct he
 	return true;
 }
 
+bool agents_overrule(struct agents *agents, const struct server *server, bool up)
+{
+	struct agent *agent = find_agent(agents, server->index);
+
+	if (agent == NULL)
+		return false;
+	agent->up = up;
+	availability_change(
+		&agents->availability, &(struct health_change){.backend = agent->backend,
+					       .server = server,
+					       .up = up,
+					       .by_agent = true,
+					       .by_operator = true});
+	return true;
+}
+
 void agents_free(struct agents *agents)
 {
 	if (agents == NULL)

@@ -38,6 +38,9 @@ struct agents *agents_start(struct event_base *base, const struct config *config
 bool agents_report(
 	struct agents *agents, const struct server *server, struct health_report *report);
 
+/* An operator says in its agent's place that SERVER is up or down, until the agent says so. False where it has none. NULL is allowed. */
+bool agents_overrule(struct agents *agents, const struct server *server, bool up);
+
 /* Stops all questions; the servers stay as they are. NULL is allowed. */
 void agents_free(struct agents *agents);
 

@@ -16,7 +16,8 @@ struct health_change {
 	const struct proxy *backend;
 	const struct server *server;
 	bool up;
-	bool by_agent; /* an agent found it; else a check, or clients' connections */
+	bool by_agent;    /* an agent found it; else a check, or clients' connections */
+	bool by_operator; /* in the agent's place */
 	bool of_check; /* the state is as it was, and what follows the duration is not set, but for the points */
 	unsigned points,
 		of; /* of a check: passed or failed ones that count, and how many change the state */

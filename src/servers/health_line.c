@@ -43,6 +43,8 @@ static void format_cause(const struct health_change *change, char *out, size_t r
 		snprintf(out, room,
 			", reason: Health analyze, info: \"Detected %u consecutive errors, last one was: L4 unsuccessful connection\"",
 			change->errors);
+	else if (change->by_operator)
+		snprintf(out, room, ", changed from CLI");
 	else if (!(change->backend->options & OPTION_LOG_HEALTH_CHECKS))
 		format_reason(change, out, room);
 }

@@ -82,6 +82,17 @@ static void set_state_by_name(struct cli *cli, const char *text, const char *nam
 	cli_say(cli, "'set server <srv> state' expects 'ready', 'drain' and 'maint'.");
 }
 
+/* What its agent said, overruled. */
+static void set_agent(struct cli *cli, const struct place *place, const char *name)
+{
+	bool up = strcmp(name, "up") == 0;
+
+	if (!up && strcmp(name, "down") != 0)
+		cli_say(cli, "'set server <srv> agent' expects 'up' or 'down'.");
+	else if (!agents_overrule(cli->core->subject.agents, place->server, up))
+		cli_say(cli, "agent checks are not enabled on this server.");
+}
+
 /* --- weights --- */
 
 static void set_weight(struct cli *cli, const char *where, const char *text)
@@ -126,8 +137,10 @@ void run_set_server(struct cli *cli, const struct arguments *arguments)
 		set_state_by_name(cli, where, arguments->words[2]);
 	else if (strcmp(what, "weight") == 0)
 		set_weight(cli, where, arguments->words[2]);
+	else if (strcmp(what, "agent") == 0)
+		set_agent(cli, &place, arguments->words[2]);
 	else
-		cli_say(cli, "usage: set server <backend>/<server> state | weight");
+		cli_say(cli, "usage: set server <backend>/<server> agent | state | weight");
 }
 
 /* --- the rest --- */

@@ -76,7 +76,7 @@ static const struct command commands[] = {
 	{"operator", "", STATS_OPERATOR, run_operator, "lower the level to operator"},
 	{"prompt", "", STATS_USER, run_prompt, "toggle interactive mode with prompt"},
 	{"quit", "", STATS_USER, run_quit, "disconnect"},
-	{"set server", "<bk>/<srv> state|weight <value>", STATS_ADMIN, run_set_server,
+	{"set server", "<bk>/<srv> agent|state|weight <value>", STATS_ADMIN, run_set_server,
 		"change a server's state or weight"},
 	{"set timeout cli", "<delay>", STATS_USER, run_set_timeout_cli,
 		"change the timeout of this conversation, in seconds"},

@@ -399,6 +399,23 @@ static void results_that_differ_are_noted(void **state)
 	assert_true(last.drains);
 }
 
+static void an_operator_overrules_it_until_it_says_otherwise(void **state)
+{
+	(void)state;
+	start(AGENT "\n server b 127.0.0.1:9\n");
+	say("down\n");
+	assert_true(agents_overrule(agents, server_at(0), true));
+	assert_true(is_up(0));
+	assert_true(last.by_operator);
+	assert_int_equal(report_of(0).points, 1);
+	say("\n");
+	assert_true(is_up(0));
+	say("down\n");
+	assert_false(is_up(0));
+	assert_false(agents_overrule(agents, server_at(1), false));
+	assert_false(agents_overrule(NULL, server_at(0), false));
+}
+
 static void the_question_is_sent_as_it_stands(void **state)
 {
 	char text[16] = "";
@@ -439,6 +456,7 @@ int main(void)
 		AGENT_TEST(a_reload_that_takes_an_agent_away_sets_its_server_free),
 		AGENT_TEST(an_agent_elsewhere_begins_anew),
 		AGENT_TEST(results_that_differ_are_noted),
+		AGENT_TEST(an_operator_overrules_it_until_it_says_otherwise),
 		AGENT_TEST(the_question_is_sent_as_it_stands),
 		AGENT_TEST(those_that_have_an_agent_are_counted),
 	};

@@ -17,7 +17,7 @@ from lab.paths import RUN
 from lab.peers.commands import ask, stat
 from lab.peers.daemon import Daemon
 from lab.peers.played import Played, byte_by_byte, close, hold, reset, says, without_end
-from lab.peers.side_by_side import PROGRAMS
+from lab.peers.side_by_side import PROGRAMS, Proxy
 
 # One process runs all of them at once, and asks for much at a time; six of these would be late.
 pytestmark = pytest.mark.xdist_group("agents-agree")
@@ -237,3 +237,40 @@ def test_both_understand_the_same(findings, name):
     haproxy, tproxyd = (findings[each][name] for each in PROGRAMS)
     for theirs, ours in zip(haproxy, tproxyd):
         assert ours == theirs
+
+
+OVERRULED = """\
+global
+  nbthread 1
+  stats socket {socket} level admin
+defaults
+  mode tcp
+  timeout client 20s
+  timeout server 20s
+  timeout connect 20s
+  log stderr format raw local0 debug
+listen c0
+  bind 198.51.100.200:7000
+  server s 127.0.0.1:6000 agent-check agent-inter 1h agent-port {refuses}
+  server b 127.0.0.1:6001
+"""
+COMMANDS = [f"set server c0/{words}" for words in ("s agent down", "s agent down", "s agent x", "s agent", "b agent up", "s agent up", "x agent up")]
+
+
+def overrule(folder, name):
+    """The answers to COMMANDS, what the server's status is after each, and the lines of the log."""
+    path = Path(tempfile.mkdtemp(prefix="a", dir=RUN)) / "s"
+    proxy = Proxy(folder / name, name, OVERRULED.format(socket=path, refuses=REFUSES), 2)
+    waiting.until(lambda: stat(path)["c0", "s"]["agent_status"] == "L4CON", "the agent is asked")
+    answers = [(ask(path, command).strip(), stat(path)["c0", "s"]["status"]) for command in COMMANDS]
+    lines = found(proxy.daemon, CHANGE)
+    proxy.close()
+    shutil.rmtree(path.parent)
+    return answers, lines
+
+
+def test_both_let_an_operator_overrule_an_agent(tmp_path):
+    if not shutil.which("haproxy"):
+        pytest.skip("absent: haproxy")
+    haproxy, tproxyd = (overrule(tmp_path, name) for name in PROGRAMS)
+    assert haproxy == tproxyd and len(tproxyd[1]["c0"]) == 2
