@@ -111,6 +111,15 @@ struct server_check {
 	bool send_proxy; /* checks have a PROXY header, even if they go elsewhere, or connections have none */
 };
 
+/* `agent-check`: a program that says how the server is (servers/agent.h). */
+struct server_agent {
+	bool on;
+	unsigned inter;   /* between two questions; 0: HAProxy's default */
+	unsigned port;    /* not 0, where it is on */
+	struct addr addr; /* of family AF_UNSPEC: the server's */
+	const char *send; /* what it is asked; NULL: nothing */
+};
+
 /* How long the answer before counts, where the newest one is of this kind; HOLD_VALID: until it is asked again. */
 enum hold {
 	HOLD_VALID,
@@ -158,8 +167,10 @@ struct server {
 	bool ends_sessions_down;    /* its sessions end where it goes down */
 	bool ends_backups_up;       /* those of its backend's backups end where it comes up */
 	bool backup;                /* serves where no other server can */
-	bool disabled;              /* never used */
+	bool follows_port; /* MODE_UDP: it may answer from any port, and gets there what comes next */
+	bool disabled;     /* never used */
 	struct server_check check;
+	struct server_agent agent;
 	unsigned index; /* of all servers of the configuration, from 0 */
 	unsigned line;
 	/*
@@ -214,6 +225,7 @@ enum proxy_option {
 	OPTION_ALLBACKUPS =
 		1 << 10, /* backup servers share the clients; else the first one has all */
 	OPTION_LOG_HEALTH_CHECKS = 1 << 11, /* a line for each check that changes anything */
+	OPTION_JSONLOG = 1 << 12,           /* as OPTION_TCPLOG, but as an object of JSON */
 };
 
 /* How a backend's servers share its clients (configuration manual, section 4.2, `balance`). */
@@ -294,8 +306,9 @@ struct proxy {
 	const struct proxy *default_backend; /* a `listen` section's own is itself; NULL: none */
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
-	struct value_format unique_id; /* `unique-id-format` */
-	unsigned backlog;              /* of its listeners that name none; 0: from maxconn */
+	struct value_format unique_id;  /* `unique-id-format` */
+	struct value_format log_format; /* `log-format`; empty: none */
+	unsigned backlog;               /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */
 	unsigned flow_timeout;
 	unsigned client_flows; /* MODE_UDP: flows of one client at the same time; 0: no limit */
@@ -316,7 +329,7 @@ struct proxy {
 	bool consistent; /* `hash-type consistent`: no client moves but those of a server that is removed */
 	bool static_weights; /* `static-rr`: `slowstart` does not change them */
 	bool ramps;          /* a server has a `slowstart` */
-	bool queues;   /* clients wait where its servers are full: one of them has a maxconn */
+	bool queues;   /* clients wait where its servers are full: one of them may have a limit */
 	bool weighted; /* TURNS hold; else all servers have the same weight, and none is a backup */
 };
 
@@ -354,6 +367,8 @@ struct global {
 	size_t stats_socket_count;
 	unsigned stats_timeout; /* how long their clients may be silent; 0: 10 s */
 	unsigned stats_maxconn; /* their clients at the same time; 0: 10 */
+	struct addr metrics;    /* where Prometheus asks; AF_UNSPEC: nowhere */
+	unsigned metrics_line;
 };
 
 struct config {
@@ -404,6 +419,18 @@ struct addr server_address(const struct server *server, const struct addr *asked
 
 /* Whether a server is where the client connected to: its address is the wildcard of either family. */
 bool server_is_original(const struct server *server);
+
+/* Whether a limit of SERVER's sessions may be there: its own, or one that its agent sets. */
+static inline bool server_is_limited(const struct server *server)
+{
+	return server->maxconn != 0 || server->agent.on;
+}
+
+/* Whether each connection of FRONTEND has a line at its end: by `option tcplog`, `option jsonlog` or `log-format`. */
+bool config_logs_sessions(const struct proxy *frontend);
+
+/* The same, and the line has addresses that only sockets know. */
+bool config_logs_sockets(const struct proxy *frontend);
 
 /* Whether a client of BIND, a listener of FRONTEND, can have to begin with a PROXY header. */
 bool config_reads_header(const struct proxy *frontend, const struct bind *bind);

@@ -38,6 +38,12 @@ int datagram_report_errors(int fd, int family);
  */
 int datagram_take_error(int fd, struct addr *peer, struct addr *local);
 
+/*
+ * Lets a connected socket receive from anyone again, at the address and port that it has; each datagram is then sent with an
+ * address. Returns 0, or -1: another socket has taken its port meanwhile.
+ */
+int datagram_disconnect(int fd);
+
 /* Discards datagrams that wait at the socket: those that came before it was connected may be of any peer. A few at most. */
 void datagram_discard(int fd);
 

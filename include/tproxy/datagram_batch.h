@@ -51,6 +51,9 @@ size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place)
 bool datagram_batch_addresses(
 	struct datagram_batch *batch, unsigned place, struct addr *from, struct addr *destination);
 
+/* Where a received datagram came from. False: its source is not of IPv4 or IPv6. */
+bool datagram_batch_source(const struct datagram_batch *batch, unsigned place, struct addr *from);
+
 /* The index of the interface by which a received datagram came; 0: not reported. */
 unsigned datagram_batch_interface(struct datagram_batch *batch, unsigned place);
 

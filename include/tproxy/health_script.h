@@ -31,8 +31,9 @@ enum health_status {
 	HEALTH_L6RSP,
 	HEALTH_L7OK,
 	HEALTH_L7TOUT,
-	HEALTH_L7RSP, /* what came is not of the protocol */
-	HEALTH_L7STS, /* what came says that the server does not serve */
+	HEALTH_L7RSP,   /* what came is not of the protocol */
+	HEALTH_L7STS,   /* what came says that the server does not serve */
+	HEALTH_CHECKED, /* of an agent: nothing was said of whether the server is up */
 };
 
 struct health_verdict {
@@ -63,6 +64,7 @@ enum health_match {
 	MATCH_BODY,         /* of HTTP: the bytes are somewhere in the body */
 	MATCH_BODY_REGEX,   /* of HTTP */
 	MATCH_MYSQL,        /* a packet of MySQL that is no error */
+	MATCH_LINE,         /* anything, up to the end of a line or of what comes */
 };
 
 /* What the log says of an expectation. */

@@ -321,6 +321,7 @@ static void parse_pattern(struct parser *parser, struct health_step *step)
 		parse_regex(parser, text, step);
 		break;
 	case MATCH_MYSQL:
+	case MATCH_LINE:
 		break;
 	}
 }

@@ -111,7 +111,8 @@ static const struct foreign_row {
 		"load-server-state-from-file|server-state-base|server-state-file|server-state-file-name",
 		"servers have no state to keep; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "set-var|set-var-fmt", "there are no variables; leave it out"},
-	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats bind-process", "it changes nothing for the sockets of 'stats socket'"},
+	{IN_GLOBAL, FOREIGN_NO_EFFECT, "stats bind-process",
+		"it changes nothing for the sockets of 'stats socket'"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "stats-file|shm-stats-file",
 		"there are no statistics yet; leave it out"},
 	{IN_GLOBAL, FOREIGN_REFUSED, "thread-group|thread-groups|thread-hard-limit",
@@ -181,7 +182,7 @@ static const struct foreign_row {
 	{IN_PROXIES, FOREIGN_REFUSED, "disabled", "turn the section's lines into comments"},
 	{IN_PROXIES, FOREIGN_REFUSED, "dispatch", "write a 'server' line"},
 	{IN_PROXIES, FOREIGN_REFUSED, "email-alert", "no mail is sent; leave it out"},
-	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format|log-format-sd|log-steps",
+	{IN_PROXIES, FOREIGN_REFUSED, "error-log-format|log-format-sd|log-steps",
 		"write 'option tcplog'"},
 	{IN_PROXIES, FOREIGN_REFUSED, "filter", "there are no filters; leave it out"},
 	{IN_PROXIES, FOREIGN_REFUSED, "fullconn",
@@ -211,8 +212,7 @@ static const struct foreign_row {
 
 	{ON_BIND | ON_SERVER, FOREIGN_NO_EFFECT, "id+1|guid+1|guid-prefix+1",
 		"there are no statistics to show it"},
-	{ON_SERVER, FOREIGN_NO_EFFECT,
-		"no-agent-check|no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
+	{ON_SERVER, FOREIGN_NO_EFFECT, "no-check-send-proxy|no-check-ssl|no-ssl|no-tfo",
 		"it is so in any case"},
 	{ON_BIND | ON_SERVER, FOREIGN_REFUSED,
 		"allow-0rtt|alpn+1|ca-file+1|ca-ignore-err+1|ca-sign-file+1|ca-sign-pass+1"
@@ -255,8 +255,7 @@ static const struct foreign_row {
 		"every thread has its own socket in any case; leave it out"},
 
 	{ON_SERVER, FOREIGN_REFUSED,
-		"agent-addr+1|agent-check|agent-inter+1|agent-port+1|agent-send+1"
-		"|check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
+		"check-pool-conn-name+1|check-reuse-pool|check-sni-auto"
 		"|check-via-socks4|init-state+1|no-check-reuse-pool|no-check-sni-auto",
 		CHECKS},
 	{ON_SERVER, FOREIGN_REFUSED,

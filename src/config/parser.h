@@ -206,8 +206,10 @@ void parse_bind(struct parser *parser);
 void parse_default_backend(struct parser *parser);
 void parse_hold(struct parser *parser);
 void parse_log(struct parser *parser);
+void parse_log_format(struct parser *parser);
 void parse_nameserver(struct parser *parser);
 void parse_resolv_conf(struct parser *parser);
+void parse_metrics(struct parser *parser);
 void parse_mode(struct parser *parser);
 void parse_nbproc(struct parser *parser);
 void parse_tcp_check(struct parser *parser);
@@ -254,6 +256,9 @@ void parse_bind_v6only(struct parser *parser);
 void parse_server_check_addr(struct parser *parser);
 void parse_server_check_usesrc(struct parser *parser);
 void parse_server_no_check(struct parser *parser);
+void parse_server_agent_addr(struct parser *parser);
+void parse_server_agent_send(struct parser *parser);
+void parse_server_no_agent(struct parser *parser);
 void parse_server_observe(struct parser *parser);
 void parse_server_on_error(struct parser *parser);
 void parse_server_on_marked_down(struct parser *parser);
@@ -276,7 +281,10 @@ void parse_server_weight(struct parser *parser);
 const struct health_script *config_check_script(
 	struct parser *parser, const struct section *section);
 
-/* After the last line: what a server's checks need, an address and a port. */
+/* After the last line: what a server's agent needs, an address and a port. */
+void config_check_agent(struct parser *parser, const struct server *server);
+
+/* The same of its checks. */
 void config_check_target(
 	struct parser *parser, const struct health_script *script, const struct server *server);
 

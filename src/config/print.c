@@ -129,10 +129,13 @@ static void print_logs(FILE *out, const struct log_targets *logs)
 static void print_stats_sockets(FILE *out, const struct global *global)
 {
 	static const char *const levels[] = {"user", "operator", "admin"};
+	char text[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < global->stats_socket_count; i++)
 		fprintf(out, "  takes commands at %s, level %s\n", global->stats_sockets[i].path,
 			levels[global->stats_sockets[i].level]);
+	if (addr_family(&global->metrics) != AF_UNSPEC)
+		fprintf(out, "  serves metrics at %s\n", addr_format(&global->metrics, text));
 }
 
 static void print_global(FILE *out, const struct global *global)

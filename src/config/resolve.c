@@ -127,8 +127,9 @@ static void resolve_servers(struct parser *parser, struct section *section, stru
 		line->server.index = parser->config->server_count++;
 		check_source(parser, section, line);
 		proxy->ramps |= line->server.slowstart != 0;
-		proxy->queues |= line->server.maxconn != 0 && proxy->mode == MODE_TCP;
+		proxy->queues |= server_is_limited(&line->server) && proxy->mode == MODE_TCP;
 		config_check_target(parser, proxy->check_script, &line->server);
+		config_check_agent(parser, &line->server);
 		proxy->servers[proxy->server_count++] = line->server;
 	}
 	config_spread_turns(parser, proxy);
@@ -339,6 +340,18 @@ static void check_datagram_rules(struct parser *parser, const struct proxy *prox
 				"with 'mode udp' there are no rules; leave it out");
 }
 
+/* Sockets that take what comes from any port, and have the same port themselves, would get each other's. */
+static void check_followed(struct parser *parser, const struct server *server)
+{
+	const struct source *source = &server->source;
+	bool has_address = source->mode == SOURCE_ADDRESS || source->mode == SOURCE_FOREIGN;
+
+	if (server->follows_port && (source->mode == SOURCE_CLIENT ||
+					    (has_address && addr_port(&source->address) != 0)))
+		parser_fail_at(parser, server->line, server->name,
+			"'follow-port' needs a port of its own for each flow; write 'usesrc clientip', or leave the port out");
+}
+
 static void check_datagram_servers(struct parser *parser, const struct proxy *backend)
 {
 	for (size_t i = 0; i < backend->server_count; i++) {
@@ -361,6 +374,7 @@ static void check_datagram_servers(struct parser *parser, const struct proxy *ba
 		if (server->maxqueue != 0)
 			parser_fail_at(parser, server->line, server->name,
 				"with 'mode udp' no datagram waits for a server; leave 'maxqueue' out");
+		check_followed(parser, server);
 	}
 }
 
@@ -395,6 +409,10 @@ static void check_datagram_connections(struct parser *parser, const struct proxy
 		parser_fail_at(parser, proxy->line, proxy->name,
 			"'client-flows' and 'client-rate' are for datagrams; leave them out, or "
 			"write 'mode udp'");
+	for (size_t i = 0; i < proxy->server_count; i++)
+		if (proxy->servers[i].follows_port)
+			parser_fail_at(parser, proxy->servers[i].line, proxy->servers[i].name,
+				"'follow-port' is for datagrams; leave it out, or write 'mode udp'");
 }
 
 static void resolve_datagrams(struct parser *parser)

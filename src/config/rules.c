@@ -252,3 +252,15 @@ bool config_reads_header(const struct proxy *frontend, const struct bind *bind)
 			return true;
 	return bind->accept_proxy;
 }
+
+bool config_logs_sessions(const struct proxy *frontend)
+{
+	return frontend->options & (OPTION_TCPLOG | OPTION_JSONLOG) ||
+	       frontend->log_format.count > 0;
+}
+
+bool config_logs_sockets(const struct proxy *frontend)
+{
+	return frontend->log_format.count > 0 ? frontend->log_format.needs_sockets
+					      : frontend->options & OPTION_JSONLOG;
+}

@@ -173,13 +173,23 @@ void parse_nbproc(struct parser *parser)
 		parser_warn_at(parser, parser->line, "nbproc", "no effect: there is one process");
 }
 
-void parse_unique_id_format(struct parser *parser)
+static void parse_format(struct parser *parser, struct value_format *format, enum format_use use)
 {
 	const char *text = parser_require_word(parser, "a format");
 	const char *error = NULL;
 
 	if (text != NULL)
-		error = value_format_parse(&parser->section->proxy.unique_id, parser->memory, text);
+		error = value_format_parse(format, parser->memory, text, use);
 	if (error != NULL)
 		parser_fail(parser, text, "%s", error);
+}
+
+void parse_unique_id_format(struct parser *parser)
+{
+	parse_format(parser, &parser->section->proxy.unique_id, FORMAT_OF_HEADER);
+}
+
+void parse_log_format(struct parser *parser)
+{
+	parse_format(parser, &parser->section->proxy.log_format, FORMAT_OF_LOG);
 }

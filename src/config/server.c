@@ -149,6 +149,41 @@ void parse_server_check_addr(struct parser *parser)
 		parser_fail(parser, word, "not an address that can be checked");
 }
 
+void parse_server_no_agent(struct parser *parser)
+{
+	parser->server->server.agent.on = false;
+}
+
+/* No port belongs to it, so an IPv6 address needs no brackets. */
+void parse_server_agent_addr(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "an address"), *error = NULL;
+	struct addr *addr = &parser->server->server.agent.addr;
+	struct address address = {0};
+
+	if (word == NULL)
+		return;
+	if (!addr_parse(addr, word)) {
+		error = address_parse(word, NAMES, &address);
+		*addr = address.addr;
+	}
+	if (error == NULL && address.name[0] != '\0') {
+		parser->config->has_names = true;
+		error = lookup_name(address.name, address.family, addr);
+	}
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else if (addr_port(&address.addr) != 0)
+		parser_fail(parser, word, "a port does not belong here; write 'agent-port'");
+	else if (addr_is_any(addr))
+		parser_fail(parser, word, "not an address that can be asked");
+}
+
+void parse_server_agent_send(struct parser *parser)
+{
+	parser->server->server.agent.send = parser_require_text(parser, "what the agent is asked");
+}
+
 /* Takes a word, which must be the only one that is supported. */
 static bool take_only(struct parser *parser, const char *only, const char *why)
 {
@@ -284,7 +319,9 @@ void parse_server_proxy_v2_tlv(struct parser *parser)
 	if (!parse_field_type(parser, word, &field.type))
 		field.type = 0;
 	text = parser_require_word(parser, "a format");
-	error = text == NULL ? NULL : value_format_parse(&field.value, parser->memory, text);
+	error = text == NULL
+			? NULL
+			: value_format_parse(&field.value, parser->memory, text, FORMAT_OF_HEADER);
 	if (error != NULL)
 		parser_fail(parser, text, "%s", error);
 	grown = memory_grow(parser->memory, fields->list, fields->count, sizeof(*grown));
@@ -338,6 +375,21 @@ void config_check_target(
 		 (server->source.mode == SOURCE_ROUTED || server->source.mode == SOURCE_ADDRESS))
 		parser_warn_at(parser, server->line, "check-usesrc",
 			"connections of clients come from this host's own address, so their answers take another way than those to a check; write 'source 0.0.0.0 usesrc clientip'");
+}
+
+/* As a check, and an agent is never where clients connect to. */
+void config_check_agent(struct parser *parser, const struct server *server)
+{
+	const struct server_agent *agent = &server->agent;
+
+	if (!agent->on || addr_family(&server->address) == AF_UNSPEC)
+		return;
+	if (agent->port == 0)
+		parser_fail_at(
+			parser, server->line, "agent-check", "no port to ask; write 'agent-port'");
+	else if (addr_family(&agent->addr) == AF_UNSPEC && server_is_original(server))
+		parser_fail_at(parser, server->line, "agent-check",
+			"the server is where clients connect to; write 'agent-addr' and the agent's address");
 }
 
 /* Notes the server's name, which no other of its section may have. */

@@ -1,11 +1,13 @@
 /*
- * `stats socket`: where commands are taken, and what they may do.
+ * `stats socket`: where commands are taken, and what they may do; and `metrics`, where Prometheus asks.
  *
  * The words are HAProxy's (configuration manual, section 3.1). A socket is a path here; HAProxy's may be an address, too, to which
  * any host of the network could come. What says how a socket is handed to another process is accepted, since it changes nothing:
  * a reload is no other process.
  */
 #include "parser.h"
+
+#include "words/address.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,4 +133,31 @@ void parse_stats_socket(struct parser *parser)
 	}
 	check_other_sockets(parser, &made);
 	add_socket(parser, &made);
+}
+
+static bool is_loopback(const struct addr *address)
+{
+	static const uint8_t of_ipv6[16] = {[15] = 1};
+	const uint8_t *bytes = addr_bytes(address);
+
+	return addr_family(address) == AF_INET ? bytes[0] == 127
+					       : memcmp(bytes, of_ipv6, sizeof(of_ipv6)) == 0;
+}
+
+void parse_metrics(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "ADDRESS:PORT");
+	struct address address;
+	const char *error = word == NULL ? NULL : address_parse(word, PORT_REQUIRED, &address);
+
+	if (word == NULL)
+		return;
+	if (error == NULL && !is_loopback(&address.addr))
+		error = "not an address of this host alone: statistics have no password; write 127.0.0.1 or [::1], and let another program protect them";
+	if (error != NULL) {
+		parser_fail(parser, word, "%s", error);
+		return;
+	}
+	parser->config->global.metrics = address.addr;
+	parser->config->global.metrics_line = parser->line;
 }

@@ -133,9 +133,12 @@ static void warn_of_frontend(
 			"its servers are never used, since the 'default_backend' of line %u "
 			"is used instead; leave out one of them",
 			section->default_backend_line);
-	if ((proxy->options & OPTION_TCPLOG) && proxy->logs.count == 0)
+	if (config_logs_sessions(proxy) && proxy->logs.count == 0)
 		parser_warn_at(parser, proxy->line, proxy->name,
-			"'option tcplog' has no effect without a 'log' line");
+			"'%s' has no effect without a 'log' line",
+			proxy->log_format.count > 0       ? "log-format"
+			: proxy->options & OPTION_JSONLOG ? "option jsonlog"
+							  : "option tcplog");
 }
 
 static void warn_of_proxy(

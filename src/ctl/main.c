@@ -18,6 +18,8 @@ static const struct {
 	{"revert", "undo what apply did", revert_command},
 	{"status", "print what is applied", status_command},
 	{"prove", "try what the running kernel can do, in namespaces of its own", prove_command},
+	{"sessions", "list the sessions of a running tproxyd", sessions_command},
+	{"top", "show those that move most bytes, and refresh that", top_command},
 	{"web", "serve a page that shows and edits all of this", web_command},
 };
 
@@ -31,7 +33,7 @@ static void usage(FILE *out)
 	      "       tproxyctl -v | -h\n"
 	      "\n"
 	      "Checks a host for a transparent proxy, sets it up, and tries what its kernel can "
-	      "do.\n"
+	      "do. Shows what a running tproxyd does.\n"
 	      "\n",
 		out);
 	for (size_t i = 0; i < SUBCOMMANDS; i++)

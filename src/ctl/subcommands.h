@@ -16,6 +16,8 @@ int apply_command(int argc, char **argv);
 int revert_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int prove_command(int argc, char **argv);
+int sessions_command(int argc, char **argv);
+int top_command(int argc, char **argv);
 int web_command(int argc, char **argv);
 
 /* After getopt_long() has refused an option of subcommand NAME: prints where help is; STATUS_USAGE. */

@@ -277,21 +277,20 @@ static json_t *describe_server(const struct server_place *place)
 /* Whether `option transparent` holds: no server of the farm is used. */
 static bool is_original(const struct outline *outline, const struct edit_section *section)
 {
-	const struct edit_line *line;
 	bool is = false;
 
 	if (section->where != IN_DEFAULTS && section->defaults != NONE)
 		is = is_original(outline, &outline->sections[section->defaults]);
 	for (size_t i = section->first + 1; i < section->end; i++) {
-		line = &outline->lines[i];
-		if (line->count == 1 && strcmp(line->words[0].text, "transparent") == 0)
-			is = true;
-		else if (line->count == 2 && strcmp(line->words[0].text, "option") == 0 &&
-			 strcmp(line->words[1].text, "transparent") == 0)
-			is = true;
-		else if (line->count == 3 && strcmp(line->words[0].text, "no") == 0 &&
-			 strcmp(line->words[2].text, "transparent") == 0)
-			is = false;
+		const struct edit_line *line = &outline->lines[i];
+		bool negated = line->count > 0 && strcmp(line->words[0].text, "no") == 0;
+		size_t last = line->count - 1;
+		bool is_option =
+			last == 1U + negated && strcmp(line->words[last - 1].text, "option") == 0;
+
+		if (line->count > 0 && strcmp(line->words[last].text, "transparent") == 0 &&
+			(is_option || last == 0))
+			is = !negated;
 	}
 	return is;
 }

@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum {
-	STEPS_MAX = 4000, /* of D: 32 MB of points */
+	STEPS_MAX = 4000, /* of D: 64 MB of points at most */
 	CONTEXT = 3,
 };
 
@@ -67,7 +67,7 @@ static void *allocate(size_t count, size_t size)
 static struct lines split(const char *text, size_t length)
 {
 	const char *end = text + length, *feed;
-	struct lines lines = {NULL, 0};
+	struct lines lines = {allocate(1, sizeof(*lines.list)), 0};
 
 	for (; text < end; text += lines.list[lines.count - 1].length) {
 		feed = memchr(text, '\n', (size_t)(end - text));
@@ -145,19 +145,30 @@ static size_t points_before(int steps)
 	return (size_t)steps * ((size_t)steps + 1) / 2;
 }
 
+/* The list with room for the points of so many steps: it doubles, since it moves. */
+static int *points_room(int *points, size_t *room, int steps)
+{
+	if (points_before(steps + 1) <= *room)
+		return points;
+	*room = 2 * points_before(steps + 1);
+	points = reallocarray(points, *room, sizeof(*points));
+	if (points == NULL)
+		abort(); /* out of memory */
+	return points;
+}
+
 /* Finds the points up to the end of both. Returns the number of steps, or -1 where they are too many. */
 static int find_points(const struct middle *middle, int **points)
 {
 	int limit = middle->old_count + middle->new_count;
 	int *row = allocate(2 * STEPS_MAX + 3, sizeof(*row)), *at = row + STEPS_MAX + 1;
 	int steps = 0;
+	size_t room = 0;
 
 	*points = NULL;
 	for (bool found = false; !found && steps <= limit && steps <= STEPS_MAX;
 		steps += found ? 0 : 1) {
-		*points = reallocarray(*points, points_before(steps + 1), sizeof(**points));
-		if (*points == NULL)
-			abort(); /* out of memory */
+		*points = points_room(*points, &room, steps);
 		for (int k = -steps; k <= steps && !found; k += 2) {
 			/* The other diagonals of the row are those of one step less. */
 			at[k] = farthest(middle, at, k, steps);

@@ -314,17 +314,23 @@ size_t edit_port_place(const char *written)
 bool edit_address_word(struct editing *editing, const struct edit_word *word, size_t offset,
 	const char *written, const char *text, const json_t *members)
 {
-	size_t from = 0, to = strlen(written), length = strlen(text);
+	size_t from = 0, to = strlen(written), colon = edit_port_place(text);
 	char *part;
 	bool done;
 
 	if (strcmp(written, text) == 0)
 		return true;
-	if (json_object_get(members, "address") == NULL)
+	/* An address without brackets may stay so before a port, and needs them without one. */
+	if (json_object_get(members, "address") == NULL &&
+		(text[colon] == ':' || strncmp(text, written, strlen(text)) == 0)) {
 		from = edit_port_place(written);
-	else if (json_object_get(members, "port") == NULL)
+		part = text_copy(text + colon);
+	} else if (json_object_get(members, "port") == NULL) {
 		to = edit_port_place(written);
-	part = text_format("%.*s", (int)(length - from - (strlen(written) - to)), text + from);
+		part = text_format("%.*s", (int)colon, text);
+	} else {
+		part = text_copy(text);
+	}
 	done = edit_piece(editing, word, offset + from, offset + to, part);
 	free(part);
 	return done;

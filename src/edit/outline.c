@@ -95,6 +95,32 @@ static void add_section(struct outline *outline, size_t index, unsigned where)
 	outline->section_count++;
 }
 
+static struct edit_lines *find_kind(const struct edit_section *section, const char *keyword)
+{
+	for (size_t i = 0; i < section->kind_count; i++)
+		if (strcmp(section->kinds[i].keyword, keyword) == 0)
+			return &section->kinds[i];
+	return NULL;
+}
+
+/* Chains the line, which is the newest one, to those of its section that begin with the same word. */
+static void add_to_section(struct outline *outline, struct edit_section *section)
+{
+	const char *keyword = outline->lines[outline->line_count].words[0].text;
+	struct edit_lines *kind = find_kind(section, keyword);
+
+	section->end = outline->line_count + 1;
+	if (kind == NULL) {
+		section->kinds =
+			array_room(section->kinds, section->kind_count, sizeof(*section->kinds));
+		kind = &section->kinds[section->kind_count++];
+		*kind = (struct edit_lines){keyword, outline->line_count, outline->line_count};
+		return;
+	}
+	outline->lines[kind->last].same = outline->line_count;
+	kind->last = outline->line_count;
+}
+
 static void read_line(struct outline *outline, size_t from, struct words *words)
 {
 	const char *text = outline->text + from;
@@ -104,7 +130,7 @@ static void read_line(struct outline *outline, size_t from, struct words *words)
 
 	outline->lines = array_room(outline->lines, outline->line_count, sizeof(*line));
 	line = &outline->lines[outline->line_count];
-	line->from = from;
+	*line = (struct edit_line){.from = from, .same = NONE};
 	line->to = feed != NULL ? (size_t)(feed - outline->text) : outline->length;
 	line->next = feed != NULL ? line->to + 1 : line->to;
 	if (line->to > from && outline->text[line->to - 1] == '\r')
@@ -113,7 +139,7 @@ static void read_line(struct outline *outline, size_t from, struct words *words)
 	if (line->count > 0 && begins_section(line->words[0].text, &where))
 		add_section(outline, outline->line_count, where);
 	else if (line->count > 0 && outline->section_count > 0)
-		outline->sections[outline->section_count - 1].end = outline->line_count + 1;
+		add_to_section(outline, &outline->sections[outline->section_count - 1]);
 	outline->line_count++;
 }
 
@@ -131,6 +157,8 @@ void outline_read(struct outline *outline, const char *text, size_t length)
 
 void outline_free(struct outline *outline)
 {
+	for (size_t i = 0; i < outline->section_count; i++)
+		free(outline->sections[i].kinds);
 	free(outline->lines);
 	free(outline->sections);
 	memory_free(outline->memory);
@@ -149,13 +177,15 @@ const struct edit_section *outline_find(
 const struct edit_line *outline_next(const struct outline *outline,
 	const struct edit_section *section, const struct edit_line *after, const char *keyword)
 {
-	size_t i = after == NULL ? section->first + 1 : (size_t)(after - outline->lines) + 1;
+	const struct edit_lines *kind = find_kind(section, keyword);
+	size_t behind = after == NULL ? 0 : (size_t)(after - outline->lines) + 1;
+	size_t line = kind == NULL ? NONE : kind->first;
 
-	for (; i < section->end; i++)
-		if (outline->lines[i].count > 0 &&
-			strcmp(outline->lines[i].words[0].text, keyword) == 0)
-			return &outline->lines[i];
-	return NULL;
+	if (after != NULL && strcmp(after->words[0].text, keyword) == 0)
+		line = after->same;
+	while (line != NONE && line < behind)
+		line = outline->lines[line].same;
+	return line == NONE ? NULL : &outline->lines[line];
 }
 
 /* As many words as a row of the table says: up to what may be left out. */

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define NONE ((size_t)-1)
+
 /* TEXT is what the word means; it was written with the bytes FROM to TO of the whole text. */
 struct edit_word {
 	const char *text;
@@ -24,6 +26,13 @@ struct edit_line {
 	size_t next;     /* where the next line begins */
 	struct edit_word *words;
 	size_t count;
+	size_t same; /* the next line of its section that begins with the same word; NONE: it is the last one */
+};
+
+/* Lines of a section that begin with the same word: a text may have many lines, and each section has few such words. */
+struct edit_lines {
+	const char *keyword;
+	size_t first, last;
 };
 
 struct edit_section {
@@ -33,9 +42,9 @@ struct edit_section {
 		end; /* its lines: the one that begins it, and the one behind its last one with words */
 	size_t defaults; /* the `defaults` that hold for it, as an index of sections; NONE: there are none */
 	size_t proxy; /* its index in struct config's proxies; NONE: it is not there */
+	struct edit_lines *kinds;
+	size_t kind_count;
 };
-
-#define NONE ((size_t)-1)
 
 struct outline {
 	const char *text;

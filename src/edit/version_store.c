@@ -60,6 +60,7 @@ bool version_read_list(const char *folder, struct version_list *list)
 	*list = (struct version_list){NULL, 0};
 	if (directory == NULL)
 		return errno == ENOENT;
+	/* cppcheck-suppress readdirCalled ; no other thread uses the folder */
 	while ((entry = readdir(directory)) != NULL) {
 		if (!version_is_id(entry->d_name))
 			continue;

@@ -204,9 +204,8 @@ enum save_result versions_save(const char *file, const char *folder, const char 
 			*other = place.text;
 			*other_length = place.length;
 			place.text = NULL;
-		} else if (place.exists && strcmp(place.digest, digest) == 0) {
-			result = SAVE_DONE;
-		} else if (keep_and_replace(&place, text, length, who, problem)) {
+		} else if ((place.exists && strcmp(place.digest, digest) == 0) ||
+			   keep_and_replace(&place, text, length, who, problem)) {
 			result = SAVE_DONE;
 		}
 	}

@@ -5,6 +5,7 @@
  * enough. So a server that sends something wrong and stays is found by the timeout. Steps that follow each other without a
  * question between them judge the same bytes.
  */
+#include "agent_answer.h"
 #include "http_response.h"
 #include "verdict.h"
 
@@ -199,11 +200,27 @@ static enum health_progress judge_mysql(const struct health_script *script,
 	return HEALTH_ENDS;
 }
 
+/* --- a line --- */
+
+static enum health_progress judge_line(const struct health_script *script,
+	const struct health_step *step, const struct health_input *input,
+	struct health_verdict *verdict)
+{
+	bool whole;
+
+	if (input->last && input->length == 0)
+		return end(script, step, input, false, "", verdict);
+	agent_line(input, &whole);
+	return whole || input->last ? HEALTH_GOES_ON : HEALTH_WAITS;
+}
+
 enum health_progress health_judge(const struct health_script *script,
 	const struct health_step *step, const struct health_input *input,
 	struct health_verdict *verdict)
 {
 	switch (step->match) {
+	case MATCH_LINE:
+		return judge_line(script, step, input, verdict);
 	case MATCH_MYSQL:
 		return judge_mysql(script, step, input, verdict);
 	case MATCH_STATUS:

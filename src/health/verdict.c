@@ -163,6 +163,7 @@ static const struct {
 	[HEALTH_L7TOUT] = {"L7TOUT", "Layer7 timeout"},
 	[HEALTH_L7RSP] = {"L7RSP", "Layer7 invalid response"},
 	[HEALTH_L7STS] = {"L7STS", "Layer7 wrong status"},
+	[HEALTH_CHECKED] = {"CHECKED", "No status change"},
 };
 
 const char *health_status_code(enum health_status status)

@@ -11,6 +11,7 @@
 #include "tproxy/datagram.h"
 
 #include "datagram_message.h"
+#include "tproxy/socket.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -60,6 +61,17 @@ int datagram_report_errors(int fd, int family)
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on)) == -1)
 		return -1;
 	return setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+}
+
+/* The kernel takes back a port that it has chosen itself (udp_disconnect()), so it is bound anew. */
+int datagram_disconnect(int fd)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct addr local;
+
+	if (!socket_local_address(fd, &local) || connect(fd, &nobody, sizeof(nobody)) == -1)
+		return -1;
+	return bind(fd, &local.sa, addr_length(&local));
 }
 
 void datagram_discard(int fd)

@@ -167,6 +167,11 @@ size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place)
 	return batch->parts[place].iov_len;
 }
 
+bool datagram_batch_source(const struct datagram_batch *batch, unsigned place, struct addr *from)
+{
+	return addr_from_sockaddr(from, (const struct sockaddr *)&batch->places[place].peer);
+}
+
 bool datagram_batch_addresses(
 	struct datagram_batch *batch, unsigned place, struct addr *from, struct addr *destination)
 {

@@ -1,5 +1,5 @@
 /*
- * Health and names ask servers on the main thread's event loop, and write what they find into the limits, where all workers see
+ * Health, agents and names ask servers on the main thread's event loop, and write what they find into the limits, where all workers see
  * it. Here it is put into the log of the generation in force.
  */
 #include "care.h"
@@ -42,6 +42,12 @@ static void on_server_moved(void *arg, const struct proxy *backend, bool lost, c
 		report_no_server(log, backend);
 }
 
+static void on_state_said(void *arg, const struct proxy *backend, const struct server *server,
+	enum server_state state)
+{
+	care_set_state(arg, backend, server, state);
+}
+
 void care_begin(struct care *care, struct event_base *base, const struct generation *generation)
 {
 	care->generation = generation;
@@ -49,6 +55,9 @@ void care_begin(struct care *care, struct event_base *base, const struct generat
 		generation->counterparts, on_server_moved, care);
 	care->health = health_start(base, generation->config, generation->limits, care->health,
 		generation->counterparts, on_health_changed, care);
+	care->agents = agents_start(base, generation->config, generation->limits, care->agents,
+		generation->counterparts,
+		&(struct agents_host){on_health_changed, on_state_said, care});
 }
 
 void care_observe(const struct care *care)
@@ -64,33 +73,47 @@ static void format_left(const struct care *care, const struct proxy *backend,
 {
 	struct limits *limits = care->generation->limits;
 	unsigned active, backups;
+	unsigned waiting = backend->queues ? queue_length(limits_server_queue(limits, server)) : 0;
+	const char *by_backup;
 
 	balance_count(limits, backend, &active, &backups);
-	snprintf(out, room,
-		"%u active and %u backup servers left.%s %u sessions active, 0 requeued, %u remaining in queue.",
-		active, backups,
-		active == 0 && backups > 0 && !server->backup ? " Running on backup." : "",
-		limits_server_sessions(limits, server),
-		backend->queues ? queue_length(limits_server_queue(limits, server)) : 0);
+	by_backup = active == 0 && backups > 0 && !server->backup ? " Running on backup." : "";
+	if (limits_state(limits, server) == SERVER_MAINT)
+		snprintf(out, room,
+			"%u active and %u backup servers left.%s %u sessions active, 0 requeued, %u remaining in queue.",
+			active, backups, by_backup, limits_server_sessions(limits, server),
+			waiting);
+	else
+		snprintf(out, room,
+			"%u active and %u backup servers online.%s 0 sessions requeued, %u total in queue.",
+			active, backups, by_backup, waiting);
 }
 
 /* As HAProxy's log has it. WAS_UP: clients could come to it before. */
 static void report_state(const struct care *care, const struct proxy *backend,
 	const struct server *server, enum server_state before, bool was_up)
 {
-	enum server_state now = limits_state(care->generation->limits, server);
+	struct limits *limits = care->generation->limits;
+	enum server_state now = limits_state(limits, server);
 	bool goes = now > before && was_up;
-	char left[160];
+	char left[160], what[256];
 
 	format_left(care, backend, server, left, sizeof(left));
-	log_line(care->generation->log, backend, goes ? LOG_ALERT : LOG_NOTICE,
-		"%sServer %s/%s %s%s", server->backup ? "Backup " : "", backend->name, server->name,
-		now == SERVER_MAINT && was_up ? "is going DOWN for maintenance. "
-		: now == SERVER_MAINT         ? "was DOWN and now enters maintenance."
-		: now == SERVER_DRAIN         ? "enters drain state. "
-		: before == SERVER_MAINT      ? "is UP/READY (leaving forced maintenance)."
-					      : "is UP (leaving forced drain).",
-		(now == SERVER_MAINT && was_up) || now == SERVER_DRAIN ? left : "");
+	if (now == SERVER_MAINT && was_up)
+		snprintf(what, sizeof(what), "is going DOWN for maintenance. %s", left);
+	else if (now == SERVER_MAINT)
+		snprintf(what, sizeof(what), "was DOWN and now enters maintenance.");
+	else if (before == SERVER_MAINT)
+		snprintf(what, sizeof(what), "is %s/%s (leaving forced maintenance).",
+			limits_is_up(limits, server) ? "UP" : "DOWN",
+			now == SERVER_DRAIN ? "DRAIN" : "READY");
+	else if (now == SERVER_DRAIN)
+		snprintf(what, sizeof(what), "enters drain state. %s", left);
+	else
+		snprintf(what, sizeof(what), "is %s (leaving forced drain).",
+			was_up ? "UP" : "DOWN");
+	log_line(care->generation->log, backend, goes ? LOG_ALERT : LOG_NOTICE, "%sServer %s/%s %s",
+		server->backup ? "Backup " : "", backend->name, server->name, what);
 }
 
 static void follow_state(struct care *care, const struct proxy *backend,
@@ -143,6 +166,7 @@ void care_set_state(struct care *care, const struct proxy *backend, const struct
 
 void care_end(struct care *care)
 {
+	agents_free(care->agents);
 	health_free(care->health);
 	moving_free(care->moving);
 	*care = (struct care){0};

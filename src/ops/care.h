@@ -6,6 +6,7 @@
 #define TPROXY_OPS_CARE_H
 
 #include "generation.h"
+#include "servers/agent.h"
 #include "servers/health.h"
 #include "servers/moving.h"
 #include "stats/stats.h"
@@ -13,6 +14,7 @@
 struct care {
 	const struct generation *generation;
 	struct health *health; /* NULL: no server is checked */
+	struct agents *agents; /* NULL: no server has an agent */
 	struct moving *moving; /* NULL: no server moves */
 	struct stats *stats;   /* looks when a server changes; set before the first care_begin() */
 };
@@ -26,7 +28,7 @@ void care_begin(struct care *care, struct event_base *base, const struct generat
 /* Acts on the errors of clients' connections that workers have reported. */
 void care_observe(const struct care *care);
 
-/* An operator sets SERVER's state: its checks, its sessions and those that track it follow. */
+/* An operator or an agent sets SERVER's state: its checks, its sessions and those that track it follow. */
 void care_set_state(struct care *care, const struct proxy *backend, const struct server *server,
 	enum server_state state);
 

@@ -201,9 +201,10 @@ static int start_restricted(struct daemon *daemon, bool *restricted)
 /* --- a reload --- */
 
 /* The service manager waits for this, except where it has ended tproxyd meanwhile. */
-static void end_reload(struct daemon *daemon, const char *outcome)
+static void end_reload(struct daemon *daemon, bool well, const char *outcome)
 {
 	daemon->reloading = false;
+	observing_count_reload(&daemon->observing, well);
 	if (!daemon->ends)
 		notify_ready(&daemon->notify, outcome);
 }
@@ -242,7 +243,7 @@ static void reload(struct daemon *daemon)
 	log_complain(before->log,
 		"SIGHUP: %s is not used, and the configuration before stays in force; correct what the lines above name, and send SIGHUP again",
 		daemon->path);
-	end_reload(daemon,
+	end_reload(daemon, false,
 		"the reload failed: the configuration before stays in force; the log says why");
 }
 
@@ -256,7 +257,7 @@ static void report_reload(struct daemon *daemon)
 	log_line(current->log, NULL, LOG_NOTICE,
 		"SIGHUP: %s is in force: %zu listeners, %zu of them kept; maxconn %u", daemon->path,
 		listeners, current->counterparts->kept, current->maxconn);
-	end_reload(daemon, "reloaded");
+	end_reload(daemon, true, "reloaded");
 }
 
 static void on_hangup(struct daemon *daemon)

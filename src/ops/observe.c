@@ -5,6 +5,8 @@
  */
 #include "observe.h"
 
+#include "process/advice.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -59,11 +61,15 @@ int observing_prepare(struct observing *observing, const struct generation *gene
 	const char *path, struct log *log)
 {
 	struct socket_failure failure;
+	char address[ADDR_TEXT_MAX];
 
 	if (stats_prepare(&observing->stats, &generation->config->global, &failure) == 0)
 		return 0;
 	if (failure.socket == NULL)
-		log_complain(log, "cannot open the command sockets: %s", strerror(failure.error));
+		log_complain(log, "%s:%u: cannot serve metrics at %s: %s%s", path,
+			generation->config->global.metrics_line,
+			addr_format(&generation->config->global.metrics, address),
+			strerror(failure.error), advice_on_bind(failure.error, false));
 	else
 		log_complain(log, "%s:%u: stats socket %s: cannot %s%s%s%s", path,
 			failure.socket->line, failure.socket->path, failure.doing,
@@ -85,6 +91,7 @@ void observing_use(struct observing *observing, const struct generation *generat
 					     .limits = generation->limits,
 					     .tallies = generation->tallies,
 					     .health = observing->care->health,
+					     .agents = observing->care->agents,
 					     .maxconn = generation->maxconn,
 					     .descriptors = descriptors->limit,
 					     .workers = descriptors->workers});
@@ -101,6 +108,11 @@ void observing_report(struct observing *observing)
 			atomic_store(&query->answered, true);
 	}
 	stats_go_on(&observing->stats);
+}
+
+void observing_count_reload(struct observing *observing, bool well)
+{
+	stats_count_reload(&observing->stats, well);
 }
 
 bool observing_is_asking(const struct observing *observing)

@@ -34,6 +34,9 @@ void observing_use(struct observing *observing, const struct generation *generat
 /* Workers have reported something. */
 void observing_report(struct observing *observing);
 
+/* A reload has ended: its configuration is in force, or not used. */
+void observing_count_reload(struct observing *observing, bool well);
+
 /* Whether a worker may be about to speak of any generation. */
 bool observing_is_asking(const struct observing *observing);
 

@@ -59,7 +59,7 @@ static void log_accepted(const struct share *share, const struct session *sessio
 	const struct proxy *frontend = session->frontend;
 	char client[ADDR_TEXT_MAX];
 
-	if (frontend->logs.count > 0 && !(frontend->options & OPTION_TCPLOG))
+	if (frontend->logs.count > 0 && !config_logs_sessions(frontend))
 		log_line(share_log(share), frontend, LOG_INFO, "Connect from %s (%s/TCP)",
 			addr_format(&session->client, client), frontend->name);
 }

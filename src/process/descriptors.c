@@ -9,6 +9,7 @@
 
 #include "proxy/inherited.h"
 #include "proxy/listener.h"
+#include "servers/agent.h"
 #include "servers/health.h"
 #include "servers/moving.h"
 #include "udp/receiver.h"
@@ -83,13 +84,27 @@ struct descriptors descriptors_measure(
 	};
 }
 
+/* Of those who ask for statistics. */
+static unsigned long of_observers(const struct global *global)
+{
+	unsigned long clients = global->stats_maxconn != 0 ? global->stats_maxconn : 10;
+	unsigned long count = 0;
+
+	if (global->stats_socket_count > 0)
+		count += global->stats_socket_count + clients;
+	if (addr_family(&global->metrics) != AF_UNSPEC)
+		count += 11; /* stats/http.c */
+	return count;
+}
+
 int descriptors_plan(const struct descriptors *descriptors, const struct config *config,
 	size_t places, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
 	unsigned long of_worker = listeners_count(config) + receivers_count(config);
 	unsigned long fixed = descriptors->others + places + workers * of_worker +
-			      health_count(config) + moving_descriptors(config);
+			      health_count(config) + agents_count(config) +
+			      moving_descriptors(config) + of_observers(&config->global);
 	unsigned long room = limit > fixed ? limit - fixed : 0;
 	unsigned long least = fixed + descriptors_of_sessions(1);
 

@@ -114,6 +114,8 @@ static const char *const always[] = {
 	"fstat64",
 	"newfstatat",
 	"statx",
+	/* the host's name, which lines of the log may have */
+	"uname",
 };
 
 /* What the path is; and what the C library does when it closes a file before its end. */
@@ -136,8 +138,8 @@ static const char *const sanitizers[] = {"arch_prctl", "clone", "clone3", "fork"
 	"kill", "lseek", "mmap", "mmap2", "mprotect", "msync", "nanosleep", "clock_nanosleep",
 	"open", "openat", "personality", "pipe", "pread64", "prctl", "prlimit64",
 	"process_vm_readv", "ptrace", "readlink", "readlinkat", "rt_sigtimedwait",
-	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "uname",
-	"vfork", "wait4", "waitid", "waitpid"};
+	"sched_setaffinity", "setrlimit", "sigaltstack", "stat", "sysinfo", "tgkill", "vfork",
+	"wait4", "waitid", "waitpid"};
 
 static int allow_calls(scmp_filter_ctx filter, const char *const *names, size_t count)
 {

@@ -1,14 +1,5 @@
 /*
- * HAProxy's tcplog line:
- *
- *   client:port [date] frontend backend/server Tw/Tc/Tt bytes state counts/retries queues
- *
- * Tw is the time that it waited for a server, and the queues say how many had their turn before it; -1 is a phase that was not
- * reached. The second letter of the state says in which phase the session ended. Retries are the
- * attempts after the first one.
- *
- * A line that comes before the end (`option logasap`) has a + before what may still grow. As in HAProxy, so has every
- * line of such a frontend.
+ * When a session has its line in the log, and what the line says (session_log.h).
  *
  * The trap is what the counts include. When HAProxy writes the line of a session that has ended, that has given up its
  * server and its backend, but not its place in the process and in the frontend. Here it has given up
@@ -17,20 +8,10 @@
 #include "tcplog.h"
 
 #include "proxy/waiting.h"
+#include "session_log.h"
+#include "tproxy/socket.h"
 
-#include <stdio.h>
 #include <syslog.h>
-#include <time.h>
-
-void tcplog_date(const struct timespec *at, char *out, size_t room)
-{
-	struct tm tm;
-	char date[32];
-
-	localtime_r(&at->tv_sec, &tm);
-	strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S", &tm);
-	snprintf(out, room, "%s.%03ld", date, at->tv_nsec / 1000000);
-}
 
 static char end_phase(const struct session *session)
 {
@@ -99,7 +80,7 @@ bool tcplog_is_due(const struct session *session)
 	unsigned options = session->frontend->options;
 	bool early = session->state == SESSION_RELAYING;
 
-	if (session->frontend->logs.count == 0 || !(options & OPTION_TCPLOG) ||
+	if (session->frontend->logs.count == 0 || !config_logs_sessions(session->frontend) ||
 		session->reason == REASON_REJECTED)
 		return false;
 	if ((options & OPTION_DONTLOG_NORMAL) && !is_an_error(session))
@@ -112,29 +93,71 @@ bool tcplog_is_due(const struct session *session)
 	       session->directions[CLIENT].bytes > session->greeting;
 }
 
-void tcplog_format(const struct session *session, char *out, size_t room)
+/* This host's end of a side, as far as the line needs it. */
+static struct addr local_end(const struct session *session, enum side_name name)
+{
+	const struct side *side = &session->sides[name];
+	struct addr local = side->local;
+
+	if (side->fd != -1 && config_logs_sockets(session->frontend))
+		socket_local_address(side->fd, &local);
+	addr_unmap(&local);
+	return local;
+}
+
+static void put_counts(struct log_values *log, const struct session *session)
 {
 	static const struct waiting none;
 	const struct waiting *waiting = session->waiting != NULL ? session->waiting : &none;
-	const struct server *chosen = server_of(session);
-	struct limits_counts counts =
-		limits_counts(session->set->limits, session->frontend, session->backend, chosen);
-	const char *backend =
-		session->backend == NULL ? session->frontend->name : session->backend->name;
-	const char *server = chosen == NULL ? "<NOSRV>" : chosen->name;
-	const char *more = session->frontend->options & OPTION_LOGASAP ? "+" : "";
 	bool ended = session->state != SESSION_RELAYING;
-	char client[ADDR_TEXT_MAX], date[64];
+	struct limits_counts counts = limits_counts(
+		session->set->limits, session->frontend, session->backend, server_of(session));
 
-	tcplog_date(&session->accepted_at, date, sizeof(date));
-	snprintf(out, room, "%s:%u [%s] %s %s/%s %ld/%ld/%s%ld %s%llu %c%c %u/%u/%u/%u/%s%u %u/%u",
-		addr_format_ip(&session->client, client), addr_port(&session->client), date,
-		session->frontend->name, backend, server, waited(session),
-		since_accept(session, session->connected), more,
-		since_accept(session, ended ? session->closed : session->connected), more,
-		(unsigned long long)session->directions[SERVER].bytes,
-		reason_cause(session->reason), end_phase(session), counts.process + ended,
-		counts.frontend + ended, counts.backend, counts.server,
-		session->redispatched ? "+" : "", count_retries(session), waiting->server_place,
-		waiting->backend_place);
+	log->process = counts.process + ended;
+	log->frontend = counts.frontend + ended;
+	log->backend = counts.backend;
+	log->server_sessions = counts.server;
+	log->retries = count_retries(session);
+	log->redispatched = session->redispatched;
+	log->server_queue = waiting->server_place;
+	log->backend_queue = waiting->backend_place;
+}
+
+static struct log_values values_of(const struct session *session)
+{
+	const struct server *chosen = server_of(session);
+	bool ended = session->state != SESSION_RELAYING;
+	struct log_values log = {.backend_source = local_end(session, SERVER),
+		.server = session->server_address,
+		.frontend_name = session->frontend->name,
+		.backend_name =
+			session->backend == NULL ? session->frontend->name : session->backend->name,
+		.server_name = chosen == NULL ? "<NOSRV>" : chosen->name,
+		.came_at = session->accepted_at,
+		.queue_time = waited(session),
+		.connect_time = since_accept(session, session->connected),
+		.total_time = since_accept(session, ended ? session->closed : session->connected),
+		.to_client = session->directions[SERVER].bytes,
+		.to_server = session->directions[CLIENT].bytes > session->greeting
+				     ? session->directions[CLIENT].bytes - session->greeting
+				     : 0,
+		.state = {reason_cause(session->reason), end_phase(session), '\0'},
+		.early = session->frontend->options & OPTION_LOGASAP};
+
+	put_counts(&log, session);
+	return log;
+}
+
+void tcplog_format(const struct session *session, char *out, size_t room)
+{
+	struct line_values line = {.mode = MODE_TCP, .reason = reason_name(session->reason)};
+
+	line.log = values_of(session);
+	line.values.source = session->client;
+	line.values.destination = addr_family(&session->destination) != AF_UNSPEC
+					  ? session->destination
+					  : local_end(session, CLIENT);
+	line.values.came_at = session->accepted_at.tv_sec;
+	line_values_complete(&line, session->frontend);
+	line_write(&line, session->frontend, out, room);
 }

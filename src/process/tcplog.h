@@ -1,6 +1,7 @@
 /*
  * The line that a session leaves in the log when it ends: HAProxy's tcplog format, so that what
- * reads HAProxy's logs reads these (configuration manual, sections 8.2.2 and 8.5).
+ * reads HAProxy's logs reads these (configuration manual, sections 8.2.2 and 8.5), or the one that `log-format` or
+ * `option jsonlog` asks for.
  */
 #ifndef TPROXY_PROCESS_TCPLOG_H
 #define TPROXY_PROCESS_TCPLOG_H
@@ -21,8 +22,5 @@ bool tcplog_is_due(const struct session *session);
  * ROOM, the bytes of OUT.
  */
 void tcplog_format(const struct session *session, char *out, size_t room);
-
-/* Writes the line's date, of the wall clock, into the ROOM bytes of OUT. */
-void tcplog_date(const struct timespec *at, char *out, size_t room);
 
 #endif

@@ -75,6 +75,8 @@ static void close_side(struct session *session, enum side_name name, bool reset)
 
 	if (side->fd == -1)
 		return;
+	if (config_logs_sockets(session->frontend))
+		socket_local_address(side->fd, &side->local);
 	event_del(&session->hangup);
 	event_del(&side->read);
 	event_del(&side->write);
@@ -316,6 +318,7 @@ static void side_open(struct session *session, enum side_name name, int fd)
 	short connecting = name == SERVER ? EV_READ : 0;
 
 	side->fd = fd;
+	side->local = (struct addr){0};
 	side->activity = session_now();
 	event_assign(
 		&side->read, session->set->loop->base, fd, EV_READ | EV_PERSIST, readable, session);

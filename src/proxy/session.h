@@ -46,6 +46,8 @@ enum side_name {
 /* One of a session's two connections. */
 struct side {
 	int fd; /* -1: not open */
+	struct addr
+		local; /* this host's end, once it was asked for: by the log, or by a list of sessions */
 	struct event read, write;
 	bool awaited;      /* it is read or written: its timeout runs */
 	uint64_t activity; /* when it last sent or took bytes, or when AWAITED last changed */

@@ -64,11 +64,15 @@ void attempt_stop(struct attempt *attempt)
 	attempt->target = NULL;
 }
 
-/* The observer may begin the next one. */
+/* The observer may begin the next one; so it gets the input without its owner. */
 static void finish(struct attempt *attempt, const struct health_verdict *verdict)
 {
+	char *bytes = attempt->bytes;
+
+	attempt->bytes = NULL;
 	attempt_stop(attempt);
 	attempt->observer(attempt->arg, verdict);
+	free(bytes);
 }
 
 static void finish_broken(struct attempt *attempt, enum health_status status, int error)
@@ -205,11 +209,24 @@ static bool send_header(struct attempt *attempt, const struct health_step *step)
 	return send_rest(attempt);
 }
 
+/* A server that refuses has another error, so this one was connected; what it said may be there. */
+static bool is_reset_in_time(struct attempt *attempt, int error)
+{
+	const struct health_script *script = script_of(attempt);
+	size_t next = attempt->step + 1;
+
+	attempt->was_reset = error == ECONNRESET && next < script->count &&
+			     script->steps[next].action == HEALTH_EXPECT;
+	return attempt->was_reset;
+}
+
 /* What begins once the connection is there. */
 static bool is_connected(struct attempt *attempt, const struct health_step *step)
 {
 	int error = socket_take_error(attempt->fd);
 
+	if (is_reset_in_time(attempt, error))
+		return true;
 	if (error != 0) {
 		finish_broken(attempt, HEALTH_L4CON, error);
 		return false;
@@ -241,6 +258,8 @@ static bool receive(struct attempt *attempt)
 			break;
 		if (got == -1)
 			attempt->error = errno;
+		else if (got == 0 && attempt->was_reset)
+			attempt->error = ECONNRESET;
 		else
 			attempt->input.length += (size_t)got;
 		attempt->input.last = got <= 0 || attempt->input.length == HEALTH_INPUT_MAX;

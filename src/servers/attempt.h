@@ -23,7 +23,10 @@ struct attempt_target {
 	unsigned answer;  /* ms for all steps behind a connection, or 0 */
 };
 
-/* VERDICT is NULL where this host's own resources were missing: that says nothing of the server. */
+/*
+ * VERDICT is NULL where this host's own resources were missing: that says nothing of the server. What came last is in the attempt's input,
+ * until this returns or the next attempt begins.
+ */
 typedef void (*attempt_observer)(void *arg, const struct health_verdict *verdict);
 
 struct attempt {
@@ -38,6 +41,7 @@ struct attempt {
 	struct health_input input;
 	char *bytes; /* of the input; HEALTH_INPUT_MAX of them, or NULL */
 	int error;   /* errno that ended the input, or 0 */
+	bool was_reset; /* before the attempt saw that it was connected; what came before that is to be read */
 	struct health_verdict verdict;
 	struct event ready, deadline;
 };

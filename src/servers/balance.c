@@ -92,7 +92,7 @@ static bool is_candidate(const struct choice *choice, const struct server *serve
 
 static bool has_room(const struct choice *choice, const struct server *server)
 {
-	if (server->maxconn == 0)
+	if (!server_is_limited(server))
 		return true;
 	if (!limits_has_place(choice->limits, server))
 		return false;
@@ -247,7 +247,7 @@ static const struct server *least_busy(const struct choice *choice, unsigned *se
 	for (size_t i = 0; i < backend->server_count; i++) {
 		const struct server *server =
 			&backend->servers[(first + i) % backend->server_count];
-		unsigned seen, load;
+		unsigned seen, load, maxconn = limits_maxconn(choice->limits, server);
 
 		if (server == choice->avoid || !is_candidate(choice, server))
 			continue;
@@ -255,8 +255,7 @@ static const struct server *least_busy(const struct choice *choice, unsigned *se
 		load = seen + waiting_for(choice, server);
 		if (server->maxqueue == 0
 				? !limits_has_place(choice->limits, server)
-				: server->maxconn != 0 &&
-					  load >= (uint64_t)server->maxconn + server->maxqueue)
+				: maxconn != 0 && load >= (uint64_t)maxconn + server->maxqueue)
 			continue;
 		if (best != NULL && !is_less_busy(choice, server, load, best, best_load))
 			continue;

@@ -12,6 +12,11 @@ unsigned check_interval(const struct server *server)
 	return server->check.inter != 0 ? server->check.inter : INTER;
 }
 
+unsigned agent_interval(const struct server *server)
+{
+	return server->agent.inter != 0 ? server->agent.inter : INTER;
+}
+
 struct addr check_target_address(const struct limits *limits, const struct server *server)
 {
 	const struct server_check *check = &server->check;
@@ -23,6 +28,17 @@ struct addr check_target_address(const struct limits *limits, const struct serve
 	if (addr_family(&check->addr) == AF_UNSPEC || port == 0)
 		port = addr_port(&server->address);
 	addr_set_port(&address, check->port != 0 ? (uint16_t)check->port : port);
+	return address;
+}
+
+struct addr agent_target_address(const struct limits *limits, const struct server *server)
+{
+	const struct server_agent *agent = &server->agent;
+	struct addr address = addr_family(&agent->addr) != AF_UNSPEC
+				      ? agent->addr
+				      : limits_target(limits, server, &server->address);
+
+	addr_set_port(&address, (uint16_t)agent->port);
 	return address;
 }
 
@@ -44,17 +60,34 @@ static enum proxy_header_version header_of(const struct server *server)
 	return check->send_proxy || !elsewhere ? server->send_proxy : PROXY_HEADER_NONE;
 }
 
-struct attempt_target check_target(
-	const struct limits *limits, const struct proxy *backend, const struct server *server)
+/* All but where, and what. */
+static struct attempt_target target_within(
+	const struct proxy *backend, const struct server *server, unsigned inter)
 {
-	unsigned inter = check_interval(server);
 	unsigned connect = backend->timeouts[TIMEOUT_CONNECT];
 	unsigned answer = backend->timeouts[TIMEOUT_CHECK];
 
-	return (struct attempt_target){.script = backend->check_script,
-		.address = check_target_address(limits, server),
-		.source = check_target_source(server),
-		.header = header_of(server),
+	return (struct attempt_target){.source = check_target_source(server),
 		.connect = answer != 0 && connect != 0 && connect < inter ? connect : inter,
 		.answer = answer};
+}
+
+struct attempt_target check_target(
+	const struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	struct attempt_target target = target_within(backend, server, check_interval(server));
+
+	target.script = backend->check_script;
+	target.address = check_target_address(limits, server);
+	target.header = header_of(server);
+	return target;
+}
+
+struct attempt_target agent_target(
+	const struct limits *limits, const struct proxy *backend, const struct server *server)
+{
+	struct attempt_target target = target_within(backend, server, agent_interval(server));
+
+	target.address = agent_target_address(limits, server);
+	return target;
 }

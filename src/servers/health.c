@@ -5,14 +5,14 @@
  * them when the server comes up; one that fails takes one from a server that has more than it needs, and else all of them.
  * At the start a server has exactly `rise`, so the first check that fails takes it down.
  *
- * The first checks are spread evenly over the shortest interval, and each goes on at its own pace, so that they never all fall
- * due at once. The trap: a lack of this host's own resources says nothing of a server, and is no failed check.
+ * The first checks are spread evenly over the shortest interval, and each goes on at its own pace (schedule.h), so that they
+ * never all fall due at once. The trap: a lack of this host's own resources says nothing of a server, and is no failed check.
  */
 #include "health.h"
 
 #include "attempt.h"
-#include "balance.h"
 #include "check_target.h"
+#include "schedule.h"
 #include "tproxy/clock.h"
 #include "way_back.h"
 
@@ -37,16 +37,12 @@ struct check {
 	unsigned points;
 	struct health_report report; /* but for what is said elsewhere */
 	enum health_status last;     /* what the last one found, or HEALTH_L4OK */
-	long long due;               /* when the last one was to begin, or the first one */
-	long long started;           /* when it did */
-	struct event timer;
+	long long started;           /* when it began */
+	struct schedule schedule;
 };
 
 struct health {
-	struct limits *limits;
-	const struct config *config;
-	health_observer observer;
-	void *arg;
+	struct availability availability;
 	size_t count;
 	struct check checks[];
 };
@@ -84,7 +80,7 @@ size_t health_count(const struct config *config)
 
 static bool is_in_maintenance(const struct check *check)
 {
-	return limits_state(check->health->limits, check->server) == SERVER_MAINT;
+	return limits_state(check->health->availability.limits, check->server) == SERVER_MAINT;
 }
 
 /* --- time --- */
@@ -102,120 +98,19 @@ static unsigned interval(const struct check *check)
 	return or_default(settings->fastinter, inter);
 }
 
-static void set_timer(struct check *check, long long milliseconds)
-{
-	struct timeval wait = {0, 0};
-
-	if (milliseconds > 0)
-		wait = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
-	evtimer_add(&check->timer, &wait);
-}
-
-/* The next check comes within `fastinter`. */
-static void advance_timer(struct check *check)
-{
-	long long soon = clock_ms() + check->server->check.fastinter;
-
-	if (check->due <= soon)
-		return;
-	check->due = soon;
-	set_timer(check, check->server->check.fastinter);
-}
-
-/* Counted from when the last one was due: checks that were late together must not stay together. */
 static void wait_for_next(struct check *check)
 {
-	long long now = clock_ms(), step = interval(check);
-
-	check->due += step;
-	if (check->due < now)
-		check->due += (now - check->due) / step * step;
-	set_timer(check, check->due - now);
+	schedule_next(&check->schedule, interval(check));
 }
 
 /* --- the result --- */
-
-/* As far as it can be known before the workers act on it. */
-static void count_queued(struct limits *limits, struct health_change *change)
-{
-	const struct server *server = change->server;
-	const struct proxy *backend = change->backend;
-	unsigned any, places = server->maxconn;
-
-	if (!backend->queues)
-		return;
-	change->waiting = queue_length(limits_server_queue(limits, server));
-	if (!change->up && backend->redispatch != 0) {
-		change->requeued = change->waiting;
-		change->waiting = 0;
-	}
-	if (!change->up)
-		return;
-	any = queue_length(limits_backend_queue(limits, backend));
-	if (places != 0)
-		places = places > change->sessions ? places - change->sessions : 0;
-	change->requeued = server->maxconn != 0 && any > places ? places : any;
-}
-
-static void end_sessions(struct health *health, const struct health_change *change)
-{
-	const struct server *server = change->server;
-	const struct proxy *backend = change->backend;
-
-	if (!change->up && server->ends_sessions_down)
-		limits_end_sessions(health->limits, server, REASON_SERVER_DOWN);
-	if (!change->up || !server->ends_backups_up || server->backup || server->weight == 0)
-		return;
-	for (size_t i = 0; i < backend->server_count; i++)
-		if (backend->servers[i].backup)
-			limits_end_sessions(health->limits, &backend->servers[i], REASON_SERVER_UP);
-}
-
-/* The one function that changes a server's state: all that follows from it happens here. */
-static void change_state(struct health *health, struct health_change *change)
-{
-	struct limits *limits = health->limits;
-	const struct server *server = change->server;
-
-	change->sessions = limits_server_sessions(limits, server);
-	count_queued(limits, change);
-	if (change->up)
-		limits_start_slowly(limits, server);
-	limits_set_up(limits, server, change->up);
-	balance_count(limits, change->backend, &change->active, &change->backups);
-	health->observer(health->arg, change);
-	end_sessions(health, change);
-}
-
-/* In HAProxy's order: the last one of the file first, and with each those that track it. */
-static void change_trackers(struct health *health, const struct health_change *change)
-{
-	for (size_t i = health->config->proxy_count; i-- > 0;) {
-		const struct proxy *backend = &health->config->proxies[i];
-
-		for (size_t j = backend->server_count; j-- > 0;) {
-			const struct server *server = &backend->servers[j];
-			struct health_change follows = {.backend = backend,
-				.server = server,
-				.via = change->server,
-				.via_backend = change->backend,
-				.up = change->up};
-
-			if (server->track != change->server)
-				continue;
-			change_state(health, &follows);
-			change_trackers(health, &follows);
-		}
-	}
-}
 
 static void report_change(struct check *check, struct health_change *change)
 {
 	change->backend = check->backend;
 	change->server = check->server;
 	change->duration = (unsigned)(clock_ms() - check->started);
-	change_state(check->health, change);
-	change_trackers(check->health, change);
+	availability_change(&check->health->availability, change);
 }
 
 static void report(struct check *check, bool up, const struct health_verdict *verdict)
@@ -227,7 +122,7 @@ static void report(struct check *check, bool up, const struct health_verdict *ve
 static void look_at_queue(const struct check *check)
 {
 	if (check->server->slowstart != 0 && check->backend->queues)
-		wakers_wake_all(limits_wakers(limits_process(check->health->limits)));
+		wakers_wake_all(limits_wakers(limits_process(check->health->availability.limits)));
 }
 
 /* As HAProxy: one that counts, or that has another result than the one before. */
@@ -239,7 +134,6 @@ static void report_check(
 	struct health_change change = {.backend = check->backend,
 		.server = check->server,
 		.up = up,
-		.of_check = true,
 		.points = up ? check->points - rise + 1 : check->points,
 		.of = up ? fall : rise,
 		.verdict = *verdict,
@@ -250,8 +144,8 @@ static void report_check(
 	check->report.verdict = *verdict;
 	check->report.has_verdict = true;
 	check->report.duration = change.duration;
-	if (counts && check->backend->options & OPTION_LOG_HEALTH_CHECKS)
-		check->health->observer(check->health->arg, &change);
+	if (counts)
+		availability_note(&check->health->availability, &change);
 }
 
 static void passed(struct check *check, const struct health_verdict *verdict)
@@ -297,16 +191,17 @@ static void observed(struct check *check)
 	if (action != ON_ERROR_FASTINTER && before == rise)
 		report_change(check, &change);
 	if (check->attempt.fd == -1 && check->server->check.fastinter != 0)
-		advance_timer(check);
+		schedule_advance(&check->schedule, check->server->check.fastinter);
 }
 
 void health_observe(struct health *health)
 {
 	for (size_t i = 0; health != NULL && i < health->count; i++) {
 		struct check *check = &health->checks[i];
-		unsigned times = check->server->check.observes
-					 ? limits_take_errors(health->limits, check->server)
-					 : 0;
+		unsigned times =
+			check->server->check.observes
+				? limits_take_errors(health->availability.limits, check->server)
+				: 0;
 
 		while (times-- > 0)
 			observed(check);
@@ -369,7 +264,7 @@ static void on_verdict(void *arg, const struct health_verdict *verdict)
 /* Where a server that moves is now. False: nowhere. */
 static bool find_address(struct check *check)
 {
-	const struct limits *limits = check->health->limits;
+	const struct limits *limits = check->health->availability.limits;
 	struct addr somewhere;
 
 	if (check->server->resolvers == NULL)
@@ -422,18 +317,6 @@ static const struct check *check_before(const struct check *check, const struct 
 											   : NULL;
 }
 
-/* The state at the beginning, and that of all servers that track it. */
-static void set_up_all(struct health *health, const struct server *server, bool up)
-{
-	const struct config *config = health->config;
-
-	limits_set_up(health->limits, server, up);
-	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].server_count; j++)
-			if (config->proxies[i].servers[j].track == server)
-				set_up_all(health, &config->proxies[i].servers[j], up);
-}
-
 /* Goes on where the check before was, or else begins as one of many, spread over the SHORTEST interval. */
 static void check_start(
 	struct check *check, const struct check *before, size_t place, unsigned shortest)
@@ -445,16 +328,14 @@ static void check_start(
 		check->points = before->points < rise ? before->points : rise - 1;
 	else if (before != NULL && before->points > rise_of(before->server))
 		check->points = points_max(check->server);
-	set_up_all(check->health, check->server, check->points >= rise);
+	availability_begin(
+		&check->health->availability, check->server, DOWN_BY_CHECK, check->points >= rise);
 	if (before != NULL) {
 		check->report = before->report;
-		check->due = before->due;
-		wait_for_next(check);
+		schedule_continue(&check->schedule, &before->schedule, interval(check));
 	} else {
-		long long wait = (long long)(place * shortest / check->health->count);
-
-		check->due = clock_ms() + wait;
-		set_timer(check, wait);
+		schedule_begin(
+			&check->schedule, (unsigned)(place * shortest / check->health->count));
 	}
 }
 
@@ -469,10 +350,11 @@ static void add_checks(struct health *health, struct event_base *base, const str
 		*check = (struct check){.health = health,
 			.backend = backend,
 			.server = &backend->servers[i],
-			.target = check_target(health->limits, backend, &backend->servers[i]),
+			.target = check_target(
+				health->availability.limits, backend, &backend->servers[i]),
 			.last = HEALTH_L4OK};
 		attempt_init(&check->attempt, base, on_verdict, check);
-		evtimer_assign(&check->timer, base, on_timer, check);
+		schedule_init(&check->schedule, base, on_timer, check);
 	}
 }
 
@@ -488,11 +370,16 @@ static unsigned shortest_interval(const struct health *health)
 	return shortest;
 }
 
-static void all_are_up(const struct config *config, struct limits *limits)
+/* A reload may have taken their checks away. */
+static void set_up_unchecked(const struct config *config, struct limits *limits)
 {
 	for (size_t i = 0; i < config->proxy_count; i++)
-		for (size_t j = 0; j < config->proxies[i].server_count; j++)
-			limits_set_up(limits, &config->proxies[i].servers[j], true);
+		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
+			const struct server *server = &config->proxies[i].servers[j];
+
+			if (!is_checked(server) && server->track == NULL)
+				limits_set_up(limits, server, DOWN_BY_CHECK, true);
+		}
 }
 
 static struct health *health_new(
@@ -505,8 +392,7 @@ static struct health *health_new(
 		health = calloc(1, sizeof(*health) + count * sizeof(health->checks[0]));
 	if (health == NULL)
 		return NULL;
-	health->limits = limits;
-	health->config = config;
+	health->availability = (struct availability){.config = config, .limits = limits};
 	for (size_t i = 0; i < config->proxy_count; i++)
 		add_checks(health, base, &config->proxies[i]);
 	return health;
@@ -519,13 +405,13 @@ struct health *health_start(struct event_base *base, const struct config *config
 	struct health *health = health_new(base, config, limits);
 	unsigned shortest;
 
+	set_up_unchecked(config, limits);
 	if (health == NULL) {
-		all_are_up(config, limits);
 		health_free(before);
 		return NULL;
 	}
-	health->observer = observer;
-	health->arg = arg;
+	health->availability.observer = observer;
+	health->availability.arg = arg;
 	shortest = shortest_interval(health);
 	for (size_t i = 0; i < health->count; i++)
 		check_start(&health->checks[i],
@@ -549,9 +435,8 @@ void health_recover(struct health *health, struct limits *limits, const struct s
 
 	if (check != NULL) {
 		check->points = rise_of(server);
-		set_up_all(health, server, true);
-		check->due = clock_ms();
-		set_timer(check, 0);
+		availability_begin(&health->availability, server, DOWN_BY_CHECK, true);
+		schedule_begin(&check->schedule, 0);
 	}
 	if (limits_is_up(limits, server))
 		limits_start_slowly(limits, server);
@@ -578,7 +463,7 @@ void health_free(struct health *health)
 	for (size_t i = 0; i < health->count; i++) {
 		struct check *check = &health->checks[i];
 
-		event_del(&check->timer);
+		schedule_stop(&check->schedule);
 		attempt_stop(&check->attempt);
 	}
 	free(health);

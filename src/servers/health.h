@@ -7,37 +7,12 @@
 #ifndef TPROXY_SERVERS_HEALTH_H
 #define TPROXY_SERVERS_HEALTH_H
 
+#include "availability.h"
 #include "counterparts.h"
-#include "limits.h"
-#include "tproxy/config.h"
-#include "tproxy/health_script.h"
 
 #include <event2/event.h>
 
 struct health;
-
-/* A server that went up or down, and what its backend has left; or, with `option log-health-checks`, a check alone. */
-struct health_change {
-	const struct proxy *backend;
-	const struct server *server;
-	bool up;
-	bool of_check; /* the state is as it was, and what follows the duration is not set, but for the points */
-	unsigned points,
-		of; /* of a check: passed or failed ones that count, and how many change the state */
-	struct health_verdict verdict;
-	unsigned duration;        /* of the check, in milliseconds */
-	unsigned active, backups; /* servers that clients can come to now */
-	unsigned sessions;        /* that the server has */
-	unsigned
-		requeued; /* clients that had waited, and go to other servers, or come to this one */
-	unsigned waiting; /* clients that wait for this server alone */
-	/* Where no check has changed it: the server that it tracks, or how many errors in a row of clients' connections. */
-	const struct server *via;
-	const struct proxy *via_backend;
-	unsigned errors;
-};
-
-typedef void (*health_observer)(void *arg, const struct health_change *change);
 
 /*
  * Checks the servers of CONFIG from now on. BEFORE is the health of the configuration before, which is stopped and freed

@@ -23,12 +23,14 @@ static void format_check(const struct health_change *change, char *out, size_t r
 	char reason[VERDICT_TEXT_MAX + 64];
 
 	format_reason(change, reason, sizeof(reason));
-	snprintf(out, room, "Health check for %sserver %s/%s %s%s, status: %u/%u %s.",
-		change->server->backup ? "backup " : "", change->backend->name,
-		change->server->name,
+	snprintf(out, room, "%s check for %sserver %s/%s %s%s, status: %u/%u %s.",
+		change->by_agent ? "Agent" : "Health", change->server->backup ? "backup " : "",
+		change->backend->name, change->server->name,
 		health_is_passed(change->verdict.status) ? "succeeded" : "failed", reason,
 		change->points, change->of,
-		change->up ? change->server->weight > 0 ? "UP" : "DRAIN" : "DOWN");
+		change->drains ? "DRAIN"
+		: change->up   ? "UP"
+			       : "DOWN");
 }
 
 /* What has changed the server. The line of a check has its reason, where there is one. */

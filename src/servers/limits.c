@@ -32,7 +32,7 @@ struct count {
 	atomic_uint value;
 	atomic_uint maxconn; /* of a server, in the newest configuration that has it; 0: none */
 	atomic_uint turn;    /* of a backend: the next one */
-	atomic_bool down;    /* of a server */
+	atomic_uint down;    /* of a server: bits of enum down_by */
 	atomic_bool are_set; /* of a backend: its servers have settings */
 	struct setting setting;
 	/* Who waits for a place; NULL: no configuration so far had a maxconn here. Set once. */
@@ -195,8 +195,9 @@ void limits_set_places(struct limits *limits, const struct config *config)
 	for (size_t i = 0; i < config->proxy_count; i++)
 		for (size_t j = 0; j < config->proxies[i].server_count; j++) {
 			const struct server *server = &config->proxies[i].servers[j];
+			struct count *count = limits->servers[server->index];
 
-			atomic_store(&limits->servers[server->index]->maxconn, server->maxconn);
+			atomic_store(&count->maxconn, setting_maxconn(&count->setting, server));
 		}
 }
 
@@ -290,10 +291,24 @@ void limits_leave(struct limits *limits, const struct proxy *frontend)
 	count_down(&limits->process->sessions);
 }
 
+unsigned limits_maxconn(const struct limits *limits, const struct server *server)
+{
+	return atomic_load(&limits->servers[server->index]->maxconn);
+}
+
+void limits_set_server_maxconn(struct limits *limits, const struct server *server, unsigned maxconn)
+{
+	struct count *count = limits->servers[server->index];
+
+	setting_set_maxconn(&count->setting, server, maxconn);
+	atomic_store(&count->maxconn, maxconn);
+	wakers_wake_all(&limits->process->wakers);
+}
+
 /* Of sessions, now. */
 static unsigned places_of(const struct limits *limits, const struct server *server)
 {
-	unsigned maxconn = atomic_load(&limits->servers[server->index]->maxconn);
+	unsigned maxconn = limits_maxconn(limits, server);
 	uint64_t places;
 
 	if (maxconn == 0)
@@ -319,7 +334,7 @@ bool limits_use(struct limits *limits, const struct proxy *backend, const struct
 {
 	atomic_uint *count = &limits->servers[server->index]->value;
 
-	if (server->maxconn == 0)
+	if (!server_is_limited(server))
 		atomic_fetch_add(count, 1);
 	else if (!use_place(limits, server, count))
 		return false;
@@ -350,7 +365,7 @@ unsigned limits_server_sessions(const struct limits *limits, const struct server
 
 bool limits_has_place(const struct limits *limits, const struct server *server)
 {
-	return server->maxconn == 0 ||
+	return !server_is_limited(server) ||
 	       limits_server_sessions(limits, server) < places_of(limits, server);
 }
 
@@ -374,15 +389,23 @@ void limits_wait_no_more(struct limits *limits, const struct proxy *backend)
 	count_down(&limits->backends[backend->index]->value);
 }
 
-void limits_set_up(struct limits *limits, const struct server *server, bool up)
+void limits_set_up(struct limits *limits, const struct server *server, enum down_by by, bool up)
 {
-	if (atomic_exchange(&limits->servers[server->index]->down, !up) == up)
+	atomic_uint *down = &limits->servers[server->index]->down;
+	unsigned bit = by, before = up ? atomic_fetch_and(down, ~bit) : atomic_fetch_or(down, bit);
+
+	if ((before & ~bit) == 0 && ((before & bit) == 0) != up)
 		wakers_wake_all(&limits->process->wakers);
+}
+
+unsigned limits_down(const struct limits *limits, const struct server *server)
+{
+	return atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
 }
 
 bool limits_is_up(const struct limits *limits, const struct server *server)
 {
-	return !atomic_load_explicit(&limits->servers[server->index]->down, memory_order_relaxed);
+	return limits_down(limits, server) == 0;
 }
 
 static void note_setting(struct limits *limits, const struct proxy *backend)

@@ -41,7 +41,7 @@ struct limits *limits_renew(struct limits *before, const struct config *config,
 void limits_set_maxconn(struct limits *limits, unsigned maxconn);
 
 /*
- * The maxconn of servers are those of CONFIG from now on, which is that of the limits, also for sessions of older configurations that
+ * The maxconn of servers are those of CONFIG, or of their agents, from now on, which is that of the limits, also for sessions of older configurations that
  * wait for these servers. limits_new() does it, and a newer configuration when it is put in force.
  */
 void limits_set_places(struct limits *limits, const struct config *config);
@@ -87,6 +87,14 @@ void limits_unuse(struct limits *limits, const struct proxy *backend, const stru
 
 unsigned limits_server_sessions(const struct limits *limits, const struct server *server);
 
+/*
+ * How many sessions SERVER may have now; 0: as many as come. An agent may set it, where the server has one; a change wakes all workers.
+ * It holds over a reload, as long as the configuration has the same maxconn for the server. The main thread alone sets it.
+ */
+unsigned limits_maxconn(const struct limits *limits, const struct server *server);
+void limits_set_server_maxconn(
+	struct limits *limits, const struct server *server, unsigned maxconn);
+
 /* Whether SERVER has fewer sessions than its maxconn, or none of its own. */
 bool limits_has_place(const struct limits *limits, const struct server *server);
 
@@ -98,8 +106,19 @@ struct queue *limits_server_queue(const struct limits *limits, const struct serv
 void limits_wait(struct limits *limits, const struct proxy *backend);
 void limits_wait_no_more(struct limits *limits, const struct proxy *backend);
 
-/* Whether clients can come to SERVER, as checks say. It is so until a check says otherwise. A change wakes all workers. */
-void limits_set_up(struct limits *limits, const struct server *server, bool up);
+/* Who says that a server is down; bits of limits_down(). */
+enum down_by {
+	DOWN_BY_CHECK =
+		1, /* or by clients' connections, or because the server that it tracks is down */
+	DOWN_BY_AGENT = 2,
+};
+
+/*
+ * Whether clients can come to SERVER, as checks and agents say. It is so until one of them says otherwise. A change wakes all workers. The
+ * main thread alone sets it.
+ */
+void limits_set_up(struct limits *limits, const struct server *server, enum down_by by, bool up);
+unsigned limits_down(const struct limits *limits, const struct server *server);
 bool limits_is_up(const struct limits *limits, const struct server *server);
 
 /*

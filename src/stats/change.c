@@ -3,7 +3,6 @@
  */
 #include "command.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -85,40 +84,6 @@ static void set_state_by_name(struct cli *cli, const char *text, const char *nam
 
 /* --- weights --- */
 
-/* Servers that take turns of a fixed number, and those that are chosen by a hash of the client. */
-static bool has_fixed_weights(const struct proxy *backend)
-{
-	return backend->static_weights ||
-	       (backend->balance == BALANCE_SOURCE && !backend->consistent);
-}
-
-/* Returns what is wrong with TEXT, or NULL and sets *WEIGHT. */
-static const char *parse_weight(const struct place *place, const char *text, unsigned *weight)
-{
-	char *end;
-	long value = strtol(text, &end, 10);
-	long configured = (long)place->server->weight;
-
-	if (*text == '\0')
-		return "Require <weight> or <weight%>.";
-	if (end == text)
-		return "Empty weight string empty or preceded by garbage";
-	if (strcmp(end, "%") == 0) {
-		if (value < 0 || value > 100 * WEIGHT_MAX)
-			return "Relative weight must be positive.";
-		value = configured * value / 100;
-		value = value > WEIGHT_MAX ? WEIGHT_MAX : value;
-	} else if (*end != '\0') {
-		return "Trailing garbage in weight string";
-	} else if (value < 0 || value > WEIGHT_MAX) {
-		return "Absolute weight can only be between 0 and 256 inclusive.";
-	}
-	if (value != 0 && value != configured && has_fixed_weights(place->backend))
-		return "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.";
-	*weight = (unsigned)value;
-	return NULL;
-}
-
 static void set_weight(struct cli *cli, const char *where, const char *text)
 {
 	struct limits *limits = cli->core->subject.limits;
@@ -128,7 +93,7 @@ static void set_weight(struct cli *cli, const char *where, const char *text)
 
 	if (!find_place(cli, where, &place))
 		return;
-	error = parse_weight(&place, text, &weight);
+	error = setting_parse_weight(place.backend, place.server, text, &weight);
 	if (error != NULL)
 		cli_say(cli, error);
 	else

@@ -34,6 +34,7 @@ struct stats_core {
 	struct standing process; /* of all frontends */
 	long long started;       /* monotonic milliseconds */
 	time_t started_at;
+	uint64_t reloads, failed_reloads;
 	char node[64];                 /* the host's name */
 	unsigned asking;               /* queries that a worker has */
 	struct session_query *orphans; /* those whose conversation has ended */

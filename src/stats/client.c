@@ -252,6 +252,10 @@ void clients_go_on(struct stats_clients *clients)
 
 void clients_end(struct stats_clients *clients)
 {
-	while (!TAILQ_EMPTY(&clients->list))
-		client_end(TAILQ_FIRST(&clients->list));
+	struct stats_client *client = TAILQ_FIRST(&clients->list), *next;
+
+	for (; client != NULL; client = next) {
+		next = TAILQ_NEXT(client, link);
+		client_end(client);
+	}
 }

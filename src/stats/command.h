@@ -29,6 +29,7 @@ void command_run(struct cli *cli, char *text);
 
 /* show_*.c */
 void run_show_info(struct cli *cli, const struct arguments *arguments);
+void run_show_proc(struct cli *cli, const struct arguments *arguments);
 void run_show_stat(struct cli *cli, const struct arguments *arguments);
 void run_show_errors(struct cli *cli, const struct arguments *arguments);
 void run_show_reasons(struct cli *cli, const struct arguments *arguments);

@@ -93,6 +93,8 @@ static const struct command commands[] = {
 		"report protocol errors: a relay of TCP sees none"},
 	{"show info", "[json|typed]", STATS_USER, run_show_info,
 		"report information about the running process"},
+	{"show proc", "", STATS_USER, run_show_proc,
+		"report this process, and how many of its reloads were done and failed"},
 	{"show reasons", "", STATS_USER, run_show_reasons,
 		"report why sessions ended, for each frontend, backend and server"},
 	{"show servers conn", "[<backend>]", STATS_USER, run_show_servers_conn,

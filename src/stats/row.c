@@ -178,9 +178,10 @@ static const struct proxy *backend_of(const struct config *config, const struct 
 	return NULL;
 }
 
-/* HAProxy's words: how near the server is to going down or up is said, too. */
+/* HAProxy's words: how near the server is to going down or up is said, too. AGENT: it, or the one that it tracks, has one. */
 static void put_status(const struct stats_subject *subject, struct stat_row *row,
-	const struct server *server, const struct health_report *report, bool is_checked)
+	const struct server *server, const struct health_report *report, bool is_checked,
+	const struct health_report *agent)
 {
 	enum server_state state = limits_state(subject->limits, server);
 	const char *up = state == SERVER_DRAIN ? "DRAIN" : "UP";
@@ -194,6 +195,10 @@ static void put_status(const struct stats_subject *subject, struct stat_row *row
 		snprintf(row->status, sizeof(row->status), "MAINT (via %s)", row->tracked);
 	else if (row->is_maintained)
 		snprintf(row->status, sizeof(row->status), "MAINT");
+	else if (row->is_down && agent != NULL && agent->points == 0)
+		snprintf(row->status, sizeof(row->status), "DOWN (agent)");
+	else if (!row->is_down && agent != NULL && state == SERVER_DRAIN)
+		snprintf(row->status, sizeof(row->status), "DRAIN (agent)");
 	else if (row->is_down && is_checked && report->points > 0)
 		snprintf(row->status, sizeof(row->status), "DOWN %u/%u", report->points,
 			report->rise);
@@ -239,6 +244,29 @@ static void put_check(struct stat_row *row, const struct health_report *report,
 	put_text(row, STAT_LAST_CHK, row->info);
 }
 
+static void put_agent(struct stat_row *row, const struct health_report *report)
+{
+	const struct health_verdict *verdict = &report->verdict;
+
+	put(row, STAT_AGENT_RISE, report->rise);
+	put(row, STAT_AGENT_FALL, report->fall);
+	put(row, STAT_AGENT_HEALTH, report->points);
+	if (!report->has_verdict) {
+		put_text(row, STAT_AGENT_STATUS, "INI");
+		put_text(row, STAT_AGENT_DESC, "Initializing");
+		return;
+	}
+	snprintf(row->agent, sizeof(row->agent), "%s%s", report->runs ? "* " : "",
+		health_status_code(verdict->status));
+	put_text(row, STAT_AGENT_STATUS, row->agent);
+	put_text(row, STAT_AGENT_DESC, health_status_text(verdict->status));
+	if (verdict->status == HEALTH_L7OK || verdict->status == HEALTH_L7STS)
+		put(row, STAT_AGENT_CODE, verdict->code);
+	put_large(row, STAT_AGENT_DURATION, report->duration);
+	snprintf(row->agent_info, sizeof(row->agent_info), "%s", verdict->info);
+	put_text(row, STAT_LAST_AGT, row->agent_info);
+}
+
 static void put_tracked(
 	const struct stats_subject *subject, struct stat_row *row, const struct server *server)
 {
@@ -280,22 +308,26 @@ void row_of_server(const struct stats_subject *subject, const struct proxy *back
 {
 	struct tally *tally = tally_of_server(subject->tallies, server);
 	struct standing *standing = tally_standing(tally);
-	struct health_report report = {0};
-	bool is_checked = health_report(subject->health, last_tracked(server), &report);
+	struct health_report report = {0}, agent, own_agent;
+	const struct server *tracked = last_tracked(server);
+	bool is_checked = health_report(subject->health, tracked, &report);
+	bool has_agent = agents_report(subject->agents, tracked, &agent);
 	struct tally_sums sums;
 
 	begin(row, tally, backend, STAT_IS_SERVER, server->name);
 	tally_sum(tally, &sums);
 	put_traffic(row, &sums, limits_server_sessions(subject->limits, server));
-	put_limit(row, STAT_SLIM, server->maxconn);
+	put_limit(row, STAT_SLIM, limits_maxconn(subject->limits, server));
 	put(row, STAT_QCUR,
 		backend->queues ? queue_length(limits_server_queue(subject->limits, server)) : 0);
 	put_limit(row, STAT_QLIMIT, server->maxqueue);
 	put_upstream(row, &sums, standing);
 	put_tracked(subject, row, server);
-	put_status(subject, row, server, &report, is_checked);
+	put_status(subject, row, server, &report, is_checked, has_agent ? &agent : NULL);
 	put_weight(subject, row, backend, server);
 	put_check(row, &report, standing, is_checked && server->track == NULL);
+	if (agents_report(subject->agents, server, &own_agent))
+		put_agent(row, &own_agent);
 	put_address(subject, row, server);
 	put(row, STAT_SRV_ICUR, 0);
 	end(row, row_server_id(backend, server));

@@ -5,6 +5,7 @@
 #ifndef TPROXY_STATS_ROW_H
 #define TPROXY_STATS_ROW_H
 
+#include "servers/agent.h"
 #include "servers/health.h"
 #include "servers/limits.h"
 #include "tally.h"
@@ -144,7 +145,8 @@ struct stat_row {
 	const struct tally *tally;
 	bool is_maintained, is_down; /* of a server; what the filters go by */
 	char status[160], address[ADDR_TEXT_MAX], tracked[128], check[16];
-	char info[4 * HEALTH_INFO_MAX];
+	char agent[16];
+	char info[4 * HEALTH_INFO_MAX], agent_info[HEALTH_INFO_MAX];
 };
 
 /* What is in force. */
@@ -153,6 +155,7 @@ struct stats_subject {
 	struct limits *limits;
 	struct tallies *tallies;
 	struct health *health; /* NULL: no server is checked */
+	struct agents *agents; /* NULL: no server has an agent */
 	unsigned maxconn;      /* of the process */
 	unsigned long descriptors;
 	unsigned workers;

@@ -124,3 +124,22 @@ void run_show_info(struct cli *cli, const struct arguments *arguments)
 	if (info.form == INFO_JSON)
 		evbuffer_add_printf(cli->out, "]\n");
 }
+
+/* As the master of HAProxy, whose workers do not know the command: one line, for this process. */
+void run_show_proc(struct cli *cli, const struct arguments *arguments)
+{
+	const struct stats_core *core = cli->core;
+	uint64_t uptime = (uint64_t)(clock_ms() - core->started) / 1000;
+	char reloads[64], since[64];
+
+	(void)arguments;
+	snprintf(reloads, sizeof(reloads), "%" PRIu64 " [failed: %" PRIu64 "]", core->reloads,
+		core->failed_reloads);
+	snprintf(since, sizeof(since), "%" PRIu64 "d%02" PRIu64 "h%02" PRIu64 "m%02" PRIu64 "s",
+		uptime / 86400, uptime / 3600 % 24, uptime / 60 % 60, uptime % 60);
+	evbuffer_add_printf(cli->out,
+		"#<PID>          <type>          <reloads>       <uptime>        <version>\n"
+		"%-15d %-15s %-15s %-15s %s\n",
+		(int)getpid(), "master", reloads, since, TPROXYD_VERSION);
+	cli_say(cli, "");
+}

@@ -48,10 +48,10 @@ static unsigned admin_state(const struct limits *limits, const struct server *se
 	enum server_state own = limits_own_state(limits, server);
 	enum server_state other =
 		server->track == NULL ? SERVER_READY : limits_state(limits, server->track);
-	unsigned bits = 0;
+	unsigned bits = server->disabled ? 0x04 : 0; /* also once it was enabled */
 
 	if (own == SERVER_MAINT)
-		bits |= server->disabled ? 0x05 : 0x01;
+		bits |= 0x01;
 	if (own == SERVER_DRAIN)
 		bits |= 0x08;
 	if (other == SERVER_MAINT)
@@ -86,30 +86,45 @@ static unsigned check_status(const struct health_report *report, bool is_checked
 	return is_checked && report->has_verdict ? numbers[report->verdict.status] : 1;
 }
 
+/* Bits of srv_agent_state: it is configured, enabled, an agent; and it is asked just now. */
+static unsigned agent_state(const struct stats_subject *subject, const struct server *server)
+{
+	struct health_report report;
+
+	if (!agents_report(subject->agents, server, &report))
+		return 0;
+	return 0x16 | report.runs;
+}
+
 static void print_state(struct cli *cli, const struct proxy *backend, const struct server *server)
 {
 	const struct stats_subject *subject = &cli->core->subject;
 	const struct standing *standing = tally_standing(tally_of_server(subject->tallies, server));
 	struct health_report report = {0};
 	bool is_checked = health_report(subject->health, server, &report);
-	bool is_up = limits_is_up(subject->limits, server) &&
-		     limits_state(subject->limits, server) != SERVER_MAINT;
+	bool is_maintained = limits_state(subject->limits, server) == SERVER_MAINT;
+	bool is_up = limits_is_up(subject->limits, server) && !is_maintained;
 	struct addr at = limits_target(subject->limits, server, &server->address);
-	char address[ADDR_TEXT_MAX];
+	const struct server_agent *agent = &server->agent;
+	char address[ADDR_TEXT_MAX], of_agent[ADDR_TEXT_MAX];
 
 	evbuffer_add_printf(cli->out,
-		"%u %s %u %s %s %u %u %u %u %lld %u %u %u %u 0 0 0 %s %u - 0 %u - - 0\n",
+		"%u %s %u %s %s %u %u %u %u %lld %u %u %u %u %u 0 0 %s %u - 0 %u - %s %u\n",
 		row_section_id(backend), backend->name, row_server_id(backend, server),
 		server->name, addr_family(&at) == AF_UNSPEC ? "-" : addr_format_ip(&at, address),
 		is_up ? 2 : 0, admin_state(subject->limits, server),
 		limits_weight(subject->limits, server), server->weight,
 		(clock_ms() - standing->changed) / 1000, check_status(&report, is_checked),
 		is_checked ? check_result(&report) : 0,
-		is_checked ? report.points
-		: is_up    ? 2
-			   : 0,
-		is_checked ? 6 : 0, server->host == NULL ? "-" : server->host,
-		addr_port(&server->address), server->check.port);
+		is_checked      ? report.points
+		: is_maintained ? 0
+				: 2,
+		is_checked ? 6 : 0, agent_state(subject, server),
+		server->host == NULL ? "-" : server->host, addr_port(&server->address),
+		server->check.port,
+		addr_family(&agent->addr) == AF_UNSPEC ? "-"
+						       : addr_format_ip(&agent->addr, of_agent),
+		agent->port);
 }
 
 void run_show_servers_state(struct cli *cli, const struct arguments *arguments)

@@ -82,16 +82,16 @@ static const char *type_name(enum stat_kind kind)
 static void write_typed(void *arg, const struct stat_row *row)
 {
 	struct writing *writing = arg;
-	char object = row->object == STAT_IS_FRONTEND ? 'F'
-		      : row->object == STAT_IS_SERVER ? 'S'
-						      : 'B';
+	const char *object = row->object == STAT_IS_FRONTEND ? "F"
+			     : row->object == STAT_IS_SERVER ? "S"
+							     : "B";
 
 	for (unsigned i = 0; i < STAT_FIELDS; i++) {
 		const struct stat_value *value = &row->values[i];
 
 		if (!is_shown(writing, i, value))
 			continue;
-		evbuffer_add_printf(writing->out, "%c.%u.%u.%u.%s.1:%s:%s:", object, row->section,
+		evbuffer_add_printf(writing->out, "%s.%u.%u.%u.%s.1:%s:%s:", object, row->section,
 			row->server, i, stat_name((enum stat_field)i), stat_tag((enum stat_field)i),
 			type_name(value->kind));
 		if (value->kind == STAT_TEXT)

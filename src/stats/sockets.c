@@ -34,7 +34,10 @@ static void temporary_name(const struct command_socket *made, struct sockaddr_un
 static bool find_owner(struct command_socket *made, const struct stats_socket *line,
 	struct socket_failure *failure)
 {
+	/* One thread looks names up. */
+	/* cppcheck-suppress getpwnamCalled */
 	const struct passwd *user = line->user == NULL ? NULL : getpwnam(line->user);
+	/* cppcheck-suppress getgrnamCalled */
 	const struct group *group = line->group == NULL ? NULL : getgrnam(line->group);
 
 	made->mode = line->has_mode ? line->mode : (unsigned)NOT_SET;
@@ -99,7 +102,8 @@ int sockets_prepare(struct command_sockets *next, struct command_sockets *before
 	const struct global *global, struct socket_failure *failure)
 {
 	*next = (struct command_sockets){0};
-	*failure = (struct socket_failure){.doing = "open it", .error = ENOMEM};
+	*failure = (struct socket_failure){
+		.socket = global->stats_sockets, .doing = "open it", .error = ENOMEM};
 	next->list = calloc(global->stats_socket_count + 1, sizeof(*next->list));
 	if (next->list == NULL)
 		return -1;

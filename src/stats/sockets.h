@@ -30,7 +30,7 @@ struct command_sockets {
 
 /* What went wrong: DOING is a phrase such as "find the user", ERROR an errno, or 0. */
 struct socket_failure {
-	const struct stats_socket *socket;
+	const struct stats_socket *socket; /* NULL: the one for metrics */
 	const char *doing;
 	int error;
 };

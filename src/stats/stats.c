@@ -1,5 +1,5 @@
 /*
- * Where no `stats socket` is configured, nothing here ever runs: no timer, no descriptor.
+ * Where neither `stats socket` nor `metrics` is configured, nothing here ever runs: no timer, no descriptor.
  */
 #include "stats.h"
 
@@ -35,6 +35,7 @@ void stats_init(struct stats *stats, struct event_base *base, struct stats_host 
 		.core = {.host = host, .started = clock_ms(), .started_at = time(NULL)}};
 	if (gethostname(stats->core.node, sizeof(stats->core.node) - 1) == -1)
 		stats->core.node[0] = '\0';
+	http_init(&stats->http, base, &stats->core);
 	TAILQ_INIT(&stats->clients.list);
 	stats->clients.base = base;
 	stats->clients.core = &stats->core;
@@ -45,12 +46,22 @@ void stats_init(struct stats *stats, struct event_base *base, struct stats_host 
 
 int stats_prepare(struct stats *stats, const struct global *global, struct socket_failure *failure)
 {
-	return sockets_prepare(&stats->next, &stats->sockets, global, failure);
+	int error;
+
+	if (sockets_prepare(&stats->next, &stats->sockets, global, failure) == -1)
+		return -1;
+	error = http_prepare(&stats->http, &global->metrics);
+	if (error == 0)
+		return 0;
+	sockets_abandon(&stats->next);
+	*failure = (struct socket_failure){.error = error};
+	return -1;
 }
 
 void stats_abandon(struct stats *stats)
 {
 	sockets_abandon(&stats->next);
+	http_abandon(&stats->http);
 }
 
 void stats_use(struct stats *stats, const struct stats_subject *subject)
@@ -64,9 +75,11 @@ void stats_use(struct stats *stats, const struct stats_subject *subject)
 	stats->clients.most = global->stats_maxconn != 0 ? global->stats_maxconn : MAXCONN_DEFAULT;
 	if (stats->next.list != NULL)
 		sockets_replace(&stats->sockets, &stats->next, &stats->clients);
-	stats->runs = stats->sockets.count > 0;
-	if (!stats->runs) {
+	http_use(&stats->http);
+	stats->runs = stats->sockets.count > 0 || http_is_open(&stats->http);
+	if (stats->sockets.count == 0)
 		clients_end(&stats->clients);
+	if (!stats->runs) {
 		event_del(&stats->second);
 		return;
 	}
@@ -86,6 +99,14 @@ void stats_go_on(struct stats *stats)
 		clients_go_on(&stats->clients);
 }
 
+void stats_count_reload(struct stats *stats, bool well)
+{
+	if (well)
+		stats->core.reloads++;
+	else
+		stats->core.failed_reloads++;
+}
+
 bool stats_is_asking(const struct stats *stats)
 {
 	return stats->core.asking > 0;
@@ -97,6 +118,7 @@ void stats_end(struct stats *stats)
 		return;
 	clients_end(&stats->clients);
 	core_collect(&stats->core);
+	http_end(&stats->http);
 	sockets_close(&stats->sockets);
 	sockets_abandon(&stats->next);
 	event_del(&stats->second);

@@ -4,12 +4,14 @@
 #ifndef TPROXY_STATS_STATS_H
 #define TPROXY_STATS_STATS_H
 
+#include "http.h"
 #include "sockets.h"
 
 struct stats {
 	struct stats_core core;
 	struct stats_clients clients;
 	struct command_sockets sockets, next; /* NEXT: of a reload that is not in force yet */
+	struct http_server http;
 	struct event second;
 	bool runs; /* there is a socket, so someone may ask */
 };
@@ -32,6 +34,9 @@ void stats_look(struct stats *stats);
 
 /* Workers may have answered. */
 void stats_go_on(struct stats *stats);
+
+/* A reload has ended: its configuration is in force (WELL), or not used. */
+void stats_count_reload(struct stats *stats, bool well);
 
 /* Whether a worker has a question: what it says is of configurations that must stay. */
 bool stats_is_asking(const struct stats *stats);

@@ -1,5 +1,5 @@
 /*
- * The addresses of a session's sockets are asked of the kernel only here, so no session keeps them.
+ * The addresses of a session's sockets are asked of the kernel when they are first shown, and kept.
  *
  * Flows have no order that lasts. They are listed by bucket of their table, which doubles when it is full: a bucket then becomes two, and
  * the larger table's are taken together where they were one when the list began. So no flow is listed twice or left out.
@@ -24,7 +24,14 @@ static uint64_t last_activity(const struct session *session)
 	return client > server ? client : server;
 }
 
-void view_session(struct session_query *query, const struct session *session)
+static struct addr local_end(struct side *side)
+{
+	if (side->fd != -1 && addr_family(&side->local) == AF_UNSPEC)
+		socket_local_address(side->fd, &side->local);
+	return side->local;
+}
+
+void view_session(struct session_query *query, struct session *session)
 {
 	struct session_view *view = &query->views[query->count++];
 
@@ -44,10 +51,9 @@ void view_session(struct session_query *query, const struct session *session)
 			session->timer_due == 0 ? UINT64_MAX : session->timer_due - session_now()};
 	if (session->timer_due != 0 && session->timer_due < session_now())
 		view->expires = 0;
+	view->source = local_end(&session->sides[SERVER]);
 	if (addr_family(&view->asked) == AF_UNSPEC)
-		socket_local_address(session->sides[CLIENT].fd, &view->asked);
-	if (session->sides[SERVER].fd != -1)
-		socket_local_address(session->sides[SERVER].fd, &view->source);
+		view->asked = local_end(&session->sides[CLIENT]);
 	addr_unmap(&view->asked);
 }
 

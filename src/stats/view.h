@@ -53,7 +53,7 @@ struct session_query {
 };
 
 /* Adds a view of SESSION. */
-void view_session(struct session_query *query, const struct session *session);
+void view_session(struct session_query *query, struct session *session);
 
 /* Adds views of the flows of LOOP, from where the query is, and moves it on. */
 void view_flows(struct session_query *query, const struct flow_loop *loop);

@@ -2,8 +2,8 @@
  * A flow's life: its socket is opened for the first datagram, each later one finds it in the table, and a timer for each
  * frontend ends those that are silent.
  *
- * The socket is connected, so the kernel gives it datagrams of its server alone, and IP_TRANSPARENT lets it have the
- * client's address. Where the client's address cannot be had, the datagram is dropped and the reason reported; nothing
+ * The socket is connected, so the kernel gives it datagrams of its server alone (of any port, with `follow-port`, it is not, and
+ * they are looked at here), and IP_TRANSPARENT lets it have the client's address. Where the client's address cannot be had, the datagram is dropped and the reason reported; nothing
  * is ever sent from another address instead.
  *
  * Replies of many flows leave together, at the end of the loop's turn: one system call for all.
@@ -13,6 +13,7 @@
  */
 #include "flow.h"
 
+#include "error_report.h"
 #include "flow_table.h"
 #include "proxy/destination.h"
 #include "servers/balance.h"
@@ -23,7 +24,6 @@
 #include "tproxy/datagram.h"
 #include "tproxy/proxy_header.h"
 #include "tproxy/socket.h"
-#include "tproxy/unreachable.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +35,6 @@
 enum {
 	REPLIES_MAX = 32, /* of one flow, in one turn of the loop */
 	ERRORS_MAX = 4,   /* the same */
-	REPORTS_MAX = 1000,
 };
 
 static uint64_t now_ms(void)
@@ -155,44 +154,13 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 
 /* --- from the server --- */
 
-/* As many in a second as Linux sends by itself (icmp_msgs_per_sec): a client's address may be anyone's. */
-static bool may_report(struct flow_loop *loop)
-{
-	uint64_t second = now_ms() / 1000;
-
-	if (second != loop->report_second) {
-		loop->report_second = second;
-		loop->reports = 0;
-	}
-	return loop->reports++ < REPORTS_MAX;
-}
-
-/*
- * Reports an error of the network to the sender of a datagram, from where that was sent to. Without CAP_NET_RAW that fails,
- * and the sender gets nothing.
- */
-static void report_error(struct flow_loop *loop, int error, const struct addr *sender,
-	const struct addr *destination)
-{
-	enum unreachable what = UNREACHABLE_PORT;
-
-	if (error == EHOSTUNREACH || error == EHOSTDOWN)
-		what = UNREACHABLE_HOST;
-	else if (error == ENETUNREACH || error == ENETDOWN)
-		what = UNREACHABLE_NETWORK;
-	else if (error != ECONNREFUSED)
-		return;
-	if (may_report(loop))
-		unreachable_report(what, sender, destination);
-}
-
 /* What the network reported about a datagram to the server, or what this host knows of the way. */
 static void pass_on(const struct flow *flow, int error)
 {
 	struct addr sender = flow->key.sender;
 
 	addr_unmap(&sender);
-	report_error(flow->set->loop, error, &sender, &flow->key.destination);
+	error_report(flow->set->loop, error, &sender, &flow->key.destination);
 }
 
 void flow_client_unreachable(const struct flow *flow, int error)
@@ -200,7 +168,22 @@ void flow_client_unreachable(const struct flow *flow, int error)
 	struct addr local;
 
 	if (socket_local_address(flow->fd, &local))
-		report_error(flow->set->loop, error, &flow->server_address, &local);
+		error_report(flow->set->loop, error, &flow->server_address, &local);
+}
+
+/* One reply, from any port of the server, which gets there what the client sends next. What comes from elsewhere is dropped. */
+static int receive_followed(struct flow_loop *loop, struct flow *flow)
+{
+	int count = datagram_batch_receive(loop->replies, loop->reply_count, 1, flow->fd);
+	struct addr from;
+
+	if (count == -1)
+		return -1;
+	if (!datagram_batch_source(loop->replies, loop->reply_count, &from) ||
+		addr_compare_ip(&from, &flow->server_address) != 0)
+		return 0;
+	flow->server_address = from;
+	return count;
 }
 
 /*
@@ -214,8 +197,9 @@ static int receive_replies(struct flow_loop *loop, struct flow *flow)
 	int count = -1;
 
 	for (int i = 0; i < ERRORS_MAX && count == -1; i++) {
-		count = datagram_batch_receive_connected(
-			loop->replies, loop->reply_count, wanted, flow->fd);
+		count = flow->server->follows_port ? receive_followed(loop, flow)
+						   : datagram_batch_receive_connected(loop->replies,
+							     loop->reply_count, wanted, flow->fd);
 		if (count == -1 && !is_of_an_earlier_one(errno))
 			break;
 		if (count == -1)
@@ -245,7 +229,7 @@ static void on_reply(evutil_socket_t fd, short what, void *arg)
 		send_replies(loop);
 	loop->reply_socket = socket;
 	count = receive_replies(loop, flow);
-	if (count == -1)
+	if (count <= 0)
 		return;
 	touch(flow);
 	for (int i = 0; i < count; i++) {
@@ -314,6 +298,21 @@ static enum reason count_client(struct flow *flow)
 	return no_memory ? REASON_MEMORY : REASON_CLIENT_FLOWS;
 }
 
+/* The socket is connected, which gave it its address. */
+static enum reason prepare_socket(struct flow *flow)
+{
+	datagram_discard(flow->fd);
+	datagram_report_errors(flow->fd, addr_family(&flow->server_address));
+	if (!flow->server->follows_port) {
+		datagram_batch_join(flow->fd);
+		return REASON_DONE;
+	}
+	if (datagram_disconnect(flow->fd) == 0)
+		return REASON_DONE;
+	flow->error = errno;
+	return REASON_SOURCE_IN_USE;
+}
+
 /* Sets everything of a flow that can fail, but for its place in the limits. */
 static enum reason open_flow(struct flow *flow)
 {
@@ -336,17 +335,14 @@ static enum reason open_flow(struct flow *flow)
 		return reason;
 	flow->fd = upstream_open_datagrams(&flow->server->source, &flow->client,
 		&flow->server_address, &flow->noted, &failure);
-	if (flow->fd != -1) {
-		datagram_discard(flow->fd);
-		datagram_batch_join(flow->fd);
-		flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
-				  addr_equal(&flow->client, &sender) &&
-				  addr_equal(&flow->server_address, destination);
-		datagram_report_errors(flow->fd, addr_family(&flow->server_address));
-		return REASON_DONE;
+	if (flow->fd == -1) {
+		flow->error = failure.error;
+		return failure.reason;
 	}
-	flow->error = failure.error;
-	return failure.reason;
+	flow->is_mirror = flow->server->source.mode == SOURCE_CLIENT &&
+			  addr_equal(&flow->client, &sender) &&
+			  addr_equal(&flow->server_address, destination);
+	return prepare_socket(flow);
 }
 
 /* Gives the flow its place in memory, in the table and on the loop. NULL without memory. */
@@ -486,7 +482,8 @@ void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first,
 	if (flow->server->send_proxy == PROXY_HEADER_V2)
 		add_headers(flow, batch, first, end);
 	for (unsigned i = first; i < end; i++)
-		datagram_batch_address(batch, i, NULL, NULL);
+		datagram_batch_address(
+			batch, i, flow->server->follows_port ? &flow->server_address : NULL, NULL);
 	while (first < end) {
 		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
 

@@ -44,14 +44,31 @@ static int receive_call(int control)
 	return call;
 }
 
+struct incoming {
+	int call;
+	size_t left; /* bytes that it may still send */
+};
+
+/* A json_load_callback_t. */
+static size_t read_some(void *buffer, size_t length, void *arg)
+{
+	struct incoming *incoming = arg;
+	ssize_t got = incoming->left > 0
+			      ? read(incoming->call, buffer,
+					length < incoming->left ? length : incoming->left)
+			      : -1;
+
+	if (got <= 0)
+		return got == 0 ? 0 : (size_t)-1;
+	incoming->left -= (size_t)got;
+	return (size_t)got;
+}
+
 static json_t *read_request(int call)
 {
-	FILE *in = fdopen(dup(call), "r");
-	json_t *request = in != NULL ? json_loadf(in, 0, NULL) : NULL;
+	struct incoming incoming = {call, HELPER_MESSAGE_MAX};
 
-	if (in != NULL)
-		fclose(in);
-	return request;
+	return json_load_callback(read_some, &incoming, 0, NULL);
 }
 
 static void write_answer(int call, const json_t *answer)

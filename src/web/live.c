@@ -9,6 +9,7 @@
  */
 #include "live.h"
 #include "tproxy/array.h"
+#include "tproxy/clock.h"
 #include "tproxy/json.h"
 #include "tproxy/text.h"
 
@@ -28,6 +29,7 @@ enum {
 };
 
 struct sample {
+	long long at; /* milliseconds */
 	long long sessions, total, bytes;
 };
 
@@ -87,6 +89,7 @@ static bool cut(char *line, char *fields[COLUMNS])
 	return true;
 }
 
+/* ALL, which has the time, grows by a frontend. */
 static void read_line(struct live *live, char *line, struct sample *all, size_t *hint)
 {
 	char *fields[COLUMNS], *name;
@@ -99,8 +102,8 @@ static void read_line(struct live *live, char *line, struct sample *all, size_t 
 	frontend = strcmp(fields[COLUMN_SERVICE], "FRONTEND") == 0;
 	if (!frontend && strcmp(fields[COLUMN_SERVICE], "BACKEND") != 0)
 		return;
-	sample = (struct sample){atoll(fields[COLUMN_SESSIONS]), atoll(fields[COLUMN_TOTAL]),
-		atoll(fields[COLUMN_IN]) + atoll(fields[COLUMN_OUT])};
+	sample = (struct sample){all->at, atoll(fields[COLUMN_SESSIONS]),
+		atoll(fields[COLUMN_TOTAL]), atoll(fields[COLUMN_IN]) + atoll(fields[COLUMN_OUT])};
 	if (frontend) {
 		all->sessions += sample.sessions;
 		all->total += sample.total;
@@ -128,9 +131,9 @@ static void forget_those_that_left(struct live *live)
 	live->count = kept;
 }
 
-static void take_answer(struct live *live, const json_t *answer)
+void live_take(struct live *live, const json_t *answer, long long now)
 {
-	struct sample all = {0};
+	struct sample all = {.at = now};
 	const char *at;
 	size_t hint = 0;
 
@@ -160,7 +163,7 @@ static void on_answer(void *arg, const json_t *answer)
 	free(live->problem);
 	live->problem = NULL;
 	if (json_integer_value(json_object_get(answer, "status")) == 200)
-		take_answer(live, answer);
+		live_take(live, answer, clock_ms());
 	else
 		live->problem = text_copy(json_text(answer, "message"));
 }
@@ -184,6 +187,8 @@ struct live *live_new(struct helper_client *helper)
 	if (live == NULL)
 		return NULL;
 	live->helper = helper;
+	if (helper == NULL)
+		return live;
 	live->clock = event_new(helper->base, -1, EV_PERSIST, on_clock, live);
 	if (live->clock == NULL || event_add(live->clock, &pause) == -1) {
 		live_free(live);
@@ -211,13 +216,12 @@ static json_t *report_series(const struct series *series, unsigned stride, unsig
 			&series->ring[(series->newest - i * stride) % LIVE_SAMPLES];
 		const struct sample *after =
 			&series->ring[(series->newest - (i - 1) * stride) % LIVE_SAMPLES];
-		double seconds = stride * LIVE_SECONDS;
-		double sessions = (double)increase(before->total, after->total) / seconds;
+		json_int_t elapsed = after->at > before->at ? after->at - before->at : 1;
+		json_int_t tenths = increase(before->total, after->total) * 10000 / elapsed;
 
-		json_array_append_new(
-			rate, json_real((double)(long long)(sessions * 10 + 0.5) / 10));
+		json_array_append_new(rate, json_real((double)tenths / 10));
 		json_array_append_new(bytes,
-			json_integer(increase(before->bytes, after->bytes) / (json_int_t)seconds));
+			json_integer(increase(before->bytes, after->bytes) * 1000 / elapsed));
 		json_array_append_new(now, json_integer(after->sessions));
 	}
 	return json_pack("{s:o, s:o, s:o}", "rate", rate, "bytes", bytes, "now", now);

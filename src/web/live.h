@@ -15,8 +15,11 @@ enum {
 
 struct live;
 
-/* Begins to read. NULL without memory. */
+/* Begins to read. NULL without memory. Without a HELPER nothing is read, and readings come by live_take() alone. */
 struct live *live_new(struct helper_client *helper);
+
+/* Takes a reading, the helper's answer to the verb `stats`, of the time NOW in milliseconds. */
+void live_take(struct live *live, const json_t *answer, long long now);
 
 /*
  * What is known, to be freed: {"seconds": between two points, "problem": why the newest reading failed, or null, "info", "stat", "reasons":

@@ -1,14 +1,16 @@
 /*
  * Makes the proxy read its configuration again.
  *
- * A signal has no answer. So the sockets of the process are compared with the file's listeners until they are the same, or time
- * is up: a listener that cannot be bound keeps the whole configuration out of force (SIGHUP in
+ * Neither a signal nor the service manager's command says what became of it. With a stats socket tproxyd counts the reloads that
+ * were done and those that failed. Without, the sockets of the process are compared with the file's listeners until they are
+ * the same, or time is up: a listener that cannot be bound keeps the whole configuration out of force (SIGHUP in
  * tproxyd(8)). A pidfile's number is trusted only while its process holds the file's lock, so that no other
  * process gets the signal.
  */
 #include "reloading.h"
 #include "hoststate/service.h"
 #include "hoststate/sockets.h"
+#include "stats_socket.h"
 #include "tproxy/clock.h"
 #include "tproxy/config.h"
 #include "tproxy/file.h"
@@ -27,6 +29,7 @@
 
 enum {
 	WAIT_MS = 5000,
+	COUNT_MS = 10000, /* names of servers may be looked up meanwhile */
 	PAUSE_NS = 50 * 1000 * 1000,
 	OWNERS_MAX = 8
 };
@@ -123,7 +126,8 @@ static enum reloading await_listeners(pid_t process, const struct service *servi
 	return RELOADING_FAILED;
 }
 
-static enum reloading hang_up(const struct helper_settings *settings, char **problem)
+static enum reloading hang_up(
+	const struct helper_settings *settings, bool is_counted, char **problem)
 {
 	pid_t process = find_process(settings->pidfile);
 	struct diag *diag = process != 0 ? diag_new() : NULL;
@@ -138,16 +142,48 @@ static enum reloading hang_up(const struct helper_settings *settings, char **pro
 	if (config != NULL)
 		service_add_config(&service, config, settings->config);
 	if (kill(process, SIGHUP) == 0)
-		result = await_listeners(process, &service, problem);
+		result = is_counted ? RELOADING_DONE : await_listeners(process, &service, problem);
 	service_free(&service);
 	config_free(config);
 	diag_free(diag);
 	return result;
 }
 
+/* Waits until one more reload is counted, or the proxy was started again. */
+static enum reloading await_count(
+	const char *path, const struct stats_reloads *before, char **problem)
+{
+	static const struct timespec pause = {0, PAUSE_NS};
+	long long deadline = clock_ms() + COUNT_MS;
+	struct stats_reloads now;
+
+	do {
+		if (stats_socket_reloads(path, &now) &&
+			(now.process != before->process || now.done != before->done ||
+				now.failed != before->failed)) {
+			if (now.process != before->process || now.failed <= before->failed)
+				return RELOADING_DONE;
+			*problem = text_copy("it says that the reload failed; its log says why");
+			return RELOADING_FAILED;
+		}
+		nanosleep(&pause, NULL);
+	} while (clock_ms() < deadline);
+	*problem = text_copy("it has not read the file within ten seconds; its log says why");
+	return RELOADING_FAILED;
+}
+
 enum reloading reloading_run(const struct helper_settings *settings, char **problem)
 {
+	struct stats_reloads before;
+	bool is_counted = settings->stats_socket != NULL &&
+			  stats_socket_reloads(settings->stats_socket, &before);
+	enum reloading result = RELOADING_NONE;
+
 	if (settings->reload != NULL)
-		return run_command(settings->reload, problem);
-	return settings->pidfile != NULL ? hang_up(settings, problem) : RELOADING_NONE;
+		result = run_command(settings->reload, problem);
+	else if (settings->pidfile != NULL)
+		result = hang_up(settings, is_counted, problem);
+	return result == RELOADING_DONE && is_counted
+		       ? await_count(settings->stats_socket, &before, problem)
+		       : result;
 }

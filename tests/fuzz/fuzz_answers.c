@@ -1,9 +1,10 @@
 /*
- * What servers answer to checks: every fixed script, and those of a configuration, judge each answer as it grows.
+ * What servers answer to checks, and agents to questions: every fixed script, and those of a configuration, judge each answer as it grows.
  *
  * The first byte says which script.
  */
 #include "fuzz.h"
+#include "health/agent_answer.h"
 #include "tproxy/health_script.h"
 
 #include <stdio.h>
@@ -39,9 +40,46 @@ static struct health_script of_http(struct config_memory *memory)
 	return script;
 }
 
+enum {
+	SCRIPTS = 8,
+	AGENT = SCRIPTS - 1
+};
+
+static struct health_script of_agent(struct config_memory *memory)
+{
+	struct health_script script = {.kind = HEALTH_BY_PROTOCOL};
+
+	health_add_step(&script, memory, (struct health_step){.action = HEALTH_CONNECT});
+	health_add_step(&script, memory, health_expectation(MATCH_LINE, HEALTH_BY_PROTOCOL));
+	return script;
+}
+
+/* A line that is whole stays the same, whatever comes behind it; and its words are a verdict of one line. */
+static void read_agent(const char *text, size_t length, size_t part)
+{
+	bool whole, was_whole;
+	size_t end = agent_line(&(struct health_input){.bytes = text, .length = length}, &whole);
+	char *cut = strndup(text, part), line[1024];
+	struct agent_answer answer;
+	struct health_verdict verdict;
+
+	if (agent_line(&(struct health_input){cut, strlen(cut), false}, &was_whole) != end &&
+		was_whole)
+		abort();
+	free(cut);
+	cut = strndup(text, end);
+	agent_answer_parse(cut, &answer);
+	agent_answer_verdict(&answer, NULL, &verdict);
+	health_verdict_format(&verdict, line, sizeof(line));
+	if (strpbrk(line, "\r\n") != NULL ||
+		(answer.health != NULL) != (verdict.status != HEALTH_CHECKED))
+		abort();
+	free(cut);
+}
+
 static struct health_script script_of(struct config_memory *memory, unsigned number)
 {
-	switch (number % 7) {
+	switch (number % SCRIPTS) {
 	case 0:
 		return health_script_redis(memory);
 	case 1:
@@ -54,6 +92,8 @@ static struct health_script script_of(struct config_memory *memory, unsigned num
 		return health_script_tls(memory);
 	case 5:
 		return of_rules(memory);
+	case AGENT:
+		return of_agent(memory);
 	default:
 		return of_http(memory);
 	}
@@ -93,6 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t length = 0; length < size; length += 1 + length / 8)
 		judge(&script, &(struct health_input){.bytes = text, .length = length});
 	judge(&script, &(struct health_input){.bytes = text, .length = size - 1, .last = true});
+	if (*data % SCRIPTS == AGENT)
+		read_agent(text, size - 1, (size - 1) / 2);
 	free(text);
 	memory_free(memory);
 	return 0;

@@ -29,12 +29,14 @@ static void ask_rules(const struct client_rules *rules)
 
 static void write_formats(const struct proxy *proxy)
 {
-	struct format_values values = {.authority = {"host", 4}};
+	static const struct log_values log = {.frontend_name = "f", .server_name = "s\"]"};
+	struct format_values values = {.authority = {"host", 4}, .log = &log};
 	char out[64];
 
 	if (!addr_parse(&values.source, "2001:db8::7"))
 		abort();
 	value_format_write(&proxy->unique_id, &values, out, sizeof(out));
+	value_format_write(&proxy->log_format, &values, out, sizeof(out));
 	for (size_t i = 0; i < proxy->server_count; i++) {
 		const struct header_fields *fields = &proxy->servers[i].send_proxy_fields;
 

@@ -280,9 +280,9 @@ class Proxied(Peer):
         self.send(proxy_protocol.write("v2", client, asked, transport=2) + data)
 
 
-def serve_headers(lab, **rest):
+def serve_headers(lab, source="clientip", **rest):
     """A server, and a sender whose datagrams have headers; replies to it have none."""
-    server = steering.serve_datagrams(lab, "clientip", listeners=[lab.listener(proxy_protocol="v2")], **rest)
+    server = steering.serve_datagrams(lab, source, listeners=[lab.listener(proxy_protocol="v2")], **rest)
     sender = Proxied(lab.client)
     sender.connect(lab.vip)
     return server, sender
@@ -335,7 +335,7 @@ def test_clients_that_one_sender_names_have_a_flow_each(lab):
 @requirement("TP-UDP-23")
 @both_families
 def test_a_datagram_without_a_whole_header_is_dropped(lab):
-    server, sender = serve_headers(lab)
+    server, sender = serve_headers(lab, source=None)
     client = named_clients(lab, 1)[0]
     header = proxy_protocol.write("v2", client, lab.vip, transport=2)
     connection = proxy_protocol.write("v2", client, lab.vip)

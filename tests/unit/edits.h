@@ -100,7 +100,8 @@ struct edit {
 	unsigned line;       /* of the `bind` or `server` line */
 	size_t item;         /* of an address: its place between the commas */
 	bool on;
-	char name[64], text[128]; /* the new name; the new address or value, as one word */
+	bool keeps_address, keeps_port; /* of SET_BIND: the other one changes alone */
+	char name[64], text[128];       /* the new name; the new address or value, as one word */
 	const char *key;
 	struct source source;
 	struct addr address;

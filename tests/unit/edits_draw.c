@@ -151,10 +151,17 @@ static bool draw_listener_edit(
 		edit->change = json_pack("{s:s, s:s, s:i}", "op", "remove-bind", "listener", name,
 			"bind", (int)index);
 	draw_address(edit, config);
-	if (edit->operation == SET_BIND)
+	if (edit->operation == SET_BIND) {
 		edit->change = json_pack("{s:s, s:s, s:i, s:o, s:o}", "op", "set-bind", "listener",
 			name, "bind", (int)index, "address", ip_json(&edit->address), "port",
 			port_json(&edit->address));
+		edit->keeps_address = draw(4) == 0;
+		edit->keeps_port = !edit->keeps_address && draw(4) == 0;
+		if (edit->keeps_address)
+			json_object_del(edit->change, "address");
+		if (edit->keeps_port)
+			json_object_del(edit->change, "port");
+	}
 	if (edit->operation == ADD_BIND)
 		edit->change = json_pack("{s:s, s:s, s:o, s:o, s:b}", "op", "add-bind", "listener",
 			name, "address", ip_json(&edit->address), "port", port_json(&edit->address),

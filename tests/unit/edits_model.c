@@ -50,8 +50,16 @@ static void copy_line(
 			memcpy(proxy->binds + proxy->bind_count, from, ports * sizeof(*from));
 			proxy->bind_count += ports;
 		} else if (edit->operation == SET_BIND) {
-			proxy->binds[proxy->bind_count] = *from;
-			proxy->binds[proxy->bind_count++].address = edit->address;
+			for (unsigned j = 0; j < (edit->keeps_port ? ports : 1); j++) {
+				struct bind *bind = &proxy->binds[proxy->bind_count++];
+
+				*bind = from[j];
+				if (!edit->keeps_address)
+					bind->address = edit->address;
+				addr_set_port(&bind->address,
+					addr_port(edit->keeps_port ? &from[j].address
+								   : &edit->address));
+			}
 		}
 		from += ports;
 	}
@@ -323,15 +331,13 @@ static char *print(const struct config *config)
 struct config *edits_parse(const char *text)
 {
 	struct diag *diag = diag_new();
-	size_t length = strlen(text);
-	char *copy = calloc(1, length + 2);
+	char *copy = malloc(strlen(text) + 2);
 	struct config *config;
 
-	assert_true(diag != NULL && copy != NULL);
-	memcpy(copy, text, length);
-	if (length > 0 && text[length - 1] != '\n')
-		copy[length++] = '\n';
-	config = config_parse_text("test", copy, length, diag);
+	assert_non_null(diag);
+	assert_non_null(copy);
+	stpcpy(stpcpy(copy, text), *text != '\0' && text[strlen(text) - 1] != '\n' ? "\n" : "");
+	config = config_parse_text("test", copy, strlen(copy), diag);
 	free(copy);
 	diag_free(diag);
 	return config;

@@ -460,7 +460,7 @@ static void a_server_that_starts_slowly_has_few_turns(void **state)
 		limits_unuse(limits, backend, server);
 	}
 	assert_in_range(counts[1], 30, 80);
-	limits_set_up(limits, &backend->servers[0], false);
+	limits_set_up(limits, &backend->servers[0], DOWN_BY_CHECK, false);
 	assert_choices("b b b", false);
 }
 

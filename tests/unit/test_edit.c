@@ -91,6 +91,19 @@ static void one_address_of_several_is_changed_and_removed(void **state)
 		HEAD "listen l\n bind 192.0.2.1:80,192.0.2.2:80 # x\n");
 }
 
+static void an_address_without_brackets_keeps_its_form(void **state)
+{
+#define UNBRACKETED HEAD "listen l\n bind 2001:db8::1:80\n server s 2001:db8:1::10:81\n"
+	(void)state;
+	expect_change(UNBRACKETED, "{'op': 'set-bind', 'listener': 'l', 'bind': 0, 'port': 8080}",
+		HEAD "listen l\n bind 2001:db8::1:8080\n server s 2001:db8:1::10:81\n");
+	expect_change(UNBRACKETED,
+		"{'op': 'set-bind', 'listener': 'l', 'bind': 0, 'address': '2001:db8::2'}",
+		HEAD "listen l\n bind [2001:db8::2]:80\n server s 2001:db8:1::10:81\n");
+	expect_change(UNBRACKETED, "{'op': 'set-server', 'farm': 'l', 'server': 's', 'port': 0}",
+		HEAD "listen l\n bind 2001:db8::1:80\n server s [2001:db8:1::10]\n");
+}
+
 static void an_address_in_use_is_refused(void **state)
 {
 	static const char text[] = HEAD "listen l\n bind :80\n bind :81\n";
@@ -371,6 +384,9 @@ static void a_part_of_a_variable_is_not_changed(void **state)
 	expect_change(HEAD "listen l\n bind \"${TPROXY_TEST_ADDRESS}:80\"\n",
 		"{'op': 'set-bind', 'listener': 'l', 'bind': 0, 'address': '192.0.2.2', 'port': 81}",
 		HEAD "listen l\n bind 192.0.2.2:81\n");
+	expect_change(HEAD "backend b\n server s \"${TPROXY_TEST_ADDRESS}:80\"\n",
+		"{'op': 'set-server', 'farm': 'b', 'server': 's', 'port': 0}",
+		"refused: '\"${TPROXY_TEST_ADDRESS}:80\"' is written with a variable; change it in the text");
 }
 
 static void names_of_servers_are_not_looked_up(void **state)
@@ -389,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bind_becomes_transparent_and_back),
 		cmocka_unit_test(one_address_of_several_is_changed_and_removed),
+		cmocka_unit_test(an_address_without_brackets_keeps_its_form),
 		cmocka_unit_test(an_address_in_use_is_refused),
 		cmocka_unit_test(the_walkthrough_is_made_of_nothing),
 		cmocka_unit_test(what_defaults_give_is_changed_in_the_section),

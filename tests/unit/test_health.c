@@ -304,6 +304,23 @@ static void in_maintenance_a_server_is_not_checked(void **state)
 	close(witness);
 }
 
+static void a_reload_that_takes_a_check_away_sets_its_server_free(void **state)
+{
+	struct addr address;
+	int fd = make_server(&address);
+	char lines[320];
+
+	(void)state;
+	start(line_for(&address, "check inter 5ms"));
+	await_changes(1);
+	assert_false(first_is_up());
+	snprintf(lines, sizeof(lines), "%s server b 192.0.2.1:9 check inter 1h\n",
+		line_for(&address, ""));
+	restart(lines);
+	assert_true(first_is_up());
+	close(fd);
+}
+
 static void without_a_check_there_is_nothing(void **state)
 {
 	(void)state;
@@ -482,6 +499,7 @@ int main(void)
 		HEALTH_TEST(the_port_and_the_address_of_a_check_may_be_others),
 		HEALTH_TEST(only_what_is_checked_is_counted),
 		HEALTH_TEST(in_maintenance_a_server_is_not_checked),
+		HEALTH_TEST(a_reload_that_takes_a_check_away_sets_its_server_free),
 		HEALTH_TEST(without_a_check_there_is_nothing),
 		HEALTH_TEST(a_lack_of_descriptors_takes_no_server_down),
 		HEALTH_TEST(a_reload_keeps_what_is_down),

@@ -313,10 +313,10 @@ static void a_servers_header_has_the_fields_of_its_line(void **state)
 	char got[512];
 	int client, server;
 
-	assert_null(
-		value_format_parse(&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp"));
-	assert_null(value_format_parse(&list[0].value, memory, "one"));
-	assert_null(value_format_parse(&list[1].value, memory, "fixed"));
+	assert_null(value_format_parse(
+		&rig->section.unique_id, memory, "%[fc_pp_unique_id]-%ci:%cp", FORMAT_OF_HEADER));
+	assert_null(value_format_parse(&list[0].value, memory, "one", FORMAT_OF_HEADER));
+	assert_null(value_format_parse(&list[1].value, memory, "fixed", FORMAT_OF_HEADER));
 	*fields = (struct header_fields){
 		.checksum = true, .authority = true, .unique_id = true, .list = list, .count = 2};
 	rig->servers[0].send_proxy = PROXY_HEADER_V2;
@@ -391,7 +391,7 @@ static void a_unique_id_has_127_bytes_at_most(void **state)
 	memset(format, 'x', sizeof(format) - 1);
 	format[sizeof(format) - 1] = '\0';
 	backend = rig->section;
-	assert_null(value_format_parse(&rig->section.unique_id, memory, format));
+	assert_null(value_format_parse(&rig->section.unique_id, memory, format, FORMAT_OF_HEADER));
 	rig->section.default_backend = &backend;
 	rig->servers[0].send_proxy = PROXY_HEADER_V2;
 	rig->servers[0].send_proxy_fields.unique_id = true;

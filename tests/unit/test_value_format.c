@@ -36,7 +36,7 @@ static void assert_writes(
 	char out[256];
 	size_t length;
 
-	assert_null(value_format_parse(&format, memory, text));
+	assert_null(value_format_parse(&format, memory, text, FORMAT_OF_HEADER));
 	length = value_format_write(&format, values, out, sizeof(out));
 	assert_int_equal(length, strlen(expected));
 	assert_memory_equal(out, expected, length);
@@ -83,7 +83,7 @@ static void what_is_no_value_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		assert_non_null(value_format_parse(&format, memory, wrong[i]));
+		assert_non_null(value_format_parse(&format, memory, wrong[i], FORMAT_OF_HEADER));
 }
 
 int main(void)

@@ -22,7 +22,7 @@ static char home[4096];
 static int enter_folder(void **state)
 {
 	(void)state;
-	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+	snprintf(folder, sizeof(folder), "/tmp/versions-XXXXXX");
 	return getcwd(home, sizeof(home)) == NULL || mkdtemp(folder) == NULL || chdir(folder) == -1;
 }
 
@@ -146,7 +146,7 @@ static void a_file_that_is_not_there_is_an_empty_text(void **state)
 	assert_int_equal(status.st_mode & 07777, 0644);
 }
 
-static void the_second_of_two_is_refused_and_told_the_text(void **state)
+static void the_second_of_two_is_refused_and_gets_the_text(void **state)
 {
 	char *other, *problem;
 	size_t length;
@@ -347,7 +347,7 @@ static void nothing_saved_is_an_empty_list(void **state)
 	json_decref(versions);
 }
 
-/* Ten processes save at once, over the same text: one of them does, and the others are told of it. */
+/* Ten processes save at once, over the same text: one of them does, and the others are refused. */
 static void of_many_at_once_one_saves(void **state)
 {
 	int statuses[3] = {0};
@@ -380,7 +380,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		in_folder(a_save_replaces_the_file_and_keeps_both_texts),
 		in_folder(a_file_that_is_not_there_is_an_empty_text),
-		in_folder(the_second_of_two_is_refused_and_told_the_text),
+		in_folder(the_second_of_two_is_refused_and_gets_the_text),
 		in_folder(what_was_written_in_another_way_is_kept),
 		in_folder(the_last_twenty_are_kept),
 		in_folder(mode_and_link_stay),

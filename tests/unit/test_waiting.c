@@ -164,7 +164,7 @@ static void the_queue_of_a_server_that_goes_down_is_shared_out(void **state)
 	full = rig_session(rig)->server == &rig->servers[1];
 	second = rig_client(rig);
 	assert_int_equal(rig_session(rig)->state, SESSION_WAITING);
-	limits_set_up(rig->limits, &rig->servers[full], false);
+	limits_set_up(rig->limits, &rig->servers[full], DOWN_BY_CHECK, false);
 	session_loop_look(&rig->loop);
 	server = rig_accept(rig, 1 - full);
 	assert_true(rig_session(rig)->redispatched);
@@ -222,6 +222,24 @@ static void a_higher_maxconn_serves_those_that_wait(void **state)
 	close(second);
 }
 
+static void a_limit_that_an_agent_raises_serves_those_that_wait(void **state)
+{
+	struct rig *rig = *state;
+	int first, second;
+
+	serve_one_at_a_time(rig);
+	first = rig_client(rig);
+	close(rig_accept(rig, 0));
+	second = rig_client(rig);
+	assert_waits(rig, 1);
+	limits_set_server_maxconn(rig->limits, &rig->servers[0], 2);
+	session_loop_look(&rig->loop);
+	close(rig_accept(rig, 0));
+	assert_waits(rig, 0);
+	close(first);
+	close(second);
+}
+
 #define WAITING_TEST(function) cmocka_unit_test_setup_teardown(function, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -235,6 +253,7 @@ int main(void)
 		WAITING_TEST(beyond_maxqueue_a_client_is_refused),
 		WAITING_TEST(a_client_waits_behind_its_header),
 		WAITING_TEST(a_higher_maxconn_serves_those_that_wait),
+		WAITING_TEST(a_limit_that_an_agent_raises_serves_those_that_wait),
 		WAITING_TEST(the_queue_of_a_server_that_goes_down_is_shared_out),
 	};
 

@@ -39,7 +39,9 @@ async function ask(path, options) {
     answer = await fetch(path, { ...options, credentials: "same-origin", cache: "no-store" });
     body = await answer.json();
   } catch (error) {
-    throw new Refused(0, { message: answer ? "the server's answer cannot be read" : "tproxyctl web does not answer; is it still running?" });
+    throw new Refused(0, {
+      message: answer ? "the server's answer cannot be read" : "tproxyctl web does not answer; is it still running?",
+    });
   }
   if (answer.status === 401 && path !== "/api/login") onLoggedOut();
   if (!answer.ok) throw new Refused(answer.status, body);
@@ -49,7 +51,11 @@ async function ask(path, options) {
 export const get = (path) => ask(path, { headers: token() });
 
 export const post = (path, body = {}) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json", ...token() }, body: JSON.stringify(body) });
+  ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...token() },
+    body: JSON.stringify(body),
+  });
 
 export function begin(session, loggedOut) {
   if (session.csrf) localStorage.setItem(TOKEN, session.csrf);
@@ -58,7 +64,11 @@ export function begin(session, loggedOut) {
 
 /** Says something for some seconds; a problem stays until it is closed. */
 export function notice(text, kind = "well") {
-  const close = make("button", { type: "button", className: "quiet", onclick: () => element.remove(), "aria-label": "Close" }, "✕");
+  const close = make(
+    "button",
+    { type: "button", className: "quiet", onclick: () => element.remove(), "aria-label": "Close" },
+    "✕",
+  );
   const element = make("div", { className: `notice ${kind}` }, make("p", {}, text), close);
   find("notices").append(element);
   if (kind === "well") setTimeout(() => element.remove(), 8000);
@@ -95,7 +105,17 @@ export function dialog(title, content, buttons, { wide = false, check = null } =
     };
     const heading = make("h2", { id: "dialog-title" }, title);
     const row = buttons.map(([value, words, kind]) =>
-      make("button", { type: value ? "submit" : "button", value, className: kind || "", autofocus: Boolean(value), onclick: value ? null : () => end("") }, words),
+      make(
+        "button",
+        {
+          type: value ? "submit" : "button",
+          value,
+          className: kind || "",
+          autofocus: Boolean(value),
+          onclick: value ? null : () => end(""),
+        },
+        words,
+      ),
     );
     const form = make("form", { method: "dialog" }, heading, content, make("div", { className: "buttons" }, row));
     const box = make("dialog", { className: wide ? "wide" : "", "aria-labelledby": "dialog-title" }, form);
@@ -131,7 +151,13 @@ export function copier(text) {
 }
 
 export function command(text, ...more) {
-  return make("div", { className: "command" }, make("pre", { tabIndex: 0, "aria-label": "command" }, text), copier(text), ...more);
+  return make(
+    "div",
+    { className: "command" },
+    make("pre", { tabIndex: 0, "aria-label": "command" }, text),
+    copier(text),
+    ...more,
+  );
 }
 
 export function number(value) {
@@ -152,3 +178,38 @@ export async function inParts(list, draw, token = {}) {
     await new Promise((go) => setTimeout(go));
   }
 }
+
+/**
+ * A table in a box that scrolls, or on a telephone a card for each row. HEADS are words, "" for a column without a head; numbers
+ * stand behind "#". Each of ROWS is a list of cells: a text, an element, or a list of them. The first one names the row.
+ */
+export function table(label, heads, rows, caption = "") {
+  const plain = heads.map((head) => head.replace("#", ""));
+  const kind = (index) => (heads[index].startsWith("#") ? "number" : "");
+  const head = make(
+    "tr",
+    {},
+    plain.map((each, index) => (each ? make("th", { scope: "col", className: kind(index) }, each) : make("td"))),
+  );
+  const body = rows.map((cells) =>
+    make(
+      "tr",
+      {},
+      cells.map((cell, index) =>
+        make(
+          index ? "td" : "th",
+          { scope: index ? null : "row", className: kind(index), dataset: { label: plain[index] } },
+          cell,
+        ),
+      ),
+    ),
+  );
+  return make(
+    "div",
+    { className: "scroll stack", tabIndex: 0, role: "region", "aria-label": label },
+    make("table", {}, caption ? make("caption", {}, caption) : null, make("thead", {}, head), make("tbody", {}, body)),
+  );
+}
+
+/** A text of our own programs, in which `…` is code. */
+export const rich = (text) => text.split(/`([^`]+)`/).map((part, index) => (index % 2 ? make("code", {}, part) : part));

@@ -34,7 +34,15 @@ export class Editor {
     this.lines = [];
     this.ends = []; // what ends each line: a textarea knows "\n" alone, and the file's own ends have to stay
     this.layer = make("div", { className: "layer", "aria-hidden": "true" });
-    this.area = make("textarea", { spellcheck: false, autocapitalize: "off", autocomplete: "off", wrap: "off", id: "editor-text", "aria-label": label, "aria-describedby": "editor-state" });
+    this.area = make("textarea", {
+      spellcheck: false,
+      autocapitalize: "off",
+      autocomplete: "off",
+      wrap: "off",
+      id: "editor-text",
+      "aria-label": label,
+      "aria-describedby": "editor-state",
+    });
     this.area.setAttribute("autocorrect", "off");
     this.area.addEventListener("input", () => {
       this.draw(this.area.value.split("\n"));
@@ -64,7 +72,12 @@ export class Editor {
     let same = 0;
     while (same < lines.length && same < old.length && lines[same] === old[same]) same++;
     let end = 0;
-    while (end < lines.length - same && end < old.length - same && lines[lines.length - 1 - end] === old[old.length - 1 - end]) end++;
+    while (
+      end < lines.length - same &&
+      end < old.length - same &&
+      lines[lines.length - 1 - end] === old[old.length - 1 - end]
+    )
+      end++;
     const after = this.layer.children[old.length - end] ?? null;
     for (let gone = old.length - same - end; gone > 0; gone--) this.layer.children[same].remove();
     const made = document.createDocumentFragment();
@@ -83,7 +96,9 @@ export class Editor {
     const most = this.ends.filter((each) => each === "\r\n").length * 2 > this.ends.length ? "\r\n" : "\n";
     const made = Array(this.lines.length - same - end).fill(most);
     const last = this.lines.length - 1;
-    this.ends = [...this.ends.slice(0, same), ...made, ...(end ? this.ends.slice(-end) : [])].map((each, index) => (index === last ? "" : each || most));
+    this.ends = [...this.ends.slice(0, same), ...made, ...(end ? this.ends.slice(-end) : [])].map((each, index) =>
+      index === last ? "" : each || most,
+    );
   }
 
   /** Shows messages behind their lines: [{line, column, message, kind}]. */
@@ -103,7 +118,8 @@ export class Editor {
     const line = this.area.value.slice(0, begin).split("\n").length;
     const height = this.layer.firstElementChild?.offsetHeight || 20;
     const top = (line - 1) * height;
-    if (top < this.element.scrollTop + height || top > this.element.scrollTop + this.element.clientHeight - 2 * height) this.element.scrollTop = Math.max(0, top - this.element.clientHeight / 3);
+    if (top < this.element.scrollTop + height || top > this.element.scrollTop + this.element.clientHeight - 2 * height)
+      this.element.scrollTop = Math.max(0, top - this.element.clientHeight / 3);
     this.area.setSelectionRange(begin, end);
     if (focus) this.area.focus({ preventScroll: true });
   }
@@ -139,7 +155,9 @@ export class Editor {
       }
       return false;
     };
-    const well = place(from, (node, offset) => made.setStart(node, offset)) && place(from + end - begin, (node, offset) => made.setEnd(node, offset));
+    const well =
+      place(from, (node, offset) => made.setStart(node, offset)) &&
+      place(from + end - begin, (node, offset) => made.setEnd(node, offset));
     return well ? made : null;
   }
 }

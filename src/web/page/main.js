@@ -16,7 +16,7 @@ function showLogin(problem = "") {
   if (current) tabs[current].hide?.();
   current = null;
   for (const panel of document.querySelectorAll("[role=tabpanel]")) panel.hidden = true;
-  find("tabs").hidden = find("logout").hidden = true;
+  find("tabs").hidden = find("logout").hidden = find("file").hidden = find("draft").hidden = true;
   find("login").hidden = false;
   find("login-problem").textContent = problem;
   find("secret").focus();
@@ -43,7 +43,7 @@ function enter(made) {
   session = made;
   begin(session, () => showLogin("The session has ended: log in again."));
   find("login").hidden = true;
-  find("tabs").hidden = find("logout").hidden = false;
+  find("tabs").hidden = find("logout").hidden = find("draft").hidden = false;
   find("file").textContent = session.config;
   find("file").hidden = false;
   saving.begin(session);
@@ -77,10 +77,13 @@ async function start() {
     event.preventDefault();
     login(find("secret").value);
   });
-  find("logout").addEventListener("click", () => attempt(async () => {
-    await post("/api/logout");
-    showLogin();
-  }));
+  find("logout").addEventListener("click", () =>
+    attempt(async () => {
+      if (!(await saving.leave())) return;
+      await post("/api/logout");
+      location.replace("/"); // with nothing left of what was shown
+    }),
+  );
   const token = location.hash.match(/^#token=([0-9a-f]+)$/);
   if (token) {
     history.replaceState(null, "", "/"); // out of the history

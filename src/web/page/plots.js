@@ -14,11 +14,24 @@ export function plot(values, room, label, { width = 300, height = 64 } = {}) {
   const top = Math.max(1e-9, ...values);
   const step = width / Math.max(1, room - 1);
   const left = width - (values.length - 1) * step;
-  const points = values.map((value, index) => `${(left + index * step).toFixed(1)},${(height - 2 - (value / top) * (height - 6)).toFixed(1)}`);
-  const svg = part("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "plot", preserveAspectRatio: "none" });
+  const points = values.map(
+    (value, index) => `${(left + index * step).toFixed(1)},${(height - 2 - (value / top) * (height - 6)).toFixed(1)}`,
+  );
+  const svg = part("svg", {
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": label,
+    class: "plot",
+    preserveAspectRatio: "none",
+  });
   svg.append(part("line", { x1: 0, x2: width, y1: height - 1.5, y2: height - 1.5, class: "axis" }));
   if (values.length > 1) {
-    svg.append(part("polygon", { points: `${left.toFixed(1)},${height - 2} ${points.join(" ")} ${width},${height - 2}`, class: "ground" }));
+    svg.append(
+      part("polygon", {
+        points: `${left.toFixed(1)},${height - 2} ${points.join(" ")} ${width},${height - 2}`,
+        class: "ground",
+      }),
+    );
     svg.append(part("polyline", { points: points.join(" "), class: "curve" }));
   }
   return svg;

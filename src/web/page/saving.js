@@ -3,7 +3,7 @@
 // There is one text, so a form and the editor never disagree. `saved` is what the file had, and `base` names that version:
 // a save that starts from another one is refused by the server, and its difference is shown here.
 
-import { attempt, dialog, empty, find, get, make, notice, post, Refused } from "./common.js";
+import { attempt, dialog, empty, find, get, make, notice, post, Refused, table } from "./common.js";
 
 const TYPING = 700; // milliseconds in which typing is one step of undo
 
@@ -13,11 +13,12 @@ let past = [];
 let future = [];
 let typed = 0;
 let session = null;
+let leaving = false;
 
 export function begin(made) {
   session = made;
   if (draft.loaded) return;
-  window.addEventListener("beforeunload", (event) => isChanged() && event.preventDefault());
+  window.addEventListener("beforeunload", (event) => isChanged() && !leaving && event.preventDefault());
   window.addEventListener("focus", () => draft.loaded && look());
   load();
 }
@@ -37,7 +38,13 @@ function tell() {
 }
 
 function adopt(file) {
-  Object.assign(draft, { text: file.text, saved: file.text, base: file.version, describe: file.describe, loaded: true });
+  Object.assign(draft, {
+    text: file.text,
+    saved: file.text,
+    base: file.version,
+    describe: file.describe,
+    loaded: true,
+  });
   past = [];
   future = [];
   tell();
@@ -48,7 +55,7 @@ export async function load() {
   if (file) adopt(file);
 }
 
-/** Whether somebody else saved meanwhile. */
+/** Whether another person or program has saved meanwhile. */
 async function look() {
   let file;
   try {
@@ -58,7 +65,9 @@ async function look() {
   }
   if (file.version === draft.base) return;
   if (!isChanged()) adopt(file);
-  else if (!find("changed-elsewhere")) notice("The file was changed by someone else. When you save, you will see the difference.", "problem").id = "changed-elsewhere";
+  else if (!find("changed-elsewhere"))
+    notice("The file was changed by someone else. When you save, you will see the difference.", "problem").id =
+      "changed-elsewhere";
 }
 
 /** Takes a new text; typing in quick succession is one step of undo. Without `describe`, the server is asked. */
@@ -114,20 +123,55 @@ function drawState() {
     return;
   }
   if (box.childElementCount) return;
-  const save = make("button", { type: "button", id: "save", className: "primary", onclick: () => attempt(saveWithDifference, save) }, "Save …");
+  const save = make(
+    "button",
+    { type: "button", id: "save", className: "primary", onclick: () => attempt(saveWithDifference, save) },
+    "Save …",
+  );
   const drop = make("button", { type: "button", id: "discard", onclick: discard }, "Discard");
   box.replaceChildren(make("span", { className: "badge warn" }, "Unsaved changes"), drop, save);
 }
 
 async function discard() {
-  const answer = await dialog("Discard the changes?", make("p", {}, "The text becomes the file's again. Undo brings the changes back."), [["", "Keep them"], ["drop", "Discard", "danger"]]);
+  const answer = await dialog(
+    "Discard the changes?",
+    make("p", {}, "The text becomes the file's again. Undo brings the changes back."),
+    [
+      ["", "Keep them"],
+      ["drop", "Discard", "danger"],
+    ],
+  );
   if (answer === "drop") take(draft.saved);
+}
+
+/** Before logging out: whether the changes may be lost. */
+export async function leave() {
+  leaving =
+    !isChanged() ||
+    (await dialog("Log out without saving?", make("p", {}, "The changes of the text are lost then."), [
+      ["", "Stay"],
+      ["go", "Log out", "danger"],
+    ])) === "go";
+  return leaving;
 }
 
 async function saveWithDifference() {
   const { rows } = await post("/api/config/difference", { from: draft.saved, to: draft.text });
-  const after = session.reloads ? "The file is saved, and the proxy reads it. If it does not take it, the file is taken back." : "The file is saved. No proxy is asked to read it: start this page with --reload or --pidfile for that.";
-  if ((await dialog("Save the file?", [drawRows(rows), make("p", { className: "dim" }, after)], [["", "Cancel"], ["save", "Save", "primary"]], { wide: true })) === "save") await save();
+  const after = session.reloads
+    ? "The file is saved, and the proxy reads it. If it does not take it, the file is taken back."
+    : "The file is saved. No proxy is asked to read it: start this page with --reload or --pidfile for that.";
+  if (
+    (await dialog(
+      "Save the file?",
+      [drawRows(rows), make("p", { className: "dim" }, after)],
+      [
+        ["", "Cancel"],
+        ["save", "Save", "primary"],
+      ],
+      { wide: true },
+    )) === "save"
+  )
+    await save();
 }
 
 async function save() {
@@ -138,21 +182,49 @@ async function save() {
     draft.base = done.version;
     find("changed-elsewhere")?.remove();
     tell();
-    notice(done.reloaded ? "Saved, and the proxy has read it." : session.reloads ? "Saved. The proxy does not run; it will read the file when it starts." : "Saved.");
+    notice(
+      done.reloaded
+        ? "Saved, and the proxy has read it."
+        : session.reloads
+          ? "Saved. The proxy does not run; it will read the file when it starts."
+          : "Saved.",
+    );
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 409 && error.body.text !== undefined) await resolve(error.body);
     else if (error.status === 422 && error.body.errors)
-      await dialog("The proxy would not take this text", make("ul", { className: "messages" }, error.body.errors.map((each) => make("li", {}, each))), [["", "Close"]], { wide: true });
+      await dialog(
+        "The proxy would not take this text",
+        make(
+          "ul",
+          { className: "messages" },
+          error.body.errors.map((each) => make("li", {}, each)),
+        ),
+        [["", "Close"]],
+        { wide: true },
+      );
     else throw error;
   }
 }
 
-/** Somebody else saved first: shows what the file has now and this draft would change. */
+/** Another one has saved first: shows what the file has now and this draft would change. */
 async function resolve(file) {
   const { rows } = await post("/api/config/difference", { from: file.text, to: draft.text });
-  const words = make("p", {}, "The file was changed by someone else since you began. This is what your text would change in the file as it is now: lines with − are theirs and would go.");
-  const answer = await dialog("Someone else has saved", [words, drawRows(rows)], [["", "Go on editing"], ["theirs", "Take theirs"], ["mine", "Save mine over theirs", "danger"]], { wide: true });
+  const words = make(
+    "p",
+    {},
+    "The file was changed by someone else since you began. This is what your text would change in the file as it is now: lines with − are theirs and would go.",
+  );
+  const answer = await dialog(
+    "Someone else has saved",
+    [words, drawRows(rows)],
+    [
+      ["", "Go on editing"],
+      ["theirs", "Take theirs"],
+      ["mine", "Save mine over theirs", "danger"],
+    ],
+    { wide: true },
+  );
   if (!answer) return;
   draft.base = file.version;
   draft.saved = file.text;
@@ -170,7 +242,13 @@ export function drawRows(rows) {
   const lines = rows.map((row) =>
     row.kind === "gap"
       ? make("div", { className: "row gap" }, `… ${row.count} line${row.count > 1 ? "s" : ""} …`)
-      : make("div", { className: `row ${row.kind}` }, make("span", { className: "at", "aria-hidden": "true" }, row.old || ""), make("span", { className: "at", "aria-hidden": "true" }, row.new || ""), make("span", { className: "what" }, `${SIGNS[row.kind]} ${row.text}`)),
+      : make(
+          "div",
+          { className: `row ${row.kind}` },
+          make("span", { className: "at", "aria-hidden": "true" }, row.old || ""),
+          make("span", { className: "at", "aria-hidden": "true" }, row.new || ""),
+          make("span", { className: "what" }, `${SIGNS[row.kind]} ${row.text}`),
+        ),
   );
   return make("div", { className: "difference", tabIndex: 0, role: "region", "aria-label": "Difference" }, lines);
 }
@@ -182,7 +260,15 @@ export async function propose(change) {
     notice("The text has that already.");
     return false;
   }
-  const answer = await dialog("Change the text?", drawRows(made.rows), [["", "Cancel"], ["take", "Take it", "primary"]], { wide: true });
+  const answer = await dialog(
+    "Change the text?",
+    drawRows(made.rows),
+    [
+      ["", "Cancel"],
+      ["take", "Take it", "primary"],
+    ],
+    { wide: true },
+  );
   if (answer !== "take") return false;
   take(made.text, made.describe);
   return true;
@@ -198,13 +284,32 @@ export async function showVersions() {
   }
   const out = make("div", { "aria-live": "polite" });
   let chosen = null;
-  const choice = (name, index) => make("input", { type: "radio", name, value: versions[index].id, "aria-label": `${name === "from" ? "from" : "to"} ${when(versions[index])}`, required: true });
+  const choice = (name, index) =>
+    make("input", {
+      type: "radio",
+      name,
+      value: versions[index].id,
+      "aria-label": `${name === "from" ? "from" : "to"} ${when(versions[index])}`,
+      required: true,
+    });
   const rows = versions.map((each, index) => {
-    const cells = [choice("from", index), choice("to", index)];
-    cells[0].checked = index === Math.min(1, versions.length - 1);
-    cells[1].checked = index === 0;
-    return make("tr", {}, cells.map((cell) => make("td", {}, cell)), make("td", {}, when(each), " ", each.current ? make("span", { className: "badge good" }, "in the file") : null),
-      make("td", {}, each.who), make("td", { className: "number" }, each.bytes), make("td", {}, make("button", { type: "button", className: "small", onclick: (event) => attempt(() => bring(each), event.target) }, "Edit this one")));
+    const from = choice("from", index);
+    const to = choice("to", index);
+    from.checked = index === Math.min(1, versions.length - 1);
+    to.checked = index === 0;
+    const edit = make(
+      "button",
+      { type: "button", className: "small", onclick: (event) => attempt(() => bring(each), event.target) },
+      "Edit this one",
+    );
+    return [
+      [when(each), " ", each.current ? make("span", { className: "badge good" }, "in the file") : null],
+      from,
+      to,
+      each.who,
+      each.bytes,
+      edit,
+    ];
   });
   const compare = async () => {
     const id = (name) => box.querySelector(`input[name=${name}]:checked`).value;
@@ -215,8 +320,7 @@ export async function showVersions() {
     chosen = (await get(`/api/versions/text?id=${version.id}`)).text;
     box.closest("dialog").close();
   };
-  const box = make("div", {}, make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Versions" },
-    make("table", {}, make("thead", {}, make("tr", {}, ["from", "to", "saved", "by", "bytes", ""].map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, rows))), out);
+  const box = make("div", {}, table("Versions", ["saved", "from", "to", "by", "#bytes", ""], rows), out);
   box.addEventListener("change", () => attempt(compare));
   attempt(compare);
   await dialog("Versions", box, [["", "Close"]], { wide: true });
@@ -225,4 +329,5 @@ export async function showVersions() {
   notice("That version is in the editor now. Save it to put it into the file.");
 }
 
-const when = (version) => new Date(version.time * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
+const when = (version) =>
+  new Date(version.time * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });

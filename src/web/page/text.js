@@ -32,17 +32,54 @@ export function show() {
 
 function build(session) {
   const button = (words, work, id) => make("button", { type: "button", id, onclick: work }, words);
-  const words = make("input", { type: "search", id: "search", placeholder: "Search", "aria-label": "Search the text", oninput: () => search(true) });
+  const words = make("input", {
+    type: "search",
+    id: "search",
+    placeholder: "Search",
+    "aria-label": "Search the text",
+    oninput: () => search(true),
+  });
   const count = make("span", { className: "dim count", role: "status" });
-  const file = make("input", { type: "file", id: "upload-file", hidden: true, onchange: () => attempt(upload), accept: ".cfg,.conf,text/plain" });
+  const file = make("input", {
+    type: "file",
+    id: "upload-file",
+    hidden: true,
+    onchange: () => attempt(upload),
+    accept: ".cfg,.conf,text/plain",
+  });
   const undo = button("Undo", saving.undo, "undo");
   const redo = button("Redo", saving.redo, "redo");
-  const bar = make("div", { className: "bar" }, make("h2", {}, session.config.split("/").pop()),
-    make("div", { className: "search", role: "search" }, words, button("↑", () => move(-1), "previous"), button("↓", () => move(1), "next"), count),
-    undo, redo, button("Versions", (event) => attempt(saving.showVersions, event.target), "versions"), button("Download", download, "download"), button("Upload", () => file.click(), "upload"), file);
+  const bar = make(
+    "div",
+    { className: "bar" },
+    make("h2", {}, session.config.split("/").pop()),
+    make(
+      "div",
+      { className: "search", role: "search" },
+      words,
+      button("↑", () => move(-1), "previous"),
+      button("↓", () => move(1), "next"),
+      count,
+    ),
+    undo,
+    redo,
+    button("Versions", (event) => attempt(saving.showVersions, event.target), "versions"),
+    button("Download", download, "download"),
+    button("Upload", () => file.click(), "upload"),
+    file,
+  );
   bar.querySelector("#previous").setAttribute("aria-label", "Previous match");
   bar.querySelector("#next").setAttribute("aria-label", "Next match");
-  return { bar, words, count, file, undo, redo, state: make("p", { id: "editor-state", role: "status", className: "state" }), problems: make("ul", { className: "messages", "aria-label": "Messages" }) };
+  return {
+    bar,
+    words,
+    count,
+    file,
+    undo,
+    redo,
+    state: make("p", { id: "editor-state", role: "status", className: "state" }),
+    problems: make("ul", { className: "messages", "aria-label": "Messages" }),
+  };
 }
 
 function draw(draft) {
@@ -55,7 +92,10 @@ function draw(draft) {
 }
 
 function drawMessages(describe) {
-  const messages = [...describe.errors.map((each) => ({ ...each, kind: "error" })), ...(describe.warnings || []).map((each) => ({ ...each, kind: "warning" }))];
+  const messages = [
+    ...describe.errors.map((each) => ({ ...each, kind: "error" })),
+    ...(describe.warnings || []).map((each) => ({ ...each, kind: "warning" })),
+  ];
   const blank = !editor.text.trim();
   const errors = blank ? 0 : describe.errors.length;
   editor.mark(blank ? [] : messages);
@@ -65,10 +105,24 @@ function drawMessages(describe) {
     : errors
       ? `${errors} error${errors > 1 ? "s" : ""}: the proxy would not take this text.`
       : "The proxy would take this text.";
-  parts.problems.replaceChildren(...(blank ? [] : messages).slice(0, 200).map((each) =>
-    make("li", { className: each.kind }, each.line
-      ? make("button", { type: "button", className: "quiet small", onclick: () => editor.goTo(each.line, each.column) }, `Line ${each.line}`)
-      : null, ` ${each.message}`)));
+  parts.problems.replaceChildren(
+    ...(blank ? [] : messages)
+      .slice(0, 200)
+      .map((each) =>
+        make(
+          "li",
+          { className: each.kind },
+          each.line
+            ? make(
+                "button",
+                { type: "button", className: "quiet small", onclick: () => editor.goTo(each.line, each.column) },
+                `Line ${each.line}`,
+              )
+            : null,
+          ` ${each.message}`,
+        ),
+      ),
+  );
 }
 
 function onKey(event) {
@@ -80,7 +134,12 @@ function onKey(event) {
     } else if (event.target === parts.words && key === "escape") editor.area.focus();
     return;
   }
-  const work = { f: () => parts.words.select(), s: () => find("save")?.click(), z: event.shiftKey ? saving.redo : saving.undo, y: saving.redo }[key];
+  const work = {
+    f: () => parts.words.select(),
+    s: () => find("save")?.click(),
+    z: event.shiftKey ? saving.redo : saving.undo,
+    y: saving.redo,
+  }[key];
   if (!work) return;
   event.preventDefault();
   work();
@@ -92,9 +151,20 @@ function search(jump) {
   const wanted = parts.words.value.toLowerCase();
   const text = editor.area.value.toLowerCase();
   places = [];
-  for (let at = wanted ? text.indexOf(wanted) : -1; at !== -1 && places.length < 2000; at = text.indexOf(wanted, at + wanted.length)) places.push([at, at + wanted.length]);
+  for (
+    let at = wanted ? text.indexOf(wanted) : -1;
+    at !== -1 && places.length < 2000;
+    at = text.indexOf(wanted, at + wanted.length)
+  )
+    places.push([at, at + wanted.length]);
   if (!jump && chosen >= places.length) chosen = places.length - 1;
-  if (jump) chosen = places.length ? Math.max(0, places.findIndex(([begin]) => begin >= editor.area.selectionStart)) : -1;
+  if (jump)
+    chosen = places.length
+      ? Math.max(
+          0,
+          places.findIndex(([begin]) => begin >= editor.area.selectionStart),
+        )
+      : -1;
   showChosen(jump);
 }
 
@@ -113,7 +183,10 @@ function showChosen(jump) {
 // --- files ---
 
 function download() {
-  const link = make("a", { href: URL.createObjectURL(new Blob([saving.current().text], { type: "text/plain" })), download: parts.bar.querySelector("h2").textContent });
+  const link = make("a", {
+    href: URL.createObjectURL(new Blob([saving.current().text], { type: "text/plain" })),
+    download: parts.bar.querySelector("h2").textContent,
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -16,10 +16,10 @@ from refusal import UNAVAILABLE, Unsupported, refuse, require, require_known
 KNOWN = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
     *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions", "nameserver"),
-    *("check_steps", "check_http", "check_source"),
+    *("check_steps", "check_http", "check_source", "agent"),
 }
 LISTENER = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "name"}
+SERVER = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "agent_port", "name"}
 SOURCE = {"mode", "address", "port"}
 RULE = {"action", "sources", "destinations", "ports", "server"}
 RULES = {"accept": "accept", "reject": "reject", "header": "expect-proxy layer4"}
@@ -30,7 +30,7 @@ CAPABILITIES = [
     *("relay-splice", "relay-copy", "timeout-connect", "timeouts", "timeouts-fin", "threads", "maxconn", "tcplog"),
     *("drain", "log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
-    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http"),
+    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http", "agent-check"),
 ]
 PROXY_PROTOCOL = ["proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out"]
 SEND_PROXY = {"v1": " send-proxy", "v2": " send-proxy-v2"}
@@ -129,6 +129,7 @@ def backend(scenario, chosen):
         words = SEND_PROXY.get(server.get("proxy_protocol"), "") + (" backup" if server.get("backup") else "")
         words += "".join(f" {name} {server[name]}" for name in ("weight", "maxconn") if name in server)
         words += check_words(scenario, server) if "check" in scenario else ""
+        words += f" agent-check agent-inter {scenario['agent']}ms agent-port {server['agent_port']}" if "agent_port" in server else ""
         words += " on-marked-down shutdown-sessions" if scenario.get("ends_sessions") else ""
         if scenario.get("balance") == "source":  # a server keeps its clients by its name, or in HAProxy by its id
             number, words = server["port"], f"{words} id {server['port']}"

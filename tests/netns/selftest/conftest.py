@@ -94,6 +94,12 @@ def folder():
 
 
 @pytest.fixture
+def path(folder):
+    """Where tests have their `stats socket`."""
+    return folder / "commands"
+
+
+@pytest.fixture
 def start(namespace, folder):
     """Starts tproxyd on a configuration; it ends with the test."""
     with contextlib.ExitStack() as started:

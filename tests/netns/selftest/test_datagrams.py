@@ -98,6 +98,37 @@ def test_intercepted_datagrams_go_where_the_client_sent_to(lab, start, source):
         assert client.receive() == (b"answer", server.local)
 
 
+@by_each
+@pytest.mark.parametrize("source", ["none", "clientip"])
+def test_a_server_that_answers_from_another_port_is_followed(lab, start, source):
+    """As those of TFTP do: what the client sends next goes to that port. What another host sends is dropped."""
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    transfer, stranger = Peer(lab.server), Peer(lab.server, Endpoint(lab.server.addresses[lab.family][1], 0))
+    start(f"{bracketed(lab.vip)} transparent", f"{bracketed(lab.server_endpoint)} follow-port", source)
+    client.send(b"read", lab.vip)
+    data, seen = server.receive()
+    assert data == b"read"
+    for number in (b"1", b"2"):
+        stranger.send(b"no block", seen)
+        transfer.send(b"block " + number, seen)
+        assert client.receive() == (b"block " + number, lab.vip)
+        client.send(b"ack " + number, lab.vip)
+        assert transfer.receive() == (b"ack " + number, seen)
+
+
+@by_iptables
+def test_a_server_that_answers_from_another_port_is_not_heard_without_the_word(lab, start):
+    steering.divert_datagrams(lab)
+    server, client = Peer(lab.server, lab.server_endpoint), Peer(lab.client)
+    start(f"{lab.vip} transparent", str(lab.server_endpoint))
+    client.send(b"read", lab.vip)
+    _, seen = server.receive()
+    Peer(lab.server).send(b"block 1", seen)
+    server.send(b"answer", seen)
+    assert client.receive() == (b"answer", lab.vip)
+
+
 @by_iptables
 def test_a_clients_second_flow_from_one_port_is_refused_where_the_port_is_kept(lab, start):
     """The server could not tell the two apart, and its answers could not be taken to the right address."""

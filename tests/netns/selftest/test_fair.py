@@ -17,9 +17,10 @@ from lab.paths import ROOT, SUITE
 MODEST = SUITE / "selftest" / "modest-proxy"
 TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
 SPOOFED = {  # about the client's address
-    *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06", "TP-DST-15"),
+    *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-UDP-21", "TP-UDP-22", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06", "TP-DST-15"),
 }
-LIMITED = {  # about reload, user, maxconn, queues and splice
+LIMITED = {  # about reload, user, maxconn, queues, splice, and headers of datagrams
+    "TP-UDP-23",
     *("TP-OPS-63", "TP-OPS-64", "TP-OPS-65", "TP-OPS-66", "TP-OPS-67"),
     *("TP-OPS-12", "TP-OPS-13", "TP-OPS-14", "TP-OPS-21", "TP-OPS-25", "TP-OPS-26", "TP-OPS-31", "TP-OPS-33"),
     *("TP-OPS-36", "TP-OPS-38", "TP-OPS-39", "TP-OPS-50"),

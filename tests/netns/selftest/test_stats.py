@@ -21,11 +21,6 @@ from test_reload import NOT_USED, reload
 MANY = 4000
 
 
-@pytest.fixture
-def path(folder):
-    return folder / "commands"
-
-
 def with_socket(path, words="level admin", threads=THREADS, proxy=WITH_SERVER, more=""):
     return configured(f"stats socket {path} {words}\n{more}", threads=threads, log=LOG, proxy=proxy)
 

@@ -171,7 +171,7 @@ def test_ten_thousand_bad_requests_get_their_status_and_leave_nothing(page):
         assert set(browsers.map(ask, drawn)) == {True}
     assert page.well("GET", "/api/session")
     waiting.until(lambda: descriptors(page) <= before[0] + 1, "connections are closed")
-    assert memory(page) < before[1] + (8 << 20)
+    assert "asan" in TPROXYCTL or memory(page) < before[1] + (8 << 20)  # a sanitizer keeps what was freed
 
 
 def memory(page):
@@ -299,3 +299,12 @@ def test_a_request_changes_nothing_by_get(page, folder):
     for path in ("/api/host/check", "/api/host/plan", "/api/session"):
         page.ask("GET", path)
     assert sorted(folder.iterdir()) == before
+
+
+def test_only_commands_that_check_prints_now_are_run(open_page, folder):
+    page = open_page("--allow-apply")
+    page.log_in()
+    (folder / "proxy.cfg").write_text("frontend web\n  mode tcp\n  bind 127.0.0.1:7080\n", encoding="ascii")
+    for run in (f"touch {folder}/made", "", "ip rule", "true"):
+        assert page.ask("POST", "/api/host/fix", {"run": run}).status == 409
+    assert not (folder / "made").exists()

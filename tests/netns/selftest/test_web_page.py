@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ from lab.ctl.admin_page import AdminPage
 from lab.netns import firewall
 from lab.netns.endpoint import Endpoint
 from lab.paths import BUILD, TPROXYD
+from lab.peers.daemon import SERVER, accept, connect, listen
 from lab.setup.lab import Lab
 
 VIP = Endpoint("192.0.2.80", 80)
@@ -209,7 +211,7 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     page = open_page("--allow-apply", "--pidfile", str(pidfile))
     page.click("#tab-text")
     page.wait_for("#editor-state", "The file is empty")
-    page.click("#editor-text")
+    page.click(".editor")
     server = f"{inline.server.address}:{inline.server_endpoint.port}"
     page.browser.type(TEXT.format(pidfile=pidfile, server=server).replace("clientip", "clientipp"))
     page.wait_for(".line.error", "clientipp")
@@ -228,7 +230,7 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     serve(inline)
 
     page.click("#tab-text")
-    page.click("#editor-text")
+    page.click(".editor")
     page.browser.value("(area => area.setSelectionRange(area.value.length, area.value.length))(document.getElementById('editor-text'))")
     page.browser.type("  server s2 203.0.113.99:80 backup\n")
     page.wait_for("#editor-state", "The proxy would take this text")
@@ -297,7 +299,8 @@ def test_axe_finds_nothing(rich, width, scheme):
     rich.browser.press("Escape")
     rich.gone("dialog")
     rich.click("#logout")
-    rich.wait_for("#login h2")
+    rich.wait_for("#login:not([hidden]) h2")
+    rich.browser.value(AXE.read_text(encoding="utf-8"))  # it is another page now
     faults["logging in"] = rich.browser.value(FAULTS)
     assert not {name: each for name, each in faults.items() if each}
 
@@ -314,3 +317,348 @@ def test_a_browser_asks_no_other_host(rich):
     for name in TABS:
         open_tab(rich, name)
     assert all(url.startswith((rich.served.url, "about:")) for url in rich.browser.loaded())
+
+
+# Working with it
+
+PLAIN = """\
+frontend web
+  mode tcp
+  bind 127.0.0.1:7080  # the only one
+  timeout client 1m
+  default_backend servers
+
+backend servers
+  mode tcp
+  timeout connect 5s
+  timeout server 1m
+  server s1 127.0.0.1:7090
+"""
+
+
+def content(folder):
+    return (folder / "proxy.cfg").read_text(encoding="utf-8")
+
+
+def press(page, *keys):
+    for key in keys:
+        page.browser.press(key)
+
+
+def focus(page):
+    return page.browser.value("document.activeElement.id || document.activeElement.name || document.activeElement.innerText")
+
+
+def tab_to(page, wanted, steps=60):
+    """Presses Tab until that has the focus, as people without a mouse do."""
+    for _ in range(steps):
+        if focus(page) == wanted:
+            return
+        press(page, "Tab")
+    raise AssertionError(f"{wanted} cannot be reached by Tab; {focus(page)} has the focus")
+
+
+def test_the_keyboard_alone_turns_transparent_binding_on_and_saves(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.browser.value("document.getElementById('tab-live').focus()")
+    press(page, "ArrowRight")
+    page.wait_for("#listeners .entry", "web")
+    tab_to(page, "add-listener")
+    press(page, "Tab", "Enter")
+    page.wait_for("#listeners .bind")
+    press(page, "Tab", "Space")
+    page.wait_for("dialog h2", "Change the text?")
+    assert focus(page) == "Take it"
+    press(page, "Enter")
+    page.gone("dialog")
+    page.browser.value("document.querySelector('.skip').focus()")
+    tab_to(page, "save")
+    press(page, "Enter")
+    page.wait_for("dialog h2", "Save the file?")
+    press(page, "Enter")
+    page.wait_for(".notice", "Saved")
+    assert content(folder) == PLAIN.replace("7080 ", "7080 transparent ")
+
+
+def test_a_timeout_is_set_and_its_warning_goes(open_page):
+    page = open_page(text=PLAIN.replace("  timeout client 1m\n", ""))
+    page.click("#tab-admin")
+    page.wait_for("#admin .card .warning", "timeout client")
+    page.click(".entry[data-name=web] summary")
+    page.click("[data-key='timeout client of web']")
+    page.browser.type("30s")
+    press(page, "Enter")
+    page.take()
+    page.click("#tab-text")
+    page.wait_for(".line", "timeout client 30s")
+    waiting.until(lambda: page.browser.value("document.querySelectorAll('.line.warning').length") == 0, "nothing is warned of")
+
+
+def test_escape_leaves_the_text_as_it_is_and_the_switch_goes_back(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-admin")
+    page.click(".entry[data-name=web] summary")
+    page.click(".bind input")
+    page.wait_for("dialog h2", "Change the text?")
+    press(page, "Escape")
+    page.gone("dialog")
+    assert page.browser.value("document.querySelector('.bind input').checked") is False
+    assert not page.text("#draft")
+
+
+def test_the_second_of_two_who_edit_is_shown_the_difference(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.click(".editor")
+    page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+    page.browser.type("# mine\n")
+    page.wait_for("#draft", "Unsaved")
+    (folder / "proxy.cfg").write_text(PLAIN + "# theirs\n", encoding="utf-8")
+    page.click("#save")
+    page.wait_for("dialog h2", "Save the file?")
+    page.click("dialog button[value=save]")
+    page.wait_for("dialog h2", "Someone else has saved")
+    page.wait_for("dialog .row.removed", "# theirs")
+    page.wait_for("dialog .row.added", "# mine")
+    assert content(folder).endswith("# theirs\n")
+    page.click("dialog button[value=mine]")
+    page.wait_for(".notice", "Saved")
+    assert content(folder) == "# mine\n" + PLAIN
+
+
+def test_a_version_is_compared_and_taken_back(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    for number in range(2):
+        page.click(".editor")
+        page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+        page.browser.type(f"# {number}\n")
+        page.save()
+    page.click("#versions")
+    page.wait_for("dialog .row.added", "# 1")
+    page.click("dialog tbody tr:last-child button")
+    page.gone("dialog")
+    page.wait_for("#draft", "Unsaved")
+    page.save()
+    assert content(folder) == PLAIN
+
+
+def test_logging_out_leaves_nothing_on_the_page(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    page.click(".editor")
+    page.browser.type("# more\n")
+    page.wait_for("#draft", "Unsaved")
+    page.click("#logout")
+    page.wait_for("dialog h2", "Log out without saving?")
+    page.click("dialog button[value=go]")
+    page.wait_for("#login:not([hidden]) h2", "Log in")
+    assert "frontend" not in page.browser.value("document.documentElement.innerHTML")
+    assert page.served.ask("GET", "/api/session").status == 401
+
+
+def test_a_session_that_ended_keeps_the_text_that_was_typed(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.click(".editor")
+    page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+    page.browser.type("# typed\n")
+    page.wait_for("#draft", "Unsaved")
+    page.browser.call("Network.clearBrowserCookies")
+    page.click("#save")
+    page.wait_for("#login", "The session has ended")
+    page.click("#secret")
+    page.browser.type(page.served.token)
+    press(page, "Enter")
+    page.wait_for(".line", "# typed")
+    page.save()
+    assert content(folder) == "# typed\n" + PLAIN
+
+
+def test_undo_and_redo_go_through_both_tabs(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-admin")
+    page.click(".entry[data-name=web] summary")
+    page.click(".bind input")
+    page.take()
+    page.click("#tab-text")
+    page.wait_for(".line", "bind 127.0.0.1:7080 transparent")
+    page.click("#undo")
+    page.wait_for(".line", "bind 127.0.0.1:7080  # the only one")
+    assert not page.text("#draft")
+    page.click("#redo")
+    page.click("#tab-admin")
+    assert page.browser.value("document.querySelector('.bind input').checked") is True
+
+
+def test_ends_of_lines_stay_as_they_are(open_page, folder):
+    crlf = PLAIN.replace("\n", "\r\n")
+    (folder / "proxy.cfg").write_bytes(crlf.encode())
+    page = open_page()
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    page.click(".editor")
+    page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+    page.browser.type("# first\n")
+    page.save()
+    assert (folder / "proxy.cfg").read_bytes() == ("# first\r\n" + crlf).encode()
+
+
+def test_a_finding_is_fixed_by_its_button(inline, open_page):
+    page = open_page("--allow-apply", text=PLAIN.replace("127.0.0.1:7080", "192.0.2.80:80 transparent").replace("\nbackend servers\n", "\nbackend servers\n  source 0.0.0.0 usesrc clientip\n", 1))
+    page.click("#tab-host")
+    page.wait_for("[data-item=ip-rule]")
+    run = "[data-item=ip-rule] .command button:last-child"
+    page.click(run)
+    page.wait_for("dialog pre", "ip -4 rule add")
+    assert "fwmark" not in inline.proxy.namespace.run("ip", "rule")
+    page.click("dialog button[value=run]")
+    page.wait_for(".notice", "The command was run")
+    page.gone(".group.missing [data-item=ip-rule]")
+    assert "fwmark" in inline.proxy.namespace.run("ip", "rule")
+
+
+def test_without_allow_apply_nothing_can_be_run(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-host")
+    page.wait_for("#host .card")
+    page.wait_for("#host", "start it with --allow-apply")
+    assert page.browser.value("document.querySelectorAll('#apply, #revert, .command button + button').length") == 0
+
+
+def test_what_the_kernel_can_do_is_tried_at_a_click(open_page):
+    page = open_page(text=PLAIN)
+    page.click("#tab-host")
+    page.wait_for("#host .card")
+    page.browser.value("[...document.querySelectorAll('#host .bar button')].at(-1).id = 'try'")
+    page.click("#try")
+    page.wait_for("caption", "Whole connections")
+    page.wait_for("td .state", "works")
+
+
+def test_names_of_others_stay_text(open_page):
+    evil = "<img/src=x>"
+    page = open_page(text=PLAIN.replace("# the only one", f"# {evil}") + f"  frobnicate {evil}\n")
+    page.click("#tab-text")
+    page.wait_for(".line", evil)
+    page.click("#tab-admin")
+    page.wait_for("#admin .problem-card")
+    assert page.browser.value("document.querySelectorAll('img').length") == 1  # the icon
+
+
+def test_a_large_configuration_can_be_worked_with(open_page):
+    listeners = "".join(f"frontend f{n}\n  mode tcp\n  bind 127.0.0.1:{10000 + n}\n  default_backend b{n}\n" for n in range(200))
+    farms = "".join(f"backend b{n}\n  mode tcp\n" + "".join(f"  server s{n}-{k} 127.0.0.1:{20000 + k}\n" for k in range(5)) for n in range(200))
+    page = open_page(text=listeners + farms)
+    page.click("#tab-admin")
+    waiting.until(lambda: page.browser.value("document.querySelectorAll('.entry').length") == 400, "all are drawn")
+    page.click("#filter")
+    page.browser.type("s117-3")
+    waiting.until(lambda: page.browser.value("document.querySelectorAll('.entry:not([hidden])').length") == 1, "one farm is left")
+    page.click("#tab-text")
+    page.click(".editor")
+    page.browser.type("\nfrobnicate\n")
+    page.wait_for(".line.error", "frobnicate")
+
+
+# Where a letter of the layer is drawn, and where the textarea has it: [left, top, height of a line] of each
+LETTERS = """(() => {
+  const area = document.getElementById("editor-text"), style = getComputedStyle(area), box = area.getBoundingClientRect();
+  const range = document.createRange(), line = document.querySelector(".line"), words = document.createTreeWalker(line, NodeFilter.SHOW_TEXT).nextNode();
+  range.setStart(words, 0);
+  range.setEnd(words, 1);
+  const seen = range.getBoundingClientRect(), lines = document.querySelectorAll(".line");
+  const there = [box.left + parseFloat(style.paddingLeft), box.top + parseFloat(style.paddingTop), parseFloat(style.lineHeight)];
+  return [[seen.left, lines[0].getBoundingClientRect().top, lines[1].offsetTop - lines[0].offsetTop], there, style.font === getComputedStyle(line).font];
+})()"""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_layer_and_the_text_lie_over_each_other(open_page, width):
+    page = open_page(text=PLAIN)
+    page.browser.size(width, 800)
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    seen, there, same_font = page.browser.value(LETTERS)
+    assert same_font and all(abs(a - b) < 1 for a, b in zip(seen, there)), (seen, there)
+
+
+# The proxy's counters
+
+
+@pytest.mark.parametrize("program", [TPROXYD, "haproxy"])
+def test_live_shows_what_the_proxy_counts(inline, open_page, folder, program):
+    if not shutil.which(program):
+        pytest.skip(f"absent: {program}")
+    stats = folder / "stats"
+    text = f"global\n  stats socket {stats} mode 600 level admin\n" + PLAIN.replace("server s1", "server gone 127.0.0.1:1 check inter 50ms fall 1 backup\n  server s1")
+    (folder / "live.cfg").write_text(text, encoding="utf-8")
+    namespace = inline.proxy.namespace
+    with namespace:
+        proxy = subprocess.Popen([program, "-db", "-f", folder / "live.cfg"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        waiting.until(stats.exists, "the proxy has its socket")
+        with contextlib.closing(listen(namespace, SERVER)) as server:
+            pairs = [(waiting.until(lambda: connected(namespace), "it listens"), accept(server)) for _ in range(3)]
+            page = open_page("--stats-socket", str(stats), text=text)
+            page.wait_for("#live article", "3 now")
+            page.wait_for("#live td", "Connection refused")
+            page.wait_for("#live", "tproxyd" if program == TPROXYD else "HAProxy")
+            waiting.until(lambda: page.browser.value("document.querySelectorAll('.tile .curve').length") == 3, "plots are drawn")
+            page.click("#show-sessions")
+            page.wait_for("#live tbody th", "127.0.0.1:")
+            for client, there in pairs:
+                client.close()
+                there.finish()
+        assert not page.browser.complaints()
+    finally:
+        proxy.kill()
+        proxy.wait()
+
+
+def connected(namespace):
+    try:
+        return connect(namespace)
+    except ConnectionRefusedError:
+        return None
+
+
+def test_a_proxy_that_is_gone_is_reported(open_page, folder):
+    page = open_page("--stats-socket", str(folder / "nothing"), text=PLAIN)
+    page.wait_for("#live", "No such file or directory")
+
+
+# Files
+
+
+def choose_file(page, path):
+    document = page.browser.call("DOM.getDocument")["root"]["nodeId"]
+    field = page.browser.call("DOM.querySelector", nodeId=document, selector="#upload-file")["nodeId"]
+    page.browser.call("DOM.setFileInputFiles", files=[str(path)], nodeId=field)
+
+
+def test_a_file_is_uploaded_into_the_editor_and_saved_from_there(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    (folder / "other.cfg").write_text("# uploaded\n" + PLAIN, encoding="utf-8")
+    choose_file(page, folder / "other.cfg")
+    page.wait_for(".line", "# uploaded")
+    assert content(folder) == PLAIN
+    page.save()
+    assert content(folder) == "# uploaded\n" + PLAIN
+    (folder / "picture").write_bytes(b"\x89PNG\xff")
+    choose_file(page, folder / "picture")
+    page.wait_for(".notice", "is no text in UTF-8")
+    assert not page.text("#draft")
+
+
+def test_the_text_of_the_editor_is_downloaded(open_page, folder):
+    page = open_page(text=PLAIN)
+    folder.chmod(0o777)
+    page.browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder / "got"))
+    page.click("#tab-text")
+    page.wait_for(".line", "frontend web")
+    page.click("#download")
+    waiting.until(lambda: (folder / "got" / "proxy.cfg").exists(), "the file is there")
+    assert (folder / "got" / "proxy.cfg").read_text(encoding="utf-8") == PLAIN

@@ -182,6 +182,23 @@ def test_a_listener_that_cannot_be_bound_takes_the_file_back(namespace, open_pag
     connect(namespace, PORT + 1).close()
 
 
+@pytest.mark.parametrize("way", ["pidfile", "command"])
+def test_a_reload_that_the_proxy_counts_as_failed_takes_the_file_back(namespace, open_page, folder, way):
+    """Its listeners are the same, so that its stats socket alone shows the failure."""
+    pid, stats = folder / "pid", folder / "stats"
+    text = f"global\n  pidfile {pid}\n  stats socket {stats} mode 600 level admin\n  log stderr format raw local0 notice\n{TEXT}"
+    options = ["--pidfile", str(pid)] if way == "pidfile" else ["--reload", f"kill -HUP $(cat {pid})"]
+    with contextlib.closing(Daemon(namespace, folder, text)) as daemon:
+        daemon.await_started()
+        page = open_page(*options, "--stats-socket", str(stats), file=daemon.config)
+        answer = save(page, text.replace("global\n", "global\n  log file@/nonexistent/log local0\n"))
+        assert answer.status == 502 and "the one before is back" in answer.json["message"], answer.json
+        assert "says that the reload failed" in answer.json["message"]
+        assert daemon.config.read_text(encoding="utf-8") == text
+        assert save(page, text + "# more\n").json["reloaded"]
+        assert len(daemon.lines("is not used")) == 1 and len(daemon.lines("is in force")) == 2
+
+
 def test_a_process_that_does_not_hold_the_pidfile_gets_no_signal(open_page, config, folder):
     """The number in a stale pidfile is another program's by now."""
     (folder / "pid").write_text(f"{os.getpid()}\n", encoding="ascii")

@@ -11,6 +11,7 @@ class Balance:
         self.servers = scenario["servers"]
         self.turn = 0
         self.down = set()  # the places of those that do not pass their check
+        self.said_down, self.shares = set(), {}  # of places: what their agents have said
 
     def choose(self, client, connections, avoid=None):
         """A server for a client's address, or None; not the one to avoid, where there is another."""
@@ -29,7 +30,7 @@ class Balance:
         return self.next_in_turn(servers)
 
     def usable(self):
-        return [each for each in self.servers if place(each) not in self.down]
+        return [each for each in self.servers if place(each) not in self.down and self.weight(each) > 0]
 
     def is_full(self, connections):
         """Whether there is a server, and only its place is missing."""
@@ -53,7 +54,7 @@ class Balance:
         return turns[(self.turn - 1) % len(turns)]
 
     def weight(self, server):
-        return server.get("weight", 1)
+        return server.get("weight", 1) * self.shares.get(place(server), 100) // 100
 
 
 def place(server):

@@ -39,10 +39,10 @@ RESERVED = 24  # descriptors that are not sessions'
 FIELDS = {
     *("listeners", "destination", "servers", "source", "protocol", "timeouts", "relay", "threads", "maxconn"),
     *("user", "reload", "log", "rules", "balance", "redispatch", "check", "ends_sessions", "nameserver"),
-    *("check_steps", "check_http", "check_source"),
+    *("check_steps", "check_http", "check_source", "agent"),
 }
 LISTENER_FIELDS = {"address", "port", "port_last", "transparent", "v6", "proxy_protocol", "server"}
-SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "name"}
+SERVER_FIELDS = {"address", "port", "proxy_protocol", "weight", "backup", "maxconn", "check_port", "agent_port", "name"}
 CLAIMS = [
     *("bind", "port-range", "v6only", "ipv6", "stream", "listeners", "balance"),
     *("source-none", "source", "plain-listener", "source-range", "source-port", "source-address", "source-foreign"),
@@ -50,7 +50,7 @@ CLAIMS = [
     *("drain", "intercept", "udp", "udp-errors", "udp-headers", "proxy-v1-in", "proxy-v2-in", "proxy-v1-out", "proxy-v2-out", "user", "reload"),
     *("log-default", "listener-server", "rules", "rules-destination", "rules-server", "rules-header"),
     *("balance-weight", "balance-leastconn", "balance-source", "backup", "server-maxconn", "redispatch", "check"),
-    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http", "check-source"),
+    *("queue", "ends-sessions", "names", "check-port", "check-steps", "check-http", "check-source", "agent-check"),
 ]
 
 
@@ -224,6 +224,36 @@ class Proxy:
         for server in self.scenario["servers"] if patience else ():
             if not self.accepts(server, patience):
                 self.balance.down.add(balancing.place(server))
+        for server in self.scenario["servers"]:
+            if "agent_port" in server:
+                self.hear(server, self.agent_line(server, self.scenario["agent"] / 1000))
+        self.balance.down |= self.balance.said_down
+
+    def agent_line(self, server, patience):
+        """What the agent of a server says; nothing where it cannot be reached, or does not come to the end of a line."""
+        came, end = b"", time.monotonic() + patience
+        try:
+            with socket.create_connection((server["address"], server["agent_port"]), patience) as made:
+                while b"\n" not in came:
+                    made.settimeout(max(end - time.monotonic(), 0.001))
+                    data = made.recv(4096)
+                    if not data or len(came) >= self.longest_answer:
+                        return ""
+                    came += data
+        except OSError:
+            return ""
+        return came.partition(b"\n")[0].decode()
+
+    def hear(self, server, line):
+        """Do what an agent says."""
+        for word in line.partition("#")[0].replace(",", " ").split():
+            place = balancing.place(server)
+            if word == "up":
+                self.balance.said_down.discard(place)
+            elif word in ("down", "fail", "stopped"):
+                self.balance.said_down.add(place)
+            elif word.endswith("%"):
+                self.balance.shares[place] = int(word[:-1])
 
     def accepts(self, server, patience):
         """Whether a server passes a check."""

@@ -22,7 +22,7 @@ FLAGS = [
 # What was opened first has the lower number, so that neither copy overwrites the other's original.
 BECOME = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, "")}
-KEYS |= {"ArrowRight": (39, ""), "ArrowDown": (40, ""), "End": (35, ""), "Home": (36, "")}
+KEYS |= {"Space": (32, " "), "ArrowRight": (39, ""), "ArrowDown": (40, ""), "End": (35, ""), "Home": (36, "")}
 
 # The middle of an element that a click would reach; null while there is none, or it moves
 PLACE = """async selector => {
@@ -129,7 +129,7 @@ class Browser:
 
     def press(self, key):
         code, text = KEYS[key]
-        same = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        same = {"key": text if text == " " else key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **same)
         self.call("Input.dispatchKeyEvent", type="keyUp", **same)
 

@@ -110,6 +110,7 @@ CAPABILITIES = (
     Capability("check-steps", "asks servers in a check, and uses those that answer as expected", lambda s: "check_steps" in s),
     Capability("check-http", "asks servers by HTTP in a check, and uses those that answer with the expected status", lambda s: "check_http" in s),
     Capability("check-source", "checks servers from the address of a client", lambda s: "check_source" in s),
+    Capability("agent-check", "asks a program of each server how it is, and does what it says", _server("agent_port")),
     Capability("redispatch", "tries another server where one refuses", lambda s: s.get("redispatch", False)),
     Capability(
         "listener-server", "connects the clients of a listener to one server", _listener(lambda one: "server" in one)

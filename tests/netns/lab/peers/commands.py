@@ -18,7 +18,7 @@ def converse(path, text, ends=True):
         answer = b""
         while piece := made.recv(65536):
             answer += piece
-    return answer.decode()
+    return answer.decode(errors="backslashreplace")
 
 
 def ask(path, command):

@@ -105,9 +105,10 @@ def named_client(flow):
 def judge_attempts(lab):
     """Where the source is the client's, no connection to the server was tried from the proxy's own address.
 
-    Checks may, where they have a port of their own, at which no client's connection can be.
+    Checks may, where they have a port of their own, at which no client's connection can be, and so may questions to agents.
     """
-    checked = {each["check_port"] for proxy in lab.proxies for each in proxy.scenario["servers"] if "check_port" in each}
+    servers = [server for proxy in lab.proxies for server in proxy.scenario["servers"]]
+    checked = {server[field] for server in servers for field in ("check_port", "agent_port") if field in server}
     tried = {each for each in lab.connections_tried() if each[1].port not in checked}
     proxy = lab.proxies[-1]
     if all(source["mode"] in CLIENTS for each in lab.proxies for source in each.sources):
