@@ -6,6 +6,8 @@
 #include "command.h"
 
 #include "tproxy/spelling.h"
+#include "tproxy/text.h"
+#include "tproxy/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,15 +52,18 @@ static void run_show_cli_level(struct cli *cli, const struct arguments *argument
 
 static void run_set_timeout_cli(struct cli *cli, const struct arguments *arguments)
 {
-	char *end;
-	unsigned long seconds = strtoul(arguments->words[0], &end, 10);
+	const char *text = arguments->words[0];
+	bool has_unit = text[strspn(text, "0123456789")] != '\0';
+	char *duration = text_format("%s%s", text, has_unit ? "" : "s");
+	unsigned milliseconds = 0;
 
-	if (end == arguments->words[0] || (*end != '\0' && strcmp(end, "s") != 0) || seconds == 0 ||
-		seconds > UINT32_MAX / 1000) {
+	if (*text == '\0')
+		cli_say(cli, "Expects an integer value.");
+	else if (duration_parse(duration, &milliseconds) != NULL || milliseconds == 0)
 		cli_say(cli, "Invalid timeout value.");
-		return;
-	}
-	cli->timeout = (unsigned)seconds * 1000;
+	else
+		cli->timeout = milliseconds;
+	free(duration);
 }
 
 static void run_help(struct cli *cli, const struct arguments *arguments);

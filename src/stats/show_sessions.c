@@ -207,11 +207,11 @@ void run_shutdown_session(struct cli *cli, const struct arguments *arguments)
 {
 	uint64_t id = id_of(arguments->words[0]);
 
-	if (arguments->count == 0) {
+	if (id == 0) {
 		cli_say(cli, "Session pointer expected (use 'show sess').");
 		return;
 	}
-	if (id == 0 || session_id_worker(id) >= cli->core->subject.workers) {
+	if (session_id_worker(id) >= cli->core->subject.workers) {
 		cli_say(cli, "No such session (use 'show sess').");
 		return;
 	}

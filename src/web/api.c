@@ -11,14 +11,22 @@
 
 #include <stdlib.h>
 
-static json_t *describe_session(const struct server *server, const struct session *session)
+static json_t *describe_session(const struct server *server)
 {
 	const struct helper_settings *helper = &server->options->helper;
 
-	return json_pack("{s:s, s:b, s:b, s:b, s:s?, s:s}", "csrf", session->csrf, "allow_apply",
-		helper->allow_apply, "reloads", helper->reload != NULL || helper->pidfile != NULL,
-		"stats", helper->stats_socket != NULL, "config", helper->config, "version",
-		TPROXYD_VERSION);
+	return json_pack("{s:b, s:b, s:b, s:s?, s:s}", "allow_apply", helper->allow_apply,
+		"reloads", helper->reload != NULL || helper->pidfile != NULL, "stats",
+		helper->stats_socket != NULL, "config", helper->config, "version", TPROXYD_VERSION);
+}
+
+/* The CSRF token is said at the login alone: who has no more than the cookie does not learn it. */
+static json_t *describe_new_session(const struct server *server, const struct session *session)
+{
+	json_t *made = describe_session(server);
+
+	json_object_set_new(made, "csrf", json_string(session->csrf));
+	return made;
 }
 
 void api_login(struct request *request)
@@ -41,7 +49,7 @@ void api_login(struct request *request)
 			session->cookie);
 		reply_header(&request->reply, "Set-Cookie", cookie);
 		free(cookie);
-		reply_json(&request->reply, 200, describe_session(server, session));
+		reply_json(&request->reply, 200, describe_new_session(server, session));
 	}
 }
 
@@ -53,7 +61,7 @@ void api_logout(struct request *request)
 
 void api_session(struct request *request)
 {
-	reply_json(&request->reply, 200, describe_session(request->server, request->session));
+	reply_json(&request->reply, 200, describe_session(request->server));
 }
 
 void api_live(struct request *request)

@@ -157,7 +157,10 @@ static const struct route *judge_head(struct evhttp_request *request, route_find
 	return NULL;
 }
 
-/* False: the request has no session, or no CSRF token of it, and was answered. */
+/*
+ * False: the request has no session, or no CSRF token of it, and was answered. Reading needs the token, too: a browser
+ * sends the cookie to every port of this host, so another user's server there may know it.
+ */
 static bool judge_session(
 	const struct route *route, struct evhttp_request *raw, struct request *request)
 {
@@ -173,12 +176,13 @@ static bool judge_session(
 		request->session = sessions_find(&server->sessions, cookie, time(NULL));
 	if (request->session == NULL)
 		reply_message(&request->reply, 401, "log in first");
-	else if (route->posts &&
-		 (csrf == NULL || twice || !guard_same_secret(csrf, request->session->csrf)))
+	else if (csrf != NULL && !twice && guard_same_secret(csrf, request->session->csrf))
+		return true;
+	else if (route->posts)
 		reply_message(&request->reply, 403,
 			"the CSRF token is missing or wrong: load the page again");
 	else
-		return true;
+		reply_message(&request->reply, 401, "log in again: this page has no CSRF token");
 	return false;
 }
 

@@ -4,12 +4,14 @@
  * The lock is one of fcntl(2), which belongs to a process: each call has its own, so the lock ends with the call.
  */
 #include "verb_base.h"
+#include "helper.h"
 #include "tproxy/text.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 json_t *helper_refusal(int status, const char *format, ...)
 {
@@ -37,4 +39,5 @@ void helper_take_turn(int lock)
 
 	while (fcntl(lock, F_SETLKW, &whole) == -1)
 		continue; /* interrupted */
+	alarm(HELPER_SECONDS_MAX); /* what was waited is not taken from the time that saving and reloading need */
 }

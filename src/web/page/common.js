@@ -2,7 +2,10 @@
 //
 // Text of others (names, messages, files) goes into a page by textContent alone; no HTML is ever parsed here.
 
-let csrf = "";
+// The token is in this origin's storage, which no other port of the host can read, unlike the cookie.
+const TOKEN = "csrf";
+const token = () => ({ "X-CSRF-Token": localStorage.getItem(TOKEN) || "" });
+
 let onLoggedOut = () => {};
 
 /** Makes an element: properties, attributes (those with a "-", and role), listeners ("onclick"), and children. */
@@ -45,17 +48,17 @@ async function ask(path, options) {
   return body;
 }
 
-export const get = (path) => ask(path, {});
+export const get = (path) => ask(path, { headers: token() });
 
 export const post = (path, body = {}) =>
   ask(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+    headers: { "Content-Type": "application/json", ...token() },
     body: JSON.stringify(body),
   });
 
 export function begin(session, loggedOut) {
-  csrf = session.csrf;
+  if (session.csrf) localStorage.setItem(TOKEN, session.csrf);
   onLoggedOut = loggedOut;
 }
 

@@ -47,6 +47,8 @@ def wrong_requests():
     yield "token-of-another-type", 401, "POST", "/api/login", {"secret": 7}, {}
     yield "no-session", 401, "GET", "/api/session", None, {"Cookie": None}
     yield "wrong-session", 401, "GET", "/api/session", None, {"Cookie": "tproxyctl-1=" + "0" * 64}
+    yield "no-csrf-reads", 401, "GET", "/api/session", None, {"X_CSRF_Token": None}
+    yield "wrong-csrf-reads", 401, "GET", "/api/config", None, {"X_CSRF_Token": "0" * 64}
     yield "no-csrf", 403, "POST", "/api/host/apply", {}, {"X_CSRF_Token": None}
     yield "wrong-csrf", 403, "POST", "/api/host/apply", {}, {"X_CSRF_Token": "0" * 64}
     yield "no-origin", 403, "POST", "/api/login", {}, {"Origin": None}
@@ -255,6 +257,11 @@ def test_capabilities_of_an_ordinary_user_stay_with_the_helper(open_page):
     assert int(status_of(page.process.pid)["CapEff"][0], 16) != 0
     status = status_of(page.server_pid)
     assert all(int(status[name][0], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"))
+
+
+def test_who_has_the_cookie_alone_does_not_learn_the_csrf_token(page):
+    """A browser sends the cookie to every port of the host, so to another user's server there."""
+    assert page.csrf.encode() not in page.ask("GET", "/api/session").body
 
 
 def test_the_page_does_not_have_the_lock_of_the_helper(page):

@@ -76,10 +76,10 @@ class AdminPage:
 
     def ask(self, method, path, body=None, **headers):
         """A request as our page makes it, but for the headers that are given; None leaves one out."""
-        wanted = {"Host": self.host, "Cookie": self.cookie}
+        wanted = {"Host": self.host, "Cookie": self.cookie, "X-CSRF-Token": self.csrf}
         data = b""
         if method == "POST":
-            wanted |= {"Origin": self.origin, "X-CSRF-Token": self.csrf, **JSON}
+            wanted |= {"Origin": self.origin, **JSON}
             data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
             wanted["Content-Length"] = str(len(data))
         wanted |= {name.replace("_", "-"): value for name, value in headers.items()}
