@@ -1,9 +1,13 @@
 /*
- * Which check a section has, by `option tcp-check`, `option httpchk` and the like, and the request of HTTP.
+ * Which check a section has, by `option tcp-check`, `option httpchk` and the like, and the request of HTTP; and the agent of a
+ * server.
  *
  * The last option holds. Only after the last line of the file, the option and the lines beside it become one script.
  */
 #include "checks.h"
+
+#include "tproxy/lookup.h"
+#include "words/address.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -13,6 +17,45 @@
 enum {
 	NAME_LONGEST = 255 /* bytes, of a user or a host */
 };
+
+/* --- an agent --- */
+
+void parse_server_no_agent(struct parser *parser)
+{
+	parser->server->server.agent.on = false;
+}
+
+/* No port belongs to it, so an IPv6 address needs no brackets. */
+void parse_server_agent_addr(struct parser *parser)
+{
+	const char *word = parser_require_word(parser, "an address"), *error = NULL;
+	struct addr *addr = &parser->server->server.agent.addr;
+	struct address address = {0};
+
+	if (word == NULL)
+		return;
+	if (!addr_parse(addr, word)) {
+		error = address_parse(word, NAMES, &address);
+		*addr = address.addr;
+	}
+	if (error == NULL && address.name[0] != '\0' && parser->text_alone)
+		return;
+	if (error == NULL && address.name[0] != '\0') {
+		parser->config->has_names = true;
+		error = lookup_name(address.name, address.family, addr);
+	}
+	if (error != NULL)
+		parser_fail(parser, word, "%s", error);
+	else if (addr_port(&address.addr) != 0)
+		parser_fail(parser, word, "a port does not belong here; write 'agent-port'");
+	else if (addr_is_any(addr))
+		parser_fail(parser, word, "not an address that can be asked");
+}
+
+void parse_server_agent_send(struct parser *parser)
+{
+	parser->server->server.agent.send = parser_require_text(parser, "what the agent is asked");
+}
 
 /* --- a request of HTTP --- */
 

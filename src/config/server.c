@@ -149,41 +149,6 @@ void parse_server_check_addr(struct parser *parser)
 		parser_fail(parser, word, "not an address that can be checked");
 }
 
-void parse_server_no_agent(struct parser *parser)
-{
-	parser->server->server.agent.on = false;
-}
-
-/* No port belongs to it, so an IPv6 address needs no brackets. */
-void parse_server_agent_addr(struct parser *parser)
-{
-	const char *word = parser_require_word(parser, "an address"), *error = NULL;
-	struct addr *addr = &parser->server->server.agent.addr;
-	struct address address = {0};
-
-	if (word == NULL)
-		return;
-	if (!addr_parse(addr, word)) {
-		error = address_parse(word, NAMES, &address);
-		*addr = address.addr;
-	}
-	if (error == NULL && address.name[0] != '\0') {
-		parser->config->has_names = true;
-		error = lookup_name(address.name, address.family, addr);
-	}
-	if (error != NULL)
-		parser_fail(parser, word, "%s", error);
-	else if (addr_port(&address.addr) != 0)
-		parser_fail(parser, word, "a port does not belong here; write 'agent-port'");
-	else if (addr_is_any(addr))
-		parser_fail(parser, word, "not an address that can be asked");
-}
-
-void parse_server_agent_send(struct parser *parser)
-{
-	parser->server->server.agent.send = parser_require_text(parser, "what the agent is asked");
-}
-
 /* Takes a word, which must be the only one that is supported. */
 static bool take_only(struct parser *parser, const char *only, const char *why)
 {
