@@ -5,20 +5,13 @@
 
 #include "tproxy/config.h"
 #include "tproxy/diag.h"
+#include "web/stats_socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-enum {
-	ANSWER_SECONDS = 30
-};
 
 /* --- where --- */
 
@@ -61,72 +54,16 @@ char *live_socket_path(const char *socket, const char *file)
 
 /* --- asking --- */
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	const struct timeval wait = {ANSWER_SECONDS, 0};
-	int fd;
-
-	if (strlen(path) >= sizeof(name.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(name.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/* NULL with errno. */
-static char *read_all(int fd)
-{
-	size_t length = 0, room = 65536;
-	char *text = malloc(room), *grown;
-	ssize_t got = 1;
-
-	while (text != NULL && got > 0) {
-		got = read(fd, text + length, room - 1 - length);
-		if (got > 0)
-			length += (size_t)got;
-		if (got == -1 && errno == EINTR)
-			got = 1;
-		if (got <= 0 || length < room - 1)
-			continue;
-		room *= 2;
-		grown = realloc(text, room);
-		if (grown == NULL)
-			break;
-		text = grown;
-	}
-	if (text != NULL && got == 0) {
-		text[length] = '\0';
-		return text;
-	}
-	free(text);
-	return NULL;
-}
-
 char *live_ask(const char *path, const char *command)
 {
-	char line[128];
-	int fd = connect_to(path), length = snprintf(line, sizeof(line), "%s\n", command);
-	char *answer = NULL;
+	char *answer = stats_socket_ask(path, command);
 
-	if (fd != -1 && send(fd, line, (size_t)length, MSG_NOSIGNAL) == length)
-		answer = read_all(fd);
 	if (answer == NULL)
 		fprintf(stderr, "tproxyctl: %s: %s%s\n", path, strerror(errno),
 			errno == ENOENT || errno == ECONNREFUSED
 				? "; is tproxyd running, with this path as its `stats socket`?"
 			: errno == EACCES ? "; run tproxyctl as root, or as the socket's user"
 					  : "");
-	if (fd != -1)
-		close(fd);
 	return answer;
 }
 

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 /*
- * What the socket at PATH answers to a command, to be freed; NULL with errno. It waits until the proxy has closed, so the
- * calling process needs an alarm.
+ * What the socket at PATH answers to a command, to be freed. It waits until the proxy has closed, at most 30 seconds for each
+ * part. NULL with errno: EAGAIN where nothing more came in that time, EFBIG for more than 64 MiB.
  */
 char *stats_socket_ask(const char *path, const char *command);
 
