@@ -305,7 +305,7 @@ struct proxy {
 	const struct proxy **targets;        /* every backend that its clients may come to, once */
 	size_t target_count;
 	struct value_format unique_id;  /* `unique-id-format` */
-	struct value_format log_format; /* `log-format`; empty: none */
+	struct value_format log_format; /* `log-format`, without an option that says otherwise */
 	unsigned maxconn;               /* sessions at the same time; 0: global's limit alone */
 	unsigned backlog;               /* of its listeners that name none; 0: from maxconn */
 	/* MODE_UDP: how long a flow may be silent, the shorter one of `timeout client` and the backend's `timeout server`. */

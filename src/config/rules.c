@@ -261,6 +261,7 @@ bool config_logs_sessions(const struct proxy *frontend)
 
 bool config_logs_sockets(const struct proxy *frontend)
 {
-	return frontend->log_format.count > 0 ? frontend->log_format.needs_sockets
-					      : frontend->options & OPTION_JSONLOG;
+	if (frontend->options & (OPTION_TCPLOG | OPTION_JSONLOG))
+		return frontend->options & OPTION_JSONLOG;
+	return frontend->log_format.needs_sockets;
 }

@@ -191,5 +191,7 @@ void parse_unique_id_format(struct parser *parser)
 
 void parse_log_format(struct parser *parser)
 {
+	/* As in HAProxy, of several ways to write the line the last one holds. */
+	parser->section->proxy.options &= ~(unsigned)(OPTION_TCPLOG | OPTION_JSONLOG);
 	parse_format(parser, &parser->section->proxy.log_format, FORMAT_OF_LOG);
 }

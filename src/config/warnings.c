@@ -135,9 +135,9 @@ static void warn_of_frontend(
 	if (config_logs_sessions(proxy) && proxy->logs.count == 0)
 		parser_warn_at(parser, proxy->line, proxy->name,
 			"'%s' has no effect without a 'log' line",
-			proxy->log_format.count > 0       ? "log-format"
-			: proxy->options & OPTION_JSONLOG ? "option jsonlog"
-							  : "option tcplog");
+			proxy->options & OPTION_JSONLOG  ? "option jsonlog"
+			: proxy->options & OPTION_TCPLOG ? "option tcplog"
+							 : "log-format");
 }
 
 static void warn_of_proxy(

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 static enum query_fate ask(void *arg, struct session_query *query)
 {
@@ -35,6 +36,14 @@ static uint64_t lost_lines(void *arg)
 	return log_lost(observing->generation->log);
 }
 
+/* The daemon looks then, as at any report. */
+static void rest(void *arg)
+{
+	const struct observing *observing = arg;
+
+	eventfd_write(observing->workers->reports, 1);
+}
+
 void observing_begin(struct observing *observing, struct event_base *base, struct workers *workers,
 	struct care *care)
 {
@@ -45,7 +54,8 @@ void observing_begin(struct observing *observing, struct event_base *base, struc
 		(struct stats_host){.arg = observing,
 			.ask = ask,
 			.set_state = set_state,
-			.lost_lines = lost_lines});
+			.lost_lines = lost_lines,
+			.rest = rest});
 }
 
 static const char *advice(const struct socket_failure *failure)

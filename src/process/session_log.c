@@ -143,11 +143,11 @@ static void write_json(const struct line_values *values, char *out, size_t room)
 void line_write(
 	const struct line_values *values, const struct proxy *frontend, char *out, size_t room)
 {
-	if (frontend->log_format.count > 0)
+	if (frontend->options & OPTION_JSONLOG)
+		write_json(values, out, room);
+	else if (frontend->options & OPTION_TCPLOG || frontend->log_format.count == 0)
+		write_tcplog(values, out, room);
+	else
 		out[value_format_write(&frontend->log_format, &values->values, out, room - 1)] =
 			'\0';
-	else if (frontend->options & OPTION_JSONLOG)
-		write_json(values, out, room);
-	else
-		write_tcplog(values, out, room);
 }

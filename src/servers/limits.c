@@ -517,14 +517,17 @@ unsigned limits_progress(const struct limits *limits, const struct server *serve
 	return passed >= server->slowstart ? 100 : (unsigned)(100 * passed / server->slowstart);
 }
 
-static const enum reason end_reasons[] = {REASON_SERVER_DOWN, REASON_SERVER_UP, REASON_KILLED};
+enum {
+	END_REASONS = 3
+};
+static const enum reason end_reasons[END_REASONS] = {
+	REASON_SERVER_DOWN, REASON_SERVER_UP, REASON_KILLED};
 
 void limits_end_sessions(struct limits *limits, const struct server *server, enum reason reason)
 {
 	unsigned number = atomic_fetch_add(&limits->process->ends, 1) + 1, place = 0;
 
-	while (place < sizeof(end_reasons) / sizeof(end_reasons[0]) - 1 &&
-		end_reasons[place] != reason)
+	while (place < END_REASONS - 1 && end_reasons[place] != reason)
 		place++;
 	atomic_store(&limits->servers[server->index]->ends, 4 * number + place);
 	wakers_wake_all(&limits->process->wakers);

@@ -12,6 +12,12 @@ void cli_say(struct cli *cli, const char *text)
 	evbuffer_add_printf(cli->out, "%s\n", text);
 }
 
+void core_answered(struct stats_core *core)
+{
+	if (--core->asking == 0)
+		core->host.rest(core->host.arg);
+}
+
 void cli_end(struct cli *cli)
 {
 	cli->go_on = NULL;
@@ -37,7 +43,7 @@ void core_collect(struct stats_core *core)
 			continue;
 		}
 		*link = query->next;
-		core->asking--;
+		core_answered(core);
 		free(query);
 	}
 }

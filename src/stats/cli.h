@@ -25,6 +25,8 @@ struct stats_host {
 	void (*set_state)(void *arg, const struct proxy *backend, const struct server *server,
 		enum server_state state);
 	uint64_t (*lost_lines)(void *arg); /* of the log */
+	/* No worker has a query any more, so configurations that are not in use may go. */
+	void (*rest)(void *arg);
 };
 
 /* What all conversations share. */
@@ -58,6 +60,9 @@ void cli_say(struct cli *cli, const char *text);
 
 /* Goes on with a command that is not done. True where it is done now. */
 bool cli_go_on(struct cli *cli);
+
+/* A query was answered, and is not looked at any more. */
+void core_answered(struct stats_core *core);
 
 /* Ends what the conversation was doing; the buffer stays the caller's. */
 void cli_end(struct cli *cli);

@@ -31,7 +31,7 @@ static bool has_answer(struct cli *cli)
 	if (!atomic_load(&cli->query->answered))
 		return false;
 	cli->sent = false;
-	core->asking--;
+	core_answered(core);
 	return true;
 }
 

@@ -109,6 +109,8 @@ void stats_end(struct stats *stats)
 	if (stats->clients.base == NULL)
 		return;
 	clients_end(&stats->clients);
+	for (struct session_query *query = stats->core.orphans; query != NULL; query = query->next)
+		atomic_store(&query->answered, true); /* no worker has it any more */
 	core_collect(&stats->core);
 	http_end(&stats->http);
 	sockets_close(&stats->sockets);

@@ -40,6 +40,11 @@ static void set_state(void *arg, const struct proxy *backend, const struct serve
 	limits_set_state(core->subject.limits, backend, server, state);
 }
 
+static void rest(void *arg)
+{
+	(void)arg;
+}
+
 static uint64_t lost_lines(void *arg)
 {
 	(void)arg;
@@ -60,7 +65,7 @@ static struct stats_core *make_core(void)
 		.tallies = tallies_new(config, 1),
 		.maxconn = 10,
 		.workers = 1};
-	core.host = (struct stats_host){&core, answer, set_state, lost_lines};
+	core.host = (struct stats_host){&core, answer, set_state, lost_lines, rest};
 	if (core.subject.limits == NULL || core.subject.tallies == NULL)
 		abort();
 	return &core;

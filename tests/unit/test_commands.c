@@ -53,6 +53,11 @@ static void set_state(void *arg, const struct proxy *backend, const struct serve
 	limits_set_state(core.subject.limits, backend, server, state);
 }
 
+static void rest(void *arg)
+{
+	(void)arg;
+}
+
 static uint64_t lost_lines(void *arg)
 {
 	(void)arg;
@@ -67,7 +72,7 @@ static int set_up(void **state)
 	config = config_parse("test", text, strlen(text), diag);
 	diag_free(diag);
 	assert_non_null(config);
-	core = (struct stats_core){.host = {NULL, ask, set_state, lost_lines}};
+	core = (struct stats_core){.host = {NULL, ask, set_state, lost_lines, rest}};
 	core.subject = (struct stats_subject){.config = config,
 		.limits = limits_new(config, 10),
 		.tallies = tallies_new(config, 2),

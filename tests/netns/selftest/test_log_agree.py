@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from lab import waiting
 from lab.peers.side_by_side import PORT, PROGRAMS, Proxy, end, server
 
 # Values that depend on the two sessions alone, and those that have the same form.
@@ -78,6 +79,23 @@ def test_both_write_early_where_they_are_to(tmp_path):
     log_format = "LINE %B %ts %s"
     haproxy, tproxyd = run(tmp_path, configured(log_format, words="  option logasap\n"), session)
     assert haproxy == tproxyd
+
+
+@pytest.mark.parametrize("order", ["option tcplog\n  log-format LINE", "log-format LINE\n  option tcplog"])
+@pytest.mark.parametrize("place", ["section", "defaults"])
+def test_of_two_ways_to_write_the_line_the_later_holds(tmp_path, place, order):
+    first, second = order.split("\n")
+    text = configured("LINE").replace("  log-format 'LINE'\n", f"  {order}\n" if place == "section" else f"{second}\n")
+    if place == "defaults":
+        text = text.replace("listen l\n", f"defaults\n  {first}\nlisten l\n")
+    found = []
+    for name in PROGRAMS:
+        proxy = Proxy(tmp_path / name, name, text, 1)
+        session(proxy)
+        line = waiting.until(lambda at=proxy: [each for each in at.daemon.log().splitlines() if each == "LINE" or " l l/a " in each], "a line")[0]
+        found.append(line == "LINE")
+        proxy.close()
+    assert found[0] == found[1] == (second.strip() == "log-format LINE")
 
 
 def test_the_object_of_json_has_the_fields_of_the_line(tmp_path):
