@@ -13,4 +13,7 @@ char *file_read(const char *path, size_t *length);
 /* The same for a regular file alone; errno is EINVAL for another one. It never waits for a writer. */
 char *file_read_regular(const char *path, size_t *length);
 
+/* The same, and errno is ELOOP for a symbolic link: for files in a folder of another user. */
+char *file_read_no_link(const char *path, size_t *length);
+
 #endif

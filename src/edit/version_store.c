@@ -266,7 +266,7 @@ char *version_who(const char *folder, const char *id)
 	char *path = text_format("%s/%s.who", folder, id), *who;
 	size_t length;
 
-	who = file_read_regular(path, &length);
+	who = file_read_no_link(path, &length);
 	free(path);
 	return who == NULL ? text_copy("") : who;
 }

@@ -219,7 +219,7 @@ enum save_result versions_save(const char *file, const char *folder, const char 
 static char *read_version(const struct place *place, const char *id, size_t *length)
 {
 	char *path = text_format("%s/%s", place->folder, id);
-	char *text = file_read_regular(path, length);
+	char *text = file_read_no_link(path, length);
 
 	free(path);
 	return text;

@@ -62,6 +62,8 @@ static const char *advice(const struct socket_failure *failure)
 {
 	if (failure->error == 0)
 		return "; write the name of one that exists";
+	if (failure->error == EEXIST)
+		return "; no socket is there: move it away, or write another path";
 	if (failure->error == ENOSYS)
 		return "; tproxyd started without a `stats socket`, so it may not make one now: restart it";
 	return "; its folder must exist, and the user that tproxyd runs as must be able to write there";

@@ -51,10 +51,23 @@ static bool find_owner(struct command_socket *made, const struct stats_socket *l
 	return failure->doing == NULL;
 }
 
+/* Whether something else is at the path. It would be lost by the renaming, or keep the socket from its name. */
+static bool is_in_use(const char *path)
+{
+	struct stat file;
+
+	if (lstat(path, &file) == -1 || S_ISSOCK(file.st_mode))
+		return false;
+	errno = EEXIST;
+	return true;
+}
+
 static const char *open_socket(struct command_socket *made)
 {
 	struct sockaddr_un name;
 
+	if (is_in_use(made->path))
+		return "take its path";
 	temporary_name(made, &name);
 	unlink(name.sun_path);
 	made->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

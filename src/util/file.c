@@ -78,3 +78,8 @@ char *file_read_regular(const char *path, size_t *length)
 {
 	return read_path(path, O_NONBLOCK, true, length);
 }
+
+char *file_read_no_link(const char *path, size_t *length)
+{
+	return read_path(path, O_NONBLOCK | O_NOFOLLOW, true, length);
+}

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "edit/versions.h"
+#include "tproxy/text.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -336,6 +337,28 @@ static void a_version_is_no_path(void **state)
 	}
 }
 
+/* Who owns the folder may put a link there; who reads may be root. */
+static void a_link_is_no_version(void **state)
+{
+	static const char id[] = "1895711259772977-a461e9c24f5a8922";
+	char *problem = NULL, *text, *path = text_format("a.cfg.versions/%s", id);
+	size_t length;
+	json_t *versions;
+
+	(void)state;
+	write_file("secret", "not for all\n");
+	save("a.cfg", "", "one\n", NULL);
+	assert_int_equal(symlink("../secret", path), 0);
+	text = versions_read("a.cfg", NULL, id, &length, &problem);
+	assert_null(text);
+	assert_non_null(problem);
+	free(problem);
+	versions = list("a.cfg");
+	assert_int_equal(json_array_size(versions), 1);
+	json_decref(versions);
+	free(path);
+}
+
 static void nothing_saved_is_an_empty_list(void **state)
 {
 	json_t *versions;
@@ -390,6 +413,7 @@ int main(void)
 		in_folder(what_is_no_file_is_an_error),
 		in_folder(a_failed_save_leaves_no_version),
 		in_folder(a_version_is_no_path),
+		in_folder(a_link_is_no_version),
 		in_folder(nothing_saved_is_an_empty_list),
 		in_folder(of_many_at_once_one_saves),
 	};

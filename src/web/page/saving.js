@@ -186,7 +186,7 @@ async function save() {
       done.reloaded
         ? "Saved, and the proxy has read it."
         : session.reloads
-          ? "Saved. The proxy does not run; it will read the file when it starts."
+          ? "Saved. No proxy was told, since none holds the pidfile: start tproxyd, or write 'pidfile' in 'global'."
           : "Saved.",
     );
   } catch (error) {

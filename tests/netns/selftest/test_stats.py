@@ -80,6 +80,24 @@ def test_a_folder_that_does_not_exist_is_named(namespace, folder):
         assert "cannot bind it: No such file or directory; its folder must exist" in daemon.log()
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_socket_stays_at_its_path(namespace, folder, path, kind):
+    """A path that is wrong by a slip costs nobody a file."""
+    place, other = folder / "daemon", folder / "other"
+    place.mkdir()
+    other.write_text("precious", encoding="ascii")
+    if kind == "file":
+        path.write_text("precious", encoding="ascii")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(other)
+    with contextlib.closing(Daemon(namespace, place, with_socket(path))) as daemon:
+        assert daemon.await_end() == 1
+        assert f"daemon.cfg:4: stats socket {path}: cannot take its path: File exists; no socket is there" in daemon.log()
+    assert path.is_dir() or path.read_text(encoding="ascii") == "precious"
+
+
 # A reload
 
 

@@ -222,7 +222,7 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     page.browser.press("Escape")
     page.browser.type("clientip")
     page.wait_for("#editor-state", "The proxy would take this text")
-    page.save("The proxy does not run")
+    page.save("No proxy was told")
 
     apply_by_clicks(page)
     inline.server.serve(inline.server_endpoint)
