@@ -4,8 +4,8 @@
  * A listener is what has `bind` lines: a `frontend` or `listen` section. A farm is what has servers: a `backend` or
  * `listen` section. A `listen` section is both, under one name. A text is TEXT with LENGTH bytes of any kind; it
  * is not kept. JSON objects that are returned belong to the caller, as do texts, which free() frees and
- * which have a NUL byte behind them. Nothing here reads or writes a file but what the text itself names (`acl … -f`),
- * and names of servers are looked up as the daemon does. Without memory the program ends.
+ * which have a NUL byte behind them. Nothing here reads or writes a file, also none that the text names (`acl … -f`),
+ * and no name is looked up. Without memory the program ends.
  */
 #ifndef TPROXY_EDIT_EDIT_H
 #define TPROXY_EDIT_EDIT_H

@@ -1,6 +1,6 @@
 /*
  * The least of HTTP that Prometheus needs (RFC 9112), in a connection that ends with the answer. Whoever is too slow, or has
- * too much to say, is closed.
+ * too much to say, is closed. Where all places are taken, the slowest one gives way, so that nobody is kept out.
  */
 #include "http.h"
 
@@ -41,8 +41,7 @@ static void client_end(struct http_client *client)
 		evbuffer_free(client->out);
 	close(client->fd);
 	TAILQ_REMOVE(&server->clients, client, link);
-	if (server->count-- == CLIENTS_MAX && server->fd != -1)
-		event_add(&server->event, NULL);
+	server->count--;
 	free(client);
 }
 
@@ -151,6 +150,17 @@ static void client_begin(struct http_server *server, int fd)
 		client_end(client);
 }
 
+/* Who gives way: the oldest one whose request is not whole, or else the oldest one. */
+static struct http_client *slowest(const struct http_server *server)
+{
+	struct http_client *client;
+
+	TAILQ_FOREACH (client, &server->clients, link)
+		if (evbuffer_get_length(client->out) == 0)
+			return client;
+	return TAILQ_FIRST(&server->clients);
+}
+
 static void on_client(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_server *server = arg;
@@ -158,10 +168,11 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 	int client = socket_accept(fd, &peer);
 
 	(void)what;
-	if (client != -1)
-		client_begin(server, client);
-	if (server->count >= CLIENTS_MAX)
-		event_del(&server->event);
+	if (client == -1)
+		return;
+	if (server->count == CLIENTS_MAX)
+		client_end(slowest(server));
+	client_begin(server, client);
 }
 
 /* --- the socket --- */

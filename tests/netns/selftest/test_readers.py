@@ -8,6 +8,7 @@ import select
 import shutil
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -198,6 +199,32 @@ def test_other_requests_get_their_status_and_do_no_harm(namespace, start, path):
             while made.recv(65536):
                 pass
     assert fetch(namespace, METRICS)[0].startswith("HTTP/1.1 200 ")
+    assert daemon.stop() == 0
+
+
+def test_who_is_slow_keeps_nobody_out(namespace, start, path):
+    """Half requests that go on and on have all places: the oldest one gives way."""
+    daemon = start(with_socket(path, more=RULE))
+    done = threading.Event()
+
+    def go_on(client):
+        with contextlib.suppress(OSError):
+            while not done.wait(0.5):
+                client.sendall(b"a")
+
+    with contextlib.ExitStack() as opened:
+        opened.callback(done.set)
+        slow = []
+        for _ in range(10):
+            with namespace:
+                slow.append(opened.enter_context(socket.create_connection((ADDRESS, METRICS), waiting.seconds)))
+            slow[-1].sendall(b"GET /met")
+            threading.Thread(target=go_on, args=(slow[-1],), daemon=True).start()
+        assert fetch(namespace, METRICS)[0].startswith("HTTP/1.1 200 ")
+        assert slow[0].recv(1) == b""
+        slow[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the newest one still has its place
+            slow[-1].recv(1)
     assert daemon.stop() == 0
 
 
