@@ -15,6 +15,7 @@ const ROWS = 60; // at first; more at a button
 let parts = null;
 let timer = null;
 let stats = true;
+let answered = true; // what the proxy did not say is not known
 let shown = { listeners: ROWS, farms: ROWS };
 const open = new Set();
 
@@ -114,6 +115,7 @@ export function readCsv(text) {
 // --- drawing ---
 
 function draw(live) {
+  answered = live.rows.length > 0;
   const describe = saving.current().describe ?? { listeners: [], farms: [] };
   const by = new Map();
   for (const row of live.rows) {
@@ -181,10 +183,11 @@ function tile(name, value, values) {
 
 function drawTotal({ history, info }) {
   const all = history[""] ?? { rate: [], bytes: [], now: [] };
+  const known = (words) => (answered ? words : "–");
   parts.total.replaceChildren(
-    tile("Sessions a second", number(all.rate.at(-1)), all.rate),
-    tile("Bytes a second", bytes(all.bytes.at(-1) ?? 0), all.bytes),
-    tile("Sessions now", number(all.now.at(-1)), all.now),
+    tile("Sessions a second", known(number(all.rate.at(-1))), all.rate),
+    tile("Bytes a second", known(bytes(all.bytes.at(-1) ?? 0)), all.bytes),
+    tile("Sessions now", known(number(all.now.at(-1))), all.now),
     ...(info.Maxconn ? [tile("Connections of the process", `${info.CurrConns ?? "?"} of ${info.Maxconn}`, null)] : []),
   );
 }
@@ -233,7 +236,7 @@ function drawRefusals(live) {
                     make("li", {}, make("b", {}, number(value)), ` ${words} `, make("code", {}, name)),
                   ),
                 )
-              : make("p", { className: "dim" }, "Nothing so far."),
+              : make("p", { className: "dim" }, answered ? "Nothing so far." : "Not known: the proxy did not answer."),
           ),
         ]
       : []),
@@ -267,7 +270,7 @@ const counts = (row) =>
           ` · ${number(row.stot)} in all · ${bytes(Number(row.bin))} in · ${bytes(Number(row.bout))} out`,
         ),
       )
-    : make("span", { className: "dim" }, "not in the proxy");
+    : make("span", { className: "dim" }, answered ? "not in the proxy" : "not known");
 
 function drawListener([name, listener, group], history) {
   const binds = listener?.binds ?? [];
