@@ -10,14 +10,41 @@
 #include "tproxy/version.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* A path that is one word of the configuration as it stands. */
+static bool is_plain(const char *path)
+{
+	return path != NULL && strcspn(path, " \t\\\"'#$") == strlen(path);
+}
+
+/* What a file that is not there yet begins with: the page's own pidfile and stats socket, so that it can reload the proxy and ask it. */
+static json_t *describe_beginning(const struct helper_settings *helper)
+{
+	bool has_pidfile = is_plain(helper->pidfile), has_socket = is_plain(helper->stats_socket);
+	char *text = text_copy(has_pidfile || has_socket ? "global\n" : "");
+	json_t *made;
+
+	if (has_pidfile)
+		text_add(&text, "    pidfile %s\n", helper->pidfile);
+	if (has_socket)
+		text_add(&text, "    stats socket %s mode 600 level admin\n", helper->stats_socket);
+	text_add(&text,
+		"%sdefaults\n    timeout connect 5s\n    timeout client 1m\n    timeout server 1m\n",
+		*text != '\0' ? "\n" : "");
+	made = json_string(text);
+	free(text);
+	return made;
+}
 
 static json_t *describe_session(const struct server *server)
 {
 	const struct helper_settings *helper = &server->options->helper;
 
-	return json_pack("{s:b, s:b, s:b, s:s?, s:s}", "allow_apply", helper->allow_apply,
+	return json_pack("{s:b, s:b, s:b, s:s?, s:s, s:o}", "allow_apply", helper->allow_apply,
 		"reloads", helper->reload != NULL || helper->pidfile != NULL, "stats",
-		helper->stats_socket != NULL, "config", helper->config, "version", TPROXYD_VERSION);
+		helper->stats_socket != NULL, "config", helper->config, "version", TPROXYD_VERSION,
+		"beginning", describe_beginning(helper));
 }
 
 /* The CSRF token is said at the login alone: who has no more than the cookie does not learn it. */

@@ -52,7 +52,9 @@ function adopt(file) {
 
 export async function load() {
   const file = await attempt(() => get("/api/config"));
-  if (file) adopt(file);
+  if (!file) return;
+  adopt(file);
+  if (!file.text.trim()) take(session.beginning);
 }
 
 /** Whether another person or program has saved meanwhile. */

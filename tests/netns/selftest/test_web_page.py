@@ -210,8 +210,9 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     pidfile = folder / "tproxyd.pid"
     page = open_page("--allow-apply", "--pidfile", str(pidfile))
     page.click("#tab-text")
-    page.wait_for("#editor-state", "The file is empty")
+    page.wait_for(".editor", f"pidfile {pidfile}")  # a file that is not there yet has a beginning
     page.click(".editor")
+    page.browser.value("document.getElementById('editor-text').select()")
     server = f"{inline.server.address}:{inline.server_endpoint.port}"
     page.browser.type(TEXT.format(pidfile=pidfile, server=server).replace("clientip", "clientipp"))
     page.wait_for(".line.error", "clientipp")
