@@ -170,7 +170,10 @@ static bool is_clients_link(const struct check *check, const struct addr *addres
 	return found;
 }
 
-/* Whether clients that ask for the address, or a router, send its packets here. */
+/*
+ * Whether clients that ask for the address, or a router, send its packets here. Where packets arrive, the capture may have
+ * ended between a question and its answer, so one question alone proves nothing.
+ */
 static void judge_announced(struct check *check, const struct addr *address)
 {
 	const struct network *network = &check->snapshot->network;
@@ -179,7 +182,8 @@ static void judge_announced(struct check *check, const struct addr *address)
 	const struct captured *seen = captured_for(check, address);
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
-	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0;
+	bool unanswered =
+		seen != NULL && seen->replies == 0 && seen->requests > (seen->packets > 0 ? 1 : 0);
 	bool ipv4 = addr_family(address) == AF_INET;
 	const char *asked = unanswered ? seen->request_link : link; /* where hosts ask for it */
 	char text[ADDR_TEXT_MAX];
