@@ -236,7 +236,7 @@ static void one_session_is_found_by_its_id(void **state)
 	run("shutdown session 0x1000");
 	assert_string_equal(said(), "No such session (use 'show sess').\n");
 	run("shutdown session zero");
-	assert_string_equal(said(), "No such session (use 'show sess').\n");
+	assert_string_equal(said(), "Session pointer expected (use 'show sess').\n");
 }
 
 static void a_filter_leaves_the_rows_that_it_names(void **state)
