@@ -16,7 +16,7 @@ from lab.netns.namespace import Namespace
 from lab.paths import RUN
 from lab.peers.commands import ask, stat
 from lab.peers.daemon import Daemon
-from lab.peers.played import Played, byte_by_byte, close, hold, reset, says
+from lab.peers.played import Played, close, hold, reset, says
 from lab.peers.side_by_side import PROGRAMS, Proxy
 
 # One process runs all of them at once, and asks for much at a time; six of these would be late.
@@ -106,8 +106,8 @@ case("nothing", close, words=SHORT)
 case("a part of a line", says(b"down", then=close), words=SHORT)
 case("carriage returns", says(b"down#a\r\nup\r\n", then=close))
 case("two lines", says(b"up\ndown\n", then=close))
-case("byte by byte", byte_by_byte(b"down#slow\n", then=close))
-# A flood is not compared: HAProxy looks for the end of its line behind its buffer, and finds what lay there.
+# Neither a flood nor bytes that come one by one are compared: HAProxy looks for the end of the line behind what came, and finds
+# what lay there; of the bytes only where they are late.
 case("a nul byte", says(b"do\0wn\n", then=close), words=SHORT)
 case("a nul byte behind", says(b"down\0#x\n", then=close), words=SHORT)
 case("unprintable bytes", says(b"down#\x01\xff\"'<>&\n", then=close))

@@ -4,7 +4,7 @@ import pytest
 
 from lab import waiting
 from lab.peers.daemon import ADDRESS, SERVER, accept, connect, listen
-from lab.peers.played import Played, close, says
+from lab.peers.played import Played, byte_by_byte, close, says
 
 from test_daemon import THREADS
 from test_health import checked, comes_to
@@ -46,6 +46,15 @@ def test_each_thread_sees_what_the_agent_said(namespace, start, server, agent):
         daemon.await_line(UP)
         for _ in range(4 * THREADS):
             assert comes_to(namespace, other)
+
+
+def test_an_answer_may_come_byte_by_byte(namespace, start, server):
+    """Within `agent-inter`."""
+    with namespace:
+        agent = Played(ADDRESS, AGENT, [byte_by_byte(b"down #slow\n", then=close)])
+    daemon = start(checked(WORDS.replace("50ms", "15s")))
+    assert 'info: "via agent : down (slow)"' in daemon.await_line(DOWN)
+    agent.close()
 
 
 @pytest.mark.parametrize("line, words", [(b"down\n", "is DOWN"), (b"drain\n", "enters drain state"), (b"maint\n", "for maintenance")])
