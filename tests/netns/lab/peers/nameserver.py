@@ -29,7 +29,8 @@ class NameServer:
                 return
             answer = self.answer(question)
             if answer:
-                self.socket.sendto(answer, client)
+                with contextlib.suppress(OSError):  # close() may have come meanwhile
+                    self.socket.sendto(answer, client)
 
     def answer(self, question):
         labels, at = [], HEADER
