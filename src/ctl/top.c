@@ -126,6 +126,9 @@ static void measure_terminal(struct screen *screen)
 
 /* --- a screen --- */
 
+/* What a line is about comes first: 80 columns hold as much as the names of the sections. The last column follows. */
+#define COLUMNS "%8s %8s %-21s %-30s %-10s %7s %8s %8s "
+
 static int compare_ids(const void *left, const void *right)
 {
 	uint64_t a = ((const struct live_session *)left)->id;
@@ -200,22 +203,22 @@ static void put_head(const struct screen *screen, const char *info)
 		live_number(info, "CumConns"));
 	put_line(screen, line);
 	put_line(screen, "");
-	snprintf(line, sizeof(line), "%8s %8s %8s %8s %7s %-10s %-25s %-25s %s", "IN/s", "OUT/s",
-		"IN", "OUT", "AGE", "STATE", "CLIENT", "SERVER", "FRONTEND/BACKEND/SERVER");
+	snprintf(line, sizeof(line), COLUMNS "%s", "IN/s", "OUT/s", "CLIENT",
+		"FRONTEND/BACKEND/SERVER", "STATE", "AGE", "IN", "OUT", "SERVER");
 	put_line(screen, line);
 }
 
 static void put_session(const struct screen *screen, const struct moving *moving)
 {
 	const struct live_session *session = moving->session;
-	char line[512], in[16], out[16], in_rate[16], out_rate[16], age[16];
+	char line[512], names[256], in[16], out[16], in_rate[16], out_rate[16], age[16];
 
-	snprintf(line, sizeof(line), "%8s %8s %8s %8s %7s %-10s %-25s %-25s %s/%s/%s",
-		live_bytes((uint64_t)moving->in, in_rate),
-		live_bytes((uint64_t)moving->out, out_rate), live_bytes(session->in, in),
-		live_bytes(session->out, out), live_age(session->age, age), session->state,
-		session->client, session->target, session->frontend, session->backend,
+	snprintf(names, sizeof(names), "%s/%s/%s", session->frontend, session->backend,
 		session->server);
+	snprintf(line, sizeof(line), COLUMNS "%s", live_bytes((uint64_t)moving->in, in_rate),
+		live_bytes((uint64_t)moving->out, out_rate), session->client, names, session->state,
+		live_age(session->age, age), live_bytes(session->in, in),
+		live_bytes(session->out, out), session->target);
 	put_line(screen, line);
 }
 
