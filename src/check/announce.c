@@ -171,8 +171,8 @@ static bool is_clients_link(const struct check *check, const struct addr *addres
 }
 
 /*
- * Whether clients that ask for the address, or a router, send its packets here. Where packets arrive, the capture may have
- * ended between a question and its answer, so one question alone proves nothing.
+ * Whether clients that ask for the address, or a router, send its packets here. Where packets arrive, a question without an answer
+ * keeps no client away: the capture may have ended between the two, or rp_filter drops the question as it drops the packets.
  */
 static void judge_announced(struct check *check, const struct addr *address)
 {
@@ -183,7 +183,7 @@ static void judge_announced(struct check *check, const struct addr *address)
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
 	bool unanswered =
-		seen != NULL && seen->replies == 0 && seen->requests > (seen->packets > 0 ? 1 : 0);
+		seen != NULL && seen->requests > 0 && seen->replies == 0 && seen->packets == 0;
 	bool ipv4 = addr_family(address) == AF_INET;
 	const char *asked = unanswered ? seen->request_link : link; /* where hosts ask for it */
 	char text[ADDR_TEXT_MAX];
