@@ -45,6 +45,13 @@ json_t *expect_open(void);
 /* Writes NEW in place of OLD wherever a line names the farm, and in the expected model. */
 bool change_farm_references(struct editing *editing, const char *old, const char *new);
 
+/*
+ * Adds a section of KIND ("frontend") with COUNT LINES, which it frees with their list. EXPECTED is what the daemon is to read of
+ * it, without its name and role; it is taken.
+ */
+void change_add_section(
+	struct editing *editing, const char *kind, char **lines, size_t count, json_t *expected);
+
 /* Removes a section with all of its lines. */
 bool change_remove_section(struct editing *editing, const struct edit_section *section);
 

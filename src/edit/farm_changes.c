@@ -112,7 +112,7 @@ static bool server_lines(struct editing *editing, char **lines, size_t *count, j
 bool change_add_farm(struct editing *editing)
 {
 	size_t room = json_array_size(json_object_get(editing->change, "servers")) + 4, count = 0;
-	char **lines = calloc(room, sizeof(*lines)), *head, *name;
+	char **lines = calloc(room, sizeof(*lines));
 	const char *kind = edit_text(editing, "section");
 	json_t *expected = expect_open(), *source = NULL;
 	bool done;
@@ -123,18 +123,7 @@ bool change_add_farm(struct editing *editing)
 	done = farm_lines(editing, lines, &count, expected, &source) &&
 	       server_lines(editing, lines, &count, expected, source);
 	json_decref(source);
-	expect(expected, "name", json_string(edit_text(editing, "name")));
-	expect(expected, "role",
-		json_integer(strcmp(kind, "listen") == 0 ? ROLE_LISTEN : ROLE_BACKEND));
-	json_array_append_new(json_object_get(editing->expected, "sections"), expected);
-	name = edit_quoted(edit_text(editing, "name"));
-	head = text_format("%s %s", kind, name);
-	edit_add_section(editing, head, lines);
-	for (size_t i = 0; i < count; i++)
-		free(lines[i]);
-	free(lines);
-	free(name);
-	free(head);
+	change_add_section(editing, kind, lines, count, expected);
 	return done;
 }
 

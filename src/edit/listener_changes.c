@@ -273,7 +273,7 @@ static bool listener_lines(struct editing *editing, char **lines, size_t *count,
 bool change_add_listener(struct editing *editing)
 {
 	size_t room = json_array_size(json_object_get(editing->change, "binds")) + 4, count = 0;
-	char **lines = calloc(room, sizeof(*lines)), *head, *name;
+	char **lines = calloc(room, sizeof(*lines));
 	const char *kind = edit_text(editing, "section");
 	json_t *expected = expect_open();
 	bool done;
@@ -282,18 +282,7 @@ bool change_add_listener(struct editing *editing)
 		abort(); /* out of memory */
 	kind = kind == NULL ? "frontend" : kind;
 	done = listener_lines(editing, lines, &count, expected);
-	expect(expected, "name", json_string(edit_text(editing, "name")));
-	expect(expected, "role",
-		json_integer(strcmp(kind, "listen") == 0 ? ROLE_LISTEN : ROLE_FRONTEND));
-	json_array_append_new(json_object_get(editing->expected, "sections"), expected);
-	name = edit_quoted(edit_text(editing, "name"));
-	head = text_format("%s %s", kind, name);
-	edit_add_section(editing, head, lines);
-	for (size_t i = 0; i < count; i++)
-		free(lines[i]);
-	free(lines);
-	free(name);
-	free(head);
+	change_add_section(editing, kind, lines, count, expected);
 	return done;
 }
 

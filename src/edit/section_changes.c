@@ -34,6 +34,30 @@ json_t *expect_any(void)
 	return json_pack("{s:s}", "*", "any");
 }
 
+static enum role role_of(const char *kind)
+{
+	if (strcmp(kind, "listen") == 0)
+		return ROLE_LISTEN;
+	return strcmp(kind, "frontend") == 0 ? ROLE_FRONTEND : ROLE_BACKEND;
+}
+
+void change_add_section(
+	struct editing *editing, const char *kind, char **lines, size_t count, json_t *expected)
+{
+	char *name = edit_quoted(edit_text(editing, "name"));
+	char *head = text_format("%s %s", kind, name);
+
+	expect(expected, "name", json_string(edit_text(editing, "name")));
+	expect(expected, "role", json_integer(role_of(kind)));
+	json_array_append_new(json_object_get(editing->expected, "sections"), expected);
+	edit_add_section(editing, head, lines);
+	for (size_t i = 0; i < count; i++)
+		free(lines[i]);
+	free(lines);
+	free(name);
+	free(head);
+}
+
 bool change_remove_section(struct editing *editing, const struct edit_section *section)
 {
 	edit_remove_lines(editing, section->first, section->end);

@@ -66,10 +66,10 @@ int datagram_report_errors(int fd, int family)
 /* The kernel takes back a port that it has chosen itself (udp_disconnect()), so it is bound anew. */
 int datagram_disconnect(int fd)
 {
-	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	static const struct sockaddr no_peer = {.sa_family = AF_UNSPEC};
 	struct addr local;
 
-	if (!socket_local_address(fd, &local) || connect(fd, &nobody, sizeof(nobody)) == -1)
+	if (!socket_local_address(fd, &local) || connect(fd, &no_peer, sizeof(no_peer)) == -1)
 		return -1;
 	return bind(fd, &local.sa, addr_length(&local));
 }

@@ -15,7 +15,7 @@
 
 struct agents;
 
-/* Who is told of what an agent says. */
+/* Gets what an agent says. */
 struct agents_host {
 	health_observer changed; /* up, down, or an answer alone */
 	/* The agent says "ready", "drain" or "maint", and it is another state than the server's own. */

@@ -1,7 +1,7 @@
 /*
  * Availability: which servers are up, by what their checks and their agents say together, and all that follows from a change.
  *
- * A server is up where its check and its agent say so; whoever has none says nothing against it. A server that tracks another one
+ * A server is up where its check and its agent say so; what it does not have counts as passed. A server that tracks another one
  * is up with that one.
  */
 #ifndef TPROXY_SERVERS_AVAILABILITY_H

@@ -202,7 +202,7 @@ def test_other_requests_get_their_status_and_do_no_harm(namespace, start, path):
     assert daemon.stop() == 0
 
 
-def test_who_is_slow_keeps_nobody_out(namespace, start, path):
+def test_slow_clients_keep_no_other_out(namespace, start, path):
     """Half requests that go on and on have all places: the oldest one gives way."""
     daemon = start(with_socket(path, more=RULE))
     done = threading.Event()

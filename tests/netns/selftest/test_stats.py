@@ -82,7 +82,7 @@ def test_a_folder_that_does_not_exist_is_named(namespace, folder):
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_is_no_socket_stays_at_its_path(namespace, folder, path, kind):
-    """A path that is wrong by a slip costs nobody a file."""
+    """A path that is wrong by a slip costs no file."""
     place, other = folder / "daemon", folder / "other"
     place.mkdir()
     other.write_text("precious", encoding="ascii")
