@@ -1,4 +1,7 @@
 /*
+ * First turns are due at multiples of SCHEDULE_SLOT on the clock, so those of one slot begin in one turn of the event loop, and go on
+ * together. To be woken for each of a thousand checks a second would cost as much as half of the checks' own system calls.
+ *
  * The trap: turns are counted from when the last one was due, and not from when it began. Those that were late together would stay
  * together.
  */
@@ -24,8 +27,10 @@ void schedule_init(
 
 void schedule_begin(struct schedule *schedule, unsigned wait)
 {
-	schedule->due = clock_ms() + wait;
-	set_timer(schedule, wait);
+	long long now = clock_ms();
+
+	schedule->due = (now + wait) / SCHEDULE_SLOT * SCHEDULE_SLOT;
+	set_timer(schedule, schedule->due - now);
 }
 
 void schedule_next(struct schedule *schedule, unsigned step)

@@ -7,6 +7,11 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+/* Turns that are due within one slot begin together; in milliseconds. */
+enum {
+	SCHEDULE_SLOT = 10
+};
+
 struct schedule {
 	struct event timer;
 	long long due; /* when the last turn was to begin, or the first one; as clock_ms() */
@@ -15,7 +20,7 @@ struct schedule {
 void schedule_init(
 	struct schedule *schedule, struct event_base *base, event_callback_fn turn, void *arg);
 
-/* The first turn comes after WAIT milliseconds. */
+/* The first turn comes after WAIT milliseconds, or less than a slot earlier. */
 void schedule_begin(struct schedule *schedule, unsigned wait);
 
 /* The next turn comes STEP milliseconds after the last one was due. */
