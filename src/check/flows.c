@@ -31,6 +31,14 @@ static int family_of(const struct packet_path *path)
 	return addr_family(&path->packet.destination);
 }
 
+/* The path's packet follows those that were noted before. */
+static void set_state(const struct check *check, struct packet_path *path)
+{
+	int loose = snapshot_sysctl(check->snapshot, "net/netfilter/nf_conntrack_tcp_loose");
+
+	path->packet.ct = tracking_state(path->tracking, &path->packet, loose != 0);
+}
+
 /* --- the client's packets --- */
 
 /* The socket that the packet finds: the proxy's if it runs, else the one that it is going to make. */
@@ -211,16 +219,17 @@ static struct trace judge_answer_to_client(struct check *check, const struct pac
 	struct packet_path path = *request;
 	struct trace trace;
 
-	/* Of a request that is not tracked, the answer belongs to no connection. */
+	tracking_note(path.tracking, &request->packet, arrived->ct);
 	path.packet.tcp_flags = (uint8_t)flags;
 	path.packet.reply = true;
-	path.packet.ct = arrived->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	set_state(check, &path);
 	path.packet.ct_mark = arrived->ct_mark;
 	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
 		family_version(family_of(request)));
 	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace))
 		check_add(check, CHECK_MARK_SHARED, CHECK_OK, path.subject,
 			"no mark keeps them on this host");
+	tracking_note(path.tracking, &path.packet, trace.ct);
 	return trace;
 }
 
@@ -234,7 +243,7 @@ static void judge_clients_later_packets(
 	if (answer->dropped)
 		return;
 	path.packet.tcp_flags = ACK;
-	path.packet.ct = answer->ct == CT_UNTRACKED ? CT_INVALID : CT_ESTABLISHED;
+	set_state(check, &path);
 	path.packet.ct_mark = answer->ct_mark;
 	path.packet.socket = SOCKET_CONNECTED;
 	if (packet_judge_incoming(check, &path, &arrived) && !arrived.dropped)
@@ -273,7 +282,8 @@ static void judge_client(struct check *check, const struct service_listener *lis
 			.tcp_flags = SYN,
 			.ct = CT_NEW,
 			.destination_local = snapshot_is_local(check->snapshot, destination)},
-		.listener = listener};
+		.listener = listener,
+		.tracking = &(struct tracking){0}};
 	struct trace arrived, answer;
 	char text[ADDR_TEXT_MAX];
 
@@ -322,7 +332,7 @@ static bool changes_source(const struct rule *rule)
 
 /*
  * The request to the server, with the client's address as its source. ANSWER is the server's, and learns what
- * connection tracking knows of it.
+ * connection tracking knows of the connection.
  */
 static void judge_requests_to_server(struct check *check, struct packet_path *answer)
 {
@@ -336,9 +346,9 @@ static void judge_requests_to_server(struct check *check, struct packet_path *an
 		family_version(family_of(answer)));
 	if (!packet_judge_outgoing(check, answer, &path, CHECK_SERVER_ROUTE, &trace))
 		return;
+	tracking_note(path.tracking, &path.packet, trace.ct);
+	set_state(check, answer);
 	answer->packet.ct_mark = trace.ct_mark;
-	if (trace.ct == CT_UNTRACKED)
-		answer->packet.ct = CT_INVALID;
 	if (trace.nat != NULL) {
 		packet_report_nat(check, &path,
 			changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION,
@@ -361,16 +371,19 @@ static void judge_servers_later_packets(
 	struct packet_path data = *answer, back = *answer;
 	struct trace trace;
 
+	tracking_note(answer->tracking, &answer->packet, arrived->ct);
 	data.packet.tcp_flags = ACK;
 	data.packet.reply = false;
-	data.packet.ct = answer->packet.ct;
+	set_state(check, &data);
 	data.packet.ct_mark = arrived->ct_mark;
 	snprintf(data.subject, sizeof(data.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
 	if (!packet_judge_outgoing(check, answer, &data, CHECK_SERVER_ROUTE, &trace) ||
 		trace.dropped)
 		return;
+	tracking_note(data.tracking, &data.packet, trace.ct);
 	back.packet.tcp_flags = ACK;
+	set_state(check, &back);
 	back.packet.ct_mark = trace.ct_mark;
 	packet_judge_incoming(check, &back, &trace);
 }
@@ -410,7 +423,8 @@ static void judge_server_answers(
 			.socket = SOCKET_CONNECTED,
 			.socket_transparent = true,
 			.destination_local =
-				network_find_address(&check->snapshot->network, client) != NULL}};
+				network_find_address(&check->snapshot->network, client) != NULL},
+		.tracking = &(struct tracking){0}};
 	struct trace arrived;
 
 	addr_set_port(&path.packet.destination, SOME_PORT);

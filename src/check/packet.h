@@ -5,6 +5,7 @@
 #define CHECK_PACKET_H
 
 #include "report.h"
+#include "tracking.h"
 
 /* A packet and the way that it takes. */
 struct packet_path {
@@ -12,6 +13,7 @@ struct packet_path {
 	struct route_answer back; /* the route to its sender; the packet arrives on that link */
 	char subject[2 * ADDR_TEXT_MAX + 32];    /* what findings call such packets */
 	const struct service_listener *listener; /* that clients' packets are for, or NULL */
+	struct tracking *tracking;               /* of its connection; flows.c keeps it */
 };
 
 /* What the rules of a hook do with a packet. */
