@@ -52,7 +52,7 @@ help:
 	@echo 'make check     build and run every test; ends with a line of counts'
 	@echo 'make unit      the unit tests;     make netns  the namespace suite'
 	@echo 'make asan      both with AddressSanitizer and UBSan, the longest tests left out'
-	@echo 'make tsan      the unit tests, and those that pass traffic, with ThreadSanitizer'
+	@echo 'make tsan      unit tests that start threads, and those that pass traffic, with ThreadSanitizer'
 	@echo 'make fuzz T=60   made-up bytes for every reader, so many seconds each; what breaks one is kept'
 	@echo 'make conformance IMPL="tproxyd haproxy"   a verdict for every requirement on each of them'
 	@echo 'make kernel-lab KERNELS="base no-xt-socket"   boot kernels, and say what each of them breaks;'
