@@ -20,13 +20,14 @@
 /* --- the checks of a packet's source --- */
 
 /*
- * Whether the mark makes a source local: the kernel asks for the way back as for a packet of its own, by `lo`. Where the
- * rule for the mark does not decide yet, and is a finding, it will: one report has to name both faults.
+ * Whether the mark makes a source local: the kernel asks for the way back from the packet's DESTINATION as for a packet of its own,
+ * by `lo`. Where the rule for the mark does not decide yet, and is a finding, it will: one report has to name both faults.
  */
-static bool marked_sources_are_local(const struct check *check, const struct addr *source)
+static bool marked_source_is_local(
+	const struct check *check, const struct addr *source, const struct addr *destination)
 {
 	const struct network *network = &check->snapshot->network;
-	struct policy_flow back = {.from = addr_any(AF_INET),
+	struct policy_flow back = {.from = *destination,
 		.to = *source,
 		.mark = check_mark_in_use(check, AF_INET),
 		.protocol = IPPROTO_TCP};
@@ -36,6 +37,21 @@ static bool marked_sources_are_local(const struct check *check, const struct add
 	return check_failed(check, CHECK_IP_RULE) &&
 	       network_find_local_route(network, check_table_in_use(check, AF_INET), source) !=
 		       NULL;
+}
+
+/* Packets of one peer, and where they are to come. */
+struct peer_packets {
+	struct addr source;
+	const struct addr *destinations;
+	size_t count;
+};
+
+static bool marked_sources_are_local(const struct check *check, const struct peer_packets *packets)
+{
+	for (size_t i = 0; i < packets->count; i++)
+		if (marked_source_is_local(check, &packets->source, &packets->destinations[i]))
+			return true;
+	return false;
 }
 
 static int rp_filter_of(const struct check *check, const char *link)
@@ -57,7 +73,8 @@ bool check_accepts_local_sources(const struct check *check, const char *link)
 	return accepts_local(check, link) && rp_filter_of(check, link) != 1;
 }
 
-static void judge_src_valid_mark(struct check *check, const char *link, const struct addr *source)
+static void judge_src_valid_mark(
+	struct check *check, const char *link, const struct peer_packets *packets)
 {
 	int all, marks = snapshot_link_sysctl(
 			 check->snapshot, AF_INET, link, "src_valid_mark", &all);
@@ -69,7 +86,7 @@ static void judge_src_valid_mark(struct check *check, const char *link, const st
 			"cannot read src_valid_mark");
 	else if (marks <= 0 && all <= 0)
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link, "src_valid_mark is 0");
-	else if (!marked_sources_are_local(check, source))
+	else if (!marked_sources_are_local(check, packets))
 		check_add(check, CHECK_SRC_VALID_MARK, CHECK_OK, link,
 			"src_valid_mark is 1, but with the mark sources do not count as local");
 	else if (!accepts_local(check, link)) {
@@ -101,16 +118,16 @@ static void judge_rp_filter(struct check *check, const char *link)
 }
 
 /* The kernel's checks of packets from a client or a server. */
-static void judge_peer(struct check *check, const struct addr *peer)
+static void judge_peer(struct check *check, const struct peer_packets *packets)
 {
 	struct route_answer back;
 
-	if (addr_family(peer) != AF_INET)
+	if (addr_family(&packets->source) != AF_INET)
 		return;
-	check->snapshot->route(&(struct route_question){.to = *peer}, &back);
+	check->snapshot->route(&(struct route_question){.to = packets->source}, &back);
 	if (!back.found || back.local)
 		return;
-	judge_src_valid_mark(check, back.link, peer);
+	judge_src_valid_mark(check, back.link, packets);
 	judge_rp_filter(check, back.link);
 }
 
@@ -203,6 +220,20 @@ static void judge_other_links(struct check *check)
 	}
 }
 
+static void judge_clients(struct check *check, const struct service_listener *listener,
+	const struct addr *clients, size_t count)
+{
+	struct addr destinations[CLIENTS_MAX];
+	size_t destination_count =
+		check_hears(check, listener, AF_INET)
+			? check_destinations(check, listener, AF_INET, destinations)
+			: 0;
+
+	for (size_t i = 0; destination_count > 0 && i < count; i++)
+		judge_peer(
+			check, &(struct peer_packets){clients[i], destinations, destination_count});
+}
+
 static void judge_sources(struct check *check)
 {
 	const struct snapshot *snapshot = check->snapshot;
@@ -212,10 +243,10 @@ static void judge_sources(struct check *check)
 
 	if (check->not_used[CHECK_RP_FILTER])
 		return;
-	for (size_t i = 0; i < count; i++)
-		judge_peer(check, &clients[i]);
+	for (size_t i = 0; i < service->listener_count; i++)
+		judge_clients(check, &service->listeners[i], clients, count);
 	for (size_t i = 0; service->spoofs && i < service->server_count; i++)
-		judge_peer(check, &service->servers[i]);
+		judge_peer(check, &(struct peer_packets){service->servers[i], clients, count});
 	for (size_t i = 0; i < snapshot->captured_count; i++)
 		if (snapshot->captured[i].packets > 0)
 			judge_captured(check, &snapshot->captured[i]);

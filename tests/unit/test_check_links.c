@@ -252,6 +252,19 @@ static void a_mark_whose_table_makes_no_source_local_does_no_harm(void **state)
 	assert_well();
 }
 
+/* The kernel asks for the way back from the client's address, so a rule about that decides before the mark does. */
+static void a_rule_for_the_clients_address_decides_before_the_mark(void **state)
+{
+	(void)state;
+	host.policy[FOUR] =
+		"[" LOCAL_RULE "{\"priority\":10,\"src\":\"198.51.100.10\",\"table\":\"254\"},"
+		"{\"priority\":100,\"fwmark\":\"0x1\",\"table\":\"100\"}," MAIN_RULE "]";
+	host_sysctl("net/ipv4/conf/server0/src_valid_mark", "1");
+	host_judged();
+	assert_reads(found_about(CHECK_SRC_VALID_MARK, CHECK_OK, "server0"),
+		"src_valid_mark is 1, but with the mark sources do not count as local");
+}
+
 static void a_strict_filter_alone_does_no_harm(void **state)
 {
 	(void)state;
@@ -731,6 +744,7 @@ int main(void)
 		WITH(a_strict_filter_drops_what_accept_local_accepts),
 		WITH(the_larger_filter_counts),
 		WITH(a_mark_whose_table_makes_no_source_local_does_no_harm),
+		WITH(a_rule_for_the_clients_address_decides_before_the_mark),
 		WITH(a_strict_filter_alone_does_no_harm),
 		WITH(ipv6_has_no_such_checks),
 		WITH(a_strict_filter_drops_packets_on_another_link),
