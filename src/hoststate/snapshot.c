@@ -98,6 +98,20 @@ static void read_links_of_chains(struct ruleset *rules)
 	subprocess_free(&result);
 }
 
+/* Rules that ask sets stay unknown where the sets cannot be read. */
+static void read_sets(struct ruleset *rules)
+{
+	struct subprocess_result result;
+	char *problem = NULL;
+
+	if (!ruleset_asks_sets(rules))
+		return;
+	if (subprocess_run_line("ipset save", NULL, &result))
+		ruleset_parse_ipset(rules, result.out, &problem);
+	free(problem);
+	subprocess_free(&result);
+}
+
 /* A tool that is not installed has no rules. */
 static bool read_rules(struct ruleset *rules, char **problem, char **note)
 {
@@ -115,6 +129,7 @@ static bool read_rules(struct ruleset *rules, char **problem, char **note)
 		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem, note))
 		return false;
 	read_links_of_chains(rules);
+	read_sets(rules);
 	return true;
 }
 

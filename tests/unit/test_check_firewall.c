@@ -243,7 +243,7 @@ static void a_rule_that_asks_a_set_says_how_to_read_the_set(void **state)
 	with(FILTER("ACCEPT", "ACCEPT", "-A INPUT -m set --match-set bad src -j DROP\n"));
 	assert_well();
 	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
-		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set, which `ipset list` prints and check does not read)");
+		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set that check could not read; `ipset list` prints it)");
 }
 
 /* --- address translation --- */

@@ -4,6 +4,7 @@ What a recipe lacks is the necessity table's (test_necessity.py). Here the recip
 else on the host is in its way: other rules, other programs, other software's firewalls.
 """
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -155,6 +156,24 @@ def test_a_fault_is_named_and_fixed(host, fault, firewall_tool):
     assert set(named) == set(fault.named), named
     host.fix(named)
     assert bool(host.wrong()) == (bool(fault.named) and not fault.fixed), host.wrong()
+
+
+@pytest.mark.parametrize("firewall_tool", firewall.IPTABLES)
+@pytest.mark.parametrize("member, dropped", [(f"{CLIENT}/32", True), ("198.51.100.99/32", False)], ids=["in", "out"])
+def test_a_rule_that_asks_a_set(host, firewall_tool, member, dropped):
+    """ipset's: a large one of networks, as blocklists are."""
+    if not shutil.which("ipset"):
+        pytest.skip("absent: ipset is not installed")
+    others = "\n".join(f"add bad 10.{number // 256}.{number % 256}.0/24" for number in range(50_000))
+    host.namespace.run("ipset", "restore", text=f"create bad hash:net\n{others}\nadd bad {member}\n")
+    host.set_up(firewall_tool)
+    host.run(f"{firewall_tool} -A INPUT -m set --match-set bad src -j DROP")
+    made = checklist.check(host, NEEDS)
+    assert set(checklist.wrong(made)) == ({"filter"} if dropped else set())
+    unknown = [each["read"] for item in made["items"] for each in item["findings"] if each["state"] == "unknown"]
+    assert not [each for each in unknown if "might apply" in each], unknown
+    host.fix(checklist.wrong(made))
+    assert not host.wrong()
 
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
