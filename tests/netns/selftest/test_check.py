@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab import waiting
 from lab.ctl import checklist
+from lab.exceptions import Absent
 from lab.netns import firewall
 from lab.netns.namespace import Namespace
 from lab.paths import ROOT, RUN
@@ -368,3 +370,42 @@ def test_tables_that_are_not_followed_are_not_ok(host, family, item, why):
     made = checklist.check(host, NEEDS)
     assert state_of(made, item) == "unknown" and item in made["not_judged"]
     assert any(why in each["read"] for row in made["items"] if row["id"] == item for each in row["findings"])
+
+
+# dockerd with all of its files in memory. Its rules are those of the namespace that it is started in.
+DOCKERD = """set -e
+mount -t tmpfs tmpfs /run
+mkdir /run/upper /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc
+exec dockerd --data-root /run/data --exec-root /run/exec --pidfile /run/pid -H unix:///run/docker.sock --storage-driver vfs
+"""
+
+
+@contextmanager
+def docker(host, log):
+    with host.namespace, open(log, "wb") as out:
+        words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", DOCKERD]
+        process = subprocess.Popen(words, stdout=out, stderr=out)
+    try:
+        waiting.until(lambda: b"API listen on" in log.read_bytes() or process.poll() is not None, "dockerd listens, or has ended")
+        if process.poll() is not None:
+            raise Absent(f"dockerd does not run here: {log.read_bytes()[-200:]}")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+def test_a_restart_of_docker_deletes_nothing(host, firewall_tool, tmp_path):
+    if not shutil.which("dockerd"):
+        raise Absent("dockerd is not installed")
+    host.set_up(firewall_tool)
+    before = set(checklist.made_on(host.namespace).splitlines())
+    for _ in range(2):
+        with docker(host, tmp_path / "log"):
+            after = checklist.made_on(host.namespace)
+            assert "docker0" in after and not before - set(after.splitlines())
+            assert not host.wrong()
+        assert not before - set(checklist.made_on(host.namespace).splitlines())
+        assert not host.wrong()
