@@ -29,7 +29,7 @@ NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 # Software whose rules let the proxy's packets pass.
 QUIET = (
     "docker", "wg-quick", "mangle", "tailscale", "kube-proxy", "kube-proxy-nft", "cilium", "libvirt", "fail2ban",
-    "keepalived", "fw4", "sing-box",
+    "keepalived", "fw4", "sing-box", "istio", "mihomo",
 )  # fmt: skip
 
 
