@@ -267,7 +267,7 @@ made = socket.socket()
 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 made.setsockopt(socket.IPPROTO_IP, 19 if sys.argv[3] == "transparent" else 15, 1)
 made.bind((sys.argv[2], 80))
-made.listen()
+made.listen(int(sys.argv[4]))
 open("/proc/self/comm", "w").write(sys.argv[1])
 print("there", flush=True)
 sys.stdin.read()
@@ -275,11 +275,12 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(host, name, transparent=True):
+def program(host, name, transparent=True, backlog=100):
     """A program with its own name that listens at the VIP; without IP_TRANSPARENT by IP_FREEBIND."""
     with host.namespace:
         made = subprocess.Popen(
-            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free", str(backlog)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
     assert made.stdout.readline() == "there\n"
     yield made
@@ -325,6 +326,17 @@ def test_without_a_packet_the_fault_lies_before_this_host(host):
     assert "look at the clients' routes, and at routers and switches before this host" in said
 
 
+def test_packets_that_the_kernel_drops_are_told_with_its_counters(host):
+    """The queue of requests is full, and no rule or route is to blame."""
+    host.set_up("iptables")
+    host.namespace.sysctl({"net.ipv4.tcp_syncookies": 0})
+    with program(host, "proxy", backlog=0), try_connect(host, "client0", port=40001):
+        made = checklist.check(host, NEEDS, client=lambda: try_connect(host, "client0"))
+    (found,) = checklist.wrong(made)["listener"]
+    assert "for it came in by client0, and none was answered" in found["read"]
+    assert "TCPReqQFullDrop" in found["read"]
+
+
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     """Earlier attempts would leave entries on the host that check finds, however long it takes to start."""
     slow = tmp_path / "slow"
@@ -337,21 +349,29 @@ def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     assert len(tries) == 1
 
 
-def try_connect(host, link="server0"):
+def try_connect(host, link="server0", port=40000):
     """A SYN for the VIP that arrives by a link, from a client whose route back is by client0."""
     with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     made.bind((f"{link}-far", 0))
-    made.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn())
+    to = bytes.fromhex(host.run(f"ip -br link show {link}").split()[2].replace(":", ""))  # TCP takes no broadcasts
+    made.send(to + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn(port))
     return made
 
 
-def syn():
-    """The IPv4 packet: header with its checksum, then TCP without one, because nothing here checks it."""
-    ip = bytes.fromhex("45000028000040004006") + b"\0\0" + socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
-    total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
-    total = ~(total + (total >> 16)) & 0xFFFF
-    return ip[:10] + total.to_bytes(2, "big") + ip[12:] + bytes.fromhex("9c400050000000010000000050027210") + b"\0" * 4
+def checksum(data):
+    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+
+
+def syn(port):
+    """The IPv4 packet: header, then TCP's, each with its checksum."""
+    ends = socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
+    ip = bytes.fromhex("45000028000040004006") + b"\0\0" + ends
+    tcp = port.to_bytes(2, "big") + bytes.fromhex("0050000000010000000050027210") + b"\0" * 4
+    tcp = tcp[:16] + checksum(ends + b"\0\x06\0\x14" + tcp) + tcp[18:]
+    return ip[:10] + checksum(ip) + ip[12:] + tcp
 
 
 @pytest.mark.parametrize(
