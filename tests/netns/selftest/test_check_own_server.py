@@ -21,6 +21,9 @@ def lab():
     made.close()
 
 
+LOOPS = "iptables -w -t mangle -I PREROUTING -p tcp --dport 8080 -j TPROXY --on-ip {vip} --on-port 80 --tproxy-mark 1"
+
+
 @pytest.fixture
 def server(lab):
     with lab.topology.proxy:
@@ -79,5 +82,20 @@ def test_its_answers_are_led_back(lab, server):
 def test_the_published_rule_is_in_order(lab, server):
     start(lab)
     lab.topology.proxy.run(*MMPROXY.split())
+    assert connect(lab, server) == lab.client.address
+    assert not wrong(lab)
+
+
+def test_a_rule_that_intercepts_the_proxys_own_requests_is_named_and_fixed(lab, server):
+    """The request passes lo, so PREROUTING leads it to the proxy again. A client would take all of its descriptors."""
+    start(lab)
+    lab.topology.proxy.run(*MMPROXY.split())
+    lab.topology.proxy.run(*LOOPS.format(vip=lab.vip.address).split())
+    named = wrong(lab)
+    assert set(named) == {"rule-order"}
+    assert "connects to itself again and again" in named["rule-order"][0]["read"]
+    for _ in range(2):
+        for command in checklist.commands(named):
+            lab.topology.proxy.run("sh", "-c", command.run)
     assert connect(lab, server) == lab.client.address
     assert not wrong(lab)
