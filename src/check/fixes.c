@@ -286,7 +286,8 @@ static const char *writer_of(const struct table *table, const struct chain *chai
 		{"LIBVIRT_", "libvirt", false}, {"f2b-", "fail2ban", false},
 		{"kube-proxy", "kube-proxy", true}, {"firewalld", "firewalld", true},
 		{"fw4", "OpenWrt's fw4", true}, {"sing-box", "sing-box", true},
-		{"f2b-", "fail2ban", true}};
+		{"f2b-", "fail2ban", true}, {"mihomo", "mihomo", true},
+		{"mihomo", "mihomo", false}};
 
 	for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++)
 		if (strncmp(writers[i].table ? table->name : chain->name, writers[i].prefix,
