@@ -10,7 +10,6 @@
  */
 #include "snapshot.h"
 #include "counters.h"
-#include "neighbour.h"
 #include "sysctl.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
