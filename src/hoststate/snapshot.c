@@ -10,6 +10,7 @@
  */
 #include "snapshot.h"
 #include "counters.h"
+#include "drops.h"
 #include "sysctl.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
@@ -137,6 +138,7 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
 	const struct service *service = snapshot->service;
 	struct counters before, after;
+	struct drops *drops;
 
 	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
 	if (snapshot->captured == NULL)
@@ -146,11 +148,13 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		snapshot->captured[i].address = service->listeners[i].address;
 		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
+	drops = drops_begin();
 	counters_read(&before);
 	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
 		milliseconds, &snapshot->captured_problem);
 	counters_read(&after);
 	snapshot->counters_moved = counters_moved(&before, &after);
+	snapshot->drop_reasons = drops_end(drops);
 	snapshot->captured_seconds = milliseconds / 1000;
 }
 
@@ -270,6 +274,7 @@ void snapshot_free(struct snapshot *snapshot)
 	boot_free(&snapshot->boot);
 	free(snapshot->probes);
 	free(snapshot->counters_moved);
+	free(snapshot->drop_reasons);
 }
 
 int snapshot_sysctl(const struct snapshot *snapshot, const char *path)

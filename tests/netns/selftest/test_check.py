@@ -262,12 +262,15 @@ def applied(host, firewall_tool):
 
 
 LISTENS = """\
-import socket, sys
+import ctypes, socket, struct, sys
 made = socket.socket()
 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 made.setsockopt(socket.IPPROTO_IP, 19 if sys.argv[3] == "transparent" else 15, 1)
 made.bind((sys.argv[2], 80))
 made.listen(int(sys.argv[4]))
+if sys.argv[5] == "deaf":  # a filter of one instruction, which takes no byte of any packet
+    code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+    made.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HP", 1, ctypes.addressof(code)))
 open("/proc/self/comm", "w").write(sys.argv[1])
 print("there", flush=True)
 sys.stdin.read()
@@ -275,11 +278,11 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(host, name, transparent=True, backlog=100):
+def program(host, name, transparent=True, backlog=100, hears=True):
     """A program with its own name that listens at the VIP; without IP_TRANSPARENT by IP_FREEBIND."""
     with host.namespace:
         made = subprocess.Popen(
-            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free", str(backlog)],
+            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free", str(backlog), "hears" if hears else "deaf"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
     assert made.stdout.readline() == "there\n"
@@ -335,6 +338,26 @@ def test_packets_that_the_kernel_drops_are_told_with_its_counters(host):
     (found,) = checklist.wrong(made)["listener"]
     assert "for it came in by client0, and none was answered" in found["read"]
     assert "TCPReqQFullDrop" in found["read"]
+
+
+TRACES = """#!/bin/sh
+exec unshare --mount sh -c 'mount -t tracefs tracefs /sys/kernel/tracing && exec "$0" "$@"' {} "$@"
+"""
+
+
+def test_the_kernels_reason_for_a_drop_is_told(host, tmp_path, monkeypatch):
+    """A filter at the listener's socket: no rule, no route and no counter shows it."""
+    traces = tmp_path / "traces"
+    traces.write_text(TRACES.format(checklist.TPROXYCTL), encoding="ascii")
+    traces.chmod(0o755)
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(traces))
+    if subprocess.run([traces, "check", "--help"], capture_output=True, check=False).returncode != 0:
+        raise Absent("tracefs cannot be mounted")
+    host.set_up("iptables")
+    with program(host, "proxy", hears=False):
+        made = checklist.check(host, NEEDS, client=lambda: try_connect(host, "client0"))
+    (found,) = checklist.wrong(made)["listener"]
+    assert "SOCKET_FILTER" in found["read"]
 
 
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
