@@ -274,20 +274,24 @@ static void a_redirect_behind_a_rule_that_is_not_understood_is_in_doubt(void **s
 
 static void a_rule_of_other_software_is_named_with_its_writer(void **state)
 {
-	static const char *const chains[][2] = {{"KUBE-SERVICES", "kube-proxy"},
-		{"cali-PREROUTING", "Calico"}, {"DOCKER", "Docker"}, {"ISTIO_INBOUND", "Istio"},
-		{"f2b-web", "fail2ban"}, {"mihomo", "mihomo"}};
+	static const char *const chains[][2] = {
+		{"KUBE-SERVICES",
+			"kube-proxy, which may undo a command: configure it, too: it leaves what stands before its own chains"},
+		{"cali-PREROUTING",
+			"Calico, which may undo a command: configure it, too: `chainInsertMode: Append`"},
+		{"CILIUM_PRE", "Cilium, which may undo a command: configure it, too)"},
+		{"DOCKER", "Docker, which may undo"}, {"ISTIO_INBOUND", "Istio, which may undo"},
+		{"f2b-web", "fail2ban, which may undo"}, {"mihomo", "mihomo, which may undo"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
-		char text[512], expected[128];
+		char text[512], expected[256];
 
 		snprintf(text, sizeof(text),
 			MANGLE(DIVERT) "*nat\n:PREROUTING ACCEPT [0:0]\n:%s - [0:0]\n-A PREROUTING -j %s\n"
 				       "-A %s -i client0 -p tcp -j REDIRECT --to-ports 8080\nCOMMIT\n",
 			chains[i][0], chains[i][0], chains[i][0]);
-		snprintf(expected, sizeof(expected),
-			"(of %s, which may undo a command: configure it, too)", chains[i][1]);
+		snprintf(expected, sizeof(expected), "(of %s", chains[i][1]);
 		host_rules(TOOL_IPTABLES, AF_INET, text);
 		host_judged();
 		assert_non_null(
