@@ -208,6 +208,7 @@ lint: deps-lint deps-test
 	@$(PYTHON) tests/netns/conformance --spec | diff -u docs/SPEC.md -
 	@echo 'manual pages format without a warning'
 	@for page in man/*.8; do man --warnings -E UTF-8 -l $$page 2>&1 >/dev/null | sed "s|^|$$page: |"; done | ( ! grep . )
+	@mandoc -T lint -W warning man/*.8
 	@echo 'shellcheck'
 	@shellcheck .ci/axe-core .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
 		tests/kernels/guest tests/netns/selftest/boot-systemd

@@ -231,14 +231,19 @@ static void judge_nothing_arrived(struct check *check, const struct captured *se
 static void judge_unanswered(struct check *check, const struct captured *seen)
 {
 	const char *moved = check->snapshot->counters_moved;
+	const char *reasons = check->snapshot->drop_reasons;
 	char text[ADDR_TEXT_MAX];
 
 	if (seen->packets == 0 || seen->answers > 0 || seen->protocol != IPPROTO_TCP ||
 		check_verdict(check->report) == CHECK_WRONG)
 		return;
 	check_add(check, CHECK_LISTENER, CHECK_HARMFUL, addr_format(&seen->address, text),
-		"%u connection requests for it came in by %s, and none was answered. Counters of the kernel that moved meanwhile: %s",
-		seen->packets, seen->packet_link, moved != NULL ? moved : "none");
+		"%u connection requests for it came in by %s, and none was answered. Counters of the kernel that moved meanwhile: %s%s%s",
+		seen->packets, seen->packet_link, moved != NULL ? moved : "none",
+		reasons != NULL
+			? ". The machine dropped packets meanwhile, those of containers included: "
+			: "",
+		reasons != NULL ? reasons : "");
 }
 
 void check_announced(struct check *check)

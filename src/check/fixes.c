@@ -274,24 +274,37 @@ bool check_is_bit_free(
 	return true;
 }
 
-/* Software that writes its rules anew, by its tables and chains. */
-static const char *writer_of(const struct table *table, const struct chain *chain)
+/* Software that writes its rules anew, and where it has to be told. */
+struct writer {
+	const char *prefix, *name; /* of its chains, or of its tables */
+	bool table;
+	const char *place;
+};
+
+static const struct writer *writer_of(const struct table *table, const struct chain *chain)
 {
-	static const struct {
-		const char *prefix, *name;
-		bool table;
-	} writers[] = {{"KUBE-", "kube-proxy", false}, {"cali-", "Calico", false},
-		{"CILIUM_", "Cilium", false}, {"DOCKER", "Docker", false},
-		{"ts-", "Tailscale", false}, {"ISTIO_", "Istio", false}, {"ufw", "ufw", false},
-		{"LIBVIRT_", "libvirt", false}, {"f2b-", "fail2ban", false},
-		{"kube-proxy", "kube-proxy", true}, {"firewalld", "firewalld", true},
-		{"fw4", "OpenWrt's fw4", true}, {"sing-box", "sing-box", true},
-		{"f2b-", "fail2ban", true}};
+	static const struct writer writers[] = {
+		{"KUBE-", "kube-proxy", false, "it leaves what stands before its own chains"},
+		{"cali-", "Calico", false, "`chainInsertMode: Append` in its FelixConfiguration"},
+		{"CILIUM_", "Cilium", false, NULL},
+		{"DOCKER", "Docker", false, "it leaves what is in DOCKER-USER"},
+		{"ts-", "Tailscale", false, "`tailscale up --netfilter-mode=nodivert`"},
+		{"ISTIO_", "Istio", false, "its annotation excludeInboundPorts leaves ports out"},
+		{"ufw", "ufw", false, "/etc/ufw/before.rules and before6.rules"},
+		{"LIBVIRT_", "libvirt", false, "/etc/libvirt/hooks/network"},
+		{"f2b-", "fail2ban", false, "`ignoreip` in /etc/fail2ban/jail.local"},
+		{"mihomo", "mihomo", false, "`route-exclude-address` of its tun"},
+		{"kube-proxy", "kube-proxy", true, NULL},
+		{"firewalld", "firewalld", true, "`firewall-cmd --permanent --direct --add-rule`"},
+		{"fw4", "OpenWrt's fw4", true, "a file in /etc/nftables.d"},
+		{"sing-box", "sing-box", true, "`route_exclude_address` of its tun"},
+		{"mihomo", "mihomo", true, "`route-exclude-address` of its tun"},
+		{"f2b-", "fail2ban", true, "`ignoreip` in /etc/fail2ban/jail.local"}};
 
 	for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++)
 		if (strncmp(writers[i].table ? table->name : chain->name, writers[i].prefix,
 			    strlen(writers[i].prefix)) == 0)
-			return writers[i].name;
+			return &writers[i];
 	return NULL;
 }
 
@@ -315,7 +328,7 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 {
 	const struct table *table;
 	const struct chain *chain;
-	const char *writer;
+	const struct writer *writer;
 	char *text;
 
 	if (!ruleset_place(&check->snapshot->rules, rule, &table, &chain))
@@ -327,7 +340,9 @@ char *check_rule_text(const struct check *check, const struct rule *rule)
 			firewall_tool_program(table->tool, table->family), table->name, rule->text);
 	writer = writer_of(table, chain);
 	if (writer != NULL)
-		text_add(&text, " (of %s, which may undo a command: configure it, too)", writer);
+		text_add(&text, " (of %s, which may undo a command: configure it, too%s%s)",
+			writer->name, writer->place != NULL ? ": " : "",
+			writer->place != NULL ? writer->place : "");
 	return text;
 }
 

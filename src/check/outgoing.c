@@ -14,6 +14,7 @@
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct policy_answer decide(
 	const struct check *check, const struct packet *packet, bool plainly)
@@ -310,6 +311,15 @@ static bool judge_loop(struct check *check, const struct packet_path *answer)
 	return true;
 }
 
+/* Whether no other host can be reached from that address. */
+static bool is_loopback(const struct addr *address)
+{
+	static const uint8_t one[16] = {[15] = 1};
+
+	return addr_family(address) == AF_INET ? addr_bytes(address)[0] == 127
+					       : memcmp(addr_bytes(address), one, sizeof(one)) == 0;
+}
+
 void packet_judge_own_server(struct check *check, struct packet_path *path)
 {
 	static const enum check_item items[] = {CHECK_NAT_SOURCE, CHECK_ICMP, CHECK_RETURN_PATH};
@@ -317,10 +327,7 @@ void packet_judge_own_server(struct check *check, struct packet_path *path)
 	struct policy_flow flow = {.from = packet->source,
 		.to = packet->destination,
 		.protocol = (unsigned)packet->protocol};
-	bool loopback =
-		addr_family(&packet->source) == AF_INET
-			? addr_bytes(&packet->source)[0] == 127
-			: network_find_address(&check->snapshot->network, &packet->source) == NULL;
+	bool loopback = is_loopback(&packet->source);
 	struct check_finding *finding;
 	struct policy_answer way;
 	struct route_answer out;
@@ -347,7 +354,7 @@ void packet_judge_own_server(struct check *check, struct packet_path *path)
 		way.route != NULL ? way.route->link : "no link",
 		loopback
 			? ""
-			: ". Let the server listen on 127.0.0.1, so that a rule for its answers concerns no other client");
+			: ". Let the server listen on 127.0.0.1 or ::1, so that a rule for its answers concerns no other client");
 	if (loopback && way.rule != NULL)
 		check_fix_ip_rule_before(check, finding, addr_family(&packet->destination),
 			way.rule,

@@ -303,7 +303,7 @@ bool packet_mark_is_shared(
 const char *packet_why_unsure(const struct rule *rule)
 {
 	if (rule->text != NULL && strstr(rule->text, "--match-set ") != NULL)
-		return "it asks a set, which `ipset list` prints and check does not read";
+		return "it asks a set that check could not read; `ipset list` prints it";
 	return "unsupported match or target";
 }
 

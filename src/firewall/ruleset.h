@@ -45,7 +45,8 @@ enum match_kind {
 	MATCH_ROUTE, /* there is a route to an address (rpfilter, `fib … oif exists`); mask: as above */
 	MATCH_LIMIT, /* holds until a limit is reached; number: packets a minute. Negated: holds from then
 			on, or by chance (number 0) */
-	MATCH_UID,    /* the packet's socket is of a user from `number` to `mask` */
+	MATCH_UID, /* the packet's socket is of a user from `number` to `mask` */
+	MATCH_SET, /* text: "NAME DIRECTIONS" of a set of ipset that was not read, so it is unknown */
 	MATCH_ALWAYS, /* a comment, a counter: always holds */
 	MATCH_UNKNOWN /* text: the match as the tool prints it */
 };
@@ -195,6 +196,16 @@ int ruleset_parse_nft(struct ruleset *ruleset, const char *text, char **problem)
  * version 1.0.9. What is not understood stays unknown.
  */
 void ruleset_parse_nft_links(struct ruleset *ruleset, const char *text);
+
+/* Whether rules of iptables ask sets that were not read yet. */
+bool ruleset_asks_sets(const struct ruleset *ruleset);
+
+/*
+ * Reads sets from TEXT, what `ipset save` prints, after all rules were added, and puts their contents into the rules that ask
+ * them. What cannot be read of them stays unknown. Return 0, or -1 with *PROBLEM (to be freed) where the text is something
+ * else; RULESET is then unchanged.
+ */
+int ruleset_parse_ipset(struct ruleset *ruleset, const char *text, char **problem);
 
 /* Whether a chain at INGRESS has no links yet. */
 bool ruleset_lacks_links(const struct ruleset *ruleset);

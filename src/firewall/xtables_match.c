@@ -391,6 +391,15 @@ static bool read_uid(
 	return keep_match_if(parse, well && *end == '\0');
 }
 
+/* "NAME src,dst": what is in the set is read later (ipset.c). */
+static bool read_set(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	ruleset_add_match(parse->rule, kind, parse->negated)->text =
+		text_format("%s %s", values[0].text, values[1].text);
+	return true;
+}
+
 static const struct xtables_option options[] = {
 	{NULL, "-s", 1, read_prefix, MATCH_SOURCE},
 	{NULL, "-d", 1, read_prefix, MATCH_DESTINATION},
@@ -445,6 +454,7 @@ static const struct xtables_option options[] = {
 	{"rpfilter", "--accept-local", 0, read_rpfilter_option, MATCH_ROUTE},
 	{"rpfilter", "--invert", 0, read_rpfilter_option, MATCH_ROUTE},
 	{"connmark", "--mark", 1, read_mark, MATCH_CT_MARK},
+	{"set", "--match-set", 2, read_set, MATCH_SET},
 	{"iprange", "--src-range", 1, read_address_range, MATCH_SOURCE},
 	{"iprange", "--dst-range", 1, read_address_range, MATCH_DESTINATION},
 };

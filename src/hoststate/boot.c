@@ -250,6 +250,7 @@ void boot_read(struct boot *boot, const char *root)
 	*boot = (struct boot){0};
 	boot->service = is_enabled(&reader, "tproxyctl");
 	boot->firewalld = is_enabled(&reader, "firewalld");
+	boot->docker = is_enabled(&reader, "docker");
 	read_networkd(&reader);
 	add_file(&reader, "/etc/network/interfaces", &boot->network);
 	add_folder(&reader, "/etc/network/interfaces.d", "", &boot->network);
@@ -278,7 +279,22 @@ static bool has_number(const char *line, const char *key, uint32_t number)
 		char *end;
 		unsigned long read = strtoul(digits, &end, 0);
 
-		if (end != digits && read == number && strchr(" \t/", *end) != NULL)
+		if (end != digits && read == number && strchr(" \t/,", *end) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Whether TEXT has ADDRESS as a word, not as a part of a longer one. */
+static bool has_address(const char *text, const char *address)
+{
+	static const char of_addresses[] = "0123456789abcdefABCDEF.:";
+	size_t length = strlen(address);
+
+	for (const char *at = text; (at = strstr(at, address)) != NULL; at++) {
+		bool begins = at == text || strchr(of_addresses, at[-1]) == NULL;
+
+		if (begins && (at[length] == '\0' || strchr(of_addresses, at[length]) == NULL))
 			return true;
 	}
 	return false;
@@ -301,27 +317,62 @@ bool boot_makes_rule(const struct boot *boot, uint32_t mark)
 	return found;
 }
 
+/* What a route is looked for by, and what the lines before said. */
+struct wanted_route {
+	unsigned table;
+	const char *address;
+	bool local, here; /* of this section of networkd's */
+	char network[64]; /* NetworkManager's: of the line `route1=` */
+};
+
+/* A section of networkd's: "Type=local" and "Table=100", or "Destination=192.0.2.80/32". */
+static bool networkd_makes_route(struct wanted_route *wanted, const char *line)
+{
+	if (*line == '[')
+		wanted->local = wanted->here = false;
+	wanted->local |= strcmp(line, "Type=local") == 0;
+	wanted->here |= wanted->table == TABLE_LOCAL ? strncmp(line, "Destination=", 12) == 0 &&
+							       has_address(line, wanted->address)
+						     : has_number(line, "Table=", wanted->table);
+	return wanted->local && wanted->here;
+}
+
+/* NetworkManager's two lines: "route1=192.0.2.80/32" and "route1_options=table=100,type=local". */
+static bool networkmanager_makes_route(struct wanted_route *wanted, const char *line)
+{
+	unsigned number;
+
+	if (sscanf(line, "route%u=%63s", &number, wanted->network) == 2)
+		return false;
+	return strncmp(line, "route", 5) == 0 && strstr(line, "_options=") != NULL &&
+	       strstr(line, "type=local") != NULL && has_number(line, "table=", wanted->table) &&
+	       (wanted->table != TABLE_LOCAL || has_address(wanted->network, wanted->address));
+}
+
+/* A command: "ip route add local 0.0.0.0/0 dev lo table 100". */
+static bool command_makes_route(const struct wanted_route *wanted, const char *line)
+{
+	return strstr(line, " local ") != NULL &&
+	       (wanted->table == TABLE_LOCAL ? has_address(line, wanted->address)
+					     : has_number(line, "table ", wanted->table));
+}
+
 bool boot_makes_route(const struct boot *boot, unsigned table, const char *address)
 {
+	struct wanted_route wanted = {.table = table, .address = address};
 	const char *at = boot->network;
-	bool found = false, local = false, here = false;
+	bool found = false;
 
-	for (char *line; at != NULL && !found && (line = text_line(&at)) != NULL; free(line)) {
-		if (is_comment(line))
-			continue;
-		if (*line == '[')
-			local = here = false; /* a section of networkd's */
-		local |= strcmp(line, "Type=local") == 0;
-		here |= table == TABLE_LOCAL
-				? strncmp(line, "Destination=", 12) == 0 &&
-					  strncmp(line + 12, address, strlen(address)) == 0
-				: has_number(line, "Table=", table);
-		found = (local && here) ||
-			(strstr(line, " local ") != NULL &&
-				(table == TABLE_LOCAL ? strstr(line, address) != NULL
-						      : has_number(line, "table ", table)));
-	}
+	for (char *line; at != NULL && !found && (line = text_line(&at)) != NULL; free(line))
+		found = !is_comment(line) && (networkd_makes_route(&wanted, line) ||
+						     networkmanager_makes_route(&wanted, line) ||
+						     command_makes_route(&wanted, line));
 	return found;
+}
+
+bool boot_names_address(const struct boot *boot, const char *address)
+{
+	return boot->network != NULL && has_address(boot->network, address);
 }
 
 bool boot_makes_packet_rule(const struct boot *boot, const char *text)

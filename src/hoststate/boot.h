@@ -18,6 +18,7 @@ struct boot {
 	bool networkd;      /* systemd-networkd runs */
 	bool deletes_rules; /* and deletes policy rules that are not in its files when it starts again */
 	bool deletes_routes; /* the same of routes */
+	bool docker; /* it is enabled: when it starts, it makes its own chains again, and no others */
 	bool firewalld; /* it is enabled: when it starts or reloads, it deletes all rules of iptables but its own */
 	char *network;      /* what makes policy rules and routes, or NULL */
 	char *packet_rules; /* what is loaded as packet rules, or NULL */
@@ -34,6 +35,9 @@ bool boot_makes_rule(const struct boot *boot, uint32_t mark);
 
 /* Whether a file makes a local route in the table; TABLE_LOCAL: one for ADDRESS ("192.0.2.80"). */
 bool boot_makes_route(const struct boot *boot, unsigned table, const char *address);
+
+/* Whether a file that makes policy rules and routes has ADDRESS in it. */
+bool boot_names_address(const struct boot *boot, const char *address);
 
 /* Whether a packet rule with TEXT is loaded, as iptables-save or nft writes it. */
 bool boot_makes_packet_rule(const struct boot *boot, const char *text);

@@ -1,5 +1,5 @@
 /*
- * One question and one answer for each route; see netlink.c for the exchange.
+ * One question and one answer for each route, or neighbour (RTM_GETNEIGH for a single entry, Linux 5.0); see netlink.c for the exchange.
  *
  * The answer is a single RTM_NEWROUTE, or the kernel's error: ENETUNREACH without a route, EXDEV where the
  * check of the source (rp_filter) fails. The kernel adds no text of its own (NLMSGERR_ATTR_MSG) to these.
@@ -11,7 +11,9 @@
 #include "tproxy/text.h"
 
 #include <errno.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,4 +164,33 @@ void route_get(const struct route_question *question, struct route_answer *answe
 		names_find(&known.keys, key, &place);
 	*answer = known.list[place];
 	free(key);
+}
+
+/* --- neighbours --- */
+
+static int read_state(const struct nlmsghdr *message, void *context)
+{
+	const struct ndmsg *entry = mnl_nlmsg_get_payload(message);
+	unsigned *state = context;
+
+	if (message->nlmsg_type == RTM_NEWNEIGH &&
+		mnl_nlmsg_get_payload_len(message) >= sizeof(*entry))
+		*state = entry->ndm_state;
+	return MNL_CB_STOP;
+}
+
+bool neighbour_is_silent(const struct addr *address, const char *link)
+{
+	char room[128] = {0};
+	struct nlmsghdr *message = mnl_nlmsg_put_header(room);
+	struct ndmsg *entry = mnl_nlmsg_put_extra_header(message, sizeof(*entry));
+	unsigned state = 0;
+
+	message->nlmsg_type = RTM_GETNEIGH;
+	message->nlmsg_flags = NLM_F_REQUEST;
+	entry->ndm_family = (unsigned char)addr_family(address);
+	entry->ndm_ifindex = (int)if_nametoindex(link);
+	mnl_attr_put(message, NDA_DST, family_bits(addr_family(address)) / 8, addr_bytes(address));
+	netlink_request(NETLINK_ROUTE, message, read_state, &state);
+	return (state & (NUD_FAILED | NUD_INCOMPLETE)) != 0;
 }

@@ -45,4 +45,10 @@ void route_get(const struct route_question *question, struct route_answer *answe
  */
 bool route_parse_answer(struct route_answer *answer, int family, const void *data, size_t length);
 
+/*
+ * Whether the kernel asked for the link-layer address of ADDRESS on LINK (ARP, neighbour discovery), and got no answer, or
+ * none yet. False where it has one, never asked, or does not say.
+ */
+bool neighbour_is_silent(const struct addr *address, const char *link);
+
 #endif

@@ -10,7 +10,7 @@
  */
 #include "snapshot.h"
 #include "counters.h"
-#include "neighbour.h"
+#include "drops.h"
 #include "sysctl.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
@@ -98,6 +98,20 @@ static void read_links_of_chains(struct ruleset *rules)
 	subprocess_free(&result);
 }
 
+/* Rules that ask sets stay unknown where the sets cannot be read. */
+static void read_sets(struct ruleset *rules)
+{
+	struct subprocess_result result;
+	char *problem = NULL;
+
+	if (!ruleset_asks_sets(rules))
+		return;
+	if (subprocess_run_line("ipset save", NULL, &result))
+		ruleset_parse_ipset(rules, result.out, &problem);
+	free(problem);
+	subprocess_free(&result);
+}
+
 /* A tool that is not installed has no rules. */
 static bool read_rules(struct ruleset *rules, char **problem, char **note)
 {
@@ -115,6 +129,7 @@ static bool read_rules(struct ruleset *rules, char **problem, char **note)
 		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem, note))
 		return false;
 	read_links_of_chains(rules);
+	read_sets(rules);
 	return true;
 }
 
@@ -123,6 +138,7 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 {
 	const struct service *service = snapshot->service;
 	struct counters before, after;
+	struct drops *drops;
 
 	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
 	if (snapshot->captured == NULL)
@@ -132,11 +148,13 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 		snapshot->captured[i].address = service->listeners[i].address;
 		snapshot->captured[i].protocol = service->listeners[i].protocol;
 	}
+	drops = drops_begin();
 	counters_read(&before);
 	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
 		milliseconds, &snapshot->captured_problem);
 	counters_read(&after);
 	snapshot->counters_moved = counters_moved(&before, &after);
+	snapshot->drop_reasons = drops_end(drops);
 	snapshot->captured_seconds = milliseconds / 1000;
 }
 
@@ -256,6 +274,7 @@ void snapshot_free(struct snapshot *snapshot)
 	boot_free(&snapshot->boot);
 	free(snapshot->probes);
 	free(snapshot->counters_moved);
+	free(snapshot->drop_reasons);
 }
 
 int snapshot_sysctl(const struct snapshot *snapshot, const char *path)

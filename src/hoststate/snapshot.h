@@ -47,7 +47,8 @@ struct snapshot {
 	size_t captured_count;
 	unsigned captured_seconds; /* that a capture was to last at most; 0: none was asked for */
 	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
-	char *captured_problem;    /* NULL: no error, or no capture was asked for */
+	char *drop_reasons;     /* for which it dropped packets meanwhile, or NULL; see drops.h */
+	char *captured_problem; /* NULL: no error, or no capture was asked for */
 
 	struct probe
 		*probes; /* what servers did when they were asked; none unless the user wants it */

@@ -89,6 +89,11 @@ static void services_count_if_they_are_enabled(void **state)
 	enable("firewalld");
 	boot_read(&boot, root);
 	assert_true(boot.firewalld);
+	assert_false(boot.docker);
+	boot_free(&boot);
+	enable("docker");
+	boot_read(&boot, root);
+	assert_true(boot.docker);
 }
 
 static void files_of_networkd_make_rules_and_routes(void **state)
@@ -106,6 +111,7 @@ static void files_of_networkd_make_rules_and_routes(void **state)
 	assert_false(boot_makes_route(&boot, 7, ""));
 	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
 	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
 }
 
 static void lines_of_ifupdown_make_rules_and_routes(void **state)
@@ -113,12 +119,37 @@ static void lines_of_ifupdown_make_rules_and_routes(void **state)
 	(void)state;
 	put("/etc/network/interfaces.d/eth0",
 		"iface eth0 inet dhcp\n  up ip rule add fwmark 0x1/0x1 lookup 100\n"
-		"  up ip route add local 0.0.0.0/0 dev lo table 100\n#  up ip rule add fwmark 7 lookup 7\n");
+		"  up ip route add local 0.0.0.0/0 dev lo table 100\n  up ip route add local 192.0.2.80 dev lo\n"
+		"  up ip neigh add proxy 192.0.2.81 dev eth0\n#  up ip rule add fwmark 7 lookup 7\n");
 	boot_read(&boot, root);
 	assert_true(boot_makes_rule(&boot, 1));
 	assert_false(boot_makes_rule(&boot, 7));
 	assert_true(boot_makes_route(&boot, 100, ""));
 	assert_false(boot_makes_route(&boot, 10, ""));
+	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
+	assert_true(boot_names_address(&boot, "192.0.2.81"));
+	assert_false(boot_names_address(&boot, "192.0.2.82"));
+	assert_false(boot_names_address(&boot, "2.0.2.81"));
+}
+
+static void profiles_of_networkmanager_make_rules_and_routes(void **state)
+{
+	(void)state;
+	put("/etc/NetworkManager/system-connections/lo.nmconnection",
+		"[connection]\nid=lo\ntype=loopback\n[ipv4]\nmethod=manual\n"
+		"route1=0.0.0.0/0\nroute1_options=table=100,type=local\n"
+		"route2=192.0.2.80/32\nroute2_options=type=local,table=255\n"
+		"route3=198.51.100.0/24,203.0.113.1\nroute3_options=table=7\n"
+		"routing-rule1=priority 100 from 0.0.0.0/0 fwmark 0x1/0x1 table 100\n");
+	boot_read(&boot, root);
+	assert_true(boot_makes_rule(&boot, 1));
+	assert_false(boot_makes_rule(&boot, 10));
+	assert_true(boot_makes_route(&boot, 100, ""));
+	assert_false(boot_makes_route(&boot, 7, ""));
+	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
 }
 
 static void networkd_deletes_what_is_not_its_own_unless_told_otherwise(void **state)
@@ -183,6 +214,7 @@ int main(void)
 		WITH(services_count_if_they_are_enabled),
 		WITH(files_of_networkd_make_rules_and_routes),
 		WITH(lines_of_ifupdown_make_rules_and_routes),
+		WITH(profiles_of_networkmanager_make_rules_and_routes),
 		WITH(networkd_deletes_what_is_not_its_own_unless_told_otherwise),
 		WITH(packet_rules_count_if_their_service_is_enabled),
 		WITH(the_last_file_that_sets_a_sysctl_counts),

@@ -236,14 +236,14 @@ static void a_drop_that_might_apply_is_unknown(void **state)
 		"`iptables -t filter -A OUTPUT -m strange --words -j DROP` might apply to them (unsupported match or target)");
 }
 
-/* ipset's sets are not read: which program has the list is said. */
+/* A set that was not read: which program has the list is said. */
 static void a_rule_that_asks_a_set_says_how_to_read_the_set(void **state)
 {
 	(void)state;
 	with(FILTER("ACCEPT", "ACCEPT", "-A INPUT -m set --match-set bad src -j DROP\n"));
 	assert_well();
 	assert_reads(found_about(CHECK_FILTER, CHECK_UNKNOWN, PACKETS4),
-		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set, which `ipset list` prints and check does not read)");
+		"`iptables -t filter -A INPUT -m set --match-set bad src -j DROP` might apply to them (it asks a set that check could not read; `ipset list` prints it)");
 }
 
 /* --- address translation --- */
@@ -260,6 +260,44 @@ static void a_redirect_of_clients_is_reported(void **state)
 			      "--to-ports 8080` changes their destination");
 	assert_fixed_by_rule(
 		finding, "iptables -w -t nat", "PREROUTING", "-m mark --mark 0x1 -j ACCEPT");
+}
+
+/* Whether a rule before it takes the packet is not known, so neither is this. */
+static void a_redirect_behind_a_rule_that_is_not_understood_is_in_doubt(void **state)
+{
+	(void)state;
+	with(NAT("-A PREROUTING -m strange --words -j ACCEPT\n"
+		 "-A PREROUTING -i client0 -p tcp -j REDIRECT --to-ports 8080\n"));
+	assert_well();
+	assert_state(CHECK_NAT_DESTINATION, CHECK_UNKNOWN);
+}
+
+static void a_rule_of_other_software_is_named_with_its_writer(void **state)
+{
+	static const char *const chains[][2] = {
+		{"KUBE-SERVICES",
+			"kube-proxy, which may undo a command: configure it, too: it leaves what stands before its own chains"},
+		{"cali-PREROUTING",
+			"Calico, which may undo a command: configure it, too: `chainInsertMode: Append`"},
+		{"CILIUM_PRE", "Cilium, which may undo a command: configure it, too)"},
+		{"DOCKER", "Docker, which may undo"}, {"ISTIO_INBOUND", "Istio, which may undo"},
+		{"f2b-web", "fail2ban, which may undo"}, {"mihomo", "mihomo, which may undo"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+		char text[512], expected[256];
+
+		snprintf(text, sizeof(text),
+			MANGLE(DIVERT) "*nat\n:PREROUTING ACCEPT [0:0]\n:%s - [0:0]\n-A PREROUTING -j %s\n"
+				       "-A %s -i client0 -p tcp -j REDIRECT --to-ports 8080\nCOMMIT\n",
+			chains[i][0], chains[i][0], chains[i][0]);
+		snprintf(expected, sizeof(expected), "(of %s", chains[i][1]);
+		host_rules(TOOL_IPTABLES, AF_INET, text);
+		host_judged();
+		assert_non_null(
+			strstr(found_about(CHECK_NAT_DESTINATION, CHECK_HARMFUL, PACKETS4)->read,
+				expected));
+	}
 }
 
 static void a_dnat_of_unmarked_packets_is_fixed_by_the_address(void **state)
@@ -592,6 +630,8 @@ int main(void)
 		WITH(a_drop_that_might_apply_is_unknown),
 		WITH(a_rule_that_asks_a_set_says_how_to_read_the_set),
 		WITH(a_redirect_of_clients_is_reported),
+		WITH(a_redirect_behind_a_rule_that_is_not_understood_is_in_doubt),
+		WITH(a_rule_of_other_software_is_named_with_its_writer),
 		WITH(a_dnat_of_unmarked_packets_is_fixed_by_the_address),
 		WITH(a_redirect_of_the_proxys_requests_is_reported),
 		WITH(a_masquerade_towards_the_servers_is_reported),

@@ -410,9 +410,12 @@ static void packets_without_an_answer_are_reported_with_the_kernels_counters(voi
 	seen.packets = 3;
 	seen.answers = 0;
 	host.snapshot.counters_moved = (char *)"ListenOverflows 3 (the listener's queue was full)";
+	host.snapshot.drop_reasons = (char *)"SOCKET_FILTER 3";
 	judge_captured(&seen);
 	assert_alone(CHECK_LISTENER, CHECK_HARMFUL);
 	finding = found_about(CHECK_LISTENER, CHECK_HARMFUL, VIP4 ":80");
+	assert_non_null(strstr(finding->read,
+		"The machine dropped packets meanwhile, those of containers included: SOCKET_FILTER 3"));
 	assert_non_null(strstr(finding->read,
 		"3 connection requests for it came in by client0, and none was answered"));
 	assert_non_null(strstr(finding->read, "ListenOverflows 3"));

@@ -75,6 +75,16 @@ static void a_reload_of_firewalld_deletes_rules_of_iptables(void **state)
 		"`iptables -t mangle -A PREROUTING -p tcp -m socket --transparent"));
 }
 
+static void a_restart_of_docker_deletes_nothing(void **state)
+{
+	(void)state;
+	host.snapshot.boot.docker = true;
+	host_judged();
+	assert_well();
+	assert_reads(found_about(CHECK_PERSISTENCE, CHECK_OK, "docker"),
+		"dockerd changes no chains but its own when it starts again");
+}
+
 static void a_sysctl_that_a_file_sets_otherwise_is_named(void **state)
 {
 	(void)state;
@@ -116,6 +126,7 @@ int main(void)
 		WITH(files_of_other_tools_make_it),
 		WITH(a_restart_of_networkd_deletes_rules_of_others),
 		WITH(a_reload_of_firewalld_deletes_rules_of_iptables),
+		WITH(a_restart_of_docker_deletes_nothing),
 		WITH(a_sysctl_that_a_file_sets_otherwise_is_named),
 		WITH(a_file_that_cannot_be_read_leaves_it_unknown),
 		WITH(a_host_that_does_not_work_has_nothing_to_keep),

@@ -4,6 +4,7 @@ What a recipe lacks is the necessity table's (test_necessity.py). Here the recip
 else on the host is in its way: other rules, other programs, other software's firewalls.
 """
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab import waiting
 from lab.ctl import checklist
+from lab.exceptions import Absent
 from lab.netns import firewall
 from lab.netns.namespace import Namespace
 from lab.paths import ROOT, RUN
@@ -26,8 +29,12 @@ NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
 # Software whose rules let the proxy's packets pass.
 QUIET = (
     "docker", "wg-quick", "mangle", "tailscale", "kube-proxy", "kube-proxy-nft", "cilium", "libvirt", "fail2ban",
-    "keepalived", "fw4", "sing-box",
+    "keepalived", "fw4", "sing-box", "istio", "mihomo",
 )  # fmt: skip
+
+
+# Software that is started after our rules are there, and puts its own before them.
+LATER = ("istio", "mihomo")
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,24 @@ def test_a_fault_is_named_and_fixed(host, fault, firewall_tool):
     assert bool(host.wrong()) == (bool(fault.named) and not fault.fixed), host.wrong()
 
 
+@pytest.mark.parametrize("firewall_tool", firewall.IPTABLES)
+@pytest.mark.parametrize("member, dropped", [(f"{CLIENT}/32", True), ("198.51.100.99/32", False)], ids=["in", "out"])
+def test_a_rule_that_asks_a_set(host, firewall_tool, member, dropped):
+    """ipset's: a large one of networks, as blocklists are."""
+    if not shutil.which("ipset"):
+        pytest.skip("absent: ipset is not installed")
+    others = "\n".join(f"add bad 10.{number // 256}.{number % 256}.0/24" for number in range(50_000))
+    host.namespace.run("ipset", "restore", text=f"create bad hash:net\n{others}\nadd bad {member}\n")
+    host.set_up(firewall_tool)
+    host.run(f"{firewall_tool} -A INPUT -m set --match-set bad src -j DROP")
+    made = checklist.check(host, NEEDS)
+    assert set(checklist.wrong(made)) == ({"filter"} if dropped else set())
+    unknown = [each["read"] for item in made["items"] for each in item["findings"] if each["state"] == "unknown"]
+    assert not [each for each in unknown if "might apply" in each], unknown
+    host.fix(checklist.wrong(made))
+    assert not host.wrong()
+
+
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 def test_a_rule_behind_the_one_that_drops_is_moved_before_it(host, firewall_tool):
     """The command ran before, and then another rule was put first. A command that only tests for the rule would do nothing."""
@@ -199,13 +224,15 @@ def test_two_firewalls_at_once_are_advice(host):
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
 @pytest.mark.parametrize("software", QUIET)
 def test_rules_of_other_software_are_no_finding(host, software, firewall_tool):
-    furnish(host, software, "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables")
-    applied(host, firewall_tool)
-    made = checklist.check(host, NEEDS)
+    foreign = "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables"
+    steps = [lambda: furnish(host, software, foreign), lambda: applied(host, firewall_tool)]
+    for step in reversed(steps) if software in LATER else steps:
+        step()
+    with program(host, "proxy"):
+        made = checklist.check(host, NEEDS)
     assert not checklist.wrong(made)
-    # The proxy does not run here, so its user is unknown. Every other rule is understood.
     unknown = [each["read"] for item in made["items"] for each in item["findings"] if each["state"] == "unknown"]
-    assert not [each for each in unknown if "might apply" in each and "--uid-owner" not in each], unknown
+    assert not [each for each in unknown if "might apply" in each], unknown
 
 
 @pytest.mark.parametrize("software, item", [("ufw", "filter"), ("firewalld", "filter"), ("calico", "rule-order")])
@@ -241,12 +268,15 @@ def applied(host, firewall_tool):
 
 
 LISTENS = """\
-import socket, sys
+import ctypes, socket, struct, sys
 made = socket.socket()
 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 made.setsockopt(socket.IPPROTO_IP, 19 if sys.argv[3] == "transparent" else 15, 1)
 made.bind((sys.argv[2], 80))
-made.listen()
+made.listen(int(sys.argv[4]))
+if sys.argv[5] == "deaf":  # a filter of one instruction, which takes no byte of any packet
+    code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+    made.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HP", 1, ctypes.addressof(code)))
 open("/proc/self/comm", "w").write(sys.argv[1])
 print("there", flush=True)
 sys.stdin.read()
@@ -254,11 +284,12 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(host, name, transparent=True):
+def program(host, name, transparent=True, backlog=100, hears=True):
     """A program with its own name that listens at the VIP; without IP_TRANSPARENT by IP_FREEBIND."""
     with host.namespace:
         made = subprocess.Popen(
-            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free", str(backlog), "hears" if hears else "deaf"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
     assert made.stdout.readline() == "there\n"
     yield made
@@ -304,6 +335,37 @@ def test_without_a_packet_the_fault_lies_before_this_host(host):
     assert "look at the clients' routes, and at routers and switches before this host" in said
 
 
+def test_packets_that_the_kernel_drops_are_told_with_its_counters(host):
+    """The queue of requests is full, and no rule or route is to blame."""
+    host.set_up("iptables")
+    host.namespace.sysctl({"net.ipv4.tcp_syncookies": 0})
+    with program(host, "proxy", backlog=0), try_connect(host, "client0", port=40001):
+        made = checklist.check(host, NEEDS, client=lambda: try_connect(host, "client0"))
+    (found,) = checklist.wrong(made)["listener"]
+    assert "for it came in by client0, and none was answered" in found["read"]
+    assert "TCPReqQFullDrop" in found["read"]
+
+
+TRACES = """#!/bin/sh
+exec unshare --mount sh -c 'mount -t tracefs tracefs /sys/kernel/tracing && exec "$0" "$@"' {} "$@"
+"""
+
+
+def test_the_kernels_reason_for_a_drop_is_told(host, tmp_path, monkeypatch):
+    """A filter at the listener's socket: no rule, no route and no counter shows it."""
+    traces = tmp_path / "traces"
+    traces.write_text(TRACES.format(checklist.TPROXYCTL), encoding="ascii")
+    traces.chmod(0o755)
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(traces))
+    if subprocess.run([traces, "check", "--help"], capture_output=True, check=False).returncode != 0:
+        raise Absent("tracefs cannot be mounted")
+    host.set_up("iptables")
+    with program(host, "proxy", hears=False):
+        made = checklist.check(host, NEEDS, client=lambda: try_connect(host, "client0"))
+    (found,) = checklist.wrong(made)["listener"]
+    assert "SOCKET_FILTER" in found["read"]
+
+
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     """Earlier attempts would leave entries on the host that check finds, however long it takes to start."""
     slow = tmp_path / "slow"
@@ -316,21 +378,29 @@ def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
     assert len(tries) == 1
 
 
-def try_connect(host, link="server0"):
+def try_connect(host, link="server0", port=40000):
     """A SYN for the VIP that arrives by a link, from a client whose route back is by client0."""
     with host.namespace:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     made.bind((f"{link}-far", 0))
-    made.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn())
+    to = bytes.fromhex(host.run(f"ip -br link show {link}").split()[2].replace(":", ""))  # TCP takes no broadcasts
+    made.send(to + b"\x02\0\0\0\0\x09" + b"\x08\0" + syn(port))
     return made
 
 
-def syn():
-    """The IPv4 packet: header with its checksum, then TCP without one, because nothing here checks it."""
-    ip = bytes.fromhex("45000028000040004006") + b"\0\0" + socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
-    total = sum(int.from_bytes(ip[i : i + 2], "big") for i in range(0, 20, 2))
-    total = ~(total + (total >> 16)) & 0xFFFF
-    return ip[:10] + total.to_bytes(2, "big") + ip[12:] + bytes.fromhex("9c400050000000010000000050027210") + b"\0" * 4
+def checksum(data):
+    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+
+
+def syn(port):
+    """The IPv4 packet: header, then TCP's, each with its checksum."""
+    ends = socket.inet_aton(CLIENT) + socket.inet_aton(VIP)
+    ip = bytes.fromhex("45000028000040004006") + b"\0\0" + ends
+    tcp = port.to_bytes(2, "big") + bytes.fromhex("0050000000010000000050027210") + b"\0" * 4
+    tcp = tcp[:16] + checksum(ends + b"\0\x06\0\x14" + tcp) + tcp[18:]
+    return ip[:10] + checksum(ip) + ip[12:] + tcp
 
 
 @pytest.mark.parametrize(
@@ -349,3 +419,42 @@ def test_tables_that_are_not_followed_are_not_ok(host, family, item, why):
     made = checklist.check(host, NEEDS)
     assert state_of(made, item) == "unknown" and item in made["not_judged"]
     assert any(why in each["read"] for row in made["items"] if row["id"] == item for each in row["findings"])
+
+
+# dockerd with all of its files in memory. Its rules are those of the namespace that it is started in.
+DOCKERD = """set -e
+mount -t tmpfs tmpfs /run
+mkdir /run/upper /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc
+exec dockerd --data-root /run/data --exec-root /run/exec --pidfile /run/pid -H unix:///run/docker.sock --storage-driver vfs
+"""
+
+
+@contextmanager
+def docker(host, log):
+    with host.namespace, open(log, "wb") as out:
+        words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", DOCKERD]
+        process = subprocess.Popen(words, stdout=out, stderr=out)
+    try:
+        waiting.until(lambda: b"API listen on" in log.read_bytes() or process.poll() is not None, "dockerd listens, or has ended")
+        if process.poll() is not None:
+            raise Absent(f"dockerd does not run here: {log.read_bytes()[-200:]}")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
+def test_a_restart_of_docker_deletes_nothing(host, firewall_tool, tmp_path):
+    if not shutil.which("dockerd"):
+        raise Absent("dockerd is not installed")
+    host.set_up(firewall_tool)
+    before = set(checklist.made_on(host.namespace).splitlines())
+    for _ in range(2):
+        with docker(host, tmp_path / "log"):
+            after = checklist.made_on(host.namespace)
+            assert "docker0" in after and not before - set(after.splitlines())
+            assert not host.wrong()
+        assert not before - set(checklist.made_on(host.namespace).splitlines())
+        assert not host.wrong()

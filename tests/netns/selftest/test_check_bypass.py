@@ -3,7 +3,8 @@
 import pytest
 
 from lab.ctl import checklist, connectivity, necessity
-from lab.netns import firewall
+from lab.netns import firewall, topology
+from lab.netns.endpoint import Endpoint
 from lab.paths import RUN, TPROXYCTL
 from lab.peers.proxy import Implementation
 from lab.setup.lab import Lab
@@ -81,15 +82,17 @@ def test_a_proxy_that_is_down_is_not_passed_by(lab, name, case):
 
 @pytest.mark.parametrize("open_", [False, True], ids=["closed", "open"])
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
-def test_apply_closes_it_unless_the_user_says_otherwise(firewall_tool, open_):
-    case = necessity.Case(row("divert", "any:8080"), "divert", 4, firewall_tool)
-    lab = Lab(Implementation("tproxyd"), 4, "inline", firewall_tool, divert=False, recipe_name="divert")
+@pytest.mark.parametrize("family", topology.FAMILIES)
+def test_apply_closes_it_unless_the_user_says_otherwise(family, firewall_tool, open_):
+    case = necessity.Case(row("divert", "any:8080"), "divert", family, firewall_tool)
+    lab = Lab(Implementation("tproxyd"), family, "inline", firewall_tool, divert=False, recipe_name="divert")
     try:
         trial = necessity.Trial(lab, case)
-        state = RUN / f"{firewall_tool}-{open_}.state"
-        words = ["--listen=0.0.0.0:8080", f"--server={lab.server.address}:8080", "--firewall-tool", firewall_tool]
+        state = RUN / f"{firewall_tool}-{family}-{open_}.state"
+        listen = {4: "0.0.0.0:8080", 6: "[::]:8080"}[family]
+        words = [f"--listen={listen}", f"--server={Endpoint(lab.server.address, 8080)}", "--firewall-tool", firewall_tool]
         trial._set_up_proxy = lambda host: (
-            host.sysctl({"net.ipv4.ip_forward": 1}),
+            host.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}),
             host.run(
                 TPROXYCTL, "apply", *words, "--state", str(state), *(["--fail-open"] if open_ else []),
                 environment=firewall.lock(host),

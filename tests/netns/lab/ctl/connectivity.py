@@ -21,6 +21,7 @@ import time
 from collections import Counter
 
 from lab import waiting
+from lab.netns import sockets
 from lab.netns.capture import ACK, RST, SYN
 from lab.peers.flow import WitnessesDisagree
 
@@ -156,8 +157,12 @@ def _read_token(connection, pending, unread):
 
 
 def _stuck(lab):
-    """How many connections get no answer: the largest number that a link shows."""
-    return max(len(_sent_again(lab, tap)) for tap in _witnesses(lab))
+    """How many connections get no answer: the largest number that a link or a proxy's sockets show.
+
+    What a proxy sends to itself passes no link.
+    """
+    on_links = max(len(_sent_again(lab, tap)) for tap in _witnesses(lab))
+    return max([on_links, *(sockets.unanswered(each.host.namespace) for each in lab.proxies)])
 
 
 def _witnesses(lab):

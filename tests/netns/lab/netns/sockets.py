@@ -37,6 +37,12 @@ def unread(namespace):
     return {_endpoint(fields[2]) for fields in _lines(namespace, "tcp") if fields[4].partition(":")[2].strip("0")}
 
 
+def unanswered(namespace):
+    """How many connections have sent their first packet more than once; the packets may pass no link that is watched."""
+    lines = _lines(namespace, "tcp")
+    return sum(_STATES.get(fields[3]) == "SYN_SENT" and int(fields[6], 16) > 0 for fields in lines)
+
+
 def _lines(namespace, protocol, families=None):
     wanted = set(kernel.families()) & (families or {4, 6})
     tables = {table for family in wanted for table in TABLES[family] if 6 in kernel.families() or not table}
