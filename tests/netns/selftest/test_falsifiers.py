@@ -6,14 +6,12 @@ run may not do what a requirement's tests need, its falsifier is neither detecte
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from lab.conformance import requirements, verdict
+from lab.conformance import inner_run, requirements, verdict
 from lab.exceptions import Absent
-from lab.paths import ROOT, SUITE
+from lab.paths import SUITE
 
 FOLDER = SUITE / "implementations" / "falsifiers"
 SHARE = "8"  # soak tests run with 1/8 of their load, which is enough here
@@ -30,15 +28,9 @@ pytestmark = pytest.mark.falsify
 def verdicts(name, wanted, tmp_path, patience=PATIENCE, variants=("--sample",)):
     """{requirement: verdicts} of the wanted requirements' tests for a falsifier; `variants` are the options that choose them."""
     report = tmp_path / "events"
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
-        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", *variants),
-        *("--share", SHARE, "--patience", patience, "--seed", "1", "--events", str(report), "--no-evidence"),
-        *("--requirements", ",".join(sorted(wanted))),
-        *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert report.exists(), done.stdout
+    words = ("--impl", f"falsifiers/{name}", *variants, "--share", SHARE, "--patience", patience, "--events", report)
+    printed = inner_run.run(wanted, *words)
+    assert report.exists(), printed
     found = {}
     for event in map(json.loads, report.read_text(encoding="utf-8").splitlines()):
         assert event["event"] != "broken", event["message"]
