@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.suite, pytest.mark.xdist_group("adding")]  # one copy for all
+pytestmark = [pytest.mark.suite, pytest.mark.xdist_group("adding"), pytest.mark.long(150)]  # one copy for all
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("TPROXYD", ROOT / "build" / "tproxyd")).resolve().parent

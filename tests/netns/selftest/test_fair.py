@@ -50,9 +50,9 @@ def run(adapter, wanted, folder, *options):
     return found
 
 
-@pytest.mark.long
+@pytest.mark.long(60)
 @pytest.mark.suite
-@pytest.mark.parametrize("group", ["BIND", "DST", "STREAM", "UDP", "PP", "OPS", "SRC", "HOST"])
+@pytest.mark.parametrize("group", requirements.GROUPS)
 def test_a_proxy_that_offers_little_passes_what_needs_no_more(group, tmp_path):
     wanted = {each for each in asked() if each.split("-")[1] == group}
     found = run(MODEST, wanted, tmp_path)
