@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol
 from lab import waiting
 from lab.conformance import verdict
 from lab.netns import isolation
+from lab.paths import RUN
 
 
 # Of messages that lab.peers makes: no load makes a proxy end itself, and no test begins where `describe` fails.
@@ -47,6 +48,7 @@ def answer(channel, **values):
 
 def run(channel, items, job):
     """Carry out a job inside its isolation; its exit status."""
+    os.environ["PYTHONPYCACHEPREFIX"] = str(RUN / "bytecode")  # thousands of mutants are compiled, each for its job alone
     waiting.seconds = job["patience"]
     for name in job["tests"]:
         found = run_test(items[name], job["adapter"])

@@ -25,7 +25,7 @@ FALSIFIER = "test_falsifiers.py::test_the_suite_fails["
 MARKS = (
     "requirement(id): the row of fixtures/requirements.toml that the test proves",
     "soak: a long load; deselect with -m 'not soak'",
-    "long: takes many seconds, so it starts first",
+    "long(seconds): takes many seconds, or its group does, so it starts first; the longest before the others",
     "falsify: runs the suite on proxies that are wrong on purpose",
     "no_relay_claimed: is left out where the implementation claims a way to relay",
     "any_listener: of profile `binding`, and needs no transparent listener: VIPs are made local for who has none",
@@ -108,8 +108,11 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def starting_order(item):
-    marks = {mark.name for mark in item.iter_markers()}
-    return next((place for place, mark in enumerate(FIRST) if mark in marks), len(FIRST))
+    """xdist gives each worker the next test while one runs: of the longest, no two should wait for each other."""
+    marks = {mark.name: mark for mark in item.iter_markers()}
+    place = next((place for place, mark in enumerate(FIRST) if mark in marks), len(FIRST))
+    seconds = marks["long"].args[:1] if "long" in marks else ()
+    return place, -sum(seconds)
 
 
 def keep(config, items, wanted):

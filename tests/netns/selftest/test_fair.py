@@ -4,15 +4,13 @@
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from lab.conformance import requirements, verdict
+from lab.conformance import inner_run, requirements, verdict
 from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
-from lab.paths import ROOT, SUITE
+from lab.paths import SUITE
 
 MODEST = SUITE / "selftest" / "modest-proxy"
 TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
@@ -41,14 +39,9 @@ def asked():
 def run(adapter, wanted, folder, *options):
     """{requirement: {(verdict, message)}} of one variant of each test for each family and way to relay."""
     events = folder / "events"
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "-c", SUITE / "pytest.ini", "--rootdir", ROOT, "-p", "no:xdist"),
-        *("--impl", adapter, "--sample-per", "family,relay", "--share", "8", "--patience", "10", "--seed", "1"),
-        *("--events", events, "--no-evidence", "--requirements", ",".join(sorted(wanted)), *options),
-        *sorted(SUITE.glob("test_*.py")),
-    ]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    assert events.exists(), done.stdout
+    words = ("--impl", adapter, "--sample-per", "family,relay", "--share", "8", "--patience", "10", "--events", events, *options)
+    printed = inner_run.run(wanted, *words)
+    assert events.exists(), printed
     found = {}
     for event in map(json.loads, events.read_text(encoding="utf-8").splitlines()):
         assert event["event"] != "broken", event["message"]
@@ -57,9 +50,9 @@ def run(adapter, wanted, folder, *options):
     return found
 
 
-@pytest.mark.long
+@pytest.mark.long(60)
 @pytest.mark.suite
-@pytest.mark.parametrize("group", ["BIND", "DST", "STREAM", "UDP", "PP", "OPS", "SRC", "HOST"])
+@pytest.mark.parametrize("group", requirements.GROUPS)
 def test_a_proxy_that_offers_little_passes_what_needs_no_more(group, tmp_path):
     wanted = {each for each in asked() if each.split("-")[1] == group}
     found = run(MODEST, wanted, tmp_path)

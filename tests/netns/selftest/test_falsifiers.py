@@ -6,19 +6,18 @@ run may not do what a requirement's tests need, its falsifier is neither detecte
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from lab.conformance import requirements, verdict
+from lab.conformance import inner_run, requirements, verdict
 from lab.exceptions import Absent
-from lab.paths import ROOT, SUITE
+from lab.paths import SUITE
 
 FOLDER = SUITE / "implementations" / "falsifiers"
 SHARE = "8"  # soak tests run with 1/8 of their load, which is enough here
 PATIENCE = "2"  # tests often wait for something that a wrong proxy never does
 
+ALL = {row.id for row in requirements.load()}
 NAMED = {}
 for row in requirements.load():
     for name in row.falsified_by:
@@ -30,15 +29,9 @@ pytestmark = pytest.mark.falsify
 def verdicts(name, wanted, tmp_path, patience=PATIENCE, variants=("--sample",)):
     """{requirement: verdicts} of the wanted requirements' tests for a falsifier; `variants` are the options that choose them."""
     report = tmp_path / "events"
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "-c", str(SUITE / "pytest.ini")),
-        *("--rootdir", str(ROOT), "-p", "no:xdist", "--impl", f"falsifiers/{name}", *variants),
-        *("--share", SHARE, "--patience", patience, "--seed", "1", "--events", str(report), "--no-evidence"),
-        *("--requirements", ",".join(sorted(wanted))),
-        *(str(path) for path in sorted(SUITE.glob("test_*.py"))),
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert report.exists(), done.stdout
+    words = ("--impl", f"falsifiers/{name}", *variants, "--share", SHARE, "--patience", patience, "--events", report)
+    printed = inner_run.run(wanted, *words)
+    assert report.exists(), printed
     found = {}
     for event in map(json.loads, report.read_text(encoding="utf-8").splitlines()):
         assert event["event"] != "broken", event["message"]
@@ -72,19 +65,29 @@ WITHOUT_A_SERVER = {
 }
 
 
-@pytest.mark.long
-def test_a_proxy_that_never_connects_passes_no_row_about_servers(tmp_path):
+each_group = pytest.mark.parametrize("group", requirements.GROUPS)  # at the same time, where there is more than one worker
+
+
+def of_group(group, wanted):
+    return {row.id for row in requirements.load() if row.group == group and not row.withdrawn} & wanted
+
+
+@pytest.mark.long(40)
+@each_group
+def test_a_proxy_that_never_connects_passes_no_row_about_servers(group, tmp_path):
     """It ends every client at once, as it should where a server refuses: so such a row has to see the attempt first."""
-    everything = {row.id for row in requirements.load() if not row.withdrawn}
-    found = verdicts("never-connects", everything - WITHOUT_A_SERVER, tmp_path, patience="4")
+    wanted = of_group(group, ALL - WITHOUT_A_SERVER)
+    found = verdicts("never-connects", wanted, tmp_path, patience="4")
+    assert set(found) == wanted
     assert not [each for each, seen in sorted(found.items()) if verdict.PASS in seen]
 
 
-@pytest.mark.long
-def test_the_suite_passes_the_one_without_a_defect(tmp_path):
-    everything = set().union(*NAMED.values())
-    found = verdicts("correct", everything, tmp_path, patience="10")
-    assert set(found) == everything
+@pytest.mark.long(30)
+@each_group
+def test_the_suite_passes_the_one_without_a_defect(group, tmp_path):
+    wanted = of_group(group, set().union(*NAMED.values()))
+    found = verdicts("correct", wanted, tmp_path, patience="10")
+    assert set(found) == wanted
     assert not {each: seen for each, seen in found.items() if seen - {verdict.PASS, verdict.ABSENT}}
 
 

@@ -63,7 +63,7 @@ def try_kills(host, library, firewall_tool, victim, way):
         at += 1
 
 
-@pytest.mark.long
+@pytest.mark.long(30)
 @pytest.mark.kills
 @each_victim
 @each_firewall_tool

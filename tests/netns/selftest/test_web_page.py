@@ -22,6 +22,7 @@ VIP = Endpoint("192.0.2.80", 80)
 pytestmark = [
     pytest.mark.suite,
     pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
+    pytest.mark.long(50),
     pytest.mark.xdist_group("admin-page"),  # few browsers at a time
 ]
 

@@ -5,11 +5,11 @@ kill tproxyctl: a tool that comes first on PATH does it at one of its runs, and 
 library does it at a system call that changes something.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 from lab.paths import FIXTURES, TPROXYCTL
 
@@ -34,7 +34,8 @@ EVERYTHING += [f"--server={each}" for each in SERVER.values()]
 
 KILLER = """\
 #!/bin/sh
-calls=$(($(cat {folder}/calls) + 1))
+read -r calls <{folder}/calls
+calls=$((calls + 1))
 echo $calls >{folder}/calls
 name=${{0##*/}}
 if [ $calls = {at} ]; then
@@ -136,16 +137,22 @@ def _without_dates(text):
 
 
 def _sysctls():
+    """All of /proc/sys/net that can be read: a thousand files, often hundreds of times in a test, so without file objects."""
     found = {}
     for folder, _, names in os.walk("/proc/sys/net"):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not ALIVE.search(path) and os.access(path, os.R_OK):
-                try:
-                    found[path] = Path(path).read_text(encoding="utf-8", errors="replace")
-                except OSError:
-                    pass
+        for path in (f"{folder}/{name}" for name in names):
+            with contextlib.suppress(OSError):
+                if not ALIVE.search(path):
+                    found[path] = _read(path)
     return found
+
+
+def _read(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, 1 << 16), b"")).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
 
 
 def differences(before, after):
