@@ -133,6 +133,17 @@ static void take_connected(struct datagram_batch *batch, unsigned place)
 		batch->segments[place] = (size_t)size;
 }
 
+int datagram_batch_receive_one(struct datagram_batch *batch, unsigned place, int fd)
+{
+	struct iovec *part = set_part(batch, place);
+	ssize_t length = recv(fd, part->iov_base, part->iov_len, MSG_DONTWAIT);
+
+	if (length == -1)
+		return -1;
+	part->iov_len = (size_t)length;
+	return 1;
+}
+
 int datagram_batch_receive_connected(
 	struct datagram_batch *batch, unsigned first, unsigned count, int fd)
 {

@@ -83,7 +83,9 @@ struct flow {
 	struct addr client;            /* who sends, or whom the PROXY header names; never mapped */
 	struct addr server_address;
 	int fd;                  /* connected to the server */
+	uint32_t reply_turn;     /* of the loop: when it had a reply last */
 	unsigned short expected; /* how many replies it may have at once */
+	bool is_joined;          /* the kernel may put several replies into one place */
 	/* What it sends has the addresses and ports of what it gets: only the interface tells them apart. */
 	bool is_mirror;
 };
@@ -119,6 +121,7 @@ struct flow_loop {
 	struct event_base *base;
 	unsigned index;              /* the worker's, 0 unless it is set */
 	uint64_t begun;              /* flows; their ids come from it */
+	uint32_t turn;               /* counts them, and goes round */
 	struct receivers *receivers; /* those at which flows begin; NULL: none does any more */
 	struct flow_table table;
 	struct flow_list dead;           /* ended, but not freed yet */
