@@ -70,7 +70,7 @@ static void touch(struct flow *flow)
 {
 	struct flow_group *group = group_of(flow);
 
-	flow->active = now_ms();
+	flow->active = flow->set->loop->now;
 	TAILQ_REMOVE(&group->list, flow, link);
 	TAILQ_INSERT_TAIL(&group->list, flow, link);
 }
@@ -359,7 +359,7 @@ static unsigned limit_rate(struct flow *flow, unsigned count)
 	if (rate == 0)
 		return count;
 	count = clients_take(limits_clients(flow->set->limits), flow->counted, rate, count,
-		now_ms() / 1000, &first_lost);
+		flow->set->loop->now / 1000, &first_lost);
 	if (first_lost)
 		report_limit(flow, REASON_CLIENT_RATE);
 	return count;

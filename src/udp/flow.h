@@ -102,6 +102,7 @@ struct flow_group {
 struct flow_table {
 	struct flow **buckets;
 	size_t size, count; /* the size is a power of two */
+	uint64_t seed;      /* of the hash */
 };
 
 enum flow_change {
@@ -122,6 +123,7 @@ struct flow_loop {
 	unsigned index;              /* the worker's, 0 unless it is set */
 	uint64_t begun;              /* flows; their ids come from it */
 	uint32_t turn;               /* counts them, and goes round */
+	uint64_t now;                /* when the datagrams came that are relayed now */
 	struct receivers *receivers; /* those at which flows begin; NULL: none does any more */
 	struct flow_table table;
 	struct flow_list dead;           /* ended, but not freed yet */

@@ -9,6 +9,7 @@
 #include "replies.h"
 
 #include "error_report.h"
+#include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 
 #include <errno.h>
@@ -107,6 +108,8 @@ bool replies_take(struct flow *flow)
 
 	if (loop->reply_count == DATAGRAM_BATCH_SIZE || loop->reply_socket != socket)
 		replies_send(loop);
+	if (loop->reply_count == 0)
+		loop->now = (uint64_t)clock_ms();
 	loop->reply_socket = socket;
 	count = receive_replies(loop, flow);
 	for (int i = 0; i < count; i++) {
