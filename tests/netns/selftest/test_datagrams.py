@@ -1,6 +1,7 @@
 """What tproxyd does with datagrams beyond the rows of TP-UDP: any address, several threads, its log and its end."""
 
 import errno
+import os
 import random
 import re
 import signal
@@ -337,18 +338,19 @@ def open_sockets(lab):
     return len(sockets.read(lab.proxy.namespace, "udp"))
 
 
-LIVES, TURNS = 4, 600  # 6250 turns make it a million datagrams, and take 2 minutes
+CLIENTS, LIVES = 20, 4
+TURNS = -(-int(os.environ.get("DATAGRAMS", "96000")) // (2 * CLIENTS * LIVES))  # a million datagrams take 2 minutes
 
 
 @by_iptables
 @pytest.mark.long
 def test_flows_that_begin_and_end_are_never_mixed(lab, start):
-    """Twenty clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
+    """Clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
     steering.intercept_datagrams(lab, PORT, PORT)
     steering.divert_datagrams(lab)
     start(f":{PORT} transparent", "0.0.0.0", threads=4, more="  timeout server 2s\n")
     servers = [Peer(lab.server, Endpoint(address, PORT)) for address in lab.server.addresses[4]]
-    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(20)]
+    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(CLIENTS)]
     listening, relayed = open_sockets(lab), 0
     for life in range(LIVES):
         clients = [Peer(lab.client, end) for end in ends]
