@@ -14,6 +14,7 @@
 #include "error_report.h"
 #include "flow_table.h"
 #include "proxy/destination.h"
+#include "questions.h"
 #include "replies.h"
 #include "servers/balance.h"
 #include "servers/own_traffic.h"
@@ -85,6 +86,7 @@ static void flow_end(struct flow *flow, enum reason reason)
 {
 	struct flow_set *set = flow->set;
 
+	questions_send_waiting(set->loop);
 	replies_send(set->loop);
 	flow->reason = reason;
 	flow->ended = now_ms();
@@ -365,33 +367,30 @@ static unsigned limit_rate(struct flow *flow, unsigned count)
 	return count;
 }
 
-void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
+void flow_relay(struct flow *flow, unsigned first, unsigned end)
 {
+	struct datagram_batch *arrivals = flow->set->loop->arrivals;
+
 	end = first + limit_rate(flow, end - first);
 	if (first == end)
 		return;
 	touch(flow);
 	if (flow->server->send_proxy == PROXY_HEADER_V2)
-		add_headers(flow, batch, first, end);
+		add_headers(flow, arrivals, first, end);
 	for (unsigned i = first; i < end; i++)
-		datagram_batch_address(
-			batch, i, flow->server->follows_port ? &flow->server_address : NULL, NULL);
-	while (first < end) {
-		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
+		datagram_batch_address(arrivals, i,
+			flow->server->follows_port ? &flow->server_address : NULL, NULL);
+	questions_send(flow, first, end);
+}
 
-		if (sent == 0 && error_is_of_an_earlier_one(errno)) {
-			error_report_to_client(flow, errno);
-			sent = datagram_batch_send(batch, first, end, flow->fd);
-		}
-		for (unsigned i = first; i < first + sent; i++)
-			flow->to_server += datagram_batch_length(batch, i);
-		first += sent == 0 ? 1 : sent;
-	}
+void flow_loop_relay(struct flow_loop *loop)
+{
+	questions_send_waiting(loop);
 }
 
 /* --- the loop --- */
 
-int flow_loop_init(struct flow_loop *loop, struct event_base *base)
+int flow_loop_init(struct flow_loop *loop, struct event_base *base, bool has_datagrams)
 {
 	*loop = (struct flow_loop){.base = base, .turn = FIRST_TURN};
 	TAILQ_INIT(&loop->dead);
@@ -399,6 +398,7 @@ int flow_loop_init(struct flow_loop *loop, struct event_base *base)
 	loop->replies = datagram_batch_new();
 	if (loop->arrivals == NULL || loop->replies == NULL)
 		return -1;
+	loop->ring = has_datagrams ? datagram_ring_new() : NULL;
 	return flow_table_init(&loop->table);
 }
 
@@ -421,6 +421,7 @@ void flow_loop_free(struct flow_loop *loop)
 	flow_table_free(&loop->table);
 	datagram_batch_free(loop->arrivals);
 	datagram_batch_free(loop->replies);
+	datagram_ring_free(loop->ring);
 	*loop = (struct flow_loop){0};
 }
 

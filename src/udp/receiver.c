@@ -256,12 +256,13 @@ static bool read_batch(struct receiver *receiver, int fd)
 		if (next == flow)
 			continue;
 		if (flow != NULL)
-			flow_relay(flow, arrivals, first, i);
+			flow_relay(flow, first, i);
 		flow = next;
 		first = i;
 	}
 	if (flow != NULL)
-		flow_relay(flow, arrivals, first, (unsigned)count);
+		flow_relay(flow, first, (unsigned)count);
+	flow_loop_relay(loop);
 	return count > 0;
 }
 
