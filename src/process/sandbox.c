@@ -64,7 +64,7 @@ static const char *const always[] = {
 	"sendto",
 	"sendmsg",
 	"sendmmsg",
-	/* at rings that are there already, and that can send alone (datagram_ring.h): none can be made */
+	/* by rings made before, which can only send (datagram_ring.h); io_uring_setup() is not here */
 	"io_uring_enter",
 	"pipe2",
 	"splice",

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +117,33 @@ static void what_cannot_be_sent_has_its_error(void **state)
 	close(lost);
 }
 
+/* So one who can write into its memory, and call io_uring_enter(2), can do no more. */
+static void a_ring_does_nothing_but_send(void **state)
+{
+	static const uint8_t others[] = {IORING_OP_NOP, IORING_OP_OPENAT, IORING_OP_CONNECT,
+		IORING_OP_SENDMSG, IORING_OP_WRITE};
+	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), errors[DATAGRAM_RING_SIZE];
+	struct datagram_ring *made;
+	struct io_uring_sqe *entries;
+
+	(void)state;
+	close(before);
+	made = datagram_ring_new(); /* its descriptor is BEFORE */
+	if (made == NULL)
+		skip();
+	entries = mmap(NULL, sizeof(*entries) * DATAGRAM_RING_SIZE, PROT_READ | PROT_WRITE,
+		MAP_SHARED, before, IORING_OFF_SQES);
+	assert_ptr_not_equal(entries, MAP_FAILED);
+	for (unsigned i = 0; i < sizeof(others); i++) {
+		datagram_ring_add(made, STDIN_FILENO, "/dev/null", 9);
+		entries[i].opcode = others[i];
+		assert_int_equal(datagram_ring_send(made, errors), 1);
+		assert_int_equal(errors[0], EACCES);
+	}
+	munmap(entries, sizeof(*entries) * DATAGRAM_RING_SIZE);
+	datagram_ring_free(made);
+}
+
 static void a_ring_leaves_no_descriptor(void **state)
 {
 	int first = open("/dev/null", O_RDONLY | O_CLOEXEC), second;
@@ -136,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_added_arrives_in_order_and_from_its_socket),
 		TEST(what_cannot_be_sent_has_its_error),
+		TEST(a_ring_does_nothing_but_send),
 		TEST(a_ring_leaves_no_descriptor),
 	};
 
