@@ -1,7 +1,6 @@
 """What only tproxyd does: its arguments, logs, privileges, pidfile and limits."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -35,7 +34,6 @@ listen web
   timeout client 1m
   timeout server 1m
 """
-RING = "anon_inode:[io_uring]"
 WITH_SERVER = f"{PROXY}  server s {ADDRESS}:{SERVER}\n"
 
 
@@ -490,41 +488,6 @@ def test_each_thread_takes_the_descriptors_that_are_planned_for_it(start, listen
         taken.append(daemon.descriptors())
         daemon.stop()
     assert taken[1] - taken[0] == 2 * (5 + listeners)
-
-
-def has_rings():
-    """Whether the host allows rings (io_uring_setup(2)), and the kernel's need not report what succeeds (Linux 5.17)."""
-    parameters = (ctypes.c_uint * 30)()
-    ring = ctypes.CDLL(None).syscall(425, 1, parameters)
-    if ring != -1:
-        os.close(ring)
-    return ring != -1 and bool(parameters[5] & 1 << 11)
-
-
-def test_each_thread_that_relays_datagrams_has_a_ring_and_uses_it_in_its_sandbox(namespace, start):
-    """Two clients' datagrams wait at once, and leave by one call; a thread without `mode udp` makes no ring."""
-    if not has_rings():
-        pytest.skip("absent: io_uring")
-    relays = f"listen relays\n  mode udp\n  bind {ADDRESS}:{PORT}\n  server s {ADDRESS}:{SERVER}\n  timeout client 1m\n"
-    assert start(configured(threads=2)).await_started().links().count(RING) == 0
-    daemon = start(configured(threads=2, proxy=relays)).await_started()
-    assert "system calls are restricted" in daemon.log()
-    assert daemon.links().count(RING) == 2
-    with namespace:
-        server, *clients = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(9))
-    server.bind((ADDRESS, SERVER))
-    for each in (server, *clients):
-        each.settimeout(waiting.seconds)
-    os.kill(daemon.pid, signal.SIGSTOP)
-    for number, client in enumerate(clients):
-        client.connect((ADDRESS, PORT))
-        client.send(b"%d" % number)
-    os.kill(daemon.pid, signal.SIGCONT)
-    for _ in clients:
-        data, seen = server.recvfrom(16)
-        server.sendto(data, seen)
-    for number, client in enumerate(clients):
-        assert client.recv(16) == b"%d" % number
 
 
 def test_a_low_descriptor_limit_is_warned_of_and_used_to_the_full(namespace, start, server):
