@@ -30,7 +30,13 @@ void datagram_batch_free(struct datagram_batch *batch);
  */
 int datagram_batch_receive(struct datagram_batch *batch, unsigned first, unsigned count, int fd);
 
-/* The same at a socket that is connected, so that the addresses are known; they are not kept. */
+/*
+ * Receives one datagram into PLACE at a socket that is connected, so that the addresses are known, and that does not join
+ * datagrams. The addresses are not kept. Returns 1, or -1 with errno. No call costs less.
+ */
+int datagram_batch_receive_one(struct datagram_batch *batch, unsigned place, int fd);
+
+/* As datagram_batch_receive(), at a socket that is connected, and may join datagrams; the addresses are not kept. */
 int datagram_batch_receive_connected(
 	struct datagram_batch *batch, unsigned first, unsigned count, int fd);
 

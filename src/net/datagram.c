@@ -6,7 +6,7 @@
  * an address that a listener is bound to.
  *
  * The trap: the address in a control message has the length of its family, not that of a struct addr. So it is copied
- * with that length into a zeroed sockaddr_storage first.
+ * with that length into a zeroed one first.
  */
 #include "tproxy/datagram.h"
 
@@ -131,7 +131,7 @@ static bool is_destination(const struct cmsghdr *part)
 
 void datagram_read_destination(struct msghdr *message, struct addr *destination)
 {
-	struct sockaddr_storage original;
+	struct addr original;
 
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
 		part = CMSG_NXTHDR(message, part)) {
@@ -141,7 +141,7 @@ void datagram_read_destination(struct msghdr *message, struct addr *destination)
 			continue;
 		memset(&original, 0, sizeof(original));
 		memcpy(&original, CMSG_DATA(part), length);
-		addr_from_sockaddr(destination, (struct sockaddr *)&original);
+		addr_from_sockaddr(destination, &original.sa);
 	}
 }
 

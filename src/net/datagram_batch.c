@@ -35,7 +35,7 @@ enum {
 };
 
 struct place {
-	struct sockaddr_storage peer;
+	struct addr peer;               /* as the kernel wrote it */
 	union datagram_control control; /* has a member without a size, so it is the last */
 };
 
@@ -133,6 +133,17 @@ static void take_connected(struct datagram_batch *batch, unsigned place)
 		batch->segments[place] = (size_t)size;
 }
 
+int datagram_batch_receive_one(struct datagram_batch *batch, unsigned place, int fd)
+{
+	struct iovec *part = set_part(batch, place);
+	ssize_t length = recv(fd, part->iov_base, part->iov_len, MSG_DONTWAIT);
+
+	if (length == -1)
+		return -1;
+	part->iov_len = (size_t)length;
+	return 1;
+}
+
 int datagram_batch_receive_connected(
 	struct datagram_batch *batch, unsigned first, unsigned count, int fd)
 {
@@ -169,7 +180,7 @@ size_t datagram_batch_length(const struct datagram_batch *batch, unsigned place)
 
 bool datagram_batch_source(const struct datagram_batch *batch, unsigned place, struct addr *from)
 {
-	return addr_from_sockaddr(from, (const struct sockaddr *)&batch->places[place].peer);
+	return addr_from_sockaddr(from, &batch->places[place].peer.sa);
 }
 
 bool datagram_batch_addresses(
@@ -177,7 +188,7 @@ bool datagram_batch_addresses(
 {
 	*destination = addr_any(AF_UNSPEC);
 	datagram_read_destination(&batch->headers[place].msg_hdr, destination);
-	return addr_from_sockaddr(from, (struct sockaddr *)&batch->places[place].peer) &&
+	return addr_from_sockaddr(from, &batch->places[place].peer.sa) &&
 	       addr_family(destination) != AF_UNSPEC;
 }
 
@@ -193,7 +204,7 @@ void datagram_batch_address(struct datagram_batch *batch, unsigned place, const 
 
 	header->msg_namelen = to == NULL ? 0 : addr_length(to);
 	if (to != NULL)
-		memcpy(&batch->places[place].peer, &to->sa, addr_length(to));
+		batch->places[place].peer = *to;
 	if (from == NULL)
 		header->msg_controllen = 0;
 	else

@@ -47,6 +47,11 @@ struct log *share_log(const struct share *share)
 	return share->generation->log;
 }
 
+bool share_has_datagrams(const struct share *share)
+{
+	return share->generation->config->has_datagrams;
+}
+
 struct process_limits *share_process_limits(const struct share *share)
 {
 	return limits_process(share->generation->limits);

@@ -65,6 +65,7 @@ void share_take_over(struct share *share);
 void share_free(struct share *share);
 
 struct log *share_log(const struct share *share);
+bool share_has_datagrams(const struct share *share);
 struct process_limits *share_process_limits(const struct share *share);
 
 /* Frees the shares that are done, and what ended in them. Call it after each turn of the event loop. */

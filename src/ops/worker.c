@@ -301,7 +301,7 @@ int worker_start(struct worker *worker, const struct sandbox_filter *filter,
 	*failure = (struct listener_failure){.error = ENOMEM};
 	worker->has_loop = true;
 	if (session_loop_init(&shares->loop, shares->base, share_process_limits(first)) == -1 ||
-		flow_loop_init(&shares->flow_loop, shares->base) == -1)
+		flow_loop_init(&shares->flow_loop, shares->base, share_has_datagrams(first)) == -1)
 		goto fail;
 	shares->loop.index = shares->flow_loop.index = worker->index;
 	wakers_add(shares->loop.wakers, worker->index, worker->wake);

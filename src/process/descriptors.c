@@ -101,7 +101,9 @@ int descriptors_plan(const struct descriptors *descriptors, const struct config 
 	size_t places, struct log *log, unsigned *maxconn)
 {
 	unsigned long limit = descriptors->limit, workers = descriptors->workers;
-	unsigned long of_worker = listeners_count(config) + receivers_count(config);
+	/* A worker with receivers has a ring, too (datagram_ring.h). */
+	unsigned long of_worker =
+		listeners_count(config) + receivers_count(config) + (receivers_count(config) > 0);
 	unsigned long fixed = descriptors->others + places + workers * of_worker +
 			      health_count(config) + agents_count(config) +
 			      moving_descriptors(config) + of_observers(&config->global);

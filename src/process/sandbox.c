@@ -64,6 +64,8 @@ static const char *const always[] = {
 	"sendto",
 	"sendmsg",
 	"sendmmsg",
+	/* by rings made before, which can only send (datagram_ring.h); io_uring_setup() is not here */
+	"io_uring_enter",
 	"pipe2",
 	"splice",
 	"read",

@@ -38,3 +38,29 @@ void error_report(struct flow_loop *loop, int error, const struct addr *sender,
 	if (may_report(loop))
 		unreachable_report(what, sender, destination);
 }
+
+void error_report_to_client(const struct flow *flow, int error)
+{
+	struct addr sender = flow->key.sender;
+
+	addr_unmap(&sender);
+	error_report(flow->set->loop, error, &sender, &flow->key.destination);
+}
+
+bool error_is_of_an_earlier_one(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EPROTO:
+	case EACCES:
+	case EMSGSIZE:
+		return true;
+	default:
+		return false;
+	}
+}

@@ -11,4 +11,10 @@
 void error_report(struct flow_loop *loop, int error, const struct addr *sender,
 	const struct addr *destination);
 
+/* Reports to the client of FLOW what the network said about a datagram to the server, or what this host knows of the way. */
+void error_report_to_client(const struct flow *flow, int error);
+
+/* Whether a call that failed with ERROR met the fate of an earlier datagram (udp(7)): it may be made again. */
+bool error_is_of_an_earlier_one(int error);
+
 #endif

@@ -3,10 +3,8 @@
  * frontend ends those that are silent.
  *
  * The socket is connected, so the kernel gives it datagrams of its server alone (of any port, with `follow-port`, it is not, and
- * they are looked at here), and IP_TRANSPARENT lets it have the client's address. Where the client's address cannot be had, the datagram is dropped and the reason reported; nothing
+ * they are looked at in replies.c), and IP_TRANSPARENT lets it have the client's address. Where the client's address cannot be had, the datagram is dropped and the reason reported; nothing
  * is ever sent from another address instead.
- *
- * Replies of many flows leave together, at the end of the loop's turn: one system call for all.
  *
  * The trap: an error that a socket reports may be that of an earlier datagram, for which an ICMP message came ("port
  * unreachable"). The call that gets it has sent or received nothing, and so it is made again.
@@ -16,6 +14,8 @@
 #include "error_report.h"
 #include "flow_table.h"
 #include "proxy/destination.h"
+#include "questions.h"
+#include "replies.h"
 #include "servers/balance.h"
 #include "servers/own_traffic.h"
 #include "servers/session_id.h"
@@ -33,8 +33,8 @@
 #include <unistd.h>
 
 enum {
-	REPLIES_MAX = 32, /* of one flow, in one turn of the loop */
-	ERRORS_MAX = 4,   /* the same */
+	FIRST_TURN =
+		2 /* so that a flow without a reply, whose turn is 0, had none in the one before */
 };
 
 static uint64_t now_ms(void)
@@ -71,45 +71,9 @@ static void touch(struct flow *flow)
 {
 	struct flow_group *group = group_of(flow);
 
-	flow->active = now_ms();
+	flow->active = flow->set->loop->now;
 	TAILQ_REMOVE(&group->list, flow, link);
 	TAILQ_INSERT_TAIL(&group->list, flow, link);
-}
-
-/* Whether the failed call met the fate of an earlier datagram (udp(7)). */
-static bool is_of_an_earlier_one(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EPROTO:
-	case EACCES:
-	case EMSGSIZE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* A reply that cannot be sent is lost, and those behind it are not. The errors are other clients' mostly. */
-static void send_replies(struct flow_loop *loop)
-{
-	for (unsigned first = 0; first < loop->reply_count;) {
-		unsigned sent = 0;
-
-		errno = ECONNREFUSED;
-		for (int i = 0; i < ERRORS_MAX && sent == 0 && is_of_an_earlier_one(errno); i++)
-			sent = datagram_batch_send(
-				loop->replies, first, loop->reply_count, loop->reply_socket->fd);
-		for (unsigned i = first; i < first + sent; i++)
-			loop->reply_flows[i]->to_client += datagram_batch_length(loop->replies, i);
-		first += sent == 0 ? 1 : sent;
-	}
-	loop->reply_count = 0;
 }
 
 static void uncount_client(const struct flow *flow)
@@ -122,7 +86,8 @@ static void flow_end(struct flow *flow, enum reason reason)
 {
 	struct flow_set *set = flow->set;
 
-	send_replies(set->loop);
+	questions_send_waiting(set->loop);
+	replies_send(set->loop);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	event_del(&flow->readable);
@@ -154,15 +119,6 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 
 /* --- from the server --- */
 
-/* What the network reported about a datagram to the server, or what this host knows of the way. */
-static void pass_on(const struct flow *flow, int error)
-{
-	struct addr sender = flow->key.sender;
-
-	addr_unmap(&sender);
-	error_report(flow->set->loop, error, &sender, &flow->key.destination);
-}
-
 void flow_client_unreachable(const struct flow *flow, int error)
 {
 	struct addr local;
@@ -171,72 +127,14 @@ void flow_client_unreachable(const struct flow *flow, int error)
 		error_report(flow->set->loop, error, &flow->server_address, &local);
 }
 
-/* One reply, from any port of the server, which gets there what the client sends next. What comes from elsewhere is dropped. */
-static int receive_followed(struct flow_loop *loop, struct flow *flow)
-{
-	int count = datagram_batch_receive(loop->replies, loop->reply_count, 1, flow->fd);
-	struct addr from;
-
-	if (count == -1)
-		return -1;
-	if (!datagram_batch_source(loop->replies, loop->reply_count, &from) ||
-		addr_compare_ip(&from, &flow->server_address) != 0)
-		return 0;
-	flow->server_address = from;
-	return count;
-}
-
-/*
- * Receives replies behind those that wait already. Returns how many, or -1. To ask for more than there are costs as much
- * as to receive one; so a flow is asked for more only when it had as many as it was asked for.
- */
-static int receive_replies(struct flow_loop *loop, struct flow *flow)
-{
-	unsigned room = DATAGRAM_BATCH_SIZE - loop->reply_count;
-	unsigned wanted = flow->expected < room ? flow->expected : room;
-	int count = -1;
-
-	for (int i = 0; i < ERRORS_MAX && count == -1; i++) {
-		count = flow->server->follows_port ? receive_followed(loop, flow)
-						   : datagram_batch_receive_connected(loop->replies,
-							     loop->reply_count, wanted, flow->fd);
-		if (count == -1 && !is_of_an_earlier_one(errno))
-			break;
-		if (count == -1)
-			pass_on(flow, errno);
-	}
-	if (count == -1)
-		datagram_discard_errors(flow->fd);
-	if (count == (int)flow->expected && flow->expected < REPLIES_MAX)
-		flow->expected *= 2;
-	else if (count < (int)wanted)
-		flow->expected = 1;
-	return count;
-}
-
 static void on_reply(evutil_socket_t fd, short what, void *arg)
 {
 	struct flow *flow = arg;
-	struct flow_loop *loop = flow->set->loop;
-	const struct flow_key *key = &flow->key;
-	const struct receiver_socket *socket = key->receiver->socket;
-	bool is_bound = addr_equal(&key->receiver->bind->address, &key->destination);
-	int count;
 
 	(void)fd;
 	(void)what;
-	if (loop->reply_count == DATAGRAM_BATCH_SIZE || loop->reply_socket != socket)
-		send_replies(loop);
-	loop->reply_socket = socket;
-	count = receive_replies(loop, flow);
-	if (count <= 0)
-		return;
-	touch(flow);
-	for (int i = 0; i < count; i++) {
-		datagram_batch_address(loop->replies, loop->reply_count, &key->sender,
-			is_bound ? NULL : &key->destination);
-		loop->reply_flows[loop->reply_count++] = flow;
-	}
+	if (replies_take(flow))
+		touch(flow);
 }
 
 /* --- from the client --- */
@@ -303,11 +201,7 @@ static enum reason prepare_socket(struct flow *flow)
 {
 	datagram_discard(flow->fd);
 	datagram_report_errors(flow->fd, addr_family(&flow->server_address));
-	if (!flow->server->follows_port) {
-		datagram_batch_join(flow->fd);
-		return REASON_DONE;
-	}
-	if (datagram_disconnect(flow->fd) == 0)
+	if (!flow->server->follows_port || datagram_disconnect(flow->fd) == 0)
 		return REASON_DONE;
 	flow->error = errno;
 	return REASON_SOURCE_IN_USE;
@@ -373,7 +267,7 @@ static struct flow *keep_flow(const struct flow *opened)
 static struct flow *refuse(struct flow *flow, enum reason reason)
 {
 	if (reason == REASON_CONNECT_UNREACHABLE)
-		pass_on(flow, flow->error);
+		error_report_to_client(flow, flow->error);
 	flow->reason = reason;
 	flow->ended = now_ms();
 	notify(flow, FLOW_REFUSED);
@@ -467,46 +361,44 @@ static unsigned limit_rate(struct flow *flow, unsigned count)
 	if (rate == 0)
 		return count;
 	count = clients_take(limits_clients(flow->set->limits), flow->counted, rate, count,
-		now_ms() / 1000, &first_lost);
+		flow->set->loop->now / 1000, &first_lost);
 	if (first_lost)
 		report_limit(flow, REASON_CLIENT_RATE);
 	return count;
 }
 
-void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end)
+void flow_relay(struct flow *flow, unsigned first, unsigned end)
 {
+	struct datagram_batch *arrivals = flow->set->loop->arrivals;
+
 	end = first + limit_rate(flow, end - first);
 	if (first == end)
 		return;
 	touch(flow);
 	if (flow->server->send_proxy == PROXY_HEADER_V2)
-		add_headers(flow, batch, first, end);
+		add_headers(flow, arrivals, first, end);
 	for (unsigned i = first; i < end; i++)
-		datagram_batch_address(
-			batch, i, flow->server->follows_port ? &flow->server_address : NULL, NULL);
-	while (first < end) {
-		unsigned sent = datagram_batch_send(batch, first, end, flow->fd);
+		datagram_batch_address(arrivals, i,
+			flow->server->follows_port ? &flow->server_address : NULL, NULL);
+	questions_send(flow, first, end);
+}
 
-		if (sent == 0 && is_of_an_earlier_one(errno)) {
-			pass_on(flow, errno);
-			sent = datagram_batch_send(batch, first, end, flow->fd);
-		}
-		for (unsigned i = first; i < first + sent; i++)
-			flow->to_server += datagram_batch_length(batch, i);
-		first += sent == 0 ? 1 : sent;
-	}
+void flow_loop_relay(struct flow_loop *loop)
+{
+	questions_send_waiting(loop);
 }
 
 /* --- the loop --- */
 
-int flow_loop_init(struct flow_loop *loop, struct event_base *base)
+int flow_loop_init(struct flow_loop *loop, struct event_base *base, bool has_datagrams)
 {
-	*loop = (struct flow_loop){.base = base};
+	*loop = (struct flow_loop){.base = base, .turn = FIRST_TURN};
 	TAILQ_INIT(&loop->dead);
 	loop->arrivals = datagram_batch_new();
 	loop->replies = datagram_batch_new();
 	if (loop->arrivals == NULL || loop->replies == NULL)
 		return -1;
+	loop->ring = has_datagrams ? datagram_ring_new() : NULL;
 	return flow_table_init(&loop->table);
 }
 
@@ -514,7 +406,8 @@ void flow_loop_end_turn(struct flow_loop *loop)
 {
 	struct flow *flow;
 
-	send_replies(loop);
+	loop->turn++;
+	replies_send(loop);
 	while ((flow = TAILQ_FIRST(&loop->dead)) != NULL) {
 		TAILQ_REMOVE(&loop->dead, flow, link);
 		free(flow);
@@ -528,6 +421,7 @@ void flow_loop_free(struct flow_loop *loop)
 	flow_table_free(&loop->table);
 	datagram_batch_free(loop->arrivals);
 	datagram_batch_free(loop->replies);
+	datagram_ring_free(loop->ring);
 	*loop = (struct flow_loop){0};
 }
 

@@ -22,6 +22,7 @@
 #include "tproxy/addr.h"
 #include "tproxy/config.h"
 #include "tproxy/datagram_batch.h"
+#include "tproxy/datagram_ring.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -83,7 +84,9 @@ struct flow {
 	struct addr client;            /* who sends, or whom the PROXY header names; never mapped */
 	struct addr server_address;
 	int fd;                  /* connected to the server */
+	uint32_t reply_turn;     /* of the loop: when it had a reply last */
 	unsigned short expected; /* how many replies it may have at once */
+	bool is_joined;          /* the kernel may put several replies into one place */
 	/* What it sends has the addresses and ports of what it gets: only the interface tells them apart. */
 	bool is_mirror;
 };
@@ -100,6 +103,7 @@ struct flow_group {
 struct flow_table {
 	struct flow **buckets;
 	size_t size, count; /* the size is a power of two */
+	uint64_t seed;      /* of the hash */
 };
 
 enum flow_change {
@@ -119,10 +123,19 @@ struct flow_loop {
 	struct event_base *base;
 	unsigned index;              /* the worker's, 0 unless it is set */
 	uint64_t begun;              /* flows; their ids come from it */
+	uint32_t turn;               /* counts them, and goes round */
+	uint64_t now;                /* when the datagrams came that are relayed now */
 	struct receivers *receivers; /* those at which flows begin; NULL: none does any more */
 	struct flow_table table;
 	struct flow_list dead;           /* ended, but not freed yet */
 	struct datagram_batch *arrivals; /* from clients, while they are relayed */
+	/* Of those, the ones that leave together, each by another socket; NULL: each leaves at once. */
+	struct datagram_ring *ring;
+	struct question {
+		struct flow *flow;
+		unsigned place;
+	} waiting[DATAGRAM_RING_SIZE];
+	unsigned waiting_count;
 	/* From servers, until the end of the turn: they leave together, by one socket. */
 	struct datagram_batch *replies;
 	struct flow *reply_flows[DATAGRAM_BATCH_SIZE];
@@ -142,8 +155,8 @@ struct flow_set {
 	size_t count;
 };
 
-/* Makes a loop without flows. BASE must outlive it. Returns 0, or -1 with errno; it must be freed then, too. */
-int flow_loop_init(struct flow_loop *loop, struct event_base *base);
+/* Makes a loop without flows. BASE must outlive it. HAS_DATAGRAMS: there will be some. Returns 0, or -1 with errno; it must be freed then, too. */
+int flow_loop_init(struct flow_loop *loop, struct event_base *base, bool has_datagrams);
 
 /* Frees it; all flows must have ended. A zeroed one is allowed. */
 void flow_loop_free(struct flow_loop *loop);
@@ -182,7 +195,10 @@ bool flow_comes_back(struct flow *flow, unsigned interface);
 /* The network reported ERROR about replies to the flow's client: the server gets that report, about its own datagram. */
 void flow_client_unreachable(const struct flow *flow, int error);
 
-/* Relays datagrams of the flow's client, in the places of BATCH from FIRST to before END. */
-void flow_relay(struct flow *flow, struct datagram_batch *batch, unsigned first, unsigned end);
+/* Relays datagrams of the flow's client, in the places of its loop's arrivals from FIRST to before END; some may wait. */
+void flow_relay(struct flow *flow, unsigned first, unsigned end);
+
+/* Relays what waits; call it before other datagrams get the places. */
+void flow_loop_relay(struct flow_loop *loop);
 
 #endif

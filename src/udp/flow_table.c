@@ -15,7 +15,7 @@ enum {
 
 static struct flow **bucket_of(const struct flow_table *table, const struct flow_key *key)
 {
-	uint64_t hash = addr_hash(addr_hash(addr_hash_start(), &key->sender), &key->destination);
+	uint64_t hash = addr_hash(addr_hash(table->seed, &key->sender), &key->destination);
 
 	if (addr_family(&key->proxied.client) != AF_UNSPEC)
 		hash = addr_hash(hash, &key->proxied.client);
@@ -26,6 +26,7 @@ int flow_table_init(struct flow_table *table)
 {
 	table->count = 0;
 	table->size = BUCKETS_MIN;
+	table->seed = addr_hash_start();
 	table->buckets = calloc(table->size, sizeof(struct flow *));
 	return table->buckets == NULL ? -1 : 0;
 }

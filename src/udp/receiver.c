@@ -20,6 +20,7 @@
 #include "receiver.h"
 
 #include "flow_table.h"
+#include "tproxy/clock.h"
 #include "tproxy/datagram.h"
 #include "tproxy/proxy_header.h"
 #include "tproxy/socket.h"
@@ -242,23 +243,26 @@ static struct flow *flow_at(struct receiver *receiver, unsigned place)
 /* Returns whether there was anything to read. Datagrams of one flow that follow each other are relayed together. */
 static bool read_batch(struct receiver *receiver, int fd)
 {
-	struct datagram_batch *arrivals = receiver->flows->loop->arrivals;
+	struct flow_loop *loop = receiver->flows->loop;
+	struct datagram_batch *arrivals = loop->arrivals;
 	int count = datagram_batch_receive(arrivals, 0, DATAGRAM_BATCH_SIZE, fd);
 	struct flow *flow = NULL;
 	unsigned first = 0;
 
+	loop->now = (uint64_t)clock_ms();
 	for (unsigned i = 0; count > 0 && i < (unsigned)count; i++) {
 		struct flow *next = flow_at(receiver, i);
 
 		if (next == flow)
 			continue;
 		if (flow != NULL)
-			flow_relay(flow, arrivals, first, i);
+			flow_relay(flow, first, i);
 		flow = next;
 		first = i;
 	}
 	if (flow != NULL)
-		flow_relay(flow, arrivals, first, (unsigned)count);
+		flow_relay(flow, first, (unsigned)count);
+	flow_loop_relay(loop);
 	return count > 0;
 }
 

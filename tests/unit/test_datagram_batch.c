@@ -433,6 +433,33 @@ static void at_a_connected_socket_only_the_data_counts(void **state)
 	close(other);
 }
 
+static void one_datagram_leaves_those_behind_it(void **state)
+{
+	static const char *const texts[] = {"first", "", "a third"};
+	struct addr here, there, from;
+	int fd = bound("127.0.0.1", &here), other = bound("127.0.0.2", &there);
+
+	(void)state;
+	assert_int_equal(connect(fd, &there.sa, addr_length(&there)), 0);
+	for (unsigned i = 0; i < 3; i++)
+		send_text(other, texts[i], &here);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(datagram_batch_receive_one(batch, 4, fd), 1);
+		assert_holds(4, texts[i]);
+		datagram_batch_address(batch, 4, &here, NULL);
+		assert_int_equal(datagram_batch_send(batch, 4, 5, other), 1);
+	}
+	receive(fd, 8, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_holds(8 + i, texts[i]);
+	assert_true(datagram_batch_source(batch, 8, &from));
+	assert_true(addr_equal(&from, &there));
+	assert_int_equal(datagram_batch_receive_one(batch, 4, fd), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(fd);
+	close(other);
+}
+
 static void a_batch_leaves_no_memory(void **state)
 {
 	size_t before = mallinfo2().uordblks, mapped = mallinfo2().hblkhd;
@@ -480,6 +507,7 @@ int main(void)
 		TEST(a_full_batch_of_the_largest_packets_arrives),
 		TEST(the_interface_is_reported_where_it_is_asked_for),
 		TEST(at_a_connected_socket_only_the_data_counts),
+		TEST(one_datagram_leaves_those_behind_it),
 		TEST(a_batch_leaves_no_memory),
 	};
 

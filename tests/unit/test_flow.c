@@ -44,6 +44,7 @@ static struct limits *limits;
 static struct flow_loop loop;
 static struct flow_set flows;
 static struct receivers receivers;
+static bool has_ring;
 static unsigned begun, ended, refused;
 static struct flow last; /* a copy of the flow that changed last */
 
@@ -107,7 +108,7 @@ static int set_up(void **state)
 		server_fds[i] = bound("127.0.0.1", 0, &servers[i].address);
 	base = event_base_new();
 	limits = limits_new(&config, MAXCONN);
-	assert_int_equal(flow_loop_init(&loop, base), 0);
+	assert_int_equal(flow_loop_init(&loop, base, has_ring), 0);
 	return flow_set_init(
 		&flows, &loop, &config, limits, (struct flow_observer){on_changed, NULL});
 }
@@ -560,6 +561,80 @@ static void replies_of_many_flows_leave_together(void **state)
 	}
 }
 
+/* Questions of flows in turns leave together; one of them follows another of its flow, and stays behind it. */
+static void questions_of_many_flows_keep_their_order(void **state)
+{
+	static const char *const texts[] = {"one", "two", "three", "four", "five", "six"};
+	static const int of[] = {0, 1, 0, 0, 1, 0};
+	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
+	struct addr seen[2];
+
+	(void)state;
+	start("127.0.0.1");
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 6; i++)
+			send_text(fds[of[i]], texts[i], &bind_line.address);
+		for (int i = 0; i < 6; i++)
+			seen[of[i]] = receive(server_fds[0], texts[i]);
+		assert_false(addr_equal(&seen[0], &seen[1]));
+	}
+	flow_set_end_all(&flows);
+	assert_int_equal(ended, 2);
+	assert_true(last.to_server == 2 * 7 || last.to_server == 2 * 15);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Round trips of COUNT flows in turns, with one datagram under way. */
+static void round_trips(const int *fds, int count, int trips)
+{
+	for (int i = 0; i < trips; i++) {
+		struct addr seen;
+
+		send_text(fds[i % count], "question", &bind_line.address);
+		seen = receive(server_fds[0], "question");
+		send_text(server_fds[0], "answer", &seen);
+		receive(fds[i % count], "answer");
+	}
+}
+
+/* Then no call looks for a second reply; the kernel need not join what comes alone. */
+static void a_flow_with_one_reply_at_a_time_is_asked_for_one(void **state)
+{
+	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
+
+	(void)state;
+	start("127.0.0.1");
+	round_trips(fds, 2, 6);
+	flow_set_end_all(&flows);
+	assert_int_equal(ended, 2);
+	assert_int_equal(last.expected, 1);
+	assert_false(last.is_joined);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void a_flow_that_stays_readable_is_asked_for_more(void **state)
+{
+	struct addr seen;
+	int fd = bound("127.0.0.1", 0, NULL);
+
+	(void)state;
+	start("127.0.0.1");
+	send_text(fd, "question", &bind_line.address);
+	seen = receive(server_fds[0], "question");
+	for (int i = 0; i < 4; i++)
+		send_text(server_fds[0], "answer", &seen);
+	/* One in the first turn, one in the second, and the two that are left in the third. */
+	for (int i = 0; i < 3; i++)
+		turn();
+	flow_set_end_all(&flows);
+	assert_int_equal(last.to_client, 4 * strlen("answer"));
+	assert_int_equal(last.expected, 4);
+	assert_true(last.is_joined);
+	close(fd);
+}
+
 static void a_set_leaves_no_memory_and_needs_none_without_datagrams(void **state)
 {
 	static const struct config none = {.proxies = &section, .proxy_count = 1};
@@ -654,8 +729,14 @@ int main(void)
 		TEST(a_refused_flow_gives_everything_back),
 		TEST(a_client_that_sends_keeps_its_flow),
 		TEST(replies_of_many_flows_leave_together),
+		TEST(questions_of_many_flows_keep_their_order),
+		TEST(a_flow_with_one_reply_at_a_time_is_asked_for_one),
+		TEST(a_flow_that_stays_readable_is_asked_for_more),
 		TEST(a_set_leaves_no_memory_and_needs_none_without_datagrams),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (cmocka_run_group_tests_name("without a ring", tests, NULL, NULL) != 0)
+		return 1;
+	has_ring = true;
+	return cmocka_run_group_tests_name("with a ring", tests, NULL, NULL);
 }

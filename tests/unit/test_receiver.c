@@ -64,7 +64,7 @@ static int set_up(void **state)
 	count = 0;
 	begun = ended = 0;
 	base = event_base_new();
-	assert_int_equal(flow_loop_init(&loop, base), 0);
+	assert_int_equal(flow_loop_init(&loop, base, true), 0);
 	for (int i = 0; i < 2; i++)
 		servers[i] = bound(&server_ports[i]);
 	close(bound(&port));

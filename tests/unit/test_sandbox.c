@@ -4,6 +4,7 @@
 #include "process/sandbox.h"
 
 #include "tproxy/datagram_batch.h"
+#include "tproxy/datagram_ring.h"
 #include "tproxy/socket.h"
 #include "tproxy/unreachable.h"
 #include "unit.h"
@@ -163,7 +164,8 @@ static int do_what_a_proxy_does(void)
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct epoll_event event = {.events = EPOLLIN};
 	socklen_t length = sizeof(address);
-	int wake = eventfd(0, 0);
+	int wake = eventfd(0, 0), errors[DATAGRAM_RING_SIZE];
+	struct datagram_ring *ring = datagram_ring_new();
 	void *memory;
 
 	enter((struct sandbox){0});
@@ -191,6 +193,11 @@ static int do_what_a_proxy_does(void)
 	socket_undelivered(client);
 	if (errno == ENOSYS)
 		return 8;
+	if (ring != NULL) {
+		datagram_ring_add(ring, -1, "", 0);
+		if (datagram_ring_send(ring, errors) != 1 || errors[0] != EBADF)
+			return 10;
+	}
 	return close(server) == -1 || close(client) == -1 ? 9 : 0;
 }
 

@@ -1,6 +1,8 @@
 """What tproxyd does with datagrams beyond the rows of TP-UDP: any address, several threads, its log and its end."""
 
+import ctypes
 import errno
+import os
 import random
 import re
 import signal
@@ -187,6 +189,40 @@ def test_many_clients_of_many_destinations_are_never_mixed(lab, start, threads, 
     assert len(set(ports.values())) == len(ports) == 100
 
 
+def has_rings():
+    """Whether the host allows rings (io_uring_setup(2)), and the kernel's need not report what succeeds (Linux 5.17)."""
+    parameters = (ctypes.c_uint * 30)()
+    ring = ctypes.CDLL(None).syscall(425, 1, parameters)
+    if ring != -1:
+        os.close(ring)
+    return ring != -1 and bool(parameters[5] & 1 << 11)
+
+
+@by_iptables
+def test_each_thread_uses_a_ring_in_its_sandbox(lab, start):
+    """Datagrams of several flows wait at once, and leave by one system call."""
+    if not has_rings():
+        pytest.skip("absent: io_uring")
+    steering.intercept_datagrams(lab, PORT, PORT)
+    steering.divert_datagrams(lab)
+    daemon = start(f":{PORT} transparent", str(lab.server_endpoint), threads=2)
+    assert "system calls are restricted" in daemon.log()
+    assert daemon.links().count("anon_inode:[io_uring]") == 2
+    server = Peer(lab.server, lab.server_endpoint)
+    clients = [Peer(lab.client) for _ in range(8)]
+    vip = Endpoint(lab.vip.address, PORT)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    for number, client in enumerate(clients):
+        client.send(b"%d" % number, vip)
+    os.kill(daemon.pid, signal.SIGCONT)
+    for _ in clients:
+        data, seen = server.receive()
+        assert seen.address == lab.client.address
+        server.send(data, seen)
+    for number, client in enumerate(clients):
+        assert client.receive() == (b"%d" % number, vip)
+
+
 LEAD_BACK = f"""*mangle
 -A OUTPUT -p udp --dport {PORT} -j MARK --set-mark 1
 -A PREROUTING -i lo -p udp --dport {PORT} -j TPROXY --on-port {PORT} --tproxy-mark 1
@@ -337,18 +373,19 @@ def open_sockets(lab):
     return len(sockets.read(lab.proxy.namespace, "udp"))
 
 
-LIVES, TURNS = 4, 600  # 6250 turns make it a million datagrams, and take 2 minutes
+CLIENTS, LIVES = 20, 4
+TURNS = -(-int(os.environ.get("DATAGRAMS", "96000")) // (2 * CLIENTS * LIVES))  # a million datagrams take 2 minutes
 
 
 @by_iptables
 @pytest.mark.long
 def test_flows_that_begin_and_end_are_never_mixed(lab, start):
-    """Twenty clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
+    """Clients speak to two servers at once, and begin anew from the same ports when their flows have ended."""
     steering.intercept_datagrams(lab, PORT, PORT)
     steering.divert_datagrams(lab)
     start(f":{PORT} transparent", "0.0.0.0", threads=4, more="  timeout server 2s\n")
     servers = [Peer(lab.server, Endpoint(address, PORT)) for address in lab.server.addresses[4]]
-    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(20)]
+    ends = [Endpoint(lab.client.addresses[4][number % 2], 20_000 + number) for number in range(CLIENTS)]
     listening, relayed = open_sockets(lab), 0
     for life in range(LIVES):
         clients = [Peer(lab.client, end) for end in ends]

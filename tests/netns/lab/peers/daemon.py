@@ -96,6 +96,10 @@ class Daemon:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def links(self):
+        """What its descriptors are, as /proc says it."""
+        return [os.readlink(f"/proc/{self.pid}/fd/{each}") for each in os.listdir(f"/proc/{self.pid}/fd")]
+
     def statuses(self):
         """/proc's status of each of its threads, as {field: text}."""
         for task in os.listdir(f"/proc/{self.pid}/task"):
