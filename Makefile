@@ -7,7 +7,7 @@ PYTHON  := /usr/bin/python3
 PROXY   ?= tproxyd
 PREFIX  ?= /usr/local
 
-PACKAGES := libevent_core libevent_extra libcap-ng libseccomp jansson libmnl zlib
+PACKAGES := libevent_core libevent_extra libcap-ng libseccomp jansson libmnl zlib liburing
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wvla -Wformat=2 -Werror
 DEFINES  := -D_GNU_SOURCE -Iinclude -Isrc
