@@ -157,6 +157,19 @@ def test_what_the_proxy_sends_is_refused_when_it_is_diverted_to_the_proxy_again(
     lab.client.connect(other).exchange()
 
 
+@requirement("TP-DST-11")
+@both_families
+def test_a_listener_at_one_address_refuses_what_the_proxy_sends_too(lab):
+    lab.serve("none", nofile=MANY, **lab.wished("maxconn", maxconn=40))
+    lab.client.connect(lab.vip).exchange()
+    steering.intercept_own(lab, lab.server_endpoint, lab.vip.port, address=lab.vip.address)
+    before = counters.total(lab.proxy.namespace, "TcpActiveOpens")
+    how, data = lab.client.try_connect(lab.vip)
+    tries = counters.total(lab.proxy.namespace, "TcpActiveOpens") - before
+    assert how in ("eof", "reset", "refused") and not data
+    assert 1 <= tries <= TRIES, f"the proxy connected {tries} times for one client"
+
+
 @requirement("TP-DST-15")
 @both_families
 @pytest.mark.parametrize("source", ["clientip", "client"])

@@ -19,8 +19,13 @@ def intercept(lab, port):
     )
 
 
-def intercept_own(lab, destination, port, protocol="tcp"):
-    """Divert what the proxy's host itself sends to a destination, too: it is marked, so that it comes in again by lo."""
+def intercept_own(lab, destination, port, protocol="tcp", address=None):
+    """Divert what the proxy's host itself sends to a destination, too: it is marked, so that it comes in again by lo.
+
+    It goes to the listener on the port, at `address` or at all addresses.
+    """
+    on = f"--on-port {port}" + (f" --on-ip {address}" if address else "")
+    listener = f":{port}" if not address else f"{address}:{port}" if destination.family == 4 else f"[{address}]:{port}"
     to = f"-p {protocol} -d {destination.address} --dport {destination.port}"
     ip = "ip" if destination.family == 4 else "ip6"
     match = f"{ip} daddr {destination.address} {protocol} dport {destination.port}"
@@ -33,8 +38,8 @@ def intercept_own(lab, destination, port, protocol="tcp"):
     mark = f"-A OUTPUT {to} -j MARK --set-mark 1"
     _add(
         lab,
-        f"{mark}\n-A PREROUTING -i lo {to} -j TPROXY --on-port {port} --tproxy-mark 1",
-        f"iifname lo {match} tproxy to :{port} meta mark set 1 accept",
+        f"{mark}\n-A PREROUTING -i lo {to} -j TPROXY {on} --tproxy-mark 1",
+        f"iifname lo {match} tproxy to {listener} meta mark set 1 accept",
         (destination.family,),
     )
 
