@@ -129,7 +129,7 @@ static void report_unanswered(struct check *check, const struct host_socket *soc
 	struct route_answer way;
 	struct addr hop;
 
-	check->snapshot->route(&(struct route_question){.to = socket->remote}, &way);
+	check_way_to(check, &socket->remote, IPPROTO_TCP, &way);
 	if (way.found && way.local)
 		return; /* check_flows() has judged a server on this host */
 	addr_format_ip(&socket->local, client);
@@ -186,7 +186,7 @@ static void judge_idle_server(struct check *check, size_t number)
 	struct route_answer way;
 
 	addr_format_ip(server, text);
-	check->snapshot->route(&(struct route_question){.to = *server}, &way);
+	check_way_to(check, server, IPPROTO_TCP, &way);
 	if (count > 0)
 		check_add(check, CHECK_RETURN_PATH, CHECK_OK, text,
 			"established connections from clients' addresses: %u", count);

@@ -430,7 +430,7 @@ static void judge_server_answers(
 	addr_set_port(&path.packet.destination, SOME_PORT);
 	if (addr_port(server) == 0)
 		addr_set_port(&path.packet.source, 80);
-	check->snapshot->route(&(struct route_question){.to = *server}, &path.back);
+	check_way_to(check, server, protocol, &path.back);
 	if (check_rule_that_keeps(check, server) != NULL)
 		check_way_without(check, server, &path.back); /* check_links() reports the rule */
 	path.packet.in = path.back.link;

@@ -124,7 +124,7 @@ static void judge_peer(struct check *check, const struct peer_packets *packets)
 
 	if (addr_family(&packets->source) != AF_INET)
 		return;
-	check->snapshot->route(&(struct route_question){.to = packets->source}, &back);
+	check_way_to(check, &packets->source, IPPROTO_TCP, &back);
 	if (!back.found || back.local)
 		return;
 	judge_src_valid_mark(check, back.link, packets);
@@ -160,10 +160,8 @@ static bool leads_back(const struct check *check, const char *link)
 	struct route_answer back;
 
 	for (size_t i = 0; i < count + service->server_count; i++) {
-		check->snapshot->route(
-			&(struct route_question){
-				.to = i < count ? clients[i] : service->servers[i - count]},
-			&back);
+		check_way_to(check, i < count ? &clients[i] : &service->servers[i - count],
+			IPPROTO_TCP, &back);
 		if (back.found && strcmp(back.link, link) == 0)
 			return true;
 	}
@@ -355,7 +353,7 @@ static void judge_server_routes(struct check *check)
 		judge_families(check, &service->listeners[i]);
 	for (size_t i = 0; i < service->server_count; i++) {
 		addr_format_ip(&service->servers[i], text);
-		check->snapshot->route(&(struct route_question){.to = service->servers[i]}, &way);
+		check_way_to(check, &service->servers[i], IPPROTO_TCP, &way);
 		if (!way.found)
 			check_no_route(check, CHECK_SERVER_ROUTE, "server", &service->servers[i],
 				way.error);

@@ -35,7 +35,7 @@ static struct policy_answer decide(
 
 /*
  * Whether the model of policy rules may be believed: of a packet without source, ports and mark it says what the
- * kernel says, that it leaves this host. The kernel cannot be asked about packets that this host sends from addresses of others.
+ * kernel says, that it leaves this host, or is refused. The kernel cannot be asked about packets that this host sends from addresses of others.
  */
 static bool model_holds(const struct check *check, const struct packet *packet)
 {
@@ -44,7 +44,9 @@ static bool model_holds(const struct check *check, const struct packet *packet)
 	struct route_answer kernel;
 
 	check->snapshot->route(&(struct route_question){.to = to}, &kernel);
-	return kernel.found && !kernel.local && plain.result == POLICY_LINK;
+	if (!kernel.found)
+		return plain.result == POLICY_REFUSED;
+	return !kernel.local && plain.result == POLICY_LINK;
 }
 
 /*
@@ -249,6 +251,14 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 		check_fix_ip_rule_before(check, finding, addr_family(peer), way.rule,
 			text_format("iif lo to %s", text), TABLE_MAIN);
 	return true;
+}
+
+void check_way_to(
+	const struct check *check, const struct addr *peer, int protocol, struct route_answer *way)
+{
+	const struct route_question question = {.to = *peer, .protocol = (unsigned)protocol};
+
+	check->snapshot->route(&question, way);
 }
 
 const struct network_rule *check_rule_that_keeps(const struct check *check, const struct addr *peer)

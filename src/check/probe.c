@@ -52,6 +52,11 @@ static bool is_in_servers_network(
 	return false;
 }
 
+static int protocol_of(const struct probe *probe)
+{
+	return probe->payload != NULL ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
 /* The server answers this host and not the client. */
 static void report_other_way(struct check *check, const struct probe *probe, const char *server,
 	const char *client, bool refused)
@@ -59,7 +64,7 @@ static void report_other_way(struct check *check, const struct probe *probe, con
 	struct check_finding *finding;
 	struct route_answer way;
 
-	check->snapshot->route(&(struct route_question){.to = probe->server}, &way);
+	check_way_to(check, &probe->server, protocol_of(probe), &way);
 	finding = check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,
 		"probed: it %s this host's own address, and does not answer %s. %s",
 		refused ? "refuses" : "answers", client,
@@ -75,7 +80,7 @@ static void report_silent(struct check *check, const struct probe *probe, const 
 	struct addr hop;
 	bool down;
 
-	check->snapshot->route(&(struct route_question){.to = probe->server}, &way);
+	check_way_to(check, &probe->server, protocol_of(probe), &way);
 	hop = addr_is_any(&way.gateway) ? probe->server : way.gateway;
 	down = way.found && check->snapshot->silent(&hop, way.link);
 	check_add(check, CHECK_RETURN_PATH, CHECK_HARMFUL, server,

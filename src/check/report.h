@@ -95,6 +95,10 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 const struct network_rule *check_rule_that_keeps(
 	const struct check *check, const struct addr *peer);
 
+/* Asks the kernel for the way to a client or a server: a rule may ask for its port. PROTOCOL is IPPROTO_TCP or _UDP. */
+void check_way_to(
+	const struct check *check, const struct addr *peer, int protocol, struct route_answer *way);
+
 /*
  * Where packets to PEER would leave this host if no such rule kept them: the table main's answer, without a gateway.
  * False: it has no route to other hosts either.
