@@ -93,9 +93,19 @@ static void judge_syncookies(struct check *check, const struct packet_path *path
 				     : "this kernel has no SYN cookies");
 }
 
+static struct policy_answer way_of(
+	const struct check *check, const struct packet *packet, uint32_t mark)
+{
+	return policy_decide(
+		&check->snapshot->network, &(struct policy_flow){.from = packet->source,
+						   .to = packet->destination,
+						   .mark = mark,
+						   .protocol = IPPROTO_TCP});
+}
+
 /*
  * With tcp_fwmark_accept the accepted socket sends with the mark that the client's packet had when it ARRIVED. A rule
- * of OUTPUT may give its packets another mark, and so another route.
+ * of OUTPUT may give its packets another mark, and so another route. All rules of that hook see the link of the first one.
  */
 static bool is_kept_by_mark(
 	const struct check *check, const struct packet_path *path, uint32_t mark)
@@ -103,21 +113,21 @@ static bool is_kept_by_mark(
 	struct packet answer = path->packet;
 	struct policy_answer way;
 	struct trace trace;
+	bool kept;
 
 	answer.source = path->packet.destination;
 	answer.destination = path->packet.source;
 	answer.in = NULL;
-	answer.out = path->back.link;
+	way = way_of(check, &answer, mark);
+	kept = way.result != POLICY_LINK;
+	answer.out = kept ? "lo" : path->back.link;
 	answer.mark = mark;
 	answer.tcp_flags = SYN | ACK;
 	answer.ct = CT_ESTABLISHED;
 	trace = packet_trace(check, HOOK_OUTPUT, &answer);
-	way = policy_decide(
-		&check->snapshot->network, &(struct policy_flow){.from = answer.source,
-						   .to = answer.destination,
-						   .mark = trace.routed_again ? trace.mark : mark,
-						   .protocol = IPPROTO_TCP});
-	return way.result != POLICY_LINK;
+	if (trace.dropped || !trace.routed_again)
+		return kept;
+	return way_of(check, &answer, trace.mark).result != POLICY_LINK;
 }
 
 static void judge_fwmark_accept(
