@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from lab import waiting
 from lab.netns import kernel
+from lab.paths import TPROXYD
 from lab.peers import churn
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect
 
@@ -188,6 +190,12 @@ def as_nobody():
     return ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
 
 
+@pytest.fixture
+def everyones(folder):
+    """A tproxyd that every user may run; the tree may lie where only root looks."""
+    return shutil.copy(TPROXYD, folder)
+
+
 def inode(one):
     return str(os.fstat(one.fileno()).st_ino)
 
@@ -315,10 +323,10 @@ def test_one_that_is_no_listener_ends_the_start(namespace, fails, bound):
 TRANSPARENT = WITH_SERVER.replace(f"{ADDRESS}:{PORT}", f"{VIP}:{PORT} transparent", 1)
 
 
-def test_a_transparent_socket_of_the_manager_needs_no_capability(namespace, start, server, bound):
+def test_a_transparent_socket_of_the_manager_needs_no_capability(namespace, start, server, bound, everyones):
     namespace.ip(f"route add local {VIP}/32 dev lo")
     passed = bound(VIP, transparent=True)
-    daemon = start(configured(threads=2, proxy=TRANSPARENT), **activated(passed, before=as_nobody()))
+    daemon = start(configured(threads=2, proxy=TRANSPARENT), **activated(passed, before=as_nobody()), program=everyones)
     assert "keeps no capability;" in daemon.log()
     with contextlib.closing(connect(namespace, address=VIP)) as client:
         there = accept(server)
@@ -336,16 +344,16 @@ def test_one_that_is_not_transparent_is_made_so(namespace, start, bound):
     assert passed.getsockopt(socket.SOL_IP, IP_TRANSPARENT) == 1
 
 
-def test_where_it_may_not_be_made_so_the_log_says_what_to_write(namespace, fails, bound):
+def test_where_it_may_not_be_made_so_the_log_says_what_to_write(namespace, fails, bound, everyones):
     namespace.ip(f"route add local {VIP}/32 dev lo")
-    log = fails(configured(proxy=TRANSPARENT), **activated(bound(VIP), before=as_nobody()))
+    log = fails(configured(proxy=TRANSPARENT), **activated(bound(VIP), before=as_nobody()), program=everyones)
     assert "`transparent` needs CAP_NET_RAW: write Transparent=yes in the .socket unit" in log
 
 
-def test_a_socket_of_another_user_is_shared_by_all_threads(namespace, start, server, bound):
+def test_a_socket_of_another_user_is_shared_by_all_threads(namespace, start, server, bound, everyones):
     """Each cannot have a queue of its own, as the manager allows: the addresses of a socket are its owner's."""
     passed = bound(share=True)
-    daemon = start(configured(threads=THREADS), **activated(passed, before=as_nobody()))
+    daemon = start(configured(threads=THREADS), **activated(passed, before=as_nobody()), program=everyones)
     exchange(namespace, server)
     assert sockets_that_listen(daemon, PORT) == [inode(passed)]
 
@@ -398,6 +406,6 @@ def test_datagrams_of_a_client_are_one_flow(namespace, start, sockets, bound, th
     assert f"ended: {len(clients) + 1} sessions" in daemon.log()
 
 
-def test_threads_that_cannot_have_their_own_say_so(namespace, fails, bound):
-    log = fails(relaying(2), **activated(bound(kind=socket.SOCK_DGRAM), before=as_nobody()))
+def test_threads_that_cannot_have_their_own_say_so(namespace, fails, bound, everyones):
+    log = fails(relaying(2), **activated(bound(kind=socket.SOCK_DGRAM), before=as_nobody()), program=everyones)
     assert "threads of another user cannot share its address: write `nbthread 1`, or start tproxyd as root" in log

@@ -51,7 +51,7 @@ mkdir -p usr/local/sbin
 for each in tproxyd tproxyctl; do cp "$3/$each" usr/local/sbin/; done
 mount --bind "$2/system" etc/systemd/system
 [ ! -e "$2/tproxyd.cfg" ] || cp "$2/tproxyd.cfg" etc/tproxyd.cfg
-mkdir old
+mkdir -p old
 pivot_root . old
 umount -l old
 exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin \
