@@ -383,6 +383,27 @@ static void undiverted_icmp_errors_are_advice_with_a_command(void **state)
 		"-p icmp -m socket --transparent -j MARK --set-mark 0x1");
 }
 
+#define RELATED_ICMP                                                                               \
+	MANGLE(DIVERT_TCP                                                                          \
+		"-A PREROUTING -p icmp -m conntrack --ctstate RELATED -m socket --transparent " MARKED)
+#define NOT_TRACKED                                                                                \
+	TABLE("raw", "ACCEPT", "ACCEPT",                                                           \
+		"-A PREROUTING -p tcp -j CT --notrack\n-A OUTPUT -p tcp -j CT --notrack\n")
+
+/* To connection tracking, an error about a connection that it does not know is invalid. */
+static void icmp_errors_are_related_to_what_is_tracked_alone(void **state)
+{
+	(void)state;
+	host_rules(TOOL_IPTABLES, AF_INET, RELATED_ICMP);
+	host_judged();
+	assert_well();
+	assert_non_null(found_about(CHECK_ICMP, CHECK_OK, ANSWERS4));
+	host_rules(TOOL_IPTABLES, AF_INET, RELATED_ICMP NOT_TRACKED);
+	host_judged();
+	assert_well();
+	assert_non_null(found_about(CHECK_ICMP, CHECK_ADVICE, ANSWERS4));
+}
+
 static void icmp_of_ipv6_has_another_name(void **state)
 {
 	(void)state;
@@ -639,6 +660,7 @@ int main(void)
 		WITH(a_masquerade_towards_other_hosts_does_no_harm),
 		WITH(connections_from_the_proxys_own_address_may_be_masqueraded),
 		WITH(undiverted_icmp_errors_are_advice_with_a_command),
+		WITH(icmp_errors_are_related_to_what_is_tracked_alone),
 		WITH(icmp_of_ipv6_has_another_name),
 		WITH(the_proxys_own_requests_must_not_be_intercepted),
 		WITH(rules_of_two_tools_are_advice),
