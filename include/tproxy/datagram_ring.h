@@ -33,8 +33,9 @@ void datagram_ring_free(struct datagram_ring *ring);
 void datagram_ring_add(struct datagram_ring *ring, int fd, const void *data, size_t length);
 
 /*
- * Sends what was added, in that order. Then ERRORS[i] is 0 for the datagram that was added as number i, or the errno with
- * which it could not be sent. Returns how many there were.
+ * Sends what was added, in that order. Returns how many of them, the first ones, the kernel took: all, unless it had no memory
+ * or the like. ERRORS[i] is 0 for the one that was added as number i, or the errno with which it could not be sent. Those that
+ * it did not take are not sent, and have to be sent in another way.
  */
 unsigned datagram_ring_send(struct datagram_ring *ring, int errors[DATAGRAM_RING_SIZE]);
 

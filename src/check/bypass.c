@@ -44,19 +44,26 @@ static bool passes_by(
 	return !packet_trace(check, HOOK_FORWARD, &packet).dropped;
 }
 
-static const struct match *match_of(const struct rule *rule, enum match_kind kind)
+static const struct match *destination_match(const struct rule *rule)
 {
 	for (size_t i = 0; rule != NULL && i < rule->match_count; i++)
-		if (rule->matches[i].kind == kind && !rule->matches[i].negated &&
-			rule->matches[i].range_count == 1)
+		if (rule->matches[i].kind == MATCH_DESTINATION)
 			return &rule->matches[i];
 	return NULL;
+}
+
+/* Whether the destinations of the rule that diverts (or NULL) can be said by one range. */
+static bool has_one_range(const struct rule *rule)
+{
+	const struct match *to = destination_match(rule);
+
+	return to == NULL || (!to->negated && to->range_count == 1);
 }
 
 /* "192.0.2.0-192.0.2.127": the destinations of the rule that diverts, or the packet's own; NULL: all. */
 static char *destinations_of(const struct packet_path *path, const struct rule *rule)
 {
-	const struct match *to = match_of(rule, MATCH_DESTINATION);
+	const struct match *to = destination_match(rule);
 	char first[ADDR_TEXT_MAX], last[ADDR_TEXT_MAX];
 
 	if (to != NULL)
@@ -68,7 +75,10 @@ static char *destinations_of(const struct packet_path *path, const struct rule *
 	return text_format("%s-%s", first, first);
 }
 
-/* Behind the rules that divert, drops what they did not. TPROXY is the rule that intercepts, or NULL. */
+/*
+ * Behind the rules that divert, drops what they did not, of the same destinations. For many of them there is no command: a rule for
+ * all destinations would drop what the rules never intercepted.
+ */
 static void fix_bypass(struct check *check, struct check_finding *finding,
 	const struct packet_path *path, const struct trace *trace)
 {
@@ -80,7 +90,7 @@ static void fix_bypass(struct check *check, struct check_finding *finding,
 	char *to = destinations_of(path, trace->tproxy);
 	unsigned port = addr_port(&packet->destination);
 
-	if (place->table == NULL)
+	if (place->table == NULL || !has_one_range(trace->tproxy))
 		goto out;
 	if (place->table->tool == TOOL_NFT) {
 		char *name = text_format("close-%s-%u", protocol, port);

@@ -398,6 +398,12 @@ static void judge_servers_later_packets(
 	packet_judge_incoming(check, &back, &trace);
 }
 
+/* Whether connection tracking knows the connection of an answer; else an error about it is related to nothing. */
+static bool is_tracked(const struct packet_path *answer)
+{
+	return answer->tracking->begun || answer->packet.ct == CT_ESTABLISHED;
+}
+
 /* An ICMP error about the client's address, such as "packet too big". ANSWER is the server's packet. */
 static void judge_icmp_errors(struct check *check, const struct packet_path *answer)
 {
@@ -406,7 +412,7 @@ static void judge_icmp_errors(struct check *check, const struct packet_path *ans
 	struct trace trace;
 
 	path.packet.protocol = family_of(answer) == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-	path.packet.ct = CT_RELATED;
+	path.packet.ct = is_tracked(answer) ? CT_RELATED : CT_INVALID;
 	trace = packet_trace(check, HOOK_PREROUTING, &path.packet);
 	if (packet_diverted(&trace) &&
 		check_rule_for_mark(check, family_of(&path), trace.mark) != NULL) {

@@ -64,13 +64,16 @@ static bool read_create(struct reader *reader, const char *line)
 		return false;
 	reader->list = array_room(reader->list, reader->count, sizeof(*reader->list));
 	set = &reader->list[reader->count++];
-	field = strchr(type, ':') != NULL ? strchr(type, ':') + 1 : "";
-	set->ports = strncmp(field, "port", 4) == 0;
-	set->known =
-		(set->ports || strncmp(field, "ip", 2) == 0 || strncmp(field, "net", 3) == 0) &&
-		strstr(line, " bitmask ") == NULL;
-	set->exact = strchr(field, ',') == NULL;
+	field = strchr(type, ':');
+	if (field == NULL)
+		return true; /* unknown */
+	set->ports = strncmp(field, ":port", 5) == 0;
 	set->length = option_of(line, " netmask ");
+	/* What masks an address before it is looked for; of a network, that is more than its length. */
+	set->known = (set->ports || strncmp(field, ":ip", 3) == 0 ||
+			     (strncmp(field, ":net", 4) == 0 && set->length == 0)) &&
+		     strstr(line, " bitmask ") == NULL;
+	set->exact = strchr(field, ',') == NULL;
 	return true;
 }
 
@@ -117,21 +120,43 @@ static bool read_add(struct reader *reader, const char *line)
 	return true;
 }
 
+/* A comment may have any text but a quote, so its next line may look like an element. */
+static bool has_open_quote(const char *line)
+{
+	bool open = false;
+
+	while ((line = strchr(line, '"')) != NULL) {
+		open = !open;
+		line++;
+	}
+	return open;
+}
+
+/* Returns what is wrong with a line, or NULL. */
+static const char *read_line(struct reader *reader, const char *line, bool whole)
+{
+	if (!whole)
+		return "it is cut off";
+	if (has_open_quote(line))
+		return "a quote is not closed";
+	return read_create(reader, line) || read_add(reader, line) ? NULL
+								   : "expected `create` or `add`";
+}
+
 static bool read_lines(struct reader *reader, const char *text, char **problem)
 {
-	bool well = *text == '\0' || text[strlen(text) - 1] == '\n';
 	size_t number = 0;
 
-	for (char *line; (line = text_line(&text)) != NULL; free(line)) {
+	for (char *line; *problem == NULL && (line = text_line(&text)) != NULL; free(line)) {
+		const char *wrong = read_line(reader, line, text[-1] == '\n');
+
 		number++;
-		well = well && (read_create(reader, line) || read_add(reader, line));
-		if (!well && *problem == NULL)
-			*problem = text_format(
-				"line %zu: expected `create` or `add`: %s", number, line);
+		if (wrong != NULL)
+			*problem = text_format("line %zu: %s: %s", number, wrong, line);
 	}
 	for (size_t i = 0; i < reader->count; i++)
 		ruleset_sort_ranges(&reader->list[i].values);
-	return well;
+	return *problem == NULL;
 }
 
 /* "-j SET --add-set NAME src --exist": the sets that a rule changes are not known. */
@@ -150,25 +175,39 @@ static void forget_changed(struct reader *reader, struct rule *rule)
 	}
 }
 
+/* Whether the match at PLACE is followed by an option of its own that no reader knows, such as --return-nomatch. */
+static bool has_option(const struct rule *rule, size_t place)
+{
+	const struct match *next = &rule->matches[place + 1];
+
+	return place + 1 < rule->match_count && next->kind == MATCH_UNKNOWN &&
+	       (strncmp(next->text, "--", 2) == 0 || strncmp(next->text, "! --", 4) == 0);
+}
+
+/* The set that "NAME src" or "NAME dst,dst" asks, or NULL; *SOURCE: about the packet's source. */
+static const struct ipset *set_of_match(
+	const struct reader *reader, const struct match *match, bool *source)
+{
+	char name[WORD_MAX], direction[WORD_MAX], more;
+
+	if (sscanf(match->text, "%63s %63s %c", name, direction, &more) != 2)
+		return NULL;
+	*source = strncmp(direction, "src", 3) == 0;
+	return *source || strncmp(direction, "dst", 3) == 0 ? find_set(reader, name) : NULL;
+}
+
 /* Puts the values of its set into the match at PLACE of a rule. */
 static void resolve(const struct reader *reader, struct rule *rule, size_t place)
 {
 	struct match *match = &rule->matches[place];
-	char name[WORD_MAX], direction[WORD_MAX];
-	const struct ipset *set;
 	bool source;
+	const struct ipset *set = set_of_match(reader, match, &source);
+	char *text = match->text;
 
-	if (sscanf(match->text, "%63s %63s", name, direction) != 2)
-		return;
-	set = find_set(reader, name);
 	/* A packet without ports is in no set of ports. */
-	if (set == NULL || !set->known || (match->negated && (!set->exact || set->ports)))
+	if (set == NULL || !set->known || (match->negated && (!set->exact || set->ports)) ||
+		has_option(rule, place))
 		return;
-	source = strncmp(direction, "src", 3) == 0;
-	if (!set->exact)
-		ruleset_add_match(rule, MATCH_UNKNOWN, false)->text = text_copy(match->text);
-	match = &rule->matches[place];
-	free(match->text);
 	match->text = NULL;
 	match->ranges = set->values.ranges;
 	match->range_count = set->values.range_count;
@@ -177,6 +216,10 @@ static void resolve(const struct reader *reader, struct rule *rule, size_t place
 		match->kind = source ? MATCH_SOURCE_PORT : MATCH_DESTINATION_PORT;
 	else
 		match->kind = source ? MATCH_SOURCE : MATCH_DESTINATION;
+	if (set->exact)
+		free(text);
+	else
+		ruleset_add_match(rule, MATCH_UNKNOWN, false)->text = text;
 }
 
 static void resolve_rule(struct reader *reader, struct rule *rule)

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -138,6 +139,23 @@ static bool is_off(const char *text, const char *key)
 	return off;
 }
 
+/* Blanks around a sign of equality do not count in systemd's files (systemd.syntax(7)): removes them. NULL is allowed. */
+static void remove_blanks(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; from != NULL && *from != '\0'; from++) {
+		if (*from == '=')
+			while (to > text && (to[-1] == ' ' || to[-1] == '\t'))
+				to--;
+		else if ((*from == ' ' || *from == '\t') && to > text && to[-1] == '=')
+			continue;
+		*to++ = *from;
+	}
+	if (text != NULL)
+		*to = '\0';
+}
+
 static void read_networkd(const struct reader *reader)
 {
 	struct boot *boot = reader->boot;
@@ -146,11 +164,13 @@ static void read_networkd(const struct reader *reader)
 	add_file(reader, "/etc/systemd/networkd.conf", &text);
 	add_folder(reader, "/usr/lib/systemd/networkd.conf.d", ".conf", &text);
 	add_folder(reader, "/etc/systemd/networkd.conf.d", ".conf", &text);
+	remove_blanks(text);
 	boot->networkd = is_there(reader, "/run/systemd/netif");
 	boot->deletes_rules = boot->networkd && !is_off(text, "ManageForeignRoutingPolicyRules");
 	boot->deletes_routes = boot->networkd && !is_off(text, "ManageForeignRoutes");
 	free(text);
 	add_folder(reader, "/etc/systemd/network", ".network", &boot->network);
+	remove_blanks(boot->network);
 }
 
 static void read_packet_rules(const struct reader *reader)
@@ -172,22 +192,34 @@ static void read_packet_rules(const struct reader *reader)
 
 /* --- sysctls --- */
 
-/* Adds what a file sets: "NAME=VALUE FILE", names with dots. */
+/* A copy of TEXT with other separators, to be freed. */
+static char *separated(const char *text, char from, char to)
+{
+	char *copy = text_copy(text);
+
+	for (char *at = copy; (at = strchr(at, from)) != NULL;)
+		*at = to;
+	return copy;
+}
+
+/* Adds what a file sets: "NAME=VALUE FILE", names with dots. Without a value: no pattern sets it ("-NAME"). */
 static void add_sysctls(const struct reader *reader, const char *path)
 {
 	char *text = read_text(reader, path);
 	const char *at = text;
 
 	for (char *line; at != NULL && (line = text_line(&at)) != NULL; free(line)) {
-		char name[128], value[64];
-		const char *start = line + strspn(line, " \t-");
+		char name[128], value[64] = "", *dotted;
+		const char *start = line + strspn(line, " \t");
+		bool left_out = *start == '-' && strchr(start, '=') == NULL;
 
+		start += *start == '-';
 		if (*start == '#' || *start == ';' ||
-			sscanf(start, "%127[^= \t] = %63s", name, value) != 2)
+			sscanf(start, "%127[^= \t] = %63s", name, value) != (left_out ? 1 : 2))
 			continue;
-		for (char *slash = name; (slash = strchr(slash, '/')) != NULL;)
-			*slash = '.';
-		text_add(&reader->boot->sysctls, "%s=%s %s\n", name, value, path);
+		dotted = separated(name, '/', '.');
+		text_add(&reader->boot->sysctls, "%s=%s %s\n", dotted, value, path);
+		free(dotted);
 	}
 	free(text);
 }
@@ -380,17 +412,35 @@ bool boot_makes_packet_rule(const struct boot *boot, const char *text)
 	return boot->packet_rules != NULL && strstr(boot->packet_rules, text) != NULL;
 }
 
+/* Whether PATTERN, as in "net.ipv4.conf.*.rp_filter", has NAME. */
+static bool pattern_has(const char *pattern, const char *name)
+{
+	char *wanted = separated(pattern, '.', '/'), *path = separated(name, '.', '/');
+	bool has = fnmatch(wanted, path, FNM_PATHNAME) == 0;
+
+	free(wanted);
+	free(path);
+	return has;
+}
+
 char *boot_sysctl(const struct boot *boot, const char *name, const char **file)
 {
 	const char *at = boot->sysctls;
-	size_t length = strlen(name);
+	bool by_name = false;
 	char *found = NULL;
 
-	for (char *line; at != NULL && (line = text_line(&at)) != NULL; free(line))
-		if (strncmp(line, name, length) == 0 && line[length] == '=') {
-			free(found);
-			found = text_copy(line + length + 1);
-		}
+	for (char *line; at != NULL && (line = text_line(&at)) != NULL; free(line)) {
+		char *value = strchr(line, '=');
+		bool named;
+
+		*value++ = '\0';
+		named = strcmp(line, name) == 0;
+		if (!named && (by_name || !pattern_has(line, name)))
+			continue;
+		by_name |= named;
+		free(found);
+		found = *value == ' ' ? NULL : text_copy(value);
+	}
 	if (found != NULL) {
 		char *blank = strchr(found, ' ');
 

@@ -44,7 +44,7 @@ bool boot_makes_packet_rule(const struct boot *boot, const char *text);
 
 /*
  * The value that the files set a sysctl to ("net.ipv4.ip_forward"), and the file; to be freed. NULL: none sets it. *FILE
- * points into the same text.
+ * points into the same text. A pattern sets what no line names (sysctl.d(5)).
  */
 char *boot_sysctl(const struct boot *boot, const char *name, const char **file);
 

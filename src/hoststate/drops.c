@@ -24,9 +24,6 @@ enum {
 	RAW_AT = sizeof(struct perf_event_header) + sizeof(uint32_t)
 };
 
-/* 0x0800 and 0x86dd; 2 is "not specified", and what is less is no loss. */
-static const char filter[] = "(protocol == 2048 || protocol == 34525) && reason > 2";
-
 struct ring {
 	int fd;
 	void *pages; /* the first one is struct perf_event_mmap_page */
@@ -61,6 +58,23 @@ char *drops_reason(const char *text, unsigned reason)
 	return found;
 }
 
+unsigned drops_unspecified(const char *text)
+{
+	enum {
+		LATEST = 2 /* since Linux 6.2 */
+	};
+
+	for (unsigned i = 0; i < LATEST; i++) {
+		char *name = drops_reason(text, i);
+		bool unspecified = name != NULL && strcmp(name, "NOT_SPECIFIED") == 0;
+
+		free(name);
+		if (unspecified)
+			return i;
+	}
+	return LATEST;
+}
+
 static char *read_format(void)
 {
 	static const char *const paths[] = {"/sys/kernel/tracing/events/skb/kfree_skb/format",
@@ -91,7 +105,7 @@ static void close_ring(const struct ring *ring)
 	close(ring->fd);
 }
 
-static bool open_ring(struct ring *ring, unsigned id, int processor)
+static bool open_ring(struct ring *ring, unsigned id, int processor, const char *filter)
 {
 	struct perf_event_attr attributes = {.type = PERF_TYPE_TRACEPOINT,
 		.size = sizeof(attributes),
@@ -115,6 +129,7 @@ struct drops *drops_begin(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_CONF);
 	struct drops *drops = calloc(1, sizeof(*drops));
+	char *filter;
 	unsigned id;
 
 	if (drops == NULL || processors < 1)
@@ -123,9 +138,13 @@ struct drops *drops_begin(void)
 	if (drops->rings == NULL)
 		abort(); /* out of memory */
 	drops->format = read_format();
+	/* 0x0800 and 0x86dd */
+	filter = text_format("(protocol == 2048 || protocol == 34525) && reason > %u",
+		drops_unspecified(drops->format));
 	if (drops_read_format(drops->format, &id, &drops->reason_at))
 		for (int i = 0; i < processors; i++)
-			drops->count += open_ring(&drops->rings[drops->count], id, i);
+			drops->count += open_ring(&drops->rings[drops->count], id, i, filter);
+	free(filter);
 	if (drops->count > 0)
 		return drops;
 	free(drops_end(drops));

@@ -27,4 +27,7 @@ bool drops_read_format(const char *text, unsigned *id, size_t *reason_at);
 /* The name that TEXT has for a reason, to be freed; NULL: none. */
 char *drops_reason(const char *text, unsigned reason);
 
+/* The number that TEXT has for "not specified". What is less is no loss, and what is more is a reason. */
+unsigned drops_unspecified(const char *text);
+
 #endif

@@ -70,18 +70,15 @@ void datagram_ring_add(struct datagram_ring *ring, int fd, const void *data, siz
 	io_uring_sqe_set_data64(entry, ring->count++);
 }
 
-/* Hands entries to the kernel, which stops behind each that it refuses. Returns 0, or the errno of those that it did not take. */
-static int submit(struct io_uring *uring)
+/* Hands entries to the kernel, which stops behind each that it refuses. Some are left where it takes none: it has no memory, say. */
+static void submit(struct io_uring *uring)
 {
 	while (io_uring_sq_ready(uring) > 0) {
 		int taken = io_uring_submit(uring);
 
-		if (taken == 0)
-			return EAGAIN;
-		if (taken < 0 && taken != -EINTR)
-			return -taken;
+		if (taken <= 0 && taken != -EINTR)
+			return;
 	}
-	return 0;
 }
 
 static void take_results(struct io_uring *uring, int *errors)
@@ -97,19 +94,25 @@ static void take_results(struct io_uring *uring, int *errors)
 	io_uring_cq_advance(uring, seen);
 }
 
+/* Takes back what the kernel did not take; liburing counts what it has shown to the kernel (sqe_head), too. Returns how many of COUNT entries it took. */
+static unsigned take_back(struct io_uring *uring, unsigned count)
+{
+	unsigned left = io_uring_sq_ready(uring);
+
+	uring->sq.sqe_tail -= left;
+	uring->sq.sqe_head = uring->sq.sqe_tail;
+	*uring->sq.ktail = uring->sq.sqe_tail;
+	return count - left;
+}
+
 unsigned datagram_ring_send(struct datagram_ring *ring, int errors[DATAGRAM_RING_SIZE])
 {
-	struct io_uring *uring = &ring->uring;
-	unsigned count = ring->count, left;
-	int error = submit(uring);
+	unsigned taken;
 
-	memset(errors, 0, count * sizeof(*errors));
-	take_results(uring, errors);
-	left = io_uring_sq_ready(uring);
-	for (unsigned i = count - left; i < count; i++)
-		errors[i] = error;
-	uring->sq.sqe_tail -= left;
-	*uring->sq.ktail = uring->sq.sqe_tail;
+	memset(errors, 0, ring->count * sizeof(*errors));
+	submit(&ring->uring);
+	take_results(&ring->uring, errors);
+	taken = take_back(&ring->uring, ring->count);
 	ring->count = 0;
-	return count;
+	return taken;
 }

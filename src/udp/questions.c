@@ -3,7 +3,7 @@
  *
  * Datagrams of one flow, one behind the other, leave by one system call. Where each is of another flow, those of a batch
  * leave by one as well (datagram_ring.h). Those of a flow stay in their order: before some leave at once, those that wait
- * do.
+ * do. The exception is one that an error of an earlier datagram kept from leaving: it leaves behind those that waited with it.
  */
 #include "questions.h"
 
@@ -66,15 +66,18 @@ void questions_send(struct flow *flow, unsigned first, unsigned end)
 void questions_send_waiting(struct flow_loop *loop)
 {
 	int errors[DATAGRAM_RING_SIZE];
+	unsigned taken;
 
 	if (loop->waiting_count == 0)
 		return;
-	datagram_ring_send(loop->ring, errors);
+	taken = datagram_ring_send(loop->ring, errors);
 	for (unsigned i = 0; i < loop->waiting_count; i++) {
 		struct flow *flow = loop->waiting[i].flow;
 		unsigned place = loop->waiting[i].place;
 
-		if (errors[i] == 0 || send_again(flow, place, place + 1, errors[i]) == 1)
+		if (i >= taken)
+			send_now(flow, place, place + 1);
+		else if (errors[i] == 0 || send_again(flow, place, place + 1, errors[i]) == 1)
 			count_bytes(flow, place, place + 1);
 	}
 	loop->waiting_count = 0;

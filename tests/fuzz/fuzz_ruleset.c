@@ -1,6 +1,6 @@
 /*
  * Rule sets: what iptables-save and `nft -j list ruleset` print, and simulated packets through
- * them, at every hook. Text that begins with a brace is nft's.
+ * them, at every hook. Text that begins with a brace is nft's. What stands behind a form feed is what `ipset save` prints.
  */
 #include "firewall/ruleset.h"
 #include "firewall/trace.h"
@@ -30,8 +30,10 @@ static void trace(const struct ruleset *ruleset, const char *source, const char 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ruleset ruleset = {0};
-	char *text = fuzz_text(data, size), *problem = NULL;
+	char *text = fuzz_text(data, size), *problem = NULL, *sets = strchr(text, '\f');
 
+	if (sets != NULL)
+		*sets++ = '\0';
 	if (text[0] == '{') {
 		ruleset_parse_nft(&ruleset, text, &problem);
 	} else {
@@ -39,6 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		free(problem);
 		problem = NULL;
 		ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET6, text, &problem);
+	}
+	if (sets != NULL) {
+		free(problem);
+		ruleset_parse_ipset(&ruleset, sets, &problem);
 	}
 	trace(&ruleset, "198.51.100.10", "192.0.2.80");
 	trace(&ruleset, "2001:db8::10", "2001:db8:f::80");

@@ -114,6 +114,25 @@ static void files_of_networkd_make_rules_and_routes(void **state)
 	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
 }
 
+/* systemd.syntax(7) */
+static void blanks_around_equals_do_not_count(void **state)
+{
+	(void)state;
+	put("/run/systemd/netif/links/1", "");
+	put("/etc/systemd/networkd.conf", "[Network]\nManageForeignRoutes = no\n");
+	put("/etc/systemd/network/50-proxy.network",
+		"[Match]\nName = lo\n[Route]\nDestination = 192.0.2.80/32\nType\t= local\nTable = 100\n"
+		"[Route]\nDestination = 192.0.2.81/32\nType = local\n"
+		"[RoutingPolicyRule]\nFirewallMark = 1\nTable = 100\n");
+	boot_read(&boot, root);
+	assert_true(boot.deletes_rules);
+	assert_false(boot.deletes_routes);
+	assert_true(boot_makes_rule(&boot, 1));
+	assert_true(boot_makes_route(&boot, 100, ""));
+	assert_false(boot_makes_route(&boot, 7, ""));
+	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
+}
+
 static void lines_of_ifupdown_make_rules_and_routes(void **state)
 {
 	(void)state;
@@ -205,6 +224,36 @@ static void the_last_file_that_sets_a_sysctl_counts(void **state)
 	free(value);
 }
 
+static void assert_at_boot(const char *name, const char *expected)
+{
+	const char *file;
+	char *value = boot_sysctl(&boot, name, &file);
+
+	if (expected == NULL)
+		assert_null(value);
+	else
+		assert_string_equal(value, expected);
+	free(value);
+}
+
+/* sysctl.d(5): what is set by its name stays, wherever that is; so does what is left out. */
+static void patterns_set_what_no_line_names(void **state)
+{
+	(void)state;
+	put("/usr/lib/sysctl.d/50-default.conf",
+		"net.ipv4.conf.*.rp_filter = 2\nnet.ipv4.conf.*.accept_local = 1\n"
+		"net.ipv4.conf.all.arp_ignore = 1\n-net.ipv4.conf.all.src_valid_mark\n");
+	put("/etc/sysctl.d/90-host.conf",
+		"net/ipv4/conf/*/rp_filter = 1\nnet.ipv4.conf.*.arp_ignore = 2\nnet.ipv4.conf.*.src_valid_mark=1\n");
+	boot_read(&boot, root);
+	assert_at_boot("net.ipv4.conf.all.rp_filter", "1");
+	assert_at_boot("net.ipv4.conf.all.accept_local", "1");
+	assert_at_boot("net.ipv4.conf.all.arp_ignore", "1");
+	assert_at_boot("net.ipv4.conf.all.src_valid_mark", NULL);
+	assert_at_boot("net.ipv4.conf.eth0.src_valid_mark", "1");
+	assert_at_boot("net.ipv4.ip_forward", NULL);
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -213,11 +262,13 @@ int main(void)
 		WITH(a_host_without_such_files_makes_nothing),
 		WITH(services_count_if_they_are_enabled),
 		WITH(files_of_networkd_make_rules_and_routes),
+		WITH(blanks_around_equals_do_not_count),
 		WITH(lines_of_ifupdown_make_rules_and_routes),
 		WITH(profiles_of_networkmanager_make_rules_and_routes),
 		WITH(networkd_deletes_what_is_not_its_own_unless_told_otherwise),
 		WITH(packet_rules_count_if_their_service_is_enabled),
 		WITH(the_last_file_that_sets_a_sysctl_counts),
+		WITH(patterns_set_what_no_line_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

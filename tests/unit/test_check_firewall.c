@@ -383,6 +383,27 @@ static void undiverted_icmp_errors_are_advice_with_a_command(void **state)
 		"-p icmp -m socket --transparent -j MARK --set-mark 0x1");
 }
 
+#define RELATED_ICMP                                                                               \
+	MANGLE(DIVERT_TCP                                                                          \
+		"-A PREROUTING -p icmp -m conntrack --ctstate RELATED -m socket --transparent " MARKED)
+#define NOT_TRACKED                                                                                \
+	TABLE("raw", "ACCEPT", "ACCEPT",                                                           \
+		"-A PREROUTING -p tcp -j CT --notrack\n-A OUTPUT -p tcp -j CT --notrack\n")
+
+/* To connection tracking, an error about a connection that it does not know is invalid. */
+static void icmp_errors_are_related_to_what_is_tracked_alone(void **state)
+{
+	(void)state;
+	host_rules(TOOL_IPTABLES, AF_INET, RELATED_ICMP);
+	host_judged();
+	assert_well();
+	assert_non_null(found_about(CHECK_ICMP, CHECK_OK, ANSWERS4));
+	host_rules(TOOL_IPTABLES, AF_INET, RELATED_ICMP NOT_TRACKED);
+	host_judged();
+	assert_well();
+	assert_non_null(found_about(CHECK_ICMP, CHECK_ADVICE, ANSWERS4));
+}
+
 static void icmp_of_ipv6_has_another_name(void **state)
 {
 	(void)state;
@@ -435,6 +456,39 @@ static void rules_that_no_tool_shows_are_unknown(void **state)
 	host_judged();
 	assert_well();
 	assert_reads(found(CHECK_BACKENDS, CHECK_UNKNOWN), "there is no program 'nft'");
+}
+
+/* --- the way past the proxy --- */
+
+/* Intercepts port 80 of ADDRESSES by nft, whose `tproxy` lets packets pass while nothing listens. */
+static const struct check_finding *passed_by(const char *addresses)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text),
+		NFT(NFT_TABLE("ip", "t") NFT_CHAIN(
+			"ip", "t", "pre", "prerouting", "-150", "accept") NFT_RULE("ip", "t", "pre",
+			"{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"ip\","
+			"\"field\":\"daddr\"}},\"right\":%s}}," NFT_PORT
+			",{\"tproxy\":{\"port\":8080}}," NFT_MARK)),
+		addresses);
+	host_sysctl("net/ipv4/ip_forward", "1");
+	host_serves("0.0.0.0:8080", NULL);
+	host.sockets[0].local = host_address("0.0.0.0", 8080);
+	host_rules(TOOL_NFT, AF_INET, text);
+	host_judged();
+	return found(CHECK_BYPASS, CHECK_ADVICE);
+}
+
+static void a_command_closes_the_way_to_what_is_intercepted_alone(void **state)
+{
+	const struct check_finding *finding = passed_by("\"203.0.113.20\"");
+
+	(void)state;
+	assert_true(finding->command_count > 0);
+	assert_non_null(strstr(finding->commands[0].run, "203.0.113.20-203.0.113.20"));
+	finding = passed_by("{\"set\":[\"203.0.113.20\",\"203.0.113.40\"]}");
+	assert_int_equal(finding->command_count, 0);
 }
 
 /* --- SYN cookies --- */
@@ -623,6 +677,7 @@ int main(void)
 		WITH(nft_accepts_in_front_of_a_rule_that_drops),
 		WITH(nft_accepts_behind_all_rules_if_the_policy_drops),
 		WITH(nft_matches_requests_by_their_server),
+		WITH(a_command_closes_the_way_to_what_is_intercepted_alone),
 		WITH(nft_tproxy_needs_a_verdict_if_the_policy_drops),
 		WITH(answers_of_servers_are_matched_by_their_source),
 		WITH(a_rule_that_drops_what_has_a_socket_is_passed_by_an_accept),
@@ -639,6 +694,7 @@ int main(void)
 		WITH(a_masquerade_towards_other_hosts_does_no_harm),
 		WITH(connections_from_the_proxys_own_address_may_be_masqueraded),
 		WITH(undiverted_icmp_errors_are_advice_with_a_command),
+		WITH(icmp_errors_are_related_to_what_is_tracked_alone),
 		WITH(icmp_of_ipv6_has_another_name),
 		WITH(the_proxys_own_requests_must_not_be_intercepted),
 		WITH(rules_of_two_tools_are_advice),

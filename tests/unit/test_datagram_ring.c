@@ -144,6 +144,44 @@ static void a_ring_does_nothing_but_send(void **state)
 	datagram_ring_free(made);
 }
 
+/* As without memory: the kernel takes nothing for a while. What it did not take is never sent by the ring. */
+static void what_was_not_taken_does_not_stay(void **state)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), errors[DATAGRAM_RING_SIZE], kept;
+	struct datagram_ring *made;
+	struct addr there;
+	int to = bound(&there), from = connected(&there), other;
+	char data[16];
+
+	(void)state;
+	close(fd);
+	made = datagram_ring_new(); /* its descriptor is FD */
+	if (made == NULL)
+		skip();
+	kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (unsigned count = 1; count <= DATAGRAM_RING_SIZE; count++) {
+		assert_int_equal(dup3(other, fd, O_CLOEXEC), fd);
+		for (unsigned i = 0; i < count; i++)
+			datagram_ring_add(made, from, "lost", 4);
+		assert_int_equal(datagram_ring_send(made, errors), 0);
+		assert_int_equal(dup3(kept, fd, O_CLOEXEC), fd);
+		for (unsigned i = 0; i < count; i++)
+			datagram_ring_add(made, from, "whole", 5);
+		assert_int_equal(datagram_ring_send(made, errors), count);
+		for (unsigned i = 0; i < count; i++) {
+			assert_int_equal(errors[i], 0);
+			assert_int_equal(recv(to, data, sizeof(data), MSG_DONTWAIT), 5);
+		}
+		assert_int_equal(recv(to, data, sizeof(data), MSG_DONTWAIT), -1);
+	}
+	datagram_ring_free(made);
+	close(kept);
+	close(other);
+	close(to);
+	close(from);
+}
+
 static void a_ring_leaves_no_descriptor(void **state)
 {
 	int first = open("/dev/null", O_RDONLY | O_CLOEXEC), second;
@@ -166,6 +204,7 @@ int main(void)
 		TEST(what_is_added_arrives_in_order_and_from_its_socket),
 		TEST(what_cannot_be_sent_has_its_error),
 		TEST(a_ring_does_nothing_but_send),
+		TEST(what_was_not_taken_does_not_stay),
 		TEST(a_ring_leaves_no_descriptor),
 	};
 

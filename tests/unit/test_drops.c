@@ -49,6 +49,16 @@ static void reasons_have_names(void **state)
 	assert_null(drops_reason(format, 6));
 }
 
+/* 2 since Linux 6.2, and 1 before, where 2 is a reason. */
+static void reasons_are_behind_the_unspecified_one(void **state)
+{
+	(void)state;
+	assert_int_equal(drops_unspecified(format), 2);
+	assert_int_equal(drops_unspecified("{ 1, \"NOT_SPECIFIED\" }, { 2, \"NO_SOCKET\" })"), 1);
+	assert_int_equal(drops_unspecified("{ 0, \"NOT_SPECIFIED\" }, { 1, \"NO_SOCKET\" })"), 0);
+	assert_int_equal(drops_unspecified(""), 2);
+}
+
 static void an_end_without_a_begin_is_nothing(void **state)
 {
 	(void)state;
@@ -62,6 +72,7 @@ int main(void)
 		cmocka_unit_test(its_number_and_the_reasons_place_are_read),
 		cmocka_unit_test(a_kernel_without_reasons_has_none),
 		cmocka_unit_test(reasons_have_names),
+		cmocka_unit_test(reasons_are_behind_the_unspecified_one),
 		cmocka_unit_test(an_end_without_a_begin_is_nothing),
 	};
 

@@ -106,6 +106,9 @@ static void networks_are_ranges(void **state)
 	rules("-A INPUT -m set --match-set nets src -j DROP\n", AF_INET6);
 	sets("create nets hash:net family inet6\nadd nets 2001:db8:d::/64\n");
 	assert_fate(AF_INET6, PASSES);
+	rules("-A INPUT -m set --match-set nets src -j DROP\n", AF_INET);
+	sets("create nets hash:net,net family inet netmask 24\nadd nets 203.0.113.64/28,0.0.0.0/0\n");
+	assert_fate(AF_INET, UNSURE);
 }
 
 static void ports_are_numbers(void **state)
@@ -174,7 +177,9 @@ static void a_set_that_rules_change_stays_unknown(void **state)
 static void a_text_that_is_something_else_is_refused(void **state)
 {
 	static const char *const texts[] = {"add bad 198.51.100.10\n", ADDRESSES "remove bad\n",
-		ADDRESSES "add bad 198.51.100.1", "create\n", ADDRESSES ADDRESSES, "create bad\n"};
+		ADDRESSES "add bad 198.51.100.1",
+		ADDRESSES "add bad 192.0.2.1 comment \"a\nadd bad 198.51.100.10 b\"\n", "create\n",
+		ADDRESSES ADDRESSES, "create bad\n"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -186,6 +191,115 @@ static void a_text_that_is_something_else_is_refused(void **state)
 		free(problem);
 		assert_fate(AF_INET, UNSURE);
 	}
+}
+
+/* Options of the match itself change what it asks: exceptions match, or an element that has counted enough. */
+static void options_of_the_match_leave_it_unknown(void **state)
+{
+	static const char *const matches[] = {"--match-set nets src --return-nomatch",
+		"! --match-set nets src --packets-gt 5",
+		"! --match-set nets src ! --update-counters --bytes-lt 5"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(matches) / sizeof(matches[0]); i++) {
+		char line[256];
+
+		snprintf(line, sizeof(line), "-A INPUT -m set %s -j DROP\n", matches[i]);
+		rules(line, AF_INET);
+		sets("create nets hash:net family inet counters\nadd nets 203.0.113.0/24 packets 0 bytes 0\n"
+		     "add nets 198.51.100.10 nomatch packets 0 bytes 0\n");
+		assert_fate(AF_INET, UNSURE);
+	}
+	/* Without an exception, --packets-gt does not hold for what is not in the set; for what is, it may. */
+	rules("-A INPUT -m set ! --match-set nets src --packets-gt 5 -j DROP\n", AF_INET);
+	sets("create nets hash:net family inet counters\nadd nets 198.51.100.0/24 packets 9 bytes 9\n");
+	assert_fate(AF_INET, UNSURE);
+}
+
+static void several_sets_are_asked_by_one_rule(void **state)
+{
+	static const char contents[] =
+		"create vips hash:ip,port family inet\nadd vips 192.0.2.80,tcp:80\n" ADDRESSES
+		"add bad 198.51.100.10\ncreate ports bitmap:port range 0-1024\nadd ports 80\n";
+
+	(void)state;
+	rules("-A INPUT -m set --match-set bad src -m set --match-set ports dst -j DROP\n",
+		AF_INET);
+	sets(contents);
+	assert_fate(AF_INET, DROPPED);
+	rules("-A INPUT -m set --match-set vips dst,dst -m set --match-set ports src -m set --match-set bad src -j DROP\n",
+		AF_INET);
+	sets(contents);
+	assert_fate(AF_INET, PASSES);
+	rules("-A INPUT -m set --match-set vips dst,dst -m set ! --match-set bad dst -m set --match-set bad src -j DROP\n",
+		AF_INET);
+	sets(contents);
+	assert_fate(AF_INET, UNSURE);
+}
+
+/* As in the kernel, such a set has none of the packet's addresses. */
+static void a_set_of_the_other_family_has_no_address(void **state)
+{
+	(void)state;
+	rules("-A INPUT -m set --match-set bad src -j DROP\n", AF_INET6);
+	sets(ADDRESSES "add bad 198.51.100.10\n");
+	assert_fate(AF_INET6, PASSES);
+	rules("-A INPUT -m set ! --match-set bad src -j DROP\n", AF_INET6);
+	sets(ADDRESSES "add bad 198.51.100.10\n");
+	assert_fate(AF_INET6, DROPPED);
+}
+
+/* ipset does not quote names. One with a blank looks like a name and something else. */
+static void a_name_with_a_blank_is_never_another_set(void **state)
+{
+	(void)state;
+	rules("-A INPUT -m set --match-set \"bad one\" src -j DROP\n", AF_INET);
+	sets(ADDRESSES "create bad1 one hash:ip family inet\nadd bad1 one 198.51.100.10\n");
+	assert_fate(AF_INET, UNSURE);
+	rules("-A INPUT -m set --match-set bad one -j DROP\n", AF_INET);
+	sets(ADDRESSES);
+	assert_fate(AF_INET, UNSURE);
+}
+
+static void a_text_that_is_cut_off_says_so(void **state)
+{
+	char *problem = NULL;
+
+	(void)state;
+	rules("", AF_INET);
+	assert_int_equal(
+		ruleset_parse_ipset(&ruleset, ADDRESSES "add bad 198.51.100.1", &problem), -1);
+	assert_string_equal(problem, "line 2: it is cut off: add bad 198.51.100.1");
+	free(problem);
+}
+
+/* 50,000 elements, and 1,000 rules that ask. */
+static void a_large_set_takes_no_time(void **state)
+{
+	char *text = NULL, *lines = NULL, *problem = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	fputs("create bad hash:ip family inet\n", out);
+	for (unsigned i = 0; i < 50000; i++)
+		fprintf(out, "add bad 10.1.%u.%u timeout 9 comment \"x\"\n", i / 256, i % 256);
+	fputs("add bad 198.51.100.10\n", out);
+	fclose(out);
+	out = open_memstream(&lines, &size);
+	fputs("*filter\n:INPUT ACCEPT [0:0]\n", out);
+	for (unsigned i = 0; i < 1000; i++)
+		fprintf(out, "-A INPUT -m set --match-set bad %s -j %s\n", i < 999 ? "dst" : "src",
+			i < 999 ? "ACCEPT" : "DROP");
+	fputs("COMMIT\n", out);
+	fclose(out);
+	ruleset_free(&ruleset);
+	assert_int_equal(
+		ruleset_parse_iptables(&ruleset, TOOL_LEGACY, AF_INET, lines, &problem), 0);
+	sets(text);
+	assert_fate(AF_INET, DROPPED);
+	free(text);
+	free(lines);
 }
 
 static int end(void **state)
@@ -207,6 +321,12 @@ int main(void)
 		cmocka_unit_test(what_is_no_list_of_addresses_stays_unknown),
 		cmocka_unit_test(a_set_that_rules_change_stays_unknown),
 		cmocka_unit_test(a_text_that_is_something_else_is_refused),
+		cmocka_unit_test(options_of_the_match_leave_it_unknown),
+		cmocka_unit_test(several_sets_are_asked_by_one_rule),
+		cmocka_unit_test(a_set_of_the_other_family_has_no_address),
+		cmocka_unit_test(a_name_with_a_blank_is_never_another_set),
+		cmocka_unit_test(a_text_that_is_cut_off_says_so),
+		cmocka_unit_test(a_large_set_takes_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
