@@ -93,66 +93,6 @@ static void judge_syncookies(struct check *check, const struct packet_path *path
 				     : "this kernel has no SYN cookies");
 }
 
-static struct policy_answer way_of(
-	const struct check *check, const struct packet *packet, uint32_t mark)
-{
-	return policy_decide(
-		&check->snapshot->network, &(struct policy_flow){.from = packet->source,
-						   .to = packet->destination,
-						   .mark = mark,
-						   .protocol = IPPROTO_TCP});
-}
-
-/*
- * With tcp_fwmark_accept the accepted socket sends with the mark that the client's packet had when it ARRIVED. A rule
- * of OUTPUT may give its packets another mark, and so another route. All rules of that hook see the link of the first one.
- */
-static bool is_kept_by_mark(
-	const struct check *check, const struct packet_path *path, uint32_t mark)
-{
-	struct packet answer = path->packet;
-	struct policy_answer way;
-	struct trace trace;
-	bool kept;
-
-	answer.source = path->packet.destination;
-	answer.destination = path->packet.source;
-	answer.in = NULL;
-	way = way_of(check, &answer, mark);
-	kept = way.result != POLICY_LINK;
-	answer.out = kept ? "lo" : path->back.link;
-	answer.mark = mark;
-	answer.tcp_flags = SYN | ACK;
-	answer.ct = CT_ESTABLISHED;
-	trace = packet_trace(check, HOOK_OUTPUT, &answer);
-	if (trace.dropped || !trace.routed_again)
-		return kept;
-	return way_of(check, &answer, trace.mark).result != POLICY_LINK;
-}
-
-static void judge_fwmark_accept(
-	struct check *check, const struct packet_path *path, const struct trace *arrived)
-{
-	int accepts = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_fwmark_accept");
-	struct check_finding *finding;
-
-	if (arrived->mark == 0 || !is_kept_by_mark(check, path, arrived->mark))
-		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, path->subject,
-			"they have no mark that would keep answers on this host");
-	else if (accepts == 0)
-		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
-			"net.ipv4.tcp_fwmark_accept is 0");
-	else if (accepts == -1)
-		check_unknown(check, CHECK_FWMARK_ACCEPT, check_remedy_of_reading(check), "",
-			"cannot read net.ipv4.tcp_fwmark_accept");
-	else {
-		finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, path->subject,
-			"net.ipv4.tcp_fwmark_accept is %d, and rules set mark 0x%x on them",
-			accepts, arrived->mark);
-		check_fix_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
-	}
-}
-
 /*
  * A bridge with br_netfilter runs PREROUTING, then the host drops the socket that TPROXY chose (Linux:
  * skb_orphan() in ip_rcv_core()). Mark and destination stay, so only a listener at that destination works.
@@ -322,7 +262,7 @@ static void judge_client(struct check *check, const struct service_listener *lis
 		answer = judge_answer_to_client(check, &path, &arrived, SYN | ACK);
 		if (listener->protocol == IPPROTO_TCP) {
 			judge_syncookies(check, &path);
-			judge_fwmark_accept(check, &path, &arrived);
+			packet_judge_fwmark_accept(check, &path, &arrived);
 			judge_clients_later_packets(check, &path, &answer);
 		} else
 			packet_judge_fragments(check, &path);

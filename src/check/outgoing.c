@@ -229,6 +229,55 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	return true;
 }
 
+/*
+ * With tcp_fwmark_accept the accepted socket sends with the mark that the client's packet had when it ARRIVED. A rule
+ * of OUTPUT may give its packets another mark, and so another route. All rules of that hook see the link of the first one.
+ */
+static bool is_kept_by_mark(
+	const struct check *check, const struct packet_path *path, uint32_t mark)
+{
+	struct packet answer = path->packet;
+	struct trace trace;
+	bool kept;
+
+	answer.source = path->packet.destination;
+	answer.destination = path->packet.source;
+	answer.in = NULL;
+	answer.mark = mark;
+	kept = decide(check, &answer, false).result != POLICY_LINK;
+	answer.out = kept ? "lo" : path->back.link;
+	answer.tcp_flags = TH_SYN | TH_ACK;
+	answer.ct = CT_ESTABLISHED;
+	trace = packet_trace(check, HOOK_OUTPUT, &answer);
+	if (trace.dropped || !trace.routed_again)
+		return kept;
+	answer.mark = trace.mark;
+	return decide(check, &answer, false).result != POLICY_LINK;
+}
+
+void packet_judge_fwmark_accept(
+	struct check *check, const struct packet_path *path, const struct trace *arrived)
+{
+	int accepts = snapshot_sysctl(check->snapshot, "net/ipv4/tcp_fwmark_accept");
+	struct check_finding *finding;
+
+	if (arrived->mark == 0 || !is_kept_by_mark(check, path, arrived->mark))
+		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, path->subject,
+			"they have no mark that would keep answers on this host");
+	else if (accepts == 0)
+		check_add(check, CHECK_FWMARK_ACCEPT, CHECK_OK, "",
+			"net.ipv4.tcp_fwmark_accept is 0");
+	else if (accepts == -1)
+		check_unknown(check, CHECK_FWMARK_ACCEPT, check_remedy_of_reading(check), "",
+			"cannot read net.ipv4.tcp_fwmark_accept");
+	else {
+		finding = check_add(check, CHECK_FWMARK_ACCEPT, CHECK_HARMFUL, path->subject,
+			"net.ipv4.tcp_fwmark_accept is %d, and rules set mark 0x%x on them",
+			accepts, arrived->mark);
+		check_fix_sysctl(check, finding, "net/ipv4/tcp_fwmark_accept", "0");
+	}
+}
+
 bool check_no_route(struct check *check, enum check_item item, const char *role,
 	const struct addr *peer, const char *error)
 {

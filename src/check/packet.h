@@ -57,6 +57,12 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	struct packet_path *path, enum check_item item, struct trace *trace);
 
 /*
+ * Judges whether tcp_fwmark_accept keeps the proxy's answers on this host, by the mark that a client's packet had when it ARRIVED.
+ */
+void packet_judge_fwmark_accept(
+	struct check *check, const struct packet_path *path, const struct trace *arrived);
+
+/*
  * Judges the answers of a server on this host; PATH is the first of them. Its answers to the client's address pass OUTPUT, and have to come back by lo: by a mark that a
  * rule of OUTPUT sets, or by an ip rule for what this host sends from the server's address. A rule like that for an
  * address that other hosts reach, too, would keep answers to them.
