@@ -378,10 +378,10 @@ struct config {
 	unsigned server_count; /* of all proxies together */
 	bool has_datagrams;    /* a section is of MODE_UDP */
 	/*
-	 * What this process itself sends may be diverted to it: a listener is transparent, so that rules of TPROXY can lead
-	 * connections to any address there, or a server is where the client connected to.
+	 * Connections to any address may be diverted here: a transparent listener is on the wildcard, or a server is
+	 * where the client connected to.
 	 */
-	bool may_get_own_traffic;
+	bool intercepts;
 	bool has_names;              /* a server is given by name */
 	struct resolvers *resolvers; /* a list */
 	struct config_memory *memory;

@@ -301,13 +301,13 @@ static void check_collisions(struct parser *parser, const struct places *places)
 	}
 }
 
-static bool may_get_own_traffic(const struct config *config)
+static bool intercepts(const struct config *config)
 {
 	for (size_t i = 0; i < config->proxy_count; i++) {
 		const struct proxy *proxy = &config->proxies[i];
 
 		for (size_t j = 0; j < proxy->bind_count; j++)
-			if (proxy->binds[j].transparent)
+			if (proxy->binds[j].transparent && addr_is_any(&proxy->binds[j].address))
 				return true;
 		for (size_t j = 0; j < proxy->server_count; j++)
 			if (server_is_original(&proxy->servers[j]))
@@ -445,7 +445,7 @@ void config_resolve(struct parser *parser)
 	resolve_tracks(parser);
 	config_resolve_resolvers(parser);
 	resolve_datagrams(parser);
-	parser->config->may_get_own_traffic = may_get_own_traffic(parser->config);
+	parser->config->intercepts = intercepts(parser->config);
 	if (places_sort(&places, parser->config, MODE_TCP, parser->memory) &&
 		places_sort(&datagrams, parser->config, MODE_UDP, parser->memory)) {
 		check_collisions(parser, &places);

@@ -9,6 +9,7 @@
  */
 #include "destination.h"
 
+#include "servers/own_traffic.h"
 #include "servers/upstream.h"
 #include "session_set.h"
 #include "tproxy/socket.h"
@@ -20,6 +21,19 @@ bool destination_asked(const struct session *session, struct addr *asked)
 	*asked = session->destination;
 	return addr_family(asked) != AF_UNSPEC ||
 	       socket_local_address(session->sides[CLIENT].fd, asked);
+}
+
+bool destination_is_own_traffic(struct session *session, const struct bind *bind)
+{
+	struct session_set *set = session->set;
+	struct addr destination;
+
+	if (!(set->notes_own_traffic || bind->transparent) ||
+		!destination_asked(session, &destination))
+		return false;
+	set->notes_own_traffic |= !addr_equal(&destination, &bind->address);
+	return set->notes_own_traffic &&
+	       own_traffic_has(SOCK_STREAM, &session->client, &destination);
 }
 
 static bool comes_back(const struct server *server)

@@ -12,6 +12,13 @@
 bool destination_asked(const struct session *session, struct addr *asked);
 
 /*
+ * Whether the client of a session that begins, accepted at BIND, is this process itself. Its addresses are those of the socket: a
+ * header names others. A listener at one address whose client connected to another one shows that a rule diverts connections to it.
+ * What this process sends may be among them, so it is noted from then on, and goes round once.
+ */
+bool destination_is_own_traffic(struct session *session, const struct bind *bind);
+
+/*
  * Sets SERVER to where the session, whose server is chosen, is to connect to. Returns REASON_DONE, or the reason for
  * which it must not: the connection would come back to the proxy, or no server can be there. *ERROR is the errno
  * behind the reason, or 0.

@@ -531,15 +531,6 @@ static void on_session_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- beginning and end --- */
 
-/* Whether the client is this process itself. Its addresses are those of the socket: a header names others. */
-static bool is_own_traffic(const struct session *session)
-{
-	struct addr destination;
-
-	return session->set->notes_own_traffic && destination_asked(session, &destination) &&
-	       own_traffic_has(SOCK_STREAM, &session->client, &destination);
-}
-
 bool session_begin(struct session_set *set, const struct proxy *frontend, const struct bind *bind,
 	int fd, const struct addr *client)
 {
@@ -561,7 +552,7 @@ bool session_begin(struct session_set *set, const struct proxy *frontend, const 
 	session_set_insert(session);
 	set_state(session, SESSION_ACCEPTED);
 	session->admitted = routing_admits(session, &header);
-	if (is_own_traffic(session))
+	if (destination_is_own_traffic(session, bind))
 		session_close(session, REASON_DIVERTED_AGAIN, 0);
 	else if (!session->admitted)
 		session_close(session, REASON_REJECTED, 0);

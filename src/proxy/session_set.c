@@ -75,7 +75,7 @@ void session_set_init(struct session_set *set, struct session_loop *loop,
 	set->config = config;
 	set->limits = limits;
 	set->observer = observer;
-	set->notes_own_traffic = config->may_get_own_traffic;
+	set->notes_own_traffic = config->intercepts;
 	TAILQ_INIT(&set->live);
 }
 

@@ -547,7 +547,7 @@ static void a_server_at_the_wildcard_is_where_the_client_connected_to(void **sta
 		assert_address(&servers[i], "2001:db8::9", 443,
 			i == 1 ? "[2001:db8::9]:8080" : "[2001:db8::9]:443");
 	}
-	assert_true(config->may_get_own_traffic);
+	assert_true(config->intercepts);
 	config_free(config);
 }
 
@@ -573,24 +573,24 @@ static void option_transparent_is_a_server_at_the_wildcard(void **state)
 	config_free(config);
 }
 
-static bool may_get_own_traffic(const char *text)
+static bool intercepts(const char *text)
 {
 	struct config *config = parse_good(text);
-	bool result = config->may_get_own_traffic;
+	bool result = config->intercepts;
 
 	config_free(config);
 	return result;
 }
 
-static void a_process_that_may_get_its_own_traffic_is_known(void **state)
+static void what_any_address_may_be_diverted_to_is_known(void **state)
 {
 	(void)state;
-	assert_true(may_get_own_traffic(
+	assert_true(intercepts(
 		DEFAULTS "listen l\n bind [::]:80 transparent\n server a 192.0.2.1:80\n"));
-	assert_false(may_get_own_traffic(DEFAULTS "listen l\n bind :80\n server a 192.0.2.1:80\n"));
-	assert_true(may_get_own_traffic(
+	assert_false(intercepts(DEFAULTS "listen l\n bind :80\n server a 192.0.2.1:80\n"));
+	assert_false(intercepts(
 		DEFAULTS "listen l\n bind 192.0.2.9:80 transparent\n server a 192.0.2.1:80\n"));
-	assert_true(may_get_own_traffic(
+	assert_true(intercepts(
 		DEFAULTS "listen l\n bind 192.0.2.9:80 transparent\n server a 0.0.0.0:80\n"));
 }
 
@@ -876,7 +876,7 @@ int main(void)
 		cmocka_unit_test(a_server_without_a_port_takes_the_listeners),
 		cmocka_unit_test(a_server_at_the_wildcard_is_where_the_client_connected_to),
 		cmocka_unit_test(option_transparent_is_a_server_at_the_wildcard),
-		cmocka_unit_test(a_process_that_may_get_its_own_traffic_is_known),
+		cmocka_unit_test(what_any_address_may_be_diverted_to_is_known),
 		cmocka_unit_test(transparency_is_needed_on_either_side),
 		cmocka_unit_test(a_message_shows_a_word_on_one_line),
 		cmocka_unit_test(the_print_names_what_is_left_open),

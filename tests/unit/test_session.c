@@ -928,6 +928,23 @@ static void what_a_session_sends_to_its_server_is_known_when_it_comes_back(void 
 	assert_reset(rig, client);
 }
 
+/* Then a rule leads connections there, and what this process sends may be among them. */
+static void a_client_of_another_address_lets_own_traffic_be_noted(void **state)
+{
+	struct rig *rig = *state;
+	int first, second;
+
+	rig->bind.transparent = true;
+	assert_true(socket_local_address(rig->vip, &rig->bind.address));
+	first = rig_client(rig);
+	assert_false(rig->sessions.notes_own_traffic);
+	addr_set_port(&rig->bind.address, 1);
+	second = rig_client(rig);
+	assert_true(rig->sessions.notes_own_traffic);
+	close(first);
+	close(second);
+}
+
 static void a_client_is_no_longer_taken_for_a_session_that_ended(void **state)
 {
 	struct rig *rig = *state;
@@ -1623,6 +1640,7 @@ int main(void)
 		SESSION_TEST(a_server_that_is_the_proxys_own_listener_is_refused),
 		SESSION_TEST(a_destination_that_no_server_can_have_is_refused),
 		SESSION_TEST(what_a_session_sends_to_its_server_is_known_when_it_comes_back),
+		SESSION_TEST(a_client_of_another_address_lets_own_traffic_be_noted),
 		SESSION_TEST(a_client_is_no_longer_taken_for_a_session_that_ended),
 		SESSION_TEST(an_address_on_another_host_is_not_the_hosts_own),
 		SESSION_TEST(a_source_of_the_other_family_is_refused),
