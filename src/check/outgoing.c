@@ -305,9 +305,12 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 void check_way_to(
 	const struct check *check, const struct addr *peer, int protocol, struct route_answer *way)
 {
-	const struct route_question question = {.to = *peer, .protocol = (unsigned)protocol};
+	struct route_question question = {.to = *peer};
 
 	check->snapshot->route(&question, way);
+	question.protocol = (unsigned)protocol;
+	if (!way->found)
+		check->snapshot->route(&question, way);
 }
 
 const struct network_rule *check_rule_that_keeps(const struct check *check, const struct addr *peer)

@@ -95,7 +95,10 @@ bool check_no_route(struct check *check, enum check_item item, const char *role,
 const struct network_rule *check_rule_that_keeps(
 	const struct check *check, const struct addr *peer);
 
-/* Asks the kernel for the way to a client or a server: a rule may ask for its port. PROTOCOL is IPPROTO_TCP or _UDP. */
+/*
+ * Asks the kernel for the way to a client or a server. Where it refuses that, a rule for the port may still let it pass. PROTOCOL is
+ * IPPROTO_TCP or _UDP.
+ */
 void check_way_to(
 	const struct check *check, const struct addr *peer, int protocol, struct route_answer *way);
 
