@@ -2,7 +2,7 @@
  * Datagrams of many connected sockets by one system call (io_uring(7)).
  *
  * A system call for each datagram lets the receiver's thread run first, each time; that costs more than the call. Not every
- * kernel or host has rings, so whoever uses one can do without.
+ * kernel or host has rings, so each user of one can do without.
  */
 #ifndef TPROXY_DATAGRAM_RING_H
 #define TPROXY_DATAGRAM_RING_H

@@ -274,7 +274,7 @@ bool check_is_bit_free(
 	return true;
 }
 
-/* Software that writes its rules anew, and where it has to be told. */
+/* Software that writes its rules anew, and the setting of its own that keeps it from doing harm. */
 struct writer {
 	const char *prefix, *name; /* of its chains, or of its tables */
 	bool table;

@@ -2,7 +2,8 @@
  * A ring of io_uring, by liburing. Each entry is a send that does not wait, so it is done when the system call returns. Only those
  * that fail have a result (IOSQE_CQE_SKIP_SUCCESS), with the datagram's number.
  *
- * The ring is made disabled, so that its restrictions can be set: it sends, and nothing else, whoever has its descriptor.
+ * The ring is made disabled, so that its restrictions can be set: it sends, and does nothing else for any holder of its
+ * descriptor.
  *
  * The trap: an entry that the kernel did not take stays in the queue, and would be sent with the next ones, whose bytes lie
  * elsewhere. It is taken back.

@@ -96,6 +96,18 @@ static void services_count_if_they_are_enabled(void **state)
 	assert_true(boot.docker);
 }
 
+/* The rule for mark 1, the route of table 100 and the local route to 192.0.2.80, and no others. */
+static void assert_set_up_is_made(void)
+{
+	assert_true(boot_makes_rule(&boot, 1));
+	assert_false(boot_makes_rule(&boot, 10));
+	assert_true(boot_makes_route(&boot, 100, ""));
+	assert_false(boot_makes_route(&boot, 7, ""));
+	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
+	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
+}
+
 static void files_of_networkd_make_rules_and_routes(void **state)
 {
 	(void)state;
@@ -105,13 +117,7 @@ static void files_of_networkd_make_rules_and_routes(void **state)
 		"[Route]\nDestination=192.0.2.80/32\nType=local\nTable=local\n"
 		"[RoutingPolicyRule]\nFirewallMark=1\nTable=100\n");
 	boot_read(&boot, root);
-	assert_true(boot_makes_rule(&boot, 1));
-	assert_false(boot_makes_rule(&boot, 10));
-	assert_true(boot_makes_route(&boot, 100, ""));
-	assert_false(boot_makes_route(&boot, 7, ""));
-	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
-	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
-	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
+	assert_set_up_is_made();
 }
 
 /* systemd.syntax(7) */
@@ -162,16 +168,10 @@ static void profiles_of_networkmanager_make_rules_and_routes(void **state)
 		"route3=198.51.100.0/24,203.0.113.1\nroute3_options=table=7\n"
 		"routing-rule1=priority 100 from 0.0.0.0/0 fwmark 0x1/0x1 table 100\n");
 	boot_read(&boot, root);
-	assert_true(boot_makes_rule(&boot, 1));
-	assert_false(boot_makes_rule(&boot, 10));
-	assert_true(boot_makes_route(&boot, 100, ""));
-	assert_false(boot_makes_route(&boot, 7, ""));
-	assert_true(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.80"));
-	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.81"));
-	assert_false(boot_makes_route(&boot, TABLE_LOCAL, "192.0.2.8"));
+	assert_set_up_is_made();
 }
 
-static void networkd_deletes_what_is_not_its_own_unless_told_otherwise(void **state)
+static void networkd_deletes_what_is_not_its_own_unless_a_file_says_otherwise(void **state)
 {
 	(void)state;
 	put("/run/systemd/netif/links/1", "");
@@ -265,7 +265,7 @@ int main(void)
 		WITH(blanks_around_equals_do_not_count),
 		WITH(lines_of_ifupdown_make_rules_and_routes),
 		WITH(profiles_of_networkmanager_make_rules_and_routes),
-		WITH(networkd_deletes_what_is_not_its_own_unless_told_otherwise),
+		WITH(networkd_deletes_what_is_not_its_own_unless_a_file_says_otherwise),
 		WITH(packet_rules_count_if_their_service_is_enabled),
 		WITH(the_last_file_that_sets_a_sysctl_counts),
 		WITH(patterns_set_what_no_line_names),
