@@ -40,10 +40,11 @@ class Page:
         return self.browser.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
     def wait_for(self, selector, words=""):
-        found = lambda: self.browser.value(
-            f"[...document.querySelectorAll({json.dumps(selector)})].some(each => each.innerText.includes({json.dumps(words)}))"
-        )
-        return waiting.until(found, f"{selector} with {words!r}; notices: {self.text('#notices')!r}; problems: {self.text('.problem-card')!r}")
+        there = f"[...document.querySelectorAll({json.dumps(selector)})].some(each => each.innerText.includes({json.dumps(words)}))"
+        try:
+            self.browser.await_value(there, f"{selector} with {words!r}")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; notices: {self.text('#notices')!r}; problems: {self.text('.problem-card')!r}") from None
 
     def fill(self, name, value):
         """Types into a field of the dialog, as after a click on it."""
@@ -74,7 +75,7 @@ class Page:
         self.gone("dialog")
 
     def gone(self, selector):
-        waiting.until(lambda: self.browser.value(f"document.querySelector({json.dumps(selector)}) === null"), f"{selector} is gone")
+        self.browser.await_value(f"document.querySelector({json.dumps(selector)}) === null", f"{selector} is gone")
 
     def save(self, words="Saved"):
         self.click("#save")
@@ -393,7 +394,7 @@ def test_a_timeout_is_set_and_its_warning_goes(open_page):
     page.take()
     page.click("#tab-text")
     page.wait_for(".line", "timeout client 30s")
-    waiting.until(lambda: page.browser.value("document.querySelectorAll('.line.warning').length") == 0, "nothing is warned of")
+    page.browser.await_value("document.querySelectorAll('.line.warning').length === 0", "nothing is warned of")
 
 
 def test_escape_leaves_the_text_as_it_is_and_the_switch_goes_back(open_page):
@@ -554,10 +555,10 @@ def test_a_large_configuration_can_be_worked_with(open_page):
     farms = "".join(f"backend b{n}\n  mode tcp\n" + "".join(f"  server s{n}-{k} 127.0.0.1:{20000 + k}\n" for k in range(5)) for n in range(200))
     page = open_page(text=listeners + farms)
     page.click("#tab-admin")
-    waiting.until(lambda: page.browser.value("document.querySelectorAll('.entry').length") == 400, "all are drawn")
+    page.browser.await_value("document.querySelectorAll('.entry').length === 400", "all are drawn")
     page.click("#filter")
     page.browser.type("s117-3")
-    waiting.until(lambda: page.browser.value("document.querySelectorAll('.entry:not([hidden])').length") == 1, "one farm is left")
+    page.browser.await_value("document.querySelectorAll('.entry:not([hidden])').length === 1", "one farm is left")
     page.click("#tab-text")
     page.click(".editor")
     page.browser.type("\nfrobnicate\n")
@@ -607,7 +608,7 @@ def test_live_shows_what_the_proxy_counts(inline, open_page, folder, program):
             page.wait_for("#live article", "3 now")
             page.wait_for("#live td", "Connection refused")
             page.wait_for("#live", "tproxyd" if program == TPROXYD else "HAProxy")
-            waiting.until(lambda: page.browser.value("document.querySelectorAll('.tile .curve').length") == 3, "plots are drawn")
+            page.browser.await_value("document.querySelectorAll('.tile .curve').length === 3", "plots are drawn")
             page.click("#show-sessions")
             page.wait_for("#live tbody th", "127.0.0.1:")
             for client, there in pairs:

@@ -5,6 +5,7 @@ descriptor 4. An answer has the number of its request; every other message is an
 """
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,11 @@ FLAGS = [
 BECOME = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, "")}
 KEYS |= {"Space": (32, " "), "ArrowRight": (39, ""), "ArrowDown": (40, ""), "End": (35, ""), "Home": (36, "")}
+
+# What Chromium answers when the page gave way to another one while it was asked
+NAVIGATED = ("Inspected target navigated or closed", "Execution context was destroyed.", "Cannot find default execution context")
+
+DRAWN = "document.documentElement?.dataset.ready === 'yes'"
 
 # The middle of an element that a click would reach; null while there is none, or it moves
 PLACE = """async selector => {
@@ -44,6 +50,10 @@ PLACE = """async selector => {
 def program():
     """Chromium's path, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+
+
+class Navigated(Exception):
+    """The page gave way to another one before it had answered: what it was asked may have been done or not."""
 
 
 class Browser:
@@ -85,9 +95,16 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
-                assert "error" not in answer, (method, answer["error"])
-                return answer["result"]
+                return self._result(method, answer)
             self.events.append(answer)
+
+    @staticmethod
+    def _result(method, answer):
+        error = answer.get("error")
+        if error and error["message"] in NAVIGATED:
+            raise Navigated(method)
+        assert not error, (method, error)
+        return answer["result"]
 
     def _next(self):
         while b"\0" not in self._held:
@@ -104,7 +121,7 @@ class Browser:
     def open(self, path, fragment=""):
         """Load a file and wait until it has drawn itself."""
         self.call("Page.navigate", url=f"file://{path}{fragment}")
-        waiting.until(lambda: self.value("document.documentElement?.dataset.ready") == "yes", f"{path} is drawn")
+        self.await_value(DRAWN, f"{path} is drawn")
 
     def value(self, expression):
         """What an expression of JavaScript comes to."""
@@ -112,14 +129,24 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
+    def await_value(self, expression, what):
+        """Waits until the expression is true, and returns what it comes to. It only reads: it is asked again and again,
+        of the next page, too, when the page gives way to another one."""
+
+        def found():
+            with contextlib.suppress(Navigated):
+                return self.value(expression)
+
+        return waiting.until(found, what)
+
     def visit(self, url):
         """Load a page of a server and wait until it has drawn itself."""
         self.call("Page.navigate", url=url)
-        waiting.until(lambda: self.value("document.documentElement?.dataset.ready") == "yes", f"{url} is drawn")
+        self.await_value(DRAWN, f"{url} is drawn")
 
     def click(self, selector):
         """Click in the middle of the element, as a mouse does, once it is there, seen, and not covered."""
-        place = waiting.until(lambda: self.value(f"({PLACE})({json.dumps(selector)})"), f"{selector} can be clicked")
+        place = self.await_value(f"({PLACE})({json.dumps(selector)})", f"{selector} can be clicked")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
