@@ -282,7 +282,7 @@ class Proxied(Peer):
     """A proxy in front of the one under test: its datagrams name a client by their header."""
 
     def send_for(self, client, asked, data):
-        self.send(proxy_protocol.write("v2", client, asked, transport=2) + data)
+        self.send_bare(proxy_protocol.write("v2", client, asked, transport=2) + data)
 
 
 def serve_headers(lab, source="clientip", **rest):
@@ -346,6 +346,6 @@ def test_a_datagram_without_a_whole_header_is_dropped(lab):
     connection = proxy_protocol.write("v2", client, lab.vip)
     text = proxy_protocol.write("v1", client, lab.vip)
     for wrong in (b"", b"a question", header[:-1], header[:14], header[1:] + b"\0", text + b"a question", connection + b"a question"):
-        sender.send(wrong)
+        sender.send_bare(wrong)
     sender.send_for(client, lab.vip, b"the first that arrives")
     assert server.receive()[0] == b"the first that arrives"

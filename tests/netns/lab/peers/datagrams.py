@@ -17,6 +17,7 @@ class Peer:
     def __init__(self, host, local=None, shared=False):
         """SHARED: with other sockets that are, and that are connected elsewhere."""
         local = local or Endpoint(host.address, 0)
+        self.host, self.remote = host, None
         self.socket = host.socket(local.address, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)
         self.socket.bind(tuple(local))
@@ -26,9 +27,15 @@ class Peer:
     def connect(self, to):
         """Sends there from then on, and gets the errors that the network reports about that."""
         self.socket.connect(tuple(to))
+        self.remote = to
         self.local = Endpoint(*self.socket.getsockname()[:2])
 
     def send(self, data, to=None):
+        """A client sends in the proxy's dialect."""
+        lab = self.host.lab
+        self.send_bare(lab.datagram(data, self.local, to or self.remote) if self.host is lab.client else data, to)
+
+    def send_bare(self, data, to=None):
         if to is None:
             self.socket.send(data)
         else:

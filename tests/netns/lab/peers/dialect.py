@@ -3,7 +3,8 @@
     client: plain      bytes as they are
             http       HTTP/1.1; a client's bytes are the bodies of requests (lab.peers.http)
             tls        TLS; the certificate is RUNDIR/proxy.pem, which the lab makes before the start
-            proxy-v1   first a PROXY protocol header (version 1) with the client's address
+            proxy-v1   first a PROXY protocol header (version 1) with the client's address; in each datagram
+                       one of version 2, since version 1 has no word for datagrams
     server: plain, http
 
 An adapter's `describe` names the dialect and the lab speaks it; the tests are the same.
@@ -11,6 +12,7 @@ An adapter's `describe` names the dialect and the lab speaks it; the tests are t
 
 from lab.exceptions import Unsupported
 from lab.netns.endpoint import Connection
+from lab.peers import proxy_protocol
 from lab.peers.http import HttpClient, request
 from lab.peers.tls import TlsSocket, make_certificate
 
@@ -47,8 +49,13 @@ class Dialect:
             connected = TlsSocket(connected)
         made = Connection(connected, destination)
         if self.client == "proxy-v1":
-            made.send(proxy_header(made.local, destination))
+            made.send(proxy_protocol.write("v1", made.local, destination))
         return made
+
+    def datagram(self, data, client, destination):
+        """What a client sends to the proxy in place of a datagram with this data."""
+        header = proxy_protocol.write("v2", client, destination, transport=2) if self.client == "proxy-v1" else b""
+        return header + data
 
     def first_bytes(self, token, destination):
         """What a client sends first where the server is to read this token: behind a PROXY header, for example."""
@@ -67,8 +74,3 @@ class Dialect:
         if self.http:
             return lambda payload: token.hex().encode() in payload
         return lambda payload: payload.startswith(token)
-
-
-def proxy_header(source, destination):
-    family = 6 if source.family == 6 else 4
-    return f"PROXY TCP{family} {source.address} {destination.address} {source.port} {destination.port}\r\n".encode()

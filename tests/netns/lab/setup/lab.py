@@ -251,9 +251,14 @@ class Lab:
 
     def client_end(self, connected, destination):
         """The client's end of a new connection, in the proxy's dialect if a proxy serves the destination."""
-        if self.steered or any(proxy.serves(destination) for proxy in self.proxies):
-            return self.dialect.client_end(connected, destination)
-        return Connection(connected, destination)
+        return self.dialect.client_end(connected, destination) if self._served(destination) else Connection(connected, destination)
+
+    def datagram(self, data, source, destination):
+        """A datagram as a client sends it: in the proxy's dialect if a proxy serves the destination."""
+        return self.dialect.datagram(data, source, destination) if self._served(destination) else data
+
+    def _served(self, destination):
+        return self.steered or any(proxy.serves(destination) for proxy in self.proxies)
 
     def limit_socket_buffers(self, most):
         """Let no TCP socket buffer grow beyond so many bytes; for sockets that are made from now on."""
