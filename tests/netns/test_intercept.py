@@ -160,7 +160,9 @@ def test_what_the_proxy_sends_is_refused_when_it_is_diverted_to_the_proxy_again(
 @requirement("TP-DST-11")
 @both_families
 def test_a_listener_at_one_address_refuses_what_the_proxy_sends_too(lab):
-    lab.serve("none", nofile=MANY, **lab.wished("maxconn", maxconn=40))
+    """The listener has to be a transparent one: packets are handed to no other."""
+    listener = lab.listener(transparent=True)
+    lab.serve("none", listeners=[listener], nofile=MANY, **lab.wished("maxconn", maxconn=40))
     lab.client.connect(lab.vip).exchange()
     steering.intercept_own(lab, lab.server_endpoint, lab.vip.port, address=lab.vip.address)
     before = counters.total(lab.proxy.namespace, "TcpActiveOpens")

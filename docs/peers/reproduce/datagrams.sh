@@ -1,50 +1,88 @@
 #!/bin/sh
-# usage: datagrams.sh v2ray  an empty datagram, and one of 51200 bytes, from a client to a server and back; nginx for comparison
+# usage: datagrams.sh PEER   nginx, go-mmproxy, socat or v2ray between clients and a server:
+#                            1. datagrams of 100, 0 and 51200 bytes, and back
+#                            2. a client asks while the server's port is unreachable, and again when the server is there
+#                            3. datagrams of three clients are there at once
+#                            4. a second instance for the same address and port
 #
-# Expected: every datagram arrives as it was sent.
+# Expected: every datagram arrives as it was sent, and its answer reaches its client; the second instance ends.
 LEND=1
 . "$(dirname "$0")/lab.sh"
-case $1 in
-v2ray)
-	cat >v2ray.json <<-END
-		{"log": {"loglevel": "warning"},
-		 "inbounds": [{"listen": "192.0.2.80", "port": 80, "protocol": "dokodemo-door",
-		   "settings": {"network": "udp", "address": "203.0.113.20", "port": 8080}}],
-		 "outbounds": [{"protocol": "freedom"}]}
-	END
-	set -- v2ray -config v2ray.json
-	;;
-nginx)
-	cat >nginx.conf <<-END
-		load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-		daemon off; user root; pid $PWD/pid; error_log stderr alert;
-		events {}
-		stream { proxy_buffer_size 65536; server { listen 192.0.2.80:80 udp; proxy_pass 203.0.113.20:8080; } }
-	END
-	set -- nginx -p "$PWD" -c nginx.conf
-	;;
-esac
-receives() { [ -n "$(in_ "$1" ss -Hlun "sport = :$2")" ]; } # NAMESPACE PORT
-in_ proxy "$@" >/dev/null 2>&1 &
-until_ receives proxy 80
-in_ server /usr/bin/python3 -uc '
+. "$here/peers.sh"
+# shellcheck disable=SC2034 # for peers.sh
+protocol=udp source=client
+for each in udp icmp; do # the walk-through diverts TCP alone
+	in_ proxy iptables -t mangle -A PREROUTING -p $each -m socket --transparent -j DIVERT
+done
+cat >server.py <<'EOF'
 import socket
-made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+made = socket.socket(type=socket.SOCK_DGRAM)
 made.bind(("203.0.113.20", 8080))
 while True:
     data, peer = made.recvfrom(1 << 16)
-    print("server: a datagram of", len(data), "bytes")
-    made.sendto(data, peer)' &
-until_ receives server 8080
-in_ client /usr/bin/python3 -uc '
-import socket
-for size in (100, 0, 51200):
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.settimeout(5)
-    print("client: sends", size, "bytes")
-    made.sendto(bytes(size), ("192.0.2.80", 80))
-    try:
-        while True:
-            print("client: a datagram of", len(made.recv(1 << 16)), "bytes comes back")
-    except TimeoutError:
-        print("client: nothing more")'
+    print(f"server: {len(data)} bytes {data[:12]} from {peer[0]}:{peer[1]}", flush=True)
+    made.sendto(data, peer)
+EOF
+cat >clients.py <<'EOF'
+import os, socket, struct, sys, time
+
+def header(client):
+    """Of version 2, for UDP; it names the client and the VIP."""
+    if not os.environ.get("PROXY_HEADER"):
+        return b""
+    ends = socket.inet_aton(client[0]) + socket.inet_aton("192.0.2.80") + struct.pack("!HH", client[1], 80)
+    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x12, len(ends)) + ends
+
+made = socket.socket(type=socket.SOCK_DGRAM)
+made.bind(("198.51.100.10", 0))
+made.connect(("192.0.2.80", 80))
+name = f"client {made.getsockname()[0]}:{made.getsockname()[1]}"
+for each in sys.argv[2:]:
+    data = bytes(int(each)) if each.isdigit() else each.encode()
+    print(f"{name}: sends {len(data)} bytes {data[:12]}", flush=True)
+    made.send(header(made.getsockname()) + data)
+    end = time.monotonic() + float(sys.argv[1])
+    while (left := end - time.monotonic()) > 0:
+        made.settimeout(left)
+        try:
+            data = made.recv(1 << 16)
+            print(f"{name}: gets {len(data)} bytes {data[:12]}", flush=True)
+        except TimeoutError:
+            print(f"{name}: nothing more")
+        except ConnectionRefusedError:
+            print(f"{name}: an ICMP error")
+EOF
+client() { in_ client /usr/bin/python3 clients.py "$@"; } # SECONDS-TO-WAIT WHAT...
+serve() {
+	ip netns exec server /usr/bin/python3 server.py &
+	served=$!
+	until_ receives server 8080
+}
+end() { kill "$1" && wait "$1" 2>/dev/null || true; }
+start "$1"
+echo '== 1. of 100, 0 and 51200 bytes'
+serve
+for each in 100 0 51200; do client 1 $each; done
+end $served
+echo "== 2. the server's port is unreachable, and then it is not"
+client 2 first second &
+asks=$!
+sleep 1
+serve
+wait $asks
+kill -0 "$pid" 2>/dev/null || echo "$1 has ended"
+stop
+start "$1"
+echo '== 3. three at once'
+pause 1 & # so much later it reads them
+sleep 0.3
+clients=
+for each in one two three; do client 3 $each & clients="$clients $!"; done
+# shellcheck disable=SC2086
+wait $clients
+stop
+start "$1"
+echo '== 4. a second instance'
+become "$1" >second.log 2>&1 &
+second=$!
+if until_ ended $second; then echo 'it has ended'; else in_ proxy ss -Hlnup 'sport = :80'; fi

@@ -62,6 +62,7 @@ until_() { # COMMAND...   wait until it succeeds; 1 when it does not within 10 s
 	return 1
 }
 listens() { [ -n "$(in_ "$1" ss -Hltn "sport = :$2")" ]; } # NAMESPACE PORT
+receives() { [ -n "$(in_ "$1" ss -Hlun "sport = :$2")" ]; } # NAMESPACE PORT, datagrams
 ended() { ! kill -0 "$1"; }                                # PID
 until_listening() { # NAMESPACE PORT
 	until_ listens "$1" "$2" && return 0

@@ -5,11 +5,10 @@ LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
 # shellcheck disable=SC2034 # for peers.sh
-DATAGRAMS=1
+protocol=udp
 in_ proxy sysctl -qw net.ipv4.ip_forward=1
 become shadowsocks-libev >peer.log 2>&1 &
-listens_udp() { [ -n "$(in_ "$1" ss -Hlun "sport = :$2")" ]; }
-until_ listens_udp proxy 80
+until_ receives proxy 80
 in_ server /usr/bin/python3 -c '
 import socket
 made = socket.socket(type=socket.SOCK_DGRAM)
@@ -18,7 +17,7 @@ while True:
     data, peer = made.recvfrom(65536)
     print(f"server: {len(data)} bytes from {peer[0]}", flush=True)
     made.sendto(data, peer)' &
-until_ listens_udp server 8080
+until_ receives server 8080
 ask() { # WHAT ADDRESS PORT SIZE
 	echo "== $1"
 	in_ client /usr/bin/python3 -c '

@@ -12,8 +12,8 @@
 # shadowsocks-libev); $under, a
 # command that starts it (setpriv, prlimit); $run, the folder of its files; $transparent, empty for a listener that is
 # not; $source, client for its port, too, none for the proxy's own address (where it can choose); $options, a line of
-# haproxy's or tproxyd's defaults.
-vip=192.0.2.80:80 servers=203.0.113.20:8080
+# haproxy's or tproxyd's defaults; $protocol, udp for datagrams (nginx, go-mmproxy, socat, v2ray, shadowsocks-libev).
+vip=192.0.2.80:80 servers=203.0.113.20:8080 protocol=tcp
 run=/run/scratch transparent=1 source=clientip under='' options=''
 
 yes_() { test "$@" && echo 1 || echo 0; }
@@ -27,17 +27,22 @@ certificate() { # proxy.pem: a key, and a certificate that it signed
 become() {
 	server=${servers%% *} peer=$1
 	case $peer in
-	go-mmproxy) set -- go-mmproxy -v 2 -l $vip -4 "$server" ;;
-	sslh | sslh-select) set -- "$peer" -f -n -v --transparent -p $vip --anyprot "$server" -P $run/pid ;;
+	go-mmproxy) set -- go-mmproxy -p $protocol -v 2 -l $vip -4 "$server" ;;
+	sslh | sslh-select)
+		# shellcheck disable=SC2046 # no word, or one
+		set -- "$peer" -f -n -v $([ $source = none ] || echo --transparent) -p $vip --anyprot "$server" -P $run/pid
+		;;
 	pen)
-		# shellcheck disable=SC2086 # one word a server
-		set -- pen -f -d -r -t 2 -p $run/pid -O transparent $vip $servers
+		# shellcheck disable=SC2046,SC2086 # one word a server
+		set -- pen -f -d -r -t 2 -p $run/pid $([ $source = none ] || echo '-O transparent') $vip $servers
 		;;
 	redir) set -- redir -n -l debug $vip "$server" ;;
 	redir-transproxy) set -- redir -n -l debug --transproxy $vip "$server" ;;
 	socat)
-		set -- socat -d -d -t 2 "TCP4-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
-			"$([ $source = none ] && echo "TCP4:$server" || echo "SYSTEM:exec socat -t 2 STDIO TCP4\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,pipes")"
+		kind=TCP4 end='\,shut-down'
+		[ $protocol = tcp ] || kind=UDP4 end=
+		set -- socat -d -d -t 2 -b 65536 "$kind-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
+			"$([ $source = none ] && echo "$kind:$server" || echo "SYSTEM:exec socat -t 2 -b 65536 STDIO$end $kind\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,nofork")"
 		;;
 	nginx)
 		cat >$run/nginx.conf <<-END
@@ -48,8 +53,10 @@ become() {
 			  log_format session '\$remote_addr:\$remote_port \$upstream_addr \$bytes_sent \$status';
 			  access_log /dev/stderr session;
 			  upstream servers { $(for each in $servers; do echo "server $each max_fails=0;"; done) }
-			  server { listen $vip; proxy_pass servers; proxy_half_close on; proxy_connect_timeout 2s;
-			    proxy_bind \$remote_addr$([ $source = clientip ] || echo :\$remote_port) transparent; }
+			  proxy_buffer_size 65536;
+			  server { listen $vip $([ $protocol = tcp ] || echo udp); proxy_pass servers; proxy_connect_timeout 2s;
+			    $([ $protocol = udp ] || echo 'proxy_half_close on;')
+			    $([ $source = none ] || echo "proxy_bind \$remote_addr$([ $source = clientip ] || echo :\$remote_port) transparent;") }
 			}
 		END
 		set -- nginx -c $run/nginx.conf -p $run
@@ -79,7 +86,7 @@ become() {
 	stunnel4)
 		certificate
 		printf '%s\n' 'foreground = yes' 'pid =' 'debug = info' 'syslog = no' '[service]' "accept = $vip" "connect = $server" \
-			'cert = /run/scratch/proxy.pem' 'transparent = source' >$run/stunnel.conf
+			'cert = /run/scratch/proxy.pem' "$([ $source = none ] || echo 'transparent = source')" >$run/stunnel.conf
 		set -- stunnel4 $run/stunnel.conf
 		;;
 	squid) # it does not start without a port that is an ordinary proxy's; FORWARD=0 leaves it out
@@ -132,7 +139,7 @@ become() {
 		cat >$run/v2ray.json <<-END
 			{"log": {"loglevel": "info"},
 			 "inbounds": [{"listen": "${vip%:*}", "port": ${vip#*:}, "protocol": "dokodemo-door",
-			   "settings": {"network": "tcp", $to},
+			   "settings": {"network": "$protocol", $to},
 			   "streamSettings": {"sockopt": {"tproxy": "$([ -z "$transparent" ] && echo off || echo tproxy)"}}}],
 			 "outbounds": [{"protocol": "freedom"}]}
 		END
@@ -154,7 +161,7 @@ become() {
 		;;
 	shadowsocks-libev) # ss-server is no child of the others: they take SIGCHLD for the end of a plugin
 		common='-s 127.0.0.1 -p 8388 -k secret -m aes-256-gcm -t 600 --mtu 65535 -v'
-		listener="-b ${vip%:*} -l ${vip#*:} ${DATAGRAMS:+-U}"
+		listener="-b ${vip%:*} -l ${vip#*:} $([ $protocol = tcp ] || echo -U)"
 		if [ -n "$server" ]; then listener="ss-tunnel $listener -L $server"; else listener="ss-redir $listener -T"; fi
 		set -- sh -c "(ss-server $common -u &)
 			until ss -Hltn 'sport = :8388' | grep -q .; do sleep 0.05; done
@@ -175,7 +182,7 @@ start() {
 	pid=$!
 	[ "$1" != go-mmproxy ] || export PROXY_HEADER=1
 	case $1 in stunnel4 | hitch) export TLS=1 ;; esac
-	until_listening proxy "${vip##*:}"
+	if [ $protocol = udp ]; then until_ receives proxy "${vip##*:}"; else until_listening proxy "${vip##*:}"; fi
 }
 
 # Its processes: those that it is, or has started.
