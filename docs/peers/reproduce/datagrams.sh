@@ -1,9 +1,10 @@
 #!/bin/sh
 # usage: datagrams.sh PEER   nginx, go-mmproxy, socat or v2ray between clients and a server:
-#                            1. datagrams of 100, 0 and 51200 bytes, and back
-#                            2. a client asks while the server's port is unreachable, and again when the server is there
-#                            3. datagrams of three clients are there at once
-#                            4. a second instance for the same address and port
+#                            1. datagrams of 100 and 51200 bytes, and back
+#                            2. an empty one, and one of 100 bytes behind it
+#                            3. a client asks while the server's port is unreachable, and again when the server is there
+#                            4. datagrams of three clients are there at once
+#                            5. a second instance for the same address and port
 #
 # Expected: every datagram arrives as it was sent, and its answer reaches its client; the second instance ends.
 LEND=1
@@ -59,21 +60,28 @@ serve() {
 	until_ receives server 8080
 }
 end() { kill "$1" && wait "$1" 2>/dev/null || true; }
-start "$1"
-echo '== 1. of 100, 0 and 51200 bytes'
+peer=$1
+begin() { # WHAT
+	echo "== $1"
+	start "$peer"
+}
 serve
-for each in 100 0 51200; do client 1 $each; done
+begin '1. of 100 and 51200 bytes'
+for each in 100 51200; do client 1 $each; done
+stop
+begin '2. an empty one, and one behind it'
+for each in 0 100; do client 1 $each; done
+stop
 end $served
-echo "== 2. the server's port is unreachable, and then it is not"
+begin "3. the server's port is unreachable, and then it is not"
 client 2 first second &
 asks=$!
 sleep 1
 serve
 wait $asks
-kill -0 "$pid" 2>/dev/null || echo "$1 has ended"
+kill -0 "$pid" 2>/dev/null || echo "$peer has ended"
 stop
-start "$1"
-echo '== 3. three at once'
+begin '4. three at once'
 pause 1 & # so much later it reads them
 sleep 0.3
 clients=
@@ -81,8 +89,7 @@ for each in one two three; do client 3 $each & clients="$clients $!"; done
 # shellcheck disable=SC2086
 wait $clients
 stop
-start "$1"
-echo '== 4. a second instance'
-become "$1" >second.log 2>&1 &
+begin '5. a second instance'
+become "$peer" >second.log 2>&1 &
 second=$!
 if until_ ended $second; then echo 'it has ended'; else in_ proxy ss -Hlnup 'sport = :80'; fi

@@ -39,10 +39,10 @@ become() {
 	redir) set -- redir -n -l debug $vip "$server" ;;
 	redir-transproxy) set -- redir -n -l debug --transproxy $vip "$server" ;;
 	socat)
-		kind=TCP4 end='\,shut-down'
-		[ $protocol = tcp ] || kind=UDP4 end=
-		set -- socat -d -d -t 2 -b 65536 "$kind-LISTEN:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
-			"$([ $source = none ] && echo "$kind:$server" || echo "SYSTEM:exec socat -t 2 -b 65536 STDIO$end $kind\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,nofork")"
+		front=TCP4-LISTEN back=TCP4 end='\,shut-down' joined=nofork
+		[ $protocol = tcp ] || front=UDP4-RECVFROM back=UDP4 end='' joined=socktype=2
+		set -- socat -d -d -t 2 -b 65536 "$front:${vip#*:},bind=${vip%:*}${transparent:+,ip-transparent},fork,reuseaddr" \
+			"$([ $source = none ] && echo "$back:$server" || echo "SYSTEM:exec socat -t 2 -b 65536 STDIO$end $back\\:${server%:*}\\:${server#*:}\\,bind=\$SOCAT_PEERADDR\\:\$SOCAT_PEERPORT\\,reuseaddr\\,ip-transparent,$joined")"
 		;;
 	nginx)
 		cat >$run/nginx.conf <<-END
