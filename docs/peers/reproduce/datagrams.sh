@@ -92,4 +92,4 @@ stop
 begin '5. a second instance'
 become "$peer" >second.log 2>&1 &
 second=$!
-if until_ ended $second; then echo 'it has ended'; else in_ proxy ss -Hlnup 'sport = :80'; fi
+if until_ ended $second; then wait $second && echo 'it has ended with status 0' || echo "it has ended with status $?"; else in_ proxy ss -Hlnup 'sport = :80'; fi
