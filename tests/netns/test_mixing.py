@@ -92,11 +92,12 @@ def test_clients_that_are_accepted_at_once_reach_their_own_destinations(lab):
 def test_clients_whose_headers_arrive_at_once_keep_their_own_addresses(lab, version):
     """Their connections are accepted before: a later client has been served."""
     proxy = lab.serve("clientip", [lab.listener(proxy_protocol=version)])
-    named = [Endpoint(topology.address(topology.CLIENT_NET[lab.family], 100 + number), 4000) for number in range(len(ORDER))]
+    first, *named = [Endpoint(topology.address(topology.CLIENT_NET[lab.family], 99 + number), 4000) for number in range(len(ORDER) + 1)]
     headers = [proxy_protocol.write(version, each, lab.vip) for each in named]
     tokens = [secrets.token_bytes(TOKEN) for _ in named]
-    clients = [lab.client.open(lab.vip) for _ in named]
-    latest, token = proxy_protocol.connect(lab, headers[0] + bytes(TOKEN)), bytes(TOKEN)
+    clients = [proxy_protocol.connect(lab, b"") for _ in named]
+    token = secrets.token_bytes(TOKEN)
+    latest = proxy_protocol.connect(lab, proxy_protocol.write(version, first, lab.vip), token)
     Flow(lab, latest, lab.server.take(token, latest), token).exchange()
     with proxy.paused():
         for client, header, token in zip(clients, headers, tokens):
