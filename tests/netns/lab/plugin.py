@@ -14,7 +14,7 @@ from lab.exceptions import Absent
 from lab.netns import drawn, isolation
 from lab.netns.firewall import FIREWALL_TOOLS
 from lab.peers.description import AdapterFailed
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import by_apply, witness
 from lab.setup.lab import Lab
 
@@ -123,7 +123,7 @@ def keep(config, items, wanted):
 def keep_claimed_relays(config, items):
     """Of tests for each way to relay: the claimed ways, and the implementation's own choice."""
     try:
-        claimed = _implementation(config.option.impl).capabilities
+        claimed = adapter(config.option.impl).capabilities
     except (Absent, AdapterFailed):
         claimed = frozenset()  # each test will say so
     ways = {name.removeprefix("relay-") for name in claimed if name.startswith("relay-")}
@@ -179,12 +179,7 @@ def share(request):
 
 @pytest.fixture
 def implementation(request):
-    return _implementation(request.config.option.impl)
-
-
-@functools.lru_cache(maxsize=None)
-def _implementation(name):
-    return Implementation(name)
+    return adapter(request.config.option.impl)
 
 
 @functools.lru_cache(maxsize=None)

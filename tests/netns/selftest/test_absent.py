@@ -9,7 +9,7 @@ from lab.conformance.verdict import ABSENT, ERROR, of_exception
 from lab.exceptions import Absent
 from lab.netns import counters, kernel, topology
 from lab.netns.namespace import CommandFailed, Namespace, Refused, is_refusal
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 REFUSAL = "Warning: Extension socket revision 0 not supported, missing kernel module?"
@@ -26,7 +26,7 @@ def make(request):
     made = []
 
     def lab(family=4, **rest):
-        made.append(Lab(Implementation("tproxyd"), family, **rest))
+        made.append(Lab(adapter("tproxyd"), family, **rest))
         return made[-1]
 
     yield lab

@@ -11,7 +11,7 @@ import pytest
 from lab.ctl import checklist
 from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import by_apply
 from lab.setup.lab import Lab
 from lab.setup.setups import (
@@ -27,7 +27,7 @@ from lab.setup.setups import (
 
 @pytest.fixture
 def lab(topology_name, recipe, firewall_tool, family):
-    made = Lab(Implementation("tproxyd"), family, topology_name, firewall_tool, recipe_name=recipe, set_up_by="apply")
+    made = Lab(adapter("tproxyd"), family, topology_name, firewall_tool, recipe_name=recipe, set_up_by="apply")
     yield made
     made.close()
 

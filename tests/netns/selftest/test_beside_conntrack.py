@@ -10,7 +10,7 @@ import pytest
 from lab.exceptions import Absent
 from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import steering
 from lab.setup.lab import Lab
 
@@ -53,7 +53,7 @@ table inet drops {
 
 @pytest.fixture
 def lab(firewall_tool, family):
-    made = Lab(Implementation("tproxyd"), family, "inline", firewall_tool)
+    made = Lab(adapter("tproxyd"), family, "inline", firewall_tool)
     yield made
     made.close()
 

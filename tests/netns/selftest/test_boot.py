@@ -11,7 +11,7 @@ import pytest
 
 from lab.ctl import guest
 from lab.paths import ROOT
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.boots
@@ -24,7 +24,7 @@ UNIT = (ROOT / "contrib" / "tproxyd.service").read_text(encoding="utf-8")
 
 @contextlib.contextmanager
 def booted(disk, folder, firewall_tool, family):
-    lab = Lab(Implementation("tproxyd"), family, "inline", firewall_tool, divert=False)
+    lab = Lab(adapter("tproxyd"), family, "inline", firewall_tool, divert=False)
     folder.mkdir()
     try:
         write_configuration(disk, lab)

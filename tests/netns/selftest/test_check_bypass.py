@@ -6,7 +6,7 @@ from lab.ctl import checklist, connectivity, necessity
 from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.paths import RUN, TPROXYCTL
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 TPROXY = "-A PREROUTING -i client0 -p tcp -d {server} --dport 8080 -j TPROXY --on-port 3129 --tproxy-mark 1"
@@ -42,7 +42,7 @@ CASES = [(name, case) for name, each in ROWS.items() for case in necessity.cases
 
 @pytest.fixture
 def implementation(case):
-    return Implementation(case.row.implementation)
+    return adapter(case.row.implementation)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_proxy_that_is_down_is_not_passed_by(lab, name, case):
 @pytest.mark.parametrize("family", topology.FAMILIES)
 def test_apply_closes_it_unless_the_user_says_otherwise(family, firewall_tool, open_):
     case = necessity.Case(row("divert", "any:8080"), "divert", family, firewall_tool)
-    lab = Lab(Implementation("tproxyd"), family, "inline", firewall_tool, divert=False, recipe_name="divert")
+    lab = Lab(adapter("tproxyd"), family, "inline", firewall_tool, divert=False, recipe_name="divert")
     try:
         trial = necessity.Trial(lab, case)
         state = RUN / f"{firewall_tool}-{family}-{open_}.state"

@@ -10,7 +10,7 @@ import pytest
 
 from lab.ctl import bystanders, differ, necessity
 from lab.paths import BUILD
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 FIRST = int(os.environ.get("DIFFER_SEED", "1"))
@@ -36,7 +36,7 @@ def test_a_seed_makes_the_same_host_again():
 
 def test_what_the_host_itself_refuses_does_not_work():
     """Neither a refusal at once nor an ICMP error: a fix that ends them ends nothing."""
-    lab = Lab(Implementation("tproxyd"), 4, "inline", "iptables", divert=False)
+    lab = Lab(adapter("tproxyd"), 4, "inline", "iptables", divert=False)
     try:
         trial = necessity.Trial(lab, necessity.Case(necessity.Change("ways", "", "", ""), "divert", 4, "iptables"))
         every = {"client to server, forwarded", "client to the host", "host to client", "host to server"}

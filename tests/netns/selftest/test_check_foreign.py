@@ -9,7 +9,7 @@ import pytest
 from lab.ctl import checklist
 from lab.netns.endpoint import Endpoint
 from lab.paths import TPROXYCTL
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 HAPROXY = """\
@@ -37,7 +37,7 @@ stream {{
 
 @pytest.fixture(params=[4, 6])
 def lab(request):
-    made = Lab(Implementation("tproxyd"), request.param, "inline", "iptables")
+    made = Lab(adapter("tproxyd"), request.param, "inline", "iptables")
     yield made
     made.close()
 
@@ -58,7 +58,7 @@ def test_haproxys_configuration_is_read(lab, tmp_path):
     """With HAProxy itself as the proxy, where it is installed."""
     if not shutil.which("haproxy"):
         pytest.skip("absent: haproxy is not installed")
-    lab.implementation = Implementation("haproxy")
+    lab.implementation = adapter("haproxy")
     lab.serve()
     config = written(lab, tmp_path / "haproxy.cfg", HAPROXY, transparent=" transparent")
     made, errors = check(lab, "--haproxy", config, "--client", lab.client.address)

@@ -7,7 +7,7 @@ import pytest
 from lab import waiting
 from lab.ctl import checklist
 from lab.netns.endpoint import Endpoint
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 SERVERS = {4: Endpoint("127.0.0.1", 8080), 6: Endpoint("::1", 8080)}
@@ -16,7 +16,7 @@ MMPROXY = {4: "ip rule add from 127.0.0.1/8 iif lo lookup 100", 6: "ip -6 rule a
 
 @pytest.fixture(params=[4, 6])
 def lab(request):
-    made = Lab(Implementation("tproxyd"), request.param, "inline", "iptables", recipe_name="divert")
+    made = Lab(adapter("tproxyd"), request.param, "inline", "iptables", recipe_name="divert")
     yield made
     made.close()
 

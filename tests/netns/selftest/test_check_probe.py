@@ -9,7 +9,7 @@ from lab.ctl import checklist, necessity
 from lab.netns import firewall
 from lab.netns.capture import ACK, RST, SYN
 from lab.paths import TPROXYCTL
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 DROP = "add table inet f; add chain inet f in {{ type filter hook input priority 0; }}; add rule inet f in {} drop"
@@ -32,7 +32,7 @@ def trial(request):
     """A set-up whose proxy runs, and to which no client has connected."""
     change, family, firewall_tool = request.param
     case = necessity.Case(change, "divert", family, firewall_tool)
-    lab = Lab(Implementation("tproxyd"), family, change.topology, firewall_tool, divert=False, recipe_name="divert")
+    lab = Lab(adapter("tproxyd"), family, change.topology, firewall_tool, divert=False, recipe_name="divert")
     made = necessity.Trial(lab, case)
     made._set_up_hosts()
     made._serve()

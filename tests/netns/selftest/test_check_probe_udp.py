@@ -10,7 +10,7 @@ from lab.ctl import checklist, necessity
 from lab.netns.endpoint import Endpoint
 from lab.paths import TPROXYCTL
 from lab.peers.datagrams import Peer
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 PAYLOAD, BYTES = r"ping\x00\\", b"ping\0\\"
@@ -24,7 +24,7 @@ def trial(request):
         mangle=("-A PREROUTING -p udp -m socket --transparent -j DIVERT",),
     )  # fmt: skip
     case = necessity.Case(change, "divert", family, "iptables")
-    implementation = Implementation(change.implementation)
+    implementation = adapter(change.implementation)
     lab = Lab(implementation, family, topology, "iptables", divert=False, recipe_name="divert")
     made = necessity.Trial(lab, case)
     made._set_up_hosts()

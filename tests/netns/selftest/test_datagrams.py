@@ -17,7 +17,7 @@ from lab.netns.endpoint import Endpoint
 from lab.paths import TPROXYCTL
 from lab.peers.daemon import Daemon
 from lab.peers.datagrams import Peer
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import steering
 from lab.setup.lab import Lab
 
@@ -34,7 +34,7 @@ by_iptables = pytest.mark.parametrize("firewall_tool, family", [("iptables", 4)]
 
 @pytest.fixture
 def lab(firewall_tool, family):
-    made = Lab(Implementation("tproxyd"), family, "inline", firewall_tool)
+    made = Lab(adapter("tproxyd"), family, "inline", firewall_tool)
     yield made
     made.close()
 
@@ -338,7 +338,7 @@ def test_a_client_sends_so_many_datagrams_in_a_second(lab, start):
 @by_each
 def test_the_host_tool_sets_a_host_up_for_it(firewall_tool, family, tmp_path):
     """`check` judges what `apply` made by the same configuration, and traffic passes."""
-    lab = Lab(Implementation("tproxyd"), family, "inline", firewall_tool, divert=False)
+    lab = Lab(adapter("tproxyd"), family, "inline", firewall_tool, divert=False)
     file = tmp_path / "cfg"
     text = f"""listen datagrams
   mode udp

@@ -18,7 +18,7 @@ from lab import waiting
 from lab.netns.endpoint import Endpoint
 from lab.paths import ROOT
 from lab.peers.daemon import Daemon
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
@@ -59,7 +59,7 @@ def bracketed(address):
 
 @pytest.fixture
 def lab(family):
-    made = Lab(Implementation("tproxyd"), family, "inline", divert=False)
+    made = Lab(adapter("tproxyd"), family, "inline", divert=False)
     yield made
     made.close()
 

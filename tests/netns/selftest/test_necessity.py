@@ -12,7 +12,7 @@ from lab import schema, waiting
 from lab.conformance import report
 from lab.ctl import bystanders, check_score, checklist, necessity
 from lab.paths import ROOT
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 ROWS = necessity.load()
@@ -25,7 +25,7 @@ SCHEMA = json.loads((ROOT / "fixtures" / "schema" / "report.schema.json").read_t
 
 @pytest.fixture
 def implementation(case):
-    return Implementation(case.row.implementation)
+    return adapter(case.row.implementation)
 
 
 @pytest.fixture

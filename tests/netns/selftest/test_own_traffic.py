@@ -12,7 +12,7 @@ from lab import waiting
 from lab.netns import topology
 from lab.paths import ROOT
 from lab.peers.daemon import Daemon
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
@@ -52,7 +52,7 @@ def run_commands(lab, block, client_link):
 
 @pytest.fixture
 def lab(family):
-    made = Lab(Implementation("tproxyd"), family, "inline", divert=False)
+    made = Lab(adapter("tproxyd"), family, "inline", divert=False)
     yield made
     made.close()
 

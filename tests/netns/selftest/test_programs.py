@@ -16,7 +16,7 @@ from lab.netns.endpoint import Endpoint
 from lab.peers import tls
 from lab.peers.daemon import Daemon
 from lab.peers.datagrams import Peer
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import steering
 from lab.setup.lab import Lab
 
@@ -32,7 +32,7 @@ TIMES = """  source 0.0.0.0 usesrc clientip
 
 @pytest.fixture
 def lab():
-    made = Lab(Implementation("tproxyd"), 4, "inline")
+    made = Lab(adapter("tproxyd"), 4, "inline")
     yield made
     made.close()
 

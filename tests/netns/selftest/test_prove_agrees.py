@@ -19,7 +19,7 @@ from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import CommandFailed
 from lab.paths import TPROXYCTL
 from lab.peers import datagrams
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import steering
 from lab.setup.lab import Lab
 
@@ -65,7 +65,7 @@ def hosts():
     made = []
 
     def make(implementation=None, family=4, firewall_tool="iptables", **rest):
-        made.append(Lab(implementation and Implementation(implementation), family, "inline", firewall_tool, **rest))
+        made.append(Lab(implementation and adapter(implementation), family, "inline", firewall_tool, **rest))
         return made[-1]
 
     yield make

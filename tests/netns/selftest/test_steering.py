@@ -4,7 +4,7 @@ import pytest
 
 from lab.netns import firewall, topology
 from lab.peers import datagrams
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup import by_apply, recipe, steering
 from lab.setup.lab import Lab
 
@@ -19,7 +19,7 @@ by_each = pytest.mark.parametrize("firewall_tool, family", [(each, family) for e
 @pytest.fixture
 def lab(firewall_tool, family):
     """A proxy for datagrams on a host that is not set up."""
-    made = Lab(Implementation("falsifiers/correct"), family, "inline", firewall_tool, divert=False)
+    made = Lab(adapter("falsifiers/correct"), family, "inline", firewall_tool, divert=False)
     made.topology.announce()
     made.start("clientip", protocol="udp").await_ready()
     yield made

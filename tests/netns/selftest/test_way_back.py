@@ -3,7 +3,7 @@
 import pytest
 
 from lab import waiting
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 from lab.setup.variants import both_families
 
@@ -14,7 +14,7 @@ BACK = "its way back does not lead through this host"
 
 @pytest.fixture
 def lab(family):
-    made = Lab(Implementation("tproxyd"), family)
+    made = Lab(adapter("tproxyd"), family)
     yield made
     made.close()
 

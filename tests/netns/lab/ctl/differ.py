@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 from lab.ctl import bystanders, checklist, necessity
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 AGREED, IN_DOUBT, DISAGREED, NOT_MADE = "agreed", "in doubt", "disagreed", "not made"
@@ -209,7 +209,7 @@ def try_out(host, fixes=False):
     whether it works then.
     """
     case = necessity.Case(host.change(), host.recipe, host.family, host.firewall_tool)
-    lab = Lab(Implementation("tproxyd"), host.family, "inline", host.firewall_tool, divert=False, recipe_name=host.recipe)
+    lab = Lab(adapter("tproxyd"), host.family, "inline", host.firewall_tool, divert=False, recipe_name=host.recipe)
     try:
         trial = necessity.Trial(lab, case)
         try:

@@ -17,7 +17,7 @@ from lab import waiting
 from lab.ctl import checklist, necessity
 from lab.netns import firewall
 from lab.paths import TPROXYCTL
-from lab.peers.proxy import Implementation
+from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
 
 TOPOLOGIES = ("inline", "asymmetric", "one-arm", "same-subnet", "lan")
@@ -121,7 +121,7 @@ def try_out(probe):
         "probed", "", "", "", recipes=("divert",), topology=probe.topology,
         sysctls=tuple(f"{name}={int(probe.forwarding)}" for name in FORWARDING),
     )  # fmt: skip
-    lab = Lab(Implementation("tproxyd"), probe.family, probe.topology, probe.firewall_tool, divert=False, recipe_name="divert")
+    lab = Lab(adapter("tproxyd"), probe.family, probe.topology, probe.firewall_tool, divert=False, recipe_name="divert")
     try:
         trial = necessity.Trial(lab, necessity.Case(row, "divert", probe.family, probe.firewall_tool))
         trial._set_up_hosts()

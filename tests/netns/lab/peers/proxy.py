@@ -84,6 +84,12 @@ class Implementation:
         return description.ask(self.path, self.name)
 
 
+@functools.lru_cache(maxsize=None)
+def adapter(name):
+    """The implementation of that name, which is asked once a process what it says of itself: that starts two programs."""
+    return Implementation(name)
+
+
 class Proxy:
     """A running proxy: the process that the adapter became, and those that it started in turn."""
 
