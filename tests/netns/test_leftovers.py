@@ -13,7 +13,6 @@ from lab.setup.variants import each_end
 
 FEW = 10  # sessions after which a proxy has what it keeps for good
 MANY = 60  # sessions of a round; each may leave a descriptor
-ROUNDS = 3
 SMALL = 64 << 10  # bytes: the most that a socket buffer holds
 
 
@@ -71,17 +70,9 @@ def test_clients_that_leave_within_their_header_leave_no_descriptor_behind(lab, 
 
 
 def assert_no_descriptor_is_left(proxy, run):
-    """A runtime may keep a few for later, more of them in one round than in another. What is left behind grows in each round."""
     run(FEW)
     proxy.await_rest()  # a worker that has not started yet has not opened its own
-    for left in reversed(range(ROUNDS)):
-        before = proxy.descriptors_without_sessions()
-        run(MANY)
-        try:
-            return proxy.await_descriptors(before)
-        except TimeoutError:
-            if not left:
-                raise
+    proxy.must_keep_its_descriptors(lambda: run(MANY))
 
 
 @requirement("TP-OPS-30")

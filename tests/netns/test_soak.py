@@ -53,18 +53,10 @@ def stall_for(sender, total):
 
 @requirement("TP-OPS-09")
 def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab, share):
-    """A runtime may keep a few for later sessions, and give them up and take others: it comes back to what it had."""
     count = 10_000 // share
     proxy = lab.serve()
     run_in_turn(lab, count // 10)
-    before = proxy.descriptors_without_sessions()
-    run_in_turn(lab, count - count // 10)
-
-    def comes_back():
-        run_in_turn(lab, 1)
-        return proxy.descriptors_without_sessions() <= before
-
-    waiting.until(comes_back, f"the proxy has {before} descriptors again")
+    proxy.must_keep_its_descriptors(lambda: run_in_turn(lab, count - count // 10))
 
 
 def run_in_turn(lab, count):
