@@ -79,10 +79,11 @@ def _stroke(cell, x, top):
 
 def _legend(y):
     words = (("pass", "pass"), ("part", "passed where asked"), ("fail", "fail"), ("none", "not offered"), ("other", "not judged"))
-    for number, (kind, word) in enumerate(words):
-        x = LEFT + 130 * number
+    x = LEFT
+    for kind, word in words:
         yield f'<rect class="{kind}" x="{x}" y="{y - 9}" width="10" height="10"/>'
         yield f'<text class="small" x="{x + 16}" y="{y}">{word}</text>'
+        x += 50 + 8 * len(word)
 
 
 def _summary(report):
