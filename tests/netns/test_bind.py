@@ -9,6 +9,7 @@ from lab.conformance.requirements import requirement
 from lab.exceptions import GuardFailed
 from lab.netns import counters, topology
 from lab.netns.endpoint import Endpoint
+from lab.peers.controls import shown_before
 from lab.peers.ping import echoes
 from lab.setup.variants import any_listener, both_families, each_firewall_tool, with_sysctls
 
@@ -162,7 +163,8 @@ def test_a_client_that_comes_again_while_its_old_connection_is_in_time_wait_is_s
         assert flow.client.ending() == ("eof", b"")
         flow.client.close()
         at_the_proxy = ("TIME_WAIT", lab.vip, source)
-        waiting.until(lambda: at_the_proxy in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
+        with shown_before("the proxy's end is the one in TIME-WAIT"):
+            waiting.until(lambda: at_the_proxy in lab.proxy.sockets(), "the proxy's end is in TIME-WAIT")
 
 
 @requirement("TP-HOST-01")

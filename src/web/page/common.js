@@ -6,6 +6,7 @@
 const TOKEN = "csrf";
 const token = () => ({ "X-CSRF-Token": localStorage.getItem(TOKEN) || "" });
 
+// One for each session: an answer that comes late, to a session that has ended, ends no other one.
 let onLoggedOut = () => {};
 
 /** Makes an element: properties, attributes (those with a "-", and role), listeners ("onclick"), and children. */
@@ -34,6 +35,7 @@ export class Refused extends Error {
 }
 
 async function ask(path, options) {
+  const loggedOut = onLoggedOut;
   let answer, body;
   try {
     answer = await fetch(path, { ...options, credentials: "same-origin", cache: "no-store" });
@@ -43,7 +45,7 @@ async function ask(path, options) {
       message: answer ? "the server's answer cannot be read" : "tproxyctl web does not answer; is it still running?",
     });
   }
-  if (answer.status === 401 && path !== "/api/login") onLoggedOut();
+  if (answer.status === 401 && path !== "/api/login" && loggedOut === onLoggedOut) loggedOut();
   if (!answer.ok) throw new Refused(answer.status, body);
   return body;
 }

@@ -479,6 +479,36 @@ def test_a_session_that_ended_keeps_the_text_that_was_typed(open_page, folder):
     assert content(folder) == "# typed\n" + PLAIN
 
 
+HOLD = """(real => {
+  window.held = [];
+  window.fetch = async (path, options) => {
+    const answer = await real(path, options);
+    if (path === "/api/config/check") await new Promise(done => held.push(done));
+    return answer;
+  };
+})(window.fetch)"""
+
+
+def test_a_late_answer_to_a_session_that_ended_does_not_end_the_next_one(open_page, folder):
+    page = open_page(text=PLAIN)
+    page.click("#tab-text")
+    page.click(".editor")
+    page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
+    page.browser.value(HOLD)
+    page.browser.call("Network.clearBrowserCookies")
+    page.browser.type("# typed\n")
+    page.browser.await_value("held.length > 0", "the text was judged, and the answer is held")
+    page.click("#save")
+    page.wait_for("#login", "The session has ended")
+    page.click("#secret")
+    page.browser.type(page.served.token)
+    press(page, "Enter")
+    page.browser.await_value("document.getElementById('login').hidden", "the next session begins")
+    page.browser.value("held.forEach(each => each())")
+    page.save()
+    assert content(folder) == "# typed\n" + PLAIN
+
+
 def test_undo_and_redo_go_through_both_tabs(open_page):
     page = open_page(text=PLAIN)
     page.click("#tab-admin")
