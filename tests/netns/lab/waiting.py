@@ -16,18 +16,18 @@ def deadline():
     return time.monotonic() + seconds
 
 
-def until(condition, what, pause=0.001):
-    """Call condition() until its result is true, and return that; TimeoutError after `seconds`.
+def until(condition, what, pause=0.001, times=1):
+    """Call condition() until its result is true, and return that; TimeoutError after `times` as many as `seconds`.
 
     `what` names the event, for the message. `pause` is the first pause between two calls, in seconds.
     """
-    end = deadline()
+    end = time.monotonic() + times * seconds
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {seconds:g} s, and this did not happen: {what}")
+            raise TimeoutError(f"waited {times * seconds:g} s, and this did not happen: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
 

@@ -39,10 +39,11 @@ class Page:
     def text(self, selector):
         return self.browser.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
-    def wait_for(self, selector, words=""):
+    def wait_for(self, selector, words="", times=1):
+        """TIMES as long as other things may last, for what starts dozens of programs."""
         there = f"[...document.querySelectorAll({json.dumps(selector)})].some(each => each.innerText.includes({json.dumps(words)}))"
         try:
-            self.browser.await_value(there, f"{selector} with {words!r}")
+            self.browser.await_value(there, f"{selector} with {words!r}", times)
         except TimeoutError as error:
             raise TimeoutError(f"{error}; notices: {self.text('#notices')!r}; problems: {self.text('.problem-card')!r}") from None
 
@@ -150,7 +151,7 @@ def apply_by_clicks(page):
     page.click("#apply")
     page.wait_for("dialog h2", "Apply the set-up?")
     page.click("dialog button[value=apply]")
-    page.wait_for(".notice", "apply: applied")
+    page.wait_for(".notice", "apply: applied", times=4)
 
 
 def test_the_walk_through_by_clicks_alone(inline, open_page, start_proxy, folder):
@@ -566,7 +567,7 @@ def test_what_the_kernel_can_do_is_tried_at_a_click(open_page):
     page.wait_for("#host .card")
     page.browser.value("[...document.querySelectorAll('#host .bar button')].at(-1).id = 'try'")
     page.click("#try")
-    page.wait_for("caption", "Whole connections")
+    page.wait_for("caption", "Whole connections", times=10)
     page.wait_for("td .state", "works")
 
 

@@ -129,7 +129,7 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def await_value(self, expression, what):
+    def await_value(self, expression, what, times=1):
         """Waits until the expression is true, and returns what it comes to. It only reads: it is asked again and again,
         of the next page, too, when the page gives way to another one."""
 
@@ -137,7 +137,7 @@ class Browser:
             with contextlib.suppress(Navigated):
                 return self.value(expression)
 
-        return waiting.until(found, what)
+        return waiting.until(found, what, times=times)
 
     def visit(self, url):
         """Load a page of a server and wait until it has drawn itself."""
