@@ -75,6 +75,9 @@ class Page:
         self.click("dialog button[value=take]")
         self.gone("dialog")
 
+    def says_nothing(self, selector):
+        self.browser.await_value(f"document.querySelector({json.dumps(selector)}).innerText === ''", f"{selector} says nothing")
+
     def gone(self, selector):
         self.browser.await_value(f"document.querySelector({json.dumps(selector)}) === null", f"{selector} is gone")
 
@@ -407,7 +410,7 @@ def test_escape_leaves_the_text_as_it_is_and_the_switch_goes_back(open_page):
     press(page, "Escape")
     page.gone("dialog")
     assert page.browser.value("document.querySelector('.bind input').checked") is False
-    assert not page.text("#draft")
+    page.says_nothing("#draft")
 
 
 def test_the_second_of_two_who_edit_is_shown_the_difference(open_page, folder):
@@ -520,10 +523,10 @@ def test_undo_and_redo_go_through_both_tabs(open_page):
     page.wait_for(".line", "bind 127.0.0.1:7080 transparent")
     page.click("#undo")
     page.wait_for(".line", "bind 127.0.0.1:7080  # the only one")
-    assert not page.text("#draft")
+    page.says_nothing("#draft")
     page.click("#redo")
     page.click("#tab-admin")
-    assert page.browser.value("document.querySelector('.bind input').checked") is True
+    page.browser.await_value("document.querySelector('.bind input').checked", "the box is checked again")
 
 
 def test_ends_of_lines_stay_as_they_are(open_page, folder):
