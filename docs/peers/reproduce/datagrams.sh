@@ -1,17 +1,20 @@
 #!/bin/sh
 # usage: datagrams.sh PEER   nginx, go-mmproxy, socat or v2ray between clients and a server:
-#                            1. datagrams of 100 and 51200 bytes, and back
+#                            1. datagrams of 100 and 51200 bytes of one client, and back
 #                            2. an empty one, and one of 100 bytes behind it
 #                            3. a client asks while the server's port is unreachable, and again when the server is there
 #                            4. datagrams of three clients are there at once
 #                            5. a second instance for the same address and port
 #
-# Expected: every datagram arrives as it was sent, and its answer reaches its client; the second instance ends.
+# With SOURCE=none the proxy uses its own address, and chooses the ports.
+#
+# Expected: every datagram arrives as it was sent, those of one client from one port, and its answer reaches its client; the
+# second instance ends.
 LEND=1
 . "$(dirname "$0")/lab.sh"
 . "$here/peers.sh"
 # shellcheck disable=SC2034 # for peers.sh
-protocol=udp source=client
+protocol=udp source=${SOURCE-client}
 for each in udp icmp; do # the walk-through diverts TCP alone
 	in_ proxy iptables -t mangle -A PREROUTING -p $each -m socket --transparent -j DIVERT
 done
@@ -70,7 +73,7 @@ begin() { # WHAT
 }
 serve
 begin '1. of 100 and 51200 bytes'
-for each in 100 51200; do client 1 $each; done
+client 1 100 51200
 stop
 begin '2. an empty one, and one behind it'
 for each in 0 100; do client 1 $each; done
