@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lab import schema, toml
+from lab import schema, toml, waiting
 from lab.conformance import capabilities, requirements
 from lab.conformance.suite_runner import PLAIN
 from lab.conformance.verdict import ABSENT
@@ -70,7 +70,7 @@ def test_a_field_that_is_unknown_is_refused(adapter, place, tmp_path):
     Implementation(adapter).describe()
     path = tmp_path / "scenario.json"
     path.write_text(json.dumps(with_unknown_field(place)), encoding="utf-8")
-    done = subprocess.run([adapter, "run", path, tmp_path], capture_output=True, text=True, check=False, timeout=10)
+    done = subprocess.run([adapter, "run", path, tmp_path], capture_output=True, text=True, check=False, timeout=waiting.seconds)
     assert done.returncode == UNSUPPORTED, done.stdout + done.stderr
 
 
@@ -100,7 +100,7 @@ def test_an_adapter_whose_program_is_missing_says_so_and_what_to_install(adapter
     path = tmp_path / "scenario.json"
     path.write_text(json.dumps(PLAIN), encoding="utf-8")
     for words in (["describe"], ["run", path, tmp_path]):
-        done = subprocess.run([adapter, *words], capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run([adapter, *words], capture_output=True, text=True, check=False, timeout=waiting.seconds)
         assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
         assert done.stderr == f"{tool} is not installed. On Debian and Ubuntu: apt-get install {TOOLS[adapter.name][tool]}\n"
     with pytest.raises(Absent, match=f"apt-get install {TOOLS[adapter.name][tool]}"):
@@ -154,7 +154,7 @@ def test_a_run_whose_program_is_missing_says_absent(tmp_path):
 
 @each_adapter
 def test_without_a_known_verb_an_adapter_fails(adapter):
-    done = subprocess.run([adapter, "sing"], capture_output=True, check=False, timeout=10)
+    done = subprocess.run([adapter, "sing"], capture_output=True, check=False, timeout=waiting.seconds)
     assert done.returncode not in (0, UNSUPPORTED)
 
 

@@ -30,9 +30,9 @@ global
   stats socket {socket} level admin
 defaults
   mode tcp
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
   timeout check 15s
   log stderr format raw local0 debug
   option log-health-checks
@@ -244,9 +244,9 @@ global
   stats socket {socket} level admin
 defaults
   mode tcp
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
   log stderr format raw local0 debug
 listen c0
   bind 198.51.100.200:7000

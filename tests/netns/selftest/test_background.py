@@ -29,8 +29,8 @@ defaults
   option tcplog
   retries 0
   timeout connect 5s
-  timeout client 1m
-  timeout server 1m
+  timeout client 10m
+  timeout server 10m
 listen web
   bind {address}:{port}
 {rules}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab import schema
+from lab import schema, waiting
 from lab.ctl import checklist
 from lab.ctl.ctl_host import EVERYTHING, CtlHost
 from lab.netns.constants import IP_LEVEL, IP_TRANSPARENT
@@ -42,7 +42,7 @@ class Checked(CtlHost):
         words = [*before, program, "check", *arguments]
         environment = {**self._environment(path), "XTABLES_LOCKFILE": "/dev/null"}
         with self.namespace:
-            done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
+            done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=2 * waiting.seconds, check=False)
         if done.returncode == 77:
             pytest.skip("absent: mounts within this namespace")
         return done

@@ -29,9 +29,9 @@ global
   nbthread 1
 defaults
   mode tcp
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
   timeout check 3s
   log stderr format raw local0 debug
   default-server check inter 1s fastinter 50ms downinter 50ms rise 1 fall 1

@@ -31,8 +31,8 @@ listen web
   bind {ADDRESS}:{PORT}
   retries 0
   timeout connect 5s
-  timeout client 1m
-  timeout server 1m
+  timeout client 10m
+  timeout server 10m
 """
 WITH_SERVER = f"{PROXY}  server s {ADDRESS}:{SERVER}\n"
 

@@ -54,7 +54,7 @@ listen datagrams
   bind {bind}
   source {SOURCES[source]}
   server s {server}
-  timeout client 1m
+  timeout client 10m
 {more}"""
         started.append(Daemon(lab.proxy.namespace, tmp_path, text))
         return started[-1].await_started()
@@ -345,7 +345,7 @@ def test_the_host_tool_sets_a_host_up_for_it(firewall_tool, family, tmp_path):
   bind {bracketed(lab.vip)} transparent
   source 0.0.0.0 usesrc clientip
   server s {bracketed(lab.server_endpoint)}
-  timeout client 1m
+  timeout client 10m
 """
     file.write_text(text, encoding="ascii")
     daemon, state = None, ("--state", str(tmp_path / "state.json"))

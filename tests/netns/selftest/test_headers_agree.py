@@ -18,6 +18,7 @@ import threading
 
 import pytest
 
+from lab import waiting
 from lab.netns.namespace import Namespace
 from lab.paths import TPROXYD
 from lab.peers.daemon import Daemon
@@ -32,9 +33,9 @@ CONFIGURATION = """\
 defaults
   mode tcp
   retries 0
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
 listen a
   bind {loopback}:{port} accept-proxy
   server s {loopback}:{server} send-proxy
@@ -74,7 +75,7 @@ class Proxy:
         """(the addresses or "own", the bytes behind the header) as the server got them, or None: refused."""
         self.server.received = None
         with self.namespace:
-            client = socket.create_connection((LOOPBACK, self.port), 20)
+            client = socket.create_connection((LOOPBACK, self.port), waiting.seconds)
         with client:
             own = client.getsockname()
             with contextlib.suppress(OSError):  # a proxy that refuses it resets

@@ -75,8 +75,8 @@ listen all
   bind {":" if lab.family == 4 else "[::]:"}{LISTENER} transparent
   server s {bracketed(lab.server.address)}:{PROXIED}
   timeout connect 5s
-  timeout client 1m
-  timeout server 1m
+  timeout client 10m
+  timeout server 10m
 """
     # TPROXY gives a socket the port that the datagram was for, and tproxyd answers from the port that it is bound to.
     text = text if protocol == "tcp" else text.replace(str(LISTENER), str(ASKED))

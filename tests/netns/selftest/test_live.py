@@ -24,7 +24,7 @@ CLEAR = re.compile(rb"\x1b\[[0-9?]*[A-Za-z]")
 
 
 def ctl(*words):
-    return subprocess.run([TPROXYCTL, *map(str, words)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([TPROXYCTL, *map(str, words)], capture_output=True, text=True, check=False, timeout=2 * waiting.seconds)
 
 
 def listed(path):

@@ -39,8 +39,8 @@ def run(tmp_path, text, action):
 def configured(log_format, words="", line=None):
     return (
         "global\n  nbthread 1\n  log stderr format raw local0\n  maxconn 100\n"
-        f"listen l\n  mode tcp\n  log global\n  bind 198.51.100.200:{PORT}\n  timeout client 20s\n  timeout server 20s\n"
-        f"  timeout connect 20s\n  retries 0\n  unique-id-format %ci:%cp\n{words}  log-format '{log_format}'\n{line or server('a')}"
+        f"listen l\n  mode tcp\n  log global\n  bind 198.51.100.200:{PORT}\n  timeout client 10m\n  timeout server 10m\n"
+        f"  timeout connect 1m\n  retries 0\n  unique-id-format %ci:%cp\n{words}  log-format '{log_format}'\n{line or server('a')}"
     )
 
 

@@ -20,9 +20,9 @@ global
 defaults
   mode tcp
   log global
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
 resolvers dns
   nameserver ns1 127.0.0.1:{DNS}
   timeout resolve 50ms

@@ -25,8 +25,8 @@ CONFIGURATION = f"""global
 defaults
   log global
   timeout connect 5s
-  timeout client 1m
-  timeout server 1m
+  timeout client 10m
+  timeout server 10m
 listen any
   bind :{PORT} transparent
   bind [::]:{PORT} transparent v6only

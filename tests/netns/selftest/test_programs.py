@@ -25,8 +25,8 @@ pytestmark = pytest.mark.suite
 ALL = 3129  # the port of the listener for intercepted connections
 TIMES = """  source 0.0.0.0 usesrc clientip
   timeout connect 5s
-  timeout client 1m
-  timeout server 1m
+  timeout client 10m
+  timeout server 10m
 """
 
 

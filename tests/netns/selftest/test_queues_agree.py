@@ -16,10 +16,10 @@ global
   nbthread 1
 defaults
   mode tcp
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
-  timeout queue 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
+  timeout queue 10m
 listen l
   bind 198.51.100.200:{PORT}
   log stderr format raw local0 info
@@ -45,6 +45,7 @@ def begin(proxy, count):
     for _ in range(count):
         try:
             made.append(proxy.begin())
+            proxy.await_accepted()
         except ConnectionResetError:  # it is refused so soon that connect() sees it
             made.append(None)
     return made

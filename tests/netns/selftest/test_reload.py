@@ -319,7 +319,7 @@ def resident(daemon):
 
 
 GLOBALS = "global\n  nbthread 2\n  log stderr format raw local0 notice\n"
-SECTIONS = "".join(f"backend b{number}\n  mode tcp\n  timeout server 1m\n  timeout connect 5s\n" for number in range(400))
+SECTIONS = "".join(f"backend b{number}\n  mode tcp\n  timeout server 10m\n  timeout connect 5s\n" for number in range(400))
 
 
 def large(first):

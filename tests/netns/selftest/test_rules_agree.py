@@ -13,6 +13,7 @@ import threading
 
 import pytest
 
+from lab import waiting
 from lab.netns.endpoint import RESETS, Endpoint
 from lab.netns.namespace import Namespace
 from lab.paths import TPROXYD
@@ -35,9 +36,9 @@ HEAD = """\
 defaults
   mode tcp
   retries 0
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
 """
 
 
@@ -146,7 +147,7 @@ class Proxy:
             client = socket.socket(family)
         with client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            client.settimeout(20)
+            client.settimeout(waiting.seconds)
             client.bind(tuple(source))
             try:
                 client.connect(tuple(destination))

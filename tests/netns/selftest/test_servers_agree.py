@@ -18,9 +18,9 @@ global
 defaults
   mode tcp
   retries 3
-  timeout client 20s
-  timeout server 20s
-  timeout connect 20s
+  timeout client 10m
+  timeout server 10m
+  timeout connect 1m
   timeout queue 100ms
 listen l
   bind 198.51.100.200:{PORT}

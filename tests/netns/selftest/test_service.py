@@ -383,7 +383,7 @@ listen names
   log global
   bind {ADDRESS}:{PORT}
   server s {ADDRESS}:{SERVER}
-  timeout client 1m
+  timeout client 10m
 """
 
 

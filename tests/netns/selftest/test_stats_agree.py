@@ -18,10 +18,10 @@ from lab.peers.side_by_side import PORT, PROGRAMS, Proxy, end, server
 DEFAULTS = """\
 defaults
   mode tcp
-  timeout client 20s
-  timeout server 20s
+  timeout client 10m
+  timeout server 10m
   timeout connect 500ms
-  timeout queue 20s
+  timeout queue 10m
 """
 SERVERS = 3
 # Equal where both mean the same. Times are compared by hand, and rates are of other moments.

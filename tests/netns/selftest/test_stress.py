@@ -34,9 +34,9 @@ defaults
     log global
     mode tcp
     option tcplog
-    timeout connect 20s
-    timeout client 20s
-    timeout server 20s
+    timeout connect 1m
+    timeout client 10m
+    timeout server 10m
 frontend ft
     bind 127.0.0.1:7080
     default_backend bk

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 
+from lab import waiting
 from lab.paths import FIXTURES, TPROXYCTL
 
 HOSTS = FIXTURES / "hosts"
@@ -75,7 +76,7 @@ class CtlHost:
         words = [*before, TPROXYCTL, *arguments, "--state", str(state or self.state)]
         environment = {**self._environment(path), **(environment or {})}
         with self.namespace:
-            return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
+            return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=2 * waiting.seconds, check=False)
 
     def well(self, *arguments, **rest):
         done = self.ctl(*arguments, **rest)

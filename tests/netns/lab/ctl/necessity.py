@@ -222,7 +222,7 @@ class Trial:
         self._run_all(commands)
         again = self._made_by(commands)
         assert again == made, "a second run of the commands changes something"
-        waiting.until(self._no_address_is_asked_for, "earlier address requests on the client's link have ended")
+        waiting.until(self._no_address_is_asked_for, "earlier address requests have ended")
 
     def _run_all(self, commands):
         """Run each command at its place; start a proxy again if its configuration or its start changed."""
@@ -241,8 +241,9 @@ class Trial:
         return {name: checklist.made_on(host) for name, host in hosts.items()}, texts
 
     def _no_address_is_asked_for(self):
-        """Otherwise a new connection would share the result of an address request from before the fix."""
-        return "INCOMPLETE" not in self.lab.client.namespace.run("ip", "neigh", "show")
+        """Otherwise a new connection would share the result of an address request from before the fix, the client's or the proxy's."""
+        hosts = [self.lab.client.namespace, *self.lab.topology.proxies()]
+        return not any("INCOMPLETE" in each.run("ip", "neigh", "show") for each in hosts)
 
     def _hosts(self, place):
         if place in ("this host", "the proxy"):

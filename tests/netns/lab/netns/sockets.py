@@ -15,7 +15,7 @@ from lab.netns.endpoint import Endpoint
 
 MAPPED = "::ffff:"
 TABLES = {4: ("", "6"), 6: ("6",)}  # files of /proc/net by the family of what a socket serves
-_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "06": "TIME_WAIT", "0A": "LISTEN"}
+_STATES = {"01": "ESTABLISHED", "02": "SYN_SENT", "03": "SYN_RECV", "06": "TIME_WAIT", "08": "CLOSE_WAIT", "0A": "LISTEN"}
 
 
 def serves(bound, endpoint):
@@ -41,6 +41,12 @@ def unanswered(namespace):
     """How many connections have sent their first packet more than once; the packets may pass no link that is watched."""
     lines = _lines(namespace, "tcp")
     return sum(_STATES.get(fields[3]) == "SYN_SENT" and int(fields[6], 16) > 0 for fields in lines)
+
+
+def not_accepted(namespace, port):
+    """How many clients of a listening port are connected, or nearly, and no program has accepted: they have no inode."""
+    lines = [line for line in _lines(namespace, "tcp") if _endpoint(line[1]).port == port]
+    return sum(_STATES.get(fields[3]) in ("ESTABLISHED", "SYN_RECV", "CLOSE_WAIT") and fields[9] == "0" for fields in lines)
 
 
 def _lines(namespace, protocol, families=None):

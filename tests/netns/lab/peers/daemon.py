@@ -100,6 +100,10 @@ class Daemon:
         """What its descriptors are, as /proc says it."""
         return [os.readlink(f"/proc/{self.pid}/fd/{each}") for each in os.listdir(f"/proc/{self.pid}/fd")]
 
+    def sleeps(self):
+        """Whether its first thread has nothing to do."""
+        return Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "S"
+
     def statuses(self):
         """/proc's status of each of its threads, as {field: text}."""
         for task in os.listdir(f"/proc/{self.pid}/task"):

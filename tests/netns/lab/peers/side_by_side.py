@@ -6,6 +6,7 @@ This process holds the clients' ends and the servers' ends, so it sees at once w
 import socket
 
 from lab import waiting
+from lab.netns import sockets
 from lab.netns.namespace import Namespace
 from lab.paths import TPROXYD
 from lab.peers.daemon import Daemon
@@ -34,7 +35,15 @@ class Proxy:
     def begin(self, source="198.51.100.1"):
         """A client's connection, which may have no server yet."""
         with self.namespace:
-            return socket.create_connection(("198.51.100.200", PORT), 20, (source, 0))
+            return socket.create_connection(("198.51.100.200", PORT), waiting.seconds, (source, 0))
+
+    def await_accepted(self):
+        """Wait until it has accepted all clients and sleeps: each has a server, waits for one, or was refused."""
+
+        def done():
+            return not sockets.not_accepted(self.namespace, PORT) and self.daemon.sleeps()
+
+        waiting.until(done, "the proxy has accepted its clients")
 
     def accept(self, client=None):
         """The next connection to a server, and its letter; None and None: the client is ended instead."""
