@@ -28,7 +28,7 @@ LISTINGS = (
     "nft -s list ruleset",
     "iptables-legacy-save",
     "ip6tables-legacy-save",
-    *(f"ip -{version} {each}" for version in (4, 6) for each in ("rule", "route show table all", "neigh show proxy")),
+    *(rf"printf 'rule\nroute show table all\nneigh show proxy\n' | ip -{version} -batch -" for version in (4, 6)),
 )
 
 Command = namedtuple("Command", "place run")
