@@ -4,6 +4,7 @@ What a recipe lacks is the necessity table's (test_necessity.py). Here the recip
 else on the host is in its way: other rules, other programs, other software's firewalls.
 """
 
+import itertools
 import shutil
 import socket
 import subprocess
@@ -15,15 +16,20 @@ import pytest
 
 from lab import waiting
 from lab.ctl import checklist
+from lab.ctl.ctl_host import furnish
 from lab.exceptions import Absent
-from lab.netns import firewall
+from lab.netns import firewall, topology
 from lab.netns.namespace import Namespace
-from lab.paths import ROOT, RUN
+from lab.paths import RUN
 from lab.setup import recipe
 
-HOSTS = ROOT / "fixtures" / "hosts"
 VIP, SERVER, CLIENT = "192.0.2.80", "203.0.113.20", "198.51.100.10"
-NEEDS = (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}")
+VIP6 = "2001:db8:f::80"
+NEEDS_OF = {
+    4: (f"--listen={VIP}:80", f"--server={SERVER}:8080", f"--client={CLIENT}"),
+    6: (f"--listen=[{VIP6}]:80", "--server=[2001:db8:5::20]:8080", "--client=2001:db8:c::10"),
+}
+NEEDS = NEEDS_OF[4]
 
 
 # Software whose rules let the proxy's packets pass.
@@ -31,6 +37,10 @@ QUIET = (
     "docker", "wg-quick", "mangle", "tailscale", "kube-proxy", "kube-proxy-nft", "cilium", "libvirt", "fail2ban",
     "keepalived", "fw4", "sing-box", "istio", "mihomo",
 )  # fmt: skip
+
+
+# Software whose rules lose clients' packets, and the item that names it.
+LOSING = {"firewalld": "filter", "calico": "rule-order"}
 
 
 # Software that is started after our rules are there, and puts its own before them.
@@ -113,8 +123,8 @@ class Host:
     def __init__(self, namespace):
         self.namespace = namespace
 
-    def run(self, line):
-        return self.namespace.run("sh", "-c", line, environment=firewall.lock(self.namespace))
+    def run(self, line, text=None):
+        return self.namespace.run("sh", "-c", line, text=text, environment=firewall.lock(self.namespace))
 
     def set_up(self, firewall_tool):
         recipe.apply_items(self.namespace, recipe.items("divert", 4, firewall_tool), 4, firewall_tool)
@@ -145,6 +155,8 @@ def host():
         *(f"link set {end} up" for name in ("client0", "server0") for end in (name, f"{name}-far")),
         "addr add 198.51.100.1/24 dev client0",
         "addr add 203.0.113.1/24 dev server0",
+        "addr add 2001:db8:c::1/64 dev client0",
+        "addr add 2001:db8:5::1/64 dev server0",
     )
     scopes, keys = ("all", "client0", "server0"), ("rp_filter", "src_valid_mark", "accept_local")
     namespace.sysctl({f"net.ipv4.conf.{scope}.{key}": 0 for scope in scopes for key in keys})
@@ -222,56 +234,50 @@ def test_two_firewalls_at_once_are_advice(host):
 
 
 @pytest.mark.parametrize("firewall_tool", firewall.FIREWALL_TOOLS)
-@pytest.mark.parametrize("software", QUIET)
-def test_rules_of_other_software_are_no_finding(host, software, firewall_tool):
-    foreign = "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables"
-    steps = [lambda: furnish(host, software, foreign), lambda: applied(host, firewall_tool)]
+@pytest.mark.parametrize("software, family", [*itertools.product(QUIET, topology.FAMILIES), ("ufw", 6)])
+def test_rules_of_other_software_are_no_finding(host, software, family, firewall_tool):
+    steps = [lambda: furnish(host, software, firewall_tool), lambda: applied(host, firewall_tool, family)]
     for step in reversed(steps) if software in LATER else steps:
         step()
-    with program(host, "proxy"):
-        made = checklist.check(host, NEEDS)
+    with program(host, "proxy", address=VIP if family == 4 else VIP6):
+        made = checklist.check(host, NEEDS_OF[family])
     assert not checklist.wrong(made)
     unknown = [each["read"] for item in made["items"] for each in item["findings"] if each["state"] == "unknown"]
     assert not [each for each in unknown if "might apply" in each], unknown
 
 
-@pytest.mark.parametrize("software, item", [("ufw", "filter"), ("firewalld", "filter"), ("calico", "rule-order")])
-def test_rules_that_lose_clients_packets_are_named_and_fixed(host, software, item):
-    furnish(host, software, "iptables")
-    applied(host, "nft" if software == "firewalld" else "iptables")
+@pytest.mark.parametrize(
+    "software, family, item",
+    [("ufw", 4, "filter"), *((name, family, item) for name, item in LOSING.items() for family in topology.FAMILIES)],
+)
+def test_rules_that_lose_clients_packets_are_named_and_fixed(host, software, family, item):
+    furnish(host, software)
+    applied(host, "nft" if software == "firewalld" else "iptables", family)
+    found = set()
     for _ in range(3):
-        named = host.wrong()
-        assert set(named) <= {item}, named
+        named = host.wrong(*NEEDS_OF[family])
+        found |= set(named)
         host.fix(named)
-    assert not host.wrong()
+    assert found == {item} and not host.wrong(*NEEDS_OF[family])
 
 
 def state_of(made, item):
     return next(each["state"] for each in made["items"] if each["id"] == item)
 
 
-def furnish(host, name, program):
-    """Give the host the rules of fixtures/hosts."""
-    for kind, command in (("ip", "ip -batch"), ("iptables", f"{program}-restore --noflush"), ("nft", "nft -f")):
-        file = HOSTS / f"{name}.{kind}"
-        if file.exists():
-            host.run(f"{command} {file}")
-    file = HOSTS / f"{name}.sysctl"
-    if file.exists():
-        host.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
-
-
-def applied(host, firewall_tool):
+def applied(host, firewall_tool, family):
     free = "--mark 0x1000 --table 140"
     state = RUN / f"{host.namespace.name}.state"
-    host.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS)} --firewall-tool {firewall_tool} {free} --state {state}")
+    host.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS_OF[family])} --firewall-tool {firewall_tool} {free} --state {state}")
 
 
 LISTENS = """\
 import ctypes, socket, struct, sys
-made = socket.socket()
+ipv6, transparent = ":" in sys.argv[2], sys.argv[3] == "transparent"
+made = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-made.setsockopt(socket.IPPROTO_IP, 19 if sys.argv[3] == "transparent" else 15, 1)
+level, options = (socket.IPPROTO_IPV6, (75, 78)) if ipv6 else (socket.IPPROTO_IP, (19, 15))
+made.setsockopt(level, options[0] if transparent else options[1], 1)
 made.bind((sys.argv[2], 80))
 made.listen(int(sys.argv[4]))
 if sys.argv[5] == "deaf":  # a filter of one instruction, which takes no byte of any packet
@@ -284,11 +290,11 @@ sys.stdin.read()
 
 
 @contextmanager
-def program(host, name, transparent=True, backlog=100, hears=True):
+def program(host, name, transparent=True, backlog=100, hears=True, address=VIP):
     """A program with its own name that listens at the VIP; without IP_TRANSPARENT by IP_FREEBIND."""
     with host.namespace:
         made = subprocess.Popen(
-            [sys.executable, "-c", LISTENS, name, VIP, "transparent" if transparent else "free", str(backlog), "hears" if hears else "deaf"],
+            [sys.executable, "-c", LISTENS, name, address, "transparent" if transparent else "free", str(backlog), "hears" if hears else "deaf"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
     assert made.stdout.readline() == "there\n"

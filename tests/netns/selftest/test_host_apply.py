@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from lab import waiting
-from lab.ctl.ctl_host import LISTEN, CtlHost, arguments_for, differences, without
+from lab.ctl.ctl_host import LISTEN, CtlHost, arguments_for, differences, furnish, without
 from lab.netns import firewall
 from lab.netns.endpoint import Endpoint
 from lab.netns.namespace import Namespace
@@ -37,7 +37,7 @@ def test_revert_restores_the_host(host, firewall_tool, which, family):
 @each_firewall_tool
 @pytest.mark.parametrize("software", ["docker", "wg-quick", "ufw", "firewalld", "mangle"])
 def test_hosts_with_rules_of_their_own_get_them_back(host, firewall_tool, software):
-    host.furnish(software, firewall_tool)
+    furnish(host, software, firewall_tool)
     before = host.snapshot()
     host.well("apply", *arguments_for(firewall_tool, "tproxy"))
     host.well("status")
@@ -63,7 +63,7 @@ def test_another_plan_has_to_wait_for_revert(host):
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
 def test_marks_and_tables_of_others_are_refused_and_free_ones_proposed(host, command):
-    host.furnish("marks")
+    furnish(host, "marks")
     before = host.snapshot()
     done = host.ctl(command, *arguments_for("iptables"))
     assert done.returncode == 1
@@ -92,7 +92,7 @@ def test_a_mark_in_any_rule_is_seen(host, line, text):
 
 @each_firewall_tool
 def test_a_failure_halfway_reverts_everything(host, firewall_tool):
-    host.furnish("wg-quick", firewall_tool)
+    furnish(host, "wg-quick", firewall_tool)
     before = host.snapshot()
     tools = host.folder / "broken"
     tools.mkdir()
@@ -121,7 +121,7 @@ class TestOutputThatIsCut:
 
     @pytest.mark.parametrize("name", ["iptables-save", "iptables-legacy-save", "nft", "ip"])
     def test_apply_changes_nothing(self, host, name):
-        host.furnish("mangle", "iptables-legacy" if "legacy" in name else "iptables")
+        furnish(host, "mangle", "iptables-legacy" if "legacy" in name else "iptables")
         before = host.snapshot()
         done = host.ctl("apply", *arguments_for("iptables"), path=self.cut(host, name))
         assert done.returncode == 2 and f"`{name}" in done.stderr, done.stderr
@@ -203,7 +203,7 @@ class TestWithoutNft:
         assert not differences(before, host.snapshot())
 
     def test_a_table_that_other_programs_use_is_kept(self, host):
-        host.furnish("mangle")
+        furnish(host, "mangle")
         before = host.snapshot()
         self.ctl(host, "apply", *arguments_for("iptables"))
         assert not self.fix(host, self.ctl(host, "revert"))
@@ -237,7 +237,7 @@ class TestToolsThatDoNotEnd:
 
     @each_firewall_tool
     def test_what_was_done_before_is_reverted(self, host, firewall_tool):
-        host.furnish("wg-quick", firewall_tool)
+        furnish(host, "wg-quick", firewall_tool)
         before = host.snapshot()
         path = self.hang(host, self.loader(firewall_tool, 6), "grep -q -e -A -e 'table ip6.*{' $in")
         done = host.ctl("apply", *arguments_for(firewall_tool), path=path, environment=self.LIMIT)
@@ -278,7 +278,7 @@ class TestOthersChanges:
         assert not differences(before, host.snapshot()) and not host.state.exists()
 
     def test_a_sysctl_with_another_value(self, host):
-        host.furnish("wg-quick")
+        furnish(host, "wg-quick")
         host.well("apply", *arguments_for("iptables"))
         assert host.namespace.read_sysctl("net.ipv4.conf.all.accept_local") == ["1"]
         host.namespace.sysctl({"net.ipv4.conf.all.accept_local": 5})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.ctl.ctl_host import arguments_for, differences
+from lab.ctl.ctl_host import arguments_for, differences, furnish
 from lab.netns import firewall
 
 SOURCE = Path(__file__).with_name("kill_at.c")
@@ -42,7 +42,7 @@ def kill(host, library, victim, arguments, way, at):
 def try_kills(host, library, firewall_tool, victim, way):
     """Kill it at every place and revert; returns how many places there are."""
     arguments = arguments_for(firewall_tool, family=4)
-    host.furnish("wg-quick", firewall_tool)
+    furnish(host, "wg-quick", firewall_tool)
     host.namespace.sysctl(FIXED)
     host.well("apply", *arguments)  # registers what iptables-legacy registers
     assert host.state.read_text(encoding="utf-8").count('"kind": "sysctl"') == 4
@@ -77,7 +77,7 @@ def test_apply_that_is_killed_at_any_system_call_is_reverted(host, library, fire
 @pytest.mark.parametrize("victim", ["apply", "revert"])
 @each_firewall_tool
 def test_apply_that_is_killed_at_any_command_is_reverted(host, firewall_tool, victim, when):
-    host.furnish("wg-quick", firewall_tool)
+    furnish(host, "wg-quick", firewall_tool)
     arguments = arguments_for(firewall_tool)
     host.well("apply", *arguments)  # registers what iptables-legacy registers
     host.well("revert")

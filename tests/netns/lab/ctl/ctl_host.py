@@ -25,6 +25,7 @@ LISTINGS = (
     "ip -6 route show table all",
 )
 TOOLS = ("iptables", *SAVES, *(each.replace("save", "restore") for each in SAVES), "nft", "ip")
+COUNTED = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
 ALIVE = re.compile("nf_conntrack_count|/stable_secret|route/flush")  # change by themselves, or cannot be read
 
 LISTEN = {4: "192.0.2.80:80", 6: "[2001:db8:f::80]:80"}
@@ -95,25 +96,8 @@ class CtlHost:
         """Everything that a revert must restore."""
         with self.namespace:
             made = {line: _output(line.split()) for line in LISTINGS}
-            saved = {name: _without_dates(_output([name])) for name in SAVES if shutil.which(name)}
+            saved = {name: _stable(_output([name])) for name in SAVES if shutil.which(name)}
             return {**made, **saved, "sysctls": _sysctls()}
-
-    def furnish(self, name, firewall_tool="iptables"):
-        """Give the host the rules of fixtures/hosts."""
-        program = "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables"
-        for kind, command in (
-            ("ip", "ip -batch -"),
-            ("ip6", "ip -6 -batch -"),
-            ("iptables", f"{program}-restore --noflush"),
-            ("ip6tables", f"{program.replace('ip', 'ip6', 1)}-restore --noflush"),
-            ("nft", "nft -f -"),
-        ):
-            file = HOSTS / f"{name}.{kind}"
-            if file.exists():
-                self.run(command, text=file.read_text(encoding="ascii"))
-        file = HOSTS / f"{name}.sysctl"
-        if file.exists():
-            self.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
 
     def killer(self, at, when):
         """A folder of tools for PATH; the tool that runs as number `at` kills tproxyctl."""
@@ -129,12 +113,31 @@ class CtlHost:
         return str(folder)
 
 
+def furnish(host, name, firewall_tool="iptables"):
+    """Give a host, which has a namespace and runs commands in it, the rules of fixtures/hosts, in both families."""
+    program = "iptables-legacy" if firewall_tool == "iptables-legacy" else "iptables"
+    for kind, command in (
+        ("ip", "ip -batch -"),
+        ("ip6", "ip -6 -batch -"),
+        ("iptables", f"{program}-restore --noflush"),
+        ("ip6tables", f"{program.replace('ip', 'ip6', 1)}-restore --noflush"),
+        ("nft", "nft -f -"),
+    ):
+        file = HOSTS / f"{name}.{kind}"
+        if file.exists():
+            host.run(command, file.read_text(encoding="ascii"))
+    file = HOSTS / f"{name}.sysctl"
+    if file.exists():
+        host.namespace.sysctl(dict(line.split("=") for line in file.read_text(encoding="ascii").split()))
+
+
 def _output(words):
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def _without_dates(text):
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+def _stable(text):
+    """Without dates, and without the packets that each chain's policy has met: a link says hello to its network."""
+    return COUNTED.sub("", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")))
 
 
 def _sysctls():
