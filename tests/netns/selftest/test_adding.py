@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("TPROXYD", ROOT / "build" / "tproxyd")).resolve().parent
 LIMITS = {"keyword": 7, "check item": 5, "requirement": 4, "kernel variant": 2}
 
-LONGEST = 300  # seconds that a step may take on a busy machine
+LONGEST = 600  # seconds that a step may take on a busy machine
 UNITS = ("config", "config_foreign", "listener", "manual", "check_links", "check_report")
 
 
