@@ -32,7 +32,7 @@ defaults
   timeout client 10m
   timeout server 10m
   timeout connect 1m
-  timeout check 3s
+  timeout check 10s
   log stderr format raw local0 debug
   default-server check inter 1s fastinter 50ms downinter 50ms rise 1 fall 1
 """
@@ -117,7 +117,7 @@ LOGGED = "option log-health-checks\noption redis-check"
 case("one that comes and goes", LOGGED, *[ends, PONG] * 5)
 case("one that comes and goes slowly", LOGGED, *[ends, PONG, PONG, ends, ends, PONG, hold, BROKEN, ends, PONG, ends, PONG, PONG], words="rise 2 fall 3", changes=4)
 case("one that comes and goes before it is up", LOGGED, *[ends, PONG, PONG, ends, PONG, PONG, PONG, ends, PONG], words="rise 3 fall 1", changes=3)
-case("one that is late", "timeout check 6s\n" + LOGGED, ends, says(b"+PONG\r\n", after=b"PING\r\n", pause=5.4))
+case("one that is late", "timeout check 1m\n" + LOGGED, ends, says(b"+PONG\r\n", after=b"PING\r\n", pause=5.4))
 
 case("redis", "option redis-check", ends, says(b"+PONG\r\n", after=b"PING\r\n"))
 case("redis that loads", "option redis-check", says(b"-LOADING Redis is loading the dataset\r\n", after=b"PING\r\n"))

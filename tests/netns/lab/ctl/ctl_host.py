@@ -180,7 +180,7 @@ def _only_in(some, others):
 def _in_use(save):
     """A listing without the table mangle where that is empty."""
     tables = re.findall(r"^\*.*?^COMMIT$", save, re.M | re.S)
-    empty = re.compile(r"\*mangle\n(:[A-Z]+ ACCEPT \[\d+:\d+\]\n)+COMMIT")
+    empty = re.compile(r"\*mangle\n(:[A-Z]+ ACCEPT\n)+COMMIT")
     return [table for table in tables if not empty.fullmatch(table)]
 
 
