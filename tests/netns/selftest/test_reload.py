@@ -175,14 +175,16 @@ def test_a_wildcard_takes_the_place_of_an_address_and_gives_it_back(namespace, s
 
 
 def test_many_signals_end_with_the_newest_file(namespace, start, server, other):
-    daemon = start(configured(threads=THREADS))
-    newer = configured(threads=THREADS, proxy=f"{WITH_SERVER}  bind {ADDRESS}:{MORE}\n").replace(f":{SERVER}", f":{OTHER}")
-    for _ in range(200):
+    """The files are large, so that a signal can come while an older one is read."""
+    older = large(8000)
+    newer = f"{older}  bind {ADDRESS}:{MORE}\n".replace(f":{SERVER}", f":{OTHER}")
+    daemon = start(older)
+    for text, count in [(newer, 52), (older, 51)] * 4 + [(newer, 52)]:
+        for _ in range(200):
+            daemon.signal(signal.SIGHUP)
+        daemon.config.write_text(text, encoding="utf-8")
         daemon.signal(signal.SIGHUP)
-    daemon.config.write_text(newer, encoding="utf-8")
-    daemon.signal(signal.SIGHUP)
-    waiting.until(lambda: " 2 listeners" in "".join(daemon.lines(IN_FORCE)[-1:]), "the newest file is in force")
-    daemon.signal(signal.SIGHUP)
+        waiting.until(lambda: f" {count} listeners" in "".join(daemon.lines(IN_FORCE)[-1:]), "the newest file is in force")
     exchange(namespace, other)
 
 
