@@ -1,7 +1,5 @@
 """Commands that reports and evidence print are accepted by the programs that they name, and do the same again."""
 
-import importlib.machinery
-import importlib.util
 import itertools
 import json
 import os
@@ -12,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lab import commands
 from lab.conformance import evidence, matrix, suite_runner
 from lab.paths import ROOT, SUITE
 
@@ -35,18 +34,9 @@ LEFT_OUT = {
 DECIDES = ("quick", "sample_per", "family", "recipe", "rules_by", "patience", "expect_env")
 
 
-def program():
-    """The command `conformance` as a module."""
-    path = str(SUITE / "conformance")
-    loader = importlib.machinery.SourceFileLoader("conformance_command", path)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("conformance_command", loader))
-    loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("names", [*itertools.combinations(GIVEN, 1), *itertools.combinations(GIVEN, 2), tuple(GIVEN)], ids=" ".join)
 def test_the_command_of_a_cell_chooses_what_the_run_chose(names):
-    conformance = program()
+    conformance = commands.load(SUITE / "conformance")
     options, _ = conformance.parse(["--impl", "socat", *(word for name in names for word in GIVEN[name])])
     command = matrix.command_line("socat", "TP-SRC-01", suite_runner.repeated(options))
     again, chosen = conformance.parse(shlex.split(command)[1:])

@@ -8,12 +8,10 @@ import re
 import subprocess
 import xml.etree.ElementTree as xml
 from dataclasses import replace
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 
-from lab import schema
+from lab import commands, schema
 from lab.conformance import badge, report, requirements, saved, verdict
 from lab.paths import ROOT, SUITE
 
@@ -49,9 +47,7 @@ def result(words=None, names=("one",), chosen=ROWS, selection=None, **others):
     return report.build(columns, chosen, {**SELECTION, **(selection or {})}, "repeat all", 1.0)
 
 
-LOADER = SourceFileLoader("conformance_command", str(SUITE / "conformance"))
-COMMAND = module_from_spec(spec_from_loader(LOADER.name, LOADER))
-LOADER.exec_module(COMMAND)
+COMMAND = commands.load(SUITE / "conformance")
 
 
 @pytest.fixture

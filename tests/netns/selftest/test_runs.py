@@ -1,27 +1,22 @@
 """How runs are made: the two lanes of tests/check, and the runs of the suite within a test of the suite."""
 
 import threading
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 
-from lab import waiting
+from lab import commands, waiting
 from lab.conformance import inner_run
 from lab.paths import ROOT
 
 pytestmark = pytest.mark.suite
 
-CHECK = str(ROOT / "tests" / "check")
 A_TEST = {"TP-SRC-01"}
 
 
 @pytest.fixture
 def lanes(tmp_path, monkeypatch):
     """Runs steps of tests/check that only say their names, and returns what was printed; `carry_out` is each step's work."""
-    check = module_from_spec(spec_from_loader("check", SourceFileLoader("check", CHECK)))
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-    check.__spec__.loader.exec_module(check)
+    check = commands.load(ROOT / "tests" / "check")
 
     def run(names, carry_out):
         monkeypatch.setattr(check.Step, "run_suite", carry_out)

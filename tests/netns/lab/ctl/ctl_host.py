@@ -136,7 +136,7 @@ def _output(words):
 
 
 def _stable(text):
-    """Without dates, and without the packets that each chain's policy has met: a link says hello to its network."""
+    """Without dates, and without the packets that each chain's policy has met: an IPv6 link sends some by itself."""
     return COUNTED.sub("", "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")))
 
 

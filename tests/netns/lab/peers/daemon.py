@@ -101,8 +101,8 @@ class Daemon:
         return [os.readlink(f"/proc/{self.pid}/fd/{each}") for each in os.listdir(f"/proc/{self.pid}/fd")]
 
     def sleeps(self):
-        """Whether its first thread has nothing to do."""
-        return Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "S"
+        """Whether all its threads have nothing to do."""
+        return all(each["State"].startswith("S") for each in self.statuses())
 
     def statuses(self):
         """/proc's status of each of its threads, as {field: text}."""
