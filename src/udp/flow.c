@@ -288,7 +288,7 @@ static struct flow flow_of(const struct flow_key *key)
 		.expected = 1};
 
 	addr_unmap(&made.client);
-	made.began = made.active = now_ms();
+	made.began = made.active = set->loop->now;
 	clock_gettime(CLOCK_REALTIME, &made.began_at);
 	return made;
 }
