@@ -410,9 +410,9 @@ class TestBadInput:
         """The second one waits for the first, and then finds its plan applied."""
         with host.namespace:
             words = [TPROXYCTL, "apply", *arguments_for("nft"), "--state", str(host.state)]
-            running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+            running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         output = sorted(each.communicate()[0].strip() for each in running)
-        assert output == ["already applied"] * 3 + ["applied"]
+        assert output == ["already applied", "applied"]
 
 
 def test_revert_without_a_state_file_leaves_what_bears_our_name(host):

@@ -30,7 +30,7 @@ resolvers dns
   resolve_retries 2
   hold valid 50ms
   hold nx 100ms
-  hold timeout 100ms
+  hold timeout {{hold}}
 listen l
   bind 198.51.100.200:{PORT}
 """
@@ -42,8 +42,9 @@ CHANGES = re.compile(r"(?:Server )?l/\w+ (?:changed|is going|\('|admin).*|proxy 
 class Scene:
     """A proxy, its name server, and servers at 127.0.0.1 and so on."""
 
-    def __init__(self, tmp_path, name, lines, threads=1):
-        self.proxy = Proxy(tmp_path / name, name, TEXT.format(threads=threads) + lines, 0)
+    def __init__(self, tmp_path, name, lines, threads=1, hold="100ms"):
+        self.head = TEXT.format(threads=threads, hold=hold)
+        self.proxy = Proxy(tmp_path / name, name, self.head + lines, 0)
         with self.proxy.namespace:
             self.proxy.listeners = [socket.create_server((f"127.0.0.{n}", 6000)) for n in range(1, 7)]
         self.answers = {}
@@ -133,24 +134,24 @@ def test_the_servers_of_a_template_share_the_addresses_of_their_name(tmp_path):
     assert haproxy == tproxyd == [2, 3, 1]
 
 
-def reload(scene, lines, threads):
+def reload(scene, lines):
     before = len(scene.proxy.daemon.lines("is in force"))
-    scene.proxy.daemon.config.write_text(TEXT.format(threads=threads) + lines, encoding="ascii")
+    scene.proxy.daemon.config.write_text(scene.head + lines, encoding="ascii")
     scene.proxy.daemon.signal(signal.SIGHUP)
     waiting.until(lambda: len(scene.proxy.daemon.lines("is in force")) > before, "the reload is done")
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_a_server_keeps_its_address_over_a_reload_also_where_the_name_server_is_silent(tmp_path, threads):
-    scene = Scene(tmp_path, "tproxyd", ONE, threads)
+    scene = Scene(tmp_path, "tproxyd", ONE, threads, hold="10m")
     scene.answers[NAME] = ["127.0.0.2"]
     scene.await_changes("READY thanks")
     for _ in range(5):
         scene.answers[NAME] = None
-        reload(scene, ONE, threads)
+        reload(scene, ONE)
         assert scene.server_of_a_client() == 2
         scene.answers[NAME] = ["127.0.0.2"]
-    reload(scene, ONE.replace("server a", "server b"), threads)
+    reload(scene, ONE.replace("server a", "server b"))
     scene.await_changes("l/b changed its IP from (none) to 127.0.0.2 by dns/ns1.")
     assert scene.server_of_a_client() == 2
     assert scene.proxy.daemon.stop() == 0
