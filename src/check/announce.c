@@ -1,17 +1,22 @@
 /*
- * Judges whether clients find the address, and whether what they send is answered.
+ * Judges whether clients find the address, whether this host and its neighbours find each other, and whether what clients
+ * send is answered.
  *
- * It is certain in two cases only: the address is in the network of one of the links, so that clients ask for it
+ * That clients find it is certain in two cases only: the address is in the network of one of the links, so that clients ask for it
  * there; or packets were captured (capture.h). A capture without a packet says that the fault lies before this host;
  * one with packets that were not answered says that it lies here, whatever else was found.
  *
- * The trap: clients of an intercepting proxy connect to addresses of other hosts, which answer for themselves.
+ * The traps: clients of an intercepting proxy connect to addresses of other hosts, which answer for themselves. And with
+ * IPv6, rules see the questions and answers of neighbour discovery (RFC 4861), as they see any packet: connections
+ * work for some seconds after a rule that drops those, until what the hosts know of each other is out of date.
  */
 #include "commands.h"
 #include "endpoints.h"
-#include "report.h"
+#include "packet.h"
+#include "tproxy/array.h"
 #include "tproxy/text.h"
 
+#include <netinet/icmp6.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +218,128 @@ static void judge_announced(struct check *check, const struct addr *address)
 			"no link of this host is in its network. To see whether its packets arrive, let a client connect while `tproxyctl check --watch 10` runs");
 }
 
+/* --- neighbour discovery --- */
+
+/* A host that this host sends packets to by a link with link-layer addresses: a client, a server, or a router before it. */
+struct neighbour {
+	struct addr address;
+	const char *link; /* the snapshot's */
+};
+
+struct neighbours {
+	struct neighbour *list;
+	size_t count;
+};
+
+/* Adds the neighbour that packets to an address go to first, unless it is there. */
+static void add_neighbour(
+	const struct check *check, struct neighbours *neighbours, const struct addr *to)
+{
+	const struct network_link *link;
+	struct neighbour made;
+	struct route_answer way;
+
+	check->snapshot->route(&(struct route_question){.to = *to}, &way);
+	link = network_find_link(&check->snapshot->network, way.link);
+	if (!way.found || way.local || link == NULL || *link->mac == '\0')
+		return;
+	made = (struct neighbour){addr_is_any(&way.gateway) ? *to : way.gateway, link->name};
+	addr_set_port(&made.address, 0);
+	for (size_t i = 0; i < neighbours->count; i++)
+		if (addr_equal(&neighbours->list[i].address, &made.address) &&
+			neighbours->list[i].link == made.link)
+			return;
+	neighbours->list =
+		array_room(neighbours->list, neighbours->count, sizeof(*neighbours->list));
+	neighbours->list[neighbours->count++] = made;
+}
+
+/* The multicast address at which the owner of an address is asked (RFC 4291, 2.7.1). */
+static struct addr solicited_node(const struct addr *address)
+{
+	const uint8_t *bytes = addr_bytes(address);
+	struct addr made = addr_any(AF_INET6);
+	char text[ADDR_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "ff02::1:ff%02x:%02x%02x", bytes[13], bytes[14], bytes[15]);
+	addr_parse(&made, text);
+	return made;
+}
+
+/* Whether no rule of the hooks, one after the other, drops the packet; they are PREROUTING and INPUT, or OUTPUT and POSTROUTING. */
+static bool judge_discovery_packet(
+	struct check *check, const struct packet_path *path, const enum hook hooks[2])
+{
+	struct packet packet = path->packet;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct trace trace = packet_trace(check, hooks[i], &packet);
+
+		if (trace.dropped) {
+			packet_report_drop(check, path, &packet, &trace);
+			return false;
+		}
+		packet_report_uncertain(check, path, &trace);
+		packet.mark = trace.mark;
+	}
+	return true;
+}
+
+/* Each asks for the other's link-layer address, and answers. Connections are not tracked for that. */
+static void judge_neighbour(struct check *check, const struct neighbour *neighbour)
+{
+	static const enum hook in[] = {HOOK_PREROUTING, HOOK_INPUT};
+	static const enum hook out[] = {HOOK_OUTPUT, HOOK_POSTROUTING};
+	const struct network_address *first =
+		network_first_address(&check->snapshot->network, AF_INET6, neighbour->link);
+	struct addr own = first != NULL ? first->address : addr_any(AF_INET6);
+	bool well = true;
+	char ip[ADDR_TEXT_MAX];
+
+	addr_format_ip(&neighbour->address, ip);
+	for (int i = 0; i < 4; i++) {
+		bool comes = i < 2, asks = i % 2 == 0;
+		const struct addr *from = comes ? &neighbour->address : &own;
+		const struct addr *to = comes ? &own : &neighbour->address;
+		struct packet_path path = {
+			.packet = {.source = *from,
+				.destination = asks ? solicited_node(to) : *to,
+				.protocol = IPPROTO_ICMPV6,
+				.icmp_type = asks ? ND_NEIGHBOR_SOLICIT : ND_NEIGHBOR_ADVERT,
+				.hop_limit = UINT8_MAX,
+				.in = comes ? neighbour->link : NULL,
+				.out = comes ? NULL : neighbour->link,
+				.of_kernel = !comes,
+				.ct = CT_UNTRACKED,
+				.destination_local = comes}};
+
+		snprintf(path.subject, sizeof(path.subject), "neighbour %s %s %s on %s",
+			asks ? "solicitations" : "advertisements", comes ? "from" : "to", ip,
+			neighbour->link);
+		well &= judge_discovery_packet(check, &path, comes ? in : out);
+	}
+	if (well)
+		check_add(check, CHECK_FILTER, CHECK_OK, ip,
+			"no rule drops neighbour discovery on %s", neighbour->link);
+}
+
+static void judge_neighbours(struct check *check)
+{
+	const struct service *service = check->snapshot->service;
+	struct neighbours neighbours = {0};
+	struct addr clients[CLIENTS_MAX];
+	size_t count = check_clients(check, AF_INET6, clients);
+
+	for (size_t i = 0; i < count && service_has_family(service, AF_INET6); i++)
+		add_neighbour(check, &neighbours, &clients[i]);
+	for (size_t i = 0; i < service->server_count; i++)
+		if (addr_family(&service->servers[i]) == AF_INET6)
+			add_neighbour(check, &neighbours, &service->servers[i]);
+	for (size_t i = 0; i < neighbours.count; i++)
+		judge_neighbour(check, &neighbours.list[i]);
+	free(neighbours.list);
+}
+
 /* --- what was captured --- */
 
 /* No packet came, although a capture was asked for. Of wildcard listeners the port is not known for sure. */
@@ -265,6 +392,8 @@ void check_announced(struct check *check)
 	for (size_t i = 0; check->snapshot->captured_known && i < check->snapshot->captured_count;
 		i++)
 		judge_nothing_arrived(check, &check->snapshot->captured[i]);
+	if (check->snapshot->rules_known)
+		judge_neighbours(check);
 }
 
 void check_unanswered(struct check *check)

@@ -8,6 +8,7 @@
 #include "fixes.h"
 #include "tproxy/text.h"
 
+#include <netinet/icmp6.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -474,9 +475,19 @@ static char *mark_match(const struct check *check, uint32_t mark, bool nft, int 
 		   : text_format("-m mark --mark 0x%x/0x%x", rule->mark, rule->mask);
 }
 
+/* Of neighbour discovery. */
+static const char *discovery_match(uint8_t type, bool nft)
+{
+	if (type == ND_NEIGHBOR_SOLICIT)
+		return nft ? "icmpv6 type nd-neighbor-solicit"
+			   : "-p ipv6-icmp --icmpv6-type neighbour-solicitation";
+	return nft ? "icmpv6 type nd-neighbor-advert"
+		   : "-p ipv6-icmp --icmpv6-type neighbour-advertisement";
+}
+
 /*
- * A match for the packet in the tool's language: by MARK if it has one, else by the service's address and
- * port, which are its destination, or in an answer its source.
+ * A match for the packet in the tool's language: by its type if it has one, else by MARK if it has one, else by the
+ * service's address and port, which are its destination, or in an answer its source.
  */
 static char *packet_match(const struct check *check, const struct packet *packet, uint32_t mark,
 	enum firewall_tool tool)
@@ -487,6 +498,8 @@ static char *packet_match(const struct check *check, const struct packet *packet
 	const char *protocol = protocol_name(family, packet->protocol);
 	char ip[ADDR_TEXT_MAX];
 
+	if (packet->icmp_type != 0)
+		return text_copy(discovery_match(packet->icmp_type, nft));
 	if (mark != 0)
 		return mark_match(check, mark, nft, family);
 	addr_format_ip(service, ip);

@@ -39,6 +39,14 @@ static const struct name type_names[] = {{"local", ADDRESS_LOCAL}, {"unicast", A
 static const struct name fib_flags[] = {{"saddr", ROUTE_TO_SOURCE}, {"daddr", 0},
 	{"mark", ROUTE_BY_MARK}, {"iif", ROUTE_ON_LINK_IN}, {"oif", ROUTE_ON_LINK_OUT}, {NULL, 0}};
 
+static const struct name icmpv6_types[] = {{"destination-unreachable", 1}, {"packet-too-big", 2},
+	{"time-exceeded", 3}, {"parameter-problem", 4}, {"echo-request", 128}, {"echo-reply", 129},
+	{"mld-listener-query", 130}, {"mld-listener-report", 131}, {"mld-listener-done", 132},
+	{"mld-listener-reduction", 132}, {"nd-router-solicit", 133}, {"nd-router-advert", 134},
+	{"nd-neighbor-solicit", 135}, {"nd-neighbor-advert", 136}, {"nd-redirect", 137},
+	{"router-renumbering", 138}, {"ind-neighbor-solicit", 141}, {"ind-neighbor-advert", 142},
+	{"mld2-listener-report", 143}, {NULL, 0}};
+
 /* --- values --- */
 
 static bool add_address(struct match *match, const json_t *value)
@@ -66,7 +74,8 @@ static bool add_address(struct match *match, const json_t *value)
 	       ruleset_add_prefix(match, first, family_bits(addr_family(&first)));
 }
 
-static bool add_port(struct match *match, const json_t *value)
+/* Ports, and smaller numbers. */
+static bool add_numbers(struct match *match, const json_t *value)
 {
 	const json_t *range = json_object_get(value, "range");
 	const json_t *low = range != NULL ? json_array_get(range, 0) : value;
@@ -77,6 +86,18 @@ static bool add_port(struct match *match, const json_t *value)
 		return false;
 	ruleset_add_numbers(match, (uint16_t)first, (uint16_t)last);
 	return true;
+}
+
+static bool add_icmpv6_type(struct match *match, const json_t *value)
+{
+	const char *given = json_string_value(value);
+
+	for (const struct name *type = icmpv6_types; given != NULL && type->name != NULL; type++)
+		if (strcmp(type->name, given) == 0) {
+			ruleset_add_numbers(match, (uint16_t)type->bits, (uint16_t)type->bits);
+			return true;
+		}
+	return given == NULL && add_numbers(match, value);
 }
 
 /* The first one is also the number of the match, so that a single protocol is found there. */
@@ -300,8 +321,9 @@ static bool match_payload(
 		enum match_kind kind;
 		nft_adder *add;
 	} fields[] = {{"saddr", MATCH_SOURCE, add_address},
-		{"daddr", MATCH_DESTINATION, add_address}, {"sport", MATCH_SOURCE_PORT, add_port},
-		{"dport", MATCH_DESTINATION_PORT, add_port},
+		{"daddr", MATCH_DESTINATION, add_address}, {"sport", MATCH_SOURCE_PORT, add_numbers},
+		{"dport", MATCH_DESTINATION_PORT, add_numbers},
+		{"hoplimit", MATCH_HOP_LIMIT, add_numbers},
 		{"protocol", MATCH_PROTOCOL, add_protocol},
 		{"nexthdr", MATCH_PROTOCOL, add_protocol}};
 	const char *protocol = json_text(payload, "protocol"), *field = json_text(payload, "field");
@@ -309,6 +331,9 @@ static bool match_payload(
 	add_dependency(parse, protocol);
 	if (strcmp(protocol, "tcp") == 0 && strcmp(field, "flags") == 0)
 		return match_flags(parse, op, UINT8_MAX, right);
+	if (strcmp(protocol, "icmpv6") == 0 && strcmp(field, "type") == 0)
+		return add_values(parse, MATCH_ICMP_TYPE, strcmp(op, "!=") == 0, right,
+			add_icmpv6_type, false);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (strcmp(fields[i].field, field) == 0)
 			return add_values(parse, fields[i].kind, strcmp(op, "!=") == 0, right,

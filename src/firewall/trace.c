@@ -55,6 +55,12 @@ static bool has_number(const struct match *match, unsigned number)
 	return ruleset_match_has(match, &value);
 }
 
+/* A number that a packet is not known to have is 0. */
+static enum match_answer known_number(const struct match *match, unsigned number)
+{
+	return number == 0 ? UNKNOWN : answer(has_number(match, number));
+}
+
 static bool has_ports(const struct packet *packet)
 {
 	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
@@ -187,6 +193,10 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 		return answer(has_number(match, addr_port(&packet->source)));
 	case MATCH_DESTINATION_PORT:
 		return answer(has_number(match, addr_port(&packet->destination)));
+	case MATCH_ICMP_TYPE:
+		return known_number(match, packet->icmp_type);
+	case MATCH_HOP_LIMIT:
+		return known_number(match, packet->hop_limit);
 	case MATCH_IN:
 		return interface_holds(walk, match, packet->in,
 			walk->hook != HOOK_OUTPUT && walk->hook != HOOK_POSTROUTING);
@@ -208,6 +218,8 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 	case MATCH_ROUTE:
 		return route_holds(walk, match);
 	case MATCH_UID:
+		if (packet->of_kernel)
+			return NO;
 		if (!packet->has_uid) /* a packet that comes in has no socket for this match */
 			return walk->hook == HOOK_OUTPUT || walk->hook == HOOK_POSTROUTING ? UNKNOWN
 											   : NO;
@@ -222,14 +234,20 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 }
 
 /* A match about a field that the packet does not have fails, negated or not. */
-static bool lacks_field(const struct match *match, const struct packet *packet)
+static bool lacks_field(const struct walk *walk, const struct match *match)
 {
+	const struct packet *packet = walk->packet;
+
 	switch (match->kind) {
 	case MATCH_SOURCE_PORT:
 	case MATCH_DESTINATION_PORT:
 		return !has_ports(packet);
 	case MATCH_TCP_FLAGS:
 		return packet->protocol != IPPROTO_TCP;
+	case MATCH_ICMP_TYPE:
+		return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6;
+	case MATCH_UID: /* nft's rule ends there; iptables' match is for no user */
+		return packet->of_kernel && walk->table->tool == TOOL_NFT;
 	default:
 		return false;
 	}
@@ -239,7 +257,7 @@ static enum match_answer match_holds(const struct walk *walk, const struct match
 {
 	enum match_answer plain;
 
-	if (lacks_field(match, walk->packet))
+	if (lacks_field(walk, match))
 		return NO;
 	plain = answer_without_negation(walk, match);
 	if (plain == UNKNOWN || !match->negated)

@@ -93,8 +93,8 @@ static bool read_address_range(
 	return keep_match_if(parse, well);
 }
 
-/* "80", "80:90", ":90" or "80:", up to a comma or the end. */
-static bool add_ports(struct match *match, const char *text)
+/* "80", "80:90", ":90" or "80:", up to a comma or the end: ports, and smaller numbers. */
+static bool add_numbers(struct match *match, const char *text)
 {
 	uint32_t first = 0, last = UINT16_MAX;
 	const char *end = text;
@@ -111,15 +111,15 @@ static bool add_ports(struct match *match, const char *text)
 	return true;
 }
 
-static bool read_ports(
+static bool read_numbers(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
 	struct match *match = ruleset_add_match(parse->rule, kind, parse->negated);
 	const char *text = values->text;
-	bool well = add_ports(match, text);
+	bool well = add_numbers(match, text);
 
 	while (well && (text = strchr(text, ',')) != NULL)
-		well = add_ports(match, ++text);
+		well = add_numbers(match, ++text);
 	return keep_match_if(parse, well);
 }
 
@@ -407,14 +407,16 @@ static const struct xtables_option options[] = {
 	{NULL, "-o", 1, read_interface, MATCH_OUT},
 	{NULL, "-p", 1, read_protocol, MATCH_PROTOCOL},
 	{NULL, "-f", 0, read_fragment, MATCH_ALWAYS},
-	{"tcp", "--sport", 1, read_ports, MATCH_SOURCE_PORT},
-	{"tcp", "--dport", 1, read_ports, MATCH_DESTINATION_PORT},
+	{"tcp", "--sport", 1, read_numbers, MATCH_SOURCE_PORT},
+	{"tcp", "--dport", 1, read_numbers, MATCH_DESTINATION_PORT},
 	{"tcp", "--tcp-flags", 2, read_flags, MATCH_TCP_FLAGS},
 	{"tcp", "--syn", 0, read_syn, MATCH_TCP_FLAGS},
-	{"udp", "--sport", 1, read_ports, MATCH_SOURCE_PORT},
-	{"udp", "--dport", 1, read_ports, MATCH_DESTINATION_PORT},
-	{"multiport", "--sports", 1, read_ports, MATCH_SOURCE_PORT},
-	{"multiport", "--dports", 1, read_ports, MATCH_DESTINATION_PORT},
+	{"udp", "--sport", 1, read_numbers, MATCH_SOURCE_PORT},
+	{"udp", "--dport", 1, read_numbers, MATCH_DESTINATION_PORT},
+	{"icmp6", "--icmpv6-type", 1, read_numbers, MATCH_ICMP_TYPE},
+	{"hl", "--hl-eq", 1, read_numbers, MATCH_HOP_LIMIT},
+	{"multiport", "--sports", 1, read_numbers, MATCH_SOURCE_PORT},
+	{"multiport", "--dports", 1, read_numbers, MATCH_DESTINATION_PORT},
 	{"mark", "--mark", 1, read_mark, MATCH_MARK},
 	{"socket", "--transparent", 0, read_socket_option, MATCH_SOCKET},
 	{"socket", "--nowildcard", 0, read_socket_option, MATCH_SOCKET},

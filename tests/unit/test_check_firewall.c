@@ -142,6 +142,68 @@ static void ipv6_is_accepted_by_its_own_tool(void **state)
 		"ip6tables-legacy -w -t filter", "INPUT", "-m mark --mark 0x1 -j ACCEPT");
 }
 
+/* --- neighbour discovery --- */
+
+#define DISCOVERY(type) "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type " type
+
+static void with_ipv6(const char *text)
+{
+	host_serves_ipv6();
+	host_rules(TOOL_IPTABLES, AF_INET6, MANGLE(DIVERT6));
+	host_more_rules(TOOL_IPTABLES, AF_INET6, text);
+	host_judged();
+}
+
+static void what_drops_neighbour_discovery_is_reported(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with_ipv6(FILTER("DROP", "ACCEPT", "-A INPUT -p tcp -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL,
+		"neighbour advertisements from " CLIENT6 " on client0");
+	assert_reads(finding, "the policy of table filter drops them");
+	assert_fixed_by_rule(finding, "ip6tables -w -t filter", "INPUT",
+		"-p ipv6-icmp --icmpv6-type neighbour-advertisement -j ACCEPT");
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL,
+		"neighbour solicitations from " SERVER6 " on server0");
+	assert_fixed_by_rule(finding, "ip6tables -w -t filter", "INPUT",
+		"-p ipv6-icmp --icmpv6-type neighbour-solicitation -j ACCEPT");
+	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 4);
+}
+
+static void neighbour_discovery_that_is_sent_is_judged_too(void **state)
+{
+	(void)state;
+	with_ipv6(FILTER("ACCEPT", "ACCEPT", "-A OUTPUT -o client0 -p ipv6-icmp -j DROP\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	found_about(CHECK_FILTER, CHECK_HARMFUL,
+		"neighbour solicitations to " CLIENT6 " on client0");
+	found_about(CHECK_FILTER, CHECK_HARMFUL,
+		"neighbour advertisements to " CLIENT6 " on client0");
+	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 2);
+}
+
+static void neighbour_discovery_that_is_accepted_is_well(void **state)
+{
+	(void)state;
+	with_ipv6(FILTER("DROP", "ACCEPT",
+		"-A INPUT -p tcp -j ACCEPT\n" DISCOVERY("135 -m hl --hl-eq 255 -j ACCEPT\n")
+			DISCOVERY("136 -j ACCEPT\n")));
+	assert_well();
+}
+
+/* Connections are not tracked for it, so no rule for established ones lets it in. */
+static void a_rule_for_established_connections_is_not_for_neighbour_discovery(void **state)
+{
+	(void)state;
+	with_ipv6(FILTER("DROP", "ACCEPT",
+		"-A INPUT -p tcp -j ACCEPT\n"
+		"-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,NEW -j ACCEPT\n"));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+}
+
 #define NFT_FILTER(hook, policy)                                                                   \
 	NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "c", hook, "0", policy)
 
@@ -674,6 +736,10 @@ int main(void)
 		WITH(a_policy_of_output_drops_answers_to_clients),
 		WITH(a_drop_in_prerouting_is_reported_and_fixed_there),
 		WITH(ipv6_is_accepted_by_its_own_tool),
+		WITH(what_drops_neighbour_discovery_is_reported),
+		WITH(neighbour_discovery_that_is_sent_is_judged_too),
+		WITH(neighbour_discovery_that_is_accepted_is_well),
+		WITH(a_rule_for_established_connections_is_not_for_neighbour_discovery),
 		WITH(nft_accepts_in_front_of_a_rule_that_drops),
 		WITH(nft_accepts_behind_all_rules_if_the_policy_drops),
 		WITH(nft_matches_requests_by_their_server),

@@ -142,6 +142,8 @@ static void each_expression_has_its_match(void **state)
 			MATCH_UNKNOWN, false, 0, 0},
 		{">", "\"payload\": {\"protocol\": \"tcp\", \"field\": \"dport\"}", "80",
 			MATCH_UNKNOWN, false, 0, 0},
+		{"==", "\"payload\": {\"protocol\": \"ip6\", \"field\": \"hoplimit\"}", "255",
+			MATCH_HOP_LIMIT, false, 0, 0},
 		{"==", "\"payload\": {\"protocol\": \"ip\", \"field\": \"ttl\"}", "1",
 			MATCH_UNKNOWN, false, 0, 0},
 		/* Numbers that the kernel has not, and a range from one family to the other. */
@@ -170,6 +172,25 @@ static void each_expression_has_its_match(void **state)
 		assert_int_equal(match->mask, cases[i].mask);
 		ruleset_free(&ruleset);
 	}
+}
+
+static void types_of_icmpv6_have_names_and_numbers(void **state)
+{
+	struct ruleset ruleset =
+		one_match("!=", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"type\"}",
+			"{\"set\": [\"nd-neighbor-advert\", 135, {\"range\": [1, 4]}]}");
+	const struct match *match = &first(&ruleset)->matches[1];
+	struct ruleset unknown = one_match(
+		"==", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"type\"}", "\"x\"");
+
+	(void)state;
+	assert_int_equal(first(&ruleset)->matches[0].number, IPPROTO_ICMPV6);
+	assert_int_equal(match->kind, MATCH_ICMP_TYPE);
+	assert_true(match->negated);
+	assert_int_equal(match->range_count, 3);
+	assert_int_equal(first(&unknown)->matches[1].kind, MATCH_UNKNOWN);
+	ruleset_free(&ruleset);
+	ruleset_free(&unknown);
 }
 
 static void a_port_needs_its_protocol_and_an_address_its_family(void **state)
@@ -590,6 +611,7 @@ int main(void)
 		cmocka_unit_test(the_recipes_rules_are_read),
 		cmocka_unit_test(a_rule_is_named_by_its_place),
 		cmocka_unit_test(each_expression_has_its_match),
+		cmocka_unit_test(types_of_icmpv6_have_names_and_numbers),
 		cmocka_unit_test(a_port_needs_its_protocol_and_an_address_its_family),
 		cmocka_unit_test(a_named_sets_elements_are_looked_up),
 		cmocka_unit_test(one_set_serves_matches_of_several_kinds),

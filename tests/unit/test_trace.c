@@ -44,8 +44,8 @@ static struct ruleset fixture(const char *name)
 	return ruleset;
 }
 
-/* Rules of one table's chain PREROUTING, which has a policy. */
-static struct ruleset rules(const char *table, const char *policy, const char *lines)
+static struct ruleset named(
+	const char *name, const char *table, const char *policy, const char *lines)
 {
 	struct ruleset ruleset = {0};
 	char text[2048];
@@ -53,8 +53,20 @@ static struct ruleset rules(const char *table, const char *policy, const char *l
 	snprintf(text, sizeof(text),
 		"*%s\n:PREROUTING %s [0:0]\n:A - [0:0]\n:B - [0:0]\n%sCOMMIT\n", table, policy,
 		lines);
-	add_text(&ruleset, "text", text);
+	add_text(&ruleset, name, text);
 	return ruleset;
+}
+
+/* Rules of one table's chain PREROUTING, which has a policy. */
+static struct ruleset rules(const char *table, const char *policy, const char *lines)
+{
+	return named("text", table, policy, lines);
+}
+
+/* Lines of mangle's chain PREROUTING, for IPv6. */
+static struct ruleset rules6(const char *lines)
+{
+	return named("text.ip6tables", "mangle", "ACCEPT", lines);
 }
 
 static struct addr at(const char *ip, uint16_t port)
@@ -117,6 +129,53 @@ static void the_walkthrough_marks_what_has_a_socket(void **state)
 	assert_text(trace.socket, "-A PREROUTING -p tcp -m socket -j DIVERT");
 	assert_null(trace.unsure);
 	assert_int_equal(traced(&ruleset, syn_ack()).mark, 1);
+	ruleset_free(&ruleset);
+}
+
+/* The type of an ICMP error is not known; nor is the hop limit of a packet that no match of it concerns. */
+static void a_type_of_icmpv6_that_is_not_known_is_unsure(void **state)
+{
+	struct ruleset by_type =
+		rules6("-A PREROUTING -p ipv6-icmp -m icmp6 --icmpv6-type 136 -j DROP\n");
+	struct ruleset by_hops = rules6("-A PREROUTING -m hl ! --hl-eq 255 -j DROP\n");
+	struct packet packet = {.source = at("2001:db8:c::10", 0),
+		.destination = at("2001:db8:c::1", 0),
+		.protocol = IPPROTO_ICMPV6};
+
+	(void)state;
+	assert_non_null(traced(&by_type, packet).unsure);
+	assert_non_null(traced(&by_hops, packet).unsure);
+	packet.icmp_type = 136;
+	packet.hop_limit = 255;
+	assert_true(traced(&by_type, packet).dropped);
+	assert_false(traced(&by_hops, packet).dropped);
+	packet.icmp_type = 135;
+	packet.hop_limit = 64;
+	assert_false(traced(&by_type, packet).dropped);
+	assert_true(traced(&by_hops, packet).dropped);
+	packet.protocol = IPPROTO_UDP; /* has no type */
+	packet.icmp_type = 136;
+	assert_false(traced(&by_type, packet).dropped);
+	ruleset_free(&by_type);
+	ruleset_free(&by_hops);
+}
+
+static void what_the_kernel_sends_is_of_no_user(void **state)
+{
+	struct ruleset ruleset = {0};
+	struct packet packet = {.source = at("2001:db8:c::1", 0),
+		.destination = at("2001:db8:c::10", 0),
+		.protocol = IPPROTO_ICMPV6,
+		.of_kernel = true};
+
+	(void)state;
+	add_text(&ruleset, ".ip6tables",
+		"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -m owner --uid-owner 0 -j DROP\nCOMMIT\n");
+	assert_false(trace_packet(&ruleset, HOOK_OUTPUT, &packet).dropped);
+	ruleset_free(&ruleset);
+	add_text(&ruleset, ".ip6tables",
+		"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -m owner ! --uid-owner 0 -j DROP\nCOMMIT\n");
+	assert_true(trace_packet(&ruleset, HOOK_OUTPUT, &packet).dropped);
 	ruleset_free(&ruleset);
 }
 
@@ -635,6 +694,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_walkthrough_marks_what_has_a_socket),
+		cmocka_unit_test(a_type_of_icmpv6_that_is_not_known_is_unsure),
+		cmocka_unit_test(what_the_kernel_sends_is_of_no_user),
 		cmocka_unit_test(iptables_ignores_wildcard_listeners),
 		cmocka_unit_test(nft_matches_wildcard_listeners_by_default),
 		cmocka_unit_test(tproxy_names_the_listener),

@@ -212,6 +212,10 @@ static void addresses_and_ports_are_ranges(void **state)
 		"-m iprange --src-range 192.0.2.1-192.0.2.7", MATCH_SOURCE, " 192.0.2.1-192.0.2.7");
 	assert_ranges("-p tcp -m tcp --dport 80", MATCH_DESTINATION_PORT, " 80-80");
 	assert_ranges("-p tcp --dport 80", MATCH_DESTINATION_PORT, " 80-80");
+	assert_ranges("-p ipv6-icmp -m icmp6 --icmpv6-type 135", MATCH_ICMP_TYPE, " 135-135");
+	assert_ranges("-p ipv6-icmp -m icmp6 --icmpv6-type 1/4", MATCH_UNKNOWN, "");
+	assert_ranges("-m hl --hl-eq 255", MATCH_HOP_LIMIT, " 255-255");
+	assert_ranges("-m hl --hl-gt 254", MATCH_UNKNOWN, "");
 	assert_ranges("-p tcp -m tcp --sport 1024:", MATCH_SOURCE_PORT, " 1024-65535");
 	assert_ranges("-p udp -m multiport --dports 80,443,8000:8010", MATCH_DESTINATION_PORT,
 		" 80-80 443-443 8000-8010");
