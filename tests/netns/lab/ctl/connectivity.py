@@ -31,7 +31,7 @@ TOKEN = 16
 TURN = 0.05  # seconds after which the links are looked at, when no socket has anything
 SYNS_ALIKE = 2
 DATAGRAMS = 4
-GRACE = 0.3  # seconds in which a datagram is there, if it is not lost
+GRACE = 1.0  # seconds in which a datagram is there, if it is not lost
 BYTES_ALIKE = 4  # one may be lost, and a size that is too large is sent again in smaller parts
 
 
