@@ -285,7 +285,25 @@ static bool judge_discovery_packet(
 	return true;
 }
 
-/* Each asks for the other's link-layer address, and answers. Connections are not tracked for that. */
+/* COMES: from the neighbour to OWN, an address of this host; else the other way. The kernel does not track connections of it. */
+static struct packet discovery_packet(
+	const struct neighbour *neighbour, const struct addr *own, bool comes, bool asks)
+{
+	const struct addr *to = comes ? own : &neighbour->address;
+
+	return (struct packet){.source = comes ? neighbour->address : *own,
+		.destination = asks ? solicited_node(to) : *to,
+		.protocol = IPPROTO_ICMPV6,
+		.icmp_type = asks ? ND_NEIGHBOR_SOLICIT : ND_NEIGHBOR_ADVERT,
+		.hop_limit = UINT8_MAX,
+		.in = comes ? neighbour->link : NULL,
+		.out = comes ? NULL : neighbour->link,
+		.of_kernel = !comes,
+		.ct = CT_UNTRACKED,
+		.destination_local = comes};
+}
+
+/* Each asks for the other's link-layer address, and answers. */
 static void judge_neighbour(struct check *check, const struct neighbour *neighbour)
 {
 	static const enum hook in[] = {HOOK_PREROUTING, HOOK_INPUT};
@@ -299,19 +317,8 @@ static void judge_neighbour(struct check *check, const struct neighbour *neighbo
 	addr_format_ip(&neighbour->address, ip);
 	for (int i = 0; i < 4; i++) {
 		bool comes = i < 2, asks = i % 2 == 0;
-		const struct addr *from = comes ? &neighbour->address : &own;
-		const struct addr *to = comes ? &own : &neighbour->address;
 		struct packet_path path = {
-			.packet = {.source = *from,
-				.destination = asks ? solicited_node(to) : *to,
-				.protocol = IPPROTO_ICMPV6,
-				.icmp_type = asks ? ND_NEIGHBOR_SOLICIT : ND_NEIGHBOR_ADVERT,
-				.hop_limit = UINT8_MAX,
-				.in = comes ? neighbour->link : NULL,
-				.out = comes ? NULL : neighbour->link,
-				.of_kernel = !comes,
-				.ct = CT_UNTRACKED,
-				.destination_local = comes}};
+			.packet = discovery_packet(neighbour, &own, comes, asks)};
 
 		snprintf(path.subject, sizeof(path.subject), "neighbour %s %s %s on %s",
 			asks ? "solicitations" : "advertisements", comes ? "from" : "to", ip,

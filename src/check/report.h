@@ -113,7 +113,7 @@ bool check_way_without(
 void check_note_delivery(
 	struct check *check, const struct rule *diverts, const struct network_rule *chosen);
 
-/* Of check_links(): whether clients find the addresses. */
+/* Of check_links(): whether clients find the addresses, and whether this host and its neighbours find each other. */
 void check_announced(struct check *check);
 
 /*

@@ -47,6 +47,10 @@ static const struct name icmpv6_types[] = {{"destination-unreachable", 1}, {"pac
 	{"router-renumbering", 138}, {"ind-neighbor-solicit", 141}, {"ind-neighbor-advert", 142},
 	{"mld2-listener-report", 143}, {NULL, 0}};
 
+static const struct name icmpv6_codes[] = {{"no-route", 0}, {"admin-prohibited", 1},
+	{"addr-unreachable", 3}, {"port-unreachable", 4}, {"policy-fail", 5}, {"reject-route", 6},
+	{NULL, 0}};
+
 /* --- values --- */
 
 static bool add_address(struct match *match, const json_t *value)
@@ -74,30 +78,44 @@ static bool add_address(struct match *match, const json_t *value)
 	       ruleset_add_prefix(match, first, family_bits(addr_family(&first)));
 }
 
-/* Ports, and smaller numbers. */
-static bool add_numbers(struct match *match, const json_t *value)
+/* A number, or one of NAMES (NULL: there are none). */
+static bool read_number(const json_t *value, const struct name *names, uint32_t *number)
+{
+	for (; names != NULL && json_is_string(value) && names->name != NULL; names++)
+		if (strcmp(names->name, json_string_value(value)) == 0) {
+			*number = names->bits;
+			return true;
+		}
+	return nft_uint(value, UINT16_MAX, number);
+}
+
+static bool add_named(struct match *match, const json_t *value, const struct name *names)
 {
 	const json_t *range = json_object_get(value, "range");
 	const json_t *low = range != NULL ? json_array_get(range, 0) : value;
 	const json_t *high = range != NULL ? json_array_get(range, 1) : value;
 	uint32_t first, last;
 
-	if (!nft_uint(low, UINT16_MAX, &first) || !nft_uint(high, UINT16_MAX, &last))
+	if (!read_number(low, names, &first) || !read_number(high, names, &last))
 		return false;
 	ruleset_add_numbers(match, (uint16_t)first, (uint16_t)last);
 	return true;
 }
 
+/* Ports, and smaller numbers. */
+static bool add_numbers(struct match *match, const json_t *value)
+{
+	return add_named(match, value, NULL);
+}
+
 static bool add_icmpv6_type(struct match *match, const json_t *value)
 {
-	const char *given = json_string_value(value);
+	return add_named(match, value, icmpv6_types);
+}
 
-	for (const struct name *type = icmpv6_types; given != NULL && type->name != NULL; type++)
-		if (strcmp(type->name, given) == 0) {
-			ruleset_add_numbers(match, (uint16_t)type->bits, (uint16_t)type->bits);
-			return true;
-		}
-	return given == NULL && add_numbers(match, value);
+static bool add_icmpv6_code(struct match *match, const json_t *value)
+{
+	return add_named(match, value, icmpv6_codes);
 }
 
 /* The first one is also the number of the match, so that a single protocol is found there. */
@@ -321,9 +339,12 @@ static bool match_payload(
 		enum match_kind kind;
 		nft_adder *add;
 	} fields[] = {{"saddr", MATCH_SOURCE, add_address},
-		{"daddr", MATCH_DESTINATION, add_address}, {"sport", MATCH_SOURCE_PORT, add_numbers},
+		{"daddr", MATCH_DESTINATION, add_address},
+		{"sport", MATCH_SOURCE_PORT, add_numbers},
 		{"dport", MATCH_DESTINATION_PORT, add_numbers},
 		{"hoplimit", MATCH_HOP_LIMIT, add_numbers},
+		{"type", MATCH_ICMP_TYPE, add_icmpv6_type},
+		{"code", MATCH_ICMP_CODE, add_icmpv6_code},
 		{"protocol", MATCH_PROTOCOL, add_protocol},
 		{"nexthdr", MATCH_PROTOCOL, add_protocol}};
 	const char *protocol = json_text(payload, "protocol"), *field = json_text(payload, "field");
@@ -331,9 +352,9 @@ static bool match_payload(
 	add_dependency(parse, protocol);
 	if (strcmp(protocol, "tcp") == 0 && strcmp(field, "flags") == 0)
 		return match_flags(parse, op, UINT8_MAX, right);
-	if (strcmp(protocol, "icmpv6") == 0 && strcmp(field, "type") == 0)
-		return add_values(parse, MATCH_ICMP_TYPE, strcmp(op, "!=") == 0, right,
-			add_icmpv6_type, false);
+	if (strcmp(protocol, "icmpv6") != 0 &&
+		(strcmp(field, "type") == 0 || strcmp(field, "code") == 0))
+		return false; /* their numbers mean something else */
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		if (strcmp(fields[i].field, field) == 0)
 			return add_values(parse, fields[i].kind, strcmp(op, "!=") == 0, right,

@@ -195,6 +195,8 @@ static enum match_answer answer_without_negation(const struct walk *walk, const 
 		return answer(has_number(match, addr_port(&packet->destination)));
 	case MATCH_ICMP_TYPE:
 		return known_number(match, packet->icmp_type);
+	case MATCH_ICMP_CODE:
+		return packet->icmp_type == 0 ? UNKNOWN : answer(has_number(match, 0));
 	case MATCH_HOP_LIMIT:
 		return known_number(match, packet->hop_limit);
 	case MATCH_IN:
@@ -245,6 +247,7 @@ static bool lacks_field(const struct walk *walk, const struct match *match)
 	case MATCH_TCP_FLAGS:
 		return packet->protocol != IPPROTO_TCP;
 	case MATCH_ICMP_TYPE:
+	case MATCH_ICMP_CODE:
 		return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6;
 	case MATCH_UID: /* nft's rule ends there; iptables' match is for no user */
 		return packet->of_kernel && walk->table->tool == TOOL_NFT;

@@ -45,8 +45,8 @@ struct packet {
 	int protocol;                    /* IPPROTO_TCP, _UDP, _ICMP, _ICMPV6 */
 	const char *in, *out;            /* interfaces; NULL: unknown, or the hook has none */
 	uint8_t tcp_flags;
-	uint8_t icmp_type, hop_limit; /* 0: not known */
-	bool reply; /* of the side that was connected to */
+	uint8_t icmp_type, hop_limit; /* 0: not known; what has a type has the code 0 */
+	bool reply;                   /* of the side that was connected to */
 	enum ct_state ct;
 	enum packet_socket
 		socket; /* of the host for it; an ICMP error: for the packet that it quotes */
@@ -56,9 +56,9 @@ struct packet {
 	uint32_t ct_mark;       /* of its connection */
 	bool has_uid;           /* this host sends it, and its socket is of user `uid` */
 	unsigned uid;
-	bool of_kernel;                /* the kernel sends it, by a socket of its own, which has no user */
-	bool limits_reached;           /* rules with a limit do not match any more */
-	bool proxy_down;               /* nothing listens where TPROXY looks */
+	bool of_kernel;      /* the kernel sends it, by a socket of its own, which has no user */
+	bool limits_reached; /* rules with a limit do not match any more */
+	bool proxy_down;     /* nothing listens where TPROXY looks */
 	const struct trace_host *host; /* that rules ask, or NULL */
 };
 

@@ -153,6 +153,15 @@ static bool read_fragment(
 	return true;
 }
 
+/* Of a routing header, which a simulated packet does not have: such a match fails, negated or not. */
+static bool read_routing_header(
+	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
+{
+	(void)values;
+	ruleset_add_match(parse->rule, kind, true);
+	return true;
+}
+
 static bool read_always(
 	struct xtables_parse *parse, enum match_kind kind, const struct xtables_word *values)
 {
@@ -414,6 +423,7 @@ static const struct xtables_option options[] = {
 	{"udp", "--sport", 1, read_numbers, MATCH_SOURCE_PORT},
 	{"udp", "--dport", 1, read_numbers, MATCH_DESTINATION_PORT},
 	{"icmp6", "--icmpv6-type", 1, read_numbers, MATCH_ICMP_TYPE},
+	{"rt", "--rt-type", 1, read_routing_header, MATCH_ALWAYS},
 	{"hl", "--hl-eq", 1, read_numbers, MATCH_HOP_LIMIT},
 	{"multiport", "--sports", 1, read_numbers, MATCH_SOURCE_PORT},
 	{"multiport", "--dports", 1, read_numbers, MATCH_DESTINATION_PORT},

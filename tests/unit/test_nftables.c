@@ -176,9 +176,14 @@ static void each_expression_has_its_match(void **state)
 
 static void types_of_icmpv6_have_names_and_numbers(void **state)
 {
-	struct ruleset ruleset =
-		one_match("!=", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"type\"}",
-			"{\"set\": [\"nd-neighbor-advert\", 135, {\"range\": [1, 4]}]}");
+	struct ruleset ruleset = one_match(
+		"!=", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"type\"}",
+		"{\"set\": [\"nd-neighbor-advert\", 135, {\"range\": [\"packet-too-big\", 4]}]}");
+	struct ruleset code =
+		one_match("==", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"code\"}",
+			"\"port-unreachable\"");
+	struct ruleset other =
+		one_match("==", "\"payload\": {\"protocol\": \"icmp\", \"field\": \"type\"}", "3");
 	const struct match *match = &first(&ruleset)->matches[1];
 	struct ruleset unknown = one_match(
 		"==", "\"payload\": {\"protocol\": \"icmpv6\", \"field\": \"type\"}", "\"x\"");
@@ -188,6 +193,13 @@ static void types_of_icmpv6_have_names_and_numbers(void **state)
 	assert_int_equal(match->kind, MATCH_ICMP_TYPE);
 	assert_true(match->negated);
 	assert_int_equal(match->range_count, 3);
+	assert_int_equal(addr_port(&match->ranges[0].first), 2);
+	assert_int_equal(addr_port(&match->ranges[2].last), 136);
+	assert_int_equal(first(&code)->matches[1].kind, MATCH_ICMP_CODE);
+	assert_int_equal(addr_port(&first(&code)->matches[1].ranges[0].first), 4);
+	assert_int_equal(first(&other)->matches[1].kind, MATCH_UNKNOWN);
+	ruleset_free(&code);
+	ruleset_free(&other);
 	assert_int_equal(first(&unknown)->matches[1].kind, MATCH_UNKNOWN);
 	ruleset_free(&ruleset);
 	ruleset_free(&unknown);

@@ -135,6 +135,8 @@ static void each_option_has_its_match(void **state)
 		{"-m addrtype --dst-type LOCAL", MATCH_TYPE, false, ADDRESS_LOCAL, 0},
 		{"-m comment --comment \"-j \\\"it\\\" \\'\"", MATCH_ALWAYS, false, 0, 0},
 		{"-f", MATCH_ALWAYS, true, 0, 0},
+		{"-m rt --rt-type 0", MATCH_ALWAYS, true, 0, 0},
+		{"-m rt ! --rt-type 0", MATCH_ALWAYS, true, 0, 0},
 		{"-m tcp --syn", MATCH_TCP_FLAGS, false, 2, 0x17},
 		{"-m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN", MATCH_TCP_FLAGS, true, 2, 0x17},
 		{"-m tcp --tcp-flags ALL NONE", MATCH_TCP_FLAGS, false, 0, 0x3f},

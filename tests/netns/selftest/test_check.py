@@ -267,8 +267,9 @@ def state_of(made, item):
 
 def applied(host, firewall_tool, family):
     free = "--mark 0x1000 --table 140"
-    state = RUN / f"{host.namespace.name}.state"
-    host.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS_OF[family])} --firewall-tool {firewall_tool} {free} --state {state}")
+    folder = RUN / f"{host.namespace.name}.state"  # tproxyctl locks it
+    folder.mkdir()
+    host.run(f"{checklist.TPROXYCTL} apply {' '.join(NEEDS_OF[family])} --firewall-tool {firewall_tool} {free} --state {folder}/state.json")
 
 
 LISTENS = """\
