@@ -36,6 +36,7 @@ struct walk {
 	const struct table *table;
 	const struct chain *base;
 	enum ct_state ct;
+	bool left_out; /* by a rule, of connection tracking */
 	unsigned steps;
 	struct trace trace;
 };
@@ -112,8 +113,8 @@ static bool state_holds(const struct walk *walk, const struct match *match)
 	bool known = walk->base->priority > CONNTRACK_PRIORITY ||
 		     (walk->hook != HOOK_PREROUTING && walk->hook != HOOK_OUTPUT);
 
-	/* Before that, only a packet that is left out has a state. */
-	if (!known && walk->ct != CT_UNTRACKED)
+	/* Before that, only a packet that a rule has left out has a state. */
+	if (!known && !walk->left_out)
 		return (match->number & CT_INVALID) != 0;
 	return (match->number & walk->ct) != 0;
 }
@@ -453,6 +454,7 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 		return GOES_ON;
 	case TARGET_NOTRACK:
 		walk->ct = CT_UNTRACKED;
+		walk->left_out = true;
 		return GOES_ON;
 	case TARGET_TPROXY:
 		return divert(walk, rule, target, stops);

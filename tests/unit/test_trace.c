@@ -3,6 +3,7 @@
  */
 #include "firewall/trace.h"
 #include "rulesets.h"
+#include "tproxy/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,30 @@ static void a_type_of_icmpv6_that_is_not_known_is_unsure(void **state)
 	assert_false(traced(&by_type, packet).dropped);
 	ruleset_free(&by_type);
 	ruleset_free(&by_hops);
+}
+
+/* In the table raw, nothing has a state yet but what a rule there has left out. */
+static void neighbour_discovery_is_untracked_by_connection_tracking(void **state)
+{
+	struct packet packet = {.source = at("2001:db8:c::10", 0),
+		.destination = at("2001:db8:c::1", 0),
+		.protocol = IPPROTO_ICMPV6,
+		.icmp_type = 136,
+		.ct = CT_UNTRACKED};
+	static const char drop[] = "-A PREROUTING -m conntrack --ctstate UNTRACKED -j DROP\n";
+	char *after = text_format("-A PREROUTING -j CT --notrack\n%s", drop);
+	struct ruleset mangle = rules6(drop);
+	struct ruleset raw = named("text.ip6tables", "raw", "ACCEPT", drop);
+	struct ruleset left_out = named("text.ip6tables", "raw", "ACCEPT", after);
+
+	(void)state;
+	assert_true(traced(&mangle, packet).dropped);
+	assert_false(traced(&raw, packet).dropped);
+	assert_true(traced(&left_out, packet).dropped);
+	ruleset_free(&mangle);
+	ruleset_free(&raw);
+	ruleset_free(&left_out);
+	free(after);
 }
 
 static void what_the_kernel_sends_is_of_no_user(void **state)
@@ -695,6 +720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_walkthrough_marks_what_has_a_socket),
 		cmocka_unit_test(a_type_of_icmpv6_that_is_not_known_is_unsure),
+		cmocka_unit_test(neighbour_discovery_is_untracked_by_connection_tracking),
 		cmocka_unit_test(what_the_kernel_sends_is_of_no_user),
 		cmocka_unit_test(iptables_ignores_wildcard_listeners),
 		cmocka_unit_test(nft_matches_wildcard_listeners_by_default),

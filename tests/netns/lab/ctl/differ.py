@@ -27,8 +27,9 @@ MATCHES = (
     "-m conntrack --ctstate ESTABLISHED", "-m conntrack --ctstate INVALID", "-m conntrack --ctstate UNTRACKED",
     "-m conntrack ! --ctstate NEW,ESTABLISHED", "-m addrtype --dst-type LOCAL", "-m addrtype ! --dst-type LOCAL",
     "-m addrtype --src-type LOCAL", "-m addrtype ! --src-type LOCAL", "-m connmark --mark 0x1", "-p tcp --syn",
-    "-p tcp ! --syn", "-p tcp -m multiport --dports 80,81", "-m comment --comment none",
+    "-p tcp ! --syn", "-p {icmp}", "-p tcp -m multiport --dports 80,81", "-m comment --comment none",
 )  # fmt: skip
+DISCOVERY = ("-p {icmp} --icmpv6-type neighbour-solicitation", "-p {icmp} --icmpv6-type neighbour-advertisement", "-m hl --hl-eq 255")
 ONLY_IN = ("-i client0", "-i server0", "! -i client0", "-i lo", "-p tcp -m socket", "-p tcp -m socket --transparent")
 ONLY_OUT = ("-o client0", "-o server0", "! -o server0", "-o lo", "-m owner --uid-owner 0", "-m owner ! --uid-owner 0")
 RPFILTER = ("-m rpfilter --invert", "-m rpfilter --validmark --invert", "-m rpfilter --loose --invert")
@@ -50,8 +51,9 @@ NFT_MATCHES = (
     "{ip} daddr {vip}", "{ip} daddr != {vip}", "{ip} saddr {server_net}", "meta mark 1", "meta mark != 1",
     "meta mark and 0x100 == 0x100", "ct state new", "ct state established", "ct state { new, established }",
     "ct status dnat", "ct mark 1", "fib daddr type local", "fib daddr type != local", "fib daddr . mark type local",
-    "fib saddr type local", "meta l4proto udp", "tcp flags syn",
+    "fib saddr type local", "meta l4proto udp", "meta l4proto {icmp}", "tcp flags syn",
 )  # fmt: skip
+NFT_DISCOVERY = ("icmpv6 type nd-neighbor-solicit", "icmpv6 type != { 135, nd-neighbor-advert }", "ip6 hoplimit 255")
 NFT_ROUTES = ("fib saddr . iif oif missing", "fib saddr . mark . iif oif missing", "fib saddr oif exists")
 NFT_VERDICTS = ("accept", "drop", "drop", "return", "continue")
 NFT_MARKS = (
@@ -148,21 +150,23 @@ def make(seed):
     recipe, firewall_tool = chance.choice(
         (("divert", "iptables"), ("divert", "iptables-legacy"), ("divert", "nft"), ("tproxy", "iptables"), ("nft", "nft"))
     )
+    family = chance.choice((4, 6))
     kinds = ["ip rule", "route", "sysctl", "nft", "nft", "iptables", "iptables", "iptables"]
     pieces = [("variant", chance.choice(VARIANTS[recipe]))] if firewall_tool != "nft" or recipe == "nft" else []
     pieces = pieces if chance.random() < 0.5 else []
     for number in range(chance.randint(1, PIECES_MOST)):
-        pieces += PIECES[chance.choice(kinds)](chance, number)
-    return Host(seed, recipe, chance.choice((4, 6)), firewall_tool, tuple(pieces))
+        pieces += PIECES[chance.choice(kinds)](chance, number, family)
+    return Host(seed, recipe, family, firewall_tool, tuple(pieces))
 
 
-def _iptables(chance, _):
+def _iptables(chance, _, family):
     table = chance.choice(("raw", "mangle", "mangle", "filter", "filter", "nat"))
     chains, targets = TABLES[table]
     chain = chance.choice(chains)
     own = ONLY_OUT if chain in OUTGOING else ONLY_IN
     own = tuple(each for each in own if table in ("raw", "mangle") or "socket" not in each)
     extra = RPFILTER if table in ("raw", "mangle") and chain == "PREROUTING" else ()
+    extra += DISCOVERY if family == 6 else ()
     matches = chance.sample((*MATCHES, *own, *own, *extra), chance.randint(0, 2))
     if sum("-p " in each for each in matches) > 1 or sum(" -d" in f" {each}" for each in matches) > 1:
         matches = matches[:1]
@@ -174,13 +178,13 @@ def _iptables(chance, _):
     return [(table, " ".join([chance.choice(("-A", "-I")), chain, *matches, target]))]
 
 
-def _nft(chance, number):
+def _nft(chance, number, family):
     hook = chance.choice(("prerouting", "input", "output", "postrouting"))
     kind = "route" if hook == "output" and chance.random() < 0.5 else "filter"
     priority = chance.choice((-310, -160, -140, 0, 10)) if hook in ("prerouting", "output") else 0
     policy = "drop" if hook == "input" and chance.random() < 0.1 else "accept"
     chain = f"c{number}"
-    pool = (*NFT_MATCHES, *(NFT_ROUTES if hook == "prerouting" else ()))
+    pool = (*NFT_MATCHES, *(NFT_ROUTES if hook == "prerouting" else ()), *(NFT_DISCOVERY if family == 6 else ()))
     target = chance.choice((*NFT_VERDICTS, *NFT_MARKS))
     matches = " ".join(chance.sample(pool, chance.randint(0, 2)))
     return [
@@ -189,14 +193,14 @@ def _nft(chance, number):
     ]
 
 
-def _ip_rule(chance, _):
+def _ip_rule(chance, *_):
     return [("on", f"rule add pref {chance.choice((1, 50, 32000, 32800))} {chance.choice(SELECTORS)} {chance.choice(ACTIONS)}")]
 
 
 PIECES = {
     "ip rule": _ip_rule,
-    "route": lambda chance, _: [("on", chance.choice(ROUTES))],
-    "sysctl": lambda chance, _: [("sysctls", chance.choice(SYSCTLS))],
+    "route": lambda chance, *_: [("on", chance.choice(ROUTES))],
+    "sysctl": lambda chance, *_: [("sysctls", chance.choice(SYSCTLS))],
     "nft": _nft,
     "iptables": _iptables,
 }
@@ -224,12 +228,22 @@ def try_out(host, fixes=False):
         lab.close()
     wrong = {}
     for item, found in checklist.wrong(made).items():
-        # Packets of others that the mark keeps here are no part of the connection.
-        about = [each["read"] for each in found if item != "mark-shared" or not each["subject"].startswith("IPv")]
+        about = [each["read"] for each in found if _concerns(item, each["subject"], lab.server.address)]
         if about:
             wrong[item] = about[0]
     seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{fixed}"
     return _verdict(observed, wrong, made["not_judged"]), seen
+
+
+def _concerns(item, subject, server):
+    """Whether a finding is about this connection.
+
+    Packets of others that the mark keeps here are no part of it. And the server does not ask for this host's link-layer
+    address as long as it knows it from what this host asked.
+    """
+    if item == "mark-shared":
+        return not subject.startswith("IPv")
+    return not subject.startswith((f"neighbour solicitations from {server}", f"neighbour advertisements to {server}"))
 
 
 def _ask(trial, proxy):
@@ -263,8 +277,13 @@ def _observe_again(trial):
 
 
 def _observe(trial):
-    """The symptom. What neither works nor fails is stuck on the host itself, where no link sees it."""
+    """The symptom. What neither works nor fails is stuck on the host itself, where no link sees it.
+
+    Hosts ask for each other's link-layer addresses anew: rules may drop that.
+    """
     trial._serve()
+    for namespace in trial.lab.topology.namespaces():
+        namespace.run("ip", "neigh", "flush", "all")
     return _observe_again(trial)
 
 
