@@ -3,7 +3,6 @@
 import os
 import stat
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from kernel_stand_ins import ROOT, program
 from kernels import guests
 
+from lab import waiting
+from lab.netns import kernel
 from lab.paths import RUN
 
 pytestmark = pytest.mark.suite
@@ -79,10 +80,7 @@ def test_a_guest_that_hangs_is_killed_with_its_children_and_its_console_is_kept(
     (guest,) = boot("echo '@up 6.1'; printf 'half a line'; sleep 1000 & echo $! >$1/out/pid; wait", limit=2)
     assert guest.verdict == guests.HUNG and guest.tail == ["@up 6.1", "half a line"]
     pid = int((guest.folder / "out" / "pid").read_text())
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    waiting.until(lambda: kernel.has_ended(pid), "its child ends")
 
 
 def test_each_guest_runs_on_one_cpu(boot):

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from lab import waiting
+from lab.netns import kernel
 from lab.peers.daemon import SERVER, accept, connect
 
 from test_daemon import THREADS, configured
@@ -74,7 +75,7 @@ def test_it_ends_with_the_daemon_however_that_ends(start):
         child = helper(daemon)
         daemon.signal(number)
         daemon.await_end()
-        waiting.until(lambda child=child: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes(), "it ends")
+        waiting.until(lambda child=child: kernel.has_ended(child), "it ends")
 
 
 def test_without_it_a_reload_with_names_fails_and_says_so(namespace, start, server):

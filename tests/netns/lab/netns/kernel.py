@@ -77,6 +77,15 @@ def await_thread(thread):
     waiting.until(lambda: os.waitpid(thread, os.WNOHANG | _WAIT_ALL)[0], "the thread is killed", pause=0.01)
 
 
+def has_ended(process):
+    """Whether a process has ended, also where its parent has not waited for it yet."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def _ptrace(request, thread):
     _call("ptrace", ctypes.c_long(request), ctypes.c_long(thread), ctypes.c_void_p(), ctypes.c_void_p())
 
