@@ -279,6 +279,7 @@ static bool judge_discovery_packet(
 			packet_report_drop(check, path, &packet, &trace);
 			return false;
 		}
+		packet_judge_limits(check, path, hooks[i], &packet, &trace);
 		packet_report_uncertain(check, path, &trace);
 		packet.mark = trace.mark;
 	}

@@ -68,7 +68,7 @@ const struct check_row check_rows[CHECK_ITEMS] = {
 		"Every packet with the mark is delivered to this host. If it was for another host, it is lost.",
 		BY_RULES | BY_CLIENTS, FOR_ALL},
 	[CHECK_FILTER] = {"filter", "rules that drop the proxy's packets",
-		"A firewall that does not know the proxy drops packets for foreign addresses.",
+		"A firewall that does not know the proxy drops packets for foreign addresses. With IPv6, neighbour discovery has to pass, too.",
 		BY_RULES | BY_CLIENTS, FOR_ALL},
 	[CHECK_BYPASS] = {"bypass", "clients' packets while the proxy is down",
 		"Rules that divert only what finds a listener let packets pass when there is none: past the proxy, to the real server.",

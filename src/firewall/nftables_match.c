@@ -78,15 +78,24 @@ static bool add_address(struct match *match, const json_t *value)
 	       ruleset_add_prefix(match, first, family_bits(addr_family(&first)));
 }
 
+/* The entry of NAMES for a value, or NULL. */
+static const struct name *find_name(const struct name *names, const json_t *value)
+{
+	for (; json_is_string(value) && names->name != NULL; names++)
+		if (strcmp(names->name, json_string_value(value)) == 0)
+			return names;
+	return NULL;
+}
+
 /* A number, or one of NAMES (NULL: there are none). */
 static bool read_number(const json_t *value, const struct name *names, uint32_t *number)
 {
-	for (; names != NULL && json_is_string(value) && names->name != NULL; names++)
-		if (strcmp(names->name, json_string_value(value)) == 0) {
-			*number = names->bits;
-			return true;
-		}
-	return nft_uint(value, UINT16_MAX, number);
+	const struct name *name = names != NULL ? find_name(names, value) : NULL;
+
+	if (name == NULL)
+		return nft_uint(value, UINT16_MAX, number);
+	*number = name->bits;
+	return true;
 }
 
 static bool add_named(struct match *match, const json_t *value, const struct name *names)
@@ -149,6 +158,7 @@ static bool add_family(struct match *match, const json_t *value)
 static bool add_bits(const json_t *value, const struct name *names, uint32_t *bits)
 {
 	const json_t *list = json_is_array(value) ? value : json_object_get(value, "|"), *one;
+	const struct name *name;
 	uint32_t number;
 	size_t i;
 
@@ -162,12 +172,10 @@ static bool add_bits(const json_t *value, const struct name *names, uint32_t *bi
 		*bits |= number;
 		return true;
 	}
-	for (; json_is_string(value) && names->name != NULL; names++)
-		if (strcmp(names->name, json_string_value(value)) == 0) {
-			*bits |= names->bits;
-			return true;
-		}
-	return false;
+	name = find_name(names, value);
+	if (name != NULL)
+		*bits |= name->bits;
+	return name != NULL;
 }
 
 /* --- matches --- */

@@ -37,8 +37,8 @@ enum match_kind {
 	MATCH_OUT,
 	MATCH_MARK,      /* (mark & mask) == number */
 	MATCH_SOCKET,    /* the host has a socket for the packet; see `transparent` and below */
-	MATCH_ICMP_TYPE, /* ranges of numbers; the protocol says of ICMP or ICMPv6 */
-	MATCH_ICMP_CODE, /* ranges of numbers */
+	MATCH_ICMP_TYPE, /* of ICMPv6: ranges of numbers */
+	MATCH_ICMP_CODE, /* of ICMPv6: ranges of numbers */
 	MATCH_HOP_LIMIT, /* of IPv6: ranges of numbers */
 	MATCH_TCP_FLAGS, /* (flags & mask) == number, in TCP's own bits */
 	MATCH_CT_STATE,  /* number: a set of enum ct_state */

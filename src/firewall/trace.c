@@ -249,7 +249,7 @@ static bool lacks_field(const struct walk *walk, const struct match *match)
 		return packet->protocol != IPPROTO_TCP;
 	case MATCH_ICMP_TYPE:
 	case MATCH_ICMP_CODE:
-		return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6;
+		return packet->protocol != IPPROTO_ICMPV6;
 	case MATCH_UID: /* nft's rule ends there; iptables' match is for no user */
 		return packet->of_kernel && walk->table->tool == TOOL_NFT;
 	default:

@@ -196,6 +196,21 @@ static void neighbour_discovery_that_is_accepted_is_well(void **state)
 	assert_well();
 }
 
+static void a_low_limit_of_neighbour_discovery_is_reported(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with_ipv6(FILTER("DROP", "ACCEPT",
+		"-A INPUT -p tcp -j ACCEPT\n" DISCOVERY("135 -j ACCEPT\n")
+			DISCOVERY("136 -m limit --limit 3/min -j ACCEPT\n")));
+	assert_alone(CHECK_FILTER, CHECK_HARMFUL);
+	finding = found_about(CHECK_FILTER, CHECK_HARMFUL,
+		"neighbour advertisements from " GUESSED6 " on client0");
+	assert_non_null(strstr(finding->read, "as soon as the limit"));
+	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 2);
+}
+
 /* Connections are not tracked for it, so no rule for established ones lets it in. */
 static void a_rule_for_established_connections_is_not_for_neighbour_discovery(void **state)
 {
@@ -741,6 +756,7 @@ int main(void)
 		WITH(what_drops_neighbour_discovery_is_reported),
 		WITH(neighbour_discovery_that_is_sent_is_judged_too),
 		WITH(neighbour_discovery_that_is_accepted_is_well),
+		WITH(a_low_limit_of_neighbour_discovery_is_reported),
 		WITH(a_rule_for_established_connections_is_not_for_neighbour_discovery),
 		WITH(nft_accepts_in_front_of_a_rule_that_drops),
 		WITH(nft_accepts_behind_all_rules_if_the_policy_drops),
