@@ -5,17 +5,20 @@
  * packet is queued. The kernel drops TCP segments without SYN, which are most of the traffic of a busy host;
  * capture_frame() judges all others.
  *
+ * When it ends, capture_time.h says. What is queued by then still counts: on a busy machine this process may get to read
+ * an answer long after it was sent.
+ *
  * The trap: the loopback link shows an outgoing packet twice, going out and coming in; and a link may show packets
  * for other hosts (a port of a bridge, or a promiscuous link), which never reach this one. The type of the packet
  * tells which is which.
  */
 #include "capture.h"
+#include "capture_time.h"
 #include "tproxy/clock.h"
 #include "tproxy/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -27,17 +30,7 @@
 enum {
 	QUEUE_SIZE = 4 << 20, /* bytes of packets in the queue; more are lost */
 	FRAME_MAX = 512,      /* bytes of a packet that are read */
-	ANSWER_MS = 300,      /* the kernel answers a SYN at once */
-	REQUESTS_ENOUGH = 3,  /* Linux asks so often (mcast_solicit), once a second */
-	REPLY_MS = 1000,      /* proxy_arp replies after up to 0.8 seconds (proxy_delay) */
-	PASSAGE_MS = 20       /* from a bridge's port to the bridge, whose name is to be reported */
-};
-
-/* When the capture ends: at `end` at the latest, or `grace` after enough was seen. In milliseconds. */
-struct deadline {
-	long long end;
-	int grace; /* 0: not enough was seen yet */
-	long long grace_began;
+	LATE_MAX = 65536      /* packets that are read behind the end */
 };
 
 /* Offsets count from the network header. The last numbers of a jump say how many steps to skip. */
@@ -83,40 +76,6 @@ static int open_packets(void)
 	return -1;
 }
 
-/* How long to go on, in milliseconds, after what was seen; 0: it is not enough. */
-static int grace_of(const struct captured *list, size_t count)
-{
-	bool all = true, no_reply = false, unanswered = false;
-
-	for (size_t i = 0; i < count; i++) {
-		unanswered |= list[i].packets > 0 && list[i].answers == 0;
-		if (list[i].packets > 0)
-			continue;
-		all = false;
-		no_reply |= list[i].requests >= REQUESTS_ENOUGH && list[i].replies == 0;
-	}
-	if (all)
-		return unanswered ? ANSWER_MS : PASSAGE_MS;
-	return no_reply ? REPLY_MS : 0;
-}
-
-/* How many milliseconds are left; 0: the capture ends. */
-static int left_ms(struct deadline *deadline, const struct captured *list, size_t count)
-{
-	long long now = clock_ms(), end = deadline->end;
-	int grace = grace_of(list, count);
-
-	if (deadline->grace != grace) {
-		deadline->grace = grace;
-		deadline->grace_began = now;
-	}
-	if (grace != 0 && deadline->grace_began + grace < end)
-		end = deadline->grace_began + grace;
-	if (end <= now)
-		return 0;
-	return end - now < INT_MAX ? (int)(end - now) : INT_MAX;
-}
-
 static bool is_of_this_host(const struct sockaddr_ll *from)
 {
 	return from->sll_pkttype == PACKET_HOST || from->sll_pkttype == PACKET_BROADCAST ||
@@ -143,26 +102,30 @@ static int read_packet(int fd, struct captured *list, size_t count)
 	return 0;
 }
 
-static int read_packets(int fd, struct captured *list, size_t count, struct deadline *deadline)
+static int read_packets(int fd, struct captured *list, size_t count, struct capture_time *time)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 
-	for (int left; (left = left_ms(deadline, list, count)) > 0;) {
+	for (unsigned late = 0; late < LATE_MAX;) {
+		int left = capture_left(time, list, count, clock_ms());
 		int events = poll(&ready, 1, left);
 
 		if (events == -1 && errno != EINTR)
 			return -1;
 		if (events > 0 && read_packet(fd, list, count) == -1)
 			return -1;
+		if (left == 0 && events == 0)
+			return 0;
+		late += left == 0;
 	}
 	return 0;
 }
 
 bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem)
 {
-	struct deadline deadline = {.end = clock_ms() + milliseconds};
+	struct capture_time time = {.end = clock_ms() + milliseconds};
 	int fd = open_packets();
-	int result = fd == -1 ? -1 : read_packets(fd, list, count, &deadline);
+	int result = fd == -1 ? -1 : read_packets(fd, list, count, &time);
 
 	if (result == -1)
 		*problem = text_format("cannot capture packets: %s%s", strerror(errno),

@@ -20,7 +20,7 @@
  * leave the rest zero.
  *
  * A packet that passes several stacked links (a bridge's port, then the bridge) is seen on each of them. It counts
- * only on the link where the first one was seen; the name that stays is that of the last link.
+ * only on the link where the first one was seen; the name that stays is that of another link, where there was one.
  */
 struct captured {
 	struct addr address; /* with its port; the wildcard: every address of its family */
@@ -37,9 +37,8 @@ struct captured {
 };
 
 /*
- * Captures for MILLISECONDS at most. Ends earlier when each of the COUNT addresses of LIST has had a packet and
- * time to answer it, or when one of them got three requests (Linux sends one a second) and for another second neither a reply nor a
- * packet. False with *PROBLEM (to be freed) where packets cannot be captured.
+ * Captures for MILLISECONDS, or less or more: see capture_time.h. False with *PROBLEM (to be freed) where packets cannot
+ * be captured.
  */
 bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem);
 

@@ -62,7 +62,10 @@ static bool same_ip(const struct addr *a, const struct addr *b)
 	return addr_compare_ip(a, b) == 0;
 }
 
-/* Counts only on the link where the first one was seen, because links may be stacked. */
+/*
+ * Counts only on the link where the first one was seen, because links may be stacked. The capture may end while a packet is
+ * between two of them, so the first link does not take the name back from the last.
+ */
 static void count_on(
 	unsigned *count, char first[IF_NAMESIZE], char last[IF_NAMESIZE], const char *link)
 {
@@ -70,7 +73,8 @@ static void count_on(
 		snprintf(first, IF_NAMESIZE, "%s", link);
 	if (strcmp(first, link) == 0)
 		++*count;
-	snprintf(last, IF_NAMESIZE, "%s", link);
+	if (last[0] == '\0' || strcmp(first, link) != 0)
+		snprintf(last, IF_NAMESIZE, "%s", link);
 }
 
 static void count_request(const struct packet_reader *packet, const struct addr *ip)

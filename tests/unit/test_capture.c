@@ -327,6 +327,23 @@ static void stacked_links_do_not_count_twice(void **state)
 	assert_string_equal(vip.packet_link, "br0");
 }
 
+/* The capture may end before the bridge has got what its port got. */
+static void the_first_of_stacked_links_does_not_take_the_name_back(void **state)
+{
+	static const char *const links[] = {"eth0", "br0", "eth0"};
+	struct frame question = arp(REQUEST, client4, vip4), request = tcp(vip4, 80, SYN);
+	struct captured vip = captured(vip4, IPPROTO_TCP);
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		take_part(&vip, 1, &question, question.length, links[i], false);
+		take_part(&vip, 1, &request, request.length, links[i], false);
+	}
+	assert_seen(&vip, 2, 0, 2);
+	assert_string_equal(vip.request_link, "br0");
+	assert_string_equal(vip.packet_link, "br0");
+}
+
 static void options_of_ipv4_are_skipped(void **state)
 {
 	struct captured vip = captured(vip4, IPPROTO_TCP);
@@ -719,6 +736,7 @@ int main(void)
 		cmocka_unit_test(an_announcement_is_not_a_request),
 		cmocka_unit_test(neighbour_discovery_is_seen),
 		cmocka_unit_test(stacked_links_do_not_count_twice),
+		cmocka_unit_test(the_first_of_stacked_links_does_not_take_the_name_back),
 		cmocka_unit_test(options_of_ipv4_are_skipped),
 		cmocka_unit_test(a_header_is_not_shorter_than_itself),
 		cmocka_unit_test(extension_headers_are_skipped),
