@@ -26,7 +26,9 @@ def test_check_says_what_the_kernel_does(seed):
         host, seen = differ.shrink(host, seen)
     TALLY.mkdir(parents=True, exist_ok=True)
     made = {"verdict": verdict, "host": str(host), "seen": seen}
-    (TALLY / f"{seed}.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
+    kept = TALLY / f"{seed}.json"
+    kept.with_suffix(".new").write_text(json.dumps(made, indent=1), encoding="utf-8")
+    kept.with_suffix(".new").rename(kept)  # whole, for whoever looks while the run goes on
     assert verdict != differ.DISAGREED, f"{host}\n{seen}"
 
 
