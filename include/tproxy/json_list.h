@@ -20,4 +20,8 @@
 bool json_list_read(const char *text, const char *member,
 	bool (*take)(void *context, json_t *object), void *context, char **problem);
 
+/* The same for any number of lists one behind the other, which is what a command prints that was asked for several. */
+bool json_lists_read(const char *text, bool (*take)(void *context, json_t *object), void *context,
+	char **problem);
+
 #endif

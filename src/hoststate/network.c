@@ -4,7 +4,8 @@
  * `-N` makes it print numbers: names of tables are the host's own choice. Each kind of entry has fields that
  * iproute2 always prints; an entry without them makes the whole answer unusable.
  *
- * The trap is an empty list: some versions of `ip` then print nothing at all.
+ * A family's lists come from one `ip -batch`. The trap is an empty list: some versions of `ip` then print nothing at all. So
+ * the order of lists says nothing, and each entry tells by its fields what it is.
  */
 #include "network.h"
 #include "sysctl.h"
@@ -18,23 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Gives each object of a list to TAKE. False: the text is not such a list, or TAKE refused an object. */
-static bool read_list(const char *json, bool (*take)(void *context, json_t *object), void *context)
-{
-	char *problem = NULL;
-	bool well = json_list_read(json, NULL, take, context, &problem);
-
-	free(problem);
-	return well;
-}
-
-/* The same for a list that may be empty. */
-static bool read_list_or_nothing(
-	const char *json, bool (*take)(void *context, json_t *object), void *context)
-{
-	return *json == '\0' || read_list(json, take, context);
-}
 
 /* Copies what fits, else "": a name or address that is cut off would be another one. */
 static void copy_whole(char *to, size_t size, const char *from)
@@ -52,12 +36,6 @@ static bool has_flag(const json_t *link, const char *flag)
 			return true;
 	return false;
 }
-
-/* What the readers of one family's list share. */
-struct family_list {
-	struct network *network;
-	int family;
-};
 
 /* --- links and addresses --- */
 
@@ -114,32 +92,25 @@ static bool read_link(void *context, json_t *link)
 bool network_parse_links(struct network *network, const char *json)
 {
 	size_t before = network->link_count;
+	char *problem = NULL;
+	bool well = json_list_read(json, NULL, read_link, network, &problem);
 
-	return read_list(json, read_link, network) &&
-	       network->link_count > before; /* every host has lo */
+	free(problem);
+	return well && network->link_count > before; /* every host has lo */
 }
 
-static bool read_proxied(void *context, json_t *entry)
+static bool read_proxied(struct network *network, int family, const json_t *entry)
 {
-	const struct family_list *list = context;
-	struct network *network = list->network;
 	struct network_proxied *made;
 	struct addr address;
 
-	if (!addr_parse(&address, json_text(entry, "dst")) || addr_family(&address) != list->family)
+	if (!addr_parse(&address, json_text(entry, "dst")) || addr_family(&address) != family)
 		return false;
 	network->proxied = array_room(network->proxied, network->proxied_count, sizeof(*made));
 	made = &network->proxied[network->proxied_count++];
 	copy_whole(made->link, sizeof(made->link), json_text(entry, "dev"));
 	made->address = address;
 	return true;
-}
-
-bool network_parse_proxied(struct network *network, int family, const char *json)
-{
-	struct family_list list = {network, family};
-
-	return read_list_or_nothing(json, read_proxied, &list);
 }
 
 /* --- rules and routes --- */
@@ -307,13 +278,11 @@ static char *format_rule(const json_t *rule, const struct network_rule *read)
 	return text_end(&text);
 }
 
-static bool read_rule(void *context, json_t *rule)
+static bool read_rule(struct network *network, int family, const json_t *rule)
 {
-	const struct family_list *list = context;
-	struct network *network = list->network;
 	const json_t *written = json_object_get(rule, "priority");
 	json_int_t priority = json_integer_value(written);
-	struct network_rule read = {.family = list->family, .mask = UINT32_MAX};
+	struct network_rule read = {.family = family, .mask = UINT32_MAX};
 
 	/* A rule without a table, such as one of action `unreachable`, has table 0 here. */
 	if (!json_is_integer(written) || priority < 0 || priority > UINT32_MAX ||
@@ -332,13 +301,6 @@ static bool read_rule(void *context, json_t *rule)
 	network->rules = array_room(network->rules, network->rule_count, sizeof(read));
 	network->rules[network->rule_count++] = read;
 	return true;
-}
-
-bool network_parse_rules(struct network *network, int family, const char *json)
-{
-	struct family_list list = {network, family};
-
-	return read_list_or_nothing(json, read_rule, &list);
 }
 
 /* "default", "192.0.2.0/24" or an address alone. */
@@ -368,15 +330,13 @@ static bool is_type(const char *type, const char *number, const char *name)
 	return strcmp(type, number) == 0 || strcmp(type, name) == 0;
 }
 
-static bool read_route(void *context, json_t *route)
+static bool read_route(struct network *network, int family, const json_t *route)
 {
-	const struct family_list *list = context;
-	struct network *network = list->network;
 	struct network_route read = {.table = TABLE_MAIN};
 	const char *type = json_text(route, "type");
 
 	if (!read_number(route, "table", &read.table) ||
-		!read_prefix(json_text(route, "dst"), list->family, &read.to, &read.length))
+		!read_prefix(json_text(route, "dst"), family, &read.to, &read.length))
 		return false;
 	text_number(json_text(route, "protocol"), &read.protocol);
 	read.local = is_type(type, "2", "local");
@@ -398,32 +358,48 @@ static bool read_route(void *context, json_t *route)
 	return true;
 }
 
-bool network_parse_routes(struct network *network, int family, const char *json)
+/* --- a family's lists --- */
+
+struct family_list {
+	struct network *network;
+	int family;
+};
+
+/* Of the three, a policy rule alone has a priority, and a proxied address alone the field `proxy`. */
+static bool read_entry(void *context, json_t *entry)
+{
+	const struct family_list *list = context;
+
+	if (json_object_get(entry, "priority") != NULL)
+		return read_rule(list->network, list->family, entry);
+	if (json_object_get(entry, "proxy") != NULL)
+		return read_proxied(list->network, list->family, entry);
+	return read_route(list->network, list->family, entry);
+}
+
+bool network_parse_family(struct network *network, int family, const char *json)
 {
 	struct family_list list = {network, family};
+	char *problem = NULL;
+	bool well = json_lists_read(json, read_entry, &list, &problem);
 
-	return read_list_or_nothing(json, read_route, &list);
+	free(problem);
+	return well;
 }
 
 /* --- running `ip` --- */
 
-typedef bool list_parser(struct network *network, int family, const char *json);
-
-static bool parse_links(struct network *network, int family, const char *json)
-{
-	(void)family;
-	return network_parse_links(network, json);
-}
-
+/* FAMILY AF_UNSPEC: links. INPUT: lines for `ip -batch -`, or NULL. */
 static bool run_ip(
-	struct network *network, const char *line, list_parser *parse, int family, char **problem)
+	struct network *network, int family, const char *line, const char *input, char **problem)
 {
 	struct subprocess_result result;
-	bool well = subprocess_run_line(line, NULL, &result);
+	bool well = subprocess_run_line(line, input, &result);
 
 	if (!well)
 		*problem = subprocess_problem(line, &result);
-	else if (!parse(network, family, result.out)) {
+	else if (!(family == AF_UNSPEC ? network_parse_links(network, result.out)
+				       : network_parse_family(network, family, result.out))) {
 		*problem = text_format("cannot parse the output of `%s`", line);
 		well = false;
 	}
@@ -433,24 +409,12 @@ static bool run_ip(
 
 bool network_read(struct network *network, char **problem)
 {
-	static const struct {
-		const char *options, *object;
-		list_parser *parse;
-	} lists[] = {{"-j", "neigh show proxy", network_parse_proxied},
-		{"-N -j", "rule show", network_parse_rules},
-		{"-N -j", "route show table all", network_parse_routes}};
-	bool ipv6 = sysctl_exists("net/ipv6/conf/all/forwarding");
-	bool well = run_ip(network, "ip -d -j address show", parse_links, AF_UNSPEC, problem);
+	static const char lists[] = "rule show\nroute show table all\nneigh show proxy\n";
+	bool well = run_ip(network, AF_UNSPEC, "ip -d -j address show", NULL, problem) &&
+		    run_ip(network, AF_INET, "ip -N -j -4 -batch -", lists, problem);
 
-	for (int version = 4; version <= (ipv6 ? 6 : 4); version += 2)
-		for (size_t i = 0; well && i < sizeof(lists) / sizeof(lists[0]); i++) {
-			char *line = text_format(
-				"ip %s -%d %s", lists[i].options, version, lists[i].object);
-
-			well = run_ip(network, line, lists[i].parse,
-				version == 6 ? AF_INET6 : AF_INET, problem);
-			free(line);
-		}
+	if (well && sysctl_exists("net/ipv6/conf/all/forwarding"))
+		well = run_ip(network, AF_INET6, "ip -N -j -6 -batch -", lists, problem);
 	if (!well)
 		network_free(network);
 	return well;

@@ -110,14 +110,12 @@ bool network_read(struct network *network, char **problem);
 void network_free(struct network *network);
 
 /*
- * The pure part: each adds the entries of one list, JSON as `ip -j` prints it, to *NETWORK. FAMILY is AF_INET or
- * AF_INET6. False where the text is not that list. Entries are added whole or not at all; those before the bad
- * one stay.
+ * The pure part: each adds the entries of lists, JSON as `ip -j` prints it, to *NETWORK: links with their addresses; and the
+ * policy rules, routes and proxied addresses of a FAMILY (AF_INET or AF_INET6). False where the text is something else.
+ * Entries are added whole or not at all; those before the bad one stay.
  */
 bool network_parse_links(struct network *network, const char *json);
-bool network_parse_proxied(struct network *network, int family, const char *json);
-bool network_parse_rules(struct network *network, int family, const char *json);
-bool network_parse_routes(struct network *network, int family, const char *json);
+bool network_parse_family(struct network *network, int family, const char *json);
 
 /* The link of that name, part of NETWORK, or NULL. */
 const struct network_link *network_find_link(const struct network *network, const char *name);

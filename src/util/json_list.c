@@ -76,23 +76,42 @@ static bool read_object(
 	return well;
 }
 
+static bool read_objects(
+	struct cursor *cursor, bool (*take)(void *context, json_t *object), void *context)
+{
+	if (!skip_char(cursor, '['))
+		return fail(cursor, "this is not a list of objects");
+	if (skip_char(cursor, ']'))
+		return true;
+	do
+		if (!read_object(cursor, take, context))
+			return false;
+	while (skip_char(cursor, ','));
+	return skip_char(cursor, ']') || fail(cursor, "the list is cut off");
+}
+
 bool json_list_read(const char *text, const char *member,
 	bool (*take)(void *context, json_t *object), void *context, char **problem)
 {
 	struct cursor cursor = {text, text, text + strlen(text), problem};
 
-	if (!skip_head(&cursor, member) || !skip_char(&cursor, '['))
+	if (!skip_head(&cursor, member))
 		return fail(&cursor, "this is not a list of objects");
-	if (!skip_char(&cursor, ']')) {
-		do
-			if (!read_object(&cursor, take, context))
-				return false;
-		while (skip_char(&cursor, ','));
-		if (!skip_char(&cursor, ']'))
-			return fail(&cursor, "the list is cut off");
-	}
+	if (!read_objects(&cursor, take, context))
+		return false;
 	if (member != NULL && !skip_char(&cursor, '}'))
 		return fail(&cursor, "the list is cut off");
 	skip_blanks(&cursor);
 	return cursor.at == cursor.end || fail(&cursor, "something follows the list");
+}
+
+bool json_lists_read(const char *text, bool (*take)(void *context, json_t *object), void *context,
+	char **problem)
+{
+	struct cursor cursor = {text, text, text + strlen(text), problem};
+
+	for (skip_blanks(&cursor); cursor.at != cursor.end; skip_blanks(&cursor))
+		if (!read_objects(&cursor, take, context))
+			return false;
+	return true;
 }

@@ -40,18 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	family = data[0] & 8 ? AF_INET6 : AF_INET;
 	text = fuzz_text(data + 1, size - 1);
-	switch (data[0] & 7) {
+	switch (data[0] & 3) {
 	case 0:
 		network_parse_links(&network, text);
 		break;
 	case 1:
-		network_parse_proxied(&network, family, text);
-		break;
-	case 2:
-		network_parse_rules(&network, family, text);
-		break;
-	case 3:
-		network_parse_routes(&network, family, text);
+		network_parse_family(&network, family, text);
 		break;
 	default:
 		read_route(family, text, size - 1);

@@ -245,13 +245,13 @@ static void read_network(void)
 	if (!host.snapshot.network_known)
 		return;
 	assert_true(network_parse_links(network, host.links));
-	assert_true(network_parse_proxied(
+	assert_true(network_parse_family(
 		network, strstr(host.proxied, "::") != NULL ? AF_INET6 : AF_INET, host.proxied));
 	for (int i = FOUR; i <= SIX; i++) {
 		int family = i == SIX ? AF_INET6 : AF_INET;
 
-		assert_true(network_parse_rules(network, family, host.policy[i]));
-		assert_true(network_parse_routes(network, family, host.routes[i]));
+		assert_true(network_parse_family(network, family, host.policy[i]));
+		assert_true(network_parse_family(network, family, host.routes[i]));
 	}
 }
 

@@ -25,7 +25,7 @@ static int done(void **state)
 static bool add_rules(int family, const char *json)
 {
 	struct network network = {0};
-	bool well = network_parse_rules(&network, family, json);
+	bool well = network_parse_family(&network, family, json);
 
 	if (well)
 		in_use_add_network(&in_use, &network);
@@ -36,7 +36,7 @@ static bool add_rules(int family, const char *json)
 static bool add_routes(const char *json)
 {
 	struct network network = {0};
-	bool well = network_parse_routes(&network, AF_INET, json);
+	bool well = network_parse_family(&network, AF_INET, json);
 
 	if (well)
 		in_use_add_network(&in_use, &network);

@@ -83,6 +83,31 @@ static void what_is_wrong_is_reported_with_its_place(void **state)
 	assert_refused("[{},]", NULL, "byte 6: '[' or '{' expected near ']'");
 }
 
+static void several_lists_are_read_to_the_end(void **state)
+{
+	static const struct {
+		const char *text, *problem;
+		unsigned count;
+	} cases[] = {{"", NULL, 0}, {" \n", NULL, 0}, {"[]", NULL, 0},
+		{"[{}]\n[]\n[{},{}]\n", NULL, 3},
+		{"[{}] {}", "byte 6: this is not a list of objects", 1},
+		{"[{}] [{}", "byte 9: the list is cut off", 2},
+		{"[{}] [", "byte 7: '[' or '{' expected near end of file", 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned count = 0;
+		char *problem = NULL;
+		bool well = json_lists_read(cases[i].text, count_object, &count, &problem);
+
+		assert_int_equal(well, cases[i].problem == NULL);
+		if (!well)
+			assert_string_equal(problem, cases[i].problem);
+		assert_int_equal(count, cases[i].count);
+		free(problem);
+	}
+}
+
 static void nesting_has_an_end(void **state)
 {
 	size_t depth = 100000;
@@ -117,6 +142,7 @@ int main(void)
 		cmocka_unit_test(whole_lists_are_read),
 		cmocka_unit_test(a_text_that_is_cut_anywhere_is_refused),
 		cmocka_unit_test(what_is_wrong_is_reported_with_its_place),
+		cmocka_unit_test(several_lists_are_read_to_the_end),
 		cmocka_unit_test(nesting_has_an_end),
 		cmocka_unit_test(the_reader_of_the_objects_may_end_it),
 	};

@@ -283,7 +283,7 @@ static void what_is_free_is_found_behind_many_that_are_in_use(void **state)
 			i > 0 ? "," : "", i, i + 1, i + 100);
 	fputc(']', rules.out);
 	text = text_end(&rules);
-	assert_true(network_parse_rules(&network, AF_INET, text));
+	assert_true(network_parse_family(&network, AF_INET, text));
 	in_use_add_network(&in_use, &network);
 	network_free(&network);
 	assert_int_equal(in_use_free_mark(&in_use), MOST + 1);

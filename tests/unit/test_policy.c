@@ -19,8 +19,8 @@ static struct addr at(const char *ip, uint16_t port)
 
 static void begin(const char *rules, const char *routes)
 {
-	assert_true(network_parse_rules(&network, AF_INET, rules));
-	assert_true(network_parse_routes(&network, AF_INET, routes));
+	assert_true(network_parse_family(&network, AF_INET, rules));
+	assert_true(network_parse_family(&network, AF_INET, routes));
 }
 
 static int done(void **state)
