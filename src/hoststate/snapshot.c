@@ -1,9 +1,10 @@
 /*
  * Reads the host once, for the checklist.
  *
- * A firewall tool that is not installed has no rules, except nft: other programs load such rules, too. So a
- * missing nft is noted in rules_unseen. A tool that is installed and fails leaves all rules unknown, because half
- * a rule set proves nothing; only where iptables-save fails at a rule of nft's, nft lists the rest.
+ * A firewall tool whose tables the kernel does not have is not asked (tables.h). One that is not installed has no rules, except
+ * nft: other programs load such rules, too. So a missing nft is noted in rules_unseen. A tool that is installed and fails
+ * leaves all rules unknown, because half a rule set proves nothing; only where iptables-save fails at a rule of nft's, nft
+ * lists the rest.
  *
  * The trap is a connection request that has just been sent: whether a server replies shows only after the reply,
  * or after the next request a second later. So sockets are read again until it shows.
@@ -12,6 +13,7 @@
 #include "counters.h"
 #include "drops.h"
 #include "sysctl.h"
+#include "tables.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
 
@@ -113,7 +115,8 @@ static void read_sets(struct ruleset *rules)
 }
 
 /* A tool that is not installed has no rules. */
-static bool read_rules(struct ruleset *rules, char **problem, char **note)
+static bool read_rules(
+	struct ruleset *rules, const struct tables *tables, char **problem, char **note)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
@@ -121,11 +124,11 @@ static bool read_rules(struct ruleset *rules, char **problem, char **note)
 		for (size_t i = 0; i < 2; i++) {
 			const char *save = firewall_tool_save(tool, families[i]);
 
-			if (subprocess_exists(save) &&
+			if (tables_may_have(tables, tool, families[i]) && subprocess_exists(save) &&
 				!read_listing(rules, tool, families[i], save, problem, note))
 				return false;
 		}
-	if (subprocess_exists("nft") &&
+	if (tables_may_have(tables, TOOL_NFT, AF_UNSPEC) && subprocess_exists("nft") &&
 		!read_listing(rules, TOOL_NFT, AF_UNSPEC, "nft -j list ruleset", problem, note))
 		return false;
 	read_links_of_chains(rules);
@@ -227,6 +230,30 @@ static bool read_sockets(struct host_sockets *sockets, char **problem)
 	return well;
 }
 
+/* Without nft: whether there may be tables that no other program lists. */
+static bool lacks_nft(const struct tables *tables)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	bool lacks = !tables->known || tables->others;
+
+	for (size_t i = 0; i < 2; i++)
+		lacks |= tables->iptables[i] &&
+			 !subprocess_exists(firewall_tool_save(TOOL_IPTABLES, families[i]));
+	return lacks && !subprocess_exists("nft");
+}
+
+static void read_firewall(struct snapshot *snapshot)
+{
+	struct tables tables;
+
+	tables_read(&tables);
+	snapshot->rules_known = read_rules(
+		&snapshot->rules, &tables, &snapshot->rules_problem, &snapshot->rules_note);
+	if (lacks_nft(&tables))
+		snapshot->rules_unseen = text_copy(
+			"there is no program 'nft' on this host: rules that only nft lists are not read");
+}
+
 void snapshot_read(struct snapshot *snapshot, const struct service *service, unsigned milliseconds)
 {
 	*snapshot = (struct snapshot){.service = service,
@@ -240,11 +267,7 @@ void snapshot_read(struct snapshot *snapshot, const struct service *service, uns
 	if (milliseconds > 0)
 		read_packets(snapshot, milliseconds);
 	snapshot->network_known = network_read(&snapshot->network, &snapshot->network_problem);
-	snapshot->rules_known =
-		read_rules(&snapshot->rules, &snapshot->rules_problem, &snapshot->rules_note);
-	if (!subprocess_exists("nft"))
-		snapshot->rules_unseen = text_copy(
-			"there is no program 'nft' on this host: rules that only nft lists are not read");
+	read_firewall(snapshot);
 	snapshot->sockets_known = read_sockets(&snapshot->sockets, &snapshot->sockets_problem);
 	boot_read(&snapshot->boot, "");
 }

@@ -1,10 +1,11 @@
 /*
- * What `ip -j` prints of links, rules and routes, and the lookups in it; and the kernel's answer about a route,
- * one netlink message. The first byte says which of them the rest is.
+ * What `ip -j` prints of links, rules and routes, and the lookups in it; and the kernel's answers about a route and about a
+ * table of nf_tables, one netlink message each. The first byte says which of them the rest is.
  */
 #include "fuzz.h"
 #include "hoststate/network.h"
 #include "hoststate/route.h"
+#include "hoststate/tables.h"
 
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -21,13 +22,17 @@ static void use(const struct network *network)
 }
 
 /* As in fuzz_netlink.c, the header says the length that the message has. */
-static void read_route(int family, char *message, size_t size)
+static void read_message(bool about_route, int family, char *message, size_t size)
 {
 	struct route_answer answer;
+	struct tables tables = {0};
 
 	if (size >= sizeof(struct nlmsghdr))
 		((struct nlmsghdr *)message)->nlmsg_len = (uint32_t)size;
-	route_parse_answer(&answer, family, message, size);
+	if (about_route)
+		route_parse_answer(&answer, family, message, size);
+	else
+		tables_parse(&tables, message, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		network_parse_family(&network, family, text);
 		break;
 	default:
-		read_route(family, text, size - 1);
+		read_message(data[0] & 1, family, text, size - 1);
 		break;
 	}
 	use(&network);

@@ -260,12 +260,28 @@ def test_without_ip_nothing_is_said_of_the_network(host):
     assert before == host.snapshot()
 
 
+NO_NFT = "there is no program 'nft' on this host"
+
+
 def test_without_nft_its_rules_are_not_seen(host):
     well_set_up(host, "iptables")
+    host.run("nft add table inet of-another-program")
     before = host.snapshot()
-    made = host.printed(*ASKED, before=hidden("nft"), errors="there is no program 'nft' on this host")
+    made = host.printed(*ASKED, before=hidden("nft"), errors=NO_NFT)
     assert states(made)["divert"] == "ok" and states(made)["backends"] == "unknown"
     assert before == host.snapshot()
+
+
+def test_where_iptables_lists_all_tables_nft_is_not_missed(host):
+    well_set_up(host, "iptables")
+    made = host.printed(*ASKED, before=hidden("nft"))
+    assert states(made)["divert"] == "ok" and states(made)["backends"] == "ok"
+
+
+def test_tables_of_iptables_that_no_program_lists_are_missed(host):
+    well_set_up(host, "iptables")
+    made = host.printed(*ASKED, before=hidden("nft", "iptables-save", "ip6tables-save"), errors=NO_NFT)
+    assert states(made)["backends"] == "unknown"
 
 
 def test_without_iptables_the_output_of_nft_is_enough(host):
@@ -297,6 +313,12 @@ def test_a_tool_that_does_not_report_everything(host, tool, script, words):
     assert states(made)["divert"] == "unknown" and not wrong(made) and not made["well"]
     assert words in reads(made, "divert")[0] and "second line" not in reads(made, "divert")[0]
     assert before == host.snapshot()
+
+
+@pytest.mark.parametrize("tool", [*RULES, "nft"])
+def test_a_tool_whose_tables_the_kernel_does_not_have_is_not_asked(host, tool):
+    made = host.printed(*ASKED, path=host.tool(tool, FAILS))
+    assert states(made)["divert"] == "missing"
 
 
 def test_an_ip_that_says_nothing_is_not_believed(host):
