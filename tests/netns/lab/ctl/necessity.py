@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 
 from lab import toml, waiting
 from lab.ctl import checklist, connectivity
-from lab.netns import firewall, topology
+from lab.netns import firewall, hoststate, topology
 from lab.netns.endpoint import Endpoint
 from lab.paths import BUILD, FIXTURES, TPROXYD
 from lab.peers.datagrams import Peer
@@ -243,7 +243,7 @@ class Trial:
     def _no_address_is_asked_for(self):
         """Otherwise a new connection would share the result of an address request from before the fix, the client's or the proxy's."""
         hosts = [self.lab.client.namespace, *self.lab.topology.proxies()]
-        return not any("INCOMPLETE" in each.run("ip", "neigh", "show") for each in hosts)
+        return not any(hoststate.asks_for_addresses(each) for each in hosts)
 
     def _hosts(self, place):
         if place in ("this host", "the proxy"):

@@ -1,7 +1,7 @@
 """What decides about packets on a host: policy rules, routes, the generation of nftables' rule set, sysctls.
 
-It is read over netlink, because the witness reads it twice in each test and programs would take too long. Every change of a
-rule by nft or by iptables' nft form makes a new generation (NFT_MSG_GETGEN, linux/netfilter/nf_tables.h). Rules of
+It is read over netlink, because the witness reads it twice in each test and programs would take too long; so is what a test
+waits for. Every change of a rule by nft or by iptables' nft form makes a new generation (NFT_MSG_GETGEN, linux/netfilter/nf_tables.h). Rules of
 iptables-legacy are not seen.
 """
 
@@ -13,7 +13,8 @@ from lab.netns import topology
 from lab.netns.namespace import sysctl_path
 
 _REQUEST, _DUMP = 1, 0x300
-_RTM_GETROUTE, _RTM_GETRULE = 26, 34
+_RTM_GETROUTE, _RTM_GETNEIGH, _RTM_GETRULE = 26, 30, 34
+_NUD_INCOMPLETE = 1
 _RTM_F_CLONED = 0x200
 _RTA_CACHEINFO = 12
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -36,6 +37,13 @@ def of(namespace):
 def changes(before, after):
     """What differs, as text."""
     return [name for name in before if before[name] != after[name]]
+
+
+def asks_for_addresses(namespace):
+    """Whether a question of the host for a neighbour's address has not ended yet (NUD_INCOMPLETE)."""
+    with namespace:
+        entries = _ask(socket.NETLINK_ROUTE, _RTM_GETNEIGH, _DUMP, bytes(12), 12)
+    return any(struct.unpack_from("=H", head, 8)[0] & _NUD_INCOMPLETE for head, _ in entries)
 
 
 def _sysctl(name):
