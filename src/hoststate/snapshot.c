@@ -10,12 +10,12 @@
  * or after the next request a second later. So sockets are read again until it shows.
  */
 #include "snapshot.h"
-#include "counters.h"
-#include "drops.h"
 #include "sysctl.h"
 #include "tables.h"
 #include "tproxy/subprocess.h"
 #include "tproxy/text.h"
+#include "watch/counters.h"
+#include "watch/drops.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,6 @@
 #define TPROXY_SNAPSHOT_H
 
 #include "boot.h"
-#include "capture.h"
 #include "firewall/ruleset.h"
 #include "kernel_config.h"
 #include "network.h"
@@ -17,6 +16,7 @@
 #include "route.h"
 #include "service.h"
 #include "sockets.h"
+#include "watch/capture.h"
 
 #include <stdbool.h>
 

@@ -3,7 +3,7 @@
  * its network header on. It is read on two links, incoming and outgoing, for every kind of captured address.
  */
 #include "fuzz.h"
-#include "hoststate/capture.h"
+#include "watch/capture.h"
 
 #include <netinet/in.h>
 

@@ -1,8 +1,8 @@
 /*
  * Captured packets: made by hand, complete and cut off anywhere, and real ones on the loopback link.
  */
-#include "hoststate/capture.h"
 #include "unit.h"
+#include "watch/capture.h"
 
 #include <cap-ng.h>
 #include <errno.h>

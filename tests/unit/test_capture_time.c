@@ -1,8 +1,8 @@
 /*
  * When a capture ends: times are given, and no packet is captured.
  */
-#include "hoststate/capture_time.h"
 #include "unit.h"
+#include "watch/capture_time.h"
 
 enum {
 	END = 5000 /* of a capture that began at 0, in milliseconds */

@@ -1,8 +1,8 @@
 /*
  * The kernel's counters of dropped packets.
  */
-#include "hoststate/counters.h"
 #include "unit.h"
+#include "watch/counters.h"
 
 #include <stdlib.h>
 

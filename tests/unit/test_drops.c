@@ -1,8 +1,8 @@
 /*
  * The tracepoint of dropped packets: its file, as Linux writes it.
  */
-#include "hoststate/drops.h"
 #include "unit.h"
+#include "watch/drops.h"
 
 #include <stdlib.h>
 
