@@ -14,6 +14,7 @@
 #include "endpoints.h"
 #include "packet.h"
 #include "tproxy/array.h"
+#include "tproxy/names.h"
 #include "tproxy/text.h"
 
 #include <netinet/icmp6.h>
@@ -229,6 +230,7 @@ struct neighbour {
 struct neighbours {
 	struct neighbour *list;
 	size_t count;
+	struct names known; /* "ADDRESS LINK" of each */
 };
 
 /* Adds the neighbour that packets to an address go to first, unless it is there. */
@@ -238,6 +240,7 @@ static void add_neighbour(
 	const struct network_link *link;
 	struct neighbour made;
 	struct route_answer way;
+	char ip[ADDR_TEXT_MAX], *key;
 
 	check->snapshot->route(&(struct route_question){.to = *to}, &way);
 	link = network_find_link(&check->snapshot->network, way.link);
@@ -245,13 +248,13 @@ static void add_neighbour(
 		return;
 	made = (struct neighbour){addr_is_any(&way.gateway) ? *to : way.gateway, link->name};
 	addr_set_port(&made.address, 0);
-	for (size_t i = 0; i < neighbours->count; i++)
-		if (addr_equal(&neighbours->list[i].address, &made.address) &&
-			neighbours->list[i].link == made.link)
-			return;
-	neighbours->list =
-		array_room(neighbours->list, neighbours->count, sizeof(*neighbours->list));
-	neighbours->list[neighbours->count++] = made;
+	key = text_format("%s %s", addr_format_ip(&made.address, ip), made.link);
+	if (names_add(&neighbours->known, key, neighbours->count)) {
+		neighbours->list =
+			array_room(neighbours->list, neighbours->count, sizeof(*neighbours->list));
+		neighbours->list[neighbours->count++] = made;
+	}
+	free(key);
 }
 
 /* The multicast address at which the owner of an address is asked (RFC 4291, 2.7.1). */
@@ -345,6 +348,7 @@ static void judge_neighbours(struct check *check)
 			add_neighbour(check, &neighbours, &service->servers[i]);
 	for (size_t i = 0; i < neighbours.count; i++)
 		judge_neighbour(check, &neighbours.list[i]);
+	names_free(&neighbours.known);
 	free(neighbours.list);
 }
 
