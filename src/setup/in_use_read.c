@@ -1,6 +1,6 @@
 /*
  * Reads the host: sysctls from /proc/sys, policy rules and routes by hoststate/network.h, and packet rules from
- * the firewall tools.
+ * the firewall tools whose tables the kernel has (hoststate/tables.h).
  *
  * Half of a listing would make a mark in use look free. So output that is cut off stops everything, and a tool
  * that refuses to list its rules (it needs root) is noted in `incomplete`. The trap: a tool may be cut off and
@@ -8,6 +8,7 @@
  */
 #include "firewall/tool.h"
 #include "hoststate/sysctl.h"
+#include "hoststate/tables.h"
 #include "in_use.h"
 #include "our_rules.h"
 #include "tproxy/array.h"
@@ -145,15 +146,19 @@ static bool read_rules(struct in_use *in_use, const char *program, const char *l
 static bool read_firewall(struct in_use *in_use)
 {
 	static const int families[] = {AF_INET, AF_INET6};
+	struct tables tables;
 
+	tables_read(&tables);
 	for (enum firewall_tool tool = TOOL_IPTABLES; tool <= TOOL_LEGACY; tool++)
 		for (size_t i = 0; i < 2; i++) {
 			const char *program = firewall_tool_save(tool, families[i]);
 
-			if (!read_rules(in_use, program, program))
+			if (tables_may_have(&tables, tool, families[i]) &&
+				!read_rules(in_use, program, program))
 				return false;
 		}
-	return read_rules(in_use, "nft", "nft -j list ruleset");
+	return !tables_may_have(&tables, TOOL_NFT, AF_UNSPEC) ||
+	       read_rules(in_use, "nft", "nft -j list ruleset");
 }
 
 bool in_use_read(struct in_use *in_use)

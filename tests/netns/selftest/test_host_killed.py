@@ -97,6 +97,7 @@ def test_apply_that_is_killed_at_any_command_is_reverted(host, firewall_tool, vi
     assert not differences(before, host.snapshot())
 
 
+@pytest.mark.kills
 @each_firewall_tool
 def test_after_a_kill_status_reports_it_and_apply_continues(host, firewall_tool):
     arguments = arguments_for(firewall_tool)
