@@ -269,7 +269,13 @@ static struct addr solicited_node(const struct addr *address)
 	return made;
 }
 
-/* Whether no rule of the hooks, one after the other, drops the packet; they are PREROUTING and INPUT, or OUTPUT and POSTROUTING. */
+/* What goes there keeps its link, whatever mark it gets (Linux: ip6_route_me_harder()). */
+static bool is_multicast(const struct addr *address)
+{
+	return addr_bytes(address)[0] == 0xff;
+}
+
+/* Whether no rule of the hooks, one after the other, drops the packet or keeps it here; they are PREROUTING and INPUT, or OUTPUT and POSTROUTING. */
 static bool judge_discovery_packet(
 	struct check *check, const struct packet_path *path, const enum hook hooks[2])
 {
@@ -284,6 +290,9 @@ static bool judge_discovery_packet(
 		}
 		packet_judge_limits(check, path, hooks[i], &packet, &trace);
 		packet_report_uncertain(check, path, &trace);
+		if (hooks[i] == HOOK_OUTPUT && !is_multicast(&packet.destination) &&
+			!packet_judge_routed_again(check, path, &packet, &trace))
+			return false;
 		packet.mark = trace.mark;
 	}
 	return true;

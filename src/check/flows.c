@@ -147,7 +147,7 @@ static void judge_local_client(struct check *check, const struct packet_path *pa
 	packet.in = NULL;
 	packet.out = answer.link;
 	trace = packet_trace(check, HOOK_OUTPUT, &packet);
-	question.mark = trace.mark;
+	question.mark = trace.route_mark;
 	if (answer.found && !answer.local && trace.routed_again)
 		check->snapshot->route(&question, &answer);
 	if (answer.local) {

@@ -109,8 +109,7 @@ static bool judge_own_route(struct check *check, const struct packet_path *path,
 	return false;
 }
 
-/* A rule at OUTPUT marked the packet, and the mark chose another route. Returns whether it still leaves. */
-static bool judge_routed_again(struct check *check, const struct packet_path *path,
+bool packet_judge_routed_again(struct check *check, const struct packet_path *path,
 	struct packet *packet, const struct trace *trace)
 {
 	struct packet marked = *packet;
@@ -118,7 +117,7 @@ static bool judge_routed_again(struct check *check, const struct packet_path *pa
 	struct policy_answer way;
 	char *rule;
 
-	marked.mark = trace->mark;
+	marked.mark = trace->route_mark;
 	way = decide(check, &marked, false);
 	if (!trace->routed_again || way.result == POLICY_UNKNOWN || !model_holds(check, packet))
 		return true;
@@ -126,13 +125,13 @@ static bool judge_routed_again(struct check *check, const struct packet_path *pa
 		packet->out = way.route->link;
 		return true;
 	}
-	rule = check_rule_text(check, trace->marked);
+	rule = check_rule_text(check, trace->routed);
 	finding = check_add(check, CHECK_MARK_SHARED,
 		trace->unsure == NULL ? CHECK_HARMFUL : CHECK_UNKNOWN, path->subject,
-		"%s sets mark 0x%x on them, so `%s` keeps them on this host", rule, trace->mark,
-		way.rule != NULL ? way.rule->text : "no rule");
+		"%s sets mark 0x%x on them, so `%s` keeps them on this host", rule,
+		trace->route_mark, way.rule != NULL ? way.rule->text : "no rule");
 	if (trace->unsure == NULL)
-		check_fix_accept(check, finding, packet, 0, &trace->marked_at, CHECK_FRONT);
+		check_fix_accept(check, finding, packet, 0, &trace->routed_at, CHECK_FRONT);
 	free(rule);
 	return false;
 }
@@ -219,7 +218,7 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 		packet_report_uncertain(check, path, trace);
 		if (trace->nat != NULL)
 			return true;
-		if (hook == HOOK_OUTPUT && !judge_routed_again(check, path, packet, trace))
+		if (hook == HOOK_OUTPUT && !packet_judge_routed_again(check, path, packet, trace))
 			return false;
 		packet->mark = trace->mark;
 		packet->ct = trace->ct;
@@ -251,7 +250,7 @@ static bool is_kept_by_mark(
 	trace = packet_trace(check, HOOK_OUTPUT, &answer);
 	if (trace.dropped || !trace.routed_again)
 		return kept;
-	answer.mark = trace.mark;
+	answer.mark = trace.route_mark;
 	return decide(check, &answer, false).result != POLICY_LINK;
 }
 
@@ -401,7 +400,7 @@ void packet_judge_own_server(struct check *check, struct packet_path *path)
 	packet->out = out.link;
 	addr_format_ip(&packet->source, path->subject);
 	trace = packet_trace(check, HOOK_OUTPUT, packet);
-	flow.mark = trace.routed_again ? trace.mark : 0;
+	flow.mark = trace.route_mark;
 	way = policy_decide(&check->snapshot->network, &flow);
 	if (judge_loop(check, path))
 		return;

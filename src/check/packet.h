@@ -57,6 +57,13 @@ bool packet_judge_outgoing(struct check *check, const struct packet_path *other,
 	struct packet_path *path, enum check_item item, struct trace *trace);
 
 /*
+ * Judges the route that a rule of OUTPUT chose for PACKET by a mark, which TRACE shows; sets the packet's link. Returns
+ * whether it still leaves this host.
+ */
+bool packet_judge_routed_again(struct check *check, const struct packet_path *path,
+	struct packet *packet, const struct trace *trace);
+
+/*
  * Judges whether tcp_fwmark_accept keeps the proxy's answers on this host, by the mark that a client's packet had when it ARRIVED.
  */
 void packet_judge_fwmark_accept(

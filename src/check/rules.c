@@ -269,8 +269,10 @@ static bool gets_mark(const struct check *check, enum hook hook, const struct pa
 {
 	struct trace trace = packet_trace(check, hook, packet);
 
+	if (hook == HOOK_OUTPUT)
+		return !trace.dropped && trace.routed_again && (trace.route_mark & mask) == mark;
 	return !trace.dropped && trace.tproxy == NULL && trace.marked != NULL &&
-	       (trace.mark & mask) == mark && (hook == HOOK_PREROUTING || trace.routed_again);
+	       (trace.mark & mask) == mark;
 }
 
 bool packet_mark_is_shared(

@@ -337,7 +337,6 @@ static void put_mark(struct walk *walk, const struct rule *rule, uint32_t mark)
 {
 	struct trace *trace = &walk->trace;
 
-	trace->routed_again |= walk->base->routes_again && trace->mark != mark;
 	if (trace->changed == NULL && trace->mark != 0 && trace->mark != mark) {
 		trace->changed = rule;
 		trace->mark_before = trace->mark;
@@ -543,6 +542,19 @@ static size_t first_base(const struct ruleset *ruleset, enum hook hook)
 	return low;
 }
 
+/* Behind a chain that had the packet with the mark BEFORE (Linux: ipt_mangle_out(), nf_route_table_hook4()). */
+static void choose_route(struct walk *walk, uint32_t before)
+{
+	struct trace *trace = &walk->trace;
+
+	if (!walk->base->routes_again || trace->mark == before)
+		return;
+	trace->routed_again = true;
+	trace->route_mark = trace->mark;
+	trace->routed = trace->marked;
+	trace->routed_at = trace->marked_at;
+}
+
 struct trace trace_packet(
 	const struct ruleset *ruleset, enum hook hook, const struct packet *packet)
 {
@@ -553,6 +565,7 @@ struct trace trace_packet(
 
 	for (size_t i = first_base(ruleset, hook); i < ruleset->base_count; i++) {
 		const struct base_chain *base = &ruleset->bases[i];
+		uint32_t before = walk.trace.mark;
 		enum verdict verdict;
 
 		if (base->chain->hook != hook)
@@ -567,6 +580,7 @@ struct trace trace_packet(
 		walk.trace.dropped = verdict == DROPPED;
 		if (walk.trace.dropped)
 			break;
+		choose_route(&walk, before);
 	}
 	walk.trace.ct = walk.ct;
 	return walk.trace;

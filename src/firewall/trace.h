@@ -74,12 +74,14 @@ struct trace_place {
 
 struct trace {
 	bool dropped;
-	uint32_t mark;             /* after the rules */
-	uint32_t ct_mark;          /* of the connection, after the rules */
-	enum ct_state ct;          /* after the rules: NOTRACK changes it */
-	bool routed_again;         /* at OUTPUT: the changed mark chooses the route anew */
+	uint32_t mark;       /* after the rules */
+	uint32_t ct_mark;    /* of the connection, after the rules */
+	enum ct_state ct;    /* after the rules: NOTRACK changes it */
+	bool routed_again;   /* at OUTPUT: a chain changed the mark and chose the route anew, by: */
+	uint32_t route_mark; /* the mark behind the last such chain; later ones may change it */
 	const struct rule *socket; /* the first whose socket match found a socket, or NULL */
 	const struct rule *marked; /* the last that set the mark, or NULL */
+	const struct rule *routed; /* the last that set route_mark, or NULL */
 	const struct rule *tproxy; /* that diverted it to a listener, or NULL */
 	const struct rule *missed; /* TPROXY that found no listener, or NULL */
 	/*
@@ -94,7 +96,7 @@ struct trace {
 	const struct rule
 		*changed;     /* the first that gave a packet with a mark another one, or NULL */
 	uint32_t mark_before; /* the mark that it had before that */
-	struct trace_place ended_at, nat_at, marked_at, changed_at;
+	struct trace_place ended_at, nat_at, marked_at, routed_at, changed_at;
 	const struct rule *limited;             /* the first that depends on a limit, or NULL */
 	uint32_t rate;                          /* the lowest such limit, in packets a minute */
 	const struct rule *unsure;              /* the first of those, or NULL: */

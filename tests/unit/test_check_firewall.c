@@ -187,6 +187,21 @@ static void neighbour_discovery_that_is_sent_is_judged_too(void **state)
 	assert_int_equal(found_count(CHECK_FILTER, CHECK_HARMFUL), 2);
 }
 
+/* The mark chooses their route, and that of the proxy's packets leads to lo. What goes to a multicast address stays on its link. */
+static void advertisements_that_a_mark_keeps_here_are_reported(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	with_ipv6(MANGLE("-A OUTPUT -m owner ! --uid-owner 0 -j MARK --set-xmark 0x1/0x1\n"));
+	assert_alone(CHECK_MARK_SHARED, CHECK_HARMFUL);
+	finding = found_about(CHECK_MARK_SHARED, CHECK_HARMFUL,
+		"neighbour advertisements to " GUESSED6 " on client0");
+	assert_fixed_by_rule(finding, "ip6tables -w -t mangle", "OUTPUT",
+		"-p ipv6-icmp --icmpv6-type neighbour-advertisement -j ACCEPT");
+	assert_int_equal(found_count(CHECK_MARK_SHARED, CHECK_HARMFUL), 2);
+}
+
 static void neighbour_discovery_that_is_accepted_is_well(void **state)
 {
 	(void)state;
@@ -755,6 +770,7 @@ int main(void)
 		WITH(ipv6_is_accepted_by_its_own_tool),
 		WITH(what_drops_neighbour_discovery_is_reported),
 		WITH(neighbour_discovery_that_is_sent_is_judged_too),
+		WITH(advertisements_that_a_mark_keeps_here_are_reported),
 		WITH(neighbour_discovery_that_is_accepted_is_well),
 		WITH(a_low_limit_of_neighbour_discovery_is_reported),
 		WITH(a_rule_for_established_connections_is_not_for_neighbour_discovery),

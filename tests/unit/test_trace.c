@@ -615,24 +615,61 @@ static void a_limit_is_passed_until_it_is_reached(void **state)
 	assert_true(asked_of(lines, packet).dropped);
 }
 
-static void only_mangle_routes_again_at_output(void **state)
+/* What OUTPUT does with a SYN, by the rules of one or more tables. */
+static struct trace sent_through(struct ruleset *ruleset, const char *text)
 {
 	struct packet packet = syn();
 
-	(void)state;
 	packet.in = NULL;
+	add_text(ruleset, "text", text);
+	return trace_packet(ruleset, HOOK_OUTPUT, &packet);
+}
+
+static void only_mangle_routes_again_at_output(void **state)
+{
+	static const char *const tables[] = {"mangle", "filter"};
+
+	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		struct ruleset ruleset = {0};
-		struct trace trace;
+		char *text = text_format("*%s\n:OUTPUT ACCEPT [0:0]\n"
+					 "-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n",
+			tables[i]);
+		struct trace trace = sent_through(&ruleset, text);
 
-		add_text(&ruleset, "text",
-			i == 0 ? "*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n"
-			       : "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n");
-		trace = trace_packet(&ruleset, HOOK_OUTPUT, &packet);
 		assert_int_equal(trace.mark, 1);
 		assert_int_equal(trace.routed_again, i == 0);
+		free(text);
 		ruleset_free(&ruleset);
 	}
+}
+
+static void a_later_mark_leaves_the_chosen_route_as_it_is(void **state)
+{
+	struct ruleset ruleset = {0};
+	struct trace trace = sent_through(&ruleset,
+		"*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n"
+		"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 2\nCOMMIT\n");
+
+	(void)state;
+	assert_int_equal(trace.mark, 2);
+	assert_true(trace.routed_again);
+	assert_int_equal(trace.route_mark, 1);
+	assert_text(trace.routed, "-A OUTPUT -j MARK --set-mark 1");
+	assert_string_equal(trace.routed_at.table->name, "mangle");
+	ruleset_free(&ruleset);
+}
+
+static void a_mark_that_its_chain_takes_back_chooses_no_route(void **state)
+{
+	struct ruleset ruleset = {0};
+	struct trace trace = sent_through(&ruleset,
+		"*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\n"
+		"-A OUTPUT -j MARK --set-mark 0\nCOMMIT\n");
+
+	(void)state;
+	assert_false(trace.routed_again);
+	ruleset_free(&ruleset);
 }
 
 static void an_unknown_match_is_unsure_only_where_it_matters(void **state)
@@ -746,6 +783,8 @@ int main(void)
 		cmocka_unit_test(a_mark_is_saved_in_the_connection_and_restored),
 		cmocka_unit_test(a_limit_is_passed_until_it_is_reached),
 		cmocka_unit_test(only_mangle_routes_again_at_output),
+		cmocka_unit_test(a_later_mark_leaves_the_chosen_route_as_it_is),
+		cmocka_unit_test(a_mark_that_its_chain_takes_back_chooses_no_route),
 		cmocka_unit_test(an_unknown_match_is_unsure_only_where_it_matters),
 		cmocka_unit_test(a_chain_returns_to_where_it_was_jumped_from),
 		cmocka_unit_test(loops_end),
