@@ -212,6 +212,7 @@ int plan_options_make(struct plan_options *options, bool ours)
 		return STATUS_USAGE;
 	}
 	options->in_use.pass_ours = ours;
+	options->in_use.tool = options->plan.tool;
 	if (!in_use_read(&options->in_use))
 		return STATUS_USAGE;
 	if (options->in_use.incomplete)

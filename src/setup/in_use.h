@@ -5,6 +5,7 @@
 #ifndef TPROXY_IN_USE_H
 #define TPROXY_IN_USE_H
 
+#include "firewall/tool.h"
 #include "hoststate/network.h"
 
 #include <stdbool.h>
@@ -53,11 +54,12 @@ struct in_use {
 	bool no_timestamps;  /* net.ipv4.tcp_timestamps is 0 */
 	char *leftover;      /* something with our name or protocol on the host, or NULL */
 	bool pass_ours; /* set before reading: a state file lists what is ours, so it is no leftover */
-	bool incomplete; /* a tool refused to list its rules: only root may */
+	enum firewall_tool tool; /* set before reading: the plan's, which is asked in any case */
+	bool incomplete;         /* a tool refused to list its rules: only root may */
 };
 
 /*
- * Reads the host into IN_USE, which is zero but for pass_ours; give it to in_use_free(). False with a message on
+ * Reads the host into IN_USE, which is zero but for pass_ours and tool; give it to in_use_free(). False with a message on
  * stderr where a tool does not end, or its output is cut off or cannot be parsed.
  */
 bool in_use_read(struct in_use *in_use);

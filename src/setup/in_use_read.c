@@ -143,6 +143,17 @@ static bool read_rules(struct in_use *in_use, const char *program, const char *l
 	return well;
 }
 
+/*
+ * The plan's own tool is asked in any case, and nft with iptables, whose tables are nft's: one that hangs has to show before
+ * anything is changed.
+ */
+static bool is_asked(const struct in_use *in_use, const struct tables *tables,
+	enum firewall_tool tool, int family)
+{
+	return tool == in_use->tool || (tool == TOOL_NFT && in_use->tool == TOOL_IPTABLES) ||
+	       tables_may_have(tables, tool, family);
+}
+
 static bool read_firewall(struct in_use *in_use)
 {
 	static const int families[] = {AF_INET, AF_INET6};
@@ -153,11 +164,11 @@ static bool read_firewall(struct in_use *in_use)
 		for (size_t i = 0; i < 2; i++) {
 			const char *program = firewall_tool_save(tool, families[i]);
 
-			if (tables_may_have(&tables, tool, families[i]) &&
+			if (is_asked(in_use, &tables, tool, families[i]) &&
 				!read_rules(in_use, program, program))
 				return false;
 		}
-	return !tables_may_have(&tables, TOOL_NFT, AF_UNSPEC) ||
+	return !is_asked(in_use, &tables, TOOL_NFT, AF_UNSPEC) ||
 	       read_rules(in_use, "nft", "nft -j list ruleset");
 }
 

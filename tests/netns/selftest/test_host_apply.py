@@ -244,11 +244,14 @@ class TestToolsThatDoNotEnd:
         assert done.returncode == 1 and self.SAYS in done.stderr and "everything was reverted" in done.stderr
         assert not differences(before, host.snapshot()) and not host.state.exists()
 
-    @pytest.mark.parametrize("name", ["ip", "iptables-save", "nft"])
-    def test_a_host_that_cannot_be_read_is_left_alone(self, host, name):
+    @pytest.mark.parametrize(
+        "firewall_tool, name",
+        [("iptables", "ip"), ("iptables", "iptables-save"), ("iptables", "nft"), ("nft", "nft"), ("iptables-legacy", "iptables-legacy-save")],
+    )
+    def test_a_host_that_cannot_be_read_is_left_alone(self, host, firewall_tool, name):
         before = host.snapshot()
         path = self.hang(host, name, "true")
-        done = host.ctl("apply", *arguments_for("iptables"), path=path, environment=self.LIMIT)
+        done = host.ctl("apply", *arguments_for(firewall_tool), path=path, environment=self.LIMIT)
         assert done.returncode == 2 and self.SAYS in done.stderr and name in done.stderr
         assert before == host.snapshot() and not host.state.exists()
 
