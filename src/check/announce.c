@@ -269,13 +269,18 @@ static struct addr solicited_node(const struct addr *address)
 	return made;
 }
 
-/* What goes there keeps its link, whatever mark it gets (Linux: ip6_route_me_harder()). */
-static bool is_multicast(const struct addr *address)
+/* Multicast and link-local addresses: what goes there keeps its link, whatever mark it gets (Linux: ip6_route_me_harder()). */
+static bool is_of_link(const struct addr *address)
 {
-	return addr_bytes(address)[0] == 0xff;
+	const uint8_t *bytes = addr_bytes(address);
+
+	return bytes[0] == 0xff || (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
 }
 
-/* Whether no rule of the hooks, one after the other, drops the packet or keeps it here; they are PREROUTING and INPUT, or OUTPUT and POSTROUTING. */
+/*
+ * Whether no rule of the hooks, one after the other, drops the packet or keeps it here; they are PREROUTING and INPUT, or OUTPUT
+ * and POSTROUTING.
+ */
 static bool judge_discovery_packet(
 	struct check *check, const struct packet_path *path, const enum hook hooks[2])
 {
@@ -290,7 +295,7 @@ static bool judge_discovery_packet(
 		}
 		packet_judge_limits(check, path, hooks[i], &packet, &trace);
 		packet_report_uncertain(check, path, &trace);
-		if (hooks[i] == HOOK_OUTPUT && !is_multicast(&packet.destination) &&
+		if (hooks[i] == HOOK_OUTPUT && !is_of_link(&packet.destination) &&
 			!packet_judge_routed_again(check, path, &packet, &trace))
 			return false;
 		packet.mark = trace.mark;

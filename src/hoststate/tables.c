@@ -2,7 +2,7 @@
  * Reads which tables the kernel has.
  *
  * The trap: iptables and nft keep their tables in one place. iptables-save lists those of IPv4 and IPv6 that have the names of
- * its own, whoever made them, and nft lists all.
+ * its own, also where nft made them; nft lists all.
  */
 #include "tables.h"
 #include "netlink.h"

@@ -202,6 +202,20 @@ static void advertisements_that_a_mark_keeps_here_are_reported(void **state)
 	assert_int_equal(found_count(CHECK_MARK_SHARED, CHECK_HARMFUL), 2);
 }
 
+/* Linux looks for a route on the packet's own link alone: ip6_route_me_harder(). */
+static void advertisements_to_a_link_local_router_keep_their_link(void **state)
+{
+	(void)state;
+	host.routes[SIX] = "[{\"type\":\"2\",\"dst\":\"default\",\"dev\":\"lo\",\"table\":\"100\"},"
+			   "{\"dst\":\"2001:db8:c::/64\",\"dev\":\"client0\"},"
+			   "{\"dst\":\"default\",\"dev\":\"server0\"}]";
+	host.gateway = host_address("fe80::1", 0);
+	with_ipv6(MANGLE("-A OUTPUT -m owner ! --uid-owner 0 -j MARK --set-xmark 0x1/0x1\n"));
+	found_about(CHECK_MARK_SHARED, CHECK_HARMFUL,
+		"neighbour advertisements to " GUESSED6 " on client0");
+	assert_int_equal(found_count(CHECK_MARK_SHARED, CHECK_HARMFUL), 1);
+}
+
 static void neighbour_discovery_that_is_accepted_is_well(void **state)
 {
 	(void)state;
@@ -771,6 +785,7 @@ int main(void)
 		WITH(what_drops_neighbour_discovery_is_reported),
 		WITH(neighbour_discovery_that_is_sent_is_judged_too),
 		WITH(advertisements_that_a_mark_keeps_here_are_reported),
+		WITH(advertisements_to_a_link_local_router_keep_their_link),
 		WITH(neighbour_discovery_that_is_accepted_is_well),
 		WITH(a_low_limit_of_neighbour_discovery_is_reported),
 		WITH(a_rule_for_established_connections_is_not_for_neighbour_discovery),

@@ -28,7 +28,7 @@ def test_check_says_what_the_kernel_does(seed):
     made = {"verdict": verdict, "host": str(host), "seen": seen}
     kept = TALLY / f"{seed}.json"
     kept.with_suffix(".new").write_text(json.dumps(made, indent=1), encoding="utf-8")
-    kept.with_suffix(".new").rename(kept)  # whole, for whoever looks while the run goes on
+    kept.with_suffix(".new").rename(kept)  # a reader during the run finds it whole
     assert verdict != differ.DISAGREED, f"{host}\n{seen}"
 
 
