@@ -108,13 +108,28 @@ static bool protocol_holds(const struct match *match, const struct packet *packe
 	return (int)match->number == packet->protocol;
 }
 
+/* Whether connection tracking has seen the packet before this chain; what comes by lo it has seen at OUTPUT. */
+static bool is_seen(const struct walk *walk)
+{
+	const char *in = walk->packet->in;
+
+	if (in != NULL && strcmp(in, "lo") == 0)
+		return true;
+	if (walk->hook == HOOK_PREROUTING || walk->hook == HOOK_OUTPUT)
+		return walk->base->priority > CONNTRACK_PRIORITY;
+	return walk->hook != HOOK_INGRESS;
+}
+
+/* Whether the packet is known as one of a connection, which has a mark. */
+static bool has_connection(const struct walk *walk)
+{
+	return is_seen(walk) && walk->ct != CT_UNTRACKED && walk->ct != CT_INVALID;
+}
+
 static bool state_holds(const struct walk *walk, const struct match *match)
 {
-	bool known = walk->base->priority > CONNTRACK_PRIORITY ||
-		     (walk->hook != HOOK_PREROUTING && walk->hook != HOOK_OUTPUT);
-
 	/* Before that, only a packet that a rule has left out has a state. */
-	if (!known && !walk->left_out)
+	if (!is_seen(walk) && !walk->left_out)
 		return (match->number & CT_INVALID) != 0;
 	return (match->number & walk->ct) != 0;
 }
@@ -250,6 +265,8 @@ static bool lacks_field(const struct walk *walk, const struct match *match)
 	case MATCH_ICMP_TYPE:
 	case MATCH_ICMP_CODE:
 		return packet->protocol != IPPROTO_ICMPV6;
+	case MATCH_CT_MARK:
+		return !has_connection(walk);
 	case MATCH_UID: /* nft's rule ends there; iptables' match is for no user */
 		return packet->of_kernel && walk->table->tool == TOOL_NFT;
 	default:
@@ -354,13 +371,11 @@ static void set_mark(struct walk *walk, const struct rule *rule, const struct ta
 	put_mark(walk, rule, (walk->trace.mark & ~target->mask) ^ target->number);
 }
 
-/* Marks of connections. A packet that is not tracked has no connection, and such a target no effect. */
+/* Marks of connections; the packet has one. */
 static void copy_mark(struct walk *walk, const struct rule *rule, const struct target *target)
 {
 	struct trace *trace = &walk->trace;
 
-	if (walk->ct == CT_UNTRACKED || walk->ct == CT_INVALID)
-		return;
 	if (target->kind == TARGET_CT_MARK)
 		trace->ct_mark = (trace->ct_mark & ~target->mask) ^ target->number;
 	else if (target->kind == TARGET_CT_MARK_SAVE)
@@ -449,7 +464,11 @@ static enum verdict apply_target(struct walk *walk, const struct rule *rule,
 	case TARGET_CT_MARK:
 	case TARGET_CT_MARK_SAVE:
 	case TARGET_CT_MARK_RESTORE:
-		copy_mark(walk, rule, target);
+		if (has_connection(walk))
+			copy_mark(walk, rule, target);
+		else /* a rule of nft ends where it reads what is not there */
+			*stops = target->kind == TARGET_CT_MARK_RESTORE &&
+				 walk->table->tool == TOOL_NFT;
 		return GOES_ON;
 	case TARGET_NOTRACK:
 		walk->ct = CT_UNTRACKED;

@@ -1,118 +1,7 @@
 /*
  * Simulated packets through rule sets: those of the recipes, and those of other software on a host.
  */
-#include "firewall/trace.h"
-#include "rulesets.h"
-#include "tproxy/text.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum {
-	SYN = 0x02,
-	SYN_ACK = 0x12,
-	ACK = 0x10
-};
-
-static void add_text(struct ruleset *ruleset, const char *name, const char *text)
-{
-	char *problem = NULL;
-	int result;
-
-	if (strstr(name, ".nft.json") != NULL)
-		result = ruleset_parse_nft(ruleset, text, &problem);
-	else
-		result = ruleset_parse_iptables(ruleset, TOOL_IPTABLES,
-			strstr(name, ".ip6tables") != NULL ? AF_INET6 : AF_INET, text, &problem);
-	if (result == -1)
-		fail_msg("%s: %s", name, problem);
-}
-
-static void add(struct ruleset *ruleset, const char *name)
-{
-	char *text = ruleset_text(name);
-
-	add_text(ruleset, name, text);
-	free(text);
-}
-
-static struct ruleset fixture(const char *name)
-{
-	struct ruleset ruleset = {0};
-
-	add(&ruleset, name);
-	return ruleset;
-}
-
-static struct ruleset named(
-	const char *name, const char *table, const char *policy, const char *lines)
-{
-	struct ruleset ruleset = {0};
-	char text[2048];
-
-	snprintf(text, sizeof(text),
-		"*%s\n:PREROUTING %s [0:0]\n:A - [0:0]\n:B - [0:0]\n%sCOMMIT\n", table, policy,
-		lines);
-	add_text(&ruleset, name, text);
-	return ruleset;
-}
-
-/* Rules of one table's chain PREROUTING, which has a policy. */
-static struct ruleset rules(const char *table, const char *policy, const char *lines)
-{
-	return named("text", table, policy, lines);
-}
-
-/* Lines of mangle's chain PREROUTING, for IPv6. */
-static struct ruleset rules6(const char *lines)
-{
-	return named("text.ip6tables", "mangle", "ACCEPT", lines);
-}
-
-static struct addr at(const char *ip, uint16_t port)
-{
-	struct addr addr;
-
-	assert_true(addr_parse(&addr, ip));
-	addr_set_port(&addr, port);
-	return addr;
-}
-
-/* The client's SYN to the VIP; there is no socket for it yet. */
-static struct packet syn(void)
-{
-	return (struct packet){.source = at("198.51.100.7", 40000),
-		.destination = at("192.0.2.80", 80),
-		.protocol = IPPROTO_TCP,
-		.in = "client0",
-		.tcp_flags = SYN,
-		.ct = CT_NEW};
-}
-
-/* The server's answer to a connection from the client's address. */
-static struct packet syn_ack(void)
-{
-	return (struct packet){.source = at("203.0.113.9", 80),
-		.destination = at("198.51.100.7", 41000),
-		.protocol = IPPROTO_TCP,
-		.in = "server0",
-		.tcp_flags = SYN_ACK,
-		.ct = CT_ESTABLISHED,
-		.socket = SOCKET_CONNECTED,
-		.socket_transparent = true};
-}
-
-static struct trace traced(const struct ruleset *ruleset, struct packet packet)
-{
-	return trace_packet(ruleset, HOOK_PREROUTING, &packet);
-}
-
-static void assert_text(const struct rule *rule, const char *text)
-{
-	assert_non_null(rule);
-	assert_string_equal(rule->text, text);
-}
+#include "traces.h"
 
 static void the_walkthrough_marks_what_has_a_socket(void **state)
 {
@@ -159,30 +48,6 @@ static void a_type_of_icmpv6_that_is_not_known_is_unsure(void **state)
 	assert_false(traced(&by_type, packet).dropped);
 	ruleset_free(&by_type);
 	ruleset_free(&by_hops);
-}
-
-/* In the table raw, nothing has a state yet but what a rule there has left out. */
-static void neighbour_discovery_is_untracked_by_connection_tracking(void **state)
-{
-	struct packet packet = {.source = at("2001:db8:c::10", 0),
-		.destination = at("2001:db8:c::1", 0),
-		.protocol = IPPROTO_ICMPV6,
-		.icmp_type = 136,
-		.ct = CT_UNTRACKED};
-	static const char drop[] = "-A PREROUTING -m conntrack --ctstate UNTRACKED -j DROP\n";
-	char *after = text_format("-A PREROUTING -j CT --notrack\n%s", drop);
-	struct ruleset mangle = rules6(drop);
-	struct ruleset raw = named("text.ip6tables", "raw", "ACCEPT", drop);
-	struct ruleset left_out = named("text.ip6tables", "raw", "ACCEPT", after);
-
-	(void)state;
-	assert_true(traced(&mangle, packet).dropped);
-	assert_false(traced(&raw, packet).dropped);
-	assert_true(traced(&left_out, packet).dropped);
-	ruleset_free(&mangle);
-	ruleset_free(&raw);
-	ruleset_free(&left_out);
-	free(after);
 }
 
 static void what_the_kernel_sends_is_of_no_user(void **state)
@@ -567,38 +432,6 @@ static void without_its_listener_tproxy_drops_and_nft_goes_on(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void what_is_not_tracked_is_neither_new_nor_established(void **state)
-{
-	struct ruleset raw = rules("raw", "ACCEPT", "-A PREROUTING -p tcp -j CT --notrack\n");
-	static const char input[] =
-		"*filter\n:INPUT DROP [0:0]\n"
-		"-A INPUT -m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n";
-	struct packet packet = syn();
-
-	(void)state;
-	add_text(&raw, "text", input);
-	assert_false(trace_packet(&raw, HOOK_INPUT, &packet).dropped);
-	packet.ct = traced(&raw, packet).ct;
-	assert_int_equal(packet.ct, CT_UNTRACKED);
-	assert_true(trace_packet(&raw, HOOK_INPUT, &packet).dropped);
-	ruleset_free(&raw);
-}
-
-static void a_mark_is_saved_in_the_connection_and_restored(void **state)
-{
-	struct packet packet = syn();
-	struct trace trace =
-		asked_of("-A PREROUTING -j MARK --set-mark 0x13\n"
-			 "-A PREROUTING -j CONNMARK --save-mark --nfmask 0xf --ctmask 0xff\n"
-			 "-A PREROUTING -j MARK --set-mark 0x20\n"
-			 "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xf --ctmask 0xff\n",
-			packet);
-
-	(void)state;
-	assert_int_equal(trace.ct_mark, 3);
-	assert_int_equal(trace.mark, 0x23);
-}
-
 static void a_limit_is_passed_until_it_is_reached(void **state)
 {
 	static const char lines[] =
@@ -613,63 +446,6 @@ static void a_limit_is_passed_until_it_is_reached(void **state)
 	assert_int_equal(trace.rate, 0);
 	packet.limits_reached = true;
 	assert_true(asked_of(lines, packet).dropped);
-}
-
-/* What OUTPUT does with a SYN, by the rules of one or more tables. */
-static struct trace sent_through(struct ruleset *ruleset, const char *text)
-{
-	struct packet packet = syn();
-
-	packet.in = NULL;
-	add_text(ruleset, "text", text);
-	return trace_packet(ruleset, HOOK_OUTPUT, &packet);
-}
-
-static void only_mangle_routes_again_at_output(void **state)
-{
-	static const char *const tables[] = {"mangle", "filter"};
-
-	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		struct ruleset ruleset = {0};
-		char *text = text_format("*%s\n:OUTPUT ACCEPT [0:0]\n"
-					 "-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n",
-			tables[i]);
-		struct trace trace = sent_through(&ruleset, text);
-
-		assert_int_equal(trace.mark, 1);
-		assert_int_equal(trace.routed_again, i == 0);
-		free(text);
-		ruleset_free(&ruleset);
-	}
-}
-
-static void a_later_mark_leaves_the_chosen_route_as_it_is(void **state)
-{
-	struct ruleset ruleset = {0};
-	struct trace trace = sent_through(&ruleset,
-		"*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\nCOMMIT\n"
-		"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 2\nCOMMIT\n");
-
-	(void)state;
-	assert_int_equal(trace.mark, 2);
-	assert_true(trace.routed_again);
-	assert_int_equal(trace.route_mark, 1);
-	assert_text(trace.routed, "-A OUTPUT -j MARK --set-mark 1");
-	assert_string_equal(trace.routed_at.table->name, "mangle");
-	ruleset_free(&ruleset);
-}
-
-static void a_mark_that_its_chain_takes_back_chooses_no_route(void **state)
-{
-	struct ruleset ruleset = {0};
-	struct trace trace = sent_through(&ruleset,
-		"*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\n"
-		"-A OUTPUT -j MARK --set-mark 0\nCOMMIT\n");
-
-	(void)state;
-	assert_false(trace.routed_again);
-	ruleset_free(&ruleset);
 }
 
 static void an_unknown_match_is_unsure_only_where_it_matters(void **state)
@@ -715,20 +491,6 @@ static void loops_end(void **state)
 	ruleset_free(&ruleset);
 }
 
-static void connections_are_not_known_before_conntrack(void **state)
-{
-	struct ruleset raw = rules(
-		"raw", "ACCEPT", "-A PREROUTING -m conntrack --ctstate ESTABLISHED -j DROP\n");
-	struct ruleset mangle = rules(
-		"mangle", "ACCEPT", "-A PREROUTING -m conntrack --ctstate ESTABLISHED -j DROP\n");
-
-	(void)state;
-	assert_false(traced(&raw, syn_ack()).dropped);
-	assert_true(traced(&mangle, syn_ack()).dropped);
-	ruleset_free(&raw);
-	ruleset_free(&mangle);
-}
-
 static void a_packet_without_ports_has_no_other_port_either(void **state)
 {
 	struct ruleset ruleset = rules("mangle", "ACCEPT",
@@ -757,7 +519,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_walkthrough_marks_what_has_a_socket),
 		cmocka_unit_test(a_type_of_icmpv6_that_is_not_known_is_unsure),
-		cmocka_unit_test(neighbour_discovery_is_untracked_by_connection_tracking),
 		cmocka_unit_test(what_the_kernel_sends_is_of_no_user),
 		cmocka_unit_test(iptables_ignores_wildcard_listeners),
 		cmocka_unit_test(nft_matches_wildcard_listeners_by_default),
@@ -779,16 +540,10 @@ int main(void)
 		cmocka_unit_test(a_reverse_path_filter_uses_the_mark_only_if_it_is_told),
 		cmocka_unit_test(tproxy_without_an_address_takes_the_links_first),
 		cmocka_unit_test(without_its_listener_tproxy_drops_and_nft_goes_on),
-		cmocka_unit_test(what_is_not_tracked_is_neither_new_nor_established),
-		cmocka_unit_test(a_mark_is_saved_in_the_connection_and_restored),
 		cmocka_unit_test(a_limit_is_passed_until_it_is_reached),
-		cmocka_unit_test(only_mangle_routes_again_at_output),
-		cmocka_unit_test(a_later_mark_leaves_the_chosen_route_as_it_is),
-		cmocka_unit_test(a_mark_that_its_chain_takes_back_chooses_no_route),
 		cmocka_unit_test(an_unknown_match_is_unsure_only_where_it_matters),
 		cmocka_unit_test(a_chain_returns_to_where_it_was_jumped_from),
 		cmocka_unit_test(loops_end),
-		cmocka_unit_test(connections_are_not_known_before_conntrack),
 		cmocka_unit_test(a_packet_without_ports_has_no_other_port_either),
 		cmocka_unit_test(an_interface_may_be_named_by_its_beginning),
 	};

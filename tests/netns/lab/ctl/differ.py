@@ -228,22 +228,28 @@ def try_out(host, fixes=False):
         lab.close()
     wrong = {}
     for item, found in checklist.wrong(made).items():
-        about = [each["read"] for each in found if _concerns(item, each["subject"], lab.server.address)]
+        about = [each["read"] for each in found if _concerns(item, each["subject"], lab)]
         if about:
             wrong[item] = about[0]
     seen = f"observed: {observed}; named: {wrong}; in doubt: {made['not_judged']}{fixed}"
     return _verdict(observed, wrong, made["not_judged"]), seen
 
 
-def _concerns(item, subject, server):
+def _concerns(item, subject, lab):
     """Whether a finding is about this connection.
 
-    Packets of others that the mark keeps here are no part of it. And the server does not ask for this host's link-layer
-    address as long as it knows it from what this host asked.
+    Packets of others that the mark keeps here are no part of it. And who asks for a link-layer address is known from then
+    on to the host that was asked: the client asks this host, and this host the server, so neither is asked back.
     """
     if item == "mark-shared":
         return not subject.startswith("IPv")
-    return not subject.startswith((f"neighbour solicitations from {server}", f"neighbour advertisements to {server}"))
+    not_needed = (
+        f"neighbour solicitations to {lab.client.address}",
+        f"neighbour advertisements from {lab.client.address}",
+        f"neighbour solicitations from {lab.server.address}",
+        f"neighbour advertisements to {lab.server.address}",
+    )
+    return not subject.startswith(not_needed)
 
 
 def _ask(trial, proxy):
