@@ -18,6 +18,8 @@ from lab.paths import FIXTURES, IMPLEMENTATIONS, ROOT, SUITE
 from lab.peers.description import AdapterFailed
 from lab.peers.proxy import UNAVAILABLE, UNSUPPORTED, Implementation
 
+pytestmark = pytest.mark.suite
+
 SCHEMAS = FIXTURES / "schema"
 TEMPLATE = ROOT / "contrib" / "adapter-template"
 ADAPTERS = sorted(path for path in (*IMPLEMENTATIONS.iterdir(), TEMPLATE) if path.is_file() and not path.suffix)

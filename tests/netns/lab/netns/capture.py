@@ -6,7 +6,6 @@ little, so a tap can stay on a link under any load.
 """
 
 import ctypes
-import ipaddress
 import socket
 import struct
 import time
@@ -42,6 +41,7 @@ class Tap:
     def __init__(self, namespace, link):
         self.name = f"{namespace.role}-{link}"
         self._packets = []
+        self._segments = []  # of the first packets, one each; None: it is something else
         self._first = 0  # of those that are looked at
         self.overflowed = False
         with namespace:
@@ -78,8 +78,9 @@ class Tap:
 
     def segments(self, first=0):
         """The TCP segments so far, without those among the first packets."""
-        seen = self.packets()[max(first, self._first) :]
-        return [segment for _, head in seen if (segment := parse(head)) is not None]
+        packets = self.packets()
+        self._segments += [parse(head) for _, head in packets[len(self._segments) :]]
+        return [each for each in self._segments[max(first, self._first) :] if each is not None]
 
     def datagrams(self):
         """The UDP datagrams so far as (source, destination, payload); of fragments the first."""
@@ -126,9 +127,9 @@ def parse_query(frame):
     if not frame[0] & 1:
         return None
     if kind == b"\x08\x06" and frame[20:22] == b"\0\1":
-        return asker, str(ipaddress.ip_address(frame[38:42]))
+        return asker, socket.inet_ntop(socket.AF_INET, frame[38:42])
     if kind == b"\x86\xdd" and frame[20] == socket.IPPROTO_ICMPV6 and frame[54] == 135:
-        return asker, str(ipaddress.ip_address(frame[62:78]))
+        return asker, socket.inet_ntop(socket.AF_INET6, frame[62:78])
     return None
 
 
@@ -138,19 +139,19 @@ def _transport(frame, protocol):
     if kind == b"\x08\x00" and frame[23] == protocol:
         start = 14 + (frame[14] & 15) * 4
         end = 14 + int.from_bytes(frame[16:18], "big")
-        source, destination = frame[26:30], frame[30:34]
+        family, source, destination = socket.AF_INET, frame[26:30], frame[30:34]
     elif kind == b"\x86\xdd" and frame[20] == protocol:
         start = 54
         end = 54 + int.from_bytes(frame[18:20], "big")
-        source, destination = frame[22:38], frame[38:54]
+        family, source, destination = socket.AF_INET6, frame[22:38], frame[38:54]
     else:
         return None
     if len(frame) < start + 8:
         return None
     from_port, to_port = struct.unpack_from("!HH", frame, start)
     return (
-        Endpoint(str(ipaddress.ip_address(source)), from_port),
-        Endpoint(str(ipaddress.ip_address(destination)), to_port),
+        Endpoint(socket.inet_ntop(family, source), from_port),
+        Endpoint(socket.inet_ntop(family, destination), to_port),
         frame[start:end],
     )
 
