@@ -283,6 +283,13 @@ void host_judged(void)
 	check_run(&host.report, &host.snapshot);
 }
 
+void host_judged_with(const char *text)
+{
+	host_rules(TOOL_IPTABLES, AF_INET, MANGLE(DIVERT));
+	host_more_rules(TOOL_IPTABLES, AF_INET, text);
+	host_judged();
+}
+
 /* --- its kernel --- */
 
 static bool is_in(const char *const *list, const char *option)

@@ -44,17 +44,21 @@
 #define NFT_MARK            "{\"mangle\":{\"key\":{\"meta\":{\"key\":\"mark\"}},\"value\":1}}"
 #define NFT_ACCEPT          "{\"accept\":null}"
 #define NFT_DROP            "{\"drop\":null}"
+#define NFT_PORT            NFT_IS("{\"payload\":{\"protocol\":\"tcp\",\"field\":\"dport\"}}", "80")
+#define NFT_FILTER(hook, policy)                                                                   \
+	NFT_TABLE("inet", "f") NFT_CHAIN("inet", "f", "c", hook, "0", policy)
 
-#define VIP4     "192.0.2.80"
-#define VIP6     "2001:db8:f::80"
-#define CLIENT4  "198.51.100.10"
-#define CLIENT6  "2001:db8:c::10"
-#define SERVER4  "203.0.113.20"
-#define SERVER6  "2001:db8:5::20"
-#define PACKETS4 "clients' packets to 192.0.2.80:80"
-#define PACKETS6 "clients' packets to [2001:db8:f::80]:80"
-#define ANSWERS4 "servers' answers to the client's address (IPv4)"
-#define ANSWERS6 "servers' answers to the client's address (IPv6)"
+#define VIP4      "192.0.2.80"
+#define VIP6      "2001:db8:f::80"
+#define CLIENT4   "198.51.100.10"
+#define CLIENT6   "2001:db8:c::10"
+#define SERVER4   "203.0.113.20"
+#define SERVER6   "2001:db8:5::20"
+#define PACKETS4  "clients' packets to 192.0.2.80:80"
+#define REQUESTS4 "requests to the servers (IPv4)"
+#define PACKETS6  "clients' packets to [2001:db8:f::80]:80"
+#define ANSWERS4  "servers' answers to the client's address (IPv4)"
+#define ANSWERS6  "servers' answers to the client's address (IPv6)"
 
 enum {
 	HOST_LIST_MAX = 32,
@@ -99,6 +103,9 @@ int host_gone(void **state);
 
 /* Judges the host as it is now. */
 void host_judged(void);
+
+/* The same with the recipe's rules of iptables for IPv4, and more of its tables. */
+void host_judged_with(const char *text);
 
 /* Another listener, and the server that the proxy connects to (NULL: none). */
 void host_serves(const char *listener, const char *server);
