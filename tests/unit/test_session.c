@@ -99,6 +99,8 @@ static void every_state_has_a_name(void **state)
 	assert_string_equal(session_state_name(SESSION_CLOSING), "closing");
 }
 
+/* --- what the two sections of a session say --- */
+
 static bool keeps_alive(int fd)
 {
 	int on = -1;
