@@ -125,8 +125,10 @@ demo: deps-build
 	@$(QUIET_MAKE) all
 	@$(ISOLATED) tests/netns/demo --proxy $(PROXY)
 
-# The same sources with sanitizers, in a folder of their own.
-ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+# The same sources with sanitizers, in a folder of their own. A program starts and ends in half the time when gcc's libraries for
+# them are part of it, as clang's are, and when it is not relocated.
+INSIDE := $(if $(findstring clang,$(CC)),,-static-libasan -static-libubsan -no-pie)
+ASAN := BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' LDFLAGS='$(LDFLAGS) $(INSIDE)'
 TSAN := BUILD=$(BUILD)/tsan SANITIZE='-fsanitize=thread'
 
 check: deps-test
