@@ -246,7 +246,7 @@ static void resolve_track(struct parser *parser, const struct proxy *backend,
 			"no server of this file; write its name, or BACKEND/SERVER");
 }
 
-/* Whoever follows others must come to one that is checked. */
+/* What follows others must come to one that is checked. */
 static void check_track(struct parser *parser, const struct server *server)
 {
 	const struct server *last = server;

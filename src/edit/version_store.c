@@ -140,7 +140,7 @@ static bool make_folder(const char *folder, const struct stat *owner)
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1)
 		return false;
-	/* Whoever may read or write the file may search the folder. */
+	/* Who may read or write the file may search the folder. */
 	of_folder.st_mode = (owner->st_mode & 0666) | 0700 | (owner->st_mode & 0444) >> 2;
 	done = set_owner(fd, &of_folder);
 	close(fd);

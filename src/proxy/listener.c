@@ -283,7 +283,7 @@ static int listener_listen(const struct listener *listener)
 	return listen(listener->fd, listener_backlog(listener));
 }
 
-/* An inherited socket has listened before this. Its queue is in the order of arrival, whoever reads it. */
+/* An inherited socket has listened before this. Its queue is in the order of arrival, for any reader. */
 static int listener_begin(struct listener *listener)
 {
 	listener->early = socket_accept_queue(listener->fd);

@@ -1,5 +1,5 @@
 /*
- * A session that waits stands in its backend's queue, or in that of the one server that may serve it (queue.h). Whoever gives a
+ * A session that waits stands in its backend's queue, or in that of the one server that may serve it (queue.h). What gives a
  * place back wakes the worker of the oldest one that could take it.
  *
  * No free place is forgotten: where the oldest one takes a place or leaves, the worker of the next one is woken if a place

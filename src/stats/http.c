@@ -1,5 +1,5 @@
 /*
- * The least of HTTP that Prometheus needs (RFC 9112), in a connection that ends with the answer. Whoever is too slow, or has
+ * The least of HTTP that Prometheus needs (RFC 9112), in a connection that ends with the answer. A client that is too slow, or has
  * too much to say, is closed. Where all places are taken, the slowest one gives way, so that no other client is kept out.
  */
 #include "http.h"

@@ -27,7 +27,7 @@ struct helper_settings {
 	const char *pidfile;      /* or the file with the number of the process that gets SIGHUP */
 	const char *const *options; /* further options of plan and apply, a list that NULL ends */
 	bool allow_apply;
-	int lock; /* a descriptor; whoever changes something locks it (fcntl(2)) */
+	int lock; /* a descriptor; a change locks it (fcntl(2)) */
 };
 
 /* Serves calls until the other side of CONTROL is closed, or a signal's handler shuts it. Each call has a process of its own. */

@@ -188,7 +188,7 @@ async function save() {
       done.reloaded
         ? "Saved, and the proxy has read it."
         : session.reloads
-          ? "Saved. No proxy was told, since none holds the pidfile: start tproxyd, or write 'pidfile' in 'global'."
+          ? "Saved, but no proxy holds the pidfile, so none has read it: start tproxyd, or write 'pidfile' in 'global'."
           : "Saved.",
     );
   } catch (error) {

@@ -229,7 +229,7 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     page.browser.press("Escape")
     page.browser.type("clientip")
     page.wait_for("#editor-state", "The proxy would take this text")
-    page.save("No proxy was told")
+    page.save("no proxy holds the pidfile")
 
     apply_by_clicks(page)
     inline.server.serve(inline.server_endpoint)
