@@ -1,16 +1,18 @@
 """The command `conformance`: arguments, exit status, reports."""
 
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as xml
 
 import pytest
 
 from lab import schema
-from lab.conformance import matrix, report, spec
+from lab.conformance import matrix, progress, report, spec, suite_runner
 from lab.paths import ROOT, SUITE
 
 pytestmark = pytest.mark.suite
@@ -224,6 +226,24 @@ def test_the_validator_sees_what_is_wrong(tmp_path):
         "`$[1]` is a string, expected an integer",
         "`$[2]` is a boolean, expected an integer",
     ]
+
+
+def test_a_log_names_the_test_that_takes_long():
+    log, now = io.StringIO(), time.monotonic()
+    running = {"tests/netns/test_stream.py::test_short": now, "tests/netns/test_soak.py::test_ten_thousand_clients[ipv4]": now - 130}
+    progress.Progress(log).silent(None, running)
+    assert log.getvalue() == "  2:10 so far: soak: ten thousand clients[ipv4] (and 1 more)\n"
+
+
+def test_silence_is_noticed_between_whole_lines():
+    incoming, outgoing = os.pipe()
+    lines = suite_runner.lines_of(incoming, 0.01)
+    os.write(outgoing, b"one\ntw")
+    assert [next(lines), next(lines)] == [b"one", None]
+    os.write(outgoing, b"o\n")
+    os.close(outgoing)
+    assert list(lines) == [b"two"]
+    os.close(incoming)
 
 
 def test_no_text_of_a_report_gets_out_of_its_script_element():

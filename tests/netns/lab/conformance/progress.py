@@ -1,7 +1,7 @@
 """What a run prints while it runs, and the summary at its end.
 
 On a terminal, each implementation has one line that is drawn again in place. Elsewhere there are a few lines of progress,
-and one line for each test that did not pass, so that a log stays readable.
+and one line for each test that did not pass, so that a log stays readable; what takes long is named every minute.
 """
 
 import os
@@ -29,6 +29,7 @@ class Progress:
         self.stream = stream
         self.live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.colour = self.live and "NO_COLOR" not in os.environ
+        self.patience = 1 if self.live else 60  # seconds without an event, after which silent() is due
         self.begin(None)
 
     def begin(self, column):
@@ -51,10 +52,19 @@ class Progress:
             if not self.live and event["verdict"] not in (verdict.PASS, verdict.UNSUPPORTED):
                 self._line(f"  {event['verdict']} {event['requirement']} {short(event['test'])}")
         if self.live:
-            self._redraw(f"{self._state(column)}  {short(min(running)) if running else ''}")
+            self.silent(column, running)
         elif self.total and self.done * STEPS // self.total > self.reported:
             self.reported = self.done * STEPS // self.total
             self._line(f"  {self._state(column)}")
+
+    def silent(self, column, running):
+        """Says what runs; `running`: {test: when it began, by time.monotonic()}."""
+        oldest = min(running, key=running.get, default=None)
+        if self.live:
+            self._redraw(f"{self._state(column)}  {short(oldest) if oldest else ''}")
+        elif oldest:
+            more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
+            self._line(f"  {clock(running[oldest])} so far: {short(oldest)}{more}")
 
     def end(self, column):
         self._redraw(self._state(column))
@@ -64,11 +74,10 @@ class Progress:
 
     def _state(self, column):
         full = WIDTH * self.done // self.total if self.total else 0
-        seconds = int(time.monotonic() - self.started)
         marks = "  ".join(f"{verdict.SYMBOLS[w]} {self.counts[w]}" for w in verdict.VERDICTS if w in self.counts)
         name = f"{column.name} {column.version}".strip()
         bar = "█" * full + "░" * (WIDTH - full)
-        return f"{name:22} {bar} {self.done:4}/{self.total:<4} {seconds // 60}:{seconds % 60:02}  {marks}"
+        return f"{name:22} {bar} {self.done:4}/{self.total:<4} {clock(self.started)}  {marks}"
 
     def _redraw(self, text):
         if self.live:
@@ -78,6 +87,12 @@ class Progress:
 
     def _line(self, text):
         print(text, file=self.stream, flush=True)
+
+
+def clock(began):
+    """Minutes and seconds since then, by time.monotonic()."""
+    seconds = int(time.monotonic() - began)
+    return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def short(nodeid):

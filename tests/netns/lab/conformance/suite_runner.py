@@ -8,6 +8,7 @@ adapter is asked for its description, and must refuse a scenario with an unknown
 import json
 import os
 import secrets
+import select
 import subprocess
 import sys
 import tempfile
@@ -126,12 +127,26 @@ def _run_suite(column, chosen, out, options, progress):
         suite = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[outgoing], cwd=ROOT)
     os.close(outgoing)
     try:
-        with open(incoming, encoding="utf-8") as lines:
-            _listen(column, lines, options, progress)
+        _listen(column, lines_of(incoming, progress.patience), options, progress)
     except KeyboardInterrupt:
         column.problems.append("interrupted")
+    os.close(incoming)
     status = suite.wait()
     return status, os.path.relpath(folder / "suite.log", ROOT)
+
+
+def lines_of(descriptor, patience):
+    """The lines that come, until the other side closes; None each time that none came for so many seconds."""
+    rest = b""
+    while True:
+        if not select.select([descriptor], [], [], patience)[0]:
+            yield None
+            continue
+        piece = os.read(descriptor, 1 << 16)
+        if not piece:
+            return
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
 
 
 def evidence_folder(column, out):
@@ -166,16 +181,19 @@ def repeated(options):
 
 
 def _listen(column, lines, options, progress):
-    running = set()
+    running = {}  # when each test began
     for line in lines:
+        if line is None:
+            progress.silent(column, running)
+            continue
         event = json.loads(line)
         if event["event"] == "started":
-            running.add(event["test"])
+            running[event["test"]] = time.monotonic()
         elif event["event"] == "broken":
-            running.discard(event["test"])
+            running.pop(event["test"], None)
             column.problems.append(f"{event['test']} could not run: {_last(event['message'])}")
         elif event["event"] == "ended":
-            running.discard(event["test"])
+            running.pop(event["test"], None)
             command = evidence.repeat_command(event["test"], _Repeat(column, options))
             if event["evidence"]:
                 event["evidence"] = os.path.relpath(ROOT / event["evidence"], options.out)
