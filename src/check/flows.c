@@ -39,6 +39,28 @@ static void set_state(const struct check *check, struct packet_path *path)
 	path->packet.ct = tracking_state(path->tracking, &path->packet, loose != 0);
 }
 
+/* --- the proxy's packets --- */
+
+static bool changes_source(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->target_count; i++)
+		if (rule->targets[i].kind == TARGET_NAT_SOURCE)
+			return true;
+	return false;
+}
+
+/* Whether a NAT rule of the trace changes what the proxy sends; it is reported. */
+static bool judge_nat(
+	struct check *check, const struct packet_path *path, const struct trace *trace)
+{
+	if (trace->nat == NULL)
+		return false;
+	packet_report_nat(check, path,
+		changes_source(trace->nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION,
+		&path->packet, trace);
+	return true;
+}
+
 /* --- the client's packets --- */
 
 /* The socket that the packet finds: the proxy's if it runs, else the one that it is going to make. */
@@ -176,9 +198,11 @@ static struct trace judge_answer_to_client(struct check *check, const struct pac
 	path.packet.ct_mark = arrived->ct_mark;
 	snprintf(path.subject, sizeof(path.subject), "answers to clients (IPv%d)",
 		family_version(family_of(request)));
-	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace))
+	if (packet_judge_outgoing(check, request, &path, CHECK_IP_RULE, &trace)) {
 		check_add(check, CHECK_MARK_SHARED, CHECK_OK, path.subject,
 			"no mark keeps them on this host");
+		judge_nat(check, &path, &trace);
+	}
 	tracking_note(path.tracking, &path.packet, trace.ct);
 	return trace;
 }
@@ -272,14 +296,6 @@ static void judge_client(struct check *check, const struct service_listener *lis
 
 /* --- the server's packets --- */
 
-static bool changes_source(const struct rule *rule)
-{
-	for (size_t i = 0; i < rule->target_count; i++)
-		if (rule->targets[i].kind == TARGET_NAT_SOURCE)
-			return true;
-	return false;
-}
-
 /*
  * The request to the server, with the client's address as its source. ANSWER is the server's, and learns what
  * connection tracking knows of the connection.
@@ -299,12 +315,8 @@ static void judge_requests_to_server(struct check *check, struct packet_path *an
 	tracking_note(path.tracking, &path.packet, trace.ct);
 	set_state(check, answer);
 	answer->packet.ct_mark = trace.ct_mark;
-	if (trace.nat != NULL) {
-		packet_report_nat(check, &path,
-			changes_source(trace.nat) ? CHECK_NAT_SOURCE : CHECK_NAT_DESTINATION,
-			&path.packet, &trace);
+	if (judge_nat(check, &path, &trace))
 		return;
-	}
 	check_add(check, CHECK_NAT_SOURCE, CHECK_OK, path.subject,
 		"no rule changes the client's address");
 	check_add(check, CHECK_NAT_DESTINATION, CHECK_OK, path.subject,
@@ -329,7 +341,7 @@ static void judge_servers_later_packets(
 	snprintf(data.subject, sizeof(data.subject), "requests to the servers (IPv%d)",
 		family_version(family_of(answer)));
 	if (!packet_judge_outgoing(check, answer, &data, CHECK_SERVER_ROUTE, &trace) ||
-		trace.dropped)
+		trace.dropped || judge_nat(check, &data, &trace))
 		return;
 	tracking_note(data.tracking, &data.packet, trace.ct);
 	back.packet.tcp_flags = ACK;

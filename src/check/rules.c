@@ -326,11 +326,12 @@ void packet_report_nat(struct check *check, const struct packet_path *path, enum
 	const struct packet *packet, const struct trace *trace)
 {
 	char *rule = check_rule_text(check, trace->nat);
-	struct check_finding *finding = check_add(check, item,
-		packet_certainty(check, path, trace, CHECK_HARMFUL), path->subject,
-		item == CHECK_NAT_SOURCE ? "%s changes the client's address"
-					 : "%s changes their destination",
-		rule);
+	const char *what = item == CHECK_NAT_DESTINATION ? "their destination"
+			   : packet->reply ? "the address that the client connected to"
+					   : "the client's address";
+	struct check_finding *finding =
+		check_add(check, item, packet_certainty(check, path, trace, CHECK_HARMFUL),
+			path->subject, "%s changes %s", rule, what);
 
 	if (finding->state == CHECK_HARMFUL)
 		check_fix_accept(check, finding, packet, trace->mark, &trace->nat_at, CHECK_FRONT);

@@ -101,6 +101,28 @@ static void a_masquerade_towards_the_servers_is_reported(void **state)
 		"-p tcp -d 203.0.113.20 --dport 80 -j ACCEPT");
 }
 
+/* A connection begins for connection tracking with the first packet that no rule leaves out, and is masqueraded from then on. */
+static void a_masquerade_of_what_is_tracked_late_is_reported(void **state)
+{
+	const struct check_finding *finding;
+
+	(void)state;
+	host_sysctl("net/netfilter/nf_conntrack_tcp_loose", "1");
+	host_judged_with(
+		"*raw\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j CT --notrack\nCOMMIT\n" NAT(
+			"-A POSTROUTING -o server0 -j MASQUERADE\n"));
+	assert_alone(CHECK_NAT_SOURCE, CHECK_HARMFUL);
+	found_about(CHECK_NAT_SOURCE, CHECK_HARMFUL, REQUESTS4);
+	host_judged_with(
+		"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j CT --notrack\nCOMMIT\n" NAT(
+			"-A POSTROUTING -o client0 -j MASQUERADE\n"));
+	finding = found_about(CHECK_NAT_SOURCE, CHECK_HARMFUL, "answers to clients (IPv4)");
+	assert_reads(finding,
+		"`iptables -t nat -A POSTROUTING -o client0 -j MASQUERADE` changes the address that the client connected to");
+	assert_fixed_by_rule(finding, "iptables -w -t nat", "POSTROUTING",
+		"-p tcp -s 192.0.2.80 --sport 80 -j ACCEPT");
+}
+
 static void a_masquerade_by_mark_is_fixed_by_the_mark(void **state)
 {
 	(void)state;
@@ -434,6 +456,7 @@ int main(void)
 		WITH(a_dnat_of_unmarked_packets_is_fixed_by_the_address),
 		WITH(a_redirect_of_the_proxys_requests_is_reported),
 		WITH(a_masquerade_towards_the_servers_is_reported),
+		WITH(a_masquerade_of_what_is_tracked_late_is_reported),
 		WITH(a_masquerade_by_mark_is_fixed_by_the_mark),
 		WITH(a_masquerade_towards_other_hosts_does_no_harm),
 		WITH(connections_from_the_proxys_own_address_may_be_masqueraded),
