@@ -129,7 +129,7 @@ class Systemd:
 
     def run(self, *words):
         """(status, output) of a command within."""
-        command = ["nsenter", f"--target={self.pid}", "--all", *words]
+        command = ["nsenter", f"--target={self.pid}", "--all", "--root", *words]  # also where this runs in a chroot
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=4 * waiting.seconds)
         return done.returncode, done.stdout
 

@@ -123,7 +123,7 @@ class Guest:
     def run(self, *words):
         """The completed process of a command inside the guest."""
         return subprocess.run(
-            ["nsenter", "-t", self._init(), "-m", "-p", "-n", "-C", "--", *words], capture_output=True, text=True, check=False
+            ["nsenter", "-t", self._init(), "-r", "-m", "-p", "-n", "-C", "--", *words], capture_output=True, text=True, check=False
         )
 
     def well(self, *words):
