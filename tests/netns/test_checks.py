@@ -83,7 +83,9 @@ def test_a_server_with_another_status_gets_no_client(lab):
 
     servers, played = serve_checked(lab, answers(200), answers(503), answers(204), [close], check_http={"path": "/health", "status": 200})
     await_servers(lab, servers[0])
-    assert all(asked.startswith(b"GET /health HTTP/1.") for each in played[:3] for asked in each.asked[:2])
+    for each in played[:3]:
+        asked = [request for request in each.asked if request]  # the time of a check may be up before it has asked
+        assert asked and all(request.startswith(b"GET /health HTTP/1.") for request in asked)
 
 
 # --- the way back ---
