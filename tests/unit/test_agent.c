@@ -209,6 +209,15 @@ static void only_up_brings_it_back(void **state)
 	assert_true(is_up(0));
 }
 
+static void a_line_without_its_end_changes_nothing(void **state)
+{
+	(void)state;
+	start(AGENT "\n");
+	say("down");
+	assert_true(is_up(0));
+	assert_int_equal(changes, 0);
+}
+
 static void an_agent_that_cannot_be_reached_changes_nothing(void **state)
 {
 	(void)state;
@@ -260,7 +269,7 @@ static void a_server_is_up_where_check_and_agent_say_so(void **state)
 }
 
 /* The first check of the second one to be checked comes after half of an hour. */
-static void whoever_tracks_it_follows(void **state)
+static void a_server_that_tracks_it_follows(void **state)
 {
 	(void)state;
 	start(" server t 127.0.0.1:9 track a\n server x 127.0.0.1:9 check inter 1h\n"
@@ -445,10 +454,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		AGENT_TEST(an_agent_takes_its_server_down_and_up),
 		AGENT_TEST(only_up_brings_it_back),
+		AGENT_TEST(a_line_without_its_end_changes_nothing),
 		AGENT_TEST(an_agent_that_cannot_be_reached_changes_nothing),
 		AGENT_TEST(an_answer_without_end_is_read_in_part),
 		AGENT_TEST(a_server_is_up_where_check_and_agent_say_so),
-		AGENT_TEST(whoever_tracks_it_follows),
+		AGENT_TEST(a_server_that_tracks_it_follows),
 		AGENT_TEST(a_weight_is_a_share_of_the_configured_one),
 		AGENT_TEST(states_are_the_hosts),
 		AGENT_TEST(a_limit_of_sessions_holds_at_once),

@@ -103,11 +103,10 @@ case("the last word counts", "up down")
 case("the last of the states counts", "maint ready")
 case("an empty line", "")
 case("nothing", close, words=SHORT)
-case("a part of a line", says(b"down", then=close), words=SHORT)
 case("carriage returns", says(b"down#a\r\nup\r\n", then=close))
 case("two lines", says(b"up\ndown\n", then=close))
-# Neither a flood nor bytes that come one by one are compared: HAProxy looks for the end of the line behind what came, and finds
-# what lay there; of the bytes only where they are late.
+# Neither a flood, nor bytes that come one by one, nor a part of a line are compared: HAProxy looks for the end of the line behind
+# what came, and finds what lay there; of the bytes and of the part only now and then.
 case("a nul byte", says(b"do\0wn\n", then=close), words=SHORT)
 case("a nul byte behind", says(b"down\0#x\n", then=close), words=SHORT)
 case("unprintable bytes", says(b"down#\x01\xff\"'<>&\n", then=close))
