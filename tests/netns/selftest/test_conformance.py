@@ -228,8 +228,9 @@ def test_the_validator_sees_what_is_wrong(tmp_path):
     ]
 
 
-def test_a_log_names_the_test_that_takes_long():
+def test_a_log_names_the_test_that_takes_long(monkeypatch):
     log, now = io.StringIO(), time.monotonic()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     running = {"tests/netns/test_stream.py::test_short": now, "tests/netns/test_soak.py::test_ten_thousand_clients[ipv4]": now - 130}
     progress.Progress(log).silent(None, running)
     assert log.getvalue() == "  2:10 so far: soak: ten thousand clients[ipv4] (and 1 more)\n"

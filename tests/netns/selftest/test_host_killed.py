@@ -53,7 +53,7 @@ def kill(host, library, victim, arguments, way, at):
 
 
 def try_kills(host, library, firewall_tool, victim, way, places):
-    """Kill it at each place and revert; returns the first place that it does not reach."""
+    """Kill it at each place and revert; returns the last place that it reached."""
     arguments = arguments_for(firewall_tool, family=4)
     furnish(host, "wg-quick", firewall_tool)
     host.namespace.sysctl(FIXED)
@@ -72,7 +72,7 @@ def try_kills(host, library, firewall_tool, victim, way, places):
         assert not differences(before, host.snapshot()), f"{way} {at}"
         assert not list(host.folder.glob("state*")), f"{way} {at}"
         if not killed:
-            return at
+            return at - EVERY
 
 
 @pytest.mark.long(30)
@@ -81,7 +81,7 @@ def try_kills(host, library, firewall_tool, victim, way, places):
 @each_firewall_tool
 @pytest.mark.parametrize("way, least", [("KILL_AT", 30), ("CUT_WRITE", 8)])
 def test_apply_that_is_killed_at_any_system_call_is_reverted(host, library, firewall_tool, victim, way, least, places):
-    assert try_kills(host, library, firewall_tool, victim, way, places) > least
+    assert try_kills(host, library, firewall_tool, victim, way, places) >= least
 
 
 @pytest.mark.kills
@@ -103,7 +103,7 @@ def test_apply_that_is_killed_at_any_command_is_reverted(host, firewall_tool, vi
         assert not differences(before, host.snapshot()), f"killed {when} call {at}"
         if not killed:
             break
-    assert at > 9, "the tools ran"
+    assert at - EVERY >= 9, "the tools ran"
     host.well("apply", *arguments)
     host.well("revert")
     assert not differences(before, host.snapshot())
