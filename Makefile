@@ -23,15 +23,16 @@ PROGRAMS := $(BUILD)/tproxyd $(BUILD)/tproxyctl
 # Everything but the mains goes into one archive, so that what is tested is what ships.
 SOURCES  := $(sort $(filter-out $(MAINS),$(wildcard src/*/*.c)))
 ARCHIVE  := $(BUILD)/libtproxy.a
-UNITS    := $(sort $(wildcard tests/unit/test_*.c))
+UNITS    := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_PROGRAMS := $(UNITS:%.c=$(BUILD)/%)
 # What unit tests share.
-RIGS     := $(patsubst %,$(BUILD)/tests/unit/%.o,rig snapshots edits_words edits_draw edits_text edits_model)
+RIG_FILES := $(filter-out $(UNITS),$(wildcard tests/unit/*.c tests/unit/*/*.c))
+RIGS     := $(RIG_FILES:%.c=$(BUILD)/%.o)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
-C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) \
-            $(wildcard tests/unit/*.c tests/netns/*.c tests/netns/selftest/*.c tests/kernels/*.c)
-H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h)
+C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) $(UNITS) $(RIG_FILES) \
+            $(wildcard tests/netns/*.c tests/netns/selftest/*.c tests/kernels/*.c)
+H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/unit/*/*.h tests/fuzz/*.h)
 
 # Builds within other targets use all processors, unless make was given its own -j.
 QUIET_MAKE = $(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -84,6 +85,8 @@ $(BUILD)/tproxyctl: $(BUILD)/src/ctl/main.o
 $(PROGRAMS): $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBS)
 
+# A test finds what all of them share in the folder above its own.
+$(BUILD)/tests/unit/%.o: DEFINES += -Itests/unit
 $(UNIT_PROGRAMS): %: %.o $(RIGS) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
@@ -93,7 +96,7 @@ $(BUILD)/tests/fuzz/fuzz_netlink: ALL_LDFLAGS += $(WRAPPED:%=-Wl,--wrap=mnl_sock
 $(FUZZ_PROGRAMS): %: %.o $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
--include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/fuzz/*.d)
+-include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/unit/*/*.d $(BUILD)/tests/fuzz/*.d)
 
 install: all
 	install -D -m 755 $(BUILD)/tproxyd $(DESTDIR)$(PREFIX)/sbin/tproxyd

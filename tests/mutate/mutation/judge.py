@@ -194,11 +194,11 @@ class Judge:
     def reaching(self, path, made):
         """The tests that use this object: its own first, those of its folder, then the others that are fast."""
         symbols = self.symbols(made)[0][0]
-        folder = {source.stem for source in (self.project.root / path).parent.glob("*.c")}
+        source = Path(path)
 
         def rank(name):
-            module = name.removeprefix("test_")
-            return (module != Path(path).stem, module not in folder, self.seconds[name], name)
+            beside = self.tests[name].parent.name == source.parent.name
+            return (name != f"test_{source.stem}", not beside, self.seconds[name], name)
 
         names = [name for name in self.tests if symbols & self.reached[name]]
         for name in names:

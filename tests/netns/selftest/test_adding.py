@@ -22,7 +22,8 @@ BUILD = Path(os.environ.get("TPROXYD", ROOT / "build" / "tproxyd")).resolve().pa
 LIMITS = {"keyword": 7, "check item": 5, "requirement": 4, "kernel variant": 2}
 
 LONGEST = 600  # seconds that a step may take on a busy machine
-UNITS = ("config", "config_foreign", "listener", "manual", "check_links", "check_report")
+UNITS_OF_KEYWORD = ("config/test_config", "config/test_config_foreign", "proxy/test_listener")
+UNITS_OF_ITEM = ("check/test_manual", "check/test_check_links", "check/test_check_report")
 
 
 # --- the walks: {file: what becomes of its text} ---
@@ -83,7 +84,7 @@ KEYWORD = {
             "\treturn fd;\n",
         ),
     ),
-    "tests/unit/test_listener.c": several(
+    "tests/unit/proxy/test_listener.c": several(
         after("#include <fcntl.h>\n", "#include <netinet/tcp.h>\n"),
         after("\trig->section.bind_count = 1;\n", "\tflood->bind.user_timeout = 5000;\n"),
         before(
@@ -116,7 +117,7 @@ CHECK_ITEM = {
     "man/tproxyctl.8": lambda old: re.sub(
         r"(?m)(^\.It Li persistence\n.*\n.*\n)", rf"\1.It Li tcp_sack\nSelective acknowledgements.\n{WHY}\n", old
     ),
-    "tests/unit/test_check_links.c": several(
+    "tests/unit/check/test_check_links.c": several(
         after('\thost_sysctl("net/ipv4/ip_early_demux", "1");\n', '\thost_sysctl("net/ipv4/tcp_sack", "1");\n'),
         before("\tassert_reads(found(CHECK_EARLY_DEMUX", '\tassert_reads(found(CHECK_SACK, CHECK_OK), "net.ipv4.tcp_sack is 1");\n'),
     ),
@@ -176,7 +177,7 @@ class Tree:
         self.root = root
         leave = shutil.ignore_patterns("build", ".git", "__pycache__", ".pytest_cache")
         shutil.copytree(ROOT, root, ignore=leave, symlinks=True)
-        for path in [*BUILD.glob("src/**/*.[od]"), *BUILD.glob("tests/unit/*.[od]")]:
+        for path in [*BUILD.glob("src/**/*.[od]"), *BUILD.glob("tests/unit/**/*.[od]")]:
             made = root / "build" / path.relative_to(BUILD)
             made.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, made)
@@ -226,7 +227,7 @@ class Tree:
     def build(self):
         # What these tests need is that the programs do the same: without optimization gcc takes half the time.
         words = "CFLAGS=-O0", f"-j{len(os.sched_getaffinity(0))}"
-        made = self.run("make", *words, *(f"build/tests/unit/test_{name}" for name in UNITS))
+        made = self.run("make", *words, *(f"build/tests/unit/{name}" for name in (*UNITS_OF_KEYWORD, *UNITS_OF_ITEM)))
         assert made.returncode == 0, made.stdout
         self.built = True
 
@@ -240,7 +241,7 @@ class Tree:
         return self.run(sys.executable, "tests/netns/run", "-n", "0", "-q", *words)
 
     def unit(self, name):
-        return self.run(f"build/tests/unit/test_{name}")
+        return self.run(f"build/tests/unit/{name}")
 
 
 @pytest.fixture(scope="module")
@@ -264,9 +265,9 @@ def gate(tree, kind):
     """What fails: the part of `make check` and `make lint` that sees such a thing."""
     tests = "tests/netns/selftest/"
     if kind == "keyword":
-        return failures(tree.compile("src/config/table.c"), *map(tree.unit, ("config", "config_foreign", "listener")))
+        return failures(tree.compile("src/config/table.c"), *map(tree.unit, UNITS_OF_KEYWORD))
     if kind == "check item":
-        return failures(tree.compile("src/check/items.c"), *map(tree.unit, ("manual", "check_links", "check_report")))
+        return failures(tree.compile("src/check/items.c"), *map(tree.unit, UNITS_OF_ITEM))
     if kind == "requirement":
         falsifier = tree.tests("-k", "next-port-too", f"{tests}test_falsifiers.py")
         return failures(tree.tests(f"{tests}test_requirements.py"), falsifier) + specification_is_current(tree)

@@ -116,7 +116,7 @@ def test_without_object_files_the_gate_fails(tree):
 
 def test_only_programs_with_a_source_count_as_unit_tests(tmp_path):
     """A program that an earlier tree left in the build folder is not run; one that is missing is a failure."""
-    left = tmp_path / "tests" / "unit" / "test_of_an_earlier_tree"
+    left = tmp_path / "tests" / "unit" / "proxy" / "test_of_an_earlier_tree"
     left.parent.mkdir(parents=True)
     left.write_text("#!/bin/sh\ntouch ran\n", encoding="ascii")
     left.chmod(0o755)

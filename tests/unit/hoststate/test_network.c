@@ -414,7 +414,7 @@ static void nothing_of_a_refused_list_is_kept(void **state)
 	char *problem = NULL, path[512], *old = text_copy(getenv("PATH"));
 
 	(void)state;
-	snprintf(path, sizeof(path), "tests/unit/tools/half-a-network:%s", old);
+	snprintf(path, sizeof(path), "tests/unit/hoststate/tools/half-a-network:%s", old);
 	setenv("PATH", path, 1);
 	assert_false(network_read(&network, &problem));
 	setenv("PATH", old, 1);
