@@ -31,7 +31,7 @@ RIGS     := $(RIG_FILES:%.c=$(BUILD)/%.o)
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_PROGRAMS := $(FUZZERS:%.c=$(BUILD)/%)
 C_FILES   = $(SOURCES) $(MAINS) $(FUZZERS) $(UNITS) $(RIG_FILES) \
-            $(wildcard tests/netns/*.c tests/netns/selftest/*.c tests/kernels/*.c)
+            $(wildcard tests/netns/*.c tests/netns/selftest/*/*.c tests/kernels/*.c)
 H_FILES   = $(wildcard include/tproxy/*.h src/*/*.h tests/unit/*.h tests/unit/*/*.h tests/fuzz/*.h)
 
 # Builds within other targets use all processors, unless make was given its own -j.
@@ -216,7 +216,7 @@ lint: deps-lint deps-test
 	@mandoc -T lint -W warning man/*.8
 	@echo 'shellcheck'
 	@shellcheck .ci/axe-core .ci/deps .ci/kernel-can .ci/run contrib/adapter-template tests/netns/implementations/pen tests/netns/implementations/redir \
-		tests/kernels/guest tests/netns/selftest/boot-systemd
+		tests/kernels/guest tests/netns/selftest/daemon/boot-systemd
 	@shellcheck -x -P docs/peers/reproduce docs/peers/reproduce/*.sh
 	@echo 'lint: clean'
 stats:

@@ -1,6 +1,6 @@
 /*
  * Answers of agents: which words are said in a line, and what the log says of them. What HAProxy makes of the same answers is
- * compared in tests/netns/selftest/test_agents_agree.py.
+ * compared in tests/netns/selftest/agree/test_agents_agree.py.
  */
 #include "unit.h"
 

@@ -1,6 +1,6 @@
 /*
  * Conversations of checks: expressions, answers in pieces, and what is said of them. What HAProxy makes of whole conversations
- * is compared in tests/netns/selftest/test_checks_agree.py.
+ * is compared in tests/netns/selftest/agree/test_checks_agree.py.
  */
 #include "unit.h"
 

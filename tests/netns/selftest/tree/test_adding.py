@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.paths import ROOT
+
 pytestmark = [pytest.mark.suite, pytest.mark.xdist_group("adding"), pytest.mark.long(150)]  # one copy for all
 
-ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("TPROXYD", ROOT / "build" / "tproxyd")).resolve().parent
 LIMITS = {"keyword": 7, "check item": 5, "requirement": 4, "kernel variant": 2}
 
@@ -263,15 +264,15 @@ def failures(*runs):
 
 def gate(tree, kind):
     """What fails: the part of `make check` and `make lint` that sees such a thing."""
-    tests = "tests/netns/selftest/"
+    tests = "tests/netns/selftest"
     if kind == "keyword":
         return failures(tree.compile("src/config/table.c"), *map(tree.unit, UNITS_OF_KEYWORD))
     if kind == "check item":
         return failures(tree.compile("src/check/items.c"), *map(tree.unit, UNITS_OF_ITEM))
     if kind == "requirement":
-        falsifier = tree.tests("-k", "next-port-too", f"{tests}test_falsifiers.py")
-        return failures(tree.tests(f"{tests}test_requirements.py"), falsifier) + specification_is_current(tree)
-    return failures(tree.tests(f"{tests}test_kernel_results.py"))
+        falsifier = tree.tests("-k", "next-port-too", f"{tests}/suite/test_falsifiers.py")
+        return failures(tree.tests(f"{tests}/tree/test_requirements.py"), falsifier) + specification_is_current(tree)
+    return failures(tree.tests(f"{tests}/kernel_lab/test_kernel_results.py"))
 
 
 @pytest.mark.parametrize("kind", WALKS)

@@ -4,15 +4,15 @@
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lab.conformance import inner_run, requirements, verdict
 from lab.netns import sockets
 from lab.netns.endpoint import Endpoint
-from lab.paths import SUITE
 
-MODEST = SUITE / "selftest" / "modest-proxy"
+MODEST = Path(__file__).with_name("modest-proxy")
 TIMED = {"TP-STREAM-08", "TP-STREAM-11", "TP-STREAM-15", "TP-STREAM-27", "TP-UDP-08", "TP-PP-09"}  # about timeouts
 SPOOFED = {  # about the client's address
     *("TP-UDP-01", "TP-UDP-02", "TP-UDP-04", "TP-UDP-21", "TP-UDP-22", "TP-PP-01", "TP-PP-02", "TP-PP-03", "TP-PP-20", "TP-DST-04", "TP-DST-06", "TP-DST-15"),

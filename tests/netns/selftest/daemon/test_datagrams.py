@@ -7,14 +7,13 @@ import random
 import re
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lab import waiting
 from lab.netns import counters, firewall, sockets, topology
 from lab.netns.endpoint import Endpoint
-from lab.paths import TPROXYCTL
+from lab.paths import SUITE, TPROXYCTL
 from lab.peers.daemon import Daemon
 from lab.peers.datagrams import Peer
 from lab.peers.proxy import adapter
@@ -23,7 +22,7 @@ from lab.setup.lab import Lab
 
 pytestmark = pytest.mark.suite
 
-FLOWS = Path(__file__).resolve().parents[1] / "flows"
+FLOWS = SUITE / "flows"
 PORT = 5353
 ANY = {4: ":", 6: "[::]:"}
 SOURCES = {"none": "0.0.0.0", "clientip": "0.0.0.0 usesrc clientip", "client": "0.0.0.0 usesrc client"}
