@@ -18,9 +18,15 @@ let leaving = false;
 export function begin(made) {
   session = made;
   if (draft.loaded) return;
+  editable(false);
   window.addEventListener("beforeunload", (event) => isChanged() && !leaving && event.preventDefault());
   window.addEventListener("focus", () => draft.loaded && look());
   load();
+}
+
+/** Until the file's text is there, nothing can be edited: it would be lost when the text comes. */
+function editable(is) {
+  for (const tab of ["admin", "text"]) find(tab).inert = !is;
 }
 
 export const current = () => draft;
@@ -47,6 +53,7 @@ function adopt(file) {
   });
   past = [];
   future = [];
+  editable(true);
   tell();
 }
 

@@ -77,7 +77,7 @@ function build(session) {
     file,
     undo,
     redo,
-    state: make("p", { id: "editor-state", role: "status", className: "state" }),
+    state: make("p", { id: "editor-state", role: "status", className: "state" }, "Reading the file …"),
     problems: make("ul", { className: "messages", "aria-label": "Messages" }),
   };
 }

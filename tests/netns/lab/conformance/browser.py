@@ -34,7 +34,7 @@ DRAWN = "document.documentElement?.dataset.ready === 'yes'"
 PLACE = """async selector => {
   const place = () => {
     const element = document.querySelector(selector);
-    if (!element) return null;
+    if (!element || element.closest("[inert]")) return null;
     element.scrollIntoView({block: "nearest"});
     const box = element.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
     const there = document.elementFromPoint(x, y);

@@ -1,8 +1,6 @@
 """The admin page in a browser: the walk-through by clicks alone and as text, then a client is served and the server sees it."""
 
 import contextlib
-import json
-import os
 import shutil
 import subprocess
 
@@ -10,12 +8,9 @@ import pytest
 
 from lab import waiting
 from lab.conformance import browser
-from lab.ctl.admin_page import AdminPage
-from lab.netns import firewall
 from lab.netns.endpoint import Endpoint
-from lab.paths import BUILD, TPROXYD
+from lab.paths import TPROXYD
 from lab.peers.daemon import SERVER, accept, connect, listen
-from lab.setup.lab import Lab
 
 VIP = Endpoint("192.0.2.80", 80)
 
@@ -25,119 +20,6 @@ pytestmark = [
     pytest.mark.long(50),
     pytest.mark.xdist_group("admin-page"),  # few browsers at a time
 ]
-
-
-class Page:
-    """The admin page in a browser, in the proxy's namespace."""
-
-    def __init__(self, shown, served):
-        self.browser, self.served = shown, served
-
-    def click(self, selector):
-        self.browser.click(selector)
-
-    def text(self, selector):
-        return self.browser.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
-
-    def wait_for(self, selector, words="", times=1):
-        """TIMES as long as other things may last, for what starts dozens of programs."""
-        there = f"[...document.querySelectorAll({json.dumps(selector)})].some(each => each.innerText.includes({json.dumps(words)}))"
-        try:
-            self.browser.await_value(there, f"{selector} with {words!r}", times)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}; notices: {self.text('#notices')!r}; problems: {self.text('.problem-card')!r}") from None
-
-    def fill(self, name, value):
-        """Types into a field of the dialog, as after a click on it."""
-        self.click(f"dialog [name={name}]")
-        self.browser.value(f"document.querySelector('dialog [name={name}]').select?.()")
-        self.browser.type(str(value))
-
-    def choose(self, selector, value):
-        """Chooses by the keyboard, since the list of a select is drawn outside of the page."""
-        at = f"document.querySelector({json.dumps(selector)})"
-
-        def chosen():
-            if self.browser.value(f"{at}.value") != value:
-                self.browser.value(f"{at}.focus()")
-                self.browser.press("ArrowDown")
-            return self.browser.value(f"{at}.value") == value
-
-        waiting.until(chosen, f"{selector} is {value}")
-
-    def go_on(self):
-        """The dialog's own button, then the difference is taken."""
-        self.click("dialog button.primary")
-        self.take()
-
-    def take(self):
-        self.wait_for("dialog h2", "Change the text?")
-        self.click("dialog button[value=take]")
-        self.gone("dialog")
-
-    def says_nothing(self, selector):
-        self.browser.await_value(f"document.querySelector({json.dumps(selector)}).innerText === ''", f"{selector} says nothing")
-
-    def gone(self, selector):
-        self.browser.await_value(f"document.querySelector({json.dumps(selector)}) === null", f"{selector} is gone")
-
-    def save(self, words="Saved"):
-        self.click("#save")
-        self.wait_for("dialog h2", "Save the file?")
-        self.click("dialog button[value=save]")
-        self.wait_for(".notice", words)
-        self.browser.value("document.querySelectorAll('.notice button').forEach(each => each.click())")
-
-
-@pytest.fixture
-def inline():
-    made = Lab(None, 4, "inline", "iptables", divert=False)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def open_page(inline, folder):
-    """Serves the page on the proxy's host, and shows it."""
-    with contextlib.ExitStack() as opened:
-
-        def run(*options, text=None):
-            namespace = inline.proxy.namespace
-            config = folder / "proxy.cfg"
-            if text is not None:
-                config.write_text(text, encoding="utf-8")
-            state = ("--state", str(folder / "state.json"))
-            environment = {**os.environ, **firewall.lock(namespace)}
-            served = opened.enter_context(contextlib.closing(AdminPage(namespace, config, *state, *options, environment=environment)))
-            with namespace:
-                shown = opened.enter_context(browser.Browser())
-            shown.size(1280, 900)
-            shown.visit(served.address)
-            return Page(shown, served)
-
-        yield run
-
-
-@pytest.fixture
-def start_proxy(inline, folder):
-    with contextlib.ExitStack() as started:
-
-        def run():
-            with inline.proxy.namespace:
-                made = subprocess.Popen([TPROXYD, "-db", "-f", folder / "proxy.cfg"], stderr=subprocess.PIPE, text=True)
-            started.callback(made.wait)
-            started.callback(made.kill)
-            (folder / "pid").write_text(f"{made.pid}\n", encoding="ascii")
-            waiting.until(lambda: listens(inline) or made.poll() is not None, "tproxyd listens")
-            assert made.poll() is None, made.stderr.read()
-            return made
-
-        yield run
-
-
-def listens(inline):
-    with inline.proxy.namespace, open("/proc/thread-self/net/tcp", encoding="ascii") as sockets:
-        return any(line.split()[1].endswith(":0050") and line.split()[3] == "0A" for line in sockets.readlines()[1:])
 
 
 def serve(inline):
@@ -244,86 +126,6 @@ def test_the_walk_through_as_text(inline, open_page, start_proxy, folder):
     page.save("the proxy has read it")
     serve(inline)
     assert not page.browser.complaints()
-
-
-# Accessibility, at every width and in both schemes
-
-AXE = BUILD / "axe-core" / "axe.min.js"
-TABS = ("live", "admin", "text", "host")
-RICH = """\
-# What a page may have to show
-global
-  maxconn 1000
-frontend web
-  bind 192.0.2.80:80,192.0.2.81:80 transparent
-  bind [2001:db8:f::80]:8000-8010 transparent
-  default_backend servers
-frontend alone
-  bind 127.0.0.1:9000
-backend servers
-  balance leastconn
-  source 0.0.0.0 usesrc clientip
-  server s1 203.0.113.20:80 check weight 5 maxconn 100
-  server s2 203.0.113.21:80 backup
-  server s3 203.0.113.22:80 disabled
-listen mail
-  bind 127.0.0.1:2525
-  server m1 203.0.113.30:25 sauce 1
-"""
-FAULTS = """axe.run(document, {resultTypes: ["violations"]}).then(result => result.violations
-  .map(each => [each.impact, each.id, each.nodes.slice(0, 3).map(node => node.html.slice(0, 160) + " " + node.failureSummary.slice(0, 300))]))"""
-
-
-@pytest.fixture
-def rich(open_page):
-    return open_page("--allow-apply", text=RICH)
-
-
-def open_tab(page, name):
-    page.click(f"#tab-{name}")
-    ready = {"live": "#live .card", "admin": "#farms .entry", "text": ".line.error", "host": "#host .card"}[name]
-    page.wait_for(ready)
-    if name == "admin":
-        page.browser.value("document.querySelectorAll('.entry').forEach(each => each.open = true)")
-    if name == "host":
-        page.browser.value("document.querySelectorAll('#host details').forEach(each => each.open = true)")
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="absent: axe-core; `make deps-reports` fetches it")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 375])
-def test_axe_finds_nothing(rich, width, scheme):
-    rich.browser.size(width, 900)
-    rich.browser.prefer(scheme)
-    rich.browser.value(AXE.read_text(encoding="utf-8"))
-    faults = {}
-    for name in TABS:
-        open_tab(rich, name)
-        faults[name] = rich.browser.value(FAULTS)
-    rich.click("#tab-admin")
-    rich.click("#add-listener")
-    faults["a dialog"] = rich.browser.value(FAULTS)
-    rich.browser.press("Escape")
-    rich.gone("dialog")
-    rich.click("#logout")
-    rich.wait_for("#login:not([hidden]) h2")
-    rich.browser.value(AXE.read_text(encoding="utf-8"))  # it is another page now
-    faults["logging in"] = rich.browser.value(FAULTS)
-    assert not {name: each for name, each in faults.items() if each}
-
-
-@pytest.mark.parametrize("width", [375, 768, 1280])
-def test_no_tab_is_wider_than_the_window(rich, width):
-    rich.browser.size(width, 800)
-    for name in TABS:
-        open_tab(rich, name)
-        assert rich.browser.value("document.documentElement.scrollWidth") <= width, name
-
-
-def test_a_browser_asks_no_other_host(rich):
-    for name in TABS:
-        open_tab(rich, name)
-    assert all(url.startswith((rich.served.url, "about:")) for url in rich.browser.loaded())
 
 
 # Working with it
@@ -488,14 +290,30 @@ def test_a_session_that_ended_keeps_the_text_that_was_typed(open_page, folder):
     assert content(folder) == "# typed\n" + PLAIN
 
 
+# Answers for PATH come when the functions of `held` are run.
 HOLD = """(real => {
   window.held = [];
   window.fetch = async (path, options) => {
     const answer = await real(path, options);
-    if (path === "/api/config/check") await new Promise(done => held.push(done));
+    if (path === "PATH") await new Promise(done => held.push(done));
     return answer;
   };
 })(window.fetch)"""
+
+
+def test_nothing_can_be_typed_before_the_file_is_there(open_page):
+    """It would be lost when the file comes."""
+    page = open_page(text=PLAIN)
+    page.browser.call("Page.addScriptToEvaluateOnNewDocument", source=HOLD.replace("PATH", "/api/config"))
+    page.browser.visit(page.served.url)
+    page.click("#tab-text")
+    page.browser.await_value("held.length > 0", "the file was asked for, and the answer is held")
+    page.browser.value("document.getElementById('editor-text').focus()")
+    assert focus(page) != "editor-text"
+    page.browser.value("held.forEach(each => each())")
+    page.wait_for(".line", "frontend web")
+    page.browser.value("document.getElementById('editor-text').focus()")
+    assert focus(page) == "editor-text"
 
 
 def test_a_late_answer_to_a_session_that_ended_does_not_end_the_next_one(open_page, folder):
@@ -503,7 +321,7 @@ def test_a_late_answer_to_a_session_that_ended_does_not_end_the_next_one(open_pa
     page.click("#tab-text")
     page.click(".editor")
     page.browser.value("(area => area.setSelectionRange(0, 0))(document.getElementById('editor-text'))")
-    page.browser.value(HOLD)
+    page.browser.value(HOLD.replace("PATH", "/api/config/check"))
     page.browser.call("Network.clearBrowserCookies")
     page.browser.type("# typed\n")
     page.browser.await_value("held.length > 0", "the text was judged, and the answer is held")
@@ -601,28 +419,6 @@ def test_a_large_configuration_can_be_worked_with(open_page):
     page.click(".editor")
     page.browser.type("\nfrobnicate\n")
     page.wait_for(".line.error", "frobnicate")
-
-
-# Where a letter of the layer is drawn, and where the textarea has it: [left, top, height of a line] of each
-LETTERS = """(() => {
-  const area = document.getElementById("editor-text"), style = getComputedStyle(area), box = area.getBoundingClientRect();
-  const range = document.createRange(), line = document.querySelector(".line"), words = document.createTreeWalker(line, NodeFilter.SHOW_TEXT).nextNode();
-  range.setStart(words, 0);
-  range.setEnd(words, 1);
-  const seen = range.getBoundingClientRect(), lines = document.querySelectorAll(".line");
-  const there = [box.left + parseFloat(style.paddingLeft), box.top + parseFloat(style.paddingTop), parseFloat(style.lineHeight)];
-  return [[seen.left, lines[0].getBoundingClientRect().top, lines[1].offsetTop - lines[0].offsetTop], there, style.font === getComputedStyle(line).font];
-})()"""
-
-
-@pytest.mark.parametrize("width", [375, 1280])
-def test_the_layer_and_the_text_lie_over_each_other(open_page, width):
-    page = open_page(text=PLAIN)
-    page.browser.size(width, 800)
-    page.click("#tab-text")
-    page.wait_for(".line", "frontend web")
-    seen, there, same_font = page.browser.value(LETTERS)
-    assert same_font and all(abs(a - b) < 1 for a, b in zip(seen, there)), (seen, there)
 
 
 # The proxy's counters
