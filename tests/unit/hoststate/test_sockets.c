@@ -1,5 +1,5 @@
 /*
- * The host's sockets as the kernel reports them: each is opened here, on the loopback address, and found.
+ * The host's sockets as the kernel reports them: each is opened here, on the loopback address, and found with its owners.
  */
 #include "hoststate/sockets.h"
 #include "tproxy/datagram.h"
@@ -9,14 +9,8 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
-#include <libmnl/libmnl.h>
-#include <limits.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -440,6 +434,8 @@ static void many_sockets_are_all_found(void **state)
 	sockets_free(&sockets);
 }
 
+/* --- owners --- */
+
 static void assert_is_this_process(const struct socket_owner *owner)
 {
 	struct rlimit limit;
@@ -537,69 +533,6 @@ static void what_has_no_inode_has_no_owner(void **state)
 	assert_int_equal(socket_owners(&none, &owner, 1), 0);
 }
 
-/* --- what the kernel answers, byte by byte --- */
-
-/* An answer of one message with this type and payload. */
-static int taken(uint16_t type, const void *payload, size_t length)
-{
-	char room[256] = {0};
-	struct nlmsghdr *message = mnl_nlmsg_put_header(room);
-	struct host_sockets sockets = {0};
-	int result;
-
-	message->nlmsg_type = type;
-	memcpy(mnl_nlmsg_put_extra_header(message, length), payload, length);
-	message->nlmsg_len = MNL_NLMSG_HDRLEN + (uint32_t)length;
-	errno = 0;
-	result = sockets_parse(&sockets, IPPROTO_TCP, 0, room, message->nlmsg_len);
-	if (result == -1)
-		assert_int_equal(sockets.count, 0);
-	sockets_free(&sockets);
-	return result;
-}
-
-static void assert_error(uint16_t type, int number, int expected)
-{
-	assert_int_equal(taken(type, &number, sizeof(number)), -1);
-	assert_int_equal(errno, expected);
-}
-
-static void kernel_errors_outside_their_range_are_refused(void **state)
-{
-	(void)state;
-	assert_error(NLMSG_ERROR, -ENOENT, ENOENT);
-	assert_error(NLMSG_DONE, -EINTR, EINTR);
-	assert_error(NLMSG_ERROR, INT_MIN, EPROTO);
-	assert_error(NLMSG_DONE, INT_MIN, EPROTO);
-	assert_error(NLMSG_ERROR, 1, EPROTO);
-	assert_error(NLMSG_ERROR, -4096, EPROTO);
-}
-
-static void only_a_valid_end_ends_the_list(void **state)
-{
-	int none = 0;
-
-	(void)state;
-	assert_int_equal(taken(NLMSG_DONE, &none, sizeof(none)), 0);
-	assert_error(NLMSG_ERROR, 0, EPROTO);
-	assert_int_equal(taken(NLMSG_DONE, &none, 0), -1);
-	assert_int_equal(taken(NLMSG_ERROR, &none, 3), -1);
-	assert_int_equal(taken(NLMSG_OVERRUN, &none, sizeof(none)), -1);
-	assert_int_equal(errno, ENOBUFS);
-}
-
-static void a_socket_that_is_cut_off_is_refused(void **state)
-{
-	struct inet_diag_msg socket = {.idiag_family = AF_INET, .idiag_state = 10};
-
-	(void)state;
-	assert_int_equal(taken(SOCK_DIAG_BY_FAMILY, &socket, sizeof(socket)), 1);
-	for (size_t length = 0; length < sizeof(socket); length++) {
-		assert_int_equal(taken(SOCK_DIAG_BY_FAMILY, &socket, length), -1);
-		assert_int_equal(errno, EPROTO);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,9 +554,6 @@ int main(void)
 		cmocka_unit_test(all_owners_are_counted),
 		cmocka_unit_test(an_owner_with_very_many_groups_is_described),
 		cmocka_unit_test(what_has_no_inode_has_no_owner),
-		cmocka_unit_test(kernel_errors_outside_their_range_are_refused),
-		cmocka_unit_test(only_a_valid_end_ends_the_list),
-		cmocka_unit_test(a_socket_that_is_cut_off_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("sockets", tests, NULL, NULL);

@@ -1,92 +1,18 @@
 /*
- * One direction on a pair of socket pairs: writer -> [source  destination] -> reader.
+ * What one direction moves: bytes in their order, urgent and single ones, too, and the end; and whose failure ends it.
  *
- * Every test runs along both paths. Whatever the path, the same bytes must arrive. After each test no
- * descriptor and no memory of the pool is left. pipe2() is this file's own, so that it can fail.
+ * Nearly every test runs along both paths. Whatever the path, the same bytes must arrive.
  */
-#include "proxy/relay.h"
+#include "relays.h"
 #include "tproxy/socket.h"
-#include "unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-struct rig {
-	int writer, source, destination, reader;
-	struct direction direction;
-	struct limits *limits;
-	struct relay_pool pool;
-};
-
-enum {
-	PIPES = 20,
-	IDLE_MAX = 16 /* pipes that a pool keeps */
-};
-
-static const struct config no_sections;
-static struct rig rig;
-static size_t memory_before;
-static int descriptors_before;
-
-static int pipe_error;        /* 0: pipes can be had */
-static bool pipes_are_small;  /* as for a user who has many (pipe(7), pipe-user-pages-soft) */
-static unsigned pipes_opened; /* since the test began */
-
-int pipe2(int ends[2], int flags)
-{
-	if (pipe_error != 0) {
-		errno = pipe_error;
-		return -1;
-	}
-	pipes_opened++;
-	if (syscall(SYS_pipe2, ends, flags) == -1)
-		return -1;
-	if (pipes_are_small)
-		assert_int_equal(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
-	return 0;
-}
-
-static int descriptors_open(void)
-{
-	int count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
-}
-
-static void pair(int *a, int *b)
-{
-	int ends[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-	*a = ends[0];
-	*b = ends[1];
-}
-
-static int set_up(enum relay_path path)
-{
-	memset(&rig, 0, sizeof(rig));
-	pipe_error = 0;
-	pipes_are_small = false;
-	pipes_opened = 0;
-	memory_before = mallinfo2().uordblks;
-	descriptors_before = descriptors_open();
-	pair(&rig.writer, &rig.source);
-	pair(&rig.destination, &rig.reader);
-	rig.direction.path = path;
-	rig.limits = limits_new(&no_sections, 4 * PIPES);
-	memset(&rig.pool, 0xff, sizeof(rig.pool)); /* it is made, whatever was there */
-	return relay_pool_init(&rig.pool, limits_process(rig.limits));
-}
 
 static int set_up_copy(void **state)
 {
@@ -104,54 +30,6 @@ static int set_up_auto(void **state)
 {
 	(void)state;
 	return set_up(RELAY_AUTO);
-}
-
-static unsigned take_all_pipes(void)
-{
-	unsigned count = 0;
-
-	while (limits_take_pipe(limits_process(rig.limits)))
-		count++;
-	return count;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	direction_clear(&rig.direction, &rig.pool);
-	assert_null(rig.direction.buffer);
-	assert_int_equal(rig.pool.leased_count, 0);
-	relay_pool_free(&rig.pool);
-	assert_null(rig.pool.scratch);
-	assert_int_equal(take_all_pipes(), PIPES);
-	limits_free(rig.limits);
-	close(rig.writer);
-	close(rig.source);
-	close(rig.destination);
-	close(rig.reader);
-	assert_int_equal(descriptors_open(), descriptors_before);
-	/* malloc() keeps small pieces; the buffers are larger. */
-	assert_in_range(mallinfo2().uordblks, 0, memory_before + 4096);
-	return 0;
-}
-
-static enum relay_result moved(void)
-{
-	return relay_move(&rig.direction, rig.source, rig.destination, &rig.pool);
-}
-
-static void write_text(const char *text)
-{
-	assert_int_equal(send(rig.writer, text, strlen(text), 0), strlen(text));
-}
-
-static void assert_reads(const char *text)
-{
-	char got[256];
-	ssize_t length = recv(rig.reader, got, sizeof(got) - 1, 0);
-
-	assert_int_equal(length, strlen(text));
-	assert_memory_equal(got, text, strlen(text));
 }
 
 static void bytes_pass(void **state)
@@ -185,32 +63,6 @@ static void the_end_of_the_stream_ends_the_direction(void **state)
 	assert_false(direction_wants_read(&rig.direction));
 	assert_false(direction_wants_write(&rig.direction));
 	assert_int_equal(moved(), RELAY_OK);
-}
-
-/* Fills the way until neither the destination nor the direction takes any more. */
-static size_t fill(char *bytes, size_t length)
-{
-	size_t written = 0;
-
-	while (written < length && rig.direction.held == 0) {
-		ssize_t sent = send(rig.writer, bytes + written, length - written, MSG_NOSIGNAL);
-
-		if (sent > 0)
-			written += (size_t)sent;
-		assert_int_equal(moved(), RELAY_OK);
-	}
-	return written;
-}
-
-static char *random_bytes(size_t length)
-{
-	char *bytes = malloc(length);
-
-	assert_non_null(bytes);
-	srandom(1);
-	for (size_t i = 0; i < length; i++)
-		bytes[i] = (char)random();
-	return bytes;
 }
 
 static void a_full_destination_stops_the_reading(void **state)
@@ -381,6 +233,8 @@ static void an_urgent_byte_right_before_the_end_arrives(void **state)
 	urgent_data_is_data("");
 }
 
+/* --- paths --- */
+
 static void an_idle_direction_holds_no_pipe_and_no_buffer(void **state)
 {
 	(void)state;
@@ -431,43 +285,6 @@ static void small_messages_are_copied_and_bulk_is_spliced(void **state)
 	free(bytes);
 }
 
-static void without_a_pipe_to_be_had_bytes_are_copied(void **state)
-{
-	(void)state;
-	take_all_pipes();
-	write_text("hello");
-	assert_int_equal(moved(), RELAY_OK);
-	assert_reads("hello");
-	assert_int_equal(rig.pool.bytes_copied, 5);
-	for (unsigned i = 0; i < PIPES; i++)
-		limits_give_pipe(limits_process(rig.limits));
-}
-
-static void pipes_kept_for_later_count_as_taken(void **state)
-{
-	(void)state;
-	write_text("hello");
-	assert_int_equal(moved(), RELAY_OK);
-	assert_int_equal(rig.pool.idle_count, 1);
-	assert_int_equal(take_all_pipes(), PIPES - 1);
-	for (unsigned i = 0; i < PIPES - 1; i++)
-		limits_give_pipe(limits_process(rig.limits));
-}
-
-static void a_pipe_given_up_with_bytes_in_it_is_not_used_again(void **state)
-{
-	size_t length = 8 * 1024 * 1024;
-	char *bytes = random_bytes(length);
-
-	(void)state;
-	fill(bytes, length);
-	assert_int_equal(rig.pool.leased_count, 1);
-	direction_clear(&rig.direction, &rig.pool);
-	assert_int_equal(rig.pool.leased_count, 0);
-	assert_int_equal(rig.pool.idle_count, 0);
-	free(bytes);
-}
-
 /* --- single bytes, and sizes at an edge --- */
 
 static void a_single_byte_is_a_byte(void **state)
@@ -478,25 +295,6 @@ static void a_single_byte_is_a_byte(void **state)
 	assert_reads("x");
 	assert_int_equal(rig.direction.held, 0);
 	assert_int_equal(rig.direction.bytes, 1);
-}
-
-/* Fills the destination past the direction, so that it takes nothing. */
-static void stuff_destination(void)
-{
-	static const char stuff[4096];
-
-	while (send(rig.destination, stuff, sizeof(stuff), MSG_NOSIGNAL) > 0)
-		;
-	while (send(rig.destination, stuff, 1, MSG_NOSIGNAL) > 0)
-		;
-}
-
-static void empty_reader(void)
-{
-	char part[65536];
-
-	while (recv(rig.reader, part, sizeof(part), 0) > 0)
-		;
 }
 
 static void a_single_byte_that_is_held_arrives(void **state)
@@ -544,92 +342,6 @@ static void a_read_of_16_kib_is_bulk(void **state)
 	}
 }
 
-/* --- pipes --- */
-
-static void a_pipe_is_used_again(void **state)
-{
-	(void)state;
-	for (int i = 0; i < 3; i++) {
-		write_text("hello");
-		assert_int_equal(moved(), RELAY_OK);
-		assert_reads("hello");
-		assert_int_equal(rig.pool.leased_count, 0);
-	}
-	assert_int_equal(pipes_opened, 1);
-	assert_int_equal(rig.pool.idle_count, 1);
-	assert_true(fcntl(rig.pool.idle[0].read, F_GETFL) & O_NONBLOCK);
-	assert_true(fcntl(rig.pool.idle[0].write, F_GETFL) & O_NONBLOCK);
-	assert_true(fcntl(rig.pool.idle[0].read, F_GETFD) & FD_CLOEXEC);
-	assert_true(fcntl(rig.pool.idle[0].write, F_GETFD) & FD_CLOEXEC);
-}
-
-static void a_pool_keeps_no_more_pipes_than_it_has_room_for(void **state)
-{
-	(void)state;
-	stuff_destination();
-	write_text("x");
-	assert_int_equal(moved(), RELAY_OK);
-	assert_int_equal(rig.pool.leased_count, 1);
-	for (int i = 0; i < IDLE_MAX; i++) {
-		int ends[2];
-
-		assert_true(limits_take_pipe(limits_process(rig.limits)));
-		assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
-		rig.pool.idle[i] = (struct relay_pipe){.read = ends[0], .write = ends[1]};
-	}
-	rig.pool.idle_count = IDLE_MAX;
-	empty_reader();
-	assert_int_equal(moved(), RELAY_OK);
-	assert_reads("x");
-	assert_int_equal(rig.pool.idle_count, IDLE_MAX);
-}
-
-static void assert_copied(void)
-{
-	int before = descriptors_open();
-
-	write_text("hello");
-	assert_int_equal(moved(), RELAY_OK);
-	assert_reads("hello");
-	assert_int_equal(rig.pool.bytes_copied, 5);
-	assert_int_equal(rig.pool.leased_count, 0);
-	assert_int_equal(rig.pool.idle_count, 0);
-	assert_int_equal(descriptors_open(), before);
-	assert_int_equal(take_all_pipes(), PIPES);
-	for (unsigned i = 0; i < PIPES; i++)
-		limits_give_pipe(limits_process(rig.limits));
-}
-
-static void where_a_pipe_cannot_be_opened_bytes_are_copied(void **state)
-{
-	(void)state;
-	pipe_error = EMFILE;
-	assert_copied();
-}
-
-/* splice() would report a full pipe and an empty socket in the same way. */
-static void where_a_pipe_is_too_small_bytes_are_copied(void **state)
-{
-	(void)state;
-	pipes_are_small = true;
-	assert_copied();
-}
-
-/* It cannot happen; if it did, bytes would be missing from the middle of a stream. */
-static void a_pipe_that_has_lost_its_bytes_breaks_the_direction(void **state)
-{
-	(void)state;
-	write_text("hello");
-	assert_int_equal(moved(), RELAY_OK);
-	rig.direction.pipe = rig.pool.idle[0];
-	rig.pool.idle_count = 0;
-	rig.pool.leased_count = 1;
-	rig.direction.held = 5;
-	close(rig.direction.pipe.write);
-	assert_int_equal(moved(), RELAY_DESTINATION_FAILED);
-	assert_int_equal(errno, EIO);
-}
-
 #define BOTH_PATHS(test)                                                                           \
 	{"copy: " #test, test, set_up_copy, tear_down, NULL},                                      \
 	{                                                                                          \
@@ -650,22 +362,11 @@ int main(void)
 		BOTH_PATHS(a_single_byte_is_a_byte),
 		BOTH_PATHS(a_single_byte_that_is_held_arrives),
 		BOTH_PATHS(a_single_byte_that_is_given_up_leaves_nothing),
-		cmocka_unit_test_setup_teardown(
-			a_pool_keeps_no_more_pipes_than_it_has_room_for, set_up_splice, tear_down),
 		BOTH_PATHS(a_read_of_16_kib_is_bulk),
-		cmocka_unit_test_setup_teardown(a_pipe_is_used_again, set_up_splice, tear_down),
-		cmocka_unit_test_setup_teardown(
-			where_a_pipe_cannot_be_opened_bytes_are_copied, set_up_splice, tear_down),
-		cmocka_unit_test_setup_teardown(
-			where_a_pipe_is_too_small_bytes_are_copied, set_up_splice, tear_down),
-		cmocka_unit_test_setup_teardown(a_pipe_that_has_lost_its_bytes_breaks_the_direction,
-			set_up_splice, tear_down),
 		BOTH_PATHS(an_urgent_byte_and_what_follows_it_arrive),
 		BOTH_PATHS(an_urgent_byte_right_before_the_end_arrives),
 		cmocka_unit_test_setup_teardown(
 			an_urgent_byte_and_what_follows_it_arrive, set_up_auto, tear_down),
-		cmocka_unit_test_setup_teardown(
-			pipes_kept_for_later_count_as_taken, set_up_splice, tear_down),
 		BOTH_PATHS(an_idle_direction_holds_no_pipe_and_no_buffer),
 		cmocka_unit_test_setup_teardown(
 			a_forced_splice_never_copies, set_up_splice, tear_down),
@@ -673,10 +374,6 @@ int main(void)
 			a_forced_copy_never_splices, set_up_copy, tear_down),
 		cmocka_unit_test_setup_teardown(
 			small_messages_are_copied_and_bulk_is_spliced, set_up_auto, tear_down),
-		cmocka_unit_test_setup_teardown(
-			without_a_pipe_to_be_had_bytes_are_copied, set_up_splice, tear_down),
-		cmocka_unit_test_setup_teardown(a_pipe_given_up_with_bytes_in_it_is_not_used_again,
-			set_up_splice, tear_down),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

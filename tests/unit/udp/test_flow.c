@@ -1,193 +1,17 @@
 /*
- * Flows of datagrams, on a real event loop: between a client's socket, a listener and two servers on loopback addresses.
- *
- * Nothing waits for a fixed time: until() turns the loop until a condition holds.
+ * Flows of datagrams: which server and which client each datagram goes to, when a flow ends, and what is refused.
  */
-#include "udp/flow.h"
-#include "udp/receiver.h"
-
+#include "flows.h"
 #include "servers/own_traffic.h"
 #include "tproxy/clock.h"
-#include "tproxy/datagram.h"
-#include "tproxy/socket.h"
-#include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum {
-	SERVERS = 2,
-	TURNS_MAX = 20000,
-	MAXCONN = 4,
-	SILENCE = 400 /* ms: longer than a busy machine lets this process wait */
-};
-
-static struct server servers[SERVERS] = {{.name = "a"}, {.name = "b", .index = 1}};
-static struct bind bind_line;
-static struct proxy section = {.name = "dns",
-	.role = ROLE_LISTEN,
-	.mode = MODE_UDP,
-	.binds = &bind_line,
-	.bind_count = 1,
-	.servers = servers,
-	.server_count = 1};
-static const struct config config = {
-	.proxies = &section, .proxy_count = 1, .server_count = SERVERS, .has_datagrams = true};
-
-static int server_fds[SERVERS];
-static struct event_base *base;
-static struct limits *limits;
-static struct flow_loop loop;
-static struct flow_set flows;
-static struct receivers receivers;
-static unsigned begun, ended, refused;
-static struct flow last; /* a copy of the flow that changed last */
-
-static void on_changed(void *arg, const struct flow *flow, enum flow_change change)
-{
-	(void)arg;
-	begun += change == FLOW_BEGAN;
-	ended += change == FLOW_ENDED;
-	refused += change == FLOW_REFUSED;
-	last = *flow;
-}
-
-static struct addr parsed(const char *text, uint16_t port)
-{
-	struct addr addr;
-
-	assert_true(addr_parse(&addr, text));
-	addr_set_port(&addr, port);
-	return addr;
-}
-
-static int bound(const char *ip, uint16_t port, struct addr *address)
-{
-	struct addr wanted = parsed(ip, port);
-	int fd = socket_open_datagrams(addr_family(&wanted));
-
-	assert_int_equal(bind(fd, &wanted.sa, addr_length(&wanted)), 0);
-	if (address != NULL)
-		assert_true(socket_local_address(fd, address));
-	return fd;
-}
-
-/* A port that no socket has; nothing else binds to it within this test. */
-static uint16_t free_port(void)
-{
-	struct addr address;
-
-	close(bound("127.0.0.1", 0, &address));
-	return addr_port(&address);
-}
-
-static void start(const char *ip)
-{
-	struct listener_failure failure;
-
-	bind_line.address = parsed(ip, free_port());
-	assert_int_equal(receivers_bind(&receivers, &config, NULL, true, &failure), 0);
-	assert_int_equal(receivers_start(&receivers, &flows, &failure), 0);
-}
-
-static int set_up_with(bool has_ring)
-{
-	begun = ended = refused = 0;
-	section.default_backend = &section;
-	section.server_count = 1;
-	section.maxconn = 0;
-	section.flow_timeout = 60000;
-	memset(&servers[0].source, 0, sizeof(servers[0].source));
-	for (unsigned i = 0; i < SERVERS; i++)
-		server_fds[i] = bound("127.0.0.1", 0, &servers[i].address);
-	base = event_base_new();
-	limits = limits_new(&config, MAXCONN);
-	assert_int_equal(flow_loop_init(&loop, base, has_ring), 0);
-	return flow_set_init(
-		&flows, &loop, &config, limits, (struct flow_observer){on_changed, NULL});
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	return set_up_with(false);
-}
-
-static int set_up_with_ring(void **state)
-{
-	(void)state;
-	return set_up_with(true);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	flow_set_end_all(&flows);
-	receivers_free(&receivers);
-	/* Those that end turn() are left to pass. */
-	for (int i = 0; event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED) > 0; i++) {
-		assert_true(i < TURNS_MAX);
-		event_base_loop(base, EVLOOP_ONCE);
-	}
-	assert_int_equal(limits_counts(limits, &section, NULL, NULL).process, 0);
-	flow_set_free(&flows);
-	flow_loop_free(&loop);
-	limits_free(limits);
-	event_base_free(base);
-	for (unsigned i = 0; i < SERVERS; i++)
-		close(server_fds[i]);
-	return 0;
-}
-
-static void restart_flows(void)
-{
-	flow_set_free(&flows);
-	assert_int_equal(flow_set_init(&flows, &loop, &config, limits,
-				 (struct flow_observer){on_changed, NULL}),
-		0);
-}
-
-static void turn(void)
-{
-	static const struct timeval tick = {.tv_usec = 1000};
-
-	event_base_loopexit(base, &tick);
-	event_base_loop(base, EVLOOP_ONCE);
-	flow_loop_end_turn(&loop);
-}
-
-/* Turns the loop until a datagram is there; checks its text, and returns where it came from. */
-static struct addr receive(int fd, const char *text)
-{
-	char data[256];
-	struct addr from, destination;
-	ssize_t length = -1;
-
-	for (int i = 0; i < TURNS_MAX && length == -1; i++) {
-		turn();
-		length = datagram_receive(fd, data, sizeof(data), &from, &destination);
-	}
-	assert_int_equal(length, strlen(text));
-	assert_memory_equal(data, text, (size_t)length);
-	return from;
-}
-
-static void until(const unsigned *count, unsigned wanted)
-{
-	for (int i = 0; i < TURNS_MAX && *count != wanted; i++)
-		turn();
-	assert_int_equal(*count, wanted);
-}
-
-static void send_text(int fd, const char *text, const struct addr *to)
-{
-	assert_int_equal(sendto(fd, text, strlen(text), 0, &to->sa, addr_length(to)), strlen(text));
-}
 
 static void a_question_and_its_answers_are_one_flow(void **state)
 {
@@ -373,6 +197,26 @@ static void a_silent_flow_ends_and_one_in_use_stays(void **state)
 	close(used);
 }
 
+static void a_client_that_sends_keeps_its_flow(void **state)
+{
+	int fd = bound("127.0.0.1", 0, NULL);
+	uint64_t begun_at;
+
+	(void)state;
+	section.flow_timeout = SILENCE;
+	restart_flows();
+	start("127.0.0.1");
+	send_text(fd, "question", &bind_line.address);
+	receive(server_fds[0], "question");
+	for (begun_at = last.began; (uint64_t)clock_ms() < begun_at + 3 * SILENCE;) {
+		send_text(fd, "question", &bind_line.address);
+		receive(server_fds[0], "question");
+	}
+	assert_int_equal(begun, 1);
+	until(&ended, 1);
+	close(fd);
+}
+
 static void no_more_flows_than_maxconn_and_the_others_go_on(void **state)
 {
 	int fds[MAXCONN + 1];
@@ -518,211 +362,6 @@ static void a_refused_flow_gives_everything_back(void **state)
 	assert_int_equal(limits_counts(limits, &section, NULL, NULL).process, 0);
 }
 
-static void a_client_that_sends_keeps_its_flow(void **state)
-{
-	int fd = bound("127.0.0.1", 0, NULL);
-	uint64_t begun_at;
-
-	(void)state;
-	section.flow_timeout = SILENCE;
-	restart_flows();
-	start("127.0.0.1");
-	send_text(fd, "question", &bind_line.address);
-	receive(server_fds[0], "question");
-	for (begun_at = last.began; (uint64_t)clock_ms() < begun_at + 3 * SILENCE;) {
-		send_text(fd, "question", &bind_line.address);
-		receive(server_fds[0], "question");
-	}
-	assert_int_equal(begun, 1);
-	until(&ended, 1);
-	close(fd);
-}
-
-/* More than a batch holds, in one turn of the loop; the client of one of them is gone. */
-static void replies_of_many_flows_leave_together(void **state)
-{
-	enum {
-		MANY = 50
-	};
-	int fds[MANY];
-	struct addr seen[MANY];
-
-	(void)state;
-	limits_free(limits);
-	limits = limits_new(&config, MANY);
-	restart_flows();
-	start("127.0.0.1");
-	for (int i = 0; i < MANY; i++) {
-		fds[i] = bound("127.0.0.1", 0, NULL);
-		send_text(fds[i], "question", &bind_line.address);
-		seen[i] = receive(server_fds[0], "question");
-	}
-	for (int i = 0; i < MANY; i++) {
-		send_text(server_fds[0], "one", &seen[i]);
-		send_text(server_fds[0], "and two", &seen[i]);
-	}
-	for (int i = 0; i < MANY; i++) {
-		receive(fds[i], "one");
-		receive(fds[i], "and two");
-	}
-	for (int i = 0; i < MANY; i++) {
-		flow_set_end_all(&flows);
-		assert_int_equal(last.to_client, strlen("oneand two"));
-		close(fds[i]);
-	}
-}
-
-/* Questions of flows in turns leave together; one of them follows another of its flow, and stays behind it. */
-static void questions_of_many_flows_keep_their_order(void **state)
-{
-	static const char *const texts[] = {"one", "two", "three", "four", "five", "six"};
-	static const int of[] = {0, 1, 0, 0, 1, 0};
-	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
-	struct addr seen[2];
-
-	(void)state;
-	start("127.0.0.1");
-	for (int round = 0; round < 2; round++) {
-		for (int i = 0; i < 6; i++)
-			send_text(fds[of[i]], texts[i], &bind_line.address);
-		for (int i = 0; i < 6; i++)
-			seen[of[i]] = receive(server_fds[0], texts[i]);
-		assert_false(addr_equal(&seen[0], &seen[1]));
-	}
-	flow_set_end_all(&flows);
-	assert_int_equal(ended, 2);
-	assert_true(last.to_server == 2 * 7 || last.to_server == 2 * 15);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-/* The descriptor of the loop's ring, the only one of this process; -1: there is none. */
-static int ring_descriptor(void)
-{
-	for (int fd = 0; fd < 256; fd++) {
-		char path[32], name[32];
-		ssize_t length;
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		length = readlink(path, name, sizeof(name));
-		if (length == (ssize_t)strlen("anon_inode:[io_uring]") &&
-			memcmp(name, "anon_inode:[io_uring]", (size_t)length) == 0)
-			return fd;
-	}
-	return -1;
-}
-
-/* As without memory in the kernel. What the ring does not take leaves all the same, and is counted. */
-static void a_ring_that_fails_loses_nothing(void **state)
-{
-	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
-	int fd = ring_descriptor(), kept = -1, other = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	(void)state;
-	start("127.0.0.1");
-	assert_int_equal(fd != -1, loop.ring != NULL);
-	if (fd != -1) {
-		kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		assert_int_equal(dup3(other, fd, O_CLOEXEC), fd);
-	}
-	for (int round = 0; round < 2; round++) {
-		for (int i = 0; i < 4; i++)
-			send_text(fds[i % 2], "question", &bind_line.address);
-		for (int i = 0; i < 4; i++)
-			receive(server_fds[0], "question");
-		if (fd != -1)
-			assert_int_equal(dup3(kept, fd, O_CLOEXEC), fd);
-	}
-	flow_set_end_all(&flows);
-	assert_int_equal(last.to_server, 4 * strlen("question"));
-	close(kept);
-	close(other);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-/* A datagram of no bytes, and the longest that IPv4 has, between two of other flows. */
-static void the_shortest_and_the_longest_leave_with_others(void **state)
-{
-	static char longest[65507], data[65536];
-	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
-	struct addr from, destination;
-	ssize_t length = -1;
-
-	(void)state;
-	start("127.0.0.1");
-	memset(longest, 'x', sizeof(longest));
-	send_text(fds[0], "first", &bind_line.address);
-	send_text(fds[1], "", &bind_line.address);
-	assert_int_equal(sendto(fds[0], longest, sizeof(longest), 0, &bind_line.address.sa,
-				 addr_length(&bind_line.address)),
-		sizeof(longest));
-	send_text(fds[1], "last", &bind_line.address);
-	receive(server_fds[0], "first");
-	receive(server_fds[0], "");
-	for (int i = 0; i < TURNS_MAX && length == -1; i++) {
-		turn();
-		length = datagram_receive(server_fds[0], data, sizeof(data), &from, &destination);
-	}
-	assert_int_equal(length, sizeof(longest));
-	assert_memory_equal(data, longest, sizeof(longest));
-	receive(server_fds[0], "last");
-	flow_set_end_all(&flows);
-	assert_true(last.to_server == 4 || last.to_server == 5 + sizeof(longest));
-	close(fds[0]);
-	close(fds[1]);
-}
-
-/* Round trips of COUNT flows in turns, with one datagram under way. */
-static void round_trips(const int *fds, int count, int trips)
-{
-	for (int i = 0; i < trips; i++) {
-		struct addr seen;
-
-		send_text(fds[i % count], "question", &bind_line.address);
-		seen = receive(server_fds[0], "question");
-		send_text(server_fds[0], "answer", &seen);
-		receive(fds[i % count], "answer");
-	}
-}
-
-/* Then no call looks for a second reply; the kernel need not join what comes alone. */
-static void a_flow_with_one_reply_at_a_time_is_asked_for_one(void **state)
-{
-	int fds[2] = {bound("127.0.0.1", 0, NULL), bound("127.0.0.1", 0, NULL)};
-
-	(void)state;
-	start("127.0.0.1");
-	round_trips(fds, 2, 6);
-	flow_set_end_all(&flows);
-	assert_int_equal(ended, 2);
-	assert_int_equal(last.expected, 1);
-	assert_false(last.is_joined);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void a_flow_that_stays_readable_is_asked_for_more(void **state)
-{
-	struct addr seen;
-	int fd = bound("127.0.0.1", 0, NULL);
-
-	(void)state;
-	start("127.0.0.1");
-	send_text(fd, "question", &bind_line.address);
-	seen = receive(server_fds[0], "question");
-	for (int i = 0; i < 4; i++)
-		send_text(server_fds[0], "answer", &seen);
-	/* One in the first turn, one in the second, and the two that are left in the third. */
-	for (int i = 0; i < 3; i++)
-		turn();
-	flow_set_end_all(&flows);
-	assert_int_equal(last.to_client, 4 * strlen("answer"));
-	assert_int_equal(last.expected, 4);
-	assert_true(last.is_joined);
-	close(fd);
-}
-
 static void a_set_leaves_no_memory_and_needs_none_without_datagrams(void **state)
 {
 	static const struct config none = {.proxies = &section, .proxy_count = 1};
@@ -795,9 +434,6 @@ static void many_flows_are_kept_apart(void **state)
 	assert_int_equal(flows.count, 0);
 }
 
-#define PLAIN(name)   cmocka_unit_test_setup_teardown(name, set_up, tear_down),
-#define BY_RING(name) {#name "_by_a_ring", name, set_up_with_ring, tear_down, NULL},
-
 /* clang-format off */
 #define EACH(TEST) \
 	TEST(a_question_and_its_answers_are_one_flow) \
@@ -816,12 +452,6 @@ static void many_flows_are_kept_apart(void **state)
 	TEST(a_flow_that_ended_gives_everything_back) \
 	TEST(a_refused_flow_gives_everything_back) \
 	TEST(a_client_that_sends_keeps_its_flow) \
-	TEST(replies_of_many_flows_leave_together) \
-	TEST(questions_of_many_flows_keep_their_order) \
-	TEST(a_ring_that_fails_loses_nothing) \
-	TEST(the_shortest_and_the_longest_leave_with_others) \
-	TEST(a_flow_with_one_reply_at_a_time_is_asked_for_one) \
-	TEST(a_flow_that_stays_readable_is_asked_for_more) \
 	TEST(a_set_leaves_no_memory_and_needs_none_without_datagrams)
 /* clang-format on */
 

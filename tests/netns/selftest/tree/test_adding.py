@@ -23,7 +23,7 @@ BUILD = Path(os.environ.get("TPROXYD", ROOT / "build" / "tproxyd")).resolve().pa
 LIMITS = {"keyword": 7, "check item": 5, "requirement": 4, "kernel variant": 2}
 
 LONGEST = 600  # seconds that a step may take on a busy machine
-UNITS_OF_KEYWORD = ("config/test_config", "config/test_config_foreign", "proxy/test_listener")
+UNITS_OF_KEYWORD = ("config/test_config", "config/test_config_foreign", "proxy/test_listener_addresses")
 UNITS_OF_ITEM = ("check/test_manual", "check/test_check_links", "check/test_check_report")
 
 
@@ -85,19 +85,18 @@ KEYWORD = {
             "\treturn fd;\n",
         ),
     ),
-    "tests/unit/proxy/test_listener.c": several(
-        after("#include <fcntl.h>\n", "#include <netinet/tcp.h>\n"),
-        after("\trig->section.bind_count = 1;\n", "\tflood->bind.user_timeout = 5000;\n"),
+    "tests/unit/proxy/test_listener_addresses.c": several(
         before(
-            "static void draining_an_empty_queue",
+            "static void an_ipv6_listener_takes_ipv4",
             "static void a_listener_has_its_user_timeout(void **state)\n{\n"
-            "\tstruct flood flood;\n\tint value = 0;\n\tsocklen_t size = sizeof(value);\n\n"
-            "\tstart(&flood, state);\n"
-            "\tgetsockopt(flood.listeners.list[0].fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &size);\n"
-            "\tassert_int_equal(value, 5000);\n"
-            "\tfinish(&flood);\n}\n\n",
+            "\tstruct sections sections;\n\tstruct listener_failure failure;\n\tstruct listeners set;\n\n"
+            "\t(void)state;\n\tconfigure(&sections);\n"
+            "\tsections.binds[0].user_timeout = 5000;\n"
+            "\tassert_int_equal(listeners_bind(&set, &sections.config, true, &failure), 0);\n"
+            "\tassert_int_equal(option(set.list[0].fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);\n"
+            "\tlisteners_free(&set);\n}\n\n",
         ),
-        before("\t\tLISTENER_TEST(draining_an_empty", "\t\tLISTENER_TEST(a_listener_has_its_user_timeout),\n"),
+        before("\t\tLISTENER_TEST(an_ipv6_listener", "\t\tLISTENER_TEST(a_listener_has_its_user_timeout),\n"),
     ),
 }
 
