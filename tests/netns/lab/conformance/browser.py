@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from lab import waiting
+from lab.exceptions import Absent
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
@@ -60,6 +61,8 @@ class Browser:
     """One page of one browser; use it in a `with`."""
 
     def __enter__(self):
+        if program() is None:
+            raise Absent("chromium; `make deps-reports` installs it")
         self._folder = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         there, self._out = os.pipe()
         self._in, back = os.pipe()

@@ -4,10 +4,7 @@ import pytest
 
 from lab.conformance import browser
 
-pytestmark = [
-    pytest.mark.suite,
-    pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
-]
+pytestmark = pytest.mark.suite
 
 HASTY = """<!doctype html><title>hasty</title>
 <script>

@@ -13,7 +13,6 @@ EVIL = "</script><img src=x onerror=alert(1)><!-- & \u2028 `"
 
 pytestmark = [
     pytest.mark.suite,
-    pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
     pytest.mark.xdist_group("browser"),  # one browser for all
 ]
 

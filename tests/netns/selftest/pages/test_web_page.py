@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from lab import waiting
-from lab.conformance import browser
 from lab.netns.endpoint import Endpoint
 from lab.paths import TPROXYD
 from lab.peers.daemon import SERVER, accept, connect, listen
@@ -16,7 +15,6 @@ VIP = Endpoint("192.0.2.80", 80)
 
 pytestmark = [
     pytest.mark.suite,
-    pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
     pytest.mark.long(50),
     pytest.mark.xdist_group("admin-page"),  # few browsers at a time
 ]

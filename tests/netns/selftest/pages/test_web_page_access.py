@@ -2,12 +2,11 @@
 
 import pytest
 
-from lab.conformance import browser
+from lab.exceptions import Absent
 from lab.paths import BUILD
 
 pytestmark = [
     pytest.mark.suite,
-    pytest.mark.skipif(browser.program() is None, reason="absent: chromium; `make deps-reports` installs it"),
     pytest.mark.long(50),
     pytest.mark.xdist_group("admin-page"),  # few browsers at a time
 ]
@@ -53,10 +52,11 @@ def open_tab(page, name):
         page.browser.value("document.querySelectorAll('#host details').forEach(each => each.open = true)")
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="absent: axe-core; `make deps-reports` fetches it")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
 def test_axe_finds_nothing(rich, width, scheme):
+    if not AXE.exists():
+        raise Absent("axe-core; `make deps-reports` fetches it")
     rich.browser.size(width, 900)
     rich.browser.prefer(scheme)
     rich.browser.value(AXE.read_text(encoding="utf-8"))
