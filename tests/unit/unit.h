@@ -1,5 +1,6 @@
 /*
- * What every unit test needs: cmocka's headers in the order it wants them, and bytes written as text.
+ * What every unit test needs: cmocka's headers in the order it wants them, bytes written as text,
+ * and the descriptors of this process.
  */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <string.h>
 
 /*
@@ -27,6 +29,16 @@
 static inline void copy_bytes(void *to, const void *from, size_t length)
 {
 	memcpy(to, from, length);
+}
+
+/* Of the first 256 only: no unit test opens more. */
+static inline unsigned descriptors_open(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
 }
 
 #endif

@@ -8,7 +8,6 @@
 #include "rig.h"
 #include "tproxy/socket.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 enum {
@@ -98,15 +97,6 @@ static inline void configure(struct sections *sections)
 	sections->proxies[1].binds = &sections->binds[2];
 	sections->proxies[1].bind_count = 1;
 	sections->config.proxies = sections->proxies;
-}
-
-static inline unsigned descriptors_open(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
 }
 
 static inline int option(int fd, int level, int name)

@@ -9,7 +9,6 @@
 #include "proxy/relay.h"
 #include "unit.h"
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +29,7 @@ enum {
 static const struct config no_sections;
 static struct rig rig;
 static size_t memory_before;
-static int descriptors_before;
-
-static inline int descriptors_open(void)
-{
-	int count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
-}
+static unsigned descriptors_before;
 
 static inline void pair(int *a, int *b)
 {

@@ -120,7 +120,7 @@ static void a_pool_keeps_no_more_pipes_than_it_has_room_for(void **state)
 
 static void assert_copied(void)
 {
-	int before = descriptors_open();
+	unsigned before = descriptors_open();
 
 	write_text("hello");
 	assert_int_equal(moved(), RELAY_OK);

@@ -400,15 +400,6 @@ static void the_backends_retries_count(void **state)
 	rig->server_listeners[0] = -1;
 }
 
-static unsigned descriptors_open(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
-}
-
 /* Time has passed already, so there is no pause. */
 static void after_a_timeout_the_next_attempt_begins_at_once(void **state)
 {

@@ -38,15 +38,6 @@ int socket(int family, int type, int protocol)
 	return -1;
 }
 
-static unsigned descriptors_open(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
-}
-
 static int make_loop(struct session_loop *loop, struct rig *rig)
 {
 	return session_loop_init(loop, rig->base, limits_process(rig->limits));

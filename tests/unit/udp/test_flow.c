@@ -303,15 +303,6 @@ static void what_comes_back_begins_no_flow(void **state)
 	close(fd);
 }
 
-static unsigned descriptors_open(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
-}
-
 static void a_flow_that_ended_gives_everything_back(void **state)
 {
 	int fd = bound("127.0.0.1", 0, NULL);
