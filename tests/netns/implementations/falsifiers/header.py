@@ -5,6 +5,8 @@ import re
 import socket
 import struct
 
+from addresses import family_of
+
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LONGEST_LINE = 107
 V1 = re.compile(rb"PROXY TCP([46]) (\S+) (\S+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})\r\n")
@@ -82,7 +84,7 @@ def write_v1(source, destination):
 
 def write_v2(source, destination, transport=1):
     """For connections, or with transport 2 for datagrams."""
-    kind = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
+    kind = family_of(source[0])
     packed = b"".join(socket.inet_pton(kind, each[0]) for each in (source, destination))
     packed += struct.pack("!HH", source[1], destination[1])
     family = (0x20 if kind == socket.AF_INET6 else 0x10) | transport

@@ -6,9 +6,11 @@ It quotes the headers of the client's datagram: the client's kernel finds the so
 import socket
 import struct
 
+from addresses import family_of
+
 
 def report(proxy, client, destination):
-    family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
+    family = family_of(client[0])
     addresses = [socket.inet_pton(family, each[0]) for each in (client, destination)]
     ports = struct.pack("!HHHH", client[1], destination[1], 8, 0)
     if family == socket.AF_INET6:
