@@ -14,13 +14,14 @@ let future = [];
 let typed = 0;
 let session = null;
 let leaving = false;
+let unread = null; // the notice that says why the file cannot be shown
 
 export function begin(made) {
   session = made;
   if (draft.loaded) return;
   editable(false);
   window.addEventListener("beforeunload", (event) => isChanged() && !leaving && event.preventDefault());
-  window.addEventListener("focus", () => draft.loaded && look());
+  window.addEventListener("focus", () => (draft.loaded ? look() : load()));
   load();
 }
 
@@ -57,11 +58,19 @@ function adopt(file) {
   tell();
 }
 
-export async function load() {
-  const file = await attempt(() => get("/api/config"));
-  if (!file) return;
-  adopt(file);
-  if (!file.text.trim()) take(session.beginning);
+/** The first reading; again when a person comes back to a page that could not show the file. */
+async function load() {
+  try {
+    const file = await get("/api/config");
+    unread?.remove();
+    if (draft.loaded) return; // by another reading, and edited since
+    adopt(file);
+    if (!file.text.trim()) take(session.beginning);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    unread?.remove();
+    if (error.status !== 401) unread = notice(error.message, "problem");
+  }
 }
 
 /** Whether another person or program has saved meanwhile. */

@@ -314,6 +314,20 @@ def test_nothing_can_be_typed_before_the_file_is_there(open_page):
     assert focus(page) == "editor-text"
 
 
+def test_a_file_that_could_not_be_read_is_shown_once_it_can_be(open_page, folder):
+    """Who converts the file in a terminal, as the notice says, comes back to this window."""
+    (folder / "proxy.cfg").write_bytes(b"# caf\xe9\n" + PLAIN.encode())
+    page = open_page()
+    page.wait_for(".notice", "convert it with iconv")
+    (folder / "proxy.cfg").write_text("# café\n" + PLAIN, encoding="utf-8")
+    page.click("#tab-text")
+    page.browser.value("window.dispatchEvent(new Event('focus'))")
+    page.wait_for(".line", "# café")
+    page.gone(".notice")
+    page.browser.value("document.getElementById('editor-text').focus()")
+    assert focus(page) == "editor-text"
+
+
 def test_a_late_answer_to_a_session_that_ended_does_not_end_the_next_one(open_page, folder):
     page = open_page(text=PLAIN)
     page.click("#tab-text")
