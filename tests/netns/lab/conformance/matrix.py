@@ -9,12 +9,14 @@ import re
 import shlex
 from collections import Counter
 
+from lab import waiting
 from lab.conformance import deviations, verdict, wording
 from lab.peers.http import ONLY_HTTP
 
 FORMAT = 2
 PARTLY = "◐"  # the sign of a cell that passed where it was asked
 SHARED = 5  # cells with one cause, from which on a summary names it
+_WAITED = re.compile(r"\bwaited (\d[\d.]*) s\b")
 _NUMBER = re.compile(r"[0-9a-f]*[0-9][0-9a-f.:]*")
 NAMED = 5  # capabilities that a sentence of the summary names; reports list all
 
@@ -118,6 +120,21 @@ def _cause(message):
     """What a message may share with others: that the proxy tried no connection, with its last words, or its first line."""
     first = one_line(message)
     return first[first.index(wording.UNTRIED) :].rstrip("]") if wording.UNTRIED in first else first
+
+
+def ended_waits(report):
+    """What to type about rows that failed because a wait ended: a proxy that is too late, or a machine that is too busy."""
+    for column in report["implementations"]:
+        rows = [each["requirement"] for each in column["cells"] if each["verdict"] == verdict.FAIL and _is_ended_wait(each["message"])]
+        if rows:
+            amount = f"{len(rows)} row{'s' if len(rows) > 1 else ''} failed because a wait ended, as it can on a busy machine"
+            again = f"--patience {waiting.DEFAULT:g} --only {' '.join(rows)}"
+            yield f"{column['name']}: {amount}. Ask {'them' if len(rows) > 1 else 'it'} again: {again}"
+
+
+def _is_ended_wait(message):
+    found = _WAITED.search(message)
+    return found is not None and float(found[1]) < waiting.DEFAULT
 
 
 def is_host_alone(each):

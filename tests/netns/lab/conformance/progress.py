@@ -111,8 +111,8 @@ def summary(report, screen, files):
     lines += bad[:room]
     if len(bad) > room:
         lines.append(f"  … and {len(bad) - room} more in the reports")
-    if shared := list(matrix.causes(report)):
-        lines += ["", *shared]
+    if hints := [*matrix.causes(report), *matrix.ended_waits(report)]:
+        lines += ["", *hints]
     lines += ["", f"reports: {files}"]
     lines += [f"  {reason}" for reason in report["reasons"] if "nothing was tested" in reason]
     return lines + [paint(screen, verdict.PASS if report["passed"] else verdict.FAIL, line) for line in _end(report)]

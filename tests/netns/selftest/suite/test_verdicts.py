@@ -108,6 +108,16 @@ def test_a_run_without_a_must_says_so():
     assert not matrix.reasons(report_on(unasked("bind"), level="SHOULD"))
 
 
+def test_rows_that_failed_because_a_wait_ended_can_be_asked_again_with_more_patience():
+    waits, other = outcome(message="waited 8 s, and this did not happen: it ends"), outcome(message="8 s is what it waited")
+    made = report_on([waits], [other], PASSED, [outcome(message="198.51.100.1:80 waited 8 s for a byte")])
+    assert list(matrix.ended_waits(made)) == [
+        "proxy0: 2 rows failed because a wait ended, as it can on a busy machine. Ask them again: --patience 60 --only TP-SRC-00 TP-SRC-03"
+    ]
+    patient = outcome(message="waited 60 s, and this did not happen: it ends")
+    assert not list(matrix.ended_waits(report_on(PASSED, [other], [patient])))
+
+
 @pytest.mark.parametrize(
     "cells, nothing",
     [
