@@ -18,9 +18,9 @@ from lab.paths import TPROXYCTL, TPROXYD
 
 SYSTEMD = Path("/lib/systemd/systemd")
 GROUPS = Path("/sys/fs/cgroup")
-UNITS = "/etc/systemd/system"
+PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"  # the guest's own: the host's may lack where the proxy is installed
 
-# Sets the root up and becomes systemd: $1 a folder to mount at, $2 the disk, $3 the folder of the programs.
+# Sets the root up and becomes systemd: $1 a folder to mount at, $2 the disk, $3 the folder of the programs, $4 PATH.
 BOOT = r"""
 set -e
 mount -t tmpfs tmpfs "$1"
@@ -54,7 +54,7 @@ mount --bind "$2/system" etc/systemd/system
 mkdir -p old
 pivot_root . old
 umount -l old
-exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+exec env -i container=lab PATH="$4" \
     setpriv --bounding-set -sys_module,-sys_time,-sys_boot,-audit_control,-audit_read,-audit_write \
     /lib/systemd/systemd --log-target=console --show-status=0
 """
@@ -91,7 +91,7 @@ class Guest:
         words = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--cgroup", "--propagation", "private"]
         with namespace, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [*words, "sh", "-c", BOOT, "sh", mounts, disk, programs],
+                [*words, "sh", "-c", BOOT, "sh", mounts, disk, programs, PATH],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._enter_groups,
             )  # fmt: skip
 
@@ -123,8 +123,9 @@ class Guest:
     def run(self, *words):
         """The completed process of a command inside the guest."""
         return subprocess.run(
-            ["nsenter", "-t", self._init(), "-r", "-m", "-p", "-n", "-C", "--", *words], capture_output=True, text=True, check=False
-        )
+            ["nsenter", "-t", self._init(), "-r", "-m", "-p", "-n", "-C", "--", *words],
+            capture_output=True, text=True, check=False, env={**os.environ, "PATH": PATH},
+        )  # fmt: skip
 
     def well(self, *words):
         done = self.run(*words)
