@@ -154,7 +154,7 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 	drops = drops_begin();
 	counters_read(&before);
 	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
-		milliseconds, &snapshot->captured_problem);
+		milliseconds, drops, &snapshot->captured_problem);
 	counters_read(&after);
 	snapshot->counters_moved = counters_moved(&before, &after);
 	snapshot->drop_reasons = drops_end(drops);

@@ -102,17 +102,21 @@ static int read_packet(int fd, struct captured *list, size_t count)
 	return 0;
 }
 
-static int read_packets(int fd, struct captured *list, size_t count, struct capture_time *time)
+static int read_packets(
+	int fd, struct captured *list, size_t count, struct capture_time *time, struct drops *drops)
 {
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	struct pollfd ready[] = {
+		{.fd = fd, .events = POLLIN}, {.fd = drops_descriptor(drops), .events = POLLIN}};
 
 	for (unsigned late = 0; late < LATE_MAX;) {
 		int left = capture_left(time, list, count, clock_ms());
-		int events = poll(&ready, 1, left);
+		int events = poll(ready, 2, left);
 
 		if (events == -1 && errno != EINTR)
 			return -1;
-		if (events > 0 && read_packet(fd, list, count) == -1)
+		if (events > 0 && ready[1].revents != 0)
+			drops_read(drops);
+		if (events > 0 && ready[0].revents != 0 && read_packet(fd, list, count) == -1)
 			return -1;
 		if (left == 0 && events == 0)
 			return 0;
@@ -121,11 +125,12 @@ static int read_packets(int fd, struct captured *list, size_t count, struct capt
 	return 0;
 }
 
-bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem)
+bool capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
+	char **problem)
 {
 	struct capture_time time = {.end = clock_ms() + milliseconds};
 	int fd = open_packets();
-	int result = fd == -1 ? -1 : read_packets(fd, list, count, &time);
+	int result = fd == -1 ? -1 : read_packets(fd, list, count, &time, drops);
 
 	if (result == -1)
 		*problem = text_format("cannot capture packets: %s%s", strerror(errno),

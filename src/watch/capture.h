@@ -9,6 +9,7 @@
 #ifndef TPROXY_CAPTURE_H
 #define TPROXY_CAPTURE_H
 
+#include "drops.h"
 #include "tproxy/addr.h"
 
 #include <net/if.h>
@@ -37,10 +38,11 @@ struct captured {
 };
 
 /*
- * Captures for MILLISECONDS, or less or more: see capture_time.h. False with *PROBLEM (to be freed) where packets cannot
- * be captured.
+ * Captures for MILLISECONDS, or less or more: see capture_time.h. Reads DROPS (or NULL) meanwhile. False with *PROBLEM (to be
+ * freed) where packets cannot be captured.
  */
-bool capture_run(struct captured *list, size_t count, unsigned milliseconds, char **problem);
+bool capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
+	char **problem);
 
 /*
  * The pure part: adds one packet of LENGTH bytes to LIST. FRAME begins with the network header, PROTOCOL is its

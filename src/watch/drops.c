@@ -2,16 +2,19 @@
  * Dropped packets by perf_event_open(2): each processor has an event of its own, which writes a record of each packet into a ring of
  * pages. Nothing of it outlives the process, and tracing by others is not touched.
  *
+ * A ring has room for some 4,000 records, and a machine may drop more than that in a minute. So the rings are read whenever one is
+ * half full, by who polls drops_descriptor(); and the kernel's own count shows whether records were lost all the same.
+ *
  * The trap is the record that goes over the ring's end: its bytes are copied one by one.
  */
 #include "drops.h"
 #include "tproxy/text.h"
 
 #include <linux/perf_event.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -19,8 +22,7 @@
 
 enum {
 	TEXT_MAX = 1 << 15,
-	RING_PAGES = 16, /* a power of two; about 1,000 records */
-	REASONS = 256,   /* larger numbers are those of wireless networks and the like */
+	RING_PAGES = 64, /* a power of two */
 	RAW_AT = sizeof(struct perf_event_header) + sizeof(uint32_t)
 };
 
@@ -34,6 +36,8 @@ struct drops {
 	size_t reason_at;
 	struct ring *rings;
 	size_t count;
+	int ready; /* an epoll of the rings */
+	struct drops_counts counts;
 };
 
 bool drops_read_format(const char *text, unsigned *id, size_t *reason_at)
@@ -44,7 +48,8 @@ bool drops_read_format(const char *text, unsigned *id, size_t *reason_at)
 	       sscanf(field, " reason;\toffset:%zu;", reason_at) == 1;
 }
 
-char *drops_reason(const char *text, unsigned reason)
+/* The name that TEXT has for a reason, to be freed; NULL: none. */
+static char *name_of(const char *text, unsigned reason)
 {
 	char *entry = text_format("{ %u, \"", reason);
 	const char *name = strstr(text, entry);
@@ -58,21 +63,38 @@ char *drops_reason(const char *text, unsigned reason)
 	return found;
 }
 
-unsigned drops_unspecified(const char *text)
+/* The number that TEXT has for NAME, or -1. */
+static int number_of(const char *text, const char *name)
 {
-	enum {
-		LATEST = 2 /* since Linux 6.2 */
-	};
+	int found = -1;
 
-	for (unsigned i = 0; i < LATEST; i++) {
-		char *name = drops_reason(text, i);
-		bool unspecified = name != NULL && strcmp(name, "NOT_SPECIFIED") == 0;
+	for (unsigned i = 0; found == -1 && i < DROPS_REASONS; i++) {
+		char *other = name_of(text, i);
 
-		free(name);
-		if (unspecified)
-			return i;
+		if (other != NULL && strcmp(other, name) == 0)
+			found = (int)i;
+		free(other);
 	}
-	return LATEST;
+	return found;
+}
+
+/* What is less than "not specified" is no loss, and what is more is a reason. */
+char *drops_filter(const char *text)
+{
+	static const char *const others[] = {"QUEUE_PURGE", "PACKET_SOCK_ERROR"};
+	int unspecified = number_of(text, "NOT_SPECIFIED");
+	char *filter = NULL;
+
+	/* 0x0800 and 0x86dd; 2 is its number since Linux 6.2 */
+	text_add(&filter, "(protocol == 2048 || protocol == 34525) && reason > %d",
+		unspecified != -1 ? unspecified : 2);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		int number = number_of(text, others[i]);
+
+		if (number != -1)
+			text_add(&filter, " && reason != %d", number);
+	}
+	return filter;
 }
 
 static char *read_format(void)
@@ -105,13 +127,17 @@ static void close_ring(const struct ring *ring)
 	close(ring->fd);
 }
 
-static bool open_ring(struct ring *ring, unsigned id, int processor, const char *filter)
+static bool open_ring(struct ring *ring, unsigned id, int processor, const char *filter, int ready)
 {
 	struct perf_event_attr attributes = {.type = PERF_TYPE_TRACEPOINT,
 		.size = sizeof(attributes),
 		.config = id,
 		.sample_period = 1,
-		.sample_type = PERF_SAMPLE_RAW};
+		.sample_type = PERF_SAMPLE_RAW,
+		.disabled = 1, /* until it has its filter */
+		.watermark = 1,
+		.wakeup_watermark = (uint32_t)ring_size() / 2};
+	struct epoll_event event = {.events = EPOLLIN};
 
 	ring->fd = (int)syscall(
 		SYS_perf_event_open, &attributes, -1, processor, -1, PERF_FLAG_FD_CLOEXEC);
@@ -119,7 +145,9 @@ static bool open_ring(struct ring *ring, unsigned id, int processor, const char 
 		return false;
 	ring->pages = mmap(NULL, ring_size() + (size_t)sysconf(_SC_PAGESIZE),
 		PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
-	if (ring->pages != MAP_FAILED && ioctl(ring->fd, PERF_EVENT_IOC_SET_FILTER, filter) == 0)
+	if (ring->pages != MAP_FAILED && ioctl(ring->fd, PERF_EVENT_IOC_SET_FILTER, filter) == 0 &&
+		epoll_ctl(ready, EPOLL_CTL_ADD, ring->fd, &event) == 0 &&
+		ioctl(ring->fd, PERF_EVENT_IOC_ENABLE, 0) == 0)
 		return true;
 	close_ring(ring);
 	return false;
@@ -138,12 +166,12 @@ struct drops *drops_begin(void)
 	if (drops->rings == NULL)
 		abort(); /* out of memory */
 	drops->format = read_format();
-	/* 0x0800 and 0x86dd */
-	filter = text_format("(protocol == 2048 || protocol == 34525) && reason > %u",
-		drops_unspecified(drops->format));
+	drops->ready = epoll_create1(EPOLL_CLOEXEC);
+	filter = drops_filter(drops->format);
 	if (drops_read_format(drops->format, &id, &drops->reason_at))
 		for (int i = 0; i < processors; i++)
-			drops->count += open_ring(&drops->rings[drops->count], id, i, filter);
+			drops->count +=
+				open_ring(&drops->rings[drops->count], id, i, filter, drops->ready);
 	free(filter);
 	if (drops->count > 0)
 		return drops;
@@ -151,55 +179,91 @@ struct drops *drops_begin(void)
 	return NULL;
 }
 
-/* Copies SIZE bytes of a ring, beginning with the byte number AT since the start. */
-static void copy_out(const struct ring *ring, uint64_t at, void *to, size_t size)
+int drops_descriptor(const struct drops *drops)
 {
-	const uint8_t *data = (const uint8_t *)ring->pages + sysconf(_SC_PAGESIZE);
-
-	for (size_t i = 0; i < size; i++)
-		((uint8_t *)to)[i] = data[(at + i) % ring_size()];
+	return drops != NULL ? drops->ready : -1;
 }
 
-static void count_reasons(
-	const struct drops *drops, const struct ring *ring, unsigned counts[REASONS])
+static void copy_out(const uint8_t *ring, size_t size, uint64_t at, void *to, size_t length)
 {
-	const struct perf_event_mmap_page *page = ring->pages;
-	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)to)[i] = ring[(at + i) % size];
+}
+
+void drops_count(struct drops_counts *counts, const uint8_t *ring, size_t size, uint64_t from,
+	uint64_t to, size_t reason_at)
+{
 	struct perf_event_header header;
 
-	for (uint64_t at = 0; at + sizeof(header) <= head; at += header.size) {
+	for (uint64_t at = from; at + sizeof(header) <= to; at += header.size) {
 		uint32_t reason;
 
-		copy_out(ring, at, &header, sizeof(header));
+		copy_out(ring, size, at, &header, sizeof(header));
 		if (header.size < sizeof(header))
 			return;
 		if (header.type != PERF_RECORD_SAMPLE ||
-			header.size < RAW_AT + drops->reason_at + sizeof(reason))
+			header.size < RAW_AT + reason_at + sizeof(reason))
 			continue;
-		copy_out(ring, at + RAW_AT + drops->reason_at, &reason, sizeof(reason));
-		if (reason < REASONS)
-			counts[reason]++;
+		copy_out(ring, size, at + RAW_AT + reason_at, &reason, sizeof(reason));
+		counts->read++;
+		if (reason < DROPS_REASONS)
+			counts->reasons[reason]++;
 	}
+}
+
+void drops_read(struct drops *drops)
+{
+	for (size_t i = 0; i < drops->count; i++) {
+		struct perf_event_mmap_page *page = drops->rings[i].pages;
+		uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+
+		drops_count(&drops->counts, (const uint8_t *)page + sysconf(_SC_PAGESIZE),
+			ring_size(), page->data_tail, head, drops->reason_at);
+		__atomic_store_n(&page->data_tail, head, __ATOMIC_RELEASE);
+	}
+}
+
+char *drops_text(const struct drops_counts *counts, const char *format)
+{
+	char *text = NULL;
+
+	for (unsigned i = 0; i < DROPS_REASONS; i++) {
+		char *name = counts->reasons[i] > 0 ? name_of(format, i) : NULL;
+
+		if (name != NULL)
+			text_add(&text, "%s%s %u", text != NULL ? ", " : "", name,
+				counts->reasons[i]);
+		free(name);
+	}
+	if (counts->all > counts->read)
+		text_add(&text, "%s%llu more for reasons that could not be read in time",
+			text != NULL ? ", " : "", (unsigned long long)(counts->all - counts->read));
+	return text;
+}
+
+/* The packets that were dropped while a ring was open, also those that it had no room for. */
+static uint64_t counted_by(const struct ring *ring)
+{
+	uint64_t count;
+
+	return read(ring->fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
 char *drops_end(struct drops *drops)
 {
-	unsigned counts[REASONS] = {0};
-	char *text = NULL;
+	char *text;
 
 	if (drops == NULL)
 		return NULL;
 	for (size_t i = 0; i < drops->count; i++) {
-		count_reasons(drops, &drops->rings[i], counts);
+		ioctl(drops->rings[i].fd, PERF_EVENT_IOC_DISABLE, 0);
+		drops->counts.all += counted_by(&drops->rings[i]);
+	}
+	drops_read(drops);
+	text = drops_text(&drops->counts, drops->format);
+	for (size_t i = 0; i < drops->count; i++)
 		close_ring(&drops->rings[i]);
-	}
-	for (unsigned i = 0; i < REASONS; i++) {
-		char *name = counts[i] > 0 ? drops_reason(drops->format, i) : NULL;
-
-		if (name != NULL)
-			text_add(&text, "%s%s %u", text != NULL ? ", " : "", name, counts[i]);
-		free(name);
-	}
+	close(drops->ready);
 	free(drops->rings);
 	free(drops->format);
 	free(drops);

@@ -1,9 +1,10 @@
 /*
- * The tracepoint of dropped packets: its file, as Linux writes it.
+ * The tracepoint of dropped packets: its file, as Linux writes it, and its records in a ring.
  */
 #include "unit.h"
 #include "watch/drops.h"
 
+#include <linux/perf_event.h>
 #include <stdlib.h>
 
 static const char format[] =
@@ -38,31 +39,95 @@ static void a_kernel_without_reasons_has_none(void **state)
 		&id, &at));
 }
 
-static void reasons_have_names(void **state)
+static void assert_filter(const char *text, const char *wanted)
 {
-	char *name = drops_reason(format, 16);
+	char *made = drops_filter(text);
 
-	(void)state;
-	assert_string_equal(name, "IP_RPFILTER");
-	free(name);
-	assert_null(drops_reason(format, 1));
-	assert_null(drops_reason(format, 6));
+	assert_string_equal(made, wanted);
+	free(made);
 }
 
-/* 2 since Linux 6.2, and 1 before, where 2 is a reason. */
+/* "Not specified" is 2 since Linux 6.2, and 1 before, where 2 is a reason. */
 static void reasons_are_behind_the_unspecified_one(void **state)
 {
 	(void)state;
-	assert_int_equal(drops_unspecified(format), 2);
-	assert_int_equal(drops_unspecified("{ 1, \"NOT_SPECIFIED\" }, { 2, \"NO_SOCKET\" })"), 1);
-	assert_int_equal(drops_unspecified("{ 0, \"NOT_SPECIFIED\" }, { 1, \"NO_SOCKET\" })"), 0);
-	assert_int_equal(drops_unspecified(""), 2);
+	assert_filter(format, "(protocol == 2048 || protocol == 34525) && reason > 2");
+	assert_filter("{ 1, \"NOT_SPECIFIED\" }, { 2, \"NO_SOCKET\" })",
+		"(protocol == 2048 || protocol == 34525) && reason > 1");
+	assert_filter("{ 0, \"NOT_SPECIFIED\" }, { 1, \"NO_SOCKET\" })",
+		"(protocol == 2048 || protocol == 34525) && reason > 0");
+	assert_filter("", "(protocol == 2048 || protocol == 34525) && reason > 2");
+}
+
+static void packets_that_are_not_on_their_way_do_not_count(void **state)
+{
+	(void)state;
+	assert_filter(
+		"{ 2, \"NOT_SPECIFIED\" }, { 4, \"PACKET_SOCK_ERROR\" }, { 97, \"QUEUE_PURGE\" })",
+		"(protocol == 2048 || protocol == 34525) && reason > 2 && reason != 97 && reason != 4");
+}
+
+enum {
+	RING = 256,
+	REASON_AT = 36
+};
+
+struct record {
+	struct perf_event_header header;
+	uint32_t size;
+	uint8_t data[REASON_AT + sizeof(uint32_t)];
+};
+
+/* Writes a record at byte number AT since the start; the number of the byte behind it. */
+static uint64_t put(uint8_t *ring, uint64_t at, uint32_t type, uint32_t reason)
+{
+	struct record record = {
+		.header = {.type = type, .size = sizeof(record)}, .size = sizeof(record.data)};
+
+	memcpy(record.data + REASON_AT, &reason, sizeof(reason));
+	for (size_t i = 0; i < sizeof(record); i++)
+		ring[(at + i) % RING] = ((const uint8_t *)&record)[i];
+	return at + sizeof(record);
+}
+
+static void records_are_counted_also_over_the_end_of_the_ring(void **state)
+{
+	uint8_t ring[RING];
+	struct drops_counts counts = {.all = 4};
+	uint64_t begin = 10 * RING - sizeof(struct record) - 6, at = begin;
+	char *text;
+
+	(void)state;
+	at = put(ring, at, PERF_RECORD_SAMPLE, 16);
+	at = put(ring, at, PERF_RECORD_SAMPLE, 16);
+	at = put(ring, at, PERF_RECORD_LOST, 12);
+	at = put(ring, at, PERF_RECORD_SAMPLE, 12);
+	drops_count(&counts, ring, RING, begin, at, REASON_AT);
+	assert_int_equal(counts.read, 3);
+	text = drops_text(&counts, format);
+	assert_string_equal(text,
+		"NETFILTER_DROP 1, IP_RPFILTER 2, 1 more for reasons that could not be read in time");
+	free(text);
+}
+
+static void without_records_there_is_no_text(void **state)
+{
+	struct drops_counts counts = {0};
+	char *text;
+
+	(void)state;
+	assert_null(drops_text(&counts, format));
+	counts.all = 5;
+	text = drops_text(&counts, format);
+	assert_string_equal(text, "5 more for reasons that could not be read in time");
+	free(text);
 }
 
 static void an_end_without_a_begin_is_nothing(void **state)
 {
 	(void)state;
 	assert_null(drops_end(NULL));
+	assert_int_equal(drops_descriptor(NULL), -1);
 	free(drops_end(drops_begin())); /* with or without the right to */
 }
 
@@ -71,8 +136,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_number_and_the_reasons_place_are_read),
 		cmocka_unit_test(a_kernel_without_reasons_has_none),
-		cmocka_unit_test(reasons_have_names),
 		cmocka_unit_test(reasons_are_behind_the_unspecified_one),
+		cmocka_unit_test(packets_that_are_not_on_their_way_do_not_count),
+		cmocka_unit_test(records_are_counted_also_over_the_end_of_the_ring),
+		cmocka_unit_test(without_records_there_is_no_text),
 		cmocka_unit_test(an_end_without_a_begin_is_nothing),
 	};
 

@@ -5,6 +5,7 @@ else on the host is in its way: other rules, other programs, other software's fi
 """
 
 import itertools
+import re
 import shutil
 import socket
 import subprocess
@@ -342,7 +343,7 @@ def test_without_a_packet_the_fault_lies_before_this_host(host):
     assert "look at the clients' routes, and at routers and switches before this host" in said
 
 
-def test_packets_that_the_kernel_drops_are_told_with_its_counters(host):
+def test_packets_that_the_kernel_drops_are_reported_with_its_counters(host):
     """The queue of requests is full, and no rule or route is to blame."""
     host.set_up("iptables")
     host.namespace.sysctl({"net.ipv4.tcp_syncookies": 0})
@@ -353,24 +354,54 @@ def test_packets_that_the_kernel_drops_are_told_with_its_counters(host):
     assert "TCPReqQFullDrop" in found["read"]
 
 
+ETH_P_ALL, SO_RCVBUFFORCE = 3, 33
+MANY = 4000  # drops
+
 TRACES = """#!/bin/sh
 exec unshare --mount sh -c 'mount -t tracefs tracefs /sys/kernel/tracing && exec "$0" "$@"' {} "$@"
 """
 
 
-def test_the_kernels_reason_for_a_drop_is_told(host, tmp_path, monkeypatch):
-    """A filter at the listener's socket: no rule, no route and no counter shows it."""
-    traces = tmp_path / "traces"
-    traces.write_text(TRACES.format(checklist.TPROXYCTL), encoding="ascii")
-    traces.chmod(0o755)
-    monkeypatch.setattr(checklist, "TPROXYCTL", str(traces))
-    if subprocess.run([traces, "check", "--help"], capture_output=True, check=False).returncode != 0:
+@pytest.fixture
+def traces(tmp_path, monkeypatch):
+    """The kernel's traces are there for `check`, in its own mounts."""
+    made = tmp_path / "traces"
+    made.write_text(TRACES.format(checklist.TPROXYCTL), encoding="ascii")
+    made.chmod(0o755)
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(made))
+    if subprocess.run([made, "check", "--help"], capture_output=True, check=False).returncode != 0:
         raise Absent("tracefs cannot be mounted")
+
+
+def test_the_kernels_reason_for_a_drop_is_reported(host, traces):
+    """A filter at the listener's socket: no rule, no route and no counter shows it."""
     host.set_up("iptables")
     with program(host, "proxy", hears=False):
         made = checklist.check(host, NEEDS, client=lambda: try_connect(host, "client0"))
     (found,) = checklist.wrong(made)["listener"]
     assert "SOCKET_FILTER" in found["read"]
+
+
+def test_the_reason_is_found_among_many_drops_of_others(host, traces):
+    """Datagrams to a closed port, and their copies, which a sniffer still has when it ends."""
+    host.set_up("iptables")
+
+    def disturb():
+        with host.namespace:
+            sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sniffer, sender:
+            sniffer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+            for _ in range(MANY):
+                sender.sendto(b"?", ("127.0.0.1", 9))
+        return try_connect(host, "client0")
+
+    with program(host, "proxy", hears=False):
+        made = checklist.check(host, NEEDS, client=disturb)
+    (found,) = checklist.wrong(made)["listener"]
+    assert "SOCKET_FILTER" in found["read"] and "QUEUE_PURGE" not in found["read"]
+    counted = re.findall(r"NO_SOCKET (\d+)|(\d+) more", found["read"])
+    assert sum(int(number) for pair in counted for number in pair if number) >= MANY, found["read"]
 
 
 def test_a_client_tries_once_while_check_looks(host, tmp_path, monkeypatch):
