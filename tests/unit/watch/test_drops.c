@@ -75,19 +75,24 @@ enum {
 struct record {
 	struct perf_event_header header;
 	uint32_t size;
-	uint8_t data[REASON_AT + sizeof(uint32_t)];
+	struct {
+		uint8_t before[REASON_AT];
+		uint32_t reason;
+	} raw;
 };
 
 /* Writes a record at byte number AT since the start; the number of the byte behind it. */
 static uint64_t put(uint8_t *ring, uint64_t at, uint32_t type, uint32_t reason)
 {
-	struct record record = {
-		.header = {.type = type, .size = sizeof(record)}, .size = sizeof(record.data)};
+	struct record record = {.header = {.type = type, .size = sizeof(record)},
+		.size = sizeof(record.raw),
+		.raw = {.reason = reason}};
+	uint8_t bytes[sizeof(record)];
 
-	memcpy(record.data + REASON_AT, &reason, sizeof(reason));
-	for (size_t i = 0; i < sizeof(record); i++)
-		ring[(at + i) % RING] = ((const uint8_t *)&record)[i];
-	return at + sizeof(record);
+	memcpy(bytes, &record, sizeof(record));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		ring[(at + i) % RING] = bytes[i];
+	return at + sizeof(bytes);
 }
 
 static void records_are_counted_also_over_the_end_of_the_ring(void **state)
