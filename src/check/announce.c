@@ -188,8 +188,8 @@ static void judge_announced(struct check *check, const struct addr *address)
 	const struct captured *seen = captured_for(check, address);
 	bool local = snapshot_is_local(check->snapshot, address);
 	const char *link = link_of_network(network, address);
-	bool unanswered =
-		seen != NULL && seen->requests > 0 && seen->replies == 0 && seen->packets == 0;
+	bool unanswered = seen != NULL && seen->requests > 0 && seen->replies == 0 &&
+			  seen->packets == 0 && check->snapshot->captured_lost == 0;
 	bool ipv4 = addr_family(address) == AF_INET;
 	const char *asked = unanswered ? seen->request_link : link; /* where hosts ask for it */
 	char text[ADDR_TEXT_MAX];
@@ -366,16 +366,26 @@ static void judge_neighbours(struct check *check)
 	free(neighbours.list);
 }
 
-/* --- what was captured --- */
+/*
+ * --- what was captured ---
+ *
+ * Where packets were lost, what was seen was there, and what was not seen is unknown.
+ */
 
 /* No packet came, although a capture was asked for. Of wildcard listeners the port is not known for sure. */
 static void judge_nothing_arrived(struct check *check, const struct captured *seen)
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (seen->packets == 0 && seen->requests == 0 && !addr_is_any(&seen->address))
-		check_unknown(check, CHECK_ANNOUNCE, REMEDY_UPSTREAM,
-			addr_format(&seen->address, text),
+	if (seen->packets > 0 || seen->requests > 0 || addr_is_any(&seen->address))
+		return;
+	addr_format(&seen->address, text);
+	if (check->snapshot->captured_lost > 0)
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
+			"no packet for it was seen in %u s, but %u packets came faster than they could be read",
+			check->snapshot->captured_seconds, check->snapshot->captured_lost);
+	else
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_UPSTREAM, text,
 			"no packet for it arrived in %u s: if a client tried, the fault lies before this host",
 			check->snapshot->captured_seconds);
 }
@@ -390,7 +400,14 @@ static void judge_unanswered(struct check *check, const struct captured *seen)
 	if (seen->packets == 0 || seen->answers > 0 || seen->protocol != IPPROTO_TCP ||
 		check_verdict(check->report) == CHECK_WRONG)
 		return;
-	check_add(check, CHECK_LISTENER, CHECK_HARMFUL, addr_format(&seen->address, text),
+	addr_format(&seen->address, text);
+	if (check->snapshot->captured_lost > 0) {
+		check_unknown(check, CHECK_LISTENER, REMEDY_TRAFFIC, text,
+			"%u connection requests for it came in by %s, and no answer was seen, but %u packets came faster than they could be read",
+			seen->packets, seen->packet_link, check->snapshot->captured_lost);
+		return;
+	}
+	check_add(check, CHECK_LISTENER, CHECK_HARMFUL, text,
 		"%u connection requests for it came in by %s, and none was answered. Counters of the kernel that moved meanwhile: %s%s%s",
 		seen->packets, seen->packet_link, moved != NULL ? moved : "none",
 		reasons != NULL

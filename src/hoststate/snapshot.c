@@ -142,6 +142,7 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 	const struct service *service = snapshot->service;
 	struct counters before, after;
 	struct drops *drops;
+	int lost;
 
 	snapshot->captured = calloc(service->listener_count + 1, sizeof(struct captured));
 	if (snapshot->captured == NULL)
@@ -153,8 +154,10 @@ static void read_packets(struct snapshot *snapshot, unsigned milliseconds)
 	}
 	drops = drops_begin();
 	counters_read(&before);
-	snapshot->captured_known = capture_run(snapshot->captured, snapshot->captured_count,
-		milliseconds, drops, &snapshot->captured_problem);
+	lost = capture_run(snapshot->captured, snapshot->captured_count, milliseconds, drops,
+		&snapshot->captured_problem);
+	snapshot->captured_known = lost != -1;
+	snapshot->captured_lost = lost > 0 ? (unsigned)lost : 0;
 	counters_read(&after);
 	snapshot->counters_moved = counters_moved(&before, &after);
 	snapshot->drop_reasons = drops_end(drops);

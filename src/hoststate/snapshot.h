@@ -45,6 +45,7 @@ struct snapshot {
 	bool captured_known; /* packets were captured */
 	struct captured *captured;
 	size_t captured_count;
+	unsigned captured_lost;    /* packets that could not be read in time */
 	unsigned captured_seconds; /* that a capture was to last at most; 0: none was asked for */
 	char *counters_moved;      /* the kernel's counters that moved meanwhile, or NULL */
 	char *drop_reasons;     /* for which it dropped packets meanwhile, or NULL; see drops.h */

@@ -19,6 +19,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -125,7 +126,17 @@ static int read_packets(
 	return 0;
 }
 
-bool capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
+/* Packets that the queue had no room for. */
+static int count_lost(int fd)
+{
+	struct tpacket_stats stats = {0};
+	socklen_t size = sizeof(stats);
+
+	getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size);
+	return stats.tp_drops < INT_MAX ? (int)stats.tp_drops : INT_MAX;
+}
+
+int capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
 	char **problem)
 {
 	struct capture_time time = {.end = clock_ms() + milliseconds};
@@ -135,7 +146,9 @@ bool capture_run(struct captured *list, size_t count, unsigned milliseconds, str
 	if (result == -1)
 		*problem = text_format("cannot capture packets: %s%s", strerror(errno),
 			errno == EPERM ? "; run as root (CAP_NET_RAW)" : "");
+	else
+		result = count_lost(fd);
 	if (fd != -1)
 		close(fd);
-	return result == 0;
+	return result;
 }

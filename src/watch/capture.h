@@ -38,10 +38,11 @@ struct captured {
 };
 
 /*
- * Captures for MILLISECONDS, or less or more: see capture_time.h. Reads DROPS (or NULL) meanwhile. False with *PROBLEM (to be
- * freed) where packets cannot be captured.
+ * Captures for MILLISECONDS, or less or more: see capture_time.h. Reads DROPS (or NULL) meanwhile. Returns how many packets came
+ * faster than they could be read: where that is not 0, what was not seen may have come all the same. -1 with *PROBLEM (to be
+ * freed): packets cannot be captured.
  */
-bool capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
+int capture_run(struct captured *list, size_t count, unsigned milliseconds, struct drops *drops,
 	char **problem);
 
 /*

@@ -265,6 +265,25 @@ static void without_a_packet_the_fault_lies_before_this_host(void **state)
 		"no packet for it arrived in 5 s: if a client tried, the fault lies before this host");
 }
 
+static void where_packets_were_lost_what_was_not_seen_is_unknown(void **state)
+{
+	struct captured nothing = {.address = host_address(VIP4, 80), .protocol = IPPROTO_TCP};
+	struct captured seen = seen_from("198.51.100.7", "client0");
+
+	(void)state;
+	host.snapshot.captured_seconds = 5;
+	host.snapshot.captured_lost = 700;
+	judge_captured(&nothing);
+	assert_well();
+	assert_reads(found(CHECK_ANNOUNCE, CHECK_UNKNOWN),
+		"no packet for it was seen in 5 s, but 700 packets came faster than they could be read");
+	seen.answers = 0;
+	judge_captured(&seen);
+	assert_well();
+	assert_reads(found(CHECK_LISTENER, CHECK_UNKNOWN),
+		"1 connection requests for it came in by client0, and no answer was seen, but 700 packets came faster than they could be read");
+}
+
 static void packets_on_the_link_that_leads_back_pass_a_strict_filter(void **state)
 {
 	struct captured seen = seen_from("198.51.100.7", "client0");
@@ -466,6 +485,7 @@ int main(void)
 		WITH(a_strict_macvlan_with_the_vip_drops_clients),
 		WITH(packets_without_an_answer_are_reported_with_the_kernels_counters),
 		WITH(without_a_packet_the_fault_lies_before_this_host),
+		WITH(where_packets_were_lost_what_was_not_seen_is_unknown),
 		WITH(packets_on_the_link_that_leads_back_pass_a_strict_filter),
 		WITH(hosts_of_its_network_ask_who_has_the_address),
 		WITH(ipv6_answers_for_an_address_by_neighbour_proxy),

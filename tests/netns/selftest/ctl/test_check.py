@@ -5,8 +5,10 @@ else on the host is in its way: other rules, other programs, other software's fi
 """
 
 import itertools
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -341,6 +343,38 @@ def test_without_a_packet_the_fault_lies_before_this_host(host):
     said = " ".join(done.stdout.split())
     assert "no packet for it arrived in 1 s" in said
     assert "look at the clients' routes, and at routers and switches before this host" in said
+
+
+def test_packets_that_came_too_fast_to_be_read_are_no_proof(host, tmp_path, monkeypatch):
+    """Check is stopped while its queue fills up, and then the client's packet comes."""
+    noted = tmp_path / "noted"
+    noted.write_text(f'#!/bin/sh\necho $$ > {tmp_path}/pid\nexec {checklist.TPROXYCTL} "$@"\n', encoding="ascii")
+    noted.chmod(0o755)
+    monkeypatch.setattr(checklist, "TPROXYCTL", str(noted))
+    host.set_up("iptables")
+
+    def flood():
+        with host.namespace:
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sender, stopped(int((tmp_path / "pid").read_text(encoding="ascii"))):
+            for _ in range(20_000):
+                sender.sendto(b"?", ("127.0.0.1", 9))
+            return try_connect(host, "client0")
+
+    with program(host, "proxy"):
+        made = checklist.check(host, NEEDS, client=flood)
+    (found,) = (item for item in made["items"] if item["id"] == "announce")
+    said = " ".join(each["read"] for each in found["findings"])
+    assert "packets came faster than they could be read" in said and "before this host" not in said
+
+
+@contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_packets_that_the_kernel_drops_are_reported_with_its_counters(host):
