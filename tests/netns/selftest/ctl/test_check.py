@@ -389,7 +389,7 @@ def test_packets_that_the_kernel_drops_are_reported_with_its_counters(host):
 
 
 ETH_P_ALL, SO_RCVBUFFORCE = 3, 33
-MANY = 4000  # drops
+MANY = 1500  # drops: more than ring buffers of 64 KiB have room for, and fewer frames than fit into the queue of a capture
 
 TRACES = """#!/bin/sh
 exec unshare --mount sh -c 'mount -t tracefs tracefs /sys/kernel/tracing && exec "$0" "$@"' {} "$@"
