@@ -315,10 +315,12 @@ def test_restarts_lose_no_client(namespace, system):
         try:
             assert echo.stdout.readline() == "ready\n"
             for _ in range(5):
-                assert clients.stdout.readline() == "done 50\n"
+                line = clients.stdout.readline()
+                assert line == "done 50\n", f"{line}{system.log()}"
                 system.ctl("restart", "tproxyd")
             clients.send_signal(signal.SIGTERM)
-            assert not [line for line in clients.stdout if not line.startswith("done ")]
+            lost = [line for line in clients.stdout if not line.startswith("done ")]
+            assert not lost, f"{lost}{system.log()}"
         finally:
             clients.kill()
             echo.kill()
