@@ -381,7 +381,7 @@ static void judge_nothing_arrived(struct check *check, const struct captured *se
 		return;
 	addr_format(&seen->address, text);
 	if (check->snapshot->captured_lost > 0)
-		check_unknown(check, CHECK_ANNOUNCE, REMEDY_TRAFFIC, text,
+		check_unknown(check, CHECK_ANNOUNCE, REMEDY_AGAIN, text,
 			"no packet for it was seen in %u s, but %u packets came faster than they could be read",
 			check->snapshot->captured_seconds, check->snapshot->captured_lost);
 	else
@@ -402,7 +402,7 @@ static void judge_unanswered(struct check *check, const struct captured *seen)
 		return;
 	addr_format(&seen->address, text);
 	if (check->snapshot->captured_lost > 0) {
-		check_unknown(check, CHECK_LISTENER, REMEDY_TRAFFIC, text,
+		check_unknown(check, CHECK_LISTENER, REMEDY_AGAIN, text,
 			"%u connection requests for it came in by %s, and no answer was seen, but %u packets came faster than they could be read",
 			seen->packets, seen->packet_link, check->snapshot->captured_lost);
 		return;

@@ -80,6 +80,7 @@ enum check_remedy {
 	REMEDY_PROXY,    /* the proxy runs */
 	REMEDY_KERNEL,   /* the complete configuration of the kernel */
 	REMEDY_DIAG,     /* a kernel that reports more about its sockets */
+	REMEDY_AGAIN,    /* a capture that loses no packets */
 	REMEDY_TRY,      /* a person tries a connection: check cannot simulate it */
 	REMEDY_TRAFFIC,  /* a client connects: other hosts decide the item */
 	REMEDY_UPSTREAM, /* the fault lies before this host, if there is one */

@@ -22,6 +22,7 @@ const char *const check_remedies[REMEDY_COUNT] = {
 	[REMEDY_KERNEL] =
 		"run `tproxyctl prove`, or give the complete kernel configuration (--kernel-config FILE)",
 	[REMEDY_DIAG] = "use Linux 5.10 or later with CONFIG_INET_UDP_DIAG",
+	[REMEDY_AGAIN] = "repeat `tproxyctl check --watch 10` when fewer packets come to this host",
 	[REMEDY_TRY] = "try a connection (check cannot simulate this one)",
 	[REMEDY_UPSTREAM] =
 		"look at the clients' routes, and at routers and switches before this host",

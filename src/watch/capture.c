@@ -126,13 +126,14 @@ static int read_packets(
 	return 0;
 }
 
-/* Packets that the queue had no room for. */
+/* Packets that the queue had no room for; -1 with errno: unknown. */
 static int count_lost(int fd)
 {
-	struct tpacket_stats stats = {0};
+	struct tpacket_stats stats;
 	socklen_t size = sizeof(stats);
 
-	getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size);
+	if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == -1)
+		return -1;
 	return stats.tp_drops < INT_MAX ? (int)stats.tp_drops : INT_MAX;
 }
 
@@ -143,11 +144,11 @@ int capture_run(struct captured *list, size_t count, unsigned milliseconds, stru
 	int fd = open_packets();
 	int result = fd == -1 ? -1 : read_packets(fd, list, count, &time, drops);
 
+	if (result == 0)
+		result = count_lost(fd);
 	if (result == -1)
 		*problem = text_format("cannot capture packets: %s%s", strerror(errno),
 			errno == EPERM ? "; run as root (CAP_NET_RAW)" : "");
-	else
-		result = count_lost(fd);
 	if (fd != -1)
 		close(fd);
 	return result;

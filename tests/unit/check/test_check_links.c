@@ -277,11 +277,13 @@ static void where_packets_were_lost_what_was_not_seen_is_unknown(void **state)
 	assert_well();
 	assert_reads(found(CHECK_ANNOUNCE, CHECK_UNKNOWN),
 		"no packet for it was seen in 5 s, but 700 packets came faster than they could be read");
+	assert_true(check_is_unjudged(&host.report, CHECK_ANNOUNCE));
 	seen.answers = 0;
 	judge_captured(&seen);
 	assert_well();
 	assert_reads(found(CHECK_LISTENER, CHECK_UNKNOWN),
 		"1 connection requests for it came in by client0, and no answer was seen, but 700 packets came faster than they could be read");
+	assert_true(check_is_unjudged(&host.report, CHECK_LISTENER));
 }
 
 static void packets_on_the_link_that_leads_back_pass_a_strict_filter(void **state)
