@@ -85,8 +85,7 @@ def reload_under_load(namespace, folder, threads, relay, reloads, pace, processe
     """Reload that often, each time after `pace` further connections."""
     outcome = Outcome()
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running(namespace, "server", SERVER))
-        waiting.until(lambda: "ready" in printed(server), "the server listens")
+        stack.enter_context(served(namespace))
         proxy = stack.enter_context(contextlib.closing(Daemon(namespace, folder, configuration(threads, relay, 0))))
         proxy.await_started()
         held = [stack.enter_context(contextlib.closing(connect(namespace))) for _ in range(HELD)]
@@ -112,6 +111,22 @@ def reload_under_load(namespace, folder, threads, relay, reloads, pace, processe
         outcome.failures += [problem for each in held if (problem := passes(each))]
         assert proxy.stop() == 0, proxy.log()
     return outcome
+
+
+@contextlib.contextmanager
+def served(namespace):
+    """The server of the clients, which listens: a client that comes before is reset."""
+    with running(namespace, "server", SERVER) as server:
+        waiting.until(lambda: "ready" in printed(server), "the server listens")
+        yield
+
+
+@contextlib.contextmanager
+def churned(namespace):
+    """One process of clients and their server. Each line that it prints can be awaited."""
+    with served(namespace), running(namespace, "clients", PORT) as clients:
+        os.set_blocking(clients.stdout.fileno(), True)
+        yield clients
 
 
 @contextlib.contextmanager

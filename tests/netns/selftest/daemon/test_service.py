@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import pytest
 from lab import waiting
 from lab.netns import kernel
 from lab.paths import TPROXYD
-from lab.peers import churn
 from lab.peers.daemon import ADDRESS, PORT, SERVER, Daemon, accept, connect
+from lab.peers.reloads import churned
 
 from test_daemon import NOBODY, WITH_SERVER, configured, exchange, may_become_another_user
 from test_names import helper, named
@@ -245,32 +244,22 @@ def test_in_the_background_it_has_them_too(namespace, start, server, bound, fold
     daemon.await_line("tproxyd ended")
 
 
-def churned(namespace, what, port):
-    with namespace:
-        return subprocess.Popen([sys.executable, churn.__file__, what, ADDRESS, str(port)], stdout=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("threads", [1, THREADS])
 def test_restarts_lose_no_client(namespace, start, bound, threads):
     """The queue stays while no tproxyd runs. SIGUSR1 lets the sessions of the one before end."""
     words = activated(bound())
-    with churned(namespace, "server", SERVER) as server, churned(namespace, "clients", PORT) as clients:
-        try:
-            assert server.stdout.readline() == "ready\n"
-            for _ in range(5):
-                with contextlib.closing(connect(namespace)) as waits:
-                    daemon = start(configured(threads=threads), **words)
-                    waits.send(b"x")
-                    assert waits.receive(1) == b"x"
-                assert clients.stdout.readline() == "done 50\n"
-                daemon.signal(signal.SIGUSR1)
-                assert daemon.await_end() == 0
-            start(configured(threads=threads), **words)
-            clients.send_signal(signal.SIGTERM)
-            assert not [line for line in clients.stdout if not line.startswith("done ")]
-        finally:
-            clients.kill()
-            server.kill()
+    with churned(namespace) as clients:
+        for _ in range(5):
+            with contextlib.closing(connect(namespace)) as waits:
+                daemon = start(configured(threads=threads), **words)
+                waits.send(b"x")
+                assert waits.receive(1) == b"x"
+            assert clients.stdout.readline() == b"done 50\n"
+            daemon.signal(signal.SIGUSR1)
+            assert daemon.await_end() == 0
+        start(configured(threads=threads), **words)
+        clients.send_signal(signal.SIGTERM)
+        assert not [line for line in clients.stdout if not line.startswith(b"done ")]
 
 
 def test_without_the_manager_a_restart_refuses_clients(namespace, start):

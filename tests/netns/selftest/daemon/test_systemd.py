@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ from lab import waiting
 from lab.netns import kernel
 from lab.netns.namespace import Namespace
 from lab.paths import ROOT, TPROXYD
-from lab.peers import churn
 from lab.peers.daemon import ADDRESS, PORT, SERVER, accept, connect, listen
+from lab.peers.reloads import churned
 
 from test_daemon import NET_BIND_SERVICE, NET_RAW, exchange
 
@@ -311,24 +310,14 @@ def test_restarts_lose_no_client(namespace, system):
     system.drop_in("tproxyd.socket", LISTENS)
     system.drop_in("tproxyd.service", "[Unit]\nStartLimitBurst=100\n[Service]\nKillSignal=SIGUSR1\n")
     system.ctl("start", "tproxyd.socket")
-    with churned(namespace, "server", SERVER) as echo, churned(namespace, "clients", PORT) as clients:
-        try:
-            assert echo.stdout.readline() == "ready\n"
-            for _ in range(5):
-                line = clients.stdout.readline()
-                assert line == "done 50\n", f"{line}{system.log()}"
-                system.ctl("restart", "tproxyd")
-            clients.send_signal(signal.SIGTERM)
-            lost = [line for line in clients.stdout if not line.startswith("done ")]
-            assert not lost, f"{lost}{system.log()}"
-        finally:
-            clients.kill()
-            echo.kill()
-
-
-def churned(namespace, what, port):
-    with namespace:
-        return subprocess.Popen([sys.executable, churn.__file__, what, ADDRESS, str(port)], stdout=subprocess.PIPE, text=True)
+    with churned(namespace) as clients:
+        for _ in range(5):
+            line = clients.stdout.readline()
+            assert line == b"done 50\n", f"{line}\n{system.log()[-2000:]}"
+            system.ctl("restart", "tproxyd")
+        clients.send_signal(signal.SIGTERM)
+        lost = [line for line in clients.stdout if not line.startswith(b"done ")]
+        assert not lost, f"{lost}\n{system.log()[-2000:]}"
 
 
 def test_a_transparent_socket_needs_no_capability(namespace, system, server):
