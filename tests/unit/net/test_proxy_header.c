@@ -78,6 +78,27 @@ static void assert_source(const struct proxy_header *header, const char *source,
 		fail_msg("%s: port %u", path, addr_port(&header->source));
 }
 
+/*
+ * Reads the first LENGTH bytes, with others behind them each time: those are not there yet, and may not matter.
+ */
+static enum proxy_header_state parse_beginning(
+	struct proxy_header *header, size_t length, const char *path)
+{
+	static const unsigned char behind[] = {0x00, 0xff, '\r', '\n', 0x11};
+	static unsigned char beginning[ROOM];
+	enum proxy_header_state state = PROXY_HEADER_MALFORMED, first = state;
+
+	memcpy(beginning, bytes, length);
+	for (size_t i = 0; i < sizeof(behind); i++) {
+		memset(beginning + length, behind[i], 16);
+		state = proxy_header_parse(header, beginning, length);
+		if (i > 0 && state != first)
+			fail_msg("%s: %02x behind %zu bytes is read", path, behind[i], length);
+		first = state;
+	}
+	return state;
+}
+
 static void check_good(const char *path)
 {
 	struct proxy_header header;
@@ -85,7 +106,7 @@ static void check_good(const char *path)
 	size_t length = read_fixture(path, source);
 
 	for (size_t cut = 0; cut < length; cut++) {
-		if (proxy_header_parse(&header, bytes, cut) != PROXY_HEADER_PARTIAL)
+		if (parse_beginning(&header, cut, path) != PROXY_HEADER_PARTIAL)
 			fail_msg("%s is not partial after %zu bytes", path, cut);
 		assert_in_range(header.length, cut + 1, ROOM);
 	}
@@ -113,7 +134,7 @@ static void check_bad(const char *path)
 	bool was_malformed = false;
 
 	for (size_t cut = 0; cut <= length; cut++) {
-		enum proxy_header_state found = proxy_header_parse(&header, bytes, cut);
+		enum proxy_header_state found = parse_beginning(&header, cut, path);
 
 		if (found == PROXY_HEADER_WHOLE || (was_malformed && found == PROXY_HEADER_PARTIAL))
 			fail_msg("%s is taken after %zu bytes", path, cut);
@@ -145,9 +166,14 @@ static void assert_line(const char *text, enum proxy_header_state expected)
 
 static void a_line_has_one_form(void **state)
 {
+	struct proxy_header header;
+
 	(void)state;
 	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 0 65535\r\n", PROXY_HEADER_WHOLE);
+	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 9 49999\r\n", PROXY_HEADER_WHOLE);
 	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 1 65536\r\n", PROXY_HEADER_MALFORMED);
+	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 1 8/\r\n", PROXY_HEADER_MALFORMED);
+	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 1 8:\r\n", PROXY_HEADER_MALFORMED);
 	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 01 80\r\n", PROXY_HEADER_MALFORMED);
 	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 +1 80\r\n", PROXY_HEADER_MALFORMED);
 	assert_line("PROXY TCP4 192.0.2.1 192.0.2.80 1 100000000000\r\n", PROXY_HEADER_MALFORMED);
@@ -167,6 +193,10 @@ static void a_line_has_one_form(void **state)
 	assert_line("PROXY UNKNOWNS\r\n", PROXY_HEADER_MALFORMED);
 	assert_line("PROXY UNKNOWN\rX", PROXY_HEADER_MALFORMED);
 	assert_line("PROXY UNKNOWN x\n", PROXY_HEADER_MALFORMED);
+	assert_line("PROXY UNKNOWN x\ny\r\n", PROXY_HEADER_MALFORMED);
+	assert_int_equal(
+		proxy_header_parse(&header, "PROXY UNKNOWN \0\r\n", 17), PROXY_HEADER_MALFORMED);
+	assert_string_equal(header.problem, "its line does not end with CR LF");
 }
 
 /* 107 bytes are the most: 105 and the end of the line. */
@@ -180,6 +210,7 @@ static void a_line_is_no_longer_than_the_longest(void **state)
 	copy_bytes(line, "PROXY UNKNOWN ", 14);
 	assert_int_equal(proxy_header_parse(&header, line, 105), PROXY_HEADER_PARTIAL);
 	assert_int_equal(proxy_header_parse(&header, line, 106), PROXY_HEADER_MALFORMED);
+	assert_string_equal(header.problem, "its line is too long");
 	copy_bytes(line + 105, "\r\n", 2);
 	assert_int_equal(proxy_header_parse(&header, line, 106), PROXY_HEADER_PARTIAL);
 	assert_int_equal(proxy_header_parse(&header, line, sizeof(line)), PROXY_HEADER_WHOLE);
