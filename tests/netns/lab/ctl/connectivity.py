@@ -97,13 +97,13 @@ class Attempt:
         return "works" if seen.address == self.expected else "wrong source"
 
 
-def observe(lab, attempts, upload=0):
-    """The symptom of new connections. If they work, the first one uploads `upload` bytes."""
+def observe(lab, attempts, earlier, upload=0):
+    """The symptom of new connections. If they work, the first one uploads `upload` bytes. `earlier` is what forget() returned."""
     unread = {}  # accepted connections: what came of their tokens
     deadline, last_look = waiting.deadline(), False
     while pending := [each for each in attempts if not each.symptom]:
         moved = _turn(lab, pending, unread)
-        no_progress = not moved and _stuck(lab) >= len(pending)
+        no_progress = not moved and stuck(lab, earlier) >= len(pending)
         if no_progress and last_look:
             for each in pending:
                 each.symptom = "times out"
@@ -116,9 +116,12 @@ def observe(lab, attempts, upload=0):
 
 
 def forget(lab):
-    """Ignore the packets so far; they belong to earlier connections."""
+    """Ignore earlier packets, and return the earlier connections that are half open: they go on sending theirs."""
+    hosts = [lab.server, *(each.host for each in lab.proxies)]
+    earlier = set().union(*(sockets.half_open(each.namespace) for each in hosts))
     for tap in lab.taps:
         tap.forget()
+    return earlier
 
 
 def _turn(lab, pending, unread):
@@ -156,13 +159,14 @@ def _read_token(connection, pending, unread):
             each.answer(connection)
 
 
-def _stuck(lab):
+def stuck(lab, earlier):
     """How many connections get no answer: the largest number that a link or a proxy's sockets show.
 
     What a proxy sends to itself passes no link.
     """
-    on_links = max(len(_sent_again(lab, tap)) for tap in _witnesses(lab))
-    return max([on_links, *(sockets.unanswered(each.host.namespace) for each in lab.proxies)])
+    on_links = [_sent_again(lab, tap) for tap in _witnesses(lab)]
+    at_proxies = [sockets.unanswered(each.host.namespace) for each in lab.proxies]
+    return max(len(found - earlier) for found in on_links + at_proxies)
 
 
 def _witnesses(lab):

@@ -160,9 +160,9 @@ class Trial:
             self.server = self.server or Peer(lab.server, lab.server_endpoint)
             return connectivity.observe_datagrams(self.server, Peer(lab.client), self._vip(), expected, row.datagram)
         source = Endpoint(self._client(), 0) if row.client_number else None
-        connectivity.forget(lab)  # on a busy machine the lab's own packets may have been sent again, too
+        earlier = connectivity.forget(lab)  # on a busy machine the lab's own packets may have been sent again, too
         self.attempts = [connectivity.Attempt(lab, self._vip(), expected, source) for _ in range(row.connections)]
-        return connectivity.observe(lab, self.attempts, row.upload)
+        return connectivity.observe(lab, self.attempts, earlier, row.upload)
 
     def _set_up_hosts(self):
         row = self.row

@@ -37,10 +37,15 @@ def unread(namespace):
     return {_endpoint(fields[2]) for fields in _lines(namespace, "tcp") if fields[4].partition(":")[2].strip("0")}
 
 
+def half_open(namespace):
+    """The connections that are not established yet, as pairs of ends."""
+    return {_ends(fields) for fields in _lines(namespace, "tcp") if _STATES.get(fields[3]) in ("SYN_SENT", "SYN_RECV")}
+
+
 def unanswered(namespace):
-    """How many connections have sent their first packet more than once; the packets may pass no link that is watched."""
+    """Those that have sent their first packet more than once; the packets may pass no link that is watched."""
     lines = _lines(namespace, "tcp")
-    return sum(_STATES.get(fields[3]) == "SYN_SENT" and int(fields[6], 16) > 0 for fields in lines)
+    return {_ends(fields) for fields in lines if _STATES.get(fields[3]) == "SYN_SENT" and int(fields[6], 16) > 0}
 
 
 def not_accepted(namespace, port):
@@ -62,6 +67,10 @@ def _lines(namespace, protocol, families=None):
 
 def _socket(fields):
     return _STATES.get(fields[3], fields[3]), _endpoint(fields[1]), _endpoint(fields[2])
+
+
+def _ends(fields):
+    return frozenset(_socket(fields)[1:])
 
 
 def _endpoint(text):

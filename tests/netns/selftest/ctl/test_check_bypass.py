@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.ctl import checklist, connectivity, necessity
+from lab.ctl import checklist, necessity
 from lab.netns import firewall, topology
 from lab.netns.endpoint import Endpoint
 from lab.paths import RUN, TPROXYCTL
@@ -101,7 +101,6 @@ def test_apply_closes_it_unless_the_user_says_otherwise(family, firewall_tool, o
         assert trial.run()[0] == "works"
         lab.proxies[0].kill()
         assert trial.observe() == ("works" if open_ else "times out")
-        connectivity.forget(lab)
         host = lab.topology.proxy
         host.run(TPROXYCTL, "revert", "--state", str(state), environment=firewall.lock(host))
         assert trial.observe() == "works", "nothing of ours is left"

@@ -10,7 +10,7 @@ import pytest
 
 from lab import schema, waiting
 from lab.conformance import report
-from lab.ctl import bystanders, check_score, checklist, necessity
+from lab.ctl import bystanders, check_score, checklist, connectivity, necessity
 from lab.paths import ROOT
 from lab.peers.proxy import adapter
 from lab.setup.lab import Lab
@@ -67,6 +67,15 @@ def fixed(trial, named, row):
         named = trial.check()
         assert set(named) <= set(row.finding), named
     return observed
+
+
+@pytest.mark.parametrize("case", [each for each in CASES if each.row.change == "only the client's packets diverted"][:1], ids=lambda case: case.id)
+def test_what_an_earlier_connection_still_sends_says_nothing_of_a_new_one(lab, case):
+    trial = necessity.Trial(lab, case)
+    assert trial.run()[0] == "times out"
+    earlier = connectivity.forget(lab)
+    assert connectivity.stuck(lab, set()) == 1
+    assert connectivity.stuck(lab, earlier) == 0
 
 
 def test_what_is_broken_has_a_finding_and_what_works_has_none():
