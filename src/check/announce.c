@@ -403,13 +403,13 @@ static void judge_unanswered(struct check *check, const struct captured *seen)
 	addr_format(&seen->address, text);
 	if (check->snapshot->captured_lost > 0) {
 		check_unknown(check, CHECK_LISTENER, REMEDY_AGAIN, text,
-			"%u connection requests for it came in by %s, and no answer was seen, but %u packets came faster than they could be read",
-			seen->packets, seen->packet_link, check->snapshot->captured_lost);
+			"connection requests for it came in by %s (%u), and no answer was seen, but %u packets came faster than they could be read",
+			seen->packet_link, seen->packets, check->snapshot->captured_lost);
 		return;
 	}
 	check_add(check, CHECK_LISTENER, CHECK_HARMFUL, text,
-		"%u connection requests for it came in by %s, and none was answered. Counters of the kernel that moved meanwhile: %s%s%s",
-		seen->packets, seen->packet_link, moved != NULL ? moved : "none",
+		"connection requests for it came in by %s (%u), and none was answered. Counters of the kernel that moved meanwhile: %s%s%s",
+		seen->packet_link, seen->packets, moved != NULL ? moved : "none",
 		reasons != NULL
 			? ". The machine dropped packets meanwhile, those of containers included: "
 			: "",

@@ -40,7 +40,7 @@ static void print_text(const struct live_sessions *sessions)
 			live_bytes(each->out, out), live_age(each->age, age),
 			live_age(each->idle, idle));
 	}
-	printf("%zu sessions\n", sessions->count);
+	printf("%zu session%s\n", sessions->count, sessions->count == 1 ? "" : "s");
 }
 
 static json_t *json_of(const struct live_session *session)

@@ -249,7 +249,7 @@ static void packets_without_an_answer_are_reported_with_the_kernels_counters(voi
 	assert_non_null(strstr(finding->read,
 		"The machine dropped packets meanwhile, those of containers included: SOCKET_FILTER 3"));
 	assert_non_null(strstr(finding->read,
-		"3 connection requests for it came in by client0, and none was answered"));
+		"connection requests for it came in by client0 (3), and none was answered"));
 	assert_non_null(strstr(finding->read, "ListenOverflows 3"));
 }
 
@@ -282,7 +282,7 @@ static void where_packets_were_lost_what_was_not_seen_is_unknown(void **state)
 	judge_captured(&seen);
 	assert_well();
 	assert_reads(found(CHECK_LISTENER, CHECK_UNKNOWN),
-		"1 connection requests for it came in by client0, and no answer was seen, but 700 packets came faster than they could be read");
+		"connection requests for it came in by client0 (1), and no answer was seen, but 700 packets came faster than they could be read");
 	assert_true(check_is_unjudged(&host.report, CHECK_LISTENER));
 }
 

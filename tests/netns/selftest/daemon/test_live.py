@@ -56,7 +56,7 @@ def test_sessions_are_listed_with_both_legs(namespace, start, server, path):
     }
     done = ctl("sessions", "-f", daemon.config)
     assert done.returncode == 0 and f"{ADDRESS}:{client.local.port}" in done.stdout and "web/web/s" in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 sessions"
+    assert done.stdout.splitlines()[-1] == "1 session"
     client.close()
     there.finish()
 
