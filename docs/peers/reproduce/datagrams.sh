@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: datagrams.sh PEER   nginx, go-mmproxy, socat or v2ray between clients and a server:
+# usage: datagrams.sh PEER   nginx, go-mmproxy, socat, v2ray or shadowsocks-libev between clients and a server:
 #                            1. datagrams of 100 and 51200 bytes of one client, and back
 #                            2. an empty one, and one of 100 bytes behind it
 #                            3. a client asks while the server's port is unreachable, and again when the server is there
