@@ -86,15 +86,18 @@ static enum proxy_header_state parse_beginning(
 {
 	static const unsigned char behind[] = {0x00, 0xff, '\r', '\n', 0x11};
 	static unsigned char beginning[ROOM];
-	enum proxy_header_state state = PROXY_HEADER_MALFORMED, first = state;
+	enum proxy_header_state state = PROXY_HEADER_MALFORMED;
+	struct proxy_header before = {0};
 
 	memcpy(beginning, bytes, length);
 	for (size_t i = 0; i < sizeof(behind); i++) {
+		enum proxy_header_state last = state;
+
 		memset(beginning + length, behind[i], 16);
 		state = proxy_header_parse(header, beginning, length);
-		if (i > 0 && state != first)
+		if (i > 0 && (state != last || header->length != before.length))
 			fail_msg("%s: %02x behind %zu bytes is read", path, behind[i], length);
-		first = state;
+		before = *header;
 	}
 	return state;
 }
@@ -320,7 +323,7 @@ static struct addr endpoint(const char *text, uint16_t port)
 /* What is written is read again as the same; mixed families become IPv6. */
 static void assert_written(const char *source, const char *destination, const char *line)
 {
-	struct addr from = endpoint(source, 51234), to = endpoint(destination, 80);
+	struct addr from = endpoint(source, 51234), to = endpoint(destination, 8080);
 	char text[PROXY_HEADER_WRITTEN_MAX];
 	struct proxy_header header;
 	size_t length = proxy_header_write(text, PROXY_HEADER_V1, &from, &to);
@@ -339,12 +342,14 @@ static void assert_written(const char *source, const char *destination, const ch
 static void what_is_written_is_read_as_the_same(void **state)
 {
 	(void)state;
-	assert_written(
-		"198.51.100.10", "192.0.2.80", "PROXY TCP4 198.51.100.10 192.0.2.80 51234 80\r\n");
+	assert_written("198.51.100.10", "192.0.2.80",
+		"PROXY TCP4 198.51.100.10 192.0.2.80 51234 8080\r\n");
 	assert_written("2001:db8::10", "2001:db8:f::80",
-		"PROXY TCP6 2001:db8::10 2001:db8:f::80 51234 80\r\n");
+		"PROXY TCP6 2001:db8::10 2001:db8:f::80 51234 8080\r\n");
 	assert_written("198.51.100.10", "2001:db8:f::80",
-		"PROXY TCP6 ::ffff:198.51.100.10 2001:db8:f::80 51234 80\r\n");
+		"PROXY TCP6 ::ffff:198.51.100.10 2001:db8:f::80 51234 8080\r\n");
+	assert_written("2001:db8::10", "192.0.2.80",
+		"PROXY TCP6 2001:db8::10 ::ffff:192.0.2.80 51234 8080\r\n");
 }
 
 static void a_header_of_a_datagram_says_udp(void **state)
@@ -371,29 +376,71 @@ static void a_header_of_a_datagram_says_udp(void **state)
 	}
 }
 
-static void a_datagrams_header_is_read_again(void **state)
+/* The addresses are those that were written, whatever the families of the two. */
+static void assert_datagram_read(const char *source, const char *destination)
 {
-	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
+	struct addr from = endpoint(source, 51234), to = endpoint(destination, 8080);
 	struct proxy_header header;
 	char text[PROXY_HEADER_WRITTEN_MAX + 4];
 	size_t length = proxy_header_write_datagram(text, &from, &to);
 
-	(void)state;
 	assert_int_equal(
 		proxy_header_parse_datagram(&header, text, length + 4), PROXY_HEADER_WHOLE);
 	assert_int_equal(header.length, length);
 	assert_true(addr_equal(&header.source, &from));
 	assert_true(addr_equal(&header.destination, &to));
 	assert_int_equal(proxy_header_parse(&header, text, length), PROXY_HEADER_MALFORMED);
-	for (size_t cut = 0; cut < length; cut++)
+	for (size_t cut = 0; cut < length; cut++) {
 		assert_int_equal(
 			proxy_header_parse_datagram(&header, text, cut), PROXY_HEADER_MALFORMED);
-	length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+		assert_string_equal(header.problem, cut < 12 ? "there is none" : "it is cut off");
+	}
+}
+
+static void a_datagrams_header_is_read_again(void **state)
+{
+	(void)state;
+	assert_datagram_read("2001:db8::10", "2001:db8:f::80");
+	assert_datagram_read("198.51.100.10", "192.0.2.80");
+	assert_datagram_read("198.51.100.10", "2001:db8:f::80");
+	assert_datagram_read("2001:db8::10", "192.0.2.80");
+}
+
+static void a_datagram_has_no_header_of_another_kind(void **state)
+{
+	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
+	struct proxy_header header;
+	char text[PROXY_HEADER_WRITTEN_MAX];
+	size_t length = proxy_header_write(text, PROXY_HEADER_V2, &from, &to);
+
+	(void)state;
 	assert_int_equal(
 		proxy_header_parse_datagram(&header, text, length), PROXY_HEADER_MALFORMED);
-	length = proxy_header_write_local(text);
-	assert_int_equal(proxy_header_parse_datagram(&header, text, length), PROXY_HEADER_WHOLE);
+	assert_string_equal(header.problem, "it names no UDP address");
+	length = proxy_header_write(text, PROXY_HEADER_V1, &from, &to);
+	assert_int_equal(
+		proxy_header_parse_datagram(&header, text, length), PROXY_HEADER_MALFORMED);
+	assert_string_equal(header.problem, "there is none");
+}
+
+/* A proxy's own health check names no client, and what was read before it is forgotten. */
+static void a_local_header_names_no_address(void **state)
+{
+	static const char written[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
+	struct addr from = endpoint("2001:db8::10", 51234), to = endpoint("2001:db8:f::80", 80);
+	char of_client[PROXY_HEADER_WRITTEN_MAX], text[PROXY_HEADER_WRITTEN_MAX] = "";
+	size_t length = proxy_header_write_datagram(of_client, &from, &to);
+	struct proxy_header header;
+
+	(void)state;
+	assert_int_equal(proxy_header_write_local(text), sizeof(written));
+	assert_memory_equal(text, written, sizeof(written));
+	assert_int_equal(
+		proxy_header_parse_datagram(&header, of_client, length), PROXY_HEADER_WHOLE);
+	assert_int_equal(
+		proxy_header_parse_datagram(&header, text, sizeof(written)), PROXY_HEADER_WHOLE);
 	assert_int_equal(addr_family(&header.source), AF_UNSPEC);
+	assert_int_equal(addr_family(&header.destination), AF_UNSPEC);
 }
 
 static void fields_of_a_written_header_are_read_again(void **state)
@@ -519,6 +566,8 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(a_header_of_a_datagram_says_udp),
 		cmocka_unit_test(a_datagrams_header_is_read_again),
+		cmocka_unit_test(a_datagram_has_no_header_of_another_kind),
+		cmocka_unit_test(a_local_header_names_no_address),
 		cmocka_unit_test(fields_of_a_written_header_are_read_again),
 		cmocka_unit_test(a_field_may_be_longer_than_255_bytes),
 		cmocka_unit_test(a_checksum_of_another_length_is_named),
